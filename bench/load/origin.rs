@@ -1,0 +1,3 @@
+//! The backend that every measured proxy forwards to.
+
+fn main() {}

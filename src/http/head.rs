@@ -1,0 +1,116 @@
+//! Request and response heads: method, target, status and header list.
+
+use crate::http::headers::Headers;
+
+/// The head of a request, borrowed from the bytes it was parsed from.
+pub struct RequestHead<'h, 'b> {
+    pub method: Method<'b>,
+    pub target: Target<'b>,
+    pub version: Version,
+    /// The list may be edited on the way through, the bytes may not.
+    pub headers: &'h mut Headers<'b>,
+}
+
+/// The head of a response, borrowed from the bytes it was parsed from.
+pub struct ResponseHead<'h, 'b> {
+    /// 100..=999.
+    pub status: u16,
+    /// The reason phrase; often empty, never interpreted (RFC 9112 §4).
+    pub reason: &'b [u8],
+    pub version: Version,
+    pub headers: &'h mut Headers<'b>,
+}
+
+/// The HTTP version a message was received in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    Http10,
+    Http11,
+}
+
+impl Version {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Version::Http10 => "HTTP/1.0",
+            Version::Http11 => "HTTP/1.1",
+        }
+    }
+}
+
+/// A request method (RFC 9110 §9). Methods are case-sensitive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method<'b> {
+    Get,
+    Head,
+    Post,
+    Put,
+    Delete,
+    Connect,
+    Options,
+    Trace,
+    Patch,
+    /// Any other token; forwarded as it is and taken for unsafe.
+    Other(&'b [u8]),
+}
+
+impl<'b> Method<'b> {
+    pub fn from_bytes(token: &'b [u8]) -> Method<'b> {
+        match token {
+            b"GET" => Method::Get,
+            b"HEAD" => Method::Head,
+            b"POST" => Method::Post,
+            b"PUT" => Method::Put,
+            b"DELETE" => Method::Delete,
+            b"CONNECT" => Method::Connect,
+            b"OPTIONS" => Method::Options,
+            b"TRACE" => Method::Trace,
+            b"PATCH" => Method::Patch,
+            other => Method::Other(other),
+        }
+    }
+
+    pub fn as_bytes(&self) -> &'b [u8] {
+        match self {
+            Method::Get => b"GET",
+            Method::Head => b"HEAD",
+            Method::Post => b"POST",
+            Method::Put => b"PUT",
+            Method::Delete => b"DELETE",
+            Method::Connect => b"CONNECT",
+            Method::Options => b"OPTIONS",
+            Method::Trace => b"TRACE",
+            Method::Patch => b"PATCH",
+            Method::Other(token) => token,
+        }
+    }
+
+    /// Whether sending the request twice means the same as sending it once (RFC 9110 §9.2.2).
+    pub fn is_idempotent(&self) -> bool {
+        matches!(
+            self,
+            Method::Get | Method::Head | Method::Put | Method::Delete | Method::Options | Method::Trace
+        )
+    }
+}
+
+/// The target of a request (RFC 9112 §3.2), with its form already taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Target<'b> {
+    /// As the client wrote it.
+    pub raw: &'b [u8],
+    pub form: TargetForm<'b>,
+    /// What an origin server is asked for: path and query, or `*`. Never empty.
+    pub path_and_query: &'b [u8],
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TargetForm<'b> {
+    /// `/path?query`
+    Origin,
+    /// `http://authority/path?query`; the authority replaces the Host field (RFC 9112 §3.2.2).
+    Absolute { authority: &'b [u8] },
+    /// `authority`, for CONNECT only.
+    Authority,
+    /// `*`, for OPTIONS only.
+    Asterisk,
+}

@@ -1,0 +1,251 @@
+//! The ordered header list: find, set, remove, and which fields belong to one hop only.
+
+use arrayvec::ArrayVec;
+
+/// The most fields a head may have, whatever `max_headers` says: the list lives on the stack.
+pub const MAX_FIELDS: usize = 256;
+
+/// One field line. `name` keeps the sender's spelling; `value` has no surrounding whitespace.
+#[derive(Clone, Copy, Debug)]
+pub struct Field<'b> {
+    pub name: &'b [u8],
+    pub value: &'b [u8],
+    pub known: KnownName,
+}
+
+impl<'b> Field<'b> {
+    pub fn new(name: &'b [u8], value: &'b [u8]) -> Field<'b> {
+        Field { name, value, known: KnownName::of(name) }
+    }
+}
+
+/// The fields of one head, in the order received.
+///
+/// A name may stand more than once. Removing keeps the order of the rest.
+#[derive(Default)]
+pub struct Headers<'b> {
+    fields: ArrayVec<Field<'b>, MAX_FIELDS>,
+}
+
+/// The list already holds [`MAX_FIELDS`] fields.
+#[derive(Debug, PartialEq, Eq)]
+pub struct TooManyFields;
+
+impl<'b> Headers<'b> {
+    pub fn new() -> Headers<'b> {
+        Headers { fields: ArrayVec::new() }
+    }
+
+    pub fn len(&self) -> usize {
+        self.fields.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.fields.is_empty()
+    }
+
+    pub fn clear(&mut self) {
+        self.fields.clear();
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Field<'b>> {
+        self.fields.iter()
+    }
+
+    pub fn push(&mut self, field: Field<'b>) -> Result<(), TooManyFields> {
+        self.fields.try_push(field).map_err(|_| TooManyFields)
+    }
+
+    /// The first field of this name.
+    pub fn find(&self, name: KnownName) -> Option<&Field<'b>> {
+        debug_assert!(name != KnownName::Other);
+        self.fields.iter().find(|field| field.known == name)
+    }
+
+    /// Every field of this name, in order.
+    pub fn find_all(&self, name: KnownName) -> impl Iterator<Item = &Field<'b>> {
+        debug_assert!(name != KnownName::Other);
+        self.fields.iter().filter(move |field| field.known == name)
+    }
+
+    /// Removes every field of this name.
+    pub fn remove(&mut self, name: KnownName) {
+        debug_assert!(name != KnownName::Other);
+        self.fields.retain(|field| field.known != name);
+    }
+
+    /// Keeps the fields for which `keep` says so.
+    pub fn retain(&mut self, mut keep: impl FnMut(&Field<'b>) -> bool) {
+        self.fields.retain(|field| keep(field));
+    }
+
+    /// Leaves exactly one field of this name, with this value: at the place and in the spelling of
+    /// the first one that is there, else at the end as `name`.
+    pub fn set(&mut self, name: &'b [u8], value: &'b [u8]) -> Result<(), TooManyFields> {
+        let known = KnownName::of(name);
+        let same = |field: &Field<'b>| {
+            field.known == known && (known != KnownName::Other || field.name.eq_ignore_ascii_case(name))
+        };
+        let Some(first) = self.fields.iter().position(same) else {
+            return self.push(Field { name, value, known });
+        };
+        self.fields[first].value = value;
+        let mut index = 0;
+        self.fields.retain(|field| {
+            let keep = index <= first || !same(field);
+            index += 1;
+            keep
+        });
+        Ok(())
+    }
+}
+
+/// The names that Ringway itself acts on. Everything else is [`KnownName::Other`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KnownName {
+    Other,
+    Connection,
+    ContentLength,
+    Date,
+    Expect,
+    Host,
+    KeepAlive,
+    ProxyConnection,
+    Referer,
+    Server,
+    SlbId,
+    Te,
+    Trailer,
+    TransferEncoding,
+    Upgrade,
+    UserAgent,
+    XForwardedClientSrcport,
+    XForwardedFor,
+    XForwardedHost,
+    XForwardedPort,
+    XForwardedProto,
+    XRealIp,
+    /// `X-Forwarded-Clientcert*` and `X-Forwarded-TLS-*`: only Ringway may state who a client is.
+    ClientIdentity,
+}
+
+impl KnownName {
+    /// The name's meaning, in any case. Names that backends read as the same one because they turn
+    /// `_` into `-` count as the same here, where a forged copy would do harm.
+    pub fn of(name: &[u8]) -> KnownName {
+        let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+        match name.len() {
+            2 if is("te") => KnownName::Te,
+            4 if is("host") => KnownName::Host,
+            4 if is("date") => KnownName::Date,
+            6 if is("expect") => KnownName::Expect,
+            6 if is("server") => KnownName::Server,
+            6 if same_for_backends(name, b"slb-id") => KnownName::SlbId,
+            7 if is("upgrade") => KnownName::Upgrade,
+            7 if is("trailer") => KnownName::Trailer,
+            7 if is("referer") => KnownName::Referer,
+            10 if is("connection") => KnownName::Connection,
+            10 if is("keep-alive") => KnownName::KeepAlive,
+            10 if is("user-agent") => KnownName::UserAgent,
+            14 if is("content-length") => KnownName::ContentLength,
+            16 if is("proxy-connection") => KnownName::ProxyConnection,
+            17 if is("transfer-encoding") => KnownName::TransferEncoding,
+            _ if name.first().is_some_and(|first| first | 0x20 == b'x') => KnownName::of_x(name),
+            _ => KnownName::Other,
+        }
+    }
+
+    /// Whether the field speaks to the next hop only, by its name (RFC 9110 §7.6.1).
+    pub fn is_hop_by_hop(self) -> bool {
+        matches!(
+            self,
+            KnownName::Connection
+                | KnownName::KeepAlive
+                | KnownName::ProxyConnection
+                | KnownName::Te
+                | KnownName::TransferEncoding
+                | KnownName::Upgrade
+        )
+    }
+
+    fn of_x(name: &[u8]) -> KnownName {
+        const EXACT: [(&[u8], KnownName); 6] = [
+            (b"x-forwarded-for", KnownName::XForwardedFor),
+            (b"x-forwarded-proto", KnownName::XForwardedProto),
+            (b"x-forwarded-port", KnownName::XForwardedPort),
+            (b"x-forwarded-host", KnownName::XForwardedHost),
+            (b"x-forwarded-client-srcport", KnownName::XForwardedClientSrcport),
+            (b"x-real-ip", KnownName::XRealIp),
+        ];
+        const FORGEABLE: [&[u8]; 2] = [b"x-forwarded-clientcert", b"x-forwarded-tls-"];
+        let starts_with =
+            |prefix: &&[u8]| name.get(..prefix.len()).is_some_and(|start| same_for_backends(start, prefix));
+        if FORGEABLE.iter().any(starts_with) {
+            return KnownName::ClientIdentity;
+        }
+        let exact = EXACT.iter().find(|(known, _)| same_for_backends(name, known));
+        exact.map_or(KnownName::Other, |&(_, known)| known)
+    }
+}
+
+/// Whether a backend that maps names to environment variables (RFC 3875 §4.1.18) sees these as one.
+fn same_for_backends(name: &[u8], known: &[u8]) -> bool {
+    let fold = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    name.len() == known.len() && name.iter().zip(known).all(|(&byte, &known)| fold(byte) == known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names<'b>(headers: &Headers<'b>) -> Vec<(&'b str, &'b str)> {
+        let text = |bytes| std::str::from_utf8(bytes).unwrap();
+        headers.iter().map(|field| (text(field.name), text(field.value))).collect()
+    }
+
+    #[test]
+    fn set_replaces_every_copy_and_keeps_the_first_spelling() {
+        let mut headers = Headers::new();
+        for (name, value) in [("A", "1"), ("x-Real-IP", "6.6.6.6"), ("B", "2"), ("X_REAL_IP", "7.7.7.7")] {
+            headers.push(Field::new(name.as_bytes(), value.as_bytes())).unwrap();
+        }
+        headers.set(b"X-Real-IP", b"10.0.0.1").unwrap();
+        headers.set(b"SLB-ID", b"edge").unwrap();
+        assert_eq!(names(&headers), [("A", "1"), ("x-Real-IP", "10.0.0.1"), ("B", "2"), ("SLB-ID", "edge")]);
+    }
+
+    #[test]
+    fn set_compares_unknown_names_without_case() {
+        let mut headers = Headers::new();
+        headers.push(Field::new(b"x-a", b"1")).unwrap();
+        headers.push(Field::new(b"x-b", b"2")).unwrap();
+        headers.set(b"X-B", b"3").unwrap();
+        assert_eq!(names(&headers), [("x-a", "1"), ("x-b", "3")]);
+    }
+
+    #[test]
+    fn names_are_known_in_any_case() {
+        for (name, known) in [
+            ("HOST", KnownName::Host),
+            ("Transfer-Encoding", KnownName::TransferEncoding),
+            ("transfer_encoding", KnownName::Other),
+            ("X-FORWARDED-FOR", KnownName::XForwardedFor),
+            ("x_forwarded_for", KnownName::XForwardedFor),
+            ("X-Forwarded-Clientcert-subjectdn", KnownName::ClientIdentity),
+            ("x_forwarded_tls_sni", KnownName::ClientIdentity),
+            ("x-forwarded-tl", KnownName::Other),
+            ("", KnownName::Other),
+        ] {
+            assert_eq!(KnownName::of(name.as_bytes()), known, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_list_is_bounded() {
+        let mut headers = Headers::new();
+        for _ in 0..MAX_FIELDS {
+            headers.push(Field::new(b"a", b"b")).unwrap();
+        }
+        assert_eq!(headers.push(Field::new(b"a", b"b")), Err(TooManyFields));
+    }
+}

@@ -1,0 +1,5 @@
+//! Sans-IO codecs: bytes and `now` in, messages and bytes out.
+//!
+//! Nothing here awaits, reads a clock or opens a socket, so every codec can be run in a simulation.
+//! A codec never panics on bytes from the network: indexing that could is denied below.
+#![deny(clippy::indexing_slicing)]

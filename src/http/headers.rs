@@ -48,7 +48,7 @@ impl<'b> Headers<'b> {
         self.fields.clear();
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &Field<'b>> {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Field<'b>> {
         self.fields.iter()
     }
 

@@ -1,0 +1,83 @@
+//! How an exchange can fail: whose fault it is, and which status and reason that makes.
+
+use crate::exchange::stream::BodyError;
+use crate::exchange::stream::ReplyError;
+use crate::policy::retry::Failure;
+use crate::telemetry::reason::Reason;
+use crate::upstream::error::UpstreamError;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExchangeError {
+    /// Ringway's own decision.
+    Refused(Reason),
+    /// The client's fault, while sending its request.
+    Body(BodyError),
+    /// The client's fault, while taking the response.
+    Reply(ReplyError),
+    /// The client left while the backend was being waited for.
+    ClientGone,
+    /// The backend's fault, or the network's behind us.
+    Upstream(UpstreamError),
+}
+
+impl ExchangeError {
+    pub fn reason(&self) -> Reason {
+        match *self {
+            ExchangeError::Refused(reason) => reason,
+            ExchangeError::Body(BodyError::TimedOut) => Reason::BodyTimeout,
+            ExchangeError::Body(BodyError::TooLarge) => Reason::BodyTooLarge,
+            ExchangeError::Body(BodyError::Malformed(word)) => Reason::BadRequest(word, 400),
+            ExchangeError::Body(BodyError::Gone)
+            | ExchangeError::Reply(ReplyError::Gone)
+            | ExchangeError::ClientGone => Reason::ClientClosed,
+            ExchangeError::Reply(ReplyError::TimedOut) => Reason::ClientStalled,
+            ExchangeError::Upstream(error) => match error {
+                UpstreamError::ConnectRefused => Reason::ConnectRefused,
+                UpstreamError::ConnectTimeout => Reason::ConnectTimeout,
+                UpstreamError::ConnectFailed => Reason::ConnectFailed,
+                UpstreamError::NoDescriptor => Reason::NoDescriptor,
+                UpstreamError::NothingSent
+                | UpstreamError::ClosedBeforeResponse
+                | UpstreamError::ClosedWithinResponse => Reason::UpstreamClosed,
+                UpstreamError::ResponseTimeout => Reason::ResponseTimeout,
+                UpstreamError::BadResponse(word) => Reason::BadResponse(word),
+            },
+        }
+    }
+
+    /// Whether there is still somebody to answer.
+    pub fn client_can_be_answered(&self) -> bool {
+        !matches!(self.reason(), Reason::ClientClosed | Reason::ClientStalled)
+    }
+
+    /// What the failure means for another attempt; nothing when the backend is not to blame.
+    pub fn failure(&self, connection_was_reused: bool) -> Option<Failure> {
+        let ExchangeError::Upstream(error) = self else { return None };
+        Some(match error {
+            UpstreamError::ConnectRefused | UpstreamError::ConnectTimeout | UpstreamError::ConnectFailed => {
+                Failure::Connect
+            }
+            UpstreamError::NothingSent if connection_was_reused => Failure::NothingSent,
+            UpstreamError::ClosedBeforeResponse if connection_was_reused => Failure::StaleConnection,
+            _ => Failure::Exchange,
+        })
+    }
+}
+
+impl From<UpstreamError> for ExchangeError {
+    fn from(error: UpstreamError) -> ExchangeError {
+        ExchangeError::Upstream(error)
+    }
+}
+
+impl From<BodyError> for ExchangeError {
+    fn from(error: BodyError) -> ExchangeError {
+        ExchangeError::Body(error)
+    }
+}
+
+impl From<ReplyError> for ExchangeError {
+    fn from(error: ReplyError) -> ExchangeError {
+        ExchangeError::Reply(error)
+    }
+}

@@ -1,0 +1,104 @@
+//! One request and its response. [`begin`] decides, [`serve`] does.
+//!
+//! An exchange knows no frames, no sockets and no TLS, and it branches on no HTTP version: what
+//! carries it implements [`stream::Stream`].
+
+pub mod stream;
+pub mod error;
+mod record;
+mod request;
+mod forward;
+mod response;
+mod tunnel;
+mod local;
+
+use std::net::SocketAddr;
+
+use crate::exchange::error::ExchangeError;
+use crate::exchange::forward::Forward;
+use crate::exchange::record::Recording;
+use crate::exchange::stream::Reply;
+use crate::exchange::stream::Stream;
+use crate::http::body::BodyLength;
+use crate::http::head::Method;
+use crate::http::head::RequestHead;
+use crate::net::clock::Moment;
+use crate::snapshot::Listener;
+use crate::telemetry::reason::Reason;
+use crate::worker::Worker;
+
+/// A request as its codec hands it over: without the fields that belong to one hop.
+pub struct Request<'h, 'b> {
+    pub head: RequestHead<'h, 'b>,
+    pub length: BodyLength,
+    /// The protocols that the client wants to switch to (RFC 9110 §7.8).
+    pub upgrade: Option<&'b [u8]>,
+    /// The client waits for a 100 before it sends the body (RFC 9110 §10.1.1).
+    pub expects_continue: bool,
+    /// When its first byte came.
+    pub received: Moment,
+    pub head_bytes: usize,
+}
+
+/// Where a request came from.
+#[derive(Clone, Copy)]
+pub struct Origin<'w> {
+    pub listener: &'w Listener,
+    pub peer: SocketAddr,
+    /// The port that the client connected to.
+    pub port: u16,
+}
+
+/// A request that was looked at, and what will be done about it.
+pub struct Exchange {
+    plan: Plan,
+    recording: Recording,
+}
+
+enum Plan {
+    Forward(Forward),
+    Answer(Reason),
+}
+
+/// Decides what becomes of a request. Nothing of the head is needed afterwards.
+pub fn begin(request: &Request<'_, '_>, origin: &Origin<'_>, worker: &Worker) -> Exchange {
+    let mut recording = Recording::begin(request, origin, worker);
+    let plan = match route(request, origin.listener) {
+        Ok(group) => {
+            recording.group = Some(group);
+            Plan::Forward(request::prepare(request, origin, group, worker))
+        }
+        Err(reason) => Plan::Answer(reason),
+    };
+    Exchange { plan, recording }
+}
+
+/// Carries the exchange out and records how it went. The stream tells whether it can go on.
+pub async fn serve<S: Stream>(exchange: Exchange, stream: &mut S, origin: &Origin<'_>, worker: &Worker) {
+    let Exchange { plan, mut recording } = exchange;
+    let outcome = match plan {
+        Plan::Forward(forward) => forward.run(stream, &mut recording, worker).await,
+        Plan::Answer(reason) => Err(ExchangeError::Refused(reason)),
+    };
+    if let Err(error) = &outcome {
+        recording.reason = error.reason();
+        let (body, reply, _) = stream.parts();
+        if error.client_can_be_answered() && !reply.is_started() {
+            local::answer(error, body, reply, worker).await;
+        }
+    }
+    recording.end(stream, origin, worker);
+}
+
+fn route(request: &Request<'_, '_>, listener: &Listener) -> Result<usize, Reason> {
+    if matches!(request.head.method, Method::Connect | Method::Trace) {
+        return Err(Reason::MethodNotAllowed);
+    }
+    if let BodyLength::Exact(bytes) = request.length
+        && listener.max_body_bytes != 0
+        && bytes > listener.max_body_bytes
+    {
+        return Err(Reason::BodyTooLarge);
+    }
+    listener.default_group.ok_or(Reason::NoRoute)
+}

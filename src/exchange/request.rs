@@ -1,0 +1,53 @@
+//! What we change about a request on its way in.
+
+use crate::exchange::Origin;
+use crate::exchange::Request;
+use crate::exchange::forward::Forward;
+use crate::http::head::Method;
+use crate::http::head::TargetForm;
+use crate::http::headers::KnownName;
+use crate::policy::forwarded::Client;
+use crate::upstream::h1::RequestWriter;
+use crate::worker::Worker;
+
+/// Writes the request as the group's backends will get it.
+pub(super) fn prepare(
+    request: &Request<'_, '_>,
+    origin: &Origin<'_>,
+    group: usize,
+    worker: &Worker,
+) -> Forward {
+    let head = &request.head;
+    let forwarded = &origin.listener.forwarded;
+    let host = match head.target.form {
+        TargetForm::Absolute { authority } => authority,
+        _ => head.headers.find(KnownName::Host).map(|field| field.value).unwrap_or_default(),
+    };
+    let client = Client {
+        peer: origin.peer,
+        address: origin.listener.trusted_proxies.client(origin.peer.ip(), head.headers),
+        listener_port: origin.port,
+        scheme: "http",
+        host,
+    };
+    let mut bytes = worker.buffers.small();
+    let passes = |name| match name {
+        // A client of HTTP/1.0 waits for nothing, so nothing may be expected on its behalf.
+        KnownName::Expect => request.expects_continue,
+        name => !forwarded.withholds(name),
+    };
+    let mut writer = RequestWriter::begin(bytes.tail(), head, passes);
+    let mut scratch = worker.scratch.borrow_mut();
+    forwarded.for_each_added(head.headers, &client, &mut scratch, |name, value| writer.field(name, value));
+    writer.finish(request.length, request.upgrade);
+    Forward {
+        group,
+        request: Some(bytes),
+        early_piece: None,
+        length: request.length,
+        idempotent: head.method.is_idempotent(),
+        is_head: head.method == Method::Head,
+        upgrade: request.upgrade.is_some(),
+        expects_continue: request.expects_continue,
+    }
+}

@@ -1,0 +1,145 @@
+//! The response on its way out: interim responses, the head, the body.
+
+use std::future::Future;
+use std::pin::pin;
+use std::task::Poll;
+
+use crate::exchange::error::ExchangeError;
+use crate::exchange::forward::Terms;
+use crate::exchange::record::Recording;
+use crate::exchange::stream::Presence;
+use crate::exchange::stream::Reply;
+use crate::exchange::stream::StartFacts;
+use crate::http::head::ResponseHead;
+use crate::http::headers::KnownName;
+use crate::upstream::error::UpstreamError;
+use crate::upstream::h1::ResponseFacts;
+use crate::upstream::h1::ResponseReader;
+use crate::upstream::h1::Silence;
+
+/// Interim responses that one exchange may have. Applications send a handful; a backend in a loop
+/// must not keep a client for ever.
+const MAX_INTERIM: usize = 64;
+
+/// How a response ended well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Relayed {
+    /// It was passed on to its end.
+    Whole,
+    /// The head of a 101 was written; a tunnel follows.
+    Switched,
+}
+
+/// What a head asks to do next.
+enum Step {
+    /// An interim response was written; the next head follows.
+    Interim,
+    Switch,
+    Body,
+    Malformed(&'static str),
+}
+
+/// Receives the response and passes it on.
+pub(super) async fn relay(
+    reader: &mut ResponseReader<'_>,
+    reply: &mut impl Reply,
+    presence: &impl Presence,
+    recording: &mut Recording,
+    terms: &Terms<'_>,
+) -> Result<Relayed, ExchangeError> {
+    for _ in 0..=MAX_INTERIM {
+        let step = {
+            let take = |head: &mut ResponseHead<'_, '_>, facts: &ResponseFacts<'_>| {
+                act_on_head(head, facts, reply, recording, terms)
+            };
+            let head = reader.head(&terms.worker.buffers, silence(terms), take);
+            unless_gone(head, presence, terms).await??
+        };
+        match step {
+            Step::Interim => reply.send(None, None).await?,
+            Step::Switch => return Ok(Relayed::Switched),
+            Step::Body => return relay_body(reader, reply, presence, terms).await,
+            Step::Malformed(word) => return Err(UpstreamError::BadResponse(word).into()),
+        }
+    }
+    Err(UpstreamError::BadResponse("too_many_interim_responses").into())
+}
+
+async fn relay_body(
+    reader: &mut ResponseReader<'_>,
+    reply: &mut impl Reply,
+    presence: &impl Presence,
+    terms: &Terms<'_>,
+) -> Result<Relayed, ExchangeError> {
+    loop {
+        let body = reader.body(&terms.worker.buffers, silence(terms));
+        let piece = unless_gone(body, presence, terms).await??;
+        let last = piece.finished.then(|| reader.trailers());
+        reply.send(piece.bytes, last).await?;
+        if piece.finished {
+            return Ok(Relayed::Whole);
+        }
+    }
+}
+
+fn act_on_head(
+    head: &mut ResponseHead<'_, '_>,
+    facts: &ResponseFacts<'_>,
+    reply: &mut impl Reply,
+    recording: &mut Recording,
+    terms: &Terms<'_>,
+) -> Step {
+    recording.upstream_status = head.status;
+    match head.status {
+        101 if !terms.upgrade || facts.upgrade.is_none() => return Step::Malformed("unexpected_101"),
+        101 => {}
+        100..=199 => {
+            if head.status == 100 {
+                terms.awaiting_continue.set(false);
+            }
+            // A version that knows no interim responses just waits for the final one.
+            reply.interim(head);
+            return Step::Interim;
+        }
+        _ => {}
+    }
+    recording.response_began(head.status, terms.worker);
+    let dates = terms.worker.dates.borrow();
+    let date = [(&b"Date"[..], dates.http().as_bytes())];
+    // RFC 9110 §6.6.1: whoever forwards a response without a date supplies it.
+    let has_date = head.headers.find(KnownName::Date).is_some();
+    let close = terms.uploading.get();
+    let added = if has_date { &[][..] } else { &date[..] };
+    reply.start(head, &StartFacts { length: facts.length, close, upgrade: facts.upgrade, added });
+    if head.status == 101 { Step::Switch } else { Step::Body }
+}
+
+/// While the request is on its way, the upload minds the backend's deadline, unless it is the
+/// backend's turn to say that the client may continue.
+fn silence(terms: &Terms<'_>) -> Silence {
+    if terms.uploading.get() && !terms.awaiting_continue.get() {
+        Silence::NotOurs
+    } else {
+        Silence::AtMost(terms.group.response_timeout)
+    }
+}
+
+/// Runs `operation` unless the client leaves first. During an upload, the upload notices.
+async fn unless_gone<T>(
+    operation: impl Future<Output = T>,
+    presence: &impl Presence,
+    terms: &Terms<'_>,
+) -> Result<T, ExchangeError> {
+    let mut operation = pin!(operation);
+    let mut gone = pin!(presence.gone());
+    std::future::poll_fn(|turn| {
+        if let Poll::Ready(done) = operation.as_mut().poll(turn) {
+            return Poll::Ready(Ok(done));
+        }
+        if !terms.uploading.get() && gone.as_mut().poll(turn).is_ready() {
+            return Poll::Ready(Err(ExchangeError::ClientGone));
+        }
+        Poll::Pending
+    })
+    .await
+}

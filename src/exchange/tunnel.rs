@@ -1,0 +1,80 @@
+//! Bytes both ways after a 101, until both sides have ended (RFC 9110 §7.8).
+
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use crate::exchange::error::ExchangeError;
+use crate::exchange::forward::Terms;
+use crate::exchange::stream::Patience;
+use crate::exchange::stream::Reply;
+use crate::exchange::stream::RequestBody;
+use crate::upstream::h1;
+use crate::upstream::h1::ResponseReader;
+use crate::upstream::h1::Silence;
+use crate::upstream::lease::Connection;
+
+/// A tunnel in which neither side says anything for so long is closed. WebSocket applications that
+/// mean to stay send pings far more often; it is what HAProxy's manual recommends for tunnels.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
+
+/// Runs the tunnel. The end of one direction is passed on as such; the other goes on.
+pub(super) async fn run(
+    connection: &Connection,
+    reader: &mut ResponseReader<'_>,
+    body: &mut impl RequestBody,
+    reply: &mut impl Reply,
+    terms: &Terms<'_>,
+) -> Result<(), ExchangeError> {
+    reader.become_tunnel();
+    body.become_tunnel();
+    let client_ended = Cell::new(false);
+    let toward_backend = async {
+        while let Some(piece) = body.next(Patience::Unlimited).await? {
+            h1::send(connection, piece, terms.group.response_timeout).await.0?;
+            connection.deadline.set(IDLE_TIMEOUT);
+        }
+        client_ended.set(true);
+        connection.socket.finish_sending();
+        // A backend that has nothing to add closes soon.
+        connection.deadline.set(terms.group.response_timeout);
+        Ok(())
+    };
+    let toward_client = async {
+        loop {
+            // The 101 itself leaves with the first bytes, or alone if there are none yet.
+            reply.send(None, None).await?;
+            let silence = if client_ended.get() { terms.group.response_timeout } else { IDLE_TIMEOUT };
+            let piece = reader.body(&terms.worker.buffers, Silence::AtMost(silence)).await?;
+            reply.send(piece.bytes, piece.finished.then_some(&[])).await?;
+            if piece.finished {
+                return Ok(());
+            }
+        }
+    };
+    both(toward_backend, toward_client).await
+}
+
+/// Runs both directions until both are done or one fails.
+async fn both(
+    one: impl Future<Output = Result<(), ExchangeError>>,
+    other: impl Future<Output = Result<(), ExchangeError>>,
+) -> Result<(), ExchangeError> {
+    let mut one = pin!(one);
+    let mut other = pin!(other);
+    let (mut one_is_done, mut other_is_done) = (false, false);
+    std::future::poll_fn(|turn| {
+        if !one_is_done && let Poll::Ready(result) = one.as_mut().poll(turn) {
+            one_is_done = true;
+            result?;
+        }
+        if !other_is_done && let Poll::Ready(result) = other.as_mut().poll(turn) {
+            other_is_done = true;
+            result?;
+        }
+        if one_is_done && other_is_done { Poll::Ready(Ok(())) } else { Poll::Pending }
+    })
+    .await
+}

@@ -1,0 +1,273 @@
+//! Per-worker buffers: bytes between the kernel and a codec.
+//!
+//! A connection holds a buffer only while bytes are in motion. Buffers of the two standard sizes go
+//! back to their worker's stock when dropped, so that a warm worker allocates none. The memory comes
+//! from the allocator rather than from one page-aligned region: buffers that all begin at the same
+//! offset of a page would compete for the same few sets of the CPU's cache.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use monoio::buf::IoBuf;
+use monoio::buf::IoBufMut;
+
+/// Holds the head of nearly every message, with a small body.
+pub const SMALL_BYTES: usize = 4 * 1024;
+/// Holds one piece of a long body: large enough that system calls no longer dominate its cost.
+pub const LARGE_BYTES: usize = 128 * 1024;
+/// Free bytes kept before body pieces, so that a chunk-size line can be put in front in place:
+/// 16 hexadecimal digits and CRLF (RFC 9112 §7.1).
+pub const HEADROOM_BYTES: usize = 18;
+/// Free bytes kept behind body pieces: CRLF, and the last chunk with an empty trailer section.
+const TAILROOM_BYTES: usize = 2 + 5;
+
+/// How many unused buffers of each size a worker keeps; the rest returns to the allocator.
+const SMALL_KEPT: usize = 1024;
+const LARGE_KEPT: usize = 16;
+
+/// The buffers of one worker. Cloning gives another hold on the same stock.
+#[derive(Clone, Default)]
+pub struct Buffers {
+    stock: Rc<Stock>,
+}
+
+#[derive(Default)]
+struct Stock {
+    small: RefCell<Vec<Vec<u8>>>,
+    large: RefCell<Vec<Vec<u8>>>,
+}
+
+/// Bytes that fill up at the end and are consumed from the start.
+///
+/// `0 <= start <= bytes.len()`. Appending past the capacity grows the buffer; a grown buffer is
+/// freed instead of going back to the stock.
+pub struct Buffer {
+    bytes: Vec<u8>,
+    start: usize,
+    stock: Rc<Stock>,
+}
+
+impl Buffers {
+    pub fn small(&self) -> Buffer {
+        self.take(&self.stock.small, SMALL_BYTES)
+    }
+
+    /// A buffer for a piece of a body, its first [`HEADROOM_BYTES`] still free.
+    pub fn large(&self) -> Buffer {
+        let mut buffer = self.take(&self.stock.large, LARGE_BYTES);
+        buffer.bytes.resize(HEADROOM_BYTES, 0);
+        buffer.start = HEADROOM_BYTES;
+        buffer
+    }
+
+    fn take(&self, kept: &RefCell<Vec<Vec<u8>>>, size: usize) -> Buffer {
+        let bytes = kept.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(size));
+        Buffer { bytes, start: 0, stock: Rc::clone(&self.stock) }
+    }
+}
+
+impl Buffer {
+    pub fn filled(&self) -> &[u8] {
+        self.bytes.get(self.start..).unwrap_or_default()
+    }
+
+    pub fn filled_mut(&mut self) -> &mut [u8] {
+        self.bytes.get_mut(self.start..).unwrap_or_default()
+    }
+
+    pub fn len(&self) -> usize {
+        self.bytes.len() - self.start
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes that still fit behind the filled ones without growing.
+    pub fn spare(&self) -> usize {
+        self.bytes.capacity() - self.bytes.len()
+    }
+
+    /// The vector that encoders append to. What is before the filled bytes must stay.
+    pub fn tail(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    /// Drops the first `count` filled bytes.
+    pub fn consume(&mut self, count: usize) {
+        debug_assert!(count <= self.len());
+        self.start = (self.start + count).min(self.bytes.len());
+        if self.start == self.bytes.len() {
+            self.clear();
+        }
+    }
+
+    /// Keeps the first `count` filled bytes.
+    pub fn truncate(&mut self, count: usize) {
+        self.bytes.truncate(self.start + count);
+    }
+
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.start = 0;
+    }
+
+    /// Empties the buffer for the next piece of a body, leaving headroom.
+    pub fn clear_for_body(&mut self) {
+        self.bytes.clear();
+        self.bytes.resize(HEADROOM_BYTES, 0);
+        self.start = HEADROOM_BYTES;
+    }
+
+    /// Puts `prefix` directly before the filled bytes. There must be room; see [`HEADROOM_BYTES`].
+    pub fn prepend(&mut self, prefix: &[u8]) {
+        let Some(start) = self.start.checked_sub(prefix.len()) else {
+            let mut joined = Vec::with_capacity(self.bytes.capacity());
+            joined.extend_from_slice(prefix);
+            joined.extend_from_slice(self.filled());
+            self.bytes = joined;
+            self.start = 0;
+            return;
+        };
+        self.bytes[start..self.start].copy_from_slice(prefix);
+        self.start = start;
+    }
+
+    /// Puts `prefix` before and `suffix` behind the filled bytes.
+    pub fn wrap(&mut self, prefix: &[u8], suffix: &[u8]) {
+        self.prepend(prefix);
+        self.bytes.extend_from_slice(suffix);
+    }
+
+    /// Makes room for at least `count` more bytes, by moving the filled ones to the front and then,
+    /// if need be, by growing.
+    pub fn make_room(&mut self, count: usize) {
+        if self.spare() >= count {
+            return;
+        }
+        self.bytes.drain(..self.start);
+        self.start = 0;
+        self.bytes.reserve(count.saturating_sub(self.spare()));
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        let (kept, most) = match self.bytes.capacity() {
+            SMALL_BYTES => (&self.stock.small, SMALL_KEPT),
+            LARGE_BYTES => (&self.stock.large, LARGE_KEPT),
+            _ => return,
+        };
+        let mut kept = kept.borrow_mut();
+        if kept.len() < most {
+            let mut bytes = std::mem::take(&mut self.bytes);
+            bytes.clear();
+            kept.push(bytes);
+        }
+    }
+}
+
+/// The filled bytes of a buffer behind the first `sent`, lent to the kernel to read from.
+pub(super) struct Filled {
+    pub(super) buffer: Buffer,
+    pub(super) sent: usize,
+}
+
+impl Filled {
+    fn unsent(&self) -> &[u8] {
+        self.buffer.filled().get(self.sent..).unwrap_or_default()
+    }
+}
+
+// SAFETY: the pointer is into the heap block of the vector, which neither moves nor is freed while
+// the kernel owns the `Filled`, and `bytes_init` bytes behind it are initialised.
+unsafe impl IoBuf for Filled {
+    fn read_ptr(&self) -> *const u8 {
+        self.unsent().as_ptr()
+    }
+
+    fn bytes_init(&self) -> usize {
+        self.unsent().len()
+    }
+}
+
+/// The spare capacity of a buffer, lent to the kernel to write into.
+pub(super) struct Spare(pub(super) Buffer);
+
+// SAFETY: the pointer is to the spare capacity of the vector, whose heap block neither moves nor is
+// freed while the kernel owns the `Spare`; `bytes_total` stays within its capacity.
+unsafe impl IoBufMut for Spare {
+    fn write_ptr(&mut self) -> *mut u8 {
+        self.0.bytes.spare_capacity_mut().as_mut_ptr().cast()
+    }
+
+    fn bytes_total(&mut self) -> usize {
+        // What frames a body piece must fit behind it, or the buffer would grow.
+        let spare = self.0.spare();
+        spare.checked_sub(TAILROOM_BYTES).filter(|&left| left > 0).unwrap_or(spare)
+    }
+
+    unsafe fn set_init(&mut self, received: usize) {
+        let length = self.0.bytes.len() + received;
+        // SAFETY: the caller states that `received` bytes of the spare capacity were written.
+        unsafe { self.0.bytes.set_len(length) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffers_of_standard_size_are_used_again() {
+        let buffers = Buffers::default();
+        let mut first = buffers.small();
+        first.tail().extend_from_slice(b"secret of another connection");
+        let address = first.bytes.as_ptr();
+        drop(first);
+        let second = buffers.small();
+        assert_eq!(second.bytes.as_ptr(), address);
+        assert!(second.is_empty());
+    }
+
+    #[test]
+    fn a_grown_buffer_is_not_kept() {
+        let buffers = Buffers::default();
+        let mut buffer = buffers.small();
+        buffer.make_room(SMALL_BYTES + 1);
+        drop(buffer);
+        assert!(buffers.stock.small.borrow().is_empty());
+    }
+
+    #[test]
+    fn consuming_everything_gives_the_room_back() {
+        let mut buffer = Buffers::default().small();
+        buffer.tail().extend_from_slice(b"abc");
+        buffer.consume(2);
+        assert_eq!(buffer.filled(), b"c");
+        buffer.consume(1);
+        assert_eq!(buffer.spare(), SMALL_BYTES);
+    }
+
+    #[test]
+    fn a_prefix_uses_the_headroom_and_grows_without_it() {
+        let mut buffer = Buffers::default().large();
+        buffer.tail().extend_from_slice(b"body");
+        buffer.prepend(b"4\r\n");
+        assert_eq!(buffer.filled(), b"4\r\nbody");
+
+        let mut tight = Buffers::default().small();
+        tight.tail().extend_from_slice(b"body");
+        tight.prepend(b"4\r\n");
+        assert_eq!(tight.filled(), b"4\r\nbody");
+    }
+
+    #[test]
+    fn making_room_moves_before_it_grows() {
+        let mut buffer = Buffers::default().small();
+        buffer.tail().resize(SMALL_BYTES, b'x');
+        buffer.consume(SMALL_BYTES - 10);
+        buffer.make_room(100);
+        assert_eq!((buffer.len(), buffer.bytes.capacity()), (10, SMALL_BYTES));
+    }
+}

@@ -1,0 +1,125 @@
+//! The clock: read once per loop turn, then remembered until the turn ends.
+//!
+//! This file is the one door to the operating system's clocks.
+
+use std::cell::Cell;
+use std::cell::RefCell;
+use std::task::Waker;
+use std::time::Duration;
+use std::time::Instant;
+use std::time::SystemTime;
+use std::time::UNIX_EPOCH;
+
+/// A point in time on the monotonic clock of one worker, in nanoseconds since the worker began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(u64);
+
+impl Moment {
+    /// The time from `earlier` to this moment; zero if `earlier` is later.
+    pub fn since(self, earlier: Moment) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// The clock of one worker. Whoever runs the worker's loop calls [`Clock::end_turn`].
+pub struct Clock {
+    began: Instant,
+    /// The moment read in this turn, if any code asked yet.
+    read: Cell<Option<Moment>>,
+    turn: Cell<u64>,
+    /// Wakes the loop's owner so that it ends the turn.
+    turn_end: RefCell<Option<Waker>>,
+    /// Wall-clock time at `began`, corrected at each tick, so that a log follows a stepped clock.
+    wall_at_begin: Cell<Duration>,
+}
+
+impl Clock {
+    pub fn start() -> Clock {
+        let clock = Clock {
+            began: instant_now(),
+            read: Cell::new(None),
+            turn: Cell::new(0),
+            turn_end: RefCell::new(None),
+            wall_at_begin: Cell::new(Duration::ZERO),
+        };
+        clock.follow_wall();
+        clock
+    }
+
+    /// The present moment, at most one loop turn old.
+    pub fn now(&self) -> Moment {
+        if let Some(moment) = self.read.get() {
+            return moment;
+        }
+        let moment = self.read_now();
+        self.read.set(Some(moment));
+        if let Some(waker) = &*self.turn_end.borrow() {
+            waker.wake_by_ref();
+        }
+        moment
+    }
+
+    /// Wall-clock time of a moment, as time since the Unix epoch.
+    pub fn wall(&self, moment: Moment) -> Duration {
+        self.wall_at_begin.get() + Duration::from_nanos(moment.0)
+    }
+
+    /// The number of the present loop turn. Two events of one turn saw the same kernel state.
+    pub fn turn(&self) -> u64 {
+        self.turn.get()
+    }
+
+    /// Forgets the remembered moment; `waker` is woken when the next one is read.
+    pub fn end_turn(&self, waker: &Waker) {
+        self.read.set(None);
+        self.turn.set(self.turn.get() + 1);
+        let mut turn_end = self.turn_end.borrow_mut();
+        if !turn_end.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            *turn_end = Some(waker.clone());
+        }
+    }
+
+    /// Takes over a wall clock that was stepped.
+    pub fn follow_wall(&self) {
+        self.wall_at_begin.set(wall_now().saturating_sub(Duration::from_nanos(self.read_now().0)));
+    }
+
+    fn read_now(&self) -> Moment {
+        // 584 years of nanoseconds fit.
+        Moment(u64::try_from(instant_now().duration_since(self.began).as_nanos()).unwrap_or(u64::MAX))
+    }
+}
+
+/// Wall-clock time since the Unix epoch, for threads that are no workers.
+#[expect(clippy::disallowed_methods, reason = "the door to the wall clock")]
+pub fn wall_now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// Monotonic time, for threads that are no workers.
+#[expect(clippy::disallowed_methods, reason = "the door to the monotonic clock")]
+pub fn instant_now() -> Instant {
+    Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_moment_stands_still_within_a_turn() {
+        let clock = Clock::start();
+        let first = clock.now();
+        std::thread::sleep(Duration::from_millis(2));
+        assert_eq!(clock.now(), first);
+        clock.end_turn(Waker::noop());
+        assert!(clock.now().since(first) >= Duration::from_millis(2));
+    }
+
+    #[test]
+    fn wall_time_is_the_systems() {
+        let clock = Clock::start();
+        let difference = clock.wall(clock.now()).abs_diff(wall_now());
+        assert!(difference < Duration::from_secs(1), "{difference:?}");
+    }
+}

@@ -1,0 +1,65 @@
+//! Connecting to a backend.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream as StdUnixStream;
+
+use monoio::net::UnixStream;
+use socket2::Domain;
+use socket2::SockAddr;
+use socket2::Socket as RawSocket;
+use socket2::Type;
+
+use crate::net::address::Address;
+use crate::net::socket::Socket;
+use crate::net::socket::wants_nonblocking;
+
+/// Why no connection came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectError {
+    /// Nobody listens there. A unix socket that does not exist counts as well.
+    Refused,
+    TimedOut,
+    /// This process, or the system, has no descriptor left.
+    NoDescriptor,
+    Other,
+}
+
+impl From<io::Error> for ConnectError {
+    fn from(error: io::Error) -> ConnectError {
+        match error.raw_os_error() {
+            Some(libc::ECONNREFUSED | libc::ENOENT) => ConnectError::Refused,
+            Some(libc::ETIMEDOUT) => ConnectError::TimedOut,
+            Some(libc::EMFILE | libc::ENFILE) => ConnectError::NoDescriptor,
+            _ => ConnectError::Other,
+        }
+    }
+}
+
+/// Opens a connection. Dropping the future gives the attempt up; it has no timeout of its own.
+pub async fn connect(address: &Address) -> Result<Socket, ConnectError> {
+    let (domain, target) = match address {
+        Address::Ip(ip) => (Domain::for_address(*ip), SockAddr::from(*ip)),
+        Address::Unix(path) => (Domain::UNIX, SockAddr::unix(path)?),
+    };
+    let socket = RawSocket::new(domain, Type::STREAM, None)?;
+    if matches!(address, Address::Ip(_)) {
+        socket.set_tcp_nodelay(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    if let Err(error) = socket.connect(&target) {
+        if error.raw_os_error() != Some(libc::EINPROGRESS) {
+            return Err(error.into());
+        }
+        // Waiting for writability on a second descriptor keeps the first one free to be handed over
+        // in the blocking mode that the driver wants.
+        let watched: OwnedFd = socket.try_clone()?.into();
+        let watched = UnixStream::from_std(StdUnixStream::from(watched))?;
+        watched.writable(false).await?;
+        if let Some(error) = socket.take_error()? {
+            return Err(error.into());
+        }
+    }
+    socket.set_nonblocking(wants_nonblocking())?;
+    Ok(Socket::adopt(socket.into())?)
+}

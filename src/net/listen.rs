@@ -1,0 +1,149 @@
+//! Listening sockets: one per worker and address, sharing the port (SO_REUSEPORT).
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::os::fd::FromRawFd;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream as StdUnixStream;
+
+use monoio::net::UnixStream;
+use socket2::Domain;
+use socket2::Protocol;
+use socket2::SockFilter;
+use socket2::Socket as RawSocket;
+use socket2::Type;
+
+use crate::net::socket::Socket;
+use crate::net::socket::wants_nonblocking;
+
+/// Connections that may wait to be accepted, per worker; the kernel lowers it to `net.core.somaxconn`.
+const BACKLOG: i32 = 65_535;
+
+/// Bound listening sockets of one address, one for each worker, ready to be sent to their threads.
+pub struct Bound {
+    /// The address with the port that the kernel chose if the configured one was 0.
+    pub address: SocketAddr,
+    sockets: Vec<OwnedFd>,
+}
+
+impl Bound {
+    /// Binds and listens, `workers` times. `dual_stack` lets `[::]` take IPv4 as well.
+    ///
+    /// A first socket without SO_REUSEPORT finds out whether somebody else has the address: with
+    /// it, a second instance by the same user would silently share our connections.
+    pub fn new(address: SocketAddr, dual_stack: bool, workers: usize) -> io::Result<Bound> {
+        let probe = unbound(address, dual_stack)?;
+        probe.bind(&address.into())?;
+        let unexpected = || io::Error::other("the kernel named no IP address for the bound socket");
+        let address = probe.local_addr()?.as_socket().ok_or_else(unexpected)?;
+        drop(probe);
+        let mut sockets = Vec::with_capacity(workers);
+        for _ in 0..workers {
+            let socket = unbound(address, dual_stack)?;
+            socket.set_reuse_port(true)?;
+            // Accepted sockets inherit it, which saves a system call per connection.
+            socket.set_tcp_nodelay(true)?;
+            socket.bind(&address.into())?;
+            socket.listen(BACKLOG)?;
+            sockets.push(socket.into());
+        }
+        Ok(Bound { address, sockets })
+    }
+
+    /// The socket of the next worker; as many as there are workers.
+    pub fn take(&mut self) -> Option<OwnedFd> {
+        self.sockets.pop()
+    }
+}
+
+fn unbound(address: SocketAddr, dual_stack: bool) -> io::Result<RawSocket> {
+    let socket = RawSocket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(!dual_stack)?;
+    }
+    // Accepting is done in batches until nothing waits.
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+/// One worker's listening socket.
+pub struct Acceptor {
+    /// The driver only polls it, so that a listening socket can stand where monoio has a stream.
+    stream: UnixStream,
+}
+
+impl Acceptor {
+    /// To be called on the worker's thread.
+    pub fn new(listening: OwnedFd) -> io::Result<Acceptor> {
+        Ok(Acceptor { stream: UnixStream::from_std(StdUnixStream::from(listening))? })
+    }
+
+    /// Waits until a connection can be accepted.
+    pub async fn ready(&self) -> io::Result<()> {
+        self.stream.readable(false).await
+    }
+
+    /// Accepts one connection if one waits.
+    pub fn accept(&self) -> io::Result<Option<(Socket, SocketAddr)>> {
+        // SAFETY: all-zero bytes are a valid `sockaddr_storage`.
+        let mut storage: libc::sockaddr_storage = unsafe { std::mem::zeroed() };
+        let mut length = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+        let flags = libc::SOCK_CLOEXEC | if wants_nonblocking() { libc::SOCK_NONBLOCK } else { 0 };
+        // SAFETY: both pointers are valid for the call, and `length` is the storage's size.
+        let descriptor = unsafe {
+            libc::accept4(self.stream.as_raw_fd(), (&raw mut storage).cast(), &raw mut length, flags)
+        };
+        if descriptor < 0 {
+            let error = io::Error::last_os_error();
+            return if error.kind() == io::ErrorKind::WouldBlock { Ok(None) } else { Err(error) };
+        }
+        // SAFETY: the kernel just returned this descriptor, and nobody else has it.
+        let descriptor = unsafe { OwnedFd::from_raw_fd(descriptor) };
+        Ok(Some((Socket::adopt(descriptor)?, peer_address(&storage)?)))
+    }
+
+    /// Lets no further connection begin, while those whose handshake is under way still complete.
+    ///
+    /// Closing a listening socket resets what waits in its queue, and whatever arrives between the
+    /// last accept and the close. So a packet filter first drops every SYN (the client's kernel
+    /// repeats it a second later, for our successor to answer or to learn that nobody listens).
+    pub fn refuse_new(&self) -> io::Result<()> {
+        const TCP_FLAGS_OFFSET: u32 = 13;
+        const SYN: u32 = 0x02;
+        const DROP: u32 = 0;
+        const PASS: u32 = u32::MAX;
+        let instruction = |code: u32, jump_true: u8, jump_false: u8, k: u32| {
+            // Opcodes are below 256.
+            SockFilter::new(code as u16, jump_true, jump_false, k)
+        };
+        let filter = [
+            instruction(libc::BPF_LD | libc::BPF_B | libc::BPF_ABS, 0, 0, TCP_FLAGS_OFFSET),
+            instruction(libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K, 0, 1, SYN),
+            instruction(libc::BPF_RET | libc::BPF_K, 0, 0, DROP),
+            instruction(libc::BPF_RET | libc::BPF_K, 0, 0, PASS),
+        ];
+        socket2::SockRef::from(&self.stream).attach_filter(&filter)
+    }
+}
+
+fn peer_address(storage: &libc::sockaddr_storage) -> io::Result<SocketAddr> {
+    match i32::from(storage.ss_family) {
+        libc::AF_INET => {
+            // SAFETY: the family says that the storage holds a `sockaddr_in`.
+            let v4 = unsafe { &*(&raw const *storage).cast::<libc::sockaddr_in>() };
+            let ip = std::net::Ipv4Addr::from(v4.sin_addr.s_addr.to_ne_bytes());
+            Ok((ip, u16::from_be(v4.sin_port)).into())
+        }
+        libc::AF_INET6 => {
+            // SAFETY: the family says that the storage holds a `sockaddr_in6`.
+            let v6 = unsafe { &*(&raw const *storage).cast::<libc::sockaddr_in6>() };
+            let ip = std::net::Ipv6Addr::from(v6.sin6_addr.s6_addr);
+            // A dual-stack socket reports IPv4 clients in mapped form; rules and logs want the
+            // address that the client has.
+            Ok((ip.to_canonical(), u16::from_be(v6.sin6_port)).into())
+        }
+        family => Err(io::Error::other(format!("accepted a connection of address family {family}"))),
+    }
+}

@@ -1,0 +1,14 @@
+//! The only module, with `runtime/`, that touches monoio and the kernel.
+//!
+//! It knows sockets, bytes, buffers and time, and nothing of HTTP. Everything here belongs to one
+//! worker and is reached from that worker's thread only; what crosses threads says so.
+
+pub mod address;
+pub mod buffer;
+pub mod clock;
+pub mod connect;
+pub mod listen;
+pub mod socket;
+pub mod task;
+pub mod timer;
+pub mod wake;

@@ -1,0 +1,125 @@
+//! A connected stream socket, TCP or unix.
+
+use std::cell::UnsafeCell;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::fd::OwnedFd;
+use std::os::fd::RawFd;
+
+use monoio::io::AsyncReadRent;
+use monoio::io::AsyncWriteRent;
+use monoio::net::UnixStream;
+
+use crate::net::buffer::Buffer;
+use crate::net::buffer::Filled;
+use crate::net::buffer::Spare;
+
+/// A connected stream socket of one worker.
+///
+/// monoio's unix stream is a bare descriptor with `recv` and `send` operations, which serve TCP as
+/// well; its TCP stream carries about 100 bytes of remembered addresses besides. One receive and
+/// one send may be in flight at the same time. Dropping a receive in flight may lose bytes, so it
+/// is done only when the connection is given up.
+pub struct Socket {
+    stream: UnsafeCell<UnixStream>,
+}
+
+/// The connection broke while sending, after `sent` bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SendError {
+    pub sent: usize,
+}
+
+/// What waits in the receive queue of an idle socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pending {
+    Nothing,
+    Bytes,
+    /// The peer closed or reset the connection.
+    End,
+}
+
+impl Socket {
+    /// Takes over a connected socket. The descriptor's blocking mode must suit the worker's driver;
+    /// see [`wants_nonblocking`].
+    pub(super) fn adopt(descriptor: OwnedFd) -> io::Result<Socket> {
+        let stream = UnixStream::from_std(descriptor.into())?;
+        Ok(Socket { stream: UnsafeCell::new(stream) })
+    }
+
+    /// Waits, holding no buffer, until there is something to receive or the connection ended.
+    pub async fn readable(&self) -> io::Result<()> {
+        self.stream().readable(false).await
+    }
+
+    /// Receives once, behind the filled bytes of `buffer`. Zero bytes mean the peer's end; the
+    /// buffer must have room.
+    pub async fn receive(&self, buffer: Buffer) -> (io::Result<usize>, Buffer) {
+        debug_assert!(buffer.spare() > 0);
+        // SAFETY: monoio asks for `&mut` but only clones the descriptor into the operation during
+        // this call; no other reference is in use on this thread while the call runs.
+        let operation = unsafe { &mut *self.stream.get() }.read(Spare(buffer));
+        let (result, Spare(buffer)) = operation.await;
+        (result, buffer)
+    }
+
+    /// Sends the filled bytes of `buffer` and returns them untouched, with what was sent of them if
+    /// the connection broke.
+    pub async fn send(&self, buffer: Buffer) -> (Result<(), SendError>, Buffer) {
+        let mut filled = Filled { buffer, sent: 0 };
+        loop {
+            let whole = filled.buffer.len();
+            if filled.sent == whole {
+                return (Ok(()), filled.buffer);
+            }
+            // SAFETY: as in `receive`.
+            let operation = unsafe { &mut *self.stream.get() }.write(filled);
+            let (result, returned) = operation.await;
+            filled = returned;
+            match result {
+                Ok(count @ 1..) => filled.sent += count,
+                Ok(0) | Err(_) => return (Err(SendError { sent: filled.sent }), filled.buffer),
+            }
+        }
+    }
+
+    /// Looks into the receive queue without taking anything out.
+    pub fn pending(&self) -> Pending {
+        let mut byte = 0u8;
+        // SAFETY: `byte` is valid for one byte for the duration of the call, and the descriptor is
+        // open as long as `self` is.
+        let received = unsafe {
+            let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
+            libc::recv(self.descriptor(), (&raw mut byte).cast(), 1, flags)
+        };
+        match received {
+            1.. => Pending::Bytes,
+            0 => Pending::End,
+            _ if io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock => Pending::Nothing,
+            _ => Pending::End,
+        }
+    }
+
+    /// Tells the peer that nothing more will be sent; receiving goes on.
+    pub fn finish_sending(&self) {
+        // SAFETY: the descriptor is open as long as `self` is. Failure means that the peer has
+        // gone, which the next operation reports.
+        unsafe { libc::shutdown(self.descriptor(), libc::SHUT_WR) };
+    }
+
+    fn descriptor(&self) -> RawFd {
+        self.stream().as_raw_fd()
+    }
+
+    fn stream(&self) -> &UnixStream {
+        // SAFETY: `&mut` references are made only for the duration of a call in `receive` and
+        // `send`, which does not call back into this type.
+        unsafe { &*self.stream.get() }
+    }
+}
+
+/// Whether sockets must be non-blocking: epoll needs it, while io_uring answers EAGAIN instead of
+/// waiting when it is set.
+pub(super) fn wants_nonblocking() -> bool {
+    monoio::utils::is_legacy()
+}

@@ -1,0 +1,270 @@
+//! One coarse timer wheel per worker.
+//!
+//! A connection owns one [`Deadline`] and moves it many times per request, so moving must cost
+//! nothing: it stores a number. The wheel looks at a deadline when the slot that it was last queued
+//! in comes round, and queues it again if it has moved away meanwhile. No timer object of the kernel
+//! or of the runtime exists per operation; one tick source drives the wheel.
+
+use std::cell::Cell;
+use std::cell::RefCell;
+use std::future::Future;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::task::Waker;
+use std::time::Duration;
+
+/// The resolution of every timeout. A deadline fires up to two ticks late, never early.
+pub const TICK: Duration = Duration::from_millis(100);
+
+/// Slots of the wheel. A farther deadline is looked at and queued again every `SLOTS` ticks; the
+/// number bounds how long the wheel remembers the deadline of a closed connection.
+const SLOTS: u64 = 64;
+
+const NEVER: u64 = u64::MAX;
+
+/// The timer wheel of one worker. Cloning gives another hold on the same wheel.
+#[derive(Clone)]
+pub struct Timers {
+    wheel: Rc<Wheel>,
+}
+
+/// A time after which waiting is over, owned by one connection and waited on by one task.
+pub struct Deadline {
+    node: Rc<Node>,
+    wheel: Rc<Wheel>,
+}
+
+/// The deadline passed before the operation was done.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Elapsed;
+
+struct Wheel {
+    /// Ticks since the wheel began.
+    now: Cell<u64>,
+    slots: RefCell<Vec<Vec<Rc<Node>>>>,
+}
+
+struct Node {
+    /// The tick at which waiting is over, or NEVER.
+    due: Cell<u64>,
+    /// The tick whose slot holds the valid entry of this node, or NEVER. `queued <= due` whenever
+    /// both are set, so no deadline is overlooked.
+    queued: Cell<u64>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Default for Timers {
+    fn default() -> Timers {
+        let slots = RefCell::new((0..SLOTS).map(|_| Vec::new()).collect());
+        Timers { wheel: Rc::new(Wheel { now: Cell::new(0), slots }) }
+    }
+}
+
+impl Timers {
+    /// A deadline that is not set.
+    pub fn deadline(&self) -> Deadline {
+        let node = Node { due: Cell::new(NEVER), queued: Cell::new(NEVER), waker: RefCell::new(None) };
+        Deadline { node: Rc::new(node), wheel: Rc::clone(&self.wheel) }
+    }
+
+    /// Advances by one tick and wakes whoever waits on a deadline that has passed.
+    pub fn tick(&self) {
+        let now = self.wheel.now.get() + 1;
+        self.wheel.now.set(now);
+        let mut entries = {
+            let mut slots = self.wheel.slots.borrow_mut();
+            slots.get_mut((now % SLOTS) as usize).map(std::mem::take).unwrap_or_default()
+        };
+        for node in entries.drain(..) {
+            if node.queued.get() == now {
+                node.queued.set(NEVER);
+                self.wheel.look_at(node);
+            }
+        }
+        // The vector goes back so that a steady load of timers allocates nothing.
+        let mut slots = self.wheel.slots.borrow_mut();
+        if let Some(slot) = slots.get_mut((now % SLOTS) as usize)
+            && slot.is_empty()
+        {
+            *slot = entries;
+        }
+    }
+
+    /// Completes when `duration` has passed, to the resolution of the wheel.
+    pub async fn sleep(&self, duration: Duration) {
+        let deadline = self.deadline();
+        deadline.set(duration);
+        let elapsed = deadline.guard(std::future::pending::<()>()).await;
+        debug_assert_eq!(elapsed, Err(Elapsed));
+    }
+}
+
+impl Wheel {
+    fn look_at(&self, node: Rc<Node>) {
+        let due = node.due.get();
+        if due == NEVER {
+            return;
+        }
+        if due > self.now.get() {
+            self.queue(node);
+        } else if let Some(waker) = node.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+
+    fn queue(&self, node: Rc<Node>) {
+        let slot_tick = node.due.get().min(self.now.get() + SLOTS - 1);
+        node.queued.set(slot_tick);
+        if let Some(slot) = self.slots.borrow_mut().get_mut((slot_tick % SLOTS) as usize) {
+            slot.push(node);
+        }
+    }
+}
+
+impl Deadline {
+    /// Moves the deadline to `after` from now.
+    pub fn set(&self, after: Duration) {
+        let ticks = after.as_millis().div_ceil(TICK.as_millis());
+        let now = self.wheel.now.get();
+        // The present tick has begun already, hence one more.
+        let due = now.saturating_add(u64::try_from(ticks).unwrap_or(NEVER / 2)).saturating_add(1);
+        self.node.due.set(due);
+        if self.node.queued.get() > due.min(now + SLOTS - 1) {
+            self.wheel.queue(Rc::clone(&self.node));
+        }
+    }
+
+    /// Takes the deadline away.
+    pub fn clear(&self) {
+        self.node.due.set(NEVER);
+    }
+
+    pub fn has_passed(&self) -> bool {
+        self.node.due.get() <= self.wheel.now.get()
+    }
+
+    /// Runs `operation` until it is done or the deadline passes, wherever it is moved meanwhile.
+    ///
+    /// The operation is dropped when the deadline passes; its connection is fit only to be closed.
+    pub async fn guard<T>(&self, operation: impl Future<Output = T>) -> Result<T, Elapsed> {
+        let mut operation = pin!(operation);
+        std::future::poll_fn(|turn| {
+            if let Poll::Ready(done) = operation.as_mut().poll(turn) {
+                return Poll::Ready(Ok(done));
+            }
+            if self.has_passed() {
+                return Poll::Ready(Err(Elapsed));
+            }
+            let mut waker = self.node.waker.borrow_mut();
+            if !waker.as_ref().is_some_and(|known| known.will_wake(turn.waker())) {
+                *waker = Some(turn.waker().clone());
+            }
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+impl Drop for Deadline {
+    fn drop(&mut self) {
+        self.node.due.set(NEVER);
+        // The task may be gone before the wheel forgets the node.
+        self.node.waker.borrow_mut().take();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::Ordering;
+    use std::task::Context;
+    use std::task::Wake;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Wakes(AtomicUsize);
+
+    impl Wake for Wakes {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Ticks until the guarded wait is over, polling only when woken.
+    fn ticks_until_elapsed(timers: &Timers, deadline: &Deadline, most: usize) -> Option<usize> {
+        let wakes = Arc::new(Wakes::default());
+        let waker = Waker::from(Arc::clone(&wakes));
+        let mut context = Context::from_waker(&waker);
+        let mut wait = pin!(deadline.guard(std::future::pending::<()>()));
+        assert!(wait.as_mut().poll(&mut context).is_pending());
+        for tick in 1..=most {
+            timers.tick();
+            if wakes.0.swap(0, Ordering::Relaxed) > 0 {
+                assert_eq!(wait.as_mut().poll(&mut context), Poll::Ready(Err(Elapsed)));
+                return Some(tick);
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn a_deadline_fires_within_two_ticks_of_its_time() {
+        for ticks in [0, 1, 5, 62, 63, 64, 65, 200, 6000] {
+            let timers = Timers::default();
+            let deadline = timers.deadline();
+            deadline.set(TICK * ticks);
+            let fired = ticks_until_elapsed(&timers, &deadline, 7000).unwrap();
+            assert!((ticks as usize..=ticks as usize + 2).contains(&fired), "{ticks} ticks: {fired}");
+        }
+    }
+
+    #[test]
+    fn moving_a_deadline_forward_and_back_counts() {
+        let timers = Timers::default();
+        let deadline = timers.deadline();
+        deadline.set(TICK * 10);
+        deadline.set(TICK * 300);
+        deadline.set(TICK * 3);
+        assert_eq!(ticks_until_elapsed(&timers, &deadline, 400), Some(4));
+
+        deadline.set(TICK * 3);
+        deadline.set(TICK * 100);
+        assert_eq!(ticks_until_elapsed(&timers, &deadline, 400), Some(101));
+    }
+
+    #[test]
+    fn a_cleared_deadline_never_fires() {
+        let timers = Timers::default();
+        let deadline = timers.deadline();
+        deadline.set(TICK);
+        deadline.clear();
+        assert_eq!(ticks_until_elapsed(&timers, &deadline, 200), None);
+    }
+
+    #[test]
+    fn a_busy_connection_keeps_one_entry() {
+        let timers = Timers::default();
+        let deadline = timers.deadline();
+        for _ in 0..1000 {
+            deadline.set(TICK * 150);
+            deadline.clear();
+            deadline.set(TICK * 600);
+        }
+        let entries: usize = timers.wheel.slots.borrow().iter().map(Vec::len).sum();
+        assert_eq!(entries, 1);
+    }
+
+    #[test]
+    fn an_operation_that_is_done_wins_over_a_passed_deadline() {
+        let timers = Timers::default();
+        let deadline = timers.deadline();
+        deadline.set(Duration::ZERO);
+        timers.tick();
+        let mut context = Context::from_waker(Waker::noop());
+        let done = pin!(deadline.guard(std::future::ready(7))).poll(&mut context);
+        assert_eq!(done, Poll::Ready(Ok(7)));
+    }
+}

@@ -1,0 +1,3 @@
+//! Which backend of a group gets the next request.
+
+pub mod weighted_round_robin;

@@ -1,0 +1,333 @@
+//! What a backend learns of the client: `X-Forwarded-For` and its companions, and who the client is
+//! when trusted proxies stand in between.
+
+use std::io::Write;
+use std::net::IpAddr;
+use std::net::SocketAddr;
+
+use ipnet::IpNet;
+
+use crate::http::headers::Headers;
+use crate::http::headers::KnownName;
+
+/// What becomes of the client's `X-Forwarded-For`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForwardedFor {
+    /// Our peer's address is added at the end.
+    Append,
+    /// The field is taken out.
+    Remove,
+    /// The field stays as the client sent it.
+    Preserve,
+}
+
+/// The fields that a listener adds to the requests it forwards.
+///
+/// A field that is on replaces whatever the client sent under its name; one that is off passes.
+#[derive(Clone, Debug)]
+pub struct Forwarded {
+    pub x_forwarded_for: ForwardedFor,
+    pub x_forwarded_proto: bool,
+    pub x_forwarded_port: bool,
+    pub x_forwarded_host: bool,
+    pub x_forwarded_client_srcport: bool,
+    pub x_real_ip: bool,
+    /// The name of this load balancer, when `SLB-ID` is on.
+    pub slb_id: Option<String>,
+}
+
+/// What is known of a client's connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Client<'a> {
+    /// The TCP peer.
+    pub peer: SocketAddr,
+    /// The client, looking through trusted proxies.
+    pub address: IpAddr,
+    pub listener_port: u16,
+    pub scheme: &'static str,
+    /// The host that the client asked for.
+    pub host: &'a [u8],
+}
+
+/// The names in the order in which they are written, with their usual spelling.
+const ADDED: [(KnownName, &[u8]); 7] = [
+    (KnownName::XForwardedFor, b"X-Forwarded-For"),
+    (KnownName::XForwardedProto, b"X-Forwarded-Proto"),
+    (KnownName::XForwardedPort, b"X-Forwarded-Port"),
+    (KnownName::XForwardedHost, b"X-Forwarded-Host"),
+    (KnownName::XForwardedClientSrcport, b"X-Forwarded-Client-srcport"),
+    (KnownName::XRealIp, b"X-Real-IP"),
+    (KnownName::SlbId, b"SLB-ID"),
+];
+
+impl Forwarded {
+    /// Whether the client's own field of this name must not pass.
+    pub fn withholds(&self, name: KnownName) -> bool {
+        match name {
+            // Nobody but Ringway may state what a client's certificate said.
+            KnownName::ClientIdentity => true,
+            KnownName::XForwardedFor => self.x_forwarded_for != ForwardedFor::Preserve,
+            _ => self.adds(name),
+        }
+    }
+
+    /// Calls `write` with each field to add. `value` is memory for building values in.
+    pub fn for_each_added(
+        &self,
+        headers: &Headers<'_>,
+        client: &Client<'_>,
+        value: &mut Vec<u8>,
+        mut write: impl FnMut(&[u8], &[u8]),
+    ) {
+        for (known, usual_spelling) in ADDED {
+            if !self.adds(known) {
+                continue;
+            }
+            value.clear();
+            self.build_value(known, headers, client, value);
+            // A field keeps the client's spelling, but the list of addresses is always canonical.
+            let spelling = match headers.find(known) {
+                Some(field) if known != KnownName::XForwardedFor => field.name,
+                _ => usual_spelling,
+            };
+            write(spelling, value);
+        }
+    }
+
+    fn adds(&self, name: KnownName) -> bool {
+        match name {
+            KnownName::XForwardedFor => self.x_forwarded_for == ForwardedFor::Append,
+            KnownName::XForwardedProto => self.x_forwarded_proto,
+            KnownName::XForwardedPort => self.x_forwarded_port,
+            KnownName::XForwardedHost => self.x_forwarded_host,
+            KnownName::XForwardedClientSrcport => self.x_forwarded_client_srcport,
+            KnownName::XRealIp => self.x_real_ip,
+            KnownName::SlbId => self.slb_id.is_some(),
+            _ => false,
+        }
+    }
+
+    fn build_value(&self, name: KnownName, headers: &Headers<'_>, client: &Client<'_>, value: &mut Vec<u8>) {
+        match name {
+            KnownName::XForwardedFor => {
+                for field in headers.find_all(KnownName::XForwardedFor).filter(|field| !field.value.is_empty())
+                {
+                    value.extend_from_slice(field.value);
+                    value.extend_from_slice(b", ");
+                }
+                push_ip(value, client.peer.ip());
+            }
+            KnownName::XForwardedProto => value.extend_from_slice(client.scheme.as_bytes()),
+            KnownName::XForwardedPort => push_number(value, client.listener_port),
+            KnownName::XForwardedHost => value.extend_from_slice(client.host),
+            KnownName::XForwardedClientSrcport => push_number(value, client.peer.port()),
+            KnownName::XRealIp => push_ip(value, client.address),
+            KnownName::SlbId => value.extend_from_slice(self.slb_id.as_deref().unwrap_or_default().as_bytes()),
+            _ => unreachable!("only the names of ADDED are built"),
+        }
+    }
+}
+
+/// The addresses that may say on whose behalf they speak.
+#[derive(Clone, Debug, Default)]
+pub struct TrustedProxies {
+    networks: Vec<IpNet>,
+    /// One entry covers every address: the leftmost element is believed.
+    everyone: bool,
+}
+
+impl TrustedProxies {
+    pub fn new(networks: Vec<IpNet>) -> TrustedProxies {
+        let everyone = networks.iter().any(|network| network.prefix_len() == 0);
+        TrustedProxies { networks, everyone }
+    }
+
+    /// Who the client is: from the right of `X-Forwarded-For`, the first address that is not
+    /// trusted; the leftmost if all are; the peer if it is not trusted itself. An element that is no
+    /// address ends the search at the last good one.
+    pub fn client(&self, peer: IpAddr, headers: &Headers<'_>) -> IpAddr {
+        if self.networks.is_empty() || !self.trusts(peer) {
+            return peer;
+        }
+        if self.everyone {
+            return self.leftmost(headers).unwrap_or(peer);
+        }
+        let mut client = peer;
+        // The list may be spread over several fields, and an ArrayVec iterates from both ends.
+        for field in headers.iter().rev().filter(|field| field.known == KnownName::XForwardedFor) {
+            for element in field.value.rsplit(|&byte| byte == b',') {
+                let Some(address) = parse_element(element) else { return client };
+                client = address;
+                if !self.trusts(address) {
+                    return client;
+                }
+            }
+        }
+        client
+    }
+
+    fn leftmost(&self, headers: &Headers<'_>) -> Option<IpAddr> {
+        let first = headers.find(KnownName::XForwardedFor)?;
+        parse_element(first.value.split(|&byte| byte == b',').next()?)
+    }
+
+    fn trusts(&self, address: IpAddr) -> bool {
+        self.everyone || self.networks.iter().any(|network| network.contains(&address))
+    }
+}
+
+/// An address as proxies write it: `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1` or `[2001:db8::1]:80`.
+fn parse_element(element: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(element.trim_ascii()).ok()?;
+    let bracketed = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok().map(IpAddr::V6);
+    let with_port = || text.parse().ok().map(|address: SocketAddr| address.ip());
+    text.parse().ok().or_else(with_port).or_else(bracketed).map(|address: IpAddr| address.to_canonical())
+}
+
+fn push_ip(out: &mut Vec<u8>, address: IpAddr) {
+    match address {
+        IpAddr::V4(v4) => {
+            let [a, b, c, d] = v4.octets();
+            push_number(out, a.into());
+            for octet in [b, c, d] {
+                out.push(b'.');
+                push_number(out, octet.into());
+            }
+        }
+        // Writing to a vector cannot fail.
+        IpAddr::V6(v6) => drop(write!(out, "{v6}")),
+    }
+}
+
+/// Decimal digits without the machinery of formatting: this runs for every request.
+fn push_number(out: &mut Vec<u8>, number: u16) {
+    let mut divisor = 1;
+    while number / divisor >= 10 {
+        divisor *= 10;
+    }
+    while divisor > 0 {
+        // One decimal digit.
+        out.push(b'0' + (number / divisor % 10) as u8);
+        divisor /= 10;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::headers::Field;
+
+    fn headers<'b>(fields: &[(&'b str, &'b str)]) -> Headers<'b> {
+        let mut headers = Headers::new();
+        for (name, value) in fields {
+            headers.push(Field::new(name.as_bytes(), value.as_bytes())).unwrap();
+        }
+        headers
+    }
+
+    fn everything() -> Forwarded {
+        Forwarded {
+            x_forwarded_for: ForwardedFor::Append,
+            x_forwarded_proto: true,
+            x_forwarded_port: true,
+            x_forwarded_host: true,
+            x_forwarded_client_srcport: true,
+            x_real_ip: true,
+            slb_id: Some("edge-1".to_owned()),
+        }
+    }
+
+    fn added(forwarded: &Forwarded, headers: &Headers<'_>) -> Vec<String> {
+        let client = Client {
+            peer: "10.0.0.5:50123".parse().unwrap(),
+            address: "192.0.2.9".parse().unwrap(),
+            listener_port: 8080,
+            scheme: "http",
+            host: b"example.com",
+        };
+        let mut lines = Vec::new();
+        forwarded.for_each_added(headers, &client, &mut Vec::new(), |name, value| {
+            lines.push(String::from_utf8([name, b": ", value].concat()).unwrap());
+        });
+        lines
+    }
+
+    #[test]
+    fn every_field_in_its_usual_spelling() {
+        assert_eq!(
+            added(&everything(), &headers(&[])),
+            [
+                "X-Forwarded-For: 10.0.0.5",
+                "X-Forwarded-Proto: http",
+                "X-Forwarded-Port: 8080",
+                "X-Forwarded-Host: example.com",
+                "X-Forwarded-Client-srcport: 50123",
+                "X-Real-IP: 192.0.2.9",
+                "SLB-ID: edge-1",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_clients_copy_gives_its_spelling_but_never_its_value() {
+        let sent = headers(&[("x-forwarded-for", "6.6.6.6"), ("x-real-ip", "6.6.6.6"), ("x-forwarded-for", "7.7.7.7")]);
+        let lines = added(&everything(), &sent);
+        assert_eq!(lines[0], "X-Forwarded-For: 6.6.6.6, 7.7.7.7, 10.0.0.5");
+        assert!(lines.contains(&"x-real-ip: 192.0.2.9".to_owned()));
+        assert!(everything().withholds(KnownName::XRealIp));
+    }
+
+    #[test]
+    fn what_is_off_passes_except_claims_about_certificates() {
+        let off = Forwarded {
+            x_forwarded_for: ForwardedFor::Preserve,
+            x_forwarded_proto: false,
+            x_forwarded_port: false,
+            x_forwarded_host: false,
+            x_forwarded_client_srcport: false,
+            x_real_ip: false,
+            slb_id: None,
+        };
+        assert_eq!(added(&off, &headers(&[])), Vec::<String>::new());
+        assert!(!off.withholds(KnownName::XForwardedFor));
+        assert!(!off.withholds(KnownName::Host));
+        assert!(off.withholds(KnownName::ClientIdentity));
+        let removing = Forwarded { x_forwarded_for: ForwardedFor::Remove, ..off };
+        assert!(removing.withholds(KnownName::XForwardedFor));
+        assert_eq!(added(&removing, &headers(&[])), Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_client_behind_trusted_proxies() {
+        let inner = ["10.0.0.0/8", "fd00::/8"];
+        for (trusted, peer, lists, client) in [
+            (&inner[..], "10.0.0.5", &["6.6.6.6, 192.0.2.9, 10.1.1.1"][..], "192.0.2.9"),
+            (&inner, "10.0.0.5", &["6.6.6.6", "192.0.2.9, 10.1.1.1"], "192.0.2.9"),
+            (&inner, "203.0.113.1", &["192.0.2.9"], "203.0.113.1"),
+            (&inner, "10.0.0.5", &["10.2.2.2, 10.1.1.1"], "10.2.2.2"),
+            (&inner, "10.0.0.5", &["192.0.2.9, unknown, 10.1.1.1"], "10.1.1.1"),
+            (&inner, "10.0.0.5", &["192.0.2.9:4711"], "192.0.2.9"),
+            (&inner, "fd00::1", &["[2001:db8::1]:80"], "2001:db8::1"),
+            (&inner, "fd00::1", &["[2001:db8::1]"], "2001:db8::1"),
+            (&inner, "10.0.0.5", &[""], "10.0.0.5"),
+            (&inner, "10.0.0.5", &[], "10.0.0.5"),
+            (&[], "10.0.0.5", &["192.0.2.9"], "10.0.0.5"),
+            (&["0.0.0.0/0"], "203.0.113.1", &["6.6.6.6, 192.0.2.9"], "6.6.6.6"),
+            (&["0.0.0.0/0"], "203.0.113.1", &["junk, 192.0.2.9"], "203.0.113.1"),
+        ] {
+            let trusted: Vec<IpNet> = trusted.iter().map(|network| network.parse().unwrap()).collect();
+            let fields: Vec<_> = lists.iter().map(|list| ("X-Forwarded-For", *list)).collect();
+            let found = TrustedProxies::new(trusted).client(peer.parse().unwrap(), &headers(&fields));
+            assert_eq!(found, client.parse::<IpAddr>().unwrap(), "{peer} {lists:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_without_formatting() {
+        for number in [0, 1, 9, 10, 99, 100, 255, 1000, 65535] {
+            let mut out = Vec::new();
+            push_number(&mut out, number);
+            assert_eq!(String::from_utf8(out).unwrap(), number.to_string());
+        }
+    }
+}

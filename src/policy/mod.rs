@@ -1,0 +1,5 @@
+//! Decisions: a head and a table in, a verdict out. No I/O, no clock, no randomness.
+
+pub mod balance;
+pub mod forwarded;
+pub mod retry;

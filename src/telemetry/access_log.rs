@@ -1,0 +1,251 @@
+//! The line of an exchange, as JSON with ALB's field names or in the combined log format.
+//!
+//! A line is begun while the request's head is still in its buffer and ended when the exchange is
+//! over, so that no part of the head is copied twice. Bytes come from strangers: whatever could end
+//! a line, a string or a terminal's good temper is escaped.
+
+use std::io::Write;
+
+use crate::telemetry::date::Dates;
+use crate::telemetry::record::Names;
+use crate::telemetry::record::Record;
+use crate::telemetry::record::RequestFacts;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    Json,
+    Combined,
+}
+
+/// A line begun: all that is known of the request.
+pub struct Line {
+    pub(super) bytes: Vec<u8>,
+    /// Where what is known only at the end goes: the end of `bytes` in JSON, within it in combined.
+    gap: usize,
+}
+
+/// Identifies an exchange in the log: unique on this host, unlikely to repeat elsewhere.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestId {
+    /// Chosen at random when the process starts.
+    pub process: u64,
+    pub worker: u16,
+    /// Counts the worker's exchanges.
+    pub sequence: u64,
+}
+
+impl Format {
+    /// Begins a line in `bytes`, which must be empty.
+    pub fn begin(self, mut bytes: Vec<u8>, request: &RequestFacts<'_>, dates: &Dates) -> Line {
+        debug_assert!(bytes.is_empty());
+        match self {
+            Format::Json => {
+                begin_json(&mut bytes, request, dates);
+                let gap = bytes.len();
+                Line { bytes, gap }
+            }
+            Format::Combined => {
+                begin_combined(&mut bytes, request, dates);
+                let gap = bytes.len();
+                end_combined(&mut bytes, request);
+                Line { bytes, gap }
+            }
+        }
+    }
+
+    /// Appends the whole line, with its line feed, to `out`.
+    pub fn end(self, line: &Line, id: RequestId, record: &Record, names: Names<'_>, out: &mut Vec<u8>) {
+        let (before, after) = line.bytes.split_at(line.gap);
+        out.extend_from_slice(before);
+        match self {
+            Format::Json => end_json(out, id, record, names),
+            Format::Combined => {
+                let bytes_sent = record.body_bytes_sent;
+                // Writing to a vector cannot fail.
+                let _ = write!(out, "{} {bytes_sent} ", record.status);
+            }
+        }
+        out.extend_from_slice(after);
+        out.push(b'\n');
+    }
+}
+
+impl Line {
+    /// The memory of an ended line, for the next one.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
+fn begin_json(out: &mut Vec<u8>, request: &RequestFacts<'_>, dates: &Dates) {
+    let millis = request.time.subsec_millis();
+    let _ = write!(out, r#"{{"time":"{}.{millis:03}Z","client_ip":"{}""#, dates.rfc3339(), request.client);
+    let _ = write!(out, r#","client_port":{},"scheme":"{}""#, request.peer.port(), request.scheme);
+    let _ = write!(out, r#","server_protocol":"{}""#, request.server_protocol);
+    for (name, value) in [
+        ("request_method", request.method),
+        ("host", request.host),
+        ("http_host", request.http_host),
+        ("request_uri", request.request_uri),
+        ("http_referer", request.referer),
+        ("http_user_agent", request.user_agent),
+        ("http_x_forwarded_for", request.x_forwarded_for),
+        ("http_x_real_ip", request.x_real_ip),
+    ] {
+        json_field(out, name, value);
+    }
+}
+
+fn end_json(out: &mut Vec<u8>, id: RequestId, record: &Record, names: Names<'_>) {
+    let _ = write!(
+        out,
+        concat!(
+            r#","status":{},"request_length":{},"body_bytes_sent":{},"request_time":{:.3}"#,
+            r#","read_request_time":{},"write_response_time":{}"#,
+        ),
+        record.status,
+        record.request_length,
+        record.body_bytes_sent,
+        record.request_time.as_secs_f64(),
+        record.read_request_time.as_millis(),
+        record.write_response_time.as_millis(),
+    );
+    json_field(out, "upstream_addr", or_dash(names.upstream_addr).as_bytes());
+    match record.upstream_status {
+        0 => out.extend_from_slice(br#","upstream_status":"-""#),
+        status => drop(write!(out, r#","upstream_status":{status}"#)),
+    }
+    match record.upstream_response_time {
+        None => out.extend_from_slice(br#","upstream_response_time":"-""#),
+        Some(time) => drop(write!(out, r#","upstream_response_time":{:.3}"#, time.as_secs_f64())),
+    }
+    if let Some(rtt) = record.tcpinfo_rtt {
+        let _ = write!(out, r#","tcpinfo_rtt":{rtt}"#);
+    }
+    json_field(out, "listener", or_dash(names.listener).as_bytes());
+    json_field(out, "server_group", or_dash(names.server_group).as_bytes());
+    let RequestId { process, worker, sequence } = id;
+    let _ = write!(out, r#","retry_count":{},"reason":"{}""#, record.retries, record.reason.word());
+    let _ = write!(out, r#","worker":{worker},"request_id":"{process:016x}{worker:04x}{sequence:012x}"}}"#);
+}
+
+fn or_dash(text: &str) -> &str {
+    if text.is_empty() { "-" } else { text }
+}
+
+fn json_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    let _ = write!(out, r#","{name}":""#);
+    if value.is_empty() {
+        out.push(b'-');
+    }
+    for &byte in value {
+        match byte {
+            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+            // Bytes beyond ASCII are taken for Latin-1 (RFC 9110 §5.5), which never yields invalid text.
+            0..0x20 | 0x7f.. => drop(write!(out, "\\u{byte:04x}")),
+            _ => out.push(byte),
+        }
+    }
+    out.push(b'"');
+}
+
+fn begin_combined(out: &mut Vec<u8>, request: &RequestFacts<'_>, dates: &Dates) {
+    let _ = write!(out, "{} - - [{}] \"", request.client, dates.common_log());
+    escaped(out, request.method);
+    out.push(b' ');
+    escaped(out, request.request_uri);
+    let _ = write!(out, " {}\" ", request.server_protocol);
+}
+
+fn end_combined(out: &mut Vec<u8>, request: &RequestFacts<'_>) {
+    for value in [request.referer, request.user_agent] {
+        out.push(b'"');
+        escaped(out, if value.is_empty() { b"-" } else { value });
+        out.extend_from_slice(b"\" ");
+    }
+    out.pop();
+}
+
+/// Escapes as nginx and Apache do, so that their log readers work.
+fn escaped(out: &mut Vec<u8>, value: &[u8]) {
+    for &byte in value {
+        match byte {
+            b'"' | b'\\' | 0..0x20 | 0x7f.. => drop(write!(out, "\\x{byte:02X}")),
+            _ => out.push(byte),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::telemetry::reason::Reason;
+
+    fn facts() -> RequestFacts<'static> {
+        RequestFacts {
+            time: Duration::from_millis(784_111_777_042),
+            peer: "10.0.0.9:50123".parse().unwrap(),
+            client: "192.0.2.7".parse().unwrap(),
+            method: b"GET",
+            scheme: "http",
+            host: b"example.com",
+            http_host: b"example.com:8080",
+            request_uri: b"/a\"b\\c?d",
+            server_protocol: "HTTP/1.1",
+            referer: b"",
+            user_agent: b"caf\xe9\x1b[31m",
+            x_forwarded_for: b"192.0.2.7",
+            x_real_ip: b"",
+        }
+    }
+
+    fn line(format: Format) -> String {
+        let mut dates = Dates::default();
+        dates.advance(facts().time);
+        let begun = format.begin(Vec::new(), &facts(), &dates);
+        let record = Record {
+            status: 502,
+            reason: Reason::ConnectRefused,
+            request_length: 80,
+            body_bytes_sent: 17,
+            request_time: Duration::from_micros(12_345),
+            upstream_response_time: Some(Duration::from_millis(7)),
+            retries: 1,
+            ..Record::default()
+        };
+        let names =
+            Names { listener: "web", server_group: "app", upstream_addr: "127.0.0.1:1, 127.0.0.1:2" };
+        let mut out = Vec::new();
+        let id = RequestId { process: 0xabc, worker: 1, sequence: 255 };
+        format.end(&begun, id, &record, names, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn json_has_the_names_of_alb_and_survives_hostile_bytes() {
+        let line = line(Format::Json);
+        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(value["time"], "1994-11-06T08:49:37.042Z");
+        assert_eq!(value["request_uri"], "/a\"b\\c?d");
+        assert_eq!(value["http_user_agent"], "caf\u{e9}\u{1b}[31m");
+        assert_eq!(value["http_referer"], "-");
+        assert_eq!(value["upstream_status"], "-");
+        assert_eq!(value["upstream_response_time"], 0.007);
+        assert_eq!(value["request_time"], 0.012);
+        assert_eq!(value["reason"], "connect_refused");
+        assert_eq!(value["request_id"], "0000000000000abc0001".to_owned() + "0000000000ff");
+        assert_eq!(line.matches('\n').count(), 1);
+        assert!(line.is_ascii());
+    }
+
+    #[test]
+    fn combined_is_what_log_readers_expect() {
+        assert_eq!(
+            line(Format::Combined),
+            "192.0.2.7 - - [06/Nov/1994:08:49:37 +0000] \"GET /a\\x22b\\x5Cc?d HTTP/1.1\" 502 17 \
+             \"-\" \"caf\\xE9\\x1B[31m\"\n"
+        );
+    }
+}

@@ -1,0 +1,9 @@
+//! What operators see of the data path: the record of each exchange and the access log.
+//!
+//! Records are plain facts that the exchange hands in; nothing here reads a clock or waits.
+
+pub mod record;
+pub mod reason;
+pub mod date;
+pub mod access_log;
+pub mod log_writer;

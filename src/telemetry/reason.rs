@@ -1,0 +1,87 @@
+//! Why an exchange ended as it did, in one machine-readable word.
+
+/// The reason of an answer that Ringway made itself, or of an exchange that did not complete.
+///
+/// The word is in the access log; the status is what the client gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The backend's response was passed on in full.
+    None,
+    /// The request is not acceptable; word and status come from the codec.
+    BadRequest(&'static str, u16),
+    MethodNotAllowed,
+    BodyTooLarge,
+    HeaderTimeout,
+    BodyTimeout,
+    /// The client went away before the response was complete. Only logged.
+    ClientClosed,
+    /// The client did not take the response in time. Only logged.
+    ClientStalled,
+    /// No rule and no default group takes the request.
+    NoRoute,
+    /// The group has no backend that takes new requests.
+    NoBackend,
+    /// Every descriptor that this process may have is in use.
+    NoDescriptor,
+    ConnectRefused,
+    ConnectTimeout,
+    ConnectFailed,
+    /// The backend closed or reset the connection before its response was complete.
+    UpstreamClosed,
+    ResponseTimeout,
+    /// The backend sent something that is no HTTP/1.1 response; the word comes from the codec.
+    BadResponse(&'static str),
+}
+
+impl Reason {
+    /// The word in the access log.
+    pub fn word(self) -> &'static str {
+        match self {
+            Reason::None => "-",
+            Reason::BadRequest(word, _) | Reason::BadResponse(word) => word,
+            Reason::MethodNotAllowed => "method_not_allowed",
+            Reason::BodyTooLarge => "body_too_large",
+            Reason::HeaderTimeout => "client_header_timeout",
+            Reason::BodyTimeout => "client_body_timeout",
+            Reason::ClientClosed => "client_closed",
+            Reason::ClientStalled => "client_stalled",
+            Reason::NoRoute => "no_route",
+            Reason::NoBackend => "no_backend",
+            Reason::NoDescriptor => "no_descriptor",
+            Reason::ConnectRefused => "connect_refused",
+            Reason::ConnectTimeout => "connect_timeout",
+            Reason::ConnectFailed => "connect_failed",
+            Reason::UpstreamClosed => "upstream_closed",
+            Reason::ResponseTimeout => "response_timeout",
+        }
+    }
+
+    /// The status that the client gets, or that the log shows when no answer is possible.
+    pub fn status(self) -> u16 {
+        match self {
+            Reason::None => 200,
+            Reason::BadRequest(_, status) => status,
+            Reason::NoRoute => 404,
+            Reason::MethodNotAllowed => 405,
+            Reason::HeaderTimeout | Reason::BodyTimeout => 408,
+            Reason::BodyTooLarge => 413,
+            Reason::ClientClosed | Reason::ClientStalled => 499,
+            Reason::ConnectRefused
+            | Reason::ConnectFailed
+            | Reason::UpstreamClosed
+            | Reason::BadResponse(_) => 502,
+            Reason::NoBackend | Reason::NoDescriptor => 503,
+            Reason::ConnectTimeout | Reason::ResponseTimeout => 504,
+        }
+    }
+
+    /// The value of `x-router-code`, which answers with status 503 carry (the numbers are Huawei
+    /// ELB's: the default group has no servers; all servers unavailable).
+    pub fn router_code(self) -> Option<&'static str> {
+        match self {
+            Reason::NoBackend => Some("40000"),
+            Reason::NoDescriptor => Some("50000"),
+            _ => None,
+        }
+    }
+}

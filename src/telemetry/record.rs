@@ -1,0 +1,80 @@
+//! The facts of one exchange.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::telemetry::reason::Reason;
+
+/// What is known of a request when its head has been read. Borrowed for one log line's beginning.
+pub struct RequestFacts<'a> {
+    /// Wall-clock time at which the request began to arrive, since the Unix epoch.
+    pub time: Duration,
+    /// The TCP peer.
+    pub peer: SocketAddr,
+    /// Who the client is when `trusted_proxies` are believed.
+    pub client: std::net::IpAddr,
+    pub method: &'a [u8],
+    pub scheme: &'static str,
+    /// The host that decides routing: from the target, else from the Host field. May be empty.
+    pub host: &'a [u8],
+    pub http_host: &'a [u8],
+    pub request_uri: &'a [u8],
+    pub server_protocol: &'static str,
+    pub referer: &'a [u8],
+    pub user_agent: &'a [u8],
+    pub x_forwarded_for: &'a [u8],
+    pub x_real_ip: &'a [u8],
+}
+
+/// What is known of an exchange when it has ended.
+#[derive(Clone, Debug)]
+pub struct Record {
+    pub status: u16,
+    pub reason: Reason,
+    /// Bytes of head and body received from the client.
+    pub request_length: u64,
+    /// Bytes of body sent to the client, without framing.
+    pub body_bytes_sent: u64,
+    /// From the first byte of the request to the last byte of the response.
+    pub request_time: Duration,
+    /// From the first byte of the request until it was read in full.
+    pub read_request_time: Duration,
+    /// From the response's head until its last byte was sent.
+    pub write_response_time: Duration,
+    /// From the choice of a backend to the end of its response.
+    pub upstream_response_time: Option<Duration>,
+    /// 0 when no backend answered.
+    pub upstream_status: u16,
+    /// Attempts beyond the first.
+    pub retries: u32,
+    /// Smoothed round-trip time of the client's connection, in microseconds.
+    pub tcpinfo_rtt: Option<u32>,
+}
+
+impl Default for Record {
+    fn default() -> Record {
+        Record {
+            status: 0,
+            reason: Reason::None,
+            request_length: 0,
+            body_bytes_sent: 0,
+            request_time: Duration::ZERO,
+            read_request_time: Duration::ZERO,
+            write_response_time: Duration::ZERO,
+            upstream_response_time: None,
+            upstream_status: 0,
+            retries: 0,
+            tcpinfo_rtt: None,
+        }
+    }
+}
+
+/// Names that belong to a line whichever exchange it is about. Borrowed when the line ends.
+#[derive(Clone, Copy, Default)]
+pub struct Names<'a> {
+    /// `-` where it does not apply.
+    pub listener: &'a str,
+    pub server_group: &'a str,
+    /// Every backend tried, separated by commas.
+    pub upstream_addr: &'a str,
+}

@@ -1,0 +1,37 @@
+//! Opening a connection to a backend.
+
+use std::time::Duration;
+
+use crate::net::address::Address;
+use crate::net::connect::ConnectError;
+use crate::net::connect::connect;
+use crate::net::timer::Timers;
+use crate::upstream::error::UpstreamError;
+use crate::upstream::lease::Connection;
+
+/// Connects within `timeout`.
+pub async fn open(
+    address: &Address,
+    timeout: Duration,
+    timers: &Timers,
+) -> Result<Connection, UpstreamError> {
+    let deadline = timers.deadline();
+    deadline.set(timeout);
+    match deadline.guard(connect(address)).await {
+        Ok(Ok(socket)) => {
+            deadline.clear();
+            Ok(Connection { socket, deadline })
+        }
+        Ok(Err(error)) => Err(classify(error)),
+        Err(_elapsed) => Err(UpstreamError::ConnectTimeout),
+    }
+}
+
+fn classify(error: ConnectError) -> UpstreamError {
+    match error {
+        ConnectError::Refused => UpstreamError::ConnectRefused,
+        ConnectError::TimedOut => UpstreamError::ConnectTimeout,
+        ConnectError::NoDescriptor => UpstreamError::NoDescriptor,
+        ConnectError::Other => UpstreamError::ConnectFailed,
+    }
+}

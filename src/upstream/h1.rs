@@ -1,0 +1,298 @@
+//! One HTTP/1.1 exchange on an upstream connection.
+
+use std::time::Duration;
+
+use crate::http::body::BodyLength;
+use crate::http::head::RequestHead;
+use crate::http::head::ResponseHead;
+use crate::http::head::TargetForm;
+use crate::http::headers::Headers;
+use crate::http::headers::KnownName;
+use crate::http::headers::MAX_FIELDS;
+use crate::net::buffer::Buffer;
+use crate::net::buffer::Buffers;
+use crate::net::buffer::SMALL_BYTES;
+use crate::net::socket::SendError;
+use crate::proto::h1::body::BodyDecoder;
+use crate::proto::h1::chunked;
+use crate::proto::h1::chunked::ChunkHeader;
+use crate::proto::h1::connection_options::ConnectionOptions;
+use crate::proto::h1::framing::Framing;
+use crate::proto::h1::framing::response_framing;
+use crate::proto::h1::head;
+use crate::proto::h1::head::HeadLimits;
+use crate::proto::h1::head::Parse;
+use crate::upstream::error::UpstreamError;
+use crate::upstream::lease::Connection;
+
+/// What a backend's response head may be like. Twice what clients may send: backends set cookies.
+const RESPONSE_LIMITS: HeadLimits =
+    HeadLimits { max_header_bytes: 64 * 1024, max_headers: MAX_FIELDS, max_uri_bytes: 0 };
+
+/// Writes a request head anew from its parts, in two steps: what the client sent, then what is added.
+pub struct RequestWriter<'o> {
+    out: &'o mut Vec<u8>,
+}
+
+impl<'o> RequestWriter<'o> {
+    /// Writes the request line, Host, and the client's fields for which `passes` says so. The
+    /// framing fields are not among them: they are written from `length`.
+    pub fn begin(
+        out: &'o mut Vec<u8>,
+        request: &RequestHead<'_, '_>,
+        passes: impl Fn(KnownName) -> bool,
+    ) -> RequestWriter<'o> {
+        head::write_request_line(out, &request.method, request.target.path_and_query);
+        let host = match request.target.form {
+            TargetForm::Absolute { authority } => Some(authority),
+            _ => request.headers.find(KnownName::Host).map(|field| field.value),
+        };
+        // RFC 9112 §3.2: HTTP/1.1 needs a Host field even if the client's HTTP/1.0 had none.
+        head::write_field(out, b"Host", host.unwrap_or_default());
+        for field in request.headers.iter() {
+            let rewritten =
+                matches!(field.known, KnownName::Host | KnownName::ContentLength | KnownName::TransferEncoding);
+            if !rewritten && passes(field.known) {
+                head::write_field(out, field.name, field.value);
+            }
+        }
+        RequestWriter { out }
+    }
+
+    pub fn field(&mut self, name: &[u8], value: &[u8]) {
+        head::write_field(self.out, name, value);
+    }
+
+    /// Writes the framing and ends the head.
+    pub fn finish(self, length: BodyLength, upgrade: Option<&[u8]>) {
+        match length {
+            BodyLength::Empty => {}
+            BodyLength::Exact(bytes) => head::write_content_length(self.out, bytes),
+            BodyLength::Unknown => head::write_field(self.out, b"Transfer-Encoding", b"chunked"),
+        }
+        if let Some(protocols) = upgrade {
+            head::write_field(self.out, b"Connection", b"upgrade");
+            head::write_field(self.out, b"Upgrade", protocols);
+        }
+        head::write_end(self.out);
+    }
+}
+
+/// Frames one piece of a request body in place, ready to be sent. The last piece brings the lines of
+/// the trailer section, if any.
+pub fn frame_body(piece: &mut Buffer, length: BodyLength, last: Option<&[u8]>) {
+    if length != BodyLength::Unknown {
+        return;
+    }
+    if !piece.is_empty() {
+        piece.wrap(ChunkHeader::new(piece.len()).as_bytes(), chunked::CHUNK_END);
+    }
+    if let Some(trailers) = last {
+        chunked::write_last_chunk(piece.tail(), trailers);
+    }
+}
+
+/// What a response head says about the message it begins.
+pub struct ResponseFacts<'b> {
+    pub length: BodyLength,
+    /// The protocol of a 101 (RFC 9110 §7.8).
+    pub upgrade: Option<&'b [u8]>,
+}
+
+/// How long a backend may be silent while its response is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Silence {
+    AtMost(Duration),
+    /// Somebody else minds the connection's deadline: the backend still waits for the request.
+    NotOurs,
+}
+
+impl Silence {
+    fn begin(self, connection: &Connection) {
+        if let Silence::AtMost(duration) = self {
+            connection.deadline.set(duration);
+        }
+    }
+}
+
+/// Receives the response to one request.
+pub struct ResponseReader<'c> {
+    connection: &'c Connection,
+    /// Bytes received and not yet handed on. Nothing is held while nothing is there.
+    input: Option<Buffer>,
+    request_was_head: bool,
+    body: BodyDecoder,
+    /// The backend keeps the connection open, and nothing unasked for came on it.
+    persistent: bool,
+    /// Any byte of a response was received.
+    begun: bool,
+    /// The last receive filled its buffer, so more is likely to wait.
+    busy: bool,
+}
+
+/// A part of a body. Without bytes it only says that the body is finished.
+pub struct Piece {
+    pub bytes: Option<Buffer>,
+    pub finished: bool,
+}
+
+impl<'c> ResponseReader<'c> {
+    pub fn new(connection: &'c Connection, request_was_head: bool) -> ResponseReader<'c> {
+        ResponseReader {
+            connection,
+            input: None,
+            request_was_head,
+            body: BodyDecoder::unlimited(Framing::Empty),
+            persistent: false,
+            begun: false,
+            busy: false,
+        }
+    }
+
+    /// Receives a response head and hands it to `take` without the fields of this hop. To be called
+    /// again after an interim response (RFC 9110 §15.2).
+    pub async fn head<T>(
+        &mut self,
+        buffers: &Buffers,
+        silence: Silence,
+        mut take: impl FnMut(&mut ResponseHead<'_, '_>, &ResponseFacts<'_>) -> T,
+    ) -> Result<T, UpstreamError> {
+        loop {
+            if let Some(taken) = self.parse_head(&mut take)? {
+                return Ok(taken);
+            }
+            let buffer = match self.input.take() {
+                Some(mut buffer) => {
+                    buffer.make_room(buffer.len());
+                    buffer
+                }
+                None => buffers.small(),
+            };
+            if self.receive(buffer, silence).await? == 0 {
+                return Err(self.closed());
+            }
+        }
+    }
+
+    /// Receives the next piece of the body; to be called until it is finished.
+    pub async fn body(&mut self, buffers: &Buffers, silence: Silence) -> Result<Piece, UpstreamError> {
+        loop {
+            if let Some(piece) = self.decode()? {
+                return Ok(piece);
+            }
+            // Waiting holds no buffer: what a slow backend costs does not depend on its response.
+            silence.begin(self.connection);
+            let readable = self.connection.deadline.guard(self.connection.socket.readable()).await;
+            readable.map_err(|_| UpstreamError::ResponseTimeout)?.map_err(|_| UpstreamError::ClosedWithinResponse)?;
+            let much = self.body.remaining().map_or(self.busy, |bytes| bytes > SMALL_BYTES as u64);
+            let mut buffer = if much { buffers.large() } else { buffers.small() };
+            buffer.clear_for_body();
+            if self.receive(buffer, silence).await? == 0 {
+                self.body.finish_at_eof().map_err(|_| UpstreamError::ClosedWithinResponse)?;
+                return Ok(Piece { bytes: None, finished: true });
+            }
+        }
+    }
+
+    /// Trailer lines after the body, each with its line end; empty without trailers.
+    pub fn trailers(&self) -> &[u8] {
+        self.body.trailers()
+    }
+
+    pub fn is_finished(&self) -> bool {
+        self.body.is_finished()
+    }
+
+    /// From now on every byte belongs to the tunnel.
+    pub fn become_tunnel(&mut self) {
+        self.body = BodyDecoder::unlimited(Framing::UntilClose);
+        self.persistent = false;
+    }
+
+    /// Whether another exchange may use the connection: this one was received in full, the backend
+    /// keeps it open, and no byte more came.
+    pub fn leaves_connection_clean(&self) -> bool {
+        self.persistent && self.body.is_finished() && self.input.is_none()
+    }
+
+    fn parse_head<T>(
+        &mut self,
+        take: &mut impl FnMut(&mut ResponseHead<'_, '_>, &ResponseFacts<'_>) -> T,
+    ) -> Result<Option<T>, UpstreamError> {
+        let Some(input) = &mut self.input else { return Ok(None) };
+        let mut headers = Headers::new();
+        let parse = head::parse_response(input.filled(), &RESPONSE_LIMITS, &mut headers)
+            .map_err(|error| UpstreamError::BadResponse(error.reason()))?;
+        let Parse::Complete { mut head, length: head_bytes } = parse else { return Ok(None) };
+        let bad = |reason| UpstreamError::BadResponse(reason);
+        let framing =
+            response_framing(&head, self.request_was_head).map_err(|error| bad(error.reason()))?;
+        let options = ConnectionOptions::parse(head.headers).map_err(|error| bad(error.reason()))?;
+        self.persistent = options.persistent(head.version) && framing != Framing::UntilClose;
+        let upgrade = head.headers.find(KnownName::Upgrade).map(|field| field.value);
+        let facts = ResponseFacts { length: framing.body_length(), upgrade: upgrade.filter(|_| options.upgrade) };
+        options.remove_hop_by_hop(head.headers);
+        let taken = take(&mut head, &facts);
+        self.body = BodyDecoder::unlimited(framing);
+        input.consume(head_bytes);
+        if input.is_empty() {
+            self.input = None;
+        }
+        Ok(Some(taken))
+    }
+
+    /// Takes the content out of what was received; nothing if more must come first.
+    fn decode(&mut self) -> Result<Option<Piece>, UpstreamError> {
+        if self.body.is_finished() {
+            return Ok(Some(Piece { bytes: None, finished: true }));
+        }
+        let Some(mut buffer) = self.input.take() else { return Ok(None) };
+        let decoded = self
+            .body
+            .decode(buffer.filled_mut())
+            .map_err(|error| UpstreamError::BadResponse(error.reason()))?;
+        // Bytes beyond the end belong to no exchange: "A client MUST NOT process, cache, or forward
+        // such extra data as a separate response" (RFC 9112 §6.3).
+        self.persistent &= decoded.consumed == buffer.len();
+        buffer.truncate(decoded.body.end);
+        buffer.consume(decoded.body.start);
+        let finished = decoded.finished;
+        if buffer.is_empty() && !finished {
+            return Ok(None);
+        }
+        Ok(Some(Piece { bytes: (!buffer.is_empty()).then_some(buffer), finished }))
+    }
+
+    async fn receive(&mut self, buffer: Buffer, silence: Silence) -> Result<usize, UpstreamError> {
+        let spare = buffer.spare();
+        silence.begin(self.connection);
+        let received = self.connection.deadline.guard(self.connection.socket.receive(buffer)).await;
+        let (result, buffer) = received.map_err(|_| UpstreamError::ResponseTimeout)?;
+        let count = result.map_err(|_| self.closed())?;
+        self.busy = count * 2 > spare;
+        self.begun |= count > 0;
+        if !buffer.is_empty() {
+            self.input = Some(buffer);
+        }
+        Ok(count)
+    }
+
+    fn closed(&self) -> UpstreamError {
+        if self.begun { UpstreamError::ClosedWithinResponse } else { UpstreamError::ClosedBeforeResponse }
+    }
+}
+
+/// Sends bytes of a request within `timeout` and returns them, for another attempt.
+pub async fn send(
+    connection: &Connection,
+    buffer: Buffer,
+    timeout: Duration,
+) -> Result<Buffer, UpstreamError> {
+    connection.deadline.set(timeout);
+    let sent = connection.deadline.guard(connection.socket.send(buffer)).await;
+    match sent.map_err(|_| UpstreamError::ResponseTimeout)? {
+        (Ok(()), buffer) => Ok(buffer),
+        (Err(SendError { sent: 0 }), _) => Err(UpstreamError::NothingSent),
+        (Err(_), _) => Err(UpstreamError::ClosedBeforeResponse),
+    }
+}

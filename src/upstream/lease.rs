@@ -1,0 +1,28 @@
+//! An upstream connection on loan to one exchange.
+
+use crate::net::clock::Clock;
+use crate::net::socket::Socket;
+use crate::net::timer::Deadline;
+use crate::upstream::pool::Pool;
+
+/// A connection to a backend.
+pub struct Connection {
+    pub socket: Socket,
+    /// Bounds the wait for the backend, whatever it is waited for.
+    pub deadline: Deadline,
+}
+
+/// A connection on loan. Dropping the lease closes the connection; only [`Lease::give_back`]
+/// returns it, so that no unfinished exchange can leave bytes behind for the next one.
+pub struct Lease {
+    pub connection: Connection,
+    /// The connection served an exchange before, so its backend may just be closing it.
+    pub reused: bool,
+}
+
+impl Lease {
+    /// Ends the loan of a connection on which request and response were completed.
+    pub fn give_back(self, pool: &Pool, group: usize, backend: usize, clock: &Clock) {
+        pool.give_back(group, backend, self.connection, clock);
+    }
+}

@@ -20,9 +20,18 @@ pub struct Effective {
 struct Table {
     /// Dotted, as in the header; empty for the keys before the first table.
     path: &'static str,
-    /// Whether it is one of a list.
-    is_element: bool,
+    form: Form,
     lines: Vec<Line>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// `[path]`
+    Single,
+    /// `[[path]]`, one of a list.
+    Element,
+    /// Not in the file, and nothing takes its place; the text says what that means.
+    Absent(&'static str),
 }
 
 struct Line {
@@ -47,10 +56,12 @@ impl Effective {
         let mut text = String::new();
         for table in &self.tables {
             // Writing into a string cannot fail.
-            let _ = match (table.path, table.is_element) {
-                ("", _) => Ok(()),
-                (path, true) => writeln!(text, "\n[[{path}]]"),
-                (path, false) => writeln!(text, "\n[{path}]"),
+            let path = table.path;
+            let _ = match table.form {
+                Form::Single if path.is_empty() => Ok(()),
+                Form::Single => writeln!(text, "\n[{path}]"),
+                Form::Element => writeln!(text, "\n[[{path}]]"),
+                Form::Absent(meaning) => writeln!(text, "\n# [{path}] is not set: {meaning}"),
             };
             for line in &table.lines {
                 let _ = match &line.setting {
@@ -71,6 +82,10 @@ impl Effective {
         let mut config = Map::new();
         let mut origins = Map::new();
         for table in &self.tables {
+            if let Form::Absent(_) = table.form {
+                config.insert(table.path.to_owned(), Json::Null);
+                continue;
+            }
             let (place, object) = open(&mut config, table);
             for line in &table.lines {
                 let (value, from) = match &line.setting {
@@ -84,8 +99,8 @@ impl Effective {
         format!("{:#}", serde_json::json!({ "config": config, "origins": origins }))
     }
 
-    pub(super) fn open_table(&mut self, path: &'static str, is_element: bool) {
-        self.tables.push(Table { path, is_element, lines: Vec::new() });
+    pub(super) fn open_table(&mut self, path: &'static str, form: Form) {
+        self.tables.push(Table { path, form, lines: Vec::new() });
     }
 
     pub(super) fn set(&mut self, key: &'static str, value: Json, from: Option<Location>) {
@@ -109,7 +124,7 @@ impl Effective {
 
     fn push(&mut self, key: &'static str, setting: Setting) {
         if self.tables.is_empty() {
-            self.open_table("", false);
+            self.open_table("", Form::Single);
         }
         if let Some(table) = self.tables.last_mut() {
             table.lines.push(Line { key, setting });
@@ -143,7 +158,7 @@ fn open<'c>(config: &'c mut Map<String, Json>, table: &Table) -> (String, &'c mu
     let mut steps = table.path.split('.').filter(|step| !step.is_empty()).peekable();
     while let Some(step) = steps.next() {
         place.push_str(step);
-        let is_new_element = table.is_element && steps.peek().is_none();
+        let is_new_element = table.form == Form::Element && steps.peek().is_none();
         let fresh = if is_new_element { Json::Array(Vec::new()) } else { Json::Object(Map::new()) };
         let mut next = object.entry(step).or_insert(fresh);
         if let Json::Array(elements) = next {

@@ -13,10 +13,15 @@ use crate::config::check::kind::Kind;
 use crate::config::check::kind::refuse_kind;
 use crate::config::check::section::Output;
 use crate::config::check::section::Section;
+use crate::config::effective::Form;
 use crate::config::raw;
 use crate::config::report::Report;
 
-pub(super) fn access_log(table: &raw::Table, output: &mut Output) -> AccessLog {
+pub(super) fn access_log(table: Option<&raw::Table>, output: &mut Output) -> Option<AccessLog> {
+    let Some(table) = table else {
+        output.effective.open_table("access_log", Form::Absent("no access log is written"));
+        return None;
+    };
     let mut section = Section::single("access_log", Some(table), output);
     let path = table.find("path").map_or(table.location, |entry| entry.value.location);
     let log = AccessLog {
@@ -25,7 +30,7 @@ pub(super) fn access_log(table: &raw::Table, output: &mut Output) -> AccessLog {
         location: path,
     };
     section.close();
-    log
+    Some(log)
 }
 
 const FORMATS: Choice<AccessLogFormat> = Choice {

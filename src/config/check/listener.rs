@@ -33,7 +33,7 @@ pub(super) fn listener(table: &raw::Table, output: &mut Output) -> (Listener, Op
     let name = section.read_required("name", &Name, "name = \"web\"");
     let addresses = section.read_required("address", &ListenAddresses, "address = \"0.0.0.0:8080\"");
     let protocol = section.read("protocol", &PROTOCOLS, ListenerProtocol::Http);
-    let default_group = section.read_optional("default_group", &Name, "requests that no rule takes get 404");
+    let default_group = default_group(&mut section, table);
     let minute = Duration::from_secs(60);
     let listener = Listener {
         location: name.as_ref().map_or(table.location, |(_, location)| *location),
@@ -56,8 +56,7 @@ pub(super) fn listener(table: &raw::Table, output: &mut Output) -> (Listener, Op
         forwarded: forwarded(&mut section),
     };
     section.close();
-    let reference = default_group.map(|(name, location)| Reference { name, location });
-    (listener, reference)
+    (listener, default_group)
 }
 
 const PROTOCOLS: Choice<ListenerProtocol> = Choice {
@@ -84,6 +83,12 @@ const FORWARDED_FOR: Choice<ForwardedFor> = Choice {
 
 fn seconds(least: u64, most: u64) -> Time {
     Time(Duration::from_secs(least)..=Duration::from_secs(most))
+}
+
+fn default_group(section: &mut Section<'_, '_>, table: &raw::Table) -> Option<Reference> {
+    let name = section.read_optional("default_group", &Name, "requests that no rule takes get 404");
+    let entry = table.find("default_group")?;
+    Some(Reference { name: name.map(|(name, _)| name), location: entry.value.location })
 }
 
 /// Trusting everybody is what the cloud products offer, so it works; but then any client may claim

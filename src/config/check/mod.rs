@@ -31,8 +31,7 @@ pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective,
     }
     check_version(roots, &mut output);
     let process = process::process(single(roots, "process", &mut output.report), &mut output);
-    let access_log = single(roots, "access_log", &mut output.report);
-    let access_log = access_log.map(|table| access_log::access_log(table, &mut output));
+    let access_log = access_log::access_log(single(roots, "access_log", &mut output.report), &mut output);
     let tables = elements(roots, "listener", &mut output.report);
     let (mut listeners, default_groups): (Vec<_>, Vec<_>) =
         tables.into_iter().map(|table| listener::listener(table, &mut output)).unzip();

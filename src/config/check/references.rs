@@ -11,7 +11,8 @@ use crate::config::report::Report;
 
 /// A name that must be the name of something.
 pub(super) struct Reference {
-    pub name: String,
+    /// None where what stands there is no name; that has been reported.
+    pub name: Option<String>,
     pub location: Location,
 }
 
@@ -41,7 +42,7 @@ pub(super) fn resolve_default_groups(
 ) {
     let names: Vec<&str> = groups.iter().map(|group| group.name.as_str()).collect();
     for (listener, reference) in listeners.iter_mut().zip(wanted) {
-        let Some(Reference { name, location }) = reference else { continue };
+        let Some(Reference { name: Some(name), location }) = reference else { continue };
         listener.default_group = names.iter().position(|known| known == name);
         if listener.default_group.is_some() || report.is_broken_anywhere() {
             continue;
@@ -67,9 +68,12 @@ pub(super) fn check_use(
             format!("the listener \"{}\" has no default_group: every request gets 404", listener.name);
         report.warning(listener.location, message, "add default_group = \"…\"");
     }
-    for group in groups {
-        let is_wanted = |reference: &Reference| reference.name == group.name;
-        if !wanted.iter().flatten().any(is_wanted) && !group.name.is_empty() {
+    if wanted.iter().flatten().any(|reference| reference.name.is_none()) {
+        return;
+    }
+    for group in groups.iter().filter(|group| !group.name.is_empty()) {
+        let is_wanted = |reference: &Reference| reference.name.as_ref() == Some(&group.name);
+        if !wanted.iter().flatten().any(is_wanted) {
             let message = format!("the server group \"{}\" is not used", group.name);
             report.warning(group.location, message, "name it as a default_group, or remove it");
         }

@@ -3,6 +3,7 @@
 use crate::config::check::kind::Kind;
 use crate::config::check::nearest::nearest;
 use crate::config::effective::Effective;
+use crate::config::effective::Form;
 use crate::config::raw;
 use crate::config::report::Location;
 use crate::config::report::Report;
@@ -25,13 +26,13 @@ pub(super) struct Section<'t, 'o> {
 impl<'t, 'o> Section<'t, 'o> {
     /// A `[path]`.
     pub(super) fn single(path: &'static str, table: Option<&'t raw::Table>, output: &'o mut Output) -> Self {
-        output.effective.open_table(path, false);
+        output.effective.open_table(path, Form::Single);
         Section { title: format!("[{path}]"), table, known: Vec::new(), output }
     }
 
     /// One of a list of `[[path]]`.
     pub(super) fn element(path: &'static str, table: &'t raw::Table, output: &'o mut Output) -> Self {
-        output.effective.open_table(path, true);
+        output.effective.open_table(path, Form::Element);
         Section { title: format!("[[{path}]]"), table: Some(table), known: Vec::new(), output }
     }
 

@@ -64,8 +64,11 @@ pub(super) fn read(source: usize, report: &mut Report) -> Table {
     let (root, errors) = DeTable::parse_recoverable(&text);
     for error in errors {
         let location = Location::new(source, error.span().unwrap_or(0..0));
-        let message = format!("not valid TOML: {}", error.message());
-        report.broken(location, message, cure(&text, error.span().unwrap_or(0..0).start));
+        let cure = match error.message() {
+            "duplicate key" => "it is already set above; keep one of the two".to_owned(),
+            _ => cure(&text, error.span().unwrap_or(0..0).start),
+        };
+        report.broken(location, format!("not valid TOML: {}", error.message()), cure);
     }
     table(source, root.span(), root.get_ref())
 }

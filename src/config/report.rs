@@ -86,8 +86,14 @@ pub struct Diagnostic {
 pub struct Report {
     sources: Vec<Source>,
     diagnostics: Vec<Diagnostic>,
-    /// Lines that are not TOML, as (source, line). What else is found on them is a consequence.
-    broken_lines: Vec<(u32, usize)>,
+    /// What else is found on these lines is a consequence.
+    broken: Vec<BrokenLines>,
+}
+
+/// Lines of a source that are not TOML, or whose table is unknown because its header is not.
+struct BrokenLines {
+    source: u32,
+    lines: std::ops::Range<usize>,
 }
 
 impl Report {
@@ -166,27 +172,35 @@ impl Report {
         self.sources.get(location.source as usize).map_or(Path::new(""), |source| &source.folder)
     }
 
-    /// An error of the TOML itself. What is later found on the same line is left out.
+    /// An error of the TOML itself. What is later found on the same line is left out; after a bad
+    /// header also what is found on the lines up to the next one.
     pub(super) fn broken(&mut self, location: Location, message: String, help: String) {
+        let spot = self.spot(location);
+        let (first, is_header) = (spot.line, spot.text.trim_start().starts_with('['));
+        let text = self.sources.get(location.source as usize).map_or("", Source::text);
+        let orphans = text.lines().skip(first).take_while(|line| !line.trim_start().starts_with('[')).count();
+        let lines = first..first + 1 + if is_header { orphans } else { 0 };
         self.push(Severity::Error, location, message, help);
-        self.broken_lines.push((location.source, self.spot(location).line));
+        self.broken.push(BrokenLines { source: location.source, lines });
     }
 
     /// Whether something of this source could not be read, so that what seems to be missing may
     /// only be out of sight.
     pub(super) fn is_broken(&self, location: Location) -> bool {
         let unread = self.sources.get(location.source as usize).is_some_and(|source| source.text.is_err());
-        unread || self.broken_lines.iter().any(|(source, _)| *source == location.source)
+        unread || self.broken.iter().any(|broken| broken.source == location.source)
     }
 
     /// Whether something of any source could not be read.
     pub(super) fn is_broken_anywhere(&self) -> bool {
-        !self.broken_lines.is_empty() || self.sources.iter().any(|source| source.text.is_err())
+        !self.broken.is_empty() || self.sources.iter().any(|source| source.text.is_err())
     }
 
     fn push(&mut self, severity: Severity, location: Location, message: String, help: String) {
-        let is_consequence = !self.broken_lines.is_empty()
-            && self.broken_lines.contains(&(location.source, self.spot(location).line));
+        let is_consequence = !self.broken.is_empty() && {
+            let line = self.spot(location).line;
+            self.broken.iter().any(|broken| broken.source == location.source && broken.lines.contains(&line))
+        };
         if !is_consequence {
             self.diagnostics.push(Diagnostic { severity, location, message, help });
         }

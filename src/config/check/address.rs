@@ -61,7 +61,7 @@ fn listen_address(key: &str, raw: &raw::Value, report: &mut Report) -> Option<Li
     let problem = match text.parse::<SocketAddr>() {
         Ok(address) if address.port() == 0 => "has port 0",
         Ok(SocketAddr::V6(address)) if address.ip().to_ipv4_mapped().is_some() => {
-            "is an IPv4 address in IPv6 dress"
+            "is an IPv4 address written as IPv6"
         }
         Ok(address) => {
             return Some(ListenAddress { address, dual_stack: false, location: raw.location });

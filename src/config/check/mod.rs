@@ -30,8 +30,13 @@ pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective,
         section::report_unknown(&root.entries, &TABLES, "at the top level", &mut output.report);
     }
     check_version(roots, &mut output);
-    let process = process::process(single(roots, "process", &mut output.report), &mut output);
-    let access_log = access_log::access_log(single(roots, "access_log", &mut output.report), &mut output);
+    // A second one is an error, but what it says is looked at all the same.
+    let mut tables = singles(roots, "process", &mut output.report).into_iter();
+    let process = process::process(tables.next(), &mut output);
+    tables.for_each(|table| drop(process::process(Some(table), &mut output)));
+    let mut tables = singles(roots, "access_log", &mut output.report).into_iter();
+    let access_log = access_log::access_log(tables.next(), &mut output);
+    tables.for_each(|table| drop(access_log::access_log(Some(table), &mut output)));
     let tables = elements(roots, "listener", &mut output.report);
     let (mut listeners, default_groups): (Vec<_>, Vec<_>) =
         tables.into_iter().map(|table| listener::listener(table, &mut output)).unzip();
@@ -76,16 +81,14 @@ fn check_version(roots: &[raw::Table], output: &mut Output) {
     output.effective.set("config_version", serde_json::Value::from(1), from);
 }
 
-/// The table that may stand in one of the texts only.
-fn single<'t>(roots: &'t [raw::Table], key: &str, report: &mut Report) -> Option<&'t raw::Table> {
-    let mut entries = roots.iter().filter_map(|root| root.find(key));
-    let first = entries.next()?;
-    for other in entries {
-        let place = report.place(first.key_location);
-        let message = format!("[{key}] is defined twice, first at {place}");
+/// The tables, from all texts, that may stand in one of them only.
+fn singles<'t>(roots: &'t [raw::Table], key: &str, report: &mut Report) -> Vec<&'t raw::Table> {
+    let entries: Vec<_> = roots.iter().filter_map(|root| root.find(key)).collect();
+    for other in entries.iter().skip(1) {
+        let message = format!("[{key}] is defined twice, first at {}", report.place(entries[0].key_location));
         report.error(other.key_location, message, "keep it in one of the files");
     }
-    section::table_of(first, &format!("[{key}]"), report)
+    entries.into_iter().filter_map(|entry| section::table_of(entry, &format!("[{key}]"), report)).collect()
 }
 
 /// The tables of a list, from all texts in their order.

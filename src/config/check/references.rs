@@ -40,11 +40,13 @@ pub(super) fn resolve_default_groups(
     groups: &[ServerGroup],
     report: &mut Report,
 ) {
+    // A group whose own name was refused may be the one that is meant.
+    let may_be_hidden = report.is_broken_anywhere() || groups.iter().any(|group| group.name.is_empty());
     let names: Vec<&str> = groups.iter().map(|group| group.name.as_str()).collect();
     for (listener, reference) in listeners.iter_mut().zip(wanted) {
         let Some(Reference { name: Some(name), location }) = reference else { continue };
         listener.default_group = names.iter().position(|known| known == name);
-        if listener.default_group.is_some() || report.is_broken_anywhere() {
+        if listener.default_group.is_some() || may_be_hidden {
             continue;
         }
         let help = match nearest(name, &names) {
@@ -64,8 +66,11 @@ pub(super) fn check_use(
     report: &mut Report,
 ) {
     for (listener, _) in listeners.iter().zip(wanted).filter(|(_, wanted)| wanted.is_none()) {
-        let message =
-            format!("the listener \"{}\" has no default_group: every request gets 404", listener.name);
+        let who = match listener.name.as_str() {
+            "" => "the listener".to_owned(),
+            name => format!("the listener \"{name}\""),
+        };
+        let message = format!("{who} has no default_group: every request gets 404");
         report.warning(listener.location, message, "add default_group = \"…\"");
     }
     if wanted.iter().flatten().any(|reference| reference.name.is_none()) {

@@ -133,8 +133,9 @@ impl<'t, 'o> Section<'t, 'o> {
 /// Reports every entry that is not known. `place` completes "unknown key `x` …".
 pub(super) fn report_unknown(entries: &[raw::Entry], known: &[&str], place: &str, report: &mut Report) {
     for entry in entries.iter().filter(|entry| !known.contains(&entry.key.as_str())) {
-        let word = match entry.value.kind {
+        let word = match &entry.value.kind {
             raw::Kind::Table(_) => "table",
+            raw::Kind::Array(values) if values.iter().any(is_table) => "table",
             _ => "key",
         };
         let help = match nearest(&entry.key, known) {
@@ -181,7 +182,7 @@ pub(super) fn table_of<'t>(
 ) -> Option<&'t raw::Table> {
     match &entry.value.kind {
         raw::Kind::Table(table) => Some(table),
-        raw::Kind::Array(values) if values.iter().any(|value| matches!(value.kind, raw::Kind::Table(_))) => {
+        raw::Kind::Array(values) if values.iter().any(is_table) => {
             let message = format!("there can be only one `{}`, not a list of them", entry.key);
             report.error(entry.key_location, message, format!("write {title}"));
             None
@@ -192,4 +193,8 @@ pub(super) fn table_of<'t>(
             None
         }
     }
+}
+
+fn is_table(value: &raw::Value) -> bool {
+    matches!(value.kind, raw::Kind::Table(_))
 }

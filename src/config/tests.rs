@@ -282,6 +282,41 @@ fn the_report_can_be_coloured_strict_and_continued() {
 }
 
 #[test]
+fn places_hold_for_any_line_ends_tabs_and_alphabets() {
+    let cases = [
+        (
+            "config_version = 1\r\n[process]\r\n  pin = 1\r\n",
+            "ringway.toml:3:9: error: `pin`",
+            "   |         ^\n",
+        ),
+        ("config_version = 1\n[process]\n\tpin = 1\n", "ringway.toml:3:8: error: `pin`", "   | \t      ^\n"),
+        ("config_version = 1\nprocess = { \"ä€\" = 1, pin = 1 }", "ringway.toml:2:29: error: `pin`", " ^\n"),
+        (
+            "\u{feff}config_version = 1\n[process]\npin = 1",
+            "ringway.toml:3:7: error: `pin`",
+            "   |       ^\n",
+        ),
+        ("config_version = 1\n[process]\nworkers = [\n1,\n]", "ringway.toml:3:11: error: `workers`", "^\n"),
+    ];
+    for (text, first_line, carets) in cases {
+        let report = load_text(text).report.to_text(false);
+        assert!(report.contains(first_line) && report.contains(carets), "{report}");
+        assert!(!report.contains('\r'), "{report}");
+    }
+}
+
+#[test]
+fn a_made_up_text_is_a_source_like_any_other() {
+    let text = format!(
+        "config_version = 1\n{LISTENER}[[server_group]]\nname = \"app\"\n[[server_group.backend]]\naddress = {}\n",
+        toml_string("app.internal")
+    );
+    let report = load(vec![Source::made_up("<proxy>", text)]).report.to_text(false);
+    assert!(report.starts_with("<proxy>:9:11: error: `address` \"app.internal\" has no port\n"), "{report}");
+    assert!(load(Vec::new()).report.to_text(false).starts_with("<none>:1:1: error: "));
+}
+
+#[test]
 fn dual_stack_is_decided_by_the_other_addresses() {
     let dual = |addresses: &str| {
         let listener =

@@ -12,11 +12,11 @@ mod section;
 mod server_group;
 
 use crate::config::Config;
+use crate::config::check::section::Output;
 use crate::config::effective::Effective;
 use crate::config::raw;
 use crate::config::report::Location;
 use crate::config::report::Report;
-use section::Output;
 
 /// The version of the rules that a configuration is written for.
 const CONFIG_VERSION: i128 = 1;

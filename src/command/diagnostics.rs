@@ -1,0 +1,28 @@
+//! Diagnostics on stderr, in colour where somebody looks.
+
+use std::io::IsTerminal as _;
+use std::io::Write as _;
+
+use crate::config::Report;
+use crate::config::Severity;
+
+/// Prints the report and, where it has something, a line that counts.
+pub(super) fn print(report: &Report) {
+    let errors = report.count(Severity::Error);
+    let warnings = report.count(Severity::Warning);
+    let verdict = match (errors, warnings) {
+        (0, 0) => return,
+        (0, _) => format!("warnings: {warnings}"),
+        (_, 0) => format!("configuration is invalid: errors: {errors}"),
+        _ => format!("configuration is invalid: errors: {errors}, warnings: {warnings}"),
+    };
+    let mut stderr = std::io::stderr();
+    // There is nowhere left to complain to.
+    let _ = writeln!(stderr, "{}{verdict}", report.to_text(wants_colour()));
+}
+
+/// See <https://no-color.org>.
+fn wants_colour() -> bool {
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    std::io::stderr().is_terminal() && !refused
+}

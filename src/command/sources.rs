@@ -1,0 +1,74 @@
+//! The files and folders named with `-c`, read and loaded as one configuration.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+use std::path::PathBuf;
+
+use crate::config;
+use crate::config::Loaded;
+use crate::config::LogDestination;
+use crate::config::Source;
+
+/// No configuration is this large; whatever is, was named by mistake.
+const FILE_BYTES_MAX: u64 = 16 << 20;
+
+/// Reads and checks. What cannot be read is an error of the report like any other.
+pub(super) fn load(paths: &[PathBuf]) -> Loaded {
+    let sources = paths.iter().flat_map(|path| if path.is_dir() { folder(path) } else { vec![file(path)] });
+    let mut loaded = config::load(sources.collect());
+    warn_of_missing_folder(&mut loaded);
+    loaded
+}
+
+/// The `*.toml` files of a folder in the order of their names. Hidden files are leftovers of editors.
+fn folder(path: &Path) -> Vec<Source> {
+    let failed = |reason: String| vec![Source::file(path, PathBuf::new(), Err(reason))];
+    let entries = match path.read_dir() {
+        Ok(entries) => entries,
+        Err(error) => return failed(format!("cannot read the folder: {error}")),
+    };
+    let is_configuration = |path: &PathBuf| {
+        let is_hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+        path.extension().is_some_and(|extension| extension == "toml") && !is_hidden && !path.is_dir()
+    };
+    let mut files: Vec<PathBuf> =
+        entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_configuration).collect();
+    files.sort();
+    match files.as_slice() {
+        [] => failed("the folder has no *.toml file".to_owned()),
+        files => files.iter().map(|path| file(path)).collect(),
+    }
+}
+
+fn file(path: &Path) -> Source {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let folder = absolute.parent().unwrap_or(Path::new("/")).to_owned();
+    Source::file(path, folder, read(path))
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
+        .map_err(|error| format!("cannot read the file: {error}"))?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(format!("the file is larger than {} MiB", FILE_BYTES_MAX >> 20));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
+        format!("the file is not UTF-8 text: line {line}")
+    })
+}
+
+/// The service manager may make the folder at start, so this is no error.
+fn warn_of_missing_folder(loaded: &mut Loaded) {
+    let Some(log) = loaded.config.as_ref().and_then(|config| config.access_log.as_ref()) else { return };
+    let LogDestination::File(path) = &log.destination else { return };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        let message = format!("the folder of the access log, {}, is not there", folder.display());
+        loaded.report.warning(log.location, message, "make it before the start, writable for ringway");
+    }
+}

@@ -1,0 +1,195 @@
+//! Addresses: where listeners accept, where backends are, and who is trusted.
+
+use std::net::IpAddr;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use serde_json::Value as Json;
+
+use crate::config::BackendAddress;
+use crate::config::ListenAddress;
+use crate::config::check::kind::Kind;
+use crate::config::check::kind::refuse_kind;
+use crate::config::raw;
+use crate::config::report::Location;
+use crate::config::report::Report;
+
+/// The kernel's limit for the path of a unix socket, its end mark left out (unix(7)).
+const SOCKET_PATH_MAX: usize = 107;
+/// RFC 1035 §2.3.4.
+const HOST_NAME_MAX: usize = 253;
+const LABEL_MAX: usize = 63;
+
+/// One listening address, or a list of them. Which of them are dual-stack shows when all listeners
+/// are read.
+pub(super) struct ListenAddresses;
+
+impl Kind for ListenAddresses {
+    type Value = Vec<ListenAddress>;
+
+    fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<Self::Value> {
+        let values = match &raw.kind {
+            raw::Kind::Array(values) => values.as_slice(),
+            _ => std::slice::from_ref(raw),
+        };
+        if values.is_empty() {
+            report.error(
+                raw.location,
+                format!("`{key}` is an empty list"),
+                "add an address: \"0.0.0.0:8080\"",
+            );
+            return None;
+        }
+        let parsed: Vec<_> = values.iter().filter_map(|value| listen_address(key, value, report)).collect();
+        (parsed.len() == values.len()).then_some(parsed)
+    }
+
+    fn show(&self, value: &Self::Value) -> Json {
+        match value.as_slice() {
+            [only] => Json::String(only.address.to_string()),
+            several => several.iter().map(|entry| Json::String(entry.address.to_string())).collect(),
+        }
+    }
+}
+
+fn listen_address(key: &str, raw: &raw::Value, report: &mut Report) -> Option<ListenAddress> {
+    let raw::Kind::Text(text) = &raw.kind else {
+        return refuse_kind(key, raw, "an address such as \"0.0.0.0:8080\"", report);
+    };
+    let problem = match text.parse::<SocketAddr>() {
+        Ok(address) if address.port() == 0 => "has port 0",
+        Ok(SocketAddr::V6(address)) if address.ip().to_ipv4_mapped().is_some() => {
+            "is an IPv4 address written as IPv6"
+        }
+        Ok(address) => {
+            return Some(ListenAddress { address, dual_stack: false, location: raw.location });
+        }
+        Err(_) if text.starts_with("unix:") => "is a unix socket, but a listener accepts IP addresses only",
+        Err(_) if text.parse::<IpAddr>().is_ok() => "has no port",
+        Err(_) if is_port(text.strip_prefix(':').unwrap_or(text)) => "has no IP address",
+        Err(_) if host_and_port(text).is_some() => "is a name, but a listener accepts IP addresses only",
+        Err(_) => "is not an IP address with a port",
+    };
+    let help =
+        "write \"0.0.0.0:8080\" (all IPv4), \"[::]:8080\" (all) or \"127.0.0.1:8080\" (this machine only)";
+    report.error(raw.location, format!("`{key}` \"{}\" {problem}", text.escape_debug()), help);
+    None
+}
+
+/// Where a backend is: IP and port, name and port, or `unix:` and a path.
+pub(super) struct BackendPlace;
+
+impl Kind for BackendPlace {
+    type Value = BackendAddress;
+
+    fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<BackendAddress> {
+        let raw::Kind::Text(text) = &raw.kind else {
+            return refuse_kind(key, raw, "an address such as \"127.0.0.1:9001\"", report);
+        };
+        match backend_address(text, report.folder(raw.location)) {
+            Ok(address) => Some(address),
+            Err(problem) => {
+                let help = "write \"127.0.0.1:9001\", \"[::1]:9001\", \"name.example:9001\" or \"unix:/run/app.sock\"";
+                report.error(raw.location, format!("`{key}` \"{}\" {problem}", text.escape_debug()), help);
+                None
+            }
+        }
+    }
+
+    fn show(&self, value: &BackendAddress) -> Json {
+        Json::String(value.to_string())
+    }
+}
+
+/// The problem completes "`address` "x" …".
+fn backend_address(text: &str, folder: &Path) -> Result<BackendAddress, &'static str> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        let path = resolve(path, folder).ok_or("has no usable path")?;
+        return match path.as_os_str().len() {
+            0..=SOCKET_PATH_MAX => Ok(BackendAddress::Unix(path)),
+            _ => Err("is longer than the 107 bytes a socket path may have"),
+        };
+    }
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return match address {
+            _ if address.port() == 0 => Err("has port 0"),
+            _ if address.ip().is_unspecified() => Err("is an address to listen at, not one to connect to"),
+            _ if address.ip().is_multicast() => Err("is a multicast address"),
+            _ => Ok(BackendAddress::Ip(address)),
+        };
+    }
+    if text.contains("://") {
+        return Err("is a URL, not an address");
+    }
+    if text.parse::<IpAddr>().is_ok() || is_host_name(text) {
+        return Err("has no port");
+    }
+    let (host, port) = host_and_port(text).ok_or("is not an address with a port from 1 to 65535")?;
+    Ok(BackendAddress::Name { host, port })
+}
+
+fn is_port(text: &str) -> bool {
+    text.parse::<u16>().is_ok_and(|port| port != 0)
+}
+
+fn host_and_port(text: &str) -> Option<(String, u16)> {
+    let (host, port) = text.rsplit_once(':')?;
+    let port = port.parse().ok().filter(|port| *port != 0)?;
+    is_host_name(host).then(|| (host.to_owned(), port))
+}
+
+/// Letters, digits, `-` and `_` in labels; a last label of digits alone is a mistyped IPv4 address.
+fn is_host_name(text: &str) -> bool {
+    let is_label = |label: &str| {
+        (1..=LABEL_MAX).contains(&label.len())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let last = name.rsplit('.').next().unwrap_or_default();
+    name.len() <= HOST_NAME_MAX && name.split('.').all(is_label) && !last.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// IP addresses and networks, each with its place.
+pub(super) struct Networks;
+
+impl Kind for Networks {
+    type Value = Vec<(IpNet, Location)>;
+
+    fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<Self::Value> {
+        let raw::Kind::Array(values) = &raw.kind else {
+            return refuse_kind(key, raw, "a list such as [\"10.0.0.0/8\"]", report);
+        };
+        let parsed: Vec<_> = values.iter().filter_map(|value| network(key, value, report)).collect();
+        (parsed.len() == values.len()).then_some(parsed)
+    }
+
+    fn show(&self, value: &Self::Value) -> Json {
+        value.iter().map(|(network, _)| Json::String(network.to_string())).collect()
+    }
+}
+
+/// An address without a prefix length is a network of one.
+fn network(key: &str, raw: &raw::Value, report: &mut Report) -> Option<(IpNet, Location)> {
+    let raw::Kind::Text(text) = &raw.kind else {
+        return refuse_kind(key, raw, "a list of strings such as [\"10.0.0.0/8\"]", report);
+    };
+    let parsed = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+    let Some(network) = parsed else {
+        let message = format!("`{key}` \"{}\" is neither an IP address nor a network", text.escape_debug());
+        report.error(raw.location, message, "write \"192.0.2.7\" or \"192.0.2.0/24\"");
+        return None;
+    };
+    if network.trunc() != network {
+        let message = format!("`{key}` \"{network}\" has bits beyond its prefix, which are ignored");
+        report.warning(raw.location, message, format!("write \"{}\"", network.trunc()));
+    }
+    Some((network.trunc(), raw.location))
+}
+
+/// A path as it is meant: relative to the folder of the file it stands in. None for a path that no
+/// file can have, or that would garble a log line.
+pub(super) fn resolve(path: &str, folder: &Path) -> Option<PathBuf> {
+    (!path.is_empty() && !path.contains(char::is_control)).then(|| folder.join(path))
+}

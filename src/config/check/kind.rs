@@ -1,0 +1,253 @@
+//! The kinds of values that keys take: how each is read, refused and written.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use serde_json::Value as Json;
+
+use crate::config::check::nearest::nearest;
+use crate::config::raw;
+use crate::config::report::Location;
+use crate::config::report::Report;
+use crate::config::units;
+
+pub(super) trait Kind {
+    type Value;
+
+    /// None after reporting what is wrong with the value of `key`.
+    fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<Self::Value>;
+
+    /// What `parse` would read as the same value.
+    fn show(&self, value: &Self::Value) -> Json;
+}
+
+/// `true` or `false`.
+pub(super) struct Boolean;
+
+impl Kind for Boolean {
+    type Value = bool;
+
+    fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<bool> {
+        match raw.kind {
+            raw::Kind::Boolean(value) => Some(value),
+            _ => refuse_kind(key, raw, "true or false", report),
+        }
+    }
+
+    fn show(&self, value: &bool) -> Json {
+        Json::Bool(*value)
+    }
+}
+
+/// A whole number in a range.
+pub(super) struct Integer(pub RangeInclusive<u32>);
+
+impl Kind for Integer {
+    type Value = u32;
+
+    fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<u32> {
+        let raw::Kind::Integer(value) = raw.kind else {
+            return refuse_kind(key, raw, "an integer", report);
+        };
+        let value = u32::try_from(value).ok().filter(|value| self.0.contains(value));
+        if value.is_none() {
+            let allowed = format!("allowed are {} to {}", self.0.start(), self.0.end());
+            report.error(raw.location, format!("`{key}` is out of range"), allowed);
+        }
+        value
+    }
+
+    fn show(&self, value: &u32) -> Json {
+        Json::from(*value)
+    }
+}
+
+/// A number with a unit of time, in a range.
+pub(super) struct Time(pub RangeInclusive<Duration>);
+
+impl Kind for Time {
+    type Value = Duration;
+
+    fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<Duration> {
+        let text = match &raw.kind {
+            raw::Kind::Text(text) => text,
+            raw::Kind::Integer(number) => {
+                let help = format!("write \"{number}s\" for seconds; the units are ms, s, m, h");
+                report.error(raw.location, format!("`{key}` needs a unit"), help);
+                return None;
+            }
+            _ => return refuse_kind(key, raw, "a duration such as \"15s\"", report),
+        };
+        let Some(duration) = units::parse_duration(text) else {
+            let help = "write a whole number and ms, s, m or h: \"500ms\", \"15s\", \"5m\", \"1h\"";
+            report.error(raw.location, format!("`{key}` is not a duration"), help);
+            return None;
+        };
+        if !self.0.contains(&duration) {
+            let [least, most] = [self.0.start(), self.0.end()].map(|limit| units::format_duration(*limit));
+            report.error(
+                raw.location,
+                format!("`{key}` is out of range"),
+                format!("allowed are {least} to {most}"),
+            );
+            return None;
+        }
+        Some(duration)
+    }
+
+    fn show(&self, value: &Duration) -> Json {
+        Json::String(units::format_duration(*value))
+    }
+}
+
+/// A number of bytes, or a number with a unit, in a range.
+pub(super) struct Size(pub RangeInclusive<u64>);
+
+impl Kind for Size {
+    type Value = u64;
+
+    fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<u64> {
+        let bytes = match &raw.kind {
+            raw::Kind::Integer(bytes) => u64::try_from(*bytes).ok(),
+            raw::Kind::Text(text) => {
+                let bytes = units::parse_size(text);
+                if bytes.is_none() {
+                    let help = "write bytes as a number, or a whole number and a unit: \"64KiB\", \"10MB\"";
+                    report.error(raw.location, format!("`{key}` is not a size"), help);
+                    return None;
+                }
+                bytes
+            }
+            _ => return refuse_kind(key, raw, "a size such as \"64KiB\"", report),
+        };
+        let bytes = bytes.filter(|bytes| self.0.contains(bytes));
+        if bytes.is_none() {
+            let [least, most] = [self.0.start(), self.0.end()].map(|limit| units::format_size(*limit));
+            report.error(
+                raw.location,
+                format!("`{key}` is out of range"),
+                format!("allowed are {least} to {most}"),
+            );
+        }
+        bytes
+    }
+
+    fn show(&self, value: &u64) -> Json {
+        match *value {
+            0 => Json::from(0),
+            bytes => Json::String(units::format_size(bytes)),
+        }
+    }
+}
+
+/// One of a few words.
+pub(super) struct Choice<V: 'static> {
+    /// The word of each value.
+    pub words: &'static [(&'static str, V)],
+    /// The words of the cloud products that mean the same.
+    pub aliases: &'static [(&'static str, V)],
+    /// Words that a later version will know, aliases included.
+    pub later: &'static [&'static str],
+}
+
+impl<V: Copy + PartialEq> Choice<V> {
+    fn refuse(&self, key: &str, text: &str, location: Location, report: &mut Report) {
+        let words: Vec<&str> = self.words.iter().map(|(word, _)| *word).collect();
+        let listed = match words.as_slice() {
+            [only] => format!("it must be \"{only}\""),
+            several => format!("allowed are \"{}\"", several.join("\", \"")),
+        };
+        if self.later.contains(&text) {
+            let message = format!("`{key}` = \"{text}\" is not supported yet by this version");
+            return report.error(location, message, listed);
+        }
+        let help = match nearest(text, &words) {
+            Some(near) => format!("did you mean \"{near}\"? {listed}"),
+            None => listed,
+        };
+        report.error(location, format!("`{key}` does not know \"{}\"", text.escape_debug()), help);
+    }
+}
+
+impl<V: Copy + PartialEq> Kind for Choice<V> {
+    type Value = V;
+
+    fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<V> {
+        let raw::Kind::Text(text) = &raw.kind else {
+            return refuse_kind(key, raw, "a string", report);
+        };
+        let found = self.words.iter().chain(self.aliases).find(|(word, _)| word == text);
+        if found.is_none() {
+            self.refuse(key, text, raw.location, report);
+        }
+        found.map(|(_, value)| *value)
+    }
+
+    fn show(&self, value: &V) -> Json {
+        self.words.iter().find(|(_, known)| known == value).map_or(Json::Null, |(word, _)| Json::from(*word))
+    }
+}
+
+/// The name of a thing that others refer to.
+pub(super) struct Name;
+
+/// Names stand in logs and metric labels, so they stay short and plain.
+const NAME_LENGTH_MAX: usize = 64;
+
+impl Kind for Name {
+    type Value = String;
+
+    fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<String> {
+        let raw::Kind::Text(text) = &raw.kind else {
+            return refuse_kind(key, raw, "a string", report);
+        };
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if text.is_empty() || text.len() > NAME_LENGTH_MAX || !text.chars().all(is_plain) {
+            let help = "a name has 1 to 64 characters: ASCII letters, digits, `-`, `_` and `.`";
+            report.error(raw.location, format!("`{key}` is not a valid name"), help);
+            return None;
+        }
+        Some(text.clone())
+    }
+
+    fn show(&self, value: &String) -> Json {
+        Json::from(value.as_str())
+    }
+}
+
+/// Text that is sent as the value of a header field.
+pub(super) struct FieldValue;
+
+impl Kind for FieldValue {
+    type Value = String;
+
+    fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<String> {
+        let raw::Kind::Text(text) = &raw.kind else {
+            return refuse_kind(key, raw, "a string", report);
+        };
+        if !(1..=128).contains(&text.len()) || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            let help = "it is sent in a header: 1 to 128 visible ASCII characters, no spaces";
+            report.error(raw.location, format!("`{key}` cannot be sent as it is"), help);
+            return None;
+        }
+        Some(text.clone())
+    }
+
+    fn show(&self, value: &String) -> Json {
+        Json::from(value.as_str())
+    }
+}
+
+/// Reports that a value is not even of the kind that its key takes.
+pub(super) fn refuse_kind<T>(key: &str, raw: &raw::Value, expected: &str, report: &mut Report) -> Option<T> {
+    let message = format!("`{key}` must be {expected}, not {}", raw.kind_name());
+    let help = match raw.kind {
+        raw::Kind::Text(_) if expected == "an integer" || expected == "true or false" => {
+            "write it without quotes".to_owned()
+        }
+        _ if expected == "a string" => "write text in quotes".to_owned(),
+        _ => format!("write {expected}"),
+    };
+    report.error(raw.location, message, help);
+    None
+}

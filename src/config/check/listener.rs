@@ -1,0 +1,121 @@
+//! `[[listener]]` and `[listener.forwarded]`: where clients come in, and what may come in.
+
+use std::time::Duration;
+
+use crate::config::Forwarded;
+use crate::config::ForwardedFor;
+use crate::config::Listener;
+use crate::config::ListenerProtocol;
+use crate::config::ProxyProtocol;
+use crate::config::check::address::ListenAddresses;
+use crate::config::check::address::Networks;
+use crate::config::check::kind::Boolean;
+use crate::config::check::kind::Choice;
+use crate::config::check::kind::Integer;
+use crate::config::check::kind::Name;
+use crate::config::check::kind::Size;
+use crate::config::check::kind::Time;
+use crate::config::check::references::Reference;
+use crate::config::check::section::Output;
+use crate::config::check::section::Section;
+use crate::config::raw;
+use crate::http::headers::MAX_FIELDS;
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+/// Far more than any body, and far from where sums of sizes overflow.
+const BODY_MAX: u64 = 1_024 << 40;
+
+/// The listener, and the group it wants as its default. Whether there is such a group shows when all
+/// tables are read.
+pub(super) fn listener(table: &raw::Table, output: &mut Output) -> (Listener, Option<Reference>) {
+    let mut section = Section::element("listener", table, output);
+    let name = section.read_required("name", &Name, "name = \"web\"");
+    let addresses = section.read_required("address", &ListenAddresses, "address = \"0.0.0.0:8080\"");
+    let protocol = section.read("protocol", &PROTOCOLS, ListenerProtocol::Http);
+    let default_group = default_group(&mut section, table);
+    let minute = Duration::from_secs(60);
+    let listener = Listener {
+        location: name.as_ref().map_or(table.location, |(_, location)| *location),
+        name: name.map(|(name, _)| name).unwrap_or_default(),
+        addresses: addresses.map(|(addresses, _)| addresses).unwrap_or_default(),
+        protocol,
+        default_group: None,
+        idle_timeout: section.read("idle_timeout", &seconds(0, 4_000), Duration::from_secs(15)),
+        client_header_timeout: section.read("client_header_timeout", &seconds(1, 900), minute),
+        client_body_timeout: section.read("client_body_timeout", &seconds(1, 900), minute),
+        keepalive_requests: section.read("keepalive_requests", &Integer(0..=1_000_000_000), 0),
+        max_header_bytes: section.read("max_header_bytes", &Size(KIB..=MIB), 32 * KIB),
+        max_headers: section.read("max_headers", &Integer(1..=MAX_FIELDS as u32), 100),
+        max_uri_bytes: section.read("max_uri_bytes", &Size(64..=MIB), 32 * KIB),
+        max_body_bytes: section.read("max_body_bytes", &Size(0..=BODY_MAX), 0),
+        max_connections: section.read("max_connections", &Integer(0..=1_000_000), 0),
+        connections_per_second: section.read("connections_per_second", &Integer(0..=1_000_000), 0),
+        proxy_protocol: section.read("proxy_protocol", &PROXY_PROTOCOLS, ProxyProtocol::Off),
+        trusted_proxies: trusted_proxies(&mut section),
+        forwarded: forwarded(&mut section),
+    };
+    section.close();
+    (listener, default_group)
+}
+
+const PROTOCOLS: Choice<ListenerProtocol> = Choice {
+    words: &[("http", ListenerProtocol::Http)],
+    aliases: &[],
+    later: &["https", "quic", "tcp", "tls", "udp"],
+};
+
+const PROXY_PROTOCOLS: Choice<ProxyProtocol> = Choice {
+    words: &[("off", ProxyProtocol::Off), ("accept", ProxyProtocol::Accept)],
+    aliases: &[],
+    later: &[],
+};
+
+const FORWARDED_FOR: Choice<ForwardedFor> = Choice {
+    words: &[
+        ("append", ForwardedFor::Append),
+        ("remove", ForwardedFor::Remove),
+        ("preserve", ForwardedFor::Preserve),
+    ],
+    aliases: &[],
+    later: &[],
+};
+
+fn seconds(least: u64, most: u64) -> Time {
+    Time(Duration::from_secs(least)..=Duration::from_secs(most))
+}
+
+fn default_group(section: &mut Section<'_, '_>, table: &raw::Table) -> Option<Reference> {
+    let name = section.read_optional("default_group", &Name, "requests that no rule takes get 404");
+    let entry = table.find("default_group")?;
+    Some(Reference { name: name.map(|(name, _)| name), location: entry.value.location })
+}
+
+/// Trusting everybody is what the cloud products offer, so it works; but then any client may claim
+/// any address.
+fn trusted_proxies(section: &mut Section<'_, '_>) -> Vec<ipnet::IpNet> {
+    let networks = section.read("trusted_proxies", &Networks, Vec::new());
+    for (network, location) in networks.iter().filter(|(network, _)| network.prefix_len() == 0) {
+        let message = format!(
+            "\"{network}\" trusts every client: the leftmost X-Forwarded-For address counts as the client"
+        );
+        section.report().warning(*location, message, "list the networks of your own proxies");
+    }
+    networks.into_iter().map(|(network, _)| network).collect()
+}
+
+fn forwarded(listener: &mut Section<'_, '_>) -> Forwarded {
+    let table = listener.table("forwarded");
+    let mut section = Section::single("listener.forwarded", table, listener.output);
+    let forwarded = Forwarded {
+        x_forwarded_for: section.read("x_forwarded_for", &FORWARDED_FOR, ForwardedFor::Append),
+        x_forwarded_proto: section.read("x_forwarded_proto", &Boolean, true),
+        x_forwarded_port: section.read("x_forwarded_port", &Boolean, false),
+        x_forwarded_host: section.read("x_forwarded_host", &Boolean, false),
+        x_forwarded_client_srcport: section.read("x_forwarded_client_srcport", &Boolean, false),
+        x_real_ip: section.read("x_real_ip", &Boolean, false),
+        slb_id: section.read("slb_id", &Boolean, false),
+    };
+    section.close();
+    forwarded
+}

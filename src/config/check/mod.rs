@@ -1,0 +1,98 @@
+//! From the tables as written to the finished configuration: one function per table, then what
+//! holds between them. Everything wrong is reported; nothing stops at the first error.
+
+mod access_log;
+mod address;
+mod kind;
+mod listener;
+mod nearest;
+mod process;
+mod references;
+mod section;
+mod server_group;
+
+use crate::config::Config;
+use crate::config::check::section::Output;
+use crate::config::effective::Effective;
+use crate::config::raw;
+use crate::config::report::Location;
+use crate::config::report::Report;
+
+/// The version of the rules that a configuration is written for.
+const CONFIG_VERSION: i128 = 1;
+
+const TABLES: [&str; 5] = ["config_version", "process", "access_log", "listener", "server_group"];
+
+/// The configuration that all roots make together. It is of use only when the report has no errors.
+pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective, Report) {
+    let mut output = Output { report, effective: Effective::default() };
+    for root in roots {
+        section::report_unknown(&root.entries, &TABLES, "at the top level", &mut output.report);
+    }
+    check_version(roots, &mut output);
+    // A second one is an error, but what it says is looked at all the same.
+    let mut tables = singles(roots, "process", &mut output.report).into_iter();
+    let process = process::process(tables.next(), &mut output);
+    tables.for_each(|table| drop(process::process(Some(table), &mut output)));
+    let mut tables = singles(roots, "access_log", &mut output.report).into_iter();
+    let access_log = access_log::access_log(tables.next(), &mut output);
+    tables.for_each(|table| drop(access_log::access_log(Some(table), &mut output)));
+    let tables = elements(roots, "listener", &mut output.report);
+    let (mut listeners, default_groups): (Vec<_>, Vec<_>) =
+        tables.into_iter().map(|table| listener::listener(table, &mut output)).unzip();
+    let tables = elements(roots, "server_group", &mut output.report);
+    let groups: Vec<_> =
+        tables.into_iter().map(|table| server_group::server_group(table, &mut output)).collect();
+
+    let report = &mut output.report;
+    references::check_names("listener", listeners.iter().map(|l| (l.name.as_str(), l.location)), report);
+    references::check_names("server group", groups.iter().map(|g| (g.name.as_str(), g.location)), report);
+    references::resolve_default_groups(&mut listeners, &default_groups, &groups, report);
+    references::check_ports(&mut listeners, report);
+    if !report.is_broken_anywhere() {
+        references::check_use(&listeners, &default_groups, &groups, report);
+        let has_listener =
+            |root: &raw::Table| root.find("listener").is_some_and(|e| !section::is_empty_list(e));
+        if !roots.iter().any(has_listener) {
+            let help = "add [[listener]] with name = \"web\" and address = \"0.0.0.0:8080\"";
+            report.error(Location::default(), "there is no [[listener]]: nothing would be served", help);
+        }
+    }
+    let config = Config { process, access_log, listeners, server_groups: groups };
+    (config, output.effective, output.report)
+}
+
+/// One of the texts must name the version; each that does must name the right one.
+fn check_version(roots: &[raw::Table], output: &mut Output) {
+    let cure = "write config_version = 1 above the first table";
+    let mut versions = roots.iter().filter_map(|root| root.find("config_version")).peekable();
+    let from = versions.peek().map(|entry| entry.value.location);
+    if from.is_none() && !output.report.is_broken_anywhere() {
+        output.report.error(Location::default(), "`config_version` is missing", cure);
+    }
+    for entry in versions {
+        let message = match entry.value.kind {
+            raw::Kind::Integer(CONFIG_VERSION) => continue,
+            raw::Kind::Integer(other) => format!("`config_version` {other} is not known to this version"),
+            _ => format!("`config_version` must be an integer, not {}", entry.value.kind_name()),
+        };
+        output.report.error(entry.value.location, message, "write config_version = 1");
+    }
+    output.effective.set("config_version", serde_json::Value::from(1), from);
+}
+
+/// The tables, from all texts, that may stand in one of them only.
+fn singles<'t>(roots: &'t [raw::Table], key: &str, report: &mut Report) -> Vec<&'t raw::Table> {
+    let entries: Vec<_> = roots.iter().filter_map(|root| root.find(key)).collect();
+    for other in entries.iter().skip(1) {
+        let message = format!("[{key}] is defined twice, first at {}", report.place(entries[0].key_location));
+        report.error(other.key_location, message, "keep it in one of the files");
+    }
+    entries.into_iter().filter_map(|entry| section::table_of(entry, &format!("[{key}]"), report)).collect()
+}
+
+/// The tables of a list, from all texts in their order.
+fn elements<'t>(roots: &'t [raw::Table], key: &str, report: &mut Report) -> Vec<&'t raw::Table> {
+    let entries = roots.iter().filter_map(|root| root.find(key));
+    entries.flat_map(|entry| section::elements_of(entry, &format!("[[{key}]]"), report)).collect()
+}

@@ -1,0 +1,76 @@
+//! `[process]`: what is decided once for the whole process.
+
+use std::time::Duration;
+
+use serde_json::Value as Json;
+
+use crate::config::IoDriver;
+use crate::config::Process;
+use crate::config::Workers;
+use crate::config::check::kind::Boolean;
+use crate::config::check::kind::Choice;
+use crate::config::check::kind::FieldValue;
+use crate::config::check::kind::Integer;
+use crate::config::check::kind::Kind;
+use crate::config::check::kind::Time;
+use crate::config::check::kind::refuse_kind;
+use crate::config::check::section::Output;
+use crate::config::check::section::Section;
+use crate::config::raw;
+use crate::config::report::Report;
+
+pub(super) fn process(table: Option<&raw::Table>, output: &mut Output) -> Process {
+    let mut section = Section::single("process", table, output);
+    let process = Process {
+        workers: section.read("workers", &WorkerCount, Workers::Auto),
+        pin: section.read("pin", &Boolean, true),
+        ring_entries: section.read("ring_entries", &Integer(256..=32_768), 4_096),
+        io_driver: section.read("io_driver", &IO_DRIVERS, IoDriver::Auto),
+        shutdown_timeout: section.read(
+            "shutdown_timeout",
+            &Time(Duration::ZERO..=Duration::from_secs(3_600)),
+            Duration::from_secs(30),
+        ),
+        max_connections: section.read("max_connections", &Integer(0..=10_000_000), 0),
+        instance_id: section
+            .read_optional("instance_id", &FieldValue, "the name of this host is used")
+            .map(|(id, _)| id),
+    };
+    section.close();
+    process
+}
+
+const IO_DRIVERS: Choice<IoDriver> = Choice {
+    words: &[("auto", IoDriver::Auto), ("io_uring", IoDriver::IoUring), ("epoll", IoDriver::Epoll)],
+    aliases: &[],
+    later: &[],
+};
+
+/// `"auto"` or a number.
+struct WorkerCount;
+
+const WORKERS_MAX: i128 = 1_024;
+
+impl Kind for WorkerCount {
+    type Value = Workers;
+
+    fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<Workers> {
+        match &raw.kind {
+            raw::Kind::Text(text) if text == "auto" => Some(Workers::Auto),
+            raw::Kind::Integer(count @ 1..=WORKERS_MAX) => u16::try_from(*count).ok().map(Workers::Count),
+            raw::Kind::Integer(_) => {
+                let help = "allowed are 1 to 1024, or \"auto\" for one per CPU";
+                report.error(raw.location, format!("`{key}` is out of range"), help);
+                None
+            }
+            _ => refuse_kind(key, raw, "\"auto\" or an integer", report),
+        }
+    }
+
+    fn show(&self, value: &Workers) -> Json {
+        match value {
+            Workers::Auto => Json::from("auto"),
+            Workers::Count(count) => Json::from(*count),
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! What only shows when all tables are read: names, references, ports.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use crate::config::Listener;
+use crate::config::ServerGroup;
+use crate::config::check::nearest::nearest;
+use crate::config::report::Location;
+use crate::config::report::Report;
+
+/// A name that must be the name of something.
+pub(super) struct Reference {
+    /// None where what stands there is no name; that has been reported.
+    pub name: Option<String>,
+    pub location: Location,
+}
+
+/// `thing` is the table the names belong to.
+pub(super) fn check_names<'n>(
+    thing: &str,
+    names: impl Iterator<Item = (&'n str, Location)>,
+    report: &mut Report,
+) {
+    let mut first_places = HashMap::new();
+    for (name, location) in names.filter(|(name, _)| !name.is_empty()) {
+        let first = *first_places.entry(name).or_insert(location);
+        if first != location {
+            let message =
+                format!("the {thing} \"{name}\" is defined twice, first at {}", report.place(first));
+            report.error(location, message, "rename or remove one of the two");
+        }
+    }
+}
+
+/// Fills in the default groups. `wanted` runs beside `listeners`.
+pub(super) fn resolve_default_groups(
+    listeners: &mut [Listener],
+    wanted: &[Option<Reference>],
+    groups: &[ServerGroup],
+    report: &mut Report,
+) {
+    // A group whose own name was refused may be the one that is meant.
+    let may_be_hidden = report.is_broken_anywhere() || groups.iter().any(|group| group.name.is_empty());
+    let names: Vec<&str> = groups.iter().map(|group| group.name.as_str()).collect();
+    for (listener, reference) in listeners.iter_mut().zip(wanted) {
+        let Some(Reference { name: Some(name), location }) = reference else { continue };
+        listener.default_group = names.iter().position(|known| known == name);
+        if listener.default_group.is_some() || may_be_hidden {
+            continue;
+        }
+        let help = match nearest(name, &names) {
+            Some(near) => format!("did you mean \"{near}\"?"),
+            None if names.is_empty() => "add a [[server_group]] of this name".to_owned(),
+            None => format!("defined are \"{}\"", names.join("\", \"")),
+        };
+        report.error(*location, format!("`default_group` \"{name}\" is not defined"), help);
+    }
+}
+
+/// Warns about listeners that lead nowhere and groups that nothing leads to.
+pub(super) fn check_use(
+    listeners: &[Listener],
+    wanted: &[Option<Reference>],
+    groups: &[ServerGroup],
+    report: &mut Report,
+) {
+    for (listener, _) in listeners.iter().zip(wanted).filter(|(_, wanted)| wanted.is_none()) {
+        let who = match listener.name.as_str() {
+            "" => "the listener".to_owned(),
+            name => format!("the listener \"{name}\""),
+        };
+        let message = format!("{who} has no default_group: every request gets 404");
+        report.warning(listener.location, message, "add default_group = \"…\"");
+    }
+    if wanted.iter().flatten().any(|reference| reference.name.is_none()) {
+        return;
+    }
+    for group in groups.iter().filter(|group| !group.name.is_empty()) {
+        let is_wanted = |reference: &Reference| reference.name.as_ref() == Some(&group.name);
+        if !wanted.iter().flatten().any(is_wanted) {
+            let message = format!("the server group \"{}\" is not used", group.name);
+            report.warning(group.location, message, "name it as a default_group, or remove it");
+        }
+    }
+}
+
+/// Refuses addresses that would take each other's connections, and decides which take both IPv4
+/// and IPv6: `[::]` does, unless `0.0.0.0` has a socket of its own at the port.
+pub(super) fn check_ports(listeners: &mut [Listener], report: &mut Report) {
+    let all: Vec<(SocketAddr, Location)> = listeners
+        .iter()
+        .flat_map(|listener| listener.addresses.iter().map(|entry| (entry.address, entry.location)))
+        .collect();
+    let has_own_ipv4 = |port: u16| {
+        all.iter()
+            .any(|(address, _)| address.is_ipv4() && address.ip().is_unspecified() && address.port() == port)
+    };
+    for entry in listeners.iter_mut().flat_map(|listener| &mut listener.addresses) {
+        let address = entry.address;
+        entry.dual_stack =
+            address.is_ipv6() && address.ip().is_unspecified() && !has_own_ipv4(address.port());
+    }
+    for (index, (address, location)) in all.iter().enumerate() {
+        let overlaps = |(earlier, _): &&(SocketAddr, Location)| {
+            let dual_stack = !has_own_ipv4(address.port());
+            covers(*earlier, *address, dual_stack) || covers(*address, *earlier, dual_stack)
+        };
+        if let Some((earlier, first)) = all[..index].iter().find(overlaps) {
+            let message = format!(
+                "port {} is bound twice: {address} and {earlier} (at {}) overlap",
+                address.port(),
+                report.place(*first)
+            );
+            report.error(*location, message, "give one of them another port, or remove it");
+        }
+    }
+}
+
+/// Whether a socket at `wide` also takes what is meant for `narrow`.
+fn covers(wide: SocketAddr, narrow: SocketAddr, dual_stack: bool) -> bool {
+    let same_family = wide.is_ipv4() == narrow.is_ipv4();
+    let takes_family = same_family || (wide.is_ipv6() && dual_stack);
+    wide.port() == narrow.port() && (wide == narrow || (wide.ip().is_unspecified() && takes_family))
+}

@@ -1,0 +1,200 @@
+//! One table being read: asks for keys one by one, then reports the keys nobody asked for.
+
+use crate::config::check::kind::Kind;
+use crate::config::check::nearest::nearest;
+use crate::config::effective::Effective;
+use crate::config::effective::Form;
+use crate::config::raw;
+use crate::config::report::Location;
+use crate::config::report::Report;
+
+/// What checking fills beside the configuration itself.
+pub(super) struct Output {
+    pub report: Report,
+    pub effective: Effective,
+}
+
+pub(super) struct Section<'t, 'o> {
+    /// As in the file: `[[listener]]`.
+    title: String,
+    /// None: the table is not in the file, every key has its default.
+    table: Option<&'t raw::Table>,
+    known: Vec<&'static str>,
+    pub(super) output: &'o mut Output,
+}
+
+impl<'t, 'o> Section<'t, 'o> {
+    /// A `[path]`.
+    pub(super) fn single(path: &'static str, table: Option<&'t raw::Table>, output: &'o mut Output) -> Self {
+        output.effective.open_table(path, Form::Single);
+        Section { title: format!("[{path}]"), table, known: Vec::new(), output }
+    }
+
+    /// One of a list of `[[path]]`.
+    pub(super) fn element(path: &'static str, table: &'t raw::Table, output: &'o mut Output) -> Self {
+        output.effective.open_table(path, Form::Element);
+        Section { title: format!("[[{path}]]"), table: Some(table), known: Vec::new(), output }
+    }
+
+    pub(super) fn report(&mut self) -> &mut Report {
+        &mut self.output.report
+    }
+
+    pub(super) fn read<K: Kind>(&mut self, key: &'static str, kind: &K, default: K::Value) -> K::Value {
+        match self.find(key) {
+            None => {
+                self.output.effective.set(key, kind.show(&default), None);
+                default
+            }
+            Some(_) => self.parse(key, kind).map_or(default, |(value, _)| value),
+        }
+    }
+
+    /// `unset` says what happens without the key.
+    pub(super) fn read_optional<K: Kind>(
+        &mut self,
+        key: &'static str,
+        kind: &K,
+        unset: &'static str,
+    ) -> Option<(K::Value, Location)> {
+        if self.find(key).is_none() {
+            self.output.effective.leave_unset(key, unset);
+            return None;
+        }
+        self.parse(key, kind)
+    }
+
+    /// `example` is a line that would cure the absence.
+    pub(super) fn read_required<K: Kind>(
+        &mut self,
+        key: &'static str,
+        kind: &K,
+        example: &str,
+    ) -> Option<(K::Value, Location)> {
+        if self.find(key).is_none() {
+            self.missing(key, example);
+            return None;
+        }
+        self.parse(key, kind)
+    }
+
+    /// The tables of the list `key`, each with the place of its header; None when there is no such key.
+    pub(super) fn elements(&mut self, key: &'static str) -> Option<Vec<&'t raw::Table>> {
+        let title = format!("{}.{key}]]", self.title.trim_end_matches(']'));
+        let entry = self.find(key)?;
+        Some(elements_of(entry, &title, &mut self.output.report))
+    }
+
+    /// The table `key`.
+    pub(super) fn table(&mut self, key: &'static str) -> Option<&'t raw::Table> {
+        let title = format!("{}.{key}]", self.title.trim_matches(['[', ']']));
+        let entry = self.find(key)?;
+        table_of(entry, &format!("[{title}"), &mut self.output.report)
+    }
+
+    /// Reports that a key must be there, unless the text around it could not be read.
+    pub(super) fn missing(&mut self, key: &str, example: &str) {
+        let Some(table) = self.table else { return };
+        if !self.output.report.is_broken(table.location) {
+            let message = format!("`{key}` is missing in {}", self.title);
+            self.output.report.error(table.location, message, format!("add {example}"));
+        }
+    }
+
+    /// Reports that the list `key` is there but has nothing in it.
+    pub(super) fn refuse_empty(&mut self, key: &'static str, example: &str) {
+        if let Some(entry) = self.find(key).filter(|entry| is_empty_list(entry)) {
+            let message = format!("`{key}` is an empty list");
+            self.output.report.error(entry.value.location, message, format!("add {example}"));
+        }
+    }
+
+    /// Reports the keys nobody asked for.
+    pub(super) fn close(self) {
+        let Some(table) = self.table else { return };
+        report_unknown(&table.entries, &self.known, &format!("in {}", self.title), &mut self.output.report);
+    }
+
+    fn find(&mut self, key: &'static str) -> Option<&'t raw::Entry> {
+        if !self.known.contains(&key) {
+            self.known.push(key);
+        }
+        self.table?.find(key)
+    }
+
+    fn parse<K: Kind>(&mut self, key: &'static str, kind: &K) -> Option<(K::Value, Location)> {
+        let raw = &self.find(key)?.value;
+        let value = kind.parse(key, raw, &mut self.output.report)?;
+        self.output.effective.set(key, kind.show(&value), Some(raw.location));
+        Some((value, raw.location))
+    }
+}
+
+/// Reports every entry that is not known. `place` completes "unknown key `x` …".
+pub(super) fn report_unknown(entries: &[raw::Entry], known: &[&str], place: &str, report: &mut Report) {
+    for entry in entries.iter().filter(|entry| !known.contains(&entry.key.as_str())) {
+        let word = match &entry.value.kind {
+            raw::Kind::Table(_) => "table",
+            raw::Kind::Array(values) if values.iter().any(is_table) => "table",
+            _ => "key",
+        };
+        let help = match nearest(&entry.key, known) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("known here: {}", known.join(", ")),
+        };
+        report.error(entry.key_location, format!("unknown {word} `{}` {place}", entry.key), help);
+    }
+}
+
+/// The tables of a list that must be written as `title`.
+pub(super) fn elements_of<'t>(
+    entry: &'t raw::Entry,
+    title: &str,
+    report: &mut Report,
+) -> Vec<&'t raw::Table> {
+    let mut tables = Vec::new();
+    let values = match &entry.value.kind {
+        raw::Kind::Array(values) => values.as_slice(),
+        _ => std::slice::from_ref(&entry.value),
+    };
+    let is_list = matches!(entry.value.kind, raw::Kind::Array(_));
+    for value in values {
+        match &value.kind {
+            raw::Kind::Table(table) if is_list => tables.push(table),
+            _ => {
+                let message = format!("`{}` must be a list of tables, not {}", entry.key, value.kind_name());
+                report.error(value.location, message, format!("write {title} above its keys"));
+            }
+        }
+    }
+    tables
+}
+
+pub(super) fn is_empty_list(entry: &raw::Entry) -> bool {
+    matches!(&entry.value.kind, raw::Kind::Array(values) if values.is_empty())
+}
+
+/// The table that must be written as `title`.
+pub(super) fn table_of<'t>(
+    entry: &'t raw::Entry,
+    title: &str,
+    report: &mut Report,
+) -> Option<&'t raw::Table> {
+    match &entry.value.kind {
+        raw::Kind::Table(table) => Some(table),
+        raw::Kind::Array(values) if values.iter().any(is_table) => {
+            let message = format!("there can be only one `{}`, not a list of them", entry.key);
+            report.error(entry.key_location, message, format!("write {title}"));
+            None
+        }
+        _ => {
+            let message = format!("`{}` must be a table, not {}", entry.key, entry.value.kind_name());
+            report.error(entry.value.location, message, format!("write {title} above its keys"));
+            None
+        }
+    }
+}
+
+fn is_table(value: &raw::Value) -> bool {
+    matches!(value.kind, raw::Kind::Table(_))
+}

@@ -1,0 +1,258 @@
+//! The configuration: text in, [`Config`] out, or every error with its place.
+//!
+//! [`load`] takes texts, never files. It reads them (`raw`), checks every table (`check`) and leaves
+//! nothing to be parsed later: the types here hold values, not words.
+
+mod check;
+mod effective;
+mod raw;
+mod report;
+#[cfg(test)]
+mod tests;
+mod units;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+pub use effective::Effective;
+pub use effective::toml_string;
+pub use report::Diagnostic;
+pub use report::Location;
+pub use report::Report;
+pub use report::Severity;
+pub use report::Source;
+
+/// What came of loading.
+pub struct Loaded {
+    /// None when the report has errors.
+    pub config: Option<Config>,
+    /// Complete only when there is a `config`.
+    pub effective: Effective,
+    pub report: Report,
+}
+
+/// Reads and checks all sources as one configuration, in the given order.
+pub fn load(sources: Vec<Source>) -> Loaded {
+    let mut report = Report::new(sources);
+    let count = report.sources().len();
+    let failures: Vec<_> =
+        (0..count).filter_map(|index| Some((index, report.sources()[index].failure()?.to_owned()))).collect();
+    for (index, failure) in failures {
+        report.error(
+            Location::new(index, 0..0),
+            failure,
+            "name a readable file, or a folder with *.toml files",
+        );
+    }
+    let roots: Vec<_> = (0..count).map(|index| raw::read(index, &mut report)).collect();
+    let (config, effective, report) = check::check(&roots, report);
+    Loaded { config: (!report.has_errors()).then_some(config), effective, report }
+}
+
+/// The whole configuration, defaults filled in and references resolved.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    pub process: Process,
+    /// None: no access log.
+    pub access_log: Option<AccessLog>,
+    /// At least one.
+    pub listeners: Vec<Listener>,
+    pub server_groups: Vec<ServerGroup>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Process {
+    pub workers: Workers,
+    /// Whether each worker is pinned to its CPU.
+    pub pin: bool,
+    /// Submission entries per worker's ring, 256..=32768. The kernel rounds up to a power of two.
+    pub ring_entries: u32,
+    pub io_driver: IoDriver,
+    /// How long a drain may take; zero stops at once.
+    pub shutdown_timeout: Duration,
+    /// Downstream connections of the whole process. 0: what the descriptor limit allows.
+    pub max_connections: u32,
+    /// What `SLB-ID` says. None: the name of the host. Visible ASCII.
+    pub instance_id: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Workers {
+    /// One per CPU this process may use.
+    Auto,
+    /// 1..=1024.
+    Count(u16),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IoDriver {
+    /// io_uring, or epoll with a warning where io_uring is forbidden.
+    Auto,
+    IoUring,
+    Epoll,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct AccessLog {
+    pub destination: LogDestination,
+    pub format: AccessLogFormat,
+    /// Of the path.
+    pub location: Location,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogDestination {
+    Stdout,
+    Stderr,
+    File(PathBuf),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessLogFormat {
+    Json,
+    Combined,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listener {
+    /// Unique among listeners.
+    pub name: String,
+    /// At least one; no two of any listeners overlap.
+    pub addresses: Vec<ListenAddress>,
+    pub protocol: ListenerProtocol,
+    /// Index in [`Config::server_groups`]. None: requests get 404.
+    pub default_group: Option<usize>,
+    /// Zero: the connection closes after each response.
+    pub idle_timeout: Duration,
+    pub client_header_timeout: Duration,
+    /// Between two reads of a body.
+    pub client_body_timeout: Duration,
+    /// Requests per connection. 0: unlimited.
+    pub keepalive_requests: u32,
+    pub max_header_bytes: u64,
+    /// 1..=[`crate::http::headers::MAX_FIELDS`].
+    pub max_headers: u32,
+    pub max_uri_bytes: u64,
+    /// 0: unlimited.
+    pub max_body_bytes: u64,
+    /// 0: unlimited.
+    pub max_connections: u32,
+    /// 0: unlimited.
+    pub connections_per_second: u32,
+    pub proxy_protocol: ProxyProtocol,
+    /// Who may set X-Forwarded-For. No bits beyond the prefix lengths.
+    pub trusted_proxies: Vec<IpNet>,
+    pub forwarded: Forwarded,
+    /// Of the name.
+    pub location: Location,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListenAddress {
+    /// The port is not 0.
+    pub address: SocketAddr,
+    /// Whether this `[::]` address takes IPv4 too. Every other IPv6 socket is IPv6 only.
+    pub dual_stack: bool,
+    pub location: Location,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListenerProtocol {
+    Http,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    Off,
+    /// A PROXY header is expected before anything else.
+    Accept,
+}
+
+/// Which headers the request gets that goes upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forwarded {
+    pub x_forwarded_for: ForwardedFor,
+    pub x_forwarded_proto: bool,
+    pub x_forwarded_port: bool,
+    pub x_forwarded_host: bool,
+    pub x_forwarded_client_srcport: bool,
+    pub x_real_ip: bool,
+    pub slb_id: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForwardedFor {
+    /// The peer's address joins the list.
+    Append,
+    /// The header goes, whoever set it.
+    Remove,
+    /// The client's header stays as it is.
+    Preserve,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServerGroup {
+    /// Unique among server groups.
+    pub name: String,
+    pub protocol: GroupProtocol,
+    pub algorithm: Algorithm,
+    pub connect_timeout: Duration,
+    /// How long a backend may be silent.
+    pub response_timeout: Duration,
+    /// Zero: no idle upstream connections are kept.
+    pub keepalive_timeout: Duration,
+    /// Idle upstream connections kept, over all workers.
+    pub keepalive_connections: u32,
+    /// Further backends tried, 0..=10.
+    pub max_retries: u32,
+    /// At least one.
+    pub backends: Vec<Backend>,
+    /// Of the name.
+    pub location: Location,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupProtocol {
+    Http,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    WeightedRoundRobin,
+    RoundRobin,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Backend {
+    pub address: BackendAddress,
+    /// 0..=100; 0: no new requests.
+    pub weight: u8,
+    /// Of the address.
+    pub location: Location,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum BackendAddress {
+    Ip(SocketAddr),
+    /// To be resolved when the configuration is built.
+    Name {
+        host: String,
+        port: u16,
+    },
+    Unix(PathBuf),
+}
+
+impl fmt::Display for BackendAddress {
+    /// As an operator writes it.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BackendAddress::Ip(address) => write!(formatter, "{address}"),
+            BackendAddress::Name { host, port } => write!(formatter, "{host}:{port}"),
+            BackendAddress::Unix(path) => write!(formatter, "unix:{}", path.display()),
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The TOML as it was written: a tree in which every key and value knows its place.
+//!
+//! This is the only file that names the `toml` package.
+
+use toml::Spanned;
+use toml::de::DeTable;
+use toml::de::DeValue;
+
+use crate::config::report::Location;
+use crate::config::report::Report;
+
+/// Entries stand in the order of the text.
+pub(super) struct Table {
+    /// The header, or the braces of an inline table.
+    pub location: Location,
+    pub entries: Vec<Entry>,
+}
+
+pub(super) struct Entry {
+    pub key: String,
+    pub key_location: Location,
+    pub value: Value,
+}
+
+pub(super) struct Value {
+    pub location: Location,
+    pub kind: Kind,
+}
+
+pub(super) enum Kind {
+    Text(String),
+    /// Saturated where the number is beyond every range anyway.
+    Integer(i128),
+    Boolean(bool),
+    Array(Vec<Value>),
+    Table(Table),
+    /// What no key takes, by its name: a float, a date.
+    Other(&'static str),
+}
+
+impl Table {
+    pub(super) fn find(&self, key: &str) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.key == key)
+    }
+}
+
+impl Value {
+    /// What the value is, with its article.
+    pub(super) fn kind_name(&self) -> &'static str {
+        match &self.kind {
+            Kind::Text(_) => "a string",
+            Kind::Integer(_) => "an integer",
+            Kind::Boolean(_) => "a boolean",
+            Kind::Array(_) => "an array",
+            Kind::Table(_) => "a table",
+            Kind::Other(name) => name,
+        }
+    }
+}
+
+/// Reads one source. What is not TOML is reported and left out; the rest of the text is still read.
+pub(super) fn read(source: usize, report: &mut Report) -> Table {
+    let text = report.sources()[source].text().to_owned();
+    let (root, errors) = DeTable::parse_recoverable(&text);
+    for error in errors {
+        let location = Location::new(source, error.span().unwrap_or(0..0));
+        let cure = match error.message() {
+            "duplicate key" => "it is already set above; keep one of the two".to_owned(),
+            _ => cure(&text, error.span().unwrap_or(0..0).start),
+        };
+        report.broken(location, format!("not valid TOML: {}", error.message()), cure);
+    }
+    table(source, root.span(), root.get_ref())
+}
+
+fn table(source: usize, span: std::ops::Range<usize>, raw: &DeTable<'_>) -> Table {
+    let mut entries: Vec<Entry> = raw
+        .iter()
+        .map(|(key, raw)| Entry {
+            key: key.get_ref().to_string(),
+            key_location: Location::new(source, key.span()),
+            value: value(source, raw),
+        })
+        .collect();
+    entries.sort_by_key(|entry| entry.key_location);
+    Table { location: Location::new(source, span), entries }
+}
+
+/// Recursion is bounded: the parser refuses deep nesting.
+fn value(source: usize, raw: &Spanned<DeValue<'_>>) -> Value {
+    let kind = match raw.get_ref() {
+        DeValue::String(text) => Kind::Text(text.to_string()),
+        DeValue::Integer(integer) => {
+            let is_negative = integer.as_str().starts_with('-');
+            let beyond = if is_negative { i128::MIN } else { i128::MAX };
+            Kind::Integer(i128::from_str_radix(integer.as_str(), integer.radix()).unwrap_or(beyond))
+        }
+        DeValue::Boolean(boolean) => Kind::Boolean(*boolean),
+        DeValue::Array(values) => Kind::Array(values.iter().map(|raw| value(source, raw)).collect()),
+        DeValue::Table(raw_table) => Kind::Table(table(source, raw.span(), raw_table)),
+        DeValue::Float(_) => Kind::Other("a float"),
+        DeValue::Datetime(_) => Kind::Other("a date"),
+    };
+    Value { location: Location::new(source, raw.span()), kind }
+}
+
+/// The mistake behind most lines that are not TOML is a missing quote.
+fn cure(text: &str, at: usize) -> String {
+    let at = (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    let line_start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+    let line = text[line_start..].lines().next().unwrap_or_default();
+    match line.split_once('=') {
+        Some((key, value)) if is_bare_word(value.trim()) => {
+            format!("text stands in quotes: {} = \"{}\"", key.trim(), value.trim())
+        }
+        _ => "a line is a [table], a [[table of a list]], or key = value; text stands in quotes".to_owned(),
+    }
+}
+
+fn is_bare_word(value: &str) -> bool {
+    !value.is_empty()
+        && value.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | ':' | '/' | '-' | '_'))
+}

@@ -1,0 +1,283 @@
+//! What is wrong with a configuration and where: diagnostics with their place in the text.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::path::PathBuf;
+
+/// One text of the configuration. The reading of files is done by the caller.
+pub struct Source {
+    /// As the operator named it; stands before every diagnostic.
+    name: String,
+    /// Where relative paths in the text start; absolute for a file.
+    folder: PathBuf,
+    /// The text, or why there is none.
+    text: Result<String, String>,
+}
+
+impl Source {
+    pub fn file(name: &Path, folder: PathBuf, text: Result<String, String>) -> Source {
+        Source { name: printable(&name.display().to_string()), folder, text }
+    }
+
+    /// Text that no file holds, such as what `demo` makes up under the name `<demo>`.
+    /// Relative paths start at the working folder.
+    pub fn made_up(name: &str, text: String) -> Source {
+        Source { name: printable(name), folder: PathBuf::new(), text: Ok(text) }
+    }
+
+    /// The text, empty where there is none.
+    pub(super) fn text(&self) -> &str {
+        self.text.as_deref().unwrap_or_default()
+    }
+
+    pub(super) fn failure(&self) -> Option<&str> {
+        self.text.as_ref().err().map(String::as_str)
+    }
+}
+
+/// A piece of the text of one [`Source`]. Means something only together with the [`Report`] it was
+/// loaded with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Location {
+    /// Index of the source.
+    source: u32,
+    /// Byte offsets; `start <= end`.
+    start: u32,
+    end: u32,
+}
+
+impl Location {
+    /// The offsets fit because the caller bounds the size of a file far below 4 GiB.
+    pub(super) fn new(source: usize, span: std::ops::Range<usize>) -> Location {
+        let narrow = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        Location { source: narrow(source), start: narrow(span.start), end: narrow(span.end) }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    Error,
+    Warning,
+}
+
+impl Severity {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        }
+    }
+}
+
+/// One thing that is wrong, and its cure.
+#[derive(Clone, Debug)]
+pub struct Diagnostic {
+    pub severity: Severity,
+    pub location: Location,
+    pub message: String,
+    pub help: String,
+}
+
+/// Everything that was found, and the texts it was found in.
+///
+/// It stays open after loading: whoever finds out later that a name cannot be resolved appends an
+/// error at the [`Location`] that the configuration carries.
+#[derive(Default)]
+pub struct Report {
+    sources: Vec<Source>,
+    diagnostics: Vec<Diagnostic>,
+    /// What else is found on these lines is a consequence.
+    broken: Vec<BrokenLines>,
+}
+
+/// Lines of a source that are not TOML, or whose table is unknown because its header is not.
+struct BrokenLines {
+    source: u32,
+    lines: std::ops::Range<usize>,
+}
+
+impl Report {
+    pub(super) fn new(sources: Vec<Source>) -> Report {
+        Report { sources, ..Report::default() }
+    }
+
+    pub fn error(&mut self, location: Location, message: impl Into<String>, help: impl Into<String>) {
+        self.push(Severity::Error, location, message.into(), help.into());
+    }
+
+    pub fn warning(&mut self, location: Location, message: impl Into<String>, help: impl Into<String>) {
+        self.push(Severity::Warning, location, message.into(), help.into());
+    }
+
+    pub fn has_errors(&self) -> bool {
+        self.count(Severity::Error) > 0
+    }
+
+    pub fn count(&self, severity: Severity) -> usize {
+        self.diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity).count()
+    }
+
+    /// Makes errors of all warnings.
+    pub fn be_strict(&mut self) {
+        for diagnostic in &mut self.diagnostics {
+            diagnostic.severity = Severity::Error;
+        }
+    }
+
+    /// Everything found, in the order of the texts.
+    pub fn diagnostics(&self) -> Vec<&Diagnostic> {
+        let mut sorted: Vec<_> = self.diagnostics.iter().collect();
+        sorted.sort_by_key(|diagnostic| (diagnostic.location, diagnostic.severity));
+        sorted
+    }
+
+    /// `file:line` of a location.
+    pub fn place(&self, location: Location) -> String {
+        let spot = self.spot(location);
+        format!("{}:{}", spot.file, spot.line)
+    }
+
+    /// The report for people: for each diagnostic `file:line:column: error: message`, the source
+    /// line with carets under the piece that is meant, and the cure.
+    pub fn to_text(&self, colour: bool) -> String {
+        let mut text = String::new();
+        for diagnostic in self.diagnostics() {
+            self.write_diagnostic(&mut text, diagnostic, colour);
+        }
+        text
+    }
+
+    /// The report for programs: a list of `file`, `line`, `column`, `severity`, `message`, `help`.
+    pub fn to_json(&self) -> String {
+        let list = self.diagnostics().into_iter().map(|diagnostic| {
+            let spot = self.spot(diagnostic.location);
+            serde_json::json!({
+                "file": spot.file,
+                "line": spot.line,
+                "column": spot.column,
+                "severity": diagnostic.severity.as_str(),
+                "message": diagnostic.message,
+                "help": diagnostic.help,
+            })
+        });
+        format!("{:#}", serde_json::Value::Array(list.collect()))
+    }
+
+    pub(super) fn sources(&self) -> &[Source] {
+        &self.sources
+    }
+
+    /// Where a relative path at this location starts.
+    pub(super) fn folder(&self, location: Location) -> &Path {
+        self.sources.get(location.source as usize).map_or(Path::new(""), |source| &source.folder)
+    }
+
+    /// An error of the TOML itself. What is later found on the same line is left out; after a bad
+    /// header also what is found on the lines up to the next one.
+    pub(super) fn broken(&mut self, location: Location, message: String, help: String) {
+        let spot = self.spot(location);
+        let (first, is_header) = (spot.line, spot.text.trim_start().starts_with('['));
+        let text = self.sources.get(location.source as usize).map_or("", Source::text);
+        let orphans = text.lines().skip(first).take_while(|line| !line.trim_start().starts_with('[')).count();
+        let lines = first..first + 1 + if is_header { orphans } else { 0 };
+        self.push(Severity::Error, location, message, help);
+        self.broken.push(BrokenLines { source: location.source, lines });
+    }
+
+    /// Whether something of this source could not be read, so that what seems to be missing may
+    /// only be out of sight.
+    pub(super) fn is_broken(&self, location: Location) -> bool {
+        let unread = self.sources.get(location.source as usize).is_some_and(|source| source.text.is_err());
+        unread || self.broken.iter().any(|broken| broken.source == location.source)
+    }
+
+    /// Whether something of any source could not be read.
+    pub(super) fn is_broken_anywhere(&self) -> bool {
+        !self.broken.is_empty() || self.sources.iter().any(|source| source.text.is_err())
+    }
+
+    fn push(&mut self, severity: Severity, location: Location, message: String, help: String) {
+        let is_consequence = !self.broken.is_empty() && {
+            let line = self.spot(location).line;
+            self.broken.iter().any(|broken| broken.source == location.source && broken.lines.contains(&line))
+        };
+        if !is_consequence {
+            self.diagnostics.push(Diagnostic { severity, location, message, help });
+        }
+    }
+
+    fn write_diagnostic(&self, text: &mut String, diagnostic: &Diagnostic, colour: bool) {
+        let spot = self.spot(diagnostic.location);
+        let paint = |code: &str, word: &str| match colour {
+            true => format!("\x1b[{code}m{word}\x1b[0m"),
+            false => word.to_owned(),
+        };
+        let severity_colour = match diagnostic.severity {
+            Severity::Error => "1;31",
+            Severity::Warning => "1;33",
+        };
+        let severity = paint(severity_colour, &format!("{}:", diagnostic.severity.as_str()));
+        // Writing into a string cannot fail.
+        let _ =
+            writeln!(text, "{}:{}:{}: {severity} {}", spot.file, spot.line, spot.column, diagnostic.message);
+        if !spot.text.is_empty() {
+            let margin = " ".repeat(spot.line.to_string().len());
+            let _ = writeln!(text, " {margin} |");
+            let _ = writeln!(text, " {} | {}", spot.line, printable(spot.text));
+            let _ = writeln!(text, " {margin} | {}{}", spot.indent, paint(severity_colour, &spot.carets));
+        }
+        let _ = writeln!(text, "{} {}\n", paint("1;36", "help:"), diagnostic.help);
+    }
+
+    fn spot(&self, location: Location) -> Spot<'_> {
+        let Some(source) = self.sources.get(location.source as usize) else {
+            return Spot::nowhere();
+        };
+        let text = source.text();
+        let start = floor_char_boundary(text, location.start as usize);
+        let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
+        let line_end = text[start..].find('\n').map_or(text.len(), |newline| start + newline);
+        let line_text = text[line_start..line_end].trim_end_matches('\r');
+        let before = &text[line_start..start];
+        let end = floor_char_boundary(text, location.end as usize).clamp(start, line_end);
+        // A tab before the carets stays a tab, so that they stand under their piece at any tab width.
+        let indent = before.chars().map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+        Spot {
+            file: &source.name,
+            line: text[..line_start].matches('\n').count() + 1,
+            column: before.chars().count() + 1,
+            text: line_text,
+            indent,
+            carets: "^".repeat(text[start..end].trim_end().chars().count().max(1)),
+        }
+    }
+}
+
+/// A location as people see it. Lines and columns count from 1, columns in characters.
+struct Spot<'r> {
+    file: &'r str,
+    line: usize,
+    column: usize,
+    text: &'r str,
+    indent: String,
+    carets: String,
+}
+
+impl Spot<'_> {
+    fn nowhere() -> Spot<'static> {
+        Spot { file: "<none>", line: 1, column: 1, text: "", indent: String::new(), carets: String::new() }
+    }
+}
+
+fn floor_char_boundary(text: &str, offset: usize) -> usize {
+    let mut offset = offset.min(text.len());
+    while !text.is_char_boundary(offset) {
+        offset -= 1;
+    }
+    offset
+}
+
+/// A file may hold anything; a terminal must not act on it.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
+}

@@ -1,0 +1,480 @@
+//! Every message as people see it, and what holds for all keys together.
+
+use std::path::Path;
+use std::path::PathBuf;
+
+use super::*;
+
+const COMPLETE_EXAMPLE: &str = include_str!("../../config/ringway.toml");
+const REFERENCE: &str = include_str!("../../docs/configuration.md");
+
+const GROUP: &str =
+    "[[server_group]]\nname = \"app\"\n[[server_group.backend]]\naddress = \"127.0.0.1:9001\"\n";
+const LISTENER: &str =
+    "[[listener]]\nname = \"web\"\naddress = \"127.0.0.1:8080\"\ndefault_group = \"app\"\n";
+
+fn load_text(text: &str) -> Loaded {
+    load(vec![Source::made_up("ringway.toml", text.to_owned())])
+}
+
+/// The report of a configuration that is right but for the piece under test.
+fn report_with(before: &str, listener: &str, group: &str) -> String {
+    let text = format!("config_version = 1\n{before}{LISTENER}{listener}{GROUP}{group}");
+    load_text(&text).report.to_text(false)
+}
+
+/// Each case with the report it gives.
+fn cases<'c>(lines: &[&'c str], report: impl Fn(&'c str) -> String) -> String {
+    lines
+        .iter()
+        .map(|line| format!("──── {}\n{}", line.trim_end().replace('\n', " ⏎ "), report(line)))
+        .collect()
+}
+
+fn assert_snapshot(name: &str, text: String) {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!(name, text));
+}
+
+#[test]
+fn messages_of_the_whole_file() {
+    let whole = [
+        "",
+        "config_version = 1",
+        "config_version = 2\n[[listener]]\nname = \"a\"\naddress = \"127.0.0.1:1\"",
+        "config_version = \"1\"\n[[listener]]\nname = \"a\"\naddress = \"127.0.0.1:1\"",
+        "listener = []\nconfig_version = 1",
+        "config_version = 1\n[lisener]\n[[quux]]\n",
+        "config_version = 1\n[listener]\nname = \"web\"",
+        "config_version = 1\nlistener = [1]",
+        "config_version = 1\n[[process]]\n[[access_log]]\n[[listener]]\nname = \"a\"\naddress = \"127.0.0.1:1\"",
+        "config_version = 1\nprocess = 5\naccess_log = \"stdout\"\n[[listener]]\nname = \"a\"\naddress = \"127.0.0.1:1\"",
+        "config_version = 1\n[[listener]]\n[[server_group]]\n",
+    ];
+    assert_snapshot("whole_file", cases(&whole, |text| load_text(text).report.to_text(false)));
+}
+
+#[test]
+fn messages_of_bad_toml() {
+    let texts = [
+        "config_version = 1\nidle = 15s\n",
+        "config_version = 1\n[process\npin = 1\n",
+        "config_version = 1\n[process]\npin = true\npin = false\n",
+        "config_version = 1\n[process]\npin\n",
+        "config_version = 1\n[process]\nworkers = \"auto\nring_entries = 1\n",
+        "config_version = 1\nname = 'a' 'b'\n[proces]\n",
+        "config_version = 1\nä = \u{7}\n",
+    ];
+    assert_snapshot("bad_toml", cases(&texts, |text| load_text(text).report.to_text(false)));
+}
+
+#[test]
+fn messages_of_process() {
+    let lines = [
+        "wokers = 1",
+        "workers = \"many\"",
+        "workers = 0",
+        "workers = 1025",
+        "pin = \"yes\"",
+        "pin = 1",
+        "ring_entries = 255",
+        "ring_entries = \"4096\"",
+        "ring_entries = 99999999999999999999999999999999999999999999",
+        "io_driver = \"iouring\"",
+        "io_driver = true",
+        "shutdown_timeout = 30",
+        "shutdown_timeout = \"2h\"",
+        "shutdown_timeout = \"1.5s\"",
+        "shutdown_timeout = 1.5",
+        "max_connections = -1",
+        "instance_id = \"edge 1\"",
+        "instance_id = 1",
+        "health_cpu = \"auto\"",
+    ];
+    assert_snapshot("process", cases(&lines, |line| report_with(&format!("[process]\n{line}\n"), "", "")));
+}
+
+#[test]
+fn messages_of_access_log() {
+    let lines =
+        ["path = \"\"", "path = \"logs/\"", "path = 1", "format = \"JSON\"", "format = \"alb\"", "size = 1"];
+    assert_snapshot(
+        "access_log",
+        cases(&lines, |line| report_with(&format!("[access_log]\n{line}\n"), "", "")),
+    );
+}
+
+#[test]
+fn messages_of_listener() {
+    let lines = [
+        "protocol = \"https\"",
+        "protocol = \"htpp\"",
+        "protocol = \"smtp\"",
+        "idle_timeout = \"4001s\"",
+        "idle_timout = \"15s\"",
+        "client_header_timeout = \"0s\"",
+        "client_body_timeout = \"15 minutes\"",
+        "keepalive_requests = \"0\"",
+        "max_header_bytes = \"64K\"",
+        "max_header_bytes = 1",
+        "max_header_bytes = true",
+        "max_headers = 257",
+        "max_uri_bytes = \"2MiB\"",
+        "max_body_bytes = -1",
+        "connections_per_second = 1.5",
+        "proxy_protocol = \"v2\"",
+        "trusted_proxies = \"10.0.0.0/8\"",
+        "trusted_proxies = [\"10.0.0.0/33\", \"host\", 1]",
+        "trusted_proxies = [\"10.1.2.3/8\"]",
+        "trusted_proxies = [\"0.0.0.0/0\", \"::/0\"]",
+        "http2 = true",
+        "forwarded = true",
+        "[listener.forwarded]\nx_forwarded_for = \"of\"",
+        "[listener.forwarded]\nx_forwarded_proto = \"on\"",
+        "[listener.forwarded]\nx_real_ipp = true",
+        "[[listener.forwarded]]\nx_real_ip = true",
+        "[listener.client_auth]\nmode = \"off\"",
+    ];
+    assert_snapshot("listener", cases(&lines, |line| report_with("", &format!("{line}\n"), "")));
+}
+
+#[test]
+fn messages_of_listen_addresses() {
+    let lines = [
+        "\"localhost:8080\"",
+        "\"unix:/run/a.sock\"",
+        "\"8080\"",
+        "\":8080\"",
+        "\"127.0.0.1\"",
+        "\"::1\"",
+        "\"127.0.0.1:0\"",
+        "\"127.0.0.1:70000\"",
+        "\"[::ffff:127.0.0.1]:80\"",
+        "\"what is this\"",
+        "[]",
+        "8080",
+        "[\"127.0.0.1:8080\", 8081]",
+    ];
+    let report = |value| {
+        let listener = format!("[[listener]]\nname = \"a\"\ndefault_group = \"app\"\naddress = {value}\n");
+        load_text(&format!("config_version = 1\n{listener}{GROUP}")).report.to_text(false)
+    };
+    assert_snapshot("listen_addresses", cases(&lines, report));
+}
+
+#[test]
+fn messages_of_names() {
+    let long = format!("\"{}\"", "a".repeat(65));
+    let names = ["\"\"", "\"a b\"", "\"ä\"", long.as_str(), "5"];
+    let report = |name| {
+        load_text(&format!("config_version = 1\n[[listener]]\nname = {name}\naddress = \"127.0.0.1:80\"\n"))
+    };
+    assert_snapshot("names", cases(&names, |name| report(name).report.to_text(false)));
+}
+
+#[test]
+fn messages_of_server_group() {
+    let lines = [
+        "protocol = \"grpc\"",
+        "algorithm = \"weighted_roundrobin\"",
+        "algorithm = \"LEAST_CONNECTIONS\"",
+        "connect_timeout = \"5ms\"",
+        "response_timeout = \"16m\"",
+        "keepalive_timeout = 60",
+        "keepalive_connections = -1",
+        "max_retries = 11",
+        "slow_start = \"30s\"",
+    ];
+    let report = |line| {
+        let group = GROUP.replace("[[server_group.backend]]", &format!("{line}\n[[server_group.backend]]"));
+        load_text(&format!("config_version = 1\n{LISTENER}{group}")).report.to_text(false)
+    };
+    assert_snapshot("server_group", cases(&lines, report));
+}
+
+#[test]
+fn messages_of_backends() {
+    let pieces = [
+        "",
+        "backend = []",
+        "backend = \"127.0.0.1:9001\"",
+        "backend = [\"127.0.0.1:9001\"]",
+        "[server_group.backend]\naddress = \"127.0.0.1:9001\"",
+        "[[server_group.backend]]\nweight = 1",
+        "[[server_group.backend]]\naddress = \"http://app:9001\"",
+        "[[server_group.backend]]\naddress = \"app\"",
+        "[[server_group.backend]]\naddress = \"::1\"",
+        "[[server_group.backend]]\naddress = \"app:0\"",
+        "[[server_group.backend]]\naddress = \"300.0.0.1:80\"",
+        "[[server_group.backend]]\naddress = \"127.0.0.1:0\"",
+        "[[server_group.backend]]\naddress = \"0.0.0.0:80\"",
+        "[[server_group.backend]]\naddress = \"224.0.0.1:80\"",
+        "[[server_group.backend]]\naddress = \"unix:\"",
+        "[[server_group.backend]]\naddress = \"unix:/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"",
+        "[[server_group.backend]]\naddress = 9001",
+        "[[server_group.backend]]\naddress = \"app:80\"\nweight = 101",
+        "[[server_group.backend]]\naddress = \"app:80\"\nrole = \"standby\"",
+        "[[server_group.backend]]\naddress = \"app:80\"\nweight = 0",
+        "[[server_group.backend]]\naddress = \"app:80\"\n[[server_group.backend]]\naddress = \"app:80\"",
+    ];
+    let report = |piece| {
+        let text = format!("config_version = 1\n{LISTENER}[[server_group]]\nname = \"app\"\n{piece}\n");
+        load_text(&text).report.to_text(false)
+    };
+    assert_snapshot("backends", cases(&pieces, report));
+}
+
+#[test]
+fn messages_of_references() {
+    let second = "[[listener]]\nname = \"api\"\ndefault_group = \"app\"\naddress = ";
+    let mut text = cases(
+        &[
+            "[[listener]]\nname = \"web\"\naddress = \"127.0.0.1:81\"\ndefault_group = \"app\"",
+            "[[listener]]\nname = \"api\"\naddress = \"127.0.0.1:81\"\ndefault_group = \"apq\"",
+            "[[listener]]\nname = \"api\"\naddress = \"127.0.0.1:81\"\ndefault_group = \"shop\"",
+            "[[listener]]\nname = \"api\"\naddress = \"127.0.0.1:81\"",
+            GROUP,
+            "[[server_group]]\nname = \"idle\"\n[[server_group.backend]]\naddress = \"app:80\"",
+        ],
+        |piece| report_with("", &format!("{piece}\n"), ""),
+    );
+    let addresses =
+        ["\"127.0.0.1:8080\"", "\"0.0.0.0:8080\"", "\"[::]:8080\"", "[\"[::1]:80\", \"[::]:80\"]"];
+    text += &cases(&addresses, |address| report_with("", &format!("{second}{address}\n"), ""));
+    text += &load_text(
+        "config_version = 1\n[[listener]]\nname = \"a\"\naddress = \"[::]:1\"\ndefault_group = \"b\"",
+    )
+    .report
+    .to_text(false);
+    assert_snapshot("references", text);
+}
+
+#[test]
+fn messages_over_several_files() {
+    let folder = PathBuf::from("/etc/ringway");
+    let first = format!("config_version = 1\n[process]\n[access_log]\n{LISTENER}{GROUP}");
+    let second = "config_version = 3\n[process]\npin = 1\n[access_log]\n[[server_group]]\nname = \"app\"\n";
+    let report = load(vec![
+        Source::file(Path::new("a.toml"), folder.clone(), Ok(first)),
+        Source::file(Path::new("b.toml"), folder.clone(), Ok(second.to_owned())),
+        Source::file(Path::new("c.toml"), folder, Err("cannot read the file: it hides".to_owned())),
+    ])
+    .report;
+    assert_snapshot("several_files", report.to_text(false));
+    assert_snapshot("several_files_json", report.to_json());
+}
+
+#[test]
+fn the_report_can_be_coloured_strict_and_continued() {
+    let text = format!(
+        "config_version = 1\n{LISTENER}{GROUP}[[server_group.backend]]\naddress = \"app:80\"\nweight = 0\n"
+    );
+    let mut loaded = load_text(&text);
+    let backend = &loaded.config.as_ref().expect("the configuration is valid").server_groups[0].backends[1];
+    loaded.report.error(backend.location, "cannot resolve \"app\"", "check the name");
+    loaded.report.warning(Location::default(), "a warning", "a cure");
+    assert!(loaded.report.has_errors());
+    loaded.report.be_strict();
+    assert_eq!((loaded.report.count(Severity::Error), loaded.report.count(Severity::Warning)), (2, 0));
+    assert_snapshot("coloured", loaded.report.to_text(true).replace('\x1b', "ESC"));
+}
+
+#[test]
+fn places_hold_for_any_line_ends_tabs_and_alphabets() {
+    let cases = [
+        (
+            "config_version = 1\r\n[process]\r\n  pin = 1\r\n",
+            "ringway.toml:3:9: error: `pin`",
+            "   |         ^\n",
+        ),
+        ("config_version = 1\n[process]\n\tpin = 1\n", "ringway.toml:3:8: error: `pin`", "   | \t      ^\n"),
+        ("config_version = 1\nprocess = { \"ä€\" = 1, pin = 1 }", "ringway.toml:2:29: error: `pin`", " ^\n"),
+        (
+            "\u{feff}config_version = 1\n[process]\npin = 1",
+            "ringway.toml:3:7: error: `pin`",
+            "   |       ^\n",
+        ),
+        ("config_version = 1\n[process]\nworkers = [\n1,\n]", "ringway.toml:3:11: error: `workers`", "^\n"),
+    ];
+    for (text, first_line, carets) in cases {
+        let report = load_text(text).report.to_text(false);
+        assert!(report.contains(first_line) && report.contains(carets), "{report}");
+        assert!(!report.contains('\r'), "{report}");
+    }
+}
+
+#[test]
+fn a_made_up_text_is_a_source_like_any_other() {
+    let text = format!(
+        "config_version = 1\n{LISTENER}[[server_group]]\nname = \"app\"\n[[server_group.backend]]\naddress = {}\n",
+        toml_string("app.internal")
+    );
+    let report = load(vec![Source::made_up("<proxy>", text)]).report.to_text(false);
+    assert!(report.starts_with("<proxy>:9:11: error: `address` \"app.internal\" has no port\n"), "{report}");
+    assert!(load(Vec::new()).report.to_text(false).starts_with("<none>:1:1: error: "));
+}
+
+#[test]
+fn dual_stack_is_decided_by_the_other_addresses() {
+    let dual = |addresses: &str| {
+        let listener =
+            format!("[[listener]]\nname = \"a\"\ndefault_group = \"app\"\naddress = [{addresses}]\n");
+        let loaded = load_text(&format!("config_version = 1\n{listener}{GROUP}"));
+        assert!(loaded.config.is_some(), "{}", loaded.report.to_text(false));
+        loaded
+            .config
+            .map(|config| config.listeners[0].addresses.iter().map(|a| a.dual_stack).collect::<Vec<_>>())
+    };
+    assert_eq!(dual("\"[::]:80\", \"0.0.0.0:81\", \"[::1]:82\""), Some(vec![true, false, false]));
+    assert_eq!(dual("\"[::]:80\", \"0.0.0.0:80\""), Some(vec![false, false]));
+    assert_eq!(dual("\"127.0.0.1:80\", \"[::1]:80\""), Some(vec![false, false]));
+}
+
+#[test]
+fn aliases_of_the_cloud_products_are_known() {
+    use Algorithm::RoundRobin;
+    use Algorithm::WeightedRoundRobin;
+    let cases = [
+        ("Wrr", WeightedRoundRobin),
+        ("wrr", WeightedRoundRobin),
+        ("ROUND_ROBIN", WeightedRoundRobin),
+        ("rr", RoundRobin),
+    ];
+    for (alias, algorithm) in cases {
+        let group = GROUP.replace("\"app\"", &format!("\"app\"\nalgorithm = \"{alias}\""));
+        let loaded = load_text(&format!("config_version = 1\n{LISTENER}{group}"));
+        assert_eq!(loaded.config.map(|config| config.server_groups[0].algorithm), Some(algorithm), "{alias}");
+    }
+}
+
+#[test]
+fn relative_paths_start_at_the_folder_of_their_file() {
+    let text = format!(
+        "config_version = 1\n[access_log]\npath = \"logs/a.log\"\n{LISTENER}{}",
+        GROUP.replace("127.0.0.1:9001", "unix:app.sock")
+    );
+    let source = Source::file(Path::new("conf/a.toml"), PathBuf::from("/srv/conf"), Ok(text));
+    let config = load(vec![source]).config.expect("the configuration is valid");
+    let log = config.access_log.expect("there is an access log");
+    assert_eq!(log.destination, LogDestination::File(PathBuf::from("/srv/conf/logs/a.log")));
+    assert_eq!(
+        config.server_groups[0].backends[0].address,
+        BackendAddress::Unix(PathBuf::from("/srv/conf/app.sock"))
+    );
+}
+
+/// The places differ between a file and what is printed of it; nothing else may.
+fn without_places(mut config: Config) -> Config {
+    let nowhere = Location::default();
+    for listener in &mut config.listeners {
+        listener.location = nowhere;
+        listener.addresses.iter_mut().for_each(|address| address.location = nowhere);
+    }
+    for group in &mut config.server_groups {
+        group.location = nowhere;
+        group.backends.iter_mut().for_each(|backend| backend.location = nowhere);
+    }
+    if let Some(log) = &mut config.access_log {
+        log.location = nowhere;
+    }
+    config
+}
+
+#[test]
+fn the_effective_configuration_loads_to_the_same() {
+    let unusual = format!(
+        "config_version = 1\n[process]\nworkers = 3\nshutdown_timeout = \"1500ms\"\n{}idle_timeout = \"0s\"\n\
+         max_body_bytes = 1025\nmax_header_bytes = \"10KB\"\ntrusted_proxies = [\"10.0.0.1\", \"2001:db8::/32\"]\n{}weight = 7\n",
+        LISTENER.replace("\"127.0.0.1:8080\"", "[\"[::]:80\", \"[::1]:81\"]"),
+        GROUP.replace("127.0.0.1:9001", "unix:/run/\\\"odd\\\\.sock"),
+    );
+    for text in [COMPLETE_EXAMPLE, unusual.as_str(), &format!("config_version = 1\n{LISTENER}{GROUP}")] {
+        let first = load_text(text);
+        let printed = first.effective.to_toml(&first.report);
+        let second = load_text(&printed);
+        assert!(second.config.is_some(), "{printed}\n{}", second.report.to_text(false));
+        assert_eq!(first.config.map(without_places), second.config.map(without_places));
+    }
+}
+
+#[test]
+fn the_effective_configuration_tells_where_values_come_from() {
+    let loaded = load_text(&format!("config_version = 1\n{LISTENER}{GROUP}weight = 7\n"));
+    assert_snapshot("effective", loaded.effective.to_toml(&loaded.report));
+    assert_snapshot("effective_json", loaded.effective.to_json(&loaded.report));
+}
+
+#[test]
+fn strings_are_quoted_for_toml() {
+    for text in ["plain", "a\"b\\c", "tab\tnewline\n", "\u{1}\u{7f}", "ä€"] {
+        let source = Source::made_up("quoted", format!("key = {}", toml_string(text)));
+        let root = raw::read(0, &mut Report::new(vec![source]));
+        let value = root.find("key").map(|entry| &entry.value.kind);
+        assert!(matches!(value, Some(raw::Kind::Text(read)) if read == text), "{text}");
+    }
+}
+
+#[test]
+fn every_key_stands_in_the_complete_example_and_the_reference() {
+    let loaded = load_text(COMPLETE_EXAMPLE);
+    assert_eq!(loaded.report.to_text(false), "");
+    for (table, key, from) in loaded.effective.keys() {
+        assert!(from.is_some(), "config/ringway.toml does not set `{key}` in {table}");
+        let heading = match table {
+            "" => "## Before the first table\n".to_owned(),
+            "listener" | "server_group" | "server_group.backend" => format!("## `[[{table}]]`\n"),
+            single => format!("## `[{single}]`\n"),
+        };
+        let (_, section) =
+            REFERENCE.split_once(&heading).expect("every table has a heading in the reference");
+        let section = section.split("\n## ").next().unwrap_or_default();
+        assert!(
+            section.contains(&format!("\n| `{key}` |")),
+            "docs/configuration.md does not tell `{key}` in {table}"
+        );
+    }
+}
+
+#[test]
+fn the_complete_example_shows_the_defaults() {
+    let example = load_text(COMPLETE_EXAMPLE).config.map(without_places).expect("the example is valid");
+    let minimal = "config_version = 1\n[process]\ninstance_id = \"edge-1\"\n[access_log]\n";
+    let defaults = load_text(&format!("{minimal}{LISTENER}{GROUP}")).config.map(without_places);
+    assert_eq!(Some(example), defaults);
+}
+
+#[test]
+fn a_wrong_type_of_any_key_is_an_error_on_its_line() {
+    let lines: Vec<&str> = COMPLETE_EXAMPLE.lines().collect();
+    let assignments =
+        (0..lines.len()).filter(|index| !lines[*index].starts_with('#') && lines[*index].contains('='));
+    for index in assignments {
+        let key = lines[index].split(" = ").next().unwrap_or_default();
+        for wrong in ["1979-05-27", "1.5", "{ a = 1 }", "[[]]"] {
+            let wrong_line = format!("{key} = {wrong}");
+            let mut text = lines.clone();
+            text[index] = &wrong_line;
+            let loaded = load_text(&text.join("\n"));
+            assert!(loaded.config.is_none(), "{wrong_line}");
+            let first = format!("ringway.toml:{}:", index + 1);
+            let report = loaded.report.to_text(false);
+            assert!(report.starts_with(&first), "{wrong_line}: {report}");
+            assert!(report.contains(&format!("`{key}`")), "{wrong_line}: {report}");
+        }
+    }
+}
+
+/// A text cut anywhere, or with a byte replaced, gives a report and never a panic.
+#[test]
+fn no_text_makes_it_panic() {
+    for cut in 0..COMPLETE_EXAMPLE.len() {
+        if let Some(text) = COMPLETE_EXAMPLE.get(..cut) {
+            load_text(text).report.to_text(false);
+        }
+        let mut bytes = COMPLETE_EXAMPLE.as_bytes().to_vec();
+        bytes[cut] = b"\"[]={}\n\r\t\x00.,1\\"[cut % 14];
+        load_text(&String::from_utf8_lossy(&bytes)).report.to_text(false);
+    }
+}

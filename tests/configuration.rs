@@ -1,0 +1,153 @@
+//! The commands that look at a configuration, as a script sees them: exit codes and outputs.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::process::Output;
+
+const VALID: &str = "config_version = 1\n[[listener]]\nname = \"web\"\naddress = \"127.0.0.1:8080\"\n\
+    default_group = \"app\"\n[[server_group]]\nname = \"app\"\n[[server_group.backend]]\naddress = \"127.0.0.1:9001\"\n";
+
+fn ringway(folder: &Path, arguments: &[&str]) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_ringway"))
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .expect("the program starts");
+    let text = |bytes| String::from_utf8(bytes).expect("the output is UTF-8");
+    (status.code().expect("the program ends by itself"), text(stdout), text(stderr))
+}
+
+/// A folder with these files.
+fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    for (name, text) in files {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().expect("a file is in a folder")).expect("a folder can be made");
+        fs::write(path, text).expect("a file can be written");
+    }
+    folder
+}
+
+#[test]
+fn a_valid_configuration_gives_one_line_and_0() {
+    let folder = folder(&[("a.toml", VALID)]);
+    let expected = "configuration is valid: 1 listener, 1 server group, 1 backend\n".to_owned();
+    for arguments in [&["check", "-c", "a.toml"], &["-t", "-c", "a.toml"]] {
+        assert_eq!(ringway(folder.path(), arguments), (0, expected.clone(), String::new()));
+    }
+}
+
+#[test]
+fn an_invalid_configuration_gives_its_errors_and_3() {
+    let folder = folder(&[("a.toml", &VALID.replace("default_group", "defaultgroup"))]);
+    let (code, stdout, stderr) = ringway(folder.path(), &["check", "-c", "a.toml"]);
+    assert_eq!((code, stdout.as_str()), (3, ""));
+    assert!(stderr.starts_with("a.toml:3:8: warning: "), "{stderr}");
+    assert!(stderr.contains("\na.toml:5:1: error: unknown key `defaultgroup`"), "{stderr}");
+    assert!(stderr.ends_with("configuration is invalid: errors: 1, warnings: 2\n"), "{stderr}");
+    let (code, stdout, _) = ringway(folder.path(), &["config", "show", "-c", "a.toml", "--effective"]);
+    assert_eq!((code, stdout.as_str()), (3, ""));
+}
+
+#[test]
+fn warnings_are_errors_only_when_strict() {
+    let folder = folder(&[("a.toml", &format!("{VALID}weight = 0\n"))]);
+    let (code, stdout, stderr) = ringway(folder.path(), &["check", "-c", "a.toml"]);
+    assert!(code == 0 && stdout.contains("is valid") && stderr.contains("a.toml:7:8: warning: "), "{stderr}");
+    let (code, stdout, stderr) = ringway(folder.path(), &["check", "--strict", "-c", "a.toml"]);
+    assert!(code == 3 && stdout.is_empty() && stderr.contains("a.toml:7:8: error: "), "{stderr}");
+}
+
+#[test]
+fn json_goes_to_stdout() {
+    let folder = folder(&[("a.toml", VALID), ("b.toml", "config_version = 2")]);
+    let (code, stdout, stderr) = ringway(folder.path(), &["check", "--format", "json", "-c", "a.toml"]);
+    assert_eq!((code, stdout.as_str(), stderr.as_str()), (0, "[]\n", ""));
+    let (code, stdout, stderr) = ringway(folder.path(), &["check", "--format", "json", "-c", "b.toml"]);
+    assert_eq!((code, stderr.as_str()), (3, ""));
+    let list: serde_json::Value = serde_json::from_str(&stdout).expect("it is JSON");
+    assert_eq!(
+        (&list[1]["file"], &list[1]["line"], &list[1]["column"]),
+        (&"b.toml".into(), &1.into(), &18.into())
+    );
+    assert_eq!(list[1]["severity"], "error");
+    let show = ["config", "show", "--effective", "--json", "-c", "a.toml"];
+    let (code, stdout, _) = ringway(folder.path(), &show);
+    let shown: serde_json::Value = serde_json::from_str(&stdout).expect("it is JSON");
+    assert_eq!((code, &shown["config"]["listener"][0]["idle_timeout"]), (0, &"15s".into()));
+    assert_eq!(shown["origins"]["listener[0].name"], "a.toml:3");
+}
+
+#[test]
+fn what_cannot_be_read_is_named() {
+    let folder = folder(&[("empty/readme.md", ""), ("binary.toml", "")]);
+    fs::write(folder.path().join("binary.toml"), b"a = 1\nb = \"\xff\"\n").expect("a file can be written");
+    let cases = [
+        ("missing.toml", "missing.toml:1:1: error: cannot read the file: No such file"),
+        ("empty", "empty:1:1: error: the folder has no *.toml file"),
+        ("binary.toml", "binary.toml:1:1: error: the file is not UTF-8 text: line 2"),
+    ];
+    for (path, expected) in cases {
+        let (code, stdout, stderr) = ringway(folder.path(), &["check", "-c", path]);
+        assert_eq!((code, stdout.as_str()), (3, ""));
+        assert!(stderr.starts_with(expected), "{stderr}");
+        assert_eq!(stderr.matches("error: ").count(), 1, "{stderr}");
+    }
+}
+
+#[test]
+fn the_files_of_a_folder_are_one_configuration() {
+    let (listener, group) = VALID.split_at(VALID.find("[[server_group]]").expect("it has a group"));
+    let files = [
+        ("conf/20.toml", group),
+        ("conf/10.toml", listener),
+        ("conf/.hidden.toml", "?"),
+        ("conf/x.txt", "?"),
+    ];
+    let folder = folder(&files);
+    let (code, stdout, stderr) = ringway(folder.path(), &["check", "-c", "conf"]);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    assert!(stdout.contains("1 listener, 1 server group"), "{stdout}");
+    let (code, _, stderr) = ringway(folder.path(), &["check", "-c", "conf", "-c", "conf/20.toml"]);
+    assert_eq!(code, 3);
+    let twice = "conf/20.toml:2:8: error: the server group \"app\" is defined twice, first at conf/20.toml:2";
+    assert!(stderr.contains(twice), "{stderr}");
+}
+
+#[test]
+fn a_missing_log_folder_is_a_warning() {
+    let folder = folder(&[("a.toml", &format!("{VALID}[access_log]\npath = \"logs/access.log\"\n"))]);
+    let (code, _, stderr) = ringway(folder.path(), &["check", "-c", "a.toml"]);
+    assert!(
+        code == 0 && stderr.starts_with("a.toml:11:8: warning: the folder of the access log"),
+        "{stderr}"
+    );
+    fs::create_dir(folder.path().join("logs")).expect("a folder can be made");
+    let (code, _, stderr) = ringway(folder.path(), &["check", "-c", "a.toml"]);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+}
+
+#[test]
+fn wrong_usage_gives_2_and_help_gives_0() {
+    let here = Path::new(".");
+    let wrong: [&[&str]; 4] = [&[], &["check"], &["chekc"], &["config", "show", "-c", "x"]];
+    for arguments in wrong {
+        let (code, stdout, stderr) = ringway(here, arguments);
+        assert_eq!((code, stdout.as_str()), (2, ""));
+        assert!(stderr.contains("Usage"), "{stderr}");
+    }
+    let (code, stdout, _) = ringway(here, &["--help"]);
+    assert!(code == 0 && stdout.contains("check"), "{stdout}");
+}
+
+#[test]
+fn the_examples_are_strictly_valid() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
+    for entry in fs::read_dir(&examples).expect("there are examples") {
+        let path = entry.expect("the folder can be read").path();
+        let name = path.to_str().expect("the name is UTF-8");
+        let (code, _, stderr) = ringway(&examples, &["check", "--strict", "-c", name]);
+        assert_eq!((code, stderr.as_str()), (0, ""), "{name}");
+    }
+}

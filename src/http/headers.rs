@@ -25,6 +25,9 @@ impl<'b> Field<'b> {
 #[derive(Default)]
 pub struct Headers<'b> {
     fields: ArrayVec<Field<'b>, MAX_FIELDS>,
+    /// A bit for every [`KnownName`] pushed since the list was empty. Removing leaves it set: a
+    /// clear bit proves absence, so that looking for an absent name costs no walk.
+    pushed: u32,
 }
 
 /// The list already holds [`MAX_FIELDS`] fields.
@@ -33,7 +36,7 @@ pub struct TooManyFields;
 
 impl<'b> Headers<'b> {
     pub fn new() -> Headers<'b> {
-        Headers { fields: ArrayVec::new() }
+        Headers { fields: ArrayVec::new(), pushed: 0 }
     }
 
     pub fn len(&self) -> usize {
@@ -46,6 +49,7 @@ impl<'b> Headers<'b> {
 
     pub fn clear(&mut self) {
         self.fields.clear();
+        self.pushed = 0;
     }
 
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Field<'b>> {
@@ -53,25 +57,29 @@ impl<'b> Headers<'b> {
     }
 
     pub fn push(&mut self, field: Field<'b>) -> Result<(), TooManyFields> {
+        self.pushed |= field.known.bit();
         self.fields.try_push(field).map_err(|_| TooManyFields)
     }
 
     /// The first field of this name.
     pub fn find(&self, name: KnownName) -> Option<&Field<'b>> {
         debug_assert!(name != KnownName::Other);
-        self.fields.iter().find(|field| field.known == name)
+        self.find_all(name).next()
     }
 
     /// Every field of this name, in order.
     pub fn find_all(&self, name: KnownName) -> impl Iterator<Item = &Field<'b>> {
         debug_assert!(name != KnownName::Other);
-        self.fields.iter().filter(move |field| field.known == name)
+        let fields = if self.pushed & name.bit() == 0 { &[] } else { self.fields.as_slice() };
+        fields.iter().filter(move |field| field.known == name)
     }
 
     /// Removes every field of this name.
     pub fn remove(&mut self, name: KnownName) {
         debug_assert!(name != KnownName::Other);
-        self.fields.retain(|field| field.known != name);
+        if self.pushed & name.bit() != 0 {
+            self.fields.retain(|field| field.known != name);
+        }
     }
 
     /// Keeps the fields for which `keep` says so.
@@ -132,6 +140,7 @@ pub enum KnownName {
 impl KnownName {
     /// The name's meaning, in any case. Names that backends read as the same one because they turn
     /// `_` into `-` count as the same here, where a forged copy would do harm.
+    #[expect(clippy::cognitive_complexity, reason = "a table of names")]
     pub fn of(name: &[u8]) -> KnownName {
         let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
         match name.len() {
@@ -166,6 +175,10 @@ impl KnownName {
                 | KnownName::TransferEncoding
                 | KnownName::Upgrade
         )
+    }
+
+    fn bit(self) -> u32 {
+        1 << self as u32
     }
 
     fn of_x(name: &[u8]) -> KnownName {
@@ -238,6 +251,20 @@ mod tests {
         ] {
             assert_eq!(KnownName::of(name.as_bytes()), known, "{name}");
         }
+    }
+
+    #[test]
+    fn an_absent_name_is_not_found() {
+        let mut headers = Headers::new();
+        headers.push(Field::new(b"Host", b"a")).unwrap();
+        assert!(headers.find(KnownName::Host).is_some());
+        assert!(headers.find(KnownName::Expect).is_none());
+        headers.remove(KnownName::Host);
+        assert!(headers.find(KnownName::Host).is_none());
+        headers.set(b"host", b"b").unwrap();
+        assert_eq!(headers.find(KnownName::Host).map(|field| field.value), Some(&b"b"[..]));
+        headers.clear();
+        assert!(headers.find(KnownName::Host).is_none());
     }
 
     #[test]

@@ -3,3 +3,8 @@
 //! Nothing here awaits, reads a clock or opens a socket, so every codec can be run in a simulation.
 //! A codec never panics on bytes from the network: indexing that could is denied below.
 #![deny(clippy::indexing_slicing)]
+
+/// HTTP/1.1 (RFC 9112).
+pub mod h1;
+/// PROXY protocol, v1 and v2: who the client is, told by the hop before us.
+pub mod proxy_protocol;

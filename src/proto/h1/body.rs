@@ -1,0 +1,168 @@
+//! A body as it comes in, whatever delimits it (RFC 9112 §6).
+
+use crate::proto::h1::chunked::ChunkError;
+use crate::proto::h1::chunked::ChunkedDecoder;
+use crate::proto::h1::chunked::Progress;
+use crate::proto::h1::framing::Framing;
+
+/// Why a body cannot be read to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyError {
+    Chunk(ChunkError),
+    /// More than the receiver takes, or announced to be.
+    TooLarge,
+    /// The connection ended before the body did (RFC 9112 §8).
+    Truncated,
+}
+
+impl BodyError {
+    /// The stable name of the fault, for logs and metrics.
+    pub fn reason(self) -> &'static str {
+        match self {
+            BodyError::Chunk(error) => error.reason(),
+            BodyError::TooLarge => "body_too_large",
+            BodyError::Truncated => "truncated_body",
+        }
+    }
+
+    /// The status that a client gets for such a request, if it can still get one.
+    pub fn status(self) -> u16 {
+        match self {
+            BodyError::Chunk(_) | BodyError::Truncated => 400,
+            BodyError::TooLarge => 413,
+        }
+    }
+}
+
+impl From<ChunkError> for BodyError {
+    fn from(error: ChunkError) -> BodyError {
+        BodyError::Chunk(error)
+    }
+}
+
+/// Finds the bytes of one body among the received ones.
+#[derive(Debug)]
+pub struct BodyDecoder {
+    rest: Rest,
+    /// What may still come before the body is too large.
+    allowance: u64,
+}
+
+impl BodyDecoder {
+    /// `max_body_bytes` is for requests; a length beyond it is refused at once, before any byte came.
+    pub fn new(framing: Framing, max_body_bytes: Option<u64>) -> Result<BodyDecoder, BodyError> {
+        let allowance = max_body_bytes.unwrap_or(u64::MAX);
+        let rest = match framing {
+            Framing::Length(length) if length > allowance => return Err(BodyError::TooLarge),
+            Framing::Empty => Rest::Length(0),
+            Framing::Length(length) => Rest::Length(length),
+            Framing::Chunked => Rest::Chunked(ChunkedDecoder::new()),
+            Framing::UntilClose => Rest::UntilClose,
+        };
+        Ok(BodyDecoder { rest, allowance })
+    }
+
+    /// Tells what of the received bytes is body, moving bytes only to close the gaps between chunks.
+    /// After an error the decoder must not be asked again.
+    pub fn decode(&mut self, bytes: &mut [u8]) -> Result<Progress, BodyError> {
+        let progress = match &mut self.rest {
+            Rest::Length(remaining) => {
+                let run = (*remaining).min(bytes.len() as u64);
+                *remaining -= run;
+                Progress { consumed: run as usize, body: 0..run as usize, finished: *remaining == 0 }
+            }
+            Rest::Chunked(decoder) => decoder.decode(bytes)?,
+            Rest::UntilClose => Progress { consumed: bytes.len(), body: 0..bytes.len(), finished: false },
+        };
+        self.allowance = self.allowance.checked_sub(progress.body.len() as u64).ok_or(BodyError::TooLarge)?;
+        match &self.rest {
+            Rest::Chunked(decoder) if decoder.announced() > self.allowance => Err(BodyError::TooLarge),
+            _ => Ok(progress),
+        }
+    }
+
+    /// Whether the body is complete, so that what follows is another message.
+    pub fn is_finished(&self) -> bool {
+        match &self.rest {
+            Rest::Length(remaining) => *remaining == 0,
+            Rest::Chunked(decoder) => decoder.is_finished(),
+            Rest::UntilClose => false,
+        }
+    }
+
+    /// The connection has ended: was that the end of the body, or was it cut off? Over TLS the caller
+    /// must first know that the end was announced (RFC 9112 §9.8).
+    pub fn finish_at_eof(&self) -> Result<(), BodyError> {
+        match self.rest {
+            Rest::UntilClose => Ok(()),
+            _ if self.is_finished() => Ok(()),
+            _ => Err(BodyError::Truncated),
+        }
+    }
+
+    /// What a body of known length still lacks.
+    pub fn remaining(&self) -> Option<u64> {
+        match self.rest {
+            Rest::Length(remaining) => Some(remaining),
+            Rest::Chunked(_) | Rest::UntilClose => None,
+        }
+    }
+
+    /// The trailer lines that may be forwarded, each with its CRLF; complete once finished.
+    pub fn trailers(&self) -> &[u8] {
+        match &self.rest {
+            Rest::Chunked(decoder) => decoder.trailers(),
+            Rest::Length(_) | Rest::UntilClose => &[],
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Rest {
+    Length(u64),
+    Chunked(ChunkedDecoder),
+    UntilClose,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What came out: body, bytes consumed, finished, clean at the end of the connection.
+    type Outcome<'a> = Result<(&'a str, usize, bool, bool), BodyError>;
+
+    fn check(framing: Framing, max_body_bytes: Option<u64>, input: &str, expected: Outcome<'_>) {
+        let mut bytes = input.as_bytes().to_vec();
+        let actual = BodyDecoder::new(framing, max_body_bytes).and_then(|mut decoder| {
+            let progress = decoder.decode(&mut bytes)?;
+            assert_eq!(progress.finished, decoder.is_finished());
+            Ok((progress, decoder.finish_at_eof().is_ok()))
+        });
+        let actual = actual.as_ref().map_err(|&error| error).map(|(progress, clean)| {
+            let body = std::str::from_utf8(bytes.get(progress.body.clone()).unwrap()).unwrap();
+            (body, progress.consumed, progress.finished, *clean)
+        });
+        assert_eq!(actual, expected, "{framing:?} {input:?}");
+    }
+
+    #[test]
+    fn every_framing_ends_where_it_says() {
+        check(Framing::Empty, None, "GET", Ok(("", 0, true, true)));
+        check(Framing::Length(0), Some(0), "GET", Ok(("", 0, true, true)));
+        check(Framing::Length(3), None, "abcd", Ok(("abc", 3, true, true)));
+        check(Framing::Length(3), None, "ab", Ok(("ab", 2, false, false)));
+        check(Framing::Chunked, None, "1\r\na\r\n0\r\n\r\nb", Ok(("a", 11, true, true)));
+        check(Framing::Chunked, None, "1\r\na\r\n0\r\n\r", Ok(("a", 10, false, false)));
+        check(Framing::UntilClose, None, "abc", Ok(("abc", 3, false, true)));
+    }
+
+    #[test]
+    fn large_bodies_are_refused_as_soon_as_they_announce_themselves() {
+        check(Framing::Length(4), Some(3), "", Err(BodyError::TooLarge));
+        check(Framing::Length(3), Some(3), "abc", Ok(("abc", 3, true, true)));
+        check(Framing::Chunked, Some(3), "4\r\n", Err(BodyError::TooLarge));
+        check(Framing::Chunked, Some(3), "2\r\nab\r\n2\r\n", Err(BodyError::TooLarge));
+        check(Framing::Chunked, Some(3), "2\r\nab\r\n1\r\nc\r\n0\r\n\r\n", Ok(("abc", 18, true, true)));
+        check(Framing::UntilClose, Some(3), "abcd", Err(BodyError::TooLarge));
+    }
+}

@@ -1,0 +1,179 @@
+//! The Connection field (RFC 9110 §7.6.1), and what leaves a message at every hop because of it.
+
+use arrayvec::ArrayVec;
+
+use crate::http::head::RequestHead;
+use crate::http::head::Version;
+use crate::http::headers::Headers;
+use crate::http::headers::KnownName;
+use crate::proto::h1::framing::FramingError;
+use crate::proto::h1::framing::trim;
+
+/// What a message's Connection fields say, all of them together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConnectionOptions {
+    pub close: bool,
+    pub keep_alive: bool,
+    pub upgrade: bool,
+    /// Fields are named that Ringway does not know and that must go.
+    nominates: bool,
+}
+
+impl ConnectionOptions {
+    /// Refuses more options than [`MAX_OPTIONS`], because each is compared with each field.
+    pub fn parse(headers: &Headers<'_>) -> Result<ConnectionOptions, FramingError> {
+        let mut options = ConnectionOptions::default();
+        let mut count = 0;
+        for option in each_option(headers) {
+            count += 1;
+            if count > MAX_OPTIONS {
+                return Err(FramingError::TooManyConnectionOptions);
+            }
+            match option.len() {
+                5 if option.eq_ignore_ascii_case(b"close") => options.close = true,
+                10 if option.eq_ignore_ascii_case(b"keep-alive") => options.keep_alive = true,
+                7 if option.eq_ignore_ascii_case(b"upgrade") => options.upgrade = true,
+                0 => {}
+                _ => options.nominates = true,
+            }
+        }
+        Ok(options)
+    }
+
+    /// Whether the sender keeps the connection open after this message (RFC 9112 §9.3).
+    pub fn persistent(self, version: Version) -> bool {
+        !self.close && (version == Version::Http11 || self.keep_alive)
+    }
+
+    /// Removes what speaks to this hop only: by name, and what the Connection fields name.
+    ///
+    /// A field that Ringway itself acts on, such as Host, Content-Length or X-Forwarded-For, cannot be
+    /// named away: "a sender MUST NOT send a connection option corresponding to a field that is
+    /// intended for all recipients of the content" (RFC 9110 §7.6.1), and a client could otherwise
+    /// take from a backend what tells it who the client is.
+    pub fn remove_hop_by_hop(self, headers: &mut Headers<'_>) {
+        if !self.nominates {
+            headers.retain(|field| !field.known.is_hop_by_hop());
+            return;
+        }
+        let mut nominated = ArrayVec::<&[u8], MAX_OPTIONS>::new();
+        nominated.extend(each_option(headers).take(MAX_OPTIONS));
+        headers.retain(|field| {
+            let named = || nominated.iter().any(|option| option.eq_ignore_ascii_case(field.name));
+            !field.known.is_hop_by_hop() && (field.known != KnownName::Other || !named())
+        });
+    }
+}
+
+/// The protocols that a request asks to switch to, as it wrote them (RFC 9110 §7.8); `None` when it
+/// does not ask, or not validly.
+///
+/// HTTP/1.0 cannot ask. A list with `h2c` does not count: a tunnel into HTTP/2 would take every later
+/// request past the rules (and RFC 9113 §3.1 dropped that upgrade).
+pub fn requested_upgrade<'b>(head: &RequestHead<'_, 'b>, options: ConnectionOptions) -> Option<&'b [u8]> {
+    if !options.upgrade || head.version == Version::Http10 {
+        return None;
+    }
+    let mut fields = head.headers.find_all(KnownName::Upgrade);
+    let protocols = fields.next()?.value;
+    let is_h2c = |protocol: &[u8]| trim(protocol).eq_ignore_ascii_case(b"h2c");
+    let refused =
+        protocols.is_empty() || fields.next().is_some() || protocols.split(|&byte| byte == b',').any(is_h2c);
+    (!refused).then_some(protocols)
+}
+
+fn each_option<'b>(headers: &Headers<'b>) -> impl Iterator<Item = &'b [u8]> {
+    let values = headers.find_all(KnownName::Connection).map(|field| field.value);
+    values.flat_map(|value| value.split(|&byte| byte == b',').map(trim))
+}
+
+/// Real messages have one to three.
+const MAX_OPTIONS: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::head::Method;
+    use crate::http::head::Target;
+    use crate::http::head::TargetForm;
+    use crate::http::headers::Field;
+
+    fn headers_of<'b>(fields: &[(&'b str, &'b str)]) -> Headers<'b> {
+        let mut headers = Headers::new();
+        for (name, value) in fields {
+            headers.push(Field::new(name.as_bytes(), value.as_bytes())).unwrap();
+        }
+        headers
+    }
+
+    #[test]
+    fn persistence() {
+        fn check(values: &[&str], expected: (bool, bool)) {
+            let fields: Vec<_> = values.iter().map(|&value| ("Connection", value)).collect();
+            let options = ConnectionOptions::parse(&headers_of(&fields)).unwrap();
+            let actual = (options.persistent(Version::Http10), options.persistent(Version::Http11));
+            assert_eq!(actual, expected, "{values:?} in HTTP/1.0 and 1.1");
+        }
+        check(&[], (false, true));
+        check(&["keep-alive"], (true, true));
+        check(&["Keep-Alive ,x"], (true, true));
+        check(&["close"], (false, false));
+        check(&["keep-alive", "x,\tCLOSE"], (false, false));
+        check(&["closed, close-d"], (false, true));
+    }
+
+    #[test]
+    fn nominated_fields_go_and_known_ones_stay() {
+        let mut headers = headers_of(&[
+            ("Host", "a"),
+            ("Connection", "close, X-Hop, Host, content-length"),
+            ("Connection", "x-forwarded-for, x_real_ip,,cookie"),
+            ("x-hop", "1"),
+            ("X-Hops", "1"),
+            ("Content-Length", "5"),
+            ("X-Forwarded-For", "::1"),
+            ("X-Real-IP", "::1"),
+            ("Cookie", "c"),
+            ("Keep-Alive", "5"),
+            ("TE", "trailers"),
+            ("Transfer-Encoding", "chunked"),
+            ("Upgrade", "x"),
+            ("Proxy-Connection", "close"),
+        ]);
+        ConnectionOptions::parse(&headers).unwrap().remove_hop_by_hop(&mut headers);
+        let names: Vec<_> = headers.iter().map(|field| std::str::from_utf8(field.name).unwrap()).collect();
+        assert_eq!(names, ["Host", "X-Hops", "Content-Length", "X-Forwarded-For", "X-Real-IP"]);
+    }
+
+    #[test]
+    fn options_are_bounded() {
+        let of = |count: usize| {
+            let value = ["a"].repeat(count).join(",");
+            ConnectionOptions::parse(&headers_of(&[("Connection", &value)])).map(|_| ())
+        };
+        assert_eq!(of(MAX_OPTIONS), Ok(()));
+        assert_eq!(of(MAX_OPTIONS + 1), Err(FramingError::TooManyConnectionOptions));
+    }
+
+    #[test]
+    fn upgrades() {
+        fn check(version: Version, connection: &str, upgrade: &[&str], expected: Option<&str>) {
+            let mut fields = vec![("Connection", connection)];
+            fields.extend(upgrade.iter().map(|&value| ("Upgrade", value)));
+            let mut headers = headers_of(&fields);
+            let options = ConnectionOptions::parse(&headers).unwrap();
+            let target = Target { raw: b"/", form: TargetForm::Origin, path_and_query: b"/" };
+            let head = RequestHead { method: Method::Get, target, version, headers: &mut headers };
+            let expected = expected.map(str::as_bytes);
+            assert_eq!(requested_upgrade(&head, options), expected, "{connection} {upgrade:?}");
+        }
+        check(Version::Http11, "Upgrade", &["websocket"], Some("websocket"));
+        check(Version::Http11, "keep-alive, upgrade", &["a/1, b"], Some("a/1, b"));
+        check(Version::Http10, "Upgrade", &["websocket"], None);
+        check(Version::Http11, "keep-alive", &["websocket"], None);
+        check(Version::Http11, "Upgrade", &[], None);
+        check(Version::Http11, "Upgrade", &[""], None);
+        check(Version::Http11, "Upgrade", &["websocket", "h2c"], None);
+        check(Version::Http11, "Upgrade, HTTP2-Settings", &["websocket, H2C"], None);
+    }
+}

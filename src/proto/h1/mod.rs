@@ -1,0 +1,20 @@
+//! HTTP/1.1 message syntax (RFC 9112), for both sides of the proxy.
+//!
+//! What is ambiguous is refused, never repaired: two hops that read one message differently are how
+//! requests are smuggled. Heads go out written anew from their parsed parts, and body bytes stay
+//! where they were received.
+
+/// Any body: which of the received bytes are its content, and whether it ended.
+pub mod body;
+/// The chunked coding, decoded in place.
+pub mod chunked;
+/// The Connection field, and what leaves a message at every hop.
+pub mod connection_options;
+/// How long the body is.
+pub mod framing;
+/// Request and response heads: parsed in place, written anew.
+pub mod head;
+/// Request targets and the Host field.
+pub mod target;
+/// The trailer fields after a chunked body.
+pub mod trailers;

@@ -40,7 +40,7 @@ impl Started {
         unsafe {
             command.pre_exec(|| {
                 // Should the harness be killed, what it started ends too.
-                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM);
+                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM as libc::c_ulong);
                 Ok(())
             });
         }

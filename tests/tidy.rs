@@ -141,7 +141,7 @@ fn the_map_lists_every_module_in_layer_order() {
 
 #[test]
 fn documents_name_files_that_exist() {
-    report(tree::documents().iter().flat_map(|page| documents::check_links(page, |path| tree::exists(path))));
+    report(tree::documents().iter().flat_map(|page| documents::check_links(page, tree::exists)));
 }
 
 #[test]

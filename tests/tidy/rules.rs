@@ -71,7 +71,7 @@ fn check_import(file: &Source, imported: &str, layers: &[Layer]) -> Option<Strin
 pub(crate) fn check_doors(file: &Source, doors: &[Door]) -> Vec<String> {
     let Some(path) = file.in_src() else { return Vec::new() };
     let is_inside = |room: &&str| if room.ends_with('/') { path.starts_with(*room) } else { path == *room };
-    let closed = doors.iter().filter(|door| !door.rooms.iter().any(|room| is_inside(&room)));
+    let closed = doors.iter().filter(|door| !door.rooms.iter().any(is_inside));
     let named = closed.filter(|door| occurrences(&file.code, door.package).any(is_package_named));
     named
         .map(|door| format!("{}: the door of {} is {}", file.path, door.package, door.rooms.join(", ")))

@@ -1,3 +1,114 @@
-//! The backend that every measured proxy forwards to.
+//! The backend that every measured proxy forwards to: a single-threaded HTTP/1.1 server that costs very little.
+//!
+//! | Request | Answer |
+//! |---|---|
+//! | `GET /` | 128 bytes |
+//! | `GET /bytes/N` | N bytes with Content-Length |
+//! | `GET /chunked/N` | N bytes in chunks |
+//! | `GET /served` | how many requests were answered so far, these not counted |
+//! | any request with a body | the body is read and discarded, then as above |
+//!
+//! It is tolerant and understands only what proxies and wrk send. It is no example of a correct server.
 
-fn main() {}
+#[path = "origin/connection.rs"]
+mod connection;
+#[path = "origin/request.rs"]
+mod request;
+
+use connection::{Connection, Scratch};
+use ringway_bench::epoll::{Epoll, Interest, Ready};
+use ringway_bench::options::Options;
+use ringway_bench::process;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsRawFd;
+
+fn main() {
+    if let Err(message) = start() {
+        eprintln!("bench-origin: {message}");
+        eprintln!("usage: bench-origin --listen ADDR [--cpu N]");
+        std::process::exit(2);
+    }
+}
+
+fn start() -> Result<(), String> {
+    let mut options = Options::of_process();
+    let mut listen = None;
+    while let Some(name) = options.next_name()? {
+        match name.as_str() {
+            "listen" => listen = Some(options.value(&name)?),
+            "cpu" => process::pin_to_cpu(options.value(&name)?).map_err(|e| format!("pinning: {e}"))?,
+            _ => return Err(format!("unknown option --{name}")),
+        }
+    }
+    let listen = listen.ok_or("--listen is missing")?;
+    process::raise_descriptor_limit().map_err(|e| format!("raising the descriptor limit: {e}"))?;
+    let mut origin = Origin::new(listen).map_err(|e| format!("listening on {listen}: {e}"))?;
+    origin.run().map_err(|e| format!("waiting for events: {e}"))
+}
+
+struct Origin {
+    epoll: Epoll,
+    listener: TcpListener,
+    /// Indexed by descriptor.
+    connections: Vec<Option<Connection>>,
+    scratch: Scratch,
+}
+
+impl Origin {
+    fn new(listen: SocketAddr) -> io::Result<Origin> {
+        let listener = process::listen(listen)?;
+        let epoll = Epoll::new()?;
+        epoll.add(listener.as_raw_fd(), Interest::READ)?;
+        Ok(Origin { epoll, listener, connections: Vec::new(), scratch: Scratch::new() })
+    }
+
+    fn run(&mut self) -> io::Result<()> {
+        let mut ready = Vec::new();
+        loop {
+            self.epoll.wait(None, &mut ready)?;
+            for event in &ready {
+                if event.fd == self.listener.as_raw_fd() {
+                    self.accept_all();
+                } else {
+                    self.serve(event);
+                }
+            }
+        }
+    }
+
+    fn accept_all(&mut self) {
+        while let Ok((stream, _)) = self.listener.accept() {
+            let fd = stream.as_raw_fd();
+            let started = stream
+                .set_nonblocking(true)
+                .and_then(|()| stream.set_nodelay(true))
+                .and_then(|()| self.epoll.add(fd, Interest::READ));
+            if let Err(error) = started {
+                eprintln!("bench-origin: accepting a connection: {error}");
+                continue;
+            }
+            let index = fd as usize;
+            if self.connections.len() <= index {
+                self.connections.resize_with(index + 1, || None);
+            }
+            self.connections[index] = Some(Connection::new(stream));
+        }
+    }
+
+    /// Lets a connection make what progress it can, and closes it at its end or at an error.
+    fn serve(&mut self, event: &Ready) {
+        let Some(slot) = self.connections.get_mut(event.fd as usize) else { return };
+        let Some(connection) = slot.as_mut() else { return };
+        let waited_for = connection.interest();
+        let open = connection.make_progress(event.readable, &mut self.scratch).unwrap_or(false);
+        if !open {
+            *slot = None;
+            return;
+        }
+        let interest = connection.interest();
+        if interest != waited_for && self.epoll.change(event.fd, interest).is_err() {
+            *slot = None;
+        }
+    }
+}

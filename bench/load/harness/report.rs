@@ -1,0 +1,283 @@
+//! Tables for people: Markdown on standard output and, when asked, in docs/benchmarks.md.
+
+use crate::arguments::Plan;
+use crate::proxy::Kind;
+use crate::rounds::{Results, Turn};
+use std::fmt::{self, Display, Formatter, Write};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+/// What the figures depend on.
+pub(crate) struct Machine {
+    lines: Vec<(String, String)>,
+}
+
+/// The page that `--write` replaces, beside Cargo.toml of the workspace.
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/benchmarks.md");
+
+impl Machine {
+    pub(crate) fn read(plan: &Plan) -> Machine {
+        let cpu_model = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let cpu_model = cpu_model.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        let mut lines = vec![
+            ("date".to_owned(), first_line(Path::new("date"), &["-u", "+%Y-%m-%d"])),
+            ("kernel".to_owned(), first_line(Path::new("uname"), &["-sr"])),
+            ("CPU".to_owned(), format!("{} ({cpus} CPUs)", cpu_model.map_or("unknown", |(_, model)| model))),
+            ("wrk".to_owned(), first_line(Path::new("wrk"), &["-v"])),
+        ];
+        for proxy in &plan.proxies {
+            let argument = match proxy.kind {
+                Kind::Relay => continue,
+                Kind::Ringway | Kind::RingwayBefore => "version",
+                Kind::Nginx | Kind::Haproxy => "-v",
+            };
+            lines.push((proxy.kind.name().to_owned(), first_line(&proxy.program, &[argument])));
+        }
+        Machine { lines }
+    }
+}
+
+/// The tables of all scenarios, each with its heading.
+pub(crate) fn tables(results: &[Results]) -> String {
+    let tables: Vec<String> = results.iter().map(table).collect();
+    tables.join("\n")
+}
+
+/// Replaces docs/benchmarks.md: how it is measured, on what, and the tables.
+pub(crate) fn write_page(machine: &Machine, plan: &Plan, tables: &str) -> Result<(), String> {
+    let mut page = PREAMBLE.to_owned();
+    let mut line = |name: &str, value: &str| page.push_str(&format!("| {name} | {value} |\n"));
+    for (name, value) in &machine.lines {
+        line(name, value);
+    }
+    line("rounds", &format!("{} of {} s each", plan.rounds, plan.seconds));
+    page.push('\n');
+    page.push_str(tables);
+    fs::write(PAGE, page).map_err(|e| format!("{PAGE}: {e}"))
+}
+
+fn table(results: &Results) -> String {
+    let mut text = format!("## {} (`{}`)\n\n", results.scenario.title, results.scenario.name);
+    let Some(first) = results.turns.first().and_then(|turns| turns.first()) else { return text };
+    let columns = columns_of(first);
+    let heads: Vec<&str> = columns.iter().map(|column| column.head).collect();
+    text.push_str(&format!("| Proxy | {} |\n|---|{}\n", heads.join(" | "), "---:|".repeat(heads.len())));
+    for (position, kind) in results.kinds.iter().enumerate() {
+        let turns: Vec<&Turn> = results.turns.iter().filter_map(|turns| turns.get(position)).collect();
+        let cells: Vec<String> = columns.iter().map(|column| column.cell(results, &turns)).collect();
+        text.push_str(&format!("| {} | {} |\n", kind.name(), cells.join(" | ")));
+    }
+    text
+}
+
+/// One column: a figure of a turn, how its rounds become one number, and its decimals.
+struct Column {
+    head: &'static str,
+    figure: fn(&Turn) -> f64,
+    fold: Fold,
+    decimals: usize,
+}
+
+enum Fold {
+    Median,
+    Least,
+    /// The median over the rounds of this figure divided by that of the better peer in the same round.
+    RatioToPeer,
+}
+
+impl Column {
+    const fn median(head: &'static str, figure: fn(&Turn) -> f64, decimals: usize) -> Column {
+        Column { head, figure, fold: Fold::Median, decimals }
+    }
+
+    fn cell(&self, results: &Results, turns: &[&Turn]) -> String {
+        let figures: Vec<f64> = turns.iter().map(|turn| (self.figure)(turn)).collect();
+        let value = match self.fold {
+            Fold::Median => median(figures),
+            Fold::Least => figures.into_iter().reduce(f64::min),
+            Fold::RatioToPeer => median(self.ratios(results, &figures)),
+        };
+        value.map_or("–".to_owned(), |value| format!("{value:.*}", self.decimals))
+    }
+
+    fn ratios(&self, results: &Results, figures: &[f64]) -> Vec<f64> {
+        let rounds = figures.iter().zip(&results.turns);
+        let ratio = |(figure, turns): (&f64, &Vec<Turn>)| {
+            let peers = results.kinds.iter().zip(turns).filter(|(kind, _)| kind.is_peer());
+            let best = peers.map(|(_, turn)| (self.figure)(turn)).reduce(f64::min)?;
+            (best > 0.0).then_some(figure / best)
+        };
+        rounds.filter_map(ratio).collect()
+    }
+}
+
+fn columns_of(turn: &Turn) -> Vec<Column> {
+    match turn {
+        Turn::Load(_) => vec![
+            Column::median("CPU µs per request, median", cpu_us, 2),
+            Column { head: "least", figure: cpu_us, fold: Fold::Least, decimals: 2 },
+            Column::median("of it user", user_us, 2),
+            Column::median("requests/s", requests_per_second, 0),
+            Column::median("CPU busy %", busy_percent, 0),
+            Column::median("p50 µs", p50_us, 0),
+            Column::median("p99 µs", p99_us, 0),
+            Column {
+                head: "ratio to the cheaper peer",
+                figure: cpu_us,
+                fold: Fold::RatioToPeer,
+                decimals: 2,
+            },
+        ],
+        Turn::Memory(_) => vec![
+            Column::median("user KiB per connection, median", user_kib, 2),
+            Column { head: "least", figure: user_kib, fold: Fold::Least, decimals: 2 },
+            Column::median("kernel KiB per connection, whole machine, not counted", kernel_kib, 2),
+            Column {
+                head: "ratio to the smaller peer",
+                figure: user_kib,
+                fold: Fold::RatioToPeer,
+                decimals: 2,
+            },
+        ],
+        Turn::Latency(_) => vec![
+            Column::median("requests/s", requests_per_second, 0),
+            Column::median("CPU µs per request, median", cpu_us, 2),
+            Column::median("p50 µs", p50_us, 0),
+            Column::median("p99 µs", p99_us, 0),
+            Column {
+                head: "p99 ratio to the faster peer",
+                figure: p99_us,
+                fold: Fold::RatioToPeer,
+                decimals: 2,
+            },
+        ],
+    }
+}
+
+fn cpu_us(turn: &Turn) -> f64 {
+    match turn {
+        Turn::Load(figures) => figures.user_us + figures.system_us,
+        Turn::Latency(figures) => figures.cpu_us,
+        Turn::Memory(_) => 0.0,
+    }
+}
+
+fn user_us(turn: &Turn) -> f64 {
+    if let Turn::Load(figures) = turn { figures.user_us } else { 0.0 }
+}
+
+fn busy_percent(turn: &Turn) -> f64 {
+    if let Turn::Load(figures) = turn { figures.busy * 100.0 } else { 0.0 }
+}
+
+fn requests_per_second(turn: &Turn) -> f64 {
+    match turn {
+        Turn::Load(figures) => figures.requests_per_second,
+        Turn::Latency(figures) => figures.requests_per_second,
+        Turn::Memory(_) => 0.0,
+    }
+}
+
+fn p50_us(turn: &Turn) -> f64 {
+    match turn {
+        Turn::Load(figures) => figures.p50_us,
+        Turn::Latency(figures) => figures.p50_us,
+        Turn::Memory(_) => 0.0,
+    }
+}
+
+fn p99_us(turn: &Turn) -> f64 {
+    match turn {
+        Turn::Load(figures) => figures.p99_us,
+        Turn::Latency(figures) => figures.p99_us,
+        Turn::Memory(_) => 0.0,
+    }
+}
+
+fn user_kib(turn: &Turn) -> f64 {
+    if let Turn::Memory(figures) = turn { figures.user_bytes / 1024.0 } else { 0.0 }
+}
+
+fn kernel_kib(turn: &Turn) -> f64 {
+    if let Turn::Memory(figures) = turn { figures.kernel_bytes / 1024.0 } else { 0.0 }
+}
+
+impl Display for Turn {
+    fn fmt(&self, out: &mut Formatter) -> fmt::Result {
+        for (index, column) in columns_of(self).iter().filter(|c| matches!(c.fold, Fold::Median)).enumerate()
+        {
+            let gap = if index == 0 { "" } else { ", " };
+            let head = column.head.trim_end_matches(", median");
+            write!(out, "{gap}{:.*} {head}", column.decimals, (column.figure)(self))?;
+        }
+        Ok(())
+    }
+}
+
+/// The middle value; of an even number of values the mean of the middle two.
+fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let upper = *values.get(values.len() / 2)?;
+    let lower = *values.get((values.len() - 1) / 2)?;
+    Some((lower + upper) / 2.0)
+}
+
+/// The first line that a program prints, on either output.
+fn first_line(program: &Path, arguments: &[&str]) -> String {
+    let Ok(output) = Command::new(program).args(arguments).output() else { return "unknown".to_owned() };
+    let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let _ = write!(text, "{}", String::from_utf8_lossy(&output.stderr));
+    text.lines().next().unwrap_or("unknown").trim().to_owned()
+}
+
+const PREAMBLE: &str = "\
+# Benchmarks
+
+`scripts/bench --write` measures and replaces this page; `scripts/bench --help` lists what can be chosen.
+
+- The proxy (one worker) is pinned to one CPU; the load generator wrk and the origin share another one.
+- Every round starts each proxy afresh, one after the other, and measures it after at least one second of warm-up.
+- CPU time is user and system time of all processes of the proxy; requests are counted by the origin over exactly
+  the same window. Divided, they give CPU µs per request.
+- The ratio is taken in each round against the cheaper of nginx and HAProxy of that round; the table shows its median.
+- Peers have one worker, keep-alive to the origin and no access log. The relay parses nothing: it is the lower bound.
+- A single answer that is not 2xx, or a single socket error, fails the whole run.
+- Loopback makes a sender pay for the receiver's work, so compare proxies with each other and not with a network.
+
+| | |
+|---|---|
+";
+
+#[cfg(test)]
+mod tests {
+    use super::{median, tables};
+    use crate::proxy::Kind;
+    use crate::rounds::{LoadFigures, Results, Turn};
+    use crate::scenario::SCENARIOS;
+
+    fn turn(user_us: f64) -> Turn {
+        let (requests_per_second, busy, p50_us, p99_us) = (1000.0, 1.0, 10.0, 20.0);
+        Turn::Load(LoadFigures { user_us, system_us: 1.0, requests_per_second, busy, p50_us, p99_us })
+    }
+
+    #[test]
+    fn the_ratio_is_the_median_over_rounds_against_the_cheaper_peer_of_the_round() {
+        let kinds = vec![Kind::Ringway, Kind::Nginx, Kind::Haproxy];
+        let turns = vec![
+            vec![turn(4.0), turn(9.0), turn(11.0)],
+            vec![turn(4.0), turn(19.0), turn(9.0)],
+            vec![turn(8.0), turn(9.0), turn(9.0)],
+        ];
+        let text = tables(&[Results { scenario: &SCENARIOS[0], kinds, turns }]);
+        assert!(text.contains("| ringway | 5.00 | 5.00 | 4.00 | 1000 | 100 | 10 | 20 | 0.50 |"), "{text}");
+        assert!(text.contains("| nginx | 10.00 | 10.00 | 9.00 | 1000 | 100 | 10 | 20 | 1.00 |"), "{text}");
+    }
+
+    #[test]
+    fn the_median_of_an_even_count_is_the_mean_of_the_middle() {
+        assert_eq!(median(vec![4.0, 1.0, 3.0, 2.0]), Some(2.5));
+        assert_eq!(median(vec![]), None);
+    }
+}

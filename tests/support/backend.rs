@@ -1,0 +1,255 @@
+//! A scripted backend: a closure gets each connection, in a thread of its own.
+
+use super::clock::PATIENCE;
+use super::message::{Head, Reader};
+use std::io::{self, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// A server on a port of loopback. Dropping it stops accepting and closes every connection.
+pub(crate) struct Backend {
+    address: SocketAddr,
+    counters: Arc<Counters>,
+    acceptor: Option<JoinHandle<()>>,
+}
+
+/// One accepted connection in the hands of a script.
+pub(crate) struct Peer {
+    stream: TcpStream,
+    reader: Reader<Stoppable>,
+    counters: Arc<Counters>,
+    /// Which connection this is, counted from 0.
+    pub(crate) number: usize,
+}
+
+#[derive(Default)]
+struct Counters {
+    connections: AtomicUsize,
+    open: AtomicUsize,
+    requests: AtomicUsize,
+    stopped: AtomicBool,
+}
+
+/// How often a waiting script looks whether its backend has stopped.
+const GLANCE: Duration = Duration::from_millis(20);
+
+impl Backend {
+    /// Serves every connection with `script`. An error ends the connection and is no failure: peers hang up.
+    pub(crate) fn script(script: impl Fn(&mut Peer) -> io::Result<()> + Send + Sync + 'static) -> Backend {
+        Backend::script_on("127.0.0.1:0", script)
+    }
+
+    /// The same on an address of the test's choice, to come back where another backend went.
+    pub(crate) fn script_on(
+        address: &str,
+        script: impl Fn(&mut Peer) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Backend {
+        let listener = TcpListener::bind(address).expect("the address is free");
+        let address = listener.local_addr().expect("a listener has an address");
+        let counters = Arc::new(Counters::default());
+        let (shared, script) = (counters.clone(), Arc::new(script));
+        let acceptor = std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                if shared.stopped.load(Ordering::SeqCst) {
+                    return;
+                }
+                let Ok(mut peer) = stream.and_then(|stream| Peer::new(stream, shared.clone())) else {
+                    continue;
+                };
+                let script = script.clone();
+                std::thread::spawn(move || {
+                    let _ = script(&mut peer);
+                });
+            }
+        });
+        Backend { address, counters, acceptor: Some(acceptor) }
+    }
+
+    /// Answers each request with 200 and the head of the request as the body.
+    pub(crate) fn echo_head() -> Backend {
+        Backend::per_request(|peer, head, _| peer.respond("200 OK", &head.bytes))
+    }
+
+    /// Answers each request with 200 and the body of the request.
+    pub(crate) fn echo_body() -> Backend {
+        Backend::per_request(|peer, _, body| peer.respond("200 OK", body))
+    }
+
+    /// Answers each request with exactly these bytes.
+    pub(crate) fn fixed(response: impl Into<Vec<u8>>) -> Backend {
+        let response = response.into();
+        Backend::per_request(move |peer, _, _| peer.write(&response))
+    }
+
+    /// Reads a head, sends the first `count` bytes of `response` and closes.
+    pub(crate) fn closes_after(response: impl Into<Vec<u8>>, count: usize) -> Backend {
+        let response = response.into();
+        Backend::script(move |peer| {
+            peer.read_request()?;
+            peer.write(response.get(..count).unwrap_or(&response))
+        })
+    }
+
+    /// Reads whatever comes and never answers.
+    pub(crate) fn silent() -> Backend {
+        Backend::script(|peer| {
+            while !peer.read_some()?.is_empty() {}
+            Ok(())
+        })
+    }
+
+    /// Answers each request with these bytes, one at a time with a pause after each.
+    pub(crate) fn drips(response: impl Into<Vec<u8>>, pause: Duration) -> Backend {
+        let response = response.into();
+        Backend::per_request(move |peer, _, _| {
+            for byte in &response {
+                peer.write(&[*byte])?;
+                std::thread::sleep(pause);
+            }
+            Ok(())
+        })
+    }
+
+    /// Reads each request with its body and lets `answer` reply, until the peer closes or asks for it.
+    pub(crate) fn per_request(
+        answer: impl Fn(&mut Peer, &Head, &[u8]) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Backend {
+        Backend::script(move |peer| {
+            while let Some((head, body)) = peer.read_request()? {
+                answer(peer, &head, &body)?;
+                if head.field("connection").is_some_and(|value| value.eq_ignore_ascii_case("close")) {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// An address of loopback where nobody listens: connections to it are refused.
+    pub(crate) fn refused_address() -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        listener.local_addr().expect("a listener has an address")
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Connections accepted so far.
+    pub(crate) fn connections(&self) -> usize {
+        self.counters.connections.load(Ordering::SeqCst)
+    }
+
+    /// Connections that are open now.
+    pub(crate) fn open_connections(&self) -> usize {
+        self.counters.open.load(Ordering::SeqCst)
+    }
+
+    /// Request heads read so far.
+    pub(crate) fn requests(&self) -> usize {
+        self.counters.requests.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Backend {
+    fn drop(&mut self) {
+        self.counters.stopped.store(true, Ordering::SeqCst);
+        // The acceptor notices the end with the next connection, which is this one.
+        let _ = TcpStream::connect_timeout(&self.address, PATIENCE);
+        if let Some(acceptor) = self.acceptor.take() {
+            let _ = acceptor.join();
+        }
+    }
+}
+
+impl Peer {
+    fn new(stream: TcpStream, counters: Arc<Counters>) -> io::Result<Peer> {
+        stream.set_nodelay(true)?;
+        let stoppable = Stoppable { stream: stream.try_clone()?, counters: counters.clone() };
+        stoppable.stream.set_read_timeout(Some(GLANCE))?;
+        let number = counters.connections.fetch_add(1, Ordering::SeqCst);
+        counters.open.fetch_add(1, Ordering::SeqCst);
+        Ok(Peer { stream, reader: Reader::new(stoppable), counters, number })
+    }
+
+    /// Reads a request head and counts it; `None` when the peer has closed.
+    pub(crate) fn read_head(&mut self) -> io::Result<Option<Head>> {
+        let head = self.reader.head()?;
+        if head.is_some() {
+            self.counters.requests.fetch_add(1, Ordering::SeqCst);
+        }
+        Ok(head)
+    }
+
+    /// Reads the body that the head of a request announces.
+    pub(crate) fn read_body(&mut self, head: &Head) -> io::Result<Vec<u8>> {
+        Ok(self.reader.body(head)?.map_or(Vec::new(), |body| body.bytes))
+    }
+
+    /// Reads a whole request; `None` when the peer has closed.
+    pub(crate) fn read_request(&mut self) -> io::Result<Option<(Head, Vec<u8>)>> {
+        let Some(head) = self.read_head()? else { return Ok(None) };
+        let body = self.read_body(&head)?;
+        Ok(Some((head, body)))
+    }
+
+    pub(crate) fn read_exactly(&mut self, count: usize) -> io::Result<Vec<u8>> {
+        self.reader.exactly(count)
+    }
+
+    /// Reads what there is, at least one byte; nothing when the peer has closed.
+    pub(crate) fn read_some(&mut self) -> io::Result<Vec<u8>> {
+        self.reader.some()
+    }
+
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes)
+    }
+
+    /// Writes a response with Content-Length.
+    pub(crate) fn respond(&mut self, status: &str, body: &[u8]) -> io::Result<()> {
+        let mut bytes = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n", body.len()).into_bytes();
+        bytes.extend_from_slice(body);
+        self.write(&bytes)
+    }
+
+    /// Sends an end while reading goes on.
+    pub(crate) fn finish_sending(&mut self) -> io::Result<()> {
+        self.stream.shutdown(Shutdown::Write)
+    }
+
+    /// The socket, for options that a test sets.
+    pub(crate) fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.counters.open.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// A stream whose reads end when the backend stops, so that no thread outlives its test for long.
+struct Stoppable {
+    stream: TcpStream,
+    counters: Arc<Counters>,
+}
+
+impl io::Read for Stoppable {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.stream.read(buffer) {
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                    if self.counters.stopped.load(Ordering::SeqCst) {
+                        return Err(error);
+                    }
+                }
+                result => return result,
+            }
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! The kit of the process-level tests: a real Ringway, real sockets, raw bytes.
+//!
+//! - [`Ringway`] starts the binary with a configuration and ends it when dropped.
+//! - [`Backend`] is a scripted server: a closure gets each accepted connection.
+//! - [`Client`] sends exactly the bytes of a test and reads answers strictly.
+//!
+//! A test target says `#[path = "../support/mod.rs"] mod support;`. Everything listens on a port that the kernel
+//! chooses, and every wait has a bound, so tests run beside each other and a broken one ends.
+#![allow(dead_code, reason = "each test target uses its own part of the kit")]
+#![allow(unused_imports, reason = "each test target uses its own part of the kit")]
+
+mod backend;
+mod client;
+mod clock;
+mod message;
+mod ringway;
+
+pub(crate) use backend::{Backend, Peer};
+pub(crate) use client::Client;
+pub(crate) use clock::{PATIENCE, eventually, within};
+pub(crate) use message::{Head, Response};
+pub(crate) use ringway::{Ringway, check_text_functions, configuration_for};

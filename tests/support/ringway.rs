@@ -1,0 +1,236 @@
+//! The real binary, started with a configuration.
+
+use super::clock::{PATIENCE, within};
+use std::cell::RefCell;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// A running `ringway run`. Dropping it kills the process.
+pub(crate) struct Ringway {
+    child: Child,
+    /// Holds the configuration, and files that the test puts beside it.
+    folder: TempDir,
+    /// Lines of standard error as they come; ends with the process.
+    lines: Receiver<String>,
+    /// The lines taken from the channel so far.
+    seen: RefCell<Vec<String>>,
+}
+
+/// A start-up line is `listening on http://127.0.0.1:8080 (listener "web")`.
+const LISTENING: &str = "listening on ";
+
+impl Ringway {
+    /// Starts with this configuration and waits until every listener of it accepts.
+    ///
+    /// `io_driver` of the environment variable RINGWAY_TEST_IO_DRIVER goes into `[process]`, unless the
+    /// configuration says something of it. Addresses may have port 0; [`Ringway::address`] tells the real one.
+    pub(crate) fn start(configuration: &str) -> Ringway {
+        let mut ringway = Ringway::spawn(configuration);
+        let listeners = addresses_in(configuration);
+        ringway.wait_for_listeners(listeners);
+        ringway
+    }
+
+    /// One plain listener `web` that forwards everything to these backends.
+    pub(crate) fn in_front_of(backends: &[SocketAddr]) -> Ringway {
+        Ringway::start(&configuration_for(backends))
+    }
+
+    /// Starts without waiting, for configurations that must fail.
+    pub(crate) fn spawn(configuration: &str) -> Ringway {
+        let driver = std::env::var("RINGWAY_TEST_IO_DRIVER").ok();
+        let configuration = with_io_driver(configuration, driver.as_deref());
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let file = folder.path().join("ringway.toml");
+        std::fs::write(&file, configuration).expect("the configuration can be written");
+        let mut child = Command::new(env!("CARGO_BIN_EXE_ringway"))
+            .args(["run", "-c"])
+            .arg(&file)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let errors = BufReader::new(child.stderr.take().expect("standard error is a pipe"));
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in errors.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Ringway { child, folder, lines, seen: RefCell::new(Vec::new()) }
+    }
+
+    /// The address of the only listener.
+    pub(crate) fn address(&self) -> SocketAddr {
+        let all = self.listeners();
+        assert_eq!(all.len(), 1, "one listener: {all:?}");
+        all[0].1
+    }
+
+    /// The first address of a listener.
+    pub(crate) fn address_of(&self, listener: &str) -> SocketAddr {
+        let found = self.listeners().into_iter().find(|(name, _)| name == listener);
+        found.unwrap_or_else(|| panic!("no listener {listener} in:\n{}", self.stderr())).1
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The folder of the configuration file `ringway.toml`.
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    /// What came on standard error so far.
+    pub(crate) fn stderr(&self) -> String {
+        self.take_lines();
+        self.seen.borrow().join("\n")
+    }
+
+    /// Waits for a line on standard error that contains `text`, and returns it.
+    pub(crate) fn wait_for_line(&self, text: &str) -> String {
+        let line = within(PATIENCE, || {
+            self.take_lines();
+            self.seen.borrow().iter().find(|line| line.contains(text)).cloned()
+        });
+        line.unwrap_or_else(|| panic!("no line with `{text}` in:\n{}", self.stderr()))
+    }
+
+    /// Sends a signal by its name, such as `TERM` or `USR1`.
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.id().to_string();
+        let status = Command::new("kill").args(["-s", name, &id]).status().expect("`kill` runs");
+        assert!(status.success(), "kill -s {name} {id} failed");
+    }
+
+    /// Sends TERM and waits for the end.
+    pub(crate) fn terminate(&mut self) -> ExitStatus {
+        self.signal("TERM");
+        self.wait_for_exit(PATIENCE)
+    }
+
+    /// Waits until the process ends by itself.
+    pub(crate) fn wait_for_exit(&mut self, bound: Duration) -> ExitStatus {
+        let status = within(bound, || self.child.try_wait().expect("a child can be waited for"));
+        status.unwrap_or_else(|| panic!("still running after {bound:?}:\n{}", self.stderr()))
+    }
+
+    /// Whether the process runs.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.child.try_wait().expect("a child can be waited for").is_none()
+    }
+
+    fn wait_for_listeners(&mut self, count: usize) {
+        let ready = within(PATIENCE, || {
+            let is_over = !self.is_running();
+            (self.listeners().len() >= count || is_over).then_some(())
+        });
+        let is_complete = self.listeners().len() >= count && ready.is_some();
+        assert!(is_complete, "{count} addresses should listen, standard error says:\n{}", self.stderr());
+    }
+
+    /// Names and addresses from the start-up lines.
+    fn listeners(&self) -> Vec<(String, SocketAddr)> {
+        self.take_lines();
+        self.seen.borrow().iter().filter_map(|line| parse_listening(line)).collect()
+    }
+
+    fn take_lines(&self) {
+        self.seen.borrow_mut().extend(self.lines.try_iter());
+    }
+}
+
+impl Drop for Ringway {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("standard error of ringway:\n{}", self.stderr());
+        }
+    }
+}
+
+/// A configuration with one plain listener `web` on a free port and one group `app` of these backends.
+pub(crate) fn configuration_for(backends: &[SocketAddr]) -> String {
+    let mut text = r#"config_version = 1
+
+[process]
+workers = 1
+pin = false
+
+[[listener]]
+name = "web"
+address = "127.0.0.1:0"
+protocol = "http"
+default_group = "app"
+
+[[server_group]]
+name = "app"
+protocol = "http"
+"#
+    .to_owned();
+    for backend in backends {
+        text.push_str(&format!("\n[[server_group.backend]]\naddress = \"{backend}\"\n"));
+    }
+    text
+}
+
+/// How many addresses the listeners of a configuration name: one start-up line comes for each.
+fn addresses_in(configuration: &str) -> usize {
+    let tables = configuration.split("[[listener]]").skip(1);
+    tables
+        .map(|table| {
+            let table = table.split("\n[").next().unwrap_or(table);
+            let line = table.lines().find(|line| line.trim_start().starts_with("address"));
+            line.map_or(0, |line| line.split('#').next().unwrap_or(line).matches('"').count() / 2)
+        })
+        .sum()
+}
+
+fn with_io_driver(configuration: &str, driver: Option<&str>) -> String {
+    let Some(driver) = driver.filter(|_| !configuration.contains("io_driver")) else {
+        return configuration.to_owned();
+    };
+    let setting = format!("[process]\nio_driver = \"{driver}\"\n");
+    if configuration.contains("[process]\n") {
+        configuration.replacen("[process]\n", &setting, 1)
+    } else {
+        format!("{configuration}\n{setting}")
+    }
+}
+
+fn parse_listening(line: &str) -> Option<(String, SocketAddr)> {
+    let (_, rest) = line.split_once(LISTENING)?;
+    let (_, rest) = rest.split_once("://")?;
+    let (address, rest) = rest.split_once(' ')?;
+    let (_, name) = rest.split_once("(listener \"")?;
+    Some((name.split('"').next()?.to_owned(), address.parse().ok()?))
+}
+
+/// The tests of these text functions, called by the kit's own target; others would only repeat them.
+pub(crate) fn check_text_functions() {
+    let line = "listening on http://127.0.0.1:40123 (listener \"web\")";
+    let address: SocketAddr = "127.0.0.1:40123".parse().expect("an address");
+    assert_eq!(parse_listening(line), Some(("web".to_owned(), address)));
+    let line = "ringway: listening on https://[::1]:443 (listener \"a b\")";
+    assert_eq!(parse_listening(line).map(|(name, _)| name).as_deref(), Some("a b"));
+    assert_eq!(parse_listening("listening on nothing"), None);
+
+    let two = "[[listener]]\naddress = [\"a:0\", \"b:0\"] # \"c\"\n[[listener]]\nname = \"x\"\naddress = \"c:0\"\n\
+               [[server_group]]\n[[server_group.backend]]\naddress = \"d:1\"\n";
+    assert_eq!(addresses_in(two), 3);
+
+    assert_eq!(with_io_driver("a = 1\n", None), "a = 1\n");
+    assert_eq!(with_io_driver("a = 1\n", Some("epoll")), "a = 1\n\n[process]\nio_driver = \"epoll\"\n");
+    let driven = with_io_driver("[process]\nworkers = 1\n", Some("epoll"));
+    assert_eq!(driven, "[process]\nio_driver = \"epoll\"\nworkers = 1\n");
+    assert_eq!(with_io_driver(&driven, Some("io_uring")), driven);
+}

@@ -1,0 +1,163 @@
+//! The rules of the source tree that no compiler checks. Each finding is a sentence that names the file.
+//!
+//! The tables stand first, so that a new module, package or exception is one line here.
+
+#[path = "tidy/code.rs"]
+mod code;
+#[path = "tidy/documents.rs"]
+mod documents;
+#[path = "tidy/rules.rs"]
+mod rules;
+#[path = "tidy/tree.rs"]
+mod tree;
+
+use rules::{Absence, Door, Layer};
+use std::path::Path;
+use std::process::Command;
+
+/// The top-level modules in reading order, the bottom layer first, and what each may import.
+const LAYERS: &[Layer] = &[
+    Layer { module: "http", may_import: &[] },
+    Layer { module: "net", may_import: &[] },
+    Layer { module: "proto", may_import: &["http"] },
+    Layer { module: "policy", may_import: &["http"] },
+    Layer { module: "telemetry", may_import: &["http"] },
+    Layer { module: "tls", may_import: &["net"] },
+    Layer { module: "config", may_import: &["http", "policy"] },
+    Layer { module: "snapshot", may_import: &["http", "policy", "tls"] },
+    Layer {
+        module: "upstream",
+        may_import: &["http", "proto", "policy", "net", "tls", "telemetry", "snapshot"],
+    },
+    Layer {
+        module: "control",
+        may_import: &["http", "proto", "policy", "config", "net", "tls", "telemetry", "snapshot"],
+    },
+    Layer { module: "worker", may_import: &["net", "telemetry", "snapshot", "upstream"] },
+    Layer {
+        module: "exchange",
+        may_import: &["http", "policy", "telemetry", "snapshot", "upstream", "worker"],
+    },
+    Layer {
+        module: "downstream",
+        may_import: &["http", "proto", "net", "tls", "telemetry", "snapshot", "worker", "exchange"],
+    },
+    Layer {
+        module: "runtime",
+        may_import: &["net", "telemetry", "snapshot", "worker", "downstream", "control"],
+    },
+    Layer { module: "command", may_import: rules::EVERYTHING },
+];
+
+/// One door per package: the only places under `src/` that may name it. A trailing `/` means a folder.
+const DOORS: &[Door] = &[
+    Door { package: "monoio", rooms: &["net/", "runtime/"] },
+    Door { package: "io_uring", rooms: &["runtime/"] },
+    Door { package: "socket2", rooms: &["net/"] },
+    Door { package: "rustls", rooms: &["tls/"] },
+    Door { package: "httparse", rooms: &["proto/h1/head.rs"] },
+    Door { package: "toml", rooms: &["config/raw.rs"] },
+    Door { package: "annotate_snippets", rooms: &["config/"] },
+    Door { package: "strsim", rooms: &["config/"] },
+    Door {
+        package: "crossbeam_queue",
+        rooms: &["snapshot/publish.rs", "telemetry/", "control/", "runtime/"],
+    },
+    Door {
+        package: "crossbeam_utils",
+        rooms: &["snapshot/publish.rs", "telemetry/", "control/", "runtime/"],
+    },
+    Door { package: "core_affinity", rooms: &["runtime/pin.rs"] },
+    Door { package: "signal_hook", rooms: &["control/signals.rs", "runtime/", "command/"] },
+    Door { package: "hdrhistogram", rooms: &["telemetry/histogram.rs"] },
+    Door { package: "clap", rooms: &["command/"] },
+    Door {
+        package: "libc",
+        rooms: &["net/", "runtime/", "command/", "control/signals.rs", "telemetry/access_log.rs"],
+    },
+];
+
+/// What a module must do without, because its tests and its readers rely on the absence.
+const ABSENCES: &[Absence] = &[
+    Absence { module: "proto", text: "async fn", why: "codecs take bytes and `now`" },
+    Absence { module: "proto", text: ".await", why: "codecs take bytes and `now`" },
+    Absence { module: "proto", text: "std::fs", why: "codecs do no I/O" },
+    Absence { module: "policy", text: "async fn", why: "a decision never waits" },
+    Absence { module: "policy", text: ".await", why: "a decision never waits" },
+    Absence { module: "policy", text: "std::fs", why: "a decision does no I/O" },
+    Absence { module: "telemetry", text: "async fn", why: "a worker never waits for its own figures" },
+    Absence { module: "config", text: "std::fs", why: "configuration is read from text, never from files" },
+];
+
+/// Words that say nothing about a module or a type.
+const BANNED_WORDS: &[&str] =
+    &["manager", "handler", "helper", "util", "common", "misc", "base", "context", "data", "info"];
+
+/// Where a banned word is a word of a standard: (folder or file, the name).
+const STANDARD_WORDS: &[(&str, &str)] =
+    &[("src/proto/h2/frame/", "data"), ("src/proto/h2/frame/", "Data"), ("src/proto/h2/frame/", "DataFrame")];
+
+/// Files may have this many lines before their tests.
+const MAX_LINES: usize = 500;
+
+/// Files that are data tables and may be longer.
+const LONG_TABLES: &[&str] = &["src/proto/h2/hpack/huffman_table.rs"];
+
+#[test]
+fn modules_import_lower_layers_only() {
+    report(tree::sources("src").iter().flat_map(|file| rules::check_imports(file, LAYERS)));
+}
+
+#[test]
+fn packages_have_one_door() {
+    report(tree::sources("src").iter().flat_map(|file| rules::check_doors(file, DOORS)));
+}
+
+#[test]
+fn modules_do_without_what_they_promised() {
+    report(tree::sources("src").iter().flat_map(|file| rules::check_absences(file, ABSENCES)));
+}
+
+#[test]
+fn files_are_short_and_finished() {
+    let files = tree::sources("");
+    let code = files.iter().filter(|file| !LONG_TABLES.contains(&file.path.as_str()));
+    let long = code.filter_map(|file| rules::check_length(file, MAX_LINES));
+    report(long.chain(files.iter().flat_map(rules::check_unfinished)));
+}
+
+#[test]
+fn names_say_something() {
+    let files = tree::sources("");
+    report(files.iter().flat_map(|file| rules::check_names(file, BANNED_WORDS, STANDARD_WORDS)));
+}
+
+#[test]
+fn the_map_lists_every_module_in_layer_order() {
+    let files = tree::sources("src");
+    report(rules::check_map(&files, LAYERS).into_iter().chain(rules::check_reachable(&files)));
+}
+
+#[test]
+fn documents_name_files_that_exist() {
+    report(tree::documents().iter().flat_map(|page| documents::check_links(page, tree::exists)));
+}
+
+#[test]
+fn every_example_configuration_is_valid() {
+    for path in tree::files_under("config", "toml") {
+        let output = Command::new(env!("CARGO_BIN_EXE_ringway"))
+            .args(["check", "--strict", "-c"])
+            .arg(Path::new(tree::ROOT).join(&path))
+            .output()
+            .expect("the binary runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{path}: `ringway check --strict` fails:\n{said}");
+    }
+}
+
+/// Fails with all findings at once.
+fn report(findings: impl IntoIterator<Item = String>) {
+    let findings: Vec<String> = findings.into_iter().collect();
+    assert!(findings.is_empty(), "\n{}\n", findings.join("\n"));
+}

@@ -1,0 +1,67 @@
+//! Links and paths in the documentation lead to files that exist.
+
+use crate::tree::Document;
+
+/// Folders of the tree: a quoted path that begins so is meant as a path of this repository.
+const FOLDERS: &[&str] = &["src/", "tests/", "bench/", "config/", "scripts/", "docs/", "fuzz/"];
+
+pub(crate) fn check_links(page: &Document, exists: impl Fn(&str) -> bool) -> Vec<String> {
+    let folder = page.path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let linked = targets(&page.text).into_iter().filter_map(|target| {
+        let path = target.split(['#', '?']).next().unwrap_or_default();
+        let is_ours = !path.is_empty() && !path.contains(':') && !path.starts_with('/');
+        is_ours.then(|| normal(folder, path))
+    });
+    let is_map = page.path == "docs/ARCHITECTURE.md";
+    let quoted = quoted_paths(&page.text).into_iter().filter(|_| is_map).map(str::to_owned);
+    let lost = linked.chain(quoted).filter(|path| !exists(path));
+    lost.map(|path| format!("{}: names {path}, which does not exist", page.path)).collect()
+}
+
+/// What stands between `](` and `)`.
+fn targets(text: &str) -> Vec<&str> {
+    text.split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split_once(')'))
+        .map(|(target, _)| target.trim())
+        .collect()
+}
+
+/// Paths between single backticks that name one file or folder.
+fn quoted_paths(text: &str) -> Vec<&str> {
+    let lines = text.lines().filter(|line| !line.starts_with("```"));
+    lines
+        .flat_map(|line| line.split('`').skip(1).step_by(2))
+        .filter(|word| FOLDERS.iter().any(|folder| word.starts_with(folder)))
+        .filter(|word| !word.contains(['*', '<', '{', ' ', '…', '|']))
+        .collect()
+}
+
+/// Resolves `..` and `.` against the folder of the page.
+fn normal(folder: &str, path: &str) -> String {
+    let mut names: Vec<&str> = folder.split('/').filter(|name| !name.is_empty()).collect();
+    for name in path.split('/') {
+        match name {
+            "" | "." => {}
+            ".." => {
+                names.pop();
+            }
+            name => names.push(name),
+        }
+    }
+    names.join("/")
+}
+
+#[test]
+fn lost_links_are_found() {
+    let exists = |path: &str| matches!(path, "docs/a.md" | "src/lib.rs" | "README.md");
+    for (text, lost) in [
+        ("[a](a.md) [b](../README.md#top) [c](https://example.com/x)", 0),
+        ("[a](b.md)", 1),
+        ("see `src/lib.rs` and `src/net/*.rs`", 0),
+        ("see `src/nothing.rs`", 1),
+    ] {
+        let page = Document { path: "docs/ARCHITECTURE.md".to_owned(), text: text.to_owned() };
+        assert_eq!(check_links(&page, exists).len(), lost, "{text}");
+    }
+}

@@ -4,7 +4,9 @@
 
 use std::cell::Cell;
 use std::cell::RefCell;
+use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::net::buffer::Buffers;
 use crate::net::clock::Clock;
@@ -27,6 +29,12 @@ pub struct Worker {
     /// Memory for building header values in.
     pub scratch: RefCell<Vec<u8>>,
     pub log: Option<AccessLog>,
+    /// Connections of clients that this worker has.
+    connections: Cell<usize>,
+    /// Listening sockets that this worker accepts from.
+    listeners: Cell<usize>,
+    /// The last failure to accept that was reported, so that a full descriptor table is one line.
+    accept_failure: Cell<Option<i32>>,
     /// No connection may go on after the exchange it is in.
     draining: Cell<bool>,
     /// Where each group's round robin stands.
@@ -73,6 +81,9 @@ impl Worker {
             dates: RefCell::default(),
             scratch: RefCell::default(),
             log,
+            connections: Cell::new(0),
+            listeners: Cell::new(0),
+            accept_failure: Cell::new(None),
             draining: Cell::new(false),
             positions,
         };
@@ -95,12 +106,53 @@ impl Worker {
         self.positions.get(group).map_or(0, |position| position.replace(position.get().wrapping_add(1)))
     }
 
+    pub fn listener_opened(&self) {
+        self.listeners.set(self.listeners.get() + 1);
+    }
+
+    pub fn listener_closed(&self) {
+        self.listeners.set(self.listeners.get() - 1);
+    }
+
+    /// Whether a drain has nothing left to wait for.
+    pub fn is_drained(&self) -> bool {
+        self.draining.get() && self.listeners.get() == 0 && self.connections.get() == 0
+    }
+
+    /// Counts a connection that was accepted against the quotas.
+    pub fn connection_opened(&self) {
+        self.connections.set(self.connections.get() + 1);
+        self.accept_failure.set(None);
+    }
+
+    /// Ends a connection of the listener with this index.
+    pub fn connection_closed(&self, listener: usize) {
+        self.connections.set(self.connections.get() - 1);
+        self.snapshot.connections.give_back();
+        if let Some(listener) = self.snapshot.listeners.get(listener) {
+            listener.connections.give_back();
+        }
+    }
+
+    /// Tells the operator why connections cannot be accepted, once until one could be again.
+    pub fn report_accept_failure(&self, listener: &str, error: &io::Error) {
+        if self.accept_failure.replace(error.raw_os_error()) != error.raw_os_error() {
+            eprintln!(
+                "warning: listener \"{listener}\" cannot accept connections, they wait: {error}; \
+                 raise the descriptor limit (LimitNOFILE=) or lower max_connections"
+            );
+        }
+    }
+
     pub fn is_draining(&self) -> bool {
         self.draining.get()
     }
 
-    pub fn begin_drain(&self) {
+    /// From now on every response is the last on its connection, and idle connections end within
+    /// `idle`, unless a request comes first.
+    pub fn begin_drain(&self, idle: Duration) {
         self.draining.set(true);
+        self.timers.hasten(idle);
     }
 
     fn advance_dates(&self) {

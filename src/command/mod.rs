@@ -3,7 +3,10 @@
 mod check;
 mod config_show;
 mod diagnostics;
+mod run;
+mod serve;
 mod sources;
+mod version;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -23,8 +26,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         }
     };
     match verb {
+        Verb::Run(arguments) => run::run(&arguments),
         Verb::Check(arguments) => check::run(&arguments),
         Verb::Config(ConfigVerb::Show(arguments)) => config_show::run(&arguments),
+        Verb::Version(arguments) => version::run(&arguments),
     }
 }
 
@@ -58,12 +63,16 @@ struct CommandLine {
 
 #[derive(Subcommand)]
 enum Verb {
+    /// Serve in the foreground; the service manager owns the process.
+    Run(run::Run),
     /// Check a configuration and report every error and warning.
     #[command(short_flag = 't')]
     Check(check::Arguments),
     /// Look at a configuration.
     #[command(subcommand)]
     Config(ConfigVerb),
+    /// Print the version; with -v also features and abilities of the kernel.
+    Version(version::Version),
 }
 
 #[derive(Subcommand)]

@@ -37,7 +37,6 @@ pub struct Request<'h, 'b> {
     pub expects_continue: bool,
     /// When its first byte came.
     pub received: Moment,
-    pub head_bytes: usize,
 }
 
 /// Where a request came from.
@@ -87,6 +86,21 @@ pub async fn serve<S: Stream>(exchange: Exchange, stream: &mut S, origin: &Origi
             local::answer(error, body, reply, worker).await;
         }
     }
+    recording.end(stream, origin, worker);
+}
+
+/// Answers what is no acceptable request, and records it.
+pub async fn refuse<S: Stream>(
+    reason: Reason,
+    stream: &mut S,
+    received: Moment,
+    origin: &Origin<'_>,
+    worker: &Worker,
+) {
+    let mut recording = Recording::of_refused(received, origin, worker);
+    recording.reason = reason;
+    let (body, reply, _) = stream.parts();
+    local::answer(&ExchangeError::Refused(reason), body, reply, worker).await;
     recording.end(stream, origin, worker);
 }
 

@@ -111,13 +111,14 @@ impl Recording {
     /// Writes the line.
     pub(super) fn end<S: Stream>(mut self, stream: &mut S, origin: &Origin<'_>, worker: &Worker) {
         let (Some(line), Some(log)) = (self.line.take(), &worker.log) else { return };
+        let head_bytes = stream.head_bytes();
         let (body, reply, presence) = stream.parts();
         let now = worker.clock.now();
         let since = |moment: Option<Moment>| moment.map(|moment| now.since(moment));
         let record = Record {
             status: if self.status == 0 { self.reason.status() } else { self.status },
             reason: self.reason,
-            request_length: body.received_bytes(),
+            request_length: head_bytes + body.received_bytes(),
             body_bytes_sent: reply.content_bytes(),
             request_time: now.since(self.received),
             read_request_time: self.request_read.map_or_else(Default::default, |read| read.since(self.received)),

@@ -14,6 +14,9 @@ pub trait Stream {
     type Presence: Presence;
 
     fn parts(&mut self) -> (&mut Self::Body, &mut Self::Reply, &Self::Presence);
+
+    /// Bytes of the request's head, as received.
+    fn head_bytes(&self) -> u64;
 }
 
 /// The request's body, as it comes from the client.
@@ -33,7 +36,7 @@ pub trait RequestBody {
     /// From now on everything received belongs to the tunnel.
     fn become_tunnel(&mut self);
 
-    /// Bytes received of this request, head and framing included.
+    /// Bytes received of the body, framing included.
     fn received_bytes(&self) -> u64;
 }
 

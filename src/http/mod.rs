@@ -6,3 +6,4 @@
 pub mod body;
 pub mod head;
 pub mod headers;
+pub mod status;

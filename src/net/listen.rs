@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
+use std::os::fd::BorrowedFd;
 use std::os::fd::FromRawFd;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
@@ -85,6 +86,13 @@ impl Acceptor {
         self.stream.readable(false).await
     }
 
+    /// Whether a connection waits, without accepting it.
+    pub fn waits(&self) -> bool {
+        let mut poll = libc::pollfd { fd: self.stream.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: `poll` is one valid entry; a timeout of zero never waits.
+        unsafe { libc::poll(&raw mut poll, 1, 0) == 1 }
+    }
+
     /// Accepts one connection if one waits.
     pub fn accept(&self) -> io::Result<Option<(Socket, SocketAddr)>> {
         // SAFETY: all-zero bytes are a valid `sockaddr_storage`.
@@ -124,7 +132,9 @@ impl Acceptor {
             instruction(libc::BPF_RET | libc::BPF_K, 0, 0, DROP),
             instruction(libc::BPF_RET | libc::BPF_K, 0, 0, PASS),
         ];
-        socket2::SockRef::from(&self.stream).attach_filter(&filter)
+        // SAFETY: the descriptor is open as long as `self` is.
+        let descriptor = unsafe { BorrowedFd::borrow_raw(self.stream.as_raw_fd()) };
+        socket2::SockRef::from(&descriptor).attach_filter(&filter)
     }
 }
 

@@ -107,6 +107,31 @@ impl Socket {
         unsafe { libc::shutdown(self.descriptor(), libc::SHUT_WR) };
     }
 
+    /// Lets the close reset the connection, so that the peer does not take it for an orderly end.
+    pub fn reset_on_close(&self) {
+        let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+        // SAFETY: `linger` is valid for its size, and the descriptor is open as long as `self` is.
+        // Failure leaves an orderly end, which is what can still be had then.
+        unsafe {
+            let (level, name) = (libc::SOL_SOCKET, libc::SO_LINGER);
+            let length = size_of::<libc::linger>() as libc::socklen_t;
+            libc::setsockopt(self.descriptor(), level, name, (&raw const linger).cast(), length);
+        }
+    }
+
+    /// The smoothed round-trip time that TCP measured, in microseconds; `None` on unix sockets.
+    pub fn round_trip_us(&self) -> Option<u32> {
+        // SAFETY: all-zero bytes are a valid `tcp_info`.
+        let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
+        let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
+        // SAFETY: both pointers are valid for the call, and `length` is the size of `info`.
+        let result = unsafe {
+            let (level, name) = (libc::IPPROTO_TCP, libc::TCP_INFO);
+            libc::getsockopt(self.descriptor(), level, name, (&raw mut info).cast(), &raw mut length)
+        };
+        (result == 0).then_some(info.tcpi_rtt)
+    }
+
     fn descriptor(&self) -> RawFd {
         self.stream().as_raw_fd()
     }

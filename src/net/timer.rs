@@ -52,6 +52,8 @@ struct Node {
     /// both are set, so no deadline is overlooked.
     queued: Cell<u64>,
     waker: RefCell<Option<Waker>>,
+    /// [`Timers::hasten`] may bring the deadline forward.
+    yielding: Cell<bool>,
 }
 
 impl Default for Timers {
@@ -64,7 +66,7 @@ impl Default for Timers {
 impl Timers {
     /// A deadline that is not set.
     pub fn deadline(&self) -> Deadline {
-        let node = Node { due: Cell::new(NEVER), queued: Cell::new(NEVER), waker: RefCell::new(None) };
+        let node = Node { due: Cell::new(NEVER), queued: Cell::new(NEVER), waker: RefCell::new(None), yielding: Cell::new(false) };
         Deadline { node: Rc::new(node), wheel: Rc::clone(&self.wheel) }
     }
 
@@ -91,6 +93,23 @@ impl Timers {
         }
     }
 
+    /// Brings every yielding deadline forward to at most `within` from now.
+    pub fn hasten(&self, within: Duration) {
+        let due = self.wheel.due_after(within);
+        let entries: Vec<_> = self.wheel.slots.borrow_mut().iter_mut().flat_map(std::mem::take).collect();
+        for node in entries {
+            if node.yielding.get() && node.due.get() != NEVER {
+                node.due.set(node.due.get().min(due));
+            }
+            // Each node has one valid entry; queueing makes this one it.
+            if node.due.get() == NEVER {
+                node.queued.set(NEVER);
+            } else {
+                self.wheel.queue(node);
+            }
+        }
+    }
+
     /// Completes when `duration` has passed, to the resolution of the wheel.
     pub async fn sleep(&self, duration: Duration) {
         let deadline = self.deadline();
@@ -101,6 +120,12 @@ impl Timers {
 }
 
 impl Wheel {
+    fn due_after(&self, duration: Duration) -> u64 {
+        let ticks = duration.as_millis().div_ceil(TICK.as_millis());
+        // The present tick has begun already, hence one more.
+        self.now.get().saturating_add(u64::try_from(ticks).unwrap_or(NEVER / 2)).saturating_add(1)
+    }
+
     fn look_at(&self, node: Rc<Node>) {
         let due = node.due.get();
         if due == NEVER {
@@ -125,14 +150,19 @@ impl Wheel {
 impl Deadline {
     /// Moves the deadline to `after` from now.
     pub fn set(&self, after: Duration) {
-        let ticks = after.as_millis().div_ceil(TICK.as_millis());
         let now = self.wheel.now.get();
-        // The present tick has begun already, hence one more.
-        let due = now.saturating_add(u64::try_from(ticks).unwrap_or(NEVER / 2)).saturating_add(1);
+        let due = self.wheel.due_after(after);
+        self.node.yielding.set(false);
         self.node.due.set(due);
         if self.node.queued.get() > due.min(now + SLOTS - 1) {
             self.wheel.queue(Rc::clone(&self.node));
         }
+    }
+
+    /// Like [`Deadline::set`], for a wait that need not last when the worker wants to end.
+    pub fn set_yielding(&self, after: Duration) {
+        self.set(after);
+        self.node.yielding.set(true);
     }
 
     /// Takes the deadline away.
@@ -255,6 +285,18 @@ mod tests {
         }
         let entries: usize = timers.wheel.slots.borrow().iter().map(Vec::len).sum();
         assert_eq!(entries, 1);
+    }
+
+    #[test]
+    fn hastening_moves_only_what_yields() {
+        for (yielding, fired) in [(true, 3), (false, 301)] {
+            let timers = Timers::default();
+            let deadline = timers.deadline();
+            let set = if yielding { Deadline::set_yielding } else { Deadline::set };
+            set(&deadline, TICK * 300);
+            timers.hasten(TICK * 2);
+            assert_eq!(ticks_until_elapsed(&timers, &deadline, 400), Some(fired));
+        }
     }
 
     #[test]

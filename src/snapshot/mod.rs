@@ -110,6 +110,10 @@ impl Rate {
         Rate { per_second, window: AtomicU64::new(0) }
     }
 
+    pub fn is_limited(&self) -> bool {
+        self.per_second != 0
+    }
+
     /// Counts an event in this second of any clock that all workers share; false when the second's
     /// share is used up.
     pub fn take(&self, second: u64) -> bool {

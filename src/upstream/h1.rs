@@ -219,7 +219,7 @@ impl<'c> ResponseReader<'c> {
         &mut self,
         take: &mut impl FnMut(&mut ResponseHead<'_, '_>, &ResponseFacts<'_>) -> T,
     ) -> Result<Option<T>, UpstreamError> {
-        let Some(input) = &mut self.input else { return Ok(None) };
+        let Some(input) = &self.input else { return Ok(None) };
         let mut headers = Headers::new();
         let parse = head::parse_response(input.filled(), &RESPONSE_LIMITS, &mut headers)
             .map_err(|error| UpstreamError::BadResponse(error.reason()))?;
@@ -233,11 +233,12 @@ impl<'c> ResponseReader<'c> {
         let facts = ResponseFacts { length: framing.body_length(), upgrade: upgrade.filter(|_| options.upgrade) };
         options.remove_hop_by_hop(head.headers);
         let taken = take(&mut head, &facts);
+        drop(headers);
         self.body = BodyDecoder::unlimited(framing);
-        input.consume(head_bytes);
-        if input.is_empty() {
-            self.input = None;
+        if let Some(input) = self.input.as_mut() {
+            input.consume(head_bytes);
         }
+        self.input.take_if(|input| input.is_empty());
         Ok(Some(taken))
     }
 
@@ -282,17 +283,17 @@ impl<'c> ResponseReader<'c> {
     }
 }
 
-/// Sends bytes of a request within `timeout` and returns them, for another attempt.
+/// Sends bytes of a request within `timeout` and returns them, unless they are still with the kernel.
 pub async fn send(
     connection: &Connection,
     buffer: Buffer,
     timeout: Duration,
-) -> Result<Buffer, UpstreamError> {
+) -> (Result<(), UpstreamError>, Option<Buffer>) {
     connection.deadline.set(timeout);
-    let sent = connection.deadline.guard(connection.socket.send(buffer)).await;
-    match sent.map_err(|_| UpstreamError::ResponseTimeout)? {
-        (Ok(()), buffer) => Ok(buffer),
-        (Err(SendError { sent: 0 }), _) => Err(UpstreamError::NothingSent),
-        (Err(_), _) => Err(UpstreamError::ClosedBeforeResponse),
+    match connection.deadline.guard(connection.socket.send(buffer)).await {
+        Ok((Ok(()), buffer)) => (Ok(()), Some(buffer)),
+        Ok((Err(SendError { sent: 0 }), buffer)) => (Err(UpstreamError::NothingSent), Some(buffer)),
+        Ok((Err(_), buffer)) => (Err(UpstreamError::ClosedBeforeResponse), Some(buffer)),
+        Err(_elapsed) => (Err(UpstreamError::ResponseTimeout), None),
     }
 }

@@ -52,14 +52,21 @@ impl BodyDecoder {
     /// `max_body_bytes` is for requests; a length beyond it is refused at once, before any byte came.
     pub fn new(framing: Framing, max_body_bytes: Option<u64>) -> Result<BodyDecoder, BodyError> {
         let allowance = max_body_bytes.unwrap_or(u64::MAX);
+        match framing {
+            Framing::Length(length) if length > allowance => Err(BodyError::TooLarge),
+            _ => Ok(BodyDecoder { allowance, ..BodyDecoder::unlimited(framing) }),
+        }
+    }
+
+    /// For bodies that may be of any length, as responses are.
+    pub fn unlimited(framing: Framing) -> BodyDecoder {
         let rest = match framing {
-            Framing::Length(length) if length > allowance => return Err(BodyError::TooLarge),
             Framing::Empty => Rest::Length(0),
             Framing::Length(length) => Rest::Length(length),
             Framing::Chunked => Rest::Chunked(ChunkedDecoder::new()),
             Framing::UntilClose => Rest::UntilClose,
         };
-        Ok(BodyDecoder { rest, allowance })
+        BodyDecoder { rest, allowance: u64::MAX }
     }
 
     /// Tells what of the received bytes is body, moving bytes only to close the gaps between chunks.

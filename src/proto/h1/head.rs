@@ -16,6 +16,7 @@ use crate::http::headers::Field;
 use crate::http::headers::Headers;
 use crate::http::headers::KnownName;
 use crate::http::headers::MAX_FIELDS;
+use crate::http::status::reason_phrase;
 use crate::proto::h1::target::is_authority;
 use crate::proto::h1::target::parse_target;
 
@@ -168,7 +169,7 @@ pub fn write_request_line(out: &mut Vec<u8>, method: &Method<'_>, path_and_query
 
 /// Appends `HTTP/1.1 status reason`, with the standard phrase when `reason` is empty.
 pub fn write_status_line(out: &mut Vec<u8>, status: u16, reason: &[u8]) {
-    let reason = if reason.is_empty() { standard_reason(status).as_bytes() } else { reason };
+    let reason = if reason.is_empty() { reason_phrase(status).as_bytes() } else { reason };
     let digit = |value: u16| b'0' + (value % 10) as u8;
     let status = [digit(status / 100), digit(status / 10), digit(status), b' '];
     out.reserve("HTTP/1.1 200 \r\n".len() + reason.len());
@@ -186,6 +187,23 @@ pub fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
+}
+
+/// Appends a Content-Length field.
+pub fn write_content_length(out: &mut Vec<u8>, bytes: u64) {
+    const MAX_DIGITS: usize = 20;
+    let mut digits = [b'0'; MAX_DIGITS];
+    let mut rest = bytes;
+    let mut first = MAX_DIGITS;
+    for (index, digit) in digits.iter_mut().enumerate().rev() {
+        *digit = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        first = index;
+        if rest == 0 {
+            break;
+        }
+    }
+    write_field(out, b"Content-Length", digits.get(first..).unwrap_or_default());
 }
 
 /// Appends the empty line that ends a head.
@@ -405,62 +423,6 @@ fn minor_version(minor: Option<u8>) -> Version {
 
 fn offset_in(whole: &[u8], part: &[u8]) -> usize {
     part.as_ptr().addr().wrapping_sub(whole.as_ptr().addr())
-}
-
-/// The phrases of RFC 9110 §15 and RFC 6585; empty for others, which is valid (RFC 9112 §4).
-fn standard_reason(status: u16) -> &'static str {
-    match status {
-        100 => "Continue",
-        101 => "Switching Protocols",
-        103 => "Early Hints",
-        200 => "OK",
-        201 => "Created",
-        202 => "Accepted",
-        203 => "Non-Authoritative Information",
-        204 => "No Content",
-        205 => "Reset Content",
-        206 => "Partial Content",
-        300 => "Multiple Choices",
-        301 => "Moved Permanently",
-        302 => "Found",
-        303 => "See Other",
-        304 => "Not Modified",
-        307 => "Temporary Redirect",
-        308 => "Permanent Redirect",
-        400 => "Bad Request",
-        401 => "Unauthorized",
-        402 => "Payment Required",
-        403 => "Forbidden",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        406 => "Not Acceptable",
-        407 => "Proxy Authentication Required",
-        408 => "Request Timeout",
-        409 => "Conflict",
-        410 => "Gone",
-        411 => "Length Required",
-        412 => "Precondition Failed",
-        413 => "Content Too Large",
-        414 => "URI Too Long",
-        415 => "Unsupported Media Type",
-        416 => "Range Not Satisfiable",
-        417 => "Expectation Failed",
-        421 => "Misdirected Request",
-        422 => "Unprocessable Content",
-        425 => "Too Early",
-        426 => "Upgrade Required",
-        428 => "Precondition Required",
-        429 => "Too Many Requests",
-        431 => "Request Header Fields Too Large",
-        451 => "Unavailable For Legal Reasons",
-        500 => "Internal Server Error",
-        501 => "Not Implemented",
-        502 => "Bad Gateway",
-        503 => "Service Unavailable",
-        504 => "Gateway Timeout",
-        505 => "HTTP Version Not Supported",
-        _ => "",
-    }
 }
 
 /// RFC 9112 §2.2 wants at least one; some old clients send one after each POST body.

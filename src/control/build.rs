@@ -1,0 +1,127 @@
+//! From a checked configuration to a snapshot: names are resolved, schedules laid out.
+
+use std::net::SocketAddr;
+use std::net::ToSocketAddrs;
+
+use crate::config;
+use crate::config::BackendAddress;
+use crate::config::Config;
+use crate::config::Report;
+use crate::net::address::Address;
+use crate::policy::balance::weighted_round_robin::Schedule;
+use crate::policy::forwarded::Forwarded;
+use crate::policy::forwarded::ForwardedFor;
+use crate::policy::forwarded::TrustedProxies;
+use crate::snapshot::Group;
+use crate::snapshot::Listener;
+use crate::snapshot::Quota;
+use crate::snapshot::Rate;
+use crate::snapshot::Snapshot;
+use crate::snapshot::backend::Backend;
+
+/// What the host adds to a configuration.
+pub struct Host {
+    pub name: String,
+    /// Downstream connections that the descriptor limit allows.
+    pub connections: usize,
+    pub workers: usize,
+}
+
+/// Builds what workers serve from; `None` after reporting what stands against it.
+///
+/// Names of backends are resolved here, which may take as long as the resolver takes.
+pub fn build(config: &Config, host: &Host, report: &mut Report) -> Option<Snapshot> {
+    let mut next_slot = 0;
+    let groups: Vec<_> =
+        config.server_groups.iter().map(|group| build_group(group, &mut next_slot, report)).collect();
+    if report.has_errors() {
+        return None;
+    }
+    let listeners = config.listeners.iter().map(|listener| build_listener(listener, config, host)).collect();
+    let connections = match config.process.max_connections {
+        0 => host.connections,
+        limit => limit as usize,
+    };
+    Some(Snapshot { listeners, groups, connections: Quota::new(connections), workers: host.workers })
+}
+
+fn build_listener(listener: &config::Listener, config: &Config, host: &Host) -> Listener {
+    // The checks keep byte limits far below what a usize of any supported machine holds.
+    let bytes = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
+    let slb_id = || config.process.instance_id.clone().unwrap_or_else(|| host.name.clone());
+    let forwarded = &listener.forwarded;
+    Listener {
+        name: listener.name.clone(),
+        default_group: listener.default_group,
+        idle_timeout: listener.idle_timeout,
+        client_header_timeout: listener.client_header_timeout,
+        client_body_timeout: listener.client_body_timeout,
+        keepalive_requests: listener.keepalive_requests,
+        max_header_bytes: bytes(listener.max_header_bytes),
+        max_headers: listener.max_headers as usize,
+        max_uri_bytes: bytes(listener.max_uri_bytes),
+        max_body_bytes: listener.max_body_bytes,
+        connections: Quota::new(listener.max_connections as usize),
+        connection_rate: Rate::new(listener.connections_per_second),
+        proxy_protocol: listener.proxy_protocol == config::ProxyProtocol::Accept,
+        trusted_proxies: TrustedProxies::new(listener.trusted_proxies.clone()),
+        forwarded: Forwarded {
+            x_forwarded_for: match forwarded.x_forwarded_for {
+                config::ForwardedFor::Append => ForwardedFor::Append,
+                config::ForwardedFor::Remove => ForwardedFor::Remove,
+                config::ForwardedFor::Preserve => ForwardedFor::Preserve,
+            },
+            x_forwarded_proto: forwarded.x_forwarded_proto,
+            x_forwarded_port: forwarded.x_forwarded_port,
+            x_forwarded_host: forwarded.x_forwarded_host,
+            x_forwarded_client_srcport: forwarded.x_forwarded_client_srcport,
+            x_real_ip: forwarded.x_real_ip,
+            slb_id: forwarded.slb_id.then(slb_id),
+        },
+    }
+}
+
+fn build_group(group: &config::ServerGroup, next_slot: &mut usize, report: &mut Report) -> Group {
+    let mut backends = Vec::new();
+    let mut weights = Vec::new();
+    for backend in &group.backends {
+        for address in resolve(backend, report) {
+            backends.push(Backend { name: address.to_string(), address, slot: *next_slot });
+            weights.push(match group.algorithm {
+                config::Algorithm::WeightedRoundRobin => backend.weight,
+                config::Algorithm::RoundRobin => backend.weight.min(1),
+            });
+            *next_slot += 1;
+        }
+    }
+    Group {
+        name: group.name.clone(),
+        schedule: Schedule::new(&weights),
+        backends,
+        connect_timeout: group.connect_timeout,
+        response_timeout: group.response_timeout,
+        keepalive_timeout: group.keepalive_timeout,
+        keepalive_connections: group.keepalive_connections as usize,
+        max_retries: group.max_retries,
+    }
+}
+
+/// Every address of a backend, each once.
+fn resolve(backend: &config::Backend, report: &mut Report) -> Vec<Address> {
+    let (host, port) = match &backend.address {
+        BackendAddress::Ip(address) => return vec![Address::Ip(*address)],
+        BackendAddress::Unix(path) => return vec![Address::Unix(path.clone())],
+        BackendAddress::Name { host, port } => (host.as_str(), *port),
+    };
+    let mut addresses: Vec<SocketAddr> = match (host, port).to_socket_addrs() {
+        Ok(addresses) => addresses.collect(),
+        Err(error) => {
+            let message = format!("cannot resolve \"{host}\": {error}");
+            report.error(backend.location, message, "name a host that resolves, or give its address");
+            return Vec::new();
+        }
+    };
+    addresses.sort_unstable();
+    addresses.dedup();
+    addresses.into_iter().map(Address::Ip).collect()
+}

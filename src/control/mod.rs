@@ -1,0 +1,6 @@
+//! The slow side: everything that may wait, allocate and read text. Workers notice it only by what
+//! it publishes.
+
+pub mod build;
+pub mod signals;
+pub mod limits;

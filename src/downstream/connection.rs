@@ -1,0 +1,175 @@
+//! The life of a client's connection, and its idle time in particular.
+//!
+//! An idle connection is this small task and nothing else: no buffer, no exchange. Serving runs in
+//! a future from the worker's stock.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::net::buffer::Buffer;
+use crate::net::socket::Pending;
+use crate::net::socket::Socket;
+use crate::net::task::Stock;
+use crate::net::timer::Deadline;
+use crate::proto::proxy_protocol;
+use crate::proto::proxy_protocol::Parse;
+use crate::snapshot::Listener;
+use crate::worker::Worker;
+
+/// How long a client that was told that the connection ends may take to close its side.
+const LINGER: Duration = Duration::from_secs(2);
+/// Bytes that are read and thrown away meanwhile. Closing with bytes unread resets the connection,
+/// which may destroy the answer on its way (RFC 9112 §9.6).
+const LINGER_BYTES: usize = 1024 * 1024;
+
+pub(super) struct Connection {
+    pub(super) socket: Socket,
+    /// Bounds every wait for the client.
+    pub(super) deadline: Deadline,
+    /// The TCP peer, or who a trusted PROXY header says it is.
+    pub(super) peer: SocketAddr,
+    /// The port that the client connected to.
+    pub(super) port: u16,
+    /// The listener's index in the snapshot.
+    pub(super) listener: u16,
+    /// Requests served or begun.
+    pub(super) requests: Cell<u32>,
+}
+
+/// What becomes of a connection after its requests at hand were served.
+pub(super) enum Fate {
+    /// It waits for the next request.
+    Idle,
+    /// It waits for the rest of a head, of which these bytes came.
+    Partial(Box<[u8]>),
+    /// It ends, and the client expects that.
+    Close,
+    /// It ends while the client may still be sending.
+    Linger,
+}
+
+impl Connection {
+    pub(super) fn new(
+        socket: Socket,
+        peer: SocketAddr,
+        port: u16,
+        listener: usize,
+        deadline: Deadline,
+    ) -> Connection {
+        // A configuration cannot have more listeners than ports.
+        Connection { socket, deadline, peer, port, listener: listener as u16, requests: Cell::new(0) }
+    }
+
+    pub(super) fn terms<'w>(&self, worker: &'w Worker) -> Option<&'w Listener> {
+        worker.snapshot.listeners.get(usize::from(self.listener))
+    }
+}
+
+/// Runs a connection to its end. `serve` serves what has come and says how to go on.
+pub(super) async fn run<F>(
+    connection: Connection,
+    worker: Rc<Worker>,
+    stock: Rc<Stock<F>>,
+    serve: impl Fn(Connection, Rc<Worker>, Option<Buffer>) -> F,
+) where
+    F: Future<Output = (Connection, Fate)>,
+{
+    let listener = usize::from(connection.listener);
+    let mut connection = connection;
+    let mut input = None;
+    let mut alive = true;
+    if connection.terms(&worker).is_some_and(|terms| terms.proxy_protocol) {
+        match Box::pin(read_proxy_header(&mut connection, &worker)).await {
+            Some(rest) => input = Some(rest),
+            None => alive = false,
+        }
+    }
+    let mut partial: Option<Box<[u8]>> = None;
+    while alive {
+        if input.as_ref().is_none_or(Buffer::is_empty) && !wait(&connection, partial.is_some(), &worker).await {
+            break;
+        }
+        if let Some(bytes) = partial.take() {
+            input = Some(refill(&bytes, &worker));
+        }
+        let (returned, fate) = Rc::clone(&stock).run(serve(connection, Rc::clone(&worker), input.take())).await;
+        connection = returned;
+        match fate {
+            Fate::Idle => {}
+            Fate::Partial(bytes) => partial = Some(bytes),
+            Fate::Close => alive = false,
+            Fate::Linger => {
+                Box::pin(linger(&connection, &worker)).await;
+                alive = false;
+            }
+        }
+    }
+    drop(connection);
+    worker.connection_closed(listener);
+}
+
+/// Waits until there is something to receive; false when the connection should end instead.
+///
+/// A client that sent nothing, or nothing more after a response, is let go in silence.
+async fn wait(connection: &Connection, within_head: bool, worker: &Worker) -> bool {
+    let Some(terms) = connection.terms(worker) else { return false };
+    if within_head {
+        // The deadline of the head stands. When it passes, serving finds that out and answers.
+        let readable = connection.deadline.guard(connection.socket.readable()).await;
+        return !matches!(readable, Ok(Err(_)));
+    }
+    if connection.requests.get() > 0 && terms.idle_timeout.is_zero() {
+        return false;
+    }
+    let patience = if connection.requests.get() == 0 { terms.client_header_timeout } else { terms.idle_timeout };
+    connection.deadline.set_yielding(patience);
+    matches!(connection.deadline.guard(connection.socket.readable()).await, Ok(Ok(())))
+}
+
+fn refill(bytes: &[u8], worker: &Worker) -> Buffer {
+    let mut buffer = worker.buffers.small();
+    buffer.tail().extend_from_slice(bytes);
+    buffer
+}
+
+/// Reads the PROXY header that a load balancer in front of us sends first; what follows it is
+/// returned. Nothing is answered to a peer that does not speak the protocol.
+async fn read_proxy_header(connection: &mut Connection, worker: &Worker) -> Option<Buffer> {
+    let timeout = connection.terms(worker)?.client_header_timeout;
+    connection.deadline.set_yielding(timeout);
+    let mut input = worker.buffers.small();
+    loop {
+        match proxy_protocol::parse(input.filled()) {
+            Ok(Parse::Complete(header)) => {
+                if let Some(source) = header.source {
+                    connection.peer = source;
+                }
+                input.consume(header.length);
+                return Some(input);
+            }
+            Ok(Parse::Incomplete) => {}
+            Err(_) => return None,
+        }
+        let received = connection.deadline.guard(connection.socket.receive(input)).await;
+        let (Ok(1..), buffer) = received.ok()? else { return None };
+        input = buffer;
+    }
+}
+
+/// Ends our side and waits a moment for the client to end its own.
+async fn linger(connection: &Connection, worker: &Worker) {
+    connection.socket.finish_sending();
+    connection.deadline.set(LINGER);
+    let mut thrown_away = 0;
+    while thrown_away < LINGER_BYTES {
+        let readable = connection.deadline.guard(connection.socket.readable()).await;
+        if !matches!(readable, Ok(Ok(()))) || connection.socket.pending() != Pending::Bytes {
+            return;
+        }
+        let (Ok(count @ 1..), _) = connection.socket.receive(worker.buffers.small()).await else { return };
+        thrown_away += count;
+    }
+}

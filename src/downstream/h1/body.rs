@@ -1,0 +1,125 @@
+//! The body of a request, as it arrives on an HTTP/1.1 connection.
+
+use crate::downstream::connection::Connection;
+use crate::exchange::stream::BodyError;
+use crate::exchange::stream::Patience;
+use crate::exchange::stream::RequestBody;
+use crate::net::buffer::Buffer;
+use crate::net::buffer::SMALL_BYTES;
+use crate::proto::h1::body;
+use crate::proto::h1::body::BodyDecoder;
+use crate::proto::h1::framing::Framing;
+use crate::snapshot::Listener;
+use crate::worker::Worker;
+
+pub(super) struct Body<'c> {
+    connection: &'c Connection,
+    worker: &'c Worker,
+    terms: &'c Listener,
+    decoder: BodyDecoder,
+    /// Bytes received and not yet looked at: of the body, then of the next request.
+    input: Option<Buffer>,
+    tunnel: bool,
+    /// The last receive filled half of its buffer, so more is likely to wait.
+    busy: bool,
+    received_bytes: u64,
+}
+
+impl<'c> Body<'c> {
+    pub(super) fn new(
+        connection: &'c Connection,
+        worker: &'c Worker,
+        input: Buffer,
+        decoder: BodyDecoder,
+        terms: &'c Listener,
+    ) -> Body<'c> {
+        let input = (!input.is_empty()).then_some(input);
+        Body { connection, worker, terms, decoder, input, tunnel: false, busy: false, received_bytes: 0 }
+    }
+
+    /// What was received beyond the end of the body.
+    pub(super) fn into_rest(self) -> Option<Buffer> {
+        self.input
+    }
+
+    async fn receive(&mut self, patience: Patience) -> Result<usize, BodyError> {
+        let Connection { socket, deadline, .. } = self.connection;
+        match patience {
+            Patience::Limited => deadline.set(self.terms.client_body_timeout),
+            Patience::Unlimited => deadline.clear(),
+        }
+        // Waiting holds no buffer: what a slow client costs does not depend on its request.
+        let readable = deadline.guard(socket.readable()).await;
+        readable.map_err(|_| BodyError::TimedOut)?.map_err(|_| BodyError::Gone)?;
+        let much = self.decoder.remaining().map_or(self.busy, |bytes| bytes > SMALL_BYTES as u64);
+        let mut buffer = if much { self.worker.buffers.large() } else { self.worker.buffers.small() };
+        buffer.clear_for_body();
+        let spare = buffer.spare();
+        let (result, buffer) = socket.receive(buffer).await;
+        let count = result.map_err(|_| BodyError::Gone)?;
+        self.busy = count * 2 > spare;
+        self.input = (count > 0).then_some(buffer);
+        Ok(count)
+    }
+}
+
+impl RequestBody for Body<'_> {
+    fn is_finished(&self) -> bool {
+        self.decoder.is_finished()
+    }
+
+    fn at_hand(&mut self) -> Result<Option<Buffer>, BodyError> {
+        if self.decoder.is_finished() {
+            return Ok(None);
+        }
+        let Some(mut buffer) = self.input.take() else { return Ok(None) };
+        let progress = self.decoder.decode(buffer.filled_mut()).map_err(described)?;
+        self.received_bytes += progress.consumed as u64;
+        if progress.consumed == buffer.len() {
+            buffer.truncate(progress.body.end);
+            buffer.consume(progress.body.start);
+            return Ok((!buffer.is_empty()).then_some(buffer));
+        }
+        // The next request begins in this buffer, so the piece moves to one of its own.
+        let mut piece = self.worker.buffers.small();
+        piece.clear_for_body();
+        piece.tail().extend_from_slice(buffer.filled().get(progress.body).unwrap_or_default());
+        buffer.consume(progress.consumed);
+        self.input = Some(buffer);
+        Ok((!piece.is_empty()).then_some(piece))
+    }
+
+    async fn next(&mut self, patience: Patience) -> Result<Option<Buffer>, BodyError> {
+        loop {
+            if let Some(piece) = self.at_hand()? {
+                return Ok(Some(piece));
+            }
+            if self.decoder.is_finished() {
+                return Ok(None);
+            }
+            if self.receive(patience).await? == 0 {
+                return if self.tunnel { Ok(None) } else { Err(BodyError::Gone) };
+            }
+        }
+    }
+
+    fn trailers(&self) -> &[u8] {
+        self.decoder.trailers()
+    }
+
+    fn become_tunnel(&mut self) {
+        self.decoder = BodyDecoder::unlimited(Framing::UntilClose);
+        self.tunnel = true;
+    }
+
+    fn received_bytes(&self) -> u64 {
+        self.received_bytes
+    }
+}
+
+fn described(error: body::BodyError) -> BodyError {
+    match error {
+        body::BodyError::TooLarge => BodyError::TooLarge,
+        error => BodyError::Malformed(error.reason()),
+    }
+}

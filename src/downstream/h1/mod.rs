@@ -1,0 +1,274 @@
+//! HTTP/1.1 on a client's connection: one request after the other, answers in order (RFC 9112 §9.3).
+
+mod body;
+mod reply;
+
+use std::rc::Rc;
+
+use crate::downstream::connection::Connection;
+use crate::downstream::connection::Fate;
+use crate::downstream::h1::body::Body;
+use crate::downstream::h1::reply::Reply;
+use crate::downstream::h1::reply::RequestTraits;
+use crate::exchange;
+use crate::exchange::Exchange;
+use crate::exchange::Origin;
+use crate::exchange::Request;
+use crate::exchange::stream::Presence;
+use crate::exchange::stream::RequestBody;
+use crate::exchange::stream::Stream;
+use crate::http::head::Method;
+use crate::http::head::RequestHead;
+use crate::http::head::Version;
+use crate::http::headers::Headers;
+use crate::net::buffer::Buffer;
+use crate::net::clock::Moment;
+use crate::net::socket::Pending;
+use crate::net::timer::TICK;
+use crate::proto::h1::body::BodyDecoder;
+use crate::proto::h1::connection_options::ConnectionOptions;
+use crate::proto::h1::connection_options::requested_upgrade;
+use crate::proto::h1::framing::Framing;
+use crate::proto::h1::framing::FramingError;
+use crate::proto::h1::framing::expects_continue;
+use crate::proto::h1::framing::request_framing;
+use crate::proto::h1::head;
+use crate::proto::h1::head::HeadLimits;
+use crate::proto::h1::head::Parse;
+use crate::snapshot::Listener;
+use crate::telemetry::reason::Reason;
+use crate::worker::Worker;
+
+/// Serves the requests that have come, and those that come while they are served.
+///
+/// `input` is what was received already; without it, the connection has something to receive.
+pub(super) async fn serve(
+    connection: Connection,
+    worker: Rc<Worker>,
+    input: Option<Buffer>,
+) -> (Connection, Fate) {
+    let fate = match connection.terms(&worker) {
+        Some(terms) => serve_requests(&connection, terms, &worker, input).await,
+        None => Fate::Close,
+    };
+    (connection, fate)
+}
+
+async fn serve_requests(
+    connection: &Connection,
+    terms: &Listener,
+    worker: &Worker,
+    input: Option<Buffer>,
+) -> Fate {
+    let origin = Origin { listener: terms, peer: connection.peer, port: connection.port };
+    let mut input = match input {
+        Some(input) => input,
+        None => {
+            connection.deadline.set(terms.client_header_timeout);
+            worker.buffers.small()
+        }
+    };
+    loop {
+        let received = worker.clock.now();
+        match look(connection, &mut input, received, &origin, worker) {
+            Look::Incomplete => match more(connection, input).await {
+                More::Bytes(buffer) => input = buffer,
+                More::TooLate(buffer) => {
+                    return refuse(connection, buffer, Reason::HeaderTimeout, &origin, worker).await;
+                }
+                More::Ends(fate) => return fate,
+            },
+            Look::Refused(reason) => return refuse(connection, input, reason, &origin, worker).await,
+            Look::Request(exchange, traits, decoder) => {
+                connection.requests.set(connection.requests.get().saturating_add(1));
+                let body = Body::new(connection, worker, input, decoder, terms);
+                let reply = Reply::new(connection, worker, traits, terms);
+                let mut stream = H1Stream { body, reply, presence: ClientPresence { connection } };
+                exchange::serve(exchange, &mut stream, &origin, worker).await;
+                match stream.end() {
+                    Ok(rest) => input = rest,
+                    Err(fate) => return fate,
+                }
+                connection.deadline.set(terms.client_header_timeout);
+            }
+        }
+    }
+}
+
+/// What the received bytes hold.
+#[expect(clippy::large_enum_variant, reason = "a box would be an allocation per request")]
+enum Look {
+    Incomplete,
+    Refused(Reason),
+    Request(Exchange, RequestTraits, BodyDecoder),
+}
+
+/// Takes the next request head from the front of `input`, if it is there.
+fn look(
+    connection: &Connection,
+    input: &mut Buffer,
+    received: Moment,
+    origin: &Origin<'_>,
+    worker: &Worker,
+) -> Look {
+    if input.is_empty() {
+        return Look::Incomplete;
+    }
+    let terms = origin.listener;
+    let limits = HeadLimits {
+        max_header_bytes: terms.max_header_bytes,
+        max_headers: terms.max_headers,
+        max_uri_bytes: terms.max_uri_bytes,
+    };
+    let mut headers = Headers::new();
+    let (begun, head_bytes) = match head::parse_request(input.filled(), &limits, &mut headers) {
+        Ok(Parse::Complete { head, length }) => (begin(connection, head, received, origin, worker), length),
+        Ok(Parse::Incomplete) => return Look::Incomplete,
+        Err(error) => return Look::Refused(Reason::BadRequest(error.reason(), error.status())),
+    };
+    drop(headers);
+    match begun {
+        Ok((exchange, traits, decoder)) => {
+            input.consume(head_bytes);
+            Look::Request(exchange, RequestTraits { head_bytes: head_bytes as u64, ..traits }, decoder)
+        }
+        Err(error) => Look::Refused(Reason::BadRequest(error.reason(), error.status())),
+    }
+}
+
+/// Takes from a head what belongs to this hop and lets the exchange decide about the rest.
+fn begin(
+    connection: &Connection,
+    head: RequestHead<'_, '_>,
+    received: Moment,
+    origin: &Origin<'_>,
+    worker: &Worker,
+) -> Result<(Exchange, RequestTraits, BodyDecoder), FramingError> {
+    let framing = request_framing(&head)?;
+    let options = ConnectionOptions::parse(head.headers)?;
+    let expects_continue = expects_continue(&head)? && framing != Framing::Empty;
+    let upgrade = requested_upgrade(&head, options).filter(|_| framing == Framing::Empty);
+    options.remove_hop_by_hop(head.headers);
+    let terms = origin.listener;
+    let is_last = terms.keepalive_requests != 0 && connection.requests.get() + 1 >= terms.keepalive_requests;
+    let wants_more = options.persistent(head.version);
+    let traits = RequestTraits {
+        http10: head.version == Version::Http10,
+        is_head: head.method == Method::Head,
+        wants_more,
+        may_have_more: wants_more && !is_last && !terms.idle_timeout.is_zero(),
+        head_bytes: 0,
+    };
+    let limit = (terms.max_body_bytes != 0).then_some(terms.max_body_bytes);
+    // A length beyond the limit is refused by the exchange, with a log line that knows the request.
+    let decoder = BodyDecoder::new(framing, limit).unwrap_or_else(|_| BodyDecoder::unlimited(framing));
+    let length = framing.body_length();
+    let request = Request { head, length, upgrade, expects_continue, received };
+    Ok((exchange::begin(&request, origin, worker), traits, decoder))
+}
+
+/// What waiting for the rest of a head gave.
+enum More {
+    Bytes(Buffer),
+    /// The client took longer than `client_header_timeout`.
+    TooLate(Buffer),
+    Ends(Fate),
+}
+
+/// Receives more of a head. What is not there yet is waited for elsewhere, without this buffer: a
+/// client that drips bytes holds no more memory than it sent.
+async fn more(connection: &Connection, mut input: Buffer) -> More {
+    if connection.deadline.has_passed() {
+        return if input.is_empty() { More::Ends(Fate::Close) } else { More::TooLate(input) };
+    }
+    if !input.is_empty() {
+        if connection.socket.pending() == Pending::Nothing {
+            return More::Ends(Fate::Partial(input.filled().into()));
+        }
+        if input.spare() == 0 {
+            input.make_room(input.len());
+        }
+    }
+    match connection.deadline.guard(connection.socket.receive(input)).await {
+        Ok((Ok(1..), buffer)) => More::Bytes(buffer),
+        _ => More::Ends(Fate::Close),
+    }
+}
+
+/// Answers what is no request and ends the connection: where the next request begins is unknown.
+async fn refuse(
+    connection: &Connection,
+    input: Buffer,
+    reason: Reason,
+    origin: &Origin<'_>,
+    worker: &Worker,
+) -> Fate {
+    let received = worker.clock.now();
+    let traits = RequestTraits::of_refused(input.len());
+    // What follows has no end, so the answer says that the connection closes.
+    let decoder = BodyDecoder::unlimited(Framing::UntilClose);
+    let body = Body::new(connection, worker, input, decoder, origin.listener);
+    let reply = Reply::new(connection, worker, traits, origin.listener);
+    let mut stream = H1Stream { body, reply, presence: ClientPresence { connection } };
+    exchange::refuse(reason, &mut stream, received, origin, worker).await;
+    Fate::Linger
+}
+
+/// One exchange on the connection.
+struct H1Stream<'c> {
+    body: Body<'c>,
+    reply: Reply<'c>,
+    presence: ClientPresence<'c>,
+}
+
+impl<'c> Stream for H1Stream<'c> {
+    type Body = Body<'c>;
+    type Reply = Reply<'c>;
+    type Presence = ClientPresence<'c>;
+
+    fn parts(&mut self) -> (&mut Body<'c>, &mut Reply<'c>, &ClientPresence<'c>) {
+        (&mut self.body, &mut self.reply, &self.presence)
+    }
+
+    fn head_bytes(&self) -> u64 {
+        self.reply.head_bytes()
+    }
+}
+
+impl H1Stream<'_> {
+    /// The bytes that the next request begins with, or how the connection goes on without any.
+    fn end(self) -> Result<Buffer, Fate> {
+        let body_is_finished = self.body.is_finished();
+        self.reply.end(body_is_finished)?;
+        self.body.into_rest().ok_or(Fate::Idle)
+    }
+}
+
+/// How long a backend may take before the client is watched: most answer sooner, and watching costs
+/// an operation of the kernel.
+const UNWATCHED: std::time::Duration = TICK;
+
+struct ClientPresence<'c> {
+    connection: &'c Connection,
+}
+
+impl Presence for ClientPresence<'_> {
+    async fn gone(&self) {
+        self.connection.deadline.set(UNWATCHED);
+        // Never done, so that only the deadline ends it.
+        drop(self.connection.deadline.guard(std::future::pending::<()>()).await);
+        loop {
+            let readable = self.connection.socket.readable().await;
+            match self.connection.socket.pending() {
+                Pending::Nothing if readable.is_ok() => {}
+                // The next request; whether the client leaves after it cannot be seen any more.
+                Pending::Bytes => std::future::pending().await,
+                _ => return,
+            }
+        }
+    }
+
+    fn round_trip_us(&self) -> Option<u32> {
+        self.connection.socket.round_trip_us()
+    }
+}

@@ -1,0 +1,259 @@
+//! A response on its way out on an HTTP/1.1 connection.
+
+use crate::downstream::connection::Connection;
+use crate::downstream::connection::Fate;
+use crate::exchange::stream;
+use crate::exchange::stream::ReplyError;
+use crate::exchange::stream::StartFacts;
+use crate::http::body::BodyLength;
+use crate::http::head::ResponseHead;
+use crate::http::headers::KnownName;
+use crate::net::buffer::Buffer;
+use crate::proto::h1::chunked;
+use crate::proto::h1::chunked::ChunkHeader;
+use crate::proto::h1::head;
+use crate::snapshot::Listener;
+use crate::worker::Worker;
+
+/// What of a request decides how its response is written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RequestTraits {
+    pub(super) http10: bool,
+    pub(super) is_head: bool,
+    /// The client keeps the connection open.
+    pub(super) wants_more: bool,
+    /// And so do we, unless the worker drains meanwhile.
+    pub(super) may_have_more: bool,
+    pub(super) head_bytes: u64,
+}
+
+impl RequestTraits {
+    pub(super) fn of_refused(received: usize) -> RequestTraits {
+        RequestTraits {
+            http10: false,
+            is_head: false,
+            wants_more: true,
+            may_have_more: false,
+            head_bytes: received as u64,
+        }
+    }
+}
+
+/// How the content is delimited for the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Delimiter {
+    /// There is none to send, whatever the backend says.
+    NoContent,
+    /// The length was announced.
+    Length,
+    Chunks,
+    /// The end of the connection, or of our half of a tunnel.
+    Close,
+}
+
+/// ```text
+/// Unstarted ── start ──▶ Started ── send(last) ──▶ Finished
+///     └───────────── a failed send ──────────────▶ Broken
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Unstarted,
+    Started,
+    Finished,
+    Broken,
+}
+
+pub(super) struct Reply<'c> {
+    connection: &'c Connection,
+    worker: &'c Worker,
+    terms: &'c Listener,
+    request: RequestTraits,
+    state: State,
+    delimiter: Delimiter,
+    /// The connection ends with this response.
+    close: bool,
+    /// A head that waits for the first piece of content, to be sent with it.
+    output: Option<Buffer>,
+    content_bytes: u64,
+}
+
+impl<'c> Reply<'c> {
+    pub(super) fn new(
+        connection: &'c Connection,
+        worker: &'c Worker,
+        request: RequestTraits,
+        terms: &'c Listener,
+    ) -> Reply<'c> {
+        Reply {
+            connection,
+            worker,
+            terms,
+            request,
+            state: State::Unstarted,
+            delimiter: Delimiter::NoContent,
+            close: false,
+            output: None,
+            content_bytes: 0,
+        }
+    }
+
+    pub(super) fn head_bytes(&self) -> u64 {
+        self.request.head_bytes
+    }
+
+    /// Whether another request may follow; if not, how the connection ends.
+    pub(super) fn end(&self, request_is_read: bool) -> Result<(), Fate> {
+        match self.state {
+            State::Finished if !self.close && request_is_read => Ok(()),
+            State::Finished if self.request.wants_more || !request_is_read => Err(Fate::Linger),
+            State::Finished => Err(Fate::Close),
+            State::Started if self.delimiter == Delimiter::Close => {
+                // An orderly end would look like the end of the content.
+                self.connection.socket.reset_on_close();
+                Err(Fate::Close)
+            }
+            State::Unstarted | State::Started | State::Broken => Err(Fate::Close),
+        }
+    }
+
+    /// Chooses the delimiter for content of this length (RFC 9112 §6).
+    fn delimit(&mut self, status: u16, facts: &StartFacts<'_>) {
+        self.delimiter = match facts.length {
+            _ if facts.upgrade.is_some() => Delimiter::Close,
+            _ if self.request.is_head || matches!(status, 204 | 304) => Delimiter::NoContent,
+            BodyLength::Empty | BodyLength::Exact(_) => Delimiter::Length,
+            BodyLength::Unknown if self.request.http10 => Delimiter::Close,
+            BodyLength::Unknown => Delimiter::Chunks,
+        };
+        self.close = facts.close
+            || !self.request.may_have_more
+            || self.worker.is_draining()
+            || self.delimiter == Delimiter::Close;
+    }
+
+    fn write_framing(&self, out: &mut Vec<u8>, facts: &StartFacts<'_>) {
+        match (self.delimiter, facts.length) {
+            (Delimiter::Length, BodyLength::Exact(bytes)) => head::write_content_length(out, bytes),
+            (Delimiter::Length, _) => head::write_content_length(out, 0),
+            (Delimiter::Chunks, _) => head::write_field(out, b"Transfer-Encoding", b"chunked"),
+            _ => {}
+        }
+        if let Some(protocol) = facts.upgrade {
+            head::write_field(out, b"Connection", b"upgrade");
+            head::write_field(out, b"Upgrade", protocol);
+        } else if self.close {
+            head::write_field(out, b"Connection", b"close");
+        } else if self.request.http10 {
+            head::write_field(out, b"Connection", b"keep-alive");
+        }
+        head::write_end(out);
+    }
+
+    /// Frames content in place.
+    fn frame(&self, piece: &mut Buffer, last: Option<&[u8]>) {
+        if self.delimiter != Delimiter::Chunks {
+            return;
+        }
+        if !piece.is_empty() {
+            piece.wrap(ChunkHeader::new(piece.len()).as_bytes(), chunked::CHUNK_END);
+        }
+        if let Some(trailers) = last {
+            chunked::write_last_chunk(piece.tail(), trailers);
+        }
+    }
+
+    async fn flush(&mut self, bytes: Buffer) -> Result<(), ReplyError> {
+        self.connection.deadline.set(self.terms.client_body_timeout);
+        let sent = self.connection.deadline.guard(self.connection.socket.send(bytes)).await;
+        let result = match sent {
+            Ok((Ok(()), _)) => return Ok(()),
+            Ok((Err(_), _)) => ReplyError::Gone,
+            Err(_) => ReplyError::TimedOut,
+        };
+        self.state = State::Broken;
+        Err(result)
+    }
+}
+
+impl stream::Reply for Reply<'_> {
+    fn is_started(&self) -> bool {
+        self.state != State::Unstarted
+    }
+
+    fn interim(&mut self, head: &ResponseHead<'_, '_>) -> bool {
+        // RFC 9110 §15.2: "a server MUST NOT send a 1xx response to an HTTP/1.0 client".
+        if self.request.http10 {
+            return false;
+        }
+        let mut output = self.output.take().unwrap_or_else(|| self.worker.buffers.small());
+        let out = output.tail();
+        head::write_status_line(out, head.status, head.reason);
+        for field in head.headers.iter().filter(|field| field.known != KnownName::ContentLength) {
+            head::write_field(out, field.name, field.value);
+        }
+        head::write_end(out);
+        self.output = Some(output);
+        true
+    }
+
+    fn start(&mut self, head: &ResponseHead<'_, '_>, facts: &StartFacts<'_>) {
+        self.state = State::Started;
+        self.delimit(head.status, facts);
+        let mut output = self.output.take().unwrap_or_else(|| self.worker.buffers.small());
+        let out = output.tail();
+        head::write_status_line(out, head.status, head.reason);
+        // Where no content follows, the field only tells what would (RFC 9110 §8.6).
+        let length_passes = self.delimiter == Delimiter::NoContent && head.status != 204;
+        for field in head.headers.iter() {
+            if field.known != KnownName::ContentLength || length_passes {
+                head::write_field(out, field.name, field.value);
+            }
+        }
+        for (name, value) in facts.added {
+            head::write_field(out, name, value);
+        }
+        self.write_framing(out, facts);
+        self.output = Some(output);
+    }
+
+    async fn send(&mut self, piece: Option<Buffer>, last: Option<&[u8]>) -> Result<(), ReplyError> {
+        let mut piece = piece.filter(|_| self.delimiter != Delimiter::NoContent);
+        self.content_bytes += piece.as_ref().map_or(0, Buffer::len) as u64;
+        match &mut piece {
+            Some(piece) => self.frame(piece, last),
+            None if last.is_some() && self.delimiter == Delimiter::Chunks => {
+                let mut end = self.output.take().unwrap_or_else(|| self.worker.buffers.small());
+                chunked::write_last_chunk(end.tail(), last.unwrap_or_default());
+                piece = Some(end);
+            }
+            None => {}
+        }
+        let joined = match (self.output.take(), piece) {
+            (Some(mut head), Some(piece)) if piece.len() <= head.spare() => {
+                head.tail().extend_from_slice(piece.filled());
+                Some(head)
+            }
+            (Some(head), Some(piece)) => {
+                self.flush(head).await?;
+                Some(piece)
+            }
+            (head, piece) => head.or(piece),
+        };
+        if let Some(bytes) = joined {
+            self.flush(bytes).await?;
+        }
+        if last.is_some() {
+            self.state = State::Finished;
+            if self.delimiter == Delimiter::Close {
+                self.connection.socket.finish_sending();
+                // After the end of our half, a tunnel's client may not keep its half open for ever.
+                self.connection.deadline.set(self.terms.client_body_timeout);
+            }
+        }
+        Ok(())
+    }
+
+    fn content_bytes(&self) -> u64 {
+        self.content_bytes
+    }
+}

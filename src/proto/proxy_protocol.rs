@@ -250,6 +250,26 @@ const TLV_CRC32C: u8 = 0x03;
 /// Reflected, as in RFC 3720 §12.1.
 const CRC32C_POLYNOMIAL: u32 = 0x82f6_3b78;
 
+/// A header is complete at one length only: shorter pieces are incomplete or wrong in the same way, and
+/// what follows it changes nothing.
+#[cfg(any(test, fuzzing))]
+pub fn fuzz_proxy_protocol(bytes: &[u8]) {
+    let whole = parse(bytes);
+    let outcomes = (0..=bytes.len()).map(|cut| parse(bytes.get(..cut).unwrap_or_default()));
+    let decided = outcomes.enumerate().find(|(_, outcome)| *outcome != Ok(Parse::Incomplete));
+    match decided {
+        None => assert_eq!(whole, Ok(Parse::Incomplete)),
+        Some((cut, outcome)) => {
+            assert_eq!(outcome, whole);
+            assert!(cut <= V2_PREFIX_BYTES + MAX_PAYLOAD_BYTES);
+            if let Ok(Parse::Complete(header)) = outcome {
+                assert_eq!(header.length, cut);
+                assert_eq!(header.source.is_some(), header.destination.is_some());
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

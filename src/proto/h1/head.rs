@@ -380,6 +380,9 @@ fn parse_later_minor_version<'h, 'b>(
     limits: &HeadLimits,
     headers: &'h mut Headers<'b>,
 ) -> Result<Parse<RequestHead<'h, 'b>>, HeadError> {
+    if target_so_far(request, head).len() > limits.max_uri_bytes {
+        return Err(HeadError::UriTooLong);
+    }
     let rest = later_minor_version(request, head).unwrap_or_default();
     let Some(fields) = rest.strip_prefix(b"\r\n") else {
         return match rest {
@@ -542,6 +545,7 @@ mod tests {
         check_request(&format!("GET /{}", "u".repeat(63)), Ok(None));
         check_request(&format!("GET /{}", "u".repeat(64)), Err(HeadError::UriTooLong));
         check_request(&format!("GET /{}\0", "u".repeat(64)), Err(HeadError::UriTooLong));
+        check_request(&format!("GET /{} HTTP/1.2\n", "u".repeat(64)), Err(HeadError::UriTooLong));
         let fields = |count: usize| format!("GET / HTTP/1.0\r\n{}\r\n", "A: b\r\n".repeat(count));
         check_request(&fields(4), Ok(Some(("GET", "/", None, Version::Http10))));
         check_request(&fields(5), Err(HeadError::TooManyFields));

@@ -12,6 +12,9 @@ pub mod chunked;
 pub mod connection_options;
 /// How long the body is.
 pub mod framing;
+/// Slow and obvious readings of the same syntax, for fuzzing and tests to compare the codec with.
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 /// Request and response heads: parsed in place, written anew.
 pub mod head;
 /// Request targets and the Host field.

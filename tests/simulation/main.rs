@@ -1,0 +1,10 @@
+//! The codecs on a bad wire: whatever way the input is cut into reads, the outcome is the same.
+
+#[path = "../support/smuggling_corpus.rs"]
+mod smuggling_corpus;
+
+mod wire;
+
+mod proxy_protocol;
+mod requests;
+mod responses;

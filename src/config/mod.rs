@@ -153,7 +153,7 @@ pub struct Listener {
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct ListenAddress {
-    /// The port is not 0.
+    /// With port 0 the kernel chooses one; the start-up line tells which.
     pub address: SocketAddr,
     /// Whether this `[::]` address takes IPv4 too. Every other IPv6 socket is IPv6 only.
     pub dual_stack: bool,

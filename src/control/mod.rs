@@ -2,5 +2,5 @@
 //! it publishes.
 
 pub mod build;
-pub mod signals;
 pub mod limits;
+pub mod signals;

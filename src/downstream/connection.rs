@@ -89,13 +89,15 @@ pub(super) async fn run<F>(
     }
     let mut partial: Option<Box<[u8]>> = None;
     while alive {
-        if input.as_ref().is_none_or(Buffer::is_empty) && !wait(&connection, partial.is_some(), &worker).await {
+        if input.as_ref().is_none_or(Buffer::is_empty) && !wait(&connection, partial.is_some(), &worker).await
+        {
             break;
         }
         if let Some(bytes) = partial.take() {
             input = Some(refill(&bytes, &worker));
         }
-        let (returned, fate) = Rc::clone(&stock).run(serve(connection, Rc::clone(&worker), input.take())).await;
+        let (returned, fate) =
+            Rc::clone(&stock).run(serve(connection, Rc::clone(&worker), input.take())).await;
         connection = returned;
         match fate {
             Fate::Idle => {}
@@ -124,7 +126,8 @@ async fn wait(connection: &Connection, within_head: bool, worker: &Worker) -> bo
     if connection.requests.get() > 0 && terms.idle_timeout.is_zero() {
         return false;
     }
-    let patience = if connection.requests.get() == 0 { terms.client_header_timeout } else { terms.idle_timeout };
+    let patience =
+        if connection.requests.get() == 0 { terms.client_header_timeout } else { terms.idle_timeout };
     connection.deadline.set_yielding(patience);
     matches!(connection.deadline.guard(connection.socket.readable()).await, Ok(Ok(())))
 }

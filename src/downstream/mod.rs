@@ -2,6 +2,6 @@
 //!
 //! No routing decision is taken here.
 
-pub mod listener;
 mod connection;
 mod h1;
+pub mod listener;

@@ -208,7 +208,7 @@ fn choose(group: &Group, position: usize, recording: &mut Recording) -> Result<u
     };
     let backend = backend.ok_or(ExchangeError::Refused(Reason::NoBackend))?;
     // The capacity covers the most retries that the configuration allows.
-    drop(recording.tried.try_push(backend));
+    let _ = recording.tried.try_push(backend);
     Ok(backend)
 }
 

@@ -25,7 +25,7 @@ pub(super) async fn answer(
     // What is left of the request would be taken for the next one.
     let close = !body.is_finished();
     let page = write(reason, close, reply, worker);
-    drop(reply.send(Some(page), Some(&[])).await);
+    let _ = reply.send(Some(page), Some(&[])).await;
 }
 
 /// Writes the head of the answer and returns its page.

@@ -3,14 +3,14 @@
 //! An exchange knows no frames, no sockets and no TLS, and it branches on no HTTP version: what
 //! carries it implements [`stream::Stream`].
 
-pub mod stream;
 pub mod error;
+mod forward;
+mod local;
 mod record;
 mod request;
-mod forward;
 mod response;
+pub mod stream;
 mod tunnel;
-mod local;
 
 use std::net::SocketAddr;
 

@@ -121,7 +121,9 @@ impl Recording {
             request_length: head_bytes + body.received_bytes(),
             body_bytes_sent: reply.content_bytes(),
             request_time: now.since(self.received),
-            read_request_time: self.request_read.map_or_else(Default::default, |read| read.since(self.received)),
+            read_request_time: self
+                .request_read
+                .map_or_else(Default::default, |read| read.since(self.received)),
             write_response_time: since(self.response_began).unwrap_or_default(),
             upstream_response_time: self
                 .upstream_began

@@ -66,7 +66,12 @@ impl Default for Timers {
 impl Timers {
     /// A deadline that is not set.
     pub fn deadline(&self) -> Deadline {
-        let node = Node { due: Cell::new(NEVER), queued: Cell::new(NEVER), waker: RefCell::new(None), yielding: Cell::new(false) };
+        let node = Node {
+            due: Cell::new(NEVER),
+            queued: Cell::new(NEVER),
+            waker: RefCell::new(None),
+            yielding: Cell::new(false),
+        };
         Deadline { node: Rc::new(node), wheel: Rc::clone(&self.wheel) }
     }
 

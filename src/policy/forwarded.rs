@@ -110,7 +110,8 @@ impl Forwarded {
     fn build_value(&self, name: KnownName, headers: &Headers<'_>, client: &Client<'_>, value: &mut Vec<u8>) {
         match name {
             KnownName::XForwardedFor => {
-                for field in headers.find_all(KnownName::XForwardedFor).filter(|field| !field.value.is_empty())
+                for field in
+                    headers.find_all(KnownName::XForwardedFor).filter(|field| !field.value.is_empty())
                 {
                     value.extend_from_slice(field.value);
                     value.extend_from_slice(b", ");
@@ -122,7 +123,9 @@ impl Forwarded {
             KnownName::XForwardedHost => value.extend_from_slice(client.host),
             KnownName::XForwardedClientSrcport => push_number(value, client.peer.port()),
             KnownName::XRealIp => push_ip(value, client.address),
-            KnownName::SlbId => value.extend_from_slice(self.slb_id.as_deref().unwrap_or_default().as_bytes()),
+            KnownName::SlbId => {
+                value.extend_from_slice(self.slb_id.as_deref().unwrap_or_default().as_bytes())
+            }
             _ => unreachable!("only the names of ADDED are built"),
         }
     }
@@ -270,7 +273,11 @@ mod tests {
 
     #[test]
     fn a_clients_copy_gives_its_spelling_but_never_its_value() {
-        let sent = headers(&[("x-forwarded-for", "6.6.6.6"), ("x-real-ip", "6.6.6.6"), ("x-forwarded-for", "7.7.7.7")]);
+        let sent = headers(&[
+            ("x-forwarded-for", "6.6.6.6"),
+            ("x-real-ip", "6.6.6.6"),
+            ("x-forwarded-for", "7.7.7.7"),
+        ]);
         let lines = added(&everything(), &sent);
         assert_eq!(lines[0], "X-Forwarded-For: 6.6.6.6, 7.7.7.7, 10.0.0.5");
         assert!(lines.contains(&"x-real-ip: 192.0.2.9".to_owned()));

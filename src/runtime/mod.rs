@@ -1,8 +1,8 @@
 //! Threads and their end: one worker per CPU, and the thread that minds them.
 
-mod ring;
-mod pin;
 mod drain;
+mod pin;
+mod ring;
 mod worker_thread;
 
 use std::fmt;
@@ -51,7 +51,11 @@ impl Plan {
     pub fn new(config: &Config, snapshot: Snapshot, access_log: Option<(Sink, Format)>) -> Plan {
         let listener_plan = |listener: &crate::config::Listener| ListenerPlan {
             name: listener.name.clone(),
-            addresses: listener.addresses.iter().map(|address| (address.address, address.dual_stack)).collect(),
+            addresses: listener
+                .addresses
+                .iter()
+                .map(|address| (address.address, address.dual_stack))
+                .collect(),
         };
         Plan {
             snapshot,
@@ -76,20 +80,33 @@ pub fn worker_count(workers: Workers) -> usize {
 /// Why serving could not begin, or ended by itself.
 #[derive(Debug)]
 pub enum RuntimeError {
-    Bind { listener: String, address: SocketAddr, error: io::Error },
-    AccessLog { sink: Sink, error: io::Error },
+    Bind {
+        listener: String,
+        address: SocketAddr,
+        error: io::Error,
+    },
+    AccessLog {
+        sink: Sink,
+        error: io::Error,
+    },
     /// No driver could be set up; the text names the cure.
     Driver(String),
     System(io::Error),
     /// A worker ended by a panic, which has been printed.
-    WorkerDied { index: usize },
+    WorkerDied {
+        index: usize,
+    },
 }
 
 impl fmt::Display for RuntimeError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             RuntimeError::Bind { listener, address, error } => {
-                write!(out, "listener \"{listener}\" cannot bind {address}: {error}; {}", bind_cure(address, error))
+                write!(
+                    out,
+                    "listener \"{listener}\" cannot bind {address}: {error}; {}",
+                    bind_cure(address, error)
+                )
             }
             RuntimeError::AccessLog { sink: Sink::File(path), error } => {
                 write!(out, "cannot open the access log {}: {error}", path.display())
@@ -106,7 +123,9 @@ fn bind_cure(address: &SocketAddr, error: &io::Error) -> String {
     let port = address.port();
     match error.kind() {
         io::ErrorKind::AddrInUse => {
-            format!("another process has port {port} (see: ss -ltnp sport = :{port}); stop it or change the address")
+            format!(
+                "another process has port {port} (see: ss -ltnp sport = :{port}); stop it or change the address"
+            )
         }
         io::ErrorKind::PermissionDenied => format!(
             "ports below 1024 need a privilege: grant CAP_NET_BIND_SERVICE (systemd: \
@@ -133,7 +152,9 @@ pub fn run(mut plan: Plan, announce: impl FnOnce(&[String])) -> Result<(), Runti
     let mut lines = Vec::new();
     for (listener, address) in plan.listeners.iter().zip(&bound) {
         let urls = address.iter().map(|bound| bound.address);
-        lines.extend(urls.map(|address| format!("listening on http://{address} (listener \"{}\")", listener.name)));
+        lines.extend(
+            urls.map(|address| format!("listening on http://{address} (listener \"{}\")", listener.name)),
+        );
     }
     let (log_writer, log_queues) = start_log(&mut plan, workers)?;
     let drain = Drain::new(workers).map_err(RuntimeError::System)?;
@@ -168,7 +189,11 @@ fn bind(plan: &Plan) -> Result<Vec<Vec<Bound>>, RuntimeError> {
         })
     };
     let bind_all = |listener: &ListenerPlan| {
-        listener.addresses.iter().map(|&(address, dual_stack)| bind_one(listener, address, dual_stack)).collect()
+        listener
+            .addresses
+            .iter()
+            .map(|&(address, dual_stack)| bind_one(listener, address, dual_stack))
+            .collect()
     };
     plan.listeners.iter().map(bind_all).collect()
 }
@@ -279,7 +304,10 @@ mod tests {
             error: io::Error::from_raw_os_error(libc::EADDRINUSE),
         };
         let text = error.to_string();
-        assert!(text.starts_with("listener \"web\" cannot bind 127.0.0.1:80: Address already in use"), "{text}");
+        assert!(
+            text.starts_with("listener \"web\" cannot bind 127.0.0.1:80: Address already in use"),
+            "{text}"
+        );
         assert!(text.contains("another process has port 80"), "{text}");
     }
 }

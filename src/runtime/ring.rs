@@ -73,7 +73,8 @@ fn ring(entries: u32) -> io::Result<(Driver, &'static str)> {
         let mut builder = IoUring::builder();
         builder.setup_cqsize(entries.next_power_of_two().saturating_mul(COMPLETIONS_PER_SUBMISSION));
         set(&mut builder);
-        let runtime = RuntimeBuilder::<IoUringDriver>::new().with_entries(entries).uring_builder(builder).build();
+        let runtime =
+            RuntimeBuilder::<IoUringDriver>::new().with_entries(entries).uring_builder(builder).build();
         match runtime {
             Ok(runtime) => return Ok((Driver::Ring(Box::new(runtime)), flags)),
             // An older kernel does not know the flags; the next rung asks for less.
@@ -89,7 +90,9 @@ fn epoll(warning: Option<String>) -> Result<Chosen, String> {
             let driver = Driver::Epoll(Box::new(runtime));
             Ok(Chosen { driver, description: "epoll".to_owned(), warning })
         }
-        Err(error) => Err(format!("epoll cannot be used: {error}; raise the descriptor limit (LimitNOFILE=)")),
+        Err(error) => {
+            Err(format!("epoll cannot be used: {error}; raise the descriptor limit (LimitNOFILE=)"))
+        }
     }
 }
 

@@ -86,7 +86,10 @@ fn work(mut seed: Seed, events: &Sender<Event>) -> Result<(), RuntimeError> {
     if let Some(cpu) = seed.cpu
         && !pin::pin_to(cpu)
     {
-        eprintln!("warning: worker {} cannot be pinned to CPU {cpu}; it runs where the system puts it", seed.index);
+        eprintln!(
+            "warning: worker {} cannot be pinned to CPU {cpu}; it runs where the system puts it",
+            seed.index
+        );
     }
     let chosen = ring::choose(seed.io_driver, seed.ring_entries).map_err(RuntimeError::Driver)?;
     if let Some(warning) = &chosen.warning

@@ -215,8 +215,7 @@ mod tests {
             retries: 1,
             ..Record::default()
         };
-        let names =
-            Names { listener: "web", server_group: "app", upstream_addr: "127.0.0.1:1, 127.0.0.1:2" };
+        let names = Names { listener: "web", server_group: "app", upstream_addr: "127.0.0.1:1, 127.0.0.1:2" };
         let mut out = Vec::new();
         let id = RequestId { process: 0xabc, worker: 1, sequence: 255 };
         format.end(&begun, id, &record, names, &mut out);

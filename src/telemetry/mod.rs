@@ -2,8 +2,8 @@
 //!
 //! Records are plain facts that the exchange hands in; nothing here reads a clock or waits.
 
-pub mod record;
-pub mod reason;
-pub mod date;
 pub mod access_log;
+pub mod date;
 pub mod log_writer;
+pub mod reason;
+pub mod record;

@@ -50,8 +50,10 @@ impl<'o> RequestWriter<'o> {
         // RFC 9112 §3.2: HTTP/1.1 needs a Host field even if the client's HTTP/1.0 had none.
         head::write_field(out, b"Host", host.unwrap_or_default());
         for field in request.headers.iter() {
-            let rewritten =
-                matches!(field.known, KnownName::Host | KnownName::ContentLength | KnownName::TransferEncoding);
+            let rewritten = matches!(
+                field.known,
+                KnownName::Host | KnownName::ContentLength | KnownName::TransferEncoding
+            );
             if !rewritten && passes(field.known) {
                 head::write_field(out, field.name, field.value);
             }
@@ -183,7 +185,9 @@ impl<'c> ResponseReader<'c> {
             // Waiting holds no buffer: what a slow backend costs does not depend on its response.
             silence.begin(self.connection);
             let readable = self.connection.deadline.guard(self.connection.socket.readable()).await;
-            readable.map_err(|_| UpstreamError::ResponseTimeout)?.map_err(|_| UpstreamError::ClosedWithinResponse)?;
+            readable
+                .map_err(|_| UpstreamError::ResponseTimeout)?
+                .map_err(|_| UpstreamError::ClosedWithinResponse)?;
             let much = self.body.remaining().map_or(self.busy, |bytes| bytes > SMALL_BYTES as u64);
             let mut buffer = if much { buffers.large() } else { buffers.small() };
             buffer.clear_for_body();
@@ -225,12 +229,12 @@ impl<'c> ResponseReader<'c> {
             .map_err(|error| UpstreamError::BadResponse(error.reason()))?;
         let Parse::Complete { mut head, length: head_bytes } = parse else { return Ok(None) };
         let bad = |reason| UpstreamError::BadResponse(reason);
-        let framing =
-            response_framing(&head, self.request_was_head).map_err(|error| bad(error.reason()))?;
+        let framing = response_framing(&head, self.request_was_head).map_err(|error| bad(error.reason()))?;
         let options = ConnectionOptions::parse(head.headers).map_err(|error| bad(error.reason()))?;
         self.persistent = options.persistent(head.version) && framing != Framing::UntilClose;
         let upgrade = head.headers.find(KnownName::Upgrade).map(|field| field.value);
-        let facts = ResponseFacts { length: framing.body_length(), upgrade: upgrade.filter(|_| options.upgrade) };
+        let facts =
+            ResponseFacts { length: framing.body_length(), upgrade: upgrade.filter(|_| options.upgrade) };
         options.remove_hop_by_hop(head.headers);
         let taken = take(&mut head, &facts);
         drop(headers);

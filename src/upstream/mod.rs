@@ -2,8 +2,8 @@
 //!
 //! Nothing here knows on whose behalf it is asked.
 
-pub mod pool;
-pub mod lease;
 pub mod connect;
-pub mod h1;
 pub mod error;
+pub mod h1;
+pub mod lease;
+pub mod pool;

@@ -59,7 +59,6 @@ fn listen_address(key: &str, raw: &raw::Value, report: &mut Report) -> Option<Li
         return refuse_kind(key, raw, "an address such as \"0.0.0.0:8080\"", report);
     };
     let problem = match text.parse::<SocketAddr>() {
-        Ok(address) if address.port() == 0 => "has port 0",
         Ok(SocketAddr::V6(address)) if address.ip().to_ipv4_mapped().is_some() => {
             "is an IPv4 address written as IPv6"
         }

@@ -121,5 +121,8 @@ pub(super) fn check_ports(listeners: &mut [Listener], report: &mut Report) {
 fn covers(wide: SocketAddr, narrow: SocketAddr, dual_stack: bool) -> bool {
     let same_family = wide.is_ipv4() == narrow.is_ipv4();
     let takes_family = same_family || (wide.is_ipv6() && dual_stack);
-    wide.port() == narrow.port() && (wide == narrow || (wide.ip().is_unspecified() && takes_family))
+    // The kernel gives each socket with port 0 a port of its own.
+    wide.port() == narrow.port()
+        && wide.port() != 0
+        && (wide == narrow || (wide.ip().is_unspecified() && takes_family))
 }

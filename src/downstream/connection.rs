@@ -6,6 +6,7 @@
 use std::cell::Cell;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -96,8 +97,7 @@ pub(super) async fn run<F>(
         if let Some(bytes) = partial.take() {
             input = Some(refill(&bytes, &worker));
         }
-        let (returned, fate) =
-            Rc::clone(&stock).run(serve(connection, Rc::clone(&worker), input.take())).await;
+        let (returned, fate) = stock.run(|| serve(connection, Rc::clone(&worker), input.take())).await;
         connection = returned;
         match fate {
             Fate::Idle => {}
@@ -120,7 +120,7 @@ async fn wait(connection: &Connection, within_head: bool, worker: &Worker) -> bo
     let Some(terms) = connection.terms(worker) else { return false };
     if within_head {
         // The deadline of the head stands. When it passes, serving finds that out and answers.
-        let readable = connection.deadline.guard(connection.socket.readable()).await;
+        let readable = connection.deadline.guard(pin!(connection.socket.readable())).await;
         return !matches!(readable, Ok(Err(_)));
     }
     if connection.requests.get() > 0 && terms.idle_timeout.is_zero() {
@@ -129,7 +129,7 @@ async fn wait(connection: &Connection, within_head: bool, worker: &Worker) -> bo
     let patience =
         if connection.requests.get() == 0 { terms.client_header_timeout } else { terms.idle_timeout };
     connection.deadline.set_yielding(patience);
-    matches!(connection.deadline.guard(connection.socket.readable()).await, Ok(Ok(())))
+    matches!(connection.deadline.guard(pin!(connection.socket.readable())).await, Ok(Ok(())))
 }
 
 fn refill(bytes: &[u8], worker: &Worker) -> Buffer {
@@ -156,7 +156,7 @@ async fn read_proxy_header(connection: &mut Connection, worker: &Worker) -> Opti
             Ok(Parse::Incomplete) => {}
             Err(_) => return None,
         }
-        let received = connection.deadline.guard(connection.socket.receive(input)).await;
+        let received = connection.deadline.guard(pin!(connection.socket.receive(input))).await;
         let (Ok(1..), buffer) = received.ok()? else { return None };
         input = buffer;
     }
@@ -168,7 +168,7 @@ async fn linger(connection: &Connection, worker: &Worker) {
     connection.deadline.set(LINGER);
     let mut thrown_away = 0;
     while thrown_away < LINGER_BYTES {
-        let readable = connection.deadline.guard(connection.socket.readable()).await;
+        let readable = connection.deadline.guard(pin!(connection.socket.readable())).await;
         if !matches!(readable, Ok(Ok(()))) || connection.socket.pending() != Pending::Bytes {
             return;
         }

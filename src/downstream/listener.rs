@@ -1,8 +1,11 @@
 //! Accepting connections within the limits of their listener.
 
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
+use std::rc::Weak;
 use std::time::Duration;
 
 use crate::downstream::connection;
@@ -19,6 +22,8 @@ use crate::worker::Worker;
 
 /// Connections accepted in one go, so that a flood of new ones cannot starve the established.
 const BATCH: usize = 64;
+
+const TRIM_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Only a drain ends this wait early; it is just far away.
 const UNTIL_DRAIN: Duration = Duration::from_secs(24 * 3600);
@@ -38,10 +43,11 @@ async fn accept_all(acceptor: &Acceptor, listener: usize, port: u16, worker: &Rc
     let Some(terms) = worker.snapshot.listeners.get(listener) else { return };
     let quotas = Quotas { process: &worker.snapshot.connections, listener: &terms.connections };
     let stock = Rc::new(Stock::default());
+    task::spawn(trim(Rc::downgrade(&stock), Rc::clone(worker)));
     let deadline = worker.timers.deadline();
     loop {
         deadline.set_yielding(UNTIL_DRAIN);
-        let drained = deadline.guard(acceptor.ready()).await.is_err() && worker.is_draining();
+        let drained = deadline.guard(pin!(acceptor.ready())).await.is_err() && worker.is_draining();
         for _ in 0..BATCH {
             let accepted = accept(acceptor, terms, &quotas, worker);
             let (socket, peer) = match accepted {
@@ -60,6 +66,15 @@ async fn accept_all(acceptor: &Acceptor, listener: usize, port: u16, worker: &Rc
             let stock = Rc::clone(&stock);
             task::spawn(connection::run(connection, Rc::clone(worker), stock, h1::serve));
         }
+    }
+}
+
+/// Gives memory of a past peak back, for as long as the listener is there.
+async fn trim<F: Future>(stock: Weak<Stock<F>>, worker: Rc<Worker>) {
+    while let Some(stock) = stock.upgrade() {
+        stock.trim();
+        drop(stock);
+        worker.timers.sleep(TRIM_INTERVAL).await;
     }
 }
 

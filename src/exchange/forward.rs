@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::future::Future;
+use std::pin::Pin;
 use std::pin::pin;
 use std::task::Poll;
 
@@ -158,16 +159,16 @@ impl Forward {
         let mut reader = ResponseReader::new(connection, self.is_head);
         let relayed = if terms.uploading.get() {
             let early_piece = self.early_piece.take();
-            let upload = upload(early_piece, body, self.length, connection, &terms);
-            let download = response::relay(&mut reader, reply, presence, recording, &terms);
-            beside(upload, download).await?
+            let upload = Box::pin(upload(early_piece, body, self.length, connection, &terms));
+            let download = Box::pin(response::relay(&mut reader, reply, presence, recording, &terms));
+            beside(pin!(upload), pin!(download)).await?
         } else {
             recording.request_read(worker);
             response::relay(&mut reader, reply, presence, recording, &terms).await?
         };
         recording.upstream_ended(worker);
         match relayed {
-            Relayed::Switched => tunnel::run(connection, &mut reader, body, reply, &terms).await?,
+            Relayed::Switched => Box::pin(tunnel::run(connection, &mut reader, body, reply, &terms)).await?,
             Relayed::Whole if reader.leaves_connection_clean() && !terms.uploading.get() => {
                 drop(reader);
                 lease.give_back(&worker.pool, self.group, backend, &worker.clock);
@@ -249,11 +250,9 @@ async fn upload(
 
 /// Runs `upload` beside `download` until the download is over or the upload fails.
 async fn beside<T>(
-    upload: impl Future<Output = Result<(), ExchangeError>>,
-    download: impl Future<Output = Result<T, ExchangeError>>,
+    mut upload: Pin<&mut impl Future<Output = Result<(), ExchangeError>>>,
+    mut download: Pin<&mut impl Future<Output = Result<T, ExchangeError>>>,
 ) -> Result<T, ExchangeError> {
-    let mut upload = pin!(upload);
-    let mut download = pin!(download);
     let mut uploading = true;
     std::future::poll_fn(|turn| {
         if uploading && let Poll::Ready(result) = upload.as_mut().poll(turn) {

@@ -1,6 +1,7 @@
 //! The response on its way out: interim responses, the head, the body.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::pin::pin;
 use std::task::Poll;
 
@@ -53,7 +54,7 @@ pub(super) async fn relay(
                 act_on_head(head, facts, reply, recording, terms)
             };
             let head = reader.head(&terms.worker.buffers, silence(terms), take);
-            unless_gone(head, presence, terms).await??
+            unless_gone(pin!(head), presence, terms).await??
         };
         match step {
             Step::Interim => reply.send(None, None).await?,
@@ -73,7 +74,7 @@ async fn relay_body(
 ) -> Result<Relayed, ExchangeError> {
     loop {
         let body = reader.body(&terms.worker.buffers, silence(terms));
-        let piece = unless_gone(body, presence, terms).await??;
+        let piece = unless_gone(pin!(body), presence, terms).await??;
         let last = piece.finished.then(|| reader.trailers());
         reply.send(piece.bytes, last).await?;
         if piece.finished {
@@ -126,11 +127,10 @@ fn silence(terms: &Terms<'_>) -> Silence {
 
 /// Runs `operation` unless the client leaves first. During an upload, the upload notices.
 async fn unless_gone<T>(
-    operation: impl Future<Output = T>,
+    mut operation: Pin<&mut impl Future<Output = T>>,
     presence: &impl Presence,
     terms: &Terms<'_>,
 ) -> Result<T, ExchangeError> {
-    let mut operation = pin!(operation);
     let mut gone = pin!(presence.gone());
     std::future::poll_fn(|turn| {
         if let Poll::Ready(done) = operation.as_mut().poll(turn) {

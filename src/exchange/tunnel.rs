@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::future::Future;
+use std::pin::Pin;
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -54,16 +55,14 @@ pub(super) async fn run(
             }
         }
     };
-    both(toward_backend, toward_client).await
+    both(pin!(toward_backend), pin!(toward_client)).await
 }
 
 /// Runs both directions until both are done or one fails.
 async fn both(
-    one: impl Future<Output = Result<(), ExchangeError>>,
-    other: impl Future<Output = Result<(), ExchangeError>>,
+    mut one: Pin<&mut impl Future<Output = Result<(), ExchangeError>>>,
+    mut other: Pin<&mut impl Future<Output = Result<(), ExchangeError>>>,
 ) -> Result<(), ExchangeError> {
-    let mut one = pin!(one);
-    let mut other = pin!(other);
     let (mut one_is_done, mut other_is_done) = (false, false);
     std::future::poll_fn(|turn| {
         if !one_is_done && let Poll::Ready(result) = one.as_mut().poll(turn) {

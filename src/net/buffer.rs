@@ -11,6 +11,8 @@ use std::rc::Rc;
 use monoio::buf::IoBuf;
 use monoio::buf::IoBufMut;
 
+use crate::net::shelf::Shelf;
+
 /// Holds the head of nearly every message, with a small body.
 pub const SMALL_BYTES: usize = 4 * 1024;
 /// Holds one piece of a long body: large enough that system calls no longer dominate its cost.
@@ -21,10 +23,6 @@ pub const HEADROOM_BYTES: usize = 18;
 /// Free bytes kept behind body pieces: CRLF, and the last chunk with an empty trailer section.
 const TAILROOM_BYTES: usize = 2 + 5;
 
-/// How many unused buffers of each size a worker keeps; the rest returns to the allocator.
-const SMALL_KEPT: usize = 1024;
-const LARGE_KEPT: usize = 16;
-
 /// The buffers of one worker. Cloning gives another hold on the same stock.
 #[derive(Clone, Default)]
 pub struct Buffers {
@@ -33,8 +31,8 @@ pub struct Buffers {
 
 #[derive(Default)]
 struct Stock {
-    small: RefCell<Vec<Vec<u8>>>,
-    large: RefCell<Vec<Vec<u8>>>,
+    small: RefCell<Shelf<Vec<u8>>>,
+    large: RefCell<Shelf<Vec<u8>>>,
 }
 
 /// Bytes that fill up at the end and are consumed from the start.
@@ -60,8 +58,14 @@ impl Buffers {
         buffer
     }
 
-    fn take(&self, kept: &RefCell<Vec<Vec<u8>>>, size: usize) -> Buffer {
-        let bytes = kept.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(size));
+    /// Frees some of the memory that was not needed lately.
+    pub fn trim(&self) {
+        self.stock.small.borrow_mut().trim();
+        self.stock.large.borrow_mut().trim();
+    }
+
+    fn take(&self, shelf: &RefCell<Shelf<Vec<u8>>>, size: usize) -> Buffer {
+        let bytes = shelf.borrow_mut().take().unwrap_or_else(|| Vec::with_capacity(size));
         Buffer { bytes, start: 0, stock: Rc::clone(&self.stock) }
     }
 }
@@ -153,17 +157,14 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        let (kept, most) = match self.bytes.capacity() {
-            SMALL_BYTES => (&self.stock.small, SMALL_KEPT),
-            LARGE_BYTES => (&self.stock.large, LARGE_KEPT),
+        let shelf = match self.bytes.capacity() {
+            SMALL_BYTES => &self.stock.small,
+            LARGE_BYTES => &self.stock.large,
             _ => return,
         };
-        let mut kept = kept.borrow_mut();
-        if kept.len() < most {
-            let mut bytes = std::mem::take(&mut self.bytes);
-            bytes.clear();
-            kept.push(bytes);
-        }
+        let mut bytes = std::mem::take(&mut self.bytes);
+        bytes.clear();
+        shelf.borrow_mut().put(bytes);
     }
 }
 
@@ -236,7 +237,7 @@ mod tests {
         let mut buffer = buffers.small();
         buffer.make_room(SMALL_BYTES + 1);
         drop(buffer);
-        assert!(buffers.stock.small.borrow().is_empty());
+        assert_eq!(buffers.stock.small.borrow().len(), 0);
     }
 
     #[test]

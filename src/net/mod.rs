@@ -8,6 +8,7 @@ pub mod buffer;
 pub mod clock;
 pub mod connect;
 pub mod listen;
+mod shelf;
 pub mod socket;
 pub mod task;
 pub mod timer;

@@ -4,14 +4,15 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::task::Context;
+use std::task::Poll;
+
+use crate::net::shelf::Shelf;
 
 /// Starts a task on this worker. It runs to its end; nobody waits for it.
 pub fn spawn(task: impl Future<Output = ()> + 'static) {
     drop(monoio::spawn(task));
 }
-
-/// How many unused blocks are kept; the rest returns to the allocator.
-const KEPT: usize = 256;
 
 /// Memory for futures of one type, used again and again.
 ///
@@ -19,30 +20,49 @@ const KEPT: usize = 256;
 /// connection's own task is small, and the large future lives in a block of this stock while a
 /// request is served.
 pub struct Stock<F> {
-    blocks: RefCell<Vec<Pin<Box<Option<F>>>>>,
+    blocks: RefCell<Shelf<Pin<Box<Option<F>>>>>,
 }
 
 impl<F> Default for Stock<F> {
     fn default() -> Stock<F> {
-        Stock { blocks: RefCell::new(Vec::new()) }
+        Stock { blocks: RefCell::default() }
     }
 }
 
 impl<F: Future> Stock<F> {
-    /// Runs `future` in a block of the stock.
-    pub async fn run(self: Rc<Stock<F>>, future: F) -> F::Output {
-        let block = self.blocks.borrow_mut().pop();
+    /// Runs the future that `make` makes, in a block of the stock. What is returned is small.
+    pub fn run(self: &Rc<Stock<F>>, make: impl FnOnce() -> F) -> Running<F> {
+        let block = self.blocks.borrow_mut().take();
         let mut block = block.unwrap_or_else(|| Box::pin(None));
-        block.as_mut().set(Some(future));
-        let output = match block.as_mut().as_pin_mut() {
-            Some(future) => future.await,
-            None => unreachable!("the block was filled above"),
-        };
-        block.as_mut().set(None);
-        let mut blocks = self.blocks.borrow_mut();
-        if blocks.len() < KEPT {
-            blocks.push(block);
+        block.as_mut().set(Some(make()));
+        Running { block: Some(block), stock: Rc::clone(self) }
+    }
+
+    /// Frees some of the blocks that were not needed lately.
+    pub fn trim(&self) {
+        self.blocks.borrow_mut().trim();
+    }
+}
+
+/// A future that runs in a block of a [`Stock`].
+pub struct Running<F> {
+    /// Gone when the future is done.
+    block: Option<Pin<Box<Option<F>>>>,
+    stock: Rc<Stock<F>>,
+}
+
+impl<F: Future> Future for Running<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, turn: &mut Context<'_>) -> Poll<F::Output> {
+        let running = &mut *self;
+        let future = running.block.as_mut().and_then(|block| block.as_mut().as_pin_mut());
+        let Some(future) = future else { panic!("a future that is done was polled again") };
+        let output = std::task::ready!(future.poll(turn));
+        if let Some(mut block) = running.block.take() {
+            block.as_mut().set(None);
+            running.stock.blocks.borrow_mut().put(block);
         }
-        output
+        Poll::Ready(output)
     }
 }

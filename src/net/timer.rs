@@ -8,6 +8,7 @@
 use std::cell::Cell;
 use std::cell::RefCell;
 use std::future::Future;
+use std::pin::Pin;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
@@ -119,7 +120,7 @@ impl Timers {
     pub async fn sleep(&self, duration: Duration) {
         let deadline = self.deadline();
         deadline.set(duration);
-        let elapsed = deadline.guard(std::future::pending::<()>()).await;
+        let elapsed = deadline.guard(pin!(std::future::pending::<()>())).await;
         debug_assert_eq!(elapsed, Err(Elapsed));
     }
 }
@@ -182,8 +183,8 @@ impl Deadline {
     /// Runs `operation` until it is done or the deadline passes, wherever it is moved meanwhile.
     ///
     /// The operation is dropped when the deadline passes; its connection is fit only to be closed.
-    pub async fn guard<T>(&self, operation: impl Future<Output = T>) -> Result<T, Elapsed> {
-        let mut operation = pin!(operation);
+    /// It comes pinned because a future that takes another by value holds it twice.
+    pub async fn guard<T>(&self, mut operation: Pin<&mut impl Future<Output = T>>) -> Result<T, Elapsed> {
         std::future::poll_fn(|turn| {
             if let Poll::Ready(done) = operation.as_mut().poll(turn) {
                 return Poll::Ready(Ok(done));
@@ -233,7 +234,7 @@ mod tests {
         let wakes = Arc::new(Wakes::default());
         let waker = Waker::from(Arc::clone(&wakes));
         let mut context = Context::from_waker(&waker);
-        let mut wait = pin!(deadline.guard(std::future::pending::<()>()));
+        let mut wait = pin!(deadline.guard(pin!(std::future::pending::<()>())));
         assert!(wait.as_mut().poll(&mut context).is_pending());
         for tick in 1..=most {
             timers.tick();
@@ -311,7 +312,7 @@ mod tests {
         deadline.set(Duration::ZERO);
         timers.tick();
         let mut context = Context::from_waker(Waker::noop());
-        let done = pin!(deadline.guard(std::future::ready(7))).poll(&mut context);
+        let done = pin!(deadline.guard(pin!(std::future::ready(7)))).poll(&mut context);
         assert_eq!(done, Poll::Ready(Ok(7)));
     }
 }

@@ -29,7 +29,7 @@ use crate::snapshot::Snapshot;
 use crate::worker::AccessLog;
 use crate::worker::Worker;
 
-/// Ticks between two sweeps of the idle upstream connections: a second.
+/// Ticks between two sweeps of what lies idle, connections and memory: a second.
 const SWEEP_TICKS: u64 = 10;
 
 /// A worker that slept through more ticks than this, in a stopped virtual machine, skips the rest.
@@ -168,6 +168,7 @@ async fn tick_for_ever(worker: &Worker, ticks: &Wakeups) {
         }
         if elapsed / SWEEP_TICKS != (elapsed + count) / SWEEP_TICKS {
             worker.pool.sweep(worker.clock.now());
+            worker.buffers.trim();
         }
         elapsed += count;
     }

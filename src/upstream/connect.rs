@@ -1,5 +1,6 @@
 //! Opening a connection to a backend.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use crate::net::address::Address;
@@ -17,7 +18,7 @@ pub async fn open(
 ) -> Result<Connection, UpstreamError> {
     let deadline = timers.deadline();
     deadline.set(timeout);
-    match deadline.guard(connect(address)).await {
+    match deadline.guard(pin!(connect(address))).await {
         Ok(Ok(socket)) => {
             deadline.clear();
             Ok(Connection { socket, deadline })

@@ -1,5 +1,6 @@
 //! One HTTP/1.1 exchange on an upstream connection.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use crate::http::body::BodyLength;
@@ -184,7 +185,7 @@ impl<'c> ResponseReader<'c> {
             }
             // Waiting holds no buffer: what a slow backend costs does not depend on its response.
             silence.begin(self.connection);
-            let readable = self.connection.deadline.guard(self.connection.socket.readable()).await;
+            let readable = self.connection.deadline.guard(pin!(self.connection.socket.readable())).await;
             readable
                 .map_err(|_| UpstreamError::ResponseTimeout)?
                 .map_err(|_| UpstreamError::ClosedWithinResponse)?;
@@ -271,7 +272,7 @@ impl<'c> ResponseReader<'c> {
     async fn receive(&mut self, buffer: Buffer, silence: Silence) -> Result<usize, UpstreamError> {
         let spare = buffer.spare();
         silence.begin(self.connection);
-        let received = self.connection.deadline.guard(self.connection.socket.receive(buffer)).await;
+        let received = self.connection.deadline.guard(pin!(self.connection.socket.receive(buffer))).await;
         let (result, buffer) = received.map_err(|_| UpstreamError::ResponseTimeout)?;
         let count = result.map_err(|_| self.closed())?;
         self.busy = count * 2 > spare;
@@ -294,7 +295,7 @@ pub async fn send(
     timeout: Duration,
 ) -> (Result<(), UpstreamError>, Option<Buffer>) {
     connection.deadline.set(timeout);
-    match connection.deadline.guard(connection.socket.send(buffer)).await {
+    match connection.deadline.guard(pin!(connection.socket.send(buffer))).await {
         Ok((Ok(()), buffer)) => (Ok(()), Some(buffer)),
         Ok((Err(SendError { sent: 0 }), buffer)) => (Err(UpstreamError::NothingSent), Some(buffer)),
         Ok((Err(_), buffer)) => (Err(UpstreamError::ClosedBeforeResponse), Some(buffer)),

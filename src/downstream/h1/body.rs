@@ -1,5 +1,7 @@
 //! The body of a request, as it arrives on an HTTP/1.1 connection.
 
+use std::pin::pin;
+
 use crate::downstream::connection::Connection;
 use crate::exchange::stream::BodyError;
 use crate::exchange::stream::Patience;
@@ -49,7 +51,7 @@ impl<'c> Body<'c> {
             Patience::Unlimited => deadline.clear(),
         }
         // Waiting holds no buffer: what a slow client costs does not depend on its request.
-        let readable = deadline.guard(socket.readable()).await;
+        let readable = deadline.guard(pin!(socket.readable())).await;
         readable.map_err(|_| BodyError::TimedOut)?.map_err(|_| BodyError::Gone)?;
         let much = self.decoder.remaining().map_or(self.busy, |bytes| bytes > SMALL_BYTES as u64);
         let mut buffer = if much { self.worker.buffers.large() } else { self.worker.buffers.small() };

@@ -3,6 +3,7 @@
 mod body;
 mod reply;
 
+use std::pin::pin;
 use std::rc::Rc;
 
 use crate::downstream::connection::Connection;
@@ -74,11 +75,14 @@ async fn serve_requests(
             Look::Incomplete => match more(connection, input).await {
                 More::Bytes(buffer) => input = buffer,
                 More::TooLate(buffer) => {
-                    return refuse(connection, buffer, Reason::HeaderTimeout, &origin, worker).await;
+                    return Box::pin(refuse(connection, buffer, Reason::HeaderTimeout, &origin, worker))
+                        .await;
                 }
                 More::Ends(fate) => return fate,
             },
-            Look::Refused(reason) => return refuse(connection, input, reason, &origin, worker).await,
+            Look::Refused(reason) => {
+                return Box::pin(refuse(connection, input, reason, &origin, worker)).await;
+            }
             Look::Request(exchange, traits, decoder) => {
                 connection.requests.set(connection.requests.get().saturating_add(1));
                 let body = Body::new(connection, worker, input, decoder, terms);
@@ -189,7 +193,7 @@ async fn more(connection: &Connection, mut input: Buffer) -> More {
             input.make_room(input.len());
         }
     }
-    match connection.deadline.guard(connection.socket.receive(input)).await {
+    match connection.deadline.guard(pin!(connection.socket.receive(input))).await {
         Ok((Ok(1..), buffer)) => More::Bytes(buffer),
         _ => More::Ends(Fate::Close),
     }
@@ -256,7 +260,7 @@ impl Presence for ClientPresence<'_> {
     async fn gone(&self) {
         self.connection.deadline.set(UNWATCHED);
         // Never done, so that only the deadline ends it.
-        drop(self.connection.deadline.guard(std::future::pending::<()>()).await);
+        drop(self.connection.deadline.guard(pin!(std::future::pending::<()>())).await);
         loop {
             let readable = self.connection.socket.readable().await;
             match self.connection.socket.pending() {

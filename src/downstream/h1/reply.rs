@@ -1,5 +1,7 @@
 //! A response on its way out on an HTTP/1.1 connection.
 
+use std::pin::pin;
+
 use crate::downstream::connection::Connection;
 use crate::downstream::connection::Fate;
 use crate::exchange::stream;
@@ -164,7 +166,7 @@ impl<'c> Reply<'c> {
 
     async fn flush(&mut self, bytes: Buffer) -> Result<(), ReplyError> {
         self.connection.deadline.set(self.terms.client_body_timeout);
-        let sent = self.connection.deadline.guard(self.connection.socket.send(bytes)).await;
+        let sent = self.connection.deadline.guard(pin!(self.connection.socket.send(bytes))).await;
         let result = match sent {
             Ok((Ok(()), _)) => return Ok(()),
             Ok((Err(_), _)) => ReplyError::Gone,

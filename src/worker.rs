@@ -10,11 +10,14 @@ use std::time::Duration;
 
 use crate::net::buffer::Buffers;
 use crate::net::clock::Clock;
+use crate::net::clock::Moment;
 use crate::net::timer::Timers;
 use crate::snapshot::Snapshot;
 use crate::telemetry::access_log::Format;
+use crate::telemetry::access_log::Line;
 use crate::telemetry::date::Dates;
 use crate::telemetry::log_writer::LogQueue;
+use crate::telemetry::record::RequestFacts;
 use crate::upstream::pool::Pool;
 
 pub struct Worker {
@@ -46,13 +49,38 @@ pub struct AccessLog {
     pub format: Format,
     pub queue: RefCell<LogQueue>,
     /// Memory of lines that are not being written.
-    pub spare_lines: RefCell<Vec<Vec<u8>>>,
+    spare_lines: RefCell<Vec<Box<BegunLine>>>,
     /// Chosen at random when the process starts.
     pub process: u64,
     pub sequence: Cell<u64>,
 }
 
+/// A log line, begun when its request came, and the moments that its end will need.
+#[derive(Default)]
+pub struct BegunLine {
+    pub line: Line,
+    pub received: Moment,
+    pub request_read: Option<Moment>,
+    pub upstream_began: Option<Moment>,
+    pub upstream_ended: Option<Moment>,
+    pub response_began: Option<Moment>,
+}
+
 impl AccessLog {
+    /// Begins the line of a request in memory that an earlier one left.
+    pub fn begin_line(&self, received: Moment, request: &RequestFacts<'_>, dates: &Dates) -> Box<BegunLine> {
+        let mut begun = self.spare_lines.borrow_mut().pop().unwrap_or_default();
+        let bytes = std::mem::take(&mut begun.line).into_bytes();
+        *begun =
+            BegunLine { line: self.format.begin(bytes, request, dates), received, ..BegunLine::default() };
+        begun
+    }
+
+    /// Takes back the memory of a line that was written.
+    pub fn keep(&self, begun: Box<BegunLine>) {
+        self.spare_lines.borrow_mut().push(begun);
+    }
+
     pub fn new(format: Format, queue: LogQueue, process: u64) -> AccessLog {
         AccessLog {
             format,

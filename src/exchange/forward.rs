@@ -11,6 +11,7 @@ use crate::exchange::record::Recording;
 use crate::exchange::response;
 use crate::exchange::response::Relayed;
 use crate::exchange::stream::Patience;
+use crate::exchange::stream::Reply;
 use crate::exchange::stream::RequestBody;
 use crate::exchange::stream::Stream;
 use crate::exchange::tunnel;
@@ -126,7 +127,9 @@ impl Forward {
         fresh: bool,
         worker: &Worker,
     ) -> Result<Lease, UpstreamError> {
-        if !fresh && let Some(connection) = worker.pool.take(self.group, backend, &worker.clock) {
+        // A body that is still on its way cannot be sent twice.
+        let replayable = self.idempotent && self.length.is_empty();
+        if !fresh && let Some(connection) = worker.pool.take(self.group, backend, replayable, &worker.clock) {
             return Ok(Lease { connection, reused: true });
         }
         let Some(backend) = group.backends.get(backend) else { return Err(UpstreamError::ConnectFailed) };
@@ -168,12 +171,17 @@ impl Forward {
         };
         recording.upstream_ended(worker);
         match relayed {
-            Relayed::Switched => Box::pin(tunnel::run(connection, &mut reader, body, reply, &terms)).await?,
-            Relayed::Whole if reader.leaves_connection_clean() && !terms.uploading.get() => {
-                drop(reader);
-                lease.give_back(&worker.pool, self.group, backend, &worker.clock);
+            Relayed::Switched => {
+                Box::pin(tunnel::run(connection, &mut reader, body, reply, &terms)).await?;
             }
-            Relayed::Whole => {}
+            Relayed::Whole(end) => {
+                let clean = reader.leaves_connection_clean() && !terms.uploading.get();
+                drop(reader);
+                if clean {
+                    lease.give_back(&worker.pool, self.group, backend, &worker.clock);
+                }
+                reply.send(end.piece, Some(&end.trailers)).await?;
+            }
         }
         Ok(())
     }
@@ -209,7 +217,7 @@ fn choose(group: &Group, position: usize, recording: &mut Recording) -> Result<u
     };
     let backend = backend.ok_or(ExchangeError::Refused(Reason::NoBackend))?;
     // The capacity covers the most retries that the configuration allows.
-    let _ = recording.tried.try_push(backend);
+    let _ = recording.tried.try_push(backend as u32);
     Ok(backend)
 }
 

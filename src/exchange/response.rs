@@ -13,6 +13,7 @@ use crate::exchange::stream::Reply;
 use crate::exchange::stream::StartFacts;
 use crate::http::head::ResponseHead;
 use crate::http::headers::KnownName;
+use crate::net::buffer::Buffer;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::h1::ResponseFacts;
 use crate::upstream::h1::ResponseReader;
@@ -22,13 +23,20 @@ use crate::upstream::h1::Silence;
 /// must not keep a client for ever.
 const MAX_INTERIM: usize = 64;
 
-/// How a response ended well.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a response was received.
 pub(super) enum Relayed {
-    /// It was passed on to its end.
-    Whole,
+    /// To its end, of which this is still to be sent.
+    Whole(End),
     /// The head of a 101 was written; a tunnel follows.
     Switched,
+}
+
+/// The last piece of a response. The backend has done its part, so its connection can serve another
+/// exchange while the client still takes this.
+pub(super) struct End {
+    pub(super) piece: Option<Buffer>,
+    /// The lines of the trailer section.
+    pub(super) trailers: Vec<u8>,
 }
 
 /// What a head asks to do next.
@@ -40,7 +48,7 @@ enum Step {
     Malformed(&'static str),
 }
 
-/// Receives the response and passes it on.
+/// Receives the response and passes it on, up to its last piece.
 pub(super) async fn relay(
     reader: &mut ResponseReader<'_>,
     reply: &mut impl Reply,
@@ -75,11 +83,10 @@ async fn relay_body(
     loop {
         let body = reader.body(&terms.worker.buffers, silence(terms));
         let piece = unless_gone(pin!(body), presence, terms).await??;
-        let last = piece.finished.then(|| reader.trailers());
-        reply.send(piece.bytes, last).await?;
         if piece.finished {
-            return Ok(Relayed::Whole);
+            return Ok(Relayed::Whole(End { piece: piece.bytes, trailers: reader.trailers().to_vec() }));
         }
+        reply.send(piece.bytes, None).await?;
     }
 }
 

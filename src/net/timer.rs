@@ -18,6 +18,8 @@ use std::time::Duration;
 /// The resolution of every timeout. A deadline fires up to two ticks late, never early.
 pub const TICK: Duration = Duration::from_millis(100);
 
+const TICKS_PER_SECOND: u64 = 10;
+
 /// Slots of the wheel. A farther deadline is looked at and queued again every `SLOTS` ticks; the
 /// number bounds how long the wheel remembers the deadline of a closed connection.
 const SLOTS: u64 = 64;
@@ -127,9 +129,10 @@ impl Timers {
 
 impl Wheel {
     fn due_after(&self, duration: Duration) -> u64 {
-        let ticks = duration.as_millis().div_ceil(TICK.as_millis());
+        let ticks = duration.as_secs().saturating_mul(TICKS_PER_SECOND)
+            + u64::from(duration.subsec_nanos().div_ceil(TICK.subsec_nanos()));
         // The present tick has begun already, hence one more.
-        self.now.get().saturating_add(u64::try_from(ticks).unwrap_or(NEVER / 2)).saturating_add(1)
+        self.now.get().saturating_add(ticks).saturating_add(1)
     }
 
     fn look_at(&self, node: Rc<Node>) {

@@ -18,6 +18,7 @@ pub enum Format {
 }
 
 /// A line begun: all that is known of the request.
+#[derive(Default)]
 pub struct Line {
     pub(super) bytes: Vec<u8>,
     /// Where what is known only at the end goes: the end of `bytes` in JSON, within it in combined.
@@ -35,9 +36,9 @@ pub struct RequestId {
 }
 
 impl Format {
-    /// Begins a line in `bytes`, which must be empty.
+    /// Begins a line in the memory of `bytes`.
     pub fn begin(self, mut bytes: Vec<u8>, request: &RequestFacts<'_>, dates: &Dates) -> Line {
-        debug_assert!(bytes.is_empty());
+        bytes.clear();
         match self {
             Format::Json => {
                 begin_json(&mut bytes, request, dates);

@@ -11,6 +11,10 @@ use crate::net::socket::Socket;
 use crate::snapshot::Snapshot;
 use crate::upstream::lease::Connection;
 
+/// For how long a connection is taken to be still open, by requests that survive if it is not. At
+/// full load connections lie idle for less than this; measured, the look costs a request 2 per cent.
+const TRUST: Duration = Duration::from_millis(10);
+
 /// The idle connections of one worker, by group and backend.
 ///
 /// No operation is in flight on an idle connection, and it holds no buffer. Whether its backend
@@ -32,7 +36,6 @@ struct GroupPool {
 struct Idle {
     connection: Connection,
     since: Moment,
-    turn: u64,
 }
 
 impl Pool {
@@ -51,14 +54,16 @@ impl Pool {
     }
 
     /// An idle connection that its backend has not closed, if there is one.
-    pub fn take(&self, group: usize, backend: usize, clock: &Clock) -> Option<Connection> {
+    ///
+    /// Looking whether it is closed costs a system call. With `replayable`, when the request can
+    /// safely be sent again, a connection that was in use a moment ago is lent without a look.
+    pub fn take(&self, group: usize, backend: usize, replayable: bool, clock: &Clock) -> Option<Connection> {
         let mut group = self.groups.get(group)?.borrow_mut();
         loop {
             let idle = group.shelves.get_mut(backend)?.pop_back()?;
             group.idle -= 1;
-            // Within the turn in which the connection came back, the kernel had nothing new to
-            // tell; at full load that spares the look into its queue nearly always.
-            if idle.turn == clock.turn() || idle.connection.socket.pending() == Pending::Nothing {
+            let trusted = replayable && clock.now().since(idle.since) < TRUST;
+            if trusted || idle.connection.socket.pending() == Pending::Nothing {
                 return Some(idle.connection);
             }
         }
@@ -72,7 +77,7 @@ impl Pool {
             return;
         }
         connection.deadline.clear();
-        let idle = Idle { connection, since: clock.now(), turn: clock.turn() };
+        let idle = Idle { connection, since: clock.now() };
         if let Some(shelf) = group.shelves.get_mut(backend) {
             shelf.push_back(idle);
             group.idle += 1;

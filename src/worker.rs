@@ -5,6 +5,7 @@
 use std::cell::Cell;
 use std::cell::RefCell;
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,11 +45,39 @@ pub struct Worker {
     positions: Vec<Cell<usize>>,
 }
 
+/// A connection that counts against the quotas of process and listener.
+pub struct CountedConnection {
+    worker: Rc<Worker>,
+    listener: usize,
+}
+
+impl CountedConnection {
+    pub fn worker(&self) -> &Worker {
+        &self.worker
+    }
+
+    /// The listener's index in the snapshot.
+    pub fn listener(&self) -> usize {
+        self.listener
+    }
+}
+
+impl Drop for CountedConnection {
+    fn drop(&mut self) {
+        self.worker.connections.set(self.worker.connections.get() - 1);
+        self.worker.snapshot.connections.give_back();
+        if let Some(listener) = self.worker.snapshot.listeners.get(self.listener) {
+            listener.connections.give_back();
+        }
+    }
+}
+
 /// A worker's side of the access log.
 pub struct AccessLog {
     pub format: Format,
     pub queue: RefCell<LogQueue>,
     /// Memory of lines that are not being written.
+    #[expect(clippy::vec_box, reason = "the boxes are what is kept, an exchange holds one by its pointer")]
     spare_lines: RefCell<Vec<Box<BegunLine>>>,
     /// Chosen at random when the process starts.
     pub process: u64,
@@ -147,19 +176,12 @@ impl Worker {
         self.draining.get() && self.listeners.get() == 0 && self.connections.get() == 0
     }
 
-    /// Counts a connection that was accepted against the quotas.
-    pub fn connection_opened(&self) {
+    /// Counts a connection of the listener with this index, which was accepted against the quotas,
+    /// until what is returned is dropped.
+    pub fn connection_opened(self: &Rc<Worker>, listener: usize) -> CountedConnection {
         self.connections.set(self.connections.get() + 1);
         self.accept_failure.set(None);
-    }
-
-    /// Ends a connection of the listener with this index.
-    pub fn connection_closed(&self, listener: usize) {
-        self.connections.set(self.connections.get() - 1);
-        self.snapshot.connections.give_back();
-        if let Some(listener) = self.snapshot.listeners.get(listener) {
-            listener.connections.give_back();
-        }
+        CountedConnection { worker: Rc::clone(self), listener }
     }
 
     /// Tells the operator why connections cannot be accepted, once until one could be again.

@@ -79,7 +79,7 @@ impl Forward {
                 Err(error) => (error.into(), false),
                 Ok(lease) => {
                     let reused = lease.reused;
-                    match self.attempt(lease, backend, stream, recording, worker).await {
+                    match self.attempt(lease, stream, recording, worker).await {
                         Ok(()) => return Ok(()),
                         Err(error) => (error, reused),
                     }
@@ -130,18 +130,17 @@ impl Forward {
         // A body that is still on its way cannot be sent twice.
         let replayable = self.idempotent && self.length.is_empty();
         if !fresh && let Some(connection) = worker.pool.take(self.group, backend, replayable, &worker.clock) {
-            return Ok(Lease { connection, reused: true });
+            return Ok(Lease { connection, reused: true, group: self.group, backend });
         }
-        let Some(backend) = group.backends.get(backend) else { return Err(UpstreamError::ConnectFailed) };
-        let connection = connect::open(&backend.address, group.connect_timeout, &worker.timers).await?;
-        Ok(Lease { connection, reused: false })
+        let Some(target) = group.backends.get(backend) else { return Err(UpstreamError::ConnectFailed) };
+        let connection = connect::open(&target.address, group.connect_timeout, &worker.timers).await?;
+        Ok(Lease { connection, reused: false, group: self.group, backend })
     }
 
     /// One attempt on one connection, which goes back to the pool if it is fit for another exchange.
     async fn attempt<S: Stream>(
         &mut self,
         lease: Lease,
-        backend: usize,
         stream: &mut S,
         recording: &mut Recording,
         worker: &Worker,
@@ -178,7 +177,7 @@ impl Forward {
                 let clean = reader.leaves_connection_clean() && !terms.uploading.get();
                 drop(reader);
                 if clean {
-                    lease.give_back(&worker.pool, self.group, backend, &worker.clock);
+                    lease.give_back(&worker.pool, &worker.clock);
                 }
                 reply.send(end.piece, Some(&end.trailers)).await?;
             }

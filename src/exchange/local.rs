@@ -34,9 +34,9 @@ fn write(reason: Reason, close: bool, reply: &mut impl Reply, worker: &Worker) -
     let phrase = reason_phrase(status);
     let mut page = worker.buffers.small();
     // Writing to a vector cannot fail.
-    let _ = write!(
+    let _ = writeln!(
         page.tail(),
-        "<html><head><title>{status} {phrase}</title></head><body><h1>{status} {phrase}</h1></body></html>\n"
+        "<html><head><title>{status} {phrase}</title></head><body><h1>{status} {phrase}</h1></body></html>"
     );
     let dates = worker.dates.borrow();
     let mut fields: [(&[u8], &[u8]); 5] = [

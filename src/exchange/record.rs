@@ -11,12 +11,12 @@ use crate::exchange::stream::Stream;
 use crate::http::head::TargetForm;
 use crate::http::headers::KnownName;
 use crate::net::clock::Moment;
+use crate::telemetry::access_log::Ending;
 use crate::telemetry::access_log::RequestId;
 use crate::telemetry::reason::Reason;
 use crate::telemetry::record::Names;
 use crate::telemetry::record::Record;
 use crate::telemetry::record::RequestFacts;
-use crate::worker::AccessLog;
 use crate::worker::BegunLine;
 use crate::worker::Worker;
 
@@ -106,7 +106,7 @@ impl Recording {
 
     /// Writes the line.
     pub(super) fn end<S: Stream>(mut self, stream: &mut S, origin: &Origin<'_>, worker: &Worker) {
-        let (Some(begun), Some(log)) = (self.log.take(), &worker.log) else { return };
+        let Some(begun) = self.log.take() else { return };
         let head_bytes = stream.head_bytes();
         let (body, reply, presence) = stream.parts();
         let now = worker.clock.now();
@@ -124,17 +124,11 @@ impl Recording {
             retries: self.retries,
             tcpinfo_rtt: presence.round_trip_us(),
         };
-        self.write_line(begun, &record, origin, log, worker);
+        self.write_line(begun, &record, origin, worker);
     }
 
-    fn write_line(
-        &self,
-        begun: Box<BegunLine>,
-        record: &Record,
-        origin: &Origin<'_>,
-        log: &AccessLog,
-        worker: &Worker,
-    ) {
+    fn write_line(&self, begun: Box<BegunLine>, record: &Record, origin: &Origin<'_>, worker: &Worker) {
+        let Some(log) = &worker.log else { return };
         let group = self.group.and_then(|group| worker.snapshot.groups.get(group as usize));
         let mut scratch = worker.scratch.borrow_mut();
         scratch.clear();
@@ -153,7 +147,8 @@ impl Recording {
         let sequence = log.sequence.replace(log.sequence.get() + 1);
         // The configuration allows 1024 workers.
         let id = RequestId { process: log.process, worker: worker.index as u16, sequence };
-        log.queue.borrow_mut().append(|out| log.format.end(&begun.line, id, record, names, out));
+        let ending = Ending { id, record, names };
+        log.queue.borrow_mut().append(|out| log.format.end(&begun.line, &ending, out));
         log.keep(begun);
     }
 }

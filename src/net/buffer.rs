@@ -166,8 +166,7 @@ impl Buffer {
         let start = self.inner.start;
         self.inner.bytes.drain(..start);
         self.inner.start = 0;
-        let missing = count.saturating_sub(self.spare());
-        self.inner.bytes.reserve(missing);
+        self.inner.bytes.reserve(count);
     }
 }
 

@@ -237,7 +237,8 @@ mod tests {
         let wakes = Arc::new(Wakes::default());
         let waker = Waker::from(Arc::clone(&wakes));
         let mut context = Context::from_waker(&waker);
-        let mut wait = pin!(deadline.guard(pin!(std::future::pending::<()>())));
+        let mut never = std::future::pending::<()>();
+        let mut wait = pin!(deadline.guard(Pin::new(&mut never)));
         assert!(wait.as_mut().poll(&mut context).is_pending());
         for tick in 1..=most {
             timers.tick();
@@ -315,7 +316,8 @@ mod tests {
         deadline.set(Duration::ZERO);
         timers.tick();
         let mut context = Context::from_waker(Waker::noop());
-        let done = pin!(deadline.guard(pin!(std::future::ready(7)))).poll(&mut context);
+        let mut ready = std::future::ready(7);
+        let done = pin!(deadline.guard(Pin::new(&mut ready))).poll(&mut context);
         assert_eq!(done, Poll::Ready(Ok(7)));
     }
 }

@@ -191,6 +191,7 @@ fn push_ip(out: &mut Vec<u8>, address: IpAddr) {
     match address {
         IpAddr::V4(v4) => {
             let [a, b, c, d] = v4.octets();
+            out.reserve("255.255.255.255".len());
             push_number(out, a.into());
             for octet in [b, c, d] {
                 out.push(b'.');
@@ -204,15 +205,22 @@ fn push_ip(out: &mut Vec<u8>, address: IpAddr) {
 
 /// Decimal digits without the machinery of formatting: this runs for every request.
 fn push_number(out: &mut Vec<u8>, number: u16) {
-    let mut divisor = 1;
-    while number / divisor >= 10 {
-        divisor *= 10;
-    }
-    while divisor > 0 {
-        // One decimal digit.
-        out.push(b'0' + (number / divisor % 10) as u8);
-        divisor /= 10;
-    }
+    let digit = |value: u16| b'0' + (value % 10) as u8;
+    let digits = [
+        digit(number / 10_000),
+        digit(number / 1000),
+        digit(number / 100),
+        digit(number / 10),
+        digit(number),
+    ];
+    let first = match number {
+        0..10 => 4,
+        10..100 => 3,
+        100..1000 => 2,
+        1000..10_000 => 1,
+        10_000.. => 0,
+    };
+    out.extend_from_slice(&digits[first..]);
 }
 
 #[cfg(test)]

@@ -35,6 +35,13 @@ pub struct RequestId {
     pub sequence: u64,
 }
 
+/// What is known of an exchange only when it is over.
+pub struct Ending<'a> {
+    pub id: RequestId,
+    pub record: &'a Record,
+    pub names: Names<'a>,
+}
+
 impl Format {
     /// Begins a line in the memory of `bytes`.
     pub fn begin(self, mut bytes: Vec<u8>, request: &RequestFacts<'_>, dates: &Dates) -> Line {
@@ -55,15 +62,15 @@ impl Format {
     }
 
     /// Appends the whole line, with its line feed, to `out`.
-    pub fn end(self, line: &Line, id: RequestId, record: &Record, names: Names<'_>, out: &mut Vec<u8>) {
+    pub fn end(self, line: &Line, ending: &Ending<'_>, out: &mut Vec<u8>) {
         let (before, after) = line.bytes.split_at(line.gap);
         out.extend_from_slice(before);
         match self {
-            Format::Json => end_json(out, id, record, names),
+            Format::Json => end_json(out, ending),
             Format::Combined => {
-                let bytes_sent = record.body_bytes_sent;
+                let Record { status, body_bytes_sent, .. } = ending.record;
                 // Writing to a vector cannot fail.
-                let _ = write!(out, "{} {bytes_sent} ", record.status);
+                let _ = write!(out, "{status} {body_bytes_sent} ");
             }
         }
         out.extend_from_slice(after);
@@ -97,7 +104,8 @@ fn begin_json(out: &mut Vec<u8>, request: &RequestFacts<'_>, dates: &Dates) {
     }
 }
 
-fn end_json(out: &mut Vec<u8>, id: RequestId, record: &Record, names: Names<'_>) {
+fn end_json(out: &mut Vec<u8>, ending: &Ending<'_>) {
+    let Ending { id, record, names } = ending;
     let _ = write!(
         out,
         concat!(
@@ -219,7 +227,7 @@ mod tests {
         let names = Names { listener: "web", server_group: "app", upstream_addr: "127.0.0.1:1, 127.0.0.1:2" };
         let mut out = Vec::new();
         let id = RequestId { process: 0xabc, worker: 1, sequence: 255 };
-        format.end(&begun, id, &record, names, &mut out);
+        format.end(&begun, &Ending { id, record: &record, names }, &mut out);
         String::from_utf8(out).unwrap()
     }
 

@@ -22,6 +22,8 @@ use crossbeam_queue::ArrayQueue;
 
 /// A chunk is handed over once it holds this much; a longer line makes a longer chunk.
 const CHUNK_BYTES: usize = 64 * 1024;
+/// Room for the line that fills a chunk up.
+const LINE_BYTES: usize = 4 * 1024;
 /// Chunks per worker; with their size this bounds what a stuck log costs to 1 MiB per worker.
 const CHUNKS: usize = 16;
 /// The writer looks for work at least this often, whoever forgets to wake it.
@@ -192,6 +194,9 @@ impl LogQueue {
             self.queue.dropped_lines.fetch_add(1, Ordering::Relaxed);
             return;
         };
+        if chunk.capacity() == 0 {
+            chunk.reserve_exact(CHUNK_BYTES + LINE_BYTES);
+        }
         write(chunk);
         if chunk.len() >= CHUNK_BYTES {
             self.hand_over();

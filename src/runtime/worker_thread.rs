@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::task::Poll;
 
-use crate::config::IoDriver;
 use crate::downstream::listener;
 use crate::net::listen::Acceptor;
 use crate::net::task;
@@ -25,6 +24,7 @@ use crate::runtime::RuntimeError;
 use crate::runtime::drain::Drain;
 use crate::runtime::pin;
 use crate::runtime::ring;
+use crate::runtime::ring::Wanted;
 use crate::snapshot::Snapshot;
 use crate::worker::AccessLog;
 use crate::worker::Worker;
@@ -46,7 +46,7 @@ pub(super) struct Seed {
     log: Option<AccessLog>,
     cpu: Option<usize>,
     ring_entries: u32,
-    io_driver: IoDriver,
+    io_driver: Wanted,
     drain: Arc<Drain>,
 }
 

@@ -78,7 +78,7 @@ impl Forward {
                 Err(error) => (error.into(), false),
                 Ok(lease) => {
                     let reused = lease.reused;
-                    match self.attempt(lease, backend, stream, recording, worker).await {
+                    match self.attempt(lease, stream, recording, worker).await {
                         Ok(()) => return Ok(()),
                         Err(error) => (error, reused),
                     }
@@ -127,18 +127,17 @@ impl Forward {
         worker: &Worker,
     ) -> Result<Lease, UpstreamError> {
         if !fresh && let Some(connection) = worker.pool.take(self.group, backend, &worker.clock) {
-            return Ok(Lease { connection, reused: true });
+            return Ok(Lease { connection, backend, reused: true });
         }
-        let Some(backend) = group.backends.get(backend) else { return Err(UpstreamError::ConnectFailed) };
-        let connection = connect::open(&backend.address, group.connect_timeout, &worker.timers).await?;
-        Ok(Lease { connection, reused: false })
+        let Some(place) = group.backends.get(backend) else { return Err(UpstreamError::ConnectFailed) };
+        let connection = connect::open(&place.address, group.connect_timeout, &worker.timers).await?;
+        Ok(Lease { connection, backend, reused: false })
     }
 
     /// One attempt on one connection, which goes back to the pool if it is fit for another exchange.
     async fn attempt<S: Stream>(
         &mut self,
         lease: Lease,
-        backend: usize,
         stream: &mut S,
         recording: &mut Recording,
         worker: &Worker,
@@ -171,7 +170,7 @@ impl Forward {
             Relayed::Switched => Box::pin(tunnel::run(connection, &mut reader, body, reply, &terms)).await?,
             Relayed::Whole if reader.leaves_connection_clean() && !terms.uploading.get() => {
                 drop(reader);
-                lease.give_back(&worker.pool, self.group, backend, &worker.clock);
+                lease.give_back(&worker.pool, self.group, &worker.clock);
             }
             Relayed::Whole => {}
         }

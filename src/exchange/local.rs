@@ -11,6 +11,7 @@ use crate::http::head::ResponseHead;
 use crate::http::head::Version;
 use crate::http::headers::Headers;
 use crate::http::status::reason_phrase;
+use crate::net::buffer::Buffer;
 use crate::telemetry::reason::Reason;
 use crate::worker::Worker;
 
@@ -29,14 +30,14 @@ pub(super) async fn answer(
 }
 
 /// Writes the head of the answer and returns its page.
-fn write(reason: Reason, close: bool, reply: &mut impl Reply, worker: &Worker) -> crate::net::buffer::Buffer {
+fn write(reason: Reason, close: bool, reply: &mut impl Reply, worker: &Worker) -> Buffer {
     let status = reason.status();
     let phrase = reason_phrase(status);
     let mut page = worker.buffers.small();
     // Writing to a vector cannot fail.
-    let _ = write!(
+    let _ = writeln!(
         page.tail(),
-        "<html><head><title>{status} {phrase}</title></head><body><h1>{status} {phrase}</h1></body></html>\n"
+        "<html><head><title>{status} {phrase}</title></head><body><h1>{status} {phrase}</h1></body></html>"
     );
     let dates = worker.dates.borrow();
     let mut fields: [(&[u8], &[u8]); 5] = [

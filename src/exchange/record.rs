@@ -110,7 +110,7 @@ impl Recording {
 
     /// Writes the line.
     pub(super) fn end<S: Stream>(mut self, stream: &mut S, origin: &Origin<'_>, worker: &Worker) {
-        let (Some(line), Some(log)) = (self.line.take(), &worker.log) else { return };
+        let Some(line) = self.line.take() else { return };
         let head_bytes = stream.head_bytes();
         let (body, reply, presence) = stream.parts();
         let now = worker.clock.now();
@@ -132,10 +132,11 @@ impl Recording {
             retries: self.retries,
             tcpinfo_rtt: presence.round_trip_us(),
         };
-        self.write_line(line, &record, origin, log, worker);
+        self.write_line(line, &record, origin, worker);
     }
 
-    fn write_line(&self, line: Line, record: &Record, origin: &Origin<'_>, log: &AccessLog, worker: &Worker) {
+    fn write_line(&self, line: Line, record: &Record, origin: &Origin<'_>, worker: &Worker) {
+        let Some(log) = &worker.log else { return };
         let group = self.group.and_then(|group| worker.snapshot.groups.get(group));
         let mut scratch = worker.scratch.borrow_mut();
         scratch.clear();
@@ -153,7 +154,7 @@ impl Recording {
         let sequence = log.sequence.replace(log.sequence.get() + 1);
         // The configuration allows 1024 workers.
         let id = RequestId { process: log.process, worker: worker.index as u16, sequence };
-        log.queue.borrow_mut().append(|out| log.format.end(&line, id, record, names, out));
+        log.queue.borrow_mut().append(|out| line.end(id, record, names, out));
         let mut bytes = line.into_bytes();
         bytes.clear();
         log.spare_lines.borrow_mut().push(bytes);

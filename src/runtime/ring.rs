@@ -35,9 +35,12 @@ pub(super) struct Chosen {
     pub(super) warning: Option<String>,
 }
 
+/// Names of flags, and what sets them.
+type Rung = (&'static str, fn(&mut Builder));
+
 /// The flags to try, best first. DEFER_TASKRUN runs completions when the worker asks for them
 /// instead of interrupting it; measured, it is worth about a fifth of a request's cost.
-const LADDER: [(&str, fn(&mut Builder)); 3] = [
+const LADDER: [Rung; 3] = [
     ("SINGLE_ISSUER, DEFER_TASKRUN", |builder| {
         builder.setup_single_issuer().setup_defer_taskrun();
     }),

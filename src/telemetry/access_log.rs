@@ -20,6 +20,7 @@ pub enum Format {
 /// A line begun: all that is known of the request.
 pub struct Line {
     pub(super) bytes: Vec<u8>,
+    format: Format,
     /// Where what is known only at the end goes: the end of `bytes` in JSON, within it in combined.
     gap: usize,
 }
@@ -42,22 +43,24 @@ impl Format {
             Format::Json => {
                 begin_json(&mut bytes, request, dates);
                 let gap = bytes.len();
-                Line { bytes, gap }
+                Line { bytes, format: self, gap }
             }
             Format::Combined => {
                 begin_combined(&mut bytes, request, dates);
                 let gap = bytes.len();
                 end_combined(&mut bytes, request);
-                Line { bytes, gap }
+                Line { bytes, format: self, gap }
             }
         }
     }
+}
 
+impl Line {
     /// Appends the whole line, with its line feed, to `out`.
-    pub fn end(self, line: &Line, id: RequestId, record: &Record, names: Names<'_>, out: &mut Vec<u8>) {
-        let (before, after) = line.bytes.split_at(line.gap);
+    pub fn end(&self, id: RequestId, record: &Record, names: Names<'_>, out: &mut Vec<u8>) {
+        let (before, after) = self.bytes.split_at(self.gap);
         out.extend_from_slice(before);
-        match self {
+        match self.format {
             Format::Json => end_json(out, id, record, names),
             Format::Combined => {
                 let bytes_sent = record.body_bytes_sent;
@@ -68,9 +71,7 @@ impl Format {
         out.extend_from_slice(after);
         out.push(b'\n');
     }
-}
 
-impl Line {
     /// The memory of an ended line, for the next one.
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
@@ -218,7 +219,7 @@ mod tests {
         let names = Names { listener: "web", server_group: "app", upstream_addr: "127.0.0.1:1, 127.0.0.1:2" };
         let mut out = Vec::new();
         let id = RequestId { process: 0xabc, worker: 1, sequence: 255 };
-        format.end(&begun, id, &record, names, &mut out);
+        begun.end(id, &record, names, &mut out);
         String::from_utf8(out).unwrap()
     }
 

@@ -16,13 +16,15 @@ pub struct Connection {
 /// returns it, so that no unfinished exchange can leave bytes behind for the next one.
 pub struct Lease {
     pub connection: Connection,
+    /// The backend's index in its group.
+    pub backend: usize,
     /// The connection served an exchange before, so its backend may just be closing it.
     pub reused: bool,
 }
 
 impl Lease {
     /// Ends the loan of a connection on which request and response were completed.
-    pub fn give_back(self, pool: &Pool, group: usize, backend: usize, clock: &Clock) {
-        pool.give_back(group, backend, self.connection, clock);
+    pub fn give_back(self, pool: &Pool, group: usize, clock: &Clock) {
+        pool.give_back(group, self.backend, self.connection, clock);
     }
 }

@@ -15,6 +15,7 @@ use crate::snapshot::Snapshot;
 use crate::telemetry::access_log::Format;
 use crate::telemetry::date::Dates;
 use crate::telemetry::log_writer::LogQueue;
+use crate::telemetry::operator::tell;
 use crate::upstream::pool::Pool;
 
 pub struct Worker {
@@ -137,10 +138,10 @@ impl Worker {
     /// Tells the operator why connections cannot be accepted, once until one could be again.
     pub fn report_accept_failure(&self, listener: &str, error: &io::Error) {
         if self.accept_failure.replace(error.raw_os_error()) != error.raw_os_error() {
-            eprintln!(
+            tell(&format!(
                 "warning: listener \"{listener}\" cannot accept connections, they wait: {error}; \
                  raise the descriptor limit (LimitNOFILE=) or lower max_connections"
-            );
+            ));
         }
     }
 

@@ -11,6 +11,7 @@ use crate::command::serve::Manner;
 use crate::config;
 use crate::config::Source;
 use crate::config::toml_string;
+use crate::telemetry::operator::tell;
 
 #[derive(Args)]
 pub(super) struct Arguments {
@@ -25,7 +26,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         match demo_backend::start(name) {
             Ok(address) => backends.push(address),
             Err(error) => {
-                serve::tell(&format!("error: cannot start the embedded backend {name}: {error}"));
+                tell(&format!("error: cannot start the embedded backend {name}: {error}"));
                 return Exit::CannotStart;
             }
         }

@@ -138,7 +138,7 @@ impl Conversation {
                 Ok(None) => return Ok(()),
                 Err(error) => {
                     if error.kind() == ErrorKind::InvalidData {
-                        self.answer(400, &format!("{error}\n"), &Asked::unreadable())?;
+                        self.answer(400, format!("{error}\n"), &Asked::unreadable())?;
                     }
                     return Err(error);
                 }
@@ -203,7 +203,7 @@ impl Conversation {
         if let Some(status) = path.strip_prefix("/status/") {
             return match status.parse() {
                 Ok(status @ 200..=599) => {
-                    self.answer(status, &format!("status {status} from backend {}\n", self.name), asked)
+                    self.answer(status, format!("status {status} from backend {}\n", self.name), asked)
                 }
                 _ => self.answer(400, "write a status from 200 to 599, such as /status/503\n", asked),
             };

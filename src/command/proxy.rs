@@ -9,6 +9,7 @@ use crate::config;
 use crate::config::Report;
 use crate::config::Source;
 use crate::config::toml_string;
+use crate::telemetry::operator::tell;
 
 #[derive(Args)]
 pub(super) struct Arguments {
@@ -30,7 +31,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     let made_up = MadeUp::of(arguments);
     let loaded = config::load(vec![Source::made_up(MADE_UP, made_up.text())]);
     if loaded.config.is_none() {
-        serve::tell(&made_up.complaints(&loaded.report));
+        tell(&made_up.complaints(&loaded.report));
         return Exit::Usage;
     }
     serve::serve(loaded, Manner::default())

@@ -1,6 +1,5 @@
 //! What `run`, `demo` and `proxy` share: from a loaded configuration to a serving process.
 
-use std::io::Write as _;
 use std::net::SocketAddr;
 
 use crate::command::Exit;
@@ -24,6 +23,7 @@ use crate::runtime::Wanted;
 use crate::snapshot::Snapshot;
 use crate::telemetry::access_log::Format;
 use crate::telemetry::log_writer::Sink;
+use crate::telemetry::operator::tell;
 
 /// How the verbs that serve differ.
 #[derive(Default)]
@@ -66,11 +66,6 @@ pub(super) fn serve(mut loaded: Loaded, manner: Manner) -> Exit {
         RuntimeError::WorkerDied { .. } => Exit::Failure,
         _ => Exit::CannotStart,
     }
-}
-
-/// Says something on stderr. When nobody listens there, that is no reason to end.
-pub(super) fn tell(text: &str) {
-    let _ = writeln!(std::io::stderr(), "{}", text.trim_end());
 }
 
 fn host(config: &Config) -> Host {

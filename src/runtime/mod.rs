@@ -23,6 +23,7 @@ use crate::snapshot::Snapshot;
 use crate::telemetry::access_log::Format;
 use crate::telemetry::log_writer::LogWriter;
 use crate::telemetry::log_writer::Sink;
+use crate::telemetry::operator::tell;
 
 pub use pin::usable_cpus;
 pub use ring::Wanted;
@@ -192,7 +193,7 @@ fn start_log(plan: &mut Plan, workers: usize) -> Result<LogEnds, RuntimeError> {
     let Some((sink, format)) = plan.access_log.take() else {
         return Ok((None, (0..workers).map(|_| None).collect()));
     };
-    let report = |text| eprintln!("warning: {text}");
+    let report = |text: String| tell(&format!("warning: {text}"));
     let (writer, queues) = LogWriter::start(sink.clone(), workers, report)
         .map_err(|error| RuntimeError::AccessLog { sink, error })?;
     let process = random();

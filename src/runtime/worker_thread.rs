@@ -26,6 +26,7 @@ use crate::runtime::pin;
 use crate::runtime::ring;
 use crate::runtime::ring::Wanted;
 use crate::snapshot::Snapshot;
+use crate::telemetry::operator::tell;
 use crate::worker::AccessLog;
 use crate::worker::Worker;
 
@@ -86,16 +87,16 @@ fn work(mut seed: Seed, events: &Sender<Event>) -> Result<(), RuntimeError> {
     if let Some(cpu) = seed.cpu
         && !pin::pin_to(cpu)
     {
-        eprintln!(
+        tell(&format!(
             "warning: worker {} cannot be pinned to CPU {cpu}; it runs where the system puts it",
             seed.index
-        );
+        ));
     }
     let chosen = ring::choose(seed.io_driver, seed.ring_entries).map_err(RuntimeError::Driver)?;
     if let Some(warning) = &chosen.warning
         && seed.index == 0
     {
-        eprintln!("warning: {warning}");
+        tell(&format!("warning: {warning}"));
     }
     let mut driver = chosen.driver;
     let description = chosen.description;

@@ -149,6 +149,16 @@ fn documents_name_files_that_exist() {
 }
 
 #[test]
+fn every_reason_is_explained() {
+    let page = tree::documents().into_iter().find(|page| page.path == "docs/access_log.md");
+    let page = page.expect("the page of the access log is there");
+    let speakers = ["src/telemetry/reason.rs", "src/proto/h1/", "src/exchange/"];
+    let files = tree::sources("src").into_iter();
+    let files = files.filter(|file| speakers.iter().any(|place| file.path.starts_with(place)));
+    report(files.flat_map(|file| documents::check_reasons(&file, &page)));
+}
+
+#[test]
 fn every_example_configuration_is_valid() {
     for path in tree::files_under("config", "toml") {
         let output = Command::new(env!("CARGO_BIN_EXE_ringway"))

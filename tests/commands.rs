@@ -3,11 +3,11 @@
 mod support;
 
 use std::io::{Read, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
-use support::{Backend, Client, PATIENCE, Ringway, eventually};
+use support::{Backend, Client, PATIENCE, Ringway, eventually, within};
 
 const SUCCESS: i32 = 0;
 const USAGE: i32 = 2;
@@ -235,6 +235,45 @@ fn a_signal_ends_the_demo_and_nothing_is_left() {
         assert_eq!(Client::connect(address).get("/").status, 200);
         ringway.signal(signal);
         assert_eq!(ringway.wait_for_exit(PATIENCE).code(), Some(SUCCESS), "{signal}");
-        eventually("the port is free again", || std::net::TcpListener::bind(address).is_ok());
+        eventually("the port is free again", || TcpListener::bind(address).is_ok());
     }
+}
+
+#[test]
+fn a_log_that_nobody_reads_does_not_keep_the_process() {
+    let address = free_address();
+    let child = Command::new(env!("CARGO_BIN_EXE_ringway"))
+        .args(["demo", "--http", &address.to_string()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn();
+    let mut child = Killed(child.expect("the binary starts"));
+    eventually("the demo listens", || TcpStream::connect(address).is_ok());
+    let mut client = Client::connect(address);
+    // More than the 64 KiB that a pipe holds.
+    let path = format!("/{}", "x".repeat(8000));
+    for _ in 0..30 {
+        assert_eq!(client.get(&path).status, 200);
+    }
+    let id = child.0.id().to_string();
+    assert!(Command::new("kill").arg(&id).status().is_ok_and(|status| status.success()));
+    let status = within(PATIENCE, || child.0.try_wait().expect("a child can be waited for"));
+    assert_eq!(status.and_then(|status| status.code()), Some(SUCCESS));
+}
+
+/// A process that does not outlive the test.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// An address of loopback that was free a moment ago.
+fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    listener.local_addr().expect("a listener has an address")
 }

@@ -187,10 +187,10 @@ impl Worker {
     /// Tells the operator why connections cannot be accepted, once until one could be again.
     pub fn report_accept_failure(&self, listener: &str, error: &io::Error) {
         if self.accept_failure.replace(error.raw_os_error()) != error.raw_os_error() {
-            eprintln!(
+            tell(&format!(
                 "warning: listener \"{listener}\" cannot accept connections, they wait: {error}; \
                  raise the descriptor limit (LimitNOFILE=) or lower max_connections"
-            );
+            ));
         }
     }
 

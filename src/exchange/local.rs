@@ -11,6 +11,7 @@ use crate::http::head::ResponseHead;
 use crate::http::head::Version;
 use crate::http::headers::Headers;
 use crate::http::status::reason_phrase;
+use crate::net::buffer::Buffer;
 use crate::telemetry::reason::Reason;
 use crate::worker::Worker;
 
@@ -29,7 +30,7 @@ pub(super) async fn answer(
 }
 
 /// Writes the head of the answer and returns its page.
-fn write(reason: Reason, close: bool, reply: &mut impl Reply, worker: &Worker) -> crate::net::buffer::Buffer {
+fn write(reason: Reason, close: bool, reply: &mut impl Reply, worker: &Worker) -> Buffer {
     let status = reason.status();
     let phrase = reason_phrase(status);
     let mut page = worker.buffers.small();

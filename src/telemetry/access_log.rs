@@ -21,6 +21,7 @@ pub enum Format {
 #[derive(Default)]
 pub struct Line {
     pub(super) bytes: Vec<u8>,
+    format: Format,
     /// Where what is known only at the end goes: the end of `bytes` in JSON, within it in combined.
     gap: usize,
 }
@@ -50,17 +51,19 @@ impl Format {
             Format::Json => {
                 begin_json(&mut bytes, request, dates);
                 let gap = bytes.len();
-                Line { bytes, gap }
+                Line { bytes, format: self, gap }
             }
             Format::Combined => {
                 begin_combined(&mut bytes, request, dates);
                 let gap = bytes.len();
                 end_combined(&mut bytes, request);
-                Line { bytes, gap }
+                Line { bytes, format: self, gap }
             }
         }
     }
+}
 
+impl Line {
     /// Appends the whole line, with its line feed, to `out`.
     pub fn end(self, line: &Line, ending: &Ending<'_>, out: &mut Vec<u8>) {
         let (before, after) = line.bytes.split_at(line.gap);
@@ -76,9 +79,7 @@ impl Format {
         out.extend_from_slice(after);
         out.push(b'\n');
     }
-}
 
-impl Line {
     /// The memory of an ended line, for the next one.
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes

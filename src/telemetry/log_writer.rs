@@ -29,6 +29,10 @@ const CHUNKS: usize = 16;
 /// The writer looks for work at least this often, whoever forgets to wake it.
 const PATIENCE: Duration = Duration::from_millis(500);
 
+/// How long the last lines may take at the end, and how often to look whether they are written.
+const FAREWELL: Duration = Duration::from_secs(2);
+const GLANCE: Duration = Duration::from_millis(5);
+
 /// Where lines go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sink {
@@ -97,13 +101,16 @@ impl LogWriter {
         self.wake();
     }
 
-    /// Writes what the workers handed over and ends the thread.
+    /// Writes what the workers handed over and ends the thread. A log that takes nothing any more,
+    /// such as a pipe that nobody reads, is given up after a moment: it must not keep the process.
     pub fn stop(mut self) {
         self.shared.stop.store(true, Ordering::Release);
         self.wake();
-        if let Some(thread) = self.thread.take() {
-            // A panic of the thread has been printed already.
-            drop(thread.join());
+        let Some(thread) = self.thread.take() else { return };
+        let mut waited = Duration::ZERO;
+        while !thread.is_finished() && waited < FAREWELL {
+            std::thread::sleep(GLANCE);
+            waited += GLANCE;
         }
     }
 

@@ -18,6 +18,7 @@ use crate::telemetry::access_log::Format;
 use crate::telemetry::access_log::Line;
 use crate::telemetry::date::Dates;
 use crate::telemetry::log_writer::LogQueue;
+use crate::telemetry::operator::tell;
 use crate::telemetry::record::RequestFacts;
 use crate::upstream::pool::Pool;
 

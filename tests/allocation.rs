@@ -20,7 +20,10 @@ use ringway::config::Source;
 use ringway::control::build;
 use ringway::control::build::Host;
 use ringway::runtime;
+use ringway::runtime::ListenerPlan;
 use ringway::runtime::Plan;
+use ringway::runtime::Serving;
+use ringway::runtime::Wanted;
 use ringway::telemetry::access_log::Format;
 use ringway::telemetry::log_writer::Sink;
 
@@ -75,7 +78,10 @@ fn a_warm_worker_serves_without_allocating() {
             let before = ON_WORKERS.load(Ordering::Relaxed);
             (0..MEASURED).for_each(|_| exchange(&mut client, request));
             let allocations = ON_WORKERS.load(Ordering::Relaxed) - before;
-            assert!(allocations < BACKGROUND, "{name}: {allocations} allocations for {MEASURED} × {request:?}");
+            assert!(
+                allocations < BACKGROUND,
+                "{name}: {allocations} allocations for {MEASURED} × {request:?}"
+            );
         }
     }
 }
@@ -103,12 +109,22 @@ fn start(backend: SocketAddr, log: Option<(Sink, Format)>) -> SocketAddr {
     let config = loaded.config.unwrap();
     let host = Host { name: "test".to_owned(), connections: 100, workers: 1 };
     let snapshot = build::build(&config, &host, &mut loaded.report).unwrap();
-    let plan = Plan::new(&config, snapshot, log);
-    let (lines, announced) = mpsc::channel();
-    std::thread::spawn(move || runtime::run(plan, move |text| lines.send(text.to_vec()).unwrap()).unwrap());
-    let lines = announced.recv().unwrap();
-    let line = lines.iter().find(|line| line.starts_with("listening on")).unwrap();
-    line.split("http://").nth(1).and_then(|rest| rest.split(' ').next()).unwrap().parse().unwrap()
+    let plan = Plan {
+        snapshot,
+        listeners: vec![ListenerPlan {
+            name: "web".to_owned(),
+            addresses: vec![(config.listeners[0].addresses[0].address, false)],
+        }],
+        access_log: log,
+        pin: false,
+        ring_entries: config.process.ring_entries,
+        io_driver: Wanted::Auto,
+        shutdown_timeout: config.process.shutdown_timeout,
+    };
+    let (serving, announced) = mpsc::channel();
+    let announce = move |running: &Serving| serving.send(running.listeners[0].1).unwrap();
+    std::thread::spawn(move || runtime::run(plan, announce).unwrap());
+    announced.recv().unwrap()
 }
 
 /// Answers every request head with the same response.

@@ -148,7 +148,7 @@ impl Recording {
         // The configuration allows 1024 workers.
         let id = RequestId { process: log.process, worker: worker.index as u16, sequence };
         let ending = Ending { id, record, names };
-        log.queue.borrow_mut().append(|out| log.format.end(&begun.line, &ending, out));
+        log.queue.borrow_mut().append(|out| begun.line.end(&ending, out));
         log.keep(begun);
     }
 }

@@ -11,8 +11,9 @@ use crate::telemetry::record::Names;
 use crate::telemetry::record::Record;
 use crate::telemetry::record::RequestFacts;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
+    #[default]
     Json,
     Combined,
 }
@@ -65,10 +66,10 @@ impl Format {
 
 impl Line {
     /// Appends the whole line, with its line feed, to `out`.
-    pub fn end(self, line: &Line, ending: &Ending<'_>, out: &mut Vec<u8>) {
-        let (before, after) = line.bytes.split_at(line.gap);
+    pub fn end(&self, ending: &Ending<'_>, out: &mut Vec<u8>) {
+        let (before, after) = self.bytes.split_at(self.gap);
         out.extend_from_slice(before);
-        match self {
+        match self.format {
             Format::Json => end_json(out, ending),
             Format::Combined => {
                 let Record { status, body_bytes_sent, .. } = ending.record;
@@ -228,7 +229,7 @@ mod tests {
         let names = Names { listener: "web", server_group: "app", upstream_addr: "127.0.0.1:1, 127.0.0.1:2" };
         let mut out = Vec::new();
         let id = RequestId { process: 0xabc, worker: 1, sequence: 255 };
-        format.end(&begun, &Ending { id, record: &record, names }, &mut out);
+        begun.end(&Ending { id, record: &record, names }, &mut out);
         String::from_utf8(out).unwrap()
     }
 

@@ -16,8 +16,6 @@ pub struct Connection {
 /// returns it, so that no unfinished exchange can leave bytes behind for the next one.
 pub struct Lease {
     pub connection: Connection,
-    /// The backend's index in its group.
-    pub backend: usize,
     /// The connection served an exchange before, so its backend may just be closing it.
     pub reused: bool,
     /// Whose connection it is: the group and the backend's index in it.

@@ -104,8 +104,8 @@ impl Forward {
         let piece = body.at_hand()?;
         let trailers = body.is_finished().then(|| body.trailers());
         let Some(request) = &mut self.request else { return Ok(()) };
-        match piece {
-            Some(mut piece) => {
+        match (piece, trailers) {
+            (Some(mut piece), trailers) => {
                 h1::frame_body(&mut piece, self.length, trailers);
                 if piece.len() <= request.spare() || body.is_finished() {
                     request.tail().extend_from_slice(piece.filled());
@@ -113,8 +113,8 @@ impl Forward {
                     self.early_piece = Some(piece);
                 }
             }
-            None if trailers.is_some() => h1::frame_body(request, BodyLength::Unknown, trailers),
-            None => {}
+            (None, Some(trailers)) => h1::end_body(request, self.length, trailers),
+            (None, None) => {}
         }
         Ok(())
     }

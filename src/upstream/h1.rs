@@ -95,6 +95,13 @@ pub fn frame_body(piece: &mut Buffer, length: BodyLength, last: Option<&[u8]>) {
     }
 }
 
+/// Ends a request body behind whatever `out` holds, when no content is left to be framed with the end.
+pub fn end_body(out: &mut Buffer, length: BodyLength, trailers: &[u8]) {
+    if length == BodyLength::Unknown {
+        chunked::write_last_chunk(out.tail(), trailers);
+    }
+}
+
 /// What a response head says about the message it begins.
 pub struct ResponseFacts<'b> {
     pub length: BodyLength,

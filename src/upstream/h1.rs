@@ -206,6 +206,11 @@ impl<'c> ResponseReader<'c> {
         }
     }
 
+    /// Lets the backend be silent: it waits for the client.
+    pub fn excuse_silence(&self) {
+        self.connection.deadline.clear();
+    }
+
     /// Trailer lines after the body, each with its line end; empty without trailers.
     pub fn trailers(&self) -> &[u8] {
         self.body.trailers()

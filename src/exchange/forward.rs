@@ -126,7 +126,7 @@ impl Forward {
         fresh: bool,
         worker: &Worker,
     ) -> Result<Lease, UpstreamError> {
-        if !fresh && let Some(connection) = worker.pool.take(self.group, backend, &worker.clock) {
+        if !fresh && let Some(connection) = worker.pool.take(self.group, backend) {
             return Ok(Lease { connection, reused: true });
         }
         let Some(backend) = group.backends.get(backend) else { return Err(UpstreamError::ConnectFailed) };

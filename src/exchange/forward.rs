@@ -17,7 +17,6 @@ use crate::exchange::tunnel;
 use crate::http::body::BodyLength;
 use crate::net::buffer::Buffer;
 use crate::policy::retry;
-use crate::policy::retry::Failure;
 use crate::policy::retry::Replay;
 use crate::policy::retry::Verdict;
 use crate::snapshot::Group;
@@ -38,6 +37,8 @@ pub(super) struct Forward {
     pub(super) request: Option<Buffer>,
     /// A piece of the body that was received but did not fit behind the head.
     pub(super) early_piece: Option<Buffer>,
+    /// Some of the body was taken from the client and is not at hand any more.
+    pub(super) streamed: bool,
     pub(super) length: BodyLength,
     pub(super) idempotent: bool,
     pub(super) is_head: bool,
@@ -84,7 +85,7 @@ impl Forward {
                     }
                 }
             };
-            match self.verdict(error, reused, stream, retries_left) {
+            match self.verdict(error, reused, retries_left) {
                 Verdict::GiveUp => return Err(error),
                 Verdict::SameBackend => fresh = true,
                 Verdict::OtherBackend => {
@@ -156,6 +157,7 @@ impl Forward {
         };
         let connection = &lease.connection;
         self.send_request(connection, group).await?;
+        self.streamed = terms.uploading.get();
         let mut reader = ResponseReader::new(connection, self.is_head);
         let relayed = if terms.uploading.get() {
             let early_piece = self.early_piece.take();
@@ -185,17 +187,9 @@ impl Forward {
         result
     }
 
-    fn verdict<S: Stream>(
-        &self,
-        error: ExchangeError,
-        reused: bool,
-        stream: &mut S,
-        retries_left: u32,
-    ) -> Verdict {
+    fn verdict(&self, error: ExchangeError, reused: bool, retries_left: u32) -> Verdict {
         let Some(failure) = error.failure(reused) else { return Verdict::GiveUp };
-        // Before a connection exists, nothing of the body has been taken from the client.
-        let untouched = failure == Failure::Connect || stream.parts().0.is_finished();
-        let complete = untouched && self.request.is_some();
+        let complete = !self.streamed && self.request.is_some();
         retry::after(failure, Replay { idempotent: self.idempotent, complete }, retries_left)
     }
 }

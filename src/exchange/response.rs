@@ -79,6 +79,10 @@ async fn relay_body(
     presence: &impl Presence,
     terms: &Terms<'_>,
 ) -> Result<Relayed, ExchangeError> {
+    if !reader.has_more() {
+        // A client may act on a head long before the first event of its stream.
+        reply.send(None, None).await?;
+    }
     loop {
         let body = reader.body(&terms.worker.buffers, silence(terms));
         let piece = unless_gone(pin!(body), presence, terms).await??;

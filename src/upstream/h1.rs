@@ -13,6 +13,7 @@ use crate::http::headers::MAX_FIELDS;
 use crate::net::buffer::Buffer;
 use crate::net::buffer::Buffers;
 use crate::net::buffer::SMALL_BYTES;
+use crate::net::socket::Pending;
 use crate::net::socket::SendError;
 use crate::proto::h1::body::BodyDecoder;
 use crate::proto::h1::chunked;
@@ -214,6 +215,12 @@ impl<'c> ResponseReader<'c> {
     /// Trailer lines after the body, each with its line end; empty without trailers.
     pub fn trailers(&self) -> &[u8] {
         self.body.trailers()
+    }
+
+    /// Whether more of the response, or its end, can be had without waiting for the backend.
+    pub fn has_more(&self) -> bool {
+        let came = || self.connection.socket.pending() != Pending::Nothing;
+        self.body.is_finished() || self.input.is_some() || came()
     }
 
     pub fn is_finished(&self) -> bool {

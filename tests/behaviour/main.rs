@@ -4,15 +4,24 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod access_log;
+mod addresses;
+mod backpressure;
 mod bad_backends;
+mod balancing;
 mod bodiless;
 mod chunked;
 mod close_delimited;
 mod early_response;
+mod forwarded;
+mod graceful_stop;
 mod interim_responses;
 mod keep_alive;
+mod limits;
 mod pipelining;
+mod proxy_protocol;
 mod retries;
+mod start;
 mod targets;
 mod timeouts;
 mod upgrade;

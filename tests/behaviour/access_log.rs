@@ -41,7 +41,9 @@ fn a_json_line_has_the_fields_of_the_contract() {
     ] {
         assert_eq!(entry[name], value, "{name} in {entry}");
     }
-    for name in ["request_time", "upstream_response_time", "read_request_time", "write_response_time", "tcpinfo_rtt"] {
+    for name in
+        ["request_time", "upstream_response_time", "read_request_time", "write_response_time", "tcpinfo_rtt"]
+    {
         assert!(entry[name].is_number(), "{name} in {entry}");
     }
     assert!(entry["time"].as_str().is_some_and(|time| time.ends_with('Z') && time.contains('T')));
@@ -55,7 +57,8 @@ fn request_ids_differ() {
     for _ in 0..10 {
         Client::connect(ringway.address()).get("/");
     }
-    let mut ids: Vec<_> = log_entries(&ringway, 10).iter().map(|entry| entry["request_id"].to_string()).collect();
+    let mut ids: Vec<_> =
+        log_entries(&ringway, 10).iter().map(|entry| entry["request_id"].to_string()).collect();
     ids.sort();
     ids.dedup();
     assert_eq!(ids.len(), 10);
@@ -107,7 +110,9 @@ fn usr1_opens_the_file_anew() {
     let (path, old) = (ringway.folder().join("access.log"), ringway.folder().join("access.log.1"));
     std::fs::rename(&path, &old).expect("the log can be renamed");
     client.get("/between");
-    eventually("the renamed file goes on", || std::fs::read_to_string(&old).is_ok_and(|text| text.lines().count() == 2));
+    eventually("the renamed file goes on", || {
+        std::fs::read_to_string(&old).is_ok_and(|text| text.lines().count() == 2)
+    });
     ringway.signal("USR1");
     eventually("a new file is there", || path.exists());
     client.get("/after");
@@ -147,7 +152,13 @@ fn refused_requests_are_logged_with_their_reasons() {
         let entry = log_entries(&ringway, number + 1).pop().expect("a line");
         assert_eq!(entry["status"], status, "{request:?}");
         let reason = entry["reason"].as_str().expect("a word");
-        assert!(reason.len() > 3 && reason.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'), "{reason}");
+        assert!(
+            reason.len() > 3
+                && reason
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'),
+            "{reason}"
+        );
     }
 }
 

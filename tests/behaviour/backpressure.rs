@@ -46,7 +46,8 @@ fn a_long_response_through_a_slow_reader() {
 fn a_long_request_to_a_slow_reader() {
     let backend = Backend::script(|peer| {
         while let Some(head) = peer.read_head()? {
-            let mut left: usize = head.field("content-length").and_then(|value| value.parse().ok()).unwrap_or(0);
+            let mut left: usize =
+                head.field("content-length").and_then(|value| value.parse().ok()).unwrap_or(0);
             std::thread::sleep(Duration::from_millis(if left > 100 { 300 } else { 0 }));
             while left > 0 {
                 left -= peer.read_some()?.len();

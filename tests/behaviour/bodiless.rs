@@ -33,9 +33,12 @@ fn no_content_and_not_modified_have_none() {
     });
     let ringway = Ringway::in_front_of(&[backend.address()]);
     let mut client = Client::connect(ringway.address());
-    for (target, status, length) in
-        [("/204", 204, None), ("/304", 304, Some("777")), ("/204-with-length", 204, None), ("/304", 304, Some("777"))]
-    {
+    for (target, status, length) in [
+        ("/204", 204, None),
+        ("/304", 304, Some("777")),
+        ("/204-with-length", 204, None),
+        ("/304", 304, Some("777")),
+    ] {
         let response = client.get(target);
         assert_eq!((response.status, response.field("content-length")), (status, length), "{target}");
         assert_eq!(response.field("transfer-encoding"), None);

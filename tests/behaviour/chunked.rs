@@ -52,7 +52,10 @@ fn a_response_passes_with_trailers_and_the_connection_stays() {
     let mut client = Client::connect(ringway.address());
     for _ in 0..3 {
         let response = client.get("/");
-        assert_eq!((response.text().as_str(), response.field("transfer-encoding")), ("hello", Some("chunked")));
+        assert_eq!(
+            (response.text().as_str(), response.field("transfer-encoding")),
+            ("hello", Some("chunked"))
+        );
         assert_eq!(response.trailers, [("X-Sum".to_owned(), "7".to_owned())]);
     }
     assert_eq!(backend.connections(), 1);
@@ -60,8 +63,9 @@ fn a_response_passes_with_trailers_and_the_connection_stays() {
 
 #[test]
 fn http10_gets_the_content_without_chunks() {
-    let backend =
-        Backend::fixed("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n1\r\n!\r\n0\r\nX: y\r\n\r\n");
+    let backend = Backend::fixed(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n1\r\n!\r\n0\r\nX: y\r\n\r\n",
+    );
     let ringway = Ringway::in_front_of(&[backend.address()]);
     let mut client = Client::connect(ringway.address());
     client.send("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");

@@ -39,7 +39,10 @@ fn a_backend_of_http10_is_understood() {
     let mut client = Client::connect(ringway.address());
     for _ in 0..3 {
         let response = client.get("/");
-        assert_eq!((response.head.start_line.as_str(), response.text().as_str()), ("HTTP/1.1 200 OK", "hello"));
+        assert_eq!(
+            (response.head.start_line.as_str(), response.text().as_str()),
+            ("HTTP/1.1 200 OK", "hello")
+        );
     }
 }
 

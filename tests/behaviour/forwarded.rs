@@ -33,7 +33,8 @@ const SPOOFED: &str = "X-Forwarded-Proto: https\r\nx-forwarded-port: 443\r\nX-FO
 fn by_default_the_peer_is_appended_and_the_protocol_named() {
     let (head, _, _) = forwarded(|scenario| scenario, "");
     assert_eq!(head.field("x-forwarded-for"), Some("127.0.0.1"));
-    for name in ["x-forwarded-port", "x-forwarded-host", "x-forwarded-client-srcport", "x-real-ip", "slb-id"] {
+    for name in ["x-forwarded-port", "x-forwarded-host", "x-forwarded-client-srcport", "x-real-ip", "slb-id"]
+    {
         assert_eq!(head.field(name), None, "{name}");
     }
 }
@@ -72,12 +73,19 @@ fn x_forwarded_for_is_appended_removed_or_preserved() {
 
 #[test]
 fn underscores_are_no_way_around_the_list_of_addresses() {
-    let (head, _, _) = forwarded(|scenario| scenario, "X_Forwarded_For: 6.6.6.6\r\nX-Forwarded_For: 7.7.7.7\r\n");
-    let all: Vec<_> = head.fields.iter().filter(|(name, _)| name.replace('_', "-").eq_ignore_ascii_case("x-forwarded-for")).collect();
+    let (head, _, _) =
+        forwarded(|scenario| scenario, "X_Forwarded_For: 6.6.6.6\r\nX-Forwarded_For: 7.7.7.7\r\n");
+    let all: Vec<_> = head
+        .fields
+        .iter()
+        .filter(|(name, _)| name.replace('_', "-").eq_ignore_ascii_case("x-forwarded-for"))
+        .collect();
     assert_eq!(all.len(), 1, "{}", head.text());
     assert!(all[0].1.ends_with("127.0.0.1"), "{}", head.text());
-    let (head, _, _) =
-        forwarded(|scenario| scenario.forwarded("x_forwarded_for = \"remove\""), "X_Forwarded_For: 6.6.6.6\r\n");
+    let (head, _, _) = forwarded(
+        |scenario| scenario.forwarded("x_forwarded_for = \"remove\""),
+        "X_Forwarded_For: 6.6.6.6\r\n",
+    );
     assert!(!head.text().contains("6.6.6.6"), "{}", head.text());
 }
 

@@ -137,11 +137,15 @@ fn heads_beyond_the_limits_are_400() {
         (0..fields - 2).for_each(|n| text += &format!("X-{n}: y\r\n"));
         text + &format!("X-Filler: {}\r\n\r\n", "z".repeat(filler))
     };
-    for (fields, filler, status) in [(5, 1, 200), (6, 1, 400), (3, 900, 200), (3, 1100, 400), (3, 100_000, 400)] {
+    for (fields, filler, status) in
+        [(5, 1, 200), (6, 1, 400), (3, 900, 200), (3, 1100, 400), (3, 100_000, 400)]
+    {
         let mut client = Client::connect(ringway.address());
         let _ = client.try_send(request(fields, filler));
         assert_eq!(client.read_response().status, status, "{fields} fields, {filler} bytes");
     }
     let entries = log_entries(&ringway, 5);
-    assert!(entries.iter().skip(1).filter(|entry| entry["status"] == 400).all(|entry| entry["reason"] != "-"));
+    assert!(
+        entries.iter().skip(1).filter(|entry| entry["status"] == 400).all(|entry| entry["reason"] != "-")
+    );
 }

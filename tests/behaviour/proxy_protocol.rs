@@ -3,7 +3,8 @@
 use crate::support::{Client, Ringway, Scenario, log_entries, recording};
 use std::time::Duration;
 
-fn accepting() -> (Ringway, std::sync::mpsc::Receiver<(crate::support::Head, Vec<u8>)>, crate::support::Backend) {
+fn accepting()
+-> (Ringway, std::sync::mpsc::Receiver<(crate::support::Head, Vec<u8>)>, crate::support::Backend) {
     let (backend, received) = recording();
     let ringway = Scenario::of(&backend)
         .listener("proxy_protocol = \"accept\"")

@@ -5,11 +5,8 @@ use crate::support::{Backend, Client, Scenario, log_entries};
 #[test]
 fn a_refused_connection_goes_to_the_next_backend() {
     let backend = Backend::echo_body();
-    let ringway = Scenario::new()
-        .backend(Backend::refused_address())
-        .backend(backend.address())
-        .logged("json")
-        .start();
+    let ringway =
+        Scenario::new().backend(Backend::refused_address()).backend(backend.address()).logged("json").start();
     let mut client = Client::connect(ringway.address());
     for _ in 0..6 {
         client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello");
@@ -27,8 +24,7 @@ fn a_refused_connection_goes_to_the_next_backend() {
 #[test]
 fn a_large_body_survives_the_change_of_backend() {
     let backend = Backend::echo_body();
-    let ringway =
-        Scenario::new().backend(Backend::refused_address()).backend(backend.address()).start();
+    let ringway = Scenario::new().backend(Backend::refused_address()).backend(backend.address()).start();
     let body = "x".repeat(300_000);
     for _ in 0..4 {
         let mut client = Client::connect(ringway.address());
@@ -68,7 +64,9 @@ fn a_request_that_was_sent_goes_to_no_other_backend() {
     let (one, two) = (Backend::closes_after("", 0), Backend::closes_after("", 0));
     let ringway = Scenario::of(&one).backend(two.address()).group("max_retries = 3").start();
     let mut client = Client::connect(ringway.address());
-    for request in ["POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx", "GET / HTTP/1.1\r\nHost: a\r\n\r\n"] {
+    for request in
+        ["POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx", "GET / HTTP/1.1\r\nHost: a\r\n\r\n"]
+    {
         client.send(request);
         assert_eq!(client.read_response().status, 502);
     }

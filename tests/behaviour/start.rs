@@ -11,7 +11,10 @@ fn a_taken_port_is_explained() {
     assert_eq!(second.wait_for_exit(PATIENCE).code(), Some(4));
     let line = second.wait_for_line("cannot bind");
     assert!(line.contains("listener \"web\"") && line.contains(&address.to_string()), "{line}");
-    assert!(line.contains(&format!("another process has port {}", address.port())) && line.contains("ss -ltnp"), "{line}");
+    assert!(
+        line.contains(&format!("another process has port {}", address.port())) && line.contains("ss -ltnp"),
+        "{line}"
+    );
 }
 
 #[test]

@@ -15,7 +15,10 @@ fn absolute_form_becomes_origin_form_and_its_authority_the_host() {
         client.send(format!("GET {target} HTTP/1.1\r\nHost: a.example\r\n\r\n"));
         assert_eq!(client.read_response().status, 200, "{target}");
         let (head, _) = received.recv().expect("a request");
-        assert_eq!((head.start_line.clone(), head.fields[0].1.as_str()), (format!("GET {path} HTTP/1.1"), host));
+        assert_eq!(
+            (head.start_line.clone(), head.fields[0].1.as_str()),
+            (format!("GET {path} HTTP/1.1"), host)
+        );
         assert_eq!(head.all("host").len(), 1);
     }
 }
@@ -69,7 +72,11 @@ fn unusual_methods_and_targets_pass_as_they_are() {
     let (backend, received) = recording();
     let ringway = Ringway::in_front_of(&[backend.address()]);
     let mut client = Client::connect(ringway.address());
-    for line in ["PROPFIND /a HTTP/1.1", "M-SEARCH //a//b/../c?%00&&#!".trim_end_matches("#!"), "get /%2e%2e/ HTTP/1.1"] {
+    for line in [
+        "PROPFIND /a HTTP/1.1",
+        "M-SEARCH //a//b/../c?%00&&#!".trim_end_matches("#!"),
+        "get /%2e%2e/ HTTP/1.1",
+    ] {
         let line = if line.ends_with("HTTP/1.1") { line.to_owned() } else { format!("{line} HTTP/1.1") };
         client.send(format!("{line}\r\nHost: a\r\n\r\n"));
         assert_eq!(client.read_response().status, 200, "{line}");

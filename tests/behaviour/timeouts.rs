@@ -56,7 +56,9 @@ fn a_silent_backend_is_504_and_its_connection_is_closed() {
     let backend = Backend::silent();
     let ringway = Scenario::of(&backend).group("response_timeout = \"1s\"").logged("json").start();
     let mut client = Client::connect(ringway.address());
-    for request in ["GET / HTTP/1.1\r\nHost: a\r\n\r\n", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx"] {
+    for request in
+        ["GET / HTTP/1.1\r\nHost: a\r\n\r\n", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx"]
+    {
         takes_a_second(|| {
             client.send(request);
             assert_eq!(client.read_response().status, 504);
@@ -88,7 +90,8 @@ fn a_backend_that_stops_within_a_body_truncates_it() {
 
 #[test]
 fn a_backend_may_take_its_time_between_pieces() {
-    let backend = Backend::drips(&b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow"[..], Duration::from_millis(45));
+    let backend =
+        Backend::drips(&b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow"[..], Duration::from_millis(45));
     let ringway = Scenario::of(&backend).group("response_timeout = \"1s\"").start();
     assert_eq!(Client::connect(ringway.address()).get("/").text(), "slow");
 }
@@ -186,7 +189,9 @@ fn a_client_that_leaves_within_its_body_cancels_the_request() {
 #[test]
 fn the_head_of_a_response_does_not_wait_for_its_body() {
     let backend = Backend::per_request(|peer, _, _| {
-        peer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")?;
+        peer.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n",
+        )?;
         std::thread::sleep(Duration::from_millis(1000));
         peer.write(b"2\r\nok\r\n0\r\n\r\n")
     });

@@ -114,16 +114,21 @@ fn dying() -> Backend {
 
 #[test]
 fn a_request_that_hits_a_dying_connection_is_repeated_only_if_that_is_safe() {
-    for (method, body, status) in
-        [("GET", "", 200), ("PUT", "again", 200), ("DELETE", "", 200), ("POST", "again", 502), ("PATCH", "x", 502)]
-    {
+    for (method, body, status) in [
+        ("GET", "", 200),
+        ("PUT", "again", 200),
+        ("DELETE", "", 200),
+        ("POST", "again", 502),
+        ("PATCH", "x", 502),
+    ] {
         let backend = dying();
         // max_retries bounds further backends; this retry goes to the same one.
         let ringway = Scenario::of(&backend).group("max_retries = 0").start();
         let mut client = Client::connect(ringway.address());
         client.send(post("first"));
         assert_eq!(client.read_response().status, 200);
-        client.send(format!("{method} / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
+        client
+            .send(format!("{method} / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
         let response = client.read_response();
         assert_eq!(response.status, status, "{method}");
         if status == 200 {
@@ -146,7 +151,12 @@ fn a_request_whose_body_is_partly_gone_is_not_repeated_in_part() {
         std::thread::sleep(Duration::from_millis(20));
         client.send(body);
         let response = client.read_response();
-        assert!(response.status == 502 || response.body.len() == 200_000, "{} {}", response.status, response.text());
+        assert!(
+            response.status == 502 || response.body.len() == 200_000,
+            "{} {}",
+            response.status,
+            response.text()
+        );
     }
 }
 

@@ -80,8 +80,7 @@ impl Scenario {
     }
 
     pub(crate) fn backend_at(mut self, address: &str, weight: u8) -> Scenario {
-        self.backends +=
-            &format!("[[server_group.backend]]\naddress = \"{address}\"\nweight = {weight}\n");
+        self.backends += &format!("[[server_group.backend]]\naddress = \"{address}\"\nweight = {weight}\n");
         self
     }
 
@@ -133,13 +132,14 @@ pub(crate) fn log_lines(ringway: &Ringway, count: usize) -> Vec<String> {
         let lines: Vec<_> = text.lines().map(str::to_owned).collect();
         (lines.len() >= count && text.ends_with('\n')).then_some(lines)
     });
-    lines.unwrap_or_else(|| {
-        panic!("{count} lines in {:?}", std::fs::read_to_string(&path))
-    })
+    lines.unwrap_or_else(|| panic!("{count} lines in {:?}", std::fs::read_to_string(&path)))
 }
 
 /// The same, parsed.
 pub(crate) fn log_entries(ringway: &Ringway, count: usize) -> Vec<serde_json::Value> {
     let lines = log_lines(ringway, count);
-    lines.iter().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+    lines
+        .iter()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect()
 }

@@ -3,6 +3,8 @@
 //! The runtime runs in this process, under an allocator that counts what threads named like workers
 //! ask for. Client and backend are other threads, so their memory does not count.
 
+#![expect(clippy::unwrap_used, reason = "a test may fail by panicking anywhere")]
+
 use std::alloc::GlobalAlloc;
 use std::alloc::Layout;
 use std::alloc::System;

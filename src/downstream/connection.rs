@@ -147,6 +147,10 @@ async fn read_proxy_header(connection: &mut Connection, worker: &Worker) -> Opti
             Ok(Parse::Incomplete) => {}
             Err(_) => return None,
         }
+        if input.spare() == 0 {
+            // The longest header that the codec takes is a little longer than a buffer.
+            input.make_room(input.len());
+        }
         let received = connection.deadline.guard(pin!(connection.socket.receive(input))).await;
         let (Ok(1..), buffer) = received.ok()? else { return None };
         input = buffer;

@@ -18,7 +18,6 @@ use crate::exchange::tunnel;
 use crate::http::body::BodyLength;
 use crate::net::buffer::Buffer;
 use crate::policy::retry;
-use crate::policy::retry::Failure;
 use crate::policy::retry::Replay;
 use crate::policy::retry::Verdict;
 use crate::snapshot::Group;
@@ -39,6 +38,8 @@ pub(super) struct Forward {
     pub(super) request: Option<Buffer>,
     /// A piece of the body that was received but did not fit behind the head.
     pub(super) early_piece: Option<Buffer>,
+    /// Some of the body was taken from the client and is not at hand any more.
+    pub(super) streamed: bool,
     pub(super) length: BodyLength,
     pub(super) idempotent: bool,
     pub(super) is_head: bool,
@@ -85,7 +86,7 @@ impl Forward {
                     }
                 }
             };
-            match self.verdict(error, reused, stream, retries_left) {
+            match self.verdict(error, reused, retries_left) {
                 Verdict::GiveUp => return Err(error),
                 Verdict::SameBackend => fresh = true,
                 Verdict::OtherBackend => {
@@ -105,8 +106,8 @@ impl Forward {
         let piece = body.at_hand()?;
         let trailers = body.is_finished().then(|| body.trailers());
         let Some(request) = &mut self.request else { return Ok(()) };
-        match piece {
-            Some(mut piece) => {
+        match (piece, trailers) {
+            (Some(mut piece), trailers) => {
                 h1::frame_body(&mut piece, self.length, trailers);
                 if piece.len() <= request.spare() || body.is_finished() {
                     request.tail().extend_from_slice(piece.filled());
@@ -114,8 +115,8 @@ impl Forward {
                     self.early_piece = Some(piece);
                 }
             }
-            None if trailers.is_some() => h1::frame_body(request, BodyLength::Unknown, trailers),
-            None => {}
+            (None, Some(trailers)) => h1::end_body(request, self.length, trailers),
+            (None, None) => {}
         }
         Ok(())
     }
@@ -127,9 +128,7 @@ impl Forward {
         fresh: bool,
         worker: &Worker,
     ) -> Result<Lease, UpstreamError> {
-        // A body that is still on its way cannot be sent twice.
-        let replayable = self.idempotent && self.length.is_empty();
-        if !fresh && let Some(connection) = worker.pool.take(self.group, backend, replayable, &worker.clock) {
+        if !fresh && let Some(connection) = worker.pool.take(self.group, backend) {
             return Ok(Lease { connection, reused: true, group: self.group, backend });
         }
         let Some(target) = group.backends.get(backend) else { return Err(UpstreamError::ConnectFailed) };
@@ -158,6 +157,7 @@ impl Forward {
         };
         let connection = &lease.connection;
         self.send_request(connection, group).await?;
+        self.streamed = terms.uploading.get();
         let mut reader = ResponseReader::new(connection, self.is_head);
         let relayed = if terms.uploading.get() {
             let early_piece = self.early_piece.take();
@@ -192,17 +192,9 @@ impl Forward {
         result
     }
 
-    fn verdict<S: Stream>(
-        &self,
-        error: ExchangeError,
-        reused: bool,
-        stream: &mut S,
-        retries_left: u32,
-    ) -> Verdict {
+    fn verdict(&self, error: ExchangeError, reused: bool, retries_left: u32) -> Verdict {
         let Some(failure) = error.failure(reused) else { return Verdict::GiveUp };
-        // Before a connection exists, nothing of the body has been taken from the client.
-        let untouched = failure == Failure::Connect || stream.parts().0.is_finished();
-        let complete = untouched && self.request.is_some();
+        let complete = !self.streamed && self.request.is_some();
         retry::after(failure, Replay { idempotent: self.idempotent, complete }, retries_left)
     }
 }

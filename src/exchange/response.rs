@@ -43,6 +43,8 @@ pub(super) struct End {
 enum Step {
     /// An interim response was written; the next head follows.
     Interim,
+    /// The same, and now it is the client's turn.
+    Continue,
     Switch,
     Body,
     Malformed(&'static str),
@@ -66,6 +68,11 @@ pub(super) async fn relay(
         };
         match step {
             Step::Interim => reply.send(None, None).await?,
+            Step::Continue => {
+                // From the end of this send on, the client has `client_body_timeout`.
+                reader.excuse_silence();
+                reply.send(None, None).await?;
+            }
             Step::Switch => return Ok(Relayed::Switched),
             Step::Body => return relay_body(reader, reply, presence, terms).await,
             Step::Malformed(word) => return Err(UpstreamError::BadResponse(word).into()),
@@ -80,6 +87,10 @@ async fn relay_body(
     presence: &impl Presence,
     terms: &Terms<'_>,
 ) -> Result<Relayed, ExchangeError> {
+    if !reader.has_more() {
+        // A client may act on a head long before the first event of its stream.
+        reply.send(None, None).await?;
+    }
     loop {
         let body = reader.body(&terms.worker.buffers, silence(terms));
         let piece = unless_gone(pin!(body), presence, terms).await??;
@@ -102,12 +113,10 @@ fn act_on_head(
         101 if !terms.upgrade || facts.upgrade.is_none() => return Step::Malformed("unexpected_101"),
         101 => {}
         100..=199 => {
-            if head.status == 100 {
-                terms.awaiting_continue.set(false);
-            }
+            let client_waited = head.status == 100 && terms.awaiting_continue.replace(false);
             // A version that knows no interim responses just waits for the final one.
             reply.interim(head);
-            return Step::Interim;
+            return if client_waited { Step::Continue } else { Step::Interim };
         }
         _ => {}
     }

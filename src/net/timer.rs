@@ -45,6 +45,8 @@ pub struct Elapsed;
 struct Wheel {
     /// Ticks since the wheel began.
     now: Cell<u64>,
+    /// How far away a yielding deadline may be set; short once [`Timers::hasten`] was called.
+    most_yielding: Cell<Duration>,
     slots: RefCell<Vec<Vec<Rc<Node>>>>,
 }
 
@@ -62,7 +64,7 @@ struct Node {
 impl Default for Timers {
     fn default() -> Timers {
         let slots = RefCell::new((0..SLOTS).map(|_| Vec::new()).collect());
-        Timers { wheel: Rc::new(Wheel { now: Cell::new(0), slots }) }
+        Timers { wheel: Rc::new(Wheel { now: Cell::new(0), most_yielding: Cell::new(Duration::MAX), slots }) }
     }
 }
 
@@ -101,8 +103,10 @@ impl Timers {
         }
     }
 
-    /// Brings every yielding deadline forward to at most `within` from now.
+    /// Brings every yielding deadline forward to at most `within` from now, and those that are set
+    /// later to at most `within` from then.
     pub fn hasten(&self, within: Duration) {
+        self.wheel.most_yielding.set(within);
         let due = self.wheel.due_after(within);
         let entries: Vec<_> = self.wheel.slots.borrow_mut().iter_mut().flat_map(std::mem::take).collect();
         for node in entries {
@@ -170,7 +174,7 @@ impl Deadline {
 
     /// Like [`Deadline::set`], for a wait that need not last when the worker wants to end.
     pub fn set_yielding(&self, after: Duration) {
-        self.set(after);
+        self.set(after.min(self.wheel.most_yielding.get()));
         self.node.yielding.set(true);
     }
 

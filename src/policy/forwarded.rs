@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 
 use ipnet::IpNet;
 
+use crate::http::headers::Field;
 use crate::http::headers::Headers;
 use crate::http::headers::KnownName;
 
@@ -85,9 +86,14 @@ impl Forwarded {
             }
             value.clear();
             self.build_value(known, headers, client, value);
-            // A field keeps the client's spelling, but the list of addresses is always canonical.
+            // A field keeps the client's spelling, but the list of addresses is always canonical, and
+            // so is what was spelt with underscores: a backend would not find it.
             let spelling = match headers.find(known) {
-                Some(field) if known != KnownName::XForwardedFor => field.name,
+                Some(Field { name, .. })
+                    if known != KnownName::XForwardedFor && name.eq_ignore_ascii_case(usual_spelling) =>
+                {
+                    *name
+                }
                 _ => usual_spelling,
             };
             write(spelling, value);
@@ -226,7 +232,6 @@ fn push_number(out: &mut Vec<u8>, number: u16) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::headers::Field;
 
     fn headers<'b>(fields: &[(&'b str, &'b str)]) -> Headers<'b> {
         let mut headers = Headers::new();

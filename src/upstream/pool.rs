@@ -11,10 +11,6 @@ use crate::net::socket::Socket;
 use crate::snapshot::Snapshot;
 use crate::upstream::lease::Connection;
 
-/// For how long a connection is taken to be still open, by requests that survive if it is not. At
-/// full load connections lie idle for less than this; measured, the look costs a request 2 per cent.
-const TRUST: Duration = Duration::from_millis(10);
-
 /// The idle connections of one worker, by group and backend.
 ///
 /// No operation is in flight on an idle connection, and it holds no buffer. Whether its backend
@@ -54,16 +50,14 @@ impl Pool {
     }
 
     /// An idle connection that its backend has not closed, if there is one.
-    ///
-    /// Looking whether it is closed costs a system call. With `replayable`, when the request can
-    /// safely be sent again, a connection that was in use a moment ago is lent without a look.
-    pub fn take(&self, group: usize, backend: usize, replayable: bool, clock: &Clock) -> Option<Connection> {
+    pub fn take(&self, group: usize, backend: usize) -> Option<Connection> {
         let mut group = self.groups.get(group)?.borrow_mut();
         loop {
             let idle = group.shelves.get_mut(backend)?.pop_back()?;
             group.idle -= 1;
-            let trusted = replayable && clock.now().since(idle.since) < TRUST;
-            if trusted || idle.connection.socket.pending() == Pending::Nothing {
+            // Even within the turn in which the connection came back: its end, or bytes that nobody
+            // asked for, may have come since the last byte of the response was received.
+            if idle.connection.socket.pending() == Pending::Nothing {
                 return Some(idle.connection);
             }
         }

@@ -196,13 +196,19 @@ fn parse_element(element: &[u8]) -> Option<IpAddr> {
 fn push_ip(out: &mut Vec<u8>, address: IpAddr) {
     match address {
         IpAddr::V4(v4) => {
-            let [a, b, c, d] = v4.octets();
-            out.reserve("255.255.255.255".len());
-            push_number(out, a.into());
-            for octet in [b, c, d] {
-                out.push(b'.');
-                push_number(out, octet.into());
+            let mut digits = [0; "255.255.255.255".len()];
+            let mut length = 0;
+            for (index, octet) in v4.octets().into_iter().enumerate() {
+                if index > 0 {
+                    digits[length] = b'.';
+                    length += 1;
+                }
+                for (divisor, shown) in [(100, octet >= 100), (10, octet >= 10), (1, true)] {
+                    digits[length] = b'0' + octet / divisor % 10;
+                    length += usize::from(shown);
+                }
             }
+            out.extend_from_slice(&digits[..length]);
         }
         // Writing to a vector cannot fail.
         IpAddr::V6(v6) => drop(write!(out, "{v6}")),
@@ -339,6 +345,15 @@ mod tests {
             let fields: Vec<_> = lists.iter().map(|list| ("X-Forwarded-For", *list)).collect();
             let found = TrustedProxies::new(trusted).client(peer.parse().unwrap(), &headers(&fields));
             assert_eq!(found, client.parse::<IpAddr>().unwrap(), "{peer} {lists:?}");
+        }
+    }
+
+    #[test]
+    fn addresses_without_formatting() {
+        for text in ["0.0.0.0", "1.20.255.9", "255.255.255.255", "10.0.100.199", "2001:db8::1"] {
+            let mut out = Vec::new();
+            push_ip(&mut out, text.parse().unwrap());
+            assert_eq!(String::from_utf8(out).unwrap(), text);
         }
     }
 

@@ -1,12 +1,9 @@
 //! One worker's thread: its ring, its turns, its end.
 
-use std::cell::Cell;
-use std::future::Future;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -107,8 +104,10 @@ fn work(mut seed: Seed, events: &Sender<Event>) -> Result<(), RuntimeError> {
         let acceptors = open_listeners(sockets, &worker)?;
         let ticks = every(TICK)?;
         let doorbell = drain.doorbell(seed.index).ok_or(io::ErrorKind::NotFound)?.listen()?;
+        task::spawn(tick_for_ever(Rc::clone(&worker), ticks));
+        task::spawn(heed(doorbell, Arc::clone(&drain), acceptors, Rc::clone(&worker)));
         drop(events.send(Event::Ready(description)));
-        turn_until_drained(&worker, acceptors, &ticks, &doorbell, &drain).await;
+        turn_until_drained(&worker).await;
         worker.tick();
         Ok(())
     });
@@ -127,41 +126,31 @@ fn open_listeners(sockets: Sockets, worker: &Rc<Worker>) -> io::Result<Vec<Rc<Ac
     Ok(acceptors)
 }
 
-/// The loop's owner: it is polled last in every turn in which something asked for it.
-async fn turn_until_drained(
-    worker: &Worker,
-    acceptors: Vec<Rc<Acceptor>>,
-    ticks: &Wakeups,
-    doorbell: &Wakeups,
-    drain: &Drain,
-) {
-    let acceptors = Cell::new(acceptors);
-    let mut ticking = pin!(tick_for_ever(worker, ticks));
-    let mut listening = pin!(async {
-        while doorbell.next().await.is_ok() {
-            if let Some(grace) = drain.begun()
-                && !worker.is_draining()
-            {
-                for acceptor in acceptors.take() {
-                    // Without the filter, a connection that arrives at the last moment is reset.
-                    drop(acceptor.refuse_new());
-                }
-                worker.begin_drain(grace);
-            }
-        }
-        std::future::pending::<()>().await;
-    });
+/// The loop's owner: it is polled last in every turn in which somebody asked for the time.
+async fn turn_until_drained(worker: &Worker) {
     std::future::poll_fn(|turn| {
         worker.clock.end_turn(turn.waker());
-        // Neither ever ends.
-        let _ = ticking.as_mut().poll(turn);
-        let _ = listening.as_mut().poll(turn);
         if worker.is_drained() { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
 }
 
-async fn tick_for_ever(worker: &Worker, ticks: &Wakeups) {
+/// Waits for the word to drain and begins to.
+async fn heed(doorbell: Wakeups, drain: Arc<Drain>, mut acceptors: Vec<Rc<Acceptor>>, worker: Rc<Worker>) {
+    while doorbell.next().await.is_ok() {
+        if let Some(grace) = drain.begun()
+            && !worker.is_draining()
+        {
+            for acceptor in acceptors.drain(..) {
+                // Without the filter, a connection that arrives at the last moment is reset.
+                drop(acceptor.refuse_new());
+            }
+            worker.begin_drain(grace);
+        }
+    }
+}
+
+async fn tick_for_ever(worker: Rc<Worker>, ticks: Wakeups) {
     let mut elapsed: u64 = 0;
     while let Ok(count) = ticks.next().await {
         for _ in 0..count.min(MOST_TICKS_AT_ONCE) {
@@ -173,6 +162,8 @@ async fn tick_for_ever(worker: &Worker, ticks: &Wakeups) {
         }
         elapsed += count;
     }
-    // The timer of the kernel does not fail; without it, no timeout would ever fire.
-    panic!("worker {} lost its clock", worker.index);
+    // The timer of the kernel does not fail. Without it no timeout would ever fire, so if it does,
+    // the service manager is to begin anew.
+    tell(&format!("error: worker {} lost its clock", worker.index));
+    std::process::abort();
 }

@@ -31,6 +31,19 @@ fn what_is_in_flight_is_finished_and_the_connection_closed() {
 }
 
 #[test]
+fn a_client_that_stays_does_not_hold_the_end_up() {
+    let backend = slow(Duration::from_millis(700));
+    let mut ringway = Scenario::of(&backend).start();
+    let mut client = Client::connect(ringway.address());
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    // By then the client is watched.
+    std::thread::sleep(Duration::from_millis(400));
+    ringway.signal("TERM");
+    assert_eq!(client.read_response().status, 200);
+    assert_eq!(ringway.wait_for_exit(Duration::from_secs(4)).code(), Some(0));
+}
+
+#[test]
 fn an_upload_in_flight_is_finished() {
     let backend = Backend::echo_body();
     let mut ringway = Scenario::of(&backend).start();

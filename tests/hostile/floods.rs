@@ -27,7 +27,7 @@ fn reset(stream: TcpStream) {
 #[test]
 fn churn_leaves_nothing_behind() {
     let backend = Backend::echo_head();
-    let mut ringway = Scenario::of(&backend).workers(2).start();
+    let mut ringway = Scenario::of(&backend).workers(2).group("keepalive_connections = 10").start();
     is_served(&ringway);
     let before = descriptors(&ringway);
     for round in 0..1500 {
@@ -52,7 +52,7 @@ fn churn_leaves_nothing_behind() {
     }
     is_served(&ringway);
     // Upstream connections in the pools may stay.
-    eventually("the descriptors come back", || descriptors(&ringway) <= before + 70);
+    eventually("the descriptors come back", || descriptors(&ringway) <= before + 10);
     assert_eq!(ringway.terminate().code(), Some(0));
 }
 

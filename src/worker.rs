@@ -5,6 +5,7 @@
 use std::cell::Cell;
 use std::cell::RefCell;
 use std::io;
+use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -137,7 +138,9 @@ impl Worker {
     /// Tells the operator why connections cannot be accepted, once until one could be again.
     pub fn report_accept_failure(&self, listener: &str, error: &io::Error) {
         if self.accept_failure.replace(error.raw_os_error()) != error.raw_os_error() {
-            eprintln!(
+            // Whoever reads stderr may have gone, which is no reason to end.
+            let _ = writeln!(
+                io::stderr(),
                 "warning: listener \"{listener}\" cannot accept connections, they wait: {error}; \
                  raise the descriptor limit (LimitNOFILE=) or lower max_connections"
             );

@@ -7,6 +7,7 @@ mod worker_thread;
 
 use std::fmt;
 use std::io;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -219,7 +220,8 @@ fn start_log(plan: &mut Plan, workers: usize) -> Result<LogEnds, RuntimeError> {
     let Some((sink, format)) = plan.access_log.take() else {
         return Ok((None, (0..workers).map(|_| None).collect()));
     };
-    let report = |text| eprintln!("warning: {text}");
+    // A log goes on when nobody reads stderr any more.
+    let report = |text| drop(writeln!(io::stderr(), "warning: {text}"));
     let (writer, queues) = LogWriter::start(sink.clone(), workers, report)
         .map_err(|error| RuntimeError::AccessLog { sink, error })?;
     let process = random();

@@ -186,6 +186,45 @@ fn no_request_fails_when_term_comes_under_load() {
     }
 }
 
+/// Opens a connection for each request. False when one that came about was not served.
+fn ask_on_new_connections(address: std::net::SocketAddr, served: &AtomicUsize) -> bool {
+    use std::io::{Read, Write};
+    loop {
+        let Ok(mut stream) = std::net::TcpStream::connect_timeout(&address, Duration::from_millis(500))
+        else {
+            return true;
+        };
+        let mut answer = Vec::new();
+        let request = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        if stream.write_all(request).is_err() || stream.read_to_end(&mut answer).is_err() {
+            return false;
+        }
+        if !answer.starts_with(b"HTTP/1.1 200 ") {
+            return false;
+        }
+        served.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_connection_that_came_about_is_served() {
+    let backend = Backend::echo_head();
+    for workers in [1, 2] {
+        let mut ringway = Scenario::of(&backend).workers(workers).start();
+        let served = Arc::new(AtomicUsize::new(0));
+        let clients: Vec<_> = (0..16)
+            .map(|_| {
+                let (served, address) = (served.clone(), ringway.address());
+                std::thread::spawn(move || ask_on_new_connections(address, &served))
+            })
+            .collect();
+        eventually("the load is there", || served.load(Ordering::Relaxed) > 300);
+        assert_eq!(ringway.terminate().code(), Some(0));
+        let lost = clients.into_iter().filter_map(|client| client.join().ok()).filter(|fine| !fine).count();
+        assert_eq!(lost, 0, "{workers} workers");
+    }
+}
+
 #[test]
 fn a_second_signal_stops_now() {
     for second in ["TERM", "QUIT", "INT"] {

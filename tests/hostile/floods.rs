@@ -159,6 +159,21 @@ fn at_the_descriptor_limit_connections_wait_and_the_process_goes_on() {
 }
 
 #[test]
+fn a_reader_of_standard_error_that_went_away_ends_nothing() {
+    let backend = Backend::echo_head();
+    let mut ringway = Scenario::of(&backend).start();
+    is_served(&ringway);
+    ringway.close_stderr();
+    limit_descriptors(&ringway, descriptors(&ringway) + 10);
+    let mut held: Vec<_> = (0..40).map(|_| connect(&ringway)).collect();
+    std::thread::sleep(Duration::from_millis(300));
+    held.clear();
+    assert!(ringway.is_running());
+    is_served(&ringway);
+    assert_eq!(ringway.terminate().code(), Some(0));
+}
+
+#[test]
 fn without_descriptors_for_backends_the_answer_is_503() {
     let backend = Backend::echo_head();
     let ringway = Scenario::of(&backend).group("keepalive_connections = 0").logged("json").start();

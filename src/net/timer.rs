@@ -113,9 +113,11 @@ impl Timers {
             if node.yielding.get() && node.due.get() != NEVER {
                 node.due.set(node.due.get().min(due));
             }
-            // Each node has one valid entry; queueing makes this one it.
-            if node.due.get() == NEVER {
+            // Each node has one valid entry; queueing makes this one it. One that is due already, as an
+            // outdated entry may be, has no slot that comes round any more.
+            if node.due.get() == NEVER || node.due.get() <= self.wheel.now.get() {
                 node.queued.set(NEVER);
+                self.wheel.look_at(node);
             } else {
                 self.wheel.queue(node);
             }
@@ -311,6 +313,20 @@ mod tests {
             timers.hasten(TICK * 2);
             assert_eq!(ticks_until_elapsed(&timers, &deadline, 400), Some(fired));
         }
+    }
+
+    #[test]
+    fn a_deadline_that_had_passed_before_hastening_can_be_set_again() {
+        let timers = Timers::default();
+        let deadline = timers.deadline();
+        // The first entry is outdated once the second one exists.
+        deadline.set(TICK * 300);
+        deadline.set(TICK);
+        assert_eq!(ticks_until_elapsed(&timers, &deadline, 10), Some(2));
+        timers.tick();
+        timers.hasten(TICK);
+        deadline.set(TICK * 5);
+        assert_eq!(ticks_until_elapsed(&timers, &deadline, 200), Some(6));
     }
 
     #[test]

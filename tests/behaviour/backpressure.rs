@@ -6,7 +6,7 @@ use std::time::Duration;
 
 const SIZE: usize = 256 << 20;
 /// A few buffers of 128 KiB each, and what the allocator makes of them.
-const MOST_GROWTH_KIB: usize = 2048;
+const MOST_GROWTH_KIB: usize = 1024;
 
 fn memory(ringway: &Ringway, name: &str) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{}/status", ringway.id())).expect("it runs");

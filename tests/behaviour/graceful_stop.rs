@@ -31,6 +31,19 @@ fn what_is_in_flight_is_finished_and_the_connection_closed() {
 }
 
 #[test]
+fn a_client_that_stays_does_not_hold_the_end_up() {
+    let backend = slow(Duration::from_millis(700));
+    let mut ringway = Scenario::of(&backend).start();
+    let mut client = Client::connect(ringway.address());
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    // By then the client is watched.
+    std::thread::sleep(Duration::from_millis(400));
+    ringway.signal("TERM");
+    assert_eq!(client.read_response().status, 200);
+    assert_eq!(ringway.wait_for_exit(Duration::from_secs(4)).code(), Some(0));
+}
+
+#[test]
 fn an_upload_in_flight_is_finished() {
     let backend = Backend::echo_body();
     let mut ringway = Scenario::of(&backend).start();
@@ -170,6 +183,45 @@ fn no_request_fails_when_term_comes_under_load() {
         assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
         clients.into_iter().for_each(|client| client.join().expect("no panic"));
         assert_eq!(tally.failed.load(Ordering::Relaxed), 0);
+    }
+}
+
+/// Opens a connection for each request. False when one that came about was not served.
+fn ask_on_new_connections(address: std::net::SocketAddr, served: &AtomicUsize) -> bool {
+    use std::io::{Read, Write};
+    loop {
+        let Ok(mut stream) = std::net::TcpStream::connect_timeout(&address, Duration::from_millis(500))
+        else {
+            return true;
+        };
+        let mut answer = Vec::new();
+        let request = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+        if stream.write_all(request).is_err() || stream.read_to_end(&mut answer).is_err() {
+            return false;
+        }
+        if !answer.starts_with(b"HTTP/1.1 200 ") {
+            return false;
+        }
+        served.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_connection_that_came_about_is_served() {
+    let backend = Backend::echo_head();
+    for workers in [1, 2] {
+        let mut ringway = Scenario::of(&backend).workers(workers).start();
+        let served = Arc::new(AtomicUsize::new(0));
+        let clients: Vec<_> = (0..16)
+            .map(|_| {
+                let (served, address) = (served.clone(), ringway.address());
+                std::thread::spawn(move || ask_on_new_connections(address, &served))
+            })
+            .collect();
+        eventually("the load is there", || served.load(Ordering::Relaxed) > 300);
+        assert_eq!(ringway.terminate().code(), Some(0));
+        let lost = clients.into_iter().filter_map(|client| client.join().ok()).filter(|fine| !fine).count();
+        assert_eq!(lost, 0, "{workers} workers");
     }
 }
 

@@ -18,6 +18,7 @@ mod graceful_stop;
 mod interim_responses;
 mod keep_alive;
 mod limits;
+mod own_answers;
 mod pipelining;
 mod proxy_protocol;
 mod retries;

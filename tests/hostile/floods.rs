@@ -27,7 +27,7 @@ fn reset(stream: TcpStream) {
 #[test]
 fn churn_leaves_nothing_behind() {
     let backend = Backend::echo_head();
-    let mut ringway = Scenario::of(&backend).workers(2).start();
+    let mut ringway = Scenario::of(&backend).workers(2).group("keepalive_connections = 10").start();
     is_served(&ringway);
     let before = descriptors(&ringway);
     for round in 0..1500 {
@@ -52,7 +52,7 @@ fn churn_leaves_nothing_behind() {
     }
     is_served(&ringway);
     // Upstream connections in the pools may stay.
-    eventually("the descriptors come back", || descriptors(&ringway) <= before + 70);
+    eventually("the descriptors come back", || descriptors(&ringway) <= before + 10);
     assert_eq!(ringway.terminate().code(), Some(0));
 }
 
@@ -156,6 +156,21 @@ fn at_the_descriptor_limit_connections_wait_and_the_process_goes_on() {
     assert!(ringway.is_running());
     let warnings = ringway.stderr().matches("cannot accept connections").count();
     assert!(warnings < 10, "{warnings} warnings");
+}
+
+#[test]
+fn a_reader_of_standard_error_that_went_away_ends_nothing() {
+    let backend = Backend::echo_head();
+    let mut ringway = Scenario::of(&backend).start();
+    is_served(&ringway);
+    ringway.close_stderr();
+    limit_descriptors(&ringway, descriptors(&ringway) + 10);
+    let mut held: Vec<_> = (0..40).map(|_| connect(&ringway)).collect();
+    std::thread::sleep(Duration::from_millis(300));
+    held.clear();
+    assert!(ringway.is_running());
+    is_served(&ringway);
+    assert_eq!(ringway.terminate().code(), Some(0));
 }
 
 #[test]

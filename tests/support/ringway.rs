@@ -141,6 +141,13 @@ impl Ringway {
         status.unwrap_or_else(|| panic!("still running after {bound:?}:\n{}", self.stderr()))
     }
 
+    /// Lets whoever reads standard error go away with the next line.
+    pub(crate) fn close_stderr(&mut self) {
+        let (_, nobody) = channel();
+        self.take_lines();
+        self.lines = nobody;
+    }
+
     /// Whether the process runs.
     pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().expect("a child can be waited for").is_none()

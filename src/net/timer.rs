@@ -234,7 +234,8 @@ mod tests {
         let wakes = Arc::new(Wakes::default());
         let waker = Waker::from(Arc::clone(&wakes));
         let mut context = Context::from_waker(&waker);
-        let mut wait = pin!(deadline.guard(pin!(std::future::pending::<()>())));
+        let never = pin!(std::future::pending::<()>());
+        let mut wait = pin!(deadline.guard(never));
         assert!(wait.as_mut().poll(&mut context).is_pending());
         for tick in 1..=most {
             timers.tick();

@@ -69,7 +69,7 @@ mod tests {
         let weights = [100, 37, 1, 0, 90];
         let round = round(&weights);
         for (backend, &weight) in (0u32..).zip(&weights) {
-            assert_eq!(round.iter().filter(|&&chosen| chosen == backend).count(), weight.into());
+            assert_eq!(round.iter().filter(|&&chosen| chosen == backend).count(), usize::from(weight));
         }
         let longest_run = round.chunk_by(|a, b| a == b).map(<[u32]>::len).max();
         assert!(longest_run <= Some(2), "{round:?}");

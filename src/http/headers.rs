@@ -177,6 +177,20 @@ impl KnownName {
         )
     }
 
+    /// Whether a Connection field that names it takes it away (RFC 9110 §7.6.1). Not so what delimits
+    /// the message, or tells a backend what it is asked for and by whom.
+    pub fn can_be_nominated(self) -> bool {
+        matches!(
+            self,
+            KnownName::Other
+                | KnownName::Date
+                | KnownName::Referer
+                | KnownName::Server
+                | KnownName::Trailer
+                | KnownName::UserAgent
+        )
+    }
+
     fn bit(self) -> u32 {
         1 << self as u32
     }

@@ -239,7 +239,7 @@ impl<'c> ResponseReader<'c> {
         options.remove_hop_by_hop(head.headers);
         let taken = take(&mut head, &facts);
         drop(headers);
-        self.body = BodyDecoder::unlimited(framing);
+        self.body = BodyDecoder::unlimited(framing).without_trailers(options.nominates);
         if let Some(input) = self.input.as_mut() {
             input.consume(head_bytes);
         }

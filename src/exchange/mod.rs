@@ -62,7 +62,7 @@ enum Plan {
 /// Decides what becomes of a request. Nothing of the head is needed afterwards.
 pub fn begin(request: &Request<'_, '_>, origin: &Origin<'_>, worker: &Worker) -> Exchange {
     let mut recording = Recording::begin(request, origin, worker);
-    let plan = match route(request, origin.listener) {
+    let plan = match route(request, origin) {
         Ok(group) => {
             recording.group = Some(group);
             Plan::Forward(request::prepare(request, origin, group, worker))
@@ -104,9 +104,16 @@ pub async fn refuse<S: Stream>(
     recording.end(stream, origin, worker);
 }
 
-fn route(request: &Request<'_, '_>, listener: &Listener) -> Result<usize, Reason> {
+fn route(request: &Request<'_, '_>, origin: &Origin<'_>) -> Result<usize, Reason> {
+    let listener = origin.listener;
     if matches!(request.head.method, Method::Connect | Method::Trace) {
         return Err(Reason::MethodNotAllowed);
+    }
+    // RFC 9110 §7.4. Every listener is plain.
+    let is_https =
+        request.head.target.raw.get(..6).is_some_and(|start| start.eq_ignore_ascii_case(b"https:"));
+    if is_https && !listener.trusted_proxies.trusts(origin.peer.ip()) {
+        return Err(Reason::Misdirected);
     }
     if let BodyLength::Exact(bytes) = request.length
         && listener.max_body_bytes != 0

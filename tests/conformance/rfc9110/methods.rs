@@ -157,8 +157,8 @@ fn must_reject_https_on_a_plain_connection() {
 fn accepts_https_from_a_trusted_gateway() {
     let scene = Scene::answering(EMPTY);
     let configuration = configuration_for(&[scene.backend.address()]);
-    let trusted = "\n[listener.forwarded]\ntrusted_proxies = [\"127.0.0.0/8\"]\n\n[[server_group]]\n";
-    let ringway = Ringway::start(&configuration.replacen("\n[[server_group]]\n", trusted, 1));
+    let trusted = "default_group = \"app\"\ntrusted_proxies = [\"127.0.0.0/8\"]\n";
+    let ringway = Ringway::start(&configuration.replacen("default_group = \"app\"\n", trusted, 1));
     let mut client = Client::connect(ringway.address());
     client.send("GET https://a/ HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(client.read_response().status, 200);

@@ -107,7 +107,11 @@ fn an_invalid_response_becomes_502() {
     becomes_bad_gateway("SSH-2.0-OpenSSH\r\n");
     becomes_bad_gateway("\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
     becomes_bad_gateway("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n");
-    becomes_bad_gateway("HTTP/1.1 100 Continue\r\n\r\n");
+    let scene = Scene::closing_after("HTTP/1.1 100 Continue\r\n\r\n");
+    let mut client = scene.client();
+    client.send(get(""));
+    assert_eq!(client.read_response().status, 100);
+    assert_eq!(client.read_response().status, 502);
     let ringway = Ringway::in_front_of(&[Backend::refused_address()]);
     assert_eq!(Client::connect(ringway.address()).get("/").status, 502);
 }

@@ -23,6 +23,7 @@ use crate::http::body::BodyLength;
 use crate::http::head::Method;
 use crate::http::head::RequestHead;
 use crate::net::clock::Moment;
+use crate::policy::max_forwards;
 use crate::snapshot::Listener;
 use crate::telemetry::reason::Reason;
 use crate::worker::Worker;
@@ -120,6 +121,9 @@ fn route(request: &Request<'_, '_>, origin: &Origin<'_>) -> Result<usize, Reason
         && bytes > listener.max_body_bytes
     {
         return Err(Reason::BodyTooLarge);
+    }
+    if max_forwards::remaining(&request.head) == Some(0) {
+        return Err(Reason::FinalRecipient);
     }
     listener.default_group.ok_or(Reason::NoRoute)
 }

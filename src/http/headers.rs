@@ -118,6 +118,7 @@ pub enum KnownName {
     Expect,
     Host,
     KeepAlive,
+    MaxForwards,
     ProxyConnection,
     Referer,
     Server,
@@ -156,6 +157,7 @@ impl KnownName {
             10 if is("connection") => KnownName::Connection,
             10 if is("keep-alive") => KnownName::KeepAlive,
             10 if is("user-agent") => KnownName::UserAgent,
+            12 if is("max-forwards") => KnownName::MaxForwards,
             14 if is("content-length") => KnownName::ContentLength,
             16 if is("proxy-connection") => KnownName::ProxyConnection,
             17 if is("transfer-encoding") => KnownName::TransferEncoding,
@@ -184,6 +186,7 @@ impl KnownName {
             self,
             KnownName::Other
                 | KnownName::Date
+                | KnownName::MaxForwards
                 | KnownName::Referer
                 | KnownName::Server
                 | KnownName::Trailer

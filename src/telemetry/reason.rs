@@ -10,6 +10,8 @@ pub enum Reason {
     /// The request is not acceptable; word and status come from the codec.
     BadRequest(&'static str, u16),
     MethodNotAllowed,
+    /// An OPTIONS request that may go no further was answered.
+    FinalRecipient,
     /// A resource of https was asked for on a connection that is not secured.
     Misdirected,
     BodyTooLarge,
@@ -42,6 +44,7 @@ impl Reason {
             Reason::None => "-",
             Reason::BadRequest(word, _) | Reason::BadResponse(word) => word,
             Reason::MethodNotAllowed => "method_not_allowed",
+            Reason::FinalRecipient => "final_recipient",
             Reason::Misdirected => "misdirected",
             Reason::BodyTooLarge => "body_too_large",
             Reason::HeaderTimeout => "client_header_timeout",
@@ -64,6 +67,7 @@ impl Reason {
         match self {
             Reason::None => 200,
             Reason::BadRequest(_, status) => status,
+            Reason::FinalRecipient => 204,
             Reason::NoRoute => 404,
             Reason::MethodNotAllowed => 405,
             Reason::HeaderTimeout | Reason::BodyTimeout => 408,

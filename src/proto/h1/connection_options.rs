@@ -61,7 +61,7 @@ impl ConnectionOptions {
         nominated.extend(each_option(headers).take(MAX_OPTIONS));
         headers.retain(|field| {
             let named = || nominated.iter().any(|option| option.eq_ignore_ascii_case(field.name));
-            !field.known.is_hop_by_hop() && !(field.known.can_be_nominated() && named())
+            !(field.known.is_hop_by_hop() || field.known.can_be_nominated() && named())
         });
     }
 }

@@ -5,16 +5,21 @@
 use std::cell::Cell;
 use std::cell::RefCell;
 use std::io;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::net::buffer::Buffers;
 use crate::net::clock::Clock;
+use crate::net::clock::Moment;
 use crate::net::timer::Timers;
 use crate::snapshot::Snapshot;
 use crate::telemetry::access_log::Format;
+use crate::telemetry::access_log::Line;
 use crate::telemetry::date::Dates;
 use crate::telemetry::log_writer::LogQueue;
+use crate::telemetry::operator::tell;
+use crate::telemetry::record::RequestFacts;
 use crate::upstream::pool::Pool;
 
 pub struct Worker {
@@ -41,18 +46,71 @@ pub struct Worker {
     positions: Vec<Cell<usize>>,
 }
 
+/// A connection that counts against the quotas of process and listener.
+pub struct CountedConnection {
+    worker: Rc<Worker>,
+    listener: usize,
+}
+
+impl CountedConnection {
+    pub fn worker(&self) -> &Worker {
+        &self.worker
+    }
+
+    /// The listener's index in the snapshot.
+    pub fn listener(&self) -> usize {
+        self.listener
+    }
+}
+
+impl Drop for CountedConnection {
+    fn drop(&mut self) {
+        self.worker.connections.set(self.worker.connections.get() - 1);
+        self.worker.snapshot.connections.give_back();
+        if let Some(listener) = self.worker.snapshot.listeners.get(self.listener) {
+            listener.connections.give_back();
+        }
+    }
+}
+
 /// A worker's side of the access log.
 pub struct AccessLog {
     pub format: Format,
     pub queue: RefCell<LogQueue>,
     /// Memory of lines that are not being written.
-    pub spare_lines: RefCell<Vec<Vec<u8>>>,
+    #[expect(clippy::vec_box, reason = "the boxes are what is kept, an exchange holds one by its pointer")]
+    spare_lines: RefCell<Vec<Box<BegunLine>>>,
     /// Chosen at random when the process starts.
     pub process: u64,
     pub sequence: Cell<u64>,
 }
 
+/// A log line, begun when its request came, and the moments that its end will need.
+#[derive(Default)]
+pub struct BegunLine {
+    pub line: Line,
+    pub received: Moment,
+    pub request_read: Option<Moment>,
+    pub upstream_began: Option<Moment>,
+    pub upstream_ended: Option<Moment>,
+    pub response_began: Option<Moment>,
+}
+
 impl AccessLog {
+    /// Begins the line of a request in memory that an earlier one left.
+    pub fn begin_line(&self, received: Moment, request: &RequestFacts<'_>, dates: &Dates) -> Box<BegunLine> {
+        let mut begun = self.spare_lines.borrow_mut().pop().unwrap_or_default();
+        let bytes = std::mem::take(&mut begun.line).into_bytes();
+        *begun =
+            BegunLine { line: self.format.begin(bytes, request, dates), received, ..BegunLine::default() };
+        begun
+    }
+
+    /// Takes back the memory of a line that was written.
+    pub fn keep(&self, begun: Box<BegunLine>) {
+        self.spare_lines.borrow_mut().push(begun);
+    }
+
     pub fn new(format: Format, queue: LogQueue, process: u64) -> AccessLog {
         AccessLog {
             format,
@@ -119,28 +177,21 @@ impl Worker {
         self.draining.get() && self.listeners.get() == 0 && self.connections.get() == 0
     }
 
-    /// Counts a connection that was accepted against the quotas.
-    pub fn connection_opened(&self) {
+    /// Counts a connection of the listener with this index, which was accepted against the quotas,
+    /// until what is returned is dropped.
+    pub fn connection_opened(self: &Rc<Worker>, listener: usize) -> CountedConnection {
         self.connections.set(self.connections.get() + 1);
         self.accept_failure.set(None);
-    }
-
-    /// Ends a connection of the listener with this index.
-    pub fn connection_closed(&self, listener: usize) {
-        self.connections.set(self.connections.get() - 1);
-        self.snapshot.connections.give_back();
-        if let Some(listener) = self.snapshot.listeners.get(listener) {
-            listener.connections.give_back();
-        }
+        CountedConnection { worker: Rc::clone(self), listener }
     }
 
     /// Tells the operator why connections cannot be accepted, once until one could be again.
     pub fn report_accept_failure(&self, listener: &str, error: &io::Error) {
         if self.accept_failure.replace(error.raw_os_error()) != error.raw_os_error() {
-            eprintln!(
+            tell(&format!(
                 "warning: listener \"{listener}\" cannot accept connections, they wait: {error}; \
                  raise the descriptor limit (LimitNOFILE=) or lower max_connections"
-            );
+            ));
         }
     }
 

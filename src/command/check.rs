@@ -19,6 +19,7 @@ pub(super) struct Arguments {
     /// Take warnings for errors.
     #[arg(long)]
     strict: bool,
+    /// How to report.
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
 }

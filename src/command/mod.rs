@@ -2,7 +2,10 @@
 
 mod check;
 mod config_show;
+mod demo;
+mod demo_backend;
 mod diagnostics;
+mod proxy;
 mod run;
 mod serve;
 mod sources;
@@ -27,6 +30,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     };
     match verb {
         Verb::Run(arguments) => run::run(&arguments),
+        Verb::Demo(arguments) => demo::run(&arguments),
+        Verb::Proxy(arguments) => proxy::run(&arguments),
         Verb::Check(arguments) => check::run(&arguments),
         Verb::Config(ConfigVerb::Show(arguments)) => config_show::run(&arguments),
         Verb::Version(arguments) => version::run(&arguments),
@@ -53,31 +58,44 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// A self-hosted HTTP application load balancer.
+/// A self-hosted HTTP application load balancer: one thread per CPU, each with its own io_uring.
+///
+/// Begin with `ringway demo`, which needs no configuration.
 #[derive(Parser)]
-#[command(name = "ringway", version, arg_required_else_help = true)]
+#[command(name = "ringway", version, arg_required_else_help = true, after_help = EXIT_CODES)]
 struct CommandLine {
     #[command(subcommand)]
     verb: Verb,
 }
 
+const EXIT_CODES: &str =
+    "Exit codes: 0 success, 1 failure while running, 2 wrong usage, 3 invalid configuration,
+4 cannot start: an address is taken, or a privilege or an ability of the kernel is missing.";
+
 #[derive(Subcommand)]
 enum Verb {
-    /// Serve in the foreground; the service manager owns the process.
-    Run(run::Run),
+    /// Serve with a configuration, in the foreground.
+    ///
+    /// TERM and INT end gracefully within `shutdown_timeout`, a second one ends at once. QUIT ends
+    /// gracefully without a bound. USR1 opens the access log anew.
+    Run(run::Arguments),
+    /// Serve two embedded backends, with nothing to set up, and print what to try.
+    Demo(demo::Arguments),
+    /// Serve from the command line alone: listen at one address, balance over others.
+    Proxy(proxy::Arguments),
     /// Check a configuration and report every error and warning.
     #[command(short_flag = 't')]
     Check(check::Arguments),
     /// Look at a configuration.
     #[command(subcommand)]
     Config(ConfigVerb),
-    /// Print the version; with -v also features and abilities of the kernel.
-    Version(version::Version),
+    /// Print the version; with -v also features and what the kernel can do.
+    Version(version::Arguments),
 }
 
 #[derive(Subcommand)]
 enum ConfigVerb {
-    /// Print the configuration.
+    /// Print a configuration with all defaults, and where each value comes from.
     Show(config_show::Arguments),
 }
 

@@ -6,15 +6,17 @@ use clap::Args;
 
 use crate::command::Exit;
 use crate::command::serve;
+use crate::command::serve::Manner;
 use crate::command::sources;
 
 #[derive(Args)]
-pub(super) struct Run {
-    /// A configuration file, or a folder with *.toml files; may be repeated
-    #[arg(short, long, value_name = "FILE", required = true)]
+pub(super) struct Arguments {
+    /// A file, or a folder of *.toml files; may be repeated.
+    #[arg(short = 'c', long = "config", value_name = "FILE", required = true, num_args = 1..)]
     config: Vec<PathBuf>,
 }
 
-pub(super) fn run(arguments: &Run) -> Exit {
-    serve::serve(sources::load(&arguments.config), |_| ())
+pub(super) fn run(arguments: &Arguments) -> Exit {
+    let loaded = sources::load(&arguments.config);
+    serve::serve(loaded, Manner::default())
 }

@@ -1,47 +1,70 @@
 //! What `run`, `demo` and `proxy` share: from a loaded configuration to a serving process.
 
+use std::net::SocketAddr;
+
 use crate::command::Exit;
 use crate::command::diagnostics;
 use crate::config::AccessLogFormat;
 use crate::config::Config;
+use crate::config::IoDriver;
+use crate::config::Listener;
 use crate::config::Loaded;
 use crate::config::LogDestination;
+use crate::config::Workers;
 use crate::control::build;
 use crate::control::build::Host;
 use crate::control::limits;
 use crate::runtime;
+use crate::runtime::ListenerPlan;
 use crate::runtime::Plan;
 use crate::runtime::RuntimeError;
+use crate::runtime::Serving;
+use crate::runtime::Wanted;
+use crate::snapshot::Snapshot;
 use crate::telemetry::access_log::Format;
 use crate::telemetry::log_writer::Sink;
+use crate::telemetry::operator::tell;
 
-/// Serves until a signal ends it. `greet` runs once the listeners accept and gets their lines.
-pub(super) fn serve(mut loaded: Loaded, greet: impl FnOnce(&[String])) -> Exit {
-    let plan = loaded.config.as_ref().and_then(|config| {
+/// How the verbs that serve differ.
+#[derive(Default)]
+pub(super) struct Manner {
+    /// What to say once the listeners accept, after the start-up lines. It gets their addresses.
+    pub(super) greet: Option<fn(&[SocketAddr]) -> String>,
+    /// What to do when a listener cannot bind.
+    pub(super) bind_help: Option<String>,
+}
+
+/// Serves until a signal ends it.
+pub(super) fn serve(mut loaded: Loaded, manner: Manner) -> Exit {
+    let built = loaded.config.as_ref().and_then(|config| {
         let host = host(config);
         let limit = host.connections;
-        build::build(config, &host, &mut loaded.report)
-            .map(|snapshot| (Plan::new(config, snapshot, access_log(config)), limit))
+        build::build(config, &host, &mut loaded.report).map(|snapshot| (plan(config, snapshot), limit))
     });
     diagnostics::print(&loaded.report);
-    let Some((plan, limit)) = plan else { return Exit::ConfigurationInvalid };
-    let announce = |lines: &[String]| {
-        eprintln!("ringway {}: {}", env!("CARGO_PKG_VERSION"), lines.first().map_or("", String::as_str));
-        eprintln!("descriptor limit allows {limit} client connections");
-        for line in lines.iter().skip(1) {
-            eprintln!("{line}");
+    let Some((plan, limit)) = built else { return Exit::ConfigurationInvalid };
+    let announce = |serving: &Serving| {
+        let Serving { workers, driver, listeners } = serving;
+        let version = env!("CARGO_PKG_VERSION");
+        let mut text = format!("ringway {version}: {workers} workers on {driver}\n");
+        text.push_str(&format!("descriptor limit allows {limit} client connections\n"));
+        for (name, address) in listeners {
+            text.push_str(&format!("listening on http://{address} (listener \"{name}\")\n"));
         }
-        greet(lines);
+        let addresses: Vec<_> = listeners.iter().map(|(_, address)| *address).collect();
+        if let Some(greet) = manner.greet {
+            text.push_str(&greet(&addresses));
+        }
+        tell(&text);
     };
-    match runtime::run(plan, announce) {
-        Ok(()) => Exit::Success,
-        Err(error) => {
-            eprintln!("error: {error}");
-            match error {
-                RuntimeError::WorkerDied { .. } => Exit::Failure,
-                _ => Exit::CannotStart,
-            }
-        }
+    let Err(error) = runtime::run(plan, announce) else { return Exit::Success };
+    tell(&format!("error: {error}"));
+    if let (RuntimeError::Bind { .. }, Some(help)) = (&error, manner.bind_help) {
+        tell(&format!("help: {help}"));
+    }
+    match error {
+        RuntimeError::WorkerDied { .. } => Exit::Failure,
+        _ => Exit::CannotStart,
     }
 }
 
@@ -52,7 +75,30 @@ fn host(config: &Config) -> Host {
     Host {
         name: limits::host_name(),
         connections: limits::connections_within(descriptors),
-        workers: runtime::worker_count(config.process.workers),
+        workers: match config.process.workers {
+            Workers::Auto => runtime::usable_cpus().len().max(1),
+            Workers::Count(count) => usize::from(count),
+        },
+    }
+}
+
+fn plan(config: &Config, snapshot: Snapshot) -> Plan {
+    let listener_plan = |listener: &Listener| ListenerPlan {
+        name: listener.name.clone(),
+        addresses: listener.addresses.iter().map(|entry| (entry.address, entry.dual_stack)).collect(),
+    };
+    Plan {
+        snapshot,
+        listeners: config.listeners.iter().map(listener_plan).collect(),
+        access_log: access_log(config),
+        pin: config.process.pin,
+        ring_entries: config.process.ring_entries,
+        io_driver: match config.process.io_driver {
+            IoDriver::Auto => Wanted::Auto,
+            IoDriver::IoUring => Wanted::IoUring,
+            IoDriver::Epoll => Wanted::Epoll,
+        },
+        shutdown_timeout: config.process.shutdown_timeout,
     }
 }
 

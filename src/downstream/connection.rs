@@ -18,6 +18,7 @@ use crate::net::timer::Deadline;
 use crate::proto::proxy_protocol;
 use crate::proto::proxy_protocol::Parse;
 use crate::snapshot::Listener;
+use crate::worker::CountedConnection;
 use crate::worker::Worker;
 
 /// How long a client that was told that the connection ends may take to close its side.
@@ -34,10 +35,9 @@ pub(super) struct Connection {
     pub(super) peer: SocketAddr,
     /// The port that the client connected to.
     pub(super) port: u16,
-    /// The listener's index in the snapshot.
-    pub(super) listener: u16,
     /// Requests served or begun.
     pub(super) requests: Cell<u32>,
+    counted: CountedConnection,
 }
 
 /// What becomes of a connection after its requests at hand were served.
@@ -53,19 +53,13 @@ pub(super) enum Fate {
 }
 
 impl Connection {
-    pub(super) fn new(
-        socket: Socket,
-        peer: SocketAddr,
-        port: u16,
-        listener: usize,
-        deadline: Deadline,
-    ) -> Connection {
-        // A configuration cannot have more listeners than ports.
-        Connection { socket, deadline, peer, port, listener: listener as u16, requests: Cell::new(0) }
+    pub(super) fn new(socket: Socket, peer: SocketAddr, port: u16, counted: CountedConnection) -> Connection {
+        let deadline = counted.worker().timers.deadline();
+        Connection { socket, deadline, peer, port, requests: Cell::new(0), counted }
     }
 
     pub(super) fn terms<'w>(&self, worker: &'w Worker) -> Option<&'w Listener> {
-        worker.snapshot.listeners.get(usize::from(self.listener))
+        worker.snapshot.listeners.get(self.counted.listener())
     }
 }
 
@@ -78,7 +72,6 @@ pub(super) async fn run<F>(
 ) where
     F: Future<Output = (Connection, Fate)>,
 {
-    let listener = usize::from(connection.listener);
     let mut connection = connection;
     let mut input = None;
     let mut alive = true;
@@ -109,8 +102,6 @@ pub(super) async fn run<F>(
             }
         }
     }
-    drop(connection);
-    worker.connection_closed(listener);
 }
 
 /// Waits until there is something to receive; false when the connection should end instead.
@@ -155,6 +146,10 @@ async fn read_proxy_header(connection: &mut Connection, worker: &Worker) -> Opti
             }
             Ok(Parse::Incomplete) => {}
             Err(_) => return None,
+        }
+        if input.spare() == 0 {
+            // The longest header that the codec takes is a little longer than a buffer.
+            input.make_room(input.len());
         }
         let received = connection.deadline.guard(pin!(connection.socket.receive(input))).await;
         let (Ok(1..), buffer) = received.ok()? else { return None };

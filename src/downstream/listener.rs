@@ -21,7 +21,7 @@ use crate::snapshot::Quota;
 use crate::worker::Worker;
 
 /// Connections accepted in one go, so that a flood of new ones cannot starve the established.
-const BATCH: usize = 64;
+const BATCH: usize = 256;
 
 const TRIM_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -61,8 +61,8 @@ async fn accept_all(acceptor: &Acceptor, listener: usize, port: u16, worker: &Rc
                     break;
                 }
             };
-            worker.connection_opened();
-            let connection = Connection::new(socket, peer, port, listener, worker.timers.deadline());
+            let counted = worker.connection_opened(listener);
+            let connection = Connection::new(socket, peer, port, counted);
             let stock = Rc::clone(&stock);
             task::spawn(connection::run(connection, Rc::clone(worker), stock, h1::serve));
         }

@@ -11,13 +11,13 @@ use crate::exchange::record::Recording;
 use crate::exchange::response;
 use crate::exchange::response::Relayed;
 use crate::exchange::stream::Patience;
+use crate::exchange::stream::Reply;
 use crate::exchange::stream::RequestBody;
 use crate::exchange::stream::Stream;
 use crate::exchange::tunnel;
 use crate::http::body::BodyLength;
 use crate::net::buffer::Buffer;
 use crate::policy::retry;
-use crate::policy::retry::Failure;
 use crate::policy::retry::Replay;
 use crate::policy::retry::Verdict;
 use crate::snapshot::Group;
@@ -38,6 +38,8 @@ pub(super) struct Forward {
     pub(super) request: Option<Buffer>,
     /// A piece of the body that was received but did not fit behind the head.
     pub(super) early_piece: Option<Buffer>,
+    /// Some of the body was taken from the client and is not at hand any more.
+    pub(super) streamed: bool,
     pub(super) length: BodyLength,
     pub(super) idempotent: bool,
     pub(super) is_head: bool,
@@ -78,13 +80,13 @@ impl Forward {
                 Err(error) => (error.into(), false),
                 Ok(lease) => {
                     let reused = lease.reused;
-                    match self.attempt(lease, backend, stream, recording, worker).await {
+                    match self.attempt(lease, stream, recording, worker).await {
                         Ok(()) => return Ok(()),
                         Err(error) => (error, reused),
                     }
                 }
             };
-            match self.verdict(error, reused, stream, retries_left) {
+            match self.verdict(error, reused, retries_left) {
                 Verdict::GiveUp => return Err(error),
                 Verdict::SameBackend => fresh = true,
                 Verdict::OtherBackend => {
@@ -104,8 +106,8 @@ impl Forward {
         let piece = body.at_hand()?;
         let trailers = body.is_finished().then(|| body.trailers());
         let Some(request) = &mut self.request else { return Ok(()) };
-        match piece {
-            Some(mut piece) => {
+        match (piece, trailers) {
+            (Some(mut piece), trailers) => {
                 h1::frame_body(&mut piece, self.length, trailers);
                 if piece.len() <= request.spare() || body.is_finished() {
                     request.tail().extend_from_slice(piece.filled());
@@ -113,8 +115,8 @@ impl Forward {
                     self.early_piece = Some(piece);
                 }
             }
-            None if trailers.is_some() => h1::frame_body(request, BodyLength::Unknown, trailers),
-            None => {}
+            (None, Some(trailers)) => h1::end_body(request, self.length, trailers),
+            (None, None) => {}
         }
         Ok(())
     }
@@ -126,19 +128,18 @@ impl Forward {
         fresh: bool,
         worker: &Worker,
     ) -> Result<Lease, UpstreamError> {
-        if !fresh && let Some(connection) = worker.pool.take(self.group, backend, &worker.clock) {
-            return Ok(Lease { connection, reused: true });
+        if !fresh && let Some(connection) = worker.pool.take(self.group, backend) {
+            return Ok(Lease { connection, reused: true, group: self.group, backend });
         }
-        let Some(backend) = group.backends.get(backend) else { return Err(UpstreamError::ConnectFailed) };
-        let connection = connect::open(&backend.address, group.connect_timeout, &worker.timers).await?;
-        Ok(Lease { connection, reused: false })
+        let Some(target) = group.backends.get(backend) else { return Err(UpstreamError::ConnectFailed) };
+        let connection = connect::open(&target.address, group.connect_timeout, &worker.timers).await?;
+        Ok(Lease { connection, reused: false, group: self.group, backend })
     }
 
     /// One attempt on one connection, which goes back to the pool if it is fit for another exchange.
     async fn attempt<S: Stream>(
         &mut self,
         lease: Lease,
-        backend: usize,
         stream: &mut S,
         recording: &mut Recording,
         worker: &Worker,
@@ -156,6 +157,7 @@ impl Forward {
         };
         let connection = &lease.connection;
         self.send_request(connection, group).await?;
+        self.streamed = terms.uploading.get();
         let mut reader = ResponseReader::new(connection, self.is_head);
         let relayed = if terms.uploading.get() {
             let early_piece = self.early_piece.take();
@@ -168,12 +170,17 @@ impl Forward {
         };
         recording.upstream_ended(worker);
         match relayed {
-            Relayed::Switched => Box::pin(tunnel::run(connection, &mut reader, body, reply, &terms)).await?,
-            Relayed::Whole if reader.leaves_connection_clean() && !terms.uploading.get() => {
-                drop(reader);
-                lease.give_back(&worker.pool, self.group, backend, &worker.clock);
+            Relayed::Switched => {
+                Box::pin(tunnel::run(connection, &mut reader, body, reply, &terms)).await?;
             }
-            Relayed::Whole => {}
+            Relayed::Whole(end) => {
+                let clean = reader.leaves_connection_clean() && !terms.uploading.get();
+                drop(reader);
+                if clean {
+                    lease.give_back(&worker.pool, &worker.clock);
+                }
+                reply.send(end.piece, Some(&end.trailers)).await?;
+            }
         }
         Ok(())
     }
@@ -185,17 +192,9 @@ impl Forward {
         result
     }
 
-    fn verdict<S: Stream>(
-        &self,
-        error: ExchangeError,
-        reused: bool,
-        stream: &mut S,
-        retries_left: u32,
-    ) -> Verdict {
+    fn verdict(&self, error: ExchangeError, reused: bool, retries_left: u32) -> Verdict {
         let Some(failure) = error.failure(reused) else { return Verdict::GiveUp };
-        // Before a connection exists, nothing of the body has been taken from the client.
-        let untouched = failure == Failure::Connect || stream.parts().0.is_finished();
-        let complete = untouched && self.request.is_some();
+        let complete = !self.streamed && self.request.is_some();
         retry::after(failure, Replay { idempotent: self.idempotent, complete }, retries_left)
     }
 }
@@ -209,7 +208,7 @@ fn choose(group: &Group, position: usize, recording: &mut Recording) -> Result<u
     };
     let backend = backend.ok_or(ExchangeError::Refused(Reason::NoBackend))?;
     // The capacity covers the most retries that the configuration allows.
-    let _ = recording.tried.try_push(backend);
+    let _ = recording.tried.try_push(backend as u32);
     Ok(backend)
 }
 

@@ -13,6 +13,7 @@ use crate::http::head::ResponseHead;
 use crate::http::head::Version;
 use crate::http::headers::Headers;
 use crate::http::status::reason_phrase;
+use crate::net::buffer::Buffer;
 use crate::telemetry::reason::Reason;
 use crate::worker::Worker;
 
@@ -31,7 +32,7 @@ pub(super) async fn answer(
 }
 
 /// Writes the head of the answer and returns its page.
-fn write(reason: Reason, close: bool, reply: &mut impl Reply, worker: &Worker) -> crate::net::buffer::Buffer {
+fn write(reason: Reason, close: bool, reply: &mut impl Reply, worker: &Worker) -> Buffer {
     let status = reason.status();
     let phrase = reason_phrase(status);
     let has_page = status != 204;
@@ -42,9 +43,9 @@ fn write(reason: Reason, close: bool, reply: &mut impl Reply, worker: &Worker) -
     fields.push((b"Date", dates.http().as_bytes()));
     if has_page {
         // Writing to a vector cannot fail.
-        let _ = write!(
+        let _ = writeln!(
             page.tail(),
-            "<html><head><title>{status} {phrase}</title></head><body><h1>{status} {phrase}</h1></body></html>\n"
+            "<html><head><title>{status} {phrase}</title></head><body><h1>{status} {phrase}</h1></body></html>"
         );
         fields.push((b"Content-Type", b"text/html"));
     }

@@ -65,7 +65,8 @@ pub fn begin(request: &Request<'_, '_>, origin: &Origin<'_>, worker: &Worker) ->
     let mut recording = Recording::begin(request, origin, worker);
     let plan = match route(request, origin) {
         Ok(group) => {
-            recording.group = Some(group);
+            // A configuration file does not hold four billion groups.
+            recording.group = Some(group as u32);
             Plan::Forward(request::prepare(request, origin, group, worker))
         }
         Err(reason) => Plan::Answer(reason),

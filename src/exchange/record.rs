@@ -11,13 +11,13 @@ use crate::exchange::stream::Stream;
 use crate::http::head::TargetForm;
 use crate::http::headers::KnownName;
 use crate::net::clock::Moment;
-use crate::telemetry::access_log::Line;
+use crate::telemetry::access_log::Ending;
 use crate::telemetry::access_log::RequestId;
 use crate::telemetry::reason::Reason;
 use crate::telemetry::record::Names;
 use crate::telemetry::record::Record;
 use crate::telemetry::record::RequestFacts;
-use crate::worker::AccessLog;
+use crate::worker::BegunLine;
 use crate::worker::Worker;
 
 /// The most backends that one exchange may try: one and the most that `max_retries` allows.
@@ -25,35 +25,28 @@ pub(super) const MAX_TRIED: usize = 11;
 
 /// What is known so far. Without an access log only the cheap facts are kept.
 pub(super) struct Recording {
-    /// The begun line; none without an access log.
-    line: Option<Line>,
-    received: Moment,
-    pub(super) group: Option<usize>,
+    pub(super) group: Option<u32>,
     /// Indices of backends in the group, in the order tried.
-    pub(super) tried: ArrayVec<usize, MAX_TRIED>,
+    pub(super) tried: ArrayVec<u32, MAX_TRIED>,
     pub(super) retries: u32,
     pub(super) reason: Reason,
     /// 0 until an answer was begun.
     pub(super) status: u16,
     pub(super) upstream_status: u16,
-    request_read: Option<Moment>,
-    upstream_began: Option<Moment>,
-    upstream_ended: Option<Moment>,
-    response_began: Option<Moment>,
+    /// None without an access log.
+    log: Option<Box<BegunLine>>,
 }
 
 impl Recording {
     pub(super) fn begin(request: &Request<'_, '_>, origin: &Origin<'_>, worker: &Worker) -> Recording {
-        let line = worker.log.as_ref().map(|log| {
-            let dates = worker.dates.borrow();
-            log.format.begin(spare_line(log), &facts(request, origin, worker), &dates)
-        });
-        Recording::new(line, request.received)
+        let Some(log) = &worker.log else { return Recording::new(None) };
+        let dates = worker.dates.borrow();
+        Recording::new(Some(log.begin_line(request.received, &facts(request, origin, worker), &dates)))
     }
 
     /// For what came instead of a request head.
     pub(super) fn of_refused(received: Moment, origin: &Origin<'_>, worker: &Worker) -> Recording {
-        let line = worker.log.as_ref().map(|log| {
+        let begun = worker.log.as_ref().map(|log| {
             let facts = RequestFacts {
                 time: worker.clock.wall(received),
                 peer: origin.peer,
@@ -69,78 +62,79 @@ impl Recording {
                 x_forwarded_for: b"",
                 x_real_ip: b"",
             };
-            log.format.begin(spare_line(log), &facts, &worker.dates.borrow())
+            log.begin_line(received, &facts, &worker.dates.borrow())
         });
-        Recording::new(line, received)
+        Recording::new(begun)
     }
 
-    fn new(line: Option<Line>, received: Moment) -> Recording {
+    fn new(log: Option<Box<BegunLine>>) -> Recording {
         Recording {
-            line,
-            received,
             group: None,
             tried: ArrayVec::new(),
             retries: 0,
             reason: Reason::None,
             status: 0,
             upstream_status: 0,
-            request_read: None,
-            upstream_began: None,
-            upstream_ended: None,
-            response_began: None,
+            log,
         }
     }
 
     pub(super) fn request_read(&mut self, worker: &Worker) {
-        self.request_read = self.now(worker);
+        if let Some(log) = &mut self.log {
+            log.request_read = Some(worker.clock.now());
+        }
     }
 
     pub(super) fn upstream_began(&mut self, worker: &Worker) {
-        self.upstream_began = self.upstream_began.or_else(|| self.now(worker));
+        if let Some(log) = &mut self.log {
+            log.upstream_began = Some(worker.clock.now());
+        }
     }
 
     pub(super) fn upstream_ended(&mut self, worker: &Worker) {
-        self.upstream_ended = self.now(worker);
+        if let Some(log) = &mut self.log {
+            log.upstream_ended = Some(worker.clock.now());
+        }
     }
 
     pub(super) fn response_began(&mut self, status: u16, worker: &Worker) {
         self.status = status;
-        self.response_began = self.now(worker);
+        if let Some(log) = &mut self.log {
+            log.response_began = Some(worker.clock.now());
+        }
     }
 
     /// Writes the line.
     pub(super) fn end<S: Stream>(mut self, stream: &mut S, origin: &Origin<'_>, worker: &Worker) {
-        let (Some(line), Some(log)) = (self.line.take(), &worker.log) else { return };
+        let Some(begun) = self.log.take() else { return };
         let head_bytes = stream.head_bytes();
         let (body, reply, presence) = stream.parts();
         let now = worker.clock.now();
-        let since = |moment: Option<Moment>| moment.map(|moment| now.since(moment));
+        let upstream_ended = begun.upstream_ended.unwrap_or(now);
         let record = Record {
             status: if self.status == 0 { self.reason.status() } else { self.status },
             reason: self.reason,
             request_length: head_bytes + body.received_bytes(),
             body_bytes_sent: reply.content_bytes(),
-            request_time: now.since(self.received),
-            read_request_time: self
-                .request_read
-                .map_or_else(Default::default, |read| read.since(self.received)),
-            write_response_time: since(self.response_began).unwrap_or_default(),
-            upstream_response_time: self
-                .upstream_began
-                .map(|began| self.upstream_ended.unwrap_or(now).since(began)),
+            request_time: now.since(begun.received),
+            read_request_time: begun.request_read.unwrap_or(begun.received).since(begun.received),
+            write_response_time: now.since(begun.response_began.unwrap_or(now)),
+            upstream_response_time: begun.upstream_began.map(|began| upstream_ended.since(began)),
             upstream_status: self.upstream_status,
             retries: self.retries,
             tcpinfo_rtt: presence.round_trip_us(),
         };
-        self.write_line(line, &record, origin, log, worker);
+        self.write_line(begun, &record, origin, worker);
     }
 
-    fn write_line(&self, line: Line, record: &Record, origin: &Origin<'_>, log: &AccessLog, worker: &Worker) {
-        let group = self.group.and_then(|group| worker.snapshot.groups.get(group));
+    fn write_line(&self, begun: Box<BegunLine>, record: &Record, origin: &Origin<'_>, worker: &Worker) {
+        let Some(log) = &worker.log else { return };
+        let group = self.group.and_then(|group| worker.snapshot.groups.get(group as usize));
         let mut scratch = worker.scratch.borrow_mut();
         scratch.clear();
         for &backend in &self.tried {
-            let name = group.and_then(|group| group.backends.get(backend)).map(|backend| &*backend.name);
+            let name =
+                group.and_then(|group| group.backends.get(backend as usize)).map(|backend| &*backend.name);
             let separator = if scratch.is_empty() { "" } else { ", " };
             scratch.extend_from_slice(separator.as_bytes());
             scratch.extend_from_slice(name.unwrap_or_default().as_bytes());
@@ -153,20 +147,10 @@ impl Recording {
         let sequence = log.sequence.replace(log.sequence.get() + 1);
         // The configuration allows 1024 workers.
         let id = RequestId { process: log.process, worker: worker.index as u16, sequence };
-        log.queue.borrow_mut().append(|out| log.format.end(&line, id, record, names, out));
-        let mut bytes = line.into_bytes();
-        bytes.clear();
-        log.spare_lines.borrow_mut().push(bytes);
+        let ending = Ending { id, record, names };
+        log.queue.borrow_mut().append(|out| begun.line.end(&ending, out));
+        log.keep(begun);
     }
-
-    /// The time, if anybody will read it.
-    fn now(&self, worker: &Worker) -> Option<Moment> {
-        self.line.is_some().then(|| worker.clock.now())
-    }
-}
-
-fn spare_line(log: &AccessLog) -> Vec<u8> {
-    log.spare_lines.borrow_mut().pop().unwrap_or_default()
 }
 
 fn facts<'a>(request: &'a Request<'_, '_>, origin: &Origin<'_>, worker: &Worker) -> RequestFacts<'a> {

@@ -51,6 +51,7 @@ pub(super) fn prepare(
         group,
         request: Some(bytes),
         early_piece: None,
+        streamed: false,
         length: request.length,
         idempotent: head.method.is_idempotent(),
         is_head: head.method == Method::Head,

@@ -13,6 +13,7 @@ use crate::exchange::stream::Reply;
 use crate::exchange::stream::StartFacts;
 use crate::http::head::ResponseHead;
 use crate::http::headers::KnownName;
+use crate::net::buffer::Buffer;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::h1::ResponseFacts;
 use crate::upstream::h1::ResponseReader;
@@ -22,25 +23,34 @@ use crate::upstream::h1::Silence;
 /// must not keep a client for ever.
 const MAX_INTERIM: usize = 64;
 
-/// How a response ended well.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a response was received.
 pub(super) enum Relayed {
-    /// It was passed on to its end.
-    Whole,
+    /// To its end, of which this is still to be sent.
+    Whole(End),
     /// The head of a 101 was written; a tunnel follows.
     Switched,
+}
+
+/// The last piece of a response. The backend has done its part, so its connection can serve another
+/// exchange while the client still takes this.
+pub(super) struct End {
+    pub(super) piece: Option<Buffer>,
+    /// The lines of the trailer section.
+    pub(super) trailers: Vec<u8>,
 }
 
 /// What a head asks to do next.
 enum Step {
     /// An interim response was written; the next head follows.
     Interim,
+    /// The same, and now it is the client's turn.
+    Continue,
     Switch,
     Body,
     Malformed(&'static str),
 }
 
-/// Receives the response and passes it on.
+/// Receives the response and passes it on, up to its last piece.
 pub(super) async fn relay(
     reader: &mut ResponseReader<'_>,
     reply: &mut impl Reply,
@@ -58,6 +68,11 @@ pub(super) async fn relay(
         };
         match step {
             Step::Interim => reply.send(None, None).await?,
+            Step::Continue => {
+                // From the end of this send on, the client has `client_body_timeout`.
+                reader.excuse_silence();
+                reply.send(None, None).await?;
+            }
             Step::Switch => return Ok(Relayed::Switched),
             Step::Body => return relay_body(reader, reply, presence, terms).await,
             Step::Malformed(word) => return Err(UpstreamError::BadResponse(word).into()),
@@ -72,14 +87,17 @@ async fn relay_body(
     presence: &impl Presence,
     terms: &Terms<'_>,
 ) -> Result<Relayed, ExchangeError> {
+    if !reader.has_more() {
+        // A client may act on a head long before the first event of its stream.
+        reply.send(None, None).await?;
+    }
     loop {
         let body = reader.body(&terms.worker.buffers, silence(terms));
         let piece = unless_gone(pin!(body), presence, terms).await??;
-        let last = piece.finished.then(|| reader.trailers());
-        reply.send(piece.bytes, last).await?;
         if piece.finished {
-            return Ok(Relayed::Whole);
+            return Ok(Relayed::Whole(End { piece: piece.bytes, trailers: reader.trailers().to_vec() }));
         }
+        reply.send(piece.bytes, None).await?;
     }
 }
 
@@ -95,12 +113,10 @@ fn act_on_head(
         101 if !terms.upgrade || facts.upgrade.is_none() => return Step::Malformed("unexpected_101"),
         101 => {}
         100..=199 => {
-            if head.status == 100 {
-                terms.awaiting_continue.set(false);
-            }
+            let client_waited = head.status == 100 && terms.awaiting_continue.replace(false);
             // A version that knows no interim responses just waits for the final one.
             reply.interim(head);
-            return Step::Interim;
+            return if client_waited { Step::Continue } else { Step::Interim };
         }
         _ => {}
     }

@@ -6,6 +6,7 @@
 //! offset of a page would compete for the same few sets of the CPU's cache.
 
 use std::cell::RefCell;
+use std::mem::ManuallyDrop;
 use std::rc::Rc;
 
 use monoio::buf::IoBuf;
@@ -31,17 +32,25 @@ pub struct Buffers {
 
 #[derive(Default)]
 struct Stock {
-    small: RefCell<Shelf<Vec<u8>>>,
-    large: RefCell<Shelf<Vec<u8>>>,
+    small: RefCell<Shelf<Box<Inner>>>,
+    large: RefCell<Shelf<Box<Inner>>>,
 }
 
 /// Bytes that fill up at the end and are consumed from the start.
 ///
-/// `0 <= start <= bytes.len()`. Appending past the capacity grows the buffer; a grown buffer is
-/// freed instead of going back to the stock.
+/// A buffer moves through many hands, so it is one pointer. Appending past the capacity grows it; a
+/// grown buffer is freed instead of going back to the stock.
 pub struct Buffer {
+    /// Taken out only by `drop`.
+    inner: ManuallyDrop<Box<Inner>>,
+}
+
+/// `0 <= start <= bytes.len()`.
+struct Inner {
     bytes: Vec<u8>,
     start: usize,
+    /// Where the memory goes back to. What lies in the stock keeps the stock alive, which is meant:
+    /// both last as long as their worker.
     stock: Rc<Stock>,
 }
 
@@ -53,8 +62,7 @@ impl Buffers {
     /// A buffer for a piece of a body, its first [`HEADROOM_BYTES`] still free.
     pub fn large(&self) -> Buffer {
         let mut buffer = self.take(&self.stock.large, LARGE_BYTES);
-        buffer.bytes.resize(HEADROOM_BYTES, 0);
-        buffer.start = HEADROOM_BYTES;
+        buffer.clear_for_body();
         buffer
     }
 
@@ -64,23 +72,27 @@ impl Buffers {
         self.stock.large.borrow_mut().trim();
     }
 
-    fn take(&self, shelf: &RefCell<Shelf<Vec<u8>>>, size: usize) -> Buffer {
-        let bytes = shelf.borrow_mut().take().unwrap_or_else(|| Vec::with_capacity(size));
-        Buffer { bytes, start: 0, stock: Rc::clone(&self.stock) }
+    fn take(&self, shelf: &RefCell<Shelf<Box<Inner>>>, size: usize) -> Buffer {
+        let inner = shelf.borrow_mut().take();
+        let inner = inner.unwrap_or_else(|| {
+            Box::new(Inner { bytes: Vec::with_capacity(size), start: 0, stock: Rc::clone(&self.stock) })
+        });
+        Buffer { inner: ManuallyDrop::new(inner) }
     }
 }
 
 impl Buffer {
     pub fn filled(&self) -> &[u8] {
-        self.bytes.get(self.start..).unwrap_or_default()
+        self.inner.bytes.get(self.inner.start..).unwrap_or_default()
     }
 
     pub fn filled_mut(&mut self) -> &mut [u8] {
-        self.bytes.get_mut(self.start..).unwrap_or_default()
+        let start = self.inner.start;
+        self.inner.bytes.get_mut(start..).unwrap_or_default()
     }
 
     pub fn len(&self) -> usize {
-        self.bytes.len() - self.start
+        self.inner.bytes.len() - self.inner.start
     }
 
     pub fn is_empty(&self) -> bool {
@@ -89,58 +101,60 @@ impl Buffer {
 
     /// Bytes that still fit behind the filled ones without growing.
     pub fn spare(&self) -> usize {
-        self.bytes.capacity() - self.bytes.len()
+        self.inner.bytes.capacity() - self.inner.bytes.len()
     }
 
     /// The vector that encoders append to. What is before the filled bytes must stay.
     pub fn tail(&mut self) -> &mut Vec<u8> {
-        &mut self.bytes
+        &mut self.inner.bytes
     }
 
     /// Drops the first `count` filled bytes.
     pub fn consume(&mut self, count: usize) {
         debug_assert!(count <= self.len());
-        self.start = (self.start + count).min(self.bytes.len());
-        if self.start == self.bytes.len() {
+        self.inner.start = (self.inner.start + count).min(self.inner.bytes.len());
+        if self.inner.start == self.inner.bytes.len() {
             self.clear();
         }
     }
 
     /// Keeps the first `count` filled bytes.
     pub fn truncate(&mut self, count: usize) {
-        self.bytes.truncate(self.start + count);
+        let end = self.inner.start + count;
+        self.inner.bytes.truncate(end);
     }
 
     pub fn clear(&mut self) {
-        self.bytes.clear();
-        self.start = 0;
+        self.inner.bytes.clear();
+        self.inner.start = 0;
     }
 
     /// Empties the buffer for the next piece of a body, leaving headroom.
     pub fn clear_for_body(&mut self) {
-        self.bytes.clear();
-        self.bytes.resize(HEADROOM_BYTES, 0);
-        self.start = HEADROOM_BYTES;
+        self.inner.bytes.clear();
+        self.inner.bytes.resize(HEADROOM_BYTES, 0);
+        self.inner.start = HEADROOM_BYTES;
     }
 
     /// Puts `prefix` directly before the filled bytes. There must be room; see [`HEADROOM_BYTES`].
     pub fn prepend(&mut self, prefix: &[u8]) {
-        let Some(start) = self.start.checked_sub(prefix.len()) else {
-            let mut joined = Vec::with_capacity(self.bytes.capacity());
+        let Some(start) = self.inner.start.checked_sub(prefix.len()) else {
+            let mut joined = Vec::with_capacity(self.inner.bytes.capacity());
             joined.extend_from_slice(prefix);
             joined.extend_from_slice(self.filled());
-            self.bytes = joined;
-            self.start = 0;
+            self.inner.bytes = joined;
+            self.inner.start = 0;
             return;
         };
-        self.bytes[start..self.start].copy_from_slice(prefix);
-        self.start = start;
+        let end = self.inner.start;
+        self.inner.bytes[start..end].copy_from_slice(prefix);
+        self.inner.start = start;
     }
 
     /// Puts `prefix` before and `suffix` behind the filled bytes.
     pub fn wrap(&mut self, prefix: &[u8], suffix: &[u8]) {
         self.prepend(prefix);
-        self.bytes.extend_from_slice(suffix);
+        self.inner.bytes.extend_from_slice(suffix);
     }
 
     /// Makes room for at least `count` more bytes, by moving the filled ones to the front and then,
@@ -149,22 +163,25 @@ impl Buffer {
         if self.spare() >= count {
             return;
         }
-        self.bytes.drain(..self.start);
-        self.start = 0;
-        self.bytes.reserve(count.saturating_sub(self.spare()));
+        let start = self.inner.start;
+        self.inner.bytes.drain(..start);
+        self.inner.start = 0;
+        self.inner.bytes.reserve(count);
     }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        let shelf = match self.bytes.capacity() {
-            SMALL_BYTES => &self.stock.small,
-            LARGE_BYTES => &self.stock.large,
-            _ => return,
-        };
-        let mut bytes = std::mem::take(&mut self.bytes);
-        bytes.clear();
-        shelf.borrow_mut().put(bytes);
+        // SAFETY: nobody looks at `inner` again, for this is the end of `self`.
+        let mut inner = unsafe { ManuallyDrop::take(&mut self.inner) };
+        inner.bytes.clear();
+        inner.start = 0;
+        let stock = Rc::clone(&inner.stock);
+        match inner.bytes.capacity() {
+            SMALL_BYTES => stock.small.borrow_mut().put(inner),
+            LARGE_BYTES => stock.large.borrow_mut().put(inner),
+            _ => {}
+        }
     }
 }
 
@@ -199,7 +216,7 @@ pub(super) struct Spare(pub(super) Buffer);
 // freed while the kernel owns the `Spare`; `bytes_total` stays within its capacity.
 unsafe impl IoBufMut for Spare {
     fn write_ptr(&mut self) -> *mut u8 {
-        self.0.bytes.spare_capacity_mut().as_mut_ptr().cast()
+        self.0.inner.bytes.spare_capacity_mut().as_mut_ptr().cast()
     }
 
     fn bytes_total(&mut self) -> usize {
@@ -209,9 +226,9 @@ unsafe impl IoBufMut for Spare {
     }
 
     unsafe fn set_init(&mut self, received: usize) {
-        let length = self.0.bytes.len() + received;
+        let length = self.0.inner.bytes.len() + received;
         // SAFETY: the caller states that `received` bytes of the spare capacity were written.
-        unsafe { self.0.bytes.set_len(length) };
+        unsafe { self.0.inner.bytes.set_len(length) };
     }
 }
 
@@ -224,10 +241,10 @@ mod tests {
         let buffers = Buffers::default();
         let mut first = buffers.small();
         first.tail().extend_from_slice(b"secret of another connection");
-        let address = first.bytes.as_ptr();
+        let address = first.inner.bytes.as_ptr();
         drop(first);
         let second = buffers.small();
-        assert_eq!(second.bytes.as_ptr(), address);
+        assert_eq!(second.inner.bytes.as_ptr(), address);
         assert!(second.is_empty());
     }
 
@@ -269,6 +286,6 @@ mod tests {
         buffer.tail().resize(SMALL_BYTES, b'x');
         buffer.consume(SMALL_BYTES - 10);
         buffer.make_room(100);
-        assert_eq!((buffer.len(), buffer.bytes.capacity()), (10, SMALL_BYTES));
+        assert_eq!((buffer.len(), buffer.inner.bytes.capacity()), (10, SMALL_BYTES));
     }
 }

@@ -26,7 +26,6 @@ pub struct Clock {
     began: Instant,
     /// The moment read in this turn, if any code asked yet.
     read: Cell<Option<Moment>>,
-    turn: Cell<u64>,
     /// Wakes the loop's owner so that it ends the turn.
     turn_end: RefCell<Option<Waker>>,
     /// Wall-clock time at `began`, corrected at each tick, so that a log follows a stepped clock.
@@ -38,7 +37,6 @@ impl Clock {
         let clock = Clock {
             began: instant_now(),
             read: Cell::new(None),
-            turn: Cell::new(0),
             turn_end: RefCell::new(None),
             wall_at_begin: Cell::new(Duration::ZERO),
         };
@@ -64,15 +62,9 @@ impl Clock {
         self.wall_at_begin.get() + Duration::from_nanos(moment.0)
     }
 
-    /// The number of the present loop turn. Two events of one turn saw the same kernel state.
-    pub fn turn(&self) -> u64 {
-        self.turn.get()
-    }
-
     /// Forgets the remembered moment; `waker` is woken when the next one is read.
     pub fn end_turn(&self, waker: &Waker) {
         self.read.set(None);
-        self.turn.set(self.turn.get() + 1);
         let mut turn_end = self.turn_end.borrow_mut();
         if !turn_end.as_ref().is_some_and(|known| known.will_wake(waker)) {
             *turn_end = Some(waker.clone());

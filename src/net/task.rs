@@ -2,6 +2,8 @@
 
 use std::cell::RefCell;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Context;
@@ -10,8 +12,28 @@ use std::task::Poll;
 use crate::net::shelf::Shelf;
 
 /// Starts a task on this worker. It runs to its end; nobody waits for it.
+///
+/// A panic ends this task alone: what it owned is dropped, and other connections do not notice. The
+/// panic hook has printed it by then.
 pub fn spawn(task: impl Future<Output = ()> + 'static) {
-    drop(monoio::spawn(task));
+    drop(monoio::spawn(Contained { task }));
+}
+
+/// A future whose panic is its end.
+struct Contained<F> {
+    task: F,
+}
+
+impl<F: Future<Output = ()>> Future for Contained<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, turn: &mut Context<'_>) -> Poll<()> {
+        // SAFETY: `task` is pinned with `self`: it is never moved out, and `Contained` is neither
+        // `Unpin` unless `F` is, nor has it a `Drop` of its own.
+        let task = unsafe { self.map_unchecked_mut(|contained| &mut contained.task) };
+        // What a panic leaves half-done belongs to the task and is never looked at again.
+        catch_unwind(AssertUnwindSafe(|| task.poll(turn))).unwrap_or(Poll::Ready(()))
+    }
 }
 
 /// Memory for futures of one type, used again and again.
@@ -64,5 +86,30 @@ impl<F: Future> Future for Running<F> {
             running.stock.blocks.borrow_mut().put(block);
         }
         Poll::Ready(output)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    #[test]
+    fn a_panic_ends_its_task_only() {
+        let mut turn = Context::from_waker(Waker::noop());
+        let mut contained = std::pin::pin!(Contained { task: async { panic!("a fault of ours") } });
+        assert_eq!(contained.as_mut().poll(&mut turn), Poll::Ready(()));
+    }
+
+    #[test]
+    fn a_block_is_used_again() {
+        let stock = Rc::new(Stock::default());
+        let mut turn = Context::from_waker(Waker::noop());
+        for _ in 0..3 {
+            let mut running = std::pin::pin!(stock.run(|| std::future::ready(7)));
+            assert_eq!(running.as_mut().poll(&mut turn), Poll::Ready(7));
+            assert_eq!(stock.blocks.borrow().len(), 1);
+        }
     }
 }

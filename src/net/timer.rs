@@ -18,6 +18,8 @@ use std::time::Duration;
 /// The resolution of every timeout. A deadline fires up to two ticks late, never early.
 pub const TICK: Duration = Duration::from_millis(100);
 
+const TICKS_PER_SECOND: u64 = 10;
+
 /// Slots of the wheel. A farther deadline is looked at and queued again every `SLOTS` ticks; the
 /// number bounds how long the wheel remembers the deadline of a closed connection.
 const SLOTS: u64 = 64;
@@ -43,6 +45,8 @@ pub struct Elapsed;
 struct Wheel {
     /// Ticks since the wheel began.
     now: Cell<u64>,
+    /// How far away a yielding deadline may be set; short once [`Timers::hasten`] was called.
+    most_yielding: Cell<Duration>,
     slots: RefCell<Vec<Vec<Rc<Node>>>>,
 }
 
@@ -60,7 +64,7 @@ struct Node {
 impl Default for Timers {
     fn default() -> Timers {
         let slots = RefCell::new((0..SLOTS).map(|_| Vec::new()).collect());
-        Timers { wheel: Rc::new(Wheel { now: Cell::new(0), slots }) }
+        Timers { wheel: Rc::new(Wheel { now: Cell::new(0), most_yielding: Cell::new(Duration::MAX), slots }) }
     }
 }
 
@@ -99,8 +103,10 @@ impl Timers {
         }
     }
 
-    /// Brings every yielding deadline forward to at most `within` from now.
+    /// Brings every yielding deadline forward to at most `within` from now, and those that are set
+    /// later to at most `within` from then.
     pub fn hasten(&self, within: Duration) {
+        self.wheel.most_yielding.set(within);
         let due = self.wheel.due_after(within);
         let entries: Vec<_> = self.wheel.slots.borrow_mut().iter_mut().flat_map(std::mem::take).collect();
         for node in entries {
@@ -127,9 +133,10 @@ impl Timers {
 
 impl Wheel {
     fn due_after(&self, duration: Duration) -> u64 {
-        let ticks = duration.as_millis().div_ceil(TICK.as_millis());
+        let ticks = duration.as_secs().saturating_mul(TICKS_PER_SECOND)
+            + u64::from(duration.subsec_nanos().div_ceil(TICK.subsec_nanos()));
         // The present tick has begun already, hence one more.
-        self.now.get().saturating_add(u64::try_from(ticks).unwrap_or(NEVER / 2)).saturating_add(1)
+        self.now.get().saturating_add(ticks).saturating_add(1)
     }
 
     fn look_at(&self, node: Rc<Node>) {
@@ -167,7 +174,7 @@ impl Deadline {
 
     /// Like [`Deadline::set`], for a wait that need not last when the worker wants to end.
     pub fn set_yielding(&self, after: Duration) {
-        self.set(after);
+        self.set(after.min(self.wheel.most_yielding.get()));
         self.node.yielding.set(true);
     }
 
@@ -234,8 +241,8 @@ mod tests {
         let wakes = Arc::new(Wakes::default());
         let waker = Waker::from(Arc::clone(&wakes));
         let mut context = Context::from_waker(&waker);
-        let never = pin!(std::future::pending::<()>());
-        let mut wait = pin!(deadline.guard(never));
+        let mut never = std::future::pending::<()>();
+        let mut wait = pin!(deadline.guard(Pin::new(&mut never)));
         assert!(wait.as_mut().poll(&mut context).is_pending());
         for tick in 1..=most {
             timers.tick();
@@ -313,7 +320,8 @@ mod tests {
         deadline.set(Duration::ZERO);
         timers.tick();
         let mut context = Context::from_waker(Waker::noop());
-        let done = pin!(deadline.guard(pin!(std::future::ready(7)))).poll(&mut context);
+        let mut ready = std::future::ready(7);
+        let done = pin!(deadline.guard(Pin::new(&mut ready))).poll(&mut context);
         assert_eq!(done, Poll::Ready(Ok(7)));
     }
 }

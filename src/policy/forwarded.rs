@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 
 use ipnet::IpNet;
 
+use crate::http::headers::Field;
 use crate::http::headers::Headers;
 use crate::http::headers::KnownName;
 
@@ -85,9 +86,14 @@ impl Forwarded {
             }
             value.clear();
             self.build_value(known, headers, client, value);
-            // A field keeps the client's spelling, but the list of addresses is always canonical.
+            // A field keeps the client's spelling, but the list of addresses is always canonical, and
+            // so is what was spelt with underscores: a backend would not find it.
             let spelling = match headers.find(known) {
-                Some(field) if known != KnownName::XForwardedFor => field.name,
+                Some(Field { name, .. })
+                    if known != KnownName::XForwardedFor && name.eq_ignore_ascii_case(usual_spelling) =>
+                {
+                    *name
+                }
                 _ => usual_spelling,
             };
             write(spelling, value);
@@ -191,6 +197,7 @@ fn push_ip(out: &mut Vec<u8>, address: IpAddr) {
     match address {
         IpAddr::V4(v4) => {
             let [a, b, c, d] = v4.octets();
+            out.reserve("255.255.255.255".len());
             push_number(out, a.into());
             for octet in [b, c, d] {
                 out.push(b'.');
@@ -204,21 +211,27 @@ fn push_ip(out: &mut Vec<u8>, address: IpAddr) {
 
 /// Decimal digits without the machinery of formatting: this runs for every request.
 fn push_number(out: &mut Vec<u8>, number: u16) {
-    let mut divisor = 1;
-    while number / divisor >= 10 {
-        divisor *= 10;
-    }
-    while divisor > 0 {
-        // One decimal digit.
-        out.push(b'0' + (number / divisor % 10) as u8);
-        divisor /= 10;
-    }
+    let digit = |value: u16| b'0' + (value % 10) as u8;
+    let digits = [
+        digit(number / 10_000),
+        digit(number / 1000),
+        digit(number / 100),
+        digit(number / 10),
+        digit(number),
+    ];
+    let first = match number {
+        0..10 => 4,
+        10..100 => 3,
+        100..1000 => 2,
+        1000..10_000 => 1,
+        10_000.. => 0,
+    };
+    out.extend_from_slice(&digits[first..]);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::headers::Field;
 
     fn headers<'b>(fields: &[(&'b str, &'b str)]) -> Headers<'b> {
         let mut headers = Headers::new();

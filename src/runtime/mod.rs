@@ -14,9 +14,6 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 use std::time::Instant;
 
-use crate::config::Config;
-use crate::config::IoDriver;
-use crate::config::Workers;
 use crate::control::signals;
 use crate::control::signals::Order;
 use crate::net::clock::instant_now;
@@ -26,8 +23,10 @@ use crate::snapshot::Snapshot;
 use crate::telemetry::access_log::Format;
 use crate::telemetry::log_writer::LogWriter;
 use crate::telemetry::log_writer::Sink;
+use crate::telemetry::operator::tell;
 
 pub use pin::usable_cpus;
+pub use ring::Wanted;
 pub use ring::abilities;
 
 /// What the runtime needs beside the snapshot.
@@ -37,7 +36,7 @@ pub struct Plan {
     pub access_log: Option<(Sink, Format)>,
     pub pin: bool,
     pub ring_entries: u32,
-    pub io_driver: IoDriver,
+    pub io_driver: Wanted,
     pub shutdown_timeout: Duration,
 }
 
@@ -45,36 +44,6 @@ pub struct ListenerPlan {
     pub name: String,
     /// Each with whether it takes IPv4 as well.
     pub addresses: Vec<(SocketAddr, bool)>,
-}
-
-impl Plan {
-    pub fn new(config: &Config, snapshot: Snapshot, access_log: Option<(Sink, Format)>) -> Plan {
-        let listener_plan = |listener: &crate::config::Listener| ListenerPlan {
-            name: listener.name.clone(),
-            addresses: listener
-                .addresses
-                .iter()
-                .map(|address| (address.address, address.dual_stack))
-                .collect(),
-        };
-        Plan {
-            snapshot,
-            listeners: config.listeners.iter().map(listener_plan).collect(),
-            access_log,
-            pin: config.process.pin,
-            ring_entries: config.process.ring_entries,
-            io_driver: config.process.io_driver,
-            shutdown_timeout: config.process.shutdown_timeout,
-        }
-    }
-}
-
-/// How many workers a configuration asks for on this machine.
-pub fn worker_count(workers: Workers) -> usize {
-    match workers {
-        Workers::Auto => usable_cpus().len().max(1),
-        Workers::Count(count) => usize::from(count),
-    }
 }
 
 /// Why serving could not begin, or ended by itself.
@@ -136,6 +105,15 @@ fn bind_cure(address: &SocketAddr, error: &io::Error) -> String {
     }
 }
 
+/// What serves, once it does.
+pub struct Serving {
+    pub workers: usize,
+    /// The I/O driver of the workers, and its flags.
+    pub driver: String,
+    /// Names of listeners, with the port that the kernel chose where the configured one was 0.
+    pub listeners: Vec<(String, SocketAddr)>,
+}
+
 /// What reaches the minding thread.
 enum Event {
     Order(Order),
@@ -145,16 +123,13 @@ enum Event {
     Drained,
 }
 
-/// Serves until a signal ends it. `announce` gets the lines for the operator once all workers accept.
-pub fn run(mut plan: Plan, announce: impl FnOnce(&[String])) -> Result<(), RuntimeError> {
+/// Serves until a signal ends it. `announce` is called once all workers accept.
+pub fn run(mut plan: Plan, announce: impl FnOnce(&Serving)) -> Result<(), RuntimeError> {
     let workers = plan.snapshot.workers;
     let mut bound = bind(&plan)?;
-    let mut lines = Vec::new();
-    for (listener, address) in plan.listeners.iter().zip(&bound) {
-        let urls = address.iter().map(|bound| bound.address);
-        lines.extend(
-            urls.map(|address| format!("listening on http://{address} (listener \"{}\")", listener.name)),
-        );
+    let mut listeners = Vec::new();
+    for (listener, addresses) in plan.listeners.iter().zip(&bound) {
+        listeners.extend(addresses.iter().map(|bound| (listener.name.clone(), bound.address)));
     }
     let (log_writer, log_queues) = start_log(&mut plan, workers)?;
     let drain = Drain::new(workers).map_err(RuntimeError::System)?;
@@ -171,8 +146,7 @@ pub fn run(mut plan: Plan, announce: impl FnOnce(&[String])) -> Result<(), Runti
         worker_thread::start(seed, events.clone()).map_err(RuntimeError::System)?;
     }
     let driver = wait_until_ready(&inbox, workers)?;
-    lines.insert(0, format!("{workers} workers on {driver}"));
-    announce(&lines);
+    announce(&Serving { workers, driver, listeners });
     let outcome = mind(&inbox, &drain, workers, shutdown_timeout, log_writer.as_ref());
     if let Some(writer) = log_writer {
         writer.stop();
@@ -219,7 +193,7 @@ fn start_log(plan: &mut Plan, workers: usize) -> Result<LogEnds, RuntimeError> {
     let Some((sink, format)) = plan.access_log.take() else {
         return Ok((None, (0..workers).map(|_| None).collect()));
     };
-    let report = |text| eprintln!("warning: {text}");
+    let report = |text: String| tell(&format!("warning: {text}"));
     let (writer, queues) = LogWriter::start(sink.clone(), workers, report)
         .map_err(|error| RuntimeError::AccessLog { sink, error })?;
     let process = random();

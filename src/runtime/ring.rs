@@ -10,10 +10,17 @@ use monoio::LegacyDriver;
 use monoio::Runtime;
 use monoio::RuntimeBuilder;
 
-use crate::config::IoDriver;
-
 /// Completions may outnumber submissions: each connection has one operation in flight for long.
 const COMPLETIONS_PER_SUBMISSION: u32 = 4;
+
+/// Which driver the operator asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// io_uring, or epoll with a warning where io_uring is forbidden.
+    Auto,
+    IoUring,
+    Epoll,
+}
 
 /// A worker's loop.
 pub(super) enum Driver {
@@ -28,9 +35,12 @@ pub(super) struct Chosen {
     pub(super) warning: Option<String>,
 }
 
+/// Flags as the operator knows them, and how to ask for them.
+type Rung = (&'static str, fn(&mut Builder));
+
 /// The flags to try, best first. DEFER_TASKRUN runs completions when the worker asks for them
 /// instead of interrupting it; measured, it is worth about a fifth of a request's cost.
-const LADDER: [(&str, fn(&mut Builder)); 3] = [
+const LADDER: [Rung; 3] = [
     ("SINGLE_ISSUER, DEFER_TASKRUN", |builder| {
         builder.setup_single_issuer().setup_defer_taskrun();
     }),
@@ -51,8 +61,8 @@ impl Driver {
 }
 
 /// Sets up the calling thread's driver. The error is a sentence with its cure.
-pub(super) fn choose(wanted: IoDriver, entries: u32) -> Result<Chosen, String> {
-    if wanted == IoDriver::Epoll {
+pub(super) fn choose(wanted: Wanted, entries: u32) -> Result<Chosen, String> {
+    if wanted == Wanted::Epoll {
         return epoll(None);
     }
     match ring(entries) {
@@ -62,7 +72,7 @@ pub(super) fn choose(wanted: IoDriver, entries: u32) -> Result<Chosen, String> {
         }
         Err(error) => {
             let text = format!("io_uring cannot be used: {error}; {}", cure(&error));
-            if wanted == IoDriver::IoUring { Err(text) } else { epoll(Some(format!("{text}; using epoll"))) }
+            if wanted == Wanted::IoUring { Err(text) } else { epoll(Some(format!("{text}; using epoll"))) }
         }
     }
 }

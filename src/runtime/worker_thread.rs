@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::task::Poll;
 
-use crate::config::IoDriver;
 use crate::downstream::listener;
 use crate::net::listen::Acceptor;
 use crate::net::task;
@@ -25,7 +24,9 @@ use crate::runtime::RuntimeError;
 use crate::runtime::drain::Drain;
 use crate::runtime::pin;
 use crate::runtime::ring;
+use crate::runtime::ring::Wanted;
 use crate::snapshot::Snapshot;
+use crate::telemetry::operator::tell;
 use crate::worker::AccessLog;
 use crate::worker::Worker;
 
@@ -46,7 +47,7 @@ pub(super) struct Seed {
     log: Option<AccessLog>,
     cpu: Option<usize>,
     ring_entries: u32,
-    io_driver: IoDriver,
+    io_driver: Wanted,
     drain: Arc<Drain>,
 }
 
@@ -86,16 +87,16 @@ fn work(mut seed: Seed, events: &Sender<Event>) -> Result<(), RuntimeError> {
     if let Some(cpu) = seed.cpu
         && !pin::pin_to(cpu)
     {
-        eprintln!(
+        tell(&format!(
             "warning: worker {} cannot be pinned to CPU {cpu}; it runs where the system puts it",
             seed.index
-        );
+        ));
     }
     let chosen = ring::choose(seed.io_driver, seed.ring_entries).map_err(RuntimeError::Driver)?;
     if let Some(warning) = &chosen.warning
         && seed.index == 0
     {
-        eprintln!("warning: {warning}");
+        tell(&format!("warning: {warning}"));
     }
     let mut driver = chosen.driver;
     let description = chosen.description;

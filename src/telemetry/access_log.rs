@@ -11,15 +11,18 @@ use crate::telemetry::record::Names;
 use crate::telemetry::record::Record;
 use crate::telemetry::record::RequestFacts;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
+    #[default]
     Json,
     Combined,
 }
 
 /// A line begun: all that is known of the request.
+#[derive(Default)]
 pub struct Line {
     pub(super) bytes: Vec<u8>,
+    format: Format,
     /// Where what is known only at the end goes: the end of `bytes` in JSON, within it in combined.
     gap: usize,
 }
@@ -34,43 +37,50 @@ pub struct RequestId {
     pub sequence: u64,
 }
 
+/// What is known of an exchange only when it is over.
+pub struct Ending<'a> {
+    pub id: RequestId,
+    pub record: &'a Record,
+    pub names: Names<'a>,
+}
+
 impl Format {
-    /// Begins a line in `bytes`, which must be empty.
+    /// Begins a line in the memory of `bytes`.
     pub fn begin(self, mut bytes: Vec<u8>, request: &RequestFacts<'_>, dates: &Dates) -> Line {
-        debug_assert!(bytes.is_empty());
+        bytes.clear();
         match self {
             Format::Json => {
                 begin_json(&mut bytes, request, dates);
                 let gap = bytes.len();
-                Line { bytes, gap }
+                Line { bytes, format: self, gap }
             }
             Format::Combined => {
                 begin_combined(&mut bytes, request, dates);
                 let gap = bytes.len();
                 end_combined(&mut bytes, request);
-                Line { bytes, gap }
+                Line { bytes, format: self, gap }
             }
         }
     }
+}
 
+impl Line {
     /// Appends the whole line, with its line feed, to `out`.
-    pub fn end(self, line: &Line, id: RequestId, record: &Record, names: Names<'_>, out: &mut Vec<u8>) {
-        let (before, after) = line.bytes.split_at(line.gap);
+    pub fn end(&self, ending: &Ending<'_>, out: &mut Vec<u8>) {
+        let (before, after) = self.bytes.split_at(self.gap);
         out.extend_from_slice(before);
-        match self {
-            Format::Json => end_json(out, id, record, names),
+        match self.format {
+            Format::Json => end_json(out, ending),
             Format::Combined => {
-                let bytes_sent = record.body_bytes_sent;
+                let Record { status, body_bytes_sent, .. } = ending.record;
                 // Writing to a vector cannot fail.
-                let _ = write!(out, "{} {bytes_sent} ", record.status);
+                let _ = write!(out, "{status} {body_bytes_sent} ");
             }
         }
         out.extend_from_slice(after);
         out.push(b'\n');
     }
-}
 
-impl Line {
     /// The memory of an ended line, for the next one.
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
@@ -96,7 +106,8 @@ fn begin_json(out: &mut Vec<u8>, request: &RequestFacts<'_>, dates: &Dates) {
     }
 }
 
-fn end_json(out: &mut Vec<u8>, id: RequestId, record: &Record, names: Names<'_>) {
+fn end_json(out: &mut Vec<u8>, ending: &Ending<'_>) {
+    let Ending { id, record, names } = ending;
     let _ = write!(
         out,
         concat!(
@@ -218,7 +229,7 @@ mod tests {
         let names = Names { listener: "web", server_group: "app", upstream_addr: "127.0.0.1:1, 127.0.0.1:2" };
         let mut out = Vec::new();
         let id = RequestId { process: 0xabc, worker: 1, sequence: 255 };
-        format.end(&begun, id, &record, names, &mut out);
+        begun.end(&Ending { id, record: &record, names }, &mut out);
         String::from_utf8(out).unwrap()
     }
 

@@ -22,10 +22,16 @@ use crossbeam_queue::ArrayQueue;
 
 /// A chunk is handed over once it holds this much; a longer line makes a longer chunk.
 const CHUNK_BYTES: usize = 64 * 1024;
+/// Room for the line that fills a chunk up.
+const LINE_BYTES: usize = 4 * 1024;
 /// Chunks per worker; with their size this bounds what a stuck log costs to 1 MiB per worker.
 const CHUNKS: usize = 16;
 /// The writer looks for work at least this often, whoever forgets to wake it.
 const PATIENCE: Duration = Duration::from_millis(500);
+
+/// How long the last lines may take at the end, and how often to look whether they are written.
+const FAREWELL: Duration = Duration::from_secs(2);
+const GLANCE: Duration = Duration::from_millis(5);
 
 /// Where lines go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,13 +101,16 @@ impl LogWriter {
         self.wake();
     }
 
-    /// Writes what the workers handed over and ends the thread.
+    /// Writes what the workers handed over and ends the thread. A log that takes nothing any more,
+    /// such as a pipe that nobody reads, is given up after a moment: it must not keep the process.
     pub fn stop(mut self) {
         self.shared.stop.store(true, Ordering::Release);
         self.wake();
-        if let Some(thread) = self.thread.take() {
-            // A panic of the thread has been printed already.
-            drop(thread.join());
+        let Some(thread) = self.thread.take() else { return };
+        let mut waited = Duration::ZERO;
+        while !thread.is_finished() && waited < FAREWELL {
+            std::thread::sleep(GLANCE);
+            waited += GLANCE;
         }
     }
 
@@ -192,6 +201,9 @@ impl LogQueue {
             self.queue.dropped_lines.fetch_add(1, Ordering::Relaxed);
             return;
         };
+        if chunk.capacity() == 0 {
+            chunk.reserve_exact(CHUNK_BYTES + LINE_BYTES);
+        }
         write(chunk);
         if chunk.len() >= CHUNK_BYTES {
             self.hand_over();

@@ -5,5 +5,6 @@
 pub mod access_log;
 pub mod date;
 pub mod log_writer;
+pub mod operator;
 pub mod reason;
 pub mod record;

@@ -97,6 +97,13 @@ pub fn frame_body(piece: &mut Buffer, length: BodyLength, last: Option<&[u8]>) {
     }
 }
 
+/// Ends a request body behind whatever `out` holds, when no content is left to be framed with the end.
+pub fn end_body(out: &mut Buffer, length: BodyLength, trailers: &[u8]) {
+    if length == BodyLength::Unknown {
+        chunked::write_last_chunk(out.tail(), trailers);
+    }
+}
+
 /// What a response head says about the message it begins.
 pub struct ResponseFacts<'b> {
     pub length: BodyLength,
@@ -204,9 +211,20 @@ impl<'c> ResponseReader<'c> {
         }
     }
 
+    /// Lets the backend be silent: it waits for the client.
+    pub fn excuse_silence(&self) {
+        self.connection.deadline.clear();
+    }
+
     /// Trailer lines after the body, each with its line end; empty without trailers.
     pub fn trailers(&self) -> &[u8] {
         self.body.trailers()
+    }
+
+    /// Whether more of the response, or its end, can be had without waiting for the backend.
+    pub fn has_more(&self) -> bool {
+        let came = || self.connection.socket.pending() != Pending::Nothing;
+        self.body.is_finished() || self.input.is_some() || came()
     }
 
     pub fn is_finished(&self) -> bool {

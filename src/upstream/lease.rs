@@ -18,11 +18,14 @@ pub struct Lease {
     pub connection: Connection,
     /// The connection served an exchange before, so its backend may just be closing it.
     pub reused: bool,
+    /// Whose connection it is: the group and the backend's index in it.
+    pub group: usize,
+    pub backend: usize,
 }
 
 impl Lease {
     /// Ends the loan of a connection on which request and response were completed.
-    pub fn give_back(self, pool: &Pool, group: usize, backend: usize, clock: &Clock) {
-        pool.give_back(group, backend, self.connection, clock);
+    pub fn give_back(self, pool: &Pool, clock: &Clock) {
+        pool.give_back(self.group, self.backend, self.connection, clock);
     }
 }

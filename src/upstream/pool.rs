@@ -32,7 +32,6 @@ struct GroupPool {
 struct Idle {
     connection: Connection,
     since: Moment,
-    turn: u64,
 }
 
 impl Pool {
@@ -51,14 +50,14 @@ impl Pool {
     }
 
     /// An idle connection that its backend has not closed, if there is one.
-    pub fn take(&self, group: usize, backend: usize, clock: &Clock) -> Option<Connection> {
+    pub fn take(&self, group: usize, backend: usize) -> Option<Connection> {
         let mut group = self.groups.get(group)?.borrow_mut();
         loop {
             let idle = group.shelves.get_mut(backend)?.pop_back()?;
             group.idle -= 1;
-            // Within the turn in which the connection came back, the kernel had nothing new to
-            // tell; at full load that spares the look into its queue nearly always.
-            if idle.turn == clock.turn() || idle.connection.socket.pending() == Pending::Nothing {
+            // Even within the turn in which the connection came back: its end, or bytes that nobody
+            // asked for, may have come since the last byte of the response was received.
+            if idle.connection.socket.pending() == Pending::Nothing {
                 return Some(idle.connection);
             }
         }
@@ -72,7 +71,7 @@ impl Pool {
             return;
         }
         connection.deadline.clear();
-        let idle = Idle { connection, since: clock.now(), turn: clock.turn() };
+        let idle = Idle { connection, since: clock.now() };
         if let Some(shelf) = group.shelves.get_mut(backend) {
             shelf.push_back(idle);
             group.idle += 1;

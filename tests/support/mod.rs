@@ -14,9 +14,11 @@ mod client;
 mod clock;
 mod message;
 mod ringway;
+mod scenario;
 
 pub(crate) use backend::{Backend, Peer};
 pub(crate) use client::Client;
-pub(crate) use clock::{PATIENCE, eventually, within};
+pub(crate) use clock::{PATIENCE, eventually, now, within};
 pub(crate) use message::{Head, Response};
 pub(crate) use ringway::{Ringway, check_text_functions, configuration_for};
+pub(crate) use scenario::{Scenario, log_entries, log_lines, recording};

@@ -2,6 +2,7 @@
 
 use super::clock::{PATIENCE, within};
 use std::cell::RefCell;
+use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -9,7 +10,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// A running `ringway run`. Dropping it kills the process.
+/// A running `ringway`. Dropping it kills the process.
 pub(crate) struct Ringway {
     child: Child,
     /// Holds the configuration, and files that the test puts beside it.
@@ -19,6 +20,9 @@ pub(crate) struct Ringway {
     /// The lines taken from the channel so far.
     seen: RefCell<Vec<String>>,
 }
+
+/// Standard output goes to this file of the folder.
+const STDOUT: &str = "stdout";
 
 /// A start-up line is `listening on http://127.0.0.1:8080 (listener "web")`.
 const LISTENING: &str = "listening on ";
@@ -47,11 +51,20 @@ impl Ringway {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let file = folder.path().join("ringway.toml");
         std::fs::write(&file, configuration).expect("the configuration can be written");
+        Ringway::launch(folder, &["run", "-c", &file.display().to_string()])
+    }
+
+    /// Runs the binary with these arguments, such as `["demo"]`, without waiting.
+    pub(crate) fn with_arguments(arguments: &[&str]) -> Ringway {
+        Ringway::launch(tempfile::tempdir().expect("a temporary folder can be made"), arguments)
+    }
+
+    fn launch(folder: TempDir, arguments: &[&str]) -> Ringway {
+        let stdout = File::create(folder.path().join(STDOUT)).expect("a file can be made");
         let mut child = Command::new(env!("CARGO_BIN_EXE_ringway"))
-            .args(["run", "-c"])
-            .arg(&file)
+            .args(arguments)
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(stdout)
             .stderr(Stdio::piped())
             .spawn()
             .expect("the binary starts");
@@ -95,6 +108,11 @@ impl Ringway {
         self.seen.borrow().join("\n")
     }
 
+    /// What came on standard output so far.
+    pub(crate) fn stdout(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join(STDOUT)).expect("the file is there")
+    }
+
     /// Waits for a line on standard error that contains `text`, and returns it.
     pub(crate) fn wait_for_line(&self, text: &str) -> String {
         let line = within(PATIENCE, || {
@@ -128,7 +146,8 @@ impl Ringway {
         self.child.try_wait().expect("a child can be waited for").is_none()
     }
 
-    fn wait_for_listeners(&mut self, count: usize) {
+    /// Waits until this many addresses listen; fails when the process ends before.
+    pub(crate) fn wait_for_listeners(&mut self, count: usize) {
         let ready = within(PATIENCE, || {
             let is_over = !self.is_running();
             (self.listeners().len() >= count || is_over).then_some(())

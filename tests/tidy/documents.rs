@@ -1,6 +1,6 @@
 //! Links and paths in the documentation lead to files that exist.
 
-use crate::tree::Document;
+use crate::tree::{Document, Source};
 
 /// Folders of the tree: a quoted path that begins so is meant as a path of this repository.
 const FOLDERS: &[&str] = &["src/", "tests/", "bench/", "config/", "scripts/", "docs/", "fuzz/"];
@@ -16,6 +16,19 @@ pub(crate) fn check_links(page: &Document, exists: impl Fn(&str) -> bool) -> Vec
     let quoted = quoted_paths(&page.text).into_iter().filter(|_| is_map).map(str::to_owned);
     let lost = linked.chain(quoted).filter(|path| !exists(path));
     lost.map(|path| format!("{}: names {path}, which does not exist", page.path)).collect()
+}
+
+/// The words of reasons: literals that an arm of a `match` or an error gives, such as `=> "bad_host",`.
+pub(crate) fn check_reasons(file: &Source, page: &Document) -> Vec<String> {
+    let given = ["=> \"", "BadResponse(\"", "Malformed(\""];
+    let words = file.text.lines().filter_map(|line| {
+        let rest = given.iter().find_map(|start| line.split_once(start))?.1;
+        rest.split('"').next()
+    });
+    let is_word =
+        |word: &&str| word.contains('_') && word.chars().all(|c| matches!(c, 'a'..='z' | '0'..='9' | '_'));
+    let lost = words.filter(is_word).filter(|word| !page.text.contains(&format!("`{word}`")));
+    lost.map(|word| format!("{}: does not explain {word} of {}", page.path, file.path)).collect()
 }
 
 /// What stands between `](` and `)`.

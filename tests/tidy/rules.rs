@@ -3,7 +3,7 @@
 use crate::code::{first_word, line_number, occurrences};
 use crate::tree::Source;
 
-/// A top-level module and the modules that it may import.
+/// A top-level module and the modules that it may import, such as `net`, or `net::address` if no more of it.
 pub(crate) struct Layer {
     pub(crate) module: &'static str,
     pub(crate) may_import: &'static [&'static str],
@@ -37,7 +37,7 @@ pub(crate) fn check_imports(file: &Source, layers: &[Layer]) -> Vec<String> {
                 line_number(before)
             ));
         } else {
-            findings.extend(check_import(file, first_word(path), layers));
+            findings.extend(check_import(file, path, layers));
         }
     }
     // From `a/b.rs`, `super` is `a` and `super::super` is the crate.
@@ -45,9 +45,9 @@ pub(crate) fn check_imports(file: &Source, layers: &[Layer]) -> Vec<String> {
     if !above.is_empty() {
         for (position, _) in file.code.match_indices(&above) {
             let before = &file.code[..position];
-            let name = first_word(&file.code[position + above.len()..]);
-            if !before.ends_with("::") && name != "super" {
-                findings.extend(check_import(file, name, layers));
+            let path = &file.code[position + above.len()..];
+            if !before.ends_with("::") && first_word(path) != "super" {
+                findings.extend(check_import(file, path, layers));
             }
         }
     }
@@ -56,7 +56,9 @@ pub(crate) fn check_imports(file: &Source, layers: &[Layer]) -> Vec<String> {
     findings
 }
 
-fn check_import(file: &Source, imported: &str, layers: &[Layer]) -> Option<String> {
+/// `path` begins with the name of a module; the rest of the file follows.
+fn check_import(file: &Source, path: &str, layers: &[Layer]) -> Option<String> {
+    let imported = first_word(path);
     // lib.rs and main.rs belong to no layer.
     let own = *file.module_path().first()?;
     if imported == own || !layers.iter().any(|layer| layer.module == imported) {
@@ -64,8 +66,19 @@ fn check_import(file: &Source, imported: &str, layers: &[Layer]) -> Option<Strin
     }
     let may_import =
         layers.iter().find(|layer| layer.module == own).map_or(&[] as &[&str], |layer| layer.may_import);
-    let is_allowed = may_import == EVERYTHING || may_import.contains(&imported);
-    (!is_allowed).then(|| format!("{}: {own} may not import {imported}", file.path))
+    let is_allowed = may_import == EVERYTHING || may_import.iter().any(|allowed| leads_to(path, allowed));
+    if is_allowed {
+        return None;
+    }
+    let exceptions: Vec<_> =
+        may_import.iter().filter(|allowed| allowed.starts_with(&format!("{imported}::"))).copied().collect();
+    let only = if exceptions.is_empty() { "" } else { &format!(", only {}", exceptions.join(" and ")) };
+    Some(format!("{}: {own} may not import {imported}{only}", file.path))
+}
+
+/// Whether a path is that of this module or of something in it.
+fn leads_to(path: &str, module: &str) -> bool {
+    path.strip_prefix(module).is_some_and(|rest| first_word(rest).is_empty())
 }
 
 pub(crate) fn check_doors(file: &Source, doors: &[Door]) -> Vec<String> {
@@ -209,6 +222,7 @@ mod tests {
         Layer { module: "net", may_import: &[] },
         Layer { module: "worker", may_import: &["net"] },
         Layer { module: "exchange", may_import: &["worker"] },
+        Layer { module: "downstream", may_import: &["net::buffer", "net::clock"] },
         Layer { module: "command", may_import: EVERYTHING },
     ];
 
@@ -238,6 +252,12 @@ mod tests {
             ("src/exchange/mod.rs", "#[cfg(test)]\nmod tests {\n use crate::net;\n}", ""),
             ("src/exchange/tests.rs", "use crate::net;", ""),
             ("src/command/run.rs", "use crate::net;", ""),
+            ("src/downstream/a.rs", "use crate::net::buffer::Buffer;\nuse crate::net::clock;", ""),
+            (
+                "src/downstream/a.rs",
+                "use crate::net::buffers::B;",
+                "src/downstream/a.rs: downstream may not import net, only net::buffer and net::clock",
+            ),
             ("src/stray.rs", "use crate::net;", "src/stray.rs: stray may not import net"),
         ] {
             assert_eq!(imports(path, text), finding, "{path}: {text}");

@@ -5,6 +5,7 @@ mod reply;
 
 use std::pin::pin;
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::downstream::connection::Connection;
 use crate::downstream::connection::Fate;
@@ -25,7 +26,6 @@ use crate::http::headers::Headers;
 use crate::net::buffer::Buffer;
 use crate::net::clock::Moment;
 use crate::net::socket::Pending;
-use crate::net::timer::TICK;
 use crate::proto::h1::body::BodyDecoder;
 use crate::proto::h1::connection_options::ConnectionOptions;
 use crate::proto::h1::connection_options::requested_upgrade;
@@ -249,9 +249,9 @@ impl H1Stream<'_> {
     }
 }
 
-/// How long a backend may take before the client is watched: most answer sooner, and watching costs
-/// an operation of the kernel.
-const UNWATCHED: std::time::Duration = TICK;
+/// How long a backend may take before the client is watched. Watching costs three operations of the
+/// kernel; what a client that leaves sooner would save is not worth them for every other request.
+const UNWATCHED: Duration = Duration::from_secs(1);
 
 struct ClientPresence<'c> {
     connection: &'c Connection,

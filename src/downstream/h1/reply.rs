@@ -74,6 +74,8 @@ pub(super) struct Reply<'c> {
     delimiter: Delimiter,
     /// The connection ends with this response.
     close: bool,
+    /// A 101 was written; what follows is no HTTP.
+    tunnel: bool,
     /// A head that waits for the first piece of content, to be sent with it.
     output: Option<Buffer>,
     content_bytes: u64,
@@ -94,6 +96,7 @@ impl<'c> Reply<'c> {
             state: State::Unstarted,
             delimiter: Delimiter::NoContent,
             close: false,
+            tunnel: false,
             output: None,
             content_bytes: 0,
         }
@@ -171,7 +174,13 @@ impl<'c> Reply<'c> {
         self.connection.deadline.set(self.terms.client_body_timeout);
         let sent = self.connection.deadline.guard(pin!(self.connection.socket.send(bytes))).await;
         let result = match sent {
-            Ok((Ok(()), _)) => return Ok(()),
+            Ok((Ok(()), _)) => {
+                if self.tunnel {
+                    // Both directions share the deadline, and a client may be silent in a tunnel.
+                    self.connection.deadline.clear();
+                }
+                return Ok(());
+            }
             Ok((Err(_), _)) => ReplyError::Gone,
             Err(_) => ReplyError::TimedOut,
         };
@@ -203,6 +212,7 @@ impl stream::Reply for Reply<'_> {
 
     fn start(&mut self, head: &ResponseHead<'_, '_>, facts: &StartFacts<'_>) {
         self.state = State::Started;
+        self.tunnel = facts.upgrade.is_some();
         self.delimit(head.status, facts);
         let mut output = self.output.take().unwrap_or_else(|| self.worker.buffers.small());
         let out = output.tail();

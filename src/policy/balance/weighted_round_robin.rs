@@ -34,9 +34,9 @@ impl Schedule {
     }
 
     /// The first backend at or after `position` that is not among `tried`.
-    pub fn pick_other(&self, position: usize, tried: &[usize]) -> Option<usize> {
+    pub fn pick_other(&self, position: usize, tried: &[u32]) -> Option<usize> {
         let candidates = (0..self.round.len()).filter_map(|step| self.pick(position.wrapping_add(step)));
-        candidates.into_iter().find(|backend| !tried.contains(backend))
+        candidates.into_iter().find(|&backend| !tried.iter().any(|&other| other as usize == backend))
     }
 
     /// Choices until the order repeats.

@@ -1,0 +1,152 @@
+//! A request on a warm keep-alive connection allocates nothing on its worker.
+//!
+//! The runtime runs in this process, under an allocator that counts what threads named like workers
+//! ask for. Client and backend are other threads, so their memory does not count.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail by panicking anywhere")]
+
+use std::alloc::GlobalAlloc;
+use std::alloc::Layout;
+use std::alloc::System;
+use std::io::Read;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::net::TcpListener;
+use std::net::TcpStream;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc;
+
+use ringway::config;
+use ringway::config::Source;
+use ringway::control::build;
+use ringway::control::build::Host;
+use ringway::runtime;
+use ringway::runtime::ListenerPlan;
+use ringway::runtime::Plan;
+use ringway::runtime::Serving;
+use ringway::runtime::Wanted;
+use ringway::telemetry::access_log::Format;
+use ringway::telemetry::log_writer::Sink;
+
+struct Counting;
+
+static ON_WORKERS: AtomicU64 = AtomicU64::new(0);
+
+// SAFETY: every call is passed on to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if is_worker() {
+            ON_WORKERS.fetch_add(1, Ordering::Relaxed);
+        }
+        // SAFETY: the caller's promises are handed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promises are handed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Asks the kernel for the thread's name: asking the standard library could allocate.
+fn is_worker() -> bool {
+    let mut name = [0u8; 16];
+    // SAFETY: the kernel writes at most 16 bytes.
+    unsafe { libc::prctl(libc::PR_GET_NAME, name.as_mut_ptr()) };
+    name.starts_with(b"ringway-0")
+}
+
+const BODY: &str = "a body of the backend";
+const WARM_UP: usize = 300;
+const MEASURED: usize = 3000;
+/// The dates of the logs and of the Date field are spelled out once a second, and a queue may grow.
+const BACKGROUND: u64 = 60;
+
+#[test]
+fn a_warm_worker_serves_without_allocating() {
+    let backend = backend();
+    for (name, log) in [("no log", None), ("log", Some((Sink::File("/dev/null".into()), Format::Json)))] {
+        let address = start(backend, log);
+        let mut client = TcpStream::connect(address).unwrap();
+        client.set_nodelay(true).unwrap();
+        let get = "GET /path?query HTTP/1.1\r\nHost: example.com\r\nUser-Agent: test\r\nCookie: a=b\r\n\r\n";
+        let post = "POST / HTTP/1.1\r\nHost: example.com\r\nContent-Length: 5\r\n\r\nhello";
+        for request in [get, post] {
+            (0..WARM_UP).for_each(|_| exchange(&mut client, request));
+            let before = ON_WORKERS.load(Ordering::Relaxed);
+            (0..MEASURED).for_each(|_| exchange(&mut client, request));
+            let allocations = ON_WORKERS.load(Ordering::Relaxed) - before;
+            assert!(
+                allocations < BACKGROUND,
+                "{name}: {allocations} allocations for {MEASURED} × {request:?}"
+            );
+        }
+    }
+}
+
+fn exchange(client: &mut TcpStream, request: &str) {
+    client.write_all(request.as_bytes()).unwrap();
+    let mut received = Vec::new();
+    while !received.ends_with(BODY.as_bytes()) {
+        let mut piece = [0; 1024];
+        let count = client.read(&mut piece).unwrap();
+        assert_ne!(count, 0, "closed after {:?}", String::from_utf8_lossy(&received));
+        received.extend_from_slice(&piece[..count]);
+    }
+    assert!(received.starts_with(b"HTTP/1.1 200 OK\r\n"));
+}
+
+/// Serves in a thread of this process and returns the listener's address.
+fn start(backend: SocketAddr, log: Option<(Sink, Format)>) -> SocketAddr {
+    let text = format!(
+        "config_version = 1\n[process]\nworkers = 1\npin = false\n[[listener]]\nname = \"web\"\n\
+         address = \"127.0.0.1:0\"\nprotocol = \"http\"\ndefault_group = \"app\"\n\
+         [[server_group]]\nname = \"app\"\n[[server_group.backend]]\naddress = \"{backend}\"\n"
+    );
+    let mut loaded = config::load(vec![Source::made_up("<test>", text)]);
+    let config = loaded.config.unwrap();
+    let host = Host { name: "test".to_owned(), connections: 100, workers: 1 };
+    let snapshot = build::build(&config, &host, &mut loaded.report).unwrap();
+    let plan = Plan {
+        snapshot,
+        listeners: vec![ListenerPlan {
+            name: "web".to_owned(),
+            addresses: vec![(config.listeners[0].addresses[0].address, false)],
+        }],
+        access_log: log,
+        pin: false,
+        ring_entries: config.process.ring_entries,
+        io_driver: Wanted::Auto,
+        shutdown_timeout: config.process.shutdown_timeout,
+    };
+    let (serving, announced) = mpsc::channel();
+    let announce = move |running: &Serving| serving.send(running.listeners[0].1).unwrap();
+    std::thread::spawn(move || runtime::run(plan, announce).unwrap());
+    announced.recv().unwrap()
+}
+
+/// Answers every request head with the same response.
+fn backend() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for connection in listener.incoming().flatten() {
+            std::thread::spawn(move || answer_all(connection));
+        }
+    });
+    address
+}
+
+fn answer_all(mut connection: TcpStream) {
+    connection.set_nodelay(true).unwrap();
+    let response = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nServer: test\r\n\r\n{BODY}", BODY.len());
+    let mut received = [0; 4096];
+    // Requests come whole and one at a time, for the client waits for each answer.
+    while connection.read(&mut received).is_ok_and(|count| count > 0) {
+        connection.write_all(response.as_bytes()).unwrap();
+    }
+}

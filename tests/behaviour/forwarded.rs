@@ -1,0 +1,149 @@
+//! What a backend learns of the client, and what a client cannot make it believe.
+
+use crate::support::{Client, Head, Scenario, log_entries, recording};
+
+/// The head that a backend gets for a request with these fields, and the port of the client.
+fn forwarded(scenario: impl Fn(Scenario) -> Scenario, fields: &str) -> (Head, u16, u16) {
+    let (backend, received) = recording();
+    let ringway = scenario(Scenario::of(&backend)).start();
+    let mut client = Client::connect(ringway.address());
+    client.send(format!("GET / HTTP/1.1\r\nHost: site.example:81\r\n{fields}\r\n"));
+    assert_eq!(client.read_response().status, 200);
+    let (head, _) = received.recv().expect("a request");
+    (head, client.local_address().port(), ringway.address().port())
+}
+
+const EVERYTHING: &[&str] = &[
+    "x_forwarded_proto = true",
+    "x_forwarded_port = true",
+    "x_forwarded_host = true",
+    "x_forwarded_client_srcport = true",
+    "x_real_ip = true",
+    "slb_id = true",
+];
+
+fn everything(scenario: Scenario) -> Scenario {
+    EVERYTHING.iter().fold(scenario, |scenario, line| scenario.forwarded(line))
+}
+
+const SPOOFED: &str = "X-Forwarded-Proto: https\r\nx-forwarded-port: 443\r\nX-FORWARDED-HOST: evil.example\r\n\
+    X-Forwarded-Client-srcport: 1\r\nX-Real-IP: 6.6.6.6\r\nSLB-ID: evil\r\nX-Real-IP: 7.7.7.7\r\n";
+
+#[test]
+fn by_default_the_peer_is_appended_and_the_protocol_named() {
+    let (head, _, _) = forwarded(|scenario| scenario, "");
+    assert_eq!(head.field("x-forwarded-for"), Some("127.0.0.1"));
+    for name in ["x-forwarded-port", "x-forwarded-host", "x-forwarded-client-srcport", "x-real-ip", "slb-id"]
+    {
+        assert_eq!(head.field(name), None, "{name}");
+    }
+}
+
+#[test]
+fn every_field_replaces_the_copies_of_the_client() {
+    for fields in ["", SPOOFED, &SPOOFED.replace('-', "_"), &SPOOFED.to_ascii_lowercase()] {
+        let (head, port, listener_port) = forwarded(everything, fields);
+        for (name, value) in [
+            ("x-forwarded-proto", "http".to_owned()),
+            ("x-forwarded-port", listener_port.to_string()),
+            ("x-forwarded-host", "site.example:81".to_owned()),
+            ("x-forwarded-client-srcport", port.to_string()),
+            ("x-real-ip", "127.0.0.1".to_owned()),
+        ] {
+            assert_eq!(head.field(name), Some(value.as_str()), "{name} with {fields}");
+        }
+        assert!(head.field("slb-id").is_some_and(|id| !id.is_empty() && id != "evil"));
+        for evil in ["evil", "6.6.6.6", "7.7.7.7", "https", ": 443", ": 1\r"] {
+            assert!(!head.text().contains(evil), "{evil} with {fields} in {}", head.text());
+        }
+    }
+}
+
+#[test]
+fn x_forwarded_for_is_appended_removed_or_preserved() {
+    let sent = "x-forwarded-for: 1.1.1.1\r\nX-Forwarded-For: 2.2.2.2,3.3.3.3\r\n";
+    let (head, _, _) = forwarded(|scenario| scenario, sent);
+    assert_eq!(head.field("x-forwarded-for"), Some("1.1.1.1, 2.2.2.2,3.3.3.3, 127.0.0.1"));
+    assert!(head.text().contains("\r\nX-Forwarded-For: "), "{}", head.text());
+    let (head, _, _) = forwarded(|scenario| scenario.forwarded("x_forwarded_for = \"remove\""), sent);
+    assert!(head.all("x-forwarded-for").is_empty());
+    let (head, _, _) = forwarded(|scenario| scenario.forwarded("x_forwarded_for = \"preserve\""), sent);
+    assert_eq!(head.all("x-forwarded-for"), ["1.1.1.1", "2.2.2.2,3.3.3.3"]);
+}
+
+#[test]
+fn underscores_are_no_way_around_the_list_of_addresses() {
+    let (head, _, _) =
+        forwarded(|scenario| scenario, "X_Forwarded_For: 6.6.6.6\r\nX-Forwarded_For: 7.7.7.7\r\n");
+    let all: Vec<_> = head
+        .fields
+        .iter()
+        .filter(|(name, _)| name.replace('_', "-").eq_ignore_ascii_case("x-forwarded-for"))
+        .collect();
+    assert_eq!(all.len(), 1, "{}", head.text());
+    assert!(all[0].1.ends_with("127.0.0.1"), "{}", head.text());
+    let (head, _, _) = forwarded(
+        |scenario| scenario.forwarded("x_forwarded_for = \"remove\""),
+        "X_Forwarded_For: 6.6.6.6\r\n",
+    );
+    assert!(!head.text().contains("6.6.6.6"), "{}", head.text());
+}
+
+#[test]
+fn what_only_a_certificate_can_say_never_comes_from_a_client() {
+    let names = [
+        "X-Forwarded-Clientcert-subjectdn",
+        "X-Forwarded-Clientcert-fingerprint",
+        "X-Forwarded-Clientcert",
+        "x_forwarded_clientcert_issuerdn",
+        "X-Forwarded-TLS-Protocol",
+        "x-forwarded-tls-cipher",
+    ];
+    let sent: String = names.map(|name| format!("{name}: evil\r\n")).concat();
+    let (head, _, _) = forwarded(|scenario| scenario, &sent);
+    assert!(!head.text().contains("evil"), "{}", head.text());
+}
+
+#[test]
+fn connection_options_remove_fields_but_not_those_that_protect() {
+    let sent = "Connection: close, X-Hop, x-forwarded-for, X-Real-IP, X-Forwarded-Proto, Host, Cookie\r\n\
+                X-Hop: 1\r\nKeep-Alive: 5\r\nProxy-Connection: x\r\nTE: trailers\r\nCookie: a\r\nX-End: 1\r\n";
+    let (head, _, _) = forwarded(everything, sent);
+    for gone in ["x-hop", "keep-alive", "proxy-connection", "te", "connection"] {
+        assert_eq!(head.field(gone), None, "{gone}");
+    }
+    for stays in ["x-forwarded-for", "x-real-ip", "x-forwarded-proto", "host", "x-end"] {
+        assert!(head.field(stays).is_some(), "{stays} in {}", head.text());
+    }
+}
+
+#[test]
+fn trusted_proxies_decide_who_the_client_is() {
+    for (trusted, list, client) in [
+        ("[]", "1.1.1.1", "127.0.0.1"),
+        ("[\"10.0.0.0/8\"]", "1.1.1.1", "127.0.0.1"),
+        ("[\"127.0.0.1\"]", "1.1.1.1, 2.2.2.2", "2.2.2.2"),
+        ("[\"127.0.0.1\", \"2.0.0.0/8\"]", "9.9.9.9, 1.1.1.1, 2.2.2.2", "1.1.1.1"),
+        ("[\"127.0.0.0/8\", \"1.0.0.0/8\"]", "1.1.1.1, 1.2.3.4", "1.1.1.1"),
+        ("[\"127.0.0.1\", \"2.2.2.2\"]", "1.1.1.1, junk, 2.2.2.2", "2.2.2.2"),
+        ("[\"127.0.0.1\"]", "1.1.1.1:999", "1.1.1.1"),
+        ("[\"127.0.0.1\"]", "[2001:db8::7]:443", "2001:db8::7"),
+        ("[\"0.0.0.0/0\"]", "8.8.8.8, 1.1.1.1", "8.8.8.8"),
+        ("[\"127.0.0.1\"]", "", "127.0.0.1"),
+    ] {
+        let (backend, received) = recording();
+        let ringway = Scenario::of(&backend)
+            .listener(&format!("trusted_proxies = {trusted}"))
+            .forwarded("x_real_ip = true")
+            .logged("json")
+            .start();
+        let mut asking = Client::connect(ringway.address());
+        asking.send(format!("GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: {list}\r\n\r\n"));
+        assert_eq!(asking.read_response().status, 200);
+        let (head, _) = received.recv().expect("a request");
+        assert_eq!(head.field("x-real-ip"), Some(client), "{trusted} {list}");
+        let entry = &log_entries(&ringway, 1)[0];
+        assert_eq!(entry["client_ip"], client);
+        assert_eq!(entry["client_port"], asking.local_address().port());
+    }
+}

@@ -1,0 +1,151 @@
+//! Limits of listeners and of the process.
+
+use crate::support::{Backend, Client, Scenario, log_entries, now, recording};
+use std::time::Duration;
+
+fn waits_for_a_place(scenario: &Scenario) {
+    let ringway = scenario.start();
+    let mut held: Vec<_> = (0..2).map(|_| Client::connect(ringway.address())).collect();
+    held.iter_mut().for_each(|client| assert_eq!(client.get("/").status, 200));
+    let mut extra = Client::connect(ringway.address());
+    extra.send("GET /extra HTTP/1.1\r\nHost: a\r\n\r\n");
+    extra.expect_silence(Duration::from_millis(300));
+    held.iter_mut().for_each(|client| assert_eq!(client.get("/").status, 200));
+    let start = now();
+    held.pop();
+    assert_eq!(extra.read_response().status, 200);
+    assert!(start.elapsed() < Duration::from_millis(600), "{:?}", start.elapsed());
+}
+
+#[test]
+fn max_connections_of_a_listener_lets_the_others_wait() {
+    let backend = Backend::echo_head();
+    waits_for_a_place(&Scenario::of(&backend).listener("max_connections = 2"));
+    waits_for_a_place(&Scenario::of(&backend).listener("max_connections = 2").workers(2));
+}
+
+#[test]
+fn max_connections_of_the_process_lets_the_others_wait() {
+    let backend = Backend::echo_head();
+    waits_for_a_place(&Scenario::of(&backend).process("max_connections = 2"));
+}
+
+#[test]
+fn places_come_back_however_a_connection_ends() {
+    let backend = Backend::echo_head();
+    let ringway = Scenario::of(&backend).listener("max_connections = 1").start();
+    for way in 0..24 {
+        let mut client = Client::connect(ringway.address());
+        match way % 6 {
+            0 => drop(client.get("/")),
+            1 => client.send("GET / HT"),
+            2 => client.send("garbage\r\n\r\n"),
+            3 => socket2::SockRef::from(client.stream()).set_linger(Some(Duration::ZERO)).expect("it can"),
+            4 => client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nabc"),
+            _ => client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"),
+        }
+    }
+    assert_eq!(Client::connect(ringway.address()).get("/").status, 200);
+}
+
+#[test]
+fn connections_per_second_slows_arrivals_down() {
+    let backend = Backend::echo_head();
+    let ringway = Scenario::of(&backend).listener("connections_per_second = 4").start();
+    let start = now();
+    let mut clients: Vec<_> = (0..10).map(|_| Client::connect(ringway.address())).collect();
+    for client in &mut clients {
+        assert_eq!(client.get("/").status, 200);
+    }
+    let took = start.elapsed();
+    assert!((Duration::from_millis(1000)..Duration::from_millis(3500)).contains(&took), "{took:?}");
+}
+
+#[test]
+fn a_body_that_is_announced_too_large_is_413_before_it_comes() {
+    let (backend, received) = recording();
+    let ringway = Scenario::of(&backend).listener("max_body_bytes = 10").logged("json").start();
+    let mut client = Client::connect(ringway.address());
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n0123456789");
+    assert_eq!(client.read_response().status, 200);
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\nExpect: 100-continue\r\n\r\n");
+    let response = client.read_response();
+    assert_eq!((response.status, response.field("connection")), (413, Some("close")));
+    client.expect_closed();
+    assert_eq!(received.try_iter().count(), 1);
+    assert_eq!(log_entries(&ringway, 2)[1]["reason"], "body_too_large");
+}
+
+#[test]
+fn a_chunked_body_is_413_when_it_grows_too_large() {
+    let (backend, received) = recording();
+    let ringway = Scenario::of(&backend).listener("max_body_bytes = 10").start();
+    const POST: &str = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    for body in ["b\r\n01234567890\r\n0\r\n\r\n", "6\r\n012345\r\n5\r\n01234\r\n0\r\n\r\n", "ffffffff\r\n"] {
+        let mut client = Client::connect(ringway.address());
+        client.send(POST);
+        std::thread::sleep(Duration::from_millis(5));
+        for piece in body.as_bytes().chunks(3) {
+            let _ = client.try_send(piece);
+        }
+        assert_eq!(client.read_response().status, 413, "{body}");
+        let mut client = Client::connect(ringway.address());
+        client.send([POST, body].concat());
+        assert_eq!(client.read_response().status, 413, "{body}");
+    }
+    let mut client = Client::connect(ringway.address());
+    client.send([POST, "a\r\n0123456789\r\n0\r\n\r\n"].concat());
+    assert_eq!(client.read_response().status, 200);
+    assert_eq!(received.try_iter().count(), 1, "no body that is too large was complete");
+}
+
+#[test]
+fn a_long_target_is_414() {
+    let backend = Backend::echo_head();
+    let ringway = Scenario::of(&backend).listener("max_uri_bytes = \"1KiB\"").logged("json").start();
+    let target = |length: usize| format!("/{}", "a".repeat(length - 1));
+    let mut client = Client::connect(ringway.address());
+    assert_eq!(client.get(&target(1024)).status, 200);
+    assert_eq!(client.get(&target(1025)).status, 414);
+    client.expect_closed();
+    // Without an end of the line as well.
+    let mut client = Client::connect(ringway.address());
+    client.send(format!("GET {}", target(30_000)));
+    assert_eq!(client.read_response().status, 414);
+    assert_eq!(log_entries(&ringway, 2)[1]["status"], 414);
+}
+
+#[test]
+fn the_default_limit_of_a_target_is_32_kib() {
+    let backend = Backend::per_request(|peer, _, _| peer.respond("200 OK", b"ok"));
+    let ringway = Scenario::of(&backend).listener("max_header_bytes = \"64KiB\"").start();
+    let mut client = Client::connect(ringway.address());
+    assert_eq!(client.get(&format!("/{}", "a".repeat(32 * 1024 - 1))).status, 200);
+    assert_eq!(client.get(&format!("/{}", "a".repeat(32 * 1024))).status, 414);
+}
+
+#[test]
+fn heads_beyond_the_limits_are_400() {
+    let backend = Backend::echo_head();
+    let ringway = Scenario::of(&backend)
+        .listener("max_headers = 5")
+        .listener("max_header_bytes = \"1KiB\"")
+        .logged("json")
+        .start();
+    let request = |fields: usize, filler: usize| {
+        let mut text = "GET / HTTP/1.1\r\nHost: a\r\n".to_owned();
+        (0..fields - 2).for_each(|n| text += &format!("X-{n}: y\r\n"));
+        text + &format!("X-Filler: {}\r\n\r\n", "z".repeat(filler))
+    };
+    for (fields, filler, status) in
+        [(5, 1, 200), (6, 1, 400), (3, 900, 200), (3, 1100, 400), (3, 100_000, 400)]
+    {
+        let mut client = Client::connect(ringway.address());
+        let _ = client.try_send(request(fields, filler));
+        assert_eq!(client.read_response().status, status, "{fields} fields, {filler} bytes");
+    }
+    let entries = log_entries(&ringway, 5);
+    assert!(
+        entries.iter().skip(1).filter(|entry| entry["status"] == 400).all(|entry| entry["reason"] != "-")
+    );
+}

@@ -1,0 +1,28 @@
+//! What Ringway does, seen from outside: the real binary, real sockets, raw bytes where it matters.
+//! One file per behaviour.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod access_log;
+mod addresses;
+mod backpressure;
+mod bad_backends;
+mod balancing;
+mod bodiless;
+mod chunked;
+mod close_delimited;
+mod early_response;
+mod forwarded;
+mod graceful_stop;
+mod interim_responses;
+mod keep_alive;
+mod limits;
+mod pipelining;
+mod proxy_protocol;
+mod retries;
+mod start;
+mod targets;
+mod timeouts;
+mod upgrade;
+mod upstream_reuse;

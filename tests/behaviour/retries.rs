@@ -1,0 +1,88 @@
+//! Another backend, where no backend can have acted on the request.
+
+use crate::support::{Backend, Client, Scenario, log_entries};
+
+#[test]
+fn a_refused_connection_goes_to_the_next_backend() {
+    let backend = Backend::echo_body();
+    let ringway =
+        Scenario::new().backend(Backend::refused_address()).backend(backend.address()).logged("json").start();
+    let mut client = Client::connect(ringway.address());
+    for _ in 0..6 {
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello");
+        assert_eq!(client.read_response().text(), "hello");
+    }
+    let entries = log_entries(&ringway, 6);
+    let retried = entries.iter().filter(|entry| entry["retry_count"] == 1).count();
+    assert_eq!(retried, 3);
+    let entry = entries.iter().find(|entry| entry["retry_count"] == 1).expect("a retried one");
+    let tried = entry["upstream_addr"].as_str().expect("a string");
+    assert!(tried.contains(", ") && tried.ends_with(&backend.address().to_string()), "{tried}");
+    assert_eq!((&entry["status"], &entry["reason"]), (&200.into(), &"-".into()));
+}
+
+#[test]
+fn a_large_body_survives_the_change_of_backend() {
+    let backend = Backend::echo_body();
+    let ringway = Scenario::new().backend(Backend::refused_address()).backend(backend.address()).start();
+    let body = "x".repeat(300_000);
+    for _ in 0..4 {
+        let mut client = Client::connect(ringway.address());
+        client.send(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
+        assert_eq!(client.read_response().body.len(), body.len());
+    }
+}
+
+#[test]
+fn max_retries_of_zero_tries_one_backend() {
+    let backend = Backend::echo_body();
+    let ringway = Scenario::new()
+        .backend(Backend::refused_address())
+        .backend(backend.address())
+        .group("max_retries = 0")
+        .start();
+    let mut client = Client::connect(ringway.address());
+    let statuses: Vec<_> = (0..4).map(|_| client.get("/").status).collect();
+    assert_eq!(statuses.iter().filter(|&&status| status == 502).count(), 2, "{statuses:?}");
+}
+
+#[test]
+fn retries_end_when_every_backend_was_tried() {
+    let mut scenario = Scenario::new().group("max_retries = 5").logged("json");
+    for _ in 0..3 {
+        scenario = scenario.backend(Backend::refused_address());
+    }
+    let ringway = scenario.start();
+    assert_eq!(Client::connect(ringway.address()).get("/").status, 502);
+    let entry = &log_entries(&ringway, 1)[0];
+    assert_eq!((&entry["reason"], &entry["retry_count"]), (&"connect_refused".into(), &2.into()));
+    assert_eq!(entry["upstream_status"], "-");
+}
+
+#[test]
+fn a_request_that_was_sent_goes_to_no_other_backend() {
+    let (one, two) = (Backend::closes_after("", 0), Backend::closes_after("", 0));
+    let ringway = Scenario::of(&one).backend(two.address()).group("max_retries = 3").start();
+    let mut client = Client::connect(ringway.address());
+    for request in
+        ["POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx", "GET / HTTP/1.1\r\nHost: a\r\n\r\n"]
+    {
+        client.send(request);
+        assert_eq!(client.read_response().status, 502);
+    }
+    assert_eq!(one.requests() + two.requests(), 2);
+}
+
+#[test]
+fn weight_zero_everywhere_is_503_with_a_router_code() {
+    let backend = Backend::echo_head();
+    let ringway = Scenario::new().backend_at(&backend.address().to_string(), 0).start();
+    let mut client = Client::connect(ringway.address());
+    for _ in 0..2 {
+        let response = client.get("/");
+        assert_eq!((response.status, response.field("x-router-code")), (503, Some("40000")));
+    }
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
+    assert_eq!(client.read_response().status, 503);
+    assert_eq!(backend.connections(), 0);
+}

@@ -1,0 +1,74 @@
+//! Starting, and saying clearly why not.
+
+use crate::support::{Backend, PATIENCE, Ringway, Scenario};
+
+#[test]
+fn a_taken_port_is_explained() {
+    let backend = Backend::echo_head();
+    let first = Scenario::of(&backend).start();
+    let address = first.address();
+    let mut second = Ringway::spawn(&Scenario::of(&backend).address(&format!("\"{address}\"")).text());
+    assert_eq!(second.wait_for_exit(PATIENCE).code(), Some(4));
+    let line = second.wait_for_line("cannot bind");
+    assert!(line.contains("listener \"web\"") && line.contains(&address.to_string()), "{line}");
+    assert!(
+        line.contains(&format!("another process has port {}", address.port())) && line.contains("ss -ltnp"),
+        "{line}"
+    );
+}
+
+#[test]
+fn an_address_of_another_host_is_explained() {
+    let backend = Backend::echo_head();
+    let mut ringway = Ringway::spawn(&Scenario::of(&backend).address("\"192.0.2.1:0\"").text());
+    let status = ringway.wait_for_exit(PATIENCE).code();
+    // Port 0 may be refused by the checks already.
+    assert!(matches!(status, Some(3 | 4)), "{status:?}");
+}
+
+#[test]
+fn a_port_that_needs_privilege_is_explained() {
+    let floor = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap_or_default();
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let is_root = status.lines().any(|line| line.starts_with("Uid:\t0\t"));
+    if is_root || floor.trim() == "0" {
+        return;
+    }
+    let backend = Backend::echo_head();
+    let mut ringway = Ringway::spawn(&Scenario::of(&backend).address("\"127.0.0.1:81\"").text());
+    assert_eq!(ringway.wait_for_exit(PATIENCE).code(), Some(4));
+    ringway.wait_for_line("CAP_NET_BIND_SERVICE");
+}
+
+#[test]
+fn an_invalid_configuration_is_status_3_and_every_error_is_named() {
+    let backend = Backend::echo_head();
+    let scenario = Scenario::of(&backend).listener("idle_timeout = \"9h\"").group("max_retrys = 1");
+    let mut ringway = Ringway::spawn(&scenario.text());
+    assert_eq!(ringway.wait_for_exit(PATIENCE).code(), Some(3));
+    ringway.wait_for_line("ringway.toml:");
+    ringway.wait_for_line("idle_timeout");
+    ringway.wait_for_line("max_retries");
+}
+
+#[test]
+fn an_access_log_that_cannot_be_opened_is_explained() {
+    let backend = Backend::echo_head();
+    let text = Scenario::of(&backend).logged("json").text().replace("access.log", "missing/access.log");
+    let mut ringway = Ringway::spawn(&text);
+    let status = ringway.wait_for_exit(PATIENCE).code();
+    assert!(matches!(status, Some(3 | 4)), "{status:?}");
+    ringway.wait_for_line("missing");
+}
+
+#[test]
+fn the_start_is_announced() {
+    let backend = Backend::echo_head();
+    let ringway = Scenario::of(&backend).workers(2).address("[\"127.0.0.1:0\", \"[::1]:0\"]").start();
+    let driver = std::env::var("RINGWAY_TEST_IO_DRIVER").unwrap_or_default();
+    let line = ringway.wait_for_line("2 workers on ");
+    assert!(driver.is_empty() || line.contains(&driver), "{line}");
+    ringway.wait_for_line("client connections");
+    ringway.wait_for_line("listening on http://127.0.0.1:");
+    ringway.wait_for_line("listening on http://[::1]:");
+}

@@ -1,0 +1,202 @@
+//! Many connections, and none of them nice.
+
+use crate::support::{Backend, Client, PATIENCE, Ringway, Scenario, eventually, now};
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::process::Command;
+use std::time::Duration;
+
+fn connect(ringway: &Ringway) -> TcpStream {
+    let stream = TcpStream::connect_timeout(&ringway.address(), PATIENCE).expect("it connects");
+    stream.set_read_timeout(Some(PATIENCE)).expect("it can");
+    stream
+}
+
+fn descriptors(ringway: &Ringway) -> usize {
+    std::fs::read_dir(format!("/proc/{}/fd", ringway.id())).expect("it runs").count()
+}
+
+fn is_served(ringway: &Ringway) {
+    assert_eq!(Client::connect(ringway.address()).get("/").status, 200);
+}
+
+fn reset(stream: TcpStream) {
+    socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("it can");
+}
+
+#[test]
+fn churn_leaves_nothing_behind() {
+    let backend = Backend::echo_head();
+    let mut ringway = Scenario::of(&backend).workers(2).start();
+    is_served(&ringway);
+    let before = descriptors(&ringway);
+    for round in 0..1500 {
+        let mut stream = connect(&ringway);
+        match round % 6 {
+            0 => {}
+            1 => reset(stream),
+            2 => drop(stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")),
+            3 => {
+                let _ = stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+                reset(stream);
+            }
+            4 => {
+                let _ = stream.write_all(b"GET / HT");
+                let _ = stream.shutdown(Shutdown::Write);
+            }
+            _ => {
+                let _ = stream.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nab");
+                reset(stream);
+            }
+        }
+    }
+    is_served(&ringway);
+    // Upstream connections in the pools may stay.
+    eventually("the descriptors come back", || descriptors(&ringway) <= before + 70);
+    assert_eq!(ringway.terminate().code(), Some(0));
+}
+
+#[test]
+fn garbage_is_refused_and_forgotten() {
+    let backend = Backend::echo_head();
+    let ringway = Scenario::of(&backend).start();
+    let mut seed: u64 = 0x9e37_79b9_7f4a_7c15;
+    for length in 0..300 {
+        let bytes: Vec<u8> = (0..length * 7 + 1)
+            .map(|_| {
+                seed ^= seed << 13;
+                seed ^= seed >> 7;
+                seed ^= seed << 17;
+                (seed >> 24) as u8
+            })
+            .collect();
+        let mut stream = connect(&ringway);
+        let _ = stream.write_all(&bytes);
+        let _ = stream.shutdown(Shutdown::Write);
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        let text = String::from_utf8_lossy(&answer);
+        assert!(
+            answer.is_empty() || text.starts_with("HTTP/1.1 4") || text.starts_with("HTTP/1.1 5"),
+            "{text}"
+        );
+    }
+    is_served(&ringway);
+    assert_eq!(backend.requests(), 1);
+}
+
+#[test]
+fn half_open_connections_end_with_their_timeout() {
+    let backend = Backend::echo_head();
+    let ringway = Scenario::of(&backend).listener("client_header_timeout = \"1s\"").start();
+    is_served(&ringway);
+    let before = descriptors(&ringway);
+    let held: Vec<_> = (0..300).map(|_| connect(&ringway)).collect();
+    eventually("they are accepted", || descriptors(&ringway) >= before + 290);
+    is_served(&ringway);
+    eventually("they are let go", || descriptors(&ringway) <= before + 2);
+    drop(held);
+}
+
+#[test]
+fn resets_within_responses_harm_nobody() {
+    let backend = Backend::per_request(|peer, head, _| {
+        let size = if head.start_line.contains("/long") { 1_000_000 } else { 2 };
+        peer.respond("200 OK", &vec![b'x'; size])
+    });
+    let ringway = Scenario::of(&backend).start();
+    for _ in 0..200 {
+        let mut stream = connect(&ringway);
+        stream.write_all(b"GET /long HTTP/1.1\r\nHost: a\r\n\r\n").expect("it is taken");
+        let _ = stream.read(&mut [0; 100]);
+        reset(stream);
+    }
+    is_served(&ringway);
+    eventually("no upstream connection is stuck", || backend.open_connections() <= 200);
+    is_served(&ringway);
+}
+
+/// Limits the descriptors of the running process.
+fn limit_descriptors(ringway: &Ringway, limit: usize) {
+    let status = Command::new("prlimit")
+        .args([format!("--pid={}", ringway.id()), format!("--nofile={limit}:")])
+        .status()
+        .expect("`prlimit` of util-linux runs");
+    assert!(status.success());
+}
+
+#[test]
+fn at_the_descriptor_limit_connections_wait_and_the_process_goes_on() {
+    let backend = Backend::echo_head();
+    let mut ringway = Scenario::of(&backend).start();
+    is_served(&ringway);
+    let room = 40;
+    limit_descriptors(&ringway, descriptors(&ringway) + room);
+    let mut held: Vec<_> = (0..room * 2).map(|_| connect(&ringway)).collect();
+    ringway.wait_for_line("cannot accept connections");
+    // Those that were accepted are told why they cannot be served, or are served.
+    held[0].write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").expect("it is taken");
+    let mut answer = [0; 12];
+    held[0].read_exact(&mut answer).expect("an answer");
+    assert!([&b"HTTP/1.1 200"[..], b"HTTP/1.1 503"].contains(&&answer[..]), "{answer:?}");
+    // The processor rests while connections wait.
+    let spent = |ringway: &Ringway| {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", ringway.id())).expect("it runs");
+        let numbers: Vec<u64> =
+            stat.split_whitespace().skip(13).take(2).filter_map(|word| word.parse().ok()).collect();
+        numbers.iter().sum::<u64>()
+    };
+    let before = spent(&ringway);
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(spent(&ringway) - before <= 10, "{} ticks of 10 ms in half a second", spent(&ringway) - before);
+    let start = now();
+    held.clear();
+    is_served(&ringway);
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    assert!(ringway.is_running());
+    let warnings = ringway.stderr().matches("cannot accept connections").count();
+    assert!(warnings < 10, "{warnings} warnings");
+}
+
+#[test]
+fn without_descriptors_for_backends_the_answer_is_503() {
+    let backend = Backend::echo_head();
+    let ringway = Scenario::of(&backend).group("keepalive_connections = 0").logged("json").start();
+    let mut client = Client::connect(ringway.address());
+    assert_eq!(client.get("/").status, 200);
+    limit_descriptors(&ringway, 5);
+    let response = client.get("/");
+    assert_eq!((response.status, response.field("x-router-code")), (503, Some("50000")));
+    limit_descriptors(&ringway, 1000);
+    assert_eq!(client.get("/").status, 200);
+    assert_eq!(crate::support::log_entries(&ringway, 3)[1]["reason"], "no_descriptor");
+}
+
+#[test]
+fn backends_that_reset_at_random_harm_nobody_else() {
+    let backend = Backend::script(|peer| {
+        while let Some((_, _)) = peer.read_request()? {
+            match peer.number % 4 {
+                0 => return socket2::SockRef::from(peer.stream()).set_linger(Some(Duration::ZERO)),
+                1 => {
+                    peer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab")?;
+                    return socket2::SockRef::from(peer.stream()).set_linger(Some(Duration::ZERO));
+                }
+                _ => peer.respond("200 OK", b"ok")?,
+            }
+            if peer.number % 4 == 2 {
+                return Ok(());
+            }
+        }
+        Ok(())
+    });
+    let mut ringway = Scenario::of(&backend).start();
+    for _ in 0..100 {
+        let mut client = Client::connect(ringway.address());
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        if let Ok(response) = client.try_read_response() {
+            assert!(response.status == 502 || response.text() == "ok", "{}", response.text());
+        }
+    }
+    assert_eq!(ringway.terminate().code(), Some(0));
+}

@@ -125,8 +125,7 @@ fn must_close_after_an_answer_to_an_unread_body() {
     assert_eq!(scene.backend.requests(), 1);
 }
 
-/// "A proxy MUST NOT automatically retry non-idempotent requests." (RFC 9110 §9.2.2) "a client MUST NOT pipeline
-/// immediately after" a failure, "since the first remaining request … might have caused the close". (§9.3.1)
+/// "A proxy MUST NOT automatically retry non-idempotent requests." (RFC 9110 §9.2.2; §9.3.1)
 #[test]
 fn must_not_retry_a_request_that_is_not_idempotent() {
     for (method, requests) in [("POST", 1), ("PATCH", 1), ("PURGE", 1), ("GET", 2), ("PUT", 2), ("DELETE", 2)]
@@ -217,8 +216,8 @@ fn a_closed_idle_connection_is_not_used() {
     }
 }
 
-/// "A sender MUST NOT send" what belongs to another hop: a client's wish to close is not the wish to close a
-/// connection of the pool. (§9.6, RFC 9110 §7.6.1)
+/// A client's wish to close is not the wish to close a connection of the pool: "the "close" connection option" speaks
+/// to the recipient only. (§9.6, RFC 9110 §7.6.1)
 #[test]
 fn close_ends_the_hop_it_was_said_on() {
     let watched = Watched::new();

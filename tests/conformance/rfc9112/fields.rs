@@ -44,8 +44,7 @@ fn must_replace_a_response_with_a_folded_line_by_502() {
     becomes_bad_gateway("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: y\r\n\tz\r\n\r\n");
 }
 
-/// "A sender MUST NOT generate a message that includes line folding": neither does anything else of a request
-/// leave Ringway that was not one line. (§5.2)
+/// "field-line = field-name ":" OWS field-value OWS": what is none is refused. (§5)
 #[test]
 fn refuses_what_is_no_field_line() {
     let scene = scene();

@@ -12,10 +12,7 @@ fn scene() -> Scene {
 #[test]
 fn does_not_correct_an_invalid_target() {
     let scene = scene();
-    for target in ["a", "/a b", "/\u{e4}", "/a#b", "//[", "*", "http:/a/", "ftp://a/", "http://a b/"] {
-        if target == "//[" {
-            continue;
-        }
+    for target in ["a", "/a b", "/\u{e4}", "/a#b", "*", "http:/a/", "ftp://a/", "http://a b/"] {
         scene.refuses(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"), 400);
     }
 }
@@ -132,8 +129,7 @@ fn must_send_an_asterisk_for_options_without_path() {
     assert_eq!(head.start_line, "OPTIONS / HTTP/1.1");
 }
 
-/// "A server MUST NOT … the request-target" of HTTP/1.0 is read like that of 1.1; a shorter limit of the
-/// configuration holds for it as well. (§3)
+/// The 414 comes at the limit that is configured, for HTTP/1.0 as well. (§3)
 #[test]
 fn a_configured_limit_of_targets_holds() {
     let scene = scene();

@@ -2,6 +2,8 @@
 
 use std::io::Write;
 
+use arrayvec::ArrayVec;
+
 use crate::exchange::error::ExchangeError;
 use crate::exchange::stream::Reply;
 use crate::exchange::stream::RequestBody;
@@ -33,34 +35,30 @@ pub(super) async fn answer(
 fn write(reason: Reason, close: bool, reply: &mut impl Reply, worker: &Worker) -> Buffer {
     let status = reason.status();
     let phrase = reason_phrase(status);
+    let has_page = status != 204;
     let mut page = worker.buffers.small();
-    // Writing to a vector cannot fail.
-    let _ = writeln!(
-        page.tail(),
-        "<html><head><title>{status} {phrase}</title></head><body><h1>{status} {phrase}</h1></body></html>"
-    );
     let dates = worker.dates.borrow();
-    let mut fields: [(&[u8], &[u8]); 5] = [
-        (b"Server", b"ringway"),
-        (b"Date", dates.http().as_bytes()),
-        (b"Content-Type", b"text/html"),
-        (b"", b""),
-        (b"", b""),
-    ];
-    let mut count = 3;
-    if let Some(code) = reason.router_code() {
-        fields[count] = (b"x-router-code", code.as_bytes());
-        count += 1;
+    let mut fields = ArrayVec::<(&[u8], &[u8]), 5>::new();
+    fields.push((b"Server", b"ringway"));
+    fields.push((b"Date", dates.http().as_bytes()));
+    if has_page {
+        // Writing to a vector cannot fail.
+        let _ = writeln!(
+            page.tail(),
+            "<html><head><title>{status} {phrase}</title></head><body><h1>{status} {phrase}</h1></body></html>"
+        );
+        fields.push((b"Content-Type", b"text/html"));
     }
-    if reason == Reason::MethodNotAllowed {
-        // RFC 9110 §15.5.6: a 405 names the methods that are allowed.
-        fields[count] = (b"Allow", b"GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH");
-        count += 1;
+    if let Some(code) = reason.router_code() {
+        fields.push((b"x-router-code", code.as_bytes()));
+    }
+    if matches!(reason, Reason::MethodNotAllowed | Reason::FinalRecipient) {
+        // RFC 9110 §15.5.6: a 405 names the methods that are allowed; so does an answer to OPTIONS.
+        fields.push((b"Allow", b"GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH"));
     }
     let mut headers = Headers::new();
     let head = ResponseHead { status, reason: b"", version: Version::Http11, headers: &mut headers };
     let length = BodyLength::Exact(page.len() as u64);
-    let added = fields.get(..count).unwrap_or_default();
-    reply.start(&head, &StartFacts { length, close, upgrade: None, added });
+    reply.start(&head, &StartFacts { length, close, upgrade: None, added: &fields });
     page
 }

@@ -23,6 +23,7 @@ use crate::http::body::BodyLength;
 use crate::http::head::Method;
 use crate::http::head::RequestHead;
 use crate::net::clock::Moment;
+use crate::policy::max_forwards;
 use crate::snapshot::Listener;
 use crate::telemetry::reason::Reason;
 use crate::worker::Worker;
@@ -62,7 +63,7 @@ enum Plan {
 /// Decides what becomes of a request. Nothing of the head is needed afterwards.
 pub fn begin(request: &Request<'_, '_>, origin: &Origin<'_>, worker: &Worker) -> Exchange {
     let mut recording = Recording::begin(request, origin, worker);
-    let plan = match route(request, origin.listener) {
+    let plan = match route(request, origin) {
         Ok(group) => {
             // A configuration file does not hold four billion groups.
             recording.group = Some(group as u32);
@@ -105,15 +106,25 @@ pub async fn refuse<S: Stream>(
     recording.end(stream, origin, worker);
 }
 
-fn route(request: &Request<'_, '_>, listener: &Listener) -> Result<usize, Reason> {
+fn route(request: &Request<'_, '_>, origin: &Origin<'_>) -> Result<usize, Reason> {
+    let listener = origin.listener;
     if matches!(request.head.method, Method::Connect | Method::Trace) {
         return Err(Reason::MethodNotAllowed);
+    }
+    // RFC 9110 §7.4. Every listener is plain.
+    let is_https =
+        request.head.target.raw.get(..6).is_some_and(|start| start.eq_ignore_ascii_case(b"https:"));
+    if is_https && !listener.trusted_proxies.trusts(origin.peer.ip()) {
+        return Err(Reason::Misdirected);
     }
     if let BodyLength::Exact(bytes) = request.length
         && listener.max_body_bytes != 0
         && bytes > listener.max_body_bytes
     {
         return Err(Reason::BodyTooLarge);
+    }
+    if max_forwards::remaining(&request.head) == Some(0) {
+        return Err(Reason::FinalRecipient);
     }
     listener.default_group.ok_or(Reason::NoRoute)
 }

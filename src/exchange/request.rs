@@ -7,6 +7,7 @@ use crate::http::head::Method;
 use crate::http::head::TargetForm;
 use crate::http::headers::KnownName;
 use crate::policy::forwarded::Client;
+use crate::policy::max_forwards;
 use crate::upstream::h1::RequestWriter;
 use crate::worker::Worker;
 
@@ -30,13 +31,19 @@ pub(super) fn prepare(
         scheme: "http",
         host,
     };
+    let max_forwards = max_forwards::remaining(head);
     let mut bytes = worker.buffers.small();
     let passes = |name| match name {
         // A client of HTTP/1.0 waits for nothing, so nothing may be expected on its behalf.
         KnownName::Expect => request.expects_continue,
+        KnownName::MaxForwards => max_forwards.is_none(),
         name => !forwarded.withholds(name),
     };
     let mut writer = RequestWriter::begin(bytes.tail(), head, passes);
+    if let Some(remaining) = max_forwards {
+        // Allocates, but nobody sends many of these.
+        writer.field(b"Max-Forwards", remaining.saturating_sub(1).to_string().as_bytes());
+    }
     let mut scratch = worker.scratch.borrow_mut();
     forwarded.for_each_added(head.headers, &client, &mut scratch, |name, value| writer.field(name, value));
     writer.finish(request.length, request.upgrade);

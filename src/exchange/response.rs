@@ -127,7 +127,9 @@ fn act_on_head(
     let has_date = head.headers.find(KnownName::Date).is_some();
     let close = terms.uploading.get();
     let added = if has_date { &[][..] } else { &date[..] };
-    reply.start(head, &StartFacts { length: facts.length, close, upgrade: facts.upgrade, added });
+    // With any other status, the backend only advertises to us what it could do.
+    let upgrade = facts.upgrade.filter(|_| matches!(head.status, 101 | 426));
+    reply.start(head, &StartFacts { length: facts.length, close, upgrade, added });
     if head.status == 101 { Step::Switch } else { Step::Body }
 }
 

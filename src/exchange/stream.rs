@@ -88,7 +88,7 @@ pub struct StartFacts<'a> {
     pub length: BodyLength,
     /// No further request may follow on this connection.
     pub close: bool,
-    /// The protocol that is switched to; the status is 101.
+    /// The protocol that is switched to with a 101, or those that a 426 asks for.
     pub upgrade: Option<&'a [u8]>,
     /// Fields to write after those of the head.
     pub added: &'a [(&'a [u8], &'a [u8])],

@@ -99,7 +99,8 @@ pub struct Target<'b> {
     /// As the client wrote it.
     pub raw: &'b [u8],
     pub form: TargetForm<'b>,
-    /// What an origin server is asked for: path and query, or `*`. Never empty.
+    /// What an origin server is asked for: path and query, or `*`. Never empty; a query without a path
+    /// stands for one behind `/`.
     pub path_and_query: &'b [u8],
 }
 

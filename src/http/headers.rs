@@ -118,6 +118,7 @@ pub enum KnownName {
     Expect,
     Host,
     KeepAlive,
+    MaxForwards,
     ProxyConnection,
     Referer,
     Server,
@@ -156,6 +157,7 @@ impl KnownName {
             10 if is("connection") => KnownName::Connection,
             10 if is("keep-alive") => KnownName::KeepAlive,
             10 if is("user-agent") => KnownName::UserAgent,
+            12 if is("max-forwards") => KnownName::MaxForwards,
             14 if is("content-length") => KnownName::ContentLength,
             16 if is("proxy-connection") => KnownName::ProxyConnection,
             17 if is("transfer-encoding") => KnownName::TransferEncoding,
@@ -174,6 +176,21 @@ impl KnownName {
                 | KnownName::Te
                 | KnownName::TransferEncoding
                 | KnownName::Upgrade
+        )
+    }
+
+    /// Whether a Connection field that names it takes it away (RFC 9110 §7.6.1). Not so what delimits
+    /// the message, or tells a backend what it is asked for and by whom.
+    pub fn can_be_nominated(self) -> bool {
+        matches!(
+            self,
+            KnownName::Other
+                | KnownName::Date
+                | KnownName::MaxForwards
+                | KnownName::Referer
+                | KnownName::Server
+                | KnownName::Trailer
+                | KnownName::UserAgent
         )
     }
 

@@ -22,7 +22,7 @@ pub const LARGE_BYTES: usize = 128 * 1024;
 /// 16 hexadecimal digits and CRLF (RFC 9112 §7.1).
 pub const HEADROOM_BYTES: usize = 18;
 /// Free bytes kept behind body pieces: CRLF, and the last chunk with an empty trailer section.
-const TAILROOM_BYTES: usize = 2 + 5;
+pub const TAILROOM_BYTES: usize = 2 + 5;
 
 /// The buffers of one worker. Cloning gives another hold on the same stock.
 #[derive(Clone, Default)]

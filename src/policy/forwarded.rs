@@ -180,7 +180,7 @@ impl TrustedProxies {
         parse_element(first.value.split(|&byte| byte == b',').next()?)
     }
 
-    fn trusts(&self, address: IpAddr) -> bool {
+    pub fn trusts(&self, address: IpAddr) -> bool {
         self.everyone || self.networks.iter().any(|network| network.contains(&address))
     }
 }

@@ -2,4 +2,5 @@
 
 pub mod balance;
 pub mod forwarded;
+pub mod max_forwards;
 pub mod retry;

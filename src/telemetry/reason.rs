@@ -10,6 +10,10 @@ pub enum Reason {
     /// The request is not acceptable; word and status come from the codec.
     BadRequest(&'static str, u16),
     MethodNotAllowed,
+    /// An OPTIONS request that may go no further was answered.
+    FinalRecipient,
+    /// A resource of https was asked for on a connection that is not secured.
+    Misdirected,
     BodyTooLarge,
     HeaderTimeout,
     BodyTimeout,
@@ -40,6 +44,8 @@ impl Reason {
             Reason::None => "-",
             Reason::BadRequest(word, _) | Reason::BadResponse(word) => word,
             Reason::MethodNotAllowed => "method_not_allowed",
+            Reason::FinalRecipient => "final_recipient",
+            Reason::Misdirected => "misdirected",
             Reason::BodyTooLarge => "body_too_large",
             Reason::HeaderTimeout => "client_header_timeout",
             Reason::BodyTimeout => "client_body_timeout",
@@ -61,10 +67,12 @@ impl Reason {
         match self {
             Reason::None => 200,
             Reason::BadRequest(_, status) => status,
+            Reason::FinalRecipient => 204,
             Reason::NoRoute => 404,
             Reason::MethodNotAllowed => 405,
             Reason::HeaderTimeout | Reason::BodyTimeout => 408,
             Reason::BodyTooLarge => 413,
+            Reason::Misdirected => 421,
             Reason::ClientClosed | Reason::ClientStalled => 499,
             Reason::ConnectRefused
             | Reason::ConnectFailed

@@ -13,6 +13,7 @@ use crate::http::headers::MAX_FIELDS;
 use crate::net::buffer::Buffer;
 use crate::net::buffer::Buffers;
 use crate::net::buffer::SMALL_BYTES;
+use crate::net::buffer::TAILROOM_BYTES;
 use crate::net::socket::Pending;
 use crate::net::socket::SendError;
 use crate::proto::h1::body::BodyDecoder;
@@ -139,6 +140,8 @@ pub struct ResponseReader<'c> {
     begun: bool,
     /// The last receive filled its buffer, so more is likely to wait.
     busy: bool,
+    /// The last receive left no room, so what waits behind the response was not seen.
+    full: bool,
 }
 
 /// A part of a body. Without bytes it only says that the body is finished.
@@ -157,6 +160,7 @@ impl<'c> ResponseReader<'c> {
             persistent: false,
             begun: false,
             busy: false,
+            full: false,
         }
     }
 
@@ -236,7 +240,8 @@ impl<'c> ResponseReader<'c> {
     /// Whether another exchange may use the connection: this one was received in full, the backend
     /// keeps it open, and no byte more came.
     pub fn leaves_connection_clean(&self) -> bool {
-        self.persistent && self.body.is_finished() && self.input.is_none()
+        let nothing_waits = || !self.full || self.connection.socket.pending() == Pending::Nothing;
+        self.persistent && self.body.is_finished() && self.input.is_none() && nothing_waits()
     }
 
     fn parse_head<T>(
@@ -258,7 +263,7 @@ impl<'c> ResponseReader<'c> {
         options.remove_hop_by_hop(head.headers);
         let taken = take(&mut head, &facts);
         drop(headers);
-        self.body = BodyDecoder::unlimited(framing);
+        self.body = BodyDecoder::unlimited(framing).without_trailers(options.nominates);
         if let Some(input) = self.input.as_mut() {
             input.consume(head_bytes);
         }
@@ -295,6 +300,7 @@ impl<'c> ResponseReader<'c> {
         let (result, buffer) = received.map_err(|_| UpstreamError::ResponseTimeout)?;
         let count = result.map_err(|_| self.closed())?;
         self.busy = count * 2 > spare;
+        self.full = count + TAILROOM_BYTES >= spare;
         self.begun |= count > 0;
         if !buffer.is_empty() {
             self.input = Some(buffer);

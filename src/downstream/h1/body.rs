@@ -75,7 +75,15 @@ impl RequestBody for Body<'_> {
             return Ok(None);
         }
         let Some(mut buffer) = self.input.take() else { return Ok(None) };
-        let progress = self.decoder.decode(buffer.filled_mut()).map_err(described)?;
+        let progress = match self.decoder.decode(buffer.filled_mut()) {
+            Ok(progress) => progress,
+            Err(error) => {
+                // Where the next request begins is unknown now, even if all chunks were there: what
+                // follows has no end, so that the connection closes.
+                self.decoder = BodyDecoder::unlimited(Framing::UntilClose);
+                return Err(described(error));
+            }
+        };
         self.received_bytes += progress.consumed as u64;
         if progress.consumed == buffer.len() {
             buffer.truncate(progress.body.end);

@@ -100,6 +100,7 @@ async fn serve_requests(
 }
 
 /// What the received bytes hold.
+#[expect(clippy::large_enum_variant, reason = "a box would be an allocation per request")]
 enum Look {
     Incomplete,
     Refused(Reason),
@@ -165,6 +166,7 @@ fn begin(
     let limit = (terms.max_body_bytes != 0).then_some(terms.max_body_bytes);
     // A length beyond the limit is refused by the exchange, with a log line that knows the request.
     let decoder = BodyDecoder::new(framing, limit).unwrap_or_else(|_| BodyDecoder::unlimited(framing));
+    let decoder = decoder.without_trailers(options.nominates);
     let length = framing.body_length();
     let request = Request { head, length, upgrade, expects_continue, received };
     Ok((exchange::begin(&request, origin, worker), traits, decoder))

@@ -124,7 +124,7 @@ impl<'c> Reply<'c> {
     /// Chooses the delimiter for content of this length (RFC 9112 §6).
     fn delimit(&mut self, status: u16, facts: &StartFacts<'_>) {
         self.delimiter = match facts.length {
-            _ if facts.upgrade.is_some() => Delimiter::Close,
+            _ if status == 101 => Delimiter::Close,
             _ if self.request.is_head || matches!(status, 204 | 304) => Delimiter::NoContent,
             BodyLength::Empty | BodyLength::Exact(_) => Delimiter::Length,
             BodyLength::Unknown if self.request.http10 => Delimiter::Close,
@@ -136,16 +136,19 @@ impl<'c> Reply<'c> {
             || self.delimiter == Delimiter::Close;
     }
 
-    fn write_framing(&self, out: &mut Vec<u8>, facts: &StartFacts<'_>) {
+    fn write_framing(&self, status: u16, out: &mut Vec<u8>, facts: &StartFacts<'_>) {
         match (self.delimiter, facts.length) {
             (Delimiter::Length, BodyLength::Exact(bytes)) => head::write_content_length(out, bytes),
             (Delimiter::Length, _) => head::write_content_length(out, 0),
             (Delimiter::Chunks, _) => head::write_field(out, b"Transfer-Encoding", b"chunked"),
             _ => {}
         }
-        if let Some(protocol) = facts.upgrade {
+        if let Some(protocols) = facts.upgrade {
             head::write_field(out, b"Connection", b"upgrade");
-            head::write_field(out, b"Upgrade", protocol);
+            head::write_field(out, b"Upgrade", protocols);
+        }
+        if status == 101 {
+            // What ends the connection is up to the protocol that begins now.
         } else if self.close {
             head::write_field(out, b"Connection", b"close");
         } else if self.request.http10 {
@@ -224,7 +227,7 @@ impl stream::Reply for Reply<'_> {
         for (name, value) in facts.added {
             head::write_field(out, name, value);
         }
-        self.write_framing(out, facts);
+        self.write_framing(head.status, out, facts);
         self.output = Some(output);
     }
 

@@ -46,6 +46,7 @@ pub struct BodyDecoder {
     rest: Rest,
     /// What may still come before the body is too large.
     allowance: u64,
+    drops_trailers: bool,
 }
 
 impl BodyDecoder {
@@ -66,7 +67,13 @@ impl BodyDecoder {
             Framing::Chunked => Rest::Chunked(ChunkedDecoder::new()),
             Framing::UntilClose => Rest::UntilClose,
         };
-        BodyDecoder { rest, allowance: u64::MAX }
+        BodyDecoder { rest, allowance: u64::MAX, drops_trailers: false }
+    }
+
+    /// The same, but no trailer passes: some are named in the Connection field and have to go
+    /// (RFC 9110 §7.6.1), which for so rare a case may take the others along (RFC 9112 §7.1.2).
+    pub fn without_trailers(self, drops_trailers: bool) -> BodyDecoder {
+        BodyDecoder { drops_trailers, ..self }
     }
 
     /// Tells what of the received bytes is body, moving bytes only to close the gaps between chunks.
@@ -118,8 +125,8 @@ impl BodyDecoder {
     /// The trailer lines that may be forwarded, each with its CRLF; complete once finished.
     pub fn trailers(&self) -> &[u8] {
         match &self.rest {
-            Rest::Chunked(decoder) => decoder.trailers(),
-            Rest::Length(_) | Rest::UntilClose => &[],
+            Rest::Chunked(decoder) if !self.drops_trailers => decoder.trailers(),
+            _ => &[],
         }
     }
 }

@@ -15,8 +15,8 @@ pub struct ConnectionOptions {
     pub close: bool,
     pub keep_alive: bool,
     pub upgrade: bool,
-    /// Fields are named that Ringway does not know and that must go.
-    nominates: bool,
+    /// Further fields are named, which must go.
+    pub nominates: bool,
 }
 
 impl ConnectionOptions {
@@ -33,6 +33,8 @@ impl ConnectionOptions {
                 5 if option.eq_ignore_ascii_case(b"close") => options.close = true,
                 10 if option.eq_ignore_ascii_case(b"keep-alive") => options.keep_alive = true,
                 7 if option.eq_ignore_ascii_case(b"upgrade") => options.upgrade = true,
+                // TE goes always, and as a trailer it never passes.
+                2 if option.eq_ignore_ascii_case(b"te") => {}
                 0 => {}
                 _ => options.nominates = true,
             }
@@ -47,8 +49,7 @@ impl ConnectionOptions {
 
     /// Removes what speaks to this hop only: by name, and what the Connection fields name.
     ///
-    /// A field that Ringway itself acts on, such as Host, Content-Length or X-Forwarded-For, cannot be
-    /// named away: "a sender MUST NOT send a connection option corresponding to a field that is
+    /// A field such as Host, Content-Length or X-Forwarded-For cannot be named away: "a sender MUST NOT send a connection option corresponding to a field that is
     /// intended for all recipients of the content" (RFC 9110 §7.6.1), and a client could otherwise
     /// take from a backend what tells it who the client is.
     pub fn remove_hop_by_hop(self, headers: &mut Headers<'_>) {
@@ -60,7 +61,7 @@ impl ConnectionOptions {
         nominated.extend(each_option(headers).take(MAX_OPTIONS));
         headers.retain(|field| {
             let named = || nominated.iter().any(|option| option.eq_ignore_ascii_case(field.name));
-            !field.known.is_hop_by_hop() && (field.known != KnownName::Other || !named())
+            !(field.known.is_hop_by_hop() || field.known.can_be_nominated() && named())
         });
     }
 }

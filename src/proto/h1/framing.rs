@@ -88,10 +88,15 @@ pub fn response_framing(
     head: &ResponseHead<'_, '_>,
     request_was_head: bool,
 ) -> Result<Framing, FramingError> {
-    if request_was_head || matches!(head.status, 100..=199 | 204 | 304) {
+    if matches!(head.status, 100..=199 | 204) {
         return Ok(Framing::Empty);
     }
-    declared_framing(head.version, head.headers).map(|declared| declared.unwrap_or(Framing::UntilClose))
+    // To HEAD and with 304, the fields only tell what would be there, but they are passed on.
+    let declared = declared_framing(head.version, head.headers)?;
+    if request_was_head || head.status == 304 {
+        return Ok(Framing::Empty);
+    }
+    Ok(declared.unwrap_or(Framing::UntilClose))
 }
 
 /// Whether the client waits for `100 (Continue)` before it sends the body (RFC 9110 §10.1.1). In

@@ -157,12 +157,15 @@ pub fn parse_response<'h, 'b>(
     Ok(Parse::Complete { head, length })
 }
 
-/// Appends `method path_and_query HTTP/1.1`.
+/// Appends `method path_and_query HTTP/1.1`, with the `/` that an empty path stands for (RFC 9112 §3.2.1).
 pub fn write_request_line(out: &mut Vec<u8>, method: &Method<'_>, path_and_query: &[u8]) {
     let method = method.as_bytes();
-    out.reserve(method.len() + path_and_query.len() + " HTTP/1.1\r\n ".len());
+    out.reserve(method.len() + path_and_query.len() + " / HTTP/1.1\r\n".len());
     out.extend_from_slice(method);
     out.push(b' ');
+    if path_and_query.first() == Some(&b'?') {
+        out.push(b'/');
+    }
     out.extend_from_slice(path_and_query);
     out.extend_from_slice(b" HTTP/1.1\r\n");
 }

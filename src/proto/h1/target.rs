@@ -10,8 +10,8 @@ use crate::proto::h1::head::HeadError;
 /// Takes the target apart into one of the four forms of RFC 9112 §3.2.
 ///
 /// Printable bytes that RFC 3986 would want percent-encoded, such as `|` and `^`, pass: browsers send
-/// them. Raw non-ASCII and fragments do not. An absolute form with a query but no path is refused,
-/// because the origin form it stands for could not be a piece of what was received.
+/// them. Raw non-ASCII and fragments do not. The path that an absolute form with a query
+/// lacks is put in when the request line is written.
 pub(super) fn parse_target<'b>(method: &Method<'b>, raw: &'b [u8]) -> Result<Target<'b>, HeadError> {
     // No early exit, so that the loop is done on whole vectors.
     if raw.iter().fold(false, |bad, &byte| bad | !byte.is_ascii() | (byte == b'#')) {
@@ -26,8 +26,7 @@ pub(super) fn parse_target<'b>(method: &Method<'b>, raw: &'b [u8]) -> Result<Tar
         _ => {
             let (authority, path_and_query) = split_absolute(raw).ok_or(HeadError::BadTarget)?;
             let path_and_query = match (path_and_query.first(), method) {
-                (Some(b'/'), _) => path_and_query,
-                (Some(_), _) => return Err(HeadError::BadTarget),
+                (Some(_), _) => path_and_query,
                 // RFC 9112 §3.2.4: the last proxy turns this into the asterisk form.
                 (None, Method::Options) => b"*",
                 (None, _) => b"/",
@@ -176,7 +175,6 @@ mod tests {
             ("GET", "?a"),
             ("GET", "/a#b"),
             ("GET", "/\u{e4}"),
-            ("GET", "http://a?b"),
             ("GET", "http:///b"),
             ("GET", "http://"),
             ("GET", "http:/a"),

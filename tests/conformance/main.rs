@@ -1,0 +1,11 @@
+//! What the RFCs demand of Ringway on the wire: one function per MUST, named after it.
+//!
+//! `docs/conformance.md` is the table of all sections, with the deliberate deviations.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod scene;
+
+mod rfc9110;
+mod rfc9112;

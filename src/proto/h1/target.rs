@@ -86,6 +86,7 @@ fn is_port(bytes: &[u8]) -> bool {
 
 fn is_name_byte(byte: u8) -> bool {
     // A look into a table: every request has a Host of a dozen bytes or more.
+    #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler, and get_mut is not const")]
     const NAME_BYTES: [bool; 256] = {
         let mut table = [false; 256];
         let mut byte = 0;

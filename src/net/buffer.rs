@@ -151,7 +151,7 @@ impl Buffer {
         }
         self.bytes.drain(..self.start);
         self.start = 0;
-        self.bytes.reserve(count.saturating_sub(self.spare()));
+        self.bytes.reserve(count);
     }
 }
 

@@ -111,6 +111,7 @@ async fn wait(connection: &Connection, within_head: bool, worker: &Worker) -> bo
     let Some(terms) = connection.terms(worker) else { return false };
     if within_head {
         // The deadline of the head stands. When it passes, serving finds that out and answers.
+        connection.deadline.yield_to_end();
         let readable = connection.deadline.guard(pin!(connection.socket.readable())).await;
         return !matches!(readable, Ok(Err(_)));
     }

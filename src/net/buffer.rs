@@ -14,6 +14,8 @@ use monoio::buf::IoBufMut;
 
 use crate::net::shelf::Shelf;
 
+/// Holds most requests of programs. So much may stay with a busy connection while it waits.
+pub const TINY_BYTES: usize = 512;
 /// Holds the head of nearly every message, with a small body.
 pub const SMALL_BYTES: usize = 4 * 1024;
 /// Holds one piece of a long body: large enough that system calls no longer dominate its cost.
@@ -32,6 +34,7 @@ pub struct Buffers {
 
 #[derive(Default)]
 struct Stock {
+    tiny: RefCell<Shelf<Box<Inner>>>,
     small: RefCell<Shelf<Box<Inner>>>,
     large: RefCell<Shelf<Box<Inner>>>,
 }
@@ -55,6 +58,10 @@ struct Inner {
 }
 
 impl Buffers {
+    pub fn tiny(&self) -> Buffer {
+        self.take(&self.stock.tiny, TINY_BYTES)
+    }
+
     pub fn small(&self) -> Buffer {
         self.take(&self.stock.small, SMALL_BYTES)
     }
@@ -68,6 +75,7 @@ impl Buffers {
 
     /// Frees some of the memory that was not needed lately.
     pub fn trim(&self) {
+        self.stock.tiny.borrow_mut().trim();
         self.stock.small.borrow_mut().trim();
         self.stock.large.borrow_mut().trim();
     }
@@ -178,6 +186,7 @@ impl Drop for Buffer {
         inner.start = 0;
         let stock = Rc::clone(&inner.stock);
         match inner.bytes.capacity() {
+            TINY_BYTES => stock.tiny.borrow_mut().put(inner),
             SMALL_BYTES => stock.small.borrow_mut().put(inner),
             LARGE_BYTES => stock.large.borrow_mut().put(inner),
             _ => {}

@@ -80,6 +80,11 @@ impl Timers {
         Deadline { node: Rc::new(node), wheel: Rc::clone(&self.wheel) }
     }
 
+    /// Ticks since the wheel began: time as coarse as it is cheap.
+    pub fn ticks(&self) -> u64 {
+        self.wheel.now.get()
+    }
+
     /// Advances by one tick and wakes whoever waits on a deadline that has passed.
     pub fn tick(&self) {
         let now = self.wheel.now.get() + 1;

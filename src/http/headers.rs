@@ -108,6 +108,18 @@ impl<'b> Headers<'b> {
     }
 }
 
+#[cfg(test)]
+impl<'b> Headers<'b> {
+    /// A list of these names and values, for tests.
+    pub(crate) fn of(fields: &[(&'b str, &'b str)]) -> Headers<'b> {
+        let mut headers = Headers::new();
+        for (name, value) in fields {
+            headers.push(Field::new(name.as_bytes(), value.as_bytes())).unwrap();
+        }
+        headers
+    }
+}
+
 /// The names that Ringway itself acts on. Everything else is [`KnownName::Other`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KnownName {

@@ -239,14 +239,6 @@ fn push_number(out: &mut Vec<u8>, number: u16) {
 mod tests {
     use super::*;
 
-    fn headers<'b>(fields: &[(&'b str, &'b str)]) -> Headers<'b> {
-        let mut headers = Headers::new();
-        for (name, value) in fields {
-            headers.push(Field::new(name.as_bytes(), value.as_bytes())).unwrap();
-        }
-        headers
-    }
-
     fn everything() -> Forwarded {
         Forwarded {
             x_forwarded_for: ForwardedFor::Append,
@@ -277,7 +269,7 @@ mod tests {
     #[test]
     fn every_field_in_its_usual_spelling() {
         assert_eq!(
-            added(&everything(), &headers(&[])),
+            added(&everything(), &Headers::of(&[])),
             [
                 "X-Forwarded-For: 10.0.0.5",
                 "X-Forwarded-Proto: http",
@@ -292,7 +284,7 @@ mod tests {
 
     #[test]
     fn a_clients_copy_gives_its_spelling_but_never_its_value() {
-        let sent = headers(&[
+        let sent = Headers::of(&[
             ("x-forwarded-for", "6.6.6.6"),
             ("x-real-ip", "6.6.6.6"),
             ("x-forwarded-for", "7.7.7.7"),
@@ -314,13 +306,13 @@ mod tests {
             x_real_ip: false,
             slb_id: None,
         };
-        assert_eq!(added(&off, &headers(&[])), Vec::<String>::new());
+        assert_eq!(added(&off, &Headers::of(&[])), Vec::<String>::new());
         assert!(!off.withholds(KnownName::XForwardedFor));
         assert!(!off.withholds(KnownName::Host));
         assert!(off.withholds(KnownName::ClientIdentity));
         let removing = Forwarded { x_forwarded_for: ForwardedFor::Remove, ..off };
         assert!(removing.withholds(KnownName::XForwardedFor));
-        assert_eq!(added(&removing, &headers(&[])), Vec::<String>::new());
+        assert_eq!(added(&removing, &Headers::of(&[])), Vec::<String>::new());
     }
 
     #[test]
@@ -343,7 +335,7 @@ mod tests {
         ] {
             let trusted: Vec<IpNet> = trusted.iter().map(|network| network.parse().unwrap()).collect();
             let fields: Vec<_> = lists.iter().map(|list| ("X-Forwarded-For", *list)).collect();
-            let found = TrustedProxies::new(trusted).client(peer.parse().unwrap(), &headers(&fields));
+            let found = TrustedProxies::new(trusted).client(peer.parse().unwrap(), &Headers::of(&fields));
             assert_eq!(found, client.parse::<IpAddr>().unwrap(), "{peer} {lists:?}");
         }
     }

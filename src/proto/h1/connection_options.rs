@@ -97,21 +97,12 @@ mod tests {
     use crate::http::head::Method;
     use crate::http::head::Target;
     use crate::http::head::TargetForm;
-    use crate::http::headers::Field;
-
-    fn headers_of<'b>(fields: &[(&'b str, &'b str)]) -> Headers<'b> {
-        let mut headers = Headers::new();
-        for (name, value) in fields {
-            headers.push(Field::new(name.as_bytes(), value.as_bytes())).unwrap();
-        }
-        headers
-    }
 
     #[test]
     fn persistence() {
         fn check(values: &[&str], expected: (bool, bool)) {
             let fields: Vec<_> = values.iter().map(|&value| ("Connection", value)).collect();
-            let options = ConnectionOptions::parse(&headers_of(&fields)).unwrap();
+            let options = ConnectionOptions::parse(&Headers::of(&fields)).unwrap();
             let actual = (options.persistent(Version::Http10), options.persistent(Version::Http11));
             assert_eq!(actual, expected, "{values:?} in HTTP/1.0 and 1.1");
         }
@@ -125,7 +116,7 @@ mod tests {
 
     #[test]
     fn nominated_fields_go_and_known_ones_stay() {
-        let mut headers = headers_of(&[
+        let mut headers = Headers::of(&[
             ("Host", "a"),
             ("Connection", "close, X-Hop, Host, content-length"),
             ("Connection", "x-forwarded-for, x_real_ip,,cookie"),
@@ -150,7 +141,7 @@ mod tests {
     fn options_are_bounded() {
         let of = |count: usize| {
             let value = ["a"].repeat(count).join(",");
-            ConnectionOptions::parse(&headers_of(&[("Connection", &value)])).map(|_| ())
+            ConnectionOptions::parse(&Headers::of(&[("Connection", &value)])).map(|_| ())
         };
         assert_eq!(of(MAX_OPTIONS), Ok(()));
         assert_eq!(of(MAX_OPTIONS + 1), Err(FramingError::TooManyConnectionOptions));
@@ -161,7 +152,7 @@ mod tests {
         fn check(version: Version, connection: &str, upgrade: &[&str], expected: Option<&str>) {
             let mut fields = vec![("Connection", connection)];
             fields.extend(upgrade.iter().map(|&value| ("Upgrade", value)));
-            let mut headers = headers_of(&fields);
+            let mut headers = Headers::of(&fields);
             let options = ConnectionOptions::parse(&headers).unwrap();
             let target = Target { raw: b"/", form: TargetForm::Origin, path_and_query: b"/" };
             let head = RequestHead { method: Method::Get, target, version, headers: &mut headers };

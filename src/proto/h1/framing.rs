@@ -190,23 +190,14 @@ pub(super) fn is_token(bytes: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::headers::Field;
     use crate::proto::h1::head::HeadLimits;
     use crate::proto::h1::head::Parse;
     use crate::proto::h1::head::parse_request;
 
-    fn headers_of<'b>(fields: &[(&'b str, &'b str)]) -> Headers<'b> {
-        let mut headers = Headers::new();
-        for (name, value) in fields {
-            headers.push(Field::new(name.as_bytes(), value.as_bytes())).unwrap();
-        }
-        headers
-    }
-
     #[test]
     fn requests() {
         fn check(fields: &[(&str, &str)], expected: Result<Framing, FramingError>) {
-            let actual = declared_framing(Version::Http11, &headers_of(fields));
+            let actual = declared_framing(Version::Http11, &Headers::of(fields));
             assert_eq!(actual.map(|declared| declared.unwrap_or(Framing::Empty)), expected, "{fields:?}");
         }
         let length = |value| [("Content-Length", value)];
@@ -256,14 +247,14 @@ mod tests {
         check(&[te("chunked"), te("identity")], Err(FramingError::BadCoding));
         check(&[te("chunked"), ("Content-Length", "0")], Err(FramingError::LengthWithCoding));
         check(&[("Content-Length", "x"), te("gzip")], Err(FramingError::LengthWithCoding));
-        let in_http10 = declared_framing(Version::Http10, &headers_of(&[te("chunked")]));
+        let in_http10 = declared_framing(Version::Http10, &Headers::of(&[te("chunked")]));
         assert_eq!(in_http10, Err(FramingError::CodingInHttp10));
     }
 
     #[test]
     fn responses() {
         fn check(status: u16, head: bool, field: (&str, &str), expected: Result<Framing, FramingError>) {
-            let mut headers = headers_of(&[field]);
+            let mut headers = Headers::of(&[field]);
             let response =
                 ResponseHead { status, reason: b"", version: Version::Http11, headers: &mut headers };
             assert_eq!(response_framing(&response, head), expected, "{status} {head} {field:?}");

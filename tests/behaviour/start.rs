@@ -1,6 +1,6 @@
 //! Starting, and saying clearly why not.
 
-use crate::support::{Backend, PATIENCE, Ringway, Scenario};
+use crate::support::{Backend, Client, PATIENCE, Ringway, Scenario};
 
 #[test]
 fn a_taken_port_is_explained() {
@@ -71,4 +71,25 @@ fn the_start_is_announced() {
     ringway.wait_for_line("client connections");
     ringway.wait_for_line("listening on http://127.0.0.1:");
     ringway.wait_for_line("listening on http://[::1]:");
+}
+
+#[test]
+fn without_io_uring_it_serves_on_epoll_and_says_why() {
+    let backend = Backend::echo_head();
+    let mut ringway = Ringway::spawn_without_io_uring(&Scenario::of(&backend).text());
+    ringway.wait_for_listeners(1);
+    assert_eq!(Client::connect(ringway.address()).get("/").status, 200);
+    let line = ringway.wait_for_line("io_uring cannot be used");
+    assert!(line.starts_with("warning:") && line.contains("kernel.io_uring_disabled"), "{line}");
+    ringway.wait_for_line("on epoll");
+    assert_eq!(ringway.terminate().code(), Some(0));
+}
+
+#[test]
+fn io_uring_that_is_demanded_and_forbidden_is_explained() {
+    let backend = Backend::echo_head();
+    let scenario = Scenario::of(&backend).process("io_driver = \"io_uring\"");
+    let mut ringway = Ringway::spawn_without_io_uring(&scenario.text());
+    assert_eq!(ringway.wait_for_exit(PATIENCE).code(), Some(4));
+    ringway.wait_for_line("kernel.io_uring_disabled");
 }

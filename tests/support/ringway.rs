@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -54,15 +55,32 @@ impl Ringway {
         Ringway::launch(folder, &["run", "-c", &file.display().to_string()])
     }
 
+    /// Starts without waiting, in a process that may not set up an io_uring, as many containers' may not.
+    pub(crate) fn spawn_without_io_uring(configuration: &str) -> Ringway {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let file = folder.path().join("ringway.toml");
+        std::fs::write(&file, configuration).expect("the configuration can be written");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ringway"));
+        command.arg("run").arg("-c").arg(&file);
+        // SAFETY: between fork and exec, only system calls are made.
+        unsafe { command.pre_exec(forbid_io_uring) };
+        Ringway::run(folder, command)
+    }
+
     /// Runs the binary with these arguments, such as `["demo"]`, without waiting.
     pub(crate) fn with_arguments(arguments: &[&str]) -> Ringway {
         Ringway::launch(tempfile::tempdir().expect("a temporary folder can be made"), arguments)
     }
 
     fn launch(folder: TempDir, arguments: &[&str]) -> Ringway {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ringway"));
+        command.args(arguments);
+        Ringway::run(folder, command)
+    }
+
+    fn run(folder: TempDir, mut command: Command) -> Ringway {
         let stdout = File::create(folder.path().join(STDOUT)).expect("a file can be made");
-        let mut child = Command::new(env!("CARGO_BIN_EXE_ringway"))
-            .args(arguments)
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(stdout)
             .stderr(Stdio::piped())
@@ -259,4 +277,28 @@ pub(crate) fn check_text_functions() {
     let driven = with_io_driver("[process]\nworkers = 1\n", Some("epoll"));
     assert_eq!(driven, "[process]\nio_driver = \"epoll\"\nworkers = 1\n");
     assert_eq!(with_io_driver(&driven, Some("io_uring")), driven);
+}
+
+/// Lets the calling process, and what it executes, get EPERM from io_uring_setup.
+fn forbid_io_uring() -> std::io::Result<()> {
+    const SYSTEM_CALL_NUMBER: u32 = 0;
+    let instruction = |code: u32, jump_true, jump_false, k| libc::sock_filter {
+        code: code as u16,
+        jt: jump_true,
+        jf: jump_false,
+        k,
+    };
+    let mut filter = [
+        instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, SYSTEM_CALL_NUMBER),
+        instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, libc::SYS_io_uring_setup as u32),
+        instruction(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32),
+        instruction(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
+    // SAFETY: `program` and the filter that it points to are valid for the calls.
+    let result = unsafe {
+        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+        libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program)
+    };
+    if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }

@@ -38,16 +38,16 @@ pub(super) struct Manner {
 pub(super) fn serve(mut loaded: Loaded, manner: Manner) -> Exit {
     let built = loaded.config.as_ref().and_then(|config| {
         let host = host(config);
-        let limit = host.connections;
-        build::build(config, &host, &mut loaded.report).map(|snapshot| (plan(config, snapshot), limit))
+        let limits = limits_line(config, host.connections);
+        build::build(config, &host, &mut loaded.report).map(|snapshot| (plan(config, snapshot), limits))
     });
     diagnostics::print(&loaded.report);
-    let Some((plan, limit)) = built else { return Exit::ConfigurationInvalid };
+    let Some((plan, limits)) = built else { return Exit::ConfigurationInvalid };
     let announce = |serving: &Serving| {
         let Serving { workers, driver, listeners } = serving;
         let version = env!("CARGO_PKG_VERSION");
         let mut text = format!("ringway {version}: {workers} workers on {driver}\n");
-        text.push_str(&format!("descriptor limit allows {limit} client connections\n"));
+        text.push_str(&limits);
         for (name, address) in listeners {
             text.push_str(&format!("listening on http://{address} (listener \"{name}\")\n"));
         }
@@ -65,6 +65,18 @@ pub(super) fn serve(mut loaded: Loaded, manner: Manner) -> Exit {
     match error {
         RuntimeError::WorkerDied { .. } => Exit::Failure,
         _ => Exit::CannotStart,
+    }
+}
+
+/// How many clients there may be, and whether the operating system goes along with it.
+fn limits_line(config: &Config, allowed: usize) -> String {
+    match config.process.max_connections as usize {
+        0 => format!("at most {allowed} client connections, as the descriptor limit allows\n"),
+        wanted if wanted <= allowed => format!("at most {wanted} client connections\n"),
+        wanted => format!(
+            "at most {wanted} client connections\nwarning: the descriptor limit allows {allowed}; raise it \
+             (LimitNOFILE=) or lower process.max_connections\n"
+        ),
     }
 }
 

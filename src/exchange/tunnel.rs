@@ -32,8 +32,13 @@ pub(super) async fn run(
     reader.become_tunnel();
     body.become_tunnel();
     let client_ended = Cell::new(false);
+    let backend_ended = Cell::new(false);
     let toward_backend = async {
-        while let Some(piece) = body.next(Patience::Unlimited).await? {
+        loop {
+            // Once the backend has ended nothing else bounds this wait, so the client must not keep its
+            // half open by a last byte.
+            let patience = if backend_ended.get() { Patience::Limited } else { Patience::Unlimited };
+            let Some(piece) = body.next(patience).await? else { break };
             h1::send(connection, piece, terms.group.response_timeout).await.0?;
             connection.deadline.set(IDLE_TIMEOUT);
         }
@@ -51,6 +56,7 @@ pub(super) async fn run(
             let piece = reader.body(&terms.worker.buffers, Silence::AtMost(silence)).await?;
             reply.send(piece.bytes, piece.finished.then_some(&[])).await?;
             if piece.finished {
+                backend_ended.set(true);
                 return Ok(());
             }
         }

@@ -185,8 +185,16 @@ impl Deadline {
         self.node.yielding.set(true);
     }
 
-    /// From now on the deadline may be brought forward, until it is set anew.
+    /// From now on the deadline may be brought forward, until it is set anew. It is at once, if the
+    /// worker wants to end already.
     pub fn yield_to_end(&self) {
+        let soonest = self.wheel.due_after(self.wheel.most_yielding.get());
+        if soonest < self.node.due.get() {
+            self.node.due.set(soonest);
+            if self.node.queued.get() > soonest {
+                self.wheel.queue(Rc::clone(&self.node));
+            }
+        }
         self.node.yielding.set(true);
     }
 
@@ -323,6 +331,16 @@ mod tests {
             timers.hasten(TICK * 2);
             assert_eq!(ticks_until_elapsed(&timers, &deadline, 400), Some(fired));
         }
+    }
+
+    #[test]
+    fn a_deadline_that_yields_after_hastening_comes_forward() {
+        let timers = Timers::default();
+        let deadline = timers.deadline();
+        timers.hasten(TICK * 2);
+        deadline.set(TICK * 300);
+        deadline.yield_to_end();
+        assert_eq!(ticks_until_elapsed(&timers, &deadline, 400), Some(3));
     }
 
     #[test]

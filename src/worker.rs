@@ -85,6 +85,10 @@ pub struct AccessLog {
     pub sequence: Cell<u64>,
 }
 
+/// Memory of lines that is kept for the next ones: what a steady load needs, and at most 2 MiB.
+const KEPT_LINE_BYTES: usize = 2 * 1024;
+const KEPT_LINES: usize = 1024;
+
 /// A log line, begun when its request came, and the moments that its end will need.
 #[derive(Default)]
 pub struct BegunLine {
@@ -106,9 +110,12 @@ impl AccessLog {
         begun
     }
 
-    /// Takes back the memory of a line that was written.
+    /// Takes back the memory of a line that was written, unless it is unusually large.
     pub fn keep(&self, begun: Box<BegunLine>) {
-        self.spare_lines.borrow_mut().push(begun);
+        let mut spare_lines = self.spare_lines.borrow_mut();
+        if begun.line.capacity() <= KEPT_LINE_BYTES && spare_lines.len() < KEPT_LINES {
+            spare_lines.push(begun);
+        }
     }
 
     pub fn new(format: Format, queue: LogQueue, process: u64) -> AccessLog {

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::net::buffer::Buffer;
 use crate::net::buffer::TINY_BYTES;
+use crate::net::clock::Moment;
 use crate::net::socket::Pending;
 use crate::net::socket::Socket;
 use crate::net::task::Stock;
@@ -41,10 +42,14 @@ pub(super) struct Connection {
     pub(super) port: u16,
     /// Requests served or begun.
     pub(super) requests: Cell<u32>,
+    /// Something is being sent, and the deadline bounds that.
+    pub(super) is_sending: Cell<bool>,
     /// The last request was short and followed its predecessor at once, so the next one is likely to
     /// do so too. It is then received right away, into a tiny buffer, instead of being waited for
     /// without one: measured, that spares an operation of the kernel and 2 per cent of a request.
     is_hot: Cell<bool>,
+    /// When the head began to come that is not there in full.
+    pub(super) head_began: Cell<Option<Moment>>,
     counted: CountedConnection,
 }
 
@@ -63,7 +68,17 @@ pub(super) enum Fate {
 impl Connection {
     pub(super) fn new(socket: Socket, peer: SocketAddr, port: u16, counted: CountedConnection) -> Connection {
         let deadline = counted.worker().timers.deadline();
-        Connection { socket, deadline, peer, port, requests: Cell::new(0), is_hot: Cell::new(false), counted }
+        Connection {
+            socket,
+            deadline,
+            peer,
+            port,
+            requests: Cell::new(0),
+            is_hot: Cell::new(false),
+            is_sending: Cell::new(false),
+            head_began: Cell::new(None),
+            counted,
+        }
     }
 
     pub(super) fn terms<'w>(&self, worker: &'w Worker) -> Option<&'w Listener> {
@@ -183,7 +198,8 @@ async fn read_proxy_header(connection: &mut Connection, worker: &Worker) -> Opti
         match proxy_protocol::parse(input.filled()) {
             Ok(Parse::Complete(header)) => {
                 if let Some(source) = header.source {
-                    connection.peer = source;
+                    // As with accepted connections: an IPv4 client has an IPv4 address.
+                    connection.peer = SocketAddr::new(source.ip().to_canonical(), source.port());
                 }
                 input.consume(header.length);
                 return Some(input);

@@ -52,6 +52,7 @@ async fn accept_all(acceptor: &Acceptor, listener: usize, port: u16, worker: &Rc
             let accepted = accept(acceptor, terms, &quotas, worker);
             let (socket, peer) = match accepted {
                 Accepted::Connection(socket, peer) => (socket, peer),
+                Accepted::Lost => continue,
                 Accepted::NoneWaits if drained => return,
                 Accepted::NoneWaits => break,
                 Accepted::AtLimit => {
@@ -86,6 +87,8 @@ struct Quotas<'w> {
 
 enum Accepted {
     Connection(Socket, SocketAddr),
+    /// A connection that its client gave up.
+    Lost,
     NoneWaits,
     AtLimit,
 }
@@ -117,7 +120,7 @@ fn accept(acceptor: &Acceptor, listener: &Listener, quotas: &Quotas<'_>, worker:
         Ok(Some((socket, peer))) => Accepted::Connection(socket, peer),
         Ok(None) => give_back(Accepted::NoneWaits),
         // The client gave up while it waited; there may be others.
-        Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => give_back(Accepted::NoneWaits),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => give_back(Accepted::Lost),
         Err(error) => {
             worker.report_accept_failure(&listener.name, &error);
             give_back(Accepted::AtLimit)

@@ -55,6 +55,8 @@ pub(super) struct Terms<'a> {
     pub(super) upgrade: bool,
     /// The request's body is still on its way.
     pub(super) uploading: Cell<bool>,
+    /// The backend takes no more of the body, though it may still answer.
+    pub(super) upload_refused: Cell<bool>,
     /// The client waits for a 100 before it sends the body.
     pub(super) awaiting_continue: Cell<bool>,
 }
@@ -153,6 +155,7 @@ impl Forward {
             group,
             upgrade: self.upgrade,
             uploading: Cell::new(!body.is_finished() || self.early_piece.is_some()),
+            upload_refused: Cell::new(false),
             awaiting_continue: Cell::new(self.expects_continue && !body.is_finished()),
         };
         let connection = &lease.connection;
@@ -225,6 +228,7 @@ async fn upload(
     if let Some(piece) = early_piece
         && h1::send(connection, piece, timeout).await.0.is_err()
     {
+        terms.upload_refused.set(true);
         return Ok(());
     }
     while !body.is_finished() {
@@ -239,6 +243,7 @@ async fn upload(
         let mut piece = piece.unwrap_or_else(|| terms.worker.buffers.small());
         h1::frame_body(&mut piece, length, last);
         if h1::send(connection, piece, timeout).await.0.is_err() {
+            terms.upload_refused.set(true);
             return Ok(());
         }
     }

@@ -136,7 +136,8 @@ fn act_on_head(
 /// While the request is on its way, the upload minds the backend's deadline, unless it is the
 /// backend's turn to say that the client may continue.
 fn silence(terms: &Terms<'_>) -> Silence {
-    if terms.uploading.get() && !terms.awaiting_continue.get() {
+    let upload_goes_on = terms.uploading.get() && !terms.upload_refused.get();
+    if upload_goes_on && !terms.awaiting_continue.get() {
         Silence::NotOurs
     } else {
         Silence::AtMost(terms.group.response_timeout)

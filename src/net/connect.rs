@@ -20,6 +20,8 @@ pub enum ConnectError {
     /// Nobody listens there. A unix socket that does not exist counts as well.
     Refused,
     TimedOut,
+    /// The queue of a unix socket is full, which passes.
+    Busy,
     /// This process, or the system, has no descriptor left.
     NoDescriptor,
     Other,
@@ -30,6 +32,7 @@ impl From<io::Error> for ConnectError {
         match error.raw_os_error() {
             Some(libc::ECONNREFUSED | libc::ENOENT) => ConnectError::Refused,
             Some(libc::ETIMEDOUT) => ConnectError::TimedOut,
+            Some(libc::EAGAIN) => ConnectError::Busy,
             Some(libc::EMFILE | libc::ENFILE) => ConnectError::NoDescriptor,
             _ => ConnectError::Other,
         }

@@ -140,10 +140,10 @@ impl Timers {
 
 impl Wheel {
     fn due_after(&self, duration: Duration) -> u64 {
-        let ticks = duration.as_secs().saturating_mul(TICKS_PER_SECOND)
-            + u64::from(duration.subsec_nanos().div_ceil(TICK.subsec_nanos()));
+        let of_seconds = duration.as_secs().saturating_mul(TICKS_PER_SECOND);
+        let of_rest = u64::from(duration.subsec_nanos().div_ceil(TICK.subsec_nanos()));
         // The present tick has begun already, hence one more.
-        self.now.get().saturating_add(ticks).saturating_add(1)
+        self.now.get().saturating_add(of_seconds).saturating_add(of_rest).saturating_add(1)
     }
 
     fn look_at(&self, node: Rc<Node>) {
@@ -355,6 +355,15 @@ mod tests {
         timers.hasten(TICK);
         deadline.set(TICK * 5);
         assert_eq!(ticks_until_elapsed(&timers, &deadline, 200), Some(6));
+    }
+
+    #[test]
+    fn yielding_changes_nothing_before_the_worker_wants_to_end() {
+        let timers = Timers::default();
+        let deadline = timers.deadline();
+        deadline.set(TICK * 20);
+        deadline.yield_to_end();
+        assert_eq!(ticks_until_elapsed(&timers, &deadline, 400), Some(21));
     }
 
     #[test]

@@ -81,6 +81,11 @@ impl Line {
         out.push(b'\n');
     }
 
+    /// Bytes of memory that the line holds.
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     /// The memory of an ended line, for the next one.
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
@@ -140,6 +145,12 @@ fn end_json(out: &mut Vec<u8>, ending: &Ending<'_>) {
     let _ = write!(out, r#","worker":{worker},"request_id":"{process:016x}{worker:04x}{sequence:012x}"}}"#);
 }
 
+/// What a line shows of a value: a stranger decides how long it is, and escaping makes it six times so.
+fn shown(value: &[u8]) -> &[u8] {
+    const SHOWN_BYTES: usize = 4 * 1024;
+    value.get(..SHOWN_BYTES).unwrap_or(value)
+}
+
 fn or_dash(text: &str) -> &str {
     if text.is_empty() { "-" } else { text }
 }
@@ -149,7 +160,7 @@ fn json_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     if value.is_empty() {
         out.push(b'-');
     }
-    for &byte in value {
+    for &byte in shown(value) {
         match byte {
             b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
             // Bytes beyond ASCII are taken for Latin-1 (RFC 9110 §5.5), which never yields invalid text.
@@ -179,7 +190,7 @@ fn end_combined(out: &mut Vec<u8>, request: &RequestFacts<'_>) {
 
 /// Escapes as nginx and Apache do, so that their log readers work.
 fn escaped(out: &mut Vec<u8>, value: &[u8]) {
-    for &byte in value {
+    for &byte in shown(value) {
         match byte {
             b'"' | b'\\' | 0..0x20 | 0x7f.. => drop(write!(out, "\\x{byte:02X}")),
             _ => out.push(byte),

@@ -153,6 +153,10 @@ impl Shared {
                     }
                 }
                 chunk.clear();
+                if chunk.capacity() > 2 * CHUNK_BYTES {
+                    // A line of unusual length must not cost memory for ever.
+                    chunk = Vec::new();
+                }
                 // There are never more chunks than places.
                 drop(queue.empty.push(chunk));
             }

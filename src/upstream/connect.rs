@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::net::address::Address;
 use crate::net::connect::ConnectError;
 use crate::net::connect::connect;
+use crate::net::timer::TICK;
 use crate::net::timer::Timers;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::lease::Connection;
@@ -18,7 +19,15 @@ pub async fn open(
 ) -> Result<Connection, UpstreamError> {
     let deadline = timers.deadline();
     deadline.set(timeout);
-    match deadline.guard(pin!(connect(address))).await {
+    let attempts = pin!(async {
+        loop {
+            match connect(address).await {
+                Err(ConnectError::Busy) => timers.sleep(TICK).await,
+                outcome => return outcome,
+            }
+        }
+    });
+    match deadline.guard(attempts).await {
         Ok(Ok(socket)) => {
             deadline.clear();
             Ok(Connection { socket, deadline })
@@ -33,6 +42,6 @@ fn classify(error: ConnectError) -> UpstreamError {
         ConnectError::Refused => UpstreamError::ConnectRefused,
         ConnectError::TimedOut => UpstreamError::ConnectTimeout,
         ConnectError::NoDescriptor => UpstreamError::NoDescriptor,
-        ConnectError::Other => UpstreamError::ConnectFailed,
+        ConnectError::Busy | ConnectError::Other => UpstreamError::ConnectFailed,
     }
 }

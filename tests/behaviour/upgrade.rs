@@ -214,3 +214,14 @@ fn a_client_that_leaves_ends_the_tunnel() {
     drop(client);
     crate::support::eventually("the backend's side ends", || backend.open_connections() == 0);
 }
+
+#[test]
+fn a_late_word_does_not_keep_a_tunnel_whose_backend_has_ended() {
+    let backend = switching(|_| Ok(()));
+    let scenario =
+        Scenario::of(&backend).listener("client_body_timeout = \"1s\"").group("response_timeout = \"1s\"");
+    let ringway = scenario.start();
+    let mut client = upgraded(ringway.address());
+    client.send("late");
+    client.expect_closed();
+}

@@ -48,6 +48,8 @@ impl<'c> Body<'c> {
         let Connection { socket, deadline, .. } = self.connection;
         match patience {
             Patience::Limited => deadline.set(self.terms.client_body_timeout),
+            // What is being sent meanwhile stays bounded.
+            Patience::Unlimited if self.connection.is_sending.get() => {}
             Patience::Unlimited => deadline.clear(),
         }
         // Waiting holds no buffer: what a slow client costs does not depend on its request.

@@ -70,8 +70,7 @@ async fn serve_requests(
         }
     };
     loop {
-        let received = worker.clock.now();
-        match look(connection, &mut input, received, &origin, worker) {
+        match look(connection, &mut input, &origin, worker) {
             Look::Incomplete => match more(connection, input).await {
                 More::Bytes(buffer) => input = buffer,
                 More::TooLate(buffer) => {
@@ -89,6 +88,7 @@ async fn serve_requests(
                 let reply = Reply::new(connection, worker, traits, terms);
                 let mut stream = H1Stream { body, reply, presence: ClientPresence { connection } };
                 exchange::serve(exchange, &mut stream, &origin, worker).await;
+                connection.head_began.set(None);
                 match stream.end() {
                     Ok(rest) => input = rest,
                     Err(fate) => return fate,
@@ -97,6 +97,13 @@ async fn serve_requests(
             }
         }
     }
+}
+
+/// When the head began to come that is being received.
+fn head_began(connection: &Connection, worker: &Worker) -> Moment {
+    let began = connection.head_began.get().unwrap_or_else(|| worker.clock.now());
+    connection.head_began.set(Some(began));
+    began
 }
 
 /// What the received bytes hold.
@@ -108,16 +115,11 @@ enum Look {
 }
 
 /// Takes the next request head from the front of `input`, if it is there.
-fn look(
-    connection: &Connection,
-    input: &mut Buffer,
-    received: Moment,
-    origin: &Origin<'_>,
-    worker: &Worker,
-) -> Look {
+fn look(connection: &Connection, input: &mut Buffer, origin: &Origin<'_>, worker: &Worker) -> Look {
     if input.is_empty() {
         return Look::Incomplete;
     }
+    let received = head_began(connection, worker);
     let terms = origin.listener;
     let limits = HeadLimits {
         max_header_bytes: terms.max_header_bytes,
@@ -208,7 +210,7 @@ async fn refuse(
     origin: &Origin<'_>,
     worker: &Worker,
 ) -> Fate {
-    let received = worker.clock.now();
+    let received = head_began(connection, worker);
     let traits = RequestTraits::of_refused(input.len());
     // What follows has no end, so the answer says that the connection closes.
     let decoder = BodyDecoder::unlimited(Framing::UntilClose);

@@ -172,7 +172,9 @@ impl<'c> Reply<'c> {
 
     async fn flush(&mut self, bytes: Buffer) -> Result<(), ReplyError> {
         self.connection.deadline.set(self.terms.client_body_timeout);
+        self.connection.is_sending.set(true);
         let sent = self.connection.deadline.guard(pin!(self.connection.socket.send(bytes))).await;
+        self.connection.is_sending.set(false);
         let result = match sent {
             Ok((Ok(()), _)) => {
                 if self.tunnel {

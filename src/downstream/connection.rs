@@ -36,7 +36,7 @@ pub(super) struct Connection {
     pub(super) socket: Socket,
     /// Bounds every wait for the client.
     pub(super) deadline: Deadline,
-    /// The TCP peer, or who a trusted PROXY header says it is.
+    /// The TCP peer, or who its PROXY header says it speaks for.
     pub(super) peer: SocketAddr,
     /// The port that the client connected to.
     pub(super) port: u16,

@@ -31,9 +31,7 @@ pub struct Host {
 ///
 /// Names of backends are resolved here, which may take as long as the resolver takes.
 pub fn build(config: &Config, host: &Host, report: &mut Report) -> Option<Snapshot> {
-    let mut next_slot = 0;
-    let groups: Vec<_> =
-        config.server_groups.iter().map(|group| build_group(group, &mut next_slot, report)).collect();
+    let groups: Vec<_> = config.server_groups.iter().map(|group| build_group(group, report)).collect();
     if report.has_errors() {
         return None;
     }
@@ -81,17 +79,16 @@ fn build_listener(listener: &config::Listener, config: &Config, host: &Host) -> 
     }
 }
 
-fn build_group(group: &config::ServerGroup, next_slot: &mut usize, report: &mut Report) -> Group {
+fn build_group(group: &config::ServerGroup, report: &mut Report) -> Group {
     let mut backends = Vec::new();
     let mut weights = Vec::new();
     for backend in &group.backends {
         for address in resolve(backend, report) {
-            backends.push(Backend { name: address.to_string(), address, slot: *next_slot });
+            backends.push(Backend { name: address.to_string(), address });
             weights.push(match group.algorithm {
                 config::Algorithm::WeightedRoundRobin => backend.weight,
                 config::Algorithm::RoundRobin => backend.weight.min(1),
             });
-            *next_slot += 1;
         }
     }
     Group {

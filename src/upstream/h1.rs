@@ -227,10 +227,6 @@ impl<'c> ResponseReader<'c> {
         self.body.is_finished() || self.input.is_some() || came()
     }
 
-    pub fn is_finished(&self) -> bool {
-        self.body.is_finished()
-    }
-
     /// From now on every byte belongs to the tunnel.
     pub fn become_tunnel(&mut self) {
         self.body = BodyDecoder::unlimited(Framing::UntilClose);

@@ -81,7 +81,7 @@ fn data_sent_with_the_request_arrives() {
 #[test]
 fn the_101_arrives_before_any_data() {
     let backend = switching(|peer| {
-        std::thread::sleep(Duration::from_secs(5));
+        std::thread::sleep(Duration::from_secs(2));
         peer.write(b"late")
     });
     let ringway = Ringway::in_front_of(&[backend.address()]);
@@ -125,7 +125,7 @@ fn the_backend_may_end_its_half_first() {
     std::thread::sleep(Duration::from_millis(100));
     client.send("still here");
     client.finish_sending();
-    assert_eq!(received.recv_timeout(Duration::from_secs(5)).expect("the tunnel's bytes"), b"still here");
+    assert_eq!(received.recv_timeout(Duration::from_secs(2)).expect("the tunnel's bytes"), b"still here");
 }
 
 #[test]

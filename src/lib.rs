@@ -13,6 +13,8 @@ pub mod proto;
 pub mod policy;
 /// The record of each exchange, and the access log.
 pub mod telemetry;
+/// TLS over our own buffers: the only module that sees keys and handshakes.
+pub mod tls;
 /// Text to `Config`, or every error with its place.
 pub mod config;
 /// The immutable configuration that workers serve from.

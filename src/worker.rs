@@ -13,6 +13,7 @@ use crate::net::buffer::Buffers;
 use crate::net::clock::Clock;
 use crate::net::clock::Moment;
 use crate::net::timer::Timers;
+use crate::net::turnstile::Turnstile;
 use crate::snapshot::Snapshot;
 use crate::telemetry::access_log::Format;
 use crate::telemetry::access_log::Line;
@@ -22,6 +23,10 @@ use crate::telemetry::operator::tell;
 use crate::telemetry::record::RequestFacts;
 use crate::upstream::pool::Pool;
 
+/// Steps of TLS handshakes between two looks at the kernel's completions. A full handshake costs as
+/// much as half a dozen requests, so that established connections wait half a millisecond at most.
+const HANDSHAKE_STEPS_PER_TURN: usize = 8;
+
 pub struct Worker {
     /// Counts from 0.
     pub index: usize,
@@ -30,6 +35,8 @@ pub struct Worker {
     pub timers: Timers,
     pub buffers: Buffers,
     pub pool: Pool,
+    /// Every step of a TLS handshake passes here.
+    pub handshakes: Turnstile,
     pub dates: RefCell<Dates>,
     /// Memory for building header values in.
     pub scratch: RefCell<Vec<u8>>,
@@ -131,7 +138,7 @@ impl AccessLog {
 
 impl Worker {
     /// To be called on the worker's thread.
-    pub fn new(index: usize, snapshot: Arc<Snapshot>, log: Option<AccessLog>) -> Worker {
+    pub fn new(index: usize, snapshot: Arc<Snapshot>, log: Option<AccessLog>) -> io::Result<Worker> {
         let pool = Pool::new(&snapshot, index);
         // Workers begin at different places of a round, lest all send their first request to one.
         let begin = |length: usize| Cell::new(length * index / snapshot.workers.max(1));
@@ -143,6 +150,7 @@ impl Worker {
             timers: Timers::default(),
             buffers: Buffers::default(),
             pool,
+            handshakes: Turnstile::new(HANDSHAKE_STEPS_PER_TURN)?,
             dates: RefCell::default(),
             scratch: RefCell::default(),
             log,
@@ -153,7 +161,7 @@ impl Worker {
             positions,
         };
         worker.advance_dates();
-        worker
+        Ok(worker)
     }
 
     /// The work of each tick of the timer wheel.

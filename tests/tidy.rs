@@ -71,6 +71,7 @@ const DOORS: &[Door] = &[
     Door { package: "rustls", rooms: &["tls/"] },
     Door { package: "rustls_native_certs", rooms: &["tls/"] },
     Door { package: "aws_lc_rs", rooms: &["tls/"] },
+    Door { package: "arc_swap", rooms: &["tls/"] },
     Door { package: "x509_parser", rooms: &["tls/"] },
     Door { package: "rcgen", rooms: &["tls/self_signed.rs"] },
     Door { package: "httparse", rooms: &["proto/h1/head.rs"] },

@@ -62,6 +62,7 @@ fn build_listener(listener: &config::Listener, config: &Config, host: &Host) -> 
         connections: Quota::new(listener.max_connections as usize),
         connection_rate: Rate::new(listener.connections_per_second),
         proxy_protocol: listener.proxy_protocol == config::ProxyProtocol::Accept,
+        tls: None,
         trusted_proxies: TrustedProxies::new(listener.trusted_proxies.clone()),
         forwarded: Forwarded {
             x_forwarded_for: match forwarded.x_forwarded_for {
@@ -100,6 +101,7 @@ fn build_group(group: &config::ServerGroup, report: &mut Report) -> Group {
         keepalive_timeout: group.keepalive_timeout,
         keepalive_connections: group.keepalive_connections as usize,
         max_retries: group.max_retries,
+        tls: None,
     }
 }
 

@@ -10,16 +10,18 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::downstream::handshake;
+use crate::exchange::Secured;
 use crate::net::buffer::Buffer;
 use crate::net::buffer::TINY_BYTES;
 use crate::net::clock::Moment;
 use crate::net::socket::Pending;
-use crate::net::socket::Socket;
 use crate::net::task::Stock;
 use crate::net::timer::Deadline;
 use crate::proto::proxy_protocol;
 use crate::proto::proxy_protocol::Parse;
 use crate::snapshot::Listener;
+use crate::tls::transport::Transport;
 use crate::worker::CountedConnection;
 use crate::worker::Worker;
 
@@ -33,7 +35,9 @@ const LINGER_BYTES: usize = 1024 * 1024;
 const HOT_TICKS: u64 = 1;
 
 pub(super) struct Connection {
-    pub(super) socket: Socket,
+    pub(super) transport: Transport,
+    /// What the handshake told; None in the clear.
+    pub(super) secured: Option<Box<Secured>>,
     /// Bounds every wait for the client.
     pub(super) deadline: Deadline,
     /// The TCP peer, or who its PROXY header says it speaks for.
@@ -61,15 +65,23 @@ pub(super) enum Fate {
     Partial(Box<[u8]>),
     /// It ends, and the client expects that.
     Close,
+    /// It ends within a response: nothing may make that look orderly.
+    Abort,
     /// It ends while the client may still be sending.
     Linger,
 }
 
 impl Connection {
-    pub(super) fn new(socket: Socket, peer: SocketAddr, port: u16, counted: CountedConnection) -> Connection {
+    pub(super) fn new(
+        transport: Transport,
+        peer: SocketAddr,
+        port: u16,
+        counted: CountedConnection,
+    ) -> Connection {
         let deadline = counted.worker().timers.deadline();
         Connection {
-            socket,
+            transport,
+            secured: None,
             deadline,
             peer,
             port,
@@ -79,6 +91,11 @@ impl Connection {
             head_began: Cell::new(None),
             counted,
         }
+    }
+
+    /// The listener's index in the snapshot.
+    pub(super) fn listener(&self) -> usize {
+        self.counted.listener()
     }
 
     pub(super) fn terms<'w>(&self, worker: &'w Worker) -> Option<&'w Listener> {
@@ -104,13 +121,22 @@ pub(super) async fn run<F>(
             None => alive = false,
         }
     }
+    if alive && connection.terms(&worker).is_some_and(|terms| terms.tls.is_some()) {
+        match Box::pin(handshake::secure(connection, input.take(), &worker)).await {
+            Some(secured) => connection = secured,
+            None => return,
+        }
+    }
     let mut partial: Option<Box<[u8]>> = None;
     while alive {
         if input.as_ref().is_none_or(Buffer::is_empty) {
             match wait(&connection, partial.is_some(), &worker).await {
                 Waited::Bytes(bytes) => input = Some(bytes),
                 Waited::Readable => input = None,
-                Waited::End => break,
+                Waited::End => {
+                    connection.transport.close();
+                    break;
+                }
             }
         }
         if let Some(bytes) = partial.take() {
@@ -121,7 +147,11 @@ pub(super) async fn run<F>(
         match fate {
             Fate::Idle => {}
             Fate::Partial(bytes) => partial = Some(bytes),
-            Fate::Close => alive = false,
+            Fate::Close => {
+                connection.transport.close();
+                alive = false;
+            }
+            Fate::Abort => alive = false,
             Fate::Linger => {
                 Box::pin(linger(&connection, &worker)).await;
                 alive = false;
@@ -143,11 +173,11 @@ enum Waited {
 
 async fn wait(connection: &Connection, within_head: bool, worker: &Worker) -> Waited {
     let Some(terms) = connection.terms(worker) else { return Waited::End };
-    let Connection { socket, deadline, .. } = connection;
+    let Connection { transport, deadline, .. } = connection;
     if within_head {
         // The deadline of the head stands. When it passes, serving finds that out and answers.
         deadline.yield_to_end();
-        let readable = deadline.guard(pin!(socket.readable())).await;
+        let readable = deadline.guard(pin!(transport.readable())).await;
         return if matches!(readable, Ok(Err(_))) { Waited::End } else { Waited::Readable };
     }
     let is_first = connection.requests.get() == 0;
@@ -159,10 +189,7 @@ async fn wait(connection: &Connection, within_head: bool, worker: &Worker) -> Wa
     let waited = if connection.is_hot.get() {
         wait_hot(connection, terms, worker).await
     } else {
-        match deadline.guard(pin!(socket.readable())).await {
-            Ok(Ok(())) => Waited::Readable,
-            _ => Waited::End,
-        }
+        wait_idle(connection).await
     };
     let came_at_once = worker.timers.ticks() - since <= HOT_TICKS;
     let fitted = !matches!(&waited, Waited::Bytes(bytes) if bytes.len() >= TINY_BYTES / 2);
@@ -170,10 +197,23 @@ async fn wait(connection: &Connection, within_head: bool, worker: &Worker) -> Wa
     waited
 }
 
+/// Waits for anything to receive, holding no buffer.
+async fn wait_idle(connection: &Connection) -> Waited {
+    let Connection { transport, deadline, .. } = connection;
+    loop {
+        match deadline.guard(pin!(transport.readable())).await {
+            // What came may be a part of a record, or something between the two TLS stacks.
+            Ok(Ok(())) if transport.is_tls() && transport.pending() == Pending::Nothing => {}
+            Ok(Ok(())) => return Waited::Readable,
+            _ => return Waited::End,
+        }
+    }
+}
+
 /// Waits for a request that is likely to come at once, with a tiny buffer at hand.
 async fn wait_hot(connection: &Connection, terms: &Listener, worker: &Worker) -> Waited {
-    let Connection { socket, deadline, .. } = connection;
-    match deadline.guard(pin!(socket.receive(worker.buffers.tiny()))).await {
+    let Connection { transport, deadline, .. } = connection;
+    match deadline.guard(pin!(transport.receive(worker.buffers.tiny()))).await {
         Ok((Ok(1..), bytes)) => {
             deadline.set(terms.client_header_timeout);
             Waited::Bytes(bytes)
@@ -211,23 +251,23 @@ async fn read_proxy_header(connection: &mut Connection, worker: &Worker) -> Opti
             // The longest header that the codec takes is a little longer than a buffer.
             input.make_room(input.len());
         }
-        let received = connection.deadline.guard(pin!(connection.socket.receive(input))).await;
+        let received = connection.deadline.guard(pin!(connection.transport.receive(input))).await;
         let (Ok(1..), buffer) = received.ok()? else { return None };
         input = buffer;
     }
 }
 
 /// Ends our side and waits a moment for the client to end its own.
-async fn linger(connection: &Connection, worker: &Worker) {
-    connection.socket.finish_sending();
+pub(super) async fn linger(connection: &Connection, worker: &Worker) {
+    connection.transport.finish_sending();
     connection.deadline.set(LINGER);
     let mut thrown_away = 0;
     while thrown_away < LINGER_BYTES {
-        let readable = connection.deadline.guard(pin!(connection.socket.readable())).await;
-        if !matches!(readable, Ok(Ok(()))) || connection.socket.pending() != Pending::Bytes {
+        let readable = connection.deadline.guard(pin!(connection.transport.readable())).await;
+        if !matches!(readable, Ok(Ok(()))) || connection.transport.pending() != Pending::Bytes {
             return;
         }
-        let (Ok(count @ 1..), _) = connection.socket.receive(worker.buffers.small()).await else { return };
+        let (Ok(count @ 1..), _) = connection.transport.receive(worker.buffers.small()).await else { return };
         thrown_away += count;
     }
 }

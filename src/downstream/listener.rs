@@ -18,6 +18,7 @@ use crate::net::task::Stock;
 use crate::net::timer::TICK;
 use crate::snapshot::Listener;
 use crate::snapshot::Quota;
+use crate::tls::transport::Transport;
 use crate::worker::Worker;
 
 /// Connections accepted in one go, so that a flood of new ones cannot starve the established.
@@ -63,7 +64,7 @@ async fn accept_all(acceptor: &Acceptor, listener: usize, port: u16, worker: &Rc
                 }
             };
             let counted = worker.connection_opened(listener);
-            let connection = Connection::new(socket, peer, port, counted);
+            let connection = Connection::new(Transport::Plain(socket), peer, port, counted);
             let stock = Rc::clone(&stock);
             task::spawn(connection::run(connection, Rc::clone(worker), stock, h1::serve));
         }

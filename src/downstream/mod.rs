@@ -4,4 +4,5 @@
 
 mod connection;
 mod h1;
+mod handshake;
 pub mod listener;

@@ -35,6 +35,7 @@ impl ExchangeError {
                 UpstreamError::ConnectRefused => Reason::ConnectRefused,
                 UpstreamError::ConnectTimeout => Reason::ConnectTimeout,
                 UpstreamError::ConnectFailed => Reason::ConnectFailed,
+                UpstreamError::Tls(word) => Reason::UpstreamTls(word),
                 UpstreamError::NoDescriptor => Reason::NoDescriptor,
                 UpstreamError::NothingSent
                 | UpstreamError::ClosedBeforeResponse
@@ -54,9 +55,10 @@ impl ExchangeError {
     pub fn failure(&self, connection_was_reused: bool) -> Option<Failure> {
         let ExchangeError::Upstream(error) = self else { return None };
         Some(match error {
-            UpstreamError::ConnectRefused | UpstreamError::ConnectTimeout | UpstreamError::ConnectFailed => {
-                Failure::Connect
-            }
+            UpstreamError::ConnectRefused
+            | UpstreamError::ConnectTimeout
+            | UpstreamError::ConnectFailed
+            | UpstreamError::Tls(_) => Failure::Connect,
             UpstreamError::NothingSent if connection_was_reused => Failure::NothingSent,
             UpstreamError::ClosedBeforeResponse if connection_was_reused => Failure::StaleConnection,
             _ => Failure::Exchange,

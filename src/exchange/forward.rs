@@ -23,6 +23,8 @@ use crate::policy::retry::Verdict;
 use crate::snapshot::Group;
 use crate::telemetry::reason::Reason;
 use crate::upstream::connect;
+use crate::upstream::connect::Target;
+use crate::upstream::connect::TlsTarget;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::h1;
 use crate::upstream::h1::ResponseReader;
@@ -41,6 +43,8 @@ pub(super) struct Forward {
     /// Some of the body was taken from the client and is not at hand any more.
     pub(super) streamed: bool,
     pub(super) length: BodyLength,
+    /// Stands for the host where backends are told of it in the TLS handshake; else 0.
+    pub(super) server_name: u64,
     pub(super) idempotent: bool,
     pub(super) is_head: bool,
     pub(super) upgrade: bool,
@@ -130,11 +134,22 @@ impl Forward {
         fresh: bool,
         worker: &Worker,
     ) -> Result<Lease, UpstreamError> {
-        if !fresh && let Some(connection) = worker.pool.take(self.group, backend) {
+        if !fresh && let Some(connection) = worker.pool.take(self.group, backend, self.server_name) {
             return Ok(Lease { connection, reused: true, group: self.group, backend });
         }
-        let Some(target) = group.backends.get(backend) else { return Err(UpstreamError::ConnectFailed) };
-        let connection = connect::open(&target.address, group.connect_timeout, &worker.timers).await?;
+        let Some(backend_terms) = group.backends.get(backend) else {
+            return Err(UpstreamError::ConnectFailed);
+        };
+        let client = group.tls.as_ref().and_then(|terms| worker.pool.client(self.group, backend, terms));
+        let tls = client.as_deref().map(|client| TlsTarget {
+            client,
+            host: self.request.as_ref().map_or(&b""[..], |request| h1::host(request.filled())),
+            server_name: self.server_name,
+            buffers: &worker.buffers,
+            turnstile: &worker.handshakes,
+        });
+        let target = Target { address: &backend_terms.address, timeout: group.connect_timeout, tls };
+        let connection = connect::open(&target, &worker.timers).await?;
         Ok(Lease { connection, reused: false, group: self.group, backend })
     }
 

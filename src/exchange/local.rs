@@ -41,7 +41,10 @@ fn write(reason: Reason, close: bool, reply: &mut impl Reply, worker: &Worker) -
     let mut fields = ArrayVec::<(&[u8], &[u8]), 5>::new();
     fields.push((b"Server", b"ringway"));
     fields.push((b"Date", dates.http().as_bytes()));
-    if has_page {
+    if reason == Reason::PlainHttp {
+        page.tail().extend_from_slice(b"The plain HTTP request was sent to HTTPS port\n");
+        fields.push((b"Content-Type", b"text/plain"));
+    } else if has_page {
         // Writing to a vector cannot fail.
         let _ = writeln!(
             page.tail(),

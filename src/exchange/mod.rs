@@ -47,6 +47,24 @@ pub struct Origin<'w> {
     pub peer: SocketAddr,
     /// The port that the client connected to.
     pub port: u16,
+    /// None in the clear.
+    pub secured: Option<&'w Secured>,
+}
+
+impl Origin<'_> {
+    fn scheme(&self) -> &'static str {
+        if self.secured.is_some() { "https" } else { "http" }
+    }
+}
+
+/// What is known of a connection secured by TLS.
+pub struct Secured {
+    /// As OpenSSL writes it: `TLSv1.3`.
+    pub version: &'static str,
+    /// As OpenSSL writes it.
+    pub cipher: &'static str,
+    /// What backends are told of it: complete field lines.
+    pub identity: Box<[u8]>,
 }
 
 /// A request that was looked at, and what will be done about it.
@@ -106,15 +124,22 @@ pub async fn refuse<S: Stream>(
     recording.end(stream, origin, worker);
 }
 
+/// Records a connection on which no request can come.
+pub fn record_unserved(reason: Reason, received: Moment, origin: &Origin<'_>, worker: &Worker) {
+    let mut recording = Recording::of_refused(received, origin, worker);
+    recording.reason = reason;
+    recording.end_unserved(origin, worker);
+}
+
 fn route(request: &Request<'_, '_>, origin: &Origin<'_>) -> Result<usize, Reason> {
     let listener = origin.listener;
     if matches!(request.head.method, Method::Connect | Method::Trace) {
         return Err(Reason::MethodNotAllowed);
     }
-    // RFC 9110 §7.4. Every listener is plain.
+    // RFC 9110 §7.4.
     let is_https =
         request.head.target.raw.get(..6).is_some_and(|start| start.eq_ignore_ascii_case(b"https:"));
-    if is_https && !listener.trusted_proxies.trusts(origin.peer.ip()) {
+    if is_https && origin.secured.is_none() && !listener.trusted_proxies.trusts(origin.peer.ip()) {
         return Err(Reason::Misdirected);
     }
     if let BodyLength::Exact(bytes) = request.length

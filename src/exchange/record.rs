@@ -52,7 +52,7 @@ impl Recording {
                 peer: origin.peer,
                 client: origin.peer.ip(),
                 method: b"-",
-                scheme: "http",
+                scheme: origin.scheme(),
                 host: b"",
                 http_host: b"",
                 request_uri: b"-",
@@ -102,6 +102,18 @@ impl Recording {
         if let Some(log) = &mut self.log {
             log.response_began = Some(worker.clock.now());
         }
+    }
+
+    /// Writes the line of a connection that got no exchange.
+    pub(super) fn end_unserved(mut self, origin: &Origin<'_>, worker: &Worker) {
+        let Some(begun) = self.log.take() else { return };
+        let record = Record {
+            status: self.reason.status(),
+            reason: self.reason,
+            request_time: worker.clock.now().since(begun.received),
+            ..Record::default()
+        };
+        self.write_line(begun, &record, origin, worker);
     }
 
     /// Writes the line.
@@ -166,7 +178,7 @@ fn facts<'a>(request: &'a Request<'_, '_>, origin: &Origin<'_>, worker: &Worker)
         peer: origin.peer,
         client: origin.listener.trusted_proxies.client(origin.peer.ip(), head.headers),
         method: head.method.as_bytes(),
-        scheme: "http",
+        scheme: origin.scheme(),
         host,
         http_host,
         request_uri: head.target.raw,

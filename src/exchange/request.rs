@@ -28,7 +28,7 @@ pub(super) fn prepare(
         peer: origin.peer,
         address: origin.listener.trusted_proxies.client(origin.peer.ip(), head.headers),
         listener_port: origin.port,
-        scheme: "http",
+        scheme: origin.scheme(),
         host,
     };
     let max_forwards = max_forwards::remaining(head);
@@ -46,6 +46,9 @@ pub(super) fn prepare(
     }
     let mut scratch = worker.scratch.borrow_mut();
     forwarded.for_each_added(head.headers, &client, &mut scratch, |name, value| writer.field(name, value));
+    if let Some(secured) = origin.secured {
+        writer.lines(&secured.identity);
+    }
     writer.finish(request.length, request.upgrade);
     Forward {
         group,
@@ -53,9 +56,19 @@ pub(super) fn prepare(
         early_piece: None,
         streamed: false,
         length: request.length,
+        server_name: server_name(host, group, worker),
         idempotent: head.method.is_idempotent(),
         is_head: head.method == Method::Head,
         upgrade: request.upgrade.is_some(),
         expects_continue: request.expects_continue,
+    }
+}
+
+/// What stands for the host of the request, if the group's backends are told of it.
+fn server_name(host: &[u8], group: usize, worker: &Worker) -> u64 {
+    let tls = worker.snapshot.groups.get(group).and_then(|group| group.tls.as_ref());
+    match tls {
+        Some(terms) if terms.load().follows_host() => worker.pool.server_name(host),
+        _ => 0,
     }
 }

@@ -43,7 +43,7 @@ pub(super) async fn run(
             connection.deadline.set(IDLE_TIMEOUT);
         }
         client_ended.set(true);
-        connection.socket.finish_sending();
+        connection.transport.finish_sending();
         // A backend that has nothing to add closes soon.
         connection.deadline.set(terms.group.response_timeout);
         Ok(())

@@ -23,8 +23,10 @@ pub const LARGE_BYTES: usize = 128 * 1024;
 /// Free bytes kept before body pieces, so that a chunk-size line can be put in front in place:
 /// 16 hexadecimal digits and CRLF (RFC 9112 §7.1).
 pub const HEADROOM_BYTES: usize = 18;
-/// Free bytes kept behind body pieces: CRLF, and the last chunk with an empty trailer section.
-pub const TAILROOM_BYTES: usize = 2 + 5;
+/// Free bytes kept behind what is received: CRLF and the last chunk with an empty trailer section; and
+/// what TLS adds to the at most 9 records of a large buffer, 29 bytes each at most and now and then 64
+/// for new keys, so that a full buffer becomes one sealed buffer.
+pub const TAILROOM_BYTES: usize = 2 + 5 + 9 * 29 + 64;
 
 /// The buffers of one worker. Cloning gives another hold on the same stock.
 #[derive(Clone, Default)]
@@ -115,6 +117,20 @@ impl Buffer {
     /// The vector that encoders append to. What is before the filled bytes must stay.
     pub fn tail(&mut self) -> &mut Vec<u8> {
         &mut self.inner.bytes
+    }
+
+    /// Appends what `write` puts into `most` bytes of room; it returns how many it wrote.
+    pub fn append_with<E>(
+        &mut self,
+        most: usize,
+        write: impl FnOnce(&mut [u8]) -> Result<usize, E>,
+    ) -> Result<usize, E> {
+        let end = self.inner.bytes.len();
+        self.inner.bytes.resize(end + most, 0);
+        let written = write(self.inner.bytes.get_mut(end..).unwrap_or_default());
+        let count = written.as_ref().map_or(0, |count| (*count).min(most));
+        self.inner.bytes.truncate(end + count);
+        written
     }
 
     /// Drops the first `count` filled bytes.
@@ -229,8 +245,11 @@ unsafe impl IoBufMut for Spare {
     }
 
     fn bytes_total(&mut self) -> usize {
-        // What frames a body piece must fit behind it, or the buffer would grow.
         let spare = self.0.spare();
+        if self.0.inner.bytes.capacity() <= TINY_BYTES {
+            return spare;
+        }
+        // What frames a body piece must fit behind it, or the buffer would grow.
         spare.checked_sub(TAILROOM_BYTES).filter(|&left| left > 0).unwrap_or(spare)
     }
 

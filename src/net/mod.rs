@@ -12,4 +12,5 @@ mod shelf;
 pub mod socket;
 pub mod task;
 pub mod timer;
+pub mod turnstile;
 pub mod wake;

@@ -83,6 +83,42 @@ impl Socket {
         }
     }
 
+    /// Receives what waits already, behind the filled bytes of `buffer`; nothing if nothing waits.
+    pub fn receive_now(&self, buffer: &mut Buffer) -> io::Result<Option<usize>> {
+        let most = buffer.spare();
+        debug_assert!(most > 0);
+        let received = buffer.append_with(most, |room| {
+            // SAFETY: `room` is valid for its length for the duration of the call, and the descriptor
+            // is open as long as `self` is.
+            let count = unsafe {
+                libc::recv(self.descriptor(), room.as_mut_ptr().cast(), room.len(), libc::MSG_DONTWAIT)
+            };
+            usize::try_from(count).map_err(|_| io::Error::last_os_error())
+        });
+        match received {
+            Ok(count) => Ok(Some(count)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Sends what the kernel takes at once; the count may be zero.
+    pub fn send_now(&self, bytes: &[u8]) -> io::Result<usize> {
+        // SAFETY: `bytes` is valid for its length for the duration of the call, and the descriptor is
+        // open as long as `self` is.
+        let sent = unsafe {
+            let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+            libc::send(self.descriptor(), bytes.as_ptr().cast(), bytes.len(), flags)
+        };
+        match usize::try_from(sent) {
+            Ok(count) => Ok(count),
+            Err(_) => match io::Error::last_os_error() {
+                error if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+                error => Err(error),
+            },
+        }
+    }
+
     /// Looks into the receive queue without taking anything out.
     pub fn pending(&self) -> Pending {
         let mut byte = 0u8;

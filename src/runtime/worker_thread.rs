@@ -103,7 +103,7 @@ fn work(mut seed: Seed, events: &Sender<Event>) -> Result<(), RuntimeError> {
     let description = chosen.description;
     let drain = Arc::clone(&seed.drain);
     let result = driver.block_on(async {
-        let worker = Rc::new(Worker::new(seed.index, Arc::clone(&seed.snapshot), seed.log.take()));
+        let worker = Rc::new(Worker::new(seed.index, Arc::clone(&seed.snapshot), seed.log.take())?);
         let sockets = std::mem::take(&mut seed.sockets);
         let acceptors = open_listeners(sockets, &worker)?;
         let ticks = every(TICK)?;

@@ -14,6 +14,9 @@ use crate::policy::balance::weighted_round_robin::Schedule;
 use crate::policy::forwarded::Forwarded;
 use crate::policy::forwarded::TrustedProxies;
 use crate::snapshot::backend::Backend;
+use crate::tls::Published;
+use crate::tls::accept::ServerTerms;
+use crate::tls::connect::ClientTerms;
 
 /// One configuration in service.
 pub struct Snapshot {
@@ -47,8 +50,17 @@ pub struct Listener {
     pub connection_rate: Rate,
     /// Read a PROXY header before anything else.
     pub proxy_protocol: bool,
+    /// None: HTTP in the clear.
+    pub tls: Option<ServerTls>,
     pub trusted_proxies: TrustedProxies,
     pub forwarded: Forwarded,
+}
+
+/// How a listener secures its connections.
+pub struct ServerTls {
+    /// Replaced while serving when a certificate on disk changes.
+    pub terms: Published<ServerTerms>,
+    pub handshake_timeout: Duration,
 }
 
 /// A set of backends that serve the same requests.
@@ -63,6 +75,8 @@ pub struct Group {
     /// Idle upstream connections, over all backends and workers.
     pub keepalive_connections: usize,
     pub max_retries: u32,
+    /// None: HTTP in the clear.
+    pub tls: Option<Published<ClientTerms>>,
 }
 
 /// A limited number of things that all workers share.

@@ -9,6 +9,10 @@ pub enum Reason {
     None,
     /// The request is not acceptable; word and status come from the codec.
     BadRequest(&'static str, u16),
+    /// HTTP in the clear on a port for HTTPS.
+    PlainHttp,
+    /// A client's TLS handshake failed; the word says why. Only logged.
+    ClientTls(&'static str),
     MethodNotAllowed,
     /// An OPTIONS request that may go no further was answered.
     FinalRecipient,
@@ -30,6 +34,8 @@ pub enum Reason {
     ConnectRefused,
     ConnectTimeout,
     ConnectFailed,
+    /// The connection to the backend could not be made secure; the word says why.
+    UpstreamTls(&'static str),
     /// The backend closed or reset the connection before its response was complete.
     UpstreamClosed,
     ResponseTimeout,
@@ -42,7 +48,11 @@ impl Reason {
     pub fn word(self) -> &'static str {
         match self {
             Reason::None => "-",
-            Reason::BadRequest(word, _) | Reason::BadResponse(word) => word,
+            Reason::BadRequest(word, _)
+            | Reason::BadResponse(word)
+            | Reason::ClientTls(word)
+            | Reason::UpstreamTls(word) => word,
+            Reason::PlainHttp => "plain_http_to_https_port",
             Reason::MethodNotAllowed => "method_not_allowed",
             Reason::FinalRecipient => "final_recipient",
             Reason::Misdirected => "misdirected",
@@ -67,6 +77,7 @@ impl Reason {
         match self {
             Reason::None => 200,
             Reason::BadRequest(_, status) => status,
+            Reason::PlainHttp | Reason::ClientTls(_) => 400,
             Reason::FinalRecipient => 204,
             Reason::NoRoute => 404,
             Reason::MethodNotAllowed => 405,
@@ -76,6 +87,7 @@ impl Reason {
             Reason::ClientClosed | Reason::ClientStalled => 499,
             Reason::ConnectRefused
             | Reason::ConnectFailed
+            | Reason::UpstreamTls(_)
             | Reason::UpstreamClosed
             | Reason::BadResponse(_) => 502,
             Reason::NoBackend | Reason::NoDescriptor => 503,

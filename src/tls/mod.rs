@@ -1,3 +1,41 @@
 //! TLS 1.2 and 1.3 by rustls, over our own buffers: the only module that sees keys and handshakes.
 //!
 //! rustls does the protocol and never any I/O; what it must remember of a connection is about 2 KiB.
+
+pub mod accept;
+pub mod connect;
+mod session;
+pub mod stream;
+pub mod tickets;
+pub mod transport;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rustls::ProtocolVersion;
+
+/// Something that the slow side replaces while workers read it. Neither waits for the other.
+pub struct Published<T>(ArcSwap<T>);
+
+impl<T> Published<T> {
+    pub fn new(first: T) -> Published<T> {
+        Published(ArcSwap::from_pointee(first))
+    }
+
+    pub fn load(&self) -> Arc<T> {
+        self.0.load_full()
+    }
+
+    pub fn publish(&self, next: T) {
+        self.0.store(Arc::new(next));
+    }
+}
+
+/// As OpenSSL writes it.
+fn version_name(version: ProtocolVersion) -> &'static str {
+    match version {
+        ProtocolVersion::TLSv1_2 => "TLSv1.2",
+        ProtocolVersion::TLSv1_3 => "TLSv1.3",
+        _ => "",
+    }
+}

@@ -4,35 +4,74 @@ use std::pin::pin;
 use std::time::Duration;
 
 use crate::net::address::Address;
+use crate::net::buffer::Buffers;
 use crate::net::connect::ConnectError;
 use crate::net::connect::connect;
+use crate::net::socket::Socket;
+use crate::net::timer::Deadline;
 use crate::net::timer::TICK;
 use crate::net::timer::Timers;
+use crate::net::turnstile::Turnstile;
+use crate::tls::connect::Client;
+use crate::tls::transport::Transport;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::lease::Connection;
 
-/// Connects within `timeout`.
-pub async fn open(
-    address: &Address,
-    timeout: Duration,
-    timers: &Timers,
-) -> Result<Connection, UpstreamError> {
+/// What a connection is opened to, and with.
+pub struct Target<'a> {
+    pub address: &'a Address,
+    /// Bounds connecting and the TLS handshake together.
+    pub timeout: Duration,
+    /// None: HTTP in the clear.
+    pub tls: Option<TlsTarget<'a>>,
+}
+
+/// What a TLS handshake with a backend needs besides.
+pub struct TlsTarget<'a> {
+    pub client: &'a Client,
+    /// The host of the request.
+    pub host: &'a [u8],
+    /// Stands for the host where it is sent to the backend; else 0.
+    pub server_name: u64,
+    pub buffers: &'a Buffers,
+    pub turnstile: &'a Turnstile,
+}
+
+/// Connects within the timeout, and makes the connection secure if it is to be.
+pub async fn open(target: &Target<'_>, timers: &Timers) -> Result<Connection, UpstreamError> {
     let deadline = timers.deadline();
-    deadline.set(timeout);
+    deadline.set(target.timeout);
     let attempts = pin!(async {
         loop {
-            match connect(address).await {
+            match connect(target.address).await {
                 Err(ConnectError::Busy) => timers.sleep(TICK).await,
                 outcome => return outcome,
             }
         }
     });
-    match deadline.guard(attempts).await {
-        Ok(Ok(socket)) => {
-            deadline.clear();
-            Ok(Connection { socket, deadline })
-        }
-        Ok(Err(error)) => Err(classify(error)),
+    let socket = match deadline.guard(attempts).await {
+        Ok(Ok(socket)) => socket,
+        Ok(Err(error)) => return Err(classify(error)),
+        Err(_elapsed) => return Err(UpstreamError::ConnectTimeout),
+    };
+    let (transport, server_name) = match &target.tls {
+        None => (Transport::Plain(socket), 0),
+        // Boxed, so that requests in the clear do not carry the room for it.
+        Some(tls) => (Box::pin(secure(socket, tls, &deadline)).await?, tls.server_name),
+    };
+    deadline.clear();
+    Ok(Connection { transport, deadline, server_name })
+}
+
+async fn secure(
+    socket: Socket,
+    tls: &TlsTarget<'_>,
+    deadline: &Deadline,
+) -> Result<Transport, UpstreamError> {
+    let handshake = tls.client.connect(socket, tls.host, tls.buffers, tls.turnstile);
+    match deadline.guard(pin!(handshake)).await {
+        Ok(Ok(transport)) => Ok(transport),
+        Ok(Err(word)) => Err(UpstreamError::Tls(word)),
         Err(_elapsed) => Err(UpstreamError::ConnectTimeout),
     }
 }

@@ -9,6 +9,8 @@ pub enum UpstreamError {
     ConnectTimeout,
     /// The network or the system refused for another reason, such as no route.
     ConnectFailed,
+    /// The connection could not be made secure; the word says why.
+    Tls(&'static str),
     /// This process may open no further descriptor.
     NoDescriptor,
     /// A kept-alive connection took nothing of the request.

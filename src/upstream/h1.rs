@@ -68,6 +68,11 @@ impl<'o> RequestWriter<'o> {
         head::write_field(self.out, name, value);
     }
 
+    /// Writes complete field lines.
+    pub fn lines(&mut self, lines: &[u8]) {
+        self.out.extend_from_slice(lines);
+    }
+
     /// Writes the framing and ends the head.
     pub fn finish(self, length: BodyLength, upgrade: Option<&[u8]>) {
         match length {
@@ -81,6 +86,16 @@ impl<'o> RequestWriter<'o> {
         }
         head::write_end(self.out);
     }
+}
+
+/// The host in a request head that [`RequestWriter`] wrote: its first field.
+pub fn host(head: &[u8]) -> &[u8] {
+    let after =
+        |from: &'static [u8]| move |rest: &[u8]| rest.windows(from.len()).position(|part| part == from);
+    let Some(line_end) = after(b"\r\n")(head) else { return b"" };
+    let field = head.get(line_end + 2..).unwrap_or_default();
+    let value = field.strip_prefix(b"Host: ").unwrap_or_default();
+    value.get(..after(b"\r\n")(value).unwrap_or(0)).unwrap_or_default()
 }
 
 /// Frames one piece of a request body in place, ready to be sent. The last piece brings the lines of
@@ -197,7 +212,7 @@ impl<'c> ResponseReader<'c> {
             }
             // Waiting holds no buffer: what a slow backend costs does not depend on its response.
             silence.begin(self.connection);
-            let readable = self.connection.deadline.guard(pin!(self.connection.socket.readable())).await;
+            let readable = self.connection.deadline.guard(pin!(self.connection.transport.readable())).await;
             readable
                 .map_err(|_| UpstreamError::ResponseTimeout)?
                 .map_err(|_| UpstreamError::ClosedWithinResponse)?;
@@ -223,7 +238,7 @@ impl<'c> ResponseReader<'c> {
 
     /// Whether more of the response, or its end, can be had without waiting for the backend.
     pub fn has_more(&self) -> bool {
-        let came = || self.connection.socket.pending() != Pending::Nothing;
+        let came = || self.connection.transport.pending() != Pending::Nothing;
         self.body.is_finished() || self.input.is_some() || came()
     }
 
@@ -236,7 +251,7 @@ impl<'c> ResponseReader<'c> {
     /// Whether another exchange may use the connection: this one was received in full, the backend
     /// keeps it open, and no byte more came.
     pub fn leaves_connection_clean(&self) -> bool {
-        let nothing_waits = || !self.full || self.connection.socket.pending() == Pending::Nothing;
+        let nothing_waits = || !self.full || self.connection.transport.pending() == Pending::Nothing;
         self.persistent && self.body.is_finished() && self.input.is_none() && nothing_waits()
     }
 
@@ -292,7 +307,7 @@ impl<'c> ResponseReader<'c> {
     async fn receive(&mut self, buffer: Buffer, silence: Silence) -> Result<usize, UpstreamError> {
         let spare = buffer.spare();
         silence.begin(self.connection);
-        let received = self.connection.deadline.guard(pin!(self.connection.socket.receive(buffer))).await;
+        let received = self.connection.deadline.guard(pin!(self.connection.transport.receive(buffer))).await;
         let (result, buffer) = received.map_err(|_| UpstreamError::ResponseTimeout)?;
         let count = result.map_err(|_| self.closed())?;
         self.busy = count * 2 > spare;
@@ -316,7 +331,7 @@ pub async fn send(
     timeout: Duration,
 ) -> (Result<(), UpstreamError>, Option<Buffer>) {
     connection.deadline.set(timeout);
-    match connection.deadline.guard(pin!(connection.socket.send(buffer))).await {
+    match connection.deadline.guard(pin!(connection.transport.send(buffer))).await {
         Ok((Ok(()), buffer)) => (Ok(()), Some(buffer)),
         Ok((Err(SendError { sent: 0 }), buffer)) => (Err(UpstreamError::NothingSent), Some(buffer)),
         Ok((Err(_), buffer)) => (Err(UpstreamError::ClosedBeforeResponse), Some(buffer)),

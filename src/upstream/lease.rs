@@ -1,15 +1,23 @@
 //! An upstream connection on loan to one exchange.
 
 use crate::net::clock::Clock;
-use crate::net::socket::Socket;
 use crate::net::timer::Deadline;
+use crate::tls::transport::Transport;
 use crate::upstream::pool::Pool;
 
 /// A connection to a backend.
 pub struct Connection {
-    pub socket: Socket,
+    pub transport: Transport,
     /// Bounds the wait for the backend, whatever it is waited for.
     pub deadline: Deadline,
+    /// Whom the handshake named to the backend, as a hash; 0 where that does not vary.
+    pub server_name: u64,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.transport.close();
+    }
 }
 
 /// A connection on loan. Dropping the lease closes the connection; only [`Lease::give_back`]

@@ -2,13 +2,21 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::hash::BuildHasher;
+use std::hash::Hasher;
+use std::hash::RandomState;
+use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::net::clock::Clock;
 use crate::net::clock::Moment;
 use crate::net::socket::Pending;
-use crate::net::socket::Socket;
 use crate::snapshot::Snapshot;
+use crate::tls::Published;
+use crate::tls::connect::Client;
+use crate::tls::connect::ClientTerms;
+use crate::tls::transport::Transport;
 use crate::upstream::lease::Connection;
 
 /// The idle connections of one worker, by group and backend.
@@ -17,7 +25,21 @@ use crate::upstream::lease::Connection;
 /// closed it meanwhile is seen when it is about to be lent, and by a sweep once a second.
 pub struct Pool {
     groups: Vec<RefCell<GroupPool>>,
+    /// By group and backend.
+    clients: Vec<Vec<RefCell<Option<Known>>>>,
+    /// Keyed, so that nobody can make up two hosts that look the same.
+    hosts: RandomState,
 }
+
+/// The client of a backend, and the terms that it was made for.
+struct Known {
+    terms: Arc<ClientTerms>,
+    client: Rc<Client>,
+}
+
+/// An idle connection is looked for among so many, the last used first. Only where the server name
+/// follows the host of the request can it be another than the first.
+const MOST_LOOKED_AT: usize = 32;
 
 struct GroupPool {
     /// Connections over all shelves.
@@ -46,18 +68,53 @@ impl Pool {
                 shelves: group.backends.iter().map(|_| VecDeque::new()).collect(),
             })
         };
-        Pool { groups: snapshot.groups.iter().map(pool_of).collect() }
+        let clients =
+            snapshot.groups.iter().map(|group| group.backends.iter().map(|_| RefCell::default()).collect());
+        Pool {
+            groups: snapshot.groups.iter().map(pool_of).collect(),
+            clients: clients.collect(),
+            hosts: RandomState::new(),
+        }
     }
 
-    /// An idle connection that its backend has not closed, if there is one.
-    pub fn take(&self, group: usize, backend: usize) -> Option<Connection> {
+    /// A number that stands for the host of a request, whatever its case.
+    pub fn server_name(&self, host: &[u8]) -> u64 {
+        let mut hasher = self.hosts.build_hasher();
+        host.iter().for_each(|byte| hasher.write_u8(byte.to_ascii_lowercase()));
+        // 0 stands for no name.
+        hasher.finish().max(1)
+    }
+
+    /// The TLS client of this backend, which remembers its sessions.
+    pub fn client(&self, group: usize, backend: usize, terms: &Published<ClientTerms>) -> Option<Rc<Client>> {
+        let terms = terms.load();
+        let mut known = self.clients.get(group)?.get(backend)?.borrow_mut();
+        if let Some(known) = &*known
+            && Arc::ptr_eq(&known.terms, &terms)
+        {
+            return Some(Rc::clone(&known.client));
+        }
+        let client = Rc::new(terms.client());
+        *known = Some(Known { terms, client: Rc::clone(&client) });
+        Some(client)
+    }
+
+    /// An idle connection that its backend has not closed, if there is one, and that was opened for
+    /// the same server name.
+    pub fn take(&self, group: usize, backend: usize, server_name: u64) -> Option<Connection> {
         let mut group = self.groups.get(group)?.borrow_mut();
         loop {
-            let idle = group.shelves.get_mut(backend)?.pop_back()?;
+            let shelf = group.shelves.get_mut(backend)?;
+            let looked_at = shelf.len().saturating_sub(MOST_LOOKED_AT)..shelf.len();
+            let fits = |index: &usize| {
+                shelf.get(*index).is_some_and(|idle| idle.connection.server_name == server_name)
+            };
+            let index = looked_at.rev().find(fits)?;
+            let idle = shelf.remove(index)?;
             group.idle -= 1;
             // Even within the turn in which the connection came back: its end, or bytes that nobody
             // asked for, may have come since the last byte of the response was received.
-            if idle.connection.socket.pending() == Pending::Nothing {
+            if idle.connection.transport.pending() == Pending::Nothing {
                 return Some(idle.connection);
             }
         }
@@ -86,8 +143,8 @@ impl Pool {
             let mut closed = 0;
             for shelf in &mut group.shelves {
                 let before = shelf.len();
-                let alive = |socket: &Socket| socket.pending() == Pending::Nothing;
-                shelf.retain(|idle| now.since(idle.since) < timeout && alive(&idle.connection.socket));
+                let alive = |transport: &Transport| transport.pending() == Pending::Nothing;
+                shelf.retain(|idle| now.since(idle.since) < timeout && alive(&idle.connection.transport));
                 closed += before - shelf.len();
             }
             group.idle -= closed;

@@ -45,7 +45,7 @@ impl<'c> Body<'c> {
     }
 
     async fn receive(&mut self, patience: Patience) -> Result<usize, BodyError> {
-        let Connection { socket, deadline, .. } = self.connection;
+        let Connection { transport, deadline, .. } = self.connection;
         match patience {
             Patience::Limited => deadline.set(self.terms.client_body_timeout),
             // What is being sent meanwhile stays bounded.
@@ -53,13 +53,13 @@ impl<'c> Body<'c> {
             Patience::Unlimited => deadline.clear(),
         }
         // Waiting holds no buffer: what a slow client costs does not depend on its request.
-        let readable = deadline.guard(pin!(socket.readable())).await;
+        let readable = deadline.guard(pin!(transport.readable())).await;
         readable.map_err(|_| BodyError::TimedOut)?.map_err(|_| BodyError::Gone)?;
         let much = self.decoder.remaining().map_or(self.busy, |bytes| bytes > SMALL_BYTES as u64);
         let mut buffer = if much { self.worker.buffers.large() } else { self.worker.buffers.small() };
         buffer.clear_for_body();
         let spare = buffer.spare();
-        let (result, buffer) = socket.receive(buffer).await;
+        let (result, buffer) = transport.receive(buffer).await;
         let count = result.map_err(|_| BodyError::Gone)?;
         self.busy = count * 2 > spare;
         self.input = (count > 0).then_some(buffer);

@@ -61,7 +61,12 @@ async fn serve_requests(
     worker: &Worker,
     input: Option<Buffer>,
 ) -> Fate {
-    let origin = Origin { listener: terms, peer: connection.peer, port: connection.port };
+    let origin = Origin {
+        listener: terms,
+        peer: connection.peer,
+        port: connection.port,
+        secured: connection.secured.as_deref(),
+    };
     let mut input = match input {
         Some(input) => input,
         None => {
@@ -189,17 +194,23 @@ async fn more(connection: &Connection, mut input: Buffer) -> More {
         return if input.is_empty() { More::Ends(Fate::Close) } else { More::TooLate(input) };
     }
     if !input.is_empty() {
-        if connection.socket.pending() == Pending::Nothing {
+        if connection.transport.pending() == Pending::Nothing {
             return More::Ends(Fate::Partial(input.filled().into()));
         }
         if input.spare() == 0 {
             input.make_room(input.len());
         }
     }
-    match connection.deadline.guard(pin!(connection.socket.receive(input))).await {
+    match connection.deadline.guard(pin!(connection.transport.receive(input))).await {
         Ok((Ok(1..), buffer)) => More::Bytes(buffer),
         _ => More::Ends(Fate::Close),
     }
+}
+
+/// Answers a client that speaks HTTP in the clear where TLS is spoken.
+pub(super) async fn refuse_plain(connection: &Connection, input: Buffer, terms: &Listener, worker: &Worker) {
+    let origin = Origin { listener: terms, peer: connection.peer, port: connection.port, secured: None };
+    refuse(connection, input, Reason::PlainHttp, &origin, worker).await;
 }
 
 /// Answers what is no request and ends the connection: where the next request begins is unknown.
@@ -265,8 +276,8 @@ impl Presence for ClientPresence<'_> {
         // Never done, so that only the deadline ends it.
         drop(self.connection.deadline.guard(pin!(std::future::pending::<()>())).await);
         loop {
-            let readable = self.connection.socket.readable().await;
-            match self.connection.socket.pending() {
+            let readable = self.connection.transport.readable().await;
+            match self.connection.transport.pending() {
                 Pending::Nothing if readable.is_ok() => {}
                 // The next request; whether the client leaves after it cannot be seen any more.
                 Pending::Bytes => std::future::pending().await,
@@ -276,6 +287,6 @@ impl Presence for ClientPresence<'_> {
     }
 
     fn round_trip_us(&self) -> Option<u32> {
-        self.connection.socket.round_trip_us()
+        self.connection.transport.round_trip_us()
     }
 }

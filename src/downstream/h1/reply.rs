@@ -114,10 +114,10 @@ impl<'c> Reply<'c> {
             State::Finished => Err(Fate::Close),
             State::Started if self.delimiter == Delimiter::Close => {
                 // An orderly end would look like the end of the content.
-                self.connection.socket.reset_on_close();
-                Err(Fate::Close)
+                self.connection.transport.reset_on_close();
+                Err(Fate::Abort)
             }
-            State::Unstarted | State::Started | State::Broken => Err(Fate::Close),
+            State::Unstarted | State::Started | State::Broken => Err(Fate::Abort),
         }
     }
 
@@ -173,7 +173,7 @@ impl<'c> Reply<'c> {
     async fn flush(&mut self, bytes: Buffer) -> Result<(), ReplyError> {
         self.connection.deadline.set(self.terms.client_body_timeout);
         self.connection.is_sending.set(true);
-        let sent = self.connection.deadline.guard(pin!(self.connection.socket.send(bytes))).await;
+        let sent = self.connection.deadline.guard(pin!(self.connection.transport.send(bytes))).await;
         self.connection.is_sending.set(false);
         let result = match sent {
             Ok((Ok(()), _)) => {
@@ -262,7 +262,7 @@ impl stream::Reply for Reply<'_> {
         if last.is_some() {
             self.state = State::Finished;
             if self.delimiter == Delimiter::Close {
-                self.connection.socket.finish_sending();
+                self.connection.transport.finish_sending();
                 // After the end of our half, a tunnel's client may not keep its half open for ever.
                 self.connection.deadline.set(self.terms.client_body_timeout);
             }

@@ -1,0 +1,267 @@
+//! The server's side of a handshake.
+
+use std::cell::RefCell;
+use std::io;
+use std::sync::Arc;
+
+use rustls::Error;
+use rustls::HandshakeKind;
+use rustls::ServerConfig;
+use rustls::SupportedProtocolVersion;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::CertificateDer;
+use rustls::server::ClientHello;
+use rustls::server::ProducesTickets;
+use rustls::server::ResolvesServerCert;
+use rustls::server::UnbufferedServerConnection;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::sign::CertifiedKey;
+
+use crate::net::buffer::Buffer;
+use crate::net::buffer::Buffers;
+use crate::net::socket::Socket;
+use crate::net::turnstile::Turnstile;
+use crate::tls::session::Session;
+use crate::tls::stream::Stream;
+use crate::tls::transport::Transport;
+
+/// What a listener offers its clients. One for all workers.
+pub struct ServerTerms {
+    config: Arc<ServerConfig>,
+}
+
+/// The parts that [`ServerTerms`] are made of.
+pub(super) struct Parts {
+    pub(super) provider: Arc<CryptoProvider>,
+    pub(super) versions: Vec<&'static SupportedProtocolVersion>,
+    pub(super) resolver: Arc<dyn ResolvesServerCert>,
+    pub(super) verifier: Arc<dyn ClientCertVerifier>,
+    /// None: no sessions are resumed.
+    pub(super) tickets: Option<Arc<dyn ProducesTickets>>,
+    pub(super) alpn: Vec<Vec<u8>>,
+}
+
+/// Tickets for a client that opens several connections at once.
+const TICKETS: usize = 2;
+
+impl ServerTerms {
+    pub(super) fn new(parts: Parts) -> Result<ServerTerms, Error> {
+        let mut config = ServerConfig::builder_with_provider(parts.provider)
+            .with_protocol_versions(&parts.versions)?
+            .with_client_cert_verifier(parts.verifier)
+            .with_cert_resolver(Arc::new(Noting { inner: parts.resolver }));
+        config.ignore_client_order = true;
+        config.alpn_protocols = parts.alpn;
+        // Sessions live in tickets only: a store would have to be shared by all workers.
+        config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        if let Some(tickets) = parts.tickets {
+            config.ticketer = tickets;
+            config.send_tls13_tickets = TICKETS;
+        }
+        Ok(ServerTerms { config: Arc::new(config) })
+    }
+}
+
+/// What a handshake told about the client and the connection.
+#[derive(Default)]
+pub struct Facts {
+    /// As OpenSSL writes it: `TLSv1.3`.
+    pub version: &'static str,
+    /// The IANA number of the cipher suite.
+    pub cipher_suite: u16,
+    /// The name that the client asked for, in lower case.
+    pub server_name: Option<String>,
+    pub alpn: Option<Vec<u8>>,
+    pub resumed: bool,
+    /// What the client offered, by IANA number.
+    pub offered_suites: Vec<u16>,
+    /// The client's certificates, its own first. Whether they are any good is another question.
+    pub chain: Vec<CertificateDer<'static>>,
+}
+
+/// How a handshake ended.
+pub enum Accepted {
+    Secured(Transport, Box<Facts>),
+    /// The client speaks HTTP in the clear; so much of it came.
+    Plain(Socket, Buffer),
+    /// An alert was sent, if the protocol has one for it.
+    Failed(Transport, HandshakeError),
+    /// The client left before the end. It may have said nothing at all.
+    Gone {
+        received: bool,
+    },
+}
+
+/// Why a handshake failed, in one machine-readable word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HandshakeError {
+    /// The client sent an alert: it did not like our certificate, or changed its mind.
+    ClientAlert,
+    /// No version, cipher suite or key exchange group in common.
+    NothingInCommon,
+    /// What came is not TLS, or not what has its turn.
+    Malformed,
+    /// A certificate is required and none came.
+    NoClientCertificate,
+    /// The client's certificate is not acceptable.
+    BadClientCertificate,
+    /// None of the protocols that the client speaks inside TLS (ALPN, RFC 7301).
+    NoProtocol,
+    Other,
+}
+
+impl HandshakeError {
+    pub fn word(self) -> &'static str {
+        match self {
+            HandshakeError::ClientAlert => "tls_client_alert",
+            HandshakeError::NothingInCommon => "tls_nothing_in_common",
+            HandshakeError::Malformed => "tls_malformed",
+            HandshakeError::NoClientCertificate => "client_certificate_missing",
+            HandshakeError::BadClientCertificate => "client_certificate_invalid",
+            HandshakeError::NoProtocol => "tls_no_protocol",
+            HandshakeError::Other => "tls_handshake",
+        }
+    }
+}
+
+impl From<Error> for HandshakeError {
+    fn from(error: Error) -> HandshakeError {
+        match error {
+            Error::AlertReceived(_) => HandshakeError::ClientAlert,
+            Error::PeerIncompatible(_) => HandshakeError::NothingInCommon,
+            Error::NoCertificatesPresented => HandshakeError::NoClientCertificate,
+            Error::InvalidCertificate(_) => HandshakeError::BadClientCertificate,
+            Error::NoApplicationProtocol => HandshakeError::NoProtocol,
+            Error::InappropriateMessage { .. }
+            | Error::InappropriateHandshakeMessage { .. }
+            | Error::InvalidMessage(_)
+            | Error::PeerMisbehaved(_)
+            | Error::DecryptError
+            | Error::PeerSentOversizedRecord => HandshakeError::Malformed,
+            _ => HandshakeError::Other,
+        }
+    }
+}
+
+/// Makes a client's connection secure. `input` was received already. The caller bounds the time.
+pub async fn accept(
+    socket: Socket,
+    input: Buffer,
+    terms: &ServerTerms,
+    buffers: &Buffers,
+    turnstile: &Turnstile,
+) -> Accepted {
+    let mut input = input;
+    if input.is_empty() {
+        match receive(&socket, input, true).await {
+            Ok(received) => input = received,
+            Err(_) => return Accepted::Gone { received: false },
+        }
+    }
+    // Every TLS record begins with a control character; every request with a letter.
+    if input.filled().first().is_some_and(u8::is_ascii_alphabetic) {
+        return Accepted::Plain(socket, input);
+    }
+    let Ok(connection) = UnbufferedServerConnection::new(Arc::clone(&terms.config)) else {
+        return Accepted::Gone { received: true };
+    };
+    let stream = Stream::new(socket, Session::Server(Box::new(connection)), buffers.clone());
+    let mut facts = Box::new(Facts::default());
+    match drive(&stream, input, turnstile, &mut facts).await {
+        Ok(()) => {
+            collect(&stream, &mut facts);
+            Accepted::Secured(Transport::Tls(Box::new(stream)), facts)
+        }
+        Err(Broken::Gone) => Accepted::Gone { received: true },
+        Err(Broken::Failed(error)) => Accepted::Failed(Transport::Tls(Box::new(stream)), error),
+    }
+}
+
+enum Broken {
+    Gone,
+    Failed(HandshakeError),
+}
+
+async fn drive(
+    stream: &Stream,
+    input: Buffer,
+    turnstile: &Turnstile,
+    facts: &mut Facts,
+) -> Result<(), Broken> {
+    let mut input = input;
+    loop {
+        turnstile.pass().await;
+        let advanced = stream.advance(input);
+        if let Some(hello) = HELLO.take() {
+            facts.server_name = hello.server_name;
+            facts.offered_suites = hello.cipher_suites;
+        }
+        let done = advanced.is_ok() && !stream.session().borrow().is_handshaking();
+        if done && stream.has_early() {
+            // The tickets leave with the response.
+            return Ok(());
+        }
+        if let Some(outgoing) = stream.take_handshake_output() {
+            stream.socket().send(outgoing).await.0.map_err(|_| Broken::Gone)?;
+        }
+        advanced.map_err(|error| Broken::Failed(error.into()))?;
+        if done {
+            return Ok(());
+        }
+        // Waiting holds no buffer.
+        stream.socket().readable().await.map_err(|_| Broken::Gone)?;
+        input =
+            receive(stream.socket(), stream.room_for_handshake(), false).await.map_err(|_| Broken::Gone)?;
+    }
+}
+
+async fn receive(socket: &Socket, buffer: Buffer, wait: bool) -> io::Result<Buffer> {
+    if wait {
+        socket.readable().await?;
+    }
+    match socket.receive(buffer).await {
+        (Ok(1..), buffer) => Ok(buffer),
+        (Ok(0), _) => Err(io::ErrorKind::UnexpectedEof.into()),
+        (Err(error), _) => Err(error),
+    }
+}
+
+fn collect(stream: &Stream, facts: &mut Facts) {
+    let session = stream.session().borrow();
+    let Session::Server(connection) = &*session else { return };
+    facts.version = connection.protocol_version().map_or("", crate::tls::version_name);
+    facts.cipher_suite = connection.negotiated_cipher_suite().map_or(0, |suite| suite.suite().into());
+    facts.alpn = connection.alpn_protocol().map(<[u8]>::to_vec);
+    facts.resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);
+    facts.chain = connection.peer_certificates().unwrap_or_default().to_vec();
+}
+
+/// What is known of a ClientHello and nowhere else.
+struct Hello {
+    server_name: Option<String>,
+    cipher_suites: Vec<u16>,
+}
+
+thread_local! {
+    /// The ClientHello that was processed last on this thread. rustls shows it only to who chooses the
+    /// certificate, which it asks while [`Stream::advance`] runs.
+    static HELLO: RefCell<Option<Hello>> = const { RefCell::new(None) };
+}
+
+/// Takes notes of each ClientHello.
+#[derive(Debug)]
+struct Noting {
+    inner: Arc<dyn ResolvesServerCert>,
+}
+
+impl ResolvesServerCert for Noting {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let noted = Hello {
+            server_name: hello.server_name().map(str::to_ascii_lowercase),
+            cipher_suites: hello.cipher_suites().iter().map(|suite| (*suite).into()).collect(),
+        };
+        HELLO.set(Some(noted));
+        self.inner.resolve(hello)
+    }
+}

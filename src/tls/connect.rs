@@ -1,0 +1,271 @@
+//! The client's side of a handshake: TLS to backends.
+
+use std::sync::Arc;
+
+use rustls::CertificateError;
+use rustls::ClientConfig;
+use rustls::DigitallySignedStruct;
+use rustls::Error;
+use rustls::RootCertStore;
+use rustls::SignatureScheme;
+use rustls::client::Resumption;
+use rustls::client::UnbufferedClientConnection;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::client::danger::ServerCertVerified;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::IpAddr;
+use rustls::pki_types::ServerName;
+use rustls::pki_types::UnixTime;
+use rustls::pki_types::pem::PemObject;
+use rustls::sign::CertifiedKey;
+use rustls::sign::SingleCertAndKey;
+
+use crate::net::buffer::Buffer;
+use crate::net::buffer::Buffers;
+use crate::net::socket::Socket;
+use crate::net::turnstile::Turnstile;
+use crate::tls::session::Session;
+use crate::tls::stream::Stream;
+use crate::tls::transport::Transport;
+
+/// Sessions that a worker remembers for each backend, one per server name.
+const REMEMBERED_SESSIONS: usize = 64;
+
+/// How the backends of a group are spoken to.
+pub struct ClientTerms {
+    template: ClientConfig,
+    /// None: the host that the request is for.
+    server_name: Option<ServerName<'static>>,
+}
+
+/// Whose certificates backends may show.
+pub enum Trust {
+    /// Anybody's: the connection is encrypted, but who answers is not known.
+    Anybody,
+    /// Those that chain up to one of these.
+    Roots(Arc<RootCertStore>),
+}
+
+/// The roots of this host's own store cannot be used.
+#[derive(Debug)]
+pub struct NoSystemRoots(pub String);
+
+/// The certificate authorities that this host trusts.
+pub fn system_roots() -> Result<RootCertStore, NoSystemRoots> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        let reasons: Vec<String> = found.errors.iter().map(ToString::to_string).collect();
+        return Err(NoSystemRoots(reasons.join("; ")));
+    }
+    Ok(roots)
+}
+
+/// The certificates of a PEM bundle as roots; `None` if it holds none that can be one.
+pub fn bundle_roots(pem: &[u8]) -> Option<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        roots.add(certificate.ok()?).ok()?;
+    }
+    (!roots.is_empty()).then_some(roots)
+}
+
+impl ClientTerms {
+    /// `server_name` is sent as SNI and is the name that the backend's certificate must be for;
+    /// `certificate` is shown to backends that ask for one.
+    pub fn new(
+        trust: Trust,
+        server_name: Option<&str>,
+        certificate: Option<Arc<CertifiedKey>>,
+    ) -> Result<ClientTerms, Error> {
+        let provider = Arc::new(default_provider());
+        let verifier: Arc<dyn ServerCertVerifier> = match trust {
+            Trust::Anybody => Arc::new(AnyCertificate { provider: Arc::clone(&provider) }),
+            Trust::Roots(roots) => WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider))
+                .build()
+                .map_err(|error| Error::General(error.to_string()))?,
+        };
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier);
+        let mut template = match certificate {
+            Some(certificate) => {
+                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certificate)))
+            }
+            None => builder.with_no_client_auth(),
+        };
+        template.alpn_protocols = vec![b"http/1.1".to_vec()];
+        let server_name = server_name.and_then(|name| ServerName::try_from(name.to_owned()).ok());
+        Ok(ClientTerms { template, server_name })
+    }
+
+    /// Whether the name depends on the request.
+    pub fn follows_host(&self) -> bool {
+        self.server_name.is_none()
+    }
+
+    /// A client of one backend, to be used by one worker: it remembers sessions.
+    pub fn client(&self) -> Client {
+        let mut config = self.template.clone();
+        config.resumption = Resumption::in_memory_sessions(REMEMBERED_SESSIONS);
+        Client { config: Arc::new(config), server_name: self.server_name.clone() }
+    }
+}
+
+/// TLS to one backend.
+pub struct Client {
+    config: Arc<ClientConfig>,
+    server_name: Option<ServerName<'static>>,
+}
+
+/// Why a connection to a backend could not be made secure, in one machine-readable word.
+pub type Word = &'static str;
+
+impl Client {
+    /// Makes a connection to a backend secure. `host` is the host of the request, with or without a
+    /// port. The caller bounds the time.
+    pub async fn connect(
+        &self,
+        socket: Socket,
+        host: &[u8],
+        buffers: &Buffers,
+        turnstile: &Turnstile,
+    ) -> Result<Transport, Word> {
+        let name = self.server_name.clone().unwrap_or_else(|| name_of(host));
+        let connection =
+            UnbufferedClientConnection::new(Arc::clone(&self.config), name).map_err(|error| word(&error))?;
+        let stream = Stream::new(socket, Session::Client(Box::new(connection)), buffers.clone());
+        let mut input = buffers.tiny();
+        loop {
+            turnstile.pass().await;
+            let advanced = stream.advance(input);
+            if !stream.session().borrow().is_handshaking() && advanced.is_ok() {
+                // The last message of the handshake leaves with the request.
+                return Ok(Transport::Tls(Box::new(stream)));
+            }
+            if let Some(outgoing) = stream.take_handshake_output() {
+                let sent = stream.socket().send(outgoing).await.0;
+                if advanced.is_ok() {
+                    sent.map_err(|_| BROKEN)?;
+                }
+            }
+            advanced.map_err(|error| word(&error))?;
+            // Waiting holds no buffer.
+            stream.socket().readable().await.map_err(|_| BROKEN)?;
+            input = receive(&stream).await?;
+        }
+    }
+}
+
+const BROKEN: Word = "upstream_tls_handshake";
+
+async fn receive(stream: &Stream) -> Result<Buffer, Word> {
+    match stream.socket().receive(stream.room_for_handshake()).await {
+        (Ok(1..), buffer) => Ok(buffer),
+        _ => Err(BROKEN),
+    }
+}
+
+/// The name in an authority. What is no name cannot be sent as one; a certificate can then only be
+/// for no address at all, so that nothing but [`Trust::Anybody`] accepts it.
+fn name_of(authority: &[u8]) -> ServerName<'static> {
+    let nobody = ServerName::IpAddress(IpAddr::V4([0, 0, 0, 0].into()));
+    let Ok(text) = std::str::from_utf8(authority) else { return nobody };
+    let host = match text.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => text.split(':').next().unwrap_or_default(),
+    };
+    // One dot at the end is the root's; no certificate has it.
+    let host = host.strip_suffix('.').unwrap_or(host);
+    ServerName::try_from(host.to_owned()).unwrap_or(nobody)
+}
+
+fn word(error: &Error) -> Word {
+    match error {
+        Error::InvalidCertificate(error) => match error {
+            CertificateError::UnknownIssuer => "upstream_certificate_unknown_ca",
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                "upstream_certificate_expired"
+            }
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                "upstream_certificate_not_yet_valid"
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                "upstream_certificate_wrong_name"
+            }
+            CertificateError::Revoked => "upstream_certificate_revoked",
+            _ => "upstream_certificate_invalid",
+        },
+        Error::AlertReceived(_) => "upstream_tls_alert",
+        _ => BROKEN,
+    }
+}
+
+/// Accepts every certificate. Its signature over the handshake is not looked at either: whoever
+/// could forge it could as well show a certificate of their own.
+#[derive(Debug)]
+struct AnyCertificate {
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _certificate: &CertificateDer<'_>,
+        _signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _message: &[u8],
+        _certificate: &CertificateDer<'_>,
+        _signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_authorities() {
+        for (authority, name) in [
+            ("example.com", "example.com"),
+            ("example.com:8443", "example.com"),
+            ("example.com.", "example.com"),
+            ("192.0.2.1:443", "192.0.2.1"),
+            ("[2001:db8::1]:443", "2001:db8::1"),
+            ("not_a..name", "0.0.0.0"),
+            ("", "0.0.0.0"),
+            ("\u{fc}", "0.0.0.0"),
+        ] {
+            assert_eq!(name_of(authority.as_bytes()).to_str(), name, "{authority}");
+        }
+    }
+}

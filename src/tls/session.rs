@@ -1,0 +1,226 @@
+//! One TLS connection as arithmetic: records in, plaintext out, and the other way round. No I/O.
+
+use rustls::Error;
+use rustls::client::ClientConnectionData;
+use rustls::client::UnbufferedClientConnection;
+use rustls::server::ServerConnectionData;
+use rustls::server::UnbufferedServerConnection;
+use rustls::unbuffered::ConnectionState;
+use rustls::unbuffered::EncodeError;
+use rustls::unbuffered::EncodeTlsData;
+use rustls::unbuffered::EncryptError;
+use rustls::unbuffered::InsufficientSizeError;
+use rustls::unbuffered::UnbufferedStatus;
+
+use crate::net::buffer::Buffer;
+
+/// The most plaintext in one record (RFC 8446 §5.1).
+const RECORD_PLAINTEXT_BYTES: usize = 16 * 1024;
+/// What sealing adds to a record: header 5, TLS 1.2 nonce 8 or TLS 1.3 content type 1, tag 16.
+const RECORD_OVERHEAD_BYTES: usize = 29;
+/// Room for a KeyUpdate that rustls may put before a record (RFC 8446 §4.6.3).
+const KEY_UPDATE_BYTES: usize = 64;
+const RECORD_HEADER_BYTES: usize = 5;
+/// The most that a record may announce (RFC 5246 §6.2.3; TLS 1.3 allows less).
+const RECORD_LENGTH_MAX: usize = RECORD_PLAINTEXT_BYTES + 2048;
+
+/// One side of a TLS connection.
+pub(super) enum Session {
+    Server(Box<UnbufferedServerConnection>),
+    Client(Box<UnbufferedClientConnection>),
+}
+
+/// What [`Session::open`] found at the front of the received bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Opened {
+    /// Received bytes that are done with; what follows is the beginning of a record.
+    pub(super) consumed: usize,
+    /// The peer said that nothing more follows (close_notify, RFC 8446 §6.1).
+    pub(super) closed: bool,
+}
+
+impl Session {
+    /// Opens the complete records at the front of `incoming`: their content is appended to `plain`,
+    /// and what the protocol has to answer to `outgoing`. After an error, `outgoing` holds the alert.
+    pub(super) fn open(
+        &mut self,
+        incoming: &mut [u8],
+        plain: &mut Vec<u8>,
+        outgoing: &mut Vec<u8>,
+    ) -> Result<Opened, Error> {
+        match self {
+            Session::Server(connection) => open(connection.as_mut(), incoming, plain, outgoing),
+            Session::Client(connection) => open(connection.as_mut(), incoming, plain, outgoing),
+        }
+    }
+
+    /// Seals as much from the front of `plain` into records as `out` has room for, and returns how
+    /// much that was.
+    pub(super) fn seal(&mut self, plain: &[u8], out: &mut Buffer) -> Result<usize, Error> {
+        let mut sealed = 0;
+        while sealed < plain.len() {
+            let added = RECORD_OVERHEAD_BYTES + KEY_UPDATE_BYTES;
+            let room = out.spare().saturating_sub(added).min(RECORD_PLAINTEXT_BYTES);
+            let piece = plain.get(sealed..).unwrap_or_default();
+            let piece = piece.get(..room).unwrap_or(piece);
+            if piece.is_empty() {
+                break;
+            }
+            out.append_with(piece.len() + added, |room| self.seal_record(piece, room))?;
+            sealed += piece.len();
+        }
+        Ok(sealed)
+    }
+
+    /// Appends a close_notify alert, unless one was sent or the handshake is not over.
+    pub(super) fn close(&mut self, outgoing: &mut Vec<u8>) {
+        let mut alert = [0; 64];
+        let written = match self {
+            Session::Server(connection) => close(connection.as_mut(), &mut alert),
+            Session::Client(connection) => close(connection.as_mut(), &mut alert),
+        };
+        outgoing.extend_from_slice(alert.get(..written).unwrap_or_default());
+    }
+
+    pub(super) fn is_handshaking(&self) -> bool {
+        match self {
+            Session::Server(connection) => connection.is_handshaking(),
+            Session::Client(connection) => connection.is_handshaking(),
+        }
+    }
+
+    fn seal_record(&mut self, plain: &[u8], room: &mut [u8]) -> Result<usize, Error> {
+        match self {
+            Session::Server(connection) => seal_record(connection.as_mut(), plain, room),
+            Session::Client(connection) => seal_record(connection.as_mut(), plain, room),
+        }
+    }
+}
+
+/// How many more bytes the record at the front of `incoming` needs; at least one.
+pub(super) fn missing_bytes(incoming: &[u8]) -> usize {
+    let whole = RECORD_HEADER_BYTES + record_length(incoming).unwrap_or(0).min(RECORD_LENGTH_MAX);
+    whole.saturating_sub(incoming.len()).max(1)
+}
+
+/// Whether it makes sense to open these bytes: a whole record stands first, or what can be none.
+pub(super) fn begins_with_record(incoming: &[u8]) -> bool {
+    match record_length(incoming) {
+        Some(length) => length > RECORD_LENGTH_MAX || incoming.len() >= RECORD_HEADER_BYTES + length,
+        None => false,
+    }
+}
+
+/// The length that the header of a record announces, if the header is there (RFC 8446 §5.1).
+fn record_length(incoming: &[u8]) -> Option<usize> {
+    match incoming {
+        [_, _, _, high, low, ..] => Some(usize::from(u16::from_be_bytes([*high, *low]))),
+        _ => None,
+    }
+}
+
+/// rustls has a connection type for each side, with the same methods.
+trait Side {
+    type Data;
+
+    fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data>;
+}
+
+impl Side for UnbufferedServerConnection {
+    type Data = ServerConnectionData;
+
+    fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
+        self.process_tls_records(incoming)
+    }
+}
+
+impl Side for UnbufferedClientConnection {
+    type Data = ClientConnectionData;
+
+    fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
+        self.process_tls_records(incoming)
+    }
+}
+
+fn open<S: Side>(
+    connection: &mut S,
+    incoming: &mut [u8],
+    plain: &mut Vec<u8>,
+    outgoing: &mut Vec<u8>,
+) -> Result<Opened, Error> {
+    let mut opened = Opened::default();
+    loop {
+        let rest = incoming.get_mut(opened.consumed..).unwrap_or_default();
+        let UnbufferedStatus { mut discard, state } = connection.process(rest);
+        let mut more = true;
+        match state {
+            Ok(ConnectionState::ReadTraffic(mut traffic)) => {
+                while let Some(record) = traffic.next_record() {
+                    let record = record?;
+                    plain.extend_from_slice(record.payload);
+                    discard += record.discard;
+                }
+            }
+            Ok(ConnectionState::EncodeTlsData(mut message)) => encode(&mut message, outgoing),
+            // Whoever called sends it, so as far as rustls is concerned it is sent.
+            Ok(ConnectionState::TransmitTlsData(sent)) => sent.done(),
+            Ok(ConnectionState::PeerClosed) => opened.closed = true,
+            Ok(ConnectionState::Closed) => {
+                opened.closed = true;
+                more = false;
+            }
+            Ok(ConnectionState::BlockedHandshake | ConnectionState::WriteTraffic(_)) => more = false,
+            // Early data is never offered.
+            Ok(_) => return Err(Error::General("an unexpected state".to_owned())),
+            Err(error) => {
+                take_alert(connection, outgoing);
+                return Err(error);
+            }
+        }
+        opened.consumed += discard;
+        if !more {
+            return Ok(opened);
+        }
+    }
+}
+
+/// After an error, rustls may still have an alert to send.
+fn take_alert<S: Side>(connection: &mut S, outgoing: &mut Vec<u8>) {
+    loop {
+        match connection.process(&mut []).state {
+            Ok(ConnectionState::EncodeTlsData(mut message)) => encode(&mut message, outgoing),
+            Ok(ConnectionState::TransmitTlsData(sent)) => sent.done(),
+            _ => return,
+        }
+    }
+}
+
+fn encode<D>(message: &mut EncodeTlsData<'_, D>, outgoing: &mut Vec<u8>) {
+    let Err(EncodeError::InsufficientSize(InsufficientSizeError { required_size })) = message.encode(&mut [])
+    else {
+        return;
+    };
+    let begin = outgoing.len();
+    outgoing.resize(begin + required_size, 0);
+    let written = message.encode(outgoing.get_mut(begin..).unwrap_or_default()).unwrap_or(0);
+    outgoing.truncate(begin + written);
+}
+
+fn seal_record<S: Side>(connection: &mut S, plain: &[u8], room: &mut [u8]) -> Result<usize, Error> {
+    match connection.process(&mut []).state? {
+        ConnectionState::WriteTraffic(mut traffic) => {
+            traffic.encrypt(plain, room).map_err(|error| match error {
+                EncryptError::EncryptExhausted => Error::EncryptError,
+                EncryptError::InsufficientSize(_) => Error::General("no room for a record".to_owned()),
+            })
+        }
+        _ => Err(Error::HandshakeNotComplete),
+    }
+}
+
+fn close<S: Side>(connection: &mut S, alert: &mut [u8]) -> usize {
+    match connection.process(&mut []).state {
+        Ok(ConnectionState::WriteTraffic(mut traffic)) => traffic.queue_close_notify(alert).unwrap_or(0),
+        _ => 0,
+    }
+}

@@ -1,0 +1,89 @@
+//! What carries HTTP: a socket in the clear, or TLS over one. The operations are the same.
+
+use std::io;
+
+use crate::net::buffer::Buffer;
+use crate::net::socket::Pending;
+use crate::net::socket::SendError;
+use crate::net::socket::Socket;
+use crate::tls::stream::Stream;
+
+/// One receive and one send may be in flight at the same time. Dropping a receive in flight may lose
+/// bytes, so it is done only when the connection is given up.
+pub enum Transport {
+    Plain(Socket),
+    Tls(Box<Stream>),
+}
+
+impl Transport {
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Transport::Tls(_))
+    }
+
+    /// Waits, holding no buffer, until there is something to receive or the connection ended. With
+    /// TLS, what there is may turn out to be no content; see [`Transport::pending`].
+    pub async fn readable(&self) -> io::Result<()> {
+        match self {
+            Transport::Plain(socket) => socket.readable().await,
+            Transport::Tls(stream) => stream.readable().await,
+        }
+    }
+
+    /// Receives once, behind the filled bytes of `buffer`, which must have room. Zero bytes mean the
+    /// peer's orderly end; with TLS, an end without close_notify is an error.
+    pub async fn receive(&self, buffer: Buffer) -> (io::Result<usize>, Buffer) {
+        match self {
+            Transport::Plain(socket) => socket.receive(buffer).await,
+            Transport::Tls(stream) => stream.receive(buffer).await,
+        }
+    }
+
+    /// Sends the filled bytes of `buffer` and returns them untouched, with what was sent of them if
+    /// the connection broke.
+    pub async fn send(&self, buffer: Buffer) -> (Result<(), SendError>, Buffer) {
+        match self {
+            Transport::Plain(socket) => socket.send(buffer).await,
+            Transport::Tls(stream) => stream.send(buffer).await,
+        }
+    }
+
+    /// What could be received without waiting.
+    pub fn pending(&self) -> Pending {
+        match self {
+            Transport::Plain(socket) => socket.pending(),
+            Transport::Tls(stream) => stream.pending(),
+        }
+    }
+
+    /// Tells the peer that nothing more will be sent; receiving goes on.
+    pub fn finish_sending(&self) {
+        match self {
+            Transport::Plain(socket) => socket.finish_sending(),
+            Transport::Tls(stream) => stream.finish_sending(),
+        }
+    }
+
+    /// Says good-bye where the protocol has a word for it, before the connection is dropped.
+    pub fn close(&self) {
+        if let Transport::Tls(stream) = self {
+            stream.close();
+        }
+    }
+
+    /// Lets the close reset the connection, so that the peer does not take it for an orderly end.
+    pub fn reset_on_close(&self) {
+        self.socket().reset_on_close();
+    }
+
+    /// The smoothed round-trip time that TCP measured, in microseconds; `None` on unix sockets.
+    pub fn round_trip_us(&self) -> Option<u32> {
+        self.socket().round_trip_us()
+    }
+
+    fn socket(&self) -> &Socket {
+        match self {
+            Transport::Plain(socket) => socket,
+            Transport::Tls(stream) => stream.socket(),
+        }
+    }
+}

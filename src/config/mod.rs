@@ -4,11 +4,13 @@
 //! nothing to be parsed later: the types here hold values, not words.
 
 mod check;
+pub mod cipher_suites;
 mod effective;
 mod raw;
 mod report;
 #[cfg(test)]
 mod tests;
+pub mod tls_policies;
 mod units;
 
 use std::fmt;
@@ -18,6 +20,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub use cipher_suites::CipherSuite;
 pub use effective::Effective;
 pub use effective::toml_string;
 pub use report::Diagnostic;
@@ -59,6 +62,7 @@ pub struct Config {
     pub process: Process,
     /// None: no access log.
     pub access_log: Option<AccessLog>,
+    pub certificates: Vec<Certificate>,
     /// At least one.
     pub listeners: Vec<Listener>,
     pub server_groups: Vec<ServerGroup>,
@@ -78,6 +82,16 @@ pub struct Process {
     pub max_connections: u32,
     /// What `SLB-ID` says. None: the name of the host. Visible ASCII.
     pub instance_id: Option<String>,
+    /// A secret that a fleet shares, for session tickets. None: random keys.
+    pub ticket_seed_file: Option<NamedFile>,
+}
+
+/// A file that the configuration names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedFile {
+    /// Absolute, or relative to the working folder.
+    pub path: PathBuf,
+    pub location: Location,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +131,19 @@ pub enum AccessLogFormat {
     Combined,
 }
 
+/// A certificate with its key, both to be read from files.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Certificate {
+    /// Unique among certificates.
+    pub name: String,
+    pub chain: NamedFile,
+    pub key: NamedFile,
+    /// An OCSP response to staple.
+    pub ocsp: Option<NamedFile>,
+    /// Of the name.
+    pub location: Location,
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Listener {
     /// Unique among listeners.
@@ -124,6 +151,8 @@ pub struct Listener {
     /// At least one; no two of any listeners overlap.
     pub addresses: Vec<ListenAddress>,
     pub protocol: ListenerProtocol,
+    /// There is one exactly when the protocol is https.
+    pub tls: Option<ListenerTls>,
     /// Index in [`Config::server_groups`]. None: requests get 404.
     pub default_group: Option<usize>,
     /// Zero: the connection closes after each response.
@@ -163,6 +192,51 @@ pub struct ListenAddress {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListenerProtocol {
     Http,
+    Https,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListenerTls {
+    /// Indices in [`Config::certificates`], each once. At least one; the first is the default.
+    pub certificates: Vec<usize>,
+    pub sni_match: SniMatch,
+    pub policy: TlsPolicy,
+    /// Zero: no tickets.
+    pub session_ticket_lifetime: Duration,
+    pub handshake_timeout: Duration,
+    /// Of the list of certificates.
+    pub location: Location,
+}
+
+/// What a wildcard in the name of a certificate stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SniMatch {
+    /// One label.
+    Wildcard,
+    /// One label or more; the most specific wildcard wins.
+    LongestSuffix,
+}
+
+/// What an operator wants to be offered. What can be is decided later.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TlsPolicy {
+    pub name: String,
+    /// Whether it is one of [`tls_policies::ALL`].
+    pub is_predefined: bool,
+    /// At least one, ascending, each once.
+    pub versions: Vec<TlsVersion>,
+    /// At least one, each once, all valid for one of the versions.
+    pub cipher_suites: Vec<&'static CipherSuite>,
+    /// Of its own name if it is defined, else where it is named; of the listener if nobody names it.
+    pub location: Location,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TlsVersion {
+    Tls10,
+    Tls11,
+    Tls12,
+    Tls13,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,6 +273,8 @@ pub struct ServerGroup {
     /// Unique among server groups.
     pub name: String,
     pub protocol: GroupProtocol,
+    /// There is one exactly when the protocol is https.
+    pub tls: Option<GroupTls>,
     pub algorithm: Algorithm,
     pub connect_timeout: Duration,
     /// How long a backend may be silent.
@@ -218,6 +294,26 @@ pub struct ServerGroup {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GroupProtocol {
     Http,
+    Https,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupTls {
+    pub verify: Verify,
+    /// Lower case. None: the host that the request asks for.
+    pub sni: Option<String>,
+    /// Index in [`Config::certificates`]: what Ringway shows to backends.
+    pub client_certificate: Option<usize>,
+}
+
+/// Whether the certificate of a backend is verified, and against what.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verify {
+    Off,
+    /// The name of a `[[ca]]`, and where it is named.
+    Ca(String, Location),
+    /// The roots that the operating system trusts.
+    System,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -244,6 +340,18 @@ pub enum BackendAddress {
         port: u16,
     },
     Unix(PathBuf),
+}
+
+impl TlsVersion {
+    /// As operators write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            TlsVersion::Tls10 => "1.0",
+            TlsVersion::Tls11 => "1.1",
+            TlsVersion::Tls12 => "1.2",
+            TlsVersion::Tls13 => "1.3",
+        }
+    }
 }
 
 impl fmt::Display for BackendAddress {

@@ -4,3 +4,4 @@
 pub mod build;
 pub mod limits;
 pub mod signals;
+pub mod tls;

@@ -7,14 +7,11 @@ use std::sync::Arc;
 use rustls::Error;
 use rustls::HandshakeKind;
 use rustls::ServerConfig;
-use rustls::SupportedProtocolVersion;
-use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::server::ClientHello;
-use rustls::server::ProducesTickets;
+use rustls::server::NoServerSessionStorage;
 use rustls::server::ResolvesServerCert;
 use rustls::server::UnbufferedServerConnection;
-use rustls::server::danger::ClientCertVerifier;
 use rustls::sign::CertifiedKey;
 
 use crate::net::buffer::Buffer;
@@ -23,6 +20,9 @@ use crate::net::socket::Socket;
 use crate::net::turnstile::Turnstile;
 use crate::tls::session::Session;
 use crate::tls::stream::Stream;
+use crate::tls::tickets::TicketKeys;
+use crate::tls::tls_policy;
+use crate::tls::tls_policy::Offer;
 use crate::tls::transport::Transport;
 
 /// What a listener offers its clients. One for all workers.
@@ -30,33 +30,26 @@ pub struct ServerTerms {
     config: Arc<ServerConfig>,
 }
 
-/// The parts that [`ServerTerms`] are made of.
-pub(super) struct Parts {
-    pub(super) provider: Arc<CryptoProvider>,
-    pub(super) versions: Vec<&'static SupportedProtocolVersion>,
-    pub(super) resolver: Arc<dyn ResolvesServerCert>,
-    pub(super) verifier: Arc<dyn ClientCertVerifier>,
-    /// None: no sessions are resumed.
-    pub(super) tickets: Option<Arc<dyn ProducesTickets>>,
-    pub(super) alpn: Vec<Vec<u8>>,
-}
-
 /// Tickets for a client that opens several connections at once.
 const TICKETS: usize = 2;
 
 impl ServerTerms {
-    pub(super) fn new(parts: Parts) -> Result<ServerTerms, Error> {
-        let mut config = ServerConfig::builder_with_provider(parts.provider)
-            .with_protocol_versions(&parts.versions)?
-            .with_client_cert_verifier(parts.verifier)
-            .with_cert_resolver(Arc::new(Noting { inner: parts.resolver }));
+    pub fn new(
+        offer: &Offer,
+        resolver: Arc<dyn ResolvesServerCert>,
+        tickets: Option<Arc<TicketKeys>>,
+    ) -> Result<ServerTerms, Error> {
+        let mut config = ServerConfig::builder_with_provider(tls_policy::provider(offer))
+            .with_protocol_versions(&offer.versions)?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(Noting { inner: resolver }));
         config.ignore_client_order = true;
-        config.alpn_protocols = parts.alpn;
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
         // Sessions live in tickets only: a store would have to be shared by all workers.
-        config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
+        config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
-        if let Some(tickets) = parts.tickets {
-            config.ticketer = tickets;
+        if let Some(tickets) = tickets {
+            config.ticketer = Arc::new(tickets.bound_to([0; 32]));
             config.send_tls13_tickets = TICKETS;
         }
         Ok(ServerTerms { config: Arc::new(config) })

@@ -3,10 +3,13 @@
 //! rustls does the protocol and never any I/O; what it must remember of a connection is about 2 KiB.
 
 pub mod accept;
+pub mod certificates;
 pub mod connect;
 mod session;
+pub mod sni;
 pub mod stream;
 pub mod tickets;
+pub mod tls_policy;
 pub mod transport;
 
 use std::sync::Arc;

@@ -150,6 +150,12 @@ fn is_host_name(text: &str) -> bool {
     name.len() <= HOST_NAME_MAX && name.split('.').all(is_label) && !last.bytes().all(|b| b.is_ascii_digit())
 }
 
+/// What stands in SNI: a host name without `_` and without a dot at its end.
+pub(super) fn is_dns_name(text: &str) -> bool {
+    let is_edge = |label: &str| label.starts_with('-') || label.ends_with('-');
+    is_host_name(text) && !text.contains('_') && !text.ends_with('.') && !text.split('.').any(is_edge)
+}
+
 /// IP addresses and networks, each with its place.
 pub(super) struct Networks;
 

@@ -15,6 +15,8 @@ use crate::config::check::kind::Integer;
 use crate::config::check::kind::Name;
 use crate::config::check::kind::Size;
 use crate::config::check::kind::Time;
+use crate::config::check::listener_tls;
+use crate::config::check::names::Known;
 use crate::config::check::references::Reference;
 use crate::config::check::section::Output;
 use crate::config::check::section::Section;
@@ -28,18 +30,24 @@ const BODY_MAX: u64 = 1_024 << 40;
 
 /// The listener, and the group it wants as its default. Whether there is such a group shows when all
 /// tables are read.
-pub(super) fn listener(table: &raw::Table, output: &mut Output) -> (Listener, Option<Reference>) {
+pub(super) fn listener(
+    table: &raw::Table,
+    known: &Known<'_>,
+    output: &mut Output,
+) -> (Listener, Option<Reference>) {
     let mut section = Section::element("listener", table, output);
     let name = section.read_required("name", &Name, "name = \"web\"");
     let addresses = section.read_required("address", &ListenAddresses, "address = \"0.0.0.0:8080\"");
     let protocol = section.read("protocol", &PROTOCOLS, ListenerProtocol::Http);
     let default_group = default_group(&mut section, table);
+    let tls = listener_tls::listener_tls(&mut section, protocol, known);
     let minute = Duration::from_secs(60);
     let listener = Listener {
         location: name.as_ref().map_or(table.location, |(_, location)| *location),
         name: name.map(|(name, _)| name).unwrap_or_default(),
         addresses: addresses.map(|(addresses, _)| addresses).unwrap_or_default(),
         protocol,
+        tls,
         default_group: None,
         idle_timeout: section.read("idle_timeout", &seconds(0, 4_000), Duration::from_secs(15)),
         client_header_timeout: section.read("client_header_timeout", &seconds(1, 900), minute),
@@ -60,9 +68,9 @@ pub(super) fn listener(table: &raw::Table, output: &mut Output) -> (Listener, Op
 }
 
 const PROTOCOLS: Choice<ListenerProtocol> = Choice {
-    words: &[("http", ListenerProtocol::Http)],
+    words: &[("http", ListenerProtocol::Http), ("https", ListenerProtocol::Https)],
     aliases: &[],
-    later: &["https", "quic", "tcp", "tls", "udp"],
+    later: &["quic", "tcp", "tls", "udp"],
 };
 
 const PROXY_PROTOCOLS: Choice<ProxyProtocol> = Choice {
@@ -81,7 +89,7 @@ const FORWARDED_FOR: Choice<ForwardedFor> = Choice {
     later: &[],
 };
 
-fn seconds(least: u64, most: u64) -> Time {
+pub(super) fn seconds(least: u64, most: u64) -> Time {
     Time(Duration::from_secs(least)..=Duration::from_secs(most))
 }
 

@@ -3,15 +3,21 @@
 
 mod access_log;
 mod address;
+mod certificate;
+mod group_tls;
 mod kind;
 mod listener;
+mod listener_tls;
+mod names;
 mod nearest;
 mod process;
 mod references;
 mod section;
 mod server_group;
+mod tls_policy;
 
 use crate::config::Config;
+use crate::config::check::names::Known;
 use crate::config::check::section::Output;
 use crate::config::effective::Effective;
 use crate::config::raw;
@@ -21,7 +27,8 @@ use crate::config::report::Report;
 /// The version of the rules that a configuration is written for.
 const CONFIG_VERSION: i128 = 1;
 
-const TABLES: [&str; 5] = ["config_version", "process", "access_log", "listener", "server_group"];
+const TABLES: [&str; 7] =
+    ["config_version", "process", "access_log", "certificate", "tls_policy", "listener", "server_group"];
 
 /// The configuration that all roots make together. It is of use only when the report has no errors.
 pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective, Report) {
@@ -37,20 +44,39 @@ pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective,
     let mut tables = singles(roots, "access_log", &mut output.report).into_iter();
     let access_log = access_log::access_log(tables.next(), &mut output);
     tables.for_each(|table| drop(access_log::access_log(Some(table), &mut output)));
+    let tables = elements(roots, "certificate", &mut output.report);
+    let certificates: Vec<_> =
+        tables.into_iter().map(|table| certificate::certificate(table, &mut output)).collect();
+    let tables = elements(roots, "tls_policy", &mut output.report);
+    let policies: Vec<_> =
+        tables.into_iter().map(|table| tls_policy::tls_policy(table, &mut output)).collect();
+    let known = Known {
+        certificates: certificate::names(&certificates, &output.report),
+        tls_policies: tls_policy::names(&policies, &output.report),
+        defined_policies: &policies,
+    };
     let tables = elements(roots, "listener", &mut output.report);
     let (mut listeners, default_groups): (Vec<_>, Vec<_>) =
-        tables.into_iter().map(|table| listener::listener(table, &mut output)).unzip();
+        tables.into_iter().map(|table| listener::listener(table, &known, &mut output)).unzip();
     let tables = elements(roots, "server_group", &mut output.report);
     let groups: Vec<_> =
-        tables.into_iter().map(|table| server_group::server_group(table, &mut output)).collect();
+        tables.into_iter().map(|table| server_group::server_group(table, &known, &mut output)).collect();
 
     let report = &mut output.report;
     references::check_names("listener", listeners.iter().map(|l| (l.name.as_str(), l.location)), report);
     references::check_names("server group", groups.iter().map(|g| (g.name.as_str(), g.location)), report);
+    references::check_names(
+        "certificate",
+        certificates.iter().map(|c| (c.name.as_str(), c.location)),
+        report,
+    );
+    references::check_names("TLS policy", policies.iter().map(|p| (p.name.as_str(), p.location)), report);
     references::resolve_default_groups(&mut listeners, &default_groups, &groups, report);
     references::check_ports(&mut listeners, report);
     if !report.is_broken_anywhere() {
         references::check_use(&listeners, &default_groups, &groups, report);
+        certificate::check_use(&certificates, &listeners, &groups, report);
+        tls_policy::check_use(&policies, &listeners, report);
         let has_listener =
             |root: &raw::Table| root.find("listener").is_some_and(|e| !section::is_empty_list(e));
         if !roots.iter().any(has_listener) {
@@ -58,7 +84,7 @@ pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective,
             report.error(Location::default(), "there is no [[listener]]: nothing would be served", help);
         }
     }
-    let config = Config { process, access_log, listeners, server_groups: groups };
+    let config = Config { process, access_log, certificates, listeners, server_groups: groups };
     (config, output.effective, output.report)
 }
 

@@ -20,6 +20,8 @@ pub(super) struct Section<'t, 'o> {
     /// None: the table is not in the file, every key has its default.
     table: Option<&'t raw::Table>,
     known: Vec<&'static str>,
+    /// Keys whose values were refused.
+    refused: Vec<&'static str>,
     pub(super) output: &'o mut Output,
 }
 
@@ -27,13 +29,19 @@ impl<'t, 'o> Section<'t, 'o> {
     /// A `[path]`.
     pub(super) fn single(path: &'static str, table: Option<&'t raw::Table>, output: &'o mut Output) -> Self {
         output.effective.open_table(path, Form::Single);
-        Section { title: format!("[{path}]"), table, known: Vec::new(), output }
+        Section { title: format!("[{path}]"), table, known: Vec::new(), refused: Vec::new(), output }
     }
 
     /// One of a list of `[[path]]`.
     pub(super) fn element(path: &'static str, table: &'t raw::Table, output: &'o mut Output) -> Self {
         output.effective.open_table(path, Form::Element);
-        Section { title: format!("[[{path}]]"), table: Some(table), known: Vec::new(), output }
+        Section {
+            title: format!("[[{path}]]"),
+            table: Some(table),
+            known: Vec::new(),
+            refused: Vec::new(),
+            output,
+        }
     }
 
     pub(super) fn report(&mut self) -> &mut Report {
@@ -92,6 +100,26 @@ impl<'t, 'o> Section<'t, 'o> {
         table_of(entry, &format!("[{title}"), &mut self.output.report)
     }
 
+    /// Where a key stands, without looking at its value.
+    pub(super) fn place_of(&mut self, key: &'static str) -> Option<Location> {
+        self.find(key).map(|entry| entry.key_location)
+    }
+
+    /// Where the value of a key stands.
+    pub(super) fn place_of_value(&mut self, key: &'static str) -> Option<Location> {
+        self.find(key).map(|entry| entry.value.location)
+    }
+
+    /// Of the header.
+    pub(super) fn location(&self) -> Location {
+        self.table.map_or(Location::default(), |table| table.location)
+    }
+
+    /// Whether a key was read and its value refused, so that its default means nothing.
+    pub(super) fn is_refused(&self, key: &str) -> bool {
+        self.refused.contains(&key)
+    }
+
     /// Reports that a key must be there, unless the text around it could not be read.
     pub(super) fn missing(&mut self, key: &str, example: &str) {
         let Some(table) = self.table else { return };
@@ -124,7 +152,10 @@ impl<'t, 'o> Section<'t, 'o> {
 
     fn parse<K: Kind>(&mut self, key: &'static str, kind: &K) -> Option<(K::Value, Location)> {
         let raw = &self.find(key)?.value;
-        let value = kind.parse(key, raw, &mut self.output.report)?;
+        let Some(value) = kind.parse(key, raw, &mut self.output.report) else {
+            self.refused.push(key);
+            return None;
+        };
         self.output.effective.set(key, kind.show(&value), Some(raw.location));
         Some((value, raw.location))
     }

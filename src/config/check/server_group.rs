@@ -8,22 +8,25 @@ use crate::config::Backend;
 use crate::config::GroupProtocol;
 use crate::config::ServerGroup;
 use crate::config::check::address::BackendPlace;
+use crate::config::check::group_tls;
 use crate::config::check::kind::Choice;
 use crate::config::check::kind::Integer;
 use crate::config::check::kind::Name;
 use crate::config::check::kind::Time;
+use crate::config::check::names::Known;
 use crate::config::check::section::Output;
 use crate::config::check::section::Section;
 use crate::config::raw;
 use crate::config::report::Report;
 
-pub(super) fn server_group(table: &raw::Table, output: &mut Output) -> ServerGroup {
+pub(super) fn server_group(table: &raw::Table, known: &Known<'_>, output: &mut Output) -> ServerGroup {
     let mut section = Section::element("server_group", table, output);
     let name = section.read_required("name", &Name, "name = \"app\"");
-    let group = ServerGroup {
+    let mut group = ServerGroup {
         location: name.as_ref().map_or(table.location, |(_, location)| *location),
         name: name.map(|(name, _)| name).unwrap_or_default(),
         protocol: section.read("protocol", &PROTOCOLS, GroupProtocol::Http),
+        tls: None,
         algorithm: section.read("algorithm", &ALGORITHMS, Algorithm::WeightedRoundRobin),
         connect_timeout: section.read("connect_timeout", &milliseconds(10, 60_000), Duration::from_secs(5)),
         response_timeout: section.read(
@@ -38,15 +41,20 @@ pub(super) fn server_group(table: &raw::Table, output: &mut Output) -> ServerGro
         ),
         keepalive_connections: section.read("keepalive_connections", &Integer(0..=1_000_000), 1_024),
         max_retries: section.read("max_retries", &Integer(0..=10), 1),
-        backends: backends(&mut section),
+        backends: Vec::new(),
     };
+    group.tls = group_tls::group_tls(&mut section, group.protocol, known);
+    group.backends = backends(&mut section);
     check_backends(&group, section.report());
     section.close();
     group
 }
 
-const PROTOCOLS: Choice<GroupProtocol> =
-    Choice { words: &[("http", GroupProtocol::Http)], aliases: &[], later: &["https", "h2c", "grpc"] };
+const PROTOCOLS: Choice<GroupProtocol> = Choice {
+    words: &[("http", GroupProtocol::Http), ("https", GroupProtocol::Https)],
+    aliases: &[],
+    later: &["h2c", "grpc"],
+};
 
 /// One cloud product's ROUND_ROBIN goes by weight, the other's `rr` does not.
 const ALGORITHMS: Choice<Algorithm> = Choice {

@@ -1,0 +1,84 @@
+//! The keys of `[[listener]]` that are about TLS.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use crate::config::ListenerProtocol;
+use crate::config::ListenerTls;
+use crate::config::SniMatch;
+use crate::config::check::kind::Choice;
+use crate::config::check::listener::seconds;
+use crate::config::check::names::Known;
+use crate::config::check::names::NameList;
+use crate::config::check::section::Section;
+use crate::config::check::tls_policy;
+use crate::config::report::Location;
+
+const KEYS: [&str; 5] =
+    ["certificates", "sni_match", "tls_policy", "session_ticket_lifetime", "tls_handshake_timeout"];
+
+/// None unless the listener speaks https; then these keys must not be there.
+pub(super) fn listener_tls(
+    section: &mut Section<'_, '_>,
+    protocol: ListenerProtocol,
+    known: &Known<'_>,
+) -> Option<ListenerTls> {
+    if protocol == ListenerProtocol::Http {
+        refuse_keys(section);
+        return None;
+    }
+    let list = section.read_required("certificates", &CERTIFICATES, "certificates = [\"site\"]");
+    let (wanted, location) = list.unwrap_or_default();
+    Some(ListenerTls {
+        certificates: certificates(&wanted, section, known),
+        sni_match: section.read("sni_match", &SNI_MATCHES, SniMatch::Wildcard),
+        policy: tls_policy::choose(section, known),
+        session_ticket_lifetime: section.read(
+            "session_ticket_lifetime",
+            &seconds(0, 86_400),
+            Duration::from_secs(300),
+        ),
+        handshake_timeout: section.read("tls_handshake_timeout", &seconds(1, 120), Duration::from_secs(10)),
+        location,
+    })
+}
+
+const CERTIFICATES: NameList = NameList { example: "[\"site\"]" };
+
+const SNI_MATCHES: Choice<SniMatch> = Choice {
+    words: &[("wildcard", SniMatch::Wildcard), ("longest_suffix", SniMatch::LongestSuffix)],
+    aliases: &[],
+    later: &[],
+};
+
+fn refuse_keys(section: &mut Section<'_, '_>) {
+    let is_unclear = section.is_refused("protocol");
+    for key in KEYS {
+        let Some(location) = section.place_of(key).filter(|_| !is_unclear) else { continue };
+        let message = format!("`{key}` is of no use where the protocol is http");
+        section.report().error(location, message, "write protocol = \"https\", or remove it");
+    }
+}
+
+/// The indices of the wanted certificates, each once.
+fn certificates(
+    wanted: &[(String, Location)],
+    section: &mut Section<'_, '_>,
+    known: &Known<'_>,
+) -> Vec<usize> {
+    let mut places: HashMap<usize, Location> = HashMap::with_capacity(wanted.len());
+    let mut indices = Vec::with_capacity(wanted.len());
+    for (name, location) in wanted {
+        let report = section.report();
+        let Some(index) = known.certificates.find("certificates", (name, *location), report) else {
+            continue;
+        };
+        if places.insert(index, *location).is_none() {
+            indices.push(index);
+            continue;
+        }
+        let message = format!("`certificates` names \"{name}\" twice");
+        report.warning(*location, message, "name it once");
+    }
+    indices
+}

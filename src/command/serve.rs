@@ -1,6 +1,7 @@
 //! What `run`, `demo` and `proxy` share: from a loaded configuration to a serving process.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use crate::command::Exit;
 use crate::command::diagnostics;
@@ -100,7 +101,8 @@ fn plan(config: &Config, snapshot: Snapshot) -> Plan {
         addresses: listener.addresses.iter().map(|entry| (entry.address, entry.dual_stack)).collect(),
     };
     Plan {
-        snapshot,
+        snapshot: Arc::new(snapshot),
+        reload: Box::new(|| {}),
         listeners: config.listeners.iter().map(listener_plan).collect(),
         access_log: access_log(config),
         pin: config.process.pin,

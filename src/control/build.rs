@@ -35,21 +35,40 @@ pub fn build(config: &Config, host: &Host, report: &mut Report) -> Option<Snapsh
     if report.has_errors() {
         return None;
     }
-    let certificates: Vec<_> = config.certificates.iter().map(|c| {
-        let chain = std::fs::read(&c.chain.path).unwrap_or_default();
-        let key = std::fs::read(&c.key.path).unwrap_or_default();
-        std::sync::Arc::new(crate::tls::certificates::quick(&chain, &key).unwrap())
-    }).collect();
+    let certificates: Vec<_> = config
+        .certificates
+        .iter()
+        .map(|c| {
+            let chain = std::fs::read(&c.chain.path).unwrap_or_default();
+            let key = std::fs::read(&c.key.path).unwrap_or_default();
+            std::sync::Arc::new(crate::tls::certificates::quick(&chain, &key).unwrap())
+        })
+        .collect();
     let mut shelf = crate::control::tls::TicketShelf::default();
-    let groups: Vec<_> = groups.into_iter().zip(&config.server_groups).map(|(mut g, c)| {
-        g.tls = c.tls.as_ref().map(|t| crate::tls::Published::new(crate::control::tls::client_terms(t, &certificates).unwrap()));
-        g
-    }).collect();
-    let listeners = config.listeners.iter().map(|listener| {
-        let mut l = build_listener(listener, config, host);
-        l.tls = listener.tls.as_ref().map(|t| crate::snapshot::ServerTls { terms: crate::tls::Published::new(crate::control::tls::server_terms(t, &certificates, &mut shelf).unwrap()), handshake_timeout: t.handshake_timeout });
-        l
-    }).collect();
+    let groups: Vec<_> = groups
+        .into_iter()
+        .zip(&config.server_groups)
+        .map(|(mut g, c)| {
+            g.tls = c.tls.as_ref().map(|t| {
+                crate::tls::Published::new(crate::control::tls::client_terms(t, &certificates).unwrap())
+            });
+            g
+        })
+        .collect();
+    let listeners = config
+        .listeners
+        .iter()
+        .map(|listener| {
+            let mut l = build_listener(listener, config, host);
+            l.tls = listener.tls.as_ref().map(|t| crate::snapshot::ServerTls {
+                terms: crate::tls::Published::new(
+                    crate::control::tls::server_terms(t, &certificates, &mut shelf).unwrap(),
+                ),
+                handshake_timeout: t.handshake_timeout,
+            });
+            l
+        })
+        .collect();
     let connections = match config.process.max_connections {
         0 => host.connections,
         limit => limit as usize,

@@ -2,6 +2,7 @@
 //! it publishes.
 
 pub mod build;
+pub mod files;
 pub mod limits;
 pub mod signals;
 pub mod tls;

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use signal_hook::consts::SIGHUP;
 use signal_hook::consts::SIGINT;
 use signal_hook::consts::SIGQUIT;
 use signal_hook::consts::SIGTERM;
@@ -16,16 +17,19 @@ pub enum Order {
     StopWithoutBound,
     /// USR1: open log files anew.
     ReopenLogs,
+    /// HUP: read certificates and what belongs to them anew.
+    Reload,
 }
 
 /// Calls `obey` with each order, on a thread of its own, for as long as the process lives.
 pub fn listen(obey: impl Fn(Order) + Send + 'static) -> io::Result<()> {
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGQUIT, SIGUSR1])?;
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGHUP])?;
     let relay = move || {
         for signal in &mut signals {
             match signal {
                 SIGQUIT => obey(Order::StopWithoutBound),
                 SIGUSR1 => obey(Order::ReopenLogs),
+                SIGHUP => obey(Order::Reload),
                 _ => obey(Order::Stop),
             }
         }

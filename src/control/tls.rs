@@ -44,13 +44,15 @@ pub fn server_terms(
     certificates: &[Arc<Certificate>],
     tickets: &mut TicketShelf,
 ) -> Result<ServerTerms, String> {
-    let own: Vec<_> = listener.certificates.iter().filter_map(|index| certificates.get(*index)).cloned().collect();
+    let own: Vec<_> =
+        listener.certificates.iter().filter_map(|index| certificates.get(*index)).cloned().collect();
     let sni_match = match listener.sni_match {
         config::SniMatch::Wildcard => SniMatch::Wildcard,
         config::SniMatch::LongestSuffix => SniMatch::LongestSuffix,
     };
     let index = CertificateIndex::new(&own, sni_match);
-    let versions: Vec<u16> = listener.policy.versions.iter().map(|version| 0x0301 + *version as u16).collect();
+    let versions: Vec<u16> =
+        listener.policy.versions.iter().map(|version| 0x0301 + *version as u16).collect();
     let suites: Vec<u16> = listener.policy.cipher_suites.iter().map(|suite| suite.id).collect();
     let offer = tls_policy::intersect(&versions, &suites).offer.ok_or("the TLS policy has nothing left")?;
     let tickets = tickets.keys(listener.session_ticket_lifetime);

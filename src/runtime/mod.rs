@@ -31,7 +31,9 @@ pub use ring::abilities;
 
 /// What the runtime needs beside the snapshot.
 pub struct Plan {
-    pub snapshot: Snapshot,
+    pub snapshot: Arc<Snapshot>,
+    /// What HUP asks for; never slow.
+    pub reload: Box<dyn Fn() + Send>,
     pub listeners: Vec<ListenerPlan>,
     pub access_log: Option<(Sink, Format)>,
     pub pin: bool,
@@ -138,6 +140,7 @@ pub fn run(mut plan: Plan, announce: impl FnOnce(&Serving)) -> Result<(), Runtim
     // The inbox lives as long as the process.
     signals::listen(move |order| drop(orders.send(Event::Order(order)))).map_err(RuntimeError::System)?;
     let shutdown_timeout = plan.shutdown_timeout;
+    let reload = std::mem::replace(&mut plan.reload, Box::new(|| {}));
     let mut seeds = worker_thread::seeds(plan, log_queues, &drain);
     for (seed, taken) in seeds.iter_mut().zip(sockets_by_worker(&mut bound, workers)) {
         seed.sockets = taken;
@@ -147,7 +150,8 @@ pub fn run(mut plan: Plan, announce: impl FnOnce(&Serving)) -> Result<(), Runtim
     }
     let driver = wait_until_ready(&inbox, workers)?;
     announce(&Serving { workers, driver, listeners });
-    let outcome = mind(&inbox, &drain, workers, shutdown_timeout, log_writer.as_ref());
+    let minder = Minder { drain, workers, shutdown_timeout, log_writer: log_writer.as_ref(), reload };
+    let outcome = minder.mind(&inbox);
     if let Some(writer) = log_writer {
         writer.stop();
     }
@@ -219,51 +223,57 @@ fn wait_until_ready(inbox: &mpsc::Receiver<Event>, workers: usize) -> Result<Str
             Ok(Event::Failed(error)) => return Err(error),
             // Told to end before the beginning.
             Ok(Event::Order(Order::Stop | Order::StopWithoutBound)) => std::process::exit(0),
-            Ok(Event::Order(Order::ReopenLogs) | Event::Drained) => {}
+            Ok(Event::Order(Order::ReopenLogs | Order::Reload) | Event::Drained) => {}
             Err(_) => return Err(RuntimeError::WorkerDied { index: ready }),
         }
     }
     Ok(driver)
 }
 
-/// Obeys orders until every worker has drained, time is up, or a second order to stop.
-fn mind(
-    inbox: &mpsc::Receiver<Event>,
-    drain: &Arc<Drain>,
+/// The thread that minds the workers, and what it can do.
+struct Minder<'w> {
+    drain: Arc<Drain>,
     workers: usize,
     shutdown_timeout: Duration,
-    log_writer: Option<&LogWriter>,
-) -> Result<(), RuntimeError> {
-    let mut drained = 0;
-    let mut stopping = false;
-    let mut bound: Option<Instant> = None;
-    while drained < workers {
-        let event = match bound {
-            None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            Some(end) => inbox.recv_timeout(end.saturating_duration_since(instant_now())),
-        };
-        match event {
-            Ok(Event::Order(Order::ReopenLogs)) => {
-                if let Some(writer) = log_writer {
-                    writer.reopen();
+    log_writer: Option<&'w LogWriter>,
+    reload: Box<dyn Fn() + Send>,
+}
+
+impl Minder<'_> {
+    /// Obeys orders until every worker has drained, time is up, or a second order to stop.
+    fn mind(&self, inbox: &mpsc::Receiver<Event>) -> Result<(), RuntimeError> {
+        let mut drained = 0;
+        let mut stopping = false;
+        let mut bound: Option<Instant> = None;
+        while drained < self.workers {
+            let event = match bound {
+                None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(end) => inbox.recv_timeout(end.saturating_duration_since(instant_now())),
+            };
+            match event {
+                Ok(Event::Order(Order::ReopenLogs)) => {
+                    if let Some(writer) = self.log_writer {
+                        writer.reopen();
+                    }
                 }
-            }
-            Ok(Event::Order(_)) if stopping => return Ok(()),
-            Ok(Event::Order(order)) => {
-                stopping = true;
-                if order == Order::Stop {
-                    bound = Some(instant_now() + shutdown_timeout);
+                Ok(Event::Order(Order::Reload)) => (self.reload)(),
+                Ok(Event::Order(_)) if stopping => return Ok(()),
+                Ok(Event::Order(order)) => {
+                    stopping = true;
+                    if order == Order::Stop {
+                        bound = Some(instant_now() + self.shutdown_timeout);
+                    }
+                    self.drain.begin(self.shutdown_timeout);
                 }
-                drain.begin(shutdown_timeout);
+                Ok(Event::Drained) => drained += 1,
+                Ok(Event::Failed(error)) => return Err(error),
+                Ok(Event::Ready(_)) => {}
+                Err(RecvTimeoutError::Timeout) => return Ok(()),
+                Err(RecvTimeoutError::Disconnected) => return Err(RuntimeError::WorkerDied { index: 0 }),
             }
-            Ok(Event::Drained) => drained += 1,
-            Ok(Event::Failed(error)) => return Err(error),
-            Ok(Event::Ready(_)) => {}
-            Err(RecvTimeoutError::Timeout) => return Ok(()),
-            Err(RecvTimeoutError::Disconnected) => return Err(RuntimeError::WorkerDied { index: 0 }),
         }
+        Ok(())
     }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -53,7 +53,7 @@ pub(super) struct Seed {
 }
 
 pub(super) fn seeds(plan: Plan, logs: Vec<Option<AccessLog>>, drain: &Arc<Drain>) -> Vec<Seed> {
-    let snapshot = Arc::new(plan.snapshot);
+    let snapshot = plan.snapshot;
     let cpus = pin::usable_cpus();
     let seed = |(index, log): (usize, Option<AccessLog>)| Seed {
         index,

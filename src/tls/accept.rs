@@ -54,6 +54,11 @@ impl ServerTerms {
         }
         Ok(ServerTerms { config: Arc::new(config) })
     }
+
+    /// The server's side of one connection.
+    pub(super) fn session(&self) -> Result<Session, Error> {
+        Ok(Session::Server(Box::new(UnbufferedServerConnection::new(Arc::clone(&self.config))?)))
+    }
 }
 
 /// What a handshake told about the client and the connection.
@@ -156,10 +161,8 @@ pub async fn accept(
     if input.filled().first().is_some_and(u8::is_ascii_alphabetic) {
         return Accepted::Plain(socket, input);
     }
-    let Ok(connection) = UnbufferedServerConnection::new(Arc::clone(&terms.config)) else {
-        return Accepted::Gone { received: true };
-    };
-    let stream = Stream::new(socket, Session::Server(Box::new(connection)), buffers.clone());
+    let Ok(session) = terms.session() else { return Accepted::Gone { received: true } };
+    let stream = Stream::new(socket, session, buffers.clone());
     let mut facts = Box::new(Facts::default());
     match drive(&stream, input, turnstile, &mut facts).await {
         Ok(()) => {

@@ -118,6 +118,13 @@ impl ClientTerms {
     }
 }
 
+#[cfg(test)]
+impl Client {
+    pub(super) fn config(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.config)
+    }
+}
+
 /// TLS to one backend.
 pub struct Client {
     config: Arc<ClientConfig>,

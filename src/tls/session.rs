@@ -224,3 +224,6 @@ fn close<S: Side>(connection: &mut S, alert: &mut [u8]) -> usize {
         _ => 0,
     }
 }
+
+#[cfg(test)]
+mod tests;

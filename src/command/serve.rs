@@ -13,6 +13,8 @@ use crate::config::LogDestination;
 use crate::config::Workers;
 use crate::control::build;
 use crate::control::build::Host;
+use crate::control::certificates::read_file;
+use crate::control::credentials;
 use crate::control::limits;
 use crate::runtime;
 use crate::runtime::ListenerPlan;
@@ -37,6 +39,7 @@ pub(super) struct Manner {
 /// Serves until a signal ends it.
 pub(super) fn serve(mut loaded: Loaded, manner: Manner) -> Exit {
     let built = loaded.config.as_ref().and_then(|config| {
+        credentials::load(config, &read_file, &mut loaded.report);
         let host = host(config);
         let limits = limits_line(config, host.connections);
         build::build(config, &host, &mut loaded.report).map(|snapshot| (plan(config, snapshot), limits))

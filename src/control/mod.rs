@@ -2,5 +2,8 @@
 //! it publishes.
 
 pub mod build;
+pub mod certificates;
+pub mod credentials;
 pub mod limits;
+pub mod offers;
 pub mod signals;

@@ -109,6 +109,11 @@ impl Finding {
         matches!(self.fault, Fault::Remark(_))
     }
 
+    /// Whether it matters only where the certificate is shown to clients by its names.
+    pub fn is_about_names(&self) -> bool {
+        matches!(self.fault, Fault::Remark(Remark::NoNames | Remark::UselessName(_)))
+    }
+
     /// One sentence that names the file.
     pub fn message(&self) -> String {
         let file = &self.file;

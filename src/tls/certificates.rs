@@ -72,71 +72,90 @@ pub struct Checked {
 
 /// Checks the files of a certificate. `now` is in seconds since the Unix epoch.
 pub fn read(files: &Files<'_>, now: i64) -> Result<Checked, Vec<Finding>> {
-    let chain = sections(files.chain).and_then(certificates);
-    let key = sections(files.key).and_then(private_key::read);
-    let (chain, key) = match (chain, key) {
-        (Ok(chain), Ok(key)) => (chain, key),
-        (chain, key) => {
-            let faults = [
-                chain.err().map(|fault| finding(Part::Chain, files, fault)),
-                key.err().map(|fault| finding(Part::Key, files, fault)),
-            ];
-            return Err(faults.into_iter().flatten().collect());
-        }
+    let sections_of_chain = sections(files.chain).and_then(certificates);
+    let chain = match &sections_of_chain {
+        Ok(sections) => Chain::parse(sections).map_err(Fault::Chain),
+        Err(fault) => Err(fault.clone()),
     };
-    let checked = check(&chain, key, files, now);
-    checked.map_err(|(part, fault)| vec![finding(part, files, fault)])
+    let key = sections(files.key).and_then(private_key::read);
+    let faults = match (chain, key) {
+        (Ok(chain), Ok(key)) => match check(&chain, key, files, now) {
+            Ok(checked) => return Ok(checked),
+            Err(fault) => vec![fault],
+        },
+        (Ok(_), Err(of_key)) => vec![(Part::Key, of_key)],
+        // A key of a kind that no certificate may have is not looked at further.
+        (Err(of_chain), Err(Fault::Key(KeyFault::Malformed { .. })) | Ok(_)) => vec![(Part::Chain, of_chain)],
+        (Err(of_chain), Err(of_key)) => vec![(Part::Chain, of_chain), (Part::Key, of_key)],
+    };
+    Err(faults.into_iter().map(|(part, fault)| finding(part, files, fault)).collect())
+}
+
+/// The certificates of a file; at least one.
+struct Chain<'s> {
+    sections: &'s [Section],
+    parsed: Vec<X509Certificate<'s>>,
+    /// Of the first.
+    kind: KeyKind,
+}
+
+impl<'s> Chain<'s> {
+    fn parse(sections: &'s [Section]) -> Result<Chain<'s>, ChainFault> {
+        let one = |section: &'s Section| match X509Certificate::from_der(&section.der) {
+            Ok(([], certificate)) => Ok(certificate),
+            _ => Err(ChainFault::Malformed { line: section.line }),
+        };
+        let parsed = sections.iter().map(one).collect::<Result<Vec<_>, _>>()?;
+        let kind = KeyKind::of(parsed[0].public_key())?;
+        Ok(Chain { sections, parsed, kind })
+    }
+
+    fn der(&self) -> Vec<CertificateDer<'static>> {
+        self.sections.iter().map(|section| CertificateDer::from(section.der.clone())).collect()
+    }
 }
 
 fn check(
-    chain: &[Section],
+    chain: &Chain<'_>,
     key: Arc<dyn SigningKey>,
     files: &Files<'_>,
     now: i64,
 ) -> Result<Checked, (Part, Fault)> {
-    let parsed = parse(chain).map_err(|fault| (Part::Chain, Fault::Chain(fault)))?;
-    let kind = KeyKind::of(parsed[0].public_key()).map_err(|fault| (Part::Chain, Fault::Chain(fault)))?;
-    check_key(&parsed, key.as_ref(), files.chain.name)?;
-    check_order(&parsed).map_err(|fault| (Part::Chain, Fault::Chain(fault)))?;
-
+    check_key(&chain.parsed, key.as_ref(), files.chain.name)?;
+    check_order(&chain.parsed).map_err(|fault| (Part::Chain, Fault::Chain(fault)))?;
+    let leaf = &chain.parsed[0];
+    let mut certified = CertifiedKey::new(chain.der(), key);
     let mut remarks = Vec::new();
-    let mut remark = |part, remark| remarks.push(finding(part, files, Fault::Remark(remark)));
-    for validity in parsed.iter().enumerate().filter_map(|(index, one)| validity(index + 1, one, now)) {
-        remark(Part::Chain, validity);
+    let (names, useless) = names(leaf);
+    if names.is_empty() && useless.is_empty() {
+        remarks.push((Part::Chain, Remark::NoNames));
     }
-    if is_signed_with_sha1(&parsed[0]) {
-        remark(Part::Chain, Remark::Sha1);
+    remarks.extend(useless.into_iter().map(|name| (Part::Chain, Remark::UselessName(name))));
+    let numbered = chain.parsed.iter().enumerate();
+    remarks.extend(numbered.filter_map(|(at, one)| Some((Part::Chain, validity(at + 1, one, now)?))));
+    if is_signed_with_sha1(leaf) {
+        remarks.push((Part::Chain, Remark::Sha1));
     }
-    let (names, useless) = names(&parsed[0]);
-    let names_nothing = names.is_empty() && useless.is_empty();
-    useless.into_iter().for_each(|name| remark(Part::Chain, Remark::UselessName(name)));
-    if names_nothing {
-        remark(Part::Chain, Remark::NoNames);
-    }
-    let mut certified = CertifiedKey::new(
-        chain.iter().map(|section| CertificateDer::from(section.der.clone())).collect(),
-        key,
-    );
     if let Some(file) = files.staple {
-        let staple = check_staple(file, &parsed[0]).map_err(|fault| (Part::Staple, fault))?;
+        let staple = check_staple(file, leaf).map_err(|fault| (Part::Staple, fault))?;
         if staple.is_revoked {
-            remark(Part::Staple, Remark::StapleRevoked);
+            remarks.push((Part::Staple, Remark::StapleRevoked));
         }
         if staple.next_update.is_some_and(|next| next < now) {
-            remark(Part::Staple, Remark::StapleExpired);
+            remarks.push((Part::Staple, Remark::StapleExpired));
         }
         certified.ocsp = Some(file.bytes.to_vec());
     }
-    let validity = parsed[0].validity();
     let certificate = Certificate {
         certified: Arc::new(certified),
         names,
-        is_ecdsa: !matches!(kind, KeyKind::Rsa { .. }),
-        schemes: kind.schemes(),
-        not_before: validity.not_before.timestamp(),
-        not_after: validity.not_after.timestamp(),
+        is_ecdsa: !matches!(chain.kind, KeyKind::Rsa { .. }),
+        schemes: chain.kind.schemes(),
+        not_before: leaf.validity().not_before.timestamp(),
+        not_after: leaf.validity().not_after.timestamp(),
     };
-    Ok(Checked { certificate, remarks })
+    let remarks = remarks.into_iter().map(|(part, remark)| finding(part, files, Fault::Remark(remark)));
+    Ok(Checked { certificate, remarks: remarks.collect() })
 }
 
 fn finding(part: Part, files: &Files<'_>, fault: Fault) -> Finding {
@@ -182,18 +201,6 @@ fn certificates(sections: Vec<Section>) -> Result<Vec<Section>, Fault> {
         (count, _) => ChainFault::TooMany(count),
     };
     Err(Fault::Chain(fault))
-}
-
-fn parse(chain: &[Section]) -> Result<Vec<X509Certificate<'_>>, ChainFault> {
-    let one = |section| match X509Certificate::from_der(section_bytes(section)) {
-        Ok(([], certificate)) => Ok(certificate),
-        _ => Err(ChainFault::Malformed { line: section.line }),
-    };
-    chain.iter().map(one).collect()
-}
-
-fn section_bytes(section: &Section) -> &[u8] {
-    &section.der
 }
 
 /// Whether the key is that of the first certificate.

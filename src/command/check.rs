@@ -10,6 +10,8 @@ use crate::command::diagnostics;
 use crate::command::print;
 use crate::command::sources;
 use crate::config::Config;
+use crate::control::certificates::read_file;
+use crate::control::credentials;
 
 #[derive(Args)]
 pub(super) struct Arguments {
@@ -34,6 +36,9 @@ enum Format {
 
 pub(super) fn run(arguments: &Arguments) -> Exit {
     let mut loaded = sources::load(&arguments.config);
+    if let Some(config) = &loaded.config {
+        credentials::load(config, &read_file, &mut loaded.report);
+    }
     if arguments.strict {
         loaded.report.be_strict();
     }

@@ -8,6 +8,7 @@ use crate::command::Exit;
 use crate::command::diagnostics;
 use crate::command::print;
 use crate::command::sources;
+use crate::control::offers;
 
 #[derive(Args)]
 pub(super) struct Arguments {
@@ -24,9 +25,17 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Exit {
     debug_assert!(arguments.effective, "the command line requires it");
-    let loaded = sources::load(&arguments.config);
+    let mut loaded = sources::load(&arguments.config);
+    if let Some(config) = &loaded.config {
+        let offers = offers::offers(config, &mut loaded.report);
+        for (listener, offer) in offers.iter().enumerate() {
+            if let Some(offer) = offer {
+                loaded.effective.set_offered(listener, offers::describe(offer));
+            }
+        }
+    }
     diagnostics::print(&loaded.report);
-    if loaded.config.is_none() {
+    if loaded.report.has_errors() {
         return Exit::ConfigurationInvalid;
     }
     match arguments.json {

@@ -11,14 +11,18 @@ pub(super) fn print(report: &Report) {
     let errors = report.count(Severity::Error);
     let warnings = report.count(Severity::Warning);
     let verdict = match (errors, warnings) {
-        (0, 0) => return,
+        (0, 0) => String::new(),
         (0, _) => format!("warnings: {warnings}"),
         (_, 0) => format!("configuration is invalid: errors: {errors}"),
         _ => format!("configuration is invalid: errors: {errors}, warnings: {warnings}"),
     };
     let mut stderr = std::io::stderr();
     // There is nowhere left to complain to.
-    let _ = writeln!(stderr, "{}{verdict}", report.to_text(wants_colour()));
+    let text = report.to_text(wants_colour());
+    let _ = match verdict.as_str() {
+        "" => write!(stderr, "{text}"),
+        verdict => writeln!(stderr, "{text}{verdict}"),
+    };
 }
 
 /// See <https://no-color.org>.

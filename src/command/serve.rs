@@ -14,7 +14,10 @@ use crate::config::LogDestination;
 use crate::config::Workers;
 use crate::control::build;
 use crate::control::build::Host;
+use crate::control::certificates::read_file;
+use crate::control::credentials;
 use crate::control::limits;
+use crate::control::tls::Security;
 use crate::runtime;
 use crate::runtime::ListenerPlan;
 use crate::runtime::Plan;
@@ -38,9 +41,12 @@ pub(super) struct Manner {
 /// Serves until a signal ends it.
 pub(super) fn serve(mut loaded: Loaded, manner: Manner) -> Exit {
     let built = loaded.config.as_ref().and_then(|config| {
+        let credentials = credentials::load(config, &read_file, &mut loaded.report);
+        let mut security = Security::new(credentials);
         let host = host(config);
         let limits = limits_line(config, host.connections);
-        build::build(config, &host, &mut loaded.report).map(|snapshot| (plan(config, snapshot), limits))
+        build::build(config, &mut security, &host, &mut loaded.report)
+            .map(|snapshot| (plan(config, snapshot), limits))
     });
     diagnostics::print(&loaded.report);
     let Some((plan, limits)) = built else { return Exit::ConfigurationInvalid };

@@ -17,11 +17,20 @@ pub struct Effective {
     tables: Vec<Table>,
 }
 
+/// What a listener offers in a handshake, as names.
+pub struct Offered {
+    pub versions: Vec<String>,
+    pub cipher_suites: Vec<String>,
+    pub key_exchange_groups: Vec<String>,
+}
+
 struct Table {
     /// Dotted, as in the header; empty for the keys before the first table.
     path: &'static str,
     form: Form,
     lines: Vec<Line>,
+    /// Of a listener that speaks TLS.
+    offered: Option<Offered>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -72,21 +81,31 @@ impl Effective {
                     Setting::Unset(meaning) => writeln!(text, "# {} is not set: {meaning}", line.key),
                 };
             }
+            for (what, names) in table.offered.iter().flat_map(Offered::lists) {
+                let _ = writeln!(text, "# offered {}: {}", what.replace('_', " "), names.join(", "));
+            }
         }
         text
     }
 
     /// The configuration as JSON: under `config` the tables as in the file, under `origins` for each
-    /// key, such as `listener[0].idle_timeout`, its `file:line` or `default`.
+    /// key, such as `listener[0].idle_timeout`, its `file:line` or `default`. Under `offered` stands for
+    /// each https listener what is left of its TLS policy.
     pub fn to_json(&self, report: &Report) -> String {
         let mut config = Map::new();
         let mut origins = Map::new();
+        let mut offered = Map::new();
         for table in &self.tables {
             if let Form::Absent(_) = table.form {
                 config.insert(table.path.to_owned(), Json::Null);
                 continue;
             }
             let (place, object) = open(&mut config, table);
+            if let Some(lists) = table.offered.as_ref().map(Offered::lists) {
+                let lists =
+                    lists.into_iter().map(|(what, names)| (what.to_owned(), Json::from(names.as_slice())));
+                offered.insert(place.trim_end_matches('.').to_owned(), Json::Object(lists.collect()));
+            }
             for line in &table.lines {
                 let (value, from) = match &line.setting {
                     Setting::Value { value, from } => (value.clone(), origin(*from, report)),
@@ -96,11 +115,20 @@ impl Effective {
                 origins.insert(format!("{place}{}", line.key), Json::String(from));
             }
         }
-        format!("{:#}", serde_json::json!({ "config": config, "origins": origins }))
+        format!("{:#}", serde_json::json!({ "config": config, "offered": offered, "origins": origins }))
+    }
+
+    /// Tells what the listener with this index offers.
+    pub fn set_offered(&mut self, listener: usize, offered: Offered) {
+        let mut listeners =
+            self.tables.iter_mut().filter(|table| table.path == "listener" && table.form == Form::Element);
+        if let Some(table) = listeners.nth(listener) {
+            table.offered = Some(offered);
+        }
     }
 
     pub(super) fn open_table(&mut self, path: &'static str, form: Form) {
-        self.tables.push(Table { path, form, lines: Vec::new() });
+        self.tables.push(Table { path, form, lines: Vec::new(), offered: None });
     }
 
     pub(super) fn set(&mut self, key: &'static str, value: Json, from: Option<Location>) {
@@ -129,6 +157,16 @@ impl Effective {
         if let Some(table) = self.tables.last_mut() {
             table.lines.push(Line { key, setting });
         }
+    }
+}
+
+impl Offered {
+    fn lists(&self) -> [(&'static str, &Vec<String>); 3] {
+        [
+            ("versions", &self.versions),
+            ("cipher_suites", &self.cipher_suites),
+            ("key_exchange_groups", &self.key_exchange_groups),
+        ]
     }
 }
 

@@ -22,6 +22,7 @@ use ipnet::IpNet;
 
 pub use cipher_suites::CipherSuite;
 pub use effective::Effective;
+pub use effective::Offered;
 pub use effective::toml_string;
 pub use report::Diagnostic;
 pub use report::Location;

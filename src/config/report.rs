@@ -12,17 +12,20 @@ pub struct Source {
     folder: PathBuf,
     /// The text, or why there is none.
     text: Result<String, String>,
+    /// Byte offsets.
+    line_starts: Vec<usize>,
 }
 
 impl Source {
     pub fn file(name: &Path, folder: PathBuf, text: Result<String, String>) -> Source {
-        Source { name: printable(&name.display().to_string()), folder, text }
+        let line_starts = line_starts(text.as_deref().unwrap_or_default());
+        Source { name: printable(&name.display().to_string()), folder, text, line_starts }
     }
 
     /// Text that no file holds, such as what `demo` makes up under the name `<demo>`.
     /// Relative paths start at the working folder.
     pub fn made_up(name: &str, text: String) -> Source {
-        Source { name: printable(name), folder: PathBuf::new(), text: Ok(text) }
+        Source::file(Path::new(name), PathBuf::new(), Ok(text))
     }
 
     /// The text, empty where there is none.
@@ -58,6 +61,8 @@ impl Location {
 pub enum Severity {
     Error,
     Warning,
+    /// Nothing is wrong, but the operator may want to know.
+    Note,
 }
 
 impl Severity {
@@ -65,6 +70,7 @@ impl Severity {
         match self {
             Severity::Error => "error",
             Severity::Warning => "warning",
+            Severity::Note => "note",
         }
     }
 }
@@ -109,6 +115,10 @@ impl Report {
         self.push(Severity::Warning, location, message.into(), help.into());
     }
 
+    pub fn note(&mut self, location: Location, message: impl Into<String>, help: impl Into<String>) {
+        self.push(Severity::Note, location, message.into(), help.into());
+    }
+
     pub fn has_errors(&self) -> bool {
         self.count(Severity::Error) > 0
     }
@@ -117,9 +127,10 @@ impl Report {
         self.diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity).count()
     }
 
-    /// Makes errors of all warnings.
+    /// Makes errors of all warnings. Notes stay what they are.
     pub fn be_strict(&mut self) {
-        for diagnostic in &mut self.diagnostics {
+        let warnings = |diagnostic: &&mut Diagnostic| diagnostic.severity == Severity::Warning;
+        for diagnostic in self.diagnostics.iter_mut().filter(warnings) {
             diagnostic.severity = Severity::Error;
         }
     }
@@ -215,6 +226,7 @@ impl Report {
         let severity_colour = match diagnostic.severity {
             Severity::Error => "1;31",
             Severity::Warning => "1;33",
+            Severity::Note => "1;34",
         };
         let severity = paint(severity_colour, &format!("{}:", diagnostic.severity.as_str()));
         // Writing into a string cannot fail.
@@ -235,7 +247,8 @@ impl Report {
         };
         let text = source.text();
         let start = floor_char_boundary(text, location.start as usize);
-        let line_start = text[..start].rfind('\n').map_or(0, |newline| newline + 1);
+        let line = source.line_starts.partition_point(|line_start| *line_start <= start);
+        let line_start = source.line_starts[line - 1];
         let line_end = text[start..].find('\n').map_or(text.len(), |newline| start + newline);
         let line_text = text[line_start..line_end].trim_end_matches('\r');
         let before = &text[line_start..start];
@@ -244,7 +257,7 @@ impl Report {
         let indent = before.chars().map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
         Spot {
             file: &source.name,
-            line: text[..line_start].matches('\n').count() + 1,
+            line,
             column: before.chars().count() + 1,
             text: line_text,
             indent,
@@ -267,6 +280,11 @@ impl Spot<'_> {
     fn nowhere() -> Spot<'static> {
         Spot { file: "<none>", line: 1, column: 1, text: "", indent: String::new(), carets: String::new() }
     }
+}
+
+/// Where each line begins; the first is at 0.
+fn line_starts(text: &str) -> Vec<usize> {
+    std::iter::once(0).chain(text.match_indices('\n').map(|(newline, _)| newline + 1)).collect()
 }
 
 fn floor_char_boundary(text: &str, offset: usize) -> usize {

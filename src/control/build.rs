@@ -7,6 +7,7 @@ use crate::config;
 use crate::config::BackendAddress;
 use crate::config::Config;
 use crate::config::Report;
+use crate::control::tls::Security;
 use crate::net::address::Address;
 use crate::policy::balance::weighted_round_robin::Schedule;
 use crate::policy::forwarded::Forwarded;
@@ -16,8 +17,10 @@ use crate::snapshot::Group;
 use crate::snapshot::Listener;
 use crate::snapshot::Quota;
 use crate::snapshot::Rate;
+use crate::snapshot::ServerTls;
 use crate::snapshot::Snapshot;
 use crate::snapshot::backend::Backend;
+use crate::tls::Published;
 
 /// What the host adds to a configuration.
 pub struct Host {
@@ -30,45 +33,23 @@ pub struct Host {
 /// Builds what workers serve from; `None` after reporting what stands against it.
 ///
 /// Names of backends are resolved here, which may take as long as the resolver takes.
-pub fn build(config: &Config, host: &Host, report: &mut Report) -> Option<Snapshot> {
-    let groups: Vec<_> = config.server_groups.iter().map(|group| build_group(group, report)).collect();
+pub fn build(config: &Config, security: &mut Security, host: &Host, report: &mut Report) -> Option<Snapshot> {
+    let groups = config.server_groups.iter().map(|group| {
+        let tls = group.tls.as_ref().and_then(|tls| security.client_terms(tls));
+        Group { tls: tls.map(Published::new), ..build_group(group, report) }
+    });
+    let groups: Vec<_> = groups.collect();
     if report.has_errors() {
         return None;
     }
-    let certificates: Vec<_> = config
-        .certificates
-        .iter()
-        .map(|c| {
-            let chain = std::fs::read(&c.chain.path).unwrap_or_default();
-            let key = std::fs::read(&c.key.path).unwrap_or_default();
-            std::sync::Arc::new(crate::tls::certificates::quick(&chain, &key).unwrap())
-        })
-        .collect();
-    let mut shelf = crate::control::tls::TicketShelf::default();
-    let groups: Vec<_> = groups
-        .into_iter()
-        .zip(&config.server_groups)
-        .map(|(mut g, c)| {
-            g.tls = c.tls.as_ref().map(|t| {
-                crate::tls::Published::new(crate::control::tls::client_terms(t, &certificates).unwrap())
-            });
-            g
-        })
-        .collect();
-    let listeners = config
-        .listeners
-        .iter()
-        .map(|listener| {
-            let mut l = build_listener(listener, config, host);
-            l.tls = listener.tls.as_ref().map(|t| crate::snapshot::ServerTls {
-                terms: crate::tls::Published::new(
-                    crate::control::tls::server_terms(t, &certificates, &mut shelf).unwrap(),
-                ),
-                handshake_timeout: t.handshake_timeout,
-            });
-            l
-        })
-        .collect();
+    let listeners = config.listeners.iter().enumerate().map(|(index, listener)| {
+        let tls = listener.tls.as_ref().and_then(|tls| {
+            let terms = security.server_terms(index, tls)?;
+            Some(ServerTls { terms: Published::new(terms), handshake_timeout: tls.handshake_timeout })
+        });
+        Listener { tls, ..build_listener(listener, config, host) }
+    });
+    let listeners = listeners.collect();
     let connections = match config.process.max_connections {
         0 => host.connections,
         limit => limit as usize,

@@ -2,7 +2,11 @@
 //! it publishes.
 
 pub mod build;
-pub mod files;
+pub mod certificates;
+pub mod credentials;
+mod files;
 pub mod limits;
+pub mod offers;
+pub mod reload;
 pub mod signals;
 pub mod tls;

@@ -1,8 +1,38 @@
 //! Certificates with their keys: from the bytes of files to what a handshake needs.
+//!
+//! rustls would check that key and certificate belong together by webpki, which refuses X.509 v1.
+//! Such certificates are still made by many a recipe, and clients that trust them want them. So this
+//! compares the keys itself.
 
 use std::sync::Arc;
 
+use rustls::SignatureScheme;
+use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
+use rustls::sign::SigningKey;
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::GeneralName;
+use x509_parser::extensions::ParsedExtension;
+use x509_parser::prelude::FromDer;
+
+use crate::tls::certificate_faults::ChainFault;
+use crate::tls::certificate_faults::Fault;
+use crate::tls::certificate_faults::FileFault;
+use crate::tls::certificate_faults::Finding;
+use crate::tls::certificate_faults::KeyFault;
+use crate::tls::certificate_faults::Part;
+use crate::tls::certificate_faults::Remark;
+use crate::tls::ocsp;
+use crate::tls::pem;
+use crate::tls::pem::Section;
+use crate::tls::private_key;
+use crate::tls::private_key::KeyKind;
+use crate::tls::sni::NamePattern;
+
+/// No chain is this large; whatever is, was named by mistake.
+pub const FILE_BYTES_MAX: usize = 1 << 20;
+/// What one of the cloud products takes. Clients give up earlier.
+const CHAIN_LENGTH_MAX: usize = 11;
 
 /// A certificate that was checked, with its key and staple.
 #[derive(Debug)]
@@ -12,17 +42,266 @@ pub struct Certificate {
     pub names: Vec<String>,
     /// Also true for Ed25519: an elliptic curve, and not RSA.
     pub is_ecdsa: bool,
+    /// How its key signs.
+    pub schemes: &'static [SignatureScheme],
     /// Seconds since the Unix epoch.
     pub not_before: i64,
     pub not_after: i64,
 }
 
-/// (to be replaced)
-pub fn quick(chain: &[u8], key: &[u8]) -> Option<Certificate> {
-    use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
-    let chain: Vec<_> = CertificateDer::pem_slice_iter(chain).filter_map(Result::ok).collect();
-    let key = PrivateKeyDer::from_pem_slice(key).ok()?;
-    let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).ok()?;
-    let certified = Arc::new(CertifiedKey::new(chain, key));
-    Some(Certificate { certified, names: Vec::new(), is_ecdsa: true, not_before: 0, not_after: 0 })
+/// The files of one certificate.
+pub struct Files<'f> {
+    pub chain: File<'f>,
+    pub key: File<'f>,
+    pub staple: Option<File<'f>>,
 }
+
+#[derive(Clone, Copy)]
+pub struct File<'f> {
+    /// As it is shown to the operator.
+    pub name: &'f str,
+    pub bytes: &'f [u8],
+}
+
+/// A certificate and the warnings about it.
+#[derive(Debug)]
+pub struct Checked {
+    pub certificate: Certificate,
+    pub remarks: Vec<Finding>,
+}
+
+/// Checks the files of a certificate. `now` is in seconds since the Unix epoch.
+pub fn read(files: &Files<'_>, now: i64) -> Result<Checked, Vec<Finding>> {
+    let sections_of_chain = sections(files.chain).and_then(certificates);
+    let chain = match &sections_of_chain {
+        Ok(sections) => Chain::parse(sections).map_err(Fault::Chain),
+        Err(fault) => Err(fault.clone()),
+    };
+    let key = sections(files.key).and_then(private_key::read);
+    let faults = match (chain, key) {
+        (Ok(chain), Ok(key)) => match check(&chain, key, files, now) {
+            Ok(checked) => return Ok(checked),
+            Err(fault) => vec![fault],
+        },
+        (Ok(_), Err(of_key)) => vec![(Part::Key, of_key)],
+        // A key of a kind that no certificate may have is not looked at further.
+        (Err(of_chain), Err(Fault::Key(KeyFault::Malformed { .. })) | Ok(_)) => vec![(Part::Chain, of_chain)],
+        (Err(of_chain), Err(of_key)) => vec![(Part::Chain, of_chain), (Part::Key, of_key)],
+    };
+    Err(faults.into_iter().map(|(part, fault)| finding(part, files, fault)).collect())
+}
+
+/// The certificates of a file; at least one.
+struct Chain<'s> {
+    sections: &'s [Section],
+    parsed: Vec<X509Certificate<'s>>,
+    /// Of the first.
+    kind: KeyKind,
+}
+
+impl<'s> Chain<'s> {
+    fn parse(sections: &'s [Section]) -> Result<Chain<'s>, ChainFault> {
+        let one = |section: &'s Section| match X509Certificate::from_der(&section.der) {
+            Ok(([], certificate)) => Ok(certificate),
+            _ => Err(ChainFault::Malformed { line: section.line }),
+        };
+        let parsed = sections.iter().map(one).collect::<Result<Vec<_>, _>>()?;
+        let kind = KeyKind::of(parsed[0].public_key())?;
+        Ok(Chain { sections, parsed, kind })
+    }
+
+    fn der(&self) -> Vec<CertificateDer<'static>> {
+        self.sections.iter().map(|section| CertificateDer::from(section.der.clone())).collect()
+    }
+}
+
+fn check(
+    chain: &Chain<'_>,
+    key: Arc<dyn SigningKey>,
+    files: &Files<'_>,
+    now: i64,
+) -> Result<Checked, (Part, Fault)> {
+    check_key(&chain.parsed, key.as_ref(), files.chain.name)?;
+    check_order(&chain.parsed).map_err(|fault| (Part::Chain, Fault::Chain(fault)))?;
+    let leaf = &chain.parsed[0];
+    let mut certified = CertifiedKey::new(chain.der(), key);
+    let mut remarks = Vec::new();
+    let (names, useless) = names(leaf);
+    if names.is_empty() && useless.is_empty() {
+        remarks.push((Part::Chain, Remark::NoNames));
+    }
+    remarks.extend(useless.into_iter().map(|name| (Part::Chain, Remark::UselessName(name))));
+    let numbered = chain.parsed.iter().enumerate();
+    remarks.extend(numbered.filter_map(|(at, one)| Some((Part::Chain, validity(at + 1, one, now)?))));
+    if is_signed_with_sha1(leaf) {
+        remarks.push((Part::Chain, Remark::Sha1));
+    }
+    if let Some(file) = files.staple {
+        let staple = check_staple(file, leaf).map_err(|fault| (Part::Staple, fault))?;
+        if staple.is_revoked {
+            remarks.push((Part::Staple, Remark::StapleRevoked));
+        }
+        if staple.next_update.is_some_and(|next| next < now) {
+            remarks.push((Part::Staple, Remark::StapleExpired));
+        }
+        certified.ocsp = Some(file.bytes.to_vec());
+    }
+    let certificate = Certificate {
+        certified: Arc::new(certified),
+        names,
+        is_ecdsa: !matches!(chain.kind, KeyKind::Rsa { .. }),
+        schemes: chain.kind.schemes(),
+        not_before: leaf.validity().not_before.timestamp(),
+        not_after: leaf.validity().not_after.timestamp(),
+    };
+    let remarks = remarks.into_iter().map(|(part, remark)| finding(part, files, Fault::Remark(remark)));
+    Ok(Checked { certificate, remarks: remarks.collect() })
+}
+
+fn finding(part: Part, files: &Files<'_>, fault: Fault) -> Finding {
+    let file = match part {
+        Part::Chain => files.chain.name,
+        Part::Key => files.key.name,
+        Part::Staple => files.staple.map_or("", |file| file.name),
+    };
+    Finding { part, file: file.to_owned(), fault }
+}
+
+/// The PEM sections of a file; at least one.
+fn sections(file: File<'_>) -> Result<Vec<Section>, Fault> {
+    let sections = match file.bytes {
+        bytes if bytes.len() > FILE_BYTES_MAX => Err(FileFault::TooLarge),
+        bytes if bytes.trim_ascii().is_empty() => Err(FileFault::Empty),
+        bytes => match pem::read(bytes) {
+            // The tag of a SEQUENCE, with which DER and PKCS#12 begin.
+            Ok(sections) if sections.is_empty() && bytes[0] == 0x30 => Err(FileFault::Binary),
+            Ok(sections) if sections.is_empty() => Err(FileFault::NoPem),
+            Ok(sections) => Ok(sections),
+            Err(error) => Err(FileFault::Pem(error)),
+        },
+    };
+    let sections = sections.map_err(Fault::File)?;
+    match sections.iter().find(|section| section.label.ends_with("DH PARAMETERS")) {
+        Some(section) => Err(Fault::File(FileFault::DhParameters { line: section.line })),
+        None => Ok(sections),
+    }
+}
+
+/// The certificates of a file; at least one. A key beside them does no harm.
+fn certificates(sections: Vec<Section>) -> Result<Vec<Section>, Fault> {
+    let is_certificate =
+        |section: &Section| matches!(section.label.as_str(), "CERTIFICATE" | "X509 CERTIFICATE");
+    let (chain, others): (Vec<Section>, Vec<Section>) = sections.into_iter().partition(is_certificate);
+    let fault = match (chain.len(), others.into_iter().next().map(|section| section.label)) {
+        (1..=CHAIN_LENGTH_MAX, _) => return Ok(chain),
+        (0, None) => return Err(Fault::File(FileFault::NoPem)),
+        (0, Some(label)) if label.ends_with("PRIVATE KEY") => ChainFault::HoldsKey,
+        (0, Some(label)) if label.ends_with("CERTIFICATE REQUEST") => ChainFault::HoldsRequest,
+        (0, Some(label)) => ChainFault::NoCertificate(label),
+        (count, _) => ChainFault::TooMany(count),
+    };
+    Err(Fault::Chain(fault))
+}
+
+/// Whether the key is that of the first certificate.
+fn check_key(
+    chain: &[X509Certificate<'_>],
+    key: &dyn SigningKey,
+    chain_file: &str,
+) -> Result<(), (Part, Fault)> {
+    match chain.iter().position(|certificate| private_key::is_of(key, certificate.public_key())) {
+        Some(0) => Ok(()),
+        Some(index) => Err((Part::Chain, Fault::Chain(ChainFault::LeafNotFirst(index + 1)))),
+        None => {
+            let fault = KeyFault::OfAnotherCertificate {
+                certificate: private_key::describe(chain[0].public_key()),
+                key: private_key::describe_private(key),
+                chain: chain_file.to_owned(),
+            };
+            Err((Part::Key, Fault::Key(fault)))
+        }
+    }
+}
+
+/// Whether each certificate was issued by the next one.
+fn check_order(chain: &[X509Certificate<'_>]) -> Result<(), ChainFault> {
+    for (index, pair) in chain.windows(2).enumerate() {
+        let [issued, issuer] = pair else { continue };
+        if issued.issuer().as_raw() == issuer.subject().as_raw() {
+            continue;
+        }
+        let number = index + 2;
+        let is_leaf =
+            issuer.basic_constraints().is_ok_and(|found| found.is_some_and(|found| !found.value.ca));
+        return Err(match is_leaf {
+            true => ChainFault::SecondLeaf(number),
+            false => ChainFault::NotIssuer {
+                number,
+                wanted: issued.issuer().to_string(),
+                found: issuer.subject().to_string(),
+            },
+        });
+    }
+    Ok(())
+}
+
+fn validity(number: usize, certificate: &X509Certificate<'_>, now: i64) -> Option<Remark> {
+    let validity = certificate.validity();
+    if validity.not_after.timestamp() < now {
+        return Some(Remark::Expired(number, validity.not_after.to_datetime().date().to_string()));
+    }
+    (validity.not_before.timestamp() > now)
+        .then(|| Remark::NotYetValid(number, validity.not_before.to_datetime().date().to_string()))
+}
+
+/// A signature of its own is looked at by nobody.
+fn is_signed_with_sha1(certificate: &X509Certificate<'_>) -> bool {
+    let algorithm = certificate.signature_algorithm.algorithm.to_id_string();
+    let is_sha1 = matches!(algorithm.as_str(), "1.2.840.113549.1.1.5" | "1.2.840.10045.4.1");
+    is_sha1 && certificate.subject().as_raw() != certificate.issuer().as_raw()
+}
+
+/// The names of a certificate, and those that no client can ask for. The common name counts only
+/// where there are no alternative names at all (RFC 6125 §6.4.4).
+fn names(certificate: &X509Certificate<'_>) -> (Vec<String>, Vec<String>) {
+    let alternative =
+        certificate.extensions().iter().find_map(|extension| match extension.parsed_extension() {
+            ParsedExtension::SubjectAlternativeName(names) => Some(&names.general_names),
+            _ => None,
+        });
+    let stated: Vec<&str> = match alternative {
+        Some(names) => names
+            .iter()
+            .filter_map(|name| match name {
+                GeneralName::DNSName(name) => Some(*name),
+                _ => None,
+            })
+            .collect(),
+        None => {
+            let common = certificate.subject().iter_common_name();
+            // A common name that is no host's is a title, which is no mistake.
+            common.filter_map(|name| name.as_str().ok()).filter(|name| is_like_a_host(name)).collect()
+        }
+    };
+    let plain = |name: &str| name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+    let (mut names, useless): (Vec<String>, Vec<String>) =
+        stated.into_iter().map(plain).partition(|name| NamePattern::parse(name).is_some());
+    names.dedup();
+    (names, useless)
+}
+
+fn is_like_a_host(name: &str) -> bool {
+    let is_host_byte = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'*');
+    !name.is_empty() && name.bytes().all(is_host_byte)
+}
+
+fn check_staple(file: File<'_>, certificate: &X509Certificate<'_>) -> Result<ocsp::Staple, Fault> {
+    match file.bytes {
+        bytes if bytes.len() > FILE_BYTES_MAX => Err(Fault::File(FileFault::TooLarge)),
+        [] => Err(Fault::File(FileFault::Empty)),
+        bytes => ocsp::read(bytes, certificate.raw_serial()).map_err(Fault::Staple),
+    }
+}
+
+#[cfg(test)]
+mod tests;

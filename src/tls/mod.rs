@@ -3,8 +3,13 @@
 //! rustls does the protocol and never any I/O; what it must remember of a connection is about 2 KiB.
 
 pub mod accept;
+pub mod certificate_faults;
 pub mod certificates;
 pub mod connect;
+mod ocsp;
+mod pem;
+mod private_key;
+pub mod self_signed;
 mod session;
 pub mod sni;
 pub mod stream;

@@ -1,5 +1,10 @@
 //! Which certificate a client gets, by the name it asks for and the signatures it knows.
+//!
+//! A name is looked up exactly, then under a wildcard label, then under the part of a label that
+//! follows a wildcard, then under the wildcards of the domains above it. Each is a lookup or a bounded
+//! few of them in a hash table, so ten thousand certificates cost what one does.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use rustls::SignatureScheme;
@@ -8,6 +13,10 @@ use rustls::server::ResolvesServerCert;
 use rustls::sign::CertifiedKey;
 
 use crate::tls::certificates::Certificate;
+
+/// RFC 1035 §2.3.4.
+const NAME_MAX: usize = 253;
+const LABEL_MAX: usize = 63;
 
 /// What a wildcard stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,22 +27,208 @@ pub enum SniMatch {
     LongestSuffix,
 }
 
+/// A name in a certificate, in lower case.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum NamePattern<'n> {
+    Exact(&'n str),
+    /// `*.example.com`, without the `*.`.
+    Label(&'n str),
+    /// `*test.example.com`, without the `*`.
+    PartOfLabel(&'n str),
+}
+
+impl<'n> NamePattern<'n> {
+    /// None for what no client can ask for, or what has its wildcard elsewhere than at the far left.
+    pub(super) fn parse(name: &'n str) -> Option<NamePattern<'n>> {
+        let (pattern, rest) = match name.strip_prefix('*') {
+            None => (NamePattern::Exact(name), name),
+            Some(rest) => match rest.strip_prefix('.') {
+                Some(parent) => (NamePattern::Label(parent), parent),
+                // What follows the wildcard must be a label under a domain.
+                None => (rest.contains('.').then_some(NamePattern::PartOfLabel(rest))?, rest),
+            },
+        };
+        let is_label = |label: &str| {
+            (1..=LABEL_MAX).contains(&label.len())
+                && label.bytes().all(|byte| is_wild_byte(byte) || byte == b'_')
+        };
+        (rest.len() <= NAME_MAX && rest.split('.').all(is_label)).then_some(pattern)
+    }
+}
+
 /// The certificates of a listener. It never changes.
 #[derive(Debug)]
 pub struct CertificateIndex {
     certificates: Vec<Arc<Certificate>>,
+    sni_match: SniMatch,
+    default: Slots,
+    exact: HashMap<Box<[u8]>, Slots>,
+    /// By what follows `*.`.
+    labels: HashMap<Box<[u8]>, Slots>,
+    /// By what follows `*`.
+    parts: HashMap<Box<[u8]>, Slots>,
+    /// By domain: in which lengths there are labels that follow a `*`, as bits.
+    part_lengths: HashMap<Box<[u8]>, u64>,
+}
+
+/// A certificate of each kind for one name, as indices. At least one is there.
+#[derive(Clone, Copy, Debug, Default)]
+struct Slots {
+    ecdsa: Option<u32>,
+    rsa: Option<u32>,
+}
+
+/// A name that an earlier certificate with the same kind of key has already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shadowed {
+    pub name: String,
+    /// Indices in the list of certificates.
+    pub certificate: usize,
+    pub by: usize,
 }
 
 impl CertificateIndex {
-    /// `certificates` has at least one; the first is the default.
-    pub fn new(certificates: &[Arc<Certificate>], _sni_match: SniMatch) -> CertificateIndex {
-        CertificateIndex { certificates: certificates.to_vec() }
+    /// `certificates` has at least one; the first is the default. Where two claim the same name with
+    /// the same kind of key, the first wins.
+    pub fn new(certificates: &[Arc<Certificate>], sni_match: SniMatch) -> (CertificateIndex, Vec<Shadowed>) {
+        let mut index = CertificateIndex {
+            certificates: certificates.to_vec(),
+            sni_match,
+            default: Slots::default(),
+            exact: HashMap::new(),
+            labels: HashMap::new(),
+            parts: HashMap::new(),
+            part_lengths: HashMap::new(),
+        };
+        let mut shadowed = Vec::new();
+        for (number, certificate) in certificates.iter().enumerate() {
+            for name in &certificate.names {
+                let by = index.insert(name, number, certificate.is_ecdsa);
+                // A certificate may list a name twice.
+                if let Some(by) = by.filter(|by| *by != number) {
+                    shadowed.push(Shadowed { name: name.clone(), certificate: number, by });
+                }
+            }
+        }
+        index.default = index.default_slots();
+        (index, shadowed)
     }
 
     /// The certificate for a name, of those that a client with these signature schemes can verify.
-    pub fn choose(&self, _name: Option<&str>, _schemes: &[SignatureScheme]) -> &Arc<CertifiedKey> {
-        &self.certificates[0].certified
+    pub fn choose(&self, name: Option<&str>, schemes: &[SignatureScheme]) -> &Arc<CertifiedKey> {
+        let slots = name.and_then(|name| self.look_up(name)).unwrap_or(self.default);
+        let is_fit = |certificate: &&Certificate| {
+            schemes.is_empty() || certificate.schemes.iter().any(|scheme| schemes.contains(scheme))
+        };
+        let [ecdsa, rsa] = [slots.ecdsa, slots.rsa].map(|slot| slot.map(|slot| self.certificate(slot)));
+        let fit = ecdsa.filter(is_fit).or(rsa.filter(is_fit));
+        // Where neither is fit, the handshake fails with the right alert.
+        let chosen = fit.or(ecdsa).or(rsa);
+        &chosen.unwrap_or(&self.certificates[0]).certified
     }
+
+    pub fn certificates(&self) -> &[Arc<Certificate>] {
+        &self.certificates
+    }
+
+    fn certificate(&self, slot: u32) -> &Certificate {
+        &self.certificates[slot as usize]
+    }
+
+    /// The certificate that has the name already, if there is one.
+    fn insert(&mut self, name: &str, number: usize, is_ecdsa: bool) -> Option<usize> {
+        let slots = match NamePattern::parse(name)? {
+            NamePattern::Exact(name) => self.exact.entry(name.as_bytes().into()),
+            NamePattern::Label(parent) => self.labels.entry(parent.as_bytes().into()),
+            NamePattern::PartOfLabel(suffix) => {
+                let (label, parent) = suffix.split_once('.')?;
+                *self.part_lengths.entry(parent.as_bytes().into()).or_default() |= 1 << label.len();
+                self.parts.entry(suffix.as_bytes().into())
+            }
+        }
+        .or_default();
+        let slot = if is_ecdsa { &mut slots.ecdsa } else { &mut slots.rsa };
+        match slot {
+            Some(first) => Some(*first as usize),
+            None => {
+                *slot = u32::try_from(number).ok();
+                None
+            }
+        }
+    }
+
+    /// The first certificate, and beside it one of the other kind for one of its names.
+    fn default_slots(&self) -> Slots {
+        let first = &self.certificates[0];
+        let of_name = |name: &String| {
+            match NamePattern::parse(name)? {
+                NamePattern::Exact(name) => self.exact.get(name.as_bytes()),
+                NamePattern::Label(parent) => self.labels.get(parent.as_bytes()),
+                NamePattern::PartOfLabel(suffix) => self.parts.get(suffix.as_bytes()),
+            }
+            .copied()
+        };
+        let others = || first.names.iter().filter_map(of_name);
+        match first.is_ecdsa {
+            true => Slots { ecdsa: Some(0), rsa: others().find_map(|slots| slots.rsa) },
+            false => Slots { ecdsa: others().find_map(|slots| slots.ecdsa), rsa: Some(0) },
+        }
+    }
+
+    fn look_up(&self, name: &str) -> Option<Slots> {
+        let mut lower = [0; NAME_MAX];
+        let name = name.strip_suffix('.').unwrap_or(name).as_bytes();
+        let lower = lower.get_mut(..name.len())?;
+        lower.copy_from_slice(name);
+        lower.make_ascii_lowercase();
+        let name = &*lower;
+        if let Some(slots) = self.exact.get(name) {
+            return Some(*slots);
+        }
+        let dot = name.iter().position(|byte| *byte == b'.')?;
+        let (label, parent) = (&name[..dot], &name[dot + 1..]);
+        if !is_wild(label) {
+            return None;
+        }
+        self.labels.get(parent).copied().or_else(|| self.part_of_label(name, label, parent)).or_else(|| {
+            match self.sni_match {
+                SniMatch::Wildcard => None,
+                SniMatch::LongestSuffix => self.nearest_above(parent),
+            }
+        })
+    }
+
+    /// The longest part of the label that follows a wildcard. A wildcard stands for one character at
+    /// least, and never for a part of a label that is written in another alphabet.
+    fn part_of_label(&self, name: &[u8], label: &[u8], parent: &[u8]) -> Option<Slots> {
+        let lengths = self.part_lengths.get(parent).filter(|_| !label.starts_with(b"xn--"))?;
+        let fits = |length: &usize| lengths & (1 << length) != 0;
+        let mut longest_first = (1..label.len()).rev().filter(fits);
+        longest_first.find_map(|length| self.parts.get(&name[label.len() - length..]).copied())
+    }
+
+    /// The wildcard of the nearest domain above a name.
+    fn nearest_above(&self, mut domain: &[u8]) -> Option<Slots> {
+        while let Some(dot) = domain.iter().position(|byte| *byte == b'.') {
+            if !is_wild(&domain[..dot]) {
+                return None;
+            }
+            domain = &domain[dot + 1..];
+            if let Some(slots) = self.labels.get(domain) {
+                return Some(*slots);
+            }
+        }
+        None
+    }
+}
+
+/// Whether a wildcard may stand for this label.
+fn is_wild(label: &[u8]) -> bool {
+    (1..=LABEL_MAX).contains(&label.len()) && label.iter().all(|byte| is_wild_byte(*byte))
+}
+
+fn is_wild_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'-'
 }
 
 /// Chooses for rustls.
@@ -45,3 +240,6 @@ impl ResolvesServerCert for Resolver {
         Some(Arc::clone(self.0.choose(hello.server_name(), hello.signature_schemes())))
     }
 }
+
+#[cfg(test)]
+mod tests;

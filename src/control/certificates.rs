@@ -1,0 +1,107 @@
+//! The certificates of a configuration, read from their files.
+
+use std::fs;
+use std::io;
+use std::io::Read as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+
+use crate::config;
+use crate::config::Location;
+use crate::config::NamedFile;
+use crate::net::clock;
+use crate::tls::certificate_faults::Fault;
+use crate::tls::certificate_faults::FileFault;
+use crate::tls::certificate_faults::Finding;
+use crate::tls::certificate_faults::Part;
+use crate::tls::certificates;
+use crate::tls::certificates::Certificate;
+use crate::tls::certificates::FILE_BYTES_MAX;
+use crate::tls::certificates::File;
+use crate::tls::certificates::Files;
+
+/// With so few, a second thread is not worth its start.
+const PER_THREAD_MIN: usize = 64;
+
+/// How files are read. Those that no disk holds can be made up.
+pub type ReadFile<'r> = dyn Fn(&Path) -> io::Result<Vec<u8>> + Sync + 'r;
+
+/// What came of the files of one certificate.
+pub struct Outcome {
+    /// None when one of the findings is an error.
+    pub certificate: Option<Arc<Certificate>>,
+    pub findings: Vec<Finding>,
+}
+
+/// Reads a file whole, unless it is far too large; then a little more than is allowed.
+pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Reads the files of all certificates, on as many threads as there are CPUs.
+pub fn read_all(list: &[config::Certificate], read_file: &ReadFile<'_>) -> Vec<Outcome> {
+    let cpus = thread::available_parallelism().map_or(1, usize::from);
+    let share = list.len().div_ceil(cpus).max(PER_THREAD_MIN);
+    let mut outcomes = Vec::with_capacity(list.len());
+    thread::scope(|scope| {
+        let mut shares = list.chunks(share);
+        let own = shares.next().unwrap_or_default();
+        let read_share = move |share: &[config::Certificate]| -> Vec<Outcome> {
+            share.iter().map(|certificate| read_one(certificate, read_file)).collect()
+        };
+        let threads: Vec<_> = shares.map(|share| scope.spawn(move || read_share(share))).collect();
+        outcomes.extend(read_share(own));
+        for thread in threads {
+            outcomes.extend(thread.join().expect("reading a certificate does not panic"));
+        }
+    });
+    outcomes
+}
+
+/// Reads the files of one certificate.
+pub fn read_one(certificate: &config::Certificate, read_file: &ReadFile<'_>) -> Outcome {
+    let read = |part, file: &NamedFile| {
+        let name = file.path.display().to_string();
+        match read_file(&file.path) {
+            Ok(bytes) => Ok((name, bytes)),
+            Err(error) => {
+                let fault = Fault::File(FileFault::Unreadable(error.to_string()));
+                Err(Finding { part, file: name, fault })
+            }
+        }
+    };
+    let staple = certificate.ocsp.as_ref().map(|file| read(Part::Staple, file));
+    let files =
+        (read(Part::Chain, &certificate.chain), read(Part::Key, &certificate.key), staple.transpose());
+    let (chain, key, staple) = match files {
+        (Ok(chain), Ok(key), Ok(staple)) => (chain, key, staple),
+        (chain, key, staple) => {
+            let findings = [chain.err(), key.err(), staple.err()].into_iter().flatten().collect();
+            return Outcome { certificate: None, findings };
+        }
+    };
+    let files = Files {
+        chain: File { name: &chain.0, bytes: &chain.1 },
+        key: File { name: &key.0, bytes: &key.1 },
+        staple: staple.as_ref().map(|(name, bytes)| File { name, bytes }),
+    };
+    let now = i64::try_from(clock::wall_now().as_secs()).unwrap_or(i64::MAX);
+    match certificates::read(&files, now) {
+        Ok(checked) => {
+            Outcome { certificate: Some(Arc::new(checked.certificate)), findings: checked.remarks }
+        }
+        Err(findings) => Outcome { certificate: None, findings },
+    }
+}
+
+/// Where the file of a finding is named.
+pub fn place_of(finding: &Finding, certificate: &config::Certificate) -> Location {
+    match finding.part {
+        Part::Chain => certificate.chain.location,
+        Part::Key => certificate.key.location,
+        Part::Staple => certificate.ocsp.as_ref().map_or(certificate.location, |file| file.location),
+    }
+}

@@ -1,0 +1,162 @@
+//! Everything that a configuration names and only files have: certificates, keys, secrets. Starting
+//! and checking go through here, so both find the same errors.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
+
+use crate::config;
+use crate::config::Config;
+use crate::config::ListenerTls;
+use crate::config::NamedFile;
+use crate::config::Report;
+use crate::control::certificates;
+use crate::control::certificates::ReadFile;
+use crate::control::offers;
+use crate::tls::certificates::Certificate;
+use crate::tls::certificates::FILE_BYTES_MAX;
+use crate::tls::sni::CertificateIndex;
+use crate::tls::sni::Shadowed;
+use crate::tls::sni::SniMatch;
+use crate::tls::tls_policy::Offer;
+
+/// As long as the keys that are derived from it.
+const TICKET_SEED_BYTES_MIN: usize = 32;
+
+/// What the files held. Where the report has errors, something is missing.
+pub struct Credentials {
+    /// Beside [`Config::certificates`].
+    pub certificates: Vec<Option<Arc<Certificate>>>,
+    /// Beside [`Config::listeners`]; None for a listener without TLS.
+    pub listeners: Vec<Option<ListenerCredentials>>,
+    pub ticket_seed: Option<Vec<u8>>,
+}
+
+pub struct ListenerCredentials {
+    pub offer: Offer,
+    pub index: Arc<CertificateIndex>,
+}
+
+/// Reads and checks all files, and reports what is wrong where they are named.
+pub fn load(config: &Config, read_file: &ReadFile<'_>, report: &mut Report) -> Credentials {
+    let certificates = certificates(config, read_file, report);
+    let offers = offers::offers(config, report);
+    let listeners = config.listeners.iter().zip(offers).map(|(listener, offer)| {
+        let tls = listener.tls.as_ref()?;
+        let own: Option<Vec<_>> = tls.certificates.iter().map(|index| certificates[*index].clone()).collect();
+        let own = own.filter(|own| !own.is_empty())?;
+        let index = index(tls, &own, config, report);
+        check_fit(tls, &own, offer.as_ref()?, report);
+        Some(ListenerCredentials { offer: offer?, index: Arc::new(index) })
+    });
+    let listeners = listeners.collect();
+    let ticket_seed =
+        config.process.ticket_seed_file.as_ref().and_then(|file| ticket_seed(file, read_file, report));
+    Credentials { certificates, listeners, ticket_seed }
+}
+
+/// Warnings about names are of interest only where clients ask by them.
+fn certificates(
+    config: &Config,
+    read_file: &ReadFile<'_>,
+    report: &mut Report,
+) -> Vec<Option<Arc<Certificate>>> {
+    let mut is_asked_for = vec![false; config.certificates.len()];
+    for tls in config.listeners.iter().filter_map(|listener| listener.tls.as_ref()) {
+        tls.certificates.iter().for_each(|index| is_asked_for[*index] = true);
+    }
+    let outcomes = certificates::read_all(&config.certificates, read_file);
+    let mut certificates = Vec::with_capacity(outcomes.len());
+    for ((outcome, wanted), is_asked_for) in outcomes.into_iter().zip(&config.certificates).zip(is_asked_for)
+    {
+        for finding in outcome.findings {
+            let location = certificates::place_of(&finding, wanted);
+            match finding.is_warning() {
+                true if finding.is_about_names() && !is_asked_for => {}
+                true => report.warning(location, finding.message(), finding.cure()),
+                false => report.error(location, finding.message(), finding.cure()),
+            }
+        }
+        certificates.push(outcome.certificate);
+    }
+    certificates
+}
+
+fn index(
+    tls: &ListenerTls,
+    own: &[Arc<Certificate>],
+    config: &Config,
+    report: &mut Report,
+) -> CertificateIndex {
+    let sni_match = match tls.sni_match {
+        config::SniMatch::Wildcard => SniMatch::Wildcard,
+        config::SniMatch::LongestSuffix => SniMatch::LongestSuffix,
+    };
+    let (index, shadowed) = CertificateIndex::new(own, sni_match);
+    let name = |number: usize| {
+        tls.certificates.get(number).map_or("", |index| config.certificates[*index].name.as_str())
+    };
+    let is_same_pair = |a: &Shadowed, b: &Shadowed| (a.certificate, a.by) == (b.certificate, b.by);
+    for pair in shadowed.chunk_by(is_same_pair) {
+        let Some(first) = pair.first() else { continue };
+        let more = match pair.len() {
+            1 => String::new(),
+            count => format!(" and {} more", count - 1),
+        };
+        let message = format!(
+            "the certificates \"{by}\" and \"{other}\" have the same kind of key and both name {named}{more}: \
+             \"{by}\" is shown",
+            by = name(first.by),
+            other = name(first.certificate),
+            named = first.name,
+        );
+        report.warning(tls.location, message, "name each host once, or once with RSA and once with ECDSA");
+    }
+    index
+}
+
+/// Whether the offer has a cipher suite for each certificate.
+fn check_fit(tls: &ListenerTls, own: &[Arc<Certificate>], offer: &Offer, report: &mut Report) {
+    let unfit = own.iter().filter(|certificate| !offer.fits(certificate.is_ecdsa)).count();
+    let Some(first) = own.iter().find(|certificate| !offer.fits(certificate.is_ecdsa)) else { return };
+    let kind = if first.is_ecdsa { "ECDSA" } else { "RSA" };
+    let policy = &tls.policy.name;
+    let cure = format!("add \"1.3\", or a suite such as \"ECDHE-{kind}-AES128-GCM-SHA256\", to the policy");
+    if unfit == own.len() {
+        let message =
+            format!("no handshake can succeed: the policy \"{policy}\" has no suite for {kind} keys");
+        report.error(tls.location, message, cure);
+    } else {
+        let message = format!(
+            "certificates with {kind} keys are never shown: the policy \"{policy}\" has no suite for them"
+        );
+        report.warning(tls.location, message, cure);
+    }
+}
+
+fn ticket_seed(file: &NamedFile, read_file: &ReadFile<'_>, report: &mut Report) -> Option<Vec<u8>> {
+    let make_one = "make one for the whole fleet: openssl rand -out FILE 64; chmod 600 FILE";
+    let name = file.path.display();
+    let bytes = match read_file(&file.path) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            report.error(file.location, format!("cannot read {name}: {error}"), make_one);
+            return None;
+        }
+    };
+    if !(TICKET_SEED_BYTES_MIN..=FILE_BYTES_MAX).contains(&bytes.len()) {
+        let message =
+            format!("{name} has {} bytes; a seed has at least {TICKET_SEED_BYTES_MIN}", bytes.len());
+        report.error(file.location, message, make_one);
+        return None;
+    }
+    let mode = fs::metadata(&file.path).map_or(0, |metadata| metadata.permissions().mode());
+    if mode & 0o044 != 0 {
+        let message = format!("{name} can be read by other users, who could decrypt recorded sessions");
+        report.warning(file.location, message, format!("chmod 600 {name}"));
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,1 @@
+//! Certificates that change on disk, brought into service while the process serves.

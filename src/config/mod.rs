@@ -18,6 +18,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::policy::identity::Fact;
+
 pub use effective::Effective;
 pub use effective::toml_string;
 pub use report::Diagnostic;
@@ -59,6 +61,7 @@ pub struct Config {
     pub process: Process,
     /// None: no access log.
     pub access_log: Option<AccessLog>,
+    pub authorities: Vec<Authority>,
     /// At least one.
     pub listeners: Vec<Listener>,
     pub server_groups: Vec<ServerGroup>,
@@ -117,6 +120,24 @@ pub enum AccessLogFormat {
     Combined,
 }
 
+/// A `[[ca]]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Authority {
+    /// Unique among CAs.
+    pub name: String,
+    pub bundle: FilePath,
+    pub crl: Vec<FilePath>,
+    /// Of the name.
+    pub location: Location,
+}
+
+/// A file that is read when the configuration is built.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct FilePath {
+    pub path: PathBuf,
+    pub location: Location,
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Listener {
     /// Unique among listeners.
@@ -147,6 +168,7 @@ pub struct Listener {
     /// Who may set X-Forwarded-For. No bits beyond the prefix lengths.
     pub trusted_proxies: Vec<IpNet>,
     pub forwarded: Forwarded,
+    pub client_auth: ClientAuth,
     /// Of the name.
     pub location: Location,
 }
@@ -182,6 +204,33 @@ pub struct Forwarded {
     pub x_forwarded_client_srcport: bool,
     pub x_real_ip: bool,
     pub slb_id: bool,
+    /// What is told of TLS and certificates, each with its alias if it has one.
+    pub identity: Vec<(Fact, Option<String>)>,
+    pub fingerprint_hash: FingerprintHash,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FingerprintHash {
+    Sha1,
+    Sha256,
+}
+
+/// Whether clients show certificates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientAuth {
+    pub mode: ClientAuthMode,
+    /// Indices in [`Config::authorities`], each once. At least one unless the mode is off.
+    pub ca: Vec<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientAuthMode {
+    /// They are not asked.
+    Off,
+    /// They are asked, and served whatever they show.
+    Optional,
+    /// Without a good one the handshake fails.
+    Require,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -317,7 +317,8 @@ mod tests {
 
     #[test]
     fn what_was_not_verified_is_not_told() {
-        for (verify, certificate) in [("NONE", None), ("FAILED:certificate has expired", facts().certificate)] {
+        for (verify, certificate) in [("NONE", None), ("FAILED:certificate has expired", facts().certificate)]
+        {
             let lines = rendered(everything(), &IdentityFacts { verify, certificate, ..facts() });
             assert_eq!(lines.lines().count(), 5, "{lines}");
             assert!(lines.contains(&format!("clientverify: {verify}\r\n")), "{lines}");

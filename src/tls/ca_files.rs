@@ -40,7 +40,11 @@ const RSA_BITS_MIN: usize = 2048;
 
 impl Authority {
     /// The bundle is PEM, the revocation lists are PEM or DER. None when one of the findings is an error.
-    pub fn load(
+    pub fn load(bundle: CaFile<'_>, lists: &[CaFile<'_>]) -> (Option<Authority>, Vec<Finding>) {
+        Authority::load_at(bundle, lists, UnixTime::now())
+    }
+
+    pub(super) fn load_at(
         bundle: CaFile<'_>,
         lists: &[CaFile<'_>],
         now: UnixTime,

@@ -3,6 +3,10 @@
 
 mod access_log;
 mod address;
+mod ca;
+mod client_auth;
+mod file_path;
+mod identity;
 mod kind;
 mod listener;
 mod nearest;
@@ -21,7 +25,7 @@ use crate::config::report::Report;
 /// The version of the rules that a configuration is written for.
 const CONFIG_VERSION: i128 = 1;
 
-const TABLES: [&str; 5] = ["config_version", "process", "access_log", "listener", "server_group"];
+const TABLES: [&str; 6] = ["config_version", "process", "access_log", "ca", "listener", "server_group"];
 
 /// The configuration that all roots make together. It is of use only when the report has no errors.
 pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective, Report) {
@@ -37,20 +41,26 @@ pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective,
     let mut tables = singles(roots, "access_log", &mut output.report).into_iter();
     let access_log = access_log::access_log(tables.next(), &mut output);
     tables.for_each(|table| drop(access_log::access_log(Some(table), &mut output)));
+    let tables = elements(roots, "ca", &mut output.report);
+    let authorities: Vec<_> = tables.into_iter().map(|table| ca::ca(table, &mut output)).collect();
     let tables = elements(roots, "listener", &mut output.report);
-    let (mut listeners, default_groups): (Vec<_>, Vec<_>) =
+    let (mut listeners, wanted): (Vec<_>, Vec<_>) =
         tables.into_iter().map(|table| listener::listener(table, &mut output)).unzip();
+    let (default_groups, wanted_authorities): (Vec<_>, Vec<_>) = wanted.into_iter().unzip();
     let tables = elements(roots, "server_group", &mut output.report);
     let groups: Vec<_> =
         tables.into_iter().map(|table| server_group::server_group(table, &mut output)).collect();
 
     let report = &mut output.report;
     references::check_names("listener", listeners.iter().map(|l| (l.name.as_str(), l.location)), report);
+    references::check_names("CA", authorities.iter().map(|ca| (ca.name.as_str(), ca.location)), report);
     references::check_names("server group", groups.iter().map(|g| (g.name.as_str(), g.location)), report);
     references::resolve_default_groups(&mut listeners, &default_groups, &groups, report);
+    client_auth::resolve(&mut listeners, &wanted_authorities, &authorities, report);
     references::check_ports(&mut listeners, report);
     if !report.is_broken_anywhere() {
         references::check_use(&listeners, &default_groups, &groups, report);
+        client_auth::check_use(&wanted_authorities, &authorities, report);
         let has_listener =
             |root: &raw::Table| root.find("listener").is_some_and(|e| !section::is_empty_list(e));
         if !roots.iter().any(has_listener) {
@@ -58,7 +68,7 @@ pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective,
             report.error(Location::default(), "there is no [[listener]]: nothing would be served", help);
         }
     }
-    let config = Config { process, access_log, listeners, server_groups: groups };
+    let config = Config { process, access_log, authorities, listeners, server_groups: groups };
     (config, output.effective, output.report)
 }
 

@@ -87,7 +87,7 @@ impl Kit {
         let bytes = self.read(bundle);
         let contents: Vec<_> = lists.iter().map(|list| (*list, self.read(list))).collect();
         let lists: Vec<_> = contents.iter().map(|(name, bytes)| CaFile { name, bytes }).collect();
-        Authority::load(CaFile { name: bundle, bytes: &bytes }, &lists, now)
+        Authority::load_at(CaFile { name: bundle, bytes: &bytes }, &lists, now)
     }
 
     /// The verdict of a listener with this one `[[ca]]`.

@@ -20,6 +20,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::policy::identity::Fact;
+
 pub use cipher_suites::CipherSuite;
 pub use effective::Effective;
 pub use effective::Offered;
@@ -64,6 +66,7 @@ pub struct Config {
     /// None: no access log.
     pub access_log: Option<AccessLog>,
     pub certificates: Vec<Certificate>,
+    pub authorities: Vec<Authority>,
     /// At least one.
     pub listeners: Vec<Listener>,
     pub server_groups: Vec<ServerGroup>,
@@ -88,7 +91,7 @@ pub struct Process {
 }
 
 /// A file that the configuration names.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NamedFile {
     /// Absolute, or relative to the working folder.
     pub path: PathBuf,
@@ -145,6 +148,17 @@ pub struct Certificate {
     pub location: Location,
 }
 
+/// A `[[ca]]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Authority {
+    /// Unique among CAs.
+    pub name: String,
+    pub bundle: NamedFile,
+    pub crl: Vec<NamedFile>,
+    /// Of the name.
+    pub location: Location,
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Listener {
     /// Unique among listeners.
@@ -177,6 +191,7 @@ pub struct Listener {
     /// Who may set X-Forwarded-For. No bits beyond the prefix lengths.
     pub trusted_proxies: Vec<IpNet>,
     pub forwarded: Forwarded,
+    pub client_auth: ClientAuth,
     /// Of the name.
     pub location: Location,
 }
@@ -257,6 +272,33 @@ pub struct Forwarded {
     pub x_forwarded_client_srcport: bool,
     pub x_real_ip: bool,
     pub slb_id: bool,
+    /// What is told of TLS and certificates, each with its alias if it has one.
+    pub identity: Vec<(Fact, Option<String>)>,
+    pub fingerprint_hash: FingerprintHash,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FingerprintHash {
+    Sha1,
+    Sha256,
+}
+
+/// Whether clients show certificates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientAuth {
+    pub mode: ClientAuthMode,
+    /// Indices in [`Config::authorities`], each once. At least one unless the mode is off.
+    pub ca: Vec<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientAuthMode {
+    /// They are not asked.
+    Off,
+    /// They are asked, and served whatever they show.
+    Optional,
+    /// Without a good one the handshake fails.
+    Require,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

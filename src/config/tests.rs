@@ -12,6 +12,7 @@ const GROUP: &str =
     "[[server_group]]\nname = \"app\"\n[[server_group.backend]]\naddress = \"127.0.0.1:9001\"\n";
 const LISTENER: &str =
     "[[listener]]\nname = \"web\"\naddress = \"127.0.0.1:8080\"\ndefault_group = \"app\"\n";
+const CA: &str = "[[ca]]\nname = \"clients\"\nbundle = \"tls/clients-ca.crt\"\n";
 
 fn load_text(text: &str) -> Loaded {
     load(vec![Source::made_up("ringway.toml", text.to_owned())])
@@ -135,9 +136,86 @@ fn messages_of_listener() {
         "[listener.forwarded]\nx_forwarded_proto = \"on\"",
         "[listener.forwarded]\nx_real_ipp = true",
         "[[listener.forwarded]]\nx_real_ip = true",
-        "[listener.client_auth]\nmode = \"off\"",
     ];
     assert_snapshot("listener", cases(&lines, |line| report_with("", &format!("{line}\n"), "")));
+}
+
+#[test]
+fn messages_of_ca() {
+    let tables = [
+        "",
+        "name = \"clients\"",
+        "bundle = \"ca.crt\"",
+        "name = \"clients\"\nbundle = \"tls/\"",
+        "name = \"clients\"\nbundle = [\"ca.crt\"]",
+        "name = \"clients\"\nbundle = \"ca.crt\"\ncrl = \"a.crl\"",
+        "name = \"clients\"\nbundle = \"ca.crt\"\ncrl = [\"\", 1]",
+        "name = \"clients\"\nbundle = \"ca.crt\"\ncert = \"ca.crt\"",
+        "name = \"clients\"\nbundle = \"ca.crt\"\n[[ca]]\nname = \"clients\"\nbundle = \"b.crt\"",
+    ];
+    let report = |table| report_with(&format!("[[ca]]\n{table}\n"), "", "");
+    assert_snapshot("ca", cases(&tables, report));
+}
+
+#[test]
+fn messages_of_client_auth() {
+    let tables = [
+        "mode = \"off\"",
+        "mode = \"on\"",
+        "mode = true",
+        "mode = \"off\"\nca = [\"clients\"]",
+        "mode = \"require\"",
+        "mode = \"optional\"\nca = []",
+        "mode = \"require\"\nca = [\"clients\"]",
+        "ca = [\"clients\"]",
+        "ca = \"clients\"",
+        "mode = \"off\"\nca = [\"client\", \"a b\"]",
+        "mode = \"off\"\nca = [\"client\", \"clients\", \"clients\"]",
+        "depth = 2",
+    ];
+    let report = |table| report_with(CA, &format!("[listener.client_auth]\n{table}\n"), "");
+    let mut text = cases(&tables, report);
+    text += &cases(&["mode = \"off\"\nca = [\"clients\"]"], |table| {
+        report_with("", &format!("[listener.client_auth]\n{table}\n"), "")
+    });
+    assert_snapshot("client_auth", text);
+}
+
+#[test]
+fn messages_of_headers_about_certificates() {
+    let lines = [
+        "clientcert_subjectdn = true",
+        "tls_sni = \"x-sni\"",
+        "clientcert_subjectdn = \"X-Subject\"",
+        "clientcert_subjectdn = \"\"",
+        "clientcert_subjectdn = \"x_forwarded_for\"",
+        "clientcert = \"authorization\"",
+        "clientcert_end = 1",
+        "client_cert = \"x-cert\"",
+        "fingerprint_hash = \"md5\"",
+        "tls_sni = \"x-a\"\ntls_cipher = \"x_a\"",
+        "tls_sni = \"x-forwarded-clientcert-end\"\nclientcert_end = true",
+        "clientcert_subject = true",
+    ];
+    let report = |line| report_with("", &format!("[listener.forwarded]\n{line}\n"), "");
+    assert_snapshot("identity", cases(&lines, report));
+}
+
+#[test]
+fn aliases_and_cas_are_kept() {
+    let told =
+        "[listener.forwarded]\ntls_sni = \"x-sni\"\nclientcert = true\nfingerprint_hash = \"sha256\"\n";
+    let auth = "[listener.client_auth]\nmode = \"off\"\nca = [\"clients\", \"others\"]\n";
+    let text =
+        format!("config_version = 1\n{}{CA}{LISTENER}{told}{auth}{GROUP}", CA.replace("clients", "others"));
+    let config = load_text(&text).config.expect("there are only warnings");
+    let [listener] = config.listeners.as_slice() else { panic!("there is one listener") };
+    assert_eq!(listener.client_auth.ca, [1, 0]);
+    assert_eq!(listener.forwarded.fingerprint_hash, FingerprintHash::Sha256);
+    assert_eq!(
+        listener.forwarded.identity,
+        [(Fact::Certificate, None), (Fact::TlsSni, Some("x-sni".to_owned()))]
+    );
 }
 
 #[test]
@@ -367,6 +445,11 @@ fn relative_paths_start_at_the_folder_of_their_file() {
 /// The places differ between a file and what is printed of it; nothing else may.
 fn without_places(mut config: Config) -> Config {
     let nowhere = Location::default();
+    for authority in &mut config.authorities {
+        authority.location = nowhere;
+        authority.bundle.location = nowhere;
+        authority.crl.iter_mut().for_each(|file| file.location = nowhere);
+    }
     for listener in &mut config.listeners {
         listener.location = nowhere;
         listener.addresses.iter_mut().for_each(|address| address.location = nowhere);
@@ -423,7 +506,7 @@ fn every_key_stands_in_the_complete_example_and_the_reference() {
         assert!(from.is_some(), "config/ringway.toml does not set `{key}` in {table}");
         let heading = match table {
             "" => "## Before the first table\n".to_owned(),
-            "listener" | "server_group" | "server_group.backend" => format!("## `[[{table}]]`\n"),
+            "ca" | "listener" | "server_group" | "server_group.backend" => format!("## `[[{table}]]`\n"),
             single => format!("## `[{single}]`\n"),
         };
         let (_, section) =
@@ -440,7 +523,9 @@ fn every_key_stands_in_the_complete_example_and_the_reference() {
 fn the_complete_example_shows_the_defaults() {
     let example = load_text(COMPLETE_EXAMPLE).config.map(without_places).expect("the example is valid");
     let minimal = "config_version = 1\n[process]\ninstance_id = \"edge-1\"\n[access_log]\n";
-    let defaults = load_text(&format!("{minimal}{LISTENER}{GROUP}")).config.map(without_places);
+    let client_auth = "[listener.client_auth]\nmode = \"off\"\nca = [\"clients\"]\n";
+    let text = format!("{minimal}{CA}{LISTENER}{client_auth}{GROUP}");
+    let defaults = load_text(&text).config.map(without_places);
     assert_eq!(Some(example), defaults);
 }
 

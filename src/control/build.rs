@@ -13,6 +13,7 @@ use crate::policy::balance::weighted_round_robin::Schedule;
 use crate::policy::forwarded::Forwarded;
 use crate::policy::forwarded::ForwardedFor;
 use crate::policy::forwarded::TrustedProxies;
+use crate::policy::identity::Identity;
 use crate::snapshot::Group;
 use crate::snapshot::Listener;
 use crate::snapshot::Quota;
@@ -90,6 +91,7 @@ fn build_listener(listener: &config::Listener, config: &Config, host: &Host) -> 
             x_forwarded_client_srcport: forwarded.x_forwarded_client_srcport,
             x_real_ip: forwarded.x_real_ip,
             slb_id: forwarded.slb_id.then(slb_id),
+            identity: Identity::new(forwarded.identity.clone()),
         },
     }
 }

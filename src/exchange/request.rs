@@ -5,6 +5,7 @@ use crate::exchange::Request;
 use crate::exchange::forward::Forward;
 use crate::http::head::Method;
 use crate::http::head::TargetForm;
+use crate::http::headers::Field;
 use crate::http::headers::KnownName;
 use crate::policy::forwarded::Client;
 use crate::policy::max_forwards;
@@ -33,11 +34,11 @@ pub(super) fn prepare(
     };
     let max_forwards = max_forwards::remaining(head);
     let mut bytes = worker.buffers.small();
-    let passes = |name| match name {
+    let passes = |field: &Field<'_>| match field.known {
         // A client of HTTP/1.0 waits for nothing, so nothing may be expected on its behalf.
         KnownName::Expect => request.expects_continue,
         KnownName::MaxForwards => max_forwards.is_none(),
-        name => !forwarded.withholds(name),
+        _ => !forwarded.withholds(field),
     };
     let mut writer = RequestWriter::begin(bytes.tail(), head, passes);
     if let Some(remaining) = max_forwards {

@@ -146,7 +146,8 @@ pub enum KnownName {
     XForwardedPort,
     XForwardedProto,
     XRealIp,
-    /// `X-Forwarded-Clientcert*` and `X-Forwarded-TLS-*`: only Ringway may state who a client is.
+    /// `X-Forwarded-Clientcert*`, `X-Forwarded-TLS-*`, `Client-Cert` and `Client-Cert-Chain` (RFC 9440): only
+    /// Ringway may state who a client is.
     ClientIdentity,
 }
 
@@ -169,10 +170,12 @@ impl KnownName {
             10 if is("connection") => KnownName::Connection,
             10 if is("keep-alive") => KnownName::KeepAlive,
             10 if is("user-agent") => KnownName::UserAgent,
+            11 if same_for_backends(name, b"client-cert") => KnownName::ClientIdentity,
             12 if is("max-forwards") => KnownName::MaxForwards,
             14 if is("content-length") => KnownName::ContentLength,
             16 if is("proxy-connection") => KnownName::ProxyConnection,
             17 if is("transfer-encoding") => KnownName::TransferEncoding,
+            17 if same_for_backends(name, b"client-cert-chain") => KnownName::ClientIdentity,
             _ if name.first().is_some_and(|first| first | 0x20 == b'x') => KnownName::of_x(name),
             _ => KnownName::Other,
         }
@@ -231,9 +234,9 @@ impl KnownName {
 }
 
 /// Whether a backend that maps names to environment variables (RFC 3875 §4.1.18) sees these as one.
-fn same_for_backends(name: &[u8], known: &[u8]) -> bool {
+pub fn same_for_backends(name: &[u8], known: &[u8]) -> bool {
     let fold = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
-    name.len() == known.len() && name.iter().zip(known).all(|(&byte, &known)| fold(byte) == known)
+    name.len() == known.len() && name.iter().zip(known).all(|(&byte, &known)| fold(byte) == fold(known))
 }
 
 #[cfg(test)]
@@ -275,6 +278,8 @@ mod tests {
             ("x_forwarded_for", KnownName::XForwardedFor),
             ("X-Forwarded-Clientcert-subjectdn", KnownName::ClientIdentity),
             ("x_forwarded_tls_sni", KnownName::ClientIdentity),
+            ("CLIENT_CERT", KnownName::ClientIdentity),
+            ("Client-Cert-Chain", KnownName::ClientIdentity),
             ("x-forwarded-tl", KnownName::Other),
             ("", KnownName::Other),
         ] {

@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use crate::http::headers::Field;
 use crate::http::headers::Headers;
 use crate::http::headers::KnownName;
+use crate::policy::identity::Identity;
 
 /// What becomes of the client's `X-Forwarded-For`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub struct Forwarded {
     pub x_real_ip: bool,
     /// The name of this load balancer, when `SLB-ID` is on.
     pub slb_id: Option<String>,
+    /// What is told of TLS and certificates.
+    pub identity: Identity,
 }
 
 /// What is known of a client's connection.
@@ -62,13 +65,14 @@ const ADDED: [(KnownName, &[u8]); 7] = [
 ];
 
 impl Forwarded {
-    /// Whether the client's own field of this name must not pass.
-    pub fn withholds(&self, name: KnownName) -> bool {
-        match name {
+    /// Whether this field of the client's own must not pass.
+    pub fn withholds(&self, field: &Field<'_>) -> bool {
+        match field.known {
             // Nobody but Ringway may state what a client's certificate said.
             KnownName::ClientIdentity => true,
             KnownName::XForwardedFor => self.x_forwarded_for != ForwardedFor::Preserve,
-            _ => self.adds(name),
+            KnownName::Other => self.identity.withholds(field.name),
+            known => self.adds(known),
         }
     }
 
@@ -238,6 +242,7 @@ fn push_number(out: &mut Vec<u8>, number: u16) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::identity::Fact;
 
     fn everything() -> Forwarded {
         Forwarded {
@@ -248,7 +253,12 @@ mod tests {
             x_forwarded_client_srcport: true,
             x_real_ip: true,
             slb_id: Some("edge-1".to_owned()),
+            identity: Identity::default(),
         }
+    }
+
+    fn withholds(forwarded: &Forwarded, name: &str) -> bool {
+        forwarded.withholds(&Field::new(name.as_bytes(), b""))
     }
 
     fn added(forwarded: &Forwarded, headers: &Headers<'_>) -> Vec<String> {
@@ -292,7 +302,7 @@ mod tests {
         let lines = added(&everything(), &sent);
         assert_eq!(lines[0], "X-Forwarded-For: 6.6.6.6, 7.7.7.7, 10.0.0.5");
         assert!(lines.contains(&"x-real-ip: 192.0.2.9".to_owned()));
-        assert!(everything().withholds(KnownName::XRealIp));
+        assert!(withholds(&everything(), "X-Real-IP"));
     }
 
     #[test]
@@ -305,13 +315,19 @@ mod tests {
             x_forwarded_client_srcport: false,
             x_real_ip: false,
             slb_id: None,
+            identity: Identity::default(),
         };
         assert_eq!(added(&off, &Headers::of(&[])), Vec::<String>::new());
-        assert!(!off.withholds(KnownName::XForwardedFor));
-        assert!(!off.withholds(KnownName::Host));
-        assert!(off.withholds(KnownName::ClientIdentity));
+        assert!(!withholds(&off, "X-Forwarded-For"));
+        assert!(!withholds(&off, "Host"));
+        assert!(withholds(&off, "x_forwarded_clientcert"));
+        assert!(withholds(&off, "Client-Cert"));
+        assert!(!withholds(&off, "X-Subject"));
+        let subject = (Fact::SubjectDn, Some("x-subject".to_owned()));
+        let told = Forwarded { identity: Identity::new(vec![subject]), ..off.clone() };
+        assert!(withholds(&told, "X_Subject"));
         let removing = Forwarded { x_forwarded_for: ForwardedFor::Remove, ..off };
-        assert!(removing.withholds(KnownName::XForwardedFor));
+        assert!(withholds(&removing, "X-Forwarded-For"));
         assert_eq!(added(&removing, &Headers::of(&[])), Vec::<String>::new());
     }
 

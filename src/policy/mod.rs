@@ -2,5 +2,6 @@
 
 pub mod balance;
 pub mod forwarded;
+pub mod identity;
 pub mod max_forwards;
 pub mod retry;

@@ -3,12 +3,22 @@
 //! rustls does the protocol and never any I/O; what it must remember of a connection is about 2 KiB.
 
 pub mod accept;
+pub mod authorities;
+pub mod ca_files;
+pub mod ca_findings;
 pub mod certificate_faults;
 pub mod certificates;
+pub mod cipher_names;
+pub mod client_certificate;
+pub mod client_error;
+pub mod client_verifier;
 pub mod connect;
+mod der;
+mod distinguished_name;
 mod ocsp;
 mod pem;
 mod private_key;
+mod revocation;
 pub mod self_signed;
 mod session;
 pub mod sni;
@@ -16,6 +26,8 @@ pub mod stream;
 pub mod tickets;
 pub mod tls_policy;
 pub mod transport;
+mod x509;
+pub mod x509_v1;
 
 use std::sync::Arc;
 

@@ -7,6 +7,7 @@ use crate::http::body::BodyLength;
 use crate::http::head::RequestHead;
 use crate::http::head::ResponseHead;
 use crate::http::head::TargetForm;
+use crate::http::headers::Field;
 use crate::http::headers::Headers;
 use crate::http::headers::KnownName;
 use crate::http::headers::MAX_FIELDS;
@@ -43,7 +44,7 @@ impl<'o> RequestWriter<'o> {
     pub fn begin(
         out: &'o mut Vec<u8>,
         request: &RequestHead<'_, '_>,
-        passes: impl Fn(KnownName) -> bool,
+        passes: impl Fn(&Field<'_>) -> bool,
     ) -> RequestWriter<'o> {
         head::write_request_line(out, &request.method, request.target.path_and_query);
         let host = match request.target.form {
@@ -57,7 +58,7 @@ impl<'o> RequestWriter<'o> {
                 field.known,
                 KnownName::Host | KnownName::ContentLength | KnownName::TransferEncoding
             );
-            if !rewritten && passes(field.known) {
+            if !rewritten && passes(field) {
                 head::write_field(out, field.name, field.value);
             }
         }

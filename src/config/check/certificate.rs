@@ -2,16 +2,12 @@
 
 use std::path::PathBuf;
 
-use serde_json::Value as Json;
-
 use crate::config::Certificate;
 use crate::config::Listener;
 use crate::config::NamedFile;
 use crate::config::ServerGroup;
-use crate::config::check::address::resolve;
-use crate::config::check::kind::Kind;
+use crate::config::check::file_path::File;
 use crate::config::check::kind::Name;
-use crate::config::check::kind::refuse_kind;
 use crate::config::check::names::Names;
 use crate::config::check::section::Output;
 use crate::config::check::section::Section;
@@ -22,14 +18,14 @@ pub(super) fn certificate(table: &raw::Table, output: &mut Output) -> Certificat
     let mut section = Section::element("certificate", table, output);
     let nowhere = NamedFile { path: PathBuf::new(), location: table.location };
     let name = section.read_required("name", &Name, "name = \"site\"");
-    let chain = section.read_required("chain", &FilePath, "chain = \"tls/site.crt\"");
-    let key = section.read_required("key", &FilePath, "key = \"tls/site.key\"");
+    let chain = section.read_required("chain", &File, "chain = \"tls/site.crt\"");
+    let key = section.read_required("key", &File, "key = \"tls/site.key\"");
     let certificate = Certificate {
         location: name.as_ref().map_or(table.location, |(_, location)| *location),
         name: name.map(|(name, _)| name).unwrap_or_default(),
         chain: chain.map_or(nowhere.clone(), |(file, _)| file),
         key: key.map_or(nowhere, |(file, _)| file),
-        ocsp: section.read_optional("ocsp", &FilePath, "nothing is stapled").map(|(file, _)| file),
+        ocsp: section.read_optional("ocsp", &File, "nothing is stapled").map(|(file, _)| file),
     };
     section.close();
     certificate
@@ -63,34 +59,5 @@ pub(super) fn check_use(
             message,
             "name it in `certificates` of a listener, or remove it",
         );
-    }
-}
-
-/// The path of a file, relative to the folder of the file it stands in.
-pub(super) struct FilePath;
-
-impl Kind for FilePath {
-    type Value = NamedFile;
-
-    fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<NamedFile> {
-        let raw::Kind::Text(text) = &raw.kind else {
-            return refuse_kind(key, raw, "a string", report);
-        };
-        if text.contains("-----BEGIN") {
-            let help = "write the text into a file of its own, and the path of that file here";
-            report.error(raw.location, format!("`{key}` holds the PEM text itself, not a path"), help);
-            return None;
-        }
-        let file = resolve(text, report.folder(raw.location));
-        let path = file.filter(|path| !text.ends_with('/') && path.file_name().is_some());
-        if path.is_none() {
-            let message = format!("`{key}` is not the path of a file");
-            report.error(raw.location, message, format!("write a path, such as {key} = \"tls/site.pem\""));
-        }
-        path.map(|path| NamedFile { path, location: raw.location })
-    }
-
-    fn show(&self, value: &NamedFile) -> Json {
-        Json::String(value.path.display().to_string())
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::config::FingerprintHash;
 use crate::config::Forwarded;
 use crate::config::ForwardedFor;
 use crate::config::Listener;
@@ -9,6 +10,9 @@ use crate::config::ListenerProtocol;
 use crate::config::ProxyProtocol;
 use crate::config::check::address::ListenAddresses;
 use crate::config::check::address::Networks;
+use crate::config::check::client_auth;
+use crate::config::check::identity;
+use crate::config::check::identity::Told;
 use crate::config::check::kind::Boolean;
 use crate::config::check::kind::Choice;
 use crate::config::check::kind::Integer;
@@ -28,19 +32,22 @@ const MIB: u64 = 1 << 20;
 /// Far more than any body, and far from where sums of sizes overflow.
 const BODY_MAX: u64 = 1_024 << 40;
 
-/// The listener, and the group it wants as its default. Whether there is such a group shows when all
+/// What a listener names: the group it wants as its default, and CAs. Whether they are there shows when all
 /// tables are read.
+pub(super) type Wanted = (Option<Reference>, Vec<Reference>);
+
 pub(super) fn listener(
     table: &raw::Table,
     known: &Known<'_>,
     output: &mut Output,
-) -> (Listener, Option<Reference>) {
+) -> (Listener, Wanted) {
     let mut section = Section::element("listener", table, output);
     let name = section.read_required("name", &Name, "name = \"web\"");
     let addresses = section.read_required("address", &ListenAddresses, "address = \"0.0.0.0:8080\"");
     let protocol = section.read("protocol", &PROTOCOLS, ListenerProtocol::Http);
     let default_group = default_group(&mut section, table);
     let tls = listener_tls::listener_tls(&mut section, protocol, known);
+    let (mut told, mut authorities) = (Vec::new(), Vec::new());
     let minute = Duration::from_secs(60);
     let listener = Listener {
         location: name.as_ref().map_or(table.location, |(_, location)| *location),
@@ -61,10 +68,12 @@ pub(super) fn listener(
         connections_per_second: section.read("connections_per_second", &Integer(0..=1_000_000), 0),
         proxy_protocol: section.read("proxy_protocol", &PROXY_PROTOCOLS, ProxyProtocol::Off),
         trusted_proxies: trusted_proxies(&mut section),
-        forwarded: forwarded(&mut section),
+        forwarded: forwarded(&mut section, &mut told),
+        client_auth: client_auth::client_auth(&mut section, protocol, &mut authorities),
     };
+    identity::check_use(&told, &listener, section.report());
     section.close();
-    (listener, default_group)
+    (listener, (default_group, authorities))
 }
 
 const PROTOCOLS: Choice<ListenerProtocol> = Choice {
@@ -112,7 +121,8 @@ fn trusted_proxies(section: &mut Section<'_, '_>) -> Vec<ipnet::IpNet> {
     networks.into_iter().map(|(network, _)| network).collect()
 }
 
-fn forwarded(listener: &mut Section<'_, '_>) -> Forwarded {
+/// `told` gets the places of the headers about TLS and certificates.
+fn forwarded(listener: &mut Section<'_, '_>, told: &mut Vec<Told>) -> Forwarded {
     let table = listener.table("forwarded");
     let mut section = Section::single("listener.forwarded", table, listener.output);
     let forwarded = Forwarded {
@@ -123,6 +133,8 @@ fn forwarded(listener: &mut Section<'_, '_>) -> Forwarded {
         x_forwarded_client_srcport: section.read("x_forwarded_client_srcport", &Boolean, false),
         x_real_ip: section.read("x_real_ip", &Boolean, false),
         slb_id: section.read("slb_id", &Boolean, false),
+        identity: identity::identity(&mut section, table, told),
+        fingerprint_hash: section.read("fingerprint_hash", &identity::HASHES, FingerprintHash::Sha1),
     };
     section.close();
     forwarded

@@ -3,8 +3,12 @@
 
 mod access_log;
 mod address;
+mod ca;
 mod certificate;
+mod client_auth;
+mod file_path;
 mod group_tls;
+mod identity;
 mod kind;
 mod listener;
 mod listener_tls;
@@ -27,8 +31,8 @@ use crate::config::report::Report;
 /// The version of the rules that a configuration is written for.
 const CONFIG_VERSION: i128 = 1;
 
-const TABLES: [&str; 7] =
-    ["config_version", "process", "access_log", "certificate", "tls_policy", "listener", "server_group"];
+const TABLES: [&str; 8] =
+    ["config_version", "process", "access_log", "certificate", "ca", "tls_policy", "listener", "server_group"];
 
 /// The configuration that all roots make together. It is of use only when the report has no errors.
 pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective, Report) {
@@ -55,15 +59,19 @@ pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective,
         tls_policies: tls_policy::names(&policies, &output.report),
         defined_policies: &policies,
     };
+    let tables = elements(roots, "ca", &mut output.report);
+    let authorities: Vec<_> = tables.into_iter().map(|table| ca::ca(table, &mut output)).collect();
     let tables = elements(roots, "listener", &mut output.report);
-    let (mut listeners, default_groups): (Vec<_>, Vec<_>) =
+    let (mut listeners, wanted): (Vec<_>, Vec<_>) =
         tables.into_iter().map(|table| listener::listener(table, &known, &mut output)).unzip();
+    let (default_groups, wanted_authorities): (Vec<_>, Vec<_>) = wanted.into_iter().unzip();
     let tables = elements(roots, "server_group", &mut output.report);
     let groups: Vec<_> =
         tables.into_iter().map(|table| server_group::server_group(table, &known, &mut output)).collect();
 
     let report = &mut output.report;
     references::check_names("listener", listeners.iter().map(|l| (l.name.as_str(), l.location)), report);
+    references::check_names("CA", authorities.iter().map(|ca| (ca.name.as_str(), ca.location)), report);
     references::check_names("server group", groups.iter().map(|g| (g.name.as_str(), g.location)), report);
     references::check_names(
         "certificate",
@@ -72,11 +80,13 @@ pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective,
     );
     references::check_names("TLS policy", policies.iter().map(|p| (p.name.as_str(), p.location)), report);
     references::resolve_default_groups(&mut listeners, &default_groups, &groups, report);
+    client_auth::resolve(&mut listeners, &wanted_authorities, &authorities, report);
     references::check_ports(&mut listeners, report);
     if !report.is_broken_anywhere() {
         references::check_use(&listeners, &default_groups, &groups, report);
         certificate::check_use(&certificates, &listeners, &groups, report);
         tls_policy::check_use(&policies, &listeners, report);
+        client_auth::check_use(&wanted_authorities, &authorities, report);
         let has_listener =
             |root: &raw::Table| root.find("listener").is_some_and(|e| !section::is_empty_list(e));
         if !roots.iter().any(has_listener) {
@@ -84,7 +94,7 @@ pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective,
             report.error(Location::default(), "there is no [[listener]]: nothing would be served", help);
         }
     }
-    let config = Config { process, access_log, certificates, listeners, server_groups: groups };
+    let config = Config { process, access_log, certificates, authorities, listeners, server_groups: groups };
     (config, output.effective, output.report)
 }
 

@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 use crate::config::IoDriver;
 use crate::config::Process;
 use crate::config::Workers;
-use crate::config::check::certificate::FilePath;
+use crate::config::check::file_path::File;
 use crate::config::check::kind::Boolean;
 use crate::config::check::kind::Choice;
 use crate::config::check::kind::FieldValue;
@@ -37,7 +37,7 @@ pub(super) fn process(table: Option<&raw::Table>, output: &mut Output) -> Proces
             .read_optional("instance_id", &FieldValue, "the name of this host is used")
             .map(|(id, _)| id),
         ticket_seed_file: section
-            .read_optional("ticket_seed_file", &FilePath, "the keys of session tickets are random")
+            .read_optional("ticket_seed_file", &File, "the keys of session tickets are random")
             .map(|(file, _)| file),
     };
     section.close();

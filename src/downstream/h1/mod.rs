@@ -173,7 +173,8 @@ fn begin(
     let limit = (terms.max_body_bytes != 0).then_some(terms.max_body_bytes);
     // A length beyond the limit is refused by the exchange, with a log line that knows the request.
     let decoder = BodyDecoder::new(framing, limit).unwrap_or_else(|_| BodyDecoder::unlimited(framing));
-    let decoder = decoder.without_trailers(options.nominates);
+    let drops_trailers = options.nominates || terms.forwarded.identity.has_aliases();
+    let decoder = decoder.without_trailers(drops_trailers);
     let length = framing.body_length();
     let request = Request { head, length, upgrade, expects_continue, received };
     Ok((exchange::begin(&request, origin, worker), traits, decoder))

@@ -71,7 +71,8 @@ impl BodyDecoder {
     }
 
     /// The same, but no trailer passes: some are named in the Connection field and have to go
-    /// (RFC 9110 §7.6.1), which for so rare a case may take the others along (RFC 9112 §7.1.2).
+    /// (RFC 9110 §7.6.1), or could be taken for a header that we add under a name of the operator's choice.
+    /// For so rare a case they may take the others along (RFC 9112 §7.1.2).
     pub fn without_trailers(self, drops_trailers: bool) -> BodyDecoder {
         BodyDecoder { drops_trailers, ..self }
     }

@@ -1,0 +1,23 @@
+//! `[[ca]]`: who vouches for clients.
+
+use crate::config::Authority;
+use crate::config::check::file_path::File;
+use crate::config::check::file_path::Files;
+use crate::config::check::kind::Name;
+use crate::config::check::section::Output;
+use crate::config::check::section::Section;
+use crate::config::raw;
+
+pub(super) fn ca(table: &raw::Table, output: &mut Output) -> Authority {
+    let mut section = Section::element("ca", table, output);
+    let name = section.read_required("name", &Name, "name = \"clients\"");
+    let bundle = section.read_required("bundle", &File, "bundle = \"tls/clients-ca.crt\"");
+    let authority = Authority {
+        location: name.as_ref().map_or(table.location, |(_, location)| *location),
+        name: name.map(|(name, _)| name).unwrap_or_default(),
+        bundle: bundle.map(|(bundle, _)| bundle).unwrap_or_default(),
+        crl: section.read("crl", &Files, Vec::new()),
+    };
+    section.close();
+    authority
+}

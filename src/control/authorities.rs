@@ -1,0 +1,110 @@
+//! The files of `[[ca]]`: read at the start, and again when they change.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::config;
+use crate::config::ClientAuthMode;
+use crate::config::Config;
+use crate::config::NamedFile;
+use crate::config::Location;
+use crate::config::Report;
+use crate::tls::authorities::Authorities;
+use crate::tls::authorities::Authority;
+use crate::tls::ca_files::CaFile;
+
+/// The lists of large CAs have some tens of MiB.
+const FILE_BYTES_MAX: u64 = 256 << 20;
+
+/// What came of the files of one `[[ca]]`.
+#[derive(Default)]
+pub struct LoadedAuthority {
+    /// None when one of the complaints is an error.
+    pub authority: Option<Arc<Authority>>,
+    pub complaints: Vec<Complaint>,
+}
+
+/// Something that is wrong with a file.
+#[derive(Clone, Debug)]
+pub struct Complaint {
+    pub is_error: bool,
+    /// Of the path in the configuration.
+    pub location: Location,
+    pub message: String,
+    pub help: String,
+}
+
+/// Every `[[ca]]`, in the order of [`Config::authorities`].
+pub fn load(config: &Config) -> Vec<LoadedAuthority> {
+    config.authorities.iter().map(load_authority).collect()
+}
+
+/// Tells the report what was found.
+pub fn report(loaded: &[LoadedAuthority], report: &mut Report) {
+    for complaint in loaded.iter().flat_map(|loaded| &loaded.complaints) {
+        let Complaint { is_error, location, message, help } = complaint.clone();
+        match is_error {
+            true => report.error(location, message, help),
+            false => report.warning(location, message, help),
+        }
+    }
+}
+
+/// What this listener trusts; None if it asks no client, or if a CA of it could not be loaded.
+pub fn of_listener(listener: &config::Listener, loaded: &[LoadedAuthority]) -> Option<Arc<Authorities>> {
+    if listener.client_auth.mode == ClientAuthMode::Off {
+        return None;
+    }
+    let wanted = listener.client_auth.ca.iter();
+    let authorities: Option<Vec<_>> =
+        wanted.map(|index| loaded.get(*index)?.authority.as_ref().map(Arc::clone)).collect();
+    // Without any CA nobody could be verified, and that must not come to mean everybody.
+    Some(Arc::new(Authorities::new(authorities?)))
+}
+
+fn load_authority(authority: &config::Authority) -> LoadedAuthority {
+    let mut complaints = Vec::new();
+    let mut read_file = |file: &NamedFile| {
+        let name = file.path.display().to_string();
+        match read(&file.path) {
+            Ok(bytes) => Some((name, bytes, file.location)),
+            Err(reason) => {
+                let help = "name a file that ringway may read".to_owned();
+                let message = format!("cannot read {name}: {reason}");
+                complaints.push(Complaint { is_error: true, location: file.location, message, help });
+                None
+            }
+        }
+    };
+    let bundle = read_file(&authority.bundle);
+    let lists: Option<Vec<_>> =
+        authority.crl.iter().map(&mut read_file).collect::<Vec<_>>().into_iter().collect();
+    let (Some(bundle), Some(lists)) = (bundle, lists) else {
+        return LoadedAuthority { authority: None, complaints };
+    };
+    let files: Vec<_> = lists.iter().map(|(name, bytes, _)| CaFile { name, bytes }).collect();
+    let (loaded, findings) = Authority::load(CaFile { name: &bundle.0, bytes: &bundle.1 }, &files);
+    for finding in findings {
+        let place = lists.iter().find(|(name, ..)| *name == finding.file).unwrap_or(&bundle);
+        complaints.push(Complaint {
+            is_error: finding.problem.is_error(),
+            location: place.2,
+            message: finding.message(),
+            help: finding.cure(),
+        });
+    }
+    LoadedAuthority { authority: loaded.map(Arc::new), complaints }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
+        .map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(format!("it is larger than {} MiB", FILE_BYTES_MAX >> 20));
+    }
+    Ok(bytes)
+}

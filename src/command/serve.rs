@@ -17,6 +17,7 @@ use crate::control::build::Host;
 use crate::control::certificates::read_file;
 use crate::control::credentials;
 use crate::control::limits;
+use crate::control::reload;
 use crate::control::tls::Security;
 use crate::runtime;
 use crate::runtime::ListenerPlan;
@@ -45,11 +46,19 @@ pub(super) fn serve(mut loaded: Loaded, manner: Manner) -> Exit {
         let mut security = Security::new(credentials);
         let host = host(config);
         let limits = limits_line(config, host.connections);
-        build::build(config, &mut security, &host, &mut loaded.report)
-            .map(|snapshot| (plan(config, snapshot), limits))
+        let snapshot = Arc::new(build::build(config, &mut security, &host, &mut loaded.report)?);
+        Some((config.clone(), security, snapshot, limits))
     });
     diagnostics::print(&loaded.report);
-    let Some((plan, limits)) = built else { return Exit::ConfigurationInvalid };
+    let Some((config, security, snapshot, limits)) = built else { return Exit::ConfigurationInvalid };
+    let plan = plan(&config, Arc::clone(&snapshot));
+    let plan = match reload::start(config, security, snapshot) {
+        Ok(reload) => Plan { reload, ..plan },
+        Err(error) => {
+            tell(&format!("error: cannot start a thread: {error}"));
+            return Exit::CannotStart;
+        }
+    };
     let announce = |serving: &Serving| {
         let Serving { workers, driver, listeners } = serving;
         let version = env!("CARGO_PKG_VERSION");
@@ -101,13 +110,13 @@ fn host(config: &Config) -> Host {
     }
 }
 
-fn plan(config: &Config, snapshot: Snapshot) -> Plan {
+fn plan(config: &Config, snapshot: Arc<Snapshot>) -> Plan {
     let listener_plan = |listener: &Listener| ListenerPlan {
         name: listener.name.clone(),
         addresses: listener.addresses.iter().map(|entry| (entry.address, entry.dual_stack)).collect(),
     };
     Plan {
-        snapshot: Arc::new(snapshot),
+        snapshot,
         reload: Box::new(|| {}),
         listeners: config.listeners.iter().map(listener_plan).collect(),
         access_log: access_log(config),

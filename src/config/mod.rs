@@ -353,8 +353,8 @@ pub struct GroupTls {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Verify {
     Off,
-    /// The name of a `[[ca]]`, and where it is named.
-    Ca(String, Location),
+    /// Index in [`Config::authorities`].
+    Ca(usize),
     /// The roots that the operating system trusts.
     System,
 }

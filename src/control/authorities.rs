@@ -8,8 +8,8 @@ use std::sync::Arc;
 use crate::config;
 use crate::config::ClientAuthMode;
 use crate::config::Config;
-use crate::config::NamedFile;
 use crate::config::Location;
+use crate::config::NamedFile;
 use crate::config::Report;
 use crate::tls::authorities::Authorities;
 use crate::tls::authorities::Authority;
@@ -38,7 +38,7 @@ pub struct Complaint {
 
 /// Every `[[ca]]`, in the order of [`Config::authorities`].
 pub fn load(config: &Config) -> Vec<LoadedAuthority> {
-    config.authorities.iter().map(load_authority).collect()
+    config.authorities.iter().map(load_one).collect()
 }
 
 /// Tells the report what was found.
@@ -64,7 +64,8 @@ pub fn of_listener(listener: &config::Listener, loaded: &[LoadedAuthority]) -> O
     Some(Arc::new(Authorities::new(authorities?)))
 }
 
-fn load_authority(authority: &config::Authority) -> LoadedAuthority {
+/// The files of one `[[ca]]`.
+pub fn load_one(authority: &config::Authority) -> LoadedAuthority {
     let mut complaints = Vec::new();
     let mut read_file = |file: &NamedFile| {
         let name = file.path.display().to_string();

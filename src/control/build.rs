@@ -22,6 +22,7 @@ use crate::snapshot::ServerTls;
 use crate::snapshot::Snapshot;
 use crate::snapshot::backend::Backend;
 use crate::tls::Published;
+use crate::tls::client_certificate::FingerprintHash;
 
 /// What the host adds to a configuration.
 pub struct Host {
@@ -45,8 +46,15 @@ pub fn build(config: &Config, security: &mut Security, host: &Host, report: &mut
     }
     let listeners = config.listeners.iter().enumerate().map(|(index, listener)| {
         let tls = listener.tls.as_ref().and_then(|tls| {
-            let terms = security.server_terms(index, tls)?;
-            Some(ServerTls { terms: Published::new(terms), handshake_timeout: tls.handshake_timeout })
+            let terms = security.server_terms(index, listener)?;
+            Some(ServerTls {
+                terms: Published::new(terms),
+                handshake_timeout: tls.handshake_timeout,
+                fingerprint_hash: match listener.forwarded.fingerprint_hash {
+                    config::FingerprintHash::Sha1 => FingerprintHash::Sha1,
+                    config::FingerprintHash::Sha256 => FingerprintHash::Sha256,
+                },
+            })
         });
         Listener { tls, ..build_listener(listener, config, host) }
     });

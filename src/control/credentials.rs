@@ -10,11 +10,18 @@ use crate::config::Config;
 use crate::config::ListenerTls;
 use crate::config::NamedFile;
 use crate::config::Report;
+use crate::config::ServerGroup;
+use crate::config::Verify;
+use crate::control::authorities;
+use crate::control::authorities::LoadedAuthority;
 use crate::control::certificates;
 use crate::control::certificates::ReadFile;
 use crate::control::offers;
 use crate::tls::certificates::Certificate;
 use crate::tls::certificates::FILE_BYTES_MAX;
+use crate::tls::connect;
+use crate::tls::connect::NoSystemRoots;
+use crate::tls::connect::SystemRoots;
 use crate::tls::sni::CertificateIndex;
 use crate::tls::sni::Shadowed;
 use crate::tls::sni::SniMatch;
@@ -29,12 +36,30 @@ pub struct Credentials {
     pub certificates: Vec<Option<Arc<Certificate>>>,
     /// Beside [`Config::listeners`]; None for a listener without TLS.
     pub listeners: Vec<Option<ListenerCredentials>>,
+    /// Beside [`Config::authorities`].
+    pub authorities: Vec<LoadedAuthority>,
+    /// Read only if a server group wants them.
+    pub system_roots: Option<SystemRoots>,
     pub ticket_seed: Option<Vec<u8>>,
 }
 
 pub struct ListenerCredentials {
     pub offer: Offer,
     pub index: Arc<CertificateIndex>,
+}
+
+impl Credentials {
+    /// Makes the index of a listener anew, from the certificates as they are now. Warnings were given
+    /// when it was made first.
+    pub fn index_anew(&mut self, listener: usize, tls: &ListenerTls) {
+        let own = tls.certificates.iter().map(|index| self.certificates.get(*index)?.clone());
+        let (Some(own), Some(Some(credentials))) =
+            (own.collect::<Option<Vec<_>>>(), self.listeners.get_mut(listener))
+        else {
+            return;
+        };
+        credentials.index = Arc::new(CertificateIndex::new(&own, sni_match(tls)).0);
+    }
 }
 
 /// Reads and checks all files, and reports what is wrong where they are named.
@@ -52,7 +77,27 @@ pub fn load(config: &Config, read_file: &ReadFile<'_>, report: &mut Report) -> C
     let listeners = listeners.collect();
     let ticket_seed =
         config.process.ticket_seed_file.as_ref().and_then(|file| ticket_seed(file, read_file, report));
-    Credentials { certificates, listeners, ticket_seed }
+    let authorities = authorities::load(config);
+    authorities::report(&authorities, report);
+    let system_roots = system_roots(config, report);
+    Credentials { certificates, listeners, authorities, system_roots, ticket_seed }
+}
+
+fn system_roots(config: &Config, report: &mut Report) -> Option<SystemRoots> {
+    let wants = |group: &&ServerGroup| group.tls.as_ref().is_some_and(|tls| tls.verify == Verify::System);
+    let group = config.server_groups.iter().find(wants)?;
+    match connect::system_roots() {
+        Ok(roots) => Some(roots),
+        Err(NoSystemRoots(reasons)) => {
+            let message = format!("verify = \"system\", but this host has no CA certificates: {reasons}");
+            report.error(
+                group.location,
+                message,
+                "install them (Debian: apt-get install ca-certificates), or name a [[ca]] with verify = \"ca\"",
+            );
+            None
+        }
+    }
 }
 
 /// Warnings about names are of interest only where clients ask by them.
@@ -88,11 +133,7 @@ fn index(
     config: &Config,
     report: &mut Report,
 ) -> CertificateIndex {
-    let sni_match = match tls.sni_match {
-        config::SniMatch::Wildcard => SniMatch::Wildcard,
-        config::SniMatch::LongestSuffix => SniMatch::LongestSuffix,
-    };
-    let (index, shadowed) = CertificateIndex::new(own, sni_match);
+    let (index, shadowed) = CertificateIndex::new(own, sni_match(tls));
     let name = |number: usize| {
         tls.certificates.get(number).map_or("", |index| config.certificates[*index].name.as_str())
     };
@@ -113,6 +154,13 @@ fn index(
         report.warning(tls.location, message, "name each host once, or once with RSA and once with ECDSA");
     }
     index
+}
+
+fn sni_match(tls: &ListenerTls) -> SniMatch {
+    match tls.sni_match {
+        config::SniMatch::Wildcard => SniMatch::Wildcard,
+        config::SniMatch::LongestSuffix => SniMatch::LongestSuffix,
+    }
 }
 
 /// Whether the offer has a cipher suite for each certificate.

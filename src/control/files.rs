@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// The files whose changes matter, each as it was when it was looked at last.
-pub struct Files {
+pub(super) struct Files {
     known: HashMap<PathBuf, Option<Stamp>>,
 }
 
@@ -28,21 +28,13 @@ struct Stamp {
 
 impl Files {
     /// The files as they are now.
-    pub fn new(paths: impl IntoIterator<Item = PathBuf>) -> Files {
+    pub(super) fn new(paths: impl IntoIterator<Item = PathBuf>) -> Files {
         Files { known: paths.into_iter().map(|path| (path.clone(), stamp(&path))).collect() }
-    }
-
-    pub fn len(&self) -> usize {
-        self.known.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.known.is_empty()
     }
 
     /// The files that changed since the last look, and when the last of them did, as time since the
     /// Unix epoch.
-    pub fn changed(&mut self) -> Option<(Vec<PathBuf>, Option<Duration>)> {
+    pub(super) fn changed(&mut self) -> Option<(Vec<PathBuf>, Option<Duration>)> {
         let mut paths = Vec::new();
         let mut last = None;
         for (path, known) in &mut self.known {
@@ -94,7 +86,6 @@ mod tests {
         symlink("v1", path("current")).unwrap();
         let watched = path("current/site.crt");
         let mut files = Files::new([watched.clone(), path("never.crt")]);
-        assert_eq!(files.len(), 2);
         assert!(files.changed().is_none());
 
         let mut notice = |what: &str| {

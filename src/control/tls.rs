@@ -4,11 +4,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::config;
 use crate::config::GroupTls;
-use crate::config::ListenerTls;
+use crate::config::Listener;
 use crate::config::Verify;
+use crate::control::authorities;
 use crate::control::credentials::Credentials;
+use crate::tls::accept::ClientAuth;
 use crate::tls::accept::ServerTerms;
+use crate::tls::client_verifier::ClientAuthMode;
 use crate::tls::connect::ClientTerms;
 use crate::tls::connect::Trust;
 use crate::tls::sni::Resolver;
@@ -27,18 +31,35 @@ impl Security {
     }
 
     /// What the listener with this index offers; None if credentials are missing.
-    pub fn server_terms(&mut self, index: usize, tls: &ListenerTls) -> Option<ServerTerms> {
+    pub fn server_terms(&mut self, index: usize, listener: &Listener) -> Option<ServerTerms> {
+        let tls = listener.tls.as_ref()?;
         let tickets = self.tickets(tls.session_ticket_lifetime);
         let own = self.credentials.listeners.get(index)?.as_ref()?;
         let resolver = Arc::new(Resolver(Arc::clone(&own.index)));
-        ServerTerms::new(&own.offer, resolver, tickets).ok()
+        let mode = match listener.client_auth.mode {
+            config::ClientAuthMode::Off => None,
+            config::ClientAuthMode::Optional => Some(ClientAuthMode::Optional),
+            config::ClientAuthMode::Require => Some(ClientAuthMode::Require),
+        };
+        let client_auth = match mode {
+            None => None,
+            Some(mode) => {
+                let authorities = authorities::of_listener(listener, &self.credentials.authorities)?;
+                Some(ClientAuth { mode, authorities })
+            }
+        };
+        ServerTerms::new(&own.offer, resolver, tickets, client_auth).ok()
     }
 
     /// How the backends of a group are spoken to; None if credentials are missing.
     pub fn client_terms(&self, tls: &GroupTls) -> Option<ClientTerms> {
         let trust = match &tls.verify {
             Verify::Off => Trust::Anybody,
-            Verify::Ca(..) | Verify::System => return None,
+            Verify::Ca(index) => {
+                let authority = self.credentials.authorities.get(*index)?.authority.as_ref()?;
+                Trust::Authority(Arc::clone(authority))
+            }
+            Verify::System => Trust::System(self.credentials.system_roots.clone()?),
         };
         let certificate = match tls.client_certificate {
             Some(index) => Some(Arc::clone(&self.credentials.certificates.get(index)?.as_ref()?.certified)),

@@ -7,13 +7,19 @@ use crate::downstream::connection::Connection;
 use crate::downstream::h1;
 use crate::exchange;
 use crate::exchange::Origin;
-use crate::exchange::Secured;
+use crate::exchange::secured::CertificateFacts;
+use crate::exchange::secured::IdentityFacts;
+use crate::exchange::secured::Secured;
 use crate::net::buffer::Buffer;
 use crate::snapshot::Listener;
+use crate::snapshot::ServerTls;
 use crate::telemetry::reason::Reason;
 use crate::tls::accept;
 use crate::tls::accept::Accepted;
 use crate::tls::accept::Facts;
+use crate::tls::cipher_names::names_of;
+use crate::tls::cipher_names::openssl_name;
+use crate::tls::client_certificate::ClientCertificate;
 use crate::tls::transport::Transport;
 use crate::worker::Worker;
 
@@ -35,7 +41,7 @@ pub(super) async fn secure(
     let failure = match connection.deadline.guard(pin!(accepted)).await {
         Ok(Accepted::Secured(transport, facts)) => {
             connection.transport = transport;
-            connection.secured = Some(Box::new(secured(&facts, terms)));
+            connection.secured = Some(Box::new(secured(&facts, terms, tls)));
             return Some(connection);
         }
         Ok(Accepted::Plain(socket, received)) => {
@@ -60,6 +66,34 @@ pub(super) async fn secure(
     None
 }
 
-fn secured(facts: &Facts, _terms: &Listener) -> Secured {
-    Secured { version: facts.version, cipher: "", identity: Box::default() }
+/// What the handshake told, in the forms that logs and backends get.
+fn secured(facts: &Facts, terms: &Listener, tls: &ServerTls) -> Secured {
+    let cipher = openssl_name(facts.cipher_suite).unwrap_or_default();
+    Secured::new(facts.version, cipher, terms, |tell| {
+        let leaf = facts.chain.first();
+        let certificate = leaf.and_then(|leaf| ClientCertificate::parse(leaf, tls.fingerprint_hash));
+        let offered = names_of(&facts.offered_suites);
+        let verify = facts.verdict.map_or("NONE".to_owned(), |verdict| verdict.to_string());
+        tell(&IdentityFacts {
+            verify: &verify,
+            certificate: certificate.as_ref().map(certificate_facts),
+            ciphers: Some(&offered),
+            tls_protocol: facts.version,
+            tls_cipher: cipher,
+            tls_sni: facts.server_name.as_deref(),
+            tls_alpn_protocol: facts.alpn.as_deref().and_then(|alpn| std::str::from_utf8(alpn).ok()),
+        });
+    })
+}
+
+fn certificate_facts(certificate: &ClientCertificate) -> CertificateFacts<'_> {
+    CertificateFacts {
+        subject_dn: &certificate.subject,
+        issuer_dn: &certificate.issuer,
+        fingerprint: &certificate.fingerprint,
+        serial_number: &certificate.serial,
+        certificate: &certificate.escaped_pem,
+        end: &certificate.not_after,
+        client_cert: &certificate.client_cert,
+    }
 }

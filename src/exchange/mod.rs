@@ -9,6 +9,7 @@ mod local;
 mod record;
 mod request;
 mod response;
+pub mod secured;
 pub mod stream;
 mod tunnel;
 
@@ -17,6 +18,7 @@ use std::net::SocketAddr;
 use crate::exchange::error::ExchangeError;
 use crate::exchange::forward::Forward;
 use crate::exchange::record::Recording;
+use crate::exchange::secured::Secured;
 use crate::exchange::stream::Reply;
 use crate::exchange::stream::Stream;
 use crate::http::body::BodyLength;
@@ -55,16 +57,6 @@ impl Origin<'_> {
     fn scheme(&self) -> &'static str {
         if self.secured.is_some() { "https" } else { "http" }
     }
-}
-
-/// What is known of a connection secured by TLS.
-pub struct Secured {
-    /// As OpenSSL writes it: `TLSv1.3`.
-    pub version: &'static str,
-    /// As OpenSSL writes it.
-    pub cipher: &'static str,
-    /// What backends are told of it: complete field lines.
-    pub identity: Box<[u8]>,
 }
 
 /// A request that was looked at, and what will be done about it.

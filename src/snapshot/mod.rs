@@ -16,6 +16,7 @@ use crate::policy::forwarded::TrustedProxies;
 use crate::snapshot::backend::Backend;
 use crate::tls::Published;
 use crate::tls::accept::ServerTerms;
+use crate::tls::client_certificate::FingerprintHash;
 use crate::tls::connect::ClientTerms;
 
 /// One configuration in service.
@@ -61,6 +62,8 @@ pub struct ServerTls {
     /// Replaced while serving when a certificate on disk changes.
     pub terms: Published<ServerTerms>,
     pub handshake_timeout: Duration,
+    /// Of the fingerprints of clients' certificates.
+    pub fingerprint_hash: FingerprintHash,
 }
 
 /// A set of backends that serve the same requests.

@@ -8,16 +8,28 @@ use rustls::Error;
 use rustls::HandshakeKind;
 use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
+use rustls::pki_types::UnixTime;
 use rustls::server::ClientHello;
 use rustls::server::NoServerSessionStorage;
 use rustls::server::ResolvesServerCert;
 use rustls::server::UnbufferedServerConnection;
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::sign::CertifiedKey;
 
 use crate::net::buffer::Buffer;
 use crate::net::buffer::Buffers;
+use crate::net::clock::wall_now;
 use crate::net::socket::Socket;
 use crate::net::turnstile::Turnstile;
+use crate::tls::authorities::Authorities;
+use crate::tls::authorities::sha256;
+use crate::tls::cipher_names::version_name;
+use crate::tls::client_error::ClientCertificateError;
+use crate::tls::client_verifier::ClientAuthMode;
+use crate::tls::client_verifier::ClientVerifier;
+use crate::tls::client_verifier::Verdict;
+use crate::tls::client_verifier::take_verdict;
 use crate::tls::session::Session;
 use crate::tls::stream::Stream;
 use crate::tls::tickets::TicketKeys;
@@ -28,6 +40,14 @@ use crate::tls::transport::Transport;
 /// What a listener offers its clients. One for all workers.
 pub struct ServerTerms {
     config: Arc<ServerConfig>,
+    client_auth: Option<ClientAuth>,
+}
+
+/// That clients are asked for a certificate.
+#[derive(Clone)]
+pub struct ClientAuth {
+    pub mode: ClientAuthMode,
+    pub authorities: Arc<Authorities>,
 }
 
 /// Tickets for a client that opens several connections at once.
@@ -38,10 +58,15 @@ impl ServerTerms {
         offer: &Offer,
         resolver: Arc<dyn ResolvesServerCert>,
         tickets: Option<Arc<TicketKeys>>,
+        client_auth: Option<ClientAuth>,
     ) -> Result<ServerTerms, Error> {
+        let verifier: Arc<dyn ClientCertVerifier> = match &client_auth {
+            Some(auth) => Arc::new(ClientVerifier::new(auth.mode, Arc::clone(&auth.authorities))),
+            None => WebPkiClientVerifier::no_client_auth(),
+        };
         let mut config = ServerConfig::builder_with_provider(tls_policy::provider(offer))
             .with_protocol_versions(&offer.versions)?
-            .with_no_client_auth()
+            .with_client_cert_verifier(verifier)
             .with_cert_resolver(Arc::new(Noting { inner: resolver }));
         config.ignore_client_order = true;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -49,16 +74,43 @@ impl ServerTerms {
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         if let Some(tickets) = tickets {
-            config.ticketer = Arc::new(tickets.bound_to([0; 32]));
+            config.ticketer = Arc::new(tickets.bound_to(binding(client_auth.as_ref())));
             config.send_tls13_tickets = TICKETS;
         }
-        Ok(ServerTerms { config: Arc::new(config) })
+        Ok(ServerTerms { config: Arc::new(config), client_auth })
+    }
+
+    /// Verifies the certificates of a resumed session again: one may have expired or been revoked since
+    /// the ticket was issued, and rustls does not look at them.
+    fn judge(&self, facts: &mut Facts) -> Result<(), HandshakeError> {
+        let Some(auth) = self.client_auth.as_ref().filter(|_| facts.resumed) else { return Ok(()) };
+        let required = auth.mode == ClientAuthMode::Require;
+        if facts.chain.is_empty() {
+            return if required { Err(HandshakeError::NoClientCertificate) } else { Ok(()) };
+        }
+        match auth.authorities.verify(&facts.chain, UnixTime::since_unix_epoch(wall_now())) {
+            Ok(()) => facts.verdict = Some(Verdict::Success),
+            Err(error) if required => return Err(HandshakeError::BadClientCertificate(error)),
+            Err(error) => facts.verdict = Some(Verdict::Failed(error)),
+        }
+        Ok(())
     }
 
     /// The server's side of one connection.
     pub(super) fn session(&self) -> Result<Session, Error> {
         Ok(Session::Server(Box::new(UnbufferedServerConnection::new(Arc::clone(&self.config))?)))
     }
+}
+
+/// A ticket is worth nothing where clients are authenticated in another way than where it was issued:
+/// it may stand for a client whom nobody asked.
+fn binding(client_auth: Option<&ClientAuth>) -> [u8; 32] {
+    let Some(auth) = client_auth else { return [0; 32] };
+    let mode: &[u8] = match auth.mode {
+        ClientAuthMode::Optional => b"optional",
+        ClientAuthMode::Require => b"require",
+    };
+    sha256([mode, &auth.authorities.digest()].into_iter())
 }
 
 /// What a handshake told about the client and the connection.
@@ -74,8 +126,10 @@ pub struct Facts {
     pub resumed: bool,
     /// What the client offered, by IANA number.
     pub offered_suites: Vec<u16>,
-    /// The client's certificates, its own first. Whether they are any good is another question.
+    /// The client's certificates, its own first. Whether they are any good is what the verdict says.
     pub chain: Vec<CertificateDer<'static>>,
+    /// None: the client showed no certificate.
+    pub verdict: Option<Verdict>,
 }
 
 /// How a handshake ended.
@@ -103,7 +157,7 @@ pub enum HandshakeError {
     /// A certificate is required and none came.
     NoClientCertificate,
     /// The client's certificate is not acceptable.
-    BadClientCertificate,
+    BadClientCertificate(ClientCertificateError),
     /// None of the protocols that the client speaks inside TLS (ALPN, RFC 7301).
     NoProtocol,
     Other,
@@ -116,7 +170,7 @@ impl HandshakeError {
             HandshakeError::NothingInCommon => "tls_nothing_in_common",
             HandshakeError::Malformed => "tls_malformed",
             HandshakeError::NoClientCertificate => "client_certificate_missing",
-            HandshakeError::BadClientCertificate => "client_certificate_invalid",
+            HandshakeError::BadClientCertificate(error) => error.reason(),
             HandshakeError::NoProtocol => "tls_no_protocol",
             HandshakeError::Other => "tls_handshake",
         }
@@ -129,7 +183,10 @@ impl From<Error> for HandshakeError {
             Error::AlertReceived(_) => HandshakeError::ClientAlert,
             Error::PeerIncompatible(_) => HandshakeError::NothingInCommon,
             Error::NoCertificatesPresented => HandshakeError::NoClientCertificate,
-            Error::InvalidCertificate(_) => HandshakeError::BadClientCertificate,
+            // What is no certificate at all never comes to a verdict.
+            Error::InvalidCertificate(_) => {
+                HandshakeError::BadClientCertificate(ClientCertificateError::Malformed)
+            }
             Error::NoApplicationProtocol => HandshakeError::NoProtocol,
             Error::InappropriateMessage { .. }
             | Error::InappropriateHandshakeMessage { .. }
@@ -167,7 +224,12 @@ pub async fn accept(
     match drive(&stream, input, turnstile, &mut facts).await {
         Ok(()) => {
             collect(&stream, &mut facts);
-            Accepted::Secured(Transport::Tls(Box::new(stream)), facts)
+            let judged = terms.judge(&mut facts);
+            let transport = Transport::Tls(Box::new(stream));
+            match judged {
+                Ok(()) => Accepted::Secured(transport, facts),
+                Err(error) => Accepted::Failed(transport, error),
+            }
         }
         Err(Broken::Gone) => Accepted::Gone { received: true },
         Err(Broken::Failed(error)) => Accepted::Failed(Transport::Tls(Box::new(stream)), error),
@@ -193,6 +255,9 @@ async fn drive(
             facts.server_name = hello.server_name;
             facts.offered_suites = hello.cipher_suites;
         }
+        if let Some(verdict) = take_verdict() {
+            facts.verdict = Some(verdict);
+        }
         let done = advanced.is_ok() && !stream.session().borrow().is_handshaking();
         if done && stream.has_early() {
             // The tickets leave with the response.
@@ -201,7 +266,7 @@ async fn drive(
         if let Some(outgoing) = stream.take_handshake_output() {
             stream.socket().send(outgoing).await.0.map_err(|_| Broken::Gone)?;
         }
-        advanced.map_err(|error| Broken::Failed(error.into()))?;
+        advanced.map_err(|error| Broken::Failed(described(error, facts.verdict)))?;
         if done {
             return Ok(());
         }
@@ -209,6 +274,16 @@ async fn drive(
         stream.socket().readable().await.map_err(|_| Broken::Gone)?;
         input =
             receive(stream.socket(), stream.room_for_handshake(), false).await.map_err(|_| Broken::Gone)?;
+    }
+}
+
+/// The verdict knows better than rustls' error what was wrong with a certificate.
+fn described(error: Error, verdict: Option<Verdict>) -> HandshakeError {
+    match (error, verdict) {
+        (Error::InvalidCertificate(_), Some(Verdict::Failed(error))) => {
+            HandshakeError::BadClientCertificate(error)
+        }
+        (error, _) => error.into(),
     }
 }
 
@@ -226,7 +301,7 @@ async fn receive(socket: &Socket, buffer: Buffer, wait: bool) -> io::Result<Buff
 fn collect(stream: &Stream, facts: &mut Facts) {
     let session = stream.session().borrow();
     let Session::Server(connection) = &*session else { return };
-    facts.version = connection.protocol_version().map_or("", crate::tls::version_name);
+    facts.version = connection.protocol_version().and_then(version_name).unwrap_or_default();
     facts.cipher_suite = connection.negotiated_cipher_suite().map_or(0, |suite| suite.suite().into());
     facts.alpn = connection.alpn_protocol().map(<[u8]>::to_vec);
     facts.resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);

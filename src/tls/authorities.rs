@@ -114,12 +114,51 @@ impl Authorities {
 }
 
 impl Authority {
+    /// Whether the chain of a backend leads to this CA. What it is for is not looked at.
+    pub(super) fn verify_server(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), ClientCertificateError> {
+        if self.is_anchor(leaf, now)? {
+            return Ok(());
+        }
+        self.verify_chain(leaf, intermediates, now, webpki::KeyUsage::server_auth())
+    }
+
+    /// A backend may show a certificate that stands in the bundle itself: it is trusted as it is. webpki
+    /// refuses that, because most of such certificates say that they are of a CA.
+    fn is_anchor(&self, leaf: &CertificateDer<'_>, now: UnixTime) -> Result<bool, ClientCertificateError> {
+        let parsed = Certificate::parse(leaf).ok_or(ClientCertificateError::Malformed)?;
+        let is_it = |anchor: &&TrustAnchor<'_>| {
+            *anchor.subject == *parsed.subject && *anchor.subject_public_key_info == *parsed.public_key
+        };
+        let Some(anchor) = self.anchors.iter().find(is_it) else { return Ok(false) };
+        self.check_validity(anchor, seconds(now))?;
+        match seconds(now) {
+            now if now < parsed.not_before => Err(ClientCertificateError::NotYetValid),
+            now if now > parsed.not_after => Err(ClientCertificateError::Expired),
+            _ => Ok(true),
+        }
+    }
+
     /// For a client's certificate of version 3.
     fn verify_path(
         &self,
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
+    ) -> Result<(), ClientCertificateError> {
+        self.verify_chain(leaf, intermediates, now, webpki::KeyUsage::client_auth())
+    }
+
+    fn verify_chain(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+        usage: webpki::KeyUsage,
     ) -> Result<(), ClientCertificateError> {
         let leaf = webpki::EndEntityCert::try_from(leaf)?;
         let refused = Cell::new(None);
@@ -134,7 +173,7 @@ impl Authority {
             &self.anchors,
             intermediates,
             now,
-            webpki::KeyUsage::client_auth(),
+            usage,
             None,
             Some(&check),
         );

@@ -14,13 +14,14 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::client::danger::ServerCertVerified;
 use rustls::client::danger::ServerCertVerifier;
+use rustls::client::verify_server_name;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::IpAddr;
 use rustls::pki_types::ServerName;
 use rustls::pki_types::UnixTime;
-use rustls::pki_types::pem::PemObject;
+use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
 use rustls::sign::SingleCertAndKey;
 
@@ -28,6 +29,8 @@ use crate::net::buffer::Buffer;
 use crate::net::buffer::Buffers;
 use crate::net::socket::Socket;
 use crate::net::turnstile::Turnstile;
+use crate::tls::authorities::Authority;
+use crate::tls::authorities::algorithms;
 use crate::tls::session::Session;
 use crate::tls::stream::Stream;
 use crate::tls::transport::Transport;
@@ -46,16 +49,22 @@ pub struct ClientTerms {
 pub enum Trust {
     /// Anybody's: the connection is encrypted, but who answers is not known.
     Anybody,
-    /// Those that chain up to one of these.
-    Roots(Arc<RootCertStore>),
+    /// Those that chain up to a CA of this host's own store.
+    System(SystemRoots),
+    /// Those that chain up to this CA and that its revocation lists do not name.
+    Authority(Arc<Authority>),
 }
+
+/// The CAs that this host trusts.
+#[derive(Clone)]
+pub struct SystemRoots(Arc<RootCertStore>);
 
 /// The roots of this host's own store cannot be used.
 #[derive(Debug)]
 pub struct NoSystemRoots(pub String);
 
-/// The certificate authorities that this host trusts.
-pub fn system_roots() -> Result<RootCertStore, NoSystemRoots> {
+/// Reads this host's own store.
+pub fn system_roots() -> Result<SystemRoots, NoSystemRoots> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(found.certs);
@@ -63,16 +72,7 @@ pub fn system_roots() -> Result<RootCertStore, NoSystemRoots> {
         let reasons: Vec<String> = found.errors.iter().map(ToString::to_string).collect();
         return Err(NoSystemRoots(reasons.join("; ")));
     }
-    Ok(roots)
-}
-
-/// The certificates of a PEM bundle as roots; `None` if it holds none that can be one.
-pub fn bundle_roots(pem: &[u8]) -> Option<RootCertStore> {
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem) {
-        roots.add(certificate.ok()?).ok()?;
-    }
-    (!roots.is_empty()).then_some(roots)
+    Ok(SystemRoots(Arc::new(roots)))
 }
 
 impl ClientTerms {
@@ -86,9 +86,12 @@ impl ClientTerms {
         let provider = Arc::new(default_provider());
         let verifier: Arc<dyn ServerCertVerifier> = match trust {
             Trust::Anybody => Arc::new(AnyCertificate { provider: Arc::clone(&provider) }),
-            Trust::Roots(roots) => WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider))
-                .build()
-                .map_err(|error| Error::General(error.to_string()))?,
+            Trust::Authority(authority) => Arc::new(ByAuthority { authority }),
+            Trust::System(SystemRoots(roots)) => {
+                WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider))
+                    .build()
+                    .map_err(|error| Error::General(error.to_string()))?
+            }
         };
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
@@ -253,6 +256,50 @@ impl ServerCertVerifier for AnyCertificate {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Accepts what leads to one `[[ca]]`.
+#[derive(Debug)]
+struct ByAuthority {
+    authority: Arc<Authority>,
+}
+
+impl ServerCertVerifier for ByAuthority {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        let verified = self.authority.verify_server(end_entity, intermediates, now);
+        verified.map_err(|error| error.to_rustls())?;
+        verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        rustls::crypto::verify_tls12_signature(message, certificate, signed, &algorithms())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        rustls::crypto::verify_tls13_signature(message, certificate, signed, &algorithms())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        algorithms().supported_schemes()
     }
 }
 

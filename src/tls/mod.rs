@@ -32,7 +32,6 @@ pub mod x509_v1;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use rustls::ProtocolVersion;
 
 /// Something that the slow side replaces while workers read it. Neither waits for the other.
 pub struct Published<T>(ArcSwap<T>);
@@ -48,14 +47,5 @@ impl<T> Published<T> {
 
     pub fn publish(&self, next: T) {
         self.0.store(Arc::new(next));
-    }
-}
-
-/// As OpenSSL writes it.
-fn version_name(version: ProtocolVersion) -> &'static str {
-    match version {
-        ProtocolVersion::TLSv1_2 => "TLSv1.2",
-        ProtocolVersion::TLSv1_3 => "TLSv1.3",
-        _ => "",
     }
 }

@@ -4,9 +4,11 @@ use crate::config::Authority;
 use crate::config::check::file_path::File;
 use crate::config::check::file_path::Files;
 use crate::config::check::kind::Name;
+use crate::config::check::names::Names;
 use crate::config::check::section::Output;
 use crate::config::check::section::Section;
 use crate::config::raw;
+use crate::config::report::Report;
 
 pub(super) fn ca(table: &raw::Table, output: &mut Output) -> Authority {
     let mut section = Section::element("ca", table, output);
@@ -20,4 +22,9 @@ pub(super) fn ca(table: &raw::Table, output: &mut Output) -> Authority {
     };
     section.close();
     authority
+}
+
+/// The names that keys may refer to.
+pub(super) fn names<'n>(authorities: &'n [Authority], report: &Report) -> Names<'n> {
+    Names::new("[[ca]]", authorities.iter().map(|ca| ca.name.as_str()), report)
 }

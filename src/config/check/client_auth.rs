@@ -7,6 +7,8 @@ use crate::config::ClientAuth;
 use crate::config::ClientAuthMode;
 use crate::config::Listener;
 use crate::config::ListenerProtocol;
+use crate::config::ServerGroup;
+use crate::config::Verify;
 use crate::config::check::kind::Choice;
 use crate::config::check::kind::Kind;
 use crate::config::check::kind::Name;
@@ -133,15 +135,22 @@ pub(super) fn resolve(
 }
 
 /// Warns about CAs that nothing names.
-pub(super) fn check_use(wanted: &[Vec<Reference>], authorities: &[Authority], report: &mut Report) {
+pub(super) fn check_use(
+    wanted: &[Vec<Reference>],
+    authorities: &[Authority],
+    groups: &[ServerGroup],
+    report: &mut Report,
+) {
     if wanted.iter().flatten().any(|reference| reference.name.is_none()) {
         return;
     }
-    for authority in authorities.iter().filter(|ca| !ca.name.is_empty()) {
+    let backends: Vec<&Verify> =
+        groups.iter().filter_map(|group| Some(&group.tls.as_ref()?.verify)).collect();
+    for (index, authority) in authorities.iter().enumerate().filter(|(_, ca)| !ca.name.is_empty()) {
         let is_wanted = |reference: &Reference| reference.name.as_ref() == Some(&authority.name);
-        if !wanted.iter().flatten().any(is_wanted) {
+        if !wanted.iter().flatten().any(is_wanted) && !backends.contains(&&Verify::Ca(index)) {
             let message = format!("the CA \"{}\" is not used", authority.name);
-            let help = "name it in ca = […] of a [listener.client_auth], or remove it";
+            let help = "name it in a [listener.client_auth] or a [server_group.tls], or remove it";
             report.warning(authority.location, message, help);
         }
     }

@@ -37,7 +37,7 @@ pub(super) fn group_tls(
     let sni = section.read_optional("sni", &ServerName, "the host that the request asks for");
     let client = section.read_optional("client_certificate", &Name, "backends are shown none");
     let tls = GroupTls {
-        verify: verify(word, authority, &mut section),
+        verify: verify(word, authority, known, &mut section),
         sni: sni.map(|(name, _)| name),
         client_certificate: client.and_then(|(name, location)| {
             known.certificates.find("client_certificate", (&name, location), section.report())
@@ -60,9 +60,18 @@ const VERIFY: Choice<VerifyWord> = Choice {
     later: &[],
 };
 
-fn verify(word: VerifyWord, authority: Option<(String, Location)>, section: &mut Section<'_, '_>) -> Verify {
+fn verify(
+    word: VerifyWord,
+    authority: Option<(String, Location)>,
+    known: &Known<'_>,
+    section: &mut Section<'_, '_>,
+) -> Verify {
     match (word, authority) {
-        (VerifyWord::Ca, Some((name, location))) => return Verify::Ca(name, location),
+        (VerifyWord::Ca, Some((name, location))) => {
+            let found = known.authorities.find("ca", (&name, location), section.report());
+            // Without one there was an error, and nothing is built.
+            return found.map_or(Verify::Off, Verify::Ca);
+        }
         (VerifyWord::Ca, None) if !section.is_refused("ca") => {
             section.missing("ca", "ca = \"backends\", the name of a [[ca]]");
         }

@@ -36,11 +36,7 @@ const BODY_MAX: u64 = 1_024 << 40;
 /// tables are read.
 pub(super) type Wanted = (Option<Reference>, Vec<Reference>);
 
-pub(super) fn listener(
-    table: &raw::Table,
-    known: &Known<'_>,
-    output: &mut Output,
-) -> (Listener, Wanted) {
+pub(super) fn listener(table: &raw::Table, known: &Known<'_>, output: &mut Output) -> (Listener, Wanted) {
     let mut section = Section::element("listener", table, output);
     let name = section.read_required("name", &Name, "name = \"web\"");
     let addresses = section.read_required("address", &ListenAddresses, "address = \"0.0.0.0:8080\"");

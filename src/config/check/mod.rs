@@ -31,8 +31,16 @@ use crate::config::report::Report;
 /// The version of the rules that a configuration is written for.
 const CONFIG_VERSION: i128 = 1;
 
-const TABLES: [&str; 8] =
-    ["config_version", "process", "access_log", "certificate", "ca", "tls_policy", "listener", "server_group"];
+const TABLES: [&str; 8] = [
+    "config_version",
+    "process",
+    "access_log",
+    "certificate",
+    "ca",
+    "tls_policy",
+    "listener",
+    "server_group",
+];
 
 /// The configuration that all roots make together. It is of use only when the report has no errors.
 pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective, Report) {
@@ -54,13 +62,14 @@ pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective,
     let tables = elements(roots, "tls_policy", &mut output.report);
     let policies: Vec<_> =
         tables.into_iter().map(|table| tls_policy::tls_policy(table, &mut output)).collect();
+    let tables = elements(roots, "ca", &mut output.report);
+    let authorities: Vec<_> = tables.into_iter().map(|table| ca::ca(table, &mut output)).collect();
     let known = Known {
         certificates: certificate::names(&certificates, &output.report),
+        authorities: ca::names(&authorities, &output.report),
         tls_policies: tls_policy::names(&policies, &output.report),
         defined_policies: &policies,
     };
-    let tables = elements(roots, "ca", &mut output.report);
-    let authorities: Vec<_> = tables.into_iter().map(|table| ca::ca(table, &mut output)).collect();
     let tables = elements(roots, "listener", &mut output.report);
     let (mut listeners, wanted): (Vec<_>, Vec<_>) =
         tables.into_iter().map(|table| listener::listener(table, &known, &mut output)).unzip();
@@ -86,7 +95,7 @@ pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective,
         references::check_use(&listeners, &default_groups, &groups, report);
         certificate::check_use(&certificates, &listeners, &groups, report);
         tls_policy::check_use(&policies, &listeners, report);
-        client_auth::check_use(&wanted_authorities, &authorities, report);
+        client_auth::check_use(&wanted_authorities, &authorities, &groups, report);
         let has_listener =
             |root: &raw::Table| root.find("listener").is_some_and(|e| !section::is_empty_list(e));
         if !roots.iter().any(has_listener) {

@@ -20,6 +20,7 @@ const SUGGESTIONS_MAX: u32 = 64;
 /// What listeners and server groups may refer to.
 pub(super) struct Known<'n> {
     pub certificates: Names<'n>,
+    pub authorities: Names<'n>,
     pub tls_policies: Names<'n>,
     /// Beside their names.
     pub defined_policies: &'n [TlsPolicy],

@@ -64,7 +64,7 @@ fn ends(versions: &[u16]) -> (End, End) {
     let certified = Arc::new(CertifiedKey::new(vec![certificate.der().clone()], key));
     let resolver = Arc::new(SingleCertAndKey::from(certified));
     let offer = tls_policy::intersect(versions, &tls_policy::everything().suite_numbers()).offer.unwrap();
-    let server = ServerTerms::new(&offer, resolver, None).unwrap().session().unwrap();
+    let server = ServerTerms::new(&offer, resolver, None, None).unwrap().session().unwrap();
     let name = ServerName::try_from("localhost").unwrap();
     let client = ClientTerms::new(Trust::Anybody, None, None).unwrap().client().config();
     let client = Session::Client(Box::new(UnbufferedClientConnection::new(client, name).unwrap()));

@@ -42,6 +42,8 @@ pub struct Worker {
     accept_failure: Cell<Option<i32>>,
     /// No connection may go on after the exchange it is in.
     draining: Cell<bool>,
+    /// Responses that are being compressed.
+    encoders: Cell<usize>,
     /// Where each group's round robin stands.
     positions: Vec<Cell<usize>>,
 }
@@ -70,6 +72,21 @@ impl Drop for CountedConnection {
         if let Some(listener) = self.worker.snapshot.listeners.get(self.listener) {
             listener.connections.give_back();
         }
+    }
+}
+
+/// Responses that a worker compresses at a time. Each takes up to 2.2 MiB for as long as its client
+/// takes to receive it; what comes beyond is sent as it is.
+const MAX_ENCODERS: usize = 64;
+
+/// Leave to compress one response.
+pub struct EncoderPermit<'w> {
+    encoders: &'w Cell<usize>,
+}
+
+impl Drop for EncoderPermit<'_> {
+    fn drop(&mut self) {
+        self.encoders.set(self.encoders.get() - 1);
     }
 }
 
@@ -150,6 +167,7 @@ impl Worker {
             listeners: Cell::new(0),
             accept_failure: Cell::new(None),
             draining: Cell::new(false),
+            encoders: Cell::new(0),
             positions,
         };
         worker.advance_dates();
@@ -200,6 +218,15 @@ impl Worker {
                  raise the descriptor limit (LimitNOFILE=) or lower max_connections"
             ));
         }
+    }
+
+    /// Leave to compress one response until what is returned is dropped; none when too many are.
+    pub fn permit_encoder(&self) -> Option<EncoderPermit<'_>> {
+        let running = self.encoders.get();
+        (running < MAX_ENCODERS).then(|| {
+            self.encoders.set(running + 1);
+            EncoderPermit { encoders: &self.encoders }
+        })
     }
 
     pub fn is_draining(&self) -> bool {

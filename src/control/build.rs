@@ -63,6 +63,7 @@ fn build_listener(listener: &config::Listener, config: &Config, host: &Host) -> 
         connection_rate: Rate::new(listener.connections_per_second),
         proxy_protocol: listener.proxy_protocol == config::ProxyProtocol::Accept,
         trusted_proxies: TrustedProxies::new(listener.trusted_proxies.clone()),
+        compression: listener.compression,
         forwarded: Forwarded {
             x_forwarded_for: match forwarded.x_forwarded_for {
                 config::ForwardedFor::Append => ForwardedFor::Append,

@@ -48,6 +48,8 @@ pub struct Listener {
     /// Read a PROXY header before anything else.
     pub proxy_protocol: bool,
     pub trusted_proxies: TrustedProxies,
+    /// Compress responses for clients that accept it.
+    pub compression: bool,
     pub forwarded: Forwarded,
 }
 

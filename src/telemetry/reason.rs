@@ -35,6 +35,8 @@ pub enum Reason {
     ResponseTimeout,
     /// The backend sent something that is no HTTP/1.1 response; the word comes from the codec.
     BadResponse(&'static str),
+    /// The response could not be compressed, which is our fault.
+    CompressionFailed,
 }
 
 impl Reason {
@@ -59,6 +61,7 @@ impl Reason {
             Reason::ConnectFailed => "connect_failed",
             Reason::UpstreamClosed => "upstream_closed",
             Reason::ResponseTimeout => "response_timeout",
+            Reason::CompressionFailed => "compression_failed",
         }
     }
 
@@ -74,6 +77,7 @@ impl Reason {
             Reason::BodyTooLarge => 413,
             Reason::Misdirected => 421,
             Reason::ClientClosed | Reason::ClientStalled => 499,
+            Reason::CompressionFailed => 500,
             Reason::ConnectRefused
             | Reason::ConnectFailed
             | Reason::UpstreamClosed

@@ -53,6 +53,7 @@ pub(super) fn listener(table: &raw::Table, output: &mut Output) -> (Listener, Op
         connections_per_second: section.read("connections_per_second", &Integer(0..=1_000_000), 0),
         proxy_protocol: section.read("proxy_protocol", &PROXY_PROTOCOLS, ProxyProtocol::Off),
         trusted_proxies: trusted_proxies(&mut section),
+        compression: section.read("compression", &Boolean, false),
         forwarded: forwarded(&mut section),
     };
     section.close();

@@ -197,6 +197,10 @@ impl stream::Reply for Reply<'_> {
         self.state != State::Unstarted
     }
 
+    fn can_delimit(&self) -> bool {
+        !self.request.http10
+    }
+
     fn retract(&mut self) -> bool {
         // A head leaves with the first send after it, and that takes the output away.
         let is_unsent = self.state == State::Started && self.output.is_some() && !self.tunnel;

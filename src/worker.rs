@@ -79,12 +79,12 @@ impl Drop for CountedConnection {
 /// takes to receive it; what comes beyond is sent as it is.
 const MAX_ENCODERS: usize = 64;
 
-/// Leave to compress one response.
-pub struct EncoderPermit<'w> {
+/// A response that is being compressed.
+pub struct CountedEncoder<'w> {
     encoders: &'w Cell<usize>,
 }
 
-impl Drop for EncoderPermit<'_> {
+impl Drop for CountedEncoder<'_> {
     fn drop(&mut self) {
         self.encoders.set(self.encoders.get() - 1);
     }
@@ -220,13 +220,15 @@ impl Worker {
         }
     }
 
-    /// Leave to compress one response until what is returned is dropped; none when too many are.
-    pub fn permit_encoder(&self) -> Option<EncoderPermit<'_>> {
-        let running = self.encoders.get();
-        (running < MAX_ENCODERS).then(|| {
-            self.encoders.set(running + 1);
-            EncoderPermit { encoders: &self.encoders }
-        })
+    /// Whether one more response may be compressed.
+    pub fn has_encoder_left(&self) -> bool {
+        self.encoders.get() < MAX_ENCODERS
+    }
+
+    /// Counts a response that is compressed, until what is returned is dropped.
+    pub fn count_encoder(&self) -> CountedEncoder<'_> {
+        self.encoders.set(self.encoders.get() + 1);
+        CountedEncoder { encoders: &self.encoders }
     }
 
     pub fn is_draining(&self) -> bool {

@@ -27,36 +27,35 @@ use crate::policy::compression;
 use crate::policy::compression::Accepted;
 use crate::telemetry::reason::Reason;
 use crate::upstream::h1::ResponseReader;
-use crate::worker::EncoderPermit;
 use crate::worker::Worker;
 
 /// Content that is compressed before other connections get their turn; one to two milliseconds. Brotli
 /// is flushed as often, which bounds what it keeps and does in one go, and costs half a per cent.
 const SLICE_BYTES: usize = 32 * 1024;
 /// Content of at most this length is expected to need no large buffer when compressed.
-const SHORT_BYTES: u64 = 16 * 1024;
+const SHORT_BYTES: u32 = 16 * 1024;
 
-/// A body that is to be compressed.
-pub(super) struct Compressed<'w> {
+/// A body that is to be compressed. Small and without a destructor, lest the future of every request
+/// grow by it.
+#[derive(Clone, Copy)]
+pub(super) struct Compressed {
     coding: ContentCoding,
-    /// Before it is compressed.
-    length: u64,
-    /// Counts until the body is over.
-    _permit: EncoderPermit<'w>,
+    /// Before it is compressed; saturated.
+    length: u32,
 }
 
 /// Writes the head of a response, for content that is compressed or for content as it is.
-pub(super) fn start<'w>(
+pub(super) fn start(
     head: &mut ResponseHead<'_, '_>,
     facts: &StartFacts<'_>,
     accepted: Accepted,
     reply: &mut impl Reply,
-    worker: &'w Worker,
-) -> Option<Compressed<'w>> {
+    worker: &Worker,
+) -> Option<Compressed> {
     let decision = compression::decide(head, facts.length, accepted);
     let compressed = match (decision.coding, facts.length) {
-        (Some(coding), BodyLength::Exact(length)) if reply.can_delimit() => {
-            worker.permit_encoder().map(|permit| Compressed { coding, length, _permit: permit })
+        (Some(coding), BodyLength::Exact(length)) if reply.can_delimit() && worker.has_encoder_left() => {
+            Some(Compressed { coding, length: u32::try_from(length).unwrap_or(u32::MAX) })
         }
         _ => None,
     };
@@ -82,13 +81,15 @@ pub(super) fn start<'w>(
 
 /// Receives the body and passes it on compressed, up to its last piece.
 pub(super) async fn relay_body(
-    compressed: Compressed<'_>,
+    compressed: Compressed,
     reader: &mut ResponseReader<'_>,
     reply: &mut impl Reply,
     presence: &impl Presence,
     terms: &Terms<'_>,
 ) -> Result<Relayed, ExchangeError> {
-    let mut output = Output::new(&compressed, terms.worker);
+    // Nothing ran since `start` found one left.
+    let _counted = terms.worker.count_encoder();
+    let mut output = Output::new(compressed, terms.worker);
     if !reader.has_more() {
         reply.send(None, None).await?;
     }
@@ -125,8 +126,8 @@ struct Output<'w> {
 }
 
 impl<'w> Output<'w> {
-    fn new(compressed: &Compressed<'_>, worker: &'w Worker) -> Output<'w> {
-        let encoder = Encoder::new(compressed.coding, compressed.length);
+    fn new(compressed: Compressed, worker: &'w Worker) -> Output<'w> {
+        let encoder = Encoder::new(compressed.coding, u64::from(compressed.length));
         Output { encoder, piece: None, unflushed: 0, is_short: compressed.length <= SHORT_BYTES, worker }
     }
 

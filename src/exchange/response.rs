@@ -42,14 +42,14 @@ pub(super) struct End {
 }
 
 /// What a head asks to do next.
-enum Step<'w> {
+enum Step {
     /// An interim response was written; the next head follows.
     Interim,
     /// The same, and now it is the client's turn.
     Continue,
     Switch,
     Body,
-    CompressedBody(Compressed<'w>),
+    CompressedBody(Compressed),
     Malformed(&'static str),
 }
 
@@ -108,13 +108,13 @@ async fn relay_body(
     }
 }
 
-fn act_on_head<'w>(
+fn act_on_head(
     head: &mut ResponseHead<'_, '_>,
     facts: &ResponseFacts<'_>,
     reply: &mut impl Reply,
     recording: &mut Recording,
-    terms: &Terms<'w>,
-) -> Step<'w> {
+    terms: &Terms<'_>,
+) -> Step {
     recording.upstream_status = head.status;
     match head.status {
         101 if !terms.upgrade || facts.upgrade.is_none() => return Step::Malformed("unexpected_101"),

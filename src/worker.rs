@@ -44,6 +44,8 @@ pub struct Worker {
     draining: Cell<bool>,
     /// Responses that are being compressed.
     encoders: Cell<usize>,
+    /// Content compressed in the turn of the loop that this moment belongs to.
+    compressed: Cell<(Moment, usize)>,
     /// Where each group's round robin stands.
     positions: Vec<Cell<usize>>,
 }
@@ -78,6 +80,10 @@ impl Drop for CountedConnection {
 /// Responses that a worker compresses at a time. Each takes up to 2.2 MiB for as long as its client
 /// takes to receive it; what comes beyond is sent as it is.
 const MAX_ENCODERS: usize = 64;
+
+/// Bytes of content that a worker compresses in one turn of its loop, which takes one to two
+/// milliseconds. Everything that is not compressed has its turn in between.
+pub const COMPRESSED_PER_TURN: usize = 32 * 1024;
 
 /// A response that is being compressed.
 pub struct CountedEncoder<'w> {
@@ -168,6 +174,7 @@ impl Worker {
             accept_failure: Cell::new(None),
             draining: Cell::new(false),
             encoders: Cell::new(0),
+            compressed: Cell::default(),
             positions,
         };
         worker.advance_dates();
@@ -229,6 +236,20 @@ impl Worker {
     pub fn count_encoder(&self) -> CountedEncoder<'_> {
         self.encoders.set(self.encoders.get() + 1);
         CountedEncoder { encoders: &self.encoders }
+    }
+
+    /// Counts content that is to be compressed; false when this turn of the loop has had its share.
+    pub fn may_compress(&self, bytes: usize) -> bool {
+        let now = self.clock.now();
+        let before = match self.compressed.get() {
+            (moment, before) if moment == now => before,
+            _ => 0,
+        };
+        let is_allowed = before == 0 || before + bytes <= COMPRESSED_PER_TURN;
+        if is_allowed {
+            self.compressed.set((now, before + bytes));
+        }
+        is_allowed
     }
 
     pub fn is_draining(&self) -> bool {

@@ -27,11 +27,9 @@ use crate::policy::compression;
 use crate::policy::compression::Accepted;
 use crate::telemetry::reason::Reason;
 use crate::upstream::h1::ResponseReader;
+use crate::worker::COMPRESSED_PER_TURN;
 use crate::worker::Worker;
 
-/// Content that is compressed before other connections get their turn; one to two milliseconds. Brotli
-/// is flushed as often, which bounds what it keeps and does in one go, and costs half a per cent.
-const SLICE_BYTES: usize = 32 * 1024;
 /// Content of at most this length is expected to need no large buffer when compressed.
 const SHORT_BYTES: u32 = 16 * 1024;
 
@@ -97,9 +95,9 @@ pub(super) async fn relay_body(
         let body = reader.body(&terms.worker.buffers, silence(terms));
         let piece = unless_gone(pin!(body), presence, terms).await??;
         if let Some(bytes) = piece.bytes {
-            for slice in bytes.filled().chunks(SLICE_BYTES) {
+            for slice in bytes.filled().chunks(COMPRESSED_PER_TURN) {
+                turn_of(slice, terms.worker).await;
                 output.take(slice, reply).await?;
-                let_others_run().await;
             }
         }
         if piece.finished {
@@ -131,10 +129,12 @@ impl<'w> Output<'w> {
         Output { encoder, piece: None, unflushed: 0, is_short: compressed.length <= SHORT_BYTES, worker }
     }
 
-    /// Compresses a slice of content.
+    /// Compresses a slice of content. Flushing now and then bounds what brotli keeps and does in one go,
+    /// and costs half a per cent of the output.
     async fn take(&mut self, slice: &[u8], reply: &mut impl Reply) -> Result<(), ExchangeError> {
         self.unflushed += slice.len();
-        let operation = if self.unflushed >= SLICE_BYTES { Operation::Flush } else { Operation::Continue };
+        let operation =
+            if self.unflushed >= COMPRESSED_PER_TURN { Operation::Flush } else { Operation::Continue };
         self.encode(slice, operation, reply).await
     }
 
@@ -177,11 +177,10 @@ impl<'w> Output<'w> {
     }
 }
 
-/// Lets every other task of the worker have a turn.
-async fn let_others_run() {
-    let mut they_did = false;
+/// Waits until the worker may compress so much.
+async fn turn_of(slice: &[u8], worker: &Worker) {
     poll_fn(|turn| {
-        if std::mem::replace(&mut they_did, true) {
+        if worker.may_compress(slice.len()) {
             return Poll::Ready(());
         }
         turn.waker().wake_by_ref();

@@ -3,6 +3,7 @@
 //! Nothing here is shared, so nothing is locked. A borrow of a `RefCell` never spans an `await`.
 
 use std::cell::Cell;
+use std::cell::OnceCell;
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
@@ -13,6 +14,8 @@ use crate::net::buffer::Buffers;
 use crate::net::clock::Clock;
 use crate::net::clock::Moment;
 use crate::net::timer::Timers;
+use crate::net::wake::Pause;
+use crate::net::wake::yield_once;
 use crate::snapshot::Snapshot;
 use crate::telemetry::access_log::Format;
 use crate::telemetry::access_log::Line;
@@ -87,12 +90,26 @@ pub const COMPRESSED_PER_TURN: usize = 32 * 1024;
 
 /// A response that is being compressed.
 pub struct CountedEncoder<'w> {
-    encoders: &'w Cell<usize>,
+    worker: &'w Worker,
+    /// Made when it is needed first; none where no descriptor is left.
+    pause: OnceCell<Option<Pause>>,
+}
+
+impl CountedEncoder<'_> {
+    /// Waits until the worker may compress so much.
+    pub async fn turn(&self, bytes: usize) {
+        while !self.worker.may_compress(bytes) {
+            match self.pause.get_or_init(|| Pause::new().ok()) {
+                Some(pause) => pause.take().await,
+                None => yield_once().await,
+            }
+        }
+    }
 }
 
 impl Drop for CountedEncoder<'_> {
     fn drop(&mut self) {
-        self.encoders.set(self.encoders.get() - 1);
+        self.worker.encoders.set(self.worker.encoders.get() - 1);
     }
 }
 
@@ -235,11 +252,11 @@ impl Worker {
     /// Counts a response that is compressed, until what is returned is dropped.
     pub fn count_encoder(&self) -> CountedEncoder<'_> {
         self.encoders.set(self.encoders.get() + 1);
-        CountedEncoder { encoders: &self.encoders }
+        CountedEncoder { worker: self, pause: OnceCell::new() }
     }
 
     /// Counts content that is to be compressed; false when this turn of the loop has had its share.
-    pub fn may_compress(&self, bytes: usize) -> bool {
+    fn may_compress(&self, bytes: usize) -> bool {
         let now = self.clock.now();
         let before = match self.compressed.get() {
             (moment, before) if moment == now => before,

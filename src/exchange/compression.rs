@@ -1,8 +1,6 @@
 //! A response that is compressed on its way: its head, and its body piece by piece.
 
-use std::future::poll_fn;
 use std::pin::pin;
-use std::task::Poll;
 
 use arrayvec::ArrayVec;
 
@@ -86,7 +84,7 @@ pub(super) async fn relay_body(
     terms: &Terms<'_>,
 ) -> Result<Relayed, ExchangeError> {
     // Nothing ran since `start` found one left.
-    let _counted = terms.worker.count_encoder();
+    let counted = terms.worker.count_encoder();
     let mut output = Output::new(compressed, terms.worker);
     if !reader.has_more() {
         reply.send(None, None).await?;
@@ -96,7 +94,7 @@ pub(super) async fn relay_body(
         let piece = unless_gone(pin!(body), presence, terms).await??;
         if let Some(bytes) = piece.bytes {
             for slice in bytes.filled().chunks(COMPRESSED_PER_TURN) {
-                turn_of(slice, terms.worker).await;
+                counted.turn(slice.len()).await;
                 output.take(slice, reply).await?;
             }
         }
@@ -175,16 +173,4 @@ impl<'w> Output<'w> {
         piece.clear_for_body();
         piece
     }
-}
-
-/// Waits until the worker may compress so much.
-async fn turn_of(slice: &[u8], worker: &Worker) {
-    poll_fn(|turn| {
-        if worker.may_compress(slice.len()) {
-            return Poll::Ready(());
-        }
-        turn.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }

@@ -3,6 +3,7 @@
 //! Nothing here is shared, so nothing is locked. A borrow of a `RefCell` never spans an `await`.
 
 use std::cell::Cell;
+use std::cell::OnceCell;
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
@@ -14,6 +15,8 @@ use crate::net::clock::Clock;
 use crate::net::clock::Moment;
 use crate::net::timer::Timers;
 use crate::net::turnstile::Turnstile;
+use crate::net::wake::Pause;
+use crate::net::wake::yield_once;
 use crate::snapshot::Snapshot;
 use crate::telemetry::access_log::Format;
 use crate::telemetry::access_log::Line;
@@ -49,6 +52,10 @@ pub struct Worker {
     accept_failure: Cell<Option<i32>>,
     /// No connection may go on after the exchange it is in.
     draining: Cell<bool>,
+    /// Responses that are being compressed.
+    encoders: Cell<usize>,
+    /// Content compressed in the turn of the loop that this moment belongs to.
+    compressed: Cell<(Moment, usize)>,
     /// Where each group's round robin stands.
     positions: Vec<Cell<usize>>,
 }
@@ -77,6 +84,39 @@ impl Drop for CountedConnection {
         if let Some(listener) = self.worker.snapshot.listeners.get(self.listener) {
             listener.connections.give_back();
         }
+    }
+}
+
+/// Responses that a worker compresses at a time. Each takes up to 2.2 MiB for as long as its client
+/// takes to receive it; what comes beyond is sent as it is.
+const MAX_ENCODERS: usize = 64;
+
+/// Bytes of content that a worker compresses in one turn of its loop, which takes one to two
+/// milliseconds. Everything that is not compressed has its turn in between.
+pub const COMPRESSED_PER_TURN: usize = 32 * 1024;
+
+/// A response that is being compressed.
+pub struct CountedEncoder<'w> {
+    worker: &'w Worker,
+    /// Made when it is needed first; none where no descriptor is left.
+    pause: OnceCell<Option<Pause>>,
+}
+
+impl CountedEncoder<'_> {
+    /// Waits until the worker may compress so much.
+    pub async fn turn(&self, bytes: usize) {
+        while !self.worker.may_compress(bytes) {
+            match self.pause.get_or_init(|| Pause::new().ok()) {
+                Some(pause) => pause.take().await,
+                None => yield_once().await,
+            }
+        }
+    }
+}
+
+impl Drop for CountedEncoder<'_> {
+    fn drop(&mut self) {
+        self.worker.encoders.set(self.worker.encoders.get() - 1);
     }
 }
 
@@ -158,6 +198,8 @@ impl Worker {
             listeners: Cell::new(0),
             accept_failure: Cell::new(None),
             draining: Cell::new(false),
+            encoders: Cell::new(0),
+            compressed: Cell::default(),
             positions,
         };
         worker.advance_dates();
@@ -208,6 +250,31 @@ impl Worker {
                  raise the descriptor limit (LimitNOFILE=) or lower max_connections"
             ));
         }
+    }
+
+    /// Whether one more response may be compressed.
+    pub fn has_encoder_left(&self) -> bool {
+        self.encoders.get() < MAX_ENCODERS
+    }
+
+    /// Counts a response that is compressed, until what is returned is dropped.
+    pub fn count_encoder(&self) -> CountedEncoder<'_> {
+        self.encoders.set(self.encoders.get() + 1);
+        CountedEncoder { worker: self, pause: OnceCell::new() }
+    }
+
+    /// Counts content that is to be compressed; false when this turn of the loop has had its share.
+    fn may_compress(&self, bytes: usize) -> bool {
+        let now = self.clock.now();
+        let before = match self.compressed.get() {
+            (moment, before) if moment == now => before,
+            _ => 0,
+        };
+        let is_allowed = before == 0 || before + bytes <= COMPRESSED_PER_TURN;
+        if is_allowed {
+            self.compressed.set((now, before + bytes));
+        }
+        is_allowed
     }
 
     pub fn is_draining(&self) -> bool {

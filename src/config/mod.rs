@@ -190,6 +190,8 @@ pub struct Listener {
     pub proxy_protocol: ProxyProtocol,
     /// Who may set X-Forwarded-For. No bits beyond the prefix lengths.
     pub trusted_proxies: Vec<IpNet>,
+    /// Whether responses are compressed for clients that accept it.
+    pub compression: bool,
     pub forwarded: Forwarded,
     pub client_auth: ClientAuth,
     /// Of the name.

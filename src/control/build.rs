@@ -87,6 +87,7 @@ fn build_listener(listener: &config::Listener, config: &Config, host: &Host) -> 
         proxy_protocol: listener.proxy_protocol == config::ProxyProtocol::Accept,
         tls: None,
         trusted_proxies: TrustedProxies::new(listener.trusted_proxies.clone()),
+        compression: listener.compression,
         forwarded: Forwarded {
             x_forwarded_for: match forwarded.x_forwarded_for {
                 config::ForwardedFor::Append => ForwardedFor::Append,

@@ -17,6 +17,7 @@ use crate::exchange::stream::Stream;
 use crate::exchange::tunnel;
 use crate::http::body::BodyLength;
 use crate::net::buffer::Buffer;
+use crate::policy::compression::Accepted;
 use crate::policy::retry;
 use crate::policy::retry::Replay;
 use crate::policy::retry::Verdict;
@@ -49,6 +50,8 @@ pub(super) struct Forward {
     pub(super) is_head: bool,
     pub(super) upgrade: bool,
     pub(super) expects_continue: bool,
+    /// What the client can decode. None: the listener does not compress.
+    pub(super) compression: Option<Accepted>,
 }
 
 /// What an attempt needs besides the streams.
@@ -57,6 +60,8 @@ pub(super) struct Terms<'a> {
     pub(super) group: &'a Group,
     /// The client asked to switch protocols.
     pub(super) upgrade: bool,
+    /// What the client can decode. None: the listener does not compress.
+    pub(super) compression: Option<Accepted>,
     /// The request's body is still on its way.
     pub(super) uploading: Cell<bool>,
     /// The backend takes no more of the body, though it may still answer.
@@ -169,6 +174,7 @@ impl Forward {
             worker,
             group,
             upgrade: self.upgrade,
+            compression: self.compression,
             uploading: Cell::new(!body.is_finished() || self.early_piece.is_some()),
             upload_refused: Cell::new(false),
             awaiting_continue: Cell::new(self.expects_continue && !body.is_finished()),

@@ -3,6 +3,7 @@
 //! An exchange knows no frames, no sockets and no TLS, and it branches on no HTTP version: what
 //! carries it implements [`stream::Stream`].
 
+mod compression;
 pub mod error;
 mod forward;
 mod local;
@@ -94,7 +95,8 @@ pub async fn serve<S: Stream>(exchange: Exchange, stream: &mut S, origin: &Origi
     if let Err(error) = &outcome {
         recording.reason = error.reason();
         let (body, reply, _) = stream.parts();
-        if error.client_can_be_answered() && !reply.is_started() {
+        if error.client_can_be_answered() && (!reply.is_started() || reply.retract()) {
+            recording.response_taken_back();
             local::answer(error, body, reply, worker).await;
         }
     }

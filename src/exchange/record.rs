@@ -116,6 +116,14 @@ impl Recording {
         self.write_line(begun, &record, origin, worker);
     }
 
+    /// What a backend's head said never left; another answer takes its place.
+    pub(super) fn response_taken_back(&mut self) {
+        self.status = 0;
+        if let Some(log) = &mut self.log {
+            log.response_began = None;
+        }
+    }
+
     /// Writes the line.
     pub(super) fn end<S: Stream>(mut self, stream: &mut S, origin: &Origin<'_>, worker: &Worker) {
         let Some(begun) = self.log.take() else { return };

@@ -7,6 +7,7 @@ use crate::http::head::Method;
 use crate::http::head::TargetForm;
 use crate::http::headers::Field;
 use crate::http::headers::KnownName;
+use crate::policy::compression::Accepted;
 use crate::policy::forwarded::Client;
 use crate::policy::max_forwards;
 use crate::upstream::h1::RequestWriter;
@@ -62,6 +63,7 @@ pub(super) fn prepare(
         is_head: head.method == Method::Head,
         upgrade: request.upgrade.is_some(),
         expects_continue: request.expects_continue,
+        compression: origin.listener.compression.then(|| Accepted::of(head.headers)),
     }
 }
 

@@ -5,6 +5,8 @@ use std::pin::Pin;
 use std::pin::pin;
 use std::task::Poll;
 
+use crate::exchange::compression;
+use crate::exchange::compression::Compressed;
 use crate::exchange::error::ExchangeError;
 use crate::exchange::forward::Terms;
 use crate::exchange::record::Recording;
@@ -47,6 +49,7 @@ enum Step {
     Continue,
     Switch,
     Body,
+    CompressedBody(Compressed),
     Malformed(&'static str),
 }
 
@@ -75,6 +78,10 @@ pub(super) async fn relay(
             }
             Step::Switch => return Ok(Relayed::Switched),
             Step::Body => return relay_body(reader, reply, presence, terms).await,
+            Step::CompressedBody(compressed) => {
+                let relayed = compression::relay_body(compressed, reader, reply, presence, terms);
+                return Box::pin(relayed).await;
+            }
             Step::Malformed(word) => return Err(UpstreamError::BadResponse(word).into()),
         }
     }
@@ -129,13 +136,21 @@ fn act_on_head(
     let added = if has_date { &[][..] } else { &date[..] };
     // With any other status, the backend only advertises to us what it could do.
     let upgrade = facts.upgrade.filter(|_| matches!(head.status, 101 | 426));
-    reply.start(head, &StartFacts { length: facts.length, close, upgrade, added });
+    let facts = StartFacts { length: facts.length, close, upgrade, added };
+    if let Some(accepted) = terms.compression {
+        let compressed = compression::start(head, &facts, accepted, reply, terms.worker);
+        if let Some(compressed) = compressed {
+            return Step::CompressedBody(compressed);
+        }
+    } else {
+        reply.start(head, &facts);
+    }
     if head.status == 101 { Step::Switch } else { Step::Body }
 }
 
 /// While the request is on its way, the upload minds the backend's deadline, unless it is the
 /// backend's turn to say that the client may continue.
-fn silence(terms: &Terms<'_>) -> Silence {
+pub(super) fn silence(terms: &Terms<'_>) -> Silence {
     let upload_goes_on = terms.uploading.get() && !terms.upload_refused.get();
     if upload_goes_on && !terms.awaiting_continue.get() {
         Silence::NotOurs
@@ -145,7 +160,7 @@ fn silence(terms: &Terms<'_>) -> Silence {
 }
 
 /// Runs `operation` unless the client leaves first. During an upload, the upload notices.
-async fn unless_gone<T>(
+pub(super) async fn unless_gone<T>(
     mut operation: Pin<&mut impl Future<Output = T>>,
     presence: &impl Presence,
     terms: &Terms<'_>,

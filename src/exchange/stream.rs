@@ -65,6 +65,13 @@ pub trait Reply {
     /// Whether any part of a final response was written.
     fn is_started(&self) -> bool;
 
+    /// Whether content of unknown length can end without the end of the connection.
+    fn can_delimit(&self) -> bool;
+
+    /// Takes back a final response of which only the head was written and nothing was sent; false when
+    /// the client may have seen some of it.
+    fn retract(&mut self) -> bool;
+
     /// Writes an interim response; false when the client's version knows none (RFC 9110 §15.2).
     fn interim(&mut self, head: &ResponseHead<'_, '_>) -> bool;
 

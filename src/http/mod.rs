@@ -4,6 +4,7 @@
 //! from, so they live within one poll; what must outlive it is copied by whoever needs it.
 
 pub mod body;
+pub mod content_coding;
 pub mod head;
 pub mod headers;
 pub mod status;

@@ -1,11 +1,13 @@
 //! Waking a worker from outside its loop: by another thread, or by time.
 
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::fd::FromRawFd;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use monoio::net::UnixStream;
@@ -54,6 +56,43 @@ pub fn every(period: Duration) -> io::Result<Wakeups> {
         return Err(io::Error::last_os_error());
     }
     Wakeups::new(timerfd)
+}
+
+/// Lets the worker's loop turn while the caller has work left.
+///
+/// Waking oneself is not enough: as long as any task is ready, the loop does not enter the kernel to
+/// wait, and a ring with DEFER_TASKRUN completes operations only there. So this waits for a counter that
+/// has always counted something, which takes one operation of the kernel.
+pub struct Pause {
+    always_ready: UnixStream,
+}
+
+impl Pause {
+    pub fn new() -> io::Result<Pause> {
+        // SAFETY: the call takes no pointers.
+        let descriptor = unsafe { libc::eventfd(1, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+        Ok(Pause { always_ready: UnixStream::from_std(StdUnixStream::from(own(descriptor)?))? })
+    }
+
+    /// Returns in a later turn of the loop.
+    pub async fn take(&self) {
+        // With epoll the counter is found ready at once.
+        yield_once().await;
+        drop(self.always_ready.readable(false).await);
+    }
+}
+
+/// Lets the tasks that are ready run first.
+pub async fn yield_once() {
+    let mut is_second = false;
+    poll_fn(|turn| {
+        if std::mem::replace(&mut is_second, true) {
+            return Poll::Ready(());
+        }
+        turn.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// A counter of the kernel (eventfd or timerfd) that a worker waits on.

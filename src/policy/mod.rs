@@ -1,6 +1,7 @@
 //! Decisions: a head and a table in, a verdict out. No I/O, no clock, no randomness.
 
 pub mod balance;
+pub mod compression;
 pub mod forwarded;
 pub mod identity;
 pub mod max_forwards;

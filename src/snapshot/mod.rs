@@ -54,6 +54,8 @@ pub struct Listener {
     /// None: HTTP in the clear.
     pub tls: Option<ServerTls>,
     pub trusted_proxies: TrustedProxies,
+    /// Compress responses for clients that accept it.
+    pub compression: bool,
     pub forwarded: Forwarded,
 }
 

@@ -41,6 +41,8 @@ pub enum Reason {
     ResponseTimeout,
     /// The backend sent something that is no HTTP/1.1 response; the word comes from the codec.
     BadResponse(&'static str),
+    /// The response could not be compressed, which is our fault.
+    CompressionFailed,
 }
 
 impl Reason {
@@ -69,6 +71,7 @@ impl Reason {
             Reason::ConnectFailed => "connect_failed",
             Reason::UpstreamClosed => "upstream_closed",
             Reason::ResponseTimeout => "response_timeout",
+            Reason::CompressionFailed => "compression_failed",
         }
     }
 
@@ -85,6 +88,7 @@ impl Reason {
             Reason::BodyTooLarge => 413,
             Reason::Misdirected => 421,
             Reason::ClientClosed | Reason::ClientStalled => 499,
+            Reason::CompressionFailed => 500,
             Reason::ConnectRefused
             | Reason::ConnectFailed
             | Reason::UpstreamTls(_)

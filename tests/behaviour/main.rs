@@ -12,6 +12,7 @@ mod balancing;
 mod bodiless;
 mod chunked;
 mod close_delimited;
+mod compression;
 mod early_response;
 mod forwarded;
 mod graceful_stop;

@@ -64,6 +64,7 @@ pub(super) fn listener(table: &raw::Table, known: &Known<'_>, output: &mut Outpu
         connections_per_second: section.read("connections_per_second", &Integer(0..=1_000_000), 0),
         proxy_protocol: section.read("proxy_protocol", &PROXY_PROTOCOLS, ProxyProtocol::Off),
         trusted_proxies: trusted_proxies(&mut section),
+        compression: section.read("compression", &Boolean, false),
         forwarded: forwarded(&mut section, &mut told),
         client_auth: client_auth::client_auth(&mut section, protocol, &mut authorities),
     };

@@ -55,6 +55,7 @@ enum Delimiter {
 
 /// ```text
 /// Unstarted ── start ──▶ Started ── send(last) ──▶ Finished
+///     ▲─────── retract ─────┘
 ///     └───────────── a failed send ──────────────▶ Broken
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,6 +195,20 @@ impl<'c> Reply<'c> {
 impl stream::Reply for Reply<'_> {
     fn is_started(&self) -> bool {
         self.state != State::Unstarted
+    }
+
+    fn can_delimit(&self) -> bool {
+        !self.request.http10
+    }
+
+    fn retract(&mut self) -> bool {
+        // A head leaves with the first send after it, and that takes the output away.
+        let is_unsent = self.state == State::Started && self.output.is_some() && !self.tunnel;
+        if is_unsent {
+            self.output = None;
+            self.state = State::Unstarted;
+        }
+        is_unsent
     }
 
     fn interim(&mut self, head: &ResponseHead<'_, '_>) -> bool {

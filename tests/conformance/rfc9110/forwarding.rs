@@ -115,7 +115,7 @@ fn must_not_modify_path_and_query() {
 }
 
 /// "A proxy MUST NOT transform the content … of a response message that contains a no-transform cache directive":
-/// Ringway transforms no content. (§7.7)
+/// Ringway transforms no content, unless a listener compresses. (§7.7)
 #[test]
 fn must_not_transform_content() {
     let body = "\u{0}\r\n\u{ff}0\r\n\r\n".repeat(3000);

@@ -1,0 +1,176 @@
+//! A response that is compressed on its way: its head, and its body piece by piece.
+
+use std::pin::pin;
+
+use arrayvec::ArrayVec;
+
+use crate::exchange::error::ExchangeError;
+use crate::exchange::forward::Terms;
+use crate::exchange::response::End;
+use crate::exchange::response::Relayed;
+use crate::exchange::response::silence;
+use crate::exchange::response::unless_gone;
+use crate::exchange::stream::Presence;
+use crate::exchange::stream::Reply;
+use crate::exchange::stream::StartFacts;
+use crate::http::body::BodyLength;
+use crate::http::content_coding::ContentCoding;
+use crate::http::content_coding::Encoder;
+use crate::http::content_coding::LEAST_ROOM;
+use crate::http::content_coding::Operation;
+use crate::http::head::ResponseHead;
+use crate::net::buffer::Buffer;
+use crate::net::buffer::TAILROOM_BYTES;
+use crate::policy::compression;
+use crate::policy::compression::Accepted;
+use crate::telemetry::reason::Reason;
+use crate::upstream::h1::ResponseReader;
+use crate::worker::COMPRESSED_PER_TURN;
+use crate::worker::Worker;
+
+/// Content of at most this length is expected to need no large buffer when compressed.
+const SHORT_BYTES: u32 = 16 * 1024;
+
+/// A body that is to be compressed. Small and without a destructor, lest the future of every request
+/// grow by it.
+#[derive(Clone, Copy)]
+pub(super) struct Compressed {
+    coding: ContentCoding,
+    /// Before it is compressed; saturated.
+    length: u32,
+}
+
+/// Writes the head of a response, for content that is compressed or for content as it is.
+pub(super) fn start(
+    head: &mut ResponseHead<'_, '_>,
+    facts: &StartFacts<'_>,
+    accepted: Accepted,
+    reply: &mut impl Reply,
+    worker: &Worker,
+) -> Option<Compressed> {
+    let decision = compression::decide(head, facts.length, accepted);
+    let compressed = match (decision.coding, facts.length) {
+        (Some(coding), BodyLength::Exact(length)) if reply.can_delimit() && worker.has_encoder_left() => {
+            Some(Compressed { coding, length: u32::try_from(length).unwrap_or(u32::MAX) })
+        }
+        _ => None,
+    };
+    let mut entity_tag = worker.scratch.borrow_mut();
+    entity_tag.clear();
+    let mut added = ArrayVec::<(&[u8], &[u8]), 4>::new();
+    // Never more than the date, so everything fits.
+    added.extend(facts.added.iter().copied().take(1));
+    if let Some(compressed) = &compressed {
+        compression::edit(head.headers, &mut entity_tag);
+        added.push((b"Content-Encoding", compressed.coding.name()));
+        if !entity_tag.is_empty() {
+            added.push((b"ETag", &entity_tag));
+        }
+    }
+    if decision.add_vary {
+        added.push((b"Vary", b"Accept-Encoding"));
+    }
+    let length = if compressed.is_some() { BodyLength::Unknown } else { facts.length };
+    reply.start(head, &StartFacts { length, close: facts.close, upgrade: facts.upgrade, added: &added });
+    compressed
+}
+
+/// Receives the body and passes it on compressed, up to its last piece.
+pub(super) async fn relay_body(
+    compressed: Compressed,
+    reader: &mut ResponseReader<'_>,
+    reply: &mut impl Reply,
+    presence: &impl Presence,
+    terms: &Terms<'_>,
+) -> Result<Relayed, ExchangeError> {
+    // Nothing ran since `start` found one left.
+    let counted = terms.worker.count_encoder();
+    let mut output = Output::new(compressed, terms.worker);
+    if !reader.has_more() {
+        reply.send(None, None).await?;
+    }
+    loop {
+        let body = reader.body(&terms.worker.buffers, silence(terms));
+        let piece = unless_gone(pin!(body), presence, terms).await??;
+        if let Some(bytes) = piece.bytes {
+            for slice in bytes.filled().chunks(COMPRESSED_PER_TURN) {
+                counted.turn(slice.len()).await;
+                output.take(slice, reply).await?;
+            }
+        }
+        if piece.finished {
+            output.encode(&[], Operation::Finish, reply).await?;
+            return Ok(Relayed::Whole(End { piece: output.piece, trailers: reader.trailers().to_vec() }));
+        }
+        if !reader.has_more() {
+            // Nobody knows when the backend goes on, so the client gets what there is.
+            output.encode(&[], Operation::Flush, reply).await?;
+            reply.send(output.piece.take(), None).await?;
+        }
+    }
+}
+
+/// What was compressed and not yet sent.
+struct Output<'w> {
+    encoder: Encoder,
+    /// Holds nothing while the backend is waited for.
+    piece: Option<Buffer>,
+    /// Content that the encoder may still keep to itself.
+    unflushed: usize,
+    is_short: bool,
+    worker: &'w Worker,
+}
+
+impl<'w> Output<'w> {
+    fn new(compressed: Compressed, worker: &'w Worker) -> Output<'w> {
+        let encoder = Encoder::new(compressed.coding, u64::from(compressed.length));
+        Output { encoder, piece: None, unflushed: 0, is_short: compressed.length <= SHORT_BYTES, worker }
+    }
+
+    /// Compresses a slice of content. Flushing now and then bounds what brotli keeps and does in one go,
+    /// and costs half a per cent of the output.
+    async fn take(&mut self, slice: &[u8], reply: &mut impl Reply) -> Result<(), ExchangeError> {
+        self.unflushed += slice.len();
+        let operation =
+            if self.unflushed >= COMPRESSED_PER_TURN { Operation::Flush } else { Operation::Continue };
+        self.encode(slice, operation, reply).await
+    }
+
+    /// Compresses content and sends what fills a piece.
+    async fn encode(
+        &mut self,
+        content: &[u8],
+        operation: Operation,
+        reply: &mut impl Reply,
+    ) -> Result<(), ExchangeError> {
+        let mut rest = content;
+        if operation == Operation::Flush && std::mem::take(&mut self.unflushed) == 0 {
+            return Ok(());
+        }
+        loop {
+            let mut piece = self.piece.take().unwrap_or_else(|| self.fresh_piece());
+            // The end of a chunk must fit behind it.
+            let room = piece.spare().saturating_sub(TAILROOM_BYTES);
+            if room < LEAST_ROOM {
+                reply.send(Some(piece), None).await?;
+                continue;
+            }
+            let progress = self.encoder.encode(rest, operation, piece.tail(), room);
+            let progress = progress.map_err(|_| ExchangeError::Refused(Reason::CompressionFailed))?;
+            self.piece = Some(piece).filter(|piece| !piece.is_empty());
+            rest = rest.get(progress.taken..).unwrap_or_default();
+            if progress.done {
+                return Ok(());
+            }
+        }
+    }
+
+    fn fresh_piece(&self) -> Buffer {
+        if !self.is_short {
+            return self.worker.buffers.large();
+        }
+        let mut piece = self.worker.buffers.small();
+        piece.clear_for_body();
+        piece
+    }
+}

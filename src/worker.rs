@@ -3,7 +3,6 @@
 //! Nothing here is shared, so nothing is locked. A borrow of a `RefCell` never spans an `await`.
 
 use std::cell::Cell;
-use std::cell::OnceCell;
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
@@ -15,8 +14,6 @@ use crate::net::clock::Clock;
 use crate::net::clock::Moment;
 use crate::net::timer::Timers;
 use crate::net::turnstile::Turnstile;
-use crate::net::wake::Pause;
-use crate::net::wake::yield_once;
 use crate::snapshot::Snapshot;
 use crate::telemetry::access_log::Format;
 use crate::telemetry::access_log::Line;
@@ -40,6 +37,8 @@ pub struct Worker {
     pub pool: Pool,
     /// Every step of a TLS handshake passes here.
     pub handshakes: Turnstile,
+    /// Content to compress passes here, at its size in bytes.
+    pub compressions: Turnstile,
     pub dates: RefCell<Dates>,
     /// Memory for building header values in.
     pub scratch: RefCell<Vec<u8>>,
@@ -54,8 +53,6 @@ pub struct Worker {
     draining: Cell<bool>,
     /// Responses that are being compressed.
     encoders: Cell<usize>,
-    /// Content compressed in the turn of the loop that this moment belongs to.
-    compressed: Cell<(Moment, usize)>,
     /// Where each group's round robin stands.
     positions: Vec<Cell<usize>>,
 }
@@ -98,20 +95,6 @@ pub const COMPRESSED_PER_TURN: usize = 32 * 1024;
 /// A response that is being compressed.
 pub struct CountedEncoder<'w> {
     worker: &'w Worker,
-    /// Made when it is needed first; none where no descriptor is left.
-    pause: OnceCell<Option<Pause>>,
-}
-
-impl CountedEncoder<'_> {
-    /// Waits until the worker may compress so much.
-    pub async fn turn(&self, bytes: usize) {
-        while !self.worker.may_compress(bytes) {
-            match self.pause.get_or_init(|| Pause::new().ok()) {
-                Some(pause) => pause.take().await,
-                None => yield_once().await,
-            }
-        }
-    }
 }
 
 impl Drop for CountedEncoder<'_> {
@@ -191,6 +174,7 @@ impl Worker {
             buffers: Buffers::default(),
             pool,
             handshakes: Turnstile::new(HANDSHAKE_STEPS_PER_TURN)?,
+            compressions: Turnstile::new(COMPRESSED_PER_TURN)?,
             dates: RefCell::default(),
             scratch: RefCell::default(),
             log,
@@ -199,7 +183,6 @@ impl Worker {
             accept_failure: Cell::new(None),
             draining: Cell::new(false),
             encoders: Cell::new(0),
-            compressed: Cell::default(),
             positions,
         };
         worker.advance_dates();
@@ -260,21 +243,7 @@ impl Worker {
     /// Counts a response that is compressed, until what is returned is dropped.
     pub fn count_encoder(&self) -> CountedEncoder<'_> {
         self.encoders.set(self.encoders.get() + 1);
-        CountedEncoder { worker: self, pause: OnceCell::new() }
-    }
-
-    /// Counts content that is to be compressed; false when this turn of the loop has had its share.
-    fn may_compress(&self, bytes: usize) -> bool {
-        let now = self.clock.now();
-        let before = match self.compressed.get() {
-            (moment, before) if moment == now => before,
-            _ => 0,
-        };
-        let is_allowed = before == 0 || before + bytes <= COMPRESSED_PER_TURN;
-        if is_allowed {
-            self.compressed.set((now, before + bytes));
-        }
-        is_allowed
+        CountedEncoder { worker: self }
     }
 
     pub fn is_draining(&self) -> bool {

@@ -84,7 +84,7 @@ pub(super) async fn relay_body(
     terms: &Terms<'_>,
 ) -> Result<Relayed, ExchangeError> {
     // Nothing ran since `start` found one left.
-    let counted = terms.worker.count_encoder();
+    let _counted = terms.worker.count_encoder();
     let mut output = Output::new(compressed, terms.worker);
     if !reader.has_more() {
         reply.send(None, None).await?;
@@ -94,7 +94,7 @@ pub(super) async fn relay_body(
         let piece = unless_gone(pin!(body), presence, terms).await??;
         if let Some(bytes) = piece.bytes {
             for slice in bytes.filled().chunks(COMPRESSED_PER_TURN) {
-                counted.turn(slice.len()).await;
+                terms.worker.compressions.pass(slice.len()).await;
                 output.take(slice, reply).await?;
             }
         }

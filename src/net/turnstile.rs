@@ -1,4 +1,4 @@
-//! Costly steps, a few per turn of the loop, so that they cannot starve everything else.
+//! Costly steps, a bounded share per turn of the loop, so that they cannot starve everything else.
 
 use std::cell::Cell;
 use std::cell::RefCell;
@@ -10,28 +10,27 @@ use std::task::Poll;
 use std::task::Waker;
 
 use crate::net::task;
-use crate::net::wake::Doorbell;
-use crate::net::wake::Wakeups;
+use crate::net::wake::Pause;
 
-/// Lets `per_turn` tasks pass; then a turn of the loop, with its input and output, comes first.
-/// Whoever waits passes in the order of arrival.
+/// Lets tasks pass until their steps cost `per_turn`; then a turn of the loop, with its input and
+/// output, comes first. Whoever waits passes in the order of arrival.
 pub struct Turnstile {
-    per_turn: usize,
     inner: Rc<Inner>,
-    bell: Doorbell,
-    /// Hears the bell in the next turn.
-    turns: Rc<Wakeups>,
 }
 
 struct Inner {
+    per_turn: usize,
+    /// What steps may still cost before the next turn.
     left: Cell<usize>,
-    /// Tasks that wait, each with the mark that it may pass.
     queue: RefCell<VecDeque<Rc<Ticket>>>,
+    /// A task is at work that lets the queue pass.
     reopening: Cell<bool>,
+    pause: Pause,
 }
 
-#[derive(Default)]
+/// A place in the queue.
 struct Ticket {
+    cost: usize,
     may_pass: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
@@ -39,23 +38,28 @@ struct Ticket {
 impl Turnstile {
     /// To be called on the worker's thread.
     pub fn new(per_turn: usize) -> io::Result<Turnstile> {
-        let bell = Doorbell::new()?;
-        let turns = Rc::new(bell.listen()?);
-        let inner =
-            Inner { left: Cell::new(per_turn), queue: RefCell::default(), reopening: Cell::new(false) };
-        Ok(Turnstile { per_turn, inner: Rc::new(inner), bell, turns })
+        let inner = Inner {
+            per_turn,
+            left: Cell::new(per_turn),
+            queue: RefCell::default(),
+            reopening: Cell::new(false),
+            pause: Pause::new()?,
+        };
+        Ok(Turnstile { inner: Rc::new(inner) })
     }
 
-    /// Waits until the next step may be taken. A future that is dropped gives its place up.
-    pub async fn pass(&self) {
+    /// Waits until a step of this cost may be taken. A future that is dropped gives its place up.
+    pub async fn pass(&self, cost: usize) {
         let left = self.inner.left.get();
         if left > 0 && self.inner.queue.borrow().is_empty() {
-            self.inner.left.set(left - 1);
+            self.inner.left.set(left.saturating_sub(cost));
             return;
         }
-        let ticket = Rc::new(Ticket::default());
+        let ticket = Rc::new(Ticket { cost, may_pass: Cell::new(false), waker: RefCell::default() });
         self.inner.queue.borrow_mut().push_back(Rc::clone(&ticket));
-        self.reopen();
+        if !self.inner.reopening.replace(true) {
+            task::spawn(Rc::clone(&self.inner).reopen());
+        }
         poll_fn(|turn| {
             if ticket.may_pass.get() {
                 return Poll::Ready(());
@@ -65,29 +69,19 @@ impl Turnstile {
         })
         .await;
     }
-
-    /// Lets the first of the queue pass, turn by turn, until it is empty.
-    fn reopen(&self) {
-        if self.inner.reopening.replace(true) {
-            return;
-        }
-        let (inner, bell, turns) = (Rc::clone(&self.inner), self.bell.clone(), Rc::clone(&self.turns));
-        let per_turn = self.per_turn;
-        task::spawn(async move {
-            while !inner.queue.borrow().is_empty() {
-                bell.ring();
-                // The kernel's answer comes with those to everybody else. Should the eventfd fail,
-                // which it does not, nobody waits for ever.
-                let _ = turns.next().await;
-                inner.left.set(per_turn);
-                inner.admit();
-            }
-            inner.reopening.set(false);
-        });
-    }
 }
 
 impl Inner {
+    /// Lets the first of the queue pass, turn by turn, until it is empty.
+    async fn reopen(self: Rc<Inner>) {
+        while !self.queue.borrow().is_empty() {
+            self.pause.take().await;
+            self.left.set(self.per_turn);
+            self.admit();
+        }
+        self.reopening.set(false);
+    }
+
     fn admit(&self) {
         while self.left.get() > 0 {
             let Some(ticket) = self.queue.borrow_mut().pop_front() else { return };
@@ -95,7 +89,7 @@ impl Inner {
                 // Its task was given up meanwhile.
                 continue;
             }
-            self.left.set(self.left.get() - 1);
+            self.left.set(self.left.get().saturating_sub(ticket.cost));
             ticket.may_pass.set(true);
             if let Some(waker) = ticket.waker.borrow_mut().take() {
                 waker.wake();

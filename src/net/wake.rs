@@ -83,7 +83,7 @@ impl Pause {
 }
 
 /// Lets the tasks that are ready run first.
-pub async fn yield_once() {
+async fn yield_once() {
     let mut is_second = false;
     poll_fn(|turn| {
         if std::mem::replace(&mut is_second, true) {

@@ -249,7 +249,7 @@ async fn drive(
 ) -> Result<(), Broken> {
     let mut input = input;
     loop {
-        turnstile.pass().await;
+        turnstile.pass(1).await;
         let advanced = stream.advance(input);
         if let Some(hello) = HELLO.take() {
             facts.server_name = hello.server_name;

@@ -153,7 +153,7 @@ impl Client {
         let stream = Stream::new(socket, Session::Client(Box::new(connection)), buffers.clone());
         let mut input = buffers.tiny();
         loop {
-            turnstile.pass().await;
+            turnstile.pass(1).await;
             let advanced = stream.advance(input);
             if !stream.session().borrow().is_handshaking() && advanced.is_ok() {
                 // The last message of the handshake leaves with the request.

@@ -4,6 +4,7 @@ use serde_json::Value as Json;
 
 use crate::config::GroupProtocol;
 use crate::config::GroupTls;
+use crate::config::ServerGroup;
 use crate::config::Verify;
 use crate::config::check::address::is_dns_name;
 use crate::config::check::kind::Choice;
@@ -11,6 +12,7 @@ use crate::config::check::kind::Kind;
 use crate::config::check::kind::Name;
 use crate::config::check::kind::refuse_kind;
 use crate::config::check::names::Known;
+use crate::config::check::names::Names;
 use crate::config::check::section::Section;
 use crate::config::raw;
 use crate::config::report::Location;
@@ -45,6 +47,15 @@ pub(super) fn group_tls(
     };
     section.close();
     Some(tls)
+}
+
+/// Reports authorities that are not defined.
+pub(super) fn check_authorities(groups: &[ServerGroup], authorities: &Names<'_>, report: &mut Report) {
+    for tls in groups.iter().filter_map(|group| group.tls.as_ref()) {
+        if let Verify::Ca(name, location) = &tls.verify {
+            authorities.find("ca", (name, *location), report);
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

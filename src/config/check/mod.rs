@@ -18,6 +18,7 @@ mod tls_policy;
 
 use crate::config::Config;
 use crate::config::check::names::Known;
+use crate::config::check::names::Names;
 use crate::config::check::section::Output;
 use crate::config::effective::Effective;
 use crate::config::raw;
@@ -72,6 +73,8 @@ pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective,
     );
     references::check_names("TLS policy", policies.iter().map(|p| (p.name.as_str(), p.location)), report);
     references::resolve_default_groups(&mut listeners, &default_groups, &groups, report);
+    let authorities = Names::new("[[ca]]", std::iter::empty(), report);
+    group_tls::check_authorities(&groups, &authorities, report);
     references::check_ports(&mut listeners, report);
     if !report.is_broken_anywhere() {
         references::check_use(&listeners, &default_groups, &groups, report);

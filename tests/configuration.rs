@@ -79,6 +79,57 @@ fn json_goes_to_stdout() {
     assert_eq!(shown["origins"]["listener[0].name"], "a.toml:3");
 }
 
+/// An https listener with a certificate that `openssl` makes.
+fn folder_with_https(more: &str) -> tempfile::TempDir {
+    let https = "protocol = \"https\"\ncertificates = [\"site\"]\n";
+    let site = "[[certificate]]\nname = \"site\"\nchain = \"tls/site.crt\"\nkey = \"tls/site.key\"\n";
+    let listener = VALID.replacen("default_group", &format!("{https}{more}default_group"), 1);
+    let folder = folder(&[("a.toml", &format!("{listener}{site}")), ("tls/readme", "")]);
+    let words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 9 -subj /CN=a.org \
+                 -keyout tls/site.key -out tls/site.crt";
+    let output = Command::new("openssl").args(words.split(' ')).current_dir(folder.path()).output();
+    assert!(output.expect("openssl runs").status.success());
+    folder
+}
+
+#[test]
+fn the_files_of_certificates_are_checked_too() {
+    let folder = folder_with_https("");
+    let check =
+        |arguments: &[&str]| ringway(folder.path(), &[&["check", "-c", "a.toml"], arguments].concat());
+    let (code, _, stderr) = check(&["--strict"]);
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    fs::copy(folder.path().join("tls/site.key"), folder.path().join("tls/site.crt")).expect("it is there");
+    let (code, stdout, stderr) = check(&[]);
+    assert_eq!((code, stdout.as_str()), (3, ""));
+    assert!(stderr.starts_with("a.toml:14:9: error: "), "{stderr}");
+    assert!(stderr.contains("/tls/site.crt holds a private key, but no certificate"), "{stderr}");
+    fs::remove_file(folder.path().join("tls/site.key")).expect("it is there");
+    let (code, stdout, _) = check(&["--format", "json"]);
+    let report: serde_json::Value = serde_json::from_str(&stdout).expect("it is JSON");
+    let message = report[0]["message"].as_str().expect("there is a diagnostic");
+    assert!(code == 3 && message.contains("/tls/site.key: No such file"), "{message}");
+    // A start finds the same.
+    let (code, _, run) = ringway(folder.path(), &["run", "-c", "a.toml"]);
+    assert!(code == 3 && run.contains("/tls/site.key: No such file"), "{run}");
+}
+
+#[test]
+fn what_is_really_offered_is_shown() {
+    let folder = folder_with_https("tls_policy = \"tls-1-2-fs\"\n");
+    let (code, _, stderr) = ringway(folder.path(), &["check", "--strict", "-c", "a.toml"]);
+    assert!(code == 0 && stderr.starts_with("a.toml:7:14: note: not offered of the TLS policy"), "{stderr}");
+    let show = ["config", "show", "--effective", "-c", "a.toml"];
+    let (code, stdout, _) = ringway(folder.path(), &show);
+    let offered =
+        "# offered versions: TLS 1.2\n# offered cipher suites: TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, ";
+    assert!(code == 0 && stdout.contains(offered), "{stdout}");
+    assert!(stdout.contains("# offered key exchange groups: X25519MLKEM768, X25519, "), "{stdout}");
+    let (_, stdout, _) = ringway(folder.path(), &[&show[..], &["--json"]].concat());
+    let shown: serde_json::Value = serde_json::from_str(&stdout).expect("it is JSON");
+    assert_eq!(shown["offered"]["listener[0]"]["versions"], serde_json::json!(["TLS 1.2"]));
+}
+
 #[test]
 fn what_cannot_be_read_is_named() {
     let folder = folder(&[("empty/readme.md", ""), ("binary.toml", "")]);

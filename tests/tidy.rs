@@ -6,13 +6,14 @@
 mod code;
 #[path = "tidy/documents.rs"]
 mod documents;
+#[path = "tidy/examples.rs"]
+mod examples;
 #[path = "tidy/rules.rs"]
 mod rules;
 #[path = "tidy/tree.rs"]
 mod tree;
 
 use rules::{Absence, Door, Layer};
-use std::path::Path;
 use std::process::Command;
 
 /// The top-level modules in reading order, the bottom layer first, and what each may import.
@@ -167,14 +168,15 @@ fn every_reason_is_explained() {
 
 #[test]
 fn every_example_configuration_is_valid() {
-    for path in tree::files_under("config", "toml") {
+    let (_folder, paths) = examples::furnish();
+    for path in paths {
         let output = Command::new(env!("CARGO_BIN_EXE_ringway"))
             .args(["check", "--strict", "-c"])
-            .arg(Path::new(tree::ROOT).join(&path))
+            .arg(&path)
             .output()
             .expect("the binary runs");
         let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{path}: `ringway check --strict` fails:\n{said}");
+        assert!(output.status.success(), "{}: `ringway check --strict` fails:\n{said}", path.display());
     }
 }
 

@@ -1,5 +1,6 @@
 //! Every message as people see it, and what holds for all keys together.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -110,8 +111,7 @@ fn messages_of_access_log() {
 #[test]
 fn messages_of_listener() {
     let lines = [
-        "protocol = \"https\"",
-        "protocol = \"htpp\"",
+        "protocol = \"htpp\"\nsni_match = \"wildcard\"",
         "protocol = \"smtp\"",
         "idle_timeout = \"4001s\"",
         "idle_timout = \"15s\"",
@@ -269,6 +269,99 @@ fn messages_of_server_group() {
         load_text(&format!("config_version = 1\n{LISTENER}{group}")).report.to_text(false)
     };
     assert_snapshot("server_group", cases(&lines, report));
+}
+
+const SITE: &str = "[[certificate]]\nname = \"site\"\nchain = \"a.crt\"\nkey = \"a.key\"\n";
+
+#[test]
+fn messages_of_certificates() {
+    let pieces = [
+        "[[certificate]]\nname = \"b\"",
+        "[[certificate]]\nname = \"b\"\nchain = \"\"\nkey = \"keys/\"\nocsp = 5",
+        "[[certificate]]\nname = \"b\"\nchain = \"a.crt\"\nkey = \"-----BEGIN PRIVATE KEY-----\"",
+        "[[certificate]]\nname = \"b\"\nchain = \"a.crt\"\nkey = \"a.key\"\npassword = \"x\"",
+        SITE,
+        "[[certificate]]\nname = \"b\"\nchain = \"a.crt\"\nkey = \"a.key\"",
+        "[certificate]\nname = \"b\"",
+        "[process]\nticket_seed_file = \"seeds/\"",
+    ];
+    let https = "protocol = \"https\"\ncertificates = [\"site\"]\n";
+    assert_snapshot(
+        "certificates",
+        cases(&pieces, |piece| report_with(&format!("{SITE}{piece}\n"), https, "")),
+    );
+}
+
+#[test]
+fn messages_of_tls_policies() {
+    let bodies = [
+        "",
+        "name = \"e\"\nversions = [\"1.3\"]\ncipher_suites = [\"TLS_AES_128_GCM_SHA256\"]",
+        "name = \"1edge\"\nversions = [\"1.3\"]\ncipher_suites = [\"TLS_AES_128_GCM_SHA256\"]",
+        "name = \"tls-1-2\"\nversions = [\"1.3\"]\ncipher_suites = [\"TLS_AES_128_GCM_SHA256\"]",
+        "name = \"edge\"\nversions = []\ncipher_suites = []",
+        "name = \"edge\"\nversions = \"1.2\"\ncipher_suites = \"TLS_AES_128_GCM_SHA256\"",
+        "name = \"edge\"\nversions = [1.2, \"SSLv3\"]\ncipher_suites = [5, \"quux\"]",
+        "name = \"edge\"\nversions = [\"1.2\"]\ncipher_suites = [\"ECDHE-RSA-AES128-GCM-SHA265\"]",
+        "name = \"edge\"\nversions = [\"1.2\"]\ncipher_suites = [\"TLS_AES_128_GCM_SHA256\"]",
+        "name = \"edge\"\nversions = [\"1.3\"]\ncipher_suites = [\"AES128-SHA\", \"AES128-GCM-SHA256\"]",
+        "name = \"edge\"\nversions = [\"1.2\"]\ncipher_suites = [\"AES128-SHA\", \"TLS_RSA_WITH_AES_128_CBC_SHA\"]",
+        "name = \"idle\"\nversions = [\"1.3\"]\ncipher_suites = [\"TLS13_AES_128_GCM_SHA256\"]",
+    ];
+    let https = "protocol = \"https\"\ncertificates = [\"site\"]\n";
+    let report = |body: &str| {
+        let policy = if body.contains("\"edge\"") { "tls_policy = \"edge\"\n" } else { "" };
+        report_with(&format!("{SITE}[[tls_policy]]\n{body}\n"), &format!("{https}{policy}"), "")
+    };
+    assert_snapshot("tls_policies", cases(&bodies, report));
+}
+
+#[test]
+fn messages_of_https_listeners() {
+    let bodies = [
+        "",
+        "certificates = [\"site\"]",
+        "protocol = \"http\"\ncertificates = [\"site\"]\nsni_match = \"wildcard\"\ntls_policy = \"x\"\n\
+         session_ticket_lifetime = \"0s\"\ntls_handshake_timeout = \"1s\"",
+        "protocol = \"https\"",
+        "protocol = \"https\"\ncertificates = []",
+        "protocol = \"https\"\ncertificates = \"site\"",
+        "protocol = \"https\"\ncertificates = [\"sit\", \"quux\"]",
+        "protocol = \"https\"\ncertificates = [\"site\", \"site\"]",
+        "protocol = \"https\"\ncertificates = [\"site\"]\nsni_match = \"suffix\"",
+        "protocol = \"https\"\ncertificates = [\"site\"]\ntls_policy = \"tls-1-2-strickt\"",
+        "protocol = \"https\"\ncertificates = [\"site\"]\ntls_policy = \"quux\"",
+        "protocol = \"https\"\ncertificates = [\"site\"]\ntls_policy = \"\"",
+        "protocol = \"https\"\ncertificates = [\"site\"]\nsession_ticket_lifetime = \"25h\"",
+        "protocol = \"https\"\ncertificates = [\"site\"]\nsession_ticket_lifetime = 0",
+        "protocol = \"https\"\ncertificates = [\"site\"]\ntls_handshake_timeout = \"500ms\"",
+    ];
+    assert_snapshot("https_listeners", cases(&bodies, |body| report_with(SITE, &format!("{body}\n"), "")));
+}
+
+#[test]
+fn messages_of_https_server_groups() {
+    let bodies = [
+        "[server_group.tls]\nverify = \"off\"",
+        "protocol = \"https\"",
+        "protocol = \"https\"\ntls = 5",
+        "protocol = \"https\"\n[server_group.tls]\nverify = \"on\"",
+        "protocol = \"https\"\n[server_group.tls]\nverify = \"ca\"",
+        "protocol = \"https\"\n[server_group.tls]\nverify = \"ca\"\nca = \"backends\"",
+        "protocol = \"https\"\n[server_group.tls]\nca = \"backends\"",
+        "protocol = \"https\"\n[server_group.tls]\nverify = \"system\"\nca = \"backends\"",
+        "protocol = \"https\"\n[server_group.tls]\nsni = \"127.0.0.1\"",
+        "protocol = \"https\"\n[server_group.tls]\nsni = \"app_1.internal:443\"",
+        "protocol = \"https\"\n[server_group.tls]\nclient_certificate = \"side\"",
+        "protocol = \"https\"\n[server_group.tls]\nclient_certificate = \"site\"",
+        "protocol = \"grpc\"\n[server_group.tls]\nverify = \"off\"",
+    ];
+    let https = "protocol = \"https\"\ncertificates = [\"site\"]\n";
+    let report = |body| {
+        let group = GROUP.replace("[[server_group.backend]]", &format!("{body}\n[[server_group.backend]]"));
+        load_text(&format!("config_version = 1\n{SITE}{LISTENER}{https}{group}")).report.to_text(false)
+    };
+    assert_snapshot("https_server_groups", cases(&bodies, report));
 }
 
 #[test]
@@ -450,8 +543,20 @@ fn without_places(mut config: Config) -> Config {
         authority.bundle.location = nowhere;
         authority.crl.iter_mut().for_each(|file| file.location = nowhere);
     }
+    if let Some(file) = &mut config.process.ticket_seed_file {
+        file.location = nowhere;
+    }
+    for certificate in &mut config.certificates {
+        certificate.location = nowhere;
+        let files = [&mut certificate.chain, &mut certificate.key].into_iter().chain(&mut certificate.ocsp);
+        files.for_each(|file| file.location = nowhere);
+    }
     for listener in &mut config.listeners {
         listener.location = nowhere;
+        if let Some(tls) = &mut listener.tls {
+            tls.location = nowhere;
+            tls.policy.location = nowhere;
+        }
         listener.addresses.iter_mut().for_each(|address| address.location = nowhere);
     }
     for group in &mut config.server_groups {
@@ -489,6 +594,48 @@ fn the_effective_configuration_tells_where_values_come_from() {
 }
 
 #[test]
+fn what_a_listener_offers_stands_with_its_keys() {
+    let https = "protocol = \"https\"\ncertificates = [\"site\"]\n";
+    let mut loaded = load_text(&format!("config_version = 1\n{SITE}{LISTENER}{https}{GROUP}"));
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    loaded.effective.set_offered(
+        0,
+        Offered {
+            versions: words(&["TLS 1.3", "TLS 1.2"]),
+            cipher_suites: words(&["TLS_AES_128_GCM_SHA256"]),
+            key_exchange_groups: words(&["X25519"]),
+        },
+    );
+    let toml = loaded.effective.to_toml(&loaded.report);
+    assert!(load_text(&toml).config.is_some(), "{toml}");
+    assert!(
+        toml.contains("\n# offered versions: TLS 1.3, TLS 1.2\n# offered cipher suites: TLS_AES_"),
+        "{toml}"
+    );
+    let json = loaded.effective.to_json(&loaded.report);
+    assert!(json.contains("\"offered\": {\n    \"listener[0]\": {\n      \"cipher_suites\": ["), "{json}");
+}
+
+#[test]
+fn ten_thousand_certificates_are_checked_quickly() {
+    let mut text = format!("config_version = 1\n{GROUP}");
+    let mut names = Vec::new();
+    for number in 0..10_000 {
+        text += &SITE.replace("site", &format!("c{number}"));
+        names.push(format!("\"c{number}\""));
+    }
+    let listener = format!("{LISTENER}protocol = \"https\"\ncertificates = [\n{}\n]\n", names.join(",\n"));
+    let started = crate::net::clock::instant_now();
+    let loaded = load_text(&format!("{text}{listener}"));
+    assert_eq!(loaded.report.to_text(false), "");
+    // None of the names is known: as many errors, and still no work that grows with their square.
+    let lost = load_text(&format!("{text}{}", listener.replace("\"c", "\"d"))).report;
+    assert_eq!(lost.count(Severity::Error), 10_000);
+    assert!(lost.to_text(false).len() > 10_000);
+    assert!(started.elapsed().as_secs() < 30, "{:?}", started.elapsed());
+}
+
+#[test]
 fn strings_are_quoted_for_toml() {
     for text in ["plain", "a\"b\\c", "tab\tnewline\n", "\u{1}\u{7f}", "ä€"] {
         let source = Source::made_up("quoted", format!("key = {}", toml_string(text)));
@@ -498,15 +645,27 @@ fn strings_are_quoted_for_toml() {
     }
 }
 
+/// What only makes sense beside another value than the one shown.
+const NOT_IN_THE_EXAMPLE: &[(&str, &str)] = &[("server_group.tls", "ca")];
+
 #[test]
 fn every_key_stands_in_the_complete_example_and_the_reference() {
     let loaded = load_text(COMPLETE_EXAMPLE);
     assert_eq!(loaded.report.to_text(false), "");
-    for (table, key, from) in loaded.effective.keys() {
-        assert!(from.is_some(), "config/ringway.toml does not set `{key}` in {table}");
+    let set: HashSet<_> = loaded
+        .effective
+        .keys()
+        .filter(|(_, _, from)| from.is_some())
+        .map(|(table, key, _)| (table, key))
+        .collect();
+    for (table, key, _) in loaded.effective.keys() {
+        let is_set = set.contains(&(table, key)) || NOT_IN_THE_EXAMPLE.contains(&(table, key));
+        assert!(is_set, "config/ringway.toml does not set `{key}` in {table}");
         let heading = match table {
             "" => "## Before the first table\n".to_owned(),
-            "ca" | "listener" | "server_group" | "server_group.backend" => format!("## `[[{table}]]`\n"),
+            "certificate" | "ca" | "tls_policy" | "listener" | "server_group" | "server_group.backend" => {
+                format!("## `[[{table}]]`\n")
+            }
             single => format!("## `[{single}]`\n"),
         };
         let (_, section) =
@@ -522,9 +681,18 @@ fn every_key_stands_in_the_complete_example_and_the_reference() {
 #[test]
 fn the_complete_example_shows_the_defaults() {
     let example = load_text(COMPLETE_EXAMPLE).config.map(without_places).expect("the example is valid");
-    let minimal = "config_version = 1\n[process]\ninstance_id = \"edge-1\"\n[access_log]\n";
-    let client_auth = "[listener.client_auth]\nmode = \"off\"\nca = [\"clients\"]\n";
-    let text = format!("{minimal}{CA}{LISTENER}{client_auth}{GROUP}");
+    let minimal = "config_version = 1\n[process]\ninstance_id = \"edge-1\"\nticket_seed_file = \"tls/ticket_seed\"\n\
+        [access_log]\n[[certificate]]\nname = \"site\"\nchain = \"tls/site.crt\"\nkey = \"tls/site.key\"\n\
+        ocsp = \"tls/site.ocsp\"\n[[tls_policy]]\nname = \"edge\"\nversions = [\"1.3\", \"TLSv1.2\"]\n\
+        cipher_suites = [\"TLS13_AES_128_GCM_SHA256\", \"TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256\",\n\
+        \"ECDHE-RSA-AES128-GCM-SHA256\"]\n";
+    let secure = "[[listener]]\nname = \"secure\"\naddress = \"127.0.0.1:8443\"\nprotocol = \"https\"\n\
+        default_group = \"internal\"\ncertificates = [\"site\"]\ntls_policy = \"edge\"\n\
+        [listener.client_auth]\nmode = \"optional\"\nca = [\"clients\"]\n";
+    let internal = "[[server_group]]\nname = \"internal\"\nprotocol = \"https\"\n[server_group.tls]\n\
+        verify = \"system\"\nsni = \"App.Internal.\"\nclient_certificate = \"site\"\n[[server_group.backend]]\n\
+        address = \"127.0.0.1:9443\"\n";
+    let text = format!("{minimal}{CA}{LISTENER}{secure}{GROUP}{internal}");
     let defaults = load_text(&text).config.map(without_places);
     assert_eq!(Some(example), defaults);
 }

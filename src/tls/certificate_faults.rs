@@ -66,6 +66,8 @@ pub enum ChainFault {
         wanted: String,
         found: String,
     },
+    /// This certificate has the name of the issuer of the one before it, but another key.
+    OtherIssuer(usize),
     /// This certificate is a second leaf.
     SecondLeaf(usize),
     WeakRsa(usize),
@@ -227,6 +229,12 @@ fn chain_words(file: &str, fault: &ChainFault) -> Words {
                 "{file}: certificate {number} (\"{found}\") did not issue the one before it, which \"{wanted}\" issued"
             ),
             "order them so that each is issued by the next, and remove what does not belong",
+        ),
+        ChainFault::OtherIssuer(number) => words(
+            format!(
+                "{file}: certificate {number} has the right name, but not the key that signed the one before it"
+            ),
+            "the authority has several certificates of this name; get the chain that came with this certificate",
         ),
         ChainFault::SecondLeaf(number) => words(
             format!("{file}: certificate {number} is a second certificate of a site"),

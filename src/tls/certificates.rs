@@ -227,10 +227,15 @@ fn check_key(
 fn check_order(chain: &[X509Certificate<'_>]) -> Result<(), ChainFault> {
     for (index, pair) in chain.windows(2).enumerate() {
         let [issued, issuer] = pair else { continue };
-        if issued.issuer().as_raw() == issuer.subject().as_raw() {
-            continue;
-        }
         let number = index + 2;
+        if issued.issuer().as_raw() == issuer.subject().as_raw() {
+            match (authority_key_id(issued), subject_key_id(issuer)) {
+                (Some(wanted), Some(found)) if wanted != found => {
+                    return Err(ChainFault::OtherIssuer(number));
+                }
+                _ => continue,
+            }
+        }
         let is_leaf =
             issuer.basic_constraints().is_ok_and(|found| found.is_some_and(|found| !found.value.ca));
         return Err(match is_leaf {
@@ -243,6 +248,22 @@ fn check_order(chain: &[X509Certificate<'_>]) -> Result<(), ChainFault> {
         });
     }
     Ok(())
+}
+
+/// RFC 5280 §4.2.1.1.
+fn authority_key_id<'c>(certificate: &'c X509Certificate<'_>) -> Option<&'c [u8]> {
+    certificate.extensions().iter().find_map(|extension| match extension.parsed_extension() {
+        ParsedExtension::AuthorityKeyIdentifier(found) => found.key_identifier.as_ref().map(|id| id.0),
+        _ => None,
+    })
+}
+
+/// RFC 5280 §4.2.1.2.
+fn subject_key_id<'c>(certificate: &'c X509Certificate<'_>) -> Option<&'c [u8]> {
+    certificate.extensions().iter().find_map(|extension| match extension.parsed_extension() {
+        ParsedExtension::SubjectKeyIdentifier(found) => Some(found.0),
+        _ => None,
+    })
 }
 
 fn validity(number: usize, certificate: &X509Certificate<'_>, now: i64) -> Option<Remark> {

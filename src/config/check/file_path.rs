@@ -28,7 +28,7 @@ impl Kind for File {
         let path = file.filter(|path| !text.ends_with('/') && path.file_name().is_some());
         if path.is_none() {
             let message = format!("`{key}` is not the path of a file");
-            report.error(raw.location, message, format!("write a path, such as {key} = \"tls/site.pem\""));
+            report.error(raw.location, message, "write the path of a file, such as \"tls/site.pem\"");
         }
         path.map(|path| NamedFile { path, location: raw.location })
     }

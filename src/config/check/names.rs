@@ -14,8 +14,8 @@ use crate::config::raw;
 use crate::config::report::Location;
 use crate::config::report::Report;
 
-/// Looking for the nearest of ten thousand names takes a while; a report of this many is enough.
-const SUGGESTIONS_MAX: u32 = 64;
+/// Looking for the nearest of ten thousand names takes a while; a few of them are enough.
+const SUGGESTIONS_MAX: u32 = 8;
 
 /// What listeners and server groups may refer to.
 pub(super) struct Known<'n> {

@@ -184,9 +184,15 @@ fn a_chain_is_in_order() {
     workshop.join(&["leaf.crt", "middle.crt", "root.crt"], "whole.crt");
     let checked = workshop.check("whole.crt", "leaf.key").expect("it is valid");
     assert_eq!((told(&checked.remarks).as_str(), checked.certificate.certified.cert.len()), ("", 3));
+    // Another authority of the same name.
+    workshop.openssl(
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout other.key -out other.crt -days 9 \
+         -subj /CN=middle",
+    );
     let mut text = String::new();
     for order in [
-        &["middle.crt", "leaf.crt"][..],
+        &["leaf.crt", "other.crt"][..],
+        &["middle.crt", "leaf.crt"],
         &["leaf.crt", "root.crt"],
         &["leaf.crt", "middle.crt", "leaf.crt"],
         &["leaf.crt", "leaf.crt"],
@@ -211,6 +217,46 @@ fn a_chain_is_in_order() {
     assert_snapshot("chain_order", text);
 }
 
+/// Whatever is in a file, there is a report and never a panic.
+#[test]
+fn no_file_makes_it_panic() {
+    let workshop = Workshop::new();
+    workshop.chain();
+    let key = workshop.read("leaf.key");
+    let key = File { name: "key", bytes: &key };
+    let pem = workshop.read("leaf.crt");
+    let der = pem::read(&pem).expect("it is PEM").remove(0).der;
+    let check = |bytes: &[u8]| {
+        let _ = read(&Files { chain: File { name: "chain", bytes }, key, staple: None }, now());
+        let _ = read(
+            &Files {
+                chain: File { name: "chain", bytes: &pem },
+                key: File { name: "key", bytes },
+                staple: None,
+            },
+            now(),
+        );
+    };
+    for position in 0..pem.len() {
+        let mut changed = pem.clone();
+        changed[position] = b"-=\nA\0"[position % 5];
+        check(&changed);
+        check(&pem[..position]);
+    }
+    for position in 0..der.len() {
+        for flip in [0x01, 0x20, 0xff] {
+            let mut section =
+                Section { label: "CERTIFICATE".to_owned(), line: 1, is_encrypted: false, der: der.clone() };
+            section.der[position] ^= flip;
+            if let Ok(chain) = Chain::parse(std::slice::from_ref(&section)) {
+                let leaf = &chain.parsed[0];
+                let _ = (names(leaf), validity(1, leaf, 0), is_signed_with_sha1(leaf), chain.der());
+                let _ = check_order(&[leaf.clone(), leaf.clone()]);
+            }
+        }
+    }
+}
+
 #[test]
 fn messages_of_files() {
     let workshop = Workshop::new();
@@ -231,12 +277,12 @@ fn messages_of_files() {
     workshop.write("cut.crt", lines[..5].join("\n").as_bytes());
     workshop.write("typo.crt", whole.replacen(lines[3], "MII!", 1).as_bytes());
     workshop.write("less.crt", whole.replacen(lines[3], "", 1).as_bytes());
-    workshop.write("short.crt", whole.replacen(&lines[3][..1], "", 1).as_bytes());
+    workshop.write("short.crt", whole.replacen(lines[3], &lines[3][1..], 1).as_bytes());
     workshop.write("empty.crt", b"\n");
     workshop.write("text.crt", b"a certificate\n");
     workshop.write("large.crt", &vec![b'\n'; FILE_BYTES_MAX + 1]);
     let dh = b"-----BEGIN DH PARAMETERS-----\nMAYCAQcCAQI=\n-----END DH PARAMETERS-----\n";
-    workshop.write("dh.crt", &[workshop.read("site.crt"), dh.to_vec()].concat());
+    workshop.write("dh.crt", &[dh.to_vec(), workshop.read("site.crt")].concat());
     workshop.join(&["site.key", "other.key"], "two.key");
     let damaged = b"-----BEGIN PRIVATE KEY-----\nMAYCAQcCAQI=\n-----END PRIVATE KEY-----\n";
     workshop.write("damaged.key", damaged);

@@ -3,6 +3,7 @@ use crate::tls::certificates;
 use crate::tls::certificates::File;
 use crate::tls::certificates::Files;
 use crate::tls::self_signed;
+use crate::tls::tls_policy;
 
 const ECDSA: &[SignatureScheme] = &[SignatureScheme::ECDSA_NISTP256_SHA256, SignatureScheme::RSA_PSS_SHA256];
 const RSA_ONLY: &[SignatureScheme] = &[SignatureScheme::RSA_PSS_SHA256, SignatureScheme::RSA_PKCS1_SHA256];
@@ -179,6 +180,115 @@ fn no_name_makes_it_panic() {
         for sni_match in [SniMatch::Wildcard, SniMatch::LongestSuffix] {
             chosen(sets, sni_match, name, &[]);
         }
+    }
+}
+
+/// Takes any certificate: what is under test is which one comes.
+#[derive(Debug)]
+struct Anybody(Arc<rustls::crypto::CryptoProvider>);
+
+impl rustls::client::danger::ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &rustls::pki_types::CertificateDer<'_>,
+        _: &[rustls::pki_types::CertificateDer<'_>],
+        _: &rustls::pki_types::ServerName<'_>,
+        _: &[u8],
+        _: rustls::pki_types::UnixTime,
+    ) -> Result<rustls::client::danger::ServerCertVerified, rustls::Error> {
+        Ok(rustls::client::danger::ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &rustls::pki_types::CertificateDer<'_>,
+        _: &rustls::DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        Ok(rustls::client::danger::HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &rustls::pki_types::CertificateDer<'_>,
+        signed: &rustls::DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        self.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// A certificate of the `openssl` command.
+fn made_by_openssl(kind: &str, folder: &std::path::Path) -> Arc<Certificate> {
+    let words = format!("req -x509 -newkey {kind} -nodes -keyout a.key -out a.crt -days 9 -subj /CN=a.org");
+    let mut command = std::process::Command::new("openssl");
+    let output = command.args(words.split(' ')).current_dir(folder).output().expect("openssl is installed");
+    assert!(output.status.success());
+    let read = |name| std::fs::read(folder.join(name)).expect("the file is there");
+    let (chain, key) = (read("a.crt"), read("a.key"));
+    let files = Files {
+        chain: File { name: "chain", bytes: &chain },
+        key: File { name: "key", bytes: &key },
+        staple: None,
+    };
+    let now = i64::try_from(crate::net::clock::wall_now().as_secs()).expect("it fits");
+    Arc::new(certificates::read(&files, now).expect("it is valid").certificate)
+}
+
+/// A handshake in memory: the leaf that the client got, and the cipher suite.
+fn shake_hands(index: &Arc<CertificateIndex>, client_suites: &[u16], name: &str) -> (Vec<u8>, u16) {
+    let versions = [0x0303, 0x0304];
+    let offer = tls_policy::everything();
+    let mut server = rustls::ServerConfig::builder_with_provider(tls_policy::provider(&offer))
+        .with_protocol_versions(&offer.versions)
+        .expect("the versions fit the suites")
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(Resolver(Arc::clone(index))));
+    server.ignore_client_order = true;
+    let offer = tls_policy::intersect(&versions, client_suites).offer.expect("something is left");
+    let provider = tls_policy::provider(&offer);
+    let client = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(&offer.versions)
+        .expect("the versions fit the suites")
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
+        .with_no_client_auth();
+    let name = rustls::pki_types::ServerName::try_from(name.to_owned()).expect("it is a name");
+    let mut client = rustls::ClientConnection::new(Arc::new(client), name).expect("it can begin");
+    let mut server = rustls::ServerConnection::new(Arc::new(server)).expect("it can begin");
+    while client.is_handshaking() || server.is_handshaking() {
+        let mut wire = Vec::new();
+        client.write_tls(&mut wire).expect("a vector takes all");
+        server.read_tls(&mut wire.as_slice()).expect("a slice gives all");
+        server.process_new_packets().expect("the client speaks TLS");
+        let mut wire = Vec::new();
+        server.write_tls(&mut wire).expect("a vector takes all");
+        client.read_tls(&mut wire.as_slice()).expect("a slice gives all");
+        client.process_new_packets().expect("the server speaks TLS");
+    }
+    let leaf = client.peer_certificates().expect("the server shows one")[0].to_vec();
+    (leaf, client.negotiated_cipher_suite().map_or(0, |suite| u16::from(suite.suite())))
+}
+
+#[test]
+fn a_handshake_gets_the_certificate_that_fits_it() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let rsa = made_by_openssl("rsa:2048", folder.path());
+    let ecdsa = made_by_openssl("ec -pkeyopt ec_paramgen_curve:P-256", folder.path());
+    let list = [Arc::clone(&rsa), Arc::clone(&ecdsa)];
+    let index = Arc::new(CertificateIndex::new(&list, SniMatch::Wildcard).0);
+    let leaf = |certificate: &Certificate| certificate.certified.cert[0].to_vec();
+    let all: Vec<u16> = tls_policy::everything().suite_numbers();
+    for name in ["a.org", "other.org"] {
+        assert_eq!(shake_hands(&index, &all, name), (leaf(&ecdsa), 0x1301));
+        assert_eq!(shake_hands(&index, &[0x1303, 0x1302], name), (leaf(&ecdsa), 0x1302));
+        // A client of TLS 1.2 says by its suites which keys it can verify.
+        assert_eq!(shake_hands(&index, &[0xcca8, 0xc030], name), (leaf(&rsa), 0xc030));
+        assert_eq!(shake_hands(&index, &[0xcca8, 0xc030, 0xc02b], name), (leaf(&ecdsa), 0xc02b));
     }
 }
 

@@ -370,6 +370,39 @@ fn files_that_are_no_bundles() {
     assert!(kit.load("changed.crt", &[], today()).0.is_none_or(|authority| authority.anchors.len() == 1));
 }
 
+/// Every byte changed, left out or doubled: none of it is accepted, none of it panics.
+#[test]
+fn no_forgery_is_accepted() {
+    let Some(kit) = Kit::make(
+        r#"
+        key ca; self_signed ca "/CN=ca" -sha256 $v1; key a; signed a ca "/CN=a" -sha256 $v1
+        key b; signed b ca "/CN=b" -sha256 -extfile client.ext
+        crlnumber=1; serial b | crl ca list; openssl crl -in list.crl -outform DER -out list.der"#,
+    ) else {
+        return;
+    };
+    let (authority, _) = kit.load("ca.crt", &[], today());
+    let authorities = Authorities::new(vec![Arc::new(authority.unwrap())]);
+    for original in
+        [kit.certificate("a.crt").to_vec(), kit.certificate("b.crt").to_vec(), kit.read("list.der")]
+    {
+        for at in 0..original.len() {
+            let (before, after) = original.split_at(at);
+            let mut mutations = vec![before.to_vec(), [before, &after[1..]].concat()];
+            mutations.push([before, &after[..1], after].concat());
+            for mask in [1, 0x80, 0xff, 0x30] {
+                mutations.push([before, &[after[0] ^ mask], &after[1..]].concat());
+            }
+            for mutation in mutations.into_iter().filter(|mutation| *mutation != original) {
+                x509_v1::fuzz_x509_v1(&mutation);
+                let chain = [CertificateDer::from(mutation)];
+                assert!(authorities.verify(&chain, today()).is_err(), "byte {at}: {chain:?}");
+            }
+        }
+    }
+    assert_eq!(authorities.verify(&[kit.certificate("a.crt")], today()), Ok(()));
+}
+
 /// One handshake with `openssl s_client`: what the server made of it, and whether the client was content.
 fn handshake(kit: &Kit, mode: ClientAuthMode, client: &str, options: &str) -> (Option<Verdict>, bool, bool) {
     let (authority, _) = kit.load("ca.crt", &[], today());

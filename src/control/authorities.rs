@@ -109,3 +109,56 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
     }
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::config::Source;
+
+    /// A CA as `openssl` makes it; a fixture, so that the test needs no tools.
+    const CA: &str = include_str!("authorities/ca.crt");
+
+    #[test]
+    fn what_is_wrong_with_files_is_told_at_their_place() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("ca.crt"), CA).unwrap();
+        fs::write(folder.path().join("text.crl"), "hello").unwrap();
+        fs::write(folder.path().join("ringway.key"), "-----BEGIN PRIVATE KEY-----\n").unwrap();
+        let text = "config_version = 1\n[[ca]]\nname = \"a\"\nbundle = \"ca.crt\"\ncrl = [\"text.crl\", \"gone.crl\"]\n\
+                    [[ca]]\nname = \"b\"\nbundle = \"gone.crt\"\n[[ca]]\nname = \"c\"\nbundle = \"ringway.key\"\n\
+                    [[ca]]\nname = \"d\"\nbundle = \"ca.crt\"\ncrl = [\"text.crl\"]\n[[ca]]\nname = \"e\"\nbundle = \"ca.crt\"\n\
+                    [[listener]]\nname = \"web\"\naddress = \"127.0.0.1:1\"\n\
+                    [listener.client_auth]\nmode = \"off\"\nca = [\"a\", \"b\", \"c\", \"d\", \"e\"]\n";
+        let source = Source::file(Path::new("a.toml"), folder.path().to_owned(), Ok(text.to_owned()));
+        let mut config = config::load(vec![source]);
+        let mut listener = config.config.as_ref().unwrap().listeners[0].clone();
+        let loaded = load(config.config.as_ref().unwrap());
+        report(&loaded, &mut config.report);
+        let told = config.report.to_text(false);
+        let errors: Vec<_> = told.lines().filter(|line| line.contains(": error: ")).collect();
+        let folder = folder.path().display();
+        assert_eq!(
+            errors,
+            [
+                format!(
+                    "a.toml:5:20: error: cannot read {folder}/gone.crl: No such file or directory (os error 2)"
+                ),
+                format!(
+                    "a.toml:8:10: error: cannot read {folder}/gone.crt: No such file or directory (os error 2)"
+                ),
+                format!("a.toml:11:10: error: there is a private key in {folder}/ringway.key"),
+                format!("a.toml:15:8: error: {folder}/text.crl is not a PEM file"),
+            ]
+        );
+        let has = |index: usize| loaded[index].authority.is_some();
+        assert_eq!([0, 1, 2, 3, 4].map(has), [false, false, false, false, true]);
+        // Nobody is let in where a CA is missing, and nobody is asked where the mode is off.
+        assert!(of_listener(&listener, &loaded).is_none());
+        listener.client_auth = config::ClientAuth { mode: ClientAuthMode::Require, ca: vec![4] };
+        assert!(of_listener(&listener, &loaded).is_some());
+        listener.client_auth.ca.push(3);
+        assert!(of_listener(&listener, &loaded).is_none());
+    }
+}

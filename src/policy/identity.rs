@@ -174,7 +174,7 @@ pub fn check_alias(alias: &str) -> Result<(), AliasError> {
     }
     let is_reserved = |name: &&str| same_for_backends(alias.as_bytes(), name.as_bytes());
     let mut reserved = RESERVED_ALIASES.iter().chain(&STANDARD_NAMES);
-    if reserved.any(|name| is_reserved(name)) { Err(AliasError::Reserved) } else { Ok(()) }
+    if reserved.any(is_reserved) { Err(AliasError::Reserved) } else { Ok(()) }
 }
 
 pub const ALIAS_LENGTH_MAX: usize = 40;
@@ -358,6 +358,12 @@ mod tests {
         }
         for alias in ["", "X-Client", "a b", "a:", "a\u{e4}", &format!("{longest}a")] {
             assert_eq!(check_alias(alias), Err(AliasError::Form), "{alias}");
+        }
+        for alias in
+            ["slb_id", "user-agent", "date", "expect", "trailer", "referer", "server", "max-forwards"]
+        {
+            assert_ne!(KnownName::of(alias.as_bytes()), KnownName::Other);
+            assert_eq!(check_alias(alias), Err(AliasError::Reserved), "{alias}");
         }
         for alias in ["host", "te", "x_forwarded_for", "x-real-ip", "authorization", "client_cert"] {
             assert_eq!(check_alias(alias), Err(AliasError::Reserved), "{alias}");

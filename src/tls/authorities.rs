@@ -218,11 +218,11 @@ impl Authority {
         self.check_revocation(leaf.serial, (&anchor.subject, &anchor.subject_public_key_info), now)
     }
 
-    /// A renewed CA certificate with the same name and key may stand beside the old one.
+    /// A renewed CA certificate with the same name, key and constraints may stand beside the old one.
     fn check_validity(&self, anchor: &TrustAnchor<'_>, now: i64) -> Result<(), ClientCertificateError> {
         let mut outcome = Err(ClientCertificateError::UnknownCa);
         for (other, issuer) in self.anchors.iter().zip(&self.issuers) {
-            if is_same(other, anchor) {
+            if other == anchor {
                 outcome = match () {
                     () if now < issuer.not_before => Err(ClientCertificateError::CaNotYetValid),
                     () if now > issuer.not_after => Err(ClientCertificateError::CaExpired),

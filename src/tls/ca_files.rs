@@ -82,8 +82,7 @@ struct Loading {
 /// A CA certificate, with what says whether another CA has revoked it.
 struct Candidate {
     anchor: TrustAnchor<'static>,
-    issuer: Box<[u8]>,
-    serial: Box<[u8]>,
+    encoded: CertificateDer<'static>,
     /// As text.
     subject: String,
 }
@@ -95,9 +94,6 @@ impl Loading {
 
     fn read_bundle(&mut self, bundle: CaFile<'_>, now: i64) {
         let sections = self.sections(bundle);
-        if sections.iter().any(|(kind, _)| is_private_key(*kind)) {
-            return self.find(bundle.name, Problem::PrivateKey);
-        }
         let certificates = sections.into_iter().filter(|(kind, _)| *kind == SectionKind::Certificate);
         let mut number = 0;
         for (_, bytes) in certificates {
@@ -141,8 +137,7 @@ impl Loading {
             not_after: certificate.not_after,
             revocations: None,
         });
-        let (issuer, serial) = (certificate.issuer.into(), certificate.serial.into());
-        self.anchors.push(Candidate { anchor, issuer, serial, subject });
+        self.anchors.push(Candidate { anchor, encoded, subject });
         Some(())
     }
 
@@ -206,11 +201,15 @@ impl Loading {
     /// Which certificates stay does not depend on those that go: a revoked CA's own list still counts.
     fn drop_revoked(&mut self, file: &str) {
         let is_revoked = |candidate: &Candidate| {
-            let lists = self.anchors.iter().zip(&self.issuers).filter(|(other, _)| {
-                *other.anchor.subject == *candidate.issuer && !is_same(&other.anchor, &candidate.anchor)
-            });
-            let mut lists = lists.filter_map(|(_, issuer)| issuer.revocations.as_ref());
-            lists.any(|list| list.contains(&candidate.serial))
+            let Some(certificate) = Certificate::parse(&candidate.encoded) else { return true };
+            let mut others = self.anchors.iter().zip(&self.issuers);
+            others.any(|(other, issuer)| {
+                let revokes =
+                    issuer.revocations.as_ref().is_some_and(|list| list.contains(certificate.serial));
+                revokes
+                    && is_issued_by(&certificate, &other.anchor)
+                    && !is_same(&other.anchor, &candidate.anchor)
+            })
         };
         let revoked: Vec<bool> = self.anchors.iter().map(is_revoked).collect();
         for (index, is_revoked) in revoked.iter().enumerate() {
@@ -237,7 +236,7 @@ impl Loading {
             self.find(file.name, problem);
             return Vec::new();
         }
-        if contains(file.bytes, b"-----BEGIN ENCRYPTED PRIVATE KEY") {
+        if contains(file.bytes, b"PRIVATE KEY-----") {
             self.find(file.name, Problem::PrivateKey);
             return Vec::new();
         }
@@ -255,8 +254,10 @@ impl Loading {
     }
 }
 
-fn is_private_key(kind: SectionKind) -> bool {
-    matches!(kind, SectionKind::PrivateKey | SectionKind::RsaPrivateKey | SectionKind::EcPrivateKey)
+/// A signature that cannot be checked counts as good: this is about distrust.
+fn is_issued_by(certificate: &Certificate<'_>, ca: &TrustAnchor<'_>) -> bool {
+    let signature = certificate.signed.is_by(&ca.subject_public_key_info, algorithms().all);
+    *ca.subject == *certificate.issuer && signature != Err(SignatureError::Bad)
 }
 
 /// Certificates without the extension are CAs if they signed themselves: a root of version 1, or one that a

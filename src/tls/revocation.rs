@@ -55,20 +55,10 @@ fn fields_of_list(fields: &mut Reader<'_>, signed: &Signed<'_>) -> Option<Result
     let this_update = fields.time()?;
     let has_next_update = matches!(fields.peek(), Some(tag) if der::TIMES.contains(&tag));
     let next_update = if has_next_update { Some(fields.time()?) } else { None };
-    let mut serials = HashSet::new();
-    let mut is_supported = true;
-    if fields.peek() == Some(der::SEQUENCE) {
-        let mut entries = fields.inside(der::SEQUENCE)?;
-        while !entries.is_empty() {
-            let mut entry = entries.inside(der::SEQUENCE)?;
-            serials.insert(without_zeros(entry.element(der::INTEGER)?.content).into());
-            entry.time()?;
-            if !entry.is_empty() {
-                is_supported &= !has_critical(entry.inside(der::SEQUENCE)?)?;
-            }
-            entry.finish()?;
-        }
-    }
+    let (serials, mut is_supported) = match fields.peek() {
+        Some(der::SEQUENCE) => entries(fields.inside(der::SEQUENCE)?)?,
+        _ => (HashSet::new(), true),
+    };
     if has_version && !fields.is_empty() {
         let mut extensions = fields.inside(EXTENSIONS)?;
         is_supported &= !has_critical(extensions.inside(der::SEQUENCE)?)?;
@@ -77,6 +67,22 @@ fn fields_of_list(fields: &mut Reader<'_>, signed: &Signed<'_>) -> Option<Result
     fields.finish()?;
     let list = RevocationList { issuer, this_update, next_update, serials };
     Some(if is_supported { Ok(list) } else { Err(ListError::Unsupported) })
+}
+
+/// The serial numbers, and whether all that is said of them is known.
+fn entries(mut entries: Reader<'_>) -> Option<(HashSet<Box<[u8]>>, bool)> {
+    let mut serials = HashSet::new();
+    let mut is_supported = true;
+    while !entries.is_empty() {
+        let mut entry = entries.inside(der::SEQUENCE)?;
+        serials.insert(without_zeros(entry.element(der::INTEGER)?.content).into());
+        entry.time()?;
+        if !entry.is_empty() {
+            is_supported &= !has_critical(entry.inside(der::SEQUENCE)?)?;
+        }
+        entry.finish()?;
+    }
+    Some((serials, is_supported))
 }
 
 /// Whether one of these extensions must be understood. None of them is.

@@ -1,6 +1,6 @@
 //! What a backend learns of the client, and what a client cannot make it believe.
 
-use crate::support::{Client, Head, Scenario, log_entries, recording};
+use crate::support::{Backend, Client, Head, Scenario, log_entries, recording};
 
 /// The head that a backend gets for a request with these fields, and the port of the client.
 fn forwarded(scenario: impl Fn(Scenario) -> Scenario, fields: &str) -> (Head, u16, u16) {
@@ -98,10 +98,47 @@ fn what_only_a_certificate_can_say_never_comes_from_a_client() {
         "x_forwarded_clientcert_issuerdn",
         "X-Forwarded-TLS-Protocol",
         "x-forwarded-tls-cipher",
+        "Client-Cert",
+        "client_cert_chain",
     ];
     let sent: String = names.map(|name| format!("{name}: evil\r\n")).concat();
     let (head, _, _) = forwarded(|scenario| scenario, &sent);
     assert!(!head.text().contains("evil"), "{}", head.text());
+}
+
+#[test]
+fn names_of_the_operators_choice_never_come_from_a_client() {
+    let sent = "X-Subject: evil\r\nX_SUBJECT: evil\r\nx-subjects: good\r\n";
+    let (head, _, _) = forwarded(|scenario| scenario.forwarded("clientcert_subjectdn = \"x-subject\""), sent);
+    assert!(!head.text().contains("evil"), "{}", head.text());
+    assert_eq!(head.field("x-subjects"), Some("good"));
+    let (head, _, _) = forwarded(|scenario| scenario, sent);
+    assert_eq!(head.field("x-subject"), Some("evil"));
+}
+
+#[test]
+fn trailers_cannot_say_what_a_certificate_says() {
+    let received = |scenario: fn(Scenario) -> Scenario| {
+        let backend = Backend::script(|peer| {
+            let Some(_) = peer.read_head()? else { return Ok(()) };
+            let mut raw = Vec::new();
+            while !raw.ends_with(b"\r\n\r\n") {
+                raw.extend(peer.read_some()?);
+            }
+            peer.respond("200 OK", &raw)
+        });
+        let ringway = scenario(Scenario::of(&backend)).start();
+        let mut client = Client::connect(ringway.address());
+        client.send(
+            "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nClient-Cert: evil\r\n\
+             client_cert_chain: evil\r\nX_Forwarded_Clientcert: evil\r\nX-Subject: alias\r\nX-End: 1\r\n\r\n",
+        );
+        client.read_response().text()
+    };
+    let plain = received(|scenario| scenario);
+    assert!(!plain.contains("evil") && plain.contains("alias"), "{plain}");
+    let told = received(|scenario| scenario.forwarded("clientcert_subjectdn = \"x-subject\""));
+    assert!(!told.contains("evil") && !told.contains("alias"), "{told}");
 }
 
 #[test]

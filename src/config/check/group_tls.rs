@@ -4,7 +4,6 @@ use serde_json::Value as Json;
 
 use crate::config::GroupProtocol;
 use crate::config::GroupTls;
-use crate::config::ServerGroup;
 use crate::config::Verify;
 use crate::config::check::address::is_dns_name;
 use crate::config::check::kind::Choice;
@@ -12,7 +11,6 @@ use crate::config::check::kind::Kind;
 use crate::config::check::kind::Name;
 use crate::config::check::kind::refuse_kind;
 use crate::config::check::names::Known;
-use crate::config::check::names::Names;
 use crate::config::check::section::Section;
 use crate::config::raw;
 use crate::config::report::Location;

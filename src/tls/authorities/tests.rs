@@ -233,10 +233,8 @@ fn an_expired_ca_lets_nobody_in_unless_it_was_renewed() {
     }
 }
 
-#[test]
-fn revocation_lists() {
-    let Some(kit) = Kit::make(
-        r#"
+/// CAs, clients and lists of several kinds.
+const LISTS: &str = r#"
         rsa ca; self_signed ca "/CN=ca" -sha256 $v1
         key sub; signed sub ca "/CN=sub" -sha256 -extfile ca.ext
         for n in a b; do key $n; signed $n ca "/CN=$n" -sha256 -extfile client.ext; done
@@ -250,8 +248,11 @@ fn revocation_lists() {
         cat two.crl sub.crl > several.crl; cat ca.crt sub.crt > both.crt
         key other; self_signed other /CN=ca -sha256 $v1; : | crl other other
         sleep 1.1; serial a | crl ca newer; cat empty.crl newer.crl two.crl > versions.crl
-        head -c 200 one.crl > broken.crl; { head -c 300 der.crl; } > cut.crl"#,
-    ) else {
+        head -c 200 one.crl > broken.crl; { head -c 300 der.crl; } > cut.crl"#;
+
+#[test]
+fn revocation_lists() {
+    let Some(kit) = Kit::make(LISTS) else {
         return;
     };
     use ClientCertificateError as Refusal;
@@ -270,6 +271,12 @@ fn revocation_lists() {
             assert_eq!(outcome, expected, "{list} {client}");
         }
     }
+}
+
+#[test]
+fn each_ca_needs_a_list() {
+    let Some(kit) = Kit::make(LISTS) else { return };
+    use ClientCertificateError as Refusal;
     // A CA without a list lets nobody in while others have one.
     assert_eq!(kit.verify("ca.crt", &["two.crl"], &["e.crt", "sub.crt"], 0), Err(Refusal::CrlMissing));
     assert_eq!(kit.verify("both.crt", &["two.crl"], &["e.crt"], 0), Err(Refusal::CrlMissing));
@@ -285,7 +292,11 @@ fn revocation_lists() {
     // The newest list of a CA counts.
     assert_eq!(kit.verify("ca.crt", &["versions.crl"], &["a.crt"], 0), Err(Refusal::Revoked));
     assert_eq!(kit.verify("ca.crt", &["versions.crl"], &["b.crt"], 0), Ok(()));
+}
 
+#[test]
+fn files_that_are_no_lists() {
+    let Some(kit) = Kit::make(LISTS) else { return };
     let named = |problem: fn(String) -> Problem, name: &str| vec![problem(name.to_owned())];
     let stranger = |issuer| Problem::CrlOfStranger { issuer };
     assert_eq!(kit.problems("ca.crt", &["sub.crl"])[..1], named(stranger, "CN=sub"));
@@ -368,6 +379,39 @@ fn files_that_are_no_bundles() {
     }
     assert_eq!(kit.problems("ca.crt", &[])[1..], [Problem::CaSignedWithSha1 { subject: weak() }]);
     assert!(kit.load("changed.crt", &[], today()).0.is_none_or(|authority| authority.anchors.len() == 1));
+}
+
+/// Every byte changed, left out or doubled: none of it is accepted, none of it panics.
+#[test]
+fn no_forgery_is_accepted() {
+    let Some(kit) = Kit::make(
+        r#"
+        key ca; self_signed ca "/CN=ca" -sha256 $v1; key a; signed a ca "/CN=a" -sha256 $v1
+        key b; signed b ca "/CN=b" -sha256 -extfile client.ext
+        crlnumber=1; serial b | crl ca list; openssl crl -in list.crl -outform DER -out list.der"#,
+    ) else {
+        return;
+    };
+    let (authority, _) = kit.load("ca.crt", &[], today());
+    let authorities = Authorities::new(vec![Arc::new(authority.unwrap())]);
+    for original in
+        [kit.certificate("a.crt").to_vec(), kit.certificate("b.crt").to_vec(), kit.read("list.der")]
+    {
+        for at in 0..original.len() {
+            let (before, after) = original.split_at(at);
+            let mut mutations = vec![before.to_vec(), [before, &after[1..]].concat()];
+            mutations.push([before, &after[..1], after].concat());
+            for mask in [1, 0x80, 0xff, 0x30] {
+                mutations.push([before, &[after[0] ^ mask], &after[1..]].concat());
+            }
+            for mutation in mutations.into_iter().filter(|mutation| *mutation != original) {
+                x509_v1::fuzz_x509_v1(&mutation);
+                let chain = [CertificateDer::from(mutation)];
+                assert!(authorities.verify(&chain, today()).is_err(), "byte {at}: {chain:?}");
+            }
+        }
+    }
+    assert_eq!(authorities.verify(&[kit.certificate("a.crt")], today()), Ok(()));
 }
 
 /// One handshake with `openssl s_client`: what the server made of it, and whether the client was content.

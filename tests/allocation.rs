@@ -13,6 +13,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::net::TcpListener;
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
@@ -21,6 +22,9 @@ use ringway::config;
 use ringway::config::Source;
 use ringway::control::build;
 use ringway::control::build::Host;
+use ringway::control::certificates::read_file;
+use ringway::control::credentials;
+use ringway::control::tls::Security;
 use ringway::runtime;
 use ringway::runtime::ListenerPlan;
 use ringway::runtime::Plan;
@@ -110,9 +114,12 @@ fn start(backend: SocketAddr, log: Option<(Sink, Format)>) -> SocketAddr {
     let mut loaded = config::load(vec![Source::made_up("<test>", text)]);
     let config = loaded.config.unwrap();
     let host = Host { name: "test".to_owned(), connections: 100, workers: 1 };
-    let snapshot = build::build(&config, &host, &mut loaded.report).unwrap();
+    let credentials = credentials::load(&config, &read_file, &mut loaded.report);
+    let mut security = Security::new(credentials);
+    let snapshot = build::build(&config, &mut security, &host, &mut loaded.report).unwrap();
     let plan = Plan {
-        snapshot,
+        snapshot: Arc::new(snapshot),
+        reload: Box::new(|| {}),
         listeners: vec![ListenerPlan {
             name: "web".to_owned(),
             addresses: vec![(config.listeners[0].addresses[0].address, false)],

@@ -4,6 +4,10 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::path::PathBuf;
 
+/// More of a line fills the screen and helps nobody.
+const SHOWN_BYTES_MAX: usize = 400;
+const SHOWN_BEFORE_BYTES: usize = 40;
+
 /// One text of the configuration. The reading of files is done by the caller.
 pub struct Source {
     /// As the operator named it; stands before every diagnostic.
@@ -253,13 +257,22 @@ impl Report {
         let line_text = text[line_start..line_end].trim_end_matches('\r');
         let before = &text[line_start..start];
         let end = floor_char_boundary(text, location.end as usize).clamp(start, line_end);
+        let column = before.chars().count() + 1;
+        // Of a very long line, the piece that is meant is shown with a little before it.
+        let cut = match line_text.len() {
+            0..=SHOWN_BYTES_MAX => 0,
+            _ => floor_char_boundary(line_text, before.len().saturating_sub(SHOWN_BEFORE_BYTES)),
+        };
+        let shown = &line_text[cut..floor_char_boundary(line_text, cut + SHOWN_BYTES_MAX)];
+        let before = before.get(cut..).unwrap_or_default();
+        let end = end.min(line_start + cut + shown.len()).max(start);
         // A tab before the carets stays a tab, so that they stand under their piece at any tab width.
         let indent = before.chars().map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
         Spot {
             file: &source.name,
             line,
-            column: before.chars().count() + 1,
-            text: line_text,
+            column,
+            text: shown,
             indent,
             carets: "^".repeat(text[start..end].trim_end().chars().count().max(1)),
         }

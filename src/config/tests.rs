@@ -476,6 +476,17 @@ fn places_hold_for_any_line_ends_tabs_and_alphabets() {
 }
 
 #[test]
+fn of_a_very_long_line_only_a_piece_is_shown() {
+    let names = "\"site\", ".repeat(1_000);
+    let https = format!("protocol = \"https\"\ncertificates = [{names}\"ä\", {names}]\n");
+    let report = load_text(&format!("config_version = 1\n{LISTENER}{https}{GROUP}")).report.to_text(false);
+    let lines: Vec<&str> = report.lines().collect();
+    assert_eq!(lines[0].split(" error").next(), Some("ringway.toml:7:8017:"));
+    assert!(lines[2].contains("\"site\", \"ä\", ") && lines.iter().all(|line| line.len() < 500), "{report}");
+    assert_eq!(lines[3].find('^'), lines[2].find("\"ä"), "{report}");
+}
+
+#[test]
 fn a_made_up_text_is_a_source_like_any_other() {
     let text = format!(
         "config_version = 1\n{LISTENER}[[server_group]]\nname = \"app\"\n[[server_group.backend]]\naddress = {}\n",

@@ -19,6 +19,12 @@ pub(super) struct Arguments {
     /// Backends, separated by commas: 127.0.0.1:9001, [::1]:9001, name.example:9001, unix:/run/app.sock.
     #[arg(long, value_name = "ADDR", value_delimiter = ',', required = true)]
     to: Vec<String>,
+    /// Speak HTTPS to clients: the certificate and its chain, as PEM.
+    #[arg(long, value_name = "FILE", requires = "key")]
+    cert: Option<String>,
+    /// The certificate's key, as PEM.
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<String>,
     /// Write the access log as JSON: stdout, stderr or a file. Without it there is none.
     #[arg(long, value_name = "WHERE")]
     access_log: Option<String>,
@@ -48,8 +54,16 @@ impl MadeUp {
             table(&mut lines, "[access_log]");
             lines.push((format!("path = {}", toml_string(path)), "--access-log"));
         }
+        if let (Some(cert), Some(key)) = (&arguments.cert, &arguments.key) {
+            table(&mut lines, "[[certificate]]\nname = \"proxy\"");
+            lines.push((format!("chain = {}", absolute(cert)), "--cert"));
+            lines.push((format!("key = {}", absolute(key)), "--key"));
+        }
         table(&mut lines, "[[listener]]\nname = \"proxy\"\ndefault_group = \"backends\"");
         lines.push((format!("address = {}", toml_string(&arguments.from)), "--from"));
+        if arguments.cert.is_some() {
+            table(&mut lines, "protocol = \"https\"\ncertificates = [\"proxy\"]");
+        }
         table(&mut lines, "[[server_group]]\nname = \"backends\"");
         for backend in &arguments.to {
             table(&mut lines, "[[server_group.backend]]");
@@ -78,4 +92,10 @@ impl MadeUp {
         };
         report.diagnostics().iter().map(complaint).collect::<Vec<_>>().join("\n")
     }
+}
+
+/// A path on the command line is relative to where the command was given.
+fn absolute(path: &str) -> String {
+    let absolute = std::path::absolute(path).ok().and_then(|path| path.into_os_string().into_string().ok());
+    toml_string(absolute.as_deref().unwrap_or(path))
 }

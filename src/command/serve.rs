@@ -1,5 +1,6 @@
 //! What `run`, `demo` and `proxy` share: from a loaded configuration to a serving process.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use crate::config::LogDestination;
 use crate::config::Workers;
 use crate::control::build;
 use crate::control::build::Host;
+use crate::control::certificates::KeptReadFile;
 use crate::control::certificates::read_file;
 use crate::control::credentials;
 use crate::control::limits;
@@ -31,18 +33,25 @@ use crate::telemetry::log_writer::Sink;
 use crate::telemetry::operator::tell;
 
 /// How the verbs that serve differ.
-#[derive(Default)]
 pub(super) struct Manner {
     /// What to say once the listeners accept, after the start-up lines. It gets their addresses.
     pub(super) greet: Option<fn(&[SocketAddr]) -> String>,
     /// What to do when a listener cannot bind.
     pub(super) bind_help: Option<String>,
+    /// How certificates are read.
+    pub(super) read_file: KeptReadFile,
+}
+
+impl Default for Manner {
+    fn default() -> Manner {
+        Manner { greet: None, bind_help: None, read_file: Box::new(read_file) }
+    }
 }
 
 /// Serves until a signal ends it.
 pub(super) fn serve(mut loaded: Loaded, manner: Manner) -> Exit {
     let built = loaded.config.as_ref().and_then(|config| {
-        let credentials = credentials::load(config, &read_file, &mut loaded.report);
+        let credentials = credentials::load(config, &manner.read_file, &mut loaded.report);
         let mut security = Security::new(credentials);
         let host = host(config);
         let limits = limits_line(config, host.connections);
@@ -52,7 +61,9 @@ pub(super) fn serve(mut loaded: Loaded, manner: Manner) -> Exit {
     diagnostics::print(&loaded.report);
     let Some((config, security, snapshot, limits)) = built else { return Exit::ConfigurationInvalid };
     let plan = plan(&config, Arc::clone(&snapshot));
-    let plan = match reload::start(config, security, snapshot) {
+    let is_secure: HashMap<String, bool> =
+        config.listeners.iter().map(|listener| (listener.name.clone(), listener.tls.is_some())).collect();
+    let plan = match reload::start(config, security, snapshot, manner.read_file) {
         Ok(reload) => Plan { reload, ..plan },
         Err(error) => {
             tell(&format!("error: cannot start a thread: {error}"));
@@ -65,7 +76,8 @@ pub(super) fn serve(mut loaded: Loaded, manner: Manner) -> Exit {
         let mut text = format!("ringway {version}: {workers} workers on {driver}\n");
         text.push_str(&limits);
         for (name, address) in listeners {
-            text.push_str(&format!("listening on http://{address} (listener \"{name}\")\n"));
+            let scheme = if is_secure.get(name) == Some(&true) { "https" } else { "http" };
+            text.push_str(&format!("listening on {scheme}://{address} (listener \"{name}\")\n"));
         }
         let addresses: Vec<_> = listeners.iter().map(|(_, address)| *address).collect();
         if let Some(greet) = manner.greet {
@@ -73,9 +85,14 @@ pub(super) fn serve(mut loaded: Loaded, manner: Manner) -> Exit {
         }
         tell(&text);
     };
-    let Err(error) = runtime::run(plan, announce) else { return Exit::Success };
+    end(runtime::run(plan, announce), manner.bind_help)
+}
+
+/// How serving ended, as an exit code.
+fn end(outcome: Result<(), RuntimeError>, bind_help: Option<String>) -> Exit {
+    let Err(error) = outcome else { return Exit::Success };
     tell(&format!("error: {error}"));
-    if let (RuntimeError::Bind { .. }, Some(help)) = (&error, manner.bind_help) {
+    if let (RuntimeError::Bind { .. }, Some(help)) = (&error, bind_help) {
         tell(&format!("help: {help}"));
     }
     match error {

@@ -27,6 +27,9 @@ const PER_THREAD_MIN: usize = 64;
 /// How files are read. Those that no disk holds can be made up.
 pub type ReadFile<'r> = dyn Fn(&Path) -> io::Result<Vec<u8>> + Sync + 'r;
 
+/// The same, for those who read again later.
+pub type KeptReadFile = Box<dyn Fn(&Path) -> io::Result<Vec<u8>> + Send + Sync>;
+
 /// What came of the files of one certificate.
 pub struct Outcome {
     /// None when one of the findings is an error.

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::io;
-use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -17,7 +16,7 @@ use crate::config::NamedFile;
 use crate::config::Verify;
 use crate::control::authorities;
 use crate::control::certificates;
-use crate::control::certificates::read_file;
+use crate::control::certificates::KeptReadFile;
 use crate::control::files::Files;
 use crate::control::tls::Security;
 use crate::net::clock::wall_now;
@@ -42,6 +41,7 @@ enum Item {
 
 struct Reloader {
     config: Config,
+    read_file: KeptReadFile,
     security: Security,
     snapshot: Arc<Snapshot>,
     files: Files,
@@ -57,9 +57,10 @@ pub fn start(
     config: Config,
     security: Security,
     snapshot: Arc<Snapshot>,
+    read_file: KeptReadFile,
 ) -> io::Result<Box<dyn Fn() + Send>> {
     let (bell, orders) = mpsc::channel();
-    let mut reloader = Reloader::new(config, security, snapshot);
+    let mut reloader = Reloader::new(config, security, snapshot, read_file);
     let body = move || {
         loop {
             match orders.recv_timeout(LOOK_INTERVAL) {
@@ -77,7 +78,7 @@ pub fn start(
 }
 
 impl Reloader {
-    fn new(config: Config, security: Security, snapshot: Arc<Snapshot>) -> Reloader {
+    fn new(config: Config, security: Security, snapshot: Arc<Snapshot>, read_file: KeptReadFile) -> Reloader {
         let mut users: BTreeMap<PathBuf, Vec<Item>> = BTreeMap::new();
         let mut note = |file: &NamedFile, item| users.entry(file.path.clone()).or_default().push(item);
         for (index, certificate) in config.certificates.iter().enumerate() {
@@ -89,7 +90,7 @@ impl Reloader {
             files.for_each(|file| note(file, Item::Authority(index)));
         }
         let files = Files::new(users.keys().cloned());
-        Reloader { config, security, snapshot, files, users, failing: BTreeMap::new() }
+        Reloader { config, read_file, security, snapshot, files, users, failing: BTreeMap::new() }
     }
 
     /// Reads what changed, and again what could not be read a moment ago.
@@ -162,7 +163,7 @@ impl Reloader {
     fn read_certificate(&mut self, index: usize) -> (bool, Vec<String>, Vec<String>) {
         let (mut errors, mut warnings) = (Vec::new(), Vec::new());
         let Some(wanted) = self.config.certificates.get(index) else { return (false, errors, warnings) };
-        let outcome = certificates::read_one(wanted, &|path: &Path| read_file(path));
+        let outcome = certificates::read_one(wanted, &self.read_file);
         for finding in &outcome.findings {
             let text = format!("{}; {}", finding.message(), finding.cure());
             if finding.is_warning() { &mut warnings } else { &mut errors }.push(text);

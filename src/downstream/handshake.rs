@@ -38,7 +38,7 @@ pub(super) async fn secure(
     let input = input.unwrap_or_else(|| worker.buffers.small());
     let server = tls.terms.load();
     let accepted = accept::accept(socket, input, &server, &worker.buffers, &worker.handshakes);
-    let failure = match connection.deadline.guard(pin!(accepted)).await {
+    let (failure, failed) = match connection.deadline.guard(pin!(accepted)).await {
         Ok(Accepted::Secured(transport, facts)) => {
             connection.transport = transport;
             connection.secured = Some(Box::new(secured(&facts, terms, tls)));
@@ -52,17 +52,17 @@ pub(super) async fn secure(
         }
         // A client that connects and says nothing is no failure: load balancers check like that.
         Ok(Accepted::Gone { received: false }) => return None,
-        Ok(Accepted::Gone { received: true }) => "tls_client_closed",
-        Ok(Accepted::Failed(transport, error)) => {
-            connection.transport = transport;
-            // Closing with bytes unread would reset the connection, and the alert with it.
-            connection::linger(&connection, worker).await;
-            error.word()
-        }
-        Err(_elapsed) => "tls_handshake_timeout",
+        Ok(Accepted::Gone { received: true }) => ("tls_client_closed", None),
+        Ok(Accepted::Failed(transport, error)) => (error.word(), Some(transport)),
+        Err(_elapsed) => ("tls_handshake_timeout", None),
     };
     let origin = Origin { listener: terms, peer: connection.peer, port: connection.port, secured: None };
     exchange::record_unserved(Reason::ClientTls(failure), began, &origin, worker);
+    if let Some(transport) = failed {
+        connection.transport = transport;
+        // Closing with bytes unread would reset the connection, and the alert with it.
+        connection::linger(&connection, worker).await;
+    }
     None
 }
 

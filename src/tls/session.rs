@@ -1,5 +1,8 @@
 //! One TLS connection as arithmetic: records in, plaintext out, and the other way round. No I/O.
 
+use std::ops::Deref;
+
+use rustls::CommonState;
 use rustls::Error;
 use rustls::client::ClientConnectionData;
 use rustls::client::UnbufferedClientConnection;
@@ -10,6 +13,7 @@ use rustls::unbuffered::EncodeError;
 use rustls::unbuffered::EncodeTlsData;
 use rustls::unbuffered::EncryptError;
 use rustls::unbuffered::InsufficientSizeError;
+use rustls::unbuffered::UnbufferedConnectionCommon;
 use rustls::unbuffered::UnbufferedStatus;
 
 use crate::net::buffer::Buffer;
@@ -25,7 +29,13 @@ const RECORD_HEADER_BYTES: usize = 5;
 const RECORD_LENGTH_MAX: usize = RECORD_PLAINTEXT_BYTES + 2048;
 
 /// One side of a TLS connection.
-pub(super) enum Session {
+pub(super) struct Session {
+    side: Role,
+    /// After an error, rustls must not be asked for anything but its alert.
+    failed: bool,
+}
+
+enum Role {
     Server(Box<UnbufferedServerConnection>),
     Client(Box<UnbufferedClientConnection>),
 }
@@ -37,9 +47,28 @@ pub(super) struct Opened {
     pub(super) consumed: usize,
     /// The peer said that nothing more follows (close_notify, RFC 8446 §6.1).
     pub(super) closed: bool,
+    /// What is not consumed begins with whole records: parts of a handshake message whose rest is still
+    /// to come. rustls looks at them whatever it is asked to do, so they must be shown to it each time.
+    pub(super) held: bool,
 }
 
 impl Session {
+    pub(super) fn server(connection: UnbufferedServerConnection) -> Session {
+        Session { side: Role::Server(Box::new(connection)), failed: false }
+    }
+
+    pub(super) fn client(connection: UnbufferedClientConnection) -> Session {
+        Session { side: Role::Client(Box::new(connection)), failed: false }
+    }
+
+    /// What was negotiated, and with whom.
+    pub(super) fn state(&self) -> &CommonState {
+        match &self.side {
+            Role::Server(connection) => connection,
+            Role::Client(connection) => connection,
+        }
+    }
+
     /// Opens the complete records at the front of `incoming`: their content is appended to `plain`,
     /// and what the protocol has to answer to `outgoing`. After an error, `outgoing` holds the alert.
     pub(super) fn open(
@@ -48,15 +77,20 @@ impl Session {
         plain: &mut Vec<u8>,
         outgoing: &mut Vec<u8>,
     ) -> Result<Opened, Error> {
-        match self {
-            Session::Server(connection) => open(connection.as_mut(), incoming, plain, outgoing),
-            Session::Client(connection) => open(connection.as_mut(), incoming, plain, outgoing),
+        if self.failed {
+            return Err(Error::General("the connection has failed".to_owned()));
         }
+        let opened = match &mut self.side {
+            Role::Server(connection) => open(connection.as_mut(), incoming, plain, outgoing),
+            Role::Client(connection) => open(connection.as_mut(), incoming, plain, outgoing),
+        };
+        self.failed = opened.is_err();
+        opened
     }
 
     /// Seals as much from the front of `plain` into records as `out` has room for, and returns how
-    /// much that was.
-    pub(super) fn seal(&mut self, plain: &[u8], out: &mut Buffer) -> Result<usize, Error> {
+    /// much that was. `held` is what [`Opened::held`] tells of.
+    pub(super) fn seal(&mut self, plain: &[u8], out: &mut Buffer, held: &mut [u8]) -> Result<usize, Error> {
         let mut sealed = 0;
         while sealed < plain.len() {
             let added = RECORD_OVERHEAD_BYTES + KEY_UPDATE_BYTES;
@@ -66,33 +100,36 @@ impl Session {
             if piece.is_empty() {
                 break;
             }
-            out.append_with(piece.len() + added, |room| self.seal_record(piece, room))?;
+            out.append_with(piece.len() + added, |room| self.seal_record(piece, room, held))?;
             sealed += piece.len();
         }
         Ok(sealed)
     }
 
-    /// Appends a close_notify alert, unless one was sent or the handshake is not over.
-    pub(super) fn close(&mut self, outgoing: &mut Vec<u8>) {
+    /// Appends a close_notify alert, unless one was sent, the handshake is not over, or it failed.
+    pub(super) fn close(&mut self, outgoing: &mut Vec<u8>, held: &mut [u8]) {
+        if self.failed {
+            return;
+        }
         let mut alert = [0; 64];
-        let written = match self {
-            Session::Server(connection) => close(connection.as_mut(), &mut alert),
-            Session::Client(connection) => close(connection.as_mut(), &mut alert),
+        let written = match &mut self.side {
+            Role::Server(connection) => close(connection.as_mut(), &mut alert, held),
+            Role::Client(connection) => close(connection.as_mut(), &mut alert, held),
         };
         outgoing.extend_from_slice(alert.get(..written).unwrap_or_default());
     }
 
     pub(super) fn is_handshaking(&self) -> bool {
-        match self {
-            Session::Server(connection) => connection.is_handshaking(),
-            Session::Client(connection) => connection.is_handshaking(),
-        }
+        self.state().is_handshaking()
     }
 
-    fn seal_record(&mut self, plain: &[u8], room: &mut [u8]) -> Result<usize, Error> {
-        match self {
-            Session::Server(connection) => seal_record(connection.as_mut(), plain, room),
-            Session::Client(connection) => seal_record(connection.as_mut(), plain, room),
+    fn seal_record(&mut self, plain: &[u8], room: &mut [u8], held: &mut [u8]) -> Result<usize, Error> {
+        if self.failed {
+            return Err(Error::General("the connection has failed".to_owned()));
+        }
+        match &mut self.side {
+            Role::Server(connection) => seal_record(connection.as_mut(), plain, room, held),
+            Role::Client(connection) => seal_record(connection.as_mut(), plain, room, held),
         }
     }
 }
@@ -120,7 +157,7 @@ fn record_length(incoming: &[u8]) -> Option<usize> {
 }
 
 /// rustls has a connection type for each side, with the same methods.
-trait Side {
+trait Side: Deref<Target = UnbufferedConnectionCommon<Self::Data>> {
     type Data;
 
     fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data>;
@@ -179,17 +216,18 @@ fn open<S: Side>(
         }
         opened.consumed += discard;
         if !more {
+            opened.held = begins_with_record(incoming.get(opened.consumed..).unwrap_or_default());
             return Ok(opened);
         }
     }
 }
 
-/// After an error, rustls may still have an alert to send.
+/// After an error, rustls may still have an alert to send. It looks at what it received only when it
+/// has nothing to send; by then, none of that may be gone or be looked at again.
 fn take_alert<S: Side>(connection: &mut S, outgoing: &mut Vec<u8>) {
-    loop {
+    while connection.wants_write() {
         match connection.process(&mut []).state {
             Ok(ConnectionState::EncodeTlsData(mut message)) => encode(&mut message, outgoing),
-            Ok(ConnectionState::TransmitTlsData(sent)) => sent.done(),
             _ => return,
         }
     }
@@ -206,8 +244,13 @@ fn encode<D>(message: &mut EncodeTlsData<'_, D>, outgoing: &mut Vec<u8>) {
     outgoing.truncate(begin + written);
 }
 
-fn seal_record<S: Side>(connection: &mut S, plain: &[u8], room: &mut [u8]) -> Result<usize, Error> {
-    match connection.process(&mut []).state? {
+fn seal_record<S: Side>(
+    connection: &mut S,
+    plain: &[u8],
+    room: &mut [u8],
+    held: &mut [u8],
+) -> Result<usize, Error> {
+    match connection.process(held).state? {
         ConnectionState::WriteTraffic(mut traffic) => {
             traffic.encrypt(plain, room).map_err(|error| match error {
                 EncryptError::EncryptExhausted => Error::EncryptError,
@@ -218,8 +261,8 @@ fn seal_record<S: Side>(connection: &mut S, plain: &[u8], room: &mut [u8]) -> Re
     }
 }
 
-fn close<S: Side>(connection: &mut S, alert: &mut [u8]) -> usize {
-    match connection.process(&mut []).state {
+fn close<S: Side>(connection: &mut S, alert: &mut [u8], held: &mut [u8]) -> usize {
+    match connection.process(held).state {
         Ok(ConnectionState::WriteTraffic(mut traffic)) => traffic.queue_close_notify(alert).unwrap_or(0),
         _ => 0,
     }

@@ -23,6 +23,8 @@ use crate::net::buffer::TINY_BYTES;
 use crate::net::socket::Pending;
 use crate::net::socket::SendError;
 use crate::net::socket::Socket;
+#[cfg(doc)]
+use crate::tls::session::Opened;
 use crate::tls::session::Session;
 use crate::tls::session::begins_with_record;
 use crate::tls::session::missing_bytes;
@@ -32,8 +34,10 @@ pub struct Stream {
     buffers: Buffers,
     /// Never borrowed across an `await`.
     session: RefCell<Session>,
-    /// Received bytes of a record that is not there in full.
+    /// Received bytes of a record that is not there in full, or of a message that is not.
     incoming: RefCell<Vec<u8>>,
+    /// It is a message, in whole records; see [`Opened::held`].
+    held: Cell<bool>,
     /// Opened bytes that nobody has asked for yet.
     early: RefCell<Option<Buffer>>,
     /// Sealed bytes that must leave before any others.
@@ -51,6 +55,7 @@ impl Stream {
             buffers,
             session: RefCell::new(session),
             incoming: RefCell::default(),
+            held: Cell::new(false),
             early: RefCell::default(),
             outgoing: RefCell::default(),
             peer_closed: Cell::new(false),
@@ -141,7 +146,9 @@ impl Stream {
 
     /// Sends close_notify, as far as the kernel takes it at once.
     pub fn close(&self) {
-        self.session.borrow_mut().close(&mut self.outgoing.borrow_mut());
+        let mut incoming = self.incoming.borrow_mut();
+        self.session.borrow_mut().close(&mut self.outgoing.borrow_mut(), self.held_bytes(&mut incoming));
+        drop(incoming);
         self.flush_now();
     }
 
@@ -196,7 +203,9 @@ impl Stream {
             _ => self.buffers.large(),
         };
         buffer.tail().extend_from_slice(&incoming);
-        *incoming = Vec::new();
+        if !self.held.get() {
+            *incoming = Vec::new();
+        }
         buffer
     }
 
@@ -221,9 +230,8 @@ impl Stream {
             self.peer_closed.set(true);
         }
         sealed.consume(opened.consumed);
-        if !sealed.is_empty() {
-            self.keep_incoming(&sealed);
-        }
+        self.held.set(opened.held);
+        self.keep_incoming(&sealed);
         Ok(content.len() - before)
     }
 
@@ -252,7 +260,15 @@ impl Stream {
     }
 
     fn keep_incoming(&self, sealed: &Buffer) {
-        *self.incoming.borrow_mut() = sealed.filled().to_vec();
+        let mut incoming = self.incoming.borrow_mut();
+        if !sealed.is_empty() || !incoming.is_empty() {
+            *incoming = sealed.filled().to_vec();
+        }
+    }
+
+    /// What rustls must be shown when nothing new came.
+    fn held_bytes<'i>(&self, incoming: &'i mut [u8]) -> &'i mut [u8] {
+        if self.held.get() { incoming } else { &mut [] }
     }
 
     fn take_early(&self, buffer: &mut Buffer) -> Option<usize> {
@@ -285,7 +301,9 @@ impl Stream {
             sealed.tail().extend_from_slice(&outgoing);
             *outgoing = Vec::new();
         }
-        let count = self.session.borrow_mut().seal(content, &mut sealed)?;
+        let mut incoming = self.incoming.borrow_mut();
+        let held = self.held_bytes(&mut incoming);
+        let count = self.session.borrow_mut().seal(content, &mut sealed, held)?;
         Ok((sealed, count))
     }
 

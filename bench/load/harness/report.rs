@@ -267,7 +267,8 @@ const PREAMBLE: &str = "\
   no session is offered, and one that is resumed all the same fails the run; or each connection offers the ticket of the
   one before with a new key exchange (psk_dhe_ke), and the run fails when less than 99 % are resumed. The first connection
   of a thread has no ticket yet; it falls into the warm-up.
-- User memory is all that is anonymous and mapped in the proxy, after the connections made their requests less before.
+- User memory is what the anonymous memory of the proxy grows by while the idle connections are opened and make their
+  requests; a first request goes before.
 - A single answer that is not 2xx, or a single socket error, fails the whole run.
 - Loopback makes a sender pay for the receiver's work, so compare proxies with each other and not with a network.
 

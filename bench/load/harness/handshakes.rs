@@ -154,11 +154,104 @@ fn check_share(resumed: usize, offered: usize) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use super::check_share;
+    use super::{Extent, Handshakes, Kind};
+    use crate::generator::Counted;
+    use crate::site::Site;
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    use rustls::server::{NoServerSessionStorage, ServerConfig, ServerConnection};
+    use rustls::{StreamOwned, crypto::aws_lc_rs};
+    use std::io::{Read, Write};
+    use std::net::{SocketAddr, TcpListener};
+    use std::path::PathBuf;
+    use std::sync::Arc;
 
     #[test]
-    fn a_proxy_that_resumes_too_few_sessions_fails_the_run() {
-        assert_eq!(check_share(990, 1000), Ok(()));
-        assert_eq!(check_share(989, 1000), Err("only 989 of 1000 sessions were resumed".to_owned()));
+    fn a_server_that_resumes_no_session_fails_the_resumed_run() {
+        let folder = Folder::create("resume");
+        let site = Site::create(&folder.0).unwrap();
+        let server = serve(configuration(&site), 128);
+        assert!(run(Kind::Resumed, server, &site).unwrap().requests > 2.0);
+        assert!(run(Kind::Full, server, &site).unwrap().requests > 2.0);
+
+        let mut forgetful = configuration(&site);
+        forgetful.session_storage = Arc::new(NoServerSessionStorage {});
+        let server = serve(forgetful, 128);
+        assert!(run(Kind::Full, server, &site).unwrap().requests > 2.0);
+        let error = run(Kind::Resumed, server, &site).unwrap_err();
+        assert!(error.starts_with("only 0 of "), "{error}");
+    }
+
+    #[test]
+    fn an_incomplete_answer_and_another_certificate_fail_the_run() {
+        let folder = Folder::create("incomplete");
+        let site = Site::create(&folder.0).unwrap();
+        let error = run(Kind::Full, serve(configuration(&site), 127), &site).unwrap_err();
+        assert!(error.contains("answered `HTTP/1.1 200 OK"), "{error}");
+        let server = serve(configuration(&site), 128);
+        let other = Site::create(&folder.0).unwrap();
+        let error = run(Kind::Full, server, &other).unwrap_err();
+        assert!(error.contains("certificate"), "{error}");
+    }
+
+    fn run(kind: Kind, address: SocketAddr, site: &Site) -> Result<Counted, String> {
+        let extent = Extent { connections: 2, seconds: 1, cpu: 0 };
+        Handshakes::start(kind, address, site, &extent)?.finish()
+    }
+
+    fn configuration(site: &Site) -> ServerConfig {
+        let chain = CertificateDer::pem_file_iter(&site.chain).unwrap().map(Result::unwrap).collect();
+        let key = PrivateKeyDer::from_pem_file(&site.key).unwrap();
+        ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .unwrap()
+    }
+
+    /// A server of one thread that runs as long as the tests; its answers have so many bytes.
+    fn serve(configuration: ServerConfig, body_bytes: usize) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let configuration = Arc::new(configuration);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let connection = ServerConnection::new(configuration.clone()).unwrap();
+                let mut stream = StreamOwned::new(connection, stream);
+                // A client that gives up is what some tests are for.
+                let _ = answer(&mut stream, body_bytes);
+            }
+        });
+        address
+    }
+
+    fn answer(
+        stream: &mut StreamOwned<ServerConnection, std::net::TcpStream>,
+        body_bytes: usize,
+    ) -> std::io::Result<()> {
+        let mut request = [0; 1024];
+        let length = stream.read(&mut request)?;
+        assert!(request[..length].ends_with(b"\r\n\r\n"));
+        stream.write_all(format!("HTTP/1.1 200 OK\r\n\r\n{}", "x".repeat(body_bytes)).as_bytes())?;
+        stream.conn.send_close_notify();
+        stream.flush()
+    }
+
+    /// A folder that is removed at the end.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn create(name: &str) -> Folder {
+            let path = std::env::temp_dir().join(format!("ringway-bench-{name}-{}", std::process::id()));
+            std::fs::create_dir_all(&path).unwrap();
+            Folder(path)
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
     }
 }

@@ -261,13 +261,14 @@ async fn read_proxy_header(connection: &mut Connection, worker: &Worker) -> Opti
 pub(super) async fn linger(connection: &Connection, worker: &Worker) {
     connection.transport.finish_sending();
     connection.deadline.set(LINGER);
+    let socket = connection.transport.socket();
     let mut thrown_away = 0;
     while thrown_away < LINGER_BYTES {
-        let readable = connection.deadline.guard(pin!(connection.transport.readable())).await;
-        if !matches!(readable, Ok(Ok(()))) || connection.transport.pending() != Pending::Bytes {
+        let readable = connection.deadline.guard(pin!(socket.readable())).await;
+        if !matches!(readable, Ok(Ok(()))) || socket.pending() != Pending::Bytes {
             return;
         }
-        let (Ok(count @ 1..), _) = connection.transport.receive(worker.buffers.small()).await else { return };
+        let (Ok(count @ 1..), _) = socket.receive(worker.buffers.small()).await else { return };
         thrown_away += count;
     }
 }

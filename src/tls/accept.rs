@@ -102,7 +102,7 @@ impl ServerTerms {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 impl ServerTerms {
     /// Makes the server send no record with more bytes than that.
     pub(super) fn cut_records(&mut self, bytes: Option<usize>) {

@@ -121,7 +121,7 @@ impl ClientTerms {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 impl Client {
     pub(super) fn config(&self) -> Arc<ClientConfig> {
         Arc::clone(&self.config)

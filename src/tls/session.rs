@@ -268,5 +268,7 @@ fn close<S: Side>(connection: &mut S, alert: &mut [u8], held: &mut [u8]) -> usiz
     }
 }
 
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz;
 #[cfg(test)]
 mod tests;

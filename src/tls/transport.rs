@@ -80,7 +80,8 @@ impl Transport {
         self.socket().round_trip_us()
     }
 
-    fn socket(&self) -> &Socket {
+    /// What lies below, for those who only throw away what still comes.
+    pub fn socket(&self) -> &Socket {
         match self {
             Transport::Plain(socket) => socket,
             Transport::Tls(stream) => stream.socket(),

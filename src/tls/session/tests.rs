@@ -1,114 +1,10 @@
 //! Two sessions joined by a wire that cuts and joins.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use rustls::client::UnbufferedClientConnection;
-use rustls::pki_types::PrivateKeyDer;
-use rustls::pki_types::PrivatePkcs8KeyDer;
-use rustls::pki_types::ServerName;
-use rustls::sign::CertifiedKey;
-use rustls::sign::SingleCertAndKey;
-
+use super::fuzz::*;
 use super::*;
 use crate::net::buffer::Buffers;
 use crate::net::buffer::SMALL_BYTES;
 use crate::net::buffer::TAILROOM_BYTES;
-use crate::tls::accept::ServerTerms;
-use crate::tls::connect::ClientTerms;
-use crate::tls::connect::Trust;
-use crate::tls::tickets::TicketKeys;
-use crate::tls::tls_policy;
-
-/// One end of the wire.
-struct End {
-    session: Session,
-    /// Received and not yet opened.
-    incoming: Vec<u8>,
-    plain: Vec<u8>,
-    outgoing: Vec<u8>,
-    closed: bool,
-    held: bool,
-}
-
-fn held(is_held: bool, incoming: &mut [u8]) -> &mut [u8] {
-    if is_held { incoming } else { &mut [] }
-}
-
-impl End {
-    fn new(session: Session) -> End {
-        End {
-            session,
-            incoming: Vec::new(),
-            plain: Vec::new(),
-            outgoing: Vec::new(),
-            closed: false,
-            held: false,
-        }
-    }
-
-    /// Takes bytes as a stream does.
-    fn receive(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.incoming.extend_from_slice(bytes);
-        if !self.incoming.is_empty() && !begins_with_record(&self.incoming) {
-            return Ok(());
-        }
-        let opened = self.session.open(&mut self.incoming, &mut self.plain, &mut self.outgoing)?;
-        self.incoming.drain(..opened.consumed);
-        self.held = opened.held;
-        self.closed |= opened.closed;
-        Ok(())
-    }
-
-    fn send(&mut self, content: &[u8]) {
-        let mut sent = 0;
-        while sent < content.len() {
-            let mut out = Buffers::default().large();
-            sent +=
-                self.session.seal(&content[sent..], &mut out, held(self.held, &mut self.incoming)).unwrap();
-            self.outgoing.extend_from_slice(out.filled());
-        }
-    }
-}
-
-fn ends(versions: &[u16]) -> (End, End) {
-    ends_with(versions, None, false)
-}
-
-/// `fragment` is the size of the server's largest record.
-fn ends_with(versions: &[u16], fragment: Option<usize>, tickets: bool) -> (End, End) {
-    let key = rcgen::KeyPair::generate().unwrap();
-    let certificate =
-        rcgen::CertificateParams::new(["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
-    let der = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&der).unwrap();
-    let certified = Arc::new(CertifiedKey::new(vec![certificate.der().clone()], key));
-    let resolver = Arc::new(SingleCertAndKey::from(certified));
-    let offer = tls_policy::intersect(versions, &tls_policy::everything().suite_numbers()).offer.unwrap();
-    let tickets = tickets.then(|| Arc::new(TicketKeys::new(Duration::from_secs(300), None)));
-    let mut terms = ServerTerms::new(&offer, resolver, tickets, None).unwrap();
-    terms.cut_records(fragment);
-    let server = terms.session().unwrap();
-    let name = ServerName::try_from("localhost").unwrap();
-    let client = ClientTerms::new(Trust::Anybody, None, None).unwrap().client().config();
-    let client = Session::client(UnbufferedClientConnection::new(client, name).unwrap());
-    (End::new(client), End::new(server))
-}
-
-/// Carries everything that waits from one end to the other, in pieces of so many bytes.
-fn carry(from: &mut End, to: &mut End, piece: usize) -> Result<(), Error> {
-    let bytes = std::mem::take(&mut from.outgoing);
-    bytes.chunks(piece).try_for_each(|piece| to.receive(piece))
-}
-
-fn shake_hands(client: &mut End, server: &mut End, piece: usize) {
-    client.receive(b"").unwrap();
-    while client.session.is_handshaking() || server.session.is_handshaking() {
-        carry(client, server, piece).unwrap();
-        carry(server, client, piece).unwrap();
-    }
-    carry(client, server, piece).unwrap();
-}
 
 fn established() -> (End, End) {
     let (mut client, mut server) = ends(&[0x0304]);
@@ -248,5 +144,22 @@ fn what_is_missing_of_a_record() {
         (&[22, 3, 3, 255, 255], RECORD_LENGTH_MAX, true),
     ] {
         assert_eq!((missing_bytes(incoming), begins_with_record(incoming)), (missing, whole), "{incoming:?}");
+    }
+}
+
+/// The fuzz target, over bytes that a generator makes.
+#[test]
+fn arbitrary_orders_break_nothing() {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    for _ in 0..400 {
+        let bytes: Vec<u8> = (0..60)
+            .map(|_| {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                (state >> 24) as u8
+            })
+            .collect();
+        fuzz::fuzz_records(&bytes);
     }
 }

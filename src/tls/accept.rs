@@ -5,7 +5,6 @@ use std::io;
 use std::sync::Arc;
 
 use rustls::Error;
-use rustls::HandshakeKind;
 use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::UnixTime;
@@ -73,6 +72,8 @@ impl ServerTerms {
         // Sessions live in tickets only: a store would have to be shared by all workers.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
+        // Records of TLS 1.3 are ours.
+        config.enable_secret_extraction = true;
         if let Some(tickets) = tickets {
             config.ticketer = Arc::new(tickets.bound_to(binding(client_auth.as_ref())));
             config.send_tls13_tickets = TICKETS;
@@ -107,6 +108,10 @@ impl ServerTerms {
     /// Makes the server send no record with more bytes than that.
     pub(super) fn cut_records(&mut self, bytes: Option<usize>) {
         Arc::get_mut(&mut self.config).unwrap().max_fragment_size = bytes;
+    }
+
+    pub(super) fn config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.config)
     }
 }
 
@@ -307,13 +312,12 @@ async fn receive(socket: &Socket, buffer: Buffer, wait: bool) -> io::Result<Buff
 }
 
 fn collect(stream: &Stream, facts: &mut Facts) {
-    let session = stream.session().borrow();
-    let connection = session.state();
-    facts.version = connection.protocol_version().and_then(version_name).unwrap_or_default();
-    facts.cipher_suite = connection.negotiated_cipher_suite().map_or(0, |suite| suite.suite().into());
-    facts.alpn = connection.alpn_protocol().map(<[u8]>::to_vec);
-    facts.resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);
-    facts.chain = connection.peer_certificates().unwrap_or_default().to_vec();
+    let Some(agreed) = stream.session().borrow_mut().take_agreed() else { return };
+    facts.version = agreed.version.and_then(version_name).unwrap_or_default();
+    facts.cipher_suite = agreed.cipher_suite;
+    facts.alpn = agreed.alpn;
+    facts.resumed = agreed.resumed;
+    facts.chain = agreed.chain;
 }
 
 /// What is known of a ClientHello and nowhere else.

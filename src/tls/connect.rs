@@ -104,6 +104,8 @@ impl ClientTerms {
             None => builder.with_no_client_auth(),
         };
         template.alpn_protocols = vec![b"http/1.1".to_vec()];
+        // Records of TLS 1.3 are ours.
+        template.enable_secret_extraction = true;
         let server_name = server_name.and_then(|name| ServerName::try_from(name.to_owned()).ok());
         Ok(ClientTerms { template, server_name })
     }

@@ -1,6 +1,7 @@
 //! TLS 1.2 and 1.3 by rustls, over our own buffers: the only module that sees keys and handshakes.
 //!
-//! rustls does the protocol and never any I/O; what it must remember of a connection is about 2 KiB.
+//! rustls does handshakes, and all of TLS 1.2; the records of TLS 1.3 are sealed and opened here. None of
+//! it does any I/O but [`stream`].
 
 pub mod accept;
 pub mod authorities;
@@ -18,6 +19,7 @@ mod distinguished_name;
 mod ocsp;
 mod pem;
 mod private_key;
+mod record;
 mod revocation;
 pub mod self_signed;
 mod session;

@@ -4,8 +4,11 @@ use std::ops::Deref;
 
 use rustls::CommonState;
 use rustls::Error;
+use rustls::HandshakeKind;
+use rustls::ProtocolVersion;
 use rustls::client::ClientConnectionData;
 use rustls::client::UnbufferedClientConnection;
+use rustls::pki_types::CertificateDer;
 use rustls::server::ServerConnectionData;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::ConnectionState;
@@ -17,6 +20,8 @@ use rustls::unbuffered::UnbufferedConnectionCommon;
 use rustls::unbuffered::UnbufferedStatus;
 
 use crate::net::buffer::Buffer;
+use crate::tls::record::Records;
+use crate::tls::record::Rest;
 
 /// The most plaintext in one record (RFC 8446 §5.1).
 const RECORD_PLAINTEXT_BYTES: usize = 16 * 1024;
@@ -30,14 +35,33 @@ const RECORD_LENGTH_MAX: usize = RECORD_PLAINTEXT_BYTES + 2048;
 
 /// One side of a TLS connection.
 pub(super) struct Session {
-    side: Role,
-    /// After an error, rustls must not be asked for anything but its alert.
-    failed: bool,
+    role: Role,
+    /// Received bytes that rustls was shown and that are not consumed: it must see them again each time.
+    shown: usize,
+    /// Until somebody asks.
+    agreed: Option<Box<Agreed>>,
+    /// close_notify is sent; nothing may be sent behind it.
+    said_good_bye: bool,
 }
 
 enum Role {
     Server(Box<UnbufferedServerConnection>),
     Client(Box<UnbufferedClientConnection>),
+    /// TLS 1.3 after the handshake, in either role.
+    Records(Box<Records>),
+    /// The alert, if there is one, was handed out. Nothing else can be done.
+    Failed,
+}
+
+/// What a handshake agreed on, and with whom.
+pub(super) struct Agreed {
+    pub(super) version: Option<ProtocolVersion>,
+    /// By its IANA number.
+    pub(super) cipher_suite: u16,
+    pub(super) alpn: Option<Vec<u8>>,
+    pub(super) resumed: bool,
+    /// The peer's certificates, its own first.
+    pub(super) chain: Vec<CertificateDer<'static>>,
 }
 
 /// What [`Session::open`] found at the front of the received bytes.
@@ -54,18 +78,23 @@ pub(super) struct Opened {
 
 impl Session {
     pub(super) fn server(connection: UnbufferedServerConnection) -> Session {
-        Session { side: Role::Server(Box::new(connection)), failed: false }
+        Session::new(Role::Server(Box::new(connection)))
     }
 
     pub(super) fn client(connection: UnbufferedClientConnection) -> Session {
-        Session { side: Role::Client(Box::new(connection)), failed: false }
+        Session::new(Role::Client(Box::new(connection)))
     }
 
-    /// What was negotiated, and with whom.
-    pub(super) fn state(&self) -> &CommonState {
-        match &self.side {
-            Role::Server(connection) => connection,
-            Role::Client(connection) => connection,
+    fn new(role: Role) -> Session {
+        Session { role, shown: 0, agreed: None, said_good_bye: false }
+    }
+
+    /// What the handshake agreed on. A server with TLS 1.3 tells it once.
+    pub(super) fn take_agreed(&mut self) -> Option<Box<Agreed>> {
+        match &self.role {
+            Role::Server(connection) => Some(Box::new(Agreed::of(connection))),
+            Role::Client(connection) => Some(Box::new(Agreed::of(connection))),
+            Role::Records(_) | Role::Failed => self.agreed.take(),
         }
     }
 
@@ -77,20 +106,19 @@ impl Session {
         plain: &mut Vec<u8>,
         outgoing: &mut Vec<u8>,
     ) -> Result<Opened, Error> {
-        if self.failed {
-            return Err(Error::General("the connection has failed".to_owned()));
+        let opened = self.open_in_role(incoming, plain, outgoing);
+        if opened.is_err() {
+            self.role = Role::Failed;
         }
-        let opened = match &mut self.side {
-            Role::Server(connection) => open(connection.as_mut(), incoming, plain, outgoing),
-            Role::Client(connection) => open(connection.as_mut(), incoming, plain, outgoing),
-        };
-        self.failed = opened.is_err();
         opened
     }
 
     /// Seals as much from the front of `plain` into records as `out` has room for, and returns how
     /// much that was. `held` is what [`Opened::held`] tells of.
     pub(super) fn seal(&mut self, plain: &[u8], out: &mut Buffer, held: &mut [u8]) -> Result<usize, Error> {
+        if let Role::Records(records) = &mut self.role {
+            return records.seal(plain, out);
+        }
         let mut sealed = 0;
         while sealed < plain.len() {
             let added = RECORD_OVERHEAD_BYTES + KEY_UPDATE_BYTES;
@@ -108,29 +136,128 @@ impl Session {
 
     /// Appends a close_notify alert, unless one was sent, the handshake is not over, or it failed.
     pub(super) fn close(&mut self, outgoing: &mut Vec<u8>, held: &mut [u8]) {
-        if self.failed {
-            return;
-        }
         let mut alert = [0; 64];
-        let written = match &mut self.side {
+        let written = match &mut self.role {
             Role::Server(connection) => close(connection.as_mut(), &mut alert, held),
             Role::Client(connection) => close(connection.as_mut(), &mut alert, held),
+            Role::Records(records) => return records.close(outgoing),
+            Role::Failed => 0,
         };
+        self.said_good_bye |= written > 0;
         outgoing.extend_from_slice(alert.get(..written).unwrap_or_default());
     }
 
     pub(super) fn is_handshaking(&self) -> bool {
-        self.state().is_handshaking()
+        match &self.role {
+            Role::Server(connection) => connection.is_handshaking(),
+            Role::Client(connection) => connection.is_handshaking(),
+            Role::Records(_) | Role::Failed => false,
+        }
+    }
+
+    fn open_in_role(
+        &mut self,
+        incoming: &mut [u8],
+        plain: &mut Vec<u8>,
+        outgoing: &mut Vec<u8>,
+    ) -> Result<Opened, Error> {
+        let shown = &mut self.shown;
+        let mut opened = match &mut self.role {
+            Role::Server(connection) => open(connection.as_mut(), shown, incoming, plain, outgoing)?,
+            Role::Client(connection) => open(connection.as_mut(), shown, incoming, plain, outgoing)?,
+            Role::Records(_) => Opened::default(),
+            Role::Failed => return Err(failed()),
+        };
+        self.take_over_records()?;
+        if let Role::Records(records) = &mut self.role {
+            let rest = incoming.get(opened.consumed..).unwrap_or_default();
+            let opening = records.open(rest, plain, outgoing)?;
+            opened.consumed += opening.consumed;
+            opened.closed |= opening.closed;
+            opened.held = false;
+        }
+        Ok(opened)
+    }
+
+    /// After a handshake of TLS 1.3, rustls is not needed for records any more. It has nothing to send
+    /// then, for [`open`] asked; and it has seen nothing behind the handshake, where it could have been
+    /// told to change its keys: it would hold its answer back until it seals something.
+    fn take_over_records(&mut self) -> Result<(), Error> {
+        let done = match &self.role {
+            Role::Server(connection) => has_left_to_us(connection),
+            Role::Client(connection) => has_left_to_us(connection),
+            Role::Records(_) | Role::Failed => false,
+        };
+        if !done {
+            return Ok(());
+        }
+        let (secrets, rest) = match std::mem::replace(&mut self.role, Role::Failed) {
+            Role::Server(connection) => {
+                self.agreed = Some(Box::new(Agreed::of(&connection)));
+                let (secrets, rest) = connection.dangerous_into_kernel_connection()?;
+                (secrets, Rest::Server(rest))
+            }
+            Role::Client(connection) => {
+                let (secrets, rest) = connection.dangerous_into_kernel_connection()?;
+                (secrets, Rest::Client(rest))
+            }
+            Role::Records(_) | Role::Failed => return Err(failed()),
+        };
+        self.role = Role::Records(Box::new(Records::new(secrets, rest, self.said_good_bye)?));
+        Ok(())
+    }
+
+    #[cfg(test)]
+    pub(super) fn records(&mut self) -> &mut Records {
+        match &mut self.role {
+            Role::Records(records) => records,
+            _ => panic!("the records of this session are rustls'"),
+        }
     }
 
     fn seal_record(&mut self, plain: &[u8], room: &mut [u8], held: &mut [u8]) -> Result<usize, Error> {
-        if self.failed {
-            return Err(Error::General("the connection has failed".to_owned()));
-        }
-        match &mut self.side {
+        match &mut self.role {
             Role::Server(connection) => seal_record(connection.as_mut(), plain, room, held),
             Role::Client(connection) => seal_record(connection.as_mut(), plain, room, held),
+            Role::Records(_) | Role::Failed => Err(failed()),
         }
+    }
+}
+
+impl Agreed {
+    fn of(connection: &CommonState) -> Agreed {
+        Agreed {
+            version: connection.protocol_version(),
+            cipher_suite: connection.negotiated_cipher_suite().map_or(0, |suite| suite.suite().into()),
+            alpn: connection.alpn_protocol().map(<[u8]>::to_vec),
+            resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
+            chain: connection.peer_certificates().unwrap_or_default().to_vec(),
+        }
+    }
+}
+
+fn failed() -> Error {
+    Error::General("the connection has failed".to_owned())
+}
+
+fn has_left_to_us(connection: &CommonState) -> bool {
+    connection.protocol_version() == Some(ProtocolVersion::TLSv1_3) && !connection.is_handshaking()
+}
+
+/// How many bytes rustls is to be shown after it has dealt with the first `shown`. In a handshake, one
+/// record more, so that it sees nothing behind the handshake: with TLS 1.3 that is ours.
+fn next_shown(connection: &CommonState, incoming: &[u8], shown: usize) -> usize {
+    if has_left_to_us(connection) {
+        return shown;
+    }
+    let fresh = incoming.get(shown..).unwrap_or_default();
+    match record_length(fresh) {
+        Some(length) if connection.is_handshaking() && length <= RECORD_LENGTH_MAX => {
+            let whole = RECORD_HEADER_BYTES + length;
+            if fresh.len() < whole { shown } else { shown + whole }
+        }
+        None if connection.is_handshaking() => shown,
+        _ => incoming.len(),
     }
 }
 
@@ -181,6 +308,7 @@ impl Side for UnbufferedClientConnection {
 
 fn open<S: Side>(
     connection: &mut S,
+    shown: &mut usize,
     incoming: &mut [u8],
     plain: &mut Vec<u8>,
     outgoing: &mut Vec<u8>,
@@ -188,6 +316,7 @@ fn open<S: Side>(
     let mut opened = Opened::default();
     loop {
         let rest = incoming.get_mut(opened.consumed..).unwrap_or_default();
+        let rest = rest.get_mut(..*shown).unwrap_or_default();
         let UnbufferedStatus { mut discard, state } = connection.process(rest);
         let mut more = true;
         match state {
@@ -215,10 +344,18 @@ fn open<S: Side>(
             }
         }
         opened.consumed += discard;
-        if !more {
-            opened.held = begins_with_record(incoming.get(opened.consumed..).unwrap_or_default());
+        *shown = shown.saturating_sub(discard);
+        if more {
+            continue;
+        }
+        // Now rustls has dealt with all that it saw.
+        let rest = incoming.get(opened.consumed..).unwrap_or_default();
+        let next = next_shown(connection, rest, *shown);
+        if next == *shown {
+            opened.held = begins_with_record(rest);
             return Ok(opened);
         }
+        *shown = next;
     }
 }
 

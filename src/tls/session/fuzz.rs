@@ -1,9 +1,15 @@
 //! Two sessions joined by a wire, for fuzzing and tests: it cuts, joins and damages.
 
+use std::io::Read;
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use rustls::ClientConfig;
+use rustls::ClientConnection;
+use rustls::Connection;
+use rustls::ServerConnection;
 use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::PrivateKeyDer;
@@ -27,13 +33,13 @@ thread_local! {
 }
 
 /// One end of the wire.
-pub(super) struct End {
-    pub(super) session: Session,
+pub(in crate::tls) struct End {
+    engine: Engine,
     /// Received and not yet opened.
     pub(super) incoming: Vec<u8>,
-    pub(super) plain: Vec<u8>,
-    pub(super) outgoing: Vec<u8>,
-    pub(super) closed: bool,
+    pub(in crate::tls) plain: Vec<u8>,
+    pub(in crate::tls) outgoing: Vec<u8>,
+    pub(in crate::tls) closed: bool,
     pub(super) held: bool,
     /// The most that fits one of its records.
     record: usize,
@@ -41,14 +47,29 @@ pub(super) struct End {
     said_good_bye: bool,
 }
 
+/// Who does the protocol at one end.
+enum Engine {
+    Ours(Session),
+    /// Nothing but rustls, to compare with.
+    Theirs(Box<Connection>),
+}
+
+/// Which ends are rustls' alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::tls) enum Theirs {
+    Neither,
+    Client,
+    Server,
+}
+
 pub(super) fn held(is_held: bool, incoming: &mut [u8]) -> &mut [u8] {
     if is_held { incoming } else { &mut [] }
 }
 
 impl End {
-    fn new(session: Session) -> End {
+    fn new(engine: Engine) -> End {
         End {
-            session,
+            engine,
             incoming: Vec::new(),
             plain: Vec::new(),
             outgoing: Vec::new(),
@@ -59,26 +80,102 @@ impl End {
         }
     }
 
+    pub(in crate::tls) fn session(&mut self) -> &mut Session {
+        match &mut self.engine {
+            Engine::Ours(session) => session,
+            Engine::Theirs(_) => panic!("this end is rustls'"),
+        }
+    }
+
+    pub(in crate::tls) fn is_handshaking(&self) -> bool {
+        match &self.engine {
+            Engine::Ours(session) => session.is_handshaking(),
+            Engine::Theirs(connection) => connection.is_handshaking(),
+        }
+    }
+
     /// Takes bytes as a stream does.
-    pub(super) fn receive(&mut self, bytes: &[u8]) -> Result<(), Error> {
+    pub(in crate::tls) fn receive(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let session = match &mut self.engine {
+            Engine::Ours(session) => session,
+            Engine::Theirs(_) => return self.receive_theirs(bytes),
+        };
         self.incoming.extend_from_slice(bytes);
         if !self.incoming.is_empty() && !begins_with_record(&self.incoming) {
             return Ok(());
         }
-        let opened = self.session.open(&mut self.incoming, &mut self.plain, &mut self.outgoing)?;
+        let opened = session.open(&mut self.incoming, &mut self.plain, &mut self.outgoing)?;
         self.incoming.drain(..opened.consumed);
         self.held = opened.held;
         self.closed |= opened.closed;
         Ok(())
     }
 
-    pub(super) fn send(&mut self, content: &[u8]) {
+    fn receive_theirs(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        let Engine::Theirs(connection) = &mut self.engine else { return Ok(()) };
+        let mut bytes = bytes;
+        let mut result = Ok(());
+        while result.is_ok() && !bytes.is_empty() {
+            if connection.read_tls(&mut bytes).expect("bytes can be read") == 0 {
+                break;
+            }
+            result = connection.process_new_packets().map(|state| self.closed |= state.peer_has_closed());
+            // It says "would block" when there is no more.
+            let _ = connection.reader().read_to_end(&mut self.plain);
+        }
+        self.collect_theirs();
+        result
+    }
+
+    fn collect_theirs(&mut self) {
+        let Engine::Theirs(connection) = &mut self.engine else { return };
+        while connection.wants_write() {
+            connection.write_tls(&mut self.outgoing).expect("a vector takes everything");
+        }
+    }
+
+    pub(in crate::tls) fn send(&mut self, content: &[u8]) {
+        let session = match &mut self.engine {
+            Engine::Ours(session) => session,
+            Engine::Theirs(connection) => {
+                connection.writer().write_all(content).expect("there is no limit");
+                return self.collect_theirs();
+            }
+        };
         for piece in content.chunks(self.record.min(100_000)) {
             let mut out = BUFFERS.with(Buffers::large);
             out.clear();
-            let sent = self.session.seal(piece, &mut out, held(self.held, &mut self.incoming));
+            let sent = session.seal(piece, &mut out, held(self.held, &mut self.incoming));
             assert_eq!(sent.unwrap(), piece.len());
             self.outgoing.extend_from_slice(out.filled());
+        }
+    }
+
+    pub(in crate::tls) fn close(&mut self) {
+        match &mut self.engine {
+            Engine::Ours(session) => {
+                session.close(&mut self.outgoing, held(self.held, &mut self.incoming));
+            }
+            Engine::Theirs(connection) => {
+                connection.send_close_notify();
+                self.collect_theirs();
+            }
+        }
+    }
+
+    /// Sends a KeyUpdate; rustls always requests one in return. There is none in TLS 1.2.
+    pub(in crate::tls) fn update_keys(&mut self, request: bool) {
+        match &mut self.engine {
+            Engine::Ours(session) => {
+                if let Role::Records(records) = &mut session.role {
+                    records.send_key_update(request, &mut self.outgoing).expect("keys can be updated");
+                }
+            }
+            Engine::Theirs(connection) => {
+                // TLS 1.2 has no such thing.
+                let _ = connection.refresh_traffic_keys();
+                self.collect_theirs();
+            }
         }
     }
 }
@@ -99,29 +196,70 @@ pub(super) fn ends(versions: &[u16]) -> (End, End) {
 
 /// `fragment` is the size of the server's largest record.
 pub(super) fn ends_with(versions: &[u16], fragment: Option<usize>, tickets: bool) -> (End, End) {
-    let resolver = Arc::new(SingleCertAndKey::from(Arc::clone(&CERTIFIED)));
-    let offer = tls_policy::intersect(versions, &tls_policy::everything().suite_numbers()).offer.unwrap();
-    let tickets = tickets.then(|| Arc::new(TicketKeys::new(Duration::from_secs(300), None)));
-    let mut terms = ServerTerms::new(&offer, resolver, tickets, None).unwrap();
-    terms.cut_records(fragment);
-    let server = terms.session().unwrap();
-    let name = ServerName::try_from("localhost").unwrap();
-    let client = ClientTerms::new(Trust::Anybody, None, None).unwrap().client().config();
-    let client = Session::client(UnbufferedClientConnection::new(client, name).unwrap());
-    let mut server = End::new(server);
-    server.record = fragment.unwrap_or(usize::MAX);
-    (End::new(client), server)
+    Meeting::new(versions, fragment, tickets).ends(Theirs::Neither)
+}
+
+/// What ends are made of. They know each other again if the server gives tickets.
+pub(in crate::tls) struct Meeting {
+    server: ServerTerms,
+    client: Arc<ClientConfig>,
+    fragment: Option<usize>,
+}
+
+impl Meeting {
+    pub(in crate::tls) fn new(versions: &[u16], fragment: Option<usize>, tickets: bool) -> Meeting {
+        Meeting::with_suites(versions, &tls_policy::everything().suite_numbers(), fragment, tickets)
+    }
+
+    pub(in crate::tls) fn with_suites(
+        versions: &[u16],
+        suites: &[u16],
+        fragment: Option<usize>,
+        tickets: bool,
+    ) -> Meeting {
+        let resolver = Arc::new(SingleCertAndKey::from(Arc::clone(&CERTIFIED)));
+        let offer = tls_policy::intersect(versions, suites).offer.unwrap();
+        let tickets = tickets.then(|| Arc::new(TicketKeys::new(Duration::from_secs(300), None)));
+        let mut server = ServerTerms::new(&offer, resolver, tickets, None).unwrap();
+        server.cut_records(fragment);
+        let client = ClientTerms::new(Trust::Anybody, None, None).unwrap().client().config();
+        Meeting { server, client, fragment }
+    }
+
+    /// The client and the server.
+    pub(in crate::tls) fn ends(&self, theirs: Theirs) -> (End, End) {
+        let name = ServerName::try_from("localhost").unwrap();
+        let client = Arc::clone(&self.client);
+        let client = if theirs == Theirs::Client {
+            Engine::Theirs(Box::new(ClientConnection::new(client, name).unwrap().into()))
+        } else {
+            Engine::Ours(Session::client(UnbufferedClientConnection::new(client, name).unwrap()))
+        };
+        let server = if theirs == Theirs::Server {
+            Engine::Theirs(Box::new(ServerConnection::new(self.server.config()).unwrap().into()))
+        } else {
+            Engine::Ours(self.server.session().unwrap())
+        };
+        let (mut client, mut server) = (End::new(client), End::new(server));
+        server.record = self.fragment.unwrap_or(usize::MAX);
+        for end in [&mut client, &mut server] {
+            if let Engine::Theirs(connection) = &mut end.engine {
+                connection.set_buffer_limit(None);
+            }
+        }
+        (client, server)
+    }
 }
 
 /// Carries everything that waits from one end to the other, in pieces of so many bytes.
-pub(super) fn carry(from: &mut End, to: &mut End, piece: usize) -> Result<(), Error> {
+pub(in crate::tls) fn carry(from: &mut End, to: &mut End, piece: usize) -> Result<(), Error> {
     let bytes = std::mem::take(&mut from.outgoing);
     bytes.chunks(piece).try_for_each(|piece| to.receive(piece))
 }
 
-pub(super) fn shake_hands(client: &mut End, server: &mut End, piece: usize) {
+pub(in crate::tls) fn shake_hands(client: &mut End, server: &mut End, piece: usize) {
     client.receive(b"").unwrap();
-    while client.session.is_handshaking() || server.session.is_handshaking() {
+    while client.is_handshaking() || server.is_handshaking() {
         carry(client, server, piece).unwrap();
         carry(server, client, piece).unwrap();
     }
@@ -133,10 +271,16 @@ pub(super) fn shake_hands(client: &mut End, server: &mut End, piece: usize) {
 pub(in crate::tls) fn fuzz_records(bytes: &[u8]) {
     let Some((kind, bytes)) = bytes.split_first() else { return };
     let versions: &[u16] = if kind & 1 == 0 { &[0x0304] } else { &[0x0303] };
-    let (mut client, mut server) = ends_with(versions, (kind & 2 != 0).then_some(64), true);
+    let theirs = match kind >> 4 & 3 {
+        1 => Theirs::Client,
+        2 => Theirs::Server,
+        _ => Theirs::Neither,
+    };
+    let meeting = Meeting::new(versions, (kind & 2 != 0).then_some(64), true);
+    let (mut client, mut server) = meeting.ends(theirs);
     match kind >> 2 & 3 {
-        0 => feed(&mut server, bytes),
-        1 => {
+        0 if theirs != Theirs::Server => feed(&mut server, bytes),
+        1 if theirs != Theirs::Client => {
             client.receive(b"").expect("a client begins");
             feed(&mut client, bytes);
         }
@@ -170,6 +314,7 @@ fn follow(client: &mut End, server: &mut End, orders: &[u8]) {
     let (mut to_server, mut to_client) = (Vec::new(), Vec::new());
     // rustls asserts that no alert follows its close_notify, which only builds like this one check.
     let (mut damaged, mut closed) = (false, false);
+    let mut updates = 0;
     for &order in orders {
         let (from, to, sent) = match order & 1 {
             0 => (&mut *client, &mut *server, &mut to_server),
@@ -177,15 +322,15 @@ fn follow(client: &mut End, server: &mut End, orders: &[u8]) {
         };
         let size = usize::from(order >> 4);
         match order >> 1 & 7 {
-            0 if !from.session.is_handshaking() && !from.said_good_bye => {
+            0 if !from.is_handshaking() && !from.said_good_bye => {
                 let content = vec![order; size * size * 20];
                 from.send(&content);
                 sent.extend(content);
             }
             1 if !damaged => {
                 closed = true;
-                from.said_good_bye |= !from.session.is_handshaking();
-                from.session.close(&mut from.outgoing, held(from.held, &mut from.incoming));
+                from.said_good_bye |= !from.is_handshaking();
+                from.close();
             }
             2 if !closed => {
                 damaged = true;
@@ -196,12 +341,20 @@ fn follow(client: &mut End, server: &mut End, orders: &[u8]) {
                 damaged = true;
                 from.outgoing.truncate(from.outgoing.len().saturating_sub(size));
             }
+            4 if !from.is_handshaking() && !from.said_good_bye => {
+                updates += 1;
+                from.update_keys(size & 1 == 0);
+            }
             _ => {
                 let arrived = carry(from, to, size * size + 1);
                 assert!(sent.starts_with(&to.plain), "what arrived was not sent");
-                if arrived.is_err() {
+                if let Err(error) = arrived {
+                    // So many new keys without content are refused.
+                    assert!(damaged || closed || updates > 32, "{error}");
                     return;
                 }
+                // A damaged record may still be on its way in part.
+                assert!(damaged || closed || from.is_handshaking() || *sent == to.plain, "it did not arrive");
             }
         }
     }

@@ -107,7 +107,7 @@ impl ServerTerms {
 impl ServerTerms {
     /// Makes the server send no record with more bytes than that.
     pub(super) fn cut_records(&mut self, bytes: Option<usize>) {
-        Arc::get_mut(&mut self.config).unwrap().max_fragment_size = bytes;
+        Arc::get_mut(&mut self.config).expect("nobody else has it yet").max_fragment_size = bytes;
     }
 
     pub(super) fn config(&self) -> Arc<ServerConfig> {

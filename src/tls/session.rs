@@ -284,24 +284,24 @@ fn record_length(incoming: &[u8]) -> Option<usize> {
 }
 
 /// rustls has a connection type for each side, with the same methods.
-trait Side: Deref<Target = UnbufferedConnectionCommon<Self::Data>> {
-    type Data;
+trait Side: Deref<Target = UnbufferedConnectionCommon<Self::Kind>> {
+    type Kind;
 
-    fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data>;
+    fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Kind>;
 }
 
 impl Side for UnbufferedServerConnection {
-    type Data = ServerConnectionData;
+    type Kind = ServerConnectionData;
 
-    fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
+    fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Kind> {
         self.process_tls_records(incoming)
     }
 }
 
 impl Side for UnbufferedClientConnection {
-    type Data = ClientConnectionData;
+    type Kind = ClientConnectionData;
 
-    fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
+    fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Kind> {
         self.process_tls_records(incoming)
     }
 }

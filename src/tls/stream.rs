@@ -5,7 +5,7 @@
 //! send:    the caller's buffer ─ seal ─▶ a buffer of ours ─▶ kernel
 //! ```
 //!
-//! While nothing is in motion, the stream holds no buffer: what remains is rustls' state and, of a
+//! While nothing is in motion, the stream holds no buffer: what remains is the state of the session and, of a
 //! record that came in part, the bytes that came.
 
 use std::cell::Cell;

@@ -183,70 +183,47 @@ fn padding_is_removed() {
     }
 }
 
-/// Records that a peer may not send, what they are called, and the alert for them.
+/// What a client may not send, what it is called, and the alert for it.
+fn refused_inners() -> Vec<(Vec<u8>, Error, AlertDescription)> {
+    const UNEXPECTED: AlertDescription = AlertDescription::UnexpectedMessage;
+    const OVERFLOW: AlertDescription = AlertDescription::RecordOverflow;
+    const UNDECODABLE: AlertDescription = AlertDescription::DecodeError;
+    let no_client_sends = |got_type| Error::InappropriateHandshakeMessage {
+        expect_types: vec![HandshakeType::KeyUpdate],
+        got_type,
+    };
+    let padding_only = || Error::from(PeerMisbehaved::IllegalTlsInnerPlaintext);
+    let changed_cipher = PeerMisbehaved::IllegalMiddleboxChangeCipherSpec.into();
+    let half_alert = InvalidMessage::MissingData("AlertDescription").into();
+    let two_alerts = InvalidMessage::TrailingData("AlertMessagePayload").into();
+    let new_keys = |body: &[u8]| with_type(&message(24, body), 22);
+    let two_updates = with_type(&[KEY_UPDATE, KEY_UPDATE].concat(), 22);
+    let no_ticket = with_type(&message(4, &[0; 40]), 22);
+    let hello = with_type(&message(1, &[]), 22);
+    vec![
+        (vec![0], padding_only(), UNEXPECTED),
+        (vec![0; 16_385], padding_only(), UNEXPECTED),
+        (vec![1; 16_386], Error::PeerSentOversizedRecord, OVERFLOW),
+        (vec![23; 16_626], Error::PeerSentOversizedRecord, OVERFLOW),
+        (vec![1, 20], changed_cipher, UNEXPECTED),
+        (vec![1, 24], inappropriate(ContentType::Heartbeat), UNEXPECTED),
+        (vec![1, 255], inappropriate(ContentType::Unknown(255)), UNEXPECTED),
+        (vec![21], inappropriate(ContentType::Alert), UNEXPECTED),
+        (vec![22], inappropriate(ContentType::Handshake), UNEXPECTED),
+        (vec![1, 21], half_alert, UNDECODABLE),
+        (vec![1, 0, 0, 21], two_alerts, UNDECODABLE),
+        (two_updates, PeerMisbehaved::KeyEpochWithPendingFragment.into(), UNEXPECTED),
+        (new_keys(&[2]), InvalidMessage::InvalidKeyUpdate.into(), AlertDescription::IllegalParameter),
+        (new_keys(&[]), InvalidMessage::MissingData("KeyUpdateRequest").into(), UNDECODABLE),
+        (new_keys(&[0, 0]), InvalidMessage::HandshakePayloadTooLarge.into(), UNDECODABLE),
+        (no_ticket, no_client_sends(HandshakeType::NewSessionTicket), UNEXPECTED),
+        (hello, no_client_sends(HandshakeType::ClientHello), UNEXPECTED),
+    ]
+}
+
 #[test]
 fn inner_content_that_is_refused() {
-    let appropriate =
-        |got_type| Error::InappropriateMessage { expect_types: vec![ContentType::ApplicationData], got_type };
-    let handshake = |got_type, expect_types| Error::InappropriateHandshakeMessage { expect_types, got_type };
-    let key_update = || vec![HandshakeType::KeyUpdate];
-    let two_updates = [KEY_UPDATE, KEY_UPDATE].concat();
-    let cases: Vec<(Vec<u8>, Error, AlertDescription)> = vec![
-        (vec![0], PeerMisbehaved::IllegalTlsInnerPlaintext.into(), AlertDescription::UnexpectedMessage),
-        (
-            vec![0; 16_385],
-            PeerMisbehaved::IllegalTlsInnerPlaintext.into(),
-            AlertDescription::UnexpectedMessage,
-        ),
-        (vec![1; 16_386], Error::PeerSentOversizedRecord, AlertDescription::RecordOverflow),
-        (vec![23; 16_626], Error::PeerSentOversizedRecord, AlertDescription::RecordOverflow),
-        (
-            b"\x01\x14".to_vec(),
-            PeerMisbehaved::IllegalMiddleboxChangeCipherSpec.into(),
-            AlertDescription::UnexpectedMessage,
-        ),
-        (b"x\x18".to_vec(), appropriate(ContentType::Heartbeat), AlertDescription::UnexpectedMessage),
-        (b"x\xff".to_vec(), appropriate(ContentType::Unknown(255)), AlertDescription::UnexpectedMessage),
-        (vec![21], appropriate(ContentType::Alert), AlertDescription::UnexpectedMessage),
-        (vec![22], appropriate(ContentType::Handshake), AlertDescription::UnexpectedMessage),
-        (vec![1, 21], InvalidMessage::MissingData("AlertDescription").into(), AlertDescription::DecodeError),
-        (
-            vec![1, 0, 0, 21],
-            InvalidMessage::TrailingData("AlertMessagePayload").into(),
-            AlertDescription::DecodeError,
-        ),
-        (
-            with_type(&two_updates, 22),
-            PeerMisbehaved::KeyEpochWithPendingFragment.into(),
-            AlertDescription::UnexpectedMessage,
-        ),
-        (
-            with_type(&message(24, &[2]), 22),
-            InvalidMessage::InvalidKeyUpdate.into(),
-            AlertDescription::IllegalParameter,
-        ),
-        (
-            with_type(&message(24, &[]), 22),
-            InvalidMessage::MissingData("KeyUpdateRequest").into(),
-            AlertDescription::DecodeError,
-        ),
-        (
-            with_type(&message(24, &[0, 0]), 22),
-            InvalidMessage::HandshakePayloadTooLarge.into(),
-            AlertDescription::DecodeError,
-        ),
-        (
-            with_type(&message(4, &[0; 40]), 22),
-            handshake(HandshakeType::NewSessionTicket, key_update()),
-            AlertDescription::UnexpectedMessage,
-        ),
-        (
-            with_type(&message(1, &[]), 22),
-            handshake(HandshakeType::ClientHello, key_update()),
-            AlertDescription::UnexpectedMessage,
-        ),
-    ];
-    for (inner, error, alert) in cases {
+    for (inner, error, alert) in refused_inners() {
         let (mut client, mut server) = established(Theirs::Neither);
         client.send(b"before");
         seal_inner(&mut client, &inner);

@@ -1,6 +1,6 @@
 //! What a backend learns of the client, and what a client cannot make it believe.
 
-use crate::support::{Backend, Client, Head, Scenario, log_entries, recording};
+use crate::support::{Backend, Client, Head, Scenario, log_entries, over_tls, recording};
 
 /// The head that a backend gets for a request with these fields, and the port of the client.
 fn forwarded(scenario: impl Fn(Scenario) -> Scenario, fields: &str) -> (Head, u16, u16) {
@@ -44,7 +44,7 @@ fn every_field_replaces_the_copies_of_the_client() {
     for fields in ["", SPOOFED, &SPOOFED.replace('-', "_"), &SPOOFED.to_ascii_lowercase()] {
         let (head, port, listener_port) = forwarded(everything, fields);
         for (name, value) in [
-            ("x-forwarded-proto", "http".to_owned()),
+            ("x-forwarded-proto", if over_tls() { "https" } else { "http" }.to_owned()),
             ("x-forwarded-port", listener_port.to_string()),
             ("x-forwarded-host", "site.example:81".to_owned()),
             ("x-forwarded-client-srcport", port.to_string()),

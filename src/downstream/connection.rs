@@ -263,11 +263,8 @@ pub(super) async fn linger(connection: &Connection, worker: &Worker) {
     connection.deadline.set(LINGER);
     let mut thrown_away = 0;
     while thrown_away < LINGER_BYTES {
-        let readable = connection.deadline.guard(pin!(connection.transport.readable())).await;
-        if !matches!(readable, Ok(Ok(()))) || connection.transport.pending() != Pending::Bytes {
-            return;
-        }
-        let (Ok(count @ 1..), _) = connection.transport.receive(worker.buffers.small()).await else { return };
+        let discarded = connection.transport.discard(&worker.buffers);
+        let Ok(Ok(count @ 1..)) = connection.deadline.guard(pin!(discarded)).await else { return };
         thrown_away += count;
     }
 }

@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::net::buffer::Buffer;
+use crate::net::buffer::Buffers;
 use crate::net::socket::Pending;
 use crate::net::socket::SendError;
 use crate::net::socket::Socket;
@@ -36,6 +37,14 @@ impl Transport {
             Transport::Plain(socket) => socket.receive(buffer).await,
             Transport::Tls(stream) => stream.receive(buffer).await,
         }
+    }
+
+    /// Receives once what nobody will look at, holding no buffer while it waits. With TLS, bytes are not
+    /// opened: they may be a part of a record, or of no record at all.
+    pub async fn discard(&self, buffers: &Buffers) -> io::Result<usize> {
+        let socket = self.socket();
+        socket.readable().await?;
+        socket.receive(buffers.small()).await.0
     }
 
     /// Sends the filled bytes of `buffer` and returns them untouched, with what was sent of them if

@@ -26,7 +26,7 @@ fn everything(scenario: Scenario) -> Scenario {
     EVERYTHING.iter().fold(scenario, |scenario, line| scenario.forwarded(line))
 }
 
-const SPOOFED: &str = "X-Forwarded-Proto: https\r\nx-forwarded-port: 443\r\nX-FORWARDED-HOST: evil.example\r\n\
+const SPOOFED: &str = "X-Forwarded-Proto: gopher\r\nx-forwarded-port: 443\r\nX-FORWARDED-HOST: evil.example\r\n\
     X-Forwarded-Client-srcport: 1\r\nX-Real-IP: 6.6.6.6\r\nSLB-ID: evil\r\nX-Real-IP: 7.7.7.7\r\n";
 
 #[test]
@@ -53,7 +53,7 @@ fn every_field_replaces_the_copies_of_the_client() {
             assert_eq!(head.field(name), Some(value.as_str()), "{name} with {fields}");
         }
         assert!(head.field("slb-id").is_some_and(|id| !id.is_empty() && id != "evil"));
-        for evil in ["evil", "6.6.6.6", "7.7.7.7", "https", ": 443", ": 1\r"] {
+        for evil in ["evil", "6.6.6.6", "7.7.7.7", "gopher", ": 443", ": 1\r"] {
             assert!(!head.text().contains(evil), "{evil} with {fields} in {}", head.text());
         }
     }

@@ -3,9 +3,9 @@
 use super::clock::PATIENCE;
 use super::message::{Reader, Response};
 use super::wire::Wire;
+use rustls::ClientConfig;
 use std::io::{ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream};
-use rustls::ClientConfig;
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -305,7 +305,7 @@ fn with_tls(configuration: &str) -> Option<String> {
     let mut text = tables.next()?.to_owned();
     for table in tables {
         text.push_str("[[listener]]\nprotocol = \"https\"\ncertificates = [\"kit\"]\n");
-        let end = table.find("\n[").unwrap_or(table.len());
+        let end = table.find("\n[").map_or(table.len(), |position| position + 1);
         let (own, others) = table.split_at(end);
         text.push_str(&own.replacen("protocol = \"http\"\n", "", 1));
         text.push_str(others);

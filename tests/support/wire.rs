@@ -5,7 +5,7 @@ use super::clock::PATIENCE;
 use rustls::Connection;
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Ipv6Addr, Shutdown, SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -31,11 +31,17 @@ static SECURED: Mutex<BTreeSet<SocketAddr>> = Mutex::new(BTreeSet::new());
 /// Notes what is spoken at an address.
 pub(super) fn note(address: SocketAddr, is_secured: bool) {
     let mut secured = lock(&SECURED);
-    if is_secured { secured.insert(address) } else { secured.remove(&address) };
+    if is_secured {
+        secured.insert(address)
+    } else {
+        secured.remove(&address)
+    };
 }
 
 fn is_secured(address: SocketAddr) -> bool {
-    lock(&SECURED).contains(&address)
+    let everywhere = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), address.port());
+    let secured = lock(&SECURED);
+    secured.contains(&address) || secured.contains(&everywhere)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -51,7 +57,8 @@ impl Wire {
 
     /// The same with bytes in front of everything, together with what TLS says first.
     pub(crate) fn connect_behind(address: SocketAddr, preamble: &[u8]) -> Wire {
-        Wire::try_connect(address, preamble).unwrap_or_else(|error| panic!("connecting to {address}: {error}"))
+        Wire::try_connect(address, preamble)
+            .unwrap_or_else(|error| panic!("connecting to {address}: {error}"))
     }
 
     /// The same where the peer may be gone.
@@ -158,8 +165,10 @@ impl Tls {
                 }
             }
         };
-        // Answers of the protocol, such as an alert.
-        let _ = self.flush(tcp, b"");
+        // What the protocol has to say, such as an alert.
+        if lock(&self.session).wants_write() {
+            let _ = self.flush(tcp, b"");
+        }
         match taken {
             Ok(()) if count == 0 && self.is_handshaking() => Err(ErrorKind::UnexpectedEof.into()),
             taken => taken,

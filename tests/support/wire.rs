@@ -104,7 +104,7 @@ impl Wire {
         session.set_buffer_limit(None);
         let tls = Arc::new(Tls { session: Mutex::new(session), outgoing: Mutex::new(()) });
         self.tls = Some(tls.clone());
-        tls.flush(&self.tcp, preamble)?;
+        tls.send(&self.tcp, preamble, b"")?;
         Ok(tls)
     }
 
@@ -141,7 +141,7 @@ impl Wire {
     pub(crate) fn close_session(&self) -> io::Result<()> {
         let Some(tls) = &self.tls else { return Ok(()) };
         lock(&tls.session).send_close_notify();
-        tls.flush(&self.tcp, b"")
+        tls.send(&self.tcp, b"", b"")
     }
 }
 
@@ -165,9 +165,9 @@ impl Tls {
                 }
             }
         };
-        // What the protocol has to say, such as an alert.
-        if lock(&self.session).wants_write() {
-            let _ = self.flush(tcp, b"");
+        // What the protocol has to say, such as an alert; if somebody is sending, it leaves with the next.
+        if let Ok(_order) = self.outgoing.try_lock() {
+            let _ = self.sealed(b"", b"").and_then(|sealed| tcp.write_all(&sealed));
         }
         match taken {
             Ok(()) if count == 0 && self.is_handshaking() => Err(ErrorKind::UnexpectedEof.into()),
@@ -175,16 +175,20 @@ impl Tls {
         }
     }
 
-    fn flush(&self, mut tcp: &TcpStream, preamble: &[u8]) -> io::Result<()> {
-        let mut sealed = preamble.to_vec();
+    /// Sends `content` and whatever else waits, behind bytes that are not sealed.
+    fn send(&self, mut tcp: &TcpStream, preamble: &[u8], content: &[u8]) -> io::Result<()> {
         let _order = lock(&self.outgoing);
-        {
-            let mut session = lock(&self.session);
-            while session.wants_write() {
-                session.write_tls(&mut sealed)?;
-            }
+        tcp.write_all(&self.sealed(preamble, content)?)
+    }
+
+    fn sealed(&self, preamble: &[u8], content: &[u8]) -> io::Result<Vec<u8>> {
+        let mut sealed = preamble.to_vec();
+        let mut session = lock(&self.session);
+        session.writer().write_all(content)?;
+        while session.wants_write() {
+            session.write_tls(&mut sealed)?;
         }
-        tcp.write_all(&sealed)
+        Ok(sealed)
     }
 }
 
@@ -205,9 +209,8 @@ impl Write for Wire {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let Some(tls) = &self.tls else { return (&*self.tcp).write(bytes) };
         self.advance(GLANCE);
-        let count = lock(&tls.session).writer().write(bytes)?;
-        tls.flush(&self.tcp, b"")?;
-        Ok(count)
+        tls.send(&self.tcp, b"", bytes)?;
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

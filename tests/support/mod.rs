@@ -19,6 +19,7 @@ mod message;
 mod ringway;
 mod scenario;
 pub(crate) mod tls;
+pub(crate) mod tools;
 mod wire;
 
 pub(crate) use backend::{Backend, Peer};

@@ -44,14 +44,14 @@ impl Ringway {
     }
 
     /// Starts with these files beside the configuration.
-    pub(crate) fn start_with(configuration: &str, files: &[(&str, &str)]) -> Ringway {
+    pub(crate) fn start_with(configuration: &str, files: &[(String, String)]) -> Ringway {
         let mut ringway = Ringway::spawn_with(configuration, files);
         ringway.wait_for_listeners(addresses_in(configuration));
         ringway
     }
 
     /// The same without waiting.
-    pub(crate) fn spawn_with(configuration: &str, files: &[(&str, &str)]) -> Ringway {
+    pub(crate) fn spawn_with(configuration: &str, files: &[(String, String)]) -> Ringway {
         let driver = std::env::var("RINGWAY_TEST_IO_DRIVER").ok();
         let (folder, file) = furnished(&with_io_driver(configuration, driver.as_deref()));
         for (name, content) in files {

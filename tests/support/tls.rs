@@ -4,7 +4,8 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose
 use rustls::client::WebPkiServerVerifier;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig};
 use std::sync::{Arc, OnceLock};
 
 /// The name that the kit's own certificate is for.
@@ -111,6 +112,28 @@ pub(crate) fn versioned_config(
         }
         None => builder.with_no_client_auth(),
     }
+}
+
+/// A server with this certificate that asks clients for certificates of `clients`, if given.
+pub(crate) fn server_config(pair: &Pair, clients: Option<&Issuer>) -> ServerConfig {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .expect("the versions are there");
+    let builder = match clients {
+        Some(issuer) => {
+            let mut store = RootCertStore::empty();
+            let certificate = CertificateDer::from_pem_slice(issuer.pem.as_bytes()).expect("it is PEM");
+            store.add(certificate).expect("it is a certificate");
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(store), provider);
+            builder.with_client_cert_verifier(verifier.build().expect("there is a root"))
+        }
+        None => builder.with_no_client_auth(),
+    };
+    let mut config =
+        builder.with_single_cert(pair.chain(), pair.private_key()).expect("the key is the certificate's");
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config
 }
 
 pub(crate) fn session(config: &Arc<ClientConfig>, name: &str) -> ClientConnection {

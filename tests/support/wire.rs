@@ -6,6 +6,7 @@ use rustls::Connection;
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv6Addr, Shutdown, SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ struct Tls {
     session: Mutex<Connection>,
     /// Held while records leave, so that they keep their order.
     outgoing: Mutex<()>,
+    leaves_without_notice: AtomicBool,
 }
 
 /// How long a client waits for a handshake before it leaves it to the first read.
@@ -102,7 +104,7 @@ impl Wire {
     fn begin(&mut self, session: Connection, preamble: &[u8]) -> io::Result<Arc<Tls>> {
         let mut session = session;
         session.set_buffer_limit(None);
-        let tls = Arc::new(Tls { session: Mutex::new(session), outgoing: Mutex::new(()) });
+        let tls = Arc::new(Tls { session: Mutex::new(session), outgoing: Mutex::new(()), leaves_without_notice: AtomicBool::new(false) });
         self.tls = Some(tls.clone());
         tls.send(&self.tcp, preamble, b"")?;
         Ok(tls)
@@ -125,6 +127,13 @@ impl Wire {
     /// What TLS knows of the connection.
     pub(crate) fn session<T>(&self, ask: impl FnOnce(&Connection) -> T) -> T {
         ask(&lock(&self.tls.as_ref().expect("the connection is secured").session))
+    }
+
+    /// Lets the connection end without close_notify.
+    pub(crate) fn leave_without_notice(&self) {
+        if let Some(tls) = &self.tls {
+            tls.leaves_without_notice.store(true, Ordering::SeqCst);
+        }
     }
 
     pub(crate) fn tcp(&self) -> &TcpStream {
@@ -221,7 +230,8 @@ impl Write for Wire {
 impl Drop for Wire {
     /// Who leaves in order says so, as far as the kernel takes it at once.
     fn drop(&mut self) {
-        let is_last = self.tls.as_ref().is_some_and(|tls| Arc::strong_count(tls) == 1);
+        let speaks = |tls: &&Arc<Tls>| !tls.leaves_without_notice.load(Ordering::SeqCst);
+        let is_last = self.tls.as_ref().filter(speaks).is_some_and(|tls| Arc::strong_count(tls) == 1);
         let lingers = socket2::SockRef::from(&*self.tcp).linger().ok().flatten();
         if is_last && lingers.is_none() && self.tcp.set_nonblocking(true).is_ok() {
             let _ = self.close_session();

@@ -41,7 +41,8 @@ pub(super) struct Opened {
 
 impl Session {
     /// Opens the complete records at the front of `incoming`: their content is appended to `plain`,
-    /// and what the protocol has to answer to `outgoing`. After an error, `outgoing` holds the alert.
+    /// and what the protocol has to answer to `outgoing`. After an error, `outgoing` holds the alert,
+    /// and the session may not be used any more.
     pub(super) fn open(
         &mut self,
         incoming: &mut [u8],
@@ -173,7 +174,9 @@ fn open<S: Side>(
             // Early data is never offered.
             Ok(_) => return Err(Error::General("an unexpected state".to_owned())),
             Err(error) => {
-                take_alert(connection, outgoing);
+                opened.consumed += discard;
+                let rest = incoming.get_mut(opened.consumed..).unwrap_or_default();
+                take_alert(connection, rest, outgoing);
                 return Err(error);
             }
         }
@@ -184,14 +187,19 @@ fn open<S: Side>(
     }
 }
 
-/// After an error, rustls may still have an alert to send.
-fn take_alert<S: Side>(connection: &mut S, outgoing: &mut Vec<u8>) {
+/// After an error, rustls may still have an alert to send. It must see the bytes that are left: it
+/// knows of messages in them, and panics where they are gone.
+fn take_alert<S: Side>(connection: &mut S, rest: &mut [u8], outgoing: &mut Vec<u8>) {
+    let mut consumed = 0;
     loop {
-        match connection.process(&mut []).state {
+        let rest = rest.get_mut(consumed..).unwrap_or_default();
+        let UnbufferedStatus { discard, state } = connection.process(rest);
+        match state {
             Ok(ConnectionState::EncodeTlsData(mut message)) => encode(&mut message, outgoing),
             Ok(ConnectionState::TransmitTlsData(sent)) => sent.done(),
             _ => return,
         }
+        consumed += discard;
     }
 }
 

@@ -42,6 +42,8 @@ pub struct Stream {
     peer_closed: Cell<bool>,
     /// A record may be on its way in part: nothing else may be sent.
     sending: Cell<bool>,
+    /// The peer broke the protocol: rustls may not be asked anything any more.
+    broken: Cell<bool>,
 }
 
 impl Stream {
@@ -55,6 +57,7 @@ impl Stream {
             outgoing: RefCell::default(),
             peer_closed: Cell::new(false),
             sending: Cell::new(false),
+            broken: Cell::new(false),
         }
     }
 
@@ -141,7 +144,9 @@ impl Stream {
 
     /// Sends close_notify, as far as the kernel takes it at once.
     pub fn close(&self) {
-        self.session.borrow_mut().close(&mut self.outgoing.borrow_mut());
+        if !self.broken.get() {
+            self.session.borrow_mut().close(&mut self.outgoing.borrow_mut());
+        }
         self.flush_now();
     }
 
@@ -202,6 +207,9 @@ impl Stream {
 
     /// Opens what is complete in `sealed` and keeps the rest. Returns the bytes of content.
     fn open(&self, mut sealed: Buffer, content: &mut Buffer) -> Result<usize, Error> {
+        if self.broken.get() {
+            return Err(Error::DecryptError);
+        }
         if !sealed.is_empty() && !begins_with_record(sealed.filled()) {
             self.keep_incoming(&sealed);
             return Ok(0);
@@ -216,6 +224,7 @@ impl Stream {
             let outgoing = &mut self.outgoing.borrow_mut();
             session.open(sealed.filled_mut(), content.tail(), outgoing)
         };
+        self.broken.set(opened.is_err());
         let opened = opened?;
         if opened.closed {
             self.peer_closed.set(true);
@@ -276,6 +285,9 @@ impl Stream {
 
     /// Seals as much of `content` as fits one buffer, behind what must leave first.
     fn seal(&self, content: &[u8]) -> Result<(Buffer, usize), Error> {
+        if self.broken.get() {
+            return Err(Error::EncryptError);
+        }
         let mut outgoing = self.outgoing.borrow_mut();
         let small = content.len() + outgoing.len() + TAILROOM_BYTES <= SMALL_BYTES;
         let mut sealed = if small { self.buffers.small() } else { self.buffers.large() };

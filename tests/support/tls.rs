@@ -4,9 +4,16 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose
 use rustls::client::WebPkiServerVerifier;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::server::WebPkiClientVerifier;
-use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, ServerConfig};
+use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
+
+use super::client::Client;
+use super::message::Response;
 
 /// The name that the kit's own certificate is for.
 const NAME: &str = "test.example";
@@ -108,7 +115,10 @@ pub(crate) fn versioned_config(
         .with_webpki_verifier(verifier.build().expect("there is a root"));
     match pair {
         Some(pair) => {
-            builder.with_client_auth_cert(pair.chain(), pair.private_key()).expect("the key is good")
+            let key = any_supported_type(&pair.private_key()).expect("the key is good");
+            // Nothing of it is checked: what servers think of bad certificates is to be seen.
+            let certified = CertifiedKey::new(pair.chain(), key);
+            builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified)))
         }
         None => builder.with_no_client_auth(),
     }
@@ -139,6 +149,38 @@ pub(crate) fn server_config(pair: &Pair, clients: Option<&Issuer>) -> ServerConf
 pub(crate) fn session(config: &Arc<ClientConfig>, name: &str) -> ClientConnection {
     let name = ServerName::try_from(name.to_owned()).expect("it is a name");
     ClientConnection::new(Arc::clone(config), name).expect("a session can be made")
+}
+
+/// A GET on a connection of its own, and what kind of handshake it took.
+pub(crate) fn ask(
+    address: SocketAddr,
+    config: &Arc<ClientConfig>,
+    name: &str,
+) -> io::Result<(Response, HandshakeKind)> {
+    let mut client = Client::secured(address, config, name)?;
+    client.try_send(format!("GET / HTTP/1.1\r\nHost: {name}\r\n\r\n"))?;
+    let response = client.try_read_response()?;
+    let kind = client.wire().session(|session| session.handshake_kind());
+    Ok((response, kind.expect("the handshake is over")))
+}
+
+/// A revocation list of `issuer` with these serial numbers.
+pub(crate) fn revocation_list(issuer: &Issuer, serials: &[u64]) -> String {
+    let revoked = serials.iter().map(|serial| rcgen::RevokedCertParams {
+        serial_number: (*serial).into(),
+        revocation_time: rcgen::date_time_ymd(2024, 1, 1),
+        reason_code: None,
+        invalidity_date: None,
+    });
+    let list = rcgen::CertificateRevocationListParams {
+        this_update: rcgen::date_time_ymd(2024, 1, 1),
+        next_update: rcgen::date_time_ymd(2090, 1, 1),
+        crl_number: 1u64.into(),
+        issuing_distribution_point: None,
+        revoked_certs: revoked.collect(),
+        key_identifier_method: rcgen::KeyIdMethod::Sha256,
+    };
+    list.signed_by(&issuer.issuer).and_then(|list| list.pem()).expect("it can be signed")
 }
 
 /// A session with a listener of the kit.

@@ -24,6 +24,10 @@ const RECORD_HEADER_BYTES: usize = 5;
 /// The most that a record may announce (RFC 5246 §6.2.3; TLS 1.3 allows less).
 const RECORD_LENGTH_MAX: usize = RECORD_PLAINTEXT_BYTES + 2048;
 
+/// The most of a handshake message that may come in part, with its records. rustls' limit for messages is
+/// 64 KiB.
+const HELD_BYTES_MAX: usize = 128 * 1024;
+
 /// One side of a TLS connection.
 pub(super) enum Session {
     Server(Box<UnbufferedServerConnection>),
@@ -37,6 +41,8 @@ pub(super) struct Opened {
     pub(super) consumed: usize,
     /// The peer said that nothing more follows (close_notify, RFC 8446 §6.1).
     pub(super) closed: bool,
+    /// Bytes of whole records at the front of what is left: a handshake message came in part.
+    pub(super) held: usize,
 }
 
 impl Session {
@@ -56,8 +62,8 @@ impl Session {
     }
 
     /// Seals as much from the front of `plain` into records as `out` has room for, and returns how
-    /// much that was.
-    pub(super) fn seal(&mut self, plain: &[u8], out: &mut Buffer) -> Result<usize, Error> {
+    /// much that was. `held` is what [`Session::open`] said of it last.
+    pub(super) fn seal(&mut self, plain: &[u8], out: &mut Buffer, held: usize) -> Result<usize, Error> {
         let mut sealed = 0;
         while sealed < plain.len() {
             let added = RECORD_OVERHEAD_BYTES + KEY_UPDATE_BYTES;
@@ -67,18 +73,18 @@ impl Session {
             if piece.is_empty() {
                 break;
             }
-            out.append_with(piece.len() + added, |room| self.seal_record(piece, room))?;
+            out.append_with(piece.len() + added, |room| self.seal_record(piece, room, held))?;
             sealed += piece.len();
         }
         Ok(sealed)
     }
 
     /// Appends a close_notify alert, unless one was sent or the handshake is not over.
-    pub(super) fn close(&mut self, outgoing: &mut Vec<u8>) {
+    pub(super) fn close(&mut self, outgoing: &mut Vec<u8>, held: usize) {
         let mut alert = [0; 64];
         let written = match self {
-            Session::Server(connection) => close(connection.as_mut(), &mut alert),
-            Session::Client(connection) => close(connection.as_mut(), &mut alert),
+            Session::Server(connection) => close(connection.as_mut(), &mut alert, held),
+            Session::Client(connection) => close(connection.as_mut(), &mut alert, held),
         };
         outgoing.extend_from_slice(alert.get(..written).unwrap_or_default());
     }
@@ -90,10 +96,10 @@ impl Session {
         }
     }
 
-    fn seal_record(&mut self, plain: &[u8], room: &mut [u8]) -> Result<usize, Error> {
+    fn seal_record(&mut self, plain: &[u8], room: &mut [u8], held: usize) -> Result<usize, Error> {
         match self {
-            Session::Server(connection) => seal_record(connection.as_mut(), plain, room),
-            Session::Client(connection) => seal_record(connection.as_mut(), plain, room),
+            Session::Server(connection) => seal_record(connection.as_mut(), plain, room, held),
+            Session::Client(connection) => seal_record(connection.as_mut(), plain, room, held),
         }
     }
 }
@@ -102,6 +108,25 @@ impl Session {
 pub(super) fn missing_bytes(incoming: &[u8]) -> usize {
     let whole = RECORD_HEADER_BYTES + record_length(incoming).unwrap_or(0).min(RECORD_LENGTH_MAX);
     whole.saturating_sub(incoming.len()).max(1)
+}
+
+/// How many bytes of whole records stand at the front of `incoming`.
+fn whole_records(incoming: &[u8]) -> usize {
+    let mut whole = 0;
+    while let Some(length) = record_length(incoming.get(whole..).unwrap_or_default()) {
+        let end = whole + RECORD_HEADER_BYTES + length;
+        if end > incoming.len() {
+            break;
+        }
+        whole = end;
+    }
+    whole
+}
+
+/// As many bytes as rustls holds on to. It knows where they end and panics where there are fewer, but
+/// does not look at them before more have come.
+fn stand_in(held: usize) -> Vec<u8> {
+    vec![0; held]
 }
 
 /// Whether it makes sense to open these bytes: a whole record stands first, or what can be none.
@@ -182,25 +207,36 @@ fn open<S: Side>(
         }
         opened.consumed += discard;
         if !more {
-            return Ok(opened);
+            opened.held = whole_records(incoming.get(opened.consumed..).unwrap_or_default());
+            return if opened.held > HELD_BYTES_MAX { Err(Error::PeerSentOversizedRecord) } else { Ok(opened) };
         }
     }
 }
 
 /// After an error, rustls may still have an alert to send. It must see the bytes that are left: it
-/// knows of messages in them, and panics where they are gone.
+/// knows of messages in them, and panics where they are gone. Behind the alert it must not be asked
+/// again: it would find the same error in them, and make another one.
 fn take_alert<S: Side>(connection: &mut S, rest: &mut [u8], outgoing: &mut Vec<u8>) {
     let mut consumed = 0;
     loop {
         let rest = rest.get_mut(consumed..).unwrap_or_default();
         let UnbufferedStatus { discard, state } = connection.process(rest);
+        let before = outgoing.len();
         match state {
             Ok(ConnectionState::EncodeTlsData(mut message)) => encode(&mut message, outgoing),
             Ok(ConnectionState::TransmitTlsData(sent)) => sent.done(),
             _ => return,
         }
+        if outgoing.get(before..).is_some_and(is_alert) {
+            return;
+        }
         consumed += discard;
     }
+}
+
+/// Whether a record of ours is an alert: by its type, or sealed, by its length, which no other has.
+fn is_alert(record: &[u8]) -> bool {
+    matches!(record, [21, ..] | [23, _, _, 0, 19, ..])
 }
 
 fn encode<D>(message: &mut EncodeTlsData<'_, D>, outgoing: &mut Vec<u8>) {
@@ -214,8 +250,13 @@ fn encode<D>(message: &mut EncodeTlsData<'_, D>, outgoing: &mut Vec<u8>) {
     outgoing.truncate(begin + written);
 }
 
-fn seal_record<S: Side>(connection: &mut S, plain: &[u8], room: &mut [u8]) -> Result<usize, Error> {
-    match connection.process(&mut []).state? {
+fn seal_record<S: Side>(
+    connection: &mut S,
+    plain: &[u8],
+    room: &mut [u8],
+    held: usize,
+) -> Result<usize, Error> {
+    match connection.process(&mut stand_in(held)).state? {
         ConnectionState::WriteTraffic(mut traffic) => {
             traffic.encrypt(plain, room).map_err(|error| match error {
                 EncryptError::EncryptExhausted => Error::EncryptError,
@@ -226,8 +267,8 @@ fn seal_record<S: Side>(connection: &mut S, plain: &[u8], room: &mut [u8]) -> Re
     }
 }
 
-fn close<S: Side>(connection: &mut S, alert: &mut [u8]) -> usize {
-    match connection.process(&mut []).state {
+fn close<S: Side>(connection: &mut S, alert: &mut [u8], held: usize) -> usize {
+    match connection.process(&mut stand_in(held)).state {
         Ok(ConnectionState::WriteTraffic(mut traffic)) => traffic.queue_close_notify(alert).unwrap_or(0),
         _ => 0,
     }

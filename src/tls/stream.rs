@@ -42,6 +42,8 @@ pub struct Stream {
     peer_closed: Cell<bool>,
     /// A record may be on its way in part: nothing else may be sent.
     sending: Cell<bool>,
+    /// See [`Opened::held`](crate::tls::session::Opened::held).
+    held: Cell<usize>,
     /// The peer broke the protocol: rustls may not be asked anything any more.
     broken: Cell<bool>,
 }
@@ -57,13 +59,14 @@ impl Stream {
             outgoing: RefCell::default(),
             peer_closed: Cell::new(false),
             sending: Cell::new(false),
+            held: Cell::new(0),
             broken: Cell::new(false),
         }
     }
 
     /// Waits, holding no buffer, until there is something to receive or the connection ended.
     pub async fn readable(&self) -> io::Result<()> {
-        if self.has_early() || self.peer_closed.get() {
+        if self.has_early() || self.peer_closed.get() || self.broken.get() {
             return Ok(());
         }
         self.socket.readable().await
@@ -80,6 +83,9 @@ impl Stream {
             }
             if self.peer_closed.get() {
                 return (Ok(0), buffer);
+            }
+            if self.broken.get() {
+                return (Err(io::ErrorKind::InvalidData.into()), buffer);
             }
             if within_record && self.socket.pending() == Pending::Nothing {
                 // A peer that drips a record makes us hold no more than it sent.
@@ -127,7 +133,7 @@ impl Stream {
         if self.has_early() {
             return Pending::Bytes;
         }
-        if self.peer_closed.get() {
+        if self.peer_closed.get() || self.broken.get() {
             return Pending::End;
         }
         match self.socket.pending() {
@@ -145,7 +151,7 @@ impl Stream {
     /// Sends close_notify, as far as the kernel takes it at once.
     pub fn close(&self) {
         if !self.broken.get() {
-            self.session.borrow_mut().close(&mut self.outgoing.borrow_mut());
+            self.session.borrow_mut().close(&mut self.outgoing.borrow_mut(), self.held.get());
         }
         self.flush_now();
     }
@@ -226,6 +232,7 @@ impl Stream {
         };
         self.broken.set(opened.is_err());
         let opened = opened?;
+        self.held.set(opened.held);
         if opened.closed {
             self.peer_closed.set(true);
         }
@@ -297,7 +304,7 @@ impl Stream {
             sealed.tail().extend_from_slice(&outgoing);
             *outgoing = Vec::new();
         }
-        let count = self.session.borrow_mut().seal(content, &mut sealed)?;
+        let count = self.session.borrow_mut().seal(content, &mut sealed, self.held.get())?;
         Ok((sealed, count))
     }
 

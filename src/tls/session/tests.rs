@@ -49,7 +49,7 @@ impl End {
         let mut sent = 0;
         while sent < content.len() {
             let mut out = Buffers::default().large();
-            sent += self.session.seal(&content[sent..], &mut out).unwrap();
+            sent += self.session.seal(&content[sent..], &mut out, 0).unwrap();
             self.outgoing.extend_from_slice(out.filled());
         }
     }
@@ -103,7 +103,7 @@ fn any_cut_gives_the_same_bytes() {
             carry(&mut client, &mut server, piece).unwrap();
             assert_eq!(server.plain, b"request and another", "pieces of {piece}");
             server.send(&[7; 40_000]);
-            server.session.close(&mut server.outgoing);
+            server.session.close(&mut server.outgoing, 0);
             carry(&mut server, &mut client, piece).unwrap();
             assert_eq!(client.plain, [7; 40_000], "pieces of {piece}");
             assert!(client.closed && !server.closed);
@@ -153,7 +153,7 @@ fn a_full_buffer_becomes_one_sealed_buffer() {
         {
             sealed.clear();
             let bytes = vec![1; content.spare() - TAILROOM_BYTES];
-            assert_eq!(server.session.seal(&bytes, &mut sealed).unwrap(), bytes.len());
+            assert_eq!(server.session.seal(&bytes, &mut sealed, 0).unwrap(), bytes.len());
         }
     }
 }
@@ -162,9 +162,9 @@ fn a_full_buffer_becomes_one_sealed_buffer() {
 fn a_small_buffer_takes_what_fits() {
     let (_, mut server) = established();
     let mut sealed = Buffers::default().small();
-    let count = server.session.seal(&[1; 10_000], &mut sealed).unwrap();
+    let count = server.session.seal(&[1; 10_000], &mut sealed, 0).unwrap();
     assert!(count > SMALL_BYTES / 2 && sealed.len() <= SMALL_BYTES);
-    assert_eq!(server.session.seal(&[1; 10_000], &mut sealed).unwrap(), 0);
+    assert_eq!(server.session.seal(&[1; 10_000], &mut sealed, 0).unwrap(), 0);
 }
 
 #[test]

@@ -28,7 +28,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Looks that something may fail before it is reported: a certificate and its key are seldom replaced
 /// in the same moment.
-const PATIENT_LOOKS: u32 = 2;
+const PATIENT_LOOKS: u32 = 4;
 
 /// What has files of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

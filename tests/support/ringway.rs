@@ -194,6 +194,12 @@ impl Ringway {
         assert!(is_complete, "{count} addresses should listen, standard error says:\n{}", self.stderr());
     }
 
+    /// Waits until this many addresses listen or the process has ended.
+    pub(crate) fn wait_for_listeners_or_exit(&mut self, count: usize) {
+        let ready = within(PATIENCE, || (self.listeners().len() >= count || !self.is_running()).then_some(()));
+        assert!(ready.is_some(), "neither, standard error says:\n{}", self.stderr());
+    }
+
     /// Names and addresses from the start-up lines.
     fn listeners(&self) -> Vec<(String, SocketAddr)> {
         self.take_lines();

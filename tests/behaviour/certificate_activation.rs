@@ -174,9 +174,8 @@ fn another_ca_decides_at_once_who_is_let_in() {
         .authority("clients", &old.pem, None)
         .client_auth("require", "clients")
         .start();
-    let configs = [&old, &new].map(|issuer| {
-        Arc::new(versioned_config(&[&site.pem], &[&TLS13], Some(&issuer.client("client-1"))))
-    });
+    let configs = [&old, &new]
+        .map(|issuer| Arc::new(versioned_config(&[&site.pem], &[&TLS13], Some(&issuer.client("client-1")))));
     let is_let_in = |number: usize| ask(ringway.address(), &configs[number], NAME).is_ok();
     assert_eq!([0, 1].map(is_let_in), [true, false]);
     replace(&ringway.folder().join("clients.crt"), &new.pem);

@@ -36,19 +36,14 @@ impl Cast {
             .logged("json")
     }
 
-    fn config(
-        &self,
-        version: &'static SupportedProtocolVersion,
-        pair: Option<&Pair>,
-    ) -> Arc<ClientConfig> {
+    fn config(&self, version: &'static SupportedProtocolVersion, pair: Option<&Pair>) -> Arc<ClientConfig> {
         Arc::new(versioned_config(&[&self.sites.pem], &[version], pair))
     }
 
     /// Clients with a bad certificate: what the log and the header say, and the alert.
     fn bad_clients(&self) -> Vec<(Pair, &'static str, &'static str, &'static str)> {
-        let numbered = |serial: u64| {
-            self.clients.sign(&[], |params| params.serial_number = Some(serial.into()))
-        };
+        let numbered =
+            |serial: u64| self.clients.sign(&[], |params| params.serial_number = Some(serial.into()));
         let at = |from, to| {
             self.clients.sign(&[], |params| {
                 params.not_before = rcgen::date_time_ymd(from, 1, 1);
@@ -69,24 +64,14 @@ impl Cast {
                 "certificate signature failure",
                 "DecryptError",
             ),
-            (
-                at(2001, 2002),
-                "client_certificate_expired",
-                "certificate has expired",
-                "CertificateExpired",
-            ),
+            (at(2001, 2002), "client_certificate_expired", "certificate has expired", "CertificateExpired"),
             (
                 at(2090, 2091),
                 "client_certificate_not_yet_valid",
                 "certificate is not yet valid",
                 "CertificateExpired",
             ),
-            (
-                numbered(REVOKED),
-                "client_certificate_revoked",
-                "certificate is revoked",
-                "CertificateRevoked",
-            ),
+            (numbered(REVOKED), "client_certificate_revoked", "certificate is revoked", "CertificateRevoked"),
             (
                 self.clients.server(&[NAME]),
                 "client_certificate_wrong_purpose",
@@ -186,7 +171,8 @@ fn a_resumed_session_of_a_certificate_revoked_meanwhile_is_refused() {
 
 /// What the seeds let a reader type, with a certificate for the site besides.
 fn follow_the_recipe(folder: &std::path::Path, digest: &str) {
-    for (name, subject) in [("ca", "/O=Example/CN=Clients"), ("site", "/CN=site.example"), ("client", "/O=E/CN=c")]
+    for (name, subject) in
+        [("ca", "/O=Example/CN=Clients"), ("site", "/CN=site.example"), ("client", "/O=E/CN=c")]
     {
         openssl(folder, &format!("genrsa -out {name}.key 2048"));
         openssl(folder, &format!("req -new -key {name}.key -subj {subject} -out {name}.csr"));
@@ -203,7 +189,8 @@ fn follow_the_recipe(folder: &std::path::Path, digest: &str) {
 }
 
 fn read_pair(folder: &std::path::Path, name: &str) -> Pair {
-    let read = |end: &str| std::fs::read_to_string(folder.join(format!("{name}.{end}"))).expect("it is there");
+    let read =
+        |end: &str| std::fs::read_to_string(folder.join(format!("{name}.{end}"))).expect("it is there");
     Pair { certificate: read("crt"), key: read("key") }
 }
 

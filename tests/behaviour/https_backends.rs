@@ -70,7 +70,11 @@ fn whose_certificate_is_good_depends_on_verify() {
         ("not yet valid", at(2090, 2091), "upstream_certificate_not_yet_valid"),
     ] {
         let (status, text, said) = ask(&verifying(&backend, &good));
-        assert_eq!((status, said.as_str()), (if reason == "-" { 200 } else { 502 }, reason), "{name}: {text}");
+        assert_eq!(
+            (status, said.as_str()),
+            (if reason == "-" { 200 } else { 502 }, reason),
+            "{name}: {text}"
+        );
         assert!(reason == "-" || !text.contains("upstream"), "{text}");
         // Without verification all of them are good.
         let lax = Scenario::of(&backend).group_tls("verify = \"off\"").logged("json");
@@ -232,8 +236,10 @@ fn a_backend_that_is_silent_in_its_handshake_is_504() {
         while !peer.read_some()?.is_empty() {}
         Ok(())
     });
-    let scenario =
-        Scenario::of(&backend).group_tls("verify = \"off\"").group("connect_timeout = \"300ms\"").logged("json");
+    let scenario = Scenario::of(&backend)
+        .group_tls("verify = \"off\"")
+        .group("connect_timeout = \"300ms\"")
+        .logged("json");
     let (status, _, reason) = ask(&scenario);
     assert_eq!((status, reason.as_str()), (504, "connect_timeout"));
     accepted.recv_timeout(Duration::from_secs(1)).expect("it was connected to");

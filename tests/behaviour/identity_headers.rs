@@ -112,14 +112,16 @@ fn values_are_what_openssl_prints() {
         params.not_after = rcgen::date_time_ymd(2030, 12, 31);
     });
     for hash in ["sha1", "sha256"] {
-        let ringway = everything(scene.scenario()).forwarded(&format!("fingerprint_hash = \"{hash}\"")).start();
+        let ringway =
+            everything(scene.scenario()).forwarded(&format!("fingerprint_hash = \"{hash}\"")).start();
         let folder = ringway.folder();
         std::fs::write(folder.join("client.crt"), &pair.certificate).expect("it can be written");
         let mut config = scene.config(Some(&pair));
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let mut client = scene.client(&ringway, config);
         let head = scene.head(&mut client, GET);
-        let fingerprint = printed(folder, &format!("-fingerprint -{hash}")).replace(':', "").to_ascii_lowercase();
+        let fingerprint =
+            printed(folder, &format!("-fingerprint -{hash}")).replace(':', "").to_ascii_lowercase();
         for (name, value) in [
             ("X-Forwarded-Clientcert-subjectdn", printed(folder, "-subject -nameopt RFC2253")),
             ("X-Forwarded-Clientcert-issuerdn", printed(folder, "-issuer -nameopt RFC2253")),
@@ -167,7 +169,8 @@ fn what_a_certificate_says_is_told_only_if_it_is_good() {
         let mut client = scene.client(&ringway, scene.config(pair));
         let head = scene.head(&mut client, GET);
         for (key, name) in HEADERS {
-            let of_certificate = key.starts_with("client") && !key.ends_with("verify") && !key.ends_with("ciphers");
+            let of_certificate =
+                key.starts_with("client") && !key.ends_with("verify") && !key.ends_with("ciphers");
             assert!(!of_certificate || head.field(name).is_none(), "{name} in {}", head.text());
         }
         let verified = head.field("X-Forwarded-Clientcert-clientverify").expect("it is there");
@@ -196,14 +199,15 @@ fn names_of_ones_own_take_the_place_of_the_usual_ones() {
     let scene = Scene::new();
     let aliased = HEADERS.iter().filter(|(key, _)| *key != "client_cert");
     let alias = |key: &str| format!("x-own-{}", key.replace('_', "-"));
-    let scenario = aliased
-        .clone()
-        .fold(scene.scenario(), |scenario, (key, _)| scenario.forwarded(&format!("{key} = \"{}\"", alias(key))));
+    let scenario = aliased.clone().fold(scene.scenario(), |scenario, (key, _)| {
+        scenario.forwarded(&format!("{key} = \"{}\"", alias(key)))
+    });
     let ringway = scenario.start();
     let mut config = scene.config(Some(&scene.clients.client("client-1")));
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     let mut client = scene.client(&ringway, config);
-    let spoofs: String = aliased.clone().map(|(key, _)| format!("{}: evil\r\n", alias(key).to_uppercase())).collect();
+    let spoofs: String =
+        aliased.clone().map(|(key, _)| format!("{}: evil\r\n", alias(key).to_uppercase())).collect();
     let head = scene.head(&mut client, &format!("GET / HTTP/1.1\r\nHost: a\r\n{spoofs}\r\n"));
     for (key, name) in aliased {
         assert!(head.field(name).is_none(), "{name}");
@@ -214,7 +218,8 @@ fn names_of_ones_own_take_the_place_of_the_usual_ones() {
 
 /// Copies of the headers in spellings that backends may take for them.
 fn spoofed() -> Vec<String> {
-    let all = HEADERS.iter().map(|(_, name)| *name).chain(["Client-Cert-Chain", "X-Forwarded-Clientcert-Future"]);
+    let all =
+        HEADERS.iter().map(|(_, name)| *name).chain(["Client-Cert-Chain", "X-Forwarded-Clientcert-Future"]);
     all.flat_map(|name| {
         [
             name.to_owned(),

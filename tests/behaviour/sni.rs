@@ -190,7 +190,12 @@ fn openssl_gets_the_same() {
         let arguments = [&["s_client", "-connect", &address, "-showcerts"], more].concat();
         let said = run(folder.path(), "openssl", &arguments, "");
         let begin = said.stdout.find("-----BEGIN CERTIFICATE").expect("a certificate");
-        let text = run(folder.path(), "openssl", &["x509", "-noout", "-ext", "subjectAltName"], &said.stdout[begin..]);
+        let text = run(
+            folder.path(),
+            "openssl",
+            &["x509", "-noout", "-ext", "subjectAltName"],
+            &said.stdout[begin..],
+        );
         assert!(text.stdout.contains(&format!("DNS:{name}\n")), "{more:?}: {}", text.all());
     }
 }

@@ -122,7 +122,8 @@ fn a_stop_is_announced_to_idle_clients() {
 
 #[test]
 fn a_response_that_breaks_off_is_not_announced_as_whole() {
-    let backend = Backend::closes_after("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", 99);
+    let backend =
+        Backend::closes_after("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n", 99);
     let site = Site::of(&backend, |scenario| scenario);
     let mut client = site.client();
     // For this version, only the end of the connection ends the body.
@@ -147,7 +148,9 @@ fn a_request_may_come_with_the_end_of_the_handshake() {
     let (backend, _judged) = judging();
     let site = Site::of(&backend, |scenario| scenario);
     let config = Arc::new(client_config(&[&site.issuer.pem]));
-    for (bytes, answers) in [("GET / HTTP/1.1\r\nHost: a\r\n\r\n", 1), ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", 2)] {
+    for (bytes, answers) in
+        [("GET / HTTP/1.1\r\nHost: a\r\n\r\n", 1), ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", 2)]
+    {
         let wire = Wire::connect_in_the_clear(site.ringway.address());
         let mut tcp = wire.tcp();
         let mut session = session(&config, NAME);

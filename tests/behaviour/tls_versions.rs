@@ -57,7 +57,9 @@ fn only_versions_1_2_and_1_3_are_spoken() {
     for (number, version) in ["-tls1", "-tls1_1"].into_iter().enumerate() {
         // Without the level, openssl itself would not offer them.
         let said = s_client(&ringway, &[version, "-cipher", "DEFAULT:@SECLEVEL=0"], "");
-        assert!(!said.success && said.stderr.contains("alert protocol version"), "{}", said.all());
+        let alerts = ["alert protocol version", "alert handshake failure"];
+        let is_told = alerts.iter().any(|alert| said.stderr.contains(alert));
+        assert!(!said.success && is_told, "{}", said.all());
         assert_eq!(last_reason(&ringway, number + 1), "tls_nothing_in_common");
     }
 }
@@ -75,7 +77,11 @@ fn a_policy_decides_on_versions_and_suites() {
     let own = site.scenario.clone().table(table).listener("tls_policy = \"own\"").start();
     for (ringway, more, suite) in [
         (&strict, &["-tls1_2"][..], Some("ECDHE-ECDSA-AES")),
-        (&strict, &["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-GCM-SHA256"], Some("ECDHE-ECDSA-AES128-GCM-SHA256")),
+        (
+            &strict,
+            &["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-GCM-SHA256"],
+            Some("ECDHE-ECDSA-AES128-GCM-SHA256"),
+        ),
         (&strict, &["-tls1_2", "-cipher", "AES128-GCM-SHA256"], None),
         (&own, &["-tls1_2"], Some("ECDHE-ECDSA-AES256-GCM-SHA384")),
         (&own, &["-tls1_2", "-cipher", "ECDHE-ECDSA-AES128-GCM-SHA256"], None),

@@ -24,8 +24,7 @@ impl Scene {
     fn new() -> Scene {
         let issuer = Issuer::new("sites");
         let backend = Backend::echo_head();
-        let scenario =
-            Scenario::of(&backend).certificate("site", &issuer.server(&[NAME])).logged("json");
+        let scenario = Scenario::of(&backend).certificate("site", &issuer.server(&[NAME])).logged("json");
         let config = Arc::new(client_config(&[&issuer.pem]));
         Scene { config, scenario, issuer, _backend: backend }
     }

@@ -196,7 +196,8 @@ impl Ringway {
 
     /// Waits until this many addresses listen or the process has ended.
     pub(crate) fn wait_for_listeners_or_exit(&mut self, count: usize) {
-        let ready = within(PATIENCE, || (self.listeners().len() >= count || !self.is_running()).then_some(()));
+        let ready =
+            within(PATIENCE, || (self.listeners().len() >= count || !self.is_running()).then_some(()));
         assert!(ready.is_some(), "neither, standard error says:\n{}", self.stderr());
     }
 

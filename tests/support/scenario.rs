@@ -112,7 +112,8 @@ impl Scenario {
 
     /// A certificate that the listener does not show.
     pub(crate) fn known_certificate(self, name: &str, pair: &Pair) -> Scenario {
-        let table = format!("[[certificate]]\nname = \"{name}\"\nchain = \"{name}.crt\"\nkey = \"{name}.key\"");
+        let table =
+            format!("[[certificate]]\nname = \"{name}\"\nchain = \"{name}.crt\"\nkey = \"{name}.key\"");
         self.file(&format!("{name}.crt"), &pair.certificate)
             .file(&format!("{name}.key"), &pair.key)
             .table(&table)
@@ -123,9 +124,9 @@ impl Scenario {
         let table = format!("[[ca]]\nname = \"{name}\"\nbundle = \"{name}.crt\"");
         let scenario = self.file(&format!("{name}.crt"), bundle);
         match list {
-            Some(list) => scenario
-                .file(&format!("{name}.crl"), list)
-                .table(&format!("{table}\ncrl = [\"{name}.crl\"]")),
+            Some(list) => {
+                scenario.file(&format!("{name}.crl"), list).table(&format!("{table}\ncrl = [\"{name}.crl\"]"))
+            }
             None => scenario.table(&table),
         }
     }

@@ -104,7 +104,11 @@ impl Wire {
     fn begin(&mut self, session: Connection, preamble: &[u8]) -> io::Result<Arc<Tls>> {
         let mut session = session;
         session.set_buffer_limit(None);
-        let tls = Arc::new(Tls { session: Mutex::new(session), outgoing: Mutex::new(()), leaves_without_notice: AtomicBool::new(false) });
+        let tls = Arc::new(Tls {
+            session: Mutex::new(session),
+            outgoing: Mutex::new(()),
+            leaves_without_notice: AtomicBool::new(false),
+        });
         self.tls = Some(tls.clone());
         tls.send(&self.tcp, preamble, b"")?;
         Ok(tls)

@@ -98,7 +98,15 @@ impl ServerTerms {
 
     /// The server's side of one connection.
     pub(super) fn session(&self) -> Result<Session, Error> {
-        Ok(Session::Server(Box::new(UnbufferedServerConnection::new(Arc::clone(&self.config))?)))
+        Ok(Session::server(UnbufferedServerConnection::new(Arc::clone(&self.config))?))
+    }
+}
+
+#[cfg(any(test, fuzzing))]
+impl ServerTerms {
+    /// Makes the server send no record with more bytes than that.
+    pub(super) fn cut_records(&mut self, bytes: Option<usize>) {
+        Arc::get_mut(&mut self.config).unwrap().max_fragment_size = bytes;
     }
 }
 
@@ -300,7 +308,7 @@ async fn receive(socket: &Socket, buffer: Buffer, wait: bool) -> io::Result<Buff
 
 fn collect(stream: &Stream, facts: &mut Facts) {
     let session = stream.session().borrow();
-    let Session::Server(connection) = &*session else { return };
+    let connection = session.state();
     facts.version = connection.protocol_version().and_then(version_name).unwrap_or_default();
     facts.cipher_suite = connection.negotiated_cipher_suite().map_or(0, |suite| suite.suite().into());
     facts.alpn = connection.alpn_protocol().map(<[u8]>::to_vec);

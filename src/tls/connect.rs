@@ -121,7 +121,7 @@ impl ClientTerms {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 impl Client {
     pub(super) fn config(&self) -> Arc<ClientConfig> {
         Arc::clone(&self.config)
@@ -150,7 +150,7 @@ impl Client {
         let name = self.server_name.clone().unwrap_or_else(|| name_of(host));
         let connection =
             UnbufferedClientConnection::new(Arc::clone(&self.config), name).map_err(|error| word(&error))?;
-        let stream = Stream::new(socket, Session::Client(Box::new(connection)), buffers.clone());
+        let stream = Stream::new(socket, Session::client(connection), buffers.clone());
         let mut input = buffers.tiny();
         loop {
             turnstile.pass(1).await;

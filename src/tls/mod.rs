@@ -49,3 +49,9 @@ impl<T> Published<T> {
         self.0.store(Arc::new(next));
     }
 }
+
+/// Any bytes as records, and as orders to the two ends of a connection.
+#[cfg(any(test, fuzzing))]
+pub fn fuzz_records(bytes: &[u8]) {
+    session::fuzz::fuzz_records(bytes);
+}

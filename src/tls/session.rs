@@ -1,5 +1,8 @@
 //! One TLS connection as arithmetic: records in, plaintext out, and the other way round. No I/O.
 
+use std::ops::Deref;
+
+use rustls::CommonState;
 use rustls::Error;
 use rustls::client::ClientConnectionData;
 use rustls::client::UnbufferedClientConnection;
@@ -10,6 +13,7 @@ use rustls::unbuffered::EncodeError;
 use rustls::unbuffered::EncodeTlsData;
 use rustls::unbuffered::EncryptError;
 use rustls::unbuffered::InsufficientSizeError;
+use rustls::unbuffered::UnbufferedConnectionCommon;
 use rustls::unbuffered::UnbufferedStatus;
 
 use crate::net::buffer::Buffer;
@@ -24,12 +28,14 @@ const RECORD_HEADER_BYTES: usize = 5;
 /// The most that a record may announce (RFC 5246 §6.2.3; TLS 1.3 allows less).
 const RECORD_LENGTH_MAX: usize = RECORD_PLAINTEXT_BYTES + 2048;
 
-/// The most of a handshake message that may come in part, with its records. rustls' limit for messages is
-/// 64 KiB.
-const HELD_BYTES_MAX: usize = 128 * 1024;
-
 /// One side of a TLS connection.
-pub(super) enum Session {
+pub(super) struct Session {
+    side: Role,
+    /// After an error, rustls must not be asked for anything but its alert.
+    failed: bool,
+}
+
+enum Role {
     Server(Box<UnbufferedServerConnection>),
     Client(Box<UnbufferedClientConnection>),
 }
@@ -41,29 +47,50 @@ pub(super) struct Opened {
     pub(super) consumed: usize,
     /// The peer said that nothing more follows (close_notify, RFC 8446 §6.1).
     pub(super) closed: bool,
-    /// Bytes of whole records at the front of what is left: a handshake message came in part.
-    pub(super) held: usize,
+    /// What is not consumed begins with whole records: parts of a handshake message whose rest is still
+    /// to come. rustls looks at them whatever it is asked to do, so they must be shown to it each time.
+    pub(super) held: bool,
 }
 
 impl Session {
+    pub(super) fn server(connection: UnbufferedServerConnection) -> Session {
+        Session { side: Role::Server(Box::new(connection)), failed: false }
+    }
+
+    pub(super) fn client(connection: UnbufferedClientConnection) -> Session {
+        Session { side: Role::Client(Box::new(connection)), failed: false }
+    }
+
+    /// What was negotiated, and with whom.
+    pub(super) fn state(&self) -> &CommonState {
+        match &self.side {
+            Role::Server(connection) => connection,
+            Role::Client(connection) => connection,
+        }
+    }
+
     /// Opens the complete records at the front of `incoming`: their content is appended to `plain`,
-    /// and what the protocol has to answer to `outgoing`. After an error, `outgoing` holds the alert,
-    /// and the session may not be used any more.
+    /// and what the protocol has to answer to `outgoing`. After an error, `outgoing` holds the alert.
     pub(super) fn open(
         &mut self,
         incoming: &mut [u8],
         plain: &mut Vec<u8>,
         outgoing: &mut Vec<u8>,
     ) -> Result<Opened, Error> {
-        match self {
-            Session::Server(connection) => open(connection.as_mut(), incoming, plain, outgoing),
-            Session::Client(connection) => open(connection.as_mut(), incoming, plain, outgoing),
+        if self.failed {
+            return Err(Error::General("the connection has failed".to_owned()));
         }
+        let opened = match &mut self.side {
+            Role::Server(connection) => open(connection.as_mut(), incoming, plain, outgoing),
+            Role::Client(connection) => open(connection.as_mut(), incoming, plain, outgoing),
+        };
+        self.failed = opened.is_err();
+        opened
     }
 
     /// Seals as much from the front of `plain` into records as `out` has room for, and returns how
-    /// much that was. `held` is what [`Session::open`] said of it last.
-    pub(super) fn seal(&mut self, plain: &[u8], out: &mut Buffer, held: usize) -> Result<usize, Error> {
+    /// much that was. `held` is what [`Opened::held`] tells of.
+    pub(super) fn seal(&mut self, plain: &[u8], out: &mut Buffer, held: &mut [u8]) -> Result<usize, Error> {
         let mut sealed = 0;
         while sealed < plain.len() {
             let added = RECORD_OVERHEAD_BYTES + KEY_UPDATE_BYTES;
@@ -79,27 +106,30 @@ impl Session {
         Ok(sealed)
     }
 
-    /// Appends a close_notify alert, unless one was sent or the handshake is not over.
-    pub(super) fn close(&mut self, outgoing: &mut Vec<u8>, held: usize) {
+    /// Appends a close_notify alert, unless one was sent, the handshake is not over, or it failed.
+    pub(super) fn close(&mut self, outgoing: &mut Vec<u8>, held: &mut [u8]) {
+        if self.failed {
+            return;
+        }
         let mut alert = [0; 64];
-        let written = match self {
-            Session::Server(connection) => close(connection.as_mut(), &mut alert, held),
-            Session::Client(connection) => close(connection.as_mut(), &mut alert, held),
+        let written = match &mut self.side {
+            Role::Server(connection) => close(connection.as_mut(), &mut alert, held),
+            Role::Client(connection) => close(connection.as_mut(), &mut alert, held),
         };
         outgoing.extend_from_slice(alert.get(..written).unwrap_or_default());
     }
 
     pub(super) fn is_handshaking(&self) -> bool {
-        match self {
-            Session::Server(connection) => connection.is_handshaking(),
-            Session::Client(connection) => connection.is_handshaking(),
-        }
+        self.state().is_handshaking()
     }
 
-    fn seal_record(&mut self, plain: &[u8], room: &mut [u8], held: usize) -> Result<usize, Error> {
-        match self {
-            Session::Server(connection) => seal_record(connection.as_mut(), plain, room, held),
-            Session::Client(connection) => seal_record(connection.as_mut(), plain, room, held),
+    fn seal_record(&mut self, plain: &[u8], room: &mut [u8], held: &mut [u8]) -> Result<usize, Error> {
+        if self.failed {
+            return Err(Error::General("the connection has failed".to_owned()));
+        }
+        match &mut self.side {
+            Role::Server(connection) => seal_record(connection.as_mut(), plain, room, held),
+            Role::Client(connection) => seal_record(connection.as_mut(), plain, room, held),
         }
     }
 }
@@ -108,25 +138,6 @@ impl Session {
 pub(super) fn missing_bytes(incoming: &[u8]) -> usize {
     let whole = RECORD_HEADER_BYTES + record_length(incoming).unwrap_or(0).min(RECORD_LENGTH_MAX);
     whole.saturating_sub(incoming.len()).max(1)
-}
-
-/// How many bytes of whole records stand at the front of `incoming`.
-fn whole_records(incoming: &[u8]) -> usize {
-    let mut whole = 0;
-    while let Some(length) = record_length(incoming.get(whole..).unwrap_or_default()) {
-        let end = whole + RECORD_HEADER_BYTES + length;
-        if end > incoming.len() {
-            break;
-        }
-        whole = end;
-    }
-    whole
-}
-
-/// As many bytes as rustls holds on to. It knows where they end and panics where there are fewer, but
-/// does not look at them before more have come.
-fn stand_in(held: usize) -> Vec<u8> {
-    vec![0; held]
 }
 
 /// Whether it makes sense to open these bytes: a whole record stands first, or what can be none.
@@ -146,7 +157,7 @@ fn record_length(incoming: &[u8]) -> Option<usize> {
 }
 
 /// rustls has a connection type for each side, with the same methods.
-trait Side {
+trait Side: Deref<Target = UnbufferedConnectionCommon<Self::Data>> {
     type Data;
 
     fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data>;
@@ -199,44 +210,27 @@ fn open<S: Side>(
             // Early data is never offered.
             Ok(_) => return Err(Error::General("an unexpected state".to_owned())),
             Err(error) => {
-                opened.consumed += discard;
-                let rest = incoming.get_mut(opened.consumed..).unwrap_or_default();
-                take_alert(connection, rest, outgoing);
+                take_alert(connection, outgoing);
                 return Err(error);
             }
         }
         opened.consumed += discard;
         if !more {
-            opened.held = whole_records(incoming.get(opened.consumed..).unwrap_or_default());
-            return if opened.held > HELD_BYTES_MAX { Err(Error::PeerSentOversizedRecord) } else { Ok(opened) };
+            opened.held = begins_with_record(incoming.get(opened.consumed..).unwrap_or_default());
+            return Ok(opened);
         }
     }
 }
 
-/// After an error, rustls may still have an alert to send. It must see the bytes that are left: it
-/// knows of messages in them, and panics where they are gone. Behind the alert it must not be asked
-/// again: it would find the same error in them, and make another one.
-fn take_alert<S: Side>(connection: &mut S, rest: &mut [u8], outgoing: &mut Vec<u8>) {
-    let mut consumed = 0;
-    loop {
-        let rest = rest.get_mut(consumed..).unwrap_or_default();
-        let UnbufferedStatus { discard, state } = connection.process(rest);
-        let before = outgoing.len();
-        match state {
+/// After an error, rustls may still have an alert to send. It looks at what it received only when it
+/// has nothing to send; by then, none of that may be gone or be looked at again.
+fn take_alert<S: Side>(connection: &mut S, outgoing: &mut Vec<u8>) {
+    while connection.wants_write() {
+        match connection.process(&mut []).state {
             Ok(ConnectionState::EncodeTlsData(mut message)) => encode(&mut message, outgoing),
-            Ok(ConnectionState::TransmitTlsData(sent)) => sent.done(),
             _ => return,
         }
-        if outgoing.get(before..).is_some_and(is_alert) {
-            return;
-        }
-        consumed += discard;
     }
-}
-
-/// Whether a record of ours is an alert: by its type, or sealed, by its length, which no other has.
-fn is_alert(record: &[u8]) -> bool {
-    matches!(record, [21, ..] | [23, _, _, 0, 19, ..])
 }
 
 fn encode<D>(message: &mut EncodeTlsData<'_, D>, outgoing: &mut Vec<u8>) {
@@ -254,9 +248,9 @@ fn seal_record<S: Side>(
     connection: &mut S,
     plain: &[u8],
     room: &mut [u8],
-    held: usize,
+    held: &mut [u8],
 ) -> Result<usize, Error> {
-    match connection.process(&mut stand_in(held)).state? {
+    match connection.process(held).state? {
         ConnectionState::WriteTraffic(mut traffic) => {
             traffic.encrypt(plain, room).map_err(|error| match error {
                 EncryptError::EncryptExhausted => Error::EncryptError,
@@ -267,12 +261,14 @@ fn seal_record<S: Side>(
     }
 }
 
-fn close<S: Side>(connection: &mut S, alert: &mut [u8], held: usize) -> usize {
-    match connection.process(&mut stand_in(held)).state {
+fn close<S: Side>(connection: &mut S, alert: &mut [u8], held: &mut [u8]) -> usize {
+    match connection.process(held).state {
         Ok(ConnectionState::WriteTraffic(mut traffic)) => traffic.queue_close_notify(alert).unwrap_or(0),
         _ => 0,
     }
 }
 
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzz;
 #[cfg(test)]
 mod tests;

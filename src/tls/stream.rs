@@ -23,6 +23,8 @@ use crate::net::buffer::TINY_BYTES;
 use crate::net::socket::Pending;
 use crate::net::socket::SendError;
 use crate::net::socket::Socket;
+#[cfg(doc)]
+use crate::tls::session::Opened;
 use crate::tls::session::Session;
 use crate::tls::session::begins_with_record;
 use crate::tls::session::missing_bytes;
@@ -32,8 +34,10 @@ pub struct Stream {
     buffers: Buffers,
     /// Never borrowed across an `await`.
     session: RefCell<Session>,
-    /// Received bytes of a record that is not there in full.
+    /// Received bytes of a record that is not there in full, or of a message that is not.
     incoming: RefCell<Vec<u8>>,
+    /// It is a message, in whole records; see [`Opened::held`].
+    held: Cell<bool>,
     /// Opened bytes that nobody has asked for yet.
     early: RefCell<Option<Buffer>>,
     /// Sealed bytes that must leave before any others.
@@ -42,10 +46,6 @@ pub struct Stream {
     peer_closed: Cell<bool>,
     /// A record may be on its way in part: nothing else may be sent.
     sending: Cell<bool>,
-    /// See [`Opened::held`](crate::tls::session::Opened::held).
-    held: Cell<usize>,
-    /// The peer broke the protocol: rustls may not be asked anything any more.
-    broken: Cell<bool>,
 }
 
 impl Stream {
@@ -55,18 +55,17 @@ impl Stream {
             buffers,
             session: RefCell::new(session),
             incoming: RefCell::default(),
+            held: Cell::new(false),
             early: RefCell::default(),
             outgoing: RefCell::default(),
             peer_closed: Cell::new(false),
             sending: Cell::new(false),
-            held: Cell::new(0),
-            broken: Cell::new(false),
         }
     }
 
     /// Waits, holding no buffer, until there is something to receive or the connection ended.
     pub async fn readable(&self) -> io::Result<()> {
-        if self.has_early() || self.peer_closed.get() || self.broken.get() {
+        if self.has_early() || self.peer_closed.get() {
             return Ok(());
         }
         self.socket.readable().await
@@ -83,9 +82,6 @@ impl Stream {
             }
             if self.peer_closed.get() {
                 return (Ok(0), buffer);
-            }
-            if self.broken.get() {
-                return (Err(io::ErrorKind::InvalidData.into()), buffer);
             }
             if within_record && self.socket.pending() == Pending::Nothing {
                 // A peer that drips a record makes us hold no more than it sent.
@@ -133,7 +129,7 @@ impl Stream {
         if self.has_early() {
             return Pending::Bytes;
         }
-        if self.peer_closed.get() || self.broken.get() {
+        if self.peer_closed.get() {
             return Pending::End;
         }
         match self.socket.pending() {
@@ -150,9 +146,9 @@ impl Stream {
 
     /// Sends close_notify, as far as the kernel takes it at once.
     pub fn close(&self) {
-        if !self.broken.get() {
-            self.session.borrow_mut().close(&mut self.outgoing.borrow_mut(), self.held.get());
-        }
+        let mut incoming = self.incoming.borrow_mut();
+        self.session.borrow_mut().close(&mut self.outgoing.borrow_mut(), self.held_bytes(&mut incoming));
+        drop(incoming);
         self.flush_now();
     }
 
@@ -207,15 +203,14 @@ impl Stream {
             _ => self.buffers.large(),
         };
         buffer.tail().extend_from_slice(&incoming);
-        *incoming = Vec::new();
+        if !self.held.get() {
+            *incoming = Vec::new();
+        }
         buffer
     }
 
     /// Opens what is complete in `sealed` and keeps the rest. Returns the bytes of content.
     fn open(&self, mut sealed: Buffer, content: &mut Buffer) -> Result<usize, Error> {
-        if self.broken.get() {
-            return Err(Error::DecryptError);
-        }
         if !sealed.is_empty() && !begins_with_record(sealed.filled()) {
             self.keep_incoming(&sealed);
             return Ok(0);
@@ -230,16 +225,13 @@ impl Stream {
             let outgoing = &mut self.outgoing.borrow_mut();
             session.open(sealed.filled_mut(), content.tail(), outgoing)
         };
-        self.broken.set(opened.is_err());
         let opened = opened?;
-        self.held.set(opened.held);
         if opened.closed {
             self.peer_closed.set(true);
         }
         sealed.consume(opened.consumed);
-        if !sealed.is_empty() {
-            self.keep_incoming(&sealed);
-        }
+        self.held.set(opened.held);
+        self.keep_incoming(&sealed);
         Ok(content.len() - before)
     }
 
@@ -268,7 +260,15 @@ impl Stream {
     }
 
     fn keep_incoming(&self, sealed: &Buffer) {
-        *self.incoming.borrow_mut() = sealed.filled().to_vec();
+        let mut incoming = self.incoming.borrow_mut();
+        if !sealed.is_empty() || !incoming.is_empty() {
+            *incoming = sealed.filled().to_vec();
+        }
+    }
+
+    /// What rustls must be shown when nothing new came.
+    fn held_bytes<'i>(&self, incoming: &'i mut [u8]) -> &'i mut [u8] {
+        if self.held.get() { incoming } else { &mut [] }
     }
 
     fn take_early(&self, buffer: &mut Buffer) -> Option<usize> {
@@ -292,9 +292,6 @@ impl Stream {
 
     /// Seals as much of `content` as fits one buffer, behind what must leave first.
     fn seal(&self, content: &[u8]) -> Result<(Buffer, usize), Error> {
-        if self.broken.get() {
-            return Err(Error::EncryptError);
-        }
         let mut outgoing = self.outgoing.borrow_mut();
         let small = content.len() + outgoing.len() + TAILROOM_BYTES <= SMALL_BYTES;
         let mut sealed = if small { self.buffers.small() } else { self.buffers.large() };
@@ -304,7 +301,9 @@ impl Stream {
             sealed.tail().extend_from_slice(&outgoing);
             *outgoing = Vec::new();
         }
-        let count = self.session.borrow_mut().seal(content, &mut sealed, self.held.get())?;
+        let mut incoming = self.incoming.borrow_mut();
+        let held = self.held_bytes(&mut incoming);
+        let count = self.session.borrow_mut().seal(content, &mut sealed, held)?;
         Ok((sealed, count))
     }
 

@@ -3,7 +3,6 @@
 use std::io;
 
 use crate::net::buffer::Buffer;
-use crate::net::buffer::Buffers;
 use crate::net::socket::Pending;
 use crate::net::socket::SendError;
 use crate::net::socket::Socket;
@@ -37,14 +36,6 @@ impl Transport {
             Transport::Plain(socket) => socket.receive(buffer).await,
             Transport::Tls(stream) => stream.receive(buffer).await,
         }
-    }
-
-    /// Receives once what nobody will look at, holding no buffer while it waits. With TLS, bytes are not
-    /// opened: they may be a part of a record, or of no record at all.
-    pub async fn discard(&self, buffers: &Buffers) -> io::Result<usize> {
-        let socket = self.socket();
-        socket.readable().await?;
-        socket.receive(buffers.small()).await.0
     }
 
     /// Sends the filled bytes of `buffer` and returns them untouched, with what was sent of them if
@@ -89,7 +80,8 @@ impl Transport {
         self.socket().round_trip_us()
     }
 
-    fn socket(&self) -> &Socket {
+    /// What lies below, for those who only throw away what still comes.
+    pub fn socket(&self) -> &Socket {
         match self {
             Transport::Plain(socket) => socket,
             Transport::Tls(stream) => stream.socket(),

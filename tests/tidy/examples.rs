@@ -25,6 +25,10 @@ fn make_files(folder: &Path) {
     let self_signed = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 9";
     openssl(folder, &format!("{self_signed} -subj /CN=localhost -keyout site.key -out site.crt"));
     openssl(folder, &format!("{self_signed} -subj /CN=clients -keyout clients-ca.key -out clients-ca.crt"));
+    openssl(
+        folder,
+        &format!("{self_signed} -subj /CN=backends -keyout backends-ca.key -out backends-ca.crt"),
+    );
     openssl(folder, "rand -out ticket_seed 64");
     let serial = openssl(folder, "x509 -noout -serial -in site.crt");
     let serial = serial.trim().trim_start_matches("serial=");

@@ -10,7 +10,8 @@ usage: scripts/bench [options]
 
   --scenario NAME[,NAME…]  what to measure (default: all)
                            keepalive-64 keepalive-1000 keepalive-8000 one-mebibyte new-connections post-4k
-                           idle-memory latency
+                           idle-memory latency https-keepalive-64 https-one-mebibyte https-handshake-full
+                           https-handshake-resumed https-idle-memory
   --proxies NAME[,NAME…]   which proxies, in this order (default: ringway,nginx,haproxy,relay)
   --ringway PATH           the binary to measure (default: target/release/ringway)
   --baseline PATH          another Ringway binary to compare with, shown as ringway-before

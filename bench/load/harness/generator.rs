@@ -1,20 +1,27 @@
-//! wrk: starting it, and reading what it says through a script of ours.
+//! Whoever makes the requests: wrk, which tells what it counted through a script of ours, or a client of our own.
 
-use crate::scenario::Load;
+use crate::handshakes::{Extent, Handshakes};
+use crate::proxy::Running;
+use crate::scenario::{Client, Load};
 use crate::started::Started;
 use std::fs;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// A client at work.
+pub(crate) enum Generator {
+    Wrk(Wrk),
+    Handshakes(Handshakes),
+}
+
 /// wrk at work.
-pub(crate) struct Generator {
+pub(crate) struct Wrk {
     process: Started,
     results: PathBuf,
     seconds: u64,
 }
 
-/// What wrk counted, over its whole run.
+/// What the client counted, over its whole run.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Counted {
     pub(crate) requests: f64,
@@ -28,18 +35,40 @@ const ANSWER_BOUND: &str = "10s";
 impl Generator {
     pub(crate) fn start(
         load: &Load,
-        address: SocketAddr,
+        running: &Running,
         seconds: u64,
         cpu: usize,
         folder: &Path,
     ) -> Result<Generator, String> {
+        match load.client {
+            Client::Wrk => Wrk::start(load, running, seconds, cpu, folder).map(Generator::Wrk),
+            Client::Handshakes(kind) => {
+                let site = running.site.as_ref().ok_or("handshakes need HTTPS")?;
+                let extent = Extent { connections: load.connections, seconds, cpu };
+                Handshakes::start(kind, running.address, site, &extent).map(Generator::Handshakes)
+            }
+        }
+    }
+
+    /// Waits for the end. Any answer that is not good and any socket error is an error here.
+    pub(crate) fn finish(self) -> Result<Counted, String> {
+        match self {
+            Generator::Wrk(wrk) => wrk.finish(),
+            Generator::Handshakes(handshakes) => handshakes.finish(),
+        }
+    }
+}
+
+impl Wrk {
+    fn start(load: &Load, running: &Running, seconds: u64, cpu: usize, folder: &Path) -> Result<Wrk, String> {
         let script = folder.join("wrk.lua");
         let results = folder.join("wrk.results");
         // The file of the turn before must not be taken for this one.
         let _ = fs::remove_file(&results);
         fs::write(&script, script_for(load, &results)).map_err(|e| format!("{}: {e}", script.display()))?;
         let (connections, duration) = (load.connections.to_string(), format!("{seconds}s"));
-        let url = format!("http://{address}{}", load.path);
+        let scheme = if load.secure { "https" } else { "http" };
+        let url = format!("{scheme}://{}{}", running.address, load.path);
         let script = script.display().to_string();
         let mut arguments = vec!["-t", "1", "-c", &connections, "-d", &duration, "--timeout", ANSWER_BOUND];
         arguments.extend(["-s", &script]);
@@ -48,11 +77,11 @@ impl Generator {
         }
         arguments.push(&url);
         let process = Started::on_cpu(cpu, Path::new("/usr/bin/wrk"), &arguments, folder)?;
-        Ok(Generator { process, results, seconds })
+        Ok(Wrk { process, results, seconds })
     }
 
     /// Waits for the end. Any status above 399 and any socket error is an error here.
-    pub(crate) fn finish(mut self) -> Result<Counted, String> {
+    fn finish(mut self) -> Result<Counted, String> {
         let status = self.process.finish(Duration::from_secs(self.seconds + 20))?;
         if !status.success() {
             return Err(self.process.failure(&format!("ended with {status}")));

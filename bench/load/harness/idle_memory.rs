@@ -1,10 +1,10 @@
 //! User memory of connections that each made one request and then wait.
 
+use crate::client::{self, Stream};
 use crate::interrupt;
-use crate::proxy::{self, Running};
+use crate::proxy::Running;
 use crate::usage;
 use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::time::Duration;
 
 #[derive(Clone, Copy, Debug)]
@@ -23,15 +23,13 @@ const MAX_SAMPLES: usize = 10;
 
 pub(crate) fn measure(running: &Running, count: usize) -> Result<Figures, String> {
     // What a first request allocates once is not the price of a connection.
-    proxy::get(running.address, "/")?;
+    let site = running.site.as_deref();
+    client::get(running.address, site, "/")?;
     let user_before = quiet_bytes(running)?;
     let kernel_before = usage::kernel_bytes();
     let mut connections = Vec::with_capacity(count);
     for number in 1..=count {
-        let stream = TcpStream::connect(running.address).and_then(|stream| {
-            stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-            Ok(stream)
-        });
+        let stream = Stream::open(running.address, site);
         connections.push(stream.map_err(|e| format!("opening connection {number}: {e}"))?);
         interrupt::check()?;
     }
@@ -63,7 +61,7 @@ fn quiet_bytes(running: &Running) -> Result<u64, String> {
 }
 
 /// One request whose answer of 128 bytes is read to its end; the connection stays open.
-fn request(stream: &mut TcpStream) -> Result<(), String> {
+fn request(stream: &mut Stream) -> Result<(), String> {
     const BODY_BYTES: usize = 128;
     let broken = |e: std::io::Error| e.to_string();
     stream.write_all(b"GET / HTTP/1.1\r\nHost: bench.example\r\n\r\n").map_err(broken)?;

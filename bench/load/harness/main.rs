@@ -3,7 +3,10 @@
 //! How it measures stands in docs/benchmarks.md. Read `rounds.rs` first.
 
 mod arguments;
+mod client;
+mod configuration;
 mod generator;
+mod handshakes;
 mod idle_memory;
 mod interrupt;
 mod latency;
@@ -11,6 +14,7 @@ mod proxy;
 mod report;
 mod rounds;
 mod scenario;
+mod site;
 mod started;
 mod usage;
 

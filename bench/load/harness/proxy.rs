@@ -1,13 +1,16 @@
 //! The proxies: how each is configured and started with one worker.
 
+use crate::client;
+use crate::configuration;
 use crate::interrupt;
+use crate::site::Site;
 use crate::started::Started;
 use crate::usage::{self, CpuTime};
 use ringway_bench::now;
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,6 +34,8 @@ pub(crate) struct Running {
     /// All processes of the proxy; fixed once it serves.
     family: Vec<u32>,
     pub(crate) address: SocketAddr,
+    /// There when the proxy serves HTTPS.
+    pub(crate) site: Option<Arc<Site>>,
 }
 
 /// How long a proxy may take from its start to its first answer.
@@ -70,15 +75,21 @@ impl Kind {
 }
 
 impl Proxy {
-    /// Starts the proxy in front of `origin` and waits for its first answer.
-    pub(crate) fn start(&self, origin: SocketAddr, cpu: usize, folder: &Path) -> Result<Running, String> {
+    /// Starts the proxy in front of `origin`, with HTTPS if there is a site, and waits for its first answer.
+    pub(crate) fn start(
+        &self,
+        origin: SocketAddr,
+        cpu: usize,
+        folder: &Path,
+        site: Option<&Arc<Site>>,
+    ) -> Result<Running, String> {
         let address = free_address()?;
-        let arguments = self.configure(address, origin, folder)?;
+        let arguments = self.configure(address, origin, folder, site)?;
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let mut process = Started::on_cpu(cpu, &self.program, &arguments, folder)?;
-        wait_for_answer(&mut process, address)?;
+        wait_for_answer(&mut process, address, site.map(Arc::as_ref))?;
         let family = usage::family(process.id());
-        Ok(Running { process, family, address })
+        Ok(Running { process, family, address, site: site.cloned() })
     }
 
     /// Writes the configuration and returns the arguments that make the program use it.
@@ -87,14 +98,18 @@ impl Proxy {
         address: SocketAddr,
         origin: SocketAddr,
         folder: &Path,
+        site: Option<&Arc<Site>>,
     ) -> Result<Vec<String>, String> {
+        let site = site.map(Arc::as_ref);
         let (name, text) = match self.kind {
             Kind::Relay => {
                 return Ok(vec!["--listen".into(), address.to_string(), "--to".into(), origin.to_string()]);
             }
-            Kind::Ringway | Kind::RingwayBefore => ("ringway.toml", ringway_configuration(address, origin)),
-            Kind::Nginx => ("nginx.conf", nginx_configuration(address, origin, folder)),
-            Kind::Haproxy => ("haproxy.cfg", haproxy_configuration(address, origin)),
+            Kind::Ringway | Kind::RingwayBefore => {
+                ("ringway.toml", configuration::of_ringway(address, origin, site))
+            }
+            Kind::Nginx => ("nginx.conf", configuration::of_nginx(address, origin, folder, site)),
+            Kind::Haproxy => ("haproxy.cfg", configuration::of_haproxy(address, origin, site)),
         };
         let file = folder.join(name);
         fs::write(&file, text).map_err(|e| format!("{}: {e}", file.display()))?;
@@ -129,12 +144,16 @@ pub(crate) fn free_address() -> Result<SocketAddr, String> {
 }
 
 /// Waits until a GET is answered with 200.
-pub(crate) fn wait_for_answer(process: &mut Started, address: SocketAddr) -> Result<(), String> {
+pub(crate) fn wait_for_answer(
+    process: &mut Started,
+    address: SocketAddr,
+    site: Option<&Site>,
+) -> Result<(), String> {
     let end = now() + START_BOUND;
     loop {
         interrupt::sleep(interrupt::GLANCE)?;
         process.check_alive()?;
-        match get(address, "/") {
+        match client::get(address, site, "/") {
             Ok(_) => return Ok(()),
             Err(error) if now() >= end => {
                 return Err(process.failure(&format!("no answer after {START_BOUND:?}: {error}")));
@@ -142,121 +161,4 @@ pub(crate) fn wait_for_answer(process: &mut Started, address: SocketAddr) -> Res
             Err(_) => {}
         }
     }
-}
-
-/// Asks once over a connection of its own and returns the body.
-pub(crate) fn get(address: SocketAddr, path: &str) -> Result<String, String> {
-    let ask = || -> std::io::Result<String> {
-        let bound = Duration::from_secs(5);
-        let mut stream = TcpStream::connect_timeout(&address, bound)?;
-        stream.set_read_timeout(Some(bound))?;
-        stream.write_all(
-            format!("GET {path} HTTP/1.1\r\nHost: bench.example\r\nConnection: close\r\n\r\n").as_bytes(),
-        )?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(answer)
-    };
-    let answer = ask().map_err(|e| format!("GET {path}: {e}"))?;
-    if !answer.starts_with("HTTP/1.1 200") {
-        let status = answer.lines().next().unwrap_or("nothing");
-        return Err(format!("GET {path} was answered with `{status}`"));
-    }
-    Ok(answer.split_once("\r\n\r\n").map_or(String::new(), |(_, body)| body.to_owned()))
-}
-
-fn ringway_configuration(address: SocketAddr, origin: SocketAddr) -> String {
-    format!(
-        r#"config_version = 1
-
-[process]
-workers = 1
-pin = true
-shutdown_timeout = "2s"
-
-[[listener]]
-name = "web"
-address = "{address}"
-protocol = "http"
-default_group = "app"
-idle_timeout = "600s"
-
-[[server_group]]
-name = "app"
-protocol = "http"
-keepalive_timeout = "600s"
-keepalive_connections = 16384
-
-[[server_group.backend]]
-address = "{origin}"
-"#
-    )
-}
-
-/// Larger buffers and no temporary files are what helps nginx with 1 MiB bodies; small ones do not touch them.
-fn nginx_configuration(address: SocketAddr, origin: SocketAddr, folder: &Path) -> String {
-    // SAFETY: geteuid takes no pointer and cannot fail.
-    let user = if unsafe { libc::geteuid() } == 0 { "user root;" } else { "" };
-    let folder = folder.display();
-    format!(
-        "daemon off;
-{user}
-pid {folder}/nginx.pid;
-error_log stderr error;
-worker_processes 1;
-worker_rlimit_nofile 20000;
-events {{
-    worker_connections 18000;
-}}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/client_body;
-    proxy_temp_path {folder}/proxy;
-    tcp_nodelay on;
-    keepalive_timeout 600s;
-    keepalive_requests 1000000000;
-    upstream app {{
-        server {origin};
-        keepalive 8192;
-        keepalive_requests 1000000000;
-        keepalive_timeout 600s;
-    }}
-    server {{
-        listen {address} backlog=16384;
-        location / {{
-            proxy_pass http://app;
-            proxy_http_version 1.1;
-            proxy_set_header Connection \"\";
-            proxy_max_temp_file_size 0;
-            proxy_buffers 8 32k;
-        }}
-    }}
-}}
-"
-    )
-}
-
-/// Two descriptors per connection: 9,500 fit into the limit of 20,000. By default HAProxy closes idle upstream
-/// connections when a quarter of its descriptors is in use, which costs it most of its time at 8,000 connections.
-fn haproxy_configuration(address: SocketAddr, origin: SocketAddr) -> String {
-    format!(
-        "global
-    nbthread 1
-    maxconn 9500
-    tune.pool-low-fd-ratio 99
-    tune.pool-high-fd-ratio 100
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 600s
-    timeout server 600s
-    timeout http-keep-alive 600s
-    http-reuse always
-frontend web
-    bind {address} backlog 16384
-    default_backend app
-backend app
-    server origin {origin}
-"
-    )
 }

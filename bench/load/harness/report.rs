@@ -3,6 +3,7 @@
 use crate::arguments::Plan;
 use crate::proxy::Kind;
 use crate::rounds::{Results, Turn};
+use crate::scenario::Target;
 use std::fmt::{self, Display, Formatter, Write};
 use std::fs;
 use std::path::Path;
@@ -62,14 +63,27 @@ fn table(results: &Results) -> String {
     let mut text = format!("## {} (`{}`)\n\n", results.scenario.title, results.scenario.name);
     let Some(first) = results.turns.first().and_then(|turns| turns.first()) else { return text };
     let columns = columns_of(first);
-    let heads: Vec<&str> = columns.iter().map(|column| column.head).collect();
+    let mut heads: Vec<&str> = columns.iter().map(|column| column.head).collect();
+    if results.scenario.target.is_some() {
+        heads.push("target");
+    }
     text.push_str(&format!("| Proxy | {} |\n|---|{}\n", heads.join(" | "), "---:|".repeat(heads.len())));
     for (position, kind) in results.kinds.iter().enumerate() {
         let turns: Vec<&Turn> = results.turns.iter().filter_map(|turns| turns.get(position)).collect();
-        let cells: Vec<String> = columns.iter().map(|column| column.cell(results, &turns)).collect();
+        let mut cells: Vec<String> = columns.iter().map(|column| column.cell(results, &turns)).collect();
+        cells.extend(results.scenario.target.map(|target| target_cell(target, *kind)));
         text.push_str(&format!("| {} | {} |\n", kind.name(), cells.join(" | ")));
     }
     text
+}
+
+/// Only Ringway has a target.
+fn target_cell(target: Target, kind: Kind) -> String {
+    match target {
+        _ if kind != Kind::Ringway => "–".to_owned(),
+        Target::Ratio(ratio) => format!("≤ {ratio:.2}"),
+        Target::Kibibytes(kibibytes) => format!("≤ {kibibytes} KiB"),
+    }
 }
 
 /// One column: a figure of a turn, how its rounds become one number, and its decimals.
@@ -237,12 +251,24 @@ const PREAMBLE: &str = "\
 
 `scripts/bench --write` measures and replaces this page; `scripts/bench --help` lists what can be chosen.
 
-- The proxy (one worker) is pinned to one CPU; the load generator wrk and the origin share another one.
+- The proxy (one worker) is pinned to one CPU; the load generator (wrk, unless said otherwise below) and the origin
+  share another one.
 - Every round starts each proxy afresh, one after the other, and measures it after at least one second of warm-up.
 - CPU time is user and system time of all processes of the proxy; requests are counted by the origin over exactly
   the same window. Divided, they give CPU µs per request.
 - The ratio is taken in each round against the cheaper of nginx and HAProxy of that round; the table shows its median.
 - Peers have one worker, keep-alive to the origin and no access log. The relay parses nothing: it is the lower bound.
+- With HTTPS all proxies serve the same ECDSA P-256 certificate with that of its P-256 CA, both made for the run, and all
+  agree on TLS 1.3, the group X25519 and the suite TLS_AES_128_GCM_SHA256; at its start each proxy must choose them for
+  a client that prefers AES-256. Session tickets are on, without a session cache in nginx. The relay has no TLS.
+- The handshake rows are made by a client of their own (rustls): 64 threads on the load CPU each open a connection, make
+  one request, read the answer to the close_notify and start anew. It offers only X25519 and the suite above, takes only
+  the certificate of the run, and fails on any error. p50 and p99 count from the connect to the end of the answer. Either
+  no session is offered, and one that is resumed all the same fails the run; or each connection offers the ticket of the
+  one before with a new key exchange (psk_dhe_ke), and the run fails when less than 99 % are resumed. The first connection
+  of a thread has no ticket yet; it falls into the warm-up.
+- User memory is what the anonymous memory of the proxy grows by while the idle connections are opened and make their
+  requests; a first request goes before.
 - A single answer that is not 2xx, or a single socket error, fails the whole run.
 - Loopback makes a sender pay for the receiver's work, so compare proxies with each other and not with a network.
 
@@ -271,8 +297,14 @@ mod tests {
             vec![turn(8.0), turn(9.0), turn(9.0)],
         ];
         let text = tables(&[Results { scenario: &SCENARIOS[0], kinds, turns }]);
-        assert!(text.contains("| ringway | 5.00 | 5.00 | 4.00 | 1000 | 100 | 10 | 20 | 0.50 |"), "{text}");
-        assert!(text.contains("| nginx | 10.00 | 10.00 | 9.00 | 1000 | 100 | 10 | 20 | 1.00 |"), "{text}");
+        assert!(
+            text.contains("| ringway | 5.00 | 5.00 | 4.00 | 1000 | 100 | 10 | 20 | 0.50 | ≤ 0.85 |"),
+            "{text}"
+        );
+        assert!(
+            text.contains("| nginx | 10.00 | 10.00 | 9.00 | 1000 | 100 | 10 | 20 | 1.00 | – |"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -3,17 +3,20 @@
 //! Every turn starts its proxy afresh, so no turn inherits connections or memory of the one before.
 
 use crate::arguments::Plan;
+use crate::client;
 use crate::generator::Generator;
 use crate::idle_memory;
 use crate::interrupt;
 use crate::latency;
 use crate::proxy::{self, Kind, Proxy, Running};
-use crate::scenario::{Load, Scenario, Work};
+use crate::scenario::{Load, PLAIN, Scenario, Work};
+use crate::site::Site;
 use crate::started::Started;
 use ringway_bench::now;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What one turn of one proxy gave.
@@ -48,6 +51,8 @@ pub(crate) struct Bench<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) origin: SocketAddr,
     pub(crate) folder: &'a Path,
+    /// For the scenarios with HTTPS.
+    site: Arc<Site>,
 }
 
 /// Seconds before the first sample; caches, pools and branch predictors fill.
@@ -59,8 +64,9 @@ pub(crate) fn run(plan: &Plan) -> Result<Vec<Results>, String> {
     let listen = origin.to_string();
     let program = plan.programs.join("bench-origin");
     let mut process = Started::on_cpu(plan.load_cpu, &program, &["--listen", &listen], &folder.path)?;
-    proxy::wait_for_answer(&mut process, origin)?;
-    let bench = Bench { plan, origin, folder: &folder.path };
+    proxy::wait_for_answer(&mut process, origin, None)?;
+    let site = Arc::new(Site::create(&folder.path)?);
+    let bench = Bench { plan, origin, folder: &folder.path, site };
     let mut all = Vec::new();
     for scenario in &plan.scenarios {
         all.push(bench.run_scenario(scenario)?);
@@ -71,7 +77,9 @@ pub(crate) fn run(plan: &Plan) -> Result<Vec<Results>, String> {
 
 impl Bench<'_> {
     fn run_scenario(&self, scenario: &'static Scenario) -> Result<Results, String> {
-        let kinds = self.plan.proxies.iter().map(|proxy| proxy.kind).collect();
+        let proxies: Vec<&Proxy> =
+            self.plan.proxies.iter().filter(|proxy| scenario.fits(proxy.kind)).collect();
+        let kinds = proxies.iter().map(|proxy| proxy.kind).collect();
         let mut results = Results { scenario, kinds, turns: Vec::new() };
         let rate = match scenario.work {
             Work::Latency { connections } => self.common_rate(connections)?,
@@ -79,7 +87,7 @@ impl Bench<'_> {
         };
         for round in 1..=self.plan.rounds {
             let mut turns = Vec::new();
-            for proxy in &self.plan.proxies {
+            for proxy in &proxies {
                 let name = proxy.kind.name();
                 let place = || format!("{}, round {round}, {name}", scenario.name);
                 let turn = self.take_turn(scenario, proxy, rate).map_err(|e| format!("{}: {e}", place()))?;
@@ -93,10 +101,13 @@ impl Bench<'_> {
 
     fn take_turn(&self, scenario: &Scenario, proxy: &Proxy, rate: f64) -> Result<Turn, String> {
         interrupt::check()?;
-        let mut running = proxy.start(self.origin, self.plan.proxy_cpu, self.folder)?;
+        let site = scenario.is_secure().then_some(&self.site);
+        let mut running = proxy.start(self.origin, self.plan.proxy_cpu, self.folder, site)?;
         let turn = match &scenario.work {
             Work::Load(load) => Turn::Load(self.measure_load(load, &running)?),
-            Work::IdleMemory { connections } => Turn::Memory(idle_memory::measure(&running, *connections)?),
+            Work::IdleMemory { connections, .. } => {
+                Turn::Memory(idle_memory::measure(&running, *connections)?)
+            }
             Work::Latency { connections } => {
                 Turn::Latency(latency::measure(self, &running, *connections, rate)?)
             }
@@ -105,14 +116,14 @@ impl Bench<'_> {
         Ok(turn)
     }
 
-    /// Loads the proxy with wrk and samples CPU time and served requests at both ends of the measured window.
+    /// Loads the proxy and samples CPU time and served requests at both ends of the measured window.
     fn measure_load(&self, load: &Load, running: &Running) -> Result<LoadFigures, String> {
         let warm_up_s = WARM_UP_S + load.extra_warm_up_s;
-        // One second more than the window, so that wrk still works when the second sample is taken.
+        // One second more than the window, so that the client still works when the second sample is taken.
         let seconds = warm_up_s + self.plan.seconds + 1;
         let cpu = self.plan.load_cpu;
         let served_before = self.served()?;
-        let generator = Generator::start(load, running.address, seconds, cpu, self.folder)?;
+        let generator = Generator::start(load, running, seconds, cpu, self.folder)?;
         interrupt::sleep(Duration::from_secs(warm_up_s))?;
         let first = self.sample(running)?;
         interrupt::sleep(Duration::from_secs(self.plan.seconds))?;
@@ -146,16 +157,16 @@ impl Bench<'_> {
 
     /// Requests that the origin has answered since its start.
     fn served(&self) -> Result<f64, String> {
-        let served = proxy::get(self.origin, "/served")?;
+        let served = client::get(self.origin, None, "/served")?;
         served.trim().parse().map_err(|_| format!("the origin served `{served}` requests"))
     }
 
     /// 60 % of what the slowest proxy can do, in requests per second.
     fn common_rate(&self, connections: usize) -> Result<f64, String> {
-        let load = Load { connections, path: "/", close: false, post_bytes: 0, extra_warm_up_s: 0 };
+        let load = Load { connections, ..PLAIN };
         let mut slowest = f64::MAX;
         for proxy in &self.plan.proxies {
-            let running = proxy.start(self.origin, self.plan.proxy_cpu, self.folder)?;
+            let running = proxy.start(self.origin, self.plan.proxy_cpu, self.folder, None)?;
             let figures = self.measure_load(&load, &running);
             let figures = figures.map_err(|e| format!("maximum of {}: {e}", proxy.kind.name()))?;
             slowest = slowest.min(figures.requests_per_second);

@@ -1,23 +1,40 @@
 //! What is measured.
 
+use crate::handshakes;
+use crate::proxy::Kind;
+
 /// One kind of work for the proxies.
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     pub(crate) title: &'static str,
     pub(crate) work: Work,
+    /// What Ringway must reach.
+    pub(crate) target: Option<Target>,
+}
+
+/// An upper bound.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Target {
+    /// Of the ratio to the better peer.
+    Ratio(f64),
+    /// Of the user memory per connection.
+    Kibibytes(f64),
 }
 
 pub(crate) enum Work {
-    /// wrk as fast as the machine lets it.
+    /// As many requests as the machine lets through.
     Load(Load),
     /// Connections that made one request and then wait.
-    IdleMemory { connections: usize },
+    IdleMemory { connections: usize, secure: bool },
     /// wrk-like requests at 60 % of what the slowest proxy can do.
     Latency { connections: usize },
 }
 
 pub(crate) struct Load {
     pub(crate) connections: usize,
+    pub(crate) client: Client,
+    /// HTTPS.
+    pub(crate) secure: bool,
     pub(crate) path: &'static str,
     pub(crate) close: bool,
     /// Bytes of a POST body; 0 for GET.
@@ -26,44 +43,118 @@ pub(crate) struct Load {
     pub(crate) extra_warm_up_s: u64,
 }
 
+/// Who makes the requests.
+pub(crate) enum Client {
+    Wrk,
+    /// A client of our own that makes a TLS connection per request.
+    Handshakes(handshakes::Kind),
+}
+
+impl Scenario {
+    pub(crate) fn is_secure(&self) -> bool {
+        match &self.work {
+            Work::Load(load) => load.secure,
+            Work::IdleMemory { secure, .. } => *secure,
+            Work::Latency { .. } => false,
+        }
+    }
+
+    /// The relay has no TLS.
+    pub(crate) fn fits(&self, kind: Kind) -> bool {
+        !(self.is_secure() && kind == Kind::Relay)
+    }
+}
+
 /// A keep-alive GET of 128 bytes, which the rows below vary.
-const PLAIN: Load = Load { connections: 64, path: "/", close: false, post_bytes: 0, extra_warm_up_s: 0 };
+pub(crate) const PLAIN: Load = Load {
+    connections: 64,
+    client: Client::Wrk,
+    secure: false,
+    path: "/",
+    close: false,
+    post_bytes: 0,
+    extra_warm_up_s: 0,
+};
+
+const SECURE: Load = Load { secure: true, ..PLAIN };
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
-    Scenario { name: "keepalive-64", title: "Keep-alive, 128 B, 64 connections", work: Work::Load(PLAIN) },
+    Scenario {
+        name: "keepalive-64",
+        title: "Keep-alive, 128 B, 64 connections",
+        work: Work::Load(PLAIN),
+        target: Some(Target::Ratio(0.85)),
+    },
     Scenario {
         name: "keepalive-1000",
         title: "Keep-alive, 128 B, 1,000 connections",
         work: Work::Load(Load { connections: 1_000, extra_warm_up_s: 1, ..PLAIN }),
+        target: Some(Target::Ratio(0.75)),
     },
     Scenario {
         name: "keepalive-8000",
         title: "Keep-alive, 128 B, 8,000 connections",
         work: Work::Load(Load { connections: 8_000, extra_warm_up_s: 3, ..PLAIN }),
+        target: None,
     },
     Scenario {
         name: "one-mebibyte",
         title: "Keep-alive, 1 MiB bodies, 16 connections",
         work: Work::Load(Load { connections: 16, path: "/bytes/1048576", ..PLAIN }),
+        target: Some(Target::Ratio(1.0)),
     },
     Scenario {
         name: "new-connections",
         title: "A new connection per request, 128 B, 64 at a time",
         work: Work::Load(Load { close: true, ..PLAIN }),
+        target: None,
     },
     Scenario {
         name: "post-4k",
         title: "POST of 4 KiB, keep-alive, 64 connections",
         work: Work::Load(Load { post_bytes: 4_096, ..PLAIN }),
+        target: None,
     },
     Scenario {
         name: "idle-memory",
         title: "Memory of 4,000 idle connections that each made one request",
-        work: Work::IdleMemory { connections: 4_000 },
+        work: Work::IdleMemory { connections: 4_000, secure: false },
+        target: Some(Target::Kibibytes(1.0)),
+    },
+    Scenario {
+        name: "https-keepalive-64",
+        title: "HTTPS keep-alive, 128 B, 64 connections",
+        work: Work::Load(SECURE),
+        target: Some(Target::Ratio(0.78)),
+    },
+    Scenario {
+        name: "https-one-mebibyte",
+        title: "HTTPS keep-alive, 1 MiB bodies, 16 connections",
+        work: Work::Load(Load { connections: 16, path: "/bytes/1048576", ..SECURE }),
+        target: Some(Target::Ratio(0.85)),
+    },
+    Scenario {
+        name: "https-handshake-full",
+        title: "A TLS connection with a full handshake per request, 128 B, 64 at a time",
+        work: Work::Load(Load { client: Client::Handshakes(handshakes::Kind::Full), ..SECURE }),
+        target: Some(Target::Ratio(0.65)),
+    },
+    Scenario {
+        name: "https-handshake-resumed",
+        title: "A TLS connection with a resumed session per request, 128 B, 64 at a time",
+        work: Work::Load(Load { client: Client::Handshakes(handshakes::Kind::Resumed), ..SECURE }),
+        target: Some(Target::Ratio(0.65)),
+    },
+    Scenario {
+        name: "https-idle-memory",
+        title: "Memory of 4,000 idle TLS connections that each made one request",
+        work: Work::IdleMemory { connections: 4_000, secure: true },
+        target: Some(Target::Kibibytes(4.0)),
     },
     Scenario {
         name: "latency",
         title: "Latency at 60 % of the slowest proxy's maximum, 128 B, 64 connections",
         work: Work::Latency { connections: 64 },
+        target: Some(Target::Ratio(1.0)),
     },
 ];

@@ -1,0 +1,142 @@
+//! The configuration of each proxy: one worker, keep-alive to the origin, no access log.
+//!
+//! With HTTPS all serve the same certificate, have tickets, and agree with every client on the group X25519 and the
+//! suite TLS_AES_128_GCM_SHA256. Ringway does so by default, although it prefers X25519MLKEM768 where it is offered.
+
+use crate::site::Site;
+use std::net::SocketAddr;
+use std::path::Path;
+
+pub(crate) fn of_ringway(address: SocketAddr, origin: SocketAddr, site: Option<&Site>) -> String {
+    let (certificate, protocol) = match site {
+        None => (String::new(), "protocol = \"http\""),
+        Some(site) => {
+            let (chain, key) = (site.chain.display(), site.key.display());
+            let certificate =
+                format!("[[certificate]]\nname = \"site\"\nchain = \"{chain}\"\nkey = \"{key}\"\n");
+            (certificate, "protocol = \"https\"\ncertificates = [\"site\"]")
+        }
+    };
+    format!(
+        r#"config_version = 1
+
+[process]
+workers = 1
+pin = true
+shutdown_timeout = "2s"
+
+{certificate}
+[[listener]]
+name = "web"
+address = "{address}"
+{protocol}
+default_group = "app"
+idle_timeout = "600s"
+
+[[server_group]]
+name = "app"
+protocol = "http"
+keepalive_timeout = "600s"
+keepalive_connections = 16384
+
+[[server_group.backend]]
+address = "{origin}"
+"#
+    )
+}
+
+/// Larger buffers and no temporary files are what helps nginx with 1 MiB bodies; small ones do not touch them.
+///
+/// nginx takes the suites of TLS 1.3 only as a command to OpenSSL. Without a session cache it has tickets.
+pub(crate) fn of_nginx(
+    address: SocketAddr,
+    origin: SocketAddr,
+    folder: &Path,
+    site: Option<&Site>,
+) -> String {
+    let (ssl, certificate) = match site {
+        None => ("", String::new()),
+        Some(site) => {
+            let (chain, key) = (site.chain.display(), site.key.display());
+            let certificate = format!(
+                "ssl_certificate {chain};
+        ssl_certificate_key {key};
+        ssl_protocols TLSv1.3 TLSv1.2;
+        ssl_ecdh_curve X25519;
+        ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;
+        ssl_session_cache none;
+        ssl_session_tickets on;"
+            );
+            ("ssl ", certificate)
+        }
+    };
+    // SAFETY: geteuid takes no pointer and cannot fail.
+    let user = if unsafe { libc::geteuid() } == 0 { "user root;" } else { "" };
+    let folder = folder.display();
+    format!(
+        "daemon off;
+{user}
+pid {folder}/nginx.pid;
+error_log stderr error;
+worker_processes 1;
+worker_rlimit_nofile 20000;
+events {{
+    worker_connections 18000;
+}}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/client_body;
+    proxy_temp_path {folder}/proxy;
+    tcp_nodelay on;
+    keepalive_timeout 600s;
+    keepalive_requests 1000000000;
+    upstream app {{
+        server {origin};
+        keepalive 8192;
+        keepalive_requests 1000000000;
+        keepalive_timeout 600s;
+    }}
+    server {{
+        listen {address} {ssl}backlog=16384;
+        {certificate}
+        location / {{
+            proxy_pass http://app;
+            proxy_http_version 1.1;
+            proxy_set_header Connection \"\";
+            proxy_max_temp_file_size 0;
+            proxy_buffers 8 32k;
+        }}
+    }}
+}}
+"
+    )
+}
+
+/// Two descriptors per connection: 9,500 fit into the limit of 20,000. By default HAProxy closes idle upstream
+/// connections when a quarter of its descriptors is in use, which costs it most of its time at 8,000 connections.
+pub(crate) fn of_haproxy(address: SocketAddr, origin: SocketAddr, site: Option<&Site>) -> String {
+    let ssl = site.map_or(String::new(), |site| {
+        let file = site.chain_and_key.display();
+        format!("ssl crt {file} curves X25519 ciphersuites TLS_AES_128_GCM_SHA256 alpn http/1.1")
+    });
+    format!(
+        "global
+    nbthread 1
+    maxconn 9500
+    tune.pool-low-fd-ratio 99
+    tune.pool-high-fd-ratio 100
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 600s
+    timeout server 600s
+    timeout http-keep-alive 600s
+    http-reuse always
+frontend web
+    bind {address} backlog 16384 {ssl}
+    default_backend app
+backend app
+    server origin {origin}
+"
+    )
+}

@@ -119,6 +119,11 @@ impl Session {
         outgoing.extend_from_slice(alert.get(..written).unwrap_or_default());
     }
 
+    /// Whether the peer broke the protocol: nothing that still comes can be opened.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed
+    }
+
     pub(super) fn is_handshaking(&self) -> bool {
         self.state().is_handshaking()
     }
@@ -157,24 +162,24 @@ fn record_length(incoming: &[u8]) -> Option<usize> {
 }
 
 /// rustls has a connection type for each side, with the same methods.
-trait Side: Deref<Target = UnbufferedConnectionCommon<Self::Data>> {
-    type Data;
+trait Side: Deref<Target = UnbufferedConnectionCommon<Self::Kind>> {
+    type Kind;
 
-    fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data>;
+    fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Kind>;
 }
 
 impl Side for UnbufferedServerConnection {
-    type Data = ServerConnectionData;
+    type Kind = ServerConnectionData;
 
-    fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
+    fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Kind> {
         self.process_tls_records(incoming)
     }
 }
 
 impl Side for UnbufferedClientConnection {
-    type Data = ClientConnectionData;
+    type Kind = ClientConnectionData;
 
-    fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
+    fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Kind> {
         self.process_tls_records(incoming)
     }
 }

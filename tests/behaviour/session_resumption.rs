@@ -57,6 +57,8 @@ fn every_worker_resumes_every_time() {
         let entries = log_entries(&ringway, 49);
         let workers: BTreeSet<_> = entries.iter().map(|entry| entry["worker"].to_string()).collect();
         assert!(workers.len() > 1, "all went to {workers:?}");
+        let resumed = entries.iter().filter(|entry| entry["tls_resumed"] == true).count();
+        assert_eq!(resumed, 48, "{version:?}");
     }
 }
 

@@ -105,8 +105,7 @@ impl Connection {
 }
 
 /// Runs a connection to its end. `serve` serves what has come and says how to go on.
-///
-/// Not an `async fn`: what a block captures is stored once, parameters of an `async fn` twice.
+#[expect(clippy::manual_async_fn, reason = "an `async fn` stores its parameters twice")]
 pub(super) fn run<F>(
     mut connection: Box<Connection>,
     worker: Rc<Worker>,

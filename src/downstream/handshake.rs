@@ -34,8 +34,18 @@ pub(super) async fn secure(
     let tls = terms.tls.as_ref()?;
     let Transport::Plain(socket) = connection.transport else { return None };
     let began = worker.clock.now();
-    connection.deadline.set_yielding(tls.handshake_timeout);
-    let input = input.unwrap_or_else(|| worker.buffers.small());
+    let input = match input.filter(|input| !input.is_empty()) {
+        Some(input) => input,
+        None => {
+            // A client that says nothing holds no buffer and no drain up.
+            connection.deadline.set_yielding(tls.handshake_timeout);
+            let readable = connection.deadline.guard(pin!(socket.readable())).await;
+            readable.ok()?.ok()?;
+            worker.buffers.small()
+        }
+    };
+    let waited = worker.clock.now().since(began);
+    connection.deadline.set(tls.handshake_timeout.saturating_sub(waited));
     let server = tls.terms.load();
     let accepted = accept::accept(socket, input, &server, &worker.buffers, &worker.handshakes);
     let (failure, failed) = match connection.deadline.guard(pin!(accepted)).await {

@@ -274,6 +274,7 @@ fn close<S: Side>(connection: &mut S, alert: &mut [u8], held: &mut [u8]) -> usiz
 }
 
 #[cfg(any(test, fuzzing))]
+#[expect(clippy::unwrap_used, reason = "what is set up here by hand cannot fail")]
 pub(super) mod fuzz;
 #[cfg(test)]
 mod tests;

@@ -90,7 +90,7 @@ mod tests {
 
         let mut notice = |what: &str| {
             let (paths, _) = files.changed().unwrap_or_else(|| panic!("{what} was not noticed"));
-            assert_eq!(paths, [watched.clone()], "{what}");
+            assert_eq!(paths, std::slice::from_ref(&watched), "{what}");
             assert!(files.changed().is_none(), "{what} was noticed twice");
         };
         fs::write(path("v1/site.crt"), "ONE").unwrap();

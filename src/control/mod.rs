@@ -5,6 +5,7 @@ pub mod authorities;
 pub mod build;
 pub mod certificates;
 pub mod credentials;
+mod expiry;
 mod files;
 pub mod limits;
 pub mod offers;

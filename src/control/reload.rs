@@ -17,6 +17,7 @@ use crate::config::Verify;
 use crate::control::authorities;
 use crate::control::certificates;
 use crate::control::certificates::KeptReadFile;
+use crate::control::expiry::Expiry;
 use crate::control::files::Files;
 use crate::control::tls::Security;
 use crate::net::clock::wall_now;
@@ -26,9 +27,11 @@ use crate::telemetry::operator::tell;
 /// How often files are looked at. A thousand files then cost half a per cent of a CPU.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
+const LOOKS_PER_MINUTE: u32 = 240;
+
 /// Looks that something may fail before it is reported: a certificate and its key are seldom replaced
 /// in the same moment.
-const PATIENT_LOOKS: u32 = 2;
+const PATIENT_LOOKS: u32 = 4;
 
 /// What has files of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,6 +52,8 @@ struct Reloader {
     users: BTreeMap<PathBuf, Vec<Item>>,
     /// What could not be read, and how often that was tried since its files changed.
     failing: BTreeMap<Item, u32>,
+    expiry: Expiry,
+    looks: u32,
 }
 
 /// Starts the thread that keeps the snapshot's credentials current. What is returned makes it read
@@ -90,11 +95,26 @@ impl Reloader {
             files.for_each(|file| note(file, Item::Authority(index)));
         }
         let files = Files::new(users.keys().cloned());
-        Reloader { config, read_file, security, snapshot, files, users, failing: BTreeMap::new() }
+        let now = i64::try_from(wall_now().as_secs()).unwrap_or(i64::MAX);
+        let expiry = Expiry::new(&config, &security.credentials, now);
+        let failing = BTreeMap::new();
+        Reloader { config, read_file, security, snapshot, files, users, failing, expiry, looks: 0 }
+    }
+
+    /// Tells what comes to its end while it serves.
+    fn tell_expiry(&mut self) {
+        let now = i64::try_from(wall_now().as_secs()).unwrap_or(i64::MAX);
+        for sentence in self.expiry.news(&self.config, &self.security.credentials, now) {
+            tell(&format!("warning: {sentence}"));
+        }
     }
 
     /// Reads what changed, and again what could not be read a moment ago.
     fn look(&mut self) {
+        self.looks = (self.looks + 1) % LOOKS_PER_MINUTE;
+        if self.looks == 0 {
+            self.tell_expiry();
+        }
         let changed = self.files.changed();
         let mut items: BTreeSet<Item> =
             self.failing.iter().filter(|(_, tries)| **tries < PATIENT_LOOKS).map(|(item, _)| *item).collect();

@@ -77,9 +77,10 @@ impl Connection {
         peer: SocketAddr,
         port: u16,
         counted: CountedConnection,
-    ) -> Connection {
+    ) -> Box<Connection> {
         let deadline = counted.worker().timers.deadline();
-        Connection {
+        // It is handed on and back at every request, and a future holds what it hands on twice.
+        Box::new(Connection {
             transport,
             secured: None,
             deadline,
@@ -90,7 +91,7 @@ impl Connection {
             is_sending: Cell::new(false),
             head_began: Cell::new(None),
             counted,
-        }
+        })
     }
 
     /// The listener's index in the snapshot.
@@ -104,57 +105,60 @@ impl Connection {
 }
 
 /// Runs a connection to its end. `serve` serves what has come and says how to go on.
-pub(super) async fn run<F>(
-    connection: Connection,
+#[expect(clippy::manual_async_fn, reason = "an `async fn` stores its parameters twice")]
+pub(super) fn run<F>(
+    mut connection: Box<Connection>,
     worker: Rc<Worker>,
     stock: Rc<Stock<F>>,
-    serve: impl Fn(Connection, Rc<Worker>, Option<Buffer>) -> F,
-) where
-    F: Future<Output = (Connection, Fate)>,
+    serve: impl Fn(Box<Connection>, Rc<Worker>, Option<Buffer>) -> F,
+) -> impl Future<Output = ()>
+where
+    F: Future<Output = (Box<Connection>, Fate)>,
 {
-    let mut connection = connection;
-    let mut input = None;
-    let mut alive = true;
-    if connection.terms(&worker).is_some_and(|terms| terms.proxy_protocol) {
-        match Box::pin(read_proxy_header(&mut connection, &worker)).await {
-            Some(rest) => input = Some(rest),
-            None => alive = false,
+    async move {
+        let mut input = None;
+        let mut alive = true;
+        if connection.terms(&worker).is_some_and(|terms| terms.proxy_protocol) {
+            match Box::pin(read_proxy_header(&mut connection, &worker)).await {
+                Some(rest) => input = Some(rest),
+                None => alive = false,
+            }
         }
-    }
-    if alive && connection.terms(&worker).is_some_and(|terms| terms.tls.is_some()) {
-        match Box::pin(handshake::secure(connection, input.take(), &worker)).await {
-            Some(secured) => connection = secured,
-            None => return,
+        if alive && connection.terms(&worker).is_some_and(|terms| terms.tls.is_some()) {
+            match Box::pin(handshake::secure(connection, input.take(), &worker)).await {
+                Some(secured) => connection = secured,
+                None => return,
+            }
         }
-    }
-    let mut partial: Option<Box<[u8]>> = None;
-    while alive {
-        if input.as_ref().is_none_or(Buffer::is_empty) {
-            match wait(&connection, partial.is_some(), &worker).await {
-                Waited::Bytes(bytes) => input = Some(bytes),
-                Waited::Readable => input = None,
-                Waited::End => {
-                    connection.transport.close();
-                    break;
+        let mut partial: Option<Box<[u8]>> = None;
+        while alive {
+            if input.as_ref().is_none_or(Buffer::is_empty) {
+                match wait(&connection, partial.is_some(), &worker).await {
+                    Waited::Bytes(bytes) => input = Some(bytes),
+                    Waited::Readable => input = None,
+                    Waited::End => {
+                        connection.transport.close();
+                        break;
+                    }
                 }
             }
-        }
-        if let Some(bytes) = partial.take() {
-            input = Some(refill(&bytes, &worker));
-        }
-        let (returned, fate) = stock.run(|| serve(connection, Rc::clone(&worker), input.take())).await;
-        connection = returned;
-        match fate {
-            Fate::Idle => {}
-            Fate::Partial(bytes) => partial = Some(bytes),
-            Fate::Close => {
-                connection.transport.close();
-                alive = false;
+            if let Some(bytes) = partial.take() {
+                input = Some(refill(&bytes, &worker));
             }
-            Fate::Abort => alive = false,
-            Fate::Linger => {
-                Box::pin(linger(&connection, &worker)).await;
-                alive = false;
+            let (returned, fate) = stock.run(|| serve(connection, Rc::clone(&worker), input.take())).await;
+            connection = returned;
+            match fate {
+                Fate::Idle => {}
+                Fate::Partial(bytes) => partial = Some(bytes),
+                Fate::Close => {
+                    connection.transport.close();
+                    alive = false;
+                }
+                Fate::Abort => alive = false,
+                Fate::Linger => {
+                    Box::pin(linger(&connection, &worker)).await;
+                    alive = false;
+                }
             }
         }
     }

@@ -25,23 +25,33 @@ use crate::worker::Worker;
 
 /// Makes the connection secure; None when it ended instead. `input` came behind a PROXY header.
 pub(super) async fn secure(
-    connection: Connection,
+    connection: Box<Connection>,
     input: Option<Buffer>,
     worker: &Worker,
-) -> Option<Connection> {
+) -> Option<Box<Connection>> {
     let mut connection = connection;
     let terms = worker.snapshot.listeners.get(connection.listener())?;
     let tls = terms.tls.as_ref()?;
     let Transport::Plain(socket) = connection.transport else { return None };
     let began = worker.clock.now();
-    connection.deadline.set_yielding(tls.handshake_timeout);
-    let input = input.unwrap_or_else(|| worker.buffers.small());
+    let input = match input.filter(|input| !input.is_empty()) {
+        Some(input) => input,
+        None => {
+            // A client that says nothing holds no buffer and no drain up.
+            connection.deadline.set_yielding(tls.handshake_timeout);
+            let readable = connection.deadline.guard(pin!(socket.readable())).await;
+            readable.ok()?.ok()?;
+            worker.buffers.small()
+        }
+    };
+    let waited = worker.clock.now().since(began);
+    connection.deadline.set(tls.handshake_timeout.saturating_sub(waited));
     let server = tls.terms.load();
     let accepted = accept::accept(socket, input, &server, &worker.buffers, &worker.handshakes);
     let (failure, failed) = match connection.deadline.guard(pin!(accepted)).await {
         Ok(Accepted::Secured(transport, facts)) => {
             connection.transport = transport;
-            connection.secured = Some(Box::new(secured(&facts, terms, tls)));
+            connection.secured = Some(Box::new(secured(&facts, terms, tls, worker)));
             return Some(connection);
         }
         Ok(Accepted::Plain(socket, received)) => {
@@ -67,23 +77,22 @@ pub(super) async fn secure(
 }
 
 /// What the handshake told, in the forms that logs and backends get.
-fn secured(facts: &Facts, terms: &Listener, tls: &ServerTls) -> Secured {
-    let cipher = openssl_name(facts.cipher_suite).unwrap_or_default();
-    Secured::new(facts.version, cipher, terms, |tell| {
-        let leaf = facts.chain.first();
-        let certificate = leaf.and_then(|leaf| ClientCertificate::parse(leaf, tls.fingerprint_hash));
-        let offered = names_of(&facts.offered_suites);
-        let verify = facts.verdict.map_or("NONE".to_owned(), |verdict| verdict.to_string());
-        tell(&IdentityFacts {
-            verify: &verify,
-            certificate: certificate.as_ref().map(certificate_facts),
-            ciphers: Some(&offered),
-            tls_protocol: facts.version,
-            tls_cipher: cipher,
-            tls_sni: facts.server_name.as_deref(),
-            tls_alpn_protocol: facts.alpn.as_deref().and_then(|alpn| std::str::from_utf8(alpn).ok()),
-        });
-    })
+fn secured(facts: &Facts, terms: &Listener, tls: &ServerTls, worker: &Worker) -> Secured {
+    let leaf = facts.chain.first().filter(|_| Secured::wants_identity(terms));
+    let certificate = leaf.and_then(|leaf| ClientCertificate::parse(leaf, tls.fingerprint_hash));
+    let offered =
+        if Secured::wants_identity(terms) { names_of(&facts.offered_suites) } else { String::new() };
+    let verify = facts.verdict.map_or("NONE".to_owned(), |verdict| verdict.to_string());
+    let told = IdentityFacts {
+        verify: &verify,
+        certificate: certificate.as_ref().map(certificate_facts),
+        ciphers: Some(&offered),
+        tls_protocol: facts.version,
+        tls_cipher: openssl_name(facts.cipher_suite).unwrap_or_default(),
+        tls_sni: facts.server_name.as_deref(),
+        tls_alpn_protocol: facts.alpn.as_deref().and_then(|alpn| std::str::from_utf8(alpn).ok()),
+    };
+    Secured::new(&told, facts.resumed, terms, worker)
 }
 
 fn certificate_facts(certificate: &ClientCertificate) -> CertificateFacts<'_> {

@@ -61,6 +61,7 @@ impl Recording {
                 user_agent: b"",
                 x_forwarded_for: b"",
                 x_real_ip: b"",
+                tls: b"",
             };
             log.begin_line(received, &facts, &worker.dates.borrow())
         });
@@ -173,7 +174,7 @@ impl Recording {
     }
 }
 
-fn facts<'a>(request: &'a Request<'_, '_>, origin: &Origin<'_>, worker: &Worker) -> RequestFacts<'a> {
+fn facts<'a>(request: &'a Request<'_, '_>, origin: &Origin<'a>, worker: &Worker) -> RequestFacts<'a> {
     let head = &request.head;
     let value = |name| head.headers.find(name).map_or(&b""[..], |field| field.value);
     let http_host = value(KnownName::Host);
@@ -195,5 +196,6 @@ fn facts<'a>(request: &'a Request<'_, '_>, origin: &Origin<'_>, worker: &Worker)
         user_agent: value(KnownName::UserAgent),
         x_forwarded_for: value(KnownName::XForwardedFor),
         x_real_ip: value(KnownName::XRealIp),
+        tls: origin.secured.map_or(&b""[..], |secured| &secured.log_fields),
     }
 }

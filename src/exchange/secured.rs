@@ -3,29 +3,36 @@
 pub use crate::policy::identity::CertificateFacts;
 pub use crate::policy::identity::IdentityFacts;
 use crate::snapshot::Listener;
+use crate::telemetry::access_log::tls_fields;
+use crate::telemetry::record::TlsFacts;
+use crate::worker::Worker;
 
+/// Made once a connection, so that requests only copy it.
 pub struct Secured {
-    /// As OpenSSL writes it: `TLSv1.3`.
-    pub version: &'static str,
-    /// As OpenSSL writes it.
-    pub cipher: &'static str,
-    /// What backends are told of it: complete field lines.
+    /// What backends are told: complete field lines.
     pub(super) identity: Box<[u8]>,
+    /// What each line of the log tells.
+    pub(super) log_fields: Box<[u8]>,
 }
 
 impl Secured {
-    /// `facts` are gathered only if the listener tells backends any.
-    pub fn new(
-        version: &'static str,
-        cipher: &'static str,
-        listener: &Listener,
-        facts: impl FnOnce(&mut dyn FnMut(&IdentityFacts<'_>)),
-    ) -> Secured {
-        let identity = &listener.forwarded.identity;
-        let mut lines = Vec::new();
-        if !identity.is_empty() {
-            facts(&mut |facts| identity.render(facts, &mut lines));
-        }
-        Secured { version, cipher, identity: lines.into() }
+    pub fn new(facts: &IdentityFacts<'_>, resumed: bool, listener: &Listener, worker: &Worker) -> Secured {
+        let mut identity = Vec::new();
+        listener.forwarded.identity.render(facts, &mut identity);
+        let told = TlsFacts {
+            ssl_protocol: facts.tls_protocol,
+            ssl_cipher: facts.tls_cipher,
+            sni: facts.tls_sni.unwrap_or_default(),
+            alpn: facts.tls_alpn_protocol.unwrap_or_default(),
+            client_verify: facts.verify,
+            resumed,
+        };
+        let log_fields = if worker.log.is_some() { tls_fields(&told) } else { Vec::new() };
+        Secured { identity: identity.into(), log_fields: log_fields.into() }
+    }
+
+    /// Whether backends want to know what the client's certificate says.
+    pub fn wants_identity(listener: &Listener) -> bool {
+        !listener.forwarded.identity.is_empty()
     }
 }

@@ -10,6 +10,7 @@ use crate::telemetry::date::Dates;
 use crate::telemetry::record::Names;
 use crate::telemetry::record::Record;
 use crate::telemetry::record::RequestFacts;
+use crate::telemetry::record::TlsFacts;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Format {
@@ -109,6 +110,23 @@ fn begin_json(out: &mut Vec<u8>, request: &RequestFacts<'_>, dates: &Dates) {
     ] {
         json_field(out, name, value);
     }
+    out.extend_from_slice(request.tls);
+}
+
+/// The fields of a TLS connection, made once for all its lines. The combined format has none.
+pub fn tls_fields(facts: &TlsFacts<'_>) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (name, value) in [
+        ("ssl_protocol", facts.ssl_protocol),
+        ("ssl_cipher", facts.ssl_cipher),
+        ("sni", facts.sni),
+        ("alpn", facts.alpn),
+        ("client_verify", facts.client_verify),
+    ] {
+        json_field(&mut out, name, value.as_bytes());
+    }
+    let _ = write!(out, r#","tls_resumed":{}"#, facts.resumed);
+    out
 }
 
 fn end_json(out: &mut Vec<u8>, ending: &Ending<'_>) {
@@ -220,6 +238,7 @@ mod tests {
             user_agent: b"caf\xe9\x1b[31m",
             x_forwarded_for: b"192.0.2.7",
             x_real_ip: b"",
+            tls: b"",
         }
     }
 

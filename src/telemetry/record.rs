@@ -24,6 +24,20 @@ pub struct RequestFacts<'a> {
     pub user_agent: &'a [u8],
     pub x_forwarded_for: &'a [u8],
     pub x_real_ip: &'a [u8],
+    /// What [`TlsFacts`] make; empty in the clear.
+    pub tls: &'a [u8],
+}
+
+/// What is known of a connection secured by TLS. Empty texts show as `-`.
+#[derive(Clone, Copy, Debug)]
+pub struct TlsFacts<'a> {
+    pub ssl_protocol: &'a str,
+    pub ssl_cipher: &'a str,
+    pub sni: &'a str,
+    pub alpn: &'a str,
+    /// `SUCCESS`, `FAILED:reason` or `NONE`.
+    pub client_verify: &'a str,
+    pub resumed: bool,
 }
 
 /// What is known of an exchange when it has ended.

@@ -107,7 +107,7 @@ impl ServerTerms {
 impl ServerTerms {
     /// Makes the server send no record with more bytes than that.
     pub(super) fn cut_records(&mut self, bytes: Option<usize>) {
-        Arc::get_mut(&mut self.config).expect("nobody else has it yet").max_fragment_size = bytes;
+        Arc::get_mut(&mut self.config).expect("nobody serves by it yet").max_fragment_size = bytes;
     }
 
     pub(super) fn config(&self) -> Arc<ServerConfig> {
@@ -212,7 +212,8 @@ impl From<Error> for HandshakeError {
     }
 }
 
-/// Makes a client's connection secure. `input` was received already. The caller bounds the time.
+/// Makes a client's connection secure. `input` was received already; if it is empty, there is something to
+/// receive. The caller bounds the time.
 pub async fn accept(
     socket: Socket,
     input: Buffer,
@@ -222,7 +223,7 @@ pub async fn accept(
 ) -> Accepted {
     let mut input = input;
     if input.is_empty() {
-        match receive(&socket, input, true).await {
+        match receive(&socket, input).await {
             Ok(received) => input = received,
             Err(_) => return Accepted::Gone { received: false },
         }
@@ -285,8 +286,7 @@ async fn drive(
         }
         // Waiting holds no buffer.
         stream.socket().readable().await.map_err(|_| Broken::Gone)?;
-        input =
-            receive(stream.socket(), stream.room_for_handshake(), false).await.map_err(|_| Broken::Gone)?;
+        input = receive(stream.socket(), stream.room_for_handshake()).await.map_err(|_| Broken::Gone)?;
     }
 }
 
@@ -300,10 +300,7 @@ fn described(error: Error, verdict: Option<Verdict>) -> HandshakeError {
     }
 }
 
-async fn receive(socket: &Socket, buffer: Buffer, wait: bool) -> io::Result<Buffer> {
-    if wait {
-        socket.readable().await?;
-    }
+async fn receive(socket: &Socket, buffer: Buffer) -> io::Result<Buffer> {
     match socket.receive(buffer).await {
         (Ok(1..), buffer) => Ok(buffer),
         (Ok(0), _) => Err(io::ErrorKind::UnexpectedEof.into()),

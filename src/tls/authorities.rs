@@ -114,6 +114,13 @@ impl Authorities {
 }
 
 impl Authority {
+    /// When the first of its revocation lists becomes stale, in seconds since the Unix epoch; None if none
+    /// ever does.
+    pub fn lists_end(&self) -> Option<i64> {
+        let lists = self.issuers.iter().filter_map(|issuer| issuer.revocations.as_ref());
+        lists.filter_map(|list| list.next_update).min()
+    }
+
     /// Whether the chain of a backend leads to this CA. What it is for is not looked at.
     pub(super) fn verify_server(
         &self,

@@ -147,6 +147,11 @@ impl Session {
         outgoing.extend_from_slice(alert.get(..written).unwrap_or_default());
     }
 
+    /// Whether the peer broke the protocol: nothing that still comes can be opened.
+    pub(super) fn has_failed(&self) -> bool {
+        matches!(self.role, Role::Failed)
+    }
+
     pub(super) fn is_handshaking(&self) -> bool {
         match &self.role {
             Role::Server(connection) => connection.is_handshaking(),
@@ -406,6 +411,7 @@ fn close<S: Side>(connection: &mut S, alert: &mut [u8], held: &mut [u8]) -> usiz
 }
 
 #[cfg(any(test, fuzzing))]
+#[expect(clippy::unwrap_used, reason = "what is set up here by hand cannot fail")]
 pub(super) mod fuzz;
 #[cfg(test)]
 mod tests;

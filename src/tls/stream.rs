@@ -65,7 +65,7 @@ impl Stream {
 
     /// Waits, holding no buffer, until there is something to receive or the connection ended.
     pub async fn readable(&self) -> io::Result<()> {
-        if self.has_early() || self.peer_closed.get() {
+        if self.has_early() || self.peer_closed.get() || self.has_failed() {
             return Ok(());
         }
         self.socket.readable().await
@@ -82,6 +82,9 @@ impl Stream {
             }
             if self.peer_closed.get() {
                 return (Ok(0), buffer);
+            }
+            if self.has_failed() {
+                return (Err(io::ErrorKind::InvalidData.into()), buffer);
             }
             if within_record && self.socket.pending() == Pending::Nothing {
                 // A peer that drips a record makes us hold no more than it sent.
@@ -129,7 +132,7 @@ impl Stream {
         if self.has_early() {
             return Pending::Bytes;
         }
-        if self.peer_closed.get() {
+        if self.peer_closed.get() || self.has_failed() {
             return Pending::End;
         }
         match self.socket.pending() {
@@ -158,6 +161,10 @@ impl Stream {
 
     pub(super) fn session(&self) -> &RefCell<Session> {
         &self.session
+    }
+
+    fn has_failed(&self) -> bool {
+        self.session.borrow().has_failed()
     }
 
     /// Feeds received bytes to the handshake; content that came behind it is kept.

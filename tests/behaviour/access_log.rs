@@ -1,6 +1,6 @@
 //! The access log: one line for each exchange, whatever became of it.
 
-use crate::support::{Backend, Client, Scenario, eventually, log_entries, log_lines};
+use crate::support::{Backend, Client, Scenario, eventually, log_entries, log_lines, over_tls};
 use std::time::Duration;
 
 #[test]
@@ -19,7 +19,7 @@ fn a_json_line_has_the_fields_of_the_contract() {
         ("client_ip", serde_json::json!("127.0.0.1")),
         ("client_port", port.into()),
         ("request_method", "POST".into()),
-        ("scheme", "http".into()),
+        ("scheme", if over_tls() { "https" } else { "http" }.into()),
         ("host", "site.example".into()),
         ("http_host", "site.example".into()),
         ("request_uri", "/path?q=1".into()),

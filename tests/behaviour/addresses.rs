@@ -65,9 +65,8 @@ fn every_address_of_a_listener_serves() {
     let backend = Backend::echo_head();
     let ringway = Scenario::of(&backend).address("[\"127.0.0.1:0\", \"127.0.0.2:0\"]").workers(2).start();
     for host in ["127.0.0.1", "127.0.0.2"] {
-        let line = ringway.wait_for_line(&format!("http://{host}:"));
-        let address =
-            line.split("http://").nth(1).and_then(|rest| rest.split(' ').next()).expect("an address");
+        let line = ringway.wait_for_line(&format!("://{host}:"));
+        let address = line.split("://").nth(1).and_then(|rest| rest.split(' ').next()).expect("an address");
         assert_eq!(Client::connect(address.parse().expect("an address")).get("/").status, 200);
     }
 }

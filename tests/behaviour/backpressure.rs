@@ -1,7 +1,7 @@
 //! Long bodies through slow readers cost no memory.
 
 use crate::support::{Backend, Client, Ringway};
-use std::io::{Read, Write};
+use std::io::Read;
 use std::time::Duration;
 
 const SIZE: usize = 256 << 20;
@@ -37,7 +37,7 @@ fn a_long_response_through_a_slow_reader() {
     let before = memory(&ringway, "VmRSS");
     client.send("GET /long HTTP/1.1\r\nHost: a\r\n\r\n");
     std::thread::sleep(Duration::from_millis(300));
-    swallow(&mut client.stream(), SIZE);
+    swallow(&mut client.wire(), SIZE);
     let growth = memory(&ringway, "VmHWM") - before;
     assert!(growth < MOST_GROWTH_KIB, "{growth} KiB");
 }
@@ -63,7 +63,7 @@ fn a_long_request_to_a_slow_reader() {
     client.send(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {SIZE}\r\n\r\n"));
     let piece = vec![b'x'; 1 << 20];
     for _ in 0..SIZE >> 20 {
-        client.stream().write_all(&piece).expect("it is taken");
+        client.send(&piece);
     }
     assert_eq!(client.read_response().text(), "ok");
     let growth = memory(&ringway, "VmHWM") - before;

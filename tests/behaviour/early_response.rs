@@ -32,7 +32,7 @@ fn an_answer_in_the_midst_of_an_upload_is_not_lost() {
         let ringway = Ringway::in_front_of(&[backend.address()]);
         let mut client = Client::connect(ringway.address());
         client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 50000000\r\n\r\n");
-        let mut sending = client.stream().try_clone().expect("a descriptor is free");
+        let mut sending = client.wire();
         let sender = std::thread::spawn(move || {
             for _ in 0..50 {
                 if sending.write_all(&[b'x'; 1_000_000]).is_err() {
@@ -79,7 +79,7 @@ fn a_backend_that_never_reads_is_504() {
     });
     let ringway = Scenario::of(&backend).group("response_timeout = \"1s\"").start();
     let mut client = Client::connect(ringway.address());
-    let mut sending = client.stream().try_clone().expect("a descriptor is free");
+    let mut sending = client.wire();
     client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n");
     let sender = std::thread::spawn(move || while sending.write_all(&[b'x'; 1_000_000]).is_ok() {});
     let status = client.try_read_response().map(|response| response.status);

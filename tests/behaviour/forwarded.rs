@@ -1,6 +1,6 @@
 //! What a backend learns of the client, and what a client cannot make it believe.
 
-use crate::support::{Backend, Client, Head, Scenario, log_entries, recording};
+use crate::support::{Backend, Client, Head, Scenario, log_entries, over_tls, recording};
 
 /// The head that a backend gets for a request with these fields, and the port of the client.
 fn forwarded(scenario: impl Fn(Scenario) -> Scenario, fields: &str) -> (Head, u16, u16) {
@@ -26,7 +26,7 @@ fn everything(scenario: Scenario) -> Scenario {
     EVERYTHING.iter().fold(scenario, |scenario, line| scenario.forwarded(line))
 }
 
-const SPOOFED: &str = "X-Forwarded-Proto: https\r\nx-forwarded-port: 443\r\nX-FORWARDED-HOST: evil.example\r\n\
+const SPOOFED: &str = "X-Forwarded-Proto: gopher\r\nx-forwarded-port: 443\r\nX-FORWARDED-HOST: evil.example\r\n\
     X-Forwarded-Client-srcport: 1\r\nX-Real-IP: 6.6.6.6\r\nSLB-ID: evil\r\nX-Real-IP: 7.7.7.7\r\n";
 
 #[test]
@@ -44,7 +44,7 @@ fn every_field_replaces_the_copies_of_the_client() {
     for fields in ["", SPOOFED, &SPOOFED.replace('-', "_"), &SPOOFED.to_ascii_lowercase()] {
         let (head, port, listener_port) = forwarded(everything, fields);
         for (name, value) in [
-            ("x-forwarded-proto", "http".to_owned()),
+            ("x-forwarded-proto", if over_tls() { "https" } else { "http" }.to_owned()),
             ("x-forwarded-port", listener_port.to_string()),
             ("x-forwarded-host", "site.example:81".to_owned()),
             ("x-forwarded-client-srcport", port.to_string()),
@@ -53,7 +53,7 @@ fn every_field_replaces_the_copies_of_the_client() {
             assert_eq!(head.field(name), Some(value.as_str()), "{name} with {fields}");
         }
         assert!(head.field("slb-id").is_some_and(|id| !id.is_empty() && id != "evil"));
-        for evil in ["evil", "6.6.6.6", "7.7.7.7", "https", ": 443", ": 1\r"] {
+        for evil in ["evil", "6.6.6.6", "7.7.7.7", "gopher", ": 443", ": 1\r"] {
             assert!(!head.text().contains(evil), "{evil} with {fields} in {}", head.text());
         }
     }

@@ -1,6 +1,6 @@
 //! TERM, INT and QUIT: nothing that was begun is lost.
 
-use crate::support::{Backend, Client, PATIENCE, Scenario, eventually, now};
+use crate::support::{Backend, Client, PATIENCE, Scenario, Wire, eventually, now};
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -104,7 +104,11 @@ fn connections_accepted_while_draining_do_not_hold_it_up() {
     ringway.signal("TERM");
     let start = now();
     ringway.signal("CONT");
-    clients.iter_mut().for_each(Client::expect_closed);
+    std::thread::scope(|scope| {
+        for client in &mut clients {
+            scope.spawn(|| client.expect_closed());
+        }
+    });
     assert_eq!(ringway.wait_for_exit(PATIENCE).code(), Some(0));
     assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
 }
@@ -190,10 +194,7 @@ fn no_request_fails_when_term_comes_under_load() {
 fn ask_on_new_connections(address: std::net::SocketAddr, served: &AtomicUsize) -> bool {
     use std::io::{Read, Write};
     loop {
-        let Ok(mut stream) = std::net::TcpStream::connect_timeout(&address, Duration::from_millis(500))
-        else {
-            return true;
-        };
+        let Ok(mut stream) = Wire::try_connect(address, b"") else { return true };
         let mut answer = Vec::new();
         let request = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
         if stream.write_all(request).is_err() || stream.read_to_end(&mut answer).is_err() {

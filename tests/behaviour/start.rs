@@ -1,6 +1,6 @@
 //! Starting, and saying clearly why not.
 
-use crate::support::{Backend, Client, PATIENCE, Ringway, Scenario};
+use crate::support::{Backend, Client, PATIENCE, Ringway, Scenario, over_tls};
 
 #[test]
 fn a_taken_port_is_explained() {
@@ -69,8 +69,9 @@ fn the_start_is_announced() {
     let line = ringway.wait_for_line("2 workers on ");
     assert!(driver.is_empty() || line.contains(&driver), "{line}");
     ringway.wait_for_line("client connections");
-    ringway.wait_for_line("listening on http://127.0.0.1:");
-    ringway.wait_for_line("listening on http://[::1]:");
+    let scheme = if over_tls() { "https" } else { "http" };
+    ringway.wait_for_line(&format!("listening on {scheme}://127.0.0.1:"));
+    ringway.wait_for_line(&format!("listening on {scheme}://[::1]:"));
 }
 
 #[test]

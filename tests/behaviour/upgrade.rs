@@ -155,7 +155,7 @@ fn backpressure_holds_a_tunnel_together() {
     let backend = switching(echo);
     let ringway = Ringway::in_front_of(&[backend.address()]);
     let mut client = upgraded(ringway.address());
-    let mut sending = client.stream().try_clone().expect("a descriptor is free");
+    let mut sending = client.wire();
     let sender = std::thread::spawn(move || {
         use std::io::Write;
         let piece: Vec<u8> = (0..1 << 20).map(|n: u32| n as u8).collect();

@@ -1,15 +1,12 @@
 //! Many connections, and none of them nice.
 
-use crate::support::{Backend, Client, PATIENCE, Ringway, Scenario, eventually, now};
+use crate::support::{Backend, Client, Ringway, Scenario, Wire, eventually, now};
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
 use std::process::Command;
 use std::time::Duration;
 
-fn connect(ringway: &Ringway) -> TcpStream {
-    let stream = TcpStream::connect_timeout(&ringway.address(), PATIENCE).expect("it connects");
-    stream.set_read_timeout(Some(PATIENCE)).expect("it can");
-    stream
+fn connect(ringway: &Ringway) -> Wire {
+    Wire::connect(ringway.address())
 }
 
 fn descriptors(ringway: &Ringway) -> usize {
@@ -20,8 +17,8 @@ fn is_served(ringway: &Ringway) {
     assert_eq!(Client::connect(ringway.address()).get("/").status, 200);
 }
 
-fn reset(stream: TcpStream) {
-    socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).expect("it can");
+fn reset(stream: Wire) {
+    socket2::SockRef::from(stream.tcp()).set_linger(Some(Duration::ZERO)).expect("it can");
 }
 
 #[test]
@@ -42,7 +39,7 @@ fn churn_leaves_nothing_behind() {
             }
             4 => {
                 let _ = stream.write_all(b"GET / HT");
-                let _ = stream.shutdown(Shutdown::Write);
+                let _ = stream.finish_sending();
             }
             _ => {
                 let _ = stream.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nab");
@@ -72,7 +69,7 @@ fn garbage_is_refused_and_forgotten() {
             .collect();
         let mut stream = connect(&ringway);
         let _ = stream.write_all(&bytes);
-        let _ = stream.shutdown(Shutdown::Write);
+        let _ = stream.finish_sending();
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer);
         let text = String::from_utf8_lossy(&answer);

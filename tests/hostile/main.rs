@@ -9,3 +9,4 @@ mod floods;
 mod oversize;
 mod slow_peers;
 mod smuggling;
+mod tls_floods;

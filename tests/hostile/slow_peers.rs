@@ -1,8 +1,7 @@
 //! Peers that are slow on purpose.
 
-use crate::support::{Backend, Client, Ringway, Scenario, now};
+use crate::support::{Backend, Client, Ringway, Scenario, Wire, now};
 use std::io::Write;
-use std::net::TcpStream;
 use std::time::Duration;
 
 fn memory_kib(ringway: &Ringway) -> usize {
@@ -11,8 +10,8 @@ fn memory_kib(ringway: &Ringway) -> usize {
     line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
 }
 
-fn connect(ringway: &Ringway) -> TcpStream {
-    TcpStream::connect_timeout(&ringway.address(), Duration::from_secs(5)).expect("it accepts")
+fn connect(ringway: &Ringway) -> Wire {
+    Wire::connect(ringway.address())
 }
 
 /// Another client is served at once.

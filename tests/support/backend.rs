@@ -2,8 +2,10 @@
 
 use super::clock::PATIENCE;
 use super::message::{Head, Reader};
+use super::wire::Wire;
+use rustls::{Connection, ServerConfig, ServerConnection};
 use std::io::{self, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -18,7 +20,7 @@ pub(crate) struct Backend {
 
 /// One accepted connection in the hands of a script.
 pub(crate) struct Peer {
-    stream: TcpStream,
+    wire: Wire,
     reader: Reader<Stoppable>,
     counters: Arc<Counters>,
     /// Which connection this is, counted from 0.
@@ -40,6 +42,18 @@ impl Backend {
     /// Serves every connection with `script`. An error ends the connection and is no failure: peers hang up.
     pub(crate) fn script(script: impl Fn(&mut Peer) -> io::Result<()> + Send + Sync + 'static) -> Backend {
         Backend::script_on("127.0.0.1:0", script)
+    }
+
+    /// Serves every connection with `script` over TLS. A handshake that fails ends the connection.
+    pub(crate) fn secured(
+        config: Arc<ServerConfig>,
+        script: impl Fn(&mut Peer) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Backend {
+        Backend::script(move |peer| {
+            let session = ServerConnection::new(config.clone()).map_err(io::Error::other)?;
+            peer.secure(session.into())?;
+            script(peer)
+        })
     }
 
     /// The same on an address of the test's choice, to come back where another backend went.
@@ -168,11 +182,31 @@ impl Drop for Backend {
 impl Peer {
     fn new(stream: TcpStream, counters: Arc<Counters>) -> io::Result<Peer> {
         stream.set_nodelay(true)?;
-        let stoppable = Stoppable { stream: stream.try_clone()?, counters: counters.clone() };
-        stoppable.stream.set_read_timeout(Some(GLANCE))?;
+        stream.set_read_timeout(Some(GLANCE))?;
+        let wire = Wire::plain(stream);
+        let stoppable = Stoppable { wire: wire.clone(), counters: counters.clone() };
         let number = counters.connections.fetch_add(1, Ordering::SeqCst);
         counters.open.fetch_add(1, Ordering::SeqCst);
-        Ok(Peer { stream, reader: Reader::new(stoppable), counters, number })
+        Ok(Peer { wire, reader: Reader::new(stoppable), counters, number })
+    }
+
+    fn secure(&mut self, session: Connection) -> io::Result<()> {
+        self.stream().set_read_timeout(Some(PATIENCE))?;
+        self.wire.secure(session)?;
+        self.stream().set_read_timeout(Some(GLANCE))?;
+        let stoppable = Stoppable { wire: self.wire.clone(), counters: self.counters.clone() };
+        self.reader = Reader::new(stoppable);
+        Ok(())
+    }
+
+    /// What TLS knows of the connection.
+    pub(crate) fn session<T>(&self, ask: impl FnOnce(&Connection) -> T) -> T {
+        self.wire.session(ask)
+    }
+
+    /// Lets the connection end without a word of TLS.
+    pub(crate) fn leave_without_notice(&self) {
+        self.wire.leave_without_notice();
     }
 
     /// Reads a request head and counts it; `None` when the peer has closed.
@@ -206,7 +240,7 @@ impl Peer {
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.stream.write_all(bytes)
+        self.wire.write_all(bytes)
     }
 
     /// Writes a response with Content-Length.
@@ -218,12 +252,12 @@ impl Peer {
 
     /// Sends an end while reading goes on.
     pub(crate) fn finish_sending(&mut self) -> io::Result<()> {
-        self.stream.shutdown(Shutdown::Write)
+        self.wire.finish_sending()
     }
 
     /// The socket, for options that a test sets.
     pub(crate) fn stream(&self) -> &TcpStream {
-        &self.stream
+        self.wire.tcp()
     }
 }
 
@@ -235,14 +269,14 @@ impl Drop for Peer {
 
 /// A stream whose reads end when the backend stops, so that no thread outlives its test for long.
 struct Stoppable {
-    stream: TcpStream,
+    wire: Wire,
     counters: Arc<Counters>,
 }
 
 impl io::Read for Stoppable {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
-            match self.stream.read(buffer) {
+            match self.wire.read(buffer) {
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
                     if self.counters.stopped.load(Ordering::SeqCst) {
                         return Err(error);

@@ -2,25 +2,48 @@
 
 use super::clock::PATIENCE;
 use super::message::{Reader, Response};
+use super::wire::Wire;
+use rustls::ClientConfig;
 use std::io::{ErrorKind, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// One connection. Every call fails the test instead of waiting for longer than the patience of the kit.
 pub(crate) struct Client {
-    stream: TcpStream,
-    reader: Reader<TcpStream>,
+    wire: Wire,
+    reader: Reader<Wire>,
 }
 
 impl Client {
+    /// Connects, by TLS where the listener of a Ringway of the kit expects it.
     pub(crate) fn connect(address: SocketAddr) -> Client {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE)
-            .unwrap_or_else(|error| panic!("connecting to {address}: {error}"));
-        stream.set_nodelay(true).expect("TCP_NODELAY can be set");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a read timeout can be set");
-        stream.set_write_timeout(Some(PATIENCE)).expect("a write timeout can be set");
-        let reader = Reader::new(stream.try_clone().expect("a descriptor is free"));
-        Client { stream, reader }
+        Client::over(Wire::connect(address))
+    }
+
+    /// The same with a header in front of everything.
+    pub(crate) fn connect_behind(address: SocketAddr, header: &[u8]) -> Client {
+        Client::over(Wire::connect_behind(address, header))
+    }
+
+    /// Connects without TLS, whatever is expected.
+    pub(crate) fn connect_in_the_clear(address: SocketAddr) -> Client {
+        Client::over(Wire::connect_in_the_clear(address))
+    }
+
+    /// Connects with TLS of the test's choice, or tells why the handshake failed.
+    pub(crate) fn secured(
+        address: SocketAddr,
+        config: &Arc<ClientConfig>,
+        name: &str,
+    ) -> std::io::Result<Client> {
+        let mut wire = Wire::connect_in_the_clear(address);
+        wire.secure(super::tls::session(config, name).into())?;
+        Ok(Client::over(wire))
+    }
+
+    fn over(wire: Wire) -> Client {
+        Client { reader: Reader::new(wire.clone()), wire }
     }
 
     /// Sends bytes as they are.
@@ -30,7 +53,7 @@ impl Client {
 
     /// Sends bytes where the peer may have closed already.
     pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> std::io::Result<()> {
-        self.stream.write_all(bytes.as_ref())
+        self.wire.write_all(bytes.as_ref())
     }
 
     /// Sends `pieces` one by one, each in a segment of its own, with a pause between them.
@@ -84,15 +107,17 @@ impl Client {
                 assert!(bytes.is_empty(), "bytes instead of an end: {:?}", String::from_utf8_lossy(&bytes));
             }
             Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
+            // TLS has a word for the end only behind its handshake.
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof && self.wire.is_handshaking() => {}
             Err(error) => panic!("the peer did not close: {error}"),
         }
     }
 
     /// Fails when a byte or an end arrives within `duration`.
     pub(crate) fn expect_silence(&mut self, duration: Duration) {
-        self.stream.set_read_timeout(Some(duration)).expect("a read timeout can be set");
+        self.stream().set_read_timeout(Some(duration)).expect("a read timeout can be set");
         let result = self.reader.some();
-        self.stream.set_read_timeout(Some(PATIENCE)).expect("a read timeout can be set");
+        self.stream().set_read_timeout(Some(PATIENCE)).expect("a read timeout can be set");
         match result {
             Ok(bytes) if bytes.is_empty() => panic!("the peer closed"),
             Ok(bytes) => panic!("unexpected bytes: {:?}", String::from_utf8_lossy(&bytes)),
@@ -104,15 +129,20 @@ impl Client {
 
     /// Says that no more bytes follow; answers can still be read.
     pub(crate) fn finish_sending(&mut self) {
-        self.stream.shutdown(Shutdown::Write).expect("the connection is open");
+        self.wire.finish_sending().expect("the connection is open");
     }
 
     pub(crate) fn local_address(&self) -> SocketAddr {
-        self.stream.local_addr().expect("a connected socket has an address")
+        self.stream().local_addr().expect("a connected socket has an address")
     }
 
     /// The socket, for options that a test sets.
     pub(crate) fn stream(&self) -> &TcpStream {
-        &self.stream
+        self.wire.tcp()
+    }
+
+    /// Another handle of the connection, to send or to read beside this one.
+    pub(crate) fn wire(&self) -> Wire {
+        self.wire.clone()
     }
 }

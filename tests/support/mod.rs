@@ -4,6 +4,9 @@
 //! - [`Backend`] is a scripted server: a closure gets each accepted connection.
 //! - [`Client`] sends exactly the bytes of a test and reads answers strictly.
 //!
+//! With RINGWAY_TEST_TLS=1, listeners in the clear become listeners for HTTPS and clients speak TLS to them, so that
+//! every test runs over both.
+//!
 //! A test target says `#[path = "../support/mod.rs"] mod support;`. Everything listens on a port that the kernel
 //! chooses, and every wait has a bound, so tests run beside each other and a broken one ends.
 #![allow(dead_code, reason = "each test target uses its own part of the kit")]
@@ -15,10 +18,14 @@ mod clock;
 mod message;
 mod ringway;
 mod scenario;
+pub(crate) mod tls;
+pub(crate) mod tools;
+mod wire;
 
 pub(crate) use backend::{Backend, Peer};
 pub(crate) use client::Client;
 pub(crate) use clock::{PATIENCE, eventually, now, within};
 pub(crate) use message::{Head, Response};
-pub(crate) use ringway::{Ringway, check_text_functions, configuration_for};
+pub(crate) use ringway::{Ringway, check_text_functions, configuration_for, over_tls};
 pub(crate) use scenario::{Scenario, log_entries, log_lines, recording};
+pub(crate) use wire::Wire;

@@ -1,11 +1,14 @@
 //! The real binary, started with a configuration.
 
 use super::clock::{PATIENCE, within};
+use super::tls::own_pair;
+use super::wire::note;
 use std::cell::RefCell;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -40,6 +43,23 @@ impl Ringway {
         ringway
     }
 
+    /// Starts with these files beside the configuration.
+    pub(crate) fn start_with(configuration: &str, files: &[(String, String)]) -> Ringway {
+        let mut ringway = Ringway::spawn_with(configuration, files);
+        ringway.wait_for_listeners(addresses_in(configuration));
+        ringway
+    }
+
+    /// The same without waiting.
+    pub(crate) fn spawn_with(configuration: &str, files: &[(String, String)]) -> Ringway {
+        let driver = std::env::var("RINGWAY_TEST_IO_DRIVER").ok();
+        let (folder, file) = furnished(&with_io_driver(configuration, driver.as_deref()));
+        for (name, content) in files {
+            std::fs::write(folder.path().join(name), content).expect("the file can be written");
+        }
+        Ringway::launch(folder, &["run", "-c", &file.display().to_string()])
+    }
+
     /// One plain listener `web` that forwards everything to these backends.
     pub(crate) fn in_front_of(backends: &[SocketAddr]) -> Ringway {
         Ringway::start(&configuration_for(backends))
@@ -47,19 +67,12 @@ impl Ringway {
 
     /// Starts without waiting, for configurations that must fail.
     pub(crate) fn spawn(configuration: &str) -> Ringway {
-        let driver = std::env::var("RINGWAY_TEST_IO_DRIVER").ok();
-        let configuration = with_io_driver(configuration, driver.as_deref());
-        let folder = tempfile::tempdir().expect("a temporary folder can be made");
-        let file = folder.path().join("ringway.toml");
-        std::fs::write(&file, configuration).expect("the configuration can be written");
-        Ringway::launch(folder, &["run", "-c", &file.display().to_string()])
+        Ringway::spawn_with(configuration, &[])
     }
 
     /// Starts without waiting, in a process that may not set up an io_uring, as many containers' may not.
     pub(crate) fn spawn_without_io_uring(configuration: &str) -> Ringway {
-        let folder = tempfile::tempdir().expect("a temporary folder can be made");
-        let file = folder.path().join("ringway.toml");
-        std::fs::write(&file, configuration).expect("the configuration can be written");
+        let (folder, file) = furnished(configuration);
         let mut command = Command::new(env!("CARGO_BIN_EXE_ringway"));
         command.arg("run").arg("-c").arg(&file);
         // SAFETY: between fork and exec, only system calls are made.
@@ -181,10 +194,24 @@ impl Ringway {
         assert!(is_complete, "{count} addresses should listen, standard error says:\n{}", self.stderr());
     }
 
+    /// Waits until this many addresses listen or the process has ended.
+    pub(crate) fn wait_for_listeners_or_exit(&mut self, count: usize) {
+        let ready =
+            within(PATIENCE, || (self.listeners().len() >= count || !self.is_running()).then_some(()));
+        assert!(ready.is_some(), "neither, standard error says:\n{}", self.stderr());
+    }
+
     /// Names and addresses from the start-up lines.
     fn listeners(&self) -> Vec<(String, SocketAddr)> {
         self.take_lines();
-        self.seen.borrow().iter().filter_map(|line| parse_listening(line)).collect()
+        let seen = self.seen.borrow();
+        let lines = seen.iter().filter_map(|line| Some((parse_listening(line)?, line)));
+        lines
+            .map(|((name, address), line)| {
+                note(address, line.contains("listening on https://"));
+                (name, address)
+            })
+            .collect()
     }
 
     fn take_lines(&self) {
@@ -196,10 +223,35 @@ impl Drop for Ringway {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // Whoever gets the ports next speaks for itself.
+        self.listeners().iter().for_each(|(_, address)| note(*address, false));
         if std::thread::panicking() {
             eprintln!("standard error of ringway:\n{}", self.stderr());
         }
     }
+}
+
+/// Whether listeners in the clear are to be listeners for HTTPS.
+pub(crate) fn over_tls() -> bool {
+    std::env::var("RINGWAY_TEST_TLS").is_ok_and(|value| value == "1")
+}
+
+/// A folder with this configuration, and its path.
+fn furnished(configuration: &str) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let file = folder.path().join("ringway.toml");
+    let mut configuration = configuration.to_owned();
+    if over_tls()
+        && let Some(secured) = with_tls(&configuration)
+    {
+        configuration = secured;
+        let pair = own_pair();
+        for (name, content) in [("kit.crt", &pair.certificate), ("kit.key", &pair.key)] {
+            std::fs::write(folder.path().join(name), content).expect("the file can be written");
+        }
+    }
+    std::fs::write(&file, configuration).expect("the configuration can be written");
+    (folder, file)
 }
 
 /// A configuration with one plain listener `web` on a free port and one group `app` of these backends.
@@ -251,6 +303,24 @@ fn with_io_driver(configuration: &str, driver: Option<&str>) -> String {
     }
 }
 
+/// Makes HTTPS of every listener, unless the configuration speaks of HTTPS or of the clear itself.
+fn with_tls(configuration: &str) -> Option<String> {
+    if ["\"https\"", "[[certificate]]", "in the clear"].iter().any(|words| configuration.contains(words)) {
+        return None;
+    }
+    let mut tables = configuration.split("[[listener]]\n");
+    let mut text = tables.next()?.to_owned();
+    for table in tables {
+        text.push_str("[[listener]]\nprotocol = \"https\"\ncertificates = [\"kit\"]\n");
+        let end = table.find("\n[").map_or(table.len(), |position| position + 1);
+        let (own, others) = table.split_at(end);
+        text.push_str(&own.replacen("protocol = \"http\"\n", "", 1));
+        text.push_str(others);
+    }
+    text.push_str("\n[[certificate]]\nname = \"kit\"\nchain = \"kit.crt\"\nkey = \"kit.key\"\n");
+    Some(text)
+}
+
 fn parse_listening(line: &str) -> Option<(String, SocketAddr)> {
     let (_, rest) = line.split_once(LISTENING)?;
     let (_, rest) = rest.split_once("://")?;
@@ -271,6 +341,14 @@ pub(crate) fn check_text_functions() {
     let two = "[[listener]]\naddress = [\"a:0\", \"b:0\"] # \"c\"\n[[listener]]\nname = \"x\"\naddress = \"c:0\"\n\
                [[server_group]]\n[[server_group.backend]]\naddress = \"d:1\"\n";
     assert_eq!(addresses_in(two), 3);
+
+    let plain = "[[listener]]\nname = \"x\"\nprotocol = \"http\"\n[[server_group]]\nprotocol = \"http\"\n";
+    let secured = "[[listener]]\nprotocol = \"https\"\ncertificates = [\"kit\"]\nname = \"x\"\n\
+                   [[server_group]]\nprotocol = \"http\"\n\n\
+                   [[certificate]]\nname = \"kit\"\nchain = \"kit.crt\"\nkey = \"kit.key\"\n";
+    assert_eq!(with_tls(plain).as_deref(), Some(secured));
+    assert_eq!(with_tls(secured), None);
+    assert_eq!(with_tls(&format!("# in the clear\n{plain}")), None);
 
     assert_eq!(with_io_driver("a = 1\n", None), "a = 1\n");
     assert_eq!(with_io_driver("a = 1\n", Some("epoll")), "a = 1\n\n[process]\nio_driver = \"epoll\"\n");

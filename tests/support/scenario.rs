@@ -2,6 +2,7 @@
 
 use super::backend::Backend;
 use super::ringway::Ringway;
+use super::tls::Pair;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, channel};
@@ -19,6 +20,14 @@ pub(crate) struct Scenario {
     group: String,
     backends: String,
     access_log: Option<&'static str>,
+    /// Names of the listener's certificates; none in the clear.
+    certificates: Vec<String>,
+    client_auth: String,
+    group_tls: String,
+    /// Further tables.
+    tables: String,
+    /// Files beside the configuration.
+    files: Vec<(String, String)>,
 }
 
 impl Scenario {
@@ -32,6 +41,11 @@ impl Scenario {
             group: String::new(),
             backends: String::new(),
             access_log: None,
+            certificates: Vec::new(),
+            client_auth: String::new(),
+            group_tls: String::new(),
+            tables: String::new(),
+            files: Vec::new(),
         }
     }
 
@@ -90,26 +104,92 @@ impl Scenario {
         self
     }
 
+    /// A listener for HTTPS with one more certificate, which is in `NAME.crt` and `NAME.key`.
+    pub(crate) fn certificate(mut self, name: &str, pair: &Pair) -> Scenario {
+        self.certificates.push(name.to_owned());
+        self.known_certificate(name, pair)
+    }
+
+    /// A certificate that the listener does not show.
+    pub(crate) fn known_certificate(self, name: &str, pair: &Pair) -> Scenario {
+        let table =
+            format!("[[certificate]]\nname = \"{name}\"\nchain = \"{name}.crt\"\nkey = \"{name}.key\"");
+        self.file(&format!("{name}.crt"), &pair.certificate)
+            .file(&format!("{name}.key"), &pair.key)
+            .table(&table)
+    }
+
+    /// A CA in `NAME.crt`, with a revocation list in `NAME.crl` if there is one.
+    pub(crate) fn authority(self, name: &str, bundle: &str, list: Option<&str>) -> Scenario {
+        let table = format!("[[ca]]\nname = \"{name}\"\nbundle = \"{name}.crt\"");
+        let scenario = self.file(&format!("{name}.crt"), bundle);
+        match list {
+            Some(list) => {
+                scenario.file(&format!("{name}.crl"), list).table(&format!("{table}\ncrl = [\"{name}.crl\"]"))
+            }
+            None => scenario.table(&table),
+        }
+    }
+
+    /// Whether clients show certificates, and whose are good.
+    pub(crate) fn client_auth(mut self, mode: &str, authority: &str) -> Scenario {
+        self.client_auth = format!("[listener.client_auth]\nmode = \"{mode}\"\nca = [\"{authority}\"]\n");
+        self
+    }
+
+    /// Backends that speak HTTPS; adds a line to `[server_group.tls]`.
+    pub(crate) fn group_tls(mut self, line: &str) -> Scenario {
+        self.group_tls += &format!("{line}\n");
+        self
+    }
+
+    /// Adds a table at the end.
+    pub(crate) fn table(mut self, table: &str) -> Scenario {
+        self.tables += &format!("{table}\n");
+        self
+    }
+
+    pub(crate) fn file(mut self, name: &str, content: &str) -> Scenario {
+        self.files.push((name.to_owned(), content.to_owned()));
+        self
+    }
+
     pub(crate) fn start(&self) -> Ringway {
-        Ringway::start(&self.text())
+        Ringway::start_with(&self.text(), &self.files)
+    }
+
+    /// Starts without waiting.
+    pub(crate) fn spawn(&self) -> Ringway {
+        Ringway::spawn_with(&self.text(), &self.files)
     }
 
     pub(crate) fn text(&self) -> String {
         let log = self
             .access_log
             .map(|format| format!("[access_log]\npath = \"access.log\"\nformat = \"{format}\"\n"));
+        let protocol = match &self.certificates[..] {
+            [] => "protocol = \"http\"".to_owned(),
+            names => format!("protocol = \"https\"\ncertificates = {names:?}"),
+        };
+        let (group_protocol, group_tls) = match self.group_tls.as_str() {
+            "" => ("http", String::new()),
+            lines => ("https", format!("[server_group.tls]\n{lines}")),
+        };
         format!(
             "config_version = 1\n[process]\nworkers = {}\npin = false\n{}{}\
-             [[listener]]\nname = \"web\"\naddress = {}\nprotocol = \"http\"\ndefault_group = \"app\"\n{}\
-             [listener.forwarded]\n{}[[server_group]]\nname = \"app\"\nprotocol = \"http\"\n{}{}",
+             [[listener]]\nname = \"web\"\naddress = {}\n{protocol}\ndefault_group = \"app\"\n{}\
+             [listener.forwarded]\n{}{}[[server_group]]\nname = \"app\"\nprotocol = \"{group_protocol}\"\n\
+             {}{group_tls}{}{}",
             self.workers,
             self.process,
             log.unwrap_or_default(),
             self.address,
             self.listener,
             self.forwarded,
+            self.client_auth,
             self.group,
             self.backends,
+            self.tables,
         )
     }
 }

@@ -20,10 +20,12 @@ pub(crate) fn check_links(page: &Document, exists: impl Fn(&str) -> bool) -> Vec
 
 /// The words of reasons: literals that an arm of a `match` or an error gives, such as `=> "bad_host",`.
 pub(crate) fn check_reasons(file: &Source, page: &Document) -> Vec<String> {
-    let given = ["=> \"", "BadResponse(\"", "Malformed(\""];
+    let given = ["=> \"", "BadResponse(\"", "Malformed(\"", "Word = \""];
     let words = file.text.lines().filter_map(|line| {
-        let rest = given.iter().find_map(|start| line.split_once(start))?.1;
-        rest.split('"').next()
+        let given = given.iter().find_map(|start| line.split_once(start)).map(|(_, rest)| rest);
+        // A long arm has its literal on a line of its own.
+        let alone = || line.trim().strip_prefix('"')?.strip_suffix('"');
+        given.or_else(alone)?.split('"').next()
     });
     let is_word =
         |word: &&str| word.contains('_') && word.chars().all(|c| matches!(c, 'a'..='z' | '0'..='9' | '_'));
@@ -63,6 +65,22 @@ fn normal(folder: &str, path: &str) -> String {
         }
     }
     names.join("/")
+}
+
+#[test]
+fn reasons_that_nobody_explains_are_found() {
+    let page = Document { path: "docs/access_log.md".to_owned(), text: "`a_word`, not that_word".to_owned() };
+    for (text, lost) in [
+        ("A => \"a_word\",", 0),
+        ("A => \"that_word\",", 1),
+        ("A => {\n    \"that_word\"\n}", 1),
+        ("const BROKEN: Word = \"that_word\";", 1),
+        ("A => \"some text\",", 0),
+    ] {
+        let file =
+            Source { path: "src/tls/accept.rs".to_owned(), text: text.to_owned(), code: String::new() };
+        assert_eq!(check_reasons(&file, &page).len(), lost, "{text}");
+    }
 }
 
 #[test]

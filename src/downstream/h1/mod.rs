@@ -44,10 +44,10 @@ use crate::worker::Worker;
 ///
 /// `input` is what was received already; without it, the connection has something to receive.
 pub(super) async fn serve(
-    connection: Connection,
+    connection: Box<Connection>,
     worker: Rc<Worker>,
     input: Option<Buffer>,
-) -> (Connection, Fate) {
+) -> (Box<Connection>, Fate) {
     let fate = match connection.terms(&worker) {
         Some(terms) => serve_requests(&connection, terms, &worker, input).await,
         None => Fate::Close,

@@ -147,7 +147,7 @@ impl End {
             let mut out = BUFFERS.with(Buffers::large);
             out.clear();
             let sent = session.seal(piece, &mut out, held(self.held, &mut self.incoming));
-            assert_eq!(sent.expect("it works between two sound ends"), piece.len());
+            assert_eq!(sent.unwrap(), piece.len());
             self.outgoing.extend_from_slice(out.filled());
         }
     }
@@ -183,13 +183,10 @@ impl End {
 
 static CERTIFIED: LazyLock<Arc<CertifiedKey>> = LazyLock::new(|| {
     let now = crate::net::clock::wall_now().as_secs();
-    let (chain, key) = self_signed::for_names(&["localhost"], now).expect("it works between two sound ends");
-    let chain = CertificateDer::pem_slice_iter(chain.as_bytes())
-        .map(|part| part.expect("the certificate is ours"))
-        .collect();
-    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("it works between two sound ends");
-    let key =
-        rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).expect("it works between two sound ends");
+    let (chain, key) = self_signed::for_names(&["localhost"], now).unwrap();
+    let chain = CertificateDer::pem_slice_iter(chain.as_bytes()).map(Result::unwrap).collect();
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+    let key = rustls::crypto::aws_lc_rs::sign::any_supported_type(&key).unwrap();
     Arc::new(CertifiedKey::new(chain, key))
 });
 
@@ -223,37 +220,27 @@ impl Meeting {
         tickets: bool,
     ) -> Meeting {
         let resolver = Arc::new(SingleCertAndKey::from(Arc::clone(&CERTIFIED)));
-        let offer = tls_policy::intersect(versions, suites).offer.expect("it works between two sound ends");
+        let offer = tls_policy::intersect(versions, suites).offer.unwrap();
         let tickets = tickets.then(|| Arc::new(TicketKeys::new(Duration::from_secs(300), None)));
-        let mut server =
-            ServerTerms::new(&offer, resolver, tickets, None).expect("it works between two sound ends");
+        let mut server = ServerTerms::new(&offer, resolver, tickets, None).unwrap();
         server.cut_records(fragment);
-        let client = ClientTerms::new(Trust::Anybody, None, None)
-            .expect("it works between two sound ends")
-            .client()
-            .config();
+        let client = ClientTerms::new(Trust::Anybody, None, None).unwrap().client().config();
         Meeting { server, client, fragment }
     }
 
     /// The client and the server.
     pub(in crate::tls) fn ends(&self, theirs: Theirs) -> (End, End) {
-        let name = ServerName::try_from("localhost").expect("it works between two sound ends");
+        let name = ServerName::try_from("localhost").unwrap();
         let client = Arc::clone(&self.client);
         let client = if theirs == Theirs::Client {
-            Engine::Theirs(Box::new(
-                ClientConnection::new(client, name).expect("it works between two sound ends").into(),
-            ))
+            Engine::Theirs(Box::new(ClientConnection::new(client, name).unwrap().into()))
         } else {
-            Engine::Ours(Session::client(
-                UnbufferedClientConnection::new(client, name).expect("it works between two sound ends"),
-            ))
+            Engine::Ours(Session::client(UnbufferedClientConnection::new(client, name).unwrap()))
         };
         let server = if theirs == Theirs::Server {
-            Engine::Theirs(Box::new(
-                ServerConnection::new(self.server.config()).expect("it works between two sound ends").into(),
-            ))
+            Engine::Theirs(Box::new(ServerConnection::new(self.server.config()).unwrap().into()))
         } else {
-            Engine::Ours(self.server.session().expect("it works between two sound ends"))
+            Engine::Ours(self.server.session().unwrap())
         };
         let (mut client, mut server) = (End::new(client), End::new(server));
         server.record = self.fragment.unwrap_or(usize::MAX);
@@ -273,12 +260,12 @@ pub(in crate::tls) fn carry(from: &mut End, to: &mut End, piece: usize) -> Resul
 }
 
 pub(in crate::tls) fn shake_hands(client: &mut End, server: &mut End, piece: usize) {
-    client.receive(b"").expect("it works between two sound ends");
+    client.receive(b"").unwrap();
     while client.is_handshaking() || server.is_handshaking() {
-        carry(client, server, piece).expect("it works between two sound ends");
-        carry(server, client, piece).expect("it works between two sound ends");
+        carry(client, server, piece).unwrap();
+        carry(server, client, piece).unwrap();
     }
-    carry(client, server, piece).expect("it works between two sound ends");
+    carry(client, server, piece).unwrap();
 }
 
 /// Any bytes, as they are and as orders to two ends: nothing panics, and what arrives is the beginning

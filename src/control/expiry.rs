@@ -1,0 +1,120 @@
+//! What comes to its end while it serves: certificates and revocation lists. Each is told once.
+
+use std::collections::HashSet;
+
+use crate::config::Config;
+use crate::control::credentials::Credentials;
+use crate::tls::certificates::Certificate;
+
+const SECONDS_PER_DAY: i64 = 86_400;
+
+/// Certificates are announced so many days before they expire, once a day.
+const DAYS_AHEAD: i64 = 7;
+
+/// What was told and still holds.
+pub(super) struct Expiry {
+    told: HashSet<String>,
+}
+
+impl Expiry {
+    /// What has ended by now was told when it was read.
+    pub(super) fn new(config: &Config, credentials: &Credentials, now: i64) -> Expiry {
+        let ended = ended(config, credentials, now).into_iter().map(|(sentence, _)| sentence);
+        Expiry { told: ended.collect() }
+    }
+
+    /// What is to be told now, the most urgent first. `now` is in seconds since the Unix epoch.
+    pub(super) fn news(&mut self, config: &Config, credentials: &Credentials, now: i64) -> Vec<String> {
+        let mut sentences = ended(config, credentials, now);
+        sentences.extend(soon(config, credentials, now));
+        let before = std::mem::replace(
+            &mut self.told,
+            sentences.iter().map(|(sentence, _)| sentence.clone()).collect(),
+        );
+        sentences.retain(|(sentence, _)| !before.contains(sentence));
+        sentences.into_iter().map(|(sentence, cure)| format!("{sentence}; {cure}")).collect()
+    }
+}
+
+/// Each with its cure.
+fn ended(config: &Config, credentials: &Credentials, now: i64) -> Vec<(String, String)> {
+    let mut sentences = Vec::new();
+    for (wanted, certificate) in certificates(config, credentials) {
+        if certificate.not_after < now {
+            let sentence = format!("certificate \"{}\" has expired", wanted.name);
+            let cure = format!("clients refuse it: renew {}", wanted.chain.path.display());
+            sentences.push((sentence, cure));
+        }
+    }
+    for (wanted, loaded) in config.authorities.iter().zip(&credentials.authorities) {
+        let end = loaded.authority.as_ref().and_then(|authority| authority.lists_end());
+        if end.is_some_and(|end| end < now) {
+            let sentence = format!(
+                "CA \"{}\": a revocation list is past its nextUpdate, so its clients are refused with \
+                 client_certificate_crl_stale",
+                wanted.name
+            );
+            sentences.push((sentence, "replace the list by a newer one".to_owned()));
+        }
+    }
+    sentences
+}
+
+fn soon(config: &Config, credentials: &Credentials, now: i64) -> Vec<(String, String)> {
+    let mut sentences = Vec::new();
+    for (wanted, certificate) in certificates(config, credentials) {
+        let days = (certificate.not_after - now) / SECONDS_PER_DAY;
+        if certificate.not_after >= now && days < DAYS_AHEAD {
+            let within = if days == 0 { "a day".to_owned() } else { format!("{} days", days + 1) };
+            let sentence = format!("certificate \"{}\" expires within {within}", wanted.name);
+            let cure = format!("renew {}; it is taken into service at once", wanted.chain.path.display());
+            sentences.push((sentence, cure));
+        }
+    }
+    sentences
+}
+
+fn certificates<'c>(
+    config: &'c Config,
+    credentials: &'c Credentials,
+) -> impl Iterator<Item = (&'c crate::config::Certificate, &'c Certificate)> {
+    let both = config.certificates.iter().zip(&credentials.certificates);
+    both.filter_map(|(wanted, certificate)| Some((wanted, certificate.as_deref()?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::config::Source;
+    use crate::control::credentials;
+    use crate::net::clock::wall_now;
+    use crate::tls::self_signed;
+
+    #[test]
+    fn an_end_is_announced_and_told_once() {
+        let text = "config_version = 1\n[[certificate]]\nname = \"site\"\nchain = \"/a.crt\"\nkey = \"/a.key\"\n\
+            [[listener]]\nname = \"web\"\naddress = \"127.0.0.1:0\"\nprotocol = \"https\"\ncertificates = [\"site\"]\n";
+        let mut loaded = config::load(vec![Source::made_up("<test>", text.to_owned())]);
+        let config = loaded.config.unwrap();
+        let (chain, key) = self_signed::for_names(&["localhost"], wall_now().as_secs()).unwrap();
+        let read_file = |path: &std::path::Path| {
+            Ok(if path.ends_with("a.crt") { chain.clone() } else { key.clone() }.into_bytes())
+        };
+        let credentials = credentials::load(&config, &read_file, &mut loaded.report);
+        let end = credentials.certificates[0].as_ref().unwrap().not_after;
+
+        let mut expiry = Expiry::new(&config, &credentials, end - 30 * SECONDS_PER_DAY);
+        let mut news = |before_end: i64| expiry.news(&config, &credentials, end - before_end);
+        assert_eq!(news(8 * SECONDS_PER_DAY), Vec::<String>::new());
+        let announced =
+            "certificate \"site\" expires within 7 days; renew /a.crt; it is taken into service at once";
+        assert_eq!(news(7 * SECONDS_PER_DAY - 1), [announced]);
+        assert_eq!(news(7 * SECONDS_PER_DAY - 60), Vec::<String>::new());
+        assert_eq!(news(1), [announced.replace("7 days", "a day")]);
+        assert_eq!(news(-1), ["certificate \"site\" has expired; clients refuse it: renew /a.crt"]);
+        assert_eq!(news(-100), Vec::<String>::new());
+        let mut known = Expiry::new(&config, &credentials, end + 1);
+        assert_eq!(known.news(&config, &credentials, end + 2), Vec::<String>::new());
+    }
+}

@@ -14,8 +14,16 @@ const USAGE: i32 = 2;
 const CONFIGURATION_INVALID: i32 = 3;
 const CANNOT_START: i32 = 4;
 
+const DEMO: [&str; 5] = ["demo", "--http", "127.0.0.1:0", "--https", "127.0.0.1:0"];
+
 fn demo() -> Ringway {
-    started(&["demo", "--http", "127.0.0.1:0"])
+    let mut ringway = Ringway::with_arguments(&DEMO);
+    ringway.wait_for_listeners(2);
+    ringway
+}
+
+fn http_of(demo: &Ringway) -> SocketAddr {
+    demo.address_of("demo")
 }
 
 fn started(arguments: &[&str]) -> Ringway {
@@ -36,7 +44,7 @@ fn ends(arguments: &[&str]) -> (i32, String) {
 #[test]
 fn the_demo_balances_over_both_backends_on_kept_connections() {
     let mut ringway = demo();
-    let mut client = Client::connect(ringway.address());
+    let mut client = Client::connect(http_of(&ringway));
     let first_line = |text: String| text.lines().next().map(str::to_owned);
     let answers: Vec<_> = (0..6).map(|_| first_line(client.get("/").text())).collect();
     assert_eq!(answers[0], answers[2]);
@@ -52,7 +60,7 @@ fn the_demo_balances_over_both_backends_on_kept_connections() {
 #[test]
 fn the_demo_echoes_what_reaches_a_backend() {
     let ringway = demo();
-    let mut client = Client::connect(ringway.address());
+    let mut client = Client::connect(http_of(&ringway));
     let body = "x".repeat(5000);
     client.send(format!(
         "POST /a?b HTTP/1.1\r\nHost: h\r\nX-Real-IP: spoofed\r\nContent-Length: 5000\r\n\r\n{body}"
@@ -74,7 +82,7 @@ fn the_demo_echoes_what_reaches_a_backend() {
 #[test]
 fn the_demo_has_paths_worth_trying() {
     let ringway = demo();
-    let mut client = Client::connect(ringway.address());
+    let mut client = Client::connect(http_of(&ringway));
     assert_eq!(client.get("/status/503").status, 503);
     let empty = client.get("/status/204");
     assert_eq!((empty.status, empty.field("content-length")), (204, None));
@@ -98,12 +106,16 @@ fn the_lines_to_try_work_as_they_stand() {
     ringway.wait_for_line("Ctrl-C");
     let said = ringway.stderr();
     let lines: Vec<_> = said.lines().map(str::trim).filter(|line| line.starts_with("curl ")).collect();
-    assert!(lines.len() >= 5, "{said}");
+    assert!(lines.len() >= 6, "{said}");
     let has_curl = Command::new("curl").arg("--version").output().is_ok();
     for line in lines {
-        let url = line.split(' ').find(|word| word.starts_with("http://")).expect("a line names a URL");
-        let path = url.strip_prefix(&format!("http://{}", ringway.address())).expect("the URL is the demo's");
-        assert!(Client::connect(ringway.address()).get(path).status >= 200, "{line}");
+        let url = line.split(' ').find(|word| word.starts_with("http")).expect("a line names a URL");
+        if let Some(path) = url.strip_prefix(&format!("http://{}", http_of(&ringway))) {
+            assert!(Client::connect(http_of(&ringway)).get(path).status >= 200, "{line}");
+        } else {
+            let secure = ringway.address_of("demo-secure");
+            assert!(url.starts_with(&format!("https://{secure}")), "the URL is the demo's: {line}");
+        }
         if has_curl {
             let output = Command::new("sh").args(["-c", line]).output().expect("a shell runs");
             assert!(output.status.success() && !output.stdout.is_empty(), "{line}: {output:?}");
@@ -115,7 +127,7 @@ fn the_lines_to_try_work_as_they_stand() {
 fn the_demo_can_be_spoken_to_directly_and_badly() {
     let ringway = demo();
     let log = |ringway: &Ringway| ringway.stdout();
-    Client::connect(ringway.address()).get("/");
+    Client::connect(http_of(&ringway)).get("/");
     eventually("the log has the exchange", || log(&ringway).contains("upstream_addr"));
     let log = log(&ringway);
     let (_, rest) = log.split_once("\"upstream_addr\":\"").expect("the log names the backend");
@@ -136,10 +148,10 @@ fn the_demo_can_be_spoken_to_directly_and_badly() {
 #[test]
 fn a_second_demo_tells_the_cure() {
     let first = demo();
-    let address = first.address().to_string();
-    let (code, said) = ends(&["demo", "--http", &address]);
+    let address = http_of(&first).to_string();
+    let (code, said) = ends(&["demo", "--http", &address, "--https", "127.0.0.1:0"]);
     assert_eq!(code, CANNOT_START, "{said}");
-    let port = first.address().port();
+    let port = http_of(&first).port();
     assert!(said.contains(&format!("cannot bind {address}: Address already in use")), "{said}");
     assert!(said.contains(&format!("ringway demo --http 127.0.0.1:{}", port.wrapping_add(1))), "{said}");
 }
@@ -187,7 +199,8 @@ fn wrong_usage_is_explained_in_terms_of_the_command_line() {
         (&["proxy", "--from", "127.0.0.1:0", "--to", "unix:"], "--to \"unix:\" has no usable path"),
         (&["proxy", "--from", "127.0.0.1:0"], "--to <ADDR>"),
         (&["demo", "--http", "8080"], "write an IP address and a port"),
-        (&["demo", "--https", "127.0.0.1:0"], "--https"),
+        (&["demo", "--https", "8443"], "write an IP address and a port"),
+        (&["proxy", "--from", "127.0.0.1:0", "--to", "127.0.0.1:1", "--cert", "a.crt"], "--key <FILE>"),
         (&["serve"], "unrecognized subcommand"),
         (&["run"], "--config <FILE>"),
     ] {
@@ -231,7 +244,7 @@ fn help_and_version_are_successes_on_standard_output() {
 fn a_signal_ends_the_demo_and_nothing_is_left() {
     for signal in ["TERM", "INT", "QUIT"] {
         let mut ringway = demo();
-        let address = ringway.address();
+        let address = http_of(&ringway);
         assert_eq!(Client::connect(address).get("/").status, 200);
         ringway.signal(signal);
         assert_eq!(ringway.wait_for_exit(PATIENCE).code(), Some(SUCCESS), "{signal}");
@@ -243,7 +256,7 @@ fn a_signal_ends_the_demo_and_nothing_is_left() {
 fn a_log_that_nobody_reads_does_not_keep_the_process() {
     let address = free_address();
     let child = Command::new(env!("CARGO_BIN_EXE_ringway"))
-        .args(["demo", "--http", &address.to_string()])
+        .args(["demo", "--https", "127.0.0.1:0", "--http", &address.to_string()])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

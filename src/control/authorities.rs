@@ -1,7 +1,5 @@
 //! The files of `[[ca]]`: read at the start, and again when they change.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,6 +9,7 @@ use crate::config::Config;
 use crate::config::Location;
 use crate::config::NamedFile;
 use crate::config::Report;
+use crate::control::files;
 use crate::tls::authorities::Authorities;
 use crate::tls::authorities::Authority;
 use crate::tls::ca_files::CaFile;
@@ -100,10 +99,7 @@ pub fn load_one(authority: &config::Authority) -> LoadedAuthority {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
-        .map_err(|error| error.to_string())?;
+    let bytes = files::read(path, FILE_BYTES_MAX + 1).map_err(|error| error.to_string())?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(format!("it is larger than {} MiB", FILE_BYTES_MAX >> 20));
     }

@@ -1,8 +1,6 @@
 //! The certificates of a configuration, read from their files.
 
-use std::fs;
 use std::io;
-use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -10,6 +8,7 @@ use std::thread;
 use crate::config;
 use crate::config::Location;
 use crate::config::NamedFile;
+use crate::control::files;
 use crate::net::clock;
 use crate::tls::certificate_faults::Fault;
 use crate::tls::certificate_faults::FileFault;
@@ -39,9 +38,7 @@ pub struct Outcome {
 
 /// Reads a file whole, unless it is far too large; then a little more than is allowed.
 pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    fs::File::open(path)?.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
+    files::read(path, FILE_BYTES_MAX as u64 + 1)
 }
 
 /// Reads the files of all certificates, on as many threads as there are CPUs.

@@ -5,10 +5,27 @@
 //! and has no limit on watches. A look costs about a microsecond per file.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::io::Read as _;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// Reads the bytes of a file, but no more than `most`.
+///
+/// Pipes are refused: opening one waits for its writer, which may never come, and what it gives is gone
+/// when it is to be read again.
+pub(super) fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let kind = std::fs::metadata(path)?.file_type();
+    if !kind.is_file() && !kind.is_dir() {
+        return Err(io::Error::other("it is a pipe or a device, not a file"));
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
 
 /// The files whose changes matter, each as it was when it was looked at last.
 pub(super) struct Files {
@@ -74,6 +91,21 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
+
+    #[test]
+    fn only_files_are_read_and_nothing_waits() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("file"), "12345").unwrap();
+        assert_eq!(read(&path("file"), 9).unwrap(), b"12345");
+        assert_eq!(read(&path("file"), 3).unwrap(), b"123");
+        let made = std::process::Command::new("mkfifo").arg(path("pipe")).status().unwrap();
+        assert!(made.success());
+        for odd in [path("pipe"), "/dev/zero".into()] {
+            assert_eq!(read(&odd, 9).unwrap_err().to_string(), "it is a pipe or a device, not a file");
+        }
+        assert_eq!(read(folder.path(), 9).unwrap_err().kind(), io::ErrorKind::IsADirectory);
+    }
 
     #[test]
     fn every_way_to_change_a_file_is_noticed_once() {

@@ -1,16 +1,20 @@
 //! Waking a worker from outside its loop: by another thread, or by time.
 
+use std::future::Future;
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::fd::FromRawFd;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use monoio::net::UnixStream;
+
+use crate::net::socket::wants_nonblocking;
 
 /// A bell that any thread can ring and one worker hears. Rings that are not yet heard count once.
 #[derive(Clone)]
@@ -27,9 +31,7 @@ impl Doorbell {
 
     /// Wakes the worker. Never blocks.
     pub fn ring(&self) {
-        let one = 1u64;
-        // SAFETY: `one` is valid for eight bytes. A full counter means that the bell rings already.
-        unsafe { libc::write(self.eventfd.as_raw_fd(), (&raw const one).cast(), 8) };
+        add_one(&self.eventfd);
     }
 
     /// The worker's side; to be called on the worker's thread.
@@ -58,27 +60,48 @@ pub fn every(period: Duration) -> io::Result<Wakeups> {
     Wakeups::new(timerfd)
 }
 
-/// Lets the worker's loop turn while the caller has work left.
+/// Lets the worker's loop turn while the caller has work left. One task at a time may wait for it.
 ///
-/// Waking oneself is not enough: as long as any task is ready, the loop does not enter the kernel to
-/// wait, and a ring with DEFER_TASKRUN completes operations only there. So this waits for a counter that
-/// has always counted something, which takes one operation of the kernel.
+/// Waking oneself is not enough. As long as any task is ready, the loop does not enter the kernel to
+/// wait, and a ring with DEFER_TASKRUN completes operations only there. And a loop with epoll runs whoever
+/// wakes itself many times over before it looks for events again: after a thousand events, two thousand
+/// times. So this waits for an event that can only come from the kernel.
 pub struct Pause {
-    always_ready: UnixStream,
+    counter: UnixStream,
+    /// With io_uring the counter has always counted something: to wait for it takes one operation. epoll
+    /// tells of changes only, so there it is rung for each wait.
+    is_rung: bool,
 }
 
 impl Pause {
+    /// To be called on the worker's thread.
     pub fn new() -> io::Result<Pause> {
         // SAFETY: the call takes no pointers.
         let descriptor = unsafe { libc::eventfd(1, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
-        Ok(Pause { always_ready: UnixStream::from_std(StdUnixStream::from(own(descriptor)?))? })
+        let counter = UnixStream::from_std(StdUnixStream::from(own(descriptor)?))?;
+        Ok(Pause { counter, is_rung: wants_nonblocking() })
     }
 
     /// Returns in a later turn of the loop.
     pub async fn take(&self) {
-        // With epoll the counter is found ready at once.
-        yield_once().await;
-        drop(self.always_ready.readable(false).await);
+        if !self.is_rung {
+            // The tasks that are ready run first.
+            yield_once().await;
+            drop(self.counter.readable(false).await);
+            return;
+        }
+        // A counter that counts nothing is waited for; what makes it count after that is an event.
+        read_counter(&self.counter);
+        let mut readable = pin!(self.counter.readable(false));
+        let mut is_second = false;
+        poll_fn(|turn| {
+            let polled = readable.as_mut().poll(turn);
+            if polled.is_pending() && !std::mem::replace(&mut is_second, true) {
+                add_one(&self.counter);
+            }
+            polled.map(drop)
+        })
+        .await;
     }
 }
 
@@ -110,10 +133,7 @@ impl Wakeups {
     pub async fn next(&self) -> io::Result<u64> {
         loop {
             self.counter.readable(false).await?;
-            let mut count = 0u64;
-            // SAFETY: `count` is valid for eight bytes; the descriptor is non-blocking.
-            let read = unsafe { libc::read(self.counter.as_raw_fd(), (&raw mut count).cast(), 8) };
-            if read == 8 {
+            if let Some(count) = read_counter(&self.counter) {
                 return Ok(count);
             }
             let error = io::Error::last_os_error();
@@ -122,6 +142,20 @@ impl Wakeups {
             }
         }
     }
+}
+
+fn add_one(counter: &impl AsRawFd) {
+    let one = 1u64;
+    // SAFETY: `one` is valid for eight bytes. A full counter says the same already.
+    unsafe { libc::write(counter.as_raw_fd(), (&raw const one).cast(), 8) };
+}
+
+/// What a counter counted, which begins anew; None if that is nothing.
+fn read_counter(counter: &impl AsRawFd) -> Option<u64> {
+    let mut count = 0u64;
+    // SAFETY: `count` is valid for eight bytes; the descriptor is non-blocking.
+    let read = unsafe { libc::read(counter.as_raw_fd(), (&raw mut count).cast(), 8) };
+    (read == 8).then_some(count)
 }
 
 fn own(descriptor: i32) -> io::Result<OwnedFd> {

@@ -179,6 +179,10 @@ fn file_words(file: &str, fault: &FileFault) -> Words {
 
 fn pem_words(file: &str, error: &PemError) -> Words {
     match error {
+        PemError::NoLineEnds { line } => words(
+            format!("{file}: there is more in line {line} than a -----BEGIN or -----END line has"),
+            "line ends got lost when the text was copied, often in a variable; copy it again with all of them",
+        ),
         PemError::NoEnd { line, label } => words(
             format!("{file}: -----BEGIN {label}----- in line {line} has no -----END {label}-----"),
             "the text was cut when it was copied; copy it whole, with its last line",

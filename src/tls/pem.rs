@@ -1,7 +1,7 @@
 //! PEM (RFC 7468) with line numbers: sections of base64 between `-----BEGIN …-----` and its END.
 //!
-//! Text between sections is a comment. CRLF, a byte order mark, spaces at line ends and blank lines
-//! are what editors leave behind, and are tolerated.
+//! Text between sections is a comment. CR or CRLF for LF, a byte order mark, spaces at line ends and
+//! blank lines are what editors leave behind, and are tolerated.
 
 /// One section of a file.
 #[derive(Debug, PartialEq, Eq)]
@@ -17,6 +17,9 @@ pub(super) struct Section {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PemError {
+    /// More than a label stands in the line of a boundary: line ends got lost. What it is must not be
+    /// told, since it may be a key.
+    NoLineEnds { line: usize },
     /// A section begins and does not end.
     NoEnd { line: usize, label: String },
     /// An END that belongs to no BEGIN.
@@ -32,9 +35,13 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<Section>, PemError> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut sections = Vec::new();
     let mut open: Option<(Section, Base64)> = None;
-    for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
+    let mut number = 0;
+    for line in lines(bytes) {
         let line = line.trim_ascii();
-        let number = index + 1;
+        number += 1;
+        if is_run_together(line) {
+            return Err(PemError::NoLineEnds { line: number });
+        }
         open = match (boundary(line), open.take()) {
             (Some(Boundary::Begin(_)), Some((section, _))) => {
                 return Err(PemError::NoEnd { line: section.line, label: section.label });
@@ -65,6 +72,24 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<Section>, PemError> {
         None => Ok(sections),
     }
 }
+
+/// Lines end with LF, CRLF or CR.
+fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let only_cr = !bytes.contains(&b'\n');
+    bytes.split(move |byte| *byte == b'\n' || only_cr && *byte == b'\r')
+}
+
+/// Whether a boundary is not all that stands in a line that begins with one.
+fn is_run_together(line: &[u8]) -> bool {
+    let Some(label) = line.strip_prefix(b"-----BEGIN ").or_else(|| line.strip_prefix(b"-----END ")) else {
+        return false;
+    };
+    let inside = label.strip_suffix(b"-----").unwrap_or(label);
+    inside.len() > LABEL_BYTES_MAX || inside.windows(2).any(|pair| pair == b"--")
+}
+
+/// The longest that is in use has half of it. A key has more.
+const LABEL_BYTES_MAX: usize = 64;
 
 enum Boundary {
     Begin(String),
@@ -144,6 +169,24 @@ mod tests {
         let expected = vec![("A".to_owned(), 2, b"foob".to_vec()), ("B C".to_owned(), 7, b"fooba".to_vec())];
         assert_eq!(sections(text), Ok(expected));
         assert_eq!(sections("no PEM at all"), Ok(Vec::new()));
+        let old_mac = "x\r-----BEGIN A-----\rZm9v\rYg==\r-----END A-----\r";
+        assert_eq!(sections(old_mac), Ok(vec![("A".to_owned(), 2, b"foob".to_vec())]));
+    }
+
+    #[test]
+    fn lost_line_ends_show_nothing_of_a_key() {
+        let key = "MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgeoUjR00hoC3A+HcPRq5b";
+        for text in [
+            format!("-----BEGIN PRIVATE KEY-----{key}-----END PRIVATE KEY-----"),
+            format!("-----BEGIN PRIVATE KEY----- {key} -----END PRIVATE KEY-----\n"),
+            format!("-----BEGIN PRIVATE KEY-----{key}"),
+            format!("-----BEGIN PRIVATE KEY {key}-----"),
+            "-----BEGIN PRIVATE KEY-----Zm9v\nZm9v\n-----END PRIVATE KEY-----".to_owned(),
+        ] {
+            assert_eq!(sections(&text), Err(PemError::NoLineEnds { line: 1 }), "{text}");
+        }
+        let two = "-----BEGIN A-----\nZm9v\n-----END A----------BEGIN B-----\nZm9v\n-----END B-----";
+        assert_eq!(sections(two), Err(PemError::NoLineEnds { line: 3 }));
     }
 
     #[test]

@@ -120,17 +120,23 @@ impl Pool {
         }
     }
 
-    /// Keeps a connection whose response was read in full; drops it when the worker has its share.
+    /// Keeps a connection whose response was read in full. When the worker has its share, the one of this
+    /// backend that was not used for longest makes room: where the server name follows the host of the
+    /// request, clients could else fill the pool with names that nobody asks for again.
     pub fn give_back(&self, group: usize, backend: usize, connection: Connection, clock: &Clock) {
         let Some(group) = self.groups.get(group) else { return };
         let mut group = group.borrow_mut();
-        if group.idle >= group.most_idle || group.keepalive_timeout.is_zero() {
+        let is_full = group.idle >= group.most_idle;
+        if group.most_idle == 0 || group.keepalive_timeout.is_zero() {
+            return;
+        }
+        let Some(shelf) = group.shelves.get_mut(backend) else { return };
+        if is_full && shelf.pop_front().is_none() {
             return;
         }
         connection.deadline.clear();
-        let idle = Idle { connection, since: clock.now() };
-        if let Some(shelf) = group.shelves.get_mut(backend) {
-            shelf.push_back(idle);
+        shelf.push_back(Idle { connection, since: clock.now() });
+        if !is_full {
             group.idle += 1;
         }
     }

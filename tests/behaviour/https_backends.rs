@@ -245,3 +245,19 @@ fn a_backend_that_is_silent_in_its_handshake_is_504() {
     accepted.recv_timeout(Duration::from_secs(1)).expect("it was connected to");
     eventually("it is let go", || backend.open_connections() == 0);
 }
+
+#[test]
+fn names_that_come_once_do_not_fill_the_pool() {
+    let backend = backend(&Issuer::new("backends"), &[NAME]);
+    let ringway = Scenario::of(&backend).group("keepalive_connections = 4").start();
+    let mut client = Client::connect(ringway.address());
+    for number in 0..8 {
+        client.send(format!("GET / HTTP/1.1\r\nHost: once-{number}.example\r\n\r\n"));
+        assert_eq!(client.read_response().status, 200);
+    }
+    for _ in 0..5 {
+        client.send(GET);
+        assert_eq!(client.read_response().status, 200);
+    }
+    assert_eq!(backend.connections(), 9, "one for each name, kept for the last one");
+}

@@ -284,6 +284,9 @@ async fn drive(
         if done {
             return Ok(());
         }
+        if stream.peer_has_closed() {
+            return Err(Broken::Gone);
+        }
         // Waiting holds no buffer.
         stream.socket().readable().await.map_err(|_| Broken::Gone)?;
         input = receive(stream.socket(), stream.room_for_handshake()).await.map_err(|_| Broken::Gone)?;

@@ -35,10 +35,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<Section>, PemError> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut sections = Vec::new();
     let mut open: Option<(Section, Base64)> = None;
-    let mut number = 0;
-    for line in lines(bytes) {
+    for (number, line) in (1..).zip(lines(bytes)) {
         let line = line.trim_ascii();
-        number += 1;
         if is_run_together(line) {
             return Err(PemError::NoLineEnds { line: number });
         }

@@ -191,6 +191,11 @@ impl Stream {
         Some(buffer)
     }
 
+    /// Whether the peer has said that nothing more follows.
+    pub(super) fn peer_has_closed(&self) -> bool {
+        self.peer_closed.get()
+    }
+
     pub(super) fn has_early(&self) -> bool {
         self.early.borrow().is_some()
     }

@@ -19,6 +19,8 @@ pub(crate) struct Wire {
 
 struct Tls {
     session: Mutex<Connection>,
+    /// Received, and not yet taken by a session that was full.
+    unread: Mutex<Vec<u8>>,
     /// Held while records leave, so that they keep their order.
     outgoing: Mutex<()>,
     leaves_without_notice: AtomicBool,
@@ -106,6 +108,7 @@ impl Wire {
         session.set_buffer_limit(None);
         let tls = Arc::new(Tls {
             session: Mutex::new(session),
+            unread: Mutex::default(),
             outgoing: Mutex::new(()),
             leaves_without_notice: AtomicBool::new(false),
         });
@@ -165,13 +168,22 @@ impl Tls {
 
     /// Receives once.
     fn take_in(&self, mut tcp: &TcpStream) -> io::Result<()> {
-        let mut piece = [0; 16 * 1024];
-        let count = tcp.read(&mut piece)?;
-        let mut rest = &piece[..count];
+        let mut received = std::mem::take(&mut *lock(&self.unread));
+        if received.is_empty() {
+            received.resize(16 * 1024, 0);
+            let count = tcp.read(&mut received)?;
+            received.truncate(count);
+        }
+        let count = received.len();
+        let mut rest = received.as_slice();
         let taken = {
             let mut session = lock(&self.session);
             loop {
-                session.read_tls(&mut rest)?;
+                if session.read_tls(&mut rest).is_err() {
+                    // Its content is to be read first.
+                    *lock(&self.unread) = rest.to_vec();
+                    break Ok(());
+                }
                 let processed = session.process_new_packets().map_err(io::Error::other);
                 if processed.is_err() || rest.is_empty() {
                     break processed.map(drop);

@@ -6,6 +6,7 @@ use std::net::ToSocketAddrs;
 use crate::config;
 use crate::config::BackendAddress;
 use crate::config::Config;
+use crate::config::Location;
 use crate::config::Report;
 use crate::control::tls::Security;
 use crate::net::address::Address;
@@ -44,6 +45,12 @@ pub fn build(config: &Config, security: &mut Security, host: &Host, report: &mut
     if report.has_errors() {
         return None;
     }
+    // What is to be secured is never served in the clear instead.
+    for (group, built) in config.server_groups.iter().zip(&groups) {
+        if group.tls.is_some() && built.tls.is_none() {
+            refuse(group.location, &format!("the server group \"{}\"", group.name), report);
+        }
+    }
     let listeners = config.listeners.iter().enumerate().map(|(index, listener)| {
         let tls = listener.tls.as_ref().and_then(|tls| {
             let terms = security.server_terms(index, listener)?;
@@ -58,12 +65,25 @@ pub fn build(config: &Config, security: &mut Security, host: &Host, report: &mut
         });
         Listener { tls, ..build_listener(listener, config, host) }
     });
-    let listeners = listeners.collect();
+    let listeners: Vec<_> = listeners.collect();
+    for (listener, built) in config.listeners.iter().zip(&listeners) {
+        if listener.tls.is_some() && built.tls.is_none() {
+            refuse(listener.location, &format!("the listener \"{}\"", listener.name), report);
+        }
+    }
+    if report.has_errors() {
+        return None;
+    }
     let connections = match config.process.max_connections {
         0 => host.connections,
         limit => limit as usize,
     };
     Some(Snapshot { listeners, groups, connections: Quota::new(connections), workers: host.workers })
+}
+
+fn refuse(location: Location, whose: &str, report: &mut Report) {
+    let message = format!("{whose} cannot speak TLS with what is configured");
+    report.error(location, message, "check its TLS policy, certificates and CAs");
 }
 
 fn build_listener(listener: &config::Listener, config: &Config, host: &Host) -> Listener {
@@ -148,4 +168,27 @@ fn resolve(backend: &config::Backend, report: &mut Report) -> Vec<Address> {
     addresses.sort_unstable();
     addresses.dedup();
     addresses.into_iter().map(Address::Ip).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Source;
+    use crate::control::credentials;
+
+    #[test]
+    fn what_cannot_be_secured_is_not_served_in_the_clear() {
+        let secure = "[[certificate]]\nname = \"site\"\nchain = \"/a\"\nkey = \"/b\"\n[[listener]]\nname = \"web\"\n\
+            address = \"127.0.0.1:0\"\nprotocol = \"https\"\ncertificates = [\"site\"]\n";
+        let mut loaded =
+            config::load(vec![Source::made_up("<test>", format!("config_version = 1\n{secure}"))]);
+        let config = loaded.config.unwrap();
+        // The complaints about the files go elsewhere, so that only the builder stands in the way.
+        let mut elsewhere = config::load(vec![Source::made_up("<test>", secure.to_owned())]).report;
+        let nothing = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
+        let mut security = Security::new(credentials::load(&config, &nothing, &mut elsewhere));
+        let host = Host { name: "test".to_owned(), connections: 1, workers: 1 };
+        assert!(build(&config, &mut security, &host, &mut loaded.report).is_none());
+        assert!(loaded.report.to_text(false).contains("the listener \"web\" cannot speak TLS"));
+    }
 }

@@ -145,7 +145,13 @@ impl Forward {
         let Some(backend_terms) = group.backends.get(backend) else {
             return Err(UpstreamError::ConnectFailed);
         };
-        let client = group.tls.as_ref().and_then(|terms| worker.pool.client(self.group, backend, terms));
+        let client = match &group.tls {
+            Some(terms) => {
+                let client = worker.pool.client(self.group, backend, terms);
+                Some(client.ok_or(UpstreamError::ConnectFailed)?)
+            }
+            None => None,
+        };
         let tls = client.as_deref().map(|client| TlsTarget {
             client,
             host: self.request.as_ref().map_or(&b""[..], |request| h1::host(request.filled())),

@@ -97,10 +97,11 @@ impl Effective {
         let mut offered = Map::new();
         for table in &self.tables {
             if let Form::Absent(_) = table.form {
-                config.insert(table.path.to_owned(), Json::Null);
+                let (parent, key) = table.path.rsplit_once('.').unwrap_or(("", table.path));
+                open(&mut config, parent, Form::Single).1.insert(key.to_owned(), Json::Null);
                 continue;
             }
-            let (place, object) = open(&mut config, table);
+            let (place, object) = open(&mut config, table.path, table.form);
             if let Some(lists) = table.offered.as_ref().map(Offered::lists) {
                 let lists =
                     lists.into_iter().map(|(what, names)| (what.to_owned(), Json::from(names.as_slice())));
@@ -180,6 +181,11 @@ fn toml_value(value: &Json) -> String {
     match value {
         Json::String(text) => toml_string(text),
         Json::Array(values) => format!("[{}]", values.iter().map(toml_value).collect::<Vec<_>>().join(", ")),
+        Json::Object(entries) => {
+            // The keys are ours, and plain.
+            let entries = entries.iter().map(|(key, value)| format!("{key} = {}", toml_value(value)));
+            format!("{{ {} }}", entries.collect::<Vec<_>>().join(", "))
+        }
         other => other.to_string(),
     }
 }
@@ -190,13 +196,17 @@ fn origin(from: Option<Location>, report: &Report) -> String {
 
 /// The object that a table fills, made where it stands, and its place such as `listener[0].forwarded.`.
 /// As in TOML, a path through a list means the list's last element.
-fn open<'c>(config: &'c mut Map<String, Json>, table: &Table) -> (String, &'c mut Map<String, Json>) {
+fn open<'c>(
+    config: &'c mut Map<String, Json>,
+    path: &str,
+    form: Form,
+) -> (String, &'c mut Map<String, Json>) {
     let mut place = String::new();
     let mut object = config;
-    let mut steps = table.path.split('.').filter(|step| !step.is_empty()).peekable();
+    let mut steps = path.split('.').filter(|step| !step.is_empty()).peekable();
     while let Some(step) = steps.next() {
         place.push_str(step);
-        let is_new_element = table.form == Form::Element && steps.peek().is_none();
+        let is_new_element = form == Form::Element && steps.peek().is_none();
         let fresh = if is_new_element { Json::Array(Vec::new()) } else { Json::Object(Map::new()) };
         let mut next = object.entry(step).or_insert(fresh);
         if let Json::Array(elements) = next {

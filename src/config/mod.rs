@@ -8,12 +8,12 @@ pub mod cipher_suites;
 mod effective;
 mod raw;
 mod report;
+mod server_group;
 #[cfg(test)]
 mod tests;
 pub mod tls_policies;
 mod units;
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -31,11 +31,25 @@ pub use report::Location;
 pub use report::Report;
 pub use report::Severity;
 pub use report::Source;
+pub use server_group::Backend;
+pub use server_group::BackendAddress;
+pub use server_group::CheckMethod;
+pub use server_group::CheckProtocol;
+pub use server_group::GroupProtocol;
+pub use server_group::GroupTls;
+pub use server_group::HealthCheck;
+pub use server_group::PassiveCheck;
+pub use server_group::Role;
+pub use server_group::ServerGroup;
+pub use server_group::Sticky;
+pub use server_group::Verify;
 
 /// What came of loading.
 pub struct Loaded {
     /// None when the report has errors.
     pub config: Option<Config>,
+    /// Where the control commands get in, if that much can be read.
+    pub admin: Admin,
     /// Complete only when there is a `config`.
     pub effective: Effective,
     pub report: Report,
@@ -56,13 +70,15 @@ pub fn load(sources: Vec<Source>) -> Loaded {
     }
     let roots: Vec<_> = (0..count).map(|index| raw::read(index, &mut report)).collect();
     let (config, effective, report) = check::check(&roots, report);
-    Loaded { config: (!report.has_errors()).then_some(config), effective, report }
+    let admin = config.admin.clone();
+    Loaded { config: (!report.has_errors()).then_some(config), admin, effective, report }
 }
 
 /// The whole configuration, defaults filled in and references resolved.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     pub process: Process,
+    pub admin: Admin,
     /// None: no access log.
     pub access_log: Option<AccessLog>,
     pub certificates: Vec<Certificate>,
@@ -86,8 +102,27 @@ pub struct Process {
     pub max_connections: u32,
     /// What `SLB-ID` says. None: the name of the host. Visible ASCII.
     pub instance_id: Option<String>,
-    /// A secret that a fleet shares, for session tickets. None: random keys.
+    /// A secret that a fleet shares, for session tickets and sticky cookies. None: random keys.
     pub ticket_seed_file: Option<NamedFile>,
+    /// Where the health core runs.
+    pub health_cpu: HealthCpu,
+    /// Whom names of backends are asked for. Empty: whom the operating system asks.
+    pub resolvers: Vec<SocketAddr>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HealthCpu {
+    /// A CPU that no pinned worker has; where there is none, wherever the system puts it.
+    Auto,
+    /// 0..=1023.
+    Cpu(u16),
+}
+
+/// The control commands' way in.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Admin {
+    /// A unix socket, absolute or relative to the working folder. None: no control commands.
+    pub socket: Option<NamedFile>,
 }
 
 /// A file that the configuration names.
@@ -313,80 +348,6 @@ pub enum ForwardedFor {
     Preserve,
 }
 
-#[derive(Clone, Debug, PartialEq)]
-pub struct ServerGroup {
-    /// Unique among server groups.
-    pub name: String,
-    pub protocol: GroupProtocol,
-    /// There is one exactly when the protocol is https.
-    pub tls: Option<GroupTls>,
-    pub algorithm: Algorithm,
-    pub connect_timeout: Duration,
-    /// How long a backend may be silent.
-    pub response_timeout: Duration,
-    /// Zero: no idle upstream connections are kept.
-    pub keepalive_timeout: Duration,
-    /// Idle upstream connections kept, over all workers.
-    pub keepalive_connections: u32,
-    /// Further backends tried, 0..=10.
-    pub max_retries: u32,
-    /// At least one.
-    pub backends: Vec<Backend>,
-    /// Of the name.
-    pub location: Location,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GroupProtocol {
-    Http,
-    Https,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct GroupTls {
-    pub verify: Verify,
-    /// Lower case. None: the host that the request asks for.
-    pub sni: Option<String>,
-    /// Index in [`Config::certificates`]: what Ringway shows to backends.
-    pub client_certificate: Option<usize>,
-}
-
-/// Whether the certificate of a backend is verified, and against what.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Verify {
-    Off,
-    /// Index in [`Config::authorities`].
-    Ca(usize),
-    /// The roots that the operating system trusts.
-    System,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Algorithm {
-    WeightedRoundRobin,
-    RoundRobin,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub struct Backend {
-    pub address: BackendAddress,
-    /// 0..=100; 0: no new requests.
-    pub weight: u8,
-    /// Of the address.
-    pub location: Location,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum BackendAddress {
-    Ip(SocketAddr),
-    /// To be resolved when the configuration is built.
-    Name {
-        host: String,
-        port: u16,
-    },
-    Unix(PathBuf),
-}
-
 impl TlsVersion {
     /// As operators write it.
     pub fn as_str(self) -> &'static str {
@@ -395,17 +356,6 @@ impl TlsVersion {
             TlsVersion::Tls11 => "1.1",
             TlsVersion::Tls12 => "1.2",
             TlsVersion::Tls13 => "1.3",
-        }
-    }
-}
-
-impl fmt::Display for BackendAddress {
-    /// As an operator writes it.
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            BackendAddress::Ip(address) => write!(formatter, "{address}"),
-            BackendAddress::Name { host, port } => write!(formatter, "{host}:{port}"),
-            BackendAddress::Unix(path) => write!(formatter, "unix:{}", path.display()),
         }
     }
 }

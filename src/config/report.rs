@@ -107,7 +107,7 @@ struct BrokenLines {
 }
 
 impl Report {
-    pub(super) fn new(sources: Vec<Source>) -> Report {
+    pub fn new(sources: Vec<Source>) -> Report {
         Report { sources, ..Report::default() }
     }
 

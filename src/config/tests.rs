@@ -5,6 +5,10 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use super::*;
+use crate::policy::balance::Algorithm;
+use crate::policy::balance::WhenAllDown;
+use crate::policy::balance::hash_key::HashKey;
+use crate::policy::balance::sticky::StickyMode;
 
 const COMPLETE_EXAMPLE: &str = include_str!("../../config/ringway.toml");
 const REFERENCE: &str = include_str!("../../docs/configuration.md");
@@ -94,8 +98,35 @@ fn messages_of_process() {
         "instance_id = \"edge 1\"",
         "instance_id = 1",
         "health_cpu = \"auto\"",
+        "health_cpu = 1023",
+        "health_cpu = 1024",
+        "health_cpu = \"0\"",
+        "resolvers = []",
+        "resolvers = [\"127.0.0.1:5353\", \"[::1]:53\", \"192.0.2.1\", \"::1\"]",
+        "resolvers = \"127.0.0.1\"",
+        "resolvers = [\"127.0.0.1:0\", \"0.0.0.0\", \"224.0.0.1\", \"dns.example\", \"\", 1]",
+        "resolvers = [\"::1\", \"::2\", \"::3\", \"::4\", \"::5\", \"::6\", \"::7\", \"::8\", \"::9\"]",
     ];
     assert_snapshot("process", cases(&lines, |line| report_with(&format!("[process]\n{line}\n"), "", "")));
+}
+
+#[test]
+fn messages_of_admin() {
+    let long = format!("socket = \"/{}\"", "a".repeat(107));
+    let lines = [
+        "",
+        "socket = \"/run/ringway/admin.sock\"",
+        "socket = \"\"",
+        "socket = \"run/\"",
+        "socket = \"unix:/run/admin.sock\"",
+        &long,
+        "socket = 5",
+        "address = \"127.0.0.1:9180\"",
+        "adress = 1\n[[admin]]",
+        "[admin]",
+        "soket = \"a\"",
+    ];
+    assert_snapshot("admin", cases(&lines, |line| report_with(&format!("[admin]\n{line}\n"), "", "")));
 }
 
 #[test]
@@ -263,12 +294,298 @@ fn messages_of_server_group() {
         "keepalive_connections = -1",
         "max_retries = 11",
         "slow_start = \"30s\"",
+        "slow_start = \"29s\"",
+        "slow_start = \"1201s\"",
+        "slow_start = 30",
+        "slow_start = \"30s\"\nalgorithm = \"random\"",
+        "slow_start = \"0s\"\nalgorithm = \"random\"",
+        "slow_start = \"30s\"\nalgorithm = \"quux\"",
+        "drain_timeout = \"0s\"",
+        "drain_timeout = \"4001s\"",
+        "when_all_down = \"reject\"",
     ];
-    let report = |line| {
-        let group = GROUP.replace("[[server_group.backend]]", &format!("{line}\n[[server_group.backend]]"));
-        load_text(&format!("config_version = 1\n{LISTENER}{group}")).report.to_text(false)
+    assert_snapshot("server_group", cases(&lines, report_of_group));
+}
+
+/// The report of a server group that is right but for these lines.
+fn report_of_group(lines: &str) -> String {
+    let group = GROUP.replace("[[server_group.backend]]", &format!("{lines}\n[[server_group.backend]]"));
+    load_text(&format!("config_version = 1\n{LISTENER}{group}")).report.to_text(false)
+}
+
+#[test]
+fn messages_of_hash_keys() {
+    let keys = [
+        "{ query = \"user\" }",
+        "{ header = \"Host\" }",
+        "{ cookie = \"session\" }",
+        "{ path = true }",
+        "{ source_ip = true }",
+        "{}",
+        "{ query = \"a\", path = true }",
+        "{ quary = \"a\" }",
+        "{ path = true, quux = 1 }",
+        "\"query\"",
+        "{ query = \"\" }",
+        "{ query = \"a=b\" }",
+        "{ query = 1 }",
+        "{ header = \"x user\" }",
+        "{ header = \"Cookie\" }",
+        "{ cookie = \"a;b\" }",
+        "{ path = false }",
+        "{ source_ip = \"yes\" }",
+    ];
+    let report = |key| report_of_group(&format!("algorithm = \"consistent_hash\"\nhash_key = {key}"));
+    let mut text = cases(&keys, report);
+    let lines = [
+        "algorithm = \"consistent_hash\"",
+        "algorithm = \"Uch\"",
+        "hash_key = { path = true }",
+        "algorithm = \"source_ip_hash\"\nhash_key = { source_ip = true }",
+        "algorithm = \"consistent\"\nhash_key = { path = true }",
+    ];
+    text += &cases(&lines, report_of_group);
+    assert_snapshot("hash_keys", text);
+}
+
+#[test]
+fn messages_of_health_checks() {
+    let long_path = format!("path = \"/{}\"", "a".repeat(80));
+    let long_host = format!("host = \"{}\"", "a.".repeat(50) + "b");
+    let tables = [
+        "",
+        "protocol = \"grpc\"",
+        "protocol = \"udp\"",
+        "interval = \"500ms\"",
+        "interval = 2",
+        "timeout = \"301s\"",
+        "healthy_threshold = 0",
+        "unhealthy_threshold = 11",
+        "method = \"POST\"",
+        "path = \"health\"",
+        "path = \"/a b\"",
+        "path = \"/a#b\"",
+        "path = \"/?a=[1]&b=%20\"",
+        &long_path,
+        "host = \"\"",
+        "host = \"http://app\"",
+        "host = \"app:0\"",
+        &long_host,
+        "port = 65536",
+        "port = \"80\"",
+        "expect = []",
+        "expect = \"2xx\"",
+        "expect = [\"1xx\", \"6xx\", \"xx\", \"100\", 99, 600, \"300-200\", \"199-200\", \"200-\", \"2XX\", \"+20\", true]",
+        "expect = [200, 201, 202, 203, 204, 205, 206, 207, 208, 209, 210, 211, 212, 213, 214, 215, 216]",
+        "protocol = \"tcp\"",
+        "protocol = \"tcp\"\nmethod = \"GET\"\npath = \"/\"\nhost = \"app\"\nexpect = [\"2xx\"]\nport = 80",
+        "protocol = \"tcp\"\npath = 1",
+        "codes = [\"2xx\"]",
+        "[[server_group.health_check]]",
+    ];
+    let report = |table: &str| match table.starts_with('[') {
+        true => report_with("", "", &format!("{table}\n")),
+        false => report_with("", "", &format!("[server_group.health_check]\n{table}\n")),
     };
-    assert_snapshot("server_group", cases(&lines, report));
+    let mut text = cases(&tables, report);
+    let unix = |line| {
+        let group = GROUP.replace("127.0.0.1:9001", "unix:/run/app.sock");
+        let check = format!("[server_group.health_check]\n{line}\n");
+        load_text(&format!("config_version = 1\n{LISTENER}{group}{check}")).report.to_text(false)
+    };
+    text += &cases(&["port = 0", "port = 80"], unix);
+    let https =
+        |table| report_of_group(&format!("protocol = \"https\"\n[server_group.health_check]\n{table}"));
+    text += &cases(
+        &["", "protocol = \"http\"", "protocol = \"https\"", "protocol = \"tcp\"", "port = 80"],
+        https,
+    );
+    assert_snapshot("health_checks", text);
+}
+
+#[test]
+fn messages_of_passive_checks() {
+    let lines = [
+        "consecutive_failures = 0\nejection_time = \"1s\"",
+        "consecutive_failures = 1001",
+        "consecutive_failures = \"5\"",
+        "ejection_time = \"301s\"",
+        "ejection_time = \"0s\"",
+        "failures = 5",
+    ];
+    let report = |line| report_with("", "", &format!("[server_group.passive_check]\n{line}\n"));
+    let mut text = cases(&lines, report);
+    text += &cases(&["passive_check = false"], report_of_group);
+    assert_snapshot("passive_checks", text);
+}
+
+#[test]
+fn messages_of_sticky() {
+    let long = format!("mode = \"insert\"\ncookie = \"{}\"", "a".repeat(201));
+    let lines = [
+        "",
+        "cookie = \"SERVERID\"",
+        "mode = \"cookie\"",
+        "mode = true",
+        "mode = \"off\"\ncookie = \"a\"\ntimeout = \"1s\"",
+        "mode = \"insert\"",
+        "mode = \"insert\"\ncookie = \"a b\"",
+        "mode = \"insert\"\ncookie = \"$a\"",
+        "mode = \"insert\"\ncookie = \"\"",
+        &long,
+        "mode = \"insert\"\ntimeout = \"0s\"",
+        "mode = \"insert\"\ntimeout = \"86401s\"",
+        "mode = \"rewrite\"",
+        "mode = \"rewrite\"\ncookie = \"a\"\ntimeout = \"1s\"",
+        "mode = \"app_cookie\"",
+        "mode = \"app_cookie\"\ncookie = 5",
+        "mode = \"app_cookie\"\ncookie = \"a\"\ntimeout = \"1s\"",
+        "mode = \"source_ip\"",
+        "mode = \"source_ip\"\ncookie = \"a\"\ntimeout = \"1s\"",
+        "mode = \"insert\"\nname = \"a\"",
+    ];
+    let report = |line| report_with("", "", &format!("[server_group.sticky]\n{line}\n"));
+    assert_snapshot("sticky", cases(&lines, report));
+}
+
+/// The server group of a configuration in which these lines stand before its backend.
+fn group_with(lines: &str) -> ServerGroup {
+    let group = GROUP.replace("[[server_group.backend]]", &format!("{lines}\n[[server_group.backend]]"));
+    let loaded = load_text(&format!("config_version = 1\n{LISTENER}{group}"));
+    let groups = loaded.config.map(|config| config.server_groups);
+    assert!(groups.is_some(), "{lines}: {}", loaded.report.to_text(false));
+    groups.into_iter().flatten().next().expect("there is a group")
+}
+
+#[test]
+fn balancing_is_kept() {
+    let defaults = group_with("");
+    assert_eq!(
+        (defaults.algorithm, defaults.when_all_down),
+        (Algorithm::WeightedRoundRobin, WhenAllDown::Forward)
+    );
+    assert_eq!((defaults.slow_start, defaults.drain_timeout), (Duration::ZERO, Duration::from_secs(300)));
+    assert_eq!(defaults.backends[0].role, Role::Active);
+    let unusual = group_with("when_all_down = \"fail\"\nslow_start = \"20m\"\ndrain_timeout = \"0s\"");
+    assert_eq!((unusual.when_all_down, unusual.slow_start), (WhenAllDown::Fail, Duration::from_secs(1_200)));
+    assert_eq!(unusual.drain_timeout, Duration::ZERO);
+    let keys = [
+        ("{ query = \"User\" }", HashKey::Query("User".to_owned())),
+        ("{ header = \"X-User\" }", HashKey::Header("x-user".to_owned())),
+        ("{ cookie = \"Session\" }", HashKey::Cookie("Session".to_owned())),
+        ("{ path = true }", HashKey::Path),
+        ("{ source_ip = true }", HashKey::SourceIp),
+    ];
+    for (text, key) in keys {
+        for word in ["consistent_hash", "Uch"] {
+            let group = group_with(&format!("algorithm = \"{word}\"\nhash_key = {text}"));
+            assert_eq!(group.algorithm, Algorithm::ConsistentHash(key.clone()), "{text}");
+        }
+    }
+}
+
+#[test]
+fn health_checks_are_kept() {
+    assert_eq!(group_with("").health_check, None);
+    let check = |lines: &str| group_with(&format!("[server_group.health_check]\n{lines}")).health_check;
+    let default = HealthCheck {
+        protocol: CheckProtocol::Http,
+        interval: Duration::from_secs(2),
+        timeout: Duration::from_secs(5),
+        healthy_threshold: 3,
+        unhealthy_threshold: 3,
+        method: CheckMethod::Head,
+        path: "/".to_owned(),
+        host: None,
+        port: 0,
+        expect: vec![200..=299],
+    };
+    assert_eq!(check(""), Some(default.clone()));
+    assert_eq!(group_with("health_check = {}").health_check, Some(default.clone()));
+    let unusual = "protocol = \"HTTPS\"\ninterval = \"5m\"\ntimeout = \"1s\"\nhealthy_threshold = 1\n\
+        unhealthy_threshold = 10\nmethod = \"get\"\npath = \"/up?a=b\"\nhost = \"[::1]:8443\"\nport = 65535\n\
+        expect = [\"http_3xx\", \"204\", 404, \"500-599\", \"200-202\"]";
+    assert_eq!(
+        check(unusual),
+        Some(HealthCheck {
+            protocol: CheckProtocol::Https,
+            interval: Duration::from_secs(300),
+            timeout: Duration::from_secs(1),
+            healthy_threshold: 1,
+            unhealthy_threshold: 10,
+            method: CheckMethod::Get,
+            path: "/up?a=b".to_owned(),
+            host: Some("[::1]:8443".to_owned()),
+            port: 65_535,
+            expect: vec![300..=399, 204..=204, 404..=404, 500..=599, 200..=202],
+        })
+    );
+    for (word, protocol) in
+        [("HTTP", CheckProtocol::Http), ("TCP", CheckProtocol::Tcp), ("tcp", CheckProtocol::Tcp)]
+    {
+        let expected = HealthCheck { protocol, ..default.clone() };
+        assert_eq!(check(&format!("protocol = \"{word}\"")), Some(expected), "{word}");
+    }
+    for host in ["app", "app_1.example.com.", "192.0.2.7", "192.0.2.7:80", "[::1]", "app:65535"] {
+        assert_eq!(check(&format!("host = \"{host}\"")).and_then(|check| check.host).as_deref(), Some(host));
+    }
+}
+
+#[test]
+fn passive_checks_are_kept() {
+    let check = |failures, seconds| PassiveCheck {
+        consecutive_failures: failures,
+        ejection_time: Duration::from_secs(seconds),
+    };
+    assert_eq!(group_with("").passive_check, check(5, 10));
+    let unusual = "[server_group.passive_check]\nconsecutive_failures = 1000\nejection_time = \"300s\"";
+    assert_eq!(group_with(unusual).passive_check, check(1_000, 300));
+}
+
+#[test]
+fn sticky_modes_are_kept() {
+    let sticky = |lines: &str| group_with(&format!("[server_group.sticky]\n{lines}")).sticky;
+    let expected = |mode, cookie: &str, seconds| {
+        Some(Sticky { mode, cookie: cookie.to_owned(), timeout: Duration::from_secs(seconds) })
+    };
+    assert_eq!(group_with("").sticky, None);
+    assert_eq!(sticky("mode = \"off\""), None);
+    for word in ["insert", "Insert", "HTTP_COOKIE"] {
+        assert_eq!(sticky(&format!("mode = \"{word}\"")), expected(StickyMode::Insert, "SERVERID", 1_000));
+    }
+    let application = [
+        ("rewrite", StickyMode::Rewrite),
+        ("Server", StickyMode::Rewrite),
+        ("app_cookie", StickyMode::AppCookie),
+        ("APP_COOKIE", StickyMode::AppCookie),
+    ];
+    for (word, mode) in application {
+        assert_eq!(
+            sticky(&format!("mode = \"{word}\"\ncookie = \"JSESSIONID\"")),
+            expected(mode, "JSESSIONID", 1_000)
+        );
+    }
+    for word in ["source_ip", "SOURCE_IP"] {
+        let lines = format!("mode = \"{word}\"\ntimeout = \"24h\"");
+        assert_eq!(sticky(&lines), expected(StickyMode::SourceIp, "", 86_400));
+    }
+}
+
+#[test]
+fn the_process_wide_keys_of_health_and_control_are_kept() {
+    let text = |before: &str| format!("config_version = 1\n{before}{LISTENER}{GROUP}");
+    let defaults = load_text(&text("")).config.expect("the configuration is valid");
+    assert_eq!((defaults.process.health_cpu, defaults.admin.socket), (HealthCpu::Auto, None));
+    assert_eq!(defaults.process.resolvers, []);
+    let unusual = "[process]\nhealth_cpu = 0\nresolvers = [\"127.0.0.1:5353\", \"[::1]:53\", \"192.0.2.1\", \"::1\"]\n\
+        [admin]\nsocket = \"run/admin.sock\"\n";
+    let source = Source::file(Path::new("conf/a.toml"), PathBuf::from("/srv"), Ok(text(unusual)));
+    let config = load(vec![source]).config.expect("the configuration is valid");
+    assert_eq!(config.process.health_cpu, HealthCpu::Cpu(0));
+    let resolvers: Vec<String> = config.process.resolvers.iter().map(ToString::to_string).collect();
+    assert_eq!(resolvers, ["127.0.0.1:5353", "[::1]:53", "192.0.2.1:53", "[::1]:53"]);
+    let socket = config.admin.socket.map(|socket| socket.path);
+    assert_eq!(socket, Some(PathBuf::from("/srv/run/admin.sock")));
 }
 
 const SITE: &str = "[[certificate]]\nname = \"site\"\nchain = \"a.crt\"\nkey = \"a.key\"\n";
@@ -385,7 +702,10 @@ fn messages_of_backends() {
         "[[server_group.backend]]\naddress = \"unix:/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\"",
         "[[server_group.backend]]\naddress = 9001",
         "[[server_group.backend]]\naddress = \"app:80\"\nweight = 101",
+        "[[server_group.backend]]\naddress = \"app:+80\"",
         "[[server_group.backend]]\naddress = \"app:80\"\nrole = \"standby\"",
+        "[[server_group.backend]]\naddress = \"app:80\"\nrole = \"backup\"",
+        "[[server_group.backend]]\naddress = \"app:80\"\nrole = \"Slave\"\n[[server_group.backend]]\naddress = \"app:81\"\nrole = \"master\"",
         "[[server_group.backend]]\naddress = \"app:80\"\nweight = 0",
         "[[server_group.backend]]\naddress = \"app:80\"\n[[server_group.backend]]\naddress = \"app:80\"",
     ];
@@ -515,18 +835,37 @@ fn dual_stack_is_decided_by_the_other_addresses() {
 
 #[test]
 fn aliases_of_the_cloud_products_are_known() {
-    use Algorithm::RoundRobin;
-    use Algorithm::WeightedRoundRobin;
+    let source_ip = || Algorithm::ConsistentHash(HashKey::SourceIp);
     let cases = [
-        ("Wrr", WeightedRoundRobin),
-        ("wrr", WeightedRoundRobin),
-        ("ROUND_ROBIN", WeightedRoundRobin),
-        ("rr", RoundRobin),
+        ("weighted_round_robin", Algorithm::WeightedRoundRobin),
+        ("Wrr", Algorithm::WeightedRoundRobin),
+        ("wrr", Algorithm::WeightedRoundRobin),
+        ("ROUND_ROBIN", Algorithm::WeightedRoundRobin),
+        ("round_robin", Algorithm::RoundRobin),
+        ("rr", Algorithm::RoundRobin),
+        ("weighted_least_connections", Algorithm::WeightedLeastConnections),
+        ("Wlc", Algorithm::WeightedLeastConnections),
+        ("wlc", Algorithm::WeightedLeastConnections),
+        ("LEAST_CONNECTIONS", Algorithm::WeightedLeastConnections),
+        ("power_of_two", Algorithm::PowerOfTwo),
+        ("random", Algorithm::Random),
+        ("source_ip_hash", source_ip()),
+        ("Sch", source_ip()),
+        ("sch", source_ip()),
+        ("SOURCE_IP", source_ip()),
     ];
     for (alias, algorithm) in cases {
-        let group = GROUP.replace("\"app\"", &format!("\"app\"\nalgorithm = \"{alias}\""));
-        let loaded = load_text(&format!("config_version = 1\n{LISTENER}{group}"));
-        assert_eq!(loaded.config.map(|config| config.server_groups[0].algorithm), Some(algorithm), "{alias}");
+        assert_eq!(group_with(&format!("algorithm = \"{alias}\"")).algorithm, algorithm, "{alias}");
+    }
+    let roles = [
+        ("Master", Role::Active),
+        ("master", Role::Active),
+        ("Slave", Role::Standby),
+        ("slave", Role::Standby),
+    ];
+    for (alias, role) in roles {
+        let config = load_text(&format!("config_version = 1\n{LISTENER}{GROUP}role = \"{alias}\"\n")).config;
+        assert_eq!(config.map(|config| config.server_groups[0].backends[0].role), Some(role), "{alias}");
     }
 }
 
@@ -555,6 +894,9 @@ fn without_places(mut config: Config) -> Config {
         authority.crl.iter_mut().for_each(|file| file.location = nowhere);
     }
     if let Some(file) = &mut config.process.ticket_seed_file {
+        file.location = nowhere;
+    }
+    if let Some(file) = &mut config.admin.socket {
         file.location = nowhere;
     }
     for certificate in &mut config.certificates {
@@ -588,11 +930,23 @@ fn the_effective_configuration_loads_to_the_same() {
         LISTENER.replace("\"127.0.0.1:8080\"", "[\"[::]:80\", \"[::1]:81\"]"),
         GROUP.replace("127.0.0.1:9001", "unix:/run/\\\"odd\\\\.sock"),
     );
-    for text in [COMPLETE_EXAMPLE, unusual.as_str(), &format!("config_version = 1\n{LISTENER}{GROUP}")] {
+    let balanced = format!(
+        "config_version = 1\n[process]\nhealth_cpu = 3\nresolvers = [\"::1\"]\n[admin]\nsocket = \"/run/a.sock\"\n{LISTENER}{}\
+         role = \"standby\"\n[server_group.health_check]\nprotocol = \"tcp\"\n[server_group.sticky]\nmode = \"source_ip\"\n\
+         [server_group.passive_check]\nejection_time = \"1500ms\"\n[[server_group.backend]]\naddress = \"127.0.0.1:9002\"\n{}{}",
+        GROUP.replace("\"app\"", "\"app\"\nalgorithm = \"Uch\"\nhash_key = { header = \"X-User\" }"),
+        GROUP.replace(
+            "\"app\"",
+            "\"b\"\nalgorithm = \"Sch\"\nsticky = { mode = \"Server\", cookie = \"a'b\" }"
+        ) + "[server_group.health_check]\nexpect = [\"200-299\", 404, \"400-402\"]\nhost = \"app:80\"\n",
+        LISTENER.replace("web", "b").replace("8080", "8081").replace("app", "b"),
+    );
+    let minimal = format!("config_version = 1\n{LISTENER}{GROUP}");
+    for text in [COMPLETE_EXAMPLE, unusual.as_str(), balanced.as_str(), &minimal] {
         let first = load_text(text);
         let printed = first.effective.to_toml(&first.report);
         let second = load_text(&printed);
-        assert!(second.config.is_some(), "{printed}\n{}", second.report.to_text(false));
+        assert_eq!(second.report.to_text(false), "", "{printed}");
         assert_eq!(first.config.map(without_places), second.config.map(without_places));
     }
 }
@@ -693,17 +1047,19 @@ fn every_key_stands_in_the_complete_example_and_the_reference() {
 fn the_complete_example_shows_the_defaults() {
     let example = load_text(COMPLETE_EXAMPLE).config.map(without_places).expect("the example is valid");
     let minimal = "config_version = 1\n[process]\ninstance_id = \"edge-1\"\nticket_seed_file = \"tls/ticket_seed\"\n\
-        [access_log]\n[[certificate]]\nname = \"site\"\nchain = \"tls/site.crt\"\nkey = \"tls/site.key\"\n\
+        [admin]\nsocket = \"admin.sock\"\n[access_log]\n[[certificate]]\nname = \"site\"\nchain = \"tls/site.crt\"\nkey = \"tls/site.key\"\n\
         ocsp = \"tls/site.ocsp\"\n[[tls_policy]]\nname = \"edge\"\nversions = [\"1.3\", \"TLSv1.2\"]\n\
         cipher_suites = [\"TLS13_AES_128_GCM_SHA256\", \"TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256\",\n\
         \"ECDHE-RSA-AES128-GCM-SHA256\"]\n";
     let secure = "[[listener]]\nname = \"secure\"\naddress = \"127.0.0.1:8443\"\nprotocol = \"https\"\n\
         default_group = \"internal\"\ncertificates = [\"site\"]\ntls_policy = \"edge\"\n\
         [listener.client_auth]\nmode = \"optional\"\nca = [\"clients\"]\n";
-    let internal = "[[server_group]]\nname = \"internal\"\nprotocol = \"https\"\n[server_group.tls]\n\
+    let internal = "[[server_group]]\nname = \"internal\"\nprotocol = \"https\"\n\
+        algorithm = \"consistent_hash\"\nhash_key = { cookie = \"session\" }\n[server_group.tls]\n\
         verify = \"system\"\nsni = \"App.Internal.\"\nclient_certificate = \"site\"\n[[server_group.backend]]\n\
         address = \"127.0.0.1:9443\"\n";
-    let text = format!("{minimal}{CA}{LISTENER}{secure}{GROUP}{internal}");
+    let check = "[server_group.health_check]\nhost = \"app.example.com\"\n";
+    let text = format!("{minimal}{CA}{LISTENER}{secure}{GROUP}{check}{internal}");
     let defaults = load_text(&text).config.map(without_places);
     assert_eq!(Some(example), defaults);
 }

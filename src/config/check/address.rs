@@ -1,6 +1,8 @@
 //! Addresses: where listeners accept, where backends are, and who is trusted.
 
 use std::net::IpAddr;
+use std::net::Ipv4Addr;
+use std::net::Ipv6Addr;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::path::PathBuf;
@@ -17,7 +19,7 @@ use crate::config::report::Location;
 use crate::config::report::Report;
 
 /// The kernel's limit for the path of a unix socket, its end mark left out (unix(7)).
-const SOCKET_PATH_MAX: usize = 107;
+pub(super) const SOCKET_PATH_MAX: usize = 107;
 /// RFC 1035 §2.3.4.
 const HOST_NAME_MAX: usize = 253;
 const LABEL_MAX: usize = 63;
@@ -130,12 +132,12 @@ fn backend_address(text: &str, folder: &Path) -> Result<BackendAddress, &'static
 }
 
 fn is_port(text: &str) -> bool {
-    text.parse::<u16>().is_ok_and(|port| port != 0)
+    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok_and(|port| port != 0)
 }
 
 fn host_and_port(text: &str) -> Option<(String, u16)> {
     let (host, port) = text.rsplit_once(':')?;
-    let port = port.parse().ok().filter(|port| *port != 0)?;
+    let port = port.parse().ok().filter(|_| is_port(port))?;
     is_host_name(host).then(|| (host.to_owned(), port))
 }
 
@@ -154,6 +156,60 @@ fn is_host_name(text: &str) -> bool {
 pub(super) fn is_dns_name(text: &str) -> bool {
     let is_edge = |label: &str| label.starts_with('-') || label.ends_with('-');
     is_host_name(text) && !text.contains('_') && !text.ends_with('.') && !text.split('.').any(is_edge)
+}
+
+/// What stands in a Host field: a name or an IP address, with a port or without.
+pub(super) fn is_host(text: &str) -> bool {
+    let is_ipv6 = |host: &str| {
+        let inner = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        inner.is_some_and(|inner| inner.parse::<Ipv6Addr>().is_ok())
+    };
+    let is_bare = |host: &str| is_host_name(host) || host.parse::<Ipv4Addr>().is_ok() || is_ipv6(host);
+    is_bare(text) || text.rsplit_once(':').is_some_and(|(host, port)| is_bare(host) && is_port(port))
+}
+
+/// Whom names are asked for.
+pub(super) struct Resolvers;
+
+const RESOLVERS_MAX: usize = 8;
+const DNS_PORT: u16 = 53;
+
+impl Kind for Resolvers {
+    type Value = Vec<SocketAddr>;
+
+    fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<Self::Value> {
+        let raw::Kind::Array(values) = &raw.kind else {
+            return refuse_kind(key, raw, "a list such as [\"192.0.2.1\"]", report);
+        };
+        if values.len() > RESOLVERS_MAX {
+            let message = format!("`{key}` has {} items", values.len());
+            report.error(raw.location, message, format!("allowed are up to {RESOLVERS_MAX}"));
+            return None;
+        }
+        let parsed: Vec<_> = values.iter().filter_map(|value| resolver(key, value, report)).collect();
+        (parsed.len() == values.len()).then_some(parsed)
+    }
+
+    fn show(&self, value: &Self::Value) -> Json {
+        value.iter().map(|resolver| Json::String(resolver.to_string())).collect()
+    }
+}
+
+fn resolver(key: &str, raw: &raw::Value, report: &mut Report) -> Option<SocketAddr> {
+    let raw::Kind::Text(text) = &raw.kind else {
+        return refuse_kind(key, raw, "a list of strings such as [\"192.0.2.1\"]", report);
+    };
+    let with_usual_port = || Some(SocketAddr::new(text.parse().ok()?, DNS_PORT));
+    let problem = match text.parse::<SocketAddr>().ok().or_else(with_usual_port) {
+        Some(address) if address.port() == 0 => "has port 0",
+        Some(address) if address.ip().is_unspecified() => "is an address to listen at, not one to ask",
+        Some(address) if address.ip().is_multicast() => "is a multicast address",
+        Some(address) => return Some(address),
+        None => "is not an IP address, with a port or without",
+    };
+    let help = "write \"192.0.2.1\", \"127.0.0.1:5353\" or \"[::1]:53\"";
+    report.error(raw.location, format!("`{key}` \"{}\" {problem}", text.escape_debug()), help);
+    None
 }
 
 /// IP addresses and networks, each with its place.

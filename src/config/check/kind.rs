@@ -69,20 +69,7 @@ impl Kind for Time {
     type Value = Duration;
 
     fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<Duration> {
-        let text = match &raw.kind {
-            raw::Kind::Text(text) => text,
-            raw::Kind::Integer(number) => {
-                let help = format!("write \"{number}s\" for seconds; the units are ms, s, m, h");
-                report.error(raw.location, format!("`{key}` needs a unit"), help);
-                return None;
-            }
-            _ => return refuse_kind(key, raw, "a duration such as \"15s\"", report),
-        };
-        let Some(duration) = units::parse_duration(text) else {
-            let help = "write a whole number and ms, s, m or h: \"500ms\", \"15s\", \"5m\", \"1h\"";
-            report.error(raw.location, format!("`{key}` is not a duration"), help);
-            return None;
-        };
+        let duration = duration(key, raw, report)?;
         if !self.0.contains(&duration) {
             let [least, most] = [self.0.start(), self.0.end()].map(|limit| units::format_duration(*limit));
             report.error(
@@ -98,6 +85,49 @@ impl Kind for Time {
     fn show(&self, value: &Duration) -> Json {
         Json::String(units::format_duration(*value))
     }
+}
+
+/// No time at all, or a time in a range.
+pub(super) struct ZeroOrTime(pub RangeInclusive<Duration>);
+
+impl Kind for ZeroOrTime {
+    type Value = Duration;
+
+    fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<Duration> {
+        let duration = duration(key, raw, report)?;
+        if !duration.is_zero() && !self.0.contains(&duration) {
+            let [least, most] = [self.0.start(), self.0.end()].map(|limit| units::format_duration(*limit));
+            report.error(
+                raw.location,
+                format!("`{key}` is out of range"),
+                format!("allowed are 0s, and {least} to {most}"),
+            );
+            return None;
+        }
+        Some(duration)
+    }
+
+    fn show(&self, value: &Duration) -> Json {
+        Json::String(units::format_duration(*value))
+    }
+}
+
+fn duration(key: &str, raw: &raw::Value, report: &mut Report) -> Option<Duration> {
+    let text = match &raw.kind {
+        raw::Kind::Text(text) => text,
+        raw::Kind::Integer(number) => {
+            let help = format!("write \"{number}s\" for seconds; the units are ms, s, m, h");
+            report.error(raw.location, format!("`{key}` needs a unit"), help);
+            return None;
+        }
+        _ => return refuse_kind(key, raw, "a duration such as \"15s\"", report),
+    };
+    let duration = units::parse_duration(text);
+    if duration.is_none() {
+        let help = "write a whole number and ms, s, m or h: \"500ms\", \"15s\", \"5m\", \"1h\"";
+        report.error(raw.location, format!("`{key}` is not a duration"), help);
+    }
+    duration
 }
 
 /// A number of bytes, or a number with a unit, in a range.
@@ -150,7 +180,7 @@ pub(super) struct Choice<V: 'static> {
     pub later: &'static [&'static str],
 }
 
-impl<V: Copy + PartialEq> Choice<V> {
+impl<V: Clone + PartialEq> Choice<V> {
     fn refuse(&self, key: &str, text: &str, location: Location, report: &mut Report) {
         let words: Vec<&str> = self.words.iter().map(|(word, _)| *word).collect();
         let listed = match words.as_slice() {
@@ -169,7 +199,7 @@ impl<V: Copy + PartialEq> Choice<V> {
     }
 }
 
-impl<V: Copy + PartialEq> Kind for Choice<V> {
+impl<V: Clone + PartialEq> Kind for Choice<V> {
     type Value = V;
 
     fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<V> {
@@ -180,7 +210,7 @@ impl<V: Copy + PartialEq> Kind for Choice<V> {
         if found.is_none() {
             self.refuse(key, text, raw.location, report);
         }
-        found.map(|(_, value)| *value)
+        found.map(|(_, value)| value.clone())
     }
 
     fn show(&self, value: &V) -> Json {
@@ -236,6 +266,12 @@ impl Kind for FieldValue {
     fn show(&self, value: &String) -> Json {
         Json::from(value.as_str())
     }
+}
+
+/// RFC 9110 §5.6.2: what names of fields and of cookies are.
+pub(super) fn is_token(text: &str) -> bool {
+    let is_tchar = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(is_tchar)
 }
 
 /// Reports that a value is not even of the kind that its key takes.

@@ -3,21 +3,27 @@
 
 mod access_log;
 mod address;
+mod admin;
+mod algorithm;
 mod ca;
 mod certificate;
 mod client_auth;
 mod file_path;
 mod group_tls;
+mod hash_key;
+mod health_check;
 mod identity;
 mod kind;
 mod listener;
 mod listener_tls;
 mod names;
 mod nearest;
+mod passive_check;
 mod process;
 mod references;
 mod section;
 mod server_group;
+mod sticky;
 mod tls_policy;
 
 use crate::config::Config;
@@ -31,9 +37,10 @@ use crate::config::report::Report;
 /// The version of the rules that a configuration is written for.
 const CONFIG_VERSION: i128 = 1;
 
-const TABLES: [&str; 8] = [
+const TABLES: [&str; 9] = [
     "config_version",
     "process",
+    "admin",
     "access_log",
     "certificate",
     "ca",
@@ -49,13 +56,9 @@ pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective,
         section::report_unknown(&root.entries, &TABLES, "at the top level", &mut output.report);
     }
     check_version(roots, &mut output);
-    // A second one is an error, but what it says is looked at all the same.
-    let mut tables = singles(roots, "process", &mut output.report).into_iter();
-    let process = process::process(tables.next(), &mut output);
-    tables.for_each(|table| drop(process::process(Some(table), &mut output)));
-    let mut tables = singles(roots, "access_log", &mut output.report).into_iter();
-    let access_log = access_log::access_log(tables.next(), &mut output);
-    tables.for_each(|table| drop(access_log::access_log(Some(table), &mut output)));
+    let process = single(roots, "process", process::process, &mut output);
+    let admin = single(roots, "admin", admin::admin, &mut output);
+    let access_log = single(roots, "access_log", access_log::access_log, &mut output);
     let tables = elements(roots, "certificate", &mut output.report);
     let certificates: Vec<_> =
         tables.into_iter().map(|table| certificate::certificate(table, &mut output)).collect();
@@ -103,7 +106,8 @@ pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective,
             report.error(Location::default(), "there is no [[listener]]: nothing would be served", help);
         }
     }
-    let config = Config { process, access_log, certificates, authorities, listeners, server_groups: groups };
+    let config =
+        Config { process, admin, access_log, certificates, authorities, listeners, server_groups: groups };
     (config, output.effective, output.report)
 }
 
@@ -126,14 +130,26 @@ fn check_version(roots: &[raw::Table], output: &mut Output) {
     output.effective.set("config_version", serde_json::Value::from(1), from);
 }
 
-/// The tables, from all texts, that may stand in one of them only.
-fn singles<'t>(roots: &'t [raw::Table], key: &str, report: &mut Report) -> Vec<&'t raw::Table> {
+/// The table that may stand in one of the texts only. What another one says is looked at all the same.
+fn single<T>(
+    roots: &[raw::Table],
+    key: &str,
+    check: fn(Option<&raw::Table>, &mut Output) -> T,
+    output: &mut Output,
+) -> T {
     let entries: Vec<_> = roots.iter().filter_map(|root| root.find(key)).collect();
+    let report = &mut output.report;
     for other in entries.iter().skip(1) {
         let message = format!("[{key}] is defined twice, first at {}", report.place(entries[0].key_location));
         report.error(other.key_location, message, "keep it in one of the files");
     }
-    entries.into_iter().filter_map(|entry| section::table_of(entry, &format!("[{key}]"), report)).collect()
+    let title = format!("[{key}]");
+    let tables: Vec<_> =
+        entries.into_iter().filter_map(|entry| section::table_of(entry, &title, report)).collect();
+    let mut tables = tables.into_iter();
+    let first = check(tables.next(), output);
+    tables.for_each(|table| drop(check(Some(table), output)));
+    first
 }
 
 /// The tables of a list, from all texts in their order.

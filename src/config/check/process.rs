@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
+use crate::config::HealthCpu;
 use crate::config::IoDriver;
 use crate::config::Process;
 use crate::config::Workers;
+use crate::config::check::address::Resolvers;
 use crate::config::check::file_path::File;
 use crate::config::check::kind::Boolean;
 use crate::config::check::kind::Choice;
@@ -39,6 +41,8 @@ pub(super) fn process(table: Option<&raw::Table>, output: &mut Output) -> Proces
         ticket_seed_file: section
             .read_optional("ticket_seed_file", &File, "the keys of session tickets are random")
             .map(|(file, _)| file),
+        health_cpu: section.read("health_cpu", &CpuNumber, HealthCpu::Auto),
+        resolvers: section.read("resolvers", &Resolvers, Vec::new()),
     };
     section.close();
     process
@@ -75,6 +79,37 @@ impl Kind for WorkerCount {
         match value {
             Workers::Auto => Json::from("auto"),
             Workers::Count(count) => Json::from(*count),
+        }
+    }
+}
+
+/// `"auto"` or a number.
+struct CpuNumber;
+
+const CPU_NUMBER_MAX: i128 = 1_023;
+
+impl Kind for CpuNumber {
+    type Value = HealthCpu;
+
+    fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<HealthCpu> {
+        match &raw.kind {
+            raw::Kind::Text(text) if text == "auto" => Some(HealthCpu::Auto),
+            raw::Kind::Integer(number @ 0..=CPU_NUMBER_MAX) => {
+                u16::try_from(*number).ok().map(HealthCpu::Cpu)
+            }
+            raw::Kind::Integer(_) => {
+                let help = "allowed are 0 to 1023, or \"auto\"";
+                report.error(raw.location, format!("`{key}` is out of range"), help);
+                None
+            }
+            _ => refuse_kind(key, raw, "\"auto\" or an integer", report),
+        }
+    }
+
+    fn show(&self, value: &HealthCpu) -> Json {
+        match value {
+            HealthCpu::Auto => Json::from("auto"),
+            HealthCpu::Cpu(number) => Json::from(*number),
         }
     }
 }

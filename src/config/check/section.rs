@@ -20,6 +20,8 @@ pub(super) struct Section<'t, 'o> {
     /// None: the table is not in the file, every key has its default.
     table: Option<&'t raw::Table>,
     known: Vec<&'static str>,
+    /// Keys that a later version will know.
+    later: &'static [&'static str],
     /// Keys whose values were refused.
     refused: Vec<&'static str>,
     pub(super) output: &'o mut Output,
@@ -29,19 +31,22 @@ impl<'t, 'o> Section<'t, 'o> {
     /// A `[path]`.
     pub(super) fn single(path: &'static str, table: Option<&'t raw::Table>, output: &'o mut Output) -> Self {
         output.effective.open_table(path, Form::Single);
-        Section { title: format!("[{path}]"), table, known: Vec::new(), refused: Vec::new(), output }
+        Section::new(format!("[{path}]"), table, output)
     }
 
     /// One of a list of `[[path]]`.
     pub(super) fn element(path: &'static str, table: &'t raw::Table, output: &'o mut Output) -> Self {
         output.effective.open_table(path, Form::Element);
-        Section {
-            title: format!("[[{path}]]"),
-            table: Some(table),
-            known: Vec::new(),
-            refused: Vec::new(),
-            output,
-        }
+        Section::new(format!("[[{path}]]"), Some(table), output)
+    }
+
+    fn new(title: String, table: Option<&'t raw::Table>, output: &'o mut Output) -> Self {
+        Section { title, table, known: Vec::new(), later: &[], refused: Vec::new(), output }
+    }
+
+    /// The keys that a later version will know.
+    pub(super) fn with_later(self, later: &'static [&'static str]) -> Self {
+        Section { later, ..self }
     }
 
     pub(super) fn report(&mut self) -> &mut Report {
@@ -55,6 +60,33 @@ impl<'t, 'o> Section<'t, 'o> {
                 default
             }
             Some(_) => self.parse(key, kind).map_or(default, |(value, _)| value),
+        }
+    }
+
+    /// `idle` says why the key has no effect, if it has none: then its default is not shown, and a value
+    /// gets a warning.
+    pub(super) fn read_unless<K: Kind>(
+        &mut self,
+        idle: Option<&'static str>,
+        key: &'static str,
+        kind: &K,
+        default: K::Value,
+    ) -> K::Value {
+        match idle {
+            None => self.read(key, kind, default),
+            Some(reason) => {
+                let value = self.read_optional(key, kind, reason);
+                self.warn_idle(key, value.as_ref().and(idle));
+                value.map_or(default, |(value, _)| value)
+            }
+        }
+    }
+
+    /// Warns that a key has no effect, if there is a reason for that.
+    pub(super) fn warn_idle(&mut self, key: &'static str, idle: Option<&str>) {
+        if let (Some(reason), Some(location)) = (idle, self.place_of(key)) {
+            let message = format!("`{key}` has no effect: {reason}");
+            self.report().warning(location, message, "remove it");
         }
     }
 
@@ -140,7 +172,14 @@ impl<'t, 'o> Section<'t, 'o> {
     /// Reports the keys nobody asked for.
     pub(super) fn close(self) {
         let Some(table) = self.table else { return };
-        report_unknown(&table.entries, &self.known, &format!("in {}", self.title), &mut self.output.report);
+        let is_later = |entry: &&raw::Entry| self.later.contains(&entry.key.as_str());
+        let (later, others): (Vec<_>, Vec<_>) = table.entries.iter().partition(is_later);
+        for entry in later {
+            let message = format!("`{}` is not supported yet by this version", entry.key);
+            let help = format!("remove it; known here: {}", self.known.join(", "));
+            self.output.report.error(entry.key_location, message, help);
+        }
+        report_unknown(others, &self.known, &format!("in {}", self.title), &mut self.output.report);
     }
 
     fn find(&mut self, key: &'static str) -> Option<&'t raw::Entry> {
@@ -162,8 +201,13 @@ impl<'t, 'o> Section<'t, 'o> {
 }
 
 /// Reports every entry that is not known. `place` completes "unknown key `x` …".
-pub(super) fn report_unknown(entries: &[raw::Entry], known: &[&str], place: &str, report: &mut Report) {
-    for entry in entries.iter().filter(|entry| !known.contains(&entry.key.as_str())) {
+pub(super) fn report_unknown<'t>(
+    entries: impl IntoIterator<Item = &'t raw::Entry>,
+    known: &[&str],
+    place: &str,
+    report: &mut Report,
+) {
+    for entry in entries.into_iter().filter(|entry| !known.contains(&entry.key.as_str())) {
         let word = match &entry.value.kind {
             raw::Kind::Table(_) => "table",
             raw::Kind::Array(values) if values.iter().any(is_table) => "table",

@@ -3,21 +3,29 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::config::Algorithm;
 use crate::config::Backend;
 use crate::config::GroupProtocol;
+use crate::config::Role;
 use crate::config::ServerGroup;
 use crate::config::check::address::BackendPlace;
+use crate::config::check::algorithm;
 use crate::config::check::group_tls;
+use crate::config::check::health_check;
 use crate::config::check::kind::Choice;
 use crate::config::check::kind::Integer;
 use crate::config::check::kind::Name;
 use crate::config::check::kind::Time;
+use crate::config::check::kind::ZeroOrTime;
+use crate::config::check::listener::seconds;
 use crate::config::check::names::Known;
+use crate::config::check::passive_check;
 use crate::config::check::section::Output;
 use crate::config::check::section::Section;
+use crate::config::check::sticky;
 use crate::config::raw;
 use crate::config::report::Report;
+use crate::policy::balance::Algorithm;
+use crate::policy::balance::WhenAllDown;
 
 pub(super) fn server_group(table: &raw::Table, known: &Known<'_>, output: &mut Output) -> ServerGroup {
     let mut section = Section::element("server_group", table, output);
@@ -27,7 +35,7 @@ pub(super) fn server_group(table: &raw::Table, known: &Known<'_>, output: &mut O
         name: name.map(|(name, _)| name).unwrap_or_default(),
         protocol: section.read("protocol", &PROTOCOLS, GroupProtocol::Http),
         tls: None,
-        algorithm: section.read("algorithm", &ALGORITHMS, Algorithm::WeightedRoundRobin),
+        algorithm: algorithm::algorithm(&mut section),
         connect_timeout: section.read("connect_timeout", &milliseconds(10, 60_000), Duration::from_secs(5)),
         response_timeout: section.read(
             "response_timeout",
@@ -41,10 +49,20 @@ pub(super) fn server_group(table: &raw::Table, known: &Known<'_>, output: &mut O
         ),
         keepalive_connections: section.read("keepalive_connections", &Integer(0..=1_000_000), 1_024),
         max_retries: section.read("max_retries", &Integer(0..=10), 1),
+        when_all_down: section.read("when_all_down", &WHEN_ALL_DOWN, WhenAllDown::Forward),
+        slow_start: section.read("slow_start", &SLOW_START, Duration::ZERO),
+        drain_timeout: section.read("drain_timeout", &seconds(0, 4_000), Duration::from_secs(300)),
+        health_check: None,
+        passive_check: passive_check::DEFAULT,
+        sticky: None,
         backends: Vec::new(),
     };
     group.tls = group_tls::group_tls(&mut section, group.protocol, known);
     group.backends = backends(&mut section);
+    group.health_check = health_check::health_check(&mut section, group.protocol, &group.backends);
+    group.passive_check = passive_check::passive_check(&mut section);
+    group.sticky = sticky::sticky(&mut section);
+    check_slow_start(&group, &mut section);
     check_backends(&group, section.report());
     section.close();
     group
@@ -56,29 +74,23 @@ const PROTOCOLS: Choice<GroupProtocol> = Choice {
     later: &["h2c", "grpc"],
 };
 
-/// One cloud product's ROUND_ROBIN goes by weight, the other's `rr` does not.
-const ALGORITHMS: Choice<Algorithm> = Choice {
-    words: &[("weighted_round_robin", Algorithm::WeightedRoundRobin), ("round_robin", Algorithm::RoundRobin)],
+const WHEN_ALL_DOWN: Choice<WhenAllDown> = Choice {
+    words: &[("forward", WhenAllDown::Forward), ("fail", WhenAllDown::Fail)],
+    aliases: &[],
+    later: &[],
+};
+
+const SLOW_START: ZeroOrTime = ZeroOrTime(Duration::from_secs(30)..=Duration::from_secs(1_200));
+
+const ROLES: Choice<Role> = Choice {
+    words: &[("active", Role::Active), ("standby", Role::Standby)],
     aliases: &[
-        ("Wrr", Algorithm::WeightedRoundRobin),
-        ("wrr", Algorithm::WeightedRoundRobin),
-        ("ROUND_ROBIN", Algorithm::WeightedRoundRobin),
-        ("rr", Algorithm::RoundRobin),
+        ("Master", Role::Active),
+        ("master", Role::Active),
+        ("Slave", Role::Standby),
+        ("slave", Role::Standby),
     ],
-    later: &[
-        "weighted_least_connections",
-        "source_ip_hash",
-        "consistent_hash",
-        "power_of_two",
-        "random",
-        "Wlc",
-        "wlc",
-        "LEAST_CONNECTIONS",
-        "Sch",
-        "sch",
-        "SOURCE_IP",
-        "Uch",
-    ],
+    later: &[],
 };
 
 fn milliseconds(least: u64, most: u64) -> Time {
@@ -100,15 +112,28 @@ fn backend(table: &raw::Table, output: &mut Output) -> Option<Backend> {
     let mut section = Section::element("server_group.backend", table, output);
     let address = section.read_required("address", &BackendPlace, "address = \"127.0.0.1:9001\"");
     let weight = section.read("weight", &Integer(0..=100), 100);
+    let role = section.read("role", &ROLES, Role::Active);
     section.close();
     let (address, location) = address?;
-    Some(Backend { address, weight: u8::try_from(weight).unwrap_or(u8::MAX), location })
+    Some(Backend { address, weight: u8::try_from(weight).unwrap_or(u8::MAX), role, location })
+}
+
+/// As in the cloud products, only weighted round robin lets a share grow.
+fn check_slow_start(group: &ServerGroup, section: &mut Section<'_, '_>) {
+    let has_effect = group.slow_start.is_zero() || group.algorithm == Algorithm::WeightedRoundRobin;
+    if !has_effect {
+        section.warn_idle("slow_start", Some("only weighted_round_robin lets the share of a backend grow"));
+    }
 }
 
 fn check_backends(group: &ServerGroup, report: &mut Report) {
     if !group.backends.is_empty() && group.backends.iter().all(|backend| backend.weight == 0) {
         let message = format!("all backends of \"{}\" have weight 0: every request gets 503", group.name);
         report.warning(group.location, message, "give one of them a weight from 1 to 100");
+    }
+    if !group.backends.is_empty() && group.backends.iter().all(|backend| backend.role == Role::Standby) {
+        let message = format!("all backends of \"{}\" are standbys: they serve all the time", group.name);
+        report.warning(group.location, message, "give one of them role = \"active\"");
     }
     let mut first_places = HashMap::new();
     for backend in &group.backends {

@@ -1,0 +1,98 @@
+//! What a consistent hash is taken of: `hash_key = { query = "user" }` and the like.
+
+use serde_json::Value as Json;
+
+use crate::config::check::kind::Kind;
+use crate::config::check::kind::is_token;
+use crate::config::check::kind::refuse_kind;
+use crate::config::check::section::report_unknown;
+use crate::config::raw;
+use crate::config::report::Report;
+use crate::policy::balance::hash_key::HashKey;
+
+/// A table with exactly one of [`PARTS`].
+pub(super) struct HashKeyTable;
+
+const PARTS: [&str; 5] = ["query", "header", "cookie", "path", "source_ip"];
+const NAME_LENGTH_MAX: usize = 100;
+
+impl Kind for HashKeyTable {
+    type Value = HashKey;
+
+    fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<HashKey> {
+        let raw::Kind::Table(table) = &raw.kind else {
+            return refuse_kind(key, raw, "a table such as { query = \"user\" }", report);
+        };
+        report_unknown(&table.entries, &PARTS, &format!("in `{key}`"), report);
+        match table.entries.as_slice() {
+            [part] => hash_key(part, report),
+            several if several.iter().any(|part| !PARTS.contains(&part.key.as_str())) => None,
+            _ => {
+                let help = "write one of { query = \"…\" }, { header = \"…\" }, { cookie = \"…\" }, \
+                            { path = true } and { source_ip = true }";
+                report.error(raw.location, format!("`{key}` must name one part of requests"), help);
+                None
+            }
+        }
+    }
+
+    fn show(&self, value: &HashKey) -> Json {
+        match value {
+            HashKey::Query(name) => serde_json::json!({ "query": name }),
+            HashKey::Header(name) => serde_json::json!({ "header": name }),
+            HashKey::Cookie(name) => serde_json::json!({ "cookie": name }),
+            HashKey::Path => serde_json::json!({ "path": true }),
+            HashKey::SourceIp => serde_json::json!({ "source_ip": true }),
+        }
+    }
+}
+
+/// None for a part that is not known, too.
+fn hash_key(part: &raw::Entry, report: &mut Report) -> Option<HashKey> {
+    match part.key.as_str() {
+        "query" => name(part, is_parameter, PARAMETER, report).map(HashKey::Query),
+        "header" => {
+            let name = name(part, is_token, TOKEN, report)?.to_ascii_lowercase();
+            if name == "cookie" {
+                let help = "write { cookie = \"…\" } with the name of one of them";
+                report.error(part.value.location, "`header` \"cookie\" means all cookies at once", help);
+                return None;
+            }
+            Some(HashKey::Header(name))
+        }
+        "cookie" => name(part, is_token, TOKEN, report).map(HashKey::Cookie),
+        "path" => is_true(part, report).then_some(HashKey::Path),
+        "source_ip" => is_true(part, report).then_some(HashKey::SourceIp),
+        _ => None,
+    }
+}
+
+const PARAMETER: &str = "as it stands in a URL, visible ASCII without `&`, `=` and `#`";
+const TOKEN: &str = "ASCII letters, digits and any of !#$%&'*+-.^_`|~";
+
+fn is_parameter(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"&=#".contains(&byte))
+}
+
+/// `form` is what `is_name` wants, for the operator.
+fn name(part: &raw::Entry, is_name: fn(&str) -> bool, form: &str, report: &mut Report) -> Option<String> {
+    let raw::Kind::Text(text) = &part.value.kind else {
+        return refuse_kind(&part.key, &part.value, "a string", report);
+    };
+    if !is_name(text) || text.len() > NAME_LENGTH_MAX {
+        let message = format!("`{}` is not a valid name", part.key);
+        let help = format!("a name has 1 to {NAME_LENGTH_MAX} characters: {form}");
+        report.error(part.value.location, message, help);
+        return None;
+    }
+    Some(text.clone())
+}
+
+fn is_true(part: &raw::Entry, report: &mut Report) -> bool {
+    let is_true = matches!(part.value.kind, raw::Kind::Boolean(true));
+    if !is_true {
+        let message = format!("`{}` can only be true", part.key);
+        report.error(part.value.location, message, format!("write {{ {} = true }}", part.key));
+    }
+    is_true
+}

@@ -1,0 +1,219 @@
+//! `[server_group.health_check]`: how backends are probed.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use serde_json::Value as Json;
+
+use crate::config::Backend;
+use crate::config::BackendAddress;
+use crate::config::CheckMethod;
+use crate::config::CheckProtocol;
+use crate::config::GroupProtocol;
+use crate::config::HealthCheck;
+use crate::config::check::address::is_host;
+use crate::config::check::kind::Choice;
+use crate::config::check::kind::Integer;
+use crate::config::check::kind::Kind;
+use crate::config::check::kind::refuse_kind;
+use crate::config::check::listener::seconds;
+use crate::config::check::section::Section;
+use crate::config::effective::Form;
+use crate::config::raw;
+use crate::config::report::Report;
+
+/// `protocol` and `backends` are those of the group.
+pub(super) fn health_check(
+    group: &mut Section<'_, '_>,
+    protocol: GroupProtocol,
+    backends: &[Backend],
+) -> Option<HealthCheck> {
+    const PATH: &str = "server_group.health_check";
+    let Some(table) = group.table("health_check") else {
+        group.output.effective.open_table(PATH, Form::Absent("backends count as healthy"));
+        return None;
+    };
+    let mut section = Section::single(PATH, Some(table), group.output);
+    let check_protocol = section.read("protocol", &PROTOCOLS, CheckProtocol::Http);
+    let idle = (check_protocol == CheckProtocol::Tcp).then_some(NO_REQUEST);
+    let check = HealthCheck {
+        protocol: check_protocol,
+        interval: section.read("interval", &seconds(1, 300), Duration::from_secs(2)),
+        timeout: section.read("timeout", &seconds(1, 300), Duration::from_secs(5)),
+        healthy_threshold: section.read("healthy_threshold", &Integer(1..=10), 3),
+        unhealthy_threshold: section.read("unhealthy_threshold", &Integer(1..=10), 3),
+        method: section.read_unless(idle, "method", &METHODS, CheckMethod::Head),
+        path: section.read_unless(idle, "path", &CheckPath, "/".to_owned()),
+        host: host(idle, &mut section),
+        port: u16::try_from(section.read("port", &Integer(0..=65_535), 0)).unwrap_or_default(),
+        expect: section.read_unless(idle, "expect", &Statuses, vec![200..=299]),
+    };
+    check_use(&check, protocol, backends, &mut section);
+    section.close();
+    Some(check)
+}
+
+const NO_REQUEST: &str = "a tcp check sends no request";
+
+const PROTOCOLS: Choice<CheckProtocol> = Choice {
+    words: &[("http", CheckProtocol::Http), ("https", CheckProtocol::Https), ("tcp", CheckProtocol::Tcp)],
+    aliases: &[("HTTP", CheckProtocol::Http), ("HTTPS", CheckProtocol::Https), ("TCP", CheckProtocol::Tcp)],
+    later: &["grpc", "gRPC", "GRPC"],
+};
+
+const METHODS: Choice<CheckMethod> = Choice {
+    words: &[("HEAD", CheckMethod::Head), ("GET", CheckMethod::Get)],
+    aliases: &[("head", CheckMethod::Head), ("get", CheckMethod::Get)],
+    later: &[],
+};
+
+fn host(idle: Option<&'static str>, section: &mut Section<'_, '_>) -> Option<String> {
+    let unset = idle.unwrap_or("the address of the backend");
+    let host = section.read_optional("host", &CheckHost, unset);
+    section.warn_idle("host", host.as_ref().and(idle));
+    host.map(|(host, _)| host)
+}
+
+/// Warns about what does not fit the backends.
+fn check_use(
+    check: &HealthCheck,
+    protocol: GroupProtocol,
+    backends: &[Backend],
+    section: &mut Section<'_, '_>,
+) {
+    let is_unix = |backend: &&Backend| matches!(backend.address, BackendAddress::Unix(_));
+    let unix = backends.iter().find(is_unix);
+    if let (Some(backend), Some(location)) = (unix.filter(|_| check.port != 0), section.place_of("port")) {
+        let message = format!("`port` has no effect on the backend \"{}\"", backend.address);
+        section.report().warning(location, message, "a unix socket has no port; leave it at 0");
+    }
+    let is_plain = check.protocol == CheckProtocol::Http && !section.is_refused("protocol");
+    if protocol == GroupProtocol::Https && is_plain && check.port == 0 && !section.is_refused("port") {
+        let location = section.place_of_value("protocol").unwrap_or(section.location());
+        let message = "the backends speak https, but the health check speaks plain http to the same ports";
+        section.report().warning(location, message, "write protocol = \"https\", or a `port` of its own");
+    }
+}
+
+/// The target of a probe.
+struct CheckPath;
+
+const PATH_LENGTH_MAX: usize = 80;
+
+impl Kind for CheckPath {
+    type Value = String;
+
+    fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<String> {
+        let raw::Kind::Text(text) = &raw.kind else {
+            return refuse_kind(key, raw, "a string", report);
+        };
+        let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
+        if !text.starts_with('/') || !is_plain || text.len() > PATH_LENGTH_MAX {
+            let help =
+                "it begins with a slash and has up to 80 visible ASCII characters, no spaces and no `#`";
+            report.error(raw.location, format!("`{key}` is not a valid path"), help);
+            return None;
+        }
+        Some(text.clone())
+    }
+
+    fn show(&self, value: &String) -> Json {
+        Json::from(value.as_str())
+    }
+}
+
+/// The Host field of a probe.
+struct CheckHost;
+
+const HOST_LENGTH_MAX: usize = 100;
+
+impl Kind for CheckHost {
+    type Value = String;
+
+    fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<String> {
+        let raw::Kind::Text(text) = &raw.kind else {
+            return refuse_kind(key, raw, "a string", report);
+        };
+        if !is_host(text) || text.len() > HOST_LENGTH_MAX {
+            let help = "write a name or an IP address of up to 100 characters, with a port or without: \
+                        \"app.example.com\"";
+            report.error(raw.location, format!("`{key}` is not a valid host"), help);
+            return None;
+        }
+        Some(text.clone())
+    }
+
+    fn show(&self, value: &String) -> Json {
+        Json::from(value.as_str())
+    }
+}
+
+/// Statuses that count as a success: classes, codes and ranges.
+struct Statuses;
+
+const ITEMS_MAX: usize = 16;
+/// No probe ends with an interim response.
+const FINAL_STATUSES: RangeInclusive<u16> = 200..=599;
+
+impl Kind for Statuses {
+    type Value = Vec<RangeInclusive<u16>>;
+
+    fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<Self::Value> {
+        let raw::Kind::Array(values) = &raw.kind else {
+            return refuse_kind(key, raw, "a list such as [\"2xx\"]", report);
+        };
+        if values.is_empty() {
+            report.error(raw.location, format!("`{key}` is an empty list"), "add \"2xx\"");
+            return None;
+        }
+        if values.len() > ITEMS_MAX {
+            let message = format!("`{key}` has {} items", values.len());
+            report.error(raw.location, message, format!("allowed are up to {ITEMS_MAX}"));
+            return None;
+        }
+        let parsed: Vec<_> = values.iter().filter_map(|value| statuses(key, value, report)).collect();
+        (parsed.len() == values.len()).then_some(parsed)
+    }
+
+    fn show(&self, value: &Self::Value) -> Json {
+        let show = |range: &RangeInclusive<u16>| match (*range.start(), *range.end()) {
+            (first, last) if first == last => first.to_string(),
+            (first, last) if first % 100 == 0 && last == first + 99 => format!("{}xx", first / 100),
+            (first, last) => format!("{first}-{last}"),
+        };
+        value.iter().map(|range| Json::String(show(range))).collect()
+    }
+}
+
+fn statuses(key: &str, raw: &raw::Value, report: &mut Report) -> Option<RangeInclusive<u16>> {
+    let (range, shown) = match &raw.kind {
+        raw::Kind::Integer(code) => (u16::try_from(*code).ok().map(|code| code..=code), code.to_string()),
+        raw::Kind::Text(text) => (parse_statuses(text), format!("\"{}\"", text.escape_debug())),
+        _ => return refuse_kind(key, raw, "a list of statuses such as [\"2xx\"]", report),
+    };
+    let is_final = |range: &RangeInclusive<u16>| {
+        !range.is_empty() && FINAL_STATUSES.contains(range.start()) && FINAL_STATUSES.contains(range.end())
+    };
+    let range = range.filter(is_final);
+    if range.is_none() {
+        let help = "write \"2xx\", \"204\" or \"200-399\"; allowed are 200 to 599";
+        report.error(raw.location, format!("`{key}` {shown} is neither a status nor a range of them"), help);
+    }
+    range
+}
+
+/// `2xx`, `http_2xx`, `204` or `200-399`.
+fn parse_statuses(text: &str) -> Option<RangeInclusive<u16>> {
+    let class = text.strip_prefix("http_").unwrap_or(text).strip_suffix("xx");
+    if let Some(class) = class {
+        let first = class.parse::<u8>().ok().filter(|digit| class.len() == 1 && *digit <= 5)?;
+        let first = u16::from(first) * 100;
+        return Some(first..=first + 99);
+    }
+    let code = |text: &str| {
+        let is_code = text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse::<u16>().ok().filter(|_| is_code)
+    };
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    Some(code(first)?..=code(last)?)
+}

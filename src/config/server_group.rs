@@ -1,0 +1,166 @@
+//! `[[server_group]]`: where requests go, and how.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config::report::Location;
+use crate::policy::balance::Algorithm;
+use crate::policy::balance::WhenAllDown;
+use crate::policy::balance::sticky::StickyMode;
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServerGroup {
+    /// Unique among server groups.
+    pub name: String,
+    pub protocol: GroupProtocol,
+    /// There is one exactly when the protocol is https.
+    pub tls: Option<GroupTls>,
+    pub algorithm: Algorithm,
+    pub connect_timeout: Duration,
+    /// How long a backend may be silent.
+    pub response_timeout: Duration,
+    /// Zero: no idle upstream connections are kept.
+    pub keepalive_timeout: Duration,
+    /// Idle upstream connections kept, over all workers.
+    pub keepalive_connections: u32,
+    /// Further backends tried, 0..=10.
+    pub max_retries: u32,
+    pub when_all_down: WhenAllDown,
+    /// How long the share of a backend that came back grows. Zero: it gets its share at once.
+    pub slow_start: Duration,
+    /// How long a backend that gets no new requests keeps its sticky clients and what it has begun.
+    pub drain_timeout: Duration,
+    /// None: backends count as healthy.
+    pub health_check: Option<HealthCheck>,
+    pub passive_check: PassiveCheck,
+    /// None: clients stick to no backend.
+    pub sticky: Option<Sticky>,
+    /// At least one.
+    pub backends: Vec<Backend>,
+    /// Of the name.
+    pub location: Location,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupProtocol {
+    Http,
+    Https,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupTls {
+    pub verify: Verify,
+    /// Lower case. None: the host that the request asks for.
+    pub sni: Option<String>,
+    /// Index in [`crate::config::Config::certificates`]: what Ringway shows to backends.
+    pub client_certificate: Option<usize>,
+}
+
+/// Whether the certificate of a backend is verified, and against what.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verify {
+    Off,
+    /// Index in [`crate::config::Config::authorities`].
+    Ca(usize),
+    /// The roots that the operating system trusts.
+    System,
+}
+
+/// How backends are probed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthCheck {
+    pub protocol: CheckProtocol,
+    pub interval: Duration,
+    /// Of one probe. It may be longer than the interval: the next probe begins when this one has ended.
+    pub timeout: Duration,
+    /// Successes in a row after which an unhealthy backend is healthy, 1..=10.
+    pub healthy_threshold: u32,
+    /// Failures in a row after which a healthy backend is unhealthy, 1..=10.
+    pub unhealthy_threshold: u32,
+    pub method: CheckMethod,
+    /// Begins with a slash; visible ASCII.
+    pub path: String,
+    /// None: the address of the backend.
+    pub host: Option<String>,
+    /// 0: the port of the backend.
+    pub port: u16,
+    /// Statuses that count as a success. At least one range.
+    pub expect: Vec<RangeInclusive<u16>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckProtocol {
+    Http,
+    /// HTTP over TLS, as `[server_group.tls]` says if there is such a table, else without verification.
+    Https,
+    /// A connection that comes about.
+    Tcp,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckMethod {
+    Head,
+    Get,
+}
+
+/// When real traffic shows that a backend fails.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PassiveCheck {
+    /// 0: off.
+    pub consecutive_failures: u32,
+    /// Doubled at each return, up to five minutes.
+    pub ejection_time: Duration,
+}
+
+/// How a client stays with its backend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sticky {
+    pub mode: StickyMode,
+    /// Of the cookie; a token of RFC 6265. Not used by source_ip.
+    pub cookie: String,
+    /// Since the backend was chosen (insert), or since the last request (app_cookie, source_ip). Not used
+    /// by rewrite, where the application decides.
+    pub timeout: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Backend {
+    pub address: BackendAddress,
+    /// 0..=100; 0: no new requests.
+    pub weight: u8,
+    pub role: Role,
+    /// Of the address.
+    pub location: Location,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Active,
+    /// Serves only while no active backend is healthy.
+    Standby,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum BackendAddress {
+    Ip(SocketAddr),
+    /// To be resolved when the configuration is built.
+    Name {
+        host: String,
+        port: u16,
+    },
+    Unix(PathBuf),
+}
+
+impl fmt::Display for BackendAddress {
+    /// As an operator writes it.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BackendAddress::Ip(address) => write!(formatter, "{address}"),
+            BackendAddress::Name { host, port } => write!(formatter, "{host}:{port}"),
+            BackendAddress::Unix(path) => write!(formatter, "unix:{}", path.display()),
+        }
+    }
+}

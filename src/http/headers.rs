@@ -126,6 +126,7 @@ pub enum KnownName {
     Other,
     Connection,
     ContentLength,
+    Cookie,
     Date,
     Expect,
     Host,
@@ -134,6 +135,7 @@ pub enum KnownName {
     ProxyConnection,
     Referer,
     Server,
+    SetCookie,
     SlbId,
     Te,
     Trailer,
@@ -161,12 +163,14 @@ impl KnownName {
             2 if is("te") => KnownName::Te,
             4 if is("host") => KnownName::Host,
             4 if is("date") => KnownName::Date,
+            6 if is("cookie") => KnownName::Cookie,
             6 if is("expect") => KnownName::Expect,
             6 if is("server") => KnownName::Server,
             6 if same_for_backends(name, b"slb-id") => KnownName::SlbId,
             7 if is("upgrade") => KnownName::Upgrade,
             7 if is("trailer") => KnownName::Trailer,
             7 if is("referer") => KnownName::Referer,
+            10 if is("set-cookie") => KnownName::SetCookie,
             10 if is("connection") => KnownName::Connection,
             10 if is("keep-alive") => KnownName::KeepAlive,
             10 if is("user-agent") => KnownName::UserAgent,
@@ -200,10 +204,12 @@ impl KnownName {
         matches!(
             self,
             KnownName::Other
+                | KnownName::Cookie
                 | KnownName::Date
                 | KnownName::MaxForwards
                 | KnownName::Referer
                 | KnownName::Server
+                | KnownName::SetCookie
                 | KnownName::Trailer
                 | KnownName::UserAgent
         )

@@ -5,4 +5,5 @@ pub mod compression;
 pub mod forwarded;
 pub mod identity;
 pub mod max_forwards;
+pub mod outlier;
 pub mod retry;

@@ -9,7 +9,10 @@ pub enum Failure {
     NothingSent,
     /// A kept-alive connection ended before any byte of a response.
     StaleConnection,
-    /// Everything else: the backend may have acted on the request.
+    /// A fresh connection ended before any byte of a response.
+    NoResponse,
+    /// Everything else, such as a response that takes too long: the backend may be at work on the
+    /// request still.
     Exchange,
 }
 
@@ -20,6 +23,8 @@ pub struct Replay {
     pub idempotent: bool,
     /// All of the request that was read from the client is still at hand.
     pub complete: bool,
+    /// The client's state is with this backend, so another one is no substitute while this one lives.
+    pub sticky: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +45,58 @@ pub fn after(failure: Failure, replay: Replay, backends_left: u32) -> Verdict {
         // owed to our own pooling and does not count (RFC 9112 §9.3.1).
         Failure::NothingSent => Verdict::SameBackend,
         Failure::StaleConnection if replay.idempotent => Verdict::SameBackend,
+        // The backend takes connections but answers nothing: it is ending, or worse.
+        Failure::NoResponse if replay.idempotent && !replay.sticky && backends_left > 0 => {
+            Verdict::OtherBackend
+        }
         _ => Verdict::GiveUp,
+    }
+}
+
+/// What bounds the retries that go to another backend, so that an outage is not amplified: on top of a
+/// small stock, one for every five requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// In fifths of a retry; at most [`Budget::CAPACITY`].
+    fifths: u32,
+}
+
+impl Budget {
+    const RETRY: u32 = 5;
+    /// A burst of 500 retries.
+    const CAPACITY: u32 = 500 * Budget::RETRY;
+    /// A process that has just started may meet backends that are down.
+    const START: u32 = 100 * Budget::RETRY;
+
+    pub fn new() -> Budget {
+        Budget { fifths: Budget::START }
+    }
+
+    /// Every request pays a fifth of a retry.
+    pub fn request_began(&mut self) {
+        self.deposit(1);
+    }
+
+    /// Ten times a second, so that groups with few requests can retry them all.
+    pub fn tick(&mut self) {
+        self.deposit(Budget::RETRY);
+    }
+
+    /// Takes out one retry; false if there is none left.
+    pub fn retry(&mut self) -> bool {
+        let rest = self.fifths.checked_sub(Budget::RETRY);
+        self.fifths = rest.unwrap_or(self.fifths);
+        rest.is_some()
+    }
+
+    fn deposit(&mut self, fifths: u32) {
+        self.fifths = (self.fifths + fifths).min(Budget::CAPACITY);
+    }
+}
+
+impl Default for Budget {
+    fn default() -> Budget {
+        Budget::new()
     }
 }
 
@@ -50,9 +106,10 @@ mod tests {
 
     #[test]
     fn only_what_is_safe_is_tried_again() {
-        const WHOLE: Replay = Replay { idempotent: true, complete: true };
-        const UNSAFE: Replay = Replay { idempotent: false, complete: true };
-        const PARTLY_GONE: Replay = Replay { idempotent: true, complete: false };
+        const WHOLE: Replay = Replay { idempotent: true, complete: true, sticky: false };
+        const UNSAFE: Replay = Replay { idempotent: false, ..WHOLE };
+        const PARTLY_GONE: Replay = Replay { complete: false, ..WHOLE };
+        const STICKY: Replay = Replay { sticky: true, ..WHOLE };
         for (failure, replay, left, verdict) in [
             (Failure::Connect, WHOLE, 1, Verdict::OtherBackend),
             (Failure::Connect, UNSAFE, 1, Verdict::OtherBackend),
@@ -62,9 +119,46 @@ mod tests {
             (Failure::NothingSent, PARTLY_GONE, 0, Verdict::GiveUp),
             (Failure::StaleConnection, WHOLE, 0, Verdict::SameBackend),
             (Failure::StaleConnection, UNSAFE, 1, Verdict::GiveUp),
+            (Failure::StaleConnection, STICKY, 0, Verdict::SameBackend),
+            (Failure::NoResponse, WHOLE, 1, Verdict::OtherBackend),
+            (Failure::NoResponse, WHOLE, 0, Verdict::GiveUp),
+            (Failure::NoResponse, UNSAFE, 1, Verdict::GiveUp),
+            (Failure::NoResponse, PARTLY_GONE, 1, Verdict::GiveUp),
+            (Failure::NoResponse, STICKY, 1, Verdict::GiveUp),
+            (Failure::Connect, STICKY, 1, Verdict::OtherBackend),
             (Failure::Exchange, WHOLE, 1, Verdict::GiveUp),
         ] {
             assert_eq!(after(failure, replay, left), verdict, "{failure:?} {replay:?} {left}");
         }
+    }
+
+    #[test]
+    fn a_start_and_a_quiet_group_may_retry() {
+        let mut budget = Budget::new();
+        assert_eq!((0..200).filter(|_| budget.retry()).count(), 100);
+        assert!(!budget.retry());
+        budget.tick();
+        assert!(budget.retry());
+        assert!(!budget.retry());
+    }
+
+    #[test]
+    fn one_request_in_five_may_be_retried() {
+        let mut budget = Budget::new();
+        while budget.retry() {}
+        let mut retries = 0;
+        for _ in 0..10_000 {
+            budget.request_began();
+            retries += u32::from(budget.retry());
+        }
+        assert_eq!(retries, 2000);
+    }
+
+    #[test]
+    fn a_burst_is_bounded() {
+        let mut budget = Budget::default();
+        (0..100_000).for_each(|_| budget.request_began());
+        (0..1000).for_each(|_| budget.tick());
+        assert_eq!((0..1000).filter(|_| budget.retry()).count(), 500);
     }
 }

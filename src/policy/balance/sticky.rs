@@ -1,0 +1,206 @@
+//! The cookie with which a client comes back to its backend.
+//!
+//! Its value is opaque: a keyed tag of the backend, and when it was issued, masked. Nobody learns
+//! addresses or clocks from it, and a worker looks it up without any computing.
+
+use std::io::Write;
+
+/// How far ahead the clock of another node of the fleet may be, in seconds.
+const MAX_CLOCK_SKEW: u32 = 60;
+
+/// By what a client is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StickyMode {
+    /// A cookie of Ringway's.
+    Insert,
+    /// A cookie of the application, whose value Ringway replaces.
+    Rewrite,
+    /// A cookie of the application, whose values Ringway remembers.
+    AppCookie,
+    /// The address of the client.
+    SourceIp,
+}
+
+/// What stands for a backend in cookies. Both parts come from a keyed hash of its address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Badge {
+    pub tag: [u8; 12],
+    /// Hides the moment of issue.
+    pub mask: u32,
+}
+
+impl Badge {
+    /// The cookie's value; `issued` in seconds of Unix time.
+    pub fn token(&self, issued: u32) -> [u8; 32] {
+        let mut token = [0; 32];
+        let masked = (issued ^ self.mask).to_be_bytes();
+        for (digits, byte) in token.chunks_exact_mut(2).zip(self.tag.iter().chain(&masked)) {
+            digits.copy_from_slice(&[hex_digit(byte >> 4), hex_digit(byte & 0xf)]);
+        }
+        token
+    }
+}
+
+/// What a client brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Token {
+    pub tag: [u8; 12],
+    pub masked: u32,
+}
+
+impl Token {
+    /// Seconds since it was issued; none if this is not its badge, or if it comes from the future.
+    pub fn age(&self, badge: &Badge, now: u32) -> Option<u32> {
+        let issued = self.masked ^ badge.mask;
+        let is_credible = self.tag == badge.tag && issued <= now.saturating_add(MAX_CLOCK_SKEW);
+        is_credible.then(|| now.saturating_sub(issued))
+    }
+}
+
+/// Reads a cookie's value; none unless it has exactly the form that [`Badge::token`] gives it.
+pub fn parse(value: &[u8]) -> Option<Token> {
+    if value.len() != 32 {
+        return None;
+    }
+    let mut bytes = [0; 16];
+    for (byte, digits) in bytes.iter_mut().zip(value.chunks_exact(2)) {
+        let [high, low] = digits else { return None };
+        *byte = hex_value(*high)? << 4 | hex_value(*low)?;
+    }
+    let (tag, masked) = bytes.split_first_chunk()?;
+    Some(Token { tag: *tag, masked: u32::from_be_bytes(*masked.first_chunk()?) })
+}
+
+/// The badges of a group.
+///
+/// Looking one up takes a time that depends on the tag; who learns it this way may choose a backend
+/// with it, which is all that a tag is good for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Badges {
+    by_backend: Vec<Badge>,
+    /// Sorted.
+    by_tag: Vec<([u8; 12], u32)>,
+}
+
+impl Badges {
+    /// Badges in the order of their backends' indices.
+    pub fn new(badges: Vec<Badge>) -> Badges {
+        let mut by_tag: Vec<_> = badges.iter().map(|badge| badge.tag).zip(0..).collect();
+        by_tag.sort_unstable();
+        Badges { by_backend: badges, by_tag }
+    }
+
+    pub fn of(&self, backend: u32) -> Option<&Badge> {
+        self.by_backend.get(backend as usize)
+    }
+
+    /// The backend with this tag.
+    pub fn find(&self, tag: &[u8; 12]) -> Option<u32> {
+        let at = self.by_tag.partition_point(|(other, _)| other < tag);
+        self.by_tag.get(at).filter(|(found, _)| found == tag).map(|&(_, backend)| backend)
+    }
+}
+
+/// Appends the value of the Set-Cookie field that gives a client its token; `timeout` in seconds.
+pub fn set_cookie(name: &str, token: &[u8; 32], timeout: u32, secure: bool, out: &mut Vec<u8>) {
+    out.extend_from_slice(name.as_bytes());
+    out.push(b'=');
+    out.extend_from_slice(token);
+    // Writing to a vector cannot fail.
+    drop(write!(out, "; Path=/; HttpOnly; Max-Age={timeout}"));
+    if secure {
+        out.extend_from_slice(b"; Secure");
+    }
+}
+
+fn hex_digit(nibble: u8) -> u8 {
+    if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 }
+}
+
+fn hex_value(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::balance::tests::Numbers;
+
+    const BADGE: Badge = Badge { tag: *b"\x00\x01\x7f\x80\xff\xa0abcdef", mask: 0xdead_beef };
+
+    #[test]
+    fn a_token_leads_back() {
+        let mut numbers = Numbers(1);
+        for _ in 0..1000 {
+            let issued = numbers.next() as u32;
+            let token = parse(&BADGE.token(issued)).unwrap();
+            assert_eq!(token.tag, BADGE.tag);
+            assert_eq!(token.age(&BADGE, issued), Some(0));
+            assert_eq!(
+                token.age(&BADGE, issued.saturating_add(9)),
+                Some(u32::MAX.saturating_sub(issued).min(9))
+            );
+        }
+        assert_eq!(&BADGE.token(0x0102_0304)[..], b"00017f80ffa0616263646566dfafbdeb");
+    }
+
+    #[test]
+    fn tokens_from_the_future_are_refused() {
+        let token = parse(&BADGE.token(1000)).unwrap();
+        for (now, age) in [(1000, Some(0)), (940, Some(0)), (939, None), (0, None), (2500, Some(1500))] {
+            assert_eq!(token.age(&BADGE, now), age, "{now}");
+        }
+        assert_eq!(token.age(&Badge { tag: [0; 12], ..BADGE }, 1000), None);
+    }
+
+    #[test]
+    fn garbage_is_no_token() {
+        let token = BADGE.token(7);
+        assert!(parse(&token).is_some());
+        for position in 0..32 {
+            for digit in [b'A', b'F', b'g', b' ', b'/', b':', b'`', 0, 0xff] {
+                let mut broken = token;
+                broken[position] = digit;
+                assert_eq!(parse(&broken), None, "{position} {digit}");
+            }
+        }
+        for length in (0..100).filter(|&length| length != 32) {
+            assert_eq!(parse(&vec![b'0'; length]), None);
+        }
+    }
+
+    #[test]
+    fn badges_are_found_by_their_tags() {
+        let mut numbers = Numbers(2);
+        let badge = |number: u64| {
+            let mut tag = [0; 12];
+            tag[2..10].copy_from_slice(&number.to_be_bytes());
+            Badge { tag, mask: number as u32 }
+        };
+        let all: Vec<_> = (0..1000).map(|_| badge(numbers.next())).collect();
+        let badges = Badges::new(all.clone());
+        for (backend, badge) in (0..).zip(&all) {
+            assert_eq!(badges.find(&badge.tag), Some(backend));
+            assert_eq!(badges.of(backend), Some(badge));
+        }
+        assert_eq!(badges.find(&badge(numbers.next()).tag), None);
+        assert_eq!(badges.find(&[0xff; 12]), None);
+        assert_eq!(badges.of(1000), None);
+        assert_eq!(Badges::default().find(&[0; 12]), None);
+    }
+
+    #[test]
+    fn the_field_that_sets_it() {
+        let mut out = Vec::new();
+        set_cookie("SERVERID", &[b'0'; 32], 1000, false, &mut out);
+        let plain = format!("SERVERID={}; Path=/; HttpOnly; Max-Age=1000", "0".repeat(32));
+        assert_eq!(String::from_utf8(out.clone()).unwrap(), plain);
+        out.clear();
+        set_cookie("SERVERID", &[b'0'; 32], 1000, true, &mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), format!("{plain}; Secure"));
+    }
+}

@@ -4,6 +4,7 @@
 
 use std::cell::Cell;
 use std::cell::RefCell;
+use std::sync::OnceLock;
 use std::task::Waker;
 use std::time::Duration;
 use std::time::Instant;
@@ -86,6 +87,14 @@ impl Clock {
 #[expect(clippy::disallowed_methods, reason = "the door to the wall clock")]
 pub fn wall_now() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// Milliseconds of a monotonic clock that all threads share, from 1 on.
+pub fn monotonic_ms() -> u64 {
+    static BEGAN: OnceLock<Instant> = OnceLock::new();
+    let now = instant_now();
+    // 584 million years fit.
+    now.duration_since(*BEGAN.get_or_init(|| now)).as_millis() as u64 + 1
 }
 
 /// Monotonic time, for threads that are no workers.

@@ -19,6 +19,8 @@ use crate::net::socket::wants_nonblocking;
 pub enum ConnectError {
     /// Nobody listens there. A unix socket that does not exist counts as well.
     Refused,
+    /// The peer accepted and hung up at once.
+    Reset,
     TimedOut,
     /// The queue of a unix socket is full, which passes.
     Busy,
@@ -31,6 +33,7 @@ impl From<io::Error> for ConnectError {
     fn from(error: io::Error) -> ConnectError {
         match error.raw_os_error() {
             Some(libc::ECONNREFUSED | libc::ENOENT) => ConnectError::Refused,
+            Some(libc::ECONNRESET | libc::ECONNABORTED) => ConnectError::Reset,
             Some(libc::ETIMEDOUT) => ConnectError::TimedOut,
             Some(libc::EAGAIN) => ConnectError::Busy,
             Some(libc::EMFILE | libc::ENFILE) => ConnectError::NoDescriptor,

@@ -39,6 +39,11 @@ impl Bound {
         let unexpected = || io::Error::other("the kernel named no IP address for the bound socket");
         let address = probe.local_addr()?.as_socket().ok_or_else(unexpected)?;
         drop(probe);
+        Bound::beside_own(address, dual_stack, workers)
+    }
+
+    /// The same where a socket of our own overlaps with the address, and would be found in its way.
+    pub fn beside_own(address: SocketAddr, dual_stack: bool, workers: usize) -> io::Result<Bound> {
         let mut sockets = Vec::with_capacity(workers);
         for _ in 0..workers {
             let socket = unbound(address, dual_stack)?;

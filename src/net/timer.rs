@@ -38,6 +38,13 @@ pub struct Deadline {
     wheel: Rc<Wheel>,
 }
 
+/// Which deadlines are brought forward.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hasten {
+    Yielding,
+    All,
+}
+
 /// The deadline passed before the operation was done.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Elapsed;
@@ -59,6 +66,18 @@ struct Node {
     waker: RefCell<Option<Waker>>,
     /// [`Timers::hasten`] may bring the deadline forward.
     yielding: Cell<bool>,
+    tag: Cell<Tag>,
+}
+
+/// What a deadline has to do with, so that [`Timers::hasten_tagged`] finds those that belong together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tag {
+    #[default]
+    None,
+    /// The slot of a listener.
+    Listener(u32),
+    /// The slot of a backend.
+    Backend(u32),
 }
 
 impl Default for Timers {
@@ -76,6 +95,7 @@ impl Timers {
             queued: Cell::new(NEVER),
             waker: RefCell::new(None),
             yielding: Cell::new(false),
+            tag: Cell::default(),
         };
         Deadline { node: Rc::new(node), wheel: Rc::clone(&self.wheel) }
     }
@@ -112,10 +132,21 @@ impl Timers {
     /// later to at most `within` from then.
     pub fn hasten(&self, within: Duration) {
         self.wheel.most_yielding.set(within);
+        self.bring_forward(within, |node| node.yielding.get());
+    }
+
+    /// Brings deadlines with this tag forward to at most `within` from now: those that yield, or all.
+    pub fn hasten_tagged(&self, tag: Tag, within: Duration, whom: Hasten) {
+        self.bring_forward(within, |node| {
+            node.tag.get() == tag && (whom == Hasten::All || node.yielding.get())
+        });
+    }
+
+    fn bring_forward(&self, within: Duration, is_meant: impl Fn(&Node) -> bool) {
         let due = self.wheel.due_after(within);
         let entries: Vec<_> = self.wheel.slots.borrow_mut().iter_mut().flat_map(std::mem::take).collect();
         for node in entries {
-            if node.yielding.get() && node.due.get() != NEVER {
+            if is_meant(&node) && node.due.get() != NEVER {
                 node.due.set(node.due.get().min(due));
             }
             // Each node has one valid entry; queueing makes this one it. One that is due already, as an
@@ -196,6 +227,10 @@ impl Deadline {
             }
         }
         self.node.yielding.set(true);
+    }
+
+    pub fn set_tag(&self, tag: Tag) {
+        self.node.tag.set(tag);
     }
 
     /// Takes the deadline away.

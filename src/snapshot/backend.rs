@@ -1,9 +1,304 @@
-//! A backend: one address in a group.
+//! A backend: an address in a group, and how it fares.
+
+use std::fmt;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 
 use crate::net::address::Address;
+use crate::snapshot::tally::Totals;
 
+/// An address in a group. It outlives reloads for as long as the group names the address.
 pub struct Backend {
     pub address: Address,
     /// The address as logs show it.
     pub name: String,
+    /// A small number that no other living backend has; per-worker tables are indexed by it.
+    pub slot: u32,
+    /// Stable over restarts and machines.
+    pub identity: u64,
+    /// What was counted in this slot before.
+    pub counted_before: Totals,
+    pub health: Health,
+}
+
+/// How a backend fares. The health core writes, save for `failures_in_a_row`; all workers read.
+///
+/// Times are milliseconds of the process's monotonic clock; 0 means never.
+#[repr(align(128))]
+pub struct Health {
+    /// Standing, reason and status, packed into one word so that they belong together.
+    word: AtomicU64,
+    /// When the standing last changed.
+    since: AtomicU64,
+    ejected_until: AtomicU64,
+    /// When its share began to grow from little.
+    risen: AtomicU64,
+    /// When it stopped to get new requests for good; its clients and exchanges may stay for a while.
+    leaving_since: AtomicU64,
+    /// Of real requests. Workers write it, but only when something fails or has failed.
+    failures_in_a_row: AtomicU32,
+    /// How often it went into or out of service.
+    changes: AtomicU32,
+    /// Its drain is over: what is still in flight to it ends.
+    closed: AtomicBool,
+}
+
+/// What probes say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Standing {
+    /// Nobody probes it.
+    Unchecked = 0,
+    /// No probe has succeeded yet, and too few have failed.
+    Initial = 1,
+    Healthy = 2,
+    Unhealthy = 3,
+}
+
+impl Standing {
+    pub fn word(self) -> &'static str {
+        match self {
+            Standing::Unchecked => "unchecked",
+            Standing::Initial => "initial",
+            Standing::Healthy => "healthy",
+            Standing::Unhealthy => "unhealthy",
+        }
+    }
+}
+
+/// Why a probe failed. The words are those of the cloud products.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum CheckFailure {
+    ConnectTimeout = 1,
+    ConnectFailed = 2,
+    ConnectRefused = 3,
+    ConnectInterrupt = 4,
+    SslHandshakeError = 5,
+    SendRequestFailed = 6,
+    SendRequestTimeout = 7,
+    RecvResponseFailed = 8,
+    RecvResponseTimeout = 9,
+    ResponseFormatError = 10,
+    /// The status is not among the expected ones.
+    ResponseMismatch = 11,
+}
+
+const FAILURES: [(CheckFailure, &str); 11] = [
+    (CheckFailure::ConnectTimeout, "CONNECT_TIMEOUT"),
+    (CheckFailure::ConnectFailed, "CONNECT_FAILED"),
+    (CheckFailure::ConnectRefused, "CONNECT_REFUSED"),
+    (CheckFailure::ConnectInterrupt, "CONNECT_INTERRUPT"),
+    (CheckFailure::SslHandshakeError, "SSL_HANDSHAKE_ERROR"),
+    (CheckFailure::SendRequestFailed, "SEND_REQUEST_FAILED"),
+    (CheckFailure::SendRequestTimeout, "SEND_REQUEST_TIMEOUT"),
+    (CheckFailure::RecvResponseFailed, "RECV_RESPONSE_FAILED"),
+    (CheckFailure::RecvResponseTimeout, "RECV_RESPONSE_TIMEOUT"),
+    (CheckFailure::ResponseFormatError, "RESPONSE_FORMAT_ERROR"),
+    (CheckFailure::ResponseMismatch, "RESPONSE_MISMATCH"),
+];
+
+impl CheckFailure {
+    pub fn word(self) -> &'static str {
+        FAILURES.iter().find(|(failure, _)| *failure == self).map_or("", |(_, word)| word)
+    }
+}
+
+/// What the last deciding probe found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Finding {
+    pub standing: Standing,
+    /// Only of an unhealthy backend.
+    pub failure: Option<CheckFailure>,
+    /// The status that came instead of an expected one; else 0.
+    pub status: u16,
+}
+
+impl Finding {
+    pub const UNCHECKED: Finding = Finding::plain(Standing::Unchecked);
+    pub const INITIAL: Finding = Finding::plain(Standing::Initial);
+    pub const HEALTHY: Finding = Finding::plain(Standing::Healthy);
+
+    const fn plain(standing: Standing) -> Finding {
+        Finding { standing, failure: None, status: 0 }
+    }
+
+    fn pack(self) -> u64 {
+        let failure = self.failure.map_or(0, |failure| failure as u64);
+        self.standing as u64 | failure << 8 | u64::from(self.status) << 16
+    }
+
+    fn unpack(word: u64) -> Finding {
+        let standing = match word & 0xff {
+            0 => Standing::Unchecked,
+            1 => Standing::Initial,
+            2 => Standing::Healthy,
+            _ => Standing::Unhealthy,
+        };
+        let failure = FAILURES.iter().map(|(failure, _)| *failure);
+        let failure = failure.into_iter().find(|failure| *failure as u64 == word >> 8 & 0xff);
+        Finding { standing, failure, status: (word >> 16 & 0xffff) as u16 }
+    }
+}
+
+impl Default for Health {
+    fn default() -> Health {
+        Health {
+            word: AtomicU64::new(Finding::UNCHECKED.pack()),
+            since: AtomicU64::new(0),
+            ejected_until: AtomicU64::new(0),
+            risen: AtomicU64::new(0),
+            leaving_since: AtomicU64::new(0),
+            failures_in_a_row: AtomicU32::new(0),
+            changes: AtomicU32::new(0),
+            closed: AtomicBool::new(false),
+        }
+    }
+}
+
+impl Health {
+    pub fn finding(&self) -> Finding {
+        Finding::unpack(self.word.load(Ordering::Acquire))
+    }
+
+    /// When the standing last changed.
+    pub fn since_ms(&self) -> u64 {
+        self.since.load(Ordering::Relaxed)
+    }
+
+    pub fn find(&self, finding: Finding, now_ms: u64) {
+        if finding.standing != self.finding().standing {
+            // What it begins with is no change.
+            if self.since.swap(now_ms, Ordering::Relaxed) != 0 {
+                self.count_change();
+            }
+        }
+        self.word.store(finding.pack(), Ordering::Release);
+    }
+
+    /// Whether probes have nothing against it, and real requests neither.
+    pub fn is_available(&self) -> bool {
+        let standing = self.finding().standing;
+        matches!(standing, Standing::Unchecked | Standing::Healthy) && !self.is_ejected()
+    }
+
+    pub fn is_ejected(&self) -> bool {
+        self.ejected_until_ms() != 0
+    }
+
+    pub fn ejected_until_ms(&self) -> u64 {
+        self.ejected_until.load(Ordering::Acquire)
+    }
+
+    /// Takes the backend out of service because requests to it failed.
+    pub fn eject(&self, until_ms: u64) {
+        self.count_change();
+        self.ejected_until.store(until_ms.max(1), Ordering::Release);
+    }
+
+    /// Lets an ejected backend back into service.
+    pub fn readmit(&self) {
+        self.count_change();
+        self.failures_in_a_row.store(0, Ordering::Relaxed);
+        self.ejected_until.store(0, Ordering::Release);
+    }
+
+    /// How often it went into or out of service.
+    pub fn changes(&self) -> u32 {
+        self.changes.load(Ordering::Relaxed)
+    }
+
+    fn count_change(&self) {
+        self.changes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// When a slow start began that counts from `risen_ms`.
+    pub fn risen_ms(&self) -> u64 {
+        self.risen.load(Ordering::Relaxed)
+    }
+
+    /// Begins a slow start, or with 0 ends it.
+    pub fn rise(&self, now_ms: u64) {
+        self.risen.store(now_ms, Ordering::Relaxed);
+    }
+
+    pub fn leaving_since_ms(&self) -> u64 {
+        self.leaving_since.load(Ordering::Relaxed)
+    }
+
+    /// Notes when the backend stopped to get new requests; with 0, that it gets them again.
+    pub fn leave(&self, now_ms: u64) {
+        self.closed.store(false, Ordering::Release);
+        self.leaving_since.store(now_ms, Ordering::Relaxed);
+    }
+
+    /// Whether its drain is over. One that came back is not closed, even if somebody who did not know yet
+    /// has closed it since.
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire) && self.leaving_since_ms() != 0
+    }
+
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    /// A real request failed; returns how many did in a row.
+    pub fn note_failure(&self) -> u32 {
+        self.failures_in_a_row.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// A real request succeeded. Writes only after a failure.
+    pub fn note_success(&self) {
+        if self.failures_in_a_row.load(Ordering::Relaxed) != 0 {
+            self.failures_in_a_row.store(0, Ordering::Relaxed);
+        }
+    }
+
+    pub fn failures_in_a_row(&self) -> u32 {
+        self.failures_in_a_row.load(Ordering::Relaxed)
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.failure, self.status) {
+            (None, _) => Ok(()),
+            (Some(failure), 0) => out.write_str(failure.word()),
+            (Some(failure), status) => write!(out, "{} (status {status})", failure.word()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finding_survives_its_word() {
+        for (failure, word) in FAILURES {
+            let finding = Finding { standing: Standing::Unhealthy, failure: Some(failure), status: 503 };
+            assert_eq!(Finding::unpack(finding.pack()), finding);
+            assert_eq!(failure.word(), word);
+        }
+        for finding in [Finding::UNCHECKED, Finding::INITIAL, Finding::HEALTHY] {
+            assert_eq!(Finding::unpack(finding.pack()), finding);
+        }
+    }
+
+    #[test]
+    fn the_time_of_a_standing_is_that_of_its_change() {
+        let health = Health::default();
+        health.find(Finding::HEALTHY, 5);
+        health.find(Finding::HEALTHY, 9);
+        assert_eq!((health.since_ms(), health.is_available()), (5, true));
+        health.eject(20);
+        assert!(!health.is_available());
+        health.readmit();
+        health.find(Finding { standing: Standing::Unhealthy, failure: None, status: 0 }, 30);
+        assert_eq!((health.since_ms(), health.is_available()), (30, false));
+        // Ejected, readmitted, unhealthy.
+        assert_eq!(health.changes(), 3);
+    }
 }

@@ -3,36 +3,74 @@
 //! Workers share one snapshot and never change it, save for the counters that are atomics. Text and
 //! files were left behind in `config` and `control`.
 
+pub mod affinity;
 pub mod backend;
+pub mod group;
+pub mod publish;
+pub mod quota;
+pub mod tally;
 
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::AtomicUsize;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::policy::balance::weighted_round_robin::Schedule;
 use crate::policy::forwarded::Forwarded;
 use crate::policy::forwarded::TrustedProxies;
 use crate::snapshot::backend::Backend;
+use crate::snapshot::group::Group;
+use crate::snapshot::quota::Quota;
+use crate::snapshot::quota::Rate;
 use crate::tls::Published;
 use crate::tls::accept::ServerTerms;
 use crate::tls::client_certificate::FingerprintHash;
-use crate::tls::connect::ClientTerms;
 
 /// One configuration in service.
 pub struct Snapshot {
-    pub listeners: Vec<Listener>,
-    pub groups: Vec<Group>,
-    /// Downstream connections, of all listeners.
-    pub connections: Quota,
+    /// Counts from 1; a reload that is refused has none.
+    pub epoch: u64,
+    /// By slot. A listener that was removed stays while it has connections.
+    pub listeners: Vec<Option<Arc<Listener>>>,
+    /// Every group of the configuration, in its order.
+    pub groups: Vec<Arc<Group>>,
+    /// Which listener accepts on which socket: numbers and slots, in the order of the numbers. A socket
+    /// that does not stand here is to be closed.
+    pub sockets: Vec<(u64, usize)>,
+    /// Backends that get no new requests, and how long what they have may last.
+    pub leaving: Vec<Leaving>,
     /// How many workers serve; caps that hold for all of them are divided by it.
     pub workers: usize,
+}
+
+/// A backend whose drain has begun.
+pub struct Leaving {
+    pub backend: Arc<Backend>,
+    pub drain_timeout: Duration,
+}
+
+impl Snapshot {
+    pub fn listener(&self, slot: usize) -> Option<&Listener> {
+        self.listeners.get(slot)?.as_deref()
+    }
+
+    /// The slot of the listener that accepts on a socket.
+    pub fn listener_of_socket(&self, number: u64) -> Option<usize> {
+        let place = self.sockets.binary_search_by_key(&number, |(number, _)| *number).ok()?;
+        self.sockets.get(place).map(|(_, slot)| *slot)
+    }
 }
 
 /// Where requests come in, and what they may be like.
 pub struct Listener {
     pub name: String,
-    /// The index in [`Snapshot::groups`] of the group that takes what no rule takes.
+    /// A small number that a listener of this name keeps over reloads.
+    pub slot: usize,
+    /// Where it listens.
+    pub addresses: Vec<SocketAddr>,
+    /// Where its requests can go.
+    pub groups: Vec<Arc<Group>>,
+    /// The index in `groups` of the one that takes what no rule takes.
     pub default_group: Option<usize>,
     /// Zero closes a connection after each response.
     pub idle_timeout: Duration,
@@ -46,9 +84,9 @@ pub struct Listener {
     pub max_uri_bytes: usize,
     /// 0 = unlimited.
     pub max_body_bytes: u64,
-    pub connections: Quota,
+    pub connections: Arc<Quota>,
     /// New connections per second; 0 = unlimited.
-    pub connection_rate: Rate,
+    pub connection_rate: Arc<Rate>,
     /// Read a PROXY header before anything else.
     pub proxy_protocol: bool,
     /// None: HTTP in the clear.
@@ -57,6 +95,8 @@ pub struct Listener {
     /// Compress responses for clients that accept it.
     pub compression: bool,
     pub forwarded: Forwarded,
+    /// The configuration names it no more: every response is the last on its connection.
+    pub leaving: AtomicBool,
 }
 
 /// How a listener secures its connections.
@@ -64,103 +104,34 @@ pub struct ServerTls {
     /// Replaced while serving when a certificate on disk changes.
     pub terms: Published<ServerTerms>,
     pub handshake_timeout: Duration,
+    /// What clients had to prove, by the terms that the listener began with; see [`ServerTerms::demand`].
+    pub demand: u64,
     /// Of the fingerprints of clients' certificates.
     pub fingerprint_hash: FingerprintHash,
 }
 
-/// A set of backends that serve the same requests.
-pub struct Group {
-    pub name: String,
-    pub backends: Vec<Backend>,
-    pub schedule: Schedule,
-    pub connect_timeout: Duration,
-    /// A backend silent for so long has failed.
-    pub response_timeout: Duration,
-    pub keepalive_timeout: Duration,
-    /// Idle upstream connections, over all backends and workers.
-    pub keepalive_connections: usize,
-    pub max_retries: u32,
-    /// None: HTTP in the clear.
-    pub tls: Option<Published<ClientTerms>>,
-}
-
-/// A limited number of things that all workers share.
-pub struct Quota {
-    /// `usize::MAX` when unlimited.
-    limit: usize,
-    used: AtomicUsize,
-}
-
-impl Quota {
-    /// A quota of `limit`; 0 = unlimited.
-    pub fn new(limit: usize) -> Quota {
-        Quota { limit: if limit == 0 { usize::MAX } else { limit }, used: AtomicUsize::new(0) }
-    }
-
-    /// Takes one; false when none is left.
-    pub fn take(&self) -> bool {
-        let taken = self.used.fetch_add(1, Ordering::Relaxed) < self.limit;
-        if !taken {
-            self.give_back();
+impl Listener {
+    /// Whether a connection that was let in before the last reload may go on. `proven` is what its client had
+    /// to prove; None: it is in the clear.
+    pub fn still_admits(&self, proven: Option<u64>) -> bool {
+        match (&self.tls, proven) {
+            (None, None) => true,
+            (Some(tls), Some(proven)) => tls.demand == 0 || tls.demand == proven,
+            _ => false,
         }
-        taken
     }
 
-    pub fn give_back(&self) {
-        let before = self.used.fetch_sub(1, Ordering::Relaxed);
-        debug_assert!(before > 0);
-    }
-}
-
-/// So many events per second, counted over all workers in windows of one second.
-pub struct Rate {
-    per_second: u32,
-    /// The second of the window in the upper half, the events in it in the lower.
-    window: AtomicU64,
-}
-
-impl Rate {
-    /// A rate of `per_second`; 0 = unlimited.
-    pub fn new(per_second: u32) -> Rate {
-        Rate { per_second, window: AtomicU64::new(0) }
+    pub fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Relaxed)
     }
 
-    pub fn is_limited(&self) -> bool {
-        self.per_second != 0
+    /// From now on it ends its connections.
+    pub fn leave(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
     }
 
-    /// Counts an event in this second of any clock that all workers share; false when the second's
-    /// share is used up.
-    pub fn take(&self, second: u64) -> bool {
-        if self.per_second == 0 {
-            return true;
-        }
-        let second = second & u64::from(u32::MAX);
-        let step = |window: u64| {
-            let events = if window >> 32 == second { window & u64::from(u32::MAX) } else { 0 };
-            (events < u64::from(self.per_second)).then_some(second << 32 | (events + 1))
-        };
-        self.window.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step).is_ok()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_quota_is_given_out_and_taken_back() {
-        let quota = Quota::new(2);
-        assert_eq!([quota.take(), quota.take(), quota.take()], [true, true, false]);
-        quota.give_back();
-        assert_eq!([quota.take(), quota.take()], [true, false]);
-        assert!((0..1000).all(|_| Quota::new(0).take()));
-    }
-
-    #[test]
-    fn a_rate_begins_anew_each_second() {
-        let rate = Rate::new(2);
-        assert_eq!([rate.take(7), rate.take(7), rate.take(7), rate.take(8)], [true, true, false, true]);
-        assert!((0..1000).all(|_| Rate::new(0).take(7)));
+    /// The group with this index.
+    pub fn group(&self, index: usize) -> Option<&Group> {
+        self.groups.get(index).map(|group| &**group)
     }
 }

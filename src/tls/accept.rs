@@ -81,6 +81,17 @@ impl ServerTerms {
         Ok(ServerTerms { config: Arc::new(config), client_auth })
     }
 
+    /// What a client had to prove to get in: differs where other certificates are required. 0: none is.
+    pub fn demand(&self) -> u64 {
+        match &self.client_auth {
+            Some(auth) if auth.mode == ClientAuthMode::Require => {
+                let digest = binding(Some(auth));
+                u64::from_be_bytes(digest.first_chunk().copied().unwrap_or_default()).max(1)
+            }
+            _ => 0,
+        }
+    }
+
     /// Verifies the certificates of a resumed session again: one may have expired or been revoked since
     /// the ticket was issued, and rustls does not look at them.
     fn judge(&self, facts: &mut Facts) -> Result<(), HandshakeError> {

@@ -114,6 +114,11 @@ impl Authorities {
 }
 
 impl Authority {
+    /// Differs when its certificates or revocation lists differ.
+    pub fn digest(&self) -> [u8; 32] {
+        self.digest
+    }
+
     /// When the first of its revocation lists becomes stale, in seconds since the Unix epoch; None if none
     /// ever does.
     pub fn lists_end(&self) -> Option<i64> {

@@ -5,6 +5,7 @@
 
 pub mod accept;
 pub mod authorities;
+pub mod badges;
 pub mod ca_files;
 pub mod ca_findings;
 pub mod certificate_faults;

@@ -1,0 +1,62 @@
+//! Word from one thread to the loop of another: a bounded queue and a bell.
+
+use std::io;
+use std::sync::Arc;
+
+use crossbeam_queue::ArrayQueue;
+
+use crate::net::wake::Doorbell;
+use crate::net::wake::Wakeups;
+
+/// Where letters for one loop wait. Cloning gives another hold on the same mailbox.
+pub struct Mailbox<T> {
+    letters: Arc<ArrayQueue<T>>,
+    bell: Doorbell,
+}
+
+impl<T> Clone for Mailbox<T> {
+    fn clone(&self) -> Mailbox<T> {
+        Mailbox { letters: Arc::clone(&self.letters), bell: self.bell.clone() }
+    }
+}
+
+impl<T> Mailbox<T> {
+    /// Room for so many letters that were not taken yet.
+    pub fn new(capacity: usize) -> io::Result<Mailbox<T>> {
+        Ok(Mailbox { letters: Arc::new(ArrayQueue::new(capacity)), bell: Doorbell::new()? })
+    }
+
+    /// Puts a letter in and rings; gives it back when the mailbox is full. Never waits.
+    pub fn send(&self, letter: T) -> Result<(), T> {
+        self.letters.push(letter)?;
+        self.bell.ring();
+        Ok(())
+    }
+
+    /// Rings without a letter.
+    pub fn ring(&self) {
+        self.bell.ring();
+    }
+
+    /// The next letter, if one waits.
+    pub fn take(&self) -> Option<T> {
+        self.letters.pop()
+    }
+
+    /// What wakes the loop of the thread that calls this; for one thread only.
+    pub fn listen(&self) -> io::Result<Wakeups> {
+        self.bell.listen()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn letters_come_in_their_order_until_the_box_is_full() {
+        let mailbox = Mailbox::new(2).unwrap();
+        assert_eq!([mailbox.send(1), mailbox.clone().send(2), mailbox.send(3)], [Ok(()), Ok(()), Err(3)]);
+        assert_eq!([mailbox.take(), mailbox.take(), mailbox.take()], [Some(1), Some(2), None]);
+    }
+}

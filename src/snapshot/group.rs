@@ -1,0 +1,411 @@
+//! A server group: its backends, and the table by which workers choose among them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::policy::balance::Algorithm;
+use crate::policy::balance::Candidate;
+use crate::policy::balance::WhenAllDown;
+use crate::policy::balance::least_connections::Tournament;
+use crate::policy::balance::maglev::Maglev;
+use crate::policy::balance::maglev::Member;
+use crate::policy::balance::random::Alias;
+use crate::policy::balance::slow_start;
+use crate::policy::balance::sticky::Badges;
+use crate::policy::balance::sticky::StickyMode;
+use crate::policy::balance::weighted_round_robin::Schedule;
+use crate::snapshot::affinity::Affinity;
+use crate::snapshot::backend::Backend;
+use crate::snapshot::publish::Publication;
+use crate::tls::Published;
+use crate::tls::connect::ClientTerms;
+
+/// A set of backends that serve the same requests.
+pub struct Group {
+    pub name: String,
+    /// A small number that a group of this name keeps over reloads.
+    pub slot: u32,
+    pub members: Vec<GroupMember>,
+    pub algorithm: Algorithm,
+    pub when_all_down: WhenAllDown,
+    /// Zero: none.
+    pub slow_start: Duration,
+    pub drain_timeout: Duration,
+    /// Failures of real requests in a row that eject a backend; 0 = none do.
+    pub most_failures: u32,
+    pub sticky: Option<Sticky>,
+    pub connect_timeout: Duration,
+    /// A backend silent for so long has failed.
+    pub response_timeout: Duration,
+    pub keepalive_timeout: Duration,
+    /// Idle upstream connections, over all backends and workers.
+    pub keepalive_connections: usize,
+    pub max_retries: u32,
+    /// None: HTTP in the clear.
+    pub tls: Option<Published<ClientTerms>>,
+    /// Differs where backends are trusted or spoken to in another way; 0: in the clear.
+    pub security: u64,
+    /// Who owns which keys, whatever their health.
+    maglev: Option<Maglev>,
+    /// Indices of members by the lower half of their identity, in its order.
+    by_identity: Vec<(u32, u32)>,
+    table: Publication<Table>,
+}
+
+/// A backend as a member of its group.
+pub struct GroupMember {
+    pub backend: Arc<Backend>,
+    /// 0..=100; 0: no new requests.
+    pub weight: u32,
+    /// Serves only while no active backend is available.
+    pub is_standby: bool,
+    /// The configuration names it no more; it stays until its drain is over.
+    pub is_leaving: bool,
+}
+
+/// How clients stay with their backends.
+pub struct Sticky {
+    pub mode: StickyMode,
+    pub cookie: String,
+    pub timeout_s: u32,
+    /// By index of the member.
+    pub badges: Badges,
+    /// What Ringway has to remember itself; empty for cookies that carry a badge.
+    pub affinity: Option<Arc<Affinity>>,
+}
+
+/// Who may be chosen at present, and how. Immutable; replaced when the health of a backend changes.
+pub struct Table {
+    /// None only where requests can go nowhere.
+    pub candidates: Vec<Candidate>,
+    /// By index of the member.
+    is_candidate: Vec<bool>,
+    pub order: Order,
+    pub availability: Availability,
+}
+
+/// What a choice looks into.
+pub enum Order {
+    Round(Schedule),
+    Alias(Alias),
+    /// Two of the candidates.
+    Pair,
+    /// Each worker has its own tournament.
+    Tournament,
+    /// Requests without a key go by the schedule.
+    Hash(Schedule),
+}
+
+/// Who the candidates of a table are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Availability {
+    /// Active backends that are healthy.
+    Active,
+    /// Standbys, because no active backend is healthy.
+    Standby,
+    /// Nobody is healthy.
+    AllDown,
+    /// No backend takes new requests: all weights are 0.
+    Nobody,
+}
+
+impl Availability {
+    pub fn word(self) -> &'static str {
+        match self {
+            Availability::Active => "active",
+            Availability::Standby => "standby",
+            Availability::AllDown => "all_down",
+            Availability::Nobody => "nobody",
+        }
+    }
+}
+
+/// The weight of a backend at full weight 1.
+const WHOLE: u32 = 100;
+
+impl Group {
+    /// Completes a group whose members and terms stand, with a first table for this moment of the
+    /// process's monotonic clock.
+    pub fn complete(mut self, now_ms: u64) -> Group {
+        let identities = self.members.iter().map(|member| member.backend.identity as u32);
+        self.by_identity = identities.zip(0u32..).collect();
+        self.by_identity.sort_unstable();
+        let remembers = self.sticky.as_ref().is_some_and(|sticky| sticky.affinity.is_some());
+        // A client that is not remembered is sent where it would have been sent before a restart.
+        if remembers || matches!(self.algorithm, Algorithm::ConsistentHash(_)) {
+            let members = (0u32..).zip(&self.members).filter(|(_, member)| member.takes_requests());
+            let members = members.map(|(backend, member)| Member {
+                backend,
+                weight: member.weight,
+                identity: member.backend.identity,
+            });
+            self.maglev = Some(Maglev::new(&members.collect::<Vec<_>>()));
+        }
+        let table = Table::new(&self, now_ms);
+        self.table = Publication::new(Arc::new(table));
+        self
+    }
+
+    /// A group without members, to be filled in and completed.
+    pub fn begin(name: String, slot: u32) -> Group {
+        let nobody = Table {
+            candidates: Vec::new(),
+            is_candidate: Vec::new(),
+            order: Order::Pair,
+            availability: Availability::Nobody,
+        };
+        Group {
+            name,
+            slot,
+            members: Vec::new(),
+            algorithm: Algorithm::WeightedRoundRobin,
+            when_all_down: WhenAllDown::Forward,
+            slow_start: Duration::ZERO,
+            drain_timeout: Duration::ZERO,
+            most_failures: 0,
+            sticky: None,
+            connect_timeout: Duration::ZERO,
+            response_timeout: Duration::ZERO,
+            keepalive_timeout: Duration::ZERO,
+            keepalive_connections: 0,
+            max_retries: 0,
+            tls: None,
+            security: 0,
+            maglev: None,
+            by_identity: Vec::new(),
+            table: Publication::new(Arc::new(nobody)),
+        }
+    }
+
+    pub fn member(&self, index: usize) -> Option<&GroupMember> {
+        self.members.get(index)
+    }
+
+    pub fn table(&self) -> &Publication<Table> {
+        &self.table
+    }
+
+    /// Makes and publishes the table that the present health of the backends asks for, unless the one in
+    /// service says the same; true if it was published.
+    pub fn refresh(&self, now_ms: u64) -> bool {
+        let next = Candidates::of(self, now_ms);
+        let (_, current) = self.table.load();
+        if current.candidates == next.list && current.availability == next.availability {
+            return false;
+        }
+        self.table.publish(Arc::new(Table::of(self, next)));
+        true
+    }
+
+    /// Who owns a key among the candidates of a table.
+    pub fn owner(&self, key: u64, is_eligible: impl Fn(u32) -> bool) -> Option<u32> {
+        self.maglev.as_ref()?.pick(key, is_eligible)
+    }
+
+    /// The member with this lower half of its identity.
+    pub fn by_identity(&self, identity: u32) -> Option<u32> {
+        let place = self.by_identity.binary_search_by_key(&identity, |(identity, _)| *identity).ok()?;
+        self.by_identity.get(place).map(|(_, index)| *index)
+    }
+}
+
+impl GroupMember {
+    /// Whether it takes new requests, if it is healthy.
+    pub fn takes_requests(&self) -> bool {
+        self.weight > 0 && !self.is_leaving
+    }
+
+    /// Whether it takes new requests at this moment.
+    pub fn is_available(&self) -> bool {
+        self.takes_requests() && self.backend.health.is_available()
+    }
+
+    /// Whether clients that stick to it may still be sent to it: it is healthy, and if it gets no new
+    /// clients, its drain is not over.
+    pub fn keeps_clients(&self) -> bool {
+        self.backend.health.is_available() && (self.takes_requests() || !self.backend.health.is_closed())
+    }
+}
+
+/// Who may be chosen, before the order is laid out.
+struct Candidates {
+    list: Vec<Candidate>,
+    availability: Availability,
+}
+
+impl Candidates {
+    fn of(group: &Group, now_ms: u64) -> Candidates {
+        let select = |chosen: &dyn Fn(&GroupMember) -> bool| {
+            let members = (0u32..).zip(&group.members).filter(|(_, member)| chosen(member));
+            let weigh = |(backend, member): (u32, &GroupMember)| Candidate {
+                backend,
+                weight: group.weight(member, now_ms),
+            };
+            members.map(weigh).collect::<Vec<_>>()
+        };
+        let active = select(&|member| member.is_available() && !member.is_standby);
+        if !active.is_empty() {
+            return Candidates { list: active, availability: Availability::Active };
+        }
+        let standby = select(&|member| member.is_available() && member.is_standby);
+        if !standby.is_empty() {
+            return Candidates { list: standby, availability: Availability::Standby };
+        }
+        let mut down = select(&|member| member.takes_requests() && !member.is_standby);
+        if down.is_empty() {
+            down = select(&|member| member.takes_requests());
+        }
+        let availability = if down.is_empty() { Availability::Nobody } else { Availability::AllDown };
+        if group.when_all_down == WhenAllDown::Fail {
+            down.clear();
+        }
+        Candidates { list: down, availability }
+    }
+}
+
+impl Group {
+    fn weight(&self, member: &GroupMember, now_ms: u64) -> u32 {
+        let weight = if self.algorithm == Algorithm::RoundRobin { 1 } else { member.weight };
+        let risen = member.backend.health.risen_ms();
+        if risen == 0 || self.slow_start.is_zero() {
+            return weight * WHOLE;
+        }
+        slow_start::weight(weight, Duration::from_millis(now_ms.saturating_sub(risen)), self.slow_start)
+    }
+}
+
+impl Table {
+    fn new(group: &Group, now_ms: u64) -> Table {
+        Table::of(group, Candidates::of(group, now_ms))
+    }
+
+    fn of(group: &Group, candidates: Candidates) -> Table {
+        let Candidates { list, availability } = candidates;
+        let mut is_candidate = vec![false; group.members.len()];
+        for candidate in &list {
+            if let Some(place) = is_candidate.get_mut(candidate.backend as usize) {
+                *place = true;
+            }
+        }
+        let order = match group.algorithm {
+            Algorithm::WeightedRoundRobin | Algorithm::RoundRobin => Order::Round(Schedule::new(&list)),
+            Algorithm::WeightedLeastConnections => Order::Tournament,
+            Algorithm::PowerOfTwo => Order::Pair,
+            Algorithm::Random => Order::Alias(Alias::new(&list)),
+            Algorithm::ConsistentHash(_) => Order::Hash(Schedule::new(&list)),
+        };
+        Table { candidates: list, is_candidate, order, availability }
+    }
+
+    /// Whether the member with this index may be chosen.
+    pub fn has(&self, backend: u32) -> bool {
+        self.is_candidate.get(backend as usize).copied().unwrap_or(false)
+    }
+
+    /// A worker's tournament, where the table asks for one.
+    pub fn tournament(&self) -> Option<Tournament> {
+        matches!(self.order, Order::Tournament).then(|| Tournament::new(&self.candidates))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+    use crate::net::address::Address;
+    use crate::snapshot::backend::Finding;
+    use crate::snapshot::backend::Health;
+    use crate::snapshot::backend::Standing;
+    use crate::snapshot::tally::Totals;
+
+    const DOWN: Finding = Finding { standing: Standing::Unhealthy, failure: None, status: 0 };
+
+    fn group(weights: &[(u32, bool)], change: impl FnOnce(&mut Group)) -> Group {
+        let mut group = Group::begin("app".to_owned(), 0);
+        for (slot, &(weight, is_standby)) in (0u32..).zip(weights) {
+            let address: SocketAddr = ([127, 0, 0, 1], 9000 + slot as u16).into();
+            let backend = Backend {
+                address: Address::Ip(address),
+                name: address.to_string(),
+                slot,
+                identity: u64::from(slot) + 1000,
+                counted_before: Totals::default(),
+                health: Health::default(),
+            };
+            group.members.push(GroupMember {
+                backend: Arc::new(backend),
+                weight,
+                is_standby,
+                is_leaving: false,
+            });
+        }
+        change(&mut group);
+        group.complete(0)
+    }
+
+    fn present(group: &Group) -> (Availability, Vec<(u32, u32)>) {
+        let (_, table) = group.table().load();
+        let candidates = table.candidates.iter();
+        (table.availability, candidates.map(|candidate| (candidate.backend, candidate.weight)).collect())
+    }
+
+    #[test]
+    fn health_decides_who_is_a_candidate() {
+        let group = group(&[(100, false), (50, false), (0, false), (10, true)], |_| ());
+        assert_eq!(present(&group), (Availability::Active, vec![(0, 10_000), (1, 5_000)]));
+        assert!(!group.refresh(1));
+
+        group.members[0].backend.health.find(DOWN, 2);
+        let edition = group.table().edition();
+        assert!(group.refresh(2));
+        assert_ne!(group.table().edition(), edition);
+        assert_eq!(present(&group), (Availability::Active, vec![(1, 5_000)]));
+
+        group.members[1].backend.health.eject(9);
+        group.refresh(3);
+        assert_eq!(present(&group), (Availability::Standby, vec![(3, 1_000)]));
+
+        group.members[3].backend.health.find(Finding::INITIAL, 4);
+        group.refresh(4);
+        assert_eq!(present(&group), (Availability::AllDown, vec![(0, 10_000), (1, 5_000)]));
+        group.members[1].backend.health.readmit();
+        group.refresh(5);
+        assert_eq!(present(&group), (Availability::Active, vec![(1, 5_000)]));
+    }
+
+    #[test]
+    fn all_down_can_mean_nowhere() {
+        let failing = |group: &mut Group| group.when_all_down = WhenAllDown::Fail;
+        let group = group(&[(100, false)], failing);
+        group.members[0].backend.health.find(DOWN, 1);
+        group.refresh(1);
+        assert_eq!(present(&group), (Availability::AllDown, vec![]));
+        let nobody = self::group(&[(0, false)], |_| ());
+        assert_eq!(present(&nobody), (Availability::Nobody, vec![]));
+    }
+
+    #[test]
+    fn a_share_grows_during_a_slow_start() {
+        let slowly = |group: &mut Group| group.slow_start = Duration::from_secs(30);
+        let group = group(&[(10, false), (10, false)], slowly);
+        group.members[1].backend.health.rise(1_000);
+        group.refresh(1_000);
+        let weights = |now_ms| {
+            group.refresh(now_ms);
+            present(&group).1.iter().map(|(_, weight)| *weight).collect::<Vec<_>>()
+        };
+        let early = weights(1_000);
+        assert_eq!(early[0], 1_000);
+        assert!((1..=100).contains(&early[1]), "{early:?}");
+        let half = weights(16_000);
+        assert!((450..=550).contains(&half[1]), "{half:?}");
+        assert_eq!(weights(31_000), [1_000, 1_000]);
+    }
+
+    #[test]
+    fn members_are_found_by_their_identity() {
+        let group = group(&[(1, false), (1, false)], |_| ());
+        assert_eq!([1000, 1001, 1002].map(|identity| group.by_identity(identity)), [Some(0), Some(1), None]);
+    }
+}

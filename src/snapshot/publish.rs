@@ -1,0 +1,137 @@
+//! Replacing a value while workers read it.
+//!
+//! A reader looks at one word that all share and nobody writes while nothing changes. Only when the word
+//! has changed does it fetch the value. What was replaced is freed when the last reader has let go of it
+//! (crossbeam's epochs). Nobody waits for anybody.
+//!
+//! This file imports nothing of Ringway: `tests/interleavings` compiles it by itself, with atomics that
+//! run through every order in which threads can meet.
+
+use std::sync::Arc;
+
+#[cfg(not(crossbeam_loom))]
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+
+use crossbeam_epoch::Atomic;
+use crossbeam_epoch::Owned;
+#[cfg(crossbeam_loom)]
+use loom::sync::atomic::AtomicU64;
+
+/// A value and the number of its edition.
+pub struct Publication<T> {
+    edition: AtomicU64,
+    /// Never null.
+    current: Atomic<Arc<T>>,
+}
+
+/// Editions differ over all publications, so that whoever remembers one knows its value.
+static EDITIONS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
+
+fn next_edition() -> u64 {
+    EDITIONS.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Rounds of collection after a replacement. An epoch ends when everybody has seen it, and garbage is
+/// freed two epochs later.
+const COLLECTIONS: usize = 4;
+
+impl<T> Publication<T> {
+    pub fn new(first: Arc<T>) -> Publication<T> {
+        Publication { edition: AtomicU64::new(next_edition()), current: Atomic::new(first) }
+    }
+
+    /// The edition of the value that [`Publication::load`] would give, or of one that was replaced a
+    /// moment ago.
+    pub fn edition(&self) -> u64 {
+        self.edition.load(Ordering::Acquire)
+    }
+
+    /// The value, with an edition that is not newer than it.
+    pub fn load(&self) -> (u64, Arc<T>) {
+        let edition = self.edition();
+        let guard = crossbeam_epoch::pin();
+        let current = self.current.load(Ordering::Acquire, &guard);
+        // SAFETY: `current` is never null, and what it pointed to while the guard is held is not freed
+        // before the guard is dropped.
+        let value = unsafe { current.deref() };
+        (edition, Arc::clone(value))
+    }
+
+    /// Replaces the value. Readers notice it with their next look.
+    pub fn publish(&self, next: Arc<T>) {
+        let guard = crossbeam_epoch::pin();
+        let replaced = self.current.swap(Owned::new(next), Ordering::AcqRel, &guard);
+        self.edition.store(next_edition(), Ordering::Release);
+        // SAFETY: nobody can load `replaced` any more, and whoever has loaded it holds a guard.
+        unsafe { guard.defer_destroy(replaced) };
+        drop(guard);
+        collect();
+    }
+}
+
+/// Frees what was replaced and nobody reads any more. Called by [`Publication::publish`], and now and
+/// then by a thread that has time.
+pub fn collect() {
+    for _ in 0..COLLECTIONS {
+        crossbeam_epoch::pin().flush();
+    }
+}
+
+impl<T> Drop for Publication<T> {
+    fn drop(&mut self) {
+        let last = std::mem::replace(&mut self.current, Atomic::null());
+        // SAFETY: the pointer is not null, and with `&mut self` nobody else reads it.
+        drop(unsafe { last.into_owned() });
+    }
+}
+
+#[cfg(all(test, not(crossbeam_loom)))]
+mod tests {
+    use std::sync::atomic::AtomicBool;
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn an_edition_is_at_most_as_new_as_its_value() {
+        let publication = Publication::new(Arc::new(0u64));
+        let stop = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    let (mut edition, mut value) = publication.load();
+                    while !stop.load(Ordering::Relaxed) {
+                        if publication.edition() != edition {
+                            let (newer, next) = publication.load();
+                            assert!(*next >= *value && newer >= edition);
+                            (edition, value) = (newer, next);
+                        }
+                    }
+                });
+            }
+            (1..5_000).for_each(|value| publication.publish(Arc::new(value)));
+            stop.store(true, Ordering::Relaxed);
+        });
+        assert_eq!(*publication.load().1, 4_999);
+    }
+
+    #[test]
+    fn what_was_replaced_is_freed() {
+        let publication = Publication::new(Arc::new(1));
+        let (_, held) = publication.load();
+        publication.publish(Arc::new(2));
+        // Other tests hold guards for moments.
+        let mut freed = false;
+        for _ in 0..10_000 {
+            collect();
+            freed = Arc::strong_count(&held) == 1;
+            if freed {
+                break;
+            }
+            thread::yield_now();
+        }
+        assert!(freed);
+        assert_eq!((*held, *publication.load().1), (1, 2));
+    }
+}

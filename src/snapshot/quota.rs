@@ -1,0 +1,111 @@
+//! Limits that all workers share.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+
+/// A limited number of things that all workers share.
+pub struct Quota {
+    /// `usize::MAX` when unlimited. Only a reload changes it.
+    limit: AtomicUsize,
+    used: AtomicUsize,
+}
+
+impl Quota {
+    /// A quota of `limit`; 0 = unlimited.
+    pub fn new(limit: usize) -> Quota {
+        let quota = Quota { limit: AtomicUsize::new(0), used: AtomicUsize::new(0) };
+        quota.set_limit(limit);
+        quota
+    }
+
+    /// From now on `limit` holds; 0 = unlimited. What was given out beyond it stays given out.
+    pub fn set_limit(&self, limit: usize) {
+        self.limit.store(if limit == 0 { usize::MAX } else { limit }, Ordering::Relaxed);
+    }
+
+    /// None: unlimited.
+    pub fn limit(&self) -> Option<usize> {
+        let limit = self.limit.load(Ordering::Relaxed);
+        (limit != usize::MAX).then_some(limit)
+    }
+
+    /// How many are given out.
+    pub fn used(&self) -> usize {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// Takes one; false when none is left.
+    pub fn take(&self) -> bool {
+        let taken = self.used.fetch_add(1, Ordering::Relaxed) < self.limit.load(Ordering::Relaxed);
+        if !taken {
+            self.give_back();
+        }
+        taken
+    }
+
+    pub fn give_back(&self) {
+        let before = self.used.fetch_sub(1, Ordering::Relaxed);
+        debug_assert!(before > 0);
+    }
+}
+
+/// So many events per second, counted over all workers in windows of one second.
+pub struct Rate {
+    per_second: u32,
+    /// The second of the window in the upper half, the events in it in the lower.
+    window: AtomicU64,
+}
+
+impl Rate {
+    /// A rate of `per_second`; 0 = unlimited.
+    pub fn new(per_second: u32) -> Rate {
+        Rate { per_second, window: AtomicU64::new(0) }
+    }
+
+    /// This rate, if it is one of `per_second`.
+    pub fn kept_at(self: &Arc<Rate>, per_second: u32) -> Option<Arc<Rate>> {
+        (self.per_second == per_second).then(|| Arc::clone(self))
+    }
+
+    pub fn is_limited(&self) -> bool {
+        self.per_second != 0
+    }
+
+    /// Counts an event in this second of any clock that all workers share; false when the second's
+    /// share is used up.
+    pub fn take(&self, second: u64) -> bool {
+        if self.per_second == 0 {
+            return true;
+        }
+        let second = second & u64::from(u32::MAX);
+        let step = |window: u64| {
+            let events = if window >> 32 == second { window & u64::from(u32::MAX) } else { 0 };
+            (events < u64::from(self.per_second)).then_some(second << 32 | (events + 1))
+        };
+        self.window.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quota_is_given_out_and_taken_back() {
+        let quota = Quota::new(2);
+        assert_eq!([quota.take(), quota.take(), quota.take()], [true, true, false]);
+        quota.give_back();
+        assert_eq!([quota.take(), quota.take()], [true, false]);
+        assert!((0..1000).all(|_| Quota::new(0).take()));
+        assert_eq!([quota.limit(), Quota::new(0).limit()], [Some(2), None]);
+    }
+
+    #[test]
+    fn a_rate_begins_anew_each_second() {
+        let rate = Rate::new(2);
+        assert_eq!([rate.take(7), rate.take(7), rate.take(7), rate.take(8)], [true, true, false, true]);
+        assert!((0..1000).all(|_| Rate::new(0).take(7)));
+    }
+}

@@ -1,0 +1,59 @@
+//! What stands for a backend in sticky cookies: a keyed hash, which tells nobody anything.
+
+use aws_lc_rs::hmac;
+use aws_lc_rs::rand;
+
+/// The key of the badges of a whole process, or of every process with the same seed.
+pub struct BadgeKey(hmac::Key);
+
+/// As long as the hash.
+const KEY_BYTES: usize = 32;
+
+impl BadgeKey {
+    /// With a seed, badges survive a restart; without one the key is random.
+    pub fn new(seed: Option<&[u8]>) -> BadgeKey {
+        let mut bytes = [0; KEY_BYTES];
+        match seed {
+            Some(seed) => {
+                let derived = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, seed), b"ringway sticky cookies");
+                bytes.copy_from_slice(derived.as_ref().get(..KEY_BYTES).unwrap_or(&[0; KEY_BYTES]));
+            }
+            // The generator of the operating system does not fail once it has begun.
+            None => drop(rand::fill(&mut bytes)),
+        }
+        BadgeKey(hmac::Key::new(hmac::HMAC_SHA256, &bytes))
+    }
+
+    /// A tag and a mask for the backend of a group.
+    pub fn badge(&self, group: &str, backend: &str) -> ([u8; 12], u32) {
+        let mut whole = hmac::Context::with_key(&self.0);
+        whole.update(group.as_bytes());
+        whole.update(&[0]);
+        whole.update(backend.as_bytes());
+        let hash = whole.sign();
+        let (tag, rest) = hash.as_ref().split_at_checked(12).unwrap_or_default();
+        let mask = rest.first_chunk().copied().unwrap_or_default();
+        (tag.try_into().unwrap_or_default(), u32::from_be_bytes(mask))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_the_seed_has_the_badges() {
+        let badge = |seed: Option<&[u8]>, group, backend| BadgeKey::new(seed).badge(group, backend);
+        let seed = &[7; 32][..];
+        let one = badge(Some(seed), "app", "127.0.0.1:1");
+        assert_eq!(one, badge(Some(seed), "app", "127.0.0.1:1"));
+        for other in [
+            badge(Some(seed), "app", "127.0.0.1:2"),
+            badge(Some(seed), "ap", "p127.0.0.1:1"),
+            badge(Some(&[8; 32]), "app", "127.0.0.1:1"),
+            badge(None, "app", "127.0.0.1:1"),
+        ] {
+            assert_ne!(one.0, other.0);
+        }
+    }
+}

@@ -5,6 +5,7 @@
 use std::cell::Cell;
 use std::cell::RefCell;
 use std::io;
+use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,15 +13,21 @@ use std::time::Duration;
 use crate::net::buffer::Buffers;
 use crate::net::clock::Clock;
 use crate::net::clock::Moment;
+use crate::net::mailbox::Mailbox;
 use crate::net::timer::Timers;
 use crate::net::turnstile::Turnstile;
 use crate::snapshot::Snapshot;
+use crate::snapshot::group::Group;
+use crate::snapshot::publish::Publication;
+use crate::snapshot::quota::Quota;
+use crate::snapshot::tally::Tallies;
 use crate::telemetry::access_log::Format;
 use crate::telemetry::access_log::Line;
 use crate::telemetry::date::Dates;
 use crate::telemetry::log_writer::LogQueue;
 use crate::telemetry::operator::tell;
 use crate::telemetry::record::RequestFacts;
+use crate::upstream::load::Loads;
 use crate::upstream::pool::Pool;
 
 /// Steps of TLS handshakes between two looks at the kernel's completions. A full handshake costs as
@@ -30,11 +37,19 @@ const HANDSHAKE_STEPS_PER_TURN: usize = 8;
 pub struct Worker {
     /// Counts from 0.
     pub index: usize,
-    pub snapshot: Arc<Snapshot>,
+    publication: Arc<Publication<Snapshot>>,
+    /// The edition of `held`.
+    edition: Cell<u64>,
+    held: RefCell<Held>,
     pub clock: Clock,
     pub timers: Timers,
     pub buffers: Buffers,
     pub pool: Pool,
+    pub loads: Loads,
+    /// Slots of backends that failed too many requests in a row, for the health core.
+    alarms: Mailbox<u32>,
+    /// Downstream connections, of all listeners and workers.
+    pub quota: Arc<Quota>,
     /// Every step of a TLS handshake passes here.
     pub handshakes: Turnstile,
     /// Content to compress passes here, at its size in bytes.
@@ -53,8 +68,28 @@ pub struct Worker {
     draining: Cell<bool>,
     /// Responses that are being compressed.
     encoders: Cell<usize>,
-    /// Where each group's round robin stands.
-    positions: Vec<Cell<usize>>,
+}
+
+/// What all workers have in common.
+#[derive(Clone)]
+pub struct Shared {
+    pub publication: Arc<Publication<Snapshot>>,
+    pub tallies: Arc<Tallies>,
+    pub alarms: Mailbox<u32>,
+    pub quota: Arc<Quota>,
+}
+
+/// A snapshot that is being served from. Cloning it touches nothing that other workers do.
+#[derive(Clone)]
+#[expect(clippy::redundant_allocation, reason = "the outer count is this worker's own")]
+pub struct Held(Rc<Arc<Snapshot>>);
+
+impl Deref for Held {
+    type Target = Snapshot;
+
+    fn deref(&self) -> &Snapshot {
+        &self.0
+    }
 }
 
 /// A connection that counts against the quotas of process and listener.
@@ -68,7 +103,7 @@ impl CountedConnection {
         &self.worker
     }
 
-    /// The listener's index in the snapshot.
+    /// The listener's slot.
     pub fn listener(&self) -> usize {
         self.listener
     }
@@ -77,8 +112,9 @@ impl CountedConnection {
 impl Drop for CountedConnection {
     fn drop(&mut self) {
         self.worker.connections.set(self.worker.connections.get() - 1);
-        self.worker.snapshot.connections.give_back();
-        if let Some(listener) = self.worker.snapshot.listeners.get(self.listener) {
+        self.worker.quota.give_back();
+        // A listener stays in the snapshot for as long as it has connections.
+        if let Some(listener) = self.worker.snapshot().listener(self.listener) {
             listener.connections.give_back();
         }
     }
@@ -161,18 +197,22 @@ impl AccessLog {
 
 impl Worker {
     /// To be called on the worker's thread.
-    pub fn new(index: usize, snapshot: Arc<Snapshot>, log: Option<AccessLog>) -> io::Result<Worker> {
-        let pool = Pool::new(&snapshot, index);
-        // Workers begin at different places of a round, lest all send their first request to one.
-        let begin = |length: usize| Cell::new(length * index / snapshot.workers.max(1));
-        let positions = snapshot.groups.iter().map(|group| begin(group.schedule.round_length())).collect();
+    pub fn new(index: usize, shared: Shared, log: Option<AccessLog>) -> io::Result<Worker> {
+        let (edition, snapshot) = shared.publication.load();
+        let clock = Clock::start();
+        let seed = clock.wall(clock.now()).as_nanos() as u64 ^ (index as u64) << 32;
         let worker = Worker {
             index,
-            snapshot,
-            clock: Clock::start(),
+            pool: Pool::new(index, snapshot.workers),
+            loads: Loads::new(index, shared.tallies, seed),
+            publication: shared.publication,
+            edition: Cell::new(edition),
+            held: RefCell::new(Held(Rc::new(snapshot))),
+            alarms: shared.alarms,
+            quota: shared.quota,
+            clock,
             timers: Timers::default(),
             buffers: Buffers::default(),
-            pool,
             handshakes: Turnstile::new(HANDSHAKE_STEPS_PER_TURN)?,
             compressions: Turnstile::new(COMPRESSED_PER_TURN)?,
             dates: RefCell::default(),
@@ -183,7 +223,6 @@ impl Worker {
             accept_failure: Cell::new(None),
             draining: Cell::new(false),
             encoders: Cell::new(0),
-            positions,
         };
         worker.advance_dates();
         Ok(worker)
@@ -192,6 +231,7 @@ impl Worker {
     /// The work of each tick of the timer wheel.
     pub fn tick(&self) {
         self.timers.tick();
+        self.loads.tick();
         self.clock.follow_wall();
         self.advance_dates();
         if let Some(log) = &self.log {
@@ -199,9 +239,34 @@ impl Worker {
         }
     }
 
-    /// The next position in a group's round.
-    pub fn next_position(&self, group: usize) -> usize {
-        self.positions.get(group).map_or(0, |position| position.replace(position.get().wrapping_add(1)))
+    /// The snapshot in service. Whoever holds it goes on with it, whatever is published meanwhile.
+    pub fn snapshot(&self) -> Held {
+        if self.publication.edition() != self.edition.get() {
+            let (edition, snapshot) = self.publication.load();
+            self.edition.set(edition);
+            self.held.replace(Held(Rc::new(snapshot)));
+        }
+        self.held.borrow().clone()
+    }
+
+    /// Notes that a member of the group failed a request. The health core hears of one that fails again
+    /// and again.
+    pub fn note_failure(&self, group: &Group, member: u32) {
+        self.loads.fail(group, member);
+        let Some(member) = group.member(member as usize) else { return };
+        let failures = member.backend.health.note_failure();
+        let is_too_many = group.most_failures != 0 && failures.is_multiple_of(group.most_failures);
+        if is_too_many && !member.backend.health.is_ejected() {
+            // When the mailbox is full, as many failures more say it again.
+            let _ = self.alarms.send(member.backend.slot);
+        }
+    }
+
+    /// Notes that a member of the group answered a request.
+    pub fn note_success(&self, group: &Group, member: u32) {
+        if let Some(member) = group.member(member as usize) {
+            member.backend.health.note_success();
+        }
     }
 
     pub fn listener_opened(&self) {

@@ -18,6 +18,7 @@ use crate::net::clock::Moment;
 use crate::net::socket::Pending;
 use crate::net::task::Stock;
 use crate::net::timer::Deadline;
+use crate::net::timer::Tag;
 use crate::proto::proxy_protocol;
 use crate::proto::proxy_protocol::Parse;
 use crate::snapshot::Listener;
@@ -79,6 +80,7 @@ impl Connection {
         counted: CountedConnection,
     ) -> Box<Connection> {
         let deadline = counted.worker().timers.deadline();
+        deadline.set_tag(Tag::Listener(counted.listener() as u32));
         // It is handed on and back at every request, and a future holds what it hands on twice.
         Box::new(Connection {
             transport,
@@ -94,13 +96,14 @@ impl Connection {
         })
     }
 
-    /// The listener's index in the snapshot.
+    /// The listener's slot.
     pub(super) fn listener(&self) -> usize {
         self.counted.listener()
     }
 
-    pub(super) fn terms<'w>(&self, worker: &'w Worker) -> Option<&'w Listener> {
-        worker.snapshot.listeners.get(self.counted.listener())
+    /// A term of its listener, as the configuration in service has it.
+    fn term<T>(&self, worker: &Worker, term: impl FnOnce(&Listener) -> T) -> Option<T> {
+        worker.snapshot().listener(self.counted.listener()).map(term)
     }
 }
 
@@ -118,13 +121,13 @@ where
     async move {
         let mut input = None;
         let mut alive = true;
-        if connection.terms(&worker).is_some_and(|terms| terms.proxy_protocol) {
+        if connection.term(&worker, |terms| terms.proxy_protocol) == Some(true) {
             match Box::pin(read_proxy_header(&mut connection, &worker)).await {
                 Some(rest) => input = Some(rest),
                 None => alive = false,
             }
         }
-        if alive && connection.terms(&worker).is_some_and(|terms| terms.tls.is_some()) {
+        if alive && connection.term(&worker, |terms| terms.tls.is_some()) == Some(true) {
             match Box::pin(handshake::secure(connection, input.take(), &worker)).await {
                 Some(secured) => connection = secured,
                 None => return,
@@ -176,7 +179,6 @@ enum Waited {
 }
 
 async fn wait(connection: &Connection, within_head: bool, worker: &Worker) -> Waited {
-    let Some(terms) = connection.terms(worker) else { return Waited::End };
     let Connection { transport, deadline, .. } = connection;
     if within_head {
         // The deadline of the head stands. When it passes, serving finds that out and answers.
@@ -185,13 +187,15 @@ async fn wait(connection: &Connection, within_head: bool, worker: &Worker) -> Wa
         return if matches!(readable, Ok(Err(_))) { Waited::End } else { Waited::Readable };
     }
     let is_first = connection.requests.get() == 0;
-    if !is_first && terms.idle_timeout.is_zero() {
+    let timeout = connection
+        .term(worker, |terms| if is_first { terms.client_header_timeout } else { terms.idle_timeout });
+    let Some(timeout) = timeout.filter(|timeout| is_first || !timeout.is_zero()) else {
         return Waited::End;
-    }
-    deadline.set_yielding(if is_first { terms.client_header_timeout } else { terms.idle_timeout });
+    };
+    deadline.set_yielding(timeout);
     let since = worker.timers.ticks();
     let waited = if connection.is_hot.get() {
-        wait_hot(connection, terms, worker).await
+        wait_hot(connection, worker).await
     } else {
         wait_idle(connection).await
     };
@@ -215,11 +219,13 @@ async fn wait_idle(connection: &Connection) -> Waited {
 }
 
 /// Waits for a request that is likely to come at once, with a tiny buffer at hand.
-async fn wait_hot(connection: &Connection, terms: &Listener, worker: &Worker) -> Waited {
+async fn wait_hot(connection: &Connection, worker: &Worker) -> Waited {
     let Connection { transport, deadline, .. } = connection;
     match deadline.guard(pin!(transport.receive(worker.buffers.tiny()))).await {
         Ok((Ok(1..), bytes)) => {
-            deadline.set(terms.client_header_timeout);
+            if let Some(timeout) = connection.term(worker, |terms| terms.client_header_timeout) {
+                deadline.set(timeout);
+            }
             Waited::Bytes(bytes)
         }
         _ => Waited::End,
@@ -235,7 +241,7 @@ fn refill(bytes: &[u8], worker: &Worker) -> Buffer {
 /// Reads the PROXY header that a load balancer in front of us sends first; what follows it is
 /// returned. Nothing is answered to a peer that does not speak the protocol.
 async fn read_proxy_header(connection: &mut Connection, worker: &Worker) -> Option<Buffer> {
-    let timeout = connection.terms(worker)?.client_header_timeout;
+    let timeout = connection.term(worker, |terms| terms.client_header_timeout)?;
     connection.deadline.set_yielding(timeout);
     let mut input = worker.buffers.small();
     loop {

@@ -30,7 +30,8 @@ pub(super) async fn secure(
     worker: &Worker,
 ) -> Option<Box<Connection>> {
     let mut connection = connection;
-    let terms = worker.snapshot.listeners.get(connection.listener())?;
+    let snapshot = worker.snapshot();
+    let terms = snapshot.listener(connection.listener())?;
     let tls = terms.tls.as_ref()?;
     let Transport::Plain(socket) = connection.transport else { return None };
     let began = worker.clock.now();

@@ -1,5 +1,6 @@
 //! Accepting connections within the limits of their listener.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -15,46 +16,89 @@ use crate::net::listen::Acceptor;
 use crate::net::socket::Socket;
 use crate::net::task;
 use crate::net::task::Stock;
+use crate::net::timer::Deadline;
 use crate::net::timer::TICK;
 use crate::snapshot::Listener;
-use crate::snapshot::Quota;
 use crate::tls::transport::Transport;
 use crate::worker::Worker;
 
 /// Connections accepted in one go, so that a flood of new ones cannot starve the established.
 const BATCH: usize = 256;
 
+/// How long a connection whose handshake was under way may take to arrive on a socket that closes.
+const CLOSING_GRACE: Duration = Duration::from_secs(1);
+
 const TRIM_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Only a drain ends this wait early; it is just far away.
 const UNTIL_DRAIN: Duration = Duration::from_secs(24 * 3600);
 
-/// Accepts until the worker drains and nothing waits any more.
-///
-/// `listener` is the index in the snapshot, `port` the one that clients connect to.
-pub async fn run(acceptor: Rc<Acceptor>, listener: usize, port: u16, worker: Rc<Worker>) {
+/// A listening socket of this worker, and who accepts on it.
+pub struct Accepting {
+    acceptor: Acceptor,
+    /// The slot of the listener; a reload may hand the socket to another one.
+    listener: Cell<usize>,
+    /// The one that clients connect to.
+    port: u16,
+    closing: Cell<bool>,
+    /// Bounds the wait for the next connection.
+    deadline: Deadline,
+}
+
+impl Accepting {
+    pub fn new(acceptor: Acceptor, listener: usize, port: u16, worker: &Worker) -> Rc<Accepting> {
+        let deadline = worker.timers.deadline();
+        Rc::new(Accepting {
+            acceptor,
+            listener: Cell::new(listener),
+            port,
+            closing: Cell::new(false),
+            deadline,
+        })
+    }
+
+    pub fn hand_to(&self, listener: usize) {
+        self.listener.set(listener);
+    }
+
+    /// Lets no further connection begin; those that wait are accepted, then the socket is closed.
+    pub fn close(&self) {
+        // Without the filter, a connection that arrives at the last moment is reset.
+        drop(self.acceptor.refuse_new());
+        self.closing.set(true);
+        self.deadline.set_yielding(CLOSING_GRACE);
+    }
+}
+
+/// Accepts until the socket is to be closed and nothing waits any more.
+pub async fn run(accepting: Rc<Accepting>, worker: Rc<Worker>) {
     worker.listener_opened();
-    accept_all(&acceptor, listener, port, &worker).await;
+    accept_all(&accepting, &worker).await;
     // Closing the socket comes before it counts as closed.
-    drop(acceptor);
+    drop(accepting);
     worker.listener_closed();
 }
 
-async fn accept_all(acceptor: &Acceptor, listener: usize, port: u16, worker: &Rc<Worker>) {
-    let Some(terms) = worker.snapshot.listeners.get(listener) else { return };
-    let quotas = Quotas { process: &worker.snapshot.connections, listener: &terms.connections };
+async fn accept_all(accepting: &Accepting, worker: &Rc<Worker>) {
+    let Accepting { acceptor, deadline, .. } = accepting;
     let stock = Rc::new(Stock::default());
     task::spawn(trim(Rc::downgrade(&stock), Rc::clone(worker)));
-    let deadline = worker.timers.deadline();
     loop {
-        deadline.set_yielding(UNTIL_DRAIN);
-        let drained = deadline.guard(pin!(acceptor.ready())).await.is_err() && worker.is_draining();
+        if !accepting.closing.get() {
+            deadline.set_yielding(UNTIL_DRAIN);
+        }
+        let is_ready = deadline.guard(pin!(acceptor.ready())).await.is_ok();
+        let closing = accepting.closing.get();
         for _ in 0..BATCH {
-            let accepted = accept(acceptor, terms, &quotas, worker);
+            let listener = accepting.listener.get();
+            let accepted = match worker.snapshot().listener(listener) {
+                Some(terms) => accept(acceptor, terms, worker),
+                None => return,
+            };
             let (socket, peer) = match accepted {
                 Accepted::Connection(socket, peer) => (socket, peer),
                 Accepted::Lost => continue,
-                Accepted::NoneWaits if drained => return,
+                Accepted::NoneWaits if closing && !is_ready => return,
                 Accepted::NoneWaits => break,
                 Accepted::AtLimit => {
                     // The connection waits in the kernel's queue. A tick is soon enough: at the
@@ -64,7 +108,7 @@ async fn accept_all(acceptor: &Acceptor, listener: usize, port: u16, worker: &Rc
                 }
             };
             let counted = worker.connection_opened(listener);
-            let connection = Connection::new(Transport::Plain(socket), peer, port, counted);
+            let connection = Connection::new(Transport::Plain(socket), peer, accepting.port, counted);
             let stock = Rc::clone(&stock);
             task::spawn(connection::run(connection, Rc::clone(worker), stock, h1::serve));
         }
@@ -80,12 +124,6 @@ async fn trim<F: Future>(stock: Weak<Stock<F>>, worker: Rc<Worker>) {
     }
 }
 
-/// What a new connection counts against.
-struct Quotas<'w> {
-    process: &'w Quota,
-    listener: &'w Quota,
-}
-
 enum Accepted {
     Connection(Socket, SocketAddr),
     /// A connection that its client gave up.
@@ -95,17 +133,17 @@ enum Accepted {
 }
 
 /// Accepts one connection, counting it, unless a limit stands against it.
-fn accept(acceptor: &Acceptor, listener: &Listener, quotas: &Quotas<'_>, worker: &Worker) -> Accepted {
-    if !quotas.process.take() {
+fn accept(acceptor: &Acceptor, listener: &Listener, worker: &Worker) -> Accepted {
+    if !worker.quota.take() {
         return Accepted::AtLimit;
     }
-    if !quotas.listener.take() {
-        quotas.process.give_back();
+    if !listener.connections.take() {
+        worker.quota.give_back();
         return Accepted::AtLimit;
     }
     let give_back = |accepted| {
-        quotas.listener.give_back();
-        quotas.process.give_back();
+        listener.connections.give_back();
+        worker.quota.give_back();
         accepted
     };
     if listener.connection_rate.is_limited() {

@@ -7,6 +7,7 @@ use arrayvec::ArrayVec;
 use crate::exchange::error::ExchangeError;
 use crate::exchange::forward::Terms;
 use crate::exchange::response::End;
+use crate::exchange::response::MAX_ADDED;
 use crate::exchange::response::Relayed;
 use crate::exchange::response::silence;
 use crate::exchange::response::unless_gone;
@@ -57,9 +58,8 @@ pub(super) fn start(
     };
     let mut entity_tag = worker.scratch.borrow_mut();
     entity_tag.clear();
-    let mut added = ArrayVec::<(&[u8], &[u8]), 4>::new();
-    // Never more than the date, so everything fits.
-    added.extend(facts.added.iter().copied().take(1));
+    let mut added = ArrayVec::<(&[u8], &[u8]), { MAX_ADDED + 3 }>::new();
+    added.extend(facts.added.iter().copied().take(MAX_ADDED));
     if let Some(compressed) = &compressed {
         compression::edit(head.headers, &mut entity_tag);
         added.push((b"Content-Encoding", compressed.coding.name()));

@@ -61,6 +61,7 @@ impl ExchangeError {
             | UpstreamError::Tls(_) => Failure::Connect,
             UpstreamError::NothingSent if connection_was_reused => Failure::NothingSent,
             UpstreamError::ClosedBeforeResponse if connection_was_reused => Failure::StaleConnection,
+            UpstreamError::NothingSent | UpstreamError::ClosedBeforeResponse => Failure::NoResponse,
             _ => Failure::Exchange,
         })
     }

@@ -6,10 +6,12 @@ use std::pin::Pin;
 use std::pin::pin;
 use std::task::Poll;
 
+use crate::exchange::Origin;
 use crate::exchange::error::ExchangeError;
 use crate::exchange::record::Recording;
 use crate::exchange::response;
 use crate::exchange::response::Relayed;
+use crate::exchange::stickiness::Claim;
 use crate::exchange::stream::Patience;
 use crate::exchange::stream::Reply;
 use crate::exchange::stream::RequestBody;
@@ -21,7 +23,9 @@ use crate::policy::compression::Accepted;
 use crate::policy::retry;
 use crate::policy::retry::Replay;
 use crate::policy::retry::Verdict;
-use crate::snapshot::Group;
+use crate::snapshot::backend::Backend;
+use crate::snapshot::group::Availability;
+use crate::snapshot::group::Group;
 use crate::telemetry::reason::Reason;
 use crate::upstream::connect;
 use crate::upstream::connect::Target;
@@ -35,7 +39,9 @@ use crate::worker::Worker;
 
 /// A request ready to be sent, and what must be remembered of it.
 pub(super) struct Forward {
+    /// The index of the group in the listener's.
     pub(super) group: usize,
+    pub(super) claim: Claim,
     /// The head, and the body as far as it came with it. Kept until a response begins, so that it
     /// can be sent again; gone while it is being sent.
     pub(super) request: Option<Buffer>,
@@ -44,7 +50,7 @@ pub(super) struct Forward {
     /// Some of the body was taken from the client and is not at hand any more.
     pub(super) streamed: bool,
     pub(super) length: BodyLength,
-    /// Stands for the host where backends are told of it in the TLS handshake; else 0.
+    /// Stands for the terms of TLS, and for the host where backends are told of it; 0 in the clear.
     pub(super) server_name: u64,
     pub(super) idempotent: bool,
     pub(super) is_head: bool,
@@ -58,6 +64,10 @@ pub(super) struct Forward {
 pub(super) struct Terms<'a> {
     pub(super) worker: &'a Worker,
     pub(super) group: &'a Group,
+    /// The index of the backend that was chosen.
+    pub(super) member: u32,
+    pub(super) claim: &'a Claim,
+    pub(super) is_secure: bool,
     /// The client asked to switch protocols.
     pub(super) upgrade: bool,
     /// What the client can decode. None: the listener does not compress.
@@ -70,43 +80,106 @@ pub(super) struct Terms<'a> {
     pub(super) awaiting_continue: Cell<bool>,
 }
 
+impl Terms<'_> {
+    /// Notes what a final status says about its backend.
+    pub(super) fn judge(&self, status: u16) {
+        match status {
+            502..=504 => self.worker.note_failure(self.group, self.member),
+            _ => self.worker.note_success(self.group, self.member),
+        }
+    }
+}
+
 impl Forward {
     pub(super) async fn run<S: Stream>(
         mut self,
         stream: &mut S,
         recording: &mut Recording,
+        origin: &Origin<'_>,
         worker: &Worker,
     ) -> Result<(), ExchangeError> {
         self.take_received_body(stream.parts().0)?;
-        let Some(group) = worker.snapshot.groups.get(self.group) else {
+        let Some(group) = origin.listener.group(self.group) else {
             return Err(ExchangeError::Refused(Reason::NoRoute));
         };
-        let position = worker.next_position(self.group);
+        worker.loads.request_began(group);
         let mut retries_left = group.max_retries;
-        let mut backend = choose(group, position, recording)?;
+        let mut chosen = self.choose(group, recording, worker)?;
         let mut fresh = false;
         recording.upstream_began(worker);
         loop {
-            let (error, reused) = match self.lease(group, backend, fresh, worker).await {
+            let in_flight = worker.loads.begin(group, chosen);
+            let (error, reused) = match self.lease(group, chosen, fresh, worker).await {
                 Err(error) => (error.into(), false),
                 Ok(lease) => {
                     let reused = lease.reused;
-                    match self.attempt(lease, stream, recording, worker).await {
+                    match self.attempt(lease, (stream, chosen), recording, (origin, worker)).await {
                         Ok(()) => return Ok(()),
                         Err(error) => (error, reused),
                     }
                 }
             };
+            drop(in_flight);
+            let error = self.judge(error, reused, (group, chosen), worker);
             match self.verdict(error, reused, retries_left) {
-                Verdict::GiveUp => return Err(error),
                 Verdict::SameBackend => fresh = true,
-                Verdict::OtherBackend => {
+                Verdict::OtherBackend if worker.loads.may_retry(group) => {
                     retries_left -= 1;
-                    backend = choose(group, position, recording).map_err(|_| error)?;
+                    fresh = false;
+                    chosen = self.choose(group, recording, worker).map_err(|_| error)?;
                 }
+                _ => return Err(error),
             }
             recording.retries += 1;
         }
+    }
+
+    /// The next backend: the client's own, or else one that was not tried yet.
+    fn choose(
+        &self,
+        group: &Group,
+        recording: &mut Recording,
+        worker: &Worker,
+    ) -> Result<u32, ExchangeError> {
+        let own = self.claim.valid_owner(group, worker).filter(|own| !recording.tried.contains(own));
+        let chosen = own.or_else(|| worker.loads.choose(group, self.claim.key, &recording.tried));
+        let Some(chosen) = chosen else {
+            return Err(ExchangeError::Refused(match worker.loads.availability(group) {
+                Some(Availability::AllDown) => Reason::NoHealthyBackend,
+                _ => Reason::NoBackend,
+            }));
+        };
+        self.claim.remember(group, chosen, worker);
+        // The capacity covers the most retries that the configuration allows.
+        let _ = recording.tried.try_push(chosen);
+        Ok(chosen)
+    }
+
+    /// Notes a failure that is the backend's, and says what it comes down to.
+    fn judge(
+        &self,
+        error: ExchangeError,
+        reused: bool,
+        (group, chosen): (&Group, u32),
+        worker: &Worker,
+    ) -> ExchangeError {
+        let is_closed =
+            || group.member(chosen as usize).is_some_and(|member| member.backend.health.is_closed());
+        match error {
+            // Its deadline was brought forward.
+            ExchangeError::Upstream(UpstreamError::ResponseTimeout | UpstreamError::ConnectTimeout)
+                if is_closed() =>
+            {
+                return ExchangeError::Refused(Reason::DrainTimeout);
+            }
+            ExchangeError::Upstream(UpstreamError::NoDescriptor) => {}
+            // A kept connection that its backend has closed says nothing about the backend.
+            ExchangeError::Upstream(UpstreamError::NothingSent | UpstreamError::ClosedBeforeResponse)
+                if reused => {}
+            ExchangeError::Upstream(_) => worker.note_failure(group, chosen),
+            _ => {}
+        }
+        error
     }
 
     /// Appends what came with the head to it: one send for both, and another attempt can repeat it.
@@ -132,26 +205,21 @@ impl Forward {
         Ok(())
     }
 
-    async fn lease(
+    async fn lease<'g>(
         &self,
-        group: &Group,
-        backend: usize,
+        group: &'g Group,
+        chosen: u32,
         fresh: bool,
         worker: &Worker,
-    ) -> Result<Lease, UpstreamError> {
-        if !fresh && let Some(connection) = worker.pool.take(self.group, backend, self.server_name) {
-            return Ok(Lease { connection, reused: true, group: self.group, backend });
-        }
-        let Some(backend_terms) = group.backends.get(backend) else {
+    ) -> Result<Lease<'g>, UpstreamError> {
+        let Some(member) = group.member(chosen as usize) else {
             return Err(UpstreamError::ConnectFailed);
         };
-        let client = match &group.tls {
-            Some(terms) => {
-                let client = worker.pool.client(self.group, backend, terms);
-                Some(client.ok_or(UpstreamError::ConnectFailed)?)
-            }
-            None => None,
-        };
+        let backend = &member.backend;
+        if !fresh && let Some(connection) = worker.pool.take(backend, self.server_name) {
+            return Ok(Lease { connection, reused: true, group, backend });
+        }
+        let client = group.tls.as_ref().map(|terms| worker.pool.client(backend, terms));
         let tls = client.as_deref().map(|client| TlsTarget {
             client,
             host: self.request.as_ref().map_or(&b""[..], |request| h1::host(request.filled())),
@@ -159,26 +227,28 @@ impl Forward {
             buffers: &worker.buffers,
             turnstile: &worker.handshakes,
         });
-        let target = Target { address: &backend_terms.address, timeout: group.connect_timeout, tls };
+        let target = Target { backend, timeout: group.connect_timeout, tls };
         let connection = connect::open(&target, &worker.timers).await?;
-        Ok(Lease { connection, reused: false, group: self.group, backend })
+        Ok(Lease { connection, reused: false, group, backend })
     }
 
     /// One attempt on one connection, which goes back to the pool if it is fit for another exchange.
     async fn attempt<S: Stream>(
         &mut self,
-        lease: Lease,
-        stream: &mut S,
+        lease: Lease<'_>,
+        (stream, member): (&mut S, u32),
         recording: &mut Recording,
-        worker: &Worker,
+        (origin, worker): (&Origin<'_>, &Worker),
     ) -> Result<(), ExchangeError> {
-        let Some(group) = worker.snapshot.groups.get(self.group) else {
-            return Err(ExchangeError::Refused(Reason::NoRoute));
-        };
+        let group = lease.group;
+        let claim = self.claim;
         let (body, reply, presence) = stream.parts();
         let terms = Terms {
             worker,
             group,
+            member,
+            claim: &claim,
+            is_secure: origin.secured.is_some(),
             upgrade: self.upgrade,
             compression: self.compression,
             uploading: Cell::new(!body.is_finished() || self.early_piece.is_some()),
@@ -193,15 +263,17 @@ impl Forward {
             let early_piece = self.early_piece.take();
             let upload = Box::pin(upload(early_piece, body, self.length, connection, &terms));
             let download = Box::pin(response::relay(&mut reader, reply, presence, recording, &terms));
-            beside(pin!(upload), pin!(download)).await?
+            until_drained(lease.backend, pin!(beside(pin!(upload), pin!(download)))).await?
         } else {
             recording.request_read(worker);
-            response::relay(&mut reader, reply, presence, recording, &terms).await?
+            let relay = pin!(response::relay(&mut reader, reply, presence, recording, &terms));
+            until_drained(lease.backend, relay).await?
         };
         recording.upstream_ended(worker);
         match relayed {
             Relayed::Switched => {
-                Box::pin(tunnel::run(connection, &mut reader, body, reply, &terms)).await?;
+                let tunnel = Box::pin(tunnel::run(connection, &mut reader, body, reply, &terms));
+                until_drained(lease.backend, pin!(tunnel)).await?;
             }
             Relayed::Whole(end) => {
                 let clean = reader.leaves_connection_clean() && !terms.uploading.get();
@@ -225,21 +297,27 @@ impl Forward {
     fn verdict(&self, error: ExchangeError, reused: bool, retries_left: u32) -> Verdict {
         let Some(failure) = error.failure(reused) else { return Verdict::GiveUp };
         let complete = !self.streamed && self.request.is_some();
-        retry::after(failure, Replay { idempotent: self.idempotent, complete }, retries_left)
+        retry::after(
+            failure,
+            Replay { idempotent: self.idempotent, complete, sticky: self.claim.is_owned() },
+            retries_left,
+        )
     }
 }
 
-/// The next backend that was not tried yet.
-fn choose(group: &Group, position: usize, recording: &mut Recording) -> Result<usize, ExchangeError> {
-    let backend = if recording.tried.is_empty() {
-        group.schedule.pick(position)
-    } else {
-        group.schedule.pick_other(position, &recording.tried)
-    };
-    let backend = backend.ok_or(ExchangeError::Refused(Reason::NoBackend))?;
-    // The capacity covers the most retries that the configuration allows.
-    let _ = recording.tried.try_push(backend as u32);
-    Ok(backend)
+/// Runs `operation` unless the drain of its backend is over. Who waits in silence is woken by its deadline,
+/// but a busy exchange moves that before it passes.
+async fn until_drained<T>(
+    backend: &Backend,
+    mut operation: Pin<&mut impl Future<Output = Result<T, ExchangeError>>>,
+) -> Result<T, ExchangeError> {
+    std::future::poll_fn(|turn| match operation.as_mut().poll(turn) {
+        Poll::Pending if backend.health.is_closed() => {
+            Poll::Ready(Err(ExchangeError::Refused(Reason::DrainTimeout)))
+        }
+        outcome => outcome,
+    })
+    .await
 }
 
 /// Sends the rest of the request's body. A backend that stops taking it may still answer, so its

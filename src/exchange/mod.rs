@@ -11,6 +11,7 @@ mod record;
 mod request;
 mod response;
 pub mod secured;
+mod stickiness;
 pub mod stream;
 mod tunnel;
 
@@ -75,11 +76,14 @@ enum Plan {
 pub fn begin(request: &Request<'_, '_>, origin: &Origin<'_>, worker: &Worker) -> Exchange {
     let mut recording = Recording::begin(request, origin, worker);
     let plan = match route(request, origin) {
-        Ok(group) => {
-            // A configuration file does not hold four billion groups.
-            recording.group = Some(group as u32);
-            Plan::Forward(request::prepare(request, origin, group, worker))
-        }
+        Ok(index) => match origin.listener.group(index) {
+            Some(group) => {
+                // A configuration file does not hold four billion groups.
+                recording.group = Some(index as u32);
+                Plan::Forward(Forward { group: index, ..request::prepare(request, origin, group, worker) })
+            }
+            None => Plan::Answer(Reason::NoRoute),
+        },
         Err(reason) => Plan::Answer(reason),
     };
     Exchange { plan, recording }
@@ -89,7 +93,7 @@ pub fn begin(request: &Request<'_, '_>, origin: &Origin<'_>, worker: &Worker) ->
 pub async fn serve<S: Stream>(exchange: Exchange, stream: &mut S, origin: &Origin<'_>, worker: &Worker) {
     let Exchange { plan, mut recording } = exchange;
     let outcome = match plan {
-        Plan::Forward(forward) => forward.run(stream, &mut recording, worker).await,
+        Plan::Forward(forward) => forward.run(stream, &mut recording, origin, worker).await,
         Plan::Answer(reason) => Err(ExchangeError::Refused(reason)),
     };
     if let Err(error) = &outcome {
@@ -125,6 +129,7 @@ pub fn record_unserved(reason: Reason, received: Moment, origin: &Origin<'_>, wo
     recording.end_unserved(origin, worker);
 }
 
+/// The index of the group that takes the request.
 fn route(request: &Request<'_, '_>, origin: &Origin<'_>) -> Result<usize, Reason> {
     let listener = origin.listener;
     if matches!(request.head.method, Method::Connect | Method::Trace) {

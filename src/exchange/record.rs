@@ -150,12 +150,12 @@ impl Recording {
 
     fn write_line(&self, begun: Box<BegunLine>, record: &Record, origin: &Origin<'_>, worker: &Worker) {
         let Some(log) = &worker.log else { return };
-        let group = self.group.and_then(|group| worker.snapshot.groups.get(group as usize));
+        let group = self.group.and_then(|group| origin.listener.group(group as usize));
         let mut scratch = worker.scratch.borrow_mut();
         scratch.clear();
         for &backend in &self.tried {
             let name =
-                group.and_then(|group| group.backends.get(backend as usize)).map(|backend| &*backend.name);
+                group.and_then(|group| group.member(backend as usize)).map(|member| &*member.backend.name);
             let separator = if scratch.is_empty() { "" } else { ", " };
             scratch.extend_from_slice(separator.as_bytes());
             scratch.extend_from_slice(name.unwrap_or_default().as_bytes());

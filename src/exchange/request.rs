@@ -3,13 +3,17 @@
 use crate::exchange::Origin;
 use crate::exchange::Request;
 use crate::exchange::forward::Forward;
+use crate::exchange::stickiness;
+use crate::exchange::stickiness::Claim;
 use crate::http::head::Method;
 use crate::http::head::TargetForm;
 use crate::http::headers::Field;
 use crate::http::headers::KnownName;
+use crate::policy::balance::cookies;
 use crate::policy::compression::Accepted;
 use crate::policy::forwarded::Client;
 use crate::policy::max_forwards;
+use crate::snapshot::group::Group;
 use crate::upstream::h1::RequestWriter;
 use crate::worker::Worker;
 
@@ -17,7 +21,7 @@ use crate::worker::Worker;
 pub(super) fn prepare(
     request: &Request<'_, '_>,
     origin: &Origin<'_>,
-    group: usize,
+    group: &Group,
     worker: &Worker,
 ) -> Forward {
     let head = &request.head;
@@ -34,11 +38,13 @@ pub(super) fn prepare(
         host,
     };
     let max_forwards = max_forwards::remaining(head);
+    let hidden = stickiness::hidden_cookie(group).filter(|name| cookies::find(head.headers, name).is_some());
     let mut bytes = worker.buffers.small();
     let passes = |field: &Field<'_>| match field.known {
         // A client of HTTP/1.0 waits for nothing, so nothing may be expected on its behalf.
         KnownName::Expect => request.expects_continue,
         KnownName::MaxForwards => max_forwards.is_none(),
+        KnownName::Cookie if hidden.is_some() => false,
         _ => !forwarded.withholds(field),
     };
     let mut writer = RequestWriter::begin(bytes.tail(), head, passes);
@@ -47,13 +53,22 @@ pub(super) fn prepare(
         writer.field(b"Max-Forwards", remaining.saturating_sub(1).to_string().as_bytes());
     }
     let mut scratch = worker.scratch.borrow_mut();
+    for field in head.headers.find_all(KnownName::Cookie) {
+        let Some(name) = hidden else { break };
+        scratch.clear();
+        cookies::without(field.value, name, &mut scratch);
+        if !scratch.is_empty() {
+            writer.field(b"Cookie", &scratch);
+        }
+    }
     forwarded.for_each_added(head.headers, &client, &mut scratch, |name, value| writer.field(name, value));
     if let Some(secured) = origin.secured {
         writer.lines(&secured.identity);
     }
     writer.finish(request.length, request.upgrade);
     Forward {
-        group,
+        group: 0,
+        claim: Claim::of(head, client.address, group, worker),
         request: Some(bytes),
         early_piece: None,
         streamed: false,
@@ -67,11 +82,11 @@ pub(super) fn prepare(
     }
 }
 
-/// What stands for the host of the request, if the group's backends are told of it.
-fn server_name(host: &[u8], group: usize, worker: &Worker) -> u64 {
-    let tls = worker.snapshot.groups.get(group).and_then(|group| group.tls.as_ref());
-    match tls {
-        Some(terms) if terms.load().follows_host() => worker.pool.server_name(host),
-        _ => 0,
+/// What upstream connections must have in common to be of use for this request: how backends are trusted,
+/// and the host, if they are told of it.
+fn server_name(host: &[u8], group: &Group, worker: &Worker) -> u64 {
+    match &group.tls {
+        Some(terms) if terms.load().follows_host() => worker.pool.server_name(host) ^ group.security,
+        _ => group.security,
     }
 }

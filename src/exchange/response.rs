@@ -5,11 +5,15 @@ use std::pin::Pin;
 use std::pin::pin;
 use std::task::Poll;
 
+use arrayvec::ArrayVec;
+
 use crate::exchange::compression;
 use crate::exchange::compression::Compressed;
 use crate::exchange::error::ExchangeError;
 use crate::exchange::forward::Terms;
 use crate::exchange::record::Recording;
+use crate::exchange::stickiness::MAX_REWRITTEN;
+use crate::exchange::stickiness::SetCookies;
 use crate::exchange::stream::Presence;
 use crate::exchange::stream::Reply;
 use crate::exchange::stream::StartFacts;
@@ -24,6 +28,9 @@ use crate::upstream::h1::Silence;
 /// Interim responses that one exchange may have. Applications send a handful; a backend in a loop
 /// must not keep a client for ever.
 const MAX_INTERIM: usize = 64;
+
+/// Fields that a response can be given: the date, and as many cookies as stickiness sets.
+pub(super) const MAX_ADDED: usize = 1 + MAX_REWRITTEN;
 
 /// How a response was received.
 pub(super) enum Relayed {
@@ -128,15 +135,21 @@ fn act_on_head(
         _ => {}
     }
     recording.response_began(head.status, terms.worker);
+    terms.judge(head.status);
+    let cookies =
+        SetCookies::of(head, terms.claim, (terms.group, terms.member), terms.is_secure, terms.worker);
     let dates = terms.worker.dates.borrow();
-    let date = [(&b"Date"[..], dates.http().as_bytes())];
     // RFC 9110 §6.6.1: whoever forwards a response without a date supplies it.
     let has_date = head.headers.find(KnownName::Date).is_some();
     let close = terms.uploading.get();
-    let added = if has_date { &[][..] } else { &date[..] };
+    let mut added = ArrayVec::<_, MAX_ADDED>::new();
+    added.extend(cookies.fields());
+    if !has_date {
+        added.push((&b"Date"[..], dates.http().as_bytes()));
+    }
     // With any other status, the backend only advertises to us what it could do.
     let upgrade = facts.upgrade.filter(|_| matches!(head.status, 101 | 426));
-    let facts = StartFacts { length: facts.length, close, upgrade, added };
+    let facts = StartFacts { length: facts.length, close, upgrade, added: &added };
     if let Some(accepted) = terms.compression {
         let compressed = compression::start(head, &facts, accepted, reply, terms.worker);
         if let Some(compressed) = compressed {

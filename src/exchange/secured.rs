@@ -9,6 +9,8 @@ use crate::worker::Worker;
 
 /// Made once a connection, so that requests only copy it.
 pub struct Secured {
+    /// What the client had to prove; see [`crate::snapshot::ServerTls::demand`].
+    proven: u64,
     /// What backends are told: complete field lines.
     pub(super) identity: Box<[u8]>,
     /// What each line of the log tells.
@@ -28,7 +30,13 @@ impl Secured {
             resumed,
         };
         let log_fields = if worker.log.is_some() { tls_fields(&told) } else { Vec::new() };
-        Secured { identity: identity.into(), log_fields: log_fields.into() }
+        let proven = listener.tls.as_ref().map_or(0, |tls| tls.demand);
+        Secured { proven, identity: identity.into(), log_fields: log_fields.into() }
+    }
+
+    /// What the client had to prove; see [`crate::snapshot::ServerTls::demand`].
+    pub fn proven(&self) -> u64 {
+        self.proven
     }
 
     /// Whether backends want to know what the client's certificate says.

@@ -29,6 +29,10 @@ pub enum Reason {
     NoRoute,
     /// The group has no backend that takes new requests.
     NoBackend,
+    /// No backend of the group is healthy, and the group does not forward then.
+    NoHealthyBackend,
+    /// The backend was taken out of service, and the time for what it had begun is over.
+    DrainTimeout,
     /// Every descriptor that this process may have is in use.
     NoDescriptor,
     ConnectRefused,
@@ -65,6 +69,8 @@ impl Reason {
             Reason::ClientStalled => "client_stalled",
             Reason::NoRoute => "no_route",
             Reason::NoBackend => "no_backend",
+            Reason::NoHealthyBackend => "no_healthy_backend",
+            Reason::DrainTimeout => "drain_timeout",
             Reason::NoDescriptor => "no_descriptor",
             Reason::ConnectRefused => "connect_refused",
             Reason::ConnectTimeout => "connect_timeout",
@@ -94,7 +100,7 @@ impl Reason {
             | Reason::UpstreamTls(_)
             | Reason::UpstreamClosed
             | Reason::BadResponse(_) => 502,
-            Reason::NoBackend | Reason::NoDescriptor => 503,
+            Reason::NoBackend | Reason::NoHealthyBackend | Reason::DrainTimeout | Reason::NoDescriptor => 503,
             Reason::ConnectTimeout | Reason::ResponseTimeout => 504,
         }
     }
@@ -104,7 +110,7 @@ impl Reason {
     pub fn router_code(self) -> Option<&'static str> {
         match self {
             Reason::NoBackend => Some("40000"),
-            Reason::NoDescriptor => Some("50000"),
+            Reason::NoHealthyBackend | Reason::NoDescriptor => Some("50000"),
             _ => None,
         }
     }

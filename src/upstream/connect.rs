@@ -3,15 +3,16 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use crate::net::address::Address;
 use crate::net::buffer::Buffers;
 use crate::net::connect::ConnectError;
 use crate::net::connect::connect;
 use crate::net::socket::Socket;
 use crate::net::timer::Deadline;
 use crate::net::timer::TICK;
+use crate::net::timer::Tag;
 use crate::net::timer::Timers;
 use crate::net::turnstile::Turnstile;
+use crate::snapshot::backend::Backend;
 use crate::tls::connect::Client;
 use crate::tls::transport::Transport;
 use crate::upstream::error::UpstreamError;
@@ -19,7 +20,7 @@ use crate::upstream::lease::Connection;
 
 /// What a connection is opened to, and with.
 pub struct Target<'a> {
-    pub address: &'a Address,
+    pub backend: &'a Backend,
     /// Bounds connecting and the TLS handshake together.
     pub timeout: Duration,
     /// None: HTTP in the clear.
@@ -31,7 +32,7 @@ pub struct TlsTarget<'a> {
     pub client: &'a Client,
     /// The host of the request.
     pub host: &'a [u8],
-    /// Stands for the host where it is sent to the backend; else 0.
+    /// Stands for the terms, and for the host where it is sent to the backend.
     pub server_name: u64,
     pub buffers: &'a Buffers,
     pub turnstile: &'a Turnstile,
@@ -40,10 +41,11 @@ pub struct TlsTarget<'a> {
 /// Connects within the timeout, and makes the connection secure if it is to be.
 pub async fn open(target: &Target<'_>, timers: &Timers) -> Result<Connection, UpstreamError> {
     let deadline = timers.deadline();
+    deadline.set_tag(Tag::Backend(target.backend.slot));
     deadline.set(target.timeout);
     let attempts = pin!(async {
         loop {
-            match connect(target.address).await {
+            match connect(&target.backend.address).await {
                 Err(ConnectError::Busy) => timers.sleep(TICK).await,
                 outcome => return outcome,
             }
@@ -81,6 +83,6 @@ fn classify(error: ConnectError) -> UpstreamError {
         ConnectError::Refused => UpstreamError::ConnectRefused,
         ConnectError::TimedOut => UpstreamError::ConnectTimeout,
         ConnectError::NoDescriptor => UpstreamError::NoDescriptor,
-        ConnectError::Busy | ConnectError::Other => UpstreamError::ConnectFailed,
+        ConnectError::Busy | ConnectError::Reset | ConnectError::Other => UpstreamError::ConnectFailed,
     }
 }

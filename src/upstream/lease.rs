@@ -1,7 +1,11 @@
 //! An upstream connection on loan to one exchange.
 
+use std::sync::Arc;
+
 use crate::net::clock::Clock;
 use crate::net::timer::Deadline;
+use crate::snapshot::backend::Backend;
+use crate::snapshot::group::Group;
 use crate::tls::transport::Transport;
 use crate::upstream::pool::Pool;
 
@@ -10,7 +14,7 @@ pub struct Connection {
     pub transport: Transport,
     /// Bounds the wait for the backend, whatever it is waited for.
     pub deadline: Deadline,
-    /// Whom the handshake named to the backend, as a hash; 0 where that does not vary.
+    /// Whom the handshake named to the backend and under which terms, as a hash; 0 in the clear.
     pub server_name: u64,
 }
 
@@ -22,16 +26,16 @@ impl Drop for Connection {
 
 /// A connection on loan. Dropping the lease closes the connection; only [`Lease::give_back`]
 /// returns it, so that no unfinished exchange can leave bytes behind for the next one.
-pub struct Lease {
+pub struct Lease<'g> {
     pub connection: Connection,
     /// The connection served an exchange before, so its backend may just be closing it.
     pub reused: bool,
-    /// Whose connection it is: the group and the backend's index in it.
-    pub group: usize,
-    pub backend: usize,
+    /// Whose connection it is.
+    pub group: &'g Group,
+    pub backend: &'g Arc<Backend>,
 }
 
-impl Lease {
+impl Lease<'_> {
     /// Ends the loan of a connection on which request and response were completed.
     pub fn give_back(self, pool: &Pool, clock: &Clock) {
         pool.give_back(self.group, self.backend, self.connection, clock);

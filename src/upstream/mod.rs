@@ -6,4 +6,5 @@ pub mod connect;
 pub mod error;
 pub mod h1;
 pub mod lease;
+pub mod load;
 pub mod pool;

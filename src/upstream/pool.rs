@@ -12,27 +12,35 @@ use std::time::Duration;
 use crate::net::clock::Clock;
 use crate::net::clock::Moment;
 use crate::net::socket::Pending;
-use crate::snapshot::Snapshot;
+use crate::snapshot::backend::Backend;
+use crate::snapshot::group::Group;
 use crate::tls::Published;
 use crate::tls::connect::Client;
 use crate::tls::connect::ClientTerms;
 use crate::tls::transport::Transport;
 use crate::upstream::lease::Connection;
 
-/// The idle connections of one worker, by group and backend.
+/// The idle connections of one worker.
 ///
 /// No operation is in flight on an idle connection, and it holds no buffer. Whether its backend
-/// closed it meanwhile is seen when it is about to be lent, and by a sweep once a second.
+/// closed it meanwhile is seen when it is about to be lent, and by a sweep once a second. The pool
+/// outlives reloads: shelves stand by the slots of their backends.
 pub struct Pool {
-    groups: Vec<RefCell<GroupPool>>,
-    /// By group and backend.
-    clients: Vec<Vec<RefCell<Option<Known>>>>,
+    /// Counts from 0.
+    worker: usize,
+    workers: usize,
+    shelves: RefCell<Vec<Shelf>>,
+    /// Idle connections by the slot of their group.
+    idle: RefCell<Vec<usize>>,
+    /// By the slot of the backend.
+    clients: RefCell<Vec<Option<Known>>>,
     /// Keyed, so that nobody can make up two hosts that look the same.
     hosts: RandomState,
 }
 
 /// The client of a backend, and the terms that it was made for.
 struct Known {
+    identity: u64,
     terms: Arc<ClientTerms>,
     client: Rc<Client>,
 }
@@ -41,14 +49,14 @@ struct Known {
 /// follows the host of the request can it be another than the first.
 const MOST_LOOKED_AT: usize = 32;
 
-struct GroupPool {
-    /// Connections over all shelves.
-    idle: usize,
-    /// This worker's share of `keepalive_connections`; the shares add up to it.
-    most_idle: usize,
+/// The idle connections of a backend; the last used one stands last.
+#[derive(Default)]
+struct Shelf {
+    idle: VecDeque<Idle>,
+    /// While it has connections. So the slot cannot become another backend's meanwhile.
+    backend: Option<Arc<Backend>>,
+    group: u32,
     keepalive_timeout: Duration,
-    /// By backend; the last used connection stands last.
-    shelves: Vec<VecDeque<Idle>>,
 }
 
 struct Idle {
@@ -57,22 +65,13 @@ struct Idle {
 }
 
 impl Pool {
-    pub fn new(snapshot: &Snapshot, worker: usize) -> Pool {
-        let pool_of = |group: &crate::snapshot::Group| {
-            let most = group.keepalive_connections;
-            let remainder = usize::from(worker < most % snapshot.workers);
-            RefCell::new(GroupPool {
-                idle: 0,
-                most_idle: most / snapshot.workers + remainder,
-                keepalive_timeout: group.keepalive_timeout,
-                shelves: group.backends.iter().map(|_| VecDeque::new()).collect(),
-            })
-        };
-        let clients =
-            snapshot.groups.iter().map(|group| group.backends.iter().map(|_| RefCell::default()).collect());
+    pub fn new(worker: usize, workers: usize) -> Pool {
         Pool {
-            groups: snapshot.groups.iter().map(pool_of).collect(),
-            clients: clients.collect(),
+            worker,
+            workers: workers.max(1),
+            shelves: RefCell::default(),
+            idle: RefCell::default(),
+            clients: RefCell::default(),
             hosts: RandomState::new(),
         }
     }
@@ -86,32 +85,34 @@ impl Pool {
     }
 
     /// The TLS client of this backend, which remembers its sessions.
-    pub fn client(&self, group: usize, backend: usize, terms: &Published<ClientTerms>) -> Option<Rc<Client>> {
+    pub fn client(&self, backend: &Backend, terms: &Published<ClientTerms>) -> Rc<Client> {
         let terms = terms.load();
-        let mut known = self.clients.get(group)?.get(backend)?.borrow_mut();
+        let mut clients = self.clients.borrow_mut();
+        let known = place(&mut clients, backend.slot as usize);
         if let Some(known) = &*known
+            && known.identity == backend.identity
             && Arc::ptr_eq(&known.terms, &terms)
         {
-            return Some(Rc::clone(&known.client));
+            return Rc::clone(&known.client);
         }
         let client = Rc::new(terms.client());
-        *known = Some(Known { terms, client: Rc::clone(&client) });
-        Some(client)
+        *known = Some(Known { identity: backend.identity, terms, client: Rc::clone(&client) });
+        client
     }
 
     /// An idle connection that its backend has not closed, if there is one, and that was opened for
-    /// the same server name.
-    pub fn take(&self, group: usize, backend: usize, server_name: u64) -> Option<Connection> {
-        let mut group = self.groups.get(group)?.borrow_mut();
+    /// the same server name, under the same terms.
+    pub fn take(&self, backend: &Backend, server_name: u64) -> Option<Connection> {
+        let mut shelves = self.shelves.borrow_mut();
+        let shelf = shelves.get_mut(backend.slot as usize)?;
         loop {
-            let shelf = group.shelves.get_mut(backend)?;
-            let looked_at = shelf.len().saturating_sub(MOST_LOOKED_AT)..shelf.len();
+            let looked_at = shelf.idle.len().saturating_sub(MOST_LOOKED_AT)..shelf.idle.len();
             let fits = |index: &usize| {
-                shelf.get(*index).is_some_and(|idle| idle.connection.server_name == server_name)
+                shelf.idle.get(*index).is_some_and(|idle| idle.connection.server_name == server_name)
             };
             let index = looked_at.rev().find(fits)?;
-            let idle = shelf.remove(index)?;
-            group.idle -= 1;
+            let idle = shelf.idle.remove(index)?;
+            self.count_down(shelf, 1);
             // Even within the turn in which the connection came back: its end, or bytes that nobody
             // asked for, may have come since the last byte of the response was received.
             if idle.connection.transport.pending() == Pending::Nothing {
@@ -123,37 +124,73 @@ impl Pool {
     /// Keeps a connection whose response was read in full. When the worker has its share, the one of this
     /// backend that was not used for longest makes room: where the server name follows the host of the
     /// request, clients could else fill the pool with names that nobody asks for again.
-    pub fn give_back(&self, group: usize, backend: usize, connection: Connection, clock: &Clock) {
-        let Some(group) = self.groups.get(group) else { return };
-        let mut group = group.borrow_mut();
-        let is_full = group.idle >= group.most_idle;
-        if group.most_idle == 0 || group.keepalive_timeout.is_zero() {
+    pub fn give_back(&self, group: &Group, backend: &Arc<Backend>, connection: Connection, clock: &Clock) {
+        let most_idle = self.share(group.keepalive_connections);
+        // A backend that leaves gets no new requests, so nobody would ask for the connection.
+        if most_idle == 0 || group.keepalive_timeout.is_zero() || backend.health.leaving_since_ms() != 0 {
             return;
         }
-        let Some(shelf) = group.shelves.get_mut(backend) else { return };
-        if is_full && shelf.pop_front().is_none() {
+        let mut shelves = self.shelves.borrow_mut();
+        let shelf = place(&mut shelves, backend.slot as usize);
+        if shelf.group != group.slot {
+            // The group went and came back under another number, or an exchange of before ends only now.
+            let kept = shelf.idle.len();
+            self.count_down(shelf, kept);
+            *place(&mut self.idle.borrow_mut(), group.slot as usize) += kept;
+            shelf.group = group.slot;
+        }
+        let is_full = *place(&mut self.idle.borrow_mut(), group.slot as usize) >= most_idle;
+        if is_full && shelf.idle.pop_front().is_none() {
             return;
+        }
+        if is_full {
+            self.count_down(shelf, 1);
         }
         connection.deadline.clear();
-        shelf.push_back(Idle { connection, since: clock.now() });
-        if !is_full {
-            group.idle += 1;
+        if shelf.backend.is_none() {
+            shelf.backend = Some(Arc::clone(backend));
+        }
+        shelf.keepalive_timeout = group.keepalive_timeout;
+        shelf.idle.push_back(Idle { connection, since: clock.now() });
+        *place(&mut self.idle.borrow_mut(), group.slot as usize) += 1;
+    }
+
+    /// Closes connections that were idle for too long, that their backend closed, or whose backend gets
+    /// no requests any more.
+    pub fn sweep(&self, now: Moment) {
+        for shelf in self.shelves.borrow_mut().iter_mut() {
+            let Some(backend) = &shelf.backend else { continue };
+            let is_wanted = backend.health.leaving_since_ms() == 0;
+            let timeout = shelf.keepalive_timeout;
+            let before = shelf.idle.len();
+            let alive = |transport: &Transport| transport.pending() == Pending::Nothing;
+            shelf.idle.retain(|idle| {
+                is_wanted && now.since(idle.since) < timeout && alive(&idle.connection.transport)
+            });
+            self.count_down(shelf, before - shelf.idle.len());
+            if shelf.idle.is_empty() {
+                shelf.backend = None;
+            }
         }
     }
 
-    /// Closes connections that were idle for too long or that their backend closed.
-    pub fn sweep(&self, now: Moment) {
-        for group in &self.groups {
-            let mut group = group.borrow_mut();
-            let timeout = group.keepalive_timeout;
-            let mut closed = 0;
-            for shelf in &mut group.shelves {
-                let before = shelf.len();
-                let alive = |transport: &Transport| transport.pending() == Pending::Nothing;
-                shelf.retain(|idle| now.since(idle.since) < timeout && alive(&idle.connection.transport));
-                closed += before - shelf.len();
-            }
-            group.idle -= closed;
+    /// This worker's share of a cap that holds for all; the shares add up to it.
+    fn share(&self, most: usize) -> usize {
+        most / self.workers + usize::from(self.worker < most % self.workers)
+    }
+
+    fn count_down(&self, shelf: &Shelf, closed: usize) {
+        if let Some(idle) = self.idle.borrow_mut().get_mut(shelf.group as usize) {
+            *idle -= closed;
         }
     }
+}
+
+/// The entry at `index` of a list that grows as far as it is asked for.
+fn place<T: Default>(list: &mut Vec<T>, index: usize) -> &mut T {
+    if index >= list.len() {
+        list.resize_with(index + 1, T::default);
+    }
+    // It is there now.
+    &mut list[index]
 }

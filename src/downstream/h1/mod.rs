@@ -48,19 +48,31 @@ pub(super) async fn serve(
     worker: Rc<Worker>,
     input: Option<Buffer>,
 ) -> (Box<Connection>, Fate) {
-    let fate = match connection.terms(&worker) {
-        Some(terms) => serve_requests(&connection, terms, &worker, input).await,
-        None => Fate::Close,
-    };
+    let fate = serve_requests(&connection, &worker, input).await;
     (connection, fate)
 }
 
-async fn serve_requests(
+async fn serve_requests(connection: &Connection, worker: &Worker, mut input: Option<Buffer>) -> Fate {
+    loop {
+        // Each request is served from the configuration that is in service when it comes.
+        let snapshot = worker.snapshot();
+        let terms = snapshot.listener(connection.listener());
+        let proven = connection.secured.as_ref().map(|secured| secured.proven());
+        let Some(terms) = terms.filter(|terms| terms.still_admits(proven)) else { return Fate::Close };
+        match serve_next(connection, terms, worker, input.take()).await {
+            Ok(rest) => input = Some(rest),
+            Err(fate) => return fate,
+        }
+    }
+}
+
+/// Serves one request; returns what was received behind it, or how the connection goes on.
+async fn serve_next(
     connection: &Connection,
     terms: &Listener,
     worker: &Worker,
     input: Option<Buffer>,
-) -> Fate {
+) -> Result<Buffer, Fate> {
     let origin = Origin {
         listener: terms,
         peer: connection.peer,
@@ -79,13 +91,13 @@ async fn serve_requests(
             Look::Incomplete => match more(connection, input).await {
                 More::Bytes(buffer) => input = buffer,
                 More::TooLate(buffer) => {
-                    return Box::pin(refuse(connection, buffer, Reason::HeaderTimeout, &origin, worker))
-                        .await;
+                    let refusal = refuse(connection, buffer, Reason::HeaderTimeout, &origin, worker);
+                    return Err(Box::pin(refusal).await);
                 }
-                More::Ends(fate) => return fate,
+                More::Ends(fate) => return Err(fate),
             },
             Look::Refused(reason) => {
-                return Box::pin(refuse(connection, input, reason, &origin, worker)).await;
+                return Err(Box::pin(refuse(connection, input, reason, &origin, worker)).await);
             }
             Look::Request(exchange, traits, decoder) => {
                 connection.requests.set(connection.requests.get().saturating_add(1));
@@ -94,11 +106,9 @@ async fn serve_requests(
                 let mut stream = H1Stream { body, reply, presence: ClientPresence { connection } };
                 exchange::serve(exchange, &mut stream, &origin, worker).await;
                 connection.head_began.set(None);
-                match stream.end() {
-                    Ok(rest) => input = rest,
-                    Err(fate) => return fate,
-                }
+                let rest = stream.end()?;
                 connection.deadline.set(terms.client_header_timeout);
+                return Ok(rest);
             }
         }
     }

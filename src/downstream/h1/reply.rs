@@ -134,6 +134,7 @@ impl<'c> Reply<'c> {
         self.close = facts.close
             || !self.request.may_have_more
             || self.worker.is_draining()
+            || self.terms.is_leaving()
             || self.delimiter == Delimiter::Close;
     }
 

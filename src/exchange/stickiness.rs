@@ -1,0 +1,204 @@
+//! Clients that stay with their backend: by a cookie of ours, by one of the application, by address.
+
+use std::net::IpAddr;
+
+use arrayvec::ArrayVec;
+
+use crate::http::head::RequestHead;
+use crate::http::head::ResponseHead;
+use crate::http::headers::KnownName;
+use crate::policy::balance::Algorithm;
+use crate::policy::balance::cookies;
+use crate::policy::balance::cookies::SetCookie;
+use crate::policy::balance::hash_key::HashKey;
+use crate::policy::balance::hash_key::hash;
+use crate::policy::balance::sticky;
+use crate::policy::balance::sticky::StickyMode;
+use crate::snapshot::group::Group;
+use crate::snapshot::group::Sticky;
+use crate::worker::Worker;
+
+/// Set-Cookie fields that one response can have rewritten.
+pub(super) const MAX_REWRITTEN: usize = 4;
+
+/// What a request says about who is to serve it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Claim {
+    /// The hash of the request's key, or of what tells the client.
+    pub(super) key: Option<u64>,
+    /// The index of the member that the client belongs to.
+    pub(super) owner: Option<u32>,
+    /// The client's cookie says so, and will for long enough.
+    is_fresh: bool,
+}
+
+impl Claim {
+    pub(super) fn of(head: &RequestHead<'_, '_>, client: IpAddr, group: &Group, worker: &Worker) -> Claim {
+        let key = match &group.algorithm {
+            Algorithm::ConsistentHash(key) => key.hash(head, client),
+            _ => None,
+        };
+        match &group.sticky {
+            None => Claim { key, owner: None, is_fresh: false },
+            Some(sticky) => Claim::of_client(head, client, (group, sticky), worker).or_key(key),
+        }
+    }
+
+    fn of_client(
+        head: &RequestHead<'_, '_>,
+        client: IpAddr,
+        (group, sticky): (&Group, &Sticky),
+        worker: &Worker,
+    ) -> Claim {
+        let now_s = now_s(worker);
+        let cookie = || cookies::find(head.headers, &sticky.cookie);
+        let key = match sticky.mode {
+            StickyMode::Insert | StickyMode::Rewrite => {
+                // Whoever else sets a cookie of this name does not hide ours.
+                let mut values = cookies::all(head.headers, &sticky.cookie);
+                return values.find_map(|value| Claim::of_token(value, sticky, now_s)).unwrap_or_default();
+            }
+            StickyMode::AppCookie => cookie().filter(|value| !value.is_empty()).map(hash),
+            StickyMode::SourceIp => HashKey::SourceIp.hash(head, client),
+        };
+        let remembered = key.zip(sticky.affinity.as_ref());
+        let remembered = remembered.and_then(|(key, affinity)| affinity.find(key, now_s, sticky.timeout_s));
+        Claim { key, owner: remembered.and_then(|identity| group.by_identity(identity)), is_fresh: false }
+    }
+
+    fn of_token(value: &[u8], sticky: &Sticky, now_s: u32) -> Option<Claim> {
+        let token = sticky::parse(value)?;
+        let owner = sticky.badges.find(&token.tag)?;
+        let age = token.age(sticky.badges.of(owner)?, now_s)?;
+        let has_expired = sticky.mode == StickyMode::Insert && age >= sticky.timeout_s;
+        (!has_expired).then_some(Claim {
+            key: None,
+            owner: Some(owner),
+            is_fresh: age < sticky.timeout_s / 2,
+        })
+    }
+
+    /// Where nothing tells the client, the key of the request decides.
+    fn or_key(self, key: Option<u64>) -> Claim {
+        Claim { key: self.key.or(key), ..self }
+    }
+
+    /// The owner, if the client may still be sent to it.
+    pub(super) fn valid_owner(&self, group: &Group, worker: &Worker) -> Option<u32> {
+        let owner = self.owner?;
+        let member = group.member(owner as usize)?;
+        let keeps = !member.is_standby && member.keeps_clients();
+        (keeps || worker.loads.may_choose(group, owner)).then_some(owner)
+    }
+
+    /// Whether the client belonged to a backend when the request came.
+    pub(super) fn is_owned(&self) -> bool {
+        self.owner.is_some()
+    }
+
+    /// Remembers where the client was sent, if that is for Ringway to remember.
+    ///
+    /// What the application never set is not remembered: anybody could make up cookies until those of others
+    /// are forgotten. A hash sends it to the same backend all the same.
+    pub(super) fn remember(&self, group: &Group, chosen: u32, worker: &Worker) {
+        let is_address = group.sticky.as_ref().is_some_and(|sticky| sticky.mode == StickyMode::SourceIp);
+        if let Some(key) = self.key
+            && (is_address || self.is_owned())
+        {
+            learn(key, group, chosen, worker);
+        }
+    }
+}
+
+fn learn(key: u64, group: &Group, chosen: u32, worker: &Worker) {
+    let affinity = group.sticky.as_ref().and_then(|sticky| sticky.affinity.as_ref());
+    if let (Some(affinity), Some(member)) = (affinity, group.member(chosen as usize)) {
+        affinity.learn(key, member.backend.identity as u32, now_s(worker));
+    }
+}
+
+/// The cookie that requests must not carry to backends: Ringway's own.
+pub(super) fn hidden_cookie(group: &Group) -> Option<&str> {
+    let sticky = group.sticky.as_ref().filter(|sticky| sticky.mode == StickyMode::Insert)?;
+    Some(&sticky.cookie)
+}
+
+/// What stickiness adds to the head of a response: values of Set-Cookie fields.
+#[derive(Default)]
+pub(super) struct SetCookies {
+    bytes: Vec<u8>,
+    ends: ArrayVec<usize, MAX_REWRITTEN>,
+}
+
+impl SetCookies {
+    /// Edits a final response of the member `chosen`, so that the client comes back to it.
+    pub(super) fn of(
+        head: &mut ResponseHead<'_, '_>,
+        claim: &Claim,
+        (group, chosen): (&Group, u32),
+        is_secure: bool,
+        worker: &Worker,
+    ) -> SetCookies {
+        let mut set = SetCookies::default();
+        let Some(sticky) = &group.sticky else { return set };
+        let is_named = |value: &[u8]| {
+            SetCookie::parse(value).is_some_and(|cookie| cookie.name == sticky.cookie.as_bytes())
+        };
+        let token = || Some(sticky.badges.of(chosen)?.token(now_s(worker)));
+        match sticky.mode {
+            StickyMode::Insert => {
+                // The name is ours; a backend that sets it would send its clients anywhere.
+                head.headers.retain(|field| field.known != KnownName::SetCookie || !is_named(field.value));
+                let stays = claim.is_fresh && claim.owner == Some(chosen);
+                if !stays && let Some(token) = token() {
+                    let (name, timeout) = (&sticky.cookie, sticky.timeout_s);
+                    sticky::set_cookie(name, &token, timeout, is_secure, &mut set.bytes);
+                    set.end();
+                }
+            }
+            StickyMode::Rewrite => {
+                let Some(token) = token() else { return set };
+                head.headers.retain(|field| {
+                    if field.known != KnownName::SetCookie || !is_named(field.value) || set.ends.is_full() {
+                        return true;
+                    }
+                    if let Some(cookie) = SetCookie::parse(field.value) {
+                        // An application that takes its cookie away sends an empty one.
+                        let value = if cookie.value.is_empty() { &[][..] } else { &token[..] };
+                        cookie.write_with(value, &mut set.bytes);
+                        set.end();
+                    }
+                    false
+                });
+            }
+            StickyMode::AppCookie => {
+                let cookies = head.headers.find_all(KnownName::SetCookie);
+                let cookies = cookies.filter_map(|field| SetCookie::parse(field.value));
+                for cookie in cookies.filter(|cookie| cookie.name == sticky.cookie.as_bytes()) {
+                    if !cookie.value.is_empty() {
+                        learn(hash(cookie.value), group, chosen, worker);
+                    }
+                }
+            }
+            StickyMode::SourceIp => {}
+        }
+        set
+    }
+
+    fn end(&mut self) {
+        // Nobody ends more values than were looked for room for.
+        let _ = self.ends.try_push(self.bytes.len());
+    }
+
+    pub(super) fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let begins = std::iter::once(0).chain(self.ends.iter().copied());
+        begins
+            .zip(&self.ends)
+            .map(|(begin, &end)| (&b"Set-Cookie"[..], self.bytes.get(begin..end).unwrap_or_default()))
+    }
+}
+
+/// Seconds of Unix time, which fit until 2106.
+fn now_s(worker: &Worker) -> u32 {
+    worker.clock.wall(worker.clock.now()).as_secs() as u32
+}

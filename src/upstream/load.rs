@@ -1,0 +1,201 @@
+//! Choosing a backend, and what one worker remembers for it from one request to the next.
+
+use std::cell::Cell;
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use crate::policy::balance::Candidate;
+use crate::policy::balance::least_connections::Tournament;
+use crate::policy::balance::power_of_two;
+use crate::policy::retry::Budget;
+use crate::snapshot::group::Availability;
+use crate::snapshot::group::Group;
+use crate::snapshot::group::Order;
+use crate::snapshot::group::Table;
+use crate::snapshot::tally::Tallies;
+
+/// The choosing side of one worker.
+pub struct Loads {
+    worker: usize,
+    tallies: Arc<Tallies>,
+    /// By slot of the group.
+    groups: RefCell<Vec<GroupLoad>>,
+    /// The state of a small generator; what it draws is no secret.
+    random: Cell<u64>,
+}
+
+#[derive(Default)]
+struct GroupLoad {
+    /// Of the table; 0: none yet.
+    edition: u64,
+    table: Option<Arc<Table>>,
+    /// Where the round stands. It begins elsewhere on each worker, lest all send their first request to
+    /// the same backend.
+    position: Option<usize>,
+    tournament: Option<Tournament>,
+    budget: Budget,
+}
+
+/// A request that is counted as in flight to a backend, until this is dropped.
+pub struct InFlight<'w> {
+    loads: &'w Loads,
+    group: u32,
+    backend: u32,
+    slot: u32,
+}
+
+impl Loads {
+    pub fn new(worker: usize, tallies: Arc<Tallies>, seed: u64) -> Loads {
+        let random = Cell::new(seed | 1);
+        Loads { worker, tallies, groups: RefCell::default(), random }
+    }
+
+    /// A backend of the group that was not tried yet; the index of the member. `key` is the hash of what
+    /// of the request decides, where something does.
+    pub fn choose(&self, group: &Group, key: Option<u64>, tried: &[u32]) -> Option<u32> {
+        self.with(group, |load, table| {
+            let is_eligible = |backend: u32| table.has(backend) && !tried.contains(&backend);
+            let owner = key.and_then(|key| group.owner(key, is_eligible));
+            match owner {
+                Some(owner) => Some(owner),
+                None if tried.is_empty() => self.first_choice(group, load, table),
+                None => self.other_choice(group, load, table, tried),
+            }
+        })
+    }
+
+    /// Whether a member of the group may be chosen for new requests.
+    pub fn may_choose(&self, group: &Group, backend: u32) -> bool {
+        self.with(group, |_, table| Some(table.has(backend))).unwrap_or(false)
+    }
+
+    /// Who the candidates of the group are.
+    pub fn availability(&self, group: &Group) -> Option<Availability> {
+        self.with(group, |_, table| Some(table.availability))
+    }
+
+    /// Counts a request that a client made of this group.
+    pub fn request_began(&self, group: &Group) {
+        self.with(group, |load, _| {
+            load.budget.request_began();
+            Some(())
+        });
+    }
+
+    /// Whether one more backend may be tried. A group whose backends fail all over must not get several
+    /// times the requests that its clients make.
+    pub fn may_retry(&self, group: &Group) -> bool {
+        self.with(group, |load, _| Some(load.budget.retry())).unwrap_or(false)
+    }
+
+    /// Counts a request as in flight to a member of the group until what is returned is dropped.
+    pub fn begin<'w>(&'w self, group: &Group, backend: u32) -> Option<InFlight<'w>> {
+        let slot = group.member(backend as usize)?.backend.slot;
+        self.tallies.own(self.worker, slot)?.begin();
+        let in_flight = InFlight { loads: self, group: group.slot, backend, slot };
+        in_flight.tell();
+        Some(in_flight)
+    }
+
+    /// Counts that a member of the group failed a request.
+    pub fn fail(&self, group: &Group, backend: u32) {
+        let slot = group.member(backend as usize).map(|member| member.backend.slot);
+        if let Some(tally) = slot.and_then(|slot| self.tallies.own(self.worker, slot)) {
+            tally.fail();
+        }
+    }
+
+    /// Whether this worker has requests in flight to the backend in a slot.
+    pub fn has_in_flight(&self, slot: u32) -> bool {
+        self.tallies.own(self.worker, slot).is_some_and(|tally| tally.in_flight() > 0)
+    }
+
+    /// The work of each tick of the worker's wheel.
+    pub fn tick(&self) {
+        self.groups.borrow_mut().iter_mut().for_each(|load| load.budget.tick());
+    }
+
+    fn first_choice(&self, group: &Group, load: &mut GroupLoad, table: &Table) -> Option<u32> {
+        let in_flight = |backend: u32| self.in_flight(group, backend);
+        match &table.order {
+            // A hash without a key goes by the schedule.
+            Order::Round(schedule) | Order::Hash(schedule) => {
+                let begin = || schedule.start(self.worker, self.tallies.workers());
+                let position = load.position.unwrap_or_else(begin);
+                load.position = Some(position.wrapping_add(1));
+                schedule.pick(position)
+            }
+            Order::Alias(alias) => alias.pick(self.draw()),
+            Order::Pair => power_of_two::pick(&table.candidates, self.draw(), in_flight),
+            Order::Tournament => load.tournament.as_mut()?.pick(in_flight),
+        }
+    }
+
+    /// After a failure, which is seldom: whoever follows in the round, or the least loaded of the others.
+    fn other_choice(&self, group: &Group, load: &GroupLoad, table: &Table, tried: &[u32]) -> Option<u32> {
+        if let Order::Round(schedule) | Order::Hash(schedule) = &table.order {
+            return schedule.pick_other(load.position.unwrap_or(0), tried);
+        }
+        let candidates = table.candidates.iter();
+        let others = candidates.filter(|candidate| !tried.contains(&candidate.backend));
+        let burden = |candidate: &&Candidate| {
+            let in_flight = u64::from(self.in_flight(group, candidate.backend));
+            (in_flight << 32) / u64::from(candidate.weight.max(1))
+        };
+        others.min_by_key(burden).map(|candidate| candidate.backend)
+    }
+
+    fn in_flight(&self, group: &Group, backend: u32) -> u32 {
+        let member = group.member(backend as usize);
+        member.map_or(0, |member| self.tallies.in_flight(member.backend.slot))
+    }
+
+    /// Runs `work` with what is remembered of the group, and its table as it is now.
+    fn with<T>(&self, group: &Group, work: impl FnOnce(&mut GroupLoad, &Table) -> Option<T>) -> Option<T> {
+        let mut groups = self.groups.borrow_mut();
+        let slot = group.slot as usize;
+        if slot >= groups.len() {
+            groups.resize_with(slot + 1, GroupLoad::default);
+        }
+        let load = groups.get_mut(slot)?;
+        if load.edition != group.table().edition() {
+            let (edition, table) = group.table().load();
+            load.tournament = table.tournament();
+            (load.edition, load.table) = (edition, Some(table));
+        }
+        let table = load.table.take()?;
+        let done = work(load, &table);
+        load.table = Some(table);
+        done
+    }
+
+    /// The next number of xorshift64*, by Marsaglia and Vigna.
+    fn draw(&self) -> u64 {
+        let mut state = self.random.get();
+        state ^= state >> 12;
+        state ^= state << 25;
+        state ^= state >> 27;
+        self.random.set(state);
+        state.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+}
+
+impl InFlight<'_> {
+    /// Tells the tournament, if the group has one, how many requests the backend has.
+    fn tell(&self) {
+        let mut groups = self.loads.groups.borrow_mut();
+        let load = groups.get_mut(self.group as usize);
+        if let Some(tournament) = load.and_then(|load| load.tournament.as_mut()) {
+            tournament.changed(self.backend, self.loads.tallies.in_flight(self.slot));
+        }
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        if let Some(tally) = self.loads.tallies.own(self.loads.worker, self.slot) {
+            tally.end();
+        }
+        self.tell();
+    }
+}

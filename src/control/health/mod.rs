@@ -1,0 +1,218 @@
+//! The health core: probes backends, hears of those that fail real requests, and publishes who may serve.
+//!
+//! It runs on a thread of its own, off the data path. All it knows belongs to one task, whose turns do
+//! everything but the probes; those are tasks that end with a report. Workers see the result in the health
+//! of backends (`snapshot/backend.rs`) and in the tables of groups (`snapshot/group.rs`).
+
+mod news;
+mod probe;
+mod schedule;
+#[cfg(test)]
+mod tests;
+mod verdict;
+mod watched_group;
+mod watchlist;
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::future::Future;
+use std::future::poll_fn;
+use std::io;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::task::Waker;
+use std::time::Duration;
+
+use crate::config::HealthCheck;
+use crate::control::health::probe::Miss;
+use crate::control::health::probe::Outcome;
+use crate::control::health::watchlist::Job;
+use crate::control::health::watchlist::Ticket;
+use crate::control::health::watchlist::Watchlist;
+use crate::net::buffer::Buffers;
+use crate::net::clock::monotonic_ms;
+use crate::net::mailbox::Mailbox;
+use crate::net::task;
+use crate::net::timer::Timers;
+use crate::net::turnstile::Turnstile;
+use crate::net::wake::Wakeups;
+use crate::snapshot::group::Group;
+use crate::snapshot::publish;
+use crate::telemetry::operator::tell;
+use crate::tls::connect::ClientTerms;
+
+/// What the health core watches: a group, and how.
+pub struct Watch {
+    pub group: Arc<Group>,
+    /// None: nobody probes its backends.
+    pub check: Option<HealthCheck>,
+    /// Of the first ejection.
+    pub ejection_time: Duration,
+    /// For HTTPS probes of a group that speaks in the clear: terms without verification. A group that
+    /// speaks TLS is probed by its own terms.
+    pub tls: Option<ClientTerms>,
+}
+
+/// What the health core is told.
+pub enum Order {
+    /// Replaces everything that was watched before.
+    Watch(Vec<Watch>),
+}
+
+/// What the loop needs, made on its thread.
+pub struct Equipment {
+    pub timers: Timers,
+    pub buffers: Buffers,
+    pub turnstile: Turnstile,
+}
+
+/// Alarms that are looked at in one turn; a backend that goes on failing raises them again.
+const MOST_ALARMS: usize = 1024;
+
+/// How often garbage of replaced tables is collected.
+const COLLECTION_MS: u64 = 1_000;
+
+/// Runs on the health core's loop for as long as the process lives. An alarm is the slot of a backend that
+/// fails real requests.
+pub async fn run(
+    orders: Mailbox<Order>,
+    alarms: Mailbox<u32>,
+    equipment: Rc<Equipment>,
+) -> io::Result<Infallible> {
+    let mut order_bell = pin!(heed(orders.listen()?));
+    let mut alarm_bell = pin!(heed(alarms.listen()?));
+    let mut ticks = pin!(follow(equipment.timers.clone()));
+    let mut core = Core {
+        orders,
+        alarms,
+        equipment,
+        desk: Rc::default(),
+        watchlist: Watchlist::default(),
+        ticks: 0,
+        collected_ms: 0,
+    };
+    poll_fn(|turn| {
+        // Polling is what makes them wake this task next time.
+        for bell in [order_bell.as_mut().poll(turn), alarm_bell.as_mut().poll(turn)] {
+            if let Poll::Ready(error) = bell {
+                return Poll::Ready(Err(error));
+            }
+        }
+        let Poll::Pending = ticks.as_mut().poll(turn);
+        core.desk.listen(turn.waker());
+        core.turn();
+        Poll::Pending
+    })
+    .await
+}
+
+/// Hears every ring of a bell.
+async fn heed(bell: Wakeups) -> io::Error {
+    loop {
+        if let Err(error) = bell.next().await {
+            return error;
+        }
+    }
+}
+
+/// Is woken by every tick.
+async fn follow(timers: Timers) -> Infallible {
+    loop {
+        timers.sleep(Duration::ZERO).await;
+    }
+}
+
+struct Core {
+    orders: Mailbox<Order>,
+    alarms: Mailbox<u32>,
+    equipment: Rc<Equipment>,
+    desk: Rc<Desk>,
+    watchlist: Watchlist,
+    /// At the last look.
+    ticks: u64,
+    collected_ms: u64,
+}
+
+impl Core {
+    /// All that came in since the last turn. However many backends changed, each group is laid out once.
+    fn turn(&mut self) {
+        let now_ms = monotonic_ms();
+        while let Some(Order::Watch(watches)) = self.orders.take() {
+            self.watchlist.watch(watches, now_ms);
+        }
+        for _ in 0..MOST_ALARMS {
+            let Some(slot) = self.alarms.take() else { break };
+            self.watchlist.note_failures(slot, now_ms);
+        }
+        for (ticket, outcome) in self.desk.take() {
+            self.watchlist.note_probe(ticket, outcome, now_ms);
+        }
+        let ticks = self.equipment.timers.ticks();
+        if std::mem::replace(&mut self.ticks, ticks) != ticks {
+            self.watchlist.pass_time(now_ms);
+        }
+        self.watchlist.refresh(now_ms);
+        self.watchlist.news.take(now_ms).iter().for_each(|line| tell(line));
+        while let Some(job) = self.watchlist.next_job(now_ms) {
+            self.begin(job);
+        }
+        if now_ms.saturating_sub(self.collected_ms) >= COLLECTION_MS {
+            self.collected_ms = now_ms;
+            publish::collect();
+        }
+    }
+
+    fn begin(&self, job: Job) {
+        let Job { ticket, probe, client } = job;
+        let report = Report { ticket, outcome: Err(Miss::Abandoned), desk: Rc::clone(&self.desk) };
+        let equipment = Rc::clone(&self.equipment);
+        task::spawn(async move {
+            let outcome = probe.run(client.as_deref(), &equipment).await;
+            report.lay_down(outcome);
+        });
+    }
+}
+
+/// Where reports of probes are laid down.
+#[derive(Default)]
+struct Desk {
+    reports: RefCell<Vec<(Ticket, Outcome)>>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Desk {
+    fn listen(&self, waker: &Waker) {
+        let mut known = self.waker.borrow_mut();
+        if !known.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            *known = Some(waker.clone());
+        }
+    }
+
+    fn take(&self) -> Vec<(Ticket, Outcome)> {
+        std::mem::take(&mut self.reports.borrow_mut())
+    }
+}
+
+/// Goes to the desk when it is dropped, so that not even a panic leaves a probe without its end.
+struct Report {
+    ticket: Ticket,
+    outcome: Outcome,
+    desk: Rc<Desk>,
+}
+
+impl Report {
+    fn lay_down(mut self, outcome: Outcome) {
+        self.outcome = outcome;
+    }
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        self.desk.reports.borrow_mut().push((self.ticket, self.outcome));
+        if let Some(waker) = &*self.desk.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+}

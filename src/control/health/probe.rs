@@ -1,0 +1,325 @@
+//! One probe: a connection, and for HTTP one request and the status of its answer.
+
+use std::cell::Cell;
+use std::fmt;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::pin::pin;
+use std::time::Duration;
+
+use crate::config::CheckMethod;
+use crate::config::CheckProtocol;
+use crate::config::HealthCheck;
+use crate::control::health::Equipment;
+use crate::http::headers::Headers;
+use crate::http::headers::MAX_FIELDS;
+use crate::net::address::Address;
+use crate::net::buffer::Buffer;
+use crate::net::connect::ConnectError;
+use crate::net::connect::connect;
+use crate::net::socket::Socket;
+use crate::net::timer::TICK;
+use crate::net::timer::Timers;
+use crate::proto::h1::head::HeadLimits;
+use crate::proto::h1::head::Parse;
+use crate::proto::h1::head::parse_response;
+use crate::snapshot::backend::CheckFailure;
+use crate::tls::connect::Client;
+use crate::tls::transport::Transport;
+
+/// What is asked of one backend, and what it should answer. Made once.
+pub(super) struct Probe {
+    address: Address,
+    protocol: CheckProtocol,
+    /// As the Host field has it; a TLS handshake may need it too.
+    host: String,
+    /// Empty for TCP.
+    request: Vec<u8>,
+    expect: Vec<RangeInclusive<u16>>,
+    timeout: Duration,
+}
+
+/// What came of a probe.
+pub(super) type Outcome = Result<(), Miss>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Miss {
+    /// The backend did not do what was asked for. The status is 0 unless it was the fault.
+    Failed { failure: CheckFailure, status: u16 },
+    /// This process has no descriptor left, which says nothing about the backend.
+    NoDescriptor,
+    /// A fault of ours ended it early, which says nothing either.
+    Abandoned,
+}
+
+/// What a probe is about to do.
+#[derive(Clone, Copy)]
+enum Step {
+    Connect,
+    Handshake,
+    Send,
+    Receive,
+}
+
+/// A backend that sends more before the end of its head is no web server.
+const MAX_HEAD_BYTES: usize = 16 * 1024;
+const MAX_INTERIM_RESPONSES: u32 = 8;
+const LIMITS: HeadLimits =
+    HeadLimits { max_header_bytes: MAX_HEAD_BYTES, max_headers: MAX_FIELDS, max_uri_bytes: 0 };
+/// Room for each receive.
+const PIECE_BYTES: usize = 1024;
+
+impl Probe {
+    /// The probe of the backend at this address.
+    pub(super) fn new(check: &HealthCheck, address: &Address) -> Probe {
+        let address = match address {
+            Address::Ip(ip) if check.port != 0 => {
+                let mut ip = *ip;
+                ip.set_port(check.port);
+                Address::Ip(ip)
+            }
+            other => other.clone(),
+        };
+        let host = check.host.clone().unwrap_or_else(|| authority(&address));
+        let method = match check.method {
+            CheckMethod::Head => "HEAD",
+            CheckMethod::Get => "GET",
+        };
+        let request = match check.protocol {
+            CheckProtocol::Tcp => String::new(),
+            CheckProtocol::Http | CheckProtocol::Https => format!(
+                "{method} {} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: ringway-health-check\r\n\
+                 Accept: */*\r\nConnection: close\r\n\r\n",
+                check.path
+            ),
+        };
+        Probe {
+            address,
+            protocol: check.protocol,
+            host,
+            request: request.into_bytes(),
+            expect: check.expect.clone(),
+            timeout: check.timeout,
+        }
+    }
+
+    /// Probes once, over a connection of its own. There is a `client` where the protocol is https.
+    pub(super) async fn run(&self, client: Option<&Client>, equipment: &Equipment) -> Outcome {
+        let step = Cell::new(Step::Connect);
+        let deadline = equipment.timers.deadline();
+        deadline.set(self.timeout);
+        let attempt = pin!(self.attempt(client, &step, equipment));
+        deadline.guard(attempt).await.unwrap_or_else(|_elapsed| Err(failed(step.get().on_timeout())))
+    }
+
+    async fn attempt(&self, client: Option<&Client>, step: &Cell<Step>, equipment: &Equipment) -> Outcome {
+        let socket = open(&self.address, &equipment.timers).await?;
+        // Whoever closes first waits for a minute lest late packets come; with many probes, so many
+        // ports would wait. A reset leaves nothing behind on either side.
+        socket.reset_on_close();
+        let transport = match self.protocol {
+            CheckProtocol::Tcp => return Ok(()),
+            CheckProtocol::Http => Transport::Plain(socket),
+            CheckProtocol::Https => {
+                step.set(Step::Handshake);
+                let handshake_failed = failed(CheckFailure::SslHandshakeError);
+                let client = client.ok_or(handshake_failed)?;
+                let host = self.host.as_bytes();
+                let handshake = client.connect(socket, host, &equipment.buffers, &equipment.turnstile);
+                handshake.await.map_err(|_word| handshake_failed)?
+            }
+        };
+        step.set(Step::Send);
+        let mut request = equipment.buffers.small();
+        request.tail().extend_from_slice(&self.request);
+        let (sent, buffer) = transport.send(request).await;
+        sent.map_err(|_| failed(CheckFailure::SendRequestFailed))?;
+        step.set(Step::Receive);
+        let status = receive_status(&transport, buffer).await?;
+        if self.expect.iter().any(|range| range.contains(&status)) {
+            return Ok(());
+        }
+        Err(Miss::Failed { failure: CheckFailure::ResponseMismatch, status })
+    }
+
+    /// The statuses that count as a success, as operators write them.
+    pub(super) fn expected(&self) -> impl fmt::Display + '_ {
+        fmt::from_fn(|out| {
+            for (index, range) in self.expect.iter().enumerate() {
+                let separator = if index == 0 { "" } else { ", " };
+                write!(out, "{separator}{}", range.start())?;
+                if range.start() != range.end() {
+                    write!(out, "-{}", range.end())?;
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Step {
+    fn on_timeout(self) -> CheckFailure {
+        match self {
+            Step::Connect => CheckFailure::ConnectTimeout,
+            Step::Handshake => CheckFailure::SslHandshakeError,
+            Step::Send => CheckFailure::SendRequestTimeout,
+            Step::Receive => CheckFailure::RecvResponseTimeout,
+        }
+    }
+}
+
+/// What the Host field says where nothing is configured.
+fn authority(address: &Address) -> String {
+    match address {
+        // The zone of a link-local address means something on this host only.
+        Address::Ip(ip) => SocketAddr::new(ip.ip(), ip.port()).to_string(),
+        Address::Unix(_) => "localhost".to_owned(),
+    }
+}
+
+fn failed(failure: CheckFailure) -> Miss {
+    Miss::Failed { failure, status: 0 }
+}
+
+async fn open(address: &Address, timers: &Timers) -> Result<Socket, Miss> {
+    loop {
+        let failure = match connect(address).await {
+            Ok(socket) => return Ok(socket),
+            Err(ConnectError::Busy) => {
+                timers.sleep(TICK).await;
+                continue;
+            }
+            Err(ConnectError::NoDescriptor) => return Err(Miss::NoDescriptor),
+            Err(ConnectError::Refused) => CheckFailure::ConnectRefused,
+            Err(ConnectError::Reset) => CheckFailure::ConnectInterrupt,
+            Err(ConnectError::TimedOut) => CheckFailure::ConnectTimeout,
+            Err(ConnectError::Other) => CheckFailure::ConnectFailed,
+        };
+        return Err(failed(failure));
+    }
+}
+
+/// The status of the final response; nothing behind its head is received on purpose.
+async fn receive_status(transport: &Transport, mut buffer: Buffer) -> Result<u16, Miss> {
+    buffer.clear();
+    let mut interim = 0;
+    loop {
+        buffer.make_room(PIECE_BYTES);
+        let (received, returned) = transport.receive(buffer).await;
+        buffer = returned;
+        if !matches!(received, Ok(1..)) {
+            return Err(failed(CheckFailure::RecvResponseFailed));
+        }
+        if let Some(status) = final_status(&mut buffer, &mut interim)? {
+            return Ok(status);
+        }
+    }
+}
+
+/// The status of the final response if its head is there. Interim ones are counted and consumed.
+fn final_status(buffer: &mut Buffer, interim: &mut u32) -> Result<Option<u16>, Miss> {
+    let malformed = failed(CheckFailure::ResponseFormatError);
+    loop {
+        let (status, length) = {
+            let mut headers = Headers::new();
+            match parse_response(buffer.filled(), &LIMITS, &mut headers) {
+                Ok(Parse::Incomplete) => return Ok(None),
+                Ok(Parse::Complete { head, length }) => (head.status, length),
+                Err(_) => return Err(malformed),
+            }
+        };
+        // Nobody asked to switch protocols, so that a 101 is the end.
+        if status >= 200 || status == 101 {
+            return Ok(Some(status));
+        }
+        *interim += 1;
+        if *interim > MAX_INTERIM_RESPONSES {
+            return Err(malformed);
+        }
+        buffer.consume(length);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::buffer::Buffers;
+
+    fn check() -> HealthCheck {
+        HealthCheck {
+            protocol: CheckProtocol::Http,
+            interval: Duration::from_secs(2),
+            timeout: Duration::from_secs(5),
+            healthy_threshold: 3,
+            unhealthy_threshold: 3,
+            method: CheckMethod::Head,
+            path: "/".to_owned(),
+            host: None,
+            port: 0,
+            expect: vec![200..=299, 304..=304],
+        }
+    }
+
+    fn request(check: &HealthCheck, address: &Address) -> (Address, String) {
+        let probe = Probe::new(check, address);
+        (probe.address, String::from_utf8(probe.request).unwrap())
+    }
+
+    #[test]
+    fn a_request_names_the_backend_unless_told_otherwise() {
+        let ip = |text: &str| Address::Ip(text.parse().unwrap());
+        let unix = Address::Unix("/run/app.sock".into());
+        let head = |line: &str, host: &str| {
+            format!(
+                "{line} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: ringway-health-check\r\nAccept: */*\r\n\
+                 Connection: close\r\n\r\n"
+            )
+        };
+        let default = check();
+        let elsewhere =
+            HealthCheck { method: CheckMethod::Get, path: "/live?deep=1".to_owned(), port: 9100, ..check() };
+        let named = HealthCheck { host: Some("app.example".to_owned()), ..elsewhere.clone() };
+        for (check, address, probed, text) in [
+            (&default, ip("10.0.0.1:80"), ip("10.0.0.1:80"), head("HEAD /", "10.0.0.1:80")),
+            (&elsewhere, ip("10.0.0.1:80"), ip("10.0.0.1:9100"), head("GET /live?deep=1", "10.0.0.1:9100")),
+            (&elsewhere, ip("[fe80::1%2]:80"), ip("[fe80::1%2]:9100"), {
+                head("GET /live?deep=1", "[fe80::1]:9100")
+            }),
+            (&named, ip("10.0.0.1:80"), ip("10.0.0.1:9100"), head("GET /live?deep=1", "app.example")),
+            (&elsewhere, unix.clone(), unix, head("GET /live?deep=1", "localhost")),
+        ] {
+            assert_eq!(request(check, &address), (probed, text));
+        }
+        let tcp = HealthCheck { protocol: CheckProtocol::Tcp, ..check() };
+        assert_eq!(request(&tcp, &ip("10.0.0.1:80")).1, "");
+    }
+
+    #[test]
+    fn expected_statuses_are_shown_as_written() {
+        let probe = Probe::new(&check(), &Address::Unix("/x".into()));
+        assert_eq!(probe.expected().to_string(), "200-299, 304");
+    }
+
+    #[test]
+    fn the_status_is_that_of_the_final_response() {
+        let malformed = Err(failed(CheckFailure::ResponseFormatError));
+        let interim = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n";
+        let final_head = "HTTP/1.1 204 No Content\r\n\r\n";
+        for (text, expected) in [
+            (final_head.to_owned(), Ok(Some(204))),
+            ("HTTP/1.0 302 Found\r\nLocation: /b\r\n\r\nbody".to_owned(), Ok(Some(302))),
+            ("HTTP/1.1 101 Switching Protocols\r\n\r\n".to_owned(), Ok(Some(101))),
+            (interim.repeat(8) + final_head, Ok(Some(204))),
+            (interim.repeat(9) + final_head, malformed),
+            (interim.to_owned() + "HTTP/1.1 2", Ok(None)),
+            ("SSH-2.0-OpenSSH_9.9\r\n".to_owned(), malformed),
+            ("HTTP/1.1 099 Low\r\n\r\n".to_owned(), malformed),
+            (format!("HTTP/1.1 200 OK\r\nA: {}", "a".repeat(MAX_HEAD_BYTES)), malformed),
+            (format!("HTTP/1.1 200 OK\r\n{}", "A: a\r\n".repeat(MAX_FIELDS + 1)), malformed),
+        ] {
+            let mut buffer = Buffers::default().small();
+            buffer.tail().extend_from_slice(text.as_bytes());
+            assert_eq!(final_status(&mut buffer, &mut 0), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! What probes, one after another, say of a backend.
+//!
+//! ```text
+//!                     1 success
+//!     Initial ─────────────────────────────▶ Healthy
+//!        │                                   │     ▲
+//!        │ unhealthy_threshold               │     │ healthy_threshold
+//!        │ failures in a row                 │     │ successes in a row
+//!        │                                   │     │
+//!        │              unhealthy_threshold  ▼     │
+//!        └────────────▶ failures in a row ─▶ Unhealthy
+//! ```
+//!
+//! A backend that nobody probed before (`Unchecked`) moves as from Initial.
+
+use crate::snapshot::backend::Standing;
+
+/// The standing of one backend, and how much speaks against it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Verdict {
+    standing: Standing,
+    /// Probes in a row that contradict the standing; fewer than the threshold.
+    against: u32,
+}
+
+/// Probes in a row that it takes, both at least 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Thresholds {
+    /// To become healthy again.
+    pub(super) healthy: u32,
+    /// To become unhealthy.
+    pub(super) unhealthy: u32,
+}
+
+/// A verdict that changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Change {
+    pub(super) from: Standing,
+    pub(super) to: Standing,
+    /// Of the probes that counted, the last one included.
+    pub(super) probes: u32,
+}
+
+impl Verdict {
+    pub(super) fn new(standing: Standing) -> Verdict {
+        Verdict { standing, against: 0 }
+    }
+
+    /// Takes one more probe into account; tells when that changes the verdict.
+    pub(super) fn note(&mut self, passed: bool, thresholds: Thresholds) -> Option<Change> {
+        let (to, needed) = match (self.standing, passed) {
+            (Standing::Healthy, true) | (Standing::Unhealthy, false) => {
+                self.against = 0;
+                return None;
+            }
+            (Standing::Initial | Standing::Unchecked, true) => (Standing::Healthy, 1),
+            (Standing::Unhealthy, true) => (Standing::Healthy, thresholds.healthy),
+            (_, false) => (Standing::Unhealthy, thresholds.unhealthy),
+        };
+        self.against += 1;
+        if self.against < needed {
+            return None;
+        }
+        let change = Change { from: self.standing, to, probes: self.against };
+        *self = Verdict::new(to);
+        Some(change)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Standing::Healthy;
+    use Standing::Initial;
+    use Standing::Unchecked;
+    use Standing::Unhealthy;
+
+    const THRESHOLDS: Thresholds = Thresholds { healthy: 2, unhealthy: 3 };
+
+    /// The standings after each probe: `+` for a success, `-` for a failure.
+    fn standings(begin: Standing, probes: &str) -> Vec<Standing> {
+        let mut verdict = Verdict::new(begin);
+        let mut after = |probe: char| {
+            let before = verdict.standing;
+            let change = verdict.note(probe == '+', THRESHOLDS);
+            assert_eq!(change.map(|change| (change.from, change.to)), {
+                (before != verdict.standing).then_some((before, verdict.standing))
+            });
+            verdict.standing
+        };
+        probes.chars().map(&mut after).collect()
+    }
+
+    #[test]
+    fn every_transition_needs_its_probes_in_a_row() {
+        for (begin, probes, expected) in [
+            (Initial, "+", vec![Healthy]),
+            (Initial, "--+", vec![Initial, Initial, Healthy]),
+            (Initial, "---", vec![Initial, Initial, Unhealthy]),
+            (Healthy, "--+--+", vec![Healthy; 6]),
+            (Healthy, "--+---", vec![Healthy, Healthy, Healthy, Healthy, Healthy, Unhealthy]),
+            (Unhealthy, "+-+-", vec![Unhealthy; 4]),
+            (Unhealthy, "+-++", vec![Unhealthy, Unhealthy, Unhealthy, Healthy]),
+            (Unhealthy, "++---", vec![Unhealthy, Healthy, Healthy, Healthy, Unhealthy]),
+            (Unchecked, "+", vec![Healthy]),
+            (Unchecked, "---", vec![Unchecked, Unchecked, Unhealthy]),
+        ] {
+            assert_eq!(standings(begin, probes), expected, "{begin:?} {probes}");
+        }
+    }
+
+    #[test]
+    fn a_change_tells_how_many_probes_counted() {
+        let mut verdict = Verdict::new(Initial);
+        assert_eq!(verdict.note(false, THRESHOLDS), None);
+        let change = Change { from: Initial, to: Healthy, probes: 2 };
+        assert_eq!(verdict.note(true, THRESHOLDS), Some(change));
+        let once = Thresholds { healthy: 1, unhealthy: 1 };
+        let change = Change { from: Healthy, to: Unhealthy, probes: 1 };
+        assert_eq!(verdict.note(false, once), Some(change));
+    }
+}

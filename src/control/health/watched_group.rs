@@ -1,0 +1,357 @@
+//! The backends of one group: what follows from their probes, from failures of real requests, and from
+//! time that passes.
+
+use std::fmt;
+use std::hash::BuildHasher;
+use std::hash::RandomState;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::CheckProtocol;
+use crate::config::HealthCheck;
+use crate::control::health::Watch;
+use crate::control::health::news::News;
+use crate::control::health::probe::Miss;
+use crate::control::health::probe::Outcome;
+use crate::control::health::probe::Probe;
+use crate::control::health::schedule::Schedule;
+use crate::control::health::verdict::Change;
+use crate::control::health::verdict::Thresholds;
+use crate::control::health::verdict::Verdict;
+use crate::policy::balance::slow_start;
+use crate::policy::outlier::Outlier;
+use crate::snapshot::backend::Backend;
+use crate::snapshot::backend::CheckFailure;
+use crate::snapshot::backend::Finding;
+use crate::snapshot::backend::Standing;
+use crate::snapshot::group::Group;
+use crate::snapshot::group::GroupMember;
+use crate::tls::connect::Client;
+use crate::tls::connect::ClientTerms;
+
+/// A group and what is remembered of its members. Times are milliseconds of the process's monotonic clock.
+pub(super) struct WatchedGroup {
+    pub(super) group: Arc<Group>,
+    check: Option<HealthCheck>,
+    ejection_time: Duration,
+    /// For HTTPS probes of a group that speaks in the clear.
+    terms: Option<Arc<ClientTerms>>,
+    /// In the order of the group's members.
+    pub(super) members: Vec<Watched>,
+    /// Something changed that the table in service does not say yet.
+    is_stale: bool,
+}
+
+/// What is remembered of one backend.
+pub(super) struct Watched {
+    pub(super) backend: Arc<Backend>,
+    pub(super) probing: Option<Probing>,
+    outlier: Outlier,
+    /// When the next step of its slow start is due.
+    step_due_ms: Option<u64>,
+    /// It appeared together with its whole group and has had no verdict since: there was no time at which
+    /// others did its work.
+    is_founder: bool,
+}
+
+/// How one backend is probed.
+pub(super) struct Probing {
+    /// Tells the probes of this time from those of an earlier one, of another backend in this slot.
+    pub(super) number: u64,
+    check: HealthCheck,
+    pub(super) probe: Rc<Probe>,
+    verdict: Verdict,
+    pub(super) schedule: Schedule,
+    /// With the terms that it was made of.
+    client: Option<(Arc<ClientTerms>, Rc<Client>)>,
+}
+
+/// Where probings get their numbers from, and the random moments of their first probes.
+#[derive(Default)]
+pub(super) struct Lots {
+    drawn: u64,
+    random: RandomState,
+}
+
+impl Lots {
+    /// A number that was never drawn before, and one that nobody can foresee.
+    fn draw(&mut self) -> (u64, u64) {
+        self.drawn += 1;
+        (self.drawn, self.random.hash_one(self.drawn))
+    }
+}
+
+impl WatchedGroup {
+    pub(super) fn new(watch: Watch) -> WatchedGroup {
+        let Watch { group, check, ejection_time, tls } = watch;
+        let terms = tls.map(Arc::new);
+        WatchedGroup { group, check, ejection_time, terms, members: Vec::new(), is_stale: true }
+    }
+
+    /// Takes over the members, with what was remembered of them.
+    pub(super) fn adopt(
+        &mut self,
+        mut known: impl FnMut(&Backend) -> Option<Watched>,
+        lots: &mut Lots,
+        now_ms: u64,
+    ) {
+        let group = Arc::clone(&self.group);
+        let known: Vec<_> = group.members.iter().map(|member| known(&member.backend)).collect();
+        let is_new = known.iter().all(Option::is_none);
+        for (index, (member, known)) in group.members.iter().zip(known).enumerate() {
+            let joins = !is_new && known.is_none();
+            let mut watched = known.unwrap_or_else(|| Watched::new(&member.backend, is_new));
+            watched.probe_by(self.check.as_ref().filter(|_| !member.is_leaving), lots, now_ms);
+            let health = &member.backend.health;
+            if self.check.is_none() && health.finding().standing != Standing::Unchecked {
+                // A probe that was under way when the builder said so came to its end later.
+                health.find(Finding::UNCHECKED, now_ms);
+            }
+            // The length of a slow start may be another now.
+            watched.step_due_ms = (health.risen_ms() != 0).then_some(now_ms);
+            self.members.push(watched);
+            if joins && health.finding().standing == Standing::Unchecked {
+                self.warm_up(index, now_ms);
+            }
+        }
+    }
+
+    /// What the members are probed with, where that takes TLS.
+    pub(super) fn client(&mut self, index: usize) -> Option<Rc<Client>> {
+        let probing = self.members.get_mut(index)?.probing.as_mut()?;
+        if probing.check.protocol != CheckProtocol::Https {
+            return None;
+        }
+        let terms = match &self.group.tls {
+            Some(published) => published.load(),
+            None => Arc::clone(self.terms.as_ref()?),
+        };
+        match &probing.client {
+            Some((known, client)) if Arc::ptr_eq(known, &terms) => Some(Rc::clone(client)),
+            _ => {
+                let client = Rc::new(terms.client());
+                probing.client = Some((terms, Rc::clone(&client)));
+                Some(client)
+            }
+        }
+    }
+
+    /// A probe of a member has ended.
+    pub(super) fn note_probe(&mut self, index: usize, outcome: Outcome, now_ms: u64, news: &mut News) {
+        let Some(watched) = self.members.get_mut(index) else { return };
+        let Some(probing) = &mut watched.probing else { return };
+        probing.schedule.end();
+        let (failure, status) = match outcome {
+            Ok(()) => (None, 0),
+            Err(Miss::Failed { failure, status }) => (Some(failure), status),
+            Err(Miss::NoDescriptor | Miss::Abandoned) => return,
+        };
+        let Some(change) = probing.verdict.note(failure.is_none(), probing.thresholds()) else { return };
+        let is_founding = std::mem::take(&mut watched.is_founder) && change.from == Standing::Initial;
+        let probe = Rc::clone(&probing.probe);
+        let health = &watched.backend.health;
+        let lasted_ms = now_ms.saturating_sub(health.since_ms());
+        health.find(Finding { standing: change.to, failure, status }, now_ms);
+        self.is_stale = true;
+        if change.to == Standing::Healthy {
+            // Failures from before its recovery say nothing about it.
+            health.note_success();
+            if health.is_ejected() && change.from == Standing::Unhealthy {
+                health.readmit();
+                watched.outlier.readmit(Duration::from_millis(now_ms));
+            }
+            if !is_founding {
+                self.warm_up(index, now_ms);
+            }
+        } else {
+            watched.cool_down();
+        }
+        news.add(now_ms, || {
+            let sentence = describe(change, failure, status, lasted_ms, &probe);
+            format!("health: {} {sentence}", self.name(index))
+        });
+    }
+
+    /// Real requests to a member failed, so many in a row as eject a backend.
+    pub(super) fn note_failures(&mut self, index: usize, now_ms: u64, news: &mut News) {
+        let most = self.group.most_failures;
+        let is_asked_for = |member: &GroupMember| {
+            let health = &member.backend.health;
+            most != 0 && !member.is_leaving && health.is_available() && health.failures_in_a_row() >= most
+        };
+        if !self.group.member(index).is_some_and(is_asked_for) || !self.has_others(index) {
+            return;
+        }
+        let Some(watched) = self.members.get_mut(index) else { return };
+        let until = watched.outlier.eject(Duration::from_millis(now_ms), self.ejection_time);
+        let until_ms = until.as_millis() as u64;
+        let failures = watched.backend.health.failures_in_a_row();
+        watched.backend.health.eject(until_ms);
+        watched.cool_down();
+        self.is_stale = true;
+        news.add(now_ms, || {
+            let time = Seconds(until_ms.saturating_sub(now_ms));
+            let name = self.name(index);
+            format!("health: {name} is ejected for {time}: {failures} requests in a row failed")
+        });
+    }
+
+    /// Readmits members whose ejection is over, and goes on with slow starts.
+    pub(super) fn pass_time(&mut self, now_ms: u64, news: &mut News) {
+        for index in 0..self.members.len() {
+            let Some(watched) = self.members.get_mut(index) else { return };
+            let health = &watched.backend.health;
+            if health.is_ejected() && now_ms >= health.ejected_until_ms() {
+                health.readmit();
+                self.is_stale = true;
+                self.warm_up(index, now_ms);
+                news.add(now_ms, || format!("health: {} is no longer ejected", self.name(index)));
+            } else if watched.step_due_ms.is_some_and(|due_ms| now_ms >= due_ms) {
+                watched.step(self.group.slow_start, now_ms);
+                self.is_stale = true;
+            }
+        }
+    }
+
+    /// Lets the table in service say what is known.
+    pub(super) fn refresh(&mut self, now_ms: u64) {
+        if std::mem::take(&mut self.is_stale) {
+            self.group.refresh(now_ms);
+        }
+    }
+
+    /// A member comes into service. Where others can carry the load meanwhile, its share begins small.
+    fn warm_up(&mut self, index: usize, now_ms: u64) {
+        if self.group.slow_start.is_zero() || !self.has_others(index) {
+            return;
+        }
+        let Some(watched) = self.members.get_mut(index) else { return };
+        let health = &watched.backend.health;
+        if health.is_available() {
+            health.rise(now_ms);
+            watched.step(self.group.slow_start, now_ms);
+            self.is_stale = true;
+        }
+    }
+
+    /// Whether requests could go elsewhere.
+    fn has_others(&self, index: usize) -> bool {
+        let mut others = self.group.members.iter().enumerate().filter(|(other, _)| *other != index);
+        others.any(|(_, member)| member.is_available())
+    }
+
+    fn name(&self, index: usize) -> impl fmt::Display + '_ {
+        fmt::from_fn(move |out| {
+            let backend = self.members.get(index).map_or("", |watched| &watched.backend.name);
+            write!(out, "backend {backend} of group \"{}\"", self.group.name)
+        })
+    }
+}
+
+impl Watched {
+    fn new(backend: &Arc<Backend>, is_founder: bool) -> Watched {
+        Watched {
+            backend: Arc::clone(backend),
+            probing: None,
+            outlier: Outlier::new(),
+            step_due_ms: None,
+            is_founder,
+        }
+    }
+
+    /// Goes on with its probes if they are to be the same, else begins those that this check asks for.
+    fn probe_by(&mut self, check: Option<&HealthCheck>, lots: &mut Lots, now_ms: u64) {
+        let Some(check) = check else {
+            self.probing = None;
+            return;
+        };
+        if self.probing.as_ref().is_none_or(|probing| probing.check != *check) {
+            self.probing = Some(Probing::new(check, &self.backend, lots, now_ms));
+        }
+    }
+
+    /// One step of its slow start.
+    fn step(&mut self, slow_start: Duration, now_ms: u64) {
+        let health = &self.backend.health;
+        let risen_ms = health.risen_ms();
+        let elapsed = Duration::from_millis(now_ms.saturating_sub(risen_ms));
+        let next = if risen_ms == 0 { None } else { slow_start::next_step(elapsed, slow_start) };
+        self.step_due_ms = next.map(|next| risen_ms + next.as_micros().div_ceil(1000) as u64);
+        if next.is_none() {
+            health.rise(0);
+        }
+    }
+
+    /// It goes out of service, which ends a slow start.
+    fn cool_down(&mut self) {
+        self.backend.health.rise(0);
+        self.step_due_ms = None;
+    }
+}
+
+impl Probing {
+    fn new(check: &HealthCheck, backend: &Backend, lots: &mut Lots, now_ms: u64) -> Probing {
+        let (number, random) = lots.draw();
+        Probing {
+            number,
+            check: check.clone(),
+            probe: Rc::new(Probe::new(check, &backend.address)),
+            verdict: Verdict::new(backend.health.finding().standing),
+            schedule: Schedule::new(check.interval, random, now_ms),
+            client: None,
+        }
+    }
+
+    fn thresholds(&self) -> Thresholds {
+        Thresholds { healthy: self.check.healthy_threshold, unhealthy: self.check.unhealthy_threshold }
+    }
+}
+
+/// A change as the rest of a sentence about the backend.
+fn describe(
+    change: Change,
+    failure: Option<CheckFailure>,
+    status: u16,
+    lasted_ms: u64,
+    probe: &Probe,
+) -> String {
+    let probes = change.probes;
+    match (failure, change.from) {
+        (Some(failure), _) => {
+            let word = failure.word();
+            let mismatch = match failure {
+                CheckFailure::ResponseMismatch => format!(", expected {}, got {status}", probe.expected()),
+                _ => String::new(),
+            };
+            let counted = match probes {
+                1 => "1 probe failed".to_owned(),
+                _ => format!("{probes} probes in a row failed"),
+            };
+            format!("is unhealthy: {word}{mismatch} ({counted})")
+        }
+        (None, Standing::Unhealthy) => {
+            let counted = match probes {
+                1 => "1 probe succeeded".to_owned(),
+                _ => format!("{probes} probes in a row succeeded"),
+            };
+            format!("is healthy again after {} ({counted})", Seconds(lasted_ms))
+        }
+        (None, _) if probes == 1 => "is healthy (first probe)".to_owned(),
+        (None, _) => format!("is healthy (probe {probes})"),
+    }
+}
+
+/// Milliseconds, shown as seconds: with a decimal while that tells something.
+struct Seconds(u64);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tenths = (self.0 + 50) / 100;
+        match tenths % 10 {
+            0 => write!(out, "{} s", tenths / 10),
+            _ if tenths >= 100 => write!(out, "{} s", (tenths + 5) / 10),
+            rest => write!(out, "{}.{rest} s", tenths / 10),
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Everything that is watched, and which probes are under way.
+
+use std::collections::HashMap;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::control::health::Watch;
+use crate::control::health::news::News;
+use crate::control::health::probe::Miss;
+use crate::control::health::probe::Outcome;
+use crate::control::health::probe::Probe;
+use crate::control::health::watched_group::Lots;
+use crate::control::health::watched_group::Watched;
+use crate::control::health::watched_group::WatchedGroup;
+use crate::snapshot::backend::Backend;
+use crate::tls::connect::Client;
+
+/// Probes in flight at a time; what is due beyond that waits for its turn. It bounds descriptors, and
+/// submissions to the ring.
+const MOST_PROBES: usize = 1_024;
+
+/// How many of them may be of backends that are not in service. A probe that hangs keeps its place for the
+/// whole timeout, so a rack that is gone must not keep all of them from those who serve.
+const MOST_OUT_OF_SERVICE: usize = 512;
+
+/// That probes cannot be made is told this often.
+const COMPLAINT_MS: u64 = 60_000;
+
+/// Times are milliseconds of the process's monotonic clock.
+#[derive(Default)]
+pub(super) struct Watchlist {
+    groups: Vec<WatchedGroup>,
+    /// Group and member of the backend in a slot.
+    places: HashMap<u32, (usize, usize)>,
+    in_service: Queue,
+    out_of_service: Queue,
+    lots: Lots,
+    complained_ms: Option<u64>,
+    pub(super) news: News,
+}
+
+/// Probes of backends that are in service, or of those that are not.
+#[derive(Default)]
+struct Queue {
+    /// The longest waiting first.
+    due: VecDeque<Ticket>,
+    in_flight: usize,
+}
+
+/// Whose probe it is: the slot of a backend, and the number of its probing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ticket {
+    slot: u32,
+    number: u64,
+    /// The backend was in service when the probe fell due.
+    in_service: bool,
+}
+
+/// A probe that is to be made now.
+pub(super) struct Job {
+    pub(super) ticket: Ticket,
+    pub(super) probe: Rc<Probe>,
+    /// Where the probe speaks TLS.
+    pub(super) client: Option<Rc<Client>>,
+}
+
+#[cfg(test)]
+impl Ticket {
+    pub(super) fn slot(self) -> u32 {
+        self.slot
+    }
+}
+
+impl Watchlist {
+    /// Watches these groups instead of what was watched before. What is remembered of a backend stays, as
+    /// long as it is the same backend, and its probes as long as they are to be the same.
+    pub(super) fn watch(&mut self, watches: Vec<Watch>, now_ms: u64) {
+        let before = std::mem::take(&mut self.groups).into_iter().flat_map(|group| group.members);
+        let mut before: HashMap<u32, Watched> =
+            before.map(|watched| (watched.backend.slot, watched)).collect();
+        self.places.clear();
+        for (group_index, watch) in watches.into_iter().enumerate() {
+            let mut group = WatchedGroup::new(watch);
+            let known = |backend: &Backend| {
+                let watched = before.remove(&backend.slot)?;
+                std::ptr::eq(Arc::as_ptr(&watched.backend), backend).then_some(watched)
+            };
+            group.adopt(known, &mut self.lots, now_ms);
+            let slots = group.members.iter().map(|watched| watched.backend.slot);
+            let places = slots.enumerate().map(|(member, slot)| (slot, (group_index, member)));
+            self.places.extend(places);
+            self.groups.push(group);
+        }
+    }
+
+    /// Real requests to the backend in this slot failed again and again.
+    pub(super) fn note_failures(&mut self, slot: u32, now_ms: u64) {
+        let Some(&(group, member)) = self.places.get(&slot) else { return };
+        if let Some(group) = self.groups.get_mut(group) {
+            group.note_failures(member, now_ms, &mut self.news);
+        }
+    }
+
+    /// A job is done.
+    pub(super) fn note_probe(&mut self, ticket: Ticket, outcome: Outcome, now_ms: u64) {
+        self.queue(ticket.in_service).in_flight -= 1;
+        if outcome == Err(Miss::NoDescriptor) {
+            self.complain(now_ms);
+        }
+        let Some((group, member)) = self.place(ticket) else { return };
+        if let Some(group) = self.groups.get_mut(group) {
+            group.note_probe(member, outcome, now_ms, &mut self.news);
+        }
+    }
+
+    /// Does what is due by now.
+    pub(super) fn pass_time(&mut self, now_ms: u64) {
+        for group in &mut self.groups {
+            group.pass_time(now_ms, &mut self.news);
+            for watched in &mut group.members {
+                if let Some(probing) = &mut watched.probing
+                    && probing.schedule.falls_due(now_ms)
+                {
+                    let in_service = watched.backend.health.is_available();
+                    let ticket = Ticket { slot: watched.backend.slot, number: probing.number, in_service };
+                    let queue = if in_service { &mut self.in_service } else { &mut self.out_of_service };
+                    queue.due.push_back(ticket);
+                }
+            }
+        }
+    }
+
+    /// The next probe to be made, as long as not too many are under way.
+    pub(super) fn next_job(&mut self, now_ms: u64) -> Option<Job> {
+        while self.in_service.in_flight + self.out_of_service.in_flight < MOST_PROBES {
+            let ticket = match self.in_service.due.pop_front() {
+                None if self.out_of_service.in_flight < MOST_OUT_OF_SERVICE => {
+                    self.out_of_service.due.pop_front()?
+                }
+                next => next?,
+            };
+            if let Some(job) = self.job(ticket, now_ms) {
+                self.queue(ticket.in_service).in_flight += 1;
+                return Some(job);
+            }
+        }
+        None
+    }
+
+    fn queue(&mut self, in_service: bool) -> &mut Queue {
+        if in_service { &mut self.in_service } else { &mut self.out_of_service }
+    }
+
+    /// Publishes what changed.
+    pub(super) fn refresh(&mut self, now_ms: u64) {
+        self.groups.iter_mut().for_each(|group| group.refresh(now_ms));
+    }
+
+    /// None if the ticket is of a probing that ended.
+    fn job(&mut self, ticket: Ticket, now_ms: u64) -> Option<Job> {
+        let (group, member) = self.place(ticket)?;
+        let group = self.groups.get_mut(group)?;
+        let client = group.client(member);
+        let probing = group.members.get_mut(member)?.probing.as_mut()?;
+        probing.schedule.begin(now_ms);
+        Some(Job { ticket, probe: Rc::clone(&probing.probe), client })
+    }
+
+    /// Group and member, if the probing of the ticket goes on.
+    fn place(&self, ticket: Ticket) -> Option<(usize, usize)> {
+        let (group, member) = *self.places.get(&ticket.slot)?;
+        let probing = self.groups.get(group)?.members.get(member)?.probing.as_ref()?;
+        (probing.number == ticket.number).then_some((group, member))
+    }
+
+    fn complain(&mut self, now_ms: u64) {
+        if self.complained_ms.is_none_or(|told_ms| now_ms.saturating_sub(told_ms) >= COMPLAINT_MS) {
+            self.complained_ms = Some(now_ms);
+            self.news.add(now_ms, || {
+                "warning: backends cannot be probed, this process has no descriptor left; raise the \
+                 descriptor limit (LimitNOFILE=) or lower max_connections"
+                    .to_owned()
+            });
+        }
+    }
+}

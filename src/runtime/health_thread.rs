@@ -1,0 +1,162 @@
+//! The health core's thread: its ring, its clock, its end.
+
+use std::convert::Infallible;
+use std::io;
+use std::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
+use std::rc::Rc;
+use std::sync::mpsc::Sender;
+
+use crate::control::health;
+use crate::control::health::Equipment;
+use crate::control::health::Order;
+use crate::net::buffer::Buffers;
+use crate::net::mailbox::Mailbox;
+use crate::net::task;
+use crate::net::timer::TICK;
+use crate::net::timer::Timers;
+use crate::net::turnstile::Turnstile;
+use crate::net::wake::Wakeups;
+use crate::net::wake::every;
+use crate::runtime::Event;
+use crate::runtime::Plan;
+use crate::runtime::RuntimeError;
+use crate::runtime::pin;
+use crate::runtime::ring;
+use crate::runtime::ring::Wanted;
+use crate::telemetry::operator::tell;
+
+/// Submissions in one turn. More probes than that are begun in two.
+const RING_ENTRIES: u32 = 256;
+
+/// Steps of handshakes between two looks at the ring, so that a thousand HTTPS backends delay no timer.
+const HANDSHAKE_STEPS_PER_TURN: usize = 8;
+
+/// After a pause of the whole machine, ticks beyond this are not made up for.
+const MOST_TICKS_AT_ONCE: u64 = 100;
+
+/// Ticks between two looks for memory that is not needed: a second.
+const TRIM_TICKS: u64 = 10;
+
+/// What the health core's thread starts with.
+pub(super) struct Seed {
+    orders: Mailbox<Order>,
+    alarms: Mailbox<u32>,
+    place: Place,
+    io_driver: Wanted,
+}
+
+/// Where the thread runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Where the system puts it.
+    Anywhere,
+    On(usize),
+    /// Anywhere, because this CPU does not exist or is not ours.
+    NotOn(usize),
+}
+
+impl Seed {
+    pub(super) fn new(plan: &Plan) -> Seed {
+        let pinned = if plan.pin { plan.workers } else { 0 };
+        Seed {
+            orders: plan.lines.health.clone(),
+            alarms: plan.lines.alarms.clone(),
+            place: Place::choose(plan.health_cpu, &pin::usable_cpus(), pinned),
+            io_driver: plan.io_driver,
+        }
+    }
+}
+
+impl Place {
+    /// The CPU that is asked for, else the first one behind those of the pinned workers, who have the first
+    /// ones.
+    fn choose(wanted: Option<usize>, usable: &[usize], pinned_workers: usize) -> Place {
+        match wanted {
+            Some(cpu) if usable.contains(&cpu) => Place::On(cpu),
+            Some(cpu) => Place::NotOn(cpu),
+            None if pinned_workers == 0 => Place::Anywhere,
+            None => usable.get(pinned_workers).map_or(Place::Anywhere, |cpu| Place::On(*cpu)),
+        }
+    }
+
+    /// Takes the calling thread there.
+    fn take(self) {
+        let refused = match self {
+            Place::Anywhere => return,
+            Place::On(cpu) if pin::pin_to(cpu) => return,
+            Place::On(cpu) | Place::NotOn(cpu) => cpu,
+        };
+        tell(&format!(
+            "warning: the health core cannot be pinned to CPU {refused}; it runs where the system puts it"
+        ));
+    }
+}
+
+/// Starts the thread. It ends only by a failure, which `events` hears of: without it, nobody would notice
+/// what backends do.
+pub(super) fn start(seed: Seed, events: Sender<Event>) -> io::Result<()> {
+    let body = move || {
+        let error = match catch_unwind(AssertUnwindSafe(|| work(seed))) {
+            Ok(Err(error)) => error,
+            Err(_panic) => RuntimeError::HealthCoreDied,
+        };
+        // The minding thread ends the process, so it cannot be gone before us.
+        drop(events.send(Event::Failed(error)));
+    };
+    std::thread::Builder::new().name("ringway-health".to_owned()).spawn(body).map(drop)
+}
+
+fn work(seed: Seed) -> Result<Infallible, RuntimeError> {
+    seed.place.take();
+    // What there is to warn of about the driver, the first worker tells.
+    let mut driver = ring::choose(seed.io_driver, RING_ENTRIES).map_err(RuntimeError::Driver)?.driver;
+    let result = driver.block_on(async {
+        let equipment = Rc::new(Equipment {
+            timers: Timers::default(),
+            buffers: Buffers::default(),
+            turnstile: Turnstile::new(HANDSHAKE_STEPS_PER_TURN)?,
+        });
+        task::spawn(tick_for_ever(every(TICK)?, Rc::clone(&equipment)));
+        health::run(seed.orders, seed.alarms, equipment).await
+    });
+    // Dropping a runtime with operations in flight is unsound; the process ends soon.
+    std::mem::forget(driver);
+    result.map_err(RuntimeError::System)
+}
+
+async fn tick_for_ever(ticks: Wakeups, equipment: Rc<Equipment>) {
+    let mut elapsed: u64 = 0;
+    while let Ok(count) = ticks.next().await {
+        for _ in 0..count.min(MOST_TICKS_AT_ONCE) {
+            equipment.timers.tick();
+        }
+        if elapsed / TRIM_TICKS != (elapsed + count) / TRIM_TICKS {
+            equipment.buffers.trim();
+        }
+        elapsed += count;
+    }
+    // As for a worker: no timeout would ever fire again, so the service manager is to begin anew.
+    tell("error: the health core lost its clock");
+    std::process::abort();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_health_core_keeps_out_of_the_way_of_pinned_workers() {
+        let usable = [0, 2, 4, 6];
+        for (wanted, pinned_workers, place) in [
+            (None, 0, Place::Anywhere),
+            (None, 2, Place::On(4)),
+            (None, 4, Place::Anywhere),
+            (None, 9, Place::Anywhere),
+            (Some(2), 4, Place::On(2)),
+            (Some(1), 0, Place::NotOn(1)),
+        ] {
+            assert_eq!(Place::choose(wanted, &usable, pinned_workers), place);
+        }
+    }
+}

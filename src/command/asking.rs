@@ -1,0 +1,68 @@
+//! What the verbs share that ask a running Ringway: where it is, and what went wrong.
+
+use std::path::Path;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::Value as Json;
+
+use crate::command::Exit;
+use crate::command::diagnostics;
+use crate::command::sources;
+use crate::control::admin::ask;
+use crate::telemetry::operator::tell;
+
+/// Where packages put it.
+const USUAL_SOCKET: &str = "/run/ringway/admin.sock";
+
+#[derive(Args)]
+pub(super) struct Whom {
+    /// The socket of the running Ringway; without this and -c it is /run/ringway/admin.sock.
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// A file, or a folder of *.toml files, whose [admin] names the socket; may be repeated.
+    #[arg(short = 'c', long = "config", value_name = "FILE", num_args = 1.., conflicts_with = "socket")]
+    config: Vec<PathBuf>,
+}
+
+impl Whom {
+    /// The answer to a command. When there is none, the operator has been told why.
+    pub(super) fn ask(&self, command: &str, patience: Duration) -> Result<Json, Exit> {
+        let answer = ask::ask(&self.path()?, command, patience).map_err(|error| {
+            tell(&format!("error: {error}"));
+            Exit::Failure
+        })?;
+        match answer["error"].as_str() {
+            Some(error) => {
+                tell(&format!("error: {error}"));
+                Err(Exit::Failure)
+            }
+            None => Ok(answer),
+        }
+    }
+
+    fn path(&self) -> Result<PathBuf, Exit> {
+        if let Some(socket) = &self.socket {
+            return Ok(socket.clone());
+        }
+        if self.config.is_empty() {
+            return Ok(Path::new(USUAL_SOCKET).to_owned());
+        }
+        // What else is wrong with the configuration is for the process to say.
+        let loaded = sources::load(&self.config);
+        if let Some(socket) = loaded.admin.socket {
+            return Ok(socket.path);
+        }
+        if loaded.report.has_errors() {
+            diagnostics::print(&loaded.report);
+            return Err(Exit::ConfigurationInvalid);
+        }
+        tell(
+            "error: this configuration has no [admin] socket, so no command reaches a ringway that runs with \
+             it\nhelp: write socket = \"/run/ringway/admin.sock\" below [admin] and start it again; the signal \
+             HUP reloads without a socket",
+        );
+        Err(Exit::Failure)
+    }
+}

@@ -1,0 +1,127 @@
+//! The other end: asking a running process.
+
+use std::fmt;
+use std::io;
+use std::io::Read;
+use std::io::Write;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::Value as Json;
+
+use crate::net::clock::instant_now;
+use crate::net::unix_listener::connect;
+
+/// Enough for the status of 65,536 backends.
+const MAX_ANSWER: usize = 64 << 20;
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub struct AskError {
+    path: PathBuf,
+    failure: Failure,
+}
+
+#[derive(Debug)]
+enum Failure {
+    Connect(io::Error),
+    Talk(io::Error),
+}
+
+/// Asks the process whose socket is at `path`.
+pub fn ask(path: &Path, command: &str, patience: Duration) -> Result<Json, AskError> {
+    let fail = |failure| AskError { path: path.to_owned(), failure };
+    let stream = connect(path).map_err(|error| fail(Failure::Connect(error)))?;
+    over(stream, command, patience).map_err(|error| fail(Failure::Talk(error)))
+}
+
+/// Asks over an open connection.
+pub(super) fn over(mut stream: UnixStream, command: &str, patience: Duration) -> io::Result<Json> {
+    let end = instant_now() + patience;
+    stream.set_write_timeout(Some(patience))?;
+    // Whoever is turned away is answered without being heard, and then cannot say anything.
+    let said = stream.write_all(format!("{command}\n").as_bytes());
+    let mut answer = Vec::new();
+    let mut piece = vec![0; 64 << 10];
+    loop {
+        let left = end.saturating_duration_since(instant_now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        if answer.len() > MAX_ANSWER {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        stream.set_read_timeout(Some(left))?;
+        match stream.read(&mut piece) {
+            Ok(0) => break,
+            Ok(count) => answer.extend_from_slice(&piece[..count]),
+            Err(error) => match error.kind() {
+                io::ErrorKind::Interrupted => {}
+                io::ErrorKind::ConnectionReset if !answer.is_empty() => break,
+                _ => return Err(error),
+            },
+        }
+    }
+    if answer.is_empty() {
+        return Err(said.err().unwrap_or(io::ErrorKind::UnexpectedEof.into()));
+    }
+    serde_json::from_slice(&answer).map_err(|_| io::ErrorKind::InvalidData.into())
+}
+
+impl fmt::Display for AskError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display();
+        match &self.failure {
+            Failure::Connect(error) => {
+                write!(out, "cannot reach a running ringway at {path}: ")?;
+                match error.kind() {
+                    io::ErrorKind::NotFound => out.write_str(
+                        "there is no socket; start ringway with [admin] socket, or say with --socket or -c \
+                         where its socket is",
+                    ),
+                    io::ErrorKind::ConnectionRefused => {
+                        out.write_str("nobody listens, its process is gone; start ringway")
+                    }
+                    io::ErrorKind::PermissionDenied => {
+                        write!(out, "{error}; do it as the user that ringway runs as, or as root")
+                    }
+                    io::ErrorKind::WouldBlock => out.write_str("too many wait already; try again"),
+                    _ => write!(out, "{error}; say with --socket or -c where its socket is"),
+                }
+            }
+            Failure::Talk(error) => match error.kind() {
+                io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => {
+                    write!(out, "no answer in time from the process at {path}; look at its standard error")
+                }
+                io::ErrorKind::InvalidData => {
+                    write!(out, "what listens at {path} does not answer as ringway does; name another socket")
+                }
+                _ => write!(out, "the process at {path} has hung up: {error}; is it still running?"),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_name_the_socket_and_a_cure() {
+        let path = PathBuf::from("/run/ringway/admin.sock");
+        for (failure, words) in [
+            (Failure::Connect(io::ErrorKind::NotFound.into()), "there is no socket; start ringway with"),
+            (Failure::Connect(io::ErrorKind::ConnectionRefused.into()), "its process is gone; start"),
+            (Failure::Connect(io::ErrorKind::PermissionDenied.into()), "as the user that ringway runs as"),
+            (Failure::Connect(io::ErrorKind::WouldBlock.into()), "try again"),
+            (Failure::Talk(io::ErrorKind::WouldBlock.into()), "no answer in time"),
+            (Failure::Talk(io::ErrorKind::InvalidData.into()), "name another socket"),
+            (Failure::Talk(io::ErrorKind::ConnectionReset.into()), "is it still running?"),
+        ] {
+            let text = AskError { path: path.clone(), failure }.to_string();
+            assert!(text.contains("/run/ringway/admin.sock") && text.contains(words), "{text}");
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! Control commands: a unix socket, a thread that accepts, and an answer to each command.
+//!
+//! `docs/admin.md` describes the protocol. A command is a word of [`COMMANDS`] and an arm of
+//! [`Desk::answer`], which knows nothing of sockets.
+
+pub mod ask;
+mod conversation;
+mod status;
+
+use std::fmt;
+use std::io;
+use std::os::unix::net::UnixListener;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc;
+use std::sync::mpsc::RecvTimeoutError;
+use std::sync::mpsc::Sender;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value as Json;
+use serde_json::json;
+
+use crate::control::reload::Command;
+use crate::control::service::Lines;
+use crate::net::clock::monotonic_ms;
+use crate::net::clock::wall_now;
+use crate::net::unix_listener::ListenError;
+use crate::net::unix_listener::PrivateListener;
+use crate::snapshot::quota::Quota;
+
+/// Clients that are answered at a time.
+const MAX_CLIENTS: usize = 8;
+
+/// How long a client waits for its reload to end.
+pub const RELOAD_TIME: Duration = Duration::from_secs(60);
+
+/// How long the process at the other end of an old socket has to say whether it is about to end.
+const GIVE_WAY_TIME: Duration = Duration::from_secs(1);
+
+/// Between two attempts to accept while that fails, as without a free descriptor.
+const PAUSE: Duration = Duration::from_millis(100);
+
+const COMMANDS: &str = "reload, status";
+
+/// The socket of the control commands. Dropping it removes the socket's file.
+pub struct Admin {
+    listener: PrivateListener,
+    desk: Arc<Desk>,
+}
+
+/// Why there can be no control commands.
+#[derive(Debug)]
+pub struct AdminError {
+    path: PathBuf,
+    error: ListenError,
+}
+
+/// Where commands are answered.
+struct Desk {
+    lines: Lines,
+    commands: Sender<Command>,
+    /// Wall-clock time of the start, as time since the Unix epoch.
+    started: Duration,
+    is_stopping: AtomicBool,
+    clients: Quota,
+}
+
+impl Admin {
+    /// Makes the socket. Commands wait in it until [`Admin::serve`].
+    pub fn bind(path: &Path, lines: Lines, commands: Sender<Command>) -> Result<Admin, AdminError> {
+        let listener = PrivateListener::bind(path, gives_way)
+            .map_err(|error| AdminError { path: path.to_owned(), error })?;
+        let desk = Desk {
+            lines,
+            commands,
+            started: wall_now().saturating_sub(Duration::from_millis(monotonic_ms())),
+            is_stopping: AtomicBool::new(false),
+            clients: Quota::new(MAX_CLIENTS),
+        };
+        Ok(Admin { listener, desk: Arc::new(desk) })
+    }
+
+    /// Answers from now on, in threads of its own.
+    pub fn serve(&self) -> io::Result<()> {
+        let acceptor = self.listener.acceptor()?;
+        let desk = Arc::clone(&self.desk);
+        let body = move || accept(&acceptor, &desk);
+        thread::Builder::new().name("ringway-admin".to_owned()).spawn(body).map(drop)
+    }
+
+    /// Notes that a graceful stop has begun: another process may take the socket's path over.
+    pub fn note_stop(&self) {
+        self.desk.is_stopping.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Whether a process that still listens has begun to stop.
+fn gives_way(stream: UnixStream) -> bool {
+    ask::over(stream, "status", GIVE_WAY_TIME).is_ok_and(|status| status["stopping"] == true)
+}
+
+fn accept(acceptor: &UnixListener, desk: &Arc<Desk>) {
+    loop {
+        match acceptor.accept() {
+            Ok((stream, _)) => receive(stream, desk),
+            Err(_) => thread::sleep(PAUSE),
+        }
+    }
+}
+
+fn receive(stream: UnixStream, desk: &Arc<Desk>) {
+    if !desk.clients.take() {
+        conversation::turn_away(stream, &error("too many clients at a time, try again".to_owned()));
+        return;
+    }
+    let place = Place(Arc::clone(desk));
+    let body = move || conversation::hold(stream, |command| place.0.answer(command));
+    // Without a thread the client finds its connection closed.
+    drop(thread::Builder::new().name("ringway-command".to_owned()).spawn(body));
+}
+
+/// A client's place at the desk.
+struct Place(Arc<Desk>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.clients.give_back();
+    }
+}
+
+impl Desk {
+    fn answer(&self, command: &str) -> Json {
+        match command {
+            "reload" => self.reload(),
+            "status" => self.status(),
+            unknown => {
+                error(format!("unknown command \"{}\", known are: {COMMANDS}", unknown.escape_debug()))
+            }
+        }
+    }
+
+    fn status(&self) -> Json {
+        status::picture(&self.lines, self.started, self.is_stopping.load(Ordering::Relaxed))
+    }
+
+    fn reload(&self) -> Json {
+        if self.is_stopping.load(Ordering::Relaxed) {
+            return json!({"outcome": "refused", "errors": "error: the process is stopping"});
+        }
+        let (answer, outcome) = mpsc::channel();
+        if self.commands.send(Command::Reload { answer: Some(answer) }).is_err() {
+            return error("the thread that reloads has ended".to_owned());
+        }
+        match outcome.recv_timeout(RELOAD_TIME) {
+            Ok(Ok(message)) => {
+                let epoch = self.lines.publication.load().1.epoch;
+                json!({"outcome": "reloaded", "message": message, "epoch": epoch})
+            }
+            Ok(Err(errors)) => json!({"outcome": "refused", "errors": errors}),
+            Err(RecvTimeoutError::Timeout) => error(format!(
+                "the reload takes longer than {} s and goes on; standard error of the process tells its end",
+                RELOAD_TIME.as_secs()
+            )),
+            Err(RecvTimeoutError::Disconnected) => error("the thread that reloads has ended".to_owned()),
+        }
+    }
+}
+
+fn error(text: String) -> Json {
+    json!({ "error": text })
+}
+
+impl fmt::Display for AdminError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display();
+        write!(out, "cannot take commands at {path}: ")?;
+        match &self.error {
+            ListenError::Taken => {
+                write!(out, "another process listens there (see: ss -lxp src {path}); ")?;
+                out.write_str("stop it or change admin.socket")
+            }
+            ListenError::NoSocket => {
+                out.write_str("what is there is no socket; remove it or change admin.socket")
+            }
+            ListenError::System(error) => {
+                let folder = self.path.parent().unwrap_or(Path::new("/")).display();
+                write!(out, "{error}; ")?;
+                match error.kind() {
+                    io::ErrorKind::NotFound => {
+                        write!(out, "make the folder {folder} (systemd: RuntimeDirectory=)")
+                    }
+                    io::ErrorKind::PermissionDenied => write!(
+                        out,
+                        "let the user of ringway write to {folder} (systemd: RuntimeDirectory=) or change \
+                         admin.socket"
+                    ),
+                    _ => out.write_str("change admin.socket"),
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_in_the_way_is_named_with_a_cure() {
+        let path = PathBuf::from("/run/ringway/admin.sock");
+        for (error, words) in [
+            (ListenError::Taken, "admin.sock: another process listens there (see: ss -lxp src /run/"),
+            (ListenError::NoSocket, "what is there is no socket; remove it"),
+            (io::Error::from_raw_os_error(2).into(), "make the folder /run/ringway (systemd"),
+            (io::Error::from_raw_os_error(13).into(), "write to /run/ringway (systemd"),
+            (io::Error::from_raw_os_error(5).into(), "change admin.socket"),
+        ] {
+            let text = AdminError { path: path.clone(), error }.to_string();
+            assert!(text.contains(words), "{text}");
+        }
+    }
+}

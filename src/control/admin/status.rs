@@ -1,0 +1,270 @@
+//! The picture of a serving process: from the published snapshot and its counters alone, so that no
+//! worker notices who looks.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use serde_json::Value as Json;
+use serde_json::json;
+
+use crate::control::reloads::Reloads;
+use crate::control::service::Lines;
+use crate::net::clock::monotonic_ms;
+use crate::net::clock::wall_now;
+use crate::snapshot::Listener;
+use crate::snapshot::Snapshot;
+use crate::snapshot::backend::Backend;
+use crate::snapshot::backend::Standing;
+use crate::snapshot::group::Group;
+use crate::snapshot::group::GroupMember;
+use crate::snapshot::quota::Quota;
+use crate::snapshot::tally::Tallies;
+use crate::telemetry::date::Dates;
+
+/// `docs/admin.md` explains every name in it; they are promised to scripts.
+pub(super) fn picture(lines: &Lines, started: Duration, is_stopping: bool) -> Json {
+    let (_, snapshot) = lines.publication.load();
+    let present = Present { now_ms: monotonic_ms(), wall: wall_now(), tallies: &lines.tallies };
+    let groups = snapshot.groups.iter().map(|group| present.group(group));
+    let listeners = snapshot.listeners.iter().flatten().filter(|listener| {
+        // One that was removed is of interest while it has connections.
+        !listener.is_leaving() || listener.connections.used() > 0
+    });
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "pid": std::process::id(),
+        "stopping": is_stopping,
+        "started": rfc3339(started),
+        "uptime_seconds": present.now_ms / 1000,
+        "epoch": snapshot.epoch,
+        "reloads": present.reloads(&lines.reloads),
+        "workers": snapshot.workers,
+        "connections": quota(&lines.quota),
+        "listeners": listeners.map(|listener| self::listener(listener)).collect::<Vec<_>>(),
+        "groups": groups.collect::<Vec<_>>(),
+        "leaving": present.leaving(&snapshot),
+    })
+}
+
+/// The moment of the picture.
+struct Present<'l> {
+    /// The process's monotonic clock, by which the times of backends count.
+    now_ms: u64,
+    /// The same moment, as time since the Unix epoch.
+    wall: Duration,
+    tallies: &'l Tallies,
+}
+
+impl Present<'_> {
+    fn reloads(&self, reloads: &Reloads) -> Json {
+        let last = reloads.last().map(|last| {
+            json!({
+                "outcome": if last.is_success { "reloaded" } else { "refused" },
+                "at": self.date(last.at_ms),
+                "seconds": self.seconds_since(last.at_ms),
+            })
+        });
+        json!({"succeeded": reloads.succeeded(), "refused": reloads.refused(), "last": last})
+    }
+
+    fn group(&self, group: &Group) -> Json {
+        let (_, table) = group.table().load();
+        let in_flight: u32 =
+            group.members.iter().map(|member| self.tallies.in_flight(member.backend.slot)).sum();
+        let backends = group.members.iter().map(|member| self.member(member));
+        json!({
+            "name": group.name,
+            "algorithm": group.algorithm.word(),
+            "availability": table.availability.word(),
+            "in_flight": in_flight,
+            "backends": backends.collect::<Vec<_>>(),
+        })
+    }
+
+    fn member(&self, member: &GroupMember) -> Json {
+        let mut picture = self.backend(&member.backend, !member.takes_requests());
+        picture["role"] = json!(if member.is_standby { "standby" } else { "active" });
+        picture["weight"] = json!(member.weight);
+        picture
+    }
+
+    /// Backends that no group has any more.
+    fn leaving(&self, snapshot: &Snapshot) -> Vec<Json> {
+        let members = snapshot.groups.iter().flat_map(|group| &group.members);
+        let known: HashSet<u32> = members.map(|member| member.backend.slot).collect();
+        let leaving = snapshot.leaving.iter().filter(|leaving| !known.contains(&leaving.backend.slot));
+        leaving.map(|leaving| self.backend(&leaving.backend, true)).collect()
+    }
+
+    fn backend(&self, backend: &Backend, is_leaving: bool) -> Json {
+        let health = &backend.health;
+        let finding = health.finding();
+        let state = State::of(backend, is_leaving);
+        let since_ms = match state {
+            State::Drained | State::Draining => health.leaving_since_ms(),
+            // Only its end is known.
+            State::Ejected => 0,
+            State::Found(_) => health.since_ms(),
+        };
+        let totals = self.tallies.totals(backend.slot).since(backend.counted_before);
+        json!({
+            "address": backend.name,
+            "state": state.word(),
+            "reason": finding.failure.map(|failure| failure.word()),
+            "status": (finding.status != 0).then_some(finding.status),
+            "check": finding.standing.word(),
+            "ejected_until": self.date(health.ejected_until_ms()),
+            "since": self.date(since_ms),
+            "seconds": self.seconds_since(since_ms),
+            "in_flight": totals.in_flight,
+            "requests": totals.requests,
+            "failures": totals.failures,
+            "changes": health.changes(),
+        })
+    }
+
+    /// A moment of the monotonic clock as a date; None for 0, which means never.
+    fn date(&self, at_ms: u64) -> Option<String> {
+        let wall = if at_ms <= self.now_ms {
+            self.wall.saturating_sub(Duration::from_millis(self.now_ms - at_ms))
+        } else {
+            self.wall.saturating_add(Duration::from_millis(at_ms - self.now_ms))
+        };
+        (at_ms != 0).then(|| rfc3339(wall))
+    }
+
+    fn seconds_since(&self, at_ms: u64) -> Option<u64> {
+        (at_ms != 0).then(|| self.now_ms.saturating_sub(at_ms) / 1000)
+    }
+}
+
+/// What an operator wants to know of a backend first. Of several that hold, it is the first of these:
+/// what lasts longer stands before what passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// It gets no new requests, and its drain is over.
+    Drained,
+    /// It gets no new requests.
+    Draining,
+    /// Real requests to it failed.
+    Ejected,
+    /// What probes say.
+    Found(Standing),
+}
+
+impl State {
+    fn of(backend: &Backend, is_leaving: bool) -> State {
+        let health = &backend.health;
+        match health.finding().standing {
+            _ if is_leaving && health.is_closed() => State::Drained,
+            _ if is_leaving => State::Draining,
+            // The end of the ejection will not bring it back.
+            Standing::Unhealthy => State::Found(Standing::Unhealthy),
+            _ if health.is_ejected() => State::Ejected,
+            standing => State::Found(standing),
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            State::Drained => "drained",
+            State::Draining => "draining",
+            State::Ejected => "ejected",
+            State::Found(standing) => standing.word(),
+        }
+    }
+}
+
+fn listener(listener: &Listener) -> Json {
+    json!({
+        "name": listener.name,
+        "protocol": if listener.tls.is_some() { "https" } else { "http" },
+        "addresses": listener.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "connections": quota(&listener.connections),
+        "leaving": listener.is_leaving(),
+    })
+}
+
+fn quota(quota: &Quota) -> Json {
+    json!({"in_use": quota.used(), "limit": quota.limit()})
+}
+
+fn rfc3339(wall: Duration) -> String {
+    let mut dates = Dates::default();
+    dates.advance(wall);
+    format!("{}Z", dates.rfc3339())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+    use crate::net::address::Address;
+    use crate::snapshot::backend::CheckFailure;
+    use crate::snapshot::backend::Finding;
+    use crate::snapshot::backend::Health;
+    use crate::snapshot::tally::Totals;
+
+    const MISMATCH: Finding =
+        Finding { standing: Standing::Unhealthy, failure: Some(CheckFailure::ResponseMismatch), status: 503 };
+
+    fn backend(change: impl FnOnce(&Health)) -> Backend {
+        let address: SocketAddr = ([127, 0, 0, 1], 9000).into();
+        let health = Health::default();
+        change(&health);
+        Backend {
+            address: Address::Ip(address),
+            name: address.to_string(),
+            slot: 7,
+            identity: 1,
+            counted_before: Totals { in_flight: 0, requests: 1, failures: 1 },
+            health,
+        }
+    }
+
+    fn state(is_leaving: bool, change: impl FnOnce(&Health)) -> &'static str {
+        State::of(&backend(change), is_leaving).word()
+    }
+
+    #[test]
+    fn of_several_states_the_one_that_lasts_is_told() {
+        let everything = |health: &Health| {
+            health.find(MISMATCH, 1);
+            health.eject(9);
+            health.leave(2);
+        };
+        assert_eq!(state(false, |_| ()), "unchecked");
+        assert_eq!(state(false, |health| health.find(Finding::INITIAL, 1)), "initial");
+        assert_eq!(state(false, |health| health.find(Finding::HEALTHY, 1)), "healthy");
+        assert_eq!(state(false, |health| health.eject(9)), "ejected");
+        assert_eq!(state(false, everything), "unhealthy");
+        assert_eq!(state(true, everything), "draining");
+        let closed = |health: &Health| {
+            everything(health);
+            health.close();
+        };
+        assert_eq!([state(true, closed), state(false, closed)], ["drained", "unhealthy"]);
+    }
+
+    #[test]
+    fn a_backend_is_told_with_times_and_counters_of_its_own() {
+        let tallies = Tallies::new(2);
+        for worker in 0..2 {
+            let own = tallies.own(worker, 7).unwrap();
+            own.begin();
+            own.fail();
+        }
+        let present = Present { now_ms: 65_000, wall: Duration::from_secs(784_111_777), tallies: &tallies };
+        let picture = present.backend(&backend(|health| health.find(MISMATCH, 5_000)), false);
+        let expected = json!({
+            "address": "127.0.0.1:9000", "state": "unhealthy", "reason": "RESPONSE_MISMATCH", "status": 503,
+            "check": "unhealthy", "ejected_until": null, "since": "1994-11-06T08:48:37Z", "seconds": 60,
+            "in_flight": 2, "requests": 1, "failures": 1, "changes": 0,
+        });
+        assert_eq!(picture, expected);
+        let ejected = present.backend(&backend(|health| health.eject(75_000)), false);
+        assert_eq!((&ejected["state"], &ejected["since"]), (&json!("ejected"), &Json::Null));
+        assert_eq!(ejected["ejected_until"], "1994-11-06T08:49:47Z");
+    }
+}

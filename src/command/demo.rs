@@ -62,7 +62,12 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     );
     serve::serve(
         loaded,
-        Manner { greet: Some(things_to_try), bind_help: Some(bind_help), read_file: Box::new(read_file) },
+        Manner {
+            greet: Some(things_to_try),
+            bind_help: Some(bind_help),
+            read_file: Box::new(read_file),
+            load: None,
+        },
     )
 }
 
@@ -111,6 +116,10 @@ tls_sni = true
 name = \"hello\"
 # The backends have a thread for each connection.
 keepalive_connections = 32
+
+[server_group.health_check]
+method = \"GET\"
+path = \"/\"
 "
     );
     for backend in backends {

@@ -18,7 +18,7 @@ pub(super) fn print(report: &Report) {
     };
     let mut stderr = std::io::stderr();
     // There is nowhere left to complain to.
-    let text = report.to_text(wants_colour());
+    let text = report.to_text(wants_colour(stderr.is_terminal()));
     let _ = match verdict.as_str() {
         "" => write!(stderr, "{text}"),
         verdict => writeln!(stderr, "{text}{verdict}"),
@@ -26,7 +26,7 @@ pub(super) fn print(report: &Report) {
 }
 
 /// See <https://no-color.org>.
-fn wants_colour() -> bool {
+pub(super) fn wants_colour(is_terminal: bool) -> bool {
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    std::io::stderr().is_terminal() && !refused
+    is_terminal && !refused
 }

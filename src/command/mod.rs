@@ -1,14 +1,18 @@
 //! The command line: one file per verb. A verb is a variant of [`Verb`] and an arm of [`run`].
 
+mod asking;
 mod check;
 mod config_show;
 mod demo;
 mod demo_backend;
 mod diagnostics;
 mod proxy;
+mod reload;
 mod run;
 mod serve;
 mod sources;
+mod status;
+mod table;
 mod version;
 
 use std::ffi::OsString;
@@ -34,6 +38,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Verb::Proxy(arguments) => proxy::run(&arguments),
         Verb::Check(arguments) => check::run(&arguments),
         Verb::Config(ConfigVerb::Show(arguments)) => config_show::run(&arguments),
+        Verb::Reload(arguments) => reload::run(&arguments),
+        Verb::Status(arguments) => status::run(&arguments),
         Verb::Version(arguments) => version::run(&arguments),
     }
 }
@@ -70,14 +76,15 @@ struct CommandLine {
 
 const EXIT_CODES: &str =
     "Exit codes: 0 success, 1 failure while running, 2 wrong usage, 3 invalid configuration,
-4 cannot start: an address is taken, or a privilege or an ability of the kernel is missing.";
+4 cannot start: an address is taken, or a privilege or an ability of the kernel is missing,
+5 a reload is refused and what was in service still is.";
 
 #[derive(Subcommand)]
 enum Verb {
     /// Serve with a configuration, in the foreground.
     ///
     /// TERM and INT end gracefully within `shutdown_timeout`, a second one ends at once. QUIT ends
-    /// gracefully without a bound. USR1 opens the access log anew.
+    /// gracefully without a bound. HUP reloads the configuration. USR1 opens the access log anew.
     Run(run::Arguments),
     /// Serve two embedded backends, with nothing to set up, and print what to try.
     Demo(demo::Arguments),
@@ -89,6 +96,12 @@ enum Verb {
     /// Look at a configuration.
     #[command(subcommand)]
     Config(ConfigVerb),
+    /// Let a running Ringway read its configuration, and every file that it names, anew.
+    ///
+    /// A configuration that cannot go into service is refused with exit code 5, and changes nothing.
+    Reload(reload::Arguments),
+    /// Tell how a running Ringway and its backends fare.
+    Status(status::Arguments),
     /// Print the version; with -v also features and what the kernel can do.
     Version(version::Arguments),
 }

@@ -18,5 +18,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Exit {
     let loaded = sources::load(&arguments.config);
-    serve::serve(loaded, Manner::default())
+    let paths = arguments.config.clone();
+    let load = Box::new(move || sources::load(&paths));
+    serve::serve(loaded, Manner { load: Some(load), ..Manner::default() })
 }

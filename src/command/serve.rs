@@ -2,32 +2,38 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::mpsc::Sender;
 
 use crate::command::Exit;
 use crate::command::diagnostics;
 use crate::config::AccessLogFormat;
 use crate::config::Config;
+use crate::config::HealthCpu;
 use crate::config::IoDriver;
-use crate::config::Listener;
 use crate::config::Loaded;
 use crate::config::LogDestination;
+use crate::config::Report;
 use crate::config::Workers;
-use crate::control::build;
+use crate::control::admin::Admin;
 use crate::control::build::Host;
 use crate::control::certificates::KeptReadFile;
 use crate::control::certificates::read_file;
 use crate::control::credentials;
 use crate::control::limits;
+use crate::control::names::Names;
 use crate::control::reload;
-use crate::control::tls::Security;
+use crate::control::reload::Command;
+use crate::control::reload::Load;
+use crate::control::renewal::Renewal;
+use crate::control::service::Lines;
+use crate::control::service::Refusal;
+use crate::control::service::Service;
+use crate::control::signals;
 use crate::runtime;
-use crate::runtime::ListenerPlan;
 use crate::runtime::Plan;
 use crate::runtime::RuntimeError;
 use crate::runtime::Serving;
 use crate::runtime::Wanted;
-use crate::snapshot::Snapshot;
 use crate::telemetry::access_log::Format;
 use crate::telemetry::log_writer::Sink;
 use crate::telemetry::operator::tell;
@@ -40,36 +46,51 @@ pub(super) struct Manner {
     pub(super) bind_help: Option<String>,
     /// How certificates are read.
     pub(super) read_file: KeptReadFile,
+    /// How the configuration is read again. None: it is in no file.
+    pub(super) load: Option<Load>,
 }
 
 impl Default for Manner {
     fn default() -> Manner {
-        Manner { greet: None, bind_help: None, read_file: Box::new(read_file) }
+        Manner { greet: None, bind_help: None, read_file: Box::new(read_file), load: None }
     }
 }
 
 /// Serves until a signal ends it.
-pub(super) fn serve(mut loaded: Loaded, manner: Manner) -> Exit {
-    let built = loaded.config.as_ref().and_then(|config| {
-        let credentials = credentials::load(config, &manner.read_file, &mut loaded.report);
-        let mut security = Security::new(credentials);
-        let host = host(config);
-        let limits = limits_line(config, host.connections);
-        let snapshot = Arc::new(build::build(config, &mut security, &host, &mut loaded.report)?);
-        Some((config.clone(), security, snapshot, limits))
-    });
-    diagnostics::print(&loaded.report);
-    let Some((config, security, snapshot, limits)) = built else { return Exit::ConfigurationInvalid };
-    let plan = plan(&config, Arc::clone(&snapshot));
+pub(super) fn serve(mut loaded: Loaded, mut manner: Manner) -> Exit {
+    let Some(config) = loaded.config.take() else {
+        diagnostics::print(&loaded.report);
+        return Exit::ConfigurationInvalid;
+    };
     let is_secure: HashMap<String, bool> =
         config.listeners.iter().map(|listener| (listener.name.clone(), listener.tls.is_some())).collect();
-    let plan = match reload::start(config, security, snapshot, manner.read_file) {
-        Ok(reload) => Plan { reload, ..plan },
+    let host = host(&config);
+    let limits = limits_line(&config, host.connections);
+    let noticed = match signals::notice() {
+        Ok(noticed) => noticed,
         Err(error) => {
-            tell(&format!("error: cannot start a thread: {error}"));
+            tell(&format!("error: cannot listen to signals: {error}"));
             return Exit::CannotStart;
         }
     };
+    let mut plan = match start(config, host, &mut manner, &mut loaded.report) {
+        Ok(plan) => plan,
+        Err(refusal) => {
+            diagnostics::print(&loaded.report);
+            return refused(&refusal, manner.bind_help);
+        }
+    };
+    plan.signals = Some(noticed);
+    diagnostics::print(&loaded.report);
+    if let Some(socket) = &loaded.admin.socket {
+        match Admin::bind(&socket.path, plan.lines.clone(), plan.commands.clone()) {
+            Ok(admin) => plan.admin = Some(admin),
+            Err(error) => {
+                tell(&format!("error: {}: {error}", loaded.report.place(socket.location)));
+                return Exit::CannotStart;
+            }
+        }
+    }
     let announce = |serving: &Serving| {
         let Serving { workers, driver, listeners } = serving;
         let version = env!("CARGO_PKG_VERSION");
@@ -77,7 +98,8 @@ pub(super) fn serve(mut loaded: Loaded, manner: Manner) -> Exit {
         text.push_str(&limits);
         for (name, address) in listeners {
             let scheme = if is_secure.get(name) == Some(&true) { "https" } else { "http" };
-            text.push_str(&format!("listening on {scheme}://{address} (listener \"{name}\")\n"));
+            text.push_str(&reload::listening(scheme, *address, name));
+            text.push('\n');
         }
         let addresses: Vec<_> = listeners.iter().map(|(_, address)| *address).collect();
         if let Some(greet) = manner.greet {
@@ -85,16 +107,42 @@ pub(super) fn serve(mut loaded: Loaded, manner: Manner) -> Exit {
         }
         tell(&text);
     };
-    end(runtime::run(plan, announce), manner.bind_help)
+    end(runtime::run(plan, announce))
+}
+
+/// Everything up to the threads that serve.
+fn start(config: Config, host: Host, manner: &mut Manner, report: &mut Report) -> Result<Plan, Refusal> {
+    let read_file = std::mem::replace(&mut manner.read_file, Box::new(read_file));
+    let credentials = credentials::load(&config, &read_file, report);
+    if report.has_errors() {
+        return Err(Refusal::Invalid);
+    }
+    let mut names = Names::new(&config.process.resolvers);
+    let answers = names.resolve(&config);
+    let workers = host.workers;
+    let service = Service::start(config.clone(), credentials, &answers, host, report)?;
+    let lines = service.lines().clone();
+    let renewal = Renewal::new(&service, read_file);
+    let commands = reload::start(service, renewal, names, manner.load.take())?;
+    Ok(plan(&config, workers, lines, commands))
+}
+
+/// Why serving did not begin, as an exit code.
+fn refused(refusal: &Refusal, bind_help: Option<String>) -> Exit {
+    match refusal {
+        Refusal::Invalid => return Exit::ConfigurationInvalid,
+        Refusal::Bind(_) | Refusal::System(_) => tell(&format!("error: {refusal}")),
+    }
+    if let (Refusal::Bind(_), Some(help)) = (refusal, bind_help) {
+        tell(&format!("help: {help}"));
+    }
+    Exit::CannotStart
 }
 
 /// How serving ended, as an exit code.
-fn end(outcome: Result<(), RuntimeError>, bind_help: Option<String>) -> Exit {
+fn end(outcome: Result<(), RuntimeError>) -> Exit {
     let Err(error) = outcome else { return Exit::Success };
     tell(&format!("error: {error}"));
-    if let (RuntimeError::Bind { .. }, Some(help)) = (&error, bind_help) {
-        tell(&format!("help: {help}"));
-    }
     match error {
         RuntimeError::WorkerDied { .. } => Exit::Failure,
         _ => Exit::CannotStart,
@@ -127,15 +175,13 @@ fn host(config: &Config) -> Host {
     }
 }
 
-fn plan(config: &Config, snapshot: Arc<Snapshot>) -> Plan {
-    let listener_plan = |listener: &Listener| ListenerPlan {
-        name: listener.name.clone(),
-        addresses: listener.addresses.iter().map(|entry| (entry.address, entry.dual_stack)).collect(),
-    };
+fn plan(config: &Config, workers: usize, lines: Lines, commands: Sender<Command>) -> Plan {
     Plan {
-        snapshot,
-        reload: Box::new(|| {}),
-        listeners: config.listeners.iter().map(listener_plan).collect(),
+        lines,
+        signals: None,
+        commands,
+        admin: None,
+        workers,
         access_log: access_log(config),
         pin: config.process.pin,
         ring_entries: config.process.ring_entries,
@@ -145,6 +191,10 @@ fn plan(config: &Config, snapshot: Arc<Snapshot>) -> Plan {
             IoDriver::Epoll => Wanted::Epoll,
         },
         shutdown_timeout: config.process.shutdown_timeout,
+        health_cpu: match config.process.health_cpu {
+            HealthCpu::Auto => None,
+            HealthCpu::Cpu(cpu) => Some(cpu.into()),
+        },
     }
 }
 

@@ -1,29 +1,36 @@
-//! From a checked configuration to a snapshot: names are resolved, schedules laid out.
+//! From a checked configuration to a snapshot: names were resolved, sockets bound; nothing fails here but
+//! what cannot be secured.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::net::ToSocketAddrs;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use crate::config;
 use crate::config::BackendAddress;
 use crate::config::Config;
 use crate::config::Location;
 use crate::config::Report;
+use crate::control::build_group::GroupBuilder;
+use crate::control::roster::KnownGroup;
+use crate::control::roster::Roster;
+use crate::control::sockets::Binding;
 use crate::control::tls::Security;
-use crate::net::address::Address;
-use crate::policy::balance::weighted_round_robin::Schedule;
 use crate::policy::forwarded::Forwarded;
 use crate::policy::forwarded::ForwardedFor;
 use crate::policy::forwarded::TrustedProxies;
 use crate::policy::identity::Identity;
-use crate::snapshot::Group;
 use crate::snapshot::Listener;
-use crate::snapshot::Quota;
-use crate::snapshot::Rate;
 use crate::snapshot::ServerTls;
 use crate::snapshot::Snapshot;
-use crate::snapshot::backend::Backend;
+use crate::snapshot::group::Group;
+use crate::snapshot::quota::Quota;
+use crate::snapshot::quota::Rate;
+use crate::snapshot::tally::MAX_BACKENDS;
 use crate::tls::Published;
+use crate::tls::accept::ServerTerms;
 use crate::tls::client_certificate::FingerprintHash;
+use crate::tls::connect::ClientTerms;
 
 /// What the host adds to a configuration.
 pub struct Host {
@@ -33,52 +40,35 @@ pub struct Host {
     pub workers: usize,
 }
 
-/// Builds what workers serve from; `None` after reporting what stands against it.
-///
-/// Names of backends are resolved here, which may take as long as the resolver takes.
-pub fn build(config: &Config, security: &mut Security, host: &Host, report: &mut Report) -> Option<Snapshot> {
-    let groups = config.server_groups.iter().map(|group| {
-        let tls = group.tls.as_ref().and_then(|tls| security.client_terms(tls));
-        Group { tls: tls.map(Published::new), ..build_group(group, report) }
-    });
-    let groups: Vec<_> = groups.collect();
-    if report.has_errors() {
-        return None;
-    }
-    // What is to be secured is never served in the clear instead.
-    for (group, built) in config.server_groups.iter().zip(&groups) {
-        if group.tls.is_some() && built.tls.is_none() {
-            refuse(group.location, &format!("the server group \"{}\"", group.name), report);
-        }
-    }
+/// The addresses of names, as they were resolved.
+pub type Addresses = HashMap<(String, u16), Vec<SocketAddr>>;
+
+/// What handshakes of a configuration are made with, beside its listeners and groups.
+pub struct AllTerms {
+    listeners: Vec<Option<ServerTerms>>,
+    groups: Vec<Option<ClientTerms>>,
+}
+
+/// Makes the terms of all handshakes; `None` after reporting what cannot be secured: it is never served in
+/// the clear instead.
+pub fn terms(config: &Config, security: &mut Security, report: &mut Report) -> Option<AllTerms> {
     let listeners = config.listeners.iter().enumerate().map(|(index, listener)| {
-        let tls = listener.tls.as_ref().and_then(|tls| {
-            let terms = security.server_terms(index, listener)?;
-            Some(ServerTls {
-                terms: Published::new(terms),
-                handshake_timeout: tls.handshake_timeout,
-                fingerprint_hash: match listener.forwarded.fingerprint_hash {
-                    config::FingerprintHash::Sha1 => FingerprintHash::Sha1,
-                    config::FingerprintHash::Sha256 => FingerprintHash::Sha256,
-                },
-            })
-        });
-        Listener { tls, ..build_listener(listener, config, host) }
-    });
-    let listeners: Vec<_> = listeners.collect();
-    for (listener, built) in config.listeners.iter().zip(&listeners) {
-        if listener.tls.is_some() && built.tls.is_none() {
+        let terms = listener.tls.as_ref().and_then(|_| security.server_terms(index, listener));
+        if listener.tls.is_some() && terms.is_none() {
             refuse(listener.location, &format!("the listener \"{}\"", listener.name), report);
         }
-    }
-    if report.has_errors() {
-        return None;
-    }
-    let connections = match config.process.max_connections {
-        0 => host.connections,
-        limit => limit as usize,
-    };
-    Some(Snapshot { listeners, groups, connections: Quota::new(connections), workers: host.workers })
+        terms
+    });
+    let listeners = listeners.collect();
+    let groups = config.server_groups.iter().map(|group| {
+        let terms = group.tls.as_ref().and_then(|tls| security.client_terms(tls));
+        if group.tls.is_some() && terms.is_none() {
+            refuse(group.location, &format!("the server group \"{}\"", group.name), report);
+        }
+        terms
+    });
+    let groups = groups.collect();
+    (!report.has_errors()).then_some(AllTerms { listeners, groups })
 }
 
 fn refuse(location: Location, whose: &str, report: &mut Report) {
@@ -86,14 +76,102 @@ fn refuse(location: Location, whose: &str, report: &mut Report) {
     report.error(location, message, "check its TLS policy, certificates and CAs");
 }
 
-fn build_listener(listener: &config::Listener, config: &Config, host: &Host) -> Listener {
+/// What a snapshot is made of.
+pub struct Parts<'a> {
+    pub config: &'a Config,
+    pub host: &'a Host,
+    pub security: &'a Security,
+    pub addresses: &'a Addresses,
+    /// The sockets of all listeners.
+    pub bindings: &'a [Binding],
+    pub now_ms: u64,
+}
+
+/// Makes the next snapshot and notes in the roster who is in it. `None` after reporting that there are too
+/// many backends; then nothing has changed.
+pub fn build(
+    parts: &Parts<'_>,
+    terms: AllTerms,
+    roster: &mut Roster,
+    epoch: u64,
+    report: &mut Report,
+) -> Option<Snapshot> {
+    roster.tidy(parts.now_ms);
+    if parts.config.server_groups.iter().map(|group| group.backends.len()).sum::<usize>() > MAX_BACKENDS {
+        report.error(
+            Location::default(),
+            "there are more than 65536 backends in all",
+            "serve some of them by another process",
+        );
+        return None;
+    }
+    let mut known = Vec::with_capacity(parts.config.server_groups.len());
+    let builder = GroupBuilder { addresses: parts.addresses, security: parts.security, now_ms: parts.now_ms };
+    for (group, terms) in parts.config.server_groups.iter().zip(terms.groups) {
+        match builder.build(group, terms, roster) {
+            Ok(built) => known.push(built),
+            Err(_too_many) => {
+                report.error(
+                    group.location,
+                    "there are more than 65536 backends in all",
+                    "serve some of them by another process",
+                );
+                return None;
+            }
+        }
+    }
+    let listeners = parts.config.listeners.iter().zip(terms.listeners);
+    let listeners: Vec<_> = listeners
+        .map(|(listener, terms)| Arc::new(build_listener(listener, terms, &known, (parts, roster))))
+        .collect();
+    let slot_of = |name: &str| listeners.iter().find(|built| built.name == name).map(|built| built.slot);
+    let mut sockets: Vec<_> = parts
+        .bindings
+        .iter()
+        .filter_map(|binding| Some((binding.number, slot_of(&binding.listener)?)))
+        .collect();
+    sockets.sort_unstable();
+    let groups = known.iter().map(|known| Arc::clone(&known.group)).collect();
+    roster.replace(known, listeners, parts.now_ms);
+    Some(Snapshot {
+        epoch,
+        listeners: roster.listeners_by_slot(),
+        groups,
+        sockets,
+        leaving: roster.leaving(),
+        workers: parts.host.workers,
+    })
+}
+
+fn build_listener(
+    listener: &config::Listener,
+    terms: Option<ServerTerms>,
+    groups: &[KnownGroup],
+    (parts, roster): (&Parts<'_>, &mut Roster),
+) -> Listener {
     // The checks keep byte limits far below what a usize of any supported machine holds.
     let bytes = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
-    let slb_id = || config.process.instance_id.clone().unwrap_or_else(|| host.name.clone());
-    let forwarded = &listener.forwarded;
+    let limit = listener.max_connections as usize;
+    let (connections, connection_rate) = match roster.known_listener(&listener.name) {
+        Some(known) => {
+            known.connections.set_limit(limit);
+            (Arc::clone(&known.connections), known.connection_rate.kept_at(listener.connections_per_second))
+        }
+        None => (Arc::new(Quota::new(limit)), None),
+    };
+    let own_groups: Vec<Arc<Group>> = listener
+        .default_group
+        .iter()
+        .filter_map(|index| Some(Arc::clone(&groups.get(*index)?.group)))
+        .collect();
+    let own_bindings = parts.bindings.iter().filter(|binding| binding.listener == listener.name);
+    let demand = terms.as_ref().map_or(0, ServerTerms::demand);
     Listener {
         name: listener.name.clone(),
-        default_group: listener.default_group,
+        slot: roster.listener_slot(&listener.name),
+        addresses: own_bindings.map(|binding| binding.address).collect(),
+        default_group: (!own_groups.is_empty()).then_some(0),
+        groups: own_groups,
         idle_timeout: listener.idle_timeout,
         client_header_timeout: listener.client_header_timeout,
         client_body_timeout: listener.client_body_timeout,
@@ -102,72 +180,52 @@ fn build_listener(listener: &config::Listener, config: &Config, host: &Host) -> 
         max_headers: listener.max_headers as usize,
         max_uri_bytes: bytes(listener.max_uri_bytes),
         max_body_bytes: listener.max_body_bytes,
-        connections: Quota::new(listener.max_connections as usize),
-        connection_rate: Rate::new(listener.connections_per_second),
+        connections,
+        connection_rate: connection_rate
+            .unwrap_or_else(|| Arc::new(Rate::new(listener.connections_per_second))),
         proxy_protocol: listener.proxy_protocol == config::ProxyProtocol::Accept,
-        tls: None,
+        tls: listener.tls.as_ref().zip(terms).map(|(tls, terms)| ServerTls {
+            terms: Published::new(terms),
+            handshake_timeout: tls.handshake_timeout,
+            demand,
+            fingerprint_hash: match listener.forwarded.fingerprint_hash {
+                config::FingerprintHash::Sha1 => FingerprintHash::Sha1,
+                config::FingerprintHash::Sha256 => FingerprintHash::Sha256,
+            },
+        }),
         trusted_proxies: TrustedProxies::new(listener.trusted_proxies.clone()),
         compression: listener.compression,
-        forwarded: Forwarded {
-            x_forwarded_for: match forwarded.x_forwarded_for {
-                config::ForwardedFor::Append => ForwardedFor::Append,
-                config::ForwardedFor::Remove => ForwardedFor::Remove,
-                config::ForwardedFor::Preserve => ForwardedFor::Preserve,
-            },
-            x_forwarded_proto: forwarded.x_forwarded_proto,
-            x_forwarded_port: forwarded.x_forwarded_port,
-            x_forwarded_host: forwarded.x_forwarded_host,
-            x_forwarded_client_srcport: forwarded.x_forwarded_client_srcport,
-            x_real_ip: forwarded.x_real_ip,
-            slb_id: forwarded.slb_id.then(slb_id),
-            identity: Identity::new(forwarded.identity.clone()),
+        forwarded: forwarded(&listener.forwarded, parts),
+        leaving: AtomicBool::new(false),
+    }
+}
+
+fn forwarded(wanted: &config::Forwarded, parts: &Parts<'_>) -> Forwarded {
+    let slb_id = || parts.config.process.instance_id.clone().unwrap_or_else(|| parts.host.name.clone());
+    Forwarded {
+        x_forwarded_for: match wanted.x_forwarded_for {
+            config::ForwardedFor::Append => ForwardedFor::Append,
+            config::ForwardedFor::Remove => ForwardedFor::Remove,
+            config::ForwardedFor::Preserve => ForwardedFor::Preserve,
         },
+        x_forwarded_proto: wanted.x_forwarded_proto,
+        x_forwarded_port: wanted.x_forwarded_port,
+        x_forwarded_host: wanted.x_forwarded_host,
+        x_forwarded_client_srcport: wanted.x_forwarded_client_srcport,
+        x_real_ip: wanted.x_real_ip,
+        slb_id: wanted.slb_id.then(slb_id),
+        identity: Identity::new(wanted.identity.clone()),
     }
 }
 
-fn build_group(group: &config::ServerGroup, report: &mut Report) -> Group {
-    let mut backends = Vec::new();
-    let mut weights = Vec::new();
-    for backend in &group.backends {
-        for address in resolve(backend, report) {
-            backends.push(Backend { name: address.to_string(), address });
-            weights.push(match group.algorithm {
-                config::Algorithm::WeightedRoundRobin => backend.weight,
-                config::Algorithm::RoundRobin => backend.weight.min(1),
-            });
-        }
-    }
-    Group {
-        name: group.name.clone(),
-        schedule: Schedule::new(&weights),
-        backends,
-        connect_timeout: group.connect_timeout,
-        response_timeout: group.response_timeout,
-        keepalive_timeout: group.keepalive_timeout,
-        keepalive_connections: group.keepalive_connections as usize,
-        max_retries: group.max_retries,
-        tls: None,
-    }
-}
-
-/// Every address of a backend, each once.
-fn resolve(backend: &config::Backend, report: &mut Report) -> Vec<Address> {
-    let (host, port) = match &backend.address {
-        BackendAddress::Ip(address) => return vec![Address::Ip(*address)],
-        BackendAddress::Unix(path) => return vec![Address::Unix(path.clone())],
-        BackendAddress::Name { host, port } => (host.as_str(), *port),
-    };
-    let mut addresses: Vec<SocketAddr> = match (host, port).to_socket_addrs() {
-        Ok(addresses) => addresses.collect(),
-        Err(error) => {
-            let message = format!("cannot resolve \"{host}\": {error}");
-            report.error(backend.location, message, "name a host that resolves, or give its address");
-            return Vec::new();
-        }
-    };
-    addresses.sort_unstable();
-    addresses.dedup();
-    addresses.into_iter().map(Address::Ip).collect()
+/// The names that a configuration's backends have.
+pub fn names(config: &Config) -> Vec<(String, u16, Location)> {
+    let backends = config.server_groups.iter().flat_map(|group| &group.backends);
+    let names = backends.filter_map(|backend| match &backend.address {
+        BackendAddress::Name { host, port } => Some((host.clone(), *port, backend.location)),
+        _ => None,
+    });
+    names.collect()
 }
 
 #[cfg(test)]
@@ -187,8 +245,7 @@ mod tests {
         let mut elsewhere = config::load(vec![Source::made_up("<test>", secure.to_owned())]).report;
         let nothing = |_: &std::path::Path| Err(std::io::ErrorKind::NotFound.into());
         let mut security = Security::new(credentials::load(&config, &nothing, &mut elsewhere));
-        let host = Host { name: "test".to_owned(), connections: 1, workers: 1 };
-        assert!(build(&config, &mut security, &host, &mut loaded.report).is_none());
+        assert!(terms(&config, &mut security, &mut loaded.report).is_none());
         assert!(loaded.report.to_text(false).contains("the listener \"web\" cannot speak TLS"));
     }
 }

@@ -1,254 +1,205 @@
-//! Certificates, keys, CAs and revocation lists that change on disk, brought into service while the
-//! process serves. Established connections keep what they were made with.
+//! The thread that keeps what is in service current: other configurations, other addresses of names, and
+//! files that change on disk.
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
 use std::io;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::net::SocketAddr;
 use std::sync::mpsc;
 use std::sync::mpsc::RecvTimeoutError;
+use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::Duration;
 
 use crate::config::Config;
-use crate::config::NamedFile;
-use crate::config::Verify;
-use crate::control::authorities;
-use crate::control::certificates;
-use crate::control::certificates::KeptReadFile;
-use crate::control::expiry::Expiry;
-use crate::control::files::Files;
-use crate::control::tls::Security;
-use crate::net::clock::wall_now;
-use crate::snapshot::Snapshot;
+use crate::config::Loaded;
+use crate::config::Severity;
+use crate::control::credentials;
+use crate::control::names::Names;
+use crate::control::renewal::Renewal;
+use crate::control::service::Refusal;
+use crate::control::service::Service;
+use crate::net::clock::instant_now;
+use crate::net::clock::monotonic_ms;
 use crate::telemetry::operator::tell;
 
 /// How often files are looked at. A thousand files then cost half a per cent of a CPU.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
-const LOOKS_PER_MINUTE: u32 = 240;
+/// Hosts of which the operator is told when many have other addresses at once.
+const MAX_SENTENCES: usize = 20;
 
-/// Looks that something may fail before it is reported: a certificate and its key are seldom replaced
-/// in the same moment.
-const PATIENT_LOOKS: u32 = 4;
+/// Reads the configuration anew, from where it was read first.
+pub type Load = Box<dyn Fn() -> Loaded + Send>;
 
-/// What has files of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Item {
-    /// Index in [`Config::certificates`].
-    Certificate(usize),
-    /// Index in [`Config::authorities`].
-    Authority(usize),
+/// What the thread is asked for.
+pub enum Command {
+    /// Read the configuration, and every file that it names, and put it into service.
+    Reload {
+        /// Gets to know how that went. None: nobody asks, the operator reads it.
+        answer: Option<Sender<Outcome>>,
+    },
 }
+
+/// How a reload went: a sentence, or several lines that say what stands against it.
+pub type Outcome = Result<String, String>;
 
 struct Reloader {
-    config: Config,
-    read_file: KeptReadFile,
-    security: Security,
-    snapshot: Arc<Snapshot>,
-    files: Files,
-    /// Who uses a file.
-    users: BTreeMap<PathBuf, Vec<Item>>,
-    /// What could not be read, and how often that was tried since its files changed.
-    failing: BTreeMap<Item, u32>,
-    expiry: Expiry,
-    looks: u32,
+    service: Service,
+    renewal: Renewal,
+    names: Names,
+    /// None: the configuration came from no file.
+    load: Option<Load>,
 }
 
-/// Starts the thread that keeps the snapshot's credentials current. What is returned makes it read
-/// everything anew, and never waits.
+/// Starts the thread. It ends when every sender is gone.
 pub fn start(
-    config: Config,
-    security: Security,
-    snapshot: Arc<Snapshot>,
-    read_file: KeptReadFile,
-) -> io::Result<Box<dyn Fn() + Send>> {
-    let (bell, orders) = mpsc::channel();
-    let mut reloader = Reloader::new(config, security, snapshot, read_file);
+    service: Service,
+    renewal: Renewal,
+    names: Names,
+    load: Option<Load>,
+) -> io::Result<Sender<Command>> {
+    let (sender, commands) = mpsc::channel();
+    let mut reloader = Reloader { service, renewal, names, load };
     let body = move || {
         loop {
-            match orders.recv_timeout(LOOK_INTERVAL) {
-                Ok(()) => reloader.read_everything(),
-                Err(RecvTimeoutError::Timeout) => reloader.look(),
+            match commands.recv_timeout(LOOK_INTERVAL) {
+                Ok(Command::Reload { answer }) => reloader.obey(answer),
+                Err(RecvTimeoutError::Timeout) => {
+                    reloader.renewal.look(&mut reloader.service);
+                    reloader.follow_names();
+                    reloader.service.free_replaced();
+                }
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }
     };
     thread::Builder::new().name("ringway-reload".to_owned()).spawn(body)?;
-    Ok(Box::new(move || {
-        // The thread lives as long as the process.
-        let _ = bell.send(());
-    }))
+    Ok(sender)
 }
 
 impl Reloader {
-    fn new(config: Config, security: Security, snapshot: Arc<Snapshot>, read_file: KeptReadFile) -> Reloader {
-        let mut users: BTreeMap<PathBuf, Vec<Item>> = BTreeMap::new();
-        let mut note = |file: &NamedFile, item| users.entry(file.path.clone()).or_default().push(item);
-        for (index, certificate) in config.certificates.iter().enumerate() {
-            let files = [Some(&certificate.chain), Some(&certificate.key), certificate.ocsp.as_ref()];
-            files.into_iter().flatten().for_each(|file| note(file, Item::Certificate(index)));
-        }
-        for (index, authority) in config.authorities.iter().enumerate() {
-            let files = [&authority.bundle].into_iter().chain(&authority.crl);
-            files.for_each(|file| note(file, Item::Authority(index)));
-        }
-        let files = Files::new(users.keys().cloned());
-        let now = i64::try_from(wall_now().as_secs()).unwrap_or(i64::MAX);
-        let expiry = Expiry::new(&config, &security.credentials, now);
-        let failing = BTreeMap::new();
-        Reloader { config, read_file, security, snapshot, files, users, failing, expiry, looks: 0 }
-    }
-
-    /// Tells what comes to its end while it serves.
-    fn tell_expiry(&mut self) {
-        let now = i64::try_from(wall_now().as_secs()).unwrap_or(i64::MAX);
-        for sentence in self.expiry.news(&self.config, &self.security.credentials, now) {
-            tell(&format!("warning: {sentence}"));
-        }
-    }
-
-    /// Reads what changed, and again what could not be read a moment ago.
-    fn look(&mut self) {
-        self.looks = (self.looks + 1) % LOOKS_PER_MINUTE;
-        if self.looks == 0 {
-            self.tell_expiry();
-        }
-        let changed = self.files.changed();
-        let mut items: BTreeSet<Item> =
-            self.failing.iter().filter(|(_, tries)| **tries < PATIENT_LOOKS).map(|(item, _)| *item).collect();
-        let mut since = wall_now();
-        if let Some((paths, last)) = changed {
-            for item in paths.iter().filter_map(|path| self.users.get(path)).flatten() {
-                self.failing.remove(item);
-                items.insert(*item);
+    fn obey(&mut self, answer: Option<Sender<Outcome>>) {
+        let outcome = self.reload();
+        self.service.lines().reloads.note(outcome.is_ok(), monotonic_ms());
+        match &outcome {
+            Ok(sentence) => tell(sentence),
+            Err(lines) => {
+                tell(&format!("{lines}\nerror: the reload is refused; what was in service still is"))
             }
-            since = last.unwrap_or(since);
         }
-        if items.is_empty() {
-            return;
-        }
-        let fresh: BTreeSet<Item> = items.into_iter().filter(|item| self.read(*item)).collect();
-        for (item, took) in self.publish(&fresh, since) {
-            tell(&format!("{}: in service {} ms after the change", self.name(item), took.as_millis()));
+        if let Some(answer) = answer {
+            // Whoever asked may have gone.
+            drop(answer.send(outcome));
         }
     }
 
-    /// Reads every file, changed or not.
-    fn read_everything(&mut self) {
-        let began = wall_now();
-        self.files.changed();
-        self.failing.clear();
-        let certificates = (0..self.config.certificates.len()).map(Item::Certificate);
-        let items: Vec<Item> =
-            certificates.chain((0..self.config.authorities.len()).map(Item::Authority)).collect();
-        let whole = items.len();
-        // Nobody replaces files while asking for them to be read, so a failure is told at once.
-        let fresh: BTreeSet<Item> = items
-            .into_iter()
-            .filter(|item| {
-                self.failing.insert(*item, PATIENT_LOOKS - 1);
-                self.read(*item)
-            })
-            .collect();
-        let read = fresh.len();
-        self.publish(&fresh, began);
-        let took = wall_now().saturating_sub(began).as_millis();
-        tell(&format!("read {read} of {whole} certificates and CAs anew: in service after {took} ms"));
-    }
-
-    /// Reads the files of one item; false, after telling why, when the old one has to stay.
-    fn read(&mut self, item: Item) -> bool {
-        let (found, errors, warnings) = match item {
-            Item::Certificate(index) => self.read_certificate(index),
-            Item::Authority(index) => self.read_authority(index),
+    fn reload(&mut self) -> Outcome {
+        let began = instant_now();
+        let Some(load) = &self.load else {
+            self.renewal.read_everything(&mut self.service);
+            return Ok(
+                "the configuration came from the command line; the files it names were read anew".to_owned()
+            );
         };
-        if found {
-            self.failing.remove(&item);
-            warnings.iter().for_each(|text| tell(&format!("warning: {text}")));
-            return true;
+        let mut loaded = load();
+        let Some(config) = loaded.config.take() else { return Err(report_text(&loaded)) };
+        let credentials = credentials::load(&config, self.renewal.read_file(), &mut loaded.report);
+        if loaded.report.has_errors() {
+            return Err(report_text(&loaded));
         }
-        let tries = self.failing.entry(item).or_insert(0);
-        *tries += 1;
-        if *tries == PATIENT_LOOKS {
-            let name = self.name(item);
-            for text in errors {
-                tell(&format!("error: {name} stays as it was: {text}"));
-            }
+        warn_of_the_unchangeable(&self.service.config, &config);
+        let answers = self.names.resolve(&config);
+        let bound: Vec<u64> = self.service.bindings().iter().map(|binding| binding.number).collect();
+        let outcome = self.service.replace(config, credentials, &answers, &mut loaded.report);
+        self.names.watch(&self.service.config);
+        match outcome {
+            Ok(()) => {}
+            Err(Refusal::Invalid) => return Err(report_text(&loaded)),
+            Err(refusal) => return Err(format!("error: {refusal}")),
         }
-        false
+        self.renewal.follow(&self.service);
+        if loaded.report.count(Severity::Warning) > 0 {
+            tell(&report_text(&loaded));
+        }
+        self.tell_listeners(&bound);
+        let Service { config, .. } = &self.service;
+        let backends: usize = config.server_groups.iter().map(|group| group.backends.len()).sum();
+        Ok(format!(
+            "reloaded: epoch {}, {} listeners, {} groups, {backends} backends, in service after {} ms",
+            self.service.epoch(),
+            config.listeners.len(),
+            config.server_groups.len(),
+            began.elapsed().as_millis()
+        ))
     }
 
-    fn read_certificate(&mut self, index: usize) -> (bool, Vec<String>, Vec<String>) {
-        let (mut errors, mut warnings) = (Vec::new(), Vec::new());
-        let Some(wanted) = self.config.certificates.get(index) else { return (false, errors, warnings) };
-        let outcome = certificates::read_one(wanted, &self.read_file);
-        for finding in &outcome.findings {
-            let text = format!("{}; {}", finding.message(), finding.cure());
-            if finding.is_warning() { &mut warnings } else { &mut errors }.push(text);
+    /// Tells where there was nobody `before`, and who has left.
+    fn tell_listeners(&self, before: &[u64]) {
+        let listeners = &self.service.config.listeners;
+        for binding in self.service.bindings().iter().filter(|binding| !before.contains(&binding.number)) {
+            let of_name = listeners.iter().find(|listener| listener.name == binding.listener);
+            let scheme =
+                if of_name.is_some_and(|listener| listener.tls.is_some()) { "https" } else { "http" };
+            tell(&listening(scheme, binding.address, &binding.listener));
         }
-        let found = outcome.certificate.is_some();
-        if let (Some(slot), true) = (self.security.credentials.certificates.get_mut(index), found) {
-            *slot = outcome.certificate;
-        }
-        (found, errors, warnings)
     }
 
-    fn read_authority(&mut self, index: usize) -> (bool, Vec<String>, Vec<String>) {
-        let (mut errors, mut warnings) = (Vec::new(), Vec::new());
-        let Some(wanted) = self.config.authorities.get(index) else { return (false, errors, warnings) };
-        let loaded = authorities::load_one(wanted);
-        for complaint in &loaded.complaints {
-            let text = format!("{}; {}", complaint.message, complaint.help);
-            if complaint.is_error { &mut errors } else { &mut warnings }.push(text);
+    /// Goes on with the present addresses of names.
+    fn follow_names(&mut self) {
+        let Some(answers) = self.names.changed() else { return };
+        match self.service.rename(&answers) {
+            Ok(sentences) => {
+                sentences.iter().take(MAX_SENTENCES).for_each(|sentence| tell(sentence));
+                if let Some(more @ 1..) = sentences.len().checked_sub(MAX_SENTENCES) {
+                    tell(&format!("names: {more} more hosts have other addresses"));
+                }
+            }
+            Err(refusal) => tell(&format!("error: the addresses of names stay as they were: {refusal}")),
         }
-        let found = loaded.authority.is_some();
-        if let (Some(slot), true) = (self.security.credentials.authorities.get_mut(index), found) {
-            *slot = loaded;
-        }
-        (found, errors, warnings)
     }
+}
 
-    /// Brings fresh items into service wherever they are used; returns how long after `since`.
-    fn publish(&mut self, fresh: &BTreeSet<Item>, since: Duration) -> Vec<(Item, Duration)> {
-        let uses = |certificate: &usize| fresh.contains(&Item::Certificate(*certificate));
-        let trusts = |authority: &usize| fresh.contains(&Item::Authority(*authority));
-        for (index, listener) in self.config.listeners.iter().enumerate() {
-            let Some(tls) = &listener.tls else { continue };
-            if !tls.certificates.iter().any(uses) && !listener.client_auth.ca.iter().any(trusts) {
-                continue;
-            }
-            self.security.credentials.index_anew(index, tls);
-            let terms = self.security.server_terms(index, listener);
-            let serving = self.snapshot.listeners.get(index).and_then(|listener| listener.tls.as_ref());
-            if let (Some(terms), Some(serving)) = (terms, serving) {
-                serving.terms.publish(terms);
-            }
-        }
-        for (group, serving) in self.config.server_groups.iter().zip(&self.snapshot.groups) {
-            let (Some(tls), Some(serving)) = (&group.tls, &serving.tls) else { continue };
-            let authority = match &tls.verify {
-                Verify::Ca(index) => Some(index),
-                _ => None,
-            };
-            let is_affected = tls.client_certificate.iter().any(uses) || authority.is_some_and(trusts);
-            if is_affected && let Some(terms) = self.security.client_terms(tls) {
-                serving.publish(terms);
-            }
-        }
-        let took = wall_now().saturating_sub(since);
-        fresh.iter().map(|item| (*item, took)).collect()
-    }
+/// What tells the operator, and scripts, where a listener accepts.
+pub fn listening(scheme: &str, address: SocketAddr, listener: &str) -> String {
+    format!("listening on {scheme}://{address} (listener \"{listener}\")")
+}
 
-    fn name(&self, item: Item) -> String {
-        let certificate = |index: usize| self.config.certificates.get(index).map(|one| &one.name);
-        let authority = |index: usize| self.config.authorities.get(index).map(|one| &one.name);
-        match item {
-            Item::Certificate(index) => {
-                format!("certificate \"{}\"", certificate(index).map_or("", String::as_str))
-            }
-            Item::Authority(index) => format!("CA \"{}\"", authority(index).map_or("", String::as_str)),
-        }
+fn report_text(loaded: &Loaded) -> String {
+    loaded.report.to_text(false).trim_end().to_owned()
+}
+
+/// Some settings belong to threads and rings that are made at the start.
+fn warn_of_the_unchangeable(serving: &Config, wanted: &Config) {
+    let (old, new) = (&serving.process, &wanted.process);
+    let changes = [
+        ("process.workers", old.workers != new.workers),
+        ("process.pin", old.pin != new.pin),
+        ("process.health_cpu", old.health_cpu != new.health_cpu),
+        ("process.ring_entries", old.ring_entries != new.ring_entries),
+        ("process.io_driver", old.io_driver != new.io_driver),
+        ("process.shutdown_timeout", old.shutdown_timeout != new.shutdown_timeout),
+        ("process.resolvers", old.resolvers != new.resolvers),
+        (
+            "process.ticket_seed_file",
+            old.ticket_seed_file.as_ref().map(|file| &file.path)
+                != new.ticket_seed_file.as_ref().map(|file| &file.path),
+        ),
+        ("access_log.path", destination(serving) != destination(wanted)),
+        ("access_log.format", format_of(serving) != format_of(wanted)),
+        ("admin.socket", socket(serving) != socket(wanted)),
+    ];
+    for (key, _) in changes.into_iter().filter(|(_, is_changed)| *is_changed) {
+        tell(&format!("warning: {key} has changed, which takes effect at the next start"));
     }
+}
+
+fn destination(config: &Config) -> Option<&crate::config::LogDestination> {
+    config.access_log.as_ref().map(|log| &log.destination)
+}
+
+fn format_of(config: &Config) -> Option<crate::config::AccessLogFormat> {
+    config.access_log.as_ref().map(|log| log.format)
+}
+
+fn socket(config: &Config) -> Option<&std::path::Path> {
+    config.admin.socket.as_ref().map(|file| file.path.as_path())
 }

@@ -8,6 +8,7 @@ use signal_hook::consts::SIGQUIT;
 use signal_hook::consts::SIGTERM;
 use signal_hook::consts::SIGUSR1;
 use signal_hook::iterator::Signals;
+use signal_hook::iterator::SignalsInfo;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
@@ -17,13 +18,25 @@ pub enum Order {
     StopWithoutBound,
     /// USR1: open log files anew.
     ReopenLogs,
-    /// HUP: read certificates and what belongs to them anew.
+    /// HUP: read the configuration, and every file that it names, anew.
     Reload,
 }
 
+/// Signals that wait until somebody listens.
+pub struct Noticed(SignalsInfo);
+
+/// From now on HUP and USR1 do not end the process, as they would by default. The signals that are to end it
+/// still do so at once, until somebody listens.
+pub fn notice() -> io::Result<Noticed> {
+    Ok(Noticed(Signals::new([SIGUSR1, SIGHUP])?))
+}
+
 /// Calls `obey` with each order, on a thread of its own, for as long as the process lives.
-pub fn listen(obey: impl Fn(Order) + Send + 'static) -> io::Result<()> {
-    let mut signals = Signals::new([SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGHUP])?;
+pub fn listen(noticed: Noticed, obey: impl Fn(Order) + Send + 'static) -> io::Result<()> {
+    let Noticed(mut signals) = noticed;
+    for signal in [SIGTERM, SIGINT, SIGQUIT] {
+        signals.handle().add_signal(signal)?;
+    }
     let relay = move || {
         for signal in &mut signals {
             match signal {

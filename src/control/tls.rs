@@ -10,8 +10,10 @@ use crate::config::Listener;
 use crate::config::Verify;
 use crate::control::authorities;
 use crate::control::credentials::Credentials;
+use crate::policy::balance::hash_key::hash;
 use crate::tls::accept::ClientAuth;
 use crate::tls::accept::ServerTerms;
+use crate::tls::badges::BadgeKey;
 use crate::tls::client_verifier::ClientAuthMode;
 use crate::tls::connect::ClientTerms;
 use crate::tls::connect::Trust;
@@ -23,11 +25,20 @@ pub struct Security {
     pub credentials: Credentials,
     /// One set of keys for each lifetime of tickets.
     tickets: HashMap<Duration, Arc<TicketKeys>>,
+    /// What sticky cookies are made with.
+    pub badges: BadgeKey,
 }
 
 impl Security {
     pub fn new(credentials: Credentials) -> Security {
-        Security { credentials, tickets: HashMap::new() }
+        let badges = BadgeKey::new(credentials.ticket_seed.as_deref());
+        Security { credentials, tickets: HashMap::new(), badges }
+    }
+
+    /// Goes on with other credentials. The keys of tickets and badges stay, and with them what clients
+    /// hold.
+    pub fn replace(&mut self, credentials: Credentials) -> Credentials {
+        std::mem::replace(&mut self.credentials, credentials)
     }
 
     /// What the listener with this index offers; None if credentials are missing.
@@ -66,6 +77,29 @@ impl Security {
             None => None,
         };
         ClientTerms::new(trust, tls.sni.as_deref(), certificate).ok()
+    }
+
+    /// Differs, in all likelihood, when the backends of a group are trusted or spoken to in another way; never
+    /// 0, which stands for speaking in the clear. It tells which connections can go on after a reload.
+    pub fn client_mark(&self, tls: &GroupTls) -> u64 {
+        let mut told = Vec::new();
+        match &tls.verify {
+            Verify::Off => told.push(0),
+            Verify::System => told.push(1),
+            Verify::Ca(index) => {
+                told.push(2);
+                let authority = self.credentials.authorities.get(*index);
+                let authority = authority.and_then(|loaded| loaded.authority.as_ref());
+                told.extend(authority.map(|authority| authority.digest()).unwrap_or_default());
+            }
+        }
+        let certificate = tls.client_certificate.and_then(|index| self.credentials.certificates.get(index));
+        for part in certificate.and_then(Option::as_ref).iter().flat_map(|known| &known.certified.cert) {
+            told.extend_from_slice(part);
+        }
+        told.push(0);
+        told.extend_from_slice(tls.sni.as_deref().unwrap_or_default().as_bytes());
+        hash(&told).max(1)
     }
 
     /// The keys for tickets of this lifetime; none for zero.

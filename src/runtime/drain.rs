@@ -4,45 +4,38 @@
 //! and answers each further request with `Connection: close`. Idle connections stay for a moment, so
 //! that a request which is already on its way still finds somebody; then they are closed.
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::net::wake::Doorbell;
+use crate::control::sockets::NewSocket;
+use crate::net::mailbox::Mailbox;
 
 /// How long an idle connection may still bring a request.
-const IDLE_GRACE: Duration = Duration::from_secs(1);
+pub(super) const IDLE_GRACE: Duration = Duration::from_secs(1);
 
 /// The word to drain, from the minding thread to all workers.
 pub(super) struct Drain {
     /// Milliseconds of grace for idle connections, plus one; 0 before a drain.
     grace: AtomicU64,
-    doorbells: Vec<Doorbell>,
+    workers: Vec<Mailbox<NewSocket>>,
 }
 
 impl Drain {
-    pub(super) fn new(workers: usize) -> io::Result<Arc<Drain>> {
-        let doorbells = (0..workers).map(|_| Doorbell::new()).collect::<io::Result<_>>()?;
-        Ok(Arc::new(Drain { grace: AtomicU64::new(0), doorbells }))
+    pub(super) fn new(workers: Vec<Mailbox<NewSocket>>) -> Arc<Drain> {
+        Arc::new(Drain { grace: AtomicU64::new(0), workers })
     }
 
     /// Tells every worker. With little time in all, idle connections get less of it.
     pub(super) fn begin(&self, shutdown_timeout: Duration) {
         let grace = IDLE_GRACE.min(shutdown_timeout / 2);
         self.grace.store(u64::try_from(grace.as_millis()).unwrap_or(0) + 1, Ordering::Release);
-        for doorbell in &self.doorbells {
-            doorbell.ring();
-        }
+        self.workers.iter().for_each(Mailbox::ring);
     }
 
     /// The grace for idle connections once a drain has begun.
     pub(super) fn begun(&self) -> Option<Duration> {
         self.grace.load(Ordering::Acquire).checked_sub(1).map(Duration::from_millis)
-    }
-
-    pub(super) fn doorbell(&self, worker: usize) -> Option<&Doorbell> {
-        self.doorbells.get(worker)
     }
 }

@@ -1,6 +1,7 @@
 //! Threads and their end: one worker per CPU, and the thread that minds them.
 
 mod drain;
+mod health_thread;
 mod pin;
 mod ring;
 mod worker_thread;
@@ -11,15 +12,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::sync::mpsc::RecvTimeoutError;
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 use std::time::Instant;
 
+use crate::control::admin::Admin;
+use crate::control::reload::Command;
+use crate::control::service::Lines;
 use crate::control::signals;
+use crate::control::signals::Noticed;
 use crate::control::signals::Order;
 use crate::net::clock::instant_now;
-use crate::net::listen::Bound;
 use crate::runtime::drain::Drain;
-use crate::snapshot::Snapshot;
 use crate::telemetry::access_log::Format;
 use crate::telemetry::log_writer::LogWriter;
 use crate::telemetry::log_writer::Sink;
@@ -31,31 +35,26 @@ pub use ring::abilities;
 
 /// What the runtime needs beside the snapshot.
 pub struct Plan {
-    pub snapshot: Arc<Snapshot>,
-    /// What HUP asks for; never slow.
-    pub reload: Box<dyn Fn() + Send>,
-    pub listeners: Vec<ListenerPlan>,
+    pub lines: Lines,
+    /// Signals that came while everything was prepared. None: nobody noticed any.
+    pub signals: Option<Noticed>,
+    /// Who keeps current what is in service.
+    pub commands: Sender<Command>,
+    /// None: no control commands.
+    pub admin: Option<Admin>,
+    pub workers: usize,
     pub access_log: Option<(Sink, Format)>,
     pub pin: bool,
     pub ring_entries: u32,
     pub io_driver: Wanted,
     pub shutdown_timeout: Duration,
-}
-
-pub struct ListenerPlan {
-    pub name: String,
-    /// Each with whether it takes IPv4 as well.
-    pub addresses: Vec<(SocketAddr, bool)>,
+    /// Where the health core is to run. None: where nobody else does, if there is such a CPU.
+    pub health_cpu: Option<usize>,
 }
 
 /// Why serving could not begin, or ended by itself.
 #[derive(Debug)]
 pub enum RuntimeError {
-    Bind {
-        listener: String,
-        address: SocketAddr,
-        error: io::Error,
-    },
     AccessLog {
         sink: Sink,
         error: io::Error,
@@ -67,18 +66,13 @@ pub enum RuntimeError {
     WorkerDied {
         index: usize,
     },
+    /// The health core ended by a panic, which has been printed.
+    HealthCoreDied,
 }
 
 impl fmt::Display for RuntimeError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            RuntimeError::Bind { listener, address, error } => {
-                write!(
-                    out,
-                    "listener \"{listener}\" cannot bind {address}: {error}; {}",
-                    bind_cure(address, error)
-                )
-            }
             RuntimeError::AccessLog { sink: Sink::File(path), error } => {
                 write!(out, "cannot open the access log {}: {error}", path.display())
             }
@@ -86,24 +80,8 @@ impl fmt::Display for RuntimeError {
             RuntimeError::Driver(text) => out.write_str(text),
             RuntimeError::System(error) => write!(out, "the system refused what a worker needs: {error}"),
             RuntimeError::WorkerDied { index } => write!(out, "worker {index} died, see the panic above"),
+            RuntimeError::HealthCoreDied => write!(out, "the health core died, see the panic above"),
         }
-    }
-}
-
-fn bind_cure(address: &SocketAddr, error: &io::Error) -> String {
-    let port = address.port();
-    match error.kind() {
-        io::ErrorKind::AddrInUse => {
-            format!(
-                "another process has port {port} (see: ss -ltnp sport = :{port}); stop it or change the address"
-            )
-        }
-        io::ErrorKind::PermissionDenied => format!(
-            "ports below 1024 need a privilege: grant CAP_NET_BIND_SERVICE (systemd: \
-             AmbientCapabilities=CAP_NET_BIND_SERVICE) or use another port than {port}"
-        ),
-        io::ErrorKind::AddrNotAvailable => "no interface of this host has that address".to_owned(),
-        _ => "change the listener's address".to_owned(),
     }
 }
 
@@ -127,30 +105,31 @@ enum Event {
 
 /// Serves until a signal ends it. `announce` is called once all workers accept.
 pub fn run(mut plan: Plan, announce: impl FnOnce(&Serving)) -> Result<(), RuntimeError> {
-    let workers = plan.snapshot.workers;
-    let mut bound = bind(&plan)?;
-    let mut listeners = Vec::new();
-    for (listener, addresses) in plan.listeners.iter().zip(&bound) {
-        listeners.extend(addresses.iter().map(|bound| (listener.name.clone(), bound.address)));
-    }
+    let workers = plan.workers;
+    let listeners = listening(&plan);
     let (log_writer, log_queues) = start_log(&mut plan, workers)?;
-    let drain = Drain::new(workers).map_err(RuntimeError::System)?;
+    let drain = Drain::new(plan.lines.workers.clone());
     let (events, inbox) = mpsc::channel();
     let orders = events.clone();
     // The inbox lives as long as the process.
-    signals::listen(move |order| drop(orders.send(Event::Order(order)))).map_err(RuntimeError::System)?;
+    let obey = move |order| drop(orders.send(Event::Order(order)));
+    let noticed = plan.signals.take().map_or_else(signals::notice, Ok).map_err(RuntimeError::System)?;
+    signals::listen(noticed, obey).map_err(RuntimeError::System)?;
     let shutdown_timeout = plan.shutdown_timeout;
-    let reload = std::mem::replace(&mut plan.reload, Box::new(|| {}));
-    let mut seeds = worker_thread::seeds(plan, log_queues, &drain);
-    for (seed, taken) in seeds.iter_mut().zip(sockets_by_worker(&mut bound, workers)) {
-        seed.sockets = taken;
-    }
-    for seed in seeds {
+    let commands = plan.commands.clone();
+    let health = health_thread::Seed::new(&plan);
+    health_thread::start(health, events.clone()).map_err(RuntimeError::System)?;
+    let admin = plan.admin.take();
+    for seed in worker_thread::seeds(plan, log_queues, &drain) {
         worker_thread::start(seed, events.clone()).map_err(RuntimeError::System)?;
     }
     let driver = wait_until_ready(&inbox, workers)?;
+    if let Some(admin) = &admin {
+        admin.serve().map_err(RuntimeError::System)?;
+    }
     announce(&Serving { workers, driver, listeners });
-    let minder = Minder { drain, workers, shutdown_timeout, log_writer: log_writer.as_ref(), reload };
+    let minder =
+        Minder { drain, workers, shutdown_timeout, log_writer: log_writer.as_ref(), commands, admin };
     let outcome = minder.mind(&inbox);
     if let Some(writer) = log_writer {
         writer.stop();
@@ -158,37 +137,13 @@ pub fn run(mut plan: Plan, announce: impl FnOnce(&Serving)) -> Result<(), Runtim
     outcome
 }
 
-fn bind(plan: &Plan) -> Result<Vec<Vec<Bound>>, RuntimeError> {
-    let bind_one = |listener: &ListenerPlan, address: SocketAddr, dual_stack: bool| {
-        Bound::new(address, dual_stack, plan.snapshot.workers).map_err(|error| RuntimeError::Bind {
-            listener: listener.name.clone(),
-            address,
-            error,
-        })
-    };
-    let bind_all = |listener: &ListenerPlan| {
-        listener
-            .addresses
-            .iter()
-            .map(|&(address, dual_stack)| bind_one(listener, address, dual_stack))
-            .collect()
-    };
-    plan.listeners.iter().map(bind_all).collect()
-}
-
-/// For each worker, one socket of every address: listener, port, socket.
-fn sockets_by_worker(bound: &mut [Vec<Bound>], workers: usize) -> Vec<worker_thread::Sockets> {
-    let take_all = |bound: &mut [Vec<Bound>]| {
-        let mut sockets = Vec::new();
-        for (listener, addresses) in bound.iter_mut().enumerate() {
-            for address in addresses {
-                let port = address.address.port();
-                sockets.extend(address.take().map(|socket| (listener, port, socket)));
-            }
-        }
-        sockets
-    };
-    (0..workers).map(|_| take_all(bound)).collect()
+/// Every address that is listened at, with the name of its listener.
+fn listening(plan: &Plan) -> Vec<(String, SocketAddr)> {
+    let (_, snapshot) = plan.lines.publication.load();
+    let listeners = snapshot.listeners.iter().flatten();
+    listeners
+        .flat_map(|listener| listener.addresses.iter().map(|address| (listener.name.clone(), *address)))
+        .collect()
 }
 
 type LogEnds = (Option<LogWriter>, Vec<Option<crate::worker::AccessLog>>);
@@ -236,7 +191,8 @@ struct Minder<'w> {
     workers: usize,
     shutdown_timeout: Duration,
     log_writer: Option<&'w LogWriter>,
-    reload: Box<dyn Fn() + Send>,
+    commands: Sender<Command>,
+    admin: Option<Admin>,
 }
 
 impl Minder<'_> {
@@ -256,13 +212,18 @@ impl Minder<'_> {
                         writer.reopen();
                     }
                 }
-                Ok(Event::Order(Order::Reload)) => (self.reload)(),
+                Ok(Event::Order(Order::Reload)) if stopping => {
+                    tell("error: the reload is refused: the process is stopping");
+                }
+                // The thread that obeys lives as long as the process.
+                Ok(Event::Order(Order::Reload)) => drop(self.commands.send(Command::Reload { answer: None })),
                 Ok(Event::Order(_)) if stopping => return Ok(()),
                 Ok(Event::Order(order)) => {
                     stopping = true;
                     if order == Order::Stop {
                         bound = Some(instant_now() + self.shutdown_timeout);
                     }
+                    self.admin.iter().for_each(Admin::note_stop);
                     self.drain.begin(self.shutdown_timeout);
                 }
                 Ok(Event::Drained) => drained += 1,
@@ -273,25 +234,5 @@ impl Minder<'_> {
             }
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_taken_port_is_explained() {
-        let error = RuntimeError::Bind {
-            listener: "web".to_owned(),
-            address: "127.0.0.1:80".parse().unwrap(),
-            error: io::Error::from_raw_os_error(libc::EADDRINUSE),
-        };
-        let text = error.to_string();
-        assert!(
-            text.starts_with("listener \"web\" cannot bind 127.0.0.1:80: Address already in use"),
-            "{text}"
-        );
-        assert!(text.contains("another process has port 80"), "{text}");
     }
 }

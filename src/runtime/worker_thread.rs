@@ -1,7 +1,6 @@
 //! One worker's thread: its ring, its turns, its end.
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 use std::rc::Rc;
@@ -10,22 +9,31 @@ use std::sync::mpsc::Sender;
 use std::task::Poll;
 use std::time::Duration;
 
+use crate::control::service::Lines;
+use crate::control::sockets::NewSocket;
 use crate::downstream::listener;
+use crate::downstream::listener::Accepting;
+use crate::net::clock::monotonic_ms;
 use crate::net::listen::Acceptor;
+use crate::net::mailbox::Mailbox;
 use crate::net::task;
+use crate::net::timer::Hasten;
 use crate::net::timer::TICK;
+use crate::net::timer::Tag;
 use crate::net::wake::Wakeups;
 use crate::net::wake::every;
 use crate::runtime::Event;
 use crate::runtime::Plan;
 use crate::runtime::RuntimeError;
 use crate::runtime::drain::Drain;
+use crate::runtime::drain::IDLE_GRACE;
 use crate::runtime::pin;
 use crate::runtime::ring;
 use crate::runtime::ring::Wanted;
 use crate::snapshot::Snapshot;
 use crate::telemetry::operator::tell;
 use crate::worker::AccessLog;
+use crate::worker::Shared;
 use crate::worker::Worker;
 
 /// Ticks between two sweeps of what lies idle, connections and memory: a second.
@@ -37,14 +45,11 @@ const MOST_TICKS_AT_ONCE: u64 = 100;
 /// How long the loop goes on after the last connection, for what is still to be submitted.
 const LAST_TURN: Duration = Duration::from_millis(1);
 
-/// Listener, port and socket.
-pub(super) type Sockets = Vec<(usize, u16, OwnedFd)>;
-
 /// What a worker's thread starts with.
 pub(super) struct Seed {
     index: usize,
-    snapshot: Arc<Snapshot>,
-    pub(super) sockets: Sockets,
+    shared: Shared,
+    mailbox: Mailbox<NewSocket>,
     log: Option<AccessLog>,
     cpu: Option<usize>,
     ring_entries: u32,
@@ -53,12 +58,13 @@ pub(super) struct Seed {
 }
 
 pub(super) fn seeds(plan: Plan, logs: Vec<Option<AccessLog>>, drain: &Arc<Drain>) -> Vec<Seed> {
-    let snapshot = plan.snapshot;
+    let Lines { publication, tallies, quota, workers, alarms, .. } = plan.lines;
+    let shared = Shared { publication, tallies, quota, alarms };
     let cpus = pin::usable_cpus();
-    let seed = |(index, log): (usize, Option<AccessLog>)| Seed {
+    let seed = |((index, log), mailbox): ((usize, Option<AccessLog>), Mailbox<NewSocket>)| Seed {
         index,
-        snapshot: Arc::clone(&snapshot),
-        sockets: Vec::new(),
+        shared: shared.clone(),
+        mailbox,
         log,
         // With more workers than CPUs, the CPUs are shared evenly.
         cpu: if plan.pin { cpus.get(index % cpus.len().max(1)).copied() } else { None },
@@ -66,7 +72,7 @@ pub(super) fn seeds(plan: Plan, logs: Vec<Option<AccessLog>>, drain: &Arc<Drain>
         io_driver: plan.io_driver,
         drain: Arc::clone(drain),
     };
-    logs.into_iter().enumerate().map(seed).collect()
+    logs.into_iter().enumerate().zip(workers).map(seed).collect()
 }
 
 pub(super) fn start(seed: Seed, events: Sender<Event>) -> io::Result<()> {
@@ -103,13 +109,18 @@ fn work(mut seed: Seed, events: &Sender<Event>) -> Result<(), RuntimeError> {
     let description = chosen.description;
     let drain = Arc::clone(&seed.drain);
     let result = driver.block_on(async {
-        let worker = Rc::new(Worker::new(seed.index, Arc::clone(&seed.snapshot), seed.log.take())?);
-        let sockets = std::mem::take(&mut seed.sockets);
-        let acceptors = open_listeners(sockets, &worker)?;
+        let worker = Rc::new(Worker::new(seed.index, seed.shared.clone(), seed.log.take())?);
+        let mut post = Post { mailbox: seed.mailbox.clone(), drain, accepting: Vec::new(), worker };
+        post.read();
+        let worker = Rc::clone(&post.worker);
         let ticks = every(TICK)?;
-        let doorbell = drain.doorbell(seed.index).ok_or(io::ErrorKind::NotFound)?.listen()?;
+        let bell = seed.mailbox.listen()?;
         task::spawn(tick_for_ever(Rc::clone(&worker), ticks));
-        task::spawn(heed(doorbell, Arc::clone(&drain), acceptors, Rc::clone(&worker)));
+        task::spawn(async move {
+            while bell.next().await.is_ok() {
+                post.read();
+            }
+        });
         drop(events.send(Event::Ready(description)));
         turn_until_drained(&worker).await;
         worker.tick();
@@ -123,14 +134,82 @@ fn work(mut seed: Seed, events: &Sender<Event>) -> Result<(), RuntimeError> {
     result.map_err(RuntimeError::System)
 }
 
-fn open_listeners(sockets: Sockets, worker: &Rc<Worker>) -> io::Result<Vec<Rc<Acceptor>>> {
-    let mut acceptors = Vec::new();
-    for (listener, port, socket) in sockets {
-        let acceptor = Rc::new(Acceptor::new(socket)?);
-        acceptors.push(Rc::clone(&acceptor));
-        task::spawn(listener::run(acceptor, listener, port, Rc::clone(worker)));
+/// What reaches a worker from other threads: sockets to accept on, new snapshots, the word to drain.
+struct Post {
+    mailbox: Mailbox<NewSocket>,
+    drain: Arc<Drain>,
+    /// By the number of the socket.
+    accepting: Vec<(u64, Rc<Accepting>)>,
+    worker: Rc<Worker>,
+}
+
+impl Post {
+    fn read(&mut self) {
+        let snapshot = self.worker.snapshot();
+        while let Some(NewSocket { number, port, socket }) = self.mailbox.take() {
+            // A socket that a later snapshot does not know any more is closed at once, and one that a reload
+            // opens while the process stops already.
+            let Some(listener) = snapshot.listener_of_socket(number) else { continue };
+            if self.worker.is_draining() {
+                continue;
+            }
+            match Acceptor::new(socket) {
+                Ok(acceptor) => {
+                    let accepting = Accepting::new(acceptor, listener, port, &self.worker);
+                    task::spawn(listener::run(Rc::clone(&accepting), Rc::clone(&self.worker)));
+                    self.accepting.push((number, accepting));
+                }
+                Err(error) => tell(&format!(
+                    "error: worker {} cannot listen at port {port}: {error}",
+                    self.worker.index
+                )),
+            }
+        }
+        self.accepting.retain(|(number, accepting)| match snapshot.listener_of_socket(*number) {
+            Some(listener) => {
+                accepting.hand_to(listener);
+                true
+            }
+            None => {
+                accepting.close();
+                false
+            }
+        });
+        self.let_go(&snapshot);
+        if let Some(grace) = self.drain.begun()
+            && !self.worker.is_draining()
+        {
+            for (_, accepting) in self.accepting.drain(..) {
+                accepting.close();
+            }
+            self.worker.begin_drain(grace);
+        }
     }
-    Ok(acceptors)
+
+    /// Ends idle connections of listeners that were removed.
+    fn let_go(&self, snapshot: &Snapshot) {
+        for listener in snapshot.listeners.iter().flatten().filter(|listener| listener.is_leaving()) {
+            let tag = Tag::Listener(listener.slot as u32);
+            self.worker.timers.hasten_tagged(tag, IDLE_GRACE, Hasten::Yielding);
+        }
+    }
+}
+
+/// Ends what is in flight to backends whose drain is over.
+fn end_drains(worker: &Worker) {
+    let now_ms = monotonic_ms();
+    for leaving in &worker.snapshot().leaving {
+        let since = leaving.backend.health.leaving_since_ms();
+        let drain_ms = leaving.drain_timeout.as_millis() as u64;
+        if since != 0 && now_ms.saturating_sub(since) >= drain_ms {
+            leaving.backend.health.close();
+            // To hasten is to look at every deadline of the worker, so it is done where it can matter.
+            if worker.loads.has_in_flight(leaving.backend.slot) {
+                let tag = Tag::Backend(leaving.backend.slot);
+                worker.timers.hasten_tagged(tag, Duration::ZERO, Hasten::All);
+            }
+        }
+    }
 }
 
 /// The loop's owner: it is polled last in every turn in which somebody asked for the time.
@@ -142,21 +221,6 @@ async fn turn_until_drained(worker: &Worker) {
     .await;
 }
 
-/// Waits for the word to drain and begins to.
-async fn heed(doorbell: Wakeups, drain: Arc<Drain>, mut acceptors: Vec<Rc<Acceptor>>, worker: Rc<Worker>) {
-    while doorbell.next().await.is_ok() {
-        if let Some(grace) = drain.begun()
-            && !worker.is_draining()
-        {
-            for acceptor in acceptors.drain(..) {
-                // Without the filter, a connection that arrives at the last moment is reset.
-                drop(acceptor.refuse_new());
-            }
-            worker.begin_drain(grace);
-        }
-    }
-}
-
 async fn tick_for_ever(worker: Rc<Worker>, ticks: Wakeups) {
     let mut elapsed: u64 = 0;
     while let Ok(count) = ticks.next().await {
@@ -166,6 +230,7 @@ async fn tick_for_ever(worker: Rc<Worker>, ticks: Wakeups) {
         if elapsed / SWEEP_TICKS != (elapsed + count) / SWEEP_TICKS {
             worker.pool.sweep(worker.clock.now());
             worker.buffers.trim();
+            end_drains(&worker);
         }
         elapsed += count;
     }

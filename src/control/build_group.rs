@@ -1,0 +1,169 @@
+//! From a configured server group to one that workers choose from.
+
+use std::sync::Arc;
+
+use crate::config;
+use crate::config::BackendAddress;
+use crate::config::ServerGroup;
+use crate::control::build::Addresses;
+use crate::control::roster::KnownGroup;
+use crate::control::roster::Roster;
+use crate::control::roster::TooManyBackends;
+use crate::control::tls::Security;
+use crate::net::address::Address;
+use crate::policy::balance::sticky::Badge;
+use crate::policy::balance::sticky::Badges;
+use crate::policy::balance::sticky::StickyMode;
+use crate::snapshot::backend::Backend;
+use crate::snapshot::backend::Finding;
+use crate::snapshot::backend::Standing;
+use crate::snapshot::group::Group;
+use crate::snapshot::group::GroupMember;
+use crate::snapshot::group::Sticky;
+use crate::tls::Published;
+use crate::tls::connect::ClientTerms;
+
+/// What building needs beside the group.
+pub(super) struct GroupBuilder<'a> {
+    pub(super) addresses: &'a Addresses,
+    pub(super) security: &'a Security,
+    pub(super) now_ms: u64,
+}
+
+impl GroupBuilder<'_> {
+    /// The group as it is known if nothing about it has changed, else a new one of the known backends.
+    pub(super) fn build(
+        &self,
+        wanted: &ServerGroup,
+        terms: Option<ClientTerms>,
+        roster: &mut Roster,
+    ) -> Result<KnownGroup, TooManyBackends> {
+        let security = wanted.tls.as_ref().map_or(0, |tls| self.security.client_mark(tls));
+        let wanted = without_places(wanted);
+        let addresses: Vec<Vec<Address>> =
+            wanted.backends.iter().map(|backend| self.resolved(&backend.address)).collect();
+        if let Some(known) = roster.known_group(&wanted.name) {
+            let has_leaving = known.group.members.iter().any(|member| member.is_leaving);
+            let is_same = known.wanted == wanted && known.group.security == security;
+            if is_same && !has_leaving && known.addresses == addresses {
+                return Ok(KnownGroup { wanted, addresses, group: Arc::clone(&known.group) });
+            }
+        }
+        let members = self.members(&wanted, &addresses, roster)?;
+        let mut group = Group::begin(wanted.name.clone(), roster.group_slot(&wanted.name));
+        group.algorithm = wanted.algorithm.clone();
+        group.when_all_down = wanted.when_all_down;
+        group.slow_start = wanted.slow_start;
+        group.drain_timeout = wanted.drain_timeout;
+        group.most_failures = wanted.passive_check.consecutive_failures;
+        group.sticky =
+            wanted.sticky.as_ref().map(|sticky| self.sticky(sticky, &wanted.name, &members, roster));
+        group.members = members;
+        group.connect_timeout = wanted.connect_timeout;
+        group.response_timeout = wanted.response_timeout;
+        group.keepalive_timeout = wanted.keepalive_timeout;
+        group.keepalive_connections = wanted.keepalive_connections as usize;
+        group.max_retries = wanted.max_retries;
+        group.tls = terms.map(Published::new);
+        group.security = security;
+        let group = Arc::new(group.complete(self.now_ms));
+        Ok(KnownGroup { wanted, addresses, group })
+    }
+
+    fn members(
+        &self,
+        wanted: &ServerGroup,
+        addresses: &[Vec<Address>],
+        roster: &mut Roster,
+    ) -> Result<Vec<GroupMember>, TooManyBackends> {
+        let mut members: Vec<GroupMember> = Vec::with_capacity(wanted.backends.len());
+        let mut places = std::collections::HashMap::new();
+        for (backend, addresses) in wanted.backends.iter().zip(addresses) {
+            for address in addresses {
+                // Two names of one address are one backend, with the greater weight.
+                if let Some(member) = places.get(address).and_then(|place: &usize| members.get_mut(*place)) {
+                    member.weight = member.weight.max(backend.weight.into());
+                    continue;
+                }
+                let (known, is_new) = roster.backend(&wanted.name, address)?;
+                let unproven = if is_new { Finding::INITIAL } else { Finding::HEALTHY };
+                begin_checks(&known, wanted.health_check.as_ref().map(|_| unproven), self.now_ms);
+                places.insert(address.clone(), members.len());
+                members.push(GroupMember {
+                    backend: known,
+                    weight: backend.weight.into(),
+                    is_standby: backend.role == config::Role::Standby,
+                    is_leaving: false,
+                });
+            }
+        }
+        let known = roster.known_group(&wanted.name);
+        for old in known.iter().flat_map(|known| &known.group.members) {
+            let health = &old.backend.health;
+            let since = health.leaving_since_ms();
+            let drain_ms = wanted.drain_timeout.as_millis() as u64;
+            let is_over = health.is_closed() || since != 0 && self.now_ms.saturating_sub(since) >= drain_ms;
+            if !is_over && !places.contains_key(&old.backend.address) {
+                members.push(GroupMember {
+                    backend: Arc::clone(&old.backend),
+                    weight: 0,
+                    is_standby: old.is_standby,
+                    is_leaving: true,
+                });
+            }
+        }
+        Ok(members)
+    }
+
+    fn sticky(
+        &self,
+        wanted: &config::Sticky,
+        group: &str,
+        members: &[GroupMember],
+        roster: &Roster,
+    ) -> Sticky {
+        let badge = |member: &GroupMember| {
+            let (tag, mask) = self.security.badges.badge(group, &member.backend.name);
+            Badge { tag, mask }
+        };
+        let remembers = matches!(wanted.mode, StickyMode::AppCookie | StickyMode::SourceIp);
+        Sticky {
+            mode: wanted.mode,
+            cookie: wanted.cookie.clone(),
+            timeout_s: u32::try_from(wanted.timeout.as_secs()).unwrap_or(u32::MAX),
+            badges: Badges::new(members.iter().map(badge).collect()),
+            affinity: remembers.then(|| roster.affinity(group, wanted.mode)),
+        }
+    }
+
+    /// Every address of a backend.
+    fn resolved(&self, address: &BackendAddress) -> Vec<Address> {
+        match address {
+            BackendAddress::Ip(address) => vec![Address::Ip(*address)],
+            BackendAddress::Unix(path) => vec![Address::Unix(path.clone())],
+            BackendAddress::Name { host, port } => {
+                let found = self.addresses.get(&(host.clone(), *port));
+                found.map(|all| all.iter().copied().map(Address::Ip).collect()).unwrap_or_default()
+            }
+        }
+    }
+}
+
+/// What is probed and was never seen must first prove itself; what served before goes on. `unproven` is what
+/// holds until the first probe of a backend that nobody probed before; None: nobody probes it.
+fn begin_checks(backend: &Backend, unproven: Option<Finding>, now_ms: u64) {
+    let standing = backend.health.finding().standing;
+    match unproven {
+        Some(finding) if standing == Standing::Unchecked => backend.health.find(finding, now_ms),
+        None if standing != Standing::Unchecked => backend.health.find(Finding::UNCHECKED, now_ms),
+        _ => {}
+    }
+}
+
+/// The group as it would be if it stood elsewhere in its file. What it says of TLS counts by its contents,
+/// which its mark stands for: the tables that it refers to may stand in another order.
+fn without_places(wanted: &ServerGroup) -> ServerGroup {
+    let mut group = ServerGroup { location: config::Location::default(), tls: None, ..wanted.clone() };
+    group.backends.iter_mut().for_each(|backend| backend.location = config::Location::default());
+    group
+}

@@ -1,0 +1,240 @@
+//! Certificates, keys, CAs and revocation lists that change on disk, brought into service while the
+//! process serves. Established connections keep what they were made with.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config::Config;
+use crate::config::NamedFile;
+use crate::config::Verify;
+use crate::control::authorities;
+use crate::control::certificates;
+use crate::control::certificates::KeptReadFile;
+use crate::control::expiry::Expiry;
+use crate::control::files::Files;
+use crate::control::service::Service;
+use crate::net::clock::wall_now;
+use crate::telemetry::operator::tell;
+
+const LOOKS_PER_MINUTE: u32 = 240;
+
+/// Looks that something may fail before it is reported: a certificate and its key are seldom replaced
+/// in the same moment.
+const PATIENT_LOOKS: u32 = 4;
+
+/// What has files of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Item {
+    /// Index in [`Config::certificates`].
+    Certificate(usize),
+    /// Index in [`Config::authorities`].
+    Authority(usize),
+}
+
+/// What is known of the files that the configuration in service names.
+pub struct Renewal {
+    read_file: KeptReadFile,
+    files: Files,
+    /// Who uses a file.
+    users: BTreeMap<PathBuf, Vec<Item>>,
+    /// What could not be read, and how often that was tried since its files changed.
+    failing: BTreeMap<Item, u32>,
+    expiry: Expiry,
+    looks: u32,
+}
+
+impl Renewal {
+    pub fn new(service: &Service, read_file: KeptReadFile) -> Renewal {
+        let users = users(&service.config);
+        let files = Files::new(users.keys().cloned());
+        let expiry = expiry(service);
+        Renewal { read_file, files, users, failing: BTreeMap::new(), expiry, looks: 0 }
+    }
+
+    pub(super) fn read_file(&self) -> &KeptReadFile {
+        &self.read_file
+    }
+
+    /// Looks at the files of another configuration from now on.
+    pub(super) fn follow(&mut self, service: &Service) {
+        self.users = users(&service.config);
+        self.files = Files::new(self.users.keys().cloned());
+        self.failing.clear();
+        self.expiry = expiry(service);
+    }
+
+    /// Tells what comes to its end while it serves.
+    fn tell_expiry(&mut self, service: &Service) {
+        let now = i64::try_from(wall_now().as_secs()).unwrap_or(i64::MAX);
+        for sentence in self.expiry.news(&service.config, &service.security.credentials, now) {
+            tell(&format!("warning: {sentence}"));
+        }
+    }
+
+    /// Reads what changed, and again what could not be read a moment ago.
+    pub(super) fn look(&mut self, service: &mut Service) {
+        self.looks = (self.looks + 1) % LOOKS_PER_MINUTE;
+        if self.looks == 0 {
+            self.tell_expiry(service);
+        }
+        let changed = self.files.changed();
+        let mut items: BTreeSet<Item> =
+            self.failing.iter().filter(|(_, tries)| **tries < PATIENT_LOOKS).map(|(item, _)| *item).collect();
+        let mut since = wall_now();
+        if let Some((paths, last)) = changed {
+            for item in paths.iter().filter_map(|path| self.users.get(path)).flatten() {
+                self.failing.remove(item);
+                items.insert(*item);
+            }
+            since = last.unwrap_or(since);
+        }
+        if items.is_empty() {
+            return;
+        }
+        let fresh: BTreeSet<Item> = items.into_iter().filter(|item| self.read(*item, service)).collect();
+        for (item, took) in publish(&fresh, since, service) {
+            tell(&format!(
+                "{}: in service {} ms after the change",
+                name(item, &service.config),
+                took.as_millis()
+            ));
+        }
+    }
+
+    /// Reads every file, changed or not.
+    pub(super) fn read_everything(&mut self, service: &mut Service) {
+        let began = wall_now();
+        self.files.changed();
+        self.failing.clear();
+        let certificates = (0..service.config.certificates.len()).map(Item::Certificate);
+        let items: Vec<Item> =
+            certificates.chain((0..service.config.authorities.len()).map(Item::Authority)).collect();
+        let whole = items.len();
+        // Nobody replaces files while asking for them to be read, so a failure is told at once.
+        let fresh: BTreeSet<Item> = items
+            .into_iter()
+            .filter(|item| {
+                self.failing.insert(*item, PATIENT_LOOKS - 1);
+                self.read(*item, service)
+            })
+            .collect();
+        let read = fresh.len();
+        publish(&fresh, began, service);
+        let took = wall_now().saturating_sub(began).as_millis();
+        tell(&format!("read {read} of {whole} certificates and CAs anew: in service after {took} ms"));
+    }
+
+    /// Reads the files of one item; false, after telling why, when the old one has to stay.
+    fn read(&mut self, item: Item, service: &mut Service) -> bool {
+        let (found, errors, warnings) = match item {
+            Item::Certificate(index) => self.read_certificate(index, service),
+            Item::Authority(index) => read_authority(index, service),
+        };
+        if found {
+            self.failing.remove(&item);
+            warnings.iter().for_each(|text| tell(&format!("warning: {text}")));
+            return true;
+        }
+        let tries = self.failing.entry(item).or_insert(0);
+        *tries += 1;
+        if *tries == PATIENT_LOOKS {
+            let name = name(item, &service.config);
+            for text in errors {
+                tell(&format!("error: {name} stays as it was: {text}"));
+            }
+        }
+        false
+    }
+
+    fn read_certificate(&self, index: usize, service: &mut Service) -> (bool, Vec<String>, Vec<String>) {
+        let (mut errors, mut warnings) = (Vec::new(), Vec::new());
+        let Some(wanted) = service.config.certificates.get(index) else { return (false, errors, warnings) };
+        let outcome = certificates::read_one(wanted, &self.read_file);
+        for finding in &outcome.findings {
+            let text = format!("{}; {}", finding.message(), finding.cure());
+            if finding.is_warning() { &mut warnings } else { &mut errors }.push(text);
+        }
+        let found = outcome.certificate.is_some();
+        if let (Some(slot), true) = (service.security.credentials.certificates.get_mut(index), found) {
+            *slot = outcome.certificate;
+        }
+        (found, errors, warnings)
+    }
+}
+
+fn read_authority(index: usize, service: &mut Service) -> (bool, Vec<String>, Vec<String>) {
+    let (mut errors, mut warnings) = (Vec::new(), Vec::new());
+    let Some(wanted) = service.config.authorities.get(index) else { return (false, errors, warnings) };
+    let loaded = authorities::load_one(wanted);
+    for complaint in &loaded.complaints {
+        let text = format!("{}; {}", complaint.message, complaint.help);
+        if complaint.is_error { &mut errors } else { &mut warnings }.push(text);
+    }
+    let found = loaded.authority.is_some();
+    if let (Some(slot), true) = (service.security.credentials.authorities.get_mut(index), found) {
+        *slot = loaded;
+    }
+    (found, errors, warnings)
+}
+
+/// Brings fresh items into service wherever they are used; returns how long after `since`.
+fn publish(fresh: &BTreeSet<Item>, since: Duration, service: &mut Service) -> Vec<(Item, Duration)> {
+    let uses = |certificate: &usize| fresh.contains(&Item::Certificate(*certificate));
+    let trusts = |authority: &usize| fresh.contains(&Item::Authority(*authority));
+    for (index, listener) in service.config.listeners.iter().enumerate() {
+        let Some(tls) = &listener.tls else { continue };
+        if !tls.certificates.iter().any(uses) && !listener.client_auth.ca.iter().any(trusts) {
+            continue;
+        }
+        service.security.credentials.index_anew(index, tls);
+        let terms = service.security.server_terms(index, listener);
+        let serving = service.roster.listeners.get(index).and_then(|listener| listener.tls.as_ref());
+        if let (Some(terms), Some(serving)) = (terms, serving) {
+            serving.terms.publish(terms);
+        }
+    }
+    for (group, serving) in service.config.server_groups.iter().zip(&service.roster.groups) {
+        let (Some(tls), Some(serving)) = (&group.tls, &serving.group.tls) else { continue };
+        let authority = match &tls.verify {
+            Verify::Ca(index) => Some(index),
+            _ => None,
+        };
+        let is_affected = tls.client_certificate.iter().any(uses) || authority.is_some_and(trusts);
+        if is_affected && let Some(terms) = service.security.client_terms(tls) {
+            serving.publish(terms);
+        }
+    }
+    let took = wall_now().saturating_sub(since);
+    fresh.iter().map(|item| (*item, took)).collect()
+}
+
+fn name(item: Item, config: &Config) -> String {
+    let certificate = |index: usize| config.certificates.get(index).map(|one| &one.name);
+    let authority = |index: usize| config.authorities.get(index).map(|one| &one.name);
+    match item {
+        Item::Certificate(index) => {
+            format!("certificate \"{}\"", certificate(index).map_or("", String::as_str))
+        }
+        Item::Authority(index) => format!("CA \"{}\"", authority(index).map_or("", String::as_str)),
+    }
+}
+fn users(config: &Config) -> BTreeMap<PathBuf, Vec<Item>> {
+    let mut users: BTreeMap<PathBuf, Vec<Item>> = BTreeMap::new();
+    let mut note = |file: &NamedFile, item| users.entry(file.path.clone()).or_default().push(item);
+    for (index, certificate) in config.certificates.iter().enumerate() {
+        let files = [Some(&certificate.chain), Some(&certificate.key), certificate.ocsp.as_ref()];
+        files.into_iter().flatten().for_each(|file| note(file, Item::Certificate(index)));
+    }
+    for (index, authority) in config.authorities.iter().enumerate() {
+        let files = [&authority.bundle].into_iter().chain(&authority.crl);
+        files.for_each(|file| note(file, Item::Authority(index)));
+    }
+    users
+}
+
+fn expiry(service: &Service) -> Expiry {
+    let now = i64::try_from(wall_now().as_secs()).unwrap_or(i64::MAX);
+    Expiry::new(&service.config, &service.security.credentials, now)
+}

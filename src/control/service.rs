@@ -1,0 +1,273 @@
+//! The configuration in service, and how another one takes its place.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use crate::config::CheckProtocol;
+use crate::config::Config;
+use crate::config::Report;
+use crate::control::build;
+use crate::control::build::Addresses;
+use crate::control::build::Host;
+use crate::control::build::Parts;
+use crate::control::credentials::Credentials;
+use crate::control::health;
+use crate::control::health::Watch;
+use crate::control::names;
+use crate::control::names::Answers;
+use crate::control::reloads::Reloads;
+use crate::control::roster::KnownGroup;
+use crate::control::roster::Roster;
+use crate::control::sockets::BindError;
+use crate::control::sockets::Binding;
+use crate::control::sockets::MAX_ON_THE_WAY;
+use crate::control::sockets::NewSocket;
+use crate::control::sockets::Sockets;
+use crate::control::tls::Security;
+use crate::net::clock::monotonic_ms;
+use crate::net::mailbox::Mailbox;
+use crate::snapshot::Snapshot;
+use crate::snapshot::publish::Publication;
+use crate::snapshot::quota::Quota;
+use crate::snapshot::tally::Tallies;
+use crate::tls::connect::ClientTerms;
+use crate::tls::connect::Trust;
+
+/// How the slow side reaches workers and the health core.
+#[derive(Clone)]
+pub struct Lines {
+    pub publication: Arc<Publication<Snapshot>>,
+    pub tallies: Arc<Tallies>,
+    /// Downstream connections, of all listeners and workers.
+    pub quota: Arc<Quota>,
+    /// By worker. A ring without a letter says that there is a new snapshot.
+    pub workers: Vec<Mailbox<NewSocket>>,
+    pub health: Mailbox<health::Order>,
+    /// From workers to the health core: slots of backends that fail again and again.
+    pub alarms: Mailbox<u32>,
+    pub reloads: Arc<Reloads>,
+}
+
+/// Alarms that wait for the health core. One that does not fit comes again with the next failure.
+const MAX_ALARMS: usize = 1_024;
+
+/// Orders that wait for the health core.
+const MAX_ORDERS: usize = 16;
+
+/// What is in service.
+pub struct Service {
+    pub config: Config,
+    pub security: Security,
+    pub roster: Roster,
+    host: Host,
+    sockets: Sockets,
+    lines: Lines,
+    addresses: Addresses,
+    /// Snapshots that were replaced and that somebody may still serve from. The last hold on one is here, so
+    /// that it is not a worker that takes the time to free thousands of groups.
+    replaced: Vec<Arc<Snapshot>>,
+}
+
+/// Why a configuration cannot go into service; the report has the rest.
+#[derive(Debug)]
+pub enum Refusal {
+    /// The report says why.
+    Invalid,
+    Bind(BindError),
+    System(io::Error),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::Invalid => out.write_str("the configuration is invalid"),
+            Refusal::Bind(error) => error.fmt(out),
+            Refusal::System(error) => write!(out, "the system refused what is needed: {error}"),
+        }
+    }
+}
+
+impl From<io::Error> for Refusal {
+    fn from(error: io::Error) -> Refusal {
+        Refusal::System(error)
+    }
+}
+
+impl Service {
+    /// Makes the first snapshot. Nobody serves from it yet.
+    pub fn start(
+        config: Config,
+        credentials: Credentials,
+        answers: &Answers,
+        host: Host,
+        report: &mut Report,
+    ) -> Result<Service, Refusal> {
+        let mailboxes = (0..host.workers).map(|_| Mailbox::new(MAX_ON_THE_WAY));
+        let tallies = Arc::new(Tallies::new(host.workers));
+        let nothing = Snapshot {
+            epoch: 0,
+            listeners: Vec::new(),
+            groups: Vec::new(),
+            sockets: Vec::new(),
+            leaving: Vec::new(),
+            workers: host.workers,
+        };
+        let lines = Lines {
+            publication: Arc::new(Publication::new(Arc::new(nothing))),
+            tallies: Arc::clone(&tallies),
+            quota: Arc::new(Quota::new(0)),
+            workers: mailboxes.collect::<io::Result<_>>()?,
+            health: Mailbox::new(MAX_ORDERS)?,
+            alarms: Mailbox::new(MAX_ALARMS)?,
+            reloads: Arc::default(),
+        };
+        let mut service = Service {
+            config: Config { listeners: Vec::new(), server_groups: Vec::new(), ..config.clone() },
+            security: Security::new(credentials),
+            roster: Roster::new(tallies),
+            host,
+            sockets: Sockets::default(),
+            lines,
+            addresses: Addresses::new(),
+            replaced: Vec::new(),
+        };
+        service.install(config, answers, report)?;
+        Ok(service)
+    }
+
+    /// Where it listens, in the order of the configuration.
+    pub fn bindings(&self) -> &[Binding] {
+        self.sockets.bindings()
+    }
+
+    /// Frees replaced snapshots that nobody serves from any more; to be called now and then.
+    pub fn free_replaced(&mut self) {
+        self.replaced.retain(|snapshot| Arc::strong_count(snapshot) > 1);
+    }
+
+    pub fn lines(&self) -> &Lines {
+        &self.lines
+    }
+
+    /// Counts from 1, and grows with every configuration that goes into service.
+    pub fn epoch(&self) -> u64 {
+        self.lines.publication.load().1.epoch
+    }
+
+    /// Puts another configuration into service; when it is refused, everything stays as it was.
+    pub fn replace(
+        &mut self,
+        config: Config,
+        credentials: Credentials,
+        answers: &Answers,
+        report: &mut Report,
+    ) -> Result<(), Refusal> {
+        let before = self.security.replace(credentials);
+        let outcome = self.install(config, answers, report);
+        if outcome.is_err() {
+            self.security.replace(before);
+        }
+        outcome
+    }
+
+    /// Goes on with other addresses for the names of backends; returns a sentence for each host that has others.
+    pub fn rename(&mut self, answers: &Answers) -> Result<Vec<String>, Refusal> {
+        let mut changes = BTreeMap::new();
+        for (name, before) in &self.addresses {
+            if let Some(Ok(now)) = answers.get(name)
+                && now != before
+            {
+                changes.insert(&name.0, names::sentence(&name.0, now));
+            }
+        }
+        let sentences: Vec<String> = changes.into_values().collect();
+        if !sentences.is_empty() {
+            self.install(self.config.clone(), answers, &mut Report::new(Vec::new()))?;
+        }
+        Ok(sentences)
+    }
+
+    fn install(&mut self, config: Config, answers: &Answers, report: &mut Report) -> Result<(), Refusal> {
+        let addresses = self.addresses(&config, answers, report).ok_or(Refusal::Invalid)?;
+        let terms = build::terms(&config, &mut self.security, report).ok_or(Refusal::Invalid)?;
+        let prepared = self.sockets.prepare(&config, self.host.workers).map_err(Refusal::Bind)?;
+        let now_ms = monotonic_ms();
+        let parts = Parts {
+            config: &config,
+            host: &self.host,
+            security: &self.security,
+            addresses: &addresses,
+            bindings: &prepared.bindings,
+            now_ms,
+        };
+        let epoch = self.epoch() + 1;
+        let snapshot =
+            build::build(&parts, terms, &mut self.roster, epoch, report).ok_or(Refusal::Invalid)?;
+        self.free_replaced();
+        self.replaced.push(self.lines.publication.load().1);
+        self.lines.publication.publish(Arc::new(snapshot));
+        self.lines.quota.set_limit(match config.process.max_connections {
+            0 => self.host.connections,
+            limit => limit as usize,
+        });
+        self.sockets.install(prepared, &self.lines.workers);
+        self.lines.workers.iter().for_each(Mailbox::ring);
+        self.config = config;
+        self.addresses = addresses;
+        // An order that does not fit would be the seventeenth that the health core did not look at.
+        drop(self.lines.health.send(health::Order::Watch(self.watches())));
+        Ok(())
+    }
+
+    /// The addresses of all names; `None` after reporting names that have none and had none before.
+    fn addresses(&self, config: &Config, answers: &Answers, report: &mut Report) -> Option<Addresses> {
+        let mut addresses = Addresses::new();
+        for (host, port, location) in build::names(config) {
+            let name = (host, port);
+            let found = match answers.get(&name) {
+                Some(Ok(found)) if !found.is_empty() => found,
+                other => {
+                    let reason = match other {
+                        Some(Err(reason)) => reason.as_str(),
+                        _ => "it has no address",
+                    };
+                    let Some(last) = self.addresses.get(&name) else {
+                        let message = format!("cannot resolve \"{}\": {reason}", name.0);
+                        report.error(location, message, "name a host that resolves, or give its address");
+                        continue;
+                    };
+                    let message = format!("cannot resolve \"{}\" now: {reason}", name.0);
+                    report.warning(
+                        location,
+                        message,
+                        "its last addresses stay in use until it resolves again",
+                    );
+                    last
+                }
+            };
+            addresses.insert(name, found.clone());
+        }
+        (!report.has_errors()).then_some(addresses)
+    }
+
+    fn watches(&self) -> Vec<Watch> {
+        let groups = self.roster.groups.iter();
+        let watches = groups.map(|known| Watch {
+            group: Arc::clone(&known.group),
+            check: known.wanted.health_check.clone(),
+            ejection_time: known.wanted.passive_check.ejection_time,
+            tls: unverified(known),
+        });
+        watches.collect()
+    }
+}
+
+/// For probes by HTTPS of a group that speaks in the clear. Who answers is not known then, only that
+/// somebody does.
+fn unverified(known: &KnownGroup) -> Option<ClientTerms> {
+    let check = known.wanted.health_check.as_ref()?;
+    let is_needed = check.protocol == CheckProtocol::Https && known.group.tls.is_none();
+    is_needed.then(|| ClientTerms::new(Trust::Anybody, None, None).ok()).flatten()
+}

@@ -1,0 +1,227 @@
+//! The listening sockets of the process: which are open, and which a new configuration needs besides.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::thread;
+use std::time::Duration;
+
+use crate::config::Config;
+use crate::net::listen::Bound;
+use crate::net::mailbox::Mailbox;
+
+/// An address that is listened at.
+#[derive(Clone, Debug)]
+pub struct Binding {
+    /// No other socket of this process has or had it.
+    pub number: u64,
+    /// As configured; the port may be 0.
+    wanted: SocketAddr,
+    dual_stack: bool,
+    /// With the port that the kernel chose if none was wanted.
+    pub address: SocketAddr,
+    pub listener: String,
+}
+
+/// A listening socket on its way to a worker.
+pub struct NewSocket {
+    pub number: u64,
+    /// The one that clients connect to.
+    pub port: u16,
+    pub socket: OwnedFd,
+}
+
+/// Why a listener cannot listen.
+#[derive(Debug)]
+pub struct BindError {
+    pub listener: String,
+    pub address: SocketAddr,
+    pub error: io::Error,
+}
+
+/// Sockets that are bound for a configuration that is not in service yet.
+pub struct Prepared {
+    /// Every binding of the configuration.
+    pub bindings: Vec<Binding>,
+    fresh: Vec<(u64, Bound)>,
+}
+
+/// Numbers of sockets, and those that are open.
+#[derive(Default)]
+pub struct Sockets {
+    next: u64,
+    open: Vec<Binding>,
+}
+
+/// How long an address that was given up a moment ago may still be taken by its old sockets.
+const PATIENCE: Duration = Duration::from_secs(3);
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// New sockets that can be on their way to a worker at a time.
+pub const MAX_ON_THE_WAY: usize = 4_096;
+
+impl Sockets {
+    /// Binds what the configuration needs and is not open yet. Nothing changes until it is installed;
+    /// dropping what is returned gives the addresses up again.
+    pub fn prepare(&mut self, config: &Config, workers: usize) -> Result<Prepared, BindError> {
+        let mut prepared = Prepared { bindings: Vec::new(), fresh: Vec::new() };
+        let mut open: Vec<Option<&Binding>> = self.open.iter().map(Some).collect();
+        // At the start nobody but another process can be in the way.
+        let patience = if self.open.is_empty() { Duration::ZERO } else { PATIENCE };
+        for listener in &config.listeners {
+            for wanted in &listener.addresses {
+                // With a port that the kernel chooses, only the name tells whose socket it is.
+                let is_same = |binding: &Binding| {
+                    (binding.wanted, binding.dual_stack) == (wanted.address, wanted.dual_stack)
+                        && (wanted.address.port() != 0 || binding.listener == listener.name)
+                };
+                let known = open.iter_mut().find(|binding| binding.is_some_and(is_same));
+                if let Some(known) = known.and_then(Option::take) {
+                    prepared.bindings.push(Binding { listener: listener.name.clone(), ..known.clone() });
+                    continue;
+                }
+                let overlaps = |binding: &Binding| {
+                    let is_wildcard =
+                        binding.address.ip().is_unspecified() || wanted.address.ip().is_unspecified();
+                    binding.address.port() == wanted.address.port() && is_wildcard
+                };
+                let is_ours = self.open.iter().any(overlaps);
+                let bind_once = || match is_ours {
+                    true => Bound::beside_own(wanted.address, wanted.dual_stack, workers),
+                    false => Bound::new(wanted.address, wanted.dual_stack, workers),
+                };
+                let bound = patiently(patience, bind_once).map_err(|error| BindError {
+                    listener: listener.name.clone(),
+                    address: wanted.address,
+                    error,
+                })?;
+                self.next += 1;
+                prepared.bindings.push(Binding {
+                    number: self.next,
+                    wanted: wanted.address,
+                    dual_stack: wanted.dual_stack,
+                    address: bound.address,
+                    listener: listener.name.clone(),
+                });
+                prepared.fresh.push((self.next, bound));
+            }
+        }
+        Ok(prepared)
+    }
+
+    /// Those that are listened at already.
+    pub fn bindings(&self) -> &[Binding] {
+        &self.open
+    }
+
+    /// Hands the new sockets to the workers; to be called when the snapshot that names them is published.
+    pub fn install(&mut self, prepared: Prepared, workers: &[Mailbox<NewSocket>]) {
+        self.open = prepared.bindings;
+        for (number, mut bound) in prepared.fresh {
+            for worker in workers {
+                let Some(socket) = bound.take() else { continue };
+                let mut letter = NewSocket { number, port: bound.address.port(), socket };
+                // A worker empties its mailbox in every turn of its loop.
+                while let Err(returned) = worker.send(letter) {
+                    letter = returned;
+                    thread::sleep(PAUSE);
+                }
+            }
+        }
+    }
+}
+
+fn patiently(patience: Duration, bind: impl Fn() -> io::Result<Bound>) -> io::Result<Bound> {
+    let mut waited = Duration::ZERO;
+    loop {
+        match bind() {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && waited < patience => {
+                waited += PAUSE;
+                thread::sleep(PAUSE);
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let BindError { listener, address, error } = self;
+        write!(out, "listener \"{listener}\" cannot bind {address}: {error}; {}", cure(address, error))
+    }
+}
+
+fn cure(address: &SocketAddr, error: &io::Error) -> String {
+    let port = address.port();
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!(
+                "another process has port {port} (see: ss -ltnp sport = :{port}); stop it or change the address"
+            )
+        }
+        io::ErrorKind::PermissionDenied => format!(
+            "ports below 1024 need a privilege: grant CAP_NET_BIND_SERVICE (systemd: \
+             AmbientCapabilities=CAP_NET_BIND_SERVICE) or use another port than {port}"
+        ),
+        io::ErrorKind::AddrNotAvailable => "no interface of this host has that address".to_owned(),
+        _ => "change the listener's address".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::config::Source;
+
+    #[test]
+    fn a_taken_port_is_explained() {
+        let error = BindError {
+            listener: "web".to_owned(),
+            address: "127.0.0.1:80".parse().unwrap(),
+            error: io::Error::from_raw_os_error(libc::EADDRINUSE),
+        };
+        let text = error.to_string();
+        assert!(
+            text.starts_with("listener \"web\" cannot bind 127.0.0.1:80: Address already in use"),
+            "{text}"
+        );
+        assert!(text.contains("another process has port 80"), "{text}");
+    }
+
+    fn config(listeners: &[(&str, &str)]) -> Config {
+        let listener = |(name, address): &(&str, &str)| {
+            format!("[[listener]]\nname = \"{name}\"\naddress = \"{address}\"\n")
+        };
+        let text = format!("config_version = 1\n{}", listeners.iter().map(listener).collect::<String>());
+        config::load(vec![Source::made_up("<test>", text)]).config.unwrap()
+    }
+
+    #[test]
+    fn open_sockets_are_kept_and_handed_on() {
+        let mut sockets = Sockets::default();
+        let mailbox = Mailbox::new(8).unwrap();
+        let first = sockets.prepare(&config(&[("a", "127.0.0.1:0"), ("b", "127.0.0.1:0")]), 1).unwrap();
+        let taken = first.bindings[1].address;
+        sockets.install(first, std::slice::from_ref(&mailbox));
+        assert_eq!([mailbox.take().unwrap().number, mailbox.take().unwrap().number], [1, 2]);
+
+        let next = sockets.prepare(&config(&[("b", "127.0.0.1:0"), ("c", "127.0.0.1:0")]), 1).unwrap();
+        let numbers: Vec<_> = next.bindings.iter().map(|binding| binding.number).collect();
+        assert_eq!((numbers, next.bindings[0].address), (vec![2, 3], taken));
+        sockets.install(next, std::slice::from_ref(&mailbox));
+        assert_eq!(mailbox.take().unwrap().number, 3);
+        assert_eq!(sockets.bindings().len(), 2);
+    }
+
+    #[test]
+    fn a_wildcard_takes_the_place_of_an_address() {
+        let mut sockets = Sockets::default();
+        let first = sockets.prepare(&config(&[("a", "127.0.0.1:0")]), 1).unwrap();
+        let port = first.bindings[0].address.port();
+        sockets.install(first, &[]);
+        let next = sockets.prepare(&config(&[("a", &format!("0.0.0.0:{port}"))]), 1);
+        assert_eq!(next.unwrap().bindings[0].address.port(), port);
+    }
+}

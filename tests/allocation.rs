@@ -8,25 +8,26 @@
 use std::alloc::GlobalAlloc;
 use std::alloc::Layout;
 use std::alloc::System;
+use std::collections::HashMap;
 use std::io::Read;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::net::TcpListener;
 use std::net::TcpStream;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 
 use ringway::config;
 use ringway::config::Source;
-use ringway::control::build;
 use ringway::control::build::Host;
 use ringway::control::certificates::read_file;
 use ringway::control::credentials;
-use ringway::control::tls::Security;
+use ringway::control::names::Names;
+use ringway::control::reload;
+use ringway::control::renewal::Renewal;
+use ringway::control::service::Service;
 use ringway::runtime;
-use ringway::runtime::ListenerPlan;
 use ringway::runtime::Plan;
 use ringway::runtime::Serving;
 use ringway::runtime::Wanted;
@@ -115,20 +116,22 @@ fn start(backend: SocketAddr, log: Option<(Sink, Format)>) -> SocketAddr {
     let config = loaded.config.unwrap();
     let host = Host { name: "test".to_owned(), connections: 100, workers: 1 };
     let credentials = credentials::load(&config, &read_file, &mut loaded.report);
-    let mut security = Security::new(credentials);
-    let snapshot = build::build(&config, &mut security, &host, &mut loaded.report).unwrap();
+    let service =
+        Service::start(config.clone(), credentials, &HashMap::new(), host, &mut loaded.report).unwrap();
+    let lines = service.lines().clone();
+    let renewal = Renewal::new(&service, Box::new(read_file));
     let plan = Plan {
-        snapshot: Arc::new(snapshot),
-        reload: Box::new(|| {}),
-        listeners: vec![ListenerPlan {
-            name: "web".to_owned(),
-            addresses: vec![(config.listeners[0].addresses[0].address, false)],
-        }],
+        admin: None,
+        signals: None,
+        lines,
+        commands: reload::start(service, renewal, Names::new(&[]), None).unwrap(),
+        workers: 1,
         access_log: log,
         pin: false,
         ring_entries: config.process.ring_entries,
         io_driver: Wanted::Auto,
         shutdown_timeout: config.process.shutdown_timeout,
+        health_cpu: None,
     };
     let (serving, announced) = mpsc::channel();
     let announce = move |running: &Serving| serving.send(running.listeners[0].1).unwrap();

@@ -230,9 +230,15 @@ fn what_a_configuration_or_the_system_refuses_has_its_exit_code() {
 
 #[test]
 fn help_and_version_are_successes_on_standard_output() {
-    for arguments in
-        [&["--help"][..], &["help", "run"], &["demo", "--help"], &["proxy", "--help"], &["version", "-v"]]
-    {
+    for arguments in [
+        &["--help"][..],
+        &["help", "run"],
+        &["demo", "--help"],
+        &["reload", "--help"],
+        &["status", "--help"],
+        &["proxy", "--help"],
+        &["version", "-v"],
+    ] {
         let mut ringway = Ringway::with_arguments(arguments);
         assert_eq!(ringway.wait_for_exit(PATIENCE).code(), Some(SUCCESS), "{arguments:?}");
         assert!(!ringway.stdout().is_empty() && ringway.stderr().is_empty(), "{arguments:?}");

@@ -81,12 +81,15 @@ const DOORS: &[Door] = &[
     Door { package: "flate2", rooms: &["http/content_coding.rs"] },
     Door { package: "toml", rooms: &["config/raw.rs"] },
     Door { package: "strsim", rooms: &["config/check/nearest.rs"] },
-    Door { package: "serde_json", rooms: &["config/"] },
+    Door { package: "serde_json", rooms: &["config/", "control/admin/", "command/"] },
     // Networks are values that the configuration holds and a policy looks up.
     Door { package: "ipnet", rooms: &["config/", "policy/"] },
     Door { package: "jiff", rooms: &["telemetry/date.rs"] },
-    Door { package: "crossbeam_queue", rooms: &["snapshot/publish.rs", "telemetry/log_writer.rs"] },
+    Door { package: "crossbeam_epoch", rooms: &["snapshot/publish.rs"] },
+    Door { package: "crossbeam_queue", rooms: &["net/mailbox.rs", "telemetry/log_writer.rs"] },
     Door { package: "hdrhistogram", rooms: &["telemetry/histogram.rs"] },
+    Door { package: "hickory_resolver", rooms: &["control/names.rs"] },
+    Door { package: "tokio", rooms: &["control/names.rs"] },
     Door { package: "clap", rooms: &["command/"] },
 ];
 

@@ -53,7 +53,7 @@ fn every_field_replaces_the_copies_of_the_client() {
             assert_eq!(head.field(name), Some(value.as_str()), "{name} with {fields}");
         }
         assert!(head.field("slb-id").is_some_and(|id| !id.is_empty() && id != "evil"));
-        for evil in ["evil", "6.6.6.6", "7.7.7.7", "gopher", ": 443", ": 1\r"] {
+        for evil in ["evil", "6.6.6.6", "7.7.7.7", "gopher", ": 443\r", ": 1\r"] {
             assert!(!head.text().contains(evil), "{evil} with {fields} in {}", head.text());
         }
     }

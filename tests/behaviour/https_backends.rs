@@ -262,3 +262,26 @@ fn names_that_come_once_do_not_fill_the_pool() {
     }
     assert_eq!(backend.connections(), 9, "one for each name, kept for the last one");
 }
+
+#[test]
+fn a_connection_that_was_trusted_less_is_not_used_after_a_reload() {
+    let (issuer, stranger) = (Issuer::new("backends"), Issuer::new("strangers"));
+    let backend = backend(&stranger, &[NAME]);
+    let bundles = |scenario: Scenario| scenario.authority("backends", &issuer.pem, None);
+    let lax = bundles(Scenario::of(&backend)).group_tls("verify = \"off\"");
+    let ringway = lax.start();
+    let mut client = Client::connect(ringway.address());
+    let mut ask = || {
+        client.send(GET);
+        client.read_response().status
+    };
+    assert_eq!([ask(), ask()], [200, 200]);
+    // What has not changed keeps its connections.
+    ringway.reload(&lax.clone().listener("idle_timeout = \"20s\"").text());
+    assert_eq!((ask(), backend.connections()), (200, 1));
+    let strict = bundles(Scenario::of(&backend)).group_tls("verify = \"ca\"").group_tls("ca = \"backends\"");
+    ringway.reload(&strict.text());
+    assert_eq!(ask(), 502);
+    ringway.reload(&lax.text());
+    assert_eq!(ask(), 200);
+}

@@ -60,17 +60,39 @@ fn retries_end_when_every_backend_was_tried() {
 }
 
 #[test]
-fn a_request_that_was_sent_goes_to_no_other_backend() {
+fn only_an_idempotent_request_goes_to_another_backend_once_it_was_sent() {
     let (one, two) = (Backend::closes_after("", 0), Backend::closes_after("", 0));
     let ringway = Scenario::of(&one).backend(two.address()).group("max_retries = 3").start();
     let mut client = Client::connect(ringway.address());
-    for request in
-        ["POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx", "GET / HTTP/1.1\r\nHost: a\r\n\r\n"]
-    {
+    for (request, tried) in [
+        ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx", 1),
+        ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", 3),
+    ] {
         client.send(request);
         assert_eq!(client.read_response().status, 502);
+        assert_eq!(one.requests() + two.requests(), tried);
     }
-    assert_eq!(one.requests() + two.requests(), 2);
+}
+
+#[test]
+fn a_backend_that_closes_without_an_answer_costs_no_idempotent_request() {
+    let (broken, whole) = (Backend::closes_after("", 0), Backend::echo_body());
+    let ringway = Scenario::of(&broken).backend(whole.address()).start();
+    let mut client = Client::connect(ringway.address());
+    for _ in 0..4 {
+        assert_eq!(client.get("/").status, 200);
+    }
+    assert!(broken.requests() >= 1);
+}
+
+#[test]
+fn a_response_that_takes_too_long_is_asked_for_once() {
+    let (silent, whole) = (Backend::silent(), Backend::echo_body());
+    let ringway =
+        Scenario::of(&silent).backend(whole.address()).group("response_timeout = \"300ms\"").start();
+    let mut client = Client::connect(ringway.address());
+    let statuses: Vec<_> = (0..2).map(|_| client.get("/").status).collect();
+    assert!(statuses.contains(&504) && statuses.contains(&200), "{statuses:?}");
 }
 
 #[test]

@@ -94,3 +94,19 @@ fn io_uring_that_is_demanded_and_forbidden_is_explained() {
     assert_eq!(ringway.wait_for_exit(PATIENCE).code(), Some(4));
     ringway.wait_for_line("kernel.io_uring_disabled");
 }
+
+#[test]
+fn hup_does_not_end_a_process_that_is_still_starting() {
+    let backend = crate::support::Backend::echo_head();
+    // Nobody answers, so that the start takes its time.
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port is free");
+    let resolver = silent.local_addr().expect("it has an address");
+    let mut ringway = crate::support::Scenario::of(&backend)
+        .process(&format!("resolvers = [\"{resolver}\"]"))
+        .backend_at("backend.example:80", 100)
+        .spawn();
+    std::thread::sleep(std::time::Duration::from_millis(1_000));
+    ringway.signal("HUP");
+    // It ends by itself, because the name does not resolve.
+    assert_eq!(ringway.wait_for_exit(std::time::Duration::from_secs(30)).code(), Some(3));
+}

@@ -2,6 +2,7 @@
 //!
 //! - [`Ringway`] starts the binary with a configuration and ends it when dropped.
 //! - [`Backend`] is a scripted server: a closure gets each accepted connection.
+//! - [`Dns`] answers questions about names.
 //! - [`Client`] sends exactly the bytes of a test and reads answers strictly.
 //!
 //! With RINGWAY_TEST_TLS=1, listeners in the clear become listeners for HTTPS and clients speak TLS to them, so that
@@ -15,6 +16,7 @@
 mod backend;
 mod client;
 mod clock;
+mod dns;
 mod message;
 mod ringway;
 mod scenario;
@@ -25,6 +27,7 @@ mod wire;
 pub(crate) use backend::{Backend, Peer};
 pub(crate) use client::Client;
 pub(crate) use clock::{PATIENCE, eventually, now, within};
+pub(crate) use dns::{Dns, Reply};
 pub(crate) use message::{Head, Response};
 pub(crate) use ringway::{Ringway, check_text_functions, configuration_for, over_tls};
 pub(crate) use scenario::{Scenario, log_entries, log_lines, recording};

@@ -133,6 +133,28 @@ impl Ringway {
         self.folder.path()
     }
 
+    /// Puts this configuration in the place of the one before and waits until it is in service.
+    pub(crate) fn reload(&self, configuration: &str) {
+        let epoch = self.epoch() + 1;
+        self.replace_configuration(configuration);
+        self.signal("HUP");
+        self.wait_for_line(&format!("reloaded: epoch {epoch},"));
+    }
+
+    /// Puts this configuration in the place of the one before; nobody is told.
+    pub(crate) fn replace_configuration(&self, configuration: &str) {
+        let driver = std::env::var("RINGWAY_TEST_IO_DRIVER").ok();
+        furnish(&self.folder, &with_io_driver(configuration, driver.as_deref()));
+    }
+
+    /// The epoch that the process has told last.
+    fn epoch(&self) -> usize {
+        self.take_lines();
+        let seen = self.seen.borrow();
+        let epochs = seen.iter().filter_map(|line| line.strip_prefix("reloaded: epoch ")?.split(',').next());
+        epochs.filter_map(|epoch| epoch.parse().ok()).max().unwrap_or(1)
+    }
+
     /// What came on standard error so far.
     pub(crate) fn stderr(&self) -> String {
         self.take_lines();
@@ -202,7 +224,7 @@ impl Ringway {
     }
 
     /// Names and addresses from the start-up lines.
-    fn listeners(&self) -> Vec<(String, SocketAddr)> {
+    pub(crate) fn listeners(&self) -> Vec<(String, SocketAddr)> {
         self.take_lines();
         let seen = self.seen.borrow();
         let lines = seen.iter().filter_map(|line| Some((parse_listening(line)?, line)));
@@ -239,6 +261,12 @@ pub(crate) fn over_tls() -> bool {
 /// A folder with this configuration, and its path.
 fn furnished(configuration: &str) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let file = furnish(&folder, configuration);
+    (folder, file)
+}
+
+/// Writes this configuration into the folder.
+fn furnish(folder: &TempDir, configuration: &str) -> PathBuf {
     let file = folder.path().join("ringway.toml");
     let mut configuration = configuration.to_owned();
     if over_tls()
@@ -251,7 +279,7 @@ fn furnished(configuration: &str) -> (TempDir, PathBuf) {
         }
     }
     std::fs::write(&file, configuration).expect("the configuration can be written");
-    (folder, file)
+    file
 }
 
 /// A configuration with one plain listener `web` on a free port and one group `app` of these backends.

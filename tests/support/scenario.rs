@@ -18,6 +18,8 @@ pub(crate) struct Scenario {
     listener: String,
     forwarded: String,
     group: String,
+    /// Tables of the group, such as `[server_group.health_check]`.
+    group_tables: String,
     backends: String,
     access_log: Option<&'static str>,
     /// Names of the listener's certificates; none in the clear.
@@ -39,6 +41,7 @@ impl Scenario {
             listener: String::new(),
             forwarded: String::new(),
             group: String::new(),
+            group_tables: String::new(),
             backends: String::new(),
             access_log: None,
             certificates: Vec::new(),
@@ -86,6 +89,12 @@ impl Scenario {
     /// Adds a line to the group.
     pub(crate) fn group(mut self, line: &str) -> Scenario {
         self.group += &format!("{line}\n");
+        self
+    }
+
+    /// Adds a table of the group, such as `[server_group.sticky]`, with its lines.
+    pub(crate) fn group_table(mut self, table: &str) -> Scenario {
+        self.group_tables += &format!("{table}\n");
         self
     }
 
@@ -179,7 +188,7 @@ impl Scenario {
             "config_version = 1\n[process]\nworkers = {}\npin = false\n{}{}\
              [[listener]]\nname = \"web\"\naddress = {}\n{protocol}\ndefault_group = \"app\"\n{}\
              [listener.forwarded]\n{}{}[[server_group]]\nname = \"app\"\nprotocol = \"{group_protocol}\"\n\
-             {}{group_tls}{}{}",
+             {}{group_tls}{}{}{}",
             self.workers,
             self.process,
             log.unwrap_or_default(),
@@ -188,6 +197,7 @@ impl Scenario {
             self.forwarded,
             self.client_auth,
             self.group,
+            self.group_tables,
             self.backends,
             self.tables,
         )

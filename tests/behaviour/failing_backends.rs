@@ -1,0 +1,197 @@
+//! Backends that die, hang, flap and lie under constant load, while others are well.
+
+use crate::support::{Backend, Client, Ringway, Scenario, eventually};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+const CLIENTS: usize = 6;
+
+/// How a backend behaves at present.
+#[derive(Clone, Copy)]
+enum Mood {
+    Well,
+    /// Takes requests and says nothing, as a stopped process does.
+    Silent,
+    /// Answers after its time is over.
+    Slow,
+    /// Answers 503.
+    Refusing,
+    /// Takes requests and closes the connection.
+    Closing,
+}
+
+struct Moody {
+    backend: Backend,
+    mood: Arc<AtomicU8>,
+}
+
+impl Moody {
+    fn on(address: &str) -> Moody {
+        let mood = Arc::new(AtomicU8::new(Mood::Well as u8));
+        let shared = Arc::clone(&mood);
+        let backend = Backend::script_on(address, move |peer| {
+            while peer.read_request()?.is_some() {
+                match shared.load(Ordering::SeqCst) {
+                    mood if mood == Mood::Silent as u8 => {
+                        while !peer.read_some()?.is_empty() {}
+                        return Ok(());
+                    }
+                    mood if mood == Mood::Slow as u8 => {
+                        std::thread::sleep(Duration::from_millis(1_500));
+                        peer.respond("200 OK", b"late")?;
+                    }
+                    mood if mood == Mood::Refusing as u8 => peer.respond("503 Busy", b"")?,
+                    mood if mood == Mood::Closing as u8 => return Ok(()),
+                    _ => peer.respond("200 OK", b"well")?,
+                }
+            }
+            Ok(())
+        });
+        Moody { backend, mood }
+    }
+
+    fn turn(&self, mood: Mood) {
+        self.mood.store(mood as u8, Ordering::SeqCst);
+    }
+}
+
+/// Clients that ask without end, and how they fared.
+struct Load {
+    stop: Arc<AtomicBool>,
+    served: Arc<AtomicUsize>,
+    failed: Arc<AtomicUsize>,
+    clients: Vec<JoinHandle<io::Result<()>>>,
+}
+
+impl Load {
+    fn on(address: SocketAddr) -> Load {
+        let (stop, served, failed) = <(Arc<AtomicBool>, Arc<AtomicUsize>, Arc<AtomicUsize>)>::default();
+        let client = |_| {
+            let (stop, served, failed) = (Arc::clone(&stop), Arc::clone(&served), Arc::clone(&failed));
+            std::thread::spawn(move || {
+                let mut client = Client::connect(address);
+                while !stop.load(Ordering::SeqCst) {
+                    client.try_send("GET / HTTP/1.1\r\nHost: a\r\n\r\n")?;
+                    let counter = if client.try_read_response()?.status == 200 { &served } else { &failed };
+                    counter.fetch_add(1, Ordering::SeqCst);
+                }
+                Ok(())
+            })
+        };
+        let clients = (0..CLIENTS).map(client).collect();
+        Load { stop, served, failed, clients }
+    }
+
+    /// Waits until so many more requests were served.
+    fn go_on(&self, requests: usize) {
+        let goal = self.served.load(Ordering::SeqCst) + requests;
+        eventually("requests are served", || self.served.load(Ordering::SeqCst) >= goal);
+    }
+
+    fn failed(&self) -> usize {
+        self.failed.load(Ordering::SeqCst)
+    }
+
+    /// Ends it; no client's connection may have broken.
+    fn end(self) {
+        self.stop.store(true, Ordering::SeqCst);
+        for client in self.clients {
+            client.join().expect("no panic").expect("no connection breaks");
+        }
+    }
+}
+
+fn in_front_of(addresses: &[SocketAddr]) -> Ringway {
+    let mut scenario = Scenario::new().workers(2).group("response_timeout = \"1s\"").group_table(
+        "[server_group.health_check]\ninterval = \"1s\"\ntimeout = \"1s\"\nhealthy_threshold = 1\n\
+         unhealthy_threshold = 2",
+    );
+    for address in addresses {
+        scenario = scenario.backend(*address);
+    }
+    let ringway = scenario.start();
+    for address in addresses {
+        ringway.wait_for_line(&format!("backend {address} of group \"app\" is healthy"));
+    }
+    ringway
+}
+
+#[test]
+fn a_backend_that_fails_costs_at_most_what_it_had_been_sent() {
+    for (mood, most_failures) in [
+        // Each client can have one request there when it falls silent, and one more until it is left out:
+        // not all of them run out of patience in the same tick.
+        (Mood::Silent, 2 * CLIENTS),
+        (Mood::Slow, 2 * CLIENTS),
+        // These answers are the backend's own, and are passed on until it is left out.
+        (Mood::Refusing, 5 + CLIENTS),
+        (Mood::Closing, 0),
+    ] {
+        let (moody, well) = (Moody::on("127.0.0.1:0"), Backend::fixed(WELL));
+        let ringway = in_front_of(&[moody.backend.address(), well.address()]);
+        let load = Load::on(ringway.address());
+        load.go_on(100);
+        moody.turn(mood);
+        let line = ringway.wait_for_line("is ejected");
+        assert!(line.contains(&moody.backend.address().to_string()), "{line}");
+        ringway.wait_for_line("is unhealthy");
+        load.go_on(100);
+        assert!(load.failed() <= most_failures, "{} of {most_failures}", load.failed());
+        // The first probe that succeeds brings it back.
+        moody.turn(Mood::Well);
+        ringway.wait_for_line("is healthy again");
+        let before = moody.backend.requests();
+        load.go_on(100);
+        eventually("it serves again", || moody.backend.requests() >= before + 20);
+        load.end();
+    }
+}
+
+const WELL: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nwell";
+
+#[test]
+fn backends_die_one_after_the_other_and_come_back() {
+    let backends: Vec<_> = (0..3).map(|_| Moody::on("127.0.0.1:0")).collect();
+    let addresses: Vec<_> = backends.iter().map(|moody| moody.backend.address()).collect();
+    let ringway = in_front_of(&addresses);
+    let load = Load::on(ringway.address());
+    let mut alive: Vec<_> = backends.into_iter().map(Some).collect();
+    for (place, address) in addresses.iter().enumerate() {
+        load.go_on(50);
+        drop(alive[place].take());
+        ringway.wait_for_line(&format!("backend {address} of group \"app\" is unhealthy"));
+        load.go_on(50);
+        let returned = Moody::on(&address.to_string());
+        ringway.wait_for_line(&format!("backend {address} of group \"app\" is healthy again"));
+        eventually("it serves again", || returned.backend.requests() >= 10);
+        alive[place] = Some(returned);
+    }
+    assert_eq!(load.failed(), 0);
+    load.end();
+}
+
+#[test]
+fn when_all_die_the_first_that_comes_back_serves() {
+    let backends: Vec<_> = (0..2).map(|_| Moody::on("127.0.0.1:0")).collect();
+    let addresses: Vec<_> = backends.iter().map(|moody| moody.backend.address()).collect();
+    let ringway = in_front_of(&addresses);
+    let load = Load::on(ringway.address());
+    load.go_on(50);
+    drop(backends);
+    for address in &addresses {
+        ringway.wait_for_line(&format!("backend {address} of group \"app\" is unhealthy"));
+    }
+    assert!(load.failed() > 0);
+    let returned = Moody::on(&addresses[1].to_string());
+    ringway.wait_for_line(&format!("backend {} of group \"app\" is healthy again", addresses[1]));
+    load.go_on(1);
+    let failed = load.failed();
+    load.go_on(200);
+    assert!(returned.backend.requests() >= 200);
+    assert_eq!(load.failed(), failed, "with one that is well, nothing fails");
+    load.end();
+}

@@ -5,7 +5,8 @@
 //! | `GET /` | 128 bytes |
 //! | `GET /bytes/N` | N bytes with Content-Length |
 //! | `GET /chunked/N` | N bytes in chunks |
-//! | `GET /served` | how many requests were answered so far, these not counted |
+//! | `GET /served` | how many requests, and how many probes, were answered so far, these not counted |
+//! | `GET /health`, `HEAD /health` | an empty body; it counts as a probe and not as a request |
 //! | any request with a body | the body is read and discarded, then as above |
 //!
 //! It is tolerant and understands only what proxies and wrk send. It is no example of a correct server.

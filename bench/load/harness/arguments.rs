@@ -12,6 +12,7 @@ usage: scripts/bench [options]
                            keepalive-64 keepalive-1000 keepalive-8000 one-mebibyte new-connections post-4k
                            idle-memory latency https-keepalive-64 https-one-mebibyte https-handshake-full
                            https-handshake-resumed https-idle-memory
+                           backends (the cost as backends grow, from 2 to 1,000)
   --proxies NAME[,NAME…]   which proxies, in this order (default: ringway,nginx,haproxy,relay)
   --ringway PATH           the binary to measure (default: target/release/ringway)
   --baseline PATH          another Ringway binary to compare with, shown as ringway-before

@@ -3,11 +3,12 @@
 //! With HTTPS all serve the same certificate, have tickets, and agree with every client on the group X25519 and the
 //! suite TLS_AES_128_GCM_SHA256. Ringway does so by default, although it prefers X25519MLKEM768 where it is offered.
 
+use crate::backends::{Order, PROBE_INTERVAL_S, PROBE_PATH, Upstream};
 use crate::site::Site;
 use std::net::SocketAddr;
 use std::path::Path;
 
-pub(crate) fn of_ringway(address: SocketAddr, origin: SocketAddr, site: Option<&Site>) -> String {
+pub(crate) fn of_ringway(address: SocketAddr, upstream: Upstream, site: Option<&Site>) -> String {
     let (certificate, protocol) = match site {
         None => (String::new(), "protocol = \"http\""),
         Some(site) => {
@@ -17,6 +18,7 @@ pub(crate) fn of_ringway(address: SocketAddr, origin: SocketAddr, site: Option<&
             (certificate, "protocol = \"https\"\ncertificates = [\"site\"]")
         }
     };
+    let (order, probes, backends) = group_of_ringway(upstream);
     format!(
         r#"config_version = 1
 
@@ -36,13 +38,29 @@ idle_timeout = "600s"
 [[server_group]]
 name = "app"
 protocol = "http"
+{order}
 keepalive_timeout = "600s"
 keepalive_connections = 16384
-
-[[server_group.backend]]
-address = "{origin}"
-"#
+{probes}{backends}"#
     )
+}
+
+/// The algorithm, the health check and the backends of Ringway's group.
+fn group_of_ringway(upstream: Upstream) -> (&'static str, String, String) {
+    let order = match upstream.backends.order {
+        Order::RoundRobin => "algorithm = \"weighted_round_robin\"",
+        Order::LeastConnections => "algorithm = \"weighted_least_connections\"",
+        Order::Path => "algorithm = \"consistent_hash\"\nhash_key = { path = true }",
+    };
+    let probes = if upstream.backends.checked {
+        format!(
+            "\n[server_group.health_check]\npath = \"{PROBE_PATH}\"\ninterval = \"{PROBE_INTERVAL_S}s\"\n"
+        )
+    } else {
+        String::new()
+    };
+    let backend = |address| format!("\n[[server_group.backend]]\naddress = \"{address}\"\n");
+    (order, probes, upstream.addresses().map(backend).collect())
 }
 
 /// Larger buffers and no temporary files are what helps nginx with 1 MiB bodies; small ones do not touch them.
@@ -50,7 +68,7 @@ address = "{origin}"
 /// nginx takes the suites of TLS 1.3 only as a command to OpenSSL. Without a session cache it has tickets.
 pub(crate) fn of_nginx(
     address: SocketAddr,
-    origin: SocketAddr,
+    upstream: Upstream,
     folder: &Path,
     site: Option<&Site>,
 ) -> String {
@@ -73,6 +91,8 @@ pub(crate) fn of_nginx(
     // SAFETY: geteuid takes no pointer and cannot fail.
     let user = if unsafe { libc::geteuid() } == 0 { "user root;" } else { "" };
     let folder = folder.display();
+    let servers: String =
+        upstream.addresses().map(|address| format!("server {address};\n        ")).collect();
     format!(
         "daemon off;
 {user}
@@ -91,8 +111,7 @@ http {{
     keepalive_timeout 600s;
     keepalive_requests 1000000000;
     upstream app {{
-        server {origin};
-        keepalive 8192;
+        {servers}keepalive 8192;
         keepalive_requests 1000000000;
         keepalive_timeout 600s;
     }}
@@ -112,17 +131,25 @@ http {{
     )
 }
 
-/// Two descriptors per connection: 9,500 fit into the limit of 20,000. By default HAProxy closes idle upstream
-/// connections when a quarter of its descriptors is in use, which costs it most of its time at 8,000 connections.
-pub(crate) fn of_haproxy(address: SocketAddr, origin: SocketAddr, site: Option<&Site>) -> String {
+/// Two descriptors per connection and one per probed server: 9,400 connections and 1,000 servers fit into the limit
+/// of 20,000. By default HAProxy closes idle upstream connections when a quarter of its descriptors is in use, which
+/// costs it most of its time at 8,000 connections.
+pub(crate) fn of_haproxy(address: SocketAddr, upstream: Upstream, site: Option<&Site>) -> String {
     let ssl = site.map_or(String::new(), |site| {
         let file = site.chain_and_key.display();
         format!("ssl crt {file} curves X25519 ciphersuites TLS_AES_128_GCM_SHA256 alpn http/1.1")
     });
+    let (probe, check) = if upstream.backends.checked {
+        (format!("option httpchk HEAD {PROBE_PATH}"), format!("check inter {PROBE_INTERVAL_S}s"))
+    } else {
+        (String::new(), String::new())
+    };
+    let server = |(number, address)| format!("    server s{number} {address} {check}\n");
+    let servers: String = (1..).zip(upstream.addresses()).map(server).collect();
     format!(
         "global
     nbthread 1
-    maxconn 9500
+    maxconn 9400
     tune.pool-low-fd-ratio 99
     tune.pool-high-fd-ratio 100
 defaults
@@ -136,7 +163,8 @@ frontend web
     bind {address} backlog 16384 {ssl}
     default_backend app
 backend app
-    server origin {origin}
-"
+    balance roundrobin
+    {probe}
+{servers}"
     )
 }

@@ -3,6 +3,7 @@
 //! How it measures stands in docs/benchmarks.md. Read `rounds.rs` first.
 
 mod arguments;
+mod backends;
 mod client;
 mod configuration;
 mod generator;

@@ -1,5 +1,6 @@
 //! The proxies: how each is configured and started with one worker.
 
+use crate::backends::Upstream;
 use crate::client;
 use crate::configuration;
 use crate::interrupt;
@@ -75,16 +76,16 @@ impl Kind {
 }
 
 impl Proxy {
-    /// Starts the proxy in front of `origin`, with HTTPS if there is a site, and waits for its first answer.
+    /// Starts the proxy in front of the backends, with HTTPS if there is a site, and waits for its first answer.
     pub(crate) fn start(
         &self,
-        origin: SocketAddr,
+        upstream: Upstream,
         cpu: usize,
         folder: &Path,
         site: Option<&Arc<Site>>,
     ) -> Result<Running, String> {
         let address = free_address()?;
-        let arguments = self.configure(address, origin, folder, site)?;
+        let arguments = self.configure(address, upstream, folder, site)?;
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let mut process = Started::on_cpu(cpu, &self.program, &arguments, folder)?;
         wait_for_answer(&mut process, address, site.map(Arc::as_ref))?;
@@ -96,20 +97,25 @@ impl Proxy {
     fn configure(
         &self,
         address: SocketAddr,
-        origin: SocketAddr,
+        upstream: Upstream,
         folder: &Path,
         site: Option<&Arc<Site>>,
     ) -> Result<Vec<String>, String> {
         let site = site.map(Arc::as_ref);
         let (name, text) = match self.kind {
             Kind::Relay => {
-                return Ok(vec!["--listen".into(), address.to_string(), "--to".into(), origin.to_string()]);
+                return Ok(vec![
+                    "--listen".into(),
+                    address.to_string(),
+                    "--to".into(),
+                    upstream.origin.to_string(),
+                ]);
             }
             Kind::Ringway | Kind::RingwayBefore => {
-                ("ringway.toml", configuration::of_ringway(address, origin, site))
+                ("ringway.toml", configuration::of_ringway(address, upstream, site))
             }
-            Kind::Nginx => ("nginx.conf", configuration::of_nginx(address, origin, folder, site)),
-            Kind::Haproxy => ("haproxy.cfg", configuration::of_haproxy(address, origin, site)),
+            Kind::Nginx => ("nginx.conf", configuration::of_nginx(address, upstream, folder, site)),
+            Kind::Haproxy => ("haproxy.cfg", configuration::of_haproxy(address, upstream, site)),
         };
         let file = folder.join(name);
         fs::write(&file, text).map_err(|e| format!("{}: {e}", file.display()))?;
@@ -125,6 +131,11 @@ impl Proxy {
 impl Running {
     pub(crate) fn cpu_time(&self) -> CpuTime {
         usage::cpu_time(&self.family)
+    }
+
+    /// CPU time of Ringway's health core, which is part of the whole; the peers have no such thread.
+    pub(crate) fn health_cpu_time(&self) -> CpuTime {
+        usage::cpu_time_of_threads(&self.family, "ringway-health")
     }
 
     pub(crate) fn anonymous_bytes(&self) -> u64 {

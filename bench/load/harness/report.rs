@@ -2,7 +2,7 @@
 
 use crate::arguments::Plan;
 use crate::proxy::Kind;
-use crate::rounds::{Results, Turn};
+use crate::rounds::{Contender, LoadFigures, Results, Turn};
 use crate::scenario::Target;
 use std::fmt::{self, Display, Formatter, Write};
 use std::fs;
@@ -68,11 +68,12 @@ fn table(results: &Results) -> String {
         heads.push("target");
     }
     text.push_str(&format!("| Proxy | {} |\n|---|{}\n", heads.join(" | "), "---:|".repeat(heads.len())));
-    for (position, kind) in results.kinds.iter().enumerate() {
+    for (position, contender) in results.contenders.iter().enumerate() {
         let turns: Vec<&Turn> = results.turns.iter().filter_map(|turns| turns.get(position)).collect();
-        let mut cells: Vec<String> = columns.iter().map(|column| column.cell(results, &turns)).collect();
-        cells.extend(results.scenario.target.map(|target| target_cell(target, *kind)));
-        text.push_str(&format!("| {} | {} |\n", kind.name(), cells.join(" | ")));
+        let mut cells: Vec<String> =
+            columns.iter().map(|column| column.cell(results, contender, &turns)).collect();
+        cells.extend(results.scenario.target.map(|target| target_cell(target, contender.kind)));
+        text.push_str(&format!("| {} | {} |\n", contender, cells.join(" | ")));
     }
     text
 }
@@ -99,6 +100,8 @@ enum Fold {
     Least,
     /// The median over the rounds of this figure divided by that of the better peer in the same round.
     RatioToPeer,
+    /// The same against the row of the same proxy that this one is compared with.
+    RatioToRow,
 }
 
 impl Column {
@@ -106,21 +109,30 @@ impl Column {
         Column { head, figure, fold: Fold::Median, decimals }
     }
 
-    fn cell(&self, results: &Results, turns: &[&Turn]) -> String {
+    fn cell(&self, results: &Results, contender: &Contender, turns: &[&Turn]) -> String {
         let figures: Vec<f64> = turns.iter().map(|turn| (self.figure)(turn)).collect();
         let value = match self.fold {
             Fold::Median => median(figures),
             Fold::Least => figures.into_iter().reduce(f64::min),
-            Fold::RatioToPeer => median(self.ratios(results, &figures)),
+            Fold::RatioToPeer => median(self.ratios(results, &figures, |other| other.kind.is_peer())),
+            Fold::RatioToRow => median(self.ratios(results, &figures, |other| {
+                other.kind == contender.kind && other.backends.name == contender.backends.compared_with
+            })),
         };
         value.map_or("–".to_owned(), |value| format!("{value:.*}", self.decimals))
     }
 
-    fn ratios(&self, results: &Results, figures: &[f64]) -> Vec<f64> {
+    /// The figures divided by the best of those rows of the same round.
+    fn ratios(
+        &self,
+        results: &Results,
+        figures: &[f64],
+        is_compared: impl Fn(&Contender) -> bool,
+    ) -> Vec<f64> {
         let rounds = figures.iter().zip(&results.turns);
         let ratio = |(figure, turns): (&f64, &Vec<Turn>)| {
-            let peers = results.kinds.iter().zip(turns).filter(|(kind, _)| kind.is_peer());
-            let best = peers.map(|(_, turn)| (self.figure)(turn)).reduce(f64::min)?;
+            let others = results.contenders.iter().zip(turns).filter(|(other, _)| is_compared(other));
+            let best = others.map(|(_, turn)| (self.figure)(turn)).reduce(f64::min)?;
             (best > 0.0).then_some(figure / best)
         };
         rounds.filter_map(ratio).collect()
@@ -144,6 +156,7 @@ fn columns_of(turn: &Turn) -> Vec<Column> {
                 decimals: 2,
             },
         ],
+        Turn::Growth(_) => growth_columns(),
         Turn::Memory(_) => vec![
             Column::median("user KiB per connection, median", user_kib, 2),
             Column { head: "least", figure: user_kib, fold: Fold::Least, decimals: 2 },
@@ -170,25 +183,58 @@ fn columns_of(turn: &Turn) -> Vec<Column> {
     }
 }
 
+/// What requests cost, and beside it the health core, which has a CPU of its own.
+fn growth_columns() -> Vec<Column> {
+    let ratio = |head, figure| Column { head, figure, fold: Fold::RatioToRow, decimals: 3 };
+    vec![
+        Column::median("CPU µs per request, median", cpu_us, 2),
+        Column { head: "least", figure: cpu_us, fold: Fold::Least, decimals: 2 },
+        Column::median("of it user", user_us, 2),
+        Column::median("of it kernel", kernel_us, 2),
+        Column::median("requests/s", requests_per_second, 0),
+        Column::median("p99 µs", p99_us, 0),
+        Column::median("health core, % of a CPU", health_percent, 1),
+        ratio("ratio of user", user_us),
+        ratio("ratio of kernel", kernel_us),
+        ratio("ratio to 2 backends", cpu_us),
+    ]
+}
+
+fn load(turn: &Turn) -> Option<&LoadFigures> {
+    match turn {
+        Turn::Load(figures) | Turn::Growth(figures) => Some(figures),
+        Turn::Memory(_) | Turn::Latency(_) => None,
+    }
+}
+
 fn cpu_us(turn: &Turn) -> f64 {
     match turn {
-        Turn::Load(figures) => figures.user_us + figures.system_us,
+        Turn::Load(figures) => figures.user_us + figures.system_us + figures.health_us,
+        Turn::Growth(figures) => figures.user_us + figures.system_us,
         Turn::Latency(figures) => figures.cpu_us,
         Turn::Memory(_) => 0.0,
     }
 }
 
 fn user_us(turn: &Turn) -> f64 {
-    if let Turn::Load(figures) = turn { figures.user_us } else { 0.0 }
+    load(turn).map_or(0.0, |figures| figures.user_us)
+}
+
+fn kernel_us(turn: &Turn) -> f64 {
+    load(turn).map_or(0.0, |figures| figures.system_us)
+}
+
+fn health_percent(turn: &Turn) -> f64 {
+    load(turn).map_or(0.0, |figures| figures.health_busy * 100.0)
 }
 
 fn busy_percent(turn: &Turn) -> f64 {
-    if let Turn::Load(figures) = turn { figures.busy * 100.0 } else { 0.0 }
+    load(turn).map_or(0.0, |figures| figures.busy * 100.0)
 }
 
 fn requests_per_second(turn: &Turn) -> f64 {
     match turn {
-        Turn::Load(figures) => figures.requests_per_second,
+        Turn::Load(figures) | Turn::Growth(figures) => figures.requests_per_second,
         Turn::Latency(figures) => figures.requests_per_second,
         Turn::Memory(_) => 0.0,
     }
@@ -196,7 +242,7 @@ fn requests_per_second(turn: &Turn) -> f64 {
 
 fn p50_us(turn: &Turn) -> f64 {
     match turn {
-        Turn::Load(figures) => figures.p50_us,
+        Turn::Load(figures) | Turn::Growth(figures) => figures.p50_us,
         Turn::Latency(figures) => figures.p50_us,
         Turn::Memory(_) => 0.0,
     }
@@ -204,7 +250,7 @@ fn p50_us(turn: &Turn) -> f64 {
 
 fn p99_us(turn: &Turn) -> f64 {
     match turn {
-        Turn::Load(figures) => figures.p99_us,
+        Turn::Load(figures) | Turn::Growth(figures) => figures.p99_us,
         Turn::Latency(figures) => figures.p99_us,
         Turn::Memory(_) => 0.0,
     }
@@ -269,6 +315,13 @@ const PREAMBLE: &str = "\
   of a thread has no ticket yet; it falls into the warm-up.
 - User memory is what the anonymous memory of the proxy grows by while the idle connections are opened and make their
   requests; a first request goes before.
+- Where backends grow, they are the one origin at up to 1,000 addresses of loopback. All rows are interleaved, and each
+  ratio is taken in each round against the row of the same proxy with 2 backends: `-path` rows, in which all requests go
+  to one backend chosen by a consistent hash, against `backends-2-path`, all others against `backends-2`. So `-path` rows
+  show what more backends cost without more connections. `-checked` probes each backend every 2 s; the run fails unless
+  the origin counts as many probes, within a fifth. The CPU time of Ringway's health core is told beside that of its
+  requests; HAProxy probes in its worker, and nginx cannot. `-least` is weighted_least_connections, all others take turns.
+  The kernel tells user from system time by the clock's tick, so their ratios vary more than that of the sum.
 - A single answer that is not 2xx, or a single socket error, fails the whole run.
 - Loopback makes a sender pay for the receiver's work, so compare proxies with each other and not with a network.
 
@@ -279,24 +332,44 @@ const PREAMBLE: &str = "\
 #[cfg(test)]
 mod tests {
     use super::{median, tables};
+    use crate::backends::{GROWING, SOLE};
     use crate::proxy::Kind;
-    use crate::rounds::{LoadFigures, Results, Turn};
-    use crate::scenario::SCENARIOS;
+    use crate::rounds::{Contender, LoadFigures, Results, Turn};
+    use crate::scenario::{SCENARIOS, Scenario};
+
+    fn figures(user_us: f64) -> LoadFigures {
+        let (requests_per_second, busy, p50_us, p99_us) = (1000.0, 1.0, 10.0, 20.0);
+        let (health_us, health_busy) = (0.0, 0.02);
+        LoadFigures {
+            user_us,
+            system_us: 1.0,
+            health_us,
+            health_busy,
+            requests_per_second,
+            busy,
+            p50_us,
+            p99_us,
+        }
+    }
 
     fn turn(user_us: f64) -> Turn {
-        let (requests_per_second, busy, p50_us, p99_us) = (1000.0, 1.0, 10.0, 20.0);
-        Turn::Load(LoadFigures { user_us, system_us: 1.0, requests_per_second, busy, p50_us, p99_us })
+        Turn::Load(figures(user_us))
+    }
+
+    fn scenario(name: &str) -> &'static Scenario {
+        SCENARIOS.iter().find(|scenario| scenario.name == name).unwrap()
     }
 
     #[test]
     fn the_ratio_is_the_median_over_rounds_against_the_cheaper_peer_of_the_round() {
-        let kinds = vec![Kind::Ringway, Kind::Nginx, Kind::Haproxy];
+        let contender = |kind| Contender { kind, backends: &SOLE };
+        let contenders = [Kind::Ringway, Kind::Nginx, Kind::Haproxy].map(contender).to_vec();
         let turns = vec![
             vec![turn(4.0), turn(9.0), turn(11.0)],
             vec![turn(4.0), turn(19.0), turn(9.0)],
             vec![turn(8.0), turn(9.0), turn(9.0)],
         ];
-        let text = tables(&[Results { scenario: &SCENARIOS[0], kinds, turns }]);
+        let text = tables(&[Results { scenario: scenario("keepalive-64"), contenders, turns }]);
         assert!(
             text.contains("| ringway | 5.00 | 5.00 | 4.00 | 1000 | 100 | 10 | 20 | 0.50 | ≤ 0.85 |"),
             "{text}"
@@ -305,6 +378,22 @@ mod tests {
             text.contains("| nginx | 10.00 | 10.00 | 9.00 | 1000 | 100 | 10 | 20 | 1.00 | – |"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn growth_is_the_ratio_to_the_fewest_backends_of_the_same_proxy_in_the_same_round() {
+        let rows = |kind| GROWING[..2].iter().map(move |backends| Contender { kind, backends });
+        let contenders = rows(Kind::Nginx).chain(rows(Kind::Ringway)).collect();
+        let turns = [[1.0, 2.0, 4.0, 5.5], [1.0, 2.0, 9.0, 9.0], [1.0, 2.0, 9.0, 14.0]];
+        let turns = turns.map(|round| round.map(|user_us| Turn::Growth(figures(user_us))).to_vec()).to_vec();
+        let text = tables(&[Results { scenario: scenario("backends"), contenders, turns }]);
+        for row in [
+            "| ringway backends-2 | 10.00 | 5.00 | 9.00 | 1.00 | 1000 | 20 | 2.0 | 1.000 | 1.000 | 1.000 | ≤ 1.03 |",
+            "| ringway backends-100 | 10.00 | 6.50 | 9.00 | 1.00 | 1000 | 20 | 2.0 | 1.375 | 1.000 | 1.300 | ≤ 1.03 |",
+            "| nginx backends-100 | 3.00 | 3.00 | 2.00 | 1.00 | 1000 | 20 | 2.0 | 2.000 | 1.000 | 1.500 | – |",
+        ] {
+            assert!(text.contains(row), "{text}");
+        }
     }
 
     #[test]

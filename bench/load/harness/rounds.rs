@@ -3,6 +3,7 @@
 //! Every turn starts its proxy afresh, so no turn inherits connections or memory of the one before.
 
 use crate::arguments::Plan;
+use crate::backends::{Backends, SOLE, Upstream};
 use crate::client;
 use crate::generator::Generator;
 use crate::idle_memory;
@@ -12,9 +13,11 @@ use crate::proxy::{self, Kind, Proxy, Running};
 use crate::scenario::{Load, PLAIN, Scenario, Work};
 use crate::site::Site;
 use crate::started::Started;
+use crate::usage::CpuTime;
 use ringway_bench::now;
+use std::fmt::{self, Display, Formatter};
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,15 +26,19 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Turn {
     Load(LoadFigures),
+    Growth(LoadFigures),
     Memory(idle_memory::Figures),
     Latency(latency::Figures),
 }
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LoadFigures {
-    /// CPU time of the proxy per request.
+    /// CPU time of the proxy per request, without that of its health core.
     pub(crate) user_us: f64,
     pub(crate) system_us: f64,
+    /// CPU time of the health core per request, and as a share of a CPU.
+    pub(crate) health_us: f64,
+    pub(crate) health_busy: f64,
     pub(crate) requests_per_second: f64,
     /// Share of its CPU that the proxy used, 0 to 1.
     pub(crate) busy: f64,
@@ -39,10 +46,17 @@ pub(crate) struct LoadFigures {
     pub(crate) p99_us: f64,
 }
 
-/// All turns of a scenario: `turns[round][proxy]`, proxies as in `kinds`.
+/// A proxy with what stands behind it: one row of a table.
+#[derive(Clone, Copy)]
+pub(crate) struct Contender {
+    pub(crate) kind: Kind,
+    pub(crate) backends: &'static Backends,
+}
+
+/// All turns of a scenario: `turns[round][contender]`, contenders as in `contenders`.
 pub(crate) struct Results {
     pub(crate) scenario: &'static Scenario,
-    pub(crate) kinds: Vec<Kind>,
+    pub(crate) contenders: Vec<Contender>,
     pub(crate) turns: Vec<Vec<Turn>>,
 }
 
@@ -61,7 +75,7 @@ const WARM_UP_S: u64 = 1;
 pub(crate) fn run(plan: &Plan) -> Result<Vec<Results>, String> {
     let folder = Folder::create()?;
     let origin = proxy::free_address()?;
-    let listen = origin.to_string();
+    let listen = listening_address(plan, origin).to_string();
     let program = plan.programs.join("bench-origin");
     let mut process = Started::on_cpu(plan.load_cpu, &program, &["--listen", &listen], &folder.path)?;
     proxy::wait_for_answer(&mut process, origin, None)?;
@@ -77,20 +91,23 @@ pub(crate) fn run(plan: &Plan) -> Result<Vec<Results>, String> {
 
 impl Bench<'_> {
     fn run_scenario(&self, scenario: &'static Scenario) -> Result<Results, String> {
-        let proxies: Vec<&Proxy> =
-            self.plan.proxies.iter().filter(|proxy| scenario.fits(proxy.kind)).collect();
-        let kinds = proxies.iter().map(|proxy| proxy.kind).collect();
-        let mut results = Results { scenario, kinds, turns: Vec::new() };
+        let proxies = self.plan.proxies.iter().filter(|proxy| scenario.fits(proxy.kind));
+        let rows: Vec<(&Proxy, &'static Backends)> = proxies
+            .flat_map(|proxy| scenario.backends().iter().map(move |backends| (proxy, backends)))
+            .filter(|(proxy, backends)| backends.fit(proxy.kind))
+            .collect();
+        let contender = |&(proxy, backends): &(&Proxy, _)| Contender { kind: proxy.kind, backends };
+        let contenders: Vec<Contender> = rows.iter().map(contender).collect();
+        let mut results = Results { scenario, contenders, turns: Vec::new() };
         let rate = match scenario.work {
             Work::Latency { connections } => self.common_rate(connections)?,
             _ => 0.0,
         };
         for round in 1..=self.plan.rounds {
             let mut turns = Vec::new();
-            for proxy in &proxies {
-                let name = proxy.kind.name();
-                let place = || format!("{}, round {round}, {name}", scenario.name);
-                let turn = self.take_turn(scenario, proxy, rate).map_err(|e| format!("{}: {e}", place()))?;
+            for (row, contender) in rows.iter().zip(&results.contenders) {
+                let place = || format!("{}, round {round}, {contender}", scenario.name);
+                let turn = self.take_turn(scenario, *row, rate).map_err(|e| format!("{}: {e}", place()))?;
                 eprintln!("{}: {turn}", place());
                 turns.push(turn);
             }
@@ -99,12 +116,19 @@ impl Bench<'_> {
         Ok(results)
     }
 
-    fn take_turn(&self, scenario: &Scenario, proxy: &Proxy, rate: f64) -> Result<Turn, String> {
+    fn take_turn(
+        &self,
+        scenario: &Scenario,
+        (proxy, backends): (&Proxy, &'static Backends),
+        rate: f64,
+    ) -> Result<Turn, String> {
         interrupt::check()?;
         let site = scenario.is_secure().then_some(&self.site);
-        let mut running = proxy.start(self.origin, self.plan.proxy_cpu, self.folder, site)?;
+        let upstream = Upstream { origin: self.origin, backends };
+        let mut running = proxy.start(upstream, self.plan.proxy_cpu, self.folder, site)?;
         let turn = match &scenario.work {
-            Work::Load(load) => Turn::Load(self.measure_load(load, &running)?),
+            Work::Load(load) => Turn::Load(self.measure_load(load, backends, &running)?),
+            Work::Growth { load, .. } => Turn::Growth(self.measure_load(load, backends, &running)?),
             Work::IdleMemory { connections, .. } => {
                 Turn::Memory(idle_memory::measure(&running, *connections)?)
             }
@@ -117,12 +141,17 @@ impl Bench<'_> {
     }
 
     /// Loads the proxy and samples CPU time and served requests at both ends of the measured window.
-    fn measure_load(&self, load: &Load, running: &Running) -> Result<LoadFigures, String> {
+    fn measure_load(
+        &self,
+        load: &Load,
+        backends: &Backends,
+        running: &Running,
+    ) -> Result<LoadFigures, String> {
         let warm_up_s = WARM_UP_S + load.extra_warm_up_s;
         // One second more than the window, so that the client still works when the second sample is taken.
         let seconds = warm_up_s + self.plan.seconds + 1;
         let cpu = self.plan.load_cpu;
-        let served_before = self.served()?;
+        let served_before = self.counts()?.served;
         let generator = Generator::start(load, running, seconds, cpu, self.folder)?;
         interrupt::sleep(Duration::from_secs(warm_up_s))?;
         let first = self.sample(running)?;
@@ -130,19 +159,23 @@ impl Bench<'_> {
         let last = self.sample(running)?;
         let counted = generator.finish()?;
         // wrk accepts redirects; an answer that the origin did not give was made by the proxy.
-        let made_up = counted.requests - (self.served()? - served_before);
+        let made_up = counted.requests - (self.counts()?.served - served_before);
         if made_up > 0.0 {
             return Err(format!("{made_up} answers did not come from the origin"));
         }
-        let requests = last.served - first.served;
+        let requests = last.counts.served - first.counts.served;
         let wall_us = last.wall_us - first.wall_us;
+        check_probes(last.counts.probed - first.counts.probed, backends.probes_per_second() * wall_us / 1e6)?;
         if requests < 1.0 {
             return Err("no request was served in the measured window".to_owned());
         }
-        let cpu = last.cpu - first.cpu;
+        let (cpu, health) = (last.cpu - first.cpu, last.health_cpu - first.health_cpu);
+        let without_health = cpu - health;
         Ok(LoadFigures {
-            user_us: cpu.user_us / requests,
-            system_us: cpu.system_us / requests,
+            user_us: without_health.user_us / requests,
+            system_us: without_health.system_us / requests,
+            health_us: health.total_us() / requests,
+            health_busy: health.total_us() / wall_us,
             requests_per_second: requests / wall_us * 1e6,
             busy: cpu.total_us() / wall_us,
             p50_us: counted.p50_us,
@@ -152,13 +185,17 @@ impl Bench<'_> {
 
     /// The origin counts the requests, which leaves opening and closing of connections outside the window.
     fn sample(&self, running: &Running) -> Result<Sample, String> {
-        Ok(Sample { served: self.served()?, cpu: running.cpu_time(), wall_us: wall_us() })
+        let (cpu, health_cpu) = (running.cpu_time(), running.health_cpu_time());
+        Ok(Sample { counts: self.counts()?, cpu, health_cpu, wall_us: wall_us() })
     }
 
-    /// Requests that the origin has answered since its start.
-    fn served(&self) -> Result<f64, String> {
-        let served = client::get(self.origin, None, "/served")?;
-        served.trim().parse().map_err(|_| format!("the origin served `{served}` requests"))
+    /// What the origin has answered since its start.
+    fn counts(&self) -> Result<Counts, String> {
+        let text = client::get(self.origin, None, "/served")?;
+        let counts = text.split_once(' ').and_then(|(served, probed)| {
+            Some(Counts { served: served.parse().ok()?, probed: probed.parse().ok()? })
+        });
+        counts.ok_or_else(|| format!("the origin served `{text}`"))
     }
 
     /// 60 % of what the slowest proxy can do, in requests per second.
@@ -166,8 +203,9 @@ impl Bench<'_> {
         let load = Load { connections, ..PLAIN };
         let mut slowest = f64::MAX;
         for proxy in &self.plan.proxies {
-            let running = proxy.start(self.origin, self.plan.proxy_cpu, self.folder, None)?;
-            let figures = self.measure_load(&load, &running);
+            let upstream = Upstream { origin: self.origin, backends: &SOLE };
+            let running = proxy.start(upstream, self.plan.proxy_cpu, self.folder, None)?;
+            let figures = self.measure_load(&load, &SOLE, &running);
             let figures = figures.map_err(|e| format!("maximum of {}: {e}", proxy.kind.name()))?;
             slowest = slowest.min(figures.requests_per_second);
         }
@@ -176,10 +214,42 @@ impl Bench<'_> {
     }
 }
 
+impl Display for Contender {
+    fn fmt(&self, out: &mut Formatter) -> fmt::Result {
+        let gap = if self.backends.name.is_empty() { "" } else { " " };
+        write!(out, "{}{gap}{}", self.kind.name(), self.backends.name)
+    }
+}
+
 struct Sample {
-    served: f64,
-    cpu: crate::usage::CpuTime,
+    counts: Counts,
+    cpu: CpuTime,
+    health_cpu: CpuTime,
     wall_us: f64,
+}
+
+struct Counts {
+    served: f64,
+    probed: f64,
+}
+
+/// Only where there are many backends does the origin listen at more than one address.
+fn listening_address(plan: &Plan, origin: SocketAddr) -> SocketAddr {
+    let mut backends = plan.scenarios.iter().flat_map(|scenario| scenario.backends());
+    if backends.any(|backends| backends.count > 1) {
+        SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), origin.port())
+    } else {
+        origin
+    }
+}
+
+/// A proxy that probes much less, or more, than it was told to gives no figure.
+fn check_probes(counted: f64, expected: f64) -> Result<(), String> {
+    const TOLERANCE: f64 = 0.2;
+    if (counted - expected).abs() > expected * TOLERANCE {
+        return Err(format!("{counted} probes in the measured window instead of {expected:.0}"));
+    }
+    Ok(())
 }
 
 /// Microseconds since the first call.

@@ -1,5 +1,6 @@
 //! What is measured.
 
+use crate::backends::{Backends, GROWING, SOLE};
 use crate::handshakes;
 use crate::proxy::Kind;
 
@@ -15,7 +16,7 @@ pub(crate) struct Scenario {
 /// An upper bound.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Target {
-    /// Of the ratio to the better peer.
+    /// Of the ratio to the better peer, or to the row of the same proxy that a row is compared with.
     Ratio(f64),
     /// Of the user memory per connection.
     Kibibytes(f64),
@@ -24,6 +25,8 @@ pub(crate) enum Target {
 pub(crate) enum Work {
     /// As many requests as the machine lets through.
     Load(Load),
+    /// The same with each of these in turn behind each proxy.
+    Growth { load: Load, rows: &'static [Backends] },
     /// Connections that made one request and then wait.
     IdleMemory { connections: usize, secure: bool },
     /// wrk-like requests at 60 % of what the slowest proxy can do.
@@ -53,9 +56,17 @@ pub(crate) enum Client {
 impl Scenario {
     pub(crate) fn is_secure(&self) -> bool {
         match &self.work {
-            Work::Load(load) => load.secure,
+            Work::Load(load) | Work::Growth { load, .. } => load.secure,
             Work::IdleMemory { secure, .. } => *secure,
             Work::Latency { .. } => false,
+        }
+    }
+
+    /// What stands behind the proxies.
+    pub(crate) fn backends(&self) -> &'static [Backends] {
+        match &self.work {
+            Work::Growth { rows, .. } => rows,
+            _ => &[SOLE],
         }
     }
 
@@ -156,5 +167,12 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         title: "Latency at 60 % of the slowest proxy's maximum, 128 B, 64 connections",
         work: Work::Latency { connections: 64 },
         target: Some(Target::Ratio(1.0)),
+    },
+    Scenario {
+        name: "backends",
+        title: "The cost as backends grow: keep-alive, 128 B, 64 connections",
+        // Every backend was probed, and all connections to them were opened, before it is measured.
+        work: Work::Growth { load: Load { extra_warm_up_s: 2, ..PLAIN }, rows: GROWING },
+        target: Some(Target::Ratio(1.03)),
     },
 ];

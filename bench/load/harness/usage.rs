@@ -39,13 +39,28 @@ pub(crate) fn family(id: u32) -> Vec<u32> {
 
 /// User and system time of all threads of a process family; ended threads count too.
 pub(crate) fn cpu_time(family: &[u32]) -> CpuTime {
+    sum_of_stats(family.iter().map(|id| format!("/proc/{id}")))
+}
+
+/// The same of the threads with this name, as long as they live.
+pub(crate) fn cpu_time_of_threads(family: &[u32], name: &str) -> CpuTime {
+    let threads = family.iter().flat_map(|id| fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten());
+    let folders = threads.flatten().map(|entry| entry.path().display().to_string());
+    let is_named = |folder: &String| {
+        fs::read_to_string(format!("{folder}/comm")).is_ok_and(|found| found.trim_end() == name)
+    };
+    sum_of_stats(folders.filter(is_named))
+}
+
+/// CPU time in the stat files of these folders of /proc.
+fn sum_of_stats(folders: impl Iterator<Item = String>) -> CpuTime {
     // SAFETY: sysconf takes no pointer.
     let ticks_per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
     let us_per_tick = 1e6 / ticks_per_second as f64;
     let mut sum = CpuTime::default();
-    for id in family {
+    for folder in folders {
         // proc(5): utime and stime are fields 14 and 15, the parent is field 4.
-        let Some(fields) = stat_after_name(*id) else { continue };
+        let Some(fields) = stat_after_name(&folder) else { continue };
         let ticks = |index: usize| fields.get(index).and_then(|text| text.parse::<f64>().ok()).unwrap_or(0.0);
         sum.user_us += ticks(11) * us_per_tick;
         sum.system_us += ticks(12) * us_per_tick;
@@ -87,19 +102,19 @@ fn numbered_processes() -> impl Iterator<Item = u32> {
 }
 
 fn parent_of(id: u32) -> Option<u32> {
-    stat_after_name(id)?.get(1)?.parse().ok()
+    stat_after_name(&format!("/proc/{id}"))?.get(1)?.parse().ok()
 }
 
-/// The fields of /proc/ID/stat from the third on: the name before them may hold spaces and brackets.
-fn stat_after_name(id: u32) -> Option<Vec<String>> {
-    let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+/// The fields of a stat file from the third on: the name before them may hold spaces and brackets.
+fn stat_after_name(folder: &str) -> Option<Vec<String>> {
+    let stat = fs::read_to_string(format!("{folder}/stat")).ok()?;
     let (_, fields) = stat.rsplit_once(')')?;
     Some(fields.split_whitespace().map(str::to_owned).collect())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{anonymous_bytes, cpu_time, family};
+    use super::{CpuTime, anonymous_bytes, cpu_time, cpu_time_of_threads, family};
 
     #[test]
     fn a_process_sees_its_own_usage() {
@@ -111,5 +126,20 @@ mod tests {
         }
         assert!(cpu_time(&own).total_us() > 0.0, "{sum}");
         assert!(anonymous_bytes(&own) > 0);
+    }
+
+    #[test]
+    fn threads_are_found_by_their_names() {
+        let own = [std::process::id()];
+        let spin = || {
+            let sum =
+                (0..200_000_000_u64).fold(0, |sum: u64, value| std::hint::black_box(sum.wrapping_add(value)));
+            (sum, cpu_time_of_threads(&own, "spinner"))
+        };
+        let spinner = std::thread::Builder::new().name("spinner".to_owned());
+        let (sum, time) =
+            std::thread::scope(|scope| spinner.spawn_scoped(scope, spin).unwrap().join().unwrap());
+        assert!(time.total_us() > 0.0, "{sum}");
+        assert_eq!(cpu_time_of_threads(&own, "nobody"), CpuTime::default());
     }
 }

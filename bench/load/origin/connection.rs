@@ -19,12 +19,13 @@ pub(crate) struct Connection {
     close: bool,
 }
 
-/// Buffers that all connections use in turn, and the count of answers.
+/// Buffers that all connections use in turn, and the counts of answers.
 pub(crate) struct Scratch {
     input: Vec<u8>,
     output: Vec<u8>,
     body: Vec<u8>,
     served: u64,
+    probed: u64,
 }
 
 /// Bytes read at once.
@@ -46,6 +47,7 @@ impl Scratch {
             output: Vec::with_capacity(INPUT_BYTES),
             body: vec![b'x'; BODY_BUFFER_BYTES],
             served: 0,
+            probed: 0,
         }
     }
 }
@@ -136,8 +138,10 @@ impl Connection {
         self.close = request.close;
         let connection = if request.close { "Connection: close\r\n" } else { "" };
         let out = &mut scratch.output;
-        if request.answer != Answer::Served {
-            scratch.served += 1;
+        match request.answer {
+            Answer::Served => {}
+            Answer::Health => scratch.probed += 1,
+            _ => scratch.served += 1,
         }
         match request.answer {
             Answer::Sized(length) => {
@@ -160,10 +164,11 @@ impl Connection {
                 }
             }
             Answer::Served => {
-                let count = scratch.served.to_string();
-                write_head(out, "200 OK", count.len(), connection);
-                out.extend_from_slice(count.as_bytes());
+                let counts = format!("{} {}", scratch.served, scratch.probed);
+                write_head(out, "200 OK", counts.len(), connection);
+                out.extend_from_slice(counts.as_bytes());
             }
+            Answer::Health => write_head(out, "200 OK", 0, connection),
             Answer::NotFound => write_head(out, "404 Not Found", 0, connection),
         }
     }

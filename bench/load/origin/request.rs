@@ -15,8 +15,10 @@ pub(crate) enum Answer {
     Sized(usize),
     /// A body of this many bytes in chunks.
     Chunked(usize),
-    /// The number of requests answered so far.
+    /// The numbers of requests and of probes answered so far.
     Served,
+    /// An empty body, for health checks.
+    Health,
     NotFound,
 }
 
@@ -134,6 +136,8 @@ impl<'a> Iterator for Lines<'a> {
 fn answer_to(target: &[u8]) -> Answer {
     if target == b"/served" {
         Answer::Served
+    } else if target == b"/health" {
+        Answer::Health
     } else if let Some(length) = target.strip_prefix(b"/bytes/") {
         number(length).filter(|&length| length <= MAX_BODY_BYTES).map_or(Answer::NotFound, Answer::Sized)
     } else if let Some(length) = target.strip_prefix(b"/chunked/") {

@@ -106,7 +106,7 @@ impl Reloader {
         if loaded.report.has_errors() {
             return Err(report_text(&loaded));
         }
-        warn_of_the_unchangeable(&self.service.config, &config);
+        let unchangeable = unchangeable(&self.service.config, &config);
         let answers = self.names.resolve(&config);
         let bound: Vec<u64> = self.service.bindings().iter().map(|binding| binding.number).collect();
         let outcome = self.service.replace(config, credentials, &answers, &mut loaded.report);
@@ -117,6 +117,9 @@ impl Reloader {
             Err(refusal) => return Err(format!("error: {refusal}")),
         }
         self.renewal.follow(&self.service);
+        for key in unchangeable {
+            tell(&format!("warning: {key} has changed, which takes effect at the next start"));
+        }
         if loaded.report.count(Severity::Warning) > 0 {
             tell(&report_text(&loaded));
         }
@@ -167,8 +170,8 @@ fn report_text(loaded: &Loaded) -> String {
     loaded.report.to_text(false).trim_end().to_owned()
 }
 
-/// Some settings belong to threads and rings that are made at the start.
-fn warn_of_the_unchangeable(serving: &Config, wanted: &Config) {
+/// The settings that differ and belong to threads and rings, which are made at the start.
+fn unchangeable(serving: &Config, wanted: &Config) -> Vec<&'static str> {
     let (old, new) = (&serving.process, &wanted.process);
     let changes = [
         ("process.workers", old.workers != new.workers),
@@ -187,9 +190,7 @@ fn warn_of_the_unchangeable(serving: &Config, wanted: &Config) {
         ("access_log.format", format_of(serving) != format_of(wanted)),
         ("admin.socket", socket(serving) != socket(wanted)),
     ];
-    for (key, _) in changes.into_iter().filter(|(_, is_changed)| *is_changed) {
-        tell(&format!("warning: {key} has changed, which takes effect at the next start"));
-    }
+    changes.into_iter().filter(|(_, is_changed)| *is_changed).map(|(key, _)| key).collect()
 }
 
 fn destination(config: &Config) -> Option<&crate::config::LogDestination> {

@@ -53,8 +53,8 @@ pub struct Lines {
 /// Alarms that wait for the health core. One that does not fit comes again with the next failure.
 const MAX_ALARMS: usize = 1_024;
 
-/// Orders that wait for the health core.
-const MAX_ORDERS: usize = 16;
+/// Orders that wait for the health core: each takes the place of the one before.
+const MAX_ORDERS: usize = 1;
 
 /// What is in service.
 pub struct Service {
@@ -216,8 +216,7 @@ impl Service {
         self.lines.workers.iter().for_each(Mailbox::ring);
         self.config = config;
         self.addresses = addresses;
-        // An order that does not fit would be the seventeenth that the health core did not look at.
-        drop(self.lines.health.send(health::Order::Watch(self.watches())));
+        self.lines.health.send_latest(health::Order::Watch(self.watches()));
         Ok(())
     }
 

@@ -71,6 +71,13 @@ impl Sockets {
         let patience = if self.open.is_empty() { Duration::ZERO } else { PATIENCE };
         for listener in &config.listeners {
             for wanted in &listener.addresses {
+                if prepared.fresh.len() >= MAX_ON_THE_WAY {
+                    return Err(BindError {
+                        listener: listener.name.clone(),
+                        address: wanted.address,
+                        error: io::Error::other(format!("more than {MAX_ON_THE_WAY} addresses at a time")),
+                    });
+                }
                 // With a port that the kernel chooses, only the name tells whose socket it is.
                 let is_same = |binding: &Binding| {
                     (binding.wanted, binding.dual_stack) == (wanted.address, wanted.dual_stack)

@@ -13,6 +13,7 @@ use crate::config::Config;
 use crate::config::Loaded;
 use crate::config::Severity;
 use crate::control::credentials;
+use crate::control::limits;
 use crate::control::names::Names;
 use crate::control::renewal::Renewal;
 use crate::control::service::Refusal;
@@ -60,6 +61,8 @@ pub fn start(
     let (sender, commands) = mpsc::channel();
     let mut reloader = Reloader { service, renewal, names, load };
     let body = move || {
+        // Thousands of backends take a tenth of a second to read, and no request is to wait for that.
+        limits::give_way();
         loop {
             match commands.recv_timeout(LOOK_INTERVAL) {
                 Ok(Command::Reload { answer }) => reloader.obey(answer),

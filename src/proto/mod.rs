@@ -6,5 +6,7 @@
 
 /// HTTP/1.1 (RFC 9112).
 pub mod h1;
+/// HTTP/2 (RFC 9113).
+pub mod h2;
 /// PROXY protocol, v1 and v2: who the client is, told by the hop before us.
 pub mod proxy_protocol;

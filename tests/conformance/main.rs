@@ -4,8 +4,12 @@
 
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../support/http2.rs"]
+mod http2_end;
 
 mod scene;
 
+mod rfc7541;
 mod rfc9110;
 mod rfc9112;
+mod rfc9113;

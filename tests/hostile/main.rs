@@ -4,8 +4,11 @@
 mod smuggling_corpus;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../support/http2.rs"]
+mod http2_end;
 
 mod floods;
+mod http2;
 mod oversize;
 mod slow_peers;
 mod smuggling;

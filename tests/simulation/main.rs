@@ -5,6 +5,7 @@ mod smuggling_corpus;
 
 mod wire;
 
+mod h2;
 mod proxy_protocol;
 mod requests;
 mod responses;

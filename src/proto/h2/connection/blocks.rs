@@ -1,0 +1,161 @@
+//! What a header block means where its stream stands (RFC 9113 §5.1 and §8.1).
+
+use crate::proto::h2::connection::Connection;
+use crate::proto::h2::connection::Ending;
+use crate::proto::h2::connection::Event;
+use crate::proto::h2::connection::Purpose;
+use crate::proto::h2::fault::Fault;
+use crate::proto::h2::flow::ReceiveWindow;
+use crate::proto::h2::flow::SendWindow;
+use crate::proto::h2::frame::headers::HeadersFrame;
+use crate::proto::h2::hpack::decoder::Decoded;
+use crate::proto::h2::hpack::fields::FieldLimits;
+use crate::proto::h2::limits::LAST_STREAM_IDS;
+use crate::proto::h2::limits::Limit;
+use crate::proto::h2::limits::Millis;
+use crate::proto::h2::message;
+use crate::proto::h2::message::Checked;
+use crate::proto::h2::message::Malformed;
+use crate::proto::h2::settings::Role;
+use crate::proto::h2::stream::Half;
+use crate::proto::h2::stream::Stream;
+use crate::proto::h2::stream::StreamId;
+use crate::proto::h2::stream::UNKNOWN_LENGTH;
+use crate::proto::h2::streams::Status;
+
+type Outcome = Result<Option<Event>, Fault>;
+
+impl Connection {
+    /// What the block of a HEADERS frame will be. A fault of the stream waits until the block is decoded,
+    /// because later blocks refer to what it adds to the table (RFC 9113 §4.3).
+    pub(super) fn purpose_of(&mut self, frame: &HeadersFrame, now: Millis) -> Result<Purpose, Fault> {
+        let id = frame.stream;
+        // "An endpoint that receives an unexpected stream identifier MUST respond with a connection error of
+        // type PROTOCOL_ERROR" (RFC 9113 §5.1.1).
+        if !id.is_clients() {
+            return Err(Fault::BadStreamId);
+        }
+        let purpose = match self.status(id) {
+            Status::Live(place) => {
+                self.streams.at(place).map_or(Purpose::Discard(None), |stream| match stream.receiving {
+                    Half::Head => Purpose::Response,
+                    Half::Ended => Purpose::Discard(Some(Fault::EndedStream)),
+                    Half::Content if frame.end_stream => Purpose::Trailers,
+                    Half::Content => Purpose::Discard(Some(Fault::Malformed(Malformed::TrailersWithoutEnd))),
+                })
+            }
+            Status::Idle if self.role == Role::Server => self.admit_request(id),
+            Status::Idle => return Err(Fault::IdleStream),
+            Status::Closed => return Err(Fault::ClosedStream),
+            Status::ResetByUs => {
+                self.budgets.spend(Limit::UselessFrames, 1, now)?;
+                Purpose::Discard(None)
+            }
+        };
+        let depends_on_itself = frame.depends_on_itself && !matches!(purpose, Purpose::Discard(_));
+        Ok(if depends_on_itself { Purpose::Discard(Some(Fault::SelfDependency)) } else { purpose })
+    }
+
+    /// "Endpoints MUST NOT exceed the limit set by their peer. An endpoint that receives a HEADERS frame that
+    /// causes its advertised concurrent stream limit to be exceeded MUST treat this as a stream error of type
+    /// PROTOCOL_ERROR or REFUSED_STREAM" (RFC 9113 §5.1.2). Streams whose work goes on count too.
+    fn admit_request(&mut self, id: StreamId) -> Purpose {
+        self.streams.note_used(id);
+        let in_use = self.streams.len() + self.lingering as usize;
+        match self.ending {
+            Ending::Final(last) if id.number() > last => Purpose::Discard(None),
+            _ if in_use >= self.local.max_concurrent_streams as usize => {
+                Purpose::Discard(Some(Fault::TooManyStreams))
+            }
+            _ => Purpose::Request,
+        }
+    }
+
+    /// Decodes a complete block.
+    pub(super) fn finish_block(&mut self, bytes: &[u8]) -> Outcome {
+        let Some(block) = self.block.take() else {
+            return Ok(None);
+        };
+        let limits =
+            FieldLimits { max_bytes: self.local.max_header_bytes, max_fields: self.local.max_headers };
+        let decoded = self.decoder.decode(bytes, &limits, &mut self.fields).map_err(Fault::Compression)?;
+        let is_whole = decoded == Decoded::Whole;
+        match block.purpose {
+            Purpose::Discard(None) => Ok(None),
+            Purpose::Discard(Some(fault)) => Err(fault),
+            Purpose::Request if is_whole => self.handle_request(block.stream, block.end_stream),
+            Purpose::Request => self.handle_large_request(block.stream, block.end_stream),
+            Purpose::Response | Purpose::Trailers if !is_whole => Err(Fault::Malformed(Malformed::TooLarge)),
+            Purpose::Response => self.handle_response(block.stream, block.end_stream),
+            Purpose::Trailers => self.handle_trailers(block.stream),
+        }
+    }
+
+    fn handle_request(&mut self, id: StreamId, end: bool) -> Outcome {
+        let connect_protocol = self.local.connect_protocol;
+        let checked = message::check_request(&self.fields, connect_protocol, &mut self.cookies)
+            .map_err(Fault::Malformed)?;
+        self.accept(id, &checked, end)?;
+        Ok(Some(Event::Head { stream: id, end }))
+    }
+
+    fn handle_large_request(&mut self, id: StreamId, end: bool) -> Outcome {
+        let unread = Checked { content_length: UNKNOWN_LENGTH, status: 0, is_connect: false };
+        self.accept(id, &unread, end)?;
+        Ok(Some(Event::HeadTooLarge { stream: id, end }))
+    }
+
+    fn accept(&mut self, id: StreamId, checked: &Checked, end: bool) -> Result<(), Fault> {
+        let mut stream = self.new_stream(id);
+        stream.is_connect = checked.is_connect;
+        stream.receive_head(checked.content_length, end)?;
+        self.streams.insert(stream);
+        // A client that runs out of numbers is sent away while it still has some.
+        if id.number() > StreamId::LARGEST - LAST_STREAM_IDS && self.ending == Ending::NotYet {
+            self.announce_end(None);
+        }
+        Ok(())
+    }
+
+    pub(super) fn new_stream(&self, id: StreamId) -> Stream {
+        let send_window = SendWindow::new(self.peer.initial_window_bytes);
+        Stream::new(id, send_window, ReceiveWindow::new(self.local.stream_window_bytes))
+    }
+
+    fn handle_response(&mut self, id: StreamId, end: bool) -> Outcome {
+        let checked = message::check_response(&self.fields).map_err(Fault::Malformed)?;
+        if checked.status < 200 {
+            return if end {
+                Err(Fault::Malformed(Malformed::InterimEnd))
+            } else {
+                Ok(Some(Event::Interim { stream: id }))
+            };
+        }
+        if let Some(stream) = self.streams.get_mut(id) {
+            stream.receive_head(response_length(stream, &checked), end)?;
+        }
+        self.remove_if_closed(id);
+        Ok(Some(Event::Head { stream: id, end }))
+    }
+
+    fn handle_trailers(&mut self, id: StreamId) -> Outcome {
+        message::check_trailers(&self.fields).map_err(Fault::Malformed)?;
+        if let Some(stream) = self.streams.get_mut(id) {
+            stream.receive_end()?;
+        }
+        self.remove_if_closed(id);
+        Ok(Some(Event::Trailers { stream: id }))
+    }
+}
+
+/// How much content a response has. Those to HEAD, 204 and 304 have none, whatever Content-Length says (RFC
+/// 9113 §8.1.1).
+fn response_length(stream: &Stream, checked: &Checked) -> u64 {
+    if stream.head_only || matches!(checked.status, 204 | 304) {
+        0
+    } else if stream.is_connect && checked.status < 300 {
+        UNKNOWN_LENGTH
+    } else {
+        checked.content_length
+    }
+}

@@ -1,0 +1,401 @@
+//! One connection: bytes and `now` in, events and bytes out.
+//!
+//! Here is what it holds and what it can be asked; `receive.rs` takes bytes apart into frames,
+//! `control.rs` and `blocks.rs` say what a frame means, and `commands.rs` is what its owner may do.
+
+mod blocks;
+mod commands;
+mod control;
+mod receive;
+
+use std::ops::Range;
+
+use crate::http::head::ResponseHead;
+use crate::http::headers::Headers;
+use crate::http::headers::MAX_FIELDS;
+use crate::proto::h2::fault::ErrorCode;
+use crate::proto::h2::fault::Fault;
+use crate::proto::h2::fault::Scope;
+use crate::proto::h2::flow::AdaptiveWindow;
+use crate::proto::h2::flow::DEFAULT_WINDOW;
+use crate::proto::h2::flow::ReceiveWindow;
+use crate::proto::h2::flow::SendWindow;
+use crate::proto::h2::frame::PREFACE;
+use crate::proto::h2::frame::go_away;
+use crate::proto::h2::frame::ping;
+use crate::proto::h2::frame::rst_stream;
+use crate::proto::h2::frame::window_update;
+use crate::proto::h2::hpack::DEFAULT_TABLE_BYTES;
+use crate::proto::h2::hpack::decoder::Decoder;
+use crate::proto::h2::hpack::encoder::Encoder;
+use crate::proto::h2::hpack::fields::Fields;
+use crate::proto::h2::limits::Budgets;
+use crate::proto::h2::limits::Limit;
+use crate::proto::h2::limits::Millis;
+use crate::proto::h2::message;
+use crate::proto::h2::message::Request;
+use crate::proto::h2::settings::Acknowledgement;
+use crate::proto::h2::settings::Local;
+use crate::proto::h2::settings::Peer;
+use crate::proto::h2::settings::Role;
+use crate::proto::h2::stream::Half;
+use crate::proto::h2::stream::Stream;
+use crate::proto::h2::stream::StreamId;
+use crate::proto::h2::streams::Status;
+use crate::proto::h2::streams::Streams;
+
+pub use commands::CannotOpen;
+pub use commands::StreamGone;
+pub use receive::Received;
+
+/// An HTTP/2 connection in either role.
+///
+/// - Handlers take what comes: [`Connection::handle_bytes`], [`Connection::handle_timeout`].
+/// - Commands: `open`, `send_*`, `frame_content`, `reset`, `release`, `settled`, `ping`, `shut_down`, `close`.
+/// - [`Connection::poll_output`] gives what is to be sent. It is to be asked after every handler and before
+///   the owner waits.
+/// - Getters tell the rest.
+///
+/// An owner that gets [`Event::Failed`] sends what there is to send and closes.
+pub struct Connection {
+    role: Role,
+    local: Local,
+    peer: Peer,
+    acknowledgement: Acknowledgement,
+    /// Nothing may come before the peer's settings.
+    has_peer_settings: bool,
+    reading: Reading,
+    /// The header block that is not complete.
+    block: Option<Block>,
+    /// Of that block, what came so far.
+    fragments: Vec<u8>,
+    decoder: Decoder,
+    encoder: Encoder,
+    /// Of the last header block.
+    fields: Fields,
+    /// Of the last request, its cookie crumbs joined.
+    cookies: Vec<u8>,
+    streams: Streams,
+    /// Streams that are gone, but the work for them is not; see [`Connection::settled`].
+    lingering: u32,
+    send_window: SendWindow,
+    receive_window: ReceiveWindow,
+    adaptive_window: AdaptiveWindow,
+    /// No stream's stall began before this.
+    first_stall: Option<Millis>,
+    budgets: Budgets,
+    ending: Ending,
+    /// What the peer's GOAWAY left us.
+    peer_last_stream: u32,
+    output: Vec<u8>,
+}
+
+/// What happened. All but [`Event::Failed`] leave the connection usable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A request's head, or the final head of a response: [`Connection::request`] and
+    /// [`Connection::response`] give it until the next bytes are handled.
+    Head { stream: StreamId, end: bool },
+    /// A 1xx response, likewise.
+    Interim { stream: StreamId },
+    /// A request whose head passed our limits. It may be answered with 431 and reset.
+    HeadTooLarge { stream: StreamId, end: bool },
+    /// Content, where it lies in the bytes that were handled. Every byte of it must be released once with
+    /// [`Connection::release`], even if the stream is gone meanwhile.
+    Content { stream: StreamId, content: Range<usize>, end: bool },
+    /// Trailers end the peer's message; [`Connection::trailers`] gives them.
+    Trailers { stream: StreamId },
+    /// The stream is gone before both sides had ended it. A server calls [`Connection::settled`] once the
+    /// work for it has ended too, if it had learned of the stream.
+    Reset { stream: StreamId, cause: Cause },
+    /// A stream, or with `None` any stream, that waited for a window may send again.
+    WindowOpened { stream: Option<StreamId> },
+    /// The peer's settings changed, and with them what may be sent and opened.
+    Settings,
+    /// The peer looks at no stream of ours beyond `last`: those are gone, unprocessed, and may be tried
+    /// elsewhere. No other can be opened.
+    GoAway { last: Option<StreamId>, code: ErrorCode },
+    /// A PING of [`Connection::ping`] came back.
+    Pong(ping::Opaque),
+    /// The connection is lost and GOAWAY is written.
+    Failed(Fault),
+}
+
+/// Who ended a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    Peer(ErrorCode),
+    /// We, because of this fault of the peer.
+    Fault(Fault),
+}
+
+/// What the next bytes belong to.
+#[derive(Clone, Copy)]
+enum Reading {
+    Preface,
+    Header,
+    Content {
+        stream: StreamId,
+        left: u32,
+        padding: u32,
+        end: bool,
+    },
+    /// Of a header block.
+    Fragment {
+        left: u32,
+        padding: u32,
+        is_last: bool,
+    },
+    Skip(u32),
+}
+
+/// A header block on its way.
+struct Block {
+    stream: StreamId,
+    end_stream: bool,
+    purpose: Purpose,
+    continuations: u8,
+    due: Millis,
+}
+
+/// What a header block will be, once it is complete.
+#[derive(Clone, Copy)]
+enum Purpose {
+    Request,
+    Response,
+    Trailers,
+    /// It is decoded for the sake of the table only; then the stream ends with the fault, if there is one.
+    Discard(Option<Fault>),
+}
+
+/// How far the end of the connection has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    NotYet,
+    /// The first GOAWAY is written; at this time at the latest, the second is.
+    Announced(Millis),
+    /// The second too: streams of the peer beyond this number are ignored.
+    Final(u32),
+    Failed,
+}
+
+/// Of PINGs that are ours: they measure the path, or stand between the two GOAWAYs.
+const PROBE: ping::Opaque = *b"rw probe";
+const FAREWELL: ping::Opaque = *b"rw bye  ";
+
+impl Connection {
+    /// The side that accepted the connection. Its settings are the first output.
+    pub fn server(local: Local) -> Connection {
+        Connection::new(Role::Server, local)
+    }
+
+    /// The side that opened the connection. The preface and its settings are the first output.
+    pub fn client(local: Local) -> Connection {
+        Connection::new(Role::Client, local)
+    }
+
+    fn new(role: Role, local: Local) -> Connection {
+        let local = Local { max_headers: local.max_headers.min(MAX_FIELDS), ..local.in_bounds() };
+        let mut output = Vec::new();
+        if role == Role::Client {
+            output.extend_from_slice(PREFACE);
+        }
+        local.write(role, &mut output);
+        window_update::write(&mut output, None, local.connection_window_bytes - DEFAULT_WINDOW);
+        let largest_window = local.connection_window_bytes / 2;
+        Connection {
+            role,
+            local,
+            peer: Peer::default(),
+            acknowledgement: Acknowledgement::Unsent,
+            has_peer_settings: false,
+            reading: if role == Role::Server { Reading::Preface } else { Reading::Header },
+            block: None,
+            fragments: Vec::new(),
+            decoder: Decoder::new(),
+            encoder: Encoder::new(DEFAULT_TABLE_BYTES),
+            fields: Fields::new(),
+            cookies: Vec::new(),
+            streams: Streams::new(role),
+            lingering: 0,
+            send_window: SendWindow::new(DEFAULT_WINDOW),
+            receive_window: ReceiveWindow::new(local.connection_window_bytes),
+            adaptive_window: AdaptiveWindow::new(local.stream_window_bytes, largest_window),
+            first_stall: None,
+            budgets: Budgets::default(),
+            ending: Ending::NotYet,
+            peer_last_stream: StreamId::LARGEST,
+            output,
+        }
+    }
+
+    /// What the peer asked for.
+    pub fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// Streams that are open or half-closed.
+    pub fn open_streams(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// Whether nothing is left to do after [`Connection::shut_down`] or the peer's GOAWAY.
+    pub fn is_drained(&self) -> bool {
+        let is_ending = matches!(self.ending, Ending::Final(_)) || self.peer_last_stream < StreamId::LARGEST;
+        self.ending == Ending::Failed || (is_ending && self.streams.len() == 0)
+    }
+
+    /// Whether this side may still send on a stream.
+    pub fn is_sending(&self, stream: StreamId) -> bool {
+        self.streams.get(stream).is_some_and(|stream| stream.sending != Half::Ended)
+    }
+
+    /// Bytes of content that the windows allow on a stream at present.
+    pub fn send_capacity(&self, stream: StreamId) -> usize {
+        let window = self.streams.get(stream).map_or(0, |stream| stream.send_window.available());
+        window.min(self.send_window.available()) as usize
+    }
+
+    /// The request of the last [`Event::Head`].
+    pub fn request<'h, 'b>(&'b self, headers: &'h mut Headers<'b>) -> Request<'h, 'b> {
+        message::request(&self.fields, &self.cookies, headers)
+    }
+
+    /// The response of the last [`Event::Head`] or [`Event::Interim`].
+    pub fn response<'h, 'b>(&'b self, headers: &'h mut Headers<'b>) -> ResponseHead<'h, 'b> {
+        message::response(&self.fields, headers)
+    }
+
+    /// Of the last [`Event::Trailers`].
+    pub fn trailers(&self) -> &Fields {
+        &self.fields
+    }
+
+    /// Bytes that wait to be sent.
+    pub fn output_bytes(&self) -> usize {
+        self.output.len()
+    }
+
+    /// Gives what is to be sent: in place of `out`, if that is empty, else behind what it holds.
+    pub fn poll_output(&mut self, out: &mut Vec<u8>) {
+        if out.is_empty() {
+            std::mem::swap(out, &mut self.output);
+        } else {
+            out.append(&mut self.output);
+        }
+    }
+
+    /// When [`Connection::handle_timeout`] is to be called next.
+    pub fn deadline(&self) -> Option<Millis> {
+        if self.ending == Ending::Failed {
+            return None;
+        }
+        let farewell = match self.ending {
+            Ending::Announced(due) if due < Millis::MAX => Some(due),
+            _ => None,
+        };
+        let block = self.block.as_ref().map(|block| block.due);
+        let stall = self.first_stall.zip(self.local.stall_timeout_ms).map(|(since, limit)| since + limit);
+        [self.acknowledgement.deadline(), farewell, block, stall].into_iter().flatten().min()
+    }
+
+    /// Does what is due. To be called again until it gives no event.
+    pub fn handle_timeout(&mut self, now: Millis) -> Option<Event> {
+        if self.deadline().is_none_or(|due| now < due) {
+            return None;
+        }
+        if self.acknowledgement.deadline().is_some_and(|due| due <= now) {
+            return self.fail(Fault::SettingsTimedOut, None, now);
+        }
+        if self.block.as_ref().is_some_and(|block| block.due <= now) {
+            return self.fail(Fault::Limit(Limit::SlowHeaderBlock), None, now);
+        }
+        if matches!(self.ending, Ending::Announced(due) if due <= now) {
+            self.finish_shutdown();
+        }
+        self.end_stall(now)
+    }
+
+    /// The memory it holds beyond itself, in bytes.
+    pub fn capacity(&self) -> usize {
+        let tables = self.decoder.capacity() + self.encoder.capacity() + self.fields.capacity();
+        let bytes = self.fragments.capacity() + self.cookies.capacity() + self.output.capacity();
+        tables + bytes + self.streams.capacity()
+    }
+
+    /// Gives back the memory that an idle connection does not need. It goes on as before.
+    pub fn release_memory(&mut self) {
+        self.decoder.release();
+        self.encoder.release();
+        self.fields.release();
+        self.cookies = Vec::new();
+        self.fragments.shrink_to_fit();
+        self.output.shrink_to_fit();
+        self.streams.release();
+    }
+
+    /// Ends one stream that has been stalled for too long, or the connection if it is at fault.
+    fn end_stall(&mut self, now: Millis) -> Option<Event> {
+        let limit = self.local.stall_timeout_ms?;
+        let since = |stream: &Stream| Some((stream.stalled_since()?, stream.id));
+        self.first_stall = None;
+        let (first, id) = self.streams.iter().filter_map(since).min()?;
+        self.first_stall = Some(first);
+        if first + limit > now {
+            return None;
+        }
+        if self.send_window.available() == 0 {
+            return self.fail(Fault::Limit(Limit::StalledConnection), None, now);
+        }
+        self.fail(Fault::Stalled, Some(id), now)
+    }
+
+    /// Tells the peer of a fault and ends what it ends.
+    fn fail(&mut self, fault: Fault, stream: Option<StreamId>, now: Millis) -> Option<Event> {
+        let Some(id) = stream.filter(|_| fault.scope() == Scope::Stream) else {
+            return self.fail_connection(fault);
+        };
+        // "A RST_STREAM frame MUST NOT be sent for a stream in the idle state" (RFC 9113 §6.4).
+        if self.streams.status(id) == Status::Idle {
+            return self.fail_connection(fault);
+        }
+        if let Err(flood) = self.spend_reset(now) {
+            return self.fail_connection(flood);
+        }
+        rst_stream::write(&mut self.output, id, fault.code());
+        self.streams.remember_reset(id);
+        self.forget(id);
+        self.stop_reading(id);
+        Some(Event::Reset { stream: id, cause: Cause::Fault(fault) })
+    }
+
+    fn fail_connection(&mut self, fault: Fault) -> Option<Event> {
+        go_away::write(&mut self.output, self.streams.highest_of_peer(), fault.code());
+        self.ending = Ending::Failed;
+        Some(Event::Failed(fault))
+    }
+
+    /// A client that makes streams end early, whoever ends them, makes us work for nothing. A server only
+    /// harms itself.
+    fn spend_reset(&mut self, now: Millis) -> Result<(), Fault> {
+        if self.role == Role::Client {
+            return Ok(());
+        }
+        self.budgets.spend(Limit::Resets, 1, now)
+    }
+
+    /// Takes a stream that ended early out of the list. Its place stays taken until the work has ended.
+    fn forget(&mut self, id: StreamId) {
+        if self.streams.remove(id).is_some() && self.role == Role::Server {
+            self.lingering += 1;
+        }
+    }
+
+    fn finish_shutdown(&mut self) {
+        if matches!(self.ending, Ending::Announced(_)) {
+            let last = self.streams.highest_of_peer();
+            go_away::write(&mut self.output, last, ErrorCode::NoError);
+            self.ending = Ending::Final(last.map_or(0, StreamId::number));
+        }
+    }
+}

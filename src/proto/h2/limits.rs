@@ -1,0 +1,203 @@
+//! How much a peer may ask of us, over time.
+//!
+//! Every frame costs its receiver something, and some cost its sender next to nothing. Each such kind has
+//! a budget that fills up with time; a peer that overdraws it gets GOAWAY with ENHANCE_YOUR_CALM and the
+//! log its reason. What is bounded by memory rather than by time stands here too.
+
+use crate::proto::h2::fault::Fault;
+
+/// Milliseconds of any monotonic clock that does not change within a connection.
+pub type Millis = u64;
+
+/// What a peer did too much of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// Streams that ended early: by the client's RST_STREAM (CVE-2023-44487), or by ours because the client
+    /// provoked it (CVE-2025-8671), or refused. Each costs a request's work and frees its place at once.
+    Resets,
+    /// Settings must be applied to every open stream, and each frame be acknowledged.
+    Settings,
+    /// Each is answered.
+    Pings,
+    /// DATA that neither carries anything nor ends a stream.
+    EmptyContent,
+    /// Each may wake a stream. DATA that we send earns some back.
+    WindowUpdates,
+    /// Deprecated, validated and useless.
+    Priorities,
+    /// Of unknown kinds, late frames on streams that have ended, answers that nobody asked for.
+    UselessFrames,
+    /// A header block in more frames than its length explains.
+    Continuations,
+    /// A header block longer than we are willing to keep until it is complete.
+    HeaderBlock,
+    /// A header block that is not completed in time.
+    SlowHeaderBlock,
+    /// One SETTINGS frame of more settings than there are.
+    LongSettings,
+    /// All that is ready waits for the connection's window, and too little of it is opened.
+    StalledConnection,
+}
+
+impl Limit {
+    /// The stable name of the fault, for logs and metrics.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Limit::Resets => "h2_reset_flood",
+            Limit::Settings => "h2_settings_flood",
+            Limit::Pings => "h2_ping_flood",
+            Limit::EmptyContent => "h2_empty_data_flood",
+            Limit::WindowUpdates => "h2_window_update_flood",
+            Limit::Priorities => "h2_priority_flood",
+            Limit::UselessFrames => "h2_useless_frame_flood",
+            Limit::Continuations => "h2_continuation_flood",
+            Limit::HeaderBlock => "h2_header_block",
+            Limit::SlowHeaderBlock => "h2_slow_header_block",
+            Limit::LongSettings => "h2_long_settings",
+            Limit::StalledConnection => "h2_stalled_connection",
+        }
+    }
+}
+
+/// A budget that refills with time.
+struct Rate {
+    limit: Limit,
+    /// Tokens that a new connection has, and the most that it can have.
+    burst: u32,
+    /// Tokens that every second adds.
+    per_second: u32,
+}
+
+/// The budgets, in the order of [`Limit`].
+const RATES: [Rate; 7] = [
+    // A browser that leaves a page cancels all of its requests, once in a while.
+    Rate { limit: Limit::Resets, burst: 100, per_second: 20 },
+    // Real peers send one or two in all.
+    Rate { limit: Limit::Settings, burst: 16, per_second: 1 },
+    // gRPC measures the path with a PING for each round trip of a long upload.
+    Rate { limit: Limit::Pings, burst: 100, per_second: 20 },
+    Rate { limit: Limit::EmptyContent, burst: 100, per_second: 10 },
+    // Two for each DATA frame is what careless clients send.
+    Rate { limit: Limit::WindowUpdates, burst: 1000, per_second: 200 },
+    // Some clients send one for each request, and a handful at the start.
+    Rate { limit: Limit::Priorities, burst: 400, per_second: 100 },
+    Rate { limit: Limit::UselessFrames, burst: 400, per_second: 100 },
+];
+
+/// An increment of fewer bytes costs [`TINY_INCREMENT_COST`] tokens: each could make us send a DATA frame
+/// that is mostly its header.
+pub const TINY_INCREMENT_BYTES: u32 = 256;
+pub const TINY_INCREMENT_COST: u32 = 10;
+/// Tokens for WINDOW_UPDATE that a DATA frame of a good size gives back.
+pub const WINDOW_UPDATES_PER_CONTENT: u32 = 3;
+/// A DATA frame of ours of at least so many bytes gives tokens back.
+pub const REWARDED_CONTENT_BYTES: u32 = 1024;
+/// CONTINUATION frames of one block: 16 KiB in pieces of a kilobyte.
+pub const MAX_CONTINUATIONS: u8 = 16;
+/// Bytes of a header block that comes in several frames, while it is kept; a larger `max_header_bytes`
+/// counts instead.
+pub const MIN_BLOCK_BYTES: usize = 16_384;
+/// For the rest of a header block: nothing else can be received meanwhile.
+pub const HEADER_BLOCK_MS: Millis = 10_000;
+/// For the acknowledgement of our settings.
+pub const SETTINGS_MS: Millis = 10_000;
+/// Bytes of one SETTINGS frame: eight times as many as there are settings.
+pub const MAX_SETTINGS_BYTES: u32 = 64 * 6;
+/// Between the two GOAWAYs of a graceful end, if the client does not answer the PING between them sooner.
+pub const SHUTDOWN_MS: Millis = 1000;
+/// A stream that waits for a window and was given at least so much meanwhile is slow, not stalled.
+pub const STALL_BYTES: u32 = 4096;
+/// What waits to be sent, in bytes, when nothing more is received: answers to the peer's frames pile up
+/// while it does not read them.
+pub const MAX_OUTPUT_BYTES: usize = 64 * 1024;
+/// Streams that we ended and whose late frames we still expect: more than [`Limit::Resets`] has at once.
+pub const REMEMBERED_RESETS: usize = 128;
+/// A client that has used all but so many stream identifiers is asked to connect anew.
+pub const LAST_STREAM_IDS: u32 = 2_000;
+
+/// What a peer has left of each budget.
+pub struct Budgets {
+    levels: [Level; RATES.len()],
+}
+
+#[derive(Clone, Copy)]
+struct Level {
+    /// A thousandth each, so that every millisecond adds a whole number of them.
+    milli_tokens: u32,
+    at: Millis,
+}
+
+impl Default for Budgets {
+    fn default() -> Budgets {
+        Budgets { levels: RATES.map(|rate| Level { milli_tokens: rate.burst * 1000, at: 0 }) }
+    }
+}
+
+impl Budgets {
+    /// Takes tokens, of which there are too few only if the peer is out of all measure.
+    pub fn spend(&mut self, limit: Limit, tokens: u32, now: Millis) -> Result<(), Fault> {
+        let Some((level, rate)) = self.level(limit) else {
+            return Ok(());
+        };
+        let elapsed = now.saturating_sub(level.at);
+        let earned = elapsed.saturating_mul(u64::from(rate.per_second));
+        let most = u64::from(rate.burst) * 1000;
+        // At most `most`, so it fits.
+        let filled = u64::from(level.milli_tokens).saturating_add(earned).min(most) as u32;
+        let left = filled.checked_sub(tokens * 1000).ok_or(Fault::Limit(limit))?;
+        *level = Level { milli_tokens: left, at: level.at.max(now) };
+        Ok(())
+    }
+
+    /// Gives tokens back.
+    pub fn earn(&mut self, limit: Limit, tokens: u32) {
+        if let Some((level, rate)) = self.level(limit) {
+            level.milli_tokens = (level.milli_tokens + tokens * 1000).min(rate.burst * 1000);
+        }
+    }
+
+    fn level(&mut self, limit: Limit) -> Option<(&mut Level, &'static Rate)> {
+        let place = limit as usize;
+        let rate = RATES.get(place)?;
+        debug_assert!(rate.limit == limit);
+        Some((self.levels.get_mut(place)?, rate))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn budgets_stand_in_the_order_of_their_names() {
+        for (place, rate) in RATES.iter().enumerate() {
+            assert_eq!(rate.limit as usize, place);
+        }
+        assert!(RATES[0].burst as usize <= REMEMBERED_RESETS);
+    }
+
+    #[test]
+    fn a_budget_refills_with_time_to_its_burst() {
+        let mut budgets = Budgets::default();
+        let mut spend = |tokens, now| budgets.spend(Limit::Resets, tokens, now).is_ok();
+        assert!(spend(100, 0));
+        assert!(!spend(1, 49));
+        assert!(spend(1, 50));
+        assert!(!spend(1, 99));
+        assert!(spend(1, 100));
+        assert!(spend(100, 1_000_000));
+        assert!(!spend(1, 1_000_001));
+        // A clock that steps back gives nothing.
+        assert!(!spend(1, 5));
+    }
+
+    #[test]
+    fn what_was_earned_never_passes_the_burst() {
+        let mut budgets = Budgets::default();
+        budgets.earn(Limit::WindowUpdates, 5000);
+        assert!(budgets.spend(Limit::WindowUpdates, 1000, 0).is_ok());
+        assert_eq!(budgets.spend(Limit::WindowUpdates, 1, 0), Err(Fault::Limit(Limit::WindowUpdates)));
+        budgets.earn(Limit::WindowUpdates, 2);
+        assert!(budgets.spend(Limit::WindowUpdates, 2, 0).is_ok());
+    }
+}

@@ -1,0 +1,205 @@
+//! All streams of a connection, and what is remembered of those that ended.
+
+use crate::proto::h2::limits::REMEMBERED_RESETS;
+use crate::proto::h2::settings::Role;
+use crate::proto::h2::stream::Stream;
+use crate::proto::h2::stream::StreamId;
+
+/// What is known about a stream that a frame names.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Status {
+    /// At this place among those alive.
+    Live(usize),
+    /// Never opened.
+    Idle,
+    /// We ended it, so frames that the peer sent before it knew are to be expected.
+    ResetByUs,
+    Closed,
+}
+
+/// Open and half-closed streams. Streams are few, and those in use are often the newest: the list is
+/// searched from its end.
+pub(super) struct Streams {
+    role: Role,
+    live: Vec<Stream>,
+    /// The largest number that the peer opened; 0 for none.
+    highest_of_peer: u32,
+    /// The same for us.
+    highest_of_ours: u32,
+    /// The last [`REMEMBERED_RESETS`] streams that we ended; the oldest is overwritten.
+    reset: Vec<StreamId>,
+    next_reset: usize,
+}
+
+impl Streams {
+    pub(super) fn new(role: Role) -> Streams {
+        Streams {
+            role,
+            live: Vec::new(),
+            highest_of_peer: 0,
+            highest_of_ours: 0,
+            reset: Vec::new(),
+            next_reset: 0,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.live.len()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Stream> {
+        self.live.iter_mut()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Stream> {
+        self.live.iter()
+    }
+
+    pub(super) fn status(&self, id: StreamId) -> Status {
+        match self.place(id) {
+            Some(place) => Status::Live(place),
+            None if self.is_idle(id) => Status::Idle,
+            None if self.reset.contains(&id) => Status::ResetByUs,
+            None => Status::Closed,
+        }
+    }
+
+    pub(super) fn get(&self, id: StreamId) -> Option<&Stream> {
+        self.live.get(self.place(id)?)
+    }
+
+    pub(super) fn get_mut(&mut self, id: StreamId) -> Option<&mut Stream> {
+        let place = self.place(id)?;
+        self.live.get_mut(place)
+    }
+
+    pub(super) fn at(&mut self, place: usize) -> Option<&mut Stream> {
+        self.live.get_mut(place)
+    }
+
+    /// The largest number that the peer opened.
+    pub(super) fn highest_of_peer(&self) -> Option<StreamId> {
+        StreamId::new(self.highest_of_peer)
+    }
+
+    /// Whether only the peer may open this stream.
+    pub(super) fn is_peers(&self, id: StreamId) -> bool {
+        id.is_clients() == (self.role == Role::Server)
+    }
+
+    /// The peer used this number. Smaller ones that were idle are closed now (RFC 9113 §5.1.1).
+    pub(super) fn note_used(&mut self, id: StreamId) {
+        self.highest_of_peer = self.highest_of_peer.max(id.number());
+    }
+
+    /// The number that our next stream gets; `None` when all are used up.
+    pub(super) fn next_own(&self) -> Option<StreamId> {
+        let next = if self.highest_of_ours == 0 { 1 } else { self.highest_of_ours + 2 };
+        StreamId::new(next).filter(|id| id.number() <= StreamId::LARGEST)
+    }
+
+    pub(super) fn insert(&mut self, stream: Stream) {
+        let highest =
+            if self.is_peers(stream.id) { &mut self.highest_of_peer } else { &mut self.highest_of_ours };
+        *highest = stream.id.number().max(*highest);
+        self.live.push(stream);
+    }
+
+    pub(super) fn remove(&mut self, id: StreamId) -> Option<Stream> {
+        let place = self.place(id)?;
+        Some(self.live.swap_remove(place))
+    }
+
+    /// Ends the streams of ours that the peer will not look at.
+    pub(super) fn remove_own_above(&mut self, last: u32) {
+        let role = self.role;
+        self.live.retain(|stream| {
+            let is_peers = stream.id.is_clients() == (role == Role::Server);
+            is_peers || stream.id.number() <= last
+        });
+    }
+
+    /// Late frames on this stream are no fault of the peer.
+    pub(super) fn remember_reset(&mut self, id: StreamId) {
+        if let Some(oldest) = self.reset.get_mut(self.next_reset) {
+            *oldest = id;
+        } else {
+            self.reset.push(id);
+        }
+        self.next_reset = (self.next_reset + 1) % REMEMBERED_RESETS;
+    }
+
+    /// Gives back the memory of streams that are gone.
+    pub(super) fn release(&mut self) {
+        self.live.shrink_to_fit();
+        self.reset.shrink_to_fit();
+    }
+
+    pub(super) fn capacity(&self) -> usize {
+        self.live.capacity() * size_of::<Stream>() + self.reset.capacity() * size_of::<StreamId>()
+    }
+
+    fn place(&self, id: StreamId) -> Option<usize> {
+        self.live.iter().rposition(|stream| stream.id == id)
+    }
+
+    fn is_idle(&self, id: StreamId) -> bool {
+        let highest = if self.is_peers(id) { self.highest_of_peer } else { self.highest_of_ours };
+        // Nobody opens even streams: push is not allowed.
+        id.number() > highest || !id.is_clients()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::h2::flow::ReceiveWindow;
+    use crate::proto::h2::flow::SendWindow;
+
+    fn id(number: u32) -> StreamId {
+        StreamId::new(number).unwrap()
+    }
+
+    fn stream(number: u32) -> Stream {
+        Stream::new(id(number), SendWindow::new(1), ReceiveWindow::new(1))
+    }
+
+    #[test]
+    fn streams_are_idle_then_live_then_closed() {
+        let mut streams = Streams::new(Role::Server);
+        assert_eq!(streams.status(id(3)), Status::Idle);
+        streams.insert(stream(3));
+        assert_eq!(streams.status(id(3)), Status::Live(0));
+        assert_eq!(streams.status(id(1)), Status::Closed);
+        assert_eq!(streams.status(id(5)), Status::Idle);
+        assert_eq!(streams.status(id(2)), Status::Idle);
+        streams.remove(id(3));
+        assert_eq!(streams.status(id(3)), Status::Closed);
+        streams.remember_reset(id(3));
+        assert_eq!(streams.status(id(3)), Status::ResetByUs);
+    }
+
+    #[test]
+    fn memory_of_resets_is_bounded() {
+        let mut streams = Streams::new(Role::Server);
+        for number in 0..1000 {
+            streams.note_used(id(2 * number + 1));
+            streams.remember_reset(id(2 * number + 1));
+        }
+        assert_eq!(streams.reset.len(), REMEMBERED_RESETS);
+        assert_eq!(streams.status(id(1999)), Status::ResetByUs);
+        assert_eq!(streams.status(id(1999 - 2 * REMEMBERED_RESETS as u32)), Status::Closed);
+    }
+
+    #[test]
+    fn our_numbers_end() {
+        let mut streams = Streams::new(Role::Client);
+        assert_eq!(streams.next_own(), Some(id(1)));
+        streams.insert(stream(1));
+        assert_eq!(streams.next_own(), Some(id(3)));
+        streams.insert(stream(StreamId::LARGEST));
+        assert_eq!(streams.next_own(), None);
+        streams.remove_own_above(1);
+        assert_eq!(streams.len(), 1);
+    }
+}

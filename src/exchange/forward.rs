@@ -121,7 +121,7 @@ impl Forward {
             };
             drop(in_flight);
             let error = self.judge(error, reused, (group, chosen), worker);
-            match self.verdict(error, reused, retries_left) {
+            match self.verdict(error, (reused, chosen), retries_left) {
                 Verdict::SameBackend => fresh = true,
                 Verdict::OtherBackend if worker.loads.may_retry(group) => {
                     retries_left -= 1;
@@ -294,14 +294,12 @@ impl Forward {
         result
     }
 
-    fn verdict(&self, error: ExchangeError, reused: bool, retries_left: u32) -> Verdict {
+    fn verdict(&self, error: ExchangeError, (reused, chosen): (bool, u32), retries_left: u32) -> Verdict {
         let Some(failure) = error.failure(reused) else { return Verdict::GiveUp };
         let complete = !self.streamed && self.request.is_some();
-        retry::after(
-            failure,
-            Replay { idempotent: self.idempotent, complete, sticky: self.claim.is_owned() },
-            retries_left,
-        )
+        // A client that was sent elsewhere, because its own backend is gone, has nothing to lose there.
+        let sticky = self.claim.owner == Some(chosen);
+        retry::after(failure, Replay { idempotent: self.idempotent, complete, sticky }, retries_left)
     }
 }
 

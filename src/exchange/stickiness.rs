@@ -91,11 +91,6 @@ impl Claim {
         (keeps || worker.loads.may_choose(group, owner)).then_some(owner)
     }
 
-    /// Whether the client belonged to a backend when the request came.
-    pub(super) fn is_owned(&self) -> bool {
-        self.owner.is_some()
-    }
-
     /// Remembers where the client was sent, if that is for Ringway to remember.
     ///
     /// What the application never set is not remembered: anybody could make up cookies until those of others
@@ -103,7 +98,7 @@ impl Claim {
     pub(super) fn remember(&self, group: &Group, chosen: u32, worker: &Worker) {
         let is_address = group.sticky.as_ref().is_some_and(|sticky| sticky.mode == StickyMode::SourceIp);
         if let Some(key) = self.key
-            && (is_address || self.is_owned())
+            && (is_address || self.owner.is_some())
         {
             learn(key, group, chosen, worker);
         }

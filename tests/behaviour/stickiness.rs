@@ -185,3 +185,28 @@ fn a_token_survives_reload_and_with_a_seed_restart() {
     let again = ask(&mut Client::connect(ringway.address()), Some(&cookie));
     assert_eq!((who(&again).0, set_cookie(&again)), (who(&first).0, None));
 }
+
+#[test]
+fn a_client_whose_backend_is_gone_is_retried_like_any_other() {
+    let (owner, other) =
+        (Backend::fixed("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\none"), named("").into_iter().next());
+    let other = other.expect("a backend");
+    let closing = Backend::closes_after("", 0);
+    let scenario = scenario(&[], "mode = \"insert\"")
+        .group("max_retries = 2")
+        .backend(owner.address())
+        .backend_at(&closing.address().to_string(), 100)
+        .backend(other.address());
+    let ringway = scenario.start();
+    let mut client = Client::connect(ringway.address());
+    let cookie = std::iter::repeat_with(|| ask(&mut client, None))
+        .take(6)
+        .find(|response| response.text() == "one")
+        .and_then(|response| set_cookie(&response))
+        .expect("the owner answers one of the first");
+    drop(owner);
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    for _ in 0..4 {
+        assert_eq!(ask(&mut client, Some(&cookie)).status, 200);
+    }
+}

@@ -11,11 +11,29 @@ pub struct Field<'b> {
     pub name: &'b [u8],
     pub value: &'b [u8],
     pub known: KnownName,
+    /// The sender wants nobody on its way to index it (RFC 7541 §7.1.3).
+    pub is_sensitive: bool,
 }
 
 impl<'b> Field<'b> {
     pub fn new(name: &'b [u8], value: &'b [u8]) -> Field<'b> {
-        Field { name, value, known: KnownName::of(name) }
+        Field { name, value, known: KnownName::of(name), is_sensitive: false }
+    }
+}
+
+/// One field line on its way out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FieldLine<'b> {
+    /// In any case.
+    pub name: &'b [u8],
+    pub value: &'b [u8],
+    /// Nobody on its way may index it (RFC 7541 §7.1.3).
+    pub is_sensitive: bool,
+}
+
+impl<'b> From<(&'b [u8], &'b [u8])> for FieldLine<'b> {
+    fn from((name, value): (&'b [u8], &'b [u8])) -> FieldLine<'b> {
+        FieldLine { name, value, is_sensitive: false }
     }
 }
 
@@ -95,7 +113,7 @@ impl<'b> Headers<'b> {
             field.known == known && (known != KnownName::Other || field.name.eq_ignore_ascii_case(name))
         };
         let Some(first) = self.fields.iter().position(same) else {
-            return self.push(Field { name, value, known });
+            return self.push(Field { name, value, known, is_sensitive: false });
         };
         self.fields[first].value = value;
         let mut index = 0;

@@ -8,3 +8,4 @@ pub mod content_coding;
 pub mod head;
 pub mod headers;
 pub mod status;
+pub mod trailers;

@@ -26,7 +26,7 @@ impl Peer {
     /// The block is valid and has these fields.
     fn reads(&mut self, block: &[u8], expected: &[(&str, &str)]) {
         assert_eq!(self.decode(block), Ok(Decoded::Whole));
-        let fields = self.fields.iter().map(|one| (one.field.name, one.field.value));
+        let fields = self.fields.iter().map(|one| (one.name, one.value));
         let fields: Vec<_> = fields.collect();
         let expected = expected.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
         assert_eq!(fields, expected.collect::<Vec<_>>());
@@ -166,7 +166,7 @@ fn must_refuse_index_zero() {
 fn must_pass_never_indexed_fields_as_never_indexed() {
     let mut peer = Peer::new();
     peer.reads(b"\x10\x06x-name\x01v\x00\x06x-name\x01w", &[("x-name", "v"), ("x-name", "w")]);
-    let marks: Vec<_> = peer.fields.iter().map(|one| one.never_indexed).collect();
+    let marks: Vec<_> = peer.fields.iter().map(|one| one.is_sensitive).collect();
     assert_eq!(marks, [true, false]);
     let mut encoder = Encoder::new(4096);
     for _ in 0..3 {

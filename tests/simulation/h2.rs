@@ -71,7 +71,7 @@ impl Side {
                 self.ended.extend(end.then(|| stream.number()));
             }
             Event::Trailers { stream } => {
-                let name = self.codec.trailers().iter().next().map(|decoded| decoded.field.name.to_vec());
+                let name = self.codec.fields().iter().next().map(|decoded| decoded.name.to_vec());
                 assert_eq!(name.as_deref(), Some(&b"checksum"[..]));
                 self.ended.push(stream.number());
             }

@@ -6,6 +6,8 @@
 
 use std::mem::MaybeUninit;
 
+use memchr::memchr;
+
 use crate::http::head::Method;
 use crate::http::head::RequestHead;
 use crate::http::head::ResponseHead;
@@ -13,10 +15,12 @@ use crate::http::head::Target;
 use crate::http::head::TargetForm;
 use crate::http::head::Version;
 use crate::http::headers::Field;
+use crate::http::headers::FieldLine;
 use crate::http::headers::Headers;
 use crate::http::headers::KnownName;
 use crate::http::headers::MAX_FIELDS;
 use crate::http::status::reason_phrase;
+use crate::proto::h1::framing::trim;
 use crate::proto::h1::target::is_authority;
 use crate::proto::h1::target::parse_target;
 
@@ -190,6 +194,37 @@ pub fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
+}
+
+/// The same for a received field. One that nobody may index gets no space before its value, which means the same
+/// and is seen by [`field_lines`].
+pub fn write_marked_field(out: &mut Vec<u8>, field: &Field<'_>) {
+    write_field(out, field.name, field.value);
+    if field.is_sensitive {
+        let value_start = out.len() - field.value.len() - "\r\n".len();
+        out.remove(value_start - 1);
+    }
+}
+
+/// Names and values of complete field lines, as [`write_field`] or a sender of trailers wrote them, up to an empty
+/// line or the end.
+pub fn field_lines(lines: &[u8]) -> impl Iterator<Item = FieldLine<'_>> {
+    let mut rest = lines;
+    std::iter::from_fn(move || {
+        let (line, after) = split_line(rest)?;
+        rest = after;
+        let colon = memchr(b':', line)?;
+        let value = line.get(colon + 1..)?;
+        let is_sensitive = value.first() != Some(&b' ');
+        Some(FieldLine { name: line.get(..colon)?, value: trim(value), is_sensitive })
+    })
+}
+
+/// The first line without its CRLF, and what follows it.
+pub fn split_line(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = memchr(b'\n', text)?;
+    let (line, after) = text.split_at_checked(end + 1)?;
+    Some((line.strip_suffix(b"\r\n")?, after))
 }
 
 /// Appends a Content-Length field.
@@ -617,6 +652,19 @@ mod tests {
         check_response(&head(257), Err(HeadError::HeadTooLarge));
         let fields = format!("HTTP/1.1 200 OK\r\n{}\r\n", "A: b\r\n".repeat(5));
         check_response(&fields, Err(HeadError::TooManyFields));
+    }
+
+    #[test]
+    fn fields_that_nobody_may_index_are_known_by_their_lines() {
+        let mut lines = Vec::new();
+        for (name, value, is_sensitive) in [("a", "b", false), ("c", "d e", true), ("f", "", true)] {
+            let field = Field::new(name.as_bytes(), value.as_bytes());
+            write_marked_field(&mut lines, &Field { is_sensitive, ..field });
+        }
+        assert_eq!(text(&lines), "a: b\r\nc:d e\r\nf:\r\n");
+        let read: Vec<_> = field_lines(&lines).map(|line| (text(line.name), line.is_sensitive)).collect();
+        assert_eq!(read, [("a", false), ("c", true), ("f", true)]);
+        assert_eq!(field_lines(&lines).nth(1).map(|line| text(line.value)), Some("d e"));
     }
 
     #[test]

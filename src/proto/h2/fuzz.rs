@@ -88,7 +88,7 @@ impl Story {
                 assert!((100..200).contains(&codec.response(&mut headers).status));
             }
             Event::Trailers { .. } => {
-                let fields = codec.trailers().iter().map(|decoded| (decoded.field.name, decoded.field.value));
+                let fields = codec.fields().iter().map(|decoded| (decoded.name, decoded.value));
                 fields.for_each(|(name, value)| check_field(name, value));
             }
             _ => {}

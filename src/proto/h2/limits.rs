@@ -74,7 +74,7 @@ const RATES: [Rate; 7] = [
     Rate { limit: Limit::Resets, burst: 100, per_second: 20 },
     // Real peers send one or two in all.
     Rate { limit: Limit::Settings, burst: 16, per_second: 1 },
-    // gRPC measures the path with a PING for each round trip of a long upload.
+    // gRPC in Go measures the path with a PING for each round trip in which messages come.
     Rate { limit: Limit::Pings, burst: 100, per_second: 20 },
     Rate { limit: Limit::EmptyContent, burst: 100, per_second: 10 },
     // Two for each DATA frame is what careless clients send.
@@ -84,14 +84,20 @@ const RATES: [Rate; 7] = [
     Rate { limit: Limit::UselessFrames, burst: 400, per_second: 100 },
 ];
 
-/// An increment of fewer bytes costs [`TINY_INCREMENT_COST`] tokens: each could make us send a DATA frame
-/// that is mostly its header.
+/// An increment of fewer bytes costs [`TINY_INCREMENT_COST`] tokens where the window has no more left than that: each
+/// could make us send a DATA frame that is mostly its header.
 pub const TINY_INCREMENT_BYTES: u32 = 256;
 pub const TINY_INCREMENT_COST: u32 = 10;
-/// Tokens for WINDOW_UPDATE that a DATA frame of a good size gives back.
+/// Tokens for WINDOW_UPDATE that a DATA frame of ours gives back.
 pub const WINDOW_UPDATES_PER_CONTENT: u32 = 3;
-/// A DATA frame of ours of at least so many bytes gives tokens back.
+/// Tokens for PING that a HEADERS or DATA frame of ours gives back: what answers it, as servers of gRPC count it too.
+pub const PINGS_PER_FRAME: u32 = 1;
+/// A DATA frame that the window cut short gives tokens back only with at least so many bytes.
 pub const REWARDED_CONTENT_BYTES: u32 = 1024;
+/// With less than this left of the connection's window, the peer is waited for before content is cut for it.
+pub const CRUMB_BYTES: u32 = 1024;
+/// For so long.
+pub const CRUMB_MS: Millis = 200;
 /// CONTINUATION frames of one block: 16 KiB in pieces of a kilobyte.
 pub const MAX_CONTINUATIONS: u8 = 16;
 /// Bytes of a header block that comes in several frames, while it is kept; a larger `max_header_bytes`

@@ -13,6 +13,8 @@ use crate::http::head::Version;
 use crate::http::headers::Field;
 use crate::http::headers::Headers;
 use crate::http::headers::KnownName;
+use crate::http::trailers::is_forwardable;
+use crate::proto::h1::head::write_marked_field;
 use crate::proto::h1::target::is_authority;
 use crate::proto::h2::hpack::fields::Fields;
 use crate::proto::h2::stream::UNKNOWN_LENGTH;
@@ -137,10 +139,10 @@ pub(super) fn check_response(fields: &Fields) -> Result<Checked, Malformed> {
 /// "Trailers MUST NOT include pseudo-header fields" (§8.1).
 pub(super) fn check_trailers(fields: &Fields) -> Result<(), Malformed> {
     for decoded in fields.iter() {
-        if decoded.field.name.first() == Some(&b':') {
+        if decoded.name.first() == Some(&b':') {
             return Err(Malformed::PseudoField);
         }
-        check_field(&decoded.field)?;
+        check_field(&decoded)?;
     }
     Ok(())
 }
@@ -156,22 +158,29 @@ pub(super) fn request<'h, 'b>(
     headers.clear();
     let mut pseudo = Pseudo::default();
     let mut has_cookies = false;
-    for Field { name, value, known } in fields.iter().map(|decoded| decoded.field) {
+    for field in fields.iter() {
+        let Field { name, value, known, .. } = field;
         let field = match known {
             _ if name.first() == Some(&b':') => {
                 if pseudo.take(name, value).is_ok() && name == b":authority" {
-                    Field { name: b"host", value, known: KnownName::Host }
+                    Field { name: b"host", known: KnownName::Host, ..field }
                 } else {
                     continue;
                 }
             }
             KnownName::Host if pseudo.authority.is_some() => continue,
             KnownName::Cookie if has_cookies => continue,
-            KnownName::Cookie if !cookies.is_empty() => {
+            KnownName::Cookie => {
                 has_cookies = true;
-                Field { name, value: cookies, known }
+                if cookies.is_empty() {
+                    field
+                } else {
+                    // One of several has no representation of its own any more.
+                    let is_sensitive = fields.iter().any(|field| field.known == known && field.is_sensitive);
+                    Field { value: cookies, is_sensitive, ..field }
+                }
             }
-            _ => Field { name, value, known },
+            _ => field,
         };
         // There are no more fields than were decoded, which the limits keep below the list's length.
         let pushed = headers.push(field);
@@ -193,7 +202,7 @@ pub(super) fn request<'h, 'b>(
 pub(super) fn response<'h, 'b>(fields: &'b Fields, headers: &'h mut Headers<'b>) -> ResponseHead<'h, 'b> {
     headers.clear();
     let mut status = 0;
-    for field in fields.iter().map(|decoded| decoded.field) {
+    for field in fields.iter() {
         if field.name.first() == Some(&b':') {
             status = parse_status(field.value).unwrap_or(status);
         } else {
@@ -202,6 +211,13 @@ pub(super) fn response<'h, 'b>(fields: &'b Fields, headers: &'h mut Headers<'b>)
         }
     }
     ResponseHead { status, reason: b"", version: Version::Http2, headers }
+}
+
+/// Writes checked trailers as field lines, but not those that may not stand behind a body.
+pub fn write_trailers(fields: &Fields, out: &mut Vec<u8>) {
+    for field in fields.iter().filter(|field| is_forwardable(field.name)) {
+        write_marked_field(out, &field);
+    }
 }
 
 #[derive(Default)]
@@ -243,7 +259,7 @@ impl<'f> Scan<'f> {
         let mut scan =
             Scan { pseudo: Pseudo::default(), host: None, content_length: UNKNOWN_LENGTH, cookies: 0 };
         let mut is_behind = false;
-        for field in fields.iter().map(|decoded| decoded.field) {
+        for field in fields.iter() {
             if field.name.first() == Some(&b':') {
                 // "All pseudo-header fields MUST appear in a field block before all regular field lines."
                 if is_behind {
@@ -332,8 +348,7 @@ fn join_cookies(fields: &Fields, count: usize, cookies: &mut Vec<u8>) {
     if count < 2 {
         return;
     }
-    let crumbs = fields.iter().map(|decoded| decoded.field);
-    for crumb in crumbs.filter(|field| field.known == KnownName::Cookie) {
+    for crumb in fields.iter().filter(|field| field.known == KnownName::Cookie && !field.value.is_empty()) {
         if !cookies.is_empty() {
             cookies.extend_from_slice(b"; ");
         }

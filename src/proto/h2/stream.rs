@@ -73,6 +73,8 @@ pub(super) struct Stream {
     pub(super) head_only: bool,
     /// Behind a 2xx there is a tunnel, not content.
     pub(super) is_connect: bool,
+    /// The work for it has ended already.
+    pub(super) is_settled: bool,
     stall: Option<Stall>,
 }
 
@@ -98,6 +100,7 @@ impl Stream {
             content_left: UNKNOWN_LENGTH,
             head_only: false,
             is_connect: false,
+            is_settled: false,
             stall: None,
         }
     }

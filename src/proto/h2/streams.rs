@@ -24,11 +24,15 @@ pub(super) struct Streams {
     live: Vec<Stream>,
     /// The largest number that the peer opened; 0 for none.
     highest_of_peer: u32,
-    /// The same for us.
+    /// The last numbers that the peer left out: from one to another, both included.
+    skipped: (u32, u32),
+    /// The same as `highest_of_peer` for us.
     highest_of_ours: u32,
     /// The last [`REMEMBERED_RESETS`] streams that we ended; the oldest is overwritten.
     reset: Vec<StreamId>,
     next_reset: usize,
+    /// Some were overwritten.
+    has_forgotten: bool,
 }
 
 impl Streams {
@@ -37,9 +41,11 @@ impl Streams {
             role,
             live: Vec::new(),
             highest_of_peer: 0,
+            skipped: (1, 0),
             highest_of_ours: 0,
             reset: Vec::new(),
             next_reset: 0,
+            has_forgotten: false,
         }
     }
 
@@ -89,7 +95,16 @@ impl Streams {
 
     /// The peer used this number. Smaller ones that were idle are closed now (RFC 9113 §5.1.1).
     pub(super) fn note_used(&mut self, id: StreamId) {
-        self.highest_of_peer = self.highest_of_peer.max(id.number());
+        let before = self.highest_of_peer;
+        if id.number() > before.saturating_add(2) {
+            self.skipped = (before + 1, id.number() - 1);
+        }
+        self.highest_of_peer = before.max(id.number());
+    }
+
+    /// Whether a number that counts as closed was never used. Only the last ones left out are remembered.
+    pub(super) fn was_skipped(&self, id: StreamId) -> bool {
+        (self.skipped.0..=self.skipped.1).contains(&id.number())
     }
 
     /// The number that our next stream gets; `None` when all are used up.
@@ -123,10 +138,16 @@ impl Streams {
     pub(super) fn remember_reset(&mut self, id: StreamId) {
         if let Some(oldest) = self.reset.get_mut(self.next_reset) {
             *oldest = id;
+            self.has_forgotten = true;
         } else {
             self.reset.push(id);
         }
         self.next_reset = (self.next_reset + 1) % REMEMBERED_RESETS;
+    }
+
+    /// Whether any of those that were remembered were overwritten.
+    pub(super) fn has_forgotten_resets(&self) -> bool {
+        self.has_forgotten
     }
 
     /// Gives back the memory of streams that are gone.

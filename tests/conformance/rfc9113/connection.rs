@@ -102,6 +102,26 @@ fn must_not_send_beyond_the_windows() {
     assert!(!end.codec.is_sending(id(1)));
 }
 
+/// The last crumb of the connection's window is not sent before the peer had time to open it, or many streams would
+/// make ever smaller frames of it. But it is sent: the peer may wait for just that.
+#[test]
+fn sends_the_last_crumb_of_the_window_late() {
+    let mut end = End::server();
+    end.feed(&[get(1), window_update(1, 100_000)].concat());
+    end.codec.send_head(id(1), [(&b":status"[..], &b"200"[..])], false).unwrap();
+    assert_eq!(end.codec.send_content(id(1), &[0; 65_035], false, 0), Ok(65_035));
+    assert_eq!(end.codec.send_content(id(1), &[0; 300], false, 0), Ok(300), "what fits leaves");
+    assert_eq!(end.codec.send_content(id(1), &[0; 900], false, 0), Ok(0));
+    assert_eq!((end.codec.send_capacity(id(1)), end.codec.deadline()), (0, Some(200)));
+    assert_eq!(end.codec.handle_timeout(199), None);
+    assert_eq!(end.codec.handle_timeout(200), Some(Event::WindowOpened { stream: None }));
+    assert_eq!(end.codec.send_content(id(1), &[0; 900], false, 200), Ok(200));
+    // What was opened is kept together again.
+    end.sent();
+    end.feed(&[window_update(0, 500), window_update(0, 600)].concat());
+    assert_eq!(end.codec.send_content(id(1), &[0; 2000], false, 300), Ok(1100));
+}
+
 /// "If a sender receives a WINDOW_UPDATE that causes a flow-control window to exceed this maximum, it MUST
 /// terminate either the stream or the connection, as appropriate." (§6.9.1)
 #[test]
@@ -170,6 +190,30 @@ fn should_shut_down_in_two_steps() {
     }
     assert!(end.codec.is_drained());
     end.goes_on();
+}
+
+/// "An endpoint that encounters a connection error SHOULD first send a GOAWAY frame... After sending the GOAWAY frame
+/// for an error condition, the endpoint MUST close the TCP connection." (§5.4.1)
+#[test]
+fn must_send_nothing_behind_a_fatal_goaway() {
+    let mut end = End::server();
+    let upload = [post(1, &[]), frame(DATA, 0, 1, &[0; 16_000]).repeat(4), get(3)].concat();
+    end.feed(&upload);
+    end.codec.send_head(id(3), [(&b":status"[..], &b"200"[..])], false).unwrap();
+    end.fails(&frame(SETTINGS, 0, 1, b""), ErrorCode::ProtocolError);
+    end.codec.release(id(1), 64_000);
+    end.codec.release(id(5), 500_000);
+    assert!(end.codec.send_interim(id(1), [(&b":status"[..], &b"103"[..])]).is_err());
+    assert!(end.codec.send_content(id(3), b"late", true, 0).is_err());
+    end.codec.reset(id(1), ErrorCode::NoError);
+    end.codec.reset(id(3), ErrorCode::InternalError);
+    end.codec.settled();
+    end.codec.ping(b"too late");
+    end.codec.shut_down(0);
+    end.codec.close(ErrorCode::NoError);
+    while end.codec.handle_timeout(1 << 40).is_some() {}
+    end.feed(&frame(PING, 0, 0, &[0; 8]));
+    assert_eq!(end.sent(), []);
 }
 
 /// "Receivers of a PING frame that does not include an ACK flag MUST send a PING frame with the ACK flag set in

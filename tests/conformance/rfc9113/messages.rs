@@ -108,7 +108,7 @@ fn must_refuse_bad_trailers() {
     let mut end = End::server();
     end.feed(&[post(1, &[]), frame(DATA, 0, 1, b"a")].concat());
     assert_eq!(end.feed(&frame(HEADERS, END, 1, &literal("a", "b"))), [Event::Trailers { stream: id(1) }]);
-    assert_eq!(end.codec.trailers().len(), 1);
+    assert_eq!(end.codec.fields().len(), 1);
 }
 
 /// Interim responses come before the final one and never end the stream (§8.1); 101 does not exist (§8.6).
@@ -135,6 +135,20 @@ fn must_join_cookies() {
     let request = end.codec.request(&mut headers);
     let fields: Vec<_> = request.head.headers.iter().map(|field| (field.name, field.value)).collect();
     assert_eq!(fields, [(&b"host"[..], &b"a"[..]), (b"cookie", b"a=1; b=2")]);
+}
+
+/// Crumbs without content are crumbs too: HTTP/1.1 has one Cookie field at most (RFC 6265 §5.4).
+#[test]
+fn must_join_empty_cookies() {
+    for crumbs in [["", ""], ["", "b=2"], ["a=1", ""]] {
+        let [first, second] = crumbs.map(|crumb| literal("cookie", crumb));
+        let mut end = End::server();
+        end.feed(&frame(HEADERS, END, 1, &[GET, &first, &second].concat()));
+        let mut headers = Headers::new();
+        let request = end.codec.request(&mut headers);
+        let cookies = request.head.headers.iter().filter(|field| field.name == b"cookie");
+        assert_eq!(cookies.count(), 1, "{crumbs:?}");
+    }
 }
 
 /// CONNECT has neither scheme nor path (§8.5). With `:protocol` it has both, where it was offered (RFC 8441 §4).

@@ -73,7 +73,13 @@ fn must_refuse_unexpected_identifiers() {
     End::server().fails(&get(2), ErrorCode::ProtocolError);
     let mut end = End::server();
     end.feed(&get(5));
-    end.fails(&get(3), ErrorCode::StreamClosed);
+    end.fails(&get(3), ErrorCode::ProtocolError);
+    // What was used is closed.
+    let mut end = End::server();
+    end.feed(&[get(3), get(9)].concat());
+    end.codec.reset(id(3), ErrorCode::Cancel);
+    end.codec.reset(id(9), ErrorCode::Cancel);
+    end.fails(&get(7), ErrorCode::ProtocolError);
     let mut end = End::asking("GET");
     end.fails(&frame(HEADERS, END, 2, OK), ErrorCode::ProtocolError);
     End::asking("GET").fails(&frame(HEADERS, END, 3, OK), ErrorCode::ProtocolError);

@@ -11,7 +11,6 @@ use crate::proto::h2::frame::headers::HeadersFrame;
 use crate::proto::h2::hpack::decoder::Decoded;
 use crate::proto::h2::hpack::fields::FieldLimits;
 use crate::proto::h2::limits::LAST_STREAM_IDS;
-use crate::proto::h2::limits::Limit;
 use crate::proto::h2::limits::Millis;
 use crate::proto::h2::message;
 use crate::proto::h2::message::Checked;
@@ -46,9 +45,12 @@ impl Connection {
             }
             Status::Idle if self.role == Role::Server => self.admit_request(id),
             Status::Idle => return Err(Fault::IdleStream),
+            // "The identifier of a newly established stream MUST be numerically greater than all streams that
+            // the initiating endpoint has opened or reserved" (RFC 9113 §5.1.1).
+            Status::Closed if self.streams.was_skipped(id) => return Err(Fault::BadStreamId),
             Status::Closed => return Err(Fault::ClosedStream),
             Status::ResetByUs => {
-                self.budgets.spend(Limit::UselessFrames, 1, now)?;
+                self.spend_late_frame(now)?;
                 Purpose::Discard(None)
             }
         };
@@ -76,6 +78,7 @@ impl Connection {
         let Some(block) = self.block.take() else {
             return Ok(None);
         };
+        self.block_bytes = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         let limits =
             FieldLimits { max_bytes: self.local.max_header_bytes, max_fields: self.local.max_headers };
         let decoded = self.decoder.decode(bytes, &limits, &mut self.fields).map_err(Fault::Compression)?;

@@ -1,6 +1,8 @@
 //! What the owner of a connection may do.
 
+use crate::http::headers::FieldLine;
 use crate::proto::h2::connection::Connection;
+use crate::proto::h2::connection::Crumbs;
 use crate::proto::h2::connection::Ending;
 use crate::proto::h2::connection::FAREWELL;
 use crate::proto::h2::fault::ErrorCode;
@@ -12,8 +14,10 @@ use crate::proto::h2::frame::headers;
 use crate::proto::h2::frame::ping;
 use crate::proto::h2::frame::rst_stream;
 use crate::proto::h2::frame::window_update;
+use crate::proto::h2::limits::CRUMB_BYTES;
 use crate::proto::h2::limits::Limit;
 use crate::proto::h2::limits::Millis;
+use crate::proto::h2::limits::PINGS_PER_FRAME;
 use crate::proto::h2::limits::REWARDED_CONTENT_BYTES;
 use crate::proto::h2::limits::SHUTDOWN_MS;
 use crate::proto::h2::limits::WINDOW_UPDATES_PER_CONTENT;
@@ -40,12 +44,12 @@ impl Connection {
     /// Opens a stream with the head of a request, pseudo-header fields first. Names may be in any case.
     pub fn open<'f>(
         &mut self,
-        fields: impl IntoIterator<Item = (&'f [u8], &'f [u8])>,
+        fields: impl IntoIterator<Item = impl Into<FieldLine<'f>>>,
         end: bool,
     ) -> Result<StreamId, CannotOpen> {
         let id = self.can_open()?;
         let mut stream = self.new_stream(id);
-        let fields = fields.into_iter().inspect(|field| match *field {
+        let fields = fields.into_iter().map(Into::into).inspect(|field| match (field.name, field.value) {
             (b":method", b"HEAD") => stream.head_only = true,
             (b":method", b"CONNECT") => stream.is_connect = true,
             _ => {}
@@ -72,7 +76,7 @@ impl Connection {
     pub fn send_interim<'f>(
         &mut self,
         stream: StreamId,
-        fields: impl IntoIterator<Item = (&'f [u8], &'f [u8])>,
+        fields: impl IntoIterator<Item = impl Into<FieldLine<'f>>>,
     ) -> Result<(), StreamGone> {
         self.expect(stream, Half::Head)?;
         self.write_block(stream, fields, false);
@@ -83,7 +87,7 @@ impl Connection {
     pub fn send_head<'f>(
         &mut self,
         stream: StreamId,
-        fields: impl IntoIterator<Item = (&'f [u8], &'f [u8])>,
+        fields: impl IntoIterator<Item = impl Into<FieldLine<'f>>>,
         end: bool,
     ) -> Result<(), StreamGone> {
         self.expect(stream, Half::Head)?;
@@ -96,7 +100,7 @@ impl Connection {
     pub fn send_trailers<'f>(
         &mut self,
         stream: StreamId,
-        fields: impl IntoIterator<Item = (&'f [u8], &'f [u8])>,
+        fields: impl IntoIterator<Item = impl Into<FieldLine<'f>>>,
     ) -> Result<(), StreamGone> {
         self.expect(stream, Half::Content)?;
         self.write_block(stream, fields, true);
@@ -143,7 +147,9 @@ impl Connection {
             return Ok(None);
         }
         let most = self.peer.max_frame_bytes.min(LARGEST_WINDOW);
-        let granted = self.send_capacity(stream).min(wanted).min(most as usize) as u32;
+        let fits = self.fits_whole(stream, wanted);
+        let capacity = if fits { wanted } else { self.send_capacity(stream) };
+        let granted = capacity.min(wanted).min(most as usize) as u32;
         let Some(state) = self.streams.get_mut(stream) else {
             return Err(StreamGone);
         };
@@ -153,11 +159,17 @@ impl Connection {
             self.first_stall = Some(self.first_stall.map_or(since, |first| first.min(since)));
         }
         if granted == 0 && wanted > 0 {
+            if self.crumbs == Crumbs::Kept && (1..CRUMB_BYTES).contains(&self.send_window.available()) {
+                self.crumbs = Crumbs::Awaited(now);
+            }
             return Ok(None);
         }
         state.send_window.take(granted);
         self.send_window.take(granted);
-        if granted >= REWARDED_CONTENT_BYTES {
+        self.budgets.earn(Limit::Pings, PINGS_PER_FRAME);
+        // What a window cut short does not count: the peer could have us send crumbs.
+        let is_whole = granted > 0 && granted as usize == wanted;
+        if is_whole || granted >= REWARDED_CONTENT_BYTES {
             self.budgets.earn(Limit::WindowUpdates, WINDOW_UPDATES_PER_CONTENT);
         }
         let is_last = end && granted as usize == wanted;
@@ -165,9 +177,15 @@ impl Connection {
         Ok(Some((DataFrame::header(stream, granted, is_last), granted as usize)))
     }
 
+    /// Whether the windows allow all of this content, crumb or not.
+    fn fits_whole(&self, stream: StreamId, wanted: usize) -> bool {
+        let window = self.streams.get(stream).map_or(0, |stream| stream.send_window.available());
+        wanted <= window.min(self.send_window.available()) as usize
+    }
+
     /// Ends a stream at once, both ways. Nothing more comes of it.
     pub fn reset(&mut self, stream: StreamId, code: ErrorCode) {
-        if self.streams.remove(stream).is_some() {
+        if self.ending != Ending::Failed && self.streams.remove(stream).is_some() {
             rst_stream::write(&mut self.output, stream, code);
             self.streams.remember_reset(stream);
             self.stop_reading(stream);
@@ -177,6 +195,9 @@ impl Connection {
     /// So many bytes of content were consumed, for good. The peer may send as many again; it is told of
     /// them in batches.
     pub fn release(&mut self, stream: StreamId, bytes: u32) {
+        if self.ending == Ending::Failed {
+            return;
+        }
         self.release_connection(bytes);
         if !self.is_receiving(stream) {
             return;
@@ -189,6 +210,19 @@ impl Connection {
         }
     }
 
+    /// So many bytes of a stream's content were consumed that the connection's window does not wait for any
+    /// more: [`Connection::release_connection`] was told of them before. The stream's window does not grow
+    /// beyond `most`. Gives its size whenever the peer is told.
+    pub fn release_stream(&mut self, stream: StreamId, bytes: u32, most: u32) -> Option<u32> {
+        if !self.is_receiving(stream) {
+            return None;
+        }
+        let target = self.adaptive_window.target().min(most);
+        let increment = self.streams.get_mut(stream)?.receive_window.release(bytes, target)?;
+        window_update::write(&mut self.output, Some(stream), increment);
+        Some(target)
+    }
+
     /// The work for one stream that [`super::Event::Reset`] told of has ended. Until then the stream counts
     /// among those that the peer has open, so that streams which are opened and reset in turn cannot make
     /// more work than streams which stay.
@@ -196,17 +230,32 @@ impl Connection {
         self.lingering = self.lingering.saturating_sub(1);
     }
 
+    /// The work for a stream has ended before its end. [`Connection::settled`] is not called for it any more.
+    pub fn settle(&mut self, stream: StreamId) {
+        if let Some(state) = self.streams.get_mut(stream) {
+            state.is_settled = true;
+        }
+    }
+
     /// Asks the peer for a sign of life.
     pub fn ping(&mut self, opaque: &ping::Opaque) {
-        ping::write(&mut self.output, opaque);
+        if self.ending != Ending::Failed {
+            ping::write(&mut self.output, opaque);
+        }
     }
 
     /// Begins to end the connection without losing a request: "A server that is attempting to gracefully shut
     /// down a connection SHOULD send an initial GOAWAY frame with the last stream identifier set to 2^31-1
     /// and a NO_ERROR code" (RFC 9113 §6.8), and a second one once that has arrived. Streams go on.
     pub fn shut_down(&mut self, now: Millis) {
-        if self.ending != Ending::NotYet {
-            return;
+        match self.ending {
+            Ending::NotYet => {}
+            // Nobody was in a hurry before.
+            Ending::Announced(Millis::MAX) => {
+                self.ending = Ending::Announced(now + SHUTDOWN_MS);
+                return;
+            }
+            _ => return,
         }
         match self.role {
             Role::Server => self.announce_end(Some(now)),
@@ -232,7 +281,8 @@ impl Connection {
         self.ending = Ending::Announced(now.map_or(Millis::MAX, |now| now + SHUTDOWN_MS));
     }
 
-    pub(super) fn release_connection(&mut self, bytes: u32) {
+    /// So many bytes of content wait for the connection's window no more, consumed or not.
+    pub fn release_connection(&mut self, bytes: u32) {
         let target = self.local.connection_window_bytes;
         if let Some(increment) = self.receive_window.release(bytes, target) {
             window_update::write(&mut self.output, None, increment);
@@ -258,14 +308,19 @@ impl Connection {
     fn write_block<'f>(
         &mut self,
         stream: StreamId,
-        fields: impl IntoIterator<Item = (&'f [u8], &'f [u8])>,
+        fields: impl IntoIterator<Item = impl Into<FieldLine<'f>>>,
         end: bool,
     ) {
         let start = headers::begin(&mut self.output);
         let mut block = self.encoder.block(&mut self.output);
-        for (name, value) in fields {
-            block.field(name, value);
+        for FieldLine { name, value, is_sensitive } in fields.into_iter().map(Into::into) {
+            if is_sensitive {
+                block.never_indexed(name, value);
+            } else {
+                block.field(name, value);
+            }
         }
         headers::finish(&mut self.output, start, stream, end, self.peer.max_frame_bytes);
+        self.budgets.earn(Limit::Pings, PINGS_PER_FRAME);
     }
 }

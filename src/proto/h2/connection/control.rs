@@ -2,6 +2,7 @@
 
 use crate::proto::h2::connection::Cause;
 use crate::proto::h2::connection::Connection;
+use crate::proto::h2::connection::Crumbs;
 use crate::proto::h2::connection::Event;
 use crate::proto::h2::connection::FAREWELL;
 use crate::proto::h2::connection::PROBE;
@@ -64,9 +65,7 @@ impl Connection {
                 self.forget(id);
                 Ok(Some(Event::Reset { stream: id, cause: Cause::Peer(code) }))
             }
-            Status::ResetByUs | Status::Closed => {
-                self.budgets.spend(Limit::UselessFrames, 1, now).map(|()| None)
-            }
+            Status::ResetByUs | Status::Closed => self.spend_late_frame(now).map(|()| None),
         }
     }
 
@@ -145,10 +144,19 @@ impl Connection {
             return Err(Fault::IdleStream);
         }
         let increment = increment?;
-        let is_tiny = increment < TINY_INCREMENT_BYTES;
+        // Beside a window that is open, a small step is only small: gRPC takes one for each message.
+        let left = match status {
+            None => self.send_window.available(),
+            Some(Status::Live(place)) => {
+                self.streams.at(place).map_or(0, |stream| stream.send_window.available())
+            }
+            Some(_) => 0,
+        };
+        let is_tiny = increment < TINY_INCREMENT_BYTES && left < TINY_INCREMENT_BYTES;
         self.budgets.spend(Limit::WindowUpdates, if is_tiny { TINY_INCREMENT_COST } else { 1 }, now)?;
         let is_awaited = match status {
             None => {
+                self.crumbs = Crumbs::Kept;
                 self.send_window.grow(increment).map_err(|_| Fault::WindowOverflow)?;
                 self.first_stall.is_some()
             }

@@ -30,6 +30,8 @@ use crate::proto::h2::hpack::decoder::Decoder;
 use crate::proto::h2::hpack::encoder::Encoder;
 use crate::proto::h2::hpack::fields::Fields;
 use crate::proto::h2::limits::Budgets;
+use crate::proto::h2::limits::CRUMB_BYTES;
+use crate::proto::h2::limits::CRUMB_MS;
 use crate::proto::h2::limits::Limit;
 use crate::proto::h2::limits::Millis;
 use crate::proto::h2::message;
@@ -73,12 +75,15 @@ pub struct Connection {
     encoder: Encoder,
     /// Of the last header block.
     fields: Fields,
+    /// Of the last header block, as it came.
+    block_bytes: u32,
     /// Of the last request, its cookie crumbs joined.
     cookies: Vec<u8>,
     streams: Streams,
     /// Streams that are gone, but the work for them is not; see [`Connection::settled`].
     lingering: u32,
     send_window: SendWindow,
+    crumbs: Crumbs,
     receive_window: ReceiveWindow,
     adaptive_window: AdaptiveWindow,
     /// No stream's stall began before this.
@@ -103,7 +108,7 @@ pub enum Event {
     /// Content, where it lies in the bytes that were handled. Every byte of it must be released once with
     /// [`Connection::release`], even if the stream is gone meanwhile.
     Content { stream: StreamId, content: Range<usize>, end: bool },
-    /// Trailers end the peer's message; [`Connection::trailers`] gives them.
+    /// Trailers end the peer's message; [`Connection::fields`] gives them.
     Trailers { stream: StreamId },
     /// The stream is gone before both sides had ended it. A server calls [`Connection::settled`] once the
     /// work for it has ended too, if it had learned of the stream.
@@ -168,6 +173,16 @@ enum Purpose {
     Discard(Option<Fault>),
 }
 
+/// What becomes of the last bytes of the connection's window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Crumbs {
+    Kept,
+    /// Content waits since this time, because there is no more than a crumb.
+    Awaited(Millis),
+    /// The peer was waited for in vain: perhaps it opens its window only when nothing is left.
+    Free,
+}
+
 /// How far the end of the connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ending {
@@ -215,10 +230,12 @@ impl Connection {
             decoder: Decoder::new(),
             encoder: Encoder::new(DEFAULT_TABLE_BYTES),
             fields: Fields::new(),
+            block_bytes: 0,
             cookies: Vec::new(),
             streams: Streams::new(role),
             lingering: 0,
             send_window: SendWindow::new(DEFAULT_WINDOW),
+            crumbs: Crumbs::Kept,
             receive_window: ReceiveWindow::new(local.connection_window_bytes),
             adaptive_window: AdaptiveWindow::new(local.stream_window_bytes, largest_window),
             first_stall: None,
@@ -250,10 +267,20 @@ impl Connection {
         self.streams.get(stream).is_some_and(|stream| stream.sending != Half::Ended)
     }
 
-    /// Bytes of content that the windows allow on a stream at present.
+    /// Bytes of content that the windows allow on a stream at present. What is left of the connection's window
+    /// is not used up in crumbs: many streams that wait for it would make more and more of them out of it.
     pub fn send_capacity(&self, stream: StreamId) -> usize {
+        if self.is_shut() {
+            return 0;
+        }
         let window = self.streams.get(stream).map_or(0, |stream| stream.send_window.available());
         window.min(self.send_window.available()) as usize
+    }
+
+    /// Whether the connection's window is waited for.
+    fn is_shut(&self) -> bool {
+        let least = if self.crumbs == Crumbs::Free { 1 } else { CRUMB_BYTES };
+        self.send_window.available() < least
     }
 
     /// The request of the last [`Event::Head`].
@@ -266,9 +293,14 @@ impl Connection {
         message::response(&self.fields, headers)
     }
 
-    /// Of the last [`Event::Trailers`].
-    pub fn trailers(&self) -> &Fields {
+    /// Of the last header block, as far as they are within the limits: trailers after [`Event::Trailers`].
+    pub fn fields(&self) -> &Fields {
         &self.fields
+    }
+
+    /// The length of the last header block as it came, in bytes.
+    pub fn block_bytes(&self) -> u32 {
+        self.block_bytes
     }
 
     /// Bytes that wait to be sent.
@@ -296,7 +328,11 @@ impl Connection {
         };
         let block = self.block.as_ref().map(|block| block.due);
         let stall = self.first_stall.zip(self.local.stall_timeout_ms).map(|(since, limit)| since + limit);
-        [self.acknowledgement.deadline(), farewell, block, stall].into_iter().flatten().min()
+        let crumbs = match self.crumbs {
+            Crumbs::Awaited(since) => Some(since + CRUMB_MS),
+            Crumbs::Kept | Crumbs::Free => None,
+        };
+        [self.acknowledgement.deadline(), farewell, block, stall, crumbs].into_iter().flatten().min()
     }
 
     /// Does what is due. To be called again until it gives no event.
@@ -312,6 +348,12 @@ impl Connection {
         }
         if matches!(self.ending, Ending::Announced(due) if due <= now) {
             self.finish_shutdown();
+        }
+        if matches!(self.crumbs, Crumbs::Awaited(since) if since + CRUMB_MS <= now) {
+            self.crumbs = Crumbs::Free;
+            if self.send_window.available() > 0 {
+                return Some(Event::WindowOpened { stream: None });
+            }
         }
         self.end_stall(now)
     }
@@ -344,7 +386,7 @@ impl Connection {
         if first + limit > now {
             return None;
         }
-        if self.send_window.available() == 0 {
+        if self.is_shut() {
             return self.fail(Fault::Limit(Limit::StalledConnection), None, now);
         }
         self.fail(Fault::Stalled, Some(id), now)
@@ -375,6 +417,15 @@ impl Connection {
         Some(Event::Failed(fault))
     }
 
+    /// A frame came on a stream that we had ended. To a server that is answered too late for its client, more of
+    /// them come the more clients leave: that is our doing, and DATA is bounded by the windows.
+    fn spend_late_frame(&mut self, now: Millis) -> Result<(), Fault> {
+        if self.role == Role::Client {
+            return Ok(());
+        }
+        self.budgets.spend(Limit::UselessFrames, 1, now)
+    }
+
     /// A client that makes streams end early, whoever ends them, makes us work for nothing. A server only
     /// harms itself.
     fn spend_reset(&mut self, now: Millis) -> Result<(), Fault> {
@@ -386,7 +437,8 @@ impl Connection {
 
     /// Takes a stream that ended early out of the list. Its place stays taken until the work has ended.
     fn forget(&mut self, id: StreamId) {
-        if self.streams.remove(id).is_some() && self.role == Role::Server {
+        let removed = self.streams.remove(id);
+        if removed.is_some_and(|stream| !stream.is_settled) && self.role == Role::Server {
             self.lingering += 1;
         }
     }

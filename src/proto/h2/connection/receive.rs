@@ -209,7 +209,7 @@ impl Connection {
             Status::Closed => return Err(Fault::ClosedStream),
             Status::ResetByUs => {
                 self.release_connection(frame.flow_bytes);
-                return self.budgets.spend(Limit::UselessFrames, 1, now).map(|()| None);
+                return self.spend_late_frame(now).map(|()| None);
             }
         };
         let Some(stream) = self.streams.at(place) else {
@@ -309,6 +309,10 @@ impl Connection {
             (Ending::Final(last), Status::Closed) if id.number() > last && self.streams.is_peers(id) => {
                 Status::ResetByUs
             }
+            // Of our own streams, more were reset than are remembered.
+            (_, Status::Closed) if self.streams.has_forgotten_resets() && !self.streams.is_peers(id) => {
+                Status::ResetByUs
+            }
             _ => status,
         }
     }
@@ -330,7 +334,7 @@ impl Connection {
     }
 
     /// Whether the stream's peer has yet to end its message.
-    pub(super) fn is_receiving(&self, id: StreamId) -> bool {
+    pub fn is_receiving(&self, id: StreamId) -> bool {
         self.streams.get(id).is_some_and(|stream| stream.receiving != Half::Ended)
     }
 }

@@ -459,7 +459,7 @@ mod tests {
         assert_eq!(names, [b"c", b"b", b"a"]);
         // The newest is now "c: 33".
         assert_eq!(decoder.decode(&[0xbe, 0x82, 0x84], &limits, &mut fields), Ok(Decoded::Whole));
-        assert_eq!(fields.iter().next().map(|one| one.field.value), Some(&b"33"[..]));
+        assert_eq!(fields.iter().next().map(|one| one.value), Some(&b"33"[..]));
         assert_eq!(
             decoder.decode(&[0xbe, 0x82, 0x84, 0xbf], &limits, &mut fields),
             Ok(Decoded::TooManyFields)

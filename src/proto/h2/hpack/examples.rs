@@ -40,7 +40,7 @@ fn decodes(table_bytes: u16, examples: &[Example]) {
     }
     for example in examples {
         assert_eq!(decoder.decode(&bytes(example.block), &LIMITS, &mut fields), Ok(Decoded::Whole));
-        let decoded = fields.iter().map(|decoded| (decoded.field.name, decoded.field.value));
+        let decoded = fields.iter().map(|decoded| (decoded.name, decoded.value));
         assert!(decoded.eq(example.fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()))));
         check_table(decoder.table(), example);
     }
@@ -74,7 +74,7 @@ fn representations() {
         let mut decoder = Decoder::new();
         let mut fields_out = Fields::new();
         assert_eq!(decoder.decode(&bytes(block), &LIMITS, &mut fields_out), Ok(Decoded::Whole));
-        let decoded = fields_out.iter().map(|one| (one.field.name, one.field.value, one.never_indexed));
+        let decoded = fields_out.iter().map(|one| (one.name, one.value, one.is_sensitive));
         let expected = fields.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes(), never_indexed));
         assert!(decoded.eq(expected));
         assert_eq!(decoder.table().len(), table.len());

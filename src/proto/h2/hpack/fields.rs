@@ -23,14 +23,6 @@ pub struct Fields {
     size: usize,
 }
 
-/// One decoded field.
-#[derive(Clone, Copy, Debug)]
-pub struct DecodedField<'f> {
-    pub field: Field<'f>,
-    /// Whoever passes the field on in HPACK must use the same representation (RFC 7541 §6.2.3).
-    pub never_indexed: bool,
-}
-
 impl Fields {
     pub fn new() -> Fields {
         Fields::default()
@@ -54,16 +46,13 @@ impl Fields {
         self.arena.capacity() + self.spans.capacity() * size_of::<Span>()
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = DecodedField<'_>> {
+    pub fn iter(&self) -> impl Iterator<Item = Field<'_>> {
         let mut rest = self.arena.as_slice();
         self.spans.iter().map(move |span| {
             let (name, after) = rest.split_at_checked(span.name_length as usize).unwrap_or_default();
             let (value, after) = after.split_at_checked(span.value_length as usize).unwrap_or_default();
             rest = after;
-            DecodedField {
-                field: Field { name, value, known: span.known },
-                never_indexed: span.never_indexed,
-            }
+            Field { name, value, known: span.known, is_sensitive: span.never_indexed }
         })
     }
 

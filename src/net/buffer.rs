@@ -18,6 +18,8 @@ use crate::net::shelf::Shelf;
 pub const TINY_BYTES: usize = 512;
 /// Holds the head of nearly every message, with a small body.
 pub const SMALL_BYTES: usize = 4 * 1024;
+/// Holds one piece of a body that came in a frame of HTTP/2, which is seldom longer than 16 KiB.
+pub const MEDIUM_BYTES: usize = HEADROOM_BYTES + 16 * 1024 + TAILROOM_BYTES;
 /// Holds one piece of a long body: large enough that system calls no longer dominate its cost.
 pub const LARGE_BYTES: usize = 128 * 1024;
 /// Free bytes kept before body pieces, so that a chunk-size line can be put in front in place:
@@ -38,6 +40,7 @@ pub struct Buffers {
 struct Stock {
     tiny: RefCell<Shelf<Box<Inner>>>,
     small: RefCell<Shelf<Box<Inner>>>,
+    medium: RefCell<Shelf<Box<Inner>>>,
     large: RefCell<Shelf<Box<Inner>>>,
 }
 
@@ -68,7 +71,27 @@ impl Buffers {
         self.take(&self.stock.small, SMALL_BYTES)
     }
 
-    /// A buffer for a piece of a body, its first [`HEADROOM_BYTES`] still free.
+    /// A buffer without memory, to be exchanged for some that goes back to the stock.
+    pub fn hollow(&self) -> Buffer {
+        let inner = Inner { bytes: Vec::new(), start: 0, stock: Rc::clone(&self.stock) };
+        Buffer { inner: ManuallyDrop::new(Box::new(inner)) }
+    }
+
+    /// A buffer for a piece of a body of so many bytes, its first [`HEADROOM_BYTES`] still free.
+    pub fn for_body(&self, bytes: usize) -> Buffer {
+        let wanted = bytes.saturating_add(HEADROOM_BYTES + TAILROOM_BYTES);
+        let mut buffer = if wanted <= SMALL_BYTES {
+            self.small()
+        } else if wanted <= MEDIUM_BYTES {
+            self.take(&self.stock.medium, MEDIUM_BYTES)
+        } else {
+            self.large()
+        };
+        buffer.clear_for_body();
+        buffer
+    }
+
+    /// A buffer for a long piece of a body, its first [`HEADROOM_BYTES`] still free.
     pub fn large(&self) -> Buffer {
         let mut buffer = self.take(&self.stock.large, LARGE_BYTES);
         buffer.clear_for_body();
@@ -79,6 +102,7 @@ impl Buffers {
     pub fn trim(&self) {
         self.stock.tiny.borrow_mut().trim();
         self.stock.small.borrow_mut().trim();
+        self.stock.medium.borrow_mut().trim();
         self.stock.large.borrow_mut().trim();
     }
 
@@ -204,6 +228,7 @@ impl Drop for Buffer {
         match inner.bytes.capacity() {
             TINY_BYTES => stock.tiny.borrow_mut().put(inner),
             SMALL_BYTES => stock.small.borrow_mut().put(inner),
+            MEDIUM_BYTES => stock.medium.borrow_mut().put(inner),
             LARGE_BYTES => stock.large.borrow_mut().put(inner),
             _ => {}
         }

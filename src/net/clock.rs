@@ -20,6 +20,11 @@ impl Moment {
     pub fn since(self, earlier: Moment) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
+
+    /// Milliseconds since the worker began.
+    pub fn millis(self) -> u64 {
+        self.0 / 1_000_000
+    }
 }
 
 /// The clock of one worker. Whoever runs the worker's loop calls [`Clock::end_turn`].

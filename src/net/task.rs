@@ -36,6 +36,28 @@ impl<F: Future<Output = ()>> Future for Contained<F> {
     }
 }
 
+/// One of two futures with the same output. Unlike an `async` block around both, it is no larger than the larger
+/// of them, and what they take is not held twice.
+pub enum Either<A, B> {
+    One(A),
+    Other(B),
+}
+
+impl<A: Future, B: Future<Output = A::Output>> Future for Either<A, B> {
+    type Output = A::Output;
+
+    fn poll(self: Pin<&mut Self>, turn: &mut Context<'_>) -> Poll<A::Output> {
+        // SAFETY: what is held is pinned with `self`: it is never moved out, and `Either` is neither `Unpin`
+        // unless both are, nor has it a `Drop` of its own.
+        unsafe {
+            match self.get_unchecked_mut() {
+                Either::One(future) => Pin::new_unchecked(future).poll(turn),
+                Either::Other(future) => Pin::new_unchecked(future).poll(turn),
+            }
+        }
+    }
+}
+
 /// Memory for futures of one type, used again and again.
 ///
 /// An idle connection must be small, yet serving a request takes a future of some KiB. So the

@@ -30,6 +30,7 @@ use crate::tls::client_verifier::ClientVerifier;
 use crate::tls::client_verifier::Verdict;
 use crate::tls::client_verifier::take_verdict;
 use crate::tls::session::Session;
+use crate::tls::sni::CertificateIndex;
 use crate::tls::stream::Stream;
 use crate::tls::tickets::TicketKeys;
 use crate::tls::tls_policy;
@@ -40,7 +41,12 @@ use crate::tls::transport::Transport;
 pub struct ServerTerms {
     config: Arc<ServerConfig>,
     client_auth: Option<ClientAuth>,
+    /// What the resolver chooses from; None if that is no index.
+    index: Option<Arc<CertificateIndex>>,
 }
+
+/// HTTP/2 over TLS, in the words of ALPN (RFC 9113 §3.2).
+pub const HTTP2: &[u8] = b"h2";
 
 /// That clients are asked for a certificate.
 #[derive(Clone)]
@@ -58,6 +64,7 @@ impl ServerTerms {
         resolver: Arc<dyn ResolvesServerCert>,
         tickets: Option<Arc<TicketKeys>>,
         client_auth: Option<ClientAuth>,
+        http2: bool,
     ) -> Result<ServerTerms, Error> {
         let verifier: Arc<dyn ClientCertVerifier> = match &client_auth {
             Some(auth) => Arc::new(ClientVerifier::new(auth.mode, Arc::clone(&auth.authorities))),
@@ -68,7 +75,10 @@ impl ServerTerms {
             .with_client_cert_verifier(verifier)
             .with_cert_resolver(Arc::new(Noting { inner: resolver }));
         config.ignore_client_order = true;
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        if http2 {
+            config.alpn_protocols.push(HTTP2.to_vec());
+        }
+        config.alpn_protocols.push(b"http/1.1".to_vec());
         // Sessions live in tickets only: a store would have to be shared by all workers.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
@@ -78,7 +88,18 @@ impl ServerTerms {
             config.ticketer = Arc::new(tickets.bound_to(binding(client_auth.as_ref())));
             config.send_tls13_tickets = TICKETS;
         }
-        Ok(ServerTerms { config: Arc::new(config), client_auth })
+        Ok(ServerTerms { config: Arc::new(config), client_auth, index: None })
+    }
+
+    /// The same, knowing which certificates there are; see [`ServerTerms::covers`].
+    pub fn with_index(self, index: Arc<CertificateIndex>) -> ServerTerms {
+        ServerTerms { index: Some(index), ..self }
+    }
+
+    /// Whether a connection that was opened for one name may carry requests for another: they have the same
+    /// certificate (RFC 9113 §9.1.1).
+    pub fn covers(&self, opened_for: Option<&str>, asked_for: &str) -> bool {
+        self.index.as_ref().is_none_or(|index| index.share_certificate(opened_for, Some(asked_for)))
     }
 
     /// What a client had to prove to get in: differs where other certificates are required. 0: none is.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use rustls::AlertDescription;
 use rustls::CertificateError;
 use rustls::ClientConfig;
 use rustls::DigitallySignedStruct;
@@ -31,6 +32,7 @@ use crate::net::socket::Socket;
 use crate::net::turnstile::Turnstile;
 use crate::tls::authorities::Authority;
 use crate::tls::authorities::algorithms;
+use crate::tls::session::HTTP2;
 use crate::tls::session::Session;
 use crate::tls::stream::Stream;
 use crate::tls::transport::Transport;
@@ -43,6 +45,19 @@ pub struct ClientTerms {
     template: ClientConfig,
     /// None: the host that the request is for.
     server_name: Option<ServerName<'static>>,
+    offer: Offer,
+}
+
+/// In ALPN (RFC 7301 §6).
+const HTTP1: &[u8] = b"http/1.1";
+
+/// Which versions of HTTP backends are offered (RFC 7301).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offer {
+    Http1,
+    /// A backend that does not choose it is not spoken to.
+    Http2,
+    Both,
 }
 
 /// Whose certificates backends may show.
@@ -82,6 +97,7 @@ impl ClientTerms {
         trust: Trust,
         server_name: Option<&str>,
         certificate: Option<Arc<CertifiedKey>>,
+        offer: Offer,
     ) -> Result<ClientTerms, Error> {
         let provider = Arc::new(default_provider());
         let verifier: Arc<dyn ServerCertVerifier> = match trust {
@@ -103,11 +119,15 @@ impl ClientTerms {
             }
             None => builder.with_no_client_auth(),
         };
-        template.alpn_protocols = vec![b"http/1.1".to_vec()];
+        template.alpn_protocols = match offer {
+            Offer::Http1 => vec![HTTP1.to_vec()],
+            Offer::Http2 => vec![HTTP2.to_vec()],
+            Offer::Both => vec![HTTP2.to_vec(), HTTP1.to_vec()],
+        };
         // Records of TLS 1.3 are ours.
         template.enable_secret_extraction = true;
         let server_name = server_name.and_then(|name| ServerName::try_from(name.to_owned()).ok());
-        Ok(ClientTerms { template, server_name })
+        Ok(ClientTerms { template, server_name, offer })
     }
 
     /// Whether the name depends on the request.
@@ -119,7 +139,7 @@ impl ClientTerms {
     pub fn client(&self) -> Client {
         let mut config = self.template.clone();
         config.resumption = Resumption::in_memory_sessions(REMEMBERED_SESSIONS);
-        Client { config: Arc::new(config), server_name: self.server_name.clone() }
+        Client { config: Arc::new(config), server_name: self.server_name.clone(), offer: self.offer }
     }
 }
 
@@ -134,6 +154,14 @@ impl Client {
 pub struct Client {
     config: Arc<ClientConfig>,
     server_name: Option<ServerName<'static>>,
+    offer: Offer,
+}
+
+/// A connection that was made secure.
+pub struct Secured {
+    pub transport: Transport,
+    /// The backend chose HTTP/2.
+    pub is_http2: bool,
 }
 
 /// Why a connection to a backend could not be made secure, in one machine-readable word.
@@ -148,7 +176,7 @@ impl Client {
         host: &[u8],
         buffers: &Buffers,
         turnstile: &Turnstile,
-    ) -> Result<Transport, Word> {
+    ) -> Result<Secured, Word> {
         let name = self.server_name.clone().unwrap_or_else(|| name_of(host));
         let connection =
             UnbufferedClientConnection::new(Arc::clone(&self.config), name).map_err(|error| word(&error))?;
@@ -159,7 +187,8 @@ impl Client {
             let advanced = stream.advance(input);
             if !stream.session().borrow().is_handshaking() && advanced.is_ok() {
                 // The last message of the handshake leaves with the request.
-                return Ok(Transport::Tls(Box::new(stream)));
+                let is_http2 = self.agree(&stream)?;
+                return Ok(Secured { transport: Transport::Tls(Box::new(stream)), is_http2 });
             }
             if let Some(outgoing) = stream.take_handshake_output() {
                 let sent = stream.socket().send(outgoing).await.0;
@@ -173,9 +202,16 @@ impl Client {
             input = receive(&stream).await?;
         }
     }
+
+    /// Whether the backend chose HTTP/2; it must where nothing else is spoken.
+    fn agree(&self, stream: &Stream) -> Result<bool, Word> {
+        let is_http2 = stream.session().borrow().has_chosen_http2();
+        if self.offer == Offer::Http2 && !is_http2 { Err(WITHOUT_HTTP2) } else { Ok(is_http2) }
+    }
 }
 
 const BROKEN: Word = "upstream_tls_handshake";
+const WITHOUT_HTTP2: Word = "upstream_without_http2";
 
 async fn receive(stream: &Stream) -> Result<Buffer, Word> {
     match stream.socket().receive(stream.room_for_handshake()).await {
@@ -214,6 +250,8 @@ fn word(error: &Error) -> Word {
             CertificateError::Revoked => "upstream_certificate_revoked",
             _ => "upstream_certificate_invalid",
         },
+        // RFC 7301 §3.2: what a backend says that speaks nothing of what it was offered.
+        Error::AlertReceived(AlertDescription::NoApplicationProtocol) => WITHOUT_HTTP2,
         Error::AlertReceived(_) => "upstream_tls_alert",
         _ => BROKEN,
     }

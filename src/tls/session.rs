@@ -33,6 +33,9 @@ const RECORD_HEADER_BYTES: usize = 5;
 /// The most that a record may announce (RFC 5246 §6.2.3; TLS 1.3 allows less).
 const RECORD_LENGTH_MAX: usize = RECORD_PLAINTEXT_BYTES + 2048;
 
+/// In ALPN (RFC 9113 §3.1).
+pub(super) const HTTP2: &[u8] = b"h2";
+
 /// One side of a TLS connection.
 pub(super) struct Session {
     role: Role,
@@ -40,6 +43,8 @@ pub(super) struct Session {
     shown: usize,
     /// Until somebody asks.
     agreed: Option<Box<Agreed>>,
+    /// Of a client with TLS 1.3, after the handshake: the server chose HTTP/2.
+    has_chosen_http2: bool,
     /// close_notify is sent; nothing may be sent behind it.
     said_good_bye: bool,
 }
@@ -86,7 +91,7 @@ impl Session {
     }
 
     fn new(role: Role) -> Session {
-        Session { role, shown: 0, agreed: None, said_good_bye: false }
+        Session { role, shown: 0, agreed: None, has_chosen_http2: false, said_good_bye: false }
     }
 
     /// What the handshake agreed on. A server with TLS 1.3 tells it once.
@@ -95,6 +100,14 @@ impl Session {
             Role::Server(connection) => Some(Box::new(Agreed::of(connection))),
             Role::Client(connection) => Some(Box::new(Agreed::of(connection))),
             Role::Records(_) | Role::Failed => self.agreed.take(),
+        }
+    }
+
+    /// Whether the server of a client's handshake chose HTTP/2.
+    pub(super) fn has_chosen_http2(&self) -> bool {
+        match &self.role {
+            Role::Client(connection) => connection.alpn_protocol() == Some(HTTP2),
+            _ => self.has_chosen_http2,
         }
     }
 
@@ -203,6 +216,7 @@ impl Session {
                 (secrets, Rest::Server(rest))
             }
             Role::Client(connection) => {
+                self.has_chosen_http2 = connection.alpn_protocol() == Some(HTTP2);
                 let (secrets, rest) = connection.dangerous_into_kernel_connection()?;
                 (secrets, Rest::Client(rest))
             }

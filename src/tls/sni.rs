@@ -127,6 +127,14 @@ impl CertificateIndex {
         &chosen.unwrap_or(&self.certificates[0]).certified
     }
 
+    /// Whether clients that ask for these names get the same certificate.
+    pub fn share_certificate(&self, one: Option<&str>, other: Option<&str>) -> bool {
+        let slots = |name: Option<&str>| name.and_then(|name| self.look_up(name)).unwrap_or(self.default);
+        let (one, other) = (slots(one), slots(other));
+        let same = |one: Option<u32>, other| one.is_some() && one == other;
+        same(one.ecdsa, other.ecdsa) || same(one.rsa, other.rsa)
+    }
+
     pub fn certificates(&self) -> &[Arc<Certificate>] {
         &self.certificates
     }

@@ -22,6 +22,7 @@ use super::*;
 use crate::net::buffer::Buffers;
 use crate::tls::accept::ServerTerms;
 use crate::tls::connect::ClientTerms;
+use crate::tls::connect::Offer;
 use crate::tls::connect::Trust;
 use crate::tls::self_signed;
 use crate::tls::tickets::TicketKeys;
@@ -222,9 +223,9 @@ impl Meeting {
         let resolver = Arc::new(SingleCertAndKey::from(Arc::clone(&CERTIFIED)));
         let offer = tls_policy::intersect(versions, suites).offer.unwrap();
         let tickets = tickets.then(|| Arc::new(TicketKeys::new(Duration::from_secs(300), None)));
-        let mut server = ServerTerms::new(&offer, resolver, tickets, None).unwrap();
+        let mut server = ServerTerms::new(&offer, resolver, tickets, None, false).unwrap();
         server.cut_records(fragment);
-        let client = ClientTerms::new(Trust::Anybody, None, None).unwrap().client().config();
+        let client = ClientTerms::new(Trust::Anybody, None, None, Offer::Http1).unwrap().client().config();
         Meeting { server, client, fragment }
     }
 

@@ -205,6 +205,8 @@ pub struct Listener {
     pub tls: Option<ListenerTls>,
     /// Index in [`Config::server_groups`]. None: requests get 404.
     pub default_group: Option<usize>,
+    /// HTTP/2: by ALPN with https, by prior knowledge with http.
+    pub http2: bool,
     /// Zero: the connection closes after each response.
     pub idle_timeout: Duration,
     pub client_header_timeout: Duration,

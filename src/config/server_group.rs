@@ -16,7 +16,9 @@ pub struct ServerGroup {
     /// Unique among server groups.
     pub name: String,
     pub protocol: GroupProtocol,
-    /// There is one exactly when the protocol is https.
+    /// Backends that offer HTTP/2 are spoken to in it; https only.
+    pub http2: bool,
+    /// There is one exactly when the backends are spoken to over TLS.
     pub tls: Option<GroupTls>,
     pub algorithm: Algorithm,
     pub connect_timeout: Duration,
@@ -48,6 +50,10 @@ pub struct ServerGroup {
 pub enum GroupProtocol {
     Http,
     Https,
+    /// HTTP/2 in the clear, which the backend is known to speak (RFC 9113 §3.3).
+    H2c,
+    /// HTTP/2, in the clear or over TLS.
+    Grpc,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -87,7 +93,7 @@ pub struct HealthCheck {
     pub host: Option<String>,
     /// 0: the port of the backend.
     pub port: u16,
-    /// Statuses that count as a success. At least one range.
+    /// Statuses that count as a success, with grpc those of gRPC. At least one range.
     pub expect: Vec<RangeInclusive<u16>>,
 }
 
@@ -98,6 +104,8 @@ pub enum CheckProtocol {
     Https,
     /// A connection that comes about.
     Tcp,
+    /// A call of gRPC, over TLS where the group speaks TLS.
+    Grpc,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

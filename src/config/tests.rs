@@ -161,7 +161,7 @@ fn messages_of_listener() {
         "trusted_proxies = [\"10.0.0.0/33\", \"host\", 1]",
         "trusted_proxies = [\"10.1.2.3/8\"]",
         "trusted_proxies = [\"0.0.0.0/0\", \"::/0\"]",
-        "http2 = true",
+        "http2 = \"yes\"",
         "forwarded = true",
         "[listener.forwarded]\nx_forwarded_for = \"of\"",
         "[listener.forwarded]\nx_forwarded_proto = \"on\"",
@@ -285,7 +285,10 @@ fn messages_of_names() {
 #[test]
 fn messages_of_server_group() {
     let lines = [
-        "protocol = \"grpc\"",
+        "protocol = \"h2\"",
+        "protocol = \"gRPC\"",
+        "protocol = \"h2c\"\nhttp2 = true",
+        "http2 = \"yes\"",
         "algorithm = \"weighted_roundrobin\"",
         "algorithm = \"LEAST_CONNECTIONS\"",
         "connect_timeout = \"5ms\"",
@@ -377,6 +380,8 @@ fn messages_of_health_checks() {
         "expect = \"2xx\"",
         "expect = [\"1xx\", \"6xx\", \"xx\", \"100\", 99, 600, \"300-200\", \"199-200\", \"200-\", \"2XX\", \"+20\", true]",
         "expect = [200, 201, 202, 203, 204, 205, 206, 207, 208, 209, 210, 211, 212, 213, 214, 215, 216]",
+        "protocol = \"grpc\"\nmethod = \"GET\"\nexpect = [0, \"1-16\", 99]",
+        "protocol = \"GRPC\"\nexpect = [100, \"2xx\", -1]",
         "protocol = \"tcp\"",
         "protocol = \"tcp\"\nmethod = \"GET\"\npath = \"/\"\nhost = \"app\"\nexpect = [\"2xx\"]\nport = 80",
         "protocol = \"tcp\"\npath = 1",
@@ -397,10 +402,26 @@ fn messages_of_health_checks() {
     let https =
         |table| report_of_group(&format!("protocol = \"https\"\n[server_group.health_check]\n{table}"));
     text += &cases(
-        &["", "protocol = \"http\"", "protocol = \"https\"", "protocol = \"tcp\"", "port = 80"],
+        &[
+            "",
+            "protocol = \"http\"",
+            "protocol = \"https\"",
+            "protocol = \"tcp\"",
+            "port = 80",
+            "protocol = \"grpc\"",
+        ],
         https,
     );
     assert_snapshot("health_checks", text);
+}
+
+#[test]
+fn messages_of_health_checks_of_secured_grpc() {
+    let report = |table| {
+        let tls = "[server_group.tls]\nverify = \"off\"\n";
+        report_of_group(&format!("protocol = \"grpc\"\n{tls}[server_group.health_check]\n{table}"))
+    };
+    assert_snapshot("grpc_health_checks", cases(&["", "protocol = \"grpc\""], report));
 }
 
 #[test]
@@ -672,6 +693,8 @@ fn messages_of_https_server_groups() {
         "protocol = \"https\"\n[server_group.tls]\nclient_certificate = \"side\"",
         "protocol = \"https\"\n[server_group.tls]\nclient_certificate = \"site\"",
         "protocol = \"grpc\"\n[server_group.tls]\nverify = \"off\"",
+        "protocol = \"h2c\"\n[server_group.tls]\nverify = \"off\"",
+        "protocol = \"https\"\nhttp2 = true",
     ];
     let https = "protocol = \"https\"\ncertificates = [\"site\"]\n";
     let report = |body| {

@@ -61,7 +61,7 @@ pub fn terms(config: &Config, security: &mut Security, report: &mut Report) -> O
     });
     let listeners = listeners.collect();
     let groups = config.server_groups.iter().map(|group| {
-        let terms = group.tls.as_ref().and_then(|tls| security.client_terms(tls));
+        let terms = security.client_terms(group);
         if group.tls.is_some() && terms.is_none() {
             refuse(group.location, &format!("the server group \"{}\"", group.name), report);
         }
@@ -172,6 +172,7 @@ fn build_listener(
         addresses: own_bindings.map(|binding| binding.address).collect(),
         default_group: (!own_groups.is_empty()).then_some(0),
         groups: own_groups,
+        http2: listener.http2,
         idle_timeout: listener.idle_timeout,
         client_header_timeout: listener.client_header_timeout,
         client_body_timeout: listener.client_body_timeout,

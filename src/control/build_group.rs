@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::config;
 use crate::config::BackendAddress;
+use crate::config::GroupProtocol;
 use crate::config::ServerGroup;
 use crate::control::build::Addresses;
 use crate::control::roster::KnownGroup;
@@ -20,6 +21,7 @@ use crate::snapshot::backend::Standing;
 use crate::snapshot::group::Group;
 use crate::snapshot::group::GroupMember;
 use crate::snapshot::group::Sticky;
+use crate::snapshot::group::Versions;
 use crate::tls::Published;
 use crate::tls::connect::ClientTerms;
 
@@ -38,7 +40,7 @@ impl GroupBuilder<'_> {
         terms: Option<ClientTerms>,
         roster: &mut Roster,
     ) -> Result<KnownGroup, TooManyBackends> {
-        let security = wanted.tls.as_ref().map_or(0, |tls| self.security.client_mark(tls));
+        let security = self.security.client_mark(wanted);
         let wanted = without_places(wanted);
         let addresses: Vec<Vec<Address>> =
             wanted.backends.iter().map(|backend| self.resolved(&backend.address)).collect();
@@ -64,6 +66,8 @@ impl GroupBuilder<'_> {
         group.keepalive_timeout = wanted.keepalive_timeout;
         group.keepalive_connections = wanted.keepalive_connections as usize;
         group.max_retries = wanted.max_retries;
+        group.versions = versions(&wanted);
+        group.is_grpc = wanted.protocol == GroupProtocol::Grpc;
         group.tls = terms.map(Published::new);
         group.security = security;
         let group = Arc::new(group.complete(self.now_ms));
@@ -146,6 +150,14 @@ impl GroupBuilder<'_> {
                 found.map(|all| all.iter().copied().map(Address::Ip).collect()).unwrap_or_default()
             }
         }
+    }
+}
+
+fn versions(wanted: &ServerGroup) -> Versions {
+    match wanted.protocol {
+        GroupProtocol::Https if wanted.http2 => Versions::Both,
+        GroupProtocol::Http | GroupProtocol::Https => Versions::Http1,
+        GroupProtocol::H2c | GroupProtocol::Grpc => Versions::Http2,
     }
 }
 

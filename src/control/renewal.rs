@@ -202,7 +202,7 @@ fn publish(fresh: &BTreeSet<Item>, since: Duration, service: &mut Service) -> Ve
             _ => None,
         };
         let is_affected = tls.client_certificate.iter().any(uses) || authority.is_some_and(trusts);
-        if is_affected && let Some(terms) = service.security.client_terms(tls) {
+        if is_affected && let Some(terms) = service.security.client_terms(group) {
             serving.publish(terms);
         }
     }

@@ -33,6 +33,7 @@ use crate::snapshot::publish::Publication;
 use crate::snapshot::quota::Quota;
 use crate::snapshot::tally::Tallies;
 use crate::tls::connect::ClientTerms;
+use crate::tls::connect::Offer;
 use crate::tls::connect::Trust;
 
 /// How the slow side reaches workers and the health core.
@@ -268,5 +269,5 @@ impl Service {
 fn unverified(known: &KnownGroup) -> Option<ClientTerms> {
     let check = known.wanted.health_check.as_ref()?;
     let is_needed = check.protocol == CheckProtocol::Https && known.group.tls.is_none();
-    is_needed.then(|| ClientTerms::new(Trust::Anybody, None, None).ok()).flatten()
+    is_needed.then(|| ClientTerms::new(Trust::Anybody, None, None, Offer::Http1).ok()).flatten()
 }

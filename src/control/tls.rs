@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config;
-use crate::config::GroupTls;
+use crate::config::GroupProtocol;
 use crate::config::Listener;
+use crate::config::ServerGroup;
 use crate::config::Verify;
 use crate::control::authorities;
 use crate::control::credentials::Credentials;
@@ -16,6 +17,7 @@ use crate::tls::accept::ServerTerms;
 use crate::tls::badges::BadgeKey;
 use crate::tls::client_verifier::ClientAuthMode;
 use crate::tls::connect::ClientTerms;
+use crate::tls::connect::Offer;
 use crate::tls::connect::Trust;
 use crate::tls::sni::Resolver;
 use crate::tls::tickets::TicketKeys;
@@ -59,11 +61,13 @@ impl Security {
                 Some(ClientAuth { mode, authorities })
             }
         };
-        ServerTerms::new(&own.offer, resolver, tickets, client_auth).ok()
+        let terms = ServerTerms::new(&own.offer, resolver, tickets, client_auth, listener.http2).ok()?;
+        Some(terms.with_index(Arc::clone(&own.index)))
     }
 
-    /// How the backends of a group are spoken to; None if credentials are missing.
-    pub fn client_terms(&self, tls: &GroupTls) -> Option<ClientTerms> {
+    /// How the backends of a group are spoken to; None in the clear, and if credentials are missing.
+    pub fn client_terms(&self, group: &ServerGroup) -> Option<ClientTerms> {
+        let tls = group.tls.as_ref()?;
         let trust = match &tls.verify {
             Verify::Off => Trust::Anybody,
             Verify::Ca(index) => {
@@ -76,13 +80,14 @@ impl Security {
             Some(index) => Some(Arc::clone(&self.credentials.certificates.get(index)?.as_ref()?.certified)),
             None => None,
         };
-        ClientTerms::new(trust, tls.sni.as_deref(), certificate).ok()
+        ClientTerms::new(trust, tls.sni.as_deref(), certificate, offer(group)).ok()
     }
 
-    /// Differs, in all likelihood, when the backends of a group are trusted or spoken to in another way; never
-    /// 0, which stands for speaking in the clear. It tells which connections can go on after a reload.
-    pub fn client_mark(&self, tls: &GroupTls) -> u64 {
-        let mut told = Vec::new();
+    /// Differs, in all likelihood, when the backends of a group are trusted or spoken to in another way; 0
+    /// only in the clear. It tells which connections can go on after a reload.
+    pub fn client_mark(&self, group: &ServerGroup) -> u64 {
+        let Some(tls) = &group.tls else { return 0 };
+        let mut told = vec![offer(group) as u8];
         match &tls.verify {
             Verify::Off => told.push(0),
             Verify::System => told.push(1),
@@ -110,5 +115,13 @@ impl Security {
         let seed = self.credentials.ticket_seed.as_deref();
         let keys = self.tickets.entry(lifetime);
         Some(Arc::clone(keys.or_insert_with(|| Arc::new(TicketKeys::new(lifetime, seed)))))
+    }
+}
+
+fn offer(group: &ServerGroup) -> Offer {
+    match group.protocol {
+        GroupProtocol::Grpc | GroupProtocol::H2c => Offer::Http2,
+        GroupProtocol::Https if group.http2 => Offer::Both,
+        GroupProtocol::Http | GroupProtocol::Https => Offer::Http1,
     }
 }

@@ -84,9 +84,11 @@ pub enum CheckFailure {
     ResponseFormatError = 10,
     /// The status is not among the expected ones.
     ResponseMismatch = 11,
+    /// A server of gRPC answers, and says that it does not serve.
+    NotServing = 12,
 }
 
-const FAILURES: [(CheckFailure, &str); 11] = [
+const FAILURES: [(CheckFailure, &str); 12] = [
     (CheckFailure::ConnectTimeout, "CONNECT_TIMEOUT"),
     (CheckFailure::ConnectFailed, "CONNECT_FAILED"),
     (CheckFailure::ConnectRefused, "CONNECT_REFUSED"),
@@ -98,6 +100,7 @@ const FAILURES: [(CheckFailure, &str); 11] = [
     (CheckFailure::RecvResponseTimeout, "RECV_RESPONSE_TIMEOUT"),
     (CheckFailure::ResponseFormatError, "RESPONSE_FORMAT_ERROR"),
     (CheckFailure::ResponseMismatch, "RESPONSE_MISMATCH"),
+    (CheckFailure::NotServing, "NOT_SERVING"),
 ];
 
 impl CheckFailure {

@@ -41,6 +41,9 @@ pub struct Group {
     /// Idle upstream connections, over all backends and workers.
     pub keepalive_connections: usize,
     pub max_retries: u32,
+    pub versions: Versions,
+    /// Requests say that trailers are welcome, as those of gRPC do (its protocol wants `te: trailers`).
+    pub is_grpc: bool,
     /// None: HTTP in the clear.
     pub tls: Option<Published<ClientTerms>>,
     /// Differs where backends are trusted or spoken to in another way; 0: in the clear.
@@ -50,6 +53,15 @@ pub struct Group {
     /// Indices of members by the lower half of their identity, in its order.
     by_identity: Vec<(u32, u32)>,
     table: Publication<Table>,
+}
+
+/// Which versions of HTTP the backends of a group are spoken to in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Versions {
+    Http1,
+    Http2,
+    /// What the backend chooses in the TLS handshake.
+    Both,
 }
 
 /// A backend as a member of its group.
@@ -169,6 +181,8 @@ impl Group {
             keepalive_timeout: Duration::ZERO,
             keepalive_connections: 0,
             max_retries: 0,
+            versions: Versions::Http1,
+            is_grpc: false,
             tls: None,
             security: 0,
             maglev: None,

@@ -72,6 +72,8 @@ pub struct Listener {
     pub groups: Vec<Arc<Group>>,
     /// The index in `groups` of the one that takes what no rule takes.
     pub default_group: Option<usize>,
+    /// HTTP/2 is spoken: by ALPN, or by prior knowledge in the clear.
+    pub http2: bool,
     /// Zero closes a connection after each response.
     pub idle_timeout: Duration,
     pub client_header_timeout: Duration,

@@ -16,17 +16,25 @@ use crate::config::raw;
 use crate::config::report::Location;
 use crate::config::report::Report;
 
-/// None unless the backends speak https; then the table must not be there.
+/// None where the backends are spoken to in the clear. Where the protocol says so, the table must not be
+/// there; with grpc it is the table that decides.
 pub(super) fn group_tls(
     group: &mut Section<'_, '_>,
     protocol: GroupProtocol,
     known: &Known<'_>,
 ) -> Option<GroupTls> {
     let place = group.place_of("tls");
-    if protocol == GroupProtocol::Http {
+    let (is_plain, word, cure) = match protocol {
+        GroupProtocol::Http => (true, "http", "https"),
+        GroupProtocol::H2c => (true, "h2c", "grpc\" or \"https"),
+        GroupProtocol::Grpc => (place.is_none(), "grpc", ""),
+        GroupProtocol::Https => (false, "https", ""),
+    };
+    if is_plain {
         if let Some(location) = place.filter(|_| !group.is_refused("protocol")) {
-            let message = "[server_group.tls] is of no use where the protocol is http";
-            group.report().error(location, message, "write protocol = \"https\", or remove the table");
+            let message = format!("[server_group.tls] is of no use where the protocol is {word}");
+            let help = format!("write protocol = \"{cure}\", or remove the table");
+            group.report().error(location, message, help);
         }
         return None;
     }

@@ -11,6 +11,7 @@ use crate::config::CheckMethod;
 use crate::config::CheckProtocol;
 use crate::config::GroupProtocol;
 use crate::config::HealthCheck;
+use crate::config::ServerGroup;
 use crate::config::check::address::is_host;
 use crate::config::check::kind::Choice;
 use crate::config::check::kind::Integer;
@@ -22,12 +23,8 @@ use crate::config::effective::Form;
 use crate::config::raw;
 use crate::config::report::Report;
 
-/// `protocol` and `backends` are those of the group.
-pub(super) fn health_check(
-    group: &mut Section<'_, '_>,
-    protocol: GroupProtocol,
-    backends: &[Backend],
-) -> Option<HealthCheck> {
+/// Of a group of which all that says how backends are spoken to is known.
+pub(super) fn health_check(group: &mut Section<'_, '_>, of: &ServerGroup) -> Option<HealthCheck> {
     const PATH: &str = "server_group.health_check";
     let Some(table) = group.table("health_check") else {
         group.output.effective.open_table(PATH, Form::Absent("backends count as healthy"));
@@ -36,29 +33,51 @@ pub(super) fn health_check(
     let mut section = Section::single(PATH, Some(table), group.output);
     let check_protocol = section.read("protocol", &PROTOCOLS, CheckProtocol::Http);
     let idle = (check_protocol == CheckProtocol::Tcp).then_some(NO_REQUEST);
+    let is_call = check_protocol == CheckProtocol::Grpc;
+    let (path, statuses) = if is_call { (HEALTH_METHOD, &CODES) } else { ("/", &STATUSES) };
     let check = HealthCheck {
         protocol: check_protocol,
         interval: section.read("interval", &seconds(1, 300), Duration::from_secs(2)),
         timeout: section.read("timeout", &seconds(1, 300), Duration::from_secs(5)),
         healthy_threshold: section.read("healthy_threshold", &Integer(1..=10), 3),
         unhealthy_threshold: section.read("unhealthy_threshold", &Integer(1..=10), 3),
-        method: section.read_unless(idle, "method", &METHODS, CheckMethod::Head),
-        path: section.read_unless(idle, "path", &CheckPath, "/".to_owned()),
+        method: section.read_unless(
+            idle.or(is_call.then_some(ONE_METHOD)),
+            "method",
+            &METHODS,
+            CheckMethod::Head,
+        ),
+        path: section.read_unless(idle, "path", &CheckPath, path.to_owned()),
         host: host(idle, &mut section),
         port: u16::try_from(section.read("port", &Integer(0..=65_535), 0)).unwrap_or_default(),
-        expect: section.read_unless(idle, "expect", &Statuses, vec![200..=299]),
+        expect: section.read_unless(idle, "expect", statuses, vec![statuses.default.clone()]),
     };
-    check_use(&check, protocol, backends, &mut section);
+    check_use(&check, of, &mut section);
     section.close();
     Some(check)
 }
 
 const NO_REQUEST: &str = "a tcp check sends no request";
+const ONE_METHOD: &str = "every call of gRPC is a POST";
+
+/// What servers of gRPC are asked how they fare (its health checking protocol).
+const HEALTH_METHOD: &str = "/grpc.health.v1.Health/Check";
 
 const PROTOCOLS: Choice<CheckProtocol> = Choice {
-    words: &[("http", CheckProtocol::Http), ("https", CheckProtocol::Https), ("tcp", CheckProtocol::Tcp)],
-    aliases: &[("HTTP", CheckProtocol::Http), ("HTTPS", CheckProtocol::Https), ("TCP", CheckProtocol::Tcp)],
-    later: &["grpc", "gRPC", "GRPC"],
+    words: &[
+        ("http", CheckProtocol::Http),
+        ("https", CheckProtocol::Https),
+        ("tcp", CheckProtocol::Tcp),
+        ("grpc", CheckProtocol::Grpc),
+    ],
+    aliases: &[
+        ("HTTP", CheckProtocol::Http),
+        ("HTTPS", CheckProtocol::Https),
+        ("TCP", CheckProtocol::Tcp),
+        ("gRPC", CheckProtocol::Grpc),
+        ("GRPC", CheckProtocol::Grpc),
+    ],
+    later: &[],
 };
 
 const METHODS: Choice<CheckMethod> = Choice {
@@ -75,23 +94,29 @@ fn host(idle: Option<&'static str>, section: &mut Section<'_, '_>) -> Option<Str
 }
 
 /// Warns about what does not fit the backends.
-fn check_use(
-    check: &HealthCheck,
-    protocol: GroupProtocol,
-    backends: &[Backend],
-    section: &mut Section<'_, '_>,
-) {
+fn check_use(check: &HealthCheck, group: &ServerGroup, section: &mut Section<'_, '_>) {
     let is_unix = |backend: &&Backend| matches!(backend.address, BackendAddress::Unix(_));
-    let unix = backends.iter().find(is_unix);
+    let unix = group.backends.iter().find(is_unix);
     if let (Some(backend), Some(location)) = (unix.filter(|_| check.port != 0), section.place_of("port")) {
         let message = format!("`port` has no effect on the backend \"{}\"", backend.address);
         section.report().warning(location, message, "a unix socket has no port; leave it at 0");
     }
-    let is_plain = check.protocol == CheckProtocol::Http && !section.is_refused("protocol");
-    if protocol == GroupProtocol::Https && is_plain && check.port == 0 && !section.is_refused("port") {
-        let location = section.place_of_value("protocol").unwrap_or(section.location());
-        let message = "the backends speak https, but the health check speaks plain http to the same ports";
+    if section.is_refused("protocol") {
+        return;
+    }
+    let location = section.place_of_value("protocol").unwrap_or(section.location());
+    let is_plain = check.protocol == CheckProtocol::Http && check.port == 0 && !section.is_refused("port");
+    if group.tls.is_some() && is_plain {
+        let word = if group.protocol == GroupProtocol::Grpc { "TLS" } else { "https" };
+        let message =
+            format!("the backends speak {word}, but the health check speaks plain http to the same ports");
         section.report().warning(location, message, "write protocol = \"https\", or a `port` of its own");
+    }
+    let has_http2 = group.protocol != GroupProtocol::Https || group.http2;
+    if check.protocol == CheckProtocol::Grpc && !has_http2 {
+        let message = "a grpc check speaks HTTP/2, which the backends of this group are not offered";
+        let help = "write http2 = true in the [[server_group]], or its protocol = \"grpc\"";
+        section.report().error(location, message, help);
     }
 }
 
@@ -149,11 +174,27 @@ impl Kind for CheckHost {
 }
 
 /// Statuses that count as a success: classes, codes and ranges.
-struct Statuses;
+struct Statuses {
+    default: RangeInclusive<u16>,
+    allowed: RangeInclusive<u16>,
+    help: &'static str,
+}
+
+/// No probe ends with an interim response.
+const STATUSES: Statuses = Statuses {
+    default: 200..=299,
+    allowed: 200..=599,
+    help: "write \"2xx\", \"204\" or \"200-399\"; allowed are 200 to 599",
+};
+
+/// Of gRPC.
+const CODES: Statuses = Statuses {
+    default: 0..=0,
+    allowed: 0..=99,
+    help: "write \"0\", \"12\" or \"0-16\"; allowed with grpc are the codes 0 to 99",
+};
 
 const ITEMS_MAX: usize = 16;
-/// No probe ends with an interim response.
-const FINAL_STATUSES: RangeInclusive<u16> = 200..=599;
 
 impl Kind for Statuses {
     type Value = Vec<RangeInclusive<u16>>;
@@ -171,35 +212,39 @@ impl Kind for Statuses {
             report.error(raw.location, message, format!("allowed are up to {ITEMS_MAX}"));
             return None;
         }
-        let parsed: Vec<_> = values.iter().filter_map(|value| statuses(key, value, report)).collect();
+        let parsed: Vec<_> = values.iter().filter_map(|value| self.statuses(key, value, report)).collect();
         (parsed.len() == values.len()).then_some(parsed)
     }
 
     fn show(&self, value: &Self::Value) -> Json {
         let show = |range: &RangeInclusive<u16>| match (*range.start(), *range.end()) {
             (first, last) if first == last => first.to_string(),
-            (first, last) if first % 100 == 0 && last == first + 99 => format!("{}xx", first / 100),
+            (first, last) if first >= 100 && first % 100 == 0 && last == first + 99 => {
+                format!("{}xx", first / 100)
+            }
             (first, last) => format!("{first}-{last}"),
         };
         value.iter().map(|range| Json::String(show(range))).collect()
     }
 }
 
-fn statuses(key: &str, raw: &raw::Value, report: &mut Report) -> Option<RangeInclusive<u16>> {
-    let (range, shown) = match &raw.kind {
-        raw::Kind::Integer(code) => (u16::try_from(*code).ok().map(|code| code..=code), code.to_string()),
-        raw::Kind::Text(text) => (parse_statuses(text), format!("\"{}\"", text.escape_debug())),
-        _ => return refuse_kind(key, raw, "a list of statuses such as [\"2xx\"]", report),
-    };
-    let is_final = |range: &RangeInclusive<u16>| {
-        !range.is_empty() && FINAL_STATUSES.contains(range.start()) && FINAL_STATUSES.contains(range.end())
-    };
-    let range = range.filter(is_final);
-    if range.is_none() {
-        let help = "write \"2xx\", \"204\" or \"200-399\"; allowed are 200 to 599";
-        report.error(raw.location, format!("`{key}` {shown} is neither a status nor a range of them"), help);
+impl Statuses {
+    fn statuses(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<RangeInclusive<u16>> {
+        let (range, shown) = match &raw.kind {
+            raw::Kind::Integer(code) => (u16::try_from(*code).ok().map(|code| code..=code), code.to_string()),
+            raw::Kind::Text(text) => (parse_statuses(text), format!("\"{}\"", text.escape_debug())),
+            _ => return refuse_kind(key, raw, "a list of statuses such as [\"2xx\"]", report),
+        };
+        let is_allowed = |range: &RangeInclusive<u16>| {
+            !range.is_empty() && self.allowed.contains(range.start()) && self.allowed.contains(range.end())
+        };
+        let range = range.filter(is_allowed);
+        if range.is_none() {
+            let message = format!("`{key}` {shown} is neither a status nor a range of them");
+            report.error(raw.location, message, self.help);
+        }
+        range
     }
-    range
 }
 
 /// `2xx`, `http_2xx`, `204` or `200-399`.
@@ -211,7 +256,7 @@ fn parse_statuses(text: &str) -> Option<RangeInclusive<u16>> {
         return Some(first..=first + 99);
     }
     let code = |text: &str| {
-        let is_code = text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_digit());
+        let is_code = (1..=3).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
         text.parse::<u16>().ok().filter(|_| is_code)
     };
     let (first, last) = text.split_once('-').unwrap_or((text, text));

@@ -52,6 +52,7 @@ pub(super) fn listener(table: &raw::Table, known: &Known<'_>, output: &mut Outpu
         protocol,
         tls,
         default_group: None,
+        http2: section.read("http2", &Boolean, protocol == ListenerProtocol::Https),
         idle_timeout: section.read("idle_timeout", &seconds(0, 4_000), Duration::from_secs(15)),
         client_header_timeout: section.read("client_header_timeout", &seconds(1, 900), minute),
         client_body_timeout: section.read("client_body_timeout", &seconds(1, 900), minute),

@@ -11,6 +11,7 @@ use crate::config::check::address::BackendPlace;
 use crate::config::check::algorithm;
 use crate::config::check::group_tls;
 use crate::config::check::health_check;
+use crate::config::check::kind::Boolean;
 use crate::config::check::kind::Choice;
 use crate::config::check::kind::Integer;
 use crate::config::check::kind::Name;
@@ -34,6 +35,7 @@ pub(super) fn server_group(table: &raw::Table, known: &Known<'_>, output: &mut O
         location: name.as_ref().map_or(table.location, |(_, location)| *location),
         name: name.map(|(name, _)| name).unwrap_or_default(),
         protocol: section.read("protocol", &PROTOCOLS, GroupProtocol::Http),
+        http2: false,
         tls: None,
         algorithm: algorithm::algorithm(&mut section),
         connect_timeout: section.read("connect_timeout", &milliseconds(10, 60_000), Duration::from_secs(5)),
@@ -57,9 +59,11 @@ pub(super) fn server_group(table: &raw::Table, known: &Known<'_>, output: &mut O
         sticky: None,
         backends: Vec::new(),
     };
+    let idle = (group.protocol != GroupProtocol::Https).then_some("only with https is there a choice");
+    group.http2 = section.read_unless(idle, "http2", &Boolean, false);
     group.tls = group_tls::group_tls(&mut section, group.protocol, known);
     group.backends = backends(&mut section);
-    group.health_check = health_check::health_check(&mut section, group.protocol, &group.backends);
+    group.health_check = health_check::health_check(&mut section, &group);
     group.passive_check = passive_check::passive_check(&mut section);
     group.sticky = sticky::sticky(&mut section);
     check_slow_start(&group, &mut section);
@@ -69,9 +73,14 @@ pub(super) fn server_group(table: &raw::Table, known: &Known<'_>, output: &mut O
 }
 
 const PROTOCOLS: Choice<GroupProtocol> = Choice {
-    words: &[("http", GroupProtocol::Http), ("https", GroupProtocol::Https)],
-    aliases: &[],
-    later: &["h2c", "grpc"],
+    words: &[
+        ("http", GroupProtocol::Http),
+        ("https", GroupProtocol::Https),
+        ("h2c", GroupProtocol::H2c),
+        ("grpc", GroupProtocol::Grpc),
+    ],
+    aliases: &[("gRPC", GroupProtocol::Grpc), ("GRPC", GroupProtocol::Grpc)],
+    later: &[],
 };
 
 const WHEN_ALL_DOWN: Choice<WhenAllDown> = Choice {

@@ -4,6 +4,8 @@
 
 use std::cell::Cell;
 use std::cell::RefCell;
+use std::hash::BuildHasher;
+use std::hash::RandomState;
 use std::io;
 use std::ops::Deref;
 use std::rc::Rc;
@@ -68,6 +70,10 @@ pub struct Worker {
     draining: Cell<bool>,
     /// Responses that are being compressed.
     encoders: Cell<usize>,
+    /// Keyed at random.
+    nonces: RandomState,
+    /// Nonces made so far.
+    nonce_count: Cell<u64>,
 }
 
 /// What all workers have in common.
@@ -223,6 +229,8 @@ impl Worker {
             accept_failure: Cell::new(None),
             draining: Cell::new(false),
             encoders: Cell::new(0),
+            nonces: RandomState::new(),
+            nonce_count: Cell::new(0),
         };
         worker.advance_dates();
         Ok(worker)
@@ -267,6 +275,14 @@ impl Worker {
         if let Some(member) = group.member(member as usize) {
             member.backend.health.note_success();
         }
+    }
+
+    /// Bytes that nobody can foretell.
+    pub fn nonce(&self) -> [u8; 16] {
+        let count = self.nonce_count.get();
+        self.nonce_count.set(count + 2);
+        let halves = [count, count + 1].map(|count| u128::from(self.nonces.hash_one(count)));
+        (halves[0] << 64 | halves[1]).to_be_bytes()
     }
 
     pub fn listener_opened(&self) {

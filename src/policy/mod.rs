@@ -3,7 +3,9 @@
 pub mod balance;
 pub mod compression;
 pub mod forwarded;
+pub mod grpc;
 pub mod identity;
 pub mod max_forwards;
 pub mod outlier;
 pub mod retry;
+pub mod websocket;

@@ -14,6 +14,7 @@ use crate::net::timer::Timers;
 use crate::net::turnstile::Turnstile;
 use crate::snapshot::backend::Backend;
 use crate::tls::connect::Client;
+use crate::tls::connect::Secured;
 use crate::tls::transport::Transport;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::lease::Connection;
@@ -38,8 +39,15 @@ pub struct TlsTarget<'a> {
     pub turnstile: &'a Turnstile,
 }
 
+/// A connection that was opened.
+pub struct Opened {
+    pub connection: Connection,
+    /// The backend chose HTTP/2 in the TLS handshake.
+    pub is_http2: bool,
+}
+
 /// Connects within the timeout, and makes the connection secure if it is to be.
-pub async fn open(target: &Target<'_>, timers: &Timers) -> Result<Connection, UpstreamError> {
+pub async fn open(target: &Target<'_>, timers: &Timers) -> Result<Opened, UpstreamError> {
     let deadline = timers.deadline();
     deadline.set_tag(Tag::Backend(target.backend.slot));
     deadline.set(target.timeout);
@@ -56,23 +64,22 @@ pub async fn open(target: &Target<'_>, timers: &Timers) -> Result<Connection, Up
         Ok(Err(error)) => return Err(classify(error)),
         Err(_elapsed) => return Err(UpstreamError::ConnectTimeout),
     };
-    let (transport, server_name) = match &target.tls {
-        None => (Transport::Plain(socket), 0),
+    let (transport, is_http2, server_name) = match &target.tls {
+        None => (Transport::Plain(socket), false, 0),
         // Boxed, so that requests in the clear do not carry the room for it.
-        Some(tls) => (Box::pin(secure(socket, tls, &deadline)).await?, tls.server_name),
+        Some(tls) => {
+            let secured = Box::pin(secure(socket, tls, &deadline)).await?;
+            (secured.transport, secured.is_http2, tls.server_name)
+        }
     };
     deadline.clear();
-    Ok(Connection { transport, deadline, server_name })
+    Ok(Opened { connection: Connection { transport, deadline, server_name }, is_http2 })
 }
 
-async fn secure(
-    socket: Socket,
-    tls: &TlsTarget<'_>,
-    deadline: &Deadline,
-) -> Result<Transport, UpstreamError> {
+async fn secure(socket: Socket, tls: &TlsTarget<'_>, deadline: &Deadline) -> Result<Secured, UpstreamError> {
     let handshake = tls.client.connect(socket, tls.host, tls.buffers, tls.turnstile);
     match deadline.guard(pin!(handshake)).await {
-        Ok(Ok(transport)) => Ok(transport),
+        Ok(Ok(secured)) => Ok(secured),
         Ok(Err(word)) => Err(UpstreamError::Tls(word)),
         Err(_elapsed) => Err(UpstreamError::ConnectTimeout),
     }

@@ -21,6 +21,18 @@ pub enum UpstreamError {
     ClosedWithinResponse,
     /// The backend was silent for longer than `response_timeout`.
     ResponseTimeout,
-    /// What came is no HTTP/1.1 response; the word is the codec's.
+    /// What came is no response; the word is the codec's.
     BadResponse(&'static str),
+    /// Who answers does not speak HTTP/2.
+    NotHttp2,
+    /// Every connection that may be opened has as many streams as the backend allows, and none came free.
+    NoStreamFree,
+    /// The backend said that it did not and will not look at the request (RFC 9113 §8.7).
+    Refused,
+    /// The backend ended the stream before any byte of a response.
+    ResetBeforeResponse,
+    /// The backend ended the stream within a response.
+    ResetWithinResponse,
+    /// The backend takes no protocol but HTTP on its connections (RFC 8441 §3).
+    NoTunnels,
 }

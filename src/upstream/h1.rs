@@ -8,11 +8,13 @@ use crate::http::head::RequestHead;
 use crate::http::head::ResponseHead;
 use crate::http::head::TargetForm;
 use crate::http::headers::Field;
+use crate::http::headers::FieldLine;
 use crate::http::headers::Headers;
 use crate::http::headers::KnownName;
 use crate::http::headers::MAX_FIELDS;
 use crate::net::buffer::Buffer;
 use crate::net::buffer::Buffers;
+use crate::net::buffer::HEADROOM_BYTES;
 use crate::net::buffer::SMALL_BYTES;
 use crate::net::buffer::TAILROOM_BYTES;
 use crate::net::socket::Pending;
@@ -28,6 +30,10 @@ use crate::proto::h1::head::HeadLimits;
 use crate::proto::h1::head::Parse;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::lease::Connection;
+use crate::upstream::link::Piece;
+use crate::upstream::link::Request;
+use crate::upstream::link::ResponseFacts;
+use crate::upstream::link::Silence;
 
 /// What a backend's response head may be like. Twice what clients may send: backends set cookies.
 const RESPONSE_LIMITS: HeadLimits =
@@ -40,10 +46,12 @@ pub struct RequestWriter<'o> {
 
 impl<'o> RequestWriter<'o> {
     /// Writes the request line, Host, and the client's fields for which `passes` says so. The
-    /// framing fields are not among them: they are written from `length`.
+    /// framing fields are not among them: they are written from `length`. With `marks`, those that nobody may
+    /// index can be told from the others.
     pub fn begin(
         out: &'o mut Vec<u8>,
         request: &RequestHead<'_, '_>,
+        marks: bool,
         passes: impl Fn(&Field<'_>) -> bool,
     ) -> RequestWriter<'o> {
         head::write_request_line(out, &request.method, request.target.path_and_query);
@@ -58,7 +66,12 @@ impl<'o> RequestWriter<'o> {
                 field.known,
                 KnownName::Host | KnownName::ContentLength | KnownName::TransferEncoding
             );
-            if !rewritten && passes(field) {
+            if rewritten || !passes(field) {
+                continue;
+            }
+            if marks {
+                head::write_marked_field(out, field);
+            } else {
                 head::write_field(out, field.name, field.value);
             }
         }
@@ -99,6 +112,9 @@ pub fn host(head: &[u8]) -> &[u8] {
     value.get(..after(b"\r\n")(value).unwrap_or(0)).unwrap_or_default()
 }
 
+/// The most that [`frame_body`] adds to a piece that is not the last: a line with the length, and its own end.
+pub const MOST_FRAMING_BYTES: usize = HEADROOM_BYTES + 2;
+
 /// Frames one piece of a request body in place, ready to be sent. The last piece brings the lines of
 /// the trailer section, if any.
 pub fn frame_body(piece: &mut Buffer, length: BodyLength, last: Option<&[u8]>) {
@@ -113,33 +129,35 @@ pub fn frame_body(piece: &mut Buffer, length: BodyLength, last: Option<&[u8]>) {
     }
 }
 
-/// Ends a request body behind whatever `out` holds, when no content is left to be framed with the end.
-pub fn end_body(out: &mut Buffer, length: BodyLength, trailers: &[u8]) {
-    if length == BodyLength::Unknown {
-        chunked::write_last_chunk(out.tail(), trailers);
+/// Writes a request anew, its content framed.
+pub fn frame_request(request: &Request<'_>, length: BodyLength, buffers: &Buffers) -> Buffer {
+    let (text, content) = request.text.split_at_checked(request.head_bytes).unwrap_or_default();
+    let mut framed = buffers.small();
+    let (line, fields) = head::split_line(text).unwrap_or_default();
+    framed.tail().extend_from_slice(line);
+    framed.tail().extend_from_slice(b"\r\n");
+    for FieldLine { name, value, .. } in head::field_lines(fields) {
+        head::write_field(framed.tail(), name, value);
     }
+    head::write_end(framed.tail());
+    if length != BodyLength::Unknown {
+        framed.tail().extend_from_slice(content);
+        return framed;
+    }
+    if !content.is_empty() {
+        framed.tail().extend_from_slice(ChunkHeader::new(content.len()).as_bytes());
+        framed.tail().extend_from_slice(content);
+        framed.tail().extend_from_slice(chunked::CHUNK_END);
+    }
+    end_body(&mut framed, length, request.last);
+    framed
 }
 
-/// What a response head says about the message it begins.
-pub struct ResponseFacts<'b> {
-    pub length: BodyLength,
-    /// The protocol of a 101 (RFC 9110 §7.8).
-    pub upgrade: Option<&'b [u8]>,
-}
-
-/// How long a backend may be silent while its response is waited for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Silence {
-    AtMost(Duration),
-    /// Somebody else minds the connection's deadline: the backend still waits for the request.
-    NotOurs,
-}
-
-impl Silence {
-    fn begin(self, connection: &Connection) {
-        if let Silence::AtMost(duration) = self {
-            connection.deadline.set(duration);
-        }
+/// Ends a request body behind whatever `out` holds, if it is complete and no content is left to be framed with
+/// the end.
+pub fn end_body(out: &mut Buffer, length: BodyLength, last: Option<&[u8]>) {
+    if let (BodyLength::Unknown, Some(trailers)) = (length, last) {
+        chunked::write_last_chunk(out.tail(), trailers);
     }
 }
 
@@ -158,12 +176,6 @@ pub struct ResponseReader<'c> {
     busy: bool,
     /// The last receive left no room, so what waits behind the response was not seen.
     full: bool,
-}
-
-/// A part of a body. Without bytes it only says that the body is finished.
-pub struct Piece {
-    pub bytes: Option<Buffer>,
-    pub finished: bool,
 }
 
 impl<'c> ResponseReader<'c> {
@@ -205,31 +217,31 @@ impl<'c> ResponseReader<'c> {
         }
     }
 
-    /// Receives the next piece of the body; to be called until it is finished.
-    pub async fn body(&mut self, buffers: &Buffers, silence: Silence) -> Result<Piece, UpstreamError> {
+    /// Receives the next piece of the body, a small one unless there is `room` for more; to be called until
+    /// it is finished.
+    pub async fn body(
+        &mut self,
+        buffers: &Buffers,
+        silence: Silence,
+        room: usize,
+    ) -> Result<Piece, UpstreamError> {
         loop {
             if let Some(piece) = self.decode()? {
                 return Ok(piece);
             }
             // Waiting holds no buffer: what a slow backend costs does not depend on its response.
-            silence.begin(self.connection);
+            silence.begin(&self.connection.deadline);
             let readable = self.connection.deadline.guard(pin!(self.connection.transport.readable())).await;
             readable
                 .map_err(|_| UpstreamError::ResponseTimeout)?
                 .map_err(|_| UpstreamError::ClosedWithinResponse)?;
             let much = self.body.remaining().map_or(self.busy, |bytes| bytes > SMALL_BYTES as u64);
-            let mut buffer = if much { buffers.large() } else { buffers.small() };
-            buffer.clear_for_body();
+            let buffer = buffers.for_body(if much { room } else { 0 });
             if self.receive(buffer, silence).await? == 0 {
                 self.body.finish_at_eof().map_err(|_| UpstreamError::ClosedWithinResponse)?;
                 return Ok(Piece { bytes: None, finished: true });
             }
         }
-    }
-
-    /// Lets the backend be silent: it waits for the client.
-    pub fn excuse_silence(&self) {
-        self.connection.deadline.clear();
     }
 
     /// Trailer lines after the body, each with its line end; empty without trailers.
@@ -307,7 +319,7 @@ impl<'c> ResponseReader<'c> {
 
     async fn receive(&mut self, buffer: Buffer, silence: Silence) -> Result<usize, UpstreamError> {
         let spare = buffer.spare();
-        silence.begin(self.connection);
+        silence.begin(&self.connection.deadline);
         let received = self.connection.deadline.guard(pin!(self.connection.transport.receive(buffer))).await;
         let (result, buffer) = received.map_err(|_| UpstreamError::ResponseTimeout)?;
         let count = result.map_err(|_| self.closed())?;

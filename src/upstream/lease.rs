@@ -7,6 +7,7 @@ use crate::net::timer::Deadline;
 use crate::snapshot::backend::Backend;
 use crate::snapshot::group::Group;
 use crate::tls::transport::Transport;
+use crate::upstream::link::Link;
 use crate::upstream::pool::Pool;
 
 /// A connection to a backend.
@@ -24,10 +25,10 @@ impl Drop for Connection {
     }
 }
 
-/// A connection on loan. Dropping the lease closes the connection; only [`Lease::give_back`]
-/// returns it, so that no unfinished exchange can leave bytes behind for the next one.
+/// A connection on loan, or a stream of one. Dropping the lease closes it; only [`Lease::give_back`]
+/// returns a connection, so that no unfinished exchange can leave bytes behind for the next one.
 pub struct Lease<'g> {
-    pub connection: Connection,
+    pub link: Link,
     /// The connection served an exchange before, so its backend may just be closing it.
     pub reused: bool,
     /// Whose connection it is.
@@ -38,6 +39,10 @@ pub struct Lease<'g> {
 impl Lease<'_> {
     /// Ends the loan of a connection on which request and response were completed.
     pub fn give_back(self, pool: &Pool, clock: &Clock) {
-        pool.give_back(self.group, self.backend, self.connection, clock);
+        match self.link {
+            Link::Http1(connection) => pool.give_back(self.group, self.backend, connection, clock),
+            // Only the stream was on loan.
+            Link::Http2(stream) => drop(stream),
+        }
     }
 }

@@ -5,6 +5,8 @@
 pub mod connect;
 pub mod error;
 pub mod h1;
+pub mod h2;
 pub mod lease;
+pub mod link;
 pub mod load;
 pub mod pool;

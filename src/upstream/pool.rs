@@ -18,6 +18,7 @@ use crate::tls::Published;
 use crate::tls::connect::Client;
 use crate::tls::connect::ClientTerms;
 use crate::tls::transport::Transport;
+use crate::upstream::h2::pool::Connections;
 use crate::upstream::lease::Connection;
 
 /// The idle connections of one worker.
@@ -34,6 +35,8 @@ pub struct Pool {
     idle: RefCell<Vec<usize>>,
     /// By the slot of the backend.
     clients: RefCell<Vec<Option<Known>>>,
+    /// Those that speak HTTP/2.
+    pub streams: Connections,
     /// Keyed, so that nobody can make up two hosts that look the same.
     hosts: RandomState,
 }
@@ -72,6 +75,7 @@ impl Pool {
             shelves: RefCell::default(),
             idle: RefCell::default(),
             clients: RefCell::default(),
+            streams: Connections::default(),
             hosts: RandomState::new(),
         }
     }
@@ -158,6 +162,7 @@ impl Pool {
     /// Closes connections that were idle for too long, that their backend closed, or whose backend gets
     /// no requests any more.
     pub fn sweep(&self, now: Moment) {
+        self.streams.sweep();
         for shelf in self.shelves.borrow_mut().iter_mut() {
             let Some(backend) = &shelf.backend else { continue };
             let is_wanted = backend.health.leaving_since_ms() == 0;

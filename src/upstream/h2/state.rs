@@ -1,0 +1,470 @@
+//! What is known of a connection and of its streams. Nothing here waits: tasks are woken, and look.
+
+use std::collections::VecDeque;
+use std::task::Context;
+use std::task::Poll;
+use std::task::Waker;
+
+use crate::http::headers::Headers;
+use crate::net::buffer::Buffers;
+use crate::net::timer::Deadline;
+use crate::proto::h2::connection::Cause;
+use crate::proto::h2::connection::Connection as Codec;
+use crate::proto::h2::connection::Event;
+use crate::proto::h2::fault::ErrorCode;
+use crate::proto::h2::flow::DEFAULT_WINDOW;
+use crate::proto::h2::stream::StreamId;
+use crate::upstream::error::UpstreamError;
+use crate::upstream::h2::CALLED_AT_ONCE;
+use crate::upstream::h2::GROWTH_BYTES;
+use crate::upstream::h2::OUTPUT_BYTES;
+use crate::upstream::h2::inbox::Inbox;
+
+/// Under the one borrow that [`crate::upstream::h2::connection::Shared`] gives.
+pub(super) struct State {
+    pub(super) codec: Codec,
+    /// By the place of a stream in `streams`; apart, so that looking for one touches little memory.
+    ids: Vec<StreamId>,
+    pub(super) streams: Vec<StreamState>,
+    pub(super) driver: Option<Waker>,
+    /// Whoever opened the connection and waits for the backend's settings.
+    pub(super) opener: Option<Waker>,
+    pub(super) has_settings: bool,
+    /// The driver sends, and looks for more when that is done.
+    pub(super) is_sending: bool,
+    /// Streams with content to send that wait for room in the output, the longest first.
+    queue: VecDeque<StreamId>,
+    /// What the windows of all streams have grown by: never more than [`GROWTH_BYTES`].
+    growth: u32,
+    /// Deadlines of streams that have ended.
+    pub(super) deadlines: Vec<Deadline>,
+    /// In ticks: since when there is no stream.
+    pub(super) idle_since: u64,
+    /// In ticks: when anything came, or there was no stream for which anything could.
+    pub(super) heard_at: u64,
+    /// In ticks: when a PING was sent that nothing has answered.
+    pub(super) pinged: Option<u64>,
+    /// That PING stands for a timeout, or is unanswered for some time.
+    pub(super) is_suspect: bool,
+    /// PINGs since the last part of a response, and whether a stream was opened since the last of them.
+    pub(super) pings: u32,
+    pub(super) has_news: bool,
+    /// In ticks: since when there is nothing left to do but to send what waits.
+    pub(super) over_since: Option<u64>,
+    /// The backend broke the protocol.
+    pub(super) is_faulty: bool,
+    /// Nothing can be sent or received any more.
+    pub(super) is_lost: bool,
+    pub(super) has_served: bool,
+    pub(super) is_released: bool,
+}
+
+/// A stream that an exchange holds.
+#[derive(Default)]
+pub(super) struct StreamState {
+    pub(super) inbox: Inbox,
+    waker: Option<Waker>,
+    awaits_window: bool,
+    /// What its window has grown by.
+    growth: u32,
+}
+
+impl State {
+    pub(super) fn new(codec: Codec, ticks: u64) -> State {
+        State {
+            codec,
+            ids: Vec::new(),
+            streams: Vec::new(),
+            driver: None,
+            opener: None,
+            has_settings: false,
+            is_sending: false,
+            queue: VecDeque::new(),
+            growth: 0,
+            deadlines: Vec::new(),
+            idle_since: ticks,
+            heard_at: ticks,
+            pinged: None,
+            is_suspect: false,
+            pings: 0,
+            has_news: false,
+            over_since: None,
+            is_faulty: false,
+            is_lost: false,
+            has_served: false,
+            is_released: false,
+        }
+    }
+
+    /// Whether nothing is left to do but to send what waits.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_lost || self.codec.is_drained()
+    }
+
+    pub(super) fn stream(&mut self, id: StreamId) -> Option<&mut StreamState> {
+        let place = self.ids.iter().rposition(|&known| known == id)?;
+        self.streams.get_mut(place)
+    }
+
+    pub(super) fn insert(&mut self, id: StreamId) {
+        self.ids.push(id);
+        self.streams.push(StreamState::default());
+        self.has_served = true;
+        self.has_news = true;
+        self.is_released = false;
+    }
+
+    /// Waits for whatever may happen to a stream.
+    pub(super) fn wait<T>(&mut self, id: StreamId, turn: &Context<'_>) -> Poll<T> {
+        if let Some(stream) = self.stream(id) {
+            stream.wait(turn);
+        }
+        Poll::Pending
+    }
+
+    /// Waits until a stream's window opens.
+    pub(super) fn wait_for_window<T>(&mut self, id: StreamId, turn: &Context<'_>) -> Poll<T> {
+        self.leave_queue(id);
+        self.call_queue();
+        if let Some(stream) = self.stream(id) {
+            stream.awaits_window = true;
+        }
+        self.wait(id, turn)
+    }
+
+    /// Whether it is a stream's turn to add to the output; if not, it is called when it is.
+    pub(super) fn may_send(&mut self, id: StreamId) -> bool {
+        let has_room = self.codec.output_bytes() < OUTPUT_BYTES;
+        let place = self.queue.iter().position(|&waiting| waiting == id);
+        if has_room && place.map_or(self.queue.is_empty(), |place| place < CALLED_AT_ONCE) {
+            return true;
+        }
+        if place.is_none() {
+            self.queue.push_back(id);
+        }
+        false
+    }
+
+    /// A stream had its turn.
+    pub(super) fn leave_queue(&mut self, id: StreamId) {
+        self.queue.retain(|&waiting| waiting != id);
+    }
+
+    /// Wakes the streams whose turn it is.
+    pub(super) fn call_queue(&mut self) {
+        if self.codec.output_bytes() >= OUTPUT_BYTES {
+            return;
+        }
+        for place in 0..CALLED_AT_ONCE {
+            let Some(&id) = self.queue.get(place) else { break };
+            if let Some(stream) = self.stream(id) {
+                stream.wake();
+            }
+        }
+    }
+
+    /// Registers the driver, to be woken whenever there is something to send.
+    pub(super) fn drive(&mut self, turn: &Context<'_>) {
+        if !self.driver.as_ref().is_some_and(|known| known.will_wake(turn.waker())) {
+            self.driver = Some(turn.waker().clone());
+        }
+    }
+
+    pub(super) fn handle(&mut self, event: Event, received: &[u8], buffers: &Buffers) {
+        // Whatever it is, it is a sign of life.
+        self.pinged = None;
+        self.is_suspect = false;
+        if matches!(event, Event::Head { .. } | Event::Content { .. } | Event::Trailers { .. }) {
+            self.pings = 0;
+        }
+        match event {
+            Event::Head { stream, end } => self.put_head(stream, end, buffers),
+            Event::Interim { stream } => self.put_head(stream, false, buffers),
+            Event::Content { stream, content, end } => {
+                let bytes = received.get(content).unwrap_or_default();
+                match self.stream(stream) {
+                    Some(state) => {
+                        if !bytes.is_empty() {
+                            state.inbox.put_content(bytes, buffers);
+                        }
+                        state.inbox.has_ended |= end;
+                        state.wake();
+                        // Who does not take it holds up the own stream, and no other.
+                        self.codec.release_connection(bytes.len() as u32);
+                    }
+                    None => self.codec.release(stream, bytes.len() as u32),
+                }
+            }
+            Event::Trailers { stream } => {
+                let place = self.ids.iter().rposition(|&known| known == stream);
+                if let Some(state) = place.and_then(|place| self.streams.get_mut(place)) {
+                    state.inbox.put_trailers(self.codec.fields());
+                    state.wake();
+                }
+            }
+            Event::Reset { stream, cause } => {
+                if let Some(state) = self.stream(stream) {
+                    let error = reset_error(cause, state.inbox.has_begun);
+                    state.inbox.fail(error);
+                    state.wake();
+                }
+            }
+            Event::WindowOpened { stream: Some(id) } => {
+                if let Some(stream) = self.stream(id) {
+                    stream.window_opened();
+                }
+            }
+            Event::WindowOpened { stream: None } => {
+                self.streams.iter_mut().for_each(StreamState::window_opened)
+            }
+            Event::Settings => {
+                self.has_settings = true;
+                self.streams.iter_mut().for_each(StreamState::window_opened);
+                self.wake_opener();
+            }
+            Event::Failed(fault) => {
+                self.is_faulty = true;
+                self.fail_all(|_| UpstreamError::BadResponse(fault.reason()));
+            }
+            Event::GoAway { last, .. } => self.refuse_beyond(last.map_or(0, StreamId::number)),
+            // A client sees no requests.
+            Event::Pong(_) | Event::HeadTooLarge { .. } => {}
+        }
+    }
+
+    fn put_head(&mut self, id: StreamId, end: bool, buffers: &Buffers) {
+        let place = self.ids.iter().rposition(|&known| known == id);
+        let Some(stream) = place.and_then(|place| self.streams.get_mut(place)) else { return };
+        let mut headers = Headers::new();
+        let head = self.codec.response(&mut headers);
+        if stream.inbox.put_head(&head, buffers).is_err() {
+            stream.inbox.fail(UpstreamError::BadResponse("too_many_interim_responses"));
+            drop(headers);
+            self.codec.reset(id, ErrorCode::EnhanceYourCalm);
+        } else {
+            stream.inbox.has_ended |= end;
+            stream.inbox.is_bodiless |= end;
+        }
+        stream.wake();
+    }
+
+    /// "The GOAWAY frame indicates the highest stream number that might have been processed. Requests on streams
+    /// with higher numbers are therefore guaranteed to be safe to retry" (RFC 9113 §8.7).
+    fn refuse_beyond(&mut self, last: u32) {
+        for (id, stream) in self.ids.iter().zip(&mut self.streams) {
+            if id.number() > last {
+                stream.inbox.fail(UpstreamError::Refused);
+                stream.wake();
+            }
+        }
+    }
+
+    pub(super) fn fail_all(&mut self, error: impl Fn(bool) -> UpstreamError) {
+        for stream in &mut self.streams {
+            let error = error(stream.inbox.has_begun);
+            stream.inbox.fail(error);
+            stream.wake();
+        }
+        self.wake_opener();
+    }
+
+    fn wake_opener(&mut self) {
+        if let Some(opener) = self.opener.take() {
+            opener.wake();
+        }
+    }
+
+    /// Takes a stream out. What its exchange did not see to its end is cancelled.
+    pub(super) fn remove(&mut self, id: StreamId) {
+        self.leave_queue(id);
+        let Some(place) = self.ids.iter().rposition(|&known| known == id) else { return };
+        self.ids.swap_remove(place);
+        let stream = self.streams.swap_remove(place);
+        self.growth -= stream.growth;
+        self.codec.reset(id, ErrorCode::Cancel);
+    }
+
+    /// The exchange took so much content.
+    pub(super) fn release(&mut self, id: StreamId, bytes: u32) {
+        let place = self.ids.iter().rposition(|&known| known == id);
+        let Some(stream) = place.and_then(|place| self.streams.get_mut(place)) else { return };
+        let most = DEFAULT_WINDOW + stream.growth + (GROWTH_BYTES - self.growth);
+        if let Some(window) = self.codec.release_stream(id, bytes, most) {
+            let more = window.saturating_sub(DEFAULT_WINDOW + stream.growth);
+            stream.growth += more;
+            self.growth += more;
+        }
+    }
+
+    pub(super) fn release_memory(&mut self) {
+        self.codec.release_memory();
+        self.ids = Vec::new();
+        self.streams = Vec::new();
+        self.queue = VecDeque::new();
+        self.deadlines = Vec::new();
+        self.is_released = true;
+    }
+}
+
+impl StreamState {
+    fn wait(&mut self, turn: &Context<'_>) {
+        if !self.waker.as_ref().is_some_and(|known| known.will_wake(turn.waker())) {
+            self.waker = Some(turn.waker().clone());
+        }
+    }
+
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    fn window_opened(&mut self) {
+        if std::mem::take(&mut self.awaits_window) {
+            self.wake();
+        }
+    }
+}
+
+/// What the early end of a stream comes down to.
+fn reset_error(cause: Cause, has_begun: bool) -> UpstreamError {
+    match cause {
+        Cause::Fault(fault) => UpstreamError::BadResponse(fault.reason()),
+        // "The REFUSED_STREAM error code can be included in a RST_STREAM frame to indicate that the stream is
+        // being closed prior to any processing having occurred. Any request that was sent on the reset stream
+        // can be safely retried" (RFC 9113 §8.7).
+        Cause::Peer(ErrorCode::RefusedStream) if !has_begun => UpstreamError::Refused,
+        Cause::Peer(_) if has_begun => UpstreamError::ResetWithinResponse,
+        Cause::Peer(_) => UpstreamError::ResetBeforeResponse,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::h2::settings::Local;
+
+    /// A connection with so many open streams.
+    fn state(streams: usize) -> (State, Vec<StreamId>) {
+        let mut state = State::new(Codec::client(Local::default()), 0);
+        let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+        let received = state.codec.handle_bytes(&settings, 0);
+        state.handle(received.event.unwrap(), &[], &Buffers::default());
+        let fields: [(&[u8], &[u8]); 4] =
+            [(b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/"), (b":authority", b"a")];
+        let ids = (0..streams).map(|_| {
+            let id = state.codec.open(fields, false).unwrap();
+            state.insert(id);
+            id
+        });
+        let ids = ids.collect();
+        drain(&mut state);
+        (state, ids)
+    }
+
+    fn drain(state: &mut State) {
+        state.codec.poll_output(&mut Vec::new());
+    }
+
+    #[test]
+    fn streams_take_turns_when_the_output_is_full() {
+        let (mut state, ids) = state(6);
+        assert!(state.may_send(ids[0]));
+        state.codec.send_content(ids[0], &[0; OUTPUT_BYTES], false, 0).unwrap();
+        for &id in &ids {
+            assert!(!state.may_send(id));
+        }
+        drain(&mut state);
+        // Whoever has waited for longest is called, and a newcomer is not.
+        let called = |state: &mut State| ids.iter().map(|&id| state.may_send(id)).filter(|&may| may).count();
+        assert_eq!(called(&mut state), CALLED_AT_ONCE);
+        assert!(state.may_send(ids[0]) && !state.may_send(ids[5]));
+        state.leave_queue(ids[0]);
+        assert!(!state.may_send(ids[0]), "it stands behind the others now");
+        assert!(state.may_send(ids[CALLED_AT_ONCE]));
+        // One that is gone keeps nobody waiting.
+        (1..5).for_each(|place| state.remove(ids[place]));
+        assert!(state.may_send(ids[5]) && state.may_send(ids[0]));
+    }
+
+    #[test]
+    fn what_goaway_excludes_is_refused_and_the_rest_goes_on() {
+        let (mut state, ids) = state(3);
+        let last = Some(ids[0]);
+        let go_away = Event::GoAway { last, code: ErrorCode::NoError };
+        state.handle(go_away, &[], &Buffers::default());
+        let failures: Vec<_> = ids.iter().map(|&id| state.stream(id).unwrap().inbox.failure).collect();
+        let refused = Some(UpstreamError::Refused);
+        assert_eq!(failures, [None, refused, refused]);
+    }
+
+    /// Receives a response of so much content on a stream, and takes it if it is `read`.
+    fn download(state: &mut State, id: StreamId, bytes: usize, now: u64, read: bool) {
+        for _ in 0..bytes / 8192 {
+            let number = id.number().to_be_bytes();
+            let frame = [&[0, 0x20, 0, 0, 0], &number[..], &[b'x'; 8192]].concat();
+            let received = state.codec.handle_bytes(&frame, now);
+            state.handle(received.event.unwrap(), &frame, &Buffers::default());
+            if read {
+                let taken = state.stream(id).unwrap().inbox.take_content(8192, &Buffers::default());
+                state.release(id, taken.unwrap().len() as u32);
+            }
+        }
+    }
+
+    fn begin_response(state: &mut State, id: StreamId) {
+        let frame = [&[0, 0, 1, 1, 4], &id.number().to_be_bytes()[..], &[0x88]].concat();
+        let received = state.codec.handle_bytes(&frame, 0);
+        state.handle(received.event.unwrap(), &frame, &Buffers::default());
+    }
+
+    #[test]
+    fn content_that_nobody_takes_leaves_the_connection_open() {
+        let (mut state, ids) = state(100);
+        for &id in &ids {
+            begin_response(&mut state, id);
+            // More than the connection's window in all.
+            download(&mut state, id, 7 * 8192, 0, false);
+        }
+        assert!(ids.iter().all(|&id| state.stream(id).unwrap().inbox.failure.is_none()));
+        assert!(!state.is_faulty);
+    }
+
+    #[test]
+    fn windows_grow_within_a_bound() {
+        let (mut state, ids) = state(6);
+        let mut now = 0;
+        let pong = b"\0\0\x08\x06\x01\0\0\0\0rw probe";
+        for &id in &ids {
+            begin_response(&mut state, id);
+            for _ in 0..10 {
+                now += 100;
+                download(&mut state, id, 1 << 20, now, true);
+                state.codec.handle_bytes(pong, now);
+            }
+        }
+        let growths: Vec<_> = ids.iter().map(|&id| state.stream(id).unwrap().growth).collect();
+        assert_eq!(growths.iter().sum::<u32>(), state.growth);
+        assert_eq!(state.growth, GROWTH_BYTES, "{growths:?}");
+        state.remove(ids[0]);
+        assert_eq!(state.growth, GROWTH_BYTES - growths[0]);
+    }
+
+    #[test]
+    fn content_of_a_stream_that_is_gone_is_released() {
+        let (mut state, ids) = state(1);
+        state.codec.release_memory();
+        let content = [0, 0, 1, 0, 0, 0, 0, 0, 1, b'x'];
+        let head = [0, 0, 1, 1, 4, 0, 0, 0, 1, 0x88];
+        let received = |state: &mut State, bytes: &[u8]| {
+            let received = state.codec.handle_bytes(bytes, 0);
+            state.handle(received.event.unwrap(), bytes, &Buffers::default());
+        };
+        received(&mut state, &head);
+        received(&mut state, &content);
+        assert!(state.stream(ids[0]).unwrap().inbox.has_content());
+        state.remove(ids[0]);
+        assert!(state.stream(ids[0]).is_none());
+        assert_eq!(state.codec.open_streams(), 0);
+    }
+}

@@ -25,7 +25,7 @@ use crate::net::buffer::TAILROOM_BYTES;
 use crate::policy::compression;
 use crate::policy::compression::Accepted;
 use crate::telemetry::reason::Reason;
-use crate::upstream::h1::ResponseReader;
+use crate::upstream::link::ResponseReader;
 use crate::worker::COMPRESSED_PER_TURN;
 use crate::worker::Worker;
 
@@ -90,7 +90,7 @@ pub(super) async fn relay_body(
         reply.send(None, None).await?;
     }
     loop {
-        let body = reader.body(&terms.worker.buffers, silence(terms));
+        let body = reader.body(&terms.worker.buffers, silence(terms), reply.room());
         let piece = unless_gone(pin!(body), presence, terms).await??;
         if let Some(bytes) = piece.bytes {
             for slice in bytes.filled().chunks(COMPRESSED_PER_TURN) {

@@ -41,6 +41,13 @@ impl ExchangeError {
                 | UpstreamError::ClosedBeforeResponse
                 | UpstreamError::ClosedWithinResponse => Reason::UpstreamClosed,
                 UpstreamError::ResponseTimeout => Reason::ResponseTimeout,
+                UpstreamError::NotHttp2 => Reason::UpstreamNotHttp2,
+                UpstreamError::NoStreamFree => Reason::UpstreamBusy,
+                UpstreamError::Refused => Reason::UpstreamRefused,
+                UpstreamError::ResetBeforeResponse | UpstreamError::ResetWithinResponse => {
+                    Reason::UpstreamReset
+                }
+                UpstreamError::NoTunnels => Reason::NoTunnels,
                 UpstreamError::BadResponse(word) => Reason::BadResponse(word),
             },
         }
@@ -58,10 +65,17 @@ impl ExchangeError {
             UpstreamError::ConnectRefused
             | UpstreamError::ConnectTimeout
             | UpstreamError::ConnectFailed
+            | UpstreamError::NotHttp2
+            | UpstreamError::NoStreamFree
             | UpstreamError::Tls(_) => Failure::Connect,
+            // The backend saw the request and passed it over, so that nothing of it was done.
+            UpstreamError::Refused if connection_was_reused => Failure::NothingSent,
+            UpstreamError::Refused => Failure::Connect,
             UpstreamError::NothingSent if connection_was_reused => Failure::NothingSent,
             UpstreamError::ClosedBeforeResponse if connection_was_reused => Failure::StaleConnection,
-            UpstreamError::NothingSent | UpstreamError::ClosedBeforeResponse => Failure::NoResponse,
+            UpstreamError::NothingSent
+            | UpstreamError::ClosedBeforeResponse
+            | UpstreamError::ResetBeforeResponse => Failure::NoResponse,
             _ => Failure::Exchange,
         })
     }

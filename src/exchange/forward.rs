@@ -13,29 +13,42 @@ use crate::exchange::response;
 use crate::exchange::response::Relayed;
 use crate::exchange::stickiness::Claim;
 use crate::exchange::stream::Patience;
+use crate::exchange::stream::Presence;
 use crate::exchange::stream::Reply;
 use crate::exchange::stream::RequestBody;
 use crate::exchange::stream::Stream;
 use crate::exchange::tunnel;
 use crate::http::body::BodyLength;
 use crate::net::buffer::Buffer;
+use crate::net::buffer::Buffers;
 use crate::policy::compression::Accepted;
 use crate::policy::retry;
 use crate::policy::retry::Replay;
 use crate::policy::retry::Verdict;
+use crate::policy::websocket;
 use crate::snapshot::backend::Backend;
 use crate::snapshot::group::Availability;
 use crate::snapshot::group::Group;
+use crate::snapshot::group::Versions;
 use crate::telemetry::reason::Reason;
 use crate::upstream::connect;
 use crate::upstream::connect::Target;
 use crate::upstream::connect::TlsTarget;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::h1;
-use crate::upstream::h1::ResponseReader;
-use crate::upstream::lease::Connection;
+use crate::upstream::h1::MOST_FRAMING_BYTES;
+use crate::upstream::h2::pool::Means;
+use crate::upstream::h2::pool::Wanted;
 use crate::upstream::lease::Lease;
+use crate::upstream::link::Framing;
+use crate::upstream::link::Link;
+use crate::upstream::link::Request;
+use crate::upstream::link::ResponseReader;
 use crate::worker::Worker;
+
+/// Of a body that came in full, so much is kept to be sent again over HTTP/2, where a backend may refuse any request
+/// without having looked at it. It fits into a window of the usual size, so that sending it waits for nobody.
+const MOST_KEPT_BYTES: usize = 60 * 1024;
 
 /// A request ready to be sent, and what must be remembered of it.
 pub(super) struct Forward {
@@ -45,6 +58,8 @@ pub(super) struct Forward {
     /// The head, and the body as far as it came with it. Kept until a response begins, so that it
     /// can be sent again; gone while it is being sent.
     pub(super) request: Option<Buffer>,
+    /// Of the request.
+    pub(super) head_bytes: usize,
     /// A piece of the body that was received but did not fit behind the head.
     pub(super) early_piece: Option<Buffer>,
     /// Some of the body was taken from the client and is not at hand any more.
@@ -55,7 +70,11 @@ pub(super) struct Forward {
     pub(super) idempotent: bool,
     pub(super) is_head: bool,
     pub(super) upgrade: bool,
+    /// What the backend must answer to a WebSocket key that is ours.
+    pub(super) accept: Option<Box<websocket::Accept>>,
     pub(super) expects_continue: bool,
+    /// The request is framed for HTTP/1.1, and the backend speaks nothing else.
+    pub(super) is_framed: bool,
     /// What the client can decode. None: the listener does not compress.
     pub(super) compression: Option<Accepted>,
 }
@@ -70,6 +89,8 @@ pub(super) struct Terms<'a> {
     pub(super) is_secure: bool,
     /// The client asked to switch protocols.
     pub(super) upgrade: bool,
+    /// What the backend must answer to a WebSocket key that is ours.
+    pub(super) accept: Option<&'a websocket::Accept>,
     /// What the client can decode. None: the listener does not compress.
     pub(super) compression: Option<Accepted>,
     /// The request's body is still on its way.
@@ -109,7 +130,9 @@ impl Forward {
         recording.upstream_began(worker);
         loop {
             let in_flight = worker.loads.begin(group, chosen);
-            let (error, reused) = match self.lease(group, chosen, fresh, worker).await {
+            let (_, _, presence) = stream.parts();
+            let lease = unless_left(pin!(self.lease(group, chosen, fresh, worker)), presence).await?;
+            let (error, reused) = match lease {
                 Err(error) => (error.into(), false),
                 Ok(lease) => {
                     let reused = lease.reused;
@@ -172,10 +195,14 @@ impl Forward {
             {
                 return ExchangeError::Refused(Reason::DrainTimeout);
             }
-            ExchangeError::Upstream(UpstreamError::NoDescriptor) => {}
+            // Of these, none says that the backend fails.
+            ExchangeError::Upstream(
+                UpstreamError::NoDescriptor | UpstreamError::NoStreamFree | UpstreamError::NoTunnels,
+            ) => {}
             // A kept connection that its backend has closed says nothing about the backend.
-            ExchangeError::Upstream(UpstreamError::NothingSent | UpstreamError::ClosedBeforeResponse)
-                if reused => {}
+            ExchangeError::Upstream(
+                UpstreamError::NothingSent | UpstreamError::ClosedBeforeResponse | UpstreamError::Refused,
+            ) if reused => {}
             ExchangeError::Upstream(_) => worker.note_failure(group, chosen),
             _ => {}
         }
@@ -191,16 +218,25 @@ impl Forward {
         let trailers = body.is_finished().then(|| body.trailers());
         let Some(request) = &mut self.request else { return Ok(()) };
         match (piece, trailers) {
-            (Some(mut piece), trailers) => {
-                h1::frame_body(&mut piece, self.length, trailers);
-                if piece.len() <= request.spare() || body.is_finished() {
+            (Some(piece), trailers) if !self.is_framed => {
+                let most = if trailers.is_some() { MOST_KEPT_BYTES } else { request.spare() };
+                if piece.len() <= most {
                     request.tail().extend_from_slice(piece.filled());
                 } else {
                     self.early_piece = Some(piece);
                 }
             }
-            (None, Some(trailers)) => h1::end_body(request, self.length, trailers),
-            (None, None) => {}
+            (Some(mut piece), trailers) => {
+                let fits = piece.len() + MOST_FRAMING_BYTES <= request.spare();
+                if fits || body.is_finished() {
+                    h1::frame_body(&mut piece, self.length, trailers);
+                    request.tail().extend_from_slice(piece.filled());
+                } else {
+                    self.early_piece = Some(piece);
+                }
+            }
+            (None, trailers) if self.is_framed => h1::end_body(request, self.length, trailers),
+            (None, _) => {}
         }
         Ok(())
     }
@@ -216,8 +252,12 @@ impl Forward {
             return Err(UpstreamError::ConnectFailed);
         };
         let backend = &member.backend;
-        if !fresh && let Some(connection) = worker.pool.take(backend, self.server_name) {
-            return Ok(Lease { connection, reused: true, group, backend });
+        let is_http1 = group.versions == Versions::Http1;
+        if is_http1
+            && !fresh
+            && let Some(connection) = worker.pool.take(backend, self.server_name)
+        {
+            return Ok(Lease { link: Link::Http1(connection), reused: true, group, backend });
         }
         let client = group.tls.as_ref().map(|terms| worker.pool.client(backend, terms));
         let tls = client.as_deref().map(|client| TlsTarget {
@@ -228,8 +268,15 @@ impl Forward {
             turnstile: &worker.handshakes,
         });
         let target = Target { backend, timeout: group.connect_timeout, tls };
-        let connection = connect::open(&target, &worker.timers).await?;
-        Ok(Lease { connection, reused: false, group, backend })
+        if is_http1 {
+            let link = Link::Http1(connect::open(&target, &worker.timers).await?.connection);
+            return Ok(Lease { link, reused: false, group, backend });
+        }
+        let wanted = Wanted { group, backend, server_name: self.server_name, fresh };
+        let means = Means { target, pool: &worker.pool, timers: &worker.timers, buffers: &worker.buffers };
+        // Boxed, so that requests over HTTP/1.1 do not carry the room for it.
+        let (link, reused) = Box::pin(worker.pool.streams.lease(&wanted, &means)).await?;
+        Ok(Lease { link, reused, group, backend })
     }
 
     /// One attempt on one connection, which goes back to the pool if it is fit for another exchange.
@@ -242,6 +289,7 @@ impl Forward {
     ) -> Result<(), ExchangeError> {
         let group = lease.group;
         let claim = self.claim;
+        let accept = self.accept.clone();
         let (body, reply, presence) = stream.parts();
         let terms = Terms {
             worker,
@@ -250,20 +298,26 @@ impl Forward {
             claim: &claim,
             is_secure: origin.secured.is_some(),
             upgrade: self.upgrade,
+            accept: accept.as_deref(),
             compression: self.compression,
             uploading: Cell::new(!body.is_finished() || self.early_piece.is_some()),
             upload_refused: Cell::new(false),
             awaiting_continue: Cell::new(self.expects_continue && !body.is_finished()),
         };
-        let connection = &lease.connection;
-        self.send_request(connection, group).await?;
+        let link = &lease.link;
+        let last = if terms.uploading.get() { None } else { Some(body.trailers()) };
+        self.send_request(link, last, group, &worker.buffers).await?;
         self.streamed = terms.uploading.get();
-        let mut reader = ResponseReader::new(connection, self.is_head);
+        let mut reader = ResponseReader::new(link, self.is_head);
         let relayed = if terms.uploading.get() {
-            let early_piece = self.early_piece.take();
-            let upload = Box::pin(upload(early_piece, body, self.length, connection, &terms));
+            let kept =
+                self.request.as_ref().map_or(0, |request| request.len().saturating_sub(self.head_bytes));
+            let rest = Rest { early_piece: self.early_piece.take(), length: self.length, kept };
+            let upload = Box::pin(upload(rest, body, link, &terms));
             let download = Box::pin(response::relay(&mut reader, reply, presence, recording, &terms));
-            until_drained(lease.backend, pin!(beside(pin!(upload), pin!(download)))).await?
+            let (mut upload, mut download) = (pin!(upload), pin!(download));
+            let both = beside(upload.as_mut(), download.as_mut());
+            unless_left(pin!(until_drained(lease.backend, pin!(both))), presence).await??
         } else {
             recording.request_read(worker);
             let relay = pin!(response::relay(&mut reader, reply, presence, recording, &terms));
@@ -272,7 +326,7 @@ impl Forward {
         recording.upstream_ended(worker);
         match relayed {
             Relayed::Switched => {
-                let tunnel = Box::pin(tunnel::run(connection, &mut reader, body, reply, &terms));
+                let tunnel = Box::pin(tunnel::run(link, &mut reader, body, reply, &terms));
                 until_drained(lease.backend, pin!(tunnel)).await?;
             }
             Relayed::Whole(end) => {
@@ -287,9 +341,24 @@ impl Forward {
         Ok(())
     }
 
-    async fn send_request(&mut self, connection: &Connection, group: &Group) -> Result<(), UpstreamError> {
+    /// `last` is the trailer section, if the body is complete.
+    async fn send_request(
+        &mut self,
+        link: &Link,
+        last: Option<&[u8]>,
+        group: &Group,
+        buffers: &Buffers,
+    ) -> Result<(), UpstreamError> {
         let Some(request) = self.request.take() else { return Err(UpstreamError::NothingSent) };
-        let (result, request) = h1::send(connection, request, group.response_timeout).await;
+        let timeout = group.response_timeout;
+        if !self.is_framed && !link.is_http2() {
+            let whole = Request { text: request.filled(), head_bytes: self.head_bytes, last };
+            // Boxed, because seldom a backend that could speak HTTP/2 does not.
+            let sent = Box::pin(link.send_framed(&whole, self.length, buffers, timeout)).await;
+            self.request = Some(request);
+            return sent;
+        }
+        let (result, request) = link.send_request(request, self.head_bytes, last, timeout).await;
         self.request = request;
         result
     }
@@ -318,39 +387,72 @@ async fn until_drained<T>(
     .await
 }
 
+/// What of a body was not sent with its head.
+struct Rest {
+    early_piece: Option<Buffer>,
+    length: BodyLength,
+    /// Bytes that were, as they stand in the request.
+    kept: usize,
+}
+
+impl Rest {
+    /// The content that is still to be sent over HTTP/1.1, where its length ends it: a client whose version has
+    /// an end of its own may be late with that. Unknown, or to be ended by us, it has no bound.
+    fn left(&self, link: &Link) -> u64 {
+        match self.length {
+            BodyLength::Exact(length) if !link.is_http2() => length.saturating_sub(self.kept as u64),
+            _ => u64::MAX,
+        }
+    }
+}
+
+/// Runs `operation` unless the client is seen to leave, so that nothing more is done for it.
+async fn unless_left<T>(
+    mut operation: Pin<&mut impl Future<Output = T>>,
+    presence: &impl Presence,
+) -> Result<T, ExchangeError> {
+    std::future::poll_fn(|turn| match operation.as_mut().poll(turn) {
+        Poll::Pending if presence.has_left(turn) => Poll::Ready(Err(ExchangeError::ClientGone)),
+        outcome => outcome.map(Ok),
+    })
+    .await
+}
+
 /// Sends the rest of the request's body. A backend that stops taking it may still answer, so its
 /// refusal ends the upload without an error.
 async fn upload(
-    early_piece: Option<Buffer>,
+    mut rest: Rest,
     body: &mut impl RequestBody,
-    length: BodyLength,
-    connection: &Connection,
+    link: &Link,
     terms: &Terms<'_>,
 ) -> Result<(), ExchangeError> {
     let timeout = terms.group.response_timeout;
-    if let Some(piece) = early_piece
-        && h1::send(connection, piece, timeout).await.0.is_err()
-    {
-        terms.upload_refused.set(true);
-        return Ok(());
-    }
-    while !body.is_finished() {
-        let patience = if terms.awaiting_continue.get() { Patience::Unlimited } else { Patience::Limited };
-        if patience == Patience::Limited {
-            // The backend waits for the client, so its silence proves nothing.
-            connection.deadline.clear();
-        }
-        let piece = body.next(patience).await?;
-        terms.awaiting_continue.set(false);
+    let (length, mut left) = (rest.length, rest.left(link));
+    if let Some(piece) = rest.early_piece.take() {
+        left = left.saturating_sub(piece.len() as u64);
         let last = body.is_finished().then(|| body.trailers());
-        let mut piece = piece.unwrap_or_else(|| terms.worker.buffers.small());
-        h1::frame_body(&mut piece, length, last);
-        if h1::send(connection, piece, timeout).await.0.is_err() {
+        if link.send_piece(piece, Framing { length, last }, timeout).await.is_err() {
             terms.upload_refused.set(true);
             return Ok(());
         }
     }
-    connection.deadline.set(timeout);
+    while !body.is_finished() && left > 0 {
+        let patience = if terms.awaiting_continue.get() { Patience::Unlimited } else { Patience::Limited };
+        if patience == Patience::Limited {
+            // The backend waits for the client, so its silence proves nothing.
+            link.excuse_silence();
+        }
+        let piece = body.next(patience).await?;
+        terms.awaiting_continue.set(false);
+        let last = body.is_finished().then(|| body.trailers());
+        let piece = piece.unwrap_or_else(|| terms.worker.buffers.small());
+        left = left.saturating_sub(piece.len() as u64);
+        if link.send_piece(piece, Framing { length, last }, timeout).await.is_err() {
+            terms.upload_refused.set(true);
+            return Ok(());
+        }
+    }
+    link.wait_at_most(timeout);
     terms.uploading.set(false);
     Ok(())
 }

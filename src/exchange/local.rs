@@ -14,12 +14,14 @@ use crate::http::head::Version;
 use crate::http::headers::Headers;
 use crate::http::status::reason_phrase;
 use crate::net::buffer::Buffer;
+use crate::policy::grpc;
 use crate::telemetry::reason::Reason;
 use crate::worker::Worker;
 
 /// Answers a request that could not be served. Failing to send changes nothing any more.
 pub(super) async fn answer(
     error: &ExchangeError,
+    is_grpc: bool,
     body: &impl RequestBody,
     reply: &mut impl Reply,
     worker: &Worker,
@@ -27,6 +29,11 @@ pub(super) async fn answer(
     let reason = error.reason();
     // What is left of the request would be taken for the next one.
     let close = !body.is_finished();
+    if is_grpc {
+        write_for_grpc(reason, close, reply, worker);
+        let _ = reply.send(None, Some(&[])).await;
+        return;
+    }
     let page = write(reason, close, reply, worker);
     let _ = reply.send(Some(page), Some(&[])).await;
 }
@@ -64,4 +71,26 @@ fn write(reason: Reason, close: bool, reply: &mut impl Reply, worker: &Worker) -
     let length = BodyLength::Exact(page.len() as u64);
     reply.start(&head, &StartFacts { length, close, upgrade: None, added: &fields });
     page
+}
+
+/// Writes the head of an answer to gRPC, which is all of it: "Trailers-Only is permitted for calls that produce
+/// an immediate error" (PROTOCOL-HTTP2 of gRPC), with HTTP status 200 and the status of gRPC in its fields.
+fn write_for_grpc(reason: Reason, close: bool, reply: &mut impl Reply, worker: &Worker) {
+    let status = reason.status();
+    let code = grpc::code_of(status);
+    let dates = worker.dates.borrow();
+    let mut message = ArrayVec::<u8, 128>::new();
+    // What does not fit is cut off.
+    let _ = write!(message, "{status} {}: {}", reason_phrase(status), reason.word());
+    let fields: [(&[u8], &[u8]); 5] = [
+        (b"Server", b"ringway"),
+        (b"Date", dates.http().as_bytes()),
+        (b"Content-Type", b"application/grpc"),
+        (b"grpc-status", code.as_bytes()),
+        (b"grpc-message", &message),
+    ];
+    let mut headers = Headers::new();
+    let head = ResponseHead { status: 200, reason: b"", version: Version::Http11, headers: &mut headers };
+    let length = BodyLength::Exact(0);
+    reply.start(&head, &StartFacts { length, close, upgrade: None, added: &fields });
 }

@@ -27,6 +27,7 @@ use crate::http::body::BodyLength;
 use crate::http::head::Method;
 use crate::http::head::RequestHead;
 use crate::net::clock::Moment;
+use crate::policy::grpc;
 use crate::policy::max_forwards;
 use crate::snapshot::Listener;
 use crate::telemetry::reason::Reason;
@@ -40,6 +41,10 @@ pub struct Request<'h, 'b> {
     pub upgrade: Option<&'b [u8]>,
     /// The client waits for a 100 before it sends the body (RFC 9110 §10.1.1).
     pub expects_continue: bool,
+    /// The client says that it asks by https, whatever the connection is (RFC 9110 §7.4).
+    pub is_https: bool,
+    /// The connection was opened for its host, or for one with the same certificate (RFC 9110 §7.4).
+    pub is_covered: bool,
     /// When its first byte came.
     pub received: Moment,
 }
@@ -65,6 +70,8 @@ impl Origin<'_> {
 pub struct Exchange {
     plan: Plan,
     recording: Recording,
+    /// Answers of our own are such as gRPC understands.
+    is_grpc: bool,
 }
 
 enum Plan {
@@ -86,12 +93,12 @@ pub fn begin(request: &Request<'_, '_>, origin: &Origin<'_>, worker: &Worker) ->
         },
         Err(reason) => Plan::Answer(reason),
     };
-    Exchange { plan, recording }
+    Exchange { plan, recording, is_grpc: grpc::is_call(&request.head) }
 }
 
 /// Carries the exchange out and records how it went. The stream tells whether it can go on.
 pub async fn serve<S: Stream>(exchange: Exchange, stream: &mut S, origin: &Origin<'_>, worker: &Worker) {
-    let Exchange { plan, mut recording } = exchange;
+    let Exchange { plan, mut recording, is_grpc } = exchange;
     let outcome = match plan {
         Plan::Forward(forward) => forward.run(stream, &mut recording, origin, worker).await,
         Plan::Answer(reason) => Err(ExchangeError::Refused(reason)),
@@ -101,7 +108,7 @@ pub async fn serve<S: Stream>(exchange: Exchange, stream: &mut S, origin: &Origi
         let (body, reply, _) = stream.parts();
         if error.client_can_be_answered() && (!reply.is_started() || reply.retract()) {
             recording.response_taken_back();
-            local::answer(error, body, reply, worker).await;
+            local::answer(error, is_grpc, body, reply, worker).await;
         }
     }
     recording.end(stream, origin, worker);
@@ -118,7 +125,7 @@ pub async fn refuse<S: Stream>(
     let mut recording = Recording::of_refused(received, origin, worker);
     recording.reason = reason;
     let (body, reply, _) = stream.parts();
-    local::answer(&ExchangeError::Refused(reason), body, reply, worker).await;
+    local::answer(&ExchangeError::Refused(reason), false, body, reply, worker).await;
     recording.end(stream, origin, worker);
 }
 
@@ -135,10 +142,10 @@ fn route(request: &Request<'_, '_>, origin: &Origin<'_>) -> Result<usize, Reason
     if matches!(request.head.method, Method::Connect | Method::Trace) {
         return Err(Reason::MethodNotAllowed);
     }
-    // RFC 9110 §7.4.
-    let is_https =
-        request.head.target.raw.get(..6).is_some_and(|start| start.eq_ignore_ascii_case(b"https:"));
-    if is_https && origin.secured.is_none() && !listener.trusted_proxies.trusts(origin.peer.ip()) {
+    if !request.is_covered {
+        return Err(Reason::Misdirected);
+    }
+    if request.is_https && origin.secured.is_none() && !listener.trusted_proxies.trusts(origin.peer.ip()) {
         return Err(Reason::Misdirected);
     }
     if let BodyLength::Exact(bytes) = request.length

@@ -7,13 +7,16 @@ use crate::exchange::stickiness;
 use crate::exchange::stickiness::Claim;
 use crate::http::head::Method;
 use crate::http::head::TargetForm;
+use crate::http::head::Version;
 use crate::http::headers::Field;
 use crate::http::headers::KnownName;
 use crate::policy::balance::cookies;
 use crate::policy::compression::Accepted;
 use crate::policy::forwarded::Client;
 use crate::policy::max_forwards;
+use crate::policy::websocket;
 use crate::snapshot::group::Group;
+use crate::snapshot::group::Versions;
 use crate::upstream::h1::RequestWriter;
 use crate::worker::Worker;
 
@@ -39,6 +42,7 @@ pub(super) fn prepare(
     };
     let max_forwards = max_forwards::remaining(head);
     let hidden = stickiness::hidden_cookie(group).filter(|name| cookies::find(head.headers, name).is_some());
+    let is_framed = group.versions == Versions::Http1;
     let mut bytes = worker.buffers.small();
     let passes = |field: &Field<'_>| match field.known {
         // A client of HTTP/1.0 waits for nothing, so nothing may be expected on its behalf.
@@ -47,7 +51,7 @@ pub(super) fn prepare(
         KnownName::Cookie if hidden.is_some() => false,
         _ => !forwarded.withholds(field),
     };
-    let mut writer = RequestWriter::begin(bytes.tail(), head, passes);
+    let mut writer = RequestWriter::begin(bytes.tail(), head, !is_framed, passes);
     if let Some(remaining) = max_forwards {
         // Allocates, but nobody sends many of these.
         writer.field(b"Max-Forwards", remaining.saturating_sub(1).to_string().as_bytes());
@@ -65,11 +69,14 @@ pub(super) fn prepare(
     if let Some(secured) = origin.secured {
         writer.lines(&secured.identity);
     }
+    let accept = write_own_key(request, &mut writer, worker);
     writer.finish(request.length, request.upgrade);
+    let head_bytes = bytes.len();
     Forward {
         group: 0,
         claim: Claim::of(head, client.address, group, worker),
         request: Some(bytes),
+        head_bytes,
         early_piece: None,
         streamed: false,
         length: request.length,
@@ -77,7 +84,9 @@ pub(super) fn prepare(
         idempotent: head.method.is_idempotent(),
         is_head: head.method == Method::Head,
         upgrade: request.upgrade.is_some(),
+        accept,
         expects_continue: request.expects_continue,
+        is_framed,
         compression: origin.listener.compression.then(|| Accepted::of(head.headers)),
     }
 }
@@ -89,4 +98,21 @@ fn server_name(host: &[u8], group: &Group, worker: &Worker) -> u64 {
         Some(terms) if terms.load().follows_host() => worker.pool.server_name(host) ^ group.security,
         _ => group.security,
     }
+}
+
+/// Writes the key of a WebSocket handshake that the client begins in a version of HTTP that has none (RFC 8441
+/// §5), and tells what must be answered to it.
+fn write_own_key(
+    request: &Request<'_, '_>,
+    writer: &mut RequestWriter<'_>,
+    worker: &Worker,
+) -> Option<Box<websocket::Accept>> {
+    request.upgrade.filter(|protocols| protocols.eq_ignore_ascii_case(b"websocket"))?;
+    let is_key = |field: &Field<'_>| field.name.eq_ignore_ascii_case(b"Sec-WebSocket-Key");
+    if request.head.version != Version::Http2 || request.head.headers.iter().any(is_key) {
+        return None;
+    }
+    let key = websocket::key(&worker.nonce());
+    writer.field(b"Sec-WebSocket-Key", &key);
+    Some(Box::new(websocket::accept(&key)))
 }

@@ -18,12 +18,13 @@ use crate::exchange::stream::Presence;
 use crate::exchange::stream::Reply;
 use crate::exchange::stream::StartFacts;
 use crate::http::head::ResponseHead;
+use crate::http::headers::Field;
 use crate::http::headers::KnownName;
 use crate::net::buffer::Buffer;
 use crate::upstream::error::UpstreamError;
-use crate::upstream::h1::ResponseFacts;
-use crate::upstream::h1::ResponseReader;
-use crate::upstream::h1::Silence;
+use crate::upstream::link::ResponseFacts;
+use crate::upstream::link::ResponseReader;
+use crate::upstream::link::Silence;
 
 /// Interim responses that one exchange may have. Applications send a handful; a backend in a loop
 /// must not keep a client for ever.
@@ -106,7 +107,7 @@ async fn relay_body(
         reply.send(None, None).await?;
     }
     loop {
-        let body = reader.body(&terms.worker.buffers, silence(terms));
+        let body = reader.body(&terms.worker.buffers, silence(terms), reply.room());
         let piece = unless_gone(pin!(body), presence, terms).await??;
         if piece.finished {
             return Ok(Relayed::Whole(End { piece: piece.bytes, trailers: reader.trailers().to_vec() }));
@@ -123,8 +124,10 @@ fn act_on_head(
     terms: &Terms<'_>,
 ) -> Step {
     recording.upstream_status = head.status;
-    match head.status {
+    let status = head.status;
+    match status {
         101 if !terms.upgrade || facts.upgrade.is_none() => return Step::Malformed("unexpected_101"),
+        101 if !is_expected(head, facts, terms) => return Step::Malformed("bad_websocket_accept"),
         101 => {}
         100..=199 => {
             let client_waited = head.status == 100 && terms.awaiting_continue.replace(false);
@@ -132,6 +135,8 @@ fn act_on_head(
             reply.interim(head);
             return if client_waited { Step::Continue } else { Step::Interim };
         }
+        // To a client of HTTP/2, success would mean that its tunnel was set up (RFC 8441 §4).
+        200..=299 if terms.accept.is_some() => return Step::Malformed("websocket_not_switched"),
         _ => {}
     }
     recording.response_began(head.status, terms.worker);
@@ -159,6 +164,15 @@ fn act_on_head(
         reply.start(head, &facts);
     }
     if head.status == 101 { Step::Switch } else { Step::Body }
+}
+
+/// Whether a 101 answers the key that the request had. What answers ours means nothing to the client.
+fn is_expected(head: &mut ResponseHead<'_, '_>, facts: &ResponseFacts<'_>, terms: &Terms<'_>) -> bool {
+    let Some(accept) = terms.accept else { return true };
+    let is_answer = |field: &Field<'_>| field.name.eq_ignore_ascii_case(b"Sec-WebSocket-Accept");
+    let is_right = head.headers.iter().any(|field| is_answer(field) && field.value == accept);
+    head.headers.retain(|field| !is_answer(field));
+    is_right && facts.upgrade.is_some_and(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))
 }
 
 /// While the request is on its way, the upload minds the backend's deadline, unless it is the

@@ -2,6 +2,7 @@
 //! many. An exchange is compiled once for each version and calls it directly.
 
 use std::future::Future;
+use std::task::Context;
 
 use crate::http::body::BodyLength;
 use crate::http::head::ResponseHead;
@@ -68,6 +69,10 @@ pub trait Reply {
     /// Whether content of unknown length can end without the end of the connection.
     fn can_delimit(&self) -> bool;
 
+    /// Bytes of content that could leave at present: no more than a little beyond it should be fetched,
+    /// so that a client that takes nothing holds nothing.
+    fn room(&self) -> usize;
+
     /// Takes back a final response of which only the head was written and nothing was sent; false when
     /// the client may have seen some of it.
     fn retract(&mut self) -> bool;
@@ -113,6 +118,10 @@ pub enum ReplyError {
 pub trait Presence {
     /// Completes when the client has gone. May take a fraction of a second to begin looking.
     fn gone(&self) -> impl Future<Output = ()>;
+
+    /// Whether the client has gone, where that is known without looking. If not, the task of this turn is woken
+    /// when it is.
+    fn has_left(&self, turn: &Context<'_>) -> bool;
 
     /// Smoothed round-trip time in microseconds, where the transport knows it.
     fn round_trip_us(&self) -> Option<u32>;

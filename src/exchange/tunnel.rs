@@ -12,10 +12,9 @@ use crate::exchange::forward::Terms;
 use crate::exchange::stream::Patience;
 use crate::exchange::stream::Reply;
 use crate::exchange::stream::RequestBody;
-use crate::upstream::h1;
-use crate::upstream::h1::ResponseReader;
-use crate::upstream::h1::Silence;
-use crate::upstream::lease::Connection;
+use crate::upstream::link::Link;
+use crate::upstream::link::ResponseReader;
+use crate::upstream::link::Silence;
 
 /// A tunnel in which neither side says anything for so long is closed. WebSocket applications that
 /// mean to stay send pings far more often; it is what HAProxy's manual recommends for tunnels.
@@ -23,7 +22,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// Runs the tunnel. The end of one direction is passed on as such; the other goes on.
 pub(super) async fn run(
-    connection: &Connection,
+    link: &Link,
     reader: &mut ResponseReader<'_>,
     body: &mut impl RequestBody,
     reply: &mut impl Reply,
@@ -39,13 +38,13 @@ pub(super) async fn run(
             // half open by a last byte.
             let patience = if backend_ended.get() { Patience::Limited } else { Patience::Unlimited };
             let Some(piece) = body.next(patience).await? else { break };
-            h1::send(connection, piece, terms.group.response_timeout).await.0?;
-            connection.deadline.set(IDLE_TIMEOUT);
+            link.send_raw(piece, terms.group.response_timeout).await?;
+            link.wait_at_most(IDLE_TIMEOUT);
         }
         client_ended.set(true);
-        connection.transport.finish_sending();
+        link.finish_sending();
         // A backend that has nothing to add closes soon.
-        connection.deadline.set(terms.group.response_timeout);
+        link.wait_at_most(terms.group.response_timeout);
         Ok(())
     };
     let toward_client = async {
@@ -53,7 +52,7 @@ pub(super) async fn run(
             // The 101 itself leaves with the first bytes, or alone if there are none yet.
             reply.send(None, None).await?;
             let silence = if client_ended.get() { terms.group.response_timeout } else { IDLE_TIMEOUT };
-            let piece = reader.body(&terms.worker.buffers, Silence::AtMost(silence)).await?;
+            let piece = reader.body(&terms.worker.buffers, Silence::AtMost(silence), reply.room()).await?;
             reply.send(piece.bytes, piece.finished.then_some(&[])).await?;
             if piece.finished {
                 backend_ended.set(true);

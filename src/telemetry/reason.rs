@@ -13,10 +13,13 @@ pub enum Reason {
     PlainHttp,
     /// A client's TLS handshake failed; the word says why. Only logged.
     ClientTls(&'static str),
+    /// A client broke the rules of HTTP/2, or went beyond its limits; the word says how. Only logged.
+    ClientHttp2(&'static str),
     MethodNotAllowed,
     /// An OPTIONS request that may go no further was answered.
     FinalRecipient,
-    /// A resource of https was asked for on a connection that is not secured.
+    /// A resource of https was asked for on a connection that is not secured, or one of a host that the
+    /// connection was not opened for.
     Misdirected,
     BodyTooLarge,
     HeaderTimeout,
@@ -43,7 +46,17 @@ pub enum Reason {
     /// The backend closed or reset the connection before its response was complete.
     UpstreamClosed,
     ResponseTimeout,
-    /// The backend sent something that is no HTTP/1.1 response; the word comes from the codec.
+    /// The backend does not speak HTTP/2, though the group says so.
+    UpstreamNotHttp2,
+    /// The backend allows no further stream on as many connections as may be opened.
+    UpstreamBusy,
+    /// The backend refused to look at the request.
+    UpstreamRefused,
+    /// The backend gave the request up.
+    UpstreamReset,
+    /// WebSocket was asked for, and the backend does not take it over HTTP/2.
+    NoTunnels,
+    /// The backend sent something that is no response; the word comes from the codec.
     BadResponse(&'static str),
     /// The response could not be compressed, which is our fault.
     CompressionFailed,
@@ -57,6 +70,7 @@ impl Reason {
             Reason::BadRequest(word, _)
             | Reason::BadResponse(word)
             | Reason::ClientTls(word)
+            | Reason::ClientHttp2(word)
             | Reason::UpstreamTls(word) => word,
             Reason::PlainHttp => "plain_http_to_https_port",
             Reason::MethodNotAllowed => "method_not_allowed",
@@ -77,6 +91,11 @@ impl Reason {
             Reason::ConnectFailed => "connect_failed",
             Reason::UpstreamClosed => "upstream_closed",
             Reason::ResponseTimeout => "response_timeout",
+            Reason::UpstreamNotHttp2 => "upstream_not_http2",
+            Reason::UpstreamBusy => "upstream_busy",
+            Reason::UpstreamRefused => "upstream_refused",
+            Reason::UpstreamReset => "upstream_reset",
+            Reason::NoTunnels => "upstream_without_websocket",
             Reason::CompressionFailed => "compression_failed",
         }
     }
@@ -86,7 +105,7 @@ impl Reason {
         match self {
             Reason::None => 200,
             Reason::BadRequest(_, status) => status,
-            Reason::PlainHttp | Reason::ClientTls(_) => 400,
+            Reason::PlainHttp | Reason::ClientTls(_) | Reason::ClientHttp2(_) => 400,
             Reason::FinalRecipient => 204,
             Reason::NoRoute => 404,
             Reason::MethodNotAllowed => 405,
@@ -95,12 +114,20 @@ impl Reason {
             Reason::Misdirected => 421,
             Reason::ClientClosed | Reason::ClientStalled => 499,
             Reason::CompressionFailed => 500,
+            Reason::NoTunnels => 501,
             Reason::ConnectRefused
             | Reason::ConnectFailed
             | Reason::UpstreamTls(_)
+            | Reason::UpstreamNotHttp2
+            | Reason::UpstreamRefused
+            | Reason::UpstreamReset
             | Reason::UpstreamClosed
             | Reason::BadResponse(_) => 502,
-            Reason::NoBackend | Reason::NoHealthyBackend | Reason::DrainTimeout | Reason::NoDescriptor => 503,
+            Reason::NoBackend
+            | Reason::NoHealthyBackend
+            | Reason::DrainTimeout
+            | Reason::UpstreamBusy
+            | Reason::NoDescriptor => 503,
             Reason::ConnectTimeout | Reason::ResponseTimeout => 504,
         }
     }

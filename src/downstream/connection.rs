@@ -10,7 +10,9 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::downstream::h2;
 use crate::downstream::handshake;
+use crate::downstream::handshake::Coverage;
 use crate::exchange::secured::Secured;
 use crate::net::buffer::Buffer;
 use crate::net::buffer::TINY_BYTES;
@@ -19,6 +21,7 @@ use crate::net::socket::Pending;
 use crate::net::task::Stock;
 use crate::net::timer::Deadline;
 use crate::net::timer::Tag;
+use crate::proto::h2::frame::PREFACE;
 use crate::proto::proxy_protocol;
 use crate::proto::proxy_protocol::Parse;
 use crate::snapshot::Listener;
@@ -39,6 +42,10 @@ pub(super) struct Connection {
     pub(super) transport: Transport,
     /// What the handshake told; None in the clear.
     pub(super) secured: Option<Box<Secured>>,
+    /// The handshake agreed on HTTP/2.
+    pub(super) speaks_http2: bool,
+    /// With HTTP/2 over TLS, for whom the connection was opened.
+    pub(super) coverage: Option<Box<Coverage>>,
     /// Bounds every wait for the client.
     pub(super) deadline: Deadline,
     /// The TCP peer, or who its PROXY header says it speaks for.
@@ -85,6 +92,8 @@ impl Connection {
         Box::new(Connection {
             transport,
             secured: None,
+            speaks_http2: false,
+            coverage: None,
             deadline,
             peer,
             port,
@@ -102,38 +111,33 @@ impl Connection {
     }
 
     /// A term of its listener, as the configuration in service has it.
-    fn term<T>(&self, worker: &Worker, term: impl FnOnce(&Listener) -> T) -> Option<T> {
+    pub(super) fn term<T>(&self, worker: &Worker, term: impl FnOnce(&Listener) -> T) -> Option<T> {
         worker.snapshot().listener(self.counted.listener()).map(term)
     }
 }
 
-/// Runs a connection to its end. `serve` serves what has come and says how to go on.
+/// Runs a connection to its end. `serve` serves what has come and says how to go on; `starter` starts streams
+/// of HTTP/2.
 #[expect(clippy::manual_async_fn, reason = "an `async fn` stores its parameters twice")]
 pub(super) fn run<F>(
     mut connection: Box<Connection>,
     worker: Rc<Worker>,
-    stock: Rc<Stock<F>>,
+    (stock, starter): (Rc<Stock<F>>, h2::Starter),
     serve: impl Fn(Box<Connection>, Rc<Worker>, Option<Buffer>) -> F,
 ) -> impl Future<Output = ()>
 where
     F: Future<Output = (Box<Connection>, Fate)>,
 {
     async move {
-        let mut input = None;
-        let mut alive = true;
-        if connection.term(&worker, |terms| terms.proxy_protocol) == Some(true) {
-            match Box::pin(read_proxy_header(&mut connection, &worker)).await {
-                Some(rest) => input = Some(rest),
-                None => alive = false,
-            }
+        // Boxed, because it is over when the first request comes.
+        let Some((ready, mut input)) = Box::pin(prepare(connection, &worker)).await else { return };
+        connection = ready;
+        if connection.speaks_http2 {
+            return Box::pin(h2::run(connection, worker, input, starter)).await;
         }
-        if alive && connection.term(&worker, |terms| terms.tls.is_some()) == Some(true) {
-            match Box::pin(handshake::secure(connection, input.take(), &worker)).await {
-                Some(secured) => connection = secured,
-                None => return,
-            }
-        }
+        drop(starter);
         let mut partial: Option<Box<[u8]>> = None;
+        let mut alive = true;
         while alive {
             if input.as_ref().is_none_or(Buffer::is_empty) {
                 match wait(&connection, partial.is_some(), &worker).await {
@@ -165,6 +169,27 @@ where
             }
         }
     }
+}
+
+/// What comes before any request: a PROXY header, a TLS handshake, and in the clear the choice of a version. Returns
+/// what was received behind it; None when the connection ended instead.
+async fn prepare(
+    mut connection: Box<Connection>,
+    worker: &Worker,
+) -> Option<(Box<Connection>, Option<Buffer>)> {
+    let mut input = None;
+    if connection.term(worker, |terms| terms.proxy_protocol)? {
+        input = Some(read_proxy_header(&mut connection, worker).await?);
+    }
+    if connection.term(worker, |terms| terms.tls.is_some())? {
+        return Some((handshake::secure(connection, input, worker).await?, None));
+    }
+    if connection.term(worker, |terms| terms.http2)? {
+        let (bytes, is_preface) = read_preface(&connection, input, worker).await?;
+        input = Some(bytes);
+        connection.speaks_http2 = is_preface;
+    }
+    Some((connection, input))
 }
 
 /// How a wait for the client ended.
@@ -264,6 +289,38 @@ async fn read_proxy_header(connection: &mut Connection, worker: &Worker) -> Opti
         let received = connection.deadline.guard(pin!(connection.transport.receive(input))).await;
         let (Ok(1..), buffer) = received.ok()? else { return None };
         input = buffer;
+    }
+}
+
+/// Receives the first bytes in the clear, until it is plain whether they are the preface of HTTP/2 (RFC 9113
+/// §3.4).
+async fn read_preface(
+    connection: &Connection,
+    input: Option<Buffer>,
+    worker: &Worker,
+) -> Option<(Buffer, bool)> {
+    let mut input = match input.filter(|input| !input.is_empty()) {
+        Some(input) => input,
+        None => match wait(connection, false, worker).await {
+            Waited::Bytes(bytes) => bytes,
+            Waited::Readable => worker.buffers.small(),
+            Waited::End => return None,
+        },
+    };
+    connection.deadline.set(connection.term(worker, |terms| terms.client_header_timeout)?);
+    loop {
+        let seen = input.filled().get(..PREFACE.len()).unwrap_or(input.filled());
+        if !PREFACE.starts_with(seen) || seen.len() == PREFACE.len() {
+            let is_preface = seen == PREFACE;
+            return Some((input, is_preface));
+        }
+        let readable = connection.deadline.guard(pin!(connection.transport.readable())).await;
+        if readable.is_err() {
+            // HTTP/1.1 knows how to answer.
+            return Some((input, false));
+        }
+        let (result, buffer) = connection.transport.receive(input).await;
+        input = result.is_ok_and(|count| count > 0).then_some(buffer)?;
     }
 }
 

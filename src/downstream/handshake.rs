@@ -1,6 +1,7 @@
 //! From an accepted connection to a secured one.
 
 use std::pin::pin;
+use std::sync::Arc;
 
 use crate::downstream::connection;
 use crate::downstream::connection::Connection;
@@ -17,6 +18,7 @@ use crate::telemetry::reason::Reason;
 use crate::tls::accept;
 use crate::tls::accept::Accepted;
 use crate::tls::accept::Facts;
+use crate::tls::accept::ServerTerms;
 use crate::tls::cipher_names::names_of;
 use crate::tls::cipher_names::openssl_name;
 use crate::tls::client_certificate::ClientCertificate;
@@ -53,6 +55,11 @@ pub(super) async fn secure(
         Ok(Accepted::Secured(transport, facts)) => {
             connection.transport = transport;
             connection.secured = Some(Box::new(secured(&facts, terms, tls, worker)));
+            if facts.alpn.as_deref() == Some(accept::HTTP2) {
+                connection.speaks_http2 = true;
+                connection.coverage =
+                    Some(Box::new(Coverage { terms: Arc::clone(&server), opened_for: facts.server_name }));
+            }
             return Some(connection);
         }
         Ok(Accepted::Plain(socket, received)) => {
@@ -75,6 +82,26 @@ pub(super) async fn secure(
         connection::linger(&connection, worker).await;
     }
     None
+}
+
+/// For which hosts a connection that was opened for one may carry requests. Browsers use a connection for
+/// every host that its certificate names.
+pub(super) struct Coverage {
+    terms: Arc<ServerTerms>,
+    /// In lower case; None if the client named nobody.
+    opened_for: Option<String>,
+}
+
+impl Coverage {
+    /// `host` may have a port.
+    pub(super) fn covers(&self, host: &[u8]) -> bool {
+        let Ok(host) = std::str::from_utf8(host) else { return false };
+        let without_port = host.rsplit_once(':').filter(|(_, port)| !port.ends_with(']'));
+        let name = without_port.map_or(host, |(name, _)| name);
+        let opened_for = self.opened_for.as_deref();
+        opened_for.is_some_and(|opened_for| opened_for.eq_ignore_ascii_case(name))
+            || self.terms.covers(opened_for, name)
+    }
 }
 
 /// What the handshake told, in the forms that logs and backends get.

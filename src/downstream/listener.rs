@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::downstream::connection;
 use crate::downstream::connection::Connection;
 use crate::downstream::h1;
+use crate::downstream::h2;
 use crate::net::listen::Acceptor;
 use crate::net::socket::Socket;
 use crate::net::task;
@@ -83,6 +84,7 @@ async fn accept_all(accepting: &Accepting, worker: &Rc<Worker>) {
     let Accepting { acceptor, deadline, .. } = accepting;
     let stock = Rc::new(Stock::default());
     task::spawn(trim(Rc::downgrade(&stock), Rc::clone(worker)));
+    let starter = starter_of_streams(worker);
     loop {
         if !accepting.closing.get() {
             deadline.set_yielding(UNTIL_DRAIN);
@@ -109,10 +111,17 @@ async fn accept_all(accepting: &Accepting, worker: &Rc<Worker>) {
             };
             let counted = worker.connection_opened(listener);
             let connection = Connection::new(Transport::Plain(socket), peer, accepting.port, counted);
-            let stock = Rc::clone(&stock);
-            task::spawn(connection::run(connection, Rc::clone(worker), stock, h1::serve));
+            let means = (Rc::clone(&stock), Rc::clone(&starter));
+            task::spawn(connection::run(connection, Rc::clone(worker), means, h1::serve));
         }
     }
+}
+
+/// What starts the tasks of streams, in memory that earlier ones left.
+fn starter_of_streams(worker: &Rc<Worker>) -> h2::Starter {
+    let stock = Rc::new(Stock::default());
+    task::spawn(trim(Rc::downgrade(&stock), Rc::clone(worker)));
+    Rc::new(move |job| task::spawn(stock.run(|| h2::serve(job))))
 }
 
 /// Gives memory of a past peak back, for as long as the listener is there.

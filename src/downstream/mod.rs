@@ -4,5 +4,6 @@
 
 mod connection;
 mod h1;
+mod h2;
 mod handshake;
 pub mod listener;

@@ -5,6 +5,7 @@ mod reply;
 
 use std::pin::pin;
 use std::rc::Rc;
+use std::task::Context;
 use std::time::Duration;
 
 use crate::downstream::connection::Connection;
@@ -186,7 +187,10 @@ fn begin(
     let drops_trailers = options.nominates || terms.forwarded.identity.has_aliases();
     let decoder = decoder.without_trailers(drops_trailers);
     let length = framing.body_length();
-    let request = Request { head, length, upgrade, expects_continue, received };
+    let is_https = head.target.raw.get(..6).is_some_and(|start| start.eq_ignore_ascii_case(b"https:"));
+    // HTTP/1.1 clients open a connection for each name.
+    let is_covered = true;
+    let request = Request { head, length, upgrade, expects_continue, is_https, is_covered, received };
     Ok((exchange::begin(&request, origin, worker), traits, decoder))
 }
 
@@ -295,6 +299,11 @@ impl Presence for ClientPresence<'_> {
                 _ => return,
             }
         }
+    }
+
+    fn has_left(&self, _turn: &Context<'_>) -> bool {
+        // It would take a look at the socket.
+        false
     }
 
     fn round_trip_us(&self) -> Option<u32> {

@@ -202,6 +202,11 @@ impl stream::Reply for Reply<'_> {
         !self.request.http10
     }
 
+    fn room(&self) -> usize {
+        // What was sent before has left.
+        usize::MAX
+    }
+
     fn retract(&mut self) -> bool {
         // A head leaves with the first send after it, and that takes the output away.
         let is_unsent = self.state == State::Started && self.output.is_some() && !self.tunnel;

@@ -1,0 +1,134 @@
+//! The body of a request on a stream.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+
+use crate::downstream::h2::shared::Shared;
+use crate::downstream::h2::stream::Loss;
+use crate::downstream::h2::stream::StreamState;
+use crate::exchange::stream::BodyError;
+use crate::exchange::stream::Patience;
+use crate::exchange::stream::RequestBody;
+use crate::net::buffer::Buffer;
+use crate::snapshot::Listener;
+
+pub(super) struct Body<'s> {
+    shared: &'s Shared,
+    state: &'s StreamState,
+    terms: &'s Listener,
+    /// The most content, in bytes; 0 = unlimited.
+    most: u64,
+    /// All was taken. What comes for a tunnel is not looked at before that begins.
+    finished: bool,
+    trailers: Vec<u8>,
+}
+
+impl<'s> Body<'s> {
+    pub(super) fn new(
+        shared: &'s Shared,
+        state: &'s StreamState,
+        terms: &'s Listener,
+        wants_tunnel: bool,
+    ) -> Body<'s> {
+        let most = if wants_tunnel { 0 } else { terms.max_body_bytes };
+        let finished = wants_tunnel || state.has_nothing_to_take();
+        let mut body = Body { shared, state, terms, most, finished, trailers: Vec::new() };
+        body.take_trailers();
+        body
+    }
+
+    /// Takes the trailers, once nothing else is left. One could be taken for a header that we add under a name of
+    /// the operator's choice.
+    fn take_trailers(&mut self) {
+        if self.finished && !self.terms.forwarded.identity.has_aliases() {
+            self.trailers = std::mem::take(&mut self.state.inbox.borrow_mut().trailers);
+        }
+    }
+
+    /// Takes what came; the client may send as much again.
+    fn take(&mut self) -> Result<Option<Buffer>, BodyError> {
+        if let Some(loss) = self.state.loss() {
+            return Err(described(loss));
+        }
+        let mut inbox = self.state.inbox.borrow_mut();
+        if self.most != 0 && inbox.received > self.most {
+            return Err(BodyError::TooLarge);
+        }
+        let piece = inbox.take();
+        self.finished = inbox.ended && inbox.is_empty();
+        drop(inbox);
+        self.take_trailers();
+        if let Some(piece) = &piece {
+            // Windows are no larger.
+            let bytes = u32::try_from(piece.len()).unwrap_or(u32::MAX);
+            let mut codec = self.shared.codec.borrow_mut();
+            codec.release(self.state.id, bytes);
+            if codec.output_bytes() > 0 {
+                self.shared.wake_driver();
+            }
+        }
+        Ok(piece)
+    }
+
+    /// Waits until there is something to take.
+    async fn wait(&mut self, patience: Patience) -> Result<(), BodyError> {
+        let timers = &self.shared.worker.timers;
+        let deadline = self.state.body_deadline.get_or_init(|| timers.deadline());
+        match patience {
+            Patience::Limited => deadline.set(self.terms.client_body_timeout),
+            Patience::Unlimited => deadline.clear(),
+        }
+        let state = self.state;
+        let waited = poll_fn(|turn| {
+            let inbox = state.inbox.borrow();
+            if state.loss().is_some() || inbox.ended || !inbox.is_empty() {
+                return Poll::Ready(());
+            }
+            state.note_task(turn);
+            Poll::Pending
+        });
+        deadline.guard(pin!(waited)).await.map_err(|_| BodyError::TimedOut)
+    }
+}
+
+impl RequestBody for Body<'_> {
+    fn is_finished(&self) -> bool {
+        self.finished
+    }
+
+    fn at_hand(&mut self) -> Result<Option<Buffer>, BodyError> {
+        if self.finished { Ok(None) } else { self.take() }
+    }
+
+    async fn next(&mut self, patience: Patience) -> Result<Option<Buffer>, BodyError> {
+        loop {
+            if let Some(piece) = self.at_hand()? {
+                return Ok(Some(piece));
+            }
+            if self.finished {
+                return Ok(None);
+            }
+            self.wait(patience).await?;
+        }
+    }
+
+    fn trailers(&self) -> &[u8] {
+        &self.trailers
+    }
+
+    fn become_tunnel(&mut self) {
+        self.finished = false;
+    }
+
+    fn received_bytes(&self) -> u64 {
+        self.state.inbox.borrow().received
+    }
+}
+
+fn described(loss: Loss) -> BodyError {
+    match loss {
+        Loss::Fault(word) => BodyError::Malformed(word),
+        Loss::Client | Loss::Stalled | Loss::Connection => BodyError::Gone,
+    }
+}

@@ -1,0 +1,75 @@
+//! HTTP/2 on a client's connection (RFC 9113): many exchanges at a time, each a task of its own.
+//!
+//! One task drives the connection. It hands what comes to the codec and tells the streams (`receiving.rs`),
+//! and it sends what all streams have written since the last time in one go (`sending.rs`). What they have in
+//! common is in `shared.rs`; a stream as an exchange sees it in `stream.rs`, `body.rs` and `reply.rs`.
+
+mod body;
+mod receiving;
+mod reply;
+mod requests;
+mod sending;
+mod shared;
+mod stream;
+
+use std::cell::Cell;
+use std::future::Future;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use crate::downstream::connection;
+use crate::downstream::connection::Connection;
+use crate::downstream::h2::shared::End;
+use crate::downstream::h2::shared::Shared;
+pub(super) use crate::downstream::h2::stream::Job;
+pub(super) use crate::downstream::h2::stream::serve;
+use crate::net::buffer::Buffer;
+use crate::worker::Worker;
+
+/// Starts a task that serves one stream.
+pub(super) type Starter = Rc<dyn Fn(Job)>;
+
+/// Runs a connection to its end. `input` was received already.
+pub(super) async fn run(
+    connection: Box<Connection>,
+    worker: Rc<Worker>,
+    input: Option<Buffer>,
+    starter: Starter,
+) {
+    let Some(shared) = Shared::new(connection, worker, starter) else { return };
+    let end = drive(&shared, input).await;
+    shared.lose_all();
+    match end {
+        End::Gone => {}
+        End::Said => connection::linger(&shared.connection, &shared.worker).await,
+    }
+    shared.connection.transport.close();
+}
+
+/// Receives and sends side by side, until nothing more can be done.
+async fn drive(shared: &Rc<Shared>, input: Option<Buffer>) -> End {
+    let mut receiving = pin!(receiving::run(shared, input));
+    let mut sending = pin!(sending::run(shared));
+    let ended = Cell::new(None);
+    poll_fn(|turn| {
+        shared.note_driver(turn.waker());
+        if ended.get().is_none()
+            && let Poll::Ready(end) = receiving.as_mut().poll(turn)
+        {
+            ended.set(Some(end));
+        }
+        match ended.get() {
+            Some(End::Gone) => return Poll::Ready(End::Gone),
+            Some(End::Said) if shared.is_flushed() => return Poll::Ready(End::Said),
+            _ => {}
+        }
+        match sending.as_mut().poll(turn) {
+            Poll::Ready(()) => Poll::Ready(End::Gone),
+            Poll::Pending if ended.get().is_some() && shared.is_flushed() => Poll::Ready(End::Said),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}

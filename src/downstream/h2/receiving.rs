@@ -1,0 +1,240 @@
+//! What comes from the client: bytes to the codec, and what it tells of them to the streams.
+
+use std::future::Future;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use crate::downstream::h2::shared::End;
+use crate::downstream::h2::shared::Shared;
+use crate::downstream::h2::stream::Loss;
+use crate::exchange;
+use crate::net::buffer::Buffer;
+use crate::net::buffer::SMALL_BYTES;
+use crate::net::socket::Pending;
+use crate::proto::h2::connection::Cause;
+use crate::proto::h2::connection::Event;
+use crate::proto::h2::fault::Fault;
+use crate::proto::h2::limits::MAX_OUTPUT_BYTES;
+use crate::proto::h2::message;
+use crate::proto::h2::stream::StreamId;
+use crate::telemetry::reason::Reason;
+
+/// After so many times in a row that requests or content came within a tick, the next bytes are received right
+/// away, with a buffer at hand, instead of being waited for without one.
+const HOT_AFTER: u32 = 3;
+
+/// Receives until the connection ends.
+pub(super) async fn run(shared: &Rc<Shared>, input: Option<Buffer>) -> End {
+    let mut receiver = Receiver { shared, heat: 0, much: false, is_stuck: false };
+    let mut rest = input.filter(|input| !input.is_empty());
+    loop {
+        let mut useful = false;
+        if let Some(input) = rest.take() {
+            rest = match receiver.take(input, &mut useful) {
+                Ok(rest) => rest,
+                Err(end) => return end,
+            };
+            shared.wake_driver();
+        }
+        let ticks = shared.worker.timers.ticks();
+        let next = receiver.next(rest.take()).await;
+        let came_at_once = useful && shared.worker.timers.ticks() - ticks <= 1;
+        receiver.heat = if came_at_once { receiver.heat + 1 } else { 0 };
+        match next {
+            Ok(input) => rest = Some(input),
+            Err(end) => return end,
+        }
+    }
+}
+
+struct Receiver<'s> {
+    shared: &'s Rc<Shared>,
+    /// How many times in a row something came at once.
+    heat: u32,
+    /// The last receive filled its buffer, so more is likely to wait.
+    much: bool,
+    /// The codec has stopped because of its output, not for want of bytes.
+    is_stuck: bool,
+}
+
+impl Receiver<'_> {
+    /// Gives the codec what came and returns what it could not use yet.
+    fn take(&mut self, mut input: Buffer, useful: &mut bool) -> Result<Option<Buffer>, End> {
+        let now = self.shared.now();
+        loop {
+            let received = self.shared.codec.borrow_mut().handle_bytes(input.filled(), now);
+            let Some(event) = received.event else {
+                input.consume(received.consumed);
+                self.is_stuck = self.shared.codec.borrow().output_bytes() > MAX_OUTPUT_BYTES;
+                return Ok((!input.is_empty()).then_some(input));
+            };
+            *useful |= matches!(event, Event::Head { .. } | Event::Content { .. });
+            self.shared.act(event, input.filled())?;
+            input.consume(received.consumed);
+        }
+    }
+
+    /// Waits for more, which comes behind `rest`.
+    async fn next(&mut self, rest: Option<Buffer>) -> Result<Buffer, End> {
+        let shared = self.shared;
+        // The output may be what the codec waits for: a peer that asks without reading is not listened to.
+        watch(
+            shared,
+            pin!(poll_fn(|_| match shared.codec.borrow().output_bytes() {
+                ..=MAX_OUTPUT_BYTES => Poll::Ready(()),
+                _ => Poll::Pending,
+            })),
+        )
+        .await?;
+        let rest = match rest {
+            Some(rest) if self.is_stuck => return Ok(rest),
+            rest => rest.map(|rest| shrink(&rest, shared)),
+        };
+        let transport = &shared.connection.transport;
+        let is_hot = self.heat >= HOT_AFTER && !self.much;
+        if !is_hot {
+            watch(shared, pin!(transport.readable())).await?.map_err(|_| End::Gone)?;
+            if transport.is_tls() && transport.pending() == Pending::Nothing {
+                // A part of a record, or something between the two TLS stacks.
+                return Ok(rest.unwrap_or_else(|| shared.worker.buffers.tiny()));
+            }
+        }
+        let buffers = &shared.worker.buffers;
+        let mut buffer = match rest.as_ref().map_or(0, Buffer::len) {
+            _ if self.much => buffers.large(),
+            // It may stay for as long as the connection is idle.
+            0 if is_hot && !shared.has_many_streams() => buffers.tiny(),
+            _ => buffers.small(),
+        };
+        if let Some(rest) = rest {
+            buffer.tail().extend_from_slice(rest.filled());
+        }
+        let spare = buffer.spare();
+        let (result, buffer) = watch(shared, pin!(transport.receive(buffer))).await?;
+        match result {
+            Ok(count @ 1..) => {
+                self.much = count * 2 > spare.min(SMALL_BYTES) && count > SMALL_BYTES / 2;
+                Ok(buffer)
+            }
+            _ => Err(End::Gone),
+        }
+    }
+}
+
+/// The same bytes in little memory: what a client leaves unfinished may stay for long.
+fn shrink(rest: &Buffer, shared: &Shared) -> Buffer {
+    let mut tiny = shared.worker.buffers.tiny();
+    tiny.tail().extend_from_slice(rest.filled());
+    tiny
+}
+
+/// Runs `operation` until it is done or the connection is to end, and does what is due meanwhile.
+async fn watch<T>(shared: &Rc<Shared>, mut operation: Pin<&mut impl Future<Output = T>>) -> Result<T, End> {
+    loop {
+        shared.arm();
+        let step = pin!(poll_fn(|turn| match operation.as_mut().poll(turn) {
+            Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Pending if shared.is_over() => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }));
+        match shared.connection.deadline.guard(step).await {
+            Ok(Some(done)) => return Ok(done),
+            Ok(None) => return Err(End::Said),
+            Err(_elapsed) => shared.pass_time()?,
+        }
+    }
+}
+
+impl Shared {
+    /// Does what is due.
+    fn pass_time(self: &Rc<Shared>) -> Result<(), End> {
+        let now = self.now();
+        loop {
+            let event = self.codec.borrow_mut().handle_timeout(now);
+            let Some(event) = event else { break };
+            self.act(event, &[])?;
+        }
+        self.look_at_time();
+        self.wake_driver();
+        Ok(())
+    }
+
+    /// Acts on one event; content lies in `input`.
+    fn act(self: &Rc<Shared>, event: Event, input: &[u8]) -> Result<(), End> {
+        match event {
+            Event::Head { stream, end } => self.begin(stream, end),
+            Event::HeadTooLarge { stream, end } => self.refuse_large(stream, end),
+            Event::Content { stream, content, end } => {
+                self.take_content(stream, input.get(content).unwrap_or_default(), end);
+            }
+            Event::Trailers { stream } => self.take_trailers(stream),
+            Event::Reset { stream, cause } => self.take_reset(stream, cause),
+            Event::WindowOpened { stream: Some(stream) } => {
+                if let Some(state) = self.find(stream).filter(|state| state.is_blocked.get()) {
+                    state.wake();
+                }
+            }
+            Event::WindowOpened { stream: None } | Event::Settings => self.for_each(|state| {
+                if state.is_blocked.get() {
+                    state.wake();
+                }
+            }),
+            Event::Failed(fault) => {
+                self.record_fault(fault);
+                return Err(End::Said);
+            }
+            // Clients get no interim responses and no PING of ours; what their GOAWAY means the codec knows.
+            Event::Interim { .. } | Event::Pong(_) | Event::GoAway { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn take_content(&self, stream: StreamId, content: &[u8], end: bool) {
+        match self.find(stream) {
+            Some(state) => {
+                let mut inbox = state.inbox.borrow_mut();
+                if !content.is_empty() {
+                    inbox.push(content, &self.worker.buffers);
+                }
+                inbox.ended |= end;
+                drop(inbox);
+                state.wake();
+            }
+            None => {
+                // Windows are no larger.
+                let bytes = u32::try_from(content.len()).unwrap_or(u32::MAX);
+                self.codec.borrow_mut().release(stream, bytes);
+            }
+        }
+    }
+
+    fn take_trailers(&self, stream: StreamId) {
+        let Some(state) = self.find(stream) else { return };
+        let mut inbox = state.inbox.borrow_mut();
+        message::write_trailers(self.codec.borrow().fields(), &mut inbox.trailers);
+        inbox.ended = true;
+        drop(inbox);
+        state.wake();
+    }
+
+    fn take_reset(&self, stream: StreamId, cause: Cause) {
+        match (self.find(stream), cause) {
+            (Some(state), Cause::Peer(_)) => state.lose(Loss::Client),
+            (Some(state), Cause::Fault(Fault::Stalled)) => state.lose(Loss::Stalled),
+            (Some(state), Cause::Fault(fault)) => state.lose(Loss::Fault(fault.reason())),
+            (None, Cause::Peer(_)) => {}
+            // It never came as far as an exchange.
+            (None, Cause::Fault(fault)) => self.record_fault(fault),
+        }
+    }
+
+    fn record_fault(&self, fault: Fault) {
+        let snapshot = self.worker.snapshot();
+        let Some(terms) = snapshot.listener(self.connection.listener()) else { return };
+        let reason = Reason::ClientHttp2(fault.reason());
+        exchange::record_unserved(reason, self.worker.clock.now(), &self.origin(terms), &self.worker);
+    }
+}

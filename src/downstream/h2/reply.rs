@@ -1,0 +1,230 @@
+//! A response on its way out on a stream.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::downstream::h2::sending::SLICE_BYTES;
+use crate::downstream::h2::shared::Shared;
+use crate::downstream::h2::stream::Loss;
+use crate::downstream::h2::stream::StreamState;
+use crate::downstream::h2::stream::Traits;
+use crate::exchange::stream;
+use crate::exchange::stream::ReplyError;
+use crate::exchange::stream::StartFacts;
+use crate::http::body::BodyLength;
+use crate::http::head::ResponseHead;
+use crate::http::headers::FieldLine;
+use crate::http::headers::KnownName;
+use crate::net::buffer::Buffer;
+use crate::proto::h1::head;
+use crate::proto::h2::connection::StreamGone;
+use crate::snapshot::Listener;
+
+/// ```text
+/// Unstarted ── start ──▶ Started ── send(last) ──▶ Finished
+///     ▲─────── retract ─────┘
+///     └───────────── a failed send ──────────────▶ Broken
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Unstarted,
+    Started,
+    Finished,
+    Broken,
+}
+
+pub(super) struct Reply<'s> {
+    shared: &'s Shared,
+    stream: &'s Rc<StreamState>,
+    traits: Traits,
+    state: State,
+    status: u16,
+    /// The field lines of a head that waits for the first piece of content, to be sent with it. They are not
+    /// compressed yet: what was compressed can no longer be taken back.
+    head: Option<Buffer>,
+    has_content: bool,
+    is_tunnel: bool,
+    content_bytes: u64,
+    /// Between two pieces of the request's body.
+    timeout: Duration,
+}
+
+impl<'s> Reply<'s> {
+    pub(super) fn new(
+        shared: &'s Shared,
+        stream: &'s Rc<StreamState>,
+        terms: &Listener,
+        traits: Traits,
+    ) -> Reply<'s> {
+        Reply {
+            shared,
+            stream,
+            traits,
+            state: State::Unstarted,
+            status: 0,
+            head: None,
+            has_content: false,
+            is_tunnel: false,
+            content_bytes: 0,
+            timeout: terms.client_body_timeout,
+        }
+    }
+
+    async fn write(&mut self, piece: Option<Buffer>, last: Option<&[u8]>) -> Result<(), Loss> {
+        let piece = piece.filter(|piece| self.has_content && !piece.is_empty());
+        let ends_with_trailers = last.is_some_and(|trailers| !trailers.is_empty());
+        let ends_with_content = last.is_some() && !ends_with_trailers;
+        let mut is_ended = false;
+        if self.head.is_some() {
+            let _slot = self.shared.turn(self.stream).await?;
+            is_ended = ends_with_content && piece.is_none();
+            self.write_head(is_ended)?;
+        }
+        match piece {
+            Some(piece) => self.write_content(&piece, ends_with_content).await?,
+            None if ends_with_content && !is_ended => {
+                let now = self.shared.now();
+                let mut codec = self.shared.codec.borrow_mut();
+                codec.send_content(self.stream.id, &[], true, now).map_err(|gone| self.loss(gone))?;
+            }
+            None => {}
+        }
+        if let Some(trailers) = last.filter(|_| ends_with_trailers) {
+            let mut codec = self.shared.codec.borrow_mut();
+            let sent = codec.send_trailers(self.stream.id, head::field_lines(trailers));
+            sent.map_err(|gone| self.loss(gone))?;
+        }
+        if last.is_some() {
+            self.stream.is_answered.set(true);
+            self.state = State::Finished;
+        }
+        Ok(())
+    }
+
+    fn write_head(&mut self, end: bool) -> Result<(), Loss> {
+        let Some(lines) = self.head.take() else { return Ok(()) };
+        let status = digits(self.status);
+        let status = FieldLine::from((&b":status"[..], &status[..]));
+        let fields = std::iter::once(status).chain(head::field_lines(lines.filled()));
+        let mut codec = self.shared.codec.borrow_mut();
+        codec.send_head(self.stream.id, fields, end).map_err(|gone| self.loss(gone))
+    }
+
+    /// Writes content as the windows and the other streams allow.
+    async fn write_content(&mut self, piece: &Buffer, end: bool) -> Result<(), Loss> {
+        let mut rest = piece.filled();
+        while !rest.is_empty() {
+            let slot = self.shared.turn(self.stream).await?;
+            let slice = rest.get(..SLICE_BYTES).unwrap_or(rest);
+            let is_last = end && slice.len() == rest.len();
+            let now = self.shared.now();
+            let sent = self.shared.codec.borrow_mut().send_content(self.stream.id, slice, is_last, now);
+            let sent = sent.map_err(|gone| self.loss(gone))?;
+            drop(slot);
+            self.content_bytes += sent as u64;
+            rest = rest.get(sent..).unwrap_or_default();
+            if sent < slice.len() {
+                self.shared.window(self.stream).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Once the client has got something, be it the leave to go on, it is its turn: a wait for its body that had no
+    /// bound has one now, and another begins anew. Only within a tunnel may it be silent until that ends.
+    fn expect_more(&self) {
+        if let Some(deadline) = self.stream.body_deadline.get() {
+            deadline.set(self.timeout);
+        }
+    }
+
+    fn loss(&self, _gone: StreamGone) -> Loss {
+        self.stream.loss().unwrap_or(Loss::Connection)
+    }
+}
+
+impl stream::Reply for Reply<'_> {
+    fn is_started(&self) -> bool {
+        self.state != State::Unstarted
+    }
+
+    fn can_delimit(&self) -> bool {
+        true
+    }
+
+    fn room(&self) -> usize {
+        self.shared.room(self.stream)
+    }
+
+    fn retract(&mut self) -> bool {
+        let is_unsent = self.state == State::Started && self.head.is_some();
+        if is_unsent {
+            self.head = None;
+            self.state = State::Unstarted;
+        }
+        is_unsent
+    }
+
+    fn interim(&mut self, head: &ResponseHead<'_, '_>) -> bool {
+        let status = digits(head.status);
+        let fields = head.headers.iter().filter(|field| field.known != KnownName::ContentLength);
+        let fields = fields.map(|field| (field.name, field.value));
+        let fields = std::iter::once((&b":status"[..], &status[..])).chain(fields);
+        // A stream that is gone is noticed by whoever sends next.
+        let _ = self.shared.codec.borrow_mut().send_interim(self.stream.id, fields);
+        true
+    }
+
+    fn start(&mut self, head: &ResponseHead<'_, '_>, facts: &StartFacts<'_>) {
+        self.state = State::Started;
+        // "The 200 status code indicates that the tunnel was set up" (RFC 8441 §5).
+        self.is_tunnel = head.status == 101 && self.traits.wants_tunnel;
+        let is_tunnel = self.is_tunnel;
+        self.status = if is_tunnel { 200 } else { head.status };
+        self.has_content = is_tunnel || !(self.traits.is_head || matches!(head.status, 204 | 304));
+        let mut lines = self.shared.worker.buffers.small();
+        let out = lines.tail();
+        let length_passes = !self.has_content && head.status != 204;
+        for field in head.headers.iter() {
+            let passes = match field.known {
+                KnownName::ContentLength => length_passes,
+                _ => true,
+            };
+            if passes {
+                head::write_marked_field(out, field);
+            }
+        }
+        for (name, value) in facts.added {
+            head::write_field(out, name, value);
+        }
+        match facts.length {
+            _ if !self.has_content || is_tunnel => {}
+            BodyLength::Exact(bytes) => head::write_content_length(out, bytes),
+            BodyLength::Empty => head::write_content_length(out, 0),
+            BodyLength::Unknown => {}
+        }
+        self.head = Some(lines);
+    }
+
+    async fn send(&mut self, piece: Option<Buffer>, last: Option<&[u8]>) -> Result<(), ReplyError> {
+        let written = self.write(piece, last).await;
+        if !self.is_tunnel || last.is_some() {
+            self.expect_more();
+        }
+        self.shared.wake_driver();
+        written.map_err(|loss| {
+            self.state = State::Broken;
+            if loss == Loss::Stalled { ReplyError::TimedOut } else { ReplyError::Gone }
+        })
+    }
+
+    fn content_bytes(&self) -> u64 {
+        self.content_bytes
+    }
+}
+
+/// The three digits of a status.
+fn digits(status: u16) -> [u8; 3] {
+    // 100..=999.
+    [status / 100, status / 10 % 10, status % 10].map(|digit| b'0' + (digit % 10) as u8)
+}

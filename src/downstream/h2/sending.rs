@@ -1,0 +1,161 @@
+//! What goes to the client: the frames of all streams that were ready, in one send.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use crate::downstream::h2::shared::Shared;
+use crate::downstream::h2::stream::Loss;
+use crate::downstream::h2::stream::StreamState;
+use crate::downstream::h2::stream::Turn;
+use crate::net::buffer::SMALL_BYTES;
+use crate::net::timer::Tag;
+use crate::proto::h2::limits::MAX_OUTPUT_BYTES;
+
+/// A stream writes at most so much content in one turn, so that those behind it wait for no more.
+pub(super) const SLICE_BYTES: usize = 16 * 1024;
+
+/// While fewer streams than this wait for their turn, each may hold a slice.
+const FEW: usize = 8;
+
+/// With less output than this, one more slice may be written. The codec stops listening at its own limit,
+/// which content alone must not reach.
+const ROOM_BYTES: usize = MAX_OUTPUT_BYTES - SLICE_BYTES - 4 * 1024;
+
+/// Sends until that fails.
+pub(super) async fn run(shared: &Rc<Shared>) {
+    let deadline = shared.worker.timers.deadline();
+    deadline.set_tag(Tag::Listener(shared.connection.listener() as u32));
+    let mut much = false;
+    loop {
+        let ready = poll_fn(|_| {
+            if shared.codec.borrow().output_bytes() > 0 {
+                return Poll::Ready(());
+            }
+            shared.grant();
+            Poll::Pending
+        });
+        ready.await;
+        let buffers = &shared.worker.buffers;
+        let mut buffer = if much { buffers.large() } else { buffers.small() };
+        shared.exchange_memory(&mut buffer);
+        much = buffer.len() > SMALL_BYTES;
+        shared.is_sending.set(true);
+        shared.grant();
+        let timeout = shared.connection.term(&shared.worker, |terms| terms.client_body_timeout);
+        deadline.set(timeout.unwrap_or_default());
+        let sent = deadline.guard(pin!(shared.connection.transport.send(buffer))).await;
+        let Ok((Ok(()), _)) = sent else { return };
+        deadline.clear();
+        shared.is_sending.set(false);
+        shared.give_memory_back();
+    }
+}
+
+/// A turn to write one slice. Dropping it gives the turn on.
+pub(super) struct Slot<'s> {
+    shared: &'s Shared,
+}
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        self.shared.turns.set(self.shared.turns.get() - 1);
+        self.shared.wake_driver();
+    }
+}
+
+/// A place in the queue. Who gives up waiting gives it up too.
+struct Place<'s> {
+    shared: &'s Shared,
+    state: &'s Rc<StreamState>,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        match self.state.turn.replace(Turn::None) {
+            Turn::None => {}
+            Turn::Queued => {
+                self.shared.queue.borrow_mut().retain(|queued| !Rc::ptr_eq(queued, self.state));
+            }
+            Turn::Granted => drop(Slot { shared: self.shared }),
+        }
+    }
+}
+
+impl Shared {
+    /// Whether one more slice fits beside those that are about to be written.
+    fn has_room(&self) -> bool {
+        self.codec.borrow().output_bytes() + self.turns.get() * SLICE_BYTES < ROOM_BYTES
+    }
+
+    /// How large a piece a stream should fetch: it will be held until it was the stream's turn. Where many
+    /// wait, each holds little.
+    pub(super) fn room(&self, state: &StreamState) -> usize {
+        let window = self.codec.borrow().send_capacity(state.id);
+        match self.queue.borrow().len() {
+            0 if self.has_room() => window,
+            ..FEW => window.min(SLICE_BYTES),
+            _ => 0,
+        }
+    }
+
+    /// Lets as many of those that wait write as there is room for.
+    fn grant(&self) {
+        while self.has_room() {
+            let Some(state) = self.queue.borrow_mut().pop_front() else { return };
+            state.turn.set(Turn::Granted);
+            self.turns.set(self.turns.get() + 1);
+            state.wake();
+        }
+    }
+
+    /// Waits until the stream may write a slice.
+    pub(super) async fn turn(&self, state: &Rc<StreamState>) -> Result<Slot<'_>, Loss> {
+        if let Some(loss) = state.loss() {
+            return Err(loss);
+        }
+        if self.queue.borrow().is_empty() && self.has_room() {
+            self.turns.set(self.turns.get() + 1);
+            return Ok(Slot { shared: self });
+        }
+        state.turn.set(Turn::Queued);
+        self.queue.borrow_mut().push_back(Rc::clone(state));
+        self.wake_driver();
+        let place = Place { shared: self, state };
+        poll_fn(|turn| {
+            if let Some(loss) = state.loss() {
+                return Poll::Ready(Err(loss));
+            }
+            if state.turn.get() == Turn::Granted {
+                return Poll::Ready(Ok(()));
+            }
+            state.note_task(turn);
+            Poll::Pending
+        })
+        .await?;
+        state.turn.set(Turn::None);
+        drop(place);
+        Ok(Slot { shared: self })
+    }
+
+    /// Waits until the client's windows allow some content of the stream.
+    pub(super) async fn window(&self, state: &StreamState) -> Result<(), Loss> {
+        state.is_blocked.set(true);
+        // The codec bounds this wait.
+        self.arm();
+        let opened = poll_fn(|turn| {
+            if let Some(loss) = state.loss() {
+                return Poll::Ready(Err(loss));
+            }
+            if self.codec.borrow().send_capacity(state.id) > 0 {
+                return Poll::Ready(Ok(()));
+            }
+            state.note_task(turn);
+            Poll::Pending
+        });
+        let opened = opened.await;
+        state.is_blocked.set(false);
+        opened
+    }
+}

@@ -1,0 +1,289 @@
+//! What the driver of a connection and the tasks of its streams have in common.
+
+use std::cell::Cell;
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::task::Waker;
+use std::time::Duration;
+
+use crate::downstream::connection::Connection;
+use crate::downstream::h2::Starter;
+use crate::downstream::h2::stream::Loss;
+use crate::downstream::h2::stream::StreamState;
+use crate::exchange::Origin;
+use crate::net::buffer::Buffer;
+use crate::net::clock::Moment;
+use crate::proto::h2::connection::Connection as Codec;
+use crate::proto::h2::fault::ErrorCode;
+use crate::proto::h2::limits::Millis;
+use crate::proto::h2::settings::Local;
+use crate::proto::h2::stream::StreamId;
+use crate::snapshot::Listener;
+use crate::worker::Worker;
+
+/// Requests that one client may have in flight on one connection.
+const MAX_STREAMS: u32 = 100;
+
+/// Of all requests in flight on one connection, so many bytes of heads are kept. A few bytes can refer to a whole
+/// head that came before (RFC 7541 §7.3).
+const MAX_HEAD_BYTES: usize = 1024 * 1024;
+
+/// With so many streams, what comes next is likely to be long.
+const MANY: usize = 4;
+
+/// A connection without streams gives back what it does not need after this time.
+const SLIM_AFTER: Duration = Duration::from_millis(300);
+
+/// How long a client that was answered may go on with its body, which is thrown away. Some forget the answer
+/// when the end of the stream comes right behind it.
+const LINGER_MS: Millis = 1000;
+
+/// Nothing is waited for longer than this without another look.
+const FAR: Duration = Duration::from_secs(3600);
+
+/// How a connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// The client has gone, or takes nothing.
+    Gone,
+    /// A GOAWAY said so.
+    Said,
+}
+
+pub(super) struct Shared {
+    pub(super) connection: Box<Connection>,
+    pub(super) worker: Rc<Worker>,
+    pub(super) starter: Starter,
+    /// Never borrowed across an `await`.
+    pub(super) codec: RefCell<Codec>,
+    /// Those that have a task, in the order of their numbers.
+    streams: RefCell<Vec<Rc<StreamState>>>,
+    /// Those that wait for room in the output, first come, first served.
+    pub(super) queue: RefCell<VecDeque<Rc<StreamState>>>,
+    /// Streams that were answered while their body was still coming, and when they end: no more than the codec
+    /// has streams.
+    lingering: RefCell<VecDeque<(StreamId, Millis)>>,
+    /// Slices that are about to be written.
+    pub(super) turns: Cell<usize>,
+    driver: RefCell<Option<Waker>>,
+    pub(super) is_sending: Cell<bool>,
+    /// The codec has memory of the worker's stock for its output.
+    has_memory: Cell<bool>,
+    /// The driver has ended.
+    has_ended: Cell<bool>,
+    /// Since when there are no streams.
+    idle_since: Cell<Moment>,
+    /// What the codec does not need while it is idle was given back.
+    is_slim: Cell<bool>,
+    /// Of the heads of all streams, as they were decoded.
+    head_bytes: Cell<usize>,
+}
+
+impl Shared {
+    /// None when the listener is not there any more.
+    pub(super) fn new(
+        connection: Box<Connection>,
+        worker: Rc<Worker>,
+        starter: Starter,
+    ) -> Option<Rc<Shared>> {
+        let local = local_settings(worker.snapshot().listener(connection.listener())?);
+        Some(Rc::new(Shared {
+            idle_since: Cell::new(worker.clock.now()),
+            connection,
+            worker,
+            starter,
+            codec: RefCell::new(Codec::server(local)),
+            streams: RefCell::default(),
+            queue: RefCell::default(),
+            lingering: RefCell::default(),
+            turns: Cell::new(0),
+            driver: RefCell::default(),
+            is_sending: Cell::new(false),
+            has_memory: Cell::new(false),
+            has_ended: Cell::new(false),
+            is_slim: Cell::new(false),
+            head_bytes: Cell::new(0),
+        }))
+    }
+
+    pub(super) fn now(&self) -> Millis {
+        self.worker.clock.now().millis()
+    }
+
+    pub(super) fn origin<'o>(&'o self, listener: &'o Listener) -> Origin<'o> {
+        let Connection { peer, port, secured, .. } = &*self.connection;
+        Origin { listener, peer: *peer, port: *port, secured: secured.as_deref() }
+    }
+
+    pub(super) fn note_driver(&self, waker: &Waker) {
+        let mut driver = self.driver.borrow_mut();
+        if !driver.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            *driver = Some(waker.clone());
+        }
+    }
+
+    /// There is something to send, or to look at.
+    pub(super) fn wake_driver(&self) {
+        if let Some(driver) = &*self.driver.borrow() {
+            driver.wake_by_ref();
+        }
+    }
+
+    pub(super) fn find(&self, id: StreamId) -> Option<Rc<StreamState>> {
+        let streams = self.streams.borrow();
+        let place = streams.binary_search_by_key(&id, |state| state.id).ok()?;
+        streams.get(place).cloned()
+    }
+
+    pub(super) fn for_each(&self, act: impl FnMut(&Rc<StreamState>)) {
+        self.streams.borrow().iter().for_each(act);
+    }
+
+    /// Whether the client asks for much at a time.
+    pub(super) fn has_many_streams(&self) -> bool {
+        self.streams.borrow().len() >= MANY
+    }
+
+    /// Whether the heads in flight leave room for one more of so many bytes.
+    pub(super) fn has_room_for_head(&self, bytes: usize) -> bool {
+        self.head_bytes.get() + bytes <= MAX_HEAD_BYTES || self.streams.borrow().is_empty()
+    }
+
+    /// Numbers only grow, so the list stays in order.
+    pub(super) fn insert(&self, state: Rc<StreamState>) {
+        self.head_bytes.set(self.head_bytes.get() + state.head_bytes);
+        self.streams.borrow_mut().push(state);
+        self.is_slim.set(false);
+        if !self.has_memory.get() && self.codec.borrow().output_bytes() == 0 {
+            self.exchange_memory(&mut self.worker.buffers.small());
+        }
+    }
+
+    /// Takes the output in exchange for the memory of an empty buffer.
+    pub(super) fn exchange_memory(&self, buffer: &mut Buffer) {
+        buffer.clear();
+        self.has_memory.set(buffer.spare() > 0);
+        self.codec.borrow_mut().poll_output(buffer.tail());
+    }
+
+    /// Gives memory back that no stream needs.
+    pub(super) fn give_memory_back(&self) {
+        if self.streams.borrow().is_empty() && self.codec.borrow().output_bytes() == 0 {
+            self.exchange_memory(&mut self.worker.buffers.hollow());
+        }
+    }
+
+    /// The work for a stream has ended.
+    pub(super) fn end_stream(&self, state: &StreamState) {
+        let mut codec = self.codec.borrow_mut();
+        codec.release(state.id, state.inbox.borrow_mut().empty());
+        match state.loss() {
+            Some(Loss::Connection) => {}
+            Some(_) => codec.settled(),
+            None if state.is_answered.get() && codec.is_receiving(state.id) => {
+                codec.settle(state.id);
+                self.lingering.borrow_mut().push_back((state.id, self.now() + LINGER_MS));
+            }
+            None if state.is_answered.get() => {}
+            None => codec.reset(state.id, ErrorCode::InternalError),
+        }
+        drop(codec);
+        self.head_bytes.set(self.head_bytes.get() - state.head_bytes);
+        let mut streams = self.streams.borrow_mut();
+        if let Ok(place) = streams.binary_search_by_key(&state.id, |state| state.id) {
+            streams.remove(place);
+        }
+        if streams.is_empty() {
+            self.idle_since.set(self.worker.clock.now());
+        }
+        drop(streams);
+        self.arm();
+        self.wake_driver();
+    }
+
+    /// No stream can go on.
+    pub(super) fn lose_all(&self) {
+        self.has_ended.set(true);
+        self.for_each(|state| state.lose(Loss::Connection));
+        // Whoever queues knows by now.
+        self.queue.borrow_mut().clear();
+    }
+
+    /// Whether everything was sent.
+    pub(super) fn is_flushed(&self) -> bool {
+        !self.is_sending.get() && self.codec.borrow().output_bytes() == 0
+    }
+
+    /// Whether nothing is left to do on the connection but to end it.
+    pub(super) fn is_over(&self) -> bool {
+        self.streams.borrow().is_empty() && self.codec.borrow().is_drained()
+    }
+
+    /// Sets the deadline of the next look.
+    pub(super) fn arm(&self) {
+        if self.has_ended.get() {
+            // Whoever ends the connection needs it for that.
+            return;
+        }
+        let now = self.worker.clock.now();
+        let codec_due = self.codec.borrow().deadline();
+        let linger_due = self.lingering.borrow().front().map(|(_, due)| *due);
+        let of_idleness = self.idle_timeout().map(|timeout| {
+            let rest = timeout.saturating_sub(now.since(self.idle_since.get()));
+            if self.is_slim.get() { rest } else { rest.min(SLIM_AFTER) }
+        });
+        let until = |due: Millis| Duration::from_millis(due.saturating_sub(now.millis()));
+        let waits = [codec_due.map(until), linger_due.map(until), of_idleness];
+        let wait = waits.into_iter().flatten().min().unwrap_or(FAR);
+        self.connection.deadline.set_yielding(wait.min(FAR));
+    }
+
+    /// Asks to end the connection if it was idle for too long or if nobody wants it any more.
+    pub(super) fn look_at_time(&self) {
+        let now = self.worker.clock.now();
+        let idle = now.since(self.idle_since.get());
+        let timeout = self.idle_timeout();
+        self.end_lingering(now.millis());
+        if timeout.is_some_and(|timeout| idle >= timeout) || self.should_end() {
+            self.codec.borrow_mut().shut_down(now.millis());
+        } else if timeout.is_some() && idle >= SLIM_AFTER && !self.is_slim.replace(true) {
+            self.codec.borrow_mut().release_memory();
+        }
+    }
+
+    /// "The server MAY request that the client abort transmission of a request without error by sending a
+    /// RST_STREAM with an error code of NO_ERROR after sending a complete response" (RFC 9113 §8.1).
+    fn end_lingering(&self, now: Millis) {
+        let mut lingering = self.lingering.borrow_mut();
+        while let Some((stream, _)) = lingering.pop_front_if(|(_, due)| *due <= now) {
+            self.codec.borrow_mut().reset(stream, ErrorCode::NoError);
+        }
+    }
+
+    /// Whether the process or the listener wants to be rid of its connections.
+    pub(super) fn should_end(&self) -> bool {
+        self.worker.is_draining() || self.connection.term(&self.worker, Listener::is_leaving) != Some(false)
+    }
+
+    /// How long it may be idle; None while it is not.
+    fn idle_timeout(&self) -> Option<Duration> {
+        if !self.streams.borrow().is_empty() {
+            return None;
+        }
+        let is_new = self.connection.requests.get() == 0;
+        self.connection
+            .term(&self.worker, |terms| if is_new { terms.client_header_timeout } else { terms.idle_timeout })
+    }
+}
+
+fn local_settings(listener: &Listener) -> Local {
+    Local {
+        max_concurrent_streams: MAX_STREAMS,
+        max_header_bytes: listener.max_header_bytes,
+        max_headers: listener.max_headers,
+        connect_protocol: true,
+        stall_timeout_ms: Some(listener.client_body_timeout.as_millis() as Millis),
+        ..Local::default()
+    }
+}

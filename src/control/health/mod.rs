@@ -4,6 +4,7 @@
 //! everything but the probes; those are tasks that end with a report. Workers see the result in the health
 //! of backends (`snapshot/backend.rs`) and in the tables of groups (`snapshot/group.rs`).
 
+mod call;
 mod news;
 mod probe;
 mod schedule;

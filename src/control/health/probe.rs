@@ -1,4 +1,4 @@
-//! One probe: a connection, and for HTTP one request and the status of its answer.
+//! One probe: a connection, and but for TCP one request and the status of its answer.
 
 use std::cell::Cell;
 use std::fmt;
@@ -11,6 +11,9 @@ use crate::config::CheckMethod;
 use crate::config::CheckProtocol;
 use crate::config::HealthCheck;
 use crate::control::health::Equipment;
+use crate::control::health::call;
+use crate::control::health::call::Answer;
+use crate::control::health::call::Question;
 use crate::http::headers::Headers;
 use crate::http::headers::MAX_FIELDS;
 use crate::net::address::Address;
@@ -24,6 +27,8 @@ use crate::proto::h1::head::HeadLimits;
 use crate::proto::h1::head::Parse;
 use crate::proto::h1::head::parse_response;
 use crate::snapshot::backend::CheckFailure;
+use crate::snapshot::group::Group;
+use crate::snapshot::group::Versions;
 use crate::tls::connect::Client;
 use crate::tls::transport::Transport;
 
@@ -31,12 +36,28 @@ use crate::tls::transport::Transport;
 pub(super) struct Probe {
     address: Address,
     protocol: CheckProtocol,
-    /// As the Host field has it; a TLS handshake may need it too.
-    host: String,
-    /// Empty for TCP.
+    is_secure: bool,
+    /// In the clear; over TLS the backend chooses.
+    is_http2: bool,
+    /// Of HTTP/1.1; empty for TCP.
     request: Vec<u8>,
+    /// The same in HTTP/2. Its host is as the Host field has it; a TLS handshake may need it too.
+    question: Question,
     expect: Vec<RangeInclusive<u16>>,
     timeout: Duration,
+}
+
+/// How the backends of a group are spoken to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Manner {
+    pub(super) versions: Versions,
+    pub(super) is_secure: bool,
+}
+
+impl Manner {
+    pub(super) fn of(group: &Group) -> Manner {
+        Manner { versions: group.versions, is_secure: group.tls.is_some() }
+    }
 }
 
 /// What came of a probe.
@@ -63,15 +84,17 @@ enum Step {
 
 /// A backend that sends more before the end of its head is no web server.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
-const MAX_INTERIM_RESPONSES: u32 = 8;
+pub(super) const MAX_INTERIM_RESPONSES: u32 = 8;
 const LIMITS: HeadLimits =
     HeadLimits { max_header_bytes: MAX_HEAD_BYTES, max_headers: MAX_FIELDS, max_uri_bytes: 0 };
+/// Whose answer says more than its status (the health checking protocol of gRPC).
+const HEALTH_METHOD: &str = "/grpc.health.v1.Health/Check";
 /// Room for each receive.
 const PIECE_BYTES: usize = 1024;
 
 impl Probe {
     /// The probe of the backend at this address.
-    pub(super) fn new(check: &HealthCheck, address: &Address) -> Probe {
+    pub(super) fn new(check: &HealthCheck, address: &Address, manner: Manner) -> Probe {
         let address = match address {
             Address::Ip(ip) if check.port != 0 => {
                 let mut ip = *ip;
@@ -81,29 +104,42 @@ impl Probe {
             other => other.clone(),
         };
         let host = check.host.clone().unwrap_or_else(|| authority(&address));
+        let is_grpc = check.protocol == CheckProtocol::Grpc;
+        let is_secure = check.protocol == CheckProtocol::Https || is_grpc && manner.is_secure;
         let method = match check.method {
+            _ if is_grpc => "POST",
             CheckMethod::Head => "HEAD",
             CheckMethod::Get => "GET",
         };
         let request = match check.protocol {
-            CheckProtocol::Tcp => String::new(),
+            CheckProtocol::Tcp | CheckProtocol::Grpc => String::new(),
             CheckProtocol::Http | CheckProtocol::Https => format!(
                 "{method} {} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: ringway-health-check\r\n\
                  Accept: */*\r\nConnection: close\r\n\r\n",
                 check.path
             ),
         };
+        // What listens on a port of its own is known for its health, not for what the backends speak.
+        let is_http2 = is_grpc || manner.versions == Versions::Http2 && check.port == 0;
+        let scheme = if is_secure { "https" } else { "http" };
         Probe {
             address,
             protocol: check.protocol,
-            host,
+            is_secure,
+            is_http2,
+            question: Question { method, scheme, path: check.path.clone(), host, is_grpc },
             request: request.into_bytes(),
             expect: check.expect.clone(),
             timeout: check.timeout,
         }
     }
 
-    /// Probes once, over a connection of its own. There is a `client` where the protocol is https.
+    /// Whether the connection is to be made secure.
+    pub(super) fn is_secure(&self) -> bool {
+        self.is_secure
+    }
+
+    /// Probes once, over a connection of its own. There is a `client` where that is to be secure.
     pub(super) async fn run(&self, client: Option<&Client>, equipment: &Equipment) -> Outcome {
         let step = Cell::new(Step::Connect);
         let deadline = equipment.timers.deadline();
@@ -117,18 +153,28 @@ impl Probe {
         // Whoever closes first waits for a minute lest late packets come; with many probes, so many
         // ports would wait. A reset leaves nothing behind on either side.
         socket.reset_on_close();
-        let transport = match self.protocol {
-            CheckProtocol::Tcp => return Ok(()),
-            CheckProtocol::Http => Transport::Plain(socket),
-            CheckProtocol::Https => {
-                step.set(Step::Handshake);
-                let handshake_failed = failed(CheckFailure::SslHandshakeError);
-                let client = client.ok_or(handshake_failed)?;
-                let host = self.host.as_bytes();
-                let handshake = client.connect(socket, host, &equipment.buffers, &equipment.turnstile);
-                handshake.await.map_err(|_word| handshake_failed)?
+        if self.protocol == CheckProtocol::Tcp {
+            return Ok(());
+        }
+        let (transport, is_http2) = if self.is_secure {
+            step.set(Step::Handshake);
+            let handshake_failed = failed(CheckFailure::SslHandshakeError);
+            let client = client.ok_or(handshake_failed)?;
+            let host = self.question.host.as_bytes();
+            let handshake = client.connect(socket, host, &equipment.buffers, &equipment.turnstile);
+            let secured = handshake.await.map_err(|_word| handshake_failed)?;
+            if self.question.is_grpc && !secured.is_http2 {
+                return Err(handshake_failed);
             }
+            (secured.transport, secured.is_http2)
+        } else {
+            (Transport::Plain(socket), self.is_http2)
         };
+        if is_http2 {
+            step.set(Step::Receive);
+            let answer = call::ask(&self.question, &transport, equipment).await?;
+            return self.judge(&answer);
+        }
         step.set(Step::Send);
         let mut request = equipment.buffers.small();
         request.tail().extend_from_slice(&self.request);
@@ -136,6 +182,23 @@ impl Probe {
         sent.map_err(|_| failed(CheckFailure::SendRequestFailed))?;
         step.set(Step::Receive);
         let status = receive_status(&transport, buffer).await?;
+        self.expect(status)
+    }
+
+    fn judge(&self, answer: &Answer) -> Outcome {
+        if !self.question.is_grpc {
+            return self.expect(answer.status);
+        }
+        if answer.status != 200 {
+            return Err(Miss::Failed { failure: CheckFailure::ResponseMismatch, status: answer.status });
+        }
+        let code = answer.code.ok_or(failed(CheckFailure::ResponseFormatError))?;
+        self.expect(code)?;
+        let tells = code == 0 && self.question.path == HEALTH_METHOD;
+        if tells && !answer.says_serving() { Err(failed(CheckFailure::NotServing)) } else { Ok(()) }
+    }
+
+    fn expect(&self, status: u16) -> Outcome {
         if self.expect.iter().any(|range| range.contains(&status)) {
             return Ok(());
         }
@@ -177,7 +240,7 @@ fn authority(address: &Address) -> String {
     }
 }
 
-fn failed(failure: CheckFailure) -> Miss {
+pub(super) fn failed(failure: CheckFailure) -> Miss {
     Miss::Failed { failure, status: 0 }
 }
 
@@ -245,6 +308,8 @@ mod tests {
     use super::*;
     use crate::net::buffer::Buffers;
 
+    const PLAIN: Manner = Manner { versions: Versions::Http1, is_secure: false };
+
     fn check() -> HealthCheck {
         HealthCheck {
             protocol: CheckProtocol::Http,
@@ -261,7 +326,7 @@ mod tests {
     }
 
     fn request(check: &HealthCheck, address: &Address) -> (Address, String) {
-        let probe = Probe::new(check, address);
+        let probe = Probe::new(check, address, PLAIN);
         (probe.address, String::from_utf8(probe.request).unwrap())
     }
 
@@ -296,7 +361,7 @@ mod tests {
 
     #[test]
     fn expected_statuses_are_shown_as_written() {
-        let probe = Probe::new(&check(), &Address::Unix("/x".into()));
+        let probe = Probe::new(&check(), &Address::Unix("/x".into()), PLAIN);
         assert_eq!(probe.expected().to_string(), "200-299, 304");
     }
 

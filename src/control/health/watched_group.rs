@@ -8,10 +8,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::config::CheckProtocol;
 use crate::config::HealthCheck;
 use crate::control::health::Watch;
 use crate::control::health::news::News;
+use crate::control::health::probe::Manner;
 use crate::control::health::probe::Miss;
 use crate::control::health::probe::Outcome;
 use crate::control::health::probe::Probe;
@@ -60,6 +60,7 @@ pub(super) struct Probing {
     /// Tells the probes of this time from those of an earlier one, of another backend in this slot.
     pub(super) number: u64,
     check: HealthCheck,
+    manner: Manner,
     pub(super) probe: Rc<Probe>,
     verdict: Verdict,
     pub(super) schedule: Schedule,
@@ -102,7 +103,8 @@ impl WatchedGroup {
         for (index, (member, known)) in group.members.iter().zip(known).enumerate() {
             let joins = !is_new && known.is_none();
             let mut watched = known.unwrap_or_else(|| Watched::new(&member.backend, is_new));
-            watched.probe_by(self.check.as_ref().filter(|_| !member.is_leaving), lots, now_ms);
+            let check = self.check.as_ref().filter(|_| !member.is_leaving);
+            watched.probe_by(check.map(|check| (check, Manner::of(&group))), lots, now_ms);
             let health = &member.backend.health;
             if self.check.is_none() && health.finding().standing != Standing::Unchecked {
                 // A probe that was under way when the builder said so came to its end later.
@@ -120,7 +122,7 @@ impl WatchedGroup {
     /// What the members are probed with, where that takes TLS.
     pub(super) fn client(&mut self, index: usize) -> Option<Rc<Client>> {
         let probing = self.members.get_mut(index)?.probing.as_mut()?;
-        if probing.check.protocol != CheckProtocol::Https {
+        if !probing.probe.is_secure() {
             return None;
         }
         let terms = match &self.group.tls {
@@ -261,13 +263,14 @@ impl Watched {
     }
 
     /// Goes on with its probes if they are to be the same, else begins those that this check asks for.
-    fn probe_by(&mut self, check: Option<&HealthCheck>, lots: &mut Lots, now_ms: u64) {
-        let Some(check) = check else {
+    fn probe_by(&mut self, wanted: Option<(&HealthCheck, Manner)>, lots: &mut Lots, now_ms: u64) {
+        let Some((check, manner)) = wanted else {
             self.probing = None;
             return;
         };
-        if self.probing.as_ref().is_none_or(|probing| probing.check != *check) {
-            self.probing = Some(Probing::new(check, &self.backend, lots, now_ms));
+        let is_same = |probing: &Probing| probing.check == *check && probing.manner == manner;
+        if !self.probing.as_ref().is_some_and(is_same) {
+            self.probing = Some(Probing::new((check, manner), &self.backend, lots, now_ms));
         }
     }
 
@@ -291,12 +294,18 @@ impl Watched {
 }
 
 impl Probing {
-    fn new(check: &HealthCheck, backend: &Backend, lots: &mut Lots, now_ms: u64) -> Probing {
+    fn new(
+        (check, manner): (&HealthCheck, Manner),
+        backend: &Backend,
+        lots: &mut Lots,
+        now_ms: u64,
+    ) -> Probing {
         let (number, random) = lots.draw();
         Probing {
             number,
             check: check.clone(),
-            probe: Rc::new(Probe::new(check, &backend.address)),
+            manner,
+            probe: Rc::new(Probe::new(check, &backend.address, manner)),
             verdict: Verdict::new(backend.health.finding().standing),
             schedule: Schedule::new(check.interval, random, now_ms),
             client: None,

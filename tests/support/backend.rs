@@ -1,7 +1,7 @@
 //! A scripted backend: a closure gets each connection, in a thread of its own.
 
 use super::clock::PATIENCE;
-use super::message::{Head, Reader};
+use super::message::{Head, Reader, Trailers};
 use super::wire::Wire;
 use rustls::{Connection, ServerConfig, ServerConnection};
 use std::io::{self, Write};
@@ -31,7 +31,7 @@ pub(crate) struct Peer {
 struct Counters {
     connections: AtomicUsize,
     open: AtomicUsize,
-    requests: AtomicUsize,
+    requests: Arc<AtomicUsize>,
     stopped: AtomicBool,
 }
 
@@ -190,13 +190,21 @@ impl Peer {
         Ok(Peer { wire, reader: Reader::new(stoppable), counters, number })
     }
 
-    fn secure(&mut self, session: Connection) -> io::Result<()> {
+    /// Goes on over TLS.
+    pub(crate) fn secure(&mut self, session: Connection) -> io::Result<()> {
         self.stream().set_read_timeout(Some(PATIENCE))?;
         self.wire.secure(session)?;
         self.stream().set_read_timeout(Some(GLANCE))?;
         let stoppable = Stoppable { wire: self.wire.clone(), counters: self.counters.clone() };
         self.reader = Reader::new(stoppable);
         Ok(())
+    }
+
+    /// What another protocol goes on with: the bytes read too early stand first.
+    pub(super) fn parts(&mut self) -> (Wire, Box<dyn io::Read + Send>, Arc<AtomicUsize>) {
+        let stoppable = Stoppable { wire: self.wire.clone(), counters: self.counters.clone() };
+        let ahead = io::Cursor::new(self.reader.take_ahead());
+        (self.wire.clone(), Box::new(io::Read::chain(ahead, stoppable)), self.counters.requests.clone())
     }
 
     /// What TLS knows of the connection.
@@ -237,6 +245,16 @@ impl Peer {
     /// Reads what there is, at least one byte; nothing when the peer has closed.
     pub(crate) fn read_some(&mut self) -> io::Result<Vec<u8>> {
         self.reader.some()
+    }
+
+    /// Reads what there is, at least one byte and at most `most`.
+    pub(crate) fn read_some_of(&mut self, most: usize) -> io::Result<Vec<u8>> {
+        self.reader.some_of(most)
+    }
+
+    /// Reads one chunk, or the trailers behind the last.
+    pub(crate) fn read_chunk(&mut self) -> io::Result<Result<Vec<u8>, Trailers>> {
+        self.reader.chunk()
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {

@@ -85,6 +85,11 @@ impl Client {
         self.reader.response("GET")
     }
 
+    /// The same for a response whose framing depends on the method of its request.
+    pub(crate) fn try_read_response_to(&mut self, method: &str) -> std::io::Result<Response> {
+        self.reader.response(method)
+    }
+
     /// Reads exactly this many bytes, for tunnels and broken answers.
     pub(crate) fn read_exactly(&mut self, count: usize) -> Vec<u8> {
         self.reader.exactly(count).expect("the bytes arrive")

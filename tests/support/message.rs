@@ -25,6 +25,9 @@ pub(crate) struct Response {
     pub(crate) is_close_delimited: bool,
 }
 
+/// Fields behind a body.
+pub(crate) type Trailers = Vec<(String, String)>;
+
 /// A head or a line that is longer fails the test.
 const MAX_HEAD_BYTES: usize = 1 << 20;
 
@@ -76,6 +79,11 @@ pub(crate) struct Reader<S> {
 impl<S: Read> Reader<S> {
     pub(crate) fn new(stream: S) -> Reader<S> {
         Reader { stream, ahead: Vec::new() }
+    }
+
+    /// Gives out what was read too early.
+    pub(crate) fn take_ahead(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.ahead)
     }
 
     /// Reads a head. An end of the stream before its first byte is `None`, later it is an error.
@@ -159,26 +167,46 @@ impl<S: Read> Reader<S> {
     fn chunked(&mut self) -> io::Result<Body> {
         let mut bytes = Vec::new();
         loop {
-            let line = self.line(&mut Vec::new())?.ok_or_else(cut_off)?;
-            let size = line.split(';').next().unwrap_or_default();
-            let size =
-                usize::from_str_radix(size, 16).map_err(|_| invalid(&format!("chunk size `{line}`")))?;
-            if size == 0 {
-                break;
-            }
-            bytes.extend(self.exactly(size)?);
-            if self.exactly(2)? != b"\r\n" {
-                return Err(invalid("no line end behind a chunk"));
+            match self.chunk()? {
+                Ok(chunk) => bytes.extend(chunk),
+                Err(trailers) => return Ok(Body { bytes, trailers }),
             }
         }
+    }
+
+    /// Reads one chunk, or the trailers behind the last.
+    pub(crate) fn chunk(&mut self) -> io::Result<Result<Vec<u8>, Trailers>> {
+        let line = self.line(&mut Vec::new())?.ok_or_else(cut_off)?;
+        let size = line.split(';').next().unwrap_or_default();
+        let size = usize::from_str_radix(size, 16).map_err(|_| invalid(&format!("chunk size `{line}`")))?;
+        if size == 0 {
+            return self.trailers().map(Err);
+        }
+        let bytes = self.exactly(size)?;
+        if self.exactly(2)? != b"\r\n" {
+            return Err(invalid("no line end behind a chunk"));
+        }
+        Ok(Ok(bytes))
+    }
+
+    fn trailers(&mut self) -> io::Result<Trailers> {
         let mut trailers = Vec::new();
         loop {
             let line = self.line(&mut Vec::new())?.ok_or_else(cut_off)?;
             if line.is_empty() {
-                return Ok(Body { bytes, trailers });
+                return Ok(trailers);
             }
             trailers.push(parse_field(&line)?);
         }
+    }
+
+    /// Reads what there is of the next bytes, at least one byte and at most `most`.
+    pub(crate) fn some_of(&mut self, most: usize) -> io::Result<Vec<u8>> {
+        if self.ahead.is_empty() && !self.more()? {
+            return Err(cut_off());
+        }
+        let rest = self.ahead.split_off(most.min(self.ahead.len()));
+        Ok(std::mem::replace(&mut self.ahead, rest))
     }
 
     /// Reads a line, which must end with CR LF, and puts its bytes behind `seen`. `None` at the end.

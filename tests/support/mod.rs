@@ -3,6 +3,7 @@
 //! - [`Ringway`] starts the binary with a configuration and ends it when dropped.
 //! - [`Backend`] is a scripted server: a closure gets each accepted connection.
 //! - [`Dns`] answers questions about names.
+//! - [`Http2`] is a client or a backend of HTTP/2 that shows every frame and can break every rule.
 //! - [`Client`] sends exactly the bytes of a test and reads answers strictly.
 //!
 //! With RINGWAY_TEST_TLS=1, listeners in the clear become listeners for HTTPS and clients speak TLS to them, so that
@@ -17,6 +18,13 @@ mod backend;
 mod client;
 mod clock;
 mod dns;
+mod either;
+mod either_backend;
+pub(crate) mod frames;
+pub(crate) mod h2;
+mod h2_backend;
+mod h2_client;
+mod h2_stream;
 mod message;
 mod ringway;
 mod scenario;
@@ -28,6 +36,10 @@ pub(crate) use backend::{Backend, Peer};
 pub(crate) use client::Client;
 pub(crate) use clock::{PATIENCE, eventually, now, within};
 pub(crate) use dns::{Dns, Reply};
+pub(crate) use either::{Answer, Ask, Call, Content, EitherClient, Pair, Version};
+pub(crate) use either_backend::Exchange;
+pub(crate) use h2::{Frame, Http2};
+pub(crate) use h2_stream::Message;
 pub(crate) use message::{Head, Response};
 pub(crate) use ringway::{Ringway, check_text_functions, configuration_for, over_tls};
 pub(crate) use scenario::{Scenario, log_entries, log_lines, recording};

@@ -25,6 +25,7 @@ pub(crate) struct Scenario {
     /// Names of the listener's certificates; none in the clear.
     certificates: Vec<String>,
     client_auth: String,
+    group_protocol: &'static str,
     group_tls: String,
     /// Further tables.
     tables: String,
@@ -46,6 +47,7 @@ impl Scenario {
             access_log: None,
             certificates: Vec::new(),
             client_auth: String::new(),
+            group_protocol: "http",
             group_tls: String::new(),
             tables: String::new(),
             files: Vec::new(),
@@ -146,6 +148,22 @@ impl Scenario {
         self
     }
 
+    /// A listener that speaks HTTP/2: by ALPN with the certificate of the kit.
+    pub(crate) fn secured(self) -> Scenario {
+        self.certificate("kit", super::tls::own_pair())
+    }
+
+    /// A listener in the clear that takes HTTP/2 from clients that begin with it.
+    pub(crate) fn prior_knowledge(self) -> Scenario {
+        self.listener("http2 = true")
+    }
+
+    /// What the backends speak, such as `h2c`.
+    pub(crate) fn group_protocol(mut self, protocol: &'static str) -> Scenario {
+        self.group_protocol = protocol;
+        self
+    }
+
     /// Backends that speak HTTPS; adds a line to `[server_group.tls]`.
     pub(crate) fn group_tls(mut self, line: &str) -> Scenario {
         self.group_tls += &format!("{line}\n");
@@ -181,7 +199,7 @@ impl Scenario {
             names => format!("protocol = \"https\"\ncertificates = {names:?}"),
         };
         let (group_protocol, group_tls) = match self.group_tls.as_str() {
-            "" => ("http", String::new()),
+            "" => (self.group_protocol, String::new()),
             lines => ("https", format!("[server_group.tls]\n{lines}")),
         };
         format!(

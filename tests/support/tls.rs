@@ -189,3 +189,10 @@ pub(super) fn client_session() -> ClientConnection {
     let config = CONFIG.get_or_init(|| Arc::new(client_config(&[&own_pair().certificate])));
     session(config, NAME)
 }
+
+/// The same with this protocol by ALPN.
+pub(super) fn client_session_speaking(protocol: &str) -> ClientConnection {
+    let mut config = client_config(&[&own_pair().certificate]);
+    config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
+    session(&Arc::new(config), NAME)
+}

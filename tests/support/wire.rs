@@ -77,6 +77,18 @@ impl Wire {
         Ok(wire)
     }
 
+    /// Connects, by TLS where a Ringway of the kit expects it, and asks for this protocol there.
+    pub(crate) fn connect_speaking(address: SocketAddr, protocol: &str) -> Wire {
+        let mut wire = Wire::connect_in_the_clear(address);
+        if is_secured(address) {
+            let session = super::tls::client_session_speaking(protocol);
+            wire.secure(session.into()).unwrap_or_else(|error| panic!("TLS with {address}: {error}"));
+            let agreed = wire.session(|session| session.alpn_protocol().map(<[u8]>::to_vec));
+            assert_eq!(agreed.as_deref(), Some(protocol.as_bytes()), "ALPN");
+        }
+        wire
+    }
+
     /// Connects without TLS, whatever is expected.
     pub(crate) fn connect_in_the_clear(address: SocketAddr) -> Wire {
         Wire::open(address).unwrap_or_else(|error| panic!("connecting to {address}: {error}"))
@@ -124,6 +136,10 @@ impl Wire {
         self.tcp.set_read_timeout(Some(duration)).expect("a read timeout can be set");
         while tls.is_handshaking() && tls.take_in(&self.tcp).is_ok() {}
         self.tcp.set_read_timeout(patience).expect("a read timeout can be set");
+    }
+
+    pub(crate) fn is_secured(&self) -> bool {
+        self.tls.is_some()
     }
 
     /// Whether TLS is there and its handshake is not over.

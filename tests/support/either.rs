@@ -1,0 +1,301 @@
+//! One scenario for both versions of HTTP on both sides: a client and a backend that speak either.
+
+use super::backend::Backend;
+use super::client::Client;
+use super::either_backend::{Exchange, Http1Exchange, Http2Exchange};
+use super::h2::Http2;
+use super::ringway::Ringway;
+use super::scenario::Scenario;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Version {
+    Http1,
+    Http2,
+}
+
+/// What the client speaks and what the backend speaks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Pair {
+    pub(crate) client: Version,
+    pub(crate) backend: Version,
+}
+
+/// A request to begin; its content follows.
+#[derive(Clone, Copy)]
+pub(crate) struct Ask<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) path: &'a str,
+    pub(crate) fields: &'a [(&'a str, &'a str)],
+    pub(crate) content: Content,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Content {
+    None,
+    /// Announced by Content-Length.
+    Sized(usize),
+    /// Its end shows when it comes.
+    Open,
+}
+
+/// A whole response, with names in lower case.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) interim: Vec<u16>,
+    pub(crate) fields: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+    pub(crate) trailers: Vec<(String, String)>,
+}
+
+pub(crate) enum EitherClient {
+    Http1(Client),
+    Http2(Box<Http2>),
+}
+
+/// A request on its way.
+#[derive(Clone, Copy)]
+pub(crate) struct Call {
+    stream: u32,
+    is_chunked: bool,
+    is_head: bool,
+}
+
+impl Pair {
+    pub(crate) const ALL: [Pair; 4] = [
+        Pair { client: Version::Http1, backend: Version::Http1 },
+        Pair { client: Version::Http1, backend: Version::Http2 },
+        Pair { client: Version::Http2, backend: Version::Http1 },
+        Pair { client: Version::Http2, backend: Version::Http2 },
+    ];
+
+    /// Runs a scenario for each pair, and says for which one it failed.
+    pub(crate) fn each(run: impl Fn(Pair)) {
+        for pair in Pair::ALL {
+            let failed = OnPanic(pair);
+            run(pair);
+            std::mem::forget(failed);
+        }
+    }
+
+    /// A backend that speaks the pair's version.
+    pub(crate) fn backend(
+        self,
+        script: impl Fn(&mut dyn Exchange) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Backend {
+        match self.backend {
+            Version::Http1 => Backend::script(move |peer| {
+                while let Some(mut exchange) = Http1Exchange::next(peer)? {
+                    script(&mut exchange)?;
+                    exchange.finish()?;
+                }
+                Ok(())
+            }),
+            Version::Http2 => Backend::http2(move |end| {
+                while let Some(stream) = end.next_request()? {
+                    match script(&mut Http2Exchange::new(end, stream)) {
+                        // It was about one stream.
+                        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {}
+                        result => result?,
+                    }
+                }
+                Ok(())
+            }),
+        }
+    }
+
+    /// A listener and a group that speak the pair's versions.
+    pub(crate) fn scenario(self, backend: &Backend) -> Scenario {
+        let scenario = Scenario::of(backend);
+        let scenario = match self.client {
+            Version::Http1 => scenario,
+            Version::Http2 => scenario.secured(),
+        };
+        match self.backend {
+            Version::Http1 => scenario,
+            Version::Http2 => scenario.group_protocol("h2c"),
+        }
+    }
+
+    pub(crate) fn start(self, backend: &Backend) -> Ringway {
+        self.scenario(backend).start()
+    }
+
+    pub(crate) fn connect(self, address: SocketAddr) -> EitherClient {
+        match self.client {
+            Version::Http1 => EitherClient::Http1(Client::connect(address)),
+            Version::Http2 => EitherClient::Http2(Box::new(Http2::connect(address))),
+        }
+    }
+}
+
+struct OnPanic(Pair);
+
+impl Drop for OnPanic {
+    fn drop(&mut self) {
+        eprintln!("client and backend were {:?} and {:?}", self.0.client, self.0.backend);
+    }
+}
+
+impl<'a> Ask<'a> {
+    pub(crate) fn get(path: &'a str) -> Ask<'a> {
+        Ask { method: "GET", path, fields: &[], content: Content::None }
+    }
+
+    pub(crate) fn post(path: &'a str, content: Content) -> Ask<'a> {
+        Ask { method: "POST", path, fields: &[], content }
+    }
+
+    pub(crate) fn method(self, method: &'a str) -> Ask<'a> {
+        Ask { method, ..self }
+    }
+
+    pub(crate) fn fields(self, fields: &'a [(&'a str, &'a str)]) -> Ask<'a> {
+        Ask { fields, ..self }
+    }
+}
+
+impl EitherClient {
+    /// Sends the head of a request.
+    pub(crate) fn begin(&mut self, ask: Ask<'_>) -> Call {
+        let length = match ask.content {
+            Content::Sized(length) => length.to_string(),
+            _ => String::new(),
+        };
+        let mut fields = ask.fields.to_vec();
+        if !length.is_empty() {
+            fields.push(("content-length", &length));
+        }
+        let mut call =
+            Call { stream: 0, is_chunked: ask.content == Content::Open, is_head: ask.method == "HEAD" };
+        match self {
+            EitherClient::Http1(client) => {
+                let mut head = format!("{} {} HTTP/1.1\r\nHost: test.example\r\n", ask.method, ask.path);
+                fields.iter().for_each(|(name, value)| head += &format!("{name}: {value}\r\n"));
+                head += if call.is_chunked { "Transfer-Encoding: chunked\r\n\r\n" } else { "\r\n" };
+                client.send(head);
+            }
+            EitherClient::Http2(end) => {
+                call.stream = end.request(ask.method, ask.path, &fields, ask.content == Content::None);
+            }
+        }
+        call
+    }
+
+    /// Sends some of the content.
+    pub(crate) fn write(&mut self, call: Call, content: &[u8]) -> io::Result<()> {
+        match self {
+            EitherClient::Http1(_) if content.is_empty() => Ok(()),
+            EitherClient::Http1(client) if call.is_chunked => client.try_send(chunk(content)),
+            EitherClient::Http1(client) => client.try_send(content),
+            EitherClient::Http2(end) => end.send_content(call.stream, content, false),
+        }
+    }
+
+    /// Ends the content; trailers only where no length was announced.
+    pub(crate) fn end(&mut self, call: Call, trailers: &[(&str, &str)]) -> io::Result<()> {
+        match self {
+            EitherClient::Http1(client) if call.is_chunked => client.try_send(last_chunk(trailers)),
+            EitherClient::Http1(_) => Ok(()),
+            EitherClient::Http2(end) if trailers.is_empty() => end.send_content(call.stream, b"", true),
+            EitherClient::Http2(end) => end.send_fields(call.stream, trailers, true),
+        }
+    }
+
+    /// Waits for one interim response and gives its status.
+    pub(crate) fn interim(&mut self, call: Call) -> u16 {
+        match self {
+            EitherClient::Http1(client) => client.read_response().status,
+            EitherClient::Http2(end) => {
+                let head = end.receive_until(|end| end.take_interim(call.stream));
+                let head = head.expect("an interim response arrives").expect("the connection is open");
+                status_in(&head)
+            }
+        }
+    }
+
+    /// The whole response, or why there is none.
+    pub(crate) fn try_response(&mut self, call: Call) -> io::Result<Answer> {
+        match self {
+            EitherClient::Http1(client) => {
+                let mut interim = Vec::new();
+                loop {
+                    let response = client.try_read_response_to(if call.is_head { "HEAD" } else { "GET" })?;
+                    if (100..200).contains(&response.status) && response.status != 101 {
+                        interim.push(response.status);
+                        continue;
+                    }
+                    let fields = lower(&response.head.fields);
+                    let trailers = lower(&response.trailers);
+                    let (status, body) = (response.status, response.body);
+                    return Ok(Answer { status, interim, fields, body, trailers });
+                }
+            }
+            EitherClient::Http2(end) => {
+                let message = end.message(call.stream)?;
+                let interim = message.interim.iter().map(|head| status_in(head)).collect();
+                let (status, body, trailers) = (message.status, message.body, message.trailers);
+                let fields = message.fields.into_iter().filter(|(name, _)| !name.starts_with(':')).collect();
+                Ok(Answer { status, interim, fields, body, trailers })
+            }
+        }
+    }
+
+    pub(crate) fn response(&mut self, call: Call) -> Answer {
+        self.try_response(call).unwrap_or_else(|error| panic!("no response: {error}"))
+    }
+
+    /// A request without content, and its response.
+    pub(crate) fn get(&mut self, path: &str) -> Answer {
+        let call = self.begin(Ask::get(path));
+        self.response(call)
+    }
+
+    /// Gives a request up: the stream, or with HTTP/1 the connection.
+    pub(crate) fn abort(self, call: Call) -> Option<Http2> {
+        const CANCEL: u32 = 8;
+        match self {
+            EitherClient::Http1(client) => {
+                let socket = socket2::SockRef::from(client.stream());
+                socket.set_linger(Some(Duration::ZERO)).expect("it can");
+                None
+            }
+            EitherClient::Http2(mut end) => {
+                end.reset(call.stream, CANCEL).expect("the connection is open");
+                Some(*end)
+            }
+        }
+    }
+}
+
+impl Answer {
+    /// The only value of this name, if there is one.
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+        let mut same = self.fields.iter().filter(|(its_name, _)| its_name == name);
+        let first = same.next();
+        assert!(same.next().is_none(), "{name} comes more than once in {:?}", self.fields);
+        first.map(|(_, value)| value.as_str())
+    }
+}
+
+pub(super) fn chunk(content: &[u8]) -> Vec<u8> {
+    let size = format!("{:x}\r\n", content.len());
+    [size.as_bytes(), content, b"\r\n"].concat()
+}
+
+pub(super) fn last_chunk(trailers: &[(&str, &str)]) -> Vec<u8> {
+    let lines: String = trailers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    format!("0\r\n{lines}\r\n").into_bytes()
+}
+
+pub(super) fn lower(fields: &[(String, String)]) -> Vec<(String, String)> {
+    fields.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect()
+}
+
+fn status_in(head: &[(String, String)]) -> u16 {
+    let status = head.iter().find(|(name, _)| name == ":status");
+    status.and_then(|(_, status)| status.parse().ok()).expect("a head has a status")
+}

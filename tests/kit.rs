@@ -2,8 +2,9 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::Duration;
-use support::{Backend, Client, eventually};
+use support::{Backend, Client, Http2, eventually, tls};
 
 #[test]
 fn a_head_is_echoed_and_counted() {
@@ -120,4 +121,86 @@ fn a_dropped_backend_closes_and_its_address_can_be_taken_again() {
 #[test]
 fn start_up_lines_and_configurations_are_understood() {
     support::check_text_functions();
+}
+
+#[test]
+fn http2_carries_several_requests_at_a_time() {
+    let backend = Backend::http2_echo_body();
+    let mut client = Http2::connect(backend.address());
+    let bodies: Vec<Vec<u8>> = [0, 1, 100_000, 1_000_000].map(|size| vec![b'x'; size]).into();
+    let streams: Vec<u32> = bodies.iter().map(|_| client.request("POST", "/", &[], false)).collect();
+    for (stream, body) in streams.iter().zip(&bodies).rev() {
+        client.send_content(*stream, body, true).expect("it is taken");
+    }
+    for (stream, body) in streams.iter().zip(&bodies) {
+        let response = client.response(*stream);
+        assert_eq!((response.status, response.body.len()), (200, body.len()));
+    }
+    assert_eq!((backend.connections(), backend.requests()), (1, 4));
+    drop(client);
+    eventually("the backend notices the end", || backend.open_connections() == 0);
+}
+
+#[test]
+fn http2_shows_interim_responses_and_trailers() {
+    let backend = Backend::http2_per_request(|end, stream, request| {
+        assert_eq!(request.trailers, [("x".to_owned(), "y".to_owned())]);
+        end.send_fields(stream, &[(":status", "103"), ("link", "</a>")], false)?;
+        end.send_fields(stream, &[(":status", "200")], false)?;
+        end.send_content(stream, b"ok", false)?;
+        end.send_fields(stream, &[("t", "v")], true)
+    });
+    let mut client = Http2::connect(backend.address());
+    let stream = client.request("POST", "/", &[], false);
+    client.send_content(stream, b"abc", false).expect("it is taken");
+    client.send_fields(stream, &[("x", "y")], true).expect("they are taken");
+    let response = client.response(stream);
+    assert_eq!((response.status, response.text().as_str(), response.interim.len()), (200, "ok", 1));
+    assert_eq!(response.trailers, [("t".to_owned(), "v".to_owned())]);
+}
+
+#[test]
+fn http2_goes_over_tls_and_tells_resets() {
+    let server = tls::server_config(tls::own_pair(), None);
+    let backend = Backend::http2_secured(&server, |end| {
+        while let Some(stream) = end.next_request()? {
+            end.reset(stream, 7)?;
+        }
+        Ok(())
+    });
+    let mut config = tls::client_config(&[&tls::own_pair().certificate]);
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let mut client =
+        Http2::secured(backend.address(), &Arc::new(config), "test.example").expect("the handshake succeeds");
+    let stream = client.request("GET", "/", &[], true);
+    let error = client.message(stream).expect_err("there is no response");
+    assert!(error.to_string().contains("code 7"), "{error}");
+}
+
+#[test]
+fn a_stream_that_is_held_stops_its_sender_alone() {
+    let backend = Backend::http2(|end| {
+        let mut bodies = std::collections::BTreeMap::new();
+        loop {
+            for stream in end.take_fresh() {
+                end.send_fields(stream, &[(":status", "200")], false)?;
+                bodies.insert(stream, vec![0; 200_000]);
+            }
+            for (stream, body) in &mut bodies {
+                let sent = end.try_send_content(*stream, body, true)?;
+                body.drain(..sent);
+            }
+            bodies.retain(|_, body| !body.is_empty());
+            if end.receive()?.is_none() {
+                return Ok(());
+            }
+        }
+    });
+    let mut client = Http2::connect(backend.address());
+    let held = client.request("GET", "/", &[], true);
+    client.hold(held);
+    assert_eq!(client.get("/").body.len(), 200_000);
+    assert_eq!(client.stream(held).body.len(), 65_535);
+    client.open_window(held, 200_000).expect("it is taken");
+    assert_eq!(client.response(held).body.len(), 200_000);
 }

@@ -180,7 +180,7 @@ fn a_client_that_is_silent_in_its_handshake_is_let_go() {
 }
 
 #[test]
-fn http_1_1_is_the_protocol() {
+fn protocols_are_chosen_by_alpn() {
     let site = Site::new();
     let ringway = site.scenario.start();
     for version in [&TLS12, &TLS13] {
@@ -189,15 +189,18 @@ fn http_1_1_is_the_protocol() {
             config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
             Arc::new(config)
         };
-        for (offered, chosen) in
-            [(&["http/1.1"][..], Some("http/1.1")), (&["h2", "http/1.1"], Some("http/1.1")), (&[], None)]
-        {
+        for (offered, chosen) in [
+            (&["http/1.1"][..], Some("http/1.1")),
+            (&["http/1.1", "h2"], Some("h2")),
+            (&["h2"], Some("h2")),
+            (&[], None),
+        ] {
             let mut wire = Wire::connect_in_the_clear(ringway.address());
             wire.secure(session(&offering(offered), NAME).into()).expect("it is secured");
             let protocol = wire.session(|session| session.alpn_protocol().map(<[u8]>::to_vec));
             assert_eq!(protocol.as_deref(), chosen.map(str::as_bytes), "{offered:?}");
         }
-        let error = ask(ringway.address(), &offering(&["h2", "spdy/3"]), NAME).expect_err("no protocol");
+        let error = ask(ringway.address(), &offering(&["h3", "spdy/3"]), NAME).expect_err("no protocol");
         assert!(error.to_string().contains("NoApplicationProtocol"), "{error}");
     }
     assert_eq!(last_reason(&ringway, 2), "tls_no_protocol");

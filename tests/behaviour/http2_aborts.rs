@@ -1,0 +1,122 @@
+//! Who leaves is noticed on the other side, and what is cut off never looks complete.
+
+use crate::support::{Ask, Backend, Content, PATIENCE, Pair, Version};
+use std::sync::mpsc::{Receiver, channel};
+
+/// A backend that tells how the request ended: by an error or in order.
+fn telling(pair: Pair) -> (Backend, Receiver<&'static str>) {
+    let (sender, told) = channel();
+    let backend = pair.backend(move |exchange| {
+        if exchange.path() == "/next" {
+            return exchange.respond(200, b"next");
+        }
+        let _ = sender.send("begun");
+        let result = match exchange.path().as_str() {
+            "/upload" => exchange.read_all().map(drop),
+            _ => exchange.head(200, &[], None).and_then(|()| {
+                loop {
+                    exchange.write(&[b'x'; 100_000])?;
+                }
+            }),
+        };
+        let _ = sender.send(if result.is_err() { "aborted" } else { "ended" });
+        result
+    });
+    (backend, told)
+}
+
+#[test]
+fn a_backend_notices_a_client_that_leaves() {
+    for path in ["/upload", "/download"] {
+        Pair::each(|pair| {
+            let (backend, told) = telling(pair);
+            let ringway = pair.start(&backend);
+            let mut client = pair.connect(ringway.address());
+            let content = if path == "/upload" { Content::Sized(1_000_000) } else { Content::None };
+            let call = client.begin(Ask::post(path, content));
+            if path == "/upload" {
+                client.write(call, &[b'x'; 10_000]).expect("it is taken");
+            }
+            assert_eq!(told.recv_timeout(PATIENCE), Ok("begun"), "{path}");
+            let kept = client.abort(call);
+            assert_eq!(told.recv_timeout(PATIENCE), Ok("aborted"), "{path}");
+            if let Some(mut client) = kept {
+                assert_eq!(client.get("/next").text(), "next", "only the stream is over");
+            }
+        });
+    }
+}
+
+#[test]
+fn an_upload_without_length_that_breaks_off_is_no_whole_request() {
+    Pair::each(|pair| {
+        let (backend, told) = telling(pair);
+        let ringway = pair.start(&backend);
+        let mut client = pair.connect(ringway.address());
+        let call = client.begin(Ask::post("/upload", Content::Open));
+        client.write(call, b"half").expect("it is taken");
+        assert_eq!(told.recv_timeout(PATIENCE), Ok("begun"));
+        client.abort(call);
+        assert_eq!(told.recv_timeout(PATIENCE), Ok("aborted"));
+    });
+}
+
+#[test]
+fn a_client_that_closes_its_connection_ends_all_its_streams() {
+    for pair in Pair::ALL.into_iter().filter(|pair| pair.client == Version::Http2) {
+        let (backend, told) = telling(pair);
+        let ringway = pair.start(&backend);
+        let mut client = pair.connect(ringway.address());
+        let call = client.begin(Ask::post("/upload", Content::Open));
+        client.write(call, b"half").expect("it is taken");
+        assert_eq!(told.recv_timeout(PATIENCE), Ok("begun"));
+        drop(client);
+        assert_eq!(told.recv_timeout(PATIENCE), Ok("aborted"));
+    }
+}
+
+#[test]
+fn a_response_that_breaks_off_is_an_error() {
+    for length in [Some(100_000), None] {
+        Pair::each(|pair| {
+            let backend = pair.backend(move |exchange| {
+                if exchange.path() == "/next" {
+                    return exchange.respond(200, b"next");
+                }
+                exchange.head(200, &[], length)?;
+                exchange.write(&[b'x'; 50_000])?;
+                // What is on its way would be lost with a reset.
+                std::thread::sleep(std::time::Duration::from_millis(100));
+                exchange.abort()
+            });
+            let ringway = pair.start(&backend);
+            let mut client = pair.connect(ringway.address());
+            let call = client.begin(Ask::get("/"));
+            let error = client.try_response(call).expect_err("the response is not whole");
+            assert_ne!(error.kind(), std::io::ErrorKind::InvalidData, "{error}");
+            if pair.client == Version::Http2 {
+                assert_eq!(client.get("/next").body, b"next", "only the stream is over");
+            }
+        });
+    }
+}
+
+#[test]
+fn a_backend_that_breaks_off_before_its_answer_is_502() {
+    Pair::each(|pair| {
+        let backend = pair.backend(|exchange| {
+            if exchange.path() == "/next" {
+                return exchange.respond(200, b"next");
+            }
+            exchange.read_all()?;
+            exchange.abort()
+        });
+        let ringway = pair.start(&backend);
+        let mut client = pair.connect(ringway.address());
+        let call = client.begin(Ask::post("/", Content::Sized(3)));
+        client.write(call, b"abc").expect("it is taken");
+        client.end(call, &[]).expect("it is taken");
+        assert_eq!(client.response(call).status, 502);
+        assert_eq!(client.get("/next").body, b"next");
+    });
+}

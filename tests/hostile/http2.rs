@@ -90,7 +90,10 @@ fn frames_that_cost_their_sender_nothing() {
     floods(|_| frame(DATA, 8, 1, &[3, 0, 0, 0]), Limit::EmptyContent, 101);
     floods(|_| window_update(0, 1000), Limit::WindowUpdates, 1001);
     floods(|_| window_update(1, 1000), Limit::WindowUpdates, 1001);
-    floods(|_| window_update(1, 1), Limit::WindowUpdates, 101);
+    // Tiny steps cost more where the window is all but shut.
+    floods(|_| window_update(1, 1), Limit::WindowUpdates, 1001);
+    let crumbs = |n| if n == 1 { setting(4, 0) } else { window_update(1, 1) };
+    floods(crumbs, Limit::WindowUpdates, 102);
     floods(|_| frame(PRIORITY, 0, 9, &[0; 5]), Limit::Priorities, 401);
     floods(|_| frame(0xbe, 0, 0, b""), Limit::UselessFrames, 401);
     floods(|_| frame(SETTINGS, 1, 0, b""), Limit::UselessFrames, 401);
@@ -107,6 +110,19 @@ fn downloads_earn_window_updates() {
         assert_eq!(end.codec.send_content(id(1), &[0; 4096], false, 0), Ok(4096));
         let updates = [window_update(0, 4096), window_update(1, 4096)].concat();
         assert_eq!(end.feed(&updates), []);
+        end.sent();
+    }
+}
+
+/// gRPC opens both windows again for each message that it takes, however short that is.
+#[test]
+fn short_messages_earn_short_window_updates() {
+    let mut end = End::server();
+    end.feed(&get(1));
+    end.codec.send_head(id(1), [(&b":status"[..], &b"200"[..])], false).expect("the stream is open");
+    for _ in 0..10_000 {
+        assert_eq!(end.codec.send_content(id(1), b"\0\0\0\0\0", false, 0), Ok(5));
+        assert_eq!(end.feed(&[window_update(0, 5), window_update(1, 5)].concat()), []);
         end.sent();
     }
 }

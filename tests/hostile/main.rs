@@ -9,6 +9,8 @@ mod http2_end;
 
 mod floods;
 mod http2;
+mod http2_memory;
+mod http2_sockets;
 mod oversize;
 mod slow_peers;
 mod smuggling;

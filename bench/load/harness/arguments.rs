@@ -1,7 +1,9 @@
 //! The command line of the harness: what to measure, how long, with which programs.
 
+use crate::h2load;
 use crate::proxy::{Kind, Proxy};
 use crate::scenario::{SCENARIOS, Scenario};
+use crate::transfer;
 use ringway_bench::options::Options;
 use std::path::PathBuf;
 
@@ -12,8 +14,10 @@ usage: scripts/bench [options]
                            keepalive-64 keepalive-1000 keepalive-8000 one-mebibyte new-connections post-4k
                            idle-memory latency https-keepalive-64 https-one-mebibyte https-handshake-full
                            https-handshake-resumed https-idle-memory
+                           http2-64x16 http2-1x100 http2-download http2-upload http2-idle-memory
                            backends (the cost as backends grow, from 2 to 1,000)
-  --proxies NAME[,NAME…]   which proxies, in this order (default: ringway,nginx,haproxy,relay)
+  --proxies NAME[,NAME…]   which proxies, in this order (default: ringway,nginx,haproxy,h2o,relay);
+                           h2o takes part with HTTP/2 only
   --ringway PATH           the binary to measure (default: target/release/ringway)
   --baseline PATH          another Ringway binary to compare with, shown as ringway-before
   --rounds N               interleaved rounds (default: 5)
@@ -45,7 +49,7 @@ impl Plan {
     }
 
     fn parse(mut options: Options, programs: PathBuf) -> Result<Option<Plan>, String> {
-        let mut kinds = vec![Kind::Ringway, Kind::Nginx, Kind::Haproxy, Kind::Relay];
+        let mut kinds = vec![Kind::Ringway, Kind::Nginx, Kind::Haproxy, Kind::H2o, Kind::Relay];
         let mut ringway = programs.join("ringway");
         let mut baseline = None;
         let mut plan = Plan {
@@ -85,9 +89,12 @@ impl Plan {
                 Kind::RingwayBefore => baseline.clone().ok_or("ringway-before needs --baseline PATH")?,
                 Kind::Nginx => PathBuf::from("/usr/sbin/nginx"),
                 Kind::Haproxy => PathBuf::from("/usr/sbin/haproxy"),
+                Kind::H2o => PathBuf::from("/usr/bin/h2o"),
                 Kind::Relay => plan.programs.join("bench-relay"),
             };
-            plan.proxies.push(Proxy { kind, program });
+            if plan.scenarios.iter().any(|scenario| scenario.fits(kind)) {
+                plan.proxies.push(Proxy { kind, program });
+            }
         }
         plan.check_programs()?;
         Ok(Some(plan))
@@ -98,6 +105,10 @@ impl Plan {
         let mut needed = vec![(PathBuf::from("/usr/bin/wrk"), "apt-get install wrk")];
         needed.push((PathBuf::from("/usr/bin/taskset"), "apt-get install util-linux"));
         needed.push((self.programs.join("bench-origin"), "cargo build --release -p ringway-bench"));
+        if self.scenarios.iter().any(|scenario| scenario.is_http2()) {
+            needed.push((PathBuf::from(h2load::PROGRAM), "apt-get install nghttp2-client"));
+            needed.push((PathBuf::from(transfer::PROGRAM), "apt-get install curl"));
+        }
         for proxy in &self.proxies {
             needed.push((proxy.program.clone(), proxy.kind.how_to_get()));
         }

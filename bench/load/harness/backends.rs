@@ -59,7 +59,7 @@ impl Backends {
         match kind {
             Kind::Ringway | Kind::RingwayBefore => true,
             Kind::Nginx => self.order == Order::RoundRobin && !self.checked,
-            Kind::Haproxy => self.order == Order::RoundRobin,
+            Kind::Haproxy | Kind::H2o => self.order == Order::RoundRobin,
             Kind::Relay => self.count == 1,
         }
     }

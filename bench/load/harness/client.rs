@@ -37,6 +37,17 @@ impl Stream {
     }
 }
 
+impl Stream {
+    /// A TLS connection that has agreed on HTTP/2.
+    pub(crate) fn open_http2(address: SocketAddr, site: &Site) -> io::Result<Stream> {
+        let secure = handshake(address, &site.http2_client)?;
+        if secure.conn.alpn_protocol() != Some(b"h2") {
+            return Err(io::Error::other("the proxy did not choose HTTP/2"));
+        }
+        Ok(Stream::Secure(Box::new(secure)))
+    }
+}
+
 impl Read for Stream {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         match self {

@@ -83,9 +83,11 @@ pub(crate) fn of_nginx(
         ssl_ecdh_curve X25519;
         ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;
         ssl_session_cache none;
-        ssl_session_tickets on;"
+        ssl_session_tickets on;
+        client_max_body_size 0;
+        proxy_request_buffering off;"
             );
-            ("ssl ", certificate)
+            ("ssl http2 ", certificate)
         }
     };
     // SAFETY: geteuid takes no pointer and cannot fail.
@@ -137,7 +139,7 @@ http {{
 pub(crate) fn of_haproxy(address: SocketAddr, upstream: Upstream, site: Option<&Site>) -> String {
     let ssl = site.map_or(String::new(), |site| {
         let file = site.chain_and_key.display();
-        format!("ssl crt {file} curves X25519 ciphersuites TLS_AES_128_GCM_SHA256 alpn http/1.1")
+        format!("ssl crt {file} curves X25519 ciphersuites TLS_AES_128_GCM_SHA256 alpn h2,http/1.1")
     });
     let (probe, check) = if upstream.backends.checked {
         (format!("option httpchk HEAD {PROBE_PATH}"), format!("check inter {PROBE_INTERVAL_S}s"))
@@ -166,5 +168,52 @@ backend app
     balance roundrobin
     {probe}
 {servers}"
+    )
+}
+
+/// h2o knows no suites of TLS 1.3, but its OpenSSL reads a file.
+pub(crate) const OF_OPENSSL: &str = "openssl_conf = all
+[all]
+ssl_conf = ssl
+[ssl]
+system_default = tls
+[tls]
+Ciphersuites = TLS_AES_128_GCM_SHA256
+Groups = X25519
+";
+
+/// Only for HTTP/2 over TLS. It has one thread, and connections to the origin are kept as long as elsewhere.
+pub(crate) fn of_h2o(address: SocketAddr, upstream: Upstream, site: Option<&Site>) -> String {
+    let ssl = site.map_or(String::new(), |site| {
+        format!(
+            "
+  ssl:
+    certificate-file: {}
+    key-file: {}",
+            site.chain.display(),
+            site.key.display()
+        )
+    });
+    let (host, port) = (address.ip(), address.port());
+    let origin = upstream.origin;
+    // SAFETY: geteuid takes no pointer and cannot fail.
+    let user = if unsafe { libc::geteuid() } == 0 { "user: root" } else { "" };
+    format!(
+        "num-threads: 1
+max-connections: 20000
+{user}
+limit-request-body: 4294967296
+http1-request-timeout: 600
+http2-idle-timeout: 600
+proxy.timeout.keepalive: 600000
+listen:
+  host: {host}
+  port: {port}{ssl}
+hosts:
+  default:
+    paths:
+      /:
+        proxy.reverse.url: http://{origin}/
+"
     )
 }

@@ -1,5 +1,6 @@
 //! Whoever makes the requests: wrk, which tells what it counted through a script of ours, or a client of our own.
 
+use crate::h2load::H2load;
 use crate::handshakes::{Extent, Handshakes};
 use crate::proxy::Running;
 use crate::scenario::{Client, Load};
@@ -12,6 +13,7 @@ use std::time::Duration;
 pub(crate) enum Generator {
     Wrk(Wrk),
     Handshakes(Handshakes),
+    H2load(H2load),
 }
 
 /// wrk at work.
@@ -47,6 +49,9 @@ impl Generator {
                 let extent = Extent { connections: load.connections, seconds, cpu };
                 Handshakes::start(kind, running.address, site, &extent).map(Generator::Handshakes)
             }
+            Client::H2load { streams } => {
+                H2load::start(load, streams, running, (seconds, cpu), folder).map(Generator::H2load)
+            }
         }
     }
 
@@ -55,6 +60,7 @@ impl Generator {
         match self {
             Generator::Wrk(wrk) => wrk.finish(),
             Generator::Handshakes(handshakes) => handshakes.finish(),
+            Generator::H2load(h2load) => h2load.finish(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! User memory of connections that each made one request and then wait.
 
 use crate::client::{self, Stream};
+use crate::http2;
 use crate::interrupt;
 use crate::proxy::Running;
 use crate::usage;
@@ -21,7 +22,7 @@ const QUIET: Duration = Duration::from_secs(1);
 /// Quiet or not, the memory is taken after this many samples.
 const MAX_SAMPLES: usize = 10;
 
-pub(crate) fn measure(running: &Running, count: usize) -> Result<Figures, String> {
+pub(crate) fn measure(running: &Running, count: usize, http2: bool) -> Result<Figures, String> {
     // What a first request allocates once is not the price of a connection.
     let site = running.site.as_deref();
     client::get(running.address, site, "/")?;
@@ -29,12 +30,16 @@ pub(crate) fn measure(running: &Running, count: usize) -> Result<Figures, String
     let kernel_before = usage::kernel_bytes();
     let mut connections = Vec::with_capacity(count);
     for number in 1..=count {
-        let stream = Stream::open(running.address, site);
+        let stream = match site {
+            Some(site) if http2 => Stream::open_http2(running.address, site),
+            site => Stream::open(running.address, site),
+        };
         connections.push(stream.map_err(|e| format!("opening connection {number}: {e}"))?);
         interrupt::check()?;
     }
     for (index, stream) in connections.iter_mut().enumerate() {
-        request(stream).map_err(|e| format!("request on connection {}: {e}", index + 1))?;
+        let asked = if http2 { http2::request(stream) } else { request(stream) };
+        asked.map_err(|e| format!("request on connection {}: {e}", index + 1))?;
         interrupt::check()?;
     }
     let user_after = quiet_bytes(running)?;

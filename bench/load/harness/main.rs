@@ -7,7 +7,9 @@ mod backends;
 mod client;
 mod configuration;
 mod generator;
+mod h2load;
 mod handshakes;
+mod http2;
 mod idle_memory;
 mod interrupt;
 mod latency;
@@ -17,6 +19,7 @@ mod rounds;
 mod scenario;
 mod site;
 mod started;
+mod transfer;
 mod usage;
 
 use std::process::ExitCode;

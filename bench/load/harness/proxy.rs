@@ -20,6 +20,7 @@ pub(crate) enum Kind {
     RingwayBefore,
     Nginx,
     Haproxy,
+    H2o,
     Relay,
 }
 
@@ -43,7 +44,8 @@ pub(crate) struct Running {
 const START_BOUND: Duration = Duration::from_secs(10);
 
 impl Kind {
-    const ALL: [Kind; 5] = [Kind::Ringway, Kind::RingwayBefore, Kind::Nginx, Kind::Haproxy, Kind::Relay];
+    const ALL: [Kind; 6] =
+        [Kind::Ringway, Kind::RingwayBefore, Kind::Nginx, Kind::Haproxy, Kind::H2o, Kind::Relay];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -51,6 +53,7 @@ impl Kind {
             Kind::RingwayBefore => "ringway-before",
             Kind::Nginx => "nginx",
             Kind::Haproxy => "haproxy",
+            Kind::H2o => "h2o",
             Kind::Relay => "relay",
         }
     }
@@ -61,7 +64,7 @@ impl Kind {
 
     /// The peers that the others are compared with.
     pub(crate) fn is_peer(self) -> bool {
-        matches!(self, Kind::Nginx | Kind::Haproxy)
+        matches!(self, Kind::Nginx | Kind::Haproxy | Kind::H2o)
     }
 
     pub(crate) fn how_to_get(self) -> &'static str {
@@ -70,6 +73,7 @@ impl Kind {
             Kind::RingwayBefore => "--baseline PATH",
             Kind::Nginx => "apt-get install nginx-light",
             Kind::Haproxy => "apt-get install haproxy",
+            Kind::H2o => "apt-get install h2o",
             Kind::Relay => "cargo build --release -p ringway-bench",
         }
     }
@@ -87,7 +91,9 @@ impl Proxy {
         let address = free_address()?;
         let arguments = self.configure(address, upstream, folder, site)?;
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let mut process = Started::on_cpu(cpu, &self.program, &arguments, folder)?;
+        // Only h2o is started by way of another program, which sets its environment.
+        let program = if self.kind == Kind::H2o { Path::new("/usr/bin/env") } else { &self.program };
+        let mut process = Started::on_cpu(cpu, program, &arguments, folder)?;
         wait_for_answer(&mut process, address, site.map(Arc::as_ref))?;
         let family = usage::family(process.id());
         Ok(Running { process, family, address, site: site.cloned() })
@@ -116,10 +122,18 @@ impl Proxy {
             }
             Kind::Nginx => ("nginx.conf", configuration::of_nginx(address, upstream, folder, site)),
             Kind::Haproxy => ("haproxy.cfg", configuration::of_haproxy(address, upstream, site)),
+            Kind::H2o => ("h2o.yaml", configuration::of_h2o(address, upstream, site)),
         };
         let file = folder.join(name);
         fs::write(&file, text).map_err(|e| format!("{}: {e}", file.display()))?;
         let file = file.display().to_string();
+        if self.kind == Kind::H2o {
+            let openssl = folder.join("openssl.cnf");
+            fs::write(&openssl, configuration::OF_OPENSSL)
+                .map_err(|e| format!("{}: {e}", openssl.display()))?;
+            let environment = format!("OPENSSL_CONF={}", openssl.display());
+            return Ok(vec![environment, self.program.display().to_string(), "-c".into(), file]);
+        }
         Ok(match self.kind {
             Kind::Nginx => vec!["-p".into(), folder.display().to_string(), "-c".into(), file],
             Kind::Haproxy => vec!["-db".into(), "-q".into(), "-f".into(), file],

@@ -1,6 +1,7 @@
 //! Tables for people: Markdown on standard output and, when asked, in docs/benchmarks.md.
 
 use crate::arguments::Plan;
+use crate::h2load;
 use crate::proxy::Kind;
 use crate::rounds::{Contender, LoadFigures, Results, Turn};
 use crate::scenario::Target;
@@ -27,12 +28,13 @@ impl Machine {
             ("kernel".to_owned(), first_line(Path::new("uname"), &["-sr"])),
             ("CPU".to_owned(), format!("{} ({cpus} CPUs)", cpu_model.map_or("unknown", |(_, model)| model))),
             ("wrk".to_owned(), first_line(Path::new("wrk"), &["-v"])),
+            ("h2load".to_owned(), first_line(Path::new(h2load::PROGRAM), &["--version"])),
         ];
         for proxy in &plan.proxies {
             let argument = match proxy.kind {
                 Kind::Relay => continue,
                 Kind::Ringway | Kind::RingwayBefore => "version",
-                Kind::Nginx | Kind::Haproxy => "-v",
+                Kind::Nginx | Kind::Haproxy | Kind::H2o => "-v",
             };
             lines.push((proxy.kind.name().to_owned(), first_line(&proxy.program, &[argument])));
         }
@@ -157,6 +159,19 @@ fn columns_of(turn: &Turn) -> Vec<Column> {
             },
         ],
         Turn::Growth(_) => growth_columns(),
+        Turn::Transfer(_) => vec![
+            Column::median("CPU µs per MiB, median", cpu_us, 1),
+            Column { head: "least", figure: cpu_us, fold: Fold::Least, decimals: 1 },
+            Column::median("of it user", user_us, 1),
+            Column::median("MiB/s", requests_per_second, 0),
+            Column::median("CPU busy %", busy_percent, 0),
+            Column {
+                head: "ratio to the cheaper peer",
+                figure: cpu_us,
+                fold: Fold::RatioToPeer,
+                decimals: 2,
+            },
+        ],
         Turn::Memory(_) => vec![
             Column::median("user KiB per connection, median", user_kib, 2),
             Column { head: "least", figure: user_kib, fold: Fold::Least, decimals: 2 },
@@ -202,14 +217,16 @@ fn growth_columns() -> Vec<Column> {
 
 fn load(turn: &Turn) -> Option<&LoadFigures> {
     match turn {
-        Turn::Load(figures) | Turn::Growth(figures) => Some(figures),
+        Turn::Load(figures) | Turn::Growth(figures) | Turn::Transfer(figures) => Some(figures),
         Turn::Memory(_) | Turn::Latency(_) => None,
     }
 }
 
 fn cpu_us(turn: &Turn) -> f64 {
     match turn {
-        Turn::Load(figures) => figures.user_us + figures.system_us + figures.health_us,
+        Turn::Load(figures) | Turn::Transfer(figures) => {
+            figures.user_us + figures.system_us + figures.health_us
+        }
         Turn::Growth(figures) => figures.user_us + figures.system_us,
         Turn::Latency(figures) => figures.cpu_us,
         Turn::Memory(_) => 0.0,
@@ -234,7 +251,7 @@ fn busy_percent(turn: &Turn) -> f64 {
 
 fn requests_per_second(turn: &Turn) -> f64 {
     match turn {
-        Turn::Load(figures) | Turn::Growth(figures) => figures.requests_per_second,
+        Turn::Load(figures) | Turn::Growth(figures) | Turn::Transfer(figures) => figures.requests_per_second,
         Turn::Latency(figures) => figures.requests_per_second,
         Turn::Memory(_) => 0.0,
     }
@@ -244,7 +261,7 @@ fn p50_us(turn: &Turn) -> f64 {
     match turn {
         Turn::Load(figures) | Turn::Growth(figures) => figures.p50_us,
         Turn::Latency(figures) => figures.p50_us,
-        Turn::Memory(_) => 0.0,
+        Turn::Memory(_) | Turn::Transfer(_) => 0.0,
     }
 }
 
@@ -252,7 +269,7 @@ fn p99_us(turn: &Turn) -> f64 {
     match turn {
         Turn::Load(figures) | Turn::Growth(figures) => figures.p99_us,
         Turn::Latency(figures) => figures.p99_us,
-        Turn::Memory(_) => 0.0,
+        Turn::Memory(_) | Turn::Transfer(_) => 0.0,
     }
 }
 
@@ -302,7 +319,7 @@ const PREAMBLE: &str = "\
 - Every round starts each proxy afresh, one after the other, and measures it after at least one second of warm-up.
 - CPU time is user and system time of all processes of the proxy; requests are counted by the origin over exactly
   the same window. Divided, they give CPU µs per request.
-- The ratio is taken in each round against the cheaper of nginx and HAProxy of that round; the table shows its median.
+- The ratio is taken in each round against the cheapest of nginx, HAProxy and, with HTTP/2, h2o of that round; the table shows its median.
 - Peers have one worker, keep-alive to the origin and no access log. The relay parses nothing: it is the lower bound.
 - With HTTPS all proxies serve the same ECDSA P-256 certificate with that of its P-256 CA, both made for the run, and all
   agree on TLS 1.3, the group X25519 and the suite TLS_AES_128_GCM_SHA256; at its start each proxy must choose them for
@@ -313,6 +330,9 @@ const PREAMBLE: &str = "\
   no session is offered, and one that is resumed all the same fails the run; or each connection offers the ticket of the
   one before with a new key exchange (psk_dhe_ke), and the run fails when less than 99 % are resumed. The first connection
   of a thread has no ticket yet; it falls into the warm-up.
+- HTTP/2 goes over TLS; to the origin all speak HTTP/1.1. h2load makes the requests on one thread and logs each, from
+  which p50 and p99 are taken. One body of 1 GiB is carried by curl from its start to its end; the CPU time of the proxy
+  in between is told per MiB.
 - User memory is what the anonymous memory of the proxy grows by while the idle connections are opened and make their
   requests; a first request goes before.
 - Where backends grow, they are the one origin at up to 1,000 addresses of loopback. All rows are interleaved, and each

@@ -13,6 +13,7 @@ use crate::proxy::{self, Kind, Proxy, Running};
 use crate::scenario::{Load, PLAIN, Scenario, Work};
 use crate::site::Site;
 use crate::started::Started;
+use crate::transfer;
 use crate::usage::CpuTime;
 use ringway_bench::now;
 use std::fmt::{self, Display, Formatter};
@@ -27,6 +28,8 @@ use std::time::Duration;
 pub(crate) enum Turn {
     Load(LoadFigures),
     Growth(LoadFigures),
+    /// Per MiB instead of per request.
+    Transfer(LoadFigures),
     Memory(idle_memory::Figures),
     Latency(latency::Figures),
 }
@@ -129,8 +132,11 @@ impl Bench<'_> {
         let turn = match &scenario.work {
             Work::Load(load) => Turn::Load(self.measure_load(load, backends, &running)?),
             Work::Growth { load, .. } => Turn::Growth(self.measure_load(load, backends, &running)?),
-            Work::IdleMemory { connections, .. } => {
-                Turn::Memory(idle_memory::measure(&running, *connections)?)
+            Work::IdleMemory { connections, http2, .. } => {
+                Turn::Memory(idle_memory::measure(&running, *connections, *http2)?)
+            }
+            Work::Transfer(direction) => {
+                Turn::Transfer(transfer::measure(&running, *direction, self.plan.load_cpu, self.folder)?)
             }
             Work::Latency { connections } => {
                 Turn::Latency(latency::measure(self, &running, *connections, rate)?)

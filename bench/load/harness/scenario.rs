@@ -3,6 +3,7 @@
 use crate::backends::{Backends, GROWING, SOLE};
 use crate::handshakes;
 use crate::proxy::Kind;
+use crate::transfer::Direction;
 
 /// One kind of work for the proxies.
 pub(crate) struct Scenario {
@@ -28,7 +29,9 @@ pub(crate) enum Work {
     /// The same with each of these in turn behind each proxy.
     Growth { load: Load, rows: &'static [Backends] },
     /// Connections that made one request and then wait.
-    IdleMemory { connections: usize, secure: bool },
+    IdleMemory { connections: usize, secure: bool, http2: bool },
+    /// One large body on one stream of HTTP/2.
+    Transfer(Direction),
     /// wrk-like requests at 60 % of what the slowest proxy can do.
     Latency { connections: usize },
 }
@@ -51,6 +54,10 @@ pub(crate) enum Client {
     Wrk,
     /// A client of our own that makes a TLS connection per request.
     Handshakes(handshakes::Kind),
+    /// HTTP/2 with so many streams at a time on each connection.
+    H2load {
+        streams: usize,
+    },
 }
 
 impl Scenario {
@@ -58,7 +65,17 @@ impl Scenario {
         match &self.work {
             Work::Load(load) | Work::Growth { load, .. } => load.secure,
             Work::IdleMemory { secure, .. } => *secure,
+            Work::Transfer(_) => true,
             Work::Latency { .. } => false,
+        }
+    }
+
+    pub(crate) fn is_http2(&self) -> bool {
+        match &self.work {
+            Work::Load(load) => matches!(load.client, Client::H2load { .. }),
+            Work::IdleMemory { http2, .. } => *http2,
+            Work::Transfer(_) => true,
+            Work::Growth { .. } | Work::Latency { .. } => false,
         }
     }
 
@@ -70,9 +87,13 @@ impl Scenario {
         }
     }
 
-    /// The relay has no TLS.
+    /// The relay has no TLS, and h2o stands for HTTP/2 only.
     pub(crate) fn fits(&self, kind: Kind) -> bool {
-        !(self.is_secure() && kind == Kind::Relay)
+        match kind {
+            Kind::Relay => !self.is_secure(),
+            Kind::H2o => self.is_http2(),
+            _ => true,
+        }
     }
 }
 
@@ -129,7 +150,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "idle-memory",
         title: "Memory of 4,000 idle connections that each made one request",
-        work: Work::IdleMemory { connections: 4_000, secure: false },
+        work: Work::IdleMemory { connections: 4_000, secure: false, http2: false },
         target: Some(Target::Kibibytes(1.0)),
     },
     Scenario {
@@ -159,8 +180,38 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "https-idle-memory",
         title: "Memory of 4,000 idle TLS connections that each made one request",
-        work: Work::IdleMemory { connections: 4_000, secure: true },
+        work: Work::IdleMemory { connections: 4_000, secure: true, http2: false },
         target: Some(Target::Kibibytes(4.0)),
+    },
+    Scenario {
+        name: "http2-64x16",
+        title: "HTTP/2 over TLS, 128 B, 64 connections of 16 streams",
+        work: Work::Load(Load { client: Client::H2load { streams: 16 }, ..SECURE }),
+        target: Some(Target::Ratio(0.80)),
+    },
+    Scenario {
+        name: "http2-1x100",
+        title: "HTTP/2 over TLS, 128 B, 1 connection of 100 streams",
+        work: Work::Load(Load { connections: 1, client: Client::H2load { streams: 100 }, ..SECURE }),
+        target: Some(Target::Ratio(0.80)),
+    },
+    Scenario {
+        name: "http2-download",
+        title: "HTTP/2 over TLS, 1 GiB down over one stream",
+        work: Work::Transfer(Direction::Download),
+        target: Some(Target::Ratio(1.0)),
+    },
+    Scenario {
+        name: "http2-upload",
+        title: "HTTP/2 over TLS, 1 GiB up over one stream",
+        work: Work::Transfer(Direction::Upload),
+        target: Some(Target::Ratio(1.0)),
+    },
+    Scenario {
+        name: "http2-idle-memory",
+        title: "Memory of 4,000 idle connections of HTTP/2 over TLS that each made one request",
+        work: Work::IdleMemory { connections: 4_000, secure: true, http2: true },
+        target: Some(Target::Kibibytes(8.0)),
     },
     Scenario {
         name: "latency",

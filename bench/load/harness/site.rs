@@ -24,6 +24,8 @@ pub(crate) struct Site {
     pub(crate) certificate: CertificateDer<'static>,
     /// A client that prefers AES-256, as wrk does, and resumes nothing.
     pub(crate) client: Arc<ClientConfig>,
+    /// The same for HTTP/2.
+    pub(crate) http2_client: Arc<ClientConfig>,
 }
 
 impl Site {
@@ -35,11 +37,15 @@ impl Site {
             Ok(file)
         };
         let suites = vec![TLS13_AES_256_GCM_SHA384, TLS13_AES_128_GCM_SHA256];
+        let client = client::configuration(&made.certificate, suites, Resumption::disabled())?;
+        let mut http2_client = ClientConfig::clone(&client);
+        http2_client.alpn_protocols = vec![b"h2".to_vec()];
         Ok(Site {
             chain: write("chain.pem", &made.chain)?,
             key: write("key.pem", &made.key)?,
             chain_and_key: write("chain_and_key.pem", &format!("{}{}", made.chain, made.key))?,
-            client: client::configuration(&made.certificate, suites, Resumption::disabled())?,
+            client,
+            http2_client: Arc::new(http2_client),
             certificate: made.certificate,
         })
     }

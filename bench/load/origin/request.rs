@@ -37,7 +37,7 @@ pub(crate) enum Discard {
 const DEFAULT_BODY_BYTES: usize = 128;
 
 /// The largest body that a path may ask for.
-pub(crate) const MAX_BODY_BYTES: usize = 64 << 20;
+pub(crate) const MAX_BODY_BYTES: usize = 1 << 30;
 
 /// Finds the first complete head in `input`: the request and the length of the head.
 pub(crate) fn parse_head(input: &[u8]) -> Option<(Request, usize)> {

@@ -184,7 +184,7 @@ fn windows_that_stay_shut() {
     assert_eq!(event, Some(Event::Failed(Fault::Limit(Limit::StalledConnection))));
     // A stream alone ends alone.
     let mut end = stalled();
-    end.feed(&window_update(0, 1000));
+    end.feed(&window_update(0, 10_000));
     end.now = end.codec.deadline().unwrap();
     let event = end.codec.handle_timeout(end.now);
     assert!(matches!(event, Some(Event::Reset { .. })), "{event:?}");

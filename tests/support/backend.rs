@@ -293,15 +293,14 @@ struct Stoppable {
 
 impl io::Read for Stoppable {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
+        // Also a connection that is never silent has to end with its backend.
+        while !self.counters.stopped.load(Ordering::SeqCst) {
             match self.wire.read(buffer) {
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-                    if self.counters.stopped.load(Ordering::SeqCst) {
-                        return Err(error);
-                    }
                 }
                 result => return result,
             }
         }
+        Err(io::ErrorKind::ConnectionAborted.into())
     }
 }

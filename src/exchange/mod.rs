@@ -39,6 +39,8 @@ pub struct Request<'h, 'b> {
     pub length: BodyLength,
     /// The protocols that the client wants to switch to (RFC 9110 §7.8).
     pub upgrade: Option<&'b [u8]>,
+    /// The client's way to ask for the upgrade has no key (RFC 8441 §5); a backend that needs one gets ours.
+    pub lacks_key: bool,
     /// The client waits for a 100 before it sends the body (RFC 9110 §10.1.1).
     pub expects_continue: bool,
     /// The client says that it asks by https, whatever the connection is (RFC 9110 §7.4).

@@ -7,7 +7,6 @@ use crate::exchange::stickiness;
 use crate::exchange::stickiness::Claim;
 use crate::http::head::Method;
 use crate::http::head::TargetForm;
-use crate::http::head::Version;
 use crate::http::headers::Field;
 use crate::http::headers::KnownName;
 use crate::policy::balance::cookies;
@@ -107,9 +106,7 @@ fn write_own_key(
     writer: &mut RequestWriter<'_>,
     worker: &Worker,
 ) -> Option<Box<websocket::Accept>> {
-    request.upgrade.filter(|protocols| protocols.eq_ignore_ascii_case(b"websocket"))?;
-    let is_key = |field: &Field<'_>| field.name.eq_ignore_ascii_case(b"Sec-WebSocket-Key");
-    if request.head.version != Version::Http2 || request.head.headers.iter().any(is_key) {
+    if !request.lacks_key {
         return None;
     }
     let key = websocket::key(&worker.nonce());

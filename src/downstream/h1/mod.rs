@@ -190,7 +190,8 @@ fn begin(
     let is_https = head.target.raw.get(..6).is_some_and(|start| start.eq_ignore_ascii_case(b"https:"));
     // HTTP/1.1 clients open a connection for each name.
     let is_covered = true;
-    let request = Request { head, length, upgrade, expects_continue, is_https, is_covered, received };
+    let request =
+        Request { head, length, upgrade, lacks_key: false, expects_continue, is_https, is_covered, received };
     Ok((exchange::begin(&request, origin, worker), traits, decoder))
 }
 

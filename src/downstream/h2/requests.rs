@@ -123,6 +123,7 @@ impl Shared {
         let request = Request {
             length: if wants_tunnel { BodyLength::Empty } else { length(&head, end) },
             upgrade: protocol.filter(|_| wants_tunnel),
+            lacks_key: wants_tunnel,
             expects_continue,
             is_https: scheme.eq_ignore_ascii_case(b"https"),
             is_covered,

@@ -217,6 +217,24 @@ fn a_client_that_says_goaway_still_gets_its_answers() {
 }
 
 #[test]
+fn a_client_that_says_goaway_may_still_speak_but_not_stay() {
+    let backend = backend();
+    let ringway = Scenario::of(&backend).secured().start();
+    let mut client = Http2::connect(ringway.address());
+    assert_eq!(client.get("/").status, 200);
+    client.send_go_away(0, 0xff).expect("it is taken");
+    for _ in 0..3 {
+        // Long enough for the server to have nothing else to do.
+        std::thread::sleep(Duration::from_millis(200));
+        let stream = client.request("GET", "/", &[], true);
+        assert_eq!(client.response(stream).status, 200);
+    }
+    let start = now();
+    client.receive_to_end();
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+}
+
+#[test]
 fn alpn_chooses_http2_unless_the_listener_does_not_want_it() {
     let backend = backend();
     for (line, expected) in [("", "h2"), ("http2 = true", "h2"), ("http2 = false", "http/1.1")] {

@@ -186,8 +186,9 @@ impl Shared {
                 self.record_fault(fault);
                 return Err(End::Said);
             }
-            // Clients get no interim responses and no PING of ours; what their GOAWAY means the codec knows.
-            Event::Interim { .. } | Event::Pong(_) | Event::GoAway { .. } => {}
+            Event::GoAway { .. } => self.note_leaving(),
+            // Clients get no interim responses and no PING of ours.
+            Event::Interim { .. } | Event::Pong(_) => {}
         }
         Ok(())
     }

@@ -39,6 +39,9 @@ const SLIM_AFTER: Duration = Duration::from_millis(300);
 /// when the end of the stream comes right behind it.
 const LINGER_MS: Millis = 1000;
 
+/// A client that has said GOAWAY closes the connection itself, unless it has no streams for so long.
+const LEAVING: Duration = Duration::from_secs(1);
+
 /// Nothing is waited for longer than this without another look.
 const FAR: Duration = Duration::from_secs(3600);
 
@@ -74,6 +77,8 @@ pub(super) struct Shared {
     has_ended: Cell<bool>,
     /// Since when there are no streams.
     idle_since: Cell<Moment>,
+    /// The client has said GOAWAY.
+    is_leaving: Cell<bool>,
     /// What the codec does not need while it is idle was given back.
     is_slim: Cell<bool>,
     /// Of the heads of all streams, as they were decoded.
@@ -102,6 +107,7 @@ impl Shared {
             is_sending: Cell::new(false),
             has_memory: Cell::new(false),
             has_ended: Cell::new(false),
+            is_leaving: Cell::new(false),
             is_slim: Cell::new(false),
             head_bytes: Cell::new(0),
         }))
@@ -202,6 +208,13 @@ impl Shared {
         self.wake_driver();
     }
 
+    /// The client has said GOAWAY.
+    pub(super) fn note_leaving(&self) {
+        if !self.is_leaving.replace(true) {
+            self.idle_since.set(self.worker.clock.now());
+        }
+    }
+
     /// No stream can go on.
     pub(super) fn lose_all(&self) {
         self.has_ended.set(true);
@@ -272,8 +285,10 @@ impl Shared {
             return None;
         }
         let is_new = self.connection.requests.get() == 0;
+        let most = if self.is_leaving.get() { LEAVING } else { Duration::MAX };
         self.connection
             .term(&self.worker, |terms| if is_new { terms.client_header_timeout } else { terms.idle_timeout })
+            .map(|timeout| timeout.min(most))
     }
 }
 

@@ -118,7 +118,7 @@ pub enum Event {
     /// The peer's settings changed, and with them what may be sent and opened.
     Settings,
     /// The peer looks at no stream of ours beyond `last`: those are gone, unprocessed, and may be tried
-    /// elsewhere. No other can be opened.
+    /// elsewhere. No other can be opened. A client is about to leave.
     GoAway { last: Option<StreamId>, code: ErrorCode },
     /// A PING of [`Connection::ping`] came back.
     Pong(ping::Opaque),
@@ -256,9 +256,11 @@ impl Connection {
         self.streams.len()
     }
 
-    /// Whether nothing is left to do after [`Connection::shut_down`] or the peer's GOAWAY.
+    /// Whether nothing is left to do after [`Connection::shut_down`] or a server's GOAWAY. That of a client
+    /// takes nothing away: servers open no streams.
     pub fn is_drained(&self) -> bool {
-        let is_ending = matches!(self.ending, Ending::Final(_)) || self.peer_last_stream < StreamId::LARGEST;
+        let is_left = self.role == Role::Client && self.peer_last_stream < StreamId::LARGEST;
+        let is_ending = is_left || matches!(self.ending, Ending::Final(_));
         self.ending == Ending::Failed || (is_ending && self.streams.len() == 0)
     }
 

@@ -180,7 +180,7 @@ impl Pool {
     }
 
     /// This worker's share of a cap that holds for all; the shares add up to it.
-    fn share(&self, most: usize) -> usize {
+    pub(super) fn share(&self, most: usize) -> usize {
         most / self.workers + usize::from(self.worker < most % self.workers)
     }
 

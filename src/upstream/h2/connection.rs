@@ -43,6 +43,8 @@ pub(super) struct Shared {
     timers: Timers,
     /// Of the group that used it last.
     pub(super) keepalive_timeout: Cell<Duration>,
+    /// The number of the stream that was lent last, among all of the worker.
+    pub(super) last_lent: Cell<u64>,
     /// Who waits for a stream to the backend under this name.
     waiting: Rc<Waiting>,
     /// Streams that are lent and not yet opened: their places are taken.
@@ -74,6 +76,7 @@ impl Shared {
             buffers: buffers.clone(),
             timers: timers.clone(),
             keepalive_timeout: Cell::default(),
+            last_lent: Cell::default(),
             waiting: Rc::clone(waiting),
             lent: Cell::default(),
             state: RefCell::new(state),
@@ -166,6 +169,11 @@ impl Shared {
     /// Streams that are open, or lent.
     pub(super) fn open_streams(&self) -> usize {
         self.state.borrow().streams.len() + self.lent.get()
+    }
+
+    /// Whether it is kept for streams to come, and has none.
+    pub(super) fn is_idle(&self) -> bool {
+        self.counts() && self.open_streams() == 0
     }
 
     pub(super) fn is_lost(&self) -> bool {

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
@@ -39,17 +40,21 @@ const REMEMBERED_NAMES: usize = 64;
 #[derive(Default)]
 pub struct Connections {
     backends: RefCell<Vec<Rc<ToBackend>>>,
+    /// Streams lent so far.
+    lent: Cell<u64>,
 }
 
 /// The connections to one backend.
 #[derive(Default)]
 struct ToBackend {
-    names: RefCell<Vec<Rc<ToName>>>,
+    names: RefCell<BTreeMap<u64, Rc<ToName>>>,
+    /// Idle connections that are kept, over all names, as the group has it that used it last.
+    most_idle: Cell<usize>,
 }
 
 /// The connections to one backend under one name. Names do not wait for one another.
+#[derive(Default)]
 struct ToName {
-    server_name: u64,
     connections: RefCell<Vec<Rc<Shared>>>,
     /// Connections that are being opened.
     opening: Cell<usize>,
@@ -94,19 +99,24 @@ impl Connections {
     pub async fn lease(&self, wanted: &Wanted<'_>, means: &Means<'_>) -> Result<Leased, UpstreamError> {
         let backend = self.to(wanted.backend);
         let to = backend.to(wanted.server_name);
+        // One name alone may have as many.
+        let most_idle = means.pool.share(wanted.group.keepalive_connections).max(MOST_CONNECTIONS);
+        backend.most_idle.set(most_idle);
         let deadline = means.timers.deadline();
         deadline.set(means.target.timeout);
         let mut has_waited = false;
         loop {
             match to.choose(wanted, means.pool, has_waited) {
                 Choice::Use(shared) => {
-                    let leased = lend(shared, wanted);
+                    let leased = lend(shared, wanted, means);
                     to.call_next();
                     return Ok(leased);
                 }
                 Choice::UseHttp1(connection) => return Ok((Link::Http1(connection), true)),
                 Choice::Open => {
-                    backend.make_room();
+                    if !to.prefers_http1.get() {
+                        backend.keep_idle(most_idle - 1);
+                    }
                     if let Some(leased) = to.open(wanted, means).await? {
                         return Ok(leased);
                     }
@@ -123,12 +133,13 @@ impl Connections {
     /// The work of each second.
     pub fn sweep(&self) {
         for backend in self.backends.borrow().iter() {
-            for to in backend.names.borrow().iter() {
+            for to in backend.names.borrow().values() {
                 let mut connections = to.connections.take();
                 connections.retain(|connection| connection.sweep());
                 // Nothing is opened while this runs.
                 to.connections.replace(connections);
             }
+            backend.keep_idle(backend.most_idle.get());
         }
     }
 
@@ -146,34 +157,39 @@ impl Connections {
 impl ToBackend {
     fn to(&self, server_name: u64) -> Rc<ToName> {
         let mut names = self.names.borrow_mut();
-        if let Some(known) = names.iter().find(|to| to.server_name == server_name) {
+        if let Some(known) = names.get(&server_name) {
             return Rc::clone(known);
         }
         if names.len() >= REMEMBERED_NAMES {
-            names.retain(|to| Rc::strong_count(to) > 1 || !to.connections.borrow().is_empty());
+            names.retain(|_, to| Rc::strong_count(to) > 1 || !to.connections.borrow().is_empty());
         }
-        let to = Rc::new(ToName::new(server_name));
-        names.push(Rc::clone(&to));
-        to
+        Rc::clone(names.entry(server_name).or_default())
     }
 
-    /// Names that nobody asks for any more make room for others.
-    fn make_room(&self) {
+    /// Ends the idle connections beyond `most` over all names, those first that were lent from longest ago: where
+    /// the server name follows the host of the request, clients could else keep connections for names that nobody
+    /// asks for again.
+    fn keep_idle(&self, most: usize) {
         let names = self.names.borrow();
-        if names.iter().map(|to| to.connections.borrow().len()).sum::<usize>() < MOST_CONNECTIONS {
+        let count_idle = |to: &Rc<ToName>| to.connections.borrow().iter().filter(|it| it.is_idle()).count();
+        let excess = names.values().map(count_idle).sum::<usize>().saturating_sub(most);
+        if excess == 0 {
             return;
         }
-        let idle = names.iter().find_map(|to| {
-            to.connections.borrow().iter().find(|shared| shared.open_streams() == 0).map(Rc::clone)
-        });
-        if let Some(idle) = idle {
-            idle.shut_down();
+        let mut idle = Vec::new();
+        for to in names.values() {
+            idle.extend(to.connections.borrow().iter().filter(|it| it.is_idle()).map(Rc::clone));
         }
+        idle.sort_unstable_by_key(|shared| shared.last_lent.get());
+        idle.iter().take(excess).for_each(|shared| shared.shut_down());
     }
 }
 
 /// Lends a stream of a connection that has one left.
-fn lend(shared: Rc<Shared>, wanted: &Wanted<'_>) -> Leased {
+fn lend(shared: Rc<Shared>, wanted: &Wanted<'_>, means: &Means<'_>) -> Leased {
+    let lent = &means.pool.streams.lent;
+    lent.set(lent.get() + 1);
+    shared.last_lent.set(lent.get());
     shared.keepalive_timeout.set(match wanted.group.keepalive_connections {
         0 => Duration::ZERO,
         _ => wanted.group.keepalive_timeout,
@@ -183,17 +199,6 @@ fn lend(shared: Rc<Shared>, wanted: &Wanted<'_>) -> Leased {
 }
 
 impl ToName {
-    fn new(server_name: u64) -> ToName {
-        ToName {
-            server_name,
-            connections: RefCell::default(),
-            opening: Cell::default(),
-            proving: Cell::default(),
-            prefers_http1: Cell::default(),
-            waiting: Rc::default(),
-        }
-    }
-
     /// Who `has_waited` takes the newest connection, even if it should be fresh: it waited for one.
     fn choose(&self, wanted: &Wanted<'_>, pool: &Pool, has_waited: bool) -> Choice {
         let mut connections = self.connections.borrow_mut();
@@ -289,8 +294,8 @@ impl ToName {
         let _proving = Counted::among(&self.proving);
         let deadline = means.timers.deadline();
         deadline.set(means.target.timeout);
-        let means = (means.timers, means.buffers);
-        let shared = Rc::new(Shared::new(opened.connection, wanted.backend, means, &self.waiting));
+        let of_worker = (means.timers, means.buffers);
+        let shared = Rc::new(Shared::new(opened.connection, wanted.backend, of_worker, &self.waiting));
         let unproven = Unproven(Some(Rc::clone(&shared)));
         task::spawn(drive(Rc::clone(&shared)));
         match deadline.guard(pin!(shared.ready())).await {
@@ -300,7 +305,7 @@ impl ToName {
         unproven.prove();
         self.connections.borrow_mut().push(Rc::clone(&shared));
         // A backend may allow none at first.
-        Ok(shared.can_open().then(|| lend(shared, wanted)))
+        Ok(shared.can_open().then(|| lend(shared, wanted, means)))
     }
 }
 

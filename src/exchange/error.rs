@@ -48,7 +48,9 @@ impl ExchangeError {
                     Reason::UpstreamReset
                 }
                 UpstreamError::NoTunnels => Reason::NoTunnels,
-                UpstreamError::BadResponse(word) => Reason::BadResponse(word),
+                UpstreamError::BadResponse(word) | UpstreamError::BrokenConnection(word) => {
+                    Reason::BadResponse(word)
+                }
             },
         }
     }
@@ -75,6 +77,7 @@ impl ExchangeError {
             UpstreamError::ClosedBeforeResponse if connection_was_reused => Failure::StaleConnection,
             UpstreamError::NothingSent
             | UpstreamError::ClosedBeforeResponse
+            | UpstreamError::BrokenConnection(_)
             | UpstreamError::ResetBeforeResponse => Failure::NoResponse,
             _ => Failure::Exchange,
         })

@@ -9,7 +9,7 @@ pub enum Failure {
     NothingSent,
     /// A kept-alive connection ended before any byte of a response.
     StaleConnection,
-    /// A fresh connection ended before any byte of a response.
+    /// A fresh connection, or one that others used at the time, ended before any byte of a response.
     NoResponse,
     /// Everything else, such as a response that takes too long: the backend may be at work on the
     /// request still.

@@ -23,6 +23,9 @@ pub enum UpstreamError {
     ResponseTimeout,
     /// What came is no response; the word is the codec's.
     BadResponse(&'static str),
+    /// The backend broke the rules of a connection before any byte of this response, and perhaps with another;
+    /// the word is the codec's.
+    BrokenConnection(&'static str),
     /// Who answers does not speak HTTP/2.
     NotHttp2,
     /// Every connection that may be opened has as many streams as the backend allows, and none came free.

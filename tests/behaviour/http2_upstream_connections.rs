@@ -384,3 +384,24 @@ fn a_backend_that_leaves_gets_no_new_streams() {
     assert_eq!(one.requests(), before);
     eventually("its connection ends", || one.open_connections() == 0);
 }
+
+#[test]
+fn what_a_broken_connection_did_not_answer_is_asked_for_elsewhere() {
+    let broken = settled(&[], |end, _| {
+        let streams = [next_whole(end)?, next_whole(end)?];
+        end.send_fields(streams[0], &[(":status", "200"), ("content-length", "9")], false)?;
+        // SETTINGS never belong to a stream: the whole connection is useless.
+        end.send(&frame(SETTINGS, 0, streams[0], &[]))?;
+        while end.receive()?.is_some() {}
+        Ok(())
+    });
+    let good = Backend::http2_echo_body();
+    let ringway = Scenario::new().backend_at(&broken.address().to_string(), 100).backend(good.address());
+    let ringway = ringway.group_protocol("h2c").start();
+    let mut clients = [client_of(&ringway), client_of(&ringway)];
+    clients.iter_mut().for_each(|client| client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
+    let answers = clients.each_mut().map(|client| client.try_read_response().map(|answer| answer.status));
+    assert_eq!(answers.iter().filter(|answer| answer.is_err()).count(), 1, "what had begun is cut");
+    assert_eq!(answers.iter().filter(|answer| matches!(answer, Ok(200))).count(), 1, "{answers:?}");
+    assert_eq!(broken.connections(), 1);
+}

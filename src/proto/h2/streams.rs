@@ -1,5 +1,7 @@
 //! All streams of a connection, and what is remembered of those that ended.
 
+use std::collections::VecDeque;
+
 use crate::proto::h2::limits::REMEMBERED_RESETS;
 use crate::proto::h2::settings::Role;
 use crate::proto::h2::stream::Stream;
@@ -17,11 +19,12 @@ pub(super) enum Status {
     Closed,
 }
 
-/// Open and half-closed streams. Streams are few, and those in use are often the newest: the list is
-/// searched from its end.
+/// Open and half-closed streams.
 pub(super) struct Streams {
     role: Role,
-    live: Vec<Stream>,
+    /// In the order of their numbers, which only grow. Those that end are often the oldest or the newest, and at
+    /// either end a queue moves few others.
+    live: VecDeque<Stream>,
     /// The largest number that the peer opened; 0 for none.
     highest_of_peer: u32,
     /// The last numbers that the peer left out: from one to another, both included.
@@ -39,7 +42,7 @@ impl Streams {
     pub(super) fn new(role: Role) -> Streams {
         Streams {
             role,
-            live: Vec::new(),
+            live: VecDeque::new(),
             highest_of_peer: 0,
             skipped: (1, 0),
             highest_of_ours: 0,
@@ -117,12 +120,13 @@ impl Streams {
         let highest =
             if self.is_peers(stream.id) { &mut self.highest_of_peer } else { &mut self.highest_of_ours };
         *highest = stream.id.number().max(*highest);
-        self.live.push(stream);
+        debug_assert!(self.live.back().is_none_or(|newest| newest.id < stream.id));
+        self.live.push_back(stream);
     }
 
     pub(super) fn remove(&mut self, id: StreamId) -> Option<Stream> {
         let place = self.place(id)?;
-        Some(self.live.swap_remove(place))
+        self.live.remove(place)
     }
 
     /// Ends the streams of ours that the peer will not look at.
@@ -161,7 +165,7 @@ impl Streams {
     }
 
     fn place(&self, id: StreamId) -> Option<usize> {
-        self.live.iter().rposition(|stream| stream.id == id)
+        self.live.binary_search_by_key(&id, |stream| stream.id).ok()
     }
 
     fn is_idle(&self, id: StreamId) -> bool {

@@ -23,9 +23,10 @@ use crate::upstream::h2::inbox::Inbox;
 /// Under the one borrow that [`crate::upstream::h2::connection::Shared`] gives.
 pub(super) struct State {
     pub(super) codec: Codec,
-    /// By the place of a stream in `streams`; apart, so that looking for one touches little memory.
-    ids: Vec<StreamId>,
-    pub(super) streams: Vec<StreamState>,
+    /// In the order of their numbers, which only grow. Apart from `streams`, which have the same places, so that
+    /// looking for one touches little memory.
+    ids: VecDeque<StreamId>,
+    pub(super) streams: VecDeque<StreamState>,
     pub(super) driver: Option<Waker>,
     /// Whoever opened the connection and waits for the backend's settings.
     pub(super) opener: Option<Waker>,
@@ -73,8 +74,8 @@ impl State {
     pub(super) fn new(codec: Codec, ticks: u64) -> State {
         State {
             codec,
-            ids: Vec::new(),
-            streams: Vec::new(),
+            ids: VecDeque::new(),
+            streams: VecDeque::new(),
             driver: None,
             opener: None,
             has_settings: false,
@@ -102,13 +103,17 @@ impl State {
     }
 
     pub(super) fn stream(&mut self, id: StreamId) -> Option<&mut StreamState> {
-        let place = self.ids.iter().rposition(|&known| known == id)?;
+        let place = self.place(id)?;
         self.streams.get_mut(place)
     }
 
+    fn place(&self, id: StreamId) -> Option<usize> {
+        self.ids.binary_search(&id).ok()
+    }
+
     pub(super) fn insert(&mut self, id: StreamId) {
-        self.ids.push(id);
-        self.streams.push(StreamState::default());
+        self.ids.push_back(id);
+        self.streams.push_back(StreamState::default());
         self.has_served = true;
         self.has_news = true;
         self.is_released = false;
@@ -196,7 +201,7 @@ impl State {
                 }
             }
             Event::Trailers { stream } => {
-                let place = self.ids.iter().rposition(|&known| known == stream);
+                let place = self.place(stream);
                 if let Some(state) = place.and_then(|place| self.streams.get_mut(place)) {
                     state.inbox.put_trailers(self.codec.fields());
                     state.wake();
@@ -224,7 +229,10 @@ impl State {
             }
             Event::Failed(fault) => {
                 self.is_faulty = true;
-                self.fail_all(|_| UpstreamError::BadResponse(fault.reason()));
+                self.fail_all(|has_begun| match has_begun {
+                    true => UpstreamError::BadResponse(fault.reason()),
+                    false => UpstreamError::BrokenConnection(fault.reason()),
+                });
             }
             Event::GoAway { last, .. } => self.refuse_beyond(last.map_or(0, StreamId::number)),
             // A client sees no requests.
@@ -233,7 +241,7 @@ impl State {
     }
 
     fn put_head(&mut self, id: StreamId, end: bool, buffers: &Buffers) {
-        let place = self.ids.iter().rposition(|&known| known == id);
+        let place = self.place(id);
         let Some(stream) = place.and_then(|place| self.streams.get_mut(place)) else { return };
         let mut headers = Headers::new();
         let head = self.codec.response(&mut headers);
@@ -277,16 +285,16 @@ impl State {
     /// Takes a stream out. What its exchange did not see to its end is cancelled.
     pub(super) fn remove(&mut self, id: StreamId) {
         self.leave_queue(id);
-        let Some(place) = self.ids.iter().rposition(|&known| known == id) else { return };
-        self.ids.swap_remove(place);
-        let stream = self.streams.swap_remove(place);
+        let Some(place) = self.place(id) else { return };
+        self.ids.remove(place);
+        let Some(stream) = self.streams.remove(place) else { return };
         self.growth -= stream.growth;
         self.codec.reset(id, ErrorCode::Cancel);
     }
 
     /// The exchange took so much content.
     pub(super) fn release(&mut self, id: StreamId, bytes: u32) {
-        let place = self.ids.iter().rposition(|&known| known == id);
+        let place = self.place(id);
         let Some(stream) = place.and_then(|place| self.streams.get_mut(place)) else { return };
         let most = DEFAULT_WINDOW + stream.growth + (GROWTH_BYTES - self.growth);
         if let Some(window) = self.codec.release_stream(id, bytes, most) {
@@ -298,8 +306,8 @@ impl State {
 
     pub(super) fn release_memory(&mut self) {
         self.codec.release_memory();
-        self.ids = Vec::new();
-        self.streams = Vec::new();
+        self.ids = VecDeque::new();
+        self.streams = VecDeque::new();
         self.queue = VecDeque::new();
         self.deadlines = Vec::new();
         self.is_released = true;

@@ -217,6 +217,26 @@ fn a_client_that_says_goaway_still_gets_its_answers() {
 }
 
 #[test]
+fn a_stop_is_told_to_a_client_that_never_pauses() {
+    let backend = Backend::echo_body();
+    let mut ringway = Scenario::of(&backend).secured().start();
+    let mut client = Http2::connect(ringway.address());
+    let stream = client.request("POST", "/", &[], false);
+    let start = now();
+    ringway.signal("TERM");
+    while client.go_away.is_none() {
+        assert!(start.elapsed() < Duration::from_secs(5), "no GOAWAY");
+        client.send_content(stream, b"x", false).expect("it is taken");
+        while let Ok(Some(_)) = client.receive_within(Duration::from_millis(50)) {}
+    }
+    client.send_content(stream, b"end", true).expect("it is taken");
+    let answer = client.response(stream);
+    assert!(answer.status == 200 && answer.body.ends_with(b"xend"), "{answer:?}");
+    drop(client);
+    assert_eq!(ringway.wait_for_exit(PATIENCE).code(), Some(0));
+}
+
+#[test]
 fn a_client_that_says_goaway_may_still_speak_but_not_stay() {
     let backend = backend();
     let ringway = Scenario::of(&backend).secured().start();

@@ -26,10 +26,14 @@ use crate::telemetry::reason::Reason;
 /// away, with a buffer at hand, instead of being waited for without one.
 const HOT_AFTER: u32 = 3;
 
+/// A connection that is never silent is asked so often whether it should end, in ticks.
+const LOOK_TICKS: u64 = 10;
+
 /// Receives until the connection ends.
 pub(super) async fn run(shared: &Rc<Shared>, input: Option<Buffer>) -> End {
     let mut receiver = Receiver { shared, heat: 0, much: false, is_stuck: false };
     let mut rest = input.filter(|input| !input.is_empty());
+    let mut looked_at = shared.worker.timers.ticks();
     loop {
         let mut useful = false;
         if let Some(input) = rest.take() {
@@ -40,6 +44,10 @@ pub(super) async fn run(shared: &Rc<Shared>, input: Option<Buffer>) -> End {
             shared.wake_driver();
         }
         let ticks = shared.worker.timers.ticks();
+        if ticks - looked_at >= LOOK_TICKS {
+            looked_at = ticks;
+            shared.look_at_time();
+        }
         let next = receiver.next(rest.take()).await;
         let came_at_once = useful && shared.worker.timers.ticks() - ticks <= 1;
         receiver.heat = if came_at_once { receiver.heat + 1 } else { 0 };

@@ -39,7 +39,7 @@ const SLIM_AFTER: Duration = Duration::from_millis(300);
 /// when the end of the stream comes right behind it.
 const LINGER_MS: Millis = 1000;
 
-/// A client that has said GOAWAY closes the connection itself, unless it has no streams for so long.
+/// A client that has said GOAWAY has so long, without streams, to close the connection itself.
 const LEAVING: Duration = Duration::from_secs(1);
 
 /// Nothing is waited for longer than this without another look.
@@ -77,8 +77,8 @@ pub(super) struct Shared {
     has_ended: Cell<bool>,
     /// Since when there are no streams.
     idle_since: Cell<Moment>,
-    /// The client has said GOAWAY.
-    is_leaving: Cell<bool>,
+    /// Since when the client has said GOAWAY.
+    leaving_since: Cell<Option<Moment>>,
     /// What the codec does not need while it is idle was given back.
     is_slim: Cell<bool>,
     /// Of the heads of all streams, as they were decoded.
@@ -107,7 +107,7 @@ impl Shared {
             is_sending: Cell::new(false),
             has_memory: Cell::new(false),
             has_ended: Cell::new(false),
-            is_leaving: Cell::new(false),
+            leaving_since: Cell::new(None),
             is_slim: Cell::new(false),
             head_bytes: Cell::new(0),
         }))
@@ -210,9 +210,8 @@ impl Shared {
 
     /// The client has said GOAWAY.
     pub(super) fn note_leaving(&self) {
-        if !self.is_leaving.replace(true) {
-            self.idle_since.set(self.worker.clock.now());
-        }
+        let since = self.leaving_since.get().unwrap_or_else(|| self.worker.clock.now());
+        self.leaving_since.set(Some(since));
     }
 
     /// No stream can go on.
@@ -285,7 +284,9 @@ impl Shared {
             return None;
         }
         let is_new = self.connection.requests.get() == 0;
-        let most = if self.is_leaving.get() { LEAVING } else { Duration::MAX };
+        // Counted from when it became idle, as the others are.
+        let until_left = |since: Moment| since.since(self.idle_since.get()).saturating_add(LEAVING);
+        let most = self.leaving_since.get().map_or(Duration::MAX, until_left);
         self.connection
             .term(&self.worker, |terms| if is_new { terms.client_header_timeout } else { terms.idle_timeout })
             .map(|timeout| timeout.min(most))

@@ -113,7 +113,7 @@ impl Terms<'_> {
 
 impl Forward {
     pub(super) async fn run<S: Stream>(
-        mut self,
+        &mut self,
         stream: &mut S,
         recording: &mut Recording,
         origin: &Origin<'_>,
@@ -130,8 +130,14 @@ impl Forward {
         recording.upstream_began(worker);
         loop {
             let in_flight = worker.loads.begin(group, chosen);
-            let (_, _, presence) = stream.parts();
-            let lease = unless_left(pin!(self.lease(group, chosen, fresh, worker)), presence).await?;
+            let lease = match self.idle_connection(group, chosen, fresh, worker) {
+                Some(lease) => Ok(lease),
+                None => {
+                    let (_, _, presence) = stream.parts();
+                    // Boxed, because most requests find a connection.
+                    unless_left(Box::pin(self.lease(group, chosen, fresh, worker)).as_mut(), presence).await?
+                }
+            };
             let (error, reused) = match lease {
                 Err(error) => (error.into(), false),
                 Ok(lease) => {
@@ -241,6 +247,23 @@ impl Forward {
         Ok(())
     }
 
+    /// A connection of HTTP/1.1 that waits in the pool.
+    fn idle_connection<'g>(
+        &self,
+        group: &'g Group,
+        chosen: u32,
+        fresh: bool,
+        worker: &Worker,
+    ) -> Option<Lease<'g>> {
+        if fresh || group.versions != Versions::Http1 {
+            return None;
+        }
+        let backend = &group.member(chosen as usize)?.backend;
+        let connection = worker.pool.take(backend, self.server_name)?;
+        Some(Lease { link: Link::Http1(connection), reused: true, group, backend })
+    }
+
+    /// A new connection, or what a shared one has left.
     async fn lease<'g>(
         &self,
         group: &'g Group,
@@ -252,13 +275,6 @@ impl Forward {
             return Err(UpstreamError::ConnectFailed);
         };
         let backend = &member.backend;
-        let is_http1 = group.versions == Versions::Http1;
-        if is_http1
-            && !fresh
-            && let Some(connection) = worker.pool.take(backend, self.server_name)
-        {
-            return Ok(Lease { link: Link::Http1(connection), reused: true, group, backend });
-        }
         let client = group.tls.as_ref().map(|terms| worker.pool.client(backend, terms));
         let tls = client.as_deref().map(|client| TlsTarget {
             client,
@@ -268,14 +284,13 @@ impl Forward {
             turnstile: &worker.handshakes,
         });
         let target = Target { backend, timeout: group.connect_timeout, tls };
-        if is_http1 {
+        if group.versions == Versions::Http1 {
             let link = Link::Http1(connect::open(&target, &worker.timers).await?.connection);
             return Ok(Lease { link, reused: false, group, backend });
         }
         let wanted = Wanted { group, backend, server_name: self.server_name, fresh };
         let means = Means { target, pool: &worker.pool, timers: &worker.timers, buffers: &worker.buffers };
-        // Boxed, so that requests over HTTP/1.1 do not carry the room for it.
-        let (link, reused) = Box::pin(worker.pool.streams.lease(&wanted, &means)).await?;
+        let (link, reused) = worker.pool.streams.lease(&wanted, &means).await?;
         Ok(Lease { link, reused, group, backend })
     }
 

@@ -89,7 +89,7 @@ pub fn begin(request: &Request<'_, '_>, origin: &Origin<'_>, worker: &Worker) ->
             Some(group) => {
                 // A configuration file does not hold four billion groups.
                 recording.group = Some(index as u32);
-                Plan::Forward(Forward { group: index, ..request::prepare(request, origin, group, worker) })
+                Plan::Forward(request::prepare(request, origin, (index, group), worker))
             }
             None => Plan::Answer(Reason::NoRoute),
         },
@@ -99,18 +99,20 @@ pub fn begin(request: &Request<'_, '_>, origin: &Origin<'_>, worker: &Worker) ->
 }
 
 /// Carries the exchange out and records how it went. The stream tells whether it can go on.
-pub async fn serve<S: Stream>(exchange: Exchange, stream: &mut S, origin: &Origin<'_>, worker: &Worker) {
-    let Exchange { plan, mut recording, is_grpc } = exchange;
+///
+/// It is borrowed because it is large: what a future takes, it holds twice and copies.
+pub async fn serve<S: Stream>(exchange: &mut Exchange, stream: &mut S, origin: &Origin<'_>, worker: &Worker) {
+    let Exchange { plan, recording, is_grpc } = exchange;
     let outcome = match plan {
-        Plan::Forward(forward) => forward.run(stream, &mut recording, origin, worker).await,
-        Plan::Answer(reason) => Err(ExchangeError::Refused(reason)),
+        Plan::Forward(forward) => forward.run(stream, recording, origin, worker).await,
+        Plan::Answer(reason) => Err(ExchangeError::Refused(*reason)),
     };
     if let Err(error) = &outcome {
         recording.reason = error.reason();
         let (body, reply, _) = stream.parts();
         if error.client_can_be_answered() && (!reply.is_started() || reply.retract()) {
             recording.response_taken_back();
-            local::answer(error, is_grpc, body, reply, worker).await;
+            local::answer(error, *is_grpc, body, reply, worker).await;
         }
     }
     recording.end(stream, origin, worker);

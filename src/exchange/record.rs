@@ -126,7 +126,7 @@ impl Recording {
     }
 
     /// Writes the line.
-    pub(super) fn end<S: Stream>(mut self, stream: &mut S, origin: &Origin<'_>, worker: &Worker) {
+    pub(super) fn end<S: Stream>(&mut self, stream: &mut S, origin: &Origin<'_>, worker: &Worker) {
         let Some(begun) = self.log.take() else { return };
         let head_bytes = stream.head_bytes();
         let (body, reply, presence) = stream.parts();

@@ -19,11 +19,11 @@ use crate::snapshot::group::Versions;
 use crate::upstream::h1::RequestWriter;
 use crate::worker::Worker;
 
-/// Writes the request as the group's backends will get it.
+/// Writes the request as the backends of a group, which has this index, will get it.
 pub(super) fn prepare(
     request: &Request<'_, '_>,
     origin: &Origin<'_>,
-    group: &Group,
+    (index, group): (usize, &Group),
     worker: &Worker,
 ) -> Forward {
     let head = &request.head;
@@ -72,7 +72,7 @@ pub(super) fn prepare(
     writer.finish(request.length, request.upgrade);
     let head_bytes = bytes.len();
     Forward {
-        group: 0,
+        group: index,
         claim: Claim::of(head, client.address, group, worker),
         request: Some(bytes),
         head_bytes,

@@ -148,7 +148,9 @@ fn act_on_head(
     let has_date = head.headers.find(KnownName::Date).is_some();
     let close = terms.uploading.get();
     let mut added = ArrayVec::<_, MAX_ADDED>::new();
-    added.extend(cookies.fields());
+    if let Some(cookies) = &cookies {
+        added.extend(cookies.fields());
+    }
     if !has_date {
         added.push((&b"Date"[..], dates.http().as_bytes()));
     }

@@ -126,16 +126,17 @@ pub(super) struct SetCookies {
 }
 
 impl SetCookies {
-    /// Edits a final response of the member `chosen`, so that the client comes back to it.
+    /// Edits a final response of the member `chosen`, so that the client comes back to it, if the group wants
+    /// that.
     pub(super) fn of(
         head: &mut ResponseHead<'_, '_>,
         claim: &Claim,
         (group, chosen): (&Group, u32),
         is_secure: bool,
         worker: &Worker,
-    ) -> SetCookies {
+    ) -> Option<SetCookies> {
+        let sticky = group.sticky.as_ref()?;
         let mut set = SetCookies::default();
-        let Some(sticky) = &group.sticky else { return set };
         let is_named = |value: &[u8]| {
             SetCookie::parse(value).is_some_and(|cookie| cookie.name == sticky.cookie.as_bytes())
         };
@@ -152,7 +153,7 @@ impl SetCookies {
                 }
             }
             StickyMode::Rewrite => {
-                let Some(token) = token() else { return set };
+                let token = token()?;
                 head.headers.retain(|field| {
                     if field.known != KnownName::SetCookie || !is_named(field.value) || set.ends.is_full() {
                         return true;
@@ -177,7 +178,7 @@ impl SetCookies {
             }
             StickyMode::SourceIp => {}
         }
-        set
+        Some(set)
     }
 
     fn end(&mut self) {

@@ -54,7 +54,7 @@ pub struct Client<'a> {
 }
 
 /// The names in the order in which they are written, with their usual spelling.
-const ADDED: [(KnownName, &[u8]); 7] = [
+static ADDED: [(KnownName, &[u8]); 7] = [
     (KnownName::XForwardedFor, b"X-Forwarded-For"),
     (KnownName::XForwardedProto, b"X-Forwarded-Proto"),
     (KnownName::XForwardedPort, b"X-Forwarded-Port"),
@@ -84,7 +84,7 @@ impl Forwarded {
         value: &mut Vec<u8>,
         mut write: impl FnMut(&[u8], &[u8]),
     ) {
-        for (known, usual_spelling) in ADDED {
+        for &(known, usual_spelling) in &ADDED {
             if !self.adds(known) {
                 continue;
             }
@@ -197,22 +197,45 @@ fn parse_element(element: &[u8]) -> Option<IpAddr> {
     text.parse().ok().or_else(with_port).or_else(bracketed).map(|address: IpAddr| address.to_canonical())
 }
 
+/// Every octet of an IPv4 address in decimal with a dot behind it, and how long that is.
+static OCTETS: [([u8; 4], u8); 256] = {
+    let mut table = [([b'.'; 4], 0); 256];
+    let mut octet = 0;
+    while octet < 256 {
+        let digits = [octet / 100, octet / 10 % 10, octet % 10];
+        let mut at = if octet >= 100 {
+            0
+        } else if octet >= 10 {
+            1
+        } else {
+            2
+        };
+        while at < 3 {
+            let (shown, count) = &mut table[octet];
+            shown[*count as usize] = b'0' + digits[at] as u8;
+            *count += 1;
+            at += 1;
+        }
+        table[octet].1 += 1;
+        octet += 1;
+    }
+    table
+};
+
 fn push_ip(out: &mut Vec<u8>, address: IpAddr) {
     match address {
         IpAddr::V4(v4) => {
-            let mut digits = [0; "255.255.255.255".len()];
+            // As much is written each time as any octet may need: its digits, and the dot.
+            let mut digits = [0; "255.255.255.255.".len()];
             let mut length = 0;
-            for (index, octet) in v4.octets().into_iter().enumerate() {
-                if index > 0 {
-                    digits[length] = b'.';
-                    length += 1;
-                }
-                for (divisor, shown) in [(100, octet >= 100), (10, octet >= 10), (1, true)] {
-                    digits[length] = b'0' + octet / divisor % 10;
-                    length += usize::from(shown);
-                }
+            for octet in v4.octets() {
+                let (shown, count) = OCTETS[usize::from(octet)];
+                digits[length..length + 4].copy_from_slice(&shown);
+                length += usize::from(count);
             }
-            out.extend_from_slice(&digits[..length]);
+            let start = out.len();
+            out.extend_from_slice(&digits);
+            out.truncate(start + length - 1);
         }
         // Writing to a vector cannot fail.
         IpAddr::V6(v6) => drop(write!(out, "{v6}")),

@@ -70,21 +70,21 @@ impl Silence {
 impl Link {
     /// Sends a request within `timeout` and returns it untouched, unless it is still with the kernel. It must be
     /// framed already for a connection of HTTP/1.1.
-    pub async fn send_request(
+    pub fn send_request(
         &self,
         request: Buffer,
         head_bytes: usize,
         last: Option<&[u8]>,
         timeout: Duration,
-    ) -> (Result<(), UpstreamError>, Option<Buffer>) {
+    ) -> impl Future<Output = (Result<(), UpstreamError>, Option<Buffer>)> {
         match self {
-            Link::Http1(connection) => h1::send(connection, request, timeout).await,
-            Link::Http2(stream) => {
+            Link::Http1(connection) => Either::One(h1::send(connection, request, timeout)),
+            // Boxed, so that requests over HTTP/1.1 do not carry the room for it.
+            Link::Http2(stream) => Either::Other(Box::pin(async move {
                 let text = request.filled();
-                // Boxed, so that requests over HTTP/1.1 do not carry the room for it.
-                let sent = Box::pin(stream.send_request(&Request { text, head_bytes, last }, timeout)).await;
+                let sent = stream.send_request(&Request { text, head_bytes, last }, timeout).await;
                 (sent, Some(request))
-            }
+            })),
         }
     }
 

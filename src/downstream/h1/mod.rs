@@ -31,7 +31,6 @@ use crate::proto::h1::body::BodyDecoder;
 use crate::proto::h1::connection_options::ConnectionOptions;
 use crate::proto::h1::connection_options::requested_upgrade;
 use crate::proto::h1::framing::Framing;
-use crate::proto::h1::framing::FramingError;
 use crate::proto::h1::framing::expects_continue;
 use crate::proto::h1::framing::request_framing;
 use crate::proto::h1::head;
@@ -88,7 +87,8 @@ async fn serve_next(
         }
     };
     loop {
-        match look(connection, &mut input, &origin, worker) {
+        let mut looked = look(connection, &input, &origin, worker);
+        match looked {
             Look::Incomplete => match more(connection, input).await {
                 More::Bytes(buffer) => input = buffer,
                 More::TooLate(buffer) => {
@@ -100,8 +100,9 @@ async fn serve_next(
             Look::Refused(reason) => {
                 return Err(Box::pin(refuse(connection, input, reason, &origin, worker)).await);
             }
-            Look::Request(exchange, traits, decoder) => {
+            Look::Request(ref mut exchange, traits, decoder) => {
                 connection.requests.set(connection.requests.get().saturating_add(1));
+                input.consume(traits.head_bytes);
                 let body = Body::new(connection, worker, input, decoder, terms);
                 let reply = Reply::new(connection, worker, traits, terms);
                 let mut stream = H1Stream { body, reply, presence: ClientPresence { connection } };
@@ -130,8 +131,8 @@ enum Look {
     Request(Exchange, RequestTraits, BodyDecoder),
 }
 
-/// Takes the next request head from the front of `input`, if it is there.
-fn look(connection: &Connection, input: &mut Buffer, origin: &Origin<'_>, worker: &Worker) -> Look {
+/// Reads the request head at the front of `input`, if it is there.
+fn look(connection: &Connection, input: &Buffer, origin: &Origin<'_>, worker: &Worker) -> Look {
     if input.is_empty() {
         return Look::Incomplete;
     }
@@ -143,32 +144,29 @@ fn look(connection: &Connection, input: &mut Buffer, origin: &Origin<'_>, worker
         max_uri_bytes: terms.max_uri_bytes,
     };
     let mut headers = Headers::new();
-    let (begun, head_bytes) = match head::parse_request(input.filled(), &limits, &mut headers) {
-        Ok(Parse::Complete { head, length }) => (begin(connection, head, received, origin, worker), length),
+    let (head, length) = match head::parse_request(input.filled(), &limits, &mut headers) {
+        Ok(Parse::Complete { head, length }) => (head, length),
         Ok(Parse::Incomplete) => return Look::Incomplete,
         Err(error) => return Look::Refused(Reason::BadRequest(error.reason(), error.status())),
     };
-    drop(headers);
-    match begun {
-        Ok((exchange, traits, decoder)) => {
-            input.consume(head_bytes);
-            Look::Request(exchange, RequestTraits { head_bytes: head_bytes as u64, ..traits }, decoder)
-        }
-        Err(error) => Look::Refused(Reason::BadRequest(error.reason(), error.status())),
-    }
+    begin(connection, (head, length), received, origin, worker)
 }
 
 /// Takes from a head what belongs to this hop and lets the exchange decide about the rest.
 fn begin(
     connection: &Connection,
-    head: RequestHead<'_, '_>,
+    (head, head_bytes): (RequestHead<'_, '_>, usize),
     received: Moment,
     origin: &Origin<'_>,
     worker: &Worker,
-) -> Result<(Exchange, RequestTraits, BodyDecoder), FramingError> {
-    let framing = request_framing(&head)?;
-    let options = ConnectionOptions::parse(head.headers)?;
-    let expects_continue = expects_continue(&head)? && framing != Framing::Empty;
+) -> Look {
+    let hop = request_framing(&head)
+        .and_then(|framing| Ok((framing, ConnectionOptions::parse(head.headers)?, expects_continue(&head)?)));
+    let (framing, options, expects_continue) = match hop {
+        Ok(hop) => hop,
+        Err(error) => return Look::Refused(Reason::BadRequest(error.reason(), error.status())),
+    };
+    let expects_continue = expects_continue && framing != Framing::Empty;
     let upgrade = requested_upgrade(&head, options).filter(|_| framing == Framing::Empty);
     options.remove_hop_by_hop(head.headers);
     let terms = origin.listener;
@@ -179,7 +177,7 @@ fn begin(
         is_head: head.method == Method::Head,
         wants_more,
         may_have_more: wants_more && !is_last && !terms.idle_timeout.is_zero(),
-        head_bytes: 0,
+        head_bytes,
     };
     let limit = (terms.max_body_bytes != 0).then_some(terms.max_body_bytes);
     // A length beyond the limit is refused by the exchange, with a log line that knows the request.
@@ -192,7 +190,7 @@ fn begin(
     let is_covered = true;
     let request =
         Request { head, length, upgrade, lacks_key: false, expects_continue, is_https, is_covered, received };
-    Ok((exchange::begin(&request, origin, worker), traits, decoder))
+    Look::Request(exchange::begin(&request, origin, worker), traits, decoder)
 }
 
 /// What waiting for the rest of a head gave.

@@ -26,7 +26,7 @@ pub(super) struct RequestTraits {
     pub(super) wants_more: bool,
     /// And so do we, unless the worker drains meanwhile.
     pub(super) may_have_more: bool,
-    pub(super) head_bytes: u64,
+    pub(super) head_bytes: usize,
 }
 
 impl RequestTraits {
@@ -36,7 +36,7 @@ impl RequestTraits {
             is_head: false,
             wants_more: true,
             may_have_more: false,
-            head_bytes: received as u64,
+            head_bytes: received,
         }
     }
 }
@@ -104,7 +104,7 @@ impl<'c> Reply<'c> {
     }
 
     pub(super) fn head_bytes(&self) -> u64 {
-        self.request.head_bytes
+        self.request.head_bytes as u64
     }
 
     /// Whether another request may follow; if not, how the connection ends.

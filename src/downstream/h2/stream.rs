@@ -194,8 +194,8 @@ pub(crate) async fn serve(job: Job) {
             head_bytes: traits.head_bytes,
         };
         match work {
-            Work::Serve(exchange) => {
-                exchange::serve(exchange, &mut stream, &origin, &shared.worker).await;
+            Work::Serve(mut exchange) => {
+                exchange::serve(&mut exchange, &mut stream, &origin, &shared.worker).await;
             }
             Work::Refuse(reason, received) => {
                 let refusal = exchange::refuse(reason, &mut stream, received, &origin, &shared.worker);

@@ -1,4 +1,4 @@
-//! A request on a warm keep-alive connection allocates nothing on its worker.
+//! A request on a warm keep-alive connection allocates nothing on its worker, and over HTTP/2 next to nothing.
 //!
 //! The runtime runs in this process, under an allocator that counts what threads named like workers
 //! ask for. Client and backend are other threads, so their memory does not count.
@@ -27,6 +27,9 @@ use ringway::control::names::Names;
 use ringway::control::reload;
 use ringway::control::renewal::Renewal;
 use ringway::control::service::Service;
+use ringway::proto::h2::connection::Connection;
+use ringway::proto::h2::connection::Event;
+use ringway::proto::h2::settings::Local;
 use ringway::runtime;
 use ringway::runtime::Plan;
 use ringway::runtime::Serving;
@@ -71,9 +74,15 @@ const MEASURED: usize = 3000;
 /// The dates of the logs and of the Date field are spelled out once a second, and a queue may grow.
 const BACKGROUND: u64 = 60;
 
+/// One test, because all workers of this process count as one.
 #[test]
 fn a_warm_worker_serves_without_allocating() {
     let backend = backend();
+    requests(backend);
+    streams(backend);
+}
+
+fn requests(backend: SocketAddr) {
     for (name, log) in [("no log", None), ("log", Some((Sink::File("/dev/null".into()), Format::Json)))] {
         let address = start(backend, log);
         let mut client = TcpStream::connect(address).unwrap();
@@ -89,6 +98,76 @@ fn a_warm_worker_serves_without_allocating() {
                 allocations < BACKGROUND,
                 "{name}: {allocations} allocations for {MEASURED} × {request:?}"
             );
+        }
+    }
+}
+
+/// Its task, and what the connection knows of the stream.
+const PER_STREAM: u64 = 2;
+
+fn streams(backend: SocketAddr) {
+    let address = start(backend, None);
+    let mut client = Http2Client {
+        socket: TcpStream::connect(address).unwrap(),
+        codec: Connection::client(Local::default()),
+    };
+    client.socket.set_nodelay(true).unwrap();
+    (0..WARM_UP).for_each(|_| client.exchange());
+    let before = ON_WORKERS.load(Ordering::Relaxed);
+    (0..MEASURED).for_each(|_| client.exchange());
+    let allocations = ON_WORKERS.load(Ordering::Relaxed) - before;
+    let most = PER_STREAM * MEASURED as u64 + BACKGROUND;
+    assert!(allocations < most, "{allocations} allocations for {MEASURED} streams");
+}
+
+struct Http2Client {
+    socket: TcpStream,
+    codec: Connection,
+}
+
+impl Http2Client {
+    fn exchange(&mut self) {
+        let fields: [(&[u8], &[u8]); 6] = [
+            (b":method", b"GET"),
+            (b":scheme", b"http"),
+            (b":path", b"/path?query"),
+            (b":authority", b"example.com"),
+            (b"user-agent", b"test"),
+            (b"cookie", b"a=b"),
+        ];
+        self.codec.open(fields, true).unwrap();
+        let mut received = [0; 4096];
+        loop {
+            let mut output = Vec::new();
+            self.codec.poll_output(&mut output);
+            self.socket.write_all(&output).unwrap();
+            let count = self.socket.read(&mut received).unwrap();
+            assert_ne!(count, 0, "closed");
+            if self.handle(&received[..count]) {
+                return;
+            }
+        }
+    }
+
+    /// Whether the response has come to its end.
+    fn handle(&mut self, mut bytes: &[u8]) -> bool {
+        loop {
+            let received = self.codec.handle_bytes(bytes, 0);
+            let rest = &bytes[received.consumed..];
+            match received.event {
+                Some(Event::Content { stream, content, end }) => {
+                    let content = &bytes[content];
+                    assert!(BODY.as_bytes().ends_with(content));
+                    self.codec.release(stream, content.len() as u32);
+                    if end {
+                        return true;
+                    }
+                }
+                Some(Event::Head { .. } | Event::Settings | Event::WindowOpened { .. }) => {}
+                None => return false,
+                other => panic!("{other:?}"),
+            }
+            bytes = rest;
         }
     }
 }
@@ -109,7 +188,7 @@ fn exchange(client: &mut TcpStream, request: &str) {
 fn start(backend: SocketAddr, log: Option<(Sink, Format)>) -> SocketAddr {
     let text = format!(
         "config_version = 1\n[process]\nworkers = 1\npin = false\n[[listener]]\nname = \"web\"\n\
-         address = \"127.0.0.1:0\"\nprotocol = \"http\"\ndefault_group = \"app\"\n\
+         address = \"127.0.0.1:0\"\nprotocol = \"http\"\nhttp2 = true\ndefault_group = \"app\"\n\
          [[server_group]]\nname = \"app\"\n[[server_group.backend]]\naddress = \"{backend}\"\n"
     );
     let mut loaded = config::load(vec![Source::made_up("<test>", text)]);

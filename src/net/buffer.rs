@@ -38,6 +38,7 @@ pub struct Buffers {
 
 #[derive(Default)]
 struct Stock {
+    hollow: RefCell<Shelf<Box<Inner>>>,
     tiny: RefCell<Shelf<Box<Inner>>>,
     small: RefCell<Shelf<Box<Inner>>>,
     medium: RefCell<Shelf<Box<Inner>>>,
@@ -73,8 +74,7 @@ impl Buffers {
 
     /// A buffer without memory, to be exchanged for some that goes back to the stock.
     pub fn hollow(&self) -> Buffer {
-        let inner = Inner { bytes: Vec::new(), start: 0, stock: Rc::clone(&self.stock) };
-        Buffer { inner: ManuallyDrop::new(Box::new(inner)) }
+        self.take(&self.stock.hollow, 0)
     }
 
     /// A buffer for a piece of a body of so many bytes, its first [`HEADROOM_BYTES`] still free.
@@ -100,6 +100,7 @@ impl Buffers {
 
     /// Frees some of the memory that was not needed lately.
     pub fn trim(&self) {
+        self.stock.hollow.borrow_mut().trim();
         self.stock.tiny.borrow_mut().trim();
         self.stock.small.borrow_mut().trim();
         self.stock.medium.borrow_mut().trim();
@@ -226,6 +227,7 @@ impl Drop for Buffer {
         inner.start = 0;
         let stock = Rc::clone(&inner.stock);
         match inner.bytes.capacity() {
+            0 => stock.hollow.borrow_mut().put(inner),
             TINY_BYTES => stock.tiny.borrow_mut().put(inner),
             SMALL_BYTES => stock.small.borrow_mut().put(inner),
             MEDIUM_BYTES => stock.medium.borrow_mut().put(inner),

@@ -1,0 +1,175 @@
+//! `[[listener]]`, `[[ca]]` and what clients must prove.
+
+use super::*;
+
+#[test]
+fn messages_of_listener() {
+    let lines = [
+        "protocol = \"htpp\"\nsni_match = \"wildcard\"",
+        "protocol = \"smtp\"",
+        "idle_timeout = \"4001s\"",
+        "idle_timout = \"15s\"",
+        "client_header_timeout = \"0s\"",
+        "client_body_timeout = \"15 minutes\"",
+        "keepalive_requests = \"0\"",
+        "max_header_bytes = \"64K\"",
+        "max_header_bytes = 1",
+        "max_header_bytes = true",
+        "max_headers = 257",
+        "max_uri_bytes = \"2MiB\"",
+        "max_body_bytes = -1",
+        "connections_per_second = 1.5",
+        "proxy_protocol = \"v2\"",
+        "trusted_proxies = \"10.0.0.0/8\"",
+        "trusted_proxies = [\"10.0.0.0/33\", \"host\", 1]",
+        "trusted_proxies = [\"10.1.2.3/8\"]",
+        "trusted_proxies = [\"0.0.0.0/0\", \"::/0\"]",
+        "http2 = \"yes\"",
+        "forwarded = true",
+        "[listener.forwarded]\nx_forwarded_for = \"of\"",
+        "[listener.forwarded]\nx_forwarded_proto = \"on\"",
+        "[listener.forwarded]\nx_real_ipp = true",
+        "[[listener.forwarded]]\nx_real_ip = true",
+    ];
+    assert_snapshot("listener", cases(&lines, |line| report_with("", &format!("{line}\n"), "")));
+}
+
+#[test]
+fn messages_of_ca() {
+    let tables = [
+        "",
+        "name = \"clients\"",
+        "bundle = \"ca.crt\"",
+        "name = \"clients\"\nbundle = \"tls/\"",
+        "name = \"clients\"\nbundle = [\"ca.crt\"]",
+        "name = \"clients\"\nbundle = \"ca.crt\"\ncrl = \"a.crl\"",
+        "name = \"clients\"\nbundle = \"ca.crt\"\ncrl = [\"\", 1]",
+        "name = \"clients\"\nbundle = \"ca.crt\"\ncert = \"ca.crt\"",
+        "name = \"clients\"\nbundle = \"ca.crt\"\n[[ca]]\nname = \"clients\"\nbundle = \"b.crt\"",
+    ];
+    let report = |table| report_with(&format!("[[ca]]\n{table}\n"), "", "");
+    assert_snapshot("ca", cases(&tables, report));
+}
+
+#[test]
+fn messages_of_client_auth() {
+    let tables = [
+        "mode = \"off\"",
+        "mode = \"on\"",
+        "mode = true",
+        "mode = \"off\"\nca = [\"clients\"]",
+        "mode = \"require\"",
+        "mode = \"optional\"\nca = []",
+        "mode = \"require\"\nca = [\"clients\"]",
+        "ca = [\"clients\"]",
+        "ca = \"clients\"",
+        "mode = \"off\"\nca = [\"client\", \"a b\"]",
+        "mode = \"off\"\nca = [\"client\", \"clients\", \"clients\"]",
+        "depth = 2",
+    ];
+    let report = |table| report_with(CA, &format!("[listener.client_auth]\n{table}\n"), "");
+    let mut text = cases(&tables, report);
+    text += &cases(&["mode = \"off\"\nca = [\"clients\"]"], |table| {
+        report_with("", &format!("[listener.client_auth]\n{table}\n"), "")
+    });
+    assert_snapshot("client_auth", text);
+}
+
+#[test]
+fn messages_of_headers_about_certificates() {
+    let lines = [
+        "clientcert_subjectdn = true",
+        "tls_sni = \"x-sni\"",
+        "clientcert_subjectdn = \"X-Subject\"",
+        "clientcert_subjectdn = \"\"",
+        "clientcert_subjectdn = \"x_forwarded_for\"",
+        "clientcert = \"authorization\"",
+        "clientcert_end = 1",
+        "client_cert = \"x-cert\"",
+        "fingerprint_hash = \"md5\"",
+        "tls_sni = \"x-a\"\ntls_cipher = \"x_a\"",
+        "tls_sni = \"x-forwarded-clientcert-end\"\nclientcert_end = true",
+        "clientcert_subject = true",
+    ];
+    let report = |line| report_with("", &format!("[listener.forwarded]\n{line}\n"), "");
+    assert_snapshot("identity", cases(&lines, report));
+}
+
+#[test]
+fn aliases_and_cas_are_kept() {
+    let told =
+        "[listener.forwarded]\ntls_sni = \"x-sni\"\nclientcert = true\nfingerprint_hash = \"sha256\"\n";
+    let auth = "[listener.client_auth]\nmode = \"off\"\nca = [\"clients\", \"others\"]\n";
+    let text =
+        format!("config_version = 1\n{}{CA}{LISTENER}{told}{auth}{GROUP}", CA.replace("clients", "others"));
+    let config = load_text(&text).config.expect("there are only warnings");
+    let [listener] = config.listeners.as_slice() else { panic!("there is one listener") };
+    assert_eq!(listener.client_auth.ca, [1, 0]);
+    assert_eq!(listener.forwarded.fingerprint_hash, FingerprintHash::Sha256);
+    assert_eq!(
+        listener.forwarded.identity,
+        [(Fact::Certificate, None), (Fact::TlsSni, Some("x-sni".to_owned()))]
+    );
+}
+
+#[test]
+fn messages_of_listen_addresses() {
+    let lines = [
+        "\"localhost:8080\"",
+        "\"unix:/run/a.sock\"",
+        "\"8080\"",
+        "\":8080\"",
+        "\"127.0.0.1\"",
+        "\"::1\"",
+        "\"127.0.0.1:70000\"",
+        "\"[::ffff:127.0.0.1]:80\"",
+        "\"what is this\"",
+        "[]",
+        "8080",
+        "[\"127.0.0.1:8080\", 8081]",
+    ];
+    let report = |value| {
+        let listener = format!("[[listener]]\nname = \"a\"\ndefault_group = \"app\"\naddress = {value}\n");
+        load_text(&format!("config_version = 1\n{listener}{GROUP}")).report.to_text(false)
+    };
+    assert_snapshot("listen_addresses", cases(&lines, report));
+}
+
+#[test]
+fn dual_stack_is_decided_by_the_other_addresses() {
+    let dual = |addresses: &str| {
+        let listener =
+            format!("[[listener]]\nname = \"a\"\ndefault_group = \"app\"\naddress = [{addresses}]\n");
+        let loaded = load_text(&format!("config_version = 1\n{listener}{GROUP}"));
+        assert!(loaded.config.is_some(), "{}", loaded.report.to_text(false));
+        loaded
+            .config
+            .map(|config| config.listeners[0].addresses.iter().map(|a| a.dual_stack).collect::<Vec<_>>())
+    };
+    assert_eq!(dual("\"[::]:80\", \"0.0.0.0:81\", \"[::1]:82\""), Some(vec![true, false, false]));
+    assert_eq!(dual("\"[::]:80\", \"0.0.0.0:80\""), Some(vec![false, false]));
+    assert_eq!(dual("\"127.0.0.1:80\", \"[::1]:80\""), Some(vec![false, false]));
+}
+
+#[test]
+fn what_a_listener_offers_stands_with_its_keys() {
+    let https = "protocol = \"https\"\ncertificates = [\"site\"]\n";
+    let mut loaded = load_text(&format!("config_version = 1\n{SITE}{LISTENER}{https}{GROUP}"));
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    loaded.effective.set_offered(
+        0,
+        Offered {
+            versions: words(&["TLS 1.3", "TLS 1.2"]),
+            cipher_suites: words(&["TLS_AES_128_GCM_SHA256"]),
+            key_exchange_groups: words(&["X25519"]),
+        },
+    );
+    let toml = loaded.effective.to_toml(&loaded.report);
+    assert!(load_text(&toml).config.is_some(), "{toml}");
+    assert!(
+        toml.contains("\n# offered versions: TLS 1.3, TLS 1.2\n# offered cipher suites: TLS_AES_"),
+        "{toml}"
+    );
+    let json = loaded.effective.to_json(&loaded.report);
+    assert!(json.contains("\"offered\": {\n    \"listener[0]\": {\n      \"cipher_suites\": ["), "{json}");
+}

@@ -319,7 +319,8 @@ const PREAMBLE: &str = "\
 - Every round starts each proxy afresh, one after the other, and measures it after at least one second of warm-up.
 - CPU time is user and system time of all processes of the proxy; requests are counted by the origin over exactly
   the same window. Divided, they give CPU µs per request.
-- The ratio is taken in each round against the cheapest of nginx, HAProxy and, with HTTP/2, h2o of that round; the table shows its median.
+- The ratio is taken in each round against the cheapest of nginx, HAProxy and, with HTTP/2, h2o of that round; the table
+  shows its median.
 - Peers have one worker, keep-alive to the origin and no access log. The relay parses nothing: it is the lower bound.
 - With HTTPS all proxies serve the same ECDSA P-256 certificate with that of its P-256 CA, both made for the run, and all
   agree on TLS 1.3, the group X25519 and the suite TLS_AES_128_GCM_SHA256; at its start each proxy must choose them for

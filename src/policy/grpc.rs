@@ -7,13 +7,15 @@ use crate::http::head::RequestHead;
 /// Whether a request is a call: "servers [...] Content-Type: "application/grpc" [("+proto" / "+json" /
 /// {custom})]" (PROTOCOL-HTTP2). grpc-web begins alike, but is read by other rules.
 pub fn is_call(head: &RequestHead<'_, '_>) -> bool {
-    let is_type = |name: &[u8]| name.len() == 12 && name.eq_ignore_ascii_case(b"content-type");
-    head.method == Method::Post
-        && head.headers.iter().any(|field| is_type(field.name) && is_grpc_type(field.value))
+    head.method == Method::Post && head.headers.iter().any(|field| says_call(field.name, field.value))
 }
 
-fn is_grpc_type(value: &[u8]) -> bool {
+/// Whether this field makes a call of a POST.
+pub fn says_call(name: &[u8], value: &[u8]) -> bool {
     const TYPE: &[u8] = b"application/grpc";
+    if name.len() != 12 || !name.eq_ignore_ascii_case(b"content-type") {
+        return false;
+    }
     let begins = value.get(..TYPE.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(TYPE));
     begins && matches!(value.get(TYPE.len()), None | Some(b'+' | b';' | b' '))
 }

@@ -37,12 +37,15 @@ fn a_call_passes_with_its_metadata_and_its_status() {
         let trailers = [("grpc-status", "0"), ("grpc-message", "fine%21"), ("x-trail-bin", "AQ")];
         end.send_fields(stream, &trailers, true)
     });
-    let ringway = scenario(&backend).start();
-    let response = call(&mut Client::connect(ringway.address()));
-    assert_eq!((response.status, &response.body[..]), (200, &b"\0\0\0\0\x03you"[..]));
-    let trailers = response.trailers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    let expected = [("grpc-status", "0"), ("grpc-message", "fine%21"), ("x-trail-bin", "AQ")];
-    assert_eq!(trailers.collect::<Vec<_>>(), expected);
+    // A group of h2c may serve calls beside other requests.
+    for protocol in ["grpc", "h2c"] {
+        let ringway = Scenario::of(&backend).group_protocol(protocol).start();
+        let response = call(&mut Client::connect(ringway.address()));
+        assert_eq!((response.status, &response.body[..]), (200, &b"\0\0\0\0\x03you"[..]), "{protocol}");
+        let trailers = response.trailers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let expected = [("grpc-status", "0"), ("grpc-message", "fine%21"), ("x-trail-bin", "AQ")];
+        assert_eq!(trailers.collect::<Vec<_>>(), expected, "{protocol}");
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use crate::http::headers::FieldLine;
 use crate::http::headers::KnownName;
+use crate::policy::grpc;
 use crate::proto::h1::head;
 
 /// The head of a request, taken apart.
@@ -15,13 +16,16 @@ pub(super) struct RequestText<'t> {
     pub(super) protocol: Option<&'t [u8]>,
     /// Of the WebSocket handshake.
     pub(super) key: Option<&'t [u8]>,
+    /// It is a call of gRPC.
+    is_call: bool,
 }
 
 /// What the hop adds.
 #[derive(Clone, Copy)]
 pub(super) struct Hop {
     pub(super) scheme: &'static [u8],
-    /// gRPC wants to be told that trailers are welcome.
+    /// All requests of the group say that trailers are welcome. Calls of gRPC do in any group: servers refuse
+    /// them else.
     pub(super) is_grpc: bool,
 }
 
@@ -33,7 +37,8 @@ impl<'t> RequestText<'t> {
         let (method, path) = (words.next()?, words.next()?);
         let (host, rest) = head::split_line(fields)?;
         let authority = host.strip_prefix(b"Host: ").unwrap_or_default();
-        let mut text = RequestText { method, path, authority, fields: rest, protocol: None, key: None };
+        let (protocol, key, is_call) = (None, None, false);
+        let mut text = RequestText { method, path, authority, fields: rest, protocol, key, is_call };
         for FieldLine { name, value, .. } in head::field_lines(rest) {
             // Other protocols than WebSocket have no way over HTTP/2; their upgrade is not answered, as any
             // server may do (RFC 9110 §7.8).
@@ -44,6 +49,7 @@ impl<'t> RequestText<'t> {
             if is_key(name) {
                 text.key = Some(value);
             }
+            text.is_call |= method == b"POST" && grpc::says_call(name, value);
         }
         Some(text)
     }
@@ -67,7 +73,8 @@ impl<'t> RequestText<'t> {
                 matches!(KnownName::of(name), KnownName::Host) || KnownName::of(name).is_hop_by_hop();
             !(is_of_hop || is_tunnel && is_key(name))
         });
-        let te = hop.is_grpc.then_some((&b"te"[..], &b"trailers"[..]));
+        let wants_trailers = hop.is_grpc || self.is_call;
+        let te = wants_trailers.then_some((&b"te"[..], &b"trailers"[..]));
         pseudo.map(FieldLine::from).chain(fields).chain(te.map(FieldLine::from))
     }
 }
@@ -104,6 +111,20 @@ mod tests {
                 ("Expect", "100-continue"),
             ],
         );
+    }
+
+    #[test]
+    fn a_call_welcomes_trailers_in_any_group() {
+        for (method, content_type, te) in [
+            ("POST", "application/grpc+proto", &[("te", "trailers")][..]),
+            ("POST", "application/grpc-web", &[]),
+            ("GET", "application/grpc", &[]),
+        ] {
+            let head = [(":method", method), (":scheme", "http"), (":path", "/"), (":authority", "a")];
+            let expected = [&head[..], &[("Content-Type", content_type)], te].concat();
+            let text = format!("{method} / HTTP/1.1\r\nHost: a\r\nContent-Type: {content_type}\r\n\r\n");
+            check(&text, false, &expected);
+        }
     }
 
     #[test]

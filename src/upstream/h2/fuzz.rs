@@ -6,6 +6,7 @@ use crate::http::head::RequestHead;
 use crate::http::headers::Field;
 use crate::http::headers::Headers;
 use crate::http::headers::KnownName;
+use crate::policy::grpc;
 use crate::proto::h1::framing::request_framing;
 use crate::proto::h1::head::HeadLimits;
 use crate::proto::h1::head::Parse;
@@ -26,7 +27,7 @@ pub fn fuzz_translation(bytes: &[u8]) {
         return;
     };
     let end = seed & 1 != 0;
-    let Some(codec) = served(&headers_frame(block, end)) else {
+    let Some(codec) = served(&headers_frame(block, end), WIDE) else {
         return;
     };
     let mut headers = Headers::new();
@@ -133,7 +134,7 @@ fn reads_as_http2(head: &RequestHead<'_, '_>, asked: &Asked) {
     let mut output = Vec::new();
     client.poll_output(&mut output);
     let frames = output.strip_prefix(PREFACE).expect("a client begins with it");
-    let codec = served(frames).expect("a request is taken as it was");
+    let codec = served(frames, WIDER).expect("a request is taken as it was");
     let mut headers = Headers::new();
     let Request { head: again, protocol, scheme } = codec.request(&mut headers);
     assert_eq!((scheme, protocol.is_some()), (&b"https"[..], asked.is_tunnel));
@@ -146,12 +147,13 @@ fn reads_as_http2(head: &RequestHead<'_, '_>, asked: &Asked) {
         BodyLength::Exact(bytes) => expected.with("content-length", bytes.to_string()),
         BodyLength::Empty | BodyLength::Unknown => expected,
     };
+    let expected = if grpc::is_call(head) { expected.with("te", "trailers") } else { expected };
     assert_eq!(Meaning::of(&again), expected);
 }
 
 /// A server that got these frames, if they are a request's head.
-fn served(frames: &[u8]) -> Option<Connection> {
-    let mut codec = Connection::server(WIDE);
+fn served(frames: &[u8], local: Local) -> Option<Connection> {
+    let mut codec = Connection::server(local);
     let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
     let input = [&PREFACE[..], &settings, frames].concat();
     let mut rest = input.as_slice();
@@ -185,7 +187,6 @@ fn length_of(head: &RequestHead<'_, '_>, end: bool) -> BodyLength {
     }
 }
 
-/// What is written anew takes more than what came.
 const WIDE: Local = Local {
     max_concurrent_streams: 1,
     stream_window_bytes: 65_535,
@@ -195,6 +196,9 @@ const WIDE: Local = Local {
     connect_protocol: true,
     stall_timeout_ms: None,
 };
+
+/// What is written anew takes more than what came.
+const WIDER: Local = Local { max_headers: 110, ..WIDE };
 
 const LIMITS: HeadLimits = HeadLimits { max_header_bytes: 1 << 21, max_headers: 110, max_uri_bytes: 1 << 20 };
 
@@ -212,7 +216,7 @@ mod tests {
         std::iter::once(seed).chain(fields).collect()
     }
 
-    fn seeds() -> [Vec<u8>; 5] {
+    fn seeds() -> [Vec<u8>; 6] {
         let target = [(":scheme", "http"), (":path", "/a?b"), (":authority", "a.b:1")];
         let of = |seed, method: &str, more: &[(&str, &str)]| {
             block(seed, &[&[(":method", method)], &target[..], more].concat())
@@ -224,6 +228,7 @@ mod tests {
                 &[("cookie", "a=1"), ("x", ""), ("cookie", ""), ("te", "trailers"), ("cookie", "b")],
             ),
             of(0, "POST", &[("content-length", "03"), ("expect", "100-continue"), ("host", "a.b:1")]),
+            of(0, "POST", &[("content-type", "application/grpc"), ("te", "trailers")]),
             of(0, "PUT", &[("a-b_c!", "d\u{e9} \t;\"e")]),
             of(
                 0,
@@ -238,7 +243,7 @@ mod tests {
     fn the_seeds_are_requests() {
         for seed in seeds() {
             let (_, block) = seed.split_at(1);
-            assert!(served(&headers_frame(block, seed[0] == 1)).is_some(), "{seed:?}");
+            assert!(served(&headers_frame(block, seed[0] == 1), WIDE).is_some(), "{seed:?}");
             fuzz_translation(&seed);
         }
     }

@@ -48,6 +48,10 @@ pub struct ServerTerms {
 /// HTTP/2 over TLS, in the words of ALPN (RFC 9113 §3.2).
 pub const HTTP2: &[u8] = b"h2";
 
+/// The versions of HTTP/1 in the words of ALPN (RFC 7301 §6), the preferred one first. A client that offers
+/// HTTP/1.0 alone is served: a request says its version itself.
+const HTTP1: [&[u8]; 2] = [b"http/1.1", b"http/1.0"];
+
 /// That clients are asked for a certificate.
 #[derive(Clone)]
 pub struct ClientAuth {
@@ -78,7 +82,7 @@ impl ServerTerms {
         if http2 {
             config.alpn_protocols.push(HTTP2.to_vec());
         }
-        config.alpn_protocols.push(b"http/1.1".to_vec());
+        config.alpn_protocols.extend(HTTP1.map(<[u8]>::to_vec));
         // Sessions live in tickets only: a store would have to be shared by all workers.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;

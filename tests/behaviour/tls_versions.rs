@@ -193,6 +193,10 @@ fn protocols_are_chosen_by_alpn() {
             (&["http/1.1"][..], Some("http/1.1")),
             (&["http/1.1", "h2"], Some("h2")),
             (&["h2"], Some("h2")),
+            (&["http/1.0"], Some("http/1.0")),
+            (&["http/1.0", "http/1.1"], Some("http/1.1")),
+            (&["h3", "spdy/3", "http/1.0", "acme-tls/1"], Some("http/1.0")),
+            (&["h3", "h2", "http/1.0"], Some("h2")),
             (&[], None),
         ] {
             let mut wire = Wire::connect_in_the_clear(ringway.address());
@@ -200,10 +204,29 @@ fn protocols_are_chosen_by_alpn() {
             let protocol = wire.session(|session| session.alpn_protocol().map(<[u8]>::to_vec));
             assert_eq!(protocol.as_deref(), chosen.map(str::as_bytes), "{offered:?}");
         }
-        let error = ask(ringway.address(), &offering(&["h3", "spdy/3"]), NAME).expect_err("no protocol");
-        assert!(error.to_string().contains("NoApplicationProtocol"), "{error}");
+        for offered in [&["h3", "spdy/3"][..], &["http/0.9"], &["h2c"]] {
+            let error = ask(ringway.address(), &offering(offered), NAME).expect_err("no protocol");
+            assert!(error.to_string().contains("NoApplicationProtocol"), "{error}");
+        }
     }
-    assert_eq!(last_reason(&ringway, 2), "tls_no_protocol");
+    assert_eq!(last_reason(&ringway, 6), "tls_no_protocol");
+}
+
+#[test]
+fn a_listener_without_http2_chooses_what_is_left() {
+    let site = Site::new();
+    let ringway = site.scenario.clone().listener("http2 = false").start();
+    let chosen = |offered: &[&str]| {
+        let mut config = client_config(&[&site.issuer.pem]);
+        config.alpn_protocols = offered.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let mut wire = Wire::connect_in_the_clear(ringway.address());
+        wire.secure(session(&Arc::new(config), NAME).into()).ok()?;
+        wire.session(|session| session.alpn_protocol().map(<[u8]>::to_vec))
+    };
+    assert_eq!(chosen(&["h2", "http/1.0"]).as_deref(), Some(&b"http/1.0"[..]));
+    assert_eq!(chosen(&["h2", "http/1.0", "http/1.1"]).as_deref(), Some(&b"http/1.1"[..]));
+    assert_eq!(chosen(&["h2"]), None);
+    assert_eq!(last_reason(&ringway, 1), "tls_no_protocol");
 }
 
 #[test]
@@ -229,4 +252,8 @@ fn curl_is_served() {
     let arguments = ["-sS", "--cacert", "root.crt", "--connect-to", &route, &url, &url];
     let said = run(ringway.folder(), "curl", &arguments, "");
     assert!(said.success && said.stdout.matches("GET /a HTTP/1.1").count() == 2, "{}", said.all());
+    // It offers `http/1.0` and nothing else.
+    let arguments = ["-sS0", "-D-", "--cacert", "root.crt", "--connect-to", &route, &url];
+    let said = run(ringway.folder(), "curl", &arguments, "");
+    assert!(said.success && said.stdout.contains("GET /a HTTP/1.1"), "{}", said.all());
 }

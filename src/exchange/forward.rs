@@ -12,12 +12,14 @@ use crate::exchange::record::Recording;
 use crate::exchange::response;
 use crate::exchange::response::Relayed;
 use crate::exchange::stickiness::Claim;
-use crate::exchange::stream::Patience;
 use crate::exchange::stream::Presence;
 use crate::exchange::stream::Reply;
 use crate::exchange::stream::RequestBody;
 use crate::exchange::stream::Stream;
 use crate::exchange::tunnel;
+use crate::exchange::upload::Rest;
+use crate::exchange::upload::beside;
+use crate::exchange::upload::upload;
 use crate::http::body::BodyLength;
 use crate::net::buffer::Buffer;
 use crate::net::buffer::Buffers;
@@ -40,7 +42,6 @@ use crate::upstream::h1::MOST_FRAMING_BYTES;
 use crate::upstream::h2::pool::Means;
 use crate::upstream::h2::pool::Wanted;
 use crate::upstream::lease::Lease;
-use crate::upstream::link::Framing;
 use crate::upstream::link::Link;
 use crate::upstream::link::Request;
 use crate::upstream::link::ResponseReader;
@@ -306,6 +307,8 @@ impl Forward {
         let claim = self.claim;
         let accept = self.accept.clone();
         let (body, reply, presence) = stream.parts();
+        // HTTP/2 may end a request without content by a frame of its own, which is not waited for.
+        let is_incomplete = !body.is_finished() && !self.length.is_empty();
         let terms = Terms {
             worker,
             group,
@@ -315,9 +318,9 @@ impl Forward {
             upgrade: self.upgrade,
             accept: accept.as_deref(),
             compression: self.compression,
-            uploading: Cell::new(!body.is_finished() || self.early_piece.is_some()),
+            uploading: Cell::new(is_incomplete || self.early_piece.is_some()),
             upload_refused: Cell::new(false),
-            awaiting_continue: Cell::new(self.expects_continue && !body.is_finished()),
+            awaiting_continue: Cell::new(self.expects_continue && is_incomplete),
         };
         let link = &lease.link;
         let last = if terms.uploading.get() { None } else { Some(body.trailers()) };
@@ -402,25 +405,6 @@ async fn until_drained<T>(
     .await
 }
 
-/// What of a body was not sent with its head.
-struct Rest {
-    early_piece: Option<Buffer>,
-    length: BodyLength,
-    /// Bytes that were, as they stand in the request.
-    kept: usize,
-}
-
-impl Rest {
-    /// The content that is still to be sent over HTTP/1.1, where its length ends it: a client whose version has
-    /// an end of its own may be late with that. Unknown, or to be ended by us, it has no bound.
-    fn left(&self, link: &Link) -> u64 {
-        match self.length {
-            BodyLength::Exact(length) if !link.is_http2() => length.saturating_sub(self.kept as u64),
-            _ => u64::MAX,
-        }
-    }
-}
-
 /// Runs `operation` unless the client is seen to leave, so that nothing more is done for it.
 async fn unless_left<T>(
     mut operation: Pin<&mut impl Future<Output = T>>,
@@ -429,63 +413,6 @@ async fn unless_left<T>(
     std::future::poll_fn(|turn| match operation.as_mut().poll(turn) {
         Poll::Pending if presence.has_left(turn) => Poll::Ready(Err(ExchangeError::ClientGone)),
         outcome => outcome.map(Ok),
-    })
-    .await
-}
-
-/// Sends the rest of the request's body. A backend that stops taking it may still answer, so its
-/// refusal ends the upload without an error.
-async fn upload(
-    mut rest: Rest,
-    body: &mut impl RequestBody,
-    link: &Link,
-    terms: &Terms<'_>,
-) -> Result<(), ExchangeError> {
-    let timeout = terms.group.response_timeout;
-    let (length, mut left) = (rest.length, rest.left(link));
-    if let Some(piece) = rest.early_piece.take() {
-        left = left.saturating_sub(piece.len() as u64);
-        let last = body.is_finished().then(|| body.trailers());
-        if link.send_piece(piece, Framing { length, last }, timeout).await.is_err() {
-            terms.upload_refused.set(true);
-            return Ok(());
-        }
-    }
-    while !body.is_finished() && left > 0 {
-        let patience = if terms.awaiting_continue.get() { Patience::Unlimited } else { Patience::Limited };
-        if patience == Patience::Limited {
-            // The backend waits for the client, so its silence proves nothing.
-            link.excuse_silence();
-        }
-        let piece = body.next(patience).await?;
-        terms.awaiting_continue.set(false);
-        let last = body.is_finished().then(|| body.trailers());
-        let piece = piece.unwrap_or_else(|| terms.worker.buffers.small());
-        left = left.saturating_sub(piece.len() as u64);
-        if link.send_piece(piece, Framing { length, last }, timeout).await.is_err() {
-            terms.upload_refused.set(true);
-            return Ok(());
-        }
-    }
-    link.wait_at_most(timeout);
-    terms.uploading.set(false);
-    Ok(())
-}
-
-/// Runs `upload` beside `download` until the download is over or the upload fails.
-async fn beside<T>(
-    mut upload: Pin<&mut impl Future<Output = Result<(), ExchangeError>>>,
-    mut download: Pin<&mut impl Future<Output = Result<T, ExchangeError>>>,
-) -> Result<T, ExchangeError> {
-    let mut uploading = true;
-    std::future::poll_fn(|turn| {
-        if uploading && let Poll::Ready(result) = upload.as_mut().poll(turn) {
-            uploading = false;
-            if let Err(error) = result {
-                return Poll::Ready(Err(error));
-            }
-        }
-        download.as_mut().poll(turn)
     })
     .await
 }

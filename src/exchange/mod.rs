@@ -14,6 +14,7 @@ pub mod secured;
 mod stickiness;
 pub mod stream;
 mod tunnel;
+mod upload;
 
 use std::net::SocketAddr;
 

@@ -128,6 +128,9 @@ fn act_on_head(
     match status {
         101 if !terms.upgrade || facts.upgrade.is_none() => return Step::Malformed("unexpected_101"),
         101 if !is_expected(head, facts, terms) => return Step::Malformed("bad_websocket_accept"),
+        // "The server MUST send a 100 (Continue) response before sending a 101" (RFC 9110 §7.8), and without one the
+        // client may keep the content for which the switch waits.
+        101 if terms.awaiting_continue.get() => return Step::Malformed("switch_before_continue"),
         101 => {}
         100..=199 => {
             let client_waited = head.status == 100 && terms.awaiting_continue.replace(false);

@@ -131,9 +131,9 @@ pub fn frame_body(piece: &mut Buffer, length: BodyLength, last: Option<&[u8]>) {
 
 /// Writes a request anew, its content framed.
 pub fn frame_request(request: &Request<'_>, length: BodyLength, buffers: &Buffers) -> Buffer {
-    let (text, content) = request.text.split_at_checked(request.head_bytes).unwrap_or_default();
+    let content = request.content();
     let mut framed = buffers.small();
-    let (line, fields) = head::split_line(text).unwrap_or_default();
+    let (line, fields) = head::split_line(request.head()).unwrap_or_default();
     framed.tail().extend_from_slice(line);
     framed.tail().extend_from_slice(b"\r\n");
     for FieldLine { name, value, .. } in head::field_lines(fields) {

@@ -30,6 +30,22 @@ pub struct Request<'r> {
     pub last: Option<&'r [u8]>,
 }
 
+impl<'r> Request<'r> {
+    pub fn head(&self) -> &'r [u8] {
+        self.text.get(..self.head_bytes).unwrap_or_default()
+    }
+
+    /// As much of it as there is.
+    pub fn content(&self) -> &'r [u8] {
+        self.text.get(self.head_bytes..).unwrap_or_default()
+    }
+
+    /// It is complete without any.
+    pub fn has_no_content(&self) -> bool {
+        self.last.is_some() && self.content().is_empty()
+    }
+}
+
 /// How a request's content is delimited on HTTP/1.1.
 #[derive(Clone, Copy)]
 pub struct Framing<'r> {

@@ -57,4 +57,5 @@ mod timeouts;
 mod tls_truncation;
 mod tls_versions;
 mod upgrade;
+mod upgrade_with_content;
 mod upstream_reuse;

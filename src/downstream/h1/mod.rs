@@ -166,8 +166,9 @@ fn begin(
         Ok(hop) => hop,
         Err(error) => return Look::Refused(Reason::BadRequest(error.reason(), error.status())),
     };
-    let expects_continue = expects_continue && framing != Framing::Empty;
-    let upgrade = requested_upgrade(&head, options).filter(|_| framing == Framing::Empty);
+    let length = framing.body_length();
+    let expects_continue = expects_continue && !length.is_empty();
+    let upgrade = requested_upgrade(&head, options);
     options.remove_hop_by_hop(head.headers);
     let terms = origin.listener;
     let is_last = terms.keepalive_requests != 0 && connection.requests.get() + 1 >= terms.keepalive_requests;
@@ -184,7 +185,6 @@ fn begin(
     let decoder = BodyDecoder::new(framing, limit).unwrap_or_else(|_| BodyDecoder::unlimited(framing));
     let drops_trailers = options.nominates || terms.forwarded.identity.has_aliases();
     let decoder = decoder.without_trailers(drops_trailers);
-    let length = framing.body_length();
     let is_https = head.target.raw.get(..6).is_some_and(|start| start.eq_ignore_ascii_case(b"https:"));
     // HTTP/1.1 clients open a connection for each name.
     let is_covered = true;

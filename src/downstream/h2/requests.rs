@@ -106,8 +106,9 @@ impl Shared {
             let error = HeadError::UriTooLong;
             return (Work::Refuse(Reason::BadRequest(error.reason(), error.status()), received), traits);
         }
+        let length = if wants_tunnel { BodyLength::Empty } else { length(&head, end) };
         let expects_continue = match expects_continue(&head) {
-            Ok(expects) => expects && !end,
+            Ok(expects) => expects && !length.is_empty(),
             Err(error) => {
                 let reason = Reason::BadRequest(error.reason(), error.status());
                 return (Work::Refuse(reason, received), traits);
@@ -121,7 +122,7 @@ impl Shared {
             head.headers.retain(|field| !field.name.eq_ignore_ascii_case(b"sec-websocket-key"));
         }
         let request = Request {
-            length: if wants_tunnel { BodyLength::Empty } else { length(&head, end) },
+            length,
             upgrade: protocol.filter(|_| wants_tunnel),
             lacks_key: wants_tunnel,
             expects_continue,

@@ -70,17 +70,18 @@ impl ConnectionOptions {
 /// does not ask, or not validly.
 ///
 /// HTTP/1.0 cannot ask. A list with `h2c` does not count: a tunnel into HTTP/2 would take every later
-/// request past the rules (and RFC 9113 §3.1 dropped that upgrade).
+/// request past the rules (and RFC 9113 §3.1 dropped that upgrade). Of several fields the first counts: whoever passes
+/// an upgrade on offers what it wants to.
 pub fn requested_upgrade<'b>(head: &RequestHead<'_, 'b>, options: ConnectionOptions) -> Option<&'b [u8]> {
     if !options.upgrade || head.version == Version::Http10 {
         return None;
     }
-    let mut fields = head.headers.find_all(KnownName::Upgrade);
-    let protocols = fields.next()?.value;
-    let is_h2c = |protocol: &[u8]| trim(protocol).eq_ignore_ascii_case(b"h2c");
-    let refused =
-        protocols.is_empty() || fields.next().is_some() || protocols.split(|&byte| byte == b',').any(is_h2c);
-    (!refused).then_some(protocols)
+    let fields = || head.headers.find_all(KnownName::Upgrade).map(|field| field.value);
+    let each_protocol = || fields().flat_map(|value| value.split(|&byte| byte == b',').map(trim));
+    if each_protocol().any(|protocol| protocol.eq_ignore_ascii_case(b"h2c")) {
+        return None;
+    }
+    fields().find(|protocols| protocols.iter().any(|byte| !matches!(byte, b',' | b' ' | b'\t')))
 }
 
 fn each_option<'b>(headers: &Headers<'b>) -> impl Iterator<Item = &'b [u8]> {
@@ -165,6 +166,8 @@ mod tests {
         check(Version::Http11, "keep-alive", &["websocket"], None);
         check(Version::Http11, "Upgrade", &[], None);
         check(Version::Http11, "Upgrade", &[""], None);
+        check(Version::Http11, "Upgrade", &[" ,,"], None);
+        check(Version::Http11, "Upgrade", &[",", "a", "b"], Some("a"));
         check(Version::Http11, "Upgrade", &["websocket", "h2c"], None);
         check(Version::Http11, "Upgrade, HTTP2-Settings", &["websocket, H2C"], None);
     }

@@ -71,7 +71,7 @@ impl<'t> RequestText<'t> {
             // What HTTP/2 has no fields for, and what its handshake for WebSocket leaves out (RFC 8441 §5).
             let is_of_hop =
                 matches!(KnownName::of(name), KnownName::Host) || KnownName::of(name).is_hop_by_hop();
-            !(is_of_hop || is_tunnel && is_key(name))
+            !(is_of_hop || is_tunnel && (is_key(name) || KnownName::of(name) == KnownName::ContentLength))
         });
         let wants_trailers = hop.is_grpc || self.is_call;
         let te = wants_trailers.then_some((&b"te"[..], &b"trailers"[..]));
@@ -140,7 +140,7 @@ mod tests {
     fn an_upgrade_to_websocket_is_an_extended_connect() {
         check(
             "GET /chat HTTP/1.1\r\nHost: a\r\nSec-WebSocket-Key: dGhl\r\nSec-WebSocket-Version: 13\r\n\
-             Connection: upgrade\r\nUpgrade: WebSocket\r\n\r\n",
+             Content-Length: 0\r\nConnection: upgrade\r\nUpgrade: WebSocket\r\n\r\n",
             false,
             &[
                 (":method", "CONNECT"),

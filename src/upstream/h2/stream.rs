@@ -76,12 +76,9 @@ impl Stream {
 
     /// Opens the stream with a request and sends what there is of its body.
     pub async fn send_request(&self, request: &Request<'_>, timeout: Duration) -> Result<(), UpstreamError> {
-        let (head, content) = request.text.split_at_checked(request.head_bytes).unwrap_or_default();
-        let ends_with_head = match request.last {
-            Some(trailers) => content.is_empty() && trailers.is_empty(),
-            None => false,
-        };
-        self.open(head, ends_with_head)?;
+        let content = request.content();
+        let ends_with_head = request.has_no_content() && request.last.is_some_and(<[u8]>::is_empty);
+        self.open(request, ends_with_head)?;
         if ends_with_head || content.is_empty() && request.last.is_none() {
             return Ok(());
         }
@@ -92,13 +89,15 @@ impl Stream {
         }
     }
 
-    fn open(&self, head: &[u8], end: bool) -> Result<(), UpstreamError> {
-        let Some(text) = RequestText::parse(head) else { return Err(UpstreamError::NothingSent) };
+    fn open(&self, request: &Request<'_>, end: bool) -> Result<(), UpstreamError> {
+        let Some(text) = RequestText::parse(request.head()) else { return Err(UpstreamError::NothingSent) };
         let is_tls = self.shared.connection.transport.is_tls();
         let hop = Hop { scheme: if is_tls { b"https" } else { b"http" }, is_grpc: self.is_grpc };
         let end = end && text.protocol.is_none();
         let opened = self.shared.with(|state| {
-            if text.protocol.is_some() && !state.codec.peer().connect_protocol {
+            // An extended CONNECT has no content of its own; all that follows it is the tunnel's.
+            let can_tunnel = request.has_no_content() && state.codec.peer().connect_protocol;
+            if text.protocol.is_some() && !can_tunnel {
                 return Err(UpstreamError::NoTunnels);
             }
             let opened = state.codec.open(text.fields(hop), end).map_err(|_| UpstreamError::Refused)?;

@@ -1,0 +1,99 @@
+//! The rest of a request's body, on its way while the response may begin.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::Poll;
+
+use crate::exchange::error::ExchangeError;
+use crate::exchange::forward::Terms;
+use crate::exchange::response::Relayed;
+use crate::exchange::stream::Patience;
+use crate::exchange::stream::RequestBody;
+use crate::http::body::BodyLength;
+use crate::net::buffer::Buffer;
+use crate::upstream::link::Framing;
+use crate::upstream::link::Link;
+
+/// What of a body was not sent with its head.
+pub(super) struct Rest {
+    pub(super) early_piece: Option<Buffer>,
+    pub(super) length: BodyLength,
+    /// Bytes that were, as they stand in the request.
+    pub(super) kept: usize,
+}
+
+impl Rest {
+    /// The content that is still to be sent over HTTP/1.1, where its length ends it: a client whose version has
+    /// an end of its own may be late with that. Unknown, or to be ended by us, it has no bound.
+    fn left(&self, link: &Link) -> u64 {
+        match self.length {
+            BodyLength::Exact(length) if !link.is_http2() => length.saturating_sub(self.kept as u64),
+            _ => u64::MAX,
+        }
+    }
+}
+
+/// Sends the rest of the request's body. A backend that stops taking it may still answer, so its
+/// refusal ends the upload without an error.
+pub(super) async fn upload(
+    mut rest: Rest,
+    body: &mut impl RequestBody,
+    link: &Link,
+    terms: &Terms<'_>,
+) -> Result<(), ExchangeError> {
+    let timeout = terms.group.response_timeout;
+    let (length, mut left) = (rest.length, rest.left(link));
+    if let Some(piece) = rest.early_piece.take() {
+        left = left.saturating_sub(piece.len() as u64);
+        let last = body.is_finished().then(|| body.trailers());
+        if link.send_piece(piece, Framing { length, last }, timeout).await.is_err() {
+            terms.upload_refused.set(true);
+            return Ok(());
+        }
+    }
+    while !body.is_finished() && left > 0 {
+        let patience = if terms.awaiting_continue.get() { Patience::Unlimited } else { Patience::Limited };
+        if patience == Patience::Limited {
+            // The backend waits for the client, so its silence proves nothing.
+            link.excuse_silence();
+        }
+        let piece = body.next(patience).await?;
+        terms.awaiting_continue.set(false);
+        let last = body.is_finished().then(|| body.trailers());
+        let piece = piece.unwrap_or_else(|| terms.worker.buffers.small());
+        left = left.saturating_sub(piece.len() as u64);
+        if link.send_piece(piece, Framing { length, last }, timeout).await.is_err() {
+            terms.upload_refused.set(true);
+            return Ok(());
+        }
+    }
+    link.wait_at_most(timeout);
+    terms.uploading.set(false);
+    Ok(())
+}
+
+/// Runs `upload` beside `download` until the download is over or the upload fails. The protocol changes when the
+/// request is complete: "the client cannot begin using an upgraded protocol on the connection until it has completely
+/// sent the request message" (RFC 9110 §7.8).
+pub(super) async fn beside(
+    mut upload: Pin<&mut impl Future<Output = Result<(), ExchangeError>>>,
+    mut download: Pin<&mut impl Future<Output = Result<Relayed, ExchangeError>>>,
+) -> Result<Relayed, ExchangeError> {
+    let (mut uploading, mut switched) = (true, false);
+    std::future::poll_fn(|turn| {
+        if uploading && let Poll::Ready(result) = upload.as_mut().poll(turn) {
+            uploading = false;
+            if let Err(error) = result {
+                return Poll::Ready(Err(error));
+            }
+        }
+        if !switched {
+            match download.as_mut().poll(turn) {
+                Poll::Ready(Ok(Relayed::Switched)) => switched = true,
+                outcome => return outcome,
+            }
+        }
+        if uploading { Poll::Pending } else { Poll::Ready(Ok(Relayed::Switched)) }
+    })
+    .await
+}

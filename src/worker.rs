@@ -27,7 +27,6 @@ use crate::telemetry::access_log::Format;
 use crate::telemetry::access_log::Line;
 use crate::telemetry::date::Dates;
 use crate::telemetry::log_writer::LogQueue;
-use crate::telemetry::operator::tell;
 use crate::telemetry::record::RequestFacts;
 use crate::upstream::load::Loads;
 use crate::upstream::pool::Pool;
@@ -64,8 +63,6 @@ pub struct Worker {
     connections: Cell<usize>,
     /// Listening sockets that this worker accepts from.
     listeners: Cell<usize>,
-    /// The last failure to accept that was reported, so that a full descriptor table is one line.
-    accept_failure: Cell<Option<i32>>,
     /// No connection may go on after the exchange it is in.
     draining: Cell<bool>,
     /// Responses that are being compressed.
@@ -226,7 +223,6 @@ impl Worker {
             log,
             connections: Cell::new(0),
             listeners: Cell::new(0),
-            accept_failure: Cell::new(None),
             draining: Cell::new(false),
             encoders: Cell::new(0),
             nonces: RandomState::new(),
@@ -302,18 +298,7 @@ impl Worker {
     /// until what is returned is dropped.
     pub fn connection_opened(self: &Rc<Worker>, listener: usize) -> CountedConnection {
         self.connections.set(self.connections.get() + 1);
-        self.accept_failure.set(None);
         CountedConnection { worker: Rc::clone(self), listener }
-    }
-
-    /// Tells the operator why connections cannot be accepted, once until one could be again.
-    pub fn report_accept_failure(&self, listener: &str, error: &io::Error) {
-        if self.accept_failure.replace(error.raw_os_error()) != error.raw_os_error() {
-            tell(&format!(
-                "warning: listener \"{listener}\" cannot accept connections, they wait: {error}; \
-                 raise the descriptor limit (LimitNOFILE=) or lower max_connections"
-            ));
-        }
     }
 
     /// Whether one more response may be compressed.

@@ -1,10 +1,10 @@
 //! Diagnostics on stderr, in colour where somebody looks.
 
 use std::io::IsTerminal as _;
-use std::io::Write as _;
 
 use crate::config::Report;
 use crate::config::Severity;
+use crate::telemetry::operator::tell_as_is;
 
 /// Prints the report and, where it has something, a line that counts.
 pub(super) fn print(report: &Report) {
@@ -16,13 +16,12 @@ pub(super) fn print(report: &Report) {
         (_, 0) => format!("configuration is invalid: errors: {errors}"),
         _ => format!("configuration is invalid: errors: {errors}, warnings: {warnings}"),
     };
-    let mut stderr = std::io::stderr();
-    // There is nowhere left to complain to.
-    let text = report.to_text(wants_colour(stderr.is_terminal()));
-    let _ = match verdict.as_str() {
-        "" => write!(stderr, "{text}"),
-        verdict => writeln!(stderr, "{text}{verdict}"),
-    };
+    let text = report.to_text(wants_colour(std::io::stderr().is_terminal()));
+    let text = format!("{text}{verdict}");
+    if !text.is_empty() {
+        // Editors and scripts look for `file:line:column` at the begin of a line.
+        tell_as_is(&text);
+    }
 }
 
 /// See <https://no-color.org>.

@@ -29,6 +29,7 @@ use crate::control::service::Lines;
 use crate::control::service::Refusal;
 use crate::control::service::Service;
 use crate::control::signals;
+use crate::net::clock::wall_now;
 use crate::runtime;
 use crate::runtime::Plan;
 use crate::runtime::RuntimeError;
@@ -36,6 +37,7 @@ use crate::runtime::Serving;
 use crate::runtime::Wanted;
 use crate::telemetry::access_log::Format;
 use crate::telemetry::log_writer::Sink;
+use crate::telemetry::operator;
 use crate::telemetry::operator::tell;
 
 /// How the verbs that serve differ.
@@ -56,8 +58,18 @@ impl Default for Manner {
     }
 }
 
-/// Serves until a signal ends it.
-pub(super) fn serve(mut loaded: Loaded, mut manner: Manner) -> Exit {
+/// Serves until a signal ends it. From here on nobody but their own thread waits for who reads messages.
+pub(super) fn serve(loaded: Loaded, manner: Manner) -> Exit {
+    if let Err(error) = operator::start(wall_now) {
+        tell(&format!("error: cannot start the thread that writes messages: {error}"));
+        return Exit::CannotStart;
+    }
+    let exit = serve_until_end(loaded, manner);
+    operator::finish();
+    exit
+}
+
+fn serve_until_end(mut loaded: Loaded, mut manner: Manner) -> Exit {
     let Some(config) = loaded.config.take() else {
         diagnostics::print(&loaded.report);
         return Exit::ConfigurationInvalid;
@@ -102,10 +114,11 @@ pub(super) fn serve(mut loaded: Loaded, mut manner: Manner) -> Exit {
             text.push('\n');
         }
         let addresses: Vec<_> = listeners.iter().map(|(_, address)| *address).collect();
-        if let Some(greet) = manner.greet {
-            text.push_str(&greet(&addresses));
-        }
         tell(&text);
+        if let Some(greet) = manner.greet {
+            // To be pasted as it stands.
+            operator::tell_as_is(&greet(&addresses));
+        }
     };
     end(runtime::run(plan, announce))
 }

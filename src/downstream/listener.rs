@@ -2,7 +2,6 @@
 
 use std::cell::Cell;
 use std::future::Future;
-use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
@@ -14,12 +13,16 @@ use crate::downstream::connection::Connection;
 use crate::downstream::h1;
 use crate::downstream::h2;
 use crate::net::listen::Acceptor;
+use crate::net::listen::cure_of_accepting;
+use crate::net::listen::is_of_one_connection;
 use crate::net::socket::Socket;
 use crate::net::task;
 use crate::net::task::Stock;
 use crate::net::timer::Deadline;
 use crate::net::timer::TICK;
 use crate::snapshot::Listener;
+use crate::telemetry::operator::Kind;
+use crate::telemetry::operator::tell_repeatedly;
 use crate::tls::transport::Transport;
 use crate::worker::Worker;
 
@@ -168,9 +171,13 @@ fn accept(acceptor: &Acceptor, listener: &Listener, worker: &Worker) -> Accepted
         Ok(Some((socket, peer))) => Accepted::Connection(socket, peer),
         Ok(None) => give_back(Accepted::NoneWaits),
         // The client gave up while it waited; there may be others.
-        Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => give_back(Accepted::Lost),
+        Err(error) if is_of_one_connection(&error) => give_back(Accepted::Lost),
         Err(error) => {
-            worker.report_accept_failure(&listener.name, &error);
+            let (name, cure) = (&listener.name, cure_of_accepting(&error));
+            let text = format!(
+                "warning: listener \"{name}\" cannot accept connections, they wait: {error}; {cure}"
+            );
+            tell_repeatedly(Kind::Accept, &text);
             give_back(Accepted::AtLimit)
         }
     }

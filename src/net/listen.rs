@@ -74,6 +74,36 @@ fn unbound(address: SocketAddr, dual_stack: bool) -> io::Result<RawSocket> {
     Ok(socket)
 }
 
+/// Whether accepting failed for the one connection alone, so that the next one may succeed: accept(2) passes
+/// on what the network reports of a connection that waits.
+pub fn is_of_one_connection(error: &io::Error) -> bool {
+    const OF_ONE: [i32; 8] = [
+        libc::ECONNABORTED,
+        libc::EPROTO,
+        libc::ENOPROTOOPT,
+        libc::ENETDOWN,
+        libc::EHOSTDOWN,
+        libc::ENONET,
+        libc::EHOSTUNREACH,
+        libc::ENETUNREACH,
+    ];
+    error.raw_os_error().is_some_and(|number| OF_ONE.contains(&number))
+}
+
+/// What helps when connections cannot be accepted.
+pub fn cure_of_accepting(error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(libc::EMFILE) => "raise the descriptor limit (LimitNOFILE=) or lower max_connections",
+        Some(libc::ENFILE) => "the whole host is out of descriptors: raise sysctl fs.file-max",
+        Some(libc::ENOBUFS | libc::ENOMEM) => {
+            "memory for sockets is short: see sysctl net.ipv4.tcp_mem and the memory limit of the service \
+             (MemoryMax=)"
+        }
+        Some(libc::EPERM | libc::EACCES) => "a security policy of this host forbids it: see its audit log",
+        _ => "it is tried again ten times a second; if it stays so, start Ringway anew",
+    }
+}
+
 /// One worker's listening socket.
 pub struct Acceptor {
     /// The driver only polls it, so that a listening socket can stand where monoio has a stream.

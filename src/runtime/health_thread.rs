@@ -24,6 +24,7 @@ use crate::runtime::RuntimeError;
 use crate::runtime::pin;
 use crate::runtime::ring;
 use crate::runtime::ring::Wanted;
+use crate::telemetry::operator;
 use crate::telemetry::operator::tell;
 
 /// Submissions in one turn. More probes than that are begun in two.
@@ -138,6 +139,7 @@ async fn tick_for_ever(ticks: Wakeups, equipment: Rc<Equipment>) {
     }
     // As for a worker: no timeout would ever fire again, so the service manager is to begin anew.
     tell("error: the health core lost its clock");
+    operator::finish();
     std::process::abort();
 }
 

@@ -27,6 +27,7 @@ use crate::runtime::drain::Drain;
 use crate::telemetry::access_log::Format;
 use crate::telemetry::log_writer::LogWriter;
 use crate::telemetry::log_writer::Sink;
+use crate::telemetry::operator;
 use crate::telemetry::operator::tell;
 
 pub use pin::usable_cpus;
@@ -152,7 +153,7 @@ fn start_log(plan: &mut Plan, workers: usize) -> Result<LogEnds, RuntimeError> {
     let Some((sink, format)) = plan.access_log.take() else {
         return Ok((None, (0..workers).map(|_| None).collect()));
     };
-    let report = |text: String| tell(&format!("warning: {text}"));
+    let report = |kind, text: String| operator::tell_repeatedly(kind, &format!("warning: {text}"));
     let (writer, queues) = LogWriter::start(sink.clone(), workers, report)
         .map_err(|error| RuntimeError::AccessLog { sink, error })?;
     let process = random();
@@ -177,7 +178,10 @@ fn wait_until_ready(inbox: &mpsc::Receiver<Event>, workers: usize) -> Result<Str
             }
             Ok(Event::Failed(error)) => return Err(error),
             // Told to end before the beginning.
-            Ok(Event::Order(Order::Stop | Order::StopWithoutBound)) => std::process::exit(0),
+            Ok(Event::Order(Order::Stop | Order::StopWithoutBound)) => {
+                operator::finish();
+                std::process::exit(0);
+            }
             Ok(Event::Order(Order::ReopenLogs | Order::Reload) | Event::Drained) => {}
             Err(_) => return Err(RuntimeError::WorkerDied { index: ready }),
         }

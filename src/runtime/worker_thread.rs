@@ -31,6 +31,7 @@ use crate::runtime::pin;
 use crate::runtime::ring;
 use crate::runtime::ring::Wanted;
 use crate::snapshot::Snapshot;
+use crate::telemetry::operator;
 use crate::telemetry::operator::tell;
 use crate::worker::AccessLog;
 use crate::worker::Shared;
@@ -237,5 +238,6 @@ async fn tick_for_ever(worker: Rc<Worker>, ticks: Wakeups) {
     // The timer of the kernel does not fail. Without it no timeout would ever fire, so if it does,
     // the service manager is to begin anew.
     tell(&format!("error: worker {} lost its clock", worker.index));
+    operator::finish();
     std::process::abort();
 }

@@ -21,8 +21,7 @@ impl Dates {
             return;
         }
         self.second = Some(second);
-        let timestamp = i64::try_from(second).ok().and_then(|second| Timestamp::from_second(second).ok());
-        let timestamp = timestamp.unwrap_or(Timestamp::MAX);
+        let timestamp = timestamp(second);
         self.http = timestamp.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
         self.rfc3339 = timestamp.strftime("%Y-%m-%dT%H:%M:%S").to_string();
         self.common_log = timestamp.strftime("%d/%b/%Y:%H:%M:%S +0000").to_string();
@@ -42,6 +41,16 @@ impl Dates {
     pub fn common_log(&self) -> &str {
         &self.common_log
     }
+}
+
+/// RFC 3339 in UTC with milliseconds: `1994-11-06T08:49:37.905Z`. `wall` is time since the Unix epoch.
+pub fn stamp(wall: Duration) -> String {
+    format!("{}.{:03}Z", timestamp(wall.as_secs()).strftime("%Y-%m-%dT%H:%M:%S"), wall.subsec_millis())
+}
+
+fn timestamp(second: u64) -> Timestamp {
+    let timestamp = i64::try_from(second).ok().and_then(|second| Timestamp::from_second(second).ok());
+    timestamp.unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]

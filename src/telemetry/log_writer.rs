@@ -20,6 +20,8 @@ use std::time::Duration;
 
 use crossbeam_queue::ArrayQueue;
 
+use crate::telemetry::operator::Kind;
+
 /// A chunk is handed over once it holds this much; a longer line makes a longer chunk.
 const CHUNK_BYTES: usize = 64 * 1024;
 /// Room for the line that fills a chunk up.
@@ -76,7 +78,7 @@ impl LogWriter {
     pub fn start(
         sink: Sink,
         workers: usize,
-        report: impl Fn(String) + Send + 'static,
+        report: impl Fn(Kind, String) + Send + 'static,
     ) -> io::Result<(LogWriter, Vec<LogQueue>)> {
         let mut output = Output::open(sink)?;
         let queues: Vec<_> = (0..workers).map(|_| Arc::new(Queue::new())).collect();
@@ -122,14 +124,14 @@ impl LogWriter {
 }
 
 impl Shared {
-    fn run(&self, output: &mut Output, report: &impl Fn(String)) {
+    fn run(&self, output: &mut Output, report: &impl Fn(Kind, String)) {
         loop {
             // Read before draining, so that chunks handed over before the stop are written.
             let stopping = self.stop.load(Ordering::Acquire);
             if self.reopen.swap(false, Ordering::AcqRel)
                 && let Err(error) = output.reopen()
             {
-                report(format!("cannot reopen the access log, still writing to the old file: {error}"));
+                report(Kind::AccessLog, format!("cannot reopen the access log, still writing to the old file: {error}"));
             }
             self.drain(output, report);
             self.report_losses(report);
@@ -140,7 +142,7 @@ impl Shared {
         }
     }
 
-    fn drain(&self, output: &mut Output, report: &impl Fn(String)) {
+    fn drain(&self, output: &mut Output, report: &impl Fn(Kind, String)) {
         for queue in &self.queues {
             // Bounded, so that one busy worker cannot starve the others.
             for _ in 0..CHUNKS {
@@ -149,7 +151,7 @@ impl Shared {
                     let lines = memchr::memchr_iter(b'\n', &chunk).count();
                     let before = self.failed_writes.fetch_add(lines as u64, Ordering::Relaxed);
                     if before == 0 {
-                        report(format!("cannot write the access log: {error}"));
+                        report(Kind::AccessLog, format!("cannot write the access log: {error}"));
                     }
                 }
                 chunk.clear();
@@ -163,15 +165,15 @@ impl Shared {
         }
     }
 
-    fn report_losses(&self, report: &impl Fn(String)) {
+    fn report_losses(&self, report: &impl Fn(Kind, String)) {
         let dropped: u64 =
             self.queues.iter().map(|queue| queue.dropped_lines.swap(0, Ordering::Relaxed)).sum();
         if dropped > 0 {
-            report(format!("dropped {dropped} access-log lines: the log is slower than the traffic"));
+            report(Kind::LostLines, format!("dropped {dropped} access-log lines: the log is slower than the traffic"));
         }
         let failed = self.failed_writes.swap(0, Ordering::Relaxed);
         if failed > 0 {
-            report(format!("lost {failed} access-log lines that could not be written"));
+            report(Kind::LostLines, format!("lost {failed} access-log lines that could not be written"));
         }
     }
 }
@@ -270,7 +272,7 @@ mod tests {
     fn lines_arrive_in_order_and_a_rotated_file_is_left_behind() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("access.log");
-        let (writer, mut queues) = LogWriter::start(Sink::File(path.clone()), 1, |_| ()).unwrap();
+        let (writer, mut queues) = LogWriter::start(Sink::File(path.clone()), 1, |_, _| ()).unwrap();
         let queue = &mut queues[0];
         queue.append(|out| out.extend_from_slice(b"one\n"));
         queue.append(|out| out.extend_from_slice(b"two\n"));
@@ -304,7 +306,7 @@ mod tests {
             failed_writes: AtomicU64::new(0),
         };
         let mut output = Output::open(Sink::File("/dev/null".into())).unwrap();
-        shared.run(&mut output, &move |text| reports.send(text).unwrap());
+        shared.run(&mut output, &move |_, text| reports.send(text).unwrap());
         assert!(lines.recv().unwrap().starts_with("dropped 5 access-log lines"));
         end.append(|out| out.extend_from_slice(b"free again\n"));
         assert!(end.chunk.is_some());

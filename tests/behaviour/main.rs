@@ -42,6 +42,7 @@ mod identity_headers;
 mod interim_responses;
 mod keep_alive;
 mod limits;
+mod messages;
 mod names;
 mod own_answers;
 mod pipelining;

@@ -2,15 +2,10 @@
 
 use crate::support::{Backend, Client, Ringway, Scenario, Wire, eventually, now};
 use std::io::{Read, Write};
-use std::process::Command;
 use std::time::Duration;
 
 fn connect(ringway: &Ringway) -> Wire {
     Wire::connect(ringway.address())
-}
-
-fn descriptors(ringway: &Ringway) -> usize {
-    std::fs::read_dir(format!("/proc/{}/fd", ringway.id())).expect("it runs").count()
 }
 
 fn is_served(ringway: &Ringway) {
@@ -26,7 +21,7 @@ fn churn_leaves_nothing_behind() {
     let backend = Backend::echo_head();
     let mut ringway = Scenario::of(&backend).workers(2).group("keepalive_connections = 10").start();
     is_served(&ringway);
-    let before = descriptors(&ringway);
+    let before = ringway.descriptors();
     for round in 0..1500 {
         let mut stream = connect(&ringway);
         match round % 6 {
@@ -49,7 +44,7 @@ fn churn_leaves_nothing_behind() {
     }
     is_served(&ringway);
     // Upstream connections in the pools may stay.
-    eventually("the descriptors come back", || descriptors(&ringway) <= before + 10);
+    eventually("the descriptors come back", || ringway.descriptors() <= before + 10);
     assert_eq!(ringway.terminate().code(), Some(0));
 }
 
@@ -87,11 +82,11 @@ fn half_open_connections_end_with_their_timeout() {
     let backend = Backend::echo_head();
     let ringway = Scenario::of(&backend).listener("client_header_timeout = \"1s\"").start();
     is_served(&ringway);
-    let before = descriptors(&ringway);
+    let before = ringway.descriptors();
     let held: Vec<_> = (0..300).map(|_| connect(&ringway)).collect();
-    eventually("they are accepted", || descriptors(&ringway) >= before + 290);
+    eventually("they are accepted", || ringway.descriptors() >= before + 290);
     is_served(&ringway);
-    eventually("they are let go", || descriptors(&ringway) <= before + 2);
+    eventually("they are let go", || ringway.descriptors() <= before + 2);
     drop(held);
 }
 
@@ -113,22 +108,13 @@ fn resets_within_responses_harm_nobody() {
     is_served(&ringway);
 }
 
-/// Limits the descriptors of the running process.
-fn limit_descriptors(ringway: &Ringway, limit: usize) {
-    let status = Command::new("prlimit")
-        .args([format!("--pid={}", ringway.id()), format!("--nofile={limit}:")])
-        .status()
-        .expect("`prlimit` of util-linux runs");
-    assert!(status.success());
-}
-
 #[test]
 fn at_the_descriptor_limit_connections_wait_and_the_process_goes_on() {
     let backend = Backend::echo_head();
     let mut ringway = Scenario::of(&backend).start();
     is_served(&ringway);
     let room = 40;
-    limit_descriptors(&ringway, descriptors(&ringway) + room);
+    ringway.limit_descriptors(ringway.descriptors() + room);
     let mut held: Vec<_> = (0..room * 2).map(|_| connect(&ringway)).collect();
     ringway.wait_for_line("cannot accept connections");
     // Those that were accepted are told why they cannot be served, or are served.
@@ -161,7 +147,7 @@ fn a_reader_of_standard_error_that_went_away_ends_nothing() {
     let mut ringway = Scenario::of(&backend).start();
     is_served(&ringway);
     ringway.close_stderr();
-    limit_descriptors(&ringway, descriptors(&ringway) + 10);
+    ringway.limit_descriptors(ringway.descriptors() + 10);
     let mut held: Vec<_> = (0..40).map(|_| connect(&ringway)).collect();
     std::thread::sleep(Duration::from_millis(300));
     held.clear();
@@ -176,10 +162,10 @@ fn without_descriptors_for_backends_the_answer_is_503() {
     let ringway = Scenario::of(&backend).group("keepalive_connections = 0").logged("json").start();
     let mut client = Client::connect(ringway.address());
     assert_eq!(client.get("/").status, 200);
-    limit_descriptors(&ringway, 5);
+    ringway.limit_descriptors(5);
     let response = client.get("/");
     assert_eq!((response.status, response.field("x-router-code")), (503, Some("50000")));
-    limit_descriptors(&ringway, 1000);
+    ringway.limit_descriptors(1000);
     assert_eq!(client.get("/").status, 200);
     assert_eq!(crate::support::log_entries(&ringway, 3)[1]["reason"], "no_descriptor");
 }

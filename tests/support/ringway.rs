@@ -4,12 +4,15 @@ use super::clock::{PATIENCE, within};
 use super::tls::own_pair;
 use super::wire::note;
 use std::cell::RefCell;
-use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -23,6 +26,8 @@ pub(crate) struct Ringway {
     lines: Receiver<String>,
     /// The lines taken from the channel so far.
     seen: RefCell<Vec<String>>,
+    /// While it is set, nobody reads standard error.
+    is_deaf: Arc<AtomicBool>,
 }
 
 /// Standard output goes to this file of the folder.
@@ -101,14 +106,19 @@ impl Ringway {
             .expect("the binary starts");
         let errors = BufReader::new(child.stderr.take().expect("standard error is a pipe"));
         let (sender, lines) = channel();
+        let is_deaf = Arc::new(AtomicBool::new(false));
+        let is_deaf_now = is_deaf.clone();
         std::thread::spawn(move || {
             for line in errors.lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
+                while is_deaf_now.load(Ordering::SeqCst) {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                if sender.send(without_stamp(&line).to_owned()).is_err() {
                     return;
                 }
             }
         });
-        Ringway { child, folder, lines, seen: RefCell::new(Vec::new()) }
+        Ringway { child, folder, lines, seen: RefCell::new(Vec::new()), is_deaf }
     }
 
     /// The address of the only listener.
@@ -182,6 +192,20 @@ impl Ringway {
         assert!(status.success(), "kill -s {name} {id} failed");
     }
 
+    /// How many descriptors the process has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.id())).expect("it runs").count()
+    }
+
+    /// Limits the descriptors of the running process.
+    pub(crate) fn limit_descriptors(&self, limit: usize) {
+        let status = Command::new("prlimit")
+            .args([format!("--pid={}", self.id()), format!("--nofile={limit}:")])
+            .status()
+            .expect("`prlimit` of util-linux runs");
+        assert!(status.success());
+    }
+
     /// Sends TERM and waits for the end.
     pub(crate) fn terminate(&mut self) -> ExitStatus {
         self.signal("TERM");
@@ -199,6 +223,28 @@ impl Ringway {
         let (_, nobody) = channel();
         self.take_lines();
         self.lines = nobody;
+    }
+
+    /// From now on nobody reads standard error, and the pipe is full.
+    pub(crate) fn stop_reading(&self) {
+        self.is_deaf.store(true, Ordering::SeqCst);
+        // A description of our own, so that the process does not notice that this one does not block.
+        let pipe = OpenOptions::new()
+            .write(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open(format!("/proc/{}/fd/2", self.id()))
+            .expect("the pipe can be opened");
+        let line = [".".repeat(511), "\n".to_owned()].concat();
+        // Whoever reads may be about to read for the last time.
+        for _ in 0..2 {
+            while (&pipe).write(line.as_bytes()).is_ok() {}
+            std::thread::sleep(Duration::from_millis(30));
+        }
+    }
+
+    /// Standard error is read again.
+    pub(crate) fn read_again(&self) {
+        self.is_deaf.store(false, Ordering::SeqCst);
     }
 
     /// Whether the process runs.
@@ -250,6 +296,15 @@ impl Drop for Ringway {
         if std::thread::panicking() {
             eprintln!("standard error of ringway:\n{}", self.stderr());
         }
+    }
+}
+
+/// The line without the time that it may begin with, such as `2026-01-31T12:00:00.123Z `.
+fn without_stamp(line: &str) -> &str {
+    const LENGTH: usize = "2026-01-31T12:00:00.123Z".len();
+    match line.split_once(' ') {
+        Some((stamp, rest)) if stamp.len() == LENGTH && stamp.ends_with('Z') && stamp.starts_with("20") => rest,
+        _ => line,
     }
 }
 
@@ -359,6 +414,9 @@ fn parse_listening(line: &str) -> Option<(String, SocketAddr)> {
 
 /// The tests of these text functions, called by the kit's own target; others would only repeat them.
 pub(crate) fn check_text_functions() {
+    assert_eq!(without_stamp("2026-01-31T12:00:00.123Z  a b"), " a b");
+    assert_eq!(without_stamp("2026 a b"), "2026 a b");
+
     let line = "listening on http://127.0.0.1:40123 (listener \"web\")";
     let address: SocketAddr = "127.0.0.1:40123".parse().expect("an address");
     assert_eq!(parse_listening(line), Some(("web".to_owned(), address)));

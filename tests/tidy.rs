@@ -87,7 +87,10 @@ const DOORS: &[Door] = &[
     Door { package: "ipnet", rooms: &["config/", "policy/"] },
     Door { package: "jiff", rooms: &["telemetry/date.rs"] },
     Door { package: "crossbeam_epoch", rooms: &["snapshot/publish.rs"] },
-    Door { package: "crossbeam_queue", rooms: &["net/mailbox.rs", "telemetry/log_writer.rs", "telemetry/operator.rs"] },
+    Door {
+        package: "crossbeam_queue",
+        rooms: &["net/mailbox.rs", "telemetry/log_writer.rs", "telemetry/operator.rs"],
+    },
     Door { package: "hdrhistogram", rooms: &["telemetry/histogram.rs"] },
     Door { package: "hickory_resolver", rooms: &["control/names.rs"] },
     Door { package: "tokio", rooms: &["control/names.rs"] },

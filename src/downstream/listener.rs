@@ -174,9 +174,8 @@ fn accept(acceptor: &Acceptor, listener: &Listener, worker: &Worker) -> Accepted
         Err(error) if is_of_one_connection(&error) => give_back(Accepted::Lost),
         Err(error) => {
             let (name, cure) = (&listener.name, cure_of_accepting(&error));
-            let text = format!(
-                "warning: listener \"{name}\" cannot accept connections, they wait: {error}; {cure}"
-            );
+            let text =
+                format!("warning: listener \"{name}\" cannot accept connections, they wait: {error}; {cure}");
             tell_repeatedly(Kind::Accept, &text);
             give_back(Accepted::AtLimit)
         }

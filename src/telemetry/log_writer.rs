@@ -131,7 +131,10 @@ impl Shared {
             if self.reopen.swap(false, Ordering::AcqRel)
                 && let Err(error) = output.reopen()
             {
-                report(Kind::AccessLog, format!("cannot reopen the access log, still writing to the old file: {error}"));
+                report(
+                    Kind::AccessLog,
+                    format!("cannot reopen the access log, still writing to the old file: {error}"),
+                );
             }
             self.drain(output, report);
             self.report_losses(report);
@@ -169,7 +172,10 @@ impl Shared {
         let dropped: u64 =
             self.queues.iter().map(|queue| queue.dropped_lines.swap(0, Ordering::Relaxed)).sum();
         if dropped > 0 {
-            report(Kind::LostLines, format!("dropped {dropped} access-log lines: the log is slower than the traffic"));
+            report(
+                Kind::LostLines,
+                format!("dropped {dropped} access-log lines: the log is slower than the traffic"),
+            );
         }
         let failed = self.failed_writes.swap(0, Ordering::Relaxed);
         if failed > 0 {

@@ -86,7 +86,8 @@ fn when_nobody_reads_standard_error_everything_goes_on() {
     eventually("new clients are served", || Client::secured(address, &config, NAME).is_ok());
     // Reloads, with more to say than there is room for.
     let good = scenario.text();
-    let wrong: String = (0..1_500).map(|number| format!("unknown_key_{number} = \"{number:>90}\"\n")).collect();
+    let wrong: String =
+        (0..1_500).map(|number| format!("unknown_key_{number} = \"{number:>90}\"\n")).collect();
     ringway.replace_configuration(&format!("{wrong}{good}"));
     for _ in 0..8 {
         assert_eq!(reload(&ringway), Some(5));

@@ -303,7 +303,9 @@ impl Drop for Ringway {
 fn without_stamp(line: &str) -> &str {
     const LENGTH: usize = "2026-01-31T12:00:00.123Z".len();
     match line.split_once(' ') {
-        Some((stamp, rest)) if stamp.len() == LENGTH && stamp.ends_with('Z') && stamp.starts_with("20") => rest,
+        Some((stamp, rest)) if stamp.len() == LENGTH && stamp.ends_with('Z') && stamp.starts_with("20") => {
+            rest
+        }
         _ => line,
     }
 }

@@ -11,7 +11,6 @@ use rustls::pki_types::UnixTime;
 use rustls::server::ClientHello;
 use rustls::server::NoServerSessionStorage;
 use rustls::server::ResolvesServerCert;
-use rustls::server::UnbufferedServerConnection;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::sign::CertifiedKey;
@@ -29,6 +28,7 @@ use crate::tls::client_verifier::ClientAuthMode;
 use crate::tls::client_verifier::ClientVerifier;
 use crate::tls::client_verifier::Verdict;
 use crate::tls::client_verifier::take_verdict;
+use crate::tls::server_configs::ServerConfigs;
 use crate::tls::session::Session;
 use crate::tls::sni::CertificateIndex;
 use crate::tls::stream::Stream;
@@ -36,10 +36,11 @@ use crate::tls::tickets::TicketKeys;
 use crate::tls::tls_policy;
 use crate::tls::tls_policy::Offer;
 use crate::tls::transport::Transport;
+use crate::tls::zero_rtt::HandshakeSecret;
 
 /// What a listener offers its clients. One for all workers.
 pub struct ServerTerms {
-    config: Arc<ServerConfig>,
+    configs: Arc<ServerConfigs>,
     client_auth: Option<ClientAuth>,
     /// What the resolver chooses from; None if that is no index.
     index: Option<Arc<CertificateIndex>>,
@@ -74,25 +75,29 @@ impl ServerTerms {
             Some(auth) => Arc::new(ClientVerifier::new(auth.mode, Arc::clone(&auth.authorities))),
             None => WebPkiClientVerifier::no_client_auth(),
         };
-        let mut config = ServerConfig::builder_with_provider(tls_policy::provider(offer))
-            .with_protocol_versions(&offer.versions)?
-            .with_client_cert_verifier(verifier)
-            .with_cert_resolver(Arc::new(Noting { inner: resolver }));
-        config.ignore_client_order = true;
-        if http2 {
-            config.alpn_protocols.push(HTTP2.to_vec());
-        }
-        config.alpn_protocols.extend(HTTP1.map(<[u8]>::to_vec));
-        // Sessions live in tickets only: a store would have to be shared by all workers.
-        config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.send_tls13_tickets = 0;
-        // Records of TLS 1.3 are ours.
-        config.enable_secret_extraction = true;
-        if let Some(tickets) = tickets {
-            config.ticketer = Arc::new(tickets.bound_to(binding(client_auth.as_ref())));
-            config.send_tls13_tickets = TICKETS;
-        }
-        Ok(ServerTerms { config: Arc::new(config), client_auth, index: None })
+        let resolver = Arc::new(Noting { inner: resolver });
+        let binding = binding(client_auth.as_ref());
+        let configs = ServerConfigs::new(offer, |offer| {
+            let mut config = ServerConfig::builder_with_provider(tls_policy::provider(offer))
+                .with_protocol_versions(&offer.versions)?
+                .with_client_cert_verifier(Arc::clone(&verifier))
+                .with_cert_resolver(Arc::<Noting>::clone(&resolver));
+            config.ignore_client_order = true;
+            config.alpn_protocols.extend(http2.then(|| HTTP2.to_vec()));
+            config.alpn_protocols.extend(HTTP1.map(<[u8]>::to_vec));
+            // Sessions live in tickets only: a store would have to be shared by all workers.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+            // Records of TLS 1.3 are ours.
+            config.enable_secret_extraction = true;
+            config.key_log = Arc::new(HandshakeSecret);
+            if let Some(tickets) = &tickets {
+                config.ticketer = Arc::new(tickets.bound_to(binding));
+                config.send_tls13_tickets = TICKETS;
+            }
+            Ok(config)
+        })?;
+        Ok(ServerTerms { configs: Arc::new(configs), client_auth, index: None })
     }
 
     /// The same, knowing which certificates there are; see [`ServerTerms::covers`].
@@ -134,8 +139,8 @@ impl ServerTerms {
     }
 
     /// The server's side of one connection.
-    pub(super) fn session(&self) -> Result<Session, Error> {
-        Ok(Session::server(UnbufferedServerConnection::new(Arc::clone(&self.config))?))
+    pub(super) fn session(&self) -> Session {
+        Session::server(Arc::clone(&self.configs))
     }
 }
 
@@ -143,11 +148,12 @@ impl ServerTerms {
 impl ServerTerms {
     /// Makes the server send no record with more bytes than that.
     pub(super) fn cut_records(&mut self, bytes: Option<usize>) {
-        Arc::get_mut(&mut self.config).expect("nobody serves by it yet").max_fragment_size = bytes;
+        let configs = Arc::get_mut(&mut self.configs).expect("nobody serves by it yet");
+        configs.change(|config| config.max_fragment_size = bytes);
     }
 
     pub(super) fn config(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.config)
+        Arc::clone(self.configs.usual())
     }
 }
 
@@ -268,8 +274,7 @@ pub async fn accept(
     if input.filled().first().is_some_and(u8::is_ascii_alphabetic) {
         return Accepted::Plain(socket, input);
     }
-    let Ok(session) = terms.session() else { return Accepted::Gone { received: true } };
-    let stream = Stream::new(socket, session, buffers.clone());
+    let stream = Stream::new(socket, terms.session(), buffers.clone());
     let mut facts = Box::new(Facts::default());
     match drive(&stream, input, turnstile, &mut facts).await {
         Ok(()) => {

@@ -13,6 +13,7 @@ pub mod certificates;
 pub mod cipher_names;
 pub mod client_certificate;
 pub mod client_error;
+mod client_hello;
 pub mod client_verifier;
 pub mod connect;
 mod der;
@@ -23,6 +24,7 @@ mod private_key;
 mod record;
 mod revocation;
 pub mod self_signed;
+mod server_configs;
 mod session;
 pub mod sni;
 pub mod stream;
@@ -31,6 +33,7 @@ pub mod tls_policy;
 pub mod transport;
 mod x509;
 pub mod x509_v1;
+mod zero_rtt;
 
 use std::sync::Arc;
 

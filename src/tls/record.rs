@@ -20,7 +20,7 @@ use crate::net::buffer::Buffer;
 use crate::tls::record::keys::Keys;
 use crate::tls::record::keys::TAG_BYTES;
 
-mod keys;
+pub(super) mod keys;
 
 /// The most content in one record (RFC 8446 §5.1).
 const CONTENT_BYTES: usize = 16 * 1024;

@@ -1,6 +1,7 @@
 //! One TLS connection as arithmetic: records in, plaintext out, and the other way round. No I/O.
 
 use std::ops::Deref;
+use std::sync::Arc;
 
 use rustls::CommonState;
 use rustls::Error;
@@ -20,8 +21,14 @@ use rustls::unbuffered::UnbufferedConnectionCommon;
 use rustls::unbuffered::UnbufferedStatus;
 
 use crate::net::buffer::Buffer;
+use crate::tls::client_hello::First;
+use crate::tls::client_hello::Offered;
 use crate::tls::record::Records;
 use crate::tls::record::Rest;
+use crate::tls::server_configs::ServerConfigs;
+use crate::tls::zero_rtt::Listening;
+use crate::tls::zero_rtt::Next;
+use crate::tls::zero_rtt::RejectedZeroRtt;
 
 /// The most plaintext in one record (RFC 8446 §5.1).
 const RECORD_PLAINTEXT_BYTES: usize = 16 * 1024;
@@ -29,7 +36,7 @@ const RECORD_PLAINTEXT_BYTES: usize = 16 * 1024;
 const RECORD_OVERHEAD_BYTES: usize = 29;
 /// Room for a KeyUpdate that rustls may put before a record (RFC 8446 §4.6.3).
 const KEY_UPDATE_BYTES: usize = 64;
-const RECORD_HEADER_BYTES: usize = 5;
+pub(super) const RECORD_HEADER_BYTES: usize = 5;
 /// The most that a record may announce (RFC 5246 §6.2.3; TLS 1.3 allows less).
 const RECORD_LENGTH_MAX: usize = RECORD_PLAINTEXT_BYTES + 2048;
 
@@ -39,8 +46,7 @@ pub(super) const HTTP2: &[u8] = b"h2";
 /// One side of a TLS connection.
 pub(super) struct Session {
     role: Role,
-    /// Received bytes that rustls was shown and that are not consumed: it must see them again each time.
-    shown: usize,
+    shown: Shown,
     /// Until somebody asks.
     agreed: Option<Box<Agreed>>,
     /// Of a client with TLS 1.3, after the handshake: the server chose HTTP/2.
@@ -49,7 +55,18 @@ pub(super) struct Session {
     said_good_bye: bool,
 }
 
+/// What rustls knows of the received bytes.
+#[derive(Default)]
+struct Shown {
+    /// Received bytes that it was shown and that are not consumed: it must see them again each time.
+    bytes: usize,
+    /// Of a client that offered early data, until the end of that: it is not shown.
+    early_data: Option<Box<RejectedZeroRtt>>,
+}
+
 enum Role {
+    /// A server that has not heard what its client offers.
+    Unasked(Arc<ServerConfigs>),
     Server(Box<UnbufferedServerConnection>),
     Client(Box<UnbufferedClientConnection>),
     /// TLS 1.3 after the handshake, in either role.
@@ -82,8 +99,8 @@ pub(super) struct Opened {
 }
 
 impl Session {
-    pub(super) fn server(connection: UnbufferedServerConnection) -> Session {
-        Session::new(Role::Server(Box::new(connection)))
+    pub(super) fn server(configs: Arc<ServerConfigs>) -> Session {
+        Session::new(Role::Unasked(configs))
     }
 
     pub(super) fn client(connection: UnbufferedClientConnection) -> Session {
@@ -91,7 +108,7 @@ impl Session {
     }
 
     fn new(role: Role) -> Session {
-        Session { role, shown: 0, agreed: None, has_chosen_http2: false, said_good_bye: false }
+        Session { role, shown: Shown::default(), agreed: None, has_chosen_http2: false, said_good_bye: false }
     }
 
     /// What the handshake agreed on. A server with TLS 1.3 tells it once.
@@ -99,7 +116,7 @@ impl Session {
         match &self.role {
             Role::Server(connection) => Some(Box::new(Agreed::of(connection))),
             Role::Client(connection) => Some(Box::new(Agreed::of(connection))),
-            Role::Records(_) | Role::Failed => self.agreed.take(),
+            Role::Unasked(_) | Role::Records(_) | Role::Failed => self.agreed.take(),
         }
     }
 
@@ -154,7 +171,7 @@ impl Session {
             Role::Server(connection) => close(connection.as_mut(), &mut alert, held),
             Role::Client(connection) => close(connection.as_mut(), &mut alert, held),
             Role::Records(records) => return records.close(outgoing),
-            Role::Failed => 0,
+            Role::Unasked(_) | Role::Failed => 0,
         };
         self.said_good_bye |= written > 0;
         outgoing.extend_from_slice(alert.get(..written).unwrap_or_default());
@@ -167,6 +184,7 @@ impl Session {
 
     pub(super) fn is_handshaking(&self) -> bool {
         match &self.role {
+            Role::Unasked(_) => true,
             Role::Server(connection) => connection.is_handshaking(),
             Role::Client(connection) => connection.is_handshaking(),
             Role::Records(_) | Role::Failed => false,
@@ -179,8 +197,11 @@ impl Session {
         plain: &mut Vec<u8>,
         outgoing: &mut Vec<u8>,
     ) -> Result<Opened, Error> {
+        self.hear(incoming)?;
         let shown = &mut self.shown;
+        let _listening = shown.early_data.as_ref().map(|_| Listening::begin());
         let mut opened = match &mut self.role {
+            Role::Unasked(_) => Opened { held: begins_with_record(incoming), ..Opened::default() },
             Role::Server(connection) => open(connection.as_mut(), shown, incoming, plain, outgoing)?,
             Role::Client(connection) => open(connection.as_mut(), shown, incoming, plain, outgoing)?,
             Role::Records(_) => Opened::default(),
@@ -197,6 +218,23 @@ impl Session {
         Ok(opened)
     }
 
+    /// Begins the handshake of a server, once it is known what the client offers.
+    fn hear(&mut self, incoming: &[u8]) -> Result<(), Error> {
+        let Role::Unasked(configs) = &self.role else { return Ok(()) };
+        let first = First::of(incoming);
+        let offered = match &first {
+            First::Part => return Ok(()),
+            First::Hello(hello) => Offered::of(hello).unwrap_or_default(),
+            First::Other => Offered::default(),
+        };
+        if offered.early_data {
+            self.shown.early_data = Some(Box::default());
+        }
+        let connection = UnbufferedServerConnection::new(Arc::clone(configs.of(&offered)))?;
+        self.role = Role::Server(Box::new(connection));
+        Ok(())
+    }
+
     /// After a handshake of TLS 1.3, rustls is not needed for records any more. It has nothing to send
     /// then, for [`open`] asked; and it has seen nothing behind the handshake, where it could have been
     /// told to change its keys: it would hold its answer back until it seals something.
@@ -204,7 +242,7 @@ impl Session {
         let done = match &self.role {
             Role::Server(connection) => has_left_to_us(connection),
             Role::Client(connection) => has_left_to_us(connection),
-            Role::Records(_) | Role::Failed => false,
+            Role::Unasked(_) | Role::Records(_) | Role::Failed => false,
         };
         if !done {
             return Ok(());
@@ -220,7 +258,7 @@ impl Session {
                 let (secrets, rest) = connection.dangerous_into_kernel_connection()?;
                 (secrets, Rest::Client(rest))
             }
-            Role::Records(_) | Role::Failed => return Err(failed()),
+            Role::Unasked(_) | Role::Records(_) | Role::Failed => return Err(failed()),
         };
         self.role = Role::Records(Box::new(Records::new(secrets, rest, self.said_good_bye)?));
         Ok(())
@@ -238,8 +276,30 @@ impl Session {
         match &mut self.role {
             Role::Server(connection) => seal_record(connection.as_mut(), plain, room, held),
             Role::Client(connection) => seal_record(connection.as_mut(), plain, room, held),
-            Role::Records(_) | Role::Failed => Err(failed()),
+            Role::Unasked(_) | Role::Records(_) | Role::Failed => Err(failed()),
         }
+    }
+}
+
+impl Shown {
+    /// How many bytes at the front of what came are rejected early data.
+    fn skip_early_data(&mut self, connection: &CommonState, incoming: &[u8]) -> usize {
+        let Some(early_data) = &mut self.early_data else { return 0 };
+        early_data.learn(connection);
+        let mut skipped = 0;
+        // Early data never comes within a message of the handshake.
+        while self.bytes == 0 {
+            let rest = incoming.get(skipped..).unwrap_or_default();
+            match early_data.next(connection, rest) {
+                Next::EarlyData(bytes) => skipped += bytes,
+                Next::Unknown => break,
+                Next::Handshake => {
+                    self.early_data = None;
+                    break;
+                }
+            }
+        }
+        skipped
     }
 }
 
@@ -294,8 +354,14 @@ pub(super) fn begins_with_record(incoming: &[u8]) -> bool {
     }
 }
 
+/// The record at the front of `incoming`; what there is of it, if it is not whole.
+pub(super) fn whole_record(incoming: &[u8]) -> &[u8] {
+    let whole = RECORD_HEADER_BYTES + record_length(incoming).unwrap_or(0);
+    incoming.get(..whole).unwrap_or(incoming)
+}
+
 /// The length that the header of a record announces, if the header is there (RFC 8446 §5.1).
-fn record_length(incoming: &[u8]) -> Option<usize> {
+pub(super) fn record_length(incoming: &[u8]) -> Option<usize> {
     match incoming {
         [_, _, _, high, low, ..] => Some(usize::from(u16::from_be_bytes([*high, *low]))),
         _ => None,
@@ -327,7 +393,7 @@ impl Side for UnbufferedClientConnection {
 
 fn open<S: Side>(
     connection: &mut S,
-    shown: &mut usize,
+    shown: &mut Shown,
     incoming: &mut [u8],
     plain: &mut Vec<u8>,
     outgoing: &mut Vec<u8>,
@@ -335,7 +401,7 @@ fn open<S: Side>(
     let mut opened = Opened::default();
     loop {
         let rest = incoming.get_mut(opened.consumed..).unwrap_or_default();
-        let rest = rest.get_mut(..*shown).unwrap_or_default();
+        let rest = rest.get_mut(..shown.bytes).unwrap_or_default();
         let UnbufferedStatus { mut discard, state } = connection.process(rest);
         let mut more = true;
         match state {
@@ -355,7 +421,7 @@ fn open<S: Side>(
                 more = false;
             }
             Ok(ConnectionState::BlockedHandshake | ConnectionState::WriteTraffic(_)) => more = false,
-            // Early data is never offered.
+            // Early data is never accepted.
             Ok(_) => return Err(Error::General("an unexpected state".to_owned())),
             Err(error) => {
                 take_alert(connection, outgoing);
@@ -363,18 +429,20 @@ fn open<S: Side>(
             }
         }
         opened.consumed += discard;
-        *shown = shown.saturating_sub(discard);
+        shown.bytes = shown.bytes.saturating_sub(discard);
         if more {
             continue;
         }
         // Now rustls has dealt with all that it saw.
         let rest = incoming.get(opened.consumed..).unwrap_or_default();
-        let next = next_shown(connection, rest, *shown);
-        if next == *shown {
+        opened.consumed += shown.skip_early_data(connection, rest);
+        let rest = incoming.get(opened.consumed..).unwrap_or_default();
+        let next = next_shown(connection, rest, shown.bytes);
+        if next == shown.bytes {
             opened.held = begins_with_record(rest);
             return Ok(opened);
         }
-        *shown = next;
+        shown.bytes = next;
     }
 }
 

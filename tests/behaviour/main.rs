@@ -19,6 +19,7 @@ mod compression;
 mod drain;
 mod early_response;
 mod failing_backends;
+mod foreign_sessions;
 mod forwarded;
 mod graceful_stop;
 mod grpc;

@@ -281,3 +281,42 @@ fn a_handshake_message_that_comes_in_part_harms_nobody() {
     eventually("it goes on", || ringway.is_running());
     scene.is_served(&ringway);
 }
+
+/// A ClientHello that announces early data, as one record.
+fn with_early_data(hello: &[u8]) -> Vec<u8> {
+    let mut hello = [hello, &[0, 42, 0, 0]].concat();
+    let grow = |hello: &mut [u8], at: usize| {
+        let length = u16::from_be_bytes([hello[at], hello[at + 1]]) + 4;
+        hello[at..at + 2].copy_from_slice(&length.to_be_bytes());
+    };
+    // Header of the record and of the message, version and random come before the session identifier; behind
+    // it the cipher suites, the methods of compression, and the extensions.
+    let suites = 5 + 4 + 2 + 32 + 1 + usize::from(hello[43]);
+    let methods = suites + 2 + usize::from(u16::from_be_bytes([hello[suites], hello[suites + 1]]));
+    let extensions = methods + 1 + usize::from(hello[methods]);
+    for at in [3, 7, extensions] {
+        grow(&mut hello, at);
+    }
+    hello
+}
+
+#[test]
+fn early_data_without_end_is_not_skipped_for_ever() {
+    let scene = Scene::new();
+    let ringway = scene.scenario.start();
+    let hello = with_early_data(&scene.hello());
+    for length in [1_u8, 17, 255] {
+        let record = [&[23, 3, 3, 0, length][..], &vec![7; usize::from(length)]].concat();
+        let mut wire = Wire::connect_in_the_clear(ringway.address());
+        wire.write_all(&hello).expect("it is taken");
+        let flood = record.repeat(200_000 / record.len());
+        // It may be cut off while it writes.
+        let _ = wire.write_all(&flood);
+        let mut answer = Vec::new();
+        let _ = wire.read_to_end(&mut answer);
+        let is_alert = |record: &[u8]| matches!(record, [21, ..] | [23, 3, 3, 0, 19, ..]);
+        assert!(answer.windows(5).any(is_alert) || answer.is_empty(), "{length}: {} bytes", answer.len());
+    }
+    assert_eq!(log_entries(&ringway, 3)[2]["reason"], "tls_malformed");
+    scene.is_served(&ringway);
+}

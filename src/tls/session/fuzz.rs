@@ -241,7 +241,7 @@ impl Meeting {
         let server = if theirs == Theirs::Server {
             Engine::Theirs(Box::new(ServerConnection::new(self.server.config()).unwrap().into()))
         } else {
-            Engine::Ours(self.server.session().unwrap())
+            Engine::Ours(self.server.session())
         };
         let (mut client, mut server) = (End::new(client), End::new(server));
         server.record = self.fragment.unwrap_or(usize::MAX);

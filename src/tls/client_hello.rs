@@ -1,0 +1,261 @@
+//! What the first message of a client offers (RFC 8446 §4.1.2), as far as a server must know it before rustls
+//! does. It judges nothing: what is malformed is left for rustls to refuse.
+
+use std::borrow::Cow;
+
+use crate::tls::session::RECORD_HEADER_BYTES;
+use crate::tls::session::record_length;
+
+/// Bytes of a ClientHello that is looked into, and records that it may come in. Those of browsers have less
+/// than 3 KiB in one record; some that want to slip past a filter cut it into a handful.
+const HELLO_BYTES_MAX: usize = 16 * 1024;
+const HELLO_RECORDS_MAX: usize = 16;
+
+const HANDSHAKE: u8 = 22;
+const CLIENT_HELLO: u8 = 1;
+/// Type and length of a handshake message.
+const MESSAGE_HEADER_BYTES: usize = 4;
+
+const SUPPORTED_GROUPS: u16 = 10;
+const PRE_SHARED_KEY: u16 = 41;
+const EARLY_DATA: u16 = 42;
+const SUPPORTED_VERSIONS: u16 = 43;
+const KEY_SHARE: u16 = 51;
+
+const TLS13: u16 = 0x0304;
+
+/// What stands at the front of what a client sent.
+pub(super) enum First<'i> {
+    /// The beginning of a ClientHello, in whole records and perhaps a part of one.
+    Part,
+    /// A ClientHello without its header.
+    Hello(Cow<'i, [u8]>),
+    /// Anything else, or a ClientHello that nobody would send.
+    Other,
+}
+
+impl First<'_> {
+    pub(super) fn of(incoming: &[u8]) -> First<'_> {
+        let mut rest = incoming;
+        let mut message = Cow::Borrowed(&[][..]);
+        for _ in 0..HELLO_RECORDS_MAX {
+            let Some(length) = record_length(rest) else { return First::Part };
+            let Some((record, behind)) = rest.split_at_checked(RECORD_HEADER_BYTES + length) else {
+                return if message.len() + length > HELLO_BYTES_MAX { First::Other } else { First::Part };
+            };
+            let content = record.get(RECORD_HEADER_BYTES..).unwrap_or_default();
+            if record.first() != Some(&HANDSHAKE) || message.len() + length > HELLO_BYTES_MAX {
+                return First::Other;
+            }
+            if message.is_empty() {
+                message = Cow::Borrowed(content);
+            } else {
+                message.to_mut().extend_from_slice(content);
+            }
+            match hello_length(&message) {
+                Some(length) if message.len() >= MESSAGE_HEADER_BYTES + length => {
+                    let range = MESSAGE_HEADER_BYTES..MESSAGE_HEADER_BYTES + length;
+                    return First::Hello(match message {
+                        Cow::Borrowed(message) => Cow::Borrowed(message.get(range).unwrap_or_default()),
+                        Cow::Owned(message) => Cow::Owned(message.get(range).unwrap_or_default().to_vec()),
+                    });
+                }
+                Some(..=HELLO_BYTES_MAX) => {}
+                Some(_) => return First::Other,
+                None if message.first().is_some_and(|kind| *kind != CLIENT_HELLO) => return First::Other,
+                None => {}
+            }
+            rest = behind;
+        }
+        First::Other
+    }
+}
+
+/// The length that the header of a ClientHello announces; None before it is there.
+fn hello_length(message: &[u8]) -> Option<usize> {
+    match message {
+        [CLIENT_HELLO, high, middle, low, ..] => {
+            Some(usize::from(*high) << 16 | usize::from(*middle) << 8 | usize::from(*low))
+        }
+        _ => None,
+    }
+}
+
+/// What a client offers. Numbers are two bytes each, as on the wire.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Offered<'h> {
+    pub(super) tls13: bool,
+    /// It may send content before it has heard of the server.
+    pub(super) early_data: bool,
+    suites: &'h [u8],
+    groups: &'h [u8],
+    shares: &'h [u8],
+    binders: &'h [u8],
+}
+
+impl<'h> Offered<'h> {
+    /// None for what cannot be read.
+    pub(super) fn of(hello: &'h [u8]) -> Option<Offered<'h>> {
+        let mut fields = Fields(hello);
+        // legacy_version, random
+        fields.take(2 + 32)?;
+        fields.short_vector()?;
+        let mut offered = Offered { suites: fields.vector()?, ..Offered::default() };
+        // legacy_compression_methods
+        fields.short_vector()?;
+        let mut extensions = Fields(fields.vector()?);
+        while !extensions.0.is_empty() {
+            let kind = extensions.number()?;
+            let mut content = Fields(extensions.vector()?);
+            match kind {
+                SUPPORTED_VERSIONS => offered.tls13 = numbers(content.short_vector()?).any(|it| it == TLS13),
+                SUPPORTED_GROUPS => offered.groups = content.vector()?,
+                KEY_SHARE => offered.shares = content.vector()?,
+                EARLY_DATA => offered.early_data = true,
+                PRE_SHARED_KEY => {
+                    // identities
+                    content.vector()?;
+                    offered.binders = content.vector()?;
+                }
+                _ => {}
+            }
+        }
+        Some(offered)
+    }
+
+    pub(super) fn suites(&self) -> impl Iterator<Item = u16> + 'h {
+        numbers(self.suites)
+    }
+
+    /// The groups for key exchange, in the order of the client's preference.
+    pub(super) fn groups(&self) -> impl Iterator<Item = u16> + 'h {
+        numbers(self.groups)
+    }
+
+    pub(super) fn has_share_of(&self, group: u16) -> bool {
+        let mut shares = Fields(self.shares);
+        while let Some((found, _)) = shares.number().zip(shares.vector()) {
+            if found == group {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Of each session that it offers to resume, the bytes of the hash that the session is bound to.
+    pub(super) fn session_hashes(&self) -> impl Iterator<Item = usize> + 'h {
+        let mut binders = Fields(self.binders);
+        std::iter::from_fn(move || binders.short_vector().map(<[u8]>::len))
+    }
+}
+
+fn numbers(bytes: &[u8]) -> impl Iterator<Item = u16> + '_ {
+    bytes.as_chunks().0.iter().map(|pair| u16::from_be_bytes(*pair))
+}
+
+/// Bytes that are still to be read.
+struct Fields<'h>(&'h [u8]);
+
+impl<'h> Fields<'h> {
+    fn take(&mut self, count: usize) -> Option<&'h [u8]> {
+        let (taken, rest) = self.0.split_at_checked(count)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn number(&mut self) -> Option<u16> {
+        let (number, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(u16::from_be_bytes(*number))
+    }
+
+    /// What its length precedes, in two bytes.
+    fn vector(&mut self) -> Option<&'h [u8]> {
+        let length = self.number()?;
+        self.take(usize::from(length))
+    }
+
+    /// What its length precedes, in one byte.
+    fn short_vector(&mut self) -> Option<&'h [u8]> {
+        let length = *self.take(1)?.first()?;
+        self.take(usize::from(length))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vector(content: &[u8]) -> Vec<u8> {
+        [&u16::try_from(content.len()).unwrap().to_be_bytes(), content].concat()
+    }
+
+    fn extension(kind: u16, content: &[u8]) -> Vec<u8> {
+        [&kind.to_be_bytes()[..], &vector(content)].concat()
+    }
+
+    fn hello() -> Vec<u8> {
+        let sessions =
+            [vector(b"identity and age"), vector(&[&[48][..], &[7; 48], &[32], &[7; 32]].concat())];
+        let extensions = [
+            extension(SUPPORTED_GROUPS, &vector(&[0, 29, 0, 23])),
+            extension(SUPPORTED_VERSIONS, &[4, 3, 4, 3, 3]),
+            extension(KEY_SHARE, &vector(&[&[0, 23][..], &vector(&[1; 65])].concat())),
+            extension(EARLY_DATA, b""),
+            extension(PRE_SHARED_KEY, &sessions.concat()),
+        ];
+        let begin = [&[3, 3][..], &[9; 32], &[0], &vector(&[0x13, 2, 0x13, 1]), &[1, 0]].concat();
+        [begin, vector(&extensions.concat())].concat()
+    }
+
+    fn message(hello: &[u8]) -> Vec<u8> {
+        let [.., high, low] = hello.len().to_be_bytes();
+        [&[CLIENT_HELLO, 0, high, low], hello].concat()
+    }
+
+    fn record(content: &[u8]) -> Vec<u8> {
+        [&[HANDSHAKE, 3, 1][..], &vector(content)].concat()
+    }
+
+    #[test]
+    fn everything_that_matters_is_read() {
+        let hello = hello();
+        let offered = Offered::of(&hello).unwrap();
+        assert!(offered.tls13 && offered.early_data);
+        assert_eq!(offered.suites().collect::<Vec<_>>(), [0x1302, 0x1301]);
+        assert_eq!(offered.groups().collect::<Vec<_>>(), [29, 23]);
+        assert!(offered.has_share_of(23) && !offered.has_share_of(29));
+        assert_eq!(offered.session_hashes().collect::<Vec<_>>(), [48, 32]);
+        for length in 0..hello.len() {
+            assert!(Offered::of(&hello[..length]).is_none(), "{length} bytes");
+        }
+    }
+
+    #[test]
+    fn a_hello_in_any_pieces_is_found_once_it_is_whole() {
+        let (hello, whole) = (hello(), message(&hello()));
+        for size in [20, 50, 100, 1000] {
+            let records: Vec<u8> = whole.chunks(size).flat_map(record).collect();
+            for length in 0..records.len() {
+                assert!(matches!(First::of(&records[..length]), First::Part), "{length} of {size}");
+            }
+            let behind = [&records[..], b"more"].concat();
+            let First::Hello(found) = First::of(&behind) else { panic!("{size}") };
+            assert_eq!(*found, *hello, "{size}");
+        }
+    }
+
+    #[test]
+    fn nothing_else_is_waited_for() {
+        let whole = message(&hello());
+        let tiny: Vec<u8> = whole.chunks(1).flat_map(record).collect();
+        let long = record(&[CLIENT_HELLO, 0, 0x50, 0]);
+        let alert = [21, 3, 3, 0, 2, 1, 0];
+        let other = record(&[2, 0, 0, 1, 0]);
+        let huge = [HANDSHAKE, 3, 1, 0x48, 0];
+        let mixed = [&record(&whole[..9])[..], &alert].concat();
+        for bytes in [&tiny[..], &long, &alert, &other, &huge, &mixed] {
+            assert!(matches!(First::of(bytes), First::Other), "{bytes:?}");
+        }
+    }
+}

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::fd::OwnedFd;
 use std::os::fd::RawFd;
+use std::time::Duration;
 
 use monoio::io::AsyncReadRent;
 use monoio::io::AsyncWriteRent;
@@ -157,6 +158,21 @@ impl Socket {
 
     /// The smoothed round-trip time that TCP measured, in microseconds; `None` on unix sockets.
     pub fn round_trip_us(&self) -> Option<u32> {
+        self.tcp_info().map(|info| info.tcpi_rtt)
+    }
+
+    /// For how long the peer has taken nothing of what waits to be sent; `None` on unix sockets, where only room in the
+    /// queue shows that it takes something.
+    ///
+    /// A window that stays shut lets no data out, and a peer that vanished acknowledges none, so the longer of both
+    /// silences tells. Only meaningful while something waits.
+    pub fn send_silence(&self) -> Option<Duration> {
+        let info = self.tcp_info()?;
+        let silence_ms = info.tcpi_last_data_sent.max(info.tcpi_last_ack_recv);
+        Some(Duration::from_millis(u64::from(silence_ms)))
+    }
+
+    fn tcp_info(&self) -> Option<libc::tcp_info> {
         // SAFETY: all-zero bytes are a valid `tcp_info`.
         let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
         let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
@@ -165,7 +181,7 @@ impl Socket {
             let (level, name) = (libc::IPPROTO_TCP, libc::TCP_INFO);
             libc::getsockopt(self.descriptor(), level, name, (&raw mut info).cast(), &raw mut length)
         };
-        (result == 0).then_some(info.tcpi_rtt)
+        (result == 0).then_some(info)
     }
 
     fn descriptor(&self) -> RawFd {

@@ -1,11 +1,15 @@
 //! What carries HTTP: a socket in the clear, or TLS over one. The operations are the same.
 
 use std::io;
+use std::pin::pin;
+use std::time::Duration;
 
 use crate::net::buffer::Buffer;
 use crate::net::socket::Pending;
 use crate::net::socket::SendError;
 use crate::net::socket::Socket;
+use crate::net::timer::Deadline;
+use crate::net::timer::Elapsed;
 use crate::tls::stream::Stream;
 
 /// One receive and one send may be in flight at the same time. Dropping a receive in flight may lose
@@ -45,6 +49,34 @@ impl Transport {
             Transport::Plain(socket) => socket.send(buffer).await,
             Transport::Tls(stream) => stream.send(buffer).await,
         }
+    }
+
+    /// Sends like [`Transport::send`], for as long as the peer takes some of it every `timeout`. Room for more in the
+    /// kernel's queue shows only when a third of it has drained, which takes a slow reader minutes.
+    pub async fn send_within(
+        &self,
+        buffer: Buffer,
+        deadline: &Deadline,
+        timeout: Duration,
+    ) -> Result<(Result<(), SendError>, Buffer), Elapsed> {
+        deadline.set(timeout);
+        let mut sending = pin!(self.send(buffer));
+        loop {
+            match deadline.guard(sending.as_mut()).await {
+                Err(Elapsed) if self.extend(deadline, timeout) => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Moves a deadline that has passed while something waits to be sent, if the peer took some of it within
+    /// `timeout`; false if it did not.
+    pub fn extend(&self, deadline: &Deadline, timeout: Duration) -> bool {
+        let silence = self.socket().send_silence().filter(|silence| *silence < timeout);
+        if let Some(silence) = silence {
+            deadline.set(timeout - silence);
+        }
+        silence.is_some()
     }
 
     /// What could be received without waiting.

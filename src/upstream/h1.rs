@@ -343,8 +343,7 @@ pub async fn send(
     buffer: Buffer,
     timeout: Duration,
 ) -> (Result<(), UpstreamError>, Option<Buffer>) {
-    connection.deadline.set(timeout);
-    match connection.deadline.guard(pin!(connection.transport.send(buffer))).await {
+    match connection.transport.send_within(buffer, &connection.deadline, timeout).await {
         Ok((Ok(()), buffer)) => (Ok(()), Some(buffer)),
         Ok((Err(SendError { sent: 0 }), buffer)) => (Err(UpstreamError::NothingSent), Some(buffer)),
         Ok((Err(_), buffer)) => (Err(UpstreamError::ClosedBeforeResponse), Some(buffer)),

@@ -51,6 +51,7 @@ mod proxy_protocol;
 mod reload;
 mod retries;
 mod session_resumption;
+mod slow_readers;
 mod sni;
 mod start;
 mod stickiness;

@@ -45,16 +45,24 @@ impl<'c> Body<'c> {
     }
 
     async fn receive(&mut self, patience: Patience) -> Result<usize, BodyError> {
-        let Connection { transport, deadline, .. } = self.connection;
+        let Connection { transport, deadline, is_sending, .. } = self.connection;
+        let timeout = self.terms.client_body_timeout;
         match patience {
-            Patience::Limited => deadline.set(self.terms.client_body_timeout),
+            Patience::Limited => deadline.set(timeout),
             // What is being sent meanwhile stays bounded.
-            Patience::Unlimited if self.connection.is_sending.get() => {}
+            Patience::Unlimited if is_sending.get() => {}
             Patience::Unlimited => deadline.clear(),
         }
         // Waiting holds no buffer: what a slow client costs does not depend on its request.
-        let readable = deadline.guard(pin!(transport.readable())).await;
-        readable.map_err(|_| BodyError::TimedOut)?.map_err(|_| BodyError::Gone)?;
+        let mut readable = pin!(transport.readable());
+        loop {
+            match deadline.guard(readable.as_mut()).await {
+                Ok(readable) => break readable.map_err(|_| BodyError::Gone)?,
+                // A client that takes the response is not silent.
+                Err(_elapsed) if is_sending.get() && transport.extend(deadline, timeout) => {}
+                Err(_elapsed) => return Err(BodyError::TimedOut),
+            }
+        }
         let much = self.decoder.remaining().map_or(self.busy, |bytes| bytes > SMALL_BYTES as u64);
         let mut buffer = if much { self.worker.buffers.large() } else { self.worker.buffers.small() };
         buffer.clear_for_body();

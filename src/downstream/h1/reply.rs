@@ -1,7 +1,5 @@
 //! A response on its way out on an HTTP/1.1 connection.
 
-use std::pin::pin;
-
 use crate::downstream::connection::Connection;
 use crate::downstream::connection::Fate;
 use crate::exchange::stream;
@@ -173,10 +171,10 @@ impl<'c> Reply<'c> {
     }
 
     async fn flush(&mut self, bytes: Buffer) -> Result<(), ReplyError> {
-        self.connection.deadline.set(self.terms.client_body_timeout);
-        self.connection.is_sending.set(true);
-        let sent = self.connection.deadline.guard(pin!(self.connection.transport.send(bytes))).await;
-        self.connection.is_sending.set(false);
+        let Connection { transport, deadline, is_sending, .. } = self.connection;
+        is_sending.set(true);
+        let sent = transport.send_within(bytes, deadline, self.terms.client_body_timeout).await;
+        is_sending.set(false);
         let result = match sent {
             Ok((Ok(()), _)) => {
                 if self.tunnel {

@@ -1,7 +1,6 @@
 //! What goes to the client: the frames of all streams that were ready, in one send.
 
 use std::future::poll_fn;
-use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -44,8 +43,8 @@ pub(super) async fn run(shared: &Rc<Shared>) {
         shared.is_sending.set(true);
         shared.grant();
         let timeout = shared.connection.term(&shared.worker, |terms| terms.client_body_timeout);
-        deadline.set(timeout.unwrap_or_default());
-        let sent = deadline.guard(pin!(shared.connection.transport.send(buffer))).await;
+        let sent =
+            shared.connection.transport.send_within(buffer, &deadline, timeout.unwrap_or_default()).await;
         let Ok((Ok(()), _)) = sent else { return };
         deadline.clear();
         shared.is_sending.set(false);

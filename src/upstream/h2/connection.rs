@@ -126,6 +126,11 @@ impl Shared {
         .await
     }
 
+    /// Moves a deadline that has passed, if the backend took some of what waits to be sent within `timeout`.
+    pub(super) fn extend(&self, deadline: &Deadline, timeout: Duration) -> bool {
+        self.connection.transport.extend(deadline, timeout)
+    }
+
     /// A deadline for a stream, used before or new.
     pub(super) fn deadline(&self) -> Deadline {
         let used = self.with(|state| state.deadlines.pop());

@@ -113,7 +113,8 @@ impl Stream {
         Ok(())
     }
 
-    /// Sends a piece of the request's body; `last` ends it and gives the lines of the trailer section.
+    /// Sends a piece of the request's body, for as long as the backend takes some of it every `timeout`; `last` ends it
+    /// and gives the lines of the trailer section.
     pub async fn send_piece(
         &self,
         piece: &[u8],
@@ -126,14 +127,24 @@ impl Stream {
         deadline.set(timeout);
         let mut sent = 0;
         let is_tunnel = self.tunnel.get().is_some();
-        let sending = poll_fn(|turn| {
+        let mut sending = pin!(poll_fn(|turn| {
             let now = self.shared.now();
-            self.shared.with(|state| {
+            let sent_before = sent;
+            let outcome = self.shared.with(|state| {
                 let mut writing = Writing { id, state, now, is_tunnel };
                 writing.poll(piece, &mut sent, last, turn)
-            })
-        });
-        let outcome = deadline.guard(pin!(sending)).await;
+            });
+            if sent > sent_before {
+                deadline.set(timeout);
+            }
+            outcome
+        }));
+        let outcome = loop {
+            match deadline.guard(sending.as_mut()).await {
+                Err(Elapsed) if self.waits_for_connection(id) && self.shared.extend(deadline, timeout) => {}
+                outcome => break outcome,
+            }
+        };
         if !matches!(outcome, Ok(Ok(()))) {
             // Who does not send any more keeps nobody waiting.
             self.shared.with(|state| {
@@ -142,6 +153,11 @@ impl Stream {
             });
         }
         self.unless_elapsed(outcome)
+    }
+
+    /// Whether the backend would take more on this stream, if only the connection carried it.
+    fn waits_for_connection(&self, id: StreamId) -> bool {
+        self.shared.with(|state| state.codec.send_capacity(id) > 0)
     }
 
     /// Ends this side; receiving goes on.

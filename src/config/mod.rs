@@ -207,6 +207,7 @@ pub struct Listener {
     pub default_group: Option<usize>,
     /// HTTP/2: by ALPN with https, by prior knowledge with http.
     pub http2: bool,
+    pub http2_limits: Http2Limits,
     /// Zero: the connection closes after each response.
     pub idle_timeout: Duration,
     pub client_header_timeout: Duration,
@@ -233,6 +234,13 @@ pub struct Listener {
     pub client_auth: ClientAuth,
     /// Of the name.
     pub location: Location,
+}
+
+/// What one client may ask of a connection of HTTP/2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Http2Limits {
+    /// Requests in flight, 1..=10000.
+    pub max_concurrent_streams: u32,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -20,6 +20,7 @@ use crate::policy::forwarded::Forwarded;
 use crate::policy::forwarded::ForwardedFor;
 use crate::policy::forwarded::TrustedProxies;
 use crate::policy::identity::Identity;
+use crate::snapshot::Http2Limits;
 use crate::snapshot::Listener;
 use crate::snapshot::ServerTls;
 use crate::snapshot::Snapshot;
@@ -173,6 +174,9 @@ fn build_listener(
         default_group: (!own_groups.is_empty()).then_some(0),
         groups: own_groups,
         http2: listener.http2,
+        http2_limits: Http2Limits {
+            max_concurrent_streams: listener.http2_limits.max_concurrent_streams,
+        },
         idle_timeout: listener.idle_timeout,
         client_header_timeout: listener.client_header_timeout,
         client_body_timeout: listener.client_body_timeout,

@@ -74,6 +74,7 @@ pub struct Listener {
     pub default_group: Option<usize>,
     /// HTTP/2 is spoken: by ALPN, or by prior knowledge in the clear.
     pub http2: bool,
+    pub http2_limits: Http2Limits,
     /// Zero closes a connection after each response.
     pub idle_timeout: Duration,
     pub client_header_timeout: Duration,
@@ -99,6 +100,13 @@ pub struct Listener {
     pub forwarded: Forwarded,
     /// The configuration names it no more: every response is the last on its connection.
     pub leaving: AtomicBool,
+}
+
+/// What one client may ask of a connection of HTTP/2.
+#[derive(Clone, Copy, Debug)]
+pub struct Http2Limits {
+    /// Requests in flight.
+    pub max_concurrent_streams: u32,
 }
 
 /// How a listener secures its connections.

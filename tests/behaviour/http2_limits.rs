@@ -90,6 +90,22 @@ fn a_long_target_is_414() {
 }
 
 #[test]
+fn http2_max_concurrent_streams_is_what_clients_are_told_and_may_use() {
+    let backend = Backend::silent();
+    for most in [3, 250] {
+        let line = format!("http2_max_concurrent_streams = {most}");
+        let ringway = Scenario::of(&backend).prior_knowledge().listener(&line).start();
+        let mut client = Http2::connect(ringway.address());
+        client.settle();
+        assert_eq!(client.settings[&MAX_CONCURRENT_STREAMS], most);
+        let open: Vec<u32> = (0..most).map(|_| client.request("GET", "/", &[], true)).collect();
+        let extra = client.request("GET", "/", &[], true);
+        client.message(extra).expect_err("the stream is refused");
+        assert!(open.iter().all(|stream| client.stream(*stream).reset.is_none()), "{most}");
+    }
+}
+
+#[test]
 fn streams_beyond_the_limit_are_refused_and_may_come_again() {
     let backend = Backend::silent();
     let ringway = Scenario::of(&backend).secured().start();

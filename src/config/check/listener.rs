@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::config::FingerprintHash;
 use crate::config::Forwarded;
 use crate::config::ForwardedFor;
+use crate::config::Http2Limits;
 use crate::config::Listener;
 use crate::config::ListenerProtocol;
 use crate::config::ProxyProtocol;
@@ -53,6 +54,7 @@ pub(super) fn listener(table: &raw::Table, known: &Known<'_>, output: &mut Outpu
         tls,
         default_group: None,
         http2: section.read("http2", &Boolean, protocol == ListenerProtocol::Https),
+        http2_limits: http2_limits(&mut section),
         idle_timeout: section.read("idle_timeout", &seconds(0, 4_000), Duration::from_secs(15)),
         client_header_timeout: section.read("client_header_timeout", &seconds(1, 900), minute),
         client_body_timeout: section.read("client_body_timeout", &seconds(1, 900), minute),
@@ -72,6 +74,12 @@ pub(super) fn listener(table: &raw::Table, known: &Known<'_>, output: &mut Outpu
     identity::check_use(&told, &listener, section.report());
     section.close();
     (listener, (default_group, authorities))
+}
+
+fn http2_limits(section: &mut Section<'_, '_>) -> Http2Limits {
+    Http2Limits {
+        max_concurrent_streams: section.read("http2_max_concurrent_streams", &Integer(1..=10_000), 100),
+    }
 }
 
 const PROTOCOLS: Choice<ListenerProtocol> = Choice {

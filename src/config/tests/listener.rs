@@ -12,6 +12,7 @@ fn messages_of_listener() {
         "client_header_timeout = \"0s\"",
         "client_body_timeout = \"15 minutes\"",
         "keepalive_requests = \"0\"",
+        "http2_max_concurrent_streams = 0",
         "max_header_bytes = \"64K\"",
         "max_header_bytes = 1",
         "max_header_bytes = true",

@@ -22,9 +22,6 @@ use crate::proto::h2::stream::StreamId;
 use crate::snapshot::Listener;
 use crate::worker::Worker;
 
-/// Requests that one client may have in flight on one connection.
-const MAX_STREAMS: u32 = 100;
-
 /// Of all requests in flight on one connection, so many bytes of heads are kept. A few bytes can refer to a whole
 /// head that came before (RFC 7541 §7.3).
 const MAX_HEAD_BYTES: usize = 1024 * 1024;
@@ -295,7 +292,7 @@ impl Shared {
 
 fn local_settings(listener: &Listener) -> Local {
     Local {
-        max_concurrent_streams: MAX_STREAMS,
+        max_concurrent_streams: listener.http2_limits.max_concurrent_streams,
         max_header_bytes: listener.max_header_bytes,
         max_headers: listener.max_headers,
         connect_protocol: true,

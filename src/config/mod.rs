@@ -241,6 +241,10 @@ pub struct Listener {
 pub struct Http2Limits {
     /// Requests in flight, 1..=10000.
     pub max_concurrent_streams: u32,
+    /// Streams that it may end before they are answered: at once, 1..=1000000.
+    pub max_resets: u32,
+    /// And over time, 1..=1000000.
+    pub resets_per_second: u32,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -174,9 +174,7 @@ fn build_listener(
         default_group: (!own_groups.is_empty()).then_some(0),
         groups: own_groups,
         http2: listener.http2,
-        http2_limits: Http2Limits {
-            max_concurrent_streams: listener.http2_limits.max_concurrent_streams,
-        },
+        http2_limits: http2_limits(listener.http2_limits),
         idle_timeout: listener.idle_timeout,
         client_header_timeout: listener.client_header_timeout,
         client_body_timeout: listener.client_body_timeout,
@@ -203,6 +201,11 @@ fn build_listener(
         forwarded: forwarded(&listener.forwarded, parts),
         leaving: AtomicBool::new(false),
     }
+}
+
+fn http2_limits(limits: config::Http2Limits) -> Http2Limits {
+    let config::Http2Limits { max_concurrent_streams, max_resets, resets_per_second } = limits;
+    Http2Limits { max_concurrent_streams, max_resets, resets_per_second }
 }
 
 fn forwarded(wanted: &config::Forwarded, parts: &Parts<'_>) -> Forwarded {

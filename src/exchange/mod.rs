@@ -119,6 +119,12 @@ pub async fn serve<S: Stream>(exchange: &mut Exchange, stream: &mut S, origin: &
     recording.end(stream, origin, worker);
 }
 
+/// Records an exchange whose client left before anything was done for it.
+pub fn abandon<S: Stream>(exchange: &mut Exchange, stream: &mut S, origin: &Origin<'_>, worker: &Worker) {
+    exchange.recording.reason = ExchangeError::ClientGone.reason();
+    exchange.recording.end(stream, origin, worker);
+}
+
 /// Answers what is no acceptable request, and records it.
 pub async fn refuse<S: Stream>(
     reason: Reason,

@@ -107,6 +107,9 @@ pub struct Listener {
 pub struct Http2Limits {
     /// Requests in flight.
     pub max_concurrent_streams: u32,
+    /// Streams that it may end before they are answered: at once, and over time.
+    pub max_resets: u32,
+    pub resets_per_second: u32,
 }
 
 /// How a listener secures its connections.

@@ -25,6 +25,7 @@ mod graceful_stop;
 mod grpc;
 mod health_checks;
 mod http2_aborts;
+mod http2_cancels;
 mod http2_departures;
 mod http2_lifetime;
 mod http2_limits;

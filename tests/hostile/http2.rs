@@ -4,6 +4,7 @@
 use ringway::proto::h2::connection::Event;
 use ringway::proto::h2::fault::ErrorCode;
 use ringway::proto::h2::fault::Fault;
+use ringway::proto::h2::frame::Kind;
 use ringway::proto::h2::limits::Limit;
 use ringway::proto::h2::limits::REMEMBERED_RESETS;
 use ringway::proto::h2::settings::Local;
@@ -56,6 +57,75 @@ fn provoked_resets() {
     floods(|n| short(n).concat(), Limit::Resets, 101);
     let overflow = |n| [get(stream(n)), window_update(stream(n), (1 << 31) - 1)].concat();
     floods(overflow, Limit::Resets, 101);
+}
+
+/// A stream whose answer is complete has cost no more than any other: how it ends does not matter.
+#[test]
+fn resets_behind_the_answer_cost_nothing() {
+    let mut end = End::server();
+    for stream in (1..2001).step_by(2) {
+        end.feed(&post(stream, &[]));
+        end.codec.send_head(id(stream), [(&b":status"[..], &b"200"[..])], true).expect("the stream is open");
+        let events = end.feed(&rst_stream(stream));
+        assert!(matches!(events[..], [Event::Reset { .. }]), "{events:?}");
+        end.codec.settled();
+        end.sent();
+    }
+    // The same with a fault.
+    end.feed(&post(2001, &[]));
+    end.codec.send_head(id(2001), [(&b":status"[..], &b"200"[..])], true).expect("the stream is open");
+    end.resets(&window_update(2001, 0), 2001, ErrorCode::ProtocolError);
+}
+
+/// Each answer that was taken lets one more be given up.
+#[test]
+fn answers_give_resets_back() {
+    let mut end = End::server();
+    for stream in (1..4001).step_by(4) {
+        end.feed(&[get(stream), get(stream + 2)].concat());
+        end.codec.send_head(id(stream), [(&b":status"[..], &b"200"[..])], true).expect("the stream is open");
+        let events = end.feed(&rst_stream(stream + 2));
+        assert!(matches!(events[..], [Event::Reset { .. }]), "{events:?}");
+        end.codec.settled();
+        // It crossed the end of the answer.
+        assert_eq!(end.feed(&rst_stream(stream)), []);
+        end.sent();
+    }
+}
+
+/// What comes late on streams that we ended early is not the client's fault, be it in small pieces.
+#[test]
+fn late_content_is_no_flood() {
+    let mut end = End::server();
+    for stream in (1..2001).step_by(2) {
+        end.feed(&post(stream, &[]));
+        end.codec.send_head(id(stream), [(&b":status"[..], &b"200"[..])], true).expect("the stream is open");
+        end.codec.reset(id(stream), ErrorCode::NoError);
+        let late: Vec<u8> = (0..10).flat_map(|_| frame(DATA, 0, stream, b"late")).collect();
+        assert_eq!(end.feed(&[late, rst_stream(stream)].concat()), []);
+        end.sent();
+    }
+}
+
+/// With something in flight that is innocent, a first GOAWAY lets it end; without, there is nobody to spare.
+#[test]
+fn a_flood_of_resets_is_told_before_it_ends_the_connection() {
+    for innocent in [true, false] {
+        let mut end = End::server();
+        if innocent {
+            end.feed(&post(1, &[]));
+        }
+        let round = |n: u32| [get(2 * n + 1), rst_stream(2 * n + 1)].concat();
+        for n in 1..=60 {
+            end.feed(&round(n));
+            end.codec.settled();
+        }
+        let kinds: Vec<_> = end.sent().into_iter().map(|(header, payload)| (header.kind, payload)).collect();
+        let told = kinds
+            .iter()
+            .any(|(kind, payload)| *kind == Kind::GoAway && payload[..4] == [0x7f, 0xff, 0xff, 0xff]);
+        assert_eq!(told, innocent, "{kinds:?}");
+    }
 }
 
 /// Streams that were reset count until their work has ended.

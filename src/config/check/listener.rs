@@ -79,6 +79,8 @@ pub(super) fn listener(table: &raw::Table, known: &Known<'_>, output: &mut Outpu
 fn http2_limits(section: &mut Section<'_, '_>) -> Http2Limits {
     Http2Limits {
         max_concurrent_streams: section.read("http2_max_concurrent_streams", &Integer(1..=10_000), 100),
+        max_resets: section.read("http2_max_resets", &Integer(1..=1_000_000), 400),
+        resets_per_second: section.read("http2_resets_per_second", &Integer(1..=1_000_000), 300),
     }
 }
 

@@ -13,6 +13,8 @@ fn messages_of_listener() {
         "client_body_timeout = \"15 minutes\"",
         "keepalive_requests = \"0\"",
         "http2_max_concurrent_streams = 0",
+        "http2_max_resets = 0",
+        "http2_resets_per_second = \"300\"",
         "max_header_bytes = \"64K\"",
         "max_header_bytes = 1",
         "max_header_bytes = true",

@@ -17,8 +17,10 @@ use crate::net::clock::Moment;
 use crate::proto::h2::connection::Connection as Codec;
 use crate::proto::h2::fault::ErrorCode;
 use crate::proto::h2::limits::Millis;
+use crate::proto::h2::limits::Resets;
 use crate::proto::h2::settings::Local;
 use crate::proto::h2::stream::StreamId;
+use crate::snapshot::Http2Limits;
 use crate::snapshot::Listener;
 use crate::worker::Worker;
 
@@ -291,8 +293,10 @@ impl Shared {
 }
 
 fn local_settings(listener: &Listener) -> Local {
+    let Http2Limits { max_concurrent_streams, max_resets, resets_per_second } = listener.http2_limits;
     Local {
-        max_concurrent_streams: listener.http2_limits.max_concurrent_streams,
+        max_concurrent_streams,
+        resets: Resets { burst: max_resets, per_second: resets_per_second },
         max_header_bytes: listener.max_header_bytes,
         max_headers: listener.max_headers,
         connect_protocol: true,

@@ -194,6 +194,10 @@ pub(crate) async fn serve(job: Job) {
             head_bytes: traits.head_bytes,
         };
         match work {
+            // Cancelled right behind its head, before this task had its first turn: nothing is begun for it.
+            Work::Serve(mut exchange) if state.loss().is_some() => {
+                exchange::abandon(&mut exchange, &mut stream, &origin, &shared.worker);
+            }
             Work::Serve(mut exchange) => {
                 exchange::serve(&mut exchange, &mut stream, &origin, &shared.worker).await;
             }

@@ -12,8 +12,9 @@ pub type Millis = u64;
 /// What a peer did too much of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
-    /// Streams that ended early: by the client's RST_STREAM (CVE-2023-44487), or by ours because the client
-    /// provoked it (CVE-2025-8671), or refused. Each costs a request's work and frees its place at once.
+    /// Streams that ended before they were answered: by the client's RST_STREAM (CVE-2023-44487), or by ours
+    /// because the client provoked it (CVE-2025-8671), or refused. Each costs a request's work, which is thrown
+    /// away, and frees its place at once. Every response that was sent to its end gives one back.
     Resets,
     /// Settings must be applied to every open stream, and each frame be acknowledged.
     Settings,
@@ -60,6 +61,7 @@ impl Limit {
 }
 
 /// A budget that refills with time.
+#[derive(Clone, Copy)]
 struct Rate {
     limit: Limit,
     /// Tokens that a new connection has, and the most that it can have.
@@ -70,8 +72,8 @@ struct Rate {
 
 /// The budgets, in the order of [`Limit`].
 const RATES: [Rate; 7] = [
-    // A browser that leaves a page cancels all of its requests, once in a while.
-    Rate { limit: Limit::Resets, burst: 100, per_second: 20 },
+    // What the owner of the connection allows takes its place; see [`Resets`].
+    Rate { limit: Limit::Resets, burst: 0, per_second: 0 },
     // Real peers send one or two in all.
     Rate { limit: Limit::Settings, burst: 16, per_second: 1 },
     // gRPC in Go measures the path with a PING for each round trip in which messages come.
@@ -83,6 +85,25 @@ const RATES: [Rate; 7] = [
     Rate { limit: Limit::Priorities, burst: 400, per_second: 100 },
     Rate { limit: Limit::UselessFrames, burst: 400, per_second: 100 },
 ];
+
+/// How many streams a client may end before they are answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Resets {
+    /// At once; 1..=1000000.
+    pub burst: u32,
+    /// Over time; 1..=1000000.
+    pub per_second: u32,
+}
+
+/// A client that has less than one part in so many left of its [`Resets`] is asked to connect anew, while there is something
+/// in flight that it would lose otherwise.
+pub const RESETS_IN_RESERVE: u32 = 2;
+
+/// Frames of the peer that may still come on a stream that we end, without being counted as useless: those of a
+/// message that it sends in small pieces, and its own RST_STREAM.
+pub const LATE_FRAMES_PER_RESET: u32 = 16;
+/// The same for a stream that has ended on both sides: its RST_STREAM may have crossed the end of the response.
+pub const LATE_FRAMES_PER_END: u32 = 1;
 
 /// An increment of fewer bytes costs [`TINY_INCREMENT_COST`] tokens where the window has no more left than that: each
 /// could make us send a DATA frame that is mostly its header.
@@ -116,13 +137,17 @@ pub const STALL_BYTES: u32 = 4096;
 /// What waits to be sent, in bytes, when nothing more is received: answers to the peer's frames pile up
 /// while it does not read them.
 pub const MAX_OUTPUT_BYTES: usize = 64 * 1024;
-/// Streams that we ended and whose late frames we still expect: more than [`Limit::Resets`] has at once.
+/// Streams that we ended and whose late frames we still expect. Of those before them, it is not known how they ended.
 pub const REMEMBERED_RESETS: usize = 128;
 /// A client that has used all but so many stream identifiers is asked to connect anew.
 pub const LAST_STREAM_IDS: u32 = 2_000;
 
+/// Of a budget, so that a thousand times as many fit.
+const MOST_TOKENS: u32 = 1_000_000;
+
 /// What a peer has left of each budget.
 pub struct Budgets {
+    resets: Rate,
     levels: [Level; RATES.len()],
 }
 
@@ -133,13 +158,27 @@ struct Level {
     at: Millis,
 }
 
-impl Default for Budgets {
-    fn default() -> Budgets {
-        Budgets { levels: RATES.map(|rate| Level { milli_tokens: rate.burst * 1000, at: 0 }) }
-    }
-}
-
 impl Budgets {
+    /// Full budgets.
+    pub fn new(resets: Resets) -> Budgets {
+        let resets = Rate {
+            limit: Limit::Resets,
+            burst: resets.burst.clamp(1, MOST_TOKENS),
+            per_second: resets.per_second.clamp(1, MOST_TOKENS),
+        };
+        let levels = RATES.map(|rate| {
+            let rate = if rate.limit == Limit::Resets { resets } else { rate };
+            Level { milli_tokens: rate.burst * 1000, at: 0 }
+        });
+        Budgets { resets, levels }
+    }
+
+    /// Whether little is left of what a client may end early.
+    pub fn is_short_of_resets(&self) -> bool {
+        let reserve = self.resets.burst * 1000 / RESETS_IN_RESERVE;
+        self.levels.get(Limit::Resets as usize).is_some_and(|level| level.milli_tokens < reserve)
+    }
+
     /// Takes tokens, of which there are too few only if the peer is out of all measure.
     pub fn spend(&mut self, limit: Limit, tokens: u32, now: Millis) -> Result<(), Fault> {
         let Some((level, rate)) = self.level(limit) else {
@@ -158,14 +197,15 @@ impl Budgets {
     /// Gives tokens back.
     pub fn earn(&mut self, limit: Limit, tokens: u32) {
         if let Some((level, rate)) = self.level(limit) {
-            level.milli_tokens = (level.milli_tokens + tokens * 1000).min(rate.burst * 1000);
+            level.milli_tokens = level.milli_tokens.saturating_add(tokens * 1000).min(rate.burst * 1000);
         }
     }
 
-    fn level(&mut self, limit: Limit) -> Option<(&mut Level, &'static Rate)> {
+    fn level(&mut self, limit: Limit) -> Option<(&mut Level, Rate)> {
         let place = limit as usize;
-        let rate = RATES.get(place)?;
+        let rate = *RATES.get(place)?;
         debug_assert!(rate.limit == limit);
+        let rate = if limit == Limit::Resets { self.resets } else { rate };
         Some((self.levels.get_mut(place)?, rate))
     }
 }
@@ -179,12 +219,35 @@ mod tests {
         for (place, rate) in RATES.iter().enumerate() {
             assert_eq!(rate.limit as usize, place);
         }
-        assert!(RATES[0].burst as usize <= REMEMBERED_RESETS);
+    }
+
+    const RESETS: Resets = Resets { burst: 100, per_second: 20 };
+
+    #[test]
+    fn half_of_the_resets_is_a_reserve() {
+        let mut budgets = Budgets::new(RESETS);
+        assert!(budgets.spend(Limit::Resets, 50, 0).is_ok());
+        assert!(!budgets.is_short_of_resets());
+        assert!(budgets.spend(Limit::Resets, 1, 0).is_ok());
+        assert!(budgets.is_short_of_resets());
+        budgets.earn(Limit::Resets, 1);
+        assert!(!budgets.is_short_of_resets());
+    }
+
+    #[test]
+    fn budgets_have_bounds() {
+        let mut most = Budgets::new(Resets { burst: u32::MAX, per_second: u32::MAX });
+        assert!(most.spend(Limit::Resets, 1_000_000, 0).is_ok());
+        assert!(most.spend(Limit::Resets, 1, 0).is_err());
+        most.earn(Limit::Resets, 1_000_000);
+        assert!(most.spend(Limit::Resets, 1_000_000, u64::MAX).is_ok());
+        let mut least = Budgets::new(Resets { burst: 0, per_second: 0 });
+        assert!(least.spend(Limit::Resets, 1, 0).is_ok());
     }
 
     #[test]
     fn a_budget_refills_with_time_to_its_burst() {
-        let mut budgets = Budgets::default();
+        let mut budgets = Budgets::new(RESETS);
         let mut spend = |tokens, now| budgets.spend(Limit::Resets, tokens, now).is_ok();
         assert!(spend(100, 0));
         assert!(!spend(1, 49));
@@ -199,7 +262,7 @@ mod tests {
 
     #[test]
     fn what_was_earned_never_passes_the_burst() {
-        let mut budgets = Budgets::default();
+        let mut budgets = Budgets::new(RESETS);
         budgets.earn(Limit::WindowUpdates, 5000);
         assert!(budgets.spend(Limit::WindowUpdates, 1000, 0).is_ok());
         assert_eq!(budgets.spend(Limit::WindowUpdates, 1, 0), Err(Fault::Limit(Limit::WindowUpdates)));

@@ -8,6 +8,7 @@ use crate::proto::h2::frame::LARGEST_FRAME_BYTES;
 use crate::proto::h2::frame::settings as frame;
 use crate::proto::h2::hpack::DEFAULT_TABLE_BYTES;
 use crate::proto::h2::limits::Millis;
+use crate::proto::h2::limits::Resets;
 use crate::proto::h2::limits::SETTINGS_MS;
 
 /// Which side of the connection we are.
@@ -30,6 +31,8 @@ pub struct Local {
     /// Of a head or of trailers, names and values with 32 bytes for each field.
     pub max_header_bytes: usize,
     pub max_headers: usize,
+    /// What a client may end early; servers only.
+    pub resets: Resets,
     /// Extended CONNECT (RFC 8441) is welcome; servers only.
     pub connect_protocol: bool,
     /// For how long a stream may wait for a window without getting much; `None` for ever.
@@ -44,6 +47,7 @@ impl Default for Local {
             connection_window_bytes: 1 << 20,
             max_header_bytes: 16_384,
             max_headers: 100,
+            resets: Resets { burst: 100, per_second: 20 },
             connect_protocol: false,
             stall_timeout_ms: Some(30_000),
         }

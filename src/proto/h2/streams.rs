@@ -34,8 +34,9 @@ pub(super) struct Streams {
     /// The last [`REMEMBERED_RESETS`] streams that we ended; the oldest is overwritten.
     reset: Vec<StreamId>,
     next_reset: usize,
-    /// Some were overwritten.
+    /// Some were overwritten, and of those the largest number.
     has_forgotten: bool,
+    last_forgotten: u32,
 }
 
 impl Streams {
@@ -49,6 +50,7 @@ impl Streams {
             reset: Vec::new(),
             next_reset: 0,
             has_forgotten: false,
+            last_forgotten: 0,
         }
     }
 
@@ -141,6 +143,7 @@ impl Streams {
     /// Late frames on this stream are no fault of the peer.
     pub(super) fn remember_reset(&mut self, id: StreamId) {
         if let Some(oldest) = self.reset.get_mut(self.next_reset) {
+            self.last_forgotten = self.last_forgotten.max(oldest.number());
             *oldest = id;
             self.has_forgotten = true;
         } else {
@@ -149,9 +152,10 @@ impl Streams {
         self.next_reset = (self.next_reset + 1) % REMEMBERED_RESETS;
     }
 
-    /// Whether any of those that were remembered were overwritten.
-    pub(super) fn has_forgotten_resets(&self) -> bool {
-        self.has_forgotten
+    /// Whether a stream that counts as closed may be one of ours, or of the peer's, that we ended and do not
+    /// remember.
+    pub(super) fn may_have_forgotten(&self, id: StreamId) -> bool {
+        self.has_forgotten && (!self.is_peers(id) || id.number() <= self.last_forgotten)
     }
 
     /// Gives back the memory of streams that are gone.

@@ -14,6 +14,7 @@ use crate::proto::h1::head::parse_request;
 use crate::proto::h2::connection::Connection;
 use crate::proto::h2::connection::Event;
 use crate::proto::h2::frame::PREFACE;
+use crate::proto::h2::limits::Resets;
 use crate::proto::h2::message::Request;
 use crate::proto::h2::settings::Local;
 use crate::upstream::h1::RequestWriter;
@@ -193,6 +194,7 @@ const WIDE: Local = Local {
     connection_window_bytes: 1 << 20,
     max_header_bytes: 1 << 20,
     max_headers: 100,
+    resets: Resets { burst: 1, per_second: 1 },
     connect_protocol: true,
     stall_timeout_ms: None,
 };

@@ -43,7 +43,7 @@ impl Connection {
                     Half::Content => Purpose::Discard(Some(Fault::Malformed(Malformed::TrailersWithoutEnd))),
                 })
             }
-            Status::Idle if self.role == Role::Server => self.admit_request(id),
+            Status::Idle if self.role == Role::Server => self.admit_request(id, now)?,
             Status::Idle => return Err(Fault::IdleStream),
             // "The identifier of a newly established stream MUST be numerically greater than all streams that
             // the initiating endpoint has opened or reserved" (RFC 9113 §5.1.1).
@@ -61,16 +61,19 @@ impl Connection {
     /// "Endpoints MUST NOT exceed the limit set by their peer. An endpoint that receives a HEADERS frame that
     /// causes its advertised concurrent stream limit to be exceeded MUST treat this as a stream error of type
     /// PROTOCOL_ERROR or REFUSED_STREAM" (RFC 9113 §5.1.2). Streams whose work goes on count too.
-    fn admit_request(&mut self, id: StreamId) -> Purpose {
+    fn admit_request(&mut self, id: StreamId, now: Millis) -> Result<Purpose, Fault> {
         self.streams.note_used(id);
         let in_use = self.streams.len() + self.lingering as usize;
-        match self.ending {
-            Ending::Final(last) if id.number() > last => Purpose::Discard(None),
+        Ok(match self.ending {
+            Ending::Final(last) if id.number() > last => {
+                self.spend_late_frame(now)?;
+                Purpose::Discard(None)
+            }
             _ if in_use >= self.local.max_concurrent_streams as usize => {
                 Purpose::Discard(Some(Fault::TooManyStreams))
             }
             _ => Purpose::Request,
-        }
+        })
     }
 
     /// Decodes a complete block.

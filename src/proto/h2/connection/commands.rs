@@ -15,6 +15,7 @@ use crate::proto::h2::frame::ping;
 use crate::proto::h2::frame::rst_stream;
 use crate::proto::h2::frame::window_update;
 use crate::proto::h2::limits::CRUMB_BYTES;
+use crate::proto::h2::limits::LATE_FRAMES_PER_RESET;
 use crate::proto::h2::limits::Limit;
 use crate::proto::h2::limits::Millis;
 use crate::proto::h2::limits::PINGS_PER_FRAME;
@@ -189,6 +190,7 @@ impl Connection {
             rst_stream::write(&mut self.output, stream, code);
             self.streams.remember_reset(stream);
             self.stop_reading(stream);
+            self.budgets.earn(Limit::UselessFrames, LATE_FRAMES_PER_RESET);
         }
     }
 

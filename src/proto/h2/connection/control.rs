@@ -61,8 +61,9 @@ impl Connection {
             // as a connection error of type PROTOCOL_ERROR" (RFC 9113 §6.4).
             Status::Idle => Err(Fault::IdleStream),
             Status::Live(_) => {
-                self.spend_reset(now)?;
+                self.spend_reset(id, now)?;
                 self.forget(id);
+                self.spare_others(now);
                 Ok(Some(Event::Reset { stream: id, cause: Cause::Peer(code) }))
             }
             Status::ResetByUs | Status::Closed => self.spend_late_frame(now).map(|()| None),

@@ -239,7 +239,7 @@ impl Connection {
             receive_window: ReceiveWindow::new(local.connection_window_bytes),
             adaptive_window: AdaptiveWindow::new(local.stream_window_bytes, largest_window),
             first_stall: None,
-            budgets: Budgets::default(),
+            budgets: Budgets::new(local.resets),
             ending: Ending::NotYet,
             peer_last_stream: StreamId::LARGEST,
             output,
@@ -403,13 +403,14 @@ impl Connection {
         if self.streams.status(id) == Status::Idle {
             return self.fail_connection(fault);
         }
-        if let Err(flood) = self.spend_reset(now) {
+        if let Err(flood) = self.spend_reset(id, now) {
             return self.fail_connection(flood);
         }
         rst_stream::write(&mut self.output, id, fault.code());
         self.streams.remember_reset(id);
         self.forget(id);
         self.stop_reading(id);
+        self.spare_others(now);
         Some(Event::Reset { stream: id, cause: Cause::Fault(fault) })
     }
 
@@ -428,13 +429,23 @@ impl Connection {
         self.budgets.spend(Limit::UselessFrames, 1, now)
     }
 
-    /// A client that makes streams end early, whoever ends them, makes us work for nothing. A server only
-    /// harms itself.
-    fn spend_reset(&mut self, now: Millis) -> Result<(), Fault> {
-        if self.role == Role::Client {
+    /// A client that makes streams end early, whoever ends them, makes us work for nothing; but not where the
+    /// response is complete: then it cost no more than any other. A server only harms itself.
+    fn spend_reset(&mut self, id: StreamId, now: Millis) -> Result<(), Fault> {
+        let is_answered = self.streams.get(id).is_some_and(|stream| stream.sending == Half::Ended);
+        if self.role == Role::Client || is_answered {
             return Ok(());
         }
         self.budgets.spend(Limit::Resets, 1, now)
+    }
+
+    /// Asks a client that ends many streams early to connect anew, before its last ones are spent: what else is in
+    /// flight on the connection is innocent of that, and would be lost with it.
+    fn spare_others(&mut self, now: Millis) {
+        let is_wanted = self.role == Role::Server && self.budgets.is_short_of_resets();
+        if is_wanted && self.streams.len() > 0 {
+            self.shut_down(now);
+        }
     }
 
     /// Takes a stream that ended early out of the list. Its place stays taken until the work has ended.

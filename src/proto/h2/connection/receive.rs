@@ -20,6 +20,7 @@ use crate::proto::h2::frame::go_away;
 use crate::proto::h2::frame::headers::HeadersFrame;
 use crate::proto::h2::frame::ping;
 use crate::proto::h2::limits::HEADER_BLOCK_MS;
+use crate::proto::h2::limits::LATE_FRAMES_PER_END;
 use crate::proto::h2::limits::Limit;
 use crate::proto::h2::limits::MAX_CONTINUATIONS;
 use crate::proto::h2::limits::MAX_OUTPUT_BYTES;
@@ -309,10 +310,8 @@ impl Connection {
             (Ending::Final(last), Status::Closed) if id.number() > last && self.streams.is_peers(id) => {
                 Status::ResetByUs
             }
-            // Of our own streams, more were reset than are remembered.
-            (_, Status::Closed) if self.streams.has_forgotten_resets() && !self.streams.is_peers(id) => {
-                Status::ResetByUs
-            }
+            // More were reset than are remembered.
+            (_, Status::Closed) if self.streams.may_have_forgotten(id) => Status::ResetByUs,
             _ => status,
         }
     }
@@ -320,6 +319,8 @@ impl Connection {
     pub(super) fn remove_if_closed(&mut self, id: StreamId) {
         if self.streams.get(id).is_some_and(|stream| stream.is_closed()) {
             self.streams.remove(id);
+            self.budgets.earn(Limit::Resets, 1);
+            self.budgets.earn(Limit::UselessFrames, LATE_FRAMES_PER_END);
         }
     }
 

@@ -36,7 +36,7 @@ use crate::runtime::RuntimeError;
 use crate::runtime::Serving;
 use crate::runtime::Wanted;
 use crate::telemetry::access_log::Format;
-use crate::telemetry::log_writer::Sink;
+use crate::telemetry::log_output::Sink;
 use crate::telemetry::operator;
 use crate::telemetry::operator::tell;
 

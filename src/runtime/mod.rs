@@ -25,8 +25,8 @@ use crate::control::signals::Order;
 use crate::net::clock::instant_now;
 use crate::runtime::drain::Drain;
 use crate::telemetry::access_log::Format;
+use crate::telemetry::log_output::Sink;
 use crate::telemetry::log_writer::LogWriter;
-use crate::telemetry::log_writer::Sink;
 use crate::telemetry::operator;
 use crate::telemetry::operator::tell;
 
@@ -132,8 +132,8 @@ pub fn run(mut plan: Plan, announce: impl FnOnce(&Serving)) -> Result<(), Runtim
     let minder =
         Minder { drain, workers, shutdown_timeout, log_writer: log_writer.as_ref(), commands, admin };
     let outcome = minder.mind(&inbox);
-    if let Some(writer) = log_writer {
-        writer.stop();
+    if let Some(lost @ 1..) = log_writer.map(LogWriter::stop) {
+        tell(&format!("warning: {lost} access-log lines are lost at the end: the log did not take them"));
     }
     outcome
 }
@@ -189,6 +189,9 @@ fn wait_until_ready(inbox: &mpsc::Receiver<Event>, workers: usize) -> Result<Str
     Ok(driver)
 }
 
+/// How often the minding thread looks whether the access log takes anything.
+const LOG_LOOKS: Duration = Duration::from_secs(1);
+
 /// The thread that minds the workers, and what it can do.
 struct Minder<'w> {
     drain: Arc<Drain>,
@@ -200,17 +203,34 @@ struct Minder<'w> {
 }
 
 impl Minder<'_> {
+    /// Waits for the next event until `bound`, with a look at the access log now and then.
+    fn next(&self, inbox: &mpsc::Receiver<Event>, bound: Option<Instant>) -> Result<Event, RecvTimeoutError> {
+        loop {
+            let left = bound.map(|end| end.saturating_duration_since(instant_now()));
+            let looks = self.log_writer.map(|_| LOG_LOOKS);
+            let event = match left.into_iter().chain(looks).min() {
+                None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(wait) => inbox.recv_timeout(wait),
+            };
+            let is_look = left.is_none_or(|left| left > LOG_LOOKS);
+            match event {
+                Err(RecvTimeoutError::Timeout) if is_look => {
+                    if let Some(text) = self.log_writer.and_then(LogWriter::look) {
+                        tell(&format!("warning: {text}"));
+                    }
+                }
+                event => return event,
+            }
+        }
+    }
+
     /// Obeys orders until every worker has drained, time is up, or a second order to stop.
     fn mind(&self, inbox: &mpsc::Receiver<Event>) -> Result<(), RuntimeError> {
         let mut drained = 0;
         let mut stopping = false;
         let mut bound: Option<Instant> = None;
         while drained < self.workers {
-            let event = match bound {
-                None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                Some(end) => inbox.recv_timeout(end.saturating_duration_since(instant_now())),
-            };
-            match event {
+            match self.next(inbox, bound) {
                 Ok(Event::Order(Order::ReopenLogs)) => {
                     if let Some(writer) = self.log_writer {
                         writer.reopen();

@@ -5,11 +5,8 @@
 //! empty chunk left, because the disk or a pipe is slow, lines are dropped and counted: requests
 //! never wait for a log.
 
-use std::fs::File;
-use std::fs::OpenOptions;
+use std::cell::Cell;
 use std::io;
-use std::io::Write;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
@@ -20,6 +17,8 @@ use std::time::Duration;
 
 use crossbeam_queue::ArrayQueue;
 
+use crate::telemetry::log_output::Output;
+use crate::telemetry::log_output::Sink;
 use crate::telemetry::operator::Kind;
 
 /// A chunk is handed over once it holds this much; a longer line makes a longer chunk.
@@ -35,18 +34,15 @@ const PATIENCE: Duration = Duration::from_millis(500);
 const FAREWELL: Duration = Duration::from_secs(2);
 const GLANCE: Duration = Duration::from_millis(5);
 
-/// Where lines go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Sink {
-    Stdout,
-    Stderr,
-    File(PathBuf),
-}
+/// Looks between two messages about a log that takes nothing.
+const LOOKS_PER_MESSAGE: u32 = 10;
 
 /// The writer thread, as seen by whoever started it.
 pub struct LogWriter {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    thread: JoinHandle<()>,
+    /// The number of the write that was under way at the last look, and at how many looks it was.
+    stalled: Cell<(u64, u32)>,
 }
 
 struct Shared {
@@ -54,7 +50,13 @@ struct Shared {
     reopen: AtomicBool,
     stop: AtomicBool,
     /// Lines lost because writing failed, besides those that the queues dropped.
-    failed_writes: AtomicU64,
+    failed_lines: AtomicU64,
+    /// Whether the last write failed.
+    is_failing: AtomicBool,
+    /// Odd while a chunk is being written, and another number for each.
+    write_number: AtomicU64,
+    /// Lines of the chunk that is being written.
+    lines_under_way: AtomicU64,
 }
 
 struct Queue {
@@ -82,19 +84,14 @@ impl LogWriter {
     ) -> io::Result<(LogWriter, Vec<LogQueue>)> {
         let mut output = Output::open(sink)?;
         let queues: Vec<_> = (0..workers).map(|_| Arc::new(Queue::new())).collect();
-        let shared = Arc::new(Shared {
-            queues: queues.clone(),
-            reopen: AtomicBool::new(false),
-            stop: AtomicBool::new(false),
-            failed_writes: AtomicU64::new(0),
-        });
+        let shared = Arc::new(Shared::new(queues.clone()));
         let of_thread = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("ringway-log".to_owned())
             .spawn(move || of_thread.run(&mut output, &report))?;
         let writer = thread.thread().clone();
         let ends = queues.into_iter().map(|queue| LogQueue::new(queue, writer.clone())).collect();
-        Ok((LogWriter { shared, thread: Some(thread) }, ends))
+        Ok((LogWriter { shared, thread, stalled: Cell::new((0, 0)) }, ends))
     }
 
     /// Opens the file anew, after logrotate moved it away.
@@ -103,27 +100,58 @@ impl LogWriter {
         self.wake();
     }
 
+    /// Looks whether the log takes anything; to be called about once a second. Returns a sentence for the
+    /// operator when one write has been under way since the look before, and then at each tenth look.
+    pub fn look(&self) -> Option<String> {
+        let number = self.shared.write_number.load(Ordering::Relaxed);
+        let (before, looks) = self.stalled.get();
+        let looks = if number % 2 == 1 && number == before { looks + 1 } else { 0 };
+        self.stalled.set((number, looks));
+        if looks % LOOKS_PER_MESSAGE != 1 {
+            return None;
+        }
+        let dropped = self.shared.dropped_lines();
+        Some(format!(
+            "the access log takes nothing at present, for {looks} s and longer; {dropped} lines are lost so far: \
+             see who reads it, or its disk"
+        ))
+    }
+
     /// Writes what the workers handed over and ends the thread. A log that takes nothing any more,
-    /// such as a pipe that nobody reads, is given up after a moment: it must not keep the process.
-    pub fn stop(mut self) {
+    /// such as a pipe that nobody reads, is given up after a moment: it must not keep the process. Returns
+    /// how many lines that cost.
+    pub fn stop(self) -> u64 {
         self.shared.stop.store(true, Ordering::Release);
         self.wake();
-        let Some(thread) = self.thread.take() else { return };
         let mut waited = Duration::ZERO;
-        while !thread.is_finished() && waited < FAREWELL {
+        while !self.thread.is_finished() {
+            if waited >= FAREWELL {
+                return self.shared.give_up();
+            }
             std::thread::sleep(GLANCE);
             waited += GLANCE;
         }
+        0
     }
 
     fn wake(&self) {
-        if let Some(thread) = &self.thread {
-            thread.thread().unpark();
-        }
+        self.thread.thread().unpark();
     }
 }
 
 impl Shared {
+    fn new(queues: Vec<Arc<Queue>>) -> Shared {
+        Shared {
+            queues,
+            reopen: AtomicBool::new(false),
+            stop: AtomicBool::new(false),
+            failed_lines: AtomicU64::new(0),
+            is_failing: AtomicBool::new(false),
+            write_number: AtomicU64::new(0),
+            lines_under_way: AtomicU64::new(0),
+        }
+    }
+
     fn run(&self, output: &mut Output, report: &impl Fn(Kind, String)) {
         loop {
             // Read before draining, so that chunks handed over before the stop are written.
@@ -137,7 +165,7 @@ impl Shared {
                 );
             }
             self.drain(output, report);
-            self.report_losses(report);
+            self.report_losses(report, stopping);
             if stopping {
                 return;
             }
@@ -150,13 +178,7 @@ impl Shared {
             // Bounded, so that one busy worker cannot starve the others.
             for _ in 0..CHUNKS {
                 let Some(mut chunk) = queue.full.pop() else { break };
-                if let Err(error) = output.write(&chunk) {
-                    let lines = memchr::memchr_iter(b'\n', &chunk).count();
-                    let before = self.failed_writes.fetch_add(lines as u64, Ordering::Relaxed);
-                    if before == 0 {
-                        report(Kind::AccessLog, format!("cannot write the access log: {error}"));
-                    }
-                }
+                self.write(&chunk, output, report);
                 chunk.clear();
                 if chunk.capacity() > 2 * CHUNK_BYTES {
                     // A line of unusual length must not cost memory for ever.
@@ -168,7 +190,21 @@ impl Shared {
         }
     }
 
-    fn report_losses(&self, report: &impl Fn(Kind, String)) {
+    fn write(&self, chunk: &[u8], output: &mut Output, report: &impl Fn(Kind, String)) {
+        self.lines_under_way.store(lines(chunk), Ordering::Relaxed);
+        self.write_number.fetch_add(1, Ordering::Relaxed);
+        let outcome = output.write(chunk);
+        self.is_failing.store(outcome.is_err(), Ordering::Relaxed);
+        if let Err((lost, error)) = outcome {
+            self.failed_lines.fetch_add(lost, Ordering::Relaxed);
+            report(Kind::AccessLog, format!("cannot write the access log, its lines are lost: {error}"));
+        }
+        self.write_number.fetch_add(1, Ordering::Relaxed);
+        self.lines_under_way.store(0, Ordering::Relaxed);
+    }
+
+    /// Lines that could not be written are told of when the log takes some again.
+    fn report_losses(&self, report: &impl Fn(Kind, String), stopping: bool) {
         let dropped: u64 =
             self.queues.iter().map(|queue| queue.dropped_lines.swap(0, Ordering::Relaxed)).sum();
         if dropped > 0 {
@@ -177,11 +213,36 @@ impl Shared {
                 format!("dropped {dropped} access-log lines: the log is slower than the traffic"),
             );
         }
-        let failed = self.failed_writes.swap(0, Ordering::Relaxed);
+        if self.is_failing.load(Ordering::Relaxed) && !stopping {
+            return;
+        }
+        let failed = self.failed_lines.swap(0, Ordering::Relaxed);
         if failed > 0 {
             report(Kind::LostLines, format!("lost {failed} access-log lines that could not be written"));
         }
     }
+
+    /// Lines that found no room since this was told last.
+    fn dropped_lines(&self) -> u64 {
+        self.queues.iter().map(|queue| queue.dropped_lines.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Takes everything back that is not written; returns how many lines that are, with all that were lost.
+    fn give_up(&self) -> u64 {
+        let mut count = self.dropped_lines()
+            + self.failed_lines.load(Ordering::Relaxed)
+            + self.lines_under_way.load(Ordering::Relaxed);
+        for queue in &self.queues {
+            while let Some(chunk) = queue.full.pop() {
+                count += lines(&chunk);
+            }
+        }
+        count
+    }
+}
+
+fn lines(bytes: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', bytes).count() as u64
 }
 
 impl Queue {
@@ -235,41 +296,10 @@ impl LogQueue {
     }
 }
 
-struct Output {
-    sink: Sink,
-    file: Option<File>,
-}
-
-impl Output {
-    fn open(sink: Sink) -> io::Result<Output> {
-        let mut output = Output { sink, file: None };
-        output.reopen()?;
-        Ok(output)
-    }
-
-    fn reopen(&mut self) -> io::Result<()> {
-        if let Sink::File(path) = &self.sink {
-            self.file = Some(OpenOptions::new().create(true).append(true).open(path)?);
-        }
-        Ok(())
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match (&self.sink, &mut self.file) {
-            (Sink::Stdout, _) => {
-                let mut stdout = io::stdout().lock();
-                stdout.write_all(bytes)?;
-                stdout.flush()
-            }
-            (Sink::Stderr, _) => io::stderr().lock().write_all(bytes),
-            (Sink::File(_), Some(file)) => file.write_all(bytes),
-            (Sink::File(_), None) => unreachable!("opening a file sink opens its file"),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+    use std::io::Read as _;
     use std::sync::mpsc;
 
     use super::*;
@@ -305,17 +335,37 @@ mod tests {
             end.append(|out| out.extend_from_slice(&line));
         }
         let (reports, lines) = mpsc::channel();
-        let shared = Shared {
-            queues: vec![queue],
-            reopen: AtomicBool::new(false),
-            stop: AtomicBool::new(true),
-            failed_writes: AtomicU64::new(0),
-        };
+        let shared = Shared::new(vec![queue]);
+        shared.stop.store(true, Ordering::Release);
         let mut output = Output::open(Sink::File("/dev/null".into())).unwrap();
         shared.run(&mut output, &move |_, text| reports.send(text).unwrap());
         assert!(lines.recv().unwrap().starts_with("dropped 5 access-log lines"));
         end.append(|out| out.extend_from_slice(b"free again\n"));
         assert!(end.chunk.is_some());
+    }
+
+    #[test]
+    fn a_log_that_takes_nothing_is_told_of_meanwhile_and_what_it_cost_at_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let mut reader = File::options().read(true).write(true).open(&path).unwrap();
+        let (writer, mut queues) = LogWriter::start(Sink::File(path), 1, |_, _| ()).unwrap();
+        let line = [&[b'x'; 9_999][..], b"\n"].concat();
+        (0..7).for_each(|_| queues[0].append(|out| out.extend_from_slice(&line)));
+        assert_eq!(writer.look(), None);
+        let told = (0..500).find_map(|_| {
+            std::thread::sleep(Duration::from_millis(5));
+            writer.look()
+        });
+        assert!(told.unwrap().starts_with("the access log takes nothing"));
+        assert_eq!((0..9).find_map(|_| writer.look()), None);
+        assert!(writer.look().unwrap().contains("for 11 s"));
+
+        reader.read_exact(&mut vec![0; 70_000]).unwrap();
+        (0..8).for_each(|_| queues[0].append(|out| out.extend_from_slice(&line)));
+        queues[0].hand_over();
+        assert_eq!(writer.stop(), 8);
     }
 
     fn wait_for(path: &std::path::Path, text: &str) {

@@ -1,6 +1,6 @@
 //! The access log: one line for each exchange, whatever became of it.
 
-use crate::support::{Backend, Client, Scenario, eventually, log_entries, log_lines, over_tls};
+use crate::support::{Backend, Client, Scenario, eventually, log_entries, log_lines, now, over_tls};
 use std::time::Duration;
 
 #[test]
@@ -177,4 +177,41 @@ fn a_client_that_leaves_within_a_response_is_named() {
     std::thread::sleep(Duration::from_millis(20));
     drop(client);
     assert_eq!(log_entries(&ringway, 1)[0]["reason"], "client_closed");
+}
+
+#[test]
+fn a_log_that_takes_nothing_is_told_of_while_it_does_and_at_the_end() {
+    let backend = Backend::per_request(|peer, _, _| peer.respond("200 OK", b"ok"));
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let pipe = folder.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("`mkfifo` runs");
+    assert!(made.success());
+    let _reader = std::fs::File::options().read(true).write(true).open(&pipe).expect("it can be opened");
+    let log = format!("[access_log]\npath = \"{}\"", pipe.display());
+    let mut ringway = Scenario::of(&backend).table(&log).start();
+    let mut client = Client::connect(ringway.address());
+    let target = format!("/{}", "a".repeat(4_000));
+    (0..40).for_each(|_| assert_eq!(client.get(&target).status, 200));
+    ringway.wait_for_line("warning: the access log takes nothing at present");
+    assert_eq!(client.get("/").status, 200);
+    drop(client);
+    assert_eq!(ringway.terminate().code(), Some(0));
+    ringway.wait_for_line("access-log lines are lost at the end");
+}
+
+#[test]
+fn a_full_disk_costs_lines_and_one_message_a_second() {
+    let backend = Backend::per_request(|peer, _, _| peer.respond("200 OK", b"ok"));
+    let log = "[access_log]\npath = \"/dev/full\"";
+    let mut ringway = Scenario::of(&backend).table(log).start();
+    let start = now();
+    while start.elapsed() < Duration::from_millis(1_500) {
+        let mut client = Client::connect(ringway.address());
+        (0..10).for_each(|_| assert_eq!(client.get("/").status, 200));
+    }
+    assert_eq!(ringway.terminate().code(), Some(0));
+    let said = ringway.wait_for_line("cannot write the access log, its lines are lost: No space left on device");
+    assert!(said.starts_with("warning: "), "{said}");
+    let lines = ringway.stderr().matches("access log").count();
+    assert!(lines as u64 <= 4 + start.elapsed().as_secs(), "{}", ringway.stderr());
 }

@@ -210,7 +210,8 @@ fn a_full_disk_costs_lines_and_one_message_a_second() {
         (0..10).for_each(|_| assert_eq!(client.get("/").status, 200));
     }
     assert_eq!(ringway.terminate().code(), Some(0));
-    let said = ringway.wait_for_line("cannot write the access log, its lines are lost: No space left on device");
+    let said =
+        ringway.wait_for_line("cannot write the access log, its lines are lost: No space left on device");
     assert!(said.starts_with("warning: "), "{said}");
     let lines = ringway.stderr().matches("access log").count();
     assert!(lines as u64 <= 4 + start.elapsed().as_secs(), "{}", ringway.stderr());

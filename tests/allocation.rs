@@ -35,7 +35,7 @@ use ringway::runtime::Plan;
 use ringway::runtime::Serving;
 use ringway::runtime::Wanted;
 use ringway::telemetry::access_log::Format;
-use ringway::telemetry::log_writer::Sink;
+use ringway::telemetry::log_output::Sink;
 
 struct Counting;
 

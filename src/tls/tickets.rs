@@ -5,6 +5,7 @@
 //! into epochs of half a ticket lifetime. Each epoch has a key of its own, which seals tickets in it
 //! and opens them during the two epochs that follow; then it is forgotten.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use aws_lc_rs::aead::AES_256_GCM;
 use aws_lc_rs::aead::Aad;
 use aws_lc_rs::aead::Nonce;
 use aws_lc_rs::aead::RandomizedNonceKey;
+use aws_lc_rs::digest;
 use aws_lc_rs::hkdf;
 use rustls::server::ProducesTickets;
 
@@ -149,7 +151,8 @@ impl Tickets {
         Some([&key.name[..], nonce.as_ref(), &sealed].concat())
     }
 
-    fn open(&self, ticket: &[u8], now: Duration) -> Option<Vec<u8>> {
+    /// The session in a ticket, and how many seconds ago it was issued.
+    fn open(&self, ticket: &[u8], now: Duration) -> Option<(Vec<u8>, u64)> {
         let (name, rest) = ticket.split_first_chunk::<NAME_BYTES>()?;
         let (nonce, sealed) = rest.split_first_chunk::<NONCE_BYTES>()?;
         let ring = self.keys.ring(now);
@@ -160,8 +163,65 @@ impl Tickets {
         let opened = key.aead.open_in_place(nonce, Aad::from(self.binding), &mut sealed).ok()?;
         let (issued, session) = opened.split_first_chunk::<ISSUED_BYTES>()?;
         let age = now.as_secs().saturating_sub(u64::from_be_bytes(*issued));
-        (age <= self.keys.lifetime.as_secs()).then(|| session.to_vec())
+        (age <= self.keys.lifetime.as_secs()).then(|| (session.to_vec(), age))
     }
+
+    /// Opens a ticket that a client came with. One of TLS 1.2 that is younger than half its lifetime is kept
+    /// for [`Tickets::issue`].
+    fn accept(&self, ticket: &[u8], now: Duration) -> Option<Vec<u8>> {
+        PRESENTED.take();
+        let (session, age) = self.open(ticket, now)?;
+        if version_of(&session) == Some(TLS12) && age < self.keys.lifetime.as_secs() / 2 {
+            let presented = Presented { session: digest_of(&session)?, ticket: ticket.to_vec() };
+            PRESENTED.set(Some(presented));
+        }
+        Some(session)
+    }
+
+    /// The ticket for a session: the one that the client came with, if it is young and stands for this session.
+    fn issue(&self, session: &[u8], now: Duration) -> Option<Vec<u8>> {
+        match PRESENTED.take() {
+            Some(presented) if Some(presented.session) == digest_of(session) => Some(presented.ticket),
+            _ => self.seal(session, now),
+        }
+    }
+}
+
+thread_local! {
+    /// The ticket that a client came with last on this thread. rustls opens a ticket of TLS 1.2 and asks for
+    /// one to send back within one step of a handshake, and tells the two of each other.
+    static PRESENTED: RefCell<Option<Presented>> = const { RefCell::new(None) };
+}
+
+/// A ticket that is good enough to be sent back as it came (RFC 5077 §3.3 leaves the renewal to the server):
+/// sealing another one would only make the client forget it.
+struct Presented {
+    /// A digest of what the session consists of.
+    session: [u8; digest::SHA256_OUTPUT_LEN],
+    ticket: Vec<u8>,
+}
+
+/// As on the wire.
+const TLS12: u16 = 0x0303;
+
+/// How rustls ends an encoded session: when it was encoded (8), and an offset that TLS 1.2 does not use (4).
+const TIME_BYTES: usize = 12;
+
+/// A digest of an encoded session without its time. It has the master secret in it, so equal ones are of one
+/// session.
+fn digest_of(session: &[u8]) -> Option<[u8; digest::SHA256_OUTPUT_LEN]> {
+    let lasting = session.get(..session.len().checked_sub(TIME_BYTES)?)?;
+    digest::digest(&digest::SHA256, lasting).as_ref().try_into().ok()
+}
+
+/// The version of an encoded session, which stands behind the server name.
+fn version_of(session: &[u8]) -> Option<u16> {
+    let behind_name = match session {
+        [1, length, rest @ ..] => rest.get(usize::from(*length)..)?,
+        [0, rest @ ..] => rest,
+        _ => return None,
+    };
+    behind_name.first_chunk().map(|version| u16::from_be_bytes(*version))
 }
 
 impl fmt::Debug for Tickets {
@@ -181,11 +241,11 @@ impl ProducesTickets for Tickets {
     }
 
     fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
-        self.seal(plain, wall_now())
+        self.issue(plain, wall_now())
     }
 
     fn decrypt(&self, cipher: &[u8]) -> Option<Vec<u8>> {
-        self.open(cipher, wall_now())
+        self.accept(cipher, wall_now())
     }
 }
 
@@ -234,11 +294,43 @@ mod tests {
         let seed = [9; 32];
         let ticket = keys(Some(&seed)).bound_to([0; 32]).seal(b"session", NOW).unwrap();
         let open = |keys: Arc<TicketKeys>, now| keys.bound_to([0; 32]).open(&ticket, now);
-        assert_eq!(open(keys(Some(&seed)), after(20)).as_deref(), Some(&b"session"[..]));
+        assert_eq!(open(keys(Some(&seed)), after(20)), Some((b"session".to_vec(), 20)));
         // A host whose clock is behind.
         assert!(open(keys(Some(&seed)), NOW - Duration::from_secs(100)).is_some());
         assert!(open(keys(Some(&[8; 32])), NOW).is_none());
         assert!(open(keys(None), NOW).is_none());
+    }
+
+    /// As rustls encodes one: a name, the version, some secret, then the time.
+    fn session(version: u16, secret: u8, time: u8) -> Vec<u8> {
+        [&[1, 4][..], b"site", &version.to_be_bytes(), &[secret; 48], &[time; TIME_BYTES]].concat()
+    }
+
+    #[test]
+    fn a_young_ticket_of_tls_1_2_is_sent_back_as_it_came() {
+        let tickets = keys(None).bound_to([0; 32]);
+        let first = tickets.issue(&session(TLS12, 7, 1), NOW).unwrap();
+        for (later, is_same) in [(0, true), (149, true), (150, false), (299, false)] {
+            assert!(tickets.accept(&first, after(later)).is_some());
+            let again = tickets.issue(&session(TLS12, 7, 2), after(later)).unwrap();
+            assert_eq!(again == first, is_same, "{later}");
+            assert_eq!(tickets.open(&again, after(later)).unwrap().1, if is_same { later } else { 0 });
+        }
+        // It is sent back once, and only for its own session.
+        let tickets = keys(None).bound_to([0; 32]);
+        let first = tickets.issue(&session(TLS12, 7, 1), NOW).unwrap();
+        for other in [session(TLS12, 8, 1), session(0x0304, 7, 1)] {
+            tickets.accept(&first, NOW).unwrap();
+            assert_ne!(tickets.issue(&other, NOW).unwrap(), first);
+            assert_ne!(tickets.issue(&session(TLS12, 7, 1), NOW).unwrap(), first);
+        }
+        // The next client came with none, or with one of TLS 1.3, which are used once.
+        tickets.accept(&first, NOW).unwrap();
+        assert!(tickets.accept(b"anything", NOW).is_none());
+        assert_ne!(tickets.issue(&session(TLS12, 7, 1), NOW).unwrap(), first);
+        let other = tickets.issue(&session(0x0304, 9, 1), NOW).unwrap();
+        tickets.accept(&other, NOW).unwrap();
+        assert_ne!(tickets.issue(&session(0x0304, 9, 1), NOW).unwrap(), other);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Session tickets: who may resume a session, and where.
 
 use crate::support::tls::{Issuer, Pair, ask, client_config, versioned_config};
+use crate::support::tools::{has, run};
 use crate::support::{Backend, Ringway, Scenario, log_entries};
 use rustls::HandshakeKind::{Full, Resumed};
 use rustls::version::{TLS12, TLS13};
@@ -60,6 +61,30 @@ fn every_worker_resumes_every_time() {
         let resumed = entries.iter().filter(|entry| entry["tls_resumed"] == true).count();
         assert_eq!(resumed, 48, "{version:?}");
     }
+}
+
+/// What scanners such as sslyze take for resumption by tickets.
+#[test]
+fn a_young_ticket_of_tls_1_2_is_sent_back_as_it_came() {
+    if !has("openssl") {
+        return;
+    }
+    let site = Site::new();
+    let ringway = site.scenario().workers(2).start();
+    let address = ringway.address().to_string();
+    let ticket = |more: &[&str]| {
+        let arguments = [&["s_client", "-connect", &address, "-servername", NAME, "-tls1_2"], more].concat();
+        let said = run(ringway.folder(), "openssl", &arguments, "");
+        let ticket =
+            said.stdout.split("TLS session ticket:").nth(1).and_then(|rest| rest.split("\n\n").next());
+        (said.stdout.contains("Reused, "), ticket.unwrap_or_else(|| panic!("{}", said.all())).to_owned())
+    };
+    let (is_resumed, first) = ticket(&["-sess_out", "session"]);
+    assert!(!is_resumed);
+    for _ in 0..4 {
+        assert_eq!(ticket(&["-sess_in", "session"]), (true, first.clone()));
+    }
+    assert_ne!(ticket(&[]), (false, first));
 }
 
 #[test]

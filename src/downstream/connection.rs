@@ -20,6 +20,7 @@ use crate::net::clock::Moment;
 use crate::net::socket::Pending;
 use crate::net::task::Stock;
 use crate::net::timer::Deadline;
+use crate::net::timer::TICKS_PER_SECOND;
 use crate::net::timer::Tag;
 use crate::proto::h2::frame::PREFACE;
 use crate::proto::proxy_protocol;
@@ -29,11 +30,17 @@ use crate::tls::transport::Transport;
 use crate::worker::CountedConnection;
 use crate::worker::Worker;
 
-/// How long a client that was told that the connection ends may take to close its side.
-const LINGER: Duration = Duration::from_secs(2);
-/// Bytes that are read and thrown away meanwhile. Closing with bytes unread resets the connection,
-/// which may destroy the answer on its way (RFC 9112 §9.6).
-const LINGER_BYTES: usize = 1024 * 1024;
+/// How long a client that was told that the connection ends may be silent before it closes its side.
+const LINGER_SILENCE: Duration = Duration::from_secs(2);
+/// How long all of that may take. Closing with bytes unread resets the connection, which may destroy the answer on its
+/// way (RFC 9112 §9.6), and many clients send all of an upload before they look for an answer.
+const LINGER_TICKS: u64 = 30 * TICKS_PER_SECOND;
+/// Bytes of an upload that are thrown away meanwhile; nobody sends more within the time but to be a burden.
+const MAX_UPLOAD_DISCARD_BYTES: usize = 1024 * 1024 * 1024;
+/// Bytes that are thrown away where no upload is to be expected, so that a flood ends soon.
+pub(super) const MAX_DISCARD_BYTES: usize = 1024 * 1024;
+/// Thrown away in one turn of the worker's loop, at the cost of a few requests.
+const LINGER_TURN_BYTES: usize = 1024 * 1024;
 
 /// A request within so many ticks of the last response came at once.
 const HOT_TICKS: u64 = 1;
@@ -163,7 +170,7 @@ where
                 }
                 Fate::Abort => alive = false,
                 Fate::Linger => {
-                    Box::pin(linger(&connection, &worker)).await;
+                    Box::pin(linger(&connection, MAX_UPLOAD_DISCARD_BYTES, &worker)).await;
                     alive = false;
                 }
             }
@@ -324,18 +331,20 @@ async fn read_preface(
     }
 }
 
-/// Ends our side and waits a moment for the client to end its own.
-pub(super) async fn linger(connection: &Connection, worker: &Worker) {
+/// Ends our side and throws away what the client still sends, at most so many bytes, until it ends its own.
+pub(super) async fn linger(connection: &Connection, max_discard_bytes: usize, worker: &Worker) {
     connection.transport.finish_sending();
-    connection.deadline.set(LINGER);
     let socket = connection.transport.socket();
-    let mut thrown_away = 0;
-    while thrown_away < LINGER_BYTES {
+    let end = worker.timers.ticks() + LINGER_TICKS;
+    let mut bytes_left = max_discard_bytes;
+    while worker.timers.ticks() < end && bytes_left > 0 {
+        connection.deadline.set_yielding(LINGER_SILENCE);
         let readable = connection.deadline.guard(pin!(socket.readable())).await;
-        if !matches!(readable, Ok(Ok(()))) || socket.pending() != Pending::Bytes {
-            return;
+        let Ok(Ok(())) = readable else { return };
+        match socket.discard(bytes_left.min(LINGER_TURN_BYTES)) {
+            Ok(Some(count @ 1..)) => bytes_left -= count,
+            Ok(None) => {}
+            Ok(Some(0)) | Err(_) => return,
         }
-        let (Ok(count @ 1..), _) = socket.receive(worker.buffers.small()).await else { return };
-        thrown_away += count;
     }
 }

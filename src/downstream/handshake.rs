@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::downstream::connection;
 use crate::downstream::connection::Connection;
+use crate::downstream::connection::MAX_DISCARD_BYTES;
 use crate::downstream::h1;
 use crate::exchange;
 use crate::exchange::Origin;
@@ -65,7 +66,7 @@ pub(super) async fn secure(
         Ok(Accepted::Plain(socket, received)) => {
             connection.transport = Transport::Plain(socket);
             h1::refuse_plain(&connection, received, terms, worker).await;
-            connection::linger(&connection, worker).await;
+            connection::linger(&connection, MAX_DISCARD_BYTES, worker).await;
             return None;
         }
         // A client that connects and says nothing is no failure: load balancers check like that.
@@ -79,7 +80,7 @@ pub(super) async fn secure(
     if let Some(transport) = failed {
         connection.transport = transport;
         // Closing with bytes unread would reset the connection, and the alert with it.
-        connection::linger(&connection, worker).await;
+        connection::linger(&connection, MAX_DISCARD_BYTES, worker).await;
     }
     None
 }

@@ -103,6 +103,22 @@ impl Socket {
         }
     }
 
+    /// Throws away what waits already, at most so many bytes and without copying them; nothing if nothing waits. Zero
+    /// bytes mean the peer's end. TCP only.
+    pub fn discard(&self, most: usize) -> io::Result<Option<usize>> {
+        // SAFETY: with MSG_TRUNC, TCP writes nothing to the address that it is given (tcp(7)); other sockets find it
+        // invalid. The descriptor is open as long as `self` is.
+        let count = unsafe {
+            let flags = libc::MSG_DONTWAIT | libc::MSG_TRUNC;
+            libc::recv(self.descriptor(), std::ptr::null_mut(), most, flags)
+        };
+        match usize::try_from(count).map_err(|_| io::Error::last_os_error()) {
+            Ok(count) => Ok(Some(count)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Sends what the kernel takes at once; the count may be zero.
     pub fn send_now(&self, bytes: &[u8]) -> io::Result<usize> {
         // SAFETY: `bytes` is valid for its length for the duration of the call, and the descriptor is

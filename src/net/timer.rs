@@ -18,7 +18,7 @@ use std::time::Duration;
 /// The resolution of every timeout. A deadline fires up to two ticks late, never early.
 pub const TICK: Duration = Duration::from_millis(100);
 
-const TICKS_PER_SECOND: u64 = 10;
+pub const TICKS_PER_SECOND: u64 = 10;
 
 /// Slots of the wheel. A farther deadline is looked at and queued again every `SLOTS` ticks; the
 /// number bounds how long the wheel remembers the deadline of a closed connection.

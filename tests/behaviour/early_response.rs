@@ -40,11 +40,7 @@ fn an_answer_in_the_midst_of_an_upload_is_not_lost() {
                 }
             }
         });
-        let response = client.try_read_response();
-        // The backend's reset may overtake its answer on the way to us.
-        if let Ok(response) = response {
-            assert!([403, 502].contains(&response.status), "{}", response.status);
-        }
+        assert_eq!(client.read_response().text(), "enough");
         drop(client);
         sender.join().expect("the sender ends");
     }

@@ -21,6 +21,7 @@ use std::task::Poll;
 
 use crate::downstream::connection;
 use crate::downstream::connection::Connection;
+use crate::downstream::connection::MAX_DISCARD_BYTES;
 use crate::downstream::h2::shared::End;
 use crate::downstream::h2::shared::Shared;
 pub(super) use crate::downstream::h2::stream::Job;
@@ -43,7 +44,7 @@ pub(super) async fn run(
     shared.lose_all();
     match end {
         End::Gone => {}
-        End::Said => connection::linger(&shared.connection, &shared.worker).await,
+        End::Said => connection::linger(&shared.connection, MAX_DISCARD_BYTES, &shared.worker).await,
     }
     shared.connection.transport.close();
 }

@@ -37,6 +37,7 @@ impl ExchangeError {
                 UpstreamError::ConnectFailed => Reason::ConnectFailed,
                 UpstreamError::Tls(word) => Reason::UpstreamTls(word),
                 UpstreamError::NoDescriptor => Reason::NoDescriptor,
+                UpstreamError::NoLocalPort => Reason::NoLocalPort,
                 UpstreamError::NothingSent
                 | UpstreamError::ClosedBeforeResponse
                 | UpstreamError::ClosedWithinResponse => Reason::UpstreamClosed,
@@ -68,6 +69,9 @@ impl ExchangeError {
             | UpstreamError::ConnectTimeout
             | UpstreamError::ConnectFailed
             | UpstreamError::NotHttp2
+            // The connections that are kept to another backend need none, and its ports are counted apart.
+            | UpstreamError::NoDescriptor
+            | UpstreamError::NoLocalPort
             | UpstreamError::NoStreamFree
             | UpstreamError::Tls(_) => Failure::Connect,
             // The backend saw the request and passed it over, so that nothing of it was done.

@@ -45,6 +45,7 @@ use crate::upstream::lease::Lease;
 use crate::upstream::link::Link;
 use crate::upstream::link::Request;
 use crate::upstream::link::ResponseReader;
+use crate::upstream::load::InFlight;
 use crate::worker::Worker;
 
 /// Of a body that came in full, so much is kept to be sent again over HTTP/2, where a backend may refuse any request
@@ -140,7 +141,12 @@ impl Forward {
                 }
             };
             let (error, reused) = match lease {
-                Err(error) => (error.into(), false),
+                Err(error) => {
+                    if error.is_local() || error == UpstreamError::NoStreamFree {
+                        in_flight.iter().for_each(InFlight::never_sent);
+                    }
+                    (error.into(), false)
+                }
                 Ok(lease) => {
                     let reused = lease.reused;
                     match self.attempt(lease, (stream, chosen), recording, (origin, worker)).await {
@@ -203,9 +209,8 @@ impl Forward {
                 return ExchangeError::Refused(Reason::DrainTimeout);
             }
             // Of these, none says that the backend fails.
-            ExchangeError::Upstream(
-                UpstreamError::NoDescriptor | UpstreamError::NoStreamFree | UpstreamError::NoTunnels,
-            ) => {}
+            ExchangeError::Upstream(UpstreamError::NoStreamFree | UpstreamError::NoTunnels) => {}
+            ExchangeError::Upstream(error) if error.is_local() => {}
             // A kept connection that its backend has closed says nothing about the backend.
             ExchangeError::Upstream(
                 UpstreamError::NothingSent | UpstreamError::ClosedBeforeResponse | UpstreamError::Refused,

@@ -26,6 +26,8 @@ pub enum ConnectError {
     Busy,
     /// This process, or the system, has no descriptor left.
     NoDescriptor,
+    /// Every local port for connections to this address is taken.
+    NoLocalPort,
     Other,
 }
 
@@ -54,8 +56,10 @@ pub async fn connect(address: &Address) -> Result<Socket, ConnectError> {
     }
     socket.set_nonblocking(true)?;
     if let Err(error) = socket.connect(&target) {
-        if error.raw_os_error() != Some(libc::EINPROGRESS) {
-            return Err(error.into());
+        match error.raw_os_error() {
+            Some(libc::EINPROGRESS) => {}
+            Some(libc::EADDRNOTAVAIL) if !lacks_source(&target) => return Err(ConnectError::NoLocalPort),
+            _ => return Err(error.into()),
         }
         // Waiting for writability on a second descriptor keeps the first one free to be handed over
         // in the blocking mode that the driver wants.
@@ -68,4 +72,13 @@ pub async fn connect(address: &Address) -> Result<Socket, ConnectError> {
     }
     socket.set_nonblocking(wants_nonblocking())?;
     Ok(Socket::adopt(socket.into())?)
+}
+
+/// Whether this host has no address to connect from, as without IPv6. The kernel says EADDRNOTAVAIL then, as it
+/// does when ports are short; but a socket of UDP needs no port to itself.
+fn lacks_source(target: &SockAddr) -> bool {
+    let error = RawSocket::new(Domain::from(i32::from(target.family())), Type::DGRAM, None)
+        .and_then(|socket| socket.connect(target))
+        .err();
+    error.is_some_and(|error| error.raw_os_error() == Some(libc::EADDRNOTAVAIL))
 }

@@ -84,6 +84,11 @@ impl Tally {
         self.requests.store(self.requests.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 
+    /// Takes a request back that began and was never sent.
+    pub fn never_sent(&self) {
+        self.requests.store(self.requests.load(Ordering::Relaxed).saturating_sub(1), Ordering::Relaxed);
+    }
+
     /// Counts a request that ended.
     pub fn end(&self) {
         let before = self.in_flight.load(Ordering::Relaxed);

@@ -38,6 +38,8 @@ pub enum Reason {
     DrainTimeout,
     /// Every descriptor that this process may have is in use.
     NoDescriptor,
+    /// Every local port for connections to the backend is in use.
+    NoLocalPort,
     ConnectRefused,
     ConnectTimeout,
     ConnectFailed,
@@ -86,6 +88,7 @@ impl Reason {
             Reason::NoHealthyBackend => "no_healthy_backend",
             Reason::DrainTimeout => "drain_timeout",
             Reason::NoDescriptor => "no_descriptor",
+            Reason::NoLocalPort => "no_local_port",
             Reason::ConnectRefused => "connect_refused",
             Reason::ConnectTimeout => "connect_timeout",
             Reason::ConnectFailed => "connect_failed",
@@ -127,7 +130,8 @@ impl Reason {
             | Reason::NoHealthyBackend
             | Reason::DrainTimeout
             | Reason::UpstreamBusy
-            | Reason::NoDescriptor => 503,
+            | Reason::NoDescriptor
+            | Reason::NoLocalPort => 503,
             Reason::ConnectTimeout | Reason::ResponseTimeout => 504,
         }
     }
@@ -137,7 +141,7 @@ impl Reason {
     pub fn router_code(self) -> Option<&'static str> {
         match self {
             Reason::NoBackend => Some("40000"),
-            Reason::NoHealthyBackend | Reason::NoDescriptor => Some("50000"),
+            Reason::NoHealthyBackend | Reason::NoDescriptor | Reason::NoLocalPort => Some("50000"),
             _ => None,
         }
     }

@@ -90,6 +90,7 @@ fn classify(error: ConnectError) -> UpstreamError {
         ConnectError::Refused => UpstreamError::ConnectRefused,
         ConnectError::TimedOut => UpstreamError::ConnectTimeout,
         ConnectError::NoDescriptor => UpstreamError::NoDescriptor,
+        ConnectError::NoLocalPort => UpstreamError::NoLocalPort,
         ConnectError::Busy | ConnectError::Reset | ConnectError::Other => UpstreamError::ConnectFailed,
     }
 }

@@ -13,6 +13,8 @@ pub enum UpstreamError {
     Tls(&'static str),
     /// This process may open no further descriptor.
     NoDescriptor,
+    /// Every local port for connections to the backend is taken.
+    NoLocalPort,
     /// A kept-alive connection took nothing of the request.
     NothingSent,
     /// The connection ended before any byte of a response.
@@ -38,4 +40,11 @@ pub enum UpstreamError {
     ResetWithinResponse,
     /// The backend takes no protocol but HTTP on its connections (RFC 8441 §3).
     NoTunnels,
+}
+
+impl UpstreamError {
+    /// Whether the attempt ended for want of something of ours, before the backend could notice it.
+    pub fn is_local(self) -> bool {
+        matches!(self, UpstreamError::NoDescriptor | UpstreamError::NoLocalPort)
+    }
 }

@@ -181,6 +181,13 @@ impl Loads {
 }
 
 impl InFlight<'_> {
+    /// Takes the request back from those that were sent.
+    pub fn never_sent(&self) {
+        if let Some(tally) = self.loads.tallies.own(self.loads.worker, self.slot) {
+            tally.never_sent();
+        }
+    }
+
     /// Tells the tournament, if the group has one, how many requests the backend has.
     fn tell(&self) {
         let mut groups = self.loads.groups.borrow_mut();

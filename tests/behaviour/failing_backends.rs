@@ -1,6 +1,6 @@
 //! Backends that die, hang, flap and lie under constant load, while others are well.
 
-use crate::support::{Backend, Client, Ringway, Scenario, eventually};
+use crate::support::{Backend, Client, Ringway, Scenario, eventually, log_entries};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -195,4 +195,59 @@ fn when_all_die_the_first_that_comes_back_serves() {
     assert!(returned.backend.requests() >= 200);
     assert_eq!(load.failed(), failed, "with one that is well, nothing fails");
     load.end();
+}
+
+#[test]
+fn a_want_of_local_ports_is_no_fault_of_the_backend() {
+    for protocol in ["http", "h2c"] {
+        let backend = Backend::echo_head();
+        let scenario = Scenario::of(&backend)
+            .group_protocol(protocol)
+            .process("# in the clear")
+            .group_table("[server_group.health_check]\ninterval = \"1s\"\nunhealthy_threshold = 1")
+            .table("[access_log]\npath = \"access.log\"\n[admin]\nsocket = \"admin.sock\"");
+        let ringway = Ringway::start_without_local_ports(&scenario.text());
+        let mut client = Client::connect(ringway.address());
+        for _ in 0..6 {
+            let response = client.get("/");
+            assert_eq!((response.status, response.field("x-router-code")), (503, Some("50000")));
+        }
+        assert!(log_entries(&ringway, 6).iter().all(|entry| entry["reason"] == "no_local_port"));
+        let line = ringway.wait_for_line("backends cannot be probed");
+        assert!(line.contains("ip_local_port_range"), "{line}");
+        let backend = &status(&ringway)["groups"][0]["backends"][0];
+        let figures = ["state", "requests", "failures"].map(|key| backend[key].clone());
+        assert_eq!(serde_json::json!(figures), serde_json::json!(["initial", 0, 0]), "{backend}");
+    }
+}
+
+#[test]
+fn a_want_of_descriptors_is_no_fault_of_the_backend() {
+    let backend = Backend::echo_head();
+    let scenario = Scenario::of(&backend)
+        .group("keepalive_connections = 0")
+        .group_table("[server_group.health_check]\ninterval = \"1s\"\nunhealthy_threshold = 1")
+        .table("[admin]\nsocket = \"admin.sock\"");
+    let ringway = scenario.start();
+    ringway.wait_for_line("is healthy");
+    let mut client = Client::connect(ringway.address());
+    assert_eq!(client.get("/").status, 200);
+    ringway.limit_descriptors(5);
+    (0..6).for_each(|_| assert_eq!(client.get("/").status, 503));
+    ringway.wait_for_line("backends cannot be probed");
+    ringway.limit_descriptors(1_000);
+    assert_eq!(client.get("/").status, 200);
+    let backend = &status(&ringway)["groups"][0]["backends"][0];
+    let figures = ["state", "requests", "failures"].map(|key| backend[key].clone());
+    assert_eq!(serde_json::json!(figures), serde_json::json!(["healthy", 2, 0]), "{backend}");
+}
+
+/// What `ringway status` says.
+fn status(ringway: &Ringway) -> serde_json::Value {
+    let socket = ringway.folder().join("admin.sock").display().to_string();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_ringway"))
+        .args(["status", "--json", "--socket", &socket])
+        .output()
+        .expect("it runs");
+    serde_json::from_slice(&output.stdout).expect("it is JSON")
 }

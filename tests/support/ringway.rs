@@ -77,11 +77,31 @@ impl Ringway {
 
     /// Starts without waiting, in a process that may not set up an io_uring, as many containers' may not.
     pub(crate) fn spawn_without_io_uring(configuration: &str) -> Ringway {
+        Ringway::spawn_filtered(configuration, || forbid(&forbidden_call(libc::SYS_io_uring_setup, libc::EPERM)))
+    }
+
+    /// Starts in a process for which every local port is taken, as far as it can tell, and waits until it
+    /// accepts.
+    pub(crate) fn start_without_local_ports(configuration: &str) -> Ringway {
+        let driver = std::env::var("RINGWAY_TEST_IO_DRIVER").ok();
+        let configuration = with_io_driver(configuration, driver.as_deref());
+        let mut ringway = Ringway::spawn_filtered(&configuration, || {
+            forbid(&forbidden_call(libc::SYS_connect, libc::EADDRNOTAVAIL))?;
+            forbid(&forbidden_datagrams())
+        });
+        ringway.wait_for_listeners(addresses_in(&configuration));
+        ringway
+    }
+
+    fn spawn_filtered(
+        configuration: &str,
+        filter: impl FnMut() -> std::io::Result<()> + Send + Sync + 'static,
+    ) -> Ringway {
         let (folder, file) = furnished(configuration);
         let mut command = Command::new(env!("CARGO_BIN_EXE_ringway"));
         command.arg("run").arg("-c").arg(&file);
         // SAFETY: between fork and exec, only system calls are made.
-        unsafe { command.pre_exec(forbid_io_uring) };
+        unsafe { command.pre_exec(filter) };
         Ringway::run(folder, command)
     }
 
@@ -445,23 +465,42 @@ pub(crate) fn check_text_functions() {
     assert_eq!(with_io_driver(&driven, Some("io_uring")), driven);
 }
 
-/// Lets the calling process, and what it executes, get EPERM from io_uring_setup.
-fn forbid_io_uring() -> std::io::Result<()> {
-    const SYSTEM_CALL_NUMBER: u32 = 0;
-    let instruction = |code: u32, jump_true, jump_false, k| libc::sock_filter {
-        code: code as u16,
-        jt: jump_true,
-        jf: jump_false,
-        k,
-    };
-    let mut filter = [
-        instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, SYSTEM_CALL_NUMBER),
-        instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, libc::SYS_io_uring_setup as u32),
-        instruction(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO | libc::EPERM as u32),
+const CALL_NUMBER: u32 = 0;
+/// The lower half of the second argument of a system call.
+const SECOND_ARGUMENT: u32 = 24;
+
+fn instruction(code: u32, jump_true: u8, jump_false: u8, k: u32) -> libc::sock_filter {
+    libc::sock_filter { code: code as u16, jt: jump_true, jf: jump_false, k }
+}
+
+/// Fails one system call with this error.
+fn forbidden_call(call: libc::c_long, error: i32) -> [libc::sock_filter; 4] {
+    [
+        instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, CALL_NUMBER),
+        instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, call as u32),
+        instruction(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO | error as u32),
         instruction(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
-    ];
-    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
-    // SAFETY: `program` and the filter that it points to are valid for the calls.
+    ]
+}
+
+/// Fails the creation of datagram sockets with EACCES.
+fn forbidden_datagrams() -> [libc::sock_filter; 7] {
+    const TYPE: u32 = 0xf;
+    [
+        instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, CALL_NUMBER),
+        instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 4, libc::SYS_socket as u32),
+        instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, SECOND_ARGUMENT),
+        instruction(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, 0, 0, TYPE),
+        instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, libc::SOCK_DGRAM as u32),
+        instruction(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO | libc::EACCES as u32),
+        instruction(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ]
+}
+
+/// Puts a filter over the system calls of the calling process and of what it executes.
+fn forbid(filter: &[libc::sock_filter]) -> std::io::Result<()> {
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
+    // SAFETY: `program` and the filter that it points to are valid for the calls, which only read them.
     let result = unsafe {
         libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
         libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program)

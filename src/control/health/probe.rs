@@ -69,6 +69,8 @@ pub(super) enum Miss {
     Failed { failure: CheckFailure, status: u16 },
     /// This process has no descriptor left, which says nothing about the backend.
     NoDescriptor,
+    /// No local port is left for it, which says nothing either.
+    NoLocalPort,
     /// A fault of ours ended it early, which says nothing either.
     Abandoned,
 }
@@ -253,6 +255,7 @@ async fn open(address: &Address, timers: &Timers) -> Result<Socket, Miss> {
                 continue;
             }
             Err(ConnectError::NoDescriptor) => return Err(Miss::NoDescriptor),
+            Err(ConnectError::NoLocalPort) => return Err(Miss::NoLocalPort),
             Err(ConnectError::Refused) => CheckFailure::ConnectRefused,
             Err(ConnectError::Reset) => CheckFailure::ConnectInterrupt,
             Err(ConnectError::TimedOut) => CheckFailure::ConnectTimeout,

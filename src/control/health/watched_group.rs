@@ -147,7 +147,7 @@ impl WatchedGroup {
         let (failure, status) = match outcome {
             Ok(()) => (None, 0),
             Err(Miss::Failed { failure, status }) => (Some(failure), status),
-            Err(Miss::NoDescriptor | Miss::Abandoned) => return,
+            Err(Miss::NoDescriptor | Miss::NoLocalPort | Miss::Abandoned) => return,
         };
         let Some(change) = probing.verdict.note(failure.is_none(), probing.thresholds()) else { return };
         let is_founding = std::mem::take(&mut watched.is_founder) && change.from == Standing::Initial;

@@ -105,8 +105,17 @@ impl Watchlist {
     /// A job is done.
     pub(super) fn note_probe(&mut self, ticket: Ticket, outcome: Outcome, now_ms: u64) {
         self.queue(ticket.in_service).in_flight -= 1;
-        if outcome == Err(Miss::NoDescriptor) {
-            self.complain(now_ms);
+        match outcome {
+            Err(Miss::NoDescriptor) => self.complain(
+                now_ms,
+                "this process has no descriptor left; raise the descriptor limit (LimitNOFILE=) or lower \
+                 max_connections",
+            ),
+            Err(Miss::NoLocalPort) => self.complain(
+                now_ms,
+                "no local port is left for that; widen sysctl net.ipv4.ip_local_port_range",
+            ),
+            _ => {}
         }
         let Some((group, member)) = self.place(ticket) else { return };
         if let Some(group) = self.groups.get_mut(group) {
@@ -174,14 +183,10 @@ impl Watchlist {
         (probing.number == ticket.number).then_some((group, member))
     }
 
-    fn complain(&mut self, now_ms: u64) {
+    fn complain(&mut self, now_ms: u64, why: &str) {
         if self.complained_ms.is_none_or(|told_ms| now_ms.saturating_sub(told_ms) >= COMPLAINT_MS) {
             self.complained_ms = Some(now_ms);
-            self.news.add(now_ms, || {
-                "warning: backends cannot be probed, this process has no descriptor left; raise the \
-                 descriptor limit (LimitNOFILE=) or lower max_connections"
-                    .to_owned()
-            });
+            self.news.add(now_ms, || format!("warning: backends cannot be probed: {why}"));
         }
     }
 }

@@ -28,6 +28,7 @@ mod h2_stream;
 mod message;
 mod ringway;
 mod scenario;
+mod system_calls;
 pub(crate) mod tls;
 pub(crate) mod tools;
 mod wire;

@@ -1,6 +1,7 @@
 //! The real binary, started with a configuration.
 
 use super::clock::{PATIENCE, within};
+use super::system_calls::{forbid, forbidden_call, forbidden_datagrams};
 use super::tls::own_pair;
 use super::wire::note;
 use std::cell::RefCell;
@@ -77,7 +78,9 @@ impl Ringway {
 
     /// Starts without waiting, in a process that may not set up an io_uring, as many containers' may not.
     pub(crate) fn spawn_without_io_uring(configuration: &str) -> Ringway {
-        Ringway::spawn_filtered(configuration, || forbid(&forbidden_call(libc::SYS_io_uring_setup, libc::EPERM)))
+        Ringway::spawn_filtered(configuration, || {
+            forbid(&forbidden_call(libc::SYS_io_uring_setup, libc::EPERM))
+        })
     }
 
     /// Starts in a process for which every local port is taken, as far as it can tell, and waits until it
@@ -463,47 +466,4 @@ pub(crate) fn check_text_functions() {
     let driven = with_io_driver("[process]\nworkers = 1\n", Some("epoll"));
     assert_eq!(driven, "[process]\nio_driver = \"epoll\"\nworkers = 1\n");
     assert_eq!(with_io_driver(&driven, Some("io_uring")), driven);
-}
-
-const CALL_NUMBER: u32 = 0;
-/// The lower half of the second argument of a system call.
-const SECOND_ARGUMENT: u32 = 24;
-
-fn instruction(code: u32, jump_true: u8, jump_false: u8, k: u32) -> libc::sock_filter {
-    libc::sock_filter { code: code as u16, jt: jump_true, jf: jump_false, k }
-}
-
-/// Fails one system call with this error.
-fn forbidden_call(call: libc::c_long, error: i32) -> [libc::sock_filter; 4] {
-    [
-        instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, CALL_NUMBER),
-        instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, call as u32),
-        instruction(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO | error as u32),
-        instruction(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
-    ]
-}
-
-/// Fails the creation of datagram sockets with EACCES.
-fn forbidden_datagrams() -> [libc::sock_filter; 7] {
-    const TYPE: u32 = 0xf;
-    [
-        instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, CALL_NUMBER),
-        instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 4, libc::SYS_socket as u32),
-        instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, SECOND_ARGUMENT),
-        instruction(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, 0, 0, TYPE),
-        instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, libc::SOCK_DGRAM as u32),
-        instruction(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO | libc::EACCES as u32),
-        instruction(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
-    ]
-}
-
-/// Puts a filter over the system calls of the calling process and of what it executes.
-fn forbid(filter: &[libc::sock_filter]) -> std::io::Result<()> {
-    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
-    // SAFETY: `program` and the filter that it points to are valid for the calls, which only read them.
-    let result = unsafe {
-        libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-        libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program)
-    };
-    if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }

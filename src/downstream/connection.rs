@@ -224,8 +224,9 @@ async fn wait(connection: &Connection, within_head: bool, worker: &Worker) -> Wa
     let Some(timeout) = timeout.filter(|timeout| is_first || !timeout.is_zero()) else {
         return Waited::End;
     };
-    deadline.set_yielding(timeout);
     let since = worker.timers.ticks();
+    deadline.set_yielding(timeout);
+    deadline.mark_idle(since);
     let waited = if connection.is_hot.get() {
         wait_hot(connection, worker).await
     } else {

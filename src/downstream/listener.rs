@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use crate::downstream::connection;
 use crate::downstream::connection::Connection;
+use crate::downstream::eviction;
+use crate::downstream::eviction::Limit;
 use crate::downstream::h1;
 use crate::downstream::h2;
 use crate::net::listen::Acceptor;
@@ -105,10 +107,10 @@ async fn accept_all(accepting: &Accepting, worker: &Rc<Worker>) {
                 Accepted::Lost => continue,
                 Accepted::NoneWaits if closing && !is_ready => return,
                 Accepted::NoneWaits => break,
-                Accepted::AtLimit => {
+                Accepted::AtLimit(limit) => {
                     // The connection waits in the kernel's queue. A tick is soon enough: at the
                     // limit it makes no difference which of the waiting ones comes next.
-                    worker.timers.sleep(TICK).await;
+                    wait_at(limit, accepting, worker).await;
                     break;
                 }
             };
@@ -118,6 +120,15 @@ async fn accept_all(accepting: &Accepting, worker: &Rc<Worker>) {
             task::spawn(connection::run(connection, Rc::clone(worker), means, h1::serve));
         }
     }
+}
+
+/// Lets idle connections give way to those that wait, and waits for a tick.
+async fn wait_at(limit: Limit, accepting: &Accepting, worker: &Worker) {
+    let waiting = accepting.acceptor.waiting();
+    let listener = accepting.listener.get();
+    eviction::make_room(limit, listener, waiting, worker);
+    worker.timers.sleep(TICK).await;
+    eviction::end_wait(limit, listener, worker);
 }
 
 /// What starts the tasks of streams, in memory that earlier ones left.
@@ -141,17 +152,17 @@ enum Accepted {
     /// A connection that its client gave up.
     Lost,
     NoneWaits,
-    AtLimit,
+    AtLimit(Limit),
 }
 
 /// Accepts one connection, counting it, unless a limit stands against it.
 fn accept(acceptor: &Acceptor, listener: &Listener, worker: &Worker) -> Accepted {
     if !worker.quota.take() {
-        return Accepted::AtLimit;
+        return Accepted::AtLimit(Limit::Process);
     }
     if !listener.connections.take() {
         worker.quota.give_back();
-        return Accepted::AtLimit;
+        return Accepted::AtLimit(Limit::Listener);
     }
     let give_back = |accepted| {
         listener.connections.give_back();
@@ -164,7 +175,7 @@ fn accept(acceptor: &Acceptor, listener: &Listener, worker: &Worker) -> Accepted
             return give_back(Accepted::NoneWaits);
         }
         if !listener.connection_rate.take(worker.clock.wall(worker.clock.now()).as_secs()) {
-            return give_back(Accepted::AtLimit);
+            return give_back(Accepted::AtLimit(Limit::Rate));
         }
     }
     match acceptor.accept() {
@@ -177,7 +188,8 @@ fn accept(acceptor: &Acceptor, listener: &Listener, worker: &Worker) -> Accepted
             let text =
                 format!("warning: listener \"{name}\" cannot accept connections, they wait: {error}; {cure}");
             tell_repeatedly(Kind::Accept, &text);
-            give_back(Accepted::AtLimit)
+            // Descriptors may be what is short.
+            give_back(Accepted::AtLimit(Limit::Process))
         }
     }
 }

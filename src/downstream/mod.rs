@@ -3,6 +3,7 @@
 //! No routing decision is taken here.
 
 mod connection;
+pub mod eviction;
 mod h1;
 mod h2;
 mod handshake;

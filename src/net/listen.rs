@@ -16,6 +16,7 @@ use socket2::Socket as RawSocket;
 use socket2::Type;
 
 use crate::net::socket::Socket;
+use crate::net::socket::tcp_info;
 use crate::net::socket::wants_nonblocking;
 
 /// Connections that may wait to be accepted, per worker; the kernel lowers it to `net.core.somaxconn`.
@@ -126,6 +127,12 @@ impl Acceptor {
         let mut poll = libc::pollfd { fd: self.stream.as_raw_fd(), events: libc::POLLIN, revents: 0 };
         // SAFETY: `poll` is one valid entry; a timeout of zero never waits.
         unsafe { libc::poll(&raw mut poll, 1, 0) == 1 }
+    }
+
+    /// How many connections wait to be accepted.
+    pub fn waiting(&self) -> usize {
+        // Of a listening socket, Linux tells the length of its queue where others tell of packets.
+        tcp_info(self.stream.as_raw_fd()).map_or(0, |info| info.tcpi_unacked as usize)
     }
 
     /// Accepts one connection if one waits.

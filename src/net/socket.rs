@@ -174,7 +174,7 @@ impl Socket {
 
     /// The smoothed round-trip time that TCP measured, in microseconds; `None` on unix sockets.
     pub fn round_trip_us(&self) -> Option<u32> {
-        self.tcp_info().map(|info| info.tcpi_rtt)
+        tcp_info(self.descriptor()).map(|info| info.tcpi_rtt)
     }
 
     /// For how long the peer has taken nothing of what waits to be sent; `None` on unix sockets, where only room in the
@@ -183,21 +183,9 @@ impl Socket {
     /// A window that stays shut lets no data out, and a peer that vanished acknowledges none, so the longer of both
     /// silences tells. Only meaningful while something waits.
     pub fn send_silence(&self) -> Option<Duration> {
-        let info = self.tcp_info()?;
+        let info = tcp_info(self.descriptor())?;
         let silence_ms = info.tcpi_last_data_sent.max(info.tcpi_last_ack_recv);
         Some(Duration::from_millis(u64::from(silence_ms)))
-    }
-
-    fn tcp_info(&self) -> Option<libc::tcp_info> {
-        // SAFETY: all-zero bytes are a valid `tcp_info`.
-        let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
-        let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
-        // SAFETY: both pointers are valid for the call, and `length` is the size of `info`.
-        let result = unsafe {
-            let (level, name) = (libc::IPPROTO_TCP, libc::TCP_INFO);
-            libc::getsockopt(self.descriptor(), level, name, (&raw mut info).cast(), &raw mut length)
-        };
-        (result == 0).then_some(info)
     }
 
     fn descriptor(&self) -> RawFd {
@@ -215,4 +203,17 @@ impl Socket {
 /// waiting when it is set.
 pub(super) fn wants_nonblocking() -> bool {
     monoio::utils::is_legacy()
+}
+
+/// What TCP knows of a socket; `None` on unix sockets.
+pub(super) fn tcp_info(descriptor: RawFd) -> Option<libc::tcp_info> {
+    // SAFETY: all-zero bytes are a valid `tcp_info`.
+    let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
+    let mut length = size_of::<libc::tcp_info>() as libc::socklen_t;
+    // SAFETY: both pointers are valid for the call, and `length` is the size of `info`.
+    let result = unsafe {
+        let (level, name) = (libc::IPPROTO_TCP, libc::TCP_INFO);
+        libc::getsockopt(descriptor, level, name, (&raw mut info).cast(), &raw mut length)
+    };
+    (result == 0).then_some(info)
 }

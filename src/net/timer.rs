@@ -66,6 +66,10 @@ struct Node {
     waker: RefCell<Option<Waker>>,
     /// [`Timers::hasten`] may bring the deadline forward.
     yielding: Cell<bool>,
+    /// [`Timers::evict_idle`] brought it forward.
+    evicted: Cell<bool>,
+    /// Since which tick its connection waits for nothing in particular, or NEVER.
+    idle_since: Cell<u64>,
     tag: Cell<Tag>,
 }
 
@@ -95,6 +99,8 @@ impl Timers {
             queued: Cell::new(NEVER),
             waker: RefCell::new(None),
             yielding: Cell::new(false),
+            evicted: Cell::new(false),
+            idle_since: Cell::new(NEVER),
             tag: Cell::default(),
         };
         Deadline { node: Rc::new(node), wheel: Rc::clone(&self.wheel) }
@@ -160,6 +166,34 @@ impl Timers {
         }
     }
 
+    /// Ends the waits of connections that have been idle for at least `idle_ticks`, the longest idle first and at most
+    /// `count` of those that are meant. Gives the number that it ended.
+    ///
+    /// It looks at every deadline, so it is for when a limit keeps new connections waiting.
+    pub fn evict_idle(&self, count: usize, idle_ticks: u64, is_meant: impl Fn(Tag) -> bool) -> usize {
+        let now = self.wheel.now.get();
+        let is_idle = |node: &Node| {
+            let since = node.idle_since.get();
+            since != NEVER && now.saturating_sub(since) >= idle_ticks && is_meant(node.tag.get())
+        };
+        let mut idle: Vec<Rc<Node>> = {
+            let slots = self.wheel.slots.borrow();
+            slots.iter().flatten().filter(|node| is_idle(node)).cloned().collect()
+        };
+        idle.sort_unstable_by_key(|node| node.idle_since.get());
+        let mut evicted = 0;
+        for node in idle {
+            // A node that moved has outdated entries besides its valid one.
+            if evicted < count && node.idle_since.replace(NEVER) != NEVER {
+                evicted += 1;
+                node.evicted.set(true);
+                node.due.set(now);
+                self.wheel.look_at(node);
+            }
+        }
+        evicted
+    }
+
     /// Completes when `duration` has passed, to the resolution of the wheel.
     pub async fn sleep(&self, duration: Duration) {
         let deadline = self.deadline();
@@ -204,6 +238,7 @@ impl Deadline {
         let now = self.wheel.now.get();
         let due = self.wheel.due_after(after);
         self.node.yielding.set(false);
+        self.node.idle_since.set(NEVER);
         self.node.due.set(due);
         if self.node.queued.get() > due.min(now + SLOTS - 1) {
             self.wheel.queue(Rc::clone(&self.node));
@@ -229,12 +264,23 @@ impl Deadline {
         self.node.yielding.set(true);
     }
 
+    /// Until the deadline is set anew, the connection has been idle since this tick, and may be evicted.
+    pub fn mark_idle(&self, since: u64) {
+        self.node.idle_since.set(since);
+    }
+
+    /// Whether the wait was ended to make room for another connection.
+    pub fn is_evicted(&self) -> bool {
+        self.node.evicted.get()
+    }
+
     pub fn set_tag(&self, tag: Tag) {
         self.node.tag.set(tag);
     }
 
     /// Takes the deadline away.
     pub fn clear(&self) {
+        self.node.idle_since.set(NEVER);
         self.node.due.set(NEVER);
     }
 
@@ -266,7 +312,7 @@ impl Deadline {
 
 impl Drop for Deadline {
     fn drop(&mut self) {
-        self.node.due.set(NEVER);
+        self.clear();
         // The task may be gone before the wheel forgets the node.
         self.node.waker.borrow_mut().take();
     }
@@ -411,5 +457,29 @@ mod tests {
         let mut ready = std::future::ready(7);
         let done = pin!(deadline.guard(Pin::new(&mut ready))).poll(&mut context);
         assert_eq!(done, Poll::Ready(Ok(7)));
+    }
+
+    #[test]
+    fn the_longest_idle_are_evicted_first() {
+        let timers = Timers::default();
+        let deadlines: Vec<_> = (0..5).map(|_| timers.deadline()).collect();
+        for (index, deadline) in deadlines.iter().enumerate() {
+            // Moved, so that there are outdated entries.
+            deadline.set_yielding(Duration::from_secs(9 - index as u64));
+            deadline.set_yielding(Duration::from_secs(9));
+            deadline.set_tag(Tag::Listener(u32::from(index == 0)));
+            deadline.mark_idle(timers.ticks());
+            timers.tick();
+        }
+        // Busy, and so not meant.
+        deadlines[1].set(Duration::from_secs(9));
+        let is_meant = |tag| tag == Tag::Listener(0);
+        assert_eq!(timers.evict_idle(1, 3, is_meant), 1);
+        let evicted = || deadlines.iter().map(Deadline::is_evicted).collect::<Vec<_>>();
+        assert_eq!(evicted(), [false, false, true, false, false]);
+        assert!(deadlines[2].has_passed() && !deadlines[3].has_passed());
+        assert_eq!(timers.evict_idle(9, 2, is_meant), 1, "the last has not been idle for long");
+        assert_eq!(timers.evict_idle(9, 2, |_| true), 1);
+        assert_eq!(evicted(), [true, false, true, true, false]);
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::control::service::Lines;
 use crate::control::sockets::NewSocket;
+use crate::downstream::eviction;
 use crate::downstream::listener;
 use crate::downstream::listener::Accepting;
 use crate::net::clock::monotonic_ms;
@@ -228,6 +229,7 @@ async fn tick_for_ever(worker: Rc<Worker>, ticks: Wakeups) {
         for _ in 0..count.min(MOST_TICKS_AT_ONCE) {
             worker.tick();
         }
+        eviction::make_room_for_others(&worker);
         if elapsed / SWEEP_TICKS != (elapsed + count) / SWEEP_TICKS {
             worker.pool.sweep(worker.clock.now());
             worker.buffers.trim();

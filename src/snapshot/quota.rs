@@ -10,12 +10,15 @@ pub struct Quota {
     /// `usize::MAX` when unlimited. Only a reload changes it.
     limit: AtomicUsize,
     used: AtomicUsize,
+    /// How many are waited for, for whoever has some to spare.
+    wanted: AtomicUsize,
 }
 
 impl Quota {
     /// A quota of `limit`; 0 = unlimited.
     pub fn new(limit: usize) -> Quota {
-        let quota = Quota { limit: AtomicUsize::new(0), used: AtomicUsize::new(0) };
+        let quota =
+            Quota { limit: AtomicUsize::new(0), used: AtomicUsize::new(0), wanted: AtomicUsize::new(0) };
         quota.set_limit(limit);
         quota
     }
@@ -43,6 +46,27 @@ impl Quota {
             self.give_back();
         }
         taken
+    }
+
+    /// Asks those who have some to spare for so many, until [`Quota::stop_wanting`].
+    pub fn want(&self, count: usize) {
+        self.wanted.fetch_max(count, Ordering::Relaxed);
+    }
+
+    /// Who waits asks again if it must, so that nothing is given back for nobody.
+    pub fn stop_wanting(&self) {
+        self.wanted.store(0, Ordering::Relaxed);
+    }
+
+    /// How many others wait for.
+    pub fn wanted(&self) -> usize {
+        self.wanted.load(Ordering::Relaxed)
+    }
+
+    /// Tells that so many will be given back for those who wait.
+    pub fn spare(&self, count: usize) {
+        let rest = |wanted: usize| Some(wanted.saturating_sub(count));
+        let _ = self.wanted.fetch_update(Ordering::Relaxed, Ordering::Relaxed, rest);
     }
 
     pub fn give_back(&self) {
@@ -100,6 +124,21 @@ mod tests {
         assert_eq!([quota.take(), quota.take()], [true, false]);
         assert!((0..1000).all(|_| Quota::new(0).take()));
         assert_eq!([quota.limit(), Quota::new(0).limit()], [Some(2), None]);
+    }
+
+    #[test]
+    fn what_is_wanted_is_spared_by_others() {
+        let quota = Quota::new(2);
+        assert_eq!(quota.wanted(), 0);
+        quota.want(3);
+        quota.want(2);
+        quota.spare(1);
+        assert_eq!(quota.wanted(), 2);
+        quota.spare(5);
+        assert_eq!(quota.wanted(), 0);
+        quota.want(4);
+        quota.stop_wanting();
+        assert_eq!(quota.wanted(), 0);
     }
 
     #[test]

@@ -1,20 +1,89 @@
 //! Limits of listeners and of the process.
 
-use crate::support::{Backend, Client, Scenario, log_entries, now, recording};
+use crate::support::{Backend, Client, Http2, Scenario, log_entries, now, recording};
 use std::time::Duration;
 
 fn waits_for_a_place(scenario: &Scenario) {
     let ringway = scenario.start();
-    let mut held: Vec<_> = (0..2).map(|_| Client::connect(ringway.address())).collect();
-    held.iter_mut().for_each(|client| assert_eq!(client.get("/").status, 200));
+    let ask = |path: &str| {
+        let mut client = Client::connect(ringway.address());
+        client.send(format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nx"));
+        client
+    };
+    // In the midst of a request, so that neither is idle.
+    let mut held: Vec<_> = (0..2).map(|_| ask("/held")).collect();
+    std::thread::sleep(Duration::from_millis(100));
     let mut extra = Client::connect(ringway.address());
     extra.send("GET /extra HTTP/1.1\r\nHost: a\r\n\r\n");
-    extra.expect_silence(Duration::from_millis(300));
-    held.iter_mut().for_each(|client| assert_eq!(client.get("/").status, 200));
+    extra.expect_silence(Duration::from_millis(900));
     let start = now();
-    held.pop();
+    let mut first = held.swap_remove(0);
+    first.send("y");
+    assert_eq!(first.read_response().status, 200);
+    // Now it is idle, and gives way.
     assert_eq!(extra.read_response().status, 200);
     assert!(start.elapsed() < Duration::from_millis(1500), "{:?}", start.elapsed());
+    first.expect_closed();
+    held[0].send("y");
+    assert_eq!(held[0].read_response().status, 200);
+}
+
+/// The longest idle of three connections gives way to a fourth, and another to a fifth.
+fn the_longest_idle_gives_way(scenario: &Scenario) {
+    let ringway = scenario.start();
+    let mut idle: Vec<_> = (0..3)
+        .map(|_| {
+            let mut client = Client::connect(ringway.address());
+            assert_eq!(client.get("/").status, 200);
+            std::thread::sleep(Duration::from_millis(150));
+            client
+        })
+        .collect();
+    for _ in 0..2 {
+        let start = now();
+        let mut extra = Client::connect(ringway.address());
+        assert_eq!(extra.get("/").status, 200);
+        assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+        idle.push(extra);
+    }
+    idle.drain(..2).for_each(|mut client| client.expect_closed());
+    idle.iter_mut().for_each(|client| assert_eq!(client.get("/").status, 200));
+}
+
+#[test]
+fn idle_connections_give_way_at_a_limit() {
+    let backend = Backend::echo_head();
+    the_longest_idle_gives_way(&Scenario::of(&backend).listener("max_connections = 3"));
+    the_longest_idle_gives_way(&Scenario::of(&backend).process("max_connections = 3"));
+}
+
+/// Idle connections of one worker give way to clients of another: who comes where is the kernel's choice.
+#[test]
+fn idle_connections_of_all_workers_give_way() {
+    let backend = Backend::echo_head();
+    let ringway = Scenario::of(&backend).listener("max_connections = 8").workers(2).start();
+    let mut clients = Vec::new();
+    for count in 0..24 {
+        let start = now();
+        let mut client = Client::connect(ringway.address());
+        assert_eq!(client.get("/").status, 200, "{count}");
+        assert!(start.elapsed() < Duration::from_secs(2), "{count}: {:?}", start.elapsed());
+        clients.push(client);
+    }
+}
+
+#[test]
+fn idle_connections_of_http2_give_way() {
+    let backend = Backend::echo_head();
+    let ringway = Scenario::of(&backend).secured().listener("max_connections = 2").start();
+    let mut idle: Vec<_> = (0..2).map(|_| Http2::connect(ringway.address())).collect();
+    idle.iter_mut().for_each(|end| assert_eq!(end.get("/").status, 200));
+    let start = now();
+    let mut extra = Http2::connect(ringway.address());
+    assert_eq!(extra.get("/").status, 200);
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    idle[0].receive_to_end();
+    assert!(idle[0].go_away.is_some_and(|(_, code)| code == 0), "{:?}", idle[0].go_away);
 }
 
 #[test]

@@ -44,6 +44,8 @@ pub(super) async fn run(
     shared.lose_all();
     match end {
         End::Gone => {}
+        // Others wait for its place, and an idle client has sent nothing that could be in the way.
+        End::Said if shared.connection.deadline.is_evicted() => {}
         End::Said => connection::linger(&shared.connection, MAX_DISCARD_BYTES, &shared.worker).await,
     }
     shared.connection.transport.close();

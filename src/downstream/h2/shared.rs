@@ -14,6 +14,7 @@ use crate::downstream::h2::stream::StreamState;
 use crate::exchange::Origin;
 use crate::net::buffer::Buffer;
 use crate::net::clock::Moment;
+use crate::net::timer::TICK;
 use crate::proto::h2::connection::Connection as Codec;
 use crate::proto::h2::fault::ErrorCode;
 use crate::proto::h2::limits::Millis;
@@ -248,6 +249,11 @@ impl Shared {
         let waits = [codec_due.map(until), linger_due.map(until), of_idleness];
         let wait = waits.into_iter().flatten().min().unwrap_or(FAR);
         self.connection.deadline.set_yielding(wait.min(FAR));
+        if of_idleness.is_some() {
+            let idle_ticks = now.since(self.idle_since.get()).as_millis() / TICK.as_millis();
+            let since = self.worker.timers.ticks().saturating_sub(idle_ticks as u64);
+            self.connection.deadline.mark_idle(since);
+        }
     }
 
     /// Asks to end the connection if it was idle for too long or if nobody wants it any more.
@@ -256,7 +262,8 @@ impl Shared {
         let idle = now.since(self.idle_since.get());
         let timeout = self.idle_timeout();
         self.end_lingering(now.millis());
-        if timeout.is_some_and(|timeout| idle >= timeout) || self.should_end() {
+        let is_evicted = timeout.is_some() && self.connection.deadline.is_evicted();
+        if is_evicted || timeout.is_some_and(|timeout| idle >= timeout) || self.should_end() {
             self.codec.borrow_mut().shut_down(now.millis());
         } else if timeout.is_some() && idle >= SLIM_AFTER && !self.is_slim.replace(true) {
             self.codec.borrow_mut().release_memory();

@@ -1,0 +1,71 @@
+//! Idle connections give way where a limit keeps new clients waiting.
+//!
+//! The worker whose listening socket has clients waiting ends its own idle connections first. For what it lacks it asks
+//! the others, which look at each tick: connections count against limits that all workers share.
+
+use crate::net::timer::TICKS_PER_SECOND;
+use crate::net::timer::Tag;
+use crate::snapshot::quota::Quota;
+use crate::worker::Worker;
+
+/// What keeps a new connection waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Limit {
+    /// `process.max_connections`, or the descriptors that the process may have.
+    Process,
+    /// `max_connections` of the listener.
+    Listener,
+    /// `connections_per_second` of the listener, to which no connection that ends makes a difference.
+    Rate,
+}
+
+/// Who was idle for less is likely to send its next request soon; half of the second that a new client waits at most.
+const MIN_IDLE_TICKS: u64 = TICKS_PER_SECOND / 2;
+
+/// Connections that a worker ends at one tick, so that a flood of new ones does not make it end all at once.
+const MAX_EVICTIONS: usize = 64;
+
+/// Ends as many idle connections as clients wait, and asks other workers for what is missing.
+pub(super) fn make_room(limit: Limit, listener: usize, waiting: usize, worker: &Worker) {
+    let waiting = waiting.min(MAX_EVICTIONS);
+    let snapshot = worker.snapshot();
+    let (quota, evicted) = match (limit, snapshot.listener(listener)) {
+        (Limit::Process, _) => (&*worker.quota, evict(waiting, |_| true, worker)),
+        (Limit::Listener, Some(terms)) => (&*terms.connections, evict(waiting, is_of(listener), worker)),
+        (Limit::Listener, None) | (Limit::Rate, _) => return,
+    };
+    quota.want(waiting - evicted);
+}
+
+/// Whoever waits still asks again.
+pub(super) fn end_wait(limit: Limit, listener: usize, worker: &Worker) {
+    match (limit, worker.snapshot().listener(listener)) {
+        (Limit::Process, _) => worker.quota.stop_wanting(),
+        (Limit::Listener, Some(terms)) => terms.connections.stop_wanting(),
+        (Limit::Listener, None) | (Limit::Rate, _) => {}
+    }
+}
+
+/// Ends idle connections for which other workers have clients waiting; to be called at each tick.
+pub fn make_room_for_others(worker: &Worker) {
+    spare(&worker.quota, |_| true, worker);
+    for terms in worker.snapshot().listeners.iter().flatten() {
+        spare(&terms.connections, is_of(terms.slot), worker);
+    }
+}
+
+fn spare(quota: &Quota, is_meant: impl Fn(Tag) -> bool, worker: &Worker) {
+    let wanted = quota.wanted().min(MAX_EVICTIONS);
+    if wanted > 0 {
+        quota.spare(evict(wanted, is_meant, worker));
+    }
+}
+
+fn evict(count: usize, is_meant: impl Fn(Tag) -> bool, worker: &Worker) -> usize {
+    if count == 0 { 0 } else { worker.timers.evict_idle(count, MIN_IDLE_TICKS, is_meant) }
+}
+
+/// Connections of the listener with this slot.
+fn is_of(listener: usize) -> impl Fn(Tag) -> bool {
+    move |tag| tag == Tag::Listener(listener as u32)
+}

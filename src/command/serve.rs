@@ -24,6 +24,7 @@ use crate::control::names::Names;
 use crate::control::reload;
 use crate::control::reload::Command;
 use crate::control::reload::Load;
+use crate::control::renewal;
 use crate::control::renewal::Renewal;
 use crate::control::service::Lines;
 use crate::control::service::Refusal;
@@ -126,17 +127,18 @@ fn serve_until_end(mut loaded: Loaded, mut manner: Manner) -> Exit {
 /// Everything up to the threads that serve.
 fn start(config: Config, host: Host, manner: &mut Manner, report: &mut Report) -> Result<Plan, Refusal> {
     let read_file = std::mem::replace(&mut manner.read_file, Box::new(read_file));
+    let files = renewal::files_of(&config);
     let credentials = credentials::load(&config, &read_file, report);
     if report.has_errors() {
         return Err(Refusal::Invalid);
     }
     let mut names = Names::new(&config.process.resolvers);
-    let answers = names.resolve(&config);
+    let answers = names.resolve(&config, || ());
     let workers = host.workers;
     let service = Service::start(config.clone(), credentials, &answers, host, report)?;
     let lines = service.lines().clone();
-    let renewal = Renewal::new(&service, read_file);
-    let commands = reload::start(service, renewal, names, manner.load.take())?;
+    let renewal = Renewal::new(&service, read_file, files);
+    let commands = reload::start(service, renewal, names, manner.load.take()).map_err(Refusal::Thread)?;
     Ok(plan(&config, workers, lines, commands))
 }
 
@@ -144,7 +146,7 @@ fn start(config: Config, host: Host, manner: &mut Manner, report: &mut Report) -
 fn refused(refusal: &Refusal, bind_help: Option<String>) -> Exit {
     match refusal {
         Refusal::Invalid => return Exit::ConfigurationInvalid,
-        Refusal::Bind(_) | Refusal::System(_) => tell(&format!("error: {refusal}")),
+        Refusal::Bind(_) | Refusal::System(_) | Refusal::Thread(_) => tell(&format!("error: {refusal}")),
     }
     if let (Refusal::Bind(_), Some(help)) = (refusal, bind_help) {
         tell(&format!("help: {help}"));

@@ -28,7 +28,7 @@ pub(super) fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
 }
 
 /// The files whose changes matter, each as it was when it was looked at last.
-pub(super) struct Files {
+pub struct Files {
     known: HashMap<PathBuf, Option<Stamp>>,
 }
 

@@ -14,6 +14,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
+use std::sync::mpsc::RecvTimeoutError;
 use std::thread;
 use std::time::Duration;
 
@@ -62,6 +63,9 @@ const MAX_SERVERS: usize = 8;
 /// How long a DNS server that did not answer is asked last.
 const SILENCE: Duration = Duration::from_secs(30);
 
+/// Between two looks at other work of whoever waits for lookups.
+const PAUSE: Duration = Duration::from_millis(250);
+
 /// How long all lookups of a configuration may take.
 const RESOLVE_PATIENCE: Duration = Duration::from_secs(20);
 
@@ -103,9 +107,9 @@ impl Names {
         Names { resolvers: resolvers.to_vec(), has_changed: Arc::default(), thread: None }
     }
 
-    /// Looks the names of a configuration up, which takes some seconds when the resolver does not answer.
-    /// They are watched from now on, beside those that are watched already.
-    pub fn resolve(&mut self, config: &Config) -> Answers {
+    /// Looks the names of a configuration up, which takes some seconds when the resolver does not answer;
+    /// `meanwhile` is called every [`PAUSE`]. They are watched from now on, beside those that are watched already.
+    pub fn resolve(&mut self, config: &Config, mut meanwhile: impl FnMut()) -> Answers {
         let names = names_of(config);
         if names.is_empty() {
             return Answers::new();
@@ -117,7 +121,14 @@ impl Names {
                 Err(error) => return failed(&format!("cannot start a thread: {error}")),
             }
         }
-        let answers = self.ask(|sender| Order::Resolve(names.clone(), sender));
+        let answers = self.order(|sender| Order::Resolve(names.clone(), sender)).and_then(|answers| {
+            loop {
+                match answers.recv_timeout(PAUSE) {
+                    Err(RecvTimeoutError::Timeout) => meanwhile(),
+                    answers => return answers.ok(),
+                }
+            }
+        });
         answers.unwrap_or_else(|| failed("the thread that resolves names has ended"))
     }
 
@@ -136,13 +147,14 @@ impl Names {
     /// failed have their last good addresses.
     pub fn changed(&self) -> Option<Answers> {
         let has_changed = self.has_changed.swap(false, Ordering::AcqRel);
-        has_changed.then(|| self.ask(Order::Answer)).flatten()
+        has_changed.then(|| self.order(Order::Answer)?.recv().ok()).flatten()
     }
 
-    fn ask(&self, order: impl FnOnce(mpsc::Sender<Answers>) -> Order) -> Option<Answers> {
+    /// Where the answers to an order will come.
+    fn order(&self, order: impl FnOnce(mpsc::Sender<Answers>) -> Order) -> Option<mpsc::Receiver<Answers>> {
         let (sender, answers) = mpsc::channel();
         self.thread.as_ref()?.blocking_send(order(sender)).ok()?;
-        answers.recv().ok()
+        Some(answers)
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::Duration;
+use std::time::Instant;
 
 use crate::config::Config;
 use crate::config::Loaded;
@@ -15,15 +16,22 @@ use crate::config::Severity;
 use crate::control::credentials;
 use crate::control::limits;
 use crate::control::names::Names;
+use crate::control::renewal;
 use crate::control::renewal::Renewal;
 use crate::control::service::Refusal;
 use crate::control::service::Service;
+use crate::control::sockets::BindError;
 use crate::net::clock::instant_now;
 use crate::net::clock::monotonic_ms;
 use crate::telemetry::operator::tell;
 
 /// How often files are looked at. A thousand files then cost half a per cent of a CPU.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How long an address that was given up a moment ago may still be taken by its old sockets, and how often to
+/// look whether it is.
+const PATIENCE: Duration = Duration::from_secs(3);
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Hosts of which the operator is told when many have other addresses at once.
 const MAX_SENTENCES: usize = 20;
@@ -42,6 +50,20 @@ pub enum Command {
 
 /// How a reload went: a sentence, or several lines that say what stands against it.
 pub type Outcome = Result<String, String>;
+
+/// Why a reload did not come about.
+enum Setback {
+    /// Somebody has an address, which may pass.
+    Taken(BindError),
+    /// Lines for the operator.
+    Refused(String),
+}
+
+impl From<String> for Setback {
+    fn from(lines: String) -> Setback {
+        Setback::Refused(lines)
+    }
+}
 
 struct Reloader {
     service: Service,
@@ -66,11 +88,7 @@ pub fn start(
         loop {
             match commands.recv_timeout(LOOK_INTERVAL) {
                 Ok(Command::Reload { answer }) => reloader.obey(answer),
-                Err(RecvTimeoutError::Timeout) => {
-                    reloader.renewal.look(&mut reloader.service);
-                    reloader.follow_names();
-                    reloader.service.free_replaced();
-                }
+                Err(RecvTimeoutError::Timeout) => reloader.look(),
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }
@@ -95,31 +113,71 @@ impl Reloader {
         }
     }
 
+    /// Tries again for a moment where an address is taken.
     fn reload(&mut self) -> Outcome {
-        let began = instant_now();
-        let Some(load) = &self.load else {
+        if self.load.is_none() {
             self.renewal.read_everything(&mut self.service);
             return Ok(
                 "the configuration came from the command line; the files it names were read anew".to_owned()
             );
-        };
+        }
+        let began = instant_now();
+        let end = began + PATIENCE;
+        loop {
+            match self.reload_once(began) {
+                Err(Setback::Taken(refused)) if instant_now() < end => self.wait_until_free(&refused, end),
+                Err(Setback::Taken(refused)) => return Err(format!("error: {refused}")),
+                Err(Setback::Refused(lines)) => return Err(lines),
+                Ok(sentence) => return Ok(sentence),
+            }
+        }
+    }
+
+    /// Waits until nobody has the address any more, and goes on with everything else meanwhile.
+    fn wait_until_free(&mut self, refused: &BindError, end: Instant) {
+        let mut looked = instant_now();
+        loop {
+            thread::sleep(PAUSE);
+            let now = instant_now();
+            if now >= looked + LOOK_INTERVAL {
+                self.look();
+                looked = now;
+            }
+            if now >= end || !self.service.is_taken(refused) {
+                return;
+            }
+        }
+    }
+
+    /// Goes on with what changes by itself.
+    fn look(&mut self) {
+        self.renewal.look(&mut self.service);
+        self.follow_names();
+        self.service.free_replaced();
+    }
+
+    fn reload_once(&mut self, began: Instant) -> Result<String, Setback> {
+        let Some(load) = &self.load else { return Err(Setback::Refused(String::new())) };
         let mut loaded = load();
-        let Some(config) = loaded.config.take() else { return Err(report_text(&loaded)) };
+        let Some(config) = loaded.config.take() else { return Err(report_text(&loaded).into()) };
+        let files = renewal::files_of(&config);
         let credentials = credentials::load(&config, self.renewal.read_file(), &mut loaded.report);
         if loaded.report.has_errors() {
-            return Err(report_text(&loaded));
+            return Err(report_text(&loaded).into());
         }
         let unchangeable = unchangeable(&self.service.config, &config);
-        let answers = self.names.resolve(&config);
+        let Reloader { renewal, service, names, .. } = &mut *self;
+        let answers = names.resolve(&config, || renewal.look(service));
         let bound: Vec<u64> = self.service.bindings().iter().map(|binding| binding.number).collect();
         let outcome = self.service.replace(config, credentials, &answers, &mut loaded.report);
         self.names.watch(&self.service.config);
         match outcome {
             Ok(()) => {}
-            Err(Refusal::Invalid) => return Err(report_text(&loaded)),
-            Err(refusal) => return Err(format!("error: {refusal}")),
+            Err(Refusal::Invalid) => return Err(report_text(&loaded).into()),
+            Err(Refusal::Bind(refused)) if refused.is_taken() => return Err(Setback::Taken(refused)),
+            Err(refusal) => return Err(format!("error: {refusal}").into()),
         }
-        self.renewal.follow(&self.service);
+        self.renewal.follow(&self.service, files);
         for key in unchangeable {
             tell(&format!("warning: {key} has changed, which takes effect at the next start"));
         }

@@ -46,9 +46,9 @@ pub struct Renewal {
 }
 
 impl Renewal {
-    pub fn new(service: &Service, read_file: KeptReadFile) -> Renewal {
+    /// `files` are [`files_of`] the configuration, from before they were read.
+    pub fn new(service: &Service, read_file: KeptReadFile, files: Files) -> Renewal {
         let users = users(&service.config);
-        let files = Files::new(users.keys().cloned());
         let expiry = expiry(service);
         Renewal { read_file, files, users, failing: BTreeMap::new(), expiry, looks: 0 }
     }
@@ -57,10 +57,10 @@ impl Renewal {
         &self.read_file
     }
 
-    /// Looks at the files of another configuration from now on.
-    pub(super) fn follow(&mut self, service: &Service) {
+    /// Looks at the files of another configuration from now on; `files` as with [`Renewal::new`].
+    pub(super) fn follow(&mut self, service: &Service, files: Files) {
         self.users = users(&service.config);
-        self.files = Files::new(self.users.keys().cloned());
+        self.files = files;
         self.failing.clear();
         self.expiry = expiry(service);
     }
@@ -220,6 +220,13 @@ fn name(item: Item, config: &Config) -> String {
         Item::Authority(index) => format!("CA \"{}\"", authority(index).map_or("", String::as_str)),
     }
 }
+
+/// The files that a configuration names, as they are now. To be asked for before they are read: what changes
+/// between the two is noticed later then.
+pub fn files_of(config: &Config) -> Files {
+    Files::new(users(config).into_keys())
+}
+
 fn users(config: &Config) -> BTreeMap<PathBuf, Vec<Item>> {
     let mut users: BTreeMap<PathBuf, Vec<Item>> = BTreeMap::new();
     let mut note = |file: &NamedFile, item| users.entry(file.path.clone()).or_default().push(item);

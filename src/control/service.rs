@@ -54,6 +54,10 @@ pub struct Lines {
 /// Alarms that wait for the health core. One that does not fit comes again with the next failure.
 const MAX_ALARMS: usize = 1_024;
 
+/// What helps when the system grants no thread.
+pub const THREAD_CURE: &str =
+    "raise the limit of threads (TasksMax=, ulimit -u) or of memory (MemoryMax=, ulimit -v)";
+
 /// Orders that wait for the health core: each takes the place of the one before.
 const MAX_ORDERS: usize = 1;
 
@@ -78,6 +82,8 @@ pub enum Refusal {
     Invalid,
     Bind(BindError),
     System(io::Error),
+    /// There is no thread for it.
+    Thread(io::Error),
 }
 
 impl fmt::Display for Refusal {
@@ -86,6 +92,9 @@ impl fmt::Display for Refusal {
             Refusal::Invalid => out.write_str("the configuration is invalid"),
             Refusal::Bind(error) => error.fmt(out),
             Refusal::System(error) => write!(out, "the system refused what is needed: {error}"),
+            Refusal::Thread(error) => {
+                write!(out, "cannot start the thread that reloads: {error}; {THREAD_CURE}")
+            }
         }
     }
 }
@@ -136,6 +145,11 @@ impl Service {
         };
         service.install(config, answers, report)?;
         Ok(service)
+    }
+
+    /// Whether what kept a listener from binding is still there.
+    pub fn is_taken(&self, refused: &BindError) -> bool {
+        self.sockets.is_taken(refused)
     }
 
     /// Where it listens, in the order of the configuration.

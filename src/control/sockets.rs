@@ -38,6 +38,7 @@ pub struct BindError {
     pub listener: String,
     pub address: SocketAddr,
     pub error: io::Error,
+    dual_stack: bool,
 }
 
 /// Sockets that are bound for a configuration that is not in service yet.
@@ -54,8 +55,7 @@ pub struct Sockets {
     open: Vec<Binding>,
 }
 
-/// How long an address that was given up a moment ago may still be taken by its old sockets.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// Between two attempts to hand a socket to a worker whose mailbox is full.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// New sockets that can be on their way to a worker at a time.
@@ -67,8 +67,6 @@ impl Sockets {
     pub fn prepare(&mut self, config: &Config, workers: usize) -> Result<Prepared, BindError> {
         let mut prepared = Prepared { bindings: Vec::new(), fresh: Vec::new() };
         let mut open: Vec<Option<&Binding>> = self.open.iter().map(Some).collect();
-        // At the start nobody but another process can be in the way.
-        let patience = if self.open.is_empty() { Duration::ZERO } else { PATIENCE };
         for listener in &config.listeners {
             for wanted in &listener.addresses {
                 if prepared.fresh.len() >= MAX_ON_THE_WAY {
@@ -76,6 +74,7 @@ impl Sockets {
                         listener: listener.name.clone(),
                         address: wanted.address,
                         error: io::Error::other(format!("more than {MAX_ON_THE_WAY} addresses at a time")),
+                        dual_stack: wanted.dual_stack,
                     });
                 }
                 // With a port that the kernel chooses, only the name tells whose socket it is.
@@ -88,20 +87,15 @@ impl Sockets {
                     prepared.bindings.push(Binding { listener: listener.name.clone(), ..known.clone() });
                     continue;
                 }
-                let overlaps = |binding: &Binding| {
-                    let is_wildcard =
-                        binding.address.ip().is_unspecified() || wanted.address.ip().is_unspecified();
-                    binding.address.port() == wanted.address.port() && is_wildcard
-                };
-                let is_ours = self.open.iter().any(overlaps);
-                let bind_once = || match is_ours {
+                let bound = match self.overlaps(wanted.address) {
                     true => Bound::beside_own(wanted.address, wanted.dual_stack, workers),
                     false => Bound::new(wanted.address, wanted.dual_stack, workers),
                 };
-                let bound = patiently(patience, bind_once).map_err(|error| BindError {
+                let bound = bound.map_err(|error| BindError {
                     listener: listener.name.clone(),
                     address: wanted.address,
                     error,
+                    dual_stack: wanted.dual_stack,
                 })?;
                 self.next += 1;
                 prepared.bindings.push(Binding {
@@ -115,6 +109,20 @@ impl Sockets {
             }
         }
         Ok(prepared)
+    }
+
+    /// Whether a socket of our own would be found in the way of this address.
+    fn overlaps(&self, wanted: SocketAddr) -> bool {
+        self.open.iter().any(|binding| {
+            let is_wildcard = binding.address.ip().is_unspecified() || wanted.ip().is_unspecified();
+            binding.address.port() == wanted.port() && is_wildcard
+        })
+    }
+
+    /// Whether what stood in the way still does: an address that was given up a moment ago is taken until its
+    /// old sockets are closed.
+    pub fn is_taken(&self, refused: &BindError) -> bool {
+        Bound::is_taken(refused.address, refused.dual_stack, self.overlaps(refused.address))
     }
 
     /// Those that are listened at already.
@@ -139,22 +147,16 @@ impl Sockets {
     }
 }
 
-fn patiently(patience: Duration, bind: impl Fn() -> io::Result<Bound>) -> io::Result<Bound> {
-    let mut waited = Duration::ZERO;
-    loop {
-        match bind() {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse && waited < patience => {
-                waited += PAUSE;
-                thread::sleep(PAUSE);
-            }
-            outcome => return outcome,
-        }
+impl BindError {
+    /// Whether somebody has the address, which may pass.
+    pub fn is_taken(&self) -> bool {
+        self.error.kind() == io::ErrorKind::AddrInUse
     }
 }
 
 impl fmt::Display for BindError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let BindError { listener, address, error } = self;
+        let BindError { listener, address, error, .. } = self;
         write!(out, "listener \"{listener}\" cannot bind {address}: {error}; {}", cure(address, error))
     }
 }
@@ -188,6 +190,7 @@ mod tests {
             listener: "web".to_owned(),
             address: "127.0.0.1:80".parse().unwrap(),
             error: io::Error::from_raw_os_error(libc::EADDRINUSE),
+            dual_stack: false,
         };
         let text = error.to_string();
         assert!(

@@ -43,6 +43,16 @@ impl Bound {
         Bound::beside_own(address, dual_stack, workers)
     }
 
+    /// Whether somebody has the address, without listening at it. `beside_own` as with [`Bound::beside_own`].
+    pub fn is_taken(address: SocketAddr, dual_stack: bool, beside_own: bool) -> bool {
+        let bind = || {
+            let socket = unbound(address, dual_stack)?;
+            socket.set_reuse_port(beside_own)?;
+            socket.bind(&address.into())
+        };
+        bind().is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse)
+    }
+
     /// The same where a socket of our own overlaps with the address, and would be found in its way.
     pub fn beside_own(address: SocketAddr, dual_stack: bool, workers: usize) -> io::Result<Bound> {
         let mut sockets = Vec::with_capacity(workers);

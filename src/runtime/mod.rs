@@ -19,12 +19,14 @@ use std::time::Instant;
 use crate::control::admin::Admin;
 use crate::control::reload::Command;
 use crate::control::service::Lines;
+use crate::control::service::THREAD_CURE;
 use crate::control::signals;
 use crate::control::signals::Noticed;
 use crate::control::signals::Order;
 use crate::net::clock::instant_now;
 use crate::runtime::drain::Drain;
 use crate::telemetry::access_log::Format;
+use crate::telemetry::log_output::Output;
 use crate::telemetry::log_output::Sink;
 use crate::telemetry::log_writer::LogWriter;
 use crate::telemetry::operator;
@@ -63,6 +65,11 @@ pub enum RuntimeError {
     /// No driver could be set up; the text names the cure.
     Driver(String),
     System(io::Error),
+    /// There is no thread for what is named here.
+    Thread {
+        of: &'static str,
+        error: io::Error,
+    },
     /// A worker ended by a panic, which has been printed.
     WorkerDied {
         index: usize,
@@ -80,6 +87,9 @@ impl fmt::Display for RuntimeError {
             RuntimeError::AccessLog { error, .. } => write!(out, "cannot write the access log: {error}"),
             RuntimeError::Driver(text) => out.write_str(text),
             RuntimeError::System(error) => write!(out, "the system refused what a worker needs: {error}"),
+            RuntimeError::Thread { of, error } => {
+                write!(out, "cannot start the thread of {of}: {error}; {THREAD_CURE}")
+            }
             RuntimeError::WorkerDied { index } => write!(out, "worker {index} died, see the panic above"),
             RuntimeError::HealthCoreDied => write!(out, "the health core died, see the panic above"),
         }
@@ -115,18 +125,19 @@ pub fn run(mut plan: Plan, announce: impl FnOnce(&Serving)) -> Result<(), Runtim
     // The inbox lives as long as the process.
     let obey = move |order| drop(orders.send(Event::Order(order)));
     let noticed = plan.signals.take().map_or_else(signals::notice, Ok).map_err(RuntimeError::System)?;
-    signals::listen(noticed, obey).map_err(RuntimeError::System)?;
+    let without_thread = |of| move |error| RuntimeError::Thread { of, error };
+    signals::listen(noticed, obey).map_err(without_thread("signals"))?;
     let shutdown_timeout = plan.shutdown_timeout;
     let commands = plan.commands.clone();
     let health = health_thread::Seed::new(&plan);
-    health_thread::start(health, events.clone()).map_err(RuntimeError::System)?;
+    health_thread::start(health, events.clone()).map_err(without_thread("the health core"))?;
     let admin = plan.admin.take();
     for seed in worker_thread::seeds(plan, log_queues, &drain) {
-        worker_thread::start(seed, events.clone()).map_err(RuntimeError::System)?;
+        worker_thread::start(seed, events.clone()).map_err(without_thread("a worker"))?;
     }
     let driver = wait_until_ready(&inbox, workers)?;
     if let Some(admin) = &admin {
-        admin.serve().map_err(RuntimeError::System)?;
+        admin.serve().map_err(without_thread("control commands"))?;
     }
     announce(&Serving { workers, driver, listeners });
     let minder =
@@ -154,8 +165,10 @@ fn start_log(plan: &mut Plan, workers: usize) -> Result<LogEnds, RuntimeError> {
         return Ok((None, (0..workers).map(|_| None).collect()));
     };
     let report = |kind, text: String| operator::tell_repeatedly(kind, &format!("warning: {text}"));
-    let (writer, queues) = LogWriter::start(sink.clone(), workers, report)
-        .map_err(|error| RuntimeError::AccessLog { sink, error })?;
+    let output =
+        Output::open(sink.clone()).map_err(|error| RuntimeError::AccessLog { sink, error })?;
+    let (writer, queues) = LogWriter::start(output, workers, report)
+        .map_err(|error| RuntimeError::Thread { of: "the access log", error })?;
     let process = random();
     let ends = queues.into_iter().map(|queue| Some(crate::worker::AccessLog::new(format, queue, process)));
     Ok((Some(writer), ends.collect()))

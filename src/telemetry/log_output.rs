@@ -20,7 +20,7 @@ pub enum Sink {
 }
 
 /// An open sink.
-pub(super) struct Output {
+pub struct Output {
     sink: Sink,
     /// Standard output without the buffer of the standard library, which would keep what it could not write.
     file: File,
@@ -35,7 +35,7 @@ struct Half {
 }
 
 impl Output {
-    pub(super) fn open(sink: Sink) -> io::Result<Output> {
+    pub fn open(sink: Sink) -> io::Result<Output> {
         let (file, half) = match &sink {
             Sink::Stdout => (io::stdout().as_fd().try_clone_to_owned()?.into(), None),
             Sink::Stderr => (io::stderr().as_fd().try_clone_to_owned()?.into(), None),

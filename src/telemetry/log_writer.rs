@@ -18,7 +18,6 @@ use std::time::Duration;
 use crossbeam_queue::ArrayQueue;
 
 use crate::telemetry::log_output::Output;
-use crate::telemetry::log_output::Sink;
 use crate::telemetry::operator::Kind;
 
 /// A chunk is handed over once it holds this much; a longer line makes a longer chunk.
@@ -74,15 +73,14 @@ pub struct LogQueue {
 }
 
 impl LogWriter {
-    /// Opens the sink and starts the thread. Returns one queue per worker.
+    /// Starts the thread. Returns one queue per worker.
     ///
     /// `report` gets sentences for the operator: dropped lines, failed writes.
     pub fn start(
-        sink: Sink,
+        mut output: Output,
         workers: usize,
         report: impl Fn(Kind, String) + Send + 'static,
     ) -> io::Result<(LogWriter, Vec<LogQueue>)> {
-        let mut output = Output::open(sink)?;
         let queues: Vec<_> = (0..workers).map(|_| Arc::new(Queue::new())).collect();
         let shared = Arc::new(Shared::new(queues.clone()));
         let of_thread = Arc::clone(&shared);
@@ -303,12 +301,17 @@ mod tests {
     use std::sync::mpsc;
 
     use super::*;
+    use crate::telemetry::log_output::Sink;
+
+    fn to(path: &std::path::Path) -> Output {
+        Output::open(Sink::File(path.to_owned())).unwrap()
+    }
 
     #[test]
     fn lines_arrive_in_order_and_a_rotated_file_is_left_behind() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("access.log");
-        let (writer, mut queues) = LogWriter::start(Sink::File(path.clone()), 1, |_, _| ()).unwrap();
+        let (writer, mut queues) = LogWriter::start(to(&path), 1, |_, _| ()).unwrap();
         let queue = &mut queues[0];
         queue.append(|out| out.extend_from_slice(b"one\n"));
         queue.append(|out| out.extend_from_slice(b"two\n"));
@@ -337,7 +340,7 @@ mod tests {
         let (reports, lines) = mpsc::channel();
         let shared = Shared::new(vec![queue]);
         shared.stop.store(true, Ordering::Release);
-        let mut output = Output::open(Sink::File("/dev/null".into())).unwrap();
+        let mut output = to("/dev/null".as_ref());
         shared.run(&mut output, &move |_, text| reports.send(text).unwrap());
         assert!(lines.recv().unwrap().starts_with("dropped 5 access-log lines"));
         end.append(|out| out.extend_from_slice(b"free again\n"));
@@ -350,7 +353,7 @@ mod tests {
         let path = folder.path().join("pipe");
         assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
         let mut reader = File::options().read(true).write(true).open(&path).unwrap();
-        let (writer, mut queues) = LogWriter::start(Sink::File(path), 1, |_, _| ()).unwrap();
+        let (writer, mut queues) = LogWriter::start(to(&path), 1, |_, _| ()).unwrap();
         let line = [&[b'x'; 9_999][..], b"\n"].concat();
         (0..7).for_each(|_| queues[0].append(|out| out.extend_from_slice(&line)));
         assert_eq!(writer.look(), None);

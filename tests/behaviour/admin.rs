@@ -445,3 +445,20 @@ fn without_a_socket_there_are_no_commands() {
 fn ok(body: &str) -> String {
     format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
+
+#[test]
+fn commands_are_answered_where_memory_for_threads_is_short() {
+    let backend = Backend::echo_head();
+    let ringway = scenario(&backend).start();
+    let text = fs::read_to_string(format!("/proc/{}/status", ringway.id())).expect("it runs");
+    let size = text.lines().find_map(|line| line.strip_prefix("VmSize:")).expect("a line");
+    let kib: u64 = size.trim().trim_end_matches(" kB").parse().expect("a number");
+    // Room for an answer, but not for the stack of a thread.
+    let limit = format!("--as={}:", (kib + 1024) * 1024);
+    let arguments = [format!("--pid={}", ringway.id()), limit];
+    assert!(Command::new("prlimit").args(arguments).status().expect("`prlimit` runs").success());
+    for verb in ["status", "reload", "status"] {
+        let ended = command(&ringway, &[verb]);
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    }
+}

@@ -165,6 +165,30 @@ fn hup_reads_everything_and_says_so() {
 }
 
 #[test]
+fn a_reload_that_waits_for_an_address_does_not_hold_certificates_up() {
+    let issuer = Issuer::new("sites");
+    let old = issuer.server(&[NAME]);
+    let backend = Backend::echo_head();
+    let scenario = Scenario::of(&backend).certificate("site", &old);
+    let ringway = scenario.start();
+    let address = ringway.address();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let other = taken.local_addr().expect("it has an address");
+    let table = format!("[[listener]]\nname = \"other\"\naddress = \"{other}\"\ndefault_group = \"app\"");
+    ringway.replace_configuration(&scenario.table(&table).text());
+    ringway.signal("HUP");
+    std::thread::sleep(Duration::from_millis(300));
+    let new = issuer.server(&[NAME]);
+    put(ringway.folder(), &new, replace);
+    let is_new = || (shown(address, &issuer.pem) == leaf(&new)).then_some(());
+    assert!(within(SOON, is_new).is_some(), "{}", ringway.stderr());
+    assert!(!ringway.stderr().contains("reload"), "it still waits: {}", ringway.stderr());
+    drop(taken);
+    ringway.wait_for_line("reloaded: epoch 2");
+    assert!(is_new().is_some(), "what was read before is not served again");
+}
+
+#[test]
 fn another_ca_decides_at_once_who_is_let_in() {
     let site = Issuer::new("sites");
     let (old, new) = (Issuer::new("old"), Issuer::new("new"));

@@ -110,3 +110,12 @@ fn hup_does_not_end_a_process_that_is_still_starting() {
     // It ends by itself, because the name does not resolve.
     assert_eq!(ringway.wait_for_exit(std::time::Duration::from_secs(30)).code(), Some(3));
 }
+
+#[test]
+fn a_thread_that_cannot_start_is_named() {
+    let backend = Backend::echo_head();
+    let mut ringway = Ringway::spawn_without_threads(&Scenario::of(&backend).text());
+    let line = ringway.wait_for_line("cannot start the thread");
+    assert!(line.starts_with("error: ") && line.contains("that writes messages"), "{line}");
+    assert_eq!(ringway.wait_for_exit(PATIENCE).code(), Some(4));
+}

@@ -83,6 +83,11 @@ impl Ringway {
         })
     }
 
+    /// Starts without waiting, in a process that may have no further thread.
+    pub(crate) fn spawn_without_threads(configuration: &str) -> Ringway {
+        Ringway::spawn_filtered(configuration, || forbid(&forbidden_call(libc::SYS_clone3, libc::EAGAIN)))
+    }
+
     /// Starts in a process for which every local port is taken, as far as it can tell, and waits until it
     /// accepts.
     pub(crate) fn start_without_local_ports(configuration: &str) -> Ringway {

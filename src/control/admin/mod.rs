@@ -11,6 +11,8 @@ use std::fmt;
 use std::io;
 use std::os::unix::net::UnixListener;
 use std::os::unix::net::UnixStream;
+use std::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -31,7 +33,6 @@ use crate::net::clock::monotonic_ms;
 use crate::net::clock::wall_now;
 use crate::net::unix_listener::ListenError;
 use crate::net::unix_listener::PrivateListener;
-use crate::snapshot::quota::Quota;
 
 /// Clients that are answered at a time.
 const MAX_CLIENTS: usize = 8;
@@ -67,7 +68,6 @@ struct Desk {
     /// Wall-clock time of the start, as time since the Unix epoch.
     started: Duration,
     is_stopping: AtomicBool,
-    clients: Quota,
 }
 
 impl Admin {
@@ -80,16 +80,18 @@ impl Admin {
             commands,
             started: wall_now().saturating_sub(Duration::from_millis(monotonic_ms())),
             is_stopping: AtomicBool::new(false),
-            clients: Quota::new(MAX_CLIENTS),
         };
         Ok(Admin { listener, desk: Arc::new(desk) })
     }
 
     /// Answers from now on, in threads of its own.
+    ///
+    /// All of them start here: where memory has become short, a thread that starts later takes the process
+    /// with it, because the standard library gives up when it finds no room for its signal stack.
     pub fn serve(&self) -> io::Result<()> {
         let acceptor = self.listener.acceptor()?;
-        let desk = Arc::clone(&self.desk);
-        let body = move || accept(&acceptor, &desk);
+        let clerks = (0..MAX_CLIENTS).map(|_| Clerk::start(&self.desk)).collect::<io::Result<Vec<_>>>()?;
+        let body = move || accept(&acceptor, &clerks);
         thread::Builder::new().name("ringway-admin".to_owned()).spawn(body).map(drop)
     }
 
@@ -104,36 +106,52 @@ fn gives_way(stream: UnixStream) -> bool {
     ask::over(stream, "status", GIVE_WAY_TIME).is_ok_and(|status| status["stopping"] == true)
 }
 
-fn accept(acceptor: &UnixListener, desk: &Arc<Desk>) {
+fn accept(acceptor: &UnixListener, clerks: &[Clerk]) {
     loop {
-        match acceptor.accept() {
-            Ok((stream, _)) => receive(stream, desk),
-            Err(_) => thread::sleep(PAUSE),
+        let Ok((stream, _)) = acceptor.accept() else {
+            thread::sleep(PAUSE);
+            continue;
+        };
+        match clerks.iter().find(|clerk| !clerk.is_busy.swap(true, Ordering::AcqRel)) {
+            // Its thread lives as long as the process.
+            Some(clerk) => drop(clerk.streams.send(stream)),
+            None => {
+                conversation::turn_away(stream, &error("too many clients at a time, try again".to_owned()))
+            }
         }
     }
 }
 
-fn receive(stream: UnixStream, desk: &Arc<Desk>) {
-    if !desk.clients.take() {
-        conversation::turn_away(stream, &error("too many clients at a time, try again".to_owned()));
-        return;
-    }
-    let place = Place(Arc::clone(desk));
-    let body = move || conversation::hold(stream, |command| place.0.answer(command));
-    // Without a thread the client finds its connection closed.
-    drop(thread::Builder::new().name("ringway-command".to_owned()).spawn(body));
+/// A thread that answers one client at a time.
+struct Clerk {
+    is_busy: Arc<AtomicBool>,
+    streams: Sender<UnixStream>,
 }
 
-/// A client's place at the desk.
-struct Place(Arc<Desk>);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.clients.give_back();
+impl Clerk {
+    fn start(desk: &Arc<Desk>) -> io::Result<Clerk> {
+        let (streams, inbox) = mpsc::channel();
+        let is_busy = Arc::new(AtomicBool::new(false));
+        let (desk, is_over) = (Arc::clone(desk), Arc::clone(&is_busy));
+        let body = move || {
+            for stream in inbox {
+                conversation::hold(stream, |command| desk.answer_whatever_happens(command));
+                is_over.store(false, Ordering::Release);
+            }
+        };
+        thread::Builder::new().name("ringway-command".to_owned()).spawn(body)?;
+        Ok(Clerk { is_busy, streams })
     }
 }
 
 impl Desk {
+    fn answer_whatever_happens(&self, command: &str) -> Json {
+        let answer = catch_unwind(AssertUnwindSafe(|| self.answer(command)));
+        answer.unwrap_or_else(|_| {
+            error("a fault of Ringway's own ended the command, see standard error of the process".to_owned())
+        })
+    }
+
     fn answer(&self, command: &str) -> Json {
         match command {
             "reload" => self.reload(),

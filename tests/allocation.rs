@@ -26,6 +26,7 @@ use ringway::control::credentials;
 use ringway::control::names::Names;
 use ringway::control::reload;
 use ringway::control::renewal::Renewal;
+use ringway::control::renewal::files_of;
 use ringway::control::service::Service;
 use ringway::proto::h2::connection::Connection;
 use ringway::proto::h2::connection::Event;
@@ -198,7 +199,7 @@ fn start(backend: SocketAddr, log: Option<(Sink, Format)>) -> SocketAddr {
     let service =
         Service::start(config.clone(), credentials, &HashMap::new(), host, &mut loaded.report).unwrap();
     let lines = service.lines().clone();
-    let renewal = Renewal::new(&service, Box::new(read_file));
+    let renewal = Renewal::new(&service, Box::new(read_file), files_of(&config));
     let plan = Plan {
         admin: None,
         signals: None,

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::net::listen::Bound;
+use crate::net::listen::Neighbour;
 use crate::net::mailbox::Mailbox;
 
 /// An address that is listened at.
@@ -122,7 +123,8 @@ impl Sockets {
     /// Whether what stood in the way still does: an address that was given up a moment ago is taken until its
     /// old sockets are closed.
     pub fn is_taken(&self, refused: &BindError) -> bool {
-        Bound::is_taken(refused.address, refused.dual_stack, self.overlaps(refused.address))
+        let neighbour = if self.overlaps(refused.address) { Neighbour::Own } else { Neighbour::Nobody };
+        Bound::is_taken(refused.address, refused.dual_stack, neighbour)
     }
 
     /// Those that are listened at already.

@@ -29,6 +29,14 @@ pub struct Bound {
     sockets: Vec<OwnedFd>,
 }
 
+/// Whose sockets may overlap with an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Neighbour {
+    Nobody,
+    /// Sockets of our own, as with [`Bound::beside_own`].
+    Own,
+}
+
 impl Bound {
     /// Binds and listens, `workers` times. `dual_stack` lets `[::]` take IPv4 as well.
     ///
@@ -43,11 +51,11 @@ impl Bound {
         Bound::beside_own(address, dual_stack, workers)
     }
 
-    /// Whether somebody has the address, without listening at it. `beside_own` as with [`Bound::beside_own`].
-    pub fn is_taken(address: SocketAddr, dual_stack: bool, beside_own: bool) -> bool {
+    /// Whether somebody else has the address, without listening at it.
+    pub fn is_taken(address: SocketAddr, dual_stack: bool, neighbour: Neighbour) -> bool {
         let bind = || {
             let socket = unbound(address, dual_stack)?;
-            socket.set_reuse_port(beside_own)?;
+            socket.set_reuse_port(neighbour == Neighbour::Own)?;
             socket.bind(&address.into())
         };
         bind().is_err_and(|error| error.kind() == io::ErrorKind::AddrInUse)

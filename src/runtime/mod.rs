@@ -165,8 +165,7 @@ fn start_log(plan: &mut Plan, workers: usize) -> Result<LogEnds, RuntimeError> {
         return Ok((None, (0..workers).map(|_| None).collect()));
     };
     let report = |kind, text: String| operator::tell_repeatedly(kind, &format!("warning: {text}"));
-    let output =
-        Output::open(sink.clone()).map_err(|error| RuntimeError::AccessLog { sink, error })?;
+    let output = Output::open(sink.clone()).map_err(|error| RuntimeError::AccessLog { sink, error })?;
     let (writer, queues) = LogWriter::start(output, workers, report)
         .map_err(|error| RuntimeError::Thread { of: "the access log", error })?;
     let process = random();

@@ -3,7 +3,7 @@
 use crate::support::frames::{DATA, PING, frame};
 use crate::support::h2::MAX_CONCURRENT_STREAMS;
 use crate::support::{
-    Ask, Backend, Content, EitherClient, Frame, Http2, Pair, Scenario, Version, eventually, now,
+    Ask, Backend, Content, EitherClient, Frame, Http2, Pair, Scenario, Version, eventually, log_lines, now,
 };
 use std::collections::VecDeque;
 use std::io::ErrorKind;
@@ -72,6 +72,35 @@ fn heads_beyond_the_limits_are_400_and_the_connection_goes_on() {
             assert!(is_expected, "{count} fields of {size} bytes: {}", answer.status);
         }
     });
+}
+
+/// Heads are read on as far as eight times the limit, so that the others on the connection do not pay for it.
+#[test]
+fn heads_far_beyond_the_limits_cost_their_stream_alone() {
+    let backend = Backend::per_request(|peer, head, _| {
+        if head.start_line.contains("/slow") {
+            std::thread::sleep(Duration::from_millis(300));
+        }
+        peer.respond("200 OK", b"ok")
+    });
+    for scenario in [Scenario::of(&backend).secured(), Scenario::of(&backend).prior_knowledge()] {
+        let ringway = scenario.logged("json").start();
+        let mut client = Http2::connect(ringway.address());
+        let slow = client.request("GET", "/slow", &[], true);
+        for (size, method) in [(34_000, "GET"), (60_000, "POST"), (150_000, "HEAD")] {
+            let value = "&Z".repeat(size / 2);
+            // What the block says to the table counts for the next one.
+            let more = [("x-before", "1"), ("x-big", value.as_str()), ("x-after", "2")];
+            let stream = client.request(method, "/big", &more, method != "POST");
+            assert_eq!(client.response(stream).status, 400, "{size}");
+        }
+        assert_eq!(client.response(slow).status, 200);
+        let stream = client.request("GET", "/", &[("x-before", "1"), ("x-after", "2")], true);
+        assert_eq!(client.response(stream).status, 200);
+        assert_eq!(client.go_away, None);
+        let lines = log_lines(&ringway, 5);
+        assert_eq!(lines.iter().filter(|line| line.contains("header_too_large")).count(), 3, "{lines:?}");
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::support::frames::{GOAWAY, PING, RST_STREAM, SETTINGS, frame};
 use crate::support::h2::MAX_CONCURRENT_STREAMS;
-use crate::support::{Backend, Client, Http2, Ringway, Scenario, eventually, log_entries};
+use crate::support::{Backend, Client, Http2, Ringway, Scenario, eventually, log_entries, log_lines};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -383,6 +383,31 @@ fn a_backend_that_leaves_gets_no_new_streams() {
     }
     assert_eq!(one.requests(), before);
     eventually("its connection ends", || one.open_connections() == 0);
+}
+
+/// A head of four times the limit is read on, and nothing of it is kept.
+#[test]
+fn a_response_whose_head_is_too_large_fails_alone() {
+    let big = "&Z".repeat(130_000);
+    let backend = settled(&[], move |end, _| {
+        let (slow, large) = (next_whole(end)?, next_whole(end)?);
+        end.send_fields(large, &[(":status", "200"), ("x-a", "1"), ("x-big", &big)], true)?;
+        end.respond(slow, "200", b"slow")?;
+        let next = next_whole(end)?;
+        end.send_fields(next, &[(":status", "200"), ("x-a", "1")], true)?;
+        while end.receive()?.is_some() {}
+        Ok(())
+    });
+    let ringway = h2c(&backend).group("max_retries = 0").logged("json").start();
+    let mut slow = client_of(&ringway);
+    slow.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+    eventually("the backend has it", || backend.requests() == 1);
+    assert_eq!(client_of(&ringway).get("/").status, 502);
+    assert_eq!(slow.read_response().text(), "slow");
+    assert_eq!(client_of(&ringway).get("/").status, 200);
+    assert_eq!(backend.connections(), 1);
+    let lines = log_lines(&ringway, 3);
+    assert!(lines.iter().any(|line| line.contains("h2_fields_too_large")), "{lines:?}");
 }
 
 #[test]

@@ -30,7 +30,7 @@ pub enum Limit {
     UselessFrames,
     /// A header block in more frames than its length explains.
     Continuations,
-    /// A header block longer than we are willing to keep until it is complete.
+    /// A header block longer than we are willing to read.
     HeaderBlock,
     /// A header block that is not completed in time.
     SlowHeaderBlock,
@@ -119,11 +119,14 @@ pub const REWARDED_CONTENT_BYTES: u32 = 1024;
 pub const CRUMB_BYTES: u32 = 1024;
 /// For so long.
 pub const CRUMB_MS: Millis = 200;
-/// CONTINUATION frames of one block: 16 KiB in pieces of a kilobyte.
-pub const MAX_CONTINUATIONS: u8 = 16;
+/// CONTINUATION frames of one block, or one for each KiB of it if that is more.
+pub const MAX_CONTINUATIONS: usize = 16;
 /// Bytes of a header block that comes in several frames, while it is kept; a larger `max_header_bytes`
-/// counts instead.
+/// counts instead. What is longer is decoded as it comes, and its stream ends.
 pub const MIN_BLOCK_BYTES: usize = 16_384;
+/// What is so many times longer than that, as it comes or decoded, ends the connection: that is more work than a
+/// mistake of the peer is worth.
+pub const LONG_BLOCK_FACTOR: usize = 8;
 /// For the rest of a header block: nothing else can be received meanwhile.
 pub const HEADER_BLOCK_MS: Millis = 10_000;
 /// For the acknowledgement of our settings.

@@ -11,6 +11,8 @@ use crate::proto::h2::frame::headers::HeadersFrame;
 use crate::proto::h2::hpack::decoder::Decoded;
 use crate::proto::h2::hpack::fields::FieldLimits;
 use crate::proto::h2::limits::LAST_STREAM_IDS;
+use crate::proto::h2::limits::LONG_BLOCK_FACTOR;
+use crate::proto::h2::limits::Limit;
 use crate::proto::h2::limits::Millis;
 use crate::proto::h2::message;
 use crate::proto::h2::message::Checked;
@@ -76,15 +78,41 @@ impl Connection {
         })
     }
 
-    /// Decodes a complete block.
+    fn field_limits(&self) -> FieldLimits {
+        FieldLimits { max_bytes: self.local.max_header_bytes, max_fields: self.local.max_headers }
+    }
+
+    /// Decodes a piece of a block that is longer than the `most` that is kept.
+    pub(super) fn decode_long(&mut self, fragment: &[u8], most: usize) -> Result<(), Fault> {
+        let limits = self.field_limits();
+        let Some(block) = &mut self.block else {
+            return Ok(());
+        };
+        let long = block.long.get_or_insert_default();
+        let kept = std::mem::take(&mut self.fragments);
+        for piece in [&kept[..], fragment] {
+            let decoded = self.decoder.decode_piece(long, piece, &limits, &mut self.fields);
+            decoded.map_err(Fault::Compression)?;
+        }
+        let decoded_bytes = self.fields.size() + long.excess();
+        if block.bytes.max(decoded_bytes) > most.saturating_mul(LONG_BLOCK_FACTOR) {
+            return Err(Fault::Limit(Limit::HeaderBlock));
+        }
+        Ok(())
+    }
+
+    /// Decodes a complete block; `bytes` is all of it, unless it is longer than is kept.
     pub(super) fn finish_block(&mut self, bytes: &[u8]) -> Outcome {
         let Some(block) = self.block.take() else {
             return Ok(None);
         };
-        self.block_bytes = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        let limits =
-            FieldLimits { max_bytes: self.local.max_header_bytes, max_fields: self.local.max_headers };
-        let decoded = self.decoder.decode(bytes, &limits, &mut self.fields).map_err(Fault::Compression)?;
+        self.block_bytes = u32::try_from(bytes.len().max(block.bytes)).unwrap_or(u32::MAX);
+        let limits = self.field_limits();
+        let decoded = match &block.long {
+            None => self.decoder.decode(bytes, &limits, &mut self.fields),
+            Some(long) => long.finish(),
+        };
+        let decoded = decoded.map_err(Fault::Compression)?;
         let is_whole = decoded == Decoded::Whole;
         match block.purpose {
             Purpose::Discard(None) => Ok(None),

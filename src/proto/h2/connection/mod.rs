@@ -27,6 +27,7 @@ use crate::proto::h2::frame::rst_stream;
 use crate::proto::h2::frame::window_update;
 use crate::proto::h2::hpack::DEFAULT_TABLE_BYTES;
 use crate::proto::h2::hpack::decoder::Decoder;
+use crate::proto::h2::hpack::decoder::long_block::LongBlock;
 use crate::proto::h2::hpack::encoder::Encoder;
 use crate::proto::h2::hpack::fields::Fields;
 use crate::proto::h2::limits::Budgets;
@@ -159,7 +160,11 @@ struct Block {
     stream: StreamId,
     end_stream: bool,
     purpose: Purpose,
-    continuations: u8,
+    continuations: usize,
+    /// So far.
+    bytes: usize,
+    /// It is longer than is kept.
+    long: Option<Box<LongBlock>>,
     due: Millis,
 }
 
@@ -364,7 +369,8 @@ impl Connection {
     pub fn capacity(&self) -> usize {
         let tables = self.decoder.capacity() + self.encoder.capacity() + self.fields.capacity();
         let bytes = self.fragments.capacity() + self.cookies.capacity() + self.output.capacity();
-        tables + bytes + self.streams.capacity()
+        let long = self.block.as_ref().and_then(|block| block.long.as_ref());
+        tables + bytes + self.streams.capacity() + long.map_or(0, |long| long.capacity())
     }
 
     /// Gives back the memory that an idle connection does not need. It goes on as before.

@@ -259,6 +259,8 @@ impl Connection {
             end_stream: frame.end_stream,
             purpose,
             continuations: 0,
+            bytes: 0,
+            long: None,
             due: now + HEADER_BLOCK_MS,
         });
         let start = prefix_bytes as usize;
@@ -277,7 +279,7 @@ impl Connection {
         let is_last = continuation::parse(header, self.block.as_ref().map(|block| block.stream))?;
         if let Some(block) = &mut self.block {
             block.continuations += 1;
-            if block.continuations > MAX_CONTINUATIONS {
+            if block.continuations > MAX_CONTINUATIONS.max(block.bytes / 1024) {
                 return Err(Fault::Limit(Limit::Continuations));
             }
         }
@@ -285,13 +287,16 @@ impl Connection {
         Ok(Some((0, Ok(None))))
     }
 
-    /// Keeps a piece of a header block; the block is decoded with its last.
+    /// Takes a piece of a header block. The block is decoded with its last; what is longer than is kept, as it comes.
     fn take_fragment(&mut self, fragment: &[u8]) -> Outcome {
         let most = self.local.max_header_bytes.max(MIN_BLOCK_BYTES);
-        if self.fragments.len() + fragment.len() > most {
-            return Err(Fault::Limit(Limit::HeaderBlock));
+        let Some(block) = &mut self.block else { return Ok(None) };
+        block.bytes += fragment.len();
+        if block.bytes > most {
+            self.decode_long(fragment, most)?;
+        } else {
+            self.fragments.extend_from_slice(fragment);
         }
-        self.fragments.extend_from_slice(fragment);
         let Reading::Fragment { left: 0, padding, is_last } = self.reading else {
             return Ok(None);
         };

@@ -1,5 +1,8 @@
 //! Header blocks to fields (RFC 7541 §3 and §6).
 
+/// Blocks that come in more bytes than are kept.
+pub mod long_block;
+
 use crate::http::headers::KnownName;
 use crate::proto::h2::hpack::DEFAULT_TABLE_BYTES;
 use crate::proto::h2::hpack::FIELD_OVERHEAD;
@@ -119,7 +122,7 @@ impl Decoder {
         let work_left = usize::from(self.max_table_bytes) + WORK_PER_BYTE * rest.len();
         let outcome = Decoded::Whole;
         let table = &mut self.table;
-        let mut block = Block { rest, table, limits, fields, outcome, work_left };
+        let mut block = Block { rest, table, limits, fields, outcome, work_left, excess: 0 };
         while let Some(&first) = block.rest.first() {
             block.take_field(first)?;
         }
@@ -165,6 +168,8 @@ struct Block<'d, 'b> {
     outcome: Decoded,
     /// How many more bytes may be copied for fields over the limits.
     work_left: usize,
+    /// Of the fields that were not stored, with [`FIELD_OVERHEAD`] for each.
+    excess: usize,
 }
 
 impl<'b> Block<'_, 'b> {
@@ -270,15 +275,16 @@ impl<'b> Block<'_, 'b> {
 
     /// Whether a field is within the limits; the first that is not decides the outcome.
     fn admits(&mut self, length: usize) -> bool {
-        if self.outcome != Decoded::Whole {
-            return false;
+        let is_whole = self.outcome == Decoded::Whole;
+        if is_whole && self.fields.has_room(length, self.limits) {
+            return true;
         }
-        let has_room = self.fields.has_room(length, self.limits);
-        if !has_room {
+        self.excess = self.excess.saturating_add(length + FIELD_OVERHEAD);
+        if is_whole {
             let is_full = self.fields.len() >= self.limits.max_fields;
             self.outcome = if is_full { Decoded::TooManyFields } else { Decoded::TooLarge };
         }
-        has_room
+        false
     }
 
     /// Writes name and value at the end of the arena.

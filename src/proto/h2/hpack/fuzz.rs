@@ -3,6 +3,7 @@
 use crate::proto::h2::hpack::decoder::DecodeError;
 use crate::proto::h2::hpack::decoder::Decoded;
 use crate::proto::h2::hpack::decoder::Decoder;
+use crate::proto::h2::hpack::decoder::long_block::LongBlock;
 use crate::proto::h2::hpack::encoder::Encoder;
 use crate::proto::h2::hpack::fields::FieldLimits;
 use crate::proto::h2::hpack::fields::Fields;
@@ -10,13 +11,14 @@ use crate::proto::h2::hpack::fields::Fields;
 /// Takes any bytes, cut into blocks by their first one, and panics when the codec breaks a promise.
 ///
 /// Blocks decode within the limits and memory stays bounded; narrow limits change what is stored, never
-/// what the next block means; and decoded fields, encoded anew, decode to themselves.
+/// what the next block means, and neither does a block that comes in pieces; and decoded fields, encoded anew, decode to themselves.
 pub fn fuzz_hpack(bytes: &[u8]) {
     let Some((&cut, bytes)) = bytes.split_first() else {
         return;
     };
     let mut wide = Decoding::new(WIDE_LIMITS);
     let mut narrow = Decoding::new(NARROW_LIMITS);
+    let mut in_pieces = Decoder::new();
     let mut pair = Pair::new(u16::from(cut) * 16);
     for block in bytes.chunks(1 + usize::from(cut)) {
         let outcome = wide.decode(block);
@@ -25,6 +27,10 @@ pub fn fuzz_hpack(bytes: &[u8]) {
             return;
         }
         assert_eq!(outcome.map(|_| ()), narrow_outcome.map(|_| ()));
+        match decode_in_pieces(&mut in_pieces, block, 1 + usize::from(cut) % 7) {
+            Err(DecodeError::TooMuchWork) => return,
+            error => assert_eq!(error, outcome.map(|_| ())),
+        }
         if outcome.is_err() {
             return;
         }
@@ -35,6 +41,17 @@ pub fn fuzz_hpack(bytes: &[u8]) {
         assert_eq!(narrow_outcome == Ok(Decoded::Whole), narrow.fields.len() == wide.fields.len());
         pair.pass(&wide.fields);
     }
+}
+
+fn decode_in_pieces(decoder: &mut Decoder, block: &[u8], length: usize) -> Result<(), DecodeError> {
+    let (mut long, mut fields) = (LongBlock::new(), Fields::new());
+    // Nobody cuts the first bytes, where the sizes of tables stand.
+    let (first, rest) = block.split_at(block.len().min(16));
+    for piece in std::iter::once(first).chain(rest.chunks(length)) {
+        decoder.decode_piece(&mut long, piece, &NARROW_LIMITS, &mut fields)?;
+    }
+    assert!(fields.size() <= NARROW_LIMITS.max_bytes);
+    long.finish().map(drop)
 }
 
 /// A decoder with its limits.

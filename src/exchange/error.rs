@@ -20,7 +20,29 @@ pub enum ExchangeError {
     Upstream(UpstreamError),
 }
 
+/// What carried an attempt that failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Carrier {
+    /// The connection served an exchange before, so its backend may just have been closing it.
+    pub reused: bool,
+    /// Other exchanges may have used the connection at the time.
+    pub is_shared: bool,
+}
+
 impl ExchangeError {
+    /// Whether the backend failed. `may_be_idle`: a kept connection that its backend has closed says nothing about
+    /// the backend, as long as the request succeeds elsewhere.
+    pub fn is_backends(&self, may_be_idle: bool) -> bool {
+        let ExchangeError::Upstream(error) = self else { return false };
+        match error {
+            UpstreamError::NoStreamFree | UpstreamError::NoTunnels => false,
+            UpstreamError::NothingSent | UpstreamError::ClosedBeforeResponse | UpstreamError::Refused => {
+                !may_be_idle
+            }
+            error => !error.is_local(),
+        }
+    }
+
     pub fn reason(&self) -> Reason {
         match *self {
             ExchangeError::Refused(reason) => reason,
@@ -62,7 +84,7 @@ impl ExchangeError {
     }
 
     /// What the failure means for another attempt; nothing when the backend is not to blame.
-    pub fn failure(&self, connection_was_reused: bool) -> Option<Failure> {
+    pub fn failure(&self, carrier: Carrier) -> Option<Failure> {
         let ExchangeError::Upstream(error) = self else { return None };
         Some(match error {
             UpstreamError::ConnectRefused
@@ -75,10 +97,13 @@ impl ExchangeError {
             | UpstreamError::NoStreamFree
             | UpstreamError::Tls(_) => Failure::Connect,
             // The backend saw the request and passed it over, so that nothing of it was done.
-            UpstreamError::Refused if connection_was_reused => Failure::NothingSent,
+            UpstreamError::Refused if carrier.reused => Failure::NothingSent,
             UpstreamError::Refused => Failure::Connect,
-            UpstreamError::NothingSent if connection_was_reused => Failure::NothingSent,
-            UpstreamError::ClosedBeforeResponse if connection_was_reused => Failure::StaleConnection,
+            UpstreamError::NothingSent if carrier.reused => Failure::NothingSent,
+            UpstreamError::ClosedBeforeResponse if carrier.reused => Failure::StaleConnection,
+            UpstreamError::ClosedBeforeResponse | UpstreamError::BrokenConnection(_) if carrier.is_shared => {
+                Failure::SharedConnection
+            }
             UpstreamError::NothingSent
             | UpstreamError::ClosedBeforeResponse
             | UpstreamError::BrokenConnection(_)

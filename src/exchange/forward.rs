@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::task::Poll;
 
 use crate::exchange::Origin;
+use crate::exchange::error::Carrier;
 use crate::exchange::error::ExchangeError;
 use crate::exchange::record::Recording;
 use crate::exchange::response;
@@ -113,6 +114,15 @@ impl Terms<'_> {
     }
 }
 
+/// Who gets the request after a failed attempt.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    None,
+    /// The same backend, on a fresh connection.
+    Same,
+    Other(u32),
+}
+
 impl Forward {
     pub(super) async fn run<S: Stream>(
         &mut self,
@@ -140,34 +150,62 @@ impl Forward {
                     unless_left(Box::pin(self.lease(group, chosen, fresh, worker)).as_mut(), presence).await?
                 }
             };
-            let (error, reused) = match lease {
+            let (error, carrier) = match lease {
                 Err(error) => {
                     if error.is_local() || error == UpstreamError::NoStreamFree {
                         in_flight.iter().for_each(InFlight::never_sent);
                     }
-                    (error.into(), false)
+                    (error.into(), Carrier::default())
                 }
                 Ok(lease) => {
-                    let reused = lease.reused;
+                    // Whoever asked for a fresh one has had its second chance.
+                    let is_shared = lease.link.is_http2() && !fresh;
+                    let carrier = Carrier { reused: lease.reused, is_shared };
                     match self.attempt(lease, (stream, chosen), recording, (origin, worker)).await {
                         Ok(()) => return Ok(()),
-                        Err(error) => (error, reused),
+                        Err(error) => (error, carrier),
                     }
                 }
             };
             drop(in_flight);
-            let error = self.judge(error, reused, (group, chosen), worker);
-            match self.verdict(error, (reused, chosen), retries_left) {
-                Verdict::SameBackend => fresh = true,
-                Verdict::OtherBackend if worker.loads.may_retry(group) => {
+            let error = self.drained(error, (group, chosen));
+            match self.next(error, (carrier, chosen), (retries_left, recording), (group, worker)) {
+                Next::None => return Err(error),
+                Next::Same => fresh = true,
+                Next::Other(other) => {
                     retries_left -= 1;
                     fresh = false;
-                    chosen = self.choose(group, recording, worker).map_err(|_| error)?;
+                    chosen = other;
                 }
-                _ => return Err(error),
             }
             recording.retries += 1;
         }
+    }
+
+    /// Decides what follows a failed attempt, and notes the failure if it is the backend's.
+    fn next(
+        &self,
+        error: ExchangeError,
+        (carrier, chosen): (Carrier, u32),
+        (retries_left, recording): (u32, &mut Recording),
+        (group, worker): (&Group, &Worker),
+    ) -> Next {
+        let next = match self.verdict(error, (carrier, chosen), retries_left) {
+            Verdict::SameBackend => Next::Same,
+            verdict @ (Verdict::OtherBackend | Verdict::Elsewhere) if worker.loads.may_retry(group) => {
+                match self.choose(group, recording, worker) {
+                    Ok(other) => Next::Other(other),
+                    Err(_) if verdict == Verdict::Elsewhere => Next::Same,
+                    Err(_) => Next::None,
+                }
+            }
+            _ => Next::None,
+        };
+        // That a kept connection was closed is excused if it costs the client nothing.
+        if error.is_backends(carrier.reused && next != Next::None) {
+            worker.note_failure(group, chosen);
+        }
+        next
     }
 
     /// The next backend: the client's own, or else one that was not tried yet.
@@ -191,34 +229,19 @@ impl Forward {
         Ok(chosen)
     }
 
-    /// Notes a failure that is the backend's, and says what it comes down to.
-    fn judge(
-        &self,
-        error: ExchangeError,
-        reused: bool,
-        (group, chosen): (&Group, u32),
-        worker: &Worker,
-    ) -> ExchangeError {
+    /// What a failure comes down to where the deadline was brought forward, because the backend was taken out of
+    /// service.
+    fn drained(&self, error: ExchangeError, (group, chosen): (&Group, u32)) -> ExchangeError {
         let is_closed =
             || group.member(chosen as usize).is_some_and(|member| member.backend.health.is_closed());
         match error {
-            // Its deadline was brought forward.
             ExchangeError::Upstream(UpstreamError::ResponseTimeout | UpstreamError::ConnectTimeout)
                 if is_closed() =>
             {
-                return ExchangeError::Refused(Reason::DrainTimeout);
+                ExchangeError::Refused(Reason::DrainTimeout)
             }
-            // Of these, none says that the backend fails.
-            ExchangeError::Upstream(UpstreamError::NoStreamFree | UpstreamError::NoTunnels) => {}
-            ExchangeError::Upstream(error) if error.is_local() => {}
-            // A kept connection that its backend has closed says nothing about the backend.
-            ExchangeError::Upstream(
-                UpstreamError::NothingSent | UpstreamError::ClosedBeforeResponse | UpstreamError::Refused,
-            ) if reused => {}
-            ExchangeError::Upstream(_) => worker.note_failure(group, chosen),
-            _ => {}
+            error => error,
         }
-        error
     }
 
     /// Appends what came with the head to it: one send for both, and another attempt can repeat it.
@@ -386,8 +409,8 @@ impl Forward {
         result
     }
 
-    fn verdict(&self, error: ExchangeError, (reused, chosen): (bool, u32), retries_left: u32) -> Verdict {
-        let Some(failure) = error.failure(reused) else { return Verdict::GiveUp };
+    fn verdict(&self, error: ExchangeError, (carrier, chosen): (Carrier, u32), retries_left: u32) -> Verdict {
+        let Some(failure) = error.failure(carrier) else { return Verdict::GiveUp };
         let complete = !self.streamed && self.request.is_some();
         // A client that was sent elsewhere, because its own backend is gone, has nothing to lose there.
         let sticky = self.claim.owner == Some(chosen);

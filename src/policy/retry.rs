@@ -9,7 +9,10 @@ pub enum Failure {
     NothingSent,
     /// A kept-alive connection ended before any byte of a response.
     StaleConnection,
-    /// A fresh connection, or one that others used at the time, ended before any byte of a response.
+    /// A connection that other requests used at the time ended before any byte of a response, which may be for a
+    /// fault of theirs.
+    SharedConnection,
+    /// A fresh connection ended before any byte of a response.
     NoResponse,
     /// Everything else, such as a response that takes too long: the backend may be at work on the
     /// request still.
@@ -33,6 +36,8 @@ pub enum Verdict {
     SameBackend,
     /// Once more, with a backend that was not tried yet.
     OtherBackend,
+    /// The same where there is one, else on a fresh connection to the same backend.
+    Elsewhere,
     GiveUp,
 }
 
@@ -45,6 +50,11 @@ pub fn after(failure: Failure, replay: Replay, backends_left: u32) -> Verdict {
         // owed to our own pooling and does not count (RFC 9112 §9.3.1).
         Failure::NothingSent => Verdict::SameBackend,
         Failure::StaleConnection if replay.idempotent => Verdict::SameBackend,
+        // The connection was shared for our own sake, so that the retry is owed as above.
+        Failure::SharedConnection if replay.idempotent && (replay.sticky || backends_left == 0) => {
+            Verdict::SameBackend
+        }
+        Failure::SharedConnection if replay.idempotent => Verdict::Elsewhere,
         // The backend takes connections but answers nothing: it is ending, or worse.
         Failure::NoResponse if replay.idempotent && !replay.sticky && backends_left > 0 => {
             Verdict::OtherBackend
@@ -120,6 +130,11 @@ mod tests {
             (Failure::StaleConnection, WHOLE, 0, Verdict::SameBackend),
             (Failure::StaleConnection, UNSAFE, 1, Verdict::GiveUp),
             (Failure::StaleConnection, STICKY, 0, Verdict::SameBackend),
+            (Failure::SharedConnection, WHOLE, 1, Verdict::Elsewhere),
+            (Failure::SharedConnection, WHOLE, 0, Verdict::SameBackend),
+            (Failure::SharedConnection, STICKY, 1, Verdict::SameBackend),
+            (Failure::SharedConnection, UNSAFE, 1, Verdict::GiveUp),
+            (Failure::SharedConnection, PARTLY_GONE, 1, Verdict::GiveUp),
             (Failure::NoResponse, WHOLE, 1, Verdict::OtherBackend),
             (Failure::NoResponse, WHOLE, 0, Verdict::GiveUp),
             (Failure::NoResponse, UNSAFE, 1, Verdict::GiveUp),

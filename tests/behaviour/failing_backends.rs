@@ -242,6 +242,44 @@ fn a_want_of_descriptors_is_no_fault_of_the_backend() {
     assert_eq!(serde_json::json!(figures), serde_json::json!(["healthy", 2, 0]), "{backend}");
 }
 
+/// A kept connection that its backend closes is no failure as long as the client does not notice. A POST is not sent
+/// again, so that the client does.
+#[test]
+fn what_fails_on_a_kept_connection_counts_once_the_client_gets_it() {
+    let http1 = || {
+        Backend::script(|peer| {
+            peer.read_request()?;
+            peer.respond("200 OK", b"first")?;
+            peer.read_request().map(drop)
+        })
+    };
+    let http2 = || {
+        Backend::http2(|end| {
+            let first = end.next_request()?.ok_or(io::ErrorKind::UnexpectedEof)?;
+            end.message(first)?;
+            end.respond(first, "200", b"first")?;
+            end.next_request().map(drop)
+        })
+    };
+    for (protocol, backend) in [("http", http1()), ("h2c", http2())] {
+        let admin = "[admin]\nsocket = \"admin.sock\"";
+        let scenario = Scenario::of(&backend).group_protocol(protocol).group("max_retries = 0").table(admin);
+        let ringway = scenario.start();
+        let ask = |method: &str| {
+            let mut client = Client::connect(ringway.address());
+            client.send(format!("{method} / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"));
+            client.read_response().status
+        };
+        let failures = || status(&ringway)["groups"][0]["backends"][0]["failures"].clone();
+        assert_eq!((0..6).map(|_| ask("GET")).collect::<Vec<_>>(), [200; 6], "{protocol}");
+        assert_eq!(failures(), 0, "{protocol}");
+        let statuses: Vec<_> = (0..6).map(|_| ask("POST")).collect();
+        let failed = statuses.iter().filter(|status| **status == 502).count();
+        assert!(failed >= 2, "{protocol}: {statuses:?}");
+        assert_eq!(failures(), failed, "{protocol}");
+    }
+}
+
 /// What `ringway status` says.
 fn status(ringway: &Ringway) -> serde_json::Value {
     let socket = ringway.folder().join("admin.sock").display().to_string();

@@ -430,3 +430,36 @@ fn what_a_broken_connection_did_not_answer_is_asked_for_elsewhere() {
     assert_eq!(answers.iter().filter(|answer| matches!(answer, Ok(200))).count(), 1, "{answers:?}");
     assert_eq!(broken.connections(), 1);
 }
+
+/// A connection is shared for our sake, so that its end costs no idempotent request its answer, also where there is
+/// nobody else to ask; but nobody is asked over and over.
+#[test]
+fn what_a_broken_connection_did_not_answer_is_asked_for_again_where_there_is_one_backend() {
+    for (retries, ends) in [(0, false), (1, false), (1, true)] {
+        let backend = settled(&[], move |end, number| {
+            let streams = [next_whole(end)?, next_whole(end)?, next_whole(end)?];
+            if number == 0 && ends {
+                return Ok(());
+            }
+            if number == 0 {
+                end.send(&frame(SETTINGS, 0, streams[0], &[]))?;
+                while end.receive()?.is_some() {}
+                return Ok(());
+            }
+            streams.iter().try_for_each(|&stream| end.respond(stream, "200", b"again"))?;
+            while end.receive()?.is_some() {}
+            Ok(())
+        });
+        let ringway = h2c(&backend).group(&format!("max_retries = {retries}")).start();
+        let mut clients: Vec<_> = (0..3).map(|_| client_of(&ringway)).collect();
+        clients.iter_mut().for_each(|client| client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
+        for client in &mut clients {
+            assert_eq!(client.read_response().text(), "again", "{retries}");
+        }
+        assert_eq!(backend.connections(), 2, "{retries}");
+    }
+    let broken = settled(&[], |end, _| next_whole(end).map(drop));
+    let ringway = h2c(&broken).start();
+    assert_eq!(client_of(&ringway).get("/").status, 502);
+    assert_eq!(broken.connections(), 2);
+}

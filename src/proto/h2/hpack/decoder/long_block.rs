@@ -105,7 +105,7 @@ impl LongBlock {
     /// before that. False: the field is to be kept until more of it is there.
     fn begin_to_skip(&mut self, rest: &mut &[u8], decoder: &mut Decoder) -> Result<bool, DecodeError> {
         match long_string(rest) {
-            Ok(Some((after, skipping, length))) => {
+            Ok(Some((after, skipping))) => {
                 if rest.first().is_some_and(|first| first & WITH_INDEXING != 0) {
                     // "An attempt to add an entry larger than the maximum size causes the table to be emptied" (RFC
                     // 7541 §4.4).
@@ -113,7 +113,7 @@ impl LongBlock {
                 }
                 *rest = after;
                 self.skipping = skipping;
-                self.excess = self.excess.saturating_add(length + FIELD_OVERHEAD);
+                self.excess = self.excess.saturating_add(skipping.bytes() + FIELD_OVERHEAD);
                 if self.outcome == Decoded::Whole {
                     self.outcome = Decoded::TooLarge;
                 }
@@ -131,8 +131,17 @@ impl Default for LongBlock {
     }
 }
 
-/// What follows the length of the first long string of a field, what is to be skipped there, and how much.
-fn long_string(field: &[u8]) -> Result<Option<(&[u8], Skipping, usize)>, DecodeError> {
+impl Skipping {
+    fn bytes(self) -> usize {
+        match self {
+            Skipping::Name(bytes) | Skipping::Value(bytes) => bytes,
+            Skipping::Nothing | Skipping::ValueLength => 0,
+        }
+    }
+}
+
+/// What follows the length of the first long string of a field, and what is to be skipped there.
+fn long_string(field: &[u8]) -> Result<Option<(&[u8], Skipping)>, DecodeError> {
     let mut rest = field;
     let first = *rest.first().ok_or(DecodeError::Truncated)?;
     if first & INDEXED != 0 {
@@ -142,12 +151,12 @@ fn long_string(field: &[u8]) -> Result<Option<(&[u8], Skipping, usize)>, DecodeE
     if integer::decode(&mut rest, prefix_bits)? == 0 {
         let length = integer::decode(&mut rest, 7)? as usize;
         if length > LONG_STRING_BYTES {
-            return Ok(Some((rest, Skipping::Name(length), length)));
+            return Ok(Some((rest, Skipping::Name(length))));
         }
         rest = rest.get(length..).ok_or(DecodeError::Truncated)?;
     }
     let length = integer::decode(&mut rest, 7)? as usize;
-    Ok((length > LONG_STRING_BYTES).then_some((rest, Skipping::Value(length), length)))
+    Ok((length > LONG_STRING_BYTES).then_some((rest, Skipping::Value(length))))
 }
 
 impl Decoder {

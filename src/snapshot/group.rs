@@ -9,6 +9,7 @@ use crate::policy::balance::WhenAllDown;
 use crate::policy::balance::least_connections::Tournament;
 use crate::policy::balance::maglev::Maglev;
 use crate::policy::balance::maglev::Member;
+use crate::policy::balance::power_of_two::Pairs;
 use crate::policy::balance::random::Alias;
 use crate::policy::balance::slow_start;
 use crate::policy::balance::sticky::Badges;
@@ -100,8 +101,7 @@ pub struct Table {
 pub enum Order {
     Round(Schedule),
     Alias(Alias),
-    /// Two of the candidates.
-    Pair,
+    Pairs(Pairs),
     /// Each worker has its own tournament.
     Tournament,
     /// Requests without a key go by the schedule.
@@ -163,7 +163,7 @@ impl Group {
         let nobody = Table {
             candidates: Vec::new(),
             is_candidate: Vec::new(),
-            order: Order::Pair,
+            order: Order::Pairs(Pairs::default()),
             availability: Availability::Nobody,
         };
         Group {
@@ -304,7 +304,7 @@ impl Table {
         let order = match group.algorithm {
             Algorithm::WeightedRoundRobin | Algorithm::RoundRobin => Order::Round(Schedule::new(&list)),
             Algorithm::WeightedLeastConnections => Order::Tournament,
-            Algorithm::PowerOfTwo => Order::Pair,
+            Algorithm::PowerOfTwo => Order::Pairs(Pairs::new(&list)),
             Algorithm::Random => Order::Alias(Alias::new(&list)),
             Algorithm::ConsistentHash(_) => Order::Hash(Schedule::new(&list)),
         };

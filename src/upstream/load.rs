@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use crate::policy::balance::Candidate;
 use crate::policy::balance::least_connections::Tournament;
-use crate::policy::balance::power_of_two;
 use crate::policy::retry::Budget;
 use crate::snapshot::group::Availability;
 use crate::snapshot::group::Group;
@@ -126,12 +125,13 @@ impl Loads {
                 schedule.pick(position)
             }
             Order::Alias(alias) => alias.pick(self.draw()),
-            Order::Pair => power_of_two::pick(&table.candidates, self.draw(), in_flight),
+            Order::Pairs(pairs) => pairs.pick(|| self.draw(), in_flight),
             Order::Tournament => load.tournament.as_mut()?.pick(in_flight),
         }
     }
 
-    /// After a failure, which is seldom: whoever follows in the round, or the least loaded of the others.
+    /// After a failure, which is seldom: whoever follows in the round, or the least loaded of the others; of
+    /// equals anybody.
     fn other_choice(&self, group: &Group, load: &GroupLoad, table: &Table, tried: &[u32]) -> Option<u32> {
         if let Order::Round(schedule) | Order::Hash(schedule) = &table.order {
             return schedule.pick_other(load.position.unwrap_or(0), tried);
@@ -140,7 +140,9 @@ impl Loads {
         let others = candidates.filter(|candidate| !tried.contains(&candidate.backend));
         let burden = |candidate: &&Candidate| {
             let in_flight = u64::from(self.in_flight(group, candidate.backend));
-            (in_flight << 32) / u64::from(candidate.weight.max(1))
+            // Half a request more, so that of idle ones the heaviest is asked.
+            let load = ((2 * in_flight + 1) << 31) / u64::from(candidate.weight.max(1));
+            (load, self.draw())
         };
         others.min_by_key(burden).map(|candidate| candidate.backend)
     }

@@ -8,14 +8,18 @@
 use crate::policy::balance::Candidate;
 
 /// How often a pick corrects the winner and plays again. Beyond that, what is known is good enough.
-const MAX_CORRECTIONS: usize = 4;
+const MAX_CORRECTIONS: usize = 16;
 
 /// Other backends that every pick has a look at.
 const LOOKS: usize = 2;
 
-/// What a pick adds to the turn of a backend of weight 1. Weights up to 10,000 divide it with an error
+/// What one request in flight counts for a backend of weight 1. Weights up to 10,000 divide it with an error
 /// below 1/1000.
-const TURN: u64 = 1 << 24;
+const REQUEST: u64 = 1 << 25;
+
+/// What a pick adds to the turn of a backend of weight 1. Turns of equal weights differ by no more than four
+/// and a half of these, which is less than one request: among equals an idle one always goes before a busy one.
+const TURN: u64 = REQUEST * 14 / 64;
 
 /// Turns are counted anew from here on, far from their overflow.
 const MAX_TURN: u64 = 1 << 62;
@@ -36,13 +40,23 @@ pub struct Tournament {
     next_look: usize,
 }
 
-/// The lesser one wins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// Where a candidate stands. Whose sum is the least wins.
+///
+/// The load alone would not do: the smaller the numbers, the less they can be by weight. Of weights 100 and 50, with
+/// one request in flight, an idle backend is always the less loaded one, and both would get a half. Half a
+/// request more on each, and turns that remember a little of who got the last requests, make up for that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Standing {
-    /// Requests in flight over weight, in 2^-32: fine enough to tell any two such fractions apart.
+    /// Requests in flight, and a half, over weight.
     load: u64,
-    /// Among equals, who had the least for its weight.
+    /// Who had the least for its weight.
     turn: u64,
+}
+
+impl Standing {
+    fn sum(self) -> u64 {
+        self.load + self.turn
+    }
 }
 
 impl Tournament {
@@ -51,8 +65,9 @@ impl Tournament {
         let mut candidates = candidates.to_vec();
         candidates.sort_unstable_by_key(|candidate| candidate.backend);
         let standings = candidates.iter().map(|candidate| {
+            let weight = u64::from(candidate.weight.max(1));
             // Half a turn, so that light backends do not come first.
-            Standing { load: 0, turn: TURN / 2 / u64::from(candidate.weight.max(1)) }
+            Standing { load: REQUEST / 2 / weight, turn: TURN / 2 / weight }
         });
         let mut tournament = Tournament {
             standings: standings.collect(),
@@ -65,7 +80,7 @@ impl Tournament {
         tournament
     }
 
-    /// The backend with the least load for its weight; those that are equal, such as all when idle, get
+    /// The backend with the least load for its weight; those that are nearly equal, such as all when idle, get
     /// shares by weight. `load` tells how many requests a backend has in flight, over all workers.
     pub fn pick(&mut self, load: impl Fn(u32) -> u32) -> Option<u32> {
         for _ in 0..LOOKS.min(self.candidates.len().saturating_sub(1)) {
@@ -74,8 +89,8 @@ impl Tournament {
         }
         for _ in 0..MAX_CORRECTIONS {
             let winner = self.winner(1);
-            let known = self.standings.get(winner)?.load;
-            // Who wins with more than its present load wins with it all the more.
+            let known = self.standings.get(winner)?.sum();
+            // Who wins with more than its present sum wins with it all the more.
             if self.look(winner, &load) <= known {
                 break;
             }
@@ -93,24 +108,27 @@ impl Tournament {
         }
     }
 
-    /// Brings the load of a candidate up to date, and returns it for its weight.
+    /// Brings the standing of a candidate up to date, and returns its sum. Who was not wanted for long is no
+    /// more than three turns behind.
     fn look(&mut self, leaf: usize, load: &impl Fn(u32) -> u32) -> u64 {
         let (Some(candidate), Some(standing)) = (self.candidates.get(leaf), self.standings.get_mut(leaf))
         else {
             return 0;
         };
-        let load = (u64::from(load(candidate.backend)) << 32) / u64::from(candidate.weight.max(1));
-        if standing.load != load {
-            standing.load = load;
+        let weight = u64::from(candidate.weight.max(1));
+        let load = (u64::from(load(candidate.backend)) * REQUEST + REQUEST / 2) / weight;
+        let present = Standing { load, turn: standing.turn.max(self.turn.saturating_sub(3 * TURN / weight)) };
+        if *standing != present {
+            *standing = present;
             self.play(leaf);
         }
-        load
+        present.sum()
     }
 
     fn take_turn(&mut self, leaf: usize, weight: u32) {
         let Some(standing) = self.standings.get_mut(leaf) else { return };
         self.turn = self.turn.max(standing.turn);
-        standing.turn = self.turn + TURN / u64::from(weight.max(1));
+        standing.turn += TURN / u64::from(weight.max(1));
         if self.turn > MAX_TURN {
             for standing in &mut self.standings {
                 standing.turn = standing.turn.saturating_sub(self.turn);
@@ -145,7 +163,7 @@ impl Tournament {
         let (left, right) = (self.winner(2 * node), self.winner(2 * node + 1));
         // Leaves without a candidate have no standing, and lose.
         let right_wins = match (self.standings.get(left), self.standings.get(right)) {
-            (Some(left), Some(right)) => right < left,
+            (Some(left), Some(right)) => right.sum() < left.sum(),
             _ => false,
         };
         if let Some(winner) = self.winners.get_mut(node) {
@@ -212,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn one_worker_always_takes_the_least_loaded() {
+    fn one_worker_takes_the_least_loaded_within_a_request() {
         let mut numbers = Numbers(1);
         for number in [1, 2, 3, 5, 17, 64, 300] {
             let mut simulation = Simulation::new(&weights(&mut numbers, number, 100), 1);
@@ -223,7 +241,26 @@ mod tests {
                     let minimum = simulation.minimum();
                     let backend = simulation.begin(0) as usize;
                     let weight = f64::from(simulation.candidates[backend].weight);
-                    assert!((simulation.ratio(backend) - 1.0 / weight - minimum).abs() < 1e-9);
+                    let lightest = simulation.candidates.iter().map(|candidate| candidate.weight).min();
+                    let nearly = 0.5 / weight + 1.5 / f64::from(lightest.unwrap());
+                    assert!(simulation.ratio(backend) - 1.0 / weight <= minimum + nearly);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn among_equals_one_worker_takes_the_least_loaded() {
+        let mut numbers = Numbers(5);
+        for number in [2, 3, 17] {
+            let mut simulation = Simulation::new(&vec![100; number], 1);
+            for _ in 0..3000 {
+                if numbers.below(5) < 2 && !simulation.requests.is_empty() {
+                    simulation.end(numbers.below(simulation.requests.len() as u64));
+                } else {
+                    let least = simulation.loads.iter().min().copied();
+                    let backend = simulation.begin(0) as usize;
+                    assert_eq!(Some(simulation.loads[backend] - 1), least);
                 }
             }
         }
@@ -301,7 +338,7 @@ mod tests {
             assert_eq!(tournament.pick(|backend| 1 - backend), Some(1));
         }
         let picks = (0..100).filter(|_| tournament.pick(|_| 0) == Some(0)).count();
-        assert!((50..=51).contains(&picks), "{picks}");
+        assert!((50..=52).contains(&picks), "{picks}");
     }
 
     #[test]
@@ -315,7 +352,7 @@ mod tests {
             counts[tournament.pick(|_| 0).unwrap() as usize] += 1;
         }
         assert!(tournament.turn < MAX_TURN / 2);
-        assert!(counts[0].abs_diff(100) <= 1, "{counts:?}");
+        assert!(counts[0].abs_diff(100) <= 4, "{counts:?}");
     }
 
     #[test]

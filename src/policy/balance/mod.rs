@@ -65,6 +65,94 @@ pub struct Candidate {
 pub(crate) mod tests {
     use super::*;
 
+    use std::collections::VecDeque;
+
+    use super::least_connections::Tournament;
+    use super::power_of_two::Pairs;
+    use super::random::Alias;
+    use super::weighted_round_robin::Schedule;
+
+    /// One worker that chooses by one algorithm: what it is asked with are loads and random numbers.
+    type Chooser = Box<dyn FnMut(&[u32], &mut Numbers) -> Option<u32>>;
+
+    /// By name, with the number of a worker and of all workers.
+    fn chooser(algorithm: &str, candidates: &[Candidate], worker: usize, workers: usize) -> Chooser {
+        match algorithm {
+            "weighted_round_robin" => {
+                let schedule = Schedule::new(candidates);
+                let mut position = schedule.start(worker, workers);
+                Box::new(move |_, _| {
+                    position += 1;
+                    schedule.pick(position - 1)
+                })
+            }
+            "random" => {
+                let alias = Alias::new(candidates);
+                Box::new(move |_, numbers| alias.pick(numbers.next()))
+            }
+            "power_of_two" => {
+                let pairs = Pairs::new(candidates);
+                Box::new(move |loads, numbers| pairs.pick(|| numbers.next(), |it| loads[it as usize]))
+            }
+            _ => {
+                let mut tournament = Tournament::new(candidates);
+                Box::new(move |loads, _| tournament.pick(|backend| loads[backend as usize]))
+            }
+        }
+    }
+
+    /// How many of 10,000 requests each backend gets with so many in flight at a time, which end in the order in
+    /// which they began, or in any.
+    fn shares(choosers: &mut [Chooser], backends: usize, at_a_time: usize, in_order: bool) -> Vec<u32> {
+        let mut numbers = Numbers(at_a_time as u64);
+        let (mut loads, mut counts) = (vec![0; backends], vec![0; backends]);
+        let mut in_flight = VecDeque::new();
+        for _ in 0..10_000 {
+            let worker = numbers.below(choosers.len() as u64) as usize;
+            let chosen = choosers[worker](&loads, &mut numbers).unwrap() as usize;
+            loads[chosen] += 1;
+            counts[chosen] += 1;
+            in_flight.push_back(chosen);
+            if in_flight.len() == at_a_time {
+                let index = if in_order { 0 } else { numbers.below(at_a_time as u64) as usize };
+                loads[in_flight.remove(index).unwrap()] -= 1;
+            }
+        }
+        counts
+    }
+
+    #[test]
+    fn backends_that_are_equally_fast_get_their_weights_however_many_requests_are_in_flight() {
+        let algorithms = ["weighted_round_robin", "random", "power_of_two", "weighted_least_connections"];
+        for algorithm in algorithms {
+            for weights in
+                [&[100, 50][..], &[100, 50, 100], &[100, 100], &[50, 30, 20], &[100, 100, 100, 100]]
+            {
+                for (at_a_time, workers) in
+                    [1, 2, 16, 256].into_iter().flat_map(|number| [(number, 1), (number, 2)])
+                {
+                    for in_order in [true, false] {
+                        let candidates = candidates(weights);
+                        let mut choosers: Vec<_> = (0..workers)
+                            .map(|worker| chooser(algorithm, &candidates, worker, workers))
+                            .collect();
+                        let counts = shares(&mut choosers, weights.len(), at_a_time, in_order);
+                        let total: u32 = weights.iter().sum();
+                        // Which requests end is chance, and moves the shares of those that look at loads.
+                        let tolerance = if in_order { 0.05 } else { 0.07 };
+                        for (count, weight) in counts.iter().zip(weights) {
+                            let fair = 10_000.0 * f64::from(*weight) / f64::from(total);
+                            assert!(
+                                (f64::from(*count) - fair).abs() <= tolerance * fair,
+                                "{algorithm}, {at_a_time} over {workers}: {counts:?} of {weights:?}"
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+
     /// Backends 0, 1, 2 … of these weights.
     pub(crate) fn candidates(weights: &[u32]) -> Vec<Candidate> {
         (0..).zip(weights).map(|(backend, &weight)| Candidate { backend, weight }).collect()

@@ -5,26 +5,78 @@
 
 use crate::policy::balance::Candidate;
 
-/// The one of two random candidates that would have the lower load for its weight with this request
-/// added; none if there is no candidate. `load` tells a backend's requests in flight.
-pub fn pick(candidates: &[Candidate], random: u64, load: impl Fn(u32) -> u32) -> Option<u32> {
-    // The lowest bit decides ties, the 32 bits above it draw the second, the rest the first.
-    let index = draw(random >> 33 << 1, candidates.len());
-    let first = candidates.get(index)?;
-    let other = draw(random >> 1 & u64::from(u32::MAX), candidates.len() - 1);
-    let Some(second) = candidates.get(other + usize::from(other >= index)) else {
-        return Some(first.backend);
-    };
-    let cost =
-        |own: &Candidate, rival: &Candidate| (u64::from(load(own.backend)) + 1) * u64::from(rival.weight);
-    let (first_cost, second_cost) = (cost(first, second), cost(second, first));
-    let takes_first = first_cost < second_cost || first_cost == second_cost && random & 1 == 0;
-    Some(if takes_first { first.backend } else { second.backend })
+/// The candidates of a group, laid out for draws by weight.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pairs {
+    candidates: Vec<Candidate>,
+    /// Of each candidate the sum of the weights up to and with it.
+    ends: Vec<u64>,
 }
 
-/// Maps 32 random bits to a number below `limit`, which is far below 2^32.
-fn draw(bits: u64, limit: usize) -> usize {
-    ((bits * limit as u64) >> 32) as usize
+impl Pairs {
+    pub fn new(candidates: &[Candidate]) -> Pairs {
+        let mut total = 0;
+        let ends = candidates.iter().map(|candidate| {
+            total += u64::from(candidate.weight);
+            total
+        });
+        Pairs { ends: ends.collect(), candidates: candidates.to_vec() }
+    }
+
+    /// One of two different candidates, drawn by weight; none if there is no candidate. `draw` gives random
+    /// numbers, `load` a backend's requests in flight.
+    ///
+    /// The first one gets the request, so that idle backends share by weight, unless it has more in flight
+    /// for its weight than the second: then the second gets it, the more likely the more that is. With equal
+    /// weights one request more is enough. With others it must not be: of weights 100 and 50, one request in
+    /// flight to the first is less than its share of two, and whoever always evaded it would give each of them
+    /// a half.
+    pub fn pick(&self, mut draw: impl FnMut() -> u64, load: impl Fn(u32) -> u32) -> Option<u32> {
+        let total = *self.ends.last()?;
+        let first = self.at(scaled(draw(), total))?;
+        let own = self.candidates.get(first)?;
+        let others = total - u64::from(own.weight);
+        if others == 0 {
+            return Some(own.backend);
+        }
+        let place = scaled(draw(), others);
+        let begin = self.ends.get(first)? - u64::from(own.weight);
+        let rival =
+            self.candidates.get(self.at(place + if place < begin { 0 } else { own.weight.into() })?)?;
+        let yields = yields(own, rival, total, &load, draw() >> 32);
+        Some(if yields { rival.backend } else { own.backend })
+    }
+
+    /// The index of the candidate that this part of the sum of all weights belongs to.
+    fn at(&self, place: u64) -> Option<usize> {
+        let index = self.ends.partition_point(|&end| end <= place);
+        (index < self.ends.len()).then_some(index)
+    }
+}
+
+/// Whether a candidate yields its request to another one: with the probability
+///
+/// ```text
+/// m (W - w) (load ÷ w - rival's load ÷ rival's w) ÷ (W - m)
+/// ```
+///
+/// where `W` is the sum of all weights and `m` the lesser one of the two. As often as `w` draws the first and the
+/// other the second, that is the same for both sides where loads are by weight, so that nobody gains by it; and
+/// it is 1 for the lighter one with one request against none. `chance` has 32 bits.
+fn yields(own: &Candidate, rival: &Candidate, total: u64, load: impl Fn(u32) -> u32, chance: u64) -> bool {
+    let (own_weight, rival_weight) = (u128::from(own.weight), u128::from(rival.weight));
+    let (own_load, rival_load) = (u128::from(load(own.backend)), u128::from(load(rival.backend)));
+    let excess = (own_load * rival_weight).saturating_sub(rival_load * own_weight);
+    let lesser = own_weight.min(rival_weight);
+    let total = u128::from(total);
+    // Weights have less than 2^20, their sum less than 2^36, loads less than 2^32.
+    u128::from(chance) * (total - lesser) * own_weight * rival_weight
+        < (lesser * (total - own_weight) * excess) << 32
+}
+
+/// Maps 64 random bits to a number below `limit`.
+fn scaled(random: u64, limit: u64) -> u64 {
+    ((u128::from(random) * u128::from(limit)) >> 64) as u64
 }
 
 #[cfg(test)]
@@ -34,16 +86,22 @@ mod tests {
     use crate::policy::balance::tests::candidates;
 
     #[test]
-    fn the_most_loaded_is_never_chosen() {
+    fn the_more_loaded_of_two_equals_is_never_chosen() {
         let mut numbers = Numbers(1);
-        let candidates = candidates(&[100, 50, 100]);
-        let loads = [5, 3, 7];
+        let pairs = Pairs::new(&candidates(&[100, 100]));
+        for loads in [[5, 4], [1, 0], [300, 1]] {
+            for _ in 0..1000 {
+                assert_eq!(pairs.pick(|| numbers.next(), |backend| loads[backend as usize]), Some(1));
+            }
+        }
+    }
+
+    #[test]
+    fn a_light_backend_with_more_than_its_share_is_passed_over() {
+        let mut numbers = Numbers(6);
+        let pairs = Pairs::new(&candidates(&[100, 50]));
         for _ in 0..1000 {
-            // (5 + 1) / 100 < (3 + 1) / 50, and 8 / 100 is as much as 4 / 50.
-            let chosen = pick(&candidates, numbers.next(), |backend| loads[backend as usize]);
-            assert_ne!(chosen, None);
-            let alone = pick(&candidates[..2], numbers.next(), |backend| loads[backend as usize]);
-            assert_eq!(alone, Some(0));
+            assert_eq!(pairs.pick(|| numbers.next(), |backend| backend), Some(0));
         }
     }
 
@@ -51,10 +109,10 @@ mod tests {
     fn idle_backends_of_equal_weight_get_equal_shares() {
         let mut numbers = Numbers(2);
         for number in [2, 3, 10, 1000] {
-            let candidates = candidates(&vec![100; number]);
+            let pairs = Pairs::new(&candidates(&vec![100; number]));
             let mut counts = vec![0; number];
             for _ in 0..1000 * number {
-                counts[pick(&candidates, numbers.next(), |_| 0).unwrap() as usize] += 1;
+                counts[pairs.pick(|| numbers.next(), |_| 0).unwrap() as usize] += 1;
             }
             assert!(counts.iter().all(|count| (800..1200).contains(count)), "{counts:?}");
         }
@@ -63,10 +121,10 @@ mod tests {
     #[test]
     fn loads_stay_close() {
         let mut numbers = Numbers(3);
-        let candidates = candidates(&[100; 100]);
+        let pairs = Pairs::new(&candidates(&[100; 100]));
         let mut loads = [0u32; 100];
         for _ in 0..100_000 {
-            let chosen = pick(&candidates, numbers.next(), |backend| loads[backend as usize]);
+            let chosen = pairs.pick(|| numbers.next(), |backend| loads[backend as usize]);
             loads[chosen.unwrap() as usize] += 1;
         }
         // At random, the spread would be about 1000 ± 100.
@@ -76,10 +134,10 @@ mod tests {
     #[test]
     fn weights_count_under_load() {
         let mut numbers = Numbers(4);
-        let candidates = candidates(&[100, 200, 400, 800]);
+        let pairs = Pairs::new(&candidates(&[100, 200, 400, 800]));
         let mut loads = [0u32; 4];
         for _ in 0..15_000 {
-            let chosen = pick(&candidates, numbers.next(), |backend| loads[backend as usize]);
+            let chosen = pairs.pick(|| numbers.next(), |backend| loads[backend as usize]);
             loads[chosen.unwrap() as usize] += 1;
         }
         for (load, fair) in loads.into_iter().zip([1000, 2000, 4000, 8000]) {
@@ -89,10 +147,12 @@ mod tests {
 
     #[test]
     fn few_candidates() {
-        assert_eq!(pick(&[], 1, |_| 0), None);
+        assert_eq!(Pairs::new(&[]).pick(|| 1, |_| 0), None);
         for random in [0, 1, u64::MAX] {
-            assert_eq!(pick(&candidates(&[5]), random, |_| 9), Some(0));
-            assert!(pick(&candidates(&[5, 5]), random, |_| u32::MAX).is_some());
+            assert_eq!(Pairs::new(&candidates(&[5])).pick(|| random, |_| 9), Some(0));
+            let extremes = Pairs::new(&candidates(&[1_000_000, 1, 1_000_000]));
+            assert!(extremes.pick(|| random, |_| u32::MAX).is_some());
+            assert!(extremes.pick(|| random, |backend| if backend == 1 { 0 } else { u32::MAX }).is_some());
         }
     }
 }

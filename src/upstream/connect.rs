@@ -1,5 +1,6 @@
 //! Opening a connection to a backend.
 
+use std::cell::Cell;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -73,7 +74,10 @@ pub async fn open(target: &Target<'_>, timers: &Timers) -> Result<Opened, Upstre
         }
     };
     deadline.clear();
-    Ok(Opened { connection: Connection { transport, deadline, server_name }, is_http2 })
+    Ok(Opened {
+        connection: Connection { transport, deadline, server_name, idle_limit: Cell::new(None) },
+        is_http2,
+    })
 }
 
 async fn secure(socket: Socket, tls: &TlsTarget<'_>, deadline: &Deadline) -> Result<Secured, UpstreamError> {

@@ -22,6 +22,7 @@ use crate::net::socket::SendError;
 use crate::proto::h1::body::BodyDecoder;
 use crate::proto::h1::chunked;
 use crate::proto::h1::chunked::ChunkHeader;
+use crate::proto::h1::connection_options;
 use crate::proto::h1::connection_options::ConnectionOptions;
 use crate::proto::h1::framing::Framing;
 use crate::proto::h1::framing::response_framing;
@@ -281,6 +282,9 @@ impl<'c> ResponseReader<'c> {
         let framing = response_framing(&head, self.request_was_head).map_err(|error| bad(error.reason()))?;
         let options = ConnectionOptions::parse(head.headers).map_err(|error| bad(error.reason()))?;
         self.persistent = options.persistent(head.version) && framing != Framing::UntilClose;
+        if let Some(limit) = connection_options::idle_limit(head.headers) {
+            self.connection.idle_limit.set(Some(limit));
+        }
         let upgrade = head.headers.find(KnownName::Upgrade).map(|field| field.value);
         let facts =
             ResponseFacts { length: framing.body_length(), upgrade: upgrade.filter(|_| options.upgrade) };

@@ -1,6 +1,8 @@
 //! An upstream connection on loan to one exchange.
 
+use std::cell::Cell;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::net::clock::Clock;
 use crate::net::timer::Deadline;
@@ -17,6 +19,8 @@ pub struct Connection {
     pub deadline: Deadline,
     /// Whom the handshake named to the backend and under which terms, as a hash; 0 in the clear.
     pub server_name: u64,
+    /// How long the backend said that it keeps the connection open while it is idle, less a margin.
+    pub idle_limit: Cell<Option<Duration>>,
 }
 
 impl Drop for Connection {

@@ -17,7 +17,6 @@ use crate::snapshot::group::Group;
 use crate::tls::Published;
 use crate::tls::connect::Client;
 use crate::tls::connect::ClientTerms;
-use crate::tls::transport::Transport;
 use crate::upstream::h2::pool::Connections;
 use crate::upstream::lease::Connection;
 
@@ -119,7 +118,7 @@ impl Pool {
             self.count_down(shelf, 1);
             // Even within the turn in which the connection came back: its end, or bytes that nobody
             // asked for, may have come since the last byte of the response was received.
-            if idle.connection.transport.pending() == Pending::Nothing {
+            if is_usable(&idle.connection) {
                 return Some(idle.connection);
             }
         }
@@ -131,7 +130,9 @@ impl Pool {
     pub fn give_back(&self, group: &Group, backend: &Arc<Backend>, connection: Connection, clock: &Clock) {
         let most_idle = self.share(group.keepalive_connections);
         // A backend that leaves gets no new requests, so nobody would ask for the connection.
-        if most_idle == 0 || group.keepalive_timeout.is_zero() || backend.health.leaving_since_ms() != 0 {
+        let is_kept =
+            !group.keepalive_timeout.is_zero() && connection.idle_limit.get() != Some(Duration::ZERO);
+        if most_idle == 0 || !is_kept || backend.health.leaving_since_ms() != 0 {
             return;
         }
         let mut shelves = self.shelves.borrow_mut();
@@ -150,7 +151,10 @@ impl Pool {
         if is_full {
             self.count_down(shelf, 1);
         }
-        connection.deadline.clear();
+        match connection.idle_limit.get() {
+            Some(limit) => connection.deadline.set(limit),
+            None => connection.deadline.clear(),
+        }
         if shelf.backend.is_none() {
             shelf.backend = Some(Arc::clone(backend));
         }
@@ -168,10 +172,9 @@ impl Pool {
             let is_wanted = backend.health.leaving_since_ms() == 0;
             let timeout = shelf.keepalive_timeout;
             let before = shelf.idle.len();
-            let alive = |transport: &Transport| transport.pending() == Pending::Nothing;
-            shelf.idle.retain(|idle| {
-                is_wanted && now.since(idle.since) < timeout && alive(&idle.connection.transport)
-            });
+            shelf
+                .idle
+                .retain(|idle| is_wanted && now.since(idle.since) < timeout && is_usable(&idle.connection));
             self.count_down(shelf, before - shelf.idle.len());
             if shelf.idle.is_empty() {
                 shelf.backend = None;
@@ -189,6 +192,12 @@ impl Pool {
             *idle -= closed;
         }
     }
+}
+
+/// Whether its backend keeps an idle connection open, as far as that can be known: what it announced is obeyed, because
+/// a request that meets the end of its connection can be sent again only if it is idempotent.
+fn is_usable(connection: &Connection) -> bool {
+    !connection.deadline.has_passed() && connection.transport.pending() == Pending::Nothing
 }
 
 /// The entry at `index` of a list that grows as far as it is asked for.

@@ -238,3 +238,30 @@ fn posts_survive_a_backend_that_closes_without_a_word() {
     let failed = failed.load(Ordering::Relaxed);
     assert!(failed <= 8, "{failed} of 400");
 }
+
+/// Node announces 5 seconds, Apache and others as they are configured.
+#[test]
+fn a_connection_is_not_lent_when_its_backend_said_it_is_about_to_close_it() {
+    let backend = Backend::script(|peer| {
+        while let Some((head, _)) = peer.read_request()? {
+            let timeout = if head.start_line.contains("/never") { 0 } else { 1 };
+            peer.write(
+                format!(
+                    "HTTP/1.1 200 OK\r\nKeep-Alive: timeout={timeout}, max=100\r\nContent-Length: 1\r\n\r\n{}",
+                    peer.number % 10
+                )
+                .as_bytes(),
+            )?;
+        }
+        Ok(())
+    });
+    let ringway = Ringway::in_front_of(&[backend.address()]);
+    let mut client = Client::connect(ringway.address());
+    assert_eq!(client.get("/").text(), "0");
+    assert_eq!(client.get("/").text(), "0", "it was idle for no time");
+    std::thread::sleep(Duration::from_millis(750));
+    assert_eq!(client.get("/").text(), "1");
+    assert_eq!(client.get("/never").text(), "1");
+    assert_eq!(client.get("/").text(), "2");
+    eventually("those that are not lent any more are closed", || backend.open_connections() == 1);
+}

@@ -1,5 +1,7 @@
 //! The Connection field (RFC 9110 §7.6.1), and what leaves a message at every hop because of it.
 
+use std::time::Duration;
+
 use arrayvec::ArrayVec;
 
 use crate::http::head::RequestHead;
@@ -84,6 +86,27 @@ pub fn requested_upgrade<'b>(head: &RequestHead<'_, 'b>, options: ConnectionOpti
     fields().find(|protocols| protocols.iter().any(|byte| !matches!(byte, b',' | b' ' | b'\t')))
 }
 
+/// How long the sender of a response keeps its connection open while it is idle, less a margin for the way of a request
+/// that is sent just before; `None` when it does not say. Keep-Alive and its `timeout`, in seconds, are of RFC 2068
+/// §19.7.1.1; later editions name the field only as one that goes at each hop, and servers send it still.
+pub fn idle_limit(headers: &Headers<'_>) -> Option<Duration> {
+    let value = headers.find(KnownName::KeepAlive)?.value;
+    let timeout = value.split(|&byte| byte == b',').map(trim).find_map(|parameter| {
+        let (name, value) = parameter.split_at_checked(8)?;
+        if !name.eq_ignore_ascii_case(b"timeout=") {
+            None
+        } else {
+            std::str::from_utf8(value).ok()?.parse().ok()
+        }
+    });
+    // A day is as good as for ever.
+    let timeout = Duration::from_secs(timeout.map(|seconds: u64| seconds.min(86_400))?);
+    Some(timeout.saturating_sub(IDLE_MARGIN).max(timeout / 2))
+}
+
+/// Servers count from when they have sent a response, and some close a little early.
+const IDLE_MARGIN: Duration = Duration::from_secs(1);
+
 fn each_option<'b>(headers: &Headers<'b>) -> impl Iterator<Item = &'b [u8]> {
     let values = headers.find_all(KnownName::Connection).map(|field| field.value);
     values.flat_map(|value| value.split(|&byte| byte == b',').map(trim))
@@ -146,6 +169,23 @@ mod tests {
         };
         assert_eq!(of(MAX_OPTIONS), Ok(()));
         assert_eq!(of(MAX_OPTIONS + 1), Err(FramingError::TooManyConnectionOptions));
+    }
+
+    #[test]
+    fn announced_timeouts() {
+        fn check(value: &str, limit_ms: Option<u64>) {
+            let limit = idle_limit(&Headers::of(&[("Keep-Alive", value)]));
+            assert_eq!(limit, limit_ms.map(Duration::from_millis), "{value}");
+        }
+        check("timeout=5", Some(4000));
+        check("max=100, Timeout=2", Some(1000));
+        check("timeout=1", Some(500));
+        check("timeout=0", Some(0));
+        check("timeout=18446744073709551615", Some(86_399_000));
+        for value in ["", "300", "timeout=", "timeout=x", "timeout=-1", "timeouts=5", "max=100"] {
+            check(value, None);
+        }
+        assert_eq!(idle_limit(&Headers::of(&[("Connection", "keep-alive")])), None);
     }
 
     #[test]

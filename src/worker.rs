@@ -12,6 +12,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrayvec::ArrayVec;
+
 use crate::net::buffer::Buffers;
 use crate::net::clock::Clock;
 use crate::net::clock::Moment;
@@ -27,6 +29,8 @@ use crate::telemetry::access_log::Format;
 use crate::telemetry::access_log::Line;
 use crate::telemetry::date::Dates;
 use crate::telemetry::log_writer::LogQueue;
+use crate::telemetry::record::Attempt;
+use crate::telemetry::record::MAX_ATTEMPTS;
 use crate::telemetry::record::RequestFacts;
 use crate::upstream::load::Loads;
 use crate::upstream::pool::Pool;
@@ -167,6 +171,7 @@ pub struct BegunLine {
     pub upstream_began: Option<Moment>,
     pub upstream_ended: Option<Moment>,
     pub response_began: Option<Moment>,
+    pub attempts: ArrayVec<Attempt, MAX_ATTEMPTS>,
 }
 
 impl AccessLog {

@@ -140,7 +140,9 @@ impl Forward {
         let mut chosen = self.choose(group, recording, worker)?;
         let mut fresh = false;
         recording.upstream_began(worker);
+        let mut may_ask_standby = group.max_retries > 0;
         loop {
+            recording.attempt_began();
             let in_flight = worker.loads.begin(group, chosen);
             let lease = match self.idle_connection(group, chosen, fresh, worker) {
                 Some(lease) => Ok(lease),
@@ -169,16 +171,19 @@ impl Forward {
             };
             drop(in_flight);
             let error = self.drained(error, (group, chosen));
-            match self.next(error, (carrier, chosen), (retries_left, recording), (group, worker)) {
+            // Where every active backend has failed, a standby is asked besides.
+            let to_standby = may_ask_standby && worker.loads.has_only_standbys_left(group, &recording.tried);
+            let backends_left = retries_left.max(u32::from(to_standby));
+            match self.next(error, (carrier, chosen), (backends_left, recording), (group, worker)) {
                 Next::None => return Err(error),
                 Next::Same => fresh = true,
                 Next::Other(other) => {
-                    retries_left -= 1;
+                    retries_left = retries_left.saturating_sub(1);
+                    may_ask_standby &= !to_standby;
                     fresh = false;
                     chosen = other;
                 }
             }
-            recording.retries += 1;
         }
     }
 

@@ -1,5 +1,7 @@
 //! Collecting the facts of an exchange while it runs.
 
+use std::io::Write;
+
 use arrayvec::ArrayVec;
 
 use crate::exchange::Origin;
@@ -14,25 +16,26 @@ use crate::net::clock::Moment;
 use crate::telemetry::access_log::Ending;
 use crate::telemetry::access_log::RequestId;
 use crate::telemetry::reason::Reason;
+use crate::telemetry::record::Attempt;
+use crate::telemetry::record::MAX_ATTEMPTS;
 use crate::telemetry::record::Names;
 use crate::telemetry::record::Record;
 use crate::telemetry::record::RequestFacts;
 use crate::worker::BegunLine;
 use crate::worker::Worker;
 
-/// The most backends that one exchange may try: one and the most that `max_retries` allows.
-pub(super) const MAX_TRIED: usize = 11;
+/// The most backends that one exchange may try: one, the most that `max_retries` allows, and a standby. Half of
+/// [`MAX_ATTEMPTS`], as each may be tried on a kept connection first.
+const MAX_TRIED: usize = 12;
 
 /// What is known so far. Without an access log only the cheap facts are kept.
 pub(super) struct Recording {
     pub(super) group: Option<u32>,
     /// Indices of backends in the group, in the order tried.
     pub(super) tried: ArrayVec<u32, MAX_TRIED>,
-    pub(super) retries: u32,
     pub(super) reason: Reason,
     /// 0 until an answer was begun.
     pub(super) status: u16,
-    pub(super) upstream_status: u16,
     /// None without an access log.
     log: Option<Box<BegunLine>>,
 }
@@ -69,14 +72,22 @@ impl Recording {
     }
 
     fn new(log: Option<Box<BegunLine>>) -> Recording {
-        Recording {
-            group: None,
-            tried: ArrayVec::new(),
-            retries: 0,
-            reason: Reason::None,
-            status: 0,
-            upstream_status: 0,
-            log,
+        Recording { group: None, tried: ArrayVec::new(), reason: Reason::None, status: 0, log }
+    }
+
+    /// A connection is looked for to the backend that was chosen last.
+    pub(super) fn attempt_began(&mut self) {
+        let backend = self.tried.len().saturating_sub(1) as u8;
+        if let Some(log) = &mut self.log {
+            // There is room for more than there can be.
+            let _ = log.attempts.try_push(Attempt { backend, status: 0 });
+        }
+    }
+
+    /// What the backend answered, also by an interim response.
+    pub(super) fn upstream_answered(&mut self, status: u16) {
+        if let Some(attempt) = self.log.as_mut().and_then(|log| log.attempts.last_mut()) {
+            attempt.status = status;
         }
     }
 
@@ -141,8 +152,8 @@ impl Recording {
             read_request_time: begun.request_read.unwrap_or(begun.received).since(begun.received),
             write_response_time: now.since(begun.response_began.unwrap_or(now)),
             upstream_response_time: begun.upstream_began.map(|began| upstream_ended.since(began)),
-            upstream_status: self.upstream_status,
-            retries: self.retries,
+            // There are 24 at most.
+            retries: begun.attempts.len().saturating_sub(1) as u32,
             tcpinfo_rtt: presence.round_trip_us(),
         };
         self.write_line(begun, &record, origin, worker);
@@ -153,17 +164,24 @@ impl Recording {
         let group = self.group.and_then(|group| origin.listener.group(group as usize));
         let mut scratch = worker.scratch.borrow_mut();
         scratch.clear();
-        for &backend in &self.tried {
-            let name =
-                group.and_then(|group| group.member(backend as usize)).map(|member| &*member.backend.name);
-            let separator = if scratch.is_empty() { "" } else { ", " };
+        let mut statuses = ArrayVec::<u8, { MAX_ATTEMPTS * ", 200".len() }>::new();
+        for (index, attempt) in begun.attempts.iter().enumerate() {
+            let backend = self.tried.get(attempt.backend as usize);
+            let member = group.zip(backend).and_then(|(group, &backend)| group.member(backend as usize));
+            let separator = if index == 0 { "" } else { ", " };
             scratch.extend_from_slice(separator.as_bytes());
-            scratch.extend_from_slice(name.unwrap_or_default().as_bytes());
+            scratch.extend_from_slice(member.map_or(&b""[..], |member| member.backend.name.as_bytes()));
+            // There is room for all.
+            let _ = match attempt.status {
+                0 => write!(statuses, "{separator}-"),
+                status => write!(statuses, "{separator}{status}"),
+            };
         }
         let names = Names {
             listener: &origin.listener.name,
             server_group: group.map_or("", |group| &group.name),
             upstream_addr: std::str::from_utf8(&scratch).unwrap_or_default(),
+            upstream_status: std::str::from_utf8(&statuses).unwrap_or_default(),
         };
         let sequence = log.sequence.replace(log.sequence.get() + 1);
         // The configuration allows 1024 workers.

@@ -123,7 +123,7 @@ fn act_on_head(
     recording: &mut Recording,
     terms: &Terms<'_>,
 ) -> Step {
-    recording.upstream_status = head.status;
+    recording.upstream_answered(head.status);
     let status = head.status;
     match status {
         101 if !terms.upgrade || facts.upgrade.is_none() => return Step::Malformed("unexpected_101"),

@@ -145,9 +145,12 @@ fn end_json(out: &mut Vec<u8>, ending: &Ending<'_>) {
         record.write_response_time.as_millis(),
     );
     json_field(out, "upstream_addr", or_dash(names.upstream_addr).as_bytes());
-    match record.upstream_status {
-        0 => out.extend_from_slice(br#","upstream_status":"-""#),
-        status => drop(write!(out, r#","upstream_status":{status}"#)),
+    match names.upstream_status {
+        // One status is a number, as ever.
+        status if !status.is_empty() && status.bytes().all(|byte| byte.is_ascii_digit()) => {
+            drop(write!(out, r#","upstream_status":{status}"#));
+        }
+        statuses => json_field(out, "upstream_status", or_dash(statuses).as_bytes()),
     }
     match record.upstream_response_time {
         None => out.extend_from_slice(br#","upstream_response_time":"-""#),
@@ -256,7 +259,12 @@ mod tests {
             retries: 1,
             ..Record::default()
         };
-        let names = Names { listener: "web", server_group: "app", upstream_addr: "127.0.0.1:1, 127.0.0.1:2" };
+        let names = Names {
+            listener: "web",
+            server_group: "app",
+            upstream_addr: "127.0.0.1:1, 127.0.0.1:2",
+            upstream_status: "-, 502",
+        };
         let mut out = Vec::new();
         let id = RequestId { process: 0xabc, worker: 1, sequence: 255 };
         begun.end(&Ending { id, record: &record, names }, &mut out);
@@ -271,7 +279,7 @@ mod tests {
         assert_eq!(value["request_uri"], "/a\"b\\c?d");
         assert_eq!(value["http_user_agent"], "caf\u{e9}\u{1b}[31m");
         assert_eq!(value["http_referer"], "-");
-        assert_eq!(value["upstream_status"], "-");
+        assert_eq!(value["upstream_status"], "-, 502");
         assert_eq!(value["upstream_response_time"], 0.007);
         assert_eq!(value["request_time"], 0.012);
         assert_eq!(value["reason"], "connect_refused");

@@ -40,6 +40,18 @@ pub struct TlsFacts<'a> {
     pub resumed: bool,
 }
 
+/// A try to get an answer from a backend.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt {
+    /// Where its backend stands among those tried, from 0.
+    pub backend: u8,
+    /// 0: none came.
+    pub status: u16,
+}
+
+/// The most attempts that one exchange can have: twelve backends, each on a kept connection first.
+pub const MAX_ATTEMPTS: usize = 24;
+
 /// What is known of an exchange when it has ended.
 #[derive(Clone, Debug)]
 pub struct Record {
@@ -57,8 +69,6 @@ pub struct Record {
     pub write_response_time: Duration,
     /// From the choice of a backend to the end of its response.
     pub upstream_response_time: Option<Duration>,
-    /// 0 when no backend answered.
-    pub upstream_status: u16,
     /// Attempts beyond the first.
     pub retries: u32,
     /// Smoothed round-trip time of the client's connection, in microseconds.
@@ -76,7 +86,6 @@ impl Default for Record {
             read_request_time: Duration::ZERO,
             write_response_time: Duration::ZERO,
             upstream_response_time: None,
-            upstream_status: 0,
             retries: 0,
             tcpinfo_rtt: None,
         }
@@ -89,6 +98,8 @@ pub struct Names<'a> {
     /// `-` where it does not apply.
     pub listener: &'a str,
     pub server_group: &'a str,
-    /// Every backend tried, separated by commas.
+    /// The backend of each attempt, separated by commas.
     pub upstream_addr: &'a str,
+    /// The status of each attempt, `-` where none came, separated by commas.
+    pub upstream_status: &'a str,
 }

@@ -58,9 +58,17 @@ impl Loads {
             match owner {
                 Some(owner) => Some(owner),
                 None if tried.is_empty() => self.first_choice(group, load, table),
-                None => self.other_choice(group, load, table, tried),
+                None => self.other_choice(group, load, table, tried).or_else(|| self.standby(group, tried)),
             }
         })
+    }
+
+    /// Whether every active backend of the group was tried, and a standby was not.
+    pub fn has_only_standbys_left(&self, group: &Group, tried: &[u32]) -> bool {
+        let is_exhausted =
+            |table: &Table| table.candidates.iter().all(|candidate| tried.contains(&candidate.backend));
+        self.with(group, |_, table| Some(is_exhausted(table))).unwrap_or(false)
+            && self.standby(group, tried).is_some()
     }
 
     /// Whether a member of the group may be chosen for new requests.
@@ -138,13 +146,26 @@ impl Loads {
         }
         let candidates = table.candidates.iter();
         let others = candidates.filter(|candidate| !tried.contains(&candidate.backend));
-        let burden = |candidate: &&Candidate| {
-            let in_flight = u64::from(self.in_flight(group, candidate.backend));
-            // Half a request more, so that of idle ones the heaviest is asked.
-            let load = ((2 * in_flight + 1) << 31) / u64::from(candidate.weight.max(1));
-            (load, self.draw())
-        };
-        others.min_by_key(burden).map(|candidate| candidate.backend)
+        let burden = |other: &&Candidate| self.burden(group, other.backend, other.weight);
+        others.min_by_key(burden).map(|other| other.backend)
+    }
+
+    /// The least loaded standby, for a request that every active backend has failed: those that failed a few requests
+    /// are not out of service yet.
+    fn standby(&self, group: &Group, tried: &[u32]) -> Option<u32> {
+        let standbys = (0u32..)
+            .zip(&group.members)
+            .filter(|(index, member)| member.is_standby && member.is_available() && !tried.contains(index));
+        let least = standbys.min_by_key(|(index, member)| self.burden(group, *index, member.weight));
+        least.map(|(index, _)| index)
+    }
+
+    /// How busy a member is for its weight; equals are told apart by chance.
+    fn burden(&self, group: &Group, backend: u32, weight: u32) -> (u64, u64) {
+        let in_flight = u64::from(self.in_flight(group, backend));
+        // Half a request more, so that of idle ones the heaviest is asked.
+        let load = ((2 * in_flight + 1) << 31) / u64::from(weight.max(1));
+        (load, self.draw())
     }
 
     fn in_flight(&self, group: &Group, backend: u32) -> u32 {

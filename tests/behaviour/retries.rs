@@ -56,7 +56,65 @@ fn retries_end_when_every_backend_was_tried() {
     assert_eq!(Client::connect(ringway.address()).get("/").status, 502);
     let entry = &log_entries(&ringway, 1)[0];
     assert_eq!((&entry["reason"], &entry["retry_count"]), (&"connect_refused".into(), &2.into()));
-    assert_eq!(entry["upstream_status"], "-");
+    assert_eq!(entry["upstream_status"], "-, -, -");
+}
+
+/// No probe has found out yet, and no ejection.
+#[test]
+fn a_standby_answers_what_every_active_backend_failed() {
+    let standby = Backend::echo_body();
+    let table = format!("[[server_group.backend]]\naddress = \"{}\"\nrole = \"standby\"", standby.address());
+    let scenario = |max_retries: u32, active: usize| {
+        let line = format!("max_retries = {max_retries}");
+        let scenario = Scenario::new().group(&line).group_table(&table).logged("json");
+        (0..active).fold(scenario, |scenario, _| scenario.backend(Backend::refused_address()))
+    };
+    let ringway = scenario(1, 2).start();
+    let mut client = Client::connect(ringway.address());
+    for _ in 0..4 {
+        assert_eq!(client.get("/").status, 200);
+    }
+    let entry = &log_entries(&ringway, 4)[0];
+    let tried = entry["upstream_addr"].as_str().expect("a string");
+    assert!(tried.ends_with(&standby.address().to_string()), "{tried}");
+    assert_eq!((&entry["retry_count"], &entry["upstream_status"]), (&2.into(), &"-, -, 200".into()));
+
+    for (max_retries, active) in [(0, 1), (1, 3)] {
+        let ringway = scenario(max_retries, active).start();
+        assert_eq!(Client::connect(ringway.address()).get("/").status, 502, "{max_retries} of {active}");
+    }
+}
+
+/// Each line names as many backends and statuses as it counts attempts, also where a kept connection had died.
+#[test]
+fn a_log_line_counts_what_it_names() {
+    let dying = Backend::script(|peer| {
+        while let Some(head) = peer.read_head()? {
+            if head.start_line.contains("/die") {
+                return Ok(());
+            }
+            peer.respond("200 OK", b"ok")?;
+        }
+        Ok(())
+    });
+    let ringway = Scenario::of(&dying).backend(Backend::refused_address()).logged("json").start();
+    let mut client = Client::connect(ringway.address());
+    for path in ["/", "/", "/die", "/", "/"] {
+        client.get(path);
+    }
+    for entry in log_entries(&ringway, 5) {
+        let attempts = entry["retry_count"].as_u64().expect("a number") as usize + 1;
+        assert_eq!(
+            entry["upstream_addr"].as_str().expect("a string").split(", ").count(),
+            attempts,
+            "{entry}"
+        );
+        let statuses = match &entry["upstream_status"] {
+            serde_json::Value::Number(_) => 1,
+            text => text.as_str().expect("a string").split(", ").count(),
+        };
+        assert_eq!(statuses, attempts, "{entry}");
+    }
 }
 
 #[test]

@@ -26,6 +26,7 @@ use crate::control::reload::Command;
 use crate::control::reload::Load;
 use crate::control::renewal;
 use crate::control::renewal::Renewal;
+use crate::control::service::Drivers;
 use crate::control::service::Lines;
 use crate::control::service::Refusal;
 use crate::control::service::Service;
@@ -105,9 +106,9 @@ fn serve_until_end(mut loaded: Loaded, mut manner: Manner) -> Exit {
         }
     }
     let announce = |serving: &Serving| {
-        let Serving { workers, driver, listeners } = serving;
+        let Serving { workers, drivers, listeners } = serving;
         let version = env!("CARGO_PKG_VERSION");
-        let mut text = format!("ringway {version}: {workers} workers on {driver}\n");
+        let mut text = format!("ringway {version}: {}\n", on_drivers(*workers, drivers));
         text.push_str(&limits);
         for (name, address) in listeners {
             let scheme = if is_secure.get(name) == Some(&true) { "https" } else { "http" };
@@ -122,6 +123,17 @@ fn serve_until_end(mut loaded: Loaded, mut manner: Manner) -> Exit {
         }
     };
     end(runtime::run(plan, announce))
+}
+
+/// How many workers there are, and what they run on.
+fn on_drivers(workers: usize, drivers: &Drivers) -> String {
+    match &drivers[..] {
+        [(driver, _)] => format!("{workers} workers on {driver}"),
+        several => {
+            let each: Vec<_> = several.iter().map(|(driver, count)| format!("{count} on {driver}")).collect();
+            format!("{workers} workers: {}", each.join(", "))
+        }
+    }
 }
 
 /// Everything up to the threads that serve.

@@ -41,6 +41,9 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
 
 fn page(status: &Json, in_colour: bool) -> String {
     let mut text = summary(status);
+    for driver in list(&status["drivers"]) {
+        text.push_str(&format!("{} workers on {}\n", number(&driver["workers"]), word(&driver["driver"])));
+    }
     text.push_str(&format!("\n{}", listeners(&status["listeners"]).to_text(0, in_colour)));
     for group in list(&status["groups"]) {
         text.push_str(&format!(

@@ -93,7 +93,8 @@ pub struct Process {
     pub workers: Workers,
     /// Whether each worker is pinned to its CPU.
     pub pin: bool,
-    /// Submission entries per worker's ring, 256..=32768. The kernel rounds up to a power of two.
+    /// Submission entries per worker's ring, 256..=32768, which is the kernel's limit. It rounds up to a power
+    /// of two.
     pub ring_entries: u32,
     pub io_driver: IoDriver,
     /// How long a drain may take; zero stops at once.

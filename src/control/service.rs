@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::sync::OnceLock;
 
 use crate::config::CheckProtocol;
 use crate::config::Config;
@@ -49,7 +50,12 @@ pub struct Lines {
     /// From workers to the health core: slots of backends that fail again and again.
     pub alarms: Mailbox<u32>,
     pub reloads: Arc<Reloads>,
+    /// Set once all workers serve.
+    pub drivers: Arc<OnceLock<Drivers>>,
 }
+
+/// I/O drivers, and how many workers have each.
+pub type Drivers = Vec<(String, usize)>;
 
 /// Alarms that wait for the health core. One that does not fit comes again with the next failure.
 const MAX_ALARMS: usize = 1_024;
@@ -132,6 +138,7 @@ impl Service {
             health: Mailbox::new(MAX_ORDERS)?,
             alarms: Mailbox::new(MAX_ALARMS)?,
             reloads: Arc::default(),
+            drivers: Arc::default(),
         };
         let mut service = Service {
             config: Config { listeners: Vec::new(), server_groups: Vec::new(), ..config.clone() },

@@ -23,6 +23,7 @@ use crate::runtime::Plan;
 use crate::runtime::RuntimeError;
 use crate::runtime::pin;
 use crate::runtime::ring;
+use crate::runtime::ring::Entries;
 use crate::runtime::ring::Wanted;
 use crate::telemetry::operator;
 use crate::telemetry::operator::tell;
@@ -110,8 +111,8 @@ pub(super) fn start(seed: Seed, events: Sender<Event>) -> io::Result<()> {
 
 fn work(seed: Seed) -> Result<Infallible, RuntimeError> {
     seed.place.take();
-    // What there is to warn of about the driver, the first worker tells.
-    let mut driver = ring::choose(seed.io_driver, RING_ENTRIES).map_err(RuntimeError::Driver)?.driver;
+    // What there is to warn of about the driver, the workers tell.
+    let mut driver = ring::choose(seed.io_driver, Entries::exactly(RING_ENTRIES)).map_err(RuntimeError::Driver)?.driver;
     let result = driver.block_on(async {
         let equipment = Rc::new(Equipment {
             timers: Timers::default(),

@@ -6,6 +6,7 @@ mod pin;
 mod ring;
 mod worker_thread;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ use std::time::Instant;
 
 use crate::control::admin::Admin;
 use crate::control::reload::Command;
+use crate::control::service::Drivers;
 use crate::control::service::Lines;
 use crate::control::service::THREAD_CURE;
 use crate::control::signals;
@@ -25,6 +27,7 @@ use crate::control::signals::Noticed;
 use crate::control::signals::Order;
 use crate::net::clock::instant_now;
 use crate::runtime::drain::Drain;
+use crate::runtime::ring::Entries;
 use crate::telemetry::access_log::Format;
 use crate::telemetry::log_output::Output;
 use crate::telemetry::log_output::Sink;
@@ -99,17 +102,24 @@ impl fmt::Display for RuntimeError {
 /// What serves, once it does.
 pub struct Serving {
     pub workers: usize,
-    /// The I/O driver of the workers, and its flags.
-    pub driver: String,
+    /// The I/O drivers of the workers with their flags, and how many workers have each.
+    pub drivers: Drivers,
     /// Names of listeners, with the port that the kernel chose where the configured one was 0.
     pub listeners: Vec<(String, SocketAddr)>,
+}
+
+/// What a worker runs on.
+struct Ready {
+    /// A description of its driver.
+    driver: String,
+    warning: Option<String>,
 }
 
 /// What reaches the minding thread.
 enum Event {
     Order(Order),
-    /// A worker serves; the text describes its driver.
-    Ready(String),
+    /// A worker serves.
+    Ready(Ready),
     Failed(RuntimeError),
     Drained,
 }
@@ -118,6 +128,9 @@ enum Event {
 pub fn run(mut plan: Plan, announce: impl FnOnce(&Serving)) -> Result<(), RuntimeError> {
     let workers = plan.workers;
     let listeners = listening(&plan);
+    // The health core has a ring, too, and makes it as soon as its thread runs.
+    let entries = Entries::of(plan.ring_entries, workers + 1, plan.io_driver);
+    let of_workers = Arc::clone(&plan.lines.drivers);
     let (log_writer, log_queues) = start_log(&mut plan, workers)?;
     let drain = Drain::new(plan.lines.workers.clone());
     let (events, inbox) = mpsc::channel();
@@ -132,14 +145,18 @@ pub fn run(mut plan: Plan, announce: impl FnOnce(&Serving)) -> Result<(), Runtim
     let health = health_thread::Seed::new(&plan);
     health_thread::start(health, events.clone()).map_err(without_thread("the health core"))?;
     let admin = plan.admin.take();
-    for seed in worker_thread::seeds(plan, log_queues, &drain) {
+    for seed in worker_thread::seeds(plan, log_queues, &drain, entries) {
         worker_thread::start(seed, events.clone()).map_err(without_thread("a worker"))?;
     }
-    let driver = wait_until_ready(&inbox, workers)?;
+    let ready = wait_until_ready(&inbox, workers)?;
+    warn(&ready);
+    let drivers = counted(ready.iter().map(|worker| &worker.driver));
+    // This is the only place that sets it.
+    drop(of_workers.set(drivers.clone()));
     if let Some(admin) = &admin {
         admin.serve().map_err(without_thread("control commands"))?;
     }
-    announce(&Serving { workers, driver, listeners });
+    announce(&Serving { workers, drivers, listeners });
     let minder =
         Minder { drain, workers, shutdown_timeout, log_writer: log_writer.as_ref(), commands, admin };
     let outcome = minder.mind(&inbox);
@@ -179,15 +196,12 @@ fn random() -> u64 {
     std::hash::RandomState::new().hash_one(crate::net::clock::wall_now())
 }
 
-fn wait_until_ready(inbox: &mpsc::Receiver<Event>, workers: usize) -> Result<String, RuntimeError> {
-    let mut driver = String::new();
-    let mut ready = 0;
-    while ready < workers {
+/// Waits for all workers; returns what they run on.
+fn wait_until_ready(inbox: &mpsc::Receiver<Event>, workers: usize) -> Result<Vec<Ready>, RuntimeError> {
+    let mut ready = Vec::new();
+    while ready.len() < workers {
         match inbox.recv() {
-            Ok(Event::Ready(description)) => {
-                driver = description;
-                ready += 1;
-            }
+            Ok(Event::Ready(worker)) => ready.push(worker),
             Ok(Event::Failed(error)) => return Err(error),
             // Told to end before the beginning.
             Ok(Event::Order(Order::Stop | Order::StopWithoutBound)) => {
@@ -195,10 +209,29 @@ fn wait_until_ready(inbox: &mpsc::Receiver<Event>, workers: usize) -> Result<Str
                 std::process::exit(0);
             }
             Ok(Event::Order(Order::ReopenLogs | Order::Reload) | Event::Drained) => {}
-            Err(_) => return Err(RuntimeError::WorkerDied { index: ready }),
+            Err(_) => return Err(RuntimeError::WorkerDied { index: ready.len() }),
         }
     }
-    Ok(driver)
+    Ok(ready)
+}
+
+/// Each text once, with how often it is there, the most frequent first.
+fn counted<'t>(texts: impl Iterator<Item = &'t String>) -> Vec<(String, usize)> {
+    let mut counts: BTreeMap<&String, usize> = BTreeMap::new();
+    texts.for_each(|text| *counts.entry(text).or_default() += 1);
+    let mut counted: Vec<_> = counts.into_iter().map(|(text, count)| (text.clone(), count)).collect();
+    counted.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    counted
+}
+
+/// Tells what workers have to do without, and how many.
+fn warn(ready: &[Ready]) {
+    for (warning, count) in counted(ready.iter().filter_map(|worker| worker.warning.as_ref())) {
+        match ready.len() {
+            all if all == count => tell(&format!("warning: {warning}")),
+            all => tell(&format!("warning: {count} of {all} workers: {warning}")),
+        }
+    }
 }
 
 /// How often the minding thread looks whether the access log takes anything.

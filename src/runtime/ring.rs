@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::time::Duration;
 
 use io_uring::Builder;
 use io_uring::IoUring;
@@ -12,6 +13,22 @@ use monoio::RuntimeBuilder;
 
 /// Completions may outnumber submissions: each connection has one operation in flight for long.
 const COMPLETIONS_PER_SUBMISSION: u32 = 4;
+
+/// The most that the kernel allows (IORING_MAX_CQ_ENTRIES).
+const MAX_COMPLETIONS: u32 = 65_536;
+
+/// The smallest ring that is tried where memory is short, as for the configuration.
+const LEAST_ENTRIES: u32 = 256;
+
+/// What the kernel locks for one submission and one completion, and what it rounds up at most.
+const SUBMISSION_BYTES: u64 = 64 + 4;
+const COMPLETION_BYTES: u64 = 16;
+const ROUNDING_BYTES: u64 = 2 * 4_096;
+
+/// The kernel gives the memory of rings back a moment after their process has ended: how often and after which
+/// pause a ring of the size that is wanted is tried again.
+const MEMORY_TRIES: u32 = 4;
+const MEMORY_PAUSE: Duration = Duration::from_millis(50);
 
 /// Which driver the operator asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +51,15 @@ pub(super) struct Chosen {
     pub(super) description: String,
     pub(super) warning: Option<String>,
 }
+
+const MEMORY_CURE: &str =
+    "memory may not be locked: raise LimitMEMLOCK= (ulimit -l) or lower process.ring_entries";
+
+/// Of a worker's ring unless the configuration says otherwise.
+const DEFAULT_ENTRIES: u32 = 4_096;
+
+/// Of the ring with which it is found out what the kernel grants.
+const PROBE_ENTRIES: u32 = 8;
 
 /// Flags as the operator knows them, and how to ask for them.
 type Rung = (&'static str, fn(&mut Builder));
@@ -60,15 +86,20 @@ impl Driver {
     }
 }
 
-/// Sets up the calling thread's driver. The error is a sentence with its cure.
-pub(super) fn choose(wanted: Wanted, entries: u32) -> Result<Chosen, String> {
+/// Sets up the calling thread's driver. Where memory is short, smaller rings are tried before epoll. The error
+/// is a sentence with its cure.
+pub(super) fn choose(wanted: Wanted, entries: Entries) -> Result<Chosen, String> {
     if wanted == Wanted::Epoll {
         return epoll(None);
     }
-    match ring(entries) {
-        Ok((driver, flags)) => {
-            let description = format!("io_uring ({flags}; {entries} entries)");
-            Ok(Chosen { driver, description, warning: None })
+    match ring_that_fits(entries.share) {
+        Ok((driver, flags, granted)) => {
+            let description = format!("io_uring ({flags}; {granted} entries)");
+            let warning = (granted < entries.wanted).then(|| {
+                let wanted = entries.wanted;
+                format!("rings have {granted} entries instead of {wanted}: {MEMORY_CURE}")
+            });
+            Ok(Chosen { driver, description, warning })
         }
         Err(error) => {
             let text = format!("io_uring cannot be used: {error}; {}", cure(&error));
@@ -77,16 +108,114 @@ pub(super) fn choose(wanted: Wanted, entries: u32) -> Result<Chosen, String> {
     }
 }
 
+/// The largest ring of at most so many entries for which there is memory.
+fn ring_that_fits(entries: u32) -> io::Result<(Driver, &'static str, u32)> {
+    let mut entries = entries;
+    let mut tries = 0;
+    loop {
+        let refusal = match ring(entries) {
+            Ok((driver, flags)) => return Ok((driver, flags, entries)),
+            Err(error) => error,
+        };
+        let is_short = refusal.raw_os_error() == Some(libc::ENOMEM);
+        tries += 1;
+        if is_short && tries <= MEMORY_TRIES {
+            std::thread::sleep(MEMORY_PAUSE);
+        } else if is_short && entries > LEAST_ENTRIES {
+            entries = (entries / 2).max(LEAST_ENTRIES);
+        } else {
+            return Err(refusal);
+        }
+    }
+}
+
+/// The size of rings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Entries {
+    /// As configured.
+    wanted: u32,
+    /// What each may have, so that there is memory for all.
+    share: u32,
+}
+
+impl Entries {
+    /// For so many rings of `wanted` entries each. To be asked before other threads make rings.
+    pub(super) fn of(wanted: u32, rings: usize, driver: Wanted) -> Entries {
+        let limit = match driver {
+            Wanted::Epoll => None,
+            _ => locked_memory().filter(|_| counts_as_locked()),
+        };
+        let share = limit.map_or(wanted, |bytes| share(wanted, bytes / rings.max(1) as u64));
+        Entries { wanted, share }
+    }
+
+    pub(super) fn exactly(wanted: u32) -> Entries {
+        Entries { wanted, share: wanted }
+    }
+}
+
+/// The largest ring, halving `wanted`, that takes at most so many bytes.
+fn share(wanted: u32, bytes: u64) -> u32 {
+    let mut entries = wanted;
+    while entries > LEAST_ENTRIES && ring_bytes(entries) > bytes {
+        entries = (entries.next_power_of_two() / 2).max(LEAST_ENTRIES);
+    }
+    entries
+}
+
+fn completions(entries: u32) -> u32 {
+    entries.next_power_of_two().saturating_mul(COMPLETIONS_PER_SUBMISSION).min(MAX_COMPLETIONS)
+}
+
+/// What a ring locks.
+fn ring_bytes(entries: u32) -> u64 {
+    u64::from(entries.next_power_of_two()) * SUBMISSION_BYTES
+        + u64::from(completions(entries)) * COMPLETION_BYTES
+        + ROUNDING_BYTES
+}
+
+/// Raises the soft limit of locked memory to the hard one and returns it in bytes; None: there is none.
+fn locked_memory() -> Option<u64> {
+    let mut limit = memory_limit()?;
+    limit.rlim_cur = limit.rlim_max;
+    set_memory_limit(&limit);
+    memory_limit().map(|limit| limit.rlim_cur).filter(|bytes| *bytes != libc::RLIM_INFINITY)
+}
+
+/// Whether rings count as locked memory, which depends on the kernel and on the privileges of this process: a
+/// ring is asked for while nothing may be locked.
+fn counts_as_locked() -> bool {
+    let Some(limit) = memory_limit() else { return false };
+    set_memory_limit(&libc::rlimit { rlim_cur: 0, ..limit });
+    let refusal = IoUring::new(PROBE_ENTRIES).err();
+    set_memory_limit(&limit);
+    refusal.is_some_and(|error| error.raw_os_error() == Some(libc::ENOMEM))
+}
+
+fn memory_limit() -> Option<libc::rlimit> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is valid for the call.
+    (unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) } == 0).then_some(limit)
+}
+
+/// A failure leaves the limit as it was.
+fn set_memory_limit(limit: &libc::rlimit) {
+    // SAFETY: `limit` is valid for the call.
+    unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, limit) };
+}
+
 fn ring(entries: u32) -> io::Result<(Driver, &'static str)> {
     let mut refusal = io::ErrorKind::Unsupported.into();
     for (flags, set) in LADDER {
         let mut builder = IoUring::builder();
-        builder.setup_cqsize(entries.next_power_of_two().saturating_mul(COMPLETIONS_PER_SUBMISSION));
+        builder.setup_cqsize(completions(entries));
         set(&mut builder);
         let runtime =
             RuntimeBuilder::<IoUringDriver>::new().with_entries(entries).uring_builder(builder).build();
         match runtime {
             Ok(runtime) => return Ok((Driver::Ring(Box::new(runtime)), flags)),
+            // Other flags need no less memory.
+            Err(error) if error.raw_os_error() == Some(libc::ENOMEM) => return Err(error),
             // An older kernel does not know the flags; the next rung asks for less.
             Err(error) => refusal = error,
         }
@@ -111,9 +240,7 @@ fn cure(error: &io::Error) -> &'static str {
         Some(libc::EPERM) => {
             "it is forbidden here: see sysctl kernel.io_uring_disabled, or the seccomp profile of the container"
         }
-        Some(libc::ENOMEM) => {
-            "memory may not be locked: raise LimitMEMLOCK= (ulimit -l) or lower process.ring_entries"
-        }
+        Some(libc::ENOMEM) => MEMORY_CURE,
         Some(libc::ENOSYS) => "this kernel has none: Linux 5.11 or newer is needed",
         Some(libc::EMFILE | libc::ENFILE) => "raise the descriptor limit (LimitNOFILE=)",
         _ => "set io_driver = \"epoll\" to do without",
@@ -122,17 +249,51 @@ fn cure(error: &io::Error) -> &'static str {
 
 /// What this kernel grants, for `ringway version -v`.
 pub fn abilities() -> String {
-    const PROBE_ENTRIES: u32 = 8;
     let granted = LADDER.iter().find(|(_, set)| {
         let mut builder = IoUring::builder();
         set(&mut builder);
         builder.build(PROBE_ENTRIES).is_ok()
     });
     match granted {
-        Some((flags, _)) => format!("available ({flags})"),
+        Some((flags, _)) => format!("available ({flags}); {}", memory_for_rings()),
         None => {
             let error = IoUring::new(PROBE_ENTRIES).err().unwrap_or_else(io::Error::last_os_error);
             format!("not available: {error}; {}", cure(&error))
         }
+    }
+}
+
+/// How many rings may be had, as far as locked memory is concerned.
+fn memory_for_rings() -> String {
+    let of_default = |bytes: u64| bytes / ring_bytes(DEFAULT_ENTRIES);
+    match locked_memory().filter(|_| counts_as_locked()) {
+        None => "rings do not count as locked memory here".to_owned(),
+        Some(bytes) => format!(
+            "rings count as locked memory, of which the user of this process may have {} KiB: room for {} rings of \
+             {DEFAULT_ENTRIES} entries; for more, raise LimitMEMLOCK= (ulimit -l)",
+            bytes / 1024,
+            of_default(bytes)
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rings_share_what_memory_there_is() {
+        // 16 workers and the health core within the limit that distributions set.
+        assert_eq!(share(4_096, (8 << 20) / 17), 2_048);
+        assert_eq!(share(4_096, (8 << 20) / 65), 512);
+        assert_eq!(share(4_096, 0), LEAST_ENTRIES);
+        assert_eq!(share(4_096, 8 << 20), 4_096);
+        // The kernel rounds up to a power of two.
+        assert_eq!(share(5_000, ring_bytes(4_096)), 4_096);
+    }
+
+    #[test]
+    fn the_largest_ring_is_within_what_the_kernel_allows() {
+        assert_eq!((completions(4_096), completions(5_000), completions(32_768)), (16_384, 32_768, 65_536));
     }
 }

@@ -25,11 +25,13 @@ use crate::net::wake::Wakeups;
 use crate::net::wake::every;
 use crate::runtime::Event;
 use crate::runtime::Plan;
+use crate::runtime::Ready;
 use crate::runtime::RuntimeError;
 use crate::runtime::drain::Drain;
 use crate::runtime::drain::IDLE_GRACE;
 use crate::runtime::pin;
 use crate::runtime::ring;
+use crate::runtime::ring::Entries;
 use crate::runtime::ring::Wanted;
 use crate::snapshot::Snapshot;
 use crate::telemetry::operator;
@@ -54,12 +56,17 @@ pub(super) struct Seed {
     mailbox: Mailbox<NewSocket>,
     log: Option<AccessLog>,
     cpu: Option<usize>,
-    ring_entries: u32,
+    ring_entries: Entries,
     io_driver: Wanted,
     drain: Arc<Drain>,
 }
 
-pub(super) fn seeds(plan: Plan, logs: Vec<Option<AccessLog>>, drain: &Arc<Drain>) -> Vec<Seed> {
+pub(super) fn seeds(
+    plan: Plan,
+    logs: Vec<Option<AccessLog>>,
+    drain: &Arc<Drain>,
+    entries: Entries,
+) -> Vec<Seed> {
     let Lines { publication, tallies, quota, workers, alarms, .. } = plan.lines;
     let shared = Shared { publication, tallies, quota, alarms };
     let cpus = pin::usable_cpus();
@@ -70,7 +77,7 @@ pub(super) fn seeds(plan: Plan, logs: Vec<Option<AccessLog>>, drain: &Arc<Drain>
         log,
         // With more workers than CPUs, the CPUs are shared evenly.
         cpu: if plan.pin { cpus.get(index % cpus.len().max(1)).copied() } else { None },
-        ring_entries: plan.ring_entries,
+        ring_entries: entries,
         io_driver: plan.io_driver,
         drain: Arc::clone(drain),
     };
@@ -102,13 +109,8 @@ fn work(mut seed: Seed, events: &Sender<Event>) -> Result<(), RuntimeError> {
         ));
     }
     let chosen = ring::choose(seed.io_driver, seed.ring_entries).map_err(RuntimeError::Driver)?;
-    if let Some(warning) = &chosen.warning
-        && seed.index == 0
-    {
-        tell(&format!("warning: {warning}"));
-    }
     let mut driver = chosen.driver;
-    let description = chosen.description;
+    let ready = Ready { driver: chosen.description, warning: chosen.warning };
     let drain = Arc::clone(&seed.drain);
     let result = driver.block_on(async {
         let worker = Rc::new(Worker::new(seed.index, seed.shared.clone(), seed.log.take())?);
@@ -123,7 +125,7 @@ fn work(mut seed: Seed, events: &Sender<Event>) -> Result<(), RuntimeError> {
                 post.read();
             }
         });
-        drop(events.send(Event::Ready(description)));
+        drop(events.send(Event::Ready(ready)));
         turn_until_drained(&worker).await;
         worker.tick();
         // Sockets are closed by the ring, in the next turn of the loop. Without it, a successor would

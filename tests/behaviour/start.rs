@@ -119,3 +119,46 @@ fn a_thread_that_cannot_start_is_named() {
     assert!(line.starts_with("error: ") && line.contains("that writes messages"), "{line}");
     assert_eq!(ringway.wait_for_exit(PATIENCE).code(), Some(4));
 }
+
+/// Whether this machine lets anybody have a ring.
+fn has_io_uring(ringway: &Ringway) -> bool {
+    !ringway.stderr().contains("kernel.io_uring_disabled")
+}
+
+#[test]
+fn where_memory_for_rings_is_short_all_workers_get_smaller_ones_and_it_is_said() {
+    let backend = Backend::echo_head();
+    let scenario = Scenario::of(&backend)
+        .workers(6)
+        .process("io_driver = \"auto\"")
+        .table("[admin]\nsocket = \"admin.sock\"");
+    let mut ringway = Ringway::spawn_with_locked_memory(&scenario.text(), 1 << 20);
+    ringway.wait_for_listeners(1);
+    assert_eq!(Client::connect(ringway.address()).get("/").status, 200);
+    let line = ringway.wait_for_line("6 workers");
+    if has_io_uring(&ringway) && !line.contains("6 workers on io_uring (SINGLE_ISSUER, DEFER_TASKRUN; 4096 entries)") {
+        // Others of the same user may have taken some of it.
+        let warning = ringway.wait_for_line("instead of 4096");
+        assert!(warning.starts_with("warning: ") && warning.contains("LimitMEMLOCK="), "{warning}");
+        assert!(line.contains("on io_uring"), "{line}");
+    }
+    let socket = ringway.folder().join("admin.sock").display().to_string();
+    let status = std::process::Command::new(env!("CARGO_BIN_EXE_ringway"))
+        .args(["status", "--json", "--socket", &socket])
+        .output()
+        .expect("it runs");
+    let status: serde_json::Value = serde_json::from_slice(&status.stdout).expect("it is JSON");
+    let drivers = status["drivers"].as_array().expect("a list");
+    assert!(drivers.iter().all(|entry| line.contains(entry["driver"].as_str().expect("a driver"))), "{line}");
+    assert_eq!(drivers.iter().filter_map(|entry| entry["workers"].as_u64()).sum::<u64>(), 6);
+}
+
+#[test]
+fn the_largest_ring_that_can_be_configured_is_one() {
+    let backend = Backend::echo_head();
+    let scenario = Scenario::of(&backend).process("ring_entries = 32768").process("io_driver = \"auto\"");
+    let ringway = scenario.start();
+    let line = ringway.wait_for_line("1 workers on");
+    let is_short = ringway.stderr().contains("LimitMEMLOCK=");
+    assert!(line.contains("32768 entries") || is_short || !has_io_uring(&ringway), "{}", ringway.stderr());
+}

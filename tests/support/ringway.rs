@@ -1,7 +1,7 @@
 //! The real binary, started with a configuration.
 
 use super::clock::{PATIENCE, within};
-use super::system_calls::{forbid, forbidden_call, forbidden_datagrams};
+use super::system_calls::{forbid, forbidden_call, forbidden_datagrams, limit_locked_memory};
 use super::tls::own_pair;
 use super::wire::note;
 use std::cell::RefCell;
@@ -86,6 +86,12 @@ impl Ringway {
     /// Starts without waiting, in a process that may have no further thread.
     pub(crate) fn spawn_without_threads(configuration: &str) -> Ringway {
         Ringway::spawn_filtered(configuration, || forbid(&forbidden_call(libc::SYS_clone3, libc::EAGAIN)))
+    }
+
+    /// Starts without waiting, in a process that may lock so many bytes of memory and has no privilege to
+    /// lock more.
+    pub(crate) fn spawn_with_locked_memory(configuration: &str, bytes: u64) -> Ringway {
+        Ringway::spawn_filtered(configuration, move || limit_locked_memory(bytes))
     }
 
     /// Starts in a process for which every local port is taken, as far as it can tell, and waits until it

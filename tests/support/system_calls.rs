@@ -1,4 +1,4 @@
-//! Filters over the system calls of a process, for what cannot be brought about otherwise.
+//! Limits of a process and filters over its system calls, for what cannot be brought about otherwise.
 
 const CALL_NUMBER: u32 = 0;
 /// The lower half of the second argument of a system call.
@@ -39,6 +39,19 @@ pub(crate) fn forbid(filter: &[libc::sock_filter]) -> std::io::Result<()> {
     let result = unsafe {
         libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
         libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program)
+    };
+    if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+}
+
+/// Limits the memory that the calling process, and what it executes, may lock.
+pub(crate) fn limit_locked_memory(bytes: u64) -> std::io::Result<()> {
+    const CAP_IPC_LOCK: libc::c_ulong = 14;
+    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
+    // SAFETY: `limit` is valid for the call.
+    let result = unsafe {
+        // Fails without privileges, and then there is nothing to drop.
+        libc::prctl(libc::PR_CAPBSET_DROP, CAP_IPC_LOCK, 0, 0, 0);
+        libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit)
     };
     if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }

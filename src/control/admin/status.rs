@@ -39,11 +39,17 @@ pub(super) fn picture(lines: &Lines, started: Duration, is_stopping: bool) -> Js
         "epoch": snapshot.epoch,
         "reloads": present.reloads(&lines.reloads),
         "workers": snapshot.workers,
+        "drivers": drivers(lines),
         "connections": quota(&lines.quota),
         "listeners": listeners.map(|listener| self::listener(listener)).collect::<Vec<_>>(),
         "groups": groups.collect::<Vec<_>>(),
         "leaving": present.leaving(&snapshot),
     })
+}
+
+fn drivers(lines: &Lines) -> Json {
+    let drivers = lines.drivers.get().into_iter().flatten();
+    drivers.map(|(driver, workers)| json!({"driver": driver, "workers": workers})).collect()
 }
 
 /// The moment of the picture.

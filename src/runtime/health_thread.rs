@@ -112,7 +112,8 @@ pub(super) fn start(seed: Seed, events: Sender<Event>) -> io::Result<()> {
 fn work(seed: Seed) -> Result<Infallible, RuntimeError> {
     seed.place.take();
     // What there is to warn of about the driver, the workers tell.
-    let mut driver = ring::choose(seed.io_driver, Entries::exactly(RING_ENTRIES)).map_err(RuntimeError::Driver)?.driver;
+    let mut driver =
+        ring::choose(seed.io_driver, Entries::exactly(RING_ENTRIES)).map_err(RuntimeError::Driver)?.driver;
     let result = driver.block_on(async {
         let equipment = Rc::new(Equipment {
             timers: Timers::default(),

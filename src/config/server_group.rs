@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::config::report::Location;
 use crate::policy::balance::Algorithm;
 use crate::policy::balance::WhenAllDown;
+use crate::policy::balance::sticky::CookieAttributes;
 use crate::policy::balance::sticky::StickyMode;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -132,6 +133,8 @@ pub struct Sticky {
     /// Since the backend was chosen (insert), or since the last request (app_cookie, source_ip). Not used
     /// by rewrite, where the application decides.
     pub timeout: Duration,
+    /// Of the cookie that insert sets.
+    pub attributes: CookieAttributes,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -131,10 +131,12 @@ impl GroupBuilder<'_> {
             Badge { tag, mask }
         };
         let remembers = matches!(wanted.mode, StickyMode::AppCookie | StickyMode::SourceIp);
+        let timeout_s = u32::try_from(wanted.timeout.as_secs()).unwrap_or(u32::MAX);
         Sticky {
             mode: wanted.mode,
             cookie: wanted.cookie.clone(),
-            timeout_s: u32::try_from(wanted.timeout.as_secs()).unwrap_or(u32::MAX),
+            timeout_s,
+            attributes: wanted.attributes.write(timeout_s),
             badges: Badges::new(members.iter().map(badge).collect()),
             affinity: remembers.then(|| roster.affinity(group, wanted.mode)),
         }

@@ -147,8 +147,8 @@ impl SetCookies {
                 head.headers.retain(|field| field.known != KnownName::SetCookie || !is_named(field.value));
                 let stays = claim.is_fresh && claim.owner == Some(chosen);
                 if !stays && let Some(token) = token() {
-                    let (name, timeout) = (&sticky.cookie, sticky.timeout_s);
-                    sticky::set_cookie(name, &token, timeout, is_secure, &mut set.bytes);
+                    let (name, attributes) = (&sticky.cookie, &sticky.attributes);
+                    sticky::set_cookie(name, &token, attributes, is_secure, &mut set.bytes);
                     set.end();
                 }
             }

@@ -14,6 +14,7 @@ use crate::policy::balance::random::Alias;
 use crate::policy::balance::slow_start;
 use crate::policy::balance::sticky::Badges;
 use crate::policy::balance::sticky::StickyMode;
+use crate::policy::balance::sticky::WrittenAttributes;
 use crate::policy::balance::weighted_round_robin::Schedule;
 use crate::snapshot::affinity::Affinity;
 use crate::snapshot::backend::Backend;
@@ -81,6 +82,8 @@ pub struct Sticky {
     pub mode: StickyMode,
     pub cookie: String,
     pub timeout_s: u32,
+    /// Of the cookie that Ringway inserts.
+    pub attributes: WrittenAttributes,
     /// By index of the member.
     pub badges: Badges,
     /// What Ringway has to remember itself; empty for cookies that carry a badge.

@@ -41,6 +41,30 @@ fn set_cookie(response: &Response) -> Option<String> {
 }
 
 #[test]
+fn an_inserted_cookie_has_the_attributes_that_it_is_given() {
+    let backends = named("");
+    let secure = if crate::support::over_tls() { "; Secure" } else { "" };
+    let none = if crate::support::over_tls() { "; SameSite=None; Secure" } else { "" };
+    for (keys, expected) in [
+        (
+            "path = \"/app\"\ndomain = \"Example.com\"",
+            format!("Path=/app; HttpOnly; Max-Age=1000; Domain=example.com{secure}"),
+        ),
+        ("same_site = \"strict\"", format!("Path=/; HttpOnly; Max-Age=1000; SameSite=Strict{secure}")),
+        ("same_site = \"none\"\nsecure = \"auto\"", format!("Path=/; HttpOnly; Max-Age=1000{none}")),
+        (
+            "same_site = \"none\"\nsecure = true",
+            "Path=/; HttpOnly; Max-Age=1000; SameSite=None; Secure".to_owned(),
+        ),
+    ] {
+        let ringway = scenario(&backends, &format!("mode = \"insert\"\n{keys}")).start();
+        let set = ask(&mut Client::connect(ringway.address()), None);
+        let set = set.field("set-cookie").expect("a cookie");
+        assert_eq!(set.split_once("; ").map(|(_, attributes)| attributes), Some(&expected[..]), "{keys}");
+    }
+}
+
+#[test]
 fn an_inserted_cookie_brings_its_client_back_and_is_not_shown() {
     let backends = named("");
     let ringway = scenario(&backends, "mode = \"insert\"").start();

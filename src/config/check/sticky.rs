@@ -14,6 +14,8 @@ use crate::config::check::section::Section;
 use crate::config::effective::Form;
 use crate::config::raw;
 use crate::config::report::Report;
+use crate::policy::balance::sticky::CookieAttributes;
+use crate::policy::balance::sticky::SameSite;
 use crate::policy::balance::sticky::StickyMode;
 
 pub(super) fn sticky(group: &mut Section<'_, '_>) -> Option<Sticky> {
@@ -28,8 +30,117 @@ pub(super) fn sticky(group: &mut Section<'_, '_>) -> Option<Sticky> {
     let idle =
         (mode == Some(StickyMode::Rewrite)).then_some("the application decides how long its cookie lasts");
     let timeout = section.read_unless(idle, "timeout", &seconds(1, 86_400), Duration::from_secs(1_000));
+    let attributes = attributes(mode, &mut section);
     section.close();
-    Some(Sticky { mode: mode?, cookie, timeout })
+    Some(Sticky { mode: mode?, cookie, timeout, attributes })
+}
+
+/// Of the one cookie that is Ringway's own.
+fn attributes(mode: Option<StickyMode>, section: &mut Section<'_, '_>) -> CookieAttributes {
+    let idle = match mode {
+        Some(StickyMode::Rewrite | StickyMode::AppCookie) => Some("the application sets its cookie itself"),
+        Some(StickyMode::SourceIp) => Some("clients are known by their addresses"),
+        Some(StickyMode::Insert) | None => None,
+    };
+    let path = section.read_unless(idle, "path", &CookiePath, "/".to_owned());
+    let domain = section.read_optional("domain", &CookieDomain, "the host that the client asked for alone");
+    let same_site =
+        section.read_optional("same_site", &SAME_SITE, "browsers decide, most of them as with lax");
+    let is_always_secure = section.read_unless(idle, "secure", &AutoOrTrue, false);
+    for key in ["domain", "same_site"] {
+        section.warn_idle(key, idle);
+    }
+    CookieAttributes {
+        path,
+        domain: domain.map(|(domain, _)| domain),
+        same_site: same_site.map(|(same_site, _)| same_site),
+        is_always_secure,
+    }
+}
+
+const SAME_SITE: Choice<SameSite> = Choice {
+    words: &[("none", SameSite::None), ("lax", SameSite::Lax), ("strict", SameSite::Strict)],
+    aliases: &[("None", SameSite::None), ("Lax", SameSite::Lax), ("Strict", SameSite::Strict)],
+    later: &[],
+};
+
+/// Whether the cookie is Secure on every connection.
+struct AutoOrTrue;
+
+impl Kind for AutoOrTrue {
+    type Value = bool;
+
+    fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<bool> {
+        match &raw.kind {
+            raw::Kind::Boolean(true) => Some(true),
+            raw::Kind::Text(text) if text == "auto" => Some(false),
+            raw::Kind::Boolean(false) | raw::Kind::Text(_) => {
+                let help = "\"auto\" marks the cookie Secure on HTTPS, true always";
+                report.error(raw.location, format!("`{key}` must be \"auto\" or true"), help);
+                None
+            }
+            _ => refuse_kind(key, raw, "\"auto\" or true", report),
+        }
+    }
+
+    fn show(&self, value: &bool) -> Json {
+        if *value { Json::Bool(true) } else { Json::from("auto") }
+    }
+}
+
+/// Bytes of an attribute; browsers ignore longer ones.
+const ATTRIBUTE_LENGTH_MAX: usize = 1_024;
+
+struct CookiePath;
+
+impl Kind for CookiePath {
+    type Value = String;
+
+    fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<String> {
+        let raw::Kind::Text(text) = &raw.kind else {
+            return refuse_kind(key, raw, "a string", report);
+        };
+        let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b';');
+        if !text.starts_with('/') || !is_plain || text.len() > ATTRIBUTE_LENGTH_MAX {
+            let help = "it begins with a slash and has visible ASCII characters but `;`: \"/\", \"/app\"";
+            report.error(raw.location, format!("`{key}` is not a valid path of a cookie"), help);
+            return None;
+        }
+        Some(text.clone())
+    }
+
+    fn show(&self, value: &String) -> Json {
+        Json::from(value.as_str())
+    }
+}
+
+struct CookieDomain;
+
+/// Characters of a name in DNS (RFC 1035 §2.3.4).
+const DOMAIN_LENGTH_MAX: usize = 253;
+
+impl Kind for CookieDomain {
+    type Value = String;
+
+    fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<String> {
+        let raw::Kind::Text(text) = &raw.kind else {
+            return refuse_kind(key, raw, "a string", report);
+        };
+        let is_label = |label: &str| {
+            !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        };
+        if text.len() > DOMAIN_LENGTH_MAX || !text.split('.').all(is_label) {
+            let help = "write the domain whose hosts share the cookie, without a dot at its beginning: \
+                        \"example.com\"";
+            report.error(raw.location, format!("`{key}` is not a valid domain of a cookie"), help);
+            return None;
+        }
+        Some(text.to_ascii_lowercase())
+    }
+
+    fn show(&self, value: &String) -> Json {
+        Json::from(value.as_str())
+    }
 }
 
 const MODES: Choice<Option<StickyMode>> = Choice {

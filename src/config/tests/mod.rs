@@ -15,6 +15,7 @@ use super::*;
 use crate::policy::balance::Algorithm;
 use crate::policy::balance::WhenAllDown;
 use crate::policy::balance::hash_key::HashKey;
+use crate::policy::balance::sticky::CookieAttributes;
 use crate::policy::balance::sticky::StickyMode;
 
 const COMPLETE_EXAMPLE: &str = include_str!("../../../config/ringway.toml");

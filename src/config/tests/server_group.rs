@@ -184,6 +184,14 @@ fn messages_of_sticky() {
         "mode = \"source_ip\"",
         "mode = \"source_ip\"\ncookie = \"a\"\ntimeout = \"1s\"",
         "mode = \"insert\"\nname = \"a\"",
+        "mode = \"insert\"\npath = \"app\"",
+        "mode = \"insert\"\npath = \"/;\"",
+        "mode = \"insert\"\ndomain = \".example.com\"",
+        "mode = \"insert\"\ndomain = \"a;b\"",
+        "mode = \"insert\"\nsame_site = \"off\"",
+        "mode = \"insert\"\nsecure = false",
+        "mode = \"insert\"\nsecure = 1",
+        "mode = \"source_ip\"\ndomain = \"a\"\nsame_site = \"lax\"\nsecure = true\npath = \"/a\"",
     ];
     let report = |line| report_with("", "", &format!("[server_group.sticky]\n{line}\n"));
     assert_snapshot("sticky", cases(&lines, report));
@@ -278,7 +286,9 @@ fn passive_checks_are_kept() {
 fn sticky_modes_are_kept() {
     let sticky = |lines: &str| group_with(&format!("[server_group.sticky]\n{lines}")).sticky;
     let expected = |mode, cookie: &str, seconds| {
-        Some(Sticky { mode, cookie: cookie.to_owned(), timeout: Duration::from_secs(seconds) })
+        let attributes =
+            CookieAttributes { path: "/".to_owned(), domain: None, same_site: None, is_always_secure: false };
+        Some(Sticky { mode, cookie: cookie.to_owned(), timeout: Duration::from_secs(seconds), attributes })
     };
     assert_eq!(group_with("").sticky, None);
     assert_eq!(sticky("mode = \"off\""), None);

@@ -3,8 +3,6 @@
 //! Its value is opaque: a keyed tag of the backend, and when it was issued, masked. Nobody learns
 //! addresses or clocks from it, and a worker looks it up without any computing.
 
-use std::io::Write;
-
 /// How far ahead the clock of another node of the fleet may be, in seconds.
 const MAX_CLOCK_SKEW: u32 = 60;
 
@@ -101,15 +99,72 @@ impl Badges {
     }
 }
 
-/// Appends the value of the Set-Cookie field that gives a client its token; `timeout` in seconds.
-pub fn set_cookie(name: &str, token: &[u8; 32], timeout: u32, secure: bool, out: &mut Vec<u8>) {
-    out.extend_from_slice(name.as_bytes());
-    out.push(b'=');
-    out.extend_from_slice(token);
-    // Writing to a vector cannot fail.
-    drop(write!(out, "; Path=/; HttpOnly; Max-Age={timeout}"));
-    if secure {
-        out.extend_from_slice(b"; Secure");
+/// With which requests of other sites browsers send the cookie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SameSite {
+    /// With all, if the cookie is also Secure.
+    None,
+    /// Only with navigations to the site.
+    Lax,
+    /// With none.
+    Strict,
+}
+
+/// What is said of the cookie that Ringway inserts (RFC 6265 §4.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CookieAttributes {
+    /// Begins with a slash.
+    pub path: String,
+    /// None: the host of the request alone.
+    pub domain: Option<String>,
+    /// None: what browsers make of it; most say `Lax`.
+    pub same_site: Option<SameSite>,
+    /// Secure on every connection, as it has to be where TLS ends before Ringway; else on TLS only.
+    pub is_always_secure: bool,
+}
+
+/// The attributes as they are sent, laid out ahead of time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrittenAttributes {
+    in_the_clear: String,
+    over_tls: String,
+}
+
+impl CookieAttributes {
+    /// `timeout` in seconds.
+    pub fn write(&self, timeout: u32) -> WrittenAttributes {
+        let in_the_clear = self.write_for(timeout, self.is_always_secure);
+        WrittenAttributes { in_the_clear, over_tls: self.write_for(timeout, true) }
+    }
+
+    fn write_for(&self, timeout: u32, is_secure: bool) -> String {
+        let mut text = format!("; Path={}; HttpOnly; Max-Age={timeout}", self.path);
+        if let Some(domain) = &self.domain {
+            text += "; Domain=";
+            text += domain;
+        }
+        text += match self.same_site {
+            Some(SameSite::Strict) => "; SameSite=Strict",
+            Some(SameSite::Lax) => "; SameSite=Lax",
+            // Browsers refuse it without Secure.
+            Some(SameSite::None) if is_secure => "; SameSite=None",
+            Some(SameSite::None) | None => "",
+        };
+        if is_secure { text + "; Secure" } else { text }
+    }
+}
+
+/// Appends the value of the Set-Cookie field that gives a client its token.
+pub fn set_cookie(
+    name: &str,
+    token: &[u8; 32],
+    attributes: &WrittenAttributes,
+    is_secure: bool,
+    out: &mut Vec<u8>,
+) {
+    let attributes = if is_secure { &attributes.over_tls } else { &attributes.in_the_clear };
+    for part in [name.as_bytes(), b"=", token, attributes.as_bytes()] {
+        out.extend_from_slice(part);
     }
 }
 
@@ -195,12 +250,32 @@ mod tests {
 
     #[test]
     fn the_field_that_sets_it() {
-        let mut out = Vec::new();
-        set_cookie("SERVERID", &[b'0'; 32], 1000, false, &mut out);
-        let plain = format!("SERVERID={}; Path=/; HttpOnly; Max-Age=1000", "0".repeat(32));
-        assert_eq!(String::from_utf8(out.clone()).unwrap(), plain);
-        out.clear();
-        set_cookie("SERVERID", &[b'0'; 32], 1000, true, &mut out);
-        assert_eq!(String::from_utf8(out).unwrap(), format!("{plain}; Secure"));
+        let attributes = |path: &str, domain: Option<&str>, same_site, is_always_secure| CookieAttributes {
+            path: path.to_owned(),
+            domain: domain.map(str::to_owned),
+            same_site,
+            is_always_secure,
+        };
+        for (attributes, is_secure, expected) in [
+            (attributes("/", None, None, false), false, "; Path=/; HttpOnly; Max-Age=1000"),
+            (attributes("/", None, None, false), true, "; Path=/; HttpOnly; Max-Age=1000; Secure"),
+            (attributes("/", None, None, true), false, "; Path=/; HttpOnly; Max-Age=1000; Secure"),
+            (
+                attributes("/app", Some("example.com"), Some(SameSite::None), false),
+                true,
+                "; Path=/app; HttpOnly; Max-Age=1000; Domain=example.com; SameSite=None; Secure",
+            ),
+            (attributes("/", None, Some(SameSite::None), false), false, "; Path=/; HttpOnly; Max-Age=1000"),
+            (
+                attributes("/", None, Some(SameSite::Strict), false),
+                false,
+                "; Path=/; HttpOnly; Max-Age=1000; SameSite=Strict",
+            ),
+        ] {
+            let mut out = Vec::new();
+            set_cookie("SERVERID", &[b'0'; 32], &attributes.write(1000), is_secure, &mut out);
+            let whole = format!("SERVERID={}{expected}", "0".repeat(32));
+            assert_eq!(String::from_utf8(out).unwrap(), whole);
+        }
     }
 }

@@ -13,7 +13,10 @@ use std::time::Duration;
 use crate::downstream::h2;
 use crate::downstream::handshake;
 use crate::downstream::handshake::Coverage;
+use crate::exchange;
+use crate::exchange::Origin;
 use crate::exchange::secured::Secured;
+use crate::http::head::PartialHead;
 use crate::net::buffer::Buffer;
 use crate::net::buffer::TINY_BYTES;
 use crate::net::clock::Moment;
@@ -26,6 +29,7 @@ use crate::proto::h2::frame::PREFACE;
 use crate::proto::proxy_protocol;
 use crate::proto::proxy_protocol::Parse;
 use crate::snapshot::Listener;
+use crate::telemetry::reason::Reason;
 use crate::tls::transport::Transport;
 use crate::worker::CountedConnection;
 use crate::worker::Worker;
@@ -276,8 +280,9 @@ fn refill(bytes: &[u8], worker: &Worker) -> Buffer {
 async fn read_proxy_header(connection: &mut Connection, worker: &Worker) -> Option<Buffer> {
     let timeout = connection.term(worker, |terms| terms.client_header_timeout)?;
     connection.deadline.set_yielding(timeout);
+    let began = worker.clock.now();
     let mut input = worker.buffers.small();
-    loop {
+    let failure = loop {
         match proxy_protocol::parse(input.filled()) {
             Ok(Parse::Complete(header)) => {
                 if let Some(source) = header.source {
@@ -288,15 +293,32 @@ async fn read_proxy_header(connection: &mut Connection, worker: &Worker) -> Opti
                 return Some(input);
             }
             Ok(Parse::Incomplete) => {}
-            Err(_) => return None,
+            Err(error) => break error.reason(),
         }
         if input.spare() == 0 {
             // The longest header that the codec takes is a little longer than a buffer.
             input.make_room(input.len());
         }
+        let has_begun = !input.is_empty();
         let received = connection.deadline.guard(pin!(connection.transport.receive(input))).await;
-        let (Ok(1..), buffer) = received.ok()? else { return None };
-        input = buffer;
+        input = match received {
+            Ok((Ok(1..), buffer)) => buffer,
+            // A client that connects and says nothing is no failure: load balancers check like that.
+            _ if !has_begun => return None,
+            Ok(_) => break "proxy_client_closed",
+            Err(_elapsed) => break "proxy_timeout",
+        };
+    };
+    record_unserved(connection, Reason::ClientProxy(failure), began, worker);
+    None
+}
+
+/// Writes the line of a connection that ends before any request.
+fn record_unserved(connection: &Connection, reason: Reason, began: Moment, worker: &Worker) {
+    let snapshot = worker.snapshot();
+    if let Some(listener) = snapshot.listener(connection.listener()) {
+        let origin = Origin { listener, peer: connection.peer, port: connection.port, secured: None };
+        exchange::record_unserved(reason, &PartialHead::default(), began, &origin, worker);
     }
 }
 

@@ -12,6 +12,7 @@ use crate::exchange::Origin;
 use crate::exchange::secured::CertificateFacts;
 use crate::exchange::secured::IdentityFacts;
 use crate::exchange::secured::Secured;
+use crate::http::head::PartialHead;
 use crate::net::buffer::Buffer;
 use crate::snapshot::Listener;
 use crate::snapshot::ServerTls;
@@ -76,7 +77,7 @@ pub(super) async fn secure(
         Err(_elapsed) => ("tls_handshake_timeout", None),
     };
     let origin = Origin { listener: terms, peer: connection.peer, port: connection.port, secured: None };
-    exchange::record_unserved(Reason::ClientTls(failure), began, &origin, worker);
+    exchange::record_unserved(Reason::ClientTls(failure), &PartialHead::default(), began, &origin, worker);
     if let Some(transport) = failed {
         connection.transport = transport;
         // Closing with bytes unread would reset the connection, and the alert with it.

@@ -26,6 +26,7 @@ use crate::exchange::stream::Reply;
 use crate::exchange::stream::Stream;
 use crate::http::body::BodyLength;
 use crate::http::head::Method;
+use crate::http::head::PartialHead;
 use crate::http::head::RequestHead;
 use crate::net::clock::Moment;
 use crate::policy::grpc;
@@ -125,24 +126,27 @@ pub fn abandon<S: Stream>(exchange: &mut Exchange, stream: &mut S, origin: &Orig
     exchange.recording.end(stream, origin, worker);
 }
 
-/// Answers what is no acceptable request, and records it.
-pub async fn refuse<S: Stream>(
+/// An exchange that only answers why what came is no acceptable request.
+pub fn refuse(
     reason: Reason,
-    stream: &mut S,
+    head: &PartialHead<'_>,
+    received: Moment,
+    origin: &Origin<'_>,
+    worker: &Worker,
+) -> Exchange {
+    let recording = Recording::of_refused(head, received, origin, worker);
+    Exchange { plan: Plan::Answer(reason), recording, is_grpc: false }
+}
+
+/// Records a connection on which no request can come, or a request that cannot be answered.
+pub fn record_unserved(
+    reason: Reason,
+    head: &PartialHead<'_>,
     received: Moment,
     origin: &Origin<'_>,
     worker: &Worker,
 ) {
-    let mut recording = Recording::of_refused(received, origin, worker);
-    recording.reason = reason;
-    let (body, reply, _) = stream.parts();
-    local::answer(&ExchangeError::Refused(reason), false, body, reply, worker).await;
-    recording.end(stream, origin, worker);
-}
-
-/// Records a connection on which no request can come.
-pub fn record_unserved(reason: Reason, received: Moment, origin: &Origin<'_>, worker: &Worker) {
-    let mut recording = Recording::of_refused(received, origin, worker);
+    let mut recording = Recording::of_refused(head, received, origin, worker);
     recording.reason = reason;
     recording.end_unserved(origin, worker);
 }

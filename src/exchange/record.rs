@@ -10,6 +10,7 @@ use crate::exchange::stream::Presence;
 use crate::exchange::stream::Reply;
 use crate::exchange::stream::RequestBody;
 use crate::exchange::stream::Stream;
+use crate::http::head::PartialHead;
 use crate::http::head::TargetForm;
 use crate::http::headers::KnownName;
 use crate::net::clock::Moment;
@@ -47,24 +48,29 @@ impl Recording {
         Recording::new(Some(log.begin_line(request.received, &facts(request, origin, worker), &dates)))
     }
 
-    /// For what came instead of a request head.
-    pub(super) fn of_refused(received: Moment, origin: &Origin<'_>, worker: &Worker) -> Recording {
+    /// For what came instead of an acceptable request head.
+    pub(super) fn of_refused(
+        head: &PartialHead<'_>,
+        received: Moment,
+        origin: &Origin<'_>,
+        worker: &Worker,
+    ) -> Recording {
         let begun = worker.log.as_ref().map(|log| {
             let facts = RequestFacts {
                 time: worker.clock.wall(received),
                 peer: origin.peer,
                 client: origin.peer.ip(),
-                method: b"-",
+                method: if head.method.is_empty() { b"-" } else { head.method },
                 scheme: origin.scheme(),
-                host: b"",
-                http_host: b"",
-                request_uri: b"-",
-                server_protocol: "-",
-                referer: b"",
-                user_agent: b"",
+                host: head.host,
+                http_host: head.host,
+                request_uri: if head.target.is_empty() { b"-" } else { head.target },
+                server_protocol: if head.version.is_empty() { "-" } else { head.version },
+                referer: head.referer,
+                user_agent: head.user_agent,
                 x_forwarded_for: b"",
                 x_real_ip: b"",
-                tls: b"",
+                tls: origin.secured.map_or(&b""[..], |secured| &secured.log_fields),
             };
             log.begin_line(received, &facts, &worker.dates.borrow())
         });

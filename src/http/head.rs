@@ -1,6 +1,7 @@
 //! Request and response heads: method, target, status and header list.
 
 use crate::http::headers::Headers;
+use crate::http::headers::KnownName;
 
 /// The head of a request, borrowed from the bytes it was parsed from.
 pub struct RequestHead<'h, 'b> {
@@ -9,6 +10,32 @@ pub struct RequestHead<'h, 'b> {
     pub version: Version,
     /// The list may be edited on the way through, the bytes may not.
     pub headers: &'h mut Headers<'b>,
+}
+
+/// What could be read of a request that is refused. What could not is empty; nothing of it is to be believed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PartialHead<'b> {
+    pub method: &'b [u8],
+    pub target: &'b [u8],
+    pub version: &'static str,
+    pub host: &'b [u8],
+    pub referer: &'b [u8],
+    pub user_agent: &'b [u8],
+}
+
+impl<'b> PartialHead<'b> {
+    /// Takes a field over, if it is one of those that matter and the first of its name.
+    pub fn note(&mut self, name: KnownName, value: &'b [u8]) {
+        let slot = match name {
+            KnownName::Host => &mut self.host,
+            KnownName::Referer => &mut self.referer,
+            KnownName::UserAgent => &mut self.user_agent,
+            _ => return,
+        };
+        if slot.is_empty() {
+            *slot = value;
+        }
+    }
 }
 
 /// The head of a response, borrowed from the bytes it was parsed from.

@@ -13,6 +13,8 @@ pub enum Reason {
     PlainHttp,
     /// A client's TLS handshake failed; the word says why. Only logged.
     ClientTls(&'static str),
+    /// The PROXY header of a client is missing or broken; the word says how. Only logged.
+    ClientProxy(&'static str),
     /// A client broke the rules of HTTP/2, or went beyond its limits; the word says how. Only logged.
     ClientHttp2(&'static str),
     MethodNotAllowed,
@@ -72,6 +74,7 @@ impl Reason {
             Reason::BadRequest(word, _)
             | Reason::BadResponse(word)
             | Reason::ClientTls(word)
+            | Reason::ClientProxy(word)
             | Reason::ClientHttp2(word)
             | Reason::UpstreamTls(word) => word,
             Reason::PlainHttp => "plain_http_to_https_port",
@@ -108,7 +111,7 @@ impl Reason {
         match self {
             Reason::None => 200,
             Reason::BadRequest(_, status) => status,
-            Reason::PlainHttp | Reason::ClientTls(_) | Reason::ClientHttp2(_) => 400,
+            Reason::PlainHttp | Reason::ClientTls(_) | Reason::ClientProxy(_) | Reason::ClientHttp2(_) => 400,
             Reason::FinalRecipient => 204,
             Reason::NoRoute => 404,
             Reason::MethodNotAllowed => 405,

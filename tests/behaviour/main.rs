@@ -49,6 +49,7 @@ mod names;
 mod own_answers;
 mod pipelining;
 mod proxy_protocol;
+mod refusal_log;
 mod refused_uploads;
 mod reload;
 mod retries;

@@ -36,6 +36,7 @@ use crate::proto::h1::framing::request_framing;
 use crate::proto::h1::head;
 use crate::proto::h1::head::HeadLimits;
 use crate::proto::h1::head::Parse;
+use crate::proto::h1::partial_head;
 use crate::snapshot::Listener;
 use crate::telemetry::reason::Reason;
 use crate::worker::Worker;
@@ -236,13 +237,14 @@ async fn refuse(
     worker: &Worker,
 ) -> Fate {
     let received = head_began(connection, worker);
+    let mut refusal = exchange::refuse(reason, &partial_head::read(input.filled()), received, origin, worker);
     let traits = RequestTraits::of_refused(input.len());
     // What follows has no end, so the answer says that the connection closes.
     let decoder = BodyDecoder::unlimited(Framing::UntilClose);
     let body = Body::new(connection, worker, input, decoder, origin.listener);
     let reply = Reply::new(connection, worker, traits, origin.listener);
     let mut stream = H1Stream { body, reply, presence: ClientPresence { connection } };
-    exchange::refuse(reason, &mut stream, received, origin, worker).await;
+    exchange::serve(&mut refusal, &mut stream, origin, worker).await;
     Fate::Linger
 }
 

@@ -11,6 +11,7 @@ use crate::downstream::h2::shared::End;
 use crate::downstream::h2::shared::Shared;
 use crate::downstream::h2::stream::Loss;
 use crate::exchange;
+use crate::http::head::PartialHead;
 use crate::net::buffer::Buffer;
 use crate::net::buffer::SMALL_BYTES;
 use crate::net::socket::Pending;
@@ -244,6 +245,8 @@ impl Shared {
         let snapshot = self.worker.snapshot();
         let Some(terms) = snapshot.listener(self.connection.listener()) else { return };
         let reason = Reason::ClientHttp2(fault.reason());
-        exchange::record_unserved(reason, self.worker.clock.now(), &self.origin(terms), &self.worker);
+        let codec = self.codec.borrow();
+        let head = if fault.is_of_head() { codec.partial_head() } else { PartialHead::default() };
+        exchange::record_unserved(reason, &head, self.worker.clock.now(), &self.origin(terms), &self.worker);
     }
 }

@@ -6,8 +6,8 @@ use crate::downstream::h2::shared::Shared;
 use crate::downstream::h2::stream::Job;
 use crate::downstream::h2::stream::StreamState;
 use crate::downstream::h2::stream::Traits;
-use crate::downstream::h2::stream::Work;
 use crate::exchange;
+use crate::exchange::Exchange;
 use crate::exchange::Request;
 use crate::http::body::BodyLength;
 use crate::http::head::Method;
@@ -35,22 +35,27 @@ impl Shared {
             // Nothing was done for it, so that it may come again (RFC 9113 §8.7).
             return self.codec.borrow_mut().reset(stream, ErrorCode::RefusedStream);
         }
-        let (work, traits) = self.look(terms, end);
-        self.start(stream, end, (work, traits), held);
+        let (exchange, traits) = self.look(terms, end);
+        self.start(stream, end, (exchange, traits), held);
     }
 
     /// Begins to refuse a request whose head passed the limits.
     pub(super) fn refuse_large(self: &Rc<Shared>, stream: StreamId, end: bool) {
         let held = self.worker.snapshot();
-        if self.admit(&held).is_none() {
-            return self.turn_away(stream);
-        }
+        let Some(terms) = self.admit(&held) else { return self.turn_away(stream) };
         let reason = Reason::BadRequest(HeadError::HeadTooLarge.reason(), HeadError::HeadTooLarge.status());
-        let work = Work::Refuse(reason, self.worker.clock.now());
+        let exchange = self.refuse(reason, terms);
         let is_method = |field: Field<'_>| field.name == b":method" && field.value == b"HEAD";
         let is_head = self.codec.borrow().fields().iter().any(is_method);
         let traits = Traits { is_head, wants_tunnel: false, head_bytes: self.head_bytes() };
-        self.start(stream, end, (work, traits), held);
+        self.start(stream, end, (exchange, traits), held);
+    }
+
+    /// An exchange that refuses the request whose head the codec holds.
+    fn refuse(&self, reason: Reason, terms: &Listener) -> Exchange {
+        let codec = self.codec.borrow();
+        let received = self.worker.clock.now();
+        exchange::refuse(reason, &codec.partial_head(), received, &self.origin(terms), &self.worker)
     }
 
     /// The terms on which the connection may have one more request.
@@ -67,7 +72,13 @@ impl Shared {
         codec.shut_down(self.now());
     }
 
-    fn start(self: &Rc<Shared>, stream: StreamId, end: bool, (work, traits): (Work, Traits), held: Held) {
+    fn start(
+        self: &Rc<Shared>,
+        stream: StreamId,
+        end: bool,
+        (exchange, traits): (Exchange, Traits),
+        held: Held,
+    ) {
         let requests = self.connection.requests.get().saturating_add(1);
         self.connection.requests.set(requests);
         if let Some(terms) = held.listener(self.connection.listener()) {
@@ -78,7 +89,7 @@ impl Shared {
         }
         let state = Rc::new(StreamState::new(stream, end, self.decoded_bytes()));
         self.insert(Rc::clone(&state));
-        (self.starter)(Job { shared: Rc::clone(self), state, held, work, traits });
+        (self.starter)(Job { shared: Rc::clone(self), state, held, exchange, traits });
     }
 
     /// Of the head that the codec holds.
@@ -91,7 +102,7 @@ impl Shared {
     }
 
     /// Lets the exchange decide about the request.
-    fn look(&self, terms: &Listener, end: bool) -> (Work, Traits) {
+    fn look(&self, terms: &Listener, end: bool) -> (Exchange, Traits) {
         let received = self.worker.clock.now();
         let origin = self.origin(terms);
         let codec = self.codec.borrow();
@@ -104,14 +115,14 @@ impl Shared {
             Traits { is_head: head.method == Method::Head, wants_tunnel, head_bytes: self.head_bytes() };
         if head.target.raw.len() > terms.max_uri_bytes {
             let error = HeadError::UriTooLong;
-            return (Work::Refuse(Reason::BadRequest(error.reason(), error.status()), received), traits);
+            return (self.refuse(Reason::BadRequest(error.reason(), error.status()), terms), traits);
         }
         let length = if wants_tunnel { BodyLength::Empty } else { length(&head, end) };
         let expects_continue = match expects_continue(&head) {
             Ok(expects) => expects && !length.is_empty(),
             Err(error) => {
                 let reason = Reason::BadRequest(error.reason(), error.status());
-                return (Work::Refuse(reason, received), traits);
+                return (self.refuse(reason, terms), traits);
             }
         };
         let is_covered = self.covers(&head);
@@ -131,7 +142,7 @@ impl Shared {
             received,
             head,
         };
-        (Work::Serve(exchange::begin(&request, &origin, &self.worker)), traits)
+        (exchange::begin(&request, &origin, &self.worker), traits)
     }
 
     /// "A server that does not want clients to reuse connections can indicate that it is not authoritative for

@@ -21,10 +21,8 @@ use crate::exchange::stream::Stream;
 use crate::net::buffer::Buffer;
 use crate::net::buffer::Buffers;
 use crate::net::buffer::TAILROOM_BYTES;
-use crate::net::clock::Moment;
 use crate::net::timer::Deadline;
 use crate::proto::h2::stream::StreamId;
-use crate::telemetry::reason::Reason;
 use crate::worker::Held;
 
 /// Why a stream ended before both sides had said all.
@@ -163,13 +161,8 @@ pub(crate) struct Job {
     pub(super) state: Rc<StreamState>,
     /// What it is served from.
     pub(super) held: Held,
-    pub(super) work: Work,
+    pub(super) exchange: Exchange,
     pub(super) traits: Traits,
-}
-
-pub(super) enum Work {
-    Serve(Exchange),
-    Refuse(Reason, Moment),
 }
 
 /// What of a request decides how it is read and answered.
@@ -183,7 +176,7 @@ pub(super) struct Traits {
 
 /// Carries one job out.
 pub(crate) async fn serve(job: Job) {
-    let Job { shared, state, held, work, traits } = job;
+    let Job { shared, state, held, mut exchange, traits } = job;
     let ending = Ending { shared: &shared, state: &state };
     if let Some(terms) = held.listener(shared.connection.listener()) {
         let origin = shared.origin(terms);
@@ -193,18 +186,11 @@ pub(crate) async fn serve(job: Job) {
             presence: ClientPresence { shared: &shared, state: &state },
             head_bytes: traits.head_bytes,
         };
-        match work {
+        if state.loss().is_some() {
             // Cancelled right behind its head, before this task had its first turn: nothing is begun for it.
-            Work::Serve(mut exchange) if state.loss().is_some() => {
-                exchange::abandon(&mut exchange, &mut stream, &origin, &shared.worker);
-            }
-            Work::Serve(mut exchange) => {
-                exchange::serve(&mut exchange, &mut stream, &origin, &shared.worker).await;
-            }
-            Work::Refuse(reason, received) => {
-                let refusal = exchange::refuse(reason, &mut stream, received, &origin, &shared.worker);
-                Box::pin(refusal).await;
-            }
+            exchange::abandon(&mut exchange, &mut stream, &origin, &shared.worker);
+        } else {
+            exchange::serve(&mut exchange, &mut stream, &origin, &shared.worker).await;
         }
     }
     drop(ending);

@@ -17,6 +17,8 @@ pub mod framing;
 pub mod fuzz;
 /// Request and response heads: parsed in place, written anew.
 pub mod head;
+/// What can be read of a request that is refused.
+pub mod partial_head;
 /// Request targets and the Host field.
 pub mod target;
 /// The trailer fields after a chunked body.

@@ -111,6 +111,11 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Whether it is about the header block that was decoded last, and that of a request.
+    pub fn is_of_head(self) -> bool {
+        matches!(self, Fault::Malformed(_) | Fault::TooManyStreams | Fault::SelfDependency)
+    }
+
     pub fn scope(self) -> Scope {
         match self {
             Fault::BadPriorityLength

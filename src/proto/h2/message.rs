@@ -5,6 +5,7 @@
 //! HTTP/1.1 and reads the same there.
 
 use crate::http::head::Method;
+use crate::http::head::PartialHead;
 use crate::http::head::RequestHead;
 use crate::http::head::ResponseHead;
 use crate::http::head::Target;
@@ -196,6 +197,20 @@ pub(super) fn request<'h, 'b>(
     let target = Target { raw, form, path_and_query: raw };
     let head = RequestHead { method, target, version: Version::Http2, headers };
     Request { head, scheme: pseudo.scheme.unwrap_or_default(), protocol: pseudo.protocol }
+}
+
+/// What these fields say of a request that is refused, for the log alone.
+pub(super) fn partial_head(fields: &Fields) -> PartialHead<'_> {
+    let mut head = PartialHead { version: Version::Http2.as_str(), ..PartialHead::default() };
+    for Field { name, value, known, .. } in fields.iter() {
+        match name {
+            b":method" => head.method = value,
+            b":path" => head.target = value,
+            b":authority" => head.host = value,
+            _ => head.note(known, value),
+        }
+    }
+    head
 }
 
 /// The response that these checked fields are, into a list that the caller lends.

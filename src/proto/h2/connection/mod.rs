@@ -10,6 +10,7 @@ mod receive;
 
 use std::ops::Range;
 
+use crate::http::head::PartialHead;
 use crate::http::head::ResponseHead;
 use crate::http::headers::Headers;
 use crate::http::headers::MAX_FIELDS;
@@ -293,6 +294,11 @@ impl Connection {
     /// The request of the last [`Event::Head`].
     pub fn request<'h, 'b>(&'b self, headers: &'h mut Headers<'b>) -> Request<'h, 'b> {
         message::request(&self.fields, &self.cookies, headers)
+    }
+
+    /// What the last header block says of a request, whether it is one or not.
+    pub fn partial_head(&self) -> PartialHead<'_> {
+        message::partial_head(&self.fields)
     }
 
     /// The response of the last [`Event::Head`] or [`Event::Interim`].

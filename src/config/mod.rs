@@ -214,6 +214,8 @@ pub struct Listener {
     pub client_header_timeout: Duration,
     /// Between two reads of a body.
     pub client_body_timeout: Duration,
+    /// How long neither side of a tunnel may say anything; zero: for ever.
+    pub tunnel_idle_timeout: Duration,
     /// Requests per connection. 0: unlimited.
     pub keepalive_requests: u32,
     pub max_header_bytes: u64,

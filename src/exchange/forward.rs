@@ -5,6 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::pin::pin;
 use std::task::Poll;
+use std::time::Duration;
 
 use crate::exchange::Origin;
 use crate::exchange::error::Carrier;
@@ -90,6 +91,8 @@ pub(super) struct Terms<'a> {
     pub(super) member: u32,
     pub(super) claim: &'a Claim,
     pub(super) is_secure: bool,
+    /// Of the listener; zero: none.
+    pub(super) tunnel_idle_timeout: Duration,
     /// The client asked to switch protocols.
     pub(super) upgrade: bool,
     /// What the backend must answer to a WebSocket key that is ours.
@@ -348,6 +351,7 @@ impl Forward {
             member,
             claim: &claim,
             is_secure: origin.secured.is_some(),
+            tunnel_idle_timeout: origin.listener.tunnel_idle_timeout,
             upgrade: self.upgrade,
             accept: accept.as_deref(),
             compression: self.compression,

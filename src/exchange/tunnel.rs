@@ -16,10 +16,6 @@ use crate::upstream::link::Link;
 use crate::upstream::link::ResponseReader;
 use crate::upstream::link::Silence;
 
-/// A tunnel in which neither side says anything for so long is closed. WebSocket applications that
-/// mean to stay send pings far more often; it is what HAProxy's manual recommends for tunnels.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(3600);
-
 /// Runs the tunnel. The end of one direction is passed on as such; the other goes on.
 pub(super) async fn run(
     link: &Link,
@@ -30,6 +26,7 @@ pub(super) async fn run(
 ) -> Result<(), ExchangeError> {
     reader.become_tunnel();
     body.become_tunnel();
+    let idle = Idle(terms.tunnel_idle_timeout);
     let client_ended = Cell::new(false);
     let backend_ended = Cell::new(false);
     let toward_backend = async {
@@ -39,7 +36,8 @@ pub(super) async fn run(
             let patience = if backend_ended.get() { Patience::Limited } else { Patience::Unlimited };
             let Some(piece) = body.next(patience).await? else { break };
             link.send_raw(piece, terms.group.response_timeout).await?;
-            link.wait_at_most(IDLE_TIMEOUT);
+            // Each piece is a sign of life, whichever side it comes from.
+            idle.begin(link);
         }
         client_ended.set(true);
         link.finish_sending();
@@ -51,8 +49,12 @@ pub(super) async fn run(
         loop {
             // The 101 itself leaves with the first bytes, or alone if there are none yet.
             reply.send(None, None).await?;
-            let silence = if client_ended.get() { terms.group.response_timeout } else { IDLE_TIMEOUT };
-            let piece = reader.body(&terms.worker.buffers, Silence::AtMost(silence), reply.room()).await?;
+            let silence = if client_ended.get() {
+                Silence::AtMost(terms.group.response_timeout)
+            } else {
+                idle.begin(link)
+            };
+            let piece = reader.body(&terms.worker.buffers, silence, reply.room()).await?;
             reply.send(piece.bytes, piece.finished.then_some(&[])).await?;
             if piece.finished {
                 backend_ended.set(true);
@@ -61,6 +63,21 @@ pub(super) async fn run(
         }
     };
     both(pin!(toward_backend), pin!(toward_client)).await
+}
+
+/// How long a tunnel may be in which neither side says anything; zero: for ever.
+struct Idle(Duration);
+
+impl Idle {
+    /// Counts from now on.
+    fn begin(&self, link: &Link) -> Silence {
+        if self.0.is_zero() {
+            link.excuse_silence();
+            return Silence::NotOurs;
+        }
+        link.wait_at_most(self.0);
+        Silence::AtMost(self.0)
+    }
 }
 
 /// Runs both directions until both are done or one fails.

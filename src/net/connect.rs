@@ -12,6 +12,7 @@ use socket2::Type;
 
 use crate::net::address::Address;
 use crate::net::socket::Socket;
+use crate::net::socket::keep_alive;
 use crate::net::socket::wants_nonblocking;
 
 /// Why no connection came about.
@@ -53,6 +54,7 @@ pub async fn connect(address: &Address) -> Result<Socket, ConnectError> {
     let socket = RawSocket::new(domain, Type::STREAM, None)?;
     if matches!(address, Address::Ip(_)) {
         socket.set_tcp_nodelay(true)?;
+        keep_alive(&socket)?;
     }
     socket.set_nonblocking(true)?;
     if let Err(error) = socket.connect(&target) {

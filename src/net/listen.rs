@@ -16,6 +16,7 @@ use socket2::Socket as RawSocket;
 use socket2::Type;
 
 use crate::net::socket::Socket;
+use crate::net::socket::keep_alive;
 use crate::net::socket::tcp_info;
 use crate::net::socket::wants_nonblocking;
 
@@ -67,8 +68,9 @@ impl Bound {
         for _ in 0..workers {
             let socket = unbound(address, dual_stack)?;
             socket.set_reuse_port(true)?;
-            // Accepted sockets inherit it, which saves a system call per connection.
+            // Accepted sockets inherit both, which saves system calls per connection.
             socket.set_tcp_nodelay(true)?;
+            keep_alive(&socket)?;
             socket.bind(&address.into())?;
             socket.listen(BACKLOG)?;
             sockets.push(socket.into());

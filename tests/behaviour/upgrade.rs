@@ -1,8 +1,9 @@
 //! 101 and the tunnel behind it.
 
-use crate::support::{Backend, Client, Peer, Ringway, Scenario};
+use crate::support::{Backend, Client, Peer, Ringway, Scenario, eventually, now};
 use std::io;
 use std::net::SocketAddr;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 const ASK: &str = "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\
@@ -147,6 +148,74 @@ fn a_quiet_tunnel_outlives_the_timeouts_of_requests() {
     assert_eq!(client.read_exactly(8), b"ticktock");
     client.send("x");
     assert_eq!(client.read_exactly(1), b"x");
+}
+
+#[test]
+fn a_tunnel_in_which_nobody_speaks_is_closed() {
+    let backend = switching(echo);
+    let ringway = Scenario::of(&backend).listener("tunnel_idle_timeout = \"1s\"").start();
+    let mut client = upgraded(ringway.address());
+    let start = now();
+    // Whoever speaks keeps it open.
+    for _ in 0..4 {
+        std::thread::sleep(Duration::from_millis(400));
+        client.send("x");
+        assert_eq!(client.read_exactly(1), b"x");
+    }
+    client.expect_closed();
+    let took = start.elapsed();
+    assert!(took > Duration::from_millis(2400) && took < Duration::from_secs(5), "{took:?}");
+}
+
+#[test]
+fn a_tunnel_without_a_limit_stays() {
+    let backend = switching(echo);
+    let ringway = Scenario::of(&backend)
+        .listener("tunnel_idle_timeout = \"0s\"")
+        .group("response_timeout = \"500ms\"")
+        .start();
+    let mut client = upgraded(ringway.address());
+    for _ in 0..2 {
+        client.send("x");
+        assert_eq!(client.read_exactly(1), b"x");
+        std::thread::sleep(Duration::from_millis(900));
+    }
+    client.send("y");
+    assert_eq!(client.read_exactly(1), b"y");
+}
+
+/// The timer of the connection of TCP from this port of this host to that one, as the kernel shows it: 2 is keepalive.
+fn timer(from: u16, to: u16) -> Option<String> {
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("it can be read");
+    let line = table.lines().find(|line| {
+        let mut words = line.split_whitespace().skip(1);
+        let mut is_at = |port| words.next().is_some_and(|word| word.ends_with(&format!(":{port:04X}")));
+        is_at(from) && is_at(to)
+    })?;
+    Some(line.split_whitespace().nth(5)?.to_owned())
+}
+
+#[test]
+fn tcp_asks_whether_the_ends_of_a_tunnel_are_still_there() {
+    let (sender, ports) = channel();
+    let backend = switching(move |peer| {
+        let _ = sender.send(peer.stream().peer_addr()?.port());
+        echo(peer)
+    });
+    let ringway = Scenario::of(&backend).start();
+    let mut client = upgraded(ringway.address());
+    client.send("x");
+    assert_eq!(client.read_exactly(1), b"x");
+    let client_port = client.local_address().port();
+    let upstream_port = ports.recv_timeout(Duration::from_secs(2)).expect("the port");
+    for (from, to) in [(ringway.address().port(), client_port), (upstream_port, backend.address().port())] {
+        eventually("the timer of keepalive runs", || {
+            let timer = timer(from, to).expect("the connection is there");
+            let ticks = timer.strip_prefix("02:").and_then(|rest| u32::from_str_radix(rest, 16).ok());
+            // In hundredths of a second.
+            ticks.is_some_and(|ticks| (11_000..=12_000).contains(&ticks))
+        });
+    }
 }
 
 #[test]

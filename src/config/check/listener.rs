@@ -30,6 +30,8 @@ use crate::http::headers::MAX_FIELDS;
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
+/// In seconds.
+const WEEK: u64 = 7 * 24 * 60 * 60;
 /// Far more than any body, and far from where sums of sizes overflow.
 const BODY_MAX: u64 = 1_024 << 40;
 
@@ -58,6 +60,7 @@ pub(super) fn listener(table: &raw::Table, known: &Known<'_>, output: &mut Outpu
         idle_timeout: section.read("idle_timeout", &seconds(0, 4_000), Duration::from_secs(15)),
         client_header_timeout: section.read("client_header_timeout", &seconds(1, 900), minute),
         client_body_timeout: section.read("client_body_timeout", &seconds(1, 900), minute),
+        tunnel_idle_timeout: section.read("tunnel_idle_timeout", &seconds(0, WEEK), 60 * minute),
         keepalive_requests: section.read("keepalive_requests", &Integer(0..=1_000_000_000), 0),
         max_header_bytes: section.read("max_header_bytes", &Size(KIB..=MIB), 32 * KIB),
         max_headers: section.read("max_headers", &Integer(1..=MAX_FIELDS as u32), 100),

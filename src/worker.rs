@@ -172,6 +172,8 @@ pub struct BegunLine {
     pub upstream_ended: Option<Moment>,
     pub response_began: Option<Moment>,
     pub attempts: ArrayVec<Attempt, MAX_ATTEMPTS>,
+    /// With what a call of gRPC ended, once that is known.
+    pub grpc_status: Option<u32>,
 }
 
 impl AccessLog {

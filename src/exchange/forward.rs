@@ -26,6 +26,7 @@ use crate::http::body::BodyLength;
 use crate::net::buffer::Buffer;
 use crate::net::buffer::Buffers;
 use crate::policy::compression::Accepted;
+use crate::policy::grpc;
 use crate::policy::retry;
 use crate::policy::retry::Replay;
 use crate::policy::retry::Verdict;
@@ -390,6 +391,7 @@ impl Forward {
                 if clean {
                     lease.give_back(&worker.pool, &worker.clock);
                 }
+                recording.note_call_status(grpc::status_in_trailers(&end.trailers));
                 reply.send(end.piece, Some(&end.trailers)).await?;
             }
         }

@@ -86,6 +86,8 @@ enum Plan {
 /// Decides what becomes of a request. Nothing of the head is needed afterwards.
 pub fn begin(request: &Request<'_, '_>, origin: &Origin<'_>, worker: &Worker) -> Exchange {
     let mut recording = Recording::begin(request, origin, worker);
+    let is_grpc = grpc::is_call(&request.head);
+    recording.is_call = is_grpc;
     let plan = match route(request, origin) {
         Ok(index) => match origin.listener.group(index) {
             Some(group) => {
@@ -97,7 +99,7 @@ pub fn begin(request: &Request<'_, '_>, origin: &Origin<'_>, worker: &Worker) ->
         },
         Err(reason) => Plan::Answer(reason),
     };
-    Exchange { plan, recording, is_grpc: grpc::is_call(&request.head) }
+    Exchange { plan, recording, is_grpc }
 }
 
 /// Carries the exchange out and records how it went. The stream tells whether it can go on.
@@ -114,6 +116,7 @@ pub async fn serve<S: Stream>(exchange: &mut Exchange, stream: &mut S, origin: &
         let (body, reply, _) = stream.parts();
         if error.client_can_be_answered() && (!reply.is_started() || reply.retract()) {
             recording.response_taken_back();
+            recording.note_call_status(grpc::code_of(error.reason().status()).parse().ok());
             local::answer(error, *is_grpc, body, reply, worker).await;
         }
     }

@@ -11,10 +11,12 @@ use crate::exchange::stream::Reply;
 use crate::exchange::stream::RequestBody;
 use crate::exchange::stream::Stream;
 use crate::http::head::PartialHead;
+use crate::http::head::RequestHead;
 use crate::http::head::TargetForm;
 use crate::http::headers::KnownName;
 use crate::net::clock::Moment;
 use crate::telemetry::access_log::Ending;
+use crate::telemetry::access_log::Format;
 use crate::telemetry::access_log::RequestId;
 use crate::telemetry::reason::Reason;
 use crate::telemetry::record::Attempt;
@@ -37,6 +39,8 @@ pub(super) struct Recording {
     pub(super) reason: Reason,
     /// 0 until an answer was begun.
     pub(super) status: u16,
+    /// The request is a call of gRPC.
+    pub(super) is_call: bool,
     /// None without an access log.
     log: Option<Box<BegunLine>>,
 }
@@ -70,6 +74,7 @@ impl Recording {
                 user_agent: head.user_agent,
                 x_forwarded_for: b"",
                 x_real_ip: b"",
+                authorization: b"",
                 tls: origin.secured.map_or(&b""[..], |secured| &secured.log_fields),
             };
             log.begin_line(received, &facts, &worker.dates.borrow())
@@ -78,7 +83,14 @@ impl Recording {
     }
 
     fn new(log: Option<Box<BegunLine>>) -> Recording {
-        Recording { group: None, tried: ArrayVec::new(), reason: Reason::None, status: 0, log }
+        Recording {
+            group: None,
+            tried: ArrayVec::new(),
+            reason: Reason::None,
+            status: 0,
+            is_call: false,
+            log,
+        }
     }
 
     /// A connection is looked for to the backend that was chosen last.
@@ -94,6 +106,13 @@ impl Recording {
     pub(super) fn upstream_answered(&mut self, status: u16) {
         if let Some(attempt) = self.log.as_mut().and_then(|log| log.attempts.last_mut()) {
             attempt.status = status;
+        }
+    }
+
+    /// With what status of gRPC the call ended, if that was told.
+    pub(super) fn note_call_status(&mut self, status: Option<u32>) {
+        if let Some(log) = self.log.as_mut().filter(|_| self.is_call) {
+            log.grpc_status = status.or(log.grpc_status);
         }
     }
 
@@ -158,6 +177,7 @@ impl Recording {
             read_request_time: begun.request_read.unwrap_or(begun.received).since(begun.received),
             write_response_time: now.since(begun.response_began.unwrap_or(now)),
             upstream_response_time: begun.upstream_began.map(|began| upstream_ended.since(began)),
+            grpc_status: self.is_call.then_some(begun.grpc_status),
             // There are 24 at most.
             retries: begun.attempts.len().saturating_sub(1) as u32,
             tcpinfo_rtt: presence.round_trip_us(),
@@ -220,6 +240,16 @@ fn facts<'a>(request: &'a Request<'_, '_>, origin: &Origin<'a>, worker: &Worker)
         user_agent: value(KnownName::UserAgent),
         x_forwarded_for: value(KnownName::XForwardedFor),
         x_real_ip: value(KnownName::XRealIp),
+        authorization: authorization(head, worker),
         tls: origin.secured.map_or(&b""[..], |secured| &secured.log_fields),
     }
+}
+
+/// The Authorization field, where the log tells the user in it.
+fn authorization<'a>(head: &RequestHead<'_, 'a>, worker: &Worker) -> &'a [u8] {
+    if worker.log.as_ref().is_none_or(|log| log.format != Format::Combined) {
+        return b"";
+    }
+    let mut fields = head.headers.iter();
+    fields.find(|field| field.name.eq_ignore_ascii_case(b"authorization")).map_or(b"", |field| field.value)
 }

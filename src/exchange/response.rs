@@ -21,6 +21,7 @@ use crate::http::head::ResponseHead;
 use crate::http::headers::Field;
 use crate::http::headers::KnownName;
 use crate::net::buffer::Buffer;
+use crate::policy::grpc;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::link::ResponseFacts;
 use crate::upstream::link::ResponseReader;
@@ -143,6 +144,12 @@ fn act_on_head(
         _ => {}
     }
     recording.response_began(head.status, terms.worker);
+    if recording.is_call {
+        // A call that fails at once has its status in the head.
+        let mut statuses =
+            head.headers.iter().filter_map(|field| grpc::status_of_call(field.name, field.value));
+        recording.note_call_status(statuses.next_back());
+    }
     terms.judge(head.status);
     let cookies =
         SetCookies::of(head, terms.claim, (terms.group, terms.member), terms.is_secure, terms.worker);

@@ -41,6 +41,23 @@ pub fn code_of(status: u16) -> &'static str {
     }
 }
 
+/// The status code that a call ended with, if this field tells it. One that is no number is none.
+pub fn status_of_call(name: &[u8], value: &[u8]) -> Option<u32> {
+    if name.len() != 11 || !name.eq_ignore_ascii_case(b"grpc-status") {
+        return None;
+    }
+    std::str::from_utf8(value.trim_ascii()).ok()?.parse().ok()
+}
+
+/// The same out of the lines of a trailer section.
+pub fn status_in_trailers(lines: &[u8]) -> Option<u32> {
+    lines.split(|&byte| byte == b'\n').find_map(|line| {
+        let colon = line.iter().position(|&byte| byte == b':')?;
+        let (name, value) = line.split_at(colon);
+        status_of_call(name, value.get(1..)?)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,6 +81,20 @@ mod tests {
             let target = Target { raw: b"/", form: TargetForm::Origin, path_and_query: b"/" };
             let head = RequestHead { method, target, version: Version::Http2, headers: &mut headers };
             assert_eq!(is_call(&head), expected, "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn the_status_of_a_call_is_found_in_trailers() {
+        for (lines, expected) in [
+            ("grpc-status: 0\r\n", Some(0)),
+            ("x: 1\r\nGrpc-Status:16\r\ngrpc-message: a:b\r\n", Some(16)),
+            ("grpc-status: \r\n", None),
+            ("grpc-status: -1\r\n", None),
+            ("grpc-statu: 1\r\n:\r\n", None),
+            ("", None),
+        ] {
+            assert_eq!(status_in_trailers(lines.as_bytes()), expected, "{lines:?}");
         }
     }
 }

@@ -6,6 +6,8 @@
 
 use std::io::Write;
 
+use arrayvec::ArrayVec;
+
 use crate::telemetry::date::Dates;
 use crate::telemetry::record::Names;
 use crate::telemetry::record::Record;
@@ -156,6 +158,11 @@ fn end_json(out: &mut Vec<u8>, ending: &Ending<'_>) {
         None => out.extend_from_slice(br#","upstream_response_time":"-""#),
         Some(time) => drop(write!(out, r#","upstream_response_time":{:.3}"#, time.as_secs_f64())),
     }
+    match record.grpc_status {
+        None => {}
+        Some(None) => out.extend_from_slice(br#","grpc_status":"-""#),
+        Some(Some(status)) => drop(write!(out, r#","grpc_status":{status}"#)),
+    }
     if let Some(rtt) = record.tcpinfo_rtt {
         let _ = write!(out, r#","tcpinfo_rtt":{rtt}"#);
     }
@@ -193,12 +200,59 @@ fn json_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
 }
 
 fn begin_combined(out: &mut Vec<u8>, request: &RequestFacts<'_>, dates: &Dates) {
-    let _ = write!(out, "{} - - [{}] \"", request.client, dates.common_log());
+    let _ = write!(out, "{} - ", request.client);
+    remote_user(out, request.authorization);
+    let _ = write!(out, " [{}] \"", dates.common_log());
     escaped(out, request.method);
     out.push(b' ');
     escaped(out, request.request_uri);
     let _ = write!(out, " {}\" ", request.server_protocol);
 }
+
+/// The user of Basic authentication (RFC 7617 §2), or a dash. The password behind the colon is never looked at.
+fn remote_user(out: &mut Vec<u8>, authorization: &[u8]) {
+    let credentials =
+        authorization.split_at_checked(6).filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"basic "));
+    let mut decoded = ArrayVec::<u8, MAX_USER_BYTES>::new();
+    let is_decoded =
+        credentials.is_some_and(|(_, credentials)| decode_user(credentials.trim_ascii(), &mut decoded));
+    if !is_decoded || decoded.is_empty() {
+        return out.push(b'-');
+    }
+    for &byte in &decoded {
+        // A space would begin the next field.
+        if byte == b' ' { out.extend_from_slice(b"\\x20") } else { escaped(out, &[byte]) }
+    }
+}
+
+/// Decodes base 64 up to the first colon; false if there is none, or if something else stands before it.
+fn decode_user(credentials: &[u8], user: &mut ArrayVec<u8, MAX_USER_BYTES>) -> bool {
+    let (mut bits, mut count) = (0u32, 0);
+    for &letter in credentials {
+        let value = match letter {
+            b'A'..=b'Z' => letter - b'A',
+            b'a'..=b'z' => letter - b'a' + 26,
+            b'0'..=b'9' => letter - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return false,
+        };
+        bits = bits << 6 | u32::from(value);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            match (bits >> count) as u8 {
+                b':' => return true,
+                byte if user.try_push(byte).is_err() => return false,
+                _ => {}
+            }
+        }
+    }
+    false
+}
+
+/// A longer name of a user is not told.
+const MAX_USER_BYTES: usize = 64;
 
 fn end_combined(out: &mut Vec<u8>, request: &RequestFacts<'_>) {
     for value in [request.referer, request.user_agent] {
@@ -241,6 +295,7 @@ mod tests {
             user_agent: b"caf\xe9\x1b[31m",
             x_forwarded_for: b"192.0.2.7",
             x_real_ip: b"",
+            authorization: b"Basic QWxhIGRpbjpvcGVuIHNlc2FtZQ==",
             tls: b"",
         }
     }
@@ -289,10 +344,28 @@ mod tests {
     }
 
     #[test]
+    fn users_are_told_and_passwords_are_not() {
+        for (authorization, expected) in [
+            ("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==", "Aladdin"),
+            ("basic dXNlcjo=", "user"),
+            ("Basic OnBhc3N3b3Jk", "-"),
+            ("Basic dXNlcg==", "-"),
+            ("Basic dXN!cjpw", "-"),
+            ("Basic Ig06", r"\x22\x0D"),
+            ("Bearer dXNlcjpw", "-"),
+            ("", "-"),
+        ] {
+            let mut out = Vec::new();
+            remote_user(&mut out, authorization.as_bytes());
+            assert_eq!(String::from_utf8(out).unwrap(), expected, "{authorization}");
+        }
+    }
+
+    #[test]
     fn combined_is_what_log_readers_expect() {
         assert_eq!(
             line(Format::Combined),
-            "192.0.2.7 - - [06/Nov/1994:08:49:37 +0000] \"GET /a\\x22b\\x5Cc?d HTTP/1.1\" 502 17 \
+            "192.0.2.7 - Ala\\x20din [06/Nov/1994:08:49:37 +0000] \"GET /a\\x22b\\x5Cc?d HTTP/1.1\" 502 17 \
              \"-\" \"caf\\xE9\\x1B[31m\"\n"
         );
     }

@@ -24,6 +24,8 @@ pub struct RequestFacts<'a> {
     pub user_agent: &'a [u8],
     pub x_forwarded_for: &'a [u8],
     pub x_real_ip: &'a [u8],
+    /// The Authorization field, for the user in it; empty where the format does not tell it.
+    pub authorization: &'a [u8],
     /// What [`TlsFacts`] make; empty in the clear.
     pub tls: &'a [u8],
 }
@@ -71,6 +73,8 @@ pub struct Record {
     pub upstream_response_time: Option<Duration>,
     /// Attempts beyond the first.
     pub retries: u32,
+    /// None: no call of gRPC. Some(None): a call whose status is not known.
+    pub grpc_status: Option<Option<u32>>,
     /// Smoothed round-trip time of the client's connection, in microseconds.
     pub tcpinfo_rtt: Option<u32>,
 }
@@ -87,6 +91,7 @@ impl Default for Record {
             write_response_time: Duration::ZERO,
             upstream_response_time: None,
             retries: 0,
+            grpc_status: None,
             tcpinfo_rtt: None,
         }
     }

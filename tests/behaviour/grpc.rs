@@ -198,3 +198,32 @@ fn probes_of_http_speak_what_the_group_speaks() {
     let ringway = Scenario::of(&backend).group_protocol("h2c").group_table(check).start();
     ringway.wait_for_line("is healthy");
 }
+
+#[test]
+fn the_log_tells_the_status_of_calls() {
+    let backend = Backend::http2_per_request(|end, stream, request| {
+        let head = [(":status", "200"), ("content-type", "application/grpc")];
+        match request.field("x-meta-bin") {
+            Some("AAE") => {
+                end.send_fields(stream, &head, false)?;
+                end.send_fields(stream, &[("grpc-status", "5")], true)
+            }
+            Some(_) => end.send_fields(stream, &[&head[..], &[("grpc-status", "12")]].concat(), true),
+            None => end.respond(stream, "200", b"no call"),
+        }
+    });
+    let ringway = scenario(&backend).start();
+    let mut client = Client::connect(ringway.address());
+    call(&mut client);
+    client.send(format!("{}0\r\n\r\n", CALL.replace("AAE", "AAA")));
+    client.read_response();
+    client.get("/");
+    let entries = log_entries(&ringway, 3);
+    let statuses: Vec<_> = entries.iter().map(|entry| entry.get("grpc_status").cloned()).collect();
+    assert_eq!(statuses, [Some(5.into()), Some(12.into()), None]);
+
+    let ringway =
+        Scenario::new().backend(Backend::refused_address()).group_protocol("grpc").logged("json").start();
+    call(&mut Client::connect(ringway.address()));
+    assert_eq!(log_entries(&ringway, 1)[0]["grpc_status"], 14);
+}

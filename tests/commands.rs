@@ -10,6 +10,7 @@ use std::time::Duration;
 use support::{Backend, Client, PATIENCE, Ringway, eventually, within};
 
 const SUCCESS: i32 = 0;
+const FAILURE: i32 = 1;
 const USAGE: i32 = 2;
 const CONFIGURATION_INVALID: i32 = 3;
 const CANNOT_START: i32 = 4;
@@ -243,6 +244,40 @@ fn help_and_version_are_successes_on_standard_output() {
         assert_eq!(ringway.wait_for_exit(PATIENCE).code(), Some(SUCCESS), "{arguments:?}");
         assert!(!ringway.stdout().is_empty() && ringway.stderr().is_empty(), "{arguments:?}");
         assert!(!ringway.stdout().contains('\x1b'), "colour is for terminals: {arguments:?}");
+    }
+}
+
+#[test]
+fn what_cannot_be_written_is_a_failure() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let file = folder.path().join("ringway.toml");
+    let address = ([127, 0, 0, 1], 9).into();
+    std::fs::write(&file, support::configuration_for(&[address])).expect("it can be written");
+    let file = file.display().to_string();
+    for arguments in [
+        &["--help"][..],
+        &["--version"],
+        &["version", "-v"],
+        &["check", "-c", &file],
+        &["check", "--format", "json", "-c", &file],
+        &["config", "show", "--effective", "-c", &file],
+        &["config", "show", "--effective", "--json", "-c", &file],
+    ] {
+        let full = std::fs::File::options().write(true).open("/dev/full").expect("it is there");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ringway"));
+        let output = command.args(arguments).stdout(full).output().expect("it runs");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(FAILURE), "{arguments:?}: {said}");
+        assert!(said.contains("error: cannot write to standard output: No space left"), "{said}");
+    }
+}
+
+#[test]
+fn version_tells_what_is_built_in() {
+    let mut ringway = Ringway::with_arguments(&["version", "-v"]);
+    assert_eq!(ringway.wait_for_exit(PATIENCE).code(), Some(SUCCESS));
+    for words in ["HTTP/2", "tls: TLS 1.3 and TLS 1.2", "TLS_AES_128_GCM_SHA256", "X25519MLKEM768", "io_uring: "] {
+        assert!(ringway.stdout().contains(words), "{words} in {}", ringway.stdout());
     }
 }
 

@@ -43,15 +43,19 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         loaded.report.be_strict();
     }
     let valid = loaded.config.filter(|_| !loaded.report.has_errors());
-    match arguments.format {
+    let printed = match arguments.format {
         Format::Json => print(&loaded.report.to_json()),
-        Format::Human => diagnostics::print(&loaded.report),
+        Format::Human => {
+            diagnostics::print(&loaded.report);
+            Exit::Success
+        }
+    };
+    match valid {
+        _ if printed != Exit::Success => printed,
+        None => Exit::ConfigurationInvalid,
+        Some(config) if arguments.format == Format::Human => print(&summary(&config)),
+        Some(_) => Exit::Success,
     }
-    let Some(config) = valid else { return Exit::ConfigurationInvalid };
-    if arguments.format == Format::Human {
-        print(&summary(&config));
-    }
-    Exit::Success
 }
 
 fn summary(config: &Config) -> String {

@@ -42,5 +42,4 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         true => print(&loaded.effective.to_json(&loaded.report)),
         false => print(&loaded.effective.to_toml(&loaded.report)),
     }
-    Exit::Success
 }

@@ -16,11 +16,14 @@ mod table;
 mod version;
 
 use std::ffi::OsString;
+use std::io;
 use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser;
 use clap::Subcommand;
+
+use crate::telemetry::operator::tell;
 
 /// Runs the command that the arguments ask for; the first argument is the name of the program.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
@@ -28,8 +31,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Ok(command_line) => command_line.verb,
         Err(usage) => {
             // Help goes to stdout and is a success, everything else is wrong usage.
-            let _ = usage.print();
-            return if usage.use_stderr() { Exit::Usage } else { Exit::Success };
+            let printed = usage.print().and_then(|()| std::io::stdout().flush());
+            return if usage.use_stderr() { Exit::Usage } else { printed_as(printed) };
         }
     };
     match verb {
@@ -112,7 +115,20 @@ enum ConfigVerb {
     Show(config_show::Arguments),
 }
 
-/// Prints what was asked for. A reader that went away is no reason to complain.
-fn print(text: &str) {
-    let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
+/// Prints what was asked for; a failure when that could not be written.
+fn print(text: &str) -> Exit {
+    let mut stdout = std::io::stdout().lock();
+    // What stays in the buffer would be lost in silence.
+    printed_as(writeln!(stdout, "{}", text.trim_end()).and_then(|()| stdout.flush()))
+}
+
+fn printed_as(outcome: io::Result<()>) -> Exit {
+    match outcome {
+        // A reader that went away has seen enough, as `head` has.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            tell(&format!("error: cannot write to standard output: {error}"));
+            Exit::Failure
+        }
+        _ => Exit::Success,
+    }
 }

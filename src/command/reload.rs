@@ -17,28 +17,34 @@ const PATIENCE: Duration = RELOAD_TIME.saturating_add(Duration::from_secs(10));
 pub(super) struct Arguments {
     #[command(flatten)]
     whom: Whom,
+    /// Take warnings for errors: nothing changes if there is one.
+    #[arg(long)]
+    strict: bool,
     /// Print the answer as JSON.
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Exit {
-    let answer = match arguments.whom.ask("reload", PATIENCE) {
+    let command = if arguments.strict { "reload strict" } else { "reload" };
+    let answer = match arguments.whom.ask(command, PATIENCE) {
         Ok(answer) => answer,
         Err(exit) => return exit,
     };
-    if arguments.json {
-        print(&answer.to_string());
-    }
-    if answer["outcome"] == "reloaded" {
-        if !arguments.json {
-            print(answer["message"].as_str().unwrap_or_default());
+    let text = |key: &str| answer[key].as_str().unwrap_or_default();
+    let is_reloaded = answer["outcome"] == "reloaded";
+    let printed = match (arguments.json, is_reloaded) {
+        (true, _) => print(&answer.to_string()),
+        (false, true) => {
+            if !text("warnings").is_empty() {
+                tell(text("warnings"));
+            }
+            print(text("message"))
         }
-        return Exit::Success;
-    }
-    if !arguments.json {
-        let errors = answer["errors"].as_str().unwrap_or_default();
-        tell(&format!("{errors}\nerror: the reload is refused; what was in service still is"));
-    }
-    Exit::Refused
+        (false, false) => {
+            tell(&format!("{}\nerror: the reload is refused; what was in service still is", text("errors")));
+            Exit::Success
+        }
+    };
+    if is_reloaded { printed } else { Exit::Refused }
 }

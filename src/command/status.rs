@@ -36,7 +36,6 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         true => print(&status.to_string()),
         false => print(&page(&status, diagnostics::wants_colour(std::io::stdout().is_terminal()))),
     }
-    Exit::Success
 }
 
 fn page(status: &Json, in_colour: bool) -> String {
@@ -45,6 +44,13 @@ fn page(status: &Json, in_colour: bool) -> String {
         text.push_str(&format!("{} workers on {}\n", number(&driver["workers"]), word(&driver["driver"])));
     }
     text.push_str(&format!("\n{}", listeners(&status["listeners"]).to_text(0, in_colour)));
+    if !list(&status["certificates"]).is_empty() {
+        text.push_str(&format!("\n{}", certificates(&status["certificates"]).to_text(0, in_colour)));
+    }
+    let broken_cas = list(&status["cas"]).iter().filter(|ca| !ca["broken"].is_null());
+    for ca in broken_cas {
+        text.push_str(&format!("\nCA {}: {}\n", word(&ca["name"]), broken(&ca["broken"])));
+    }
     for group in list(&status["groups"]) {
         text.push_str(&format!(
             "\ngroup {}: {}, {}, {} in flight\n{}",
@@ -108,6 +114,41 @@ fn listeners(listeners: &Json) -> Table {
         table.add(cells, remark.to_owned());
     }
     table
+}
+
+fn certificates(certificates: &Json) -> Table {
+    /// Names that fit into a line.
+    const MOST_NAMES: usize = 2;
+    let mut table = Table::new(&[
+        Column::Left("CERTIFICATE"),
+        Column::Left("EXPIRES"),
+        Column::Left("SINCE"),
+        Column::Left("LISTENERS"),
+        Column::Left("NAMES"),
+    ]);
+    for certificate in list(certificates) {
+        let words = |key: &str| list(&certificate[key]).iter().map(word).collect::<Vec<_>>();
+        let names = words("names");
+        let shown = match names.len().checked_sub(MOST_NAMES) {
+            Some(more @ 1..) => format!("{} and {more} more", names[..MOST_NAMES].join(" ")),
+            _ => names.join(" "),
+        };
+        let cells = vec![
+            word(&certificate["name"]).into(),
+            word(&certificate["not_after"]).into(),
+            word(&certificate["since"]).into(),
+            words("listeners").join(" ").into(),
+            shown.into(),
+        ];
+        let is_broken = !certificate["broken"].is_null();
+        table.add(cells, if is_broken { broken(&certificate["broken"]) } else { String::new() });
+    }
+    table
+}
+
+fn broken(broken: &Json) -> String {
+    let errors: Vec<_> = list(&broken["errors"]).iter().map(word).collect();
+    format!("its files are broken since {}, this one still serves: {}", word(&broken["since"]), errors.join("; "))
 }
 
 fn backends(backends: &Json) -> Table {

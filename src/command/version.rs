@@ -5,6 +5,7 @@ use clap::Args;
 use crate::command::Exit;
 use crate::command::print;
 use crate::runtime;
+use crate::tls::tls_policy;
 
 #[derive(Args)]
 pub(super) struct Arguments {
@@ -13,20 +14,25 @@ pub(super) struct Arguments {
     verbose: bool,
 }
 
+const FEATURES: &str = "HTTP/1.1 and HTTP/2 on both sides, WebSocket, gRPC, PROXY protocol v1 and v2, compression by gzip \
+                        and brotli, health checks over HTTP, HTTPS, gRPC and TCP, access log, control socket";
+
 pub(super) fn run(arguments: &Arguments) -> Exit {
     let mut text = format!("ringway {}\n", env!("CARGO_PKG_VERSION"));
     if arguments.verbose {
         let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        let [tls, ciphers, groups] = tls_policy::built_in();
         let lines = [
             ("target", format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS)),
-            ("features", "HTTP/1.1 on both sides, access log, PROXY protocol v1 and v2".to_owned()),
-            ("tls", "none in this version".to_owned()),
+            ("features", FEATURES.to_owned()),
+            tls,
+            ciphers,
+            groups,
             ("kernel", kernel.trim().to_owned()),
             ("io_uring", runtime::abilities()),
             ("cpus", runtime::usable_cpus().len().to_string()),
         ];
         text.extend(lines.map(|(name, value)| format!("{name}: {value}\n")));
     }
-    print(&text);
-    Exit::Success
+    print(&text)
 }

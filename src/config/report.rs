@@ -98,6 +98,8 @@ pub struct Report {
     diagnostics: Vec<Diagnostic>,
     /// What else is found on these lines is a consequence.
     broken: Vec<BrokenLines>,
+    /// Warnings are errors.
+    is_strict: bool,
 }
 
 /// Lines of a source that are not TOML, or whose table is unknown because its header is not.
@@ -131,8 +133,9 @@ impl Report {
         self.diagnostics.iter().filter(|diagnostic| diagnostic.severity == severity).count()
     }
 
-    /// Makes errors of all warnings. Notes stay what they are.
+    /// Makes errors of all warnings, also of those that are yet to come. Notes stay what they are.
     pub fn be_strict(&mut self) {
+        self.is_strict = true;
         let warnings = |diagnostic: &&mut Diagnostic| diagnostic.severity == Severity::Warning;
         for diagnostic in self.diagnostics.iter_mut().filter(warnings) {
             diagnostic.severity = Severity::Error;
@@ -215,6 +218,10 @@ impl Report {
         let is_consequence = !self.broken.is_empty() && {
             let line = self.spot(location).line;
             self.broken.iter().any(|broken| broken.source == location.source && broken.lines.contains(&line))
+        };
+        let severity = match severity {
+            Severity::Warning if self.is_strict => Severity::Error,
+            severity => severity,
         };
         if !is_consequence {
             self.diagnostics.push(Diagnostic { severity, location, message, help });

@@ -10,6 +10,7 @@ pub mod credentials;
 mod expiry;
 mod files;
 pub mod health;
+pub mod inventory;
 pub mod limits;
 pub mod names;
 pub mod offers;

@@ -43,13 +43,22 @@ pub type Load = Box<dyn Fn() -> Loaded + Send>;
 pub enum Command {
     /// Read the configuration, and every file that it names, and put it into service.
     Reload {
+        /// Refuse it for a warning, too.
+        is_strict: bool,
         /// Gets to know how that went. None: nobody asks, the operator reads it.
         answer: Option<Sender<Outcome>>,
     },
 }
 
-/// How a reload went: a sentence, or several lines that say what stands against it.
-pub type Outcome = Result<String, String>;
+/// How a reload went: what came of it, or several lines that say what stands against it.
+pub type Outcome = Result<Reloaded, String>;
+
+/// What is in service now.
+pub struct Reloaded {
+    pub sentence: String,
+    /// Lines; empty without any.
+    pub warnings: String,
+}
 
 /// Why a reload did not come about.
 enum Setback {
@@ -67,6 +76,8 @@ impl From<String> for Setback {
 
 struct Reloader {
     service: Service,
+    /// What threads and rings were made with, and no reload changes; without listeners and groups.
+    started: Config,
     renewal: Renewal,
     names: Names,
     /// None: the configuration came from no file.
@@ -81,13 +92,14 @@ pub fn start(
     load: Option<Load>,
 ) -> io::Result<Sender<Command>> {
     let (sender, commands) = mpsc::channel();
-    let mut reloader = Reloader { service, renewal, names, load };
+    let started = Config { listeners: Vec::new(), server_groups: Vec::new(), ..service.config.clone() };
+    let mut reloader = Reloader { service, started, renewal, names, load };
     let body = move || {
         // Thousands of backends take a tenth of a second to read, and no request is to wait for that.
         limits::give_way();
         loop {
             match commands.recv_timeout(LOOK_INTERVAL) {
-                Ok(Command::Reload { answer }) => reloader.obey(answer),
+                Ok(Command::Reload { is_strict, answer }) => reloader.obey(is_strict, answer),
                 Err(RecvTimeoutError::Timeout) => reloader.look(),
                 Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -98,11 +110,16 @@ pub fn start(
 }
 
 impl Reloader {
-    fn obey(&mut self, answer: Option<Sender<Outcome>>) {
-        let outcome = self.reload();
+    fn obey(&mut self, is_strict: bool, answer: Option<Sender<Outcome>>) {
+        let outcome = self.reload(is_strict);
         self.service.lines().reloads.note(outcome.is_ok(), monotonic_ms());
         match &outcome {
-            Ok(sentence) => tell(sentence),
+            Ok(Reloaded { sentence, warnings }) => {
+                if !warnings.is_empty() {
+                    tell(warnings);
+                }
+                tell(sentence);
+            }
             Err(lines) => {
                 tell(&format!("{lines}\nerror: the reload is refused; what was in service still is"))
             }
@@ -114,21 +131,20 @@ impl Reloader {
     }
 
     /// Tries again for a moment where an address is taken.
-    fn reload(&mut self) -> Outcome {
+    fn reload(&mut self, is_strict: bool) -> Outcome {
         if self.load.is_none() {
             self.renewal.read_everything(&mut self.service);
-            return Ok(
-                "the configuration came from the command line; the files it names were read anew".to_owned()
-            );
+            let sentence = "the configuration came from the command line; the files it names were read anew";
+            return Ok(Reloaded { sentence: sentence.to_owned(), warnings: String::new() });
         }
         let began = instant_now();
         let end = began + PATIENCE;
         loop {
-            match self.reload_once(began) {
+            match self.reload_once(began, is_strict) {
                 Err(Setback::Taken(refused)) if instant_now() < end => self.wait_until_free(&refused, end),
                 Err(Setback::Taken(refused)) => return Err(format!("error: {refused}")),
                 Err(Setback::Refused(lines)) => return Err(lines),
-                Ok(sentence) => return Ok(sentence),
+                Ok(reloaded) => return Ok(reloaded),
             }
         }
     }
@@ -156,16 +172,22 @@ impl Reloader {
         self.service.free_replaced();
     }
 
-    fn reload_once(&mut self, began: Instant) -> Result<String, Setback> {
+    fn reload_once(&mut self, began: Instant, is_strict: bool) -> Result<Reloaded, Setback> {
         let Some(load) = &self.load else { return Err(Setback::Refused(String::new())) };
         let mut loaded = load();
         let Some(config) = loaded.config.take() else { return Err(report_text(&loaded).into()) };
         let files = renewal::files_of(&config);
         let credentials = credentials::load(&config, self.renewal.read_file(), &mut loaded.report);
+        let unchangeable = unchangeable(&self.started, &config);
+        if is_strict {
+            loaded.report.be_strict();
+            if !unchangeable.is_empty() {
+                return Err(Setback::Refused(told_later("error", &unchangeable) + &report_text(&loaded)));
+            }
+        }
         if loaded.report.has_errors() {
             return Err(report_text(&loaded).into());
         }
-        let unchangeable = unchangeable(&self.service.config, &config);
         let Reloader { renewal, service, names, .. } = &mut *self;
         let answers = names.resolve(&config, || renewal.look(service));
         let bound: Vec<u64> = self.service.bindings().iter().map(|binding| binding.number).collect();
@@ -178,22 +200,21 @@ impl Reloader {
             Err(refusal) => return Err(format!("error: {refusal}").into()),
         }
         self.renewal.follow(&self.service, files);
-        for key in unchangeable {
-            tell(&format!("warning: {key} has changed, which takes effect at the next start"));
-        }
+        let mut warnings = told_later("warning", &unchangeable);
         if loaded.report.count(Severity::Warning) > 0 {
-            tell(&report_text(&loaded));
+            warnings.push_str(&report_text(&loaded));
         }
         self.tell_listeners(&bound);
         let Service { config, .. } = &self.service;
         let backends: usize = config.server_groups.iter().map(|group| group.backends.len()).sum();
-        Ok(format!(
+        let sentence = format!(
             "reloaded: epoch {}, {} listeners, {} groups, {backends} backends, in service after {} ms",
             self.service.epoch(),
             config.listeners.len(),
             config.server_groups.len(),
             began.elapsed().as_millis()
-        ))
+        );
+        Ok(Reloaded { sentence, warnings: warnings.trim_end().to_owned() })
     }
 
     /// Tells where there was nobody `before`, and who has left.
@@ -220,6 +241,12 @@ impl Reloader {
             Err(refusal) => tell(&format!("error: the addresses of names stay as they were: {refusal}")),
         }
     }
+}
+
+/// A line for each key that takes effect later.
+fn told_later(severity: &str, keys: &[&str]) -> String {
+    let line = |key: &&str| format!("{severity}: {key} has changed, which takes effect at the next start\n");
+    keys.iter().map(line).collect()
 }
 
 /// What tells the operator, and scripts, where a listener accepts.

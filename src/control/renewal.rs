@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::Config;
@@ -14,6 +15,10 @@ use crate::control::certificates;
 use crate::control::certificates::KeptReadFile;
 use crate::control::expiry::Expiry;
 use crate::control::files::Files;
+use crate::control::inventory::AuthorityEntry;
+use crate::control::inventory::Broken;
+use crate::control::inventory::CertificateEntry;
+use crate::control::inventory::Inventory;
 use crate::control::service::Service;
 use crate::net::clock::wall_now;
 use crate::telemetry::operator::tell;
@@ -33,14 +38,27 @@ enum Item {
     Authority(usize),
 }
 
+/// Files that cannot be taken into service.
+#[derive(Default)]
+struct Failure {
+    /// How often that was tried since they changed.
+    tries: u32,
+    /// Known once it is told.
+    broken: Option<Broken>,
+}
+
 /// What is known of the files that the configuration in service names.
 pub struct Renewal {
     read_file: KeptReadFile,
     files: Files,
     /// Who uses a file.
     users: BTreeMap<PathBuf, Vec<Item>>,
-    /// What could not be read, and how often that was tried since its files changed.
-    failing: BTreeMap<Item, u32>,
+    /// What could not be read.
+    failing: BTreeMap<Item, Failure>,
+    /// When what serves was read, where that was after `began`.
+    read: BTreeMap<Item, Duration>,
+    /// When the configuration went into service, since the Unix epoch.
+    began: Duration,
     expiry: Expiry,
     looks: u32,
 }
@@ -50,7 +68,53 @@ impl Renewal {
     pub fn new(service: &Service, read_file: KeptReadFile, files: Files) -> Renewal {
         let users = users(&service.config);
         let expiry = expiry(service);
-        Renewal { read_file, files, users, failing: BTreeMap::new(), expiry, looks: 0 }
+        let renewal = Renewal {
+            read_file,
+            files,
+            users,
+            failing: BTreeMap::new(),
+            read: BTreeMap::new(),
+            began: wall_now(),
+            expiry,
+            looks: 0,
+        };
+        renewal.take_stock(service);
+        renewal
+    }
+
+    /// Publishes what is known now.
+    fn take_stock(&self, service: &Service) {
+        let since = |item| self.read.get(&item).copied().unwrap_or(self.began);
+        let broken = |item| self.failing.get(&item).and_then(|failure| failure.broken.clone());
+        let Service { config, security, .. } = service;
+        let shows = |index: usize| {
+            let listeners = config.listeners.iter();
+            let shows = |tls: &crate::config::ListenerTls| tls.certificates.contains(&index);
+            let shown = listeners.filter(move |listener| listener.tls.as_ref().is_some_and(shows));
+            shown.map(|listener| listener.name.clone()).collect()
+        };
+        let certificates = config.certificates.iter().zip(&security.credentials.certificates).enumerate();
+        let certificates = certificates.filter_map(|(index, (wanted, certificate))| {
+            let certificate = certificate.as_ref()?;
+            Some(CertificateEntry {
+                name: wanted.name.clone(),
+                names: certificate.names.clone(),
+                not_after: certificate.not_after,
+                since: since(Item::Certificate(index)),
+                listeners: shows(index),
+                broken: broken(Item::Certificate(index)),
+            })
+        });
+        let authorities = config.authorities.iter().zip(&security.credentials.authorities).enumerate();
+        let authorities = authorities.map(|(index, (wanted, loaded))| AuthorityEntry {
+            name: wanted.name.clone(),
+            lists_end: loaded.authority.as_ref().and_then(|authority| authority.lists_end()),
+            since: since(Item::Authority(index)),
+            broken: broken(Item::Authority(index)),
+        });
+        let inventory =
+            Inventory { certificates: certificates.collect(), authorities: authorities.collect() };
+        service.lines().inventory.publish(Arc::new(inventory));
     }
 
     pub(super) fn read_file(&self) -> &KeptReadFile {
@@ -62,7 +126,10 @@ impl Renewal {
         self.users = users(&service.config);
         self.files = files;
         self.failing.clear();
+        self.read.clear();
+        self.began = wall_now();
         self.expiry = expiry(service);
+        self.take_stock(service);
     }
 
     /// Tells what comes to its end while it serves.
@@ -81,11 +148,13 @@ impl Renewal {
         }
         let changed = self.files.changed();
         let mut items: BTreeSet<Item> =
-            self.failing.iter().filter(|(_, tries)| **tries < PATIENT_LOOKS).map(|(item, _)| *item).collect();
+            self.failing.iter().filter(|(_, failure)| failure.tries < PATIENT_LOOKS).map(|(item, _)| *item).collect();
         let mut since = wall_now();
         if let Some((paths, last)) = changed {
             for item in paths.iter().filter_map(|path| self.users.get(path)).flatten() {
-                self.failing.remove(item);
+                if let Some(failure) = self.failing.get_mut(item) {
+                    failure.tries = 0;
+                }
                 items.insert(*item);
             }
             since = last.unwrap_or(since);
@@ -101,13 +170,13 @@ impl Renewal {
                 took.as_millis()
             ));
         }
+        self.take_stock(service);
     }
 
     /// Reads every file, changed or not.
     pub(super) fn read_everything(&mut self, service: &mut Service) {
         let began = wall_now();
         self.files.changed();
-        self.failing.clear();
         let certificates = (0..service.config.certificates.len()).map(Item::Certificate);
         let items: Vec<Item> =
             certificates.chain((0..service.config.authorities.len()).map(Item::Authority)).collect();
@@ -116,12 +185,13 @@ impl Renewal {
         let fresh: BTreeSet<Item> = items
             .into_iter()
             .filter(|item| {
-                self.failing.insert(*item, PATIENT_LOOKS - 1);
+                self.failing.entry(*item).or_default().tries = PATIENT_LOOKS - 1;
                 self.read(*item, service)
             })
             .collect();
         let read = fresh.len();
         publish(&fresh, began, service);
+        self.take_stock(service);
         let took = wall_now().saturating_sub(began).as_millis();
         tell(&format!("read {read} of {whole} certificates and CAs anew: in service after {took} ms"));
     }
@@ -134,16 +204,20 @@ impl Renewal {
         };
         if found {
             self.failing.remove(&item);
+            self.read.insert(item, wall_now());
             warnings.iter().for_each(|text| tell(&format!("warning: {text}")));
             return true;
         }
-        let tries = self.failing.entry(item).or_insert(0);
-        *tries += 1;
-        if *tries == PATIENT_LOOKS {
+        let failure = self.failing.entry(item).or_default();
+        failure.tries += 1;
+        if failure.tries == PATIENT_LOOKS {
             let name = name(item, &service.config);
-            for text in errors {
+            for text in &errors {
                 tell(&format!("error: {name} stays as it was: {text}"));
             }
+            // Files that were broken before and are broken otherwise now have been so all the time.
+            let since = failure.broken.take().map_or_else(wall_now, |broken| broken.since);
+            failure.broken = Some(Broken { since, errors });
         }
         false
     }

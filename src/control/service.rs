@@ -16,6 +16,7 @@ use crate::control::build::Parts;
 use crate::control::credentials::Credentials;
 use crate::control::health;
 use crate::control::health::Watch;
+use crate::control::inventory::Inventory;
 use crate::control::names;
 use crate::control::names::Answers;
 use crate::control::reloads::Reloads;
@@ -50,6 +51,8 @@ pub struct Lines {
     /// From workers to the health core: slots of backends that fail again and again.
     pub alarms: Mailbox<u32>,
     pub reloads: Arc<Reloads>,
+    /// Of certificates and CAs; whoever renews them keeps it current.
+    pub inventory: Arc<Publication<Inventory>>,
     /// Set once all workers serve.
     pub drivers: Arc<OnceLock<Drivers>>,
 }
@@ -138,6 +141,7 @@ impl Service {
             health: Mailbox::new(MAX_ORDERS)?,
             alarms: Mailbox::new(MAX_ALARMS)?,
             reloads: Arc::default(),
+            inventory: Arc::new(Publication::new(Arc::default())),
             drivers: Arc::default(),
         };
         let mut service = Service {

@@ -126,9 +126,32 @@ async fn accept_all(accepting: &Accepting, worker: &Rc<Worker>) {
 async fn wait_at(limit: Limit, accepting: &Accepting, worker: &Worker) {
     let waiting = accepting.acceptor.waiting();
     let listener = accepting.listener.get();
+    if waiting > 0 {
+        tell_limit(limit, listener, worker);
+    }
     eviction::make_room(limit, listener, waiting, worker);
     worker.timers.sleep(TICK).await;
     eviction::end_wait(limit, listener, worker);
+}
+
+/// Tells the operator that connections wait because of a limit.
+fn tell_limit(limit: Limit, listener: usize, worker: &Worker) {
+    let snapshot = worker.snapshot();
+    let Some(listener) = snapshot.listener(listener) else { return };
+    let name = &listener.name;
+    let text = match limit {
+        // Descriptors may be what was short, and that is told where it is noticed.
+        Limit::Process => match worker.quota.limit().filter(|most| worker.quota.used() >= *most) {
+            Some(most) => format!("{most} client connections of the process (process.max_connections)"),
+            None => return,
+        },
+        Limit::Listener => match listener.connections.limit() {
+            Some(most) => format!("{most} client connections of listener \"{name}\" (max_connections)"),
+            None => return,
+        },
+        Limit::Rate => format!("new connections of listener \"{name}\" in a second (connections_per_second)"),
+    };
+    tell_repeatedly(Kind::ConnectionLimit, || format!("warning: the limit is reached: {text}; others wait"));
 }
 
 /// What starts the tasks of streams, in memory that earlier ones left.
@@ -184,10 +207,10 @@ fn accept(acceptor: &Acceptor, listener: &Listener, worker: &Worker) -> Accepted
         // The client gave up while it waited; there may be others.
         Err(error) if is_of_one_connection(&error) => give_back(Accepted::Lost),
         Err(error) => {
-            let (name, cure) = (&listener.name, cure_of_accepting(&error));
-            let text =
-                format!("warning: listener \"{name}\" cannot accept connections, they wait: {error}; {cure}");
-            tell_repeatedly(Kind::Accept, &text);
+            tell_repeatedly(Kind::Accept, || {
+                let (name, cure) = (&listener.name, cure_of_accepting(&error));
+                format!("warning: listener \"{name}\" cannot accept connections, they wait: {error}; {cure}")
+            });
             // Descriptors may be what is short.
             give_back(Accepted::AtLimit(Limit::Process))
         }

@@ -35,6 +35,8 @@ use crate::snapshot::backend::Backend;
 use crate::snapshot::group::Availability;
 use crate::snapshot::group::Group;
 use crate::snapshot::group::Versions;
+use crate::telemetry::operator::Kind;
+use crate::telemetry::operator::tell_repeatedly;
 use crate::telemetry::reason::Reason;
 use crate::upstream::connect;
 use crate::upstream::connect::Target;
@@ -158,6 +160,7 @@ impl Forward {
             };
             let (error, carrier) = match lease {
                 Err(error) => {
+                    tell_of_want(error, group);
                     if error.is_local() || error == UpstreamError::NoStreamFree {
                         in_flight.iter().for_each(InFlight::never_sent);
                     }
@@ -427,6 +430,21 @@ impl Forward {
         let sticky = self.claim.owner == Some(chosen);
         retry::after(failure, Replay { idempotent: self.idempotent, complete, sticky }, retries_left)
     }
+}
+
+/// Tells the operator what is short on this host.
+fn tell_of_want(error: UpstreamError, group: &Group) {
+    let (what, cure) = match error {
+        UpstreamError::NoDescriptor => {
+            ("descriptor", "raise the descriptor limit (LimitNOFILE=) or lower max_connections")
+        }
+        UpstreamError::NoLocalPort => ("local port", "widen sysctl net.ipv4.ip_local_port_range"),
+        _ => return,
+    };
+    tell_repeatedly(Kind::Want, || {
+        let name = &group.name;
+        format!("warning: no {what} is left for a connection to a backend of group \"{name}\"; {cure}")
+    });
 }
 
 /// Runs `operation` unless the drain of its backend is over. Who waits in silence is woken by its deadline,

@@ -2,6 +2,7 @@
 
 mod drain;
 mod health_thread;
+mod minder;
 mod pin;
 mod ring;
 mod worker_thread;
@@ -12,10 +13,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc;
-use std::sync::mpsc::RecvTimeoutError;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
-use std::time::Instant;
 
 use crate::control::admin::Admin;
 use crate::control::reload::Command;
@@ -25,8 +24,8 @@ use crate::control::service::THREAD_CURE;
 use crate::control::signals;
 use crate::control::signals::Noticed;
 use crate::control::signals::Order;
-use crate::net::clock::instant_now;
 use crate::runtime::drain::Drain;
+use crate::runtime::minder::Minder;
 use crate::runtime::ring::Entries;
 use crate::telemetry::access_log::Format;
 use crate::telemetry::log_output::Output;
@@ -131,6 +130,7 @@ pub fn run(mut plan: Plan, announce: impl FnOnce(&Serving)) -> Result<(), Runtim
     // The health core has a ring, too, and makes it as soon as its thread runs.
     let entries = Entries::of(plan.ring_entries, workers + 1, plan.io_driver);
     let of_workers = Arc::clone(&plan.lines.drivers);
+    let quota = Arc::clone(&plan.lines.quota);
     let (log_writer, log_queues) = start_log(&mut plan, workers)?;
     let drain = Drain::new(plan.lines.workers.clone());
     let (events, inbox) = mpsc::channel();
@@ -158,7 +158,7 @@ pub fn run(mut plan: Plan, announce: impl FnOnce(&Serving)) -> Result<(), Runtim
     }
     announce(&Serving { workers, drivers, listeners });
     let minder =
-        Minder { drain, workers, shutdown_timeout, log_writer: log_writer.as_ref(), commands, admin };
+        Minder { drain, workers, shutdown_timeout, log_writer: log_writer.as_ref(), commands, admin, quota };
     let outcome = minder.mind(&inbox);
     if let Some(lost @ 1..) = log_writer.map(LogWriter::stop) {
         tell(&format!("warning: {lost} access-log lines are lost at the end: the log did not take them"));
@@ -181,7 +181,7 @@ fn start_log(plan: &mut Plan, workers: usize) -> Result<LogEnds, RuntimeError> {
     let Some((sink, format)) = plan.access_log.take() else {
         return Ok((None, (0..workers).map(|_| None).collect()));
     };
-    let report = |kind, text: String| operator::tell_repeatedly(kind, &format!("warning: {text}"));
+    let report = |kind, text: String| operator::tell_repeatedly(kind, || format!("warning: {text}"));
     let output = Output::open(sink.clone()).map_err(|error| RuntimeError::AccessLog { sink, error })?;
     let (writer, queues) = LogWriter::start(output, workers, report)
         .map_err(|error| RuntimeError::Thread { of: "the access log", error })?;
@@ -231,77 +231,5 @@ fn warn(ready: &[Ready]) {
             all if all == count => tell(&format!("warning: {warning}")),
             all => tell(&format!("warning: {count} of {all} workers: {warning}")),
         }
-    }
-}
-
-/// How often the minding thread looks whether the access log takes anything.
-const LOG_LOOKS: Duration = Duration::from_secs(1);
-
-/// The thread that minds the workers, and what it can do.
-struct Minder<'w> {
-    drain: Arc<Drain>,
-    workers: usize,
-    shutdown_timeout: Duration,
-    log_writer: Option<&'w LogWriter>,
-    commands: Sender<Command>,
-    admin: Option<Admin>,
-}
-
-impl Minder<'_> {
-    /// Waits for the next event until `bound`, with a look at the access log now and then.
-    fn next(&self, inbox: &mpsc::Receiver<Event>, bound: Option<Instant>) -> Result<Event, RecvTimeoutError> {
-        loop {
-            let left = bound.map(|end| end.saturating_duration_since(instant_now()));
-            let looks = self.log_writer.map(|_| LOG_LOOKS);
-            let event = match left.into_iter().chain(looks).min() {
-                None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                Some(wait) => inbox.recv_timeout(wait),
-            };
-            let is_look = left.is_none_or(|left| left > LOG_LOOKS);
-            match event {
-                Err(RecvTimeoutError::Timeout) if is_look => {
-                    if let Some(text) = self.log_writer.and_then(LogWriter::look) {
-                        tell(&format!("warning: {text}"));
-                    }
-                }
-                event => return event,
-            }
-        }
-    }
-
-    /// Obeys orders until every worker has drained, time is up, or a second order to stop.
-    fn mind(&self, inbox: &mpsc::Receiver<Event>) -> Result<(), RuntimeError> {
-        let mut drained = 0;
-        let mut stopping = false;
-        let mut bound: Option<Instant> = None;
-        while drained < self.workers {
-            match self.next(inbox, bound) {
-                Ok(Event::Order(Order::ReopenLogs)) => {
-                    if let Some(writer) = self.log_writer {
-                        writer.reopen();
-                    }
-                }
-                Ok(Event::Order(Order::Reload)) if stopping => {
-                    tell("error: the reload is refused: the process is stopping");
-                }
-                // The thread that obeys lives as long as the process.
-                Ok(Event::Order(Order::Reload)) => drop(self.commands.send(Command::Reload { answer: None })),
-                Ok(Event::Order(_)) if stopping => return Ok(()),
-                Ok(Event::Order(order)) => {
-                    stopping = true;
-                    if order == Order::Stop {
-                        bound = Some(instant_now() + self.shutdown_timeout);
-                    }
-                    self.admin.iter().for_each(Admin::note_stop);
-                    self.drain.begin(self.shutdown_timeout);
-                }
-                Ok(Event::Drained) => drained += 1,
-                Ok(Event::Failed(error)) => return Err(error),
-                Ok(Event::Ready(_)) => {}
-                Err(RecvTimeoutError::Timeout) => return Ok(()),
-                Err(RecvTimeoutError::Disconnected) => return Err(RuntimeError::WorkerDied { index: 0 }),
-            }
-        }
-        Ok(())
     }
 }

@@ -38,8 +38,8 @@ const GLANCE: Duration = Duration::from_millis(2);
 /// The pause before another try where standard error does not block and is full.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Messages of a kind get one line in this time, the others are counted.
-const REPETITION_MS: u64 = 1_000;
+const SECOND_MS: u64 = 1_000;
+const MINUTE_MS: u64 = 60 * SECOND_MS;
 
 /// What may happen again and again, many times a second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,11 +52,17 @@ pub enum Kind {
     LostLines,
     /// Faults of our own that ended a task.
     Panic,
+    /// As many connections of clients as are allowed.
+    ConnectionLimit,
+    /// Connections to backends for which there is no descriptor or local port.
+    Want,
 }
 
 /// Lines of one kind.
 struct Repetition {
     about: &'static str,
+    /// There is one line in this time, the other messages are counted.
+    pause_ms: u64,
     /// When the last line was told, in milliseconds since the Unix epoch.
     told_ms: AtomicU64,
     /// Messages since then that got no line.
@@ -64,11 +70,14 @@ struct Repetition {
 }
 
 /// By [`Kind`].
-static REPETITIONS: [Repetition; 4] = [
-    Repetition::new("connections that cannot be accepted"),
-    Repetition::new("the access log"),
-    Repetition::new("lost lines of the access log"),
-    Repetition::new("panics"),
+static REPETITIONS: [Repetition; 6] = [
+    Repetition::new("connections that cannot be accepted", SECOND_MS),
+    Repetition::new("the access log", SECOND_MS),
+    Repetition::new("lost lines of the access log", SECOND_MS),
+    Repetition::new("panics", SECOND_MS),
+    // A limit may be reached for hours, and that is what it is for.
+    Repetition::new("limits of connections", MINUTE_MS),
+    Repetition::new("connections to backends that cannot be opened", SECOND_MS),
 ];
 
 /// Set for as long as the process serves.
@@ -112,14 +121,15 @@ pub fn tell_as_is(text: &str) {
     }
 }
 
-/// Tells what may come many times a second: one line a second and kind, which says how many were left out.
-pub fn tell_repeatedly(kind: Kind, text: &str) {
-    let Some(writer) = WRITER.get() else { return write_now(text) };
+/// Tells what may come many times a second: one line a second (or a minute) and kind, which says how many were
+/// left out.
+pub fn tell_repeatedly(kind: Kind, text: impl FnOnce() -> String) {
+    let Some(writer) = WRITER.get() else { return write_now(&text()) };
     let now = (writer.clock)();
     match REPETITIONS[kind as usize].admit(millis(now)) {
-        Some(0) => writer.take(Some(now), text),
+        Some(0) => writer.take(Some(now), &text()),
         Some(untold) => {
-            writer.take(Some(now), &format!("{} ({untold} more of these before)", text.trim_end()));
+            writer.take(Some(now), &format!("{} ({untold} more of these before)", text().trim_end()));
         }
         None => {}
     }
@@ -138,13 +148,15 @@ pub fn start(clock: fn() -> Duration) -> io::Result<()> {
     let twice = |_| io::Error::other("messages have their thread already");
     WRITER.set(Writer { queue, clock, thread }).map_err(twice)?;
     std::panic::set_hook(Box::new(|panic| {
-        let thread = std::thread::current();
-        let mut text = format!("error: thread \"{}\" {panic}", thread.name().unwrap_or("without a name"));
-        let trace = std::backtrace::Backtrace::capture();
-        if trace.status() == std::backtrace::BacktraceStatus::Captured {
-            text.push_str(&format!("\n{trace}"));
-        }
-        tell_repeatedly(Kind::Panic, &text);
+        tell_repeatedly(Kind::Panic, || {
+            let thread = std::thread::current();
+            let mut text = format!("error: thread \"{}\" {panic}", thread.name().unwrap_or("without a name"));
+            let trace = std::backtrace::Backtrace::capture();
+            if trace.status() == std::backtrace::BacktraceStatus::Captured {
+                text.push_str(&format!("\n{trace}"));
+            }
+            text
+        });
     }));
     Ok(())
 }
@@ -247,15 +259,15 @@ impl Queue {
 }
 
 impl Repetition {
-    const fn new(about: &'static str) -> Repetition {
-        Repetition { about, told_ms: AtomicU64::new(0), untold: AtomicU64::new(0) }
+    const fn new(about: &'static str, pause_ms: u64) -> Repetition {
+        Repetition { about, pause_ms, told_ms: AtomicU64::new(0), untold: AtomicU64::new(0) }
     }
 
     /// Whether a message gets a line now, and how many had none since the last line.
     fn admit(&self, now_ms: u64) -> Option<u64> {
         let told_ms = self.told_ms.load(Ordering::Relaxed);
         // A clock that was set back must not silence anything.
-        let is_due = now_ms.abs_diff(told_ms) >= REPETITION_MS;
+        let is_due = now_ms.abs_diff(told_ms) >= self.pause_ms;
         let (order, failure) = (Ordering::Relaxed, Ordering::Relaxed);
         if is_due && self.told_ms.compare_exchange(told_ms, now_ms, order, failure).is_ok() {
             return Some(self.untold.swap(0, Ordering::Relaxed));
@@ -266,7 +278,7 @@ impl Repetition {
 
     /// How many messages are to be told of as a number, because no further one came.
     fn overdue(&self, now_ms: u64, is_last: bool) -> Option<u64> {
-        let is_due = is_last || now_ms.abs_diff(self.told_ms.load(Ordering::Relaxed)) >= REPETITION_MS;
+        let is_due = is_last || now_ms.abs_diff(self.told_ms.load(Ordering::Relaxed)) >= self.pause_ms;
         if self.untold.load(Ordering::Relaxed) == 0 || !is_due {
             return None;
         }
@@ -384,7 +396,7 @@ mod tests {
 
     #[test]
     fn repetitions_get_a_line_a_second_and_a_count() {
-        let repetition = Repetition::new("something");
+        let repetition = Repetition::new("something", SECOND_MS);
         let told: Vec<_> = (0..25).map(|tenth| repetition.admit(5_000 + tenth * 100)).collect();
         assert_eq!((told[0], told[10], told[20]), (Some(0), Some(9), Some(9)));
         assert_eq!(told.iter().flatten().count(), 3);

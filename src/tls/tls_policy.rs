@@ -12,6 +12,8 @@ use rustls::crypto::aws_lc_rs;
 use rustls::crypto::aws_lc_rs::cipher_suite;
 use rustls::crypto::aws_lc_rs::kx_group;
 
+use crate::tls::cipher_names::names_of;
+
 /// What a listener offers. Neither list is empty, and each suite belongs to one of the versions.
 #[derive(Clone, Debug)]
 pub struct Offer {
@@ -120,6 +122,23 @@ fn is_for(suite: CipherSuite, is_ecdsa: bool) -> bool {
             | CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256
     );
     signs_with_ecdsa == is_ecdsa
+}
+
+/// What there is, for `ringway version -v`: versions, cipher suites by OpenSSL's names, groups for key
+/// exchange.
+pub fn built_in() -> [(&'static str, String); 3] {
+    let versions = VERSIONS.iter().map(|version| match version.version {
+        ProtocolVersion::TLSv1_3 => "TLS 1.3".to_owned(),
+        ProtocolVersion::TLSv1_2 => "TLS 1.2".to_owned(),
+        other => format!("{other:?}"),
+    });
+    let suites: Vec<u16> = SUITES.iter().map(|suite| suite.suite().into()).collect();
+    let groups = GROUPS.iter().map(|group| format!("{:?}", group.name()));
+    [
+        ("tls", format!("{}, by rustls with AWS-LC", versions.collect::<Vec<_>>().join(" and "))),
+        ("tls_ciphers", names_of(&suites)),
+        ("tls_groups", groups.collect::<Vec<_>>().join(" ")),
+    ]
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The admin socket, and the commands that go through it.
 
+use crate::support::tls::Issuer;
 use crate::support::{Backend, Client, PATIENCE, Ringway, Scenario, eventually, now, within};
 use serde_json::{Value as Json, json};
 use std::fs;
@@ -388,7 +389,7 @@ fn garbage_is_answered_with_an_error() {
     let backend = Backend::echo_head();
     let ringway = scenario(&backend).start();
     for (said, words) in [
-        (&b"restart\n"[..], "unknown command \\\"restart\\\", known are: reload, status"),
+        (&b"restart\n"[..], "unknown command \\\"restart\\\", known are: reload, reload strict, status"),
         (b"\n", "unknown command \\\"\\\""),
         (b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", "unknown command"),
         (b"\x00\xff\x16\x03\n", "unknown command"),
@@ -444,6 +445,57 @@ fn without_a_socket_there_are_no_commands() {
 
 fn ok(body: &str) -> String {
     format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+}
+
+#[test]
+fn warnings_of_a_reload_are_printed_and_refuse_a_strict_one() {
+    let backend = Backend::echo_head();
+    let scenario = scenario(&backend);
+    let ringway = scenario.start();
+    let text = scenario.text().replace("workers = 2", "workers = 3");
+    ringway.replace_configuration(&text);
+    for _ in 0..2 {
+        let ended = command(&ringway, &["reload", "--strict"]);
+        assert_eq!(ended.code, Some(REFUSED), "{}", ended.stderr);
+        assert!(ended.stderr.contains("error: process.workers has changed"), "{}", ended.stderr);
+    }
+    assert_eq!(status(&ringway)["epoch"], 1);
+    // It is said for as long as it holds.
+    for epoch in [2, 3] {
+        let ended = command(&ringway, &["reload"]);
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        assert!(ended.stdout.contains(&format!("epoch {epoch}")), "{}", ended.stdout);
+        assert!(ended.stderr.contains("warning: process.workers has changed"), "{}", ended.stderr);
+        ringway.wait_for_line("warning: process.workers has changed");
+    }
+    let answer: Json = serde_json::from_str(&raw(&ringway, b"reload\n")).expect("it is JSON");
+    assert!(answer["warnings"].as_str().expect("a text").contains("process.workers"), "{answer}");
+    ringway.replace_configuration(&scenario.text());
+    let ended = command(&ringway, &["reload", "--strict"]);
+    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn status_tells_which_certificate_serves_and_that_its_files_are_broken() {
+    let backend = Backend::echo_head();
+    let issuer = Issuer::new("sites");
+    let pair = issuer.server(&["a.example", "b.example"]);
+    let ringway = scenario(&backend).certificate("site", &pair).authority("clients", &issuer.pem, None).start();
+    let entry = &status(&ringway)["certificates"][0];
+    let parts = ["name", "names", "listeners", "broken"].map(|key| entry[key].clone());
+    assert_eq!(Json::from(&parts[..]), json!(["site", ["a.example", "b.example"], ["web"], null]));
+    assert!(entry["not_after"].as_str().is_some_and(|date| date.ends_with('Z')), "{entry}");
+    for file in ["site.crt", "clients.crt"] {
+        fs::write(ringway.folder().join(file), "nonsense").expect("it can be written");
+    }
+    let broken = |of: &str| status(&ringway)[of][0]["broken"].clone();
+    eventually("the broken files are known", || !broken("certificates").is_null() && !broken("cas").is_null());
+    assert!(broken("certificates").to_string().contains("site.crt is not PEM"));
+    let page = command(&ringway, &["status"]).stdout;
+    assert!(page.contains("a.example b.example") && page.contains("its files are broken since"), "{page}");
+    assert!(page.contains("CA clients: its files are broken since"), "{page}");
+    fs::write(ringway.folder().join("site.crt"), &pair.certificate).expect("it can be written");
+    eventually("they are whole again", || broken("certificates").is_null());
 }
 
 #[test]

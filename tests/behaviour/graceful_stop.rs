@@ -270,3 +270,25 @@ fn the_port_is_free_for_a_successor() {
     let successor = Scenario::of(&backend).address(&format!("\"{address}\"")).start();
     assert_eq!(Client::connect(successor.address()).get("/").status, 200);
 }
+
+#[test]
+fn a_stop_tells_what_is_left_and_how_it_ended() {
+    let backend = slow(Duration::from_millis(400));
+    let mut ringway = Scenario::of(&backend).process("shutdown_timeout = \"20s\"").start();
+    let mut client = Client::connect(ringway.address());
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    eventually("the backend has it", || backend.requests() == 1);
+    ringway.signal("TERM");
+    ringway.wait_for_line("stopping: 1 client connection left, at most 20s");
+    assert_eq!(client.read_response().status, 200);
+    assert_eq!(ringway.wait_for_exit(PATIENCE).code(), Some(0));
+    ringway.wait_for_line("stopped");
+
+    let silent = Backend::silent();
+    let mut ringway = Scenario::of(&silent).process("shutdown_timeout = \"300ms\"").start();
+    let mut client = Client::connect(ringway.address());
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    eventually("the backend has it", || silent.open_connections() == 1);
+    assert_eq!(ringway.terminate().code(), Some(0));
+    ringway.wait_for_line("shutdown_timeout is over: 1 client connection cut off");
+}

@@ -218,3 +218,20 @@ fn heads_beyond_the_limits_are_400() {
         entries.iter().skip(1).filter(|entry| entry["status"] == 400).all(|entry| entry["reason"] != "-")
     );
 }
+
+#[test]
+fn a_limit_that_keeps_connections_waiting_is_told() {
+    // Connections that are busy do not give way.
+    let backend = Backend::silent();
+    for (scenario, words) in [
+        (Scenario::of(&backend).process("max_connections = 2"), "2 client connections of the process"),
+        (Scenario::of(&backend).listener("max_connections = 2"), "2 client connections of listener \"web\""),
+        (Scenario::of(&backend).listener("connections_per_second = 1"), "new connections of listener \"web\""),
+    ] {
+        let ringway = scenario.start();
+        let mut held: Vec<_> = (0..4).map(|_| Client::connect(ringway.address())).collect();
+        held.iter_mut().for_each(|client| client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
+        let line = ringway.wait_for_line("warning: the limit is reached");
+        assert!(line.contains(words), "{line}");
+    }
+}

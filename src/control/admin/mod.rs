@@ -28,6 +28,7 @@ use serde_json::Value as Json;
 use serde_json::json;
 
 use crate::control::reload::Command;
+use crate::control::reload::Reloaded;
 use crate::control::service::Lines;
 use crate::net::clock::monotonic_ms;
 use crate::net::clock::wall_now;
@@ -46,7 +47,7 @@ const GIVE_WAY_TIME: Duration = Duration::from_secs(1);
 /// Between two attempts to accept while that fails, as without a free descriptor.
 const PAUSE: Duration = Duration::from_millis(100);
 
-const COMMANDS: &str = "reload, status";
+const COMMANDS: &str = "reload, reload strict, status";
 
 /// The socket of the control commands. Dropping it removes the socket's file.
 pub struct Admin {
@@ -154,7 +155,8 @@ impl Desk {
 
     fn answer(&self, command: &str) -> Json {
         match command {
-            "reload" => self.reload(),
+            "reload" => self.reload(false),
+            "reload strict" => self.reload(true),
             "status" => self.status(),
             unknown => {
                 error(format!("unknown command \"{}\", known are: {COMMANDS}", unknown.escape_debug()))
@@ -166,18 +168,18 @@ impl Desk {
         status::picture(&self.lines, self.started, self.is_stopping.load(Ordering::Relaxed))
     }
 
-    fn reload(&self) -> Json {
+    fn reload(&self, is_strict: bool) -> Json {
         if self.is_stopping.load(Ordering::Relaxed) {
             return json!({"outcome": "refused", "errors": "error: the process is stopping"});
         }
         let (answer, outcome) = mpsc::channel();
-        if self.commands.send(Command::Reload { answer: Some(answer) }).is_err() {
+        if self.commands.send(Command::Reload { is_strict, answer: Some(answer) }).is_err() {
             return error("the thread that reloads has ended".to_owned());
         }
         match outcome.recv_timeout(RELOAD_TIME) {
-            Ok(Ok(message)) => {
+            Ok(Ok(Reloaded { sentence, warnings })) => {
                 let epoch = self.lines.publication.load().1.epoch;
-                json!({"outcome": "reloaded", "message": message, "epoch": epoch})
+                json!({"outcome": "reloaded", "message": sentence, "warnings": warnings, "epoch": epoch})
             }
             Ok(Err(errors)) => json!({"outcome": "refused", "errors": errors}),
             Err(RecvTimeoutError::Timeout) => error(format!(

@@ -7,6 +7,9 @@ use std::time::Duration;
 use serde_json::Value as Json;
 use serde_json::json;
 
+use crate::control::inventory::AuthorityEntry;
+use crate::control::inventory::Broken;
+use crate::control::inventory::CertificateEntry;
 use crate::control::reloads::Reloads;
 use crate::control::service::Lines;
 use crate::net::clock::monotonic_ms;
@@ -42,9 +45,40 @@ pub(super) fn picture(lines: &Lines, started: Duration, is_stopping: bool) -> Js
         "drivers": drivers(lines),
         "connections": quota(&lines.quota),
         "listeners": listeners.map(|listener| self::listener(listener)).collect::<Vec<_>>(),
+        "certificates": lines.inventory.load().1.certificates.iter().map(certificate).collect::<Vec<_>>(),
+        "cas": lines.inventory.load().1.authorities.iter().map(authority).collect::<Vec<_>>(),
         "groups": groups.collect::<Vec<_>>(),
         "leaving": present.leaving(&snapshot),
     })
+}
+
+fn certificate(entry: &CertificateEntry) -> Json {
+    json!({
+        "name": entry.name,
+        "names": entry.names,
+        "not_after": seconds(entry.not_after),
+        "since": rfc3339(entry.since),
+        "listeners": entry.listeners,
+        "broken": entry.broken.as_ref().map(broken),
+    })
+}
+
+fn authority(entry: &AuthorityEntry) -> Json {
+    json!({
+        "name": entry.name,
+        "next_update": entry.lists_end.map(seconds),
+        "since": rfc3339(entry.since),
+        "broken": entry.broken.as_ref().map(broken),
+    })
+}
+
+fn broken(broken: &Broken) -> Json {
+    json!({"since": rfc3339(broken.since), "errors": broken.errors})
+}
+
+/// A date in seconds since the Unix epoch.
+fn seconds(date: i64) -> String {
+    rfc3339(Duration::from_secs(u64::try_from(date).unwrap_or_default()))
 }
 
 fn drivers(lines: &Lines) -> Json {

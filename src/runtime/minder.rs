@@ -1,0 +1,132 @@
+//! The thread that minds the workers: it obeys orders, and tells how a stop goes.
+
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::sync::mpsc::RecvTimeoutError;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+use std::time::Instant;
+
+use crate::control::admin::Admin;
+use crate::control::reload::Command;
+use crate::control::signals::Order;
+use crate::net::clock::instant_now;
+use crate::runtime::Event;
+use crate::runtime::RuntimeError;
+use crate::runtime::drain::Drain;
+use crate::snapshot::quota::Quota;
+use crate::telemetry::log_writer::LogWriter;
+use crate::telemetry::operator::tell;
+
+/// How often to look whether the access log takes anything, and how a stop goes.
+const LOOKS: Duration = Duration::from_secs(1);
+
+/// Between two messages about how many connections are left.
+const REMINDER: Duration = Duration::from_secs(10);
+
+/// The thread that minds the workers, and what it can do.
+pub(super) struct Minder<'w> {
+    pub(super) drain: Arc<Drain>,
+    pub(super) workers: usize,
+    pub(super) shutdown_timeout: Duration,
+    pub(super) log_writer: Option<&'w LogWriter>,
+    pub(super) commands: Sender<Command>,
+    pub(super) admin: Option<Admin>,
+    /// Connections of clients.
+    pub(super) quota: Arc<Quota>,
+}
+
+/// A graceful stop.
+struct Stop {
+    /// None: it may take as long as it likes.
+    end: Option<Instant>,
+    /// When it was last told how many connections are left.
+    told: Instant,
+}
+
+impl Minder<'_> {
+    /// Obeys orders until every worker has drained, time is up, or a second order to stop.
+    pub(super) fn mind(&self, inbox: &Receiver<Event>) -> Result<(), RuntimeError> {
+        let mut drained = 0;
+        let mut stop: Option<Stop> = None;
+        while drained < self.workers {
+            match self.next(inbox, &mut stop) {
+                Ok(Event::Order(Order::ReopenLogs)) => self.log_writer.iter().for_each(|log| log.reopen()),
+                Ok(Event::Order(Order::Reload)) if stop.is_some() => {
+                    tell("error: the reload is refused: the process is stopping");
+                }
+                // The thread that obeys lives as long as the process.
+                Ok(Event::Order(Order::Reload)) => {
+                    drop(self.commands.send(Command::Reload { is_strict: false, answer: None }));
+                }
+                Ok(Event::Order(_)) if stop.is_some() => {
+                    self.tell_end("stopped at once");
+                    return Ok(());
+                }
+                Ok(Event::Order(order)) => stop = Some(self.begin_stop(order)),
+                Ok(Event::Drained) => drained += 1,
+                Ok(Event::Failed(error)) => return Err(error),
+                Ok(Event::Ready(_)) => {}
+                Err(RecvTimeoutError::Timeout) => {
+                    self.tell_end("shutdown_timeout is over");
+                    return Ok(());
+                }
+                Err(RecvTimeoutError::Disconnected) => return Err(RuntimeError::WorkerDied { index: 0 }),
+            }
+        }
+        self.tell_end("stopped");
+        Ok(())
+    }
+
+    /// Waits for the next event until the end of a stop, with a look at other things now and then.
+    fn next(&self, inbox: &Receiver<Event>, stop: &mut Option<Stop>) -> Result<Event, RecvTimeoutError> {
+        loop {
+            let left = stop.as_ref().and_then(|stop| stop.end);
+            let left = left.map(|end| end.saturating_duration_since(instant_now()));
+            let event = inbox.recv_timeout(left.map_or(LOOKS, |left| left.min(LOOKS)));
+            match event {
+                Err(RecvTimeoutError::Timeout) if left.is_none_or(|left| left > LOOKS) => self.look(stop),
+                event => return event,
+            }
+        }
+    }
+
+    fn look(&self, stop: &mut Option<Stop>) {
+        if let Some(text) = self.log_writer.and_then(LogWriter::look) {
+            tell(&format!("warning: {text}"));
+        }
+        if let Some(stop) = stop
+            && stop.told.elapsed() >= REMINDER
+        {
+            tell(&format!("stopping: {} left", self.connections()));
+            stop.told = instant_now();
+        }
+    }
+
+    fn begin_stop(&self, order: Order) -> Stop {
+        let now = instant_now();
+        let end = (order == Order::Stop).then(|| now + self.shutdown_timeout);
+        let bound = match end {
+            Some(_) => format!("at most {:?}", self.shutdown_timeout),
+            None => "without a bound".to_owned(),
+        };
+        tell(&format!("stopping: {} left, {bound}", self.connections()));
+        self.admin.iter().for_each(Admin::note_stop);
+        self.drain.begin(self.shutdown_timeout);
+        Stop { end, told: now }
+    }
+
+    fn tell_end(&self, how: &str) {
+        match self.quota.used() {
+            0 => tell(how),
+            _ => tell(&format!("{how}: {} cut off", self.connections())),
+        }
+    }
+
+    fn connections(&self) -> String {
+        match self.quota.used() {
+            1 => "1 client connection".to_owned(),
+            count => format!("{count} client connections"),
+        }
+    }
+}

@@ -148,7 +148,11 @@ fn certificates(certificates: &Json) -> Table {
 
 fn broken(broken: &Json) -> String {
     let errors: Vec<_> = list(&broken["errors"]).iter().map(word).collect();
-    format!("its files are broken since {}, this one still serves: {}", word(&broken["since"]), errors.join("; "))
+    format!(
+        "its files are broken since {}, this one still serves: {}",
+        word(&broken["since"]),
+        errors.join("; ")
+    )
 }
 
 fn backends(backends: &Json) -> Table {

@@ -147,8 +147,12 @@ impl Renewal {
             self.tell_expiry(service);
         }
         let changed = self.files.changed();
-        let mut items: BTreeSet<Item> =
-            self.failing.iter().filter(|(_, failure)| failure.tries < PATIENT_LOOKS).map(|(item, _)| *item).collect();
+        let mut items: BTreeSet<Item> = self
+            .failing
+            .iter()
+            .filter(|(_, failure)| failure.tries < PATIENT_LOOKS)
+            .map(|(item, _)| *item)
+            .collect();
         let mut since = wall_now();
         if let Some((paths, last)) = changed {
             for item in paths.iter().filter_map(|path| self.users.get(path)).flatten() {

@@ -226,7 +226,10 @@ fn a_limit_that_keeps_connections_waiting_is_told() {
     for (scenario, words) in [
         (Scenario::of(&backend).process("max_connections = 2"), "2 client connections of the process"),
         (Scenario::of(&backend).listener("max_connections = 2"), "2 client connections of listener \"web\""),
-        (Scenario::of(&backend).listener("connections_per_second = 1"), "new connections of listener \"web\""),
+        (
+            Scenario::of(&backend).listener("connections_per_second = 1"),
+            "new connections of listener \"web\"",
+        ),
     ] {
         let ringway = scenario.start();
         let mut held: Vec<_> = (0..4).map(|_| Client::connect(ringway.address())).collect();

@@ -231,6 +231,8 @@ pub struct Listener {
     pub proxy_protocol: ProxyProtocol,
     /// Who may set X-Forwarded-For. No bits beyond the prefix lengths.
     pub trusted_proxies: Vec<IpNet>,
+    /// In lower case: the field in which they name the client. None: `X-Forwarded-For`.
+    pub real_ip_header: Option<String>,
     /// Whether responses are compressed for clients that accept it.
     pub compression: bool,
     pub forwarded: Forwarded,

@@ -197,7 +197,10 @@ fn build_listener(
                 config::FingerprintHash::Sha256 => FingerprintHash::Sha256,
             },
         }),
-        trusted_proxies: TrustedProxies::new(listener.trusted_proxies.clone()),
+        trusted_proxies: TrustedProxies::new(
+            listener.trusted_proxies.clone(),
+            listener.real_ip_header.clone(),
+        ),
         compression: listener.compression,
         forwarded: forwarded(&listener.forwarded, parts),
         leaving: AtomicBool::new(false),

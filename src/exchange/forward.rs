@@ -62,6 +62,8 @@ pub(super) struct Forward {
     /// The index of the group in the listener's.
     pub(super) group: usize,
     pub(super) claim: Claim,
+    /// The client asks by https, be it of us or of a trusted proxy.
+    pub(super) is_secure: bool,
     /// The head, and the body as far as it came with it. Kept until a response begins, so that it
     /// can be sent again; gone while it is being sent.
     pub(super) request: Option<Buffer>,
@@ -354,7 +356,7 @@ impl Forward {
             group,
             member,
             claim: &claim,
-            is_secure: origin.secured.is_some(),
+            is_secure: self.is_secure,
             tunnel_idle_timeout: origin.listener.tunnel_idle_timeout,
             upgrade: self.upgrade,
             accept: accept.as_deref(),

@@ -6,6 +6,7 @@ use crate::exchange::forward::Forward;
 use crate::exchange::stickiness;
 use crate::exchange::stickiness::Claim;
 use crate::http::head::Method;
+use crate::http::head::RequestHead;
 use crate::http::head::TargetForm;
 use crate::http::headers::Field;
 use crate::http::headers::KnownName;
@@ -28,17 +29,7 @@ pub(super) fn prepare(
 ) -> Forward {
     let head = &request.head;
     let forwarded = &origin.listener.forwarded;
-    let host = match head.target.form {
-        TargetForm::Absolute { authority } => authority,
-        _ => head.headers.find(KnownName::Host).map(|field| field.value).unwrap_or_default(),
-    };
-    let client = Client {
-        peer: origin.peer,
-        address: origin.listener.trusted_proxies.client(origin.peer.ip(), head.headers),
-        listener_port: origin.port,
-        scheme: origin.scheme(),
-        host,
-    };
+    let client = client(head, origin);
     let max_forwards = max_forwards::remaining(head);
     let hidden = stickiness::hidden_cookie(group).filter(|name| cookies::find(head.headers, name).is_some());
     let is_framed = group.versions == Versions::Http1;
@@ -74,12 +65,13 @@ pub(super) fn prepare(
     Forward {
         group: index,
         claim: Claim::of(head, client.address, group, worker),
+        is_secure: client.asks_by_https(head.headers),
         request: Some(bytes),
         head_bytes,
         early_piece: None,
         streamed: false,
         length: request.length,
-        server_name: server_name(host, group, worker),
+        server_name: server_name(client.host, group, worker),
         idempotent: head.method.is_idempotent(),
         is_head: head.method == Method::Head,
         upgrade: request.upgrade.is_some(),
@@ -87,6 +79,22 @@ pub(super) fn prepare(
         expects_continue: request.expects_continue,
         is_framed,
         compression: origin.listener.compression.then(|| Accepted::of(head.headers)),
+    }
+}
+
+/// What is known of who asks.
+fn client<'b>(head: &RequestHead<'_, 'b>, origin: &Origin<'_>) -> Client<'b> {
+    let proxies = &origin.listener.trusted_proxies;
+    Client {
+        peer: origin.peer,
+        address: proxies.client(origin.peer.ip(), head.headers),
+        is_trusted: proxies.trusts(origin.peer.ip()),
+        listener_port: origin.port,
+        scheme: origin.scheme(),
+        host: match head.target.form {
+            TargetForm::Absolute { authority } => authority,
+            _ => head.headers.find(KnownName::Host).map(|field| field.value).unwrap_or_default(),
+        },
     }
 }
 

@@ -25,7 +25,8 @@ pub enum ForwardedFor {
 
 /// The fields that a listener adds to the requests it forwards.
 ///
-/// A field that is on replaces whatever the client sent under its name; one that is off passes.
+/// A field that is on replaces whatever the client sent under its name; one that is off passes. What a trusted proxy
+/// says of protocol, port and host stays.
 #[derive(Clone, Debug)]
 pub struct Forwarded {
     pub x_forwarded_for: ForwardedFor,
@@ -47,10 +48,30 @@ pub struct Client<'a> {
     pub peer: SocketAddr,
     /// The client, looking through trusted proxies.
     pub address: IpAddr,
+    /// The peer is a trusted proxy: what it says of the client's own connection is believed.
+    pub is_trusted: bool,
     pub listener_port: u16,
     pub scheme: &'static str,
     /// The host that the client asked for.
     pub host: &'a [u8],
+}
+
+impl Client<'_> {
+    /// Whether the client asks by https, be it of us or of a trusted proxy.
+    pub fn asks_by_https(&self, headers: &Headers<'_>) -> bool {
+        let told = self.told(KnownName::XForwardedProto, headers);
+        told.unwrap_or(self.scheme.as_bytes()).eq_ignore_ascii_case(b"https")
+    }
+
+    /// What a trusted proxy says under this name. Of several fields the last one, which is the peer's own. A name with
+    /// underscores is another one to many proxies, which pass it as their clients sent it.
+    fn told<'b>(&self, name: KnownName, headers: &Headers<'b>) -> Option<&'b [u8]> {
+        if !self.is_trusted {
+            return None;
+        }
+        let fields = headers.find_all(name).filter(|field| !field.name.contains(&b'_'));
+        fields.map(|field| field.value).filter(|value| !value.is_empty()).last()
+    }
 }
 
 /// The names in the order in which they are written, with their usual spelling.
@@ -128,9 +149,16 @@ impl Forwarded {
                 }
                 push_ip(value, client.peer.ip());
             }
-            KnownName::XForwardedProto => value.extend_from_slice(client.scheme.as_bytes()),
-            KnownName::XForwardedPort => push_number(value, client.listener_port),
-            KnownName::XForwardedHost => value.extend_from_slice(client.host),
+            KnownName::XForwardedProto | KnownName::XForwardedPort | KnownName::XForwardedHost => {
+                match client.told(name, headers) {
+                    Some(told) => value.extend_from_slice(told),
+                    None if name == KnownName::XForwardedProto => {
+                        value.extend_from_slice(client.scheme.as_bytes());
+                    }
+                    None if name == KnownName::XForwardedPort => push_number(value, client.listener_port),
+                    None => value.extend_from_slice(client.host),
+                }
+            }
             KnownName::XForwardedClientSrcport => push_number(value, client.peer.port()),
             KnownName::XRealIp => push_ip(value, client.address),
             KnownName::SlbId => {
@@ -147,27 +175,43 @@ pub struct TrustedProxies {
     networks: Vec<IpNet>,
     /// One entry covers every address: the leftmost element is believed.
     everyone: bool,
+    /// In lower case: a field that tells who the client is before `X-Forwarded-For` does.
+    real_ip_header: Option<String>,
 }
 
 impl TrustedProxies {
-    pub fn new(networks: Vec<IpNet>) -> TrustedProxies {
+    pub fn new(networks: Vec<IpNet>, real_ip_header: Option<String>) -> TrustedProxies {
         let everyone = networks.iter().any(|network| network.prefix_len() == 0);
-        TrustedProxies { networks, everyone }
+        TrustedProxies { networks, everyone, real_ip_header }
     }
 
     /// Who the client is: from the right of `X-Forwarded-For`, the first address that is not
     /// trusted; the leftmost if all are; the peer if it is not trusted itself. An element that is no
-    /// address ends the search at the last good one.
+    /// address ends the search at the last good one. A request with the header for real addresses is searched for it
+    /// in that one instead.
     pub fn client(&self, peer: IpAddr, headers: &Headers<'_>) -> IpAddr {
         if self.networks.is_empty() || !self.trusts(peer) {
             return peer;
         }
+        if let Some(name) = &self.real_ip_header {
+            let is_named = |field: &Field<'_>| field.name.eq_ignore_ascii_case(name.as_bytes());
+            if headers.iter().any(is_named) {
+                return self.search(peer, headers, is_named);
+            }
+        }
+        self.search(peer, headers, |field| field.known == KnownName::XForwardedFor)
+    }
+
+    /// Searches the list of addresses in the fields that `is_list` chooses.
+    fn search(&self, peer: IpAddr, headers: &Headers<'_>, is_list: impl Fn(&Field<'_>) -> bool) -> IpAddr {
         if self.everyone {
-            return self.leftmost(headers).unwrap_or(peer);
+            let first = headers.iter().find(|field| is_list(field));
+            let leftmost = first.and_then(|field| field.value.split(|&byte| byte == b',').next());
+            return leftmost.and_then(parse_element).unwrap_or(peer);
         }
         let mut client = peer;
         // The list may be spread over several fields, and an ArrayVec iterates from both ends.
-        for field in headers.iter().rev().filter(|field| field.known == KnownName::XForwardedFor) {
+        for field in headers.iter().rev().filter(|field| is_list(field)) {
             for element in field.value.rsplit(|&byte| byte == b',') {
                 let Some(address) = parse_element(element) else { return client };
                 client = address;
@@ -177,11 +221,6 @@ impl TrustedProxies {
             }
         }
         client
-    }
-
-    fn leftmost(&self, headers: &Headers<'_>) -> Option<IpAddr> {
-        let first = headers.find(KnownName::XForwardedFor)?;
-        parse_element(first.value.split(|&byte| byte == b',').next()?)
     }
 
     pub fn trusts(&self, address: IpAddr) -> bool {
@@ -285,9 +324,14 @@ mod tests {
     }
 
     fn added(forwarded: &Forwarded, headers: &Headers<'_>) -> Vec<String> {
+        added_for(forwarded, headers, false)
+    }
+
+    fn added_for(forwarded: &Forwarded, headers: &Headers<'_>, is_trusted: bool) -> Vec<String> {
         let client = Client {
             peer: "10.0.0.5:50123".parse().unwrap(),
             address: "192.0.2.9".parse().unwrap(),
+            is_trusted,
             listener_port: 8080,
             scheme: "http",
             host: b"example.com",
@@ -326,6 +370,36 @@ mod tests {
         assert_eq!(lines[0], "X-Forwarded-For: 6.6.6.6, 7.7.7.7, 10.0.0.5");
         assert!(lines.contains(&"x-real-ip: 192.0.2.9".to_owned()));
         assert!(withholds(&everything(), "X-Real-IP"));
+    }
+
+    #[test]
+    fn what_a_trusted_proxy_says_of_the_clients_connection_stays() {
+        let sent = Headers::of(&[
+            ("X-Forwarded-Proto", "http"),
+            ("x-forwarded-proto", "https"),
+            ("X_Forwarded_Proto", "gopher"),
+            ("X-Forwarded-Port", "443"),
+            ("X-Forwarded-Host", "shop.example"),
+            ("X-Real-IP", "6.6.6.6"),
+        ]);
+        let lines = added_for(&everything(), &sent, true);
+        for line in [
+            "X-Forwarded-Proto: https",
+            "X-Forwarded-Port: 443",
+            "X-Forwarded-Host: shop.example",
+            "X-Real-IP: 192.0.2.9",
+        ] {
+            assert!(lines.contains(&line.to_owned()), "{line}: {lines:?}");
+        }
+        let replaced = ["X-Forwarded-Proto: http", "X-Forwarded-Port: 8080", "X-Forwarded-Host: example.com"];
+        for (sent, is_trusted) in [
+            (sent, false),
+            (Headers::of(&[]), true),
+            (Headers::of(&[("X-Forwarded-Proto", ""), ("X-Forwarded-Port", "")]), true),
+        ] {
+            let lines = added_for(&everything(), &sent, is_trusted);
+            assert!(replaced.iter().all(|line| lines.contains(&(*line).to_owned())), "{lines:?}");
+        }
     }
 
     #[test]
@@ -374,9 +448,32 @@ mod tests {
         ] {
             let trusted: Vec<IpNet> = trusted.iter().map(|network| network.parse().unwrap()).collect();
             let fields: Vec<_> = lists.iter().map(|list| ("X-Forwarded-For", *list)).collect();
-            let found = TrustedProxies::new(trusted).client(peer.parse().unwrap(), &Headers::of(&fields));
+            let found =
+                TrustedProxies::new(trusted, None).client(peer.parse().unwrap(), &Headers::of(&fields));
             assert_eq!(found, client.parse::<IpAddr>().unwrap(), "{peer} {lists:?}");
         }
+    }
+
+    #[test]
+    fn a_cdn_names_the_client_in_a_field_of_its_own() {
+        let trusted = || vec!["10.0.0.0/8".parse().unwrap()];
+        let proxies = TrustedProxies::new(trusted(), Some("cf-connecting-ip".to_owned()));
+        let of = |name: &'static str, value: &'static str| [("X-Forwarded-For", "6.6.6.6"), (name, value)];
+        for (peer, fields, client) in [
+            ("10.0.0.5", of("CF-Connecting-IP", "192.0.2.9"), "192.0.2.9"),
+            ("10.0.0.5", of("cf-connecting-ip", "192.0.2.9, 10.1.1.1"), "192.0.2.9"),
+            ("10.0.0.5", of("CF-Connecting-IP", "nobody"), "10.0.0.5"),
+            ("10.0.0.5", of("X-Other", "192.0.2.9"), "6.6.6.6"),
+            ("203.0.113.1", of("CF-Connecting-IP", "192.0.2.9"), "203.0.113.1"),
+        ] {
+            let found = proxies.client(peer.parse().unwrap(), &Headers::of(&fields));
+            assert_eq!(found, client.parse::<IpAddr>().unwrap(), "{peer} {fields:?}");
+        }
+        let everyone = vec!["0.0.0.0/0".parse().unwrap()];
+        let proxies = TrustedProxies::new(everyone, Some("true-client-ip".to_owned()));
+        let headers = Headers::of(&[("True-Client-IP", "2001:db8::1")]);
+        let found = proxies.client("203.0.113.1".parse().unwrap(), &headers);
+        assert_eq!(found, "2001:db8::1".parse::<IpAddr>().unwrap());
     }
 
     #[test]

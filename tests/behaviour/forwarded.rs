@@ -60,6 +60,67 @@ fn every_field_replaces_the_copies_of_the_client() {
 }
 
 #[test]
+fn what_trusted_proxies_say_of_the_clients_connection_stays() {
+    let from = |network: &'static str| {
+        move |scenario| everything(scenario).listener(&format!("trusted_proxies = [\"{network}\"]"))
+    };
+    let told = "X-Forwarded-Proto: https\r\nX-Forwarded-Port: 8444\r\nX-Forwarded-Host: shop.example\r\n\
+                X-Real-IP: 6.6.6.6\r\nX-Forwarded-For: 192.0.2.9\r\n";
+    let (head, ..) = forwarded(from("127.0.0.0/8"), told);
+    for (name, value) in [
+        ("x-forwarded-proto", "https"),
+        ("x-forwarded-port", "8444"),
+        ("x-forwarded-host", "shop.example"),
+        ("x-real-ip", "192.0.2.9"),
+    ] {
+        assert_eq!(head.all(name), [value], "{name}");
+    }
+    let (head, _, port) = forwarded(from("192.0.2.0/24"), told);
+    for (name, value) in [
+        ("x-forwarded-proto", if over_tls() { "https" } else { "http" }),
+        ("x-forwarded-port", &port.to_string()[..]),
+        ("x-forwarded-host", "site.example:81"),
+        ("x-real-ip", "127.0.0.1"),
+    ] {
+        assert_eq!(head.all(name), [value], "{name}");
+    }
+}
+
+#[test]
+fn a_cookie_is_secure_where_a_trusted_proxy_speaks_https() {
+    let backend = Backend::echo_head();
+    for (network, is_secure) in [("127.0.0.0/8", true), ("192.0.2.0/24", over_tls())] {
+        let ringway = Scenario::of(&backend)
+            .group_table("[server_group.sticky]\nmode = \"insert\"")
+            .listener(&format!("trusted_proxies = [\"{network}\"]"))
+            .start();
+        let mut client = Client::connect(ringway.address());
+        client.send("GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-Proto: https\r\n\r\n");
+        let response = client.read_response();
+        let set = response.field("set-cookie").expect("a cookie");
+        assert_eq!(set.ends_with("; Secure"), is_secure, "{set}");
+    }
+}
+
+#[test]
+fn a_cdn_names_the_client_in_a_header_of_its_own() {
+    let cdn = |network: &'static str| {
+        move |scenario: Scenario| {
+            scenario.forwarded("x_real_ip = true").listener(&format!(
+                "trusted_proxies = [\"{network}\"]\nreal_ip_header = \"CF-Connecting-IP\""
+            ))
+        }
+    };
+    let sent = "CF-Connecting-IP: 192.0.2.9\r\nX-Forwarded-For: 6.6.6.6\r\n";
+    for (network, client) in [("127.0.0.0/8", "192.0.2.9"), ("198.51.100.0/24", "127.0.0.1")] {
+        let (head, ..) = forwarded(cdn(network), sent);
+        assert_eq!(head.all("x-real-ip"), [client]);
+        assert_eq!(head.field("x-forwarded-for"), Some("6.6.6.6, 127.0.0.1"));
+        assert_eq!(head.field("cf-connecting-ip"), Some("192.0.2.9"));
+    }
+}
+
+#[test]
 fn x_forwarded_for_is_appended_removed_or_preserved() {
     let sent = "x-forwarded-for: 1.1.1.1\r\nX-Forwarded-For: 2.2.2.2,3.3.3.3\r\n";
     let (head, _, _) = forwarded(|scenario| scenario, sent);

@@ -268,6 +268,34 @@ impl Kind for FieldValue {
     }
 }
 
+/// The name of a header field; empty: none.
+pub(super) struct FieldName;
+
+const FIELD_NAME_LENGTH_MAX: usize = 100;
+
+impl Kind for FieldName {
+    type Value = Option<String>;
+
+    fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<Option<String>> {
+        let raw::Kind::Text(text) = &raw.kind else {
+            return refuse_kind(key, raw, "a string", report);
+        };
+        if text.is_empty() {
+            return Some(None);
+        }
+        if !is_token(text) || text.len() > FIELD_NAME_LENGTH_MAX {
+            let help = "a name has 1 to 100 characters: ASCII letters, digits and any of !#$%&'*+-.^_`|~";
+            report.error(raw.location, format!("`{key}` is not a valid name of a header"), help);
+            return None;
+        }
+        Some(Some(text.clone()))
+    }
+
+    fn show(&self, value: &Option<String>) -> Json {
+        Json::from(value.as_deref().unwrap_or_default())
+    }
+}
+
 /// RFC 9110 §5.6.2: what names of fields and of cookies are.
 pub(super) fn is_token(text: &str) -> bool {
     let is_tchar = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);

@@ -16,6 +16,7 @@ use crate::config::check::identity;
 use crate::config::check::identity::Told;
 use crate::config::check::kind::Boolean;
 use crate::config::check::kind::Choice;
+use crate::config::check::kind::FieldName;
 use crate::config::check::kind::Integer;
 use crate::config::check::kind::Name;
 use crate::config::check::kind::Size;
@@ -46,6 +47,7 @@ pub(super) fn listener(table: &raw::Table, known: &Known<'_>, output: &mut Outpu
     let protocol = section.read("protocol", &PROTOCOLS, ListenerProtocol::Http);
     let default_group = default_group(&mut section, table);
     let tls = listener_tls::listener_tls(&mut section, protocol, known);
+    let trusted_proxies = trusted_proxies(&mut section);
     let (mut told, mut authorities) = (Vec::new(), Vec::new());
     let minute = Duration::from_secs(60);
     let listener = Listener {
@@ -69,7 +71,8 @@ pub(super) fn listener(table: &raw::Table, known: &Known<'_>, output: &mut Outpu
         max_connections: section.read("max_connections", &Integer(0..=1_000_000), 0),
         connections_per_second: section.read("connections_per_second", &Integer(0..=1_000_000), 0),
         proxy_protocol: section.read("proxy_protocol", &PROXY_PROTOCOLS, ProxyProtocol::Off),
-        trusted_proxies: trusted_proxies(&mut section),
+        real_ip_header: real_ip_header(&mut section, trusted_proxies.is_empty()),
+        trusted_proxies,
         compression: section.read("compression", &Boolean, false),
         forwarded: forwarded(&mut section, &mut told),
         client_auth: client_auth::client_auth(&mut section, protocol, &mut authorities),
@@ -130,6 +133,14 @@ fn trusted_proxies(section: &mut Section<'_, '_>) -> Vec<ipnet::IpNet> {
         section.report().warning(*location, message, "list the networks of your own proxies");
     }
     networks.into_iter().map(|(network, _)| network).collect()
+}
+
+/// In lower case. Nobody else may say who the client is.
+fn real_ip_header(section: &mut Section<'_, '_>, nobody_is_trusted: bool) -> Option<String> {
+    let name = section.read("real_ip_header", &FieldName, None);
+    let is_idle = name.is_some() && nobody_is_trusted;
+    section.warn_idle("real_ip_header", is_idle.then_some("there are no `trusted_proxies`"));
+    name.map(|name| name.to_ascii_lowercase())
 }
 
 /// `told` gets the places of the headers about TLS and certificates.

@@ -27,6 +27,8 @@ fn messages_of_listener() {
         "trusted_proxies = [\"10.0.0.0/33\", \"host\", 1]",
         "trusted_proxies = [\"10.1.2.3/8\"]",
         "trusted_proxies = [\"0.0.0.0/0\", \"::/0\"]",
+        "real_ip_header = \"CF-Connecting-IP\"",
+        "real_ip_header = \"a b\"",
         "http2 = \"yes\"",
         "forwarded = true",
         "[listener.forwarded]\nx_forwarded_for = \"of\"",

@@ -216,6 +216,7 @@ pub struct Listener {
     pub client_body_timeout: Duration,
     /// How long neither side of a tunnel may say anything; zero: for ever.
     pub tunnel_idle_timeout: Duration,
+    pub half_close: HalfClose,
     /// Requests per connection. 0: unlimited.
     pub keepalive_requests: u32,
     pub max_header_bytes: u64,
@@ -309,6 +310,15 @@ pub enum TlsVersion {
     Tls11,
     Tls12,
     Tls13,
+}
+
+/// What a client of HTTP/1.1 means that ends its side behind a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HalfClose {
+    /// It has given the request up.
+    Abort,
+    /// It waits for the response.
+    Serve,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

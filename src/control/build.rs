@@ -179,6 +179,7 @@ fn build_listener(
         client_header_timeout: listener.client_header_timeout,
         client_body_timeout: listener.client_body_timeout,
         tunnel_idle_timeout: listener.tunnel_idle_timeout,
+        serves_half_closed: listener.half_close == config::HalfClose::Serve,
         keepalive_requests: listener.keepalive_requests,
         max_header_bytes: bytes(listener.max_header_bytes),
         max_headers: listener.max_headers as usize,

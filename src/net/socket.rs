@@ -179,6 +179,12 @@ impl Socket {
         tcp_info(self.descriptor()).map(|info| info.tcpi_rtt)
     }
 
+    /// Whether the peer has reset the connection, or vanished, and not just ended its side.
+    pub fn is_reset(&self) -> bool {
+        const TCP_CLOSE: u8 = 7;
+        tcp_info(self.descriptor()).is_none_or(|info| info.tcpi_state == TCP_CLOSE)
+    }
+
     /// For how long the peer has taken nothing of what waits to be sent; `None` on unix sockets, where only room in the
     /// queue shows that it takes something.
     ///

@@ -82,6 +82,8 @@ pub struct Listener {
     pub client_body_timeout: Duration,
     /// How long neither side of a tunnel may say anything; zero: for ever.
     pub tunnel_idle_timeout: Duration,
+    /// A client of HTTP/1.1 that has ended its side waits for its response, and has not gone.
+    pub serves_half_closed: bool,
     /// Requests per connection; 0 = unlimited.
     pub keepalive_requests: u32,
     pub max_header_bytes: usize,

@@ -1,6 +1,6 @@
 //! Peers that take too long.
 
-use crate::support::{Backend, Client, Ringway, Scenario, log_entries, now};
+use crate::support::{Backend, Client, Ringway, Scenario, eventually, log_entries, now};
 use std::net::TcpListener;
 use std::time::Duration;
 
@@ -201,4 +201,40 @@ fn the_head_of_a_response_does_not_wait_for_its_body() {
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     client.read_exactly(10);
     assert!(start.elapsed() < Duration::from_millis(700), "{:?}", start.elapsed());
+}
+
+/// Some clients end their side behind a request and wait; others do so because they leave.
+#[test]
+fn a_client_that_ends_its_side_is_served_where_the_listener_says_so() {
+    let backend = Backend::script(|peer| {
+        let Some(head) = peer.read_head()? else { return Ok(()) };
+        let is_slow = head.start_line.contains("/slow");
+        std::thread::sleep(Duration::from_millis(if is_slow { 1600 } else { 100 }));
+        if head.start_line.contains("/never") {
+            return peer.read_some().map(drop);
+        }
+        peer.respond("200 OK", b"patience")
+    });
+    for (half_close, is_served) in [("abort", false), ("serve", true)] {
+        let ringway =
+            Scenario::of(&backend).listener(&format!("half_close = \"{half_close}\"")).logged("json").start();
+        let ask = |path: &str| {
+            let mut client = Client::connect(ringway.address());
+            client.send(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
+            client.finish_sending();
+            client
+        };
+        assert_eq!(ask("/quick").read_response().text(), "patience", "{half_close}");
+        let answer = ask("/slow").try_read_response();
+        assert_eq!(answer.is_ok(), is_served, "{half_close}: {answer:?}");
+        let entry = log_entries(&ringway, 2).remove(1);
+        assert_eq!(entry["reason"], if is_served { "-" } else { "client_closed" }, "{entry}");
+
+        let leaving = ask("/never");
+        std::thread::sleep(Duration::from_millis(200));
+        socket2::SockRef::from(leaving.stream()).set_linger(Some(Duration::ZERO)).expect("it can");
+        drop(leaving);
+        eventually("a reset is an abort", || backend.open_connections() == 0);
+        assert_eq!(log_entries(&ringway, 3)[2]["reason"], "client_closed");
+    }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::config::FingerprintHash;
 use crate::config::Forwarded;
 use crate::config::ForwardedFor;
+use crate::config::HalfClose;
 use crate::config::Http2Limits;
 use crate::config::Listener;
 use crate::config::ListenerProtocol;
@@ -63,6 +64,7 @@ pub(super) fn listener(table: &raw::Table, known: &Known<'_>, output: &mut Outpu
         client_header_timeout: section.read("client_header_timeout", &seconds(1, 900), minute),
         client_body_timeout: section.read("client_body_timeout", &seconds(1, 900), minute),
         tunnel_idle_timeout: section.read("tunnel_idle_timeout", &seconds(0, WEEK), 60 * minute),
+        half_close: section.read("half_close", &HALF_CLOSES, HalfClose::Abort),
         keepalive_requests: section.read("keepalive_requests", &Integer(0..=1_000_000_000), 0),
         max_header_bytes: section.read("max_header_bytes", &Size(KIB..=MIB), 32 * KIB),
         max_headers: section.read("max_headers", &Integer(1..=MAX_FIELDS as u32), 100),
@@ -101,6 +103,9 @@ const PROXY_PROTOCOLS: Choice<ProxyProtocol> = Choice {
     aliases: &[],
     later: &[],
 };
+
+const HALF_CLOSES: Choice<HalfClose> =
+    Choice { words: &[("abort", HalfClose::Abort), ("serve", HalfClose::Serve)], aliases: &[], later: &[] };
 
 const FORWARDED_FOR: Choice<ForwardedFor> = Choice {
     words: &[

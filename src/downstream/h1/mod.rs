@@ -106,7 +106,11 @@ async fn serve_next(
                 input.consume(traits.head_bytes);
                 let body = Body::new(connection, worker, input, decoder, terms);
                 let reply = Reply::new(connection, worker, traits, terms);
-                let mut stream = H1Stream { body, reply, presence: ClientPresence { connection } };
+                let mut stream = H1Stream {
+                    body,
+                    reply,
+                    presence: ClientPresence { connection, serves_half_closed: terms.serves_half_closed },
+                };
                 exchange::serve(exchange, &mut stream, &origin, worker).await;
                 connection.head_began.set(None);
                 let rest = stream.end()?;
@@ -243,7 +247,11 @@ async fn refuse(
     let decoder = BodyDecoder::unlimited(Framing::UntilClose);
     let body = Body::new(connection, worker, input, decoder, origin.listener);
     let reply = Reply::new(connection, worker, traits, origin.listener);
-    let mut stream = H1Stream { body, reply, presence: ClientPresence { connection } };
+    let mut stream = H1Stream {
+        body,
+        reply,
+        presence: ClientPresence { connection, serves_half_closed: origin.listener.serves_half_closed },
+    };
     exchange::serve(&mut refusal, &mut stream, origin, worker).await;
     Fate::Linger
 }
@@ -282,23 +290,40 @@ impl H1Stream<'_> {
 /// kernel; what a client that leaves sooner would save is not worth them for every other request.
 const UNWATCHED: Duration = Duration::from_secs(1);
 
+/// How often a client that has ended its side, and is served on, is looked for.
+const RESET_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
 struct ClientPresence<'c> {
     connection: &'c Connection,
+    /// A client that has ended its side is served all the same.
+    serves_half_closed: bool,
+}
+
+impl ClientPresence<'_> {
+    /// Waits for so long. Only while nothing else needs the connection's deadline.
+    async fn pause(&self, time: Duration) {
+        self.connection.deadline.set(time);
+        // Never done, so that only the deadline ends it.
+        drop(self.connection.deadline.guard(pin!(std::future::pending::<()>())).await);
+    }
 }
 
 impl Presence for ClientPresence<'_> {
     async fn gone(&self) {
-        self.connection.deadline.set(UNWATCHED);
-        // Never done, so that only the deadline ends it.
-        drop(self.connection.deadline.guard(pin!(std::future::pending::<()>())).await);
+        self.pause(UNWATCHED).await;
+        let transport = &self.connection.transport;
         loop {
-            let readable = self.connection.transport.readable().await;
-            match self.connection.transport.pending() {
+            let readable = transport.readable().await;
+            match transport.pending() {
                 Pending::Nothing if readable.is_ok() => {}
                 // The next request; whether the client leaves after it cannot be seen any more.
                 Pending::Bytes => std::future::pending().await,
-                _ => return,
+                _ => break,
             }
+        }
+        // The socket stays readable now, so that nothing tells when a reset follows.
+        while self.serves_half_closed && !transport.socket().is_reset() {
+            self.pause(RESET_CHECK_INTERVAL).await;
         }
     }
 

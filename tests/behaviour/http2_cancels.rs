@@ -30,6 +30,8 @@ fn client_with_slow_request(ringway: &Ringway) -> (Http2, u32) {
     let mut client = Http2::connect(ringway.address());
     client.settle();
     let slow = client.request("GET", "/slow", &[], true);
+    // What is younger could be a part of what follows.
+    std::thread::sleep(Duration::from_millis(150));
     (client, slow)
 }
 

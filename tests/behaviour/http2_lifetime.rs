@@ -1,6 +1,6 @@
 //! How connections of HTTP/2 begin and end, and that no request is lost with them.
 
-use crate::support::frames::{GOAWAY, PING, frame};
+use crate::support::frames::{GOAWAY, PING, RST_STREAM, frame};
 use crate::support::tls::{client_config, own_pair};
 use crate::support::{Backend, Client, Http2, PATIENCE, Scenario, Wire, eventually, now};
 use std::sync::Arc;
@@ -291,4 +291,80 @@ fn prior_knowledge_is_for_listeners_that_want_it() {
     let mut refused = Http2::over(wire, &[]).expect("bytes are taken");
     assert!(refused.receive().is_err(), "no frame of HTTP/2 comes");
     assert_eq!(Client::connect(ringway.address()).get("/").status, 200);
+}
+
+/// To some clients the connection is over with a GOAWAY, and any frame behind it an error.
+fn frames_of_the_end(client: &Http2) -> Vec<(u8, Vec<u8>)> {
+    let is_end = |frame: &&crate::support::Frame| matches!(frame.kind, GOAWAY | PING | RST_STREAM);
+    client.seen.iter().filter(is_end).map(|frame| (frame.kind, frame.payload.clone())).collect()
+}
+
+#[test]
+fn an_idle_connection_ends_with_one_goaway_and_nothing_else() {
+    let backend = backend();
+    for scenario in [Scenario::of(&backend).secured(), Scenario::of(&backend).prior_knowledge()] {
+        let ringway = scenario.listener("idle_timeout = \"1s\"").start();
+        let mut client = Http2::connect(ringway.address());
+        let mut fresh = Http2::connect(ringway.address());
+        assert_eq!(client.get("/").status, 200);
+        assert_eq!(client.get("/").status, 200);
+        farewell(&mut client);
+        assert_eq!(frames_of_the_end(&client), [(GOAWAY, vec![0, 0, 0, 3, 0, 0, 0, 0])]);
+        // A process that stops says the same to who is idle, with or without a request before.
+        fresh.settle();
+        ringway.signal("TERM");
+        farewell(&mut fresh);
+        assert_eq!(frames_of_the_end(&fresh), [(GOAWAY, vec![0; 8])]);
+    }
+}
+
+/// With a response in flight there are two steps, but no PING between them.
+#[test]
+fn the_last_goaway_follows_the_last_response_at_once() {
+    let backend = backend();
+    let mut ringway = Scenario::of(&backend).secured().start();
+    let mut client = Http2::connect(ringway.address());
+    client.manners.answers_pings = false;
+    let stream = client.request("GET", "/slow", &[], true);
+    eventually("the backend has it", || backend.requests() == 1);
+    ringway.signal("TERM");
+    assert_eq!(client.response(stream).status, 200);
+    let start = now();
+    farewell(&mut client);
+    assert!(start.elapsed() < Duration::from_millis(900), "{:?}", start.elapsed());
+    let first = (GOAWAY, vec![0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
+    let ends = frames_of_the_end(&client);
+    assert!(ends == [first, (GOAWAY, vec![0, 0, 0, 1, 0, 0, 0, 0])], "{ends:?}");
+    drop(client);
+    assert_eq!(ringway.wait_for_exit(PATIENCE).code(), Some(0));
+}
+
+/// A client that asks for one thing after the other never has a request in flight when the GOAWAY comes.
+#[test]
+fn keepalive_requests_ends_a_connection_between_two_requests() {
+    let backend = backend();
+    let ringway = Scenario::of(&backend).secured().listener("keepalive_requests = 3").start();
+    let mut client = Http2::connect(ringway.address());
+    for _ in 0..3 {
+        assert_eq!(client.get("/").status, 200);
+    }
+    farewell(&mut client);
+    assert_eq!(frames_of_the_end(&client), [(GOAWAY, vec![0, 0, 0, 5, 0, 0, 0, 0])]);
+    // Who never pauses is served on for a second, and then asked to leave behind a response.
+    let mut client = Http2::connect(ringway.address());
+    let start = now();
+    while client.go_away.is_none() {
+        assert!(start.elapsed() < Duration::from_secs(3), "no GOAWAY");
+        assert_eq!(client.get("/").status, 200);
+        let _ = client.receive_within(Duration::from_millis(1));
+    }
+    farewell(&mut client);
+    assert_eq!(frames_of_the_end(&client).len(), 1);
+    // Several at a time all get their answers, too.
+    let mut client = Http2::connect(ringway.address());
+    let streams: Vec<u32> = (0..5).map(|_| client.request("GET", "/slow", &[], true)).collect();
+    for stream in streams {
+        assert_eq!(client.response(stream).status, 200);
+    }
+    farewell(&mut client);
 }

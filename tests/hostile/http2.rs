@@ -115,6 +115,7 @@ fn a_flood_of_resets_is_told_before_it_ends_the_connection() {
         if innocent {
             end.feed(&post(1, &[]));
         }
+        end.now = 100;
         let round = |n: u32| [get(2 * n + 1), rst_stream(2 * n + 1)].concat();
         for n in 1..=60 {
             end.feed(&round(n));

@@ -83,7 +83,10 @@ impl Shared {
         self.connection.requests.set(requests);
         if let Some(terms) = held.listener(self.connection.listener()) {
             let is_last = terms.keepalive_requests != 0 && requests >= terms.keepalive_requests;
-            if is_last || terms.idle_timeout.is_zero() || self.should_end() {
+            if is_last || terms.idle_timeout.is_zero() {
+                self.note_spent();
+            }
+            if self.should_end() {
                 self.codec.borrow_mut().shut_down(self.now());
             }
         }

@@ -42,6 +42,14 @@ const LINGER_MS: Millis = 1000;
 /// A client that has said GOAWAY has so long, without streams, to close the connection itself.
 const LEAVING: Duration = Duration::from_secs(1);
 
+/// A connection that has had all its requests ends when none has been in flight for so long: some clients give up with
+/// a GOAWAY what is, and others send their next request before they have seen a GOAWAY right behind a response.
+const QUIET: Duration = Duration::from_millis(50);
+
+/// Without such a moment, it ends after this time: in two steps, or, for a client that never has several requests in
+/// flight, with the next response.
+const LAST_REQUESTS: Duration = Duration::from_secs(1);
+
 /// Nothing is waited for longer than this without another look.
 const FAR: Duration = Duration::from_secs(3600);
 
@@ -79,6 +87,10 @@ pub(super) struct Shared {
     idle_since: Cell<Moment>,
     /// Since when the client has said GOAWAY.
     leaving_since: Cell<Option<Moment>>,
+    /// Since when it has had all the requests that it may have, unless its end has begun.
+    spent_since: Cell<Option<Moment>>,
+    /// The client had several requests in flight at a time.
+    is_concurrent: Cell<bool>,
     /// What the codec does not need while it is idle was given back.
     is_slim: Cell<bool>,
     /// Of the heads of all streams, as they were decoded.
@@ -108,6 +120,8 @@ impl Shared {
             has_memory: Cell::new(false),
             has_ended: Cell::new(false),
             leaving_since: Cell::new(None),
+            spent_since: Cell::new(None),
+            is_concurrent: Cell::new(false),
             is_slim: Cell::new(false),
             head_bytes: Cell::new(0),
         }))
@@ -159,7 +173,12 @@ impl Shared {
     /// Numbers only grow, so the list stays in order.
     pub(super) fn insert(&self, state: Rc<StreamState>) {
         self.head_bytes.set(self.head_bytes.get() + state.head_bytes);
-        self.streams.borrow_mut().push(state);
+        let mut streams = self.streams.borrow_mut();
+        if !streams.is_empty() {
+            self.is_concurrent.set(true);
+        }
+        streams.push(state);
+        drop(streams);
         self.is_slim.set(false);
         if !self.has_memory.get() && self.codec.borrow().output_bytes() == 0 {
             self.exchange_memory(&mut self.worker.buffers.small());
@@ -202,6 +221,11 @@ impl Shared {
         }
         if streams.is_empty() {
             self.idle_since.set(self.worker.clock.now());
+            let is_due = |since: Moment| self.worker.clock.now().since(since) >= LAST_REQUESTS;
+            if self.spent_since.get().is_some_and(is_due) {
+                self.spent_since.set(None);
+                self.codec.borrow_mut().shut_down(self.now());
+            }
         }
         drop(streams);
         self.arm();
@@ -212,6 +236,21 @@ impl Shared {
     pub(super) fn note_leaving(&self) {
         let since = self.leaving_since.get().unwrap_or_else(|| self.worker.clock.now());
         self.leaving_since.set(Some(since));
+    }
+
+    /// The last request that the connection may have has come.
+    pub(super) fn note_spent(&self) {
+        let since = self.spent_since.get().unwrap_or_else(|| self.worker.clock.now());
+        self.spent_since.set(Some(since));
+    }
+
+    /// How long to wait until a connection ends that has had its last request since then; None: for the next response.
+    fn last_wait(&self, since: Moment, now: Moment) -> Option<Duration> {
+        let most = LAST_REQUESTS.saturating_sub(now.since(since));
+        if self.streams.borrow().is_empty() {
+            return Some(most.min(QUIET.saturating_sub(now.since(self.idle_since.get()))));
+        }
+        self.is_concurrent.get().then_some(most)
     }
 
     /// No stream can go on.
@@ -245,8 +284,9 @@ impl Shared {
             let rest = timeout.saturating_sub(now.since(self.idle_since.get()));
             if self.is_slim.get() { rest } else { rest.min(SLIM_AFTER) }
         });
+        let of_last = self.spent_since.get().and_then(|since| self.last_wait(since, now));
         let until = |due: Millis| Duration::from_millis(due.saturating_sub(now.millis()));
-        let waits = [codec_due.map(until), linger_due.map(until), of_idleness];
+        let waits = [codec_due.map(until), linger_due.map(until), of_idleness, of_last];
         let wait = waits.into_iter().flatten().min().unwrap_or(FAR);
         self.connection.deadline.set_yielding(wait.min(FAR));
         if of_idleness.is_some() {
@@ -262,8 +302,11 @@ impl Shared {
         let idle = now.since(self.idle_since.get());
         let timeout = self.idle_timeout();
         self.end_lingering(now.millis());
+        let last_wait = self.spent_since.get().and_then(|since| self.last_wait(since, now));
+        let is_spent = last_wait.is_some_and(|wait| wait.is_zero());
         let is_evicted = timeout.is_some() && self.connection.deadline.is_evicted();
-        if is_evicted || timeout.is_some_and(|timeout| idle >= timeout) || self.should_end() {
+        if is_evicted || timeout.is_some_and(|timeout| idle >= timeout) || self.should_end() || is_spent {
+            self.spent_since.set(None);
             self.codec.borrow_mut().shut_down(now.millis());
         } else if timeout.is_some() && idle >= SLIM_AFTER && !self.is_slim.replace(true) {
             self.codec.borrow_mut().release_memory();

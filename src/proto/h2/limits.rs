@@ -99,6 +99,9 @@ pub struct Resets {
 /// in flight that it would lose otherwise.
 pub const RESETS_IN_RESERVE: u32 = 2;
 
+/// A stream of that age is no part of a flood of streams that are opened and ended in turn.
+pub const INNOCENT_MS: Millis = 100;
+
 /// Frames of the peer that may still come on a stream that we end, without being counted as useless: those of a
 /// message that it sends in small pieces, and its own RST_STREAM.
 pub const LATE_FRAMES_PER_RESET: u32 = 16;
@@ -133,7 +136,7 @@ pub const HEADER_BLOCK_MS: Millis = 10_000;
 pub const SETTINGS_MS: Millis = 10_000;
 /// Bytes of one SETTINGS frame: eight times as many as there are settings.
 pub const MAX_SETTINGS_BYTES: u32 = 64 * 6;
-/// Between the two GOAWAYs of a graceful end, if the client does not answer the PING between them sooner.
+/// Between the two GOAWAYs of a graceful end, unless nothing is in flight sooner: longer than the way there and back.
 pub const SHUTDOWN_MS: Millis = 1000;
 /// A stream that waits for a window and was given at least so much meanwhile is slow, not stalled.
 pub const STALL_BYTES: u32 = 4096;

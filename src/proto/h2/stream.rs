@@ -63,6 +63,7 @@ pub enum Half {
 /// A stream that is open or half-closed.
 pub(super) struct Stream {
     pub(super) id: StreamId,
+    pub(super) opened: Millis,
     pub(super) receiving: Half,
     pub(super) sending: Half,
     pub(super) send_window: SendWindow,
@@ -90,9 +91,14 @@ struct Stall {
 pub(super) const UNKNOWN_LENGTH: u64 = u64::MAX;
 
 impl Stream {
-    pub(super) fn new(id: StreamId, send_window: SendWindow, receive_window: ReceiveWindow) -> Stream {
+    pub(super) fn new(
+        id: StreamId,
+        opened: Millis,
+        (send_window, receive_window): (SendWindow, ReceiveWindow),
+    ) -> Stream {
         Stream {
             id,
+            opened,
             receiving: Half::Head,
             sending: Half::Head,
             send_window,
@@ -164,7 +170,7 @@ mod tests {
     use super::*;
 
     fn stream() -> Stream {
-        Stream::new(StreamId::new(1).unwrap(), SendWindow::new(10), ReceiveWindow::new(10))
+        Stream::new(StreamId::new(1).unwrap(), 0, (SendWindow::new(10), ReceiveWindow::new(10)))
     }
 
     #[test]

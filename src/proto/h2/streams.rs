@@ -190,7 +190,7 @@ mod tests {
     }
 
     fn stream(number: u32) -> Stream {
-        Stream::new(id(number), SendWindow::new(1), ReceiveWindow::new(1))
+        Stream::new(id(number), 0, (SendWindow::new(1), ReceiveWindow::new(1)))
     }
 
     #[test]

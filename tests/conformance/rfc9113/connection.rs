@@ -10,7 +10,7 @@ use ringway::proto::h2::settings::Local;
 
 use crate::http2_end::{
     ACK, DATA, END, END_STREAM, End, GOAWAY, HEADERS, OK, PADDED, PING, SETTINGS, frame, get, id, post,
-    setting, window_update,
+    rst_stream, setting, window_update,
 };
 
 fn fresh_server() -> End {
@@ -182,7 +182,9 @@ fn should_shut_down_in_two_steps() {
     let frames = end.sent();
     assert_eq!(frames[0].1, [0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
     assert_eq!(end.feed(&get(3)), [Event::Head { stream: id(3), end: true }]);
-    end.feed(&frame(PING, ACK, 0, &frames[1].1));
+    assert_eq!(frames.len(), 1, "no PING follows: to some clients, the connection is over with a GOAWAY");
+    end.now = end.codec.deadline().expect("the second GOAWAY is due");
+    assert_eq!(end.codec.handle_timeout(end.now), None);
     assert_eq!(end.sent()[0].1, [0, 0, 0, 3, 0, 0, 0, 0]);
     assert_eq!(end.feed(&[get(5), frame(DATA, END_STREAM, 7, b"")].concat()[..15]), []);
     for stream in [1, 3] {
@@ -190,6 +192,44 @@ fn should_shut_down_in_two_steps() {
     }
     assert!(end.codec.is_drained());
     end.goes_on();
+}
+
+/// With nothing in flight, one GOAWAY is all (§6.8): whatever meets it was not processed, which it says.
+#[test]
+fn should_shut_down_in_one_step_when_nothing_is_in_flight() {
+    let mut end = End::server();
+    end.feed(&get(1));
+    end.codec.send_head(id(1), [(&b":status"[..], &b"204"[..])], true).unwrap();
+    end.sent();
+    end.codec.shut_down(0);
+    let frames = end.sent();
+    assert_eq!(
+        frames.iter().map(|(_, payload)| &payload[..]).collect::<Vec<_>>(),
+        [[0, 0, 0, 1, 0, 0, 0, 0]]
+    );
+    assert!(end.codec.is_drained());
+    assert_eq!(end.feed(&get(3)), []);
+    assert_eq!(end.sent(), []);
+
+    // The second GOAWAY follows the last stream at once, behind the end of its response.
+    let mut end = End::server();
+    end.feed(&get(1));
+    end.codec.shut_down(0);
+    end.codec.send_head(id(1), [(&b":status"[..], &b"200"[..])], false).unwrap();
+    end.codec.send_content(id(1), b"end", true, 0).unwrap();
+    assert_eq!(end.codec.deadline(), Some(0));
+    let kinds: Vec<_> = end.sent().iter().map(|(header, _)| header.kind).collect();
+    assert_eq!(kinds, [Kind::GoAway, Kind::Headers, Kind::Content, Kind::GoAway]);
+    assert!(end.codec.is_drained());
+    // So it does when nothing is said to its end.
+    let mut end = End::server();
+    end.feed(&get(1));
+    end.codec.shut_down(0);
+    end.sent();
+    end.feed(&rst_stream(1));
+    assert_eq!(end.codec.deadline(), Some(0));
+    assert_eq!(end.codec.handle_timeout(0), None);
+    assert_eq!(end.sent()[0].1, [0, 0, 0, 1, 0, 0, 0, 0]);
 }
 
 /// "An endpoint that encounters a connection error SHOULD first send a GOAWAY frame... After sending the GOAWAY frame

@@ -102,7 +102,7 @@ impl Connection {
     }
 
     /// Decodes a complete block; `bytes` is all of it, unless it is longer than is kept.
-    pub(super) fn finish_block(&mut self, bytes: &[u8]) -> Outcome {
+    pub(super) fn finish_block(&mut self, bytes: &[u8], now: Millis) -> Outcome {
         let Some(block) = self.block.take() else {
             return Ok(None);
         };
@@ -117,43 +117,43 @@ impl Connection {
         match block.purpose {
             Purpose::Discard(None) => Ok(None),
             Purpose::Discard(Some(fault)) => Err(fault),
-            Purpose::Request if is_whole => self.handle_request(block.stream, block.end_stream),
-            Purpose::Request => self.handle_large_request(block.stream, block.end_stream),
+            Purpose::Request if is_whole => self.handle_request(block.stream, block.end_stream, now),
+            Purpose::Request => self.handle_large_request(block.stream, block.end_stream, now),
             Purpose::Response | Purpose::Trailers if !is_whole => Err(Fault::Malformed(Malformed::TooLarge)),
             Purpose::Response => self.handle_response(block.stream, block.end_stream),
             Purpose::Trailers => self.handle_trailers(block.stream),
         }
     }
 
-    fn handle_request(&mut self, id: StreamId, end: bool) -> Outcome {
+    fn handle_request(&mut self, id: StreamId, end: bool, now: Millis) -> Outcome {
         let connect_protocol = self.local.connect_protocol;
         let checked = message::check_request(&self.fields, connect_protocol, &mut self.cookies)
             .map_err(Fault::Malformed)?;
-        self.accept(id, &checked, end)?;
+        self.accept((id, end), &checked, now)?;
         Ok(Some(Event::Head { stream: id, end }))
     }
 
-    fn handle_large_request(&mut self, id: StreamId, end: bool) -> Outcome {
+    fn handle_large_request(&mut self, id: StreamId, end: bool, now: Millis) -> Outcome {
         let unread = Checked { content_length: UNKNOWN_LENGTH, status: 0, is_connect: false };
-        self.accept(id, &unread, end)?;
+        self.accept((id, end), &unread, now)?;
         Ok(Some(Event::HeadTooLarge { stream: id, end }))
     }
 
-    fn accept(&mut self, id: StreamId, checked: &Checked, end: bool) -> Result<(), Fault> {
-        let mut stream = self.new_stream(id);
+    fn accept(&mut self, (id, end): (StreamId, bool), checked: &Checked, now: Millis) -> Result<(), Fault> {
+        let mut stream = self.new_stream(id, now);
         stream.is_connect = checked.is_connect;
         stream.receive_head(checked.content_length, end)?;
         self.streams.insert(stream);
         // A client that runs out of numbers is sent away while it still has some.
         if id.number() > StreamId::LARGEST - LAST_STREAM_IDS && self.ending == Ending::NotYet {
-            self.announce_end(None);
+            self.announce_end(now);
         }
         Ok(())
     }
 
-    pub(super) fn new_stream(&self, id: StreamId) -> Stream {
+    pub(super) fn new_stream(&self, id: StreamId, now: Millis) -> Stream {
         let send_window = SendWindow::new(self.peer.initial_window_bytes);
-        Stream::new(id, send_window, ReceiveWindow::new(self.local.stream_window_bytes))
+        Stream::new(id, now, (send_window, ReceiveWindow::new(self.local.stream_window_bytes)))
     }
 
     fn handle_response(&mut self, id: StreamId, end: bool) -> Outcome {

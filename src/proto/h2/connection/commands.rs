@@ -4,7 +4,6 @@ use crate::http::headers::FieldLine;
 use crate::proto::h2::connection::Connection;
 use crate::proto::h2::connection::Crumbs;
 use crate::proto::h2::connection::Ending;
-use crate::proto::h2::connection::FAREWELL;
 use crate::proto::h2::fault::ErrorCode;
 use crate::proto::h2::flow::LARGEST_WINDOW;
 use crate::proto::h2::frame::HEADER_BYTES;
@@ -49,7 +48,7 @@ impl Connection {
         end: bool,
     ) -> Result<StreamId, CannotOpen> {
         let id = self.can_open()?;
-        let mut stream = self.new_stream(id);
+        let mut stream = self.new_stream(id, 0);
         let fields = fields.into_iter().map(Into::into).inspect(|field| match (field.name, field.value) {
             (b":method", b"HEAD") => stream.head_only = true,
             (b":method", b"CONNECT") => stream.is_connect = true,
@@ -246,21 +245,19 @@ impl Connection {
         }
     }
 
-    /// Begins to end the connection without losing a request: "A server that is attempting to gracefully shut
-    /// down a connection SHOULD send an initial GOAWAY frame with the last stream identifier set to 2^31-1
-    /// and a NO_ERROR code" (RFC 9113 §6.8), and a second one once that has arrived. Streams go on.
+    /// Begins to end the connection without losing a request. While streams are open: "A server that is attempting
+    /// to gracefully shut down a connection SHOULD send an initial GOAWAY frame with the last stream identifier set
+    /// to 2^31-1 and a NO_ERROR code" (RFC 9113 §6.8), and a second one once that has arrived. Streams go on. With
+    /// nothing in flight there is one GOAWAY, which names the last stream: whatever meets it may be sent again.
+    ///
+    /// No PING tells when the first one has arrived: some clients take any frame behind a GOAWAY for an error.
     pub fn shut_down(&mut self, now: Millis) {
-        match self.ending {
-            Ending::NotYet => {}
-            // Nobody was in a hurry before.
-            Ending::Announced(Millis::MAX) => {
-                self.ending = Ending::Announced(now + SHUTDOWN_MS);
-                return;
-            }
-            _ => return,
+        if self.ending != Ending::NotYet {
+            return;
         }
         match self.role {
-            Role::Server => self.announce_end(Some(now)),
+            Role::Server if self.streams.len() > 0 => self.announce_end(now),
+            Role::Server => self.finish_shutdown(),
             Role::Client => {
                 go_away::write(&mut self.output, None, ErrorCode::NoError);
                 self.ending = Ending::Final(0);
@@ -276,11 +273,10 @@ impl Connection {
         }
     }
 
-    /// Writes the first GOAWAY. Without a time only the answer to its PING brings the second.
-    pub(super) fn announce_end(&mut self, now: Option<Millis>) {
+    /// Writes the first GOAWAY.
+    pub(super) fn announce_end(&mut self, now: Millis) {
         go_away::write(&mut self.output, StreamId::new(StreamId::LARGEST), ErrorCode::NoError);
-        ping::write(&mut self.output, &FAREWELL);
-        self.ending = Ending::Announced(now.map_or(Millis::MAX, |now| now + SHUTDOWN_MS));
+        self.ending = Ending::Announced(now + SHUTDOWN_MS);
     }
 
     /// So many bytes of content wait for the connection's window no more, consumed or not.

@@ -4,7 +4,6 @@ use crate::proto::h2::connection::Cause;
 use crate::proto::h2::connection::Connection;
 use crate::proto::h2::connection::Crumbs;
 use crate::proto::h2::connection::Event;
-use crate::proto::h2::connection::FAREWELL;
 use crate::proto::h2::connection::PROBE;
 use crate::proto::h2::fault::ErrorCode;
 use crate::proto::h2::fault::Fault;
@@ -116,7 +115,6 @@ impl Connection {
         self.budgets.spend(Limit::UselessFrames, 1, now)?;
         match opaque {
             PROBE => self.adaptive_window.handle_probe(),
-            FAREWELL => self.finish_shutdown(),
             _ => return Ok(Some(Event::Pong(opaque))),
         }
         Ok(None)

@@ -34,6 +34,7 @@ use crate::proto::h2::hpack::fields::Fields;
 use crate::proto::h2::limits::Budgets;
 use crate::proto::h2::limits::CRUMB_BYTES;
 use crate::proto::h2::limits::CRUMB_MS;
+use crate::proto::h2::limits::INNOCENT_MS;
 use crate::proto::h2::limits::Limit;
 use crate::proto::h2::limits::Millis;
 use crate::proto::h2::message;
@@ -193,16 +194,15 @@ enum Crumbs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Ending {
     NotYet,
-    /// The first GOAWAY is written; at this time at the latest, the second is.
+    /// The first GOAWAY is written; at this time at the latest, or with the last stream, the second is.
     Announced(Millis),
-    /// The second too: streams of the peer beyond this number are ignored.
+    /// The last GOAWAY is written: streams of the peer beyond this number are ignored.
     Final(u32),
     Failed,
 }
 
-/// Of PINGs that are ours: they measure the path, or stand between the two GOAWAYs.
+/// Of PINGs that are ours: they measure the path.
 const PROBE: ping::Opaque = *b"rw probe";
-const FAREWELL: ping::Opaque = *b"rw bye  ";
 
 impl Connection {
     /// The side that accepted the connection. Its settings are the first output.
@@ -323,6 +323,9 @@ impl Connection {
 
     /// Gives what is to be sent: in place of `out`, if that is empty, else behind what it holds.
     pub fn poll_output(&mut self, out: &mut Vec<u8>) {
+        if self.is_quiet() {
+            self.finish_shutdown();
+        }
         if out.is_empty() {
             std::mem::swap(out, &mut self.output);
         } else {
@@ -330,13 +333,14 @@ impl Connection {
         }
     }
 
-    /// When [`Connection::handle_timeout`] is to be called next.
+    /// When [`Connection::handle_timeout`] is to be called next; 0: at once.
     pub fn deadline(&self) -> Option<Millis> {
         if self.ending == Ending::Failed {
             return None;
         }
         let farewell = match self.ending {
-            Ending::Announced(due) if due < Millis::MAX => Some(due),
+            Ending::Announced(_) if self.is_quiet() => Some(0),
+            Ending::Announced(due) => Some(due),
             _ => None,
         };
         let block = self.block.as_ref().map(|block| block.due);
@@ -359,7 +363,7 @@ impl Connection {
         if self.block.as_ref().is_some_and(|block| block.due <= now) {
             return self.fail(Fault::Limit(Limit::SlowHeaderBlock), None, now);
         }
-        if matches!(self.ending, Ending::Announced(due) if due <= now) {
+        if self.is_quiet() || matches!(self.ending, Ending::Announced(due) if due <= now) {
             self.finish_shutdown();
         }
         if matches!(self.crumbs, Crumbs::Awaited(since) if since + CRUMB_MS <= now) {
@@ -451,11 +455,13 @@ impl Connection {
         self.budgets.spend(Limit::Resets, 1, now)
     }
 
-    /// Asks a client that ends many streams early to connect anew, before its last ones are spent: what else is in
-    /// flight on the connection is innocent of that, and would be lost with it.
+    /// Asks a client that ends many streams early to connect anew, before its last ones are spent: what has been in
+    /// flight for a while is innocent of that, and would be lost with the connection.
     fn spare_others(&mut self, now: Millis) {
         let is_wanted = self.role == Role::Server && self.budgets.is_short_of_resets();
-        if is_wanted && self.streams.len() > 0 {
+        // The numbers of streams grow, so the first is the oldest.
+        let oldest = self.streams.iter().next().filter(|_| is_wanted).map(|stream| stream.opened);
+        if oldest.is_some_and(|opened| now.saturating_sub(opened) >= INNOCENT_MS) {
             self.shut_down(now);
         }
     }
@@ -468,8 +474,13 @@ impl Connection {
         }
     }
 
+    /// Whether an end was announced and nothing is in flight any more.
+    fn is_quiet(&self) -> bool {
+        matches!(self.ending, Ending::Announced(_)) && self.streams.len() == 0
+    }
+
     fn finish_shutdown(&mut self) {
-        if matches!(self.ending, Ending::Announced(_)) {
+        if matches!(self.ending, Ending::NotYet | Ending::Announced(_)) {
             let last = self.streams.highest_of_peer();
             go_away::write(&mut self.output, last, ErrorCode::NoError);
             self.ending = Ending::Final(last.map_or(0, StreamId::number));

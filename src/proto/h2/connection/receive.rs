@@ -97,7 +97,7 @@ impl Connection {
                 let stream = self.block.as_ref().map(|block| block.stream);
                 let left = left - fragment.len() as u32;
                 self.reading = Reading::Fragment { left, padding, is_last };
-                let outcome = self.take_fragment(fragment);
+                let outcome = self.take_fragment(fragment, now);
                 Some(Step { taken: fragment.len(), outcome, stream })
             }
             Reading::Skip(left) => {
@@ -224,7 +224,8 @@ impl Connection {
             self.release_connection(frame.flow_bytes);
             return Err(fault);
         }
-        if self.adaptive_window.handle_received(frame.flow_bytes, now) {
+        // Behind a GOAWAY, some clients take it for an error.
+        if self.adaptive_window.handle_received(frame.flow_bytes, now) && self.ending == Ending::NotYet {
             ping::write(&mut self.output, &PROBE);
         }
         let overhead = frame.flow_bytes - frame.content_bytes;
@@ -267,7 +268,7 @@ impl Connection {
         let end = start + fragment_bytes as usize;
         if let Some(block) = payload.get(start..end).filter(|_| frame.end_headers) {
             self.reading = after(padding_bytes);
-            return Ok(Some((end, self.finish_block(block))));
+            return Ok(Some((end, self.finish_block(block, now))));
         }
         self.fragments.clear();
         let is_last = frame.end_headers;
@@ -288,7 +289,7 @@ impl Connection {
     }
 
     /// Takes a piece of a header block. The block is decoded with its last; what is longer than is kept, as it comes.
-    fn take_fragment(&mut self, fragment: &[u8]) -> Outcome {
+    fn take_fragment(&mut self, fragment: &[u8], now: Millis) -> Outcome {
         let most = self.local.max_header_bytes.max(MIN_BLOCK_BYTES);
         let Some(block) = &mut self.block else { return Ok(None) };
         block.bytes += fragment.len();
@@ -305,7 +306,7 @@ impl Connection {
             return Ok(None);
         }
         let block = std::mem::take(&mut self.fragments);
-        self.finish_block(&block)
+        self.finish_block(&block, now)
     }
 
     /// What is known of a stream. Those that our last GOAWAY excluded are ignored like those that we reset.

@@ -1,6 +1,7 @@
 //! The commands that look at a configuration, as a script sees them: exit codes and outputs.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::process::Output;
@@ -177,6 +178,87 @@ fn a_missing_log_folder_is_a_warning() {
     fs::create_dir(folder.path().join("logs")).expect("a folder can be made");
     let (code, _, stderr) = ringway(folder.path(), &["check", "-c", "a.toml"]);
     assert_eq!((code, stderr.as_str()), (0, ""));
+}
+
+#[test]
+fn what_the_start_will_meet_is_found_before() {
+    let with = |text: &str| format!("{VALID}{text}\n");
+    let web = VALID.replace("127.0.0.1:8080", "0.0.0.0:8080");
+    let cases = [
+        (with("[admin]\nsocket = \"run/admin.sock\""), 0, "a.toml:11:10: warning: the folder of the admin socket"),
+        (with("[admin]\nsocket = \"file\""), 3, "a.toml:11:10: error: what is at"),
+        (with("[access_log]\npath = \".\""), 3, "error: the access log"),
+        (
+            VALID.replace("127.0.0.1:9001", "127.0.0.1:8080"),
+            0,
+            "a.toml:9:11: warning: this backend is the listener \"web\" of this Ringway",
+        ),
+        (web.replace("127.0.0.1:9001", "localhost:8080"), 0, "warning: this backend is the listener \"web\""),
+    ];
+    for (text, expected, words) in cases {
+        let folder = folder(&[("a.toml", &text), ("file", "")]);
+        let (code, _, stderr) = ringway(folder.path(), &["check", "-c", "a.toml"]);
+        assert!(code == expected && stderr.contains(words), "{words}: {code} {stderr}");
+        let (code, _, _) = ringway(folder.path(), &["check", "--strict", "-c", "a.toml"]);
+        assert_eq!(code, 3, "{words}");
+    }
+}
+
+#[test]
+fn a_key_that_everybody_can_read_and_a_certificate_that_ends_soon_are_warnings() {
+    let text = "[[certificate]]\nname = \"site\"\nchain = \"site.crt\"\nkey = \"site.key\"\n";
+    let secured = VALID.replace(
+        "default_group",
+        "protocol = \"https\"\ncertificates = [\"site\"]\ndefault_group",
+    );
+    let folder = folder(&[("a.toml", &format!("{secured}{text}"))]);
+    for (days, mode, words) in
+        [(90, 0o644, Some("can be read by every user")), (3, 0o600, Some("expires within")), (90, 0o640, None)]
+    {
+        let mut request = Command::new("openssl");
+        request.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]);
+        request.args(["-keyout", "site.key", "-out", "site.crt", "-subj", "/CN=a", "-addext"]);
+        request.args(["subjectAltName=DNS:a.example", "-days", &format!("{days}")]);
+        let made = request.current_dir(folder.path()).output().expect("openssl runs");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let key = folder.path().join("site.key");
+        fs::set_permissions(key, fs::Permissions::from_mode(mode)).expect("the key is ours");
+        let (code, _, stderr) = ringway(folder.path(), &["check", "-c", "a.toml"]);
+        assert_eq!((code, stderr.is_empty()), (0, words.is_none()), "{stderr}");
+        assert!(stderr.contains(words.unwrap_or_default()), "{stderr}");
+    }
+}
+
+#[test]
+fn few_descriptors_are_a_warning() {
+    let folder = folder(&[("a.toml", VALID)]);
+    let output = Command::new("prlimit")
+        .args(["--nofile=300:300", env!("CARGO_BIN_EXE_ringway"), "check", "-c", "a.toml"])
+        .current_dir(folder.path())
+        .output()
+        .expect("`prlimit` of util-linux runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("the descriptor limit of 300 leaves 172"), "{said}");
+}
+
+#[test]
+fn a_check_as_another_user_finds_what_that_user_may_not_do() {
+    let key = "[[certificate]]\nname = \"site\"\nchain = \"site.crt\"\nkey = \"site.key\"\n";
+    let text = format!("{VALID}{key}[admin]\nsocket = \"run/admin.sock\"\n");
+    let folder = folder(&[("a.toml", &text), ("site.crt", ""), ("site.key", ""), ("run/other", "")]);
+    let open = |name: &str, mode| {
+        fs::set_permissions(folder.path().join(name), fs::Permissions::from_mode(mode)).expect("it is ours");
+    };
+    open(".", 0o755);
+    open("run", 0o755);
+    open("site.key", 0o600);
+    let (code, _, stderr) = ringway(folder.path(), &["check", "--user", "no-such-user", "-c", "a.toml"]);
+    assert!(code == 2 && stderr.contains("this host has no user no-such-user"), "{stderr}");
+    let (_, _, stderr) = ringway(folder.path(), &["check", "--user", "nobody", "-c", "a.toml"]);
+    if !stderr.contains("cannot check as the user nobody") {
+        assert!(stderr.contains("error: the user nobody may not make the admin socket"), "{stderr}");
+        assert!(stderr.contains("site.key: Permission denied"), "{stderr}");
+    }
 }
 
 #[test]

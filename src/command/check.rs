@@ -1,6 +1,7 @@
 //! `ringway check`: every error and warning of a configuration.
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use clap::Args;
 use clap::ValueEnum;
@@ -12,6 +13,10 @@ use crate::command::sources;
 use crate::config::Config;
 use crate::control::certificates::read_file;
 use crate::control::credentials;
+use crate::control::limits::User;
+use crate::control::preflight;
+use crate::control::preflight::Checker;
+use crate::telemetry::operator::tell;
 
 #[derive(Args)]
 pub(super) struct Arguments {
@@ -21,6 +26,12 @@ pub(super) struct Arguments {
     /// Take warnings for errors.
     #[arg(long)]
     strict: bool,
+    /// Check with the permissions of this user, which Ringway will run as. Only root can do so for others.
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
+    /// The user is the one that Ringway will run as.
+    #[arg(long, hide = true)]
+    as_user: bool,
     /// How to report.
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
@@ -35,9 +46,51 @@ enum Format {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Exit {
+    match &arguments.user {
+        None => check(arguments, if arguments.as_user { Checker::ItsUser } else { Checker::Anybody }),
+        Some(name) => match User::of_name(name) {
+            Some(user) if user.is_own() => check(arguments, Checker::ItsUser),
+            Some(user) => check_as(&user, name, arguments),
+            None => {
+                tell(&format!("error: this host has no user {name}\nhelp: name the user of the unit (User=)"));
+                Exit::Usage
+            }
+        },
+    }
+}
+
+/// Runs the same check as another user: the system alone knows what its permissions are.
+fn check_as(user: &User, name: &str, arguments: &Arguments) -> Exit {
+    let mut command = Command::new("/proc/self/exe");
+    command.arg("check").arg("--as-user");
+    for path in &arguments.config {
+        command.arg("-c").arg(path);
+    }
+    if arguments.strict {
+        command.arg("--strict");
+    }
+    if arguments.format == Format::Json {
+        command.args(["--format", "json"]);
+    }
+    user.run(&mut command);
+    match command.status() {
+        Ok(status) => Exit::of_code(status.code()),
+        Err(error) => {
+            tell(&format!(
+                "error: cannot check as the user {name}: {error}\nhelp: only root can: sudo ringway check --user \
+                 {name}; and {name} must be allowed to run this program"
+            ));
+            Exit::Failure
+        }
+    }
+}
+
+fn check(arguments: &Arguments, checker: Checker) -> Exit {
     let mut loaded = sources::load(&arguments.config);
     if let Some(config) = &loaded.config {
-        credentials::load(config, &read_file, &mut loaded.report);
+        let credentials = credentials::load(config, &read_file, &mut loaded.report);
+        preflight::inspect(config, &credentials, &mut loaded.report);
+        preflight::look_at_folders(config, checker, &mut loaded.report);
     }
     if arguments.strict {
         loaded.report.be_strict();

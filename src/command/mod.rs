@@ -61,6 +61,14 @@ pub enum Exit {
     Refused = 5,
 }
 
+impl Exit {
+    /// What a command of ours ended with; `None`: a signal ended it.
+    fn of_code(code: Option<i32>) -> Exit {
+        let all = [Exit::Success, Exit::Usage, Exit::ConfigurationInvalid, Exit::CannotStart, Exit::Refused];
+        all.into_iter().find(|exit| code == Some(*exit as i32)).unwrap_or(Exit::Failure)
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> ExitCode {
         ExitCode::from(exit as u8)

@@ -21,6 +21,7 @@ use crate::control::certificates::read_file;
 use crate::control::credentials;
 use crate::control::limits;
 use crate::control::names::Names;
+use crate::control::preflight;
 use crate::control::reload;
 use crate::control::reload::Command;
 use crate::control::reload::Load;
@@ -141,6 +142,7 @@ fn start(config: Config, host: Host, manner: &mut Manner, report: &mut Report) -
     let read_file = std::mem::replace(&mut manner.read_file, Box::new(read_file));
     let files = renewal::files_of(&config);
     let credentials = credentials::load(&config, &read_file, report);
+    preflight::inspect(&config, &credentials, report);
     if report.has_errors() {
         return Err(Refusal::Invalid);
     }

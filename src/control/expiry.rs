@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use crate::config::Config;
+use crate::config::Location;
 use crate::control::credentials::Credentials;
 use crate::tls::certificates::Certificate;
 
@@ -17,10 +18,10 @@ pub(super) struct Expiry {
 }
 
 impl Expiry {
-    /// What has ended by now was told when it was read.
+    /// What has ended by now, or will soon, was told when it was read.
     pub(super) fn new(config: &Config, credentials: &Credentials, now: i64) -> Expiry {
-        let ended = ended(config, credentials, now).into_iter().map(|(sentence, _)| sentence);
-        Expiry { told: ended.collect() }
+        let known = ended(config, credentials, now).into_iter().chain(soon(config, credentials, now));
+        Expiry { told: known.map(|(sentence, _)| sentence).collect() }
     }
 
     /// What is to be told now, the most urgent first. `now` is in seconds since the Unix epoch.
@@ -61,6 +62,16 @@ fn ended(config: &Config, credentials: &Credentials, now: i64) -> Vec<(String, S
 }
 
 fn soon(config: &Config, credentials: &Credentials, now: i64) -> Vec<(String, String)> {
+    let sentences = soon_of(config, credentials, now).into_iter();
+    sentences.map(|(_, sentence, cure)| (sentence, cure)).collect()
+}
+
+/// Certificates that expire soon: where they are named, a sentence, and what to do.
+pub(super) fn soon_of(
+    config: &Config,
+    credentials: &Credentials,
+    now: i64,
+) -> Vec<(Location, String, String)> {
     let mut sentences = Vec::new();
     for (wanted, certificate) in certificates(config, credentials) {
         let days = (certificate.not_after - now) / SECONDS_PER_DAY;
@@ -68,7 +79,7 @@ fn soon(config: &Config, credentials: &Credentials, now: i64) -> Vec<(String, St
             let within = if days == 0 { "a day".to_owned() } else { format!("{} days", days + 1) };
             let sentence = format!("certificate \"{}\" expires within {within}", wanted.name);
             let cure = format!("renew {}; it is taken into service at once", wanted.chain.path.display());
-            sentences.push((sentence, cure));
+            sentences.push((wanted.chain.location, sentence, cure));
         }
     }
     sentences

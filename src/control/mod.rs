@@ -14,6 +14,7 @@ pub mod inventory;
 pub mod limits;
 pub mod names;
 pub mod offers;
+pub mod preflight;
 pub mod reload;
 pub mod reloads;
 pub mod renewal;

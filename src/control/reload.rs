@@ -16,6 +16,7 @@ use crate::config::Severity;
 use crate::control::credentials;
 use crate::control::limits;
 use crate::control::names::Names;
+use crate::control::preflight;
 use crate::control::renewal;
 use crate::control::renewal::Renewal;
 use crate::control::service::Refusal;
@@ -178,6 +179,7 @@ impl Reloader {
         let Some(config) = loaded.config.take() else { return Err(report_text(&loaded).into()) };
         let files = renewal::files_of(&config);
         let credentials = credentials::load(&config, self.renewal.read_file(), &mut loaded.report);
+        preflight::inspect(&config, &credentials, &mut loaded.report);
         let unchangeable = unchangeable(&self.started, &config);
         if is_strict {
             loaded.report.be_strict();

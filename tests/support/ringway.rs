@@ -10,7 +10,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -61,7 +61,7 @@ impl Ringway {
         let driver = std::env::var("RINGWAY_TEST_IO_DRIVER").ok();
         let (folder, file) = furnished(&with_io_driver(configuration, driver.as_deref()));
         for (name, content) in files {
-            std::fs::write(folder.path().join(name), content).expect("the file can be written");
+            write_private(&folder.path().join(name), content);
         }
         Ringway::launch(folder, &["run", "-c", &file.display().to_string()])
     }
@@ -356,6 +356,13 @@ fn furnished(configuration: &str) -> (TempDir, PathBuf) {
     (folder, file)
 }
 
+/// Writes a file that nobody else can read, as keys must be.
+fn write_private(path: &Path, content: &str) {
+    let mut options = OpenOptions::new();
+    let file = options.write(true).create(true).truncate(true).mode(0o600).open(path);
+    file.and_then(|mut file| file.write_all(content.as_bytes())).expect("the file can be written");
+}
+
 /// Writes this configuration into the folder.
 fn furnish(folder: &TempDir, configuration: &str) -> PathBuf {
     let file = folder.path().join("ringway.toml");
@@ -366,7 +373,7 @@ fn furnish(folder: &TempDir, configuration: &str) -> PathBuf {
         configuration = secured;
         let pair = own_pair();
         for (name, content) in [("kit.crt", &pair.certificate), ("kit.key", &pair.key)] {
-            std::fs::write(folder.path().join(name), content).expect("the file can be written");
+            write_private(&folder.path().join(name), content);
         }
     }
     std::fs::write(&file, configuration).expect("the configuration can be written");

@@ -1,0 +1,172 @@
+//! What can be known before the start about how a configuration will fare on this host.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use crate::config::BackendAddress;
+use crate::config::Config;
+use crate::config::Location;
+use crate::config::LogDestination;
+use crate::config::Report;
+use crate::control::credentials::Credentials;
+use crate::control::expiry;
+use crate::control::limits;
+use crate::net::address::is_of_this_host;
+use crate::net::clock::wall_now;
+
+/// With fewer descriptors for connections, a handful of clients is enough to use them up.
+const FEW_DESCRIPTORS: u64 = 256;
+
+/// Whose permissions a check finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Checker {
+    /// Somebody, so that others may be able to do more.
+    Anybody,
+    /// The user that Ringway will run as.
+    ItsUser,
+}
+
+/// Warns of what works, but not as it should: keys that everybody can read, certificates that end soon, loops,
+/// few descriptors. At the start, at each reload, and for `ringway check`.
+pub fn inspect(config: &Config, credentials: &Credentials, report: &mut Report) {
+    warn_of_open_keys(config, report);
+    let now = i64::try_from(wall_now().as_secs()).unwrap_or(i64::MAX);
+    for (location, message, cure) in expiry::soon_of(config, credentials, now) {
+        report.warning(location, message, cure);
+    }
+    warn_of_loops(config, report);
+    warn_of_few_descriptors(report);
+}
+
+/// Looks whether the files that the start will make can be made: the admin socket and the access log. The start
+/// itself finds out by making them.
+pub fn look_at_folders(config: &Config, checker: Checker, report: &mut Report) {
+    if let Some(socket) = &config.admin.socket {
+        let is_socket = fs::symlink_metadata(&socket.path).map(|found| found.file_type().is_socket());
+        if is_socket.is_ok_and(|is_socket| !is_socket) {
+            let message = format!("what is at {} is no socket", socket.path.display());
+            report.error(socket.location, message, "remove it or change admin.socket");
+        }
+        look_at_folder("admin socket", &socket.path, (socket.location, checker), report);
+    }
+    let Some(log) = &config.access_log else { return };
+    let LogDestination::File(path) = &log.destination else { return };
+    if !path.exists() {
+        look_at_folder("access log", path, (log.location, checker), report);
+    } else if path.is_dir() {
+        let message = format!("the access log {} is a folder", path.display());
+        report.error(log.location, message, "name a file in it, such as access.log");
+    } else if !limits::may_write(path) {
+        refuse(&format!("write to the access log {}", path.display()), (log.location, checker), report);
+    }
+}
+
+/// A folder that is not there may be made by the service manager at the start, so it is no error; that of the
+/// access log is warned of where the configuration is read.
+fn look_at_folder(of: &str, path: &Path, (location, checker): (Location, Checker), report: &mut Report) {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !folder.is_dir() {
+        if of == "admin socket" {
+            let message = format!("the folder of the admin socket, {}, is not there", folder.display());
+            report.warning(location, message, "make it, or let systemd do so at the start (RuntimeDirectory=)");
+        }
+    } else if !limits::may_write(folder) {
+        let what = format!("make the {of} in the folder {}", folder.display());
+        refuse(&what, (location, checker), report);
+    }
+}
+
+fn refuse(what: &str, (location, checker): (Location, Checker), report: &mut Report) {
+    let user = limits::user_name();
+    let message = format!("the user {user} may not {what}");
+    match checker {
+        Checker::ItsUser => report.error(location, message, format!("chown or chmod it for {user}")),
+        Checker::Anybody => report.warning(
+            location,
+            message,
+            "check as the user that ringway runs as: sudo ringway check --user NAME",
+        ),
+    }
+}
+
+fn warn_of_open_keys(config: &Config, report: &mut Report) {
+    for certificate in &config.certificates {
+        let name = certificate.key.path.display();
+        let mode = fs::metadata(&certificate.key.path).map_or(0, |found| found.permissions().mode());
+        if mode & 0o004 != 0 {
+            let message = format!("{name} can be read by every user of this host, who could pretend to be it");
+            report.warning(certificate.key.location, message, format!("chmod 640 {name}"));
+        }
+    }
+}
+
+/// Requests that come back to where they came from go round until a limit ends them.
+fn warn_of_loops(config: &Config, report: &mut Report) {
+    for backend in config.server_groups.iter().flat_map(|group| &group.backends) {
+        let leads_to = |listening: &SocketAddr| match &backend.address {
+            BackendAddress::Ip(address) => leads_to(*address, *listening),
+            BackendAddress::Name { host, port } => {
+                let is_local = host.eq_ignore_ascii_case("localhost");
+                is_local
+                    && *port == listening.port()
+                    && (listening.ip().is_loopback() || listening.ip().is_unspecified())
+            }
+            BackendAddress::Unix(_) => false,
+        };
+        let listener = config
+            .listeners
+            .iter()
+            .find(|listener| listener.addresses.iter().any(|one| leads_to(&one.address)));
+        if let Some(listener) = listener {
+            let message = format!("this backend is the listener \"{}\" of this Ringway", listener.name);
+            report.warning(
+                backend.location,
+                message,
+                "requests may go round in a loop: name the address of another server",
+            );
+        }
+    }
+}
+
+/// Whether who connects to `address` reaches who listens at `listening`.
+fn leads_to(address: SocketAddr, listening: SocketAddr) -> bool {
+    let is_same_family = address.is_ipv4() == listening.is_ipv4() || listening.is_ipv6();
+    address.port() == listening.port()
+        && address.port() != 0
+        && (address.ip() == listening.ip()
+            || listening.ip().is_unspecified() && is_same_family && is_of_this_host(address.ip()))
+}
+
+fn warn_of_few_descriptors(report: &mut Report) {
+    let Ok(descriptors) = limits::raise_descriptor_limit() else { return };
+    let left = descriptors.saturating_sub(limits::OWN_DESCRIPTORS);
+    if left < FEW_DESCRIPTORS {
+        let message = format!("the descriptor limit of {descriptors} leaves {left} for all connections");
+        report.warning(Location::default(), message, "raise it (systemd: LimitNOFILE=, shell: ulimit -Hn)");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backend_leads_to_a_listener_of_ours() {
+        let cases = [
+            ("127.0.0.1:80", "127.0.0.1:80", true),
+            ("127.0.0.1:80", "127.0.0.1:81", false),
+            ("127.0.0.2:80", "127.0.0.1:80", false),
+            ("127.0.0.2:80", "0.0.0.0:80", true),
+            ("127.0.0.1:80", "[::]:80", true),
+            ("192.0.2.1:80", "0.0.0.0:80", false),
+            ("127.0.0.1:0", "127.0.0.1:0", false),
+        ];
+        for (address, listening, expected) in cases {
+            let found = leads_to(address.parse().unwrap(), listening.parse().unwrap());
+            assert_eq!(found, expected, "{address} {listening}");
+        }
+    }
+}

@@ -185,7 +185,11 @@ fn what_the_start_will_meet_is_found_before() {
     let with = |text: &str| format!("{VALID}{text}\n");
     let web = VALID.replace("127.0.0.1:8080", "0.0.0.0:8080");
     let cases = [
-        (with("[admin]\nsocket = \"run/admin.sock\""), 0, "a.toml:11:10: warning: the folder of the admin socket"),
+        (
+            with("[admin]\nsocket = \"run/admin.sock\""),
+            0,
+            "a.toml:11:10: warning: the folder of the admin socket",
+        ),
         (with("[admin]\nsocket = \"file\""), 3, "a.toml:11:10: error: what is at"),
         (with("[access_log]\npath = \".\""), 3, "error: the access log"),
         (
@@ -207,14 +211,14 @@ fn what_the_start_will_meet_is_found_before() {
 #[test]
 fn a_key_that_everybody_can_read_and_a_certificate_that_ends_soon_are_warnings() {
     let text = "[[certificate]]\nname = \"site\"\nchain = \"site.crt\"\nkey = \"site.key\"\n";
-    let secured = VALID.replace(
-        "default_group",
-        "protocol = \"https\"\ncertificates = [\"site\"]\ndefault_group",
-    );
+    let secured =
+        VALID.replace("default_group", "protocol = \"https\"\ncertificates = [\"site\"]\ndefault_group");
     let folder = folder(&[("a.toml", &format!("{secured}{text}"))]);
-    for (days, mode, words) in
-        [(90, 0o644, Some("can be read by every user")), (3, 0o600, Some("expires within")), (90, 0o640, None)]
-    {
+    for (days, mode, words) in [
+        (90, 0o644, Some("can be read by every user")),
+        (3, 0o600, Some("expires within")),
+        (90, 0o640, None),
+    ] {
         let mut request = Command::new("openssl");
         request.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]);
         request.args(["-keyout", "site.key", "-out", "site.crt", "-subj", "/CN=a", "-addext"]);

@@ -52,7 +52,9 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
             Some(user) if user.is_own() => check(arguments, Checker::ItsUser),
             Some(user) => check_as(&user, name, arguments),
             None => {
-                tell(&format!("error: this host has no user {name}\nhelp: name the user of the unit (User=)"));
+                tell(&format!(
+                    "error: this host has no user {name}\nhelp: name the user of the unit (User=)"
+                ));
                 Exit::Usage
             }
         },

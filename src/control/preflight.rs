@@ -71,7 +71,11 @@ fn look_at_folder(of: &str, path: &Path, (location, checker): (Location, Checker
     if !folder.is_dir() {
         if of == "admin socket" {
             let message = format!("the folder of the admin socket, {}, is not there", folder.display());
-            report.warning(location, message, "make it, or let systemd do so at the start (RuntimeDirectory=)");
+            report.warning(
+                location,
+                message,
+                "make it, or let systemd do so at the start (RuntimeDirectory=)",
+            );
         }
     } else if !limits::may_write(folder) {
         let what = format!("make the {of} in the folder {}", folder.display());
@@ -97,7 +101,8 @@ fn warn_of_open_keys(config: &Config, report: &mut Report) {
         let name = certificate.key.path.display();
         let mode = fs::metadata(&certificate.key.path).map_or(0, |found| found.permissions().mode());
         if mode & 0o004 != 0 {
-            let message = format!("{name} can be read by every user of this host, who could pretend to be it");
+            let message =
+                format!("{name} can be read by every user of this host, who could pretend to be it");
             report.warning(certificate.key.location, message, format!("chmod 640 {name}"));
         }
     }

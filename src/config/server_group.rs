@@ -31,6 +31,10 @@ pub struct ServerGroup {
     pub keepalive_connections: u32,
     /// Further backends tried, 0..=10.
     pub max_retries: u32,
+    /// Bytes of the head of a response.
+    pub max_response_header_bytes: u64,
+    /// 1..=[`crate::http::headers::MAX_FIELDS`].
+    pub max_response_headers: u32,
     pub when_all_down: WhenAllDown,
     /// How long the share of a backend that came back grows. Zero: it gets its share at once.
     pub slow_start: Duration,

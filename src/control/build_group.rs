@@ -12,6 +12,7 @@ use crate::control::roster::Roster;
 use crate::control::roster::TooManyBackends;
 use crate::control::tls::Security;
 use crate::net::address::Address;
+use crate::policy::balance::hash_key::hash;
 use crate::policy::balance::sticky::Badge;
 use crate::policy::balance::sticky::Badges;
 use crate::policy::balance::sticky::StickyMode;
@@ -20,6 +21,7 @@ use crate::snapshot::backend::Finding;
 use crate::snapshot::backend::Standing;
 use crate::snapshot::group::Group;
 use crate::snapshot::group::GroupMember;
+use crate::snapshot::group::ResponseLimits;
 use crate::snapshot::group::Sticky;
 use crate::snapshot::group::Versions;
 use crate::tls::Published;
@@ -40,7 +42,8 @@ impl GroupBuilder<'_> {
         terms: Option<ClientTerms>,
         roster: &mut Roster,
     ) -> Result<KnownGroup, TooManyBackends> {
-        let security = self.security.client_mark(wanted);
+        let response_limits = response_limits(wanted);
+        let security = self.security.client_mark(wanted) ^ mark_of_limits(wanted, response_limits);
         let wanted = without_places(wanted);
         let addresses: Vec<Vec<Address>> =
             wanted.backends.iter().map(|backend| self.resolved(&backend.address)).collect();
@@ -66,6 +69,7 @@ impl GroupBuilder<'_> {
         group.keepalive_timeout = wanted.keepalive_timeout;
         group.keepalive_connections = wanted.keepalive_connections as usize;
         group.max_retries = wanted.max_retries;
+        group.response_limits = response_limits;
         group.versions = versions(&wanted);
         group.is_grpc = wanted.protocol == GroupProtocol::Grpc;
         group.tls = terms.map(Published::new);
@@ -153,6 +157,21 @@ impl GroupBuilder<'_> {
             }
         }
     }
+}
+
+fn response_limits(wanted: &ServerGroup) -> ResponseLimits {
+    ResponseLimits {
+        max_header_bytes: usize::try_from(wanted.max_response_header_bytes).unwrap_or(usize::MAX),
+        max_headers: wanted.max_response_headers as usize,
+    }
+}
+
+/// Tells which groups may share a connection of HTTP/2, which was told its limits when it was opened.
+fn mark_of_limits(wanted: &ServerGroup, limits: ResponseLimits) -> u64 {
+    if versions(wanted) == Versions::Http1 {
+        return 0;
+    }
+    hash(&[limits.max_header_bytes.to_be_bytes(), limits.max_headers.to_be_bytes()].concat())
 }
 
 fn versions(wanted: &ServerGroup) -> Versions {

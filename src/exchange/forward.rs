@@ -369,7 +369,7 @@ impl Forward {
         let last = if terms.uploading.get() { None } else { Some(body.trailers()) };
         self.send_request(link, last, group, &worker.buffers).await?;
         self.streamed = terms.uploading.get();
-        let mut reader = ResponseReader::new(link, self.is_head);
+        let mut reader = ResponseReader::new(link, self.is_head, group.response_limits);
         let relayed = if terms.uploading.get() {
             let kept =
                 self.request.as_ref().map_or(0, |request| request.len().saturating_sub(self.head_bytes));

@@ -43,18 +43,27 @@ pub struct Group {
     /// Idle upstream connections, over all backends and workers.
     pub keepalive_connections: usize,
     pub max_retries: u32,
+    /// What the head of a response may be like.
+    pub response_limits: ResponseLimits,
     pub versions: Versions,
     /// Requests say that trailers are welcome, as those of gRPC do (its protocol wants `te: trailers`).
     pub is_grpc: bool,
     /// None: HTTP in the clear.
     pub tls: Option<Published<ClientTerms>>,
-    /// Differs where backends are trusted or spoken to in another way; 0: in the clear.
+    /// Differs where backends are trusted or spoken to in another way, or may say more.
     pub security: u64,
     /// Who owns which keys, whatever their health.
     maglev: Option<Maglev>,
     /// Indices of members by the lower half of their identity, in its order.
     by_identity: Vec<(u32, u32)>,
     table: Publication<Table>,
+}
+
+/// Beyond these, a response is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResponseLimits {
+    pub max_header_bytes: usize,
+    pub max_headers: usize,
 }
 
 /// Which versions of HTTP the backends of a group are spoken to in.
@@ -184,6 +193,7 @@ impl Group {
             keepalive_timeout: Duration::ZERO,
             keepalive_connections: 0,
             max_retries: 0,
+            response_limits: ResponseLimits { max_header_bytes: 0, max_headers: 0 },
             versions: Versions::Http1,
             is_grpc: false,
             tls: None,

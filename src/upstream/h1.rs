@@ -11,7 +11,6 @@ use crate::http::headers::Field;
 use crate::http::headers::FieldLine;
 use crate::http::headers::Headers;
 use crate::http::headers::KnownName;
-use crate::http::headers::MAX_FIELDS;
 use crate::net::buffer::Buffer;
 use crate::net::buffer::Buffers;
 use crate::net::buffer::HEADROOM_BYTES;
@@ -29,16 +28,13 @@ use crate::proto::h1::framing::response_framing;
 use crate::proto::h1::head;
 use crate::proto::h1::head::HeadLimits;
 use crate::proto::h1::head::Parse;
+use crate::snapshot::group::ResponseLimits;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::lease::Connection;
 use crate::upstream::link::Piece;
 use crate::upstream::link::Request;
 use crate::upstream::link::ResponseFacts;
 use crate::upstream::link::Silence;
-
-/// What a backend's response head may be like. Twice what clients may send: backends set cookies.
-const RESPONSE_LIMITS: HeadLimits =
-    HeadLimits { max_header_bytes: 64 * 1024, max_headers: MAX_FIELDS, max_uri_bytes: 0 };
 
 /// Writes a request head anew from its parts, in two steps: what the client sent, then what is added.
 pub struct RequestWriter<'o> {
@@ -168,6 +164,7 @@ pub struct ResponseReader<'c> {
     /// Bytes received and not yet handed on. Nothing is held while nothing is there.
     input: Option<Buffer>,
     request_was_head: bool,
+    limits: ResponseLimits,
     body: BodyDecoder,
     /// The backend keeps the connection open, and nothing unasked for came on it.
     persistent: bool,
@@ -180,11 +177,16 @@ pub struct ResponseReader<'c> {
 }
 
 impl<'c> ResponseReader<'c> {
-    pub fn new(connection: &'c Connection, request_was_head: bool) -> ResponseReader<'c> {
+    pub fn new(
+        connection: &'c Connection,
+        request_was_head: bool,
+        limits: ResponseLimits,
+    ) -> ResponseReader<'c> {
         ResponseReader {
             connection,
             input: None,
             request_was_head,
+            limits,
             body: BodyDecoder::unlimited(Framing::Empty),
             persistent: false,
             begun: false,
@@ -275,7 +277,9 @@ impl<'c> ResponseReader<'c> {
     ) -> Result<Option<T>, UpstreamError> {
         let Some(input) = &self.input else { return Ok(None) };
         let mut headers = Headers::new();
-        let parse = head::parse_response(input.filled(), &RESPONSE_LIMITS, &mut headers)
+        let ResponseLimits { max_header_bytes, max_headers } = self.limits;
+        let limits = HeadLimits { max_header_bytes, max_headers, max_uri_bytes: 0 };
+        let parse = head::parse_response(input.filled(), &limits, &mut headers)
             .map_err(|error| UpstreamError::BadResponse(error.reason()))?;
         let Parse::Complete { mut head, length: head_bytes } = parse else { return Ok(None) };
         let bad = |reason| UpstreamError::BadResponse(reason);

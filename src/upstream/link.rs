@@ -10,6 +10,7 @@ use crate::net::buffer::Buffer;
 use crate::net::buffer::Buffers;
 use crate::net::task::Either;
 use crate::net::timer::Deadline;
+use crate::snapshot::group::ResponseLimits;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::h1;
 use crate::upstream::h2::stream;
@@ -181,9 +182,12 @@ enum Reader<'l> {
 }
 
 impl<'l> ResponseReader<'l> {
-    pub fn new(link: &'l Link, request_was_head: bool) -> ResponseReader<'l> {
+    pub fn new(link: &'l Link, request_was_head: bool, limits: ResponseLimits) -> ResponseReader<'l> {
         let reader = match link {
-            Link::Http1(connection) => Reader::Http1(h1::ResponseReader::new(connection, request_was_head)),
+            Link::Http1(connection) => {
+                Reader::Http1(h1::ResponseReader::new(connection, request_was_head, limits))
+            }
+            // The codec of its connection was told the limits.
             Link::Http2(stream) => Reader::Http2(stream::ResponseReader::new(stream, request_was_head)),
         };
         ResponseReader { link, reader }

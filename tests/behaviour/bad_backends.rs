@@ -1,6 +1,6 @@
 //! Backends that break the protocol: the client sees an error or a truncation, never somebody else's bytes.
 
-use crate::support::{Backend, Client, Ringway, Scenario, log_entries};
+use crate::support::{Backend, Client, Pair, Ringway, Scenario, Version, log_entries};
 use std::time::Duration;
 
 #[test]
@@ -46,6 +46,43 @@ fn a_head_without_end_is_502() {
     });
     let ringway = Ringway::in_front_of(&[backend.address()]);
     assert_eq!(Client::connect(ringway.address()).get("/").status, 502);
+}
+
+#[test]
+fn how_large_a_head_may_be_is_for_the_group_to_say() {
+    for backend in [Version::Http1, Version::Http2] {
+        let pair = Pair { client: Version::Http1, backend };
+        let backend = pair.backend(|exchange| {
+            let path = exchange.path();
+            let (count, bytes) = path[1..].split_once('x').expect("a number of fields, and their length");
+            let (count, bytes): (usize, usize) =
+                (count.parse().expect("it is"), bytes.parse().expect("it is"));
+            let names: Vec<_> = (0..count).map(|number| format!("x-{number}")).collect();
+            let value = "v".repeat(bytes);
+            let fields: Vec<_> = names.iter().map(|name| (name.as_str(), value.as_str())).collect();
+            exchange.head(200, &fields, Some(0))?;
+            exchange.end(&[])
+        });
+        for (keys, asked) in [
+            ("", [("7x9000", 200), ("8x9000", 502), ("250x9", 200), ("257x9", 502)]),
+            (
+                "max_response_header_bytes = \"128KiB\"\nmax_response_headers = 20",
+                [("8x9000", 200), ("15x9000", 502), ("18x9", 200), ("21x9", 502)],
+            ),
+        ] {
+            let ringway = pair.scenario(&backend).group(keys).logged("json").start();
+            let mut client = Client::connect(ringway.address());
+            for (path, status) in asked {
+                assert_eq!(client.get(&format!("/{path}")).status, status, "{pair:?} {path} {keys}");
+            }
+            let entries = log_entries(&ringway, asked.len());
+            let reasons: Vec<_> = [&entries[1], &entries[3]].map(|entry| entry["reason"].clone()).into();
+            match pair.backend {
+                Version::Http1 => assert_eq!(reasons, ["header_too_large", "too_many_headers"]),
+                Version::Http2 => assert_eq!(reasons, ["h2_fields_too_large"; 2]),
+            }
+        }
+    }
 }
 
 #[test]

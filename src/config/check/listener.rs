@@ -30,8 +30,8 @@ use crate::config::check::section::Section;
 use crate::config::raw;
 use crate::http::headers::MAX_FIELDS;
 
-const KIB: u64 = 1 << 10;
-const MIB: u64 = 1 << 20;
+pub(super) const KIB: u64 = 1 << 10;
+pub(super) const MIB: u64 = 1 << 20;
 /// In seconds.
 const WEEK: u64 = 7 * 24 * 60 * 60;
 /// Far more than any body, and far from where sums of sizes overflow.

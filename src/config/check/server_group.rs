@@ -15,8 +15,11 @@ use crate::config::check::kind::Boolean;
 use crate::config::check::kind::Choice;
 use crate::config::check::kind::Integer;
 use crate::config::check::kind::Name;
+use crate::config::check::kind::Size;
 use crate::config::check::kind::Time;
 use crate::config::check::kind::ZeroOrTime;
+use crate::config::check::listener::KIB;
+use crate::config::check::listener::MIB;
 use crate::config::check::listener::seconds;
 use crate::config::check::names::Known;
 use crate::config::check::passive_check;
@@ -25,8 +28,12 @@ use crate::config::check::section::Section;
 use crate::config::check::sticky;
 use crate::config::raw;
 use crate::config::report::Report;
+use crate::http::headers::MAX_FIELDS;
 use crate::policy::balance::Algorithm;
 use crate::policy::balance::WhenAllDown;
+
+/// The most fields that a head can have.
+const MOST_FIELDS: u32 = MAX_FIELDS as u32;
 
 pub(super) fn server_group(table: &raw::Table, known: &Known<'_>, output: &mut Output) -> ServerGroup {
     let mut section = Section::element("server_group", table, output);
@@ -51,6 +58,8 @@ pub(super) fn server_group(table: &raw::Table, known: &Known<'_>, output: &mut O
         ),
         keepalive_connections: section.read("keepalive_connections", &Integer(0..=1_000_000), 1_024),
         max_retries: section.read("max_retries", &Integer(0..=10), 1),
+        max_response_header_bytes: section.read("max_response_header_bytes", &Size(KIB..=MIB), 64 * KIB),
+        max_response_headers: section.read("max_response_headers", &Integer(1..=MOST_FIELDS), MOST_FIELDS),
         when_all_down: section.read("when_all_down", &WHEN_ALL_DOWN, WhenAllDown::Forward),
         slow_start: section.read("slow_start", &SLOW_START, Duration::ZERO),
         drain_timeout: section.read("drain_timeout", &seconds(0, 4_000), Duration::from_secs(300)),

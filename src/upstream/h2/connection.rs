@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::http::headers::MAX_FIELDS;
 use crate::net::buffer::Buffers;
 use crate::net::socket::Pending;
 use crate::net::timer::Deadline;
@@ -24,10 +23,10 @@ use crate::proto::h2::limits::Millis;
 use crate::proto::h2::settings::Local;
 use crate::proto::h2::stream::StreamId;
 use crate::snapshot::backend::Backend;
+use crate::snapshot::group::ResponseLimits;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::h2::CLOSE_TIMEOUT;
 use crate::upstream::h2::CONNECTION_WINDOW_BYTES;
-use crate::upstream::h2::MAX_HEADER_BYTES;
 use crate::upstream::h2::PONG_TIMEOUT;
 use crate::upstream::h2::RELEASE_AFTER;
 use crate::upstream::h2::pool::Waiting;
@@ -58,11 +57,12 @@ impl Shared {
         backend: &Arc<Backend>,
         (timers, buffers): (&Timers, &Buffers),
         waiting: &Rc<Waiting>,
+        limits: ResponseLimits,
     ) -> Shared {
         let local = Local {
             connection_window_bytes: CONNECTION_WINDOW_BYTES,
-            max_header_bytes: MAX_HEADER_BYTES,
-            max_headers: MAX_FIELDS,
+            max_header_bytes: limits.max_header_bytes,
+            max_headers: limits.max_headers,
             // The timeout of the stream's exchange counts.
             stall_timeout_ms: None,
             ..Local::default()

@@ -8,7 +8,7 @@ use crate::proto::h1::head;
 use crate::proto::h2::hpack::fields::Fields;
 use crate::proto::h2::message::write_trailers;
 use crate::upstream::error::UpstreamError;
-use crate::upstream::h2::MAX_HEADER_BYTES;
+use crate::upstream::h2::WAITING_HEAD_BYTES;
 
 /// Heads are kept as text of HTTP/1.1, content as it came.
 #[derive(Default)]
@@ -38,7 +38,7 @@ impl Inbox {
     /// Keeps a head. Flow control does not count them, so there is a limit to those that wait.
     pub(super) fn put_head(&mut self, head: &ResponseHead<'_, '_>, buffers: &Buffers) -> Result<(), TooMuch> {
         let heads = self.heads.get_or_insert_with(|| buffers.small());
-        if heads.len() > MAX_HEADER_BYTES {
+        if heads.len() > WAITING_HEAD_BYTES {
             return Err(TooMuch);
         }
         head::write_status_line(heads.tail(), head.status, b"");

@@ -295,7 +295,13 @@ impl ToName {
         let deadline = means.timers.deadline();
         deadline.set(means.target.timeout);
         let of_worker = (means.timers, means.buffers);
-        let shared = Rc::new(Shared::new(opened.connection, wanted.backend, of_worker, &self.waiting));
+        let shared = Rc::new(Shared::new(
+            opened.connection,
+            wanted.backend,
+            of_worker,
+            &self.waiting,
+            wanted.group.response_limits,
+        ));
         let unproven = Unproven(Some(Rc::clone(&shared)));
         task::spawn(drive(Rc::clone(&shared)));
         match deadline.guard(pin!(shared.ready())).await {

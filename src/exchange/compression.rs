@@ -71,7 +71,7 @@ pub(super) fn start(
         added.push((b"Vary", b"Accept-Encoding"));
     }
     let length = if compressed.is_some() { BodyLength::Unknown } else { facts.length };
-    reply.start(head, &StartFacts { length, close: facts.close, upgrade: facts.upgrade, added: &added });
+    reply.start(head, &StartFacts { length, added: &added, ..*facts });
     compressed
 }
 

@@ -31,8 +31,8 @@ use crate::upstream::link::Silence;
 /// must not keep a client for ever.
 const MAX_INTERIM: usize = 64;
 
-/// Fields that a response can be given: the date, and as many cookies as stickiness sets.
-pub(super) const MAX_ADDED: usize = 1 + MAX_REWRITTEN;
+/// Fields that a response can be given: the date, and the cookie of stickiness.
+pub(super) const MAX_ADDED: usize = 2;
 
 /// How a response was received.
 pub(super) enum Relayed {
@@ -159,14 +159,15 @@ fn act_on_head(
     let close = terms.uploading.get();
     let mut added = ArrayVec::<_, MAX_ADDED>::new();
     if let Some(cookies) = &cookies {
-        added.extend(cookies.fields());
+        added.extend(cookies.added());
     }
     if !has_date {
         added.push((&b"Date"[..], dates.http().as_bytes()));
     }
     // With any other status, the backend only advertises to us what it could do.
     let upgrade = facts.upgrade.filter(|_| matches!(head.status, 101 | 426));
-    let facts = StartFacts { length: facts.length, close, upgrade, added: &added };
+    let replaced: ArrayVec<_, MAX_REWRITTEN> = cookies.iter().flat_map(SetCookies::replaced).collect();
+    let facts = StartFacts { length: facts.length, close, upgrade, added: &added, replaced: &replaced };
     if let Some(accepted) = terms.compression {
         let compressed = compression::start(head, &facts, accepted, reply, terms.worker);
         if let Some(compressed) = compressed {

@@ -118,23 +118,24 @@ pub(super) fn hidden_cookie(group: &Group) -> Option<&str> {
     Some(&sticky.cookie)
 }
 
-/// What stickiness adds to the head of a response: values of Set-Cookie fields.
+/// What stickiness makes of the Set-Cookie fields of a response.
 #[derive(Default)]
-pub(super) struct SetCookies {
+pub(super) struct SetCookies<'b> {
     bytes: Vec<u8>,
-    ends: ArrayVec<usize, MAX_REWRITTEN>,
+    /// For each value in `bytes`, where it ends and which one it takes the place of; none is added.
+    values: ArrayVec<(usize, Option<&'b [u8]>), MAX_REWRITTEN>,
 }
 
-impl SetCookies {
+impl<'b> SetCookies<'b> {
     /// Edits a final response of the member `chosen`, so that the client comes back to it, if the group wants
     /// that.
     pub(super) fn of(
-        head: &mut ResponseHead<'_, '_>,
+        head: &mut ResponseHead<'_, 'b>,
         claim: &Claim,
         (group, chosen): (&Group, u32),
         is_secure: bool,
         worker: &Worker,
-    ) -> Option<SetCookies> {
+    ) -> Option<SetCookies<'b>> {
         let sticky = group.sticky.as_ref()?;
         let mut set = SetCookies::default();
         let is_named = |value: &[u8]| {
@@ -149,23 +150,20 @@ impl SetCookies {
                 if !stays && let Some(token) = token() {
                     let (name, attributes) = (&sticky.cookie, &sticky.attributes);
                     sticky::set_cookie(name, &token, attributes, is_secure, &mut set.bytes);
-                    set.end();
+                    set.end(None);
                 }
             }
             StickyMode::Rewrite => {
                 let token = token()?;
-                head.headers.retain(|field| {
-                    if field.known != KnownName::SetCookie || !is_named(field.value) || set.ends.is_full() {
-                        return true;
-                    }
-                    if let Some(cookie) = SetCookie::parse(field.value) {
+                for field in head.headers.find_all(KnownName::SetCookie) {
+                    let cookie = SetCookie::parse(field.value).filter(|_| is_named(field.value));
+                    if let Some(cookie) = cookie.filter(|_| !set.values.is_full()) {
                         // An application that takes its cookie away sends an empty one.
                         let value = if cookie.value.is_empty() { &[][..] } else { &token[..] };
                         cookie.write_with(value, &mut set.bytes);
-                        set.end();
+                        set.end(Some(field.value));
                     }
-                    false
-                });
+                }
             }
             StickyMode::AppCookie => {
                 let cookies = head.headers.find_all(KnownName::SetCookie);
@@ -181,16 +179,26 @@ impl SetCookies {
         Some(set)
     }
 
-    fn end(&mut self) {
+    fn end(&mut self, replaced: Option<&'b [u8]>) {
         // Nobody ends more values than were looked for room for.
-        let _ = self.ends.try_push(self.bytes.len());
+        let _ = self.values.try_push((self.bytes.len(), replaced));
     }
 
-    pub(super) fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        let begins = std::iter::once(0).chain(self.ends.iter().copied());
-        begins
-            .zip(&self.ends)
-            .map(|(begin, &end)| (&b"Set-Cookie"[..], self.bytes.get(begin..end).unwrap_or_default()))
+    /// The fields that come behind those of the response.
+    pub(super) fn added(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let added = self.each().filter(|(replaced, _)| replaced.is_none());
+        added.map(|(_, value)| (&b"Set-Cookie"[..], value))
+    }
+
+    /// The values of the response's own that change, and what they become.
+    pub(super) fn replaced(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.each().filter_map(|(replaced, value)| Some((replaced?, value)))
+    }
+
+    fn each(&self) -> impl Iterator<Item = (Option<&'b [u8]>, &[u8])> {
+        let begins = std::iter::once(0).chain(self.values.iter().map(|(end, _)| *end));
+        let values = begins.zip(&self.values);
+        values.map(|(begin, &(end, replaced))| (replaced, self.bytes.get(begin..end).unwrap_or_default()))
     }
 }
 

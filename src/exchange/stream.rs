@@ -6,6 +6,7 @@ use std::task::Context;
 
 use crate::http::body::BodyLength;
 use crate::http::head::ResponseHead;
+use crate::http::headers::Field;
 use crate::net::buffer::Buffer;
 
 /// What carries one exchange. Its parts are used at the same time.
@@ -104,6 +105,17 @@ pub struct StartFacts<'a> {
     pub upgrade: Option<&'a [u8]>,
     /// Fields to write after those of the head.
     pub added: &'a [(&'a [u8], &'a [u8])],
+    /// Values of fields of the head that others take the place of.
+    pub replaced: &'a [(&'a [u8], &'a [u8])],
+}
+
+impl StartFacts<'_> {
+    /// The value that this field of the head is written with.
+    pub fn value_of<'v>(&'v self, field: &'v Field<'_>) -> &'v [u8] {
+        // The same bytes, not equal ones: two fields can be alike, and only one of them be meant.
+        let is_it = |(value, _): &&(&[u8], &[u8])| std::ptr::eq(*value, field.value);
+        self.replaced.iter().find(is_it).map_or(field.value, |(_, new)| new)
+    }
 }
 
 /// Why a response cannot be sent to its end.

@@ -126,6 +126,12 @@ impl<'b> Headers<'b> {
     }
 }
 
+/// The elements of a field that is a list, without empty ones: "a recipient MUST parse and ignore a reasonable number of
+/// empty list elements" (RFC 9110 §5.6.1.2).
+pub fn list_elements(value: &[u8]) -> impl DoubleEndedIterator<Item = &[u8]> {
+    value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|element| !element.is_empty())
+}
+
 #[cfg(test)]
 impl<'b> Headers<'b> {
     /// A list of these names and values, for tests.

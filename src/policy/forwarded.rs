@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use crate::http::headers::Field;
 use crate::http::headers::Headers;
 use crate::http::headers::KnownName;
+use crate::http::headers::list_elements;
 use crate::policy::identity::Identity;
 
 /// What becomes of the client's `X-Forwarded-For`.
@@ -141,10 +142,9 @@ impl Forwarded {
     fn build_value(&self, name: KnownName, headers: &Headers<'_>, client: &Client<'_>, value: &mut Vec<u8>) {
         match name {
             KnownName::XForwardedFor => {
-                for field in
-                    headers.find_all(KnownName::XForwardedFor).filter(|field| !field.value.is_empty())
-                {
-                    value.extend_from_slice(field.value);
+                let fields = headers.find_all(KnownName::XForwardedFor);
+                for element in fields.flat_map(|field| list_elements(field.value)) {
+                    value.extend_from_slice(element);
                     value.extend_from_slice(b", ");
                 }
                 push_ip(value, client.peer.ip());
@@ -206,13 +206,13 @@ impl TrustedProxies {
     fn search(&self, peer: IpAddr, headers: &Headers<'_>, is_list: impl Fn(&Field<'_>) -> bool) -> IpAddr {
         if self.everyone {
             let first = headers.iter().find(|field| is_list(field));
-            let leftmost = first.and_then(|field| field.value.split(|&byte| byte == b',').next());
+            let leftmost = first.and_then(|field| list_elements(field.value).next());
             return leftmost.and_then(parse_element).unwrap_or(peer);
         }
         let mut client = peer;
         // The list may be spread over several fields, and an ArrayVec iterates from both ends.
         for field in headers.iter().rev().filter(|field| is_list(field)) {
-            for element in field.value.rsplit(|&byte| byte == b',') {
+            for element in list_elements(field.value).rev() {
                 let Some(address) = parse_element(element) else { return client };
                 client = address;
                 if !self.trusts(address) {

@@ -188,15 +188,32 @@ fn json_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     if value.is_empty() {
         out.push(b'-');
     }
-    for &byte in shown(value) {
-        match byte {
-            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
-            // Bytes beyond ASCII are taken for Latin-1 (RFC 9110 §5.5), which never yields invalid text.
-            0..0x20 | 0x7f.. => drop(write!(out, "\\u{byte:04x}")),
-            _ => out.push(byte),
-        }
+    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
+    if shown(value).iter().all(is_plain) {
+        // Nearly always.
+        out.extend_from_slice(shown(value));
+        return out.push(b'"');
+    }
+    for part in shown(value).utf8_chunks() {
+        json_text(out, part.valid());
+        // What is no UTF-8 shows as in the combined format, and stays a text of JSON.
+        part.invalid().iter().for_each(|byte| drop(write!(out, "\\\\x{byte:02X}")));
     }
     out.push(b'"');
+}
+
+fn json_text(out: &mut Vec<u8>, text: &str) {
+    for letter in text.chars() {
+        match letter {
+            '"' | '\\' => out.extend_from_slice(&[b'\\', letter as u8]),
+            // Besides controls, what JavaScript takes for the end of a line.
+            _ if letter.is_control() || matches!(letter, '\u{2028}' | '\u{2029}') => {
+                drop(write!(out, "\\u{:04x}", letter as u32));
+            }
+            _ if letter.is_ascii() => out.push(letter as u8),
+            _ => out.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+    }
 }
 
 fn begin_combined(out: &mut Vec<u8>, request: &RequestFacts<'_>, dates: &Dates) {
@@ -332,7 +349,7 @@ mod tests {
         let value: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(value["time"], "1994-11-06T08:49:37.042Z");
         assert_eq!(value["request_uri"], "/a\"b\\c?d");
-        assert_eq!(value["http_user_agent"], "caf\u{e9}\u{1b}[31m");
+        assert_eq!(value["http_user_agent"], "caf\\xE9\u{1b}[31m");
         assert_eq!(value["http_referer"], "-");
         assert_eq!(value["upstream_status"], "-, 502");
         assert_eq!(value["upstream_response_time"], 0.007);
@@ -341,6 +358,25 @@ mod tests {
         assert_eq!(value["request_id"], "0000000000000abc0001".to_owned() + "0000000000ff");
         assert_eq!(line.matches('\n').count(), 1);
         assert!(line.is_ascii());
+    }
+
+    #[test]
+    fn text_in_json_is_utf8_whatever_came() {
+        for (value, written) in [
+            ("caf\u{e9} \u{1f600}".as_bytes(), "caf\u{e9} \u{1f600}"),
+            (b"caf\xe9", r"caf\\xE9"),
+            (b"\xe2\x82", r"\\xE2\\x82"),
+            (b"\xc0\xaf\xed\xa0\x80", r"\\xC0\\xAF\\xED\\xA0\\x80"),
+            ("\u{85}\u{9b}\u{2028}\u{7f}".as_bytes(), r"\u0085\u009b\u2028\u007f"),
+            (b"\"\\\n", r#"\"\\\u000a"#),
+            (b"", "-"),
+        ] {
+            let mut out = Vec::new();
+            json_field(&mut out, "x", value);
+            let text = String::from_utf8(out).unwrap();
+            assert_eq!(text, format!(r#","x":"{written}""#));
+            serde_json::from_str::<serde_json::Value>(&format!("{{{}}}", &text[1..])).unwrap();
+        }
     }
 
     #[test]

@@ -95,7 +95,8 @@ fn hostile_bytes_cannot_forge_lines() {
         assert!(lines.iter().all(|line| line.bytes().all(|byte| (0x20..0x7f).contains(&byte))), "{lines:?}");
         if format == "json" {
             let entry = &log_entries(&ringway, 2)[1];
-            assert_eq!(entry["http_user_agent"], "\u{ff}\u{fe}\"\\\t\"x");
+            assert_eq!(entry["http_user_agent"], "\\xFF\\xFE\"\\\t\"x");
+            assert_eq!(entry["http_referer"], "\u{9b}31m");
         }
     }
 }

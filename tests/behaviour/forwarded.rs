@@ -120,11 +120,26 @@ fn a_cdn_names_the_client_in_a_header_of_its_own() {
     }
 }
 
+/// "A recipient MUST parse and ignore a reasonable number of empty list elements" (RFC 9110 §5.6.1.2).
+#[test]
+fn empty_elements_of_lists_are_ignored() {
+    let trusting = |scenario: Scenario| {
+        scenario.listener("trusted_proxies = [\"127.0.0.0/8\"]").forwarded("x_real_ip = true")
+    };
+    for sent in
+        ["X-Forwarded-For: 192.0.2.1, \r\n", "X-Forwarded-For: ,192.0.2.1,, ,\r\nX-Forwarded-For: ,\r\n"]
+    {
+        let (head, ..) = forwarded(trusting, sent);
+        assert_eq!(head.field("x-real-ip"), Some("192.0.2.1"), "{sent}");
+        assert_eq!(head.field("x-forwarded-for"), Some("192.0.2.1, 127.0.0.1"), "{sent}");
+    }
+}
+
 #[test]
 fn x_forwarded_for_is_appended_removed_or_preserved() {
     let sent = "x-forwarded-for: 1.1.1.1\r\nX-Forwarded-For: 2.2.2.2,3.3.3.3\r\n";
     let (head, _, _) = forwarded(|scenario| scenario, sent);
-    assert_eq!(head.field("x-forwarded-for"), Some("1.1.1.1, 2.2.2.2,3.3.3.3, 127.0.0.1"));
+    assert_eq!(head.field("x-forwarded-for"), Some("1.1.1.1, 2.2.2.2, 3.3.3.3, 127.0.0.1"));
     assert!(head.text().contains("\r\nX-Forwarded-For: "), "{}", head.text());
     let (head, _, _) = forwarded(|scenario| scenario.forwarded("x_forwarded_for = \"remove\""), sent);
     assert!(head.all("x-forwarded-for").is_empty());

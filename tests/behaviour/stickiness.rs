@@ -144,6 +144,31 @@ fn a_rewritten_cookie_keeps_its_attributes() {
     }
 }
 
+/// "Servers SHOULD NOT include more than one Set-Cookie header field in the same response with the same cookie-name" (RFC
+/// 6265 §4.1.1), and of those that do, the last one counts: order tells.
+#[test]
+fn a_rewritten_cookie_stays_where_it_stands() {
+    let lines = "Set-Cookie: a=1\r\nSet-Cookie: app=x\r\nVary: b\r\nSet-Cookie: app=x\r\nSet-Cookie: c=1\r\n";
+    for (versions, is_http2) in [("", false), ("http2", true)] {
+        let backends = named(lines);
+        let scenario = scenario(&backends, "mode = \"rewrite\"\ncookie = \"app\"");
+        let fields = if is_http2 {
+            let ringway = scenario.secured().start();
+            crate::support::Http2::connect(ringway.address()).get("/").fields
+        } else {
+            let ringway = scenario.start();
+            Client::connect(ringway.address()).get("/").head.fields
+        };
+        let names: Vec<_> = fields
+            .iter()
+            .filter(|(name, _)| ["set-cookie", "vary"].contains(&name.to_ascii_lowercase().as_str()))
+            .map(|(_, value)| value.split('=').next().unwrap_or_default())
+            .collect();
+        assert_eq!(names, ["a", "app", "b", "app", "c"], "{versions}");
+        assert!(!fields.iter().any(|(_, value)| value == "app=x"), "{fields:?}");
+    }
+}
+
 #[test]
 fn the_applications_own_cookie_is_remembered() {
     let backends = ["one", "two", "three"].map(|name| {

@@ -242,7 +242,7 @@ impl stream::Reply for Reply<'_> {
         let length_passes = self.delimiter == Delimiter::NoContent && head.status != 204;
         for field in head.headers.iter() {
             if field.known != KnownName::ContentLength || length_passes {
-                head::write_field(out, field.name, field.value);
+                head::write_field(out, field.name, facts.value_of(field));
             }
         }
         for (name, value) in facts.added {

@@ -13,6 +13,7 @@ use crate::exchange::stream::ReplyError;
 use crate::exchange::stream::StartFacts;
 use crate::http::body::BodyLength;
 use crate::http::head::ResponseHead;
+use crate::http::headers::Field;
 use crate::http::headers::FieldLine;
 use crate::http::headers::KnownName;
 use crate::net::buffer::Buffer;
@@ -191,7 +192,7 @@ impl stream::Reply for Reply<'_> {
                 _ => true,
             };
             if passes {
-                head::write_marked_field(out, field);
+                head::write_marked_field(out, &Field { value: facts.value_of(field), ..*field });
             }
         }
         for (name, value) in facts.added {

@@ -6,6 +6,7 @@ use crate::http::head::ResponseHead;
 use crate::http::head::Version;
 use crate::http::headers::Headers;
 use crate::http::headers::KnownName;
+use crate::http::headers::list_elements;
 
 /// What delimits the body on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,14 +106,13 @@ pub fn expects_continue(head: &RequestHead<'_, '_>) -> Result<bool, FramingError
     if head.version == Version::Http10 {
         return Ok(false);
     }
-    let mut expects = false;
-    for field in head.headers.find_all(KnownName::Expect) {
-        if !field.value.eq_ignore_ascii_case(b"100-continue") {
-            return Err(FramingError::UnknownExpectation);
-        }
-        expects = true;
+    let fields = head.headers.find_all(KnownName::Expect);
+    let mut expectations = fields.flat_map(|field| list_elements(field.value)).peekable();
+    let expects = expectations.peek().is_some();
+    match expectations.all(|expectation| expectation.eq_ignore_ascii_case(b"100-continue")) {
+        true => Ok(expects),
+        false => Err(FramingError::UnknownExpectation),
     }
-    Ok(expects)
 }
 
 /// What Content-Length and Transfer-Encoding say; `None` when neither is there.

@@ -155,3 +155,14 @@ fn makes_up_no_100() {
     client.send(POST);
     client.expect_silence(MOMENT);
 }
+
+/// "A recipient MUST parse and ignore a reasonable number of empty list elements" (§5.6.1.2), of Expect as well.
+#[test]
+fn must_ignore_empty_elements_of_an_expectation() {
+    for value in ["100-continue,", ", 100-Continue ,,"] {
+        let request = POST.replace("Expect: 100-continue", &format!("Expect: {value}"));
+        let (head, body) = Watched::new().forwards(format!("{request}hi"));
+        assert!(head.field("expect").is_some(), "{value}");
+        assert_eq!(body, b"hi", "{value}");
+    }
+}

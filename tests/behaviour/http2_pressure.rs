@@ -1,7 +1,9 @@
 //! Streams that stand still cost nothing, and the others go on.
 
 use crate::support::h2::INITIAL_WINDOW_SIZE;
-use crate::support::{Backend, EitherClient, Exchange, Http2, Pair, Ringway, Version, eventually, now};
+use crate::support::{
+    Backend, EitherClient, Exchange, Http2, PATIENCE, Pair, Ringway, Scenario, Version, eventually, now,
+};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -224,5 +226,41 @@ fn an_upload_that_nobody_reads_stands_still_and_no_other_does() {
         assert_eq!(client.get("/release").status, 200);
         client.send_content(slow, &content[sent..], true).expect("it is taken");
         assert_eq!(client.response(slow).text(), SIZE.to_string());
+    }
+}
+
+/// Content that no backend takes does not use up what the others may send.
+#[test]
+fn uploads_that_stand_still_leave_room_for_the_others() {
+    let backend = Backend::script(|peer| {
+        while let Some(head) = peer.read_head()? {
+            if head.start_line.starts_with("GET") {
+                // It takes the request for a tunnel and never switches.
+                while !peer.read_some()?.is_empty() {}
+                return Ok(());
+            }
+            let length = peer.read_body(&head)?.len();
+            peer.respond("200 OK", length.to_string().as_bytes())?;
+        }
+        Ok(())
+    });
+    for scenario in [Scenario::of(&backend).secured(), Scenario::of(&backend).prior_knowledge()] {
+        let ringway = scenario.start();
+        let mut client = Http2::connect(ringway.address());
+        client.settle();
+        for _ in 0..40 {
+            let stream = client.connect_protocol("websocket", "/", &[("sec-websocket-version", "13")]);
+            let mut sent = 0;
+            while sent < 65_535 {
+                let more = client.try_send_content(stream, &vec![b'x'; 65_535 - sent], false);
+                sent += more.expect("it is taken");
+                if sent < 65_535 {
+                    client.receive_within(PATIENCE).expect("it is open").expect("a window opens");
+                }
+            }
+        }
+        let content = vec![b'x'; 300_000];
+        assert_eq!(client.post("/small", &content).text(), "300000");
+        assert_eq!(client.go_away, None);
     }
 }

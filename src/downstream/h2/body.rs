@@ -62,9 +62,8 @@ impl<'s> Body<'s> {
         if let Some(piece) = &piece {
             // Windows are no larger.
             let bytes = u32::try_from(piece.len()).unwrap_or(u32::MAX);
-            let mut codec = self.shared.codec.borrow_mut();
-            codec.release(self.state.id, bytes);
-            if codec.output_bytes() > 0 {
+            self.shared.release_content(self.state, bytes);
+            if self.shared.codec.borrow().output_bytes() > 0 {
                 self.shared.wake_driver();
             }
         }

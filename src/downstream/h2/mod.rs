@@ -11,6 +11,7 @@ mod requests;
 mod sending;
 mod shared;
 mod stream;
+mod uploads;
 
 use std::cell::Cell;
 use std::future::Future;

@@ -177,7 +177,7 @@ impl Shared {
             Event::Head { stream, end } => self.begin(stream, end),
             Event::HeadTooLarge { stream, end } => self.refuse_large(stream, end),
             Event::Content { stream, content, end } => {
-                self.take_content(stream, input.get(content).unwrap_or_default(), end);
+                self.keep_content(stream, input.get(content).unwrap_or_default(), end);
             }
             Event::Trailers { stream } => self.take_trailers(stream),
             Event::Reset { stream, cause } => self.take_reset(stream, cause),
@@ -200,25 +200,6 @@ impl Shared {
             Event::Interim { .. } | Event::Pong(_) => {}
         }
         Ok(())
-    }
-
-    fn take_content(&self, stream: StreamId, content: &[u8], end: bool) {
-        match self.find(stream) {
-            Some(state) => {
-                let mut inbox = state.inbox.borrow_mut();
-                if !content.is_empty() {
-                    inbox.push(content, &self.worker.buffers);
-                }
-                inbox.ended |= end;
-                drop(inbox);
-                state.wake();
-            }
-            None => {
-                // Windows are no larger.
-                let bytes = u32::try_from(content.len()).unwrap_or(u32::MAX);
-                self.codec.borrow_mut().release(stream, bytes);
-            }
-        }
     }
 
     fn take_trailers(&self, stream: StreamId) {

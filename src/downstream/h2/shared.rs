@@ -95,6 +95,11 @@ pub(super) struct Shared {
     is_slim: Cell<bool>,
     /// Of the heads of all streams, as they were decoded.
     head_bytes: Cell<usize>,
+    /// Content that came and was not taken, and how much of it the connection's window waits for.
+    pub(super) held_bytes: Cell<usize>,
+    pub(super) unreleased: Cell<u32>,
+    /// What the windows of all streams have grown by.
+    pub(super) growth: Cell<u32>,
 }
 
 impl Shared {
@@ -124,6 +129,9 @@ impl Shared {
             is_concurrent: Cell::new(false),
             is_slim: Cell::new(false),
             head_bytes: Cell::new(0),
+            held_bytes: Cell::new(0),
+            unreleased: Cell::new(0),
+            growth: Cell::new(0),
         }))
     }
 
@@ -201,8 +209,8 @@ impl Shared {
 
     /// The work for a stream has ended.
     pub(super) fn end_stream(&self, state: &StreamState) {
+        self.release_rest(state);
         let mut codec = self.codec.borrow_mut();
-        codec.release(state.id, state.inbox.borrow_mut().empty());
         match state.loss() {
             Some(Loss::Connection) => {}
             Some(_) => codec.settled(),

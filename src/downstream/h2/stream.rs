@@ -60,6 +60,8 @@ pub(super) struct StreamState {
     pub(super) is_answered: Cell<bool>,
     /// Of the request's head, as it was decoded.
     pub(super) head_bytes: usize,
+    /// What its window has grown by.
+    pub(super) growth: Cell<u32>,
     /// Bounds the wait for the next piece of the body. Most requests have none.
     pub(super) body_deadline: OnceCell<Deadline>,
 }
@@ -87,6 +89,7 @@ impl StreamState {
             turn: Cell::new(Turn::None),
             is_answered: Cell::new(false),
             head_bytes,
+            growth: Cell::new(0),
             body_deadline: OnceCell::new(),
         }
     }

@@ -215,7 +215,7 @@ impl Connection {
     /// more: [`Connection::release_connection`] was told of them before. The stream's window does not grow
     /// beyond `most`. Gives its size whenever the peer is told.
     pub fn release_stream(&mut self, stream: StreamId, bytes: u32, most: u32) -> Option<u32> {
-        if !self.is_receiving(stream) {
+        if self.ending == Ending::Failed || !self.is_receiving(stream) {
             return None;
         }
         let target = self.adaptive_window.target().min(most);
@@ -281,6 +281,9 @@ impl Connection {
 
     /// So many bytes of content wait for the connection's window no more, consumed or not.
     pub fn release_connection(&mut self, bytes: u32) {
+        if self.ending == Ending::Failed {
+            return;
+        }
         let target = self.local.connection_window_bytes;
         if let Some(increment) = self.receive_window.release(bytes, target) {
             window_update::write(&mut self.output, None, increment);

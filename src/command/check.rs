@@ -11,9 +11,12 @@ use crate::command::diagnostics;
 use crate::command::print;
 use crate::command::sources;
 use crate::config::Config;
+use crate::config::Report;
+use crate::control::build;
 use crate::control::certificates::read_file;
 use crate::control::credentials;
 use crate::control::limits::User;
+use crate::control::names::Names;
 use crate::control::preflight;
 use crate::control::preflight::Checker;
 use crate::telemetry::operator::tell;
@@ -32,6 +35,9 @@ pub(super) struct Arguments {
     /// The user is the one that Ringway will run as.
     #[arg(long, hide = true)]
     as_user: bool,
+    /// Look names of backends up, too.
+    #[arg(long)]
+    resolve: bool,
     /// How to report.
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
@@ -68,9 +74,8 @@ fn check_as(user: &User, name: &str, arguments: &Arguments) -> Exit {
     for path in &arguments.config {
         command.arg("-c").arg(path);
     }
-    if arguments.strict {
-        command.arg("--strict");
-    }
+    let flags = [(arguments.strict, "--strict"), (arguments.resolve, "--resolve")];
+    command.args(flags.iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag));
     if arguments.format == Format::Json {
         command.args(["--format", "json"]);
     }
@@ -93,6 +98,9 @@ fn check(arguments: &Arguments, checker: Checker) -> Exit {
         let credentials = credentials::load(config, &read_file, &mut loaded.report);
         preflight::inspect(config, &credentials, &mut loaded.report);
         preflight::look_at_folders(config, checker, &mut loaded.report);
+        if arguments.resolve {
+            look_up_names(config, &mut loaded.report);
+        }
     }
     if arguments.strict {
         loaded.report.be_strict();
@@ -110,6 +118,17 @@ fn check(arguments: &Arguments, checker: Checker) -> Exit {
         None => Exit::ConfigurationInvalid,
         Some(config) if arguments.format == Format::Human => print(&summary(&config)),
         Some(_) => Exit::Success,
+    }
+}
+
+/// A start goes on without them, but who asks wants to know.
+fn look_up_names(config: &Config, report: &mut Report) {
+    let answers = Names::new(&config.process.resolvers).resolve(config, || ());
+    for (host, port, location) in build::names(config) {
+        if let Some(Err(reason)) = answers.get(&(host.clone(), port)) {
+            let message = format!("cannot resolve \"{host}\": {reason}");
+            report.error(location, message, "name a host that resolves, or give its address");
+        }
     }
 }
 

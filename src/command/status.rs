@@ -60,6 +60,9 @@ fn page(status: &Json, in_colour: bool) -> String {
             number(&group["in_flight"]),
             backends(&group["backends"]).to_text(2, in_colour)
         ));
+        for name in list(&group["unresolved"]) {
+            text.push_str(&format!("  {} has no address yet\n", word(name)));
+        }
     }
     if !list(&status["leaving"]).is_empty() {
         let backends = backends(&status["leaving"]).to_text(2, in_colour);

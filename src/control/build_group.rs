@@ -64,6 +64,8 @@ impl GroupBuilder<'_> {
         group.sticky =
             wanted.sticky.as_ref().map(|sticky| self.sticky(sticky, &wanted.name, &members, roster));
         group.members = members;
+        let unresolved = wanted.backends.iter().zip(&addresses).filter(|(_, found)| found.is_empty());
+        group.unresolved = unresolved.map(|(backend, _)| backend.address.to_string()).collect();
         group.connect_timeout = wanted.connect_timeout;
         group.response_timeout = wanted.response_timeout;
         group.keepalive_timeout = wanted.keepalive_timeout;

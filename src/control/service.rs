@@ -246,8 +246,11 @@ impl Service {
         Ok(())
     }
 
-    /// The addresses of all names; `None` after reporting names that have none and had none before.
+    /// The addresses of all names; `None` after reporting names that have none and had none before. At the start
+    /// they have none yet.
     fn addresses(&self, config: &Config, answers: &Answers, report: &mut Report) -> Option<Addresses> {
+        let is_start = self.epoch() == 0;
+        let nobody = Vec::new();
         let mut addresses = Addresses::new();
         for (host, port, location) in build::names(config) {
             let name = (host, port);
@@ -258,17 +261,27 @@ impl Service {
                         Some(Err(reason)) => reason.as_str(),
                         _ => "it has no address",
                     };
-                    let Some(last) = self.addresses.get(&name) else {
-                        let message = format!("cannot resolve \"{}\": {reason}", name.0);
-                        report.error(location, message, "name a host that resolves, or give its address");
-                        continue;
+                    let last = match self.addresses.get(&name) {
+                        Some(last) => last,
+                        // DNS may come up after us, and other groups need not wait for it.
+                        None if is_start => &nobody,
+                        None => {
+                            let message = format!("cannot resolve \"{}\": {reason}", name.0);
+                            report.error(location, message, "name a host that resolves, or give its address");
+                            continue;
+                        }
                     };
-                    let message = format!("cannot resolve \"{}\" now: {reason}", name.0);
-                    report.warning(
-                        location,
-                        message,
-                        "its last addresses stay in use until it resolves again",
-                    );
+                    let (message, help) = match last.is_empty() {
+                        true => (
+                            format!("cannot resolve \"{}\": {reason}", name.0),
+                            "its group serves without it until it resolves",
+                        ),
+                        false => (
+                            format!("cannot resolve \"{}\" now: {reason}", name.0),
+                            "its last addresses stay in use until it resolves again",
+                        ),
+                    };
+                    report.warning(location, message, help);
                     last
                 }
             };

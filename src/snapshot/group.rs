@@ -28,6 +28,8 @@ pub struct Group {
     /// A small number that a group of this name keeps over reloads.
     pub slot: u32,
     pub members: Vec<GroupMember>,
+    /// Names of backends that have no address yet, with their ports.
+    pub unresolved: Vec<String>,
     pub algorithm: Algorithm,
     pub when_all_down: WhenAllDown,
     /// Zero: none.
@@ -182,6 +184,7 @@ impl Group {
             name,
             slot,
             members: Vec::new(),
+            unresolved: Vec::new(),
             algorithm: Algorithm::WeightedRoundRobin,
             when_all_down: WhenAllDown::Forward,
             slow_start: Duration::ZERO,

@@ -1,6 +1,7 @@
 //! Backends at names: resolved at the start, followed while serving, kept when the resolver fails.
 
-use crate::support::{Backend, Client, Dns, PATIENCE, Peer, Reply, Ringway, Scenario, eventually};
+use crate::admin::status;
+use crate::support::{Backend, Client, Dns, Peer, Reply, Ringway, Scenario, eventually, log_entries};
 use std::net::SocketAddr;
 
 const NAME: &str = "app.test";
@@ -107,22 +108,54 @@ fn a_name_that_is_gone_stays_until_it_comes_back_elsewhere() {
 }
 
 #[test]
-fn a_name_that_does_not_resolve_at_the_start_is_status_3() {
+fn a_start_goes_on_without_a_name_that_does_not_resolve() {
     for (reply, reason) in [
         (Reply::NoSuchHost, "no such host"),
         (Reply::Addresses(Vec::new(), 1), "it has no address"),
         (Reply::Refusal, "the resolver refuses to answer"),
         (Reply::Silence, "the resolver does not answer"),
     ] {
-        let dns = Dns::start();
-        dns.say("nowhere.test", reply);
-        let scenario = Scenario::new().process(&dns.setting()).backend_at("nowhere.test:80", 100);
-        let mut ringway = scenario.spawn();
-        assert_eq!(ringway.wait_for_exit(PATIENCE).code(), Some(3));
+        let site = Site::new();
+        site.dns.say(NAME, reply);
+        let ringway = site.scenario().logged("json").table("[admin]\nsocket = \"admin.sock\"").start();
         let line = ringway.wait_for_line("cannot resolve");
         assert!(line.contains("ringway.toml:"), "{line}");
-        assert!(line.ends_with(&format!("error: cannot resolve \"nowhere.test\": {reason}")), "{line}");
-        ringway.wait_for_line("name a host that resolves, or give its address");
+        assert!(line.ends_with(&format!("warning: cannot resolve \"app.test\": {reason}")), "{line}");
+        let mut client = Client::connect(ringway.address());
+        let response = client.get("/");
+        assert_eq!((response.status, response.field("x-router-code")), (503, Some("40000")));
+        let name = format!("{NAME}:{}", site.second.address().port());
+        let group = &status(&ringway)["groups"][0];
+        assert_eq!((&group["availability"], &group["unresolved"][0]), (&"nobody".into(), &name.into()));
+
+        // Whoever is there later is taken.
+        site.dns.say_addresses(NAME, &["127.0.0.2"]);
+        eventually("it resolves", || client.get("/").status == 200);
+        ringway.wait_for_line("names: \"app.test\" now has the address 127.0.0.2");
+        assert_eq!(status(&ringway)["groups"][0]["unresolved"], serde_json::json!([]));
+        assert_eq!(log_entries(&ringway, 2)[0]["reason"], "no_backend");
+    }
+}
+
+#[test]
+fn a_check_looks_names_up_when_it_is_told_to() {
+    let dns = Dns::start();
+    dns.say("nowhere.test", Reply::NoSuchHost);
+    dns.say_addresses(NAME, &["127.0.0.1"]);
+    for (name, code) in [("nowhere.test", 3), (NAME, 0)] {
+        let scenario = Scenario::new().process(&dns.setting()).backend_at(&format!("{name}:80"), 100);
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        std::fs::write(folder.path().join("a.toml"), scenario.text()).expect("it can be written");
+        let check = |arguments: &[&str]| {
+            let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_ringway"));
+            command.args(arguments).current_dir(folder.path()).output().expect("it runs")
+        };
+        assert_eq!(check(&["check", "-c", "a.toml"]).status.code(), Some(0));
+        let output = check(&["check", "--resolve", "-c", "a.toml"]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        let words = "error: cannot resolve \"nowhere.test\": no such host";
+        assert_eq!(said.contains(words), code == 3, "{said}");
     }
 }
 
@@ -164,7 +197,7 @@ fn the_second_resolver_is_asked_only_when_the_first_knows_nothing() {
         assert_eq!(ask(scenario.start().address()), "it");
     }
     first.say(NAME, Reply::NoSuchHost);
-    assert_eq!(scenario.spawn().wait_for_exit(PATIENCE).code(), Some(3));
+    scenario.start().wait_for_line("cannot resolve \"app.test\": no such host");
     let questions = second.questions();
     first.say_addresses(NAME, &["127.0.0.1"]);
     assert_eq!(ask(scenario.start().address()), "it");

@@ -117,6 +117,7 @@ impl Present<'_> {
             "algorithm": group.algorithm.word(),
             "availability": table.availability.word(),
             "in_flight": in_flight,
+            "unresolved": group.unresolved,
             "backends": backends.collect::<Vec<_>>(),
         })
     }

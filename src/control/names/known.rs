@@ -18,6 +18,8 @@ const MAX_LIFE: Duration = Duration::from_secs(3_600);
 
 /// How long after a lookup that failed the next one comes; doubled with each that fails too.
 const FIRST_RETRY: Duration = Duration::from_secs(5);
+/// For a name that never had an address, so that nobody serves for it.
+const FIRST_RETRY_OF_NOBODY: Duration = Duration::from_secs(1);
 const MAX_RETRY: Duration = Duration::from_secs(60);
 
 /// Addresses of one family that a name may have; an answer with more is cut.
@@ -139,11 +141,16 @@ impl Known {
             None => host.succeed(name, outcome, now_ms),
             Some(trouble) => {
                 host.failures = host.failures.saturating_add(1);
-                host.due_ms = now_ms + milliseconds(retry_after(host.failures));
+                let serves = !host.addresses().is_empty();
+                let first_retry = if serves { FIRST_RETRY } else { FIRST_RETRY_OF_NOBODY };
+                host.due_ms = now_ms + milliseconds(retry_after(first_retry, host.failures));
                 let is_first = host.failures == 1;
-                let sentence = format!(
-                    "warning: cannot resolve \"{name}\" any more: {trouble}; its last addresses stay in use"
-                );
+                let sentence = match serves {
+                    true => format!(
+                        "warning: cannot resolve \"{name}\" any more: {trouble}; its last addresses stay in use"
+                    ),
+                    false => format!("warning: cannot resolve \"{name}\": {trouble}; nobody serves for it yet"),
+                };
                 host.trouble = Some(trouble);
                 // Who waits will say it, with the place of the name.
                 News { is_change: false, sentence: (is_first && !is_awaited).then_some(sentence) }
@@ -247,9 +254,9 @@ fn bounded(life: Duration) -> Duration {
     life.clamp(MIN_LIFE, MAX_LIFE)
 }
 
-fn retry_after(failures: u32) -> Duration {
+fn retry_after(first: Duration, failures: u32) -> Duration {
     let doublings = failures.saturating_sub(1).min(8);
-    (FIRST_RETRY * (1 << doublings)).min(MAX_RETRY)
+    (first * (1 << doublings)).min(MAX_RETRY)
 }
 
 fn milliseconds(time: Duration) -> u64 {
@@ -372,7 +379,7 @@ mod tests {
         assert_eq!(news, News { is_change: false, sentence: Some("names: \"a\" resolves again".to_owned()) });
         assert_eq!(known.due_ms(), Some(7_000));
         assert_eq!(known.note("a", same, 0), News::default());
-        assert_eq!(retry_after(u32::MAX), MAX_RETRY);
+        assert_eq!(retry_after(FIRST_RETRY, u32::MAX), MAX_RETRY);
     }
 
     #[test]

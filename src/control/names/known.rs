@@ -149,7 +149,9 @@ impl Known {
                     true => format!(
                         "warning: cannot resolve \"{name}\" any more: {trouble}; its last addresses stay in use"
                     ),
-                    false => format!("warning: cannot resolve \"{name}\": {trouble}; nobody serves for it yet"),
+                    false => {
+                        format!("warning: cannot resolve \"{name}\": {trouble}; nobody serves for it yet")
+                    }
                 };
                 host.trouble = Some(trouble);
                 // Who waits will say it, with the place of the name.

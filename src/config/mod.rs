@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::policy::early_hints::EarlyHints;
 use crate::policy::identity::Fact;
 
 pub use cipher_suites::CipherSuite;
@@ -235,6 +236,7 @@ pub struct Listener {
     /// In lower case: the field in which they name the client. None: `X-Forwarded-For`.
     pub real_ip_header: Option<String>,
     /// Whether responses are compressed for clients that accept it.
+    pub early_hints: EarlyHints,
     pub compression: bool,
     pub forwarded: Forwarded,
     pub client_auth: ClientAuth,

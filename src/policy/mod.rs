@@ -2,6 +2,7 @@
 
 pub mod balance;
 pub mod compression;
+pub mod early_hints;
 pub mod forwarded;
 pub mod grpc;
 pub mod identity;

@@ -16,6 +16,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+pub use crate::policy::early_hints::EarlyHints;
 use crate::policy::forwarded::Forwarded;
 use crate::policy::forwarded::TrustedProxies;
 use crate::snapshot::backend::Backend;
@@ -99,6 +100,7 @@ pub struct Listener {
     /// None: HTTP in the clear.
     pub tls: Option<ServerTls>,
     pub trusted_proxies: TrustedProxies,
+    pub early_hints: EarlyHints,
     /// Compress responses for clients that accept it.
     pub compression: bool,
     pub forwarded: Forwarded,

@@ -189,7 +189,7 @@ fn a_head_with_a_malformed_first_chunk_is_502() {
         for head in [heads[0].to_owned(), [heads[1], heads[0]].concat()] {
             let interim = usize::from(head.contains("103"));
             let backend = Backend::fixed([&head, chunk].concat());
-            let ringway = Scenario::of(&backend).logged("json").start();
+            let ringway = Scenario::of(&backend).listener("early_hints = \"pass\"").logged("json").start();
             let mut client = Client::connect(ringway.address());
             for _ in 0..2 {
                 client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");

@@ -102,7 +102,7 @@ fn early_hints_come_before_the_answer() {
             exchange.interim(103, &[("link", "</script.js>; rel=preload")])?;
             exchange.respond(200, b"page")
         });
-        let ringway = pair.start(&backend);
+        let ringway = pair.scenario(&backend).listener("early_hints = \"pass\"").start();
         let mut client = pair.connect(ringway.address());
         for _ in 0..2 {
             let answer = client.get("/");

@@ -118,7 +118,7 @@ fn interim_responses_pass_and_a_100_lets_the_client_go_on() {
         }
         Ok(())
     });
-    let ringway = h2c(&backend).start();
+    let ringway = h2c(&backend).listener("early_hints = \"pass\"").start();
     let mut client = client_of(&ringway);
     client.send("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
     let hint = client.read_response();

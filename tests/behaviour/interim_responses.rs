@@ -1,6 +1,6 @@
 //! 100-continue in both directions, and other 1xx responses.
 
-use crate::support::{Backend, Client, Ringway, Scenario, now};
+use crate::support::{Backend, Client, Pair, Ringway, Scenario, Version, now};
 use std::time::Duration;
 
 /// Sends 100, reads the body and echoes it.
@@ -82,13 +82,57 @@ fn told_to_continue_a_client_may_take_longer_than_the_backend_may() {
     assert_eq!(client.read_response().text(), "hello");
 }
 
+fn passing(backend: &Backend) -> Ringway {
+    Scenario::of(backend).listener("early_hints = \"pass\"").start()
+}
+
+#[test]
+fn who_gets_early_hints_is_for_the_listener_to_say() {
+    Pair::each(|pair| {
+        let backend = pair.backend(|exchange| {
+            let content = exchange.read_all()?;
+            exchange.interim(102, &[])?;
+            exchange.interim(103, &[("link", "</a.css>")])?;
+            exchange.respond(200, &content)
+        });
+        for (key, to_http1, to_http2) in [
+            ("", false, true),
+            ("early_hints = \"http2\"", false, true),
+            ("early_hints = \"pass\"", true, true),
+            ("early_hints = \"off\"", false, false),
+        ] {
+            let ringway = pair.scenario(&backend).listener(key).start();
+            let mut client = pair.connect(ringway.address());
+            let passes = if pair.client == Version::Http1 { to_http1 } else { to_http2 };
+            for _ in 0..2 {
+                let answer = client.get("/");
+                assert_eq!(answer.status, 200);
+                let expected: &[u16] = if passes { &[102, 103] } else { &[] };
+                assert_eq!(answer.interim, expected, "{key}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_flood_of_interim_responses_that_nobody_gets_ends_too() {
+    let backend = Backend::script(|peer| {
+        peer.read_request()?;
+        loop {
+            peer.write(b"HTTP/1.1 102 Processing\r\n\r\n")?;
+        }
+    });
+    let ringway = Ringway::in_front_of(&[backend.address()]);
+    assert_eq!(Client::connect(ringway.address()).get("/").status, 502);
+}
+
 #[test]
 fn early_hints_pass_with_their_fields() {
     let backend = Backend::fixed(
         "HTTP/1.1 103 Early Hints\r\nLink: </a.css>\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </b.css>\r\n\r\n\
          HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
     );
-    let ringway = Ringway::in_front_of(&[backend.address()]);
+    let ringway = passing(&backend);
     let mut client = Client::connect(ringway.address());
     for _ in 0..2 {
         client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -107,7 +151,7 @@ fn early_hints_come_before_the_response_is_there() {
         std::thread::sleep(Duration::from_millis(600));
         peer.respond("200 OK", b"ok")
     });
-    let ringway = Ringway::in_front_of(&[backend.address()]);
+    let ringway = passing(&backend);
     let mut client = Client::connect(ringway.address());
     let start = now();
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -148,7 +192,7 @@ fn a_flood_of_interim_responses_ends() {
             peer.write(b"HTTP/1.1 102 Processing\r\n\r\n")?;
         }
     });
-    let ringway = Ringway::in_front_of(&[backend.address()]);
+    let ringway = passing(&backend);
     let mut client = Client::connect(ringway.address());
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     let status = (0..200).map(|_| client.read_response().status).find(|&status| status != 102);

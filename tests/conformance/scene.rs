@@ -1,6 +1,6 @@
 //! A client, a Ringway and a backend, and what each of them saw.
 
-use super::support::{Backend, Client, Head, Response, Ringway};
+use super::support::{Backend, Client, Head, Response, Ringway, Scenario};
 use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -22,7 +22,9 @@ pub(crate) struct Watched {
 
 impl Scene {
     pub(crate) fn new(backend: Backend) -> Scene {
-        Scene { ringway: Ringway::in_front_of(&[backend.address()]), backend }
+        // By default they do not reach clients of HTTP/1.1, which is one of the deliberate deviations.
+        let scenario = Scenario::of(&backend).listener("early_hints = \"pass\"");
+        Scene { ringway: scenario.start(), backend }
     }
 
     /// A backend that answers every request with these bytes and keeps the connection open.

@@ -29,6 +29,7 @@ use crate::config::check::section::Output;
 use crate::config::check::section::Section;
 use crate::config::raw;
 use crate::http::headers::MAX_FIELDS;
+use crate::policy::early_hints::EarlyHints;
 
 pub(super) const KIB: u64 = 1 << 10;
 pub(super) const MIB: u64 = 1 << 20;
@@ -75,6 +76,7 @@ pub(super) fn listener(table: &raw::Table, known: &Known<'_>, output: &mut Outpu
         proxy_protocol: section.read("proxy_protocol", &PROXY_PROTOCOLS, ProxyProtocol::Off),
         real_ip_header: real_ip_header(&mut section, trusted_proxies.is_empty()),
         trusted_proxies,
+        early_hints: section.read("early_hints", &EARLY_HINTS, EarlyHints::Http2),
         compression: section.read("compression", &Boolean, false),
         forwarded: forwarded(&mut section, &mut told),
         client_auth: client_auth::client_auth(&mut section, protocol, &mut authorities),
@@ -106,6 +108,12 @@ const PROXY_PROTOCOLS: Choice<ProxyProtocol> = Choice {
 
 const HALF_CLOSES: Choice<HalfClose> =
     Choice { words: &[("abort", HalfClose::Abort), ("serve", HalfClose::Serve)], aliases: &[], later: &[] };
+
+const EARLY_HINTS: Choice<EarlyHints> = Choice {
+    words: &[("pass", EarlyHints::Pass), ("http2", EarlyHints::Http2), ("off", EarlyHints::Off)],
+    aliases: &[],
+    later: &[],
+};
 
 const FORWARDED_FOR: Choice<ForwardedFor> = Choice {
     words: &[

@@ -217,7 +217,7 @@ impl stream::Reply for Reply<'_> {
 
     fn interim(&mut self, head: &ResponseHead<'_, '_>) -> bool {
         // RFC 9110 §15.2: "a server MUST NOT send a 1xx response to an HTTP/1.0 client".
-        if self.request.http10 {
+        if self.request.http10 || !self.terms.early_hints.passes(head.status, false) {
             return false;
         }
         let mut output = self.output.take().unwrap_or_else(|| self.worker.buffers.small());

@@ -19,6 +19,7 @@ use crate::http::headers::KnownName;
 use crate::net::buffer::Buffer;
 use crate::proto::h1::head;
 use crate::proto::h2::connection::StreamGone;
+use crate::snapshot::EarlyHints;
 use crate::snapshot::Listener;
 
 /// ```text
@@ -48,6 +49,7 @@ pub(super) struct Reply<'s> {
     content_bytes: u64,
     /// Between two pieces of the request's body.
     timeout: Duration,
+    early_hints: EarlyHints,
 }
 
 impl<'s> Reply<'s> {
@@ -68,6 +70,7 @@ impl<'s> Reply<'s> {
             is_tunnel: false,
             content_bytes: 0,
             timeout: terms.client_body_timeout,
+            early_hints: terms.early_hints,
         }
     }
 
@@ -167,6 +170,9 @@ impl stream::Reply for Reply<'_> {
     }
 
     fn interim(&mut self, head: &ResponseHead<'_, '_>) -> bool {
+        if !self.early_hints.passes(head.status, true) {
+            return false;
+        }
         let status = digits(head.status);
         let fields = head.headers.iter().filter(|field| field.known != KnownName::ContentLength);
         let fields = fields.map(|field| (field.name, field.value));

@@ -93,6 +93,7 @@ pub(super) async fn relay_body(
         let body = reader.body(&terms.worker.buffers, silence(terms), reply.room());
         let piece = unless_gone(pin!(body), presence, terms).await??;
         if let Some(bytes) = piece.bytes {
+            terms.note_flow();
             for slice in bytes.filled().chunks(COMPRESSED_PER_TURN) {
                 terms.worker.compressions.pass(slice.len()).await;
                 output.take(slice, reply).await?;

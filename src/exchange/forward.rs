@@ -25,6 +25,7 @@ use crate::exchange::upload::upload;
 use crate::http::body::BodyLength;
 use crate::net::buffer::Buffer;
 use crate::net::buffer::Buffers;
+use crate::net::clock::Moment;
 use crate::policy::compression::Accepted;
 use crate::policy::grpc;
 use crate::policy::retry;
@@ -104,6 +105,8 @@ pub(super) struct Terms<'a> {
     pub(super) accept: Option<&'a websocket::Accept>,
     /// What the client can decode. None: the listener does not compress.
     pub(super) compression: Option<Accepted>,
+    /// When something last came of a response that flows while the request's body is still on its way.
+    pub(super) flowed: Cell<Option<Moment>>,
     /// The request's body is still on its way.
     pub(super) uploading: Cell<bool>,
     /// The backend takes no more of the body, though it may still answer.
@@ -113,6 +116,22 @@ pub(super) struct Terms<'a> {
 }
 
 impl Terms<'_> {
+    /// Notes that something of the final response came.
+    pub(super) fn note_flow(&self) {
+        if self.uploading.get() {
+            self.flowed.set(Some(self.worker.clock.now()));
+        }
+    }
+
+    /// Whether a client that has sent nothing since then may go on like that: once the response flows, it is no
+    /// stalled upload, but a conversation in which it has nothing to say, as in a tunnel.
+    pub(super) fn allows_silence(&self, since: Moment) -> bool {
+        let Some(flowed) = self.flowed.get() else { return false };
+        let now = self.worker.clock.now();
+        let silence = now.since(since).min(now.since(flowed));
+        self.tunnel_idle_timeout.is_zero() || silence < self.tunnel_idle_timeout
+    }
+
     /// Notes what a final status says about its backend.
     pub(super) fn judge(&self, status: u16) {
         match status {
@@ -361,6 +380,8 @@ impl Forward {
             upgrade: self.upgrade,
             accept: accept.as_deref(),
             compression: self.compression,
+            // Of a call, either side may be silent from the beginning.
+            flowed: Cell::new(recording.is_call.then(|| worker.clock.now())),
             uploading: Cell::new(is_incomplete || self.early_piece.is_some()),
             upload_refused: Cell::new(false),
             awaiting_continue: Cell::new(self.expects_continue && is_incomplete),

@@ -94,3 +94,17 @@ fn write_for_grpc(reason: Reason, close: bool, reply: &mut impl Reply, worker: &
     let length = BodyLength::Exact(0);
     reply.start(&head, &StartFacts { length, close, upgrade: None, added: &fields, replaced: &[] });
 }
+
+/// Ends a call of which a part was sent, and gives the code that says why. Without it, a caller could not tell what
+/// happened from a fault of the connection.
+pub(super) async fn end_call(error: &ExchangeError, reply: &mut impl Reply) -> &'static str {
+    let reason = error.reason();
+    let code = grpc::code_of_end(reason == Reason::BodyTimeout);
+    let mut trailers = ArrayVec::<u8, 160>::new();
+    // What does not fit is cut off, but for the end of the line.
+    let _ = write!(trailers, "grpc-status: {code}\r\ngrpc-message: {}", reason.word());
+    trailers.truncate(158);
+    let _ = trailers.try_extend_from_slice(b"\r\n");
+    let _ = reply.send(None, Some(&trailers)).await;
+    code
+}

@@ -118,6 +118,9 @@ pub async fn serve<S: Stream>(exchange: &mut Exchange, stream: &mut S, origin: &
             recording.response_taken_back();
             recording.note_call_status(grpc::code_of(error.reason().status()).parse().ok());
             local::answer(error, *is_grpc, body, reply, worker).await;
+        } else if *is_grpc && error.client_can_be_answered() && reply.can_end_with_trailers() {
+            let code = local::end_call(error, reply).await;
+            recording.note_call_status(code.parse().ok());
         }
     }
     recording.end(stream, origin, worker);

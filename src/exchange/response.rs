@@ -113,6 +113,7 @@ async fn relay_body(
         if piece.finished {
             return Ok(Relayed::Whole(End { piece: piece.bytes, trailers: reader.trailers().to_vec() }));
         }
+        terms.note_flow();
         reply.send(piece.bytes, None).await?;
     }
 }
@@ -144,6 +145,7 @@ fn act_on_head(
         _ => {}
     }
     recording.response_began(head.status, terms.worker);
+    terms.note_flow();
     if recording.is_call {
         // A call that fails at once has its status in the head.
         let mut statuses =

@@ -78,6 +78,9 @@ pub trait Reply {
     /// the client may have seen some of it.
     fn retract(&mut self) -> bool;
 
+    /// Whether the response has begun and may end at any point, with trailers.
+    fn can_end_with_trailers(&self) -> bool;
+
     /// Writes an interim response; false when the client's version knows none (RFC 9110 §15.2).
     fn interim(&mut self, head: &ResponseHead<'_, '_>) -> bool;
 

@@ -7,6 +7,7 @@ use std::task::Poll;
 use crate::exchange::error::ExchangeError;
 use crate::exchange::forward::Terms;
 use crate::exchange::response::Relayed;
+use crate::exchange::stream::BodyError;
 use crate::exchange::stream::Patience;
 use crate::exchange::stream::RequestBody;
 use crate::http::body::BodyLength;
@@ -51,13 +52,18 @@ pub(super) async fn upload(
             return Ok(());
         }
     }
+    let mut heard = terms.worker.clock.now();
     while !body.is_finished() && left > 0 {
         let patience = if terms.awaiting_continue.get() { Patience::Unlimited } else { Patience::Limited };
         if patience == Patience::Limited {
             // The backend waits for the client, so its silence proves nothing.
             link.excuse_silence();
         }
-        let piece = body.next(patience).await?;
+        let piece = match body.next(patience).await {
+            Err(BodyError::TimedOut) if terms.allows_silence(heard) => continue,
+            piece => piece?,
+        };
+        heard = terms.worker.clock.now();
         terms.awaiting_continue.set(false);
         let last = body.is_finished().then(|| body.trailers());
         let piece = piece.unwrap_or_else(|| terms.worker.buffers.small());

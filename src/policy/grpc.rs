@@ -41,6 +41,12 @@ pub fn code_of(status: u16) -> &'static str {
     }
 }
 
+/// The status code of gRPC for a call that ends within its answer: CANCELLED where its caller was silent for too long,
+/// else UNAVAILABLE.
+pub fn code_of_end(was_silent: bool) -> &'static str {
+    if was_silent { "1" } else { "14" }
+}
+
 /// The status code that a call ended with, if this field tells it. One that is no number is none.
 pub fn status_of_call(name: &[u8], value: &[u8]) -> Option<u32> {
     if name.len() != 11 || !name.eq_ignore_ascii_case(b"grpc-status") {

@@ -1,6 +1,6 @@
 //! Backends that answer before they have read the request.
 
-use crate::support::{Backend, Client, Ringway, Scenario};
+use crate::support::{Ask, Backend, Client, Content, Pair, Ringway, Scenario};
 use std::io::Write;
 use std::time::Duration;
 
@@ -111,4 +111,24 @@ fn both_directions_may_stream_at_the_same_time() {
     while !seen.ends_with(b"0\r\n\r\n") {
         seen.extend(client.read_some());
     }
+}
+
+/// Who takes a response that flows is no stalled upload, though nothing more comes of the request's body.
+#[test]
+fn a_client_may_be_silent_while_its_response_flows() {
+    Pair::each(|pair| {
+        let backend = pair.backend(|exchange| {
+            exchange.head(200, &[], None)?;
+            for _ in 0..2 {
+                exchange.write(b"piece")?;
+                std::thread::sleep(Duration::from_millis(1200));
+            }
+            exchange.end(&[])
+        });
+        let ringway = pair.scenario(&backend).listener("client_body_timeout = \"1s\"").start();
+        let mut client = pair.connect(ringway.address());
+        let call = client.begin(Ask::post("/", Content::Open));
+        client.write(call, b"first").expect("it is taken");
+        assert_eq!(client.response(call).body, b"piecepiece", "{pair:?}");
+    });
 }

@@ -5,6 +5,7 @@ use crate::support::{Backend, Client, Http2, Response, Scenario, log_entries};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
 const CALL: &str = "POST /app.Greeter/Hello HTTP/1.1\r\nHost: app.example\r\nContent-Type: application/grpc+proto\r\n\
                     grpc-timeout: 3S\r\nx-meta-bin: AAE\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -226,4 +227,73 @@ fn the_log_tells_the_status_of_calls() {
         Scenario::new().backend(Backend::refused_address()).group_protocol("grpc").logged("json").start();
     call(&mut Client::connect(ringway.address()));
     assert_eq!(log_entries(&ringway, 1)[0]["grpc_status"], 14);
+}
+
+/// Neither says anything for longer than `client_body_timeout`, before the answer begins and after.
+#[test]
+fn a_quiet_call_goes_on() {
+    let backend = Backend::http2(|end| {
+        while let Some(stream) = end.next_request()? {
+            std::thread::sleep(Duration::from_millis(1300));
+            end.send_fields(stream, &[(":status", "200"), ("content-type", "application/grpc")], false)?;
+            std::thread::sleep(Duration::from_millis(1300));
+            end.send_content(stream, b"\0\0\0\0\x03you", false)?;
+            end.send_fields(stream, &[("grpc-status", "0")], true)?;
+        }
+        Ok(())
+    });
+    let ringway = scenario(&backend).prior_knowledge().listener("client_body_timeout = \"1s\"").start();
+    let mut http2 = Http2::connect(ringway.address());
+    let stream = begin_call(&mut http2);
+    let answer = http2.response(stream);
+    assert_eq!(answer.trailers, [("grpc-status".to_owned(), "0".to_owned())]);
+    let mut http1 = Client::connect(ringway.address());
+    http1.send(CALL);
+    let answer = http1.read_response();
+    assert_eq!(answer.trailers, [("grpc-status".to_owned(), "0".to_owned())]);
+}
+
+/// A call of which nothing but the head was sent.
+fn begin_call(client: &mut Http2) -> u32 {
+    let fields = [("content-type", "application/grpc"), ("te", "trailers")];
+    client.request("POST", "/app.Greeter/Talk", &fields, false)
+}
+
+/// A bare end of the stream would look like a fault of the connection.
+#[test]
+fn what_ends_a_call_within_its_answer_is_told_in_trailers() {
+    let backend = Backend::http2(|end| {
+        let stream = end.next_request()?.ok_or(io::ErrorKind::UnexpectedEof)?;
+        let path = end.stream(stream).field(":path").map(str::to_owned);
+        end.send_fields(stream, &[(":status", "200"), ("content-type", "application/grpc")], false)?;
+        end.send_content(stream, b"\0\0\0\0\x03you", false)?;
+        if path.as_deref() == Some("/app.Greeter/Talk") {
+            while end.receive()?.is_some() {}
+        }
+        std::thread::sleep(Duration::from_millis(200));
+        Ok(())
+    });
+    let scenario = scenario(&backend).prior_knowledge().listener("client_body_timeout = \"1s\"");
+    let ringway = scenario.listener("tunnel_idle_timeout = \"1s\"").start();
+    // The backend goes.
+    let mut http1 = Client::connect(ringway.address());
+    http1.send(CALL);
+    let lost = http1.read_response();
+    // The caller says nothing for too long, and neither does the backend.
+    let mut http2 = Http2::connect(ringway.address());
+    let stream = begin_call(&mut http2);
+    let quiet = http2.response(stream);
+    for (trailers, code, word) in
+        [(lost.trailers, "14", "upstream_closed"), (quiet.trailers, "1", "client_body_timeout")]
+    {
+        let trailers: Vec<_> = trailers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(trailers, [("grpc-status", code), ("grpc-message", word)]);
+    }
+    let entries = log_entries(&ringway, 2);
+    let told: Vec<_> = entries.iter().map(|entry| (&entry["reason"], &entry["grpc_status"])).collect();
+    assert!(told.iter().any(|(reason, status)| *reason == "upstream_closed" && **status == 14), "{told:?}");
+    assert!(
+        told.iter().any(|(reason, status)| *reason == "client_body_timeout" && **status == 1),
+        "{told:?}"
+    );
 }

@@ -215,6 +215,13 @@ impl stream::Reply for Reply<'_> {
         is_unsent
     }
 
+    fn can_end_with_trailers(&self) -> bool {
+        // A chunk that was sent in part cannot be ended.
+        self.state == State::Started
+            && self.delimiter == Delimiter::Chunks
+            && !self.connection.is_sending.get()
+    }
+
     fn interim(&mut self, head: &ResponseHead<'_, '_>) -> bool {
         // RFC 9110 §15.2: "a server MUST NOT send a 1xx response to an HTTP/1.0 client".
         if self.request.http10 || !self.terms.early_hints.passes(head.status, false) {

@@ -45,6 +45,8 @@ pub(super) struct Reply<'s> {
     /// compressed yet: what was compressed can no longer be taken back.
     head: Option<Buffer>,
     has_content: bool,
+    /// Its length was announced.
+    has_length: bool,
     is_tunnel: bool,
     content_bytes: u64,
     /// Between two pieces of the request's body.
@@ -67,6 +69,7 @@ impl<'s> Reply<'s> {
             status: 0,
             head: None,
             has_content: false,
+            has_length: false,
             is_tunnel: false,
             content_bytes: 0,
             timeout: terms.client_body_timeout,
@@ -169,6 +172,10 @@ impl stream::Reply for Reply<'_> {
         is_unsent
     }
 
+    fn can_end_with_trailers(&self) -> bool {
+        self.state == State::Started && self.has_content && !self.is_tunnel && !self.has_length
+    }
+
     fn interim(&mut self, head: &ResponseHead<'_, '_>) -> bool {
         if !self.early_hints.passes(head.status, true) {
             return false;
@@ -189,6 +196,7 @@ impl stream::Reply for Reply<'_> {
         let is_tunnel = self.is_tunnel;
         self.status = if is_tunnel { 200 } else { head.status };
         self.has_content = is_tunnel || !(self.traits.is_head || matches!(head.status, 204 | 304));
+        self.has_length = facts.length != BodyLength::Unknown;
         let mut lines = self.shared.worker.buffers.small();
         let out = lines.tail();
         let length_passes = !self.has_content && head.status != 204;

@@ -22,6 +22,7 @@ use crate::exchange::error::ExchangeError;
 use crate::exchange::forward::Forward;
 use crate::exchange::record::Recording;
 use crate::exchange::secured::Secured;
+use crate::exchange::stream::Presence;
 use crate::exchange::stream::Reply;
 use crate::exchange::stream::Stream;
 use crate::http::body::BodyLength;
@@ -112,8 +113,8 @@ pub async fn serve<S: Stream>(exchange: &mut Exchange, stream: &mut S, origin: &
         Plan::Answer(reason) => Err(ExchangeError::Refused(*reason)),
     };
     if let Err(error) = &outcome {
-        recording.reason = error.reason();
-        let (body, reply, _) = stream.parts();
+        let (body, reply, presence) = stream.parts();
+        recording.reason = told(error.reason(), presence);
         if error.client_can_be_answered() && (!reply.is_started() || reply.retract()) {
             recording.response_taken_back();
             recording.note_call_status(grpc::code_of(error.reason().status()).parse().ok());
@@ -126,9 +127,15 @@ pub async fn serve<S: Stream>(exchange: &mut Exchange, stream: &mut S, origin: &
     recording.end(stream, origin, worker);
 }
 
+/// What the log tells of a client that is gone.
+fn told(reason: Reason, presence: &impl Presence) -> Reason {
+    if reason == Reason::ClientClosed { presence.cause().unwrap_or(reason) } else { reason }
+}
+
 /// Records an exchange whose client left before anything was done for it.
 pub fn abandon<S: Stream>(exchange: &mut Exchange, stream: &mut S, origin: &Origin<'_>, worker: &Worker) {
-    exchange.recording.reason = ExchangeError::ClientGone.reason();
+    let (_, _, presence) = stream.parts();
+    exchange.recording.reason = told(Reason::ClientClosed, presence);
     exchange.recording.end(stream, origin, worker);
 }
 

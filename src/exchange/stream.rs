@@ -8,6 +8,7 @@ use crate::http::body::BodyLength;
 use crate::http::head::ResponseHead;
 use crate::http::headers::Field;
 use crate::net::buffer::Buffer;
+use crate::telemetry::reason::Reason;
 
 /// What carries one exchange. Its parts are used at the same time.
 pub trait Stream {
@@ -137,6 +138,9 @@ pub trait Presence {
     /// Whether the client has gone, where that is known without looking. If not, the task of this turn is woken
     /// when it is.
     fn has_left(&self, turn: &Context<'_>) -> bool;
+
+    /// Why the client is gone, where more is known than that it is.
+    fn cause(&self) -> Option<Reason>;
 
     /// Smoothed round-trip time in microseconds, where the transport knows it.
     fn round_trip_us(&self) -> Option<u32>;

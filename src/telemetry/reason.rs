@@ -28,6 +28,9 @@ pub enum Reason {
     BodyTimeout,
     /// The client went away before the response was complete. Only logged.
     ClientClosed,
+    /// A fault of the client ended its stream, or with the connection also those that were innocent of it; the word
+    /// says which. Only logged.
+    ClientFault(&'static str),
     /// The client did not take the response in time. Only logged.
     ClientStalled,
     /// No rule and no default group takes the request.
@@ -76,6 +79,7 @@ impl Reason {
             | Reason::ClientTls(word)
             | Reason::ClientProxy(word)
             | Reason::ClientHttp2(word)
+            | Reason::ClientFault(word)
             | Reason::UpstreamTls(word) => word,
             Reason::PlainHttp => "plain_http_to_https_port",
             Reason::MethodNotAllowed => "method_not_allowed",
@@ -118,7 +122,7 @@ impl Reason {
             Reason::HeaderTimeout | Reason::BodyTimeout => 408,
             Reason::BodyTooLarge => 413,
             Reason::Misdirected => 421,
-            Reason::ClientClosed | Reason::ClientStalled => 499,
+            Reason::ClientClosed | Reason::ClientFault(_) | Reason::ClientStalled => 499,
             Reason::CompressionFailed => 500,
             Reason::NoTunnels => 501,
             Reason::ConnectRefused

@@ -1,6 +1,7 @@
 //! Who leaves is noticed on the other side, and what is cut off never looks complete.
 
-use crate::support::{Ask, Backend, Content, PATIENCE, Pair, Version};
+use crate::support::frames::{DATA, END_STREAM, frame};
+use crate::support::{Ask, Backend, Content, Http2, PATIENCE, Pair, Scenario, Version, log_entries};
 use std::sync::mpsc::{Receiver, channel};
 
 /// A backend that tells how the request ended: by an error or in order.
@@ -119,4 +120,26 @@ fn a_backend_that_breaks_off_before_its_answer_is_502() {
         assert_eq!(client.response(call).status, 502);
         assert_eq!(client.get("/next").body, b"next");
     });
+}
+
+/// A client that ends its upload short of what it announced, because it has its answer: the exchange is over.
+#[test]
+fn an_exchange_has_one_line_whatever_becomes_of_its_stream() {
+    let backend = Backend::script(|peer| {
+        peer.read_head()?;
+        peer.write(b"HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno")
+    });
+    let ringway = Scenario::of(&backend).secured().logged("json").start();
+    let mut client = Http2::connect(ringway.address());
+    let stream = client.request("POST", "/upload", &[("content-length", "1000000")], false);
+    client.send_content(stream, &[b'x'; 1000], false).expect("it is taken");
+    assert_eq!(client.response(stream).status, 413);
+    client.send(&frame(DATA, END_STREAM, stream, b"")).expect("it is taken");
+    let error = client.receive_until(|client| client.stream(stream).reset);
+    assert_eq!(error.ok().flatten(), Some(1), "it is malformed all the same");
+    // A second exchange, so that a line of the first would have come.
+    assert_eq!(client.get("/next").status, 413);
+    let entries = log_entries(&ringway, 2);
+    let told: Vec<_> = entries.iter().map(|entry| (&entry["request_uri"], &entry["status"])).collect();
+    assert_eq!(serde_json::json!(told), serde_json::json!([["/upload", 413], ["/next", 413]]));
 }

@@ -106,6 +106,10 @@ fn a_client_that_cancels_too_much_is_asked_to_leave_before_it_is_made_to() {
     assert_eq!(client.go_away.map(|(_, code)| code), Some(ENHANCE_YOUR_CALM));
     let told = client.seen.iter().filter(|frame| frame.kind == GOAWAY).count();
     assert_eq!(told, 2, "the first one lets go on what is in flight");
+    // What was lost with the connection is told by its cause.
+    let is_told =
+        |line: &String| line.contains("/slow") && line.contains("499") && line.contains("h2_reset_flood");
+    eventually("the log tells it of the innocent", || log_lines(&ringway, 1).iter().any(is_told));
     eventually("the log tells it", || {
         log_lines(&ringway, 1).iter().any(|line| line.contains("h2_reset_flood"))
     });

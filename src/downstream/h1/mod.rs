@@ -332,6 +332,10 @@ impl Presence for ClientPresence<'_> {
         false
     }
 
+    fn cause(&self) -> Option<Reason> {
+        None
+    }
+
     fn round_trip_us(&self) -> Option<u32> {
         self.connection.transport.round_trip_us()
     }

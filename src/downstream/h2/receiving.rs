@@ -193,6 +193,7 @@ impl Shared {
             }),
             Event::Failed(fault) => {
                 self.record_fault(fault);
+                self.end_reason.set(Some(Reason::ClientFault(fault.reason())));
                 return Err(End::Said);
             }
             Event::GoAway { .. } => self.note_leaving(),
@@ -217,6 +218,8 @@ impl Shared {
             (Some(state), Cause::Fault(Fault::Stalled)) => state.lose(Loss::Stalled),
             (Some(state), Cause::Fault(fault)) => state.lose(Loss::Fault(fault.reason())),
             (None, Cause::Peer(_)) => {}
+            // Its exchange is over and told.
+            (None, Cause::Fault(_)) if self.lingers(stream) => {}
             // It never came as far as an exchange.
             (None, Cause::Fault(fault)) => self.record_fault(fault),
         }

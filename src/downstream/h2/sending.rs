@@ -11,6 +11,7 @@ use crate::downstream::h2::stream::Turn;
 use crate::net::buffer::SMALL_BYTES;
 use crate::net::timer::Tag;
 use crate::proto::h2::limits::MAX_OUTPUT_BYTES;
+use crate::telemetry::reason::Reason;
 
 /// A stream writes at most so much content in one turn, so that those behind it wait for no more.
 pub(super) const SLICE_BYTES: usize = 16 * 1024;
@@ -45,7 +46,11 @@ pub(super) async fn run(shared: &Rc<Shared>) {
         let timeout = shared.connection.term(&shared.worker, |terms| terms.client_body_timeout);
         let sent =
             shared.connection.transport.send_within(buffer, &deadline, timeout.unwrap_or_default()).await;
-        let Ok((Ok(()), _)) = sent else { return };
+        match sent {
+            Ok((Ok(()), _)) => {}
+            Ok((Err(_), _)) => return,
+            Err(_elapsed) => return shared.end_reason.set(Some(Reason::ClientStalled)),
+        }
         deadline.clear();
         shared.is_sending.set(false);
         shared.give_memory_back();

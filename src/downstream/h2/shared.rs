@@ -23,6 +23,7 @@ use crate::proto::h2::settings::Local;
 use crate::proto::h2::stream::StreamId;
 use crate::snapshot::Http2Limits;
 use crate::snapshot::Listener;
+use crate::telemetry::reason::Reason;
 use crate::worker::Worker;
 
 /// Of all requests in flight on one connection, so many bytes of heads are kept. A few bytes can refer to a whole
@@ -81,6 +82,8 @@ pub(super) struct Shared {
     pub(super) is_sending: Cell<bool>,
     /// The codec has memory of the worker's stock for its output.
     has_memory: Cell<bool>,
+    /// Why the connection ends, if it is a fault of the client.
+    pub(super) end_reason: Cell<Option<Reason>>,
     /// The driver has ended.
     has_ended: Cell<bool>,
     /// Since when there are no streams.
@@ -123,6 +126,7 @@ impl Shared {
             driver: RefCell::default(),
             is_sending: Cell::new(false),
             has_memory: Cell::new(false),
+            end_reason: Cell::new(None),
             has_ended: Cell::new(false),
             leaving_since: Cell::new(None),
             spent_since: Cell::new(None),
@@ -267,6 +271,11 @@ impl Shared {
         self.for_each(|state| state.lose(Loss::Connection));
         // Whoever queues knows by now.
         self.queue.borrow_mut().clear();
+    }
+
+    /// Whether the work for a stream has ended while it is still open.
+    pub(super) fn lingers(&self, stream: StreamId) -> bool {
+        self.lingering.borrow().iter().any(|(lingering, _)| *lingering == stream)
     }
 
     /// Whether everything was sent.

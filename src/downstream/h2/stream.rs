@@ -23,6 +23,7 @@ use crate::net::buffer::Buffers;
 use crate::net::buffer::TAILROOM_BYTES;
 use crate::net::timer::Deadline;
 use crate::proto::h2::stream::StreamId;
+use crate::telemetry::reason::Reason;
 use crate::worker::Held;
 
 /// Why a stream ended before both sides had said all.
@@ -246,6 +247,15 @@ impl Presence for ClientPresence<'_> {
     fn has_left(&self, turn: &Context<'_>) -> bool {
         self.state.note_task(turn);
         self.state.loss().is_some()
+    }
+
+    fn cause(&self) -> Option<Reason> {
+        match self.state.loss()? {
+            Loss::Client => None,
+            Loss::Fault(word) => Some(Reason::ClientFault(word)),
+            Loss::Stalled => Some(Reason::ClientStalled),
+            Loss::Connection => self.shared.end_reason.get(),
+        }
     }
 
     fn round_trip_us(&self) -> Option<u32> {

@@ -236,6 +236,8 @@ pub struct Listener {
     /// In lower case: the field in which they name the client. None: `X-Forwarded-For`.
     pub real_ip_header: Option<String>,
     /// Whether responses are compressed for clients that accept it.
+    /// The host of requests that name none.
+    pub default_host: Option<String>,
     pub early_hints: EarlyHints,
     pub compression: bool,
     pub forwarded: Forwarded,

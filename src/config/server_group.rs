@@ -35,6 +35,10 @@ pub struct ServerGroup {
     pub max_response_header_bytes: u64,
     /// 1..=[`crate::http::headers::MAX_FIELDS`].
     pub max_response_headers: u32,
+    /// The host of requests that name none. None: the listener's, or that of the first backend.
+    pub default_host: Option<String>,
+    /// Requests of HTTP/1.0 go on in HTTP/1.0.
+    pub speaks_http10: bool,
     pub when_all_down: WhenAllDown,
     /// How long the share of a backend that came back grows. Zero: it gets its share at once.
     pub slow_start: Duration,

@@ -202,6 +202,7 @@ fn build_listener(
             listener.trusted_proxies.clone(),
             listener.real_ip_header.clone(),
         ),
+        default_host: listener.default_host.clone(),
         early_hints: listener.early_hints,
         compression: listener.compression,
         forwarded: forwarded(&listener.forwarded, parts),

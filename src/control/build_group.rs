@@ -72,6 +72,9 @@ impl GroupBuilder<'_> {
         group.keepalive_connections = wanted.keepalive_connections as usize;
         group.max_retries = wanted.max_retries;
         group.response_limits = response_limits;
+        group.default_host = wanted.default_host.clone();
+        group.first_host = first_host(&wanted);
+        group.speaks_http10 = wanted.speaks_http10;
         group.versions = versions(&wanted);
         group.is_grpc = wanted.protocol == GroupProtocol::Grpc;
         group.tls = terms.map(Published::new);
@@ -158,6 +161,14 @@ impl GroupBuilder<'_> {
                 found.map(|all| all.iter().copied().map(Address::Ip).collect()).unwrap_or_default()
             }
         }
+    }
+}
+
+/// What stands for a host where nobody names one.
+fn first_host(wanted: &ServerGroup) -> String {
+    match wanted.backends.first().map(|backend| &backend.address) {
+        Some(address @ (BackendAddress::Ip(_) | BackendAddress::Name { .. })) => address.to_string(),
+        Some(BackendAddress::Unix(_)) | None => "localhost".to_owned(),
     }
 }
 

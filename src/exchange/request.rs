@@ -8,6 +8,7 @@ use crate::exchange::stickiness::Claim;
 use crate::http::head::Method;
 use crate::http::head::RequestHead;
 use crate::http::head::TargetForm;
+use crate::http::head::Version;
 use crate::http::headers::Field;
 use crate::http::headers::KnownName;
 use crate::policy::balance::cookies;
@@ -17,6 +18,7 @@ use crate::policy::max_forwards;
 use crate::policy::websocket;
 use crate::snapshot::group::Group;
 use crate::snapshot::group::Versions;
+use crate::upstream::h1::Opening;
 use crate::upstream::h1::RequestWriter;
 use crate::worker::Worker;
 
@@ -29,7 +31,7 @@ pub(super) fn prepare(
 ) -> Forward {
     let head = &request.head;
     let forwarded = &origin.listener.forwarded;
-    let client = client(head, origin);
+    let client = client(head, origin, group);
     let max_forwards = max_forwards::remaining(head);
     let hidden = stickiness::hidden_cookie(group).filter(|name| cookies::find(head.headers, name).is_some());
     let is_framed = group.versions == Versions::Http1;
@@ -41,7 +43,9 @@ pub(super) fn prepare(
         KnownName::Cookie if hidden.is_some() => false,
         _ => !forwarded.withholds(field),
     };
-    let mut writer = RequestWriter::begin(bytes.tail(), head, !is_framed, passes);
+    let version = if is_framed && group.speaks_http10 { head.version } else { Version::Http11 };
+    let opening = Opening { host: client.host, version, marks: !is_framed };
+    let mut writer = RequestWriter::begin(bytes.tail(), head, opening, passes);
     if let Some(remaining) = max_forwards {
         // Allocates, but nobody sends many of these.
         writer.field(b"Max-Forwards", remaining.saturating_sub(1).to_string().as_bytes());
@@ -83,7 +87,7 @@ pub(super) fn prepare(
 }
 
 /// What is known of who asks.
-fn client<'b>(head: &RequestHead<'_, 'b>, origin: &Origin<'_>) -> Client<'b> {
+fn client<'a>(head: &'a RequestHead<'_, '_>, origin: &'a Origin<'_>, group: &'a Group) -> Client<'a> {
     let proxies = &origin.listener.trusted_proxies;
     Client {
         peer: origin.peer,
@@ -91,10 +95,22 @@ fn client<'b>(head: &RequestHead<'_, 'b>, origin: &Origin<'_>) -> Client<'b> {
         is_trusted: proxies.trusts(origin.peer.ip()),
         listener_port: origin.port,
         scheme: origin.scheme(),
-        host: match head.target.form {
-            TargetForm::Absolute { authority } => authority,
-            _ => head.headers.find(KnownName::Host).map(|field| field.value).unwrap_or_default(),
-        },
+        host: host(head, origin, group),
+    }
+}
+
+/// The host that the client asked for; if it named none, as HTTP/1.0 allows, the one that is configured for that, else
+/// that of the first backend.
+fn host<'a>(head: &'a RequestHead<'_, '_>, origin: &'a Origin<'_>, group: &'a Group) -> &'a [u8] {
+    if let TargetForm::Absolute { authority } = head.target.form {
+        return authority;
+    }
+    match head.headers.find(KnownName::Host).map(|field| field.value) {
+        Some(host) if !host.is_empty() => host,
+        _ => {
+            let configured = group.default_host.as_ref().or(origin.listener.default_host.as_ref());
+            configured.unwrap_or(&group.first_host).as_bytes()
+        }
     }
 }
 

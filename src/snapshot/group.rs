@@ -47,6 +47,12 @@ pub struct Group {
     pub max_retries: u32,
     /// What the head of a response may be like.
     pub response_limits: ResponseLimits,
+    /// The host of requests that name none. None: the listener's, or else `first_host`.
+    pub default_host: Option<String>,
+    /// The address of the first backend.
+    pub first_host: String,
+    /// Backends that speak HTTP/1.1 get requests of HTTP/1.0 in HTTP/1.0.
+    pub speaks_http10: bool,
     pub versions: Versions,
     /// Requests say that trailers are welcome, as those of gRPC do (its protocol wants `te: trailers`).
     pub is_grpc: bool,
@@ -197,6 +203,9 @@ impl Group {
             keepalive_connections: 0,
             max_retries: 0,
             response_limits: ResponseLimits { max_header_bytes: 0, max_headers: 0 },
+            default_host: None,
+            first_host: String::new(),
+            speaks_http10: false,
             versions: Versions::Http1,
             is_grpc: false,
             tls: None,

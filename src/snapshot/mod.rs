@@ -100,6 +100,8 @@ pub struct Listener {
     /// None: HTTP in the clear.
     pub tls: Option<ServerTls>,
     pub trusted_proxies: TrustedProxies,
+    /// The host of requests that name none.
+    pub default_host: Option<String>,
     pub early_hints: EarlyHints,
     /// Compress responses for clients that accept it.
     pub compression: bool,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::http::body::BodyLength;
 use crate::http::head::RequestHead;
 use crate::http::head::ResponseHead;
-use crate::http::head::TargetForm;
+use crate::http::head::Version;
 use crate::http::headers::Field;
 use crate::http::headers::FieldLine;
 use crate::http::headers::Headers;
@@ -39,25 +39,32 @@ use crate::upstream::link::Silence;
 /// Writes a request head anew from its parts, in two steps: what the client sent, then what is added.
 pub struct RequestWriter<'o> {
     out: &'o mut Vec<u8>,
+    version: Version,
+}
+
+/// How a request begins.
+#[derive(Clone, Copy)]
+pub struct Opening<'a> {
+    /// For the Host field.
+    pub host: &'a [u8],
+    /// HTTP/1.0, or whatever else becomes HTTP/1.1.
+    pub version: Version,
+    /// Fields that nobody may index can be told from the others.
+    pub marks: bool,
 }
 
 impl<'o> RequestWriter<'o> {
     /// Writes the request line, Host, and the client's fields for which `passes` says so. The
-    /// framing fields are not among them: they are written from `length`. With `marks`, those that nobody may
-    /// index can be told from the others.
+    /// framing fields are not among them: they are written from `length`.
     pub fn begin(
         out: &'o mut Vec<u8>,
         request: &RequestHead<'_, '_>,
-        marks: bool,
+        opening: Opening<'_>,
         passes: impl Fn(&Field<'_>) -> bool,
     ) -> RequestWriter<'o> {
-        head::write_request_line(out, &request.method, request.target.path_and_query);
-        let host = match request.target.form {
-            TargetForm::Absolute { authority } => Some(authority),
-            _ => request.headers.find(KnownName::Host).map(|field| field.value),
-        };
-        // RFC 9112 §3.2: HTTP/1.1 needs a Host field even if the client's HTTP/1.0 had none.
-        head::write_field(out, b"Host", host.unwrap_or_default());
+        let version = opening.version;
+        head::write_request_line_of(out, &request.method, request.target.path_and_query, version);
+        head::write_field(out, b"Host", opening.host);
         for field in request.headers.iter() {
             let rewritten = matches!(
                 field.known,
@@ -66,13 +73,13 @@ impl<'o> RequestWriter<'o> {
             if rewritten || !passes(field) {
                 continue;
             }
-            if marks {
+            if opening.marks {
                 head::write_marked_field(out, field);
             } else {
                 head::write_field(out, field.name, field.value);
             }
         }
-        RequestWriter { out }
+        RequestWriter { out, version }
     }
 
     pub fn field(&mut self, name: &[u8], value: &[u8]) {
@@ -94,6 +101,9 @@ impl<'o> RequestWriter<'o> {
         if let Some(protocols) = upgrade {
             head::write_field(self.out, b"Connection", b"upgrade");
             head::write_field(self.out, b"Upgrade", protocols);
+        } else if self.version == Version::Http10 {
+            // Without it, the connection would serve this one exchange (RFC 9112 §9.3).
+            head::write_field(self.out, b"Connection", b"keep-alive");
         }
         head::write_end(self.out);
     }

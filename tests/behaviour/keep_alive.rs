@@ -1,6 +1,6 @@
 //! Connections of clients: kept open, and closed when it is time.
 
-use crate::support::{Backend, Client, Ringway, Scenario, now};
+use crate::support::{Backend, Client, Pair, Ringway, Scenario, Version, now};
 use std::time::Duration;
 
 #[test]
@@ -85,7 +85,8 @@ fn http10_closes_unless_it_asks_to_be_kept() {
     let response = client.read_response();
     assert_eq!((response.status, response.field("connection")), (200, Some("close")));
     // The backend is spoken to in HTTP/1.1, which needs a Host.
-    assert!(response.text().starts_with("GET /plain HTTP/1.1\r\nHost: \r\n"), "{}", response.text());
+    let begin = format!("GET /plain HTTP/1.1\r\nHost: {}\r\n", backend.address());
+    assert!(response.text().starts_with(&begin), "{}", response.text());
     client.expect_closed();
 
     let mut client = Client::connect(ringway.address());
@@ -94,6 +95,59 @@ fn http10_closes_unless_it_asks_to_be_kept() {
         let response = client.read_response();
         assert_eq!(response.field("connection").map(str::to_ascii_lowercase).as_deref(), Some("keep-alive"));
     }
+}
+
+/// What a backend of this version gets as host from a client of HTTP/1.0 that sends this Host line, if any.
+fn host_for(version: Version, (listener, group): (&str, &str), line: &str) -> (String, String) {
+    let pair = Pair { client: Version::Http1, backend: version };
+    let name = if version == Version::Http1 { "host" } else { ":authority" };
+    let backend = pair.backend(move |exchange| {
+        let host = exchange.field(name).unwrap_or_default();
+        exchange.respond(200, host.as_bytes())
+    });
+    let ringway = pair.scenario(&backend).listener(listener).group(group).start();
+    let mut client = Client::connect(ringway.address());
+    client.send(format!("GET / HTTP/1.0\r\n{line}\r\n"));
+    let response = client.read_response();
+    assert_eq!(response.status, 200, "{line:?}");
+    (response.text(), backend.address().to_string())
+}
+
+#[test]
+fn who_names_no_host_gets_one() {
+    let (listeners, groups) = ("default_host = \"www.example.com\"", "default_host = \"app.example.com:81\"");
+    for version in [Version::Http1, Version::Http2] {
+        for line in ["", "Host:\r\n", "Host: \t\r\n"] {
+            let (host, address) = host_for(version, ("", ""), line);
+            assert_eq!(host, address, "{version:?} {line:?}");
+            assert_eq!(host_for(version, (listeners, ""), line).0, "www.example.com", "{version:?} {line:?}");
+            assert_eq!(host_for(version, ("", groups), line).0, "app.example.com:81", "{version:?} {line:?}");
+            let both = host_for(version, (listeners, groups), line).0;
+            assert_eq!(both, "app.example.com:81", "{version:?} {line:?}");
+        }
+        assert_eq!(host_for(version, (listeners, groups), "Host: own.example\r\n").0, "own.example");
+    }
+}
+
+#[test]
+fn backends_may_be_spoken_to_in_http10() {
+    let backend = Backend::echo_head();
+    let ringway = Scenario::of(&backend).group("http10_upstream = \"1.0\"").start();
+    let ask = |request: &str| {
+        let mut client = Client::connect(ringway.address());
+        client.send(request);
+        client.read_response().text()
+    };
+    for _ in 0..2 {
+        let text = ask("GET /old HTTP/1.0\r\nHost: a\r\nX-A: b\r\n\r\n");
+        assert!(text.starts_with("GET /old HTTP/1.0\r\nHost: a\r\nX-A: b\r\n"), "{text}");
+        assert!(text.contains("\r\nConnection: keep-alive\r\n"), "{text}");
+        let text = ask("GET /new HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert!(text.starts_with("GET /new HTTP/1.1\r\n") && !text.contains("\r\nConnection"), "{text}");
+    }
+    assert_eq!(backend.connections(), 1);
+    let text = ask("POST / HTTP/1.0\r\nHost: a\r\nContent-Length: 2\r\n\r\nok");
+    assert!(text.starts_with("POST / HTTP/1.0\r\n") && text.contains("Content-Length: 2\r\n"), "{text}");
 }
 
 #[test]

@@ -168,6 +168,35 @@ pub(super) fn is_host(text: &str) -> bool {
     is_bare(text) || text.rsplit_once(':').is_some_and(|(host, port)| is_bare(host) && is_port(port))
 }
 
+/// The host of requests that name none; empty: none.
+pub(super) struct DefaultHost;
+
+/// A name of DNS, a colon and a port.
+const HOST_LENGTH_MAX: usize = 253 + 6;
+
+impl Kind for DefaultHost {
+    type Value = Option<String>;
+
+    fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<Option<String>> {
+        let raw::Kind::Text(text) = &raw.kind else {
+            return refuse_kind(key, raw, "a string", report);
+        };
+        if text.is_empty() {
+            return Some(None);
+        }
+        if !is_host(text) || text.len() > HOST_LENGTH_MAX {
+            let help = "write a name or an IP address, with a port or without: \"www.example.com\"";
+            report.error(raw.location, format!("`{key}` is not a valid host"), help);
+            return None;
+        }
+        Some(Some(text.clone()))
+    }
+
+    fn show(&self, value: &Option<String>) -> Json {
+        Json::from(value.as_deref().unwrap_or_default())
+    }
+}
+
 /// Whom names are asked for.
 pub(super) struct Resolvers;
 

@@ -10,6 +10,7 @@ use crate::config::Http2Limits;
 use crate::config::Listener;
 use crate::config::ListenerProtocol;
 use crate::config::ProxyProtocol;
+use crate::config::check::address::DefaultHost;
 use crate::config::check::address::ListenAddresses;
 use crate::config::check::address::Networks;
 use crate::config::check::client_auth;
@@ -76,6 +77,7 @@ pub(super) fn listener(table: &raw::Table, known: &Known<'_>, output: &mut Outpu
         proxy_protocol: section.read("proxy_protocol", &PROXY_PROTOCOLS, ProxyProtocol::Off),
         real_ip_header: real_ip_header(&mut section, trusted_proxies.is_empty()),
         trusted_proxies,
+        default_host: section.read("default_host", &DefaultHost, None),
         early_hints: section.read("early_hints", &EARLY_HINTS, EarlyHints::Http2),
         compression: section.read("compression", &Boolean, false),
         forwarded: forwarded(&mut section, &mut told),

@@ -8,6 +8,7 @@ use crate::config::GroupProtocol;
 use crate::config::Role;
 use crate::config::ServerGroup;
 use crate::config::check::address::BackendPlace;
+use crate::config::check::address::DefaultHost;
 use crate::config::check::algorithm;
 use crate::config::check::group_tls;
 use crate::config::check::health_check;
@@ -60,6 +61,8 @@ pub(super) fn server_group(table: &raw::Table, known: &Known<'_>, output: &mut O
         max_retries: section.read("max_retries", &Integer(0..=10), 1),
         max_response_header_bytes: section.read("max_response_header_bytes", &Size(KIB..=MIB), 64 * KIB),
         max_response_headers: section.read("max_response_headers", &Integer(1..=MOST_FIELDS), MOST_FIELDS),
+        default_host: section.read("default_host", &DefaultHost, None),
+        speaks_http10: false,
         when_all_down: section.read("when_all_down", &WHEN_ALL_DOWN, WhenAllDown::Forward),
         slow_start: section.read("slow_start", &SLOW_START, Duration::ZERO),
         drain_timeout: section.read("drain_timeout", &seconds(0, 4_000), Duration::from_secs(300)),
@@ -70,6 +73,12 @@ pub(super) fn server_group(table: &raw::Table, known: &Known<'_>, output: &mut O
     };
     let idle = (group.protocol != GroupProtocol::Https).then_some("only with https is there a choice");
     group.http2 = section.read_unless(idle, "http2", &Boolean, false);
+    let idle = match group.protocol {
+        GroupProtocol::H2c | GroupProtocol::Grpc => Some("backends are spoken to in HTTP/2"),
+        GroupProtocol::Https if group.http2 => Some("backends may be spoken to in HTTP/2"),
+        GroupProtocol::Http | GroupProtocol::Https => None,
+    };
+    group.speaks_http10 = section.read_unless(idle, "http10_upstream", &HTTP10_UPSTREAM, false);
     group.tls = group_tls::group_tls(&mut section, group.protocol, known);
     group.backends = backends(&mut section);
     group.health_check = health_check::health_check(&mut section, &group);
@@ -91,6 +100,10 @@ const PROTOCOLS: Choice<GroupProtocol> = Choice {
     aliases: &[("gRPC", GroupProtocol::Grpc), ("GRPC", GroupProtocol::Grpc)],
     later: &[],
 };
+
+/// Whether requests of HTTP/1.0 stay what they are.
+const HTTP10_UPSTREAM: Choice<bool> =
+    Choice { words: &[("1.1", false), ("1.0", true)], aliases: &[], later: &[] };
 
 const WHEN_ALL_DOWN: Choice<WhenAllDown> = Choice {
     words: &[("forward", WhenAllDown::Forward), ("fail", WhenAllDown::Fail)],

@@ -245,6 +245,10 @@ fn read_request(bytes: &[u8]) -> Option<(usize, Vec<u8>)> {
         [] if *minor != b'0' => return None,
         [] => fields.push((b"Host", absolute.unwrap_or(b"none"))),
         [host] if is_authority(host) || (host.is_empty() && absolute.is_some()) => {}
+        [b""] if *minor == b'0' => {
+            fields.retain(|(name, _)| !is_host(name));
+            fields.push((b"Host", b"none"));
+        }
         _ => return None,
     }
     let mut text = Vec::new();

@@ -163,6 +163,16 @@ pub fn parse_response<'h, 'b>(
 
 /// Appends `method path_and_query HTTP/1.1`, with the `/` that an empty path stands for (RFC 9112 §3.2.1).
 pub fn write_request_line(out: &mut Vec<u8>, method: &Method<'_>, path_and_query: &[u8]) {
+    write_request_line_of(out, method, path_and_query, Version::Http11);
+}
+
+/// The same in this version of HTTP/1.
+pub fn write_request_line_of(
+    out: &mut Vec<u8>,
+    method: &Method<'_>,
+    path_and_query: &[u8],
+    version: Version,
+) {
     let method = method.as_bytes();
     out.reserve(method.len() + path_and_query.len() + " / HTTP/1.1\r\n".len());
     out.extend_from_slice(method);
@@ -171,7 +181,8 @@ pub fn write_request_line(out: &mut Vec<u8>, method: &Method<'_>, path_and_query
         out.push(b'/');
     }
     out.extend_from_slice(path_and_query);
-    out.extend_from_slice(b" HTTP/1.1\r\n");
+    let rest = if version == Version::Http10 { b" HTTP/1.0\r\n" } else { b" HTTP/1.1\r\n" };
+    out.extend_from_slice(rest);
 }
 
 /// Appends `HTTP/1.1 status reason`, with the standard phrase when `reason` is empty.
@@ -342,6 +353,8 @@ fn settle_host<'b>(
         None => {}
         Some(_) if repeated => return Err(HeadError::RepeatedHost),
         Some(b"") if authority.is_some() => {}
+        // Clients of HTTP/1.0 need to say no host, and this says none.
+        Some(b"") if version == Version::Http10 => headers.remove(KnownName::Host),
         Some(host) if !is_authority(host) => return Err(HeadError::BadHost),
         Some(_) => {}
     }

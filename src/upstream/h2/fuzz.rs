@@ -3,6 +3,8 @@
 use crate::http::body::BodyLength;
 use crate::http::head::Method;
 use crate::http::head::RequestHead;
+use crate::http::head::TargetForm;
+use crate::http::head::Version;
 use crate::http::headers::Field;
 use crate::http::headers::Headers;
 use crate::http::headers::KnownName;
@@ -17,6 +19,7 @@ use crate::proto::h2::frame::PREFACE;
 use crate::proto::h2::limits::Resets;
 use crate::proto::h2::message::Request;
 use crate::proto::h2::settings::Local;
+use crate::upstream::h1::Opening;
 use crate::upstream::h1::RequestWriter;
 use crate::upstream::h2::request::Hop;
 use crate::upstream::h2::request::RequestText;
@@ -95,7 +98,12 @@ impl Meaning {
 /// The head as it is written for a backend.
 fn written(head: &RequestHead<'_, '_>, asked: &Asked, marks: bool) -> Vec<u8> {
     let mut text = Vec::new();
-    let writer = RequestWriter::begin(&mut text, head, marks, |_| true);
+    let host = match head.target.form {
+        TargetForm::Absolute { authority } => authority,
+        _ => head.headers.find(KnownName::Host).map(|field| field.value).unwrap_or_default(),
+    };
+    let opening = Opening { host, version: Version::Http11, marks };
+    let writer = RequestWriter::begin(&mut text, head, opening, |_| true);
     writer.finish(asked.length, asked.is_tunnel.then_some(b"websocket"));
     text
 }

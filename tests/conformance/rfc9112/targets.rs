@@ -30,8 +30,9 @@ fn must_answer_a_long_target_with_414() {
 #[test]
 fn must_send_host_to_backends() {
     let watched = Watched::new();
+    let address = watched.scene.backend.address().to_string();
     for (request, host) in [
-        ("GET / HTTP/1.0\r\n\r\n", ""),
+        ("GET / HTTP/1.0\r\n\r\n", &address[..]),
         ("GET / HTTP/1.1\r\nHost: a:8080\r\n\r\n", "a:8080"),
         ("GET / HTTP/1.1\r\nhOST: [::1]:80\r\n\r\n", "[::1]:80"),
     ] {

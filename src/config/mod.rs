@@ -39,6 +39,7 @@ pub use server_group::CheckProtocol;
 pub use server_group::GroupProtocol;
 pub use server_group::GroupTls;
 pub use server_group::HealthCheck;
+pub use server_group::InitialState;
 pub use server_group::PassiveCheck;
 pub use server_group::Role;
 pub use server_group::ServerGroup;

@@ -88,6 +88,8 @@ pub enum Verify {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthCheck {
     pub protocol: CheckProtocol,
+    /// What a new backend counts as until its first probe.
+    pub initial: InitialState,
     pub interval: Duration,
     /// Of one probe. It may be longer than the interval: the next probe begins when this one has ended.
     pub timeout: Duration,
@@ -104,6 +106,12 @@ pub struct HealthCheck {
     pub port: u16,
     /// Statuses that count as a success, with grpc those of gRPC. At least one range.
     pub expect: Vec<RangeInclusive<u16>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InitialState {
+    Up,
+    Down,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

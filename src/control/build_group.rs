@@ -5,6 +5,8 @@ use std::sync::Arc;
 use crate::config;
 use crate::config::BackendAddress;
 use crate::config::GroupProtocol;
+use crate::config::HealthCheck;
+use crate::config::InitialState;
 use crate::config::ServerGroup;
 use crate::control::build::Addresses;
 use crate::control::roster::KnownGroup;
@@ -63,6 +65,8 @@ impl GroupBuilder<'_> {
         group.most_failures = wanted.passive_check.consecutive_failures;
         group.sticky =
             wanted.sticky.as_ref().map(|sticky| self.sticky(sticky, &wanted.name, &members, roster));
+        group.awaits_probes =
+            wanted.health_check.as_ref().is_some_and(|check| check.initial == InitialState::Down);
         group.members = members;
         let unresolved = wanted.backends.iter().zip(&addresses).filter(|(_, found)| found.is_empty());
         group.unresolved = unresolved.map(|(backend, _)| backend.address.to_string()).collect();
@@ -99,8 +103,12 @@ impl GroupBuilder<'_> {
                     continue;
                 }
                 let (known, is_new) = roster.backend(&wanted.name, address)?;
-                let unproven = if is_new { Finding::INITIAL } else { Finding::HEALTHY };
-                begin_checks(&known, wanted.health_check.as_ref().map(|_| unproven), self.now_ms);
+                let unproven = |check: &HealthCheck| match check.initial {
+                    _ if !is_new => Finding::HEALTHY,
+                    InitialState::Up => Finding::PRESUMED,
+                    InitialState::Down => Finding::INITIAL,
+                };
+                begin_checks(&known, wanted.health_check.as_ref().map(unproven), self.now_ms);
                 places.insert(address.clone(), members.len());
                 members.push(GroupMember {
                     backend: known,

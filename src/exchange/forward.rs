@@ -1,10 +1,7 @@
 //! Forwarding: choose a backend, borrow a connection, send, receive, and try again where it is safe.
 
 use std::cell::Cell;
-use std::future::Future;
-use std::pin::Pin;
 use std::pin::pin;
-use std::task::Poll;
 use std::time::Duration;
 
 use crate::exchange::Origin;
@@ -14,7 +11,6 @@ use crate::exchange::record::Recording;
 use crate::exchange::response;
 use crate::exchange::response::Relayed;
 use crate::exchange::stickiness::Claim;
-use crate::exchange::stream::Presence;
 use crate::exchange::stream::Reply;
 use crate::exchange::stream::RequestBody;
 use crate::exchange::stream::Stream;
@@ -22,6 +18,9 @@ use crate::exchange::tunnel;
 use crate::exchange::upload::Rest;
 use crate::exchange::upload::beside;
 use crate::exchange::upload::upload;
+use crate::exchange::waiting::unless_left;
+use crate::exchange::waiting::until_drained;
+use crate::exchange::waiting::wait_for_first_probe;
 use crate::http::body::BodyLength;
 use crate::net::buffer::Buffer;
 use crate::net::buffer::Buffers;
@@ -32,7 +31,6 @@ use crate::policy::retry;
 use crate::policy::retry::Replay;
 use crate::policy::retry::Verdict;
 use crate::policy::websocket;
-use crate::snapshot::backend::Backend;
 use crate::snapshot::group::Availability;
 use crate::snapshot::group::Group;
 use crate::snapshot::group::Versions;
@@ -164,6 +162,9 @@ impl Forward {
         };
         worker.loads.request_began(group);
         let mut retries_left = group.max_retries;
+        if group.awaits_probes {
+            unless_left(Box::pin(wait_for_first_probe(group, worker)).as_mut(), stream.parts().2).await?;
+        }
         let mut chosen = self.choose(group, recording, worker)?;
         let mut fresh = false;
         recording.upstream_began(worker);
@@ -468,31 +469,4 @@ fn tell_of_want(error: UpstreamError, group: &Group) {
         let name = &group.name;
         format!("warning: no {what} is left for a connection to a backend of group \"{name}\"; {cure}")
     });
-}
-
-/// Runs `operation` unless the drain of its backend is over. Who waits in silence is woken by its deadline,
-/// but a busy exchange moves that before it passes.
-async fn until_drained<T>(
-    backend: &Backend,
-    mut operation: Pin<&mut impl Future<Output = Result<T, ExchangeError>>>,
-) -> Result<T, ExchangeError> {
-    std::future::poll_fn(|turn| match operation.as_mut().poll(turn) {
-        Poll::Pending if backend.health.is_closed() => {
-            Poll::Ready(Err(ExchangeError::Refused(Reason::DrainTimeout)))
-        }
-        outcome => outcome,
-    })
-    .await
-}
-
-/// Runs `operation` unless the client is seen to leave, so that nothing more is done for it.
-async fn unless_left<T>(
-    mut operation: Pin<&mut impl Future<Output = T>>,
-    presence: &impl Presence,
-) -> Result<T, ExchangeError> {
-    std::future::poll_fn(|turn| match operation.as_mut().poll(turn) {
-        Poll::Pending if presence.has_left(turn) => Poll::Ready(Err(ExchangeError::ClientGone)),
-        outcome => outcome.map(Ok),
-    })
-    .await
 }

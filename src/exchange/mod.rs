@@ -15,6 +15,7 @@ mod stickiness;
 pub mod stream;
 mod tunnel;
 mod upload;
+mod waiting;
 
 use std::net::SocketAddr;
 

@@ -55,13 +55,15 @@ pub enum Standing {
     Initial = 1,
     Healthy = 2,
     Unhealthy = 3,
+    /// It serves until its first probe says otherwise.
+    Presumed = 4,
 }
 
 impl Standing {
     pub fn word(self) -> &'static str {
         match self {
             Standing::Unchecked => "unchecked",
-            Standing::Initial => "initial",
+            Standing::Initial | Standing::Presumed => "initial",
             Standing::Healthy => "healthy",
             Standing::Unhealthy => "unhealthy",
         }
@@ -113,7 +115,7 @@ impl CheckFailure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Finding {
     pub standing: Standing,
-    /// Only of an unhealthy backend.
+    /// Of an unhealthy backend, and of an initial one whose probes have failed so far.
     pub failure: Option<CheckFailure>,
     /// The status that came instead of an expected one; else 0.
     pub status: u16,
@@ -122,6 +124,7 @@ pub struct Finding {
 impl Finding {
     pub const UNCHECKED: Finding = Finding::plain(Standing::Unchecked);
     pub const INITIAL: Finding = Finding::plain(Standing::Initial);
+    pub const PRESUMED: Finding = Finding::plain(Standing::Presumed);
     pub const HEALTHY: Finding = Finding::plain(Standing::Healthy);
 
     const fn plain(standing: Standing) -> Finding {
@@ -138,6 +141,7 @@ impl Finding {
             0 => Standing::Unchecked,
             1 => Standing::Initial,
             2 => Standing::Healthy,
+            4 => Standing::Presumed,
             _ => Standing::Unhealthy,
         };
         let failure = FAILURES.iter().map(|(failure, _)| *failure);
@@ -172,9 +176,11 @@ impl Health {
     }
 
     pub fn find(&self, finding: Finding, now_ms: u64) {
-        if finding.standing != self.finding().standing {
-            // What it begins with is no change.
-            if self.since.swap(now_ms, Ordering::Relaxed) != 0 {
+        let before = self.finding().standing;
+        if finding.standing != before {
+            // What it begins with is no change, nor is a proof of what was presumed.
+            let is_first = self.since.swap(now_ms, Ordering::Relaxed) == 0;
+            if !is_first && (before, finding.standing) != (Standing::Presumed, Standing::Healthy) {
                 self.count_change();
             }
         }
@@ -184,7 +190,14 @@ impl Health {
     /// Whether probes have nothing against it, and real requests neither.
     pub fn is_available(&self) -> bool {
         let standing = self.finding().standing;
-        matches!(standing, Standing::Unchecked | Standing::Healthy) && !self.is_ejected()
+        let serves = matches!(standing, Standing::Unchecked | Standing::Presumed | Standing::Healthy);
+        serves && !self.is_ejected()
+    }
+
+    /// Whether no probe has come to an end yet, and none is taken for granted.
+    pub fn awaits_first_probe(&self) -> bool {
+        let finding = self.finding();
+        finding.standing == Standing::Initial && finding.failure.is_none()
     }
 
     pub fn is_ejected(&self) -> bool {
@@ -285,7 +298,7 @@ mod tests {
             assert_eq!(Finding::unpack(finding.pack()), finding);
             assert_eq!(failure.word(), word);
         }
-        for finding in [Finding::UNCHECKED, Finding::INITIAL, Finding::HEALTHY] {
+        for finding in [Finding::UNCHECKED, Finding::INITIAL, Finding::PRESUMED, Finding::HEALTHY] {
             assert_eq!(Finding::unpack(finding.pack()), finding);
         }
     }

@@ -37,6 +37,8 @@ pub struct Group {
     pub drain_timeout: Duration,
     /// Failures of real requests in a row that eject a backend; 0 = none do.
     pub most_failures: u32,
+    /// While nobody is available, requests wait a moment for the first probes.
+    pub awaits_probes: bool,
     pub sticky: Option<Sticky>,
     pub connect_timeout: Duration,
     /// A backend silent for so long has failed.
@@ -196,6 +198,7 @@ impl Group {
             slow_start: Duration::ZERO,
             drain_timeout: Duration::ZERO,
             most_failures: 0,
+            awaits_probes: false,
             sticky: None,
             connect_timeout: Duration::ZERO,
             response_timeout: Duration::ZERO,
@@ -234,6 +237,12 @@ impl Group {
         }
         self.table.publish(Arc::new(Table::of(self, next)));
         true
+    }
+
+    /// Whether somebody who could serve has yet to be probed for the first time.
+    pub fn has_unprobed(&self) -> bool {
+        let mut members = self.members.iter().filter(|member| member.takes_requests());
+        members.any(|member| member.backend.health.awaits_first_probe())
     }
 
     /// Who owns a key among the candidates of a table.

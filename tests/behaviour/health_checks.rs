@@ -281,8 +281,6 @@ fn when_all_are_down_requests_go_on_or_fail_as_configured() {
     let forwarding = Scenario::of(&ill.backend).group_table(CHECK);
     let failing = forwarding.clone().group("when_all_down = \"fail\"");
     let (forwarding, failing) = (forwarding.start(), failing.start());
-    // Before the first probe has succeeded, nobody is healthy either.
-    assert_eq!((get(&forwarding).status, get(&failing).status), (200, 503));
     for ringway in [&forwarding, &failing] {
         ringway.wait_for_line(&ill.line("is unhealthy"));
     }
@@ -292,6 +290,74 @@ fn when_all_are_down_requests_go_on_or_fail_as_configured() {
     ill.answer(200);
     failing.wait_for_line(&ill.line("is healthy again"));
     assert_eq!(get(&failing).status, 200);
+}
+
+/// Answers requests, and no probe of `/health`.
+fn mute_to_probes() -> Backend {
+    Backend::per_request(|peer, head, _| match head.start_line.contains("/health") {
+        true => {
+            std::thread::sleep(Duration::from_secs(2));
+            Ok(())
+        }
+        false => peer.respond("200 OK", b"mute"),
+    })
+}
+
+#[test]
+fn a_start_serves_before_the_first_probe_unless_it_is_told_to_wait() {
+    for protocol in ["http", "h2c"] {
+        let mute = mute_to_probes();
+        let scenario = Scenario::of(&mute).group("when_all_down = \"fail\"");
+        if protocol == "http" {
+            // By default nothing waits.
+            let ringway = scenario.clone().group_table(CHECK).start();
+            let start = now();
+            assert_eq!(get(&ringway).text(), "mute");
+            assert!(start.elapsed() < Duration::from_millis(250), "{:?}", start.elapsed());
+        }
+        // The first probe says nothing in time.
+        let waiting = format!("{CHECK}initial = \"down\"\n").replace("timeout = \"1s\"", "timeout = \"5s\"");
+        let ringway = scenario.group_protocol(protocol).group_table(&waiting).start();
+        let start = now();
+        assert_eq!(get(&ringway).status, 503);
+        let took = start.elapsed();
+        assert!((Duration::from_millis(150)..Duration::from_millis(800)).contains(&took), "{took:?}");
+    }
+    // The first probe ends the wait.
+    let well = Patient::new("well", 200);
+    let scenario = Scenario::of(&well.backend).group("when_all_down = \"fail\"");
+    let ringway = scenario.group_table(&format!("{CHECK}initial = \"down\"\n")).start();
+    assert_eq!(get(&ringway).text(), "well");
+}
+
+#[test]
+fn new_backends_are_probed_at_once_and_a_failure_takes_them_out() {
+    let (ill, well) = (Patient::new("ill", 500), Patient::new("well", 200));
+    let check =
+        CHECK.replace("interval = \"1s\"", "interval = \"30s\"").replace("unhealthy_threshold = 1", "");
+    let ringway = Scenario::of(&ill.backend).backend(well.address()).group_table(&check).start();
+    let start = now();
+    eventually("both are probed", || {
+        [&ill, &well].iter().all(|backend| backend.probes.load(Ordering::SeqCst) > 0)
+    });
+    assert!(start.elapsed() < Duration::from_millis(700), "{:?}", start.elapsed());
+    ringway
+        .wait_for_line(&ill.line("failed its first probe and serves once one succeeds: RESPONSE_MISMATCH"));
+    assert_eq!(servers(&ringway), ["well"]);
+}
+
+#[test]
+fn backends_are_probed_as_they_are_spoken_to() {
+    let config = server_config(&Issuer::new("backends").server(&["app.example"]), None);
+    let secured = Backend::secured(Arc::new(config), |peer| match peer.read_request()? {
+        Some(_) => peer.write(b"HTTP/1.1 204 No Content\r\n\r\n"),
+        None => Ok(()),
+    });
+    let web = Patient::new("web", 200);
+    let table = probed_group("secured", secured.address(), "protocol = \"https\"", "");
+    let ringway = Scenario::of(&web.backend).table(&table).start();
+    wait_for_verdict(&ringway, "secured", secured.address(), "healthy");
+    assert!(!ringway.stderr().contains("plain http"), "{}", ringway.stderr());
 }
 
 #[test]

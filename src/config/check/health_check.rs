@@ -11,6 +11,7 @@ use crate::config::CheckMethod;
 use crate::config::CheckProtocol;
 use crate::config::GroupProtocol;
 use crate::config::HealthCheck;
+use crate::config::InitialState;
 use crate::config::ServerGroup;
 use crate::config::check::address::is_host;
 use crate::config::check::kind::Choice;
@@ -31,12 +32,13 @@ pub(super) fn health_check(group: &mut Section<'_, '_>, of: &ServerGroup) -> Opt
         return None;
     };
     let mut section = Section::single(PATH, Some(table), group.output);
-    let check_protocol = section.read("protocol", &PROTOCOLS, CheckProtocol::Http);
+    let check_protocol = section.read("protocol", &PROTOCOLS, usual_protocol(of.protocol));
     let idle = (check_protocol == CheckProtocol::Tcp).then_some(NO_REQUEST);
     let is_call = check_protocol == CheckProtocol::Grpc;
     let (path, statuses) = if is_call { (HEALTH_METHOD, &CODES) } else { ("/", &STATUSES) };
     let check = HealthCheck {
         protocol: check_protocol,
+        initial: section.read("initial", &INITIAL_STATES, InitialState::Up),
         interval: section.read("interval", &seconds(1, 300), Duration::from_secs(2)),
         timeout: section.read("timeout", &seconds(1, 300), Duration::from_secs(5)),
         healthy_threshold: section.read("healthy_threshold", &Integer(1..=10), 3),
@@ -56,6 +58,18 @@ pub(super) fn health_check(group: &mut Section<'_, '_>, of: &ServerGroup) -> Opt
     section.close();
     Some(check)
 }
+
+/// Backends are probed as they are spoken to.
+fn usual_protocol(group: GroupProtocol) -> CheckProtocol {
+    match group {
+        GroupProtocol::Http | GroupProtocol::H2c => CheckProtocol::Http,
+        GroupProtocol::Https => CheckProtocol::Https,
+        GroupProtocol::Grpc => CheckProtocol::Grpc,
+    }
+}
+
+const INITIAL_STATES: Choice<InitialState> =
+    Choice { words: &[("up", InitialState::Up), ("down", InitialState::Down)], aliases: &[], later: &[] };
 
 const NO_REQUEST: &str = "a tcp check sends no request";
 const ONE_METHOD: &str = "every call of gRPC is a POST";

@@ -236,6 +236,7 @@ fn health_checks_are_kept() {
     let check = |lines: &str| group_with(&format!("[server_group.health_check]\n{lines}")).health_check;
     let default = HealthCheck {
         protocol: CheckProtocol::Http,
+        initial: InitialState::Up,
         interval: Duration::from_secs(2),
         timeout: Duration::from_secs(5),
         healthy_threshold: 3,
@@ -255,6 +256,7 @@ fn health_checks_are_kept() {
         check(unusual),
         Some(HealthCheck {
             protocol: CheckProtocol::Https,
+            initial: InitialState::Up,
             interval: Duration::from_secs(300),
             timeout: Duration::from_secs(1),
             healthy_threshold: 1,

@@ -316,6 +316,7 @@ mod tests {
     fn check() -> HealthCheck {
         HealthCheck {
             protocol: CheckProtocol::Http,
+            initial: crate::config::InitialState::Up,
             interval: Duration::from_secs(2),
             timeout: Duration::from_secs(5),
             healthy_threshold: 3,

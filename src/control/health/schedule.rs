@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use crate::net::timer::TICK;
 
-/// The first probe comes within this time, however long the interval is: until then nobody knows whether
-/// a new backend can serve.
+/// The first probe of a backend that was never probed is due within this time, and begins a tick later at most:
+/// until then nobody knows whether it can serve.
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+
+/// Probes that take the place of others come within this time, however long the interval is.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 /// Looks at a schedule are so far apart, so that a probe begins up to this much after it is due.
@@ -19,15 +22,31 @@ pub(super) struct Schedule {
     due_ms: u64,
     /// The last probe has not ended, or still waits for its turn.
     is_busy: bool,
+    /// How long after the first probe the second one is due. None: that was long ago.
+    second_ms: Option<u64>,
+}
+
+/// What is known of a backend whose probes begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Acquaintance {
+    /// It was never probed.
+    New,
+    Known,
 }
 
 impl Schedule {
-    /// The first probe is due at a random moment, so that backends which appear together are not probed
-    /// together for ever after.
-    pub(super) fn new(interval: Duration, random: u64, now_ms: u64) -> Schedule {
-        let span_ms = interval.min(LONGEST_WAIT).as_millis() as u64;
-        let due_ms = now_ms + random % span_ms.max(1);
-        Schedule { interval_ms: interval.as_millis() as u64, due_ms, is_busy: false }
+    /// The first or, of new backends, the second probe is due at a random moment, so that backends which appear
+    /// together are not probed together for ever after.
+    pub(super) fn new(interval: Duration, backend: Acquaintance, random: u64, now_ms: u64) -> Schedule {
+        let interval_ms = interval.as_millis() as u64;
+        let (span, second_ms) = match backend {
+            Acquaintance::New => {
+                (FIRST_WAIT, Some(interval_ms / 2 + (random >> 32) % (interval_ms / 2).max(1)))
+            }
+            Acquaintance::Known => (interval.min(LONGEST_WAIT), None),
+        };
+        let due_ms = now_ms + random % (span.as_millis() as u64).max(1);
+        Schedule { interval_ms, due_ms, is_busy: false, second_ms }
     }
 
     /// Whether a probe is to be begun; asks for each one once.
@@ -40,8 +59,9 @@ impl Schedule {
     /// A probe begins. The next one is due an interval after this one was; if this one is late, an interval
     /// after now.
     pub(super) fn begin(&mut self, now_ms: u64) {
-        let soonest = (now_ms + self.interval_ms).saturating_sub(TICK_MS);
-        self.due_ms = (self.due_ms + self.interval_ms).max(soonest);
+        let pause_ms = self.second_ms.take().unwrap_or(self.interval_ms);
+        let soonest = (now_ms + pause_ms).saturating_sub(TICK_MS);
+        self.due_ms = (self.due_ms + pause_ms).max(soonest);
     }
 
     /// The probe has ended.
@@ -58,7 +78,7 @@ mod tests {
 
     /// The moments of the first few starts, when probes take so long and looks are a tick apart.
     fn starts(interval: Duration, probe_ms: u64, until_ms: u64) -> Vec<u64> {
-        let mut schedule = Schedule::new(interval, 0, 1);
+        let mut schedule = Schedule::new(interval, Acquaintance::Known, 0, 1);
         let mut starts = Vec::new();
         let mut ends_ms = None;
         for now_ms in (0..until_ms).step_by(TICK_MS as usize).skip(1) {
@@ -77,10 +97,30 @@ mod tests {
     }
 
     #[test]
+    fn a_new_backend_is_probed_at_once_and_then_at_a_moment_of_its_own() {
+        let mut seconds = std::collections::BTreeSet::new();
+        for random in 0..1_000_u64 {
+            let mut schedule = Schedule::new(SECOND * 2, Acquaintance::New, random << 32 | random, 7);
+            let first_ms = schedule.due_ms;
+            assert!((7..107).contains(&first_ms));
+            assert!(schedule.falls_due(first_ms));
+            schedule.begin(first_ms);
+            schedule.end();
+            let second_ms = schedule.due_ms - first_ms;
+            assert!((1_000..2_000).contains(&second_ms), "{second_ms}");
+            seconds.insert(second_ms);
+            assert!(schedule.falls_due(schedule.due_ms));
+            schedule.begin(schedule.due_ms);
+            assert_eq!(schedule.due_ms - first_ms - second_ms, 2_000);
+        }
+        assert!(seconds.len() > 900);
+    }
+
+    #[test]
     fn the_first_probe_comes_within_the_interval_and_two_seconds() {
         for (interval_s, most_ms) in [(1, 1_000), (2, 2_000), (300, 2_000)] {
             let dues = (0..5_000).map(|random| {
-                let schedule = Schedule::new(SECOND * interval_s, random, 7);
+                let schedule = Schedule::new(SECOND * interval_s, Acquaintance::Known, random, 7);
                 schedule.due_ms - 7
             });
             assert_eq!((dues.clone().min(), dues.max()), (Some(0), Some(most_ms - 1)));
@@ -100,7 +140,7 @@ mod tests {
 
     #[test]
     fn what_was_late_is_not_made_up_for() {
-        let mut schedule = Schedule::new(SECOND, 0, 1);
+        let mut schedule = Schedule::new(SECOND, Acquaintance::Known, 0, 1);
         assert!(schedule.falls_due(1));
         assert!(!schedule.falls_due(1_500), "asked for twice");
         schedule.begin(1_500);

@@ -21,6 +21,7 @@ const FAULTY: Outcome = Err(Miss::Failed { failure: CheckFailure::ResponseMismat
 fn check() -> HealthCheck {
     HealthCheck {
         protocol: CheckProtocol::Http,
+        initial: crate::config::InitialState::Up,
         interval: Duration::from_secs(2),
         timeout: Duration::from_secs(5),
         healthy_threshold: 2,

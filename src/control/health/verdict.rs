@@ -11,7 +11,8 @@
 //!        └────────────▶ failures in a row ─▶ Unhealthy
 //! ```
 //!
-//! A backend that nobody probed before (`Unchecked`) moves as from Initial.
+//! A backend that nobody probed before (`Unchecked`) moves as from Initial. One that is presumed to be healthy
+//! moves to Healthy or Initial with its first probe, whose failure counts there.
 
 use crate::snapshot::backend::Standing;
 
@@ -53,7 +54,8 @@ impl Verdict {
                 self.against = 0;
                 return None;
             }
-            (Standing::Initial | Standing::Unchecked, true) => (Standing::Healthy, 1),
+            (Standing::Initial | Standing::Presumed | Standing::Unchecked, true) => (Standing::Healthy, 1),
+            (Standing::Presumed, false) if thresholds.unhealthy > 1 => (Standing::Initial, 1),
             (Standing::Unhealthy, true) => (Standing::Healthy, thresholds.healthy),
             (_, false) => (Standing::Unhealthy, thresholds.unhealthy),
         };
@@ -62,7 +64,7 @@ impl Verdict {
             return None;
         }
         let change = Change { from: self.standing, to, probes: self.against };
-        *self = Verdict::new(to);
+        *self = Verdict { standing: to, against: u32::from(to == Standing::Initial) };
         Some(change)
     }
 }
@@ -72,6 +74,7 @@ mod tests {
     use super::*;
     use Standing::Healthy;
     use Standing::Initial;
+    use Standing::Presumed;
     use Standing::Unchecked;
     use Standing::Unhealthy;
 
@@ -102,6 +105,9 @@ mod tests {
             (Unhealthy, "+-+-", vec![Unhealthy; 4]),
             (Unhealthy, "+-++", vec![Unhealthy, Unhealthy, Unhealthy, Healthy]),
             (Unhealthy, "++---", vec![Unhealthy, Healthy, Healthy, Healthy, Unhealthy]),
+            (Presumed, "+-", vec![Healthy, Healthy]),
+            (Presumed, "-+", vec![Initial, Healthy]),
+            (Presumed, "---", vec![Initial, Initial, Unhealthy]),
             (Unchecked, "+", vec![Healthy]),
             (Unchecked, "---", vec![Unchecked, Unchecked, Unhealthy]),
         ] {
@@ -116,6 +122,8 @@ mod tests {
         let change = Change { from: Initial, to: Healthy, probes: 2 };
         assert_eq!(verdict.note(true, THRESHOLDS), Some(change));
         let once = Thresholds { healthy: 1, unhealthy: 1 };
+        let change = Change { from: Presumed, to: Unhealthy, probes: 1 };
+        assert_eq!(Verdict::new(Presumed).note(false, once), Some(change));
         let change = Change { from: Healthy, to: Unhealthy, probes: 1 };
         assert_eq!(verdict.note(false, once), Some(change));
     }

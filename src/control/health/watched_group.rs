@@ -15,6 +15,7 @@ use crate::control::health::probe::Manner;
 use crate::control::health::probe::Miss;
 use crate::control::health::probe::Outcome;
 use crate::control::health::probe::Probe;
+use crate::control::health::schedule::Acquaintance;
 use crate::control::health::schedule::Schedule;
 use crate::control::health::verdict::Change;
 use crate::control::health::verdict::Thresholds;
@@ -113,7 +114,7 @@ impl WatchedGroup {
             // The length of a slow start may be another now.
             watched.step_due_ms = (health.risen_ms() != 0).then_some(now_ms);
             self.members.push(watched);
-            if joins && health.finding().standing == Standing::Unchecked {
+            if joins && matches!(health.finding().standing, Standing::Unchecked | Standing::Presumed) {
                 self.warm_up(index, now_ms);
             }
         }
@@ -149,10 +150,17 @@ impl WatchedGroup {
             Err(Miss::Failed { failure, status }) => (Some(failure), status),
             Err(Miss::NoDescriptor | Miss::NoLocalPort | Miss::Abandoned) => return,
         };
-        let Some(change) = probing.verdict.note(failure.is_none(), probing.thresholds()) else { return };
-        let is_founding = std::mem::take(&mut watched.is_founder) && change.from == Standing::Initial;
-        let probe = Rc::clone(&probing.probe);
         let health = &watched.backend.health;
+        let Some(change) = probing.verdict.note(failure.is_none(), probing.thresholds()) else {
+            if failure.is_some() && health.awaits_first_probe() {
+                health.find(Finding { standing: Standing::Initial, failure, status }, now_ms);
+            }
+            return;
+        };
+        let is_founding = change.to != Standing::Initial
+            && std::mem::take(&mut watched.is_founder)
+            && matches!(change.from, Standing::Initial | Standing::Presumed);
+        let probe = Rc::clone(&probing.probe);
         let lasted_ms = now_ms.saturating_sub(health.since_ms());
         health.find(Finding { standing: change.to, failure, status }, now_ms);
         self.is_stale = true;
@@ -163,7 +171,8 @@ impl WatchedGroup {
                 health.readmit();
                 watched.outlier.readmit(Duration::from_millis(now_ms));
             }
-            if !is_founding {
+            // What was presumed to be healthy has served since it appeared.
+            if !is_founding && change.from != Standing::Presumed {
                 self.warm_up(index, now_ms);
             }
         } else {
@@ -301,13 +310,18 @@ impl Probing {
         now_ms: u64,
     ) -> Probing {
         let (number, random) = lots.draw();
+        let standing = backend.health.finding().standing;
+        let acquaintance = match standing {
+            Standing::Initial | Standing::Presumed => Acquaintance::New,
+            _ => Acquaintance::Known,
+        };
         Probing {
             number,
             check: check.clone(),
             manner,
             probe: Rc::new(Probe::new(check, &backend.address, manner)),
-            verdict: Verdict::new(backend.health.finding().standing),
-            schedule: Schedule::new(check.interval, random, now_ms),
+            verdict: Verdict::new(standing),
+            schedule: Schedule::new(check.interval, acquaintance, random, now_ms),
             client: None,
         }
     }
@@ -337,7 +351,12 @@ fn describe(
                 1 => "1 probe failed".to_owned(),
                 _ => format!("{probes} probes in a row failed"),
             };
-            format!("is unhealthy: {word}{mismatch} ({counted})")
+            match change.to {
+                Standing::Initial => {
+                    format!("failed its first probe and serves once one succeeds: {word}{mismatch}")
+                }
+                _ => format!("is unhealthy: {word}{mismatch} ({counted})"),
+            }
         }
         (None, Standing::Unhealthy) => {
             let counted = match probes {

@@ -1,0 +1,56 @@
+//! Waits of an exchange that something else may end.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use crate::exchange::error::ExchangeError;
+use crate::exchange::stream::Presence;
+use crate::snapshot::backend::Backend;
+use crate::snapshot::group::Availability;
+use crate::snapshot::group::Group;
+use crate::telemetry::reason::Reason;
+use crate::worker::Worker;
+
+/// How long requests wait for the first probes of their group, and the rest of a tick: 300 ms at most.
+const FIRST_PROBE_WAIT: Duration = Duration::from_millis(200);
+
+/// While nobody is available, waits for the result of first probes that are under way, but not for long.
+pub(super) async fn wait_for_first_probe(group: &Group, worker: &Worker) {
+    let began = worker.clock.now();
+    while worker.loads.availability(group) == Some(Availability::AllDown)
+        && group.has_unprobed()
+        && worker.clock.now().since(began) < FIRST_PROBE_WAIT
+    {
+        // The next tick.
+        worker.timers.sleep(Duration::ZERO).await;
+    }
+}
+
+/// Runs `operation` unless the drain of its backend is over. Who waits in silence is woken by its deadline,
+/// but a busy exchange moves that before it passes.
+pub(super) async fn until_drained<T>(
+    backend: &Backend,
+    mut operation: Pin<&mut impl Future<Output = Result<T, ExchangeError>>>,
+) -> Result<T, ExchangeError> {
+    std::future::poll_fn(|turn| match operation.as_mut().poll(turn) {
+        Poll::Pending if backend.health.is_closed() => {
+            Poll::Ready(Err(ExchangeError::Refused(Reason::DrainTimeout)))
+        }
+        outcome => outcome,
+    })
+    .await
+}
+
+/// Runs `operation` unless the client is seen to leave, so that nothing more is done for it.
+pub(super) async fn unless_left<T>(
+    mut operation: Pin<&mut impl Future<Output = T>>,
+    presence: &impl Presence,
+) -> Result<T, ExchangeError> {
+    std::future::poll_fn(|turn| match operation.as_mut().poll(turn) {
+        Poll::Pending if presence.has_left(turn) => Poll::Ready(Err(ExchangeError::ClientGone)),
+        outcome => outcome.map(Ok),
+    })
+    .await
+}

@@ -83,6 +83,20 @@ impl ExchangeError {
         !matches!(self.reason(), Reason::ClientClosed | Reason::ClientStalled)
     }
 
+    /// What it comes down to where HTTP/1.1 was tried with a backend that is known to speak HTTP/2: that it takes no
+    /// WebSocket either way.
+    pub fn of_stopgap(self) -> ExchangeError {
+        match self {
+            ExchangeError::Upstream(
+                UpstreamError::NothingSent
+                | UpstreamError::ClosedBeforeResponse
+                | UpstreamError::ClosedWithinResponse
+                | UpstreamError::BadResponse(_),
+            ) => ExchangeError::Upstream(UpstreamError::NoTunnels),
+            error => error,
+        }
+    }
+
     /// What the failure means for another attempt; nothing when the backend is not to blame.
     pub fn failure(&self, carrier: Carrier) -> Option<Failure> {
         let ExchangeError::Upstream(error) = self else { return None };

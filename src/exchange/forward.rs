@@ -33,18 +33,12 @@ use crate::policy::retry::Verdict;
 use crate::policy::websocket;
 use crate::snapshot::group::Availability;
 use crate::snapshot::group::Group;
-use crate::snapshot::group::Versions;
 use crate::telemetry::operator::Kind;
 use crate::telemetry::operator::tell_repeatedly;
 use crate::telemetry::reason::Reason;
-use crate::upstream::connect;
-use crate::upstream::connect::Target;
-use crate::upstream::connect::TlsTarget;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::h1;
 use crate::upstream::h1::MOST_FRAMING_BYTES;
-use crate::upstream::h2::pool::Means;
-use crate::upstream::h2::pool::Wanted;
 use crate::upstream::lease::Lease;
 use crate::upstream::link::Link;
 use crate::upstream::link::Request;
@@ -73,6 +67,8 @@ pub(super) struct Forward {
     /// Some of the body was taken from the client and is not at hand any more.
     pub(super) streamed: bool,
     pub(super) length: BodyLength,
+    /// Some of the body may come, or has come.
+    pub(super) has_content: bool,
     /// Stands for the terms of TLS, and for the host where backends are told of it; 0 in the clear.
     pub(super) server_name: u64,
     pub(super) idempotent: bool,
@@ -192,8 +188,10 @@ impl Forward {
                     // Whoever asked for a fresh one has had its second chance.
                     let is_shared = lease.link.is_http2() && !fresh;
                     let carrier = Carrier { reused: lease.reused, is_shared };
+                    let is_stopgap = lease.is_stopgap();
                     match self.attempt(lease, (stream, chosen), recording, (origin, worker)).await {
                         Ok(()) => return Ok(()),
+                        Err(error) if is_stopgap => (error.of_stopgap(), carrier),
                         Err(error) => (error, carrier),
                     }
                 }
@@ -305,56 +303,10 @@ impl Forward {
                 }
             }
             (None, trailers) if self.is_framed => h1::end_body(request, self.length, trailers),
-            (None, _) => {}
+            (None, Some(trailers)) => self.has_content = !trailers.is_empty(),
+            (None, None) => {}
         }
         Ok(())
-    }
-
-    /// A connection of HTTP/1.1 that waits in the pool.
-    fn idle_connection<'g>(
-        &self,
-        group: &'g Group,
-        chosen: u32,
-        fresh: bool,
-        worker: &Worker,
-    ) -> Option<Lease<'g>> {
-        if fresh || group.versions != Versions::Http1 {
-            return None;
-        }
-        let backend = &group.member(chosen as usize)?.backend;
-        let connection = worker.pool.take(backend, self.server_name)?;
-        Some(Lease { link: Link::Http1(connection), reused: true, group, backend })
-    }
-
-    /// A new connection, or what a shared one has left.
-    async fn lease<'g>(
-        &self,
-        group: &'g Group,
-        chosen: u32,
-        fresh: bool,
-        worker: &Worker,
-    ) -> Result<Lease<'g>, UpstreamError> {
-        let Some(member) = group.member(chosen as usize) else {
-            return Err(UpstreamError::ConnectFailed);
-        };
-        let backend = &member.backend;
-        let client = group.tls.as_ref().map(|terms| worker.pool.client(backend, terms));
-        let tls = client.as_deref().map(|client| TlsTarget {
-            client,
-            host: self.request.as_ref().map_or(&b""[..], |request| h1::host(request.filled())),
-            server_name: self.server_name,
-            buffers: &worker.buffers,
-            turnstile: &worker.handshakes,
-        });
-        let target = Target { backend, timeout: group.connect_timeout, tls };
-        if group.versions == Versions::Http1 {
-            let link = Link::Http1(connect::open(&target, &worker.timers).await?.connection);
-            return Ok(Lease { link, reused: false, group, backend });
-        }
-        let wanted = Wanted { group, backend, server_name: self.server_name, fresh };
-        let means = Means { target, pool: &worker.pool, timers: &worker.timers, buffers: &worker.buffers };
-        let (link, reused) = worker.pool.streams.lease(&wanted, &means).await?;
-        Ok(Lease { link, reused, group, backend })
     }
 
     /// One attempt on one connection, which goes back to the pool if it is fit for another exchange.
@@ -415,7 +367,8 @@ impl Forward {
             Relayed::Whole(end) => {
                 let clean = reader.leaves_connection_clean() && !terms.uploading.get();
                 drop(reader);
-                if clean {
+                // Where backends speak HTTP/2, nobody would ask for one of HTTP/1.1.
+                if clean && !lease.is_stopgap() {
                     lease.give_back(&worker.pool, &worker.clock);
                 }
                 recording.note_call_status(grpc::status_in_trailers(&end.trailers));

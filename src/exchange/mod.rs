@@ -3,6 +3,7 @@
 //! An exchange knows no frames, no sockets and no TLS, and it branches on no HTTP version: what
 //! carries it implements [`stream::Stream`].
 
+mod carrier;
 mod compression;
 pub mod error;
 mod forward;

@@ -75,6 +75,7 @@ pub(super) fn prepare(
         early_piece: None,
         streamed: false,
         length: request.length,
+        has_content: !request.length.is_empty(),
         server_name: server_name(client.host, group, worker),
         idempotent: head.method.is_idempotent(),
         is_head: head.method == Method::Head,

@@ -1,5 +1,7 @@
 //! The client's side of a handshake: TLS to backends.
 
+use std::cell::OnceCell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use rustls::AlertDescription;
@@ -139,7 +141,8 @@ impl ClientTerms {
     pub fn client(&self) -> Client {
         let mut config = self.template.clone();
         config.resumption = Resumption::in_memory_sessions(REMEMBERED_SESSIONS);
-        Client { config: Arc::new(config), server_name: self.server_name.clone(), offer: self.offer }
+        let (server_name, offer) = (self.server_name.clone(), self.offer);
+        Client { config: Arc::new(config), server_name, offer, over_http1: OnceCell::new() }
     }
 }
 
@@ -155,6 +158,8 @@ pub struct Client {
     config: Arc<ClientConfig>,
     server_name: Option<ServerName<'static>>,
     offer: Offer,
+    /// Made when it is first asked for.
+    over_http1: OnceCell<Rc<Client>>,
 }
 
 /// A connection that was made secure.
@@ -168,6 +173,20 @@ pub struct Secured {
 pub type Word = &'static str;
 
 impl Client {
+    /// The same, but nothing is offered beside HTTP/1.1.
+    pub fn over_http1(&self) -> Rc<Client> {
+        let client = self.over_http1.get_or_init(|| {
+            let mut config = (*self.config).clone();
+            config.alpn_protocols = vec![HTTP1.to_vec()];
+            // A session belongs to what was spoken in it.
+            config.resumption = Resumption::in_memory_sessions(REMEMBERED_SESSIONS);
+            let server_name = self.server_name.clone();
+            let (offer, over_http1) = (Offer::Http1, OnceCell::new());
+            Rc::new(Client { config: Arc::new(config), server_name, offer, over_http1 })
+        });
+        Rc::clone(client)
+    }
+
     /// Makes a connection to a backend secure. `host` is the host of the request, with or without a
     /// port. The caller bounds the time.
     pub async fn connect(

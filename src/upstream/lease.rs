@@ -8,6 +8,7 @@ use crate::net::clock::Clock;
 use crate::net::timer::Deadline;
 use crate::snapshot::backend::Backend;
 use crate::snapshot::group::Group;
+use crate::snapshot::group::Versions;
 use crate::tls::transport::Transport;
 use crate::upstream::link::Link;
 use crate::upstream::pool::Pool;
@@ -41,6 +42,11 @@ pub struct Lease<'g> {
 }
 
 impl Lease<'_> {
+    /// Whether HTTP/1.1 is tried where backends are known to speak HTTP/2, because that cannot carry the request.
+    pub fn is_stopgap(&self) -> bool {
+        self.group.versions == Versions::Http2 && !self.link.is_http2()
+    }
+
     /// Ends the loan of a connection on which request and response were completed.
     pub fn give_back(self, pool: &Pool, clock: &Clock) {
         match self.link {

@@ -165,6 +165,15 @@ impl Link {
         }
     }
 
+    /// Whether this can carry the request with this head: WebSocket needs a backend that allows it over HTTP/2 (RFC
+    /// 8441 §3).
+    pub fn can_carry(&self, head: &[u8], has_content: bool) -> bool {
+        match self {
+            Link::Http1(_) => true,
+            Link::Http2(stream) => stream.can_carry(head, has_content),
+        }
+    }
+
     pub fn is_http2(&self) -> bool {
         matches!(self, Link::Http2(_))
     }

@@ -1,8 +1,10 @@
 //! WebSocket to backends that speak HTTP/2 (RFC 8441).
 
 use crate::support::h2::ENABLE_CONNECT_PROTOCOL;
-use crate::support::{Backend, Client, Http2, Scenario, log_entries};
+use crate::support::tls::{Issuer, server_config};
+use crate::support::{Backend, Client, Http2, Peer, Scenario, log_entries};
 use std::io;
+use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
@@ -135,4 +137,84 @@ fn what_comes_behind_the_end_of_the_other_side_is_passed_on() {
     client.send("so long");
     client.finish_sending();
     assert_eq!(said.recv_timeout(Duration::from_secs(5)).as_deref(), Ok(&b"so long"[..]));
+}
+
+/// What a server without RFC 8441 does: it speaks HTTP/2 with whoever chooses it, and WebSocket in HTTP/1.1 alone.
+fn http1_tunnel(peer: &mut Peer) -> io::Result<()> {
+    let head = peer.read_head()?.ok_or(io::ErrorKind::UnexpectedEof)?;
+    assert!(head.start_line.starts_with("GET /chat HTTP/1.1"), "{head:?}");
+    let key = head.field("sec-websocket-key").expect("it has a key");
+    let accept = ringway::policy::websocket::accept(key.as_bytes());
+    let accept = String::from_utf8_lossy(&accept);
+    let head = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
+    );
+    peer.write(head.as_bytes())?;
+    loop {
+        let bytes = peer.read_some()?;
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        peer.write(&bytes)?;
+    }
+}
+
+#[test]
+fn a_backend_that_chooses_http2_gets_a_connection_of_http1_for_websocket() {
+    let issuer = Issuer::new("ca");
+    let mut config = server_config(&issuer.server(&["backend.example"]), None);
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let backend = Backend::secured(Arc::new(config), |peer| {
+        let chosen = peer.session(|session| session.alpn_protocol().map(<[u8]>::to_vec));
+        if chosen.as_deref() != Some(b"h2") {
+            return http1_tunnel(peer);
+        }
+        let mut end = peer.http2(&[])?;
+        while let Some(stream) = end.next_request()? {
+            end.message(stream)?;
+            end.respond(stream, "200", b"over HTTP/2")?;
+        }
+        Ok(())
+    });
+    let ringway =
+        Scenario::of(&backend).group("http2 = true").group_tls("verify = \"off\"").secured().start();
+    let mut client = Client::connect(ringway.address());
+    client.send(ASK);
+    let response = client.read_response();
+    // The example of RFC 6455 §1.3.
+    assert_eq!(response.field("sec-websocket-accept"), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
+    assert_eq!(response.status, 101);
+    client.send("hello");
+    assert_eq!(client.read_exactly(5), b"hello");
+    // A client of HTTP/2 has no key of its own.
+    let mut client = Http2::connect(ringway.address());
+    client.settle();
+    let stream = client.connect_protocol("websocket", "/chat", &[("sec-websocket-version", "13")]);
+    client.send_content(stream, b"hello", false).expect("it is taken");
+    let echo = client.receive_until(|end| (end.stream(stream).body == b"hello").then_some(()));
+    assert!(matches!(echo, Ok(Some(()))), "{:?}", client.stream(stream).fields);
+    assert_eq!(Client::connect(ringway.address()).get("/").text(), "over HTTP/2");
+}
+
+#[test]
+fn a_backend_of_h2c_may_take_websocket_in_http1() {
+    let backend = Backend::script(|peer| match peer.number {
+        0 => {
+            let mut end = peer.http2(&[])?;
+            while let Some(stream) = end.next_request()? {
+                end.message(stream)?;
+                end.respond(stream, "200", b"over HTTP/2")?;
+            }
+            Ok(())
+        }
+        _ => http1_tunnel(peer),
+    });
+    let ringway = scenario(&backend).start();
+    let mut client = Client::connect(ringway.address());
+    client.send(ASK);
+    assert_eq!(client.read_response().status, 101);
+    client.send("hello");
+    assert_eq!(client.read_exactly(5), b"hello");
+    assert_eq!(Client::connect(ringway.address()).get("/").text(), "over HTTP/2");
+    assert_eq!(backend.connections(), 2);
 }

@@ -89,6 +89,13 @@ impl Stream {
         }
     }
 
+    /// Whether the backend takes what the request with this head asks for. An extended CONNECT has no content of its
+    /// own.
+    pub(in crate::upstream) fn can_carry(&self, head: &[u8], has_content: bool) -> bool {
+        let is_tunnel = RequestText::parse(head).is_some_and(|text| text.protocol.is_some());
+        !is_tunnel || !has_content && self.shared.with(|state| state.codec.peer().connect_protocol)
+    }
+
     fn open(&self, request: &Request<'_>, end: bool) -> Result<(), UpstreamError> {
         let Some(text) = RequestText::parse(request.head()) else { return Err(UpstreamError::NothingSent) };
         let is_tls = self.shared.connection.transport.is_tls();

@@ -7,6 +7,7 @@ use signal_hook::consts::SIGINT;
 use signal_hook::consts::SIGQUIT;
 use signal_hook::consts::SIGTERM;
 use signal_hook::consts::SIGUSR1;
+use signal_hook::consts::SIGXFSZ;
 use signal_hook::iterator::Signals;
 use signal_hook::iterator::SignalsInfo;
 
@@ -26,9 +27,10 @@ pub enum Order {
 pub struct Noticed(SignalsInfo);
 
 /// From now on HUP and USR1 do not end the process, as they would by default. The signals that are to end it
-/// still do so at once, until somebody listens.
+/// still do so at once, until somebody listens. Nor does XFSZ: a log that reaches the largest size of a file
+/// (`LimitFSIZE=`) is a log that cannot be written, as on a full disk.
 pub fn notice() -> io::Result<Noticed> {
-    Ok(Noticed(Signals::new([SIGUSR1, SIGHUP])?))
+    Ok(Noticed(Signals::new([SIGUSR1, SIGHUP, SIGXFSZ])?))
 }
 
 /// Calls `obey` with each order, on a thread of its own, for as long as the process lives.
@@ -43,6 +45,7 @@ pub fn listen(noticed: Noticed, obey: impl Fn(Order) + Send + 'static) -> io::Re
                 SIGQUIT => obey(Order::StopWithoutBound),
                 SIGUSR1 => obey(Order::ReopenLogs),
                 SIGHUP => obey(Order::Reload),
+                SIGXFSZ => {}
                 _ => obey(Order::Stop),
             }
         }

@@ -217,3 +217,29 @@ fn a_full_disk_costs_lines_and_one_message_a_second() {
     let lines = ringway.stderr().matches("access log").count();
     assert!(lines as u64 <= 4 + start.elapsed().as_secs(), "{}", ringway.stderr());
 }
+
+#[test]
+fn a_log_of_the_largest_size_ends_nothing_and_no_line_is_broken() {
+    let backend = Backend::per_request(|peer, _, _| peer.respond("200 OK", b"ok"));
+    let mut ringway = Scenario::of(&backend).logged("json").start();
+    let mut client = Client::connect(ringway.address());
+    assert_eq!(client.get("/").status, 200);
+    let limit = |bytes: &str| {
+        let arguments = [format!("--pid={}", ringway.id()), format!("--fsize={bytes}:")];
+        assert!(std::process::Command::new("prlimit").args(arguments).status().expect("it runs").success());
+    };
+    let length = log_lines(&ringway, 1)[0].len();
+    // Room for one and a half line more.
+    limit(&format!("{}", length * 5 / 2));
+    (0..5).for_each(|_| assert_eq!(client.get("/").status, 200));
+    ringway.wait_for_line("cannot write the access log, its lines are lost: File too large");
+    limit("unlimited");
+    assert_eq!(client.get("/last").status, 200);
+    // What was written in part is completed; what was lost is counted.
+    eventually("the last line is there", || {
+        std::fs::read_to_string(ringway.folder().join("access.log")).is_ok_and(|text| text.contains("/last"))
+    });
+    log_entries(&ringway, 3);
+    ringway.wait_for_line("access-log lines that could not be written");
+    assert_eq!(ringway.terminate().code(), Some(0));
+}

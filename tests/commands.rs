@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
 use std::process::{Child, Command, Stdio};
@@ -227,6 +227,48 @@ fn what_a_configuration_or_the_system_refuses_has_its_exit_code() {
         ends(&[&["proxy", "--from", "127.0.0.1:0", "--access-log", "/nonexistent/log"], &to[..]].concat());
     assert_eq!(code, CANNOT_START, "{text}");
     assert!(text.contains("cannot open the access log /nonexistent/log"), "{text}");
+}
+
+#[test]
+fn a_configuration_may_come_by_standard_input_and_then_only_once() {
+    let backend = Backend::echo_head();
+    let text = format!(
+        "config_version = 1\n[process]\nworkers = 1\n[[listener]]\nname = \"web\"\naddress = \"127.0.0.1:0\"\n\
+         default_group = \"app\"\n[[server_group]]\nname = \"app\"\n[[server_group.backend]]\n\
+         address = \"{}\"\n",
+        backend.address()
+    );
+    // It passes signals on, and bounds every wait.
+    let mut child = Command::new("timeout")
+        .args(["--foreground", "20", env!("CARGO_BIN_EXE_ringway"), "run", "-c", "-"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("ringway starts");
+    child.stdin.take().expect("it is a pipe").write_all(text.as_bytes()).expect("it is read");
+    let mut lines = BufReader::new(child.stderr.take().expect("it is a pipe")).lines().map_while(Result::ok);
+    assert!(lines.by_ref().any(|line| line.contains("listening on http://127.0.0.1:")));
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-HUP", &pid]).status().expect("kill runs").success());
+    let refusal = lines.by_ref().find(|line| line.contains("standard input"));
+    let refusal = refusal.expect("it refuses to reload");
+    assert!(refusal.contains("cannot be read again"), "{refusal}");
+    assert!(Command::new("kill").arg(&pid).status().expect("kill runs").success());
+    // Its last words are read, or it would wait for that.
+    lines.for_each(drop);
+    assert_eq!(child.wait().expect("it ends").code(), Some(SUCCESS));
+}
+
+#[test]
+fn a_file_that_is_named_twice_is_named() {
+    let folder = tempfile::tempdir().expect("there is room");
+    let file = folder.path().join("a.toml");
+    std::fs::write(&file, "config_version = 1\n").expect("it can be written");
+    let name = file.to_str().expect("it is text");
+    let other = format!("{}/./a.toml", folder.path().display());
+    let (code, said) = ends(&["check", "-c", name, "-c", &other]);
+    assert_eq!(code, CONFIGURATION_INVALID, "{said}");
+    assert!(said.contains("it is named twice with -c"), "{said}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::command::sources;
 
 #[derive(Args)]
 pub(super) struct Arguments {
-    /// A file, or a folder of *.toml files; may be repeated.
+    /// A file, a folder of *.toml files, or - for standard input; may be repeated.
     #[arg(short = 'c', long = "config", value_name = "FILE", required = true, num_args = 1..)]
     config: Vec<PathBuf>,
 }

@@ -1,21 +1,43 @@
 //! The files and folders named with `-c`, read and loaded as one configuration.
 
+use std::collections::HashSet;
 use std::fs::File;
-use std::io::Read as _;
+use std::io;
+use std::io::Read;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 
 use crate::config;
 use crate::config::Loaded;
 use crate::config::LogDestination;
 use crate::config::Source;
+use crate::control::files;
 
 /// No configuration is this large; whatever is, was named by mistake.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 
+/// What stands for standard input, as with most commands.
+const STANDARD_INPUT: &str = "-";
+
+/// Standard input was read.
+static IS_INPUT_READ: AtomicBool = AtomicBool::new(false);
+
 /// Reads and checks. What cannot be read is an error of the report like any other.
 pub(super) fn load(paths: &[PathBuf]) -> Loaded {
-    let sources = paths.iter().flat_map(|path| if path.is_dir() { folder(path) } else { vec![file(path)] });
+    let mut known = HashSet::new();
+    let sources = paths.iter().flat_map(|path| {
+        let is_new = known.insert(path.canonicalize().unwrap_or_else(|_| path.clone()));
+        match path {
+            path if !is_new => {
+                vec![Source::file(path, PathBuf::new(), Err("it is named twice with -c".to_owned()))]
+            }
+            path if path.as_os_str() == STANDARD_INPUT => vec![standard_input()],
+            path if path.is_dir() => folder(path),
+            path => vec![file(path)],
+        }
+    });
     let mut loaded = config::load(sources.collect());
     warn_of_missing_folder(&mut loaded);
     loaded
@@ -47,11 +69,29 @@ fn file(path: &Path) -> Source {
     Source::file(path, folder, read(path))
 }
 
+/// Relative paths in it start at the working folder.
+fn standard_input() -> Source {
+    let folder = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+    let text = if IS_INPUT_READ.swap(true, Ordering::Relaxed) {
+        Err("standard input was read at the start and cannot be read again: restart instead".to_owned())
+    } else {
+        text(std::io::stdin().lock(), Path::new(STANDARD_INPUT))
+    };
+    Source::file(Path::new("<stdin>"), folder, text)
+}
+
 fn read(path: &Path) -> Result<String, String> {
+    let file = File::open(path).map_err(|error| unreadable(path, error))?;
+    text(file, path)
+}
+
+fn unreadable(path: &Path, error: io::Error) -> String {
+    format!("cannot read the file: {}", files::explained(path, error))
+}
+
+fn text(input: impl Read, path: &Path) -> Result<String, String> {
     let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
-        .map_err(|error| format!("cannot read the file: {error}"))?;
+    input.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| unreadable(path, error))?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(format!("the file is larger than {} MiB", FILE_BYTES_MAX >> 20));
     }

@@ -67,7 +67,7 @@ pub fn load(sources: Vec<Source>) -> Loaded {
         report.error(
             Location::new(index, 0..0),
             failure,
-            "name a readable file, or a folder with *.toml files",
+            "name a readable file, or a folder with *.toml files, each once",
         );
     }
     let roots: Vec<_> = (0..count).map(|index| raw::read(index, &mut report)).collect();

@@ -65,6 +65,9 @@ pub(super) fn read(source: usize, report: &mut Report) -> Table {
     for error in errors {
         let location = Location::new(source, error.span().unwrap_or(0..0));
         let cure = match error.message() {
+            "duplicate key" if is_list_header(&text, error.span().unwrap_or(0..0).start) => {
+                "it must stand above what begins with its name, such as [[server_group.backend]]".to_owned()
+            }
             "duplicate key" => "it is already set above; keep one of the two".to_owned(),
             _ => cure(&text, error.span().unwrap_or(0..0).start),
         };
@@ -104,18 +107,59 @@ fn value(source: usize, raw: &Spanned<DeValue<'_>>) -> Value {
     Value { location: Location::new(source, raw.span()), kind }
 }
 
-/// The mistake behind most lines that are not TOML is a missing quote.
+/// Whether the header of a list stands at this place, as in `[[listener]]`, and what belongs to its elements above.
+fn is_list_header(text: &str, at: usize) -> bool {
+    let Some((before, name)) = text.split_at_checked(at) else { return false };
+    let name = name.split([']', '.']).next().unwrap_or_default().trim();
+    before.ends_with("[[") && before.contains(&format!("[{name}."))
+}
+
+/// What an operator means by a word for yes or no that TOML does not have.
+pub(super) fn truth(word: &str) -> Option<bool> {
+    match word.to_ascii_lowercase().as_str() {
+        "true" | "on" | "yes" | "enabled" | "enable" => Some(true),
+        "false" | "off" | "no" | "disabled" | "disable" => Some(false),
+        _ => None,
+    }
+}
+
+/// Quotes that word processors make of `"` and `'`.
+const CURLY_QUOTES: [char; 8] =
+    ['\u{201c}', '\u{201d}', '\u{201e}', '\u{2018}', '\u{2019}', '\u{201a}', '\u{ab}', '\u{bb}'];
+
+/// The mistake behind most lines that are not TOML is a missing quote; others come from other formats.
 fn cure(text: &str, at: usize) -> String {
     let at = (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
     let line_start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
     let line = text[line_start..].lines().next().unwrap_or_default();
-    match line.split_once('=') {
-        Some((key, value)) if is_bare_word(value.trim()) => {
-            format!("text stands in quotes: {} = \"{}\"", key.trim(), value.trim())
+    if line.contains(CURLY_QUOTES) {
+        return format!("these are no straight quotes: {}", line.trim().replace(CURLY_QUOTES, "\""));
+    }
+    match line.split_once('=').map(|(key, value)| (key.trim(), value.trim())) {
+        Some((key, value)) if value.ends_with(';') => {
+            format!("no semicolon ends a line: {key} = {}", value.trim_end_matches(';').trim_end())
         }
-        _ => "a line is a [table], a [[table of a list]], or key = value; text stands in quotes".to_owned(),
+        Some((key, value)) if is_bare_word(value) => match truth(value) {
+            Some(truth) => format!("write {key} = {truth}"),
+            None => format!("text stands in quotes: {key} = \"{value}\""),
+        },
+        None if line.trim_end().ends_with(';') => {
+            "no semicolon ends a line, and a line is key = value: see docs/configuration.md".to_owned()
+        }
+        None => match line.split_once(':') {
+            Some((key, value))
+                if is_bare_word(key.trim()) && !key.contains(':') && !value.trim().is_empty() =>
+            {
+                format!("`=` stands between key and value: {} = {}", key.trim(), value.trim())
+            }
+            _ => GENERAL_CURE.to_owned(),
+        },
+        Some(_) => GENERAL_CURE.to_owned(),
     }
 }
+
+const GENERAL_CURE: &str =
+    "a line is a [table], a [[table of a list]], or key = value; text stands in quotes";
 
 fn is_bare_word(value: &str) -> bool {
     !value.is_empty()

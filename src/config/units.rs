@@ -35,6 +35,19 @@ pub(super) fn parse_size(text: &str) -> Option<u64> {
     parse(text, &SIZE_UNITS)
 }
 
+/// What nginx and HAProxy mean by `50m`, in our units.
+pub(super) fn short_size(text: &str) -> Option<String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let unit = match unit.trim_start() {
+        "k" | "K" => "KiB",
+        "m" | "M" => "MiB",
+        "g" | "G" => "GiB",
+        _ => return None,
+    };
+    (digits > 0).then(|| format!("{number}{unit}"))
+}
+
 /// In the largest binary unit that leaves a whole number.
 pub(super) fn format_size(bytes: u64) -> String {
     let whole = SIZE_UNITS[..4].iter().find(|(_, unit)| bytes > 0 && bytes.is_multiple_of(*unit));

@@ -18,13 +18,52 @@ use std::time::Duration;
 /// Pipes are refused: opening one waits for its writer, which may never come, and what it gives is gone
 /// when it is to be read again.
 pub(super) fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
-    let kind = std::fs::metadata(path)?.file_type();
-    if !kind.is_file() && !kind.is_dir() {
-        return Err(io::Error::other("it is a pipe or a device, not a file"));
+    let read = || {
+        let kind = std::fs::metadata(path)?.file_type();
+        if !kind.is_file() && !kind.is_dir() {
+            return Err(io::Error::other("it is a pipe or a device, not a file"));
+        }
+        let mut bytes = Vec::new();
+        File::open(path)?.take(most).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    read().map_err(|error| explained(path, error))
+}
+
+/// The same error, but where a permission is missing one that says whose, of what, and how to give it.
+pub fn explained(path: &Path, error: io::Error) -> io::Error {
+    if error.kind() != io::ErrorKind::PermissionDenied {
+        return error;
     }
-    let mut bytes = Vec::new();
-    File::open(path)?.take(most).read_to_end(&mut bytes)?;
-    Ok(bytes)
+    match denial(path) {
+        Some(words) => io::Error::new(io::ErrorKind::PermissionDenied, words),
+        None => error,
+    }
+}
+
+/// None where it cannot be found out.
+fn denial(path: &Path) -> Option<String> {
+    let path = std::path::absolute(path).ok()?;
+    // The first folder whose content cannot be looked at, or else the file itself.
+    let mut way: Vec<&Path> = path.ancestors().collect();
+    way.reverse();
+    let is_shut = |place: &&[&Path]| {
+        let denied = |error: io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+        place.get(1).is_some_and(|inner| std::fs::metadata(inner).err().is_some_and(denied))
+    };
+    let shut = way.windows(2).find(is_shut).and_then(|place| place.first().copied());
+    let (place, permission) = shut.map_or((path.as_path(), "r"), |folder| (folder, "x"));
+    let metadata = std::fs::metadata(place).ok()?;
+    // The owner of this entry is the user that the process acts as.
+    let user = std::fs::metadata("/proc/self").ok()?.uid();
+    Some(format!(
+        "permission denied to user {user}: {0} has the mode {1:04o} and belongs to user {2}, group {3}; give it by \
+         `setfacl -m u:{user}:{permission} {0}`",
+        place.display(),
+        metadata.mode() & 0o7777,
+        metadata.uid(),
+        metadata.gid(),
+    ))
 }
 
 /// The files whose changes matter, each as it was when it was looked at last.
@@ -105,6 +144,25 @@ mod tests {
             assert_eq!(read(&odd, 9).unwrap_err().to_string(), "it is a pipe or a device, not a file");
         }
         assert_eq!(read(folder.path(), 9).unwrap_err().kind(), io::ErrorKind::IsADirectory);
+    }
+
+    #[test]
+    fn a_missing_permission_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("site.key");
+        fs::write(&path, "").unwrap();
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        let denied = || io::Error::from(io::ErrorKind::PermissionDenied);
+        let user = fs::metadata(&path).unwrap().uid();
+        let words = explained(&path, denied()).to_string();
+        let name = path.display();
+        assert!(words.contains(&format!("{name} has the mode 0600 and belongs to user {user}")), "{words}");
+        assert!(words.ends_with(&format!("`setfacl -m u:{user}:r {name}`")), "{words}");
+        // What is not there has no mode.
+        let gone = explained(&folder.path().join("gone"), denied());
+        assert_eq!(gone.to_string(), denied().to_string());
+        let other = explained(&path, io::ErrorKind::NotFound.into());
+        assert_eq!(other.kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

@@ -8,7 +8,7 @@ mod build_group;
 pub mod certificates;
 pub mod credentials;
 mod expiry;
-mod files;
+pub mod files;
 pub mod health;
 pub mod inventory;
 pub mod limits;

@@ -67,6 +67,7 @@ fn listen_address(key: &str, raw: &raw::Value, report: &mut Report) -> Option<Li
         Ok(address) => {
             return Some(ListenAddress { address, dual_stack: false, location: raw.location });
         }
+        Err(_) if has_large_port(text) => LARGE_PORT,
         Err(_) if text.starts_with("unix:") => "is a unix socket, but a listener accepts IP addresses only",
         Err(_) if text.parse::<IpAddr>().is_ok() => "has no port",
         Err(_) if is_port(text.strip_prefix(':').unwrap_or(text)) => "has no IP address",
@@ -121,6 +122,12 @@ fn backend_address(text: &str, folder: &Path) -> Result<BackendAddress, &'static
             _ => Ok(BackendAddress::Ip(address)),
         };
     }
+    if text.starts_with('/') {
+        return Err("is a path: a unix socket begins with `unix:`");
+    }
+    if has_large_port(text) {
+        return Err(LARGE_PORT);
+    }
     if text.contains("://") {
         return Err("is a URL, not an address");
     }
@@ -129,6 +136,13 @@ fn backend_address(text: &str, folder: &Path) -> Result<BackendAddress, &'static
     }
     let (host, port) = host_and_port(text).ok_or("is not an address with a port from 1 to 65535")?;
     Ok(BackendAddress::Name { host, port })
+}
+
+const LARGE_PORT: &str = "has a port beyond 65535";
+
+fn has_large_port(text: &str) -> bool {
+    let port = text.rsplit_once(':').map(|(_, port)| port);
+    port.is_some_and(|port| port.parse::<u64>().is_ok_and(|port| port > u64::from(u16::MAX)))
 }
 
 fn is_port(text: &str) -> bool {

@@ -23,7 +23,7 @@ impl Kind for HashKeyTable {
         let raw::Kind::Table(table) = &raw.kind else {
             return refuse_kind(key, raw, "a table such as { query = \"user\" }", report);
         };
-        report_unknown(&table.entries, &PARTS, &format!("in `{key}`"), report);
+        report_unknown(&table.entries, &PARTS, &format!("`{key}`"), report);
         match table.entries.as_slice() {
             [part] => hash_key(part, report),
             several if several.iter().any(|part| !PARTS.contains(&part.key.as_str())) => None,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value as Json;
 
 use crate::config::check::nearest::nearest;
+use crate::config::check::vocabulary;
 use crate::config::raw;
 use crate::config::report::Location;
 use crate::config::report::Report;
@@ -142,7 +143,13 @@ impl Kind for Size {
             raw::Kind::Text(text) => {
                 let bytes = units::parse_size(text);
                 if bytes.is_none() {
-                    let help = "write bytes as a number, or a whole number and a unit: \"64KiB\", \"10MB\"";
+                    let help = units::short_size(text).map_or_else(
+                        || {
+                            "write bytes as a number, or a whole number and a unit: \"64KiB\", \"10MB\""
+                                .to_owned()
+                        },
+                        |long| format!("write \"{long}\""),
+                    );
                     report.error(raw.location, format!("`{key}` is not a size"), help);
                     return None;
                 }
@@ -191,7 +198,7 @@ impl<V: Clone + PartialEq> Choice<V> {
             let message = format!("`{key}` = \"{text}\" is not supported yet by this version");
             return report.error(location, message, listed);
         }
-        let help = match nearest(text, &words) {
+        let help = match vocabulary::our_value(text, &words).or_else(|| nearest(text, &words)) {
             Some(near) => format!("did you mean \"{near}\"? {listed}"),
             None => listed,
         };
@@ -306,7 +313,11 @@ pub(super) fn is_token(text: &str) -> bool {
 pub(super) fn refuse_kind<T>(key: &str, raw: &raw::Value, expected: &str, report: &mut Report) -> Option<T> {
     let message = format!("`{key}` must be {expected}, not {}", raw.kind_name());
     let help = match raw.kind {
-        raw::Kind::Text(_) if expected == "an integer" || expected == "true or false" => {
+        raw::Kind::Text(ref text) if expected == "true or false" => match raw::truth(text) {
+            Some(truth) => format!("write {key} = {truth}"),
+            None => "write true or false, without quotes".to_owned(),
+        },
+        raw::Kind::Text(ref text) if expected == "an integer" && text.parse::<i128>().is_ok() => {
             "write it without quotes".to_owned()
         }
         _ if expected == "a string" => "write text in quotes".to_owned(),

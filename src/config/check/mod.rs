@@ -25,6 +25,7 @@ mod section;
 mod server_group;
 mod sticky;
 mod tls_policy;
+mod vocabulary;
 
 use crate::config::Config;
 use crate::config::check::names::Known;
@@ -53,7 +54,7 @@ const TABLES: [&str; 9] = [
 pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective, Report) {
     let mut output = Output { report, effective: Effective::default() };
     for root in roots {
-        section::report_unknown(&root.entries, &TABLES, "at the top level", &mut output.report);
+        section::report_unknown(&root.entries, &TABLES, "", &mut output.report);
     }
     check_version(roots, &mut output);
     let process = single(roots, "process", process::process, &mut output);

@@ -1,7 +1,7 @@
 //! One table being read: asks for keys one by one, then reports the keys nobody asked for.
 
 use crate::config::check::kind::Kind;
-use crate::config::check::nearest::nearest;
+use crate::config::check::vocabulary;
 use crate::config::effective::Effective;
 use crate::config::effective::Form;
 use crate::config::raw;
@@ -179,7 +179,7 @@ impl<'t, 'o> Section<'t, 'o> {
             let help = format!("remove it; known here: {}", self.known.join(", "));
             self.output.report.error(entry.key_location, message, help);
         }
-        report_unknown(others, &self.known, &format!("in {}", self.title), &mut self.output.report);
+        report_unknown(others, &self.known, &self.title, &mut self.output.report);
     }
 
     fn find(&mut self, key: &'static str) -> Option<&'t raw::Entry> {
@@ -200,11 +200,11 @@ impl<'t, 'o> Section<'t, 'o> {
     }
 }
 
-/// Reports every entry that is not known. `place` completes "unknown key `x` …".
+/// Reports every entry that is not known in the table with this title, which is empty at the top level.
 pub(super) fn report_unknown<'t>(
     entries: impl IntoIterator<Item = &'t raw::Entry>,
     known: &[&str],
-    place: &str,
+    title: &str,
     report: &mut Report,
 ) {
     for entry in entries.into_iter().filter(|entry| !known.contains(&entry.key.as_str())) {
@@ -213,10 +213,8 @@ pub(super) fn report_unknown<'t>(
             raw::Kind::Array(values) if values.iter().any(is_table) => "table",
             _ => "key",
         };
-        let help = match nearest(&entry.key, known) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("known here: {}", known.join(", ")),
-        };
+        let place = if title.is_empty() { "at the top level".to_owned() } else { format!("in {title}") };
+        let help = vocabulary::advice(&entry.key, title, known);
         report.error(entry.key_location, format!("unknown {word} `{}` {place}", entry.key), help);
     }
 }
@@ -236,6 +234,12 @@ pub(super) fn elements_of<'t>(
     for value in values {
         match &value.kind {
             raw::Kind::Table(table) if is_list => tables.push(table),
+            raw::Kind::Table(_) if title.starts_with("[[") && has_tables_only(value) => {
+                let message =
+                    format!("a table of `{0}` stands above the {title} that it belongs to", entry.key);
+                let help = format!("write {title} with its keys first, then what begins with {}.", entry.key);
+                report.error(value.location, message, help);
+            }
             _ => {
                 let message = format!("`{}` must be a list of tables, not {}", entry.key, value.kind_name());
                 report.error(value.location, message, format!("write {title} above its keys"));
@@ -243,6 +247,17 @@ pub(super) fn elements_of<'t>(
         }
     }
     tables
+}
+
+/// As with a `[[server_group.backend]]` before any `[[server_group]]`.
+fn has_tables_only(value: &raw::Value) -> bool {
+    let raw::Kind::Table(table) = &value.kind else { return false };
+    !table.entries.is_empty()
+        && table.entries.iter().all(|entry| match &entry.value.kind {
+            raw::Kind::Table(_) => true,
+            raw::Kind::Array(values) => values.iter().any(is_table),
+            _ => false,
+        })
 }
 
 pub(super) fn is_empty_list(entry: &raw::Entry) -> bool {

@@ -1,7 +1,7 @@
 //! Certificates, keys, CAs and revocation lists that change on disk are in service within a second.
 
 use crate::support::tls::{Issuer, Pair, ask, client_config, versioned_config};
-use crate::support::{Backend, Client, Ringway, Scenario, now, within};
+use crate::support::{Backend, Client, Dns, Reply, Ringway, Scenario, eventually, now, within};
 use rustls::version::TLS13;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -186,6 +186,26 @@ fn a_reload_that_waits_for_an_address_does_not_hold_certificates_up() {
     drop(taken);
     ringway.wait_for_line("reloaded: epoch 2");
     assert!(is_new().is_some(), "what was read before is not served again");
+}
+
+#[test]
+fn a_reload_that_waits_for_names_does_not_hold_certificates_up() {
+    let issuer = Issuer::new("sites");
+    let dns = Dns::start();
+    dns.say("slow.test", Reply::Silence);
+    let backend = Backend::echo_head();
+    let scenario =
+        Scenario::of(&backend).process(&dns.setting()).certificate("site", &issuer.server(&[NAME]));
+    let ringway = scenario.start();
+    let address = ringway.address();
+    ringway.replace_configuration(&scenario.backend_at("slow.test:80", 100).text());
+    ringway.signal("HUP");
+    eventually("the name is asked for", || dns.questions() > 0);
+    let new = issuer.server(&[NAME]);
+    put(ringway.folder(), &new, replace);
+    let is_new = || (shown(address, &issuer.pem) == leaf(&new)).then_some(());
+    assert!(within(SOON, is_new).is_some(), "{}", ringway.stderr());
+    assert!(!ringway.stderr().contains("reload"), "it still waits: {}", ringway.stderr());
 }
 
 #[test]

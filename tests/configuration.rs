@@ -262,6 +262,7 @@ fn a_check_as_another_user_finds_what_that_user_may_not_do() {
     if !stderr.contains("cannot check as the user nobody") {
         assert!(stderr.contains("error: the user nobody may not make the admin socket"), "{stderr}");
         assert!(stderr.contains("site.key: Permission denied"), "{stderr}");
+        assert!(stderr.contains("has the mode 0600") && stderr.contains("`setfacl -m u:"), "{stderr}");
     }
 }
 

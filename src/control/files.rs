@@ -57,7 +57,7 @@ fn denial(path: &Path) -> Option<String> {
     // The owner of this entry is the user that the process acts as.
     let user = std::fs::metadata("/proc/self").ok()?.uid();
     Some(format!(
-        "permission denied to user {user}: {0} has the mode {1:04o} and belongs to user {2}, group {3}; give it by \
+        "Permission denied to user {user}: {0} has the mode {1:04o} and belongs to user {2}, group {3}; give it by \
          `setfacl -m u:{user}:{permission} {0}`",
         place.display(),
         metadata.mode() & 0o7777,

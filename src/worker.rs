@@ -71,6 +71,7 @@ pub struct Worker {
     draining: Cell<bool>,
     /// Responses that are being compressed.
     encoders: Cell<usize>,
+    waiting_buffers: Cell<usize>,
     /// Keyed at random.
     nonces: RandomState,
     /// Nonces made so far.
@@ -134,6 +135,20 @@ const MAX_ENCODERS: usize = 64;
 /// Bytes of content that a worker compresses in one turn of its loop, which takes one to two
 /// milliseconds. Everything that is not compressed has its turn in between.
 pub const COMPRESSED_PER_TURN: usize = 32 * 1024;
+
+/// Connections that wait for their next request with a buffer of 8 KiB, on one worker: 8 MiB.
+const MAX_WAITING_BUFFERS: usize = 1024;
+
+/// A connection that waits with a buffer.
+pub struct CountedBuffer<'w> {
+    worker: &'w Worker,
+}
+
+impl Drop for CountedBuffer<'_> {
+    fn drop(&mut self) {
+        self.worker.waiting_buffers.set(self.worker.waiting_buffers.get() - 1);
+    }
+}
 
 /// A response that is being compressed.
 pub struct CountedEncoder<'w> {
@@ -232,6 +247,7 @@ impl Worker {
             listeners: Cell::new(0),
             draining: Cell::new(false),
             encoders: Cell::new(0),
+            waiting_buffers: Cell::new(0),
             nonces: RandomState::new(),
             nonce_count: Cell::new(0),
         };
@@ -306,6 +322,15 @@ impl Worker {
     pub fn connection_opened(self: &Rc<Worker>, listener: usize) -> CountedConnection {
         self.connections.set(self.connections.get() + 1);
         CountedConnection { worker: Rc::clone(self), listener }
+    }
+
+    /// Counts a connection that waits with a buffer, until what is returned is dropped; none beyond the limit.
+    pub fn count_waiting_buffer(&self) -> Option<CountedBuffer<'_>> {
+        let count = self.waiting_buffers.get();
+        (count < MAX_WAITING_BUFFERS).then(|| {
+            self.waiting_buffers.set(count + 1);
+            CountedBuffer { worker: self }
+        })
     }
 
     /// Whether one more response may be compressed.

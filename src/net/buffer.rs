@@ -16,8 +16,8 @@ use crate::net::shelf::Shelf;
 
 /// Holds most requests of programs. So much may stay with a busy connection while it waits.
 pub const TINY_BYTES: usize = 512;
-/// Holds the head of nearly every message, with a small body.
-pub const SMALL_BYTES: usize = 4 * 1024;
+/// Holds the head of nearly every message, with a body of a few KiB: what fits is received and sent in one operation.
+pub const SMALL_BYTES: usize = 8 * 1024;
 /// Holds one piece of a body that came in a frame of HTTP/2, which is seldom longer than 16 KiB.
 pub const MEDIUM_BYTES: usize = HEADROOM_BYTES + 16 * 1024 + TAILROOM_BYTES;
 /// Holds one piece of a long body: large enough that system calls no longer dominate its cost.

@@ -16,6 +16,7 @@ use crate::proto::h1::head::parse_request;
 use crate::proto::h2::connection::Connection;
 use crate::proto::h2::connection::Event;
 use crate::proto::h2::frame::PREFACE;
+use crate::proto::h2::hpack::fuzz::is_kept_secret;
 use crate::proto::h2::limits::Resets;
 use crate::proto::h2::message::Request;
 use crate::proto::h2::settings::Local;
@@ -25,7 +26,9 @@ use crate::upstream::h2::request::Hop;
 use crate::upstream::h2::request::RequestText;
 
 /// Whatever header block is a request of HTTP/2: what is written of it for a backend reads as the same request,
-/// as HTTP/1.1 and, from there, as HTTP/2. The first byte chooses whether content follows.
+/// as HTTP/1.1 and, from there, as HTTP/2. A field that came as one that nobody may index leaves so; the encoder makes
+/// such a field of `authorization`, `set-cookie` and short cookies itself, however they came. The first byte chooses
+/// whether content follows.
 pub fn fuzz_translation(bytes: &[u8]) {
     let Some((&seed, block)) = bytes.split_first() else {
         return;
@@ -148,6 +151,9 @@ fn reads_as_http2(head: &RequestHead<'_, '_>, asked: &Asked) {
     let Request { head: again, protocol, scheme } = codec.request(&mut headers);
     assert_eq!((scheme, protocol.is_some()), (&b"https"[..], asked.is_tunnel));
     let mut expected = Meaning::of_client(head);
+    expected.fields.iter_mut().for_each(|(name, value, is_sensitive)| {
+        *is_sensitive |= is_kept_secret(name, value);
+    });
     if asked.is_tunnel {
         expected.method = b"CONNECT".to_vec();
         expected.fields.retain(|(name, ..)| name != b"sec-websocket-key");
@@ -216,8 +222,10 @@ const LIMITS: HeadLimits = HeadLimits { max_header_bytes: 1 << 21, max_headers: 
 mod tests {
     use super::*;
 
+    /// A name in capitals stands for a field that nobody may index.
     fn literal(name: &str, value: &str) -> Vec<u8> {
-        let kind = if name == "cookie" { 0x10 } else { 0 };
+        let kind = if name.contains(|c: char| c.is_ascii_uppercase()) { 0x10 } else { 0 };
+        let name = name.to_ascii_lowercase();
         [&[kind, name.len() as u8][..], name.as_bytes(), &[value.len() as u8], value.as_bytes()].concat()
     }
 
@@ -226,7 +234,7 @@ mod tests {
         std::iter::once(seed).chain(fields).collect()
     }
 
-    fn seeds() -> [Vec<u8>; 6] {
+    fn seeds() -> [Vec<u8>; 8] {
         let target = [(":scheme", "http"), (":path", "/a?b"), (":authority", "a.b:1")];
         let of = |seed, method: &str, more: &[(&str, &str)]| {
             block(seed, &[&[(":method", method)], &target[..], more].concat())
@@ -239,6 +247,26 @@ mod tests {
             ),
             of(0, "POST", &[("content-length", "03"), ("expect", "100-continue"), ("host", "a.b:1")]),
             of(0, "POST", &[("content-type", "application/grpc"), ("te", "trailers")]),
+            of(
+                1,
+                "GET",
+                &[
+                    ("authorization", "Basic YTpi"),
+                    ("set-cookie", "a=b"),
+                    ("cookie", "a=1"),
+                    ("X-Secret", "s"),
+                ],
+            ),
+            of(
+                1,
+                "GET",
+                &[
+                    ("Authorization", ""),
+                    ("Set-Cookie", "a=b"),
+                    ("proxy-authorization", "x"),
+                    ("Cookie", "a=1234567890123456789012345"),
+                ],
+            ),
             of(0, "PUT", &[("a-b_c!", "d\u{e9} \t;\"e")]),
             of(
                 0,

@@ -7,6 +7,9 @@ use crate::proto::h2::hpack::decoder::long_block::LongBlock;
 use crate::proto::h2::hpack::encoder::Encoder;
 use crate::proto::h2::hpack::fields::FieldLimits;
 use crate::proto::h2::hpack::fields::Fields;
+use crate::proto::h2::hpack::indexing;
+use crate::proto::h2::hpack::indexing::Indexing;
+use crate::proto::h2::hpack::static_table;
 
 /// Takes any bytes, cut into blocks by their first one, and panics when the codec breaks a promise.
 ///
@@ -41,6 +44,14 @@ pub fn fuzz_hpack(bytes: &[u8]) {
         assert_eq!(narrow_outcome == Ok(Decoded::Whole), narrow.fields.len() == wide.fields.len());
         pair.pass(&wide.fields);
     }
+}
+
+/// Whether the encoder lets nobody index this field, even if it came otherwise: it is a secret, and not one of the
+/// static table's fields.
+pub fn is_kept_secret(name: &[u8], value: &[u8]) -> bool {
+    let static_name = static_table::find_name(name, static_table::hash_name(name));
+    let is_static = static_name.and_then(|first| static_table::find_value(first, value)).is_some();
+    !is_static && indexing::usual(static_name, value) == Indexing::Never
 }
 
 fn decode_in_pieces(decoder: &mut Decoder, block: &[u8], length: usize) -> Result<(), DecodeError> {

@@ -69,7 +69,10 @@ fn write(reason: Reason, close: bool, reply: &mut impl Reply, worker: &Worker) -
     let mut headers = Headers::new();
     let head = ResponseHead { status, reason: b"", version: Version::Http11, headers: &mut headers };
     let length = BodyLength::Exact(page.len() as u64);
-    reply.start(&head, &StartFacts { length, close, upgrade: None, added: &fields, replaced: &[] });
+    reply.start(
+        &head,
+        &StartFacts { length, is_only_trailers: false, close, upgrade: None, added: &fields, replaced: &[] },
+    );
     page
 }
 
@@ -92,7 +95,10 @@ fn write_for_grpc(reason: Reason, close: bool, reply: &mut impl Reply, worker: &
     let mut headers = Headers::new();
     let head = ResponseHead { status: 200, reason: b"", version: Version::Http11, headers: &mut headers };
     let length = BodyLength::Exact(0);
-    reply.start(&head, &StartFacts { length, close, upgrade: None, added: &fields, replaced: &[] });
+    reply.start(
+        &head,
+        &StartFacts { length, is_only_trailers: false, close, upgrade: None, added: &fields, replaced: &[] },
+    );
 }
 
 /// Ends a call of which a part was sent, and gives the code that says why. Without it, a caller could not tell what

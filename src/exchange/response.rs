@@ -146,18 +146,22 @@ fn act_on_head(
     }
     recording.response_began(head.status, terms.worker);
     terms.note_flow();
+    let mut is_only_trailers = false;
     if recording.is_call {
         // A call that fails at once has its status in the head.
         let mut statuses =
             head.headers.iter().filter_map(|field| grpc::status_of_call(field.name, field.value));
-        recording.note_call_status(statuses.next_back());
+        let status = statuses.next_back();
+        is_only_trailers = status.is_some() && head.headers.find(KnownName::ContentLength).is_none();
+        recording.note_call_status(status);
     }
     terms.judge(head.status);
     let cookies =
         SetCookies::of(head, terms.claim, (terms.group, terms.member), terms.is_secure, terms.worker);
     let dates = terms.worker.dates.borrow();
-    // RFC 9110 §6.6.1: whoever forwards a response without a date supplies it.
-    let has_date = head.headers.find(KnownName::Date).is_some();
+    // RFC 9110 §6.6.1: whoever forwards a response without a date supplies it. But callers take every field of such a
+    // head for metadata of the call.
+    let has_date = is_only_trailers || head.headers.find(KnownName::Date).is_some();
     let close = terms.uploading.get();
     let mut added = ArrayVec::<_, MAX_ADDED>::new();
     if let Some(cookies) = &cookies {
@@ -169,7 +173,9 @@ fn act_on_head(
     // With any other status, the backend only advertises to us what it could do.
     let upgrade = facts.upgrade.filter(|_| matches!(head.status, 101 | 426));
     let replaced: ArrayVec<_, MAX_REWRITTEN> = cookies.iter().flat_map(SetCookies::replaced).collect();
-    let facts = StartFacts { length: facts.length, close, upgrade, added: &added, replaced: &replaced };
+    let length = facts.length;
+    let (added, replaced) = (&added[..], &replaced[..]);
+    let facts = StartFacts { length, is_only_trailers, close, upgrade, added, replaced };
     if let Some(accepted) = terms.compression {
         let compressed = compression::start(head, &facts, accepted, reply, terms.worker);
         if let Some(compressed) = compressed {

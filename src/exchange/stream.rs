@@ -103,6 +103,9 @@ pub trait Reply {
 /// What a response's head does not say itself.
 pub struct StartFacts<'a> {
     pub length: BodyLength,
+    /// It is all trailers, as of a call that fails at once: where the version of HTTP ends messages by itself, no
+    /// length is announced beside them.
+    pub is_only_trailers: bool,
     /// No further request may follow on this connection.
     pub close: bool,
     /// The protocol that is switched to with a 101, or those that a 426 asks for.

@@ -55,9 +55,15 @@ fn an_answer_that_is_only_trailers_passes() {
         let fields = [(":status", "200"), ("content-type", "application/grpc"), ("grpc-status", "12")];
         end.send_fields(stream, &fields, true)
     });
-    let ringway = scenario(&backend).start();
+    let ringway = scenario(&backend).prior_knowledge().start();
     let response = call(&mut Client::connect(ringway.address()));
     assert_eq!((response.status, response.field("grpc-status")), (200, Some("12")));
+    // Callers take every field for metadata of the call, so that none is added.
+    let mut client = Http2::connect(ringway.address());
+    let stream = begin_call(&mut client);
+    client.send_content(stream, b"\0\0\0\0\x02hi", true).expect("it is taken");
+    let names: Vec<_> = client.response(stream).fields.into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, [":status", "content-type", "grpc-status"]);
 }
 
 #[test]

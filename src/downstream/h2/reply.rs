@@ -213,7 +213,7 @@ impl stream::Reply for Reply<'_> {
             head::write_field(out, name, value);
         }
         match facts.length {
-            _ if !self.has_content || is_tunnel => {}
+            _ if !self.has_content || is_tunnel || facts.is_only_trailers => {}
             BodyLength::Exact(bytes) => head::write_content_length(out, bytes),
             BodyLength::Empty => head::write_content_length(out, 0),
             BodyLength::Unknown => {}

@@ -20,6 +20,7 @@ use crate::control::names::Names;
 use crate::control::preflight;
 use crate::control::preflight::Checker;
 use crate::telemetry::operator::tell;
+use crate::telemetry::words::counted;
 
 #[derive(Args)]
 pub(super) struct Arguments {
@@ -136,15 +137,8 @@ fn summary(config: &Config) -> String {
     let backends = config.server_groups.iter().map(|group| group.backends.len()).sum();
     format!(
         "configuration is valid: {}, {}, {}",
-        count(config.listeners.len(), "listener"),
-        count(config.server_groups.len(), "server group"),
-        count(backends, "backend")
+        counted(config.listeners.len(), "listener"),
+        counted(config.server_groups.len(), "server group"),
+        counted(backends, "backend")
     )
-}
-
-fn count(number: usize, noun: &str) -> String {
-    match number {
-        1 => format!("1 {noun}"),
-        _ => format!("{number} {noun}s"),
-    }
 }

@@ -42,6 +42,7 @@ use crate::telemetry::access_log::Format;
 use crate::telemetry::log_output::Sink;
 use crate::telemetry::operator;
 use crate::telemetry::operator::tell;
+use crate::telemetry::words::counted;
 
 /// How the verbs that serve differ.
 pub(super) struct Manner {
@@ -129,7 +130,7 @@ fn serve_until_end(mut loaded: Loaded, mut manner: Manner) -> Exit {
 /// How many workers there are, and what they run on.
 fn on_drivers(workers: usize, drivers: &Drivers) -> String {
     match &drivers[..] {
-        [(driver, _)] => format!("{workers} workers on {driver}"),
+        [(driver, _)] => format!("{} on {driver}", counted(workers, "worker")),
         several => {
             let each: Vec<_> = several.iter().map(|(driver, count)| format!("{count} on {driver}")).collect();
             format!("{workers} workers: {}", each.join(", "))

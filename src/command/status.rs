@@ -14,6 +14,7 @@ use crate::command::table::Cell;
 use crate::command::table::Colour;
 use crate::command::table::Column;
 use crate::command::table::Table;
+use crate::telemetry::words::counted;
 
 /// The answer needs no other thread.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -41,7 +42,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
 fn page(status: &Json, in_colour: bool) -> String {
     let mut text = summary(status);
     for driver in list(&status["drivers"]) {
-        text.push_str(&format!("{} workers on {}\n", number(&driver["workers"]), word(&driver["driver"])));
+        text.push_str(&format!("{} on {}\n", some(&driver["workers"], "worker"), word(&driver["driver"])));
     }
     text.push_str(&format!("\n{}", listeners(&status["listeners"]).to_text(0, in_colour)));
     if !list(&status["certificates"]).is_empty() {
@@ -79,18 +80,18 @@ fn summary(status: &Json) -> String {
     };
     let limit = status["connections"]["limit"].as_u64();
     format!(
-        "ringway {}, process {}, {} workers, up {}{}\n\
+        "ringway {}, process {}, {}, up {}{}\n\
          epoch {}; reloads: {} succeeded, {} refused{last}\n\
-         {} client connections{}\n",
+         {}{}\n",
         word(&status["version"]),
         number(&status["pid"]),
-        number(&status["workers"]),
+        some(&status["workers"], "worker"),
         span(status["uptime_seconds"].as_u64().unwrap_or_default()),
         if status["stopping"] == true { ", stopping" } else { "" },
         number(&status["epoch"]),
         number(&reloads["succeeded"]),
         number(&reloads["refused"]),
-        number(&status["connections"]["in_use"]),
+        some(&status["connections"]["in_use"], "client connection"),
         limit.map(|limit| format!(" of at most {limit}")).unwrap_or_default(),
     )
 }
@@ -235,6 +236,11 @@ fn list(json: &Json) -> &[Json] {
 
 fn word(json: &Json) -> &str {
     json.as_str().unwrap_or_default()
+}
+
+/// A number and what it counts.
+fn some(json: &Json, noun: &str) -> String {
+    counted(json.as_u64().and_then(|number| usize::try_from(number).ok()).unwrap_or_default(), noun)
 }
 
 fn number(json: &Json) -> String {

@@ -25,6 +25,7 @@ use crate::control::sockets::BindError;
 use crate::net::clock::instant_now;
 use crate::net::clock::monotonic_ms;
 use crate::telemetry::operator::tell;
+use crate::telemetry::words::counted;
 
 /// How often files are looked at. A thousand files then cost half a per cent of a CPU.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
@@ -210,10 +211,11 @@ impl Reloader {
         let Service { config, .. } = &self.service;
         let backends: usize = config.server_groups.iter().map(|group| group.backends.len()).sum();
         let sentence = format!(
-            "reloaded: epoch {}, {} listeners, {} groups, {backends} backends, in service after {} ms",
+            "reloaded: epoch {}, {}, {}, {}, in service after {} ms",
             self.service.epoch(),
-            config.listeners.len(),
-            config.server_groups.len(),
+            counted(config.listeners.len(), "listener"),
+            counted(config.server_groups.len(), "group"),
+            counted(backends, "backend"),
             began.elapsed().as_millis()
         );
         Ok(Reloaded { sentence, warnings: warnings.trim_end().to_owned() })

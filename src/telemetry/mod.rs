@@ -9,3 +9,4 @@ pub mod log_writer;
 pub mod operator;
 pub mod reason;
 pub mod record;
+pub mod words;

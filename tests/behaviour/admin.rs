@@ -169,7 +169,7 @@ fn a_reload_brings_a_listener_and_a_backend_into_service() {
     let ended = command(&ringway, &["reload"]);
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{}", ended.stderr);
     assert!(
-        ended.stdout.starts_with("reloaded: epoch 2, 2 listeners, 1 groups, 2 backends"),
+        ended.stdout.starts_with("reloaded: epoch 2, 2 listeners, 1 group, 2 backends"),
         "{}",
         ended.stdout
     );

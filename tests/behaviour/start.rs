@@ -160,7 +160,7 @@ fn the_largest_ring_that_can_be_configured_is_one() {
     let backend = Backend::echo_head();
     let scenario = Scenario::of(&backend).process("ring_entries = 32768").process("io_driver = \"auto\"");
     let ringway = scenario.start();
-    let line = ringway.wait_for_line("1 workers on");
+    let line = ringway.wait_for_line("1 worker on");
     let is_short = ringway.stderr().contains("LimitMEMLOCK=");
     assert!(line.contains("32768 entries") || is_short || !has_io_uring(&ringway), "{}", ringway.stderr());
 }

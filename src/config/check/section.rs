@@ -213,6 +213,12 @@ pub(super) fn report_unknown<'t>(
             raw::Kind::Array(values) if values.iter().any(is_table) => "table",
             _ => "key",
         };
+        if vocabulary::comes_later(&entry.key, title) {
+            let message = format!("`{}` is not supported yet by this version", entry.key);
+            let help = format!("remove it; known here: {}", known.join(", "));
+            report.error(entry.key_location, message, help);
+            continue;
+        }
         let place = if title.is_empty() { "at the top level".to_owned() } else { format!("in {title}") };
         let help = vocabulary::advice(&entry.key, title, known);
         report.error(entry.key_location, format!("unknown {word} `{}` {place}", entry.key), help);

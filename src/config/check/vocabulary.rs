@@ -9,6 +9,34 @@ use crate::config::report::Source;
 /// Every key there is, in its table.
 const COMPLETE_EXAMPLE: &str = include_str!("../../../config/ringway.toml");
 
+/// Keys and tables that later versions will know, by the title of their table.
+const LATER: [(&str, &[&str]); 7] = [
+    ("", &["defaults", "error_page", "ip_group", "metrics", "rule"]),
+    (
+        "[process]",
+        &["balance_connections", "shutdown_delay", "state_folder", "upgrade_drain_timeout", "user"],
+    ),
+    ("[admin]", &["audit", "elb_api", "hosts", "tls", "tokens_file"]),
+    (
+        "[[listener]]",
+        &[
+            "bandwidth_bytes_per_second",
+            "deletion_protection",
+            "enabled",
+            "hsts",
+            "modification_protection",
+            "path_normalization",
+            "per_client",
+            "redirect_to",
+            "requests_per_second",
+            "unknown_sni",
+        ],
+    ),
+    ("[[server_group]]", &["retry_on", "source_address"]),
+    ("[[server_group.backend]]", &["enabled", "max_connections"]),
+    ("[server_group.health_check]", &["expect_payload", "payload"]),
+];
+
 /// Keys of nginx, HAProxy and others, and what to write instead.
 const FOREIGN_KEYS: [(&str, &str); 42] = [
     ("allow", "who may connect is not decided here: use the firewall of the host"),
@@ -77,6 +105,11 @@ const FOREIGN_VALUES: [(&str, &str); 13] = [
     ("static-rr", "weighted_round_robin"),
     ("uri", "consistent_hash"),
 ];
+
+/// Whether a later version will know this key in the table with this title.
+pub(super) fn comes_later(key: &str, title: &str) -> bool {
+    LATER.iter().any(|(table, keys)| *table == title && keys.contains(&key))
+}
 
 /// How to cure a key that the table with this title, such as `[listener.forwarded]`, does not have.
 pub(super) fn advice(key: &str, title: &str, known: &[&str]) -> String {

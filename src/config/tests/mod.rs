@@ -134,6 +134,7 @@ fn messages_of_bad_toml() {
         "config_version = 1\n[process]\npin = true;\n",
         "config_version = 1\nlisten 80;\n",
         "config_version = 1\n[[server_group.backend]]\naddress = \"127.0.0.1:1\"\n[[server_group]]\nname = \"a\"\n",
+        "config_version = 1\n[[rule]]\nname = \"a\"\n[process]\nuser = \"ringway\"\n",
         "config_version = 1\nlisten = 80\nworkers = 2\n[[upstream]]\n[process]\nidle_timeout = \"5s\"\n",
     ];
     assert_snapshot("bad_toml", cases(&texts, |text| load_text(text).report.to_text(false)));

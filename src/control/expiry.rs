@@ -51,7 +51,7 @@ fn ended(config: &Config, credentials: &Credentials, now: i64) -> Vec<(String, S
         let end = loaded.authority.as_ref().and_then(|authority| authority.lists_end());
         if end.is_some_and(|end| end < now) {
             let sentence = format!(
-                "CA \"{}\": a revocation list is past its nextUpdate, so its clients are refused with \
+                "CA \"{}\": a revocation list has expired (its nextUpdate is over), so its clients are refused with \
                  client_certificate_crl_stale",
                 wanted.name
             );

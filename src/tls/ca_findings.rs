@@ -122,7 +122,7 @@ impl Finding {
                 format!("\"{subject}\" in {file} has no CRL, while others of this [[ca]] have one")
             }
             Problem::StaleCrl { issuer, date } => {
-                format!("the CRL of \"{issuer}\" in {file} was to be replaced on {date}")
+                format!("the CRL of \"{issuer}\" in {file} has expired: its nextUpdate was {date}")
             }
         }
     }

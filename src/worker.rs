@@ -55,6 +55,8 @@ pub struct Worker {
     alarms: Mailbox<u32>,
     /// Downstream connections, of all listeners and workers.
     pub quota: Arc<Quota>,
+    /// Bytes of requests that wait for a backend to be chosen, of all workers.
+    pub request_memory: Arc<Quota>,
     /// Every step of a TLS handshake passes here.
     pub handshakes: Turnstile,
     /// Content to compress passes here, at its size in bytes.
@@ -85,6 +87,7 @@ pub struct Shared {
     pub tallies: Arc<Tallies>,
     pub alarms: Mailbox<u32>,
     pub quota: Arc<Quota>,
+    pub request_memory: Arc<Quota>,
 }
 
 /// A snapshot that is being served from. Cloning it touches nothing that other workers do.
@@ -235,6 +238,7 @@ impl Worker {
             held: RefCell::new(Held(Rc::new(snapshot))),
             alarms: shared.alarms,
             quota: shared.quota,
+            request_memory: shared.request_memory,
             clock,
             timers: Timers::default(),
             buffers: Buffers::default(),

@@ -104,6 +104,8 @@ pub struct Process {
     /// Downstream connections of the whole process. 0: what the descriptor limit allows.
     pub max_connections: u32,
     /// What `SLB-ID` says. None: the name of the host. Visible ASCII.
+    /// Bytes of requests that all groups together may hold before their backends are chosen.
+    pub request_buffer_memory: u64,
     pub instance_id: Option<String>,
     /// A secret that a fleet shares, for session tickets and sticky cookies. None: random keys.
     pub ticket_seed_file: Option<NamedFile>,

@@ -31,6 +31,8 @@ pub struct ServerGroup {
     pub keepalive_connections: u32,
     /// Further backends tried, 0..=10.
     pub max_retries: u32,
+    /// Bytes of a request's content that are received before a backend is chosen; 0: what comes with the head.
+    pub request_buffer: u64,
     /// Bytes of the head of a response.
     pub max_response_header_bytes: u64,
     /// 1..=[`crate::http::headers::MAX_FIELDS`].

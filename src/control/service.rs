@@ -45,6 +45,8 @@ pub struct Lines {
     pub tallies: Arc<Tallies>,
     /// Downstream connections, of all listeners and workers.
     pub quota: Arc<Quota>,
+    /// Bytes of requests that wait for a backend to be chosen.
+    pub request_memory: Arc<Quota>,
     /// By worker. A ring without a letter says that there is a new snapshot.
     pub workers: Vec<Mailbox<NewSocket>>,
     pub health: Mailbox<health::Order>,
@@ -137,6 +139,7 @@ impl Service {
             publication: Arc::new(Publication::new(Arc::new(nothing))),
             tallies: Arc::clone(&tallies),
             quota: Arc::new(Quota::new(0)),
+            request_memory: Arc::new(Quota::new(0)),
             workers: mailboxes.collect::<io::Result<_>>()?,
             health: Mailbox::new(MAX_ORDERS)?,
             alarms: Mailbox::new(MAX_ALARMS)?,
@@ -234,6 +237,8 @@ impl Service {
         self.free_replaced();
         self.replaced.push(self.lines.publication.load().1);
         self.lines.publication.publish(Arc::new(snapshot));
+        let request_memory = usize::try_from(config.process.request_buffer_memory).unwrap_or(usize::MAX);
+        self.lines.request_memory.set_limit(request_memory);
         self.lines.quota.set_limit(match config.process.max_connections {
             0 => self.host.connections,
             limit => limit as usize,

@@ -8,6 +8,7 @@ use crate::exchange::Origin;
 use crate::exchange::error::Carrier;
 use crate::exchange::error::ExchangeError;
 use crate::exchange::record::Recording;
+use crate::exchange::request_buffer::RequestBuffer;
 use crate::exchange::response;
 use crate::exchange::response::Relayed;
 use crate::exchange::stickiness::Claim;
@@ -64,6 +65,9 @@ pub(super) struct Forward {
     pub(super) head_bytes: usize,
     /// A piece of the body that was received but did not fit behind the head.
     pub(super) early_piece: Option<Buffer>,
+    /// Content that was received before a backend was chosen, and does not fit behind the head. It stays for another
+    /// attempt.
+    pub(super) buffered: Option<Box<RequestBuffer>>,
     /// Some of the body was taken from the client and is not at hand any more.
     pub(super) streamed: bool,
     pub(super) length: BodyLength,
@@ -101,6 +105,8 @@ pub(super) struct Terms<'a> {
     pub(super) compression: Option<Accepted>,
     /// When something last came of a response that flows while the request's body is still on its way.
     pub(super) flowed: Cell<Option<Moment>>,
+    /// All of the request was received, though some of it may still have to be sent.
+    pub(super) request_is_read: bool,
     /// The request's body is still on its way.
     pub(super) uploading: Cell<bool>,
     /// The backend takes no more of the body, though it may still answer.
@@ -156,11 +162,11 @@ impl Forward {
         let Some(group) = origin.listener.group(self.group) else {
             return Err(ExchangeError::Refused(Reason::NoRoute));
         };
+        if group.request_buffer > 0 || group.awaits_probes {
+            Box::pin(self.wait_for_choice(stream, recording, group, worker)).await?;
+        }
         worker.loads.request_began(group);
         let mut retries_left = group.max_retries;
-        if group.awaits_probes {
-            unless_left(Box::pin(wait_for_first_probe(group, worker)).as_mut(), stream.parts().2).await?;
-        }
         let mut chosen = self.choose(group, recording, worker)?;
         let mut fresh = false;
         recording.upstream_began(worker);
@@ -212,6 +218,26 @@ impl Forward {
                 }
             }
         }
+    }
+
+    /// What a group can want before a backend is chosen.
+    async fn wait_for_choice<S: Stream>(
+        &mut self,
+        stream: &mut S,
+        recording: &mut Recording,
+        group: &Group,
+        worker: &Worker,
+    ) -> Result<(), ExchangeError> {
+        if group.request_buffer > 0 && !recording.is_call && !self.length.is_empty() {
+            self.receive_content(stream, group.request_buffer, worker).await?;
+            if stream.parts().0.is_finished() {
+                recording.request_read(worker);
+            }
+        }
+        if group.awaits_probes {
+            unless_left(pin!(wait_for_first_probe(group, worker)), stream.parts().2).await?;
+        }
+        Ok(())
     }
 
     /// Decides what follows a failed attempt, and notes the failure if it is the backend's.
@@ -335,26 +361,27 @@ impl Forward {
             compression: self.compression,
             // Of a call, either side may be silent from the beginning.
             flowed: Cell::new(recording.is_call.then(|| worker.clock.now())),
-            uploading: Cell::new(is_incomplete || self.early_piece.is_some()),
+            request_is_read: body.is_finished(),
+            uploading: Cell::new(is_incomplete || self.early_piece.is_some() || self.buffered.is_some()),
             upload_refused: Cell::new(false),
             awaiting_continue: Cell::new(self.expects_continue && is_incomplete),
         };
         let link = &lease.link;
         let last = if terms.uploading.get() { None } else { Some(body.trailers()) };
         self.send_request(link, last, group, &worker.buffers).await?;
-        self.streamed = terms.uploading.get();
+        self.streamed = is_incomplete || self.early_piece.is_some();
+        if terms.request_is_read {
+            recording.request_read(worker);
+        }
         let mut reader = ResponseReader::new(link, self.is_head, group.response_limits);
         let relayed = if terms.uploading.get() {
-            let kept =
-                self.request.as_ref().map_or(0, |request| request.len().saturating_sub(self.head_bytes));
-            let rest = Rest { early_piece: self.early_piece.take(), length: self.length, kept };
+            let rest = self.rest();
             let upload = Box::pin(upload(rest, body, link, &terms));
             let download = Box::pin(response::relay(&mut reader, reply, presence, recording, &terms));
             let (mut upload, mut download) = (pin!(upload), pin!(download));
             let both = beside(upload.as_mut(), download.as_mut());
             unless_left(pin!(until_drained(lease.backend, pin!(both))), presence).await??
         } else {
-            recording.request_read(worker);
             let relay = pin!(response::relay(&mut reader, reply, presence, recording, &terms));
             until_drained(lease.backend, relay).await?
         };
@@ -376,6 +403,17 @@ impl Forward {
             }
         }
         Ok(())
+    }
+
+    /// What is still to be sent of the body, as far as it was received.
+    fn rest(&mut self) -> Rest<'_> {
+        let request = self.request.as_ref().map_or(0, Buffer::len);
+        Rest {
+            buffered: self.buffered.as_ref().map_or(&[], |buffered| buffered.bytes()),
+            early_piece: self.early_piece.take(),
+            length: self.length,
+            kept: request.saturating_sub(self.head_bytes),
+        }
     }
 
     /// `last` is the trailer section, if the body is complete.

@@ -10,6 +10,7 @@ mod forward;
 mod local;
 mod record;
 mod request;
+mod request_buffer;
 mod response;
 pub mod secured;
 mod stickiness;

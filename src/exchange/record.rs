@@ -118,7 +118,7 @@ impl Recording {
 
     pub(super) fn request_read(&mut self, worker: &Worker) {
         if let Some(log) = &mut self.log {
-            log.request_read = Some(worker.clock.now());
+            log.request_read = log.request_read.or_else(|| Some(worker.clock.now()));
         }
     }
 

@@ -38,7 +38,7 @@ pub(super) fn prepare(
     let mut bytes = worker.buffers.small();
     let passes = |field: &Field<'_>| match field.known {
         // A client of HTTP/1.0 waits for nothing, so nothing may be expected on its behalf.
-        KnownName::Expect => request.expects_continue,
+        KnownName::Expect => request.expects_continue && group.request_buffer == 0,
         KnownName::MaxForwards => max_forwards.is_none(),
         KnownName::Cookie if hidden.is_some() => false,
         _ => !forwarded.withholds(field),
@@ -73,6 +73,7 @@ pub(super) fn prepare(
         request: Some(bytes),
         head_bytes,
         early_piece: None,
+        buffered: None,
         streamed: false,
         length: request.length,
         has_content: !request.length.is_empty(),

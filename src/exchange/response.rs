@@ -162,7 +162,7 @@ fn act_on_head(
     // RFC 9110 §6.6.1: whoever forwards a response without a date supplies it. But callers take every field of such a
     // head for metadata of the call.
     let has_date = is_only_trailers || head.headers.find(KnownName::Date).is_some();
-    let close = terms.uploading.get();
+    let close = terms.uploading.get() && !terms.request_is_read;
     let mut added = ArrayVec::<_, MAX_ADDED>::new();
     if let Some(cookies) = &cookies {
         added.extend(cookies.added());

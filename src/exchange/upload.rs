@@ -15,15 +15,20 @@ use crate::net::buffer::Buffer;
 use crate::upstream::link::Framing;
 use crate::upstream::link::Link;
 
+/// Content that was received before is copied in slices of this size to be sent.
+const SLICE_BYTES: usize = 64 * 1024;
+
 /// What of a body was not sent with its head.
-pub(super) struct Rest {
+pub(super) struct Rest<'b> {
+    /// It comes first.
+    pub(super) buffered: &'b [u8],
     pub(super) early_piece: Option<Buffer>,
     pub(super) length: BodyLength,
     /// Bytes that were, as they stand in the request.
     pub(super) kept: usize,
 }
 
-impl Rest {
+impl Rest<'_> {
     /// The content that is still to be sent over HTTP/1.1, where its length ends it: a client whose version has
     /// an end of its own may be late with that. Unknown, or to be ended by us, it has no bound.
     fn left(&self, link: &Link) -> u64 {
@@ -37,13 +42,25 @@ impl Rest {
 /// Sends the rest of the request's body. A backend that stops taking it may still answer, so its
 /// refusal ends the upload without an error.
 pub(super) async fn upload(
-    mut rest: Rest,
+    mut rest: Rest<'_>,
     body: &mut impl RequestBody,
     link: &Link,
     terms: &Terms<'_>,
 ) -> Result<(), ExchangeError> {
     let timeout = terms.group.response_timeout;
     let (length, mut left) = (rest.length, rest.left(link));
+    let mut slices = rest.buffered.chunks(SLICE_BYTES).peekable();
+    while let Some(slice) = slices.next() {
+        left = left.saturating_sub(slice.len() as u64);
+        let is_last = slices.peek().is_none() && rest.early_piece.is_none() && body.is_finished();
+        let mut piece = terms.worker.buffers.for_body(slice.len());
+        piece.tail().extend_from_slice(slice);
+        let framing = Framing { length, last: is_last.then(|| body.trailers()) };
+        if link.send_piece(piece, framing, timeout).await.is_err() {
+            terms.upload_refused.set(true);
+            return Ok(());
+        }
+    }
     if let Some(piece) = rest.early_piece.take() {
         left = left.saturating_sub(piece.len() as u64);
         let last = body.is_finished().then(|| body.trailers());

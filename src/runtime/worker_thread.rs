@@ -67,8 +67,8 @@ pub(super) fn seeds(
     drain: &Arc<Drain>,
     entries: Entries,
 ) -> Vec<Seed> {
-    let Lines { publication, tallies, quota, workers, alarms, .. } = plan.lines;
-    let shared = Shared { publication, tallies, quota, alarms };
+    let Lines { publication, tallies, quota, request_memory, workers, alarms, .. } = plan.lines;
+    let shared = Shared { publication, tallies, quota, request_memory, alarms };
     let cpus = pin::usable_cpus();
     let seed = |((index, log), mailbox): ((usize, Option<AccessLog>), Mailbox<NewSocket>)| Seed {
         index,

@@ -47,6 +47,8 @@ pub struct Group {
     /// Idle upstream connections, over all backends and workers.
     pub keepalive_connections: usize,
     pub max_retries: u32,
+    /// Bytes of a request's content that are received before a backend is chosen; 0: what comes with the head.
+    pub request_buffer: usize,
     /// What the head of a response may be like.
     pub response_limits: ResponseLimits,
     /// The host of requests that name none. None: the listener's, or else `first_host`.
@@ -205,6 +207,7 @@ impl Group {
             keepalive_timeout: Duration::ZERO,
             keepalive_connections: 0,
             max_retries: 0,
+            request_buffer: 0,
             response_limits: ResponseLimits { max_header_bytes: 0, max_headers: 0 },
             default_host: None,
             first_host: String::new(),

@@ -48,6 +48,21 @@ impl Quota {
         taken
     }
 
+    /// Takes so many; false, and none taken, when there are not so many left.
+    pub fn take_many(&self, count: usize) -> bool {
+        let limit = self.limit.load(Ordering::Relaxed);
+        let is_left = self.used.fetch_add(count, Ordering::Relaxed).saturating_add(count) <= limit;
+        if !is_left {
+            self.give_back_many(count);
+        }
+        is_left
+    }
+
+    pub fn give_back_many(&self, count: usize) {
+        let before = self.used.fetch_sub(count, Ordering::Relaxed);
+        debug_assert!(before >= count);
+    }
+
     /// Asks those who have some to spare for so many, until [`Quota::stop_wanting`].
     pub fn want(&self, count: usize) {
         self.wanted.fetch_max(count, Ordering::Relaxed);
@@ -122,6 +137,8 @@ mod tests {
         assert_eq!([quota.take(), quota.take(), quota.take()], [true, true, false]);
         quota.give_back();
         assert_eq!([quota.take(), quota.take()], [true, false]);
+        quota.give_back_many(2);
+        assert_eq!([quota.take_many(3), quota.take_many(2), quota.take_many(1)], [false, true, false]);
         assert!((0..1000).all(|_| Quota::new(0).take()));
         assert_eq!([quota.limit(), Quota::new(0).limit()], [Some(2), None]);
     }

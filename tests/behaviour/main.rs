@@ -53,6 +53,7 @@ mod proxy_protocol;
 mod refusal_log;
 mod refused_uploads;
 mod reload;
+mod request_buffer;
 mod retries;
 mod session_resumption;
 mod slow_readers;

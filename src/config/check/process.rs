@@ -15,12 +15,15 @@ use crate::config::check::kind::Choice;
 use crate::config::check::kind::FieldValue;
 use crate::config::check::kind::Integer;
 use crate::config::check::kind::Kind;
+use crate::config::check::kind::Size;
 use crate::config::check::kind::Time;
 use crate::config::check::kind::refuse_kind;
 use crate::config::check::section::Output;
 use crate::config::check::section::Section;
 use crate::config::raw;
 use crate::config::report::Report;
+
+const MIB: u64 = 1 << 20;
 
 pub(super) fn process(table: Option<&raw::Table>, output: &mut Output) -> Process {
     let mut section = Section::single("process", table, output);
@@ -35,6 +38,7 @@ pub(super) fn process(table: Option<&raw::Table>, output: &mut Output) -> Proces
             Duration::from_secs(30),
         ),
         max_connections: section.read("max_connections", &Integer(0..=10_000_000), 0),
+        request_buffer_memory: section.read("request_buffer_memory", &Size(MIB..=64 << 30), 64 * MIB),
         instance_id: section
             .read_optional("instance_id", &FieldValue, "the name of this host is used")
             .map(|(id, _)| id),

@@ -61,6 +61,7 @@ pub(super) fn server_group(table: &raw::Table, known: &Known<'_>, output: &mut O
         max_retries: section.read("max_retries", &Integer(0..=10), 1),
         max_response_header_bytes: section.read("max_response_header_bytes", &Size(KIB..=MIB), 64 * KIB),
         max_response_headers: section.read("max_response_headers", &Integer(1..=MOST_FIELDS), MOST_FIELDS),
+        request_buffer: 0,
         default_host: section.read("default_host", &DefaultHost, None),
         speaks_http10: false,
         when_all_down: section.read("when_all_down", &WHEN_ALL_DOWN, WhenAllDown::Forward),
@@ -79,6 +80,8 @@ pub(super) fn server_group(table: &raw::Table, known: &Known<'_>, output: &mut O
         GroupProtocol::Http | GroupProtocol::Https => None,
     };
     group.speaks_http10 = section.read_unless(idle, "http10_upstream", &HTTP10_UPSTREAM, false);
+    let idle = (group.protocol == GroupProtocol::Grpc).then_some("calls are conversations");
+    group.request_buffer = section.read_unless(idle, "request_buffer", &Size(0..=16 * MIB), 0);
     group.tls = group_tls::group_tls(&mut section, group.protocol, known);
     group.backends = backends(&mut section);
     group.health_check = health_check::health_check(&mut section, &group);

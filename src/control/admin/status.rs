@@ -44,6 +44,7 @@ pub(super) fn picture(lines: &Lines, started: Duration, is_stopping: bool) -> Js
         "workers": snapshot.workers,
         "drivers": drivers(lines),
         "connections": quota(&lines.quota),
+        "request_buffer_bytes": quota(&lines.request_memory),
         "listeners": listeners.map(|listener| self::listener(listener)).collect::<Vec<_>>(),
         "certificates": lines.inventory.load().1.certificates.iter().map(certificate).collect::<Vec<_>>(),
         "cas": lines.inventory.load().1.authorities.iter().map(authority).collect::<Vec<_>>(),

@@ -344,6 +344,7 @@ pub struct Forwarded {
     pub x_forwarded_host: bool,
     pub x_forwarded_client_srcport: bool,
     pub x_real_ip: bool,
+    pub x_request_id: bool,
     pub slb_id: bool,
     /// What is told of TLS and certificates, each with its alias if it has one.
     pub identity: Vec<(Fact, Option<String>)>,

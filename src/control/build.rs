@@ -228,6 +228,7 @@ fn forwarded(wanted: &config::Forwarded, parts: &Parts<'_>) -> Forwarded {
         x_forwarded_host: wanted.x_forwarded_host,
         x_forwarded_client_srcport: wanted.x_forwarded_client_srcport,
         x_real_ip: wanted.x_real_ip,
+        x_request_id: wanted.x_request_id,
         slb_id: wanted.slb_id.then(slb_id),
         identity: Identity::new(wanted.identity.clone()),
     }

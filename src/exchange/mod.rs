@@ -35,6 +35,8 @@ use crate::http::head::RequestHead;
 use crate::net::clock::Moment;
 use crate::policy::grpc;
 use crate::policy::max_forwards;
+use crate::policy::request_id;
+use crate::policy::request_id::RequestId;
 use crate::snapshot::Listener;
 use crate::telemetry::reason::Reason;
 use crate::worker::Worker;
@@ -72,6 +74,11 @@ impl Origin<'_> {
     fn scheme(&self) -> &'static str {
         if self.secured.is_some() { "https" } else { "http" }
     }
+
+    /// Whether the peer is one of `trusted_proxies`.
+    fn is_trusted(&self) -> bool {
+        self.listener.trusted_proxies.trusts(self.peer.ip())
+    }
 }
 
 /// A request that was looked at, and what will be done about it.
@@ -89,7 +96,9 @@ enum Plan {
 
 /// Decides what becomes of a request. Nothing of the head is needed afterwards.
 pub fn begin(request: &Request<'_, '_>, origin: &Origin<'_>, worker: &Worker) -> Exchange {
-    let mut recording = Recording::begin(request, origin, worker);
+    let id = request_id(request, origin, worker);
+    let id = id.as_ref().map_or(&b""[..], RequestId::as_bytes);
+    let mut recording = Recording::begin(request, id, origin, worker);
     let is_grpc = grpc::is_call(&request.head);
     recording.is_call = is_grpc;
     let plan = match route(request, origin) {
@@ -97,7 +106,7 @@ pub fn begin(request: &Request<'_, '_>, origin: &Origin<'_>, worker: &Worker) ->
             Some(group) => {
                 // A configuration file does not hold four billion groups.
                 recording.group = Some(index as u32);
-                Plan::Forward(request::prepare(request, origin, (index, group), worker))
+                Plan::Forward(request::prepare(request, id, origin, (index, group), worker))
             }
             None => Plan::Answer(Reason::NoRoute),
         },
@@ -167,6 +176,15 @@ pub fn record_unserved(
     recording.end_unserved(origin, worker);
 }
 
+/// By what name the request goes on and is logged; none where `X-Request-ID` is off.
+fn request_id<'b>(request: &Request<'_, 'b>, origin: &Origin<'_>, worker: &Worker) -> Option<RequestId<'b>> {
+    if !origin.listener.forwarded.x_request_id {
+        return None;
+    }
+    let told = request_id::told(request.head.headers).filter(|_| origin.is_trusted());
+    Some(told.map_or_else(|| RequestId::of(worker.nonce()), RequestId::Taken))
+}
+
 /// The index of the group that takes the request.
 fn route(request: &Request<'_, '_>, origin: &Origin<'_>) -> Result<usize, Reason> {
     let listener = origin.listener;
@@ -176,7 +194,7 @@ fn route(request: &Request<'_, '_>, origin: &Origin<'_>) -> Result<usize, Reason
     if !request.is_covered {
         return Err(Reason::Misdirected);
     }
-    if request.is_https && origin.secured.is_none() && !listener.trusted_proxies.trusts(origin.peer.ip()) {
+    if request.is_https && origin.secured.is_none() && !origin.is_trusted() {
         return Err(Reason::Misdirected);
     }
     if let BodyLength::Exact(bytes) = request.length

@@ -15,6 +15,7 @@ use crate::http::head::RequestHead;
 use crate::http::head::TargetForm;
 use crate::http::headers::KnownName;
 use crate::net::clock::Moment;
+use crate::policy::request_id;
 use crate::telemetry::access_log::Ending;
 use crate::telemetry::access_log::Format;
 use crate::telemetry::access_log::RequestId;
@@ -46,10 +47,17 @@ pub(super) struct Recording {
 }
 
 impl Recording {
-    pub(super) fn begin(request: &Request<'_, '_>, origin: &Origin<'_>, worker: &Worker) -> Recording {
+    /// The line tells the identity that the request goes on with, or makes its own if that is empty.
+    pub(super) fn begin(
+        request: &Request<'_, '_>,
+        id: &[u8],
+        origin: &Origin<'_>,
+        worker: &Worker,
+    ) -> Recording {
         let Some(log) = &worker.log else { return Recording::new(None) };
         let dates = worker.dates.borrow();
-        Recording::new(Some(log.begin_line(request.received, &facts(request, origin, worker), &dates)))
+        let facts = RequestFacts { request_id: id, ..facts(request, origin, worker) };
+        Recording::new(Some(log.begin_line(request.received, &facts, &dates)))
     }
 
     /// For what came instead of an acceptable request head.
@@ -75,6 +83,7 @@ impl Recording {
                 x_forwarded_for: b"",
                 x_real_ip: b"",
                 authorization: b"",
+                request_id: told_id(head, origin),
                 tls: origin.secured.map_or(&b""[..], |secured| &secured.log_fields),
             };
             log.begin_line(received, &facts, &worker.dates.borrow())
@@ -241,8 +250,19 @@ fn facts<'a>(request: &'a Request<'_, '_>, origin: &Origin<'a>, worker: &Worker)
         x_forwarded_for: value(KnownName::XForwardedFor),
         x_real_ip: value(KnownName::XRealIp),
         authorization: authorization(head, worker),
+        request_id: b"",
         tls: origin.secured.map_or(&b""[..], |secured| &secured.log_fields),
     }
+}
+
+/// What a trusted proxy calls a request that is refused, where `X-Request-ID` is on.
+fn told_id<'b>(head: &PartialHead<'b>, origin: &Origin<'_>) -> &'b [u8] {
+    let (value, count) = head.x_request_id;
+    let is_taken = origin.listener.forwarded.x_request_id
+        && count == 1
+        && request_id::is_acceptable(value)
+        && origin.is_trusted();
+    if is_taken { value } else { b"" }
 }
 
 /// The Authorization field, where the log tells the user in it.

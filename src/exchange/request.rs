@@ -22,16 +22,18 @@ use crate::upstream::h1::Opening;
 use crate::upstream::h1::RequestWriter;
 use crate::worker::Worker;
 
-/// Writes the request as the backends of a group, which has this index, will get it.
+/// Writes the request as the backends of a group, which has this index, will get it. `id` is empty where the request gets
+/// none.
 pub(super) fn prepare(
     request: &Request<'_, '_>,
+    id: &[u8],
     origin: &Origin<'_>,
     (index, group): (usize, &Group),
     worker: &Worker,
 ) -> Forward {
     let head = &request.head;
     let forwarded = &origin.listener.forwarded;
-    let client = client(head, origin, group);
+    let client = Client { request_id: id, ..client(head, origin, group) };
     let max_forwards = max_forwards::remaining(head);
     let hidden = stickiness::hidden_cookie(group).filter(|name| cookies::find(head.headers, name).is_some());
     let is_framed = group.versions == Versions::Http1;
@@ -94,10 +96,11 @@ fn client<'a>(head: &'a RequestHead<'_, '_>, origin: &'a Origin<'_>, group: &'a 
     Client {
         peer: origin.peer,
         address: proxies.client(origin.peer.ip(), head.headers),
-        is_trusted: proxies.trusts(origin.peer.ip()),
+        is_trusted: origin.is_trusted(),
         listener_port: origin.port,
         scheme: origin.scheme(),
         host: host(head, origin, group),
+        request_id: b"",
     }
 }
 

@@ -1,5 +1,6 @@
 //! Request and response heads: method, target, status and header list.
 
+use crate::http::headers::Field;
 use crate::http::headers::Headers;
 use crate::http::headers::KnownName;
 
@@ -21,19 +22,25 @@ pub struct PartialHead<'b> {
     pub host: &'b [u8],
     pub referer: &'b [u8],
     pub user_agent: &'b [u8],
+    /// The last `X-Request-ID`, and how many there are.
+    pub x_request_id: (&'b [u8], usize),
 }
 
 impl<'b> PartialHead<'b> {
     /// Takes a field over, if it is one of those that matter and the first of its name.
-    pub fn note(&mut self, name: KnownName, value: &'b [u8]) {
-        let slot = match name {
+    pub fn note(&mut self, field: &Field<'b>) {
+        let slot = match field.known {
             KnownName::Host => &mut self.host,
             KnownName::Referer => &mut self.referer,
             KnownName::UserAgent => &mut self.user_agent,
+            KnownName::XRequestId if !field.name.contains(&b'_') => {
+                self.x_request_id = (field.value, self.x_request_id.1 + 1);
+                return;
+            }
             _ => return,
         };
         if slot.is_empty() {
-            *slot = value;
+            *slot = field.value;
         }
     }
 }

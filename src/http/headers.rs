@@ -172,6 +172,7 @@ pub enum KnownName {
     XForwardedPort,
     XForwardedProto,
     XRealIp,
+    XRequestId,
     /// `X-Forwarded-Clientcert*`, `X-Forwarded-TLS-*`, `Client-Cert` and `Client-Cert-Chain` (RFC 9440): only
     /// Ringway may state who a client is.
     ClientIdentity,
@@ -236,6 +237,7 @@ impl KnownName {
                 | KnownName::SetCookie
                 | KnownName::Trailer
                 | KnownName::UserAgent
+                | KnownName::XRequestId
         )
     }
 
@@ -244,13 +246,14 @@ impl KnownName {
     }
 
     fn of_x(name: &[u8]) -> KnownName {
-        const EXACT: [(&[u8], KnownName); 6] = [
+        const EXACT: [(&[u8], KnownName); 7] = [
             (b"x-forwarded-for", KnownName::XForwardedFor),
             (b"x-forwarded-proto", KnownName::XForwardedProto),
             (b"x-forwarded-port", KnownName::XForwardedPort),
             (b"x-forwarded-host", KnownName::XForwardedHost),
             (b"x-forwarded-client-srcport", KnownName::XForwardedClientSrcport),
             (b"x-real-ip", KnownName::XRealIp),
+            (b"x-request-id", KnownName::XRequestId),
         ];
         const FORGEABLE: [&[u8]; 2] = [b"x-forwarded-clientcert", b"x-forwarded-tls-"];
         let starts_with =
@@ -306,6 +309,7 @@ mod tests {
             ("transfer_encoding", KnownName::Other),
             ("X-FORWARDED-FOR", KnownName::XForwardedFor),
             ("x_forwarded_for", KnownName::XForwardedFor),
+            ("X-Request_Id", KnownName::XRequestId),
             ("X-Forwarded-Clientcert-subjectdn", KnownName::ClientIdentity),
             ("x_forwarded_tls_sni", KnownName::ClientIdentity),
             ("CLIENT_CERT", KnownName::ClientIdentity),

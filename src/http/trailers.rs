@@ -5,11 +5,12 @@ use crate::http::headers::KnownName;
 /// "A sender MUST NOT generate a trailer field unless the sender knows the corresponding header field
 /// name's definition permits sending it in trailers" and intermediaries drop those for framing,
 /// routing, authentication, request modifiers, response controls or content format (RFC 9110 §6.5.1).
-/// Whatever Ringway itself acts on in a head, it does not let through after the body either.
+/// Whatever Ringway itself acts on in a head, it does not let through after the body either, but an `X-Request-ID`, which
+/// it acts on only where that is configured.
 pub fn is_forwardable(name: &[u8]) -> bool {
     let starts_with =
         |prefix: &&[u8]| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
-    KnownName::of(name) == KnownName::Other
+    matches!(KnownName::of(name), KnownName::Other | KnownName::XRequestId)
         && !FORBIDDEN_NAMES.iter().any(|forbidden| name.eq_ignore_ascii_case(forbidden))
         && (!FORBIDDEN_PREFIXES.iter().any(starts_with) || name.eq_ignore_ascii_case(b"content-digest"))
 }

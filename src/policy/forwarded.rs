@@ -36,6 +36,8 @@ pub struct Forwarded {
     pub x_forwarded_host: bool,
     pub x_forwarded_client_srcport: bool,
     pub x_real_ip: bool,
+    /// A request gets an identity, or keeps that of a trusted proxy.
+    pub x_request_id: bool,
     /// The name of this load balancer, when `SLB-ID` is on.
     pub slb_id: Option<String>,
     /// What is told of TLS and certificates.
@@ -55,6 +57,8 @@ pub struct Client<'a> {
     pub scheme: &'static str,
     /// The host that the client asked for.
     pub host: &'a [u8],
+    /// The identity of its request; empty where `X-Request-ID` is off.
+    pub request_id: &'a [u8],
 }
 
 impl Client<'_> {
@@ -76,13 +80,14 @@ impl Client<'_> {
 }
 
 /// The names in the order in which they are written, with their usual spelling.
-static ADDED: [(KnownName, &[u8]); 7] = [
+static ADDED: [(KnownName, &[u8]); 8] = [
     (KnownName::XForwardedFor, b"X-Forwarded-For"),
     (KnownName::XForwardedProto, b"X-Forwarded-Proto"),
     (KnownName::XForwardedPort, b"X-Forwarded-Port"),
     (KnownName::XForwardedHost, b"X-Forwarded-Host"),
     (KnownName::XForwardedClientSrcport, b"X-Forwarded-Client-srcport"),
     (KnownName::XRealIp, b"X-Real-IP"),
+    (KnownName::XRequestId, b"X-Request-ID"),
     (KnownName::SlbId, b"SLB-ID"),
 ];
 
@@ -96,6 +101,23 @@ impl Forwarded {
             KnownName::Other => self.identity.withholds(field.name),
             known => self.adds(known),
         }
+    }
+
+    /// What a Connection field of the client must not take away, besides what it never can: through a proxy that
+    /// passes Connection on, a client could undo what that proxy says of it.
+    pub fn protected(&self) -> Option<KnownName> {
+        self.x_request_id.then_some(KnownName::XRequestId)
+    }
+
+    /// The lines of the client's trailer section, or none of them if one could be taken for a field that is added. For
+    /// so rare a case it may take the others along (RFC 9112 §7.1.2).
+    pub fn passing_trailers<'t>(&self, lines: &'t [u8]) -> &'t [u8] {
+        let is_forged = |line: &[u8]| {
+            let name = line.split(|&byte| byte == b':').next().unwrap_or_default();
+            KnownName::of(name) == KnownName::XRequestId
+        };
+        let is_suspect = self.x_request_id && lines.split(|&byte| byte == b'\n').any(is_forged);
+        if is_suspect { b"" } else { lines }
     }
 
     /// Calls `write` with each field to add. `value` is memory for building values in.
@@ -134,6 +156,7 @@ impl Forwarded {
             KnownName::XForwardedHost => self.x_forwarded_host,
             KnownName::XForwardedClientSrcport => self.x_forwarded_client_srcport,
             KnownName::XRealIp => self.x_real_ip,
+            KnownName::XRequestId => self.x_request_id,
             KnownName::SlbId => self.slb_id.is_some(),
             _ => false,
         }
@@ -161,6 +184,7 @@ impl Forwarded {
             }
             KnownName::XForwardedClientSrcport => push_number(value, client.peer.port()),
             KnownName::XRealIp => push_ip(value, client.address),
+            KnownName::XRequestId => value.extend_from_slice(client.request_id),
             KnownName::SlbId => {
                 value.extend_from_slice(self.slb_id.as_deref().unwrap_or_default().as_bytes())
             }
@@ -314,6 +338,7 @@ mod tests {
             x_forwarded_host: true,
             x_forwarded_client_srcport: true,
             x_real_ip: true,
+            x_request_id: true,
             slb_id: Some("edge-1".to_owned()),
             identity: Identity::default(),
         }
@@ -335,6 +360,7 @@ mod tests {
             listener_port: 8080,
             scheme: "http",
             host: b"example.com",
+            request_id: b"7f3b",
         };
         let mut lines = Vec::new();
         forwarded.for_each_added(headers, &client, &mut Vec::new(), |name, value| {
@@ -354,6 +380,7 @@ mod tests {
                 "X-Forwarded-Host: example.com",
                 "X-Forwarded-Client-srcport: 50123",
                 "X-Real-IP: 192.0.2.9",
+                "X-Request-ID: 7f3b",
                 "SLB-ID: edge-1",
             ]
         );
@@ -370,6 +397,7 @@ mod tests {
         assert_eq!(lines[0], "X-Forwarded-For: 6.6.6.6, 7.7.7.7, 10.0.0.5");
         assert!(lines.contains(&"x-real-ip: 192.0.2.9".to_owned()));
         assert!(withholds(&everything(), "X-Real-IP"));
+        assert!(withholds(&everything(), "x_request_id"));
     }
 
     #[test]
@@ -411,12 +439,15 @@ mod tests {
             x_forwarded_host: false,
             x_forwarded_client_srcport: false,
             x_real_ip: false,
+            x_request_id: false,
             slb_id: None,
             identity: Identity::default(),
         };
         assert_eq!(added(&off, &Headers::of(&[])), Vec::<String>::new());
         assert!(!withholds(&off, "X-Forwarded-For"));
         assert!(!withholds(&off, "Host"));
+        assert!(!withholds(&off, "X-Request-ID"));
+        assert_eq!(off.protected(), None);
         assert!(withholds(&off, "x_forwarded_clientcert"));
         assert!(withholds(&off, "Client-Cert"));
         assert!(!withholds(&off, "X-Subject"));
@@ -426,6 +457,21 @@ mod tests {
         let removing = Forwarded { x_forwarded_for: ForwardedFor::Remove, ..off };
         assert!(withholds(&removing, "X-Forwarded-For"));
         assert_eq!(added(&removing, &Headers::of(&[])), Vec::<String>::new());
+    }
+
+    #[test]
+    fn trailers_forge_no_identity() {
+        let on = everything();
+        let off = Forwarded { x_request_id: false, ..everything() };
+        for (lines, passes) in [
+            (&b""[..], true),
+            (b"a: x-request-id\r\nx-request-ids:1\r\n", true),
+            (b"a: 1\r\nX_Request_ID: forged\r\n", false),
+            (b"x-request-id:forged\r\na: 1\r\n", false),
+        ] {
+            assert_eq!(on.passing_trailers(lines), if passes { lines } else { b"" });
+            assert_eq!(off.passing_trailers(lines), lines);
+        }
     }
 
     #[test]

@@ -212,7 +212,7 @@ pub const RESERVED_ALIASES: [&str; 28] = [
 ];
 
 /// Fields that requests cannot do without, or that mean something else already.
-const STANDARD_NAMES: [&str; 30] = [
+const STANDARD_NAMES: [&str; 31] = [
     "accept",
     "accept-encoding",
     "alicloud-alb-trace",
@@ -243,6 +243,7 @@ const STANDARD_NAMES: [&str; 30] = [
     "trailer",
     "user-agent",
     "via",
+    "x-request-id",
 ];
 
 #[cfg(test)]
@@ -365,7 +366,9 @@ mod tests {
             assert_ne!(KnownName::of(alias.as_bytes()), KnownName::Other);
             assert_eq!(check_alias(alias), Err(AliasError::Reserved), "{alias}");
         }
-        for alias in ["host", "te", "x_forwarded_for", "x-real-ip", "authorization", "client_cert"] {
+        for alias in
+            ["host", "te", "x_forwarded_for", "x-real-ip", "authorization", "client_cert", "x-request-id"]
+        {
             assert_eq!(check_alias(alias), Err(AliasError::Reserved), "{alias}");
         }
     }

@@ -8,5 +8,6 @@ pub mod grpc;
 pub mod identity;
 pub mod max_forwards;
 pub mod outlier;
+pub mod request_id;
 pub mod retry;
 pub mod websocket;

@@ -26,7 +26,8 @@ pub enum Format {
 pub struct Line {
     pub(super) bytes: Vec<u8>,
     format: Format,
-    /// Where what is known only at the end goes: the end of `bytes` in JSON, within it in combined.
+    /// Where in `bytes` goes what is known only at the end. Behind it stands in JSON the identity that the request goes on
+    /// with, if it does.
     gap: usize,
 }
 
@@ -55,6 +56,7 @@ impl Format {
             Format::Json => {
                 begin_json(&mut bytes, request, dates);
                 let gap = bytes.len();
+                bytes.extend_from_slice(request.request_id);
                 Line { bytes, format: self, gap }
             }
             Format::Combined => {
@@ -73,14 +75,14 @@ impl Line {
         let (before, after) = self.bytes.split_at(self.gap);
         out.extend_from_slice(before);
         match self.format {
-            Format::Json => end_json(out, ending),
+            Format::Json => end_json(out, ending, after),
             Format::Combined => {
                 let Record { status, body_bytes_sent, .. } = ending.record;
                 // Writing to a vector cannot fail.
                 let _ = write!(out, "{status} {body_bytes_sent} ");
+                out.extend_from_slice(after);
             }
         }
-        out.extend_from_slice(after);
         out.push(b'\n');
     }
 
@@ -131,7 +133,7 @@ pub fn tls_fields(facts: &TlsFacts<'_>) -> Vec<u8> {
     out
 }
 
-fn end_json(out: &mut Vec<u8>, ending: &Ending<'_>) {
+fn end_json(out: &mut Vec<u8>, ending: &Ending<'_>, request_id: &[u8]) {
     let Ending { id, record, names } = ending;
     let _ = write!(
         out,
@@ -168,9 +170,15 @@ fn end_json(out: &mut Vec<u8>, ending: &Ending<'_>) {
     }
     json_field(out, "listener", or_dash(names.listener).as_bytes());
     json_field(out, "server_group", or_dash(names.server_group).as_bytes());
-    let RequestId { process, worker, sequence } = id;
     let _ = write!(out, r#","retry_count":{},"reason":"{}""#, record.retries, record.reason.word());
-    let _ = write!(out, r#","worker":{worker},"request_id":"{process:016x}{worker:04x}{sequence:012x}"}}"#);
+    let RequestId { process, worker, sequence } = id;
+    let _ = write!(out, r#","worker":{worker}"#);
+    if request_id.is_empty() {
+        let _ = write!(out, r#","request_id":"{process:016x}{worker:04x}{sequence:012x}""#);
+    } else {
+        json_field(out, "request_id", request_id);
+    }
+    out.push(b'}');
 }
 
 /// What a line shows of a value: a stranger decides how long it is, and escaping makes it six times so.
@@ -313,14 +321,19 @@ mod tests {
             x_forwarded_for: b"192.0.2.7",
             x_real_ip: b"",
             authorization: b"Basic QWxhIGRpbjpvcGVuIHNlc2FtZQ==",
+            request_id: b"",
             tls: b"",
         }
     }
 
     fn line(format: Format) -> String {
+        line_of(format, &facts())
+    }
+
+    fn line_of(format: Format, facts: &RequestFacts<'_>) -> String {
         let mut dates = Dates::default();
-        dates.advance(facts().time);
-        let begun = format.begin(Vec::new(), &facts(), &dates);
+        dates.advance(facts.time);
+        let begun = format.begin(b"memory of another line".to_vec(), facts, &dates);
         let record = Record {
             status: 502,
             reason: Reason::ConnectRefused,
@@ -358,6 +371,14 @@ mod tests {
         assert_eq!(value["request_id"], "0000000000000abc0001".to_owned() + "0000000000ff");
         assert_eq!(line.matches('\n').count(), 1);
         assert!(line.is_ascii());
+    }
+
+    #[test]
+    fn an_identity_that_goes_on_is_told_instead() {
+        let of = |format| line_of(format, &RequestFacts { request_id: b"edge:7f3b/1", ..facts() });
+        let value: serde_json::Value = serde_json::from_str(&of(Format::Json)).unwrap();
+        assert_eq!(value["request_id"], "edge:7f3b/1");
+        assert!(!of(Format::Combined).contains("7f3b"));
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub struct RequestFacts<'a> {
     pub x_real_ip: &'a [u8],
     /// The Authorization field, for the user in it; empty where the format does not tell it.
     pub authorization: &'a [u8],
+    /// The identity that the request goes on with; if it is empty, the line makes its own.
+    pub request_id: &'a [u8],
     /// What [`TlsFacts`] make; empty in the clear.
     pub tls: &'a [u8],
 }

@@ -302,7 +302,7 @@ impl<'c> ResponseReader<'c> {
         let upgrade = head.headers.find(KnownName::Upgrade).map(|field| field.value);
         let facts =
             ResponseFacts { length: framing.body_length(), upgrade: upgrade.filter(|_| options.upgrade) };
-        options.remove_hop_by_hop(head.headers);
+        options.remove_hop_by_hop(head.headers, None);
         let taken = take(&mut head, &facts);
         drop(headers);
         self.body = BodyDecoder::unlimited(framing).without_trailers(options.nominates);

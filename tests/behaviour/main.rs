@@ -54,6 +54,7 @@ mod refusal_log;
 mod refused_uploads;
 mod reload;
 mod request_buffer;
+mod request_ids;
 mod retries;
 mod session_resumption;
 mod slow_readers;

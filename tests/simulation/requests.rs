@@ -84,7 +84,7 @@ impl Connection {
         expects_continue(&head).map_err(|error| (error.status(), error.reason()))?;
         let options =
             ConnectionOptions::parse(head.headers).map_err(|error| (error.status(), error.reason()))?;
-        options.remove_hop_by_hop(head.headers);
+        options.remove_hop_by_hop(head.headers, None);
         let mut out = Vec::new();
         write_request_line(&mut out, &head.method, head.target.path_and_query);
         for field in head.headers.iter() {

@@ -169,6 +169,7 @@ fn forwarded(listener: &mut Section<'_, '_>, told: &mut Vec<Told>) -> Forwarded 
         x_forwarded_host: section.read("x_forwarded_host", &Boolean, false),
         x_forwarded_client_srcport: section.read("x_forwarded_client_srcport", &Boolean, false),
         x_real_ip: section.read("x_real_ip", &Boolean, false),
+        x_request_id: section.read("x_request_id", &Boolean, false),
         slb_id: section.read("slb_id", &Boolean, false),
         identity: identity::identity(&mut section, table, told),
         fingerprint_hash: section.read("fingerprint_hash", &identity::HASHES, FingerprintHash::Sha1),

@@ -124,7 +124,7 @@ impl RequestBody for Body<'_> {
     }
 
     fn trailers(&self) -> &[u8] {
-        self.decoder.trailers()
+        self.terms.forwarded.passing_trailers(self.decoder.trailers())
     }
 
     fn become_tunnel(&mut self) {

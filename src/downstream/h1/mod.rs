@@ -174,8 +174,8 @@ fn begin(
     let length = framing.body_length();
     let expects_continue = expects_continue && !length.is_empty();
     let upgrade = requested_upgrade(&head, options);
-    options.remove_hop_by_hop(head.headers);
     let terms = origin.listener;
+    options.remove_hop_by_hop(head.headers, terms.forwarded.protected());
     let is_last = terms.keepalive_requests != 0 && connection.requests.get() + 1 >= terms.keepalive_requests;
     let wants_more = options.persistent(head.version);
     let traits = RequestTraits {

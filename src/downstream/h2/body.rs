@@ -113,7 +113,7 @@ impl RequestBody for Body<'_> {
     }
 
     fn trailers(&self) -> &[u8] {
-        &self.trailers
+        self.terms.forwarded.passing_trailers(&self.trailers)
     }
 
     fn become_tunnel(&mut self) {

@@ -53,8 +53,8 @@ impl ConnectionOptions {
     ///
     /// A field such as Host, Content-Length or X-Forwarded-For cannot be named away: "a sender MUST NOT send a connection option corresponding to a field that is
     /// intended for all recipients of the content" (RFC 9110 §7.6.1), and a client could otherwise
-    /// take from a backend what tells it who the client is.
-    pub fn remove_hop_by_hop(self, headers: &mut Headers<'_>) {
+    /// take from a backend what tells it who the client is. Neither can `protected`.
+    pub fn remove_hop_by_hop(self, headers: &mut Headers<'_>, protected: Option<KnownName>) {
         if !self.nominates {
             headers.retain(|field| !field.known.is_hop_by_hop());
             return;
@@ -63,7 +63,8 @@ impl ConnectionOptions {
         nominated.extend(each_option(headers).take(MAX_OPTIONS));
         headers.retain(|field| {
             let named = || nominated.iter().any(|option| option.eq_ignore_ascii_case(field.name));
-            !(field.known.is_hop_by_hop() || field.known.can_be_nominated() && named())
+            let can_be_named = field.known.can_be_nominated() && protected != Some(field.known);
+            !(field.known.is_hop_by_hop() || can_be_named && named())
         });
     }
 }
@@ -156,9 +157,21 @@ mod tests {
             ("Upgrade", "x"),
             ("Proxy-Connection", "close"),
         ]);
-        ConnectionOptions::parse(&headers).unwrap().remove_hop_by_hop(&mut headers);
+        ConnectionOptions::parse(&headers).unwrap().remove_hop_by_hop(&mut headers, None);
         let names: Vec<_> = headers.iter().map(|field| std::str::from_utf8(field.name).unwrap()).collect();
         assert_eq!(names, ["Host", "X-Hops", "Content-Length", "X-Forwarded-For", "X-Real-IP"]);
+    }
+
+    #[test]
+    fn what_is_protected_cannot_be_named_away() {
+        let left = |protected| {
+            let mut headers =
+                Headers::of(&[("Connection", "x-request-id, x-hop"), ("X-Request-ID", "1"), ("X-Hop", "1")]);
+            ConnectionOptions::parse(&headers).unwrap().remove_hop_by_hop(&mut headers, protected);
+            headers.iter().map(|field| field.known).collect::<Vec<_>>()
+        };
+        assert_eq!(left(None), []);
+        assert_eq!(left(Some(KnownName::XRequestId)), [KnownName::XRequestId]);
     }
 
     #[test]

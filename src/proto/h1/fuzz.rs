@@ -89,7 +89,7 @@ pub fn fuzz_framing(bytes: &[u8]) {
     let Ok(options) = ConnectionOptions::parse(head.headers) else {
         return;
     };
-    options.remove_hop_by_hop(head.headers);
+    options.remove_hop_by_hop(head.headers, None);
     assert!(head.headers.iter().all(|field| !field.known.is_hop_by_hop()));
     assert_eq!(head.headers.find_all(KnownName::Host).count(), 1);
 }

@@ -1,7 +1,7 @@
 //! What can be read of a request that is refused, for the log alone.
 
 use crate::http::head::PartialHead;
-use crate::http::headers::KnownName;
+use crate::http::headers::Field;
 use crate::proto::h1::framing::trim;
 
 /// A head beyond this is not looked at for the log.
@@ -30,7 +30,7 @@ pub fn read(bytes: &[u8]) -> PartialHead<'_> {
     for line in lines.take_while(|line| !line.is_empty()) {
         let Some(colon) = line.iter().position(|&byte| byte == b':') else { continue };
         let (name, value) = line.split_at(colon);
-        head.note(KnownName::of(name), trim(value.get(1..).unwrap_or_default()));
+        head.note(&Field::new(name, trim(value.get(1..).unwrap_or_default())));
     }
     head
 }

@@ -202,12 +202,13 @@ pub(super) fn request<'h, 'b>(
 /// What these fields say of a request that is refused, for the log alone.
 pub(super) fn partial_head(fields: &Fields) -> PartialHead<'_> {
     let mut head = PartialHead { version: Version::Http2.as_str(), ..PartialHead::default() };
-    for Field { name, value, known, .. } in fields.iter() {
+    for field in fields.iter() {
+        let Field { name, value, .. } = field;
         match name {
             b":method" => head.method = value,
             b":path" => head.target = value,
             b":authority" => head.host = value,
-            _ => head.note(known, value),
+            _ => head.note(&field),
         }
     }
     head

@@ -306,11 +306,14 @@ fn relative_paths_start_at_the_folder_of_their_file() {
 /// A text cut anywhere, or with a byte replaced, gives a report and never a panic.
 #[test]
 fn no_text_makes_it_panic() {
-    for cut in 0..COMPLETE_EXAMPLE.len() {
-        if let Some(text) = COMPLETE_EXAMPLE.get(..cut) {
+    // Without its comments, which make most of it and are nothing to the checks.
+    let keys: Vec<_> = COMPLETE_EXAMPLE.lines().filter(|line| !line.trim_start().starts_with('#')).collect();
+    let example = keys.join("\n");
+    for cut in 0..example.len() {
+        if let Some(text) = example.get(..cut) {
             load_text(text).report.to_text(false);
         }
-        let mut bytes = COMPLETE_EXAMPLE.as_bytes().to_vec();
+        let mut bytes = example.as_bytes().to_vec();
         bytes[cut] = b"\"[]={}\n\r\t\x00.,1\\"[cut % 14];
         load_text(&String::from_utf8_lossy(&bytes)).report.to_text(false);
     }

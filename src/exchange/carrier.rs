@@ -64,8 +64,8 @@ impl Forward {
         if can_carry {
             return Ok(Lease { link, reused, group, backend });
         }
-        // WebSocket, to a backend without RFC 8441: it has a connection of its own, over which HTTP/1.1 is all that
-        // is offered.
+        // An upgrade that has no way over HTTP/2, such as WebSocket to a backend without RFC 8441, has a connection of
+        // its own, over which HTTP/1.1 is all that is offered.
         drop(link);
         let http1 = client.as_ref().map(|client| client.over_http1());
         let tls =

@@ -165,8 +165,8 @@ impl Link {
         }
     }
 
-    /// Whether this can carry the request with this head: WebSocket needs a backend that allows it over HTTP/2 (RFC
-    /// 8441 §3).
+    /// Whether this can carry the request with this head, which asks for an upgrade: over HTTP/2 that can only be
+    /// WebSocket, and needs a backend that allows it (RFC 8441 §3).
     pub fn can_carry(&self, head: &[u8], has_content: bool) -> bool {
         match self {
             Link::Http1(_) => true,

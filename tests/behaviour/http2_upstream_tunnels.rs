@@ -196,6 +196,41 @@ fn a_backend_that_chooses_http2_gets_a_connection_of_http1_for_websocket() {
     assert_eq!(Client::connect(ringway.address()).get("/").text(), "over HTTP/2");
 }
 
+/// `docker exec` and `kubectl exec` through a group that speaks HTTP/2.
+#[test]
+fn other_upgrades_have_a_connection_of_http1_too() {
+    let issuer = Issuer::new("ca");
+    let mut config = server_config(&issuer.server(&["backend.example"]), None);
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    let backend = Backend::secured(Arc::new(config), |peer| {
+        let chosen = peer.session(|session| session.alpn_protocol().map(<[u8]>::to_vec));
+        if chosen.as_deref() == Some(b"h2") {
+            let mut end = peer.http2(&[])?;
+            while let Some(stream) = end.next_request()? {
+                end.message(stream)?;
+                end.respond(stream, "200", b"over HTTP/2")?;
+            }
+            return Ok(());
+        }
+        let Some((_, content)) = peer.read_request()? else { return Ok(()) };
+        assert_eq!(content, b"{}");
+        peer.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n")?;
+        let heard = peer.read_exactly(4)?;
+        peer.write(&heard)
+    });
+    let ringway = Scenario::of(&backend).group("http2 = true").group_tls("verify = \"off\"").start();
+    for (framing, body) in
+        [("Content-Length: 2", "{}"), ("Transfer-Encoding: chunked", "2\r\n{}\r\n0\r\n\r\n")]
+    {
+        let mut client = Client::connect(ringway.address());
+        let head = "POST /exec HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n";
+        client.send(format!("{head}{framing}\r\n\r\n{body}raw\n"));
+        assert_eq!(client.read_response().status, 101, "{framing}");
+        assert_eq!(client.read_exactly(4), b"raw\n");
+    }
+    assert_eq!(Client::connect(ringway.address()).get("/").text(), "over HTTP/2");
+}
+
 #[test]
 fn a_backend_of_h2c_may_take_websocket_in_http1() {
     let backend = Backend::script(|peer| match peer.number {

@@ -84,6 +84,7 @@ fn idle_connections_of_http2_give_way() {
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
     idle[0].receive_to_end();
     assert!(idle[0].go_away.is_some_and(|(_, code)| code == 0), "{:?}", idle[0].go_away);
+    assert_eq!(idle[1].get("/").status, 200);
 }
 
 #[test]

@@ -40,8 +40,7 @@ impl<'t> RequestText<'t> {
         let (protocol, key, is_call) = (None, None, false);
         let mut text = RequestText { method, path, authority, fields: rest, protocol, key, is_call };
         for FieldLine { name, value, .. } in head::field_lines(rest) {
-            // Other protocols than WebSocket have no way over HTTP/2; their upgrade is not answered, as any
-            // server may do (RFC 9110 §7.8).
+            // Other protocols than WebSocket have no way over HTTP/2.
             let is_websocket = method == b"GET" && value.eq_ignore_ascii_case(b"websocket");
             if KnownName::of(name) == KnownName::Upgrade && is_websocket {
                 text.protocol = Some(b"websocket");

@@ -89,11 +89,11 @@ impl Stream {
         }
     }
 
-    /// Whether the backend takes what the request with this head asks for. An extended CONNECT has no content of its
-    /// own.
+    /// Whether the backend takes the upgrade that the request with this head asks for: WebSocket is the one that HTTP/2
+    /// has a counterpart of, an extended CONNECT, which has no content of its own.
     pub(in crate::upstream) fn can_carry(&self, head: &[u8], has_content: bool) -> bool {
-        let is_tunnel = RequestText::parse(head).is_some_and(|text| text.protocol.is_some());
-        !is_tunnel || !has_content && self.shared.with(|state| state.codec.peer().connect_protocol)
+        let is_websocket = RequestText::parse(head).is_some_and(|text| text.protocol.is_some());
+        is_websocket && !has_content && self.shared.with(|state| state.codec.peer().connect_protocol)
     }
 
     fn open(&self, request: &Request<'_>, end: bool) -> Result<(), UpstreamError> {

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::pin::pin;
+use std::rc::Rc;
 use std::time::Duration;
 
 use crate::exchange::Origin;
@@ -67,7 +68,9 @@ pub(super) struct Forward {
     pub(super) early_piece: Option<Buffer>,
     /// Content that was received before a backend was chosen, and does not fit behind the head. It stays for another
     /// attempt.
-    pub(super) buffered: Option<Box<RequestBuffer>>,
+    pub(super) buffered: Option<Rc<RequestBuffer>>,
+    /// Bytes of content that are received before a backend is chosen; 0: what comes with the head.
+    pub(super) request_buffer: usize,
     /// Some of the body was taken from the client and is not at hand any more.
     pub(super) streamed: bool,
     pub(super) length: BodyLength,
@@ -105,6 +108,10 @@ pub(super) struct Terms<'a> {
     pub(super) compression: Option<Accepted>,
     /// When something last came of a response that flows while the request's body is still on its way.
     pub(super) flowed: Cell<Option<Moment>>,
+    /// Held for another attempt.
+    pub(super) buffered: Option<Rc<RequestBuffer>>,
+    /// The final response has begun, so that there will be no other attempt.
+    pub(super) is_answered: Cell<bool>,
     /// All of the request was received, though some of it may still have to be sent.
     pub(super) request_is_read: bool,
     /// The request's body is still on its way.
@@ -130,6 +137,15 @@ impl Terms<'_> {
         let now = self.worker.clock.now();
         let silence = now.since(since).min(now.since(flowed));
         self.tunnel_idle_timeout.is_zero() || silence < self.tunnel_idle_timeout
+    }
+
+    /// Gives the memory of what was sent back, once nobody needs it for another attempt.
+    pub(super) fn release_sent(&self) {
+        if let Some(buffered) =
+            self.buffered.as_ref().filter(|_| self.is_answered.get() && !self.uploading.get())
+        {
+            buffered.release();
+        }
     }
 
     /// Notes what a final status says about its backend.
@@ -162,7 +178,7 @@ impl Forward {
         let Some(group) = origin.listener.group(self.group) else {
             return Err(ExchangeError::Refused(Reason::NoRoute));
         };
-        if group.request_buffer > 0 || group.awaits_probes {
+        if self.request_buffer > 0 || group.awaits_probes {
             Box::pin(self.wait_for_choice(stream, recording, group, worker)).await?;
         }
         worker.loads.request_began(group);
@@ -228,8 +244,8 @@ impl Forward {
         group: &Group,
         worker: &Worker,
     ) -> Result<(), ExchangeError> {
-        if group.request_buffer > 0 && !recording.is_call && !self.length.is_empty() {
-            self.receive_content(stream, group.request_buffer, worker).await?;
+        if self.request_buffer > 0 && !self.length.is_empty() {
+            self.receive_content(stream, self.request_buffer, worker).await?;
             if stream.parts().0.is_finished() {
                 recording.request_read(worker);
             }
@@ -361,6 +377,8 @@ impl Forward {
             compression: self.compression,
             // Of a call, either side may be silent from the beginning.
             flowed: Cell::new(recording.is_call.then(|| worker.clock.now())),
+            buffered: self.buffered.clone(),
+            is_answered: Cell::new(false),
             request_is_read: body.is_finished(),
             uploading: Cell::new(is_incomplete || self.early_piece.is_some() || self.buffered.is_some()),
             upload_refused: Cell::new(false),
@@ -376,9 +394,8 @@ impl Forward {
         let mut reader = ResponseReader::new(link, self.is_head, group.response_limits);
         let relayed = if terms.uploading.get() {
             let rest = self.rest();
-            let upload = Box::pin(upload(rest, body, link, &terms));
-            let download = Box::pin(response::relay(&mut reader, reply, presence, recording, &terms));
-            let (mut upload, mut download) = (pin!(upload), pin!(download));
+            let mut upload = Box::pin(upload(rest, body, link, &terms));
+            let mut download = Box::pin(response::relay(&mut reader, reply, presence, recording, &terms));
             let both = beside(upload.as_mut(), download.as_mut());
             unless_left(pin!(until_drained(lease.backend, pin!(both))), presence).await??
         } else {
@@ -406,10 +423,9 @@ impl Forward {
     }
 
     /// What is still to be sent of the body, as far as it was received.
-    fn rest(&mut self) -> Rest<'_> {
+    fn rest(&mut self) -> Rest {
         let request = self.request.as_ref().map_or(0, Buffer::len);
         Rest {
-            buffered: self.buffered.as_ref().map_or(&[], |buffered| buffered.bytes()),
             early_piece: self.early_piece.take(),
             length: self.length,
             kept: request.saturating_sub(self.head_bytes),

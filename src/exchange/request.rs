@@ -14,6 +14,7 @@ use crate::http::headers::KnownName;
 use crate::policy::balance::cookies;
 use crate::policy::compression::Accepted;
 use crate::policy::forwarded::Client;
+use crate::policy::grpc;
 use crate::policy::max_forwards;
 use crate::policy::websocket;
 use crate::snapshot::group::Group;
@@ -37,10 +38,13 @@ pub(super) fn prepare(
     let max_forwards = max_forwards::remaining(head);
     let hidden = stickiness::hidden_cookie(group).filter(|name| cookies::find(head.headers, name).is_some());
     let is_framed = group.versions == Versions::Http1;
+    // Calls of gRPC are conversations.
+    let request_buffer =
+        if group.request_buffer == 0 || grpc::is_call(head) { 0 } else { group.request_buffer };
     let mut bytes = worker.buffers.small();
     let passes = |field: &Field<'_>| match field.known {
         // A client of HTTP/1.0 waits for nothing, so nothing may be expected on its behalf.
-        KnownName::Expect => request.expects_continue && group.request_buffer == 0,
+        KnownName::Expect => request.expects_continue && request_buffer == 0,
         KnownName::MaxForwards => max_forwards.is_none(),
         KnownName::Cookie if hidden.is_some() => false,
         _ => !forwarded.withholds(field),
@@ -76,6 +80,7 @@ pub(super) fn prepare(
         head_bytes,
         early_piece: None,
         buffered: None,
+        request_buffer,
         streamed: false,
         length: request.length,
         has_content: !request.length.is_empty(),

@@ -1,6 +1,9 @@
 //! Requests that are received before a backend is chosen, as far as their group wants that: a slow upload then keeps
 //! none of its backends busy.
 
+use std::cell::Cell;
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::exchange::error::ExchangeError;
@@ -13,6 +16,7 @@ use crate::http::head::ResponseHead;
 use crate::http::head::Version;
 use crate::http::headers::Headers;
 use crate::net::buffer::Buffer;
+use crate::net::buffer::Buffers;
 use crate::snapshot::quota::Quota;
 use crate::upstream::h1;
 use crate::upstream::h1::MOST_FRAMING_BYTES;
@@ -20,44 +24,59 @@ use crate::worker::Worker;
 
 /// Content that waits to be sent. It is counted in bytes against what the process may hold of it.
 pub(super) struct RequestBuffer {
-    bytes: Vec<u8>,
+    bytes: RefCell<Vec<u8>>,
     /// Of the quota; as much as `bytes` has room for.
-    counted: usize,
+    counted: Cell<usize>,
     memory: Arc<Quota>,
 }
 
 impl RequestBuffer {
     fn new(memory: &Arc<Quota>) -> RequestBuffer {
-        RequestBuffer { bytes: Vec::new(), counted: 0, memory: Arc::clone(memory) }
+        RequestBuffer { bytes: RefCell::default(), counted: Cell::new(0), memory: Arc::clone(memory) }
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.bytes
+    pub(super) fn len(&self) -> usize {
+        self.bytes.borrow().len()
+    }
+
+    /// Copies what lies behind `offset`, at most `most` bytes, into a buffer that can be framed and sent.
+    pub(super) fn slice(&self, offset: usize, most: usize, buffers: &Buffers) -> Buffer {
+        let bytes = self.bytes.borrow();
+        let rest = bytes.get(offset..).unwrap_or_default();
+        let slice = rest.get(..most).unwrap_or(rest);
+        let mut piece = buffers.for_body(slice.len());
+        piece.tail().extend_from_slice(slice);
+        piece
+    }
+
+    /// Gives the memory back: all was sent, and there will be no other attempt.
+    pub(super) fn release(&self) {
+        self.bytes.take();
+        self.memory.give_back_many(self.counted.take());
     }
 
     /// Appends a piece; false, and nothing done, if the process holds too much already.
-    fn append(&mut self, piece: &[u8]) -> bool {
-        let wanted = self.bytes.len() + piece.len();
-        if wanted > self.counted {
+    fn append(&self, piece: &[u8]) -> bool {
+        let mut bytes = self.bytes.borrow_mut();
+        let (wanted, counted) = (bytes.len() + piece.len(), self.counted.get());
+        if wanted > counted {
             // It grows with what came, not with what was announced, and by halves, so that it is seldom copied.
-            let mut room = wanted.max(self.counted + self.counted / 2);
-            if !self.memory.take_many(room - self.counted) {
-                room = wanted;
-                if !self.memory.take_many(room - self.counted) {
-                    return false;
-                }
-            }
-            self.bytes.reserve_exact(room - self.bytes.len());
-            self.counted = room;
+            let rooms = [wanted.max(counted + counted / 2), wanted];
+            let Some(room) = rooms.into_iter().find(|room| self.memory.take_many(room - counted)) else {
+                return false;
+            };
+            let more = room - bytes.len();
+            bytes.reserve_exact(more);
+            self.counted.set(room);
         }
-        self.bytes.extend_from_slice(piece);
+        bytes.extend_from_slice(piece);
         true
     }
 }
 
 impl Drop for RequestBuffer {
     fn drop(&mut self) {
-        self.memory.give_back_many(self.counted);
+        self.release();
     }
 }
 
@@ -74,7 +93,7 @@ impl Forward {
         if body.is_finished() && self.early_piece.is_none() {
             return Ok(());
         }
-        let mut held = RequestBuffer::new(&worker.request_memory);
+        let held = RequestBuffer::new(&worker.request_memory);
         let mut piece = self.early_piece.take();
         if self.expects_continue && !body.is_finished() && body.received_bytes() == 0 {
             write_continue(reply);
@@ -89,7 +108,7 @@ impl Forward {
                 self.early_piece = Some(piece);
                 break;
             }
-            if body.is_finished() || held.bytes.len() >= most {
+            if body.is_finished() || held.len() >= most {
                 break;
             }
             piece = body.next(Patience::Limited).await?;
@@ -103,15 +122,18 @@ impl Forward {
     fn keep_content(&mut self, held: RequestBuffer, last: Option<&[u8]>, worker: &Worker) {
         let Some(request) = &mut self.request else { return };
         let is_whole = last.is_some() && self.early_piece.is_none();
-        if is_whole && held.bytes.len() + MOST_FRAMING_BYTES <= request.spare() {
-            let mut piece: Buffer = worker.buffers.for_body(held.bytes.len());
-            piece.tail().extend_from_slice(&held.bytes);
-            if self.is_framed {
-                h1::frame_body(&mut piece, self.length, last);
+        match held.len() {
+            // What came with the head was all; only its end was late.
+            0 if is_whole && self.is_framed => h1::end_body(request, self.length, last),
+            0 => {}
+            bytes if is_whole && bytes + MOST_FRAMING_BYTES <= request.spare() => {
+                let mut piece = held.slice(0, bytes, &worker.buffers);
+                if self.is_framed {
+                    h1::frame_body(&mut piece, self.length, last);
+                }
+                request.tail().extend_from_slice(piece.filled());
             }
-            request.tail().extend_from_slice(piece.filled());
-        } else if !held.bytes.is_empty() {
-            self.buffered = Some(Box::new(held));
+            _ => self.buffered = Some(Rc::new(held)),
         }
     }
 }

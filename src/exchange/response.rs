@@ -145,7 +145,12 @@ fn act_on_head(
         _ => {}
     }
     recording.response_began(head.status, terms.worker);
-    terms.note_flow();
+    terms.is_answered.set(true);
+    terms.release_sent();
+    if status != 101 {
+        // Of a switch nothing leaves before the request is complete.
+        terms.note_flow();
+    }
     let mut is_only_trailers = false;
     if recording.is_call {
         // A call that fails at once has its status in the head.

@@ -19,16 +19,14 @@ use crate::upstream::link::Link;
 const SLICE_BYTES: usize = 64 * 1024;
 
 /// What of a body was not sent with its head.
-pub(super) struct Rest<'b> {
-    /// It comes first.
-    pub(super) buffered: &'b [u8],
+pub(super) struct Rest {
     pub(super) early_piece: Option<Buffer>,
     pub(super) length: BodyLength,
     /// Bytes that were, as they stand in the request.
     pub(super) kept: usize,
 }
 
-impl Rest<'_> {
+impl Rest {
     /// The content that is still to be sent over HTTP/1.1, where its length ends it: a client whose version has
     /// an end of its own may be late with that. Unknown, or to be ended by us, it has no bound.
     fn left(&self, link: &Link) -> u64 {
@@ -42,19 +40,19 @@ impl Rest<'_> {
 /// Sends the rest of the request's body. A backend that stops taking it may still answer, so its
 /// refusal ends the upload without an error.
 pub(super) async fn upload(
-    mut rest: Rest<'_>,
+    mut rest: Rest,
     body: &mut impl RequestBody,
     link: &Link,
     terms: &Terms<'_>,
 ) -> Result<(), ExchangeError> {
     let timeout = terms.group.response_timeout;
     let (length, mut left) = (rest.length, rest.left(link));
-    let mut slices = rest.buffered.chunks(SLICE_BYTES).peekable();
-    while let Some(slice) = slices.next() {
-        left = left.saturating_sub(slice.len() as u64);
-        let is_last = slices.peek().is_none() && rest.early_piece.is_none() && body.is_finished();
-        let mut piece = terms.worker.buffers.for_body(slice.len());
-        piece.tail().extend_from_slice(slice);
+    let mut offset = 0;
+    while let Some(buffered) = terms.buffered.as_ref().filter(|buffered| offset < buffered.len()) {
+        let piece = buffered.slice(offset, SLICE_BYTES, &terms.worker.buffers);
+        offset += piece.len();
+        left = left.saturating_sub(piece.len() as u64);
+        let is_last = offset == buffered.len() && rest.early_piece.is_none() && body.is_finished();
         let framing = Framing { length, last: is_last.then(|| body.trailers()) };
         if link.send_piece(piece, framing, timeout).await.is_err() {
             terms.upload_refused.set(true);
@@ -92,6 +90,7 @@ pub(super) async fn upload(
     }
     link.wait_at_most(timeout);
     terms.uploading.set(false);
+    terms.release_sent();
     Ok(())
 }
 

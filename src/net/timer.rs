@@ -55,6 +55,8 @@ struct Wheel {
     /// How far away a yielding deadline may be set; short once [`Timers::hasten`] was called.
     most_yielding: Cell<Duration>,
     slots: RefCell<Vec<Vec<Rc<Node>>>>,
+    /// Connections that were evicted and are not closed yet.
+    evicting: Cell<usize>,
 }
 
 struct Node {
@@ -87,7 +89,14 @@ pub enum Tag {
 impl Default for Timers {
     fn default() -> Timers {
         let slots = RefCell::new((0..SLOTS).map(|_| Vec::new()).collect());
-        Timers { wheel: Rc::new(Wheel { now: Cell::new(0), most_yielding: Cell::new(Duration::MAX), slots }) }
+        Timers {
+            wheel: Rc::new(Wheel {
+                now: Cell::new(0),
+                most_yielding: Cell::new(Duration::MAX),
+                slots,
+                evicting: Cell::new(0),
+            }),
+        }
     }
 }
 
@@ -167,7 +176,8 @@ impl Timers {
     }
 
     /// Ends the waits of connections that have been idle for at least `idle_ticks`, the longest idle first and at most
-    /// `count` of those that are meant. Gives the number that it ended.
+    /// `count` of those that are meant. Gives the number of those that are ending, from before included: one of HTTP/2
+    /// says good-bye first.
     ///
     /// It looks at every deadline, so it is for when a limit keeps new connections waiting.
     pub fn evict_idle(&self, count: usize, idle_ticks: u64, is_meant: impl Fn(Tag) -> bool) -> usize {
@@ -181,17 +191,16 @@ impl Timers {
             slots.iter().flatten().filter(|node| is_idle(node)).cloned().collect()
         };
         idle.sort_unstable_by_key(|node| node.idle_since.get());
-        let mut evicted = 0;
+        let evicting = &self.wheel.evicting;
         for node in idle {
             // A node that moved has outdated entries besides its valid one.
-            if evicted < count && node.idle_since.replace(NEVER) != NEVER {
-                evicted += 1;
-                node.evicted.set(true);
+            if evicting.get() < count && node.idle_since.replace(NEVER) != NEVER {
+                evicting.set(evicting.get() + usize::from(!node.evicted.replace(true)));
                 node.due.set(now);
                 self.wheel.look_at(node);
             }
         }
-        evicted
+        evicting.get().min(count)
     }
 
     /// Completes when `duration` has passed, to the resolution of the wheel.
@@ -274,6 +283,13 @@ impl Deadline {
         self.node.evicted.get()
     }
 
+    /// Something came before the connection was closed, which so is none that is evicted.
+    pub fn forget_eviction(&self) {
+        if self.node.evicted.replace(false) {
+            self.wheel.evicting.set(self.wheel.evicting.get() - 1);
+        }
+    }
+
     pub fn set_tag(&self, tag: Tag) {
         self.node.tag.set(tag);
     }
@@ -313,6 +329,7 @@ impl Deadline {
 impl Drop for Deadline {
     fn drop(&mut self) {
         self.clear();
+        self.forget_eviction();
         // The task may be gone before the wheel forgets the node.
         self.node.waker.borrow_mut().take();
     }
@@ -475,11 +492,12 @@ mod tests {
         deadlines[1].set(Duration::from_secs(9));
         let is_meant = |tag| tag == Tag::Listener(0);
         assert_eq!(timers.evict_idle(1, 3, is_meant), 1);
+        assert_eq!(timers.evict_idle(1, 3, |_| true), 1, "the same one, which is not closed yet");
         let evicted = || deadlines.iter().map(Deadline::is_evicted).collect::<Vec<_>>();
         assert_eq!(evicted(), [false, false, true, false, false]);
         assert!(deadlines[2].has_passed() && !deadlines[3].has_passed());
-        assert_eq!(timers.evict_idle(9, 2, is_meant), 1, "the last has not been idle for long");
-        assert_eq!(timers.evict_idle(9, 2, |_| true), 1);
+        assert_eq!(timers.evict_idle(9, 2, is_meant), 2, "the last has not been idle for long");
+        assert_eq!(timers.evict_idle(9, 2, |_| true), 3);
         assert_eq!(evicted(), [true, false, true, true, false]);
     }
 }

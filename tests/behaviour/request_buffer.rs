@@ -151,3 +151,53 @@ fn slow_uploads_keep_no_backend_busy() {
     assert_eq!(backend.requests(), 1, "nothing of the slow one");
     assert_eq!(log_entries(&ringway, 2)[1]["reason"], "client_body_timeout");
 }
+
+/// The end of chunked content comes late, and the head leaves no room behind it.
+#[test]
+fn a_late_end_finds_its_place_behind_any_head() {
+    let backend = Backend::echo_body();
+    let scenario =
+        Scenario::of(&backend).group("request_buffer = \"64KiB\"").group("response_timeout = \"1s\"");
+    let ringway = scenario.start();
+    let mut client = Client::connect(ringway.address());
+    for length in 7930..8200 {
+        let head = format!("POST / HTTP/1.1\r\nHost: a\r\nX: {}\r\n", "p".repeat(length));
+        client.send(format!("{head}Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n"));
+        std::thread::sleep(Duration::from_millis(2));
+        client.send("0\r\n\r\n");
+        assert_eq!(client.read_response().text(), "hi", "{length}");
+    }
+}
+
+/// What was sent and will not be sent again counts no longer, however long the answer takes.
+#[test]
+fn memory_is_given_back_when_the_answer_begins() {
+    let backend = Backend::script(|peer| {
+        peer.read_request()?;
+        peer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe")?;
+        peer.read_some().map(drop)
+    });
+    let ringway = Scenario::of(&backend)
+        .table("[admin]\nsocket = \"admin.sock\"")
+        .group("request_buffer = \"1MiB\"")
+        .start();
+    let mut client = Client::connect(ringway.address());
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 300000\r\n\r\n");
+    client.send(vec![b'x'; 300_000]);
+    assert!(client.read_exactly(15).starts_with(b"HTTP/1.1 200 OK"));
+    crate::support::eventually("what was held is given back", || {
+        crate::admin::status(&ringway)["request_buffer_bytes"]["in_use"] == 0
+    });
+}
+
+#[test]
+fn a_call_that_waits_to_continue_is_passed_on() {
+    let (backend, received) = recording();
+    let ringway = Scenario::of(&backend).group("request_buffer = \"64KiB\"").start();
+    let mut client = Client::connect(ringway.address());
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/grpc\r\nExpect: 100-continue\r\n";
+    client.send(format!("{head}Content-Length: 2\r\n\r\nhi"));
+    client.read_response();
+    let (head, _) = received.recv().expect("the request");
+    assert_eq!(head.field("expect"), Some("100-continue"));
+}

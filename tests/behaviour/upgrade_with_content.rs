@@ -122,3 +122,29 @@ fn nothing_is_expected_for_no_content() {
         }
     });
 }
+
+/// Nothing of an early switch has left, so that what is wrong with the content can still be answered.
+#[test]
+fn content_that_fails_behind_an_early_switch_is_answered() {
+    let backend = Backend::script(|peer| {
+        let Some(_) = peer.read_head()? else { return Ok(()) };
+        peer.write(SWITCH)?;
+        while !peer.read_some()?.is_empty() {}
+        Ok(())
+    });
+    let ringway = crate::support::Scenario::of(&backend)
+        .listener("client_body_timeout = \"1s\"")
+        .listener("max_body_bytes = 100")
+        .start();
+    for (framing, body, status) in [
+        ("Content-Length: 8\r\n", "abc".to_owned(), 408),
+        ("Transfer-Encoding: chunked\r\n", "zz\r\n".to_owned(), 400),
+        ("Transfer-Encoding: chunked\r\n", format!("c8\r\n{}\r\n", "x".repeat(200)), 413),
+    ] {
+        let mut client = Client::connect(ringway.address());
+        client.send(ask("POST", framing));
+        std::thread::sleep(Duration::from_millis(100));
+        client.send(body);
+        assert_eq!(client.read_response().status, status, "{framing}");
+    }
+}

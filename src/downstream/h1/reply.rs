@@ -207,9 +207,10 @@ impl stream::Reply for Reply<'_> {
 
     fn retract(&mut self) -> bool {
         // A head leaves with the first send after it, and that takes the output away.
-        let is_unsent = self.state == State::Started && self.output.is_some() && !self.tunnel;
+        let is_unsent = self.state == State::Started && self.output.is_some();
         if is_unsent {
             self.output = None;
+            self.tunnel = false;
             self.state = State::Unstarted;
         }
         is_unsent
@@ -240,7 +241,8 @@ impl stream::Reply for Reply<'_> {
 
     fn start(&mut self, head: &ResponseHead<'_, '_>, facts: &StartFacts<'_>) {
         self.state = State::Started;
-        self.tunnel = facts.upgrade.is_some();
+        // A 426 only names protocols.
+        self.tunnel = head.status == 101;
         self.delimit(head.status, facts);
         let mut output = self.output.take().unwrap_or_else(|| self.worker.buffers.small());
         let out = output.tail();

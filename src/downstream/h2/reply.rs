@@ -167,6 +167,7 @@ impl stream::Reply for Reply<'_> {
         let is_unsent = self.state == State::Started && self.head.is_some();
         if is_unsent {
             self.head = None;
+            self.is_tunnel = false;
             self.state = State::Unstarted;
         }
         is_unsent

@@ -190,6 +190,7 @@ impl Shared {
             self.is_concurrent.set(true);
         }
         streams.push(state);
+        self.connection.deadline.forget_eviction();
         drop(streams);
         self.is_slim.set(false);
         if !self.has_memory.get() && self.codec.borrow().output_bytes() == 0 {

@@ -1,6 +1,8 @@
 //! Connecting to a backend.
 
 use std::io;
+use std::os::fd::FromRawFd;
+use std::os::fd::IntoRawFd;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
 
@@ -51,7 +53,7 @@ pub async fn connect(address: &Address) -> Result<Socket, ConnectError> {
         Address::Ip(ip) => (Domain::for_address(*ip), SockAddr::from(*ip)),
         Address::Unix(path) => (Domain::UNIX, SockAddr::unix(path)?),
     };
-    let socket = RawSocket::new(domain, Type::STREAM, None)?;
+    let mut socket = RawSocket::new(domain, Type::STREAM, None)?;
     if matches!(address, Address::Ip(_)) {
         socket.set_tcp_nodelay(true)?;
         keep_alive(&socket)?;
@@ -63,17 +65,23 @@ pub async fn connect(address: &Address) -> Result<Socket, ConnectError> {
             Some(libc::EADDRNOTAVAIL) if !lacks_source(&target) => return Err(ConnectError::NoLocalPort),
             _ => return Err(error.into()),
         }
-        // Waiting for writability on a second descriptor keeps the first one free to be handed over
-        // in the blocking mode that the driver wants.
-        let watched: OwnedFd = socket.try_clone()?.into();
-        let watched = UnixStream::from_std(StdUnixStream::from(watched))?;
-        watched.writable(false).await?;
+        socket = writable(socket).await?;
         if let Some(error) = socket.take_error()? {
             return Err(error.into());
         }
     }
     socket.set_nonblocking(wants_nonblocking())?;
     Ok(Socket::adopt(socket.into())?)
+}
+
+/// Waits until the socket is connected, or cannot be. It changes hands and comes back: a second descriptor for each of
+/// many connections that are opened at a time would use up those of the process.
+async fn writable(socket: RawSocket) -> io::Result<RawSocket> {
+    let watched = UnixStream::from_std(StdUnixStream::from(OwnedFd::from(socket)))?;
+    watched.writable(false).await?;
+    // SAFETY: the descriptor is open, and what gave it away was its only owner: no operation is in flight any more.
+    let descriptor = unsafe { OwnedFd::from_raw_fd(watched.into_raw_fd()) };
+    Ok(descriptor.into())
 }
 
 /// Whether this host has no address to connect from, as without IPv6. The kernel says EADDRNOTAVAIL then, as it

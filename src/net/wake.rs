@@ -62,8 +62,8 @@ pub fn every(period: Duration) -> io::Result<Wakeups> {
 
 /// Lets the worker's loop turn while the caller has work left. One task at a time may wait for it.
 ///
-/// Waking oneself is not enough. As long as any task is ready, the loop does not enter the kernel to
-/// wait, and a ring with DEFER_TASKRUN completes operations only there. And a loop with epoll runs whoever
+/// Waking oneself is not enough. As long as any task is ready, the loop does not look at what the kernel
+/// has completed. And a loop with epoll runs whoever
 /// wakes itself many times over before it looks for events again: after a thousand events, two thousand
 /// times. So this waits for an event that can only come from the kernel.
 pub struct Pause {

@@ -139,7 +139,7 @@ fn where_memory_for_rings_is_short_all_workers_get_smaller_ones_and_it_is_said()
     assert_eq!(Client::connect(ringway.address()).get("/").status, 200);
     let line = ringway.wait_for_line("6 workers");
     if has_io_uring(&ringway)
-        && !line.contains("6 workers on io_uring (SINGLE_ISSUER, DEFER_TASKRUN; 4096 entries)")
+        && !line.contains("6 workers on io_uring (SINGLE_ISSUER, COOP_TASKRUN; 4096 entries)")
     {
         // Others of the same user may have taken some of it.
         let warning = ringway.wait_for_line("instead of 4096");

@@ -165,7 +165,7 @@ fn a_reload_brings_a_listener_and_a_backend_into_service() {
 
     let second = "[[listener]]\nname = \"second\"\naddress = \"127.0.0.1:0\"\ndefault_group = \"app\"";
     let text = scenario(&one).backend(two.address()).table(second).text();
-    fs::write(configuration_of(&ringway), text).expect("it can be written");
+    ringway.replace_configuration(&text);
     let ended = command(&ringway, &["reload"]);
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{}", ended.stderr);
     assert!(
@@ -197,7 +197,7 @@ fn what_leaves_is_told_until_it_is_gone() {
     eventually("it is under way", || status(&ringway)["groups"][0]["in_flight"] == 1);
 
     let text = scenario(&new).text().replace("\"app\"", "\"other\"");
-    fs::write(configuration_of(&ringway), text).expect("it can be written");
+    ringway.replace_configuration(&text);
     assert_eq!(command(&ringway, &["reload"]).code, Some(0));
     let status = status(&ringway);
     assert_eq!(status["groups"][0]["name"], "other");
@@ -241,7 +241,7 @@ fn a_refused_reload_names_the_place_and_changes_nothing() {
     assert_eq!((&after["epoch"], &after["reloads"]["last"]["outcome"]), (&1.into(), &"refused".into()));
     assert_eq!(number(&after["reloads"]["refused"]), 7);
 
-    fs::write(configuration_of(&ringway), good).expect("it can be written");
+    ringway.replace_configuration(&good);
     let ended = command(&ringway, &["reload", "--json"]);
     let document: Json = serde_json::from_str(&ended.stdout).expect("it is JSON");
     assert_eq!((&document["outcome"], &document["epoch"]), (&"reloaded".into(), &2.into()));
@@ -253,7 +253,7 @@ fn the_outcome_of_a_signal_is_told_on_standard_error_and_in_the_status() {
     let ringway = scenario(&backend).start();
     ringway.signal("HUP");
     ringway.wait_for_line("reloaded: epoch 2");
-    fs::write(configuration_of(&ringway), "nonsense").expect("it can be written");
+    ringway.replace_configuration("nonsense");
     ringway.signal("HUP");
     ringway.wait_for_line("the reload is refused; what was in service still is");
     let reloads = &status(&ringway)["reloads"];

@@ -84,7 +84,8 @@ fn a_warm_worker_serves_without_allocating() {
 }
 
 fn requests(backend: SocketAddr) {
-    for (name, log) in [("no log", None), ("log", Some((Sink::File("/dev/null".into()), Format::Json)))] {
+    for (name, log) in [("no log", None), ("log", Some((Sink::File("/dev/null".into()), Format::default())))]
+    {
         let address = start(backend, log);
         let mut client = TcpStream::connect(address).unwrap();
         client.set_nodelay(true).unwrap();

@@ -39,6 +39,7 @@ use crate::runtime::RuntimeError;
 use crate::runtime::Serving;
 use crate::runtime::Wanted;
 use crate::telemetry::access_log::Format;
+use crate::telemetry::log_fields::Fields;
 use crate::telemetry::log_output::Sink;
 use crate::telemetry::operator;
 use crate::telemetry::operator::tell;
@@ -236,8 +237,20 @@ fn access_log(config: &Config) -> Option<(Sink, Format)> {
         LogDestination::File(path) => Sink::File(path.clone()),
     };
     let format = match log.format {
-        AccessLogFormat::Json => Format::Json,
+        AccessLogFormat::Json => Format::Json(Fields::named(log.fields.iter().copied())),
         AccessLogFormat::Combined => Format::Combined,
     };
     Some((sink, format))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::log_fields;
+    use crate::telemetry::log_fields::Field;
+
+    #[test]
+    fn the_names_of_the_configuration_are_those_of_a_line() {
+        let of_a_line: Vec<&str> = Field::all().map(Field::name).collect();
+        assert_eq!(log_fields::ALL[..], of_a_line);
+    }
 }

@@ -6,6 +6,7 @@
 mod check;
 pub mod cipher_suites;
 mod effective;
+pub mod log_fields;
 mod raw;
 mod report;
 mod server_group;
@@ -158,6 +159,8 @@ pub enum IoDriver {
 pub struct AccessLog {
     pub destination: LogDestination,
     pub format: AccessLogFormat,
+    /// What a line of JSON has, by the names of [`log_fields`] and in their order.
+    pub fields: Vec<&'static str>,
     /// Of the path.
     pub location: Location,
 }

@@ -280,6 +280,7 @@ fn unchangeable(serving: &Config, wanted: &Config) -> Vec<&'static str> {
         ),
         ("access_log.path", destination(serving) != destination(wanted)),
         ("access_log.format", format_of(serving) != format_of(wanted)),
+        ("access_log.fields", has_other_fields(serving, wanted)),
         ("admin.socket", socket(serving) != socket(wanted)),
     ];
     changes.into_iter().filter(|(_, is_changed)| *is_changed).map(|(key, _)| key).collect()
@@ -291,6 +292,12 @@ fn destination(config: &Config) -> Option<&crate::config::LogDestination> {
 
 fn format_of(config: &Config) -> Option<crate::config::AccessLogFormat> {
     config.access_log.as_ref().map(|log| log.format)
+}
+
+/// Without a log there are no fields to speak of.
+fn has_other_fields(serving: &Config, wanted: &Config) -> bool {
+    let logs = serving.access_log.as_ref().zip(wanted.access_log.as_ref());
+    logs.is_some_and(|(old, new)| old.fields != new.fields)
 }
 
 fn socket(config: &Config) -> Option<&std::path::Path> {

@@ -17,7 +17,6 @@ use crate::http::headers::KnownName;
 use crate::net::clock::Moment;
 use crate::policy::request_id;
 use crate::telemetry::access_log::Ending;
-use crate::telemetry::access_log::Format;
 use crate::telemetry::access_log::RequestId;
 use crate::telemetry::reason::Reason;
 use crate::telemetry::record::Attempt;
@@ -173,6 +172,7 @@ impl Recording {
     /// Writes the line.
     pub(super) fn end<S: Stream>(&mut self, stream: &mut S, origin: &Origin<'_>, worker: &Worker) {
         let Some(begun) = self.log.take() else { return };
+        let tells_rtt = worker.log.as_ref().is_some_and(|log| log.format.tells_rtt());
         let head_bytes = stream.head_bytes();
         let (body, reply, presence) = stream.parts();
         let now = worker.clock.now();
@@ -189,7 +189,7 @@ impl Recording {
             grpc_status: self.is_call.then_some(begun.grpc_status),
             // There are 24 at most.
             retries: begun.attempts.len().saturating_sub(1) as u32,
-            tcpinfo_rtt: presence.round_trip_us(),
+            tcpinfo_rtt: if tells_rtt { presence.round_trip_us() } else { None },
         };
         self.write_line(begun, &record, origin, worker);
     }
@@ -267,7 +267,7 @@ fn told_id<'b>(head: &PartialHead<'b>, origin: &Origin<'_>) -> &'b [u8] {
 
 /// The Authorization field, where the log tells the user in it.
 fn authorization<'a>(head: &RequestHead<'_, 'a>, worker: &Worker) -> &'a [u8] {
-    if worker.log.as_ref().is_none_or(|log| log.format != Format::Combined) {
+    if !worker.log.as_ref().is_some_and(|log| log.format.tells_user()) {
         return b"";
     }
     let mut fields = head.headers.iter();

@@ -3,7 +3,6 @@
 pub use crate::policy::identity::CertificateFacts;
 pub use crate::policy::identity::IdentityFacts;
 use crate::snapshot::Listener;
-use crate::telemetry::access_log::tls_fields;
 use crate::telemetry::record::TlsFacts;
 use crate::worker::Worker;
 
@@ -29,7 +28,7 @@ impl Secured {
             client_verify: facts.verify,
             resumed,
         };
-        let log_fields = if worker.log.is_some() { tls_fields(&told) } else { Vec::new() };
+        let log_fields = worker.log.as_ref().map(|log| log.format.tls_fields(&told)).unwrap_or_default();
         let proven = listener.tls.as_ref().map_or(0, |tls| tls.demand);
         Secured { proven, identity: identity.into(), log_fields: log_fields.into() }
     }

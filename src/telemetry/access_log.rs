@@ -4,21 +4,30 @@
 //! over, so that no part of the head is copied twice. Bytes come from strangers: whatever could end
 //! a line, a string or a terminal's good temper is escaped.
 
+use std::fmt::Display;
 use std::io::Write;
+use std::time::Duration;
 
 use arrayvec::ArrayVec;
 
 use crate::telemetry::date::Dates;
+use crate::telemetry::log_fields::Field;
+use crate::telemetry::log_fields::Fields;
 use crate::telemetry::record::Names;
 use crate::telemetry::record::Record;
 use crate::telemetry::record::RequestFacts;
 use crate::telemetry::record::TlsFacts;
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    #[default]
-    Json,
+    Json(Fields),
     Combined,
+}
+
+impl Default for Format {
+    fn default() -> Format {
+        Format::Json(Fields::ALL)
+    }
 }
 
 /// A line begun: all that is known of the request.
@@ -53,8 +62,8 @@ impl Format {
     pub fn begin(self, mut bytes: Vec<u8>, request: &RequestFacts<'_>, dates: &Dates) -> Line {
         bytes.clear();
         match self {
-            Format::Json => {
-                begin_json(&mut bytes, request, dates);
+            Format::Json(fields) => {
+                begin_json(&mut JsonLine { out: &mut bytes, fields }, request, dates);
                 let gap = bytes.len();
                 bytes.extend_from_slice(request.request_id);
                 Line { bytes, format: self, gap }
@@ -67,6 +76,25 @@ impl Format {
             }
         }
     }
+
+    /// What lines tell of their TLS connection, made once for all of them. The combined format has nothing of it.
+    pub fn tls_fields(self, facts: &TlsFacts<'_>) -> Vec<u8> {
+        let mut out = Vec::new();
+        if let Format::Json(fields) = self {
+            tls_fields(&mut JsonLine { out: &mut out, fields }, facts);
+        }
+        out
+    }
+
+    /// Whether lines tell the round-trip time, which costs a system call.
+    pub fn tells_rtt(self) -> bool {
+        matches!(self, Format::Json(fields) if fields.has(Field::TcpinfoRtt))
+    }
+
+    /// Whether lines tell the user of Basic authentication.
+    pub fn tells_user(self) -> bool {
+        self == Format::Combined
+    }
 }
 
 impl Line {
@@ -75,7 +103,7 @@ impl Line {
         let (before, after) = self.bytes.split_at(self.gap);
         out.extend_from_slice(before);
         match self.format {
-            Format::Json => end_json(out, ending, after),
+            Format::Json(fields) => end_json(&mut JsonLine { out, fields }, ending, after),
             Format::Combined => {
                 let Record { status, body_bytes_sent, .. } = ending.record;
                 // Writing to a vector cannot fail.
@@ -97,88 +125,122 @@ impl Line {
     }
 }
 
-fn begin_json(out: &mut Vec<u8>, request: &RequestFacts<'_>, dates: &Dates) {
+/// A line of JSON that is being written. What is no field of it is passed over.
+struct JsonLine<'o> {
+    out: &'o mut Vec<u8>,
+    fields: Fields,
+}
+
+impl JsonLine<'_> {
+    /// A number, or what else needs no quotes.
+    fn bare(&mut self, field: Field, value: impl Display) {
+        if self.name(field) {
+            // Writing to a vector cannot fail.
+            let _ = write!(self.out, "{value}");
+        }
+    }
+
+    /// A text in which nothing can need escaping.
+    fn word(&mut self, field: Field, value: impl Display) {
+        if self.name(field) {
+            let _ = write!(self.out, "\"{value}\"");
+        }
+    }
+
+    fn text(&mut self, field: Field, value: &[u8]) {
+        if self.name(field) {
+            json_string(self.out, value);
+        }
+    }
+
+    fn seconds(&mut self, field: Field, time: Duration) {
+        self.bare(field, format_args!("{:.3}", time.as_secs_f64()));
+    }
+
+    /// Writes the name of a field, which is never the first of its line; false if the line is without it.
+    #[inline]
+    fn name(&mut self, field: Field) -> bool {
+        if !self.fields.has(field) {
+            return false;
+        }
+        self.out.extend_from_slice(b",\"");
+        self.out.extend_from_slice(field.name().as_bytes());
+        self.out.extend_from_slice(b"\":");
+        true
+    }
+}
+
+fn begin_json(line: &mut JsonLine<'_>, request: &RequestFacts<'_>, dates: &Dates) {
     let millis = request.time.subsec_millis();
-    let _ = write!(out, r#"{{"time":"{}.{millis:03}Z","client_ip":"{}""#, dates.rfc3339(), request.client);
-    let _ = write!(out, r#","client_port":{},"scheme":"{}""#, request.peer.port(), request.scheme);
-    let _ = write!(out, r#","server_protocol":"{}""#, request.server_protocol);
-    for (name, value) in [
-        ("request_method", request.method),
-        ("host", request.host),
-        ("http_host", request.http_host),
-        ("request_uri", request.request_uri),
-        ("http_referer", request.referer),
-        ("http_user_agent", request.user_agent),
-        ("http_x_forwarded_for", request.x_forwarded_for),
-        ("http_x_real_ip", request.x_real_ip),
-    ] {
-        json_field(out, name, value);
-    }
-    out.extend_from_slice(request.tls);
+    let _ = write!(line.out, r#"{{"{}":"{}.{millis:03}Z""#, Field::Time.name(), dates.rfc3339());
+    line.word(Field::ClientIp, request.client);
+    line.bare(Field::ClientPort, request.peer.port());
+    line.word(Field::Scheme, request.scheme);
+    line.word(Field::ServerProtocol, request.server_protocol);
+    line.text(Field::RequestMethod, request.method);
+    line.text(Field::Host, request.host);
+    line.text(Field::HttpHost, request.http_host);
+    line.text(Field::RequestUri, request.request_uri);
+    line.text(Field::HttpReferer, request.referer);
+    line.text(Field::HttpUserAgent, request.user_agent);
+    line.text(Field::HttpXForwardedFor, request.x_forwarded_for);
+    line.text(Field::HttpXRealIp, request.x_real_ip);
+    line.out.extend_from_slice(request.tls);
 }
 
-/// The fields of a TLS connection, made once for all its lines. The combined format has none.
-pub fn tls_fields(facts: &TlsFacts<'_>) -> Vec<u8> {
-    let mut out = Vec::new();
-    for (name, value) in [
-        ("ssl_protocol", facts.ssl_protocol),
-        ("ssl_cipher", facts.ssl_cipher),
-        ("sni", facts.sni),
-        ("alpn", facts.alpn),
-        ("client_verify", facts.client_verify),
-    ] {
-        json_field(&mut out, name, value.as_bytes());
-    }
-    let _ = write!(out, r#","tls_resumed":{}"#, facts.resumed);
-    out
+fn tls_fields(line: &mut JsonLine<'_>, facts: &TlsFacts<'_>) {
+    line.text(Field::SslProtocol, facts.ssl_protocol.as_bytes());
+    line.text(Field::SslCipher, facts.ssl_cipher.as_bytes());
+    line.text(Field::Sni, facts.sni.as_bytes());
+    line.text(Field::Alpn, facts.alpn.as_bytes());
+    line.text(Field::ClientVerify, facts.client_verify.as_bytes());
+    line.bare(Field::TlsResumed, facts.resumed);
 }
 
-fn end_json(out: &mut Vec<u8>, ending: &Ending<'_>, request_id: &[u8]) {
+fn end_json(line: &mut JsonLine<'_>, ending: &Ending<'_>, request_id: &[u8]) {
     let Ending { id, record, names } = ending;
-    let _ = write!(
-        out,
-        concat!(
-            r#","status":{},"request_length":{},"body_bytes_sent":{},"request_time":{:.3}"#,
-            r#","read_request_time":{},"write_response_time":{}"#,
-        ),
-        record.status,
-        record.request_length,
-        record.body_bytes_sent,
-        record.request_time.as_secs_f64(),
-        record.read_request_time.as_millis(),
-        record.write_response_time.as_millis(),
-    );
-    json_field(out, "upstream_addr", or_dash(names.upstream_addr).as_bytes());
+    line.bare(Field::Status, record.status);
+    line.bare(Field::RequestLength, record.request_length);
+    line.bare(Field::BodyBytesSent, record.body_bytes_sent);
+    line.seconds(Field::RequestTime, record.request_time);
+    line.bare(Field::ReadRequestTime, record.read_request_time.as_millis());
+    line.bare(Field::WriteResponseTime, record.write_response_time.as_millis());
+    end_json_upstream(line, record, names);
+    match record.grpc_status {
+        None => {}
+        Some(None) => line.word(Field::GrpcStatus, "-"),
+        Some(Some(status)) => line.bare(Field::GrpcStatus, status),
+    }
+    if let Some(rtt) = record.tcpinfo_rtt {
+        line.bare(Field::TcpinfoRtt, rtt);
+    }
+    line.text(Field::Listener, names.listener.as_bytes());
+    line.text(Field::ServerGroup, names.server_group.as_bytes());
+    line.bare(Field::RetryCount, record.retries);
+    line.word(Field::Reason, record.reason.word());
+    let RequestId { process, worker, sequence } = id;
+    line.bare(Field::Worker, worker);
+    if request_id.is_empty() {
+        line.word(Field::RequestId, format_args!("{process:016x}{worker:04x}{sequence:012x}"));
+    } else {
+        line.text(Field::RequestId, request_id);
+    }
+    line.out.push(b'}');
+}
+
+fn end_json_upstream(line: &mut JsonLine<'_>, record: &Record, names: &Names<'_>) {
+    line.text(Field::UpstreamAddr, names.upstream_addr.as_bytes());
     match names.upstream_status {
         // One status is a number, as ever.
         status if !status.is_empty() && status.bytes().all(|byte| byte.is_ascii_digit()) => {
-            drop(write!(out, r#","upstream_status":{status}"#));
+            line.bare(Field::UpstreamStatus, status);
         }
-        statuses => json_field(out, "upstream_status", or_dash(statuses).as_bytes()),
+        statuses => line.text(Field::UpstreamStatus, statuses.as_bytes()),
     }
     match record.upstream_response_time {
-        None => out.extend_from_slice(br#","upstream_response_time":"-""#),
-        Some(time) => drop(write!(out, r#","upstream_response_time":{:.3}"#, time.as_secs_f64())),
+        None => line.word(Field::UpstreamResponseTime, "-"),
+        Some(time) => line.seconds(Field::UpstreamResponseTime, time),
     }
-    match record.grpc_status {
-        None => {}
-        Some(None) => out.extend_from_slice(br#","grpc_status":"-""#),
-        Some(Some(status)) => drop(write!(out, r#","grpc_status":{status}"#)),
-    }
-    if let Some(rtt) = record.tcpinfo_rtt {
-        let _ = write!(out, r#","tcpinfo_rtt":{rtt}"#);
-    }
-    json_field(out, "listener", or_dash(names.listener).as_bytes());
-    json_field(out, "server_group", or_dash(names.server_group).as_bytes());
-    let _ = write!(out, r#","retry_count":{},"reason":"{}""#, record.retries, record.reason.word());
-    let RequestId { process, worker, sequence } = id;
-    let _ = write!(out, r#","worker":{worker}"#);
-    if request_id.is_empty() {
-        let _ = write!(out, r#","request_id":"{process:016x}{worker:04x}{sequence:012x}""#);
-    } else {
-        json_field(out, "request_id", request_id);
-    }
-    out.push(b'}');
 }
 
 /// What a line shows of a value: a stranger decides how long it is, and escaping makes it six times so.
@@ -187,12 +249,9 @@ fn shown(value: &[u8]) -> &[u8] {
     value.get(..SHOWN_BYTES).unwrap_or(value)
 }
 
-fn or_dash(text: &str) -> &str {
-    if text.is_empty() { "-" } else { text }
-}
-
-fn json_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    let _ = write!(out, r#","{name}":""#);
+/// Writes a string of JSON; what is empty shows as a dash.
+fn json_string(out: &mut Vec<u8>, value: &[u8]) {
+    out.push(b'"');
     if value.is_empty() {
         out.push(b'-');
     }
@@ -300,8 +359,6 @@ fn escaped(out: &mut Vec<u8>, value: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::telemetry::reason::Reason;
 
@@ -330,11 +387,8 @@ mod tests {
         line_of(format, &facts())
     }
 
-    fn line_of(format: Format, facts: &RequestFacts<'_>) -> String {
-        let mut dates = Dates::default();
-        dates.advance(facts.time);
-        let begun = format.begin(b"memory of another line".to_vec(), facts, &dates);
-        let record = Record {
+    fn record() -> Record {
+        Record {
             status: 502,
             reason: Reason::ConnectRefused,
             request_length: 80,
@@ -343,7 +397,17 @@ mod tests {
             upstream_response_time: Some(Duration::from_millis(7)),
             retries: 1,
             ..Record::default()
-        };
+        }
+    }
+
+    fn line_of(format: Format, facts: &RequestFacts<'_>) -> String {
+        line_with(format, facts, &record())
+    }
+
+    fn line_with(format: Format, facts: &RequestFacts<'_>, record: &Record) -> String {
+        let mut dates = Dates::default();
+        dates.advance(facts.time);
+        let begun = format.begin(b"memory of another line".to_vec(), facts, &dates);
         let names = Names {
             listener: "web",
             server_group: "app",
@@ -352,13 +416,13 @@ mod tests {
         };
         let mut out = Vec::new();
         let id = RequestId { process: 0xabc, worker: 1, sequence: 255 };
-        begun.end(&Ending { id, record: &record, names }, &mut out);
+        begun.end(&Ending { id, record, names }, &mut out);
         String::from_utf8(out).unwrap()
     }
 
     #[test]
     fn json_has_the_names_of_alb_and_survives_hostile_bytes() {
-        let line = line(Format::Json);
+        let line = line(Format::default());
         let value: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(value["time"], "1994-11-06T08:49:37.042Z");
         assert_eq!(value["request_uri"], "/a\"b\\c?d");
@@ -373,10 +437,76 @@ mod tests {
         assert!(line.is_ascii());
     }
 
+    /// Every field that there is: of a call of gRPC over TLS and TCP.
+    fn full_line(fields: Fields) -> String {
+        let format = Format::Json(fields);
+        let told = TlsFacts {
+            ssl_protocol: "TLSv1.3",
+            ssl_cipher: "TLS_AES_128_GCM_SHA256",
+            sni: "example.com",
+            alpn: "",
+            client_verify: "NONE",
+            resumed: true,
+        };
+        let tls = format.tls_fields(&told);
+        let record = Record { grpc_status: Some(Some(14)), tcpinfo_rtt: Some(42), ..record() };
+        line_with(format, &RequestFacts { scheme: "https", tls: &tls, ..facts() }, &record)
+    }
+
+    #[test]
+    fn without_a_choice_a_line_has_every_field_in_its_order() {
+        assert_eq!(
+            full_line(Fields::ALL),
+            concat!(
+                r#"{"time":"1994-11-06T08:49:37.042Z","client_ip":"192.0.2.7","client_port":50123,"scheme":"https","#,
+                r#""server_protocol":"HTTP/1.1","request_method":"GET","host":"example.com","#,
+                r#""http_host":"example.com:8080","request_uri":"/a\"b\\c?d","http_referer":"-","#,
+                r#""http_user_agent":"caf\\xE9\u001b[31m","http_x_forwarded_for":"192.0.2.7","http_x_real_ip":"-","#,
+                r#""ssl_protocol":"TLSv1.3","ssl_cipher":"TLS_AES_128_GCM_SHA256","sni":"example.com","alpn":"-","#,
+                r#""client_verify":"NONE","tls_resumed":true,"status":502,"request_length":80,"body_bytes_sent":17,"#,
+                r#""request_time":0.012,"read_request_time":0,"write_response_time":0,"#,
+                r#""upstream_addr":"127.0.0.1:1, 127.0.0.1:2","upstream_status":"-, 502","#,
+                r#""upstream_response_time":0.007,"grpc_status":14,"tcpinfo_rtt":42,"listener":"web","#,
+                r#""server_group":"app","retry_count":1,"reason":"connect_refused","worker":1,"#,
+                r#""request_id":"0000000000000abc00010000000000ff"}"#,
+                "\n",
+            )
+        );
+    }
+
+    #[test]
+    fn each_field_can_be_chosen_alone_and_left_out_alone() {
+        let parsed = |fields| -> serde_json::Map<String, serde_json::Value> {
+            serde_json::from_str(&full_line(fields)).unwrap()
+        };
+        let all = parsed(Fields::ALL);
+        assert_eq!(all.len(), Field::all().count());
+        for name in Field::all().map(Field::name) {
+            let alone = parsed(Fields::named([name]));
+            let expected = all.iter().filter(|(key, _)| *key == "time" || *key == name);
+            assert!(alone.iter().eq(expected), "{name}: {alone:?}");
+            let others = parsed(Fields::named(Field::all().map(Field::name).filter(|other| *other != name)));
+            let expected = all.iter().filter(|(key, _)| *key == "time" || *key != name);
+            assert!(others.iter().eq(expected), "without {name}: {others:?}");
+        }
+        // Commas, quotes and braces are where they are without a choice.
+        let short = full_line(Fields::named(["request_uri", "time", "request_id"]));
+        let shown = r#""request_uri":"/a\"b\\c?d","request_id":"0000000000000abc00010000000000ff""#;
+        assert_eq!(short, format!("{{\"time\":\"1994-11-06T08:49:37.042Z\",{shown}}}\n"));
+    }
+
+    #[test]
+    fn what_costs_something_is_asked_for_where_it_is_told() {
+        let of = |name| Format::Json(Fields::named([name]));
+        assert!(Format::default().tells_rtt() && of("tcpinfo_rtt").tells_rtt());
+        assert!(!of("status").tells_rtt() && !Format::Combined.tells_rtt());
+        assert!(Format::Combined.tells_user() && !Format::default().tells_user());
+    }
+
     #[test]
     fn an_identity_that_goes_on_is_told_instead() {
         let of = |format| line_of(format, &RequestFacts { request_id: b"edge:7f3b/1", ..facts() });
-        let value: serde_json::Value = serde_json::from_str(&of(Format::Json)).unwrap();
+        let value: serde_json::Value = serde_json::from_str(&of(Format::default())).unwrap();
         assert_eq!(value["request_id"], "edge:7f3b/1");
         assert!(!of(Format::Combined).contains("7f3b"));
     }
@@ -393,10 +523,10 @@ mod tests {
             (b"", "-"),
         ] {
             let mut out = Vec::new();
-            json_field(&mut out, "x", value);
+            json_string(&mut out, value);
             let text = String::from_utf8(out).unwrap();
-            assert_eq!(text, format!(r#","x":"{written}""#));
-            serde_json::from_str::<serde_json::Value>(&format!("{{{}}}", &text[1..])).unwrap();
+            assert_eq!(text, format!("\"{written}\""));
+            serde_json::from_str::<serde_json::Value>(&text).unwrap();
         }
     }
 

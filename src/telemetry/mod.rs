@@ -4,6 +4,7 @@
 
 pub mod access_log;
 pub mod date;
+pub mod log_fields;
 pub mod log_output;
 pub mod log_writer;
 pub mod operator;

@@ -1,6 +1,7 @@
 //! The access log: one line for each exchange, whatever became of it.
 
-use crate::support::{Backend, Client, Scenario, eventually, log_entries, log_lines, now, over_tls};
+use crate::admin::command;
+use crate::support::{Backend, Client, Http2, Scenario, eventually, log_entries, log_lines, now, over_tls};
 use std::time::Duration;
 
 #[test]
@@ -48,6 +49,60 @@ fn a_json_line_has_the_fields_of_the_contract() {
     }
     assert!(entry["time"].as_str().is_some_and(|time| time.ends_with('Z') && time.contains('T')));
     assert!(entry["request_id"].as_str().is_some_and(|id| id.len() >= 16));
+}
+
+#[test]
+fn a_line_has_the_fields_that_were_chosen_in_their_own_order() {
+    let backend = Backend::echo_body();
+    let chosen = r#"fields = ["reason", "status", "tls_resumed", "sni", "request_uri", "server_protocol"]"#;
+    let scenario = Scenario::of(&backend).logged("json").log(chosen);
+    for (scenario, is_tls) in
+        [(scenario.clone().prior_knowledge(), over_tls()), (scenario.clone().secured(), true)]
+    {
+        let ringway = scenario.start();
+        let mut client = Client::connect(ringway.address());
+        (0..2).for_each(|_| assert_eq!(client.get("/one").status, 200));
+        client.send("GET /bad HTTP/1.1\r\n\r\n");
+        assert_eq!(client.read_response().status, 400);
+        log_lines(&ringway, 3);
+        assert_eq!(Http2::connect(ringway.address()).get("/two").status, 200);
+        let tls: &[&str] = if is_tls { &["sni", "tls_resumed"] } else { &[] };
+        let expected = [&["time", "server_protocol", "request_uri"], tls, &["status", "reason"]].concat();
+        for line in log_lines(&ringway, 4) {
+            // No value here has this sequence in it.
+            let names = line.trim_matches(['{', '"']).split(",\"").map(|field| field.split('"').next());
+            assert!(names.eq(expected.iter().copied().map(Some)), "{line}");
+        }
+        let told: Vec<_> = log_entries(&ringway, 4)
+            .iter()
+            .map(|entry| (entry["server_protocol"].clone(), entry["status"].clone(), entry["reason"].clone()))
+            .collect();
+        let of = |version: &str, status: u16, reason: &str| (version.into(), status.into(), reason.into());
+        let refused = of("HTTP/1.1", 400, "missing_host");
+        assert_eq!(
+            told,
+            [of("HTTP/1.1", 200, "-"), of("HTTP/1.1", 200, "-"), refused, of("HTTP/2.0", 200, "-")]
+        );
+    }
+}
+
+#[test]
+fn another_choice_of_fields_waits_for_the_next_start() {
+    let backend = Backend::echo_body();
+    let scenario = Scenario::of(&backend).logged("json").table("[admin]\nsocket = \"admin.sock\"");
+    let before = scenario.clone().log(r#"fields = ["status", "host"]"#);
+    let ringway = before.start();
+    // The same fields in another order are the same choice.
+    for (line, is_told) in [(r#"fields = ["host", "time", "status"]"#, false), (r#"fields = ["host"]"#, true)]
+    {
+        ringway.replace_configuration(&scenario.clone().log(line).text());
+        let ended = command(&ringway, &["reload"]);
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        let told = "warning: access_log.fields has changed, which takes effect at the next start\n";
+        assert_eq!(ended.stderr, if is_told { told } else { "" });
+    }
+    Client::connect(ringway.address()).get("/");
+    assert_eq!(log_entries(&ringway, 1)[0]["status"], 200);
 }
 
 #[test]

@@ -22,6 +22,8 @@ pub(crate) struct Scenario {
     group_tables: String,
     backends: String,
     access_log: Option<&'static str>,
+    /// Further lines of `[access_log]`.
+    log: String,
     /// Names of the listener's certificates; none in the clear.
     certificates: Vec<String>,
     client_auth: String,
@@ -45,6 +47,7 @@ impl Scenario {
             group_tables: String::new(),
             backends: String::new(),
             access_log: None,
+            log: String::new(),
             certificates: Vec::new(),
             client_auth: String::new(),
             group_protocol: "http",
@@ -112,6 +115,12 @@ impl Scenario {
     /// Writes the access log to `access.log` in the folder of the configuration.
     pub(crate) fn logged(mut self, format: &'static str) -> Scenario {
         self.access_log = Some(format);
+        self
+    }
+
+    /// Adds a line to `[access_log]`.
+    pub(crate) fn log(mut self, line: &str) -> Scenario {
+        self.log += &format!("{line}\n");
         self
     }
 
@@ -191,9 +200,9 @@ impl Scenario {
     }
 
     pub(crate) fn text(&self) -> String {
-        let log = self
-            .access_log
-            .map(|format| format!("[access_log]\npath = \"access.log\"\nformat = \"{format}\"\n"));
+        let log = self.access_log.map(|format| {
+            format!("[access_log]\npath = \"access.log\"\nformat = \"{format}\"\n{}", self.log)
+        });
         let protocol = match &self.certificates[..] {
             [] => "protocol = \"http\"".to_owned(),
             names => format!("protocol = \"https\"\ncertificates = {names:?}"),

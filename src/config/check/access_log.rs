@@ -10,10 +10,14 @@ use crate::config::LogDestination;
 use crate::config::check::address::resolve;
 use crate::config::check::kind::Choice;
 use crate::config::check::kind::Kind;
+use crate::config::check::kind::list;
 use crate::config::check::kind::refuse_kind;
+use crate::config::check::nearest::nearest;
 use crate::config::check::section::Output;
 use crate::config::check::section::Section;
+use crate::config::check::vocabulary;
 use crate::config::effective::Form;
+use crate::config::log_fields;
 use crate::config::raw;
 use crate::config::report::Report;
 
@@ -24,11 +28,9 @@ pub(super) fn access_log(table: Option<&raw::Table>, output: &mut Output) -> Opt
     };
     let mut section = Section::single("access_log", Some(table), output);
     let path = table.find("path").map_or(table.location, |entry| entry.value.location);
-    let log = AccessLog {
-        destination: section.read("path", &Destination, LogDestination::Stdout),
-        format: section.read("format", &FORMATS, AccessLogFormat::Json),
-        location: path,
-    };
+    let destination = section.read("path", &Destination, LogDestination::Stdout);
+    let format = section.read("format", &FORMATS, AccessLogFormat::Json);
+    let log = AccessLog { destination, format, fields: fields(format, &mut section), location: path };
     section.close();
     Some(log)
 }
@@ -38,6 +40,65 @@ const FORMATS: Choice<AccessLogFormat> = Choice {
     aliases: &[],
     later: &["alb", "elb"],
 };
+
+fn fields(format: AccessLogFormat, section: &mut Section<'_, '_>) -> Vec<&'static str> {
+    let unset = match format {
+        AccessLogFormat::Json => "every field is written",
+        AccessLogFormat::Combined => "the fields of combined are fixed",
+    };
+    let chosen = section.read_optional("fields", &Fields, unset);
+    let place = section.place_of("fields").filter(|_| format == AccessLogFormat::Combined);
+    if let Some(location) = place {
+        let message = "`fields` is of no use with format = \"combined\", whose fields are fixed";
+        section.report().error(location, message, "write format = \"json\", or remove `fields`");
+    }
+    chosen.map_or_else(|| log_fields::ALL.to_vec(), |(names, _)| names)
+}
+
+/// A list of names of fields. Read, they stand in the order of a line, with the one that each line has.
+struct Fields;
+
+impl Kind for Fields {
+    type Value = Vec<&'static str>;
+
+    fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<Self::Value> {
+        let values = list(key, raw, "a list such as [\"status\", \"request_uri\"]", report)?;
+        let mut named = Vec::with_capacity(values.len());
+        let mut is_clean = true;
+        for value in values {
+            match field(key, value, report) {
+                Some(name) if !named.contains(&name) => named.push(name),
+                Some(name) => {
+                    is_clean = false;
+                    report.error(value.location, format!("`{key}` names \"{name}\" twice"), "name it once");
+                }
+                None => is_clean = false,
+            }
+        }
+        let is_wanted = |name: &&str| *name == log_fields::ALWAYS || named.contains(name);
+        is_clean.then(|| log_fields::ALL.into_iter().filter(is_wanted).collect())
+    }
+
+    fn show(&self, value: &Self::Value) -> Json {
+        value.iter().copied().map(Json::from).collect()
+    }
+}
+
+fn field(key: &str, raw: &raw::Value, report: &mut Report) -> Option<&'static str> {
+    let raw::Kind::Text(text) = &raw.kind else {
+        return refuse_kind(key, raw, "a list of strings such as [\"status\", \"request_uri\"]", report);
+    };
+    let found = log_fields::ALL.into_iter().find(|name| name == text);
+    if found.is_none() {
+        let near = || nearest(text, &log_fields::ALL).map(|near| format!("did you mean \"{near}\"?"));
+        let help = vocabulary::our_field(text)
+            .map(str::to_owned)
+            .or_else(near)
+            .unwrap_or_else(|| "docs/access_log.md lists the names".to_owned());
+        report.error(raw.location, format!("`{key}` does not know \"{}\"", text.escape_debug()), help);
+    }
+    found
+}
 
 /// `"stdout"`, `"stderr"` or the path of a file.
 struct Destination;

@@ -326,3 +326,20 @@ pub(super) fn refuse_kind<T>(key: &str, raw: &raw::Value, expected: &str, report
     report.error(raw.location, message, help);
     None
 }
+
+/// The values of a list that must not be empty.
+pub(super) fn list<'r>(
+    key: &str,
+    raw: &'r raw::Value,
+    expected: &str,
+    report: &mut Report,
+) -> Option<&'r [raw::Value]> {
+    match &raw.kind {
+        raw::Kind::Array(values) if values.is_empty() => {
+            report.error(raw.location, format!("`{key}` is an empty list"), format!("write {expected}"));
+            None
+        }
+        raw::Kind::Array(values) => Some(values),
+        _ => refuse_kind(key, raw, expected, report),
+    }
+}

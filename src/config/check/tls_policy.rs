@@ -7,6 +7,7 @@ use crate::config::Listener;
 use crate::config::TlsPolicy;
 use crate::config::TlsVersion;
 use crate::config::check::kind::Kind;
+use crate::config::check::kind::list;
 use crate::config::check::kind::refuse_kind;
 use crate::config::check::names::Known;
 use crate::config::check::names::Names;
@@ -222,16 +223,4 @@ fn cipher_suite(key: &str, raw: &raw::Value, report: &mut Report) -> Option<&'st
         report.error(raw.location, format!("`{key}` does not know \"{}\"", text.escape_debug()), help);
     }
     suite
-}
-
-/// The values of a list that must not be empty.
-fn list<'r>(key: &str, raw: &'r raw::Value, expected: &str, report: &mut Report) -> Option<&'r [raw::Value]> {
-    match &raw.kind {
-        raw::Kind::Array(values) if values.is_empty() => {
-            report.error(raw.location, format!("`{key}` is an empty list"), format!("write {expected}"));
-            None
-        }
-        raw::Kind::Array(values) => Some(values),
-        _ => refuse_kind(key, raw, expected, report),
-    }
 }

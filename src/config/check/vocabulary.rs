@@ -106,6 +106,32 @@ const FOREIGN_VALUES: [(&str, &str); 13] = [
     ("uri", "consistent_hash"),
 ];
 
+/// What nginx and HAProxy call fields of their logs, and what to write instead.
+const FOREIGN_FIELDS: [(&str, &str); 22] = [
+    ("args", "write \"request_uri\", which has the query, too"),
+    ("bytes_sent", "write \"body_bytes_sent\"; bytes of heads are not told"),
+    ("client", "write \"client_ip\""),
+    ("connection", "connections have no number here; write \"client_ip\" and \"client_port\""),
+    ("method", "write \"request_method\""),
+    ("path", "write \"request_uri\""),
+    ("protocol", "write \"server_protocol\""),
+    ("query_string", "write \"request_uri\", which has the query, too"),
+    ("remote_addr", "write \"client_ip\""),
+    ("remote_port", "write \"client_port\""),
+    ("remote_user", "only format = \"combined\" tells the user"),
+    ("request", "write \"request_method\", \"request_uri\" and \"server_protocol\""),
+    ("server_name", "write \"host\" for the host of a request, \"sni\" for the name of a TLS handshake"),
+    ("ssl_alpn_protocol", "write \"alpn\""),
+    ("ssl_client_verify", "write \"client_verify\""),
+    ("ssl_server_name", "write \"sni\""),
+    ("ssl_session_reused", "write \"tls_resumed\""),
+    ("time_iso8601", "write \"time\""),
+    ("time_local", "write \"time\", which is in UTC"),
+    ("timestamp", "write \"time\""),
+    ("uri", "write \"request_uri\""),
+    ("user_agent", "write \"http_user_agent\""),
+];
+
 /// Whether a later version will know this key in the table with this title.
 pub(super) fn comes_later(key: &str, title: &str) -> bool {
     LATER.iter().any(|(table, keys)| *table == title && keys.contains(&key))
@@ -135,6 +161,13 @@ pub(super) fn advice(key: &str, title: &str, known: &[&str]) -> String {
 pub(super) fn our_value<'w>(text: &str, words: &[&'w str]) -> Option<&'w str> {
     let (_, ours) = FOREIGN_VALUES.iter().find(|(word, _)| word.eq_ignore_ascii_case(text))?;
     words.iter().copied().find(|word| word == ours)
+}
+
+/// What to write for a field of the access log that has another name here. A `$` in front, as in nginx, is passed over.
+pub(super) fn our_field(text: &str) -> Option<&'static str> {
+    let word = text.strip_prefix('$').unwrap_or(text);
+    let (_, cure) = FOREIGN_FIELDS.iter().find(|(known, _)| known.eq_ignore_ascii_case(word))?;
+    Some(cure)
 }
 
 /// The tables that have this key, by their titles.
@@ -179,6 +212,7 @@ fn table_of(value: &raw::Value) -> Option<&raw::Table> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::log_fields;
 
     #[test]
     fn a_key_is_told_where_it_belongs() {
@@ -199,6 +233,16 @@ mod tests {
         ] {
             let said = advice(key, title, known);
             assert!(said.starts_with(expected), "{key} in {title}: {said}");
+        }
+    }
+
+    #[test]
+    fn fields_of_others_have_ours() {
+        assert_eq!(our_field("$remote_addr"), Some("write \"client_ip\""));
+        assert_eq!(our_field("Timestamp"), Some("write \"time\""));
+        assert_eq!(our_field("status"), None);
+        for (foreign, _) in FOREIGN_FIELDS {
+            assert!(!log_fields::ALL.contains(&foreign), "{foreign} is ours");
         }
     }
 

@@ -67,6 +67,9 @@ fn a_wrong_type_of_any_key_is_an_error_on_its_line() {
             let wrong_line = format!("{key} = {wrong}");
             let mut text = lines.clone();
             text[index] = &wrong_line;
+            // A list may go on over several lines.
+            let rest = text[index + 1..].iter_mut();
+            rest.take_while(|line| line.starts_with([' ', ']'])).for_each(|line| *line = "");
             let loaded = load_text(&text.join("\n"));
             assert!(loaded.config.is_none(), "{wrong_line}");
             let first = format!("ringway.toml:{}:", index + 1);

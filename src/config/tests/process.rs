@@ -57,12 +57,52 @@ fn messages_of_admin() {
 
 #[test]
 fn messages_of_access_log() {
-    let lines =
-        ["path = \"\"", "path = \"logs/\"", "path = 1", "format = \"JSON\"", "format = \"alb\"", "size = 1"];
+    let lines = [
+        "path = \"\"",
+        "path = \"logs/\"",
+        "path = 1",
+        "format = \"JSON\"",
+        "format = \"alb\"",
+        "fields = []",
+        "fields = \"status\"",
+        "fields = [\"status\", 200]",
+        "fields = [\"statsu\", \"$remote_addr\", \"quux\"]",
+        "fields = [\"status\", \"host\", \"status\"]",
+        "format = \"combined\"\nfields = [\"status\"]",
+        "fields = []\nformat = \"combined\"",
+        "format = \"jsno\"\nfields = [\"status\"]",
+        "size = 1",
+    ];
     assert_snapshot(
         "access_log",
         cases(&lines, |line| report_with(&format!("[access_log]\n{line}\n"), "", "")),
     );
+}
+
+#[test]
+fn fields_of_the_access_log_stand_in_their_order_with_the_time() {
+    let fields = |line: &str| {
+        let loaded = load_text(&format!("config_version = 1\n[access_log]\n{line}\n{LISTENER}{GROUP}"));
+        assert_eq!(loaded.report.to_text(false), "");
+        loaded.config.and_then(|config| config.access_log).expect("there is an access log").fields
+    };
+    assert_eq!(fields("fields = [\"status\", \"request_uri\"]"), ["time", "request_uri", "status"]);
+    assert_eq!(fields("fields = [\"time\"]"), ["time"]);
+    for line in ["", "format = \"combined\""] {
+        assert_eq!(fields(line), log_fields::ALL, "{line}");
+    }
+}
+
+#[test]
+fn the_page_of_the_access_log_has_every_field_in_the_order_of_a_line() {
+    let page = include_str!("../../../docs/access_log.md");
+    let table = page.split("| Field | Is |").nth(1).and_then(|rest| rest.split("\n## ").next());
+    let rows = table.expect("the page has a table of fields").lines();
+    // Only the first cell of a row names fields.
+    let cells = rows.filter_map(|row| row.strip_prefix("| `")?.split(" | ").next());
+    let names: Vec<&str> =
+        cells.flat_map(|cell| cell.split(['`', ',', ' ']).filter(|name| !name.is_empty())).collect();
+    assert_eq!(names, log_fields::ALL);
 }
 
 #[test]

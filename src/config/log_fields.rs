@@ -1,0 +1,43 @@
+//! The names that `fields` of `[access_log]` knows, in the order of a line.
+
+pub const ALL: [&str; 36] = [
+    "time",
+    "client_ip",
+    "client_port",
+    "scheme",
+    "server_protocol",
+    "request_method",
+    "host",
+    "http_host",
+    "request_uri",
+    "http_referer",
+    "http_user_agent",
+    "http_x_forwarded_for",
+    "http_x_real_ip",
+    "ssl_protocol",
+    "ssl_cipher",
+    "sni",
+    "alpn",
+    "client_verify",
+    "tls_resumed",
+    "status",
+    "request_length",
+    "body_bytes_sent",
+    "request_time",
+    "read_request_time",
+    "write_response_time",
+    "upstream_addr",
+    "upstream_status",
+    "upstream_response_time",
+    "grpc_status",
+    "tcpinfo_rtt",
+    "listener",
+    "server_group",
+    "retry_count",
+    "reason",
+    "worker",
+    "request_id",
+];
+
+/// `time` begins each line, whether it is listed or not.
+pub const ALWAYS: &str = ALL[0];

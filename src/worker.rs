@@ -21,7 +21,6 @@ use crate::net::mailbox::Mailbox;
 use crate::net::timer::Timers;
 use crate::net::turnstile::Turnstile;
 use crate::snapshot::Snapshot;
-use crate::snapshot::group::Group;
 use crate::snapshot::publish::Publication;
 use crate::snapshot::quota::Quota;
 use crate::snapshot::tally::Tallies;
@@ -32,8 +31,10 @@ use crate::telemetry::log_writer::LogQueue;
 use crate::telemetry::record::Attempt;
 use crate::telemetry::record::MAX_ATTEMPTS;
 use crate::telemetry::record::RequestFacts;
-use crate::upstream::load::Loads;
+use crate::upstream::balancer::Balancer;
+use crate::upstream::h2::pool::Connections;
 use crate::upstream::pool::Pool;
+use crate::upstream::want::Resources;
 
 /// Steps of TLS handshakes between two looks at the kernel's completions. A full handshake costs as
 /// much as half a dozen requests, so that established connections wait half a millisecond at most.
@@ -50,9 +51,9 @@ pub struct Worker {
     pub timers: Timers,
     pub buffers: Buffers,
     pub pool: Pool,
-    pub loads: Loads,
-    /// Slots of backends that failed too many requests in a row, for the health core.
-    alarms: Mailbox<u32>,
+    pub balancer: Balancer,
+    /// Shared connections of HTTP/2.
+    pub streams: Connections,
     /// Downstream connections, of all listeners and workers.
     pub quota: Arc<Quota>,
     /// Bytes of requests that wait for a backend to be chosen, of all workers.
@@ -85,7 +86,8 @@ pub struct Worker {
 pub struct Shared {
     pub publication: Arc<Publication<Snapshot>>,
     pub tallies: Arc<Tallies>,
-    pub alarms: Mailbox<u32>,
+    /// Slots of backends that failed too many requests in a row, for the health core.
+    pub failure_reports: Mailbox<u32>,
     pub quota: Arc<Quota>,
     pub request_memory: Arc<Quota>,
 }
@@ -232,11 +234,11 @@ impl Worker {
         let worker = Worker {
             index,
             pool: Pool::new(index, snapshot.workers),
-            loads: Loads::new(index, shared.tallies, seed),
+            streams: Connections::default(),
+            balancer: Balancer::new(index, shared.tallies, shared.failure_reports, seed),
             publication: shared.publication,
             edition: Cell::new(edition),
             held: RefCell::new(Held(Rc::new(snapshot))),
-            alarms: shared.alarms,
             quota: shared.quota,
             request_memory: shared.request_memory,
             clock,
@@ -262,7 +264,7 @@ impl Worker {
     /// The work of each tick of the timer wheel.
     pub fn tick(&self) {
         self.timers.tick();
-        self.loads.tick();
+        self.balancer.tick();
         self.clock.follow_wall();
         self.advance_dates();
         if let Some(log) = &self.log {
@@ -280,24 +282,16 @@ impl Worker {
         self.held.borrow().clone()
     }
 
-    /// Notes that a member of the group failed a request. The health core hears of one that fails again
-    /// and again.
-    pub fn note_failure(&self, group: &Group, member: u32) {
-        self.loads.fail(group, member);
-        let Some(member) = group.member(member as usize) else { return };
-        let failures = member.backend.health.note_failure();
-        let is_too_many = group.most_failures != 0 && failures.is_multiple_of(group.most_failures);
-        if is_too_many && !member.backend.health.is_ejected() {
-            // When the mailbox is full, as many failures more say it again.
-            let _ = self.alarms.send(member.backend.slot);
-        }
+    /// What connections to backends are made with.
+    pub fn resources(&self) -> Resources<'_> {
+        let Worker { pool, timers, buffers, handshakes, .. } = self;
+        Resources { pool, timers, buffers, handshakes }
     }
 
-    /// Notes that a member of the group answered a request.
-    pub fn note_success(&self, group: &Group, member: u32) {
-        if let Some(member) = group.member(member as usize) {
-            member.backend.health.note_success();
-        }
+    /// Closes connections to backends that are of no further use.
+    pub fn sweep_connections(&self) {
+        self.streams.sweep();
+        self.pool.sweep(self.clock.now());
     }
 
     /// Bytes that nobody can foretell.

@@ -14,7 +14,7 @@ use crate::downstream::h2;
 use crate::downstream::handshake;
 use crate::downstream::handshake::Coverage;
 use crate::exchange;
-use crate::exchange::Origin;
+use crate::exchange::message::Origin;
 use crate::exchange::secured::Secured;
 use crate::http::head::PartialHead;
 use crate::net::buffer::Buffer;

@@ -8,7 +8,7 @@ use crate::downstream::connection::Connection;
 use crate::downstream::connection::MAX_DISCARD_BYTES;
 use crate::downstream::h1;
 use crate::exchange;
-use crate::exchange::Origin;
+use crate::exchange::message::Origin;
 use crate::exchange::secured::CertificateFacts;
 use crate::exchange::secured::IdentityFacts;
 use crate::exchange::secured::Secured;

@@ -4,13 +4,12 @@ use std::pin::pin;
 
 use arrayvec::ArrayVec;
 
+use crate::exchange::attempt::Attempt;
+use crate::exchange::attempt::End;
+use crate::exchange::attempt::MAX_ADDED;
+use crate::exchange::attempt::Relayed;
+use crate::exchange::attempt::unless_gone;
 use crate::exchange::error::ExchangeError;
-use crate::exchange::forward::Terms;
-use crate::exchange::response::End;
-use crate::exchange::response::MAX_ADDED;
-use crate::exchange::response::Relayed;
-use crate::exchange::response::silence;
-use crate::exchange::response::unless_gone;
 use crate::exchange::stream::Presence;
 use crate::exchange::stream::Reply;
 use crate::exchange::stream::StartFacts;
@@ -81,21 +80,21 @@ pub(super) async fn relay_body(
     reader: &mut ResponseReader<'_>,
     reply: &mut impl Reply,
     presence: &impl Presence,
-    terms: &Terms<'_>,
+    attempt: &Attempt<'_>,
 ) -> Result<Relayed, ExchangeError> {
     // Nothing ran since `start` found one left.
-    let _counted = terms.worker.count_encoder();
-    let mut output = Output::new(compressed, terms.worker);
+    let _counted = attempt.worker.count_encoder();
+    let mut output = Output::new(compressed, attempt.worker);
     if !reader.has_more() {
         reply.send(None, None).await?;
     }
     loop {
-        let body = reader.body(&terms.worker.buffers, silence(terms), reply.room());
-        let piece = unless_gone(pin!(body), presence, terms).await??;
+        let body = reader.body(&attempt.worker.buffers, attempt.read_timeout(), reply.room());
+        let piece = unless_gone(pin!(body), presence, attempt).await??;
         if let Some(bytes) = piece.bytes {
-            terms.note_flow();
+            attempt.note_flow();
             for slice in bytes.filled().chunks(COMPRESSED_PER_TURN) {
-                terms.worker.compressions.pass(slice.len()).await;
+                attempt.worker.compressions.pass(slice.len()).await;
                 output.take(slice, reply).await?;
             }
         }

@@ -10,7 +10,6 @@ use crate::exchange::stream::RequestBody;
 use crate::exchange::stream::StartFacts;
 use crate::http::body::BodyLength;
 use crate::http::head::ResponseHead;
-use crate::http::head::Version;
 use crate::http::headers::Headers;
 use crate::http::status::reason_phrase;
 use crate::net::buffer::Buffer;
@@ -18,46 +17,64 @@ use crate::policy::grpc;
 use crate::telemetry::reason::Reason;
 use crate::worker::Worker;
 
-/// Answers a request that could not be served. Failing to send changes nothing any more.
-pub(super) async fn answer(
-    error: &ExchangeError,
+/// An answer that is not a backend's.
+pub(super) struct Answer<'a> {
+    pub(super) status: u16,
+    /// Besides Server and Date. At most [`MAX_FIELDS`].
+    pub(super) fields: &'a [(&'a [u8], &'a [u8])],
+    pub(super) content: Option<Buffer>,
+}
+
+/// Fields that one answer may have.
+const MAX_FIELDS: usize = 6;
+
+/// Sends an answer. Failing to do so changes nothing any more.
+pub(super) async fn respond(
+    answer: Answer<'_>,
+    body: &impl RequestBody,
+    reply: &mut impl Reply,
+    worker: &Worker,
+) {
+    start(&answer, body, reply, worker);
+    let _ = reply.send(answer.content, Some(&[])).await;
+}
+
+/// Writes the head of an answer.
+fn start(answer: &Answer<'_>, body: &impl RequestBody, reply: &mut impl Reply, worker: &Worker) {
+    let dates = worker.dates.borrow();
+    let mut added = ArrayVec::<(&[u8], &[u8]), { MAX_FIELDS + 2 }>::new();
+    added.push((b"Server", b"ringway"));
+    added.push((b"Date", dates.http().as_bytes()));
+    added.extend(answer.fields.iter().copied().take(MAX_FIELDS));
+    let facts = StartFacts {
+        length: BodyLength::Exact(answer.content.as_ref().map_or(0, |content| content.len() as u64)),
+        is_only_trailers: false,
+        // What is left of the request would be taken for the next one.
+        close: !body.is_finished(),
+        upgrade: None,
+        added: &added,
+        replaced: &[],
+    };
+    reply.start(&ResponseHead::new(answer.status, &mut Headers::new()), &facts);
+}
+
+/// Answers a request that was refused or failed.
+pub(super) async fn refuse(
+    reason: Reason,
     is_grpc: bool,
     body: &impl RequestBody,
     reply: &mut impl Reply,
     worker: &Worker,
 ) {
-    let reason = error.reason();
-    // What is left of the request would be taken for the next one.
-    let close = !body.is_finished();
     if is_grpc {
-        write_for_grpc(reason, close, reply, worker);
-        let _ = reply.send(None, Some(&[])).await;
-        return;
+        return refuse_call(reason, body, reply, worker).await;
     }
-    let page = write(reason, close, reply, worker);
-    let _ = reply.send(Some(page), Some(&[])).await;
-}
-
-/// Writes the head of the answer and returns its page.
-fn write(reason: Reason, close: bool, reply: &mut impl Reply, worker: &Worker) -> Buffer {
     let status = reason.status();
-    let phrase = reason_phrase(status);
-    let has_page = status != 204;
-    let mut page = worker.buffers.small();
-    let dates = worker.dates.borrow();
-    let mut fields = ArrayVec::<(&[u8], &[u8]), 5>::new();
-    fields.push((b"Server", b"ringway"));
-    fields.push((b"Date", dates.http().as_bytes()));
-    if reason == Reason::PlainHttp {
-        page.tail().extend_from_slice(b"The plain HTTP request was sent to HTTPS port\n");
-        fields.push((b"Content-Type", b"text/plain"));
-    } else if has_page {
-        // Writing to a vector cannot fail.
-        let _ = writeln!(
-            page.tail(),
-            "<html><head><title>{status} {phrase}</title></head><body><h1>{status} {phrase}</h1></body></html>"
-        );
-        fields.push((b"Content-Type", b"text/html"));
+    let mut fields = ArrayVec::<(&[u8], &[u8]), MAX_FIELDS>::new();
+    let content = page(reason, worker);
+    if content.is_some() {
+        let is_text = reason == Reason::PlainHttp;
+        fields.push((b"Content-Type", if is_text { b"text/plain" } else { b"text/html" }));
     }
     if let Some(code) = reason.router_code() {
         fields.push((b"x-router-code", code.as_bytes()));
@@ -66,39 +83,43 @@ fn write(reason: Reason, close: bool, reply: &mut impl Reply, worker: &Worker) -
         // RFC 9110 §15.5.6: a 405 names the methods that are allowed; so does an answer to OPTIONS.
         fields.push((b"Allow", b"GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH"));
     }
-    let mut headers = Headers::new();
-    let head = ResponseHead { status, reason: b"", version: Version::Http11, headers: &mut headers };
-    let length = BodyLength::Exact(page.len() as u64);
-    reply.start(
-        &head,
-        &StartFacts { length, is_only_trailers: false, close, upgrade: None, added: &fields, replaced: &[] },
-    );
-    page
+    respond(Answer { status, fields: &fields, content }, body, reply, worker).await;
 }
 
-/// Writes the head of an answer to gRPC, which is all of it: "Trailers-Only is permitted for calls that produce
-/// an immediate error" (PROTOCOL-HTTP2 of gRPC), with HTTP status 200 and the status of gRPC in its fields.
-fn write_for_grpc(reason: Reason, close: bool, reply: &mut impl Reply, worker: &Worker) {
+/// What a reason shows; none with a status that has no content.
+fn page(reason: Reason, worker: &Worker) -> Option<Buffer> {
+    let status = reason.status();
+    if status == 204 {
+        return None;
+    }
+    let mut page = worker.buffers.small();
+    if reason == Reason::PlainHttp {
+        page.tail().extend_from_slice(b"The plain HTTP request was sent to HTTPS port\n");
+        return Some(page);
+    }
+    let phrase = reason_phrase(status);
+    // Writing to a vector cannot fail.
+    let _ = writeln!(
+        page.tail(),
+        "<html><head><title>{status} {phrase}</title></head><body><h1>{status} {phrase}</h1></body></html>"
+    );
+    Some(page)
+}
+
+/// Answers a call of gRPC by a head that is all of it: "Trailers-Only is permitted for calls that produce an immediate
+/// error" (PROTOCOL-HTTP2 of gRPC), with HTTP status 200 and the status of gRPC in its fields.
+async fn refuse_call(reason: Reason, body: &impl RequestBody, reply: &mut impl Reply, worker: &Worker) {
     let status = reason.status();
     let code = grpc::code_of(status);
-    let dates = worker.dates.borrow();
     let mut message = ArrayVec::<u8, 128>::new();
     // What does not fit is cut off.
     let _ = write!(message, "{status} {}: {}", reason_phrase(status), reason.word());
-    let fields: [(&[u8], &[u8]); 5] = [
-        (b"Server", b"ringway"),
-        (b"Date", dates.http().as_bytes()),
+    let fields: [(&[u8], &[u8]); 3] = [
         (b"Content-Type", b"application/grpc"),
         (b"grpc-status", code.as_bytes()),
         (b"grpc-message", &message),
     ];
-    let mut headers = Headers::new();
-    let head = ResponseHead { status: 200, reason: b"", version: Version::Http11, headers: &mut headers };
-    let length = BodyLength::Exact(0);
-    reply.start(
-        &head,
-        &StartFacts { length, is_only_trailers: false, close, upgrade: None, added: &fields, replaced: &[] },
-    );
+    respond(Answer { status: 200, fields: &fields, content: None }, body, reply, worker).await;
 }
 
 /// Ends a call of which a part was sent, and gives the code that says why. Without it, a caller could not tell what

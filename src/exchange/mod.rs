@@ -3,11 +3,12 @@
 //! An exchange knows no frames, no sockets and no TLS, and it branches on no HTTP version: what
 //! carries it implements [`stream::Stream`].
 
-mod carrier;
+mod attempt;
 mod compression;
 pub mod error;
 mod forward;
 mod local;
+pub mod message;
 mod record;
 mod request;
 mod request_buffer;
@@ -19,67 +20,24 @@ mod tunnel;
 mod upload;
 mod waiting;
 
-use std::net::SocketAddr;
-
 use crate::exchange::error::ExchangeError;
 use crate::exchange::forward::Forward;
+use crate::exchange::message::Origin;
+use crate::exchange::message::Request;
 use crate::exchange::record::Recording;
-use crate::exchange::secured::Secured;
 use crate::exchange::stream::Presence;
 use crate::exchange::stream::Reply;
 use crate::exchange::stream::Stream;
 use crate::http::body::BodyLength;
 use crate::http::head::Method;
 use crate::http::head::PartialHead;
-use crate::http::head::RequestHead;
 use crate::net::clock::Moment;
 use crate::policy::grpc;
 use crate::policy::max_forwards;
 use crate::policy::request_id;
 use crate::policy::request_id::RequestId;
-use crate::snapshot::Listener;
 use crate::telemetry::reason::Reason;
 use crate::worker::Worker;
-
-/// A request as its codec hands it over: without the fields that belong to one hop.
-pub struct Request<'h, 'b> {
-    pub head: RequestHead<'h, 'b>,
-    pub length: BodyLength,
-    /// The protocols that the client wants to switch to (RFC 9110 §7.8).
-    pub upgrade: Option<&'b [u8]>,
-    /// The client's way to ask for the upgrade has no key (RFC 8441 §5); a backend that needs one gets ours.
-    pub lacks_key: bool,
-    /// The client waits for a 100 before it sends the body (RFC 9110 §10.1.1).
-    pub expects_continue: bool,
-    /// The client says that it asks by https, whatever the connection is (RFC 9110 §7.4).
-    pub is_https: bool,
-    /// The connection was opened for its host, or for one with the same certificate (RFC 9110 §7.4).
-    pub is_covered: bool,
-    /// When its first byte came.
-    pub received: Moment,
-}
-
-/// Where a request came from.
-#[derive(Clone, Copy)]
-pub struct Origin<'w> {
-    pub listener: &'w Listener,
-    pub peer: SocketAddr,
-    /// The port that the client connected to.
-    pub port: u16,
-    /// None in the clear.
-    pub secured: Option<&'w Secured>,
-}
-
-impl Origin<'_> {
-    fn scheme(&self) -> &'static str {
-        if self.secured.is_some() { "https" } else { "http" }
-    }
-
-    /// Whether the peer is one of `trusted_proxies`.
-    fn is_trusted(&self) -> bool {
-        self.listener.trusted_proxies.trusts(self.peer.ip())
-    }
-}
 
 /// A request that was looked at, and what will be done about it.
 pub struct Exchange {
@@ -87,6 +45,15 @@ pub struct Exchange {
     recording: Recording,
     /// Answers of our own are such as gRPC understands.
     is_grpc: bool,
+    body_limit: Option<u64>,
+}
+
+impl Exchange {
+    /// Bytes of content that the request may have; beyond, reading it fails with
+    /// [`BodyError::TooLarge`](stream::BodyError::TooLarge). A tunnel has no content.
+    pub fn body_limit(&self) -> Option<u64> {
+        self.body_limit
+    }
 }
 
 enum Plan {
@@ -98,28 +65,29 @@ enum Plan {
 pub fn begin(request: &Request<'_, '_>, origin: &Origin<'_>, worker: &Worker) -> Exchange {
     let id = request_id(request, origin, worker);
     let id = id.as_ref().map_or(&b""[..], RequestId::as_bytes);
-    let mut recording = Recording::begin(request, id, origin, worker);
+    let client = message::client(request, id, origin);
+    let mut recording = Recording::begin(request, &client, origin, worker);
     let is_grpc = grpc::is_call(&request.head);
     recording.is_call = is_grpc;
-    let plan = match route(request, origin) {
+    let plan = match admit(request, origin).and_then(|()| route(origin)) {
         Ok(index) => match origin.listener.group(index) {
             Some(group) => {
                 // A configuration file does not hold four billion groups.
                 recording.group = Some(index as u32);
-                Plan::Forward(request::prepare(request, id, origin, (index, group), worker))
+                Plan::Forward(request::prepare(request, &client, origin, (index, group), worker))
             }
             None => Plan::Answer(Reason::NoRoute),
         },
         Err(reason) => Plan::Answer(reason),
     };
-    Exchange { plan, recording, is_grpc }
+    Exchange { plan, recording, is_grpc, body_limit: body_limit(origin) }
 }
 
 /// Carries the exchange out and records how it went. The stream tells whether it can go on.
 ///
 /// It is borrowed because it is large: what a future takes, it holds twice and copies.
 pub async fn serve<S: Stream>(exchange: &mut Exchange, stream: &mut S, origin: &Origin<'_>, worker: &Worker) {
-    let Exchange { plan, recording, is_grpc } = exchange;
+    let Exchange { plan, recording, is_grpc, .. } = exchange;
     let outcome = match plan {
         Plan::Forward(forward) => forward.run(stream, recording, origin, worker).await,
         Plan::Answer(reason) => Err(ExchangeError::Refused(*reason)),
@@ -130,7 +98,7 @@ pub async fn serve<S: Stream>(exchange: &mut Exchange, stream: &mut S, origin: &
         if error.client_can_be_answered() && (!reply.is_started() || reply.retract()) {
             recording.response_taken_back();
             recording.note_call_status(grpc::code_of(error.reason().status()).parse().ok());
-            local::answer(error, *is_grpc, body, reply, worker).await;
+            local::refuse(error.reason(), *is_grpc, body, reply, worker).await;
         } else if *is_grpc && error.client_can_be_answered() && reply.can_end_with_trailers() {
             let code = local::end_call(error, reply).await;
             recording.note_call_status(code.parse().ok());
@@ -160,7 +128,7 @@ pub fn refuse(
     worker: &Worker,
 ) -> Exchange {
     let recording = Recording::of_refused(head, received, origin, worker);
-    Exchange { plan: Plan::Answer(reason), recording, is_grpc: false }
+    Exchange { plan: Plan::Answer(reason), recording, is_grpc: false, body_limit: body_limit(origin) }
 }
 
 /// Records a connection on which no request can come, or a request that cannot be answered.
@@ -185,9 +153,8 @@ fn request_id<'b>(request: &Request<'_, 'b>, origin: &Origin<'_>, worker: &Worke
     Some(told.map_or_else(|| RequestId::of(worker.nonce()), RequestId::Taken))
 }
 
-/// The index of the group that takes the request.
-fn route(request: &Request<'_, '_>, origin: &Origin<'_>) -> Result<usize, Reason> {
-    let listener = origin.listener;
+/// Whether the request may be served at all.
+fn admit(request: &Request<'_, '_>, origin: &Origin<'_>) -> Result<(), Reason> {
     if matches!(request.head.method, Method::Connect | Method::Trace) {
         return Err(Reason::MethodNotAllowed);
     }
@@ -198,13 +165,22 @@ fn route(request: &Request<'_, '_>, origin: &Origin<'_>) -> Result<usize, Reason
         return Err(Reason::Misdirected);
     }
     if let BodyLength::Exact(bytes) = request.length
-        && listener.max_body_bytes != 0
-        && bytes > listener.max_body_bytes
+        && body_limit(origin).is_some_and(|limit| bytes > limit)
     {
         return Err(Reason::BodyTooLarge);
     }
-    if max_forwards::remaining(&request.head) == Some(0) {
-        return Err(Reason::FinalRecipient);
+    match max_forwards::remaining(&request.head) {
+        Some(0) => Err(Reason::FinalRecipient),
+        _ => Ok(()),
     }
-    listener.default_group.ok_or(Reason::NoRoute)
+}
+
+/// The index of the group that takes the request.
+fn route(origin: &Origin<'_>) -> Result<usize, Reason> {
+    origin.listener.default_group.ok_or(Reason::NoRoute)
+}
+
+/// Bytes of content that a request may have.
+fn body_limit(origin: &Origin<'_>) -> Option<u64> {
+    Some(origin.listener.max_body_bytes).filter(|&limit| limit != 0)
 }

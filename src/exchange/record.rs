@@ -4,17 +4,17 @@ use std::io::Write;
 
 use arrayvec::ArrayVec;
 
-use crate::exchange::Origin;
-use crate::exchange::Request;
+use crate::exchange::message::Origin;
+use crate::exchange::message::Request;
 use crate::exchange::stream::Presence;
 use crate::exchange::stream::Reply;
 use crate::exchange::stream::RequestBody;
 use crate::exchange::stream::Stream;
 use crate::http::head::PartialHead;
 use crate::http::head::RequestHead;
-use crate::http::head::TargetForm;
 use crate::http::headers::KnownName;
 use crate::net::clock::Moment;
+use crate::policy::forwarded::Client;
 use crate::policy::request_id;
 use crate::telemetry::access_log::Ending;
 use crate::telemetry::access_log::RequestId;
@@ -27,15 +27,9 @@ use crate::telemetry::record::RequestFacts;
 use crate::worker::BegunLine;
 use crate::worker::Worker;
 
-/// The most backends that one exchange may try: one, the most that `max_retries` allows, and a standby. Half of
-/// [`MAX_ATTEMPTS`], as each may be tried on a kept connection first.
-const MAX_TRIED: usize = 12;
-
 /// What is known so far. Without an access log only the cheap facts are kept.
 pub(super) struct Recording {
     pub(super) group: Option<u32>,
-    /// Indices of backends in the group, in the order tried.
-    pub(super) tried: ArrayVec<u32, MAX_TRIED>,
     pub(super) reason: Reason,
     /// 0 until an answer was begun.
     pub(super) status: u16,
@@ -49,13 +43,13 @@ impl Recording {
     /// The line tells the identity that the request goes on with, or makes its own if that is empty.
     pub(super) fn begin(
         request: &Request<'_, '_>,
-        id: &[u8],
+        client: &Client<'_>,
         origin: &Origin<'_>,
         worker: &Worker,
     ) -> Recording {
         let Some(log) = &worker.log else { return Recording::new(None) };
         let dates = worker.dates.borrow();
-        let facts = RequestFacts { request_id: id, ..facts(request, origin, worker) };
+        let facts = facts(request, client, origin, worker);
         Recording::new(Some(log.begin_line(request.received, &facts, &dates)))
     }
 
@@ -91,19 +85,11 @@ impl Recording {
     }
 
     fn new(log: Option<Box<BegunLine>>) -> Recording {
-        Recording {
-            group: None,
-            tried: ArrayVec::new(),
-            reason: Reason::None,
-            status: 0,
-            is_call: false,
-            log,
-        }
+        Recording { group: None, reason: Reason::None, status: 0, is_call: false, log }
     }
 
-    /// A connection is looked for to the backend that was chosen last.
-    pub(super) fn attempt_began(&mut self) {
-        let backend = self.tried.len().saturating_sub(1) as u8;
+    /// A connection is looked for to the backend with this index in the group.
+    pub(super) fn attempt_began(&mut self, backend: u32) {
         if let Some(log) = &mut self.log {
             // There is room for more than there can be.
             let _ = log.attempts.try_push(Attempt { backend, status: 0 });
@@ -201,8 +187,7 @@ impl Recording {
         scratch.clear();
         let mut statuses = ArrayVec::<u8, { MAX_ATTEMPTS * ", 200".len() }>::new();
         for (index, attempt) in begun.attempts.iter().enumerate() {
-            let backend = self.tried.get(attempt.backend as usize);
-            let member = group.zip(backend).and_then(|(group, &backend)| group.member(backend as usize));
+            let member = group.and_then(|group| group.member(attempt.backend as usize));
             let separator = if index == 0 { "" } else { ", " };
             scratch.extend_from_slice(separator.as_bytes());
             scratch.extend_from_slice(member.map_or(&b""[..], |member| member.backend.name.as_bytes()));
@@ -227,22 +212,22 @@ impl Recording {
     }
 }
 
-fn facts<'a>(request: &'a Request<'_, '_>, origin: &Origin<'a>, worker: &Worker) -> RequestFacts<'a> {
+fn facts<'a>(
+    request: &'a Request<'_, '_>,
+    client: &Client<'a>,
+    origin: &Origin<'a>,
+    worker: &Worker,
+) -> RequestFacts<'a> {
     let head = &request.head;
     let value = |name| head.headers.find(name).map_or(&b""[..], |field| field.value);
-    let http_host = value(KnownName::Host);
-    let host = match head.target.form {
-        TargetForm::Absolute { authority } => authority,
-        _ => http_host,
-    };
     RequestFacts {
         time: worker.clock.wall(request.received),
         peer: origin.peer,
-        client: origin.listener.trusted_proxies.client(origin.peer.ip(), head.headers),
+        client: client.address,
         method: head.method.as_bytes(),
-        scheme: origin.scheme(),
-        host,
-        http_host,
+        scheme: client.scheme,
+        host: client.host,
+        http_host: value(KnownName::Host),
         request_uri: head.target.raw,
         server_protocol: head.version.as_str(),
         referer: value(KnownName::Referer),
@@ -250,7 +235,7 @@ fn facts<'a>(request: &'a Request<'_, '_>, origin: &Origin<'a>, worker: &Worker)
         x_forwarded_for: value(KnownName::XForwardedFor),
         x_real_ip: value(KnownName::XRealIp),
         authorization: authorization(head, worker),
-        request_id: b"",
+        request_id: client.request_id,
         tls: origin.secured.map_or(&b""[..], |secured| &secured.log_fields),
     }
 }

@@ -7,19 +7,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::exchange::error::ExchangeError;
-use crate::exchange::forward::Forward;
 use crate::exchange::stream::Patience;
 use crate::exchange::stream::Reply;
 use crate::exchange::stream::RequestBody;
 use crate::exchange::stream::Stream;
 use crate::http::head::ResponseHead;
-use crate::http::head::Version;
 use crate::http::headers::Headers;
 use crate::net::buffer::Buffer;
 use crate::net::buffer::Buffers;
 use crate::snapshot::quota::Quota;
-use crate::upstream::h1;
-use crate::upstream::h1::MOST_FRAMING_BYTES;
+use crate::upstream::request::PreparedRequest;
 use crate::worker::Worker;
 
 /// Content that waits to be sent. It is counted in bytes against what the process may hold of it.
@@ -80,68 +77,62 @@ impl Drop for RequestBuffer {
     }
 }
 
-impl Forward {
-    /// Receives content, behind what came with the head, until it is complete or has `most` bytes, or the process holds
-    /// too much of it. A client that waits to continue is told so here: no backend is asked yet.
-    pub(super) async fn receive_content<S: Stream>(
-        &mut self,
-        stream: &mut S,
-        most: usize,
-        worker: &Worker,
-    ) -> Result<(), ExchangeError> {
-        let (body, reply, _) = stream.parts();
-        if body.is_finished() && self.early_piece.is_none() {
-            return Ok(());
-        }
-        let held = RequestBuffer::new(&worker.request_memory);
-        let mut piece = self.early_piece.take();
-        if self.expects_continue && !body.is_finished() && body.received_bytes() == 0 {
-            write_continue(reply);
-            reply.send(None, None).await?;
-        }
-        // Whoever waited does so no more, and no backend was told of it.
-        self.expects_continue = false;
-        loop {
-            if let Some(piece) = piece.take()
-                && !held.append(piece.filled())
-            {
-                self.early_piece = Some(piece);
-                break;
-            }
-            if body.is_finished() || held.len() >= most {
-                break;
-            }
-            piece = body.next(Patience::Limited).await?;
-        }
-        let last = body.is_finished().then(|| body.trailers());
-        self.keep_content(held, last, worker);
-        Ok(())
+/// Receives content, behind what came with the head, until it is complete or has `most` bytes, or the process holds too
+/// much of it. A client that waits to continue is told so here: no backend is asked yet. What does not fit behind the head
+/// is returned.
+pub(super) async fn receive<S: Stream>(
+    request: &mut PreparedRequest,
+    stream: &mut S,
+    most: usize,
+    expects_continue: bool,
+    worker: &Worker,
+) -> Result<Option<Rc<RequestBuffer>>, ExchangeError> {
+    let (body, reply, _) = stream.parts();
+    if body.is_finished() && !request.has_early_piece() {
+        return Ok(None);
     }
+    let held = RequestBuffer::new(&worker.request_memory);
+    let mut piece = request.take_early_piece();
+    if expects_continue && !body.is_finished() && body.received_bytes() == 0 {
+        write_continue(reply);
+        reply.send(None, None).await?;
+    }
+    loop {
+        if let Some(piece) = piece.take()
+            && !held.append(piece.filled())
+        {
+            request.keep_early_piece(piece);
+            break;
+        }
+        if body.is_finished() || held.len() >= most {
+            break;
+        }
+        piece = body.next(Patience::Limited).await?;
+    }
+    let last = body.is_finished().then(|| body.trailers());
+    Ok(keep_content(request, held, last, worker))
+}
 
-    /// Keeps content behind the head where all of it fits there, else apart.
-    fn keep_content(&mut self, held: RequestBuffer, last: Option<&[u8]>, worker: &Worker) {
-        let Some(request) = &mut self.request else { return };
-        let is_whole = last.is_some() && self.early_piece.is_none();
-        match held.len() {
-            // What came with the head was all; only its end was late.
-            0 if is_whole && self.is_framed => h1::end_body(request, self.length, last),
-            0 => {}
-            bytes if is_whole && bytes + MOST_FRAMING_BYTES <= request.spare() => {
-                let mut piece = held.slice(0, bytes, &worker.buffers);
-                if self.is_framed {
-                    h1::frame_body(&mut piece, self.length, last);
-                }
-                request.tail().extend_from_slice(piece.filled());
-            }
-            _ => self.buffered = Some(Rc::new(held)),
+/// Keeps content behind the head where all of it fits there; else it is returned.
+fn keep_content(
+    request: &mut PreparedRequest,
+    held: RequestBuffer,
+    last: Option<&[u8]>,
+    worker: &Worker,
+) -> Option<Rc<RequestBuffer>> {
+    match (held.len(), last.filter(|_| !request.has_early_piece())) {
+        // What came with the head was all; only its end was late.
+        (0, Some(trailers)) => request.end(trailers),
+        (0, None) => {}
+        (bytes, last @ Some(_)) if request.has_room(bytes) => {
+            request.append(held.slice(0, bytes, &worker.buffers), last);
         }
+        _ => return Some(Rc::new(held)),
     }
+    None
 }
 
 fn write_continue(reply: &mut impl Reply) {
-    let mut headers = Headers::new();
-    let head =
-        ResponseHead { status: 100, reason: b"Continue", version: Version::Http11, headers: &mut headers };
     // Only clients whose version knows interim responses wait for one.
-    reply.interim(&head);
+    reply.interim(&ResponseHead::new(100, &mut Headers::new()));
 }

@@ -1,16 +1,17 @@
 //! The response on its way out: interim responses, the head, the body.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::pin::pin;
-use std::task::Poll;
 
 use arrayvec::ArrayVec;
 
+use crate::exchange::attempt::Attempt;
+use crate::exchange::attempt::End;
+use crate::exchange::attempt::MAX_ADDED;
+use crate::exchange::attempt::Relayed;
+use crate::exchange::attempt::unless_gone;
 use crate::exchange::compression;
 use crate::exchange::compression::Compressed;
 use crate::exchange::error::ExchangeError;
-use crate::exchange::forward::Terms;
 use crate::exchange::record::Recording;
 use crate::exchange::stickiness::MAX_REWRITTEN;
 use crate::exchange::stickiness::SetCookies;
@@ -20,35 +21,14 @@ use crate::exchange::stream::StartFacts;
 use crate::http::head::ResponseHead;
 use crate::http::headers::Field;
 use crate::http::headers::KnownName;
-use crate::net::buffer::Buffer;
 use crate::policy::grpc;
 use crate::upstream::error::UpstreamError;
-use crate::upstream::link::ResponseFacts;
 use crate::upstream::link::ResponseReader;
-use crate::upstream::link::Silence;
+use crate::upstream::message::ResponseFacts;
 
 /// Interim responses that one exchange may have. Applications send a handful; a backend in a loop
 /// must not keep a client for ever.
 const MAX_INTERIM: usize = 64;
-
-/// Fields that a response can be given: the date, and the cookie of stickiness.
-pub(super) const MAX_ADDED: usize = 2;
-
-/// How a response was received.
-pub(super) enum Relayed {
-    /// To its end, of which this is still to be sent.
-    Whole(End),
-    /// The head of a 101 was written; a tunnel follows.
-    Switched,
-}
-
-/// The last piece of a response. The backend has done its part, so its connection can serve another
-/// exchange while the client still takes this.
-pub(super) struct End {
-    pub(super) piece: Option<Buffer>,
-    /// The lines of the trailer section.
-    pub(super) trailers: Vec<u8>,
-}
 
 /// What a head asks to do next.
 enum Step {
@@ -68,27 +48,27 @@ pub(super) async fn relay(
     reply: &mut impl Reply,
     presence: &impl Presence,
     recording: &mut Recording,
-    terms: &Terms<'_>,
+    attempt: &Attempt<'_>,
 ) -> Result<Relayed, ExchangeError> {
     for _ in 0..=MAX_INTERIM {
         let step = {
             let take = |head: &mut ResponseHead<'_, '_>, facts: &ResponseFacts<'_>| {
-                act_on_head(head, facts, reply, recording, terms)
+                act_on_head(head, facts, reply, recording, attempt)
             };
-            let head = reader.head(&terms.worker.buffers, silence(terms), take);
-            unless_gone(pin!(head), presence, terms).await??
+            let head = reader.head(&attempt.worker.buffers, attempt.read_timeout(), take);
+            unless_gone(pin!(head), presence, attempt).await??
         };
         match step {
             Step::Interim => reply.send(None, None).await?,
             Step::Continue => {
                 // From the end of this send on, the client has `client_body_timeout`.
-                reader.excuse_silence();
+                reader.suspend_timeout();
                 reply.send(None, None).await?;
             }
             Step::Switch => return Ok(Relayed::Switched),
-            Step::Body => return relay_body(reader, reply, presence, terms).await,
+            Step::Body => return relay_body(reader, reply, presence, attempt).await,
             Step::CompressedBody(compressed) => {
-                let relayed = compression::relay_body(compressed, reader, reply, presence, terms);
+                let relayed = compression::relay_body(compressed, reader, reply, presence, attempt);
                 return Box::pin(relayed).await;
             }
             Step::Malformed(word) => return Err(UpstreamError::BadResponse(word).into()),
@@ -101,19 +81,19 @@ async fn relay_body(
     reader: &mut ResponseReader<'_>,
     reply: &mut impl Reply,
     presence: &impl Presence,
-    terms: &Terms<'_>,
+    attempt: &Attempt<'_>,
 ) -> Result<Relayed, ExchangeError> {
     if !reader.has_more() {
         // A client may act on a head long before the first event of its stream.
         reply.send(None, None).await?;
     }
     loop {
-        let body = reader.body(&terms.worker.buffers, silence(terms), reply.room());
-        let piece = unless_gone(pin!(body), presence, terms).await??;
+        let body = reader.body(&attempt.worker.buffers, attempt.read_timeout(), reply.room());
+        let piece = unless_gone(pin!(body), presence, attempt).await??;
         if piece.finished {
             return Ok(Relayed::Whole(End { piece: piece.bytes, trailers: reader.trailers().to_vec() }));
         }
-        terms.note_flow();
+        attempt.note_flow();
         reply.send(piece.bytes, None).await?;
     }
 }
@@ -123,34 +103,29 @@ fn act_on_head(
     facts: &ResponseFacts<'_>,
     reply: &mut impl Reply,
     recording: &mut Recording,
-    terms: &Terms<'_>,
+    attempt: &Attempt<'_>,
 ) -> Step {
     recording.upstream_answered(head.status);
     let status = head.status;
     match status {
-        101 if !terms.upgrade || facts.upgrade.is_none() => return Step::Malformed("unexpected_101"),
-        101 if !is_expected(head, facts, terms) => return Step::Malformed("bad_websocket_accept"),
+        101 if !attempt.upgrade || facts.upgrade.is_none() => return Step::Malformed("unexpected_101"),
+        101 if !is_expected(head, facts, attempt) => return Step::Malformed("bad_websocket_accept"),
         // "The server MUST send a 100 (Continue) response before sending a 101" (RFC 9110 §7.8), and without one the
         // client may keep the content for which the switch waits.
-        101 if terms.awaiting_continue.get() => return Step::Malformed("switch_before_continue"),
+        101 if attempt.awaiting_continue.get() => return Step::Malformed("switch_before_continue"),
         101 => {}
         100..=199 => {
-            let client_waited = head.status == 100 && terms.awaiting_continue.replace(false);
+            let client_waited = head.status == 100 && attempt.awaiting_continue.replace(false);
             // A version that knows no interim responses just waits for the final one.
             reply.interim(head);
             return if client_waited { Step::Continue } else { Step::Interim };
         }
         // To a client of HTTP/2, success would mean that its tunnel was set up (RFC 8441 §4).
-        200..=299 if terms.accept.is_some() => return Step::Malformed("websocket_not_switched"),
+        200..=299 if attempt.accept.is_some() => return Step::Malformed("websocket_not_switched"),
         _ => {}
     }
-    recording.response_began(head.status, terms.worker);
-    terms.is_answered.set(true);
-    terms.release_sent();
-    if status != 101 {
-        // Of a switch nothing leaves before the request is complete.
-        terms.note_flow();
-    }
+    recording.response_began(head.status, attempt.worker);
+    attempt.note_answer(status);
     let mut is_only_trailers = false;
     if recording.is_call {
         // A call that fails at once has its status in the head.
@@ -160,14 +135,18 @@ fn act_on_head(
         is_only_trailers = status.is_some() && head.headers.find(KnownName::ContentLength).is_none();
         recording.note_call_status(status);
     }
-    terms.judge(head.status);
-    let cookies =
-        SetCookies::of(head, terms.claim, (terms.group, terms.member), terms.is_secure, terms.worker);
-    let dates = terms.worker.dates.borrow();
+    let cookies = SetCookies::of(
+        head,
+        attempt.target,
+        (attempt.group, attempt.member),
+        attempt.is_secure,
+        attempt.worker,
+    );
+    let dates = attempt.worker.dates.borrow();
     // RFC 9110 §6.6.1: whoever forwards a response without a date supplies it. But callers take every field of such a
     // head for metadata of the call.
     let has_date = is_only_trailers || head.headers.find(KnownName::Date).is_some();
-    let close = terms.uploading.get() && !terms.request_is_read;
+    let close = attempt.uploading.get() && !attempt.request_is_read;
     let mut added = ArrayVec::<_, MAX_ADDED>::new();
     if let Some(cookies) = &cookies {
         added.extend(cookies.added());
@@ -181,8 +160,8 @@ fn act_on_head(
     let length = facts.length;
     let (added, replaced) = (&added[..], &replaced[..]);
     let facts = StartFacts { length, is_only_trailers, close, upgrade, added, replaced };
-    if let Some(accepted) = terms.compression {
-        let compressed = compression::start(head, &facts, accepted, reply, terms.worker);
+    if let Some(accepted) = attempt.compression {
+        let compressed = compression::start(head, &facts, accepted, reply, attempt.worker);
         if let Some(compressed) = compressed {
             return Step::CompressedBody(compressed);
         }
@@ -193,40 +172,10 @@ fn act_on_head(
 }
 
 /// Whether a 101 answers the key that the request had. What answers ours means nothing to the client.
-fn is_expected(head: &mut ResponseHead<'_, '_>, facts: &ResponseFacts<'_>, terms: &Terms<'_>) -> bool {
-    let Some(accept) = terms.accept else { return true };
+fn is_expected(head: &mut ResponseHead<'_, '_>, facts: &ResponseFacts<'_>, attempt: &Attempt<'_>) -> bool {
+    let Some(accept) = attempt.accept else { return true };
     let is_answer = |field: &Field<'_>| field.name.eq_ignore_ascii_case(b"Sec-WebSocket-Accept");
     let is_right = head.headers.iter().any(|field| is_answer(field) && field.value == accept);
     head.headers.retain(|field| !is_answer(field));
     is_right && facts.upgrade.is_some_and(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))
-}
-
-/// While the request is on its way, the upload minds the backend's deadline, unless it is the
-/// backend's turn to say that the client may continue.
-pub(super) fn silence(terms: &Terms<'_>) -> Silence {
-    let upload_goes_on = terms.uploading.get() && !terms.upload_refused.get();
-    if upload_goes_on && !terms.awaiting_continue.get() {
-        Silence::NotOurs
-    } else {
-        Silence::AtMost(terms.group.response_timeout)
-    }
-}
-
-/// Runs `operation` unless the client leaves first. During an upload, the upload notices.
-pub(super) async fn unless_gone<T>(
-    mut operation: Pin<&mut impl Future<Output = T>>,
-    presence: &impl Presence,
-    terms: &Terms<'_>,
-) -> Result<T, ExchangeError> {
-    let mut gone = pin!(presence.gone());
-    std::future::poll_fn(|turn| {
-        if let Poll::Ready(done) = operation.as_mut().poll(turn) {
-            return Poll::Ready(Ok(done));
-        }
-        if !terms.uploading.get() && gone.as_mut().poll(turn).is_ready() {
-            return Poll::Ready(Err(ExchangeError::ClientGone));
-        }
-        Poll::Pending
-    })
-    .await
 }

@@ -16,6 +16,7 @@ use crate::policy::balance::sticky;
 use crate::policy::balance::sticky::StickyMode;
 use crate::snapshot::group::Group;
 use crate::snapshot::group::Sticky;
+use crate::upstream::selection::Preference;
 use crate::worker::Worker;
 
 /// Set-Cookie fields that one response can have rewritten.
@@ -23,24 +24,27 @@ pub(super) const MAX_REWRITTEN: usize = 4;
 
 /// What a request says about who is to serve it.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Claim {
-    /// The hash of the request's key, or of what tells the client.
-    pub(super) key: Option<u64>,
-    /// The index of the member that the client belongs to.
-    pub(super) owner: Option<u32>,
+pub(super) struct StickyTarget {
+    /// By the hash of the request's key, or of what tells the client; or the member that the client belongs to.
+    pub(super) preference: Preference,
     /// The client's cookie says so, and will for long enough.
     is_fresh: bool,
 }
 
-impl Claim {
-    pub(super) fn of(head: &RequestHead<'_, '_>, client: IpAddr, group: &Group, worker: &Worker) -> Claim {
+impl StickyTarget {
+    pub(super) fn of(
+        head: &RequestHead<'_, '_>,
+        client: IpAddr,
+        group: &Group,
+        worker: &Worker,
+    ) -> StickyTarget {
         let key = match &group.algorithm {
             Algorithm::ConsistentHash(key) => key.hash(head, client),
             _ => None,
         };
         match &group.sticky {
-            None => Claim { key, owner: None, is_fresh: false },
-            Some(sticky) => Claim::of_client(head, client, (group, sticky), worker).or_key(key),
+            None => StickyTarget { preference: Preference { key, backend: None }, is_fresh: false },
+            Some(sticky) => StickyTarget::of_client(head, client, (group, sticky), worker).or_key(key),
         }
     }
 
@@ -49,46 +53,41 @@ impl Claim {
         client: IpAddr,
         (group, sticky): (&Group, &Sticky),
         worker: &Worker,
-    ) -> Claim {
+    ) -> StickyTarget {
         let now_s = now_s(worker);
         let cookie = || cookies::find(head.headers, &sticky.cookie);
         let key = match sticky.mode {
             StickyMode::Insert | StickyMode::Rewrite => {
                 // Whoever else sets a cookie of this name does not hide ours.
                 let mut values = cookies::all(head.headers, &sticky.cookie);
-                return values.find_map(|value| Claim::of_token(value, sticky, now_s)).unwrap_or_default();
+                return values
+                    .find_map(|value| StickyTarget::of_token(value, sticky, now_s))
+                    .unwrap_or_default();
             }
             StickyMode::AppCookie => cookie().filter(|value| !value.is_empty()).map(hash),
             StickyMode::SourceIp => HashKey::SourceIp.hash(head, client),
         };
         let remembered = key.zip(sticky.affinity.as_ref());
         let remembered = remembered.and_then(|(key, affinity)| affinity.find(key, now_s, sticky.timeout_s));
-        Claim { key, owner: remembered.and_then(|identity| group.by_identity(identity)), is_fresh: false }
+        let backend = remembered.and_then(|identity| group.by_identity(identity));
+        StickyTarget { preference: Preference { key, backend }, is_fresh: false }
     }
 
-    fn of_token(value: &[u8], sticky: &Sticky, now_s: u32) -> Option<Claim> {
+    fn of_token(value: &[u8], sticky: &Sticky, now_s: u32) -> Option<StickyTarget> {
         let token = sticky::parse(value)?;
         let owner = sticky.badges.find(&token.tag)?;
         let age = token.age(sticky.badges.of(owner)?, now_s)?;
         let has_expired = sticky.mode == StickyMode::Insert && age >= sticky.timeout_s;
-        (!has_expired).then_some(Claim {
-            key: None,
-            owner: Some(owner),
+        (!has_expired).then_some(StickyTarget {
+            preference: Preference { key: None, backend: Some(owner) },
             is_fresh: age < sticky.timeout_s / 2,
         })
     }
 
     /// Where nothing tells the client, the key of the request decides.
-    fn or_key(self, key: Option<u64>) -> Claim {
-        Claim { key: self.key.or(key), ..self }
-    }
-
-    /// The owner, if the client may still be sent to it.
-    pub(super) fn valid_owner(&self, group: &Group, worker: &Worker) -> Option<u32> {
-        let owner = self.owner?;
-        let member = group.member(owner as usize)?;
-        let keeps = !member.is_standby && member.keeps_clients();
-        (keeps || worker.loads.may_choose(group, owner)).then_some(owner)
+    fn or_key(self, key: Option<u64>) -> StickyTarget {
+        let preference = Preference { key: self.preference.key.or(key), ..self.preference };
+        StickyTarget { preference, ..self }
     }
 
     /// Remembers where the client was sent, if that is for Ringway to remember.
@@ -97,8 +96,8 @@ impl Claim {
     /// are forgotten. A hash sends it to the same backend all the same.
     pub(super) fn remember(&self, group: &Group, chosen: u32, worker: &Worker) {
         let is_address = group.sticky.as_ref().is_some_and(|sticky| sticky.mode == StickyMode::SourceIp);
-        if let Some(key) = self.key
-            && (is_address || self.owner.is_some())
+        if let Some(key) = self.preference.key
+            && (is_address || self.preference.backend.is_some())
         {
             learn(key, group, chosen, worker);
         }
@@ -131,7 +130,7 @@ impl<'b> SetCookies<'b> {
     /// that.
     pub(super) fn of(
         head: &mut ResponseHead<'_, 'b>,
-        claim: &Claim,
+        target: &StickyTarget,
         (group, chosen): (&Group, u32),
         is_secure: bool,
         worker: &Worker,
@@ -146,7 +145,7 @@ impl<'b> SetCookies<'b> {
             StickyMode::Insert => {
                 // The name is ours; a backend that sets it would send its clients anywhere.
                 head.headers.retain(|field| field.known != KnownName::SetCookie || !is_named(field.value));
-                let stays = claim.is_fresh && claim.owner == Some(chosen);
+                let stays = target.is_fresh && target.preference.backend == Some(chosen);
                 if !stays && let Some(token) = token() {
                     let (name, attributes) = (&sticky.cookie, &sticky.attributes);
                     sticky::set_cookie(name, &token, attributes, is_secure, &mut set.bytes);

@@ -7,14 +7,14 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
+use crate::exchange::attempt::Attempt;
 use crate::exchange::error::ExchangeError;
-use crate::exchange::forward::Terms;
 use crate::exchange::stream::Patience;
 use crate::exchange::stream::Reply;
 use crate::exchange::stream::RequestBody;
 use crate::upstream::link::Link;
 use crate::upstream::link::ResponseReader;
-use crate::upstream::link::Silence;
+use crate::upstream::message::ReadTimeout;
 
 /// Runs the tunnel. The end of one direction is passed on as such; the other goes on.
 pub(super) async fn run(
@@ -22,11 +22,11 @@ pub(super) async fn run(
     reader: &mut ResponseReader<'_>,
     body: &mut impl RequestBody,
     reply: &mut impl Reply,
-    terms: &Terms<'_>,
+    attempt: &Attempt<'_>,
 ) -> Result<(), ExchangeError> {
     reader.become_tunnel();
     body.become_tunnel();
-    let idle = Idle(terms.tunnel_idle_timeout);
+    let idle = Idle(attempt.tunnel_idle_timeout);
     let client_ended = Cell::new(false);
     let backend_ended = Cell::new(false);
     let toward_backend = async {
@@ -35,14 +35,14 @@ pub(super) async fn run(
             // half open by a last byte.
             let patience = if backend_ended.get() { Patience::Limited } else { Patience::Unlimited };
             let Some(piece) = body.next(patience).await? else { break };
-            link.send_raw(piece, terms.group.response_timeout).await?;
+            link.send_raw(piece, attempt.group.response_timeout).await?;
             // Each piece is a sign of life, whichever side it comes from.
             idle.begin(link);
         }
         client_ended.set(true);
         link.finish_sending();
         // A backend that has nothing to add closes soon.
-        link.wait_at_most(terms.group.response_timeout);
+        link.wait_at_most(attempt.group.response_timeout);
         Ok(())
     };
     let toward_client = async {
@@ -50,11 +50,11 @@ pub(super) async fn run(
             // The 101 itself leaves with the first bytes, or alone if there are none yet.
             reply.send(None, None).await?;
             let silence = if client_ended.get() {
-                Silence::AtMost(terms.group.response_timeout)
+                ReadTimeout::AtMost(attempt.group.response_timeout)
             } else {
                 idle.begin(link)
             };
-            let piece = reader.body(&terms.worker.buffers, silence, reply.room()).await?;
+            let piece = reader.body(&attempt.worker.buffers, silence, reply.room()).await?;
             reply.send(piece.bytes, piece.finished.then_some(&[])).await?;
             if piece.finished {
                 backend_ended.set(true);
@@ -70,13 +70,13 @@ struct Idle(Duration);
 
 impl Idle {
     /// Counts from now on.
-    fn begin(&self, link: &Link) -> Silence {
+    fn begin(&self, link: &Link) -> ReadTimeout {
         if self.0.is_zero() {
-            link.excuse_silence();
-            return Silence::NotOurs;
+            link.suspend_timeout();
+            return ReadTimeout::NotOurs;
         }
         link.wait_at_most(self.0);
-        Silence::AtMost(self.0)
+        ReadTimeout::AtMost(self.0)
     }
 }
 

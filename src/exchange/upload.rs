@@ -4,16 +4,16 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::Poll;
 
+use crate::exchange::attempt::Attempt;
+use crate::exchange::attempt::Relayed;
 use crate::exchange::error::ExchangeError;
-use crate::exchange::forward::Terms;
-use crate::exchange::response::Relayed;
 use crate::exchange::stream::BodyError;
 use crate::exchange::stream::Patience;
 use crate::exchange::stream::RequestBody;
 use crate::http::body::BodyLength;
 use crate::net::buffer::Buffer;
-use crate::upstream::link::Framing;
 use crate::upstream::link::Link;
+use crate::upstream::message::PieceFraming;
 
 /// Content that was received before is copied in slices of this size to be sent.
 const SLICE_BYTES: usize = 64 * 1024;
@@ -31,7 +31,7 @@ impl Rest {
     /// an end of its own may be late with that. Unknown, or to be ended by us, it has no bound.
     fn left(&self, link: &Link) -> u64 {
         match self.length {
-            BodyLength::Exact(length) if !link.is_http2() => length.saturating_sub(self.kept as u64),
+            BodyLength::Exact(length) if link.delimits_by_length() => length.saturating_sub(self.kept as u64),
             _ => u64::MAX,
         }
     }
@@ -43,54 +43,54 @@ pub(super) async fn upload(
     mut rest: Rest,
     body: &mut impl RequestBody,
     link: &Link,
-    terms: &Terms<'_>,
+    attempt: &Attempt<'_>,
 ) -> Result<(), ExchangeError> {
-    let timeout = terms.group.response_timeout;
+    let timeout = attempt.group.response_timeout;
     let (length, mut left) = (rest.length, rest.left(link));
     let mut offset = 0;
-    while let Some(buffered) = terms.buffered.as_ref().filter(|buffered| offset < buffered.len()) {
-        let piece = buffered.slice(offset, SLICE_BYTES, &terms.worker.buffers);
+    while let Some(buffered) = attempt.buffered.as_ref().filter(|buffered| offset < buffered.len()) {
+        let piece = buffered.slice(offset, SLICE_BYTES, &attempt.worker.buffers);
         offset += piece.len();
         left = left.saturating_sub(piece.len() as u64);
         let is_last = offset == buffered.len() && rest.early_piece.is_none() && body.is_finished();
-        let framing = Framing { length, last: is_last.then(|| body.trailers()) };
+        let framing = PieceFraming { length, last: is_last.then(|| body.trailers()) };
         if link.send_piece(piece, framing, timeout).await.is_err() {
-            terms.upload_refused.set(true);
+            attempt.upload_refused.set(true);
             return Ok(());
         }
     }
     if let Some(piece) = rest.early_piece.take() {
         left = left.saturating_sub(piece.len() as u64);
         let last = body.is_finished().then(|| body.trailers());
-        if link.send_piece(piece, Framing { length, last }, timeout).await.is_err() {
-            terms.upload_refused.set(true);
+        if link.send_piece(piece, PieceFraming { length, last }, timeout).await.is_err() {
+            attempt.upload_refused.set(true);
             return Ok(());
         }
     }
-    let mut heard = terms.worker.clock.now();
+    let mut heard = attempt.worker.clock.now();
     while !body.is_finished() && left > 0 {
-        let patience = if terms.awaiting_continue.get() { Patience::Unlimited } else { Patience::Limited };
+        let patience = if attempt.awaiting_continue.get() { Patience::Unlimited } else { Patience::Limited };
         if patience == Patience::Limited {
             // The backend waits for the client, so its silence proves nothing.
-            link.excuse_silence();
+            link.suspend_timeout();
         }
         let piece = match body.next(patience).await {
-            Err(BodyError::TimedOut) if terms.allows_silence(heard) => continue,
+            Err(BodyError::TimedOut) if attempt.allows_silence(heard) => continue,
             piece => piece?,
         };
-        heard = terms.worker.clock.now();
-        terms.awaiting_continue.set(false);
+        heard = attempt.worker.clock.now();
+        attempt.awaiting_continue.set(false);
         let last = body.is_finished().then(|| body.trailers());
-        let piece = piece.unwrap_or_else(|| terms.worker.buffers.small());
+        let piece = piece.unwrap_or_else(|| attempt.worker.buffers.small());
         left = left.saturating_sub(piece.len() as u64);
-        if link.send_piece(piece, Framing { length, last }, timeout).await.is_err() {
-            terms.upload_refused.set(true);
+        if link.send_piece(piece, PieceFraming { length, last }, timeout).await.is_err() {
+            attempt.upload_refused.set(true);
             return Ok(());
         }
     }
     link.wait_at_most(timeout);
-    terms.uploading.set(false);
-    terms.release_sent();
+    attempt.uploading.set(false);
+    attempt.release_sent();
     Ok(())
 }
 

@@ -19,7 +19,7 @@ const FIRST_PROBE_WAIT: Duration = Duration::from_millis(200);
 /// While nobody is available, waits for the result of first probes that are under way, but not for long.
 pub(super) async fn wait_for_first_probe(group: &Group, worker: &Worker) {
     let began = worker.clock.now();
-    while worker.loads.availability(group) == Some(Availability::AllDown)
+    while worker.balancer.availability(group) == Some(Availability::AllDown)
         && group.has_unprobed()
         && worker.clock.now().since(began) < FIRST_PROBE_WAIT
     {

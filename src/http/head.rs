@@ -55,6 +55,13 @@ pub struct ResponseHead<'h, 'b> {
     pub headers: &'h mut Headers<'b>,
 }
 
+impl<'h, 'b> ResponseHead<'h, 'b> {
+    /// The head of a response that is not received but made.
+    pub fn new(status: u16, headers: &'h mut Headers<'b>) -> ResponseHead<'h, 'b> {
+        ResponseHead { status, reason: b"", version: Version::Http11, headers }
+    }
+}
+
 /// The HTTP version a message was received in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {

@@ -15,4 +15,5 @@ pub mod task;
 pub mod timer;
 pub mod turnstile;
 pub mod unix_listener;
+pub mod wait_queue;
 pub mod wake;

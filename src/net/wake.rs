@@ -1,5 +1,6 @@
 //! Waking a worker from outside its loop: by another thread, or by time.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::future::poll_fn;
 use std::io;
@@ -9,7 +10,9 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Context;
 use std::task::Poll;
+use std::task::Waker;
 use std::time::Duration;
 
 use monoio::net::UnixStream;
@@ -58,6 +61,28 @@ pub fn every(period: Duration) -> io::Result<Wakeups> {
         return Err(io::Error::last_os_error());
     }
     Wakeups::new(timerfd)
+}
+
+/// Where the one task that waits for something leaves its waker.
+#[derive(Default)]
+pub struct WakerSlot {
+    waker: Cell<Option<Waker>>,
+}
+
+impl WakerSlot {
+    /// The task of this context is woken next; whoever registered before is not.
+    pub fn register(&self, cx: &Context<'_>) {
+        let known = self.waker.take();
+        let waker = known.filter(|known| known.will_wake(cx.waker()));
+        self.waker.set(Some(waker.unwrap_or_else(|| cx.waker().clone())));
+    }
+
+    /// Wakes the task that registered, if one did since the last time.
+    pub fn wake(&self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
 }
 
 /// Lets the worker's loop turn while the caller has work left. One task at a time may wait for it.

@@ -68,7 +68,7 @@ pub(super) fn seeds(
     entries: Entries,
 ) -> Vec<Seed> {
     let Lines { publication, tallies, quota, request_memory, workers, alarms, .. } = plan.lines;
-    let shared = Shared { publication, tallies, quota, request_memory, alarms };
+    let shared = Shared { publication, tallies, quota, request_memory, failure_reports: alarms };
     let cpus = pin::usable_cpus();
     let seed = |((index, log), mailbox): ((usize, Option<AccessLog>), Mailbox<NewSocket>)| Seed {
         index,
@@ -208,7 +208,7 @@ fn end_drains(worker: &Worker) {
         if since != 0 && now_ms.saturating_sub(since) >= drain_ms {
             leaving.backend.health.close();
             // To hasten is to look at every deadline of the worker, so it is done where it can matter.
-            if worker.loads.has_in_flight(leaving.backend.slot) {
+            if worker.balancer.has_in_flight(leaving.backend.slot) {
                 let tag = Tag::Backend(leaving.backend.slot);
                 worker.timers.hasten_tagged(tag, Duration::ZERO, Hasten::All);
             }
@@ -233,7 +233,7 @@ async fn tick_for_ever(worker: Rc<Worker>, ticks: Wakeups) {
         }
         eviction::make_room_for_others(&worker);
         if elapsed / SWEEP_TICKS != (elapsed + count) / SWEEP_TICKS {
-            worker.pool.sweep(worker.clock.now());
+            worker.sweep_connections();
             worker.buffers.trim();
             end_drains(&worker);
         }

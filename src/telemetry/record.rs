@@ -47,8 +47,8 @@ pub struct TlsFacts<'a> {
 /// A try to get an answer from a backend.
 #[derive(Clone, Copy, Debug)]
 pub struct Attempt {
-    /// Where its backend stands among those tried, from 0.
-    pub backend: u8,
+    /// The index of its backend in the group.
+    pub backend: u32,
     /// 0: none came.
     pub status: u16,
 }

@@ -17,8 +17,9 @@ use crate::snapshot::backend::Backend;
 use crate::tls::connect::Client;
 use crate::tls::connect::Secured;
 use crate::tls::transport::Transport;
+use crate::upstream::connection::Connection;
 use crate::upstream::error::UpstreamError;
-use crate::upstream::lease::Connection;
+use crate::upstream::pool_key::PoolKey;
 
 /// What a connection is opened to, and with.
 pub struct Target<'a> {
@@ -34,8 +35,7 @@ pub struct TlsTarget<'a> {
     pub client: &'a Client,
     /// The host of the request.
     pub host: &'a [u8],
-    /// Stands for the terms, and for the host where it is sent to the backend.
-    pub server_name: u64,
+    pub pool_key: PoolKey,
     pub buffers: &'a Buffers,
     pub turnstile: &'a Turnstile,
 }
@@ -65,17 +65,17 @@ pub async fn open(target: &Target<'_>, timers: &Timers) -> Result<Opened, Upstre
         Ok(Err(error)) => return Err(classify(error)),
         Err(_elapsed) => return Err(UpstreamError::ConnectTimeout),
     };
-    let (transport, is_http2, server_name) = match &target.tls {
-        None => (Transport::Plain(socket), false, 0),
+    let (transport, is_http2, pool_key) = match &target.tls {
+        None => (Transport::Plain(socket), false, PoolKey::PLAIN),
         // Boxed, so that requests in the clear do not carry the room for it.
         Some(tls) => {
             let secured = Box::pin(secure(socket, tls, &deadline)).await?;
-            (secured.transport, secured.is_http2, tls.server_name)
+            (secured.transport, secured.is_http2, tls.pool_key)
         }
     };
     deadline.clear();
     Ok(Opened {
-        connection: Connection { transport, deadline, server_name, idle_limit: Cell::new(None) },
+        connection: Connection { transport, deadline, pool_key, idle_limit: Cell::new(None) },
         is_http2,
     })
 }

@@ -4,10 +4,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use crate::http::body::BodyLength;
-use crate::http::head::RequestHead;
 use crate::http::head::ResponseHead;
-use crate::http::head::Version;
-use crate::http::headers::Field;
 use crate::http::headers::FieldLine;
 use crate::http::headers::Headers;
 use crate::http::headers::KnownName;
@@ -29,98 +26,15 @@ use crate::proto::h1::head;
 use crate::proto::h1::head::HeadLimits;
 use crate::proto::h1::head::Parse;
 use crate::snapshot::group::ResponseLimits;
+use crate::upstream::connection::Connection;
 use crate::upstream::error::UpstreamError;
-use crate::upstream::lease::Connection;
-use crate::upstream::link::Piece;
-use crate::upstream::link::Request;
-use crate::upstream::link::ResponseFacts;
-use crate::upstream::link::Silence;
-
-/// Writes a request head anew from its parts, in two steps: what the client sent, then what is added.
-pub struct RequestWriter<'o> {
-    out: &'o mut Vec<u8>,
-    version: Version,
-}
-
-/// How a request begins.
-#[derive(Clone, Copy)]
-pub struct Opening<'a> {
-    /// For the Host field.
-    pub host: &'a [u8],
-    /// HTTP/1.0, or whatever else becomes HTTP/1.1.
-    pub version: Version,
-    /// Fields that nobody may index can be told from the others.
-    pub marks: bool,
-}
-
-impl<'o> RequestWriter<'o> {
-    /// Writes the request line, Host, and the client's fields for which `passes` says so. The
-    /// framing fields are not among them: they are written from `length`.
-    pub fn begin(
-        out: &'o mut Vec<u8>,
-        request: &RequestHead<'_, '_>,
-        opening: Opening<'_>,
-        passes: impl Fn(&Field<'_>) -> bool,
-    ) -> RequestWriter<'o> {
-        let version = opening.version;
-        head::write_request_line_of(out, &request.method, request.target.path_and_query, version);
-        head::write_field(out, b"Host", opening.host);
-        for field in request.headers.iter() {
-            let rewritten = matches!(
-                field.known,
-                KnownName::Host | KnownName::ContentLength | KnownName::TransferEncoding
-            );
-            if rewritten || !passes(field) {
-                continue;
-            }
-            if opening.marks {
-                head::write_marked_field(out, field);
-            } else {
-                head::write_field(out, field.name, field.value);
-            }
-        }
-        RequestWriter { out, version }
-    }
-
-    pub fn field(&mut self, name: &[u8], value: &[u8]) {
-        head::write_field(self.out, name, value);
-    }
-
-    /// Writes complete field lines.
-    pub fn lines(&mut self, lines: &[u8]) {
-        self.out.extend_from_slice(lines);
-    }
-
-    /// Writes the framing and ends the head.
-    pub fn finish(self, length: BodyLength, upgrade: Option<&[u8]>) {
-        match length {
-            BodyLength::Empty => {}
-            BodyLength::Exact(bytes) => head::write_content_length(self.out, bytes),
-            BodyLength::Unknown => head::write_field(self.out, b"Transfer-Encoding", b"chunked"),
-        }
-        if let Some(protocols) = upgrade {
-            head::write_field(self.out, b"Connection", b"upgrade");
-            head::write_field(self.out, b"Upgrade", protocols);
-        } else if self.version == Version::Http10 {
-            // Without it, the connection would serve this one exchange (RFC 9112 §9.3).
-            head::write_field(self.out, b"Connection", b"keep-alive");
-        }
-        head::write_end(self.out);
-    }
-}
-
-/// The host in a request head that [`RequestWriter`] wrote: its first field.
-pub fn host(head: &[u8]) -> &[u8] {
-    let after =
-        |from: &'static [u8]| move |rest: &[u8]| rest.windows(from.len()).position(|part| part == from);
-    let Some(line_end) = after(b"\r\n")(head) else { return b"" };
-    let field = head.get(line_end + 2..).unwrap_or_default();
-    let value = field.strip_prefix(b"Host: ").unwrap_or_default();
-    value.get(..after(b"\r\n")(value).unwrap_or(0)).unwrap_or_default()
-}
+use crate::upstream::message::Piece;
+use crate::upstream::message::ReadTimeout;
+use crate::upstream::message::RequestParts;
+use crate::upstream::message::ResponseFacts;
 
 /// The most that [`frame_body`] adds to a piece that is not the last: a line with the length, and its own end.
-pub const MOST_FRAMING_BYTES: usize = HEADROOM_BYTES + 2;
+pub const MAX_FRAMING_BYTES: usize = HEADROOM_BYTES + 2;
 
 /// Frames one piece of a request body in place, ready to be sent. The last piece brings the lines of
 /// the trailer section, if any.
@@ -137,7 +51,7 @@ pub fn frame_body(piece: &mut Buffer, length: BodyLength, last: Option<&[u8]>) {
 }
 
 /// Writes a request anew, its content framed.
-pub fn frame_request(request: &Request<'_>, length: BodyLength, buffers: &Buffers) -> Buffer {
+pub fn frame_request(request: &RequestParts<'_>, length: BodyLength, buffers: &Buffers) -> Buffer {
     let content = request.content();
     let mut framed = buffers.small();
     let (line, fields) = head::split_line(request.head()).unwrap_or_default();
@@ -210,7 +124,7 @@ impl<'c> ResponseReader<'c> {
     pub async fn head<T>(
         &mut self,
         buffers: &Buffers,
-        silence: Silence,
+        timeout: ReadTimeout,
         mut take: impl FnMut(&mut ResponseHead<'_, '_>, &ResponseFacts<'_>) -> T,
     ) -> Result<T, UpstreamError> {
         loop {
@@ -224,7 +138,7 @@ impl<'c> ResponseReader<'c> {
                 }
                 None => buffers.small(),
             };
-            if self.receive(buffer, silence).await? == 0 {
+            if self.receive(buffer, timeout).await? == 0 {
                 return Err(self.closed());
             }
         }
@@ -235,7 +149,7 @@ impl<'c> ResponseReader<'c> {
     pub async fn body(
         &mut self,
         buffers: &Buffers,
-        silence: Silence,
+        timeout: ReadTimeout,
         room: usize,
     ) -> Result<Piece, UpstreamError> {
         loop {
@@ -243,14 +157,14 @@ impl<'c> ResponseReader<'c> {
                 return Ok(piece);
             }
             // Waiting holds no buffer: what a slow backend costs does not depend on its response.
-            silence.begin(&self.connection.deadline);
+            timeout.begin(&self.connection.deadline);
             let readable = self.connection.deadline.guard(pin!(self.connection.transport.readable())).await;
             readable
                 .map_err(|_| UpstreamError::ResponseTimeout)?
                 .map_err(|_| UpstreamError::ClosedWithinResponse)?;
             let much = self.body.remaining().map_or(self.busy, |bytes| bytes > SMALL_BYTES as u64);
             let buffer = buffers.for_body(if much { room } else { 0 });
-            if self.receive(buffer, silence).await? == 0 {
+            if self.receive(buffer, timeout).await? == 0 {
                 self.body.finish_at_eof().map_err(|_| UpstreamError::ClosedWithinResponse)?;
                 return Ok(Piece { bytes: None, finished: true });
             }
@@ -335,9 +249,9 @@ impl<'c> ResponseReader<'c> {
         Ok(Some(Piece { bytes: (!buffer.is_empty()).then_some(buffer), finished }))
     }
 
-    async fn receive(&mut self, buffer: Buffer, silence: Silence) -> Result<usize, UpstreamError> {
+    async fn receive(&mut self, buffer: Buffer, timeout: ReadTimeout) -> Result<usize, UpstreamError> {
         let spare = buffer.spare();
-        silence.begin(&self.connection.deadline);
+        timeout.begin(&self.connection.deadline);
         let received = self.connection.deadline.guard(pin!(self.connection.transport.receive(buffer))).await;
         let (result, buffer) = received.map_err(|_| UpstreamError::ResponseTimeout)?;
         let count = result.map_err(|_| self.closed())?;

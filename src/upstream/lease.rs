@@ -1,34 +1,13 @@
 //! An upstream connection on loan to one exchange.
 
-use std::cell::Cell;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::net::clock::Clock;
-use crate::net::timer::Deadline;
 use crate::snapshot::backend::Backend;
 use crate::snapshot::group::Group;
 use crate::snapshot::group::Versions;
-use crate::tls::transport::Transport;
 use crate::upstream::link::Link;
 use crate::upstream::pool::Pool;
-
-/// A connection to a backend.
-pub struct Connection {
-    pub transport: Transport,
-    /// Bounds the wait for the backend, whatever it is waited for.
-    pub deadline: Deadline,
-    /// Whom the handshake named to the backend and under which terms, as a hash; 0 in the clear.
-    pub server_name: u64,
-    /// How long the backend said that it keeps the connection open while it is idle, less a margin.
-    pub idle_limit: Cell<Option<Duration>>,
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.transport.close();
-    }
-}
 
 /// A connection on loan, or a stream of one. Dropping the lease closes it; only [`Lease::give_back`]
 /// returns a connection, so that no unfinished exchange can leave bytes behind for the next one.
@@ -45,6 +24,11 @@ impl Lease<'_> {
     /// Whether HTTP/1.1 is tried where backends are known to speak HTTP/2, because that cannot carry the request.
     pub fn is_stopgap(&self) -> bool {
         self.group.versions == Versions::Http2 && !self.link.is_http2()
+    }
+
+    /// Whether other exchanges may use the connection at the same time.
+    pub fn is_shared(&self) -> bool {
+        self.link.is_http2()
     }
 
     /// Ends the loan of a connection on which request and response were completed.

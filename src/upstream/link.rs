@@ -9,79 +9,20 @@ use crate::http::head::ResponseHead;
 use crate::net::buffer::Buffer;
 use crate::net::buffer::Buffers;
 use crate::net::task::Either;
-use crate::net::timer::Deadline;
 use crate::snapshot::group::ResponseLimits;
+use crate::upstream::connection::Connection;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::h1;
 use crate::upstream::h2::stream;
-use crate::upstream::lease::Connection;
+use crate::upstream::message::Piece;
+use crate::upstream::message::PieceFraming;
+use crate::upstream::message::ReadTimeout;
+use crate::upstream::message::RequestParts;
+use crate::upstream::message::ResponseFacts;
 
 pub enum Link {
     Http1(Connection),
     Http2(stream::Stream),
-}
-
-/// A request ready to be sent: its head, and as much of its body as there is.
-#[derive(Clone, Copy)]
-pub struct Request<'r> {
-    /// The head, and content behind it.
-    pub text: &'r [u8],
-    pub head_bytes: usize,
-    /// The trailer section, if the content is complete.
-    pub last: Option<&'r [u8]>,
-}
-
-impl<'r> Request<'r> {
-    pub fn head(&self) -> &'r [u8] {
-        self.text.get(..self.head_bytes).unwrap_or_default()
-    }
-
-    /// As much of it as there is.
-    pub fn content(&self) -> &'r [u8] {
-        self.text.get(self.head_bytes..).unwrap_or_default()
-    }
-
-    /// It is complete without any.
-    pub fn has_no_content(&self) -> bool {
-        self.last.is_some() && self.content().is_empty()
-    }
-}
-
-/// How a request's content is delimited on HTTP/1.1.
-#[derive(Clone, Copy)]
-pub struct Framing<'r> {
-    pub length: BodyLength,
-    /// The trailer section, if the content is complete.
-    pub last: Option<&'r [u8]>,
-}
-
-/// What a response head says about the message it begins.
-pub struct ResponseFacts<'b> {
-    pub length: BodyLength,
-    /// The protocol of a 101 (RFC 9110 §7.8).
-    pub upgrade: Option<&'b [u8]>,
-}
-
-/// A part of a body. Without bytes it only says that the body is finished.
-pub struct Piece {
-    pub bytes: Option<Buffer>,
-    pub finished: bool,
-}
-
-/// How long a backend may be silent while its response is waited for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Silence {
-    AtMost(Duration),
-    /// Somebody else minds the deadline: the backend still waits for the request.
-    NotOurs,
-}
-
-impl Silence {
-    pub(super) fn begin(self, deadline: &Deadline) {
-        if let Silence::AtMost(duration) = self {
-            deadline.set(duration);
-        }
-    }
 }
 
 impl Link {
@@ -99,7 +40,7 @@ impl Link {
             // Boxed, so that requests over HTTP/1.1 do not carry the room for it.
             Link::Http2(stream) => Either::Other(Box::pin(async move {
                 let text = request.filled();
-                let sent = stream.send_request(&Request { text, head_bytes, last }, timeout).await;
+                let sent = stream.send_request(&RequestParts { text, head_bytes, last }, timeout).await;
                 (sent, Some(request))
             })),
         }
@@ -108,7 +49,7 @@ impl Link {
     /// Sends a request whose content is not framed yet over HTTP/1.1.
     pub async fn send_framed(
         &self,
-        request: &Request<'_>,
+        request: &RequestParts<'_>,
         length: BodyLength,
         buffers: &Buffers,
         timeout: Duration,
@@ -121,7 +62,7 @@ impl Link {
     pub async fn send_piece(
         &self,
         mut piece: Buffer,
-        framing: Framing<'_>,
+        framing: PieceFraming<'_>,
         timeout: Duration,
     ) -> Result<(), UpstreamError> {
         match self {
@@ -158,7 +99,7 @@ impl Link {
     }
 
     /// Lets the backend be silent: it waits for the client.
-    pub fn excuse_silence(&self) {
+    pub fn suspend_timeout(&self) {
         match self {
             Link::Http1(connection) => connection.deadline.clear(),
             Link::Http2(stream) => stream.wait_at_most(None),
@@ -174,7 +115,12 @@ impl Link {
         }
     }
 
-    pub fn is_http2(&self) -> bool {
+    /// Whether content of a known length ends with its last byte, and not by a sign of its own.
+    pub fn delimits_by_length(&self) -> bool {
+        !self.is_http2()
+    }
+
+    pub(super) fn is_http2(&self) -> bool {
         matches!(self, Link::Http2(_))
     }
 }
@@ -207,12 +153,12 @@ impl<'l> ResponseReader<'l> {
     pub fn head<T>(
         &mut self,
         buffers: &Buffers,
-        silence: Silence,
+        timeout: ReadTimeout,
         take: impl FnMut(&mut ResponseHead<'_, '_>, &ResponseFacts<'_>) -> T,
     ) -> impl Future<Output = Result<T, UpstreamError>> {
         match &mut self.reader {
-            Reader::Http1(reader) => Either::One(reader.head(buffers, silence, take)),
-            Reader::Http2(reader) => Either::Other(reader.head(silence, take)),
+            Reader::Http1(reader) => Either::One(reader.head(buffers, timeout, take)),
+            Reader::Http2(reader) => Either::Other(reader.head(timeout, take)),
         }
     }
 
@@ -221,18 +167,18 @@ impl<'l> ResponseReader<'l> {
     pub fn body(
         &mut self,
         buffers: &Buffers,
-        silence: Silence,
+        timeout: ReadTimeout,
         room: usize,
     ) -> impl Future<Output = Result<Piece, UpstreamError>> {
         match &mut self.reader {
-            Reader::Http1(reader) => Either::One(reader.body(buffers, silence, room)),
-            Reader::Http2(reader) => Either::Other(reader.body(buffers, silence, room)),
+            Reader::Http1(reader) => Either::One(reader.body(buffers, timeout, room)),
+            Reader::Http2(reader) => Either::Other(reader.body(buffers, timeout, room)),
         }
     }
 
     /// Lets the backend be silent: it waits for the client.
-    pub fn excuse_silence(&self) {
-        self.link.excuse_silence();
+    pub fn suspend_timeout(&self) {
+        self.link.suspend_timeout();
     }
 
     /// Trailer lines after the body, each with its line end; empty without trailers.

@@ -1,12 +1,19 @@
-//! Connections to backends: opening, lending, reusing, and speaking HTTP on them.
+//! Connections to backends: choosing, opening, lending, reusing, and speaking HTTP on them.
 //!
 //! Nothing here knows on whose behalf it is asked.
 
+pub mod acquire;
+pub mod balancer;
 pub mod connect;
+pub mod connection;
 pub mod error;
 pub mod h1;
 pub mod h2;
 pub mod lease;
 pub mod link;
-pub mod load;
+pub mod message;
 pub mod pool;
+pub mod pool_key;
+pub mod request;
+pub mod selection;
+pub mod want;

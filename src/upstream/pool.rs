@@ -1,5 +1,6 @@
 //! Idle upstream connections of one worker, last used first.
 
+use std::cell::Cell;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
@@ -17,8 +18,8 @@ use crate::snapshot::group::Group;
 use crate::tls::Published;
 use crate::tls::connect::Client;
 use crate::tls::connect::ClientTerms;
-use crate::upstream::h2::pool::Connections;
-use crate::upstream::lease::Connection;
+use crate::upstream::connection::Connection;
+use crate::upstream::pool_key::PoolKey;
 
 /// The idle connections of one worker.
 ///
@@ -34,8 +35,8 @@ pub struct Pool {
     idle: RefCell<Vec<usize>>,
     /// By the slot of the backend.
     clients: RefCell<Vec<Option<Known>>>,
-    /// Those that speak HTTP/2.
-    pub streams: Connections,
+    /// Connections and streams lent so far, where their order matters.
+    uses: Cell<u64>,
     /// Keyed, so that nobody can make up two hosts that look the same.
     hosts: RandomState,
 }
@@ -74,17 +75,23 @@ impl Pool {
             shelves: RefCell::default(),
             idle: RefCell::default(),
             clients: RefCell::default(),
-            streams: Connections::default(),
+            uses: Cell::new(0),
             hosts: RandomState::new(),
         }
     }
 
-    /// A number that stands for the host of a request, whatever its case.
-    pub fn server_name(&self, host: &[u8]) -> u64 {
-        let mut hasher = self.hosts.build_hasher();
-        host.iter().for_each(|byte| hasher.write_u8(byte.to_ascii_lowercase()));
-        // 0 stands for no name.
-        hasher.finish().max(1)
+    /// Which connections of a group a request for this host may use.
+    pub fn key(&self, group: &Group, host: &[u8]) -> PoolKey {
+        match &group.tls {
+            Some(terms) if terms.load().follows_host() => PoolKey::of(group.security, self.hash_host(host)),
+            _ => PoolKey::of(group.security, 0),
+        }
+    }
+
+    /// The stamp of a use, later than all before.
+    pub fn next_use(&self) -> u64 {
+        self.uses.set(self.uses.get() + 1);
+        self.uses.get()
     }
 
     /// The TLS client of this backend, which remembers its sessions.
@@ -103,15 +110,14 @@ impl Pool {
         client
     }
 
-    /// An idle connection that its backend has not closed, if there is one, and that was opened for
-    /// the same server name, under the same terms.
-    pub fn take(&self, backend: &Backend, server_name: u64) -> Option<Connection> {
+    /// An idle connection with this key that its backend has not closed, if there is one.
+    pub fn take(&self, backend: &Backend, pool_key: PoolKey) -> Option<Connection> {
         let mut shelves = self.shelves.borrow_mut();
         let shelf = shelves.get_mut(backend.slot as usize)?;
         loop {
             let looked_at = shelf.idle.len().saturating_sub(MOST_LOOKED_AT)..shelf.idle.len();
             let fits = |index: &usize| {
-                shelf.idle.get(*index).is_some_and(|idle| idle.connection.server_name == server_name)
+                shelf.idle.get(*index).is_some_and(|idle| idle.connection.pool_key == pool_key)
             };
             let index = looked_at.rev().find(fits)?;
             let idle = shelf.idle.remove(index)?;
@@ -166,7 +172,6 @@ impl Pool {
     /// Closes connections that were idle for too long, that their backend closed, or whose backend gets
     /// no requests any more.
     pub fn sweep(&self, now: Moment) {
-        self.streams.sweep();
         for shelf in self.shelves.borrow_mut().iter_mut() {
             let Some(backend) = &shelf.backend else { continue };
             let is_wanted = backend.health.leaving_since_ms() == 0;
@@ -185,6 +190,14 @@ impl Pool {
     /// This worker's share of a cap that holds for all; the shares add up to it.
     pub(super) fn share(&self, most: usize) -> usize {
         most / self.workers + usize::from(self.worker < most % self.workers)
+    }
+
+    /// A number that stands for a host, whatever its case.
+    fn hash_host(&self, host: &[u8]) -> u64 {
+        let mut hasher = self.hosts.build_hasher();
+        host.iter().for_each(|byte| hasher.write_u8(byte.to_ascii_lowercase()));
+        // 0 stands for no name.
+        hasher.finish().max(1)
     }
 
     fn count_down(&self, shelf: &Shelf, closed: usize) {

@@ -15,8 +15,8 @@ use crate::downstream::h1::reply::Reply;
 use crate::downstream::h1::reply::RequestTraits;
 use crate::exchange;
 use crate::exchange::Exchange;
-use crate::exchange::Origin;
-use crate::exchange::Request;
+use crate::exchange::message::Origin;
+use crate::exchange::message::Request;
 use crate::exchange::stream::Presence;
 use crate::exchange::stream::RequestBody;
 use crate::exchange::stream::Stream;
@@ -185,17 +185,17 @@ fn begin(
         may_have_more: wants_more && !is_last && !terms.idle_timeout.is_zero(),
         head_bytes,
     };
-    let limit = (terms.max_body_bytes != 0).then_some(terms.max_body_bytes);
-    // A length beyond the limit is refused by the exchange, with a log line that knows the request.
-    let decoder = BodyDecoder::new(framing, limit).unwrap_or_else(|_| BodyDecoder::unlimited(framing));
     let drops_trailers = options.nominates || terms.forwarded.identity.has_aliases();
-    let decoder = decoder.without_trailers(drops_trailers);
     let is_https = head.target.raw.get(..6).is_some_and(|start| start.eq_ignore_ascii_case(b"https:"));
     // HTTP/1.1 clients open a connection for each name.
     let is_covered = true;
     let request =
         Request { head, length, upgrade, lacks_key: false, expects_continue, is_https, is_covered, received };
-    Look::Request(exchange::begin(&request, origin, worker), traits, decoder)
+    let exchange = exchange::begin(&request, origin, worker);
+    // A length beyond the limit is refused by the exchange, with a log line that knows the request.
+    let decoder =
+        BodyDecoder::new(framing, exchange.body_limit()).unwrap_or_else(|_| BodyDecoder::unlimited(framing));
+    Look::Request(exchange, traits, decoder.without_trailers(drops_trailers))
 }
 
 /// What waiting for the rest of a head gave.

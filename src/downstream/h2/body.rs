@@ -17,8 +17,8 @@ pub(super) struct Body<'s> {
     shared: &'s Shared,
     state: &'s StreamState,
     terms: &'s Listener,
-    /// The most content, in bytes; 0 = unlimited.
-    most: u64,
+    /// The most content, in bytes.
+    limit: Option<u64>,
     /// All was taken. What comes for a tunnel is not looked at before that begins.
     finished: bool,
     trailers: Vec<u8>,
@@ -29,11 +29,11 @@ impl<'s> Body<'s> {
         shared: &'s Shared,
         state: &'s StreamState,
         terms: &'s Listener,
-        wants_tunnel: bool,
+        (wants_tunnel, limit): (bool, Option<u64>),
     ) -> Body<'s> {
-        let most = if wants_tunnel { 0 } else { terms.max_body_bytes };
+        let limit = limit.filter(|_| !wants_tunnel);
         let finished = wants_tunnel || state.has_nothing_to_take();
-        let mut body = Body { shared, state, terms, most, finished, trailers: Vec::new() };
+        let mut body = Body { shared, state, terms, limit, finished, trailers: Vec::new() };
         body.take_trailers();
         body
     }
@@ -52,7 +52,7 @@ impl<'s> Body<'s> {
             return Err(described(loss));
         }
         let mut inbox = self.state.inbox.borrow_mut();
-        if self.most != 0 && inbox.received > self.most {
+        if self.limit.is_some_and(|limit| inbox.received > limit) {
             return Err(BodyError::TooLarge);
         }
         let piece = inbox.take();

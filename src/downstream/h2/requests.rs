@@ -8,7 +8,7 @@ use crate::downstream::h2::stream::StreamState;
 use crate::downstream::h2::stream::Traits;
 use crate::exchange;
 use crate::exchange::Exchange;
-use crate::exchange::Request;
+use crate::exchange::message::Request;
 use crate::http::body::BodyLength;
 use crate::http::head::Method;
 use crate::http::head::RequestHead;

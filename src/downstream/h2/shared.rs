@@ -11,7 +11,7 @@ use crate::downstream::connection::Connection;
 use crate::downstream::h2::Starter;
 use crate::downstream::h2::stream::Loss;
 use crate::downstream::h2::stream::StreamState;
-use crate::exchange::Origin;
+use crate::exchange::message::Origin;
 use crate::net::buffer::Buffer;
 use crate::net::clock::Moment;
 use crate::net::timer::TICK;

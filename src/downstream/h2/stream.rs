@@ -185,7 +185,7 @@ pub(crate) async fn serve(job: Job) {
     if let Some(terms) = held.listener(shared.connection.listener()) {
         let origin = shared.origin(terms);
         let mut stream = H2Stream {
-            body: Body::new(&shared, &state, terms, traits.wants_tunnel),
+            body: Body::new(&shared, &state, terms, (traits.wants_tunnel, exchange.body_limit())),
             reply: Reply::new(&shared, &state, terms, traits),
             presence: ClientPresence { shared: &shared, state: &state },
             head_bytes: traits.head_bytes,

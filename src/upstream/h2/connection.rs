@@ -15,6 +15,7 @@ use crate::net::timer::Deadline;
 use crate::net::timer::TICK;
 use crate::net::timer::Tag;
 use crate::net::timer::Timers;
+use crate::net::wait_queue::WaitQueue;
 use crate::proto::h2::connection::CannotOpen;
 use crate::proto::h2::connection::Connection as Codec;
 use crate::proto::h2::connection::Event;
@@ -24,14 +25,16 @@ use crate::proto::h2::settings::Local;
 use crate::proto::h2::stream::StreamId;
 use crate::snapshot::backend::Backend;
 use crate::snapshot::group::ResponseLimits;
+use crate::upstream::connection::Connection;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::h2::CLOSE_TIMEOUT;
 use crate::upstream::h2::CONNECTION_WINDOW_BYTES;
 use crate::upstream::h2::PONG_TIMEOUT;
 use crate::upstream::h2::RELEASE_AFTER;
-use crate::upstream::h2::pool::Waiting;
 use crate::upstream::h2::state::State;
-use crate::upstream::lease::Connection;
+
+/// Exchanges that wait for a stream to a backend under one key. They are told to look again, or why it is of no use.
+pub(super) type Waiters = WaitQueue<(), Result<(), UpstreamError>>;
 
 /// A connection that speaks HTTP/2, and its streams.
 pub(super) struct Shared {
@@ -45,7 +48,7 @@ pub(super) struct Shared {
     /// The number of the stream that was lent last, among all of the worker.
     pub(super) last_lent: Cell<u64>,
     /// Who waits for a stream to the backend under this name.
-    waiting: Rc<Waiting>,
+    waiting: Rc<Waiters>,
     /// Streams that are lent and not yet opened: their places are taken.
     lent: Cell<usize>,
     state: RefCell<State>,
@@ -56,7 +59,7 @@ impl Shared {
         mut connection: Connection,
         backend: &Arc<Backend>,
         (timers, buffers): (&Timers, &Buffers),
-        waiting: &Rc<Waiting>,
+        waiting: &Rc<Waiters>,
         limits: ResponseLimits,
     ) -> Shared {
         let local = Local {
@@ -222,7 +225,7 @@ impl Shared {
             is_alive || matches!(event, Event::Settings | Event::Reset { .. } | Event::GoAway { .. });
         self.state().handle(event, received, &self.buffers);
         if frees_places {
-            self.waiting.call_next();
+            self.waiting.call_next(Ok(()));
         }
     }
 
@@ -236,7 +239,7 @@ impl Shared {
                 false => UpstreamError::ClosedBeforeResponse,
             });
         });
-        self.waiting.call_next();
+        self.waiting.call_next(Ok(()));
     }
 
     /// The work of each second; false when the connection is gone.
@@ -278,7 +281,7 @@ impl Shared {
     /// An exchange lets its stream go that it did not open.
     pub(super) fn give_back(&self) {
         self.unlend();
-        self.waiting.call_next();
+        self.waiting.call_next(Ok(()));
     }
 
     /// An exchange lets its stream go.
@@ -297,6 +300,6 @@ impl Shared {
         if is_idle && self.keepalive_timeout.get().is_zero() {
             self.shut_down();
         }
-        self.waiting.call_next();
+        self.waiting.call_next(Ok(()));
     }
 }

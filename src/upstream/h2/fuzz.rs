@@ -4,10 +4,10 @@ use crate::http::body::BodyLength;
 use crate::http::head::Method;
 use crate::http::head::RequestHead;
 use crate::http::head::TargetForm;
-use crate::http::head::Version;
 use crate::http::headers::Field;
 use crate::http::headers::Headers;
 use crate::http::headers::KnownName;
+use crate::net::buffer::Buffers;
 use crate::policy::grpc;
 use crate::proto::h1::framing::request_framing;
 use crate::proto::h1::head::HeadLimits;
@@ -20,10 +20,11 @@ use crate::proto::h2::hpack::fuzz::is_kept_secret;
 use crate::proto::h2::limits::Resets;
 use crate::proto::h2::message::Request;
 use crate::proto::h2::settings::Local;
-use crate::upstream::h1::Opening;
-use crate::upstream::h1::RequestWriter;
+use crate::snapshot::group::Versions;
 use crate::upstream::h2::request::Hop;
 use crate::upstream::h2::request::RequestText;
+use crate::upstream::request::RequestWriter;
+use crate::upstream::request::Wording;
 
 /// Whatever header block is a request of HTTP/2: what is written of it for a backend reads as the same request,
 /// as HTTP/1.1 and, from there, as HTTP/2. A field that came as one that nobody may index leaves so; the encoder makes
@@ -99,20 +100,19 @@ impl Meaning {
 }
 
 /// The head as it is written for a backend.
-fn written(head: &RequestHead<'_, '_>, asked: &Asked, marks: bool) -> Vec<u8> {
-    let mut text = Vec::new();
+fn written(head: &RequestHead<'_, '_>, asked: &Asked, versions: Versions) -> Vec<u8> {
     let host = match head.target.form {
         TargetForm::Absolute { authority } => authority,
         _ => head.headers.find(KnownName::Host).map(|field| field.value).unwrap_or_default(),
     };
-    let opening = Opening { host, version: Version::Http11, marks };
-    let writer = RequestWriter::begin(&mut text, head, opening, |_| true);
-    writer.finish(asked.length, asked.is_tunnel.then_some(b"websocket"));
-    text
+    let text = Buffers::default().small();
+    let writer = RequestWriter::begin(text, head, host, Wording::for_versions(versions), |_| true);
+    let request = writer.finish(asked.length, asked.is_tunnel.then_some(b"websocket"));
+    request.head().to_vec()
 }
 
 fn reads_as_http1(head: &RequestHead<'_, '_>, asked: &Asked) {
-    let text = written(head, asked, false);
+    let text = written(head, asked, Versions::Http1);
     let mut headers = Headers::new();
     let parsed = match parse_request(&text, &LIMITS, &mut headers) {
         Ok(Parse::Complete { head, length }) if length == text.len() => head,
@@ -137,7 +137,7 @@ fn reads_as_http1(head: &RequestHead<'_, '_>, asked: &Asked) {
 }
 
 fn reads_as_http2(head: &RequestHead<'_, '_>, asked: &Asked) {
-    let text = written(head, asked, true);
+    let text = written(head, asked, Versions::Http2);
     let request = RequestText::parse(&text).expect("it was written");
     assert_eq!(request.protocol.is_some(), asked.is_tunnel);
     let mut client = Connection::client(Local::default());

@@ -32,10 +32,10 @@ use crate::upstream::h2::inbox::Inbox;
 use crate::upstream::h2::request::Hop;
 use crate::upstream::h2::request::RequestText;
 use crate::upstream::h2::state::State;
-use crate::upstream::link::Piece;
-use crate::upstream::link::Request;
-use crate::upstream::link::ResponseFacts;
-use crate::upstream::link::Silence;
+use crate::upstream::message::Piece;
+use crate::upstream::message::ReadTimeout;
+use crate::upstream::message::RequestParts;
+use crate::upstream::message::ResponseFacts;
 
 /// Nobody needs it over HTTP/2 (RFC 8441 §5); what a backend says with it is no answer to the client's key.
 const ACCEPT: &[u8] = b"Sec-WebSocket-Accept";
@@ -75,7 +75,11 @@ impl Stream {
     }
 
     /// Opens the stream with a request and sends what there is of its body.
-    pub async fn send_request(&self, request: &Request<'_>, timeout: Duration) -> Result<(), UpstreamError> {
+    pub async fn send_request(
+        &self,
+        request: &RequestParts<'_>,
+        timeout: Duration,
+    ) -> Result<(), UpstreamError> {
         let content = request.content();
         let ends_with_head = request.has_no_content() && request.last.is_some_and(<[u8]>::is_empty);
         self.open(request, ends_with_head)?;
@@ -96,7 +100,7 @@ impl Stream {
         is_websocket && !has_content && self.shared.with(|state| state.codec.peer().connect_protocol)
     }
 
-    fn open(&self, request: &Request<'_>, end: bool) -> Result<(), UpstreamError> {
+    fn open(&self, request: &RequestParts<'_>, end: bool) -> Result<(), UpstreamError> {
         let Some(text) = RequestText::parse(request.head()) else { return Err(UpstreamError::NothingSent) };
         let is_tls = self.shared.connection.transport.is_tls();
         let hop = Hop { scheme: if is_tls { b"https" } else { b"http" }, is_grpc: self.is_grpc };
@@ -188,13 +192,13 @@ impl Stream {
     /// Waits until `take` finds something in the inbox, or nothing more comes.
     async fn receive<T>(
         &self,
-        silence: Silence,
+        timeout: ReadTimeout,
         mut take: impl FnMut(&mut Inbox) -> Option<T>,
     ) -> Result<T, UpstreamError> {
         let (Some(id), Some(deadline)) = (self.id.get(), &self.deadline) else {
             return Err(UpstreamError::ClosedBeforeResponse);
         };
-        silence.begin(deadline);
+        timeout.begin(deadline);
         let receiving = poll_fn(|turn| {
             self.shared.with(|state| {
                 let Some(stream) = state.stream(id) else {
@@ -317,11 +321,11 @@ impl<'s> ResponseReader<'s> {
     /// Receives a response head and hands it to `take`. To be called again after an interim response.
     pub async fn head<T>(
         &mut self,
-        silence: Silence,
+        timeout: ReadTimeout,
         mut take: impl FnMut(&mut ResponseHead<'_, '_>, &ResponseFacts<'_>) -> T,
     ) -> Result<T, UpstreamError> {
         if self.heads.is_none() {
-            self.heads = Some(self.stream.receive(silence, Inbox::take_heads).await?);
+            self.heads = Some(self.stream.receive(timeout, Inbox::take_heads).await?);
         }
         // There is one now.
         let mut heads = self.heads.take().ok_or(UpstreamError::ClosedBeforeResponse)?;
@@ -384,7 +388,7 @@ impl<'s> ResponseReader<'s> {
     pub async fn body(
         &mut self,
         buffers: &Buffers,
-        silence: Silence,
+        timeout: ReadTimeout,
         room: usize,
     ) -> Result<Piece, UpstreamError> {
         let take = |inbox: &mut Inbox| {
@@ -392,7 +396,7 @@ impl<'s> ResponseReader<'s> {
             let finished = inbox.has_ended && !inbox.has_content();
             (bytes.is_some() || finished).then_some(Piece { bytes, finished })
         };
-        let piece = self.stream.receive(silence, take).await?;
+        let piece = self.stream.receive(timeout, take).await?;
         if let (Some(bytes), Some(id)) = (&piece.bytes, self.stream.id.get()) {
             // Its place in the window is free: the exchange takes no further piece before it has sent this.
             self.stream.shared.with(|state| state.release(id, bytes.len() as u32));

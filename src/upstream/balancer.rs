@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::cell::RefCell;
 use std::sync::Arc;
 
+use crate::net::mailbox::Mailbox;
 use crate::policy::balance::Candidate;
 use crate::policy::balance::least_connections::Tournament;
 use crate::policy::retry::Budget;
@@ -14,17 +15,19 @@ use crate::snapshot::group::Table;
 use crate::snapshot::tally::Tallies;
 
 /// The choosing side of one worker.
-pub struct Loads {
+pub struct Balancer {
     worker: usize,
     tallies: Arc<Tallies>,
+    /// Slots of backends that failed too many requests in a row, for the health core.
+    failure_reports: Mailbox<u32>,
     /// By slot of the group.
-    groups: RefCell<Vec<GroupLoad>>,
+    groups: RefCell<Vec<GroupState>>,
     /// The state of a small generator; what it draws is no secret.
     random: Cell<u64>,
 }
 
 #[derive(Default)]
-struct GroupLoad {
+struct GroupState {
     /// Of the table; 0: none yet.
     edition: u64,
     table: Option<Arc<Table>>,
@@ -37,16 +40,16 @@ struct GroupLoad {
 
 /// A request that is counted as in flight to a backend, until this is dropped.
 pub struct InFlight<'w> {
-    loads: &'w Loads,
+    balancer: &'w Balancer,
     group: u32,
     backend: u32,
     slot: u32,
 }
 
-impl Loads {
-    pub fn new(worker: usize, tallies: Arc<Tallies>, seed: u64) -> Loads {
+impl Balancer {
+    pub fn new(worker: usize, tallies: Arc<Tallies>, failure_reports: Mailbox<u32>, seed: u64) -> Balancer {
         let random = Cell::new(seed | 1);
-        Loads { worker, tallies, groups: RefCell::default(), random }
+        Balancer { worker, tallies, failure_reports, groups: RefCell::default(), random }
     }
 
     /// A backend of the group that was not tried yet; the index of the member. `key` is the hash of what
@@ -99,16 +102,29 @@ impl Loads {
     pub fn begin<'w>(&'w self, group: &Group, backend: u32) -> Option<InFlight<'w>> {
         let slot = group.member(backend as usize)?.backend.slot;
         self.tallies.own(self.worker, slot)?.begin();
-        let in_flight = InFlight { loads: self, group: group.slot, backend, slot };
+        let in_flight = InFlight { balancer: self, group: group.slot, backend, slot };
         in_flight.tell();
         Some(in_flight)
     }
 
-    /// Counts that a member of the group failed a request.
-    pub fn fail(&self, group: &Group, backend: u32) {
-        let slot = group.member(backend as usize).map(|member| member.backend.slot);
-        if let Some(tally) = slot.and_then(|slot| self.tallies.own(self.worker, slot)) {
+    /// Notes that a member of the group failed a request. The health core hears of one that fails again and again.
+    pub fn note_failure(&self, group: &Group, backend: u32) {
+        let Some(member) = group.member(backend as usize) else { return };
+        if let Some(tally) = self.tallies.own(self.worker, member.backend.slot) {
             tally.fail();
+        }
+        let failures = member.backend.health.note_failure();
+        let is_too_many = group.most_failures != 0 && failures.is_multiple_of(group.most_failures);
+        if is_too_many && !member.backend.health.is_ejected() {
+            // When the mailbox is full, as many failures more say it again.
+            let _ = self.failure_reports.send(member.backend.slot);
+        }
+    }
+
+    /// Notes that a member of the group answered a request.
+    pub fn note_success(&self, group: &Group, backend: u32) {
+        if let Some(member) = group.member(backend as usize) {
+            member.backend.health.note_success();
         }
     }
 
@@ -122,7 +138,7 @@ impl Loads {
         self.groups.borrow_mut().iter_mut().for_each(|load| load.budget.tick());
     }
 
-    fn first_choice(&self, group: &Group, load: &mut GroupLoad, table: &Table) -> Option<u32> {
+    fn first_choice(&self, group: &Group, load: &mut GroupState, table: &Table) -> Option<u32> {
         let in_flight = |backend: u32| self.in_flight(group, backend);
         match &table.order {
             // A hash without a key goes by the schedule.
@@ -140,7 +156,7 @@ impl Loads {
 
     /// After a failure, which is seldom: whoever follows in the round, or the least loaded of the others; of
     /// equals anybody.
-    fn other_choice(&self, group: &Group, load: &GroupLoad, table: &Table, tried: &[u32]) -> Option<u32> {
+    fn other_choice(&self, group: &Group, load: &GroupState, table: &Table, tried: &[u32]) -> Option<u32> {
         if let Order::Round(schedule) | Order::Hash(schedule) = &table.order {
             return schedule.pick_other(load.position.unwrap_or(0), tried);
         }
@@ -174,11 +190,11 @@ impl Loads {
     }
 
     /// Runs `work` with what is remembered of the group, and its table as it is now.
-    fn with<T>(&self, group: &Group, work: impl FnOnce(&mut GroupLoad, &Table) -> Option<T>) -> Option<T> {
+    fn with<T>(&self, group: &Group, work: impl FnOnce(&mut GroupState, &Table) -> Option<T>) -> Option<T> {
         let mut groups = self.groups.borrow_mut();
         let slot = group.slot as usize;
         if slot >= groups.len() {
-            groups.resize_with(slot + 1, GroupLoad::default);
+            groups.resize_with(slot + 1, GroupState::default);
         }
         let load = groups.get_mut(slot)?;
         if load.edition != group.table().edition() {
@@ -206,24 +222,24 @@ impl Loads {
 impl InFlight<'_> {
     /// Takes the request back from those that were sent.
     pub fn never_sent(&self) {
-        if let Some(tally) = self.loads.tallies.own(self.loads.worker, self.slot) {
+        if let Some(tally) = self.balancer.tallies.own(self.balancer.worker, self.slot) {
             tally.never_sent();
         }
     }
 
     /// Tells the tournament, if the group has one, how many requests the backend has.
     fn tell(&self) {
-        let mut groups = self.loads.groups.borrow_mut();
+        let mut groups = self.balancer.groups.borrow_mut();
         let load = groups.get_mut(self.group as usize);
         if let Some(tournament) = load.and_then(|load| load.tournament.as_mut()) {
-            tournament.changed(self.backend, self.loads.tallies.in_flight(self.slot));
+            tournament.changed(self.backend, self.balancer.tallies.in_flight(self.slot));
         }
     }
 }
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        if let Some(tally) = self.loads.tallies.own(self.loads.worker, self.slot) {
+        if let Some(tally) = self.balancer.tallies.own(self.balancer.worker, self.slot) {
             tally.end();
         }
         self.tell();

@@ -1,0 +1,148 @@
+//! One attempt to have a request answered.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::Pin;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use crate::exchange::error::ExchangeError;
+use crate::exchange::request_buffer::RequestBuffer;
+use crate::exchange::stickiness::StickyTarget;
+use crate::exchange::stream::Presence;
+use crate::net::buffer::Buffer;
+use crate::net::clock::Moment;
+use crate::policy::compression::Accepted;
+use crate::policy::websocket;
+use crate::snapshot::group::Group;
+use crate::upstream::message::ReadTimeout;
+use crate::worker::Worker;
+
+/// Fields that a response can be given: the date, and the cookie of stickiness.
+pub(super) const MAX_ADDED: usize = 2;
+
+/// How a response was received.
+pub(super) enum Relayed {
+    /// To its end, of which this is still to be sent.
+    Whole(End),
+    /// The head of a 101 was written; a tunnel follows.
+    Switched,
+}
+
+/// The last piece of a response. The backend has done its part, so its connection can serve another
+/// exchange while the client still takes this.
+pub(super) struct End {
+    pub(super) piece: Option<Buffer>,
+    /// The lines of the trailer section.
+    pub(super) trailers: Vec<u8>,
+}
+
+/// One try to have a request answered by a backend: what is known of it besides its streams.
+pub(super) struct Attempt<'a> {
+    pub(super) worker: &'a Worker,
+    pub(super) group: &'a Group,
+    /// The index of the backend that was chosen.
+    pub(super) member: u32,
+    pub(super) target: &'a StickyTarget,
+    pub(super) is_secure: bool,
+    /// Of the listener; zero: none.
+    pub(super) tunnel_idle_timeout: Duration,
+    /// The client asked to switch protocols.
+    pub(super) upgrade: bool,
+    /// What the backend must answer to a WebSocket key that is ours.
+    pub(super) accept: Option<&'a websocket::Accept>,
+    /// What the client can decode. None: the listener does not compress.
+    pub(super) compression: Option<Accepted>,
+    /// When something last came of a response that flows while the request's body is still on its way.
+    pub(super) flowed: Cell<Option<Moment>>,
+    /// Held for another attempt.
+    pub(super) buffered: Option<Rc<RequestBuffer>>,
+    /// The final response has begun, so that there will be no other attempt.
+    pub(super) is_answered: Cell<bool>,
+    /// All of the request was received, though some of it may still have to be sent.
+    pub(super) request_is_read: bool,
+    /// The request's body is still on its way.
+    pub(super) uploading: Cell<bool>,
+    /// The backend takes no more of the body, though it may still answer.
+    pub(super) upload_refused: Cell<bool>,
+    /// The client waits for a 100 before it sends the body.
+    pub(super) awaiting_continue: Cell<bool>,
+}
+
+impl Attempt<'_> {
+    /// Notes that a final response has begun.
+    pub(super) fn note_answer(&self, status: u16) {
+        self.is_answered.set(true);
+        self.release_sent();
+        if status != 101 {
+            // Of a switch nothing leaves before the request is complete.
+            self.note_flow();
+        }
+        self.judge(status);
+    }
+
+    /// Notes that something of the final response came.
+    pub(super) fn note_flow(&self) {
+        if self.uploading.get() {
+            self.flowed.set(Some(self.worker.clock.now()));
+        }
+    }
+
+    /// Whether a client that has sent nothing since then may go on like that: once the response flows, it is no
+    /// stalled upload, but a conversation in which it has nothing to say, as in a tunnel.
+    pub(super) fn allows_silence(&self, since: Moment) -> bool {
+        let Some(flowed) = self.flowed.get() else { return false };
+        let now = self.worker.clock.now();
+        let silence = now.since(since).min(now.since(flowed));
+        self.tunnel_idle_timeout.is_zero() || silence < self.tunnel_idle_timeout
+    }
+
+    /// Gives the memory of what was sent back, once nobody needs it for another attempt.
+    pub(super) fn release_sent(&self) {
+        if let Some(buffered) =
+            self.buffered.as_ref().filter(|_| self.is_answered.get() && !self.uploading.get())
+        {
+            buffered.release();
+        }
+    }
+
+    /// Notes what a final status says about its backend.
+    fn judge(&self, status: u16) {
+        match status {
+            502..=504 => self.worker.balancer.note_failure(self.group, self.member),
+            _ => self.worker.balancer.note_success(self.group, self.member),
+        }
+    }
+
+    /// While the request is on its way, the upload minds the backend's deadline, unless it is the
+    /// backend's turn to say that the client may continue.
+    pub(super) fn read_timeout(&self) -> ReadTimeout {
+        let upload_goes_on = self.uploading.get() && !self.upload_refused.get();
+        if upload_goes_on && !self.awaiting_continue.get() {
+            ReadTimeout::NotOurs
+        } else {
+            ReadTimeout::AtMost(self.group.response_timeout)
+        }
+    }
+}
+
+/// Runs `operation` unless the client leaves first. During an upload, the upload notices.
+pub(super) async fn unless_gone<T>(
+    mut operation: Pin<&mut impl Future<Output = T>>,
+    presence: &impl Presence,
+    attempt: &Attempt<'_>,
+) -> Result<T, ExchangeError> {
+    let mut gone = pin!(presence.gone());
+    std::future::poll_fn(|turn| {
+        if let Poll::Ready(done) = operation.as_mut().poll(turn) {
+            return Poll::Ready(Ok(done));
+        }
+        if !attempt.uploading.get() && gone.as_mut().poll(turn).is_ready() {
+            return Poll::Ready(Err(ExchangeError::ClientGone));
+        }
+        Poll::Pending
+    })
+    .await
+}

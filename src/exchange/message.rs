@@ -1,0 +1,79 @@
+//! A request as it came, and what is known of who asks.
+
+use std::net::SocketAddr;
+
+use crate::exchange::secured::Secured;
+use crate::http::body::BodyLength;
+use crate::http::head::RequestHead;
+use crate::http::head::TargetForm;
+use crate::http::headers::KnownName;
+use crate::net::clock::Moment;
+use crate::policy::forwarded::Client;
+use crate::snapshot::Listener;
+
+/// A request as its codec hands it over: without the fields that belong to one hop.
+pub struct Request<'h, 'b> {
+    pub head: RequestHead<'h, 'b>,
+    pub length: BodyLength,
+    /// The protocols that the client wants to switch to (RFC 9110 §7.8).
+    pub upgrade: Option<&'b [u8]>,
+    /// The client's way to ask for the upgrade has no key (RFC 8441 §5); a backend that needs one gets ours.
+    pub lacks_key: bool,
+    /// The client waits for a 100 before it sends the body (RFC 9110 §10.1.1).
+    pub expects_continue: bool,
+    /// The client says that it asks by https, whatever the connection is (RFC 9110 §7.4).
+    pub is_https: bool,
+    /// The connection was opened for its host, or for one with the same certificate (RFC 9110 §7.4).
+    pub is_covered: bool,
+    /// When its first byte came.
+    pub received: Moment,
+}
+
+/// Where a request came from.
+#[derive(Clone, Copy)]
+pub struct Origin<'w> {
+    pub listener: &'w Listener,
+    pub peer: SocketAddr,
+    /// The port that the client connected to.
+    pub port: u16,
+    /// None in the clear.
+    pub secured: Option<&'w Secured>,
+}
+
+impl Origin<'_> {
+    pub(super) fn scheme(&self) -> &'static str {
+        if self.secured.is_some() { "https" } else { "http" }
+    }
+
+    /// Whether the peer is one of `trusted_proxies`.
+    pub(super) fn is_trusted(&self) -> bool {
+        self.listener.trusted_proxies.trusts(self.peer.ip())
+    }
+}
+
+/// What is known of who asks, looking through trusted proxies. `request_id` is empty where the request gets none.
+pub(super) fn client<'a, 'b: 'a>(
+    request: &Request<'_, 'b>,
+    request_id: &'a [u8],
+    origin: &Origin<'_>,
+) -> Client<'a> {
+    let headers = &*request.head.headers;
+    Client {
+        peer: origin.peer,
+        address: origin.listener.trusted_proxies.client(origin.peer.ip(), headers),
+        is_trusted: origin.is_trusted(),
+        listener_port: origin.port,
+        scheme: origin.scheme(),
+        host: host(&request.head),
+        request_id,
+    }
+}
+
+/// The host that is asked for: that of the target, else of the Host field. Empty if the client named none, as HTTP/1.0
+/// allows.
+fn host<'a>(head: &RequestHead<'_, 'a>) -> &'a [u8] {
+    match head.target.form {
+        TargetForm::Absolute { authority } => authority,
+        _ => head.headers.find(KnownName::Host).map_or(b"", |field| field.value),
+    }
+}

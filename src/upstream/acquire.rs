@@ -1,0 +1,58 @@
+//! Where a connection, or a stream of one, is had for a request.
+
+use crate::snapshot::group::Versions;
+use crate::upstream::connect;
+use crate::upstream::connect::Target;
+use crate::upstream::connect::TlsTarget;
+use crate::upstream::error::UpstreamError;
+use crate::upstream::h2::pool::Connections;
+use crate::upstream::lease::Lease;
+use crate::upstream::link::Link;
+use crate::upstream::pool::Pool;
+use crate::upstream::request;
+use crate::upstream::want::Resources;
+use crate::upstream::want::Want;
+
+/// A connection that waits in the pool and is of use to nobody else meanwhile.
+pub fn acquire_idle<'g>(want: &Want<'_, 'g>, pool: &Pool) -> Option<Lease<'g>> {
+    if want.fresh || want.group.versions != Versions::Http1 {
+        return None;
+    }
+    let connection = pool.take(want.backend, want.pool_key)?;
+    Some(Lease { link: Link::Http1(connection), reused: true, group: want.group, backend: want.backend })
+}
+
+/// A new connection, or what a shared one has left.
+pub async fn acquire<'g>(
+    want: Want<'_, 'g>,
+    shared: &Connections,
+    resources: Resources<'_>,
+) -> Result<Lease<'g>, UpstreamError> {
+    let Want { group, backend, .. } = want;
+    let client = group.tls.as_ref().map(|terms| resources.pool.client(backend, terms));
+    let tls = client.as_deref().map(|client| TlsTarget {
+        client,
+        host: request::host(want.head),
+        pool_key: want.pool_key,
+        buffers: resources.buffers,
+        turnstile: resources.handshakes,
+    });
+    let target = Target { backend, timeout: group.connect_timeout, tls };
+    if group.versions == Versions::Http1 {
+        let link = Link::Http1(connect::open(&target, resources.timers).await?.connection);
+        return Ok(Lease { link, reused: false, group, backend });
+    }
+    let (link, reused) = shared.lease(&want, (&target, &resources)).await?;
+    let can_carry = !want.upgrade || group.is_grpc || link.can_carry(want.head, want.has_content);
+    if can_carry {
+        return Ok(Lease { link, reused, group, backend });
+    }
+    // An upgrade that has no way over HTTP/2, such as WebSocket to a backend without RFC 8441, has a connection of its
+    // own, over which HTTP/1.1 is all that is offered.
+    drop(link);
+    let http1 = client.as_ref().map(|client| client.over_http1());
+    let tls = target.tls.map(|tls| TlsTarget { client: http1.as_deref().unwrap_or(tls.client), ..tls });
+    let target = Target { tls, ..target };
+    let link = Link::Http1(connect::open(&target, resources.timers).await?.connection);
+    Ok(Lease { link, reused: false, group, backend })
+}

@@ -1,0 +1,107 @@
+//! Which backends a client is sent to, one after the other, until one of them serves it.
+
+use arrayvec::ArrayVec;
+
+use crate::policy::retry;
+use crate::policy::retry::Failure;
+use crate::policy::retry::Replay;
+use crate::policy::retry::Verdict;
+use crate::snapshot::group::Availability;
+use crate::snapshot::group::Group;
+use crate::upstream::balancer::Balancer;
+
+/// The most backends that one selection may try: one, the most that `max_retries` allows, and a standby.
+pub const MAX_TRIED: usize = 12;
+
+/// Whom a client would be sent to if nothing spoke against it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Preference {
+    /// The hash of what decides, where something does.
+    pub key: Option<u64>,
+    /// The index of the member that the client belongs to.
+    pub backend: Option<u32>,
+}
+
+/// The backends of a group that were tried for one client, and how many more may be.
+pub struct Selection<'s> {
+    group: &'s Group,
+    balancer: &'s Balancer,
+    preference: Preference,
+    tried: ArrayVec<u32, MAX_TRIED>,
+    retries_left: u32,
+    may_ask_standby: bool,
+}
+
+/// Who is asked after a failed attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    None,
+    /// The same backend, on a fresh connection.
+    Same,
+    /// The index of another member.
+    Other(u32),
+}
+
+impl<'s> Selection<'s> {
+    pub fn new(group: &'s Group, preference: Preference, balancer: &'s Balancer) -> Selection<'s> {
+        balancer.request_began(group);
+        Selection {
+            group,
+            balancer,
+            preference,
+            tried: ArrayVec::new(),
+            retries_left: group.max_retries,
+            may_ask_standby: group.max_retries > 0,
+        }
+    }
+
+    /// The next backend: the client's own, or else one that was not tried yet. Its index in the group, or why there is
+    /// none.
+    pub fn choose(&mut self) -> Result<u32, Availability> {
+        let own = self.valid_owner().filter(|own| !self.tried.contains(own));
+        let chosen = own.or_else(|| self.balancer.choose(self.group, self.preference.key, &self.tried));
+        let Some(chosen) = chosen else {
+            return Err(self.balancer.availability(self.group).unwrap_or(Availability::Nobody));
+        };
+        // The capacity covers the most retries that the configuration allows.
+        let _ = self.tried.try_push(chosen);
+        Ok(chosen)
+    }
+
+    /// Decides what follows a failed attempt with the backend that was chosen last. No failure: there is none that
+    /// another attempt could mend.
+    pub fn after(&mut self, failure: Option<Failure>, replay: Replay) -> Next {
+        // Where every active backend has failed, a standby is asked besides.
+        let to_standby =
+            self.may_ask_standby && self.balancer.has_only_standbys_left(self.group, &self.tried);
+        let backends_left = self.retries_left.max(u32::from(to_standby));
+        // A client that was sent elsewhere, because its own backend is gone, has nothing to lose there.
+        let sticky =
+            self.preference.backend.is_some() && self.preference.backend == self.tried.last().copied();
+        let verdict = failure.map_or(Verdict::GiveUp, |failure| {
+            retry::after(failure, Replay { sticky, ..replay }, backends_left)
+        });
+        match verdict {
+            Verdict::GiveUp => Next::None,
+            Verdict::SameBackend => Next::Same,
+            Verdict::OtherBackend | Verdict::Elsewhere if !self.balancer.may_retry(self.group) => Next::None,
+            Verdict::OtherBackend | Verdict::Elsewhere => match self.choose() {
+                Ok(other) => {
+                    self.retries_left = self.retries_left.saturating_sub(1);
+                    self.may_ask_standby &= !to_standby;
+                    Next::Other(other)
+                }
+                Err(_) if verdict == Verdict::Elsewhere => Next::Same,
+                Err(_) => Next::None,
+            },
+        }
+    }
+
+    /// The owner, if the client may still be sent to it.
+    fn valid_owner(&self) -> Option<u32> {
+        let owner = self.preference.backend?;
+        let member = self.group.member(owner as usize)?;
+        let keeps = !member.is_standby && member.keeps_clients();
+        (keeps || self.balancer.may_choose(self.group, owner)).then_some(owner)
+    }
+}

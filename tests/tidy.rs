@@ -108,10 +108,9 @@ const ABSENCES: &[Absence] = &[
     Absence { module: "telemetry", text: "async fn", why: "a worker never waits for its own figures" },
     Absence { module: "exchange", text: "h1::", why: "what carries an exchange knows its version" },
     Absence { module: "exchange", text: "h2::", why: "what carries an exchange knows its version" },
-    Absence { module: "exchange", text: "Http1", why: "an exchange branches on no version of HTTP" },
-    Absence { module: "exchange", text: "Http2", why: "an exchange branches on no version of HTTP" },
+    Absence { module: "exchange", text: "::Http1", why: "an exchange branches on no version of HTTP" },
+    Absence { module: "exchange", text: "::Http2", why: "an exchange branches on no version of HTTP" },
     Absence { module: "exchange", text: "Versions", why: "an exchange branches on no version of HTTP" },
-    Absence { module: "exchange", text: "Socket", why: "connections are upstream's and downstream's" },
     Absence { module: "config", text: "std::fs", why: "configuration is read from text, never from files" },
 ];
 

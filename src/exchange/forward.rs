@@ -95,7 +95,13 @@ impl Forward {
             self.target.remember(group, chosen, worker);
             recording.attempt_began(chosen);
             let in_flight = worker.balancer.begin(group, chosen);
-            let (error, carrier) = match self.acquire((group, chosen), fresh, stream, worker).await? {
+            let idle = if fresh { None } else { acquire_idle(group, chosen, self.pool_key, &worker.pool) };
+            let lease = match idle {
+                Some(lease) => Ok(lease),
+                // Boxed, because most requests find a connection.
+                None => Box::pin(self.acquire((group, chosen), fresh, stream, worker)).await?,
+            };
+            let (error, carrier) = match lease {
                 Err(error) => {
                     tell_of_want(error, group);
                     if error.is_local() || error == UpstreamError::NoStreamFree {
@@ -149,12 +155,8 @@ impl Forward {
             upgrade: self.upgrade,
             fresh,
         };
-        if let Some(lease) = acquire_idle(&want, &worker.pool) {
-            return Ok(Ok(lease));
-        }
-        // Boxed, because most requests find a connection.
-        let mut acquired = Box::pin(acquire(want, &worker.streams, worker.resources()));
-        unless_left(acquired.as_mut(), stream.parts().2).await
+        let acquired = pin!(acquire(want, &worker.streams, worker.resources()));
+        unless_left(acquired, stream.parts().2).await
     }
 
     /// What a group can want before a backend is chosen.

@@ -156,7 +156,10 @@ fn act_on_head(
     }
     // With any other status, the backend only advertises to us what it could do.
     let upgrade = facts.upgrade.filter(|_| matches!(head.status, 101 | 426));
-    let replaced: ArrayVec<_, MAX_REWRITTEN> = cookies.iter().flat_map(SetCookies::replaced).collect();
+    let mut replaced = ArrayVec::<_, MAX_REWRITTEN>::new();
+    if let Some(cookies) = &cookies {
+        replaced.extend(cookies.replaced());
+    }
     let length = facts.length;
     let (added, replaced) = (&added[..], &replaced[..]);
     let facts = StartFacts { length, is_only_trailers, close, upgrade, added, replaced };

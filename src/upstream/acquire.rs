@@ -1,5 +1,6 @@
 //! Where a connection, or a stream of one, is had for a request.
 
+use crate::snapshot::group::Group;
 use crate::snapshot::group::Versions;
 use crate::upstream::connect;
 use crate::upstream::connect::Target;
@@ -9,17 +10,19 @@ use crate::upstream::h2::pool::Connections;
 use crate::upstream::lease::Lease;
 use crate::upstream::link::Link;
 use crate::upstream::pool::Pool;
+use crate::upstream::pool_key::PoolKey;
 use crate::upstream::request;
 use crate::upstream::want::Resources;
 use crate::upstream::want::Want;
 
-/// A connection that waits in the pool and is of use to nobody else meanwhile.
-pub fn acquire_idle<'g>(want: &Want<'_, 'g>, pool: &Pool) -> Option<Lease<'g>> {
-    if want.fresh || want.group.versions != Versions::Http1 {
+/// A connection to this member that waits in the pool and serves one request at a time.
+pub fn acquire_idle<'g>(group: &'g Group, member: u32, pool_key: PoolKey, pool: &Pool) -> Option<Lease<'g>> {
+    if group.versions != Versions::Http1 {
         return None;
     }
-    let connection = pool.take(want.backend, want.pool_key)?;
-    Some(Lease { link: Link::Http1(connection), reused: true, group: want.group, backend: want.backend })
+    let backend = &group.member(member as usize)?.backend;
+    let connection = pool.take(backend, pool_key)?;
+    Some(Lease { link: Link::Http1(connection), reused: true, group, backend })
 }
 
 /// A new connection, or what a shared one has left.

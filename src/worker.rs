@@ -353,7 +353,8 @@ impl Worker {
         self.timers.hasten(idle);
     }
 
-    fn advance_dates(&self) {
+    /// Lets `dates` be of the present second, for which ticks alone are too coarse.
+    pub fn advance_dates(&self) {
         self.dates.borrow_mut().advance(self.clock.wall(self.clock.now()));
     }
 }

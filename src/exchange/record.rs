@@ -48,6 +48,7 @@ impl Recording {
         worker: &Worker,
     ) -> Recording {
         let Some(log) = &worker.log else { return Recording::new(None) };
+        worker.advance_dates();
         let dates = worker.dates.borrow();
         let facts = facts(request, client, origin, worker);
         Recording::new(Some(log.begin_line(request.received, &facts, &dates)))

@@ -171,8 +171,9 @@ impl JsonLine<'_> {
 }
 
 fn begin_json(line: &mut JsonLine<'_>, request: &RequestFacts<'_>, dates: &Dates) {
-    let millis = request.time.subsec_millis();
-    let _ = write!(line.out, r#"{{"{}":"{}.{millis:03}Z""#, Field::Time.name(), dates.rfc3339());
+    let _ = write!(line.out, r#"{{"{}":""#, Field::Time.name());
+    dates.write_rfc3339(request.time, line.out);
+    let _ = write!(line.out, r#".{:03}Z""#, request.time.subsec_millis());
     line.word(Field::ClientIp, request.client);
     line.bare(Field::ClientPort, request.peer.port());
     line.word(Field::Scheme, request.scheme);
@@ -286,7 +287,9 @@ fn json_text(out: &mut Vec<u8>, text: &str) {
 fn begin_combined(out: &mut Vec<u8>, request: &RequestFacts<'_>, dates: &Dates) {
     let _ = write!(out, "{} - ", request.client);
     remote_user(out, request.authorization);
-    let _ = write!(out, " [{}] \"", dates.common_log());
+    out.extend_from_slice(b" [");
+    dates.write_common_log(request.time, out);
+    out.extend_from_slice(b"] \"");
     escaped(out, request.method);
     out.push(b' ');
     escaped(out, request.request_uri);
@@ -509,6 +512,23 @@ mod tests {
         let value: serde_json::Value = serde_json::from_str(&of(Format::default())).unwrap();
         assert_eq!(value["request_id"], "edge:7f3b/1");
         assert!(!of(Format::Combined).contains("7f3b"));
+    }
+
+    /// The dates at hand may be of another second: one that has just begun, or one long behind a head that came slowly.
+    #[test]
+    fn the_time_is_that_of_the_request() {
+        let facts = facts();
+        for present in [0, 784_111_776_999, 784_111_778_000, 784_111_790_000] {
+            let mut dates = Dates::default();
+            dates.advance(Duration::from_millis(present));
+            let begun =
+                |format: Format| String::from_utf8(format.begin(Vec::new(), &facts, &dates).bytes).unwrap();
+            assert!(
+                begun(Format::default()).starts_with(r#"{"time":"1994-11-06T08:49:37.042Z","#),
+                "{present}"
+            );
+            assert!(begun(Format::Combined).contains(" [06/Nov/1994:08:49:37 +0000] "), "{present}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Dates in the three notations that HTTP and logs want, formatted once per second.
 
+use std::io::Write;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -23,8 +24,8 @@ impl Dates {
         self.second = Some(second);
         let timestamp = timestamp(second);
         self.http = timestamp.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
-        self.rfc3339 = timestamp.strftime("%Y-%m-%dT%H:%M:%S").to_string();
-        self.common_log = timestamp.strftime("%d/%b/%Y:%H:%M:%S +0000").to_string();
+        self.rfc3339 = timestamp.strftime(RFC3339).to_string();
+        self.common_log = timestamp.strftime(COMMON_LOG).to_string();
     }
 
     /// IMF-fixdate (RFC 9110 §5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`.
@@ -37,15 +38,32 @@ impl Dates {
         &self.rfc3339
     }
 
-    /// The common log format's: `06/Nov/1994:08:49:37 +0000`.
-    pub fn common_log(&self) -> &str {
-        &self.common_log
+    /// Writes the second that `wall` lies in as [`Dates::rfc3339`] does, be it the present one or not.
+    pub fn write_rfc3339(&self, wall: Duration, out: &mut Vec<u8>) {
+        self.write(wall, (&self.rfc3339, RFC3339), out);
+    }
+
+    /// Writes the second that `wall` lies in as the common log format does: `06/Nov/1994:08:49:37 +0000`.
+    pub fn write_common_log(&self, wall: Duration, out: &mut Vec<u8>) {
+        self.write(wall, (&self.common_log, COMMON_LOG), out);
+    }
+
+    fn write(&self, wall: Duration, (present, format): (&str, &str), out: &mut Vec<u8>) {
+        let second = wall.as_secs();
+        if self.second == Some(second) {
+            return out.extend_from_slice(present.as_bytes());
+        }
+        // Writing to a vector cannot fail.
+        let _ = write!(out, "{}", timestamp(second).strftime(format));
     }
 }
 
+const RFC3339: &str = "%Y-%m-%dT%H:%M:%S";
+const COMMON_LOG: &str = "%d/%b/%Y:%H:%M:%S +0000";
+
 /// RFC 3339 in UTC with milliseconds: `1994-11-06T08:49:37.905Z`. `wall` is time since the Unix epoch.
 pub fn stamp(wall: Duration) -> String {
-    format!("{}.{:03}Z", timestamp(wall.as_secs()).strftime("%Y-%m-%dT%H:%M:%S"), wall.subsec_millis())
+    format!("{}.{:03}Z", timestamp(wall.as_secs()).strftime(RFC3339), wall.subsec_millis())
 }
 
 fn timestamp(second: u64) -> Timestamp {
@@ -63,6 +81,19 @@ mod tests {
         dates.advance(Duration::from_millis(784_111_777_900));
         assert_eq!(dates.http(), "Sun, 06 Nov 1994 08:49:37 GMT");
         assert_eq!(dates.rfc3339(), "1994-11-06T08:49:37");
-        assert_eq!(dates.common_log(), "06/Nov/1994:08:49:37 +0000");
+    }
+
+    #[test]
+    fn a_time_is_written_in_its_own_second() {
+        let mut dates = Dates::default();
+        dates.advance(Duration::from_millis(784_111_777_900));
+        for (millis, second) in [(776_999, 36), (777_000, 37), (777_999, 37), (778_000, 38), (781_950, 41)] {
+            let wall = Duration::from_millis(784_111_000_000 + millis);
+            let (mut rfc3339, mut common_log) = (Vec::new(), Vec::new());
+            dates.write_rfc3339(wall, &mut rfc3339);
+            dates.write_common_log(wall, &mut common_log);
+            assert_eq!(String::from_utf8(rfc3339).unwrap(), format!("1994-11-06T08:49:{second}"));
+            assert_eq!(String::from_utf8(common_log).unwrap(), format!("06/Nov/1994:08:49:{second} +0000"));
+        }
     }
 }

@@ -106,6 +106,26 @@ fn another_choice_of_fields_waits_for_the_next_start() {
 }
 
 #[test]
+fn the_time_is_that_of_the_first_byte_also_where_a_second_ends_behind_it() {
+    let backend = Backend::echo_body();
+    let ringway = Scenario::of(&backend).logged("json").start();
+    let mut client = Client::connect(ringway.address());
+    let in_second = || Duration::from_nanos(jiff::Timestamp::now().subsec_nanosecond().unsigned_abs().into());
+    // Far from the end of a second, which comes while the request is on its way.
+    let late = Duration::from_millis(700);
+    std::thread::sleep(late.saturating_sub(in_second()));
+    let before = jiff::Timestamp::now();
+    client.send("GET / HTTP/1.1\r\n");
+    std::thread::sleep(Duration::from_millis(1_150).saturating_sub(in_second()));
+    client.send("Host: a\r\n\r\n");
+    assert_eq!(client.read_response().status, 200);
+    let time = log_entries(&ringway, 1)[0]["time"].as_str().expect("a text").to_owned();
+    let told: jiff::Timestamp = time.parse().expect("it is in RFC 3339");
+    let difference = told.as_millisecond() - before.as_millisecond();
+    assert!((-20..900).contains(&difference), "{told} instead of {before}");
+}
+
+#[test]
 fn request_ids_differ() {
     let backend = Backend::echo_head();
     let ringway = Scenario::of(&backend).logged("json").workers(2).start();

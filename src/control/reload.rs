@@ -185,7 +185,8 @@ impl Reloader {
         if is_strict {
             loaded.report.be_strict();
             if !unchangeable.is_empty() {
-                return Err(Setback::Refused(told_later("error", &unchangeable) + &report_text(&loaded)));
+                let lines = told_later("error", &unchangeable) + &report_text(&loaded);
+                return Err(Setback::Refused(lines.trim_end().to_owned()));
             }
         }
         if loaded.report.has_errors() {

@@ -20,6 +20,7 @@ fn warnings_of_a_reload_are_printed_and_refuse_a_strict_one() {
         let ended = command(&ringway, &["reload", "--strict"]);
         assert_eq!(ended.code, Some(REFUSED), "{}", ended.stderr);
         assert!(ended.stderr.contains("error: process.workers has changed"), "{}", ended.stderr);
+        assert!(!ended.stderr.contains("\n\n"), "{}", ended.stderr);
     }
     assert_eq!(status(&ringway)["epoch"], 1);
     // It is said for as long as it holds.

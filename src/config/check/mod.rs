@@ -97,6 +97,7 @@ pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective,
     references::check_ports(&mut listeners, report);
     if !report.is_broken_anywhere() {
         references::check_use(&listeners, &default_groups, &groups, report);
+        references::check_calls(&listeners, &groups, report);
         certificate::check_use(&certificates, &listeners, &groups, report);
         tls_policy::check_use(&policies, &listeners, report);
         client_auth::check_use(&wanted_authorities, &authorities, &groups, report);

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
+use crate::config::GroupProtocol;
 use crate::config::Listener;
 use crate::config::ServerGroup;
 use crate::config::check::nearest::nearest;
@@ -81,6 +82,20 @@ pub(super) fn check_use(
         if !wanted.iter().flatten().any(is_wanted) {
             let message = format!("the server group \"{}\" is not used", group.name);
             report.warning(group.location, message, "name it as a default_group, or remove it");
+        }
+    }
+}
+
+/// Warns about listeners that no caller of gRPC can use, though what is behind them speaks nothing else.
+pub(super) fn check_calls(listeners: &[Listener], groups: &[ServerGroup], report: &mut Report) {
+    for listener in listeners.iter().filter(|listener| !listener.http2) {
+        let group = listener.default_group.and_then(|index| groups.get(index));
+        if let Some(group) = group.filter(|group| group.protocol == GroupProtocol::Grpc) {
+            let message = format!(
+                "the listener \"{}\" has no http2, without which no call of gRPC reaches \"{}\"",
+                listener.name, group.name
+            );
+            report.warning(listener.location, message, "write http2 = true in this [[listener]]");
         }
     }
 }

@@ -181,3 +181,19 @@ fn what_a_listener_offers_stands_with_its_keys() {
     let json = loaded.effective.to_json(&loaded.report);
     assert!(json.contains("\"offered\": {\n    \"listener[0]\": {\n      \"cipher_suites\": ["), "{json}");
 }
+
+#[test]
+fn a_listener_that_calls_cannot_come_through_is_warned_of() {
+    let report = |listener: &str, group: &str| {
+        let group = GROUP.replace("[[server_group.backend]]", &format!("{group}\n[[server_group.backend]]"));
+        load_text(&format!("config_version = 1\n{LISTENER}{listener}\n{group}")).report.to_text(false)
+    };
+    let said = report("", "protocol = \"grpc\"");
+    let expected =
+        "warning: the listener \"web\" has no http2, without which no call of gRPC reaches \"app\"";
+    assert!(said.starts_with("ringway.toml:3:8: ") && said.contains(expected), "{said}");
+    assert!(said.contains("write http2 = true"), "{said}");
+    for (listener, group) in [("http2 = true", "protocol = \"grpc\""), ("", "protocol = \"h2c\"")] {
+        assert_eq!(report(listener, group), "", "{listener} {group}");
+    }
+}

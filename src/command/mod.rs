@@ -6,6 +6,7 @@ mod config_show;
 mod demo;
 mod demo_backend;
 mod diagnostics;
+mod habits;
 mod proxy;
 mod reload;
 mod run;
@@ -30,6 +31,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let verb = match CommandLine::try_parse_from(arguments) {
         Ok(command_line) => command_line.verb,
         Err(usage) => {
+            if let Some(cure) = habits::cure(&usage) {
+                let said = usage.to_string();
+                tell(&format!("{}\nhelp: {cure}", said.lines().next().unwrap_or_default()));
+                return Exit::Usage;
+            }
             // Help goes to stdout and is a success, everything else is wrong usage.
             let printed = usage.print().and_then(|()| std::io::stdout().flush());
             return if usage.use_stderr() { Exit::Usage } else { printed_as(printed) };

@@ -188,12 +188,17 @@ pub(super) struct Choice<V: 'static> {
 }
 
 impl<V: Clone + PartialEq> Choice<V> {
-    fn refuse(&self, key: &str, text: &str, location: Location, report: &mut Report) {
+    fn listed(&self) -> String {
         let words: Vec<&str> = self.words.iter().map(|(word, _)| *word).collect();
-        let listed = match words.as_slice() {
+        match words.as_slice() {
             [only] => format!("it must be \"{only}\""),
             several => format!("allowed are \"{}\"", several.join("\", \"")),
-        };
+        }
+    }
+
+    fn refuse(&self, key: &str, text: &str, location: Location, report: &mut Report) {
+        let words: Vec<&str> = self.words.iter().map(|(word, _)| *word).collect();
+        let listed = self.listed();
         if self.later.contains(&text) {
             let message = format!("`{key}` = \"{text}\" is not supported yet by this version");
             return report.error(location, message, listed);
@@ -211,7 +216,9 @@ impl<V: Clone + PartialEq> Kind for Choice<V> {
 
     fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<V> {
         let raw::Kind::Text(text) = &raw.kind else {
-            return refuse_kind(key, raw, "a string", report);
+            let message = format!("`{key}` must be a string, not {}", raw.kind_name());
+            report.error(raw.location, message, self.listed());
+            return None;
         };
         let found = self.words.iter().chain(self.aliases).find(|(word, _)| word == text);
         if found.is_none() {

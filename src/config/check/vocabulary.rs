@@ -38,66 +38,163 @@ const LATER: [(&str, &[&str]); 7] = [
 ];
 
 /// Keys of nginx, HAProxy and others, and what to write instead.
-const FOREIGN_KEYS: [(&str, &str); 42] = [
+const FOREIGN_KEYS: [(&str, &str); 95] = [
+    ("access_log", "write [access_log] at the top level: there is one for the whole process"),
+    ("acl", "requests are not told apart by rules in this version; a listener has one default_group"),
+    ("add_header", "headers of responses are left as they are in this version"),
     ("allow", "who may connect is not decided here: use the firewall of the host"),
     ("backend", "write [[server_group.backend]] below the [[server_group]] that it belongs to"),
     ("backup", "write role = \"standby\""),
     ("balance", "write algorithm = \"…\" in [[server_group]]"),
     ("bind", "write address = \"0.0.0.0:8080\" in [[listener]]"),
     ("brotli", "write compression = true in [[listener]]"),
+    ("buffering", "responses are sent on as they come, so there is nothing to switch off"),
+    ("cert", "write chain and key in [[certificate]], and certificates = [\"…\"] in [[listener]]"),
     ("check", "write [server_group.health_check]"),
+    (
+        "client_body_buffer_size",
+        "write request_buffer in [[server_group]], if content is to be received before it is sent on",
+    ),
     ("client_max_body_size", "write max_body_bytes = \"10MiB\" in [[listener]]"),
+    ("compression_types", "which types are compressed is fixed: see docs/compression.md"),
+    (
+        "daemon",
+        "Ringway stays in the foreground: let a service manager start it, as config/ringway.service does",
+    ),
     ("default_backend", "write default_group = \"…\" in [[listener]]"),
     ("deny", "who may connect is not decided here: use the firewall of the host"),
+    ("disabled", "write weight = 0"),
     ("down", "write weight = 0"),
     ("error_log", "messages go to standard error; [access_log] is for requests"),
+    ("error_page", "error pages cannot be changed in this version"),
+    ("events", "there is nothing to set; [process] has max_connections"),
     ("fail_timeout", "write ejection_time in [server_group.passive_check]"),
     ("fall", "write unhealthy_threshold in [server_group.health_check]"),
     ("frontend", "write [[listener]]"),
     ("gzip", "write compression = true in [[listener]]"),
+    ("gzip_types", "which types are compressed is fixed: see docs/compression.md"),
+    ("headers", "headers that requests get are keys of [listener.forwarded]; others pass as they came"),
+    ("health_check", "write [server_group.health_check] below the [[server_group]] that it belongs to"),
+    ("hostname", "the host of a request goes on as it came; requests are not routed by host in this version"),
+    ("http", "write [[listener]] and [[server_group]] at the top level"),
+    ("http3", "HTTP/3 is not there in this version"),
+    ("include", "name a folder with -c, or repeat -c: all files make one configuration"),
     ("inter", "write interval in [server_group.health_check]"),
+    ("ip_hash", "write algorithm = \"source_ip_hash\" in [[server_group]]"),
     ("keepalive", "write keepalive_connections in [[server_group]]"),
     ("keepalive_requests", "write keepalive_requests in [[listener]]"),
+    ("large_client_header_buffers", "write max_header_bytes and max_uri_bytes in [[listener]]"),
     ("least_conn", "write algorithm = \"weighted_least_connections\" in [[server_group]]"),
+    ("limit_conn", "write max_connections in [[listener]]"),
+    ("limit_req", "requests are not limited in this version; [[listener]] has connections_per_second"),
     ("listen", "write address = \"0.0.0.0:8080\" in [[listener]]"),
     ("location", "requests are not routed by path in this version; a listener has one default_group"),
+    ("log", "write [access_log] for requests; messages go to standard error"),
+    (
+        "log_format",
+        "write format = \"json\" or \"combined\" in [access_log], with fields for a shorter line of json",
+    ),
+    ("log_level", "messages have no level: all go to standard error"),
+    ("logging", "write [access_log] for requests; messages go to standard error"),
     ("max_conns", "connections to a backend are not limited; keepalive_connections bounds idle ones"),
     ("max_fails", "write consecutive_failures in [server_group.passive_check]"),
     ("maxconn", "write max_connections in [[listener]] or [process]"),
     ("mode", "write protocol in [[listener]] and [[server_group]]"),
     ("nbthread", "write workers in [process]"),
     ("option", "each option is a key of its own: see docs/configuration.md"),
+    (
+        "pid",
+        "there is no such file: the service manager knows the process, and ringway status tells its number",
+    ),
+    ("proxy_buffering", "responses are sent on as they come, so there is nothing to switch off"),
     ("proxy_connect_timeout", "write connect_timeout in [[server_group]]"),
+    (
+        "proxy_http_version",
+        "backends get HTTP/1.1; for HTTP/2 write protocol = \"h2c\", or http2 = true beside \"https\", in [[server_group]]",
+    ),
+    ("proxy_next_upstream", "write max_retries in [[server_group]]"),
     ("proxy_pass", "write default_group = \"…\" in [[listener]]"),
     ("proxy_read_timeout", "write response_timeout in [[server_group]]"),
+    ("proxy_request_buffering", "write request_buffer in [[server_group]]"),
+    ("proxy_send_timeout", "write response_timeout in [[server_group]]"),
+    (
+        "proxy_set_header",
+        "headers that requests get are keys of [listener.forwarded]; the Host goes on as it came",
+    ),
     ("real_ip_from", "write trusted_proxies in [[listener]]"),
+    ("redirect", "redirects are not made in this version"),
+    ("return", "answers and redirects are not made by rules in this version"),
+    ("rewrite", "requests are not rewritten in this version"),
     ("rise", "write healthy_threshold in [server_group.health_check]"),
+    ("root", "files are not served: requests go to the default_group of their listener"),
+    ("send_proxy", "backends get no PROXY header in this version"),
+    ("send_timeout", "write client_body_timeout in [[listener]]"),
     (
         "server",
         "write [[server_group.backend]] for a server to send requests to, [[listener]] for one to listen at",
     ),
     ("server_name", "names are those of the certificates; requests are not routed by host in this version"),
+    ("server_names", "names are those of the certificates; requests are not routed by host in this version"),
     ("servers", "write a [[server_group.backend]] for each of them"),
     ("set_real_ip_from", "write trusted_proxies in [[listener]]"),
+    (
+        "ssl",
+        "write protocol = \"https\" in [[listener]], with certificates = [\"…\"], or in [[server_group]]",
+    ),
     ("ssl_certificate", "write chain in [[certificate]], and certificates = [\"…\"] in [[listener]]"),
     ("ssl_certificate_key", "write key in [[certificate]]"),
     ("ssl_ciphers", "write a [[tls_policy]] with cipher_suites"),
+    ("ssl_client_certificate", "write bundle in [[ca]], and ca = [\"…\"] in [listener.client_auth]"),
     (
         "ssl_protocols",
         "write tls_policy = \"…\" in [[listener]], or a [[tls_policy]] of your own with versions",
     ),
+    ("ssl_verify_client", "write mode = \"require\" in [listener.client_auth]"),
+    ("sticky", "write [server_group.sticky] with mode = \"insert\""),
+    ("stream", "TCP and UDP are not forwarded as such in this version"),
+    ("threads", "write workers in [process]"),
+    (
+        "tls",
+        "write protocol = \"https\" in [[listener]], with certificates = [\"…\"], or in [[server_group]]",
+    ),
+    ("upgrade", "WebSocket and other upgrades pass without a key"),
     ("upstream", "write [[server_group]]"),
+    ("websocket", "WebSocket and other upgrades pass without a key"),
+    ("worker_connections", "write max_connections in [process]"),
+    ("worker_processes", "write workers in [process]"),
+    ("worker_rlimit_nofile", "set LimitNOFILE= of systemd, or ulimit -n: Ringway takes what it may have"),
+    ("zone", "workers know of each other without a key"),
+];
+
+/// The same where a word means something in one table that it does not mean elsewhere.
+const FOREIGN_HERE: [(&str, &str, &str); 9] = [
+    ("[[ca]]", "cert", "write bundle"),
+    ("[[certificate]]", "cert", "write chain"),
+    ("[[listener]]", "keepalive_timeout", "write idle_timeout"),
+    ("[[listener]]", "port", "it is part of the address: write address = \"0.0.0.0:8080\""),
+    ("[[listener]]", "timeout", "write idle_timeout, client_header_timeout or client_body_timeout"),
+    ("[[server_group]]", "timeout", "write connect_timeout or response_timeout"),
+    ("[[server_group.backend]]", "host", "it is part of the address: write address = \"10.0.0.1:8080\""),
+    ("[[server_group.backend]]", "name", "a backend is known by its address"),
+    ("[[server_group.backend]]", "port", "it is part of the address: write address = \"10.0.0.1:8080\""),
 ];
 
 /// Values of nginx, HAProxy and Envoy, and ours.
-const FOREIGN_VALUES: [(&str, &str); 13] = [
+const FOREIGN_VALUES: [(&str, &str); 20] = [
+    ("backup", "standby"),
+    ("cookie", "insert"),
     ("hash", "consistent_hash"),
+    ("h2", "h2c"),
+    ("http2", "h2c"),
+    ("ip_hash", "source_ip"),
     ("ip_hash", "source_ip_hash"),
     ("iphash", "source_ip_hash"),
     ("least_conn", "weighted_least_connections"),
     ("least_request", "weighted_least_connections"),
     ("leastconn", "weighted_least_connections"),
     ("maglev", "consistent_hash"),
+    ("on", "accept"),
+    ("on", "insert"),
     ("p2c", "power_of_two"),
     ("ring_hash", "consistent_hash"),
     ("roundrobin", "weighted_round_robin"),
@@ -146,21 +243,26 @@ pub(super) fn advice(key: &str, title: &str, known: &[&str]) -> String {
     if let Some(home) = homes.iter().find(is_parent).filter(|_| key != "name") {
         return format!("it belongs to {home}: write it above {title}");
     }
+    let is_here = |(table, word, _): &&(&str, &str, &str)| *table == title && word.eq_ignore_ascii_case(key);
+    if let Some((_, _, cure)) = FOREIGN_HERE.iter().find(is_here) {
+        return (*cure).to_owned();
+    }
     if let Some((_, cure)) = FOREIGN_KEYS.iter().find(|(word, _)| word.eq_ignore_ascii_case(key)) {
         return (*cure).to_owned();
     }
-    match (nearest(key, known), homes.as_slice()) {
-        (Some(near), _) => format!("did you mean `{near}`?"),
-        (None, [home]) => format!("it belongs to {home}"),
-        (None, [home, other]) => format!("it belongs to {home} or {other}"),
+    // A word that is right elsewhere is no slip of the finger, unless nearly everything has it.
+    match (homes.as_slice(), nearest(key, known)) {
+        ([home], _) => format!("it belongs to {home}"),
+        ([home, other], _) => format!("it belongs to {home} or {other}"),
+        (_, Some(near)) => format!("did you mean `{near}`?"),
         _ => format!("known here: {}", known.join(", ")),
     }
 }
 
 /// Our word for a value of another server, if it is one of these.
 pub(super) fn our_value<'w>(text: &str, words: &[&'w str]) -> Option<&'w str> {
-    let (_, ours) = FOREIGN_VALUES.iter().find(|(word, _)| word.eq_ignore_ascii_case(text))?;
-    words.iter().copied().find(|word| word == ours)
+    let mut ours = FOREIGN_VALUES.iter().filter(|(word, _)| word.eq_ignore_ascii_case(text));
+    ours.find_map(|(_, ours)| words.iter().copied().find(|word| word == ours))
 }
 
 /// What to write for a field of the access log that has another name here. A `$` in front, as in nginx, is passed over.
@@ -229,6 +331,9 @@ mod tests {
             ("idle_timout", "[[listener]]", &["idle_timeout"], "did you mean `idle_timeout`?"),
             ("max_fails", "[[server_group.backend]]", &["weight"], "write consecutive_failures in"),
             ("Gzip", "[[listener]]", &["compression"], "write compression = true"),
+            ("connect_timeout", "[[listener]]", &["idle_timeout"], "it belongs to [[server_group]]"),
+            ("port", "[[server_group.backend]]", &["address"], "it is part of the address"),
+            ("timeout", "[[server_group]]", &["drain_timeout"], "write connect_timeout or response_timeout"),
             ("quux", "[[listener]]", &["compression"], "known here: compression"),
         ] {
             let said = advice(key, title, known);
@@ -252,5 +357,6 @@ mod tests {
         assert_eq!(our_value("least_conn", &words), Some("weighted_least_connections"));
         assert_eq!(our_value("IP_HASH", &words), Some("source_ip_hash"));
         assert_eq!(our_value("hash", &words), None);
+        assert_eq!(our_value("ip_hash", &["off", "source_ip"]), Some("source_ip"));
     }
 }

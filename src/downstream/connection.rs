@@ -4,32 +4,20 @@
 //! a future from the worker's stock.
 
 use std::cell::Cell;
-use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::rc::Rc;
 use std::time::Duration;
 
-use crate::downstream::h2;
-use crate::downstream::handshake;
-use crate::downstream::handshake::Coverage;
-use crate::exchange;
-use crate::exchange::message::Origin;
+use crate::downstream::coverage::Coverage;
 use crate::exchange::secured::Secured;
-use crate::http::head::PartialHead;
 use crate::net::buffer::Buffer;
 use crate::net::buffer::TINY_BYTES;
 use crate::net::clock::Moment;
 use crate::net::socket::Pending;
-use crate::net::task::Stock;
 use crate::net::timer::Deadline;
 use crate::net::timer::TICKS_PER_SECOND;
 use crate::net::timer::Tag;
-use crate::proto::h2::frame::PREFACE;
-use crate::proto::proxy_protocol;
-use crate::proto::proxy_protocol::Parse;
 use crate::snapshot::Listener;
-use crate::telemetry::reason::Reason;
 use crate::tls::transport::Transport;
 use crate::worker::CountedConnection;
 use crate::worker::Worker;
@@ -40,7 +28,7 @@ const LINGER_SILENCE: Duration = Duration::from_secs(2);
 /// way (RFC 9112 §9.6), and many clients send all of an upload before they look for an answer.
 const LINGER_TICKS: u64 = 30 * TICKS_PER_SECOND;
 /// Bytes of an upload that are thrown away meanwhile; nobody sends more within the time but to be a burden.
-const MAX_UPLOAD_DISCARD_BYTES: usize = 1024 * 1024 * 1024;
+pub(super) const MAX_UPLOAD_DISCARD_BYTES: usize = 1024 * 1024 * 1024;
 /// Bytes that are thrown away where no upload is to be expected, so that a flood ends soon.
 pub(super) const MAX_DISCARD_BYTES: usize = 1024 * 1024;
 /// Thrown away in one turn of the worker's loop, at the cost of a few requests.
@@ -99,7 +87,7 @@ impl Eagerness {
 }
 
 /// What becomes of a connection after its requests at hand were served.
-pub(super) enum Fate {
+pub(super) enum NextStep {
     /// It waits for the next request.
     Idle,
     /// It waits for the rest of a head, of which these bytes came.
@@ -149,84 +137,8 @@ impl Connection {
     }
 }
 
-/// Runs a connection to its end. `serve` serves what has come and says how to go on; `starter` starts streams
-/// of HTTP/2.
-#[expect(clippy::manual_async_fn, reason = "an `async fn` stores its parameters twice")]
-pub(super) fn run<F>(
-    mut connection: Box<Connection>,
-    worker: Rc<Worker>,
-    (stock, starter): (Rc<Stock<F>>, h2::Starter),
-    serve: impl Fn(Box<Connection>, Rc<Worker>, Option<Buffer>) -> F,
-) -> impl Future<Output = ()>
-where
-    F: Future<Output = (Box<Connection>, Fate)>,
-{
-    async move {
-        // Boxed, because it is over when the first request comes.
-        let Some((ready, mut input)) = Box::pin(prepare(connection, &worker)).await else { return };
-        connection = ready;
-        if connection.speaks_http2 {
-            return Box::pin(h2::run(connection, worker, input, starter)).await;
-        }
-        drop(starter);
-        let mut partial: Option<Box<[u8]>> = None;
-        let mut alive = true;
-        while alive {
-            if input.as_ref().is_none_or(Buffer::is_empty) {
-                match wait(&connection, partial.is_some(), &worker).await {
-                    Waited::Bytes(bytes) => input = Some(bytes),
-                    Waited::Readable => input = None,
-                    Waited::End => {
-                        connection.transport.close();
-                        break;
-                    }
-                }
-            }
-            if let Some(bytes) = partial.take() {
-                input = Some(refill(&bytes, &worker));
-            }
-            let (returned, fate) = stock.run(|| serve(connection, Rc::clone(&worker), input.take())).await;
-            connection = returned;
-            match fate {
-                Fate::Idle => {}
-                Fate::Partial(bytes) => partial = Some(bytes),
-                Fate::Close => {
-                    connection.transport.close();
-                    alive = false;
-                }
-                Fate::Abort => alive = false,
-                Fate::Linger => {
-                    Box::pin(linger(&connection, MAX_UPLOAD_DISCARD_BYTES, &worker)).await;
-                    alive = false;
-                }
-            }
-        }
-    }
-}
-
-/// What comes before any request: a PROXY header, a TLS handshake, and in the clear the choice of a version. Returns
-/// what was received behind it; None when the connection ended instead.
-async fn prepare(
-    mut connection: Box<Connection>,
-    worker: &Worker,
-) -> Option<(Box<Connection>, Option<Buffer>)> {
-    let mut input = None;
-    if connection.term(worker, |terms| terms.proxy_protocol)? {
-        input = Some(read_proxy_header(&mut connection, worker).await?);
-    }
-    if connection.term(worker, |terms| terms.tls.is_some())? {
-        return Some((handshake::secure(connection, input, worker).await?, None));
-    }
-    if connection.term(worker, |terms| terms.http2)? {
-        let (bytes, is_preface) = read_preface(&connection, input, worker).await?;
-        input = Some(bytes);
-        connection.speaks_http2 = is_preface;
-    }
-    Some((connection, input))
-}
-
 /// How a wait for the client ended.
-enum Waited {
+pub(super) enum Waited {
     /// There is something to receive, or the time for a head is over.
     Readable,
     /// This was received.
@@ -236,7 +148,7 @@ enum Waited {
     End,
 }
 
-async fn wait(connection: &Connection, within_head: bool, worker: &Worker) -> Waited {
+pub(super) async fn wait(connection: &Connection, within_head: bool, worker: &Worker) -> Waited {
     let Connection { transport, deadline, .. } = connection;
     if within_head {
         // The deadline of the head stands. When it passes, serving finds that out and answers.
@@ -291,91 +203,6 @@ async fn wait_hot(connection: &Connection, buffer: Buffer, worker: &Worker) -> W
             Waited::Bytes(bytes)
         }
         _ => Waited::End,
-    }
-}
-
-fn refill(bytes: &[u8], worker: &Worker) -> Buffer {
-    let mut buffer = worker.buffers.small();
-    buffer.tail().extend_from_slice(bytes);
-    buffer
-}
-
-/// Reads the PROXY header that a load balancer in front of us sends first; what follows it is
-/// returned. Nothing is answered to a peer that does not speak the protocol.
-async fn read_proxy_header(connection: &mut Connection, worker: &Worker) -> Option<Buffer> {
-    let timeout = connection.term(worker, |terms| terms.client_header_timeout)?;
-    connection.deadline.set_yielding(timeout);
-    let began = worker.clock.now();
-    let mut input = worker.buffers.small();
-    let failure = loop {
-        match proxy_protocol::parse(input.filled()) {
-            Ok(Parse::Complete(header)) => {
-                if let Some(source) = header.source {
-                    // As with accepted connections: an IPv4 client has an IPv4 address.
-                    connection.peer = SocketAddr::new(source.ip().to_canonical(), source.port());
-                }
-                input.consume(header.length);
-                return Some(input);
-            }
-            Ok(Parse::Incomplete) => {}
-            Err(error) => break error.reason(),
-        }
-        if input.spare() == 0 {
-            // The longest header that the codec takes is a little longer than a buffer.
-            input.make_room(input.len());
-        }
-        let has_begun = !input.is_empty();
-        let received = connection.deadline.guard(pin!(connection.transport.receive(input))).await;
-        input = match received {
-            Ok((Ok(1..), buffer)) => buffer,
-            // A client that connects and says nothing is no failure: load balancers check like that.
-            _ if !has_begun => return None,
-            Ok(_) => break "proxy_client_closed",
-            Err(_elapsed) => break "proxy_timeout",
-        };
-    };
-    record_unserved(connection, Reason::ClientProxy(failure), began, worker);
-    None
-}
-
-/// Writes the line of a connection that ends before any request.
-fn record_unserved(connection: &Connection, reason: Reason, began: Moment, worker: &Worker) {
-    let snapshot = worker.snapshot();
-    if let Some(listener) = snapshot.listener(connection.listener()) {
-        let origin = Origin { listener, peer: connection.peer, port: connection.port, secured: None };
-        exchange::record_unserved(reason, &PartialHead::default(), began, &origin, worker);
-    }
-}
-
-/// Receives the first bytes in the clear, until it is plain whether they are the preface of HTTP/2 (RFC 9113
-/// §3.4).
-async fn read_preface(
-    connection: &Connection,
-    input: Option<Buffer>,
-    worker: &Worker,
-) -> Option<(Buffer, bool)> {
-    let mut input = match input.filter(|input| !input.is_empty()) {
-        Some(input) => input,
-        None => match wait(connection, false, worker).await {
-            Waited::Bytes(bytes) => bytes,
-            Waited::Readable => worker.buffers.small(),
-            Waited::End => return None,
-        },
-    };
-    connection.deadline.set(connection.term(worker, |terms| terms.client_header_timeout)?);
-    loop {
-        let seen = input.filled().get(..PREFACE.len()).unwrap_or(input.filled());
-        if !PREFACE.starts_with(seen) || seen.len() == PREFACE.len() {
-            let is_preface = seen == PREFACE;
-            return Some((input, is_preface));
-        }
-        let readable = connection.deadline.guard(pin!(connection.transport.readable())).await;
-        if readable.is_err() {
-            // HTTP/1.1 knows how to answer.
-            return Some((input, false));
-        }
-        let (result, buffer) = connection.transport.receive(input).await;
-        input = result.is_ok_and(|count| count > 0).then_some(buffer)?;
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::downstream::connection;
 use crate::downstream::connection::Connection;
 use crate::downstream::connection::MAX_DISCARD_BYTES;
-use crate::downstream::h1;
+use crate::downstream::coverage::Coverage;
 use crate::exchange;
 use crate::exchange::message::Origin;
 use crate::exchange::secured::CertificateFacts;
@@ -20,19 +20,25 @@ use crate::telemetry::reason::Reason;
 use crate::tls::accept;
 use crate::tls::accept::Accepted;
 use crate::tls::accept::Facts;
-use crate::tls::accept::ServerTerms;
 use crate::tls::cipher_names::names_of;
 use crate::tls::cipher_names::openssl_name;
 use crate::tls::client_certificate::ClientCertificate;
 use crate::tls::transport::Transport;
 use crate::worker::Worker;
 
+/// How a handshake ended.
+pub(super) enum Handshake {
+    Secured(Box<Connection>),
+    /// The client speaks HTTP in the clear; these bytes came.
+    PlainHttp(Box<Connection>, Buffer),
+}
+
 /// Makes the connection secure; None when it ended instead. `input` came behind a PROXY header.
 pub(super) async fn secure(
     connection: Box<Connection>,
     input: Option<Buffer>,
     worker: &Worker,
-) -> Option<Box<Connection>> {
+) -> Option<Handshake> {
     let mut connection = connection;
     let snapshot = worker.snapshot();
     let terms = snapshot.listener(connection.listener())?;
@@ -62,13 +68,11 @@ pub(super) async fn secure(
                 connection.coverage =
                     Some(Box::new(Coverage { terms: Arc::clone(&server), opened_for: facts.server_name }));
             }
-            return Some(connection);
+            return Some(Handshake::Secured(connection));
         }
         Ok(Accepted::Plain(socket, received)) => {
             connection.transport = Transport::Plain(socket);
-            h1::refuse_plain(&connection, received, terms, worker).await;
-            connection::linger(&connection, MAX_DISCARD_BYTES, worker).await;
-            return None;
+            return Some(Handshake::PlainHttp(connection, received));
         }
         // A client that connects and says nothing is no failure: load balancers check like that.
         Ok(Accepted::Gone { received: false }) => return None,
@@ -84,26 +88,6 @@ pub(super) async fn secure(
         connection::linger(&connection, MAX_DISCARD_BYTES, worker).await;
     }
     None
-}
-
-/// For which hosts a connection that was opened for one may carry requests. Browsers use a connection for
-/// every host that its certificate names.
-pub(super) struct Coverage {
-    terms: Arc<ServerTerms>,
-    /// In lower case; None if the client named nobody.
-    opened_for: Option<String>,
-}
-
-impl Coverage {
-    /// `host` may have a port.
-    pub(super) fn covers(&self, host: &[u8]) -> bool {
-        let Ok(host) = std::str::from_utf8(host) else { return false };
-        let without_port = host.rsplit_once(':').filter(|(_, port)| !port.ends_with(']'));
-        let name = without_port.map_or(host, |(name, _)| name);
-        let opened_for = self.opened_for.as_deref();
-        opened_for.is_some_and(|opened_for| opened_for.eq_ignore_ascii_case(name))
-            || self.terms.covers(opened_for, name)
-    }
 }
 
 /// What the handshake told, in the forms that logs and backends get.

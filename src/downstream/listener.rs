@@ -1,25 +1,19 @@
 //! Accepting connections within the limits of their listener.
 
 use std::cell::Cell;
-use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
-use std::rc::Weak;
 use std::time::Duration;
 
-use crate::downstream::connection;
 use crate::downstream::connection::Connection;
 use crate::downstream::eviction;
 use crate::downstream::eviction::Limit;
-use crate::downstream::h1;
-use crate::downstream::h2;
+use crate::downstream::lifecycle;
 use crate::net::listen::Acceptor;
 use crate::net::listen::cure_of_accepting;
 use crate::net::listen::is_of_one_connection;
 use crate::net::socket::Socket;
-use crate::net::task;
-use crate::net::task::Stock;
 use crate::net::timer::Deadline;
 use crate::net::timer::TICK;
 use crate::snapshot::Listener;
@@ -33,8 +27,6 @@ const BATCH: usize = 256;
 
 /// How long a connection whose handshake was under way may take to arrive on a socket that closes.
 const CLOSING_GRACE: Duration = Duration::from_secs(1);
-
-const TRIM_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Only a drain ends this wait early; it is just far away.
 const UNTIL_DRAIN: Duration = Duration::from_secs(24 * 3600);
@@ -87,9 +79,7 @@ pub async fn run(accepting: Rc<Accepting>, worker: Rc<Worker>) {
 
 async fn accept_all(accepting: &Accepting, worker: &Rc<Worker>) {
     let Accepting { acceptor, deadline, .. } = accepting;
-    let stock = Rc::new(Stock::default());
-    task::spawn(trim(Rc::downgrade(&stock), Rc::clone(worker)));
-    let starter = starter_of_streams(worker);
+    let serve = lifecycle::server(worker);
     loop {
         if !accepting.closing.get() {
             deadline.set_yielding(UNTIL_DRAIN);
@@ -115,9 +105,7 @@ async fn accept_all(accepting: &Accepting, worker: &Rc<Worker>) {
                 }
             };
             let counted = worker.connection_opened(listener);
-            let connection = Connection::new(Transport::Plain(socket), peer, accepting.port, counted);
-            let means = (Rc::clone(&stock), Rc::clone(&starter));
-            task::spawn(connection::run(connection, Rc::clone(worker), means, h1::serve));
+            serve(Connection::new(Transport::Plain(socket), peer, accepting.port, counted));
         }
     }
 }
@@ -152,22 +140,6 @@ fn tell_limit(limit: Limit, listener: usize, worker: &Worker) {
         Limit::Rate => format!("new connections of listener \"{name}\" in a second (connections_per_second)"),
     };
     tell_repeatedly(Kind::ConnectionLimit, || format!("warning: the limit is reached: {text}; others wait"));
-}
-
-/// What starts the tasks of streams, in memory that earlier ones left.
-fn starter_of_streams(worker: &Rc<Worker>) -> h2::Starter {
-    let stock = Rc::new(Stock::default());
-    task::spawn(trim(Rc::downgrade(&stock), Rc::clone(worker)));
-    Rc::new(move |job| task::spawn(stock.run(|| h2::serve(job))))
-}
-
-/// Gives memory of a past peak back, for as long as the listener is there.
-async fn trim<F: Future>(stock: Weak<Stock<F>>, worker: Rc<Worker>) {
-    while let Some(stock) = stock.upgrade() {
-        stock.trim();
-        drop(stock);
-        worker.timers.sleep(TRIM_INTERVAL).await;
-    }
 }
 
 enum Accepted {

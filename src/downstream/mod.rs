@@ -3,8 +3,12 @@
 //! No routing decision is taken here.
 
 mod connection;
+mod coverage;
 pub mod eviction;
 mod h1;
 mod h2;
 mod handshake;
+mod lifecycle;
 pub mod listener;
+mod multiplex;
+mod reply_state;

@@ -9,7 +9,7 @@ use std::task::Context;
 use std::time::Duration;
 
 use crate::downstream::connection::Connection;
-use crate::downstream::connection::Fate;
+use crate::downstream::connection::NextStep;
 use crate::downstream::h1::body::Body;
 use crate::downstream::h1::reply::Reply;
 use crate::downstream::h1::reply::RequestTraits;
@@ -48,21 +48,21 @@ pub(super) async fn serve(
     connection: Box<Connection>,
     worker: Rc<Worker>,
     input: Option<Buffer>,
-) -> (Box<Connection>, Fate) {
-    let fate = serve_requests(&connection, &worker, input).await;
-    (connection, fate)
+) -> (Box<Connection>, NextStep) {
+    let next = serve_requests(&connection, &worker, input).await;
+    (connection, next)
 }
 
-async fn serve_requests(connection: &Connection, worker: &Worker, mut input: Option<Buffer>) -> Fate {
+async fn serve_requests(connection: &Connection, worker: &Worker, mut input: Option<Buffer>) -> NextStep {
     loop {
         // Each request is served from the configuration that is in service when it comes.
         let snapshot = worker.snapshot();
         let terms = snapshot.listener(connection.listener());
         let proven = connection.secured.as_ref().map(|secured| secured.proven());
-        let Some(terms) = terms.filter(|terms| terms.still_admits(proven)) else { return Fate::Close };
+        let Some(terms) = terms.filter(|terms| terms.still_admits(proven)) else { return NextStep::Close };
         match serve_next(connection, terms, worker, input.take()).await {
             Ok(rest) => input = Some(rest),
-            Err(fate) => return fate,
+            Err(next) => return next,
         }
     }
 }
@@ -73,7 +73,7 @@ async fn serve_next(
     terms: &Listener,
     worker: &Worker,
     input: Option<Buffer>,
-) -> Result<Buffer, Fate> {
+) -> Result<Buffer, NextStep> {
     let origin = Origin {
         listener: terms,
         peer: connection.peer,
@@ -96,7 +96,7 @@ async fn serve_next(
                     let refusal = refuse(connection, buffer, Reason::HeaderTimeout, &origin, worker);
                     return Err(Box::pin(refusal).await);
                 }
-                More::Ends(fate) => return Err(fate),
+                More::Ends(next) => return Err(next),
             },
             Look::Refused(reason) => {
                 return Err(Box::pin(refuse(connection, input, reason, &origin, worker)).await);
@@ -203,18 +203,18 @@ enum More {
     Bytes(Buffer),
     /// The client took longer than `client_header_timeout`.
     TooLate(Buffer),
-    Ends(Fate),
+    Ends(NextStep),
 }
 
 /// Receives more of a head. What is not there yet is waited for elsewhere, without this buffer: a
 /// client that drips bytes holds no more memory than it sent.
 async fn more(connection: &Connection, mut input: Buffer) -> More {
     if connection.deadline.has_passed() {
-        return if input.is_empty() { More::Ends(Fate::Close) } else { More::TooLate(input) };
+        return if input.is_empty() { More::Ends(NextStep::Close) } else { More::TooLate(input) };
     }
     if !input.is_empty() {
         if connection.transport.pending() == Pending::Nothing {
-            return More::Ends(Fate::Partial(input.filled().into()));
+            return More::Ends(NextStep::Partial(input.filled().into()));
         }
         if input.spare() == 0 {
             input.make_room(input.len());
@@ -222,7 +222,7 @@ async fn more(connection: &Connection, mut input: Buffer) -> More {
     }
     match connection.deadline.guard(pin!(connection.transport.receive(input))).await {
         Ok((Ok(1..), buffer)) => More::Bytes(buffer),
-        _ => More::Ends(Fate::Close),
+        _ => More::Ends(NextStep::Close),
     }
 }
 
@@ -239,7 +239,7 @@ async fn refuse(
     reason: Reason,
     origin: &Origin<'_>,
     worker: &Worker,
-) -> Fate {
+) -> NextStep {
     let received = head_began(connection, worker);
     let mut refusal = exchange::refuse(reason, &partial_head::read(input.filled()), received, origin, worker);
     let traits = RequestTraits::of_refused(input.len());
@@ -253,7 +253,7 @@ async fn refuse(
         presence: ClientPresence { connection, serves_half_closed: origin.listener.serves_half_closed },
     };
     exchange::serve(&mut refusal, &mut stream, origin, worker).await;
-    Fate::Linger
+    NextStep::Linger
 }
 
 /// One exchange on the connection.
@@ -279,10 +279,10 @@ impl<'c> Stream for H1Stream<'c> {
 
 impl H1Stream<'_> {
     /// The bytes that the next request begins with, or how the connection goes on without any.
-    fn end(self) -> Result<Buffer, Fate> {
+    fn end(self) -> Result<Buffer, NextStep> {
         let body_is_finished = self.body.is_finished();
         self.reply.end(body_is_finished)?;
-        self.body.into_rest().ok_or(Fate::Idle)
+        self.body.into_rest().ok_or(NextStep::Idle)
     }
 }
 

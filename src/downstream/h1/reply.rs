@@ -1,7 +1,8 @@
 //! A response on its way out on an HTTP/1.1 connection.
 
 use crate::downstream::connection::Connection;
-use crate::downstream::connection::Fate;
+use crate::downstream::connection::NextStep;
+use crate::downstream::reply_state::ReplyState;
 use crate::exchange::stream;
 use crate::exchange::stream::ReplyError;
 use crate::exchange::stream::StartFacts;
@@ -51,25 +52,12 @@ enum Delimiter {
     Close,
 }
 
-/// ```text
-/// Unstarted ── start ──▶ Started ── send(last) ──▶ Finished
-///     ▲─────── retract ─────┘
-///     └───────────── a failed send ──────────────▶ Broken
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Unstarted,
-    Started,
-    Finished,
-    Broken,
-}
-
 pub(super) struct Reply<'c> {
     connection: &'c Connection,
     worker: &'c Worker,
     terms: &'c Listener,
     request: RequestTraits,
-    state: State,
+    state: ReplyState,
     delimiter: Delimiter,
     /// The connection ends with this response.
     close: bool,
@@ -92,7 +80,7 @@ impl<'c> Reply<'c> {
             worker,
             terms,
             request,
-            state: State::Unstarted,
+            state: ReplyState::Unstarted,
             delimiter: Delimiter::NoContent,
             close: false,
             tunnel: false,
@@ -106,17 +94,17 @@ impl<'c> Reply<'c> {
     }
 
     /// Whether another request may follow; if not, how the connection ends.
-    pub(super) fn end(&self, request_is_read: bool) -> Result<(), Fate> {
+    pub(super) fn end(&self, request_is_read: bool) -> Result<(), NextStep> {
         match self.state {
-            State::Finished if !self.close && request_is_read => Ok(()),
-            State::Finished if self.request.wants_more || !request_is_read => Err(Fate::Linger),
-            State::Finished => Err(Fate::Close),
-            State::Started if self.delimiter == Delimiter::Close => {
+            ReplyState::Finished if !self.close && request_is_read => Ok(()),
+            ReplyState::Finished if self.request.wants_more || !request_is_read => Err(NextStep::Linger),
+            ReplyState::Finished => Err(NextStep::Close),
+            ReplyState::Started if self.delimiter == Delimiter::Close => {
                 // An orderly end would look like the end of the content.
                 self.connection.transport.reset_on_close();
-                Err(Fate::Abort)
+                Err(NextStep::Abort)
             }
-            State::Unstarted | State::Started | State::Broken => Err(Fate::Abort),
+            ReplyState::Unstarted | ReplyState::Started | ReplyState::Broken => Err(NextStep::Abort),
         }
     }
 
@@ -186,14 +174,14 @@ impl<'c> Reply<'c> {
             Ok((Err(_), _)) => ReplyError::Gone,
             Err(_) => ReplyError::TimedOut,
         };
-        self.state = State::Broken;
+        self.state = ReplyState::Broken;
         Err(result)
     }
 }
 
 impl stream::Reply for Reply<'_> {
     fn is_started(&self) -> bool {
-        self.state != State::Unstarted
+        self.state.is_started()
     }
 
     fn can_delimit(&self) -> bool {
@@ -207,18 +195,17 @@ impl stream::Reply for Reply<'_> {
 
     fn retract(&mut self) -> bool {
         // A head leaves with the first send after it, and that takes the output away.
-        let is_unsent = self.state == State::Started && self.output.is_some();
+        let is_unsent = self.state.retract(self.output.is_some());
         if is_unsent {
             self.output = None;
             self.tunnel = false;
-            self.state = State::Unstarted;
         }
         is_unsent
     }
 
     fn can_end_with_trailers(&self) -> bool {
         // A chunk that was sent in part cannot be ended.
-        self.state == State::Started
+        self.state == ReplyState::Started
             && self.delimiter == Delimiter::Chunks
             && !self.connection.is_sending.get()
     }
@@ -240,7 +227,7 @@ impl stream::Reply for Reply<'_> {
     }
 
     fn start(&mut self, head: &ResponseHead<'_, '_>, facts: &StartFacts<'_>) {
-        self.state = State::Started;
+        self.state = ReplyState::Started;
         // A 426 only names protocols.
         self.tunnel = head.status == 101;
         self.delimit(head.status, facts);
@@ -288,7 +275,7 @@ impl stream::Reply for Reply<'_> {
             self.flush(bytes).await?;
         }
         if last.is_some() {
-            self.state = State::Finished;
+            self.state = ReplyState::Finished;
             if self.delimiter == Delimiter::Close {
                 self.connection.transport.finish_sending();
                 // After the end of our half, a tunnel's client may not keep its half open for ever.

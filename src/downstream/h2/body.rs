@@ -5,8 +5,8 @@ use std::pin::pin;
 use std::task::Poll;
 
 use crate::downstream::h2::shared::Shared;
-use crate::downstream::h2::stream::Loss;
-use crate::downstream::h2::stream::StreamState;
+use crate::downstream::multiplex::stream_state::StreamError;
+use crate::downstream::multiplex::stream_state::StreamState;
 use crate::exchange::stream::BodyError;
 use crate::exchange::stream::Patience;
 use crate::exchange::stream::RequestBody;
@@ -48,8 +48,8 @@ impl<'s> Body<'s> {
 
     /// Takes what came; the client may send as much again.
     fn take(&mut self) -> Result<Option<Buffer>, BodyError> {
-        if let Some(loss) = self.state.loss() {
-            return Err(described(loss));
+        if let Some(error) = self.state.error() {
+            return Err(described(error));
         }
         let mut inbox = self.state.inbox.borrow_mut();
         if self.limit.is_some_and(|limit| inbox.received > limit) {
@@ -81,7 +81,7 @@ impl<'s> Body<'s> {
         let state = self.state;
         let waited = poll_fn(|turn| {
             let inbox = state.inbox.borrow();
-            if state.loss().is_some() || inbox.ended || !inbox.is_empty() {
+            if state.error().is_some() || inbox.ended || !inbox.is_empty() {
                 return Poll::Ready(());
             }
             state.note_task(turn);
@@ -125,9 +125,9 @@ impl RequestBody for Body<'_> {
     }
 }
 
-fn described(loss: Loss) -> BodyError {
-    match loss {
-        Loss::Fault(word) => BodyError::Malformed(word),
-        Loss::Client | Loss::Stalled | Loss::Connection => BodyError::Gone,
+fn described(error: StreamError) -> BodyError {
+    match error {
+        StreamError::Fault(word) => BodyError::Malformed(word),
+        StreamError::Client | StreamError::Stalled | StreamError::Connection => BodyError::Gone,
     }
 }

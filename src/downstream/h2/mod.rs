@@ -25,24 +25,21 @@ use crate::downstream::connection::Connection;
 use crate::downstream::connection::MAX_DISCARD_BYTES;
 use crate::downstream::h2::shared::End;
 use crate::downstream::h2::shared::Shared;
-pub(super) use crate::downstream::h2::stream::Job;
+pub(super) use crate::downstream::h2::stream::Spawner;
 pub(super) use crate::downstream::h2::stream::serve;
 use crate::net::buffer::Buffer;
 use crate::worker::Worker;
-
-/// Starts a task that serves one stream.
-pub(super) type Starter = Rc<dyn Fn(Job)>;
 
 /// Runs a connection to its end. `input` was received already.
 pub(super) async fn run(
     connection: Box<Connection>,
     worker: Rc<Worker>,
     input: Option<Buffer>,
-    starter: Starter,
+    spawner: Spawner,
 ) {
-    let Some(shared) = Shared::new(connection, worker, starter) else { return };
-    let end = drive(&shared, input).await;
-    shared.lose_all();
+    let Some(shared) = Shared::new(connection, worker) else { return };
+    let end = drive(&shared, input, spawner).await;
+    shared.fail_all();
     match end {
         End::Gone => {}
         // Others wait for its place, and an idle client has sent nothing that could be in the way.
@@ -53,8 +50,8 @@ pub(super) async fn run(
 }
 
 /// Receives and sends side by side, until nothing more can be done.
-async fn drive(shared: &Rc<Shared>, input: Option<Buffer>) -> End {
-    let mut receiving = pin!(receiving::run(shared, input));
+async fn drive(shared: &Rc<Shared>, input: Option<Buffer>, spawner: Spawner) -> End {
+    let mut receiving = pin!(receiving::run(shared, input, spawner));
     let mut sending = pin!(sending::run(shared));
     let ended = Cell::new(None);
     poll_fn(|turn| {

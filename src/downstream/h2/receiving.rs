@@ -9,7 +9,8 @@ use std::task::Poll;
 
 use crate::downstream::h2::shared::End;
 use crate::downstream::h2::shared::Shared;
-use crate::downstream::h2::stream::Loss;
+use crate::downstream::h2::stream::Spawner;
+use crate::downstream::multiplex::stream_state::StreamError;
 use crate::exchange;
 use crate::http::head::PartialHead;
 use crate::net::buffer::Buffer;
@@ -31,8 +32,8 @@ const HOT_AFTER: u32 = 3;
 const LOOK_TICKS: u64 = 10;
 
 /// Receives until the connection ends.
-pub(super) async fn run(shared: &Rc<Shared>, input: Option<Buffer>) -> End {
-    let mut receiver = Receiver { shared, heat: 0, much: false, is_stuck: false };
+pub(super) async fn run(shared: &Rc<Shared>, input: Option<Buffer>, spawner: Spawner) -> End {
+    let mut receiver = Receiver { shared, spawner, heat: 0, much: false, is_stuck: false };
     let mut rest = input.filter(|input| !input.is_empty());
     let mut looked_at = shared.worker.timers.ticks();
     loop {
@@ -61,6 +62,7 @@ pub(super) async fn run(shared: &Rc<Shared>, input: Option<Buffer>) -> End {
 
 struct Receiver<'s> {
     shared: &'s Rc<Shared>,
+    spawner: Spawner,
     /// How many times in a row something came at once.
     heat: u32,
     /// The last receive filled its buffer, so more is likely to wait.
@@ -81,17 +83,17 @@ impl Receiver<'_> {
                 return Ok((!input.is_empty()).then_some(input));
             };
             *useful |= matches!(event, Event::Head { .. } | Event::Content { .. });
-            self.shared.act(event, input.filled())?;
+            self.shared.act(event, input.filled(), &self.spawner)?;
             input.consume(received.consumed);
         }
     }
 
     /// Waits for more, which comes behind `rest`.
     async fn next(&mut self, rest: Option<Buffer>) -> Result<Buffer, End> {
-        let shared = self.shared;
+        let (shared, spawner) = (self.shared, &self.spawner);
         // The output may be what the codec waits for: a peer that asks without reading is not listened to.
         watch(
-            shared,
+            (shared, spawner),
             pin!(poll_fn(|_| match shared.codec.borrow().output_bytes() {
                 ..=MAX_OUTPUT_BYTES => Poll::Ready(()),
                 _ => Poll::Pending,
@@ -105,7 +107,7 @@ impl Receiver<'_> {
         let transport = &shared.connection.transport;
         let is_hot = self.heat >= HOT_AFTER && !self.much;
         if !is_hot {
-            watch(shared, pin!(transport.readable())).await?.map_err(|_| End::Gone)?;
+            watch((shared, spawner), pin!(transport.readable())).await?.map_err(|_| End::Gone)?;
             if transport.is_tls() && transport.pending() == Pending::Nothing {
                 // A part of a record, or something between the two TLS stacks.
                 return Ok(rest.unwrap_or_else(|| shared.worker.buffers.tiny()));
@@ -122,7 +124,7 @@ impl Receiver<'_> {
             buffer.tail().extend_from_slice(rest.filled());
         }
         let spare = buffer.spare();
-        let (result, buffer) = watch(shared, pin!(transport.receive(buffer))).await?;
+        let (result, buffer) = watch((shared, spawner), pin!(transport.receive(buffer))).await?;
         match result {
             Ok(count @ 1..) => {
                 self.much = count * 2 > spare.min(SMALL_BYTES) && count > SMALL_BYTES / 2;
@@ -141,7 +143,10 @@ fn shrink(rest: &Buffer, shared: &Shared) -> Buffer {
 }
 
 /// Runs `operation` until it is done or the connection is to end, and does what is due meanwhile.
-async fn watch<T>(shared: &Rc<Shared>, mut operation: Pin<&mut impl Future<Output = T>>) -> Result<T, End> {
+async fn watch<T>(
+    (shared, spawner): (&Rc<Shared>, &Spawner),
+    mut operation: Pin<&mut impl Future<Output = T>>,
+) -> Result<T, End> {
     loop {
         shared.arm();
         let step = pin!(poll_fn(|turn| match operation.as_mut().poll(turn) {
@@ -152,19 +157,19 @@ async fn watch<T>(shared: &Rc<Shared>, mut operation: Pin<&mut impl Future<Outpu
         match shared.connection.deadline.guard(step).await {
             Ok(Some(done)) => return Ok(done),
             Ok(None) => return Err(End::Said),
-            Err(_elapsed) => shared.pass_time()?,
+            Err(_elapsed) => shared.pass_time(spawner)?,
         }
     }
 }
 
 impl Shared {
     /// Does what is due.
-    fn pass_time(self: &Rc<Shared>) -> Result<(), End> {
+    fn pass_time(self: &Rc<Shared>, spawner: &Spawner) -> Result<(), End> {
         let now = self.now();
         loop {
             let event = self.codec.borrow_mut().handle_timeout(now);
             let Some(event) = event else { break };
-            self.act(event, &[])?;
+            self.act(event, &[], spawner)?;
         }
         self.look_at_time();
         self.wake_driver();
@@ -172,10 +177,10 @@ impl Shared {
     }
 
     /// Acts on one event; content lies in `input`.
-    fn act(self: &Rc<Shared>, event: Event, input: &[u8]) -> Result<(), End> {
+    fn act(self: &Rc<Shared>, event: Event, input: &[u8], spawner: &Spawner) -> Result<(), End> {
         match event {
-            Event::Head { stream, end } => self.begin(stream, end),
-            Event::HeadTooLarge { stream, end } => self.refuse_large(stream, end),
+            Event::Head { stream, end } => self.begin((stream, end), spawner),
+            Event::HeadTooLarge { stream, end } => self.refuse_large((stream, end), spawner),
             Event::Content { stream, content, end } => {
                 self.keep_content(stream, input.get(content).unwrap_or_default(), end);
             }
@@ -214,9 +219,9 @@ impl Shared {
 
     fn take_reset(&self, stream: StreamId, cause: Cause) {
         match (self.find(stream), cause) {
-            (Some(state), Cause::Peer(_)) => state.lose(Loss::Client),
-            (Some(state), Cause::Fault(Fault::Stalled)) => state.lose(Loss::Stalled),
-            (Some(state), Cause::Fault(fault)) => state.lose(Loss::Fault(fault.reason())),
+            (Some(state), Cause::Peer(_)) => state.fail(StreamError::Client),
+            (Some(state), Cause::Fault(Fault::Stalled)) => state.fail(StreamError::Stalled),
+            (Some(state), Cause::Fault(fault)) => state.fail(StreamError::Fault(fault.reason())),
             (None, Cause::Peer(_)) => {}
             // Its exchange is over and told.
             (None, Cause::Fault(_)) if self.lingers(stream) => {}

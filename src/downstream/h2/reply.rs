@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use crate::downstream::h2::sending::SLICE_BYTES;
 use crate::downstream::h2::shared::Shared;
-use crate::downstream::h2::stream::Loss;
-use crate::downstream::h2::stream::StreamState;
-use crate::downstream::h2::stream::Traits;
+use crate::downstream::multiplex::stream_state::StreamError;
+use crate::downstream::multiplex::stream_state::StreamState;
+use crate::downstream::multiplex::stream_state::Traits;
+use crate::downstream::reply_state::ReplyState;
 use crate::exchange::stream;
 use crate::exchange::stream::ReplyError;
 use crate::exchange::stream::StartFacts;
@@ -22,24 +23,11 @@ use crate::proto::h2::connection::StreamGone;
 use crate::snapshot::EarlyHints;
 use crate::snapshot::Listener;
 
-/// ```text
-/// Unstarted ── start ──▶ Started ── send(last) ──▶ Finished
-///     ▲─────── retract ─────┘
-///     └───────────── a failed send ──────────────▶ Broken
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Unstarted,
-    Started,
-    Finished,
-    Broken,
-}
-
 pub(super) struct Reply<'s> {
     shared: &'s Shared,
     stream: &'s Rc<StreamState>,
     traits: Traits,
-    state: State,
+    state: ReplyState,
     status: u16,
     /// The field lines of a head that waits for the first piece of content, to be sent with it. They are not
     /// compressed yet: what was compressed can no longer be taken back.
@@ -65,7 +53,7 @@ impl<'s> Reply<'s> {
             shared,
             stream,
             traits,
-            state: State::Unstarted,
+            state: ReplyState::Unstarted,
             status: 0,
             head: None,
             has_content: false,
@@ -77,7 +65,7 @@ impl<'s> Reply<'s> {
         }
     }
 
-    async fn write(&mut self, piece: Option<Buffer>, last: Option<&[u8]>) -> Result<(), Loss> {
+    async fn write(&mut self, piece: Option<Buffer>, last: Option<&[u8]>) -> Result<(), StreamError> {
         let piece = piece.filter(|piece| self.has_content && !piece.is_empty());
         let ends_with_trailers = last.is_some_and(|trailers| !trailers.is_empty());
         let ends_with_content = last.is_some() && !ends_with_trailers;
@@ -92,33 +80,33 @@ impl<'s> Reply<'s> {
             None if ends_with_content && !is_ended => {
                 let now = self.shared.now();
                 let mut codec = self.shared.codec.borrow_mut();
-                codec.send_content(self.stream.id, &[], true, now).map_err(|gone| self.loss(gone))?;
+                codec.send_content(self.stream.id, &[], true, now).map_err(|gone| self.error(gone))?;
             }
             None => {}
         }
         if let Some(trailers) = last.filter(|_| ends_with_trailers) {
             let mut codec = self.shared.codec.borrow_mut();
             let sent = codec.send_trailers(self.stream.id, head::field_lines(trailers));
-            sent.map_err(|gone| self.loss(gone))?;
+            sent.map_err(|gone| self.error(gone))?;
         }
         if last.is_some() {
             self.stream.is_answered.set(true);
-            self.state = State::Finished;
+            self.state = ReplyState::Finished;
         }
         Ok(())
     }
 
-    fn write_head(&mut self, end: bool) -> Result<(), Loss> {
+    fn write_head(&mut self, end: bool) -> Result<(), StreamError> {
         let Some(lines) = self.head.take() else { return Ok(()) };
         let status = digits(self.status);
         let status = FieldLine::from((&b":status"[..], &status[..]));
         let fields = std::iter::once(status).chain(head::field_lines(lines.filled()));
         let mut codec = self.shared.codec.borrow_mut();
-        codec.send_head(self.stream.id, fields, end).map_err(|gone| self.loss(gone))
+        codec.send_head(self.stream.id, fields, end).map_err(|gone| self.error(gone))
     }
 
     /// Writes content as the windows and the other streams allow.
-    async fn write_content(&mut self, piece: &Buffer, end: bool) -> Result<(), Loss> {
+    async fn write_content(&mut self, piece: &Buffer, end: bool) -> Result<(), StreamError> {
         let mut rest = piece.filled();
         while !rest.is_empty() {
             let slot = self.shared.turn(self.stream).await?;
@@ -126,7 +114,7 @@ impl<'s> Reply<'s> {
             let is_last = end && slice.len() == rest.len();
             let now = self.shared.now();
             let sent = self.shared.codec.borrow_mut().send_content(self.stream.id, slice, is_last, now);
-            let sent = sent.map_err(|gone| self.loss(gone))?;
+            let sent = sent.map_err(|gone| self.error(gone))?;
             drop(slot);
             self.content_bytes += sent as u64;
             rest = rest.get(sent..).unwrap_or_default();
@@ -145,14 +133,14 @@ impl<'s> Reply<'s> {
         }
     }
 
-    fn loss(&self, _gone: StreamGone) -> Loss {
-        self.stream.loss().unwrap_or(Loss::Connection)
+    fn error(&self, _gone: StreamGone) -> StreamError {
+        self.stream.error().unwrap_or(StreamError::Connection)
     }
 }
 
 impl stream::Reply for Reply<'_> {
     fn is_started(&self) -> bool {
-        self.state != State::Unstarted
+        self.state.is_started()
     }
 
     fn can_delimit(&self) -> bool {
@@ -164,17 +152,16 @@ impl stream::Reply for Reply<'_> {
     }
 
     fn retract(&mut self) -> bool {
-        let is_unsent = self.state == State::Started && self.head.is_some();
+        let is_unsent = self.state.retract(self.head.is_some());
         if is_unsent {
             self.head = None;
             self.is_tunnel = false;
-            self.state = State::Unstarted;
         }
         is_unsent
     }
 
     fn can_end_with_trailers(&self) -> bool {
-        self.state == State::Started && self.has_content && !self.is_tunnel && !self.has_length
+        self.state == ReplyState::Started && self.has_content && !self.is_tunnel && !self.has_length
     }
 
     fn interim(&mut self, head: &ResponseHead<'_, '_>) -> bool {
@@ -191,7 +178,7 @@ impl stream::Reply for Reply<'_> {
     }
 
     fn start(&mut self, head: &ResponseHead<'_, '_>, facts: &StartFacts<'_>) {
-        self.state = State::Started;
+        self.state = ReplyState::Started;
         // "The 200 status code indicates that the tunnel was set up" (RFC 8441 §5).
         self.is_tunnel = head.status == 101 && self.traits.wants_tunnel;
         let is_tunnel = self.is_tunnel;
@@ -228,9 +215,9 @@ impl stream::Reply for Reply<'_> {
             self.expect_more();
         }
         self.shared.wake_driver();
-        written.map_err(|loss| {
-            self.state = State::Broken;
-            if loss == Loss::Stalled { ReplyError::TimedOut } else { ReplyError::Gone }
+        written.map_err(|error| {
+            self.state = ReplyState::Broken;
+            if error == StreamError::Stalled { ReplyError::TimedOut } else { ReplyError::Gone }
         })
     }
 

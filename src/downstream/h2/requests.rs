@@ -3,9 +3,10 @@
 use std::rc::Rc;
 
 use crate::downstream::h2::shared::Shared;
-use crate::downstream::h2::stream::Job;
-use crate::downstream::h2::stream::StreamState;
-use crate::downstream::h2::stream::Traits;
+use crate::downstream::h2::stream::Spawner;
+use crate::downstream::h2::stream::StreamTask;
+use crate::downstream::multiplex::stream_state::StreamState;
+use crate::downstream::multiplex::stream_state::Traits;
 use crate::exchange;
 use crate::exchange::Exchange;
 use crate::exchange::message::Request;
@@ -27,7 +28,7 @@ use crate::worker::Held;
 
 impl Shared {
     /// Begins to serve the request whose head the codec holds.
-    pub(super) fn begin(self: &Rc<Shared>, stream: StreamId, end: bool) {
+    pub(super) fn begin(self: &Rc<Shared>, (stream, end): (StreamId, bool), spawner: &Spawner) {
         // Each request is served from the configuration that is in service when it comes.
         let held = self.worker.snapshot();
         let Some(terms) = self.admit(&held) else { return self.turn_away(stream) };
@@ -36,11 +37,11 @@ impl Shared {
             return self.codec.borrow_mut().reset(stream, ErrorCode::RefusedStream);
         }
         let (exchange, traits) = self.look(terms, end);
-        self.start(stream, end, (exchange, traits), held);
+        self.start((stream, end), (exchange, traits), held, spawner);
     }
 
     /// Begins to refuse a request whose head passed the limits.
-    pub(super) fn refuse_large(self: &Rc<Shared>, stream: StreamId, end: bool) {
+    pub(super) fn refuse_large(self: &Rc<Shared>, (stream, end): (StreamId, bool), spawner: &Spawner) {
         let held = self.worker.snapshot();
         let Some(terms) = self.admit(&held) else { return self.turn_away(stream) };
         let reason = Reason::BadRequest(HeadError::HeadTooLarge.reason(), HeadError::HeadTooLarge.status());
@@ -48,7 +49,7 @@ impl Shared {
         let is_method = |field: Field<'_>| field.name == b":method" && field.value == b"HEAD";
         let is_head = self.codec.borrow().fields().iter().any(is_method);
         let traits = Traits { is_head, wants_tunnel: false, head_bytes: self.head_bytes() };
-        self.start(stream, end, (exchange, traits), held);
+        self.start((stream, end), (exchange, traits), held, spawner);
     }
 
     /// An exchange that refuses the request whose head the codec holds.
@@ -74,10 +75,10 @@ impl Shared {
 
     fn start(
         self: &Rc<Shared>,
-        stream: StreamId,
-        end: bool,
+        (stream, end): (StreamId, bool),
         (exchange, traits): (Exchange, Traits),
         held: Held,
+        spawner: &Spawner,
     ) {
         let requests = self.connection.requests.get().saturating_add(1);
         self.connection.requests.set(requests);
@@ -92,7 +93,7 @@ impl Shared {
         }
         let state = Rc::new(StreamState::new(stream, end, self.decoded_bytes()));
         self.insert(Rc::clone(&state));
-        (self.starter)(Job { shared: Rc::clone(self), state, held, exchange, traits });
+        spawner(StreamTask { shared: Rc::clone(self), state, held, exchange, traits });
     }
 
     /// Of the head that the codec holds.

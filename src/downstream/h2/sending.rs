@@ -5,9 +5,9 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use crate::downstream::h2::shared::Shared;
-use crate::downstream::h2::stream::Loss;
-use crate::downstream::h2::stream::StreamState;
-use crate::downstream::h2::stream::Turn;
+use crate::downstream::multiplex::stream_state::SendTurn;
+use crate::downstream::multiplex::stream_state::StreamError;
+use crate::downstream::multiplex::stream_state::StreamState;
 use crate::net::buffer::SMALL_BYTES;
 use crate::net::timer::Tag;
 use crate::proto::h2::limits::MAX_OUTPUT_BYTES;
@@ -17,7 +17,7 @@ use crate::telemetry::reason::Reason;
 pub(super) const SLICE_BYTES: usize = 16 * 1024;
 
 /// While fewer streams than this wait for their turn, each may hold a slice.
-const FEW: usize = 8;
+const FEW_WAITING: usize = 8;
 
 /// With less output than this, one more slice may be written. The codec stops listening at its own limit,
 /// which content alone must not reach.
@@ -58,11 +58,11 @@ pub(super) async fn run(shared: &Rc<Shared>) {
 }
 
 /// A turn to write one slice. Dropping it gives the turn on.
-pub(super) struct Slot<'s> {
+pub(super) struct SendPermit<'s> {
     shared: &'s Shared,
 }
 
-impl Drop for Slot<'_> {
+impl Drop for SendPermit<'_> {
     fn drop(&mut self) {
         self.shared.turns.set(self.shared.turns.get() - 1);
         self.shared.wake_driver();
@@ -70,19 +70,19 @@ impl Drop for Slot<'_> {
 }
 
 /// A place in the queue. Who gives up waiting gives it up too.
-struct Place<'s> {
+struct QueueEntry<'s> {
     shared: &'s Shared,
     state: &'s Rc<StreamState>,
 }
 
-impl Drop for Place<'_> {
+impl Drop for QueueEntry<'_> {
     fn drop(&mut self) {
-        match self.state.turn.replace(Turn::None) {
-            Turn::None => {}
-            Turn::Queued => {
+        match self.state.turn.replace(SendTurn::None) {
+            SendTurn::None => {}
+            SendTurn::Queued => {
                 self.shared.queue.borrow_mut().retain(|queued| !Rc::ptr_eq(queued, self.state));
             }
-            Turn::Granted => drop(Slot { shared: self.shared }),
+            SendTurn::Granted => drop(SendPermit { shared: self.shared }),
         }
     }
 }
@@ -99,7 +99,7 @@ impl Shared {
         let window = self.codec.borrow().send_capacity(state.id);
         match self.queue.borrow().len() {
             0 if self.has_room() => window,
-            ..FEW => window.min(SLICE_BYTES),
+            ..FEW_WAITING => window.min(SLICE_BYTES),
             _ => 0,
         }
     }
@@ -108,49 +108,49 @@ impl Shared {
     fn grant(&self) {
         while self.has_room() {
             let Some(state) = self.queue.borrow_mut().pop_front() else { return };
-            state.turn.set(Turn::Granted);
+            state.turn.set(SendTurn::Granted);
             self.turns.set(self.turns.get() + 1);
             state.wake();
         }
     }
 
     /// Waits until the stream may write a slice.
-    pub(super) async fn turn(&self, state: &Rc<StreamState>) -> Result<Slot<'_>, Loss> {
-        if let Some(loss) = state.loss() {
-            return Err(loss);
+    pub(super) async fn turn(&self, state: &Rc<StreamState>) -> Result<SendPermit<'_>, StreamError> {
+        if let Some(error) = state.error() {
+            return Err(error);
         }
         if self.queue.borrow().is_empty() && self.has_room() {
             self.turns.set(self.turns.get() + 1);
-            return Ok(Slot { shared: self });
+            return Ok(SendPermit { shared: self });
         }
-        state.turn.set(Turn::Queued);
+        state.turn.set(SendTurn::Queued);
         self.queue.borrow_mut().push_back(Rc::clone(state));
         self.wake_driver();
-        let place = Place { shared: self, state };
+        let place = QueueEntry { shared: self, state };
         poll_fn(|turn| {
-            if let Some(loss) = state.loss() {
-                return Poll::Ready(Err(loss));
+            if let Some(error) = state.error() {
+                return Poll::Ready(Err(error));
             }
-            if state.turn.get() == Turn::Granted {
+            if state.turn.get() == SendTurn::Granted {
                 return Poll::Ready(Ok(()));
             }
             state.note_task(turn);
             Poll::Pending
         })
         .await?;
-        state.turn.set(Turn::None);
+        state.turn.set(SendTurn::None);
         drop(place);
-        Ok(Slot { shared: self })
+        Ok(SendPermit { shared: self })
     }
 
     /// Waits until the client's windows allow some content of the stream.
-    pub(super) async fn window(&self, state: &StreamState) -> Result<(), Loss> {
+    pub(super) async fn window(&self, state: &StreamState) -> Result<(), StreamError> {
         state.is_blocked.set(true);
         // The codec bounds this wait.
         self.arm();
         let opened = poll_fn(|turn| {
-            if let Some(loss) = state.loss() {
-                return Poll::Ready(Err(loss));
+            if let Some(error) = state.error() {
+                return Poll::Ready(Err(error));
             }
             if self.codec.borrow().send_capacity(state.id) > 0 {
                 return Poll::Ready(Ok(()));

@@ -8,9 +8,8 @@ use std::task::Waker;
 use std::time::Duration;
 
 use crate::downstream::connection::Connection;
-use crate::downstream::h2::Starter;
-use crate::downstream::h2::stream::Loss;
-use crate::downstream::h2::stream::StreamState;
+use crate::downstream::multiplex::stream_state::StreamError;
+use crate::downstream::multiplex::stream_state::StreamState;
 use crate::exchange::message::Origin;
 use crate::net::buffer::Buffer;
 use crate::net::clock::Moment;
@@ -31,28 +30,28 @@ use crate::worker::Worker;
 const MAX_HEAD_BYTES: usize = 1024 * 1024;
 
 /// With so many streams, what comes next is likely to be long.
-const MANY: usize = 4;
+const MANY_STREAMS: usize = 4;
 
 /// A connection without streams gives back what it does not need after this time.
-const SLIM_AFTER: Duration = Duration::from_millis(300);
+const TRIM_AFTER: Duration = Duration::from_millis(300);
 
 /// How long a client that was answered may go on with its body, which is thrown away. Some forget the answer
 /// when the end of the stream comes right behind it.
 const LINGER_MS: Millis = 1000;
 
 /// A client that has said GOAWAY has so long, without streams, to close the connection itself.
-const LEAVING: Duration = Duration::from_secs(1);
+const GOAWAY_GRACE: Duration = Duration::from_secs(1);
 
 /// A connection that has had all its requests ends when none has been in flight for so long: some clients give up with
 /// a GOAWAY what is, and others send their next request before they have seen a GOAWAY right behind a response.
-const QUIET: Duration = Duration::from_millis(50);
+const QUIET_TIME: Duration = Duration::from_millis(50);
 
 /// Without such a moment, it ends after this time: in two steps, or, for a client that never has several requests in
 /// flight, with the next response.
-const LAST_REQUESTS: Duration = Duration::from_secs(1);
+const LAST_REQUESTS_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Nothing is waited for longer than this without another look.
-const FAR: Duration = Duration::from_secs(3600);
+const MAX_WAIT: Duration = Duration::from_secs(3600);
 
 /// How a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +65,6 @@ pub(super) enum End {
 pub(super) struct Shared {
     pub(super) connection: Box<Connection>,
     pub(super) worker: Rc<Worker>,
-    pub(super) starter: Starter,
     /// Never borrowed across an `await`.
     pub(super) codec: RefCell<Codec>,
     /// Those that have a task, in the order of their numbers.
@@ -95,7 +93,7 @@ pub(super) struct Shared {
     /// The client had several requests in flight at a time.
     is_concurrent: Cell<bool>,
     /// What the codec does not need while it is idle was given back.
-    is_slim: Cell<bool>,
+    is_trimmed: Cell<bool>,
     /// Of the heads of all streams, as they were decoded.
     head_bytes: Cell<usize>,
     /// Content that came and was not taken, and how much of it the connection's window waits for.
@@ -107,17 +105,12 @@ pub(super) struct Shared {
 
 impl Shared {
     /// None when the listener is not there any more.
-    pub(super) fn new(
-        connection: Box<Connection>,
-        worker: Rc<Worker>,
-        starter: Starter,
-    ) -> Option<Rc<Shared>> {
+    pub(super) fn new(connection: Box<Connection>, worker: Rc<Worker>) -> Option<Rc<Shared>> {
         let local = local_settings(worker.snapshot().listener(connection.listener())?);
         Some(Rc::new(Shared {
             idle_since: Cell::new(worker.clock.now()),
             connection,
             worker,
-            starter,
             codec: RefCell::new(Codec::server(local)),
             streams: RefCell::default(),
             queue: RefCell::default(),
@@ -131,7 +124,7 @@ impl Shared {
             leaving_since: Cell::new(None),
             spent_since: Cell::new(None),
             is_concurrent: Cell::new(false),
-            is_slim: Cell::new(false),
+            is_trimmed: Cell::new(false),
             head_bytes: Cell::new(0),
             held_bytes: Cell::new(0),
             unreleased: Cell::new(0),
@@ -174,7 +167,7 @@ impl Shared {
 
     /// Whether the client asks for much at a time.
     pub(super) fn has_many_streams(&self) -> bool {
-        self.streams.borrow().len() >= MANY
+        self.streams.borrow().len() >= MANY_STREAMS
     }
 
     /// Whether the heads in flight leave room for one more of so many bytes.
@@ -192,7 +185,7 @@ impl Shared {
         streams.push(state);
         self.connection.deadline.forget_eviction();
         drop(streams);
-        self.is_slim.set(false);
+        self.is_trimmed.set(false);
         if !self.has_memory.get() && self.codec.borrow().output_bytes() == 0 {
             self.exchange_memory(&mut self.worker.buffers.small());
         }
@@ -216,8 +209,8 @@ impl Shared {
     pub(super) fn end_stream(&self, state: &StreamState) {
         self.release_rest(state);
         let mut codec = self.codec.borrow_mut();
-        match state.loss() {
-            Some(Loss::Connection) => {}
+        match state.error() {
+            Some(StreamError::Connection) => {}
             Some(_) => codec.settled(),
             None if state.is_answered.get() && codec.is_receiving(state.id) => {
                 codec.settle(state.id);
@@ -234,7 +227,7 @@ impl Shared {
         }
         if streams.is_empty() {
             self.idle_since.set(self.worker.clock.now());
-            let is_due = |since: Moment| self.worker.clock.now().since(since) >= LAST_REQUESTS;
+            let is_due = |since: Moment| self.worker.clock.now().since(since) >= LAST_REQUESTS_TIMEOUT;
             if self.spent_since.get().is_some_and(is_due) {
                 self.spent_since.set(None);
                 self.codec.borrow_mut().shut_down(self.now());
@@ -259,17 +252,17 @@ impl Shared {
 
     /// How long to wait until a connection ends that has had its last request since then; None: for the next response.
     fn last_wait(&self, since: Moment, now: Moment) -> Option<Duration> {
-        let most = LAST_REQUESTS.saturating_sub(now.since(since));
+        let most = LAST_REQUESTS_TIMEOUT.saturating_sub(now.since(since));
         if self.streams.borrow().is_empty() {
-            return Some(most.min(QUIET.saturating_sub(now.since(self.idle_since.get()))));
+            return Some(most.min(QUIET_TIME.saturating_sub(now.since(self.idle_since.get()))));
         }
         self.is_concurrent.get().then_some(most)
     }
 
     /// No stream can go on.
-    pub(super) fn lose_all(&self) {
+    pub(super) fn fail_all(&self) {
         self.has_ended.set(true);
-        self.for_each(|state| state.lose(Loss::Connection));
+        self.for_each(|state| state.fail(StreamError::Connection));
         // Whoever queues knows by now.
         self.queue.borrow_mut().clear();
     }
@@ -300,13 +293,13 @@ impl Shared {
         let linger_due = self.lingering.borrow().front().map(|(_, due)| *due);
         let of_idleness = self.idle_timeout().map(|timeout| {
             let rest = timeout.saturating_sub(now.since(self.idle_since.get()));
-            if self.is_slim.get() { rest } else { rest.min(SLIM_AFTER) }
+            if self.is_trimmed.get() { rest } else { rest.min(TRIM_AFTER) }
         });
         let of_last = self.spent_since.get().and_then(|since| self.last_wait(since, now));
         let until = |due: Millis| Duration::from_millis(due.saturating_sub(now.millis()));
         let waits = [codec_due.map(until), linger_due.map(until), of_idleness, of_last];
-        let wait = waits.into_iter().flatten().min().unwrap_or(FAR);
-        self.connection.deadline.set_yielding(wait.min(FAR));
+        let wait = waits.into_iter().flatten().min().unwrap_or(MAX_WAIT);
+        self.connection.deadline.set_yielding(wait.min(MAX_WAIT));
         if of_idleness.is_some() {
             let idle_ticks = now.since(self.idle_since.get()).as_millis() / TICK.as_millis();
             let since = self.worker.timers.ticks().saturating_sub(idle_ticks as u64);
@@ -326,7 +319,7 @@ impl Shared {
         if is_evicted || timeout.is_some_and(|timeout| idle >= timeout) || self.should_end() || is_spent {
             self.spent_since.set(None);
             self.codec.borrow_mut().shut_down(now.millis());
-        } else if timeout.is_some() && idle >= SLIM_AFTER && !self.is_slim.replace(true) {
+        } else if timeout.is_some() && idle >= TRIM_AFTER && !self.is_trimmed.replace(true) {
             self.codec.borrow_mut().release_memory();
         }
     }
@@ -352,7 +345,7 @@ impl Shared {
         }
         let is_new = self.connection.requests.get() == 0;
         // Counted from when it became idle, as the others are.
-        let until_left = |since: Moment| since.since(self.idle_since.get()).saturating_add(LEAVING);
+        let until_left = |since: Moment| since.since(self.idle_since.get()).saturating_add(GOAWAY_GRACE);
         let most = self.leaving_since.get().map_or(Duration::MAX, until_left);
         self.connection
             .term(&self.worker, |terms| if is_new { terms.client_header_timeout } else { terms.idle_timeout })

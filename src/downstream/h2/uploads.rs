@@ -1,7 +1,7 @@
 //! Content that came and was not taken yet: who may send more of it.
 
 use crate::downstream::h2::shared::Shared;
-use crate::downstream::h2::stream::StreamState;
+use crate::downstream::multiplex::stream_state::StreamState;
 use crate::proto::h2::flow::DEFAULT_WINDOW;
 use crate::proto::h2::stream::StreamId;
 

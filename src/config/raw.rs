@@ -137,11 +137,11 @@ fn cure(text: &str, at: usize) -> String {
     }
     match line.split_once('=').map(|(key, value)| (key.trim(), value.trim())) {
         Some((key, value)) if value.ends_with(';') => {
-            format!("no semicolon ends a line: {key} = {}", value.trim_end_matches(';').trim_end())
+            format!("no semicolon ends a line: {key} = {}", in_toml(value.trim_end_matches(';').trim_end()))
         }
         Some((key, value)) if is_bare_word(value) => match truth(value) {
             Some(truth) => format!("write {key} = {truth}"),
-            None => format!("text stands in quotes: {key} = \"{value}\""),
+            None => format!("text stands in quotes: {key} = {}", in_toml(value)),
         },
         None if line.trim_end().ends_with(';') => {
             "no semicolon ends a line, and a line is key = value: see docs/configuration.md".to_owned()
@@ -150,7 +150,7 @@ fn cure(text: &str, at: usize) -> String {
             Some((key, value))
                 if is_bare_word(key.trim()) && !key.contains(':') && !value.trim().is_empty() =>
             {
-                format!("`=` stands between key and value: {} = {}", key.trim(), value.trim())
+                format!("`=` stands between key and value: {} = {}", key.trim(), in_toml(value.trim()))
             }
             _ => GENERAL_CURE.to_owned(),
         },
@@ -160,6 +160,15 @@ fn cure(text: &str, at: usize) -> String {
 
 const GENERAL_CURE: &str =
     "a line is a [table], a [[table of a list]], or key = value; text stands in quotes";
+
+/// A value as it must be written: words are true, false, numbers, or text in quotes.
+fn in_toml(value: &str) -> String {
+    match truth(value) {
+        Some(truth) => truth.to_string(),
+        None if is_bare_word(value) && value.parse::<f64>().is_err() => format!("\"{value}\""),
+        None => value.to_owned(),
+    }
+}
 
 fn is_bare_word(value: &str) -> bool {
     !value.is_empty()

@@ -175,7 +175,11 @@ fn check_backends(group: &ServerGroup, report: &mut Report) {
         if first != backend.location {
             let message =
                 format!("the backend \"{}\" is already listed at {}", backend.address, report.place(first));
-            report.warning(backend.location, message, "remove one of the two: they are one backend, with the greater weight of both");
+            report.warning(
+                backend.location,
+                message,
+                "remove one of the two: they are one backend, with the greater weight of both",
+            );
         }
     }
 }

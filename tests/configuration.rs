@@ -87,7 +87,7 @@ fn folder_with_https(more: &str) -> tempfile::TempDir {
     let listener = VALID.replacen("default_group", &format!("{https}{more}default_group"), 1);
     let folder = folder(&[("a.toml", &format!("{listener}{site}")), ("tls/readme", "")]);
     let words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 9 -subj /CN=a.org \
-                 -keyout tls/site.key -out tls/site.crt";
+                 -addext subjectAltName=DNS:a.org -keyout tls/site.key -out tls/site.crt";
     let output = Command::new("openssl").args(words.split(' ')).current_dir(folder.path()).output();
     assert!(output.expect("openssl runs").status.success());
     folder

@@ -118,6 +118,7 @@ fn certificates(
             let location = certificates::place_of(&finding, wanted);
             match finding.is_warning() {
                 true if finding.is_about_names() && !is_asked_for => {}
+                true if finding.is_note() => report.note(location, finding.message(), finding.cure()),
                 true => report.warning(location, finding.message(), finding.cure()),
                 false => report.error(location, finding.message(), finding.cure()),
             }

@@ -99,6 +99,8 @@ pub enum Remark {
     Expired(usize, String),
     NotYetValid(usize, String),
     NoNames,
+    /// Only the common name says whose it is.
+    CommonNameAlone,
     /// A name that no client can ask for.
     UselessName(String),
     Sha1,
@@ -113,7 +115,15 @@ impl Finding {
 
     /// Whether it matters only where the certificate is shown to clients by its names.
     pub fn is_about_names(&self) -> bool {
-        matches!(self.fault, Fault::Remark(Remark::NoNames | Remark::UselessName(_)))
+        matches!(
+            self.fault,
+            Fault::Remark(Remark::NoNames | Remark::CommonNameAlone | Remark::UselessName(_))
+        )
+    }
+
+    /// Whether it is right for some clients, so that the operator may have meant it.
+    pub fn is_note(&self) -> bool {
+        matches!(self.fault, Fault::Remark(Remark::CommonNameAlone))
     }
 
     /// One sentence that names the file.
@@ -325,6 +335,10 @@ fn remark_words(file: &str, remark: &Remark) -> Words {
         Remark::NoNames => words(
             format!("{file}: the certificate names no host; it can only be the default of a listener"),
             "get a certificate whose subjectAltName lists the names of the site",
+        ),
+        Remark::CommonNameAlone => words(
+            format!("{file}: the certificate has no subjectAltName; browsers and others refuse it"),
+            "get one with the names of the site (openssl: -addext subjectAltName=DNS:www.example.com)",
         ),
         Remark::UselessName(name) => words(
             format!("{file}: \"{name}\" is no name that a client can ask for, and is ignored"),

@@ -129,6 +129,9 @@ fn check(
     let (names, useless) = names(leaf);
     if names.is_empty() && useless.is_empty() {
         remarks.push((Part::Chain, Remark::NoNames));
+    } else if alternative_names(leaf).is_none() {
+        // RFC 9525 §2: names of services are no longer looked for in the common name.
+        remarks.push((Part::Chain, Remark::CommonNameAlone));
     }
     remarks.extend(useless.into_iter().map(|name| (Part::Chain, Remark::UselessName(name))));
     let numbered = chain.parsed.iter().enumerate();
@@ -285,12 +288,7 @@ fn is_signed_with_sha1(certificate: &X509Certificate<'_>) -> bool {
 /// The names of a certificate, and those that no client can ask for. The common name counts only
 /// where there are no alternative names at all (RFC 6125 §6.4.4).
 fn names(certificate: &X509Certificate<'_>) -> (Vec<String>, Vec<String>) {
-    let alternative =
-        certificate.extensions().iter().find_map(|extension| match extension.parsed_extension() {
-            ParsedExtension::SubjectAlternativeName(names) => Some(&names.general_names),
-            _ => None,
-        });
-    let stated: Vec<&str> = match alternative {
+    let stated: Vec<&str> = match alternative_names(certificate) {
         Some(names) => names
             .iter()
             .filter_map(|name| match name {
@@ -309,6 +307,13 @@ fn names(certificate: &X509Certificate<'_>) -> (Vec<String>, Vec<String>) {
         stated.into_iter().map(plain).partition(|name| NamePattern::parse(name).is_some());
     names.dedup();
     (names, useless)
+}
+
+fn alternative_names<'a, 'c>(certificate: &'a X509Certificate<'c>) -> Option<&'a [GeneralName<'c>]> {
+    certificate.extensions().iter().find_map(|extension| match extension.parsed_extension() {
+        ParsedExtension::SubjectAlternativeName(names) => Some(&names.general_names[..]),
+        _ => None,
+    })
 }
 
 fn is_like_a_host(name: &str) -> bool {

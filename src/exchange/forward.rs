@@ -122,7 +122,7 @@ impl Forward {
             };
             drop(in_flight);
             let error = self.drained(error, (group, chosen));
-            let next = selection.after(error.failure(carrier), self.replay());
+            let next = selection.after(error.failure(carrier), self.replay(recording));
             // That a kept connection was closed is excused if it costs the client nothing.
             if error.is_backends(carrier.reused && next != Next::None) {
                 worker.balancer.note_failure(group, chosen);
@@ -288,8 +288,9 @@ impl Forward {
     }
 
     /// What another attempt would have to send again.
-    fn replay(&self) -> Replay {
-        let complete = !self.streamed && self.request.is_at_hand();
+    fn replay(&self, recording: &Recording) -> Replay {
+        // Of a response that has begun the client may have seen some, and it cannot get another one.
+        let complete = !self.streamed && self.request.is_at_hand() && !recording.has_response();
         Replay { idempotent: self.idempotent, complete, sticky: false }
     }
 }

@@ -136,6 +136,11 @@ impl Recording {
         }
     }
 
+    /// Whether a final response has begun.
+    pub(super) fn has_response(&self) -> bool {
+        self.status != 0
+    }
+
     /// Writes the line of a connection that got no exchange.
     pub(super) fn end_unserved(mut self, origin: &Origin<'_>, worker: &Worker) {
         let Some(begun) = self.log.take() else { return };

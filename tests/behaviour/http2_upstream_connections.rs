@@ -3,7 +3,7 @@
 use crate::support::frames::{GOAWAY, PING, RST_STREAM, SETTINGS, frame};
 use crate::support::h2::MAX_CONCURRENT_STREAMS;
 use crate::support::{Backend, Client, Http2, Ringway, Scenario, eventually, log_entries, log_lines};
-use std::io;
+use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
@@ -462,4 +462,36 @@ fn what_a_broken_connection_did_not_answer_is_asked_for_again_where_there_is_one
     let ringway = h2c(&broken).start();
     assert_eq!(client_of(&ringway).get("/").status, 502);
     assert_eq!(broken.connections(), 2);
+}
+
+#[test]
+fn a_request_whose_response_has_begun_is_sent_once_whatever_a_backend_says_then() {
+    let backends = [(); 2].map(|()| {
+        settled(&[], |end, _| {
+            let stream = next_whole(end)?;
+            end.send_fields(stream, &[(":status", "200")], false)?;
+            end.send_content(stream, b"part", false)?;
+            // It has looked at the request, and may not say so any more.
+            end.send_go_away(0, NO_ERROR)?;
+            while end.receive()?.is_some() {}
+            Ok(())
+        })
+    });
+    let scenario = h2c(&backends[0]).backend(backends[1].address()).group("max_retries = 3");
+    let ringway = scenario.start();
+    for _ in 0..4 {
+        let before: usize = backends.iter().map(Backend::requests).sum();
+        let mut client = client_of(&ringway);
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
+        let mut bytes = Vec::new();
+        // Over TLS, the end of a cut response is no orderly one.
+        let _ = client.wire().read_to_end(&mut bytes);
+        let text = String::from_utf8_lossy(&bytes);
+        assert_eq!(text.matches("HTTP/1.1 ").count(), 1, "{text}");
+        assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+        assert!(!text.ends_with("\r\n0\r\n\r\n"), "it is cut off: {text}");
+        let after: usize = backends.iter().map(Backend::requests).sum();
+        assert_eq!(after - before, 1);
+    }
+    assert_eq!(log_entries(&ringway, 4)[0]["reason"], "upstream_reset");
 }

@@ -261,7 +261,11 @@ impl State {
     fn refuse_beyond(&mut self, last: u32) {
         for (id, stream) in self.ids.iter().zip(&mut self.streams) {
             if id.number() > last {
-                stream.inbox.fail(UpstreamError::Refused);
+                // A backend that has answered has looked at the request, whatever it says now.
+                stream.inbox.fail(match stream.inbox.has_begun {
+                    true => UpstreamError::ResetWithinResponse,
+                    false => UpstreamError::Refused,
+                });
                 stream.wake();
             }
         }

@@ -173,6 +173,9 @@ pub(super) async fn wait(connection: &Connection, within_head: bool, worker: &Wo
             None => wait_idle(connection).await,
         },
     };
+    if !matches!(waited, Waited::End) {
+        deadline.forget_eviction();
+    }
     let came_at_once = worker.timers.ticks() - since <= HOT_TICKS;
     let is_steady = !is_first && came_at_once;
     connection.eagerness.set(if is_steady { Eagerness::after(&waited) } else { Eagerness::None });

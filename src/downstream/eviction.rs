@@ -27,14 +27,25 @@ const MAX_EVICTIONS: usize = 64;
 
 /// Ends as many idle connections as clients wait, and asks other workers for what is missing.
 pub(super) fn make_room(limit: Limit, listener: usize, waiting: usize, worker: &Worker) {
-    let waiting = waiting.min(MAX_EVICTIONS);
     let snapshot = worker.snapshot();
-    let (quota, evicted) = match (limit, snapshot.listener(listener)) {
-        (Limit::Process, _) => (&*worker.quota, evict(waiting, |_| true, worker)),
-        (Limit::Listener, Some(terms)) => (&*terms.connections, evict(waiting, is_of(listener), worker)),
+    let (quota, wanted, evicted) = match (limit, snapshot.listener(listener)) {
+        (Limit::Process, _) => {
+            let wanted = wanted(waiting, &worker.quota);
+            (&*worker.quota, wanted, evict(wanted, |_| true, worker))
+        }
+        (Limit::Listener, Some(terms)) => {
+            let wanted = wanted(waiting, &terms.connections);
+            (&*terms.connections, wanted, evict(wanted, is_of(listener), worker))
+        }
         (Limit::Listener, None) | (Limit::Rate, _) => return,
     };
-    quota.want(waiting - evicted);
+    quota.want(wanted - evicted);
+}
+
+/// Connections to be ended so that those that wait come in, also after a reload that has lowered the limit.
+fn wanted(waiting: usize, quota: &Quota) -> usize {
+    let excess = quota.limit().map_or(0, |limit| quota.used().saturating_sub(limit));
+    if waiting == 0 { 0 } else { (waiting + excess).min(MAX_EVICTIONS) }
 }
 
 /// Whoever waits still asks again.

@@ -1,7 +1,10 @@
 //! Limits of listeners and of the process.
 
+use crate::support::h2::INITIAL_WINDOW_SIZE;
 use crate::support::{Backend, Client, Http2, Scenario, log_entries, now, recording};
 use std::time::Duration;
+
+const CANCEL: u32 = 8;
 
 fn waits_for_a_place(scenario: &Scenario) {
     let ringway = scenario.start();
@@ -85,6 +88,64 @@ fn idle_connections_of_http2_give_way() {
     idle[0].receive_to_end();
     assert!(idle[0].go_away.is_some_and(|(_, code)| code == 0), "{:?}", idle[0].go_away);
     assert_eq!(idle[1].get("/").status, 200);
+}
+
+/// A request that comes in the moment in which its connection is to give way is served, and the next idle one gives
+/// way instead.
+#[test]
+fn requests_that_come_while_connections_give_way_keep_nobody_out() {
+    let backend = Backend::echo_head();
+    let ringway = Scenario::of(&backend).listener("max_connections = 20").workers(1).start();
+    let address = ringway.address();
+    let mut idle: Vec<_> = (0..20).map(|_| Client::connect(address)).collect();
+    idle.iter_mut().for_each(|client| assert_eq!(client.get("/").status, 200));
+    std::thread::sleep(Duration::from_millis(700));
+    // As on a host that has other things to do.
+    ringway.signal("STOP");
+    let extra = std::thread::spawn(move || Client::connect(address).get("/").status);
+    std::thread::sleep(Duration::from_millis(150));
+    idle.iter_mut().for_each(|client| client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
+    std::thread::sleep(Duration::from_millis(250));
+    ringway.signal("CONT");
+    let start = now();
+    assert_eq!(extra.join().expect("it is let in"), 200);
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_client_of_http2_that_does_not_read_keeps_nobody_out() {
+    let backend = Backend::per_request(|peer, head, _| {
+        let size = if head.start_line.contains("/long") { 40_000_000 } else { 2 };
+        peer.respond("200 OK", &vec![b'x'; size])
+    });
+    let ringway = Scenario::of(&backend).secured().listener("max_connections = 3").workers(1).start();
+    let mut stuck = Http2::connect_with(ringway.address(), &[(INITIAL_WINDOW_SIZE, 0x7fff_ffff)]);
+    stuck.open_window(0, 0x7000_0000).expect("it is taken");
+    let stream = stuck.request("GET", "/long", &[], true);
+    std::thread::sleep(Duration::from_millis(500));
+    stuck.reset(stream, CANCEL).expect("it is taken");
+    let mut idle: Vec<_> = (0..2).map(|_| Http2::connect(ringway.address())).collect();
+    idle.iter_mut().for_each(|end| assert_eq!(end.get("/").status, 200));
+    for count in 0..2 {
+        let start = now();
+        let mut extra = Http2::connect(ringway.address());
+        assert_eq!(extra.get("/").status, 200, "{count}");
+        assert!(start.elapsed() < Duration::from_secs(3), "{count}: {:?}", start.elapsed());
+        idle.push(extra);
+    }
+}
+
+#[test]
+fn idle_connections_beyond_a_lowered_limit_give_way_to_the_next_client() {
+    let backend = Backend::echo_head();
+    let scenario = |limit: u32| Scenario::of(&backend).listener(&format!("max_connections = {limit}"));
+    let ringway = scenario(60).start();
+    let mut idle: Vec<_> = (0..60).map(|_| Client::connect(ringway.address())).collect();
+    idle.iter_mut().for_each(|client| assert_eq!(client.get("/").status, 200));
+    ringway.reload(&scenario(4).text());
+    let start = now();
+    assert_eq!(Client::connect(ringway.address()).get("/").status, 200);
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
 }
 
 #[test]

@@ -46,7 +46,7 @@ pub(super) async fn run(shared: &Rc<Shared>, input: Option<Buffer>, spawner: Spa
             shared.wake_driver();
         }
         let ticks = shared.worker.timers.ticks();
-        if ticks - looked_at >= LOOK_TICKS {
+        if ticks - looked_at >= LOOK_TICKS || shared.connection.deadline.is_evicted() {
             looked_at = ticks;
             shared.look_at_time();
         }
@@ -173,7 +173,9 @@ impl Shared {
         }
         self.look_at_time();
         self.wake_driver();
-        Ok(())
+        // A client that has not taken the last of what it was sent would not take a GOAWAY either.
+        let is_stuck = self.is_idle() && self.is_sending.get() && self.connection.deadline.is_evicted();
+        if is_stuck { Err(End::Gone) } else { Ok(()) }
     }
 
     /// Acts on one event; content lies in `input`.

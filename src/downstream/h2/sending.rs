@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
+use std::time::Duration;
 
 use crate::downstream::h2::shared::Shared;
 use crate::downstream::multiplex::stream_state::SendTurn;
@@ -22,6 +23,9 @@ const FEW_WAITING: usize = 8;
 /// With less output than this, one more slice may be written. The codec stops listening at its own limit,
 /// which content alone must not reach.
 const ROOM_BYTES: usize = MAX_OUTPUT_BYTES - SLICE_BYTES - 4 * 1024;
+
+/// How long the GOAWAY of a connection that gives way to others may take to leave.
+const LAST_SEND_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// Sends until that fails.
 pub(super) async fn run(shared: &Rc<Shared>) {
@@ -43,9 +47,14 @@ pub(super) async fn run(shared: &Rc<Shared>) {
         much = buffer.len() > SMALL_BYTES;
         shared.is_sending.set(true);
         shared.grant();
-        let timeout = shared.connection.term(&shared.worker, |terms| terms.client_body_timeout);
-        let sent =
-            shared.connection.transport.send_within(buffer, &deadline, timeout.unwrap_or_default()).await;
+        let timeout = if shared.connection.deadline.is_evicted() {
+            // Others wait for its place.
+            LAST_SEND_TIMEOUT
+        } else {
+            let timeout = shared.connection.term(&shared.worker, |terms| terms.client_body_timeout);
+            timeout.unwrap_or_default()
+        };
+        let sent = shared.connection.transport.send_within(buffer, &deadline, timeout).await;
         match sent {
             Ok((Ok(()), _)) => {}
             Ok((Err(_), _)) => return,

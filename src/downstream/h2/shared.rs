@@ -272,6 +272,10 @@ impl Shared {
         self.lingering.borrow().iter().any(|(lingering, _)| *lingering == stream)
     }
 
+    pub(super) fn is_idle(&self) -> bool {
+        self.streams.borrow().is_empty()
+    }
+
     /// Whether everything was sent.
     pub(super) fn is_flushed(&self) -> bool {
         !self.is_sending.get() && self.codec.borrow().output_bytes() == 0

@@ -319,6 +319,7 @@ fn a_truncated_content_stays_truncated() {
     let content = content(300_000);
     let head = format!("HTTP/1.1 200 OK\r\n{TEXT}Content-Length: {}\r\n\r\n", content.len());
     let response = [head.as_bytes(), &content].concat();
+    let mut cut = 0;
     for coding in ["br", "gzip"] {
         for (missing, pause) in [(1, 100), (150_000, 100), (1, 0), (150_000, 0), (299_900, 0)] {
             let (response, pause) = (response.clone(), Duration::from_millis(pause));
@@ -333,12 +334,16 @@ fn a_truncated_content_stays_truncated() {
             client.send(format!("GET / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: {coding}\r\n\r\n"));
             match client.try_read_response() {
                 // The end came before anything was sent.
-                Ok(answer) => assert!(answer.status == 502 && pause.is_zero(), "{coding} {missing}"),
-                Err(error) => assert_ne!(error.kind(), std::io::ErrorKind::WouldBlock, "{coding} {missing}"),
+                Ok(answer) => assert_eq!(answer.status, 502, "{coding} {missing}"),
+                Err(error) => {
+                    assert_ne!(error.kind(), std::io::ErrorKind::WouldBlock, "{coding} {missing}");
+                    cut += 1;
+                }
             }
             assert_eq!(log_entries(&ringway, 1)[0]["reason"], "upstream_closed", "{coding} {missing}");
         }
     }
+    assert!(cut > 0, "no end came behind a head that was sent");
 }
 
 #[test]

@@ -317,11 +317,11 @@ fn a_start_serves_before_the_first_probe_unless_it_is_told_to_wait() {
         }
         // The first probe says nothing in time.
         let waiting = format!("{CHECK}initial = \"down\"\n").replace("timeout = \"1s\"", "timeout = \"5s\"");
-        let ringway = scenario.group_protocol(protocol).group_table(&waiting).start();
         let start = now();
+        let ringway = scenario.group_protocol(protocol).group_table(&waiting).start();
         assert_eq!(get(&ringway).status, 503);
         let took = start.elapsed();
-        assert!((Duration::from_millis(150)..Duration::from_millis(800)).contains(&took), "{took:?}");
+        assert!((Duration::from_millis(150)..Duration::from_secs(3)).contains(&took), "{took:?}");
     }
     // The first probe ends the wait.
     let well = Patient::new("well", 200);

@@ -87,6 +87,7 @@ fn a_backend_that_takes_a_request_slowly_gets_all_of_it() {
     let backend = Backend::script(|peer| {
         peer.read_head()?;
         let mut stream = peer.stream().try_clone()?;
+        stream.set_read_timeout(Some(PATIENCE))?;
         assert!(read_slowly(&mut stream)? >= SIZE);
         peer.respond("200 OK", b"ok")?;
         read_rest(&mut stream)
@@ -107,6 +108,7 @@ fn a_backend_of_http2_that_takes_a_request_slowly_gets_all_of_it() {
         end.open_window(0, LARGEST_WINDOW - 65_535)?;
         let Some(stream) = end.next_request()? else { return Ok(()) };
         let mut wire = peer.stream().try_clone()?;
+        wire.set_read_timeout(Some(PATIENCE))?;
         assert!(read_slowly(&mut wire)? >= SIZE);
         // Frames were skipped, so that only this much can be said.
         end.respond(stream, "200", b"ok")?;

@@ -15,7 +15,7 @@ use crate::config::Source;
 use crate::config::toml_string;
 use crate::net::clock::wall_now;
 use crate::telemetry::operator::tell;
-use crate::tls::self_signed;
+use crate::tls::x509::self_signed;
 
 #[derive(Args)]
 pub(super) struct Arguments {

@@ -10,9 +10,9 @@ use crate::config::Location;
 use crate::config::NamedFile;
 use crate::config::Report;
 use crate::control::files;
-use crate::tls::authorities::Authorities;
-use crate::tls::authorities::Authority;
-use crate::tls::ca_files::CaFile;
+use crate::tls::x509::authorities::Authorities;
+use crate::tls::x509::authorities::Authority;
+use crate::tls::x509::ca_files::CaFile;
 
 /// The lists of large CAs have some tens of MiB.
 const FILE_BYTES_MAX: u64 = 256 << 20;

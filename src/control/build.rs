@@ -30,8 +30,8 @@ use crate::snapshot::quota::Rate;
 use crate::snapshot::tally::MAX_BACKENDS;
 use crate::tls::Published;
 use crate::tls::accept::ServerTerms;
-use crate::tls::client_certificate::FingerprintHash;
 use crate::tls::connect::ClientTerms;
+use crate::tls::x509::client_certificate::FingerprintHash;
 
 /// What the host adds to a configuration.
 pub struct Host {

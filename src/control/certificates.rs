@@ -10,15 +10,15 @@ use crate::config::Location;
 use crate::config::NamedFile;
 use crate::control::files;
 use crate::net::clock;
-use crate::tls::certificate_faults::Fault;
-use crate::tls::certificate_faults::FileFault;
-use crate::tls::certificate_faults::Finding;
-use crate::tls::certificate_faults::Part;
-use crate::tls::certificates;
-use crate::tls::certificates::Certificate;
-use crate::tls::certificates::FILE_BYTES_MAX;
-use crate::tls::certificates::File;
-use crate::tls::certificates::Files;
+use crate::tls::x509::certificate_faults::Fault;
+use crate::tls::x509::certificate_faults::FileFault;
+use crate::tls::x509::certificate_faults::Finding;
+use crate::tls::x509::certificate_faults::Part;
+use crate::tls::x509::certificates;
+use crate::tls::x509::certificates::Certificate;
+use crate::tls::x509::certificates::FILE_BYTES_MAX;
+use crate::tls::x509::certificates::File;
+use crate::tls::x509::certificates::Files;
 
 /// With so few, a second thread is not worth its start.
 const PER_THREAD_MIN: usize = 64;

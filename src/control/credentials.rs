@@ -17,8 +17,6 @@ use crate::control::authorities::LoadedAuthority;
 use crate::control::certificates;
 use crate::control::certificates::ReadFile;
 use crate::control::offers;
-use crate::tls::certificates::Certificate;
-use crate::tls::certificates::FILE_BYTES_MAX;
 use crate::tls::connect;
 use crate::tls::connect::NoSystemRoots;
 use crate::tls::connect::SystemRoots;
@@ -26,6 +24,8 @@ use crate::tls::sni::CertificateIndex;
 use crate::tls::sni::Shadowed;
 use crate::tls::sni::SniMatch;
 use crate::tls::tls_policy::Offer;
+use crate::tls::x509::certificates::Certificate;
+use crate::tls::x509::certificates::FILE_BYTES_MAX;
 
 /// As long as the keys that are derived from it.
 const TICKET_SEED_BYTES_MIN: usize = 32;

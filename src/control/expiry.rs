@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use crate::config::Config;
 use crate::config::Location;
 use crate::control::credentials::Credentials;
-use crate::tls::certificates::Certificate;
+use crate::tls::x509::certificates::Certificate;
 
 const SECONDS_PER_DAY: i64 = 86_400;
 
@@ -100,7 +100,7 @@ mod tests {
     use crate::config::Source;
     use crate::control::credentials;
     use crate::net::clock::wall_now;
-    use crate::tls::self_signed;
+    use crate::tls::x509::self_signed;
 
     #[test]
     fn an_end_is_announced_and_told_once() {

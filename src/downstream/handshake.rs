@@ -22,8 +22,8 @@ use crate::tls::accept::Accepted;
 use crate::tls::accept::Facts;
 use crate::tls::cipher_names::names_of;
 use crate::tls::cipher_names::openssl_name;
-use crate::tls::client_certificate::ClientCertificate;
 use crate::tls::transport::Transport;
+use crate::tls::x509::client_certificate::ClientCertificate;
 use crate::worker::Worker;
 
 /// How a handshake ended.

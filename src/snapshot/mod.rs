@@ -25,7 +25,7 @@ use crate::snapshot::quota::Quota;
 use crate::snapshot::quota::Rate;
 use crate::tls::Published;
 use crate::tls::accept::ServerTerms;
-use crate::tls::client_certificate::FingerprintHash;
+use crate::tls::x509::client_certificate::FingerprintHash;
 
 /// One configuration in service.
 pub struct Snapshot {

@@ -20,10 +20,7 @@ use crate::net::buffer::Buffers;
 use crate::net::clock::wall_now;
 use crate::net::socket::Socket;
 use crate::net::turnstile::Turnstile;
-use crate::tls::authorities::Authorities;
-use crate::tls::authorities::sha256;
 use crate::tls::cipher_names::version_name;
-use crate::tls::client_error::ClientCertificateError;
 use crate::tls::client_verifier::ClientAuthMode;
 use crate::tls::client_verifier::ClientVerifier;
 use crate::tls::client_verifier::Verdict;
@@ -36,6 +33,9 @@ use crate::tls::tickets::TicketKeys;
 use crate::tls::tls_policy;
 use crate::tls::tls_policy::Offer;
 use crate::tls::transport::Transport;
+use crate::tls::x509::authorities::Authorities;
+use crate::tls::x509::authorities::sha256;
+use crate::tls::x509::client_error::ClientCertificateError;
 use crate::tls::zero_rtt::HandshakeSecret;
 
 /// What a listener offers its clients. One for all workers.

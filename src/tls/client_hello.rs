@@ -3,8 +3,8 @@
 
 use std::borrow::Cow;
 
-use crate::tls::session::RECORD_HEADER_BYTES;
-use crate::tls::session::record_length;
+use crate::tls::framing::RECORD_HEADER_BYTES;
+use crate::tls::framing::record_length;
 
 /// Bytes of a ClientHello that is looked into, and records that it may come in. Those of browsers have less
 /// than 3 KiB in one record; some that want to slip past a filter cut it into a handful.

@@ -15,11 +15,11 @@ use rustls::pki_types::UnixTime;
 use rustls::server::danger::ClientCertVerified;
 use rustls::server::danger::ClientCertVerifier;
 
-use crate::tls::authorities::Authorities;
-use crate::tls::authorities::algorithms;
-use crate::tls::client_error::ClientCertificateError;
-use crate::tls::x509::Certificate;
-use crate::tls::x509_v1;
+use crate::tls::x509::authorities::Authorities;
+use crate::tls::x509::authorities::algorithms;
+use crate::tls::x509::client_error::ClientCertificateError;
+use crate::tls::x509::parsed::Certificate;
+use crate::tls::x509::version_1;
 
 /// What becomes of a client without a good certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,7 +116,7 @@ impl ClientCertVerifier for ClientVerifier {
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         match Certificate::parse(certificate).filter(|parsed| parsed.version == 1) {
-            Some(parsed) => x509_v1::verify_tls12_signature(message, &parsed, signed, &algorithms()),
+            Some(parsed) => version_1::verify_tls12_signature(message, &parsed, signed, &algorithms()),
             None => crypto::verify_tls12_signature(message, certificate, signed, &algorithms()),
         }
     }
@@ -128,7 +128,7 @@ impl ClientCertVerifier for ClientVerifier {
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
         match Certificate::parse(certificate).filter(|parsed| parsed.version == 1) {
-            Some(parsed) => x509_v1::verify_tls13_signature(message, &parsed, signed, &algorithms()),
+            Some(parsed) => version_1::verify_tls13_signature(message, &parsed, signed, &algorithms()),
             None => crypto::verify_tls13_signature(message, certificate, signed, &algorithms()),
         }
     }

@@ -32,12 +32,12 @@ use crate::net::buffer::Buffer;
 use crate::net::buffer::Buffers;
 use crate::net::socket::Socket;
 use crate::net::turnstile::Turnstile;
-use crate::tls::authorities::Authority;
-use crate::tls::authorities::algorithms;
 use crate::tls::session::HTTP2;
 use crate::tls::session::Session;
 use crate::tls::stream::Stream;
 use crate::tls::transport::Transport;
+use crate::tls::x509::authorities::Authority;
+use crate::tls::x509::authorities::algorithms;
 
 /// Sessions that a worker remembers for each backend, one per server name.
 const REMEMBERED_SESSIONS: usize = 64;

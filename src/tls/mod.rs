@@ -4,26 +4,13 @@
 //! it does any I/O but [`stream`].
 
 pub mod accept;
-pub mod authorities;
 pub mod badges;
-pub mod ca_files;
-pub mod ca_findings;
-pub mod certificate_faults;
-pub mod certificates;
 pub mod cipher_names;
-pub mod client_certificate;
-pub mod client_error;
 mod client_hello;
 pub mod client_verifier;
 pub mod connect;
-mod der;
-mod distinguished_name;
-mod ocsp;
-mod pem;
-mod private_key;
+mod framing;
 mod record;
-mod revocation;
-pub mod self_signed;
 mod server_configs;
 mod session;
 pub mod sni;
@@ -31,8 +18,7 @@ pub mod stream;
 pub mod tickets;
 pub mod tls_policy;
 pub mod transport;
-mod x509;
-pub mod x509_v1;
+pub mod x509;
 mod zero_rtt;
 
 use std::sync::Arc;

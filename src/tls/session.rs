@@ -23,6 +23,11 @@ use rustls::unbuffered::UnbufferedStatus;
 use crate::net::buffer::Buffer;
 use crate::tls::client_hello::First;
 use crate::tls::client_hello::Offered;
+use crate::tls::framing::RECORD_HEADER_BYTES;
+use crate::tls::framing::RECORD_LENGTH_MAX;
+use crate::tls::framing::RECORD_PLAINTEXT_BYTES;
+use crate::tls::framing::begins_with_record;
+use crate::tls::framing::record_length;
 use crate::tls::record::Records;
 use crate::tls::record::Rest;
 use crate::tls::server_configs::ServerConfigs;
@@ -30,16 +35,10 @@ use crate::tls::zero_rtt::Listening;
 use crate::tls::zero_rtt::Next;
 use crate::tls::zero_rtt::RejectedZeroRtt;
 
-/// The most plaintext in one record (RFC 8446 §5.1).
-const RECORD_PLAINTEXT_BYTES: usize = 16 * 1024;
 /// What sealing adds to a record: header 5, TLS 1.2 nonce 8 or TLS 1.3 content type 1, tag 16.
 const RECORD_OVERHEAD_BYTES: usize = 29;
 /// Room for a KeyUpdate that rustls may put before a record (RFC 8446 §4.6.3).
 const KEY_UPDATE_BYTES: usize = 64;
-pub(super) const RECORD_HEADER_BYTES: usize = 5;
-/// The most that a record may announce (RFC 5246 §6.2.3; TLS 1.3 allows less).
-const RECORD_LENGTH_MAX: usize = RECORD_PLAINTEXT_BYTES + 2048;
-
 /// In ALPN (RFC 9113 §3.1).
 pub(super) const HTTP2: &[u8] = b"h2";
 
@@ -337,34 +336,6 @@ fn next_shown(connection: &CommonState, incoming: &[u8], shown: usize) -> usize 
         }
         None if connection.is_handshaking() => shown,
         _ => incoming.len(),
-    }
-}
-
-/// How many more bytes the record at the front of `incoming` needs; at least one.
-pub(super) fn missing_bytes(incoming: &[u8]) -> usize {
-    let whole = RECORD_HEADER_BYTES + record_length(incoming).unwrap_or(0).min(RECORD_LENGTH_MAX);
-    whole.saturating_sub(incoming.len()).max(1)
-}
-
-/// Whether it makes sense to open these bytes: a whole record stands first, or what can be none.
-pub(super) fn begins_with_record(incoming: &[u8]) -> bool {
-    match record_length(incoming) {
-        Some(length) => length > RECORD_LENGTH_MAX || incoming.len() >= RECORD_HEADER_BYTES + length,
-        None => false,
-    }
-}
-
-/// The record at the front of `incoming`; what there is of it, if it is not whole.
-pub(super) fn whole_record(incoming: &[u8]) -> &[u8] {
-    let whole = RECORD_HEADER_BYTES + record_length(incoming).unwrap_or(0);
-    incoming.get(..whole).unwrap_or(incoming)
-}
-
-/// The length that the header of a record announces, if the header is there (RFC 8446 §5.1).
-pub(super) fn record_length(incoming: &[u8]) -> Option<usize> {
-    match incoming {
-        [_, _, _, high, low, ..] => Some(usize::from(u16::from_be_bytes([*high, *low]))),
-        _ => None,
     }
 }
 

@@ -12,11 +12,10 @@ use rustls::server::ClientHello;
 use rustls::server::ResolvesServerCert;
 use rustls::sign::CertifiedKey;
 
-use crate::tls::certificates::Certificate;
-
-/// RFC 1035 §2.3.4.
-const NAME_MAX: usize = 253;
-const LABEL_MAX: usize = 63;
+use crate::tls::x509::certificates::Certificate;
+use crate::tls::x509::name_pattern::NAME_MAX;
+use crate::tls::x509::name_pattern::NamePattern;
+use crate::tls::x509::name_pattern::is_wild;
 
 /// What a wildcard stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,35 +24,6 @@ pub enum SniMatch {
     Wildcard,
     /// One label or more; the most specific wildcard wins.
     LongestSuffix,
-}
-
-/// A name in a certificate, in lower case.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum NamePattern<'n> {
-    Exact(&'n str),
-    /// `*.example.com`, without the `*.`.
-    Label(&'n str),
-    /// `*test.example.com`, without the `*`.
-    PartOfLabel(&'n str),
-}
-
-impl<'n> NamePattern<'n> {
-    /// None for what no client can ask for, or what has its wildcard elsewhere than at the far left.
-    pub(super) fn parse(name: &'n str) -> Option<NamePattern<'n>> {
-        let (pattern, rest) = match name.strip_prefix('*') {
-            None => (NamePattern::Exact(name), name),
-            Some(rest) => match rest.strip_prefix('.') {
-                Some(parent) => (NamePattern::Label(parent), parent),
-                // What follows the wildcard must be a label under a domain.
-                None => (rest.contains('.').then_some(NamePattern::PartOfLabel(rest))?, rest),
-            },
-        };
-        let is_label = |label: &str| {
-            (1..=LABEL_MAX).contains(&label.len())
-                && label.bytes().all(|byte| is_wild_byte(byte) || byte == b'_')
-        };
-        (rest.len() <= NAME_MAX && rest.split('.').all(is_label)).then_some(pattern)
-    }
 }
 
 /// The certificates of a listener. It never changes.
@@ -228,15 +198,6 @@ impl CertificateIndex {
         }
         None
     }
-}
-
-/// Whether a wildcard may stand for this label.
-fn is_wild(label: &[u8]) -> bool {
-    (1..=LABEL_MAX).contains(&label.len()) && label.iter().all(|byte| is_wild_byte(*byte))
-}
-
-fn is_wild_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'-'
 }
 
 /// Chooses for rustls.

@@ -23,11 +23,11 @@ use crate::net::buffer::TINY_BYTES;
 use crate::net::socket::Pending;
 use crate::net::socket::SendError;
 use crate::net::socket::Socket;
+use crate::tls::framing::begins_with_record;
+use crate::tls::framing::missing_bytes;
 #[cfg(doc)]
 use crate::tls::session::Opened;
 use crate::tls::session::Session;
-use crate::tls::session::begins_with_record;
-use crate::tls::session::missing_bytes;
 
 pub struct Stream {
     socket: Socket,

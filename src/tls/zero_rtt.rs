@@ -12,9 +12,9 @@ use rustls::CommonState;
 use rustls::KeyLog;
 use rustls::ProtocolVersion;
 
+use crate::tls::framing::begins_with_record;
+use crate::tls::framing::whole_record;
 use crate::tls::record::keys::Keys;
-use crate::tls::session::begins_with_record;
-use crate::tls::session::whole_record;
 
 /// Bytes of early data that are skipped, the overhead of its records included. Servers commonly allow 16 KiB
 /// of content, some nearly 64 KiB. Each record costs a decryption that fails, so this bounds those, too.

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::*;
 use crate::config::Source;
 use crate::net::clock;
-use crate::tls::self_signed;
+use crate::tls::x509::self_signed;
 
 const GROUP: &str =
     "[[server_group]]\nname = \"app\"\n[[server_group.backend]]\naddress = \"127.0.0.1:9001\"\n";

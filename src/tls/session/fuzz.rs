@@ -24,9 +24,9 @@ use crate::tls::accept::ServerTerms;
 use crate::tls::connect::ClientTerms;
 use crate::tls::connect::Offer;
 use crate::tls::connect::Trust;
-use crate::tls::self_signed;
 use crate::tls::tickets::TicketKeys;
 use crate::tls::tls_policy;
+use crate::tls::x509::self_signed;
 
 thread_local! {
     /// A stock of buffers is never freed.

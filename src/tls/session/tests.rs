@@ -154,22 +154,6 @@ fn a_damaged_handshake_message_ends_with_an_alert() {
     assert!(failed > 500 && alerts * 10 > failed * 9, "{alerts} alerts for {failed} failures");
 }
 
-#[test]
-fn what_is_missing_of_a_record() {
-    for (incoming, missing, whole) in [
-        (&b""[..], 5, false),
-        (&[22], 4, false),
-        (&[22, 3, 3, 0], 1, false),
-        (&[22, 3, 3, 0, 2], 2, false),
-        (&[22, 3, 3, 0, 2, 1], 1, false),
-        (&[22, 3, 3, 0, 2, 1, 1], 1, true),
-        (&[22, 3, 3, 0, 0], 1, true),
-        (&[22, 3, 3, 255, 255], RECORD_LENGTH_MAX, true),
-    ] {
-        assert_eq!((missing_bytes(incoming), begins_with_record(incoming)), (missing, whole), "{incoming:?}");
-    }
-}
-
 /// The fuzz target, over bytes that a generator makes.
 #[test]
 fn arbitrary_orders_break_nothing() {

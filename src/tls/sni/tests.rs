@@ -1,9 +1,9 @@
 use super::*;
-use crate::tls::certificates;
-use crate::tls::certificates::File;
-use crate::tls::certificates::Files;
-use crate::tls::self_signed;
 use crate::tls::tls_policy;
+use crate::tls::x509::certificates;
+use crate::tls::x509::certificates::File;
+use crate::tls::x509::certificates::Files;
+use crate::tls::x509::self_signed;
 
 const ECDSA: &[SignatureScheme] = &[SignatureScheme::ECDSA_NISTP256_SHA256, SignatureScheme::RSA_PSS_SHA256];
 const RSA_ONLY: &[SignatureScheme] = &[SignatureScheme::RSA_PSS_SHA256, SignatureScheme::RSA_PKCS1_SHA256];

@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use crate::tls::der;
-use crate::tls::der::Reader;
-use crate::tls::x509::Signed;
+use crate::tls::x509::der;
+use crate::tls::x509::der::Reader;
+use crate::tls::x509::parsed::Signed;
 
 /// A list for all certificates of its issuer.
 #[derive(Debug)]

@@ -10,13 +10,13 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::TrustAnchor;
 use rustls::pki_types::UnixTime;
 
-use crate::tls::client_error::ClientCertificateError;
-use crate::tls::der;
-use crate::tls::der::Reader;
-use crate::tls::revocation::RevocationList;
-use crate::tls::x509::Certificate;
-use crate::tls::x509::is_broken_hash;
-use crate::tls::x509_v1;
+use crate::tls::x509::client_error::ClientCertificateError;
+use crate::tls::x509::der;
+use crate::tls::x509::der::Reader;
+use crate::tls::x509::parsed::Certificate;
+use crate::tls::x509::parsed::is_broken_hash;
+use crate::tls::x509::revocation::RevocationList;
+use crate::tls::x509::version_1;
 
 /// At most this many CA certificates may stand between a client's certificate and a configured CA.
 pub const MAX_INTERMEDIATES: usize = 4;
@@ -104,7 +104,7 @@ impl Authorities {
     }
 
     /// The names of the CAs, each once, as the content of its sequence.
-    pub(super) fn subjects(&self) -> Vec<&[u8]> {
+    pub(in crate::tls) fn subjects(&self) -> Vec<&[u8]> {
         let anchors = self.authorities.iter().flat_map(|authority| &authority.anchors);
         let mut subjects: Vec<&[u8]> = anchors.map(|anchor| anchor.subject.as_ref()).collect();
         subjects.sort_unstable();
@@ -127,7 +127,7 @@ impl Authority {
     }
 
     /// Whether the chain of a backend leads to this CA. What it is for is not looked at.
-    pub(super) fn verify_server(
+    pub(in crate::tls) fn verify_server(
         &self,
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
@@ -225,7 +225,7 @@ impl Authority {
     /// For a client's certificate of version 1, which a CA must have signed directly.
     fn verify_version_1(&self, leaf: &Certificate<'_>, now: UnixTime) -> Result<(), ClientCertificateError> {
         let now = seconds(now);
-        let anchor = x509_v1::find_issuer(leaf, &self.anchors, algorithms().all, now)?;
+        let anchor = version_1::find_issuer(leaf, &self.anchors, algorithms().all, now)?;
         self.check_validity(anchor, now)?;
         self.check_revocation(leaf.serial, (&anchor.subject, &anchor.subject_public_key_info), now)
     }
@@ -270,7 +270,7 @@ impl Authority {
 }
 
 /// What every signature of a client, a CA and a revocation list may be made with.
-pub(super) fn algorithms() -> WebPkiSupportedAlgorithms {
+pub(in crate::tls) fn algorithms() -> WebPkiSupportedAlgorithms {
     static ALGORITHMS: LazyLock<WebPkiSupportedAlgorithms> =
         LazyLock::new(|| rustls::crypto::aws_lc_rs::default_provider().signature_verification_algorithms);
     *ALGORITHMS
@@ -281,7 +281,7 @@ pub(super) fn is_same(left: &TrustAnchor<'_>, right: &TrustAnchor<'_>) -> bool {
     left.subject == right.subject && left.subject_public_key_info == right.subject_public_key_info
 }
 
-pub(super) fn sha256<'p>(parts: impl Iterator<Item = &'p [u8]>) -> [u8; 32] {
+pub(in crate::tls) fn sha256<'p>(parts: impl Iterator<Item = &'p [u8]>) -> [u8; 32] {
     let mut hash = digest::Context::new(&digest::SHA256);
     for part in parts {
         hash.update(&(part.len() as u64).to_be_bytes());

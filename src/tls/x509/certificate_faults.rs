@@ -1,7 +1,7 @@
 //! What can be wrong with the files of a certificate, in words, each with its cure.
 
-use crate::tls::ocsp::StapleFault;
-use crate::tls::pem::PemError;
+use crate::tls::x509::ocsp::StapleFault;
+use crate::tls::x509::pem::PemError;
 
 /// Which of the files of a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

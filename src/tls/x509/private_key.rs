@@ -10,11 +10,11 @@ use x509_parser::prelude::FromDer;
 use x509_parser::public_key::PublicKey;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
-use crate::tls::certificate_faults::ChainFault;
-use crate::tls::certificate_faults::Fault;
-use crate::tls::certificate_faults::FileFault;
-use crate::tls::certificate_faults::KeyFault;
-use crate::tls::pem::Section;
+use crate::tls::x509::certificate_faults::ChainFault;
+use crate::tls::x509::certificate_faults::Fault;
+use crate::tls::x509::certificate_faults::FileFault;
+use crate::tls::x509::certificate_faults::KeyFault;
+use crate::tls::x509::pem::Section;
 
 /// The kinds that rustls signs with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,15 +13,16 @@ use rustls::pki_types::pem::PemObject;
 use tempfile::TempDir;
 
 use super::*;
-use crate::tls::ca_files::CaFile;
-use crate::tls::ca_findings::Finding;
-use crate::tls::ca_findings::Problem;
-use crate::tls::client_certificate::ClientCertificate;
-use crate::tls::client_certificate::FingerprintHash;
 use crate::tls::client_verifier::ClientAuthMode;
 use crate::tls::client_verifier::ClientVerifier;
 use crate::tls::client_verifier::Verdict;
 use crate::tls::client_verifier::take_verdict;
+use crate::tls::x509::ca_files::CaFile;
+use crate::tls::x509::ca_findings::Finding;
+use crate::tls::x509::ca_findings::Problem;
+use crate::tls::x509::client_certificate::ClientCertificate;
+use crate::tls::x509::client_certificate::FingerprintHash;
+use crate::tls::x509::fuzz;
 
 /// A folder in which a shell makes certificates.
 struct Kit(TempDir);
@@ -405,7 +406,7 @@ fn no_forgery_is_accepted() {
                 mutations.push([before, &[after[0] ^ mask], &after[1..]].concat());
             }
             for mutation in mutations.into_iter().filter(|mutation| *mutation != original) {
-                x509_v1::fuzz_x509_v1(&mutation);
+                fuzz::fuzz_x509_v1(&mutation);
                 let chain = [CertificateDer::from(mutation)];
                 assert!(authorities.verify(&chain, today()).is_err(), "byte {at}: {chain:?}");
             }

@@ -10,22 +10,22 @@ use rustls::pki_types::pem::SectionKind;
 use x509_parser::prelude::FromDer;
 use x509_parser::prelude::X509Certificate;
 
-use crate::tls::authorities::Authority;
-use crate::tls::authorities::Issuer;
-use crate::tls::authorities::algorithms;
-use crate::tls::authorities::is_same;
-use crate::tls::authorities::seconds;
-use crate::tls::authorities::sha256;
-use crate::tls::ca_findings::Finding;
-use crate::tls::ca_findings::Problem;
-use crate::tls::der;
-use crate::tls::der::Reader;
-use crate::tls::distinguished_name;
-use crate::tls::revocation::ListError;
-use crate::tls::revocation::RevocationList;
-use crate::tls::x509::Certificate;
-use crate::tls::x509::SignatureError;
-use crate::tls::x509::is_broken_hash;
+use crate::tls::x509::authorities::Authority;
+use crate::tls::x509::authorities::Issuer;
+use crate::tls::x509::authorities::algorithms;
+use crate::tls::x509::authorities::is_same;
+use crate::tls::x509::authorities::seconds;
+use crate::tls::x509::authorities::sha256;
+use crate::tls::x509::ca_findings::Finding;
+use crate::tls::x509::ca_findings::Problem;
+use crate::tls::x509::der;
+use crate::tls::x509::der::Reader;
+use crate::tls::x509::distinguished_name;
+use crate::tls::x509::parsed::Certificate;
+use crate::tls::x509::parsed::SignatureError;
+use crate::tls::x509::parsed::is_broken_hash;
+use crate::tls::x509::revocation::ListError;
+use crate::tls::x509::revocation::RevocationList;
 
 /// A file that somebody else has read.
 #[derive(Clone, Copy)]

@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use crate::tls::der;
-use crate::tls::der::Element;
-use crate::tls::der::Reader;
+use crate::tls::x509::der;
+use crate::tls::x509::der::Element;
+use crate::tls::x509::der::Reader;
 
 /// The last attribute first: `CN=www.test.com,O=ELB`. The text is visible ASCII and spaces, whatever the
 /// name holds. `name` is the content of its sequence; None if it is malformed.

@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 use aws_lc_rs::digest;
 
-use crate::tls::der;
-use crate::tls::distinguished_name;
-use crate::tls::x509::Certificate;
+use crate::tls::x509::der;
+use crate::tls::x509::distinguished_name;
+use crate::tls::x509::parsed::Certificate;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FingerprintHash {

@@ -26,9 +26,9 @@ pub fn for_names(names: &[&str], now: u64) -> Option<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tls::certificates;
-    use crate::tls::certificates::File;
-    use crate::tls::certificates::Files;
+    use crate::tls::x509::certificates;
+    use crate::tls::x509::certificates::File;
+    use crate::tls::x509::certificates::Files;
 
     #[test]
     fn what_is_made_can_be_read() {

@@ -2,14 +2,14 @@
 
 use rustls::pki_types::SignatureVerificationAlgorithm;
 
-use crate::tls::der;
-use crate::tls::der::Reader;
+use crate::tls::x509::der;
+use crate::tls::x509::der::Reader;
 
 /// Borrowed from the encoding. Extensions are left to those who know them.
 #[derive(Clone, Copy)]
-pub(super) struct Certificate<'a> {
+pub(in crate::tls) struct Certificate<'a> {
     /// 1 to 3.
-    pub(super) version: u8,
+    pub(in crate::tls) version: u8,
     /// The content of the integer: big endian, two's complement, never empty.
     pub(super) serial: &'a [u8],
     /// The content of the sequence, as in a trust anchor; so are the other names and the key.
@@ -36,7 +36,7 @@ pub(super) struct Signed<'a> {
 
 impl<'a> Certificate<'a> {
     /// None for what is no certificate of version 1 to 3 in DER.
-    pub(super) fn parse(bytes: &'a [u8]) -> Option<Certificate<'a>> {
+    pub(in crate::tls) fn parse(bytes: &'a [u8]) -> Option<Certificate<'a>> {
         let (signed, mut fields) = Signed::parse(bytes)?;
         let version = match fields.peek()? {
             VERSION => {

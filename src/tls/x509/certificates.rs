@@ -15,19 +15,19 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::extensions::ParsedExtension;
 use x509_parser::prelude::FromDer;
 
-use crate::tls::certificate_faults::ChainFault;
-use crate::tls::certificate_faults::Fault;
-use crate::tls::certificate_faults::FileFault;
-use crate::tls::certificate_faults::Finding;
-use crate::tls::certificate_faults::KeyFault;
-use crate::tls::certificate_faults::Part;
-use crate::tls::certificate_faults::Remark;
-use crate::tls::ocsp;
-use crate::tls::pem;
-use crate::tls::pem::Section;
-use crate::tls::private_key;
-use crate::tls::private_key::KeyKind;
-use crate::tls::sni::NamePattern;
+use crate::tls::x509::certificate_faults::ChainFault;
+use crate::tls::x509::certificate_faults::Fault;
+use crate::tls::x509::certificate_faults::FileFault;
+use crate::tls::x509::certificate_faults::Finding;
+use crate::tls::x509::certificate_faults::KeyFault;
+use crate::tls::x509::certificate_faults::Part;
+use crate::tls::x509::certificate_faults::Remark;
+use crate::tls::x509::name_pattern::NamePattern;
+use crate::tls::x509::ocsp;
+use crate::tls::x509::pem;
+use crate::tls::x509::pem::Section;
+use crate::tls::x509::private_key;
+use crate::tls::x509::private_key::KeyKind;
 
 /// No chain is this large; whatever is, was named by mistake.
 pub const FILE_BYTES_MAX: usize = 1 << 20;

@@ -22,6 +22,7 @@ use crate::http::head::Version;
 use crate::http::headers::Headers;
 use crate::http::status::reason_phrase;
 use crate::net::clock::wall_now;
+use crate::proto::field_lines;
 use crate::proto::h1::body::BodyDecoder;
 use crate::proto::h1::chunked::ChunkHeader;
 use crate::proto::h1::connection_options::ConnectionOptions;
@@ -246,9 +247,9 @@ impl Conversation {
         let has_content = !matches!(status, 204 | 304);
         let mut message = self.head(status, asked);
         if has_content {
-            head::write_content_length(&mut message, text.len() as u64);
+            field_lines::write_content_length(&mut message, text.len() as u64);
         }
-        head::write_end(&mut message);
+        field_lines::write_end(&mut message);
         if has_content && !asked.is_head {
             message.extend_from_slice(text);
         }
@@ -259,8 +260,8 @@ impl Conversation {
     fn bytes(&mut self, count: u64, asked: &Asked) -> io::Result<()> {
         const LINE: &[u8; 64] = b"ringway demo: 64 bytes a line, as many as you asked for........\n";
         let mut message = self.head(200, asked);
-        head::write_content_length(&mut message, count);
-        head::write_end(&mut message);
+        field_lines::write_content_length(&mut message, count);
+        field_lines::write_end(&mut message);
         self.stream.write_all(&message)?;
         let block = LINE.repeat(READ_BYTES / LINE.len());
         let mut left = if asked.is_head { 0 } else { count };
@@ -277,9 +278,9 @@ impl Conversation {
         let chunked = asked.version == Version::Http11;
         let mut message = self.head(200, asked);
         if chunked {
-            head::write_field(&mut message, b"Transfer-Encoding", b"chunked");
+            field_lines::write_field(&mut message, b"Transfer-Encoding", b"chunked");
         }
-        head::write_end(&mut message);
+        field_lines::write_end(&mut message);
         self.stream.write_all(&message)?;
         if asked.is_head {
             return Ok(());
@@ -302,11 +303,11 @@ impl Conversation {
         dates.advance(wall_now());
         let mut message = Vec::new();
         head::write_status_line(&mut message, status, reason_phrase(status).as_bytes());
-        head::write_field(&mut message, b"Date", dates.http().as_bytes());
-        head::write_field(&mut message, b"Content-Type", b"text/plain; charset=utf-8");
-        head::write_field(&mut message, b"X-Backend", self.name.as_bytes());
+        field_lines::write_field(&mut message, b"Date", dates.http().as_bytes());
+        field_lines::write_field(&mut message, b"Content-Type", b"text/plain; charset=utf-8");
+        field_lines::write_field(&mut message, b"X-Backend", self.name.as_bytes());
         if !asked.persistent {
-            head::write_field(&mut message, b"Connection", b"close");
+            field_lines::write_field(&mut message, b"Connection", b"close");
         }
         message
     }

@@ -4,6 +4,10 @@
 //! A codec never panics on bytes from the network: indexing that could is denied below.
 #![deny(clippy::indexing_slicing)]
 
+/// Heads and trailers as text.
+pub mod field_lines;
+/// What the field sections of HTTP/2 and HTTP/3 have in common.
+pub mod fields;
 /// HTTP/1.1 (RFC 9112).
 pub mod h1;
 /// HTTP/2 (RFC 9113).

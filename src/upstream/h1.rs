@@ -15,6 +15,7 @@ use crate::net::buffer::SMALL_BYTES;
 use crate::net::buffer::TAILROOM_BYTES;
 use crate::net::socket::Pending;
 use crate::net::socket::SendError;
+use crate::proto::field_lines;
 use crate::proto::h1::body::BodyDecoder;
 use crate::proto::h1::chunked;
 use crate::proto::h1::chunked::ChunkHeader;
@@ -54,13 +55,13 @@ pub fn frame_body(piece: &mut Buffer, length: BodyLength, last: Option<&[u8]>) {
 pub fn frame_request(request: &RequestParts<'_>, length: BodyLength, buffers: &Buffers) -> Buffer {
     let content = request.content();
     let mut framed = buffers.small();
-    let (line, fields) = head::split_line(request.head()).unwrap_or_default();
+    let (line, fields) = field_lines::split_line(request.head()).unwrap_or_default();
     framed.tail().extend_from_slice(line);
     framed.tail().extend_from_slice(b"\r\n");
-    for FieldLine { name, value, .. } in head::field_lines(fields) {
-        head::write_field(framed.tail(), name, value);
+    for FieldLine { name, value, .. } in field_lines::field_lines(fields) {
+        field_lines::write_field(framed.tail(), name, value);
     }
-    head::write_end(framed.tail());
+    field_lines::write_end(framed.tail());
     if length != BodyLength::Unknown {
         framed.tail().extend_from_slice(content);
         return framed;

@@ -9,6 +9,7 @@ use crate::http::headers::Field;
 use crate::http::headers::KnownName;
 use crate::net::buffer::Buffer;
 use crate::net::buffer::Buffers;
+use crate::proto::field_lines;
 use crate::proto::h1::head;
 use crate::snapshot::group::Group;
 use crate::snapshot::group::Versions;
@@ -181,7 +182,7 @@ impl RequestWriter {
         let version = if is_framed && wording.speaks_http10 { request.version } else { Version::Http11 };
         let out = text.tail();
         head::write_request_line_of(out, &request.method, request.target.path_and_query, version);
-        head::write_field(out, b"Host", host);
+        field_lines::write_field(out, b"Host", host);
         for field in request.headers.iter() {
             let rewritten = matches!(
                 field.known,
@@ -191,17 +192,17 @@ impl RequestWriter {
                 continue;
             }
             if is_framed {
-                head::write_field(out, field.name, field.value);
+                field_lines::write_field(out, field.name, field.value);
             } else {
                 // HTTP/2 tells fields that nobody may index from the others.
-                head::write_marked_field(out, field);
+                field_lines::write_marked_field(out, field);
             }
         }
         RequestWriter { text, version, is_framed }
     }
 
     pub fn field(&mut self, name: &[u8], value: &[u8]) {
-        head::write_field(self.text.tail(), name, value);
+        field_lines::write_field(self.text.tail(), name, value);
     }
 
     /// Writes complete field lines.
@@ -214,17 +215,17 @@ impl RequestWriter {
         let out = self.text.tail();
         match length {
             BodyLength::Empty => {}
-            BodyLength::Exact(bytes) => head::write_content_length(out, bytes),
-            BodyLength::Unknown => head::write_field(out, b"Transfer-Encoding", b"chunked"),
+            BodyLength::Exact(bytes) => field_lines::write_content_length(out, bytes),
+            BodyLength::Unknown => field_lines::write_field(out, b"Transfer-Encoding", b"chunked"),
         }
         if let Some(protocols) = upgrade {
-            head::write_field(out, b"Connection", b"upgrade");
-            head::write_field(out, b"Upgrade", protocols);
+            field_lines::write_field(out, b"Connection", b"upgrade");
+            field_lines::write_field(out, b"Upgrade", protocols);
         } else if self.version == Version::Http10 {
             // Without it, the connection would serve this one exchange (RFC 9112 §9.3).
-            head::write_field(out, b"Connection", b"keep-alive");
+            field_lines::write_field(out, b"Connection", b"keep-alive");
         }
-        head::write_end(out);
+        field_lines::write_end(out);
         PreparedRequest {
             head_bytes: self.text.len(),
             text: Some(self.text),

@@ -1,11 +1,11 @@
 //! RFC 7541, HPACK: the codec at its bytes.
 
-use ringway::proto::h2::hpack::decoder::DecodeError;
+use ringway::proto::fields::error::DecodeError;
+use ringway::proto::fields::list::FieldLimits;
+use ringway::proto::fields::list::Fields;
 use ringway::proto::h2::hpack::decoder::Decoded;
 use ringway::proto::h2::hpack::decoder::Decoder;
 use ringway::proto::h2::hpack::encoder::Encoder;
-use ringway::proto::h2::hpack::fields::FieldLimits;
-use ringway::proto::h2::hpack::fields::Fields;
 
 /// A decoder and the fields of its last block.
 struct Peer {

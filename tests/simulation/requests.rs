@@ -1,6 +1,8 @@
 //! A connection full of requests, received and written on.
 
 use ringway::http::headers::Headers;
+use ringway::proto::field_lines::write_end;
+use ringway::proto::field_lines::write_field;
 use ringway::proto::h1::body::BodyDecoder;
 use ringway::proto::h1::chunked::write_chunk_size;
 use ringway::proto::h1::chunked::write_last_chunk;
@@ -11,8 +13,6 @@ use ringway::proto::h1::framing::request_framing;
 use ringway::proto::h1::head::HeadLimits;
 use ringway::proto::h1::head::Parse;
 use ringway::proto::h1::head::parse_request;
-use ringway::proto::h1::head::write_end;
-use ringway::proto::h1::head::write_field;
 use ringway::proto::h1::head::write_request_line;
 
 use crate::smuggling_corpus::Expected;

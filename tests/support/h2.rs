@@ -10,9 +10,9 @@ use super::frames::{
 };
 use super::h2_stream::{Message, Stream};
 use super::wire::Wire;
+use ringway::proto::fields::list::{FieldLimits, Fields};
 use ringway::proto::h2::hpack::decoder::{Decoded, Decoder};
 use ringway::proto::h2::hpack::encoder::Encoder;
-use ringway::proto::h2::hpack::fields::{FieldLimits, Fields};
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, ErrorKind, Read, Write};
 use std::sync::Arc;

@@ -10,6 +10,7 @@ use crate::http::body::BodyLength;
 use crate::http::head::ResponseHead;
 use crate::http::headers::KnownName;
 use crate::net::buffer::Buffer;
+use crate::proto::field_lines;
 use crate::proto::h1::chunked;
 use crate::proto::h1::chunked::ChunkHeader;
 use crate::proto::h1::head;
@@ -126,23 +127,23 @@ impl<'c> Reply<'c> {
 
     fn write_framing(&self, status: u16, out: &mut Vec<u8>, facts: &StartFacts<'_>) {
         match (self.delimiter, facts.length) {
-            (Delimiter::Length, BodyLength::Exact(bytes)) => head::write_content_length(out, bytes),
-            (Delimiter::Length, _) => head::write_content_length(out, 0),
-            (Delimiter::Chunks, _) => head::write_field(out, b"Transfer-Encoding", b"chunked"),
+            (Delimiter::Length, BodyLength::Exact(bytes)) => field_lines::write_content_length(out, bytes),
+            (Delimiter::Length, _) => field_lines::write_content_length(out, 0),
+            (Delimiter::Chunks, _) => field_lines::write_field(out, b"Transfer-Encoding", b"chunked"),
             _ => {}
         }
         if let Some(protocols) = facts.upgrade {
-            head::write_field(out, b"Connection", b"upgrade");
-            head::write_field(out, b"Upgrade", protocols);
+            field_lines::write_field(out, b"Connection", b"upgrade");
+            field_lines::write_field(out, b"Upgrade", protocols);
         }
         if status == 101 {
             // What ends the connection is up to the protocol that begins now.
         } else if self.close {
-            head::write_field(out, b"Connection", b"close");
+            field_lines::write_field(out, b"Connection", b"close");
         } else if self.request.http10 {
-            head::write_field(out, b"Connection", b"keep-alive");
+            field_lines::write_field(out, b"Connection", b"keep-alive");
         }
-        head::write_end(out);
+        field_lines::write_end(out);
     }
 
     /// Frames content in place.
@@ -219,9 +220,9 @@ impl stream::Reply for Reply<'_> {
         let out = output.tail();
         head::write_status_line(out, head.status, head.reason);
         for field in head.headers.iter().filter(|field| field.known != KnownName::ContentLength) {
-            head::write_field(out, field.name, field.value);
+            field_lines::write_field(out, field.name, field.value);
         }
-        head::write_end(out);
+        field_lines::write_end(out);
         self.output = Some(output);
         true
     }
@@ -238,11 +239,11 @@ impl stream::Reply for Reply<'_> {
         let length_passes = self.delimiter == Delimiter::NoContent && head.status != 204;
         for field in head.headers.iter() {
             if field.known != KnownName::ContentLength || length_passes {
-                head::write_field(out, field.name, facts.value_of(field));
+                field_lines::write_field(out, field.name, facts.value_of(field));
             }
         }
         for (name, value) in facts.added {
-            head::write_field(out, name, value);
+            field_lines::write_field(out, name, value);
         }
         self.write_framing(head.status, out, facts);
         self.output = Some(output);

@@ -16,11 +16,11 @@ use crate::http::head::PartialHead;
 use crate::net::buffer::Buffer;
 use crate::net::buffer::SMALL_BYTES;
 use crate::net::socket::Pending;
+use crate::proto::fields::message;
 use crate::proto::h2::connection::Cause;
 use crate::proto::h2::connection::Event;
 use crate::proto::h2::fault::Fault;
 use crate::proto::h2::limits::MAX_OUTPUT_BYTES;
-use crate::proto::h2::message;
 use crate::proto::h2::stream::StreamId;
 use crate::telemetry::reason::Reason;
 

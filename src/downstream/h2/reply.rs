@@ -18,7 +18,7 @@ use crate::http::headers::Field;
 use crate::http::headers::FieldLine;
 use crate::http::headers::KnownName;
 use crate::net::buffer::Buffer;
-use crate::proto::h1::head;
+use crate::proto::field_lines;
 use crate::proto::h2::connection::StreamGone;
 use crate::snapshot::EarlyHints;
 use crate::snapshot::Listener;
@@ -86,7 +86,7 @@ impl<'s> Reply<'s> {
         }
         if let Some(trailers) = last.filter(|_| ends_with_trailers) {
             let mut codec = self.shared.codec.borrow_mut();
-            let sent = codec.send_trailers(self.stream.id, head::field_lines(trailers));
+            let sent = codec.send_trailers(self.stream.id, field_lines::field_lines(trailers));
             sent.map_err(|gone| self.error(gone))?;
         }
         if last.is_some() {
@@ -100,7 +100,7 @@ impl<'s> Reply<'s> {
         let Some(lines) = self.head.take() else { return Ok(()) };
         let status = digits(self.status);
         let status = FieldLine::from((&b":status"[..], &status[..]));
-        let fields = std::iter::once(status).chain(head::field_lines(lines.filled()));
+        let fields = std::iter::once(status).chain(field_lines::field_lines(lines.filled()));
         let mut codec = self.shared.codec.borrow_mut();
         codec.send_head(self.stream.id, fields, end).map_err(|gone| self.error(gone))
     }
@@ -194,16 +194,16 @@ impl stream::Reply for Reply<'_> {
                 _ => true,
             };
             if passes {
-                head::write_marked_field(out, &Field { value: facts.value_of(field), ..*field });
+                field_lines::write_marked_field(out, &Field { value: facts.value_of(field), ..*field });
             }
         }
         for (name, value) in facts.added {
-            head::write_field(out, name, value);
+            field_lines::write_field(out, name, value);
         }
         match facts.length {
             _ if !self.has_content || is_tunnel || facts.is_only_trailers => {}
-            BodyLength::Exact(bytes) => head::write_content_length(out, bytes),
-            BodyLength::Empty => head::write_content_length(out, 0),
+            BodyLength::Exact(bytes) => field_lines::write_content_length(out, bytes),
+            BodyLength::Empty => field_lines::write_content_length(out, 0),
             BodyLength::Unknown => {}
         }
         self.head = Some(lines);

@@ -1,8 +1,8 @@
 //! A body as it comes in, whatever delimits it (RFC 9112 §6).
 
-use crate::proto::h1::chunked::ChunkError;
 use crate::proto::h1::chunked::ChunkedDecoder;
 use crate::proto::h1::chunked::Progress;
+use crate::proto::h1::error::ChunkError;
 use crate::proto::h1::framing::Framing;
 
 /// Why a body cannot be read to its end.

@@ -10,6 +10,7 @@
 
 use std::ops::Range;
 
+use crate::proto::h1::error::ChunkError;
 use crate::proto::h1::trailers::TrailerSection;
 
 /// The end of a body without trailers.
@@ -30,33 +31,6 @@ pub struct Progress {
     pub body: Range<usize>,
     /// Nothing more belongs to this body.
     pub finished: bool,
-}
-
-/// The sender broke the coding. What was decoded before stays valid, the message cannot end well.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ChunkError {
-    BadSize,
-    SizeOverflow,
-    BadExtension,
-    ExtensionTooLong,
-    BadChunkEnd,
-    BadTrailer,
-    TrailersTooLarge,
-}
-
-impl ChunkError {
-    /// The stable name of the fault, for logs and metrics.
-    pub fn reason(self) -> &'static str {
-        match self {
-            ChunkError::BadSize => "bad_chunk_size",
-            ChunkError::SizeOverflow => "chunk_size_overflow",
-            ChunkError::BadExtension => "bad_chunk_extension",
-            ChunkError::ExtensionTooLong => "chunk_extension_too_long",
-            ChunkError::BadChunkEnd => "bad_chunk_end",
-            ChunkError::BadTrailer => "bad_trailer",
-            ChunkError::TrailersTooLarge => "trailers_too_large",
-        }
-    }
 }
 
 /// The decoder of one body.

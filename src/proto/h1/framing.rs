@@ -173,7 +173,7 @@ fn check_codings(headers: &Headers<'_>) -> Result<(), FramingError> {
 }
 
 /// Without the optional whitespace around it (RFC 9110 §5.6.3).
-pub(super) fn trim(element: &[u8]) -> &[u8] {
+pub(in crate::proto) fn trim(element: &[u8]) -> &[u8] {
     let mut rest = element;
     while let [b' ' | b'\t', after @ ..] | [after @ .., b' ' | b'\t'] = rest {
         rest = after;

@@ -6,8 +6,6 @@
 
 use std::mem::MaybeUninit;
 
-use memchr::memchr;
-
 use crate::http::head::Method;
 use crate::http::head::RequestHead;
 use crate::http::head::ResponseHead;
@@ -15,12 +13,11 @@ use crate::http::head::Target;
 use crate::http::head::TargetForm;
 use crate::http::head::Version;
 use crate::http::headers::Field;
-use crate::http::headers::FieldLine;
 use crate::http::headers::Headers;
 use crate::http::headers::KnownName;
 use crate::http::headers::MAX_FIELDS;
 use crate::http::status::reason_phrase;
-use crate::proto::h1::framing::trim;
+use crate::proto::h1::error::HeadError;
 use crate::proto::h1::target::is_authority;
 use crate::proto::h1::target::parse_target;
 
@@ -42,55 +39,6 @@ pub enum Parse<T> {
     Incomplete,
     /// The first `length` bytes are the head.
     Complete { head: T, length: usize },
-}
-
-/// The sender of the head broke RFC 9112, or a limit of ours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HeadError {
-    BadRequestLine,
-    BadStatusLine,
-    BadVersion,
-    BadTarget,
-    BadFieldName,
-    BadFieldValue,
-    /// A line ends with LF alone. RFC 9112 §2.2 allows to accept that; two hops that differ in it
-    /// see different messages.
-    BareLineFeed,
-    /// A CR is not followed by LF, or something stands between the version and the line's end.
-    BadLineEnd,
-    MissingHost,
-    RepeatedHost,
-    BadHost,
-    UriTooLong,
-    HeadTooLarge,
-    TooManyFields,
-}
-
-impl HeadError {
-    /// The stable name of the fault, for logs and metrics.
-    pub fn reason(self) -> &'static str {
-        match self {
-            HeadError::BadRequestLine => "bad_request_line",
-            HeadError::BadStatusLine => "bad_status_line",
-            HeadError::BadVersion => "http_version",
-            HeadError::BadTarget => "bad_target",
-            HeadError::BadFieldName => "bad_header_name",
-            HeadError::BadFieldValue => "bad_header_value",
-            HeadError::BareLineFeed => "bare_line_feed",
-            HeadError::BadLineEnd => "bad_line_end",
-            HeadError::MissingHost => "missing_host",
-            HeadError::RepeatedHost => "repeated_host",
-            HeadError::BadHost => "bad_host",
-            HeadError::UriTooLong => "uri_too_long",
-            HeadError::HeadTooLarge => "header_too_large",
-            HeadError::TooManyFields => "too_many_headers",
-        }
-    }
-
-    /// The status that a client gets for such a request. A backend's fault is always a 502.
-    pub fn status(self) -> u16 {
-        if self == HeadError::UriTooLong { 414 } else { 400 }
-    }
 }
 
 /// Parses a request head that begins at the first of `bytes`, into a list that the caller lends.
@@ -194,69 +142,6 @@ pub fn write_status_line(out: &mut Vec<u8>, status: u16, reason: &[u8]) {
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(&status);
     out.extend_from_slice(reason);
-    out.extend_from_slice(b"\r\n");
-}
-
-/// Appends one field line. Neither part may hold a line end: parsed fields never do.
-pub fn write_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
-    debug_assert!(!name.iter().chain(value).any(|byte| matches!(byte, b'\r' | b'\n' | b'\0')));
-    out.reserve(name.len() + value.len() + ": \r\n".len());
-    out.extend_from_slice(name);
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
-}
-
-/// The same for a received field. One that nobody may index gets no space before its value, which means the same
-/// and is seen by [`field_lines`].
-pub fn write_marked_field(out: &mut Vec<u8>, field: &Field<'_>) {
-    write_field(out, field.name, field.value);
-    if field.is_sensitive {
-        let value_start = out.len() - field.value.len() - "\r\n".len();
-        out.remove(value_start - 1);
-    }
-}
-
-/// Names and values of complete field lines, as [`write_field`] or a sender of trailers wrote them, up to an empty
-/// line or the end.
-pub fn field_lines(lines: &[u8]) -> impl Iterator<Item = FieldLine<'_>> {
-    let mut rest = lines;
-    std::iter::from_fn(move || {
-        let (line, after) = split_line(rest)?;
-        rest = after;
-        let colon = memchr(b':', line)?;
-        let value = line.get(colon + 1..)?;
-        let is_sensitive = value.first() != Some(&b' ');
-        Some(FieldLine { name: line.get(..colon)?, value: trim(value), is_sensitive })
-    })
-}
-
-/// The first line without its CRLF, and what follows it.
-pub fn split_line(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let end = memchr(b'\n', text)?;
-    let (line, after) = text.split_at_checked(end + 1)?;
-    Some((line.strip_suffix(b"\r\n")?, after))
-}
-
-/// Appends a Content-Length field.
-pub fn write_content_length(out: &mut Vec<u8>, bytes: u64) {
-    const MAX_DIGITS: usize = 20;
-    let mut digits = [b'0'; MAX_DIGITS];
-    let mut rest = bytes;
-    let mut first = MAX_DIGITS;
-    for (index, digit) in digits.iter_mut().enumerate().rev() {
-        *digit = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        first = index;
-        if rest == 0 {
-            break;
-        }
-    }
-    write_field(out, b"Content-Length", digits.get(first..).unwrap_or_default());
-}
-
-/// Appends the empty line that ends a head.
-pub fn write_end(out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
@@ -668,30 +553,15 @@ mod tests {
     }
 
     #[test]
-    fn fields_that_nobody_may_index_are_known_by_their_lines() {
-        let mut lines = Vec::new();
-        for (name, value, is_sensitive) in [("a", "b", false), ("c", "d e", true), ("f", "", true)] {
-            let field = Field::new(name.as_bytes(), value.as_bytes());
-            write_marked_field(&mut lines, &Field { is_sensitive, ..field });
-        }
-        assert_eq!(text(&lines), "a: b\r\nc:d e\r\nf:\r\n");
-        let read: Vec<_> = field_lines(&lines).map(|line| (text(line.name), line.is_sensitive)).collect();
-        assert_eq!(read, [("a", false), ("c", true), ("f", true)]);
-        assert_eq!(field_lines(&lines).nth(1).map(|line| text(line.value)), Some("d e"));
-    }
-
-    #[test]
     fn heads_are_written() {
         let mut out = Vec::new();
         write_request_line(&mut out, &Method::Other(b"PURGE"), b"/a?b");
-        write_field(&mut out, b"Host", b"a");
-        write_end(&mut out);
         write_status_line(&mut out, 404, b"");
         write_status_line(&mut out, 200, b"Fine");
         write_status_line(&mut out, 299, b"");
         assert_eq!(
             text(&out),
-            "PURGE /a?b HTTP/1.1\r\nHost: a\r\n\r\nHTTP/1.1 404 Not Found\r\nHTTP/1.1 200 Fine\r\nHTTP/1.1 299 \r\n"
+            "PURGE /a?b HTTP/1.1\r\nHTTP/1.1 404 Not Found\r\nHTTP/1.1 200 Fine\r\nHTTP/1.1 299 \r\n"
         );
     }
 }

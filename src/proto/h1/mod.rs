@@ -10,6 +10,8 @@ pub mod body;
 pub mod chunked;
 /// The Connection field, and what leaves a message at every hop.
 pub mod connection_options;
+/// What can be wrong with a message.
+pub mod error;
 /// How long the body is.
 pub mod framing;
 /// Slow and obvious readings of the same syntax, for fuzzing and tests to compare the codec with.

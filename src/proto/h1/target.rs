@@ -5,7 +5,7 @@ use std::net::Ipv6Addr;
 use crate::http::head::Method;
 use crate::http::head::Target;
 use crate::http::head::TargetForm;
-use crate::proto::h1::head::HeadError;
+use crate::proto::h1::error::HeadError;
 
 /// Takes the target apart into one of the four forms of RFC 9112 §3.2.
 ///

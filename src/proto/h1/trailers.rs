@@ -1,7 +1,7 @@
 //! The trailer section (RFC 9112 §7.1.2): read strictly, kept only where it is safe to pass on.
 
 use crate::http::trailers::is_forwardable;
-use crate::proto::h1::chunked::ChunkError;
+use crate::proto::h1::error::ChunkError;
 use crate::proto::h1::framing::is_token;
 use crate::proto::h1::framing::trim;
 

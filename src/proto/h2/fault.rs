@@ -1,8 +1,8 @@
 //! Why a stream or a connection ends: the code for the peer and the word for the log.
 
-use crate::proto::h2::hpack::decoder::DecodeError;
+use crate::proto::fields::error::DecodeError;
+use crate::proto::fields::message::Malformed;
 use crate::proto::h2::limits::Limit;
-use crate::proto::h2::message::Malformed;
 
 /// RFC 9113 §7.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +108,12 @@ pub enum Fault {
     /// Too little was taken of what a stream has to send.
     Stalled,
     Limit(Limit),
+}
+
+impl From<Limit> for Fault {
+    fn from(limit: Limit) -> Fault {
+        Fault::Limit(limit)
+    }
 }
 
 impl Fault {

@@ -4,8 +4,6 @@
 //! a budget that fills up with time; a peer that overdraws it gets GOAWAY with ENHANCE_YOUR_CALM and the
 //! log its reason. What is bounded by memory rather than by time stands here too.
 
-use crate::proto::h2::fault::Fault;
-
 /// Milliseconds of any monotonic clock that does not change within a connection.
 pub type Millis = u64;
 
@@ -186,7 +184,7 @@ impl Budgets {
     }
 
     /// Takes tokens, of which there are too few only if the peer is out of all measure.
-    pub fn spend(&mut self, limit: Limit, tokens: u32, now: Millis) -> Result<(), Fault> {
+    pub fn spend(&mut self, limit: Limit, tokens: u32, now: Millis) -> Result<(), Limit> {
         let Some((level, rate)) = self.level(limit) else {
             return Ok(());
         };
@@ -195,7 +193,7 @@ impl Budgets {
         let most = u64::from(rate.burst) * 1000;
         // At most `most`, so it fits.
         let filled = u64::from(level.milli_tokens).saturating_add(earned).min(most) as u32;
-        let left = filled.checked_sub(tokens * 1000).ok_or(Fault::Limit(limit))?;
+        let left = filled.checked_sub(tokens * 1000).ok_or(limit)?;
         *level = Level { milli_tokens: left, at: level.at.max(now) };
         Ok(())
     }
@@ -271,7 +269,7 @@ mod tests {
         let mut budgets = Budgets::new(RESETS);
         budgets.earn(Limit::WindowUpdates, 5000);
         assert!(budgets.spend(Limit::WindowUpdates, 1000, 0).is_ok());
-        assert_eq!(budgets.spend(Limit::WindowUpdates, 1, 0), Err(Fault::Limit(Limit::WindowUpdates)));
+        assert_eq!(budgets.spend(Limit::WindowUpdates, 1, 0), Err(Limit::WindowUpdates));
         budgets.earn(Limit::WindowUpdates, 2);
         assert!(budgets.spend(Limit::WindowUpdates, 2, 0).is_ok());
     }

@@ -19,8 +19,6 @@ pub mod stream;
 pub mod streams;
 /// How much a peer may ask of us, over time.
 pub mod limits;
-/// From decoded fields to heads and trailers that are known to be well-formed.
-pub mod message;
 /// The whole: bytes in, events and bytes out.
 pub mod connection;
 /// Promises of the codec, for fuzzing and tests.

@@ -22,12 +22,13 @@
 
 use std::num::NonZeroU32;
 
+use crate::proto::fields::message::Malformed;
+use crate::proto::fields::message::UNKNOWN_LENGTH;
 use crate::proto::h2::fault::Fault;
 use crate::proto::h2::flow::ReceiveWindow;
 use crate::proto::h2::flow::SendWindow;
 use crate::proto::h2::limits::Millis;
 use crate::proto::h2::limits::STALL_BYTES;
-use crate::proto::h2::message::Malformed;
 
 /// The number of a stream, which is not 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -86,9 +87,6 @@ struct Stall {
     /// Bytes that were sent all the same.
     sent: u32,
 }
-
-/// No Content-Length.
-pub(super) const UNKNOWN_LENGTH: u64 = u64::MAX;
 
 impl Stream {
     pub(super) fn new(

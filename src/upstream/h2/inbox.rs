@@ -4,9 +4,10 @@ use crate::http::head::ResponseHead;
 use crate::net::buffer::Buffer;
 use crate::net::buffer::Buffers;
 use crate::net::buffer::TAILROOM_BYTES;
+use crate::proto::field_lines;
+use crate::proto::fields::list::Fields;
+use crate::proto::fields::message::write_trailers;
 use crate::proto::h1::head;
-use crate::proto::h2::hpack::fields::Fields;
-use crate::proto::h2::message::write_trailers;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::h2::WAITING_HEAD_BYTES;
 
@@ -43,9 +44,9 @@ impl Inbox {
         }
         head::write_status_line(heads.tail(), head.status, b"");
         for field in head.headers.iter().filter(|field| !field.known.is_hop_by_hop()) {
-            head::write_marked_field(heads.tail(), field);
+            field_lines::write_marked_field(heads.tail(), field);
         }
-        head::write_end(heads.tail());
+        field_lines::write_end(heads.tail());
         self.has_begun |= head.status >= 200;
         Ok(())
     }

@@ -3,7 +3,7 @@
 use crate::http::headers::FieldLine;
 use crate::http::headers::KnownName;
 use crate::policy::grpc;
-use crate::proto::h1::head;
+use crate::proto::field_lines;
 
 /// The head of a request, taken apart.
 pub(super) struct RequestText<'t> {
@@ -32,14 +32,14 @@ pub(super) struct Hop {
 impl<'t> RequestText<'t> {
     /// `None` for what is not the text of a head, which is never written.
     pub(super) fn parse(text: &'t [u8]) -> Option<RequestText<'t>> {
-        let (line, fields) = head::split_line(text)?;
+        let (line, fields) = field_lines::split_line(text)?;
         let mut words = line.split(|&byte| byte == b' ');
         let (method, path) = (words.next()?, words.next()?);
-        let (host, rest) = head::split_line(fields)?;
+        let (host, rest) = field_lines::split_line(fields)?;
         let authority = host.strip_prefix(b"Host: ").unwrap_or_default();
         let (protocol, key, is_call) = (None, None, false);
         let mut text = RequestText { method, path, authority, fields: rest, protocol, key, is_call };
-        for FieldLine { name, value, .. } in head::field_lines(rest) {
+        for FieldLine { name, value, .. } in field_lines::field_lines(rest) {
             // Other protocols than WebSocket have no way over HTTP/2.
             let is_websocket = method == b"GET" && value.eq_ignore_ascii_case(b"websocket");
             if KnownName::of(name) == KnownName::Upgrade && is_websocket {
@@ -66,7 +66,7 @@ impl<'t> RequestText<'t> {
             (b":protocol", self.protocol.unwrap_or_default()),
         ];
         let pseudo = pseudo.into_iter().filter(|(_, value)| !value.is_empty());
-        let fields = head::field_lines(self.fields).filter(move |&FieldLine { name, .. }| {
+        let fields = field_lines::field_lines(self.fields).filter(move |&FieldLine { name, .. }| {
             // What HTTP/2 has no fields for, and what its handshake for WebSocket leaves out (RFC 8441 §5).
             let is_of_hop =
                 matches!(KnownName::of(name), KnownName::Host) || KnownName::of(name).is_hop_by_hop();

@@ -22,7 +22,7 @@ use crate::net::buffer::SMALL_BYTES;
 use crate::net::timer::Deadline;
 use crate::net::timer::Elapsed;
 use crate::policy::websocket;
-use crate::proto::h1::head;
+use crate::proto::field_lines;
 use crate::proto::h2::connection::StreamGone;
 use crate::proto::h2::stream::StreamId;
 use crate::upstream::error::UpstreamError;
@@ -294,7 +294,7 @@ impl Writing<'_> {
             Some(trailers) if is_all && !trailers.is_empty() => {
                 let count = self.state.codec.send_content(self.id, part, false, self.now)?;
                 if count == part.len() {
-                    self.state.codec.send_trailers(self.id, head::field_lines(trailers))?;
+                    self.state.codec.send_trailers(self.id, field_lines::field_lines(trailers))?;
                 }
                 Ok(count)
             }
@@ -342,13 +342,13 @@ impl<'s> ResponseReader<'s> {
         take: &mut impl FnMut(&mut ResponseHead<'_, '_>, &ResponseFacts<'_>) -> T,
     ) -> Result<(T, usize), UpstreamError> {
         let cut = UpstreamError::ClosedWithinResponse;
-        let (line, fields) = head::split_line(text).ok_or(cut)?;
+        let (line, fields) = field_lines::split_line(text).ok_or(cut)?;
         let digits = line.get(9..12).and_then(|digits| std::str::from_utf8(digits).ok());
         let status: u16 = digits.and_then(|digits| digits.parse().ok()).ok_or(cut)?;
         let mut headers = Headers::new();
         let tunnel = self.stream.tunnel.get().filter(|_| (200..300).contains(&status));
         let accept = tunnel.and_then(|tunnel| tunnel.accept.as_ref());
-        for FieldLine { name, value, is_sensitive } in head::field_lines(fields) {
+        for FieldLine { name, value, is_sensitive } in field_lines::field_lines(fields) {
             if accept.is_some() && name.eq_ignore_ascii_case(ACCEPT) {
                 continue;
             }

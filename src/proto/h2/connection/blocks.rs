@@ -1,5 +1,10 @@
 //! What a header block means where its stream stands (RFC 9113 §5.1 and §8.1).
 
+use crate::proto::fields::list::FieldLimits;
+use crate::proto::fields::message;
+use crate::proto::fields::message::Checked;
+use crate::proto::fields::message::Malformed;
+use crate::proto::fields::message::UNKNOWN_LENGTH;
 use crate::proto::h2::connection::Connection;
 use crate::proto::h2::connection::Ending;
 use crate::proto::h2::connection::Event;
@@ -9,19 +14,14 @@ use crate::proto::h2::flow::ReceiveWindow;
 use crate::proto::h2::flow::SendWindow;
 use crate::proto::h2::frame::headers::HeadersFrame;
 use crate::proto::h2::hpack::decoder::Decoded;
-use crate::proto::h2::hpack::fields::FieldLimits;
 use crate::proto::h2::limits::LAST_STREAM_IDS;
 use crate::proto::h2::limits::LONG_BLOCK_FACTOR;
 use crate::proto::h2::limits::Limit;
 use crate::proto::h2::limits::Millis;
-use crate::proto::h2::message;
-use crate::proto::h2::message::Checked;
-use crate::proto::h2::message::Malformed;
 use crate::proto::h2::settings::Role;
 use crate::proto::h2::stream::Half;
 use crate::proto::h2::stream::Stream;
 use crate::proto::h2::stream::StreamId;
-use crate::proto::h2::stream::UNKNOWN_LENGTH;
 use crate::proto::h2::streams::Status;
 
 type Outcome = Result<Option<Event>, Fault>;

@@ -50,7 +50,10 @@ impl Connection {
             }
             // "A server cannot push", and as a client we never allow it (RFC 9113 §8.4).
             Kind::PushPromise => Err(Fault::Push),
-            _ => self.budgets.spend(Limit::UselessFrames, 1, now).map(|()| None),
+            _ => {
+                self.budgets.spend(Limit::UselessFrames, 1, now)?;
+                Ok(None)
+            }
         }
     }
 

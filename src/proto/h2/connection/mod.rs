@@ -14,6 +14,9 @@ use crate::http::head::PartialHead;
 use crate::http::head::ResponseHead;
 use crate::http::headers::Headers;
 use crate::http::headers::MAX_FIELDS;
+use crate::proto::fields::list::Fields;
+use crate::proto::fields::message;
+use crate::proto::fields::message::Request;
 use crate::proto::h2::fault::ErrorCode;
 use crate::proto::h2::fault::Fault;
 use crate::proto::h2::fault::Scope;
@@ -30,15 +33,12 @@ use crate::proto::h2::hpack::DEFAULT_TABLE_BYTES;
 use crate::proto::h2::hpack::decoder::Decoder;
 use crate::proto::h2::hpack::decoder::long_block::LongBlock;
 use crate::proto::h2::hpack::encoder::Encoder;
-use crate::proto::h2::hpack::fields::Fields;
 use crate::proto::h2::limits::Budgets;
 use crate::proto::h2::limits::CRUMB_BYTES;
 use crate::proto::h2::limits::CRUMB_MS;
 use crate::proto::h2::limits::INNOCENT_MS;
 use crate::proto::h2::limits::Limit;
 use crate::proto::h2::limits::Millis;
-use crate::proto::h2::message;
-use crate::proto::h2::message::Request;
 use crate::proto::h2::settings::Acknowledgement;
 use crate::proto::h2::settings::Local;
 use crate::proto::h2::settings::Peer;
@@ -442,7 +442,7 @@ impl Connection {
         if self.role == Role::Client {
             return Ok(());
         }
-        self.budgets.spend(Limit::UselessFrames, 1, now)
+        Ok(self.budgets.spend(Limit::UselessFrames, 1, now)?)
     }
 
     /// A client that makes streams end early, whoever ends them, makes us work for nothing; but not where the
@@ -452,7 +452,7 @@ impl Connection {
         if self.role == Role::Client || is_answered {
             return Ok(());
         }
-        self.budgets.spend(Limit::Resets, 1, now)
+        Ok(self.budgets.spend(Limit::Resets, 1, now)?)
     }
 
     /// Asks a client that ends many streams early to connect anew, before its last ones are spent: what has been in

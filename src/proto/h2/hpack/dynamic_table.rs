@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::http::headers::KnownName;
-use crate::proto::h2::hpack::FIELD_OVERHEAD;
+use crate::proto::fields::FIELD_OVERHEAD;
 
 /// First in, first out, and never larger than its maximum size. Memory is taken as it fills.
 pub(super) struct DynamicTable {

@@ -1,13 +1,13 @@
 //! Fields to header blocks (RFC 7541 §6).
 
 use crate::http::headers::KnownName;
+use crate::proto::fields::FIELD_OVERHEAD;
+use crate::proto::fields::huffman;
+use crate::proto::fields::integer;
 use crate::proto::h2::hpack::DEFAULT_TABLE_BYTES;
-use crate::proto::h2::hpack::FIELD_OVERHEAD;
 use crate::proto::h2::hpack::dynamic_table::DynamicTable;
-use crate::proto::h2::hpack::huffman;
 use crate::proto::h2::hpack::indexing;
 use crate::proto::h2::hpack::indexing::Indexing;
-use crate::proto::h2::hpack::integer;
 use crate::proto::h2::hpack::lookup::Found;
 use crate::proto::h2::hpack::lookup::Lookup;
 use crate::proto::h2::hpack::lookup::Unindexed;

@@ -1,11 +1,11 @@
 //! The examples of RFC 7541 Appendix C, block by block.
 
+use crate::proto::fields::list::FieldLimits;
+use crate::proto::fields::list::Fields;
 use crate::proto::h2::hpack::decoder::Decoded;
 use crate::proto::h2::hpack::decoder::Decoder;
 use crate::proto::h2::hpack::dynamic_table::DynamicTable;
 use crate::proto::h2::hpack::encoder::Encoder;
-use crate::proto::h2::hpack::fields::FieldLimits;
-use crate::proto::h2::hpack::fields::Fields;
 
 /// Block by block: the bytes in hexadecimal, the fields, and the table after them (newest first, with its
 /// size).

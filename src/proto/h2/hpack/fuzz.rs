@@ -1,12 +1,12 @@
 //! Promises of the codec, for fuzzing and tests.
 
-use crate::proto::h2::hpack::decoder::DecodeError;
+use crate::proto::fields::error::DecodeError;
+use crate::proto::fields::list::FieldLimits;
+use crate::proto::fields::list::Fields;
 use crate::proto::h2::hpack::decoder::Decoded;
 use crate::proto::h2::hpack::decoder::Decoder;
 use crate::proto::h2::hpack::decoder::long_block::LongBlock;
 use crate::proto::h2::hpack::encoder::Encoder;
-use crate::proto::h2::hpack::fields::FieldLimits;
-use crate::proto::h2::hpack::fields::Fields;
 use crate::proto::h2::hpack::indexing;
 use crate::proto::h2::hpack::indexing::Indexing;
 use crate::proto::h2::hpack::static_table;
@@ -97,13 +97,13 @@ pub(super) struct Pair {
 }
 
 impl Pair {
-    pub(super) fn new(table_bytes: u16) -> Pair {
+    pub(in crate::proto) fn new(table_bytes: u16) -> Pair {
         let (encoder, decoder) = (Encoder::new(table_bytes), Decoder::new());
         Pair { encoder, decoder, fields: Fields::new(), block: Vec::new() }
     }
 
     /// The fields arrive as they are, but for the case of their names.
-    pub(super) fn pass(&mut self, fields: &Fields) {
+    pub(in crate::proto) fn pass(&mut self, fields: &Fields) {
         self.block.clear();
         let mut block = self.encoder.block(&mut self.block);
         for one in fields.iter() {
@@ -150,25 +150,25 @@ const MAX_FIELDS_BYTES: usize = 1 << 26;
 
 /// Numbers that look random and are the same in every run (xorshift64*).
 #[cfg(test)]
-pub(super) struct Numbers {
+pub(in crate::proto) struct Numbers {
     state: u64,
 }
 
 #[cfg(test)]
 impl Numbers {
-    pub(super) fn new(seed: u64) -> Numbers {
+    pub(in crate::proto) fn new(seed: u64) -> Numbers {
         Numbers { state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1 }
     }
 
     /// One below `limit`, which is not zero.
-    pub(super) fn below(&mut self, limit: usize) -> usize {
+    pub(in crate::proto) fn below(&mut self, limit: usize) -> usize {
         self.state ^= self.state >> 12;
         self.state ^= self.state << 25;
         self.state ^= self.state >> 27;
         (self.state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % limit
     }
 
-    pub(super) fn one_of<T: Copy>(&mut self, all: &[T]) -> T {
+    pub(in crate::proto) fn one_of<T: Copy>(&mut self, all: &[T]) -> T {
         *all.get(self.below(all.len())).unwrap()
     }
 }
@@ -203,7 +203,7 @@ mod tests {
             };
             block.push(if numbers.below(20) == 0 { 0x10 } else { 0x00 });
             for text in [name.as_bytes(), &value] {
-                crate::proto::h2::hpack::integer::encode(&mut block, 0, 7, text.len());
+                crate::proto::fields::integer::encode(&mut block, 0, 7, text.len());
                 block.extend_from_slice(text);
             }
         }

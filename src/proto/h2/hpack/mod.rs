@@ -9,17 +9,12 @@
 pub mod decoder;
 /// Fields to header blocks.
 pub mod encoder;
-/// The fields of one header block.
-pub mod fields;
 /// Promises of the codec, for fuzzing and tests.
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 
 mod dynamic_table;
-mod huffman;
-mod huffman_table;
 mod indexing;
-mod integer;
 mod lookup;
 mod static_table;
 
@@ -30,6 +25,3 @@ mod speed;
 
 /// The table size on both sides until the settings say otherwise (RFC 9113 §6.5.2).
 pub const DEFAULT_TABLE_BYTES: u16 = 4096;
-
-/// What a field counts beyond its name and value (RFC 7541 §4.1, RFC 9113 §6.5.2).
-pub const FIELD_OVERHEAD: usize = 32;

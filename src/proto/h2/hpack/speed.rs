@@ -5,11 +5,11 @@
 use std::hint::black_box;
 use std::time::Instant;
 
+use crate::proto::fields::list::FieldLimits;
+use crate::proto::fields::list::Fields;
 use crate::proto::h2::hpack::decoder::Decoded;
 use crate::proto::h2::hpack::decoder::Decoder;
 use crate::proto::h2::hpack::encoder::Encoder;
-use crate::proto::h2::hpack::fields::FieldLimits;
-use crate::proto::h2::hpack::fields::Fields;
 
 const REQUEST: &[(&str, &str)] = &[
     (":method", "GET"),

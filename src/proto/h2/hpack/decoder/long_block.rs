@@ -1,17 +1,17 @@
 //! Header blocks that are longer than anybody keeps. They are decoded piece by piece as they come, so that the table
 //! stays in step and later blocks can be read (RFC 9113 §4.3); of their fields nothing is stored beyond the limits.
 
-use crate::proto::h2::hpack::FIELD_OVERHEAD;
+use crate::proto::fields::FIELD_OVERHEAD;
+use crate::proto::fields::error::DecodeError;
+use crate::proto::fields::integer;
+use crate::proto::fields::list::FieldLimits;
+use crate::proto::fields::list::Fields;
 use crate::proto::h2::hpack::decoder::Block;
-use crate::proto::h2::hpack::decoder::DecodeError;
 use crate::proto::h2::hpack::decoder::Decoded;
 use crate::proto::h2::hpack::decoder::Decoder;
 use crate::proto::h2::hpack::decoder::INDEXED;
 use crate::proto::h2::hpack::decoder::WITH_INDEXING;
 use crate::proto::h2::hpack::decoder::WORK_PER_BYTE;
-use crate::proto::h2::hpack::fields::FieldLimits;
-use crate::proto::h2::hpack::fields::Fields;
-use crate::proto::h2::hpack::integer;
 
 /// A string of more bytes than this, compressed or not, is not kept until it is complete. It fits into no table that
 /// we allow, because no symbol takes more than 30 bits (RFC 7541 appendix B), so that nobody can refer to it.
@@ -208,7 +208,7 @@ impl Decoder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::h2::hpack::huffman;
+    use crate::proto::fields::huffman;
 
     const LIMITS: FieldLimits = FieldLimits { max_bytes: 16_384, max_fields: 100 };
 

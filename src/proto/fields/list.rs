@@ -2,7 +2,7 @@
 
 use crate::http::headers::Field;
 use crate::http::headers::KnownName;
-use crate::proto::h2::hpack::FIELD_OVERHEAD;
+use crate::proto::fields::FIELD_OVERHEAD;
 
 /// How much one header block may decode to.
 #[derive(Clone, Copy, Debug)]
@@ -68,28 +68,28 @@ impl Fields {
     }
 
     /// Whether one more field, whose name and value have so many bytes, stays within the limits.
-    pub(super) fn has_room(&self, length: usize, limits: &FieldLimits) -> bool {
+    pub(in crate::proto) fn has_room(&self, length: usize, limits: &FieldLimits) -> bool {
         self.spans.len() < limits.max_fields && self.size + length + FIELD_OVERHEAD <= limits.max_bytes
     }
 
     /// Where a name and a value are written before [`Fields::push`] or [`Fields::forget`].
-    pub(super) fn arena(&mut self) -> &mut Vec<u8> {
+    pub(in crate::proto) fn arena(&mut self) -> &mut Vec<u8> {
         &mut self.arena
     }
 
     /// Makes what was written at the end of the arena a field.
-    pub(super) fn push(&mut self, span: Span) {
+    pub(in crate::proto) fn push(&mut self, span: Span) {
         self.size += span.length() + FIELD_OVERHEAD;
         self.spans.push(span);
     }
 
     /// Takes back what was written at the end of the arena.
-    pub(super) fn forget(&mut self, span: &Span) {
+    pub(in crate::proto) fn forget(&mut self, span: &Span) {
         self.arena.truncate(self.arena.len() - span.length());
     }
 
     /// The name and the value at the end of the arena.
-    pub(super) fn last(&self, span: &Span) -> (&[u8], &[u8]) {
+    pub(in crate::proto) fn last(&self, span: &Span) -> (&[u8], &[u8]) {
         let start = self.arena.len() - span.length();
         let field = self.arena.get(start..).unwrap_or_default();
         field.split_at_checked(span.name_length as usize).unwrap_or_default()
@@ -98,11 +98,11 @@ impl Fields {
 
 /// A field begins in the arena where the one before ends.
 #[derive(Clone, Copy)]
-pub(super) struct Span {
-    pub(super) name_length: u32,
-    pub(super) value_length: u32,
-    pub(super) known: KnownName,
-    pub(super) never_indexed: bool,
+pub(in crate::proto) struct Span {
+    pub(in crate::proto) name_length: u32,
+    pub(in crate::proto) value_length: u32,
+    pub(in crate::proto) known: KnownName,
+    pub(in crate::proto) never_indexed: bool,
 }
 
 impl Span {

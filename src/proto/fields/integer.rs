@@ -1,9 +1,9 @@
 //! Integers that begin within a byte (RFC 7541 §5.1).
 
-use crate::proto::h2::hpack::decoder::DecodeError;
+use crate::proto::fields::error::DecodeError;
 
 /// Takes an integer off the front of `input`. The bits above the prefix are not its own.
-pub(super) fn decode(input: &mut &[u8], prefix_bits: u8) -> Result<u32, DecodeError> {
+pub(in crate::proto) fn decode(input: &mut &[u8], prefix_bits: u8) -> Result<u32, DecodeError> {
     let (&first, mut rest) = input.split_first().ok_or(DecodeError::Truncated)?;
     let full = (1 << prefix_bits) - 1;
     let mut value = u32::from(first) & full;
@@ -29,7 +29,7 @@ pub(super) fn decode(input: &mut &[u8], prefix_bits: u8) -> Result<u32, DecodeEr
 }
 
 /// Appends `value`, whose first byte has `flags` above the prefix.
-pub(super) fn encode(out: &mut Vec<u8>, flags: u8, prefix_bits: u8, value: usize) {
+pub(in crate::proto) fn encode(out: &mut Vec<u8>, flags: u8, prefix_bits: u8, value: usize) {
     let full = (1 << prefix_bits) - 1;
     if value < full {
         out.push(flags | value as u8);

@@ -15,10 +15,12 @@ use crate::http::headers::Field;
 use crate::http::headers::Headers;
 use crate::http::headers::KnownName;
 use crate::http::trailers::is_forwardable;
-use crate::proto::h1::head::write_marked_field;
+use crate::proto::field_lines::write_marked_field;
+use crate::proto::fields::list::Fields;
 use crate::proto::h1::target::is_authority;
-use crate::proto::h2::hpack::fields::Fields;
-use crate::proto::h2::stream::UNKNOWN_LENGTH;
+
+/// No Content-Length.
+pub const UNKNOWN_LENGTH: u64 = u64::MAX;
 
 /// Why a message is malformed (RFC 9113 §8.1.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,17 +90,17 @@ pub struct Request<'h, 'b> {
 
 /// What a connection needs to know of a head that is well-formed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Checked {
+pub(in crate::proto) struct Checked {
     /// [`UNKNOWN_LENGTH`] without the field.
-    pub(super) content_length: u64,
+    pub(in crate::proto) content_length: u64,
     /// Of a response.
-    pub(super) status: u16,
-    pub(super) is_connect: bool,
+    pub(in crate::proto) status: u16,
+    pub(in crate::proto) is_connect: bool,
 }
 
 /// Checks a request's fields. Cookie crumbs are joined into `cookies`, which is left empty when there are
 /// not several.
-pub(super) fn check_request(
+pub(in crate::proto) fn check_request(
     fields: &Fields,
     connect_protocol: bool,
     cookies: &mut Vec<u8>,
@@ -126,7 +128,7 @@ pub(super) fn check_request(
     Ok(Checked { content_length, status: 0, is_connect })
 }
 
-pub(super) fn check_response(fields: &Fields) -> Result<Checked, Malformed> {
+pub(in crate::proto) fn check_response(fields: &Fields) -> Result<Checked, Malformed> {
     let scan = Scan::of(fields)?;
     let pseudo = &scan.pseudo;
     let others = [pseudo.method, pseudo.scheme, pseudo.path, pseudo.authority, pseudo.protocol];
@@ -138,7 +140,7 @@ pub(super) fn check_response(fields: &Fields) -> Result<Checked, Malformed> {
 }
 
 /// "Trailers MUST NOT include pseudo-header fields" (§8.1).
-pub(super) fn check_trailers(fields: &Fields) -> Result<(), Malformed> {
+pub(in crate::proto) fn check_trailers(fields: &Fields) -> Result<(), Malformed> {
     for decoded in fields.iter() {
         if decoded.name.first() == Some(&b':') {
             return Err(Malformed::PseudoField);
@@ -151,7 +153,7 @@ pub(super) fn check_trailers(fields: &Fields) -> Result<(), Malformed> {
 /// The request that these checked fields are, into a list that the caller lends.
 ///
 /// Host is the first field and is the authority that is meant. Several cookies are one field.
-pub(super) fn request<'h, 'b>(
+pub(in crate::proto) fn request<'h, 'b>(
     fields: &'b Fields,
     cookies: &'b [u8],
     headers: &'h mut Headers<'b>,
@@ -200,7 +202,7 @@ pub(super) fn request<'h, 'b>(
 }
 
 /// What these fields say of a request that is refused, for the log alone.
-pub(super) fn partial_head(fields: &Fields) -> PartialHead<'_> {
+pub(in crate::proto) fn partial_head(fields: &Fields) -> PartialHead<'_> {
     let mut head = PartialHead { version: Version::Http2.as_str(), ..PartialHead::default() };
     for field in fields.iter() {
         let Field { name, value, .. } = field;
@@ -215,7 +217,10 @@ pub(super) fn partial_head(fields: &Fields) -> PartialHead<'_> {
 }
 
 /// The response that these checked fields are, into a list that the caller lends.
-pub(super) fn response<'h, 'b>(fields: &'b Fields, headers: &'h mut Headers<'b>) -> ResponseHead<'h, 'b> {
+pub(in crate::proto) fn response<'h, 'b>(
+    fields: &'b Fields,
+    headers: &'h mut Headers<'b>,
+) -> ResponseHead<'h, 'b> {
     headers.clear();
     let mut status = 0;
     for field in fields.iter() {
@@ -421,9 +426,9 @@ fn is_name_byte(byte: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto::fields::list::FieldLimits;
     use crate::proto::h2::hpack::decoder::Decoder;
     use crate::proto::h2::hpack::encoder::Encoder;
-    use crate::proto::h2::hpack::fields::FieldLimits;
 
     /// Literals without names from the table, so that nothing is put in order.
     fn fields(list: &[(&str, &str)]) -> Fields {

@@ -1,23 +1,23 @@
 //! Strings in the Huffman code (RFC 7541 §5.2).
 
-use crate::proto::h2::hpack::decoder::DecodeError;
-use crate::proto::h2::hpack::huffman_table::CODES;
-use crate::proto::h2::hpack::huffman_table::Code;
-use crate::proto::h2::hpack::huffman_table::END_OF_STRING;
-use crate::proto::h2::hpack::huffman_table::MAX_BITS;
-use crate::proto::h2::hpack::huffman_table::ROWS;
-use crate::proto::h2::hpack::huffman_table::STEP_BITS;
-use crate::proto::h2::hpack::huffman_table::STEPS;
-use crate::proto::h2::hpack::huffman_table::SYMBOLS;
-use crate::proto::h2::hpack::huffman_table::Step;
+use crate::proto::fields::error::DecodeError;
+use crate::proto::fields::huffman_table::CODES;
+use crate::proto::fields::huffman_table::Code;
+use crate::proto::fields::huffman_table::END_OF_STRING;
+use crate::proto::fields::huffman_table::MAX_BITS;
+use crate::proto::fields::huffman_table::ROWS;
+use crate::proto::fields::huffman_table::STEP_BITS;
+use crate::proto::fields::huffman_table::STEPS;
+use crate::proto::fields::huffman_table::SYMBOLS;
+use crate::proto::fields::huffman_table::Step;
 
 /// What so many bytes decode to at most: the shortest code has five bits.
-pub(super) fn max_decoded_length(encoded_length: usize) -> usize {
+pub(in crate::proto) fn max_decoded_length(encoded_length: usize) -> usize {
     encoded_length * 8 / 5
 }
 
 /// Appends the decoded string. After an error something of it may have been appended.
-pub(super) fn decode(encoded: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+pub(in crate::proto) fn decode(encoded: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
     let start = out.len();
     // A step always writes two bytes, of which the second may be none.
     out.resize(start + max_decoded_length(encoded.len()) + 2, 0);
@@ -34,20 +34,20 @@ pub(super) fn decode(encoded: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeErro
 }
 
 /// The length of the decoded string, with every error that decoding would find.
-pub(super) fn decoded_length(encoded: &[u8]) -> Result<usize, DecodeError> {
+pub(in crate::proto) fn decoded_length(encoded: &[u8]) -> Result<usize, DecodeError> {
     let mut length = 0;
     for_each_step(encoded, |step| length += step.count())?;
     Ok(length)
 }
 
 /// In bytes, padding included.
-pub(super) fn encoded_length(plain: &[u8]) -> usize {
+pub(in crate::proto) fn encoded_length(plain: &[u8]) -> usize {
     let bits: usize = plain.iter().map(|&byte| usize::from(code(byte).length)).sum();
     bits.div_ceil(8)
 }
 
 /// Appends the encoded string.
-pub(super) fn encode(plain: &[u8], out: &mut Vec<u8>) {
+pub(in crate::proto) fn encode(plain: &[u8], out: &mut Vec<u8>) {
     let mut pending: u64 = 0;
     let mut count: u32 = 0;
     for &byte in plain {

@@ -1,0 +1,17 @@
+//! What the field sections of HTTP/2 and HTTP/3 have in common: strings and integers of HPACK (RFC 7541) and QPACK
+//! (RFC 9204), lists of fields, and messages made of them. Their static tables differ.
+
+/// What can be wrong with a field section.
+pub mod error;
+/// Strings in Huffman code (RFC 7541 §5.2).
+pub mod huffman;
+mod huffman_table;
+/// Integers with a prefix (RFC 7541 §5.1).
+pub mod integer;
+/// The fields of one section.
+pub mod list;
+/// Requests and responses as fields, with pseudo-header fields first.
+pub mod message;
+
+/// What a field counts beyond its name and value (RFC 7541 §4.1, RFC 9113 §6.5.2).
+pub const FIELD_OVERHEAD: usize = 32;

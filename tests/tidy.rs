@@ -66,9 +66,9 @@ const DOORS: &[Door] = &[
     Door { package: "monoio", rooms: &["net/", "runtime/"] },
     Door { package: "io_uring", rooms: &["runtime/ring.rs"] },
     Door { package: "socket2", rooms: &["net/"] },
-    Door { package: "libc", rooms: &["net/", "runtime/", "control/limits.rs"] },
+    Door { package: "libc", rooms: &["net/", "runtime/", "control/process/limits.rs"] },
     Door { package: "core_affinity", rooms: &["runtime/pin.rs"] },
-    Door { package: "signal_hook", rooms: &["control/signals.rs"] },
+    Door { package: "signal_hook", rooms: &["control/process/signals.rs"] },
     Door { package: "rustls", rooms: &["tls/"] },
     Door { package: "rustls_native_certs", rooms: &["tls/"] },
     // A digest of WebSocket's handshake is no secret.
@@ -91,8 +91,8 @@ const DOORS: &[Door] = &[
         package: "crossbeam_queue",
         rooms: &["net/mailbox.rs", "telemetry/log_writer.rs", "telemetry/operator.rs"],
     },
-    Door { package: "hickory_resolver", rooms: &["control/names.rs"] },
-    Door { package: "tokio", rooms: &["control/names.rs"] },
+    Door { package: "hickory_resolver", rooms: &["control/discovery/dns.rs"] },
+    Door { package: "tokio", rooms: &["control/discovery/dns.rs"] },
     Door { package: "clap", rooms: &["command/"] },
 ];
 

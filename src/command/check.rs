@@ -12,13 +12,13 @@ use crate::command::print;
 use crate::command::sources;
 use crate::config::Config;
 use crate::config::Report;
-use crate::control::build;
-use crate::control::certificates::read_file;
 use crate::control::credentials;
-use crate::control::limits::User;
-use crate::control::names::Names;
+use crate::control::credentials::certificates::read_file;
+use crate::control::discovery;
+use crate::control::discovery::dns::Names;
 use crate::control::preflight;
 use crate::control::preflight::Checker;
+use crate::control::process::limits::User;
 use crate::telemetry::operator::tell;
 use crate::telemetry::words::counted;
 
@@ -125,7 +125,7 @@ fn check(arguments: &Arguments, checker: Checker) -> Exit {
 /// A start goes on without them, but who asks wants to know.
 fn look_up_names(config: &Config, report: &mut Report) {
     let answers = Names::new(&config.process.resolvers).resolve(config, || ());
-    for (host, port, location) in build::names(config) {
+    for (host, port, location) in discovery::names(config) {
         if let Some(Err(reason)) = answers.get(&(host.clone(), port)) {
             let message = format!("cannot resolve \"{host}\": {reason}");
             report.error(location, message, "name a host that resolves, or give its address");

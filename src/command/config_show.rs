@@ -8,7 +8,7 @@ use crate::command::Exit;
 use crate::command::diagnostics;
 use crate::command::print;
 use crate::command::sources;
-use crate::control::offers;
+use crate::control::credentials::offers;
 
 #[derive(Args)]
 pub(super) struct Arguments {

@@ -12,8 +12,8 @@ use crate::config::Location;
 use crate::config::LogDestination;
 use crate::config::Report;
 use crate::control::credentials::Credentials;
-use crate::control::expiry;
-use crate::control::limits;
+use crate::control::credentials::expiry;
+use crate::control::process::limits;
 use crate::net::address::is_of_this_host;
 use crate::net::clock::wall_now;
 

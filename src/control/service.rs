@@ -10,24 +10,25 @@ use crate::config::CheckProtocol;
 use crate::config::Config;
 use crate::config::Report;
 use crate::control::build;
-use crate::control::build::Addresses;
 use crate::control::build::Host;
 use crate::control::build::Parts;
+use crate::control::build::roster::KnownGroup;
+use crate::control::build::roster::Roster;
+use crate::control::build::sockets::BindError;
+use crate::control::build::sockets::Binding;
+use crate::control::build::sockets::MAX_ON_THE_WAY;
+use crate::control::build::sockets::NewSocket;
+use crate::control::build::sockets::Sockets;
 use crate::control::credentials::Credentials;
+use crate::control::credentials::inventory::Inventory;
+use crate::control::credentials::tls::Security;
+use crate::control::discovery;
+use crate::control::discovery::Addresses;
+use crate::control::discovery::Answers;
+use crate::control::discovery::dns;
 use crate::control::health;
 use crate::control::health::Watch;
-use crate::control::inventory::Inventory;
-use crate::control::names;
-use crate::control::names::Answers;
 use crate::control::reloads::Reloads;
-use crate::control::roster::KnownGroup;
-use crate::control::roster::Roster;
-use crate::control::sockets::BindError;
-use crate::control::sockets::Binding;
-use crate::control::sockets::MAX_ON_THE_WAY;
-use crate::control::sockets::NewSocket;
-use crate::control::sockets::Sockets;
-use crate::control::tls::Security;
 use crate::net::clock::monotonic_ms;
 use crate::net::mailbox::Mailbox;
 use crate::snapshot::Snapshot;
@@ -208,7 +209,7 @@ impl Service {
             if let Some(Ok(now)) = answers.get(name)
                 && now != before
             {
-                changes.insert(&name.0, names::sentence(&name.0, now));
+                changes.insert(&name.0, dns::sentence(&name.0, now));
             }
         }
         let sentences: Vec<String> = changes.into_values().collect();
@@ -257,7 +258,7 @@ impl Service {
         let is_start = self.epoch() == 0;
         let nobody = Vec::new();
         let mut addresses = Addresses::new();
-        for (host, port, location) in build::names(config) {
+        for (host, port, location) in discovery::names(config) {
             let name = (host, port);
             let found = match answers.get(&name) {
                 Some(Ok(found)) if !found.is_empty() => found,

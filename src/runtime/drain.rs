@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::control::sockets::NewSocket;
+use crate::control::build::sockets::NewSocket;
 use crate::net::mailbox::Mailbox;
 
 /// How long an idle connection may still bring a request.

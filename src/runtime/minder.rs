@@ -8,8 +8,8 @@ use std::time::Duration;
 use std::time::Instant;
 
 use crate::control::admin::Admin;
+use crate::control::process::signals::Order;
 use crate::control::reload::Command;
-use crate::control::signals::Order;
 use crate::net::clock::instant_now;
 use crate::runtime::Event;
 use crate::runtime::RuntimeError;

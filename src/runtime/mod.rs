@@ -17,13 +17,13 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use crate::control::admin::Admin;
+use crate::control::process::signals;
+use crate::control::process::signals::Noticed;
+use crate::control::process::signals::Order;
 use crate::control::reload::Command;
 use crate::control::service::Drivers;
 use crate::control::service::Lines;
 use crate::control::service::THREAD_CURE;
-use crate::control::signals;
-use crate::control::signals::Noticed;
-use crate::control::signals::Order;
 use crate::runtime::drain::Drain;
 use crate::runtime::minder::Minder;
 use crate::runtime::ring::Entries;

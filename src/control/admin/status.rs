@@ -7,9 +7,9 @@ use std::time::Duration;
 use serde_json::Value as Json;
 use serde_json::json;
 
-use crate::control::inventory::AuthorityEntry;
-use crate::control::inventory::Broken;
-use crate::control::inventory::CertificateEntry;
+use crate::control::credentials::inventory::AuthorityEntry;
+use crate::control::credentials::inventory::Broken;
+use crate::control::credentials::inventory::CertificateEntry;
 use crate::control::reloads::Reloads;
 use crate::control::service::Lines;
 use crate::net::clock::monotonic_ms;

@@ -2,9 +2,9 @@
 //! message, and its answer a message and a status.
 
 use crate::control::health::Equipment;
-use crate::control::health::probe::MAX_INTERIM_RESPONSES;
-use crate::control::health::probe::Miss;
-use crate::control::health::probe::failed;
+use crate::control::health::outcome::MAX_INTERIM_RESPONSES;
+use crate::control::health::outcome::Miss;
+use crate::control::health::outcome::failed;
 use crate::http::headers::Headers;
 use crate::net::buffer::Buffer;
 use crate::net::timer::TICK;

@@ -6,6 +6,7 @@
 
 mod call;
 mod news;
+mod outcome;
 mod probe;
 mod schedule;
 #[cfg(test)]
@@ -27,8 +28,8 @@ use std::task::Waker;
 use std::time::Duration;
 
 use crate::config::HealthCheck;
-use crate::control::health::probe::Miss;
-use crate::control::health::probe::Outcome;
+use crate::control::health::outcome::Miss;
+use crate::control::health::outcome::Outcome;
 use crate::control::health::watchlist::Job;
 use crate::control::health::watchlist::Ticket;
 use crate::control::health::watchlist::Watchlist;

@@ -14,6 +14,10 @@ use crate::control::health::Equipment;
 use crate::control::health::call;
 use crate::control::health::call::Answer;
 use crate::control::health::call::Question;
+use crate::control::health::outcome::MAX_INTERIM_RESPONSES;
+use crate::control::health::outcome::Miss;
+use crate::control::health::outcome::Outcome;
+use crate::control::health::outcome::failed;
 use crate::http::headers::Headers;
 use crate::http::headers::MAX_FIELDS;
 use crate::net::address::Address;
@@ -60,21 +64,6 @@ impl Manner {
     }
 }
 
-/// What came of a probe.
-pub(super) type Outcome = Result<(), Miss>;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Miss {
-    /// The backend did not do what was asked for. The status is 0 unless it was the fault.
-    Failed { failure: CheckFailure, status: u16 },
-    /// This process has no descriptor left, which says nothing about the backend.
-    NoDescriptor,
-    /// No local port is left for it, which says nothing either.
-    NoLocalPort,
-    /// A fault of ours ended it early, which says nothing either.
-    Abandoned,
-}
-
 /// What a probe is about to do.
 #[derive(Clone, Copy)]
 enum Step {
@@ -86,7 +75,6 @@ enum Step {
 
 /// A backend that sends more before the end of its head is no web server.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
-pub(super) const MAX_INTERIM_RESPONSES: u32 = 8;
 const LIMITS: HeadLimits =
     HeadLimits { max_header_bytes: MAX_HEAD_BYTES, max_headers: MAX_FIELDS, max_uri_bytes: 0 };
 /// Whose answer says more than its status (the health checking protocol of gRPC).
@@ -240,10 +228,6 @@ fn authority(address: &Address) -> String {
         Address::Ip(ip) => SocketAddr::new(ip.ip(), ip.port()).to_string(),
         Address::Unix(_) => "localhost".to_owned(),
     }
-}
-
-pub(super) fn failed(failure: CheckFailure) -> Miss {
-    Miss::Failed { failure, status: 0 }
 }
 
 async fn open(address: &Address, timers: &Timers) -> Result<Socket, Miss> {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use crate::control::health::Watch;
 use crate::control::health::news::News;
-use crate::control::health::probe::Miss;
-use crate::control::health::probe::Outcome;
+use crate::control::health::outcome::Miss;
+use crate::control::health::outcome::Outcome;
 use crate::control::health::probe::Probe;
 use crate::control::health::watched_group::Lots;
 use crate::control::health::watched_group::Watched;

@@ -1,6 +1,14 @@
 //! Everything that a configuration names and only files have: certificates, keys, secrets. Starting
 //! and checking go through here, so both find the same errors.
 
+pub mod authorities;
+pub mod certificates;
+pub(super) mod expiry;
+pub mod inventory;
+pub mod offers;
+pub mod renewal;
+pub mod tls;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
@@ -12,11 +20,8 @@ use crate::config::NamedFile;
 use crate::config::Report;
 use crate::config::ServerGroup;
 use crate::config::Verify;
-use crate::control::authorities;
-use crate::control::authorities::LoadedAuthority;
-use crate::control::certificates;
-use crate::control::certificates::ReadFile;
-use crate::control::offers;
+use crate::control::credentials::authorities::LoadedAuthority;
+use crate::control::credentials::certificates::ReadFile;
 use crate::tls::connect;
 use crate::tls::connect::NoSystemRoots;
 use crate::tls::connect::SystemRoots;

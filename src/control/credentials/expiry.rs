@@ -19,13 +19,18 @@ pub(super) struct Expiry {
 
 impl Expiry {
     /// What has ended by now, or will soon, was told when it was read.
-    pub(super) fn new(config: &Config, credentials: &Credentials, now: i64) -> Expiry {
+    pub(in crate::control) fn new(config: &Config, credentials: &Credentials, now: i64) -> Expiry {
         let known = ended(config, credentials, now).into_iter().chain(soon(config, credentials, now));
         Expiry { told: known.map(|(sentence, _)| sentence).collect() }
     }
 
     /// What is to be told now, the most urgent first. `now` is in seconds since the Unix epoch.
-    pub(super) fn news(&mut self, config: &Config, credentials: &Credentials, now: i64) -> Vec<String> {
+    pub(in crate::control) fn news(
+        &mut self,
+        config: &Config,
+        credentials: &Credentials,
+        now: i64,
+    ) -> Vec<String> {
         let mut sentences = ended(config, credentials, now);
         sentences.extend(soon(config, credentials, now));
         let before = std::mem::replace(
@@ -67,7 +72,7 @@ fn soon(config: &Config, credentials: &Credentials, now: i64) -> Vec<(String, St
 }
 
 /// Certificates that expire soon: where they are named, a sentence, and what to do.
-pub(super) fn soon_of(
+pub(in crate::control) fn soon_of(
     config: &Config,
     credentials: &Credentials,
     now: i64,

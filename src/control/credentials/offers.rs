@@ -123,7 +123,7 @@ mod tests {
     /// docs/tls_policies.md prints this table.
     #[test]
     fn every_predefined_policy_leaves_something() {
-        let page = include_str!("../../docs/tls_policies.md");
+        let page = include_str!("../../../docs/tls_policies.md");
         for predefined in &tls_policies::ALL {
             let offer = intersect(&policy(predefined)).offer.expect("something is left");
             let offered = describe(&offer);

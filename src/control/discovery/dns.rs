@@ -2,9 +2,6 @@
 //!
 //! A thread of its own does that, which is there only as long as there are names.
 
-mod known;
-
-use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
 use std::net::SocketAddr;
@@ -42,17 +39,15 @@ use tokio::sync::mpsc::channel;
 use tokio::task::JoinHandle;
 
 use crate::config::Config;
-use crate::control::build;
+use crate::control::discovery;
+use crate::control::discovery::Answers;
+use crate::control::discovery::known::Found;
+use crate::control::discovery::known::Known;
+use crate::control::discovery::known::MAX_LOOKUPS;
+use crate::control::discovery::known::Outcome;
 use crate::control::files::Files;
-use crate::control::names::known::Found;
-use crate::control::names::known::Known;
-use crate::control::names::known::MAX_LOOKUPS;
-use crate::control::names::known::Outcome;
 use crate::net::clock::monotonic_ms;
 use crate::telemetry::operator::tell;
-
-/// What resolving names gave: every address once and in order, or why there is none.
-pub type Answers = HashMap<(String, u16), Result<Vec<SocketAddr>, String>>;
 
 /// How long one lookup may take. Each DNS server gets its share of it.
 const LOOKUP_PATIENCE: Duration = Duration::from_secs(5);
@@ -159,7 +154,7 @@ impl Names {
 }
 
 fn names_of(config: &Config) -> Vec<(String, u16)> {
-    build::names(config).into_iter().map(|(host, port, _)| (host, port)).collect()
+    discovery::names(config).into_iter().map(|(host, port, _)| (host, port)).collect()
 }
 
 /// Says which addresses a host has now.

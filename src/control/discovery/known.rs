@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::control::names::Answers;
+use crate::control::discovery::Answers;
 
 /// Hosts that are looked up at the same time.
 pub(super) const MAX_LOOKUPS: usize = 16;

@@ -1,21 +1,23 @@
 //! From a checked configuration to a snapshot: names were resolved, sockets bound; nothing fails here but
 //! what cannot be secured.
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
+mod group;
+pub mod roster;
+pub mod sockets;
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crate::config;
-use crate::config::BackendAddress;
 use crate::config::Config;
 use crate::config::Location;
 use crate::config::Report;
-use crate::control::build_group::GroupBuilder;
-use crate::control::roster::KnownGroup;
-use crate::control::roster::Roster;
-use crate::control::sockets::Binding;
-use crate::control::tls::Security;
+use crate::control::build::group::GroupBuilder;
+use crate::control::build::roster::KnownGroup;
+use crate::control::build::roster::Roster;
+use crate::control::build::sockets::Binding;
+use crate::control::credentials::tls::Security;
+use crate::control::discovery::Addresses;
 use crate::policy::forwarded::Forwarded;
 use crate::policy::forwarded::ForwardedFor;
 use crate::policy::forwarded::TrustedProxies;
@@ -40,9 +42,6 @@ pub struct Host {
     pub connections: usize,
     pub workers: usize,
 }
-
-/// The addresses of names, as they were resolved.
-pub type Addresses = HashMap<(String, u16), Vec<SocketAddr>>;
 
 /// What handshakes of a configuration are made with, beside its listeners and groups.
 pub struct AllTerms {
@@ -232,16 +231,6 @@ fn forwarded(wanted: &config::Forwarded, parts: &Parts<'_>) -> Forwarded {
         slb_id: wanted.slb_id.then(slb_id),
         identity: Identity::new(wanted.identity.clone()),
     }
-}
-
-/// The names that a configuration's backends have.
-pub fn names(config: &Config) -> Vec<(String, u16, Location)> {
-    let backends = config.server_groups.iter().flat_map(|group| &group.backends);
-    let names = backends.filter_map(|backend| match &backend.address {
-        BackendAddress::Name { host, port } => Some((host.clone(), *port, backend.location)),
-        _ => None,
-    });
-    names.collect()
 }
 
 #[cfg(test)]

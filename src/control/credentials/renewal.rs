@@ -10,15 +10,15 @@ use std::time::Duration;
 use crate::config::Config;
 use crate::config::NamedFile;
 use crate::config::Verify;
-use crate::control::authorities;
-use crate::control::certificates;
-use crate::control::certificates::KeptReadFile;
-use crate::control::expiry::Expiry;
+use crate::control::credentials::authorities;
+use crate::control::credentials::certificates;
+use crate::control::credentials::certificates::KeptReadFile;
+use crate::control::credentials::expiry::Expiry;
+use crate::control::credentials::inventory::AuthorityEntry;
+use crate::control::credentials::inventory::Broken;
+use crate::control::credentials::inventory::CertificateEntry;
+use crate::control::credentials::inventory::Inventory;
 use crate::control::files::Files;
-use crate::control::inventory::AuthorityEntry;
-use crate::control::inventory::Broken;
-use crate::control::inventory::CertificateEntry;
-use crate::control::inventory::Inventory;
 use crate::control::service::Service;
 use crate::net::clock::wall_now;
 use crate::telemetry::operator::tell;
@@ -117,12 +117,12 @@ impl Renewal {
         service.lines().inventory.publish(Arc::new(inventory));
     }
 
-    pub(super) fn read_file(&self) -> &KeptReadFile {
+    pub(in crate::control) fn read_file(&self) -> &KeptReadFile {
         &self.read_file
     }
 
     /// Looks at the files of another configuration from now on; `files` as with [`Renewal::new`].
-    pub(super) fn follow(&mut self, service: &Service, files: Files) {
+    pub(in crate::control) fn follow(&mut self, service: &Service, files: Files) {
         self.users = users(&service.config);
         self.files = files;
         self.failing.clear();
@@ -141,7 +141,7 @@ impl Renewal {
     }
 
     /// Reads what changed, and again what could not be read a moment ago.
-    pub(super) fn look(&mut self, service: &mut Service) {
+    pub(in crate::control) fn look(&mut self, service: &mut Service) {
         self.looks = (self.looks + 1) % LOOKS_PER_MINUTE;
         if self.looks == 0 {
             self.tell_expiry(service);
@@ -178,7 +178,7 @@ impl Renewal {
     }
 
     /// Reads every file, changed or not.
-    pub(super) fn read_everything(&mut self, service: &mut Service) {
+    pub(in crate::control) fn read_everything(&mut self, service: &mut Service) {
         let began = wall_now();
         self.files.changed();
         let certificates = (0..service.config.certificates.len()).map(Item::Certificate);

@@ -32,9 +32,9 @@ use ringway::proto::h2::connection::Connection;
 use ringway::proto::h2::connection::Event;
 use ringway::proto::h2::settings::Local;
 use ringway::runtime;
-use ringway::runtime::Plan;
 use ringway::runtime::Serving;
 use ringway::runtime::Wanted;
+use ringway::runtime::plan::Plan;
 use ringway::telemetry::access_log::Format;
 use ringway::telemetry::log_output::Sink;
 

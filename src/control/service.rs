@@ -27,7 +27,7 @@ use crate::control::discovery::Addresses;
 use crate::control::discovery::Answers;
 use crate::control::discovery::dns;
 use crate::control::health;
-use crate::control::health::Watch;
+use crate::control::health::watch::Watch;
 use crate::control::reloads::Reloads;
 use crate::net::clock::monotonic_ms;
 use crate::net::mailbox::Mailbox;

@@ -1,35 +1,31 @@
 //! Threads and their end: one worker per CPU, and the thread that minds them.
 
 mod drain;
+pub mod error;
+mod event;
 mod health_thread;
 mod minder;
 mod pin;
+pub mod plan;
 mod ring;
 mod worker_thread;
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc;
-use std::sync::mpsc::Sender;
-use std::time::Duration;
 
-use crate::control::admin::Admin;
 use crate::control::process::signals;
-use crate::control::process::signals::Noticed;
 use crate::control::process::signals::Order;
-use crate::control::reload::Command;
 use crate::control::service::Drivers;
-use crate::control::service::Lines;
-use crate::control::service::THREAD_CURE;
 use crate::runtime::drain::Drain;
+use crate::runtime::error::RuntimeError;
+use crate::runtime::event::Event;
+use crate::runtime::event::Ready;
 use crate::runtime::minder::Minder;
+use crate::runtime::plan::Plan;
 use crate::runtime::ring::Entries;
-use crate::telemetry::access_log::Format;
 use crate::telemetry::log_output::Output;
-use crate::telemetry::log_output::Sink;
 use crate::telemetry::log_writer::LogWriter;
 use crate::telemetry::operator;
 use crate::telemetry::operator::tell;
@@ -38,66 +34,6 @@ pub use pin::usable_cpus;
 pub use ring::Wanted;
 pub use ring::abilities;
 
-/// What the runtime needs beside the snapshot.
-pub struct Plan {
-    pub lines: Lines,
-    /// Signals that came while everything was prepared. None: nobody noticed any.
-    pub signals: Option<Noticed>,
-    /// Who keeps current what is in service.
-    pub commands: Sender<Command>,
-    /// None: no control commands.
-    pub admin: Option<Admin>,
-    pub workers: usize,
-    pub access_log: Option<(Sink, Format)>,
-    pub pin: bool,
-    pub ring_entries: u32,
-    pub io_driver: Wanted,
-    pub shutdown_timeout: Duration,
-    /// Where the health core is to run. None: where nobody else does, if there is such a CPU.
-    pub health_cpu: Option<usize>,
-}
-
-/// Why serving could not begin, or ended by itself.
-#[derive(Debug)]
-pub enum RuntimeError {
-    AccessLog {
-        sink: Sink,
-        error: io::Error,
-    },
-    /// No driver could be set up; the text names the cure.
-    Driver(String),
-    System(io::Error),
-    /// There is no thread for what is named here.
-    Thread {
-        of: &'static str,
-        error: io::Error,
-    },
-    /// A worker ended by a panic, which has been printed.
-    WorkerDied {
-        index: usize,
-    },
-    /// The health core ended by a panic, which has been printed.
-    HealthCoreDied,
-}
-
-impl fmt::Display for RuntimeError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RuntimeError::AccessLog { sink: Sink::File(path), error } => {
-                write!(out, "cannot open the access log {}: {error}", path.display())
-            }
-            RuntimeError::AccessLog { error, .. } => write!(out, "cannot write the access log: {error}"),
-            RuntimeError::Driver(text) => out.write_str(text),
-            RuntimeError::System(error) => write!(out, "the system refused what a worker needs: {error}"),
-            RuntimeError::Thread { of, error } => {
-                write!(out, "cannot start the thread of {of}: {error}; {THREAD_CURE}")
-            }
-            RuntimeError::WorkerDied { index } => write!(out, "worker {index} died, see the panic above"),
-            RuntimeError::HealthCoreDied => write!(out, "the health core died, see the panic above"),
-        }
-    }
-}
-
 /// What serves, once it does.
 pub struct Serving {
     pub workers: usize,
@@ -105,22 +41,6 @@ pub struct Serving {
     pub drivers: Drivers,
     /// Names of listeners, with the port that the kernel chose where the configured one was 0.
     pub listeners: Vec<(String, SocketAddr)>,
-}
-
-/// What a worker runs on.
-struct Ready {
-    /// A description of its driver.
-    driver: String,
-    warning: Option<String>,
-}
-
-/// What reaches the minding thread.
-enum Event {
-    Order(Order),
-    /// A worker serves.
-    Ready(Ready),
-    Failed(RuntimeError),
-    Drained,
 }
 
 /// Serves until a signal ends it. `announce` is called once all workers accept.

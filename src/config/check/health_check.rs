@@ -18,7 +18,7 @@ use crate::config::check::kind::Choice;
 use crate::config::check::kind::Integer;
 use crate::config::check::kind::Kind;
 use crate::config::check::kind::refuse_kind;
-use crate::config::check::listener::seconds;
+use crate::config::check::kind::seconds;
 use crate::config::check::section::Section;
 use crate::config::effective::Form;
 use crate::config::raw;

@@ -66,6 +66,11 @@ impl Kind for Integer {
 /// A number with a unit of time, in a range.
 pub(super) struct Time(pub RangeInclusive<Duration>);
 
+/// A range of times in whole seconds, both ends included.
+pub(super) fn seconds(least: u64, most: u64) -> Time {
+    Time(Duration::from_secs(least)..=Duration::from_secs(most))
+}
+
 impl Kind for Time {
     type Value = Duration;
 

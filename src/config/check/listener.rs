@@ -22,7 +22,7 @@ use crate::config::check::kind::FieldName;
 use crate::config::check::kind::Integer;
 use crate::config::check::kind::Name;
 use crate::config::check::kind::Size;
-use crate::config::check::kind::Time;
+use crate::config::check::kind::seconds;
 use crate::config::check::listener_tls;
 use crate::config::check::names::Known;
 use crate::config::check::references::Reference;
@@ -126,10 +126,6 @@ const FORWARDED_FOR: Choice<ForwardedFor> = Choice {
     aliases: &[],
     later: &[],
 };
-
-pub(super) fn seconds(least: u64, most: u64) -> Time {
-    Time(Duration::from_secs(least)..=Duration::from_secs(most))
-}
 
 fn default_group(section: &mut Section<'_, '_>, table: &raw::Table) -> Option<Reference> {
     let name = section.read_optional("default_group", &Name, "requests that no rule takes get 404");

@@ -7,7 +7,7 @@ use crate::config::ListenerProtocol;
 use crate::config::ListenerTls;
 use crate::config::SniMatch;
 use crate::config::check::kind::Choice;
-use crate::config::check::listener::seconds;
+use crate::config::check::kind::seconds;
 use crate::config::check::names::Known;
 use crate::config::check::names::NameList;
 use crate::config::check::section::Section;

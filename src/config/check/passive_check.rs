@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::config::PassiveCheck;
 use crate::config::check::kind::Integer;
-use crate::config::check::listener::seconds;
+use crate::config::check::kind::seconds;
 use crate::config::check::section::Section;
 
 /// It is in force without the table, too.

@@ -3,6 +3,7 @@
 //! `docs/admin.md` describes the protocol. A command is a word of [`COMMANDS`] and an arm of
 //! [`Desk::answer`], which knows nothing of sockets.
 
+mod answer;
 pub mod ask;
 mod conversation;
 mod status;
@@ -27,6 +28,7 @@ use std::time::Duration;
 use serde_json::Value as Json;
 use serde_json::json;
 
+use crate::control::admin::answer::error;
 use crate::control::reload::Command;
 use crate::control::reload::Reloaded;
 use crate::control::service::Lines;
@@ -189,10 +191,6 @@ impl Desk {
             Err(RecvTimeoutError::Disconnected) => error("the thread that reloads has ended".to_owned()),
         }
     }
-}
-
-fn error(text: String) -> Json {
-    json!({ "error": text })
 }
 
 impl fmt::Display for AdminError {

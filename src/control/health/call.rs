@@ -1,7 +1,7 @@
 //! A probe's request over HTTP/2: one stream on a connection of its own. With gRPC it is a call with an empty
 //! message, and its answer a message and a status.
 
-use crate::control::health::Equipment;
+use crate::control::health::equipment::Equipment;
 use crate::control::health::outcome::MAX_INTERIM_RESPONSES;
 use crate::control::health::outcome::Miss;
 use crate::control::health::outcome::failed;

@@ -5,6 +5,7 @@
 //! of backends (`snapshot/backend.rs`) and in the tables of groups (`snapshot/group.rs`).
 
 mod call;
+pub mod equipment;
 mod news;
 mod outcome;
 mod probe;
@@ -12,6 +13,7 @@ mod schedule;
 #[cfg(test)]
 mod tests;
 mod verdict;
+pub mod watch;
 mod watched_group;
 mod watchlist;
 
@@ -22,52 +24,29 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::Poll;
 use std::task::Waker;
 use std::time::Duration;
 
-use crate::config::HealthCheck;
+use crate::control::health::equipment::Equipment;
 use crate::control::health::outcome::Miss;
 use crate::control::health::outcome::Outcome;
+use crate::control::health::watch::Watch;
 use crate::control::health::watchlist::Job;
 use crate::control::health::watchlist::Ticket;
 use crate::control::health::watchlist::Watchlist;
-use crate::net::buffer::Buffers;
 use crate::net::clock::monotonic_ms;
 use crate::net::mailbox::Mailbox;
 use crate::net::task;
 use crate::net::timer::Timers;
-use crate::net::turnstile::Turnstile;
 use crate::net::wake::Wakeups;
-use crate::snapshot::group::Group;
 use crate::snapshot::publish;
 use crate::telemetry::operator::tell;
-use crate::tls::connect::ClientTerms;
-
-/// What the health core watches: a group, and how.
-pub struct Watch {
-    pub group: Arc<Group>,
-    /// None: nobody probes its backends.
-    pub check: Option<HealthCheck>,
-    /// Of the first ejection.
-    pub ejection_time: Duration,
-    /// For HTTPS probes of a group that speaks in the clear: terms without verification. A group that
-    /// speaks TLS is probed by its own terms.
-    pub tls: Option<ClientTerms>,
-}
 
 /// What the health core is told.
 pub enum Order {
     /// Replaces everything that was watched before.
     Watch(Vec<Watch>),
-}
-
-/// What the loop needs, made on its thread.
-pub struct Equipment {
-    pub timers: Timers,
-    pub buffers: Buffers,
-    pub turnstile: Turnstile,
 }
 
 /// Alarms that are looked at in one turn; a backend that goes on failing raises them again.

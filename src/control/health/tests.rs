@@ -1,10 +1,12 @@
 //! What probes, failing requests, reloads and time make of groups, without a single probe.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use super::*;
 use crate::config::CheckMethod;
 use crate::config::CheckProtocol;
+use crate::config::HealthCheck;
 use crate::net::address::Address;
 use crate::snapshot::backend::Backend;
 use crate::snapshot::backend::CheckFailure;
@@ -12,6 +14,7 @@ use crate::snapshot::backend::Finding;
 use crate::snapshot::backend::Health;
 use crate::snapshot::backend::Standing;
 use crate::snapshot::group::Availability;
+use crate::snapshot::group::Group;
 use crate::snapshot::group::GroupMember;
 use crate::snapshot::tally::Totals;
 

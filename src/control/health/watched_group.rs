@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::HealthCheck;
-use crate::control::health::Watch;
 use crate::control::health::news::News;
 use crate::control::health::outcome::Miss;
 use crate::control::health::outcome::Outcome;
@@ -20,6 +19,7 @@ use crate::control::health::schedule::Schedule;
 use crate::control::health::verdict::Change;
 use crate::control::health::verdict::Thresholds;
 use crate::control::health::verdict::Verdict;
+use crate::control::health::watch::Watch;
 use crate::policy::balance::slow_start;
 use crate::policy::outlier::Outlier;
 use crate::snapshot::backend::Backend;

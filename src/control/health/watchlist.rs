@@ -5,11 +5,11 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::control::health::Watch;
 use crate::control::health::news::News;
 use crate::control::health::outcome::Miss;
 use crate::control::health::outcome::Outcome;
 use crate::control::health::probe::Probe;
+use crate::control::health::watch::Watch;
 use crate::control::health::watched_group::Lots;
 use crate::control::health::watched_group::Watched;
 use crate::control::health::watched_group::WatchedGroup;

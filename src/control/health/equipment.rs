@@ -1,0 +1,12 @@
+//! What probes and the loop work with.
+
+use crate::net::buffer::Buffers;
+use crate::net::timer::Timers;
+use crate::net::turnstile::Turnstile;
+
+/// What the loop needs, made on its thread.
+pub struct Equipment {
+    pub timers: Timers,
+    pub buffers: Buffers,
+    pub turnstile: Turnstile,
+}

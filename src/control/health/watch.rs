@@ -1,0 +1,20 @@
+//! What the health core is told to watch.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::HealthCheck;
+use crate::snapshot::group::Group;
+use crate::tls::connect::ClientTerms;
+
+/// What the health core watches: a group, and how.
+pub struct Watch {
+    pub group: Arc<Group>,
+    /// None: nobody probes its backends.
+    pub check: Option<HealthCheck>,
+    /// Of the first ejection.
+    pub ejection_time: Duration,
+    /// For HTTPS probes of a group that speaks in the clear: terms without verification. A group that
+    /// speaks TLS is probed by its own terms.
+    pub tls: Option<ClientTerms>,
+}

@@ -1,0 +1,20 @@
+//! What threads report to the one that minds them.
+
+use crate::control::process::signals::Order;
+use crate::runtime::error::RuntimeError;
+
+/// What a worker runs on.
+pub(super) struct Ready {
+    /// A description of its driver.
+    pub(super) driver: String,
+    pub(super) warning: Option<String>,
+}
+
+/// What reaches the minding thread.
+pub(super) enum Event {
+    Order(Order),
+    /// A worker serves.
+    Ready(Ready),
+    Failed(RuntimeError),
+    Drained,
+}

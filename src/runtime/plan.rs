@@ -1,0 +1,31 @@
+//! What the runtime is started with.
+
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use crate::control::admin::Admin;
+use crate::control::process::signals::Noticed;
+use crate::control::reload::Command;
+use crate::control::service::Lines;
+use crate::runtime::ring::Wanted;
+use crate::telemetry::access_log::Format;
+use crate::telemetry::log_output::Sink;
+
+/// What the runtime needs beside the snapshot.
+pub struct Plan {
+    pub lines: Lines,
+    /// Signals that came while everything was prepared. None: nobody noticed any.
+    pub signals: Option<Noticed>,
+    /// Who keeps current what is in service.
+    pub commands: Sender<Command>,
+    /// None: no control commands.
+    pub admin: Option<Admin>,
+    pub workers: usize,
+    pub access_log: Option<(Sink, Format)>,
+    pub pin: bool,
+    pub ring_entries: u32,
+    pub io_driver: Wanted,
+    pub shutdown_timeout: Duration,
+    /// Where the health core is to run. None: where nobody else does, if there is such a CPU.
+    pub health_cpu: Option<usize>,
+}

@@ -15,6 +15,8 @@ pub(super) enum Event {
     Order(Order),
     /// A worker serves.
     Ready(Ready),
+    /// The health core runs.
+    HealthCoreReady,
     Failed(RuntimeError),
     Drained,
 }

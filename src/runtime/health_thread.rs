@@ -99,7 +99,7 @@ impl Place {
 /// what backends do.
 pub(super) fn start(seed: Seed, events: Sender<Event>) -> io::Result<()> {
     let body = move || {
-        let error = match catch_unwind(AssertUnwindSafe(|| work(seed))) {
+        let error = match catch_unwind(AssertUnwindSafe(|| work(seed, &events))) {
             Ok(Err(error)) => error,
             Err(_panic) => RuntimeError::HealthCoreDied,
         };
@@ -109,7 +109,7 @@ pub(super) fn start(seed: Seed, events: Sender<Event>) -> io::Result<()> {
     std::thread::Builder::new().name("ringway-health".to_owned()).spawn(body).map(drop)
 }
 
-fn work(seed: Seed) -> Result<Infallible, RuntimeError> {
+fn work(seed: Seed, events: &Sender<Event>) -> Result<Infallible, RuntimeError> {
     seed.place.take();
     // What there is to warn of about the driver, the workers tell.
     let mut driver =
@@ -121,7 +121,9 @@ fn work(seed: Seed) -> Result<Infallible, RuntimeError> {
             turnstile: Turnstile::new(HANDSHAKE_STEPS_PER_TURN)?,
         });
         task::spawn(tick_for_ever(every(TICK)?, Rc::clone(&equipment)));
-        health::run(seed.orders, seed.alarms, equipment).await
+        // As with a worker, it is told by an event, for which the process waits before it says that it listens.
+        let tell_ready = || drop(events.send(Event::HealthCoreReady));
+        health::run(seed.orders, seed.alarms, equipment, tell_ready).await
     });
     // Dropping a runtime with operations in flight is unsound; the process ends soon.
     std::mem::forget(driver);

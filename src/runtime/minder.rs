@@ -66,7 +66,7 @@ impl Minder<'_> {
                 Ok(Event::Order(order)) => stop = Some(self.begin_stop(order)),
                 Ok(Event::Drained) => drained += 1,
                 Ok(Event::Failed(error)) => return Err(error),
-                Ok(Event::Ready(_)) => {}
+                Ok(Event::Ready(_) | Event::HealthCoreReady) => {}
                 Err(RecvTimeoutError::Timeout) => {
                     self.tell_end("shutdown_timeout is over");
                     return Ok(());

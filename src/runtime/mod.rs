@@ -116,12 +116,13 @@ fn random() -> u64 {
     std::hash::RandomState::new().hash_one(crate::net::clock::wall_now())
 }
 
-/// Waits for all workers; returns what they run on.
+/// Waits for the health core and all workers; returns what these run on.
 fn wait_until_ready(inbox: &mpsc::Receiver<Event>, workers: usize) -> Result<Vec<Ready>, RuntimeError> {
-    let mut ready = Vec::new();
-    while ready.len() < workers {
+    let (mut ready, mut checks_health) = (Vec::new(), false);
+    while ready.len() < workers || !checks_health {
         match inbox.recv() {
             Ok(Event::Ready(worker)) => ready.push(worker),
+            Ok(Event::HealthCoreReady) => checks_health = true,
             Ok(Event::Failed(error)) => return Err(error),
             // Told to end before the beginning.
             Ok(Event::Order(Order::Stop | Order::StopWithoutBound)) => {

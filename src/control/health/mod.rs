@@ -56,14 +56,16 @@ const MOST_ALARMS: usize = 1024;
 const COLLECTION_MS: u64 = 1_000;
 
 /// Runs on the health core's loop for as long as the process lives. An alarm is the slot of a backend that
-/// fails real requests.
+/// fails real requests. `tell_ready` is called when every descriptor is open that this needs besides connections.
 pub async fn run(
     orders: Mailbox<Order>,
     alarms: Mailbox<u32>,
     equipment: Rc<Equipment>,
+    tell_ready: impl FnOnce(),
 ) -> io::Result<Infallible> {
     let mut order_bell = pin!(heed(orders.listen()?));
     let mut alarm_bell = pin!(heed(alarms.listen()?));
+    tell_ready();
     let mut ticks = pin!(follow(equipment.timers.clone()));
     let mut core = Core {
         orders,

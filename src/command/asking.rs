@@ -7,8 +7,8 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::Value as Json;
 
-use crate::command::Exit;
 use crate::command::diagnostics;
+use crate::command::exit::Exit;
 use crate::command::sources;
 use crate::control::admin::ask;
 use crate::telemetry::operator::tell;

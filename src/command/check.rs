@@ -6,9 +6,9 @@ use std::process::Command;
 use clap::Args;
 use clap::ValueEnum;
 
-use crate::command::Exit;
 use crate::command::diagnostics;
-use crate::command::print;
+use crate::command::exit::Exit;
+use crate::command::exit::print;
 use crate::command::sources;
 use crate::config::Config;
 use crate::config::Report;

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::command::Exit;
 use crate::command::diagnostics;
-use crate::command::print;
+use crate::command::exit::Exit;
+use crate::command::exit::print;
 use crate::command::sources;
 use crate::control::credentials::offers;
 

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use clap::Args;
 
-use crate::command::Exit;
 use crate::command::demo_backend;
+use crate::command::exit::Exit;
 use crate::command::serve;
 use crate::command::serve::Manner;
 use crate::config;

@@ -6,6 +6,7 @@ mod config_show;
 mod demo;
 mod demo_backend;
 mod diagnostics;
+pub mod exit;
 mod habits;
 mod proxy;
 mod reload;
@@ -17,13 +18,13 @@ mod table;
 mod version;
 
 use std::ffi::OsString;
-use std::io;
 use std::io::Write as _;
-use std::process::ExitCode;
 
 use clap::Parser;
 use clap::Subcommand;
 
+use crate::command::exit::Exit;
+use crate::command::exit::printed_as;
 use crate::telemetry::operator::tell;
 
 /// Runs the command that the arguments ask for; the first argument is the name of the program.
@@ -50,34 +51,6 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Verb::Reload(arguments) => reload::run(&arguments),
         Verb::Status(arguments) => status::run(&arguments),
         Verb::Version(arguments) => version::run(&arguments),
-    }
-}
-
-/// How a command ended. The numbers are promised to scripts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
-    Success = 0,
-    /// Something failed while running.
-    Failure = 1,
-    Usage = 2,
-    ConfigurationInvalid = 3,
-    /// An address is taken, a privilege or an ability of the kernel is missing.
-    CannotStart = 4,
-    /// A reload or upgrade was refused, the old one still serves.
-    Refused = 5,
-}
-
-impl Exit {
-    /// What a command of ours ended with; `None`: a signal ended it.
-    fn of_code(code: Option<i32>) -> Exit {
-        let all = [Exit::Success, Exit::Usage, Exit::ConfigurationInvalid, Exit::CannotStart, Exit::Refused];
-        all.into_iter().find(|exit| code == Some(*exit as i32)).unwrap_or(Exit::Failure)
-    }
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> ExitCode {
-        ExitCode::from(exit as u8)
     }
 }
 
@@ -127,22 +100,4 @@ enum Verb {
 enum ConfigVerb {
     /// Print a configuration with all defaults, and where each value comes from.
     Show(config_show::Arguments),
-}
-
-/// Prints what was asked for; a failure when that could not be written.
-fn print(text: &str) -> Exit {
-    let mut stdout = std::io::stdout().lock();
-    // What stays in the buffer would be lost in silence.
-    printed_as(writeln!(stdout, "{}", text.trim_end()).and_then(|()| stdout.flush()))
-}
-
-fn printed_as(outcome: io::Result<()>) -> Exit {
-    match outcome {
-        // A reader that went away has seen enough, as `head` has.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            tell(&format!("error: cannot write to standard output: {error}"));
-            Exit::Failure
-        }
-        _ => Exit::Success,
-    }
 }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::command::Exit;
+use crate::command::exit::Exit;
 use crate::command::serve;
 use crate::command::serve::Manner;
 use crate::config;

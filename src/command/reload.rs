@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::command::Exit;
 use crate::command::asking::Whom;
-use crate::command::print;
+use crate::command::exit::Exit;
+use crate::command::exit::print;
 use crate::control::admin::RELOAD_TIME;
 use crate::telemetry::operator::tell;
 

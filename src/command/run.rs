@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::command::Exit;
+use crate::command::exit::Exit;
 use crate::command::serve;
 use crate::command::serve::Manner;
 use crate::command::sources;

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::mpsc::Sender;
 
-use crate::command::Exit;
 use crate::command::diagnostics;
+use crate::command::exit::Exit;
 use crate::config::AccessLogFormat;
 use crate::config::Config;
 use crate::config::HealthCpu;

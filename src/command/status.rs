@@ -6,10 +6,10 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::Value as Json;
 
-use crate::command::Exit;
 use crate::command::asking::Whom;
 use crate::command::diagnostics;
-use crate::command::print;
+use crate::command::exit::Exit;
+use crate::command::exit::print;
 use crate::command::table::Cell;
 use crate::command::table::Colour;
 use crate::command::table::Column;

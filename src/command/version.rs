@@ -2,8 +2,8 @@
 
 use clap::Args;
 
-use crate::command::Exit;
-use crate::command::print;
+use crate::command::exit::Exit;
+use crate::command::exit::print;
 use crate::runtime;
 use crate::tls::tls_policy;
 

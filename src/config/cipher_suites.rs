@@ -1,8 +1,6 @@
 //! The cipher suites that a policy may name. Most are history: what is really offered is decided
 //! where the keys are.
 
-use crate::config::TlsVersion;
-
 #[derive(Debug, PartialEq, Eq)]
 pub struct CipherSuite {
     /// The number of the IANA registry.
@@ -108,6 +106,26 @@ pub(super) static ALL: [CipherSuite; 48] = [
     old(0xc011, "TLS_ECDHE_RSA_WITH_RC4_128_SHA", "ECDHE-RSA-RC4-SHA"),
     old(0x0005, "TLS_RSA_WITH_RC4_128_SHA", "RC4-SHA"),
 ];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TlsVersion {
+    Tls10,
+    Tls11,
+    Tls12,
+    Tls13,
+}
+
+impl TlsVersion {
+    /// As operators write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            TlsVersion::Tls10 => "1.0",
+            TlsVersion::Tls11 => "1.1",
+            TlsVersion::Tls12 => "1.2",
+            TlsVersion::Tls13 => "1.3",
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {

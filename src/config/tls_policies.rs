@@ -1,12 +1,28 @@
 //! The TLS policies that both cloud products know by name.
 
-use crate::config::TlsVersion;
-use crate::config::TlsVersion::Tls10;
-use crate::config::TlsVersion::Tls11;
-use crate::config::TlsVersion::Tls12;
-use crate::config::TlsVersion::Tls13;
 use crate::config::cipher_suites::CipherSuite;
+use crate::config::cipher_suites::TlsVersion;
+use crate::config::cipher_suites::TlsVersion::Tls10;
+use crate::config::cipher_suites::TlsVersion::Tls11;
+use crate::config::cipher_suites::TlsVersion::Tls12;
+use crate::config::cipher_suites::TlsVersion::Tls13;
+use crate::config::report::Location;
 
+/// What an operator wants to be offered. What can be is decided later.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TlsPolicy {
+    pub name: String,
+    /// Whether it is one of [`ALL`].
+    pub is_predefined: bool,
+    /// At least one, ascending, each once.
+    pub versions: Vec<TlsVersion>,
+    /// At least one, each once, all valid for one of the versions.
+    pub cipher_suites: Vec<&'static CipherSuite>,
+    /// Of its own name if it is defined, else where it is named; of the listener if nobody names it.
+    pub location: Location,
+}
+
+/// A policy that is known without being defined.
 pub struct Predefined {
     pub name: &'static str,
     pub versions: &'static [TlsVersion],

@@ -1,6 +1,7 @@
 //! `[[listener]]`, `[[ca]]` and what clients must prove.
 
 use super::*;
+use crate::policy::identity::Fact;
 
 #[test]
 fn messages_of_listener() {

@@ -1,5 +1,7 @@
 //! `[[server_group]]`: balancing, health, stickiness and backends.
 
+use std::time::Duration;
+
 use super::*;
 
 #[test]

@@ -1,0 +1,23 @@
+//! All tables of a configuration that has been checked.
+
+use crate::config::listener::Listener;
+use crate::config::named_file::Authority;
+use crate::config::named_file::Certificate;
+use crate::config::process::AccessLog;
+use crate::config::process::Admin;
+use crate::config::process::Process;
+use crate::config::server_group::ServerGroup;
+
+/// The whole configuration, defaults filled in and references resolved.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    pub process: Process,
+    pub admin: Admin,
+    /// None: no access log.
+    pub access_log: Option<AccessLog>,
+    pub certificates: Vec<Certificate>,
+    pub authorities: Vec<Authority>,
+    /// At least one.
+    pub listeners: Vec<Listener>,
+    pub server_groups: Vec<ServerGroup>,
+}

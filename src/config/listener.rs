@@ -1,0 +1,175 @@
+//! A `[[listener]]`.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::config::report::Location;
+use crate::config::tls_policies::TlsPolicy;
+use crate::policy::early_hints::EarlyHints;
+use crate::policy::identity::Fact;
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listener {
+    /// Unique among listeners.
+    pub name: String,
+    /// At least one; no two of any listeners overlap.
+    pub addresses: Vec<ListenAddress>,
+    pub protocol: ListenerProtocol,
+    /// There is one exactly when the protocol is https.
+    pub tls: Option<ListenerTls>,
+    /// Index in [`crate::config::Config::server_groups`]. None: requests get 404.
+    pub default_group: Option<usize>,
+    /// HTTP/2: by ALPN with https, by prior knowledge with http.
+    pub http2: bool,
+    pub http2_limits: Http2Limits,
+    /// Zero: the connection closes after each response.
+    pub idle_timeout: Duration,
+    pub client_header_timeout: Duration,
+    /// Between two reads of a body.
+    pub client_body_timeout: Duration,
+    /// How long neither side of a tunnel may say anything; zero: for ever.
+    pub tunnel_idle_timeout: Duration,
+    pub half_close: HalfClose,
+    /// Requests per connection. 0: unlimited.
+    pub keepalive_requests: u32,
+    pub max_header_bytes: u64,
+    /// 1..=[`crate::http::headers::MAX_FIELDS`].
+    pub max_headers: u32,
+    pub max_uri_bytes: u64,
+    /// 0: unlimited.
+    pub max_body_bytes: u64,
+    /// 0: unlimited.
+    pub max_connections: u32,
+    /// 0: unlimited.
+    pub connections_per_second: u32,
+    pub proxy_protocol: ProxyProtocol,
+    /// Who may set X-Forwarded-For. No bits beyond the prefix lengths.
+    pub trusted_proxies: Vec<IpNet>,
+    /// In lower case: the field in which they name the client. None: `X-Forwarded-For`.
+    pub real_ip_header: Option<String>,
+    /// The host of requests that name none.
+    pub default_host: Option<String>,
+    pub early_hints: EarlyHints,
+    /// Whether responses are compressed for clients that accept it.
+    pub compression: bool,
+    pub forwarded: Forwarded,
+    pub client_auth: ClientAuth,
+    /// Of the name.
+    pub location: Location,
+}
+
+/// What one client may ask of a connection of HTTP/2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Http2Limits {
+    /// Requests in flight, 1..=10000.
+    pub max_concurrent_streams: u32,
+    /// Streams that it may end before they are answered: at once, 1..=1000000.
+    pub max_resets: u32,
+    /// And over time, 1..=1000000.
+    pub resets_per_second: u32,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListenAddress {
+    /// With port 0 the kernel chooses one; the start-up line tells which.
+    pub address: SocketAddr,
+    /// Whether this `[::]` address takes IPv4 too. Every other IPv6 socket is IPv6 only.
+    pub dual_stack: bool,
+    pub location: Location,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListenerProtocol {
+    Http,
+    Https,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListenerTls {
+    /// Indices in [`crate::config::Config::certificates`], each once. At least one; the first is the default.
+    pub certificates: Vec<usize>,
+    pub sni_match: SniMatch,
+    pub policy: TlsPolicy,
+    /// Zero: no tickets.
+    pub session_ticket_lifetime: Duration,
+    pub handshake_timeout: Duration,
+    /// Of the list of certificates.
+    pub location: Location,
+}
+
+/// What a wildcard in the name of a certificate stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SniMatch {
+    /// One label.
+    Wildcard,
+    /// One label or more; the most specific wildcard wins.
+    LongestSuffix,
+}
+
+/// What a client of HTTP/1.1 means that ends its side behind a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HalfClose {
+    /// It has given the request up.
+    Abort,
+    /// It waits for the response.
+    Serve,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyProtocol {
+    Off,
+    /// A PROXY header is expected before anything else.
+    Accept,
+}
+
+/// Which headers the request gets that goes upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forwarded {
+    pub x_forwarded_for: ForwardedFor,
+    pub x_forwarded_proto: bool,
+    pub x_forwarded_port: bool,
+    pub x_forwarded_host: bool,
+    pub x_forwarded_client_srcport: bool,
+    pub x_real_ip: bool,
+    pub x_request_id: bool,
+    pub slb_id: bool,
+    /// What is told of TLS and certificates, each with its alias if it has one.
+    pub identity: Vec<(Fact, Option<String>)>,
+    pub fingerprint_hash: FingerprintHash,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FingerprintHash {
+    Sha1,
+    Sha256,
+}
+
+/// Whether clients show certificates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientAuth {
+    pub mode: ClientAuthMode,
+    /// Indices in [`crate::config::Config::authorities`], each once. At least one unless the mode is off.
+    pub ca: Vec<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientAuthMode {
+    /// They are not asked.
+    Off,
+    /// They are asked, and served whatever they show.
+    Optional,
+    /// Without a good one the handshake fails.
+    Require,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForwardedFor {
+    /// The peer's address joins the list.
+    Append,
+    /// The header goes, whoever set it.
+    Remove,
+    /// The client's header stays as it is.
+    Preserve,
+}

@@ -1,0 +1,87 @@
+//! What the whole process is told: `[process]`, `[admin]` and `[access_log]`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config::named_file::NamedFile;
+use crate::config::report::Location;
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Process {
+    pub workers: Workers,
+    /// Whether each worker is pinned to its CPU.
+    pub pin: bool,
+    /// Submission entries per worker's ring, 256..=32768, which is the kernel's limit. It rounds up to a power
+    /// of two.
+    pub ring_entries: u32,
+    pub io_driver: IoDriver,
+    /// How long a drain may take; zero stops at once.
+    pub shutdown_timeout: Duration,
+    /// Downstream connections of the whole process. 0: what the descriptor limit allows.
+    pub max_connections: u32,
+    /// Bytes of requests that all groups together may hold before their backends are chosen.
+    pub request_buffer_memory: u64,
+    /// What `SLB-ID` says. None: the name of the host. Visible ASCII.
+    pub instance_id: Option<String>,
+    /// A secret that a fleet shares, for session tickets and sticky cookies. None: random keys.
+    pub ticket_seed_file: Option<NamedFile>,
+    /// Where the health core runs.
+    pub health_cpu: HealthCpu,
+    /// Whom names of backends are asked for. Empty: whom the operating system asks.
+    pub resolvers: Vec<SocketAddr>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HealthCpu {
+    /// A CPU that no pinned worker has; where there is none, wherever the system puts it.
+    Auto,
+    /// 0..=1023.
+    Cpu(u16),
+}
+
+/// The control commands' way in.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Admin {
+    /// A unix socket, absolute or relative to the working folder. None: no control commands.
+    pub socket: Option<NamedFile>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Workers {
+    /// One per CPU this process may use.
+    Auto,
+    /// 1..=1024.
+    Count(u16),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IoDriver {
+    /// io_uring, or epoll with a warning where io_uring is forbidden.
+    Auto,
+    IoUring,
+    Epoll,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct AccessLog {
+    pub destination: LogDestination,
+    pub format: AccessLogFormat,
+    /// What a line of JSON has, by the names of [`crate::config::log_fields`] and in their order.
+    pub fields: Vec<&'static str>,
+    /// Of the path.
+    pub location: Location,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogDestination {
+    Stdout,
+    Stderr,
+    File(PathBuf),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessLogFormat {
+    Json,
+    Combined,
+}

@@ -2,6 +2,8 @@
 //!
 //! The tables stand first, so that a new module, package or exception is one line here.
 
+#[path = "tidy/circles.rs"]
+mod circles;
 #[path = "tidy/code.rs"]
 mod code;
 #[path = "tidy/documents.rs"]
@@ -127,6 +129,11 @@ const MAX_LINES: usize = 500;
 #[test]
 fn modules_import_lower_layers_only() {
     report(tree::sources("src").iter().flat_map(|file| rules::check_imports(file, LAYERS)));
+}
+
+#[test]
+fn no_file_imports_itself_through_others() {
+    report(circles::check_circles(&tree::sources("src")));
 }
 
 #[test]

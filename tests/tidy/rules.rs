@@ -204,7 +204,7 @@ pub(crate) fn check_reachable(files: &[Source]) -> Vec<String> {
 }
 
 /// The names of `mod x;` lines, in their order.
-fn declared_modules(file: &Source) -> Vec<&str> {
+pub(crate) fn declared_modules(file: &Source) -> Vec<&str> {
     let modules = occurrences(&file.code, "mod").map(|(_, after)| after.trim_start());
     modules
         .filter_map(|after| {

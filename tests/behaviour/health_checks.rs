@@ -292,14 +292,14 @@ fn when_all_are_down_requests_go_on_or_fail_as_configured() {
     assert_eq!(get(&failing).status, 200);
 }
 
-/// Answers requests, and no probe of `/health`.
+/// Answers requests, and no probe of `/health` nor anything over HTTP/2.
 fn mute_to_probes() -> Backend {
-    Backend::per_request(|peer, head, _| match head.start_line.contains("/health") {
-        true => {
+    Backend::per_request(|peer, head, _| match &head.start_line {
+        line if line.contains("/health") || line.starts_with("PRI ") => {
             std::thread::sleep(Duration::from_secs(2));
             Ok(())
         }
-        false => peer.respond("200 OK", b"mute"),
+        _ => peer.respond("200 OK", b"mute"),
     })
 }
 

@@ -39,8 +39,10 @@ fn the_last_used_connection_is_lent_first() {
     let backend = numbering();
     let ringway = Ringway::in_front_of(&[backend.address()]);
     let mut clients: Vec<_> = (0..3).map(|_| Client::connect(ringway.address())).collect();
-    for client in &mut clients {
+    for (index, client) in clients.iter_mut().enumerate() {
         client.send("GET /slow HTTP/1.1\r\nHost: a\r\n\r\n");
+        eventually("the backend has it", || backend.requests() > index);
+        // The responses come as far apart.
         std::thread::sleep(Duration::from_millis(20));
     }
     let numbers: Vec<_> = clients.iter_mut().map(|client| client.read_response().text()).collect();

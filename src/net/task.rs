@@ -27,12 +27,12 @@ struct Contained<F> {
 impl<F: Future<Output = ()>> Future for Contained<F> {
     type Output = ();
 
-    fn poll(self: Pin<&mut Self>, turn: &mut Context<'_>) -> Poll<()> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         // SAFETY: `task` is pinned with `self`: it is never moved out, and `Contained` is neither
         // `Unpin` unless `F` is, nor has it a `Drop` of its own.
         let task = unsafe { self.map_unchecked_mut(|contained| &mut contained.task) };
         // What a panic leaves half-done belongs to the task and is never looked at again.
-        catch_unwind(AssertUnwindSafe(|| task.poll(turn))).unwrap_or(Poll::Ready(()))
+        catch_unwind(AssertUnwindSafe(|| task.poll(cx))).unwrap_or(Poll::Ready(()))
     }
 }
 
@@ -46,13 +46,13 @@ pub enum Either<A, B> {
 impl<A: Future, B: Future<Output = A::Output>> Future for Either<A, B> {
     type Output = A::Output;
 
-    fn poll(self: Pin<&mut Self>, turn: &mut Context<'_>) -> Poll<A::Output> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<A::Output> {
         // SAFETY: what is held is pinned with `self`: it is never moved out, and `Either` is neither `Unpin`
         // unless both are, nor has it a `Drop` of its own.
         unsafe {
             match self.get_unchecked_mut() {
-                Either::One(future) => Pin::new_unchecked(future).poll(turn),
-                Either::Other(future) => Pin::new_unchecked(future).poll(turn),
+                Either::One(future) => Pin::new_unchecked(future).poll(cx),
+                Either::Other(future) => Pin::new_unchecked(future).poll(cx),
             }
         }
     }
@@ -98,11 +98,11 @@ pub struct Running<F> {
 impl<F: Future> Future for Running<F> {
     type Output = F::Output;
 
-    fn poll(mut self: Pin<&mut Self>, turn: &mut Context<'_>) -> Poll<F::Output> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let running = &mut *self;
         let future = running.block.as_mut().and_then(|block| block.as_mut().as_pin_mut());
         let Some(future) = future else { panic!("a future that is done was polled again") };
-        let output = std::task::ready!(future.poll(turn));
+        let output = std::task::ready!(future.poll(cx));
         if let Some(mut block) = running.block.take() {
             block.as_mut().set(None);
             running.stock.blocks.borrow_mut().put(block);
@@ -119,18 +119,18 @@ mod tests {
 
     #[test]
     fn a_panic_ends_its_task_only() {
-        let mut turn = Context::from_waker(Waker::noop());
+        let mut cx = Context::from_waker(Waker::noop());
         let mut contained = std::pin::pin!(Contained { task: async { panic!("a fault of ours") } });
-        assert_eq!(contained.as_mut().poll(&mut turn), Poll::Ready(()));
+        assert_eq!(contained.as_mut().poll(&mut cx), Poll::Ready(()));
     }
 
     #[test]
     fn a_block_is_used_again() {
         let stock = Rc::new(Stock::default());
-        let mut turn = Context::from_waker(Waker::noop());
+        let mut cx = Context::from_waker(Waker::noop());
         for _ in 0..3 {
             let mut running = std::pin::pin!(stock.run(|| std::future::ready(7)));
-            assert_eq!(running.as_mut().poll(&mut turn), Poll::Ready(7));
+            assert_eq!(running.as_mut().poll(&mut cx), Poll::Ready(7));
             assert_eq!(stock.blocks.borrow().len(), 1);
         }
     }

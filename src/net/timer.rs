@@ -309,16 +309,16 @@ impl Deadline {
     /// The operation is dropped when the deadline passes; its connection is fit only to be closed.
     /// It comes pinned because a future that takes another by value holds it twice.
     pub async fn guard<T>(&self, mut operation: Pin<&mut impl Future<Output = T>>) -> Result<T, Elapsed> {
-        std::future::poll_fn(|turn| {
-            if let Poll::Ready(done) = operation.as_mut().poll(turn) {
+        std::future::poll_fn(|cx| {
+            if let Poll::Ready(done) = operation.as_mut().poll(cx) {
                 return Poll::Ready(Ok(done));
             }
             if self.has_passed() {
                 return Poll::Ready(Err(Elapsed));
             }
             let mut waker = self.node.waker.borrow_mut();
-            if !waker.as_ref().is_some_and(|known| known.will_wake(turn.waker())) {
-                *waker = Some(turn.waker().clone());
+            if !waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+                *waker = Some(cx.waker().clone());
             }
             Poll::Pending
         })

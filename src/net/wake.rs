@@ -119,8 +119,8 @@ impl Pause {
         read_counter(&self.counter);
         let mut readable = pin!(self.counter.readable(false));
         let mut is_second = false;
-        poll_fn(|turn| {
-            let polled = readable.as_mut().poll(turn);
+        poll_fn(|cx| {
+            let polled = readable.as_mut().poll(cx);
             if polled.is_pending() && !std::mem::replace(&mut is_second, true) {
                 add_one(&self.counter);
             }
@@ -133,11 +133,11 @@ impl Pause {
 /// Lets the tasks that are ready run first.
 async fn yield_once() {
     let mut is_second = false;
-    poll_fn(|turn| {
+    poll_fn(|cx| {
         if std::mem::replace(&mut is_second, true) {
             return Poll::Ready(());
         }
-        turn.waker().wake_by_ref();
+        cx.waker().wake_by_ref();
         Poll::Pending
     })
     .await;

@@ -218,8 +218,8 @@ fn end_drains(worker: &Worker) {
 
 /// The loop's owner: it is polled last in every turn in which somebody asked for the time.
 async fn turn_until_drained(worker: &Worker) {
-    std::future::poll_fn(|turn| {
-        worker.clock.end_turn(turn.waker());
+    std::future::poll_fn(|cx| {
+        worker.clock.end_turn(cx.waker());
         if worker.is_drained() { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;

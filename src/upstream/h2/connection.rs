@@ -111,7 +111,7 @@ impl Shared {
 
     /// Completes when the backend has sent its settings, so that it is known to speak HTTP/2.
     pub(super) async fn ready(&self) -> Result<(), UpstreamError> {
-        poll_fn(|turn| {
+        poll_fn(|cx| {
             self.with(|state| {
                 if state.is_faulty {
                     return Poll::Ready(Err(UpstreamError::NotHttp2));
@@ -122,7 +122,7 @@ impl Shared {
                 if state.has_settings {
                     return Poll::Ready(Ok(()));
                 }
-                state.opener = Some(turn.waker().clone());
+                state.opener = Some(cx.waker().clone());
                 Poll::Pending
             })
         })

@@ -14,15 +14,15 @@ use crate::upstream::h2::connection::Shared;
 pub(super) async fn drive(shared: Rc<Shared>) {
     let mut receiving = pin!(receive(&shared));
     let mut sending = pin!(send(&shared));
-    poll_fn(|turn| {
+    poll_fn(|cx| {
         let is_lost = {
             let mut state = shared.state();
-            state.drive(turn);
+            state.drive(cx);
             state.is_lost
         };
         // What came is dealt with first, so that answers to it leave in the same send.
         let is_over =
-            is_lost || receiving.as_mut().poll(turn).is_ready() || sending.as_mut().poll(turn).is_ready();
+            is_lost || receiving.as_mut().poll(cx).is_ready() || sending.as_mut().poll(cx).is_ready();
         if is_over { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;

@@ -120,21 +120,21 @@ impl State {
     }
 
     /// Waits for whatever may happen to a stream.
-    pub(super) fn wait<T>(&mut self, id: StreamId, turn: &Context<'_>) -> Poll<T> {
+    pub(super) fn wait<T>(&mut self, id: StreamId, cx: &Context<'_>) -> Poll<T> {
         if let Some(stream) = self.stream(id) {
-            stream.wait(turn);
+            stream.wait(cx);
         }
         Poll::Pending
     }
 
     /// Waits until a stream's window opens.
-    pub(super) fn wait_for_window<T>(&mut self, id: StreamId, turn: &Context<'_>) -> Poll<T> {
+    pub(super) fn wait_for_window<T>(&mut self, id: StreamId, cx: &Context<'_>) -> Poll<T> {
         self.leave_queue(id);
         self.call_queue();
         if let Some(stream) = self.stream(id) {
             stream.awaits_window = true;
         }
-        self.wait(id, turn)
+        self.wait(id, cx)
     }
 
     /// Whether it is a stream's turn to add to the output; if not, it is called when it is.
@@ -169,9 +169,9 @@ impl State {
     }
 
     /// Registers the driver, to be woken whenever there is something to send.
-    pub(super) fn drive(&mut self, turn: &Context<'_>) {
-        if !self.driver.as_ref().is_some_and(|known| known.will_wake(turn.waker())) {
-            self.driver = Some(turn.waker().clone());
+    pub(super) fn drive(&mut self, cx: &Context<'_>) {
+        if !self.driver.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+            self.driver = Some(cx.waker().clone());
         }
     }
 
@@ -319,9 +319,9 @@ impl State {
 }
 
 impl StreamState {
-    fn wait(&mut self, turn: &Context<'_>) {
-        if !self.waker.as_ref().is_some_and(|known| known.will_wake(turn.waker())) {
-            self.waker = Some(turn.waker().clone());
+    fn wait(&mut self, cx: &Context<'_>) {
+        if !self.waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+            self.waker = Some(cx.waker().clone());
         }
     }
 

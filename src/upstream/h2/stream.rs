@@ -138,12 +138,12 @@ impl Stream {
         deadline.set(timeout);
         let mut sent = 0;
         let is_tunnel = self.tunnel.get().is_some();
-        let mut sending = pin!(poll_fn(|turn| {
+        let mut sending = pin!(poll_fn(|cx| {
             let now = self.shared.now();
             let sent_before = sent;
             let outcome = self.shared.with(|state| {
                 let mut writing = Writing { id, state, now, is_tunnel };
-                writing.poll(piece, &mut sent, last, turn)
+                writing.poll(piece, &mut sent, last, cx)
             });
             if sent > sent_before {
                 deadline.set(timeout);
@@ -199,7 +199,7 @@ impl Stream {
             return Err(UpstreamError::ClosedBeforeResponse);
         };
         timeout.begin(deadline);
-        let receiving = poll_fn(|turn| {
+        let receiving = poll_fn(|cx| {
             self.shared.with(|state| {
                 let Some(stream) = state.stream(id) else {
                     return Poll::Ready(Err(UpstreamError::ClosedWithinResponse));
@@ -209,7 +209,7 @@ impl Stream {
                 }
                 match stream.inbox.failure {
                     Some(error) => Poll::Ready(Err(error)),
-                    None => state.wait(id, turn),
+                    None => state.wait(id, cx),
                 }
             })
         });
@@ -252,19 +252,19 @@ impl Writing<'_> {
         piece: &[u8],
         sent: &mut usize,
         last: Option<&[u8]>,
-        turn: &Context<'_>,
+        cx: &Context<'_>,
     ) -> Poll<Result<(), UpstreamError>> {
         loop {
             if let Some(error) = self.refusal() {
                 return Poll::Ready(Err(error));
             }
             if !self.state.may_send(self.id) {
-                return self.state.wait(self.id, turn);
+                return self.state.wait(self.id, cx);
             }
             let rest = piece.get(*sent..).unwrap_or_default();
             match self.send_some(rest, last) {
                 Err(StreamGone) => return Poll::Ready(Err(UpstreamError::ClosedWithinResponse)),
-                Ok(0) if !rest.is_empty() => return self.state.wait_for_window(self.id, turn),
+                Ok(0) if !rest.is_empty() => return self.state.wait_for_window(self.id, cx),
                 Ok(count) => *sent += count,
             }
             self.state.leave_queue(self.id);

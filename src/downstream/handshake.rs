@@ -77,7 +77,7 @@ pub(super) async fn secure(
         // A client that connects and says nothing is no failure: load balancers check like that.
         Ok(Accepted::Gone { received: false }) => return None,
         Ok(Accepted::Gone { received: true }) => ("tls_client_closed", None),
-        Ok(Accepted::Failed(transport, error)) => (error.word(), Some(transport)),
+        Ok(Accepted::Failed(transport, error)) => (error.as_str(), Some(transport)),
         Err(_elapsed) => ("tls_handshake_timeout", None),
     };
     let origin = Origin { listener: terms, peer: connection.peer, port: connection.port, secured: None };

@@ -113,7 +113,7 @@ async fn refuse_call(reason: Reason, body: &impl RequestBody, reply: &mut impl R
     let code = grpc::code_of(status);
     let mut message = ArrayVec::<u8, 128>::new();
     // What does not fit is cut off.
-    let _ = write!(message, "{status} {}: {}", reason_phrase(status), reason.word());
+    let _ = write!(message, "{status} {}: {}", reason_phrase(status), reason.as_str());
     let fields: [(&[u8], &[u8]); 3] = [
         (b"Content-Type", b"application/grpc"),
         (b"grpc-status", code.as_bytes()),
@@ -129,7 +129,7 @@ pub(super) async fn end_call(error: &ExchangeError, reply: &mut impl Reply) -> &
     let code = grpc::code_of_end(reason == Reason::BodyTimeout);
     let mut trailers = ArrayVec::<u8, 160>::new();
     // What does not fit is cut off, but for the end of the line.
-    let _ = write!(trailers, "grpc-status: {code}\r\ngrpc-message: {}", reason.word());
+    let _ = write!(trailers, "grpc-status: {code}\r\ngrpc-message: {}", reason.as_str());
     trailers.truncate(158);
     let _ = trailers.try_extend_from_slice(b"\r\n");
     let _ = reply.send(None, Some(&trailers)).await;

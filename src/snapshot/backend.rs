@@ -60,7 +60,7 @@ pub enum Standing {
 }
 
 impl Standing {
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Standing::Unchecked => "unchecked",
             Standing::Initial | Standing::Presumed => "initial",
@@ -106,7 +106,7 @@ const FAILURES: [(CheckFailure, &str); 12] = [
 ];
 
 impl CheckFailure {
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         FAILURES.iter().find(|(failure, _)| *failure == self).map_or("", |(_, word)| word)
     }
 }
@@ -281,8 +281,8 @@ impl fmt::Display for Finding {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.failure, self.status) {
             (None, _) => Ok(()),
-            (Some(failure), 0) => out.write_str(failure.word()),
-            (Some(failure), status) => write!(out, "{} (status {status})", failure.word()),
+            (Some(failure), 0) => out.write_str(failure.as_str()),
+            (Some(failure), status) => write!(out, "{} (status {status})", failure.as_str()),
         }
     }
 }
@@ -296,7 +296,7 @@ mod tests {
         for (failure, word) in FAILURES {
             let finding = Finding { standing: Standing::Unhealthy, failure: Some(failure), status: 503 };
             assert_eq!(Finding::unpack(finding.pack()), finding);
-            assert_eq!(failure.word(), word);
+            assert_eq!(failure.as_str(), word);
         }
         for finding in [Finding::UNCHECKED, Finding::INITIAL, Finding::PRESUMED, Finding::HEALTHY] {
             assert_eq!(Finding::unpack(finding.pack()), finding);

@@ -146,7 +146,7 @@ pub enum Availability {
 }
 
 impl Availability {
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Availability::Active => "active",
             Availability::Standby => "standby",

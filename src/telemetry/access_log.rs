@@ -218,7 +218,7 @@ fn end_json(line: &mut JsonLine<'_>, ending: &Ending<'_>, request_id: &[u8]) {
     line.text(Field::Listener, names.listener.as_bytes());
     line.text(Field::ServerGroup, names.server_group.as_bytes());
     line.bare(Field::RetryCount, record.retries);
-    line.word(Field::Reason, record.reason.word());
+    line.word(Field::Reason, record.reason.as_str());
     let RequestId { process, worker, sequence } = id;
     line.bare(Field::Worker, worker);
     if request_id.is_empty() {

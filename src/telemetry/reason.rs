@@ -71,7 +71,7 @@ pub enum Reason {
 
 impl Reason {
     /// The word in the access log.
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Reason::None => "-",
             Reason::BadRequest(word, _)

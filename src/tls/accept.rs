@@ -219,7 +219,7 @@ pub enum HandshakeError {
 }
 
 impl HandshakeError {
-    pub fn word(self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             HandshakeError::ClientAlert => "tls_client_alert",
             HandshakeError::NothingInCommon => "tls_nothing_in_common",

@@ -64,7 +64,7 @@ mod tests {
     fn an_algorithm_is_told_by_the_word_that_names_it() {
         for (word, algorithm) in ALGORITHMS.words {
             let algorithm = algorithm.clone().unwrap_or(Algorithm::ConsistentHash(HashKey::Path));
-            assert_eq!(algorithm.word(), *word);
+            assert_eq!(algorithm.as_str(), *word);
         }
     }
 }

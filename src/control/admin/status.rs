@@ -115,8 +115,8 @@ impl Present<'_> {
         let backends = group.members.iter().map(|member| self.member(member));
         json!({
             "name": group.name,
-            "algorithm": group.algorithm.word(),
-            "availability": table.availability.word(),
+            "algorithm": group.algorithm.as_str(),
+            "availability": table.availability.as_str(),
             "in_flight": in_flight,
             "unresolved": group.unresolved,
             "backends": backends.collect::<Vec<_>>(),
@@ -151,10 +151,10 @@ impl Present<'_> {
         let totals = self.tallies.totals(backend.slot).since(backend.counted_before);
         json!({
             "address": backend.name,
-            "state": state.word(),
-            "reason": finding.failure.map(|failure| failure.word()),
+            "state": state.as_str(),
+            "reason": finding.failure.map(|failure| failure.as_str()),
             "status": (finding.status != 0).then_some(finding.status),
-            "check": finding.standing.word(),
+            "check": finding.standing.as_str(),
             "ejected_until": self.date(health.ejected_until_ms()),
             "since": self.date(since_ms),
             "seconds": self.seconds_since(since_ms),
@@ -207,12 +207,12 @@ impl State {
         }
     }
 
-    fn word(self) -> &'static str {
+    fn as_str(self) -> &'static str {
         match self {
             State::Drained => "drained",
             State::Draining => "draining",
             State::Ejected => "ejected",
-            State::Found(standing) => standing.word(),
+            State::Found(standing) => standing.as_str(),
         }
     }
 }
@@ -266,7 +266,7 @@ mod tests {
     }
 
     fn state(is_leaving: bool, change: impl FnOnce(&Health)) -> &'static str {
-        State::of(&backend(change), is_leaving).word()
+        State::of(&backend(change), is_leaving).as_str()
     }
 
     #[test]

@@ -342,7 +342,7 @@ fn describe(
     let probes = change.probes;
     match (failure, change.from) {
         (Some(failure), _) => {
-            let word = failure.word();
+            let word = failure.as_str();
             let mismatch = match failure {
                 CheckFailure::ResponseMismatch => format!(", expected {}, got {status}", probe.expected()),
                 _ => String::new(),

@@ -30,7 +30,7 @@ pub enum Algorithm {
 
 impl Algorithm {
     /// As operators write it.
-    pub fn word(&self) -> &'static str {
+    pub fn as_str(&self) -> &'static str {
         match self {
             Algorithm::WeightedRoundRobin => "weighted_round_robin",
             Algorithm::RoundRobin => "round_robin",

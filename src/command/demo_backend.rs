@@ -35,21 +35,21 @@ use crate::proto::h1::head::Parse;
 use crate::telemetry::date::Dates;
 
 /// Each connection is a thread; further ones wait until one ends.
-const CONNECTIONS_MAX: usize = 256;
+const MAX_CONNECTIONS: usize = 256;
 const THREAD_STACK_BYTES: usize = 256 * 1024;
 /// How long to wait before looking whether a connection has ended.
 const AT_LIMIT_PAUSE: Duration = Duration::from_millis(10);
 /// Longer than the load balancer keeps idle connections, so that it is the one to close them.
-const SILENCE_MAX: Duration = Duration::from_secs(75);
+const MAX_SILENCE: Duration = Duration::from_secs(75);
 /// A client may take its time with a long answer, and the load balancer passes that on.
-const STALL_MAX: Duration = Duration::from_secs(300);
+const MAX_STALL: Duration = Duration::from_secs(300);
 const READ_BYTES: usize = 16 * 1024;
 const LIMITS: HeadLimits =
     HeadLimits { max_header_bytes: 64 * 1024, max_headers: 256, max_uri_bytes: 64 * 1024 };
 /// As much of a request's body is echoed.
-const ECHO_BYTES_MAX: usize = 4 * 1024;
+const MAX_ECHO_BYTES: usize = 4 * 1024;
 /// What `/bytes/N` gives at most.
-const BYTES_MAX: u64 = 1 << 40;
+const MAX_BYTES: u64 = 1 << 40;
 const SLOW_PAUSE: Duration = Duration::from_secs(2);
 const STREAM_PIECES: u32 = 5;
 const STREAM_PAUSE: Duration = Duration::from_millis(300);
@@ -62,13 +62,13 @@ pub(super) fn start(name: &'static str) -> io::Result<SocketAddr> {
         let open = Arc::new(AtomicUsize::new(0));
         loop {
             match listener.accept() {
-                Ok((stream, _)) if open.load(Ordering::Relaxed) < CONNECTIONS_MAX => {
+                Ok((stream, _)) if open.load(Ordering::Relaxed) < MAX_CONNECTIONS => {
                     converse(stream, name, &open);
                 }
                 // Descriptors or connections are short; both come back.
                 Ok(_) | Err(_) => std::thread::sleep(AT_LIMIT_PAUSE),
             }
-            while open.load(Ordering::Relaxed) >= CONNECTIONS_MAX {
+            while open.load(Ordering::Relaxed) >= MAX_CONNECTIONS {
                 std::thread::sleep(AT_LIMIT_PAUSE);
             }
         }
@@ -131,8 +131,8 @@ struct Content {
 impl Conversation {
     fn run(&mut self) -> io::Result<()> {
         self.stream.set_nodelay(true)?;
-        self.stream.set_read_timeout(Some(SILENCE_MAX))?;
-        self.stream.set_write_timeout(Some(STALL_MAX))?;
+        self.stream.set_read_timeout(Some(MAX_SILENCE))?;
+        self.stream.set_write_timeout(Some(MAX_STALL))?;
         loop {
             let asked = match self.next_request() {
                 Ok(Some(asked)) => asked,
@@ -184,7 +184,7 @@ impl Conversation {
             let progress = decoder.decode(&mut self.received).map_err(|error| invalid(error.reason()))?;
             let piece = self.received.get(progress.body).unwrap_or_default();
             content.length += piece.len() as u64;
-            let wanted = ECHO_BYTES_MAX - content.beginning.len();
+            let wanted = MAX_ECHO_BYTES - content.beginning.len();
             content.beginning.extend_from_slice(piece.get(..wanted).unwrap_or(piece));
             self.received.drain(..progress.consumed);
         }
@@ -211,7 +211,7 @@ impl Conversation {
         }
         if let Some(count) = path.strip_prefix("/bytes/") {
             return match count.parse() {
-                Ok(count @ 0..=BYTES_MAX) => self.bytes(count, asked),
+                Ok(count @ 0..=MAX_BYTES) => self.bytes(count, asked),
                 _ => self.answer(400, "write a number of bytes, such as /bytes/1000000\n", asked),
             };
         }

@@ -16,7 +16,7 @@ use crate::config::Source;
 use crate::control::files;
 
 /// No configuration is this large; whatever is, was named by mistake.
-const FILE_BYTES_MAX: u64 = 16 << 20;
+const MAX_FILE_BYTES: u64 = 16 << 20;
 
 /// What stands for standard input, as with most commands.
 const STANDARD_INPUT: &str = "-";
@@ -91,9 +91,9 @@ fn unreadable(path: &Path, error: io::Error) -> String {
 
 fn text(input: impl Read, path: &Path) -> Result<String, String> {
     let mut bytes = Vec::new();
-    input.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|error| unreadable(path, error))?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(format!("the file is larger than {} MiB", FILE_BYTES_MAX >> 20));
+    input.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(|error| unreadable(path, error))?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(format!("the file is larger than {} MiB", MAX_FILE_BYTES >> 20));
     }
     String::from_utf8(bytes).map_err(|error| {
         let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];

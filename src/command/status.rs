@@ -122,7 +122,7 @@ fn listeners(listeners: &Json) -> Table {
 
 fn certificates(certificates: &Json) -> Table {
     /// Names that fit into a line.
-    const MOST_NAMES: usize = 2;
+    const MAX_NAMES: usize = 2;
     let mut table = Table::new(&[
         Column::Left("CERTIFICATE"),
         Column::Left("EXPIRES"),
@@ -133,8 +133,8 @@ fn certificates(certificates: &Json) -> Table {
     for certificate in list(certificates) {
         let words = |key: &str| list(&certificate[key]).iter().map(word).collect::<Vec<_>>();
         let names = words("names");
-        let shown = match names.len().checked_sub(MOST_NAMES) {
-            Some(more @ 1..) => format!("{} and {more} more", names[..MOST_NAMES].join(" ")),
+        let shown = match names.len().checked_sub(MAX_NAMES) {
+            Some(more @ 1..) => format!("{} and {more} more", names[..MAX_NAMES].join(" ")),
             _ => names.join(" "),
         };
         let cells = vec![

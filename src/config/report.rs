@@ -5,7 +5,7 @@ use std::path::Path;
 use std::path::PathBuf;
 
 /// More of a line fills the screen and helps nobody.
-const SHOWN_BYTES_MAX: usize = 400;
+const MAX_SHOWN_BYTES: usize = 400;
 const SHOWN_BEFORE_BYTES: usize = 40;
 
 /// One text of the configuration. The reading of files is done by the caller.
@@ -267,10 +267,10 @@ impl Report {
         let column = before.chars().count() + 1;
         // Of a very long line, the piece that is meant is shown with a little before it.
         let cut = match line_text.len() {
-            0..=SHOWN_BYTES_MAX => 0,
+            0..=MAX_SHOWN_BYTES => 0,
             _ => floor_char_boundary(line_text, before.len().saturating_sub(SHOWN_BEFORE_BYTES)),
         };
-        let shown = &line_text[cut..floor_char_boundary(line_text, cut + SHOWN_BYTES_MAX)];
+        let shown = &line_text[cut..floor_char_boundary(line_text, cut + MAX_SHOWN_BYTES)];
         let before = before.get(cut..).unwrap_or_default();
         let end = end.min(line_start + cut + shown.len()).max(start);
         // A tab before the carets stays a tab, so that they stand under their piece at any tab width.

@@ -76,7 +76,7 @@ const BROTLI_QUALITY: u32 = 5;
 /// table of 32 MiB.
 const BROTLI_WINDOW_BITS: u32 = 18;
 /// Above this size hint, brotli doubles its tables.
-const BROTLI_SIZE_HINT_MAX: u64 = 1 << 20;
+const MAX_BROTLI_SIZE_HINT: u64 = 1 << 20;
 /// Level 6 gains half a per cent over it and takes a quarter more time.
 const GZIP_LEVEL: u32 = 5;
 /// The longest that gzip knows: 32 KiB.
@@ -91,7 +91,7 @@ impl Encoder {
         let kind = match coding {
             ContentCoding::Brotli => {
                 let mut state = Box::new(BrotliEncoderStateStruct::new(StandardAlloc::default()));
-                let hint = length.min(BROTLI_SIZE_HINT_MAX) as u32;
+                let hint = length.min(MAX_BROTLI_SIZE_HINT) as u32;
                 state.set_parameter(BrotliEncoderParameter::BROTLI_PARAM_QUALITY, BROTLI_QUALITY);
                 state.set_parameter(BrotliEncoderParameter::BROTLI_PARAM_LGWIN, BROTLI_WINDOW_BITS);
                 state.set_parameter(BrotliEncoderParameter::BROTLI_PARAM_SIZE_HINT, hint);

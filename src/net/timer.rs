@@ -53,7 +53,7 @@ struct Wheel {
     /// Ticks since the wheel began.
     now: Cell<u64>,
     /// How far away a yielding deadline may be set; short once [`Timers::hasten`] was called.
-    most_yielding: Cell<Duration>,
+    max_yielding: Cell<Duration>,
     slots: RefCell<Vec<Vec<Rc<Node>>>>,
     /// Connections that were evicted and are not closed yet.
     evicting: Cell<usize>,
@@ -92,7 +92,7 @@ impl Default for Timers {
         Timers {
             wheel: Rc::new(Wheel {
                 now: Cell::new(0),
-                most_yielding: Cell::new(Duration::MAX),
+                max_yielding: Cell::new(Duration::MAX),
                 slots,
                 evicting: Cell::new(0),
             }),
@@ -146,7 +146,7 @@ impl Timers {
     /// Brings every yielding deadline forward to at most `within` from now, and those that are set
     /// later to at most `within` from then.
     pub fn hasten(&self, within: Duration) {
-        self.wheel.most_yielding.set(within);
+        self.wheel.max_yielding.set(within);
         self.bring_forward(within, |node| node.yielding.get());
     }
 
@@ -256,14 +256,14 @@ impl Deadline {
 
     /// Like [`Deadline::set`], for a wait that need not last when the worker wants to end.
     pub fn set_yielding(&self, after: Duration) {
-        self.set(after.min(self.wheel.most_yielding.get()));
+        self.set(after.min(self.wheel.max_yielding.get()));
         self.node.yielding.set(true);
     }
 
     /// From now on the deadline may be brought forward, until it is set anew. It is at once, if the
     /// worker wants to end already.
     pub fn yield_to_end(&self) {
-        let soonest = self.wheel.due_after(self.wheel.most_yielding.get());
+        let soonest = self.wheel.due_after(self.wheel.max_yielding.get());
         if soonest < self.node.due.get() {
             self.node.due.set(soonest);
             if self.node.queued.get() > soonest {

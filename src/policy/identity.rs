@@ -169,7 +169,7 @@ pub enum AliasError {
 /// Whether a client could do without a header of its own of this name, and no other meaning goes with it.
 pub fn check_alias(alias: &str) -> Result<(), AliasError> {
     let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
-    if !(1..=ALIAS_LENGTH_MAX).contains(&alias.len()) || !alias.bytes().all(is_plain) {
+    if !(1..=MAX_ALIAS_LENGTH).contains(&alias.len()) || !alias.bytes().all(is_plain) {
         return Err(AliasError::Form);
     }
     let is_reserved = |name: &&str| same_for_backends(alias.as_bytes(), name.as_bytes());
@@ -177,7 +177,7 @@ pub fn check_alias(alias: &str) -> Result<(), AliasError> {
     if reserved.any(is_reserved) { Err(AliasError::Reserved) } else { Ok(()) }
 }
 
-pub const ALIAS_LENGTH_MAX: usize = 40;
+pub const MAX_ALIAS_LENGTH: usize = 40;
 
 /// What the cloud products reserve.
 pub const RESERVED_ALIASES: [&str; 28] = [
@@ -353,7 +353,7 @@ mod tests {
 
     #[test]
     fn aliases() {
-        let longest = "a".repeat(ALIAS_LENGTH_MAX);
+        let longest = "a".repeat(MAX_ALIAS_LENGTH);
         for alias in ["x-client-subject", "a", "x_1", &longest, "x-forwarded-clientcert-dn"] {
             assert_eq!(check_alias(alias), Ok(()), "{alias}");
         }

@@ -7,7 +7,7 @@ use crate::http::headers::KnownName;
 const MADE_DIGITS: usize = 32;
 
 /// A longer identity is not taken: it goes into every line that an application logs.
-const TAKEN_BYTES_MAX: usize = 128;
+const MAX_TAKEN_BYTES: usize = 128;
 
 /// What `X-Request-ID` says upstream, where it is on.
 #[derive(Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ pub fn told<'b>(headers: &Headers<'b>) -> Option<&'b [u8]> {
 /// `-_.~+/=:@`.
 pub fn is_acceptable(value: &[u8]) -> bool {
     let is_harmless = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.~+/=:@".contains(byte);
-    (1..=TAKEN_BYTES_MAX).contains(&value.len()) && value.iter().all(is_harmless)
+    (1..=MAX_TAKEN_BYTES).contains(&value.len()) && value.iter().all(is_harmless)
 }
 
 fn digit(value: u8) -> u8 {
@@ -67,11 +67,11 @@ mod tests {
 
     #[test]
     fn one_acceptable_field_is_taken() {
-        let longest = "a".repeat(TAKEN_BYTES_MAX);
+        let longest = "a".repeat(MAX_TAKEN_BYTES);
         for value in ["a", "7f3b-AZ09_.~+/=:@", &longest] {
             assert_eq!(told(&Headers::of(&[("X-Request-Id", value)])), Some(value.as_bytes()));
         }
-        let too_long = "a".repeat(TAKEN_BYTES_MAX + 1);
+        let too_long = "a".repeat(MAX_TAKEN_BYTES + 1);
         for value in
             ["", &too_long, "a b", "a,b", "a\"", "a\\", "caf\u{e9}", "a;b", "a\tb", "{a}", "<a>", "a%20"]
         {

@@ -35,7 +35,7 @@ const RING_ENTRIES: u32 = 256;
 const HANDSHAKE_STEPS_PER_TURN: usize = 8;
 
 /// After a pause of the whole machine, ticks beyond this are not made up for.
-const MOST_TICKS_AT_ONCE: u64 = 100;
+const MAX_TICKS_AT_ONCE: u64 = 100;
 
 /// Ticks between two looks for memory that is not needed: a second.
 const TRIM_TICKS: u64 = 10;
@@ -133,7 +133,7 @@ fn work(seed: Seed, events: &Sender<Event>) -> Result<Infallible, RuntimeError> 
 async fn tick_for_ever(ticks: Wakeups, equipment: Rc<Equipment>) {
     let mut elapsed: u64 = 0;
     while let Ok(count) = ticks.next().await {
-        for _ in 0..count.min(MOST_TICKS_AT_ONCE) {
+        for _ in 0..count.min(MAX_TICKS_AT_ONCE) {
             equipment.timers.tick();
         }
         if elapsed / TRIM_TICKS != (elapsed + count) / TRIM_TICKS {

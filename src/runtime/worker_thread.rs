@@ -44,7 +44,7 @@ use crate::worker::Worker;
 const SWEEP_TICKS: u64 = 10;
 
 /// A worker that slept through more ticks than this, in a stopped virtual machine, skips the rest.
-const MOST_TICKS_AT_ONCE: u64 = 100;
+const MAX_TICKS_AT_ONCE: u64 = 100;
 
 /// How long the loop goes on after the last connection, for what is still to be submitted.
 const LAST_TURN: Duration = Duration::from_millis(1);
@@ -228,7 +228,7 @@ async fn turn_until_drained(worker: &Worker) {
 async fn tick_for_ever(worker: Rc<Worker>, ticks: Wakeups) {
     let mut elapsed: u64 = 0;
     while let Ok(count) = ticks.next().await {
-        for _ in 0..count.min(MOST_TICKS_AT_ONCE) {
+        for _ in 0..count.min(MAX_TICKS_AT_ONCE) {
             worker.tick();
         }
         eviction::make_room_for_others(&worker);

@@ -36,7 +36,7 @@ pub struct Group {
     pub slow_start: Duration,
     pub drain_timeout: Duration,
     /// Failures of real requests in a row that eject a backend; 0 = none do.
-    pub most_failures: u32,
+    pub max_failures: u32,
     /// While nobody is available, requests wait a moment for the first probes.
     pub awaits_probes: bool,
     pub sticky: Option<Sticky>,
@@ -199,7 +199,7 @@ impl Group {
             when_all_down: WhenAllDown::Forward,
             slow_start: Duration::ZERO,
             drain_timeout: Duration::ZERO,
-            most_failures: 0,
+            max_failures: 0,
             awaits_probes: false,
             sticky: None,
             connect_timeout: Duration::ZERO,

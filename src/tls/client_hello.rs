@@ -8,8 +8,8 @@ use crate::tls::framing::record_length;
 
 /// Bytes of a ClientHello that is looked into, and records that it may come in. Those of browsers have less
 /// than 3 KiB in one record; some that want to slip past a filter cut it into a handful.
-const HELLO_BYTES_MAX: usize = 16 * 1024;
-const HELLO_RECORDS_MAX: usize = 16;
+const MAX_HELLO_BYTES: usize = 16 * 1024;
+const MAX_HELLO_RECORDS: usize = 16;
 
 const HANDSHAKE: u8 = 22;
 const CLIENT_HELLO: u8 = 1;
@@ -38,13 +38,13 @@ impl First<'_> {
     pub(super) fn of(incoming: &[u8]) -> First<'_> {
         let mut rest = incoming;
         let mut message = Cow::Borrowed(&[][..]);
-        for _ in 0..HELLO_RECORDS_MAX {
+        for _ in 0..MAX_HELLO_RECORDS {
             let Some(length) = record_length(rest) else { return First::Part };
             let Some((record, behind)) = rest.split_at_checked(RECORD_HEADER_BYTES + length) else {
-                return if message.len() + length > HELLO_BYTES_MAX { First::Other } else { First::Part };
+                return if message.len() + length > MAX_HELLO_BYTES { First::Other } else { First::Part };
             };
             let content = record.get(RECORD_HEADER_BYTES..).unwrap_or_default();
-            if record.first() != Some(&HANDSHAKE) || message.len() + length > HELLO_BYTES_MAX {
+            if record.first() != Some(&HANDSHAKE) || message.len() + length > MAX_HELLO_BYTES {
                 return First::Other;
             }
             if message.is_empty() {
@@ -60,7 +60,7 @@ impl First<'_> {
                         Cow::Owned(message) => Cow::Owned(message.get(range).unwrap_or_default().to_vec()),
                     });
                 }
-                Some(..=HELLO_BYTES_MAX) => {}
+                Some(..=MAX_HELLO_BYTES) => {}
                 Some(_) => return First::Other,
                 None if message.first().is_some_and(|kind| *kind != CLIENT_HELLO) => return First::Other,
                 None => {}

@@ -4,18 +4,18 @@
 pub(super) const RECORD_PLAINTEXT_BYTES: usize = 16 * 1024;
 pub(super) const RECORD_HEADER_BYTES: usize = 5;
 /// The most that a record may announce (RFC 5246 §6.2.3; TLS 1.3 allows less).
-pub(super) const RECORD_LENGTH_MAX: usize = RECORD_PLAINTEXT_BYTES + 2048;
+pub(super) const MAX_RECORD_LENGTH: usize = RECORD_PLAINTEXT_BYTES + 2048;
 
 /// How many more bytes the record at the front of `incoming` needs; at least one.
 pub(super) fn missing_bytes(incoming: &[u8]) -> usize {
-    let whole = RECORD_HEADER_BYTES + record_length(incoming).unwrap_or(0).min(RECORD_LENGTH_MAX);
+    let whole = RECORD_HEADER_BYTES + record_length(incoming).unwrap_or(0).min(MAX_RECORD_LENGTH);
     whole.saturating_sub(incoming.len()).max(1)
 }
 
 /// Whether it makes sense to open these bytes: a whole record stands first, or what can be none.
 pub(super) fn begins_with_record(incoming: &[u8]) -> bool {
     match record_length(incoming) {
-        Some(length) => length > RECORD_LENGTH_MAX || incoming.len() >= RECORD_HEADER_BYTES + length,
+        Some(length) => length > MAX_RECORD_LENGTH || incoming.len() >= RECORD_HEADER_BYTES + length,
         None => false,
     }
 }
@@ -48,7 +48,7 @@ mod tests {
             (&[22, 3, 3, 0, 2, 1], 1, false),
             (&[22, 3, 3, 0, 2, 1, 1], 1, true),
             (&[22, 3, 3, 0, 0], 1, true),
-            (&[22, 3, 3, 255, 255], RECORD_LENGTH_MAX, true),
+            (&[22, 3, 3, 255, 255], MAX_RECORD_LENGTH, true),
         ] {
             assert_eq!(
                 (missing_bytes(incoming), begins_with_record(incoming)),

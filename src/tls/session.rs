@@ -23,8 +23,8 @@ use rustls::unbuffered::UnbufferedStatus;
 use crate::net::buffer::Buffer;
 use crate::tls::client_hello::First;
 use crate::tls::client_hello::Offered;
+use crate::tls::framing::MAX_RECORD_LENGTH;
 use crate::tls::framing::RECORD_HEADER_BYTES;
-use crate::tls::framing::RECORD_LENGTH_MAX;
 use crate::tls::framing::RECORD_PLAINTEXT_BYTES;
 use crate::tls::framing::begins_with_record;
 use crate::tls::framing::record_length;
@@ -330,7 +330,7 @@ fn next_shown(connection: &CommonState, incoming: &[u8], shown: usize) -> usize 
     }
     let fresh = incoming.get(shown..).unwrap_or_default();
     match record_length(fresh) {
-        Some(length) if connection.is_handshaking() && length <= RECORD_LENGTH_MAX => {
+        Some(length) if connection.is_handshaking() && length <= MAX_RECORD_LENGTH => {
             let whole = RECORD_HEADER_BYTES + length;
             if fresh.len() < whole { shown } else { shown + whole }
         }

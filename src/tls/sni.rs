@@ -13,7 +13,7 @@ use rustls::server::ResolvesServerCert;
 use rustls::sign::CertifiedKey;
 
 use crate::tls::x509::certificates::Certificate;
-use crate::tls::x509::name_pattern::NAME_MAX;
+use crate::tls::x509::name_pattern::MAX_NAME;
 use crate::tls::x509::name_pattern::NamePattern;
 use crate::tls::x509::name_pattern::is_wild;
 
@@ -154,7 +154,7 @@ impl CertificateIndex {
     }
 
     fn look_up(&self, name: &str) -> Option<Slots> {
-        let mut lower = [0; NAME_MAX];
+        let mut lower = [0; MAX_NAME];
         let name = name.strip_suffix('.').unwrap_or(name).as_bytes();
         let lower = lower.get_mut(..name.len())?;
         lower.copy_from_slice(name);

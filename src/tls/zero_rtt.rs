@@ -18,7 +18,7 @@ use crate::tls::record::keys::Keys;
 
 /// Bytes of early data that are skipped, the overhead of its records included. Servers commonly allow 16 KiB
 /// of content, some nearly 64 KiB. Each record costs a decryption that fails, so this bounds those, too.
-const SKIPPED_BYTES_MAX: usize = 72 * 1024;
+const MAX_SKIPPED_BYTES: usize = 72 * 1024;
 
 const APPLICATION_DATA: u8 = 23;
 
@@ -109,7 +109,7 @@ impl RejectedZeroRtt {
         }
         let record = whole_record(incoming);
         let is_over = connection.protocol_version() != Some(ProtocolVersion::TLSv1_3)
-            || self.skipped_bytes + record.len() > SKIPPED_BYTES_MAX;
+            || self.skipped_bytes + record.len() > MAX_SKIPPED_BYTES;
         if is_over {
             return Next::Handshake;
         }

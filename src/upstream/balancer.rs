@@ -114,7 +114,7 @@ impl Balancer {
             tally.fail();
         }
         let failures = member.backend.health.note_failure();
-        let is_too_many = group.most_failures != 0 && failures.is_multiple_of(group.most_failures);
+        let is_too_many = group.max_failures != 0 && failures.is_multiple_of(group.max_failures);
         if is_too_many && !member.backend.health.is_ejected() {
             // When the mailbox is full, as many failures more say it again.
             let _ = self.failure_reports.send(member.backend.slot);

@@ -50,7 +50,7 @@ struct Known {
 
 /// An idle connection is looked for among so many, the last used first. Only where the server name
 /// follows the host of the request can it be another than the first.
-const MOST_LOOKED_AT: usize = 32;
+const MAX_LOOKED_AT: usize = 32;
 
 /// The idle connections of a backend; the last used one stands last.
 #[derive(Default)]
@@ -115,7 +115,7 @@ impl Pool {
         let mut shelves = self.shelves.borrow_mut();
         let shelf = shelves.get_mut(backend.slot as usize)?;
         loop {
-            let looked_at = shelf.idle.len().saturating_sub(MOST_LOOKED_AT)..shelf.idle.len();
+            let looked_at = shelf.idle.len().saturating_sub(MAX_LOOKED_AT)..shelf.idle.len();
             let fits = |index: &usize| {
                 shelf.idle.get(*index).is_some_and(|idle| idle.connection.pool_key == pool_key)
             };
@@ -134,11 +134,11 @@ impl Pool {
     /// backend that was not used for longest makes room: where the server name follows the host of the
     /// request, clients could else fill the pool with names that nobody asks for again.
     pub fn give_back(&self, group: &Group, backend: &Arc<Backend>, connection: Connection, clock: &Clock) {
-        let most_idle = self.share(group.keepalive_connections);
+        let max_idle = self.share(group.keepalive_connections);
         // A backend that leaves gets no new requests, so nobody would ask for the connection.
         let is_kept =
             !group.keepalive_timeout.is_zero() && connection.idle_limit.get() != Some(Duration::ZERO);
-        if most_idle == 0 || !is_kept || backend.health.leaving_since_ms() != 0 {
+        if max_idle == 0 || !is_kept || backend.health.leaving_since_ms() != 0 {
             return;
         }
         let mut shelves = self.shelves.borrow_mut();
@@ -150,7 +150,7 @@ impl Pool {
             *place(&mut self.idle.borrow_mut(), group.slot as usize) += kept;
             shelf.group = group.slot;
         }
-        let is_full = *place(&mut self.idle.borrow_mut(), group.slot as usize) >= most_idle;
+        let is_full = *place(&mut self.idle.borrow_mut(), group.slot as usize) >= max_idle;
         if is_full && shelf.idle.pop_front().is_none() {
             return;
         }

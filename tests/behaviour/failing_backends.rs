@@ -122,7 +122,7 @@ fn in_front_of(addresses: &[SocketAddr]) -> Ringway {
 
 #[test]
 fn a_backend_that_fails_costs_at_most_what_it_had_been_sent() {
-    for (mood, most_failures) in [
+    for (mood, max_failures) in [
         // Each client can have one request there when it falls silent, and one more until it is left out:
         // not all of them run out of patience in the same tick.
         (Mood::Silent, 2 * CLIENTS),
@@ -141,7 +141,7 @@ fn a_backend_that_fails_costs_at_most_what_it_had_been_sent() {
         assert!(line.contains(&moody.backend.address().to_string()), "{line}");
         ringway.wait_for_line("is unhealthy");
         load.go_on(100);
-        assert!(load.failed() <= most_failures, "{} of {most_failures}", load.failed());
+        assert!(load.failed() <= max_failures, "{} of {max_failures}", load.failed());
         // The first probe that succeeds brings it back.
         moody.turn(Mood::Well);
         ringway.wait_for_line("is healthy again");

@@ -11,9 +11,9 @@ use std::time::Duration;
 
 const SIZE: usize = 64 << 20;
 /// What the kernel's buffers of both connections may hold.
-const MOST_UNDERWAY: usize = 24 << 20;
+const MAX_UNDERWAY: usize = 24 << 20;
 /// Buffers, windows, and what the allocator makes of them.
-const MOST_GROWTH_KIB: usize = 4096;
+const MAX_GROWTH_KIB: usize = 4096;
 
 fn pairs() -> impl Iterator<Item = Pair> {
     Pair::ALL.into_iter().filter(|pair| pair.client == Version::Http2)
@@ -106,9 +106,9 @@ fn a_stream_that_is_not_read_stops_its_backend_and_no_other_stream() {
             assert_eq!(client.get("/small").text(), "small");
         }
         let underway = settled(&written);
-        assert!(underway < 4 * MOST_UNDERWAY, "{pair:?}: {underway} bytes were written");
+        assert!(underway < 4 * MAX_UNDERWAY, "{pair:?}: {underway} bytes were written");
         let growth = memory(&ringway, "VmHWM").saturating_sub(before);
-        assert!(growth < MOST_GROWTH_KIB, "{pair:?}: {growth} KiB");
+        assert!(growth < MAX_GROWTH_KIB, "{pair:?}: {growth} KiB");
         assert_eq!(client.get("/small").text(), "small");
         let stalled = client.stream(held[0]).body.len();
         assert_eq!(stalled, 65_535, "{pair:?}: the window is used and not more");
@@ -130,9 +130,9 @@ fn a_connection_that_is_not_read_stops_its_backend() {
         let before = memory(&ringway, "VmRSS");
         let stream = client.request("GET", "/", &[], true);
         let underway = settled(&written);
-        assert!(underway < MOST_UNDERWAY, "{pair:?}: {underway} bytes were written");
+        assert!(underway < MAX_UNDERWAY, "{pair:?}: {underway} bytes were written");
         let growth = memory(&ringway, "VmHWM").saturating_sub(before);
-        assert!(growth < MOST_GROWTH_KIB, "{pair:?}: {growth} KiB");
+        assert!(growth < MAX_GROWTH_KIB, "{pair:?}: {growth} KiB");
         assert_eq!(client.response(stream).body.len(), SIZE);
     }
 }
@@ -219,9 +219,9 @@ fn an_upload_that_nobody_reads_stands_still_and_no_other_does() {
                 break;
             }
         }
-        assert!(sent < MOST_UNDERWAY, "{pair:?}: {sent} bytes were taken");
+        assert!(sent < MAX_UNDERWAY, "{pair:?}: {sent} bytes were taken");
         let growth = memory(&ringway, "VmHWM").saturating_sub(before);
-        assert!(growth < MOST_GROWTH_KIB, "{pair:?}: {growth} KiB");
+        assert!(growth < MAX_GROWTH_KIB, "{pair:?}: {growth} KiB");
         assert_eq!(client.post("/quick", &content[..200_000]).text(), "200000");
         assert_eq!(client.get("/release").status, 200);
         client.send_content(slow, &content[sent..], true).expect("it is taken");

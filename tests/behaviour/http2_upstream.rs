@@ -241,7 +241,7 @@ fn names_do_not_wait_for_one_another() {
 fn connections_of_many_names_are_kept_and_the_oldest_makes_room() {
     let issuer = Issuer::new("backends");
     let config = server_config(&issuer.server(&["app.example"]), None);
-    for (most_idle, expected) in [("", 12), ("keepalive_connections = 9", 12 + 3)] {
+    for (max_idle, expected) in [("", 12), ("keepalive_connections = 9", 12 + 3)] {
         let backend = Backend::http2_secured(&config, |end| {
             loop {
                 let stream = next_whole(end)?;
@@ -249,7 +249,7 @@ fn connections_of_many_names_are_kept_and_the_oldest_makes_room() {
             }
         });
         let scenario = Scenario::of(&backend).group("http2 = true").group_tls("verify = \"off\"");
-        let ringway = scenario.group(most_idle).start();
+        let ringway = scenario.group(max_idle).start();
         let mut client = client_of(&ringway);
         let mut ask = |names: &[usize]| {
             for name in names {
@@ -260,14 +260,14 @@ fn connections_of_many_names_are_kept_and_the_oldest_makes_room() {
         ask(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]);
         // Where there is room for nine, those of the first three names are gone.
         ask(&[3, 4, 5, 6, 7, 8, 9, 10, 11, 0, 1, 2]);
-        assert_eq!(backend.connections(), expected, "{most_idle}");
+        assert_eq!(backend.connections(), expected, "{max_idle}");
         // Those that were in use at a time make room as soon as they are not.
         let mut clients: Vec<_> = (0..12).map(|_| client_of(&ringway)).collect();
         for (name, client) in clients.iter_mut().enumerate() {
             client.send(format!("GET / HTTP/1.1\r\nHost: {name}.example\r\n\r\n").as_bytes());
         }
         clients.iter_mut().for_each(|client| assert_eq!(client.read_response().text(), "here"));
-        eventually("idle ones make room", || most_idle.is_empty() || backend.open_connections() <= 9);
+        eventually("idle ones make room", || max_idle.is_empty() || backend.open_connections() <= 9);
     }
 }
 

@@ -10,7 +10,7 @@ const CONNECTIONS: usize = 3;
 const STREAMS: usize = 100;
 /// For each connection, beyond what so many requests cost that wait for their backend: twice of what it is without
 /// optimization on a quiet machine, and a third of what a large buffer for each stream would be.
-const MOST_KIB: usize = 4096;
+const MAX_KIB: usize = 4096;
 
 fn memory_kib(ringway: &Ringway, name: &str) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{}/status", ringway.id())).expect("it runs");
@@ -45,7 +45,7 @@ impl Scene {
         let due = cost_of_waiting_kib(self.kind);
         std::thread::sleep(Duration::from_millis(300));
         // A peak of the stocks is forgotten within seconds.
-        let settled = within(Duration::from_secs(4), || (self.growth_kib() < due + MOST_KIB).then_some(()));
+        let settled = within(Duration::from_secs(4), || (self.growth_kib() < due + MAX_KIB).then_some(()));
         assert!(settled.is_some(), "{} KiB for each connection, {due} KiB are due", self.growth_kib());
     }
 }
@@ -129,7 +129,7 @@ fn uploads_that_nobody_reads() {
 #[test]
 fn connections_that_go_quiet() {
     const IDLE: usize = 40;
-    const MOST_IDLE_KIB: usize = 32;
+    const MAX_IDLE_KIB: usize = 32;
     let backend = Backend::per_request(|peer, _, _| peer.respond("200 OK", b"ok"));
     let ringway = Scenario::of(&backend).prior_knowledge().start();
     let mut warm = Http2::connect(ringway.address());
@@ -146,6 +146,6 @@ fn connections_that_go_quiet() {
         })
         .collect();
     let growth = || memory_kib(&ringway, RESIDENT).saturating_sub(before) / clients.len();
-    let shrunk = within(Duration::from_secs(6), || (growth() < MOST_IDLE_KIB).then_some(()));
+    let shrunk = within(Duration::from_secs(6), || (growth() < MAX_IDLE_KIB).then_some(()));
     assert!(shrunk.is_some(), "{} KiB for each connection", growth());
 }

@@ -17,9 +17,9 @@ const NO_ERROR: u32 = 0;
 const CANCEL: u32 = 8;
 const ENHANCE_YOUR_CALM: u32 = 11;
 /// What an attacker may cost: buffers, tables and windows of one connection, and what the allocator makes of them.
-const MOST_GROWTH_KIB: usize = 6 * 1024;
+const MAX_GROWTH_KIB: usize = 6 * 1024;
 /// On a busy machine, without optimization.
-const MOST_DELAY: Duration = Duration::from_millis(1500);
+const MAX_DELAY: Duration = Duration::from_millis(1500);
 
 /// A Ringway with one worker, which an honest client asks again and again.
 struct Scene {
@@ -80,9 +80,9 @@ impl Scene {
         self.stop.store(true, Ordering::SeqCst);
         let bystander = self.bystander.take().expect("it runs");
         let slowest = bystander.join().expect("an honest client is served throughout");
-        assert!(slowest < MOST_DELAY, "{slowest:?}");
+        assert!(slowest < MAX_DELAY, "{slowest:?}");
         let growth = memory_kib(&self.ringway, "VmHWM").saturating_sub(self.before_kib);
-        assert!(growth < MOST_GROWTH_KIB, "{growth} KiB");
+        assert!(growth < MAX_GROWTH_KIB, "{growth} KiB");
         assert_eq!(self.attacker().get("/").status, 200);
     }
 

@@ -86,7 +86,7 @@ impl Http1Exchange<'_> {
         if matches!(self.left, Left::Nothing) { Ok(()) } else { Err(ErrorKind::ConnectionAborted.into()) }
     }
 
-    fn as_str(&self, number: usize) -> String {
+    fn word(&self, number: usize) -> String {
         self.head.start_line.split(' ').nth(number).unwrap_or_default().to_owned()
     }
 }

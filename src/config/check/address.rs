@@ -19,10 +19,10 @@ use crate::config::report::Location;
 use crate::config::report::Report;
 
 /// The kernel's limit for the path of a unix socket, its end mark left out (unix(7)).
-pub(super) const SOCKET_PATH_MAX: usize = 107;
+pub(super) const MAX_SOCKET_PATH: usize = 107;
 /// RFC 1035 §2.3.4.
-const HOST_NAME_MAX: usize = 253;
-const LABEL_MAX: usize = 63;
+const MAX_HOST_NAME: usize = 253;
+const MAX_LABEL: usize = 63;
 
 /// One listening address, or a list of them. Which of them are dual-stack shows when all listeners
 /// are read.
@@ -110,7 +110,7 @@ fn backend_address(text: &str, folder: &Path) -> Result<BackendAddress, &'static
     if let Some(path) = text.strip_prefix("unix:") {
         let path = resolve(path, folder).ok_or("has no usable path")?;
         return match path.as_os_str().len() {
-            0..=SOCKET_PATH_MAX => Ok(BackendAddress::Unix(path)),
+            0..=MAX_SOCKET_PATH => Ok(BackendAddress::Unix(path)),
             _ => Err("is longer than the 107 bytes a socket path may have"),
         };
     }
@@ -158,12 +158,12 @@ fn host_and_port(text: &str) -> Option<(String, u16)> {
 /// Letters, digits, `-` and `_` in labels; a last label of digits alone is a mistyped IPv4 address.
 fn is_host_name(text: &str) -> bool {
     let is_label = |label: &str| {
-        (1..=LABEL_MAX).contains(&label.len())
+        (1..=MAX_LABEL).contains(&label.len())
             && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
     };
     let name = text.strip_suffix('.').unwrap_or(text);
     let last = name.rsplit('.').next().unwrap_or_default();
-    name.len() <= HOST_NAME_MAX && name.split('.').all(is_label) && !last.bytes().all(|b| b.is_ascii_digit())
+    name.len() <= MAX_HOST_NAME && name.split('.').all(is_label) && !last.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// What stands in SNI: a host name without `_` and without a dot at its end.
@@ -186,7 +186,7 @@ pub(super) fn is_host(text: &str) -> bool {
 pub(super) struct DefaultHost;
 
 /// A name of DNS, a colon and a port.
-const HOST_LENGTH_MAX: usize = 253 + 6;
+const MAX_HOST_LENGTH: usize = 253 + 6;
 
 impl Kind for DefaultHost {
     type Value = Option<String>;
@@ -198,7 +198,7 @@ impl Kind for DefaultHost {
         if text.is_empty() {
             return Some(None);
         }
-        if !is_host(text) || text.len() > HOST_LENGTH_MAX {
+        if !is_host(text) || text.len() > MAX_HOST_LENGTH {
             let help = "write a name or an IP address, with a port or without: \"www.example.com\"";
             report.error(raw.location, format!("`{key}` is not a valid host"), help);
             return None;
@@ -214,7 +214,7 @@ impl Kind for DefaultHost {
 /// Whom names are asked for.
 pub(super) struct Resolvers;
 
-const RESOLVERS_MAX: usize = 8;
+const MAX_RESOLVERS: usize = 8;
 const DNS_PORT: u16 = 53;
 
 impl Kind for Resolvers {
@@ -224,9 +224,9 @@ impl Kind for Resolvers {
         let raw::Kind::Array(values) = &raw.kind else {
             return refuse_kind(key, raw, "a list such as [\"192.0.2.1\"]", report);
         };
-        if values.len() > RESOLVERS_MAX {
+        if values.len() > MAX_RESOLVERS {
             let message = format!("`{key}` has {} items", values.len());
-            report.error(raw.location, message, format!("allowed are up to {RESOLVERS_MAX}"));
+            report.error(raw.location, message, format!("allowed are up to {MAX_RESOLVERS}"));
             return None;
         }
         let parsed: Vec<_> = values.iter().filter_map(|value| resolver(key, value, report)).collect();

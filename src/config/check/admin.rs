@@ -4,7 +4,7 @@ use serde_json::Value as Json;
 
 use crate::config::Admin;
 use crate::config::NamedFile;
-use crate::config::check::address::SOCKET_PATH_MAX;
+use crate::config::check::address::MAX_SOCKET_PATH;
 use crate::config::check::address::resolve;
 use crate::config::check::kind::Kind;
 use crate::config::check::kind::refuse_kind;
@@ -33,7 +33,7 @@ impl Kind for SocketPath {
         let is_file_name = !text.ends_with('/');
         let problem = match resolve(text, report.folder(raw.location)) {
             _ if text.starts_with("unix:") => "begins with \"unix:\", which only backends do",
-            Some(path) if path.as_os_str().len() > SOCKET_PATH_MAX => {
+            Some(path) if path.as_os_str().len() > MAX_SOCKET_PATH => {
                 "is longer than the 107 bytes a socket path may have"
             }
             Some(path) if is_file_name && path.file_name().is_some() => {

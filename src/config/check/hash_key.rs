@@ -14,7 +14,7 @@ use crate::policy::balance::hash_key::HashKey;
 pub(super) struct HashKeyTable;
 
 const PARTS: [&str; 5] = ["query", "header", "cookie", "path", "source_ip"];
-const NAME_LENGTH_MAX: usize = 100;
+const MAX_NAME_LENGTH: usize = 100;
 
 impl Kind for HashKeyTable {
     type Value = HashKey;
@@ -79,9 +79,9 @@ fn name(part: &raw::Entry, is_name: fn(&str) -> bool, form: &str, report: &mut R
     let raw::Kind::Text(text) = &part.value.kind else {
         return refuse_kind(&part.key, &part.value, "a string", report);
     };
-    if !is_name(text) || text.len() > NAME_LENGTH_MAX {
+    if !is_name(text) || text.len() > MAX_NAME_LENGTH {
         let message = format!("`{}` is not a valid name", part.key);
-        let help = format!("a name has 1 to {NAME_LENGTH_MAX} characters: {form}");
+        let help = format!("a name has 1 to {MAX_NAME_LENGTH} characters: {form}");
         report.error(part.value.location, message, help);
         return None;
     }

@@ -137,7 +137,7 @@ fn check_use(check: &HealthCheck, group: &ServerGroup, section: &mut Section<'_,
 /// The target of a probe.
 struct CheckPath;
 
-const PATH_LENGTH_MAX: usize = 80;
+const MAX_PATH_LENGTH: usize = 80;
 
 impl Kind for CheckPath {
     type Value = String;
@@ -147,7 +147,7 @@ impl Kind for CheckPath {
             return refuse_kind(key, raw, "a string", report);
         };
         let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
-        if !text.starts_with('/') || !is_plain || text.len() > PATH_LENGTH_MAX {
+        if !text.starts_with('/') || !is_plain || text.len() > MAX_PATH_LENGTH {
             let help =
                 "it begins with a slash and has up to 80 visible ASCII characters, no spaces and no `#`";
             report.error(raw.location, format!("`{key}` is not a valid path"), help);
@@ -164,7 +164,7 @@ impl Kind for CheckPath {
 /// The Host field of a probe.
 struct CheckHost;
 
-const HOST_LENGTH_MAX: usize = 100;
+const MAX_HOST_LENGTH: usize = 100;
 
 impl Kind for CheckHost {
     type Value = String;
@@ -173,7 +173,7 @@ impl Kind for CheckHost {
         let raw::Kind::Text(text) = &raw.kind else {
             return refuse_kind(key, raw, "a string", report);
         };
-        if !is_host(text) || text.len() > HOST_LENGTH_MAX {
+        if !is_host(text) || text.len() > MAX_HOST_LENGTH {
             let help = "write a name or an IP address of up to 100 characters, with a port or without: \
                         \"app.example.com\"";
             report.error(raw.location, format!("`{key}` is not a valid host"), help);
@@ -208,7 +208,7 @@ const CODES: Statuses = Statuses {
     help: "write \"0\", \"12\" or \"0-16\"; allowed with grpc are the codes 0 to 99",
 };
 
-const ITEMS_MAX: usize = 16;
+const MAX_ITEMS: usize = 16;
 
 impl Kind for Statuses {
     type Value = Vec<RangeInclusive<u16>>;
@@ -221,9 +221,9 @@ impl Kind for Statuses {
             report.error(raw.location, format!("`{key}` is an empty list"), "add \"2xx\"");
             return None;
         }
-        if values.len() > ITEMS_MAX {
+        if values.len() > MAX_ITEMS {
             let message = format!("`{key}` has {} items", values.len());
-            report.error(raw.location, message, format!("allowed are up to {ITEMS_MAX}"));
+            report.error(raw.location, message, format!("allowed are up to {MAX_ITEMS}"));
             return None;
         }
         let parsed: Vec<_> = values.iter().filter_map(|value| self.statuses(key, value, report)).collect();

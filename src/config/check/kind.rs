@@ -241,7 +241,7 @@ impl<V: Clone + PartialEq> Kind for Choice<V> {
 pub(super) struct Name;
 
 /// Names stand in logs and metric labels, so they stay short and plain.
-const NAME_LENGTH_MAX: usize = 64;
+const MAX_NAME_LENGTH: usize = 64;
 
 impl Kind for Name {
     type Value = String;
@@ -251,7 +251,7 @@ impl Kind for Name {
             return refuse_kind(key, raw, "a string", report);
         };
         let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-        if text.is_empty() || text.len() > NAME_LENGTH_MAX || !text.chars().all(is_plain) {
+        if text.is_empty() || text.len() > MAX_NAME_LENGTH || !text.chars().all(is_plain) {
             let help = "a name has 1 to 64 characters: ASCII letters, digits, `-`, `_` and `.`";
             report.error(raw.location, format!("`{key}` is not a valid name"), help);
             return None;
@@ -290,7 +290,7 @@ impl Kind for FieldValue {
 /// The name of a header field; empty: none.
 pub(super) struct FieldName;
 
-const FIELD_NAME_LENGTH_MAX: usize = 100;
+const MAX_FIELD_NAME_LENGTH: usize = 100;
 
 impl Kind for FieldName {
     type Value = Option<String>;
@@ -302,7 +302,7 @@ impl Kind for FieldName {
         if text.is_empty() {
             return Some(None);
         }
-        if !is_token(text) || text.len() > FIELD_NAME_LENGTH_MAX {
+        if !is_token(text) || text.len() > MAX_FIELD_NAME_LENGTH {
             let help = "a name has 1 to 100 characters: ASCII letters, digits and any of !#$%&'*+-.^_`|~";
             report.error(raw.location, format!("`{key}` is not a valid name of a header"), help);
             return None;

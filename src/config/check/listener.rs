@@ -37,7 +37,7 @@ pub(super) const MIB: u64 = 1 << 20;
 /// In seconds.
 const WEEK: u64 = 7 * 24 * 60 * 60;
 /// Far more than any body, and far from where sums of sizes overflow.
-const BODY_MAX: u64 = 1_024 << 40;
+const MAX_BODY: u64 = 1_024 << 40;
 
 /// What a listener names: the group it wants as its default, and CAs. Whether they are there shows when all
 /// tables are read.
@@ -71,7 +71,7 @@ pub(super) fn listener(table: &raw::Table, known: &Known<'_>, output: &mut Outpu
         max_header_bytes: section.read("max_header_bytes", &Size(KIB..=MIB), 32 * KIB),
         max_headers: section.read("max_headers", &Integer(1..=MAX_FIELDS as u32), 100),
         max_uri_bytes: section.read("max_uri_bytes", &Size(64..=MIB), 32 * KIB),
-        max_body_bytes: section.read("max_body_bytes", &Size(0..=BODY_MAX), 0),
+        max_body_bytes: section.read("max_body_bytes", &Size(0..=MAX_BODY), 0),
         max_connections: section.read("max_connections", &Integer(0..=1_000_000), 0),
         connections_per_second: section.read("connections_per_second", &Integer(0..=1_000_000), 0),
         proxy_protocol: section.read("proxy_protocol", &PROXY_PROTOCOLS, ProxyProtocol::Off),

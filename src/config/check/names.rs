@@ -15,7 +15,7 @@ use crate::config::report::Location;
 use crate::config::report::Report;
 
 /// Looking for the nearest of ten thousand names takes a while; a few of them are enough.
-const SUGGESTIONS_MAX: u32 = 8;
+const MAX_SUGGESTIONS: u32 = 8;
 
 /// What listeners and server groups may refer to.
 pub(super) struct Known<'n> {
@@ -56,7 +56,7 @@ impl<'n> Names<'n> {
                 index
             });
         }
-        Names { table, names: known, indices, may_hide, suggestions: Cell::new(SUGGESTIONS_MAX) }
+        Names { table, names: known, indices, may_hide, suggestions: Cell::new(MAX_SUGGESTIONS) }
     }
 
     /// The table that a key refers to; None after reporting that there is none.

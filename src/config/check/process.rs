@@ -61,7 +61,7 @@ const IO_DRIVERS: Choice<IoDriver> = Choice {
 /// `"auto"` or a number.
 struct WorkerCount;
 
-const WORKERS_MAX: i128 = 1_024;
+const MAX_WORKERS: i128 = 1_024;
 
 impl Kind for WorkerCount {
     type Value = Workers;
@@ -69,7 +69,7 @@ impl Kind for WorkerCount {
     fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<Workers> {
         match &raw.kind {
             raw::Kind::Text(text) if text == "auto" => Some(Workers::Auto),
-            raw::Kind::Integer(count @ 1..=WORKERS_MAX) => u16::try_from(*count).ok().map(Workers::Count),
+            raw::Kind::Integer(count @ 1..=MAX_WORKERS) => u16::try_from(*count).ok().map(Workers::Count),
             raw::Kind::Integer(_) => {
                 let help = "allowed are 1 to 1024, or \"auto\" for one per CPU";
                 report.error(raw.location, format!("`{key}` is out of range"), help);
@@ -90,7 +90,7 @@ impl Kind for WorkerCount {
 /// `"auto"` or a number.
 struct CpuNumber;
 
-const CPU_NUMBER_MAX: i128 = 1_023;
+const MAX_CPU_NUMBER: i128 = 1_023;
 
 impl Kind for CpuNumber {
     type Value = HealthCpu;
@@ -98,7 +98,7 @@ impl Kind for CpuNumber {
     fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<HealthCpu> {
         match &raw.kind {
             raw::Kind::Text(text) if text == "auto" => Some(HealthCpu::Auto),
-            raw::Kind::Integer(number @ 0..=CPU_NUMBER_MAX) => {
+            raw::Kind::Integer(number @ 0..=MAX_CPU_NUMBER) => {
                 u16::try_from(*number).ok().map(HealthCpu::Cpu)
             }
             raw::Kind::Integer(_) => {

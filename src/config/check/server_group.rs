@@ -34,7 +34,7 @@ use crate::policy::balance::Algorithm;
 use crate::policy::balance::WhenAllDown;
 
 /// The most fields that a head can have.
-const MOST_FIELDS: u32 = MAX_FIELDS as u32;
+const MAX_HEAD_FIELDS: u32 = MAX_FIELDS as u32;
 
 pub(super) fn server_group(table: &raw::Table, known: &Known<'_>, output: &mut Output) -> ServerGroup {
     let mut section = Section::element("server_group", table, output);
@@ -60,7 +60,11 @@ pub(super) fn server_group(table: &raw::Table, known: &Known<'_>, output: &mut O
         keepalive_connections: section.read("keepalive_connections", &Integer(0..=1_000_000), 1_024),
         max_retries: section.read("max_retries", &Integer(0..=10), 1),
         max_response_header_bytes: section.read("max_response_header_bytes", &Size(KIB..=MIB), 64 * KIB),
-        max_response_headers: section.read("max_response_headers", &Integer(1..=MOST_FIELDS), MOST_FIELDS),
+        max_response_headers: section.read(
+            "max_response_headers",
+            &Integer(1..=MAX_HEAD_FIELDS),
+            MAX_HEAD_FIELDS,
+        ),
         request_buffer: 0,
         default_host: section.read("default_host", &DefaultHost, None),
         speaks_http10: false,

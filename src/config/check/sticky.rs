@@ -89,7 +89,7 @@ impl Kind for AutoOrTrue {
 }
 
 /// Bytes of an attribute; browsers ignore longer ones.
-const ATTRIBUTE_LENGTH_MAX: usize = 1_024;
+const MAX_ATTRIBUTE_LENGTH: usize = 1_024;
 
 struct CookiePath;
 
@@ -101,7 +101,7 @@ impl Kind for CookiePath {
             return refuse_kind(key, raw, "a string", report);
         };
         let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b';');
-        if !text.starts_with('/') || !is_plain || text.len() > ATTRIBUTE_LENGTH_MAX {
+        if !text.starts_with('/') || !is_plain || text.len() > MAX_ATTRIBUTE_LENGTH {
             let help = "it begins with a slash and has visible ASCII characters but `;`: \"/\", \"/app\"";
             report.error(raw.location, format!("`{key}` is not a valid path of a cookie"), help);
             return None;
@@ -117,7 +117,7 @@ impl Kind for CookiePath {
 struct CookieDomain;
 
 /// Characters of a name in DNS (RFC 1035 §2.3.4).
-const DOMAIN_LENGTH_MAX: usize = 253;
+const MAX_DOMAIN_LENGTH: usize = 253;
 
 impl Kind for CookieDomain {
     type Value = String;
@@ -129,7 +129,7 @@ impl Kind for CookieDomain {
         let is_label = |label: &str| {
             !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
         };
-        if text.len() > DOMAIN_LENGTH_MAX || !text.split('.').all(is_label) {
+        if text.len() > MAX_DOMAIN_LENGTH || !text.split('.').all(is_label) {
             let help = "write the domain whose hosts share the cookie, without a dot at its beginning: \
                         \"example.com\"";
             report.error(raw.location, format!("`{key}` is not a valid domain of a cookie"), help);
@@ -179,7 +179,7 @@ fn cookie(mode: Option<StickyMode>, section: &mut Section<'_, '_>) -> String {
 
 struct CookieName;
 
-const NAME_LENGTH_MAX: usize = 200;
+const MAX_NAME_LENGTH: usize = 200;
 
 impl Kind for CookieName {
     type Value = String;
@@ -188,7 +188,7 @@ impl Kind for CookieName {
         let raw::Kind::Text(text) = &raw.kind else {
             return refuse_kind(key, raw, "a string", report);
         };
-        if !is_token(text) || text.len() > NAME_LENGTH_MAX || text.starts_with('$') {
+        if !is_token(text) || text.len() > MAX_NAME_LENGTH || text.starts_with('$') {
             let help = "a name has 1 to 200 characters: ASCII letters, digits and any of !#$%&'*+-.^_`|~, \
                         but no `$` at its beginning";
             report.error(raw.location, format!("`{key}` is not a valid name of a cookie"), help);

@@ -62,7 +62,7 @@ impl GroupBuilder<'_> {
         group.when_all_down = wanted.when_all_down;
         group.slow_start = wanted.slow_start;
         group.drain_timeout = wanted.drain_timeout;
-        group.most_failures = wanted.passive_check.consecutive_failures;
+        group.max_failures = wanted.passive_check.consecutive_failures;
         group.sticky =
             wanted.sticky.as_ref().map(|sticky| self.sticky(sticky, &wanted.name, &members, roster));
         group.awaits_probes =

@@ -15,7 +15,7 @@ use crate::tls::x509::authorities::Authority;
 use crate::tls::x509::ca_files::CaFile;
 
 /// The lists of large CAs have some tens of MiB.
-const FILE_BYTES_MAX: u64 = 256 << 20;
+const MAX_FILE_BYTES: u64 = 256 << 20;
 
 /// What came of the files of one `[[ca]]`.
 #[derive(Default)]
@@ -99,9 +99,9 @@ pub fn load_one(authority: &config::Authority) -> LoadedAuthority {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let bytes = files::read(path, FILE_BYTES_MAX + 1).map_err(|error| error.to_string())?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(format!("it is larger than {} MiB", FILE_BYTES_MAX >> 20));
+    let bytes = files::read(path, MAX_FILE_BYTES + 1).map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(format!("it is larger than {} MiB", MAX_FILE_BYTES >> 20));
     }
     Ok(bytes)
 }

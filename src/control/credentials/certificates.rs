@@ -16,9 +16,9 @@ use crate::tls::x509::certificate_faults::Finding;
 use crate::tls::x509::certificate_faults::Part;
 use crate::tls::x509::certificates;
 use crate::tls::x509::certificates::Certificate;
-use crate::tls::x509::certificates::FILE_BYTES_MAX;
 use crate::tls::x509::certificates::File;
 use crate::tls::x509::certificates::Files;
+use crate::tls::x509::certificates::MAX_FILE_BYTES;
 
 /// With so few, a second thread is not worth its start.
 const PER_THREAD_MIN: usize = 64;
@@ -38,7 +38,7 @@ pub struct Outcome {
 
 /// Reads a file whole, unless it is far too large; then a little more than is allowed.
 pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    files::read(path, FILE_BYTES_MAX as u64 + 1)
+    files::read(path, MAX_FILE_BYTES as u64 + 1)
 }
 
 /// Reads the files of all certificates, on as many threads as there are CPUs.

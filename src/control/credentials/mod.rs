@@ -30,7 +30,7 @@ use crate::tls::sni::Shadowed;
 use crate::tls::sni::SniMatch;
 use crate::tls::tls_policy::Offer;
 use crate::tls::x509::certificates::Certificate;
-use crate::tls::x509::certificates::FILE_BYTES_MAX;
+use crate::tls::x509::certificates::MAX_FILE_BYTES;
 
 /// As long as the keys that are derived from it.
 const TICKET_SEED_BYTES_MIN: usize = 32;
@@ -198,7 +198,7 @@ fn ticket_seed(file: &NamedFile, read_file: &ReadFile<'_>, report: &mut Report) 
             return None;
         }
     };
-    if !(TICKET_SEED_BYTES_MIN..=FILE_BYTES_MAX).contains(&bytes.len()) {
+    if !(TICKET_SEED_BYTES_MIN..=MAX_FILE_BYTES).contains(&bytes.len()) {
         let message =
             format!("{name} has {} bytes; a seed has at least {TICKET_SEED_BYTES_MIN}", bytes.len());
         report.error(file.location, message, make_one);

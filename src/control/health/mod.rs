@@ -50,7 +50,7 @@ pub enum Order {
 }
 
 /// Alarms that are looked at in one turn; a backend that goes on failing raises them again.
-const MOST_ALARMS: usize = 1024;
+const MAX_ALARMS: usize = 1024;
 
 /// How often garbage of replaced tables is collected.
 const COLLECTION_MS: u64 = 1_000;
@@ -125,7 +125,7 @@ impl Core {
         while let Some(Order::Watch(watches)) = self.orders.take() {
             self.watchlist.watch(watches, now_ms);
         }
-        for _ in 0..MOST_ALARMS {
+        for _ in 0..MAX_ALARMS {
             let Some(slot) = self.alarms.take() else { break };
             self.watchlist.note_failures(slot, now_ms);
         }

@@ -118,12 +118,12 @@ mod tests {
 
     #[test]
     fn the_first_probe_comes_within_the_interval_and_two_seconds() {
-        for (interval_s, most_ms) in [(1, 1_000), (2, 2_000), (300, 2_000)] {
+        for (interval_s, max_ms) in [(1, 1_000), (2, 2_000), (300, 2_000)] {
             let dues = (0..5_000).map(|random| {
                 let schedule = Schedule::new(SECOND * interval_s, Acquaintance::Known, random, 7);
                 schedule.due_ms - 7
             });
-            assert_eq!((dues.clone().min(), dues.max()), (Some(0), Some(most_ms - 1)));
+            assert_eq!((dues.clone().min(), dues.max()), (Some(0), Some(max_ms - 1)));
         }
     }
 

@@ -284,7 +284,7 @@ fn backends_that_are_gone_leave_room_for_the_probes_of_others() {
 }
 
 fn passively(group: &mut Group) {
-    group.most_failures = 5;
+    group.max_failures = 5;
 }
 
 #[test]

@@ -186,7 +186,7 @@ impl WatchedGroup {
 
     /// Real requests to a member failed, so many in a row as eject a backend.
     pub(super) fn note_failures(&mut self, index: usize, now_ms: u64, news: &mut News) {
-        let most = self.group.most_failures;
+        let most = self.group.max_failures;
         let is_asked_for = |member: &GroupMember| {
             let health = &member.backend.health;
             most != 0 && !member.is_leaving && health.is_available() && health.failures_in_a_row() >= most

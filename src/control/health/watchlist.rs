@@ -18,11 +18,11 @@ use crate::tls::connect::Client;
 
 /// Probes in flight at a time; what is due beyond that waits for its turn. It bounds descriptors, and
 /// submissions to the ring.
-const MOST_PROBES: usize = 1_024;
+const MAX_PROBES: usize = 1_024;
 
 /// How many of them may be of backends that are not in service. A probe that hangs keeps its place for the
 /// whole timeout, so a rack that is gone must not keep all of them from those who serve.
-const MOST_OUT_OF_SERVICE: usize = 512;
+const MAX_OUT_OF_SERVICE: usize = 512;
 
 /// That probes cannot be made is told this often.
 const COMPLAINT_MS: u64 = 60_000;
@@ -142,9 +142,9 @@ impl Watchlist {
 
     /// The next probe to be made, as long as not too many are under way.
     pub(super) fn next_job(&mut self, now_ms: u64) -> Option<Job> {
-        while self.in_service.in_flight + self.out_of_service.in_flight < MOST_PROBES {
+        while self.in_service.in_flight + self.out_of_service.in_flight < MAX_PROBES {
             let ticket = match self.in_service.due.pop_front() {
-                None if self.out_of_service.in_flight < MOST_OUT_OF_SERVICE => {
+                None if self.out_of_service.in_flight < MAX_OUT_OF_SERVICE => {
                     self.out_of_service.due.pop_front()?
                 }
                 next => next?,

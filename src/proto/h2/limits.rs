@@ -147,7 +147,7 @@ pub const REMEMBERED_RESETS: usize = 128;
 pub const LAST_STREAM_IDS: u32 = 2_000;
 
 /// Of a budget, so that a thousand times as many fit.
-const MOST_TOKENS: u32 = 1_000_000;
+const MAX_TOKENS: u32 = 1_000_000;
 
 /// What a peer has left of each budget.
 pub struct Budgets {
@@ -167,8 +167,8 @@ impl Budgets {
     pub fn new(resets: Resets) -> Budgets {
         let resets = Rate {
             limit: Limit::Resets,
-            burst: resets.burst.clamp(1, MOST_TOKENS),
-            per_second: resets.per_second.clamp(1, MOST_TOKENS),
+            burst: resets.burst.clamp(1, MAX_TOKENS),
+            per_second: resets.per_second.clamp(1, MAX_TOKENS),
         };
         let levels = RATES.map(|rate| {
             let rate = if rate.limit == Limit::Resets { resets } else { rate };

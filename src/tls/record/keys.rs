@@ -18,7 +18,7 @@ use rustls::Error;
 pub(super) const TAG_BYTES: usize = 16;
 const HEADER_BYTES: usize = 5;
 /// The longest key of them.
-const KEY_BYTES_MAX: usize = 32;
+const MAX_KEY_BYTES: usize = 32;
 /// What labels of TLS 1.3 begin with.
 const PREFIX: &[u8] = b"tls13 ";
 
@@ -50,7 +50,7 @@ impl Keys {
             CipherSuite::TLS13_CHACHA20_POLY1305_SHA256 => &CHACHA20_POLY1305,
             _ => return None,
         };
-        let (mut key, mut iv) = ([0; KEY_BYTES_MAX], [0; NONCE_LEN]);
+        let (mut key, mut iv) = ([0; MAX_KEY_BYTES], [0; NONCE_LEN]);
         let key = key.get_mut(..algorithm.key_len())?;
         expand_label(secret, b"key", key)?;
         expand_label(secret, b"iv", &mut iv)?;

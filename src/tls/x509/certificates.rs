@@ -30,9 +30,9 @@ use crate::tls::x509::private_key;
 use crate::tls::x509::private_key::KeyKind;
 
 /// No chain is this large; whatever is, was named by mistake.
-pub const FILE_BYTES_MAX: usize = 1 << 20;
+pub const MAX_FILE_BYTES: usize = 1 << 20;
 /// What one of the cloud products takes. Clients give up earlier.
-const CHAIN_LENGTH_MAX: usize = 11;
+const MAX_CHAIN_LENGTH: usize = 11;
 
 /// A certificate that was checked, with its key and staple.
 #[derive(Debug)]
@@ -173,7 +173,7 @@ fn finding(part: Part, files: &Files<'_>, fault: Fault) -> Finding {
 /// The PEM sections of a file; at least one.
 fn sections(file: File<'_>) -> Result<Vec<Section>, Fault> {
     let sections = match file.bytes {
-        bytes if bytes.len() > FILE_BYTES_MAX => Err(FileFault::TooLarge),
+        bytes if bytes.len() > MAX_FILE_BYTES => Err(FileFault::TooLarge),
         bytes if bytes.trim_ascii().is_empty() => Err(FileFault::Empty),
         bytes => match pem::read(bytes) {
             // The tag of a SEQUENCE, with which DER and PKCS#12 begin.
@@ -196,7 +196,7 @@ fn certificates(sections: Vec<Section>) -> Result<Vec<Section>, Fault> {
         |section: &Section| matches!(section.label.as_str(), "CERTIFICATE" | "X509 CERTIFICATE");
     let (chain, others): (Vec<Section>, Vec<Section>) = sections.into_iter().partition(is_certificate);
     let fault = match (chain.len(), others.into_iter().next().map(|section| section.label)) {
-        (1..=CHAIN_LENGTH_MAX, _) => return Ok(chain),
+        (1..=MAX_CHAIN_LENGTH, _) => return Ok(chain),
         (0, None) => return Err(Fault::File(FileFault::NoPem)),
         (0, Some(label)) if label.ends_with("PRIVATE KEY") => ChainFault::HoldsKey,
         (0, Some(label)) if label.ends_with("CERTIFICATE REQUEST") => ChainFault::HoldsRequest,
@@ -323,7 +323,7 @@ fn is_like_a_host(name: &str) -> bool {
 
 fn check_staple(file: File<'_>, certificate: &X509Certificate<'_>) -> Result<ocsp::Staple, Fault> {
     match file.bytes {
-        bytes if bytes.len() > FILE_BYTES_MAX => Err(Fault::File(FileFault::TooLarge)),
+        bytes if bytes.len() > MAX_FILE_BYTES => Err(Fault::File(FileFault::TooLarge)),
         [] => Err(Fault::File(FileFault::Empty)),
         bytes => ocsp::read(bytes, certificate.raw_serial()).map_err(Fault::Staple),
     }

@@ -1,8 +1,8 @@
 //! Names in certificates, and what a wildcard in them stands for.
 
 /// RFC 1035 §2.3.4.
-pub(in crate::tls) const NAME_MAX: usize = 253;
-const LABEL_MAX: usize = 63;
+pub(in crate::tls) const MAX_NAME: usize = 253;
+const MAX_LABEL: usize = 63;
 
 /// A name in a certificate, in lower case.
 #[derive(Debug, PartialEq, Eq)]
@@ -26,16 +26,16 @@ impl<'n> NamePattern<'n> {
             },
         };
         let is_label = |label: &str| {
-            (1..=LABEL_MAX).contains(&label.len())
+            (1..=MAX_LABEL).contains(&label.len())
                 && label.bytes().all(|byte| is_wild_byte(byte) || byte == b'_')
         };
-        (rest.len() <= NAME_MAX && rest.split('.').all(is_label)).then_some(pattern)
+        (rest.len() <= MAX_NAME && rest.split('.').all(is_label)).then_some(pattern)
     }
 }
 
 /// Whether a wildcard may stand for this label.
 pub(in crate::tls) fn is_wild(label: &[u8]) -> bool {
-    (1..=LABEL_MAX).contains(&label.len()) && label.iter().all(|byte| is_wild_byte(*byte))
+    (1..=MAX_LABEL).contains(&label.len()) && label.iter().all(|byte| is_wild_byte(*byte))
 }
 
 fn is_wild_byte(byte: u8) -> bool {

@@ -83,11 +83,11 @@ fn is_run_together(line: &[u8]) -> bool {
         return false;
     };
     let inside = label.strip_suffix(b"-----").unwrap_or(label);
-    inside.len() > LABEL_BYTES_MAX || inside.windows(2).any(|pair| pair == b"--")
+    inside.len() > MAX_LABEL_BYTES || inside.windows(2).any(|pair| pair == b"--")
 }
 
 /// The longest that is in use has half of it. A key has more.
-const LABEL_BYTES_MAX: usize = 64;
+const MAX_LABEL_BYTES: usize = 64;
 
 enum Boundary {
     Begin(String),

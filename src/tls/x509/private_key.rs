@@ -27,7 +27,7 @@ pub(super) enum KeyKind {
 }
 
 const RSA_BITS_MIN: usize = 2_048;
-const RSA_BITS_MAX: usize = 8_192;
+const MAX_RSA_BITS: usize = 8_192;
 
 impl KeyKind {
     /// The kind of a public key, if it can serve.
@@ -35,7 +35,7 @@ impl KeyKind {
         let kind = recognise(key);
         match kind {
             Ok(KeyKind::Rsa { bits }) if bits < RSA_BITS_MIN => Err(ChainFault::WeakRsa(bits)),
-            Ok(KeyKind::Rsa { bits }) if bits > RSA_BITS_MAX => Err(ChainFault::LongRsa(bits)),
+            Ok(KeyKind::Rsa { bits }) if bits > MAX_RSA_BITS => Err(ChainFault::LongRsa(bits)),
             Ok(kind) => Ok(kind),
             Err(name) => Err(ChainFault::UnknownKeyType(name)),
         }

@@ -37,10 +37,10 @@ use std::time::Duration;
 
 /// Connections that one worker has to one backend under one name, at most. A backend that allows 100 streams
 /// on each gets so up to 800 requests at a time from each worker.
-pub const MOST_CONNECTIONS: usize = 8;
+pub const MAX_CONNECTIONS: usize = 8;
 
 /// Streams on a connection before another one is opened, whatever the backend allows. When there are
-/// [`MOST_CONNECTIONS`], they are filled beyond it.
+/// [`MAX_CONNECTIONS`], they are filled beyond it.
 pub const STREAMS_PER_CONNECTION: usize = 100;
 
 /// Content on its way into the kernel, for each connection: no stream adds to more than this.

@@ -16,7 +16,7 @@ use crate::upstream::connect;
 use crate::upstream::connect::Target;
 use crate::upstream::connection::Connection;
 use crate::upstream::error::UpstreamError;
-use crate::upstream::h2::MOST_CONNECTIONS;
+use crate::upstream::h2::MAX_CONNECTIONS;
 use crate::upstream::h2::STREAMS_PER_CONNECTION;
 use crate::upstream::h2::connection::Shared;
 use crate::upstream::h2::connection::Waiters;
@@ -42,7 +42,7 @@ pub struct Connections {
 struct BackendPool {
     names: RefCell<BTreeMap<PoolKey, Rc<KeyPool>>>,
     /// Idle connections that are kept, over all names, as the group has it that used it last.
-    most_idle: Cell<usize>,
+    max_idle: Cell<usize>,
 }
 
 /// The connections to one backend under one name. Names do not wait for one another.
@@ -79,8 +79,8 @@ impl Connections {
         let backend = self.to(wanted.backend);
         let to = backend.to(wanted.pool_key);
         // One name alone may have as many.
-        let most_idle = resources.pool.share(wanted.group.keepalive_connections).max(MOST_CONNECTIONS);
-        backend.most_idle.set(most_idle);
+        let max_idle = resources.pool.share(wanted.group.keepalive_connections).max(MAX_CONNECTIONS);
+        backend.max_idle.set(max_idle);
         let deadline = resources.timers.deadline();
         deadline.set(target.timeout);
         let mut has_waited = false;
@@ -94,7 +94,7 @@ impl Connections {
                 Choice::UseHttp1(connection) => return Ok((Link::Http1(connection), true)),
                 Choice::Open => {
                     if !to.prefers_http1.get() {
-                        backend.keep_idle(most_idle - 1);
+                        backend.keep_idle(max_idle - 1);
                     }
                     if let Some(leased) = to.open(wanted, (target, resources)).await? {
                         return Ok(leased);
@@ -118,7 +118,7 @@ impl Connections {
                 // Nothing is opened while this runs.
                 to.connections.replace(connections);
             }
-            backend.keep_idle(backend.most_idle.get());
+            backend.keep_idle(backend.max_idle.get());
         }
     }
 
@@ -207,7 +207,7 @@ impl KeyPool {
         if opening > 0 && self.waiting.len() < opening * STREAMS_PER_CONNECTION {
             return Choice::Wait;
         }
-        if of_backend().filter(|shared| shared.counts()).count() + opening < MOST_CONNECTIONS {
+        if of_backend().filter(|shared| shared.counts()).count() + opening < MAX_CONNECTIONS {
             return Choice::Open;
         }
         match of_backend().filter(|shared| shared.can_open()).min_by_key(|shared| shared.open_streams()) {
@@ -269,7 +269,7 @@ impl KeyPool {
         }
         // It chose HTTP/1.1 before, and any number of connections was opened.
         let counted = self.connections.borrow().iter().filter(|shared| shared.counts()).count();
-        if counted + self.proving.get() >= MOST_CONNECTIONS {
+        if counted + self.proving.get() >= MAX_CONNECTIONS {
             return Ok(None);
         }
         let _proving = Counted::among(&self.proving);

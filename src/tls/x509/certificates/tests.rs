@@ -291,7 +291,7 @@ fn messages_of_files() {
     workshop.write("short.crt", whole.replacen(lines[3], &lines[3][1..], 1).as_bytes());
     workshop.write("empty.crt", b"\n");
     workshop.write("text.crt", b"a certificate\n");
-    workshop.write("large.crt", &vec![b'\n'; FILE_BYTES_MAX + 1]);
+    workshop.write("large.crt", &vec![b'\n'; MAX_FILE_BYTES + 1]);
     let dh = b"-----BEGIN DH PARAMETERS-----\nMAYCAQcCAQI=\n-----END DH PARAMETERS-----\n";
     workshop.write("dh.crt", &[dh.to_vec(), workshop.read("site.crt")].concat());
     workshop.join(&["site.key", "other.key"], "two.key");

@@ -11,7 +11,7 @@ use crate::command::diagnostics;
 use crate::command::exit::Exit;
 use crate::command::sources;
 use crate::control::admin::ask;
-use crate::telemetry::operator::tell;
+use crate::telemetry::operator::log_line;
 
 /// Where packages put it.
 const USUAL_SOCKET: &str = "/run/ringway/admin.sock";
@@ -30,12 +30,12 @@ impl Whom {
     /// The answer to a command. When there is none, the operator has been told why.
     pub(super) fn ask(&self, command: &str, patience: Duration) -> Result<Json, Exit> {
         let answer = ask::ask(&self.path()?, command, patience).map_err(|error| {
-            tell(&format!("error: {error}"));
+            log_line(&format!("error: {error}"));
             Exit::Failure
         })?;
         match answer["error"].as_str() {
             Some(error) => {
-                tell(&format!("error: {error}"));
+                log_line(&format!("error: {error}"));
                 Err(Exit::Failure)
             }
             None => Ok(answer),
@@ -58,7 +58,7 @@ impl Whom {
             diagnostics::print(&loaded.report);
             return Err(Exit::ConfigurationInvalid);
         }
-        tell(
+        log_line(
             "error: this configuration has no [admin] socket, so no command reaches a ringway that runs with \
              it\nhelp: write socket = \"/run/ringway/admin.sock\" below [admin] and start it again; the signal \
              HUP reloads without a socket",

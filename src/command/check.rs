@@ -19,7 +19,7 @@ use crate::control::discovery::dns::Names;
 use crate::control::preflight;
 use crate::control::preflight::Checker;
 use crate::control::process::limits::User;
-use crate::telemetry::operator::tell;
+use crate::telemetry::operator::log_line;
 use crate::telemetry::words::counted;
 
 #[derive(Args)]
@@ -59,7 +59,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
             Some(user) if user.is_own() => check(arguments, Checker::ItsUser),
             Some(user) => check_as(&user, name, arguments),
             None => {
-                tell(&format!(
+                log_line(&format!(
                     "error: this host has no user {name}\nhelp: name the user of the unit (User=)"
                 ));
                 Exit::Usage
@@ -84,7 +84,7 @@ fn check_as(user: &User, name: &str, arguments: &Arguments) -> Exit {
     match command.status() {
         Ok(status) => Exit::of_code(status.code()),
         Err(error) => {
-            tell(&format!(
+            log_line(&format!(
                 "error: cannot check as the user {name}: {error}\nhelp: only root can: sudo ringway check --user \
                  {name}; and {name} must be allowed to run this program"
             ));

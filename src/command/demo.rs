@@ -14,7 +14,7 @@ use crate::config;
 use crate::config::Source;
 use crate::config::toml_string;
 use crate::net::clock::wall_now;
-use crate::telemetry::operator::tell;
+use crate::telemetry::operator::log_line;
 use crate::tls::x509::self_signed;
 
 #[derive(Args)]
@@ -37,14 +37,14 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         match demo_backend::start(name) {
             Ok(address) => backends.push(address),
             Err(error) => {
-                tell(&format!("error: cannot start the embedded backend {name}: {error}"));
+                log_line(&format!("error: cannot start the embedded backend {name}: {error}"));
                 return Exit::CannotStart;
             }
         }
     }
     let names = ["localhost", "127.0.0.1", "::1"];
     let Some((chain, key)) = self_signed::for_names(&names, wall_now().as_secs()) else {
-        tell("error: cannot make a certificate");
+        log_line("error: cannot make a certificate");
         return Exit::CannotStart;
     };
     let read_file = move |path: &Path| match path.to_str() {

@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 
 use crate::config::Report;
 use crate::config::Severity;
-use crate::telemetry::operator::tell_as_is;
+use crate::telemetry::operator::log_as_is;
 
 /// Prints the report and, where it has something, a line that counts.
 pub(super) fn print(report: &Report) {
@@ -20,7 +20,7 @@ pub(super) fn print(report: &Report) {
     let text = format!("{text}{verdict}");
     if !text.is_empty() {
         // Editors and scripts look for `file:line:column` at the begin of a line.
-        tell_as_is(&text);
+        log_as_is(&text);
     }
 }
 

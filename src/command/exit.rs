@@ -4,7 +4,7 @@ use std::io;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use crate::telemetry::operator::tell;
+use crate::telemetry::operator::log_line;
 
 /// How a command ended. The numbers are promised to scripts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub(super) fn printed_as(outcome: io::Result<()>) -> Exit {
     match outcome {
         // A reader that went away has seen enough, as `head` has.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            tell(&format!("error: cannot write to standard output: {error}"));
+            log_line(&format!("error: cannot write to standard output: {error}"));
             Exit::Failure
         }
         _ => Exit::Success,

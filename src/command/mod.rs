@@ -25,7 +25,7 @@ use clap::Subcommand;
 
 use crate::command::exit::Exit;
 use crate::command::exit::printed_as;
-use crate::telemetry::operator::tell;
+use crate::telemetry::operator::log_line;
 
 /// Runs the command that the arguments ask for; the first argument is the name of the program.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
@@ -34,7 +34,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Err(usage) => {
             if let Some(cure) = habits::cure(&usage) {
                 let said = usage.to_string();
-                tell(&format!("{}\nhelp: {cure}", said.lines().next().unwrap_or_default()));
+                log_line(&format!("{}\nhelp: {cure}", said.lines().next().unwrap_or_default()));
                 return Exit::Usage;
             }
             // Help goes to stdout and is a success, everything else is wrong usage.

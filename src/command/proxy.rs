@@ -9,7 +9,7 @@ use crate::config;
 use crate::config::Report;
 use crate::config::Source;
 use crate::config::toml_string;
-use crate::telemetry::operator::tell;
+use crate::telemetry::operator::log_line;
 
 #[derive(Args)]
 pub(super) struct Arguments {
@@ -37,7 +37,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     let made_up = MadeUp::of(arguments);
     let loaded = config::load(vec![Source::made_up(MADE_UP, made_up.text())]);
     if loaded.config.is_none() {
-        tell(&made_up.complaints(&loaded.report));
+        log_line(&made_up.complaints(&loaded.report));
         return Exit::Usage;
     }
     serve::serve(loaded, Manner::default())

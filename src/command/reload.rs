@@ -8,7 +8,7 @@ use crate::command::asking::Whom;
 use crate::command::exit::Exit;
 use crate::command::exit::print;
 use crate::control::admin::RELOAD_TIME;
-use crate::telemetry::operator::tell;
+use crate::telemetry::operator::log_line;
 
 /// The process answers before.
 const PATIENCE: Duration = RELOAD_TIME.saturating_add(Duration::from_secs(10));
@@ -37,12 +37,15 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         (true, _) => print(&answer.to_string()),
         (false, true) => {
             if !text("warnings").is_empty() {
-                tell(text("warnings"));
+                log_line(text("warnings"));
             }
             print(text("message"))
         }
         (false, false) => {
-            tell(&format!("{}\nerror: the reload is refused; what was in service still is", text("errors")));
+            log_line(&format!(
+                "{}\nerror: the reload is refused; what was in service still is",
+                text("errors")
+            ));
             Exit::Success
         }
     };

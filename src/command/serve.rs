@@ -42,7 +42,7 @@ use crate::telemetry::access_log::Format;
 use crate::telemetry::log_fields::Fields;
 use crate::telemetry::log_output::Sink;
 use crate::telemetry::operator;
-use crate::telemetry::operator::tell;
+use crate::telemetry::operator::log_line;
 use crate::telemetry::words::counted;
 
 /// How the verbs that serve differ.
@@ -66,7 +66,7 @@ impl Default for Manner {
 /// Serves until a signal ends it. From here on nobody but their own thread waits for who reads messages.
 pub(super) fn serve(loaded: Loaded, manner: Manner) -> Exit {
     if let Err(error) = operator::start(wall_now) {
-        tell(&format!("error: cannot start the thread that writes messages: {error}"));
+        log_line(&format!("error: cannot start the thread that writes messages: {error}"));
         return Exit::CannotStart;
     }
     let exit = serve_until_end(loaded, manner);
@@ -86,7 +86,7 @@ fn serve_until_end(mut loaded: Loaded, mut manner: Manner) -> Exit {
     let noticed = match signals::notice() {
         Ok(noticed) => noticed,
         Err(error) => {
-            tell(&format!("error: cannot listen to signals: {error}"));
+            log_line(&format!("error: cannot listen to signals: {error}"));
             return Exit::CannotStart;
         }
     };
@@ -103,7 +103,7 @@ fn serve_until_end(mut loaded: Loaded, mut manner: Manner) -> Exit {
         match Admin::bind(&socket.path, plan.lines.clone(), plan.commands.clone()) {
             Ok(admin) => plan.admin = Some(admin),
             Err(error) => {
-                tell(&format!("error: {}: {error}", loaded.report.place(socket.location)));
+                log_line(&format!("error: {}: {error}", loaded.report.place(socket.location)));
                 return Exit::CannotStart;
             }
         }
@@ -119,10 +119,10 @@ fn serve_until_end(mut loaded: Loaded, mut manner: Manner) -> Exit {
             text.push('\n');
         }
         let addresses: Vec<_> = listeners.iter().map(|(_, address)| *address).collect();
-        tell(&text);
+        log_line(&text);
         if let Some(greet) = manner.greet {
             // To be pasted as it stands.
-            operator::tell_as_is(&greet(&addresses));
+            operator::log_as_is(&greet(&addresses));
         }
     };
     end(runtime::run(plan, announce))
@@ -162,10 +162,10 @@ fn start(config: Config, host: Host, manner: &mut Manner, report: &mut Report) -
 fn refused(refusal: &Refusal, bind_help: Option<String>) -> Exit {
     match refusal {
         Refusal::Invalid => return Exit::ConfigurationInvalid,
-        Refusal::Bind(_) | Refusal::System(_) | Refusal::Thread(_) => tell(&format!("error: {refusal}")),
+        Refusal::Bind(_) | Refusal::System(_) | Refusal::Thread(_) => log_line(&format!("error: {refusal}")),
     }
     if let (Refusal::Bind(_), Some(help)) = (refusal, bind_help) {
-        tell(&format!("help: {help}"));
+        log_line(&format!("help: {help}"));
     }
     Exit::CannotStart
 }
@@ -173,7 +173,7 @@ fn refused(refusal: &Refusal, bind_help: Option<String>) -> Exit {
 /// How serving ended, as an exit code.
 fn end(outcome: Result<(), RuntimeError>) -> Exit {
     let Err(error) = outcome else { return Exit::Success };
-    tell(&format!("error: {error}"));
+    log_line(&format!("error: {error}"));
     match error {
         RuntimeError::WorkerDied { .. } => Exit::Failure,
         _ => Exit::CannotStart,

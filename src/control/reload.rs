@@ -24,7 +24,7 @@ use crate::control::service::Refusal;
 use crate::control::service::Service;
 use crate::net::clock::instant_now;
 use crate::net::clock::monotonic_ms;
-use crate::telemetry::operator::tell;
+use crate::telemetry::operator::log_line;
 use crate::telemetry::words::counted;
 
 /// How often files are looked at. A thousand files then cost half a per cent of a CPU.
@@ -118,12 +118,12 @@ impl Reloader {
         match &outcome {
             Ok(Reloaded { sentence, warnings }) => {
                 if !warnings.is_empty() {
-                    tell(warnings);
+                    log_line(warnings);
                 }
-                tell(sentence);
+                log_line(sentence);
             }
             Err(lines) => {
-                tell(&format!("{lines}\nerror: the reload is refused; what was in service still is"))
+                log_line(&format!("{lines}\nerror: the reload is refused; what was in service still is"))
             }
         }
         if let Some(answer) = answer {
@@ -208,7 +208,7 @@ impl Reloader {
         if loaded.report.count(Severity::Warning) > 0 {
             warnings.push_str(&report_text(&loaded));
         }
-        self.tell_listeners(&bound);
+        self.log_listeners(&bound);
         let Service { config, .. } = &self.service;
         let backends: usize = config.server_groups.iter().map(|group| group.backends.len()).sum();
         let sentence = format!(
@@ -223,13 +223,13 @@ impl Reloader {
     }
 
     /// Tells where there was nobody `before`, and who has left.
-    fn tell_listeners(&self, before: &[u64]) {
+    fn log_listeners(&self, before: &[u64]) {
         let listeners = &self.service.config.listeners;
         for binding in self.service.bindings().iter().filter(|binding| !before.contains(&binding.number)) {
             let of_name = listeners.iter().find(|listener| listener.name == binding.listener);
             let scheme =
                 if of_name.is_some_and(|listener| listener.tls.is_some()) { "https" } else { "http" };
-            tell(&listening(scheme, binding.address, &binding.listener));
+            log_line(&listening(scheme, binding.address, &binding.listener));
         }
     }
 
@@ -238,12 +238,12 @@ impl Reloader {
         let Some(answers) = self.names.changed() else { return };
         match self.service.rename(&answers) {
             Ok(sentences) => {
-                sentences.iter().take(MAX_SENTENCES).for_each(|sentence| tell(sentence));
+                sentences.iter().take(MAX_SENTENCES).for_each(|sentence| log_line(sentence));
                 if let Some(more @ 1..) = sentences.len().checked_sub(MAX_SENTENCES) {
-                    tell(&format!("names: {more} more hosts have other addresses"));
+                    log_line(&format!("names: {more} more hosts have other addresses"));
                 }
             }
-            Err(refusal) => tell(&format!("error: the addresses of names stay as they were: {refusal}")),
+            Err(refusal) => log_line(&format!("error: the addresses of names stay as they were: {refusal}")),
         }
     }
 }

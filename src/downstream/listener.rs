@@ -18,7 +18,7 @@ use crate::net::timer::Deadline;
 use crate::net::timer::TICK;
 use crate::snapshot::Listener;
 use crate::telemetry::operator::Kind;
-use crate::telemetry::operator::tell_repeatedly;
+use crate::telemetry::operator::log_repeatedly;
 use crate::tls::transport::Transport;
 use crate::worker::Worker;
 
@@ -115,7 +115,7 @@ async fn wait_at(limit: Limit, accepting: &Accepting, worker: &Worker) {
     let waiting = accepting.acceptor.waiting();
     let listener = accepting.listener.get();
     if waiting > 0 {
-        tell_limit(limit, listener, worker);
+        log_limit(limit, listener, worker);
     }
     eviction::make_room(limit, listener, waiting, worker);
     worker.timers.sleep(TICK).await;
@@ -123,7 +123,7 @@ async fn wait_at(limit: Limit, accepting: &Accepting, worker: &Worker) {
 }
 
 /// Tells the operator that connections wait because of a limit.
-fn tell_limit(limit: Limit, listener: usize, worker: &Worker) {
+fn log_limit(limit: Limit, listener: usize, worker: &Worker) {
     let snapshot = worker.snapshot();
     let Some(listener) = snapshot.listener(listener) else { return };
     let name = &listener.name;
@@ -139,7 +139,7 @@ fn tell_limit(limit: Limit, listener: usize, worker: &Worker) {
         },
         Limit::Rate => format!("new connections of listener \"{name}\" in a second (connections_per_second)"),
     };
-    tell_repeatedly(Kind::ConnectionLimit, || format!("warning: the limit is reached: {text}; others wait"));
+    log_repeatedly(Kind::ConnectionLimit, || format!("warning: the limit is reached: {text}; others wait"));
 }
 
 enum Accepted {
@@ -179,7 +179,7 @@ fn accept(acceptor: &Acceptor, listener: &Listener, worker: &Worker) -> Accepted
         // The client gave up while it waited; there may be others.
         Err(error) if is_of_one_connection(&error) => give_back(Accepted::Lost),
         Err(error) => {
-            tell_repeatedly(Kind::Accept, || {
+            log_repeatedly(Kind::Accept, || {
                 let (name, cure) = (&listener.name, cure_of_accepting(&error));
                 format!("warning: listener \"{name}\" cannot accept connections, they wait: {error}; {cure}")
             });

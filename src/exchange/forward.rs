@@ -31,7 +31,7 @@ use crate::policy::websocket;
 use crate::snapshot::group::Availability;
 use crate::snapshot::group::Group;
 use crate::telemetry::operator::Kind;
-use crate::telemetry::operator::tell_repeatedly;
+use crate::telemetry::operator::log_repeatedly;
 use crate::telemetry::reason::Reason;
 use crate::upstream::acquire::acquire;
 use crate::upstream::acquire::acquire_idle;
@@ -103,7 +103,7 @@ impl Forward {
             };
             let (error, carrier) = match lease {
                 Err(error) => {
-                    tell_of_want(error, group);
+                    log_want(error, group);
                     if error.is_local() || error == UpstreamError::NoStreamFree {
                         in_flight.iter().for_each(InFlight::never_sent);
                     }
@@ -304,7 +304,7 @@ fn refusal(availability: Availability) -> ExchangeError {
 }
 
 /// Tells the operator what is short on this host.
-fn tell_of_want(error: UpstreamError, group: &Group) {
+fn log_want(error: UpstreamError, group: &Group) {
     let (what, cure) = match error {
         UpstreamError::NoDescriptor => {
             ("descriptor", "raise the descriptor limit (LimitNOFILE=) or lower max_connections")
@@ -312,7 +312,7 @@ fn tell_of_want(error: UpstreamError, group: &Group) {
         UpstreamError::NoLocalPort => ("local port", "widen sysctl net.ipv4.ip_local_port_range"),
         _ => return,
     };
-    tell_repeatedly(Kind::Want, || {
+    log_repeatedly(Kind::Want, || {
         let name = &group.name;
         format!("warning: no {what} is left for a connection to a backend of group \"{name}\"; {cure}")
     });

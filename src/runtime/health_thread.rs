@@ -26,7 +26,7 @@ use crate::runtime::ring;
 use crate::runtime::ring::Entries;
 use crate::runtime::ring::Wanted;
 use crate::telemetry::operator;
-use crate::telemetry::operator::tell;
+use crate::telemetry::operator::log_line;
 
 /// Submissions in one turn. More probes than that are begun in two.
 const RING_ENTRIES: u32 = 256;
@@ -89,7 +89,7 @@ impl Place {
             Place::On(cpu) if pin::pin_to(cpu) => return,
             Place::On(cpu) | Place::NotOn(cpu) => cpu,
         };
-        tell(&format!(
+        log_line(&format!(
             "warning: the health core cannot be pinned to CPU {refused}; it runs where the system puts it"
         ));
     }
@@ -142,7 +142,7 @@ async fn tick_for_ever(ticks: Wakeups, equipment: Rc<Equipment>) {
         elapsed += count;
     }
     // As for a worker: no timeout would ever fire again, so the service manager is to begin anew.
-    tell("error: the health core lost its clock");
+    log_line("error: the health core lost its clock");
     operator::finish();
     std::process::abort();
 }

@@ -16,7 +16,7 @@ use crate::runtime::error::RuntimeError;
 use crate::runtime::event::Event;
 use crate::snapshot::quota::Quota;
 use crate::telemetry::log_writer::LogWriter;
-use crate::telemetry::operator::tell;
+use crate::telemetry::operator::log_line;
 
 /// How often to look whether the access log takes anything, and how a stop goes.
 const LOOKS: Duration = Duration::from_secs(1);
@@ -53,14 +53,14 @@ impl Minder<'_> {
             match self.next(inbox, &mut stop) {
                 Ok(Event::Order(Order::ReopenLogs)) => self.log_writer.iter().for_each(|log| log.reopen()),
                 Ok(Event::Order(Order::Reload)) if stop.is_some() => {
-                    tell("error: the reload is refused: the process is stopping");
+                    log_line("error: the reload is refused: the process is stopping");
                 }
                 // The thread that obeys lives as long as the process.
                 Ok(Event::Order(Order::Reload)) => {
                     drop(self.commands.send(Command::Reload { is_strict: false, answer: None }));
                 }
                 Ok(Event::Order(_)) if stop.is_some() => {
-                    self.tell_end("stopped at once");
+                    self.log_end("stopped at once");
                     return Ok(());
                 }
                 Ok(Event::Order(order)) => stop = Some(self.begin_stop(order)),
@@ -68,13 +68,13 @@ impl Minder<'_> {
                 Ok(Event::Failed(error)) => return Err(error),
                 Ok(Event::Ready(_) | Event::HealthCoreReady) => {}
                 Err(RecvTimeoutError::Timeout) => {
-                    self.tell_end("shutdown_timeout is over");
+                    self.log_end("shutdown_timeout is over");
                     return Ok(());
                 }
                 Err(RecvTimeoutError::Disconnected) => return Err(RuntimeError::WorkerDied { index: 0 }),
             }
         }
-        self.tell_end("stopped");
+        self.log_end("stopped");
         Ok(())
     }
 
@@ -93,12 +93,12 @@ impl Minder<'_> {
 
     fn look(&self, stop: &mut Option<Stop>) {
         if let Some(text) = self.log_writer.and_then(LogWriter::look) {
-            tell(&format!("warning: {text}"));
+            log_line(&format!("warning: {text}"));
         }
         if let Some(stop) = stop
             && stop.told.elapsed() >= REMINDER
         {
-            tell(&format!("stopping: {} left", self.connections()));
+            log_line(&format!("stopping: {} left", self.connections()));
             stop.told = instant_now();
         }
     }
@@ -110,16 +110,16 @@ impl Minder<'_> {
             Some(_) => format!("at most {:?}", self.shutdown_timeout),
             None => "without a bound".to_owned(),
         };
-        tell(&format!("stopping: {} left, {bound}", self.connections()));
+        log_line(&format!("stopping: {} left, {bound}", self.connections()));
         self.admin.iter().for_each(Admin::note_stop);
         self.drain.begin(self.shutdown_timeout);
         Stop { end, told: now }
     }
 
-    fn tell_end(&self, how: &str) {
+    fn log_end(&self, how: &str) {
         match self.quota.used() {
-            0 => tell(how),
-            _ => tell(&format!("{how}: {} cut off", self.connections())),
+            0 => log_line(how),
+            _ => log_line(&format!("{how}: {} cut off", self.connections())),
         }
     }
 

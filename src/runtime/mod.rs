@@ -28,7 +28,7 @@ use crate::runtime::ring::Entries;
 use crate::telemetry::log_output::Output;
 use crate::telemetry::log_writer::LogWriter;
 use crate::telemetry::operator;
-use crate::telemetry::operator::tell;
+use crate::telemetry::operator::log_line;
 
 pub use pin::usable_cpus;
 pub use ring::Wanted;
@@ -81,7 +81,7 @@ pub fn run(mut plan: Plan, announce: impl FnOnce(&Serving)) -> Result<(), Runtim
         Minder { drain, workers, shutdown_timeout, log_writer: log_writer.as_ref(), commands, admin, quota };
     let outcome = minder.mind(&inbox);
     if let Some(lost @ 1..) = log_writer.map(LogWriter::stop) {
-        tell(&format!("warning: {lost} access-log lines are lost at the end: the log did not take them"));
+        log_line(&format!("warning: {lost} access-log lines are lost at the end: the log did not take them"));
     }
     outcome
 }
@@ -101,7 +101,7 @@ fn start_log(plan: &mut Plan, workers: usize) -> Result<LogEnds, RuntimeError> {
     let Some((sink, format)) = plan.access_log.take() else {
         return Ok((None, (0..workers).map(|_| None).collect()));
     };
-    let report = |kind, text: String| operator::tell_repeatedly(kind, || format!("warning: {text}"));
+    let report = |kind, text: String| operator::log_repeatedly(kind, || format!("warning: {text}"));
     let output = Output::open(sink.clone()).map_err(|error| RuntimeError::AccessLog { sink, error })?;
     let (writer, queues) = LogWriter::start(output, workers, report)
         .map_err(|error| RuntimeError::Thread { of: "the access log", error })?;
@@ -149,8 +149,8 @@ fn counted<'t>(texts: impl Iterator<Item = &'t String>) -> Vec<(String, usize)> 
 fn warn(ready: &[Ready]) {
     for (warning, count) in counted(ready.iter().filter_map(|worker| worker.warning.as_ref())) {
         match ready.len() {
-            all if all == count => tell(&format!("warning: {warning}")),
-            all => tell(&format!("warning: {count} of {all} workers: {warning}")),
+            all if all == count => log_line(&format!("warning: {warning}")),
+            all => log_line(&format!("warning: {count} of {all} workers: {warning}")),
         }
     }
 }

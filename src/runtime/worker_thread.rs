@@ -35,7 +35,7 @@ use crate::runtime::ring::Entries;
 use crate::runtime::ring::Wanted;
 use crate::snapshot::Snapshot;
 use crate::telemetry::operator;
-use crate::telemetry::operator::tell;
+use crate::telemetry::operator::log_line;
 use crate::worker::AccessLog;
 use crate::worker::Shared;
 use crate::worker::Worker;
@@ -103,7 +103,7 @@ fn work(mut seed: Seed, events: &Sender<Event>) -> Result<(), RuntimeError> {
     if let Some(cpu) = seed.cpu
         && !pin::pin_to(cpu)
     {
-        tell(&format!(
+        log_line(&format!(
             "warning: worker {} cannot be pinned to CPU {cpu}; it runs where the system puts it",
             seed.index
         ));
@@ -163,7 +163,7 @@ impl Post {
                     task::spawn(listener::run(Rc::clone(&accepting), Rc::clone(&self.worker)));
                     self.accepting.push((number, accepting));
                 }
-                Err(error) => tell(&format!(
+                Err(error) => log_line(&format!(
                     "error: worker {} cannot listen at port {port}: {error}",
                     self.worker.index
                 )),
@@ -241,7 +241,7 @@ async fn tick_for_ever(worker: Rc<Worker>, ticks: Wakeups) {
     }
     // The timer of the kernel does not fail. Without it no timeout would ever fire, so if it does,
     // the service manager is to begin anew.
-    tell(&format!("error: worker {} lost its clock", worker.index));
+    log_line(&format!("error: worker {} lost its clock", worker.index));
     operator::finish();
     std::process::abort();
 }

@@ -106,7 +106,7 @@ struct Message {
 
 /// Tells one message, of one line or several. While the process serves, each line begins with the time in UTC,
 /// unless the journal reads, which notes the time itself.
-pub fn tell(text: &str) {
+pub fn log_line(text: &str) {
     match WRITER.get() {
         Some(writer) => writer.take(Some((writer.clock)()), text),
         None => write_now(text),
@@ -114,7 +114,7 @@ pub fn tell(text: &str) {
 }
 
 /// The same without a time stamp, for what is to be pasted or what editors look for at the begin of a line.
-pub fn tell_as_is(text: &str) {
+pub fn log_as_is(text: &str) {
     match WRITER.get() {
         Some(writer) => writer.take(None, text),
         None => write_now(text),
@@ -123,7 +123,7 @@ pub fn tell_as_is(text: &str) {
 
 /// Tells what may come many times a second: one line a second (or a minute) and kind, which says how many were
 /// left out.
-pub fn tell_repeatedly(kind: Kind, text: impl FnOnce() -> String) {
+pub fn log_repeatedly(kind: Kind, text: impl FnOnce() -> String) {
     let Some(writer) = WRITER.get() else { return write_now(&text()) };
     let now = (writer.clock)();
     match REPETITIONS[kind as usize].admit(millis(now)) {
@@ -148,7 +148,7 @@ pub fn start(clock: fn() -> Duration) -> io::Result<()> {
     let twice = |_| io::Error::other("messages have their thread already");
     WRITER.set(Writer { queue, clock, thread }).map_err(twice)?;
     std::panic::set_hook(Box::new(|panic| {
-        tell_repeatedly(Kind::Panic, || {
+        log_repeatedly(Kind::Panic, || {
             let thread = std::thread::current();
             let mut text = format!("error: thread \"{}\" {panic}", thread.name().unwrap_or("without a name"));
             let trace = std::backtrace::Backtrace::capture();
@@ -228,7 +228,7 @@ impl Queue {
                     self.lost.fetch_add(1, Ordering::Relaxed);
                 }
             }
-            self.tell_losses(out, is_stamped, clock());
+            self.log_losses(out, is_stamped, clock());
             if is_stopping {
                 return;
             }
@@ -246,7 +246,7 @@ impl Queue {
         }
     }
 
-    fn tell_losses(&self, out: &mut impl Write, is_stamped: bool, now: Duration) {
+    fn log_losses(&self, out: &mut impl Write, is_stamped: bool, now: Duration) {
         let lost = self.lost.swap(0, Ordering::Relaxed);
         if lost == 0 {
             return;

@@ -21,7 +21,7 @@ use crate::control::credentials::inventory::Inventory;
 use crate::control::files::Files;
 use crate::control::service::Service;
 use crate::net::clock::wall_now;
-use crate::telemetry::operator::tell;
+use crate::telemetry::operator::log_line;
 
 const LOOKS_PER_MINUTE: u32 = 240;
 
@@ -133,10 +133,10 @@ impl Renewal {
     }
 
     /// Tells what comes to its end while it serves.
-    fn tell_expiry(&mut self, service: &Service) {
+    fn log_expiry(&mut self, service: &Service) {
         let now = i64::try_from(wall_now().as_secs()).unwrap_or(i64::MAX);
         for sentence in self.expiry.news(&service.config, &service.security.credentials, now) {
-            tell(&format!("warning: {sentence}"));
+            log_line(&format!("warning: {sentence}"));
         }
     }
 
@@ -144,7 +144,7 @@ impl Renewal {
     pub(in crate::control) fn look(&mut self, service: &mut Service) {
         self.looks = (self.looks + 1) % LOOKS_PER_MINUTE;
         if self.looks == 0 {
-            self.tell_expiry(service);
+            self.log_expiry(service);
         }
         let changed = self.files.changed();
         let mut items: BTreeSet<Item> = self
@@ -168,7 +168,7 @@ impl Renewal {
         }
         let fresh: BTreeSet<Item> = items.into_iter().filter(|item| self.read(*item, service)).collect();
         for (item, took) in publish(&fresh, since, service) {
-            tell(&format!(
+            log_line(&format!(
                 "{}: in service {} ms after the change",
                 name(item, &service.config),
                 took.as_millis()
@@ -197,7 +197,7 @@ impl Renewal {
         publish(&fresh, began, service);
         self.take_stock(service);
         let took = wall_now().saturating_sub(began).as_millis();
-        tell(&format!("read {read} of {whole} certificates and CAs anew: in service after {took} ms"));
+        log_line(&format!("read {read} of {whole} certificates and CAs anew: in service after {took} ms"));
     }
 
     /// Reads the files of one item; false, after telling why, when the old one has to stay.
@@ -209,7 +209,7 @@ impl Renewal {
         if found {
             self.failing.remove(&item);
             self.read.insert(item, wall_now());
-            warnings.iter().for_each(|text| tell(&format!("warning: {text}")));
+            warnings.iter().for_each(|text| log_line(&format!("warning: {text}")));
             return true;
         }
         let failure = self.failing.entry(item).or_default();
@@ -217,7 +217,7 @@ impl Renewal {
         if failure.tries == PATIENT_LOOKS {
             let name = name(item, &service.config);
             for text in &errors {
-                tell(&format!("error: {name} stays as it was: {text}"));
+                log_line(&format!("error: {name} stays as it was: {text}"));
             }
             // Files that were broken before and are broken otherwise now have been so all the time.
             let since = failure.broken.take().map_or_else(wall_now, |broken| broken.since);

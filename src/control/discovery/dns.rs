@@ -47,7 +47,7 @@ use crate::control::discovery::known::MAX_LOOKUPS;
 use crate::control::discovery::known::Outcome;
 use crate::control::files::Files;
 use crate::net::clock::monotonic_ms;
-use crate::telemetry::operator::tell;
+use crate::telemetry::operator::log_line;
 
 /// How long one lookup may take. Each DNS server gets its share of it.
 const LOOKUP_PATIENCE: Duration = Duration::from_secs(5);
@@ -285,9 +285,9 @@ impl Watcher {
         }
         self.sentences += 1;
         match self.sentences {
-            ..=MAX_SENTENCES => tell(sentence),
+            ..=MAX_SENTENCES => log_line(sentence),
             count if count == MAX_SENTENCES + 1 => {
-                tell("names: more of this happens, and is not told this minute")
+                log_line("names: more of this happens, and is not told this minute")
             }
             _ => {}
         }

@@ -41,7 +41,7 @@ use crate::net::task;
 use crate::net::timer::Timers;
 use crate::net::wake::Wakeups;
 use crate::snapshot::publish;
-use crate::telemetry::operator::tell;
+use crate::telemetry::operator::log_line;
 
 /// What the health core is told.
 pub enum Order {
@@ -137,7 +137,7 @@ impl Core {
             self.watchlist.pass_time(now_ms);
         }
         self.watchlist.refresh(now_ms);
-        self.watchlist.news.take(now_ms).iter().for_each(|line| tell(line));
+        self.watchlist.news.take(now_ms).iter().for_each(|line| log_line(line));
         while let Some(job) = self.watchlist.next_job(now_ms) {
             self.begin(job);
         }

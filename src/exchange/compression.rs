@@ -1,16 +1,9 @@
 //! A response that is compressed on its way: its head, and its body piece by piece.
 
-use std::pin::pin;
-
 use arrayvec::ArrayVec;
 
-use crate::exchange::attempt::Attempt;
-use crate::exchange::attempt::End;
 use crate::exchange::attempt::MAX_ADDED;
-use crate::exchange::attempt::Relayed;
-use crate::exchange::attempt::unless_gone;
 use crate::exchange::error::ExchangeError;
-use crate::exchange::stream::Presence;
 use crate::exchange::stream::Reply;
 use crate::exchange::stream::StartFacts;
 use crate::http::body::BodyLength;
@@ -24,8 +17,8 @@ use crate::net::buffer::TAILROOM_BYTES;
 use crate::policy::compression;
 use crate::policy::compression::Accepted;
 use crate::telemetry::reason::Reason;
-use crate::upstream::link::ResponseReader;
 use crate::worker::COMPRESSED_PER_TURN;
+use crate::worker::CountedEncoder;
 use crate::worker::Worker;
 
 /// Content of at most this length is expected to need no large buffer when compressed.
@@ -74,44 +67,8 @@ pub(super) fn start(
     compressed
 }
 
-/// Receives the body and passes it on compressed, up to its last piece.
-pub(super) async fn relay_body(
-    compressed: Compressed,
-    reader: &mut ResponseReader<'_>,
-    reply: &mut impl Reply,
-    presence: &impl Presence,
-    attempt: &Attempt<'_>,
-) -> Result<Relayed, ExchangeError> {
-    // Nothing ran since `start` found one left.
-    let _counted = attempt.worker.count_encoder();
-    let mut output = Output::new(compressed, attempt.worker);
-    if !reader.has_more() {
-        reply.send(None, None).await?;
-    }
-    loop {
-        let body = reader.body(&attempt.worker.buffers, attempt.read_timeout(), reply.room());
-        let piece = unless_gone(pin!(body), presence, attempt).await??;
-        if let Some(bytes) = piece.bytes {
-            attempt.note_flow();
-            for slice in bytes.filled().chunks(COMPRESSED_PER_TURN) {
-                attempt.worker.compressions.pass(slice.len()).await;
-                output.take(slice, reply).await?;
-            }
-        }
-        if piece.finished {
-            output.encode(&[], Operation::Finish, reply).await?;
-            return Ok(Relayed::Whole(End { piece: output.piece, trailers: reader.trailers().to_vec() }));
-        }
-        if !reader.has_more() {
-            // Nobody knows when the backend goes on, so the client gets what there is.
-            output.encode(&[], Operation::Flush, reply).await?;
-            reply.send(output.piece.take(), None).await?;
-        }
-    }
-}
-
-/// What was compressed and not yet sent.
-struct Output<'w> {
+/// Compresses a response's body piece by piece: holds what was compressed and not yet sent.
+pub(super) struct Compressor<'w> {
     encoder: Encoder,
     /// Holds nothing while the backend is waited for.
     piece: Option<Buffer>,
@@ -119,12 +76,52 @@ struct Output<'w> {
     unflushed: usize,
     is_short: bool,
     worker: &'w Worker,
+    _counted: CountedEncoder<'w>,
 }
 
-impl<'w> Output<'w> {
-    fn new(compressed: Compressed, worker: &'w Worker) -> Output<'w> {
-        let encoder = Encoder::new(compressed.coding, u64::from(compressed.length));
-        Output { encoder, piece: None, unflushed: 0, is_short: compressed.length <= SHORT_BYTES, worker }
+impl<'w> Compressor<'w> {
+    /// To be called in the same turn as [`start`], which found that there may be one more.
+    pub(super) fn new(compressed: Compressed, worker: &'w Worker) -> Compressor<'w> {
+        Compressor {
+            encoder: Encoder::new(compressed.coding, u64::from(compressed.length)),
+            piece: None,
+            unflushed: 0,
+            is_short: compressed.length <= SHORT_BYTES,
+            worker,
+            _counted: worker.count_encoder(),
+        }
+    }
+
+    /// Compresses a piece of the body and sends what fills a piece of its own, and with `flush` all that there is:
+    /// the backend may be long in saying more.
+    pub(super) async fn pass(
+        &mut self,
+        content: Option<Buffer>,
+        flush: bool,
+        reply: &mut impl Reply,
+    ) -> Result<(), ExchangeError> {
+        if let Some(content) = content {
+            for slice in content.filled().chunks(COMPRESSED_PER_TURN) {
+                self.worker.compressions.pass(slice.len()).await;
+                self.take(slice, reply).await?;
+            }
+        }
+        if flush {
+            self.encode(&[], Operation::Flush, reply).await?;
+            reply.send(self.piece.take(), None).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends the content after its last piece and returns what is still to be sent.
+    pub(super) async fn finish(
+        &mut self,
+        content: Option<Buffer>,
+        reply: &mut impl Reply,
+    ) -> Result<Option<Buffer>, ExchangeError> {
+        self.pass(content, false, reply).await?;
+        self.encode(&[], Operation::Finish, reply).await?;
+        Ok(self.piece.take())
     }
 
     /// Compresses a slice of content. Flushing now and then bounds what brotli keeps and does in one go,

@@ -19,8 +19,8 @@ use crate::exchange::stream::RequestBody;
 use crate::exchange::stream::Stream;
 use crate::exchange::tunnel;
 use crate::exchange::upload::Rest;
-use crate::exchange::upload::beside;
 use crate::exchange::upload::upload;
+use crate::exchange::waiting::beside;
 use crate::exchange::waiting::unless_left;
 use crate::exchange::waiting::until_drained;
 use crate::exchange::waiting::wait_for_first_probe;
@@ -38,9 +38,9 @@ use crate::upstream::acquire::acquire_idle;
 use crate::upstream::balancer::InFlight;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::lease::Lease;
-use crate::upstream::link::ResponseReader;
 use crate::upstream::pool_key::PoolKey;
 use crate::upstream::request::PreparedRequest;
+use crate::upstream::response_reader::ResponseReader;
 use crate::upstream::selection::Next;
 use crate::upstream::selection::Selection;
 use crate::upstream::want::Want;
@@ -248,15 +248,15 @@ impl Forward {
             recording.request_read(worker);
         }
         let mut reader = ResponseReader::new(link, self.is_head, group.response_limits);
-        let relayed = if attempt.uploading.get() {
-            let rest = self.rest();
-            let mut upload = Box::pin(upload(rest, body, link, &attempt));
-            let mut download = Box::pin(response::relay(&mut reader, reply, presence, recording, &attempt));
-            let both = beside(upload.as_mut(), download.as_mut());
-            unless_left(pin!(until_drained(lease.backend, pin!(both))), presence).await??
-        } else {
-            let relay = pin!(response::relay(&mut reader, reply, presence, recording, &attempt));
-            until_drained(lease.backend, relay).await?
+        let relayed = {
+            let mut download = pin!(response::relay(&mut reader, reply, presence, recording, &attempt));
+            if attempt.uploading.get() {
+                let mut upload = Box::pin(upload(self.rest(), body, link, &attempt));
+                let both = beside(upload.as_mut(), download.as_mut());
+                unless_left(pin!(until_drained(lease.backend, pin!(both))), presence).await??
+            } else {
+                until_drained(lease.backend, download.as_mut()).await?
+            }
         };
         recording.upstream_ended(worker);
         match relayed {

@@ -13,6 +13,7 @@ mod record;
 mod request;
 mod request_buffer;
 mod response;
+mod response_body;
 pub mod secured;
 mod stickiness;
 pub mod stream;

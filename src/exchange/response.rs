@@ -1,11 +1,10 @@
-//! The response on its way out: interim responses, the head, the body.
+//! The response on its way out: interim responses and the head.
 
 use std::pin::pin;
 
 use arrayvec::ArrayVec;
 
 use crate::exchange::attempt::Attempt;
-use crate::exchange::attempt::End;
 use crate::exchange::attempt::MAX_ADDED;
 use crate::exchange::attempt::Relayed;
 use crate::exchange::attempt::unless_gone;
@@ -13,6 +12,7 @@ use crate::exchange::compression;
 use crate::exchange::compression::Compressed;
 use crate::exchange::error::ExchangeError;
 use crate::exchange::record::Recording;
+use crate::exchange::response_body;
 use crate::exchange::stickiness::MAX_REWRITTEN;
 use crate::exchange::stickiness::SetCookies;
 use crate::exchange::stream::Presence;
@@ -23,8 +23,8 @@ use crate::http::headers::Field;
 use crate::http::headers::KnownName;
 use crate::policy::grpc;
 use crate::upstream::error::UpstreamError;
-use crate::upstream::link::ResponseReader;
 use crate::upstream::message::ResponseFacts;
+use crate::upstream::response_reader::ResponseReader;
 
 /// Interim responses that one exchange may have. Applications send a handful; a backend in a loop
 /// must not keep a client for ever.
@@ -37,8 +37,8 @@ enum Step {
     /// The same, and now it is the client's turn.
     Continue,
     Switch,
-    Body,
-    CompressedBody(Compressed),
+    /// The body follows, to be compressed if that says how.
+    Body(Option<Compressed>),
     Malformed(&'static str),
 }
 
@@ -66,36 +66,14 @@ pub(super) async fn relay(
                 reply.send(None, None).await?;
             }
             Step::Switch => return Ok(Relayed::Switched),
-            Step::Body => return relay_body(reader, reply, presence, attempt).await,
-            Step::CompressedBody(compressed) => {
-                let relayed = compression::relay_body(compressed, reader, reply, presence, attempt);
-                return Box::pin(relayed).await;
+            Step::Body(compressed) => {
+                let end = response_body::relay(reader, compressed, (reply, presence), attempt).await?;
+                return Ok(Relayed::Whole(end));
             }
             Step::Malformed(word) => return Err(UpstreamError::BadResponse(word).into()),
         }
     }
     Err(UpstreamError::BadResponse("too_many_interim_responses").into())
-}
-
-async fn relay_body(
-    reader: &mut ResponseReader<'_>,
-    reply: &mut impl Reply,
-    presence: &impl Presence,
-    attempt: &Attempt<'_>,
-) -> Result<Relayed, ExchangeError> {
-    if !reader.has_more() {
-        // A client may act on a head long before the first event of its stream.
-        reply.send(None, None).await?;
-    }
-    loop {
-        let body = reader.body(&attempt.worker.buffers, attempt.read_timeout(), reply.room());
-        let piece = unless_gone(pin!(body), presence, attempt).await??;
-        if piece.finished {
-            return Ok(Relayed::Whole(End { piece: piece.bytes, trailers: reader.trailers().to_vec() }));
-        }
-        attempt.note_flow();
-        reply.send(piece.bytes, None).await?;
-    }
 }
 
 fn act_on_head(
@@ -163,15 +141,14 @@ fn act_on_head(
     let length = facts.length;
     let (added, replaced) = (&added[..], &replaced[..]);
     let facts = StartFacts { length, is_only_trailers, close, upgrade, added, replaced };
-    if let Some(accepted) = attempt.compression {
-        let compressed = compression::start(head, &facts, accepted, reply, attempt.worker);
-        if let Some(compressed) = compressed {
-            return Step::CompressedBody(compressed);
+    let compressed = match attempt.compression {
+        Some(accepted) => compression::start(head, &facts, accepted, reply, attempt.worker),
+        None => {
+            reply.start(head, &facts);
+            None
         }
-    } else {
-        reply.start(head, &facts);
-    }
-    if head.status == 101 { Step::Switch } else { Step::Body }
+    };
+    if head.status == 101 { Step::Switch } else { Step::Body(compressed) }
 }
 
 /// Whether a 101 answers the key that the request had. What answers ours means nothing to the client.

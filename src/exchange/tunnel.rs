@@ -13,8 +13,8 @@ use crate::exchange::stream::Patience;
 use crate::exchange::stream::Reply;
 use crate::exchange::stream::RequestBody;
 use crate::upstream::link::Link;
-use crate::upstream::link::ResponseReader;
 use crate::upstream::message::ReadTimeout;
+use crate::upstream::response_reader::ResponseReader;
 
 /// Runs the tunnel. The end of one direction is passed on as such; the other goes on.
 pub(super) async fn run(

@@ -1,11 +1,6 @@
 //! The rest of a request's body, on its way while the response may begin.
 
-use std::future::Future;
-use std::pin::Pin;
-use std::task::Poll;
-
 use crate::exchange::attempt::Attempt;
-use crate::exchange::attempt::Relayed;
 use crate::exchange::error::ExchangeError;
 use crate::exchange::stream::BodyError;
 use crate::exchange::stream::Patience;
@@ -92,30 +87,4 @@ pub(super) async fn upload(
     attempt.uploading.set(false);
     attempt.release_sent();
     Ok(())
-}
-
-/// Runs `upload` beside `download` until the download is over or the upload fails. The protocol changes when the
-/// request is complete: "the client cannot begin using an upgraded protocol on the connection until it has completely
-/// sent the request message" (RFC 9110 §7.8).
-pub(super) async fn beside(
-    mut upload: Pin<&mut impl Future<Output = Result<(), ExchangeError>>>,
-    mut download: Pin<&mut impl Future<Output = Result<Relayed, ExchangeError>>>,
-) -> Result<Relayed, ExchangeError> {
-    let (mut uploading, mut switched) = (true, false);
-    std::future::poll_fn(|turn| {
-        if uploading && let Poll::Ready(result) = upload.as_mut().poll(turn) {
-            uploading = false;
-            if let Err(error) = result {
-                return Poll::Ready(Err(error));
-            }
-        }
-        if !switched {
-            match download.as_mut().poll(turn) {
-                Poll::Ready(Ok(Relayed::Switched)) => switched = true,
-                outcome => return outcome,
-            }
-        }
-        if uploading { Poll::Pending } else { Poll::Ready(Ok(Relayed::Switched)) }
-    })
-    .await
 }

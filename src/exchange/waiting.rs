@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
+use crate::exchange::attempt::Relayed;
 use crate::exchange::error::ExchangeError;
 use crate::exchange::stream::Presence;
 use crate::snapshot::backend::Backend;
@@ -51,6 +52,32 @@ pub(super) async fn unless_left<T>(
     std::future::poll_fn(|turn| match operation.as_mut().poll(turn) {
         Poll::Pending if presence.has_left(turn) => Poll::Ready(Err(ExchangeError::ClientGone)),
         outcome => outcome.map(Ok),
+    })
+    .await
+}
+
+/// Runs `upload` beside `download` until the download is over or the upload fails. The protocol changes when the
+/// request is complete: "the client cannot begin using an upgraded protocol on the connection until it has completely
+/// sent the request message" (RFC 9110 §7.8).
+pub(super) async fn beside(
+    mut upload: Pin<&mut impl Future<Output = Result<(), ExchangeError>>>,
+    mut download: Pin<&mut impl Future<Output = Result<Relayed, ExchangeError>>>,
+) -> Result<Relayed, ExchangeError> {
+    let (mut uploading, mut switched) = (true, false);
+    std::future::poll_fn(|turn| {
+        if uploading && let Poll::Ready(result) = upload.as_mut().poll(turn) {
+            uploading = false;
+            if let Err(error) = result {
+                return Poll::Ready(Err(error));
+            }
+        }
+        if !switched {
+            match download.as_mut().poll(turn) {
+                Poll::Ready(Ok(Relayed::Switched)) => switched = true,
+                outcome => return outcome,
+            }
+        }
+        if uploading { Poll::Pending } else { Poll::Ready(Ok(Relayed::Switched)) }
     })
     .await
 }

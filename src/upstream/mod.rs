@@ -15,5 +15,6 @@ pub mod message;
 pub mod pool;
 pub mod pool_key;
 pub mod request;
+pub mod response_reader;
 pub mod selection;
 pub mod want;

@@ -45,7 +45,7 @@ pub struct Headers<'b> {
     fields: ArrayVec<Field<'b>, MAX_FIELDS>,
     /// A bit for every [`KnownName`] pushed since the list was empty. Removing leaves it set: a
     /// clear bit proves absence, so that looking for an absent name costs no walk.
-    pushed: u32,
+    pushed: u64,
 }
 
 /// The list already holds [`MAX_FIELDS`] fields.
@@ -241,7 +241,8 @@ impl KnownName {
         )
     }
 
-    fn bit(self) -> u32 {
+    fn bit(self) -> u64 {
+        const { assert!((KnownName::ClientIdentity as u32) < u64::BITS, "every name has a bit of its own") };
         1 << self as u32
     }
 

@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use crate::config::report::Location;
 use crate::config::tls_policies::TlsPolicy;
 use crate::policy::early_hints::EarlyHints;
+use crate::policy::forwarded::ForwardedFields;
 use crate::policy::identity::Fact;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -16,11 +17,38 @@ pub struct Listener {
     pub name: String,
     /// At least one; no two of any listeners overlap.
     pub addresses: Vec<ListenAddress>,
-    pub protocol: ListenerProtocol,
-    /// There is one exactly when the protocol is https.
+    /// None: plaintext.
     pub tls: Option<ListenerTls>,
-    /// Index in [`crate::config::Config::server_groups`]. None: requests get 404.
+    pub client_auth: ClientAuth,
+    /// Index in [`crate::config::Config::server_groups`]. None: no backend gets what no rule takes.
     pub default_group: Option<usize>,
+    /// 0: unlimited.
+    pub max_connections: u32,
+    /// 0: unlimited.
+    pub connections_per_second: u32,
+    pub proxy_protocol: ProxyProtocol,
+    pub protocol: ListenerProtocol,
+    /// Where the name stands.
+    pub location: Location,
+}
+
+/// What is spoken at a listener, within TLS or without.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ListenerProtocol {
+    Http(HttpListener),
+}
+
+impl Listener {
+    /// How it serves HTTP.
+    pub fn http(&self) -> &HttpListener {
+        let ListenerProtocol::Http(http) = &self.protocol;
+        http
+    }
+}
+
+/// The keys of a listener that are about HTTP.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HttpListener {
     /// HTTP/2: by ALPN with https, by prior knowledge with http.
     pub http2: bool,
     pub http2_limits: Http2Limits,
@@ -40,11 +68,6 @@ pub struct Listener {
     pub max_uri_bytes: u64,
     /// 0: unlimited.
     pub max_body_bytes: u64,
-    /// 0: unlimited.
-    pub max_connections: u32,
-    /// 0: unlimited.
-    pub connections_per_second: u32,
-    pub proxy_protocol: ProxyProtocol,
     /// Who may set X-Forwarded-For. No bits beyond the prefix lengths.
     pub trusted_proxies: Vec<IpNet>,
     /// In lower case: the field in which they name the client. None: `X-Forwarded-For`.
@@ -55,9 +78,6 @@ pub struct Listener {
     /// Whether responses are compressed for clients that accept it.
     pub compression: bool,
     pub forwarded: Forwarded,
-    pub client_auth: ClientAuth,
-    /// Of the name.
-    pub location: Location,
 }
 
 /// What one client may ask of a connection of HTTP/2.
@@ -80,12 +100,6 @@ pub struct ListenAddress {
     pub location: Location,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ListenerProtocol {
-    Http,
-    Https,
-}
-
 #[derive(Clone, Debug, PartialEq)]
 pub struct ListenerTls {
     /// Indices in [`crate::config::Config::certificates`], each once. At least one; the first is the default.
@@ -95,7 +109,7 @@ pub struct ListenerTls {
     /// Zero: no tickets.
     pub session_ticket_lifetime: Duration,
     pub handshake_timeout: Duration,
-    /// Of the list of certificates.
+    /// Where the list of certificates stands.
     pub location: Location,
 }
 
@@ -124,17 +138,10 @@ pub enum ProxyProtocol {
     Accept,
 }
 
-/// Which headers the request gets that goes upstream.
+/// Which fields the request gets that goes upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Forwarded {
-    pub x_forwarded_for: ForwardedFor,
-    pub x_forwarded_proto: bool,
-    pub x_forwarded_port: bool,
-    pub x_forwarded_host: bool,
-    pub x_forwarded_client_srcport: bool,
-    pub x_real_ip: bool,
-    pub x_request_id: bool,
-    pub slb_id: bool,
+    pub fields: ForwardedFields,
     /// What is told of TLS and certificates, each with its alias if it has one.
     pub identity: Vec<(Fact, Option<String>)>,
     pub fingerprint_hash: FingerprintHash,
@@ -162,14 +169,4 @@ pub enum ClientAuthMode {
     Optional,
     /// Without a good one the handshake fails.
     Require,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ForwardedFor {
-    /// The peer's address joins the list.
-    Append,
-    /// The header goes, whoever set it.
-    Remove,
-    /// The client's header stays as it is.
-    Preserve,
 }

@@ -9,6 +9,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use crate::downstream::coverage::Coverage;
+use crate::exchange::message::Origin;
 use crate::exchange::secured::Secured;
 use crate::net::buffer::Buffer;
 use crate::net::buffer::TINY_BYTES;
@@ -17,6 +18,7 @@ use crate::net::socket::Pending;
 use crate::net::timer::Deadline;
 use crate::net::timer::TICKS_PER_SECOND;
 use crate::net::timer::Tag;
+use crate::snapshot::HttpListener;
 use crate::snapshot::Listener;
 use crate::tls::transport::Transport;
 use crate::worker::CountedConnection;
@@ -131,6 +133,17 @@ impl Connection {
         self.counted.listener()
     }
 
+    /// Where requests on it come from.
+    pub(super) fn origin<'o>(&'o self, listener: &'o Listener) -> Origin<'o> {
+        let Connection { peer, port, secured, .. } = self;
+        Origin { listener, http: listener.http(), peer: *peer, port: *port, secured: secured.as_deref() }
+    }
+
+    /// A term of its listener that is about HTTP, as the configuration in service has it.
+    pub(super) fn http_term<T>(&self, worker: &Worker, term: impl FnOnce(&HttpListener) -> T) -> Option<T> {
+        self.term(worker, |listener| term(listener.http()))
+    }
+
     /// A term of its listener, as the configuration in service has it.
     pub(super) fn term<T>(&self, worker: &Worker, term: impl FnOnce(&Listener) -> T) -> Option<T> {
         worker.snapshot().listener(self.counted.listener()).map(term)
@@ -158,7 +171,7 @@ pub(super) async fn wait(connection: &Connection, within_head: bool, worker: &Wo
     }
     let is_first = connection.requests.get() == 0;
     let timeout = connection
-        .term(worker, |terms| if is_first { terms.client_header_timeout } else { terms.idle_timeout });
+        .http_term(worker, |terms| if is_first { terms.client_header_timeout } else { terms.idle_timeout });
     let Some(timeout) = timeout.filter(|timeout| is_first || !timeout.is_zero()) else {
         return Waited::End;
     };
@@ -200,7 +213,7 @@ async fn wait_hot(connection: &Connection, buffer: Buffer, worker: &Worker) -> W
     let Connection { transport, deadline, .. } = connection;
     match deadline.guard(pin!(transport.receive(buffer))).await {
         Ok((Ok(1..), bytes)) => {
-            if let Some(timeout) = connection.term(worker, |terms| terms.client_header_timeout) {
+            if let Some(timeout) = connection.http_term(worker, |terms| terms.client_header_timeout) {
                 deadline.set(timeout);
             }
             Waited::Bytes(bytes)

@@ -80,7 +80,13 @@ pub(super) async fn secure(
         Ok(Accepted::Failed(transport, error)) => (error.as_str(), Some(transport)),
         Err(_elapsed) => ("tls_handshake_timeout", None),
     };
-    let origin = Origin { listener: terms, peer: connection.peer, port: connection.port, secured: None };
+    let origin = Origin {
+        listener: terms,
+        http: terms.http(),
+        peer: connection.peer,
+        port: connection.port,
+        secured: None,
+    };
     exchange::record_unserved(Reason::ClientTls(failure), &PartialHead::default(), began, &origin, worker);
     if let Some(transport) = failed {
         connection.transport = transport;

@@ -19,7 +19,6 @@ use crate::downstream::h2;
 use crate::downstream::handshake;
 use crate::downstream::handshake::Handshake;
 use crate::exchange;
-use crate::exchange::message::Origin;
 use crate::http::head::PartialHead;
 use crate::net::buffer::Buffer;
 use crate::net::clock::Moment;
@@ -113,7 +112,7 @@ async fn prepare(
             }
         };
     }
-    if connection.term(worker, |terms| terms.http2)? {
+    if connection.http_term(worker, |terms| terms.http2)? {
         let (bytes, is_preface) = read_preface(&connection, input, worker).await?;
         input = Some(bytes);
         connection.speaks_http2 = is_preface;
@@ -139,7 +138,7 @@ fn refill(bytes: &[u8], worker: &Worker) -> Buffer {
 /// Reads the PROXY header that a load balancer in front of us sends first; what follows it is
 /// returned. Nothing is answered to a peer that does not speak the protocol.
 async fn read_proxy_header(connection: &mut Connection, worker: &Worker) -> Option<Buffer> {
-    let timeout = connection.term(worker, |terms| terms.client_header_timeout)?;
+    let timeout = connection.http_term(worker, |terms| terms.client_header_timeout)?;
     connection.deadline.set_yielding(timeout);
     let began = worker.clock.now();
     let mut input = worker.buffers.small();
@@ -178,7 +177,7 @@ async fn read_proxy_header(connection: &mut Connection, worker: &Worker) -> Opti
 fn record_unserved(connection: &Connection, reason: Reason, began: Moment, worker: &Worker) {
     let snapshot = worker.snapshot();
     if let Some(listener) = snapshot.listener(connection.listener()) {
-        let origin = Origin { listener, peer: connection.peer, port: connection.port, secured: None };
+        let origin = connection.origin(listener);
         exchange::record_unserved(reason, &PartialHead::default(), began, &origin, worker);
     }
 }
@@ -198,7 +197,7 @@ async fn read_preface(
             Waited::End => return None,
         },
     };
-    connection.deadline.set(connection.term(worker, |terms| terms.client_header_timeout)?);
+    connection.deadline.set(connection.http_term(worker, |terms| terms.client_header_timeout)?);
     loop {
         let seen = input.filled().get(..PREFACE.len()).unwrap_or(input.filled());
         if !PREFACE.starts_with(seen) || seen.len() == PREFACE.len() {

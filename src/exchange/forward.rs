@@ -227,7 +227,7 @@ impl Forward {
             member,
             target: &target,
             is_secure: self.is_secure,
-            tunnel_idle_timeout: origin.listener.tunnel_idle_timeout,
+            tunnel_idle_timeout: origin.http.tunnel_idle_timeout,
             upgrade: self.upgrade,
             accept: accept.as_deref(),
             compression: self.compression,

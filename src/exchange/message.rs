@@ -9,6 +9,7 @@ use crate::http::head::TargetForm;
 use crate::http::headers::KnownName;
 use crate::net::clock::Moment;
 use crate::policy::forwarded::Client;
+use crate::snapshot::HttpListener;
 use crate::snapshot::Listener;
 
 /// A request as its codec hands it over: without the fields that belong to one hop.
@@ -33,6 +34,7 @@ pub struct Request<'h, 'b> {
 #[derive(Clone, Copy)]
 pub struct Origin<'w> {
     pub listener: &'w Listener,
+    pub http: &'w HttpListener,
     pub peer: SocketAddr,
     /// The port that the client connected to.
     pub port: u16,
@@ -47,7 +49,7 @@ impl Origin<'_> {
 
     /// Whether the peer is one of `trusted_proxies`.
     pub(super) fn is_trusted(&self) -> bool {
-        self.listener.trusted_proxies.trusts(self.peer.ip())
+        self.http.trusted_proxies.trusts(self.peer.ip())
     }
 }
 
@@ -60,7 +62,7 @@ pub(super) fn client<'a, 'b: 'a>(
     let headers = &*request.head.headers;
     Client {
         peer: origin.peer,
-        address: origin.listener.trusted_proxies.client(origin.peer.ip(), headers),
+        address: origin.http.trusted_proxies.client(origin.peer.ip(), headers),
         is_trusted: origin.is_trusted(),
         listener_port: origin.port,
         scheme: origin.scheme(),

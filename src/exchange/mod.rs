@@ -147,7 +147,7 @@ pub fn record_unserved(
 
 /// By what name the request goes on and is logged; none where `X-Request-ID` is off.
 fn request_id<'b>(request: &Request<'_, 'b>, origin: &Origin<'_>, worker: &Worker) -> Option<RequestId<'b>> {
-    if !origin.listener.forwarded.x_request_id {
+    if !origin.http.forwarded.fields.x_request_id {
         return None;
     }
     let told = request_id::told(request.head.headers).filter(|_| origin.is_trusted());
@@ -183,5 +183,5 @@ fn route(origin: &Origin<'_>) -> Result<usize, Reason> {
 
 /// Bytes of content that a request may have.
 fn body_limit(origin: &Origin<'_>) -> Option<u64> {
-    Some(origin.listener.max_body_bytes).filter(|&limit| limit != 0)
+    Some(origin.http.max_body_bytes).filter(|&limit| limit != 0)
 }

@@ -249,7 +249,7 @@ fn facts<'a>(
 /// What a trusted proxy calls a request that is refused, where `X-Request-ID` is on.
 fn told_id<'b>(head: &PartialHead<'b>, origin: &Origin<'_>) -> &'b [u8] {
     let (value, count) = head.x_request_id;
-    let is_taken = origin.listener.forwarded.x_request_id
+    let is_taken = origin.http.forwarded.fields.x_request_id
         && count == 1
         && request_id::is_acceptable(value)
         && origin.is_trusted();

@@ -29,7 +29,7 @@ pub(super) fn prepare(
     worker: &Worker,
 ) -> Forward {
     let head = &request.head;
-    let forwarded = &origin.listener.forwarded;
+    let forwarded = &origin.http.forwarded;
     let host = if client.host.is_empty() { default_host(origin, group) } else { client.host };
     let client = &Client { host, ..*client };
     let max_forwards = max_forwards::remaining(head);
@@ -77,14 +77,14 @@ pub(super) fn prepare(
         upgrade: request.upgrade.is_some(),
         accept,
         expects_continue: request.expects_continue,
-        compression: origin.listener.compression.then(|| Accepted::of(head.headers)),
+        compression: origin.http.compression.then(|| Accepted::of(head.headers)),
     }
 }
 
 /// The host of requests that name none, as HTTP/1.0 allows: the one that is configured for that, else that of the first
 /// backend.
 fn default_host<'a>(origin: &Origin<'a>, group: &'a Group) -> &'a [u8] {
-    let configured = group.default_host.as_ref().or(origin.listener.default_host.as_ref());
+    let configured = group.default_host.as_ref().or(origin.http.default_host.as_ref());
     configured.unwrap_or(&group.first_host).as_bytes()
 }
 

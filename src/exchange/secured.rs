@@ -19,7 +19,7 @@ pub struct Secured {
 impl Secured {
     pub fn new(facts: &IdentityFacts<'_>, resumed: bool, listener: &Listener, worker: &Worker) -> Secured {
         let mut identity = Vec::new();
-        listener.forwarded.identity.render(facts, &mut identity);
+        listener.http().forwarded.identity.render(facts, &mut identity);
         let told = TlsFacts {
             ssl_protocol: facts.tls_protocol,
             ssl_cipher: facts.tls_cipher,
@@ -40,6 +40,6 @@ impl Secured {
 
     /// Whether backends want to know what the client's certificate says.
     pub fn wants_identity(listener: &Listener) -> bool {
-        !listener.forwarded.identity.is_empty()
+        !listener.http().forwarded.identity.is_empty()
     }
 }

@@ -24,12 +24,12 @@ pub enum ForwardedFor {
     Preserve,
 }
 
-/// The fields that a listener adds to the requests it forwards.
+/// Which fields a listener adds to the requests it forwards.
 ///
 /// A field that is on replaces whatever the client sent under its name; one that is off passes. What a trusted proxy
 /// says of protocol, port and host stays.
-#[derive(Clone, Debug)]
-pub struct Forwarded {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ForwardedFields {
     pub x_forwarded_for: ForwardedFor,
     pub x_forwarded_proto: bool,
     pub x_forwarded_port: bool,
@@ -38,8 +38,15 @@ pub struct Forwarded {
     pub x_real_ip: bool,
     /// A request gets an identity, or keeps that of a trusted proxy.
     pub x_request_id: bool,
-    /// The name of this load balancer, when `SLB-ID` is on.
-    pub slb_id: Option<String>,
+    pub slb_id: bool,
+}
+
+/// What a listener adds to the requests it forwards.
+#[derive(Clone, Debug)]
+pub struct Forwarded {
+    pub fields: ForwardedFields,
+    /// The name of this load balancer: the value of `SLB-ID`.
+    pub slb_id: String,
     /// What is told of TLS and certificates.
     pub identity: Identity,
 }
@@ -97,7 +104,7 @@ impl Forwarded {
         match field.known {
             // Nobody but Ringway may state what a client's certificate said.
             KnownName::ClientIdentity => true,
-            KnownName::XForwardedFor => self.x_forwarded_for != ForwardedFor::Preserve,
+            KnownName::XForwardedFor => self.fields.x_forwarded_for != ForwardedFor::Preserve,
             KnownName::Other => self.identity.withholds(field.name),
             known => self.adds(known),
         }
@@ -106,7 +113,7 @@ impl Forwarded {
     /// What a Connection field of the client must not take away, besides what it never can: through a proxy that
     /// passes Connection on, a client could undo what that proxy says of it.
     pub fn protected(&self) -> Option<KnownName> {
-        self.x_request_id.then_some(KnownName::XRequestId)
+        self.fields.x_request_id.then_some(KnownName::XRequestId)
     }
 
     /// The lines of the client's trailer section, or none of them if one could be taken for a field that is added. For
@@ -116,7 +123,7 @@ impl Forwarded {
             let name = line.split(|&byte| byte == b':').next().unwrap_or_default();
             KnownName::of(name) == KnownName::XRequestId
         };
-        let is_suspect = self.x_request_id && lines.split(|&byte| byte == b'\n').any(is_forged);
+        let is_suspect = self.fields.x_request_id && lines.split(|&byte| byte == b'\n').any(is_forged);
         if is_suspect { b"" } else { lines }
     }
 
@@ -150,14 +157,14 @@ impl Forwarded {
 
     fn adds(&self, name: KnownName) -> bool {
         match name {
-            KnownName::XForwardedFor => self.x_forwarded_for == ForwardedFor::Append,
-            KnownName::XForwardedProto => self.x_forwarded_proto,
-            KnownName::XForwardedPort => self.x_forwarded_port,
-            KnownName::XForwardedHost => self.x_forwarded_host,
-            KnownName::XForwardedClientSrcport => self.x_forwarded_client_srcport,
-            KnownName::XRealIp => self.x_real_ip,
-            KnownName::XRequestId => self.x_request_id,
-            KnownName::SlbId => self.slb_id.is_some(),
+            KnownName::XForwardedFor => self.fields.x_forwarded_for == ForwardedFor::Append,
+            KnownName::XForwardedProto => self.fields.x_forwarded_proto,
+            KnownName::XForwardedPort => self.fields.x_forwarded_port,
+            KnownName::XForwardedHost => self.fields.x_forwarded_host,
+            KnownName::XForwardedClientSrcport => self.fields.x_forwarded_client_srcport,
+            KnownName::XRealIp => self.fields.x_real_ip,
+            KnownName::XRequestId => self.fields.x_request_id,
+            KnownName::SlbId => self.fields.slb_id,
             _ => false,
         }
     }
@@ -185,9 +192,7 @@ impl Forwarded {
             KnownName::XForwardedClientSrcport => push_number(value, client.peer.port()),
             KnownName::XRealIp => push_ip(value, client.address),
             KnownName::XRequestId => value.extend_from_slice(client.request_id),
-            KnownName::SlbId => {
-                value.extend_from_slice(self.slb_id.as_deref().unwrap_or_default().as_bytes())
-            }
+            KnownName::SlbId => value.extend_from_slice(self.slb_id.as_bytes()),
             _ => unreachable!("only the names of ADDED are built"),
         }
     }
@@ -332,14 +337,17 @@ mod tests {
 
     fn everything() -> Forwarded {
         Forwarded {
-            x_forwarded_for: ForwardedFor::Append,
-            x_forwarded_proto: true,
-            x_forwarded_port: true,
-            x_forwarded_host: true,
-            x_forwarded_client_srcport: true,
-            x_real_ip: true,
-            x_request_id: true,
-            slb_id: Some("edge-1".to_owned()),
+            fields: ForwardedFields {
+                x_forwarded_for: ForwardedFor::Append,
+                x_forwarded_proto: true,
+                x_forwarded_port: true,
+                x_forwarded_host: true,
+                x_forwarded_client_srcport: true,
+                x_real_ip: true,
+                x_request_id: true,
+                slb_id: true,
+            },
+            slb_id: "edge-1".to_owned(),
             identity: Identity::default(),
         }
     }
@@ -433,14 +441,17 @@ mod tests {
     #[test]
     fn what_is_off_passes_except_claims_about_certificates() {
         let off = Forwarded {
-            x_forwarded_for: ForwardedFor::Preserve,
-            x_forwarded_proto: false,
-            x_forwarded_port: false,
-            x_forwarded_host: false,
-            x_forwarded_client_srcport: false,
-            x_real_ip: false,
-            x_request_id: false,
-            slb_id: None,
+            fields: ForwardedFields {
+                x_forwarded_for: ForwardedFor::Preserve,
+                x_forwarded_proto: false,
+                x_forwarded_port: false,
+                x_forwarded_host: false,
+                x_forwarded_client_srcport: false,
+                x_real_ip: false,
+                x_request_id: false,
+                slb_id: false,
+            },
+            slb_id: String::new(),
             identity: Identity::default(),
         };
         assert_eq!(added(&off, &Headers::of(&[])), Vec::<String>::new());
@@ -454,7 +465,10 @@ mod tests {
         let subject = (Fact::SubjectDn, Some("x-subject".to_owned()));
         let told = Forwarded { identity: Identity::new(vec![subject]), ..off.clone() };
         assert!(withholds(&told, "X_Subject"));
-        let removing = Forwarded { x_forwarded_for: ForwardedFor::Remove, ..off };
+        let removing = Forwarded {
+            fields: ForwardedFields { x_forwarded_for: ForwardedFor::Remove, ..off.fields },
+            ..off
+        };
         assert!(withholds(&removing, "X-Forwarded-For"));
         assert_eq!(added(&removing, &Headers::of(&[])), Vec::<String>::new());
     }
@@ -462,7 +476,7 @@ mod tests {
     #[test]
     fn trailers_forge_no_identity() {
         let on = everything();
-        let off = Forwarded { x_request_id: false, ..everything() };
+        let off = Forwarded { fields: ForwardedFields { x_request_id: false, ..on.fields }, ..everything() };
         for (lines, passes) in [
             (&b""[..], true),
             (b"a: x-request-id\r\nx-request-ids:1\r\n", true),

@@ -62,18 +62,37 @@ impl Snapshot {
     }
 }
 
-/// Where requests come in, and what they may be like.
+/// Where clients come in: what holds whatever is spoken there.
 pub struct Listener {
     pub name: String,
     /// A small number that a listener of this name keeps over reloads.
     pub slot: usize,
     /// Where it listens.
     pub addresses: Vec<SocketAddr>,
-    /// Where its requests can go.
+    /// Where what it accepts can go.
     pub groups: Vec<Arc<Group>>,
     /// The index in `groups` of the one that takes what no rule takes.
     pub default_group: Option<usize>,
-    /// HTTP/2 is spoken: by ALPN, or by prior knowledge in the clear.
+    pub connections: Arc<Quota>,
+    /// New connections per second; 0 = unlimited.
+    pub connection_rate: Arc<Rate>,
+    /// Read a PROXY header before anything else.
+    pub proxy_protocol: bool,
+    /// None: plaintext.
+    pub tls: Option<ServerTls>,
+    pub protocol: Protocol,
+    /// The configuration names it no more: every response is the last on its connection.
+    pub leaving: AtomicBool,
+}
+
+/// What is spoken at a listener, within TLS or without.
+pub enum Protocol {
+    Http(HttpListener),
+}
+
+/// What requests may be like, and what becomes of them.
+pub struct HttpListener {
+    /// HTTP/2 is spoken: by ALPN, or by prior knowledge in plaintext.
     pub http2: bool,
     pub http2_limits: Http2Limits,
     /// Zero closes a connection after each response.
@@ -92,13 +111,6 @@ pub struct Listener {
     pub max_uri_bytes: usize,
     /// 0 = unlimited.
     pub max_body_bytes: u64,
-    pub connections: Arc<Quota>,
-    /// New connections per second; 0 = unlimited.
-    pub connection_rate: Arc<Rate>,
-    /// Read a PROXY header before anything else.
-    pub proxy_protocol: bool,
-    /// None: HTTP in the clear.
-    pub tls: Option<ServerTls>,
     pub trusted_proxies: TrustedProxies,
     /// The host of requests that name none.
     pub default_host: Option<String>,
@@ -106,8 +118,6 @@ pub struct Listener {
     /// Compress responses for clients that accept it.
     pub compression: bool,
     pub forwarded: Forwarded,
-    /// The configuration names it no more: every response is the last on its connection.
-    pub leaving: AtomicBool,
 }
 
 /// What one client may ask of a connection of HTTP/2.
@@ -140,6 +150,12 @@ impl Listener {
             (Some(tls), Some(proven)) => tls.demand == 0 || tls.demand == proven,
             _ => false,
         }
+    }
+
+    /// How it serves HTTP.
+    pub fn http(&self) -> &HttpListener {
+        let Protocol::Http(http) = &self.protocol;
+        http
     }
 
     pub fn is_leaving(&self) -> bool {

@@ -6,13 +6,13 @@ use crate::config::Authority;
 use crate::config::ClientAuth;
 use crate::config::ClientAuthMode;
 use crate::config::Listener;
-use crate::config::ListenerProtocol;
 use crate::config::ServerGroup;
 use crate::config::Verify;
 use crate::config::check::kind::Choice;
 use crate::config::check::kind::Kind;
 use crate::config::check::kind::Name;
 use crate::config::check::kind::refuse_kind;
+use crate::config::check::listener_tls::Scheme;
 use crate::config::check::nearest::nearest;
 use crate::config::check::references::Reference;
 use crate::config::check::section::Output;
@@ -25,7 +25,7 @@ use crate::config::report::Report;
 /// `wanted` gets the names of CAs; [`resolve`] finds them.
 pub(super) fn client_auth(
     listener: &mut Section<'_, '_>,
-    protocol: ListenerProtocol,
+    scheme: Scheme,
     wanted: &mut Vec<Reference>,
 ) -> ClientAuth {
     let table = listener.table("client_auth");
@@ -34,7 +34,7 @@ pub(super) fn client_auth(
     let names = section.read("ca", &Names, Vec::new());
     section.close();
     if let Some(table) = table {
-        check(table, (mode, protocol), listener.output);
+        check(table, (mode, scheme), listener.output);
     }
     let named = table.and_then(|table| table.find("ca")).filter(names_something);
     if let Some(refused) = named.filter(|_| names.is_empty()) {
@@ -55,7 +55,7 @@ const MODES: Choice<ClientAuthMode> = Choice {
 };
 
 /// What would let clients in whom the operator means to keep out is an error.
-fn check(table: &raw::Table, (mode, protocol): (ClientAuthMode, ListenerProtocol), output: &mut Output) {
+fn check(table: &raw::Table, (mode, scheme): (ClientAuthMode, Scheme), output: &mut Output) {
     let report = &mut output.report;
     let names_ca =
         |entry: &&raw::Entry| !matches!(&entry.value.kind, raw::Kind::Array(values) if values.is_empty());
@@ -69,7 +69,7 @@ fn check(table: &raw::Table, (mode, protocol): (ClientAuthMode, ListenerProtocol
             let help = "add ca = [\"clients\"], with a [[ca]] of this name";
             report.error(entry.value.location, "`ca` is missing: whose certificates are good?", help);
         }
-        (Some(entry), _) if mode != ClientAuthMode::Off && protocol == ListenerProtocol::Http => {
+        (Some(entry), _) if mode != ClientAuthMode::Off && scheme == Scheme::Http => {
             let help = "write protocol = \"https\", or remove [listener.client_auth]";
             report.error(entry.value.location, "clients show no certificates over plain HTTP", help);
         }

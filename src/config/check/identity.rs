@@ -5,7 +5,6 @@ use serde_json::Value as Json;
 use crate::config::ClientAuthMode;
 use crate::config::FingerprintHash;
 use crate::config::Listener;
-use crate::config::ListenerProtocol;
 use crate::config::check::kind::Boolean;
 use crate::config::check::kind::Choice;
 use crate::config::check::kind::Kind;
@@ -86,7 +85,7 @@ const KEYS: [(&str, Fact); 13] = [
 
 /// Warns about headers that the listener could never send.
 pub(super) fn check_use(told: &[Told], listener: &Listener, report: &mut Report) {
-    let is_plain = listener.protocol == ListenerProtocol::Http;
+    let is_plain = listener.tls.is_none();
     let asks_nobody = listener.client_auth.mode == ClientAuthMode::Off;
     for Told { key, fact, location } in told {
         let is_of_certificate = !matches!(

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use crate::config::FingerprintHash;
 use crate::config::Forwarded;
-use crate::config::ForwardedFor;
 use crate::config::HalfClose;
 use crate::config::Http2Limits;
+use crate::config::HttpListener;
 use crate::config::Listener;
 use crate::config::ListenerProtocol;
 use crate::config::ProxyProtocol;
@@ -24,6 +24,7 @@ use crate::config::check::kind::Name;
 use crate::config::check::kind::Size;
 use crate::config::check::kind::seconds;
 use crate::config::check::listener_tls;
+use crate::config::check::listener_tls::Scheme;
 use crate::config::check::names::Known;
 use crate::config::check::references::Reference;
 use crate::config::check::section::Output;
@@ -31,6 +32,8 @@ use crate::config::check::section::Section;
 use crate::config::raw;
 use crate::http::headers::MAX_FIELDS;
 use crate::policy::early_hints::EarlyHints;
+use crate::policy::forwarded::ForwardedFields;
+use crate::policy::forwarded::ForwardedFor;
 
 pub(super) const KIB: u64 = 1 << 10;
 pub(super) const MIB: u64 = 1 << 20;
@@ -47,21 +50,34 @@ pub(super) fn listener(table: &raw::Table, known: &Known<'_>, output: &mut Outpu
     let mut section = Section::element("listener", table, output);
     let name = section.read_required("name", &Name, "name = \"web\"");
     let addresses = section.read_required("address", &ListenAddresses, "address = \"0.0.0.0:8080\"");
-    let protocol = section.read("protocol", &PROTOCOLS, ListenerProtocol::Http);
+    let scheme = section.read("protocol", &PROTOCOLS, Scheme::Http);
     let default_group = default_group(&mut section, table);
-    let tls = listener_tls::listener_tls(&mut section, protocol, known);
-    let trusted_proxies = trusted_proxies(&mut section);
+    let tls = listener_tls::listener_tls(&mut section, scheme, known);
     let (mut told, mut authorities) = (Vec::new(), Vec::new());
-    let minute = Duration::from_secs(60);
     let listener = Listener {
         location: name.as_ref().map_or(table.location, |(_, location)| *location),
         name: name.map(|(name, _)| name).unwrap_or_default(),
         addresses: addresses.map(|(addresses, _)| addresses).unwrap_or_default(),
-        protocol,
         tls,
         default_group: None,
-        http2: section.read("http2", &Boolean, protocol == ListenerProtocol::Https),
-        http2_limits: http2_limits(&mut section),
+        max_connections: section.read("max_connections", &Integer(0..=1_000_000), 0),
+        connections_per_second: section.read("connections_per_second", &Integer(0..=1_000_000), 0),
+        proxy_protocol: section.read("proxy_protocol", &PROXY_PROTOCOLS, ProxyProtocol::Off),
+        protocol: ListenerProtocol::Http(http(&mut section, scheme, &mut told)),
+        client_auth: client_auth::client_auth(&mut section, scheme, &mut authorities),
+    };
+    identity::check_use(&told, &listener, section.report());
+    section.close();
+    (listener, (default_group, authorities))
+}
+
+/// `told` gets the places of the headers about TLS and certificates.
+fn http(section: &mut Section<'_, '_>, scheme: Scheme, told: &mut Vec<Told>) -> HttpListener {
+    let minute = Duration::from_secs(60);
+    let trusted_proxies = trusted_proxies(section);
+    HttpListener {
+        http2: section.read("http2", &Boolean, scheme == Scheme::Https),
+        http2_limits: http2_limits(section),
         idle_timeout: section.read("idle_timeout", &seconds(0, 4_000), Duration::from_secs(15)),
         client_header_timeout: section.read("client_header_timeout", &seconds(1, 900), minute),
         client_body_timeout: section.read("client_body_timeout", &seconds(1, 900), minute),
@@ -72,20 +88,13 @@ pub(super) fn listener(table: &raw::Table, known: &Known<'_>, output: &mut Outpu
         max_headers: section.read("max_headers", &Integer(1..=MAX_FIELDS as u32), 100),
         max_uri_bytes: section.read("max_uri_bytes", &Size(64..=MIB), 32 * KIB),
         max_body_bytes: section.read("max_body_bytes", &Size(0..=MAX_BODY), 0),
-        max_connections: section.read("max_connections", &Integer(0..=1_000_000), 0),
-        connections_per_second: section.read("connections_per_second", &Integer(0..=1_000_000), 0),
-        proxy_protocol: section.read("proxy_protocol", &PROXY_PROTOCOLS, ProxyProtocol::Off),
-        real_ip_header: real_ip_header(&mut section, trusted_proxies.is_empty()),
+        real_ip_header: real_ip_header(section, trusted_proxies.is_empty()),
         trusted_proxies,
         default_host: section.read("default_host", &DefaultHost, None),
         early_hints: section.read("early_hints", &EARLY_HINTS, EarlyHints::Http2),
         compression: section.read("compression", &Boolean, false),
-        forwarded: forwarded(&mut section, &mut told),
-        client_auth: client_auth::client_auth(&mut section, protocol, &mut authorities),
-    };
-    identity::check_use(&told, &listener, section.report());
-    section.close();
-    (listener, (default_group, authorities))
+        forwarded: forwarded(section, told),
+    }
 }
 
 fn http2_limits(section: &mut Section<'_, '_>) -> Http2Limits {
@@ -96,8 +105,8 @@ fn http2_limits(section: &mut Section<'_, '_>) -> Http2Limits {
     }
 }
 
-const PROTOCOLS: Choice<ListenerProtocol> = Choice {
-    words: &[("http", ListenerProtocol::Http), ("https", ListenerProtocol::Https)],
+const PROTOCOLS: Choice<Scheme> = Choice {
+    words: &[("http", Scheme::Http), ("https", Scheme::Https)],
     aliases: &[],
     later: &["quic", "tcp", "tls", "udp"],
 };
@@ -159,14 +168,16 @@ fn forwarded(listener: &mut Section<'_, '_>, told: &mut Vec<Told>) -> Forwarded 
     let table = listener.table("forwarded");
     let mut section = Section::single("listener.forwarded", table, listener.output);
     let forwarded = Forwarded {
-        x_forwarded_for: section.read("x_forwarded_for", &FORWARDED_FOR, ForwardedFor::Append),
-        x_forwarded_proto: section.read("x_forwarded_proto", &Boolean, true),
-        x_forwarded_port: section.read("x_forwarded_port", &Boolean, false),
-        x_forwarded_host: section.read("x_forwarded_host", &Boolean, false),
-        x_forwarded_client_srcport: section.read("x_forwarded_client_srcport", &Boolean, false),
-        x_real_ip: section.read("x_real_ip", &Boolean, false),
-        x_request_id: section.read("x_request_id", &Boolean, false),
-        slb_id: section.read("slb_id", &Boolean, false),
+        fields: ForwardedFields {
+            x_forwarded_for: section.read("x_forwarded_for", &FORWARDED_FOR, ForwardedFor::Append),
+            x_forwarded_proto: section.read("x_forwarded_proto", &Boolean, true),
+            x_forwarded_port: section.read("x_forwarded_port", &Boolean, false),
+            x_forwarded_host: section.read("x_forwarded_host", &Boolean, false),
+            x_forwarded_client_srcport: section.read("x_forwarded_client_srcport", &Boolean, false),
+            x_real_ip: section.read("x_real_ip", &Boolean, false),
+            x_request_id: section.read("x_request_id", &Boolean, false),
+            slb_id: section.read("slb_id", &Boolean, false),
+        },
         identity: identity::identity(&mut section, table, told),
         fingerprint_hash: section.read("fingerprint_hash", &identity::HASHES, FingerprintHash::Sha1),
     };

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::config::ListenerProtocol;
 use crate::config::ListenerTls;
 use crate::config::SniMatch;
 use crate::config::check::kind::Choice;
@@ -17,13 +16,20 @@ use crate::config::report::Location;
 const KEYS: [&str; 5] =
     ["certificates", "sni_match", "tls_policy", "session_ticket_lifetime", "tls_handshake_timeout"];
 
+/// What the word `protocol` says of a listener: what is spoken, and whether within TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scheme {
+    Http,
+    Https,
+}
+
 /// None unless the listener speaks https; then these keys must not be there.
 pub(super) fn listener_tls(
     section: &mut Section<'_, '_>,
-    protocol: ListenerProtocol,
+    scheme: Scheme,
     known: &Known<'_>,
 ) -> Option<ListenerTls> {
-    if protocol == ListenerProtocol::Http {
+    if scheme == Scheme::Http {
         refuse_keys(section);
         return None;
     }

@@ -88,7 +88,7 @@ pub(super) fn check_use(
 
 /// Warns about listeners that no caller of gRPC can use, though what is behind them speaks nothing else.
 pub(super) fn check_calls(listeners: &[Listener], groups: &[ServerGroup], report: &mut Report) {
-    for listener in listeners.iter().filter(|listener| !listener.http2) {
+    for listener in listeners.iter().filter(|listener| !listener.http().http2) {
         let group = listener.default_group.and_then(|index| groups.get(index));
         if let Some(group) = group.filter(|group| group.protocol == GroupProtocol::Grpc) {
             let message = format!(

@@ -114,9 +114,9 @@ fn aliases_and_cas_are_kept() {
     let config = load_text(&text).config.expect("there are only warnings");
     let [listener] = config.listeners.as_slice() else { panic!("there is one listener") };
     assert_eq!(listener.client_auth.ca, [1, 0]);
-    assert_eq!(listener.forwarded.fingerprint_hash, FingerprintHash::Sha256);
+    assert_eq!(listener.http().forwarded.fingerprint_hash, FingerprintHash::Sha256);
     assert_eq!(
-        listener.forwarded.identity,
+        listener.http().forwarded.identity,
         [(Fact::Certificate, None), (Fact::TlsSni, Some("x-sni".to_owned()))]
     );
 }

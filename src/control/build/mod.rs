@@ -10,6 +10,7 @@ use std::sync::atomic::AtomicBool;
 
 use crate::config;
 use crate::config::Config;
+use crate::config::ListenerProtocol;
 use crate::config::Location;
 use crate::config::Report;
 use crate::control::build::group::GroupBuilder;
@@ -19,11 +20,12 @@ use crate::control::build::sockets::Binding;
 use crate::control::credentials::tls::Security;
 use crate::control::discovery::Addresses;
 use crate::policy::forwarded::Forwarded;
-use crate::policy::forwarded::ForwardedFor;
 use crate::policy::forwarded::TrustedProxies;
 use crate::policy::identity::Identity;
 use crate::snapshot::Http2Limits;
+use crate::snapshot::HttpListener;
 use crate::snapshot::Listener;
+use crate::snapshot::Protocol;
 use crate::snapshot::ServerTls;
 use crate::snapshot::Snapshot;
 use crate::snapshot::group::Group;
@@ -149,8 +151,6 @@ fn build_listener(
     groups: &[KnownGroup],
     (parts, roster): (&Parts<'_>, &mut Roster),
 ) -> Listener {
-    // The checks keep byte limits far below what a usize of any supported machine holds.
-    let bytes = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
     let limit = listener.max_connections as usize;
     let (connections, connection_rate) = match roster.known_listener(&listener.name) {
         Some(known) => {
@@ -165,47 +165,58 @@ fn build_listener(
         .filter_map(|index| Some(Arc::clone(&groups.get(*index)?.group)))
         .collect();
     let own_bindings = parts.bindings.iter().filter(|binding| binding.listener == listener.name);
-    let demand = terms.as_ref().map_or(0, ServerTerms::demand);
     Listener {
         name: listener.name.clone(),
         slot: roster.listener_slot(&listener.name),
         addresses: own_bindings.map(|binding| binding.address).collect(),
         default_group: (!own_groups.is_empty()).then_some(0),
         groups: own_groups,
-        http2: listener.http2,
-        http2_limits: http2_limits(listener.http2_limits),
-        idle_timeout: listener.idle_timeout,
-        client_header_timeout: listener.client_header_timeout,
-        client_body_timeout: listener.client_body_timeout,
-        tunnel_idle_timeout: listener.tunnel_idle_timeout,
-        serves_half_closed: listener.half_close == config::HalfClose::Serve,
-        keepalive_requests: listener.keepalive_requests,
-        max_header_bytes: bytes(listener.max_header_bytes),
-        max_headers: listener.max_headers as usize,
-        max_uri_bytes: bytes(listener.max_uri_bytes),
-        max_body_bytes: listener.max_body_bytes,
         connections,
         connection_rate: connection_rate
             .unwrap_or_else(|| Arc::new(Rate::new(listener.connections_per_second))),
         proxy_protocol: listener.proxy_protocol == config::ProxyProtocol::Accept,
-        tls: listener.tls.as_ref().zip(terms).map(|(tls, terms)| ServerTls {
-            terms: Published::new(terms),
-            handshake_timeout: tls.handshake_timeout,
-            demand,
-            fingerprint_hash: match listener.forwarded.fingerprint_hash {
-                config::FingerprintHash::Sha1 => FingerprintHash::Sha1,
-                config::FingerprintHash::Sha256 => FingerprintHash::Sha256,
-            },
-        }),
-        trusted_proxies: TrustedProxies::new(
-            listener.trusted_proxies.clone(),
-            listener.real_ip_header.clone(),
-        ),
-        default_host: listener.default_host.clone(),
-        early_hints: listener.early_hints,
-        compression: listener.compression,
-        forwarded: forwarded(&listener.forwarded, parts),
+        tls: server_tls(listener, terms),
+        protocol: match &listener.protocol {
+            ListenerProtocol::Http(http) => Protocol::Http(build_http(http, parts)),
+        },
         leaving: AtomicBool::new(false),
+    }
+}
+
+fn server_tls(listener: &config::Listener, terms: Option<ServerTerms>) -> Option<ServerTls> {
+    let (tls, terms) = listener.tls.as_ref().zip(terms)?;
+    let fingerprint_hash = match &listener.protocol {
+        ListenerProtocol::Http(http) => match http.forwarded.fingerprint_hash {
+            config::FingerprintHash::Sha1 => FingerprintHash::Sha1,
+            config::FingerprintHash::Sha256 => FingerprintHash::Sha256,
+        },
+    };
+    let demand = terms.demand();
+    let (terms, handshake_timeout) = (Published::new(terms), tls.handshake_timeout);
+    Some(ServerTls { terms, handshake_timeout, demand, fingerprint_hash })
+}
+
+fn build_http(http: &config::HttpListener, parts: &Parts<'_>) -> HttpListener {
+    // The checks keep byte limits far below what a usize of any supported machine holds.
+    let bytes = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
+    HttpListener {
+        http2: http.http2,
+        http2_limits: http2_limits(http.http2_limits),
+        idle_timeout: http.idle_timeout,
+        client_header_timeout: http.client_header_timeout,
+        client_body_timeout: http.client_body_timeout,
+        tunnel_idle_timeout: http.tunnel_idle_timeout,
+        serves_half_closed: http.half_close == config::HalfClose::Serve,
+        keepalive_requests: http.keepalive_requests,
+        max_header_bytes: bytes(http.max_header_bytes),
+        max_headers: http.max_headers as usize,
+        max_uri_bytes: bytes(http.max_uri_bytes),
+        max_body_bytes: http.max_body_bytes,
+        trusted_proxies: TrustedProxies::new(http.trusted_proxies.clone(), http.real_ip_header.clone()),
+        default_host: http.default_host.clone(),
+        early_hints: http.early_hints,
+        compression: http.compression,
+        forwarded: forwarded(&http.forwarded, parts),
     }
 }
 
@@ -215,20 +226,10 @@ fn http2_limits(limits: config::Http2Limits) -> Http2Limits {
 }
 
 fn forwarded(wanted: &config::Forwarded, parts: &Parts<'_>) -> Forwarded {
-    let slb_id = || parts.config.process.instance_id.clone().unwrap_or_else(|| parts.host.name.clone());
+    let instance_id = parts.config.process.instance_id.as_ref();
     Forwarded {
-        x_forwarded_for: match wanted.x_forwarded_for {
-            config::ForwardedFor::Append => ForwardedFor::Append,
-            config::ForwardedFor::Remove => ForwardedFor::Remove,
-            config::ForwardedFor::Preserve => ForwardedFor::Preserve,
-        },
-        x_forwarded_proto: wanted.x_forwarded_proto,
-        x_forwarded_port: wanted.x_forwarded_port,
-        x_forwarded_host: wanted.x_forwarded_host,
-        x_forwarded_client_srcport: wanted.x_forwarded_client_srcport,
-        x_real_ip: wanted.x_real_ip,
-        x_request_id: wanted.x_request_id,
-        slb_id: wanted.slb_id.then(slb_id),
+        fields: wanted.fields,
+        slb_id: instance_id.unwrap_or(&parts.host.name).clone(),
         identity: Identity::new(wanted.identity.clone()),
     }
 }

@@ -61,7 +61,8 @@ impl Security {
                 Some(ClientAuth { mode, authorities })
             }
         };
-        let terms = ServerTerms::new(&own.offer, resolver, tickets, client_auth, listener.http2).ok()?;
+        let terms =
+            ServerTerms::new(&own.offer, resolver, tickets, client_auth, listener.http().http2).ok()?;
         Some(terms.with_index(Arc::clone(&own.index)))
     }
 

@@ -11,13 +11,13 @@ use crate::net::buffer::SMALL_BYTES;
 use crate::proto::h1::body;
 use crate::proto::h1::body::BodyDecoder;
 use crate::proto::h1::framing::Framing;
-use crate::snapshot::Listener;
+use crate::snapshot::HttpListener;
 use crate::worker::Worker;
 
 pub(super) struct Body<'c> {
     connection: &'c Connection,
     worker: &'c Worker,
-    terms: &'c Listener,
+    terms: &'c HttpListener,
     decoder: BodyDecoder,
     /// Bytes received and not yet looked at: of the body, then of the next request.
     input: Option<Buffer>,
@@ -33,7 +33,7 @@ impl<'c> Body<'c> {
         worker: &'c Worker,
         input: Buffer,
         decoder: BodyDecoder,
-        terms: &'c Listener,
+        terms: &'c HttpListener,
     ) -> Body<'c> {
         let input = (!input.is_empty()).then_some(input);
         Body { connection, worker, terms, decoder, input, tunnel: false, busy: false, received_bytes: 0 }

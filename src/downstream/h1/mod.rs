@@ -70,16 +70,12 @@ async fn serve_requests(connection: &Connection, worker: &Worker, mut input: Opt
 /// Serves one request; returns what was received behind it, or how the connection goes on.
 async fn serve_next(
     connection: &Connection,
-    terms: &Listener,
+    listener: &Listener,
     worker: &Worker,
     input: Option<Buffer>,
 ) -> Result<Buffer, NextStep> {
-    let origin = Origin {
-        listener: terms,
-        peer: connection.peer,
-        port: connection.port,
-        secured: connection.secured.as_deref(),
-    };
+    let origin = connection.origin(listener);
+    let terms = origin.http;
     let mut input = match input {
         Some(input) => input,
         None => {
@@ -105,7 +101,7 @@ async fn serve_next(
                 connection.requests.set(connection.requests.get().saturating_add(1));
                 input.consume(traits.head_bytes);
                 let body = Body::new(connection, worker, input, decoder, terms);
-                let reply = Reply::new(connection, worker, traits, terms);
+                let reply = Reply::new(connection, worker, traits, &origin);
                 let mut stream = H1Stream {
                     body,
                     reply,
@@ -142,7 +138,7 @@ fn look(connection: &Connection, input: &Buffer, origin: &Origin<'_>, worker: &W
         return Look::Incomplete;
     }
     let received = head_began(connection, worker);
-    let terms = origin.listener;
+    let terms = origin.http;
     let limits = HeadLimits {
         max_header_bytes: terms.max_header_bytes,
         max_headers: terms.max_headers,
@@ -174,7 +170,7 @@ fn begin(
     let length = framing.body_length();
     let expects_continue = expects_continue && !length.is_empty();
     let upgrade = requested_upgrade(&head, options);
-    let terms = origin.listener;
+    let terms = origin.http;
     options.remove_hop_by_hop(head.headers, terms.forwarded.protected());
     let is_last = terms.keepalive_requests != 0 && connection.requests.get() + 1 >= terms.keepalive_requests;
     let wants_more = options.persistent(head.version);
@@ -228,8 +224,7 @@ async fn more(connection: &Connection, mut input: Buffer) -> More {
 
 /// Answers a client that speaks HTTP in the clear where TLS is spoken.
 pub(super) async fn refuse_plain(connection: &Connection, input: Buffer, terms: &Listener, worker: &Worker) {
-    let origin = Origin { listener: terms, peer: connection.peer, port: connection.port, secured: None };
-    refuse(connection, input, Reason::PlainHttp, &origin, worker).await;
+    refuse(connection, input, Reason::PlainHttp, &connection.origin(terms), worker).await;
 }
 
 /// Answers what is no request and ends the connection: where the next request begins is unknown.
@@ -245,12 +240,12 @@ async fn refuse(
     let traits = RequestTraits::of_refused(input.len());
     // What follows has no end, so the answer says that the connection closes.
     let decoder = BodyDecoder::unlimited(Framing::UntilClose);
-    let body = Body::new(connection, worker, input, decoder, origin.listener);
-    let reply = Reply::new(connection, worker, traits, origin.listener);
+    let body = Body::new(connection, worker, input, decoder, origin.http);
+    let reply = Reply::new(connection, worker, traits, origin);
     let mut stream = H1Stream {
         body,
         reply,
-        presence: ClientPresence { connection, serves_half_closed: origin.listener.serves_half_closed },
+        presence: ClientPresence { connection, serves_half_closed: origin.http.serves_half_closed },
     };
     exchange::serve(&mut refusal, &mut stream, origin, worker).await;
     NextStep::Linger

@@ -3,6 +3,7 @@
 use crate::downstream::connection::Connection;
 use crate::downstream::connection::NextStep;
 use crate::downstream::reply_state::ReplyState;
+use crate::exchange::message::Origin;
 use crate::exchange::stream;
 use crate::exchange::stream::ReplyError;
 use crate::exchange::stream::StartFacts;
@@ -14,6 +15,7 @@ use crate::proto::field_lines;
 use crate::proto::h1::chunked;
 use crate::proto::h1::chunked::ChunkHeader;
 use crate::proto::h1::head;
+use crate::snapshot::HttpListener;
 use crate::snapshot::Listener;
 use crate::worker::Worker;
 
@@ -56,7 +58,8 @@ enum Delimiter {
 pub(super) struct Reply<'c> {
     connection: &'c Connection,
     worker: &'c Worker,
-    terms: &'c Listener,
+    listener: &'c Listener,
+    terms: &'c HttpListener,
     request: RequestTraits,
     state: ReplyState,
     delimiter: Delimiter,
@@ -74,12 +77,13 @@ impl<'c> Reply<'c> {
         connection: &'c Connection,
         worker: &'c Worker,
         request: RequestTraits,
-        terms: &'c Listener,
+        origin: &Origin<'c>,
     ) -> Reply<'c> {
         Reply {
             connection,
             worker,
-            terms,
+            listener: origin.listener,
+            terms: origin.http,
             request,
             state: ReplyState::Unstarted,
             delimiter: Delimiter::NoContent,
@@ -121,7 +125,7 @@ impl<'c> Reply<'c> {
         self.close = facts.close
             || !self.request.may_have_more
             || self.worker.is_draining()
-            || self.terms.is_leaving()
+            || self.listener.is_leaving()
             || self.delimiter == Delimiter::Close;
     }
 

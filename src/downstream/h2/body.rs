@@ -11,12 +11,12 @@ use crate::exchange::stream::BodyError;
 use crate::exchange::stream::Patience;
 use crate::exchange::stream::RequestBody;
 use crate::net::buffer::Buffer;
-use crate::snapshot::Listener;
+use crate::snapshot::HttpListener;
 
 pub(super) struct Body<'s> {
     shared: &'s Shared,
     state: &'s StreamState,
-    terms: &'s Listener,
+    terms: &'s HttpListener,
     /// The most content, in bytes.
     limit: Option<u64>,
     /// All was taken. What comes for a tunnel is not looked at before that begins.
@@ -28,7 +28,7 @@ impl<'s> Body<'s> {
     pub(super) fn new(
         shared: &'s Shared,
         state: &'s StreamState,
-        terms: &'s Listener,
+        terms: &'s HttpListener,
         (wants_tunnel, limit): (bool, Option<u64>),
     ) -> Body<'s> {
         let limit = limit.filter(|_| !wants_tunnel);

@@ -21,7 +21,7 @@ use crate::net::buffer::Buffer;
 use crate::proto::field_lines;
 use crate::proto::h2::connection::StreamGone;
 use crate::snapshot::EarlyHints;
-use crate::snapshot::Listener;
+use crate::snapshot::HttpListener;
 
 pub(super) struct Reply<'s> {
     shared: &'s Shared,
@@ -46,7 +46,7 @@ impl<'s> Reply<'s> {
     pub(super) fn new(
         shared: &'s Shared,
         stream: &'s Rc<StreamState>,
-        terms: &Listener,
+        terms: &HttpListener,
         traits: Traits,
     ) -> Reply<'s> {
         Reply {

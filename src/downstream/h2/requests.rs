@@ -82,7 +82,7 @@ impl Shared {
     ) {
         let requests = self.connection.requests.get().saturating_add(1);
         self.connection.requests.set(requests);
-        if let Some(terms) = held.listener(self.connection.listener()) {
+        if let Some(terms) = held.listener(self.connection.listener()).map(Listener::http) {
             let is_last = terms.keepalive_requests != 0 && requests >= terms.keepalive_requests;
             if is_last || terms.idle_timeout.is_zero() {
                 self.note_spent();
@@ -117,7 +117,7 @@ impl Shared {
         let head = if wants_tunnel { RequestHead { method: Method::Get, ..head } } else { head };
         let traits =
             Traits { is_head: head.method == Method::Head, wants_tunnel, head_bytes: self.head_bytes() };
-        if head.target.raw.len() > terms.max_uri_bytes {
+        if head.target.raw.len() > origin.http.max_uri_bytes {
             let error = HeadError::UriTooLong;
             return (self.refuse(Reason::BadRequest(error.reason(), error.status()), terms), traits);
         }

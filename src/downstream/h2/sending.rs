@@ -51,7 +51,7 @@ pub(super) async fn run(shared: &Rc<Shared>) {
             // Others wait for its place.
             LAST_SEND_TIMEOUT
         } else {
-            let timeout = shared.connection.term(&shared.worker, |terms| terms.client_body_timeout);
+            let timeout = shared.connection.http_term(&shared.worker, |terms| terms.client_body_timeout);
             timeout.unwrap_or_default()
         };
         let sent = shared.connection.transport.send_within(buffer, &deadline, timeout).await;

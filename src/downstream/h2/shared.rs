@@ -21,6 +21,7 @@ use crate::proto::h2::limits::Resets;
 use crate::proto::h2::settings::Local;
 use crate::proto::h2::stream::StreamId;
 use crate::snapshot::Http2Limits;
+use crate::snapshot::HttpListener;
 use crate::snapshot::Listener;
 use crate::telemetry::reason::Reason;
 use crate::worker::Worker;
@@ -106,7 +107,7 @@ pub(super) struct Shared {
 impl Shared {
     /// None when the listener is not there any more.
     pub(super) fn new(connection: Box<Connection>, worker: Rc<Worker>) -> Option<Rc<Shared>> {
-        let local = local_settings(worker.snapshot().listener(connection.listener())?);
+        let local = local_settings(worker.snapshot().listener(connection.listener())?.http());
         Some(Rc::new(Shared {
             idle_since: Cell::new(worker.clock.now()),
             connection,
@@ -137,8 +138,7 @@ impl Shared {
     }
 
     pub(super) fn origin<'o>(&'o self, listener: &'o Listener) -> Origin<'o> {
-        let Connection { peer, port, secured, .. } = &*self.connection;
-        Origin { listener, peer: *peer, port: *port, secured: secured.as_deref() }
+        self.connection.origin(listener)
     }
 
     pub(super) fn note_driver(&self, waker: &Waker) {
@@ -352,12 +352,15 @@ impl Shared {
         let until_left = |since: Moment| since.since(self.idle_since.get()).saturating_add(GOAWAY_GRACE);
         let most = self.leaving_since.get().map_or(Duration::MAX, until_left);
         self.connection
-            .term(&self.worker, |terms| if is_new { terms.client_header_timeout } else { terms.idle_timeout })
+            .http_term(
+                &self.worker,
+                |terms| if is_new { terms.client_header_timeout } else { terms.idle_timeout },
+            )
             .map(|timeout| timeout.min(most))
     }
 }
 
-fn local_settings(listener: &Listener) -> Local {
+fn local_settings(listener: &HttpListener) -> Local {
     let Http2Limits { max_concurrent_streams, max_resets, resets_per_second } = listener.http2_limits;
     Local {
         max_concurrent_streams,

@@ -39,8 +39,8 @@ pub(crate) async fn serve(job: StreamTask) {
     if let Some(terms) = held.listener(shared.connection.listener()) {
         let origin = shared.origin(terms);
         let mut stream = H2Stream {
-            body: Body::new(&shared, &state, terms, (traits.wants_tunnel, exchange.body_limit())),
-            reply: Reply::new(&shared, &state, terms, traits),
+            body: Body::new(&shared, &state, origin.http, (traits.wants_tunnel, exchange.body_limit())),
+            reply: Reply::new(&shared, &state, origin.http, traits),
             presence: ClientPresence { shared: &shared, state: &state },
             head_bytes: traits.head_bytes,
         };

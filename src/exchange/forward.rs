@@ -240,18 +240,18 @@ impl Forward {
             upload_refused: Cell::new(false),
             awaiting_continue: Cell::new(self.expects_continue && is_incomplete),
         };
-        let link = &lease.link;
+        let upstream = &lease.stream;
         let last = if attempt.uploading.get() { None } else { Some(body.trailers()) };
-        self.request.send(link, last, group.response_timeout, &worker.buffers).await?;
+        self.request.send(upstream, last, group.response_timeout, &worker.buffers).await?;
         self.streamed = is_incomplete || self.request.has_early_piece();
         if attempt.request_is_read {
             recording.request_read(worker);
         }
-        let mut reader = ResponseReader::new(link, self.is_head, group.response_limits);
+        let mut reader = ResponseReader::new(upstream, self.is_head, group.response_limits);
         let relayed = {
             let mut download = pin!(response::relay(&mut reader, reply, presence, recording, &attempt));
             if attempt.uploading.get() {
-                let mut upload = Box::pin(upload(self.rest(), body, link, &attempt));
+                let mut upload = Box::pin(upload(self.rest(), body, upstream, &attempt));
                 let both = beside(upload.as_mut(), download.as_mut());
                 unless_left(pin!(until_drained(lease.backend, pin!(both))), presence).await??
             } else {
@@ -261,7 +261,7 @@ impl Forward {
         recording.upstream_ended(worker);
         match relayed {
             Relayed::Switched => {
-                let tunnel = Box::pin(tunnel::run(link, &mut reader, body, reply, &attempt));
+                let tunnel = Box::pin(tunnel::run(upstream, &mut reader, body, reply, &attempt));
                 until_drained(lease.backend, pin!(tunnel)).await?;
             }
             Relayed::Whole(end) => {

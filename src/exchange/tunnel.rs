@@ -12,13 +12,13 @@ use crate::exchange::error::ExchangeError;
 use crate::exchange::stream::Patience;
 use crate::exchange::stream::Reply;
 use crate::exchange::stream::RequestBody;
-use crate::upstream::link::Link;
 use crate::upstream::message::ReadTimeout;
 use crate::upstream::response_reader::ResponseReader;
+use crate::upstream::stream::UpstreamStream;
 
 /// Runs the tunnel. The end of one direction is passed on as such; the other goes on.
 pub(super) async fn run(
-    link: &Link,
+    upstream: &UpstreamStream,
     reader: &mut ResponseReader<'_>,
     body: &mut impl RequestBody,
     reply: &mut impl Reply,
@@ -35,14 +35,14 @@ pub(super) async fn run(
             // half open by a last byte.
             let patience = if backend_ended.get() { Patience::Limited } else { Patience::Unlimited };
             let Some(piece) = body.next(patience).await? else { break };
-            link.send_raw(piece, attempt.group.response_timeout).await?;
+            upstream.send_raw(piece, attempt.group.response_timeout).await?;
             // Each piece is a sign of life, whichever side it comes from.
-            idle.begin(link);
+            idle.begin(upstream);
         }
         client_ended.set(true);
-        link.finish_sending();
+        upstream.finish_sending();
         // A backend that has nothing to add closes soon.
-        link.wait_at_most(attempt.group.response_timeout);
+        upstream.wait_at_most(attempt.group.response_timeout);
         Ok(())
     };
     let toward_client = async {
@@ -52,7 +52,7 @@ pub(super) async fn run(
             let silence = if client_ended.get() {
                 ReadTimeout::AtMost(attempt.group.response_timeout)
             } else {
-                idle.begin(link)
+                idle.begin(upstream)
             };
             let piece = reader.body(&attempt.worker.buffers, silence, reply.room()).await?;
             reply.send(piece.bytes, piece.finished.then_some(&[])).await?;
@@ -70,12 +70,12 @@ struct Idle(Duration);
 
 impl Idle {
     /// Counts from now on.
-    fn begin(&self, link: &Link) -> ReadTimeout {
+    fn begin(&self, upstream: &UpstreamStream) -> ReadTimeout {
         if self.0.is_zero() {
-            link.suspend_timeout();
+            upstream.suspend_timeout();
             return ReadTimeout::NotOurs;
         }
-        link.wait_at_most(self.0);
+        upstream.wait_at_most(self.0);
         ReadTimeout::AtMost(self.0)
     }
 }

@@ -7,8 +7,8 @@ use crate::exchange::stream::Patience;
 use crate::exchange::stream::RequestBody;
 use crate::http::body::BodyLength;
 use crate::net::buffer::Buffer;
-use crate::upstream::link::Link;
 use crate::upstream::message::PieceFraming;
+use crate::upstream::stream::UpstreamStream;
 
 /// Content that was received before is copied in slices of this size to be sent.
 const SLICE_BYTES: usize = 64 * 1024;
@@ -24,9 +24,11 @@ pub(super) struct Rest {
 impl Rest {
     /// The content that is still to be sent over HTTP/1.1, where its length ends it: a client whose version has
     /// an end of its own may be late with that. Unknown, or to be ended by us, it has no bound.
-    fn left(&self, link: &Link) -> u64 {
+    fn left(&self, upstream: &UpstreamStream) -> u64 {
         match self.length {
-            BodyLength::Exact(length) if link.delimits_by_length() => length.saturating_sub(self.kept as u64),
+            BodyLength::Exact(length) if upstream.delimits_by_length() => {
+                length.saturating_sub(self.kept as u64)
+            }
             _ => u64::MAX,
         }
     }
@@ -37,11 +39,11 @@ impl Rest {
 pub(super) async fn upload(
     mut rest: Rest,
     body: &mut impl RequestBody,
-    link: &Link,
+    upstream: &UpstreamStream,
     attempt: &Attempt<'_>,
 ) -> Result<(), ExchangeError> {
     let timeout = attempt.group.response_timeout;
-    let (length, mut left) = (rest.length, rest.left(link));
+    let (length, mut left) = (rest.length, rest.left(upstream));
     let mut offset = 0;
     while let Some(buffered) = attempt.buffered.as_ref().filter(|buffered| offset < buffered.len()) {
         let piece = buffered.slice(offset, SLICE_BYTES, &attempt.worker.buffers);
@@ -49,7 +51,7 @@ pub(super) async fn upload(
         left = left.saturating_sub(piece.len() as u64);
         let is_last = offset == buffered.len() && rest.early_piece.is_none() && body.is_finished();
         let framing = PieceFraming { length, last: is_last.then(|| body.trailers()) };
-        if link.send_piece(piece, framing, timeout).await.is_err() {
+        if upstream.send_piece(piece, framing, timeout).await.is_err() {
             attempt.upload_refused.set(true);
             return Ok(());
         }
@@ -57,7 +59,7 @@ pub(super) async fn upload(
     if let Some(piece) = rest.early_piece.take() {
         left = left.saturating_sub(piece.len() as u64);
         let last = body.is_finished().then(|| body.trailers());
-        if link.send_piece(piece, PieceFraming { length, last }, timeout).await.is_err() {
+        if upstream.send_piece(piece, PieceFraming { length, last }, timeout).await.is_err() {
             attempt.upload_refused.set(true);
             return Ok(());
         }
@@ -67,7 +69,7 @@ pub(super) async fn upload(
         let patience = if attempt.awaiting_continue.get() { Patience::Unlimited } else { Patience::Limited };
         if patience == Patience::Limited {
             // The backend waits for the client, so its silence proves nothing.
-            link.suspend_timeout();
+            upstream.suspend_timeout();
         }
         let piece = match body.next(patience).await {
             Err(BodyError::TimedOut) if attempt.allows_silence(heard) => continue,
@@ -78,12 +80,12 @@ pub(super) async fn upload(
         let last = body.is_finished().then(|| body.trailers());
         let piece = piece.unwrap_or_else(|| attempt.worker.buffers.small());
         left = left.saturating_sub(piece.len() as u64);
-        if link.send_piece(piece, PieceFraming { length, last }, timeout).await.is_err() {
+        if upstream.send_piece(piece, PieceFraming { length, last }, timeout).await.is_err() {
             attempt.upload_refused.set(true);
             return Ok(());
         }
     }
-    link.wait_at_most(timeout);
+    upstream.wait_at_most(timeout);
     attempt.uploading.set(false);
     attempt.release_sent();
     Ok(())

@@ -8,10 +8,10 @@ use crate::upstream::connect::TlsTarget;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::h2::pool::Connections;
 use crate::upstream::lease::Lease;
-use crate::upstream::link::Link;
 use crate::upstream::pool::Pool;
 use crate::upstream::pool_key::PoolKey;
 use crate::upstream::request;
+use crate::upstream::stream::UpstreamStream;
 use crate::upstream::want::Resources;
 use crate::upstream::want::Want;
 
@@ -22,7 +22,7 @@ pub fn acquire_idle<'g>(group: &'g Group, member: u32, pool_key: PoolKey, pool: 
     }
     let backend = &group.member(member as usize)?.backend;
     let connection = pool.take(backend, pool_key)?;
-    Some(Lease { link: Link::Http1(connection), reused: true, group, backend })
+    Some(Lease { stream: UpstreamStream::Http1(connection), reused: true, group, backend })
 }
 
 /// A new connection, or what a shared one has left.
@@ -42,20 +42,20 @@ pub async fn acquire<'g>(
     });
     let target = Target { backend, timeout: group.connect_timeout, tls };
     if group.versions == Versions::Http1 {
-        let link = Link::Http1(connect::open(&target, resources.timers).await?.connection);
-        return Ok(Lease { link, reused: false, group, backend });
+        let stream = UpstreamStream::Http1(connect::open(&target, resources.timers).await?.connection);
+        return Ok(Lease { stream, reused: false, group, backend });
     }
-    let (link, reused) = shared.lease(&want, (&target, &resources)).await?;
-    let can_carry = !want.upgrade || group.is_grpc || link.can_carry(want.head, want.has_content);
+    let (stream, reused) = shared.lease(&want, (&target, &resources)).await?;
+    let can_carry = !want.upgrade || group.is_grpc || stream.can_carry(want.head, want.has_content);
     if can_carry {
-        return Ok(Lease { link, reused, group, backend });
+        return Ok(Lease { stream, reused, group, backend });
     }
     // An upgrade that has no way over HTTP/2, such as WebSocket to a backend without RFC 8441, has a connection of its
     // own, over which HTTP/1.1 is all that is offered.
-    drop(link);
+    drop(stream);
     let http1 = client.as_ref().map(|client| client.over_http1());
     let tls = target.tls.map(|tls| TlsTarget { client: http1.as_deref().unwrap_or(tls.client), ..tls });
     let target = Target { tls, ..target };
-    let link = Link::Http1(connect::open(&target, resources.timers).await?.connection);
-    Ok(Lease { link, reused: false, group, backend })
+    let stream = UpstreamStream::Http1(connect::open(&target, resources.timers).await?.connection);
+    Ok(Lease { stream, reused: false, group, backend })
 }

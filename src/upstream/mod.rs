@@ -10,7 +10,7 @@ pub mod error;
 pub mod h1;
 pub mod h2;
 pub mod lease;
-pub mod link;
+pub mod stream;
 pub mod message;
 pub mod pool;
 pub mod pool_key;

@@ -15,8 +15,8 @@ use crate::snapshot::group::Group;
 use crate::snapshot::group::Versions;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::h1;
-use crate::upstream::link::Link;
 use crate::upstream::message::RequestParts;
+use crate::upstream::stream::UpstreamStream;
 
 /// Content that came in full is kept up to this length to be sent again over HTTP/2, where a backend may refuse any
 /// request without having looked at it. It fits into a window of the usual size, so that sending it waits for nobody.
@@ -124,20 +124,20 @@ impl PreparedRequest {
     /// Sends it within `timeout`, but for the early piece. `last` is the trailer section, if nothing follows.
     pub async fn send(
         &mut self,
-        link: &Link,
+        stream: &UpstreamStream,
         last: Option<&[u8]>,
         timeout: Duration,
         buffers: &Buffers,
     ) -> Result<(), UpstreamError> {
         let Some(text) = self.text.take() else { return Err(UpstreamError::NothingSent) };
-        if !self.is_framed && !link.is_http2() {
+        if !self.is_framed && !stream.is_http2() {
             let whole = RequestParts { text: text.filled(), head_bytes: self.head_bytes, last };
             // Boxed, because seldom a backend that could speak HTTP/2 does not.
-            let sent = Box::pin(link.send_framed(&whole, self.length, buffers, timeout)).await;
+            let sent = Box::pin(stream.send_framed(&whole, self.length, buffers, timeout)).await;
             self.text = Some(text);
             return sent;
         }
-        let (result, text) = link.send_request(text, self.head_bytes, last, timeout).await;
+        let (result, text) = stream.send_request(text, self.head_bytes, last, timeout).await;
         self.text = text;
         result
     }

@@ -9,32 +9,38 @@ use crate::snapshot::group::ResponseLimits;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::h1;
 use crate::upstream::h2::stream;
-use crate::upstream::link::Link;
 use crate::upstream::message::Piece;
 use crate::upstream::message::ReadTimeout;
 use crate::upstream::message::ResponseFacts;
+use crate::upstream::stream::UpstreamStream;
 
 /// Receives the response to one request.
-pub struct ResponseReader<'l> {
-    link: &'l Link,
-    reader: Reader<'l>,
+pub struct ResponseReader<'s> {
+    stream: &'s UpstreamStream,
+    reader: Reader<'s>,
 }
 
-enum Reader<'l> {
-    Http1(h1::ResponseReader<'l>),
-    Http2(stream::ResponseReader<'l>),
+enum Reader<'s> {
+    Http1(h1::ResponseReader<'s>),
+    Http2(stream::ResponseReader<'s>),
 }
 
-impl<'l> ResponseReader<'l> {
-    pub fn new(link: &'l Link, request_was_head: bool, limits: ResponseLimits) -> ResponseReader<'l> {
-        let reader = match link {
-            Link::Http1(connection) => {
+impl<'s> ResponseReader<'s> {
+    pub fn new(
+        stream: &'s UpstreamStream,
+        request_was_head: bool,
+        limits: ResponseLimits,
+    ) -> ResponseReader<'s> {
+        let reader = match stream {
+            UpstreamStream::Http1(connection) => {
                 Reader::Http1(h1::ResponseReader::new(connection, request_was_head, limits))
             }
             // The codec of its connection was told the limits.
-            Link::Http2(stream) => Reader::Http2(stream::ResponseReader::new(stream, request_was_head)),
+            UpstreamStream::Http2(stream) => {
+                Reader::Http2(stream::ResponseReader::new(stream, request_was_head))
+            }
         };
-        ResponseReader { link, reader }
+        ResponseReader { stream, reader }
     }
 
     /// Receives a response head and hands it to `take` without the fields of this hop. To be called
@@ -67,7 +73,7 @@ impl<'l> ResponseReader<'l> {
 
     /// Lets the backend be silent: it waits for the client.
     pub fn suspend_timeout(&self) {
-        self.link.suspend_timeout();
+        self.stream.suspend_timeout();
     }
 
     /// Trailer lines after the body, each with its line end; empty without trailers.

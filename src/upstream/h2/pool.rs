@@ -22,9 +22,9 @@ use crate::upstream::h2::connection::Shared;
 use crate::upstream::h2::connection::Waiters;
 use crate::upstream::h2::drive::drive;
 use crate::upstream::h2::stream::Stream;
-use crate::upstream::link::Link;
 use crate::upstream::pool::Pool;
 use crate::upstream::pool_key::PoolKey;
+use crate::upstream::stream::UpstreamStream;
 use crate::upstream::want::Resources;
 use crate::upstream::want::Want;
 
@@ -58,8 +58,8 @@ struct KeyPool {
     waiting: Rc<Waiters>,
 }
 
-/// A link, and whether its connection served an exchange before.
-pub type Leased = (Link, bool);
+/// A stream, and whether its connection served an exchange before.
+pub type Leased = (UpstreamStream, bool);
 
 /// What is to be done for a stream.
 enum Choice {
@@ -91,7 +91,7 @@ impl Connections {
                     to.call_next();
                     return Ok(leased);
                 }
-                Choice::UseHttp1(connection) => return Ok((Link::Http1(connection), true)),
+                Choice::UseHttp1(connection) => return Ok((UpstreamStream::Http1(connection), true)),
                 Choice::Open => {
                     if !to.prefers_http1.get() {
                         backend.keep_idle(max_idle - 1);
@@ -172,7 +172,7 @@ fn lend(shared: Rc<Shared>, wanted: &Want<'_, '_>, resources: &Resources<'_>) ->
         _ => wanted.group.keepalive_timeout,
     });
     let is_reused = shared.has_served() && !wanted.fresh;
-    (Link::Http2(Stream::new(shared, wanted.group.is_grpc)), is_reused)
+    (UpstreamStream::Http2(Stream::new(shared, wanted.group.is_grpc)), is_reused)
 }
 
 impl KeyPool {
@@ -264,7 +264,7 @@ impl KeyPool {
         if wanted.group.versions == Versions::Both {
             self.prefers_http1.set(!opened.is_http2);
             if !opened.is_http2 {
-                return Ok(Some((Link::Http1(opened.connection), false)));
+                return Ok(Some((UpstreamStream::Http1(opened.connection), false)));
             }
         }
         // It chose HTTP/1.1 before, and any number of connections was opened.

@@ -15,12 +15,12 @@ use crate::upstream::h2::stream;
 use crate::upstream::message::PieceFraming;
 use crate::upstream::message::RequestParts;
 
-pub enum Link {
+pub enum UpstreamStream {
     Http1(Connection),
     Http2(stream::Stream),
 }
 
-impl Link {
+impl UpstreamStream {
     /// Sends a request within `timeout` and returns it untouched, unless it is still with the kernel. It must be
     /// framed already for a connection of HTTP/1.1.
     pub fn send_request(
@@ -31,9 +31,9 @@ impl Link {
         timeout: Duration,
     ) -> impl Future<Output = (Result<(), UpstreamError>, Option<Buffer>)> {
         match self {
-            Link::Http1(connection) => Either::One(h1::send(connection, request, timeout)),
+            UpstreamStream::Http1(connection) => Either::One(h1::send(connection, request, timeout)),
             // Boxed, so that requests over HTTP/1.1 do not carry the room for it.
-            Link::Http2(stream) => Either::Other(Box::pin(async move {
+            UpstreamStream::Http2(stream) => Either::Other(Box::pin(async move {
                 let text = request.filled();
                 let sent = stream.send_request(&RequestParts { text, head_bytes, last }, timeout).await;
                 (sent, Some(request))
@@ -49,7 +49,7 @@ impl Link {
         buffers: &Buffers,
         timeout: Duration,
     ) -> Result<(), UpstreamError> {
-        let Link::Http1(connection) = self else { return Err(UpstreamError::NothingSent) };
+        let UpstreamStream::Http1(connection) = self else { return Err(UpstreamError::NothingSent) };
         h1::send(connection, h1::frame_request(request, length, buffers), timeout).await.0
     }
 
@@ -61,43 +61,43 @@ impl Link {
         timeout: Duration,
     ) -> Result<(), UpstreamError> {
         match self {
-            Link::Http1(connection) => {
+            UpstreamStream::Http1(connection) => {
                 h1::frame_body(&mut piece, framing.length, framing.last);
                 h1::send(connection, piece, timeout).await.0
             }
-            Link::Http2(stream) => stream.send_piece(piece.filled(), framing.last, timeout).await,
+            UpstreamStream::Http2(stream) => stream.send_piece(piece.filled(), framing.last, timeout).await,
         }
     }
 
     /// Sends what came through a tunnel.
     pub async fn send_raw(&self, piece: Buffer, timeout: Duration) -> Result<(), UpstreamError> {
         match self {
-            Link::Http1(connection) => h1::send(connection, piece, timeout).await.0,
-            Link::Http2(stream) => stream.send_piece(piece.filled(), None, timeout).await,
+            UpstreamStream::Http1(connection) => h1::send(connection, piece, timeout).await.0,
+            UpstreamStream::Http2(stream) => stream.send_piece(piece.filled(), None, timeout).await,
         }
     }
 
     /// Tells the backend that nothing more will be sent; receiving goes on.
     pub fn finish_sending(&self) {
         match self {
-            Link::Http1(connection) => connection.transport.finish_sending(),
-            Link::Http2(stream) => stream.finish_sending(),
+            UpstreamStream::Http1(connection) => connection.transport.finish_sending(),
+            UpstreamStream::Http2(stream) => stream.finish_sending(),
         }
     }
 
     /// Bounds the wait for the backend, whatever it is waited for.
     pub fn wait_at_most(&self, time: Duration) {
         match self {
-            Link::Http1(connection) => connection.deadline.set(time),
-            Link::Http2(stream) => stream.wait_at_most(Some(time)),
+            UpstreamStream::Http1(connection) => connection.deadline.set(time),
+            UpstreamStream::Http2(stream) => stream.wait_at_most(Some(time)),
         }
     }
 
     /// Lets the backend be silent: it waits for the client.
     pub fn suspend_timeout(&self) {
         match self {
-            Link::Http1(connection) => connection.deadline.clear(),
-            Link::Http2(stream) => stream.wait_at_most(None),
+            UpstreamStream::Http1(connection) => connection.deadline.clear(),
+            UpstreamStream::Http2(stream) => stream.wait_at_most(None),
         }
     }
 
@@ -105,8 +105,8 @@ impl Link {
     /// WebSocket, and needs a backend that allows it (RFC 8441 §3).
     pub fn can_carry(&self, head: &[u8], has_content: bool) -> bool {
         match self {
-            Link::Http1(_) => true,
-            Link::Http2(stream) => stream.can_carry(head, has_content),
+            UpstreamStream::Http1(_) => true,
+            UpstreamStream::Http2(stream) => stream.can_carry(head, has_content),
         }
     }
 
@@ -116,6 +116,6 @@ impl Link {
     }
 
     pub(super) fn is_http2(&self) -> bool {
-        matches!(self, Link::Http2(_))
+        matches!(self, UpstreamStream::Http2(_))
     }
 }

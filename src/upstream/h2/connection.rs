@@ -254,7 +254,7 @@ impl Shared {
         let has_passed =
             |since: u64, limit: Duration| TICK * u32::try_from(ticks - since).unwrap_or(u32::MAX) >= limit;
         let is_dead = self.with(|state| {
-            state.mind_silence(ticks);
+            state.ping_if_silent(ticks);
             let over_since = state.is_over().then(|| *state.over_since.get_or_insert(ticks));
             let is_stuck = over_since.is_some_and(|since| has_passed(since, CLOSE_TIMEOUT));
             is_stuck || state.pinged.is_some_and(|since| has_passed(since, PONG_TIMEOUT))

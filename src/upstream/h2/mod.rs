@@ -27,7 +27,7 @@ pub mod pool;
 /// A request as HTTP/2 has it.
 mod request;
 /// Whether a connection is alive that says nothing.
-mod silence;
+mod keepalive_ping;
 /// What is known of a connection and of its streams.
 mod state;
 /// One exchange on a connection.
@@ -68,10 +68,10 @@ const WAITING_HEAD_BYTES: usize = 64 * 1024;
 const RELEASE_AFTER: Duration = Duration::from_secs(1);
 
 /// How long a backend may say nothing on a connection with streams before a PING asks whether it is there.
-const SILENCE: Duration = Duration::from_secs(5);
+const KEEPALIVE_PING_AFTER: Duration = Duration::from_secs(5);
 
 /// Such PINGs before the next part of a response, at most: gRPC servers hang up on the third (gRFC A8).
-const PINGS_IN_SILENCE: u32 = 2;
+const MAX_KEEPALIVE_PINGS: u32 = 2;
 
 /// How long a backend has to answer a PING before its connection is given up.
 const PONG_TIMEOUT: Duration = Duration::from_secs(5);

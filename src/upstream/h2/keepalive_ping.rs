@@ -1,8 +1,8 @@
 //! Whether a connection is alive that says nothing.
 
 use crate::net::timer::TICK;
-use crate::upstream::h2::PINGS_IN_SILENCE;
-use crate::upstream::h2::SILENCE;
+use crate::upstream::h2::KEEPALIVE_PING_AFTER;
+use crate::upstream::h2::MAX_KEEPALIVE_PINGS;
 use crate::upstream::h2::state::State;
 
 impl State {
@@ -16,7 +16,7 @@ impl State {
 
     /// The work of each second: a connection that went dead without a word would cost each of its exchanges a
     /// whole timeout. Backends count PINGs that come while they have nothing to say, so there are few.
-    pub(super) fn mind_silence(&mut self, ticks: u64) {
+    pub(super) fn ping_if_silent(&mut self, ticks: u64) {
         if self.streams.is_empty() {
             self.heard_at = ticks;
             return;
@@ -25,8 +25,9 @@ impl State {
             self.is_suspect = true;
             return;
         }
-        let is_silent = TICK * u32::try_from(ticks - self.heard_at).unwrap_or(u32::MAX) >= SILENCE;
-        let is_wanted = self.pings == 0 || self.has_news && self.pings < PINGS_IN_SILENCE;
+        let is_silent =
+            TICK * u32::try_from(ticks - self.heard_at).unwrap_or(u32::MAX) >= KEEPALIVE_PING_AFTER;
+        let is_wanted = self.pings == 0 || self.has_news && self.pings < MAX_KEEPALIVE_PINGS;
         // What a backend does not read yet, it cannot answer.
         let is_sent = !self.is_sending && self.codec.output_bytes() == 0;
         if is_silent && is_wanted && is_sent && !self.is_over() {
@@ -53,7 +54,7 @@ mod tests {
         let mut asked = Vec::new();
         for second in 0..60 {
             let ticks = (Duration::from_secs(second).as_millis() / TICK.as_millis()) as u64;
-            state.mind_silence(ticks);
+            state.ping_if_silent(ticks);
             if state.pinged.is_some() && !state.is_suspect {
                 asked.push(second);
                 state.codec.poll_output(&mut Vec::new());

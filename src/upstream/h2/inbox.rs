@@ -28,7 +28,7 @@ pub(super) struct Inbox {
     /// Why nothing more comes, though the response did not end.
     pub(super) failure: Option<UpstreamError>,
     /// The backend takes nothing more of the request.
-    pub(super) is_deaf: bool,
+    pub(super) stopped_reading: bool,
 }
 
 /// The exchange does not take the heads that come.
@@ -109,7 +109,7 @@ impl Inbox {
 
     /// Nothing more comes, for this reason, unless everything has come.
     pub(super) fn fail(&mut self, error: UpstreamError) {
-        self.is_deaf = true;
+        self.stopped_reading = true;
         if !self.has_ended {
             self.failure.get_or_insert(error);
         }

@@ -282,7 +282,7 @@ impl Writing<'_> {
         };
         let inbox = &stream.inbox;
         // The sides of a tunnel end apart.
-        let is_useless = inbox.is_deaf || inbox.has_ended && !self.is_tunnel;
+        let is_useless = inbox.stopped_reading || inbox.has_ended && !self.is_tunnel;
         inbox.failure.or(is_useless.then_some(UpstreamError::ClosedWithinResponse))
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::exchange::error::ExchangeError;
 use crate::exchange::request_buffer::RequestBuffer;
 use crate::exchange::stickiness::StickyTarget;
-use crate::exchange::stream::Presence;
+use crate::exchange::stream::ClientWatch;
 use crate::net::buffer::Buffer;
 use crate::net::clock::Moment;
 use crate::policy::compression::Accepted;
@@ -131,15 +131,15 @@ impl Attempt<'_> {
 /// Runs `operation` unless the client leaves first. During an upload, the upload notices.
 pub(super) async fn unless_gone<T>(
     mut operation: Pin<&mut impl Future<Output = T>>,
-    presence: &impl Presence,
+    watch: &impl ClientWatch,
     attempt: &Attempt<'_>,
 ) -> Result<T, ExchangeError> {
-    let mut gone = pin!(presence.gone());
+    let mut disconnected = pin!(watch.disconnected());
     std::future::poll_fn(|turn| {
         if let Poll::Ready(done) = operation.as_mut().poll(turn) {
             return Poll::Ready(Ok(done));
         }
-        if !attempt.uploading.get() && gone.as_mut().poll(turn).is_ready() {
+        if !attempt.uploading.get() && disconnected.as_mut().poll(turn).is_ready() {
             return Poll::Ready(Err(ExchangeError::ClientGone));
         }
         Poll::Pending

@@ -218,7 +218,7 @@ impl Forward {
         let group = lease.group;
         let target = self.target;
         let accept = self.accept.clone();
-        let (body, reply, presence) = stream.parts();
+        let (body, reply, watch) = stream.parts();
         // HTTP/2 may end a request without content by a frame of its own, which is not waited for.
         let is_incomplete = !body.is_finished() && !self.request.length().is_empty();
         let attempt = Attempt {
@@ -249,11 +249,11 @@ impl Forward {
         }
         let mut reader = ResponseReader::new(upstream, self.is_head, group.response_limits);
         let relayed = {
-            let mut download = pin!(response::relay(&mut reader, reply, presence, recording, &attempt));
+            let mut download = pin!(response::relay(&mut reader, reply, watch, recording, &attempt));
             if attempt.uploading.get() {
                 let mut upload = Box::pin(upload(self.rest(), body, upstream, &attempt));
                 let both = beside(upload.as_mut(), download.as_mut());
-                unless_left(pin!(until_drained(lease.backend, pin!(both))), presence).await??
+                unless_left(pin!(until_drained(lease.backend, pin!(both))), watch).await??
             } else {
                 until_drained(lease.backend, download.as_mut()).await?
             }

@@ -26,7 +26,7 @@ use crate::exchange::forward::Forward;
 use crate::exchange::message::Origin;
 use crate::exchange::message::Request;
 use crate::exchange::record::Recording;
-use crate::exchange::stream::Presence;
+use crate::exchange::stream::ClientWatch;
 use crate::exchange::stream::Reply;
 use crate::exchange::stream::Stream;
 use crate::http::body::BodyLength;
@@ -94,8 +94,8 @@ pub async fn serve<S: Stream>(exchange: &mut Exchange, stream: &mut S, origin: &
         Plan::Answer(reason) => Err(ExchangeError::Refused(*reason)),
     };
     if let Err(error) = &outcome {
-        let (body, reply, presence) = stream.parts();
-        recording.reason = told(error.reason(), presence);
+        let (body, reply, watch) = stream.parts();
+        recording.reason = told(error.reason(), watch);
         if error.client_can_be_answered() && (!reply.is_started() || reply.retract()) {
             recording.response_taken_back();
             recording.note_call_status(grpc::code_of(error.reason().status()).parse().ok());
@@ -109,14 +109,14 @@ pub async fn serve<S: Stream>(exchange: &mut Exchange, stream: &mut S, origin: &
 }
 
 /// What the log tells of a client that is gone.
-fn told(reason: Reason, presence: &impl Presence) -> Reason {
-    if reason == Reason::ClientClosed { presence.cause().unwrap_or(reason) } else { reason }
+fn told(reason: Reason, watch: &impl ClientWatch) -> Reason {
+    if reason == Reason::ClientClosed { watch.cause().unwrap_or(reason) } else { reason }
 }
 
 /// Records an exchange whose client left before anything was done for it.
 pub fn abandon<S: Stream>(exchange: &mut Exchange, stream: &mut S, origin: &Origin<'_>, worker: &Worker) {
-    let (_, _, presence) = stream.parts();
-    exchange.recording.reason = told(Reason::ClientClosed, presence);
+    let (_, _, watch) = stream.parts();
+    exchange.recording.reason = told(Reason::ClientClosed, watch);
     exchange.recording.end(stream, origin, worker);
 }
 

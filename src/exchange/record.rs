@@ -6,7 +6,7 @@ use arrayvec::ArrayVec;
 
 use crate::exchange::message::Origin;
 use crate::exchange::message::Request;
-use crate::exchange::stream::Presence;
+use crate::exchange::stream::ClientWatch;
 use crate::exchange::stream::Reply;
 use crate::exchange::stream::RequestBody;
 use crate::exchange::stream::Stream;
@@ -166,7 +166,7 @@ impl Recording {
         let Some(begun) = self.log.take() else { return };
         let tells_rtt = worker.log.as_ref().is_some_and(|log| log.format.tells_rtt());
         let head_bytes = stream.head_bytes();
-        let (body, reply, presence) = stream.parts();
+        let (body, reply, watch) = stream.parts();
         let now = worker.clock.now();
         let upstream_ended = begun.upstream_ended.unwrap_or(now);
         let record = Record {
@@ -181,7 +181,7 @@ impl Recording {
             grpc_status: self.is_call.then_some(begun.grpc_status),
             // There are 24 at most.
             retries: begun.attempts.len().saturating_sub(1) as u32,
-            tcpinfo_rtt: if tells_rtt { presence.round_trip_us() } else { None },
+            tcpinfo_rtt: if tells_rtt { watch.round_trip_us() } else { None },
         };
         self.write_line(begun, &record, origin, worker);
     }

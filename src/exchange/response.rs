@@ -15,7 +15,7 @@ use crate::exchange::record::Recording;
 use crate::exchange::response_body;
 use crate::exchange::stickiness::MAX_REWRITTEN;
 use crate::exchange::stickiness::SetCookies;
-use crate::exchange::stream::Presence;
+use crate::exchange::stream::ClientWatch;
 use crate::exchange::stream::Reply;
 use crate::exchange::stream::StartFacts;
 use crate::http::head::ResponseHead;
@@ -46,7 +46,7 @@ enum Step {
 pub(super) async fn relay(
     reader: &mut ResponseReader<'_>,
     reply: &mut impl Reply,
-    presence: &impl Presence,
+    watch: &impl ClientWatch,
     recording: &mut Recording,
     attempt: &Attempt<'_>,
 ) -> Result<Relayed, ExchangeError> {
@@ -56,7 +56,7 @@ pub(super) async fn relay(
                 act_on_head(head, facts, reply, recording, attempt)
             };
             let head = reader.head(&attempt.worker.buffers, attempt.read_timeout(), take);
-            unless_gone(pin!(head), presence, attempt).await??
+            unless_gone(pin!(head), watch, attempt).await??
         };
         match step {
             Step::Interim => reply.send(None, None).await?,
@@ -67,7 +67,7 @@ pub(super) async fn relay(
             }
             Step::Switch => return Ok(Relayed::Switched),
             Step::Body(compressed) => {
-                let end = response_body::relay(reader, compressed, (reply, presence), attempt).await?;
+                let end = response_body::relay(reader, compressed, (reply, watch), attempt).await?;
                 return Ok(Relayed::Whole(end));
             }
             Step::Malformed(word) => return Err(UpstreamError::BadResponse(word).into()),

@@ -8,7 +8,7 @@ use crate::exchange::attempt::unless_gone;
 use crate::exchange::compression::Compressed;
 use crate::exchange::compression::Compressor;
 use crate::exchange::error::ExchangeError;
-use crate::exchange::stream::Presence;
+use crate::exchange::stream::ClientWatch;
 use crate::exchange::stream::Reply;
 use crate::upstream::response_reader::ResponseReader;
 
@@ -16,7 +16,7 @@ use crate::upstream::response_reader::ResponseReader;
 pub(super) async fn relay(
     reader: &mut ResponseReader<'_>,
     compressed: Option<Compressed>,
-    (reply, presence): (&mut impl Reply, &impl Presence),
+    (reply, watch): (&mut impl Reply, &impl ClientWatch),
     attempt: &Attempt<'_>,
 ) -> Result<End, ExchangeError> {
     // Boxed, as are its steps below, because most responses are not compressed.
@@ -27,7 +27,7 @@ pub(super) async fn relay(
     }
     loop {
         let body = reader.body(&attempt.worker.buffers, attempt.read_timeout(), reply.room());
-        let piece = unless_gone(pin!(body), presence, attempt).await??;
+        let piece = unless_gone(pin!(body), watch, attempt).await??;
         if piece.finished {
             let piece = match &mut compressor {
                 Some(compressor) => Box::pin(compressor.finish(piece.bytes, reply)).await?,

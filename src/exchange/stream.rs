@@ -14,9 +14,9 @@ use crate::telemetry::reason::Reason;
 pub trait Stream {
     type Body: RequestBody;
     type Reply: Reply;
-    type Presence: Presence;
+    type ClientWatch: ClientWatch;
 
-    fn parts(&mut self) -> (&mut Self::Body, &mut Self::Reply, &Self::Presence);
+    fn parts(&mut self) -> (&mut Self::Body, &mut Self::Reply, &Self::ClientWatch);
 
     /// Bytes of the request's head, as received.
     fn head_bytes(&self) -> u64;
@@ -134,13 +134,13 @@ pub enum ReplyError {
 }
 
 /// Whether the client is still there while nothing is read from or written to it.
-pub trait Presence {
+pub trait ClientWatch {
     /// Completes when the client has gone. May take a fraction of a second to begin looking.
-    fn gone(&self) -> impl Future<Output = ()>;
+    fn disconnected(&self) -> impl Future<Output = ()>;
 
     /// Whether the client has gone, where that is known without looking. If not, the task of this turn is woken
     /// when it is.
-    fn has_left(&self, turn: &Context<'_>) -> bool;
+    fn is_disconnected(&self, turn: &Context<'_>) -> bool;
 
     /// Why the client is gone, where more is known than that it is.
     fn cause(&self) -> Option<Reason>;

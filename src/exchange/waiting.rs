@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::exchange::attempt::Relayed;
 use crate::exchange::error::ExchangeError;
-use crate::exchange::stream::Presence;
+use crate::exchange::stream::ClientWatch;
 use crate::snapshot::backend::Backend;
 use crate::snapshot::group::Availability;
 use crate::snapshot::group::Group;
@@ -47,10 +47,10 @@ pub(super) async fn until_drained<T>(
 /// Runs `operation` unless the client is seen to leave, so that nothing more is done for it.
 pub(super) async fn unless_left<T>(
     mut operation: Pin<&mut impl Future<Output = T>>,
-    presence: &impl Presence,
+    watch: &impl ClientWatch,
 ) -> Result<T, ExchangeError> {
     std::future::poll_fn(|turn| match operation.as_mut().poll(turn) {
-        Poll::Pending if presence.has_left(turn) => Poll::Ready(Err(ExchangeError::ClientGone)),
+        Poll::Pending if watch.is_disconnected(turn) => Poll::Ready(Err(ExchangeError::ClientGone)),
         outcome => outcome.map(Ok),
     })
     .await

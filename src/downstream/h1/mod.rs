@@ -17,7 +17,7 @@ use crate::exchange;
 use crate::exchange::Exchange;
 use crate::exchange::message::Origin;
 use crate::exchange::message::Request;
-use crate::exchange::stream::Presence;
+use crate::exchange::stream::ClientWatch;
 use crate::exchange::stream::RequestBody;
 use crate::exchange::stream::Stream;
 use crate::http::head::Method;
@@ -105,7 +105,7 @@ async fn serve_next(
                 let mut stream = H1Stream {
                     body,
                     reply,
-                    presence: ClientPresence { connection, serves_half_closed: terms.serves_half_closed },
+                    watch: ClientPresence { connection, serves_half_closed: terms.serves_half_closed },
                 };
                 exchange::serve(exchange, &mut stream, &origin, worker).await;
                 connection.head_began.set(None);
@@ -245,7 +245,7 @@ async fn refuse(
     let mut stream = H1Stream {
         body,
         reply,
-        presence: ClientPresence { connection, serves_half_closed: origin.http.serves_half_closed },
+        watch: ClientPresence { connection, serves_half_closed: origin.http.serves_half_closed },
     };
     exchange::serve(&mut refusal, &mut stream, origin, worker).await;
     NextStep::Linger
@@ -255,16 +255,16 @@ async fn refuse(
 struct H1Stream<'c> {
     body: Body<'c>,
     reply: Reply<'c>,
-    presence: ClientPresence<'c>,
+    watch: ClientPresence<'c>,
 }
 
 impl<'c> Stream for H1Stream<'c> {
     type Body = Body<'c>;
     type Reply = Reply<'c>;
-    type Presence = ClientPresence<'c>;
+    type ClientWatch = ClientPresence<'c>;
 
     fn parts(&mut self) -> (&mut Body<'c>, &mut Reply<'c>, &ClientPresence<'c>) {
-        (&mut self.body, &mut self.reply, &self.presence)
+        (&mut self.body, &mut self.reply, &self.watch)
     }
 
     fn head_bytes(&self) -> u64 {
@@ -303,8 +303,8 @@ impl ClientPresence<'_> {
     }
 }
 
-impl Presence for ClientPresence<'_> {
-    async fn gone(&self) {
+impl ClientWatch for ClientPresence<'_> {
+    async fn disconnected(&self) {
         self.pause(UNWATCHED).await;
         let transport = &self.connection.transport;
         loop {
@@ -322,7 +322,7 @@ impl Presence for ClientPresence<'_> {
         }
     }
 
-    fn has_left(&self, _turn: &Context<'_>) -> bool {
+    fn is_disconnected(&self, _turn: &Context<'_>) -> bool {
         // It would take a look at the socket.
         false
     }

@@ -14,7 +14,7 @@ use crate::downstream::multiplex::stream_state::StreamState;
 use crate::downstream::multiplex::stream_state::Traits;
 use crate::exchange;
 use crate::exchange::Exchange;
-use crate::exchange::stream::Presence;
+use crate::exchange::stream::ClientWatch;
 use crate::exchange::stream::Stream;
 use crate::telemetry::reason::Reason;
 use crate::worker::Held;
@@ -41,7 +41,7 @@ pub(crate) async fn serve(job: StreamTask) {
         let mut stream = H2Stream {
             body: Body::new(&shared, &state, origin.http, (traits.wants_tunnel, exchange.body_limit())),
             reply: Reply::new(&shared, &state, origin.http, traits),
-            presence: ClientPresence { shared: &shared, state: &state },
+            watch: ClientPresence { shared: &shared, state: &state },
             head_bytes: traits.head_bytes,
         };
         if state.error().is_some() {
@@ -70,17 +70,17 @@ impl Drop for Ending<'_> {
 struct H2Stream<'s> {
     body: Body<'s>,
     reply: Reply<'s>,
-    presence: ClientPresence<'s>,
+    watch: ClientPresence<'s>,
     head_bytes: u32,
 }
 
 impl<'s> Stream for H2Stream<'s> {
     type Body = Body<'s>;
     type Reply = Reply<'s>;
-    type Presence = ClientPresence<'s>;
+    type ClientWatch = ClientPresence<'s>;
 
     fn parts(&mut self) -> (&mut Body<'s>, &mut Reply<'s>, &ClientPresence<'s>) {
-        (&mut self.body, &mut self.reply, &self.presence)
+        (&mut self.body, &mut self.reply, &self.watch)
     }
 
     fn head_bytes(&self) -> u64 {
@@ -93,12 +93,12 @@ struct ClientPresence<'s> {
     state: &'s StreamState,
 }
 
-impl Presence for ClientPresence<'_> {
-    fn gone(&self) -> impl Future<Output = ()> {
-        poll_fn(|turn| if self.has_left(turn) { Poll::Ready(()) } else { Poll::Pending })
+impl ClientWatch for ClientPresence<'_> {
+    fn disconnected(&self) -> impl Future<Output = ()> {
+        poll_fn(|turn| if self.is_disconnected(turn) { Poll::Ready(()) } else { Poll::Pending })
     }
 
-    fn has_left(&self, turn: &Context<'_>) -> bool {
+    fn is_disconnected(&self, turn: &Context<'_>) -> bool {
         self.state.note_task(turn);
         self.state.error().is_some()
     }

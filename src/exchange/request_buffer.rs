@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::exchange::error::ExchangeError;
-use crate::exchange::stream::Patience;
+use crate::exchange::stream::BodyTimeout;
 use crate::exchange::stream::Reply;
 use crate::exchange::stream::RequestBody;
 use crate::exchange::stream::Stream;
@@ -107,7 +107,7 @@ pub(super) async fn receive<S: Stream>(
         if body.is_finished() || held.len() >= most {
             break;
         }
-        piece = body.next(Patience::Limited).await?;
+        piece = body.next(BodyTimeout::Limited).await?;
     }
     let last = body.is_finished().then(|| body.trailers());
     Ok(keep_content(request, held, last, worker))

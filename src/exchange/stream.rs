@@ -31,7 +31,7 @@ pub trait RequestBody {
     fn at_hand(&mut self) -> Result<Option<Buffer>, BodyError>;
 
     /// Waits for the next piece of content; `None` at the end of the body.
-    fn next(&mut self, patience: Patience) -> impl Future<Output = Result<Option<Buffer>, BodyError>>;
+    fn next(&mut self, bound: BodyTimeout) -> impl Future<Output = Result<Option<Buffer>, BodyError>>;
 
     /// The lines of the trailer section after the end; empty without.
     fn trailers(&self) -> &[u8];
@@ -45,7 +45,7 @@ pub trait RequestBody {
 
 /// How long the client may take for the next piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Patience {
+pub enum BodyTimeout {
     /// `client_body_timeout`.
     Limited,
     /// Until the client was told to continue, or for as long as a tunnel lasts.

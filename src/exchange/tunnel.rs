@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::exchange::attempt::Attempt;
 use crate::exchange::error::ExchangeError;
-use crate::exchange::stream::Patience;
+use crate::exchange::stream::BodyTimeout;
 use crate::exchange::stream::Reply;
 use crate::exchange::stream::RequestBody;
 use crate::upstream::message::ReadTimeout;
@@ -33,8 +33,8 @@ pub(super) async fn run(
         loop {
             // Once the backend has ended nothing else bounds this wait, so the client must not keep its
             // half open by a last byte.
-            let patience = if backend_ended.get() { Patience::Limited } else { Patience::Unlimited };
-            let Some(piece) = body.next(patience).await? else { break };
+            let bound = if backend_ended.get() { BodyTimeout::Limited } else { BodyTimeout::Unlimited };
+            let Some(piece) = body.next(bound).await? else { break };
             upstream.send_raw(piece, attempt.group.response_timeout).await?;
             // Each piece is a sign of life, whichever side it comes from.
             idle.begin(upstream);

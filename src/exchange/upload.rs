@@ -3,7 +3,7 @@
 use crate::exchange::attempt::Attempt;
 use crate::exchange::error::ExchangeError;
 use crate::exchange::stream::BodyError;
-use crate::exchange::stream::Patience;
+use crate::exchange::stream::BodyTimeout;
 use crate::exchange::stream::RequestBody;
 use crate::http::body::BodyLength;
 use crate::net::buffer::Buffer;
@@ -66,12 +66,13 @@ pub(super) async fn upload(
     }
     let mut heard = attempt.worker.clock.now();
     while !body.is_finished() && left > 0 {
-        let patience = if attempt.awaiting_continue.get() { Patience::Unlimited } else { Patience::Limited };
-        if patience == Patience::Limited {
+        let bound =
+            if attempt.awaiting_continue.get() { BodyTimeout::Unlimited } else { BodyTimeout::Limited };
+        if bound == BodyTimeout::Limited {
             // The backend waits for the client, so its silence proves nothing.
             upstream.suspend_timeout();
         }
-        let piece = match body.next(patience).await {
+        let piece = match body.next(bound).await {
             Err(BodyError::TimedOut) if attempt.allows_silence(heard) => continue,
             piece => piece?,
         };

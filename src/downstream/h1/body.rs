@@ -4,7 +4,7 @@ use std::pin::pin;
 
 use crate::downstream::connection::Connection;
 use crate::exchange::stream::BodyError;
-use crate::exchange::stream::Patience;
+use crate::exchange::stream::BodyTimeout;
 use crate::exchange::stream::RequestBody;
 use crate::net::buffer::Buffer;
 use crate::net::buffer::SMALL_BYTES;
@@ -44,14 +44,14 @@ impl<'c> Body<'c> {
         self.input
     }
 
-    async fn receive(&mut self, patience: Patience) -> Result<usize, BodyError> {
+    async fn receive(&mut self, bound: BodyTimeout) -> Result<usize, BodyError> {
         let Connection { transport, deadline, is_sending, .. } = self.connection;
         let timeout = self.terms.client_body_timeout;
-        match patience {
-            Patience::Limited => deadline.set(timeout),
+        match bound {
+            BodyTimeout::Limited => deadline.set(timeout),
             // What is being sent meanwhile stays bounded.
-            Patience::Unlimited if is_sending.get() => {}
-            Patience::Unlimited => deadline.clear(),
+            BodyTimeout::Unlimited if is_sending.get() => {}
+            BodyTimeout::Unlimited => deadline.clear(),
         }
         // Waiting holds no buffer: what a slow client costs does not depend on its request.
         let mut readable = pin!(transport.readable());
@@ -109,7 +109,7 @@ impl RequestBody for Body<'_> {
         Ok((!piece.is_empty()).then_some(piece))
     }
 
-    async fn next(&mut self, patience: Patience) -> Result<Option<Buffer>, BodyError> {
+    async fn next(&mut self, bound: BodyTimeout) -> Result<Option<Buffer>, BodyError> {
         loop {
             if let Some(piece) = self.at_hand()? {
                 return Ok(Some(piece));
@@ -117,7 +117,7 @@ impl RequestBody for Body<'_> {
             if self.decoder.is_finished() {
                 return Ok(None);
             }
-            if self.receive(patience).await? == 0 {
+            if self.receive(bound).await? == 0 {
                 return if self.tunnel { Ok(None) } else { Err(BodyError::Gone) };
             }
         }

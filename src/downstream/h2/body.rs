@@ -8,7 +8,7 @@ use crate::downstream::h2::shared::Shared;
 use crate::downstream::multiplex::stream_state::StreamError;
 use crate::downstream::multiplex::stream_state::StreamState;
 use crate::exchange::stream::BodyError;
-use crate::exchange::stream::Patience;
+use crate::exchange::stream::BodyTimeout;
 use crate::exchange::stream::RequestBody;
 use crate::net::buffer::Buffer;
 use crate::snapshot::HttpListener;
@@ -71,12 +71,12 @@ impl<'s> Body<'s> {
     }
 
     /// Waits until there is something to take.
-    async fn wait(&mut self, patience: Patience) -> Result<(), BodyError> {
+    async fn wait(&mut self, bound: BodyTimeout) -> Result<(), BodyError> {
         let timers = &self.shared.worker.timers;
         let deadline = self.state.body_deadline.get_or_init(|| timers.deadline());
-        match patience {
-            Patience::Limited => deadline.set(self.terms.client_body_timeout),
-            Patience::Unlimited => deadline.clear(),
+        match bound {
+            BodyTimeout::Limited => deadline.set(self.terms.client_body_timeout),
+            BodyTimeout::Unlimited => deadline.clear(),
         }
         let state = self.state;
         let waited = poll_fn(|turn| {
@@ -100,7 +100,7 @@ impl RequestBody for Body<'_> {
         if self.finished { Ok(None) } else { self.take() }
     }
 
-    async fn next(&mut self, patience: Patience) -> Result<Option<Buffer>, BodyError> {
+    async fn next(&mut self, bound: BodyTimeout) -> Result<Option<Buffer>, BodyError> {
         loop {
             if let Some(piece) = self.at_hand()? {
                 return Ok(Some(piece));
@@ -108,7 +108,7 @@ impl RequestBody for Body<'_> {
             if self.finished {
                 return Ok(None);
             }
-            self.wait(patience).await?;
+            self.wait(bound).await?;
         }
     }
 

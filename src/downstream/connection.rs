@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::downstream::coverage::Coverage;
 use crate::exchange::message::Origin;
-use crate::exchange::secured::Secured;
+use crate::exchange::client_tls::ClientTls;
 use crate::net::buffer::Buffer;
 use crate::net::buffer::TINY_BYTES;
 use crate::net::clock::Moment;
@@ -42,7 +42,7 @@ const HOT_TICKS: u64 = 1;
 pub(super) struct Connection {
     pub(super) transport: Transport,
     /// What the handshake told; None in the clear.
-    pub(super) secured: Option<Box<Secured>>,
+    pub(super) client_tls: Option<Box<ClientTls>>,
     /// The handshake agreed on HTTP/2.
     pub(super) speaks_http2: bool,
     /// With HTTP/2 over TLS, for whom the connection was opened.
@@ -114,7 +114,7 @@ impl Connection {
         // It is handed on and back at every request, and a future holds what it hands on twice.
         Box::new(Connection {
             transport,
-            secured: None,
+            client_tls: None,
             speaks_http2: false,
             coverage: None,
             deadline,

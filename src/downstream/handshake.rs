@@ -8,10 +8,10 @@ use crate::downstream::connection::Connection;
 use crate::downstream::connection::MAX_DISCARD_BYTES;
 use crate::downstream::coverage::Coverage;
 use crate::exchange;
+use crate::exchange::client_tls::CertificateFacts;
+use crate::exchange::client_tls::ClientTls;
+use crate::exchange::client_tls::IdentityFacts;
 use crate::exchange::message::Origin;
-use crate::exchange::secured::CertificateFacts;
-use crate::exchange::secured::IdentityFacts;
-use crate::exchange::secured::Secured;
 use crate::http::head::PartialHead;
 use crate::net::buffer::Buffer;
 use crate::snapshot::Listener;
@@ -62,7 +62,7 @@ pub(super) async fn secure(
     let (failure, failed) = match connection.deadline.guard(pin!(accepted)).await {
         Ok(Accepted::Secured(transport, facts)) => {
             connection.transport = transport;
-            connection.secured = Some(Box::new(secured(&facts, terms, tls, worker)));
+            connection.client_tls = Some(Box::new(client_tls(&facts, terms, tls, worker)));
             if facts.alpn.as_deref() == Some(accept::HTTP2) {
                 connection.speaks_http2 = true;
                 connection.coverage =
@@ -85,7 +85,7 @@ pub(super) async fn secure(
         http: terms.http(),
         peer: connection.peer,
         port: connection.port,
-        secured: None,
+        client_tls: None,
     };
     exchange::record_unserved(Reason::ClientTls(failure), &PartialHead::default(), began, &origin, worker);
     if let Some(transport) = failed {
@@ -97,11 +97,11 @@ pub(super) async fn secure(
 }
 
 /// What the handshake told, in the forms that logs and backends get.
-fn secured(facts: &Facts, terms: &Listener, tls: &ServerTls, worker: &Worker) -> Secured {
-    let leaf = facts.chain.first().filter(|_| Secured::wants_identity(terms));
+fn client_tls(facts: &Facts, terms: &Listener, tls: &ServerTls, worker: &Worker) -> ClientTls {
+    let leaf = facts.chain.first().filter(|_| ClientTls::wants_identity(terms));
     let certificate = leaf.and_then(|leaf| ClientCertificate::parse(leaf, tls.fingerprint_hash));
     let offered =
-        if Secured::wants_identity(terms) { names_of(&facts.offered_suites) } else { String::new() };
+        if ClientTls::wants_identity(terms) { names_of(&facts.offered_suites) } else { String::new() };
     let verify = facts.verdict.map_or("NONE".to_owned(), |verdict| verdict.to_string());
     let told = IdentityFacts {
         verify: &verify,
@@ -112,7 +112,7 @@ fn secured(facts: &Facts, terms: &Listener, tls: &ServerTls, worker: &Worker) ->
         tls_sni: facts.server_name.as_deref(),
         tls_alpn_protocol: facts.alpn.as_deref().and_then(|alpn| std::str::from_utf8(alpn).ok()),
     };
-    Secured::new(&told, facts.resumed, terms, worker)
+    ClientTls::new(&told, facts.resumed, terms, worker)
 }
 
 fn certificate_facts(certificate: &ClientCertificate) -> CertificateFacts<'_> {

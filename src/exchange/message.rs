@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::exchange::secured::Secured;
+use crate::exchange::client_tls::ClientTls;
 use crate::http::body::BodyLength;
 use crate::http::head::RequestHead;
 use crate::http::head::TargetForm;
@@ -39,12 +39,12 @@ pub struct Origin<'w> {
     /// The port that the client connected to.
     pub port: u16,
     /// None in the clear.
-    pub secured: Option<&'w Secured>,
+    pub client_tls: Option<&'w ClientTls>,
 }
 
 impl Origin<'_> {
     pub(super) fn scheme(&self) -> &'static str {
-        if self.secured.is_some() { "https" } else { "http" }
+        if self.client_tls.is_some() { "https" } else { "http" }
     }
 
     /// Whether the peer is one of `trusted_proxies`.

@@ -14,7 +14,7 @@ mod request;
 mod request_buffer;
 mod response;
 mod response_body;
-pub mod secured;
+pub mod client_tls;
 mod stickiness;
 pub mod stream;
 mod tunnel;
@@ -162,7 +162,7 @@ fn admit(request: &Request<'_, '_>, origin: &Origin<'_>) -> Result<(), Reason> {
     if !request.is_covered {
         return Err(Reason::Misdirected);
     }
-    if request.is_https && origin.secured.is_none() && !origin.is_trusted() {
+    if request.is_https && origin.client_tls.is_none() && !origin.is_trusted() {
         return Err(Reason::Misdirected);
     }
     if let BodyLength::Exact(bytes) = request.length

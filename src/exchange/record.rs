@@ -78,7 +78,7 @@ impl Recording {
                 x_real_ip: b"",
                 authorization: b"",
                 request_id: told_id(head, origin),
-                tls: origin.secured.map_or(&b""[..], |secured| &secured.log_fields),
+                tls: origin.client_tls.map_or(&b""[..], |client_tls| &client_tls.log_fields),
             };
             log.begin_line(received, &facts, &worker.dates.borrow())
         });
@@ -242,7 +242,7 @@ fn facts<'a>(
         x_real_ip: value(KnownName::XRealIp),
         authorization: authorization(head, worker),
         request_id: client.request_id,
-        tls: origin.secured.map_or(&b""[..], |secured| &secured.log_fields),
+        tls: origin.client_tls.map_or(&b""[..], |client_tls| &client_tls.log_fields),
     }
 }
 

@@ -59,8 +59,8 @@ pub(super) fn prepare(
         }
     }
     forwarded.for_each_added(head.headers, client, &mut scratch, |name, value| writer.field(name, value));
-    if let Some(secured) = origin.secured {
-        writer.lines(&secured.identity);
+    if let Some(client_tls) = origin.client_tls {
+        writer.lines(&client_tls.identity);
     }
     let accept = write_own_key(request, &mut writer, worker);
     Forward {

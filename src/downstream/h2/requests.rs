@@ -61,7 +61,7 @@ impl Shared {
 
     /// The terms on which the connection may have one more request.
     fn admit<'h>(&self, held: &'h Held) -> Option<&'h Listener> {
-        let proven = self.connection.secured.as_ref().map(|secured| secured.proven());
+        let proven = self.connection.client_tls.as_ref().map(|client_tls| client_tls.proven());
         let terms = held.listener(self.connection.listener())?;
         terms.still_admits(proven).then_some(terms)
     }

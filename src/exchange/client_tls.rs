@@ -7,7 +7,7 @@ use crate::telemetry::record::TlsFacts;
 use crate::worker::Worker;
 
 /// Made once a connection, so that requests only copy it.
-pub struct Secured {
+pub struct ClientTls {
     /// What the client had to prove; see [`crate::snapshot::ServerTls::demand`].
     proven: u64,
     /// What backends are told: complete field lines.
@@ -16,8 +16,8 @@ pub struct Secured {
     pub(super) log_fields: Box<[u8]>,
 }
 
-impl Secured {
-    pub fn new(facts: &IdentityFacts<'_>, resumed: bool, listener: &Listener, worker: &Worker) -> Secured {
+impl ClientTls {
+    pub fn new(facts: &IdentityFacts<'_>, resumed: bool, listener: &Listener, worker: &Worker) -> ClientTls {
         let mut identity = Vec::new();
         listener.http().forwarded.identity.render(facts, &mut identity);
         let told = TlsFacts {
@@ -30,7 +30,7 @@ impl Secured {
         };
         let log_fields = worker.log.as_ref().map(|log| log.format.tls_fields(&told)).unwrap_or_default();
         let proven = listener.tls.as_ref().map_or(0, |tls| tls.demand);
-        Secured { proven, identity: identity.into(), log_fields: log_fields.into() }
+        ClientTls { proven, identity: identity.into(), log_fields: log_fields.into() }
     }
 
     /// What the client had to prove; see [`crate::snapshot::ServerTls::demand`].

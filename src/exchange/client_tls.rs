@@ -8,8 +8,8 @@ use crate::worker::Worker;
 
 /// Made once a connection, so that requests only copy it.
 pub struct ClientTls {
-    /// What the client had to prove; see [`crate::snapshot::ServerTls::demand`].
-    proven: u64,
+    /// What the client had to prove; see [`crate::snapshot::ServerTls::client_auth_mark`].
+    client_auth_mark: u64,
     /// What backends are told: complete field lines.
     pub(super) identity: Box<[u8]>,
     /// What each line of the log tells.
@@ -29,13 +29,13 @@ impl ClientTls {
             resumed,
         };
         let log_fields = worker.log.as_ref().map(|log| log.format.tls_fields(&told)).unwrap_or_default();
-        let proven = listener.tls.as_ref().map_or(0, |tls| tls.demand);
-        ClientTls { proven, identity: identity.into(), log_fields: log_fields.into() }
+        let client_auth_mark = listener.tls.as_ref().map_or(0, |tls| tls.client_auth_mark);
+        ClientTls { client_auth_mark, identity: identity.into(), log_fields: log_fields.into() }
     }
 
-    /// What the client had to prove; see [`crate::snapshot::ServerTls::demand`].
-    pub fn proven(&self) -> u64 {
-        self.proven
+    /// What the client had to prove; see [`crate::snapshot::ServerTls::client_auth_mark`].
+    pub fn client_auth_mark(&self) -> u64 {
+        self.client_auth_mark
     }
 
     /// Whether backends want to know what the client's certificate says.

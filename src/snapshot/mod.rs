@@ -135,19 +135,21 @@ pub struct ServerTls {
     /// Replaced while serving when a certificate on disk changes.
     pub terms: Published<ServerTerms>,
     pub handshake_timeout: Duration,
-    /// What clients had to prove, by the terms that the listener began with; see [`ServerTerms::demand`].
-    pub demand: u64,
+    /// What clients had to prove, by the terms that the listener began with; see [`ServerTerms::client_auth_mark`].
+    pub client_auth_mark: u64,
     /// Of the fingerprints of clients' certificates.
     pub fingerprint_hash: FingerprintHash,
 }
 
 impl Listener {
-    /// Whether a connection that was let in before the last reload may go on. `proven` is what its client had
+    /// Whether a connection that was let in before the last reload may go on. `client_auth_mark` is what its client had
     /// to prove; None: it is in the clear.
-    pub fn still_admits(&self, proven: Option<u64>) -> bool {
-        match (&self.tls, proven) {
+    pub fn still_admits(&self, client_auth_mark: Option<u64>) -> bool {
+        match (&self.tls, client_auth_mark) {
             (None, None) => true,
-            (Some(tls), Some(proven)) => tls.demand == 0 || tls.demand == proven,
+            (Some(tls), Some(client_auth_mark)) => {
+                tls.client_auth_mark == 0 || tls.client_auth_mark == client_auth_mark
+            }
             _ => false,
         }
     }

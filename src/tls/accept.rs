@@ -112,7 +112,7 @@ impl ServerTerms {
     }
 
     /// What a client had to prove to get in: differs where other certificates are required. 0: none is.
-    pub fn demand(&self) -> u64 {
+    pub fn client_auth_mark(&self) -> u64 {
         match &self.client_auth {
             Some(auth) if auth.mode == ClientAuthMode::Require => {
                 let digest = binding(Some(auth));

@@ -58,8 +58,10 @@ async fn serve_requests(connection: &Connection, worker: &Worker, mut input: Opt
         // Each request is served from the configuration that is in service when it comes.
         let snapshot = worker.snapshot();
         let terms = snapshot.listener(connection.listener());
-        let proven = connection.client_tls.as_ref().map(|client_tls| client_tls.proven());
-        let Some(terms) = terms.filter(|terms| terms.still_admits(proven)) else { return NextStep::Close };
+        let client_auth_mark = connection.client_tls.as_ref().map(|client_tls| client_tls.client_auth_mark());
+        let Some(terms) = terms.filter(|terms| terms.still_admits(client_auth_mark)) else {
+            return NextStep::Close;
+        };
         match serve_next(connection, terms, worker, input.take()).await {
             Ok(rest) => input = Some(rest),
             Err(next) => return next,

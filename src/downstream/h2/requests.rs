@@ -61,9 +61,10 @@ impl Shared {
 
     /// The terms on which the connection may have one more request.
     fn admit<'h>(&self, held: &'h Held) -> Option<&'h Listener> {
-        let proven = self.connection.client_tls.as_ref().map(|client_tls| client_tls.proven());
+        let client_auth_mark =
+            self.connection.client_tls.as_ref().map(|client_tls| client_tls.client_auth_mark());
         let terms = held.listener(self.connection.listener())?;
-        terms.still_admits(proven).then_some(terms)
+        terms.still_admits(client_auth_mark).then_some(terms)
     }
 
     /// The client has to come in anew, and may ask again there.

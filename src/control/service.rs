@@ -52,7 +52,7 @@ pub struct Lines {
     pub workers: Vec<Mailbox<NewSocket>>,
     pub health: Mailbox<health::Order>,
     /// From workers to the health core: slots of backends that fail again and again.
-    pub alarms: Mailbox<u32>,
+    pub failure_reports: Mailbox<u32>,
     pub reloads: Arc<Reloads>,
     /// Of certificates and CAs; whoever renews them keeps it current.
     pub inventory: Arc<Publication<Inventory>>,
@@ -64,7 +64,7 @@ pub struct Lines {
 pub type Drivers = Vec<(String, usize)>;
 
 /// Alarms that wait for the health core. One that does not fit comes again with the next failure.
-const MAX_ALARMS: usize = 1_024;
+const MAX_FAILURE_REPORTS: usize = 1_024;
 
 /// What helps when the system grants no thread.
 pub const THREAD_CURE: &str =
@@ -143,7 +143,7 @@ impl Service {
             request_memory: Arc::new(Quota::new(0)),
             workers: mailboxes.collect::<io::Result<_>>()?,
             health: Mailbox::new(MAX_ORDERS)?,
-            alarms: Mailbox::new(MAX_ALARMS)?,
+            failure_reports: Mailbox::new(MAX_FAILURE_REPORTS)?,
             reloads: Arc::default(),
             inventory: Arc::new(Publication::new(Arc::default())),
             drivers: Arc::default(),

@@ -43,7 +43,7 @@ const TRIM_TICKS: u64 = 10;
 /// What the health core's thread starts with.
 pub(super) struct Seed {
     orders: Mailbox<Order>,
-    alarms: Mailbox<u32>,
+    failure_reports: Mailbox<u32>,
     place: Place,
     io_driver: Wanted,
 }
@@ -63,7 +63,7 @@ impl Seed {
         let pinned = if plan.pin { plan.workers } else { 0 };
         Seed {
             orders: plan.lines.health.clone(),
-            alarms: plan.lines.alarms.clone(),
+            failure_reports: plan.lines.failure_reports.clone(),
             place: Place::choose(plan.health_cpu, &pin::usable_cpus(), pinned),
             io_driver: plan.io_driver,
         }
@@ -123,7 +123,7 @@ fn work(seed: Seed, events: &Sender<Event>) -> Result<Infallible, RuntimeError> 
         task::spawn(tick_for_ever(every(TICK)?, Rc::clone(&equipment)));
         // As with a worker, it is told by an event, for which the process waits before it says that it listens.
         let tell_ready = || drop(events.send(Event::HealthCoreReady));
-        health::run(seed.orders, seed.alarms, equipment, tell_ready).await
+        health::run(seed.orders, seed.failure_reports, equipment, tell_ready).await
     });
     // Dropping a runtime with operations in flight is unsound; the process ends soon.
     std::mem::forget(driver);

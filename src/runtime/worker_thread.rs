@@ -67,8 +67,8 @@ pub(super) fn seeds(
     drain: &Arc<Drain>,
     entries: Entries,
 ) -> Vec<Seed> {
-    let Lines { publication, tallies, quota, request_memory, workers, alarms, .. } = plan.lines;
-    let shared = Shared { publication, tallies, quota, request_memory, failure_reports: alarms };
+    let Lines { publication, tallies, quota, request_memory, workers, failure_reports, .. } = plan.lines;
+    let shared = Shared { publication, tallies, quota, request_memory, failure_reports: failure_reports };
     let cpus = pin::usable_cpus();
     let seed = |((index, log), mailbox): ((usize, Option<AccessLog>), Mailbox<NewSocket>)| Seed {
         index,

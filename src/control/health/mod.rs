@@ -50,7 +50,7 @@ pub enum Order {
 }
 
 /// Alarms that are looked at in one turn; a backend that goes on failing raises them again.
-const MAX_ALARMS: usize = 1024;
+const MAX_FAILURE_REPORTS: usize = 1024;
 
 /// How often garbage of replaced tables is collected.
 const COLLECTION_MS: u64 = 1_000;
@@ -59,17 +59,17 @@ const COLLECTION_MS: u64 = 1_000;
 /// fails real requests. `tell_ready` is called when every descriptor is open that this needs besides connections.
 pub async fn run(
     orders: Mailbox<Order>,
-    alarms: Mailbox<u32>,
+    failure_reports: Mailbox<u32>,
     equipment: Rc<Equipment>,
     tell_ready: impl FnOnce(),
 ) -> io::Result<Infallible> {
     let mut order_bell = pin!(heed(orders.listen()?));
-    let mut alarm_bell = pin!(heed(alarms.listen()?));
+    let mut failure_bell = pin!(heed(failure_reports.listen()?));
     tell_ready();
     let mut ticks = pin!(follow(equipment.timers.clone()));
     let mut core = Core {
         orders,
-        alarms,
+        failure_reports,
         equipment,
         desk: Rc::default(),
         watchlist: Watchlist::default(),
@@ -78,7 +78,7 @@ pub async fn run(
     };
     poll_fn(|turn| {
         // Polling is what makes them wake this task next time.
-        for bell in [order_bell.as_mut().poll(turn), alarm_bell.as_mut().poll(turn)] {
+        for bell in [order_bell.as_mut().poll(turn), failure_bell.as_mut().poll(turn)] {
             if let Poll::Ready(error) = bell {
                 return Poll::Ready(Err(error));
             }
@@ -109,7 +109,7 @@ async fn follow(timers: Timers) -> Infallible {
 
 struct Core {
     orders: Mailbox<Order>,
-    alarms: Mailbox<u32>,
+    failure_reports: Mailbox<u32>,
     equipment: Rc<Equipment>,
     desk: Rc<Desk>,
     watchlist: Watchlist,
@@ -125,8 +125,8 @@ impl Core {
         while let Some(Order::Watch(watches)) = self.orders.take() {
             self.watchlist.watch(watches, now_ms);
         }
-        for _ in 0..MAX_ALARMS {
-            let Some(slot) = self.alarms.take() else { break };
+        for _ in 0..MAX_FAILURE_REPORTS {
+            let Some(slot) = self.failure_reports.take() else { break };
             self.watchlist.note_failures(slot, now_ms);
         }
         for (ticket, outcome) in self.desk.take() {

@@ -47,7 +47,7 @@ pub(super) struct Attempt<'a> {
     pub(super) member: u32,
     pub(super) target: &'a StickyTarget,
     pub(super) is_secure: bool,
-    /// Of the listener; zero: none.
+    /// The listener's; zero: none.
     pub(super) tunnel_idle_timeout: Duration,
     /// The client asked to switch protocols.
     pub(super) upgrade: bool,
@@ -77,7 +77,7 @@ impl Attempt<'_> {
         self.is_answered.set(true);
         self.release_sent();
         if status != 101 {
-            // Of a switch nothing leaves before the request is complete.
+            // Nothing of a switch leaves before the request is complete.
             self.note_flow();
         }
         self.judge(status);
@@ -99,7 +99,7 @@ impl Attempt<'_> {
         self.tunnel_idle_timeout.is_zero() || silence < self.tunnel_idle_timeout
     }
 
-    /// Gives the memory of what was sent back, once nobody needs it for another attempt.
+    /// Gives the memory of what was sent back, once no other attempt can need it.
     pub(super) fn release_sent(&self) {
         if let Some(buffered) =
             self.buffered.as_ref().filter(|_| self.is_answered.get() && !self.uploading.get())

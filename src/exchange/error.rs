@@ -78,7 +78,7 @@ impl ExchangeError {
         }
     }
 
-    /// Whether there is still somebody to answer.
+    /// Whether there is still a client to answer.
     pub fn client_can_be_answered(&self) -> bool {
         !matches!(self.reason(), Reason::ClientClosed | Reason::ClientStalled)
     }

@@ -110,7 +110,7 @@ impl Forward {
                     (error.into(), Carrier::default())
                 }
                 Ok(lease) => {
-                    // Whoever asked for a fresh one has had its second chance.
+                    // An attempt on a fresh one is the second chance already.
                     let carrier = Carrier { reused: lease.reused, is_shared: lease.is_shared() && !fresh };
                     let is_stopgap = lease.is_stopgap();
                     match self.attempt(lease, (stream, chosen), recording, (origin, worker)).await {
@@ -171,7 +171,7 @@ impl Forward {
             let Forward { request, request_buffer, expects_continue, .. } = self;
             self.buffered =
                 request_buffer::receive(request, stream, *request_buffer, *expects_continue, worker).await?;
-            // Whoever waited does so no more, and no backend was told of it.
+            // The client waits no more, and no backend was told of it.
             self.expects_continue = false;
             if stream.parts().0.is_finished() {
                 recording.request_read(worker);
@@ -231,7 +231,7 @@ impl Forward {
             upgrade: self.upgrade,
             accept: accept.as_deref(),
             compression: self.compression,
-            // Of a call, either side may be silent from the beginning.
+            // In a call, either side may be silent from the beginning.
             flowed: Cell::new(recording.is_call.then(|| worker.clock.now())),
             buffered: self.buffered.clone(),
             is_answered: Cell::new(false),
@@ -267,7 +267,7 @@ impl Forward {
             Relayed::Whole(end) => {
                 let clean = reader.leaves_connection_clean() && !attempt.uploading.get();
                 drop(reader);
-                // Where backends speak HTTP/2, nobody would ask for one of HTTP/1.1.
+                // Where backends speak HTTP/2, no request would ask for one of HTTP/1.1.
                 if clean && !lease.is_stopgap() {
                     lease.give_back(&worker.pool, &worker.clock);
                 }
@@ -289,13 +289,13 @@ impl Forward {
 
     /// What another attempt would have to send again.
     fn replay(&self, recording: &Recording) -> Replay {
-        // Of a response that has begun the client may have seen some, and it cannot get another one.
+        // The client may have seen some of a response that has begun, and cannot get another one.
         let complete = !self.streamed && self.request.is_at_hand() && !recording.has_response();
         Replay { idempotent: self.idempotent, complete, sticky: false }
     }
 }
 
-/// Why nobody can be asked.
+/// Why no backend can be asked.
 fn refusal(availability: Availability) -> ExchangeError {
     ExchangeError::Refused(match availability {
         Availability::AllDown => Reason::NoHealthyBackend,

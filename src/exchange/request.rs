@@ -46,7 +46,7 @@ pub(super) fn prepare(
     };
     let mut writer = RequestWriter::begin(worker.buffers.small(), head, host, Wording::of(group), passes);
     if let Some(remaining) = max_forwards {
-        // Allocates, but nobody sends many of these.
+        // Allocates, but these are seldom.
         writer.field(b"Max-Forwards", remaining.saturating_sub(1).to_string().as_bytes());
     }
     let mut scratch = worker.scratch.borrow_mut();

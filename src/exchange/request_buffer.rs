@@ -22,7 +22,7 @@ use crate::worker::Worker;
 /// Content that waits to be sent. It is counted in bytes against what the process may hold of it.
 pub(super) struct RequestBuffer {
     bytes: RefCell<Vec<u8>>,
-    /// Of the quota; as much as `bytes` has room for.
+    /// What was taken of the quota: as much as `bytes` has room for.
     counted: Cell<usize>,
     memory: Arc<Quota>,
 }

@@ -121,7 +121,7 @@ fn act_on_head(
         attempt.worker,
     );
     let dates = attempt.worker.dates.borrow();
-    // RFC 9110 §6.6.1: whoever forwards a response without a date supplies it. But callers take every field of such a
+    // RFC 9110 §6.6.1: a recipient that forwards a response without a date supplies it. But callers take every field of such a
     // head for metadata of the call.
     let has_date = is_only_trailers || head.headers.find(KnownName::Date).is_some();
     let close = attempt.uploading.get() && !attempt.request_is_read;

@@ -58,7 +58,7 @@ impl StickyTarget {
         let cookie = || cookies::find(head.headers, &sticky.cookie);
         let key = match sticky.mode {
             StickyMode::Insert | StickyMode::Rewrite => {
-                // Whoever else sets a cookie of this name does not hide ours.
+                // Another cookie of this name does not hide ours.
                 let mut values = cookies::all(head.headers, &sticky.cookie);
                 return values
                     .find_map(|value| StickyTarget::of_token(value, sticky, now_s))
@@ -179,7 +179,7 @@ impl<'b> SetCookies<'b> {
     }
 
     fn end(&mut self, replaced: Option<&'b [u8]>) {
-        // Nobody ends more values than were looked for room for.
+        // No more values are ended than room was looked for.
         let _ = self.values.try_push((self.bytes.len(), replaced));
     }
 

@@ -17,7 +17,7 @@ use crate::worker::Worker;
 /// How long requests wait for the first probes of their group, and the rest of a tick: 300 ms at most.
 const FIRST_PROBE_WAIT: Duration = Duration::from_millis(200);
 
-/// While nobody is available, waits for the result of first probes that are under way, but not for long.
+/// While no backend is available, waits for the result of first probes that are under way, but not for long.
 pub(super) async fn wait_for_first_probe(group: &Group, worker: &Worker) {
     let began = worker.clock.now();
     while worker.balancer.availability(group) == Some(Availability::AllDown)
@@ -29,7 +29,7 @@ pub(super) async fn wait_for_first_probe(group: &Group, worker: &Worker) {
     }
 }
 
-/// Runs `operation` unless the drain of its backend is over. Who waits in silence is woken by its deadline,
+/// Runs `operation` unless the drain of its backend is over. A silent wait is woken by its deadline,
 /// but a busy exchange moves that before it passes.
 pub(super) async fn until_drained<T>(
     backend: &Backend,

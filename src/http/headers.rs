@@ -11,7 +11,7 @@ pub struct Field<'b> {
     pub name: &'b [u8],
     pub value: &'b [u8],
     pub known: KnownName,
-    /// The sender wants nobody on its way to index it (RFC 7541 §7.1.3).
+    /// The sender wants no hop to index it (RFC 7541 §7.1.3).
     pub is_sensitive: bool,
 }
 
@@ -27,7 +27,7 @@ pub struct FieldLine<'b> {
     /// In any case.
     pub name: &'b [u8],
     pub value: &'b [u8],
-    /// Nobody on its way may index it (RFC 7541 §7.1.3).
+    /// No hop may index it (RFC 7541 §7.1.3).
     pub is_sensitive: bool,
 }
 

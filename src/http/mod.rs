@@ -1,7 +1,7 @@
 //! The words that every module speaks: heads, header lists and body lengths of HTTP (RFC 9110).
 //!
 //! Nothing here knows a version's wire format or does I/O. Heads borrow the bytes they were parsed
-//! from, so they live within one poll; what must outlive it is copied by whoever needs it.
+//! from, so they live within one poll; what must outlive it is copied where it is needed.
 
 pub mod body;
 pub mod content_coding;

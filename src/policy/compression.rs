@@ -9,7 +9,7 @@ use crate::http::head::ResponseHead;
 use crate::http::headers::Field;
 use crate::http::headers::Headers;
 
-/// Content of at most so many bytes gains nothing worth the work.
+/// Content of at most this many bytes gains nothing worth the work.
 const MIN_BYTES: u64 = 1024;
 
 /// The types that gzip is for. Brotli is for every type.
@@ -47,7 +47,7 @@ pub struct Decision {
 }
 
 impl Accepted {
-    /// What a request accepts (RFC 9110 §12.5.3). Without the field, nothing: whoever can decode says so.
+    /// What a request accepts (RFC 9110 §12.5.3). Without the field, nothing: a client that can decode says so.
     pub fn of(headers: &Headers<'_>) -> Accepted {
         // RFC 9111 §5.2.1.6: "the client is asking for intermediaries to avoid transforming the content".
         if all(headers, b"Cache-Control").any(|field| lists(field.value, b"no-transform")) {
@@ -92,7 +92,7 @@ pub fn decide(head: &ResponseHead<'_, '_>, length: BodyLength, accepted: Accepte
 /// Takes out what is not true of the content once it is compressed, and appends the entity tag that is
 /// to be sent to `entity_tag`; nothing if there is none, or if the one there may stay.
 ///
-/// Compressed anew, the content may differ in its bytes, so a strong tag becomes a weak one (RFC 9110
+/// Compressed again, the content may differ in its bytes, so a strong tag becomes a weak one (RFC 9110
 /// §8.8.1). Ranges would be counted in bytes of another content.
 pub fn edit(headers: &mut Headers<'_>, entity_tag: &mut Vec<u8>) {
     headers.retain(|field| {

@@ -14,7 +14,7 @@ impl EarlyHints {
     /// Whether an interim response with this status is for the client.
     pub fn passes(self, status: u16, is_http2: bool) -> bool {
         match self {
-            // Whoever expects it knows it, and waits for it.
+            // A client that expects it knows it, and waits for it.
             _ if status == 100 => true,
             EarlyHints::Pass => true,
             EarlyHints::Http2 => is_http2,

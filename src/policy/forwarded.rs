@@ -75,7 +75,7 @@ impl Client<'_> {
         told.unwrap_or(self.scheme.as_bytes()).eq_ignore_ascii_case(b"https")
     }
 
-    /// What a trusted proxy says under this name. Of several fields the last one, which is the peer's own. A name with
+    /// What a trusted proxy says under this name. Among several fields it is the last one, which is the peer's own. A name with
     /// underscores is another one to many proxies, which pass it as their clients sent it.
     fn told<'b>(&self, name: KnownName, headers: &Headers<'b>) -> Option<&'b [u8]> {
         if !self.is_trusted {
@@ -102,7 +102,7 @@ impl Forwarded {
     /// Whether this field of the client's own must not pass.
     pub fn withholds(&self, field: &Field<'_>) -> bool {
         match field.known {
-            // Nobody but Ringway may state what a client's certificate said.
+            // Only Ringway may state what a client's certificate said.
             KnownName::ClientIdentity => true,
             KnownName::XForwardedFor => self.fields.x_forwarded_for != ForwardedFor::Preserve,
             KnownName::Other => self.identity.withholds(field.name),

@@ -1,4 +1,4 @@
-//! What of gRPC concerns whoever stands between a caller and its server: which requests are calls, and what a
+//! The part of gRPC that concerns a proxy between a caller and its server: which requests are calls, and what a
 //! status of HTTP means to a caller.
 
 use crate::http::head::Method;

@@ -18,7 +18,7 @@ pub enum RequestId<'b> {
 }
 
 impl RequestId<'_> {
-    /// A new one. The nonce is to be such as nobody can foretell: backends show identities to clients, who must not learn
+    /// A new one. The nonce must be unpredictable: backends show identities to clients, who must not learn
     /// from them how many requests there were.
     pub fn of(nonce: [u8; MADE_DIGITS / 2]) -> RequestId<'static> {
         let mut digits = [0; MADE_DIGITS];

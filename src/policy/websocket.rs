@@ -1,4 +1,4 @@
-//! The opening handshake of WebSocket (RFC 6455 §1.3 and §4), as far as whoever stands between needs it.
+//! The opening handshake of WebSocket (RFC 6455 §1.3 and §4), as far as a proxy needs it.
 
 use aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY;
 use aws_lc_rs::digest::digest;

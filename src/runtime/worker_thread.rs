@@ -68,7 +68,7 @@ pub(super) fn seeds(
     entries: Entries,
 ) -> Vec<Seed> {
     let Lines { publication, tallies, quota, request_memory, workers, failure_reports, .. } = plan.lines;
-    let shared = Shared { publication, tallies, quota, request_memory, failure_reports: failure_reports };
+    let shared = Shared { publication, tallies, quota, request_memory, failure_reports };
     let cpus = pin::usable_cpus();
     let seed = |((index, log), mailbox): ((usize, Option<AccessLog>), Mailbox<NewSocket>)| Seed {
         index,

@@ -28,7 +28,7 @@ pub struct Balancer {
 
 #[derive(Default)]
 struct GroupState {
-    /// Of the table; 0: none yet.
+    /// The generation of the table; 0: none yet.
     edition: u64,
     table: Option<Arc<Table>>,
     /// Where the round stands. It begins elsewhere on each worker, lest all send their first request to
@@ -154,7 +154,7 @@ impl Balancer {
         }
     }
 
-    /// After a failure, which is seldom: whoever follows in the round, or the least loaded of the others; of
+    /// After a failure, which is seldom: the one that follows in the round, or the least loaded of the others; of
     /// equals anybody.
     fn other_choice(&self, group: &Group, load: &GroupState, table: &Table, tried: &[u32]) -> Option<u32> {
         if let Order::Round(schedule) | Order::Hash(schedule) = &table.order {

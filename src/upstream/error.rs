@@ -4,7 +4,7 @@
 /// safe is decided by the exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpstreamError {
-    /// Nobody listens at the backend's address.
+    /// The backend's address refuses connections.
     ConnectRefused,
     ConnectTimeout,
     /// The network or the system refused for another reason, such as no route.
@@ -28,7 +28,7 @@ pub enum UpstreamError {
     /// The backend broke the rules of a connection before any byte of this response, and perhaps with another;
     /// the word is the codec's.
     BrokenConnection(&'static str),
-    /// Who answers does not speak HTTP/2.
+    /// The backend does not speak HTTP/2.
     NotHttp2,
     /// Every connection that may be opened has as many streams as the backend allows, and none came free.
     NoStreamFree,

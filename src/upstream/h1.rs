@@ -51,7 +51,7 @@ pub fn frame_body(piece: &mut Buffer, length: BodyLength, last: Option<&[u8]>) {
     }
 }
 
-/// Writes a request anew, its content framed.
+/// Writes a request again, its content framed.
 pub fn frame_request(request: &RequestParts<'_>, length: BodyLength, buffers: &Buffers) -> Buffer {
     let content = request.content();
     let mut framed = buffers.small();

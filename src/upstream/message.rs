@@ -57,7 +57,7 @@ pub struct Piece {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadTimeout {
     AtMost(Duration),
-    /// Somebody else minds the deadline: the backend still waits for the request.
+    /// The upload minds the deadline: the backend still waits for the request.
     NotOurs,
 }
 

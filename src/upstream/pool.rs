@@ -37,7 +37,7 @@ pub struct Pool {
     clients: RefCell<Vec<Option<Known>>>,
     /// Connections and streams lent so far, where their order matters.
     uses: Cell<u64>,
-    /// Keyed, so that nobody can make up two hosts that look the same.
+    /// Keyed, so that no client can make up two hosts that look the same.
     hosts: RandomState,
 }
 
@@ -48,7 +48,7 @@ struct Known {
     client: Rc<Client>,
 }
 
-/// An idle connection is looked for among so many, the last used first. Only where the server name
+/// An idle connection is looked for among this many, the last used first. Only where the server name
 /// follows the host of the request can it be another than the first.
 const MAX_LOOKED_AT: usize = 32;
 
@@ -122,7 +122,7 @@ impl Pool {
             let index = looked_at.rev().find(fits)?;
             let idle = shelf.idle.remove(index)?;
             self.count_down(shelf, 1);
-            // Even within the turn in which the connection came back: its end, or bytes that nobody
+            // Even within the turn in which the connection came back: its end, or bytes that no request
             // asked for, may have come since the last byte of the response was received.
             if is_usable(&idle.connection) {
                 return Some(idle.connection);
@@ -132,10 +132,10 @@ impl Pool {
 
     /// Keeps a connection whose response was read in full. When the worker has its share, the one of this
     /// backend that was not used for longest makes room: where the server name follows the host of the
-    /// request, clients could else fill the pool with names that nobody asks for again.
+    /// request, clients could else fill the pool with names that are never asked for again.
     pub fn give_back(&self, group: &Group, backend: &Arc<Backend>, connection: Connection, clock: &Clock) {
         let max_idle = self.share(group.keepalive_connections);
-        // A backend that leaves gets no new requests, so nobody would ask for the connection.
+        // A backend that is being removed gets no new requests, so the connection would never be used.
         let is_kept =
             !group.keepalive_timeout.is_zero() && connection.idle_limit.get() != Some(Duration::ZERO);
         if max_idle == 0 || !is_kept || backend.health.leaving_since_ms() != 0 {

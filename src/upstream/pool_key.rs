@@ -6,7 +6,7 @@
 pub struct PoolKey(u64);
 
 impl PoolKey {
-    /// Of connections in the clear.
+    /// The key of cleartext connections.
     pub const PLAIN: PoolKey = PoolKey(0);
 
     /// `security` stands for the terms of TLS, `host` for the host that backends are told of; 0 where there is none.

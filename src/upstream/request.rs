@@ -19,7 +19,7 @@ use crate::upstream::message::RequestParts;
 use crate::upstream::stream::UpstreamStream;
 
 /// Content that came in full is kept up to this length to be sent again over HTTP/2, where a backend may refuse any
-/// request without having looked at it. It fits into a window of the usual size, so that sending it waits for nobody.
+/// request without having looked at it. It fits into a window of the usual size, so that sending it never waits.
 const MAX_KEPT_BYTES: usize = 60 * 1024;
 
 /// A request ready to be sent.
@@ -143,7 +143,7 @@ impl PreparedRequest {
     }
 }
 
-/// Writes a request head anew from its parts, in two steps: what the client sent, then what is added.
+/// Writes a request head from its parts, in two steps: what the client sent, then what is added.
 pub struct RequestWriter {
     text: Buffer,
     version: Version,
@@ -194,7 +194,7 @@ impl RequestWriter {
             if is_framed {
                 field_lines::write_field(out, field.name, field.value);
             } else {
-                // HTTP/2 tells fields that nobody may index from the others.
+                // HTTP/2 tells fields that must never be indexed from the others.
                 field_lines::write_marked_field(out, field);
             }
         }

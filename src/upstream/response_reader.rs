@@ -96,7 +96,7 @@ impl<'s> ResponseReader<'s> {
     pub fn become_tunnel(&mut self) {
         match &mut self.reader {
             Reader::Http1(reader) => reader.become_tunnel(),
-            // Of a stream, every byte does already.
+            // Every byte of a stream does already.
             Reader::Http2(_) => {}
         }
     }

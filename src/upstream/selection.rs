@@ -13,7 +13,7 @@ use crate::upstream::balancer::Balancer;
 /// The most backends that one selection may try: one, the most that `max_retries` allows, and a standby.
 pub const MAX_TRIED: usize = 12;
 
-/// Whom a client would be sent to if nothing spoke against it.
+/// Where a client would be sent if nothing spoke against it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Preference {
     /// The hash of what decides, where something does.
@@ -32,7 +32,7 @@ pub struct Selection<'s> {
     may_ask_standby: bool,
 }
 
-/// Who is asked after a failed attempt.
+/// The backend that is asked after a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     None,

@@ -21,7 +21,7 @@ const REQUEST: u64 = 1 << 25;
 /// and a half of these, which is less than one request: among equals an idle one always goes before a busy one.
 const TURN: u64 = REQUEST * 14 / 64;
 
-/// Turns are counted anew from here on, far from their overflow.
+/// Turns are counted again from here on, far from their overflow.
 const MAX_TURN: u64 = 1 << 62;
 
 /// One worker's view of who is the least loaded.
@@ -90,7 +90,7 @@ impl Tournament {
         for _ in 0..MAX_CORRECTIONS {
             let winner = self.winner(1);
             let known = self.standings.get(winner)?.sum();
-            // Who wins with more than its present sum wins with it all the more.
+            // A candidate that wins with more than its present sum wins with that all the more.
             if self.look(winner, &load) <= known {
                 break;
             }
@@ -108,7 +108,7 @@ impl Tournament {
         }
     }
 
-    /// Brings the standing of a candidate up to date, and returns its sum. Who was not wanted for long is no
+    /// Brings the standing of a candidate up to date, and returns its sum. One that was not chosen for long is no
     /// more than three turns behind.
     fn look(&mut self, leaf: usize, load: &impl Fn(u32) -> u32) -> u64 {
         let (Some(candidate), Some(standing)) = (self.candidates.get(leaf), self.standings.get_mut(leaf))
@@ -146,7 +146,7 @@ impl Tournament {
         }
     }
 
-    /// Plays the games of one candidate again, up to where somebody else won and still does.
+    /// Plays the games of one candidate again, up to where another one won and still does.
     fn play(&mut self, leaf: usize) {
         let mut node = (self.winners.len() + leaf) / 2;
         while node > 0 {

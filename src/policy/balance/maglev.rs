@@ -36,10 +36,10 @@ pub struct Member {
     pub identity: u64,
 }
 
-/// Who owns which keys.
+/// Which member owns which keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Maglev {
-    /// Of the members in the order of their identities.
+    /// The indices of the members in the order of their identities.
     backends: Vec<u32>,
     owners: Owners,
 }
@@ -71,7 +71,7 @@ impl Maglev {
     }
 
     /// The backend that owns the key of this hash. While that one is not eligible, its keys belong to
-    /// all others by weight, and no other key moves. None if nobody is eligible.
+    /// all others by weight, and no other key moves. None if no member is eligible.
     pub fn pick(&self, hash: u64, is_eligible: impl Fn(u32) -> bool) -> Option<u32> {
         let mut probe = hash;
         for attempt in 0..=MAX_PROBES {
@@ -146,7 +146,7 @@ fn fill(members: &[Member]) -> Vec<u32> {
         time += 1 << step;
         searches.iter_mut().for_each(|search| search.advance(time, &mut owners));
     }
-    // Nobody's luck is that bad; but a search that looks at random may never end.
+    // Luck is never that bad; but a search that looks at random may never end.
     let mut rest = searches.iter().flat_map(|search| std::iter::repeat_n(search.owner, search.missing));
     owners.iter_mut().filter(|owner| **owner == FREE).for_each(|owner| *owner = rest.next().unwrap_or(0));
     owners

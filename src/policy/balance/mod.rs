@@ -101,7 +101,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// How many of 10,000 requests each backend gets with so many in flight at a time, which end in the order in
+    /// How many of 10,000 requests each backend gets with this many in flight at a time, which end in the order in
     /// which they began, or in any.
     fn shares(choosers: &mut [Chooser], backends: usize, at_a_time: usize, in_order: bool) -> Vec<u32> {
         let mut numbers = Numbers(at_a_time as u64);

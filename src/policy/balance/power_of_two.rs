@@ -9,7 +9,7 @@ use crate::policy::balance::Candidate;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pairs {
     candidates: Vec<Candidate>,
-    /// Of each candidate the sum of the weights up to and with it.
+    /// For each candidate, the sum of the weights up to and with it.
     ends: Vec<u64>,
 }
 
@@ -29,7 +29,7 @@ impl Pairs {
     /// The first one gets the request, so that idle backends share by weight, unless it has more in flight
     /// for its weight than the second: then the second gets it, the more likely the more that is. With equal
     /// weights one request more is enough. With others it must not be: of weights 100 and 50, one request in
-    /// flight to the first is less than its share of two, and whoever always evaded it would give each of them
+    /// flight to the first is less than its share of two, and evading it always would give each of them
     /// a half.
     pub fn pick(&self, mut draw: impl FnMut() -> u64, load: impl Fn(u32) -> u32) -> Option<u32> {
         let total = *self.ends.last()?;
@@ -61,7 +61,7 @@ impl Pairs {
 /// ```
 ///
 /// where `W` is the sum of all weights and `m` the lesser one of the two. As often as `w` draws the first and the
-/// other the second, that is the same for both sides where loads are by weight, so that nobody gains by it; and
+/// other the second, that is the same for both sides where loads are by weight, so that neither gains by it; and
 /// it is 1 for the lighter one with one request against none. `chance` has 32 bits.
 fn yields(own: &Candidate, rival: &Candidate, total: u64, load: impl Fn(u32) -> u32, chance: u64) -> bool {
     let (own_weight, rival_weight) = (u128::from(own.weight), u128::from(rival.weight));

@@ -29,7 +29,7 @@ impl Alias {
         let shares = candidates.iter().map(|candidate| u64::from(candidate.weight) * number);
         let (mut short, mut tall): (Vec<_>, Vec<_>) =
             shares.enumerate().partition(|&(_, share)| share < total);
-        // Whoever is left at the end fills its column alone, as `Column`s are made above.
+        // One that is left at the end fills its column alone, as `Column`s are made above.
         while let (Some((filled, share)), Some((giver, rest))) = (short.pop(), tall.pop()) {
             let Some(upper) = candidates.get(giver).map(|candidate| candidate.backend) else { break };
             if let Some(column) = columns.get_mut(filled) {

@@ -1,6 +1,6 @@
 //! The cookie with which a client comes back to its backend.
 //!
-//! Its value is opaque: a keyed tag of the backend, and when it was issued, masked. Nobody learns
+//! Its value is opaque: a keyed tag of the backend, and when it was issued, masked. No client learns
 //! addresses or clocks from it, and a worker looks it up without any computing.
 
 /// How far ahead the clock of another node of the fleet may be, in seconds.

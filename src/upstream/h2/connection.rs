@@ -43,11 +43,11 @@ pub(super) struct Shared {
     pub(super) backend: Arc<Backend>,
     pub(super) buffers: Buffers,
     timers: Timers,
-    /// Of the group that used it last.
+    /// As the group has it that used the connection last.
     pub(super) keepalive_timeout: Cell<Duration>,
     /// The number of the stream that was lent last, among all of the worker.
     pub(super) last_lent: Cell<u64>,
-    /// Who waits for a stream to the backend under this name.
+    /// The exchanges that wait for a stream to the backend under this name.
     waiting: Rc<Waiters>,
     /// Streams that are lent and not yet opened: their places are taken.
     lent: Cell<usize>,
@@ -162,7 +162,7 @@ impl Shared {
         self.lent.set(self.lent.get() - 1);
     }
 
-    /// Whether its backend has closed it while nobody used it. Bytes that wait may be its farewell; then it
+    /// Whether its backend has closed it while it was idle. Bytes that wait may be its farewell; then it
     /// refuses what comes after that, and another connection gets it.
     pub(super) fn is_stale(&self) -> bool {
         self.open_streams() == 0 && self.connection.transport.socket().pending() == Pending::End

@@ -27,7 +27,7 @@ use crate::upstream::request::RequestWriter;
 use crate::upstream::request::Wording;
 
 /// Whatever header block is a request of HTTP/2: what is written of it for a backend reads as the same request,
-/// as HTTP/1.1 and, from there, as HTTP/2. A field that came as one that nobody may index leaves so; the encoder makes
+/// as HTTP/1.1 and, from there, as HTTP/2. A field that came as never indexed leaves so; the encoder makes
 /// such a field of `authorization`, `set-cookie` and short cookies itself, however they came. The first byte chooses
 /// whether content follows.
 pub fn fuzz_translation(bytes: &[u8]) {
@@ -61,18 +61,18 @@ struct Asked {
     length: BodyLength,
 }
 
-/// What a request says; names in lower case, those fields last that every hop writes anew.
+/// What a request says; names in lower case, and last the fields that every hop writes itself.
 #[derive(Debug, PartialEq, Eq)]
 struct Meaning {
     method: Vec<u8>,
     target: Vec<u8>,
     host: Vec<u8>,
-    /// Name, value, and whether nobody may index it.
+    /// Name, value, and whether it must never be indexed.
     fields: Vec<(Vec<u8>, Vec<u8>, bool)>,
 }
 
 impl Meaning {
-    /// Without the fields that are written anew.
+    /// Without the fields that Ringway writes itself.
     fn of_client(head: &RequestHead<'_, '_>) -> Meaning {
         let mut meaning = Meaning::of(head);
         meaning.fields.retain(|(name, ..)| name != b"content-length");
@@ -213,7 +213,7 @@ const WIDE: Local = Local {
     stall_timeout_ms: None,
 };
 
-/// What is written anew takes more than what came.
+/// What Ringway writes takes more room than what came.
 const WIDER: Local = Local { max_headers: 110, ..WIDE };
 
 const LIMITS: HeadLimits = HeadLimits { max_header_bytes: 1 << 21, max_headers: 110, max_uri_bytes: 1 << 20 };
@@ -222,7 +222,7 @@ const LIMITS: HeadLimits = HeadLimits { max_header_bytes: 1 << 21, max_headers: 
 mod tests {
     use super::*;
 
-    /// A name in capitals stands for a field that nobody may index.
+    /// A name in upper case stands for a field that must never be indexed.
     fn literal(name: &str, value: &str) -> Vec<u8> {
         let kind = if name.contains(|c: char| c.is_ascii_uppercase()) { 0x10 } else { 0 };
         let name = name.to_ascii_lowercase();

@@ -60,7 +60,7 @@ const CONNECTION_WINDOW_BYTES: u32 = 2 << 20;
 /// not taken than this and 64 KiB for each stream: some 8 MiB for [`STREAMS_PER_CONNECTION`].
 const GROWTH_BYTES: u32 = 2 << 20;
 
-/// Of the heads of a response that wait for their exchange, before another one comes.
+/// Bytes of the heads of a response that wait for their exchange, before another one comes.
 const WAITING_HEAD_BYTES: usize = 64 * 1024;
 
 /// How long a connection must be idle to give its memory back: what comes more often than that would only fill

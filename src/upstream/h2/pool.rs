@@ -51,7 +51,7 @@ struct KeyPool {
     connections: RefCell<Vec<Rc<Shared>>>,
     /// Connections that are being opened.
     opening: Cell<usize>,
-    /// Of those, the ones that speak HTTP/2 and whose settings have not come.
+    /// Those being opened that speak HTTP/2 and whose settings have not come.
     proving: Cell<usize>,
     /// It chose HTTP/1.1 when it could have chosen HTTP/2.
     prefers_http1: Cell<bool>,
@@ -146,8 +146,8 @@ impl BackendPool {
     }
 
     /// Ends the idle connections beyond `most` over all names, those first that were lent from longest ago: where
-    /// the server name follows the host of the request, clients could else keep connections for names that nobody
-    /// asks for again.
+    /// the server name follows the host of the request, clients could else keep connections for names that are
+    /// never asked for again.
     fn keep_idle(&self, most: usize) {
         let names = self.names.borrow();
         let count_idle = |to: &Rc<KeyPool>| to.connections.borrow().iter().filter(|it| it.is_idle()).count();
@@ -180,7 +180,7 @@ impl KeyPool {
     fn choose(&self, wanted: &Want<'_, '_>, pool: &Pool, has_waited: bool) -> Choice {
         let mut connections = self.connections.borrow_mut();
         connections.retain(|shared| !shared.is_lost());
-        // A slot is given to another backend when nobody holds the one before any more.
+        // A slot is given to another backend once the one before is held no more.
         let of_backend = || connections.iter().filter(|shared| Arc::ptr_eq(&shared.backend, wanted.backend));
         let has_place = |shared: &&Rc<Shared>| {
             shared.can_open() && shared.open_streams() < STREAMS_PER_CONNECTION && !shared.is_stale()
@@ -216,7 +216,7 @@ impl KeyPool {
         }
     }
 
-    /// Whoever has taken a place calls the next while places are left.
+    /// An exchange that has taken a place calls the next one while places are left.
     fn call_next(&self) {
         if !self.waiting.is_empty() && self.has_place() {
             self.waiting.call_next(Ok(()));
@@ -246,7 +246,7 @@ impl KeyPool {
         drop(opening);
         match &outcome {
             Ok(_) => self.waiting.call_all(Ok(())),
-            // Whoever waited for it has waited for nothing, unless there are others.
+            // The exchanges that waited for it have waited for nothing, unless there are others.
             Err(error) if self.opening.get() == 0 && self.connections.borrow().is_empty() => {
                 self.waiting.call_all(Err(*error));
             }
@@ -312,7 +312,7 @@ impl Drop for Counted<'_> {
     }
 }
 
-/// A connection that nobody knows of yet. It ends with this.
+/// A connection that is not in the pool yet. It ends with this.
 struct Handshaking(Option<Rc<Shared>>);
 
 impl Handshaking {

@@ -14,7 +14,7 @@ pub(super) struct RequestText<'t> {
     fields: &'t [u8],
     /// The protocol that an upgrade asks for, if it is one that HTTP/2 can carry.
     pub(super) protocol: Option<&'t [u8]>,
-    /// Of the WebSocket handshake.
+    /// The version field of the WebSocket handshake.
     pub(super) key: Option<&'t [u8]>,
     /// It is a call of gRPC.
     is_call: bool,

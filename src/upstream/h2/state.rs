@@ -28,7 +28,7 @@ pub(super) struct State {
     ids: VecDeque<StreamId>,
     pub(super) streams: VecDeque<StreamState>,
     pub(super) driver: Option<Waker>,
-    /// Whoever opened the connection and waits for the backend's settings.
+    /// The task that opened the connection and waits for the backend's settings.
     pub(super) opener: Option<Waker>,
     pub(super) has_settings: bool,
     /// The driver sends, and looks for more when that is done.
@@ -194,7 +194,7 @@ impl State {
                         }
                         state.inbox.has_ended |= end;
                         state.wake();
-                        // Who does not take it holds up the own stream, and no other.
+                        // An exchange that does not take it holds up its own stream, and no other.
                         self.codec.release_connection(bytes.len() as u32);
                     }
                     None => self.codec.release(stream, bytes.len() as u32),
@@ -296,7 +296,7 @@ impl State {
         self.codec.reset(id, ErrorCode::Cancel);
     }
 
-    /// The exchange took so much content.
+    /// The exchange took this much content.
     pub(super) fn release(&mut self, id: StreamId, bytes: u32) {
         let place = self.place(id);
         let Some(stream) = place.and_then(|place| self.streams.get_mut(place)) else { return };
@@ -356,7 +356,7 @@ mod tests {
     use super::*;
     use crate::proto::h2::settings::Local;
 
-    /// A connection with so many open streams.
+    /// A connection with this many open streams.
     fn state(streams: usize) -> (State, Vec<StreamId>) {
         let mut state = State::new(Codec::client(Local::default()), 0);
         let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
@@ -387,14 +387,14 @@ mod tests {
             assert!(!state.may_send(id));
         }
         drain(&mut state);
-        // Whoever has waited for longest is called, and a newcomer is not.
+        // The exchange that has waited longest is called, and a newcomer is not.
         let called = |state: &mut State| ids.iter().map(|&id| state.may_send(id)).filter(|&may| may).count();
         assert_eq!(called(&mut state), CALLED_AT_ONCE);
         assert!(state.may_send(ids[0]) && !state.may_send(ids[5]));
         state.leave_queue(ids[0]);
         assert!(!state.may_send(ids[0]), "it stands behind the others now");
         assert!(state.may_send(ids[CALLED_AT_ONCE]));
-        // One that is gone keeps nobody waiting.
+        // One that is gone keeps no other waiting.
         (1..5).for_each(|place| state.remove(ids[place]));
         assert!(state.may_send(ids[5]) && state.may_send(ids[0]));
     }
@@ -410,7 +410,7 @@ mod tests {
         assert_eq!(failures, [None, refused, refused]);
     }
 
-    /// Receives a response of so much content on a stream, and takes it if it is `read`.
+    /// Receives a response with this much content on a stream, and takes it if it is `read`.
     fn download(state: &mut State, id: StreamId, bytes: usize, now: u64, read: bool) {
         for _ in 0..bytes / 8192 {
             let number = id.number().to_be_bytes();

@@ -37,7 +37,7 @@ use crate::upstream::message::ReadTimeout;
 use crate::upstream::message::RequestParts;
 use crate::upstream::message::ResponseFacts;
 
-/// Nobody needs it over HTTP/2 (RFC 8441 §5); what a backend says with it is no answer to the client's key.
+/// It has no use over HTTP/2 (RFC 8441 §5); what a backend says with it is no answer to the client's key.
 const ACCEPT: &[u8] = b"Sec-WebSocket-Accept";
 
 /// A stream on loan to one exchange. Dropping it gives its place to another; unless both messages ended by then,
@@ -87,7 +87,7 @@ impl Stream {
             return Ok(());
         }
         match self.send_piece(content, request.last, timeout).await {
-            // The response tells more than that nobody reads the rest of the request.
+            // The response tells more than that the rest of the request is not read.
             Err(_) if self.has_answer() => Ok(()),
             outcome => outcome,
         }
@@ -118,7 +118,7 @@ impl Stream {
         self.id.set(Some(opened));
         self.shared.unlend();
         if text.protocol.is_some() {
-            // Nobody opens a stream twice.
+            // No stream is opened twice.
             let _ = self.tunnel.set(Box::new(Tunnel { accept: text.key.map(websocket::accept) }));
         }
         Ok(())
@@ -157,7 +157,7 @@ impl Stream {
             }
         };
         if !matches!(outcome, Ok(Ok(()))) {
-            // Who does not send any more keeps nobody waiting.
+            // A stream that sends no more keeps no other waiting.
             self.shared.with(|state| {
                 state.leave_queue(id);
                 state.call_queue();

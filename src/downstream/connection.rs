@@ -9,8 +9,8 @@ use std::pin::pin;
 use std::time::Duration;
 
 use crate::downstream::coverage::Coverage;
-use crate::exchange::message::Origin;
 use crate::exchange::client_tls::ClientTls;
+use crate::exchange::message::Origin;
 use crate::net::buffer::Buffer;
 use crate::net::buffer::TINY_BYTES;
 use crate::net::clock::Moment;
@@ -135,8 +135,14 @@ impl Connection {
 
     /// Where requests on it come from.
     pub(super) fn origin<'o>(&'o self, listener: &'o Listener) -> Origin<'o> {
-        let Connection { peer, port, secured, .. } = self;
-        Origin { listener, http: listener.http(), peer: *peer, port: *port, secured: secured.as_deref() }
+        let Connection { peer, port, client_tls, .. } = self;
+        Origin {
+            listener,
+            http: listener.http(),
+            peer: *peer,
+            port: *port,
+            client_tls: client_tls.as_deref(),
+        }
     }
 
     /// A term of its listener that is about HTTP, as the configuration in service has it.

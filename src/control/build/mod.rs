@@ -191,9 +191,9 @@ fn server_tls(listener: &config::Listener, terms: Option<ServerTerms>) -> Option
             config::FingerprintHash::Sha256 => FingerprintHash::Sha256,
         },
     };
-    let demand = terms.demand();
+    let client_auth_mark = terms.client_auth_mark();
     let (terms, handshake_timeout) = (Published::new(terms), tls.handshake_timeout);
-    Some(ServerTls { terms, handshake_timeout, demand, fingerprint_hash })
+    Some(ServerTls { terms, handshake_timeout, client_auth_mark, fingerprint_hash })
 }
 
 fn build_http(http: &config::HttpListener, parts: &Parts<'_>) -> HttpListener {

@@ -21,8 +21,8 @@ use crate::net::mailbox::Mailbox;
 use crate::net::timer::Timers;
 use crate::net::turnstile::Turnstile;
 use crate::snapshot::Snapshot;
-use crate::snapshot::publish::Publication;
 use crate::snapshot::quota::Quota;
+use crate::snapshot::rcu_cell::RcuCell;
 use crate::snapshot::tally::Tallies;
 use crate::telemetry::access_log::Format;
 use crate::telemetry::access_log::Line;
@@ -43,7 +43,7 @@ const HANDSHAKE_STEPS_PER_TURN: usize = 8;
 pub struct Worker {
     /// Counts from 0.
     pub index: usize,
-    publication: Arc<Publication<Snapshot>>,
+    publication: Arc<RcuCell<Snapshot>>,
     /// The edition of `held`.
     edition: Cell<u64>,
     held: RefCell<Held>,
@@ -84,7 +84,7 @@ pub struct Worker {
 /// What all workers have in common.
 #[derive(Clone)]
 pub struct Shared {
-    pub publication: Arc<Publication<Snapshot>>,
+    pub publication: Arc<RcuCell<Snapshot>>,
     pub tallies: Arc<Tallies>,
     /// Slots of backends that failed too many requests in a row, for the health core.
     pub failure_reports: Mailbox<u32>,

@@ -88,7 +88,7 @@ const DOORS: &[Door] = &[
     // Networks are values that the configuration holds and a policy looks up.
     Door { package: "ipnet", rooms: &["config/", "policy/"] },
     Door { package: "jiff", rooms: &["telemetry/date.rs"] },
-    Door { package: "crossbeam_epoch", rooms: &["snapshot/publish.rs"] },
+    Door { package: "crossbeam_epoch", rooms: &["snapshot/rcu_cell.rs"] },
     Door {
         package: "crossbeam_queue",
         rooms: &["net/mailbox.rs", "telemetry/log_writer.rs", "telemetry/operator.rs"],

@@ -32,8 +32,8 @@ use crate::control::reloads::Reloads;
 use crate::net::clock::monotonic_ms;
 use crate::net::mailbox::Mailbox;
 use crate::snapshot::Snapshot;
-use crate::snapshot::publish::Publication;
 use crate::snapshot::quota::Quota;
+use crate::snapshot::rcu_cell::RcuCell;
 use crate::snapshot::tally::Tallies;
 use crate::tls::connect::ClientTerms;
 use crate::tls::connect::Offer;
@@ -42,7 +42,7 @@ use crate::tls::connect::Trust;
 /// How the slow side reaches workers and the health core.
 #[derive(Clone)]
 pub struct Lines {
-    pub publication: Arc<Publication<Snapshot>>,
+    pub publication: Arc<RcuCell<Snapshot>>,
     pub tallies: Arc<Tallies>,
     /// Downstream connections, of all listeners and workers.
     pub quota: Arc<Quota>,
@@ -55,7 +55,7 @@ pub struct Lines {
     pub failure_reports: Mailbox<u32>,
     pub reloads: Arc<Reloads>,
     /// Of certificates and CAs; whoever renews them keeps it current.
-    pub inventory: Arc<Publication<Inventory>>,
+    pub inventory: Arc<RcuCell<Inventory>>,
     /// Set once all workers serve.
     pub drivers: Arc<OnceLock<Drivers>>,
 }
@@ -137,7 +137,7 @@ impl Service {
             workers: host.workers,
         };
         let lines = Lines {
-            publication: Arc::new(Publication::new(Arc::new(nothing))),
+            publication: Arc::new(RcuCell::new(Arc::new(nothing))),
             tallies: Arc::clone(&tallies),
             quota: Arc::new(Quota::new(0)),
             request_memory: Arc::new(Quota::new(0)),
@@ -145,7 +145,7 @@ impl Service {
             health: Mailbox::new(MAX_ORDERS)?,
             failure_reports: Mailbox::new(MAX_FAILURE_REPORTS)?,
             reloads: Arc::default(),
-            inventory: Arc::new(Publication::new(Arc::default())),
+            inventory: Arc::new(RcuCell::new(Arc::default())),
             drivers: Arc::default(),
         };
         let mut service = Service {

@@ -18,7 +18,7 @@ use crate::policy::balance::sticky::WrittenAttributes;
 use crate::policy::balance::weighted_round_robin::Schedule;
 use crate::snapshot::affinity::Affinity;
 use crate::snapshot::backend::Backend;
-use crate::snapshot::publish::Publication;
+use crate::snapshot::rcu_cell::RcuCell;
 use crate::tls::Published;
 use crate::tls::connect::ClientTerms;
 
@@ -68,7 +68,7 @@ pub struct Group {
     maglev: Option<Maglev>,
     /// Indices of members by the lower half of their identity, in its order.
     by_identity: Vec<(u32, u32)>,
-    table: Publication<Table>,
+    table: RcuCell<Table>,
 }
 
 /// Beyond these, a response is none.
@@ -178,7 +178,7 @@ impl Group {
             self.maglev = Some(Maglev::new(&members.collect::<Vec<_>>()));
         }
         let table = Table::new(&self, now_ms);
-        self.table = Publication::new(Arc::new(table));
+        self.table = RcuCell::new(Arc::new(table));
         self
     }
 
@@ -218,7 +218,7 @@ impl Group {
             security: 0,
             maglev: None,
             by_identity: Vec::new(),
-            table: Publication::new(Arc::new(nobody)),
+            table: RcuCell::new(Arc::new(nobody)),
         }
     }
 
@@ -226,7 +226,7 @@ impl Group {
         self.members.get(index)
     }
 
-    pub fn table(&self) -> &Publication<Table> {
+    pub fn table(&self) -> &RcuCell<Table> {
         &self.table
     }
 

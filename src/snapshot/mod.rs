@@ -6,7 +6,7 @@
 pub mod affinity;
 pub mod backend;
 pub mod group;
-pub mod publish;
+pub mod rcu_cell;
 pub mod quota;
 pub mod tally;
 

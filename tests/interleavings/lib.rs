@@ -1,15 +1,15 @@
-//! The publication of snapshots and tables, run through by a model checker.
+//! The cell of snapshots and tables, run through by a model checker.
 //!
 //! To be compiled with `--cfg crossbeam_loom`, which gives crossbeam's epochs and our own code the
 //! atomics of loom. Each test is then run in every order of steps that its threads can take.
 
 #![cfg(all(test, crossbeam_loom))]
 
-#[path = "../../src/snapshot/publish.rs"]
-mod publish;
+#[path = "../../src/snapshot/rcu_cell.rs"]
+mod rcu_cell;
 
 use loom::thread;
-use publish::Publication;
+use publish::RcuCell;
 use std::sync::Arc;
 
 /// Threads are interrupted at most so often per run: more finds no more mistakes in practice, and takes
@@ -25,35 +25,35 @@ fn check(test: impl Fn() + Sync + Send + 'static) {
 #[test]
 fn who_sees_a_new_edition_gets_its_value() {
     check(|| {
-        let publication = Arc::new(Publication::new(Arc::new(1)));
-        let first = publication.edition();
+        let cell = Arc::new(RcuCell::new(Arc::new(1)));
+        let first = cell.edition();
         let writer = {
-            let publication = Arc::clone(&publication);
-            thread::spawn(move || publication.publish(Arc::new(2)))
+            let cell = Arc::clone(&cell);
+            thread::spawn(move || cell.publish(Arc::new(2)))
         };
-        let seen = publication.edition();
-        let (edition, value) = publication.load();
+        let seen = cell.edition();
+        let (edition, value) = cell.load();
         assert!(edition >= seen);
         if edition != first {
             assert_eq!(*value, 2);
         }
         writer.join().unwrap();
-        assert_eq!(*publication.load().1, 2);
+        assert_eq!(*cell.load().1, 2);
     });
 }
 
 #[test]
 fn a_value_in_use_outlives_its_replacement() {
     check(|| {
-        let publication = Arc::new(Publication::new(Arc::new(1)));
+        let cell = Arc::new(RcuCell::new(Arc::new(1)));
         let reader = {
-            let publication = Arc::clone(&publication);
+            let cell = Arc::clone(&cell);
             thread::spawn(move || {
-                let (_, value) = publication.load();
+                let (_, value) = cell.load();
                 assert!((1..=2).contains(&*value));
             })
         };
-        publication.publish(Arc::new(2));
+        cell.publish(Arc::new(2));
         reader.join().unwrap();
     });
 }

@@ -40,7 +40,7 @@ use crate::net::mailbox::Mailbox;
 use crate::net::task;
 use crate::net::timer::Timers;
 use crate::net::wake::Wakeups;
-use crate::snapshot::publish;
+use crate::snapshot::rcu_cell;
 use crate::telemetry::operator::log_line;
 
 /// What the health core is told.
@@ -143,7 +143,7 @@ impl Core {
         }
         if now_ms.saturating_sub(self.collected_ms) >= COLLECTION_MS {
             self.collected_ms = now_ms;
-            publish::collect();
+            rcu_cell::collect();
         }
     }
 

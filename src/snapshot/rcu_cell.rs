@@ -19,7 +19,7 @@ use crossbeam_epoch::Owned;
 use loom::sync::atomic::AtomicU64;
 
 /// A value and the number of its edition.
-pub struct Publication<T> {
+pub struct RcuCell<T> {
     edition: AtomicU64,
     /// Never null.
     current: Atomic<Arc<T>>,
@@ -36,12 +36,12 @@ fn next_edition() -> u64 {
 /// freed two epochs later.
 const COLLECTIONS: usize = 4;
 
-impl<T> Publication<T> {
-    pub fn new(first: Arc<T>) -> Publication<T> {
-        Publication { edition: AtomicU64::new(next_edition()), current: Atomic::new(first) }
+impl<T> RcuCell<T> {
+    pub fn new(first: Arc<T>) -> RcuCell<T> {
+        RcuCell { edition: AtomicU64::new(next_edition()), current: Atomic::new(first) }
     }
 
-    /// The edition of the value that [`Publication::load`] would give, or of one that was replaced a
+    /// The edition of the value that [`RcuCell::load`] would give, or of one that was replaced a
     /// moment ago.
     pub fn edition(&self) -> u64 {
         self.edition.load(Ordering::Acquire)
@@ -70,7 +70,7 @@ impl<T> Publication<T> {
     }
 }
 
-/// Frees what was replaced and nobody reads any more. Called by [`Publication::publish`], and now and
+/// Frees what was replaced and nobody reads any more. Called by [`RcuCell::publish`], and now and
 /// then by a thread that has time.
 pub fn collect() {
     for _ in 0..COLLECTIONS {
@@ -78,7 +78,7 @@ pub fn collect() {
     }
 }
 
-impl<T> Drop for Publication<T> {
+impl<T> Drop for RcuCell<T> {
     fn drop(&mut self) {
         let last = std::mem::replace(&mut self.current, Atomic::null());
         // SAFETY: the pointer is not null, and with `&mut self` nobody else reads it.
@@ -95,32 +95,32 @@ mod tests {
 
     #[test]
     fn an_edition_is_at_most_as_new_as_its_value() {
-        let publication = Publication::new(Arc::new(0u64));
+        let cell = RcuCell::new(Arc::new(0u64));
         let stop = AtomicBool::new(false);
         thread::scope(|scope| {
             for _ in 0..2 {
                 scope.spawn(|| {
-                    let (mut edition, mut value) = publication.load();
+                    let (mut edition, mut value) = cell.load();
                     while !stop.load(Ordering::Relaxed) {
-                        if publication.edition() != edition {
-                            let (newer, next) = publication.load();
+                        if cell.edition() != edition {
+                            let (newer, next) = cell.load();
                             assert!(*next >= *value && newer >= edition);
                             (edition, value) = (newer, next);
                         }
                     }
                 });
             }
-            (1..5_000).for_each(|value| publication.publish(Arc::new(value)));
+            (1..5_000).for_each(|value| cell.publish(Arc::new(value)));
             stop.store(true, Ordering::Relaxed);
         });
-        assert_eq!(*publication.load().1, 4_999);
+        assert_eq!(*cell.load().1, 4_999);
     }
 
     #[test]
     fn what_was_replaced_is_freed() {
-        let publication = Publication::new(Arc::new(1));
-        let (_, held) = publication.load();
-        publication.publish(Arc::new(2));
+        let cell = RcuCell::new(Arc::new(1));
+        let (_, held) = cell.load();
+        cell.publish(Arc::new(2));
         // Other tests hold guards for moments.
         let mut freed = false;
         for _ in 0..10_000 {
@@ -132,6 +132,6 @@ mod tests {
             thread::yield_now();
         }
         assert!(freed);
-        assert_eq!((*held, *publication.load().1), (1, 2));
+        assert_eq!((*held, *cell.load().1), (1, 2));
     }
 }

@@ -44,8 +44,8 @@ pub struct Worker {
     /// Counts from 0.
     pub index: usize,
     publication: Arc<RcuCell<Snapshot>>,
-    /// The edition of `held`.
-    edition: Cell<u64>,
+    /// The generation of `held`.
+    generation: Cell<u64>,
     held: RefCell<Held>,
     pub clock: Clock,
     pub timers: Timers,
@@ -228,7 +228,7 @@ impl AccessLog {
 impl Worker {
     /// To be called on the worker's thread.
     pub fn new(index: usize, shared: Shared, log: Option<AccessLog>) -> io::Result<Worker> {
-        let (edition, snapshot) = shared.publication.load();
+        let (generation, snapshot) = shared.publication.load();
         let clock = Clock::start();
         let seed = clock.wall(clock.now()).as_nanos() as u64 ^ (index as u64) << 32;
         let worker = Worker {
@@ -237,7 +237,7 @@ impl Worker {
             streams: Connections::default(),
             balancer: Balancer::new(index, shared.tallies, shared.failure_reports, seed),
             publication: shared.publication,
-            edition: Cell::new(edition),
+            generation: Cell::new(generation),
             held: RefCell::new(Held(Rc::new(snapshot))),
             quota: shared.quota,
             request_memory: shared.request_memory,
@@ -274,9 +274,9 @@ impl Worker {
 
     /// The snapshot in service. Whoever holds it goes on with it, whatever is published meanwhile.
     pub fn snapshot(&self) -> Held {
-        if self.publication.edition() != self.edition.get() {
-            let (edition, snapshot) = self.publication.load();
-            self.edition.set(edition);
+        if self.publication.generation() != self.generation.get() {
+            let (generation, snapshot) = self.publication.load();
+            self.generation.set(generation);
             self.held.replace(Held(Rc::new(snapshot)));
         }
         self.held.borrow().clone()

@@ -408,9 +408,9 @@ mod tests {
         assert!(!group.refresh(1));
 
         group.members[0].backend.health.find(DOWN, 2);
-        let edition = group.table().edition();
+        let generation = group.table().generation();
         assert!(group.refresh(2));
-        assert_ne!(group.table().edition(), edition);
+        assert_ne!(group.table().generation(), generation);
         assert_eq!(present(&group), (Availability::Active, vec![(1, 5_000)]));
 
         group.members[1].backend.health.eject(9);

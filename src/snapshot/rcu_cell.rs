@@ -1,8 +1,8 @@
 //! Replacing a value while workers read it.
 //!
-//! A reader looks at one word that all share and nobody writes while nothing changes. Only when the word
+//! A reader looks at one word that all share and that is not written while nothing changes. Only when the word
 //! has changed does it fetch the value. What was replaced is freed when the last reader has let go of it
-//! (crossbeam's epochs). Nobody waits for anybody.
+//! (crossbeam's epochs), as in the read-copy-update of kernels. No thread waits for another.
 //!
 //! This file imports nothing of Ringway: `tests/interleavings` compiles it by itself, with atomics that
 //! run through every order in which threads can meet.
@@ -18,59 +18,59 @@ use crossbeam_epoch::Owned;
 #[cfg(crossbeam_loom)]
 use loom::sync::atomic::AtomicU64;
 
-/// A value and the number of its edition.
+/// A value and the number of its generation.
 pub struct RcuCell<T> {
-    edition: AtomicU64,
+    generation: AtomicU64,
     /// Never null.
     current: Atomic<Arc<T>>,
 }
 
-/// Editions differ over all publications, so that whoever remembers one knows its value.
-static EDITIONS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
+/// Generations differ over all cells, so that a reader that remembers one knows its value.
+static GENERATIONS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
 
-fn next_edition() -> u64 {
-    EDITIONS.fetch_add(1, Ordering::Relaxed)
+fn next_generation() -> u64 {
+    GENERATIONS.fetch_add(1, Ordering::Relaxed)
 }
 
-/// Rounds of collection after a replacement. An epoch ends when everybody has seen it, and garbage is
+/// Rounds of collection after a replacement. An epoch ends when every thread has seen it, and garbage is
 /// freed two epochs later.
 const COLLECTIONS: usize = 4;
 
 impl<T> RcuCell<T> {
     pub fn new(first: Arc<T>) -> RcuCell<T> {
-        RcuCell { edition: AtomicU64::new(next_edition()), current: Atomic::new(first) }
+        RcuCell { generation: AtomicU64::new(next_generation()), current: Atomic::new(first) }
     }
 
-    /// The edition of the value that [`RcuCell::load`] would give, or of one that was replaced a
+    /// The generation of the value that [`RcuCell::load`] would give, or of one that was replaced a
     /// moment ago.
-    pub fn edition(&self) -> u64 {
-        self.edition.load(Ordering::Acquire)
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
     }
 
-    /// The value, with an edition that is not newer than it.
+    /// The value, with a generation that is not newer than it.
     pub fn load(&self) -> (u64, Arc<T>) {
-        let edition = self.edition();
+        let generation = self.generation();
         let guard = crossbeam_epoch::pin();
         let current = self.current.load(Ordering::Acquire, &guard);
         // SAFETY: `current` is never null, and what it pointed to while the guard is held is not freed
         // before the guard is dropped.
         let value = unsafe { current.deref() };
-        (edition, Arc::clone(value))
+        (generation, Arc::clone(value))
     }
 
     /// Replaces the value. Readers notice it with their next look.
     pub fn publish(&self, next: Arc<T>) {
         let guard = crossbeam_epoch::pin();
         let replaced = self.current.swap(Owned::new(next), Ordering::AcqRel, &guard);
-        self.edition.store(next_edition(), Ordering::Release);
-        // SAFETY: nobody can load `replaced` any more, and whoever has loaded it holds a guard.
+        self.generation.store(next_generation(), Ordering::Release);
+        // SAFETY: no reader can load `replaced` any more, and each that has loaded it holds a guard.
         unsafe { guard.defer_destroy(replaced) };
         drop(guard);
         collect();
     }
 }
 
-/// Frees what was replaced and nobody reads any more. Called by [`RcuCell::publish`], and now and
+/// Frees what was replaced and is read no more. Called by [`RcuCell::publish`], and now and
 /// then by a thread that has time.
 pub fn collect() {
     for _ in 0..COLLECTIONS {
@@ -81,7 +81,7 @@ pub fn collect() {
 impl<T> Drop for RcuCell<T> {
     fn drop(&mut self) {
         let last = std::mem::replace(&mut self.current, Atomic::null());
-        // SAFETY: the pointer is not null, and with `&mut self` nobody else reads it.
+        // SAFETY: the pointer is not null, and with `&mut self` no other thread reads it.
         drop(unsafe { last.into_owned() });
     }
 }
@@ -94,18 +94,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_edition_is_at_most_as_new_as_its_value() {
+    fn a_generation_is_at_most_as_new_as_its_value() {
         let cell = RcuCell::new(Arc::new(0u64));
         let stop = AtomicBool::new(false);
         thread::scope(|scope| {
             for _ in 0..2 {
                 scope.spawn(|| {
-                    let (mut edition, mut value) = cell.load();
+                    let (mut generation, mut value) = cell.load();
                     while !stop.load(Ordering::Relaxed) {
-                        if cell.edition() != edition {
+                        if cell.generation() != generation {
                             let (newer, next) = cell.load();
-                            assert!(*next >= *value && newer >= edition);
-                            (edition, value) = (newer, next);
+                            assert!(*next >= *value && newer >= generation);
+                            (generation, value) = (newer, next);
                         }
                     }
                 });

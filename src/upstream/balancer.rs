@@ -29,7 +29,7 @@ pub struct Balancer {
 #[derive(Default)]
 struct GroupState {
     /// The generation of the table; 0: none yet.
-    edition: u64,
+    generation: u64,
     table: Option<Arc<Table>>,
     /// Where the round stands. It begins elsewhere on each worker, lest all send their first request to
     /// the same backend.
@@ -197,10 +197,10 @@ impl Balancer {
             groups.resize_with(slot + 1, GroupState::default);
         }
         let load = groups.get_mut(slot)?;
-        if load.edition != group.table().edition() {
-            let (edition, table) = group.table().load();
+        if load.generation != group.table().generation() {
+            let (generation, table) = group.table().load();
             load.tournament = table.tournament();
-            (load.edition, load.table) = (edition, Some(table));
+            (load.generation, load.table) = (generation, Some(table));
         }
         let table = load.table.take()?;
         let done = work(load, &table);

@@ -9,10 +9,10 @@
 mod rcu_cell;
 
 use loom::thread;
-use publish::RcuCell;
+use rcu_cell::RcuCell;
 use std::sync::Arc;
 
-/// Threads are interrupted at most so often per run: more finds no more mistakes in practice, and takes
+/// Threads are interrupted at most this often per run: more finds no more mistakes in practice, and takes
 /// hours.
 const PREEMPTIONS: usize = 2;
 
@@ -23,18 +23,18 @@ fn check(test: impl Fn() + Sync + Send + 'static) {
 }
 
 #[test]
-fn who_sees_a_new_edition_gets_its_value() {
+fn a_reader_of_a_new_generation_gets_its_value() {
     check(|| {
         let cell = Arc::new(RcuCell::new(Arc::new(1)));
-        let first = cell.edition();
+        let first = cell.generation();
         let writer = {
             let cell = Arc::clone(&cell);
             thread::spawn(move || cell.publish(Arc::new(2)))
         };
-        let seen = cell.edition();
-        let (edition, value) = cell.load();
-        assert!(edition >= seen);
-        if edition != first {
+        let seen = cell.generation();
+        let (generation, value) = cell.load();
+        assert!(generation >= seen);
+        if generation != first {
             assert_eq!(*value, 2);
         }
         writer.join().unwrap();

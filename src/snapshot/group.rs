@@ -19,7 +19,7 @@ use crate::policy::balance::weighted_round_robin::Schedule;
 use crate::snapshot::affinity::Affinity;
 use crate::snapshot::backend::Backend;
 use crate::snapshot::rcu_cell::RcuCell;
-use crate::tls::Published;
+use crate::tls::SwapCell;
 use crate::tls::connect::ClientTerms;
 
 /// A set of backends that serve the same requests.
@@ -61,7 +61,7 @@ pub struct Group {
     /// Requests say that trailers are welcome, as those of gRPC do (its protocol wants `te: trailers`).
     pub is_grpc: bool,
     /// None: HTTP in the clear.
-    pub tls: Option<Published<ClientTerms>>,
+    pub tls: Option<SwapCell<ClientTerms>>,
     /// Differs where backends are trusted or spoken to in another way, or may say more.
     pub security: u64,
     /// Who owns which keys, whatever their health.

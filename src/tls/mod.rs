@@ -26,11 +26,11 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 /// Something that the slow side replaces while workers read it. Neither waits for the other.
-pub struct Published<T>(ArcSwap<T>);
+pub struct SwapCell<T>(ArcSwap<T>);
 
-impl<T> Published<T> {
-    pub fn new(first: T) -> Published<T> {
-        Published(ArcSwap::from_pointee(first))
+impl<T> SwapCell<T> {
+    pub fn new(first: T) -> SwapCell<T> {
+        SwapCell(ArcSwap::from_pointee(first))
     }
 
     pub fn load(&self) -> Arc<T> {

@@ -15,7 +15,7 @@ use crate::net::clock::Moment;
 use crate::net::socket::Pending;
 use crate::snapshot::backend::Backend;
 use crate::snapshot::group::Group;
-use crate::tls::Published;
+use crate::tls::SwapCell;
 use crate::tls::connect::Client;
 use crate::tls::connect::ClientTerms;
 use crate::upstream::connection::Connection;
@@ -95,7 +95,7 @@ impl Pool {
     }
 
     /// The TLS client of this backend, which remembers its sessions.
-    pub fn client(&self, backend: &Backend, terms: &Published<ClientTerms>) -> Rc<Client> {
+    pub fn client(&self, backend: &Backend, terms: &SwapCell<ClientTerms>) -> Rc<Client> {
         let terms = terms.load();
         let mut clients = self.clients.borrow_mut();
         let known = place(&mut clients, backend.slot as usize);

@@ -26,7 +26,7 @@ use crate::snapshot::group::GroupMember;
 use crate::snapshot::group::ResponseLimits;
 use crate::snapshot::group::Sticky;
 use crate::snapshot::group::Versions;
-use crate::tls::Published;
+use crate::tls::SwapCell;
 use crate::tls::connect::ClientTerms;
 
 /// What building needs beside the group.
@@ -82,7 +82,7 @@ impl GroupBuilder<'_> {
         group.speaks_http10 = wanted.speaks_http10;
         group.versions = versions(&wanted);
         group.is_grpc = wanted.protocol == GroupProtocol::Grpc;
-        group.tls = terms.map(Published::new);
+        group.tls = terms.map(SwapCell::new);
         group.security = security;
         let group = Arc::new(group.complete(self.now_ms));
         Ok(KnownGroup { wanted, addresses, group })

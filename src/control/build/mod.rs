@@ -32,7 +32,7 @@ use crate::snapshot::group::Group;
 use crate::snapshot::quota::Quota;
 use crate::snapshot::quota::Rate;
 use crate::snapshot::tally::MAX_BACKENDS;
-use crate::tls::Published;
+use crate::tls::SwapCell;
 use crate::tls::accept::ServerTerms;
 use crate::tls::connect::ClientTerms;
 use crate::tls::x509::client_certificate::FingerprintHash;
@@ -192,7 +192,7 @@ fn server_tls(listener: &config::Listener, terms: Option<ServerTerms>) -> Option
         },
     };
     let client_auth_mark = terms.client_auth_mark();
-    let (terms, handshake_timeout) = (Published::new(terms), tls.handshake_timeout);
+    let (terms, handshake_timeout) = (SwapCell::new(terms), tls.handshake_timeout);
     Some(ServerTls { terms, handshake_timeout, client_auth_mark, fingerprint_hash })
 }
 

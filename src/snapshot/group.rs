@@ -68,7 +68,7 @@ pub struct Group {
     maglev: Option<Maglev>,
     /// Indices of members by the lower half of their identity, in its order.
     by_identity: Vec<(u32, u32)>,
-    table: RcuCell<Table>,
+    table: RcuCell<SelectionTable>,
 }
 
 /// Beyond these, a response is none.
@@ -112,7 +112,7 @@ pub struct Sticky {
 }
 
 /// Who may be chosen at present, and how. Immutable; replaced when the health of a backend changes.
-pub struct Table {
+pub struct SelectionTable {
     /// None only where requests can go nowhere.
     pub candidates: Vec<Candidate>,
     /// By index of the member.
@@ -177,14 +177,14 @@ impl Group {
             });
             self.maglev = Some(Maglev::new(&members.collect::<Vec<_>>()));
         }
-        let table = Table::new(&self, now_ms);
+        let table = SelectionTable::new(&self, now_ms);
         self.table = RcuCell::new(Arc::new(table));
         self
     }
 
     /// A group without members, to be filled in and completed.
     pub fn begin(name: String, slot: u32) -> Group {
-        let nobody = Table {
+        let nobody = SelectionTable {
             candidates: Vec::new(),
             is_candidate: Vec::new(),
             order: Order::Pairs(Pairs::default()),
@@ -226,7 +226,7 @@ impl Group {
         self.members.get(index)
     }
 
-    pub fn table(&self) -> &RcuCell<Table> {
+    pub fn table(&self) -> &RcuCell<SelectionTable> {
         &self.table
     }
 
@@ -238,7 +238,7 @@ impl Group {
         if current.candidates == next.list && current.availability == next.availability {
             return false;
         }
-        self.table.publish(Arc::new(Table::of(self, next)));
+        self.table.publish(Arc::new(SelectionTable::of(self, next)));
         true
     }
 
@@ -325,12 +325,12 @@ impl Group {
     }
 }
 
-impl Table {
-    fn new(group: &Group, now_ms: u64) -> Table {
-        Table::of(group, Candidates::of(group, now_ms))
+impl SelectionTable {
+    fn new(group: &Group, now_ms: u64) -> SelectionTable {
+        SelectionTable::of(group, Candidates::of(group, now_ms))
     }
 
-    fn of(group: &Group, candidates: Candidates) -> Table {
+    fn of(group: &Group, candidates: Candidates) -> SelectionTable {
         let Candidates { list, availability } = candidates;
         let mut is_candidate = vec![false; group.members.len()];
         for candidate in &list {
@@ -345,7 +345,7 @@ impl Table {
             Algorithm::Random => Order::Alias(Alias::new(&list)),
             Algorithm::ConsistentHash(_) => Order::Hash(Schedule::new(&list)),
         };
-        Table { candidates: list, is_candidate, order, availability }
+        SelectionTable { candidates: list, is_candidate, order, availability }
     }
 
     /// Whether the member with this index may be chosen.

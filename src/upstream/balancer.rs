@@ -11,7 +11,7 @@ use crate::policy::retry::Budget;
 use crate::snapshot::group::Availability;
 use crate::snapshot::group::Group;
 use crate::snapshot::group::Order;
-use crate::snapshot::group::Table;
+use crate::snapshot::group::SelectionTable;
 use crate::snapshot::tally::Tallies;
 
 /// The choosing side of one worker.
@@ -30,7 +30,7 @@ pub struct Balancer {
 struct GroupState {
     /// The generation of the table; 0: none yet.
     generation: u64,
-    table: Option<Arc<Table>>,
+    table: Option<Arc<SelectionTable>>,
     /// Where the round stands. It begins elsewhere on each worker, lest all send their first request to
     /// the same backend.
     position: Option<usize>,
@@ -68,8 +68,9 @@ impl Balancer {
 
     /// Whether every active backend of the group was tried, and a standby was not.
     pub fn has_only_standbys_left(&self, group: &Group, tried: &[u32]) -> bool {
-        let is_exhausted =
-            |table: &Table| table.candidates.iter().all(|candidate| tried.contains(&candidate.backend));
+        let is_exhausted = |table: &SelectionTable| {
+            table.candidates.iter().all(|candidate| tried.contains(&candidate.backend))
+        };
         self.with(group, |_, table| Some(is_exhausted(table))).unwrap_or(false)
             && self.standby(group, tried).is_some()
     }
@@ -138,7 +139,7 @@ impl Balancer {
         self.groups.borrow_mut().iter_mut().for_each(|load| load.budget.tick());
     }
 
-    fn first_choice(&self, group: &Group, load: &mut GroupState, table: &Table) -> Option<u32> {
+    fn first_choice(&self, group: &Group, load: &mut GroupState, table: &SelectionTable) -> Option<u32> {
         let in_flight = |backend: u32| self.in_flight(group, backend);
         match &table.order {
             // A hash without a key goes by the schedule.
@@ -156,7 +157,13 @@ impl Balancer {
 
     /// After a failure, which is seldom: the one that follows in the round, or the least loaded of the others; of
     /// equals anybody.
-    fn other_choice(&self, group: &Group, load: &GroupState, table: &Table, tried: &[u32]) -> Option<u32> {
+    fn other_choice(
+        &self,
+        group: &Group,
+        load: &GroupState,
+        table: &SelectionTable,
+        tried: &[u32],
+    ) -> Option<u32> {
         if let Order::Round(schedule) | Order::Hash(schedule) = &table.order {
             return schedule.pick_other(load.position.unwrap_or(0), tried);
         }
@@ -190,7 +197,11 @@ impl Balancer {
     }
 
     /// Runs `work` with what is remembered of the group, and its table as it is now.
-    fn with<T>(&self, group: &Group, work: impl FnOnce(&mut GroupState, &Table) -> Option<T>) -> Option<T> {
+    fn with<T>(
+        &self,
+        group: &Group,
+        work: impl FnOnce(&mut GroupState, &SelectionTable) -> Option<T>,
+    ) -> Option<T> {
         let mut groups = self.groups.borrow_mut();
         let slot = group.slot as usize;
         if slot >= groups.len() {

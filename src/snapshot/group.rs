@@ -117,12 +117,12 @@ pub struct SelectionTable {
     pub candidates: Vec<Candidate>,
     /// By index of the member.
     is_candidate: Vec<bool>,
-    pub order: Order,
+    pub picker: Picker,
     pub availability: Availability,
 }
 
 /// What a choice looks into.
-pub enum Order {
+pub enum Picker {
     Round(Schedule),
     Alias(Alias),
     Pairs(Pairs),
@@ -187,7 +187,7 @@ impl Group {
         let nobody = SelectionTable {
             candidates: Vec::new(),
             is_candidate: Vec::new(),
-            order: Order::Pairs(Pairs::default()),
+            picker: Picker::Pairs(Pairs::default()),
             availability: Availability::Nobody,
         };
         Group {
@@ -278,7 +278,7 @@ impl GroupMember {
     }
 }
 
-/// Who may be chosen, before the order is laid out.
+/// Who may be chosen, before a picker is made.
 struct Candidates {
     list: Vec<Candidate>,
     availability: Availability,
@@ -338,14 +338,14 @@ impl SelectionTable {
                 *place = true;
             }
         }
-        let order = match group.algorithm {
-            Algorithm::WeightedRoundRobin | Algorithm::RoundRobin => Order::Round(Schedule::new(&list)),
-            Algorithm::WeightedLeastConnections => Order::Tournament,
-            Algorithm::PowerOfTwo => Order::Pairs(Pairs::new(&list)),
-            Algorithm::Random => Order::Alias(Alias::new(&list)),
-            Algorithm::ConsistentHash(_) => Order::Hash(Schedule::new(&list)),
+        let picker = match group.algorithm {
+            Algorithm::WeightedRoundRobin | Algorithm::RoundRobin => Picker::Round(Schedule::new(&list)),
+            Algorithm::WeightedLeastConnections => Picker::Tournament,
+            Algorithm::PowerOfTwo => Picker::Pairs(Pairs::new(&list)),
+            Algorithm::Random => Picker::Alias(Alias::new(&list)),
+            Algorithm::ConsistentHash(_) => Picker::Hash(Schedule::new(&list)),
         };
-        SelectionTable { candidates: list, is_candidate, order, availability }
+        SelectionTable { candidates: list, is_candidate, picker, availability }
     }
 
     /// Whether the member with this index may be chosen.
@@ -355,7 +355,7 @@ impl SelectionTable {
 
     /// A worker's tournament, where the table asks for one.
     pub fn tournament(&self) -> Option<Tournament> {
-        matches!(self.order, Order::Tournament).then(|| Tournament::new(&self.candidates))
+        matches!(self.picker, Picker::Tournament).then(|| Tournament::new(&self.candidates))
     }
 }
 

@@ -10,7 +10,7 @@ use crate::policy::balance::least_connections::Tournament;
 use crate::policy::retry::Budget;
 use crate::snapshot::group::Availability;
 use crate::snapshot::group::Group;
-use crate::snapshot::group::Order;
+use crate::snapshot::group::Picker;
 use crate::snapshot::group::SelectionTable;
 use crate::snapshot::tally::Tallies;
 
@@ -141,17 +141,17 @@ impl Balancer {
 
     fn first_choice(&self, group: &Group, load: &mut GroupState, table: &SelectionTable) -> Option<u32> {
         let in_flight = |backend: u32| self.in_flight(group, backend);
-        match &table.order {
+        match &table.picker {
             // A hash without a key goes by the schedule.
-            Order::Round(schedule) | Order::Hash(schedule) => {
+            Picker::Round(schedule) | Picker::Hash(schedule) => {
                 let begin = || schedule.start(self.worker, self.tallies.workers());
                 let position = load.position.unwrap_or_else(begin);
                 load.position = Some(position.wrapping_add(1));
                 schedule.pick(position)
             }
-            Order::Alias(alias) => alias.pick(self.draw()),
-            Order::Pairs(pairs) => pairs.pick(|| self.draw(), in_flight),
-            Order::Tournament => load.tournament.as_mut()?.pick(in_flight),
+            Picker::Alias(alias) => alias.pick(self.draw()),
+            Picker::Pairs(pairs) => pairs.pick(|| self.draw(), in_flight),
+            Picker::Tournament => load.tournament.as_mut()?.pick(in_flight),
         }
     }
 
@@ -164,7 +164,7 @@ impl Balancer {
         table: &SelectionTable,
         tried: &[u32],
     ) -> Option<u32> {
-        if let Order::Round(schedule) | Order::Hash(schedule) = &table.order {
+        if let Picker::Round(schedule) | Picker::Hash(schedule) = &table.picker {
             return schedule.pick_other(load.position.unwrap_or(0), tried);
         }
         let candidates = table.candidates.iter();

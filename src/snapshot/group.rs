@@ -139,10 +139,10 @@ pub enum Availability {
     Active,
     /// Standbys, because no active backend is healthy.
     Standby,
-    /// Nobody is healthy.
+    /// No backend is healthy.
     AllDown,
     /// No backend takes new requests: all weights are 0.
-    Nobody,
+    NoBackends,
 }
 
 impl Availability {
@@ -151,7 +151,7 @@ impl Availability {
             Availability::Active => "active",
             Availability::Standby => "standby",
             Availability::AllDown => "all_down",
-            Availability::Nobody => "nobody",
+            Availability::NoBackends => "nobody",
         }
     }
 }
@@ -184,11 +184,11 @@ impl Group {
 
     /// A group without members, to be filled in and completed.
     pub fn begin(name: String, slot: u32) -> Group {
-        let nobody = SelectionTable {
+        let empty = SelectionTable {
             candidates: Vec::new(),
             is_candidate: Vec::new(),
             picker: Picker::Pairs(Pairs::default()),
-            availability: Availability::Nobody,
+            availability: Availability::NoBackends,
         };
         Group {
             name,
@@ -218,7 +218,7 @@ impl Group {
             security: 0,
             maglev: None,
             by_identity: Vec::new(),
-            table: RcuCell::new(Arc::new(nobody)),
+            table: RcuCell::new(Arc::new(empty)),
         }
     }
 
@@ -306,7 +306,7 @@ impl Candidates {
         if down.is_empty() {
             down = select(&|member| member.takes_requests());
         }
-        let availability = if down.is_empty() { Availability::Nobody } else { Availability::AllDown };
+        let availability = if down.is_empty() { Availability::NoBackends } else { Availability::AllDown };
         if group.when_all_down == WhenAllDown::Fail {
             down.clear();
         }
@@ -433,7 +433,7 @@ mod tests {
         group.refresh(1);
         assert_eq!(present(&group), (Availability::AllDown, vec![]));
         let nobody = self::group(&[(0, false)], |_| ());
-        assert_eq!(present(&nobody), (Availability::Nobody, vec![]));
+        assert_eq!(present(&nobody), (Availability::NoBackends, vec![]));
     }
 
     #[test]

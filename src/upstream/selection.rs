@@ -61,7 +61,7 @@ impl<'s> Selection<'s> {
         let own = self.valid_owner().filter(|own| !self.tried.contains(own));
         let chosen = own.or_else(|| self.balancer.choose(self.group, self.preference.key, &self.tried));
         let Some(chosen) = chosen else {
-            return Err(self.balancer.availability(self.group).unwrap_or(Availability::Nobody));
+            return Err(self.balancer.availability(self.group).unwrap_or(Availability::NoBackends));
         };
         // The capacity covers the most retries that the configuration allows.
         let _ = self.tried.try_push(chosen);

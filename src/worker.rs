@@ -125,10 +125,10 @@ impl CountedConnection {
 impl Drop for CountedConnection {
     fn drop(&mut self) {
         self.worker.connections.set(self.worker.connections.get() - 1);
-        self.worker.quota.give_back();
+        self.worker.quota.release();
         // A listener stays in the snapshot for as long as it has connections.
         if let Some(listener) = self.worker.snapshot().listener(self.listener) {
-            listener.connections.give_back();
+            listener.connections.release();
         }
     }
 }

@@ -152,39 +152,39 @@ enum Accepted {
 
 /// Accepts one connection, counting it, unless a limit stands against it.
 fn accept(acceptor: &Acceptor, listener: &Listener, worker: &Worker) -> Accepted {
-    if !worker.quota.take() {
+    if !worker.quota.acquire() {
         return Accepted::AtLimit(Limit::Process);
     }
-    if !listener.connections.take() {
-        worker.quota.give_back();
+    if !listener.connections.acquire() {
+        worker.quota.release();
         return Accepted::AtLimit(Limit::Listener);
     }
-    let give_back = |accepted| {
-        listener.connections.give_back();
-        worker.quota.give_back();
+    let release = |accepted| {
+        listener.connections.release();
+        worker.quota.release();
         accepted
     };
     if listener.connection_rate.is_limited() {
         // A look first, so that nothing of the rate is spent on an empty queue.
         if !acceptor.waits() {
-            return give_back(Accepted::NoneWaits);
+            return release(Accepted::NoneWaits);
         }
         if !listener.connection_rate.take(worker.clock.wall(worker.clock.now()).as_secs()) {
-            return give_back(Accepted::AtLimit(Limit::Rate));
+            return release(Accepted::AtLimit(Limit::Rate));
         }
     }
     match acceptor.accept() {
         Ok(Some((socket, peer))) => Accepted::Connection(socket, peer),
-        Ok(None) => give_back(Accepted::NoneWaits),
+        Ok(None) => release(Accepted::NoneWaits),
         // The client gave up while it waited; there may be others.
-        Err(error) if is_of_one_connection(&error) => give_back(Accepted::Lost),
+        Err(error) if is_of_one_connection(&error) => release(Accepted::Lost),
         Err(error) => {
             log_repeatedly(Kind::Accept, || {
                 let (name, cure) = (&listener.name, cure_of_accepting(&error));
                 format!("warning: listener \"{name}\" cannot accept connections, they wait: {error}; {cure}")
             });
             // Descriptors may be what is short.
-            give_back(Accepted::AtLimit(Limit::Process))
+            release(Accepted::AtLimit(Limit::Process))
         }
     }
 }

@@ -49,7 +49,7 @@ impl RequestBuffer {
     /// Gives the memory back: all was sent, and there will be no other attempt.
     pub(super) fn release(&self) {
         self.bytes.take();
-        self.memory.give_back_many(self.counted.take());
+        self.memory.release_many(self.counted.take());
     }
 
     /// Appends a piece; false, and nothing done, if the process holds too much already.
@@ -59,7 +59,7 @@ impl RequestBuffer {
         if wanted > counted {
             // It grows with what came, not with what was announced, and by halves, so that it is seldom copied.
             let rooms = [wanted.max(counted + counted / 2), wanted];
-            let Some(room) = rooms.into_iter().find(|room| self.memory.take_many(room - counted)) else {
+            let Some(room) = rooms.into_iter().find(|room| self.memory.acquire_many(room - counted)) else {
                 return false;
             };
             let more = room - bytes.len();

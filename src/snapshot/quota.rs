@@ -10,7 +10,7 @@ pub struct Quota {
     /// `usize::MAX` when unlimited. Only a reload changes it.
     limit: AtomicUsize,
     used: AtomicUsize,
-    /// How many are waited for, for whoever has some to spare.
+    /// How many are waited for, for workers that have some to spare.
     wanted: AtomicUsize,
 }
 
@@ -40,35 +40,35 @@ impl Quota {
     }
 
     /// Takes one; false when none is left.
-    pub fn take(&self) -> bool {
-        let taken = self.used.fetch_add(1, Ordering::Relaxed) < self.limit.load(Ordering::Relaxed);
-        if !taken {
-            self.give_back();
-        }
-        taken
-    }
-
-    /// Takes so many; false, and none taken, when there are not so many left.
-    pub fn take_many(&self, count: usize) -> bool {
-        let limit = self.limit.load(Ordering::Relaxed);
-        let is_left = self.used.fetch_add(count, Ordering::Relaxed).saturating_add(count) <= limit;
+    pub fn acquire(&self) -> bool {
+        let is_left = self.used.fetch_add(1, Ordering::Relaxed) < self.limit.load(Ordering::Relaxed);
         if !is_left {
-            self.give_back_many(count);
+            self.release();
         }
         is_left
     }
 
-    pub fn give_back_many(&self, count: usize) {
+    /// Takes this many; false, and none taken, when fewer are left.
+    pub fn acquire_many(&self, count: usize) -> bool {
+        let limit = self.limit.load(Ordering::Relaxed);
+        let is_left = self.used.fetch_add(count, Ordering::Relaxed).saturating_add(count) <= limit;
+        if !is_left {
+            self.release_many(count);
+        }
+        is_left
+    }
+
+    pub fn release_many(&self, count: usize) {
         let before = self.used.fetch_sub(count, Ordering::Relaxed);
         debug_assert!(before >= count);
     }
 
-    /// Asks those who have some to spare for so many, until [`Quota::stop_wanting`].
+    /// Asks the workers that have some to spare for this many, until [`Quota::stop_wanting`].
     pub fn want(&self, count: usize) {
         self.wanted.fetch_max(count, Ordering::Relaxed);
     }
 
-    /// Who waits asks again if it must, so that nothing is given back for nobody.
+    /// A worker that still waits asks again, so that nothing is given back in vain.
     pub fn stop_wanting(&self) {
         self.wanted.store(0, Ordering::Relaxed);
     }
@@ -78,19 +78,19 @@ impl Quota {
         self.wanted.load(Ordering::Relaxed)
     }
 
-    /// Tells that so many will be given back for those who wait.
+    /// Tells that this many will be given back for those that wait.
     pub fn spare(&self, count: usize) {
         let rest = |wanted: usize| Some(wanted.saturating_sub(count));
         let _ = self.wanted.fetch_update(Ordering::Relaxed, Ordering::Relaxed, rest);
     }
 
-    pub fn give_back(&self) {
+    pub fn release(&self) {
         let before = self.used.fetch_sub(1, Ordering::Relaxed);
         debug_assert!(before > 0);
     }
 }
 
-/// So many events per second, counted over all workers in windows of one second.
+/// A limited number of events per second, counted over all workers in windows of one second.
 pub struct Rate {
     per_second: u32,
     /// The second of the window in the upper half, the events in it in the lower.
@@ -134,12 +134,15 @@ mod tests {
     #[test]
     fn a_quota_is_given_out_and_taken_back() {
         let quota = Quota::new(2);
-        assert_eq!([quota.take(), quota.take(), quota.take()], [true, true, false]);
-        quota.give_back();
-        assert_eq!([quota.take(), quota.take()], [true, false]);
-        quota.give_back_many(2);
-        assert_eq!([quota.take_many(3), quota.take_many(2), quota.take_many(1)], [false, true, false]);
-        assert!((0..1000).all(|_| Quota::new(0).take()));
+        assert_eq!([quota.acquire(), quota.acquire(), quota.acquire()], [true, true, false]);
+        quota.release();
+        assert_eq!([quota.acquire(), quota.acquire()], [true, false]);
+        quota.release_many(2);
+        assert_eq!(
+            [quota.acquire_many(3), quota.acquire_many(2), quota.acquire_many(1)],
+            [false, true, false]
+        );
+        assert!((0..1000).all(|_| Quota::new(0).acquire()));
         assert_eq!([quota.limit(), Quota::new(0).limit()], [Some(2), None]);
     }
 

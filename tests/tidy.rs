@@ -38,7 +38,7 @@ const LAYERS: &[Layer] = &[
         may_import: &["http", "proto", "policy", "config", "net", "tls", "telemetry", "snapshot"],
     },
     Layer { module: "worker", may_import: &["net", "telemetry", "snapshot", "upstream"] },
-    // Memory and time, but no sockets.
+    // Memory, time, and futures side by side, but no sockets.
     Layer {
         module: "exchange",
         may_import: &[
@@ -50,6 +50,7 @@ const LAYERS: &[Layer] = &[
             "worker",
             "net::buffer",
             "net::clock",
+            "net::task",
         ],
     },
     Layer {

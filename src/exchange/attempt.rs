@@ -14,6 +14,7 @@ use crate::exchange::stickiness::StickyTarget;
 use crate::exchange::stream::ClientWatch;
 use crate::net::buffer::Buffer;
 use crate::net::clock::Moment;
+use crate::net::task;
 use crate::policy::compression::Accepted;
 use crate::policy::websocket;
 use crate::snapshot::group::Group;
@@ -130,19 +131,16 @@ impl Attempt<'_> {
 
 /// Runs `operation` unless the client leaves first. During an upload, the upload notices.
 pub(super) async fn unless_gone<T>(
-    mut operation: Pin<&mut impl Future<Output = T>>,
+    operation: Pin<&mut impl Future<Output = T>>,
     watch: &impl ClientWatch,
     attempt: &Attempt<'_>,
 ) -> Result<T, ExchangeError> {
     let mut disconnected = pin!(watch.disconnected());
-    std::future::poll_fn(|turn| {
-        if let Poll::Ready(done) = operation.as_mut().poll(turn) {
-            return Poll::Ready(Ok(done));
+    task::unless(operation, |cx| {
+        if attempt.uploading.get() {
+            return Poll::Pending;
         }
-        if !attempt.uploading.get() && disconnected.as_mut().poll(turn).is_ready() {
-            return Poll::Ready(Err(ExchangeError::ClientGone));
-        }
-        Poll::Pending
+        disconnected.as_mut().poll(cx).map(|()| ExchangeError::ClientGone)
     })
     .await
 }

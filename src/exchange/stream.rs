@@ -140,7 +140,7 @@ pub trait ClientWatch {
 
     /// Whether the client has gone, where that is known without looking. If not, the task of this turn is woken
     /// when it is.
-    fn is_disconnected(&self, turn: &Context<'_>) -> bool;
+    fn is_disconnected(&self, cx: &Context<'_>) -> bool;
 
     /// Why the client is gone, where more is known than that it is.
     fn cause(&self) -> Option<Reason>;

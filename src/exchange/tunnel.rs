@@ -1,10 +1,7 @@
 //! Bytes both ways after a 101, until both sides have ended (RFC 9110 §7.8).
 
 use std::cell::Cell;
-use std::future::Future;
-use std::pin::Pin;
 use std::pin::pin;
-use std::task::Poll;
 use std::time::Duration;
 
 use crate::exchange::attempt::Attempt;
@@ -12,6 +9,7 @@ use crate::exchange::error::ExchangeError;
 use crate::exchange::stream::BodyTimeout;
 use crate::exchange::stream::Reply;
 use crate::exchange::stream::RequestBody;
+use crate::net::task;
 use crate::upstream::message::ReadTimeout;
 use crate::upstream::response_reader::ResponseReader;
 use crate::upstream::stream::UpstreamStream;
@@ -62,7 +60,7 @@ pub(super) async fn run(
             }
         }
     };
-    both(pin!(toward_backend), pin!(toward_client)).await
+    task::join(pin!(toward_backend), pin!(toward_client)).await
 }
 
 /// How long a tunnel may be in which neither side says anything; zero: for ever.
@@ -78,24 +76,4 @@ impl Idle {
         upstream.wait_at_most(self.0);
         ReadTimeout::AtMost(self.0)
     }
-}
-
-/// Runs both directions until both are done or one fails.
-async fn both(
-    mut one: Pin<&mut impl Future<Output = Result<(), ExchangeError>>>,
-    mut other: Pin<&mut impl Future<Output = Result<(), ExchangeError>>>,
-) -> Result<(), ExchangeError> {
-    let (mut one_is_done, mut other_is_done) = (false, false);
-    std::future::poll_fn(|turn| {
-        if !one_is_done && let Poll::Ready(result) = one.as_mut().poll(turn) {
-            one_is_done = true;
-            result?;
-        }
-        if !other_is_done && let Poll::Ready(result) = other.as_mut().poll(turn) {
-            other_is_done = true;
-            result?;
-        }
-        if one_is_done && other_is_done { Poll::Ready(Ok(())) } else { Poll::Pending }
-    })
-    .await
 }

@@ -1,13 +1,16 @@
 //! Waits of an exchange that something else may end.
 
 use std::future::Future;
+use std::future::poll_fn;
 use std::pin::Pin;
+use std::task::Context;
 use std::task::Poll;
 use std::time::Duration;
 
 use crate::exchange::attempt::Relayed;
 use crate::exchange::error::ExchangeError;
 use crate::exchange::stream::ClientWatch;
+use crate::net::task;
 use crate::snapshot::backend::Backend;
 use crate::snapshot::group::Availability;
 use crate::snapshot::group::Group;
@@ -33,27 +36,25 @@ pub(super) async fn wait_for_first_probe(group: &Group, worker: &Worker) {
 /// but a busy exchange moves that before it passes.
 pub(super) async fn until_drained<T>(
     backend: &Backend,
-    mut operation: Pin<&mut impl Future<Output = Result<T, ExchangeError>>>,
+    operation: Pin<&mut impl Future<Output = Result<T, ExchangeError>>>,
 ) -> Result<T, ExchangeError> {
-    std::future::poll_fn(|turn| match operation.as_mut().poll(turn) {
-        Poll::Pending if backend.health.is_closed() => {
-            Poll::Ready(Err(ExchangeError::Refused(Reason::DrainTimeout)))
-        }
-        outcome => outcome,
-    })
-    .await
+    let is_over = |_: &mut Context<'_>| match backend.health.is_closed() {
+        true => Poll::Ready(ExchangeError::Refused(Reason::DrainTimeout)),
+        false => Poll::Pending,
+    };
+    task::unless(operation, is_over).await?
 }
 
 /// Runs `operation` unless the client is seen to leave, so that nothing more is done for it.
 pub(super) async fn unless_left<T>(
-    mut operation: Pin<&mut impl Future<Output = T>>,
+    operation: Pin<&mut impl Future<Output = T>>,
     watch: &impl ClientWatch,
 ) -> Result<T, ExchangeError> {
-    std::future::poll_fn(|turn| match operation.as_mut().poll(turn) {
-        Poll::Pending if watch.is_disconnected(turn) => Poll::Ready(Err(ExchangeError::ClientGone)),
-        outcome => outcome.map(Ok),
-    })
-    .await
+    let is_disconnected = |cx: &mut Context<'_>| match watch.is_disconnected(cx) {
+        true => Poll::Ready(ExchangeError::ClientGone),
+        false => Poll::Pending,
+    };
+    task::unless(operation, is_disconnected).await
 }
 
 /// Runs `upload` beside `download` until the download is over or the upload fails. The protocol changes when the
@@ -63,21 +64,14 @@ pub(super) async fn beside(
     mut upload: Pin<&mut impl Future<Output = Result<(), ExchangeError>>>,
     mut download: Pin<&mut impl Future<Output = Result<Relayed, ExchangeError>>>,
 ) -> Result<Relayed, ExchangeError> {
-    let (mut uploading, mut switched) = (true, false);
-    std::future::poll_fn(|turn| {
-        if uploading && let Poll::Ready(result) = upload.as_mut().poll(turn) {
-            uploading = false;
-            if let Err(error) = result {
-                return Poll::Ready(Err(error));
-            }
-        }
-        if !switched {
-            match download.as_mut().poll(turn) {
-                Poll::Ready(Ok(Relayed::Switched)) => switched = true,
-                outcome => return outcome,
-            }
-        }
-        if uploading { Poll::Pending } else { Poll::Ready(Ok(Relayed::Switched)) }
-    })
-    .await
+    let upload = poll_fn(|cx| upload.as_mut().poll(cx).map_err(Err));
+    let until_switched = |relayed| match relayed {
+        Ok(Relayed::Switched) => Ok(()),
+        outcome => Err(outcome),
+    };
+    let download = poll_fn(|cx| download.as_mut().poll(cx).map(until_switched));
+    match task::join(upload, download).await {
+        Ok(()) => Ok(Relayed::Switched),
+        Err(outcome) => outcome,
+    }
 }

@@ -3,13 +3,14 @@
 //! This file is the one door to the operating system's clocks.
 
 use std::cell::Cell;
-use std::cell::RefCell;
 use std::sync::OnceLock;
-use std::task::Waker;
+use std::task::Context;
 use std::time::Duration;
 use std::time::Instant;
 use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
+
+use crate::net::wake::WakerSlot;
 
 /// A point in time on the monotonic clock of one worker, in nanoseconds since the worker began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,7 +34,7 @@ pub struct Clock {
     /// The moment read in this turn, if any code asked yet.
     read: Cell<Option<Moment>>,
     /// Wakes the loop's owner so that it ends the turn.
-    turn_end: RefCell<Option<Waker>>,
+    turn_end: WakerSlot,
     /// Wall-clock time at `began`, corrected at each tick, so that a log follows a stepped clock.
     wall_at_begin: Cell<Duration>,
 }
@@ -43,7 +44,7 @@ impl Clock {
         let clock = Clock {
             began: instant_now(),
             read: Cell::new(None),
-            turn_end: RefCell::new(None),
+            turn_end: WakerSlot::default(),
             wall_at_begin: Cell::new(Duration::ZERO),
         };
         clock.follow_wall();
@@ -57,9 +58,7 @@ impl Clock {
         }
         let moment = self.read_now();
         self.read.set(Some(moment));
-        if let Some(waker) = &*self.turn_end.borrow() {
-            waker.wake_by_ref();
-        }
+        self.turn_end.wake_by_ref();
         moment
     }
 
@@ -68,13 +67,10 @@ impl Clock {
         self.wall_at_begin.get() + Duration::from_nanos(moment.0)
     }
 
-    /// Forgets the remembered moment; `waker` is woken when the next one is read.
-    pub fn end_turn(&self, waker: &Waker) {
+    /// Forgets the remembered moment; the task of this context is woken when the next one is read.
+    pub fn end_turn(&self, cx: &Context<'_>) {
         self.read.set(None);
-        let mut turn_end = self.turn_end.borrow_mut();
-        if !turn_end.as_ref().is_some_and(|known| known.will_wake(waker)) {
-            *turn_end = Some(waker.clone());
-        }
+        self.turn_end.register(cx);
     }
 
     /// Takes over a wall clock that was stepped.
@@ -110,6 +106,8 @@ pub fn instant_now() -> Instant {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Waker;
+
     use super::*;
 
     #[test]
@@ -118,7 +116,7 @@ mod tests {
         let first = clock.now();
         std::thread::sleep(Duration::from_millis(2));
         assert_eq!(clock.now(), first);
-        clock.end_turn(Waker::noop());
+        clock.end_turn(&Context::from_waker(Waker::noop()));
         assert!(clock.now().since(first) >= Duration::from_millis(2));
     }
 

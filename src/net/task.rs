@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::future::Future;
+use std::future::poll_fn;
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 use std::pin::Pin;
@@ -56,6 +57,47 @@ impl<A: Future, B: Future<Output = A::Output>> Future for Either<A, B> {
             }
         }
     }
+}
+
+/// Runs two futures side by side until both are done or one fails. Neither is polled again once it is done.
+pub fn join<E>(
+    mut one: impl Future<Output = Result<(), E>> + Unpin,
+    mut other: impl Future<Output = Result<(), E>> + Unpin,
+) -> impl Future<Output = Result<(), E>> {
+    let (mut one_is_done, mut other_is_done) = (false, false);
+    poll_fn(move |cx| {
+        if !one_is_done && let Poll::Ready(result) = Pin::new(&mut one).poll(cx) {
+            one_is_done = true;
+            result?;
+        }
+        if !other_is_done && let Poll::Ready(result) = Pin::new(&mut other).poll(cx) {
+            other_is_done = true;
+            result?;
+        }
+        if one_is_done && other_is_done { Poll::Ready(Ok(())) } else { Poll::Pending }
+    })
+}
+
+/// Runs two futures side by side until one is done; `one` is polled first.
+pub fn race<T>(
+    mut one: impl Future<Output = T> + Unpin,
+    mut other: impl Future<Output = T> + Unpin,
+) -> impl Future<Output = T> + Unpin {
+    poll_fn(move |cx| match Pin::new(&mut one).poll(cx) {
+        Poll::Pending => Pin::new(&mut other).poll(cx),
+        done => done,
+    })
+}
+
+/// Runs `operation` unless `end` gives a reason to stop first. That is asked each time the operation has to wait.
+pub fn unless<T, E>(
+    mut operation: impl Future<Output = T> + Unpin,
+    mut end: impl FnMut(&mut Context<'_>) -> Poll<E>,
+) -> impl Future<Output = Result<T, E>> {
+    poll_fn(move |cx| match Pin::new(&mut operation).poll(cx) {
+        Poll::Pending => end(cx).map(Err),
+        Poll::Ready(done) => Poll::Ready(Ok(done)),
+    })
 }
 
 /// Memory for futures of one type, used again and again.
@@ -113,6 +155,9 @@ impl<F: Future> Future for Running<F> {
 
 #[cfg(test)]
 mod tests {
+    use std::future::pending;
+    use std::future::ready;
+    use std::pin::pin;
     use std::task::Waker;
 
     use super::*;
@@ -120,8 +165,50 @@ mod tests {
     #[test]
     fn a_panic_ends_its_task_only() {
         let mut cx = Context::from_waker(Waker::noop());
-        let mut contained = std::pin::pin!(Contained { task: async { panic!("a fault of ours") } });
+        let mut contained = pin!(Contained { task: async { panic!("a fault of ours") } });
         assert_eq!(contained.as_mut().poll(&mut cx), Poll::Ready(()));
+    }
+
+    fn poll<T>(future: impl Future<Output = T>) -> Poll<T> {
+        pin!(future).poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn a_join_ends_when_both_are_done_or_one_fails() {
+        let (waits, ends, fails) = (pending::<Result<(), u8>>, || ready(Ok(())), || ready(Err(7)));
+        assert_eq!(poll(join(ends(), ends())), Poll::Ready(Ok(())));
+        assert_eq!(poll(join(waits(), fails())), Poll::Ready(Err(7)));
+        assert_eq!(poll(join(fails(), waits())), Poll::Ready(Err(7)));
+        assert_eq!(poll(join(ends(), waits())), Poll::Pending);
+        // One that is done is not polled again, which `async` blocks do not bear.
+        let mut is_second = false;
+        let later = poll_fn(|_| {
+            if is_second {
+                Poll::Ready(Ok(()))
+            } else {
+                is_second = true;
+                Poll::Pending
+            }
+        });
+        let once = pin!(async { Ok::<(), u8>(()) });
+        let mut joined = pin!(join(once, later));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(joined.as_mut().poll(&mut cx).is_pending());
+        assert_eq!(joined.as_mut().poll(&mut cx), Poll::Ready(Ok(())));
+    }
+
+    #[test]
+    fn a_race_ends_with_the_first_that_is_done() {
+        assert_eq!(poll(race(ready(1), ready(2))), Poll::Ready(1));
+        assert_eq!(poll(race(pending(), ready(2))), Poll::Ready(2));
+        assert_eq!(poll(race(pending::<u8>(), pending())), Poll::Pending);
+    }
+
+    #[test]
+    fn an_operation_that_has_to_wait_is_stopped_for_a_reason() {
+        assert_eq!(poll(unless(ready(1), |_| Poll::Ready("stop"))), Poll::Ready(Ok(1)));
+        assert_eq!(poll(unless(pending::<u8>(), |_| Poll::Ready("stop"))), Poll::Ready(Err("stop")));
+        assert_eq!(poll(unless(pending::<u8>(), |_| Poll::<()>::Pending)), Poll::Pending);
     }
 
     #[test]
@@ -129,7 +216,7 @@ mod tests {
         let stock = Rc::new(Stock::default());
         let mut cx = Context::from_waker(Waker::noop());
         for _ in 0..3 {
-            let mut running = std::pin::pin!(stock.run(|| std::future::ready(7)));
+            let mut running = pin!(stock.run(|| ready(7)));
             assert_eq!(running.as_mut().poll(&mut cx), Poll::Ready(7));
             assert_eq!(stock.blocks.borrow().len(), 1);
         }

@@ -12,8 +12,10 @@ use std::pin::Pin;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
-use std::task::Waker;
 use std::time::Duration;
+
+use crate::net::task;
+use crate::net::wake::WakerSlot;
 
 /// The resolution of every timeout. A deadline fires up to two ticks late, never early.
 pub const TICK: Duration = Duration::from_millis(100);
@@ -65,7 +67,7 @@ struct Node {
     /// The tick whose slot holds the valid entry of this node, or NEVER. `queued <= due` whenever
     /// both are set, so no deadline is overlooked.
     queued: Cell<u64>,
-    waker: RefCell<Option<Waker>>,
+    waker: WakerSlot,
     /// [`Timers::hasten`] may bring the deadline forward.
     yielding: Cell<bool>,
     /// [`Timers::evict_idle`] brought it forward.
@@ -106,7 +108,7 @@ impl Timers {
         let node = Node {
             due: Cell::new(NEVER),
             queued: Cell::new(NEVER),
-            waker: RefCell::new(None),
+            waker: WakerSlot::default(),
             yielding: Cell::new(false),
             evicted: Cell::new(false),
             idle_since: Cell::new(NEVER),
@@ -227,8 +229,8 @@ impl Wheel {
         }
         if due > self.now.get() {
             self.queue(node);
-        } else if let Some(waker) = node.waker.borrow_mut().take() {
-            waker.wake();
+        } else {
+            node.waker.wake();
         }
     }
 
@@ -308,18 +310,12 @@ impl Deadline {
     ///
     /// The operation is dropped when the deadline passes; its connection is fit only to be closed.
     /// It comes pinned because a future that takes another by value holds it twice.
-    pub async fn guard<T>(&self, mut operation: Pin<&mut impl Future<Output = T>>) -> Result<T, Elapsed> {
-        std::future::poll_fn(|cx| {
-            if let Poll::Ready(done) = operation.as_mut().poll(cx) {
-                return Poll::Ready(Ok(done));
-            }
+    pub async fn guard<T>(&self, operation: Pin<&mut impl Future<Output = T>>) -> Result<T, Elapsed> {
+        task::unless(operation, |cx| {
             if self.has_passed() {
-                return Poll::Ready(Err(Elapsed));
+                return Poll::Ready(Elapsed);
             }
-            let mut waker = self.node.waker.borrow_mut();
-            if !waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
-                *waker = Some(cx.waker().clone());
-            }
+            self.node.waker.register(cx);
             Poll::Pending
         })
         .await
@@ -331,7 +327,7 @@ impl Drop for Deadline {
         self.clear();
         self.forget_eviction();
         // The task may be gone before the wheel forgets the node.
-        self.node.waker.borrow_mut().take();
+        self.node.waker.clear();
     }
 }
 
@@ -342,6 +338,7 @@ mod tests {
     use std::sync::atomic::Ordering;
     use std::task::Context;
     use std::task::Wake;
+    use std::task::Waker;
 
     use super::*;
 

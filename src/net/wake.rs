@@ -83,6 +83,19 @@ impl WakerSlot {
             waker.wake();
         }
     }
+
+    /// Wakes the task that registered, as often as this is called.
+    pub fn wake_by_ref(&self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake_by_ref();
+            self.waker.set(Some(waker));
+        }
+    }
+
+    /// Forgets the task that registered, whose memory a waker keeps.
+    pub fn clear(&self) {
+        self.waker.set(None);
+    }
 }
 
 /// Lets the worker's loop turn while the caller has work left. One task at a time may wait for it.

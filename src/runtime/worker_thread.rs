@@ -219,7 +219,7 @@ fn end_drains(worker: &Worker) {
 /// The loop's owner: it is polled last in every turn in which somebody asked for the time.
 async fn turn_until_drained(worker: &Worker) {
     std::future::poll_fn(|cx| {
-        worker.clock.end_turn(cx.waker());
+        worker.clock.end_turn(cx);
         if worker.is_drained() { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;

@@ -25,7 +25,6 @@ use std::io;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
-use std::task::Waker;
 use std::time::Duration;
 
 use crate::control::health::equipment::Equipment;
@@ -39,6 +38,7 @@ use crate::net::clock::monotonic_ms;
 use crate::net::mailbox::Mailbox;
 use crate::net::task;
 use crate::net::timer::Timers;
+use crate::net::wake::WakerSlot;
 use crate::net::wake::Wakeups;
 use crate::snapshot::rcu_cell;
 use crate::telemetry::operator::log_line;
@@ -76,15 +76,15 @@ pub async fn run(
         ticks: 0,
         collected_ms: 0,
     };
-    poll_fn(|turn| {
+    poll_fn(|cx| {
         // Polling is what makes them wake this task next time.
-        for bell in [order_bell.as_mut().poll(turn), failure_bell.as_mut().poll(turn)] {
+        for bell in [order_bell.as_mut().poll(cx), failure_bell.as_mut().poll(cx)] {
             if let Poll::Ready(error) = bell {
                 return Poll::Ready(Err(error));
             }
         }
-        let Poll::Pending = ticks.as_mut().poll(turn);
-        core.desk.listen(turn.waker());
+        let Poll::Pending = ticks.as_mut().poll(cx);
+        core.desk.reader.register(cx);
         core.turn();
         Poll::Pending
     })
@@ -162,17 +162,10 @@ impl Core {
 #[derive(Default)]
 struct Desk {
     reports: RefCell<Vec<(Ticket, Outcome)>>,
-    waker: RefCell<Option<Waker>>,
+    reader: WakerSlot,
 }
 
 impl Desk {
-    fn listen(&self, waker: &Waker) {
-        let mut known = self.waker.borrow_mut();
-        if !known.as_ref().is_some_and(|known| known.will_wake(waker)) {
-            *known = Some(waker.clone());
-        }
-    }
-
     fn take(&self) -> Vec<(Ticket, Outcome)> {
         std::mem::take(&mut self.reports.borrow_mut())
     }
@@ -194,8 +187,6 @@ impl Report {
 impl Drop for Report {
     fn drop(&mut self) {
         self.desk.reports.borrow_mut().push((self.ticket, self.outcome));
-        if let Some(waker) = &*self.desk.waker.borrow() {
-            waker.wake_by_ref();
-        }
+        self.desk.reader.wake_by_ref();
     }
 }

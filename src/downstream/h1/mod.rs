@@ -324,7 +324,7 @@ impl ClientWatch for ClientPresence<'_> {
         }
     }
 
-    fn is_disconnected(&self, _turn: &Context<'_>) -> bool {
+    fn is_disconnected(&self, _cx: &Context<'_>) -> bool {
         // It would take a look at the socket.
         false
     }

@@ -79,12 +79,12 @@ impl<'s> Body<'s> {
             BodyTimeout::Unlimited => deadline.clear(),
         }
         let state = self.state;
-        let waited = poll_fn(|turn| {
+        let waited = poll_fn(|cx| {
             let inbox = state.inbox.borrow();
             if state.error().is_some() || inbox.ended || !inbox.is_empty() {
                 return Poll::Ready(());
             }
-            state.note_task(turn);
+            state.register_task(cx);
             Poll::Pending
         });
         deadline.guard(pin!(waited)).await.map_err(|_| BodyError::TimedOut)

@@ -54,10 +54,10 @@ async fn drive(shared: &Rc<Shared>, input: Option<Buffer>, spawner: Spawner) -> 
     let mut receiving = pin!(receiving::run(shared, input, spawner));
     let mut sending = pin!(sending::run(shared));
     let ended = Cell::new(None);
-    poll_fn(|turn| {
-        shared.note_driver(turn.waker());
+    poll_fn(|cx| {
+        shared.register_driver(cx);
         if ended.get().is_none()
-            && let Poll::Ready(end) = receiving.as_mut().poll(turn)
+            && let Poll::Ready(end) = receiving.as_mut().poll(cx)
         {
             ended.set(Some(end));
         }
@@ -66,7 +66,7 @@ async fn drive(shared: &Rc<Shared>, input: Option<Buffer>, spawner: Spawner) -> 
             Some(End::Said) if shared.is_flushed() => return Poll::Ready(End::Said),
             _ => {}
         }
-        match sending.as_mut().poll(turn) {
+        match sending.as_mut().poll(cx) {
             Poll::Ready(()) => Poll::Ready(End::Gone),
             Poll::Pending if ended.get().is_some() && shared.is_flushed() => Poll::Ready(End::Said),
             Poll::Pending => Poll::Pending,

@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::pin::pin;
 use std::rc::Rc;
+use std::task::Context;
 use std::task::Poll;
 
 use crate::downstream::h2::shared::End;
@@ -16,6 +17,7 @@ use crate::http::head::PartialHead;
 use crate::net::buffer::Buffer;
 use crate::net::buffer::SMALL_BYTES;
 use crate::net::socket::Pending;
+use crate::net::task;
 use crate::proto::fields::message;
 use crate::proto::h2::connection::Cause;
 use crate::proto::h2::connection::Event;
@@ -149,14 +151,11 @@ async fn watch<T>(
 ) -> Result<T, End> {
     loop {
         shared.arm();
-        let step = pin!(poll_fn(|turn| match operation.as_mut().poll(turn) {
-            Poll::Ready(done) => Poll::Ready(Some(done)),
-            Poll::Pending if shared.is_over() => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
-        }));
+        let is_over =
+            |_: &mut Context<'_>| if shared.is_over() { Poll::Ready(End::Said) } else { Poll::Pending };
+        let step = pin!(task::unless(operation.as_mut(), is_over));
         match shared.connection.deadline.guard(step).await {
-            Ok(Some(done)) => return Ok(done),
-            Ok(None) => return Err(End::Said),
+            Ok(outcome) => return outcome,
             Err(_elapsed) => shared.pass_time(spawner)?,
         }
     }

@@ -136,14 +136,14 @@ impl Shared {
         self.queue.borrow_mut().push_back(Rc::clone(state));
         self.wake_driver();
         let place = QueueEntry { shared: self, state };
-        poll_fn(|turn| {
+        poll_fn(|cx| {
             if let Some(error) = state.error() {
                 return Poll::Ready(Err(error));
             }
             if state.turn.get() == SendTurn::Granted {
                 return Poll::Ready(Ok(()));
             }
-            state.note_task(turn);
+            state.register_task(cx);
             Poll::Pending
         })
         .await?;
@@ -157,14 +157,14 @@ impl Shared {
         state.is_blocked.set(true);
         // The codec bounds this wait.
         self.arm();
-        let opened = poll_fn(|turn| {
+        let opened = poll_fn(|cx| {
             if let Some(error) = state.error() {
                 return Poll::Ready(Err(error));
             }
             if self.codec.borrow().send_capacity(state.id) > 0 {
                 return Poll::Ready(Ok(()));
             }
-            state.note_task(turn);
+            state.register_task(cx);
             Poll::Pending
         });
         let opened = opened.await;

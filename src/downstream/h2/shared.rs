@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
-use std::task::Waker;
+use std::task::Context;
 use std::time::Duration;
 
 use crate::downstream::connection::Connection;
@@ -14,6 +14,7 @@ use crate::exchange::message::Origin;
 use crate::net::buffer::Buffer;
 use crate::net::clock::Moment;
 use crate::net::timer::TICK;
+use crate::net::wake::WakerSlot;
 use crate::proto::h2::connection::Connection as Codec;
 use crate::proto::h2::fault::ErrorCode;
 use crate::proto::h2::limits::Millis;
@@ -77,7 +78,7 @@ pub(super) struct Shared {
     lingering: RefCell<VecDeque<(StreamId, Millis)>>,
     /// Slices that are about to be written.
     pub(super) turns: Cell<usize>,
-    driver: RefCell<Option<Waker>>,
+    driver: WakerSlot,
     pub(super) is_sending: Cell<bool>,
     /// The codec has memory of the worker's stock for its output.
     has_memory: Cell<bool>,
@@ -117,7 +118,7 @@ impl Shared {
             queue: RefCell::default(),
             lingering: RefCell::default(),
             turns: Cell::new(0),
-            driver: RefCell::default(),
+            driver: WakerSlot::default(),
             is_sending: Cell::new(false),
             has_memory: Cell::new(false),
             end_reason: Cell::new(None),
@@ -141,18 +142,13 @@ impl Shared {
         self.connection.origin(listener)
     }
 
-    pub(super) fn note_driver(&self, waker: &Waker) {
-        let mut driver = self.driver.borrow_mut();
-        if !driver.as_ref().is_some_and(|known| known.will_wake(waker)) {
-            *driver = Some(waker.clone());
-        }
+    pub(super) fn register_driver(&self, cx: &Context<'_>) {
+        self.driver.register(cx);
     }
 
     /// There is something to send, or to look at.
     pub(super) fn wake_driver(&self) {
-        if let Some(driver) = &*self.driver.borrow() {
-            driver.wake_by_ref();
-        }
+        self.driver.wake_by_ref();
     }
 
     pub(super) fn find(&self, id: StreamId) -> Option<Rc<StreamState>> {

@@ -95,11 +95,11 @@ struct ClientPresence<'s> {
 
 impl ClientWatch for ClientPresence<'_> {
     fn disconnected(&self) -> impl Future<Output = ()> {
-        poll_fn(|turn| if self.is_disconnected(turn) { Poll::Ready(()) } else { Poll::Pending })
+        poll_fn(|cx| if self.is_disconnected(cx) { Poll::Ready(()) } else { Poll::Pending })
     }
 
-    fn is_disconnected(&self, turn: &Context<'_>) -> bool {
-        self.state.note_task(turn);
+    fn is_disconnected(&self, cx: &Context<'_>) -> bool {
+        self.state.register_task(cx);
         self.state.error().is_some()
     }
 

@@ -4,10 +4,10 @@ use std::cell::Cell;
 use std::cell::OnceCell;
 use std::cell::RefCell;
 use std::task::Context;
-use std::task::Waker;
 
 use crate::downstream::multiplex::inbox::Inbox;
 use crate::net::timer::Deadline;
+use crate::net::wake::WakerSlot;
 use crate::proto::h2::stream::StreamId;
 
 /// Why a stream ended before both sides had said all.
@@ -36,8 +36,7 @@ pub(in crate::downstream) struct StreamState {
     pub(in crate::downstream) id: StreamId,
     pub(in crate::downstream) inbox: RefCell<Inbox>,
     error: Cell<Option<StreamError>>,
-    /// Of the task.
-    waker: RefCell<Option<Waker>>,
+    task: WakerSlot,
     /// It waits for a window.
     pub(in crate::downstream) is_blocked: Cell<bool>,
     pub(in crate::downstream) turn: Cell<SendTurn>,
@@ -57,7 +56,7 @@ impl StreamState {
             id,
             inbox: RefCell::new(Inbox::new(ended)),
             error: Cell::new(None),
-            waker: RefCell::default(),
+            task: WakerSlot::default(),
             is_blocked: Cell::new(false),
             turn: Cell::new(SendTurn::None),
             is_answered: Cell::new(false),
@@ -83,17 +82,12 @@ impl StreamState {
     }
 
     pub(in crate::downstream) fn wake(&self) {
-        if let Some(waker) = &*self.waker.borrow() {
-            waker.wake_by_ref();
-        }
+        self.task.wake_by_ref();
     }
 
     /// Lets [`StreamState::wake`] wake the task.
-    pub(in crate::downstream) fn note_task(&self, turn: &Context<'_>) {
-        let mut waker = self.waker.borrow_mut();
-        if !waker.as_ref().is_some_and(|known| known.will_wake(turn.waker())) {
-            *waker = Some(turn.waker().clone());
-        }
+    pub(in crate::downstream) fn register_task(&self, cx: &Context<'_>) {
+        self.task.register(cx);
     }
 }
 

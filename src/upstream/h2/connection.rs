@@ -91,10 +91,8 @@ impl Shared {
         let mut state = self.state();
         let done = work(&mut state);
         let has_output = state.codec.output_bytes() > 0 && !state.is_sending;
-        if (has_output || state.is_over())
-            && let Some(driver) = &state.driver
-        {
-            driver.wake_by_ref();
+        if has_output || state.is_over() {
+            state.driver.wake_by_ref();
         }
         done
     }
@@ -122,7 +120,7 @@ impl Shared {
                 if state.has_settings {
                     return Poll::Ready(Ok(()));
                 }
-                state.opener = Some(cx.waker().clone());
+                state.opener.register(cx);
                 Poll::Pending
             })
         })

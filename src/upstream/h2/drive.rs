@@ -7,25 +7,19 @@ use std::task::Poll;
 
 use crate::net::buffer::Buffer;
 use crate::net::buffer::TAILROOM_BYTES;
+use crate::net::task;
 use crate::proto::h2::limits::MAX_OUTPUT_BYTES;
 use crate::upstream::h2::connection::Shared;
 
 /// Drives a connection to its end.
 pub(super) async fn drive(shared: Rc<Shared>) {
-    let mut receiving = pin!(receive(&shared));
-    let mut sending = pin!(send(&shared));
-    poll_fn(|cx| {
-        let is_lost = {
-            let mut state = shared.state();
-            state.drive(cx);
-            state.is_lost
-        };
-        // What came is dealt with first, so that answers to it leave in the same send.
-        let is_over =
-            is_lost || receiving.as_mut().poll(cx).is_ready() || sending.as_mut().poll(cx).is_ready();
-        if is_over { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
+    let lost = poll_fn(|cx| {
+        let state = shared.state();
+        state.driver.register(cx);
+        if state.is_lost { Poll::Ready(()) } else { Poll::Pending }
+    });
+    // What came is dealt with first, so that answers to it leave in the same send.
+    task::race(lost, task::race(pin!(receive(&shared)), pin!(send(&shared)))).await;
     shared.lose();
 }
 
@@ -59,7 +53,7 @@ async fn receive(shared: &Shared) {
                 break;
             }
             // The backend makes us answer and does not read: it is read from when it has.
-            poll_fn(|_turn| if is_output_full(shared) { Poll::Pending } else { Poll::Ready(()) }).await;
+            poll_fn(|_cx| if is_output_full(shared) { Poll::Pending } else { Poll::Ready(()) }).await;
         }
         rest = (!buffer.is_empty()).then(|| {
             let mut rest = shared.buffers.small();
@@ -93,7 +87,7 @@ fn is_output_full(shared: &Shared) -> bool {
 async fn send(shared: &Shared) {
     let mut spare: Option<Buffer> = None;
     loop {
-        let has_more = poll_fn(|_turn| {
+        let has_more = poll_fn(|_cx| {
             let state = shared.state();
             match state.codec.output_bytes() {
                 1.. => Poll::Ready(true),

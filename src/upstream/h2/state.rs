@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 use std::task::Context;
 use std::task::Poll;
-use std::task::Waker;
 
 use crate::http::headers::Headers;
 use crate::net::buffer::Buffers;
 use crate::net::timer::Deadline;
+use crate::net::wake::WakerSlot;
 use crate::proto::h2::connection::Cause;
 use crate::proto::h2::connection::Connection as Codec;
 use crate::proto::h2::connection::Event;
@@ -27,9 +27,9 @@ pub(super) struct State {
     /// looking for one touches little memory.
     ids: VecDeque<StreamId>,
     pub(super) streams: VecDeque<StreamState>,
-    pub(super) driver: Option<Waker>,
+    pub(super) driver: WakerSlot,
     /// The task that opened the connection and waits for the backend's settings.
-    pub(super) opener: Option<Waker>,
+    pub(super) opener: WakerSlot,
     pub(super) has_settings: bool,
     /// The driver sends, and looks for more when that is done.
     pub(super) is_sending: bool,
@@ -64,7 +64,7 @@ pub(super) struct State {
 #[derive(Default)]
 pub(super) struct StreamState {
     pub(super) inbox: Inbox,
-    waker: Option<Waker>,
+    task: WakerSlot,
     awaits_window: bool,
     /// What its window has grown by.
     growth: u32,
@@ -76,8 +76,8 @@ impl State {
             codec,
             ids: VecDeque::new(),
             streams: VecDeque::new(),
-            driver: None,
-            opener: None,
+            driver: WakerSlot::default(),
+            opener: WakerSlot::default(),
             has_settings: false,
             is_sending: false,
             queue: VecDeque::new(),
@@ -122,7 +122,7 @@ impl State {
     /// Waits for whatever may happen to a stream.
     pub(super) fn wait<T>(&mut self, id: StreamId, cx: &Context<'_>) -> Poll<T> {
         if let Some(stream) = self.stream(id) {
-            stream.wait(cx);
+            stream.task.register(cx);
         }
         Poll::Pending
     }
@@ -163,15 +163,8 @@ impl State {
         for place in 0..CALLED_AT_ONCE {
             let Some(&id) = self.queue.get(place) else { break };
             if let Some(stream) = self.stream(id) {
-                stream.wake();
+                stream.task.wake();
             }
-        }
-    }
-
-    /// Registers the driver, to be woken whenever there is something to send.
-    pub(super) fn drive(&mut self, cx: &Context<'_>) {
-        if !self.driver.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
-            self.driver = Some(cx.waker().clone());
         }
     }
 
@@ -193,7 +186,7 @@ impl State {
                             state.inbox.put_content(bytes, buffers);
                         }
                         state.inbox.has_ended |= end;
-                        state.wake();
+                        state.task.wake();
                         // An exchange that does not take it holds up its own stream, and no other.
                         self.codec.release_connection(bytes.len() as u32);
                     }
@@ -204,14 +197,14 @@ impl State {
                 let place = self.place(stream);
                 if let Some(state) = place.and_then(|place| self.streams.get_mut(place)) {
                     state.inbox.put_trailers(self.codec.fields());
-                    state.wake();
+                    state.task.wake();
                 }
             }
             Event::Reset { stream, cause } => {
                 if let Some(state) = self.stream(stream) {
                     let error = reset_error(cause, state.inbox.has_begun);
                     state.inbox.fail(error);
-                    state.wake();
+                    state.task.wake();
                 }
             }
             Event::WindowOpened { stream: Some(id) } => {
@@ -225,7 +218,7 @@ impl State {
             Event::Settings => {
                 self.has_settings = true;
                 self.streams.iter_mut().for_each(StreamState::window_opened);
-                self.wake_opener();
+                self.opener.wake();
             }
             Event::Failed(fault) => {
                 self.is_faulty = true;
@@ -253,7 +246,7 @@ impl State {
             stream.inbox.has_ended |= end;
             stream.inbox.is_bodiless |= end;
         }
-        stream.wake();
+        stream.task.wake();
     }
 
     /// "The GOAWAY frame indicates the highest stream number that might have been processed. Requests on streams
@@ -266,7 +259,7 @@ impl State {
                     true => UpstreamError::ResetWithinResponse,
                     false => UpstreamError::Refused,
                 });
-                stream.wake();
+                stream.task.wake();
             }
         }
     }
@@ -275,15 +268,9 @@ impl State {
         for stream in &mut self.streams {
             let error = error(stream.inbox.has_begun);
             stream.inbox.fail(error);
-            stream.wake();
+            stream.task.wake();
         }
-        self.wake_opener();
-    }
-
-    fn wake_opener(&mut self) {
-        if let Some(opener) = self.opener.take() {
-            opener.wake();
-        }
+        self.opener.wake();
     }
 
     /// Takes a stream out. What its exchange did not see to its end is cancelled.
@@ -319,21 +306,9 @@ impl State {
 }
 
 impl StreamState {
-    fn wait(&mut self, cx: &Context<'_>) {
-        if !self.waker.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
-            self.waker = Some(cx.waker().clone());
-        }
-    }
-
-    fn wake(&mut self) {
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
-    }
-
     fn window_opened(&mut self) {
         if std::mem::take(&mut self.awaits_window) {
-            self.wake();
+            self.task.wake();
         }
     }
 }

@@ -12,3 +12,5 @@ mod lifecycle;
 pub mod listener;
 mod multiplex;
 mod reply_state;
+#[cfg(test)]
+mod sizes;

@@ -115,3 +115,18 @@ async fn send(shared: &Shared) {
         spare = (shared.open_streams() > 0).then_some(buffer);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each connection to a backend has one.
+    #[test]
+    fn the_future_of_a_connection_is_no_larger_than_it_was() {
+        fn size_of_future<A, F: Future>(_make: impl FnOnce(A) -> F) -> usize {
+            size_of::<F>()
+        }
+        let size = size_of_future(drive);
+        assert!(size <= 552, "{size} bytes");
+    }
+}

@@ -28,9 +28,9 @@ pub struct Backend {
 /// Times are milliseconds of the process's monotonic clock; 0 means never.
 #[repr(align(128))]
 pub struct Health {
-    /// Standing, reason and status, packed into one word so that they belong together.
+    /// State, reason and status, packed into one word so that they belong together.
     word: AtomicU64,
-    /// When the standing last changed.
+    /// When the state last changed.
     since: AtomicU64,
     ejected_until: AtomicU64,
     /// When its share began to grow from little.
@@ -48,8 +48,8 @@ pub struct Health {
 /// What probes say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Standing {
-    /// Nobody probes it.
+pub enum CheckState {
+    /// It is not probed.
     Unchecked = 0,
     /// No probe has succeeded yet, and too few have failed.
     Initial = 1,
@@ -59,13 +59,13 @@ pub enum Standing {
     Presumed = 4,
 }
 
-impl Standing {
+impl CheckState {
     pub fn as_str(self) -> &'static str {
         match self {
-            Standing::Unchecked => "unchecked",
-            Standing::Initial | Standing::Presumed => "initial",
-            Standing::Healthy => "healthy",
-            Standing::Unhealthy => "unhealthy",
+            CheckState::Unchecked => "unchecked",
+            CheckState::Initial | CheckState::Presumed => "initial",
+            CheckState::Healthy => "healthy",
+            CheckState::Unhealthy => "unhealthy",
         }
     }
 }
@@ -114,7 +114,7 @@ impl CheckFailure {
 /// What the last deciding probe found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Finding {
-    pub standing: Standing,
+    pub state: CheckState,
     /// Of an unhealthy backend, and of an initial one whose probes have failed so far.
     pub failure: Option<CheckFailure>,
     /// The status that came instead of an expected one; else 0.
@@ -122,31 +122,31 @@ pub struct Finding {
 }
 
 impl Finding {
-    pub const UNCHECKED: Finding = Finding::plain(Standing::Unchecked);
-    pub const INITIAL: Finding = Finding::plain(Standing::Initial);
-    pub const PRESUMED: Finding = Finding::plain(Standing::Presumed);
-    pub const HEALTHY: Finding = Finding::plain(Standing::Healthy);
+    pub const UNCHECKED: Finding = Finding::plain(CheckState::Unchecked);
+    pub const INITIAL: Finding = Finding::plain(CheckState::Initial);
+    pub const PRESUMED: Finding = Finding::plain(CheckState::Presumed);
+    pub const HEALTHY: Finding = Finding::plain(CheckState::Healthy);
 
-    const fn plain(standing: Standing) -> Finding {
-        Finding { standing, failure: None, status: 0 }
+    const fn plain(state: CheckState) -> Finding {
+        Finding { state, failure: None, status: 0 }
     }
 
     fn pack(self) -> u64 {
         let failure = self.failure.map_or(0, |failure| failure as u64);
-        self.standing as u64 | failure << 8 | u64::from(self.status) << 16
+        self.state as u64 | failure << 8 | u64::from(self.status) << 16
     }
 
     fn unpack(word: u64) -> Finding {
-        let standing = match word & 0xff {
-            0 => Standing::Unchecked,
-            1 => Standing::Initial,
-            2 => Standing::Healthy,
-            4 => Standing::Presumed,
-            _ => Standing::Unhealthy,
+        let state = match word & 0xff {
+            0 => CheckState::Unchecked,
+            1 => CheckState::Initial,
+            2 => CheckState::Healthy,
+            4 => CheckState::Presumed,
+            _ => CheckState::Unhealthy,
         };
         let failure = FAILURES.iter().map(|(failure, _)| *failure);
         let failure = failure.into_iter().find(|failure| *failure as u64 == word >> 8 & 0xff);
-        Finding { standing, failure, status: (word >> 16 & 0xffff) as u16 }
+        Finding { state, failure, status: (word >> 16 & 0xffff) as u16 }
     }
 }
 
@@ -170,17 +170,17 @@ impl Health {
         Finding::unpack(self.word.load(Ordering::Acquire))
     }
 
-    /// When the standing last changed.
+    /// When the state last changed.
     pub fn since_ms(&self) -> u64 {
         self.since.load(Ordering::Relaxed)
     }
 
     pub fn find(&self, finding: Finding, now_ms: u64) {
-        let before = self.finding().standing;
-        if finding.standing != before {
+        let before = self.finding().state;
+        if finding.state != before {
             // What it begins with is no change, nor is a proof of what was presumed.
             let is_first = self.since.swap(now_ms, Ordering::Relaxed) == 0;
-            if !is_first && (before, finding.standing) != (Standing::Presumed, Standing::Healthy) {
+            if !is_first && (before, finding.state) != (CheckState::Presumed, CheckState::Healthy) {
                 self.count_change();
             }
         }
@@ -189,15 +189,15 @@ impl Health {
 
     /// Whether probes have nothing against it, and real requests neither.
     pub fn is_available(&self) -> bool {
-        let standing = self.finding().standing;
-        let serves = matches!(standing, Standing::Unchecked | Standing::Presumed | Standing::Healthy);
+        let state = self.finding().state;
+        let serves = matches!(state, CheckState::Unchecked | CheckState::Presumed | CheckState::Healthy);
         serves && !self.is_ejected()
     }
 
     /// Whether no probe has come to an end yet, and none is taken for granted.
     pub fn awaits_first_probe(&self) -> bool {
         let finding = self.finding();
-        finding.standing == Standing::Initial && finding.failure.is_none()
+        finding.state == CheckState::Initial && finding.failure.is_none()
     }
 
     pub fn is_ejected(&self) -> bool {
@@ -294,7 +294,7 @@ mod tests {
     #[test]
     fn a_finding_survives_its_word() {
         for (failure, word) in FAILURES {
-            let finding = Finding { standing: Standing::Unhealthy, failure: Some(failure), status: 503 };
+            let finding = Finding { state: CheckState::Unhealthy, failure: Some(failure), status: 503 };
             assert_eq!(Finding::unpack(finding.pack()), finding);
             assert_eq!(failure.as_str(), word);
         }
@@ -312,7 +312,7 @@ mod tests {
         health.eject(20);
         assert!(!health.is_available());
         health.readmit();
-        health.find(Finding { standing: Standing::Unhealthy, failure: None, status: 0 }, 30);
+        health.find(Finding { state: CheckState::Unhealthy, failure: None, status: 0 }, 30);
         assert_eq!((health.since_ms(), health.is_available()), (30, false));
         // Ejected, readmitted, unhealthy.
         assert_eq!(health.changes(), 3);

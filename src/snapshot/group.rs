@@ -365,12 +365,12 @@ mod tests {
 
     use super::*;
     use crate::net::address::Address;
+    use crate::snapshot::backend::CheckState;
     use crate::snapshot::backend::Finding;
     use crate::snapshot::backend::Health;
-    use crate::snapshot::backend::Standing;
     use crate::snapshot::tally::Totals;
 
-    const DOWN: Finding = Finding { standing: Standing::Unhealthy, failure: None, status: 0 };
+    const DOWN: Finding = Finding { state: CheckState::Unhealthy, failure: None, status: 0 };
 
     fn group(weights: &[(u32, bool)], change: impl FnOnce(&mut Group)) -> Group {
         let mut group = Group::begin("app".to_owned(), 0);

@@ -17,7 +17,7 @@ use crate::net::clock::wall_now;
 use crate::snapshot::Listener;
 use crate::snapshot::Snapshot;
 use crate::snapshot::backend::Backend;
-use crate::snapshot::backend::Standing;
+use crate::snapshot::backend::CheckState;
 use crate::snapshot::group::Group;
 use crate::snapshot::group::GroupMember;
 use crate::snapshot::quota::Quota;
@@ -154,7 +154,7 @@ impl Present<'_> {
             "state": state.as_str(),
             "reason": finding.failure.map(|failure| failure.as_str()),
             "status": (finding.status != 0).then_some(finding.status),
-            "check": finding.standing.as_str(),
+            "check": finding.state.as_str(),
             "ejected_until": self.date(health.ejected_until_ms()),
             "since": self.date(since_ms),
             "seconds": self.seconds_since(since_ms),
@@ -191,19 +191,19 @@ enum State {
     /// Real requests to it failed.
     Ejected,
     /// What probes say.
-    Found(Standing),
+    Found(CheckState),
 }
 
 impl State {
     fn of(backend: &Backend, is_leaving: bool) -> State {
         let health = &backend.health;
-        match health.finding().standing {
+        match health.finding().state {
             _ if is_leaving && health.is_closed() => State::Drained,
             _ if is_leaving => State::Draining,
             // The end of the ejection will not bring it back.
-            Standing::Unhealthy => State::Found(Standing::Unhealthy),
+            CheckState::Unhealthy => State::Found(CheckState::Unhealthy),
             _ if health.is_ejected() => State::Ejected,
-            standing => State::Found(standing),
+            state => State::Found(state),
         }
     }
 
@@ -212,7 +212,7 @@ impl State {
             State::Drained => "drained",
             State::Draining => "draining",
             State::Ejected => "ejected",
-            State::Found(standing) => standing.as_str(),
+            State::Found(state) => state.as_str(),
         }
     }
 }
@@ -249,7 +249,7 @@ mod tests {
     use crate::snapshot::tally::Totals;
 
     const MISMATCH: Finding =
-        Finding { standing: Standing::Unhealthy, failure: Some(CheckFailure::ResponseMismatch), status: 503 };
+        Finding { state: CheckState::Unhealthy, failure: Some(CheckFailure::ResponseMismatch), status: 503 };
 
     fn backend(change: impl FnOnce(&Health)) -> Backend {
         let address: SocketAddr = ([127, 0, 0, 1], 9000).into();

@@ -19,8 +19,8 @@ use crate::policy::balance::sticky::Badge;
 use crate::policy::balance::sticky::Badges;
 use crate::policy::balance::sticky::StickyMode;
 use crate::snapshot::backend::Backend;
+use crate::snapshot::backend::CheckState;
 use crate::snapshot::backend::Finding;
-use crate::snapshot::backend::Standing;
 use crate::snapshot::group::Group;
 use crate::snapshot::group::GroupMember;
 use crate::snapshot::group::ResponseLimits;
@@ -207,10 +207,10 @@ fn versions(wanted: &ServerGroup) -> Versions {
 /// What is probed and was never seen must first prove itself; what served before goes on. `unproven` is what
 /// holds until the first probe of a backend that nobody probed before; None: nobody probes it.
 fn begin_checks(backend: &Backend, unproven: Option<Finding>, now_ms: u64) {
-    let standing = backend.health.finding().standing;
+    let state = backend.health.finding().state;
     match unproven {
-        Some(finding) if standing == Standing::Unchecked => backend.health.find(finding, now_ms),
-        None if standing != Standing::Unchecked => backend.health.find(Finding::UNCHECKED, now_ms),
+        Some(finding) if state == CheckState::Unchecked => backend.health.find(finding, now_ms),
+        None if state != CheckState::Unchecked => backend.health.find(Finding::UNCHECKED, now_ms),
         _ => {}
     }
 }

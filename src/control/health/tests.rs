@@ -10,9 +10,9 @@ use crate::config::HealthCheck;
 use crate::net::address::Address;
 use crate::snapshot::backend::Backend;
 use crate::snapshot::backend::CheckFailure;
+use crate::snapshot::backend::CheckState;
 use crate::snapshot::backend::Finding;
 use crate::snapshot::backend::Health;
-use crate::snapshot::backend::Standing;
 use crate::snapshot::group::Availability;
 use crate::snapshot::group::Group;
 use crate::snapshot::group::GroupMember;
@@ -226,9 +226,9 @@ fn a_probe_under_way_during_a_reload_counts_for_the_same_backend_only() {
     let backends = [backend(0, Finding::HEALTHY)];
     let strict = HealthCheck { unhealthy_threshold: 1, ..check() };
     for (after, is_same, expected) in [
-        (backends.clone(), true, Standing::Unhealthy),
-        ([backend(0, Finding::HEALTHY)], true, Standing::Healthy),
-        ([backend(0, Finding::HEALTHY)], false, Standing::Unchecked),
+        (backends.clone(), true, CheckState::Unhealthy),
+        ([backend(0, Finding::HEALTHY)], true, CheckState::Healthy),
+        ([backend(0, Finding::HEALTHY)], false, CheckState::Unchecked),
     ] {
         backends[0].health.find(Finding::HEALTHY, 1);
         let mut scene = Scene::new(&backends, Some(strict.clone()), |_| ());
@@ -238,7 +238,7 @@ fn a_probe_under_way_during_a_reload_counts_for_the_same_backend_only() {
         let job = scene.jobs.pop().unwrap();
         scene.reload(&after, is_same.then(|| strict.clone()), |_| ());
         scene.list.note_probe(job.ticket, REFUSED, scene.now_ms);
-        assert_eq!(after[0].health.finding().standing, expected);
+        assert_eq!(after[0].health.finding().state, expected);
     }
 }
 

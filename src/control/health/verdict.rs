@@ -14,13 +14,13 @@
 //! A backend that nobody probed before (`Unchecked`) moves as from Initial. One that is presumed to be healthy
 //! moves to Healthy or Initial with its first probe, whose failure counts there.
 
-use crate::snapshot::backend::Standing;
+use crate::snapshot::backend::CheckState;
 
-/// The standing of one backend, and how much speaks against it.
+/// The state of one backend, and how much speaks against it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Verdict {
-    standing: Standing,
-    /// Probes in a row that contradict the standing; fewer than the threshold.
+    state: CheckState,
+    /// Probes in a row that contradict the state; fewer than the threshold.
     against: u32,
 }
 
@@ -36,35 +36,37 @@ pub(super) struct Thresholds {
 /// A verdict that changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Change {
-    pub(super) from: Standing,
-    pub(super) to: Standing,
+    pub(super) from: CheckState,
+    pub(super) to: CheckState,
     /// Of the probes that counted, the last one included.
     pub(super) probes: u32,
 }
 
 impl Verdict {
-    pub(super) fn new(standing: Standing) -> Verdict {
-        Verdict { standing, against: 0 }
+    pub(super) fn new(state: CheckState) -> Verdict {
+        Verdict { state, against: 0 }
     }
 
     /// Takes one more probe into account; tells when that changes the verdict.
     pub(super) fn note(&mut self, passed: bool, thresholds: Thresholds) -> Option<Change> {
-        let (to, needed) = match (self.standing, passed) {
-            (Standing::Healthy, true) | (Standing::Unhealthy, false) => {
+        let (to, needed) = match (self.state, passed) {
+            (CheckState::Healthy, true) | (CheckState::Unhealthy, false) => {
                 self.against = 0;
                 return None;
             }
-            (Standing::Initial | Standing::Presumed | Standing::Unchecked, true) => (Standing::Healthy, 1),
-            (Standing::Presumed, false) if thresholds.unhealthy > 1 => (Standing::Initial, 1),
-            (Standing::Unhealthy, true) => (Standing::Healthy, thresholds.healthy),
-            (_, false) => (Standing::Unhealthy, thresholds.unhealthy),
+            (CheckState::Initial | CheckState::Presumed | CheckState::Unchecked, true) => {
+                (CheckState::Healthy, 1)
+            }
+            (CheckState::Presumed, false) if thresholds.unhealthy > 1 => (CheckState::Initial, 1),
+            (CheckState::Unhealthy, true) => (CheckState::Healthy, thresholds.healthy),
+            (_, false) => (CheckState::Unhealthy, thresholds.unhealthy),
         };
         self.against += 1;
         if self.against < needed {
             return None;
         }
-        let change = Change { from: self.standing, to, probes: self.against };
-        *self = Verdict { standing: to, against: u32::from(to == Standing::Initial) };
+        let change = Change { from: self.state, to, probes: self.against };
+        *self = Verdict { state: to, against: u32::from(to == CheckState::Initial) };
         Some(change)
     }
 }
@@ -72,24 +74,24 @@ impl Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Standing::Healthy;
-    use Standing::Initial;
-    use Standing::Presumed;
-    use Standing::Unchecked;
-    use Standing::Unhealthy;
+    use CheckState::Healthy;
+    use CheckState::Initial;
+    use CheckState::Presumed;
+    use CheckState::Unchecked;
+    use CheckState::Unhealthy;
 
     const THRESHOLDS: Thresholds = Thresholds { healthy: 2, unhealthy: 3 };
 
-    /// The standings after each probe: `+` for a success, `-` for a failure.
-    fn standings(begin: Standing, probes: &str) -> Vec<Standing> {
+    /// The states after each probe: `+` for a success, `-` for a failure.
+    fn states(begin: CheckState, probes: &str) -> Vec<CheckState> {
         let mut verdict = Verdict::new(begin);
         let mut after = |probe: char| {
-            let before = verdict.standing;
+            let before = verdict.state;
             let change = verdict.note(probe == '+', THRESHOLDS);
             assert_eq!(change.map(|change| (change.from, change.to)), {
-                (before != verdict.standing).then_some((before, verdict.standing))
+                (before != verdict.state).then_some((before, verdict.state))
             });
-            verdict.standing
+            verdict.state
         };
         probes.chars().map(&mut after).collect()
     }
@@ -111,7 +113,7 @@ mod tests {
             (Unchecked, "+", vec![Healthy]),
             (Unchecked, "---", vec![Unchecked, Unchecked, Unhealthy]),
         ] {
-            assert_eq!(standings(begin, probes), expected, "{begin:?} {probes}");
+            assert_eq!(states(begin, probes), expected, "{begin:?} {probes}");
         }
     }
 

@@ -24,8 +24,8 @@ use crate::policy::balance::slow_start;
 use crate::policy::outlier::Outlier;
 use crate::snapshot::backend::Backend;
 use crate::snapshot::backend::CheckFailure;
+use crate::snapshot::backend::CheckState;
 use crate::snapshot::backend::Finding;
-use crate::snapshot::backend::Standing;
 use crate::snapshot::group::Group;
 use crate::snapshot::group::GroupMember;
 use crate::tls::connect::Client;
@@ -107,14 +107,14 @@ impl WatchedGroup {
             let check = self.check.as_ref().filter(|_| !member.is_leaving);
             watched.probe_by(check.map(|check| (check, Manner::of(&group))), lots, now_ms);
             let health = &member.backend.health;
-            if self.check.is_none() && health.finding().standing != Standing::Unchecked {
+            if self.check.is_none() && health.finding().state != CheckState::Unchecked {
                 // A probe that was under way when the builder said so came to its end later.
                 health.find(Finding::UNCHECKED, now_ms);
             }
             // The length of a slow start may be another now.
             watched.step_due_ms = (health.risen_ms() != 0).then_some(now_ms);
             self.members.push(watched);
-            if joins && matches!(health.finding().standing, Standing::Unchecked | Standing::Presumed) {
+            if joins && matches!(health.finding().state, CheckState::Unchecked | CheckState::Presumed) {
                 self.warm_up(index, now_ms);
             }
         }
@@ -153,26 +153,26 @@ impl WatchedGroup {
         let health = &watched.backend.health;
         let Some(change) = probing.verdict.note(failure.is_none(), probing.thresholds()) else {
             if failure.is_some() && health.awaits_first_probe() {
-                health.find(Finding { standing: Standing::Initial, failure, status }, now_ms);
+                health.find(Finding { state: CheckState::Initial, failure, status }, now_ms);
             }
             return;
         };
-        let is_founding = change.to != Standing::Initial
+        let is_founding = change.to != CheckState::Initial
             && std::mem::take(&mut watched.is_founder)
-            && matches!(change.from, Standing::Initial | Standing::Presumed);
+            && matches!(change.from, CheckState::Initial | CheckState::Presumed);
         let probe = Rc::clone(&probing.probe);
         let lasted_ms = now_ms.saturating_sub(health.since_ms());
-        health.find(Finding { standing: change.to, failure, status }, now_ms);
+        health.find(Finding { state: change.to, failure, status }, now_ms);
         self.is_stale = true;
-        if change.to == Standing::Healthy {
+        if change.to == CheckState::Healthy {
             // Failures from before its recovery say nothing about it.
             health.note_success();
-            if health.is_ejected() && change.from == Standing::Unhealthy {
+            if health.is_ejected() && change.from == CheckState::Unhealthy {
                 health.readmit();
                 watched.outlier.readmit(Duration::from_millis(now_ms));
             }
             // What was presumed to be healthy has served since it appeared.
-            if !is_founding && change.from != Standing::Presumed {
+            if !is_founding && change.from != CheckState::Presumed {
                 self.warm_up(index, now_ms);
             }
         } else {
@@ -310,9 +310,9 @@ impl Probing {
         now_ms: u64,
     ) -> Probing {
         let (number, random) = lots.draw();
-        let standing = backend.health.finding().standing;
-        let acquaintance = match standing {
-            Standing::Initial | Standing::Presumed => Acquaintance::New,
+        let state = backend.health.finding().state;
+        let acquaintance = match state {
+            CheckState::Initial | CheckState::Presumed => Acquaintance::New,
             _ => Acquaintance::Known,
         };
         Probing {
@@ -320,7 +320,7 @@ impl Probing {
             check: check.clone(),
             manner,
             probe: Rc::new(Probe::new(check, &backend.address, manner)),
-            verdict: Verdict::new(standing),
+            verdict: Verdict::new(state),
             schedule: Schedule::new(check.interval, acquaintance, random, now_ms),
             client: None,
         }
@@ -352,13 +352,13 @@ fn describe(
                 _ => format!("{probes} probes in a row failed"),
             };
             match change.to {
-                Standing::Initial => {
+                CheckState::Initial => {
                     format!("failed its first probe and serves once one succeeds: {word}{mismatch}")
                 }
                 _ => format!("is unhealthy: {word}{mismatch} ({counted})"),
             }
         }
-        (None, Standing::Unhealthy) => {
+        (None, CheckState::Unhealthy) => {
             let counted = match probes {
                 1 => "1 probe succeeded".to_owned(),
                 _ => format!("{probes} probes in a row succeeded"),

@@ -113,7 +113,7 @@ impl CheckFailure {
 
 /// What the last deciding probe found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Finding {
+pub struct CheckResult {
     pub state: CheckState,
     /// Of an unhealthy backend, and of an initial one whose probes have failed so far.
     pub failure: Option<CheckFailure>,
@@ -121,14 +121,14 @@ pub struct Finding {
     pub status: u16,
 }
 
-impl Finding {
-    pub const UNCHECKED: Finding = Finding::plain(CheckState::Unchecked);
-    pub const INITIAL: Finding = Finding::plain(CheckState::Initial);
-    pub const PRESUMED: Finding = Finding::plain(CheckState::Presumed);
-    pub const HEALTHY: Finding = Finding::plain(CheckState::Healthy);
+impl CheckResult {
+    pub const UNCHECKED: CheckResult = CheckResult::plain(CheckState::Unchecked);
+    pub const INITIAL: CheckResult = CheckResult::plain(CheckState::Initial);
+    pub const PRESUMED: CheckResult = CheckResult::plain(CheckState::Presumed);
+    pub const HEALTHY: CheckResult = CheckResult::plain(CheckState::Healthy);
 
-    const fn plain(state: CheckState) -> Finding {
-        Finding { state, failure: None, status: 0 }
+    const fn plain(state: CheckState) -> CheckResult {
+        CheckResult { state, failure: None, status: 0 }
     }
 
     fn pack(self) -> u64 {
@@ -136,7 +136,7 @@ impl Finding {
         self.state as u64 | failure << 8 | u64::from(self.status) << 16
     }
 
-    fn unpack(word: u64) -> Finding {
+    fn unpack(word: u64) -> CheckResult {
         let state = match word & 0xff {
             0 => CheckState::Unchecked,
             1 => CheckState::Initial,
@@ -146,14 +146,14 @@ impl Finding {
         };
         let failure = FAILURES.iter().map(|(failure, _)| *failure);
         let failure = failure.into_iter().find(|failure| *failure as u64 == word >> 8 & 0xff);
-        Finding { state, failure, status: (word >> 16 & 0xffff) as u16 }
+        CheckResult { state, failure, status: (word >> 16 & 0xffff) as u16 }
     }
 }
 
 impl Default for Health {
     fn default() -> Health {
         Health {
-            word: AtomicU64::new(Finding::UNCHECKED.pack()),
+            word: AtomicU64::new(CheckResult::UNCHECKED.pack()),
             since: AtomicU64::new(0),
             ejected_until: AtomicU64::new(0),
             risen: AtomicU64::new(0),
@@ -166,8 +166,8 @@ impl Default for Health {
 }
 
 impl Health {
-    pub fn finding(&self) -> Finding {
-        Finding::unpack(self.word.load(Ordering::Acquire))
+    pub fn check_result(&self) -> CheckResult {
+        CheckResult::unpack(self.word.load(Ordering::Acquire))
     }
 
     /// When the state last changed.
@@ -175,29 +175,29 @@ impl Health {
         self.since.load(Ordering::Relaxed)
     }
 
-    pub fn find(&self, finding: Finding, now_ms: u64) {
-        let before = self.finding().state;
-        if finding.state != before {
+    pub fn set_check_result(&self, result: CheckResult, now_ms: u64) {
+        let before = self.check_result().state;
+        if result.state != before {
             // What it begins with is no change, nor is a proof of what was presumed.
             let is_first = self.since.swap(now_ms, Ordering::Relaxed) == 0;
-            if !is_first && (before, finding.state) != (CheckState::Presumed, CheckState::Healthy) {
+            if !is_first && (before, result.state) != (CheckState::Presumed, CheckState::Healthy) {
                 self.count_change();
             }
         }
-        self.word.store(finding.pack(), Ordering::Release);
+        self.word.store(result.pack(), Ordering::Release);
     }
 
     /// Whether probes have nothing against it, and real requests neither.
     pub fn is_available(&self) -> bool {
-        let state = self.finding().state;
+        let state = self.check_result().state;
         let serves = matches!(state, CheckState::Unchecked | CheckState::Presumed | CheckState::Healthy);
         serves && !self.is_ejected()
     }
 
     /// Whether no probe has come to an end yet, and none is taken for granted.
     pub fn awaits_first_probe(&self) -> bool {
-        let finding = self.finding();
-        finding.state == CheckState::Initial && finding.failure.is_none()
+        let result = self.check_result();
+        result.state == CheckState::Initial && result.failure.is_none()
     }
 
     pub fn is_ejected(&self) -> bool {
@@ -277,7 +277,7 @@ impl Health {
     }
 }
 
-impl fmt::Display for Finding {
+impl fmt::Display for CheckResult {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.failure, self.status) {
             (None, _) => Ok(()),
@@ -292,27 +292,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_finding_survives_its_word() {
+    fn a_check_result_survives_its_word() {
         for (failure, word) in FAILURES {
-            let finding = Finding { state: CheckState::Unhealthy, failure: Some(failure), status: 503 };
-            assert_eq!(Finding::unpack(finding.pack()), finding);
+            let result = CheckResult { state: CheckState::Unhealthy, failure: Some(failure), status: 503 };
+            assert_eq!(CheckResult::unpack(result.pack()), result);
             assert_eq!(failure.as_str(), word);
         }
-        for finding in [Finding::UNCHECKED, Finding::INITIAL, Finding::PRESUMED, Finding::HEALTHY] {
-            assert_eq!(Finding::unpack(finding.pack()), finding);
+        for result in
+            [CheckResult::UNCHECKED, CheckResult::INITIAL, CheckResult::PRESUMED, CheckResult::HEALTHY]
+        {
+            assert_eq!(CheckResult::unpack(result.pack()), result);
         }
     }
 
     #[test]
     fn the_time_of_a_standing_is_that_of_its_change() {
         let health = Health::default();
-        health.find(Finding::HEALTHY, 5);
-        health.find(Finding::HEALTHY, 9);
+        health.set_check_result(CheckResult::HEALTHY, 5);
+        health.set_check_result(CheckResult::HEALTHY, 9);
         assert_eq!((health.since_ms(), health.is_available()), (5, true));
         health.eject(20);
         assert!(!health.is_available());
         health.readmit();
-        health.find(Finding { state: CheckState::Unhealthy, failure: None, status: 0 }, 30);
+        health.set_check_result(CheckResult { state: CheckState::Unhealthy, failure: None, status: 0 }, 30);
         assert_eq!((health.since_ms(), health.is_available()), (30, false));
         // Ejected, readmitted, unhealthy.
         assert_eq!(health.changes(), 3);

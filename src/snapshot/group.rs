@@ -365,12 +365,12 @@ mod tests {
 
     use super::*;
     use crate::net::address::Address;
+    use crate::snapshot::backend::CheckResult;
     use crate::snapshot::backend::CheckState;
-    use crate::snapshot::backend::Finding;
     use crate::snapshot::backend::Health;
     use crate::snapshot::tally::Totals;
 
-    const DOWN: Finding = Finding { state: CheckState::Unhealthy, failure: None, status: 0 };
+    const DOWN: CheckResult = CheckResult { state: CheckState::Unhealthy, failure: None, status: 0 };
 
     fn group(weights: &[(u32, bool)], change: impl FnOnce(&mut Group)) -> Group {
         let mut group = Group::begin("app".to_owned(), 0);
@@ -407,7 +407,7 @@ mod tests {
         assert_eq!(present(&group), (Availability::Active, vec![(0, 10_000), (1, 5_000)]));
         assert!(!group.refresh(1));
 
-        group.members[0].backend.health.find(DOWN, 2);
+        group.members[0].backend.health.set_check_result(DOWN, 2);
         let generation = group.table().generation();
         assert!(group.refresh(2));
         assert_ne!(group.table().generation(), generation);
@@ -417,7 +417,7 @@ mod tests {
         group.refresh(3);
         assert_eq!(present(&group), (Availability::Standby, vec![(3, 1_000)]));
 
-        group.members[3].backend.health.find(Finding::INITIAL, 4);
+        group.members[3].backend.health.set_check_result(CheckResult::INITIAL, 4);
         group.refresh(4);
         assert_eq!(present(&group), (Availability::AllDown, vec![(0, 10_000), (1, 5_000)]));
         group.members[1].backend.health.readmit();
@@ -429,7 +429,7 @@ mod tests {
     fn all_down_can_mean_nowhere() {
         let failing = |group: &mut Group| group.when_all_down = WhenAllDown::Fail;
         let group = group(&[(100, false)], failing);
-        group.members[0].backend.health.find(DOWN, 1);
+        group.members[0].backend.health.set_check_result(DOWN, 1);
         group.refresh(1);
         assert_eq!(present(&group), (Availability::AllDown, vec![]));
         let nobody = self::group(&[(0, false)], |_| ());

@@ -140,7 +140,7 @@ impl Present<'_> {
 
     fn backend(&self, backend: &Backend, is_leaving: bool) -> Json {
         let health = &backend.health;
-        let finding = health.finding();
+        let result = health.check_result();
         let state = State::of(backend, is_leaving);
         let since_ms = match state {
             State::Drained | State::Draining => health.leaving_since_ms(),
@@ -152,9 +152,9 @@ impl Present<'_> {
         json!({
             "address": backend.name,
             "state": state.as_str(),
-            "reason": finding.failure.map(|failure| failure.as_str()),
-            "status": (finding.status != 0).then_some(finding.status),
-            "check": finding.state.as_str(),
+            "reason": result.failure.map(|failure| failure.as_str()),
+            "status": (result.status != 0).then_some(result.status),
+            "check": result.state.as_str(),
             "ejected_until": self.date(health.ejected_until_ms()),
             "since": self.date(since_ms),
             "seconds": self.seconds_since(since_ms),
@@ -197,7 +197,7 @@ enum State {
 impl State {
     fn of(backend: &Backend, is_leaving: bool) -> State {
         let health = &backend.health;
-        match health.finding().state {
+        match health.check_result().state {
             _ if is_leaving && health.is_closed() => State::Drained,
             _ if is_leaving => State::Draining,
             // The end of the ejection will not bring it back.
@@ -244,12 +244,15 @@ mod tests {
     use super::*;
     use crate::net::address::Address;
     use crate::snapshot::backend::CheckFailure;
-    use crate::snapshot::backend::Finding;
+    use crate::snapshot::backend::CheckResult;
     use crate::snapshot::backend::Health;
     use crate::snapshot::tally::Totals;
 
-    const MISMATCH: Finding =
-        Finding { state: CheckState::Unhealthy, failure: Some(CheckFailure::ResponseMismatch), status: 503 };
+    const MISMATCH: CheckResult = CheckResult {
+        state: CheckState::Unhealthy,
+        failure: Some(CheckFailure::ResponseMismatch),
+        status: 503,
+    };
 
     fn backend(change: impl FnOnce(&Health)) -> Backend {
         let address: SocketAddr = ([127, 0, 0, 1], 9000).into();
@@ -272,13 +275,13 @@ mod tests {
     #[test]
     fn of_several_states_the_one_that_lasts_is_told() {
         let everything = |health: &Health| {
-            health.find(MISMATCH, 1);
+            health.set_check_result(MISMATCH, 1);
             health.eject(9);
             health.leave(2);
         };
         assert_eq!(state(false, |_| ()), "unchecked");
-        assert_eq!(state(false, |health| health.find(Finding::INITIAL, 1)), "initial");
-        assert_eq!(state(false, |health| health.find(Finding::HEALTHY, 1)), "healthy");
+        assert_eq!(state(false, |health| health.set_check_result(CheckResult::INITIAL, 1)), "initial");
+        assert_eq!(state(false, |health| health.set_check_result(CheckResult::HEALTHY, 1)), "healthy");
         assert_eq!(state(false, |health| health.eject(9)), "ejected");
         assert_eq!(state(false, everything), "unhealthy");
         assert_eq!(state(true, everything), "draining");
@@ -298,7 +301,7 @@ mod tests {
             own.fail();
         }
         let present = Present { now_ms: 65_000, wall: Duration::from_secs(784_111_777), tallies: &tallies };
-        let picture = present.backend(&backend(|health| health.find(MISMATCH, 5_000)), false);
+        let picture = present.backend(&backend(|health| health.set_check_result(MISMATCH, 5_000)), false);
         let expected = json!({
             "address": "127.0.0.1:9000", "state": "unhealthy", "reason": "RESPONSE_MISMATCH", "status": 503,
             "check": "unhealthy", "ejected_until": null, "since": "1994-11-06T08:48:37Z", "seconds": 60,

@@ -19,8 +19,8 @@ use crate::policy::balance::sticky::Badge;
 use crate::policy::balance::sticky::Badges;
 use crate::policy::balance::sticky::StickyMode;
 use crate::snapshot::backend::Backend;
+use crate::snapshot::backend::CheckResult;
 use crate::snapshot::backend::CheckState;
-use crate::snapshot::backend::Finding;
 use crate::snapshot::group::Group;
 use crate::snapshot::group::GroupMember;
 use crate::snapshot::group::ResponseLimits;
@@ -105,9 +105,9 @@ impl GroupBuilder<'_> {
                 }
                 let (known, is_new) = roster.backend(&wanted.name, address)?;
                 let unproven = |check: &HealthCheck| match check.initial {
-                    _ if !is_new => Finding::HEALTHY,
-                    InitialState::Up => Finding::PRESUMED,
-                    InitialState::Down => Finding::INITIAL,
+                    _ if !is_new => CheckResult::HEALTHY,
+                    InitialState::Up => CheckResult::PRESUMED,
+                    InitialState::Down => CheckResult::INITIAL,
                 };
                 begin_checks(&known, wanted.health_check.as_ref().map(unproven), self.now_ms);
                 places.insert(address.clone(), members.len());
@@ -206,11 +206,13 @@ fn versions(wanted: &ServerGroup) -> Versions {
 
 /// What is probed and was never seen must first prove itself; what served before goes on. `unproven` is what
 /// holds until the first probe of a backend that nobody probed before; None: nobody probes it.
-fn begin_checks(backend: &Backend, unproven: Option<Finding>, now_ms: u64) {
-    let state = backend.health.finding().state;
+fn begin_checks(backend: &Backend, unproven: Option<CheckResult>, now_ms: u64) {
+    let state = backend.health.check_result().state;
     match unproven {
-        Some(finding) if state == CheckState::Unchecked => backend.health.find(finding, now_ms),
-        None if state != CheckState::Unchecked => backend.health.find(Finding::UNCHECKED, now_ms),
+        Some(result) if state == CheckState::Unchecked => backend.health.set_check_result(result, now_ms),
+        None if state != CheckState::Unchecked => {
+            backend.health.set_check_result(CheckResult::UNCHECKED, now_ms)
+        }
         _ => {}
     }
 }

@@ -10,8 +10,8 @@ use crate::config::HealthCheck;
 use crate::net::address::Address;
 use crate::snapshot::backend::Backend;
 use crate::snapshot::backend::CheckFailure;
+use crate::snapshot::backend::CheckResult;
 use crate::snapshot::backend::CheckState;
-use crate::snapshot::backend::Finding;
 use crate::snapshot::backend::Health;
 use crate::snapshot::group::Availability;
 use crate::snapshot::group::Group;
@@ -37,7 +37,7 @@ fn check() -> HealthCheck {
     }
 }
 
-fn backend(slot: u32, finding: Finding) -> Arc<Backend> {
+fn backend(slot: u32, result: CheckResult) -> Arc<Backend> {
     let address: SocketAddr = ([127, 0, 0, 1], 9000 + slot as u16).into();
     let backend = Backend {
         address: Address::Ip(address),
@@ -47,7 +47,7 @@ fn backend(slot: u32, finding: Finding) -> Arc<Backend> {
         counted_before: Totals::default(),
         health: Health::default(),
     };
-    backend.health.find(finding, 1);
+    backend.health.set_check_result(result, 1);
     Arc::new(backend)
 }
 
@@ -140,7 +140,7 @@ impl Scene {
 
 #[test]
 fn verdicts_change_the_table_and_are_told() {
-    let backends = [backend(0, Finding::INITIAL), backend(1, Finding::INITIAL)];
+    let backends = [backend(0, CheckResult::INITIAL), backend(1, CheckResult::INITIAL)];
     let mut scene = Scene::new(&backends, Some(check()), |_| ());
     assert_eq!(scene.candidates(), [0u32; 0]);
     scene.pass(2_100, |_| Ok(()));
@@ -155,8 +155,8 @@ fn verdicts_change_the_table_and_are_told() {
     assert_eq!((scene.candidates(), scene.news()), (vec![0, 1], vec![]));
     scene.pass(6_000, |slot| if slot == 0 { FAULTY } else { Ok(()) });
     assert_eq!(scene.candidates(), [1]);
-    let finding = backends[0].health.finding();
-    assert_eq!((finding.failure, finding.status), (Some(CheckFailure::ResponseMismatch), 503));
+    let result = backends[0].health.check_result();
+    assert_eq!((result.failure, result.status), (Some(CheckFailure::ResponseMismatch), 503));
     assert_eq!(
         scene.news(),
         ["health: backend 127.0.0.1:9000 of group \"app\" is unhealthy: RESPONSE_MISMATCH, \
@@ -165,7 +165,7 @@ fn verdicts_change_the_table_and_are_told() {
 
     scene.pass(10_000, |slot| if slot == 0 { REFUSED } else { Ok(()) });
     scene.pass(4_000, |_| Ok(()));
-    assert_eq!((scene.candidates(), backends[0].health.finding()), (vec![0, 1], Finding::HEALTHY));
+    assert_eq!((scene.candidates(), backends[0].health.check_result()), (vec![0, 1], CheckResult::HEALTHY));
     assert_eq!(
         scene.news(),
         [
@@ -176,7 +176,7 @@ fn verdicts_change_the_table_and_are_told() {
 
 #[test]
 fn a_probe_that_was_not_made_says_nothing() {
-    let backends = [backend(0, Finding::HEALTHY)];
+    let backends = [backend(0, CheckResult::HEALTHY)];
     let mut scene = Scene::new(&backends, Some(check()), |_| ());
     scene.pass(20_000, |_| Err(Miss::NoDescriptor));
     assert_eq!(scene.candidates(), [0]);
@@ -186,7 +186,7 @@ fn a_probe_that_was_not_made_says_nothing() {
 
 #[test]
 fn a_probe_that_panics_has_an_end_all_the_same() {
-    let mut scene = Scene::new(&[backend(0, Finding::HEALTHY)], Some(check()), |_| ());
+    let mut scene = Scene::new(&[backend(0, CheckResult::HEALTHY)], Some(check()), |_| ());
     scene.now_ms += 2_000;
     scene.list.pass_time(scene.now_ms);
     scene.collect_jobs();
@@ -203,7 +203,7 @@ fn a_probe_that_panics_has_an_end_all_the_same() {
 
 #[test]
 fn a_reload_keeps_what_is_remembered_of_the_same_probes() {
-    let backends = [backend(0, Finding::HEALTHY), backend(1, Finding::HEALTHY)];
+    let backends = [backend(0, CheckResult::HEALTHY), backend(1, CheckResult::HEALTHY)];
     let failing = |slot| if slot == 0 { REFUSED } else { Ok(()) };
     let mut scene = Scene::new(&backends, Some(check()), |_| ());
     scene.pass(4_000, failing);
@@ -223,14 +223,14 @@ fn a_reload_keeps_what_is_remembered_of_the_same_probes() {
 
 #[test]
 fn a_probe_under_way_during_a_reload_counts_for_the_same_backend_only() {
-    let backends = [backend(0, Finding::HEALTHY)];
+    let backends = [backend(0, CheckResult::HEALTHY)];
     let strict = HealthCheck { unhealthy_threshold: 1, ..check() };
     for (after, is_same, expected) in [
         (backends.clone(), true, CheckState::Unhealthy),
-        ([backend(0, Finding::HEALTHY)], true, CheckState::Healthy),
-        ([backend(0, Finding::HEALTHY)], false, CheckState::Unchecked),
+        ([backend(0, CheckResult::HEALTHY)], true, CheckState::Healthy),
+        ([backend(0, CheckResult::HEALTHY)], false, CheckState::Unchecked),
     ] {
-        backends[0].health.find(Finding::HEALTHY, 1);
+        backends[0].health.set_check_result(CheckResult::HEALTHY, 1);
         let mut scene = Scene::new(&backends, Some(strict.clone()), |_| ());
         scene.now_ms += 2_000;
         scene.list.pass_time(scene.now_ms);
@@ -238,23 +238,23 @@ fn a_probe_under_way_during_a_reload_counts_for_the_same_backend_only() {
         let job = scene.jobs.pop().unwrap();
         scene.reload(&after, is_same.then(|| strict.clone()), |_| ());
         scene.list.note_probe(job.ticket, REFUSED, scene.now_ms);
-        assert_eq!(after[0].health.finding().state, expected);
+        assert_eq!(after[0].health.check_result().state, expected);
     }
 }
 
 #[test]
 fn a_backend_that_leaves_is_not_probed() {
-    let backends = [backend(0, Finding::HEALTHY), backend(1, Finding::HEALTHY)];
+    let backends = [backend(0, CheckResult::HEALTHY), backend(1, CheckResult::HEALTHY)];
     let mut scene = Scene::new(&backends, Some(check()), |group| {
         group.members[1].is_leaving = true;
     });
     scene.pass(20_000, |slot| if slot == 1 { REFUSED } else { Ok(()) });
-    assert_eq!(backends[1].health.finding(), Finding::HEALTHY);
+    assert_eq!(backends[1].health.check_result(), CheckResult::HEALTHY);
 }
 
 #[test]
 fn probes_in_flight_are_bounded_and_the_rest_waits_its_turn() {
-    let backends: Vec<_> = (0..1_100).map(|slot| backend(slot, Finding::HEALTHY)).collect();
+    let backends: Vec<_> = (0..1_100).map(|slot| backend(slot, CheckResult::HEALTHY)).collect();
     let mut scene = Scene::new(&backends, Some(check()), |_| ());
     scene.now_ms += 2_000;
     scene.list.pass_time(scene.now_ms);
@@ -273,8 +273,8 @@ fn probes_in_flight_are_bounded_and_the_rest_waits_its_turn() {
 
 #[test]
 fn backends_that_are_gone_leave_room_for_the_probes_of_others() {
-    let finding = |slot| if slot < 600 { Finding::INITIAL } else { Finding::HEALTHY };
-    let backends: Vec<_> = (0..620).map(|slot| backend(slot, finding(slot))).collect();
+    let result = |slot| if slot < 600 { CheckResult::INITIAL } else { CheckResult::HEALTHY };
+    let backends: Vec<_> = (0..620).map(|slot| backend(slot, result(slot))).collect();
     let mut scene = Scene::new(&backends, Some(check()), |_| ());
     scene.now_ms += 2_000;
     scene.list.pass_time(scene.now_ms);
@@ -289,7 +289,7 @@ fn passively(group: &mut Group) {
 
 #[test]
 fn failing_requests_eject_for_longer_each_time() {
-    let backends = [backend(0, Finding::UNCHECKED), backend(1, Finding::UNCHECKED)];
+    let backends = [backend(0, CheckResult::UNCHECKED), backend(1, CheckResult::UNCHECKED)];
     let mut scene = Scene::new(&backends, None, passively);
     scene.fail(0, 4);
     assert_eq!(scene.candidates(), [0, 1]);
@@ -313,24 +313,27 @@ fn failing_requests_eject_for_longer_each_time() {
 
 #[test]
 fn the_last_available_backend_stays() {
-    let backends = [backend(0, Finding::UNCHECKED), backend(1, Finding::UNCHECKED)];
+    let backends = [backend(0, CheckResult::UNCHECKED), backend(1, CheckResult::UNCHECKED)];
     let mut scene = Scene::new(&backends, None, passively);
     scene.fail(0, 5);
     scene.fail(1, 5);
     assert_eq!(scene.candidates(), [1]);
     // Weight 0 takes no requests, so that it is nobody to rely on.
-    let mut scene =
-        Scene::new(&[backend(0, Finding::UNCHECKED), backend(1, Finding::UNCHECKED)], None, |group| {
+    let mut scene = Scene::new(
+        &[backend(0, CheckResult::UNCHECKED), backend(1, CheckResult::UNCHECKED)],
+        None,
+        |group| {
             passively(group);
             group.members[1].weight = 0;
-        });
+        },
+    );
     scene.fail(0, 5);
     assert_eq!(scene.candidates(), [0]);
 }
 
 #[test]
 fn probes_that_find_a_recovery_end_an_ejection() {
-    let backends = [backend(0, Finding::HEALTHY), backend(1, Finding::HEALTHY)];
+    let backends = [backend(0, CheckResult::HEALTHY), backend(1, CheckResult::HEALTHY)];
     let mut scene = Scene::new(&backends, Some(check()), passively);
     scene.fail(0, 5);
     // Probes that go on to succeed end nothing.
@@ -346,7 +349,7 @@ fn probes_that_find_a_recovery_end_an_ejection() {
 
 #[test]
 fn failures_of_an_unhealthy_backend_are_forgotten_with_its_recovery() {
-    let backends = [backend(0, Finding::HEALTHY), backend(1, Finding::HEALTHY)];
+    let backends = [backend(0, CheckResult::HEALTHY), backend(1, CheckResult::HEALTHY)];
     let mut scene = Scene::new(&backends, Some(check()), passively);
     scene.pass(8_000, |slot| if slot == 0 { REFUSED } else { Ok(()) });
     scene.fail(0, 9);
@@ -362,7 +365,7 @@ fn slowly(group: &mut Group) {
 
 #[test]
 fn a_backend_that_comes_back_begins_with_little() {
-    let backends = [backend(0, Finding::HEALTHY), backend(1, Finding::HEALTHY)];
+    let backends = [backend(0, CheckResult::HEALTHY), backend(1, CheckResult::HEALTHY)];
     let mut scene = Scene::new(&backends, Some(check()), slowly);
     scene.pass(8_000, |slot| if slot == 0 { REFUSED } else { Ok(()) });
     scene.pass(4_000, |_| Ok(()));
@@ -383,27 +386,27 @@ fn a_backend_that_comes_back_begins_with_little() {
 
 #[test]
 fn a_whole_group_begins_at_full_share_and_who_joins_later_does_not() {
-    let founders = [backend(0, Finding::INITIAL), backend(1, Finding::INITIAL)];
+    let founders = [backend(0, CheckResult::INITIAL), backend(1, CheckResult::INITIAL)];
     let mut scene = Scene::new(&founders, Some(check()), slowly);
     scene.pass(2_100, |_| Ok(()));
     assert_eq!(scene.table(), [(0, 1_000), (1, 1_000)]);
     let [first, second] = founders;
-    let joined = [first, second, backend(2, Finding::INITIAL)];
+    let joined = [first, second, backend(2, CheckResult::INITIAL)];
     scene.reload(&joined, Some(check()), slowly);
     scene.pass(2_100, |_| Ok(()));
     assert!(matches!(scene.table()[..], [(0, 1_000), (1, 1_000), (2, 50..=100)]), "{:?}", scene.table());
 
-    let founders = [backend(0, Finding::UNCHECKED)];
+    let founders = [backend(0, CheckResult::UNCHECKED)];
     let mut scene = Scene::new(&founders, None, slowly);
     let [first] = founders;
-    scene.reload(&[first, backend(1, Finding::UNCHECKED)], None, slowly);
+    scene.reload(&[first, backend(1, CheckResult::UNCHECKED)], None, slowly);
     scene.pass(100, |_| Ok(()));
     assert_eq!(scene.table(), [(0, 1_000), (1, 50)]);
 }
 
 #[test]
 fn nobody_begins_slowly_alone() {
-    let backends = [backend(0, Finding::HEALTHY), backend(1, Finding::HEALTHY)];
+    let backends = [backend(0, CheckResult::HEALTHY), backend(1, CheckResult::HEALTHY)];
     let mut scene = Scene::new(&backends, Some(check()), slowly);
     scene.pass(8_000, |_| REFUSED);
     scene.pass(6_000, |slot| if slot == 0 { REFUSED } else { Ok(()) });

@@ -24,8 +24,8 @@ use crate::policy::balance::slow_start;
 use crate::policy::outlier::Outlier;
 use crate::snapshot::backend::Backend;
 use crate::snapshot::backend::CheckFailure;
+use crate::snapshot::backend::CheckResult;
 use crate::snapshot::backend::CheckState;
-use crate::snapshot::backend::Finding;
 use crate::snapshot::group::Group;
 use crate::snapshot::group::GroupMember;
 use crate::tls::connect::Client;
@@ -107,14 +107,14 @@ impl WatchedGroup {
             let check = self.check.as_ref().filter(|_| !member.is_leaving);
             watched.probe_by(check.map(|check| (check, Manner::of(&group))), lots, now_ms);
             let health = &member.backend.health;
-            if self.check.is_none() && health.finding().state != CheckState::Unchecked {
+            if self.check.is_none() && health.check_result().state != CheckState::Unchecked {
                 // A probe that was under way when the builder said so came to its end later.
-                health.find(Finding::UNCHECKED, now_ms);
+                health.set_check_result(CheckResult::UNCHECKED, now_ms);
             }
             // The length of a slow start may be another now.
             watched.step_due_ms = (health.risen_ms() != 0).then_some(now_ms);
             self.members.push(watched);
-            if joins && matches!(health.finding().state, CheckState::Unchecked | CheckState::Presumed) {
+            if joins && matches!(health.check_result().state, CheckState::Unchecked | CheckState::Presumed) {
                 self.warm_up(index, now_ms);
             }
         }
@@ -153,7 +153,7 @@ impl WatchedGroup {
         let health = &watched.backend.health;
         let Some(change) = probing.verdict.note(failure.is_none(), probing.thresholds()) else {
             if failure.is_some() && health.awaits_first_probe() {
-                health.find(Finding { state: CheckState::Initial, failure, status }, now_ms);
+                health.set_check_result(CheckResult { state: CheckState::Initial, failure, status }, now_ms);
             }
             return;
         };
@@ -162,7 +162,7 @@ impl WatchedGroup {
             && matches!(change.from, CheckState::Initial | CheckState::Presumed);
         let probe = Rc::clone(&probing.probe);
         let lasted_ms = now_ms.saturating_sub(health.since_ms());
-        health.find(Finding { state: change.to, failure, status }, now_ms);
+        health.set_check_result(CheckResult { state: change.to, failure, status }, now_ms);
         self.is_stale = true;
         if change.to == CheckState::Healthy {
             // Failures from before its recovery say nothing about it.
@@ -310,7 +310,7 @@ impl Probing {
         now_ms: u64,
     ) -> Probing {
         let (number, random) = lots.draw();
-        let state = backend.health.finding().state;
+        let state = backend.health.check_result().state;
         let acquaintance = match state {
             CheckState::Initial | CheckState::Presumed => Acquaintance::New,
             _ => Acquaintance::Known,

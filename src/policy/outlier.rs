@@ -48,7 +48,7 @@ impl Outlier {
     }
 
     /// Ends an ejection before its time. It counts like one that lasted.
-    pub fn readmit(&mut self, now: Duration) {
+    pub fn end_ejection(&mut self, now: Duration) {
         self.until = self.until.min(now);
     }
 

@@ -215,7 +215,7 @@ impl Health {
     }
 
     /// Lets an ejected backend back into service.
-    pub fn readmit(&self) {
+    pub fn end_ejection(&self) {
         self.count_change();
         self.failures_in_a_row.store(0, Ordering::Relaxed);
         self.ejected_until.store(0, Ordering::Release);
@@ -313,7 +313,7 @@ mod tests {
         assert_eq!((health.since_ms(), health.is_available()), (5, true));
         health.eject(20);
         assert!(!health.is_available());
-        health.readmit();
+        health.end_ejection();
         health.set_check_result(CheckResult { state: CheckState::Unhealthy, failure: None, status: 0 }, 30);
         assert_eq!((health.since_ms(), health.is_available()), (30, false));
         // Ejected, readmitted, unhealthy.

@@ -420,7 +420,7 @@ mod tests {
         group.members[3].backend.health.set_check_result(CheckResult::INITIAL, 4);
         group.refresh(4);
         assert_eq!(present(&group), (Availability::AllDown, vec![(0, 10_000), (1, 5_000)]));
-        group.members[1].backend.health.readmit();
+        group.members[1].backend.health.end_ejection();
         group.refresh(5);
         assert_eq!(present(&group), (Availability::Active, vec![(1, 5_000)]));
     }

@@ -168,8 +168,8 @@ impl WatchedGroup {
             // Failures from before its recovery say nothing about it.
             health.note_success();
             if health.is_ejected() && change.from == CheckState::Unhealthy {
-                health.readmit();
-                watched.outlier.readmit(Duration::from_millis(now_ms));
+                health.end_ejection();
+                watched.outlier.end_ejection(Duration::from_millis(now_ms));
             }
             // What was presumed to be healthy has served since it appeared.
             if !is_founding && change.from != CheckState::Presumed {
@@ -214,7 +214,7 @@ impl WatchedGroup {
             let Some(watched) = self.members.get_mut(index) else { return };
             let health = &watched.backend.health;
             if health.is_ejected() && now_ms >= health.ejected_until_ms() {
-                health.readmit();
+                health.end_ejection();
                 self.is_stale = true;
                 self.warm_up(index, now_ms);
                 news.add(now_ms, || format!("health: {} is no longer ejected", self.name(index)));

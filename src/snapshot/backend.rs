@@ -34,7 +34,7 @@ pub struct Health {
     since: AtomicU64,
     ejected_until: AtomicU64,
     /// When its share began to grow from little.
-    risen: AtomicU64,
+    slow_start_since: AtomicU64,
     /// When it stopped to get new requests for good; its clients and exchanges may stay for a while.
     leaving_since: AtomicU64,
     /// Of real requests. Workers write it, but only when something fails or has failed.
@@ -156,7 +156,7 @@ impl Default for Health {
             word: AtomicU64::new(CheckResult::UNCHECKED.pack()),
             since: AtomicU64::new(0),
             ejected_until: AtomicU64::new(0),
-            risen: AtomicU64::new(0),
+            slow_start_since: AtomicU64::new(0),
             leaving_since: AtomicU64::new(0),
             failures_in_a_row: AtomicU32::new(0),
             changes: AtomicU32::new(0),
@@ -230,14 +230,17 @@ impl Health {
         self.changes.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// When a slow start began that counts from `risen_ms`.
-    pub fn risen_ms(&self) -> u64 {
-        self.risen.load(Ordering::Relaxed)
+    /// When a slow start began that counts from `slow_start_since_ms`.
+    pub fn slow_start_since_ms(&self) -> u64 {
+        self.slow_start_since.load(Ordering::Relaxed)
     }
 
-    /// Begins a slow start, or with 0 ends it.
-    pub fn rise(&self, now_ms: u64) {
-        self.risen.store(now_ms, Ordering::Relaxed);
+    pub fn begin_slow_start(&self, now_ms: u64) {
+        self.slow_start_since.store(now_ms, Ordering::Relaxed);
+    }
+
+    pub fn end_slow_start(&self) {
+        self.slow_start_since.store(0, Ordering::Relaxed);
     }
 
     pub fn leaving_since_ms(&self) -> u64 {

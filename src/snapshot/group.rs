@@ -317,11 +317,15 @@ impl Candidates {
 impl Group {
     fn weight(&self, member: &GroupMember, now_ms: u64) -> u32 {
         let weight = if self.algorithm == Algorithm::RoundRobin { 1 } else { member.weight };
-        let risen = member.backend.health.risen_ms();
-        if risen == 0 || self.slow_start.is_zero() {
+        let slow_start_since = member.backend.health.slow_start_since_ms();
+        if slow_start_since == 0 || self.slow_start.is_zero() {
             return weight * WHOLE;
         }
-        slow_start::weight(weight, Duration::from_millis(now_ms.saturating_sub(risen)), self.slow_start)
+        slow_start::weight(
+            weight,
+            Duration::from_millis(now_ms.saturating_sub(slow_start_since)),
+            self.slow_start,
+        )
     }
 }
 
@@ -440,7 +444,7 @@ mod tests {
     fn a_share_grows_during_a_slow_start() {
         let slowly = |group: &mut Group| group.slow_start = Duration::from_secs(30);
         let group = group(&[(10, false), (10, false)], slowly);
-        group.members[1].backend.health.rise(1_000);
+        group.members[1].backend.health.begin_slow_start(1_000);
         group.refresh(1_000);
         let weights = |now_ms| {
             group.refresh(now_ms);

@@ -374,14 +374,14 @@ fn a_backend_that_comes_back_begins_with_little() {
     scene.pass(15_000, |_| Ok(()));
     assert!((450..=550).contains(&share(&scene)), "{:?}", scene.table());
     scene.pass(15_000, |_| Ok(()));
-    assert_eq!((scene.table(), backends[0].health.risen_ms()), (vec![(0, 1_000), (1, 1_000)], 0));
+    assert_eq!((scene.table(), backends[0].health.slow_start_since_ms()), (vec![(0, 1_000), (1, 1_000)], 0));
 
     // Falling ill ends it.
     scene.pass(8_000, |slot| if slot == 0 { REFUSED } else { Ok(()) });
     scene.pass(4_000, |_| Ok(()));
-    assert_ne!(backends[0].health.risen_ms(), 0);
+    assert_ne!(backends[0].health.slow_start_since_ms(), 0);
     scene.pass(8_000, |slot| if slot == 0 { REFUSED } else { Ok(()) });
-    assert_eq!(backends[0].health.risen_ms(), 0);
+    assert_eq!(backends[0].health.slow_start_since_ms(), 0);
 }
 
 #[test]

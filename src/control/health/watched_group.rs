@@ -112,7 +112,7 @@ impl WatchedGroup {
                 health.set_check_result(CheckResult::UNCHECKED, now_ms);
             }
             // The length of a slow start may be another now.
-            watched.step_due_ms = (health.risen_ms() != 0).then_some(now_ms);
+            watched.step_due_ms = (health.slow_start_since_ms() != 0).then_some(now_ms);
             self.members.push(watched);
             if joins && matches!(health.check_result().state, CheckState::Unchecked | CheckState::Presumed) {
                 self.warm_up(index, now_ms);
@@ -240,7 +240,7 @@ impl WatchedGroup {
         let Some(watched) = self.members.get_mut(index) else { return };
         let health = &watched.backend.health;
         if health.is_available() {
-            health.rise(now_ms);
+            health.begin_slow_start(now_ms);
             watched.step(self.group.slow_start, now_ms);
             self.is_stale = true;
         }
@@ -286,18 +286,18 @@ impl Watched {
     /// One step of its slow start.
     fn step(&mut self, slow_start: Duration, now_ms: u64) {
         let health = &self.backend.health;
-        let risen_ms = health.risen_ms();
-        let elapsed = Duration::from_millis(now_ms.saturating_sub(risen_ms));
-        let next = if risen_ms == 0 { None } else { slow_start::next_step(elapsed, slow_start) };
-        self.step_due_ms = next.map(|next| risen_ms + next.as_micros().div_ceil(1000) as u64);
+        let slow_start_since_ms = health.slow_start_since_ms();
+        let elapsed = Duration::from_millis(now_ms.saturating_sub(slow_start_since_ms));
+        let next = if slow_start_since_ms == 0 { None } else { slow_start::next_step(elapsed, slow_start) };
+        self.step_due_ms = next.map(|next| slow_start_since_ms + next.as_micros().div_ceil(1000) as u64);
         if next.is_none() {
-            health.rise(0);
+            health.end_slow_start();
         }
     }
 
     /// It goes out of service, which ends a slow start.
     fn cool_down(&mut self) {
-        self.backend.health.rise(0);
+        self.backend.health.end_slow_start();
         self.step_due_ms = None;
     }
 }

@@ -187,7 +187,7 @@ impl Forward {
     /// service.
     fn drained(&self, error: ExchangeError, (group, chosen): (&Group, u32)) -> ExchangeError {
         let is_closed =
-            || group.member(chosen as usize).is_some_and(|member| member.backend.health.is_closed());
+            || group.member(chosen as usize).is_some_and(|member| member.backend.health.drain_expired());
         match error {
             ExchangeError::Upstream(UpstreamError::ResponseTimeout | UpstreamError::ConnectTimeout)
                 if is_closed() =>

@@ -38,7 +38,7 @@ pub(super) async fn until_drained<T>(
     backend: &Backend,
     operation: Pin<&mut impl Future<Output = Result<T, ExchangeError>>>,
 ) -> Result<T, ExchangeError> {
-    let is_over = |_: &mut Context<'_>| match backend.health.is_closed() {
+    let is_over = |_: &mut Context<'_>| match backend.health.drain_expired() {
         true => Poll::Ready(ExchangeError::Refused(Reason::DrainTimeout)),
         false => Poll::Pending,
     };

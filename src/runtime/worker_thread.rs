@@ -203,10 +203,10 @@ impl Post {
 fn end_drains(worker: &Worker) {
     let now_ms = monotonic_ms();
     for leaving in &worker.snapshot().leaving {
-        let since = leaving.backend.health.leaving_since_ms();
+        let since = leaving.backend.health.draining_since_ms();
         let drain_ms = leaving.drain_timeout.as_millis() as u64;
         if since != 0 && now_ms.saturating_sub(since) >= drain_ms {
-            leaving.backend.health.close();
+            leaving.backend.health.expire_drain();
             // To hasten is to look at every deadline of the worker, so it is done where it can matter.
             if worker.balancer.has_in_flight(leaving.backend.slot) {
                 let tag = Tag::Backend(leaving.backend.slot);

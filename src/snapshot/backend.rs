@@ -36,13 +36,13 @@ pub struct Health {
     /// When its share began to grow from little.
     slow_start_since: AtomicU64,
     /// When it stopped to get new requests for good; its clients and exchanges may stay for a while.
-    leaving_since: AtomicU64,
+    draining_since: AtomicU64,
     /// Of real requests. Workers write it, but only when something fails or has failed.
     failures_in_a_row: AtomicU32,
     /// How often it went into or out of service.
     changes: AtomicU32,
     /// Its drain is over: what is still in flight to it ends.
-    closed: AtomicBool,
+    drain_expired: AtomicBool,
 }
 
 /// What probes say.
@@ -157,10 +157,10 @@ impl Default for Health {
             since: AtomicU64::new(0),
             ejected_until: AtomicU64::new(0),
             slow_start_since: AtomicU64::new(0),
-            leaving_since: AtomicU64::new(0),
+            draining_since: AtomicU64::new(0),
             failures_in_a_row: AtomicU32::new(0),
             changes: AtomicU32::new(0),
-            closed: AtomicBool::new(false),
+            drain_expired: AtomicBool::new(false),
         }
     }
 }
@@ -243,24 +243,29 @@ impl Health {
         self.slow_start_since.store(0, Ordering::Relaxed);
     }
 
-    pub fn leaving_since_ms(&self) -> u64 {
-        self.leaving_since.load(Ordering::Relaxed)
+    pub fn draining_since_ms(&self) -> u64 {
+        self.draining_since.load(Ordering::Relaxed)
     }
 
-    /// Notes when the backend stopped to get new requests; with 0, that it gets them again.
-    pub fn leave(&self, now_ms: u64) {
-        self.closed.store(false, Ordering::Release);
-        self.leaving_since.store(now_ms, Ordering::Relaxed);
+    /// The backend gets no new requests from this moment on.
+    pub fn begin_drain(&self, now_ms: u64) {
+        self.drain_expired.store(false, Ordering::Release);
+        self.draining_since.store(now_ms, Ordering::Relaxed);
     }
 
-    /// Whether its drain is over. One that came back is not closed, even if somebody who did not know yet
-    /// has closed it since.
-    pub fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire) && self.leaving_since_ms() != 0
+    /// The backend gets new requests again.
+    pub fn end_drain(&self) {
+        self.begin_drain(0);
     }
 
-    pub fn close(&self) {
-        self.closed.store(true, Ordering::Release);
+    /// Whether its drain is over. Not so for one that came back, even if a worker that did not know yet has
+    /// expired its drain since.
+    pub fn drain_expired(&self) -> bool {
+        self.drain_expired.load(Ordering::Acquire) && self.draining_since_ms() != 0
+    }
+
+    pub fn expire_drain(&self) {
+        self.drain_expired.store(true, Ordering::Release);
     }
 
     /// A real request failed; returns how many did in a row.

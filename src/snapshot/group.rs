@@ -274,7 +274,7 @@ impl GroupMember {
     /// Whether clients that stick to it may still be sent to it: it is healthy, and if it gets no new
     /// clients, its drain is not over.
     pub fn keeps_clients(&self) -> bool {
-        self.backend.health.is_available() && (self.takes_requests() || !self.backend.health.is_closed())
+        self.backend.health.is_available() && (self.takes_requests() || !self.backend.health.drain_expired())
     }
 }
 

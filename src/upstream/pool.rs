@@ -138,7 +138,7 @@ impl Pool {
         // A backend that is being removed gets no new requests, so the connection would never be used.
         let is_kept =
             !group.keepalive_timeout.is_zero() && connection.idle_limit.get() != Some(Duration::ZERO);
-        if max_idle == 0 || !is_kept || backend.health.leaving_since_ms() != 0 {
+        if max_idle == 0 || !is_kept || backend.health.draining_since_ms() != 0 {
             return;
         }
         let mut shelves = self.shelves.borrow_mut();
@@ -174,7 +174,7 @@ impl Pool {
     pub fn sweep(&self, now: Moment) {
         for shelf in self.shelves.borrow_mut().iter_mut() {
             let Some(backend) = &shelf.backend else { continue };
-            let is_wanted = backend.health.leaving_since_ms() == 0;
+            let is_wanted = backend.health.draining_since_ms() == 0;
             let timeout = shelf.keepalive_timeout;
             let before = shelf.idle.len();
             shelf

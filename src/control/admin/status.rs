@@ -143,7 +143,7 @@ impl Present<'_> {
         let result = health.check_result();
         let state = State::of(backend, is_leaving);
         let since_ms = match state {
-            State::Drained | State::Draining => health.leaving_since_ms(),
+            State::Drained | State::Draining => health.draining_since_ms(),
             // Only its end is known.
             State::Ejected => 0,
             State::Found(_) => health.since_ms(),
@@ -198,7 +198,7 @@ impl State {
     fn of(backend: &Backend, is_leaving: bool) -> State {
         let health = &backend.health;
         match health.check_result().state {
-            _ if is_leaving && health.is_closed() => State::Drained,
+            _ if is_leaving && health.drain_expired() => State::Drained,
             _ if is_leaving => State::Draining,
             // The end of the ejection will not bring it back.
             CheckState::Unhealthy => State::Found(CheckState::Unhealthy),
@@ -277,7 +277,7 @@ mod tests {
         let everything = |health: &Health| {
             health.set_check_result(MISMATCH, 1);
             health.eject(9);
-            health.leave(2);
+            health.begin_drain(2);
         };
         assert_eq!(state(false, |_| ()), "unchecked");
         assert_eq!(state(false, |health| health.set_check_result(CheckResult::INITIAL, 1)), "initial");
@@ -287,7 +287,7 @@ mod tests {
         assert_eq!(state(true, everything), "draining");
         let closed = |health: &Health| {
             everything(health);
-            health.close();
+            health.expire_drain();
         };
         assert_eq!([state(true, closed), state(false, closed)], ["drained", "unhealthy"]);
     }

@@ -122,9 +122,10 @@ impl GroupBuilder<'_> {
         let known = roster.known_group(&wanted.name);
         for old in known.iter().flat_map(|known| &known.group.members) {
             let health = &old.backend.health;
-            let since = health.leaving_since_ms();
+            let since = health.draining_since_ms();
             let drain_ms = wanted.drain_timeout.as_millis() as u64;
-            let is_over = health.is_closed() || since != 0 && self.now_ms.saturating_sub(since) >= drain_ms;
+            let is_over =
+                health.drain_expired() || since != 0 && self.now_ms.saturating_sub(since) >= drain_ms;
             if !is_over && !places.contains_key(&old.backend.address) {
                 members.push(GroupMember {
                     backend: Arc::clone(&old.backend),

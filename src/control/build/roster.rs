@@ -174,15 +174,16 @@ impl Roster {
         for known in &groups {
             for member in &known.group.members {
                 let health = &member.backend.health;
-                match (member.takes_requests(), health.leaving_since_ms()) {
+                match (member.takes_requests(), health.draining_since_ms()) {
                     (true, 0) | (false, 1..) => {}
-                    (true, _) => health.leave(0),
-                    (false, 0) => health.leave(now_ms),
+                    (true, _) => health.end_drain(),
+                    (false, 0) => health.begin_drain(now_ms),
                 }
             }
         }
-        for leaving in self.departed.iter().filter(|leaving| leaving.backend.health.leaving_since_ms() == 0) {
-            leaving.backend.health.leave(now_ms);
+        for leaving in self.departed.iter().filter(|leaving| leaving.backend.health.draining_since_ms() == 0)
+        {
+            leaving.backend.health.begin_drain(now_ms);
         }
         let gone = std::mem::replace(&mut self.listeners, listeners);
         let is_named = |name: &str| self.listeners.iter().any(|listener| listener.name == name);
@@ -202,7 +203,7 @@ impl Roster {
         self.departed.retain(|leaving| {
             let health = &leaving.backend.health;
             // One that came back is no longer on its way out.
-            !health.is_closed() && health.leaving_since_ms() != 0
+            !health.drain_expired() && health.draining_since_ms() != 0
         });
         self.departed_listeners.retain(|(listener, since)| {
             listener.connections.used() > 0 || now_ms.saturating_sub(*since) < LAST_ARRIVALS_MS

@@ -267,7 +267,7 @@ impl Shared {
             if !state.is_released && has_passed(state.idle_since, RELEASE_AFTER) {
                 state.release_memory();
             }
-            let is_leaving = self.backend.health.leaving_since_ms() != 0;
+            let is_leaving = self.backend.health.draining_since_ms() != 0;
             is_leaving || has_passed(state.idle_since, self.keepalive_timeout.get())
         });
         if is_unwanted {

@@ -37,7 +37,7 @@ pub struct Health {
     slow_start_since: AtomicU64,
     /// When it stopped to get new requests for good; its clients and exchanges may stay for a while.
     draining_since: AtomicU64,
-    /// Of real requests. Workers write it, but only when something fails or has failed.
+    /// Real requests that failed. Workers write it, but only when something fails or has failed.
     failures_in_a_row: AtomicU32,
     /// How often it went into or out of service.
     changes: AtomicU32,
@@ -115,7 +115,7 @@ impl CheckFailure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CheckResult {
     pub state: CheckState,
-    /// Of an unhealthy backend, and of an initial one whose probes have failed so far.
+    /// Why an unhealthy backend is so, or an initial one whose probes have failed so far.
     pub failure: Option<CheckFailure>,
     /// The status that came instead of an expected one; else 0.
     pub status: u16,
@@ -230,7 +230,7 @@ impl Health {
         self.changes.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// When a slow start began that counts from `slow_start_since_ms`.
+    /// When its slow start began; 0: it is in none.
     pub fn slow_start_since_ms(&self) -> u64 {
         self.slow_start_since.load(Ordering::Relaxed)
     }

@@ -248,15 +248,14 @@ impl Forward {
             recording.request_read(worker);
         }
         let mut reader = ResponseReader::new(upstream, self.is_head, group.response_limits);
-        let relayed = {
-            let mut download = pin!(response::relay(&mut reader, reply, watch, recording, &attempt));
-            if attempt.uploading.get() {
-                let mut upload = Box::pin(upload(self.rest(), body, upstream, &attempt));
-                let both = beside(upload.as_mut(), download.as_mut());
-                unless_left(pin!(until_drained(lease.backend, pin!(both))), watch).await??
-            } else {
-                until_drained(lease.backend, download.as_mut()).await?
-            }
+        let relayed = if attempt.uploading.get() {
+            let mut upload = Box::pin(upload(self.rest(), body, upstream, &attempt));
+            let mut download = Box::pin(response::relay(&mut reader, reply, watch, recording, &attempt));
+            let both = beside(upload.as_mut(), download.as_mut());
+            unless_left(pin!(until_drained(lease.backend, pin!(both))), watch).await??
+        } else {
+            let relay = pin!(response::relay(&mut reader, reply, watch, recording, &attempt));
+            until_drained(lease.backend, relay).await?
         };
         recording.upstream_ended(worker);
         match relayed {

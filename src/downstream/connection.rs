@@ -21,8 +21,8 @@ use crate::net::timer::Tag;
 use crate::snapshot::HttpListener;
 use crate::snapshot::Listener;
 use crate::tls::transport::Transport;
-use crate::worker::CountedConnection;
 use crate::worker::Worker;
+use crate::worker::counted::CountedConnection;
 
 /// How long a client that was told that the connection ends may be silent before it closes its side.
 const LINGER_SILENCE: Duration = Duration::from_secs(2);

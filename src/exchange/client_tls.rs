@@ -28,7 +28,7 @@ impl ClientTls {
             client_verify: facts.verify,
             resumed,
         };
-        let log_fields = worker.log.as_ref().map(|log| log.format.tls_fields(&told)).unwrap_or_default();
+        let log_fields = worker.log.as_ref().map(|log| log.tls_fields(&told)).unwrap_or_default();
         let client_auth_mark = listener.tls.as_ref().map_or(0, |tls| tls.client_auth_mark);
         ClientTls { client_auth_mark, identity: identity.into(), log_fields: log_fields.into() }
     }

@@ -18,8 +18,8 @@ use crate::policy::compression;
 use crate::policy::compression::Accepted;
 use crate::telemetry::reason::Reason;
 use crate::worker::COMPRESSED_PER_TURN;
-use crate::worker::CountedEncoder;
 use crate::worker::Worker;
+use crate::worker::counted::CountedEncoder;
 
 /// Content of at most this length is expected to need no large buffer when compressed.
 const SHORT_BYTES: u32 = 16 * 1024;

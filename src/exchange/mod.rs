@@ -8,6 +8,7 @@ mod compression;
 pub mod error;
 mod forward;
 mod local;
+mod log_line;
 pub mod message;
 mod record;
 mod request;

@@ -95,7 +95,7 @@ fn listening(plan: &Plan) -> Vec<(String, SocketAddr)> {
         .collect()
 }
 
-type LogEnds = (Option<LogWriter>, Vec<Option<crate::worker::AccessLog>>);
+type LogEnds = (Option<LogWriter>, Vec<Option<crate::worker::access_log::AccessLog>>);
 
 fn start_log(plan: &mut Plan, workers: usize) -> Result<LogEnds, RuntimeError> {
     let Some((sink, format)) = plan.access_log.take() else {
@@ -106,7 +106,9 @@ fn start_log(plan: &mut Plan, workers: usize) -> Result<LogEnds, RuntimeError> {
     let (writer, queues) = LogWriter::start(output, workers, report)
         .map_err(|error| RuntimeError::Thread { of: "the access log", error })?;
     let process = random();
-    let ends = queues.into_iter().map(|queue| Some(crate::worker::AccessLog::new(format, queue, process)));
+    let ends = queues
+        .into_iter()
+        .map(|queue| Some(crate::worker::access_log::AccessLog::new(format, queue, process)));
     Ok((Some(writer), ends.collect()))
 }
 

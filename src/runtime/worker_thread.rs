@@ -36,9 +36,9 @@ use crate::runtime::ring::Wanted;
 use crate::snapshot::Snapshot;
 use crate::telemetry::operator;
 use crate::telemetry::operator::log_line;
-use crate::worker::AccessLog;
-use crate::worker::Shared;
+use crate::worker::ProcessHandles;
 use crate::worker::Worker;
+use crate::worker::access_log::AccessLog;
 
 /// Ticks between two sweeps of what lies idle, connections and memory: a second.
 const SWEEP_TICKS: u64 = 10;
@@ -52,7 +52,7 @@ const LAST_TURN: Duration = Duration::from_millis(1);
 /// What a worker's thread starts with.
 pub(super) struct Seed {
     index: usize,
-    shared: Shared,
+    shared: ProcessHandles,
     mailbox: Mailbox<NewSocket>,
     log: Option<AccessLog>,
     cpu: Option<usize>,
@@ -68,7 +68,7 @@ pub(super) fn seeds(
     entries: Entries,
 ) -> Vec<Seed> {
     let Lines { publication, tallies, quota, request_memory, workers, failure_reports, .. } = plan.lines;
-    let shared = Shared { publication, tallies, quota, request_memory, failure_reports };
+    let shared = ProcessHandles { publication, tallies, quota, request_memory, failure_reports };
     let cpus = pin::usable_cpus();
     let seed = |((index, log), mailbox): ((usize, Option<AccessLog>), Mailbox<NewSocket>)| Seed {
         index,

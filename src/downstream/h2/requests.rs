@@ -24,32 +24,32 @@ use crate::proto::h2::frame::HEADER_BYTES;
 use crate::proto::h2::stream::StreamId;
 use crate::snapshot::Listener;
 use crate::telemetry::reason::Reason;
-use crate::worker::Held;
+use crate::worker::snapshot_ref::SnapshotRef;
 
 impl Shared {
     /// Begins to serve the request whose head the codec holds.
     pub(super) fn begin(self: &Rc<Shared>, (stream, end): (StreamId, bool), spawner: &Spawner) {
         // Each request is served from the configuration that is in service when it comes.
-        let held = self.worker.snapshot();
-        let Some(terms) = self.admit(&held) else { return self.turn_away(stream) };
+        let snapshot = self.worker.snapshot();
+        let Some(terms) = self.admit(&snapshot) else { return self.turn_away(stream) };
         if !self.has_room_for_head(self.decoded_bytes()) {
             // Nothing was done for it, so that it may come again (RFC 9113 §8.7).
             return self.codec.borrow_mut().reset(stream, ErrorCode::RefusedStream);
         }
         let (exchange, traits) = self.look(terms, end);
-        self.start((stream, end), (exchange, traits), held, spawner);
+        self.start((stream, end), (exchange, traits), snapshot, spawner);
     }
 
     /// Begins to refuse a request whose head passed the limits.
     pub(super) fn refuse_large(self: &Rc<Shared>, (stream, end): (StreamId, bool), spawner: &Spawner) {
-        let held = self.worker.snapshot();
-        let Some(terms) = self.admit(&held) else { return self.turn_away(stream) };
+        let snapshot = self.worker.snapshot();
+        let Some(terms) = self.admit(&snapshot) else { return self.turn_away(stream) };
         let reason = Reason::BadRequest(HeadError::HeadTooLarge.reason(), HeadError::HeadTooLarge.status());
         let exchange = self.refuse(reason, terms);
         let is_method = |field: Field<'_>| field.name == b":method" && field.value == b"HEAD";
         let is_head = self.codec.borrow().fields().iter().any(is_method);
         let traits = Traits { is_head, wants_tunnel: false, head_bytes: self.head_bytes() };
-        self.start((stream, end), (exchange, traits), held, spawner);
+        self.start((stream, end), (exchange, traits), snapshot, spawner);
     }
 
     /// An exchange that refuses the request whose head the codec holds.
@@ -60,10 +60,10 @@ impl Shared {
     }
 
     /// The terms on which the connection may have one more request.
-    fn admit<'h>(&self, held: &'h Held) -> Option<&'h Listener> {
+    fn admit<'s>(&self, snapshot: &'s SnapshotRef) -> Option<&'s Listener> {
         let client_auth_mark =
             self.connection.client_tls.as_ref().map(|client_tls| client_tls.client_auth_mark());
-        let terms = held.listener(self.connection.listener())?;
+        let terms = snapshot.listener(self.connection.listener())?;
         terms.still_admits(client_auth_mark).then_some(terms)
     }
 
@@ -78,12 +78,12 @@ impl Shared {
         self: &Rc<Shared>,
         (stream, end): (StreamId, bool),
         (exchange, traits): (Exchange, Traits),
-        held: Held,
+        snapshot: SnapshotRef,
         spawner: &Spawner,
     ) {
         let requests = self.connection.requests.get().saturating_add(1);
         self.connection.requests.set(requests);
-        if let Some(terms) = held.listener(self.connection.listener()).map(Listener::http) {
+        if let Some(terms) = snapshot.listener(self.connection.listener()).map(Listener::http) {
             let is_last = terms.keepalive_requests != 0 && requests >= terms.keepalive_requests;
             if is_last || terms.idle_timeout.is_zero() {
                 self.note_spent();
@@ -94,7 +94,7 @@ impl Shared {
         }
         let state = Rc::new(StreamState::new(stream, end, self.decoded_bytes()));
         self.insert(Rc::clone(&state));
-        spawner(StreamTask { shared: Rc::clone(self), state, held, exchange, traits });
+        spawner(StreamTask { shared: Rc::clone(self), state, snapshot, exchange, traits });
     }
 
     /// Of the head that the codec holds.

@@ -17,14 +17,14 @@ use crate::exchange::Exchange;
 use crate::exchange::stream::ClientWatch;
 use crate::exchange::stream::Stream;
 use crate::telemetry::reason::Reason;
-use crate::worker::Held;
+use crate::worker::snapshot_ref::SnapshotRef;
 
 /// A request that is to be served, on a stream.
 pub(crate) struct StreamTask {
     pub(super) shared: Rc<Shared>,
     pub(super) state: Rc<StreamState>,
     /// What it is served from.
-    pub(super) held: Held,
+    pub(super) snapshot: SnapshotRef,
     pub(super) exchange: Exchange,
     pub(super) traits: Traits,
 }
@@ -34,9 +34,9 @@ pub(in crate::downstream) type Spawner = Rc<dyn Fn(StreamTask)>;
 
 /// Serves the request.
 pub(crate) async fn serve(job: StreamTask) {
-    let StreamTask { shared, state, held, mut exchange, traits } = job;
+    let StreamTask { shared, state, snapshot, mut exchange, traits } = job;
     let ending = Ending { shared: &shared, state: &state };
-    if let Some(terms) = held.listener(shared.connection.listener()) {
+    if let Some(terms) = snapshot.listener(shared.connection.listener()) {
         let origin = shared.origin(terms);
         let mut stream = H2Stream {
             body: Body::new(&shared, &state, origin.http, (traits.wants_tunnel, exchange.body_limit())),

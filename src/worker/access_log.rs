@@ -1,0 +1,92 @@
+//! A worker's side of the access log.
+
+use std::cell::Cell;
+use std::cell::RefCell;
+
+use arrayvec::ArrayVec;
+
+use crate::telemetry::access_log::Ending;
+use crate::telemetry::access_log::Format;
+use crate::telemetry::access_log::Line;
+use crate::telemetry::access_log::RequestId;
+use crate::telemetry::date::Dates;
+use crate::telemetry::log_writer::LogQueue;
+use crate::telemetry::record::Attempt;
+use crate::telemetry::record::MAX_ATTEMPTS;
+use crate::telemetry::record::Names;
+use crate::telemetry::record::Record;
+use crate::telemetry::record::RequestFacts;
+use crate::telemetry::record::TlsFacts;
+
+/// A worker's side of the access log.
+pub struct AccessLog {
+    format: Format,
+    pub queue: RefCell<LogQueue>,
+    /// Memory of lines that are not being written.
+    #[expect(clippy::vec_box, reason = "the boxes are what is kept, an exchange holds one by its pointer")]
+    spare_lines: RefCell<Vec<Box<PendingLogLine>>>,
+    /// Chosen at random when the process starts.
+    process: u64,
+    /// Counts the lines.
+    sequence: Cell<u64>,
+}
+
+/// Memory of lines that is kept for the next ones: what a steady load needs, and at most 2 MiB.
+const KEPT_LINE_BYTES: usize = 2 * 1024;
+const KEPT_LINES: usize = 1024;
+
+/// A log line, begun when its request came, and what only a line tells.
+#[derive(Default)]
+pub struct PendingLogLine {
+    line: Line,
+    pub attempts: ArrayVec<Attempt, MAX_ATTEMPTS>,
+}
+
+impl AccessLog {
+    pub fn new(format: Format, queue: LogQueue, process: u64) -> AccessLog {
+        AccessLog {
+            format,
+            queue: RefCell::new(queue),
+            spare_lines: RefCell::default(),
+            process,
+            sequence: Cell::new(0),
+        }
+    }
+
+    /// What lines tell of their TLS connection, made once for all of them.
+    pub fn tls_fields(&self, facts: &TlsFacts<'_>) -> Vec<u8> {
+        self.format.tls_fields(facts)
+    }
+
+    /// Whether lines tell the round-trip time, which costs a system call.
+    pub fn tells_rtt(&self) -> bool {
+        self.format.tells_rtt()
+    }
+
+    /// Whether lines tell the user of Basic authentication.
+    pub fn tells_user(&self) -> bool {
+        self.format.tells_user()
+    }
+
+    /// Begins the line of a request in memory that an earlier one left.
+    pub fn begin_line(&self, request: &RequestFacts<'_>, dates: &Dates) -> Box<PendingLogLine> {
+        let mut pending = self.spare_lines.borrow_mut().pop().unwrap_or_default();
+        let bytes = std::mem::take(&mut pending.line).into_bytes();
+        pending.line = self.format.begin(bytes, request, dates);
+        pending.attempts.clear();
+        pending
+    }
+
+    /// Puts the line of an exchange that is over into the queue, and keeps its memory unless it is unusually large.
+    pub fn end_line(&self, pending: Box<PendingLogLine>, record: &Record, names: Names<'_>, worker: usize) {
+        let sequence = self.sequence.replace(self.sequence.get() + 1);
+        // The configuration allows 1024 workers.
+        let id = RequestId { process: self.process, worker: worker as u16, sequence };
+        let ending = Ending { id, record, names };
+        self.queue.borrow_mut().append(|out| pending.line.end(&ending, out));
+        let mut spare_lines = self.spare_lines.borrow_mut();
+        if pending.line.capacity() <= KEPT_LINE_BYTES && spare_lines.len() < KEPT_LINES {
+            spare_lines.push(pending);
+        }
+    }
+}

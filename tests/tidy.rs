@@ -27,8 +27,11 @@ const LAYERS: &[Layer] = &[
     Layer { module: "telemetry", may_import: &["http"] },
     Layer { module: "tls", may_import: &["net"] },
     Layer { module: "config", may_import: &["http", "policy"] },
-    // The address of a backend is a plain value.
-    Layer { module: "snapshot", may_import: &["http", "policy", "tls", "net::address"] },
+    // The address of a backend is a plain value, and so is what was counted of it.
+    Layer {
+        module: "snapshot",
+        may_import: &["http", "policy", "tls", "net::address", "telemetry::backend_counters"],
+    },
     Layer {
         module: "upstream",
         may_import: &["http", "proto", "policy", "net", "tls", "telemetry", "snapshot"],

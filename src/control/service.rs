@@ -34,7 +34,7 @@ use crate::net::mailbox::Mailbox;
 use crate::snapshot::Snapshot;
 use crate::snapshot::quota::Quota;
 use crate::snapshot::rcu_cell::RcuCell;
-use crate::snapshot::tally::Tallies;
+use crate::telemetry::backend_counters::BackendCounters;
 use crate::tls::connect::ClientTerms;
 use crate::tls::connect::Offer;
 use crate::tls::connect::Trust;
@@ -43,7 +43,7 @@ use crate::tls::connect::Trust;
 #[derive(Clone)]
 pub struct Lines {
     pub publication: Arc<RcuCell<Snapshot>>,
-    pub tallies: Arc<Tallies>,
+    pub backend_counters: Arc<BackendCounters>,
     /// Downstream connections, of all listeners and workers.
     pub quota: Arc<Quota>,
     /// Bytes of requests that wait for a backend to be chosen.
@@ -127,7 +127,7 @@ impl Service {
         report: &mut Report,
     ) -> Result<Service, Refusal> {
         let mailboxes = (0..host.workers).map(|_| Mailbox::new(MAX_ON_THE_WAY));
-        let tallies = Arc::new(Tallies::new(host.workers));
+        let backend_counters = Arc::new(BackendCounters::new(host.workers));
         let nothing = Snapshot {
             epoch: 0,
             listeners: Vec::new(),
@@ -138,7 +138,7 @@ impl Service {
         };
         let lines = Lines {
             publication: Arc::new(RcuCell::new(Arc::new(nothing))),
-            tallies: Arc::clone(&tallies),
+            backend_counters: Arc::clone(&backend_counters),
             quota: Arc::new(Quota::new(0)),
             request_memory: Arc::new(Quota::new(0)),
             workers: mailboxes.collect::<io::Result<_>>()?,
@@ -151,7 +151,7 @@ impl Service {
         let mut service = Service {
             config: Config { listeners: Vec::new(), server_groups: Vec::new(), ..config.clone() },
             security: Security::new(credentials),
-            roster: Roster::new(tallies),
+            roster: Roster::new(backend_counters),
             host,
             sockets: Sockets::default(),
             lines,

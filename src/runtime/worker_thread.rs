@@ -67,8 +67,9 @@ pub(super) fn seeds(
     drain: &Arc<Drain>,
     entries: Entries,
 ) -> Vec<Seed> {
-    let Lines { publication, tallies, quota, request_memory, workers, failure_reports, .. } = plan.lines;
-    let shared = ProcessHandles { publication, tallies, quota, request_memory, failure_reports };
+    let Lines { publication, backend_counters, quota, request_memory, workers, failure_reports, .. } =
+        plan.lines;
+    let shared = ProcessHandles { publication, backend_counters, quota, request_memory, failure_reports };
     let cpus = pin::usable_cpus();
     let seed = |((index, log), mailbox): ((usize, Option<AccessLog>), Mailbox<NewSocket>)| Seed {
         index,

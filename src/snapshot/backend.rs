@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
 use crate::net::address::Address;
-use crate::snapshot::tally::Totals;
+use crate::telemetry::backend_counters::Totals;
 
 /// An address in a group. It outlives reloads for as long as the group names the address.
 pub struct Backend {

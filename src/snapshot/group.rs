@@ -372,7 +372,7 @@ mod tests {
     use crate::snapshot::backend::CheckResult;
     use crate::snapshot::backend::CheckState;
     use crate::snapshot::backend::Health;
-    use crate::snapshot::tally::Totals;
+    use crate::telemetry::backend_counters::Totals;
 
     const DOWN: CheckResult = CheckResult { state: CheckState::Unhealthy, failure: None, status: 0 };
 

@@ -8,7 +8,6 @@ pub mod backend;
 pub mod group;
 pub mod rcu_cell;
 pub mod quota;
-pub mod tally;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -3,6 +3,8 @@
 //! Records are plain facts that the exchange hands in; nothing here reads a clock or waits.
 
 pub mod access_log;
+pub mod backend_counters;
+pub mod counters;
 pub mod date;
 pub mod log_fields;
 pub mod log_output;

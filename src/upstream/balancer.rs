@@ -12,12 +12,12 @@ use crate::snapshot::group::Availability;
 use crate::snapshot::group::Group;
 use crate::snapshot::group::Picker;
 use crate::snapshot::group::SelectionTable;
-use crate::snapshot::tally::Tallies;
+use crate::telemetry::backend_counters::BackendCounters;
 
 /// The choosing side of one worker.
 pub struct Balancer {
     worker: usize,
-    tallies: Arc<Tallies>,
+    backend_counters: Arc<BackendCounters>,
     /// Slots of backends that failed too many requests in a row, for the health core.
     failure_reports: Mailbox<u32>,
     /// By slot of the group.
@@ -47,9 +47,14 @@ pub struct InFlight<'w> {
 }
 
 impl Balancer {
-    pub fn new(worker: usize, tallies: Arc<Tallies>, failure_reports: Mailbox<u32>, seed: u64) -> Balancer {
+    pub fn new(
+        worker: usize,
+        backend_counters: Arc<BackendCounters>,
+        failure_reports: Mailbox<u32>,
+        seed: u64,
+    ) -> Balancer {
         let random = Cell::new(seed | 1);
-        Balancer { worker, tallies, failure_reports, groups: RefCell::default(), random }
+        Balancer { worker, backend_counters, failure_reports, groups: RefCell::default(), random }
     }
 
     /// A backend of the group that was not tried yet; the index of the member. `key` is the hash of what
@@ -102,7 +107,7 @@ impl Balancer {
     /// Counts a request as in flight to a member of the group until what is returned is dropped.
     pub fn begin<'w>(&'w self, group: &Group, backend: u32) -> Option<InFlight<'w>> {
         let slot = group.member(backend as usize)?.backend.slot;
-        self.tallies.own(self.worker, slot)?.begin();
+        self.backend_counters.own(self.worker, slot)?.begin();
         let in_flight = InFlight { balancer: self, group: group.slot, backend, slot };
         in_flight.tell();
         Some(in_flight)
@@ -111,8 +116,8 @@ impl Balancer {
     /// Notes that a member of the group failed a request. The health core hears of one that fails again and again.
     pub fn note_failure(&self, group: &Group, backend: u32) {
         let Some(member) = group.member(backend as usize) else { return };
-        if let Some(tally) = self.tallies.own(self.worker, member.backend.slot) {
-            tally.fail();
+        if let Some(own) = self.backend_counters.own(self.worker, member.backend.slot) {
+            own.fail();
         }
         let failures = member.backend.health.note_failure();
         let is_too_many = group.max_failures != 0 && failures.is_multiple_of(group.max_failures);
@@ -131,7 +136,7 @@ impl Balancer {
 
     /// Whether this worker has requests in flight to the backend in a slot.
     pub fn has_in_flight(&self, slot: u32) -> bool {
-        self.tallies.own(self.worker, slot).is_some_and(|tally| tally.in_flight() > 0)
+        self.backend_counters.own(self.worker, slot).is_some_and(|own| own.in_flight() > 0)
     }
 
     /// The work of each tick of the worker's wheel.
@@ -144,7 +149,7 @@ impl Balancer {
         match &table.picker {
             // A hash without a key goes by the schedule.
             Picker::Round(schedule) | Picker::Hash(schedule) => {
-                let begin = || schedule.start(self.worker, self.tallies.workers());
+                let begin = || schedule.start(self.worker, self.backend_counters.workers());
                 let position = load.position.unwrap_or_else(begin);
                 load.position = Some(position.wrapping_add(1));
                 schedule.pick(position)
@@ -193,7 +198,7 @@ impl Balancer {
 
     fn in_flight(&self, group: &Group, backend: u32) -> u32 {
         let member = group.member(backend as usize);
-        member.map_or(0, |member| self.tallies.in_flight(member.backend.slot))
+        member.map_or(0, |member| self.backend_counters.in_flight(member.backend.slot))
     }
 
     /// Runs `work` with what is remembered of the group, and its table as it is now.
@@ -233,8 +238,8 @@ impl Balancer {
 impl InFlight<'_> {
     /// Takes the request back from those that were sent.
     pub fn never_sent(&self) {
-        if let Some(tally) = self.balancer.tallies.own(self.balancer.worker, self.slot) {
-            tally.never_sent();
+        if let Some(own) = self.balancer.backend_counters.own(self.balancer.worker, self.slot) {
+            own.never_sent();
         }
     }
 
@@ -243,15 +248,15 @@ impl InFlight<'_> {
         let mut groups = self.balancer.groups.borrow_mut();
         let load = groups.get_mut(self.group as usize);
         if let Some(tournament) = load.and_then(|load| load.tournament.as_mut()) {
-            tournament.changed(self.backend, self.balancer.tallies.in_flight(self.slot));
+            tournament.changed(self.backend, self.balancer.backend_counters.in_flight(self.slot));
         }
     }
 }
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        if let Some(tally) = self.balancer.tallies.own(self.balancer.worker, self.slot) {
-            tally.end();
+        if let Some(own) = self.balancer.backend_counters.own(self.balancer.worker, self.slot) {
+            own.end();
         }
         self.tell();
     }

@@ -22,7 +22,7 @@ use crate::net::turnstile::Turnstile;
 use crate::snapshot::Snapshot;
 use crate::snapshot::quota::Quota;
 use crate::snapshot::rcu_cell::RcuCell;
-use crate::snapshot::tally::Tallies;
+use crate::telemetry::backend_counters::BackendCounters;
 use crate::telemetry::date::Dates;
 use crate::upstream::balancer::Balancer;
 use crate::upstream::h2::pool::Connections;
@@ -84,7 +84,7 @@ pub struct Worker {
 #[derive(Clone)]
 pub struct ProcessHandles {
     pub publication: Arc<RcuCell<Snapshot>>,
-    pub tallies: Arc<Tallies>,
+    pub backend_counters: Arc<BackendCounters>,
     /// Slots of backends that failed too many requests in a row, for the health core.
     pub failure_reports: Mailbox<u32>,
     pub quota: Arc<Quota>,
@@ -101,7 +101,7 @@ impl Worker {
             index,
             pool: Pool::new(index, snapshot.workers),
             streams: Connections::default(),
-            balancer: Balancer::new(index, shared.tallies, shared.failure_reports, seed),
+            balancer: Balancer::new(index, shared.backend_counters, shared.failure_reports, seed),
             publication: shared.publication,
             generation: Cell::new(generation),
             snapshot: RefCell::new(SnapshotRef::new(snapshot)),

@@ -21,13 +21,14 @@ use crate::snapshot::backend::CheckState;
 use crate::snapshot::group::Group;
 use crate::snapshot::group::GroupMember;
 use crate::snapshot::quota::Quota;
-use crate::snapshot::tally::Tallies;
+use crate::telemetry::backend_counters::BackendCounters;
 use crate::telemetry::date::Dates;
 
 /// `docs/admin.md` explains every name in it; they are promised to scripts.
 pub(super) fn picture(lines: &Lines, started: Duration, is_stopping: bool) -> Json {
     let (_, snapshot) = lines.publication.load();
-    let present = Present { now_ms: monotonic_ms(), wall: wall_now(), tallies: &lines.tallies };
+    let present =
+        Present { now_ms: monotonic_ms(), wall: wall_now(), backend_counters: &lines.backend_counters };
     let groups = snapshot.groups.iter().map(|group| present.group(group));
     let listeners = snapshot.listeners.iter().flatten().filter(|listener| {
         // One that was removed is of interest while it has connections.
@@ -93,7 +94,7 @@ struct Present<'l> {
     now_ms: u64,
     /// The same moment, as time since the Unix epoch.
     wall: Duration,
-    tallies: &'l Tallies,
+    backend_counters: &'l BackendCounters,
 }
 
 impl Present<'_> {
@@ -111,7 +112,7 @@ impl Present<'_> {
     fn group(&self, group: &Group) -> Json {
         let (_, table) = group.table().load();
         let in_flight: u32 =
-            group.members.iter().map(|member| self.tallies.in_flight(member.backend.slot)).sum();
+            group.members.iter().map(|member| self.backend_counters.in_flight(member.backend.slot)).sum();
         let backends = group.members.iter().map(|member| self.member(member));
         json!({
             "name": group.name,
@@ -148,7 +149,7 @@ impl Present<'_> {
             State::Ejected => 0,
             State::Found(_) => health.since_ms(),
         };
-        let totals = self.tallies.totals(backend.slot).since(backend.counted_before);
+        let totals = self.backend_counters.totals(backend.slot).since(backend.counted_before);
         json!({
             "address": backend.name,
             "state": state.as_str(),
@@ -246,7 +247,7 @@ mod tests {
     use crate::snapshot::backend::CheckFailure;
     use crate::snapshot::backend::CheckResult;
     use crate::snapshot::backend::Health;
-    use crate::snapshot::tally::Totals;
+    use crate::telemetry::backend_counters::Totals;
 
     const MISMATCH: CheckResult = CheckResult {
         state: CheckState::Unhealthy,
@@ -294,13 +295,17 @@ mod tests {
 
     #[test]
     fn a_backend_is_told_with_times_and_counters_of_its_own() {
-        let tallies = Tallies::new(2);
+        let backend_counters = BackendCounters::new(2);
         for worker in 0..2 {
-            let own = tallies.own(worker, 7).unwrap();
+            let own = backend_counters.own(worker, 7).unwrap();
             own.begin();
             own.fail();
         }
-        let present = Present { now_ms: 65_000, wall: Duration::from_secs(784_111_777), tallies: &tallies };
+        let present = Present {
+            now_ms: 65_000,
+            wall: Duration::from_secs(784_111_777),
+            backend_counters: &backend_counters,
+        };
         let picture = present.backend(&backend(|health| health.set_check_result(MISMATCH, 5_000)), false);
         let expected = json!({
             "address": "127.0.0.1:9000", "state": "unhealthy", "reason": "RESPONSE_MISMATCH", "status": 503,

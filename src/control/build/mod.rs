@@ -31,7 +31,7 @@ use crate::snapshot::Snapshot;
 use crate::snapshot::group::Group;
 use crate::snapshot::quota::Quota;
 use crate::snapshot::quota::Rate;
-use crate::snapshot::tally::MAX_BACKENDS;
+use crate::telemetry::backend_counters::MAX_BACKENDS;
 use crate::tls::SwapCell;
 use crate::tls::accept::ServerTerms;
 use crate::tls::connect::ClientTerms;

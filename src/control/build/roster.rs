@@ -15,15 +15,15 @@ use crate::snapshot::affinity::Affinity;
 use crate::snapshot::backend::Backend;
 use crate::snapshot::backend::Health;
 use crate::snapshot::group::Group;
-use crate::snapshot::tally::MAX_BACKENDS;
-use crate::snapshot::tally::Tallies;
+use crate::telemetry::backend_counters::BackendCounters;
+use crate::telemetry::backend_counters::MAX_BACKENDS;
 
 /// How long a listener that was removed stays known at least, so that its last connections can arrive.
 const LAST_ARRIVALS_MS: u64 = 5_000;
 
 /// Everything that a new snapshot takes over from the one before.
 pub struct Roster {
-    tallies: Arc<Tallies>,
+    backend_counters: Arc<BackendCounters>,
     /// By slot.
     backends: Vec<Weak<Backend>>,
     free_slots: Vec<u32>,
@@ -85,9 +85,9 @@ impl Slots {
 pub struct TooManyBackends;
 
 impl Roster {
-    pub fn new(tallies: Arc<Tallies>) -> Roster {
+    pub fn new(backend_counters: Arc<BackendCounters>) -> Roster {
         Roster {
-            tallies,
+            backend_counters,
             backends: Vec::new(),
             free_slots: Vec::new(),
             by_address: HashMap::new(),
@@ -125,7 +125,7 @@ impl Roster {
             identity: hash(name.as_bytes()),
             name,
             slot,
-            counted_before: self.tallies.totals(slot),
+            counted_before: self.backend_counters.totals(slot),
             health: Health::default(),
         });
         if let Some(place) = self.backends.get_mut(slot as usize) {

@@ -16,7 +16,7 @@ use crate::snapshot::backend::Health;
 use crate::snapshot::group::Availability;
 use crate::snapshot::group::Group;
 use crate::snapshot::group::GroupMember;
-use crate::snapshot::tally::Totals;
+use crate::telemetry::backend_counters::Totals;
 
 const REFUSED: Outcome = Err(Miss::Failed { failure: CheckFailure::ConnectRefused, status: 0 });
 const FAULTY: Outcome = Err(Miss::Failed { failure: CheckFailure::ResponseMismatch, status: 503 });

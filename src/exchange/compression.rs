@@ -102,7 +102,7 @@ impl<'w> Compressor<'w> {
     ) -> Result<(), ExchangeError> {
         if let Some(content) = content {
             for slice in content.filled().chunks(COMPRESSED_PER_TURN) {
-                self.worker.compressions.pass(slice.len()).await;
+                self.worker.compressions.acquire(slice.len()).await;
                 self.take(slice, reply).await?;
             }
         }

@@ -15,9 +15,9 @@ use crate::net::mailbox::Mailbox;
 use crate::net::task;
 use crate::net::timer::TICK;
 use crate::net::timer::Timers;
-use crate::net::turnstile::Turnstile;
 use crate::net::wake::Wakeups;
 use crate::net::wake::every;
+use crate::net::work_budget::WorkBudget;
 use crate::runtime::error::RuntimeError;
 use crate::runtime::event::Event;
 use crate::runtime::pin;
@@ -118,7 +118,7 @@ fn work(seed: Seed, events: &Sender<Event>) -> Result<Infallible, RuntimeError> 
         let equipment = Rc::new(Equipment {
             timers: Timers::default(),
             buffers: Buffers::default(),
-            turnstile: Turnstile::new(HANDSHAKE_STEPS_PER_TURN)?,
+            budget: WorkBudget::new(HANDSHAKE_STEPS_PER_TURN)?,
         });
         task::spawn(tick_for_ever(every(TICK)?, Rc::clone(&equipment)));
         // As with a worker, it is told by an event, for which the process waits before it says that it listens.

@@ -19,7 +19,7 @@ use crate::net::buffer::Buffer;
 use crate::net::buffer::Buffers;
 use crate::net::clock::wall_now;
 use crate::net::socket::Socket;
-use crate::net::turnstile::Turnstile;
+use crate::net::work_budget::WorkBudget;
 use crate::tls::cipher_names::version_name;
 use crate::tls::client_verifier::ClientAuthMode;
 use crate::tls::client_verifier::ClientVerifier;
@@ -261,7 +261,7 @@ pub async fn accept(
     input: Buffer,
     terms: &ServerTerms,
     buffers: &Buffers,
-    turnstile: &Turnstile,
+    budget: &WorkBudget,
 ) -> Accepted {
     let mut input = input;
     if input.is_empty() {
@@ -276,7 +276,7 @@ pub async fn accept(
     }
     let stream = Stream::new(socket, terms.session(), buffers.clone());
     let mut facts = Box::new(Facts::default());
-    match drive(&stream, input, turnstile, &mut facts).await {
+    match drive(&stream, input, budget, &mut facts).await {
         Ok(()) => {
             collect(&stream, &mut facts);
             let judged = terms.judge(&mut facts);
@@ -296,15 +296,10 @@ enum Broken {
     Failed(HandshakeError),
 }
 
-async fn drive(
-    stream: &Stream,
-    input: Buffer,
-    turnstile: &Turnstile,
-    facts: &mut Facts,
-) -> Result<(), Broken> {
+async fn drive(stream: &Stream, input: Buffer, budget: &WorkBudget, facts: &mut Facts) -> Result<(), Broken> {
     let mut input = input;
     loop {
-        turnstile.pass(1).await;
+        budget.acquire(1).await;
         let advanced = stream.advance(input);
         if let Some(hello) = HELLO.take() {
             facts.server_name = hello.server_name;

@@ -31,7 +31,7 @@ use rustls::sign::SingleCertAndKey;
 use crate::net::buffer::Buffer;
 use crate::net::buffer::Buffers;
 use crate::net::socket::Socket;
-use crate::net::turnstile::Turnstile;
+use crate::net::work_budget::WorkBudget;
 use crate::tls::session::HTTP2;
 use crate::tls::session::Session;
 use crate::tls::stream::Stream;
@@ -194,7 +194,7 @@ impl Client {
         socket: Socket,
         host: &[u8],
         buffers: &Buffers,
-        turnstile: &Turnstile,
+        budget: &WorkBudget,
     ) -> Result<Secured, Word> {
         let name = self.server_name.clone().unwrap_or_else(|| name_of(host));
         let connection =
@@ -202,7 +202,7 @@ impl Client {
         let stream = Stream::new(socket, Session::client(connection), buffers.clone());
         let mut input = buffers.tiny();
         loop {
-            turnstile.pass(1).await;
+            budget.acquire(1).await;
             let advanced = stream.advance(input);
             if !stream.session().borrow().is_handshaking() && advanced.is_ok() {
                 // The last message of the handshake leaves with the request.

@@ -38,7 +38,7 @@ pub async fn acquire<'g>(
         host: request::host(want.head),
         pool_key: want.pool_key,
         buffers: resources.buffers,
-        turnstile: resources.handshakes,
+        budget: resources.handshakes,
     });
     let target = Target { backend, timeout: group.connect_timeout, tls };
     if group.versions == Versions::Http1 {

@@ -12,7 +12,7 @@ use crate::net::timer::Deadline;
 use crate::net::timer::TICK;
 use crate::net::timer::Tag;
 use crate::net::timer::Timers;
-use crate::net::turnstile::Turnstile;
+use crate::net::work_budget::WorkBudget;
 use crate::snapshot::backend::Backend;
 use crate::tls::connect::Client;
 use crate::tls::connect::Secured;
@@ -37,7 +37,7 @@ pub struct TlsTarget<'a> {
     pub host: &'a [u8],
     pub pool_key: PoolKey,
     pub buffers: &'a Buffers,
-    pub turnstile: &'a Turnstile,
+    pub budget: &'a WorkBudget,
 }
 
 /// A connection that was opened.
@@ -81,7 +81,7 @@ pub async fn open(target: &Target<'_>, timers: &Timers) -> Result<Opened, Upstre
 }
 
 async fn secure(socket: Socket, tls: &TlsTarget<'_>, deadline: &Deadline) -> Result<Secured, UpstreamError> {
-    let handshake = tls.client.connect(socket, tls.host, tls.buffers, tls.turnstile);
+    let handshake = tls.client.connect(socket, tls.host, tls.buffers, tls.budget);
     match deadline.guard(pin!(handshake)).await {
         Ok(Ok(secured)) => Ok(secured),
         Ok(Err(word)) => Err(UpstreamError::Tls(word)),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::net::buffer::Buffers;
 use crate::net::timer::Timers;
-use crate::net::turnstile::Turnstile;
+use crate::net::work_budget::WorkBudget;
 use crate::snapshot::backend::Backend;
 use crate::snapshot::group::Group;
 use crate::upstream::pool::Pool;
@@ -32,5 +32,5 @@ pub struct Resources<'w> {
     pub pool: &'w Pool,
     pub timers: &'w Timers,
     pub buffers: &'w Buffers,
-    pub handshakes: &'w Turnstile,
+    pub handshakes: &'w WorkBudget,
 }

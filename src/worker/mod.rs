@@ -18,7 +18,7 @@ use crate::net::buffer::Buffers;
 use crate::net::clock::Clock;
 use crate::net::mailbox::Mailbox;
 use crate::net::timer::Timers;
-use crate::net::turnstile::Turnstile;
+use crate::net::work_budget::WorkBudget;
 use crate::snapshot::Snapshot;
 use crate::snapshot::quota::Quota;
 use crate::snapshot::rcu_cell::RcuCell;
@@ -58,9 +58,9 @@ pub struct Worker {
     /// Bytes of requests that wait for a backend to be chosen, of all workers.
     pub request_memory: Arc<Quota>,
     /// Every step of a TLS handshake passes here.
-    pub handshakes: Turnstile,
+    pub handshakes: WorkBudget,
     /// Content to compress passes here, at its size in bytes.
-    pub compressions: Turnstile,
+    pub compressions: WorkBudget,
     pub dates: RefCell<Dates>,
     /// Memory for building header values in.
     pub scratch: RefCell<Vec<u8>>,
@@ -110,8 +110,8 @@ impl Worker {
             clock,
             timers: Timers::default(),
             buffers: Buffers::default(),
-            handshakes: Turnstile::new(HANDSHAKE_STEPS_PER_TURN)?,
-            compressions: Turnstile::new(COMPRESSED_PER_TURN)?,
+            handshakes: WorkBudget::new(HANDSHAKE_STEPS_PER_TURN)?,
+            compressions: WorkBudget::new(COMPRESSED_PER_TURN)?,
             dates: RefCell::default(),
             scratch: RefCell::default(),
             log,

@@ -2,11 +2,11 @@
 
 use crate::net::buffer::Buffers;
 use crate::net::timer::Timers;
-use crate::net::turnstile::Turnstile;
+use crate::net::work_budget::WorkBudget;
 
 /// What the loop needs, made on its thread.
 pub struct Equipment {
     pub timers: Timers,
     pub buffers: Buffers,
-    pub turnstile: Turnstile,
+    pub budget: WorkBudget,
 }

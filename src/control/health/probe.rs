@@ -151,7 +151,7 @@ impl Probe {
             let handshake_failed = failed(CheckFailure::SslHandshakeError);
             let client = client.ok_or(handshake_failed)?;
             let host = self.question.host.as_bytes();
-            let handshake = client.connect(socket, host, &equipment.buffers, &equipment.turnstile);
+            let handshake = client.connect(socket, host, &equipment.buffers, &equipment.budget);
             let secured = handshake.await.map_err(|_word| handshake_failed)?;
             if self.question.is_grpc && !secured.is_http2 {
                 return Err(handshake_failed);

@@ -8,9 +8,9 @@ use crate::net::task;
 use crate::net::wait_queue::WaitQueue;
 use crate::net::wake::Pause;
 
-/// Lets tasks pass until their steps cost `per_turn`; then a turn of the loop, with its input and
-/// output, comes first. Whoever waits passes in the order of arrival.
-pub struct Turnstile {
+/// Lets tasks take steps until these cost `per_turn`; then a turn of the loop, with its input and
+/// output, comes first. Tasks that wait go on in the order of their arrival.
+pub struct WorkBudget {
     inner: Rc<Inner>,
 }
 
@@ -18,16 +18,16 @@ struct Inner {
     per_turn: usize,
     /// What steps may still cost before the next turn.
     left: Cell<usize>,
-    /// With what their steps cost.
+    /// Each task brought what its step costs.
     queue: WaitQueue<usize, ()>,
-    /// A task is at work that lets the queue pass.
+    /// A task is at work that lets the queue go on.
     reopening: Cell<bool>,
     pause: Pause,
 }
 
-impl Turnstile {
+impl WorkBudget {
     /// To be called on the worker's thread.
-    pub fn new(per_turn: usize) -> io::Result<Turnstile> {
+    pub fn new(per_turn: usize) -> io::Result<WorkBudget> {
         let inner = Inner {
             per_turn,
             left: Cell::new(per_turn),
@@ -35,11 +35,11 @@ impl Turnstile {
             reopening: Cell::new(false),
             pause: Pause::new()?,
         };
-        Ok(Turnstile { inner: Rc::new(inner) })
+        Ok(WorkBudget { inner: Rc::new(inner) })
     }
 
     /// Waits until a step of this cost may be taken. A future that is dropped gives its place up.
-    pub async fn pass(&self, cost: usize) {
+    pub async fn acquire(&self, cost: usize) {
         let left = self.inner.left.get();
         if left > 0 && self.inner.queue.is_empty() {
             self.inner.left.set(left.saturating_sub(cost));
@@ -54,7 +54,7 @@ impl Turnstile {
 }
 
 impl Inner {
-    /// Lets the first of the queue pass, turn by turn, until it is empty.
+    /// Lets the first of the queue go on, turn by turn, until it is empty.
     async fn reopen(self: Rc<Inner>) {
         while !self.queue.is_empty() {
             self.pause.take().await;

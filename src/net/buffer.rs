@@ -12,7 +12,7 @@ use std::rc::Rc;
 use monoio::buf::IoBuf;
 use monoio::buf::IoBufMut;
 
-use crate::net::shelf::Shelf;
+use crate::net::free_list::FreeList;
 
 /// Holds most requests of programs. So much may stay with a busy connection while it waits.
 pub const TINY_BYTES: usize = 512;
@@ -38,11 +38,11 @@ pub struct Buffers {
 
 #[derive(Default)]
 struct Stock {
-    hollow: RefCell<Shelf<Box<Inner>>>,
-    tiny: RefCell<Shelf<Box<Inner>>>,
-    small: RefCell<Shelf<Box<Inner>>>,
-    medium: RefCell<Shelf<Box<Inner>>>,
-    large: RefCell<Shelf<Box<Inner>>>,
+    hollow: RefCell<FreeList<Box<Inner>>>,
+    tiny: RefCell<FreeList<Box<Inner>>>,
+    small: RefCell<FreeList<Box<Inner>>>,
+    medium: RefCell<FreeList<Box<Inner>>>,
+    large: RefCell<FreeList<Box<Inner>>>,
 }
 
 /// Bytes that fill up at the end and are consumed from the start.
@@ -107,8 +107,8 @@ impl Buffers {
         self.stock.large.borrow_mut().trim();
     }
 
-    fn take(&self, shelf: &RefCell<Shelf<Box<Inner>>>, size: usize) -> Buffer {
-        let inner = shelf.borrow_mut().take();
+    fn take(&self, list: &RefCell<FreeList<Box<Inner>>>, size: usize) -> Buffer {
+        let inner = list.borrow_mut().take();
         let inner = inner.unwrap_or_else(|| {
             Box::new(Inner { bytes: Vec::with_capacity(size), start: 0, stock: Rc::clone(&self.stock) })
         });

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::task::Context;
 use std::task::Poll;
 
-use crate::net::shelf::Shelf;
+use crate::net::free_list::FreeList;
 
 /// Starts a task on this worker. It runs to its end; nobody waits for it.
 ///
@@ -106,7 +106,7 @@ pub fn unless<T, E>(
 /// connection's own task is small, and the large future lives in a block of this stock while a
 /// request is served.
 pub struct Stock<F> {
-    blocks: RefCell<Shelf<Pin<Box<Option<F>>>>>,
+    blocks: RefCell<FreeList<Pin<Box<Option<F>>>>>,
 }
 
 impl<F> Default for Stock<F> {

@@ -2,22 +2,22 @@
 
 /// Unused things, the last used one first because its memory is the warmest.
 ///
-/// The shelf takes whatever comes back. Each [`Shelf::trim`] drops half of what was not needed since
+/// The list takes what comes back. Each [`FreeList::trim`] drops half of what was not needed since
 /// the one before, so that a peak of load is forgotten within seconds, while a steady load never
 /// allocates.
-pub(super) struct Shelf<T> {
+pub(super) struct FreeList<T> {
     unused: Vec<T>,
     /// The fewest that lay unused since the last trim.
     least: usize,
 }
 
-impl<T> Default for Shelf<T> {
-    fn default() -> Shelf<T> {
-        Shelf { unused: Vec::new(), least: 0 }
+impl<T> Default for FreeList<T> {
+    fn default() -> FreeList<T> {
+        FreeList { unused: Vec::new(), least: 0 }
     }
 }
 
-impl<T> Shelf<T> {
+impl<T> FreeList<T> {
     pub(super) fn take(&mut self) -> Option<T> {
         let taken = self.unused.pop();
         self.least = self.least.min(self.unused.len());
@@ -50,16 +50,16 @@ mod tests {
 
     #[test]
     fn a_peak_is_forgotten_and_a_steady_load_is_not() {
-        let mut shelf = Shelf::default();
-        (0..1000).for_each(|thing| shelf.put(thing));
-        shelf.trim();
+        let mut list = FreeList::default();
+        (0..1000).for_each(|thing| list.put(thing));
+        list.trim();
         for _ in 0..12 {
             // Ten are in use at a time.
-            let used: Vec<_> = (0..10).filter_map(|_| shelf.take()).collect();
+            let used: Vec<_> = (0..10).filter_map(|_| list.take()).collect();
             assert_eq!(used.len(), 10);
-            used.into_iter().for_each(|thing| shelf.put(thing));
-            shelf.trim();
+            used.into_iter().for_each(|thing| list.put(thing));
+            list.trim();
         }
-        assert_eq!(shelf.len(), 10);
+        assert_eq!(list.len(), 10);
     }
 }

@@ -25,12 +25,12 @@ use crate::upstream::pool_key::PoolKey;
 ///
 /// No operation is in flight on an idle connection, and it holds no buffer. Whether its backend
 /// closed it meanwhile is seen when it is about to be lent, and by a sweep once a second. The pool
-/// outlives reloads: shelves stand by the slots of their backends.
+/// outlives reloads: its lists stand by the slots of their backends.
 pub struct Pool {
     /// Counts from 0.
     worker: usize,
     workers: usize,
-    shelves: RefCell<Vec<Shelf>>,
+    idle_lists: RefCell<Vec<IdleList>>,
     /// Idle connections by the slot of their group.
     idle: RefCell<Vec<usize>>,
     /// By the slot of the backend.
@@ -54,7 +54,7 @@ const MAX_LOOKED_AT: usize = 32;
 
 /// The idle connections of a backend; the last used one stands last.
 #[derive(Default)]
-struct Shelf {
+struct IdleList {
     idle: VecDeque<Idle>,
     /// While it has connections. So the slot cannot become another backend's meanwhile.
     backend: Option<Arc<Backend>>,
@@ -72,7 +72,7 @@ impl Pool {
         Pool {
             worker,
             workers: workers.max(1),
-            shelves: RefCell::default(),
+            idle_lists: RefCell::default(),
             idle: RefCell::default(),
             clients: RefCell::default(),
             uses: Cell::new(0),
@@ -112,16 +112,16 @@ impl Pool {
 
     /// An idle connection with this key that its backend has not closed, if there is one.
     pub fn take(&self, backend: &Backend, pool_key: PoolKey) -> Option<Connection> {
-        let mut shelves = self.shelves.borrow_mut();
-        let shelf = shelves.get_mut(backend.slot as usize)?;
+        let mut idle_lists = self.idle_lists.borrow_mut();
+        let idle_list = idle_lists.get_mut(backend.slot as usize)?;
         loop {
-            let looked_at = shelf.idle.len().saturating_sub(MAX_LOOKED_AT)..shelf.idle.len();
+            let looked_at = idle_list.idle.len().saturating_sub(MAX_LOOKED_AT)..idle_list.idle.len();
             let fits = |index: &usize| {
-                shelf.idle.get(*index).is_some_and(|idle| idle.connection.pool_key == pool_key)
+                idle_list.idle.get(*index).is_some_and(|idle| idle.connection.pool_key == pool_key)
             };
             let index = looked_at.rev().find(fits)?;
-            let idle = shelf.idle.remove(index)?;
-            self.count_down(shelf, 1);
+            let idle = idle_list.idle.remove(index)?;
+            self.count_down(idle_list, 1);
             // Even within the turn in which the connection came back: its end, or bytes that no request
             // asked for, may have come since the last byte of the response was received.
             if is_usable(&idle.connection) {
@@ -141,48 +141,48 @@ impl Pool {
         if max_idle == 0 || !is_kept || backend.health.draining_since_ms() != 0 {
             return;
         }
-        let mut shelves = self.shelves.borrow_mut();
-        let shelf = place(&mut shelves, backend.slot as usize);
-        if shelf.group != group.slot {
+        let mut idle_lists = self.idle_lists.borrow_mut();
+        let idle_list = place(&mut idle_lists, backend.slot as usize);
+        if idle_list.group != group.slot {
             // The group went and came back under another number, or an exchange of before ends only now.
-            let kept = shelf.idle.len();
-            self.count_down(shelf, kept);
+            let kept = idle_list.idle.len();
+            self.count_down(idle_list, kept);
             *place(&mut self.idle.borrow_mut(), group.slot as usize) += kept;
-            shelf.group = group.slot;
+            idle_list.group = group.slot;
         }
         let is_full = *place(&mut self.idle.borrow_mut(), group.slot as usize) >= max_idle;
-        if is_full && shelf.idle.pop_front().is_none() {
+        if is_full && idle_list.idle.pop_front().is_none() {
             return;
         }
         if is_full {
-            self.count_down(shelf, 1);
+            self.count_down(idle_list, 1);
         }
         match connection.idle_limit.get() {
             Some(limit) => connection.deadline.set(limit),
             None => connection.deadline.clear(),
         }
-        if shelf.backend.is_none() {
-            shelf.backend = Some(Arc::clone(backend));
+        if idle_list.backend.is_none() {
+            idle_list.backend = Some(Arc::clone(backend));
         }
-        shelf.keepalive_timeout = group.keepalive_timeout;
-        shelf.idle.push_back(Idle { connection, since: clock.now() });
+        idle_list.keepalive_timeout = group.keepalive_timeout;
+        idle_list.idle.push_back(Idle { connection, since: clock.now() });
         *place(&mut self.idle.borrow_mut(), group.slot as usize) += 1;
     }
 
     /// Closes connections that were idle for too long, that their backend closed, or whose backend gets
     /// no requests any more.
     pub fn sweep(&self, now: Moment) {
-        for shelf in self.shelves.borrow_mut().iter_mut() {
-            let Some(backend) = &shelf.backend else { continue };
+        for idle_list in self.idle_lists.borrow_mut().iter_mut() {
+            let Some(backend) = &idle_list.backend else { continue };
             let is_wanted = backend.health.draining_since_ms() == 0;
-            let timeout = shelf.keepalive_timeout;
-            let before = shelf.idle.len();
-            shelf
+            let timeout = idle_list.keepalive_timeout;
+            let before = idle_list.idle.len();
+            idle_list
                 .idle
                 .retain(|idle| is_wanted && now.since(idle.since) < timeout && is_usable(&idle.connection));
-            self.count_down(shelf, before - shelf.idle.len());
-            if shelf.idle.is_empty() {
-                shelf.backend = None;
+            self.count_down(idle_list, before - idle_list.idle.len());
+            if idle_list.idle.is_empty() {
+                idle_list.backend = None;
             }
         }
     }
@@ -200,8 +200,8 @@ impl Pool {
         hasher.finish().max(1)
     }
 
-    fn count_down(&self, shelf: &Shelf, closed: usize) {
-        if let Some(idle) = self.idle.borrow_mut().get_mut(shelf.group as usize) {
+    fn count_down(&self, idle_list: &IdleList, closed: usize) {
+        if let Some(idle) = self.idle.borrow_mut().get_mut(idle_list.group as usize) {
             *idle -= closed;
         }
     }

@@ -1,7 +1,7 @@
 //! The life of a client's connection, and its idle time in particular.
 //!
 //! An idle connection is this small task and nothing else: no buffer, no exchange. Serving runs in
-//! a future from the worker's stock.
+//! a future from the worker's cache.
 
 use std::cell::Cell;
 use std::net::SocketAddr;

@@ -23,7 +23,7 @@ use crate::http::head::PartialHead;
 use crate::net::buffer::Buffer;
 use crate::net::clock::Moment;
 use crate::net::task;
-use crate::net::task::Stock;
+use crate::net::task::FutureCache;
 use crate::proto::h2::frame::PREFACE;
 use crate::proto::proxy_protocol;
 use crate::proto::proxy_protocol::Parse;
@@ -35,11 +35,11 @@ const TRIM_INTERVAL: Duration = Duration::from_secs(1);
 /// Starts a task for each connection that is handed to what is returned. The futures of requests live in memory that
 /// earlier ones left: an idle connection must be small, and a request that is served is not.
 pub(super) fn server(worker: &Rc<Worker>) -> impl Fn(Box<Connection>) + use<> {
-    let stock = Rc::new(Stock::default());
-    task::spawn(trim(Rc::downgrade(&stock), Rc::clone(worker)));
+    let cache = Rc::new(FutureCache::default());
+    task::spawn(trim(Rc::downgrade(&cache), Rc::clone(worker)));
     let (worker, spawner) = (Rc::clone(worker), spawner_of_streams(worker));
     move |mut connection| {
-        let (worker, stock, spawner) = (Rc::clone(&worker), Rc::clone(&stock), Rc::clone(&spawner));
+        let (worker, cache, spawner) = (Rc::clone(&worker), Rc::clone(&cache), Rc::clone(&spawner));
         task::spawn(async move {
             // Boxed, because it is over when the first request comes.
             let Some((ready, mut input)) = Box::pin(prepare(connection, &worker)).await else { return };
@@ -60,7 +60,7 @@ pub(super) fn server(worker: &Rc<Worker>) -> impl Fn(Box<Connection>) + use<> {
                 if let Some(bytes) = partial.take() {
                     input = Some(refill(&bytes, &worker));
                 }
-                let serving = stock.run(|| h1::serve(connection, Rc::clone(&worker), input.take()));
+                let serving = cache.run(|| h1::serve(connection, Rc::clone(&worker), input.take()));
                 let (returned, next) = serving.await;
                 connection = returned;
                 match next {
@@ -79,16 +79,16 @@ pub(super) fn server(worker: &Rc<Worker>) -> impl Fn(Box<Connection>) + use<> {
 
 /// What starts the tasks of streams, in memory that earlier ones left.
 fn spawner_of_streams(worker: &Rc<Worker>) -> h2::Spawner {
-    let stock = Rc::new(Stock::default());
-    task::spawn(trim(Rc::downgrade(&stock), Rc::clone(worker)));
-    Rc::new(move |stream_task| task::spawn(stock.run(|| h2::serve(stream_task))))
+    let cache = Rc::new(FutureCache::default());
+    task::spawn(trim(Rc::downgrade(&cache), Rc::clone(worker)));
+    Rc::new(move |stream_task| task::spawn(cache.run(|| h2::serve(stream_task))))
 }
 
 /// Gives memory of a past peak back, for as long as the listener is there.
-async fn trim<F: Future>(stock: Weak<Stock<F>>, worker: Rc<Worker>) {
-    while let Some(stock) = stock.upgrade() {
-        stock.trim();
-        drop(stock);
+async fn trim<F: Future>(cache: Weak<FutureCache<F>>, worker: Rc<Worker>) {
+    while let Some(cache) = cache.upgrade() {
+        cache.trim();
+        drop(cache);
         worker.timers.sleep(TRIM_INTERVAL).await;
     }
 }

@@ -1,4 +1,4 @@
-//! Tasks of a worker, and a stock of futures so that a request on a warm worker allocates nothing.
+//! Tasks of a worker, and a cache of futures so that a request on a warm worker allocates nothing.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -103,25 +103,25 @@ pub fn unless<T, E>(
 /// Memory for futures of one type, used again and again.
 ///
 /// An idle connection must be small, yet serving a request takes a future of some KiB. So the
-/// connection's own task is small, and the large future lives in a block of this stock while a
+/// connection's own task is small, and the large future lives in a block of this cache while a
 /// request is served.
-pub struct Stock<F> {
+pub struct FutureCache<F> {
     blocks: RefCell<FreeList<Pin<Box<Option<F>>>>>,
 }
 
-impl<F> Default for Stock<F> {
-    fn default() -> Stock<F> {
-        Stock { blocks: RefCell::default() }
+impl<F> Default for FutureCache<F> {
+    fn default() -> FutureCache<F> {
+        FutureCache { blocks: RefCell::default() }
     }
 }
 
-impl<F: Future> Stock<F> {
-    /// Runs the future that `make` makes, in a block of the stock. What is returned is small.
-    pub fn run(self: &Rc<Stock<F>>, make: impl FnOnce() -> F) -> Running<F> {
+impl<F: Future> FutureCache<F> {
+    /// Runs the future that `make` makes, in a block of the cache. What is returned is small.
+    pub fn run(self: &Rc<FutureCache<F>>, make: impl FnOnce() -> F) -> Running<F> {
         let block = self.blocks.borrow_mut().take();
         let mut block = block.unwrap_or_else(|| Box::pin(None));
         block.as_mut().set(Some(make()));
-        Running { block: Some(block), stock: Rc::clone(self) }
+        Running { block: Some(block), cache: Rc::clone(self) }
     }
 
     /// Frees some of the blocks that were not needed lately.
@@ -130,11 +130,11 @@ impl<F: Future> Stock<F> {
     }
 }
 
-/// A future that runs in a block of a [`Stock`].
+/// A future that runs in a block of a [`FutureCache`].
 pub struct Running<F> {
     /// Gone when the future is done.
     block: Option<Pin<Box<Option<F>>>>,
-    stock: Rc<Stock<F>>,
+    cache: Rc<FutureCache<F>>,
 }
 
 impl<F: Future> Future for Running<F> {
@@ -147,7 +147,7 @@ impl<F: Future> Future for Running<F> {
         let output = std::task::ready!(future.poll(cx));
         if let Some(mut block) = running.block.take() {
             block.as_mut().set(None);
-            running.stock.blocks.borrow_mut().put(block);
+            running.cache.blocks.borrow_mut().put(block);
         }
         Poll::Ready(output)
     }
@@ -213,12 +213,12 @@ mod tests {
 
     #[test]
     fn a_block_is_used_again() {
-        let stock = Rc::new(Stock::default());
+        let cache = Rc::new(FutureCache::default());
         let mut cx = Context::from_waker(Waker::noop());
         for _ in 0..3 {
-            let mut running = pin!(stock.run(|| ready(7)));
+            let mut running = pin!(cache.run(|| ready(7)));
             assert_eq!(running.as_mut().poll(&mut cx), Poll::Ready(7));
-            assert_eq!(stock.blocks.borrow().len(), 1);
+            assert_eq!(cache.blocks.borrow().len(), 1);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Per-worker buffers: bytes between the kernel and a codec.
 //!
 //! A connection holds a buffer only while bytes are in motion. Buffers of the two standard sizes go
-//! back to their worker's stock when dropped, so that a warm worker allocates none. The memory comes
+//! back to their worker's cache when dropped, so that a warm worker allocates none. The memory comes
 //! from the allocator rather than from one page-aligned region: buffers that all begin at the same
 //! offset of a page would compete for the same few sets of the CPU's cache.
 
@@ -30,14 +30,14 @@ pub const HEADROOM_BYTES: usize = 18;
 /// for new keys, so that a full buffer becomes one sealed buffer.
 pub const TAILROOM_BYTES: usize = 2 + 5 + 9 * 29 + 64;
 
-/// The buffers of one worker. Cloning gives another hold on the same stock.
+/// The buffers of one worker. Cloning gives another hold on the same cache.
 #[derive(Clone, Default)]
 pub struct Buffers {
-    stock: Rc<Stock>,
+    cache: Rc<BufferCache>,
 }
 
 #[derive(Default)]
-struct Stock {
+struct BufferCache {
     hollow: RefCell<FreeList<Box<Inner>>>,
     tiny: RefCell<FreeList<Box<Inner>>>,
     small: RefCell<FreeList<Box<Inner>>>,
@@ -48,7 +48,7 @@ struct Stock {
 /// Bytes that fill up at the end and are consumed from the start.
 ///
 /// A buffer moves through many hands, so it is one pointer. Appending past the capacity grows it; a
-/// grown buffer is freed instead of going back to the stock.
+/// grown buffer is freed instead of going back to the cache.
 pub struct Buffer {
     /// Taken out only by `drop`.
     inner: ManuallyDrop<Box<Inner>>,
@@ -58,23 +58,23 @@ pub struct Buffer {
 struct Inner {
     bytes: Vec<u8>,
     start: usize,
-    /// Where the memory goes back to. What lies in the stock keeps the stock alive, which is meant:
+    /// Where the memory goes back to. What lies in the cache keeps the cache alive, which is meant:
     /// both last as long as their worker.
-    stock: Rc<Stock>,
+    cache: Rc<BufferCache>,
 }
 
 impl Buffers {
     pub fn tiny(&self) -> Buffer {
-        self.take(&self.stock.tiny, TINY_BYTES)
+        self.take(&self.cache.tiny, TINY_BYTES)
     }
 
     pub fn small(&self) -> Buffer {
-        self.take(&self.stock.small, SMALL_BYTES)
+        self.take(&self.cache.small, SMALL_BYTES)
     }
 
-    /// A buffer without memory, to be exchanged for some that goes back to the stock.
+    /// A buffer without memory, to be exchanged for some that goes back to the cache.
     pub fn hollow(&self) -> Buffer {
-        self.take(&self.stock.hollow, 0)
+        self.take(&self.cache.hollow, 0)
     }
 
     /// A buffer for a piece of a body of so many bytes, its first [`HEADROOM_BYTES`] still free.
@@ -83,7 +83,7 @@ impl Buffers {
         let mut buffer = if wanted <= SMALL_BYTES {
             self.small()
         } else if wanted <= MEDIUM_BYTES {
-            self.take(&self.stock.medium, MEDIUM_BYTES)
+            self.take(&self.cache.medium, MEDIUM_BYTES)
         } else {
             self.large()
         };
@@ -93,24 +93,24 @@ impl Buffers {
 
     /// A buffer for a long piece of a body, its first [`HEADROOM_BYTES`] still free.
     pub fn large(&self) -> Buffer {
-        let mut buffer = self.take(&self.stock.large, LARGE_BYTES);
+        let mut buffer = self.take(&self.cache.large, LARGE_BYTES);
         buffer.clear_for_body();
         buffer
     }
 
     /// Frees some of the memory that was not needed lately.
     pub fn trim(&self) {
-        self.stock.hollow.borrow_mut().trim();
-        self.stock.tiny.borrow_mut().trim();
-        self.stock.small.borrow_mut().trim();
-        self.stock.medium.borrow_mut().trim();
-        self.stock.large.borrow_mut().trim();
+        self.cache.hollow.borrow_mut().trim();
+        self.cache.tiny.borrow_mut().trim();
+        self.cache.small.borrow_mut().trim();
+        self.cache.medium.borrow_mut().trim();
+        self.cache.large.borrow_mut().trim();
     }
 
     fn take(&self, list: &RefCell<FreeList<Box<Inner>>>, size: usize) -> Buffer {
         let inner = list.borrow_mut().take();
         let inner = inner.unwrap_or_else(|| {
-            Box::new(Inner { bytes: Vec::with_capacity(size), start: 0, stock: Rc::clone(&self.stock) })
+            Box::new(Inner { bytes: Vec::with_capacity(size), start: 0, cache: Rc::clone(&self.cache) })
         });
         Buffer { inner: ManuallyDrop::new(inner) }
     }
@@ -225,13 +225,13 @@ impl Drop for Buffer {
         let mut inner = unsafe { ManuallyDrop::take(&mut self.inner) };
         inner.bytes.clear();
         inner.start = 0;
-        let stock = Rc::clone(&inner.stock);
+        let cache = Rc::clone(&inner.cache);
         match inner.bytes.capacity() {
-            0 => stock.hollow.borrow_mut().put(inner),
-            TINY_BYTES => stock.tiny.borrow_mut().put(inner),
-            SMALL_BYTES => stock.small.borrow_mut().put(inner),
-            MEDIUM_BYTES => stock.medium.borrow_mut().put(inner),
-            LARGE_BYTES => stock.large.borrow_mut().put(inner),
+            0 => cache.hollow.borrow_mut().put(inner),
+            TINY_BYTES => cache.tiny.borrow_mut().put(inner),
+            SMALL_BYTES => cache.small.borrow_mut().put(inner),
+            MEDIUM_BYTES => cache.medium.borrow_mut().put(inner),
+            LARGE_BYTES => cache.large.borrow_mut().put(inner),
             _ => {}
         }
     }
@@ -309,7 +309,7 @@ mod tests {
         let mut buffer = buffers.small();
         buffer.make_room(SMALL_BYTES + 1);
         drop(buffer);
-        assert_eq!(buffers.stock.small.borrow().len(), 0);
+        assert_eq!(buffers.cache.small.borrow().len(), 0);
     }
 
     #[test]

@@ -80,7 +80,7 @@ pub(super) struct Shared {
     pub(super) turns: Cell<usize>,
     driver: WakerSlot,
     pub(super) is_sending: Cell<bool>,
-    /// The codec has memory of the worker's stock for its output.
+    /// The codec has memory of the worker's cache for its output.
     has_memory: Cell<bool>,
     /// Why the connection ends, if it is a fault of the client.
     pub(super) end_reason: Cell<Option<Reason>>,

@@ -29,7 +29,7 @@ use crate::tls::tls_policy;
 use crate::tls::x509::self_signed;
 
 thread_local! {
-    /// A stock of buffers is never freed.
+    /// A cache of buffers is never freed.
     static BUFFERS: Buffers = Buffers::default();
 }
 

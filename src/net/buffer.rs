@@ -38,7 +38,7 @@ pub struct Buffers {
 
 #[derive(Default)]
 struct BufferCache {
-    hollow: RefCell<FreeList<Box<Inner>>>,
+    empty: RefCell<FreeList<Box<Inner>>>,
     tiny: RefCell<FreeList<Box<Inner>>>,
     small: RefCell<FreeList<Box<Inner>>>,
     medium: RefCell<FreeList<Box<Inner>>>,
@@ -73,8 +73,8 @@ impl Buffers {
     }
 
     /// A buffer without memory, to be exchanged for some that goes back to the cache.
-    pub fn hollow(&self) -> Buffer {
-        self.take(&self.cache.hollow, 0)
+    pub fn empty(&self) -> Buffer {
+        self.take(&self.cache.empty, 0)
     }
 
     /// A buffer for a piece of a body of so many bytes, its first [`HEADROOM_BYTES`] still free.
@@ -100,7 +100,7 @@ impl Buffers {
 
     /// Frees some of the memory that was not needed lately.
     pub fn trim(&self) {
-        self.cache.hollow.borrow_mut().trim();
+        self.cache.empty.borrow_mut().trim();
         self.cache.tiny.borrow_mut().trim();
         self.cache.small.borrow_mut().trim();
         self.cache.medium.borrow_mut().trim();
@@ -227,7 +227,7 @@ impl Drop for Buffer {
         inner.start = 0;
         let cache = Rc::clone(&inner.cache);
         match inner.bytes.capacity() {
-            0 => cache.hollow.borrow_mut().put(inner),
+            0 => cache.empty.borrow_mut().put(inner),
             TINY_BYTES => cache.tiny.borrow_mut().put(inner),
             SMALL_BYTES => cache.small.borrow_mut().put(inner),
             MEDIUM_BYTES => cache.medium.borrow_mut().put(inner),

@@ -197,7 +197,7 @@ impl Shared {
     /// Gives memory back that no stream needs.
     pub(super) fn give_memory_back(&self) {
         if self.streams.borrow().is_empty() && self.codec.borrow().output_bytes() == 0 {
-            self.exchange_memory(&mut self.worker.buffers.hollow());
+            self.exchange_memory(&mut self.worker.buffers.empty());
         }
     }
 

@@ -48,7 +48,7 @@ pub struct Lines {
     pub quota: Arc<Quota>,
     /// Bytes of requests that wait for a backend to be chosen.
     pub request_memory: Arc<Quota>,
-    /// By worker. A ring without a letter says that there is a new snapshot.
+    /// By worker. A ring without a message says that there is a new snapshot.
     pub workers: Vec<Mailbox<NewSocket>>,
     pub health: Mailbox<health::Order>,
     /// From workers to the health core: slots of backends that fail again and again.

@@ -8,45 +8,45 @@ use crossbeam_queue::ArrayQueue;
 use crate::net::wake::Doorbell;
 use crate::net::wake::Wakeups;
 
-/// Where letters for one loop wait. Cloning gives another hold on the same mailbox.
+/// Where messages for one loop wait. Cloning gives another hold on the same mailbox.
 pub struct Mailbox<T> {
-    letters: Arc<ArrayQueue<T>>,
+    messages: Arc<ArrayQueue<T>>,
     bell: Doorbell,
 }
 
 impl<T> Clone for Mailbox<T> {
     fn clone(&self) -> Mailbox<T> {
-        Mailbox { letters: Arc::clone(&self.letters), bell: self.bell.clone() }
+        Mailbox { messages: Arc::clone(&self.messages), bell: self.bell.clone() }
     }
 }
 
 impl<T> Mailbox<T> {
-    /// Room for so many letters that were not taken yet.
+    /// Room for this many messages that were not taken yet.
     pub fn new(capacity: usize) -> io::Result<Mailbox<T>> {
-        Ok(Mailbox { letters: Arc::new(ArrayQueue::new(capacity)), bell: Doorbell::new()? })
+        Ok(Mailbox { messages: Arc::new(ArrayQueue::new(capacity)), bell: Doorbell::new()? })
     }
 
-    /// Puts a letter in and rings; gives it back when the mailbox is full. Never waits.
-    pub fn send(&self, letter: T) -> Result<(), T> {
-        self.letters.push(letter)?;
+    /// Puts a message in and rings; gives it back when the mailbox is full. Never waits.
+    pub fn send(&self, message: T) -> Result<(), T> {
+        self.messages.push(message)?;
         self.bell.ring();
         Ok(())
     }
 
-    /// Puts a letter in and rings; when the mailbox is full, it takes the place of the oldest. Never waits.
-    pub fn send_latest(&self, letter: T) {
-        drop(self.letters.force_push(letter));
+    /// Puts a message in and rings; when the mailbox is full, it takes the place of the oldest. Never waits.
+    pub fn send_latest(&self, message: T) {
+        drop(self.messages.force_push(message));
         self.bell.ring();
     }
 
-    /// Rings without a letter.
+    /// Rings without a message.
     pub fn ring(&self) {
         self.bell.ring();
     }
 
-    /// The next letter, if one waits.
+    /// The next message, if one waits.
     pub fn take(&self) -> Option<T> {
-        self.letters.pop()
+        self.messages.pop()
     }
 
     /// What wakes the loop of the thread that calls this; for one thread only.

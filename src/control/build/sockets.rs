@@ -138,10 +138,10 @@ impl Sockets {
         for (number, mut bound) in prepared.fresh {
             for worker in workers {
                 let Some(socket) = bound.take() else { continue };
-                let mut letter = NewSocket { number, port: bound.address.port(), socket };
+                let mut message = NewSocket { number, port: bound.address.port(), socket };
                 // A worker empties its mailbox in every turn of its loop.
-                while let Err(returned) = worker.send(letter) {
-                    letter = returned;
+                while let Err(returned) = worker.send(message) {
+                    message = returned;
                     thread::sleep(PAUSE);
                 }
             }

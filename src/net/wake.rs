@@ -104,24 +104,24 @@ impl WakerSlot {
 /// has completed. And a loop with epoll runs whoever
 /// wakes itself many times over before it looks for events again: after a thousand events, two thousand
 /// times. So this waits for an event that can only come from the kernel.
-pub struct Pause {
+pub struct YieldToKernel {
     counter: UnixStream,
     /// With io_uring the counter has always counted something: to wait for it takes one operation. epoll
     /// tells of changes only, so there it is rung for each wait.
     is_rung: bool,
 }
 
-impl Pause {
+impl YieldToKernel {
     /// To be called on the worker's thread.
-    pub fn new() -> io::Result<Pause> {
+    pub fn new() -> io::Result<YieldToKernel> {
         // SAFETY: the call takes no pointers.
         let descriptor = unsafe { libc::eventfd(1, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
         let counter = UnixStream::from_std(StdUnixStream::from(own(descriptor)?))?;
-        Ok(Pause { counter, is_rung: wants_nonblocking() })
+        Ok(YieldToKernel { counter, is_rung: wants_nonblocking() })
     }
 
     /// Returns in a later turn of the loop.
-    pub async fn take(&self) {
+    pub async fn wait(&self) {
         if !self.is_rung {
             // The tasks that are ready run first.
             yield_once().await;

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use crate::net::task;
 use crate::net::wait_queue::WaitQueue;
-use crate::net::wake::Pause;
+use crate::net::wake::YieldToKernel;
 
 /// Lets tasks take steps until these cost `per_turn`; then a turn of the loop, with its input and
 /// output, comes first. Tasks that wait go on in the order of their arrival.
@@ -22,7 +22,7 @@ struct Inner {
     queue: WaitQueue<usize, ()>,
     /// A task is at work that lets the queue go on.
     reopening: Cell<bool>,
-    pause: Pause,
+    kernel: YieldToKernel,
 }
 
 impl WorkBudget {
@@ -33,7 +33,7 @@ impl WorkBudget {
             left: Cell::new(per_turn),
             queue: WaitQueue::default(),
             reopening: Cell::new(false),
-            pause: Pause::new()?,
+            kernel: YieldToKernel::new()?,
         };
         Ok(WorkBudget { inner: Rc::new(inner) })
     }
@@ -57,7 +57,7 @@ impl Inner {
     /// Lets the first of the queue go on, turn by turn, until it is empty.
     async fn reopen(self: Rc<Inner>) {
         while !self.queue.is_empty() {
-            self.pause.take().await;
+            self.kernel.wait().await;
             self.left.set(self.per_turn);
             self.admit();
         }

@@ -171,7 +171,7 @@ pub(super) async fn wait(connection: &Connection, within_head: bool, worker: &Wo
     let Connection { transport, deadline, .. } = connection;
     if within_head {
         // The deadline of the head stands. When it passes, serving finds that out and answers.
-        deadline.yield_to_end();
+        deadline.make_drainable();
         let readable = deadline.guard(pin!(transport.readable())).await;
         return if matches!(readable, Ok(Err(_))) { Waited::End } else { Waited::Readable };
     }
@@ -182,7 +182,7 @@ pub(super) async fn wait(connection: &Connection, within_head: bool, worker: &Wo
         return Waited::End;
     };
     let since = worker.timers.ticks();
-    deadline.set_yielding(timeout);
+    deadline.set_drainable(timeout);
     deadline.mark_idle(since);
     let waited = match connection.eagerness.get() {
         Eagerness::None => wait_idle(connection).await,
@@ -235,7 +235,7 @@ pub(super) async fn linger(connection: &Connection, max_discard_bytes: usize, wo
     let end = worker.timers.ticks() + LINGER_TICKS;
     let mut bytes_left = max_discard_bytes;
     while worker.timers.ticks() < end && bytes_left > 0 {
-        connection.deadline.set_yielding(LINGER_SILENCE);
+        connection.deadline.set_drainable(LINGER_SILENCE);
         let readable = connection.deadline.guard(pin!(socket.readable())).await;
         let Ok(Ok(())) = readable else { return };
         match socket.discard(bytes_left.min(LINGER_TURN_BYTES)) {

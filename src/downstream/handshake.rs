@@ -49,7 +49,7 @@ pub(super) async fn secure(
         Some(input) => input,
         None => {
             // A client that says nothing holds no buffer and no drain up.
-            connection.deadline.set_yielding(tls.handshake_timeout);
+            connection.deadline.set_drainable(tls.handshake_timeout);
             let readable = connection.deadline.guard(pin!(socket.readable())).await;
             readable.ok()?.ok()?;
             worker.buffers.small()

@@ -139,7 +139,7 @@ fn refill(bytes: &[u8], worker: &Worker) -> Buffer {
 /// returned. Nothing is answered to a peer that does not speak the protocol.
 async fn read_proxy_header(connection: &mut Connection, worker: &Worker) -> Option<Buffer> {
     let timeout = connection.http_term(worker, |terms| terms.client_header_timeout)?;
-    connection.deadline.set_yielding(timeout);
+    connection.deadline.set_drainable(timeout);
     let began = worker.clock.now();
     let mut input = worker.buffers.small();
     let failure = loop {

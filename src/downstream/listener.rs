@@ -64,7 +64,7 @@ impl Accepting {
         // Without the filter, a connection that arrives at the last moment is reset.
         drop(self.acceptor.refuse_new());
         self.closing.set(true);
-        self.deadline.set_yielding(CLOSING_GRACE);
+        self.deadline.set_drainable(CLOSING_GRACE);
     }
 }
 
@@ -82,7 +82,7 @@ async fn accept_all(accepting: &Accepting, worker: &Rc<Worker>) {
     let serve = lifecycle::server(worker);
     loop {
         if !accepting.closing.get() {
-            deadline.set_yielding(UNTIL_DRAIN);
+            deadline.set_drainable(UNTIL_DRAIN);
         }
         let is_ready = deadline.guard(pin!(acceptor.ready())).await.is_ok();
         let closing = accepting.closing.get();

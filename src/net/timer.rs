@@ -42,8 +42,8 @@ pub struct Deadline {
 
 /// Which deadlines are brought forward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hasten {
-    Yielding,
+pub enum Shorten {
+    Drainable,
     All,
 }
 
@@ -54,8 +54,8 @@ pub struct Elapsed;
 struct Wheel {
     /// Ticks since the wheel began.
     now: Cell<u64>,
-    /// How far away a yielding deadline may be set; short once [`Timers::hasten`] was called.
-    max_yielding: Cell<Duration>,
+    /// How far away a drainable deadline may be set; short once [`Timers::shorten`] was called.
+    max_drainable: Cell<Duration>,
     slots: RefCell<Vec<Vec<Rc<Node>>>>,
     /// Connections that were evicted and are not closed yet.
     evicting: Cell<usize>,
@@ -68,8 +68,8 @@ struct Node {
     /// both are set, so no deadline is overlooked.
     queued: Cell<u64>,
     waker: WakerSlot,
-    /// [`Timers::hasten`] may bring the deadline forward.
-    yielding: Cell<bool>,
+    /// [`Timers::shorten`] may bring the deadline forward.
+    drainable: Cell<bool>,
     /// [`Timers::evict_idle`] brought it forward.
     evicted: Cell<bool>,
     /// Since which tick its connection waits for nothing in particular, or NEVER.
@@ -77,7 +77,7 @@ struct Node {
     tag: Cell<Tag>,
 }
 
-/// What a deadline has to do with, so that [`Timers::hasten_tagged`] finds those that belong together.
+/// What a deadline has to do with, so that [`Timers::shorten_tagged`] finds those that belong together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tag {
     #[default]
@@ -94,7 +94,7 @@ impl Default for Timers {
         Timers {
             wheel: Rc::new(Wheel {
                 now: Cell::new(0),
-                max_yielding: Cell::new(Duration::MAX),
+                max_drainable: Cell::new(Duration::MAX),
                 slots,
                 evicting: Cell::new(0),
             }),
@@ -109,7 +109,7 @@ impl Timers {
             due: Cell::new(NEVER),
             queued: Cell::new(NEVER),
             waker: WakerSlot::default(),
-            yielding: Cell::new(false),
+            drainable: Cell::new(false),
             evicted: Cell::new(false),
             idle_since: Cell::new(NEVER),
             tag: Cell::default(),
@@ -145,17 +145,17 @@ impl Timers {
         }
     }
 
-    /// Brings every yielding deadline forward to at most `within` from now, and those that are set
+    /// Brings every drainable deadline forward to at most `within` from now, and those that are set
     /// later to at most `within` from then.
-    pub fn hasten(&self, within: Duration) {
-        self.wheel.max_yielding.set(within);
-        self.bring_forward(within, |node| node.yielding.get());
+    pub fn shorten(&self, within: Duration) {
+        self.wheel.max_drainable.set(within);
+        self.bring_forward(within, |node| node.drainable.get());
     }
 
-    /// Brings deadlines with this tag forward to at most `within` from now: those that yield, or all.
-    pub fn hasten_tagged(&self, tag: Tag, within: Duration, whom: Hasten) {
+    /// Brings deadlines with this tag forward to at most `within` from now: the drainable ones, or all.
+    pub fn shorten_tagged(&self, tag: Tag, within: Duration, whom: Shorten) {
         self.bring_forward(within, |node| {
-            node.tag.get() == tag && (whom == Hasten::All || node.yielding.get())
+            node.tag.get() == tag && (whom == Shorten::All || node.drainable.get())
         });
     }
 
@@ -248,7 +248,7 @@ impl Deadline {
     pub fn set(&self, after: Duration) {
         let now = self.wheel.now.get();
         let due = self.wheel.due_after(after);
-        self.node.yielding.set(false);
+        self.node.drainable.set(false);
         self.node.idle_since.set(NEVER);
         self.node.due.set(due);
         if self.node.queued.get() > due.min(now + SLOTS - 1) {
@@ -257,22 +257,22 @@ impl Deadline {
     }
 
     /// Like [`Deadline::set`], for a wait that need not last when the worker wants to end.
-    pub fn set_yielding(&self, after: Duration) {
-        self.set(after.min(self.wheel.max_yielding.get()));
-        self.node.yielding.set(true);
+    pub fn set_drainable(&self, after: Duration) {
+        self.set(after.min(self.wheel.max_drainable.get()));
+        self.node.drainable.set(true);
     }
 
     /// From now on the deadline may be brought forward, until it is set anew. It is at once, if the
     /// worker wants to end already.
-    pub fn yield_to_end(&self) {
-        let soonest = self.wheel.due_after(self.wheel.max_yielding.get());
+    pub fn make_drainable(&self) {
+        let soonest = self.wheel.due_after(self.wheel.max_drainable.get());
         if soonest < self.node.due.get() {
             self.node.due.set(soonest);
             if self.node.queued.get() > soonest {
                 self.wheel.queue(Rc::clone(&self.node));
             }
         }
-        self.node.yielding.set(true);
+        self.node.drainable.set(true);
     }
 
     /// Until the deadline is set anew, the connection has been idle since this tick, and may be evicted.
@@ -418,12 +418,12 @@ mod tests {
 
     #[test]
     fn hastening_moves_only_what_yields() {
-        for (yielding, fired) in [(true, 3), (false, 301)] {
+        for (drainable, fired) in [(true, 3), (false, 301)] {
             let timers = Timers::default();
             let deadline = timers.deadline();
-            let set = if yielding { Deadline::set_yielding } else { Deadline::set };
+            let set = if drainable { Deadline::set_drainable } else { Deadline::set };
             set(&deadline, TICK * 300);
-            timers.hasten(TICK * 2);
+            timers.shorten(TICK * 2);
             assert_eq!(ticks_until_elapsed(&timers, &deadline, 400), Some(fired));
         }
     }
@@ -432,9 +432,9 @@ mod tests {
     fn a_deadline_that_yields_after_hastening_comes_forward() {
         let timers = Timers::default();
         let deadline = timers.deadline();
-        timers.hasten(TICK * 2);
+        timers.shorten(TICK * 2);
         deadline.set(TICK * 300);
-        deadline.yield_to_end();
+        deadline.make_drainable();
         assert_eq!(ticks_until_elapsed(&timers, &deadline, 400), Some(3));
     }
 
@@ -447,7 +447,7 @@ mod tests {
         deadline.set(TICK);
         assert_eq!(ticks_until_elapsed(&timers, &deadline, 10), Some(2));
         timers.tick();
-        timers.hasten(TICK);
+        timers.shorten(TICK);
         deadline.set(TICK * 5);
         assert_eq!(ticks_until_elapsed(&timers, &deadline, 200), Some(6));
     }
@@ -457,7 +457,7 @@ mod tests {
         let timers = Timers::default();
         let deadline = timers.deadline();
         deadline.set(TICK * 20);
-        deadline.yield_to_end();
+        deadline.make_drainable();
         assert_eq!(ticks_until_elapsed(&timers, &deadline, 400), Some(21));
     }
 
@@ -479,8 +479,8 @@ mod tests {
         let deadlines: Vec<_> = (0..5).map(|_| timers.deadline()).collect();
         for (index, deadline) in deadlines.iter().enumerate() {
             // Moved, so that there are outdated entries.
-            deadline.set_yielding(Duration::from_secs(9 - index as u64));
-            deadline.set_yielding(Duration::from_secs(9));
+            deadline.set_drainable(Duration::from_secs(9 - index as u64));
+            deadline.set_drainable(Duration::from_secs(9));
             deadline.set_tag(Tag::Listener(u32::from(index == 0)));
             deadline.mark_idle(timers.ticks());
             timers.tick();

@@ -18,7 +18,7 @@ use crate::net::clock::monotonic_ms;
 use crate::net::listen::Acceptor;
 use crate::net::mailbox::Mailbox;
 use crate::net::task;
-use crate::net::timer::Hasten;
+use crate::net::timer::Shorten;
 use crate::net::timer::TICK;
 use crate::net::timer::Tag;
 use crate::net::wake::Wakeups;
@@ -195,7 +195,7 @@ impl Post {
     fn let_go(&self, snapshot: &Snapshot) {
         for listener in snapshot.listeners.iter().flatten().filter(|listener| listener.is_leaving()) {
             let tag = Tag::Listener(listener.slot as u32);
-            self.worker.timers.hasten_tagged(tag, IDLE_GRACE, Hasten::Yielding);
+            self.worker.timers.shorten_tagged(tag, IDLE_GRACE, Shorten::Drainable);
         }
     }
 }
@@ -208,10 +208,10 @@ fn end_drains(worker: &Worker) {
         let drain_ms = leaving.drain_timeout.as_millis() as u64;
         if since != 0 && now_ms.saturating_sub(since) >= drain_ms {
             leaving.backend.health.expire_drain();
-            // To hasten is to look at every deadline of the worker, so it is done where it can matter.
+            // To shorten is to look at every deadline of the worker, so it is done where it can matter.
             if worker.balancer.has_in_flight(leaving.backend.slot) {
                 let tag = Tag::Backend(leaving.backend.slot);
-                worker.timers.hasten_tagged(tag, Duration::ZERO, Hasten::All);
+                worker.timers.shorten_tagged(tag, Duration::ZERO, Shorten::All);
             }
         }
     }

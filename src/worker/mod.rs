@@ -189,7 +189,7 @@ impl Worker {
     /// `idle`, unless a request comes first.
     pub fn begin_drain(&self, idle: Duration) {
         self.draining.set(true);
-        self.timers.hasten(idle);
+        self.timers.shorten(idle);
     }
 
     /// Lets `dates` be of the present second, for which ticks alone are too coarse.

@@ -299,7 +299,7 @@ impl Shared {
         let until = |due: Millis| Duration::from_millis(due.saturating_sub(now.millis()));
         let waits = [codec_due.map(until), linger_due.map(until), of_idleness, of_last];
         let wait = waits.into_iter().flatten().min().unwrap_or(MAX_WAIT);
-        self.connection.deadline.set_yielding(wait.min(MAX_WAIT));
+        self.connection.deadline.set_drainable(wait.min(MAX_WAIT));
         if of_idleness.is_some() {
             let idle_ticks = now.since(self.idle_since.get()).as_millis() / TICK.as_millis();
             let since = self.worker.timers.ticks().saturating_sub(idle_ticks as u64);

@@ -20,6 +20,7 @@ use std::sync::mpsc;
 
 use ringway::config;
 use ringway::config::Source;
+use ringway::control::active_config::ActiveConfig;
 use ringway::control::build::Host;
 use ringway::control::credentials;
 use ringway::control::credentials::certificates::read_file;
@@ -27,7 +28,6 @@ use ringway::control::credentials::renewal::Renewal;
 use ringway::control::credentials::renewal::files_of;
 use ringway::control::discovery::dns::Names;
 use ringway::control::reload;
-use ringway::control::service::Service;
 use ringway::proto::h2::connection::Connection;
 use ringway::proto::h2::connection::Event;
 use ringway::proto::h2::settings::Local;
@@ -197,15 +197,15 @@ fn start(backend: SocketAddr, log: Option<(Sink, Format)>) -> SocketAddr {
     let config = loaded.config.unwrap();
     let host = Host { name: "test".to_owned(), connections: 100, workers: 1 };
     let credentials = credentials::load(&config, &read_file, &mut loaded.report);
-    let service =
-        Service::start(config.clone(), credentials, &HashMap::new(), host, &mut loaded.report).unwrap();
-    let lines = service.lines().clone();
-    let renewal = Renewal::new(&service, Box::new(read_file), files_of(&config));
+    let active =
+        ActiveConfig::start(config.clone(), credentials, &HashMap::new(), host, &mut loaded.report).unwrap();
+    let lines = active.lines().clone();
+    let renewal = Renewal::new(&active, Box::new(read_file), files_of(&config));
     let plan = Plan {
         admin: None,
         signals: None,
         lines,
-        commands: reload::start(service, renewal, Names::new(&[]), None).unwrap(),
+        commands: reload::start(active, renewal, Names::new(&[]), None).unwrap(),
         workers: 1,
         access_log: log,
         pin: false,

@@ -14,6 +14,10 @@ use crate::config::Loaded;
 use crate::config::LogDestination;
 use crate::config::Report;
 use crate::config::Workers;
+use crate::control::active_config::ActiveConfig;
+use crate::control::active_config::Drivers;
+use crate::control::active_config::Lines;
+use crate::control::active_config::Refusal;
 use crate::control::admin::Admin;
 use crate::control::build::Host;
 use crate::control::credentials;
@@ -28,10 +32,6 @@ use crate::control::process::signals;
 use crate::control::reload;
 use crate::control::reload::Command;
 use crate::control::reload::Load;
-use crate::control::service::Drivers;
-use crate::control::service::Lines;
-use crate::control::service::Refusal;
-use crate::control::service::Service;
 use crate::net::clock::wall_now;
 use crate::runtime;
 use crate::runtime::Serving;
@@ -151,10 +151,10 @@ fn start(config: Config, host: Host, manner: &mut Manner, report: &mut Report) -
     let mut names = Names::new(&config.process.resolvers);
     let answers = names.resolve(&config, || ());
     let workers = host.workers;
-    let service = Service::start(config.clone(), credentials, &answers, host, report)?;
-    let lines = service.lines().clone();
-    let renewal = Renewal::new(&service, read_file, files);
-    let commands = reload::start(service, renewal, names, manner.load.take()).map_err(Refusal::Thread)?;
+    let active = ActiveConfig::start(config.clone(), credentials, &answers, host, report)?;
+    let lines = active.lines().clone();
+    let renewal = Renewal::new(&active, read_file, files);
+    let commands = reload::start(active, renewal, names, manner.load.take()).map_err(Refusal::Thread)?;
     Ok(plan(&config, workers, lines, commands))
 }
 

@@ -11,4 +11,4 @@ pub mod preflight;
 pub mod process;
 pub mod reload;
 pub mod reloads;
-pub mod service;
+pub mod active_config;

@@ -13,6 +13,8 @@ use std::time::Instant;
 use crate::config::Config;
 use crate::config::Loaded;
 use crate::config::Severity;
+use crate::control::active_config::ActiveConfig;
+use crate::control::active_config::Refusal;
 use crate::control::build::sockets::BindError;
 use crate::control::credentials;
 use crate::control::credentials::renewal;
@@ -20,8 +22,6 @@ use crate::control::credentials::renewal::Renewal;
 use crate::control::discovery::dns::Names;
 use crate::control::preflight;
 use crate::control::process::limits;
-use crate::control::service::Refusal;
-use crate::control::service::Service;
 use crate::net::clock::instant_now;
 use crate::net::clock::monotonic_ms;
 use crate::telemetry::operator::log_line;
@@ -77,7 +77,7 @@ impl From<String> for Setback {
 }
 
 struct Reloader {
-    service: Service,
+    active: ActiveConfig,
     /// What threads and rings were made with, and no reload changes; without listeners and groups.
     started: Config,
     renewal: Renewal,
@@ -88,14 +88,14 @@ struct Reloader {
 
 /// Starts the thread. It ends when every sender is gone.
 pub fn start(
-    service: Service,
+    active: ActiveConfig,
     renewal: Renewal,
     names: Names,
     load: Option<Load>,
 ) -> io::Result<Sender<Command>> {
     let (sender, commands) = mpsc::channel();
-    let started = Config { listeners: Vec::new(), server_groups: Vec::new(), ..service.config.clone() };
-    let mut reloader = Reloader { service, started, renewal, names, load };
+    let started = Config { listeners: Vec::new(), server_groups: Vec::new(), ..active.config.clone() };
+    let mut reloader = Reloader { active, started, renewal, names, load };
     let body = move || {
         // Thousands of backends take a tenth of a second to read, and no request is to wait for that.
         limits::give_way();
@@ -114,7 +114,7 @@ pub fn start(
 impl Reloader {
     fn obey(&mut self, is_strict: bool, answer: Option<Sender<Outcome>>) {
         let outcome = self.reload(is_strict);
-        self.service.lines().reloads.note(outcome.is_ok(), monotonic_ms());
+        self.active.lines().reloads.note(outcome.is_ok(), monotonic_ms());
         match &outcome {
             Ok(Reloaded { sentence, warnings }) => {
                 if !warnings.is_empty() {
@@ -135,7 +135,7 @@ impl Reloader {
     /// Tries again for a moment where an address is taken.
     fn reload(&mut self, is_strict: bool) -> Outcome {
         if self.load.is_none() {
-            self.renewal.read_everything(&mut self.service);
+            self.renewal.read_everything(&mut self.active);
             let sentence = "the configuration came from the command line; the files it names were read anew";
             return Ok(Reloaded { sentence: sentence.to_owned(), warnings: String::new() });
         }
@@ -161,7 +161,7 @@ impl Reloader {
                 self.look();
                 looked = now;
             }
-            if now >= end || !self.service.is_taken(refused) {
+            if now >= end || !self.active.is_taken(refused) {
                 return;
             }
         }
@@ -169,9 +169,9 @@ impl Reloader {
 
     /// Goes on with what changes by itself.
     fn look(&mut self) {
-        self.renewal.look(&mut self.service);
+        self.renewal.look(&mut self.active);
         self.follow_names();
-        self.service.free_replaced();
+        self.active.free_replaced();
     }
 
     fn reload_once(&mut self, began: Instant, is_strict: bool) -> Result<Reloaded, Setback> {
@@ -192,28 +192,28 @@ impl Reloader {
         if loaded.report.has_errors() {
             return Err(report_text(&loaded).into());
         }
-        let Reloader { renewal, service, names, .. } = &mut *self;
-        let answers = names.resolve(&config, || renewal.look(service));
-        let bound: Vec<u64> = self.service.bindings().iter().map(|binding| binding.number).collect();
-        let outcome = self.service.replace(config, credentials, &answers, &mut loaded.report);
-        self.names.watch(&self.service.config);
+        let Reloader { renewal, active, names, .. } = &mut *self;
+        let answers = names.resolve(&config, || renewal.look(active));
+        let bound: Vec<u64> = self.active.bindings().iter().map(|binding| binding.number).collect();
+        let outcome = self.active.replace(config, credentials, &answers, &mut loaded.report);
+        self.names.watch(&self.active.config);
         match outcome {
             Ok(()) => {}
             Err(Refusal::Invalid) => return Err(report_text(&loaded).into()),
             Err(Refusal::Bind(refused)) if refused.is_taken() => return Err(Setback::Taken(refused)),
             Err(refusal) => return Err(format!("error: {refusal}").into()),
         }
-        self.renewal.follow(&self.service, files);
+        self.renewal.follow(&self.active, files);
         let mut warnings = told_later("warning", &unchangeable);
         if loaded.report.count(Severity::Warning) > 0 {
             warnings.push_str(&report_text(&loaded));
         }
         self.log_listeners(&bound);
-        let Service { config, .. } = &self.service;
+        let ActiveConfig { config, .. } = &self.active;
         let backends: usize = config.server_groups.iter().map(|group| group.backends.len()).sum();
         let sentence = format!(
             "reloaded: epoch {}, {}, {}, {}, in service after {} ms",
-            self.service.epoch(),
+            self.active.epoch(),
             counted(config.listeners.len(), "listener"),
             counted(config.server_groups.len(), "group"),
             counted(backends, "backend"),
@@ -224,8 +224,8 @@ impl Reloader {
 
     /// Tells where there was nobody `before`, and who has left.
     fn log_listeners(&self, before: &[u64]) {
-        let listeners = &self.service.config.listeners;
-        for binding in self.service.bindings().iter().filter(|binding| !before.contains(&binding.number)) {
+        let listeners = &self.active.config.listeners;
+        for binding in self.active.bindings().iter().filter(|binding| !before.contains(&binding.number)) {
             let of_name = listeners.iter().find(|listener| listener.name == binding.listener);
             let scheme =
                 if of_name.is_some_and(|listener| listener.tls.is_some()) { "https" } else { "http" };
@@ -236,7 +236,7 @@ impl Reloader {
     /// Goes on with the present addresses of names.
     fn follow_names(&mut self) {
         let Some(answers) = self.names.changed() else { return };
-        match self.service.rename(&answers) {
+        match self.active.rename(&answers) {
             Ok(sentences) => {
                 sentences.iter().take(MAX_SENTENCES).for_each(|sentence| log_line(sentence));
                 if let Some(more @ 1..) = sentences.len().checked_sub(MAX_SENTENCES) {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use crate::control::service::THREAD_CURE;
+use crate::control::active_config::THREAD_CURE;
 use crate::telemetry::log_output::Sink;
 
 /// Why serving could not begin, or ended by itself.

@@ -15,9 +15,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc;
 
+use crate::control::active_config::Drivers;
 use crate::control::process::signals;
 use crate::control::process::signals::Order;
-use crate::control::service::Drivers;
 use crate::runtime::drain::Drain;
 use crate::runtime::error::RuntimeError;
 use crate::runtime::event::Event;

@@ -3,10 +3,10 @@
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
+use crate::control::active_config::Lines;
 use crate::control::admin::Admin;
 use crate::control::process::signals::Noticed;
 use crate::control::reload::Command;
-use crate::control::service::Lines;
 use crate::runtime::ring::Wanted;
 use crate::telemetry::access_log::Format;
 use crate::telemetry::log_output::Sink;

@@ -9,8 +9,8 @@ use std::sync::mpsc::Sender;
 use std::task::Poll;
 use std::time::Duration;
 
+use crate::control::active_config::Lines;
 use crate::control::build::sockets::NewSocket;
-use crate::control::service::Lines;
 use crate::downstream::eviction;
 use crate::downstream::listener;
 use crate::downstream::listener::Accepting;

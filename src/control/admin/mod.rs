@@ -28,10 +28,10 @@ use std::time::Duration;
 use serde_json::Value as Json;
 use serde_json::json;
 
+use crate::control::active_config::Lines;
 use crate::control::admin::answer::error;
 use crate::control::reload::Command;
 use crate::control::reload::Reloaded;
-use crate::control::service::Lines;
 use crate::net::clock::monotonic_ms;
 use crate::net::clock::wall_now;
 use crate::net::unix_listener::ListenError;

@@ -7,11 +7,11 @@ use std::time::Duration;
 use serde_json::Value as Json;
 use serde_json::json;
 
+use crate::control::active_config::Lines;
 use crate::control::credentials::inventory::AuthorityEntry;
 use crate::control::credentials::inventory::Broken;
 use crate::control::credentials::inventory::CertificateEntry;
 use crate::control::reloads::Reloads;
-use crate::control::service::Lines;
 use crate::net::clock::monotonic_ms;
 use crate::net::clock::wall_now;
 use crate::snapshot::Listener;

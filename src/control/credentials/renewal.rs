@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::config::Config;
 use crate::config::NamedFile;
 use crate::config::Verify;
+use crate::control::active_config::ActiveConfig;
 use crate::control::credentials::authorities;
 use crate::control::credentials::certificates;
 use crate::control::credentials::certificates::KeptReadFile;
@@ -19,7 +20,6 @@ use crate::control::credentials::inventory::Broken;
 use crate::control::credentials::inventory::CertificateEntry;
 use crate::control::credentials::inventory::Inventory;
 use crate::control::files::Files;
-use crate::control::service::Service;
 use crate::net::clock::wall_now;
 use crate::telemetry::operator::log_line;
 
@@ -65,9 +65,9 @@ pub struct Renewal {
 
 impl Renewal {
     /// `files` are [`files_of`] the configuration, from before they were read.
-    pub fn new(service: &Service, read_file: KeptReadFile, files: Files) -> Renewal {
-        let users = users(&service.config);
-        let expiry = expiry(service);
+    pub fn new(active: &ActiveConfig, read_file: KeptReadFile, files: Files) -> Renewal {
+        let users = users(&active.config);
+        let expiry = expiry(active);
         let renewal = Renewal {
             read_file,
             files,
@@ -78,15 +78,15 @@ impl Renewal {
             expiry,
             looks: 0,
         };
-        renewal.take_stock(service);
+        renewal.take_stock(active);
         renewal
     }
 
     /// Publishes what is known now.
-    fn take_stock(&self, service: &Service) {
+    fn take_stock(&self, active: &ActiveConfig) {
         let since = |item| self.read.get(&item).copied().unwrap_or(self.began);
         let broken = |item| self.failing.get(&item).and_then(|failure| failure.broken.clone());
-        let Service { config, security, .. } = service;
+        let ActiveConfig { config, security, .. } = active;
         let shows = |index: usize| {
             let listeners = config.listeners.iter();
             let shows = |tls: &crate::config::ListenerTls| tls.certificates.contains(&index);
@@ -114,7 +114,7 @@ impl Renewal {
         });
         let inventory =
             Inventory { certificates: certificates.collect(), authorities: authorities.collect() };
-        service.lines().inventory.publish(Arc::new(inventory));
+        active.lines().inventory.publish(Arc::new(inventory));
     }
 
     pub(in crate::control) fn read_file(&self) -> &KeptReadFile {
@@ -122,29 +122,29 @@ impl Renewal {
     }
 
     /// Looks at the files of another configuration from now on; `files` as with [`Renewal::new`].
-    pub(in crate::control) fn follow(&mut self, service: &Service, files: Files) {
-        self.users = users(&service.config);
+    pub(in crate::control) fn follow(&mut self, active: &ActiveConfig, files: Files) {
+        self.users = users(&active.config);
         self.files = files;
         self.failing.clear();
         self.read.clear();
         self.began = wall_now();
-        self.expiry = expiry(service);
-        self.take_stock(service);
+        self.expiry = expiry(active);
+        self.take_stock(active);
     }
 
     /// Tells what comes to its end while it serves.
-    fn log_expiry(&mut self, service: &Service) {
+    fn log_expiry(&mut self, active: &ActiveConfig) {
         let now = i64::try_from(wall_now().as_secs()).unwrap_or(i64::MAX);
-        for sentence in self.expiry.news(&service.config, &service.security.credentials, now) {
+        for sentence in self.expiry.news(&active.config, &active.security.credentials, now) {
             log_line(&format!("warning: {sentence}"));
         }
     }
 
     /// Reads what changed, and again what could not be read a moment ago.
-    pub(in crate::control) fn look(&mut self, service: &mut Service) {
+    pub(in crate::control) fn look(&mut self, active: &mut ActiveConfig) {
         self.looks = (self.looks + 1) % LOOKS_PER_MINUTE;
         if self.looks == 0 {
-            self.log_expiry(service);
+            self.log_expiry(active);
         }
         let changed = self.files.changed();
         let mut items: BTreeSet<Item> = self
@@ -166,45 +166,45 @@ impl Renewal {
         if items.is_empty() {
             return;
         }
-        let fresh: BTreeSet<Item> = items.into_iter().filter(|item| self.read(*item, service)).collect();
-        for (item, took) in publish(&fresh, since, service) {
+        let fresh: BTreeSet<Item> = items.into_iter().filter(|item| self.read(*item, active)).collect();
+        for (item, took) in publish(&fresh, since, active) {
             log_line(&format!(
                 "{}: in service {} ms after the change",
-                name(item, &service.config),
+                name(item, &active.config),
                 took.as_millis()
             ));
         }
-        self.take_stock(service);
+        self.take_stock(active);
     }
 
     /// Reads every file, changed or not.
-    pub(in crate::control) fn read_everything(&mut self, service: &mut Service) {
+    pub(in crate::control) fn read_everything(&mut self, active: &mut ActiveConfig) {
         let began = wall_now();
         self.files.changed();
-        let certificates = (0..service.config.certificates.len()).map(Item::Certificate);
+        let certificates = (0..active.config.certificates.len()).map(Item::Certificate);
         let items: Vec<Item> =
-            certificates.chain((0..service.config.authorities.len()).map(Item::Authority)).collect();
+            certificates.chain((0..active.config.authorities.len()).map(Item::Authority)).collect();
         let whole = items.len();
         // Nobody replaces files while asking for them to be read, so a failure is told at once.
         let fresh: BTreeSet<Item> = items
             .into_iter()
             .filter(|item| {
                 self.failing.entry(*item).or_default().tries = PATIENT_LOOKS - 1;
-                self.read(*item, service)
+                self.read(*item, active)
             })
             .collect();
         let read = fresh.len();
-        publish(&fresh, began, service);
-        self.take_stock(service);
+        publish(&fresh, began, active);
+        self.take_stock(active);
         let took = wall_now().saturating_sub(began).as_millis();
         log_line(&format!("read {read} of {whole} certificates and CAs anew: in service after {took} ms"));
     }
 
     /// Reads the files of one item; false, after telling why, when the old one has to stay.
-    fn read(&mut self, item: Item, service: &mut Service) -> bool {
+    fn read(&mut self, item: Item, active: &mut ActiveConfig) -> bool {
         let (found, errors, warnings) = match item {
-            Item::Certificate(index) => self.read_certificate(index, service),
-            Item::Authority(index) => read_authority(index, service),
+            Item::Certificate(index) => self.read_certificate(index, active),
+            Item::Authority(index) => read_authority(index, active),
         };
         if found {
             self.failing.remove(&item);
@@ -215,7 +215,7 @@ impl Renewal {
         let failure = self.failing.entry(item).or_default();
         failure.tries += 1;
         if failure.tries == PATIENT_LOOKS {
-            let name = name(item, &service.config);
+            let name = name(item, &active.config);
             for text in &errors {
                 log_line(&format!("error: {name} stays as it was: {text}"));
             }
@@ -226,61 +226,61 @@ impl Renewal {
         false
     }
 
-    fn read_certificate(&self, index: usize, service: &mut Service) -> (bool, Vec<String>, Vec<String>) {
+    fn read_certificate(&self, index: usize, active: &mut ActiveConfig) -> (bool, Vec<String>, Vec<String>) {
         let (mut errors, mut warnings) = (Vec::new(), Vec::new());
-        let Some(wanted) = service.config.certificates.get(index) else { return (false, errors, warnings) };
+        let Some(wanted) = active.config.certificates.get(index) else { return (false, errors, warnings) };
         let outcome = certificates::read_one(wanted, &self.read_file);
         for finding in &outcome.findings {
             let text = format!("{}; {}", finding.message(), finding.cure());
             if finding.is_warning() { &mut warnings } else { &mut errors }.push(text);
         }
         let found = outcome.certificate.is_some();
-        if let (Some(slot), true) = (service.security.credentials.certificates.get_mut(index), found) {
+        if let (Some(slot), true) = (active.security.credentials.certificates.get_mut(index), found) {
             *slot = outcome.certificate;
         }
         (found, errors, warnings)
     }
 }
 
-fn read_authority(index: usize, service: &mut Service) -> (bool, Vec<String>, Vec<String>) {
+fn read_authority(index: usize, active: &mut ActiveConfig) -> (bool, Vec<String>, Vec<String>) {
     let (mut errors, mut warnings) = (Vec::new(), Vec::new());
-    let Some(wanted) = service.config.authorities.get(index) else { return (false, errors, warnings) };
+    let Some(wanted) = active.config.authorities.get(index) else { return (false, errors, warnings) };
     let loaded = authorities::load_one(wanted);
     for complaint in &loaded.complaints {
         let text = format!("{}; {}", complaint.message, complaint.help);
         if complaint.is_error { &mut errors } else { &mut warnings }.push(text);
     }
     let found = loaded.authority.is_some();
-    if let (Some(slot), true) = (service.security.credentials.authorities.get_mut(index), found) {
+    if let (Some(slot), true) = (active.security.credentials.authorities.get_mut(index), found) {
         *slot = loaded;
     }
     (found, errors, warnings)
 }
 
 /// Brings fresh items into service wherever they are used; returns how long after `since`.
-fn publish(fresh: &BTreeSet<Item>, since: Duration, service: &mut Service) -> Vec<(Item, Duration)> {
+fn publish(fresh: &BTreeSet<Item>, since: Duration, active: &mut ActiveConfig) -> Vec<(Item, Duration)> {
     let uses = |certificate: &usize| fresh.contains(&Item::Certificate(*certificate));
     let trusts = |authority: &usize| fresh.contains(&Item::Authority(*authority));
-    for (index, listener) in service.config.listeners.iter().enumerate() {
+    for (index, listener) in active.config.listeners.iter().enumerate() {
         let Some(tls) = &listener.tls else { continue };
         if !tls.certificates.iter().any(uses) && !listener.client_auth.ca.iter().any(trusts) {
             continue;
         }
-        service.security.credentials.index_anew(index, tls);
-        let terms = service.security.server_terms(index, listener);
-        let serving = service.roster.listeners.get(index).and_then(|listener| listener.tls.as_ref());
+        active.security.credentials.index_anew(index, tls);
+        let terms = active.security.server_terms(index, listener);
+        let serving = active.roster.listeners.get(index).and_then(|listener| listener.tls.as_ref());
         if let (Some(terms), Some(serving)) = (terms, serving) {
             serving.terms.publish(terms);
         }
     }
-    for (group, serving) in service.config.server_groups.iter().zip(&service.roster.groups) {
+    for (group, serving) in active.config.server_groups.iter().zip(&active.roster.groups) {
         let (Some(tls), Some(serving)) = (&group.tls, &serving.group.tls) else { continue };
         let authority = match &tls.verify {
             Verify::Ca(index) => Some(index),
             _ => None,
         };
         let is_affected = tls.client_certificate.iter().any(uses) || authority.is_some_and(trusts);
-        if is_affected && let Some(terms) = service.security.client_terms(group) {
+        if is_affected && let Some(terms) = active.security.client_terms(group) {
             serving.publish(terms);
         }
     }
@@ -319,7 +319,7 @@ fn users(config: &Config) -> BTreeMap<PathBuf, Vec<Item>> {
     users
 }
 
-fn expiry(service: &Service) -> Expiry {
+fn expiry(active: &ActiveConfig) -> Expiry {
     let now = i64::try_from(wall_now().as_secs()).unwrap_or(i64::MAX);
-    Expiry::new(&service.config, &service.security.credentials, now)
+    Expiry::new(&active.config, &active.security.credentials, now)
 }

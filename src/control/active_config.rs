@@ -74,7 +74,7 @@ pub const THREAD_CURE: &str =
 const MAX_ORDERS: usize = 1;
 
 /// What is in service.
-pub struct Service {
+pub struct ActiveConfig {
     pub config: Config,
     pub security: Security,
     pub roster: Roster,
@@ -117,7 +117,7 @@ impl From<io::Error> for Refusal {
     }
 }
 
-impl Service {
+impl ActiveConfig {
     /// Makes the first snapshot. Nobody serves from it yet.
     pub fn start(
         config: Config,
@@ -125,7 +125,7 @@ impl Service {
         answers: &Answers,
         host: Host,
         report: &mut Report,
-    ) -> Result<Service, Refusal> {
+    ) -> Result<ActiveConfig, Refusal> {
         let mailboxes = (0..host.workers).map(|_| Mailbox::new(MAX_ON_THE_WAY));
         let backend_counters = Arc::new(BackendCounters::new(host.workers));
         let nothing = Snapshot {
@@ -148,7 +148,7 @@ impl Service {
             inventory: Arc::new(RcuCell::new(Arc::default())),
             drivers: Arc::default(),
         };
-        let mut service = Service {
+        let mut active = ActiveConfig {
             config: Config { listeners: Vec::new(), server_groups: Vec::new(), ..config.clone() },
             security: Security::new(credentials),
             roster: Roster::new(backend_counters),
@@ -158,8 +158,8 @@ impl Service {
             addresses: Addresses::new(),
             replaced: Vec::new(),
         };
-        service.install(config, answers, report)?;
-        Ok(service)
+        active.install(config, answers, report)?;
+        Ok(active)
     }
 
     /// Whether what kept a listener from binding is still there.

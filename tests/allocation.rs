@@ -199,12 +199,12 @@ fn start(backend: SocketAddr, log: Option<(Sink, Format)>) -> SocketAddr {
     let credentials = credentials::load(&config, &read_file, &mut loaded.report);
     let active =
         ActiveConfig::start(config.clone(), credentials, &HashMap::new(), host, &mut loaded.report).unwrap();
-    let lines = active.lines().clone();
+    let channels = active.channels().clone();
     let renewal = Renewal::new(&active, Box::new(read_file), files_of(&config));
     let plan = Plan {
         admin: None,
         signals: None,
-        lines,
+        channels,
         commands: reload::start(active, renewal, Names::new(&[]), None).unwrap(),
         workers: 1,
         access_log: log,

@@ -15,8 +15,8 @@ use crate::config::LogDestination;
 use crate::config::Report;
 use crate::config::Workers;
 use crate::control::active_config::ActiveConfig;
+use crate::control::active_config::Channels;
 use crate::control::active_config::Drivers;
-use crate::control::active_config::Lines;
 use crate::control::active_config::Refusal;
 use crate::control::admin::Admin;
 use crate::control::build::Host;
@@ -100,7 +100,7 @@ fn serve_until_end(mut loaded: Loaded, mut manner: Manner) -> Exit {
     plan.signals = Some(noticed);
     diagnostics::print(&loaded.report);
     if let Some(socket) = &loaded.admin.socket {
-        match Admin::bind(&socket.path, plan.lines.clone(), plan.commands.clone()) {
+        match Admin::bind(&socket.path, plan.channels.clone(), plan.commands.clone()) {
             Ok(admin) => plan.admin = Some(admin),
             Err(error) => {
                 log_line(&format!("error: {}: {error}", loaded.report.place(socket.location)));
@@ -152,10 +152,10 @@ fn start(config: Config, host: Host, manner: &mut Manner, report: &mut Report) -
     let answers = names.resolve(&config, || ());
     let workers = host.workers;
     let active = ActiveConfig::start(config.clone(), credentials, &answers, host, report)?;
-    let lines = active.lines().clone();
+    let channels = active.channels().clone();
     let renewal = Renewal::new(&active, read_file, files);
     let commands = reload::start(active, renewal, names, manner.load.take()).map_err(Refusal::Thread)?;
-    Ok(plan(&config, workers, lines, commands))
+    Ok(plan(&config, workers, channels, commands))
 }
 
 /// Why serving did not begin, as an exit code.
@@ -206,9 +206,9 @@ fn host(config: &Config) -> Host {
     }
 }
 
-fn plan(config: &Config, workers: usize, lines: Lines, commands: Sender<Command>) -> Plan {
+fn plan(config: &Config, workers: usize, channels: Channels, commands: Sender<Command>) -> Plan {
     Plan {
-        lines,
+        channels,
         signals: None,
         commands,
         admin: None,

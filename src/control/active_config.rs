@@ -41,7 +41,7 @@ use crate::tls::connect::Trust;
 
 /// How the slow side reaches workers and the health core.
 #[derive(Clone)]
-pub struct Lines {
+pub struct Channels {
     pub publication: Arc<RcuCell<Snapshot>>,
     pub backend_counters: Arc<BackendCounters>,
     /// Downstream connections, of all listeners and workers.
@@ -80,7 +80,7 @@ pub struct ActiveConfig {
     pub roster: Roster,
     host: Host,
     sockets: Sockets,
-    lines: Lines,
+    channels: Channels,
     addresses: Addresses,
     /// Snapshots that were replaced and that somebody may still serve from. The last hold on one is here, so
     /// that it is not a worker that takes the time to free thousands of groups.
@@ -136,7 +136,7 @@ impl ActiveConfig {
             leaving: Vec::new(),
             workers: host.workers,
         };
-        let lines = Lines {
+        let channels = Channels {
             publication: Arc::new(RcuCell::new(Arc::new(nothing))),
             backend_counters: Arc::clone(&backend_counters),
             quota: Arc::new(Quota::new(0)),
@@ -154,7 +154,7 @@ impl ActiveConfig {
             roster: Roster::new(backend_counters),
             host,
             sockets: Sockets::default(),
-            lines,
+            channels,
             addresses: Addresses::new(),
             replaced: Vec::new(),
         };
@@ -177,13 +177,13 @@ impl ActiveConfig {
         self.replaced.retain(|snapshot| Arc::strong_count(snapshot) > 1);
     }
 
-    pub fn lines(&self) -> &Lines {
-        &self.lines
+    pub fn channels(&self) -> &Channels {
+        &self.channels
     }
 
     /// Counts from 1, and grows with every configuration that goes into service.
     pub fn epoch(&self) -> u64 {
-        self.lines.publication.load().1.epoch
+        self.channels.publication.load().1.epoch
     }
 
     /// Puts another configuration into service; when it is refused, everything stays as it was.
@@ -236,19 +236,19 @@ impl ActiveConfig {
         let snapshot =
             build::build(&parts, terms, &mut self.roster, epoch, report).ok_or(Refusal::Invalid)?;
         self.free_replaced();
-        self.replaced.push(self.lines.publication.load().1);
-        self.lines.publication.publish(Arc::new(snapshot));
+        self.replaced.push(self.channels.publication.load().1);
+        self.channels.publication.publish(Arc::new(snapshot));
         let request_memory = usize::try_from(config.process.request_buffer_memory).unwrap_or(usize::MAX);
-        self.lines.request_memory.set_limit(request_memory);
-        self.lines.quota.set_limit(match config.process.max_connections {
+        self.channels.request_memory.set_limit(request_memory);
+        self.channels.quota.set_limit(match config.process.max_connections {
             0 => self.host.connections,
             limit => limit as usize,
         });
-        self.sockets.install(prepared, &self.lines.workers);
-        self.lines.workers.iter().for_each(Mailbox::ring);
+        self.sockets.install(prepared, &self.channels.workers);
+        self.channels.workers.iter().for_each(Mailbox::ring);
         self.config = config;
         self.addresses = addresses;
-        self.lines.health.send_latest(health::Order::Watch(self.watches()));
+        self.channels.health.send_latest(health::Order::Watch(self.watches()));
         Ok(())
     }
 

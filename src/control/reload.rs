@@ -114,7 +114,7 @@ pub fn start(
 impl Reloader {
     fn obey(&mut self, is_strict: bool, answer: Option<Sender<Outcome>>) {
         let outcome = self.reload(is_strict);
-        self.active.lines().reloads.note(outcome.is_ok(), monotonic_ms());
+        self.active.channels().reloads.note(outcome.is_ok(), monotonic_ms());
         match &outcome {
             Ok(Reloaded { sentence, warnings }) => {
                 if !warnings.is_empty() {

@@ -62,8 +62,8 @@ impl Seed {
     pub(super) fn new(plan: &Plan) -> Seed {
         let pinned = if plan.pin { plan.workers } else { 0 };
         Seed {
-            orders: plan.lines.health.clone(),
-            failure_reports: plan.lines.failure_reports.clone(),
+            orders: plan.channels.health.clone(),
+            failure_reports: plan.channels.failure_reports.clone(),
             place: Place::choose(plan.health_cpu, &pin::usable_cpus(), pinned),
             io_driver: plan.io_driver,
         }

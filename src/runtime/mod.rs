@@ -49,10 +49,10 @@ pub fn run(mut plan: Plan, announce: impl FnOnce(&Serving)) -> Result<(), Runtim
     let listeners = listening(&plan);
     // The health core has a ring, too, and makes it as soon as its thread runs.
     let entries = Entries::of(plan.ring_entries, workers + 1, plan.io_driver);
-    let of_workers = Arc::clone(&plan.lines.drivers);
-    let quota = Arc::clone(&plan.lines.quota);
+    let of_workers = Arc::clone(&plan.channels.drivers);
+    let quota = Arc::clone(&plan.channels.quota);
     let (log_writer, log_queues) = start_log(&mut plan, workers)?;
-    let drain = Drain::new(plan.lines.workers.clone());
+    let drain = Drain::new(plan.channels.workers.clone());
     let (events, inbox) = mpsc::channel();
     let orders = events.clone();
     // The inbox lives as long as the process.
@@ -88,7 +88,7 @@ pub fn run(mut plan: Plan, announce: impl FnOnce(&Serving)) -> Result<(), Runtim
 
 /// Every address that is listened at, with the name of its listener.
 fn listening(plan: &Plan) -> Vec<(String, SocketAddr)> {
-    let (_, snapshot) = plan.lines.publication.load();
+    let (_, snapshot) = plan.channels.publication.load();
     let listeners = snapshot.listeners.iter().flatten();
     listeners
         .flat_map(|listener| listener.addresses.iter().map(|address| (listener.name.clone(), *address)))

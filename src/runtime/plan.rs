@@ -3,7 +3,7 @@
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use crate::control::active_config::Lines;
+use crate::control::active_config::Channels;
 use crate::control::admin::Admin;
 use crate::control::process::signals::Noticed;
 use crate::control::reload::Command;
@@ -13,7 +13,7 @@ use crate::telemetry::log_output::Sink;
 
 /// What the runtime needs beside the snapshot.
 pub struct Plan {
-    pub lines: Lines,
+    pub channels: Channels,
     /// Signals that came while everything was prepared. None: nobody noticed any.
     pub signals: Option<Noticed>,
     /// Who keeps current what is in service.

@@ -9,7 +9,7 @@ use std::sync::mpsc::Sender;
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::control::active_config::Lines;
+use crate::control::active_config::Channels;
 use crate::control::build::sockets::NewSocket;
 use crate::downstream::eviction;
 use crate::downstream::listener;
@@ -67,8 +67,8 @@ pub(super) fn seeds(
     drain: &Arc<Drain>,
     entries: Entries,
 ) -> Vec<Seed> {
-    let Lines { publication, backend_counters, quota, request_memory, workers, failure_reports, .. } =
-        plan.lines;
+    let Channels { publication, backend_counters, quota, request_memory, workers, failure_reports, .. } =
+        plan.channels;
     let shared = ProcessHandles { publication, backend_counters, quota, request_memory, failure_reports };
     let cpus = pin::usable_cpus();
     let seed = |((index, log), mailbox): ((usize, Option<AccessLog>), Mailbox<NewSocket>)| Seed {

@@ -28,7 +28,7 @@ use std::time::Duration;
 use serde_json::Value as Json;
 use serde_json::json;
 
-use crate::control::active_config::Lines;
+use crate::control::active_config::Channels;
 use crate::control::admin::answer::error;
 use crate::control::reload::Command;
 use crate::control::reload::Reloaded;
@@ -66,7 +66,7 @@ pub struct AdminError {
 
 /// Where commands are answered.
 struct Desk {
-    lines: Lines,
+    channels: Channels,
     commands: Sender<Command>,
     /// Wall-clock time of the start, as time since the Unix epoch.
     started: Duration,
@@ -75,11 +75,11 @@ struct Desk {
 
 impl Admin {
     /// Makes the socket. Commands wait in it until [`Admin::serve`].
-    pub fn bind(path: &Path, lines: Lines, commands: Sender<Command>) -> Result<Admin, AdminError> {
+    pub fn bind(path: &Path, channels: Channels, commands: Sender<Command>) -> Result<Admin, AdminError> {
         let listener = PrivateListener::bind(path, gives_way)
             .map_err(|error| AdminError { path: path.to_owned(), error })?;
         let desk = Desk {
-            lines,
+            channels,
             commands,
             started: wall_now().saturating_sub(Duration::from_millis(monotonic_ms())),
             is_stopping: AtomicBool::new(false),
@@ -167,7 +167,7 @@ impl Desk {
     }
 
     fn status(&self) -> Json {
-        status::picture(&self.lines, self.started, self.is_stopping.load(Ordering::Relaxed))
+        status::picture(&self.channels, self.started, self.is_stopping.load(Ordering::Relaxed))
     }
 
     fn reload(&self, is_strict: bool) -> Json {
@@ -180,7 +180,7 @@ impl Desk {
         }
         match outcome.recv_timeout(RELOAD_TIME) {
             Ok(Ok(Reloaded { sentence, warnings })) => {
-                let epoch = self.lines.publication.load().1.epoch;
+                let epoch = self.channels.publication.load().1.epoch;
                 json!({"outcome": "reloaded", "message": sentence, "warnings": warnings, "epoch": epoch})
             }
             Ok(Err(errors)) => json!({"outcome": "refused", "errors": errors}),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value as Json;
 use serde_json::json;
 
-use crate::control::active_config::Lines;
+use crate::control::active_config::Channels;
 use crate::control::credentials::inventory::AuthorityEntry;
 use crate::control::credentials::inventory::Broken;
 use crate::control::credentials::inventory::CertificateEntry;
@@ -25,10 +25,10 @@ use crate::telemetry::backend_counters::BackendCounters;
 use crate::telemetry::date::Dates;
 
 /// `docs/admin.md` explains every name in it; they are promised to scripts.
-pub(super) fn picture(lines: &Lines, started: Duration, is_stopping: bool) -> Json {
-    let (_, snapshot) = lines.publication.load();
+pub(super) fn picture(channels: &Channels, started: Duration, is_stopping: bool) -> Json {
+    let (_, snapshot) = channels.publication.load();
     let present =
-        Present { now_ms: monotonic_ms(), wall: wall_now(), backend_counters: &lines.backend_counters };
+        Present { now_ms: monotonic_ms(), wall: wall_now(), backend_counters: &channels.backend_counters };
     let groups = snapshot.groups.iter().map(|group| present.group(group));
     let listeners = snapshot.listeners.iter().flatten().filter(|listener| {
         // One that was removed is of interest while it has connections.
@@ -41,14 +41,14 @@ pub(super) fn picture(lines: &Lines, started: Duration, is_stopping: bool) -> Js
         "started": rfc3339(started),
         "uptime_seconds": present.now_ms / 1000,
         "epoch": snapshot.epoch,
-        "reloads": present.reloads(&lines.reloads),
+        "reloads": present.reloads(&channels.reloads),
         "workers": snapshot.workers,
-        "drivers": drivers(lines),
-        "connections": quota(&lines.quota),
-        "request_buffer_bytes": quota(&lines.request_memory),
+        "drivers": drivers(channels),
+        "connections": quota(&channels.quota),
+        "request_buffer_bytes": quota(&channels.request_memory),
         "listeners": listeners.map(|listener| self::listener(listener)).collect::<Vec<_>>(),
-        "certificates": lines.inventory.load().1.certificates.iter().map(certificate).collect::<Vec<_>>(),
-        "cas": lines.inventory.load().1.authorities.iter().map(authority).collect::<Vec<_>>(),
+        "certificates": channels.inventory.load().1.certificates.iter().map(certificate).collect::<Vec<_>>(),
+        "cas": channels.inventory.load().1.authorities.iter().map(authority).collect::<Vec<_>>(),
         "groups": groups.collect::<Vec<_>>(),
         "leaving": present.leaving(&snapshot),
     })
@@ -83,8 +83,8 @@ fn seconds(date: i64) -> String {
     rfc3339(Duration::from_secs(u64::try_from(date).unwrap_or_default()))
 }
 
-fn drivers(lines: &Lines) -> Json {
-    let drivers = lines.drivers.get().into_iter().flatten();
+fn drivers(channels: &Channels) -> Json {
+    let drivers = channels.drivers.get().into_iter().flatten();
     drivers.map(|(driver, workers)| json!({"driver": driver, "workers": workers})).collect()
 }
 

@@ -114,7 +114,7 @@ impl Renewal {
         });
         let inventory =
             Inventory { certificates: certificates.collect(), authorities: authorities.collect() };
-        active.lines().inventory.publish(Arc::new(inventory));
+        active.channels().inventory.publish(Arc::new(inventory));
     }
 
     pub(in crate::control) fn read_file(&self) -> &KeptReadFile {

@@ -5,12 +5,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
 use crate::command::diagnostics;
 use crate::command::exit::Exit;
 use crate::command::sources;
 use crate::control::admin::ask;
+use crate::control::admin::reply::ErrorReply;
 use crate::telemetry::operator::log_line;
 
 /// Where packages put it.
@@ -27,18 +30,28 @@ pub(super) struct Whom {
 }
 
 impl Whom {
-    /// The answer to a command. When there is none, the operator has been told why.
-    pub(super) fn ask(&self, command: &str, patience: Duration) -> Result<Json, Exit> {
-        let answer = ask::ask(&self.path()?, command, patience).map_err(|error| {
+    /// The answer to a command, as it came and as what it says. When there is none, the operator has been told why.
+    pub(super) fn ask<T: DeserializeOwned>(
+        &self,
+        command: &str,
+        patience: Duration,
+    ) -> Result<(Json, T), Exit> {
+        let path = self.path()?;
+        let refuse = |error: String| {
             log_line(&format!("error: {error}"));
             Exit::Failure
-        })?;
-        match answer["error"].as_str() {
-            Some(error) => {
-                log_line(&format!("error: {error}"));
-                Err(Exit::Failure)
-            }
-            None => Ok(answer),
+        };
+        let answer = ask::ask(&path, command, patience).map_err(|error| refuse(error.to_string()))?;
+        if let Ok(ErrorReply { error }) = ErrorReply::deserialize(&answer) {
+            return Err(refuse(error));
+        }
+        match T::deserialize(&answer) {
+            Ok(reply) => Ok((answer, reply)),
+            Err(error) => Err(refuse(format!(
+                "what listens at {} does not answer as this version of ringway does: {error}; run the ringway that \
+                 serves there, or name another socket",
+                path.display()
+            ))),
         }
     }
 

@@ -8,6 +8,7 @@ use crate::command::asking::Whom;
 use crate::command::exit::Exit;
 use crate::command::exit::print;
 use crate::control::admin::RELOAD_TIME;
+use crate::control::admin::reply::ReloadReply;
 use crate::telemetry::operator::log_line;
 
 /// The process answers before.
@@ -27,25 +28,21 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Exit {
     let command = if arguments.strict { "reload strict" } else { "reload" };
-    let answer = match arguments.whom.ask(command, PATIENCE) {
+    let (json, reply) = match arguments.whom.ask::<ReloadReply>(command, PATIENCE) {
         Ok(answer) => answer,
         Err(exit) => return exit,
     };
-    let text = |key: &str| answer[key].as_str().unwrap_or_default();
-    let is_reloaded = answer["outcome"] == "reloaded";
-    let printed = match (arguments.json, is_reloaded) {
-        (true, _) => print(&answer.to_string()),
-        (false, true) => {
-            if !text("warnings").is_empty() {
-                log_line(text("warnings"));
+    let is_reloaded = matches!(reply, ReloadReply::Reloaded { .. });
+    let printed = match reply {
+        _ if arguments.json => print(&json.to_string()),
+        ReloadReply::Reloaded { message, warnings, .. } => {
+            if !warnings.is_empty() {
+                log_line(&warnings);
             }
-            print(text("message"))
+            print(&message)
         }
-        (false, false) => {
-            log_line(&format!(
-                "{}\nerror: the reload is refused; what was in service still is",
-                text("errors")
-            ));
+        ReloadReply::Refused { errors } => {
+            log_line(&format!("{errors}\nerror: the reload is refused; what was in service still is"));
             Exit::Success
         }
     };

@@ -4,7 +4,6 @@ use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::Value as Json;
 
 use crate::command::asking::Whom;
 use crate::command::diagnostics;
@@ -14,6 +13,12 @@ use crate::command::table::Cell;
 use crate::command::table::Colour;
 use crate::command::table::Column;
 use crate::command::table::Table;
+use crate::control::admin::status::BackendStatus;
+use crate::control::admin::status::BrokenFiles;
+use crate::control::admin::status::CertificateStatus;
+use crate::control::admin::status::DriverStatus;
+use crate::control::admin::status::ListenerStatus;
+use crate::control::admin::status::Status;
 use crate::telemetry::words::counted;
 
 /// The answer needs no other thread.
@@ -29,74 +34,71 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Exit {
-    let status = match arguments.whom.ask("status", PATIENCE) {
-        Ok(status) => status,
+    let (json, status) = match arguments.whom.ask::<Status>("status", PATIENCE) {
+        Ok(answer) => answer,
         Err(exit) => return exit,
     };
     match arguments.json {
-        true => print(&status.to_string()),
+        true => print(&json.to_string()),
         false => print(&page(&status, diagnostics::wants_colour(std::io::stdout().is_terminal()))),
     }
 }
 
-fn page(status: &Json, in_colour: bool) -> String {
+fn page(status: &Status, in_colour: bool) -> String {
     let mut text = summary(status);
-    for driver in list(&status["drivers"]) {
-        text.push_str(&format!("{} on {}\n", some(&driver["workers"], "worker"), word(&driver["driver"])));
+    for DriverStatus { driver, workers } in &status.drivers {
+        text.push_str(&format!("{} on {driver}\n", counted(*workers, "worker")));
     }
-    text.push_str(&format!("\n{}", listeners(&status["listeners"]).to_text(0, in_colour)));
-    if !list(&status["certificates"]).is_empty() {
-        text.push_str(&format!("\n{}", certificates(&status["certificates"]).to_text(0, in_colour)));
+    text.push_str(&format!("\n{}", listeners(&status.listeners).to_text(0, in_colour)));
+    if !status.certificates.is_empty() {
+        text.push_str(&format!("\n{}", certificates(&status.certificates).to_text(0, in_colour)));
     }
-    let broken_cas = list(&status["cas"]).iter().filter(|ca| !ca["broken"].is_null());
-    for ca in broken_cas {
-        text.push_str(&format!("\nCA {}: {}\n", word(&ca["name"]), broken(&ca["broken"])));
-    }
-    for group in list(&status["groups"]) {
-        text.push_str(&format!(
-            "\ngroup {}: {}, {}, {} in flight\n{}",
-            word(&group["name"]),
-            word(&group["algorithm"]),
-            availability(word(&group["availability"])),
-            number(&group["in_flight"]),
-            backends(&group["backends"]).to_text(2, in_colour)
-        ));
-        for name in list(&group["unresolved"]) {
-            text.push_str(&format!("  {} has no address yet\n", word(name)));
+    for ca in &status.cas {
+        if let Some(broken) = &ca.broken {
+            text.push_str(&format!("\nCA {}: {}\n", ca.name, self::broken(broken)));
         }
     }
-    if !list(&status["leaving"]).is_empty() {
-        let backends = backends(&status["leaving"]).to_text(2, in_colour);
+    for group in &status.groups {
+        text.push_str(&format!(
+            "\ngroup {}: {}, {}, {} in flight\n{}",
+            group.name,
+            group.algorithm,
+            availability(&group.availability),
+            group.in_flight,
+            backends(&group.backends).to_text(2, in_colour)
+        ));
+        for name in &group.unresolved {
+            text.push_str(&format!("  {name} has no address yet\n"));
+        }
+    }
+    if !status.leaving.is_empty() {
+        let backends = backends(&status.leaving).to_text(2, in_colour);
         text.push_str(&format!("\nbackends of groups that are no more\n{backends}"));
     }
     text
 }
 
-fn summary(status: &Json) -> String {
-    let reloads = &status["reloads"];
-    let last = match reloads["last"]["seconds"].as_u64() {
-        Some(seconds) => format!(", the last {} {} ago", word(&reloads["last"]["outcome"]), span(seconds)),
-        None => String::new(),
-    };
-    let limit = status["connections"]["limit"].as_u64();
+fn summary(status: &Status) -> String {
+    let Status { version, pid, epoch, reloads, connections, .. } = status;
+    let last = reloads.last.as_ref().and_then(|last| Some((&last.outcome, last.seconds?)));
+    let last = last.map(|(outcome, seconds)| format!(", the last {outcome} {} ago", span(seconds)));
+    let limit = connections.limit.map(|limit| format!(" of at most {limit}"));
     format!(
-        "ringway {}, process {}, {}, up {}{}\n\
-         epoch {}; reloads: {} succeeded, {} refused{last}\n\
+        "ringway {version}, process {pid}, {}, up {}{}\n\
+         epoch {epoch}; reloads: {} succeeded, {} refused{}\n\
          {}{}\n",
-        word(&status["version"]),
-        number(&status["pid"]),
-        some(&status["workers"], "worker"),
-        span(status["uptime_seconds"].as_u64().unwrap_or_default()),
-        if status["stopping"] == true { ", stopping" } else { "" },
-        number(&status["epoch"]),
-        number(&reloads["succeeded"]),
-        number(&reloads["refused"]),
-        some(&status["connections"]["in_use"], "client connection"),
-        limit.map(|limit| format!(" of at most {limit}")).unwrap_or_default(),
+        counted(status.workers, "worker"),
+        span(status.uptime_seconds),
+        if status.stopping { ", stopping" } else { "" },
+        reloads.succeeded,
+        reloads.refused,
+        last.unwrap_or_default(),
+        counted(connections.in_use, "client connection"),
+        limit.unwrap_or_default(),
     )
 }
 
-fn listeners(listeners: &Json) -> Table {
+fn listeners(listeners: &[ListenerStatus]) -> Table {
     let mut table = Table::new(&[
         Column::Left("LISTENER"),
         Column::Left("PROTOCOL"),
@@ -104,23 +106,21 @@ fn listeners(listeners: &Json) -> Table {
         Column::Right("LIMIT"),
         Column::Left("ADDRESSES"),
     ]);
-    for listener in list(listeners) {
-        let addresses: Vec<_> = list(&listener["addresses"]).iter().map(word).collect();
-        let is_leaving = listener["leaving"] == true;
+    for listener in listeners {
         let cells = vec![
-            word(&listener["name"]).into(),
-            word(&listener["protocol"]).into(),
-            number(&listener["connections"]["in_use"]).into(),
-            number(&listener["connections"]["limit"]).into(),
-            addresses.join(" ").into(),
+            (*listener.name).into(),
+            (*listener.protocol).into(),
+            listener.connections.in_use.to_string().into(),
+            or_dash(listener.connections.limit).into(),
+            listener.addresses.join(" ").into(),
         ];
-        let remark = if is_leaving { "removed, its last connections end" } else { "" };
+        let remark = if listener.leaving { "removed, its last connections end" } else { "" };
         table.add(cells, remark.to_owned());
     }
     table
 }
 
-fn certificates(certificates: &Json) -> Table {
+fn certificates(certificates: &[CertificateStatus]) -> Table {
     /// Names that fit into a line.
     const MAX_NAMES: usize = 2;
     let mut table = Table::new(&[
@@ -130,36 +130,30 @@ fn certificates(certificates: &Json) -> Table {
         Column::Left("LISTENERS"),
         Column::Left("NAMES"),
     ]);
-    for certificate in list(certificates) {
-        let words = |key: &str| list(&certificate[key]).iter().map(word).collect::<Vec<_>>();
-        let names = words("names");
+    for certificate in certificates {
+        let names = &certificate.names;
         let shown = match names.len().checked_sub(MAX_NAMES) {
             Some(more @ 1..) => format!("{} and {more} more", names[..MAX_NAMES].join(" ")),
             _ => names.join(" "),
         };
         let cells = vec![
-            word(&certificate["name"]).into(),
-            word(&certificate["not_after"]).into(),
-            word(&certificate["since"]).into(),
-            words("listeners").join(" ").into(),
+            (*certificate.name).into(),
+            (*certificate.not_after).into(),
+            (*certificate.since).into(),
+            certificate.listeners.join(" ").into(),
             shown.into(),
         ];
-        let is_broken = !certificate["broken"].is_null();
-        table.add(cells, if is_broken { broken(&certificate["broken"]) } else { String::new() });
+        table.add(cells, certificate.broken.as_ref().map(broken).unwrap_or_default());
     }
     table
 }
 
-fn broken(broken: &Json) -> String {
-    let errors: Vec<_> = list(&broken["errors"]).iter().map(word).collect();
-    format!(
-        "its files are broken since {}, this one still serves: {}",
-        word(&broken["since"]),
-        errors.join("; ")
-    )
+fn broken(broken: &BrokenFiles) -> String {
+    let BrokenFiles { since, errors } = broken;
+    format!("its files are broken since {since}, this one still serves: {}", errors.join("; "))
 }
 
-fn backends(backends: &Json) -> Table {
+fn backends(backends: &[BackendStatus]) -> Table {
     let mut table = Table::new(&[
         Column::Left("BACKEND"),
         Column::Left("ROLE"),
@@ -171,18 +165,17 @@ fn backends(backends: &Json) -> Table {
         Column::Right("FAILURES"),
         Column::Right("CHANGES"),
     ]);
-    for backend in list(backends) {
-        let state = word(&backend["state"]);
+    for backend in backends {
         let cells = vec![
-            word(&backend["address"]).into(),
-            word(&backend["role"]).into(),
-            number(&backend["weight"]).into(),
-            Cell::coloured(state, colour(state)),
-            backend["seconds"].as_u64().map_or("-".to_owned(), span).into(),
-            number(&backend["in_flight"]).into(),
-            number(&backend["requests"]).into(),
-            number(&backend["failures"]).into(),
-            number(&backend["changes"]).into(),
+            (*backend.address).into(),
+            backend.role.as_deref().unwrap_or_default().into(),
+            or_dash(backend.weight).into(),
+            Cell::coloured(&backend.state, colour(&backend.state)),
+            backend.seconds.map_or("-".to_owned(), span).into(),
+            backend.in_flight.to_string().into(),
+            backend.requests.to_string().into(),
+            backend.failures.to_string().into(),
+            backend.changes.to_string().into(),
         ];
         table.add(cells, remark(backend));
     }
@@ -190,13 +183,12 @@ fn backends(backends: &Json) -> Table {
 }
 
 /// Why a backend is not healthy, and until when.
-fn remark(backend: &Json) -> String {
-    let reason = backend["reason"].as_str().map(|reason| match backend["status"].as_u64() {
+fn remark(backend: &BackendStatus) -> String {
+    let reason = backend.reason.as_ref().map(|reason| match backend.status {
         Some(status) => format!("{reason} (status {status})"),
-        None => reason.to_owned(),
+        None => reason.to_string(),
     });
-    let ejected =
-        backend["ejected_until"].as_str().map(|until| format!("requests failed, out until {until}"));
+    let ejected = backend.ejected_until.as_ref().map(|until| format!("requests failed, out until {until}"));
     reason.into_iter().chain(ejected).collect::<Vec<_>>().join("; ")
 }
 
@@ -230,21 +222,8 @@ fn span(seconds: u64) -> String {
     }
 }
 
-fn list(json: &Json) -> &[Json] {
-    json.as_array().map_or(&[], Vec::as_slice)
-}
-
-fn word(json: &Json) -> &str {
-    json.as_str().unwrap_or_default()
-}
-
-/// A number and what it counts.
-fn some(json: &Json, noun: &str) -> String {
-    counted(json.as_u64().and_then(|number| usize::try_from(number).ok()).unwrap_or_default(), noun)
-}
-
-fn number(json: &Json) -> String {
-    json.as_u64().map_or("-".to_owned(), |number| number.to_string())
+fn or_dash(number: Option<impl ToString>) -> String {
+    number.map_or("-".to_owned(), |number| number.to_string())
 }
 
 #[cfg(test)]
@@ -269,8 +248,8 @@ mod tests {
             })
         };
         let mut gone = backend("10.0.0.9:1", "drained", None);
-        gone["role"] = Json::Null;
-        gone["weight"] = Json::Null;
+        gone["role"] = json!(null);
+        gone["weight"] = json!(null);
         gone["ejected_until"] = "2026-11-21T08:48:37Z".into();
         let status = json!({
             "version": "0.1.0", "pid": 4711, "stopping": false, "uptime_seconds": 75, "epoch": 2, "workers": 2,
@@ -289,6 +268,7 @@ mod tests {
                 ]}],
             "leaving": [gone],
         });
+        let status: Status = serde_json::from_value(status).unwrap();
         let text = page(&status, false);
         insta::assert_snapshot!("status_page", text);
         assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");

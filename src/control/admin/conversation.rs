@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use serde_json::Value as Json;
 
-use crate::control::admin::answer::error;
+use crate::control::admin::reply::error;
 use crate::net::clock::instant_now;
 
 /// Of a command, without the end of its line.

@@ -3,10 +3,11 @@
 //! `docs/admin.md` describes the protocol. A command is a word of [`COMMANDS`] and an arm of
 //! [`Desk::answer`], which knows nothing of sockets.
 
-mod answer;
 pub mod ask;
+mod collect;
 mod conversation;
-mod status;
+pub mod reply;
+pub mod status;
 
 use std::fmt;
 use std::io;
@@ -25,11 +26,14 @@ use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::Duration;
 
+use serde::Deserialize;
 use serde_json::Value as Json;
-use serde_json::json;
 
 use crate::control::active_config::Channels;
-use crate::control::admin::answer::error;
+use crate::control::admin::reply::ReloadReply;
+use crate::control::admin::reply::document;
+use crate::control::admin::reply::error;
+use crate::control::admin::status::Status;
 use crate::control::reload::Command;
 use crate::control::reload::Reloaded;
 use crate::net::clock::monotonic_ms;
@@ -106,7 +110,8 @@ impl Admin {
 
 /// Whether a process that still listens has begun to stop.
 fn gives_way(stream: UnixStream) -> bool {
-    ask::over(stream, "status", GIVE_WAY_TIME).is_ok_and(|status| status["stopping"] == true)
+    let answer = ask::over(stream, "status", GIVE_WAY_TIME);
+    answer.is_ok_and(|answer| Status::deserialize(answer).is_ok_and(|status| status.stopping))
 }
 
 fn accept(acceptor: &UnixListener, clerks: &[Clerk]) {
@@ -167,12 +172,13 @@ impl Desk {
     }
 
     fn status(&self) -> Json {
-        status::picture(&self.channels, self.started, self.is_stopping.load(Ordering::Relaxed))
+        document(&collect::status(&self.channels, self.started, self.is_stopping.load(Ordering::Relaxed)))
     }
 
     fn reload(&self, is_strict: bool) -> Json {
         if self.is_stopping.load(Ordering::Relaxed) {
-            return json!({"outcome": "refused", "errors": "error: the process is stopping"});
+            let errors = "error: the process is stopping".to_owned();
+            return document(&ReloadReply::Refused { errors });
         }
         let (answer, outcome) = mpsc::channel();
         if self.commands.send(Command::Reload { is_strict, answer: Some(answer) }).is_err() {
@@ -181,9 +187,9 @@ impl Desk {
         match outcome.recv_timeout(RELOAD_TIME) {
             Ok(Ok(Reloaded { sentence, warnings })) => {
                 let epoch = self.channels.publication.load().1.epoch;
-                json!({"outcome": "reloaded", "message": sentence, "warnings": warnings, "epoch": epoch})
+                document(&ReloadReply::Reloaded { message: sentence, warnings, epoch })
             }
-            Ok(Err(errors)) => json!({"outcome": "refused", "errors": errors}),
+            Ok(Err(errors)) => document(&ReloadReply::Refused { errors }),
             Err(RecvTimeoutError::Timeout) => error(format!(
                 "the reload takes longer than {} s and goes on; standard error of the process tells its end",
                 RELOAD_TIME.as_secs()

@@ -1,320 +1,178 @@
-//! The picture of a serving process: from the published snapshot and its counters alone, so that no
-//! worker notices who looks.
+//! How a serving process and its backends are doing: the one form from which the JSON of the admin socket and
+//! `ringway status` are made.
+//!
+//! `docs/admin.md` explains every name; they are promised to scripts. A document of another version is read as far as
+//! it goes: what it lacks has its default, and what it adds is passed over.
 
-use std::collections::HashSet;
-use std::time::Duration;
+use std::borrow::Cow;
 
-use serde_json::Value as Json;
-use serde_json::json;
+use serde::Deserialize;
+use serde::Serialize;
 
-use crate::control::active_config::Channels;
-use crate::control::credentials::inventory::AuthorityEntry;
-use crate::control::credentials::inventory::Broken;
-use crate::control::credentials::inventory::CertificateEntry;
-use crate::control::reloads::Reloads;
-use crate::net::clock::monotonic_ms;
-use crate::net::clock::wall_now;
-use crate::snapshot::Listener;
-use crate::snapshot::Snapshot;
-use crate::snapshot::backend::Backend;
-use crate::snapshot::backend::CheckState;
-use crate::snapshot::group::Group;
-use crate::snapshot::group::GroupMember;
-use crate::snapshot::quota::Quota;
-use crate::telemetry::backend_counters::BackendCounters;
-use crate::telemetry::date::Dates;
+/// One of the words that `docs/admin.md` lists.
+pub type Word = Cow<'static, str>;
 
-/// `docs/admin.md` explains every name in it; they are promised to scripts.
-pub(super) fn picture(channels: &Channels, started: Duration, is_stopping: bool) -> Json {
-    let (_, snapshot) = channels.publication.load();
-    let present =
-        Present { now_ms: monotonic_ms(), wall: wall_now(), backend_counters: &channels.backend_counters };
-    let groups = snapshot.groups.iter().map(|group| present.group(group));
-    let listeners = snapshot.listeners.iter().flatten().filter(|listener| {
-        // One that was removed is of interest while it has connections.
-        !listener.is_leaving() || listener.connections.used() > 0
-    });
-    json!({
-        "version": env!("CARGO_PKG_VERSION"),
-        "pid": std::process::id(),
-        "stopping": is_stopping,
-        "started": rfc3339(started),
-        "uptime_seconds": present.now_ms / 1000,
-        "epoch": snapshot.epoch,
-        "reloads": present.reloads(&channels.reloads),
-        "workers": snapshot.workers,
-        "drivers": drivers(channels),
-        "connections": quota(&channels.quota),
-        "request_buffer_bytes": quota(&channels.request_memory),
-        "listeners": listeners.map(|listener| self::listener(listener)).collect::<Vec<_>>(),
-        "certificates": channels.inventory.load().1.certificates.iter().map(certificate).collect::<Vec<_>>(),
-        "cas": channels.inventory.load().1.authorities.iter().map(authority).collect::<Vec<_>>(),
-        "groups": groups.collect::<Vec<_>>(),
-        "leaving": present.leaving(&snapshot),
-    })
-}
-
-fn certificate(entry: &CertificateEntry) -> Json {
-    json!({
-        "name": entry.name,
-        "names": entry.names,
-        "not_after": seconds(entry.not_after),
-        "since": rfc3339(entry.since),
-        "listeners": entry.listeners,
-        "broken": entry.broken.as_ref().map(broken),
-    })
-}
-
-fn authority(entry: &AuthorityEntry) -> Json {
-    json!({
-        "name": entry.name,
-        "next_update": entry.lists_end.map(seconds),
-        "since": rfc3339(entry.since),
-        "broken": entry.broken.as_ref().map(broken),
-    })
-}
-
-fn broken(broken: &Broken) -> Json {
-    json!({"since": rfc3339(broken.since), "errors": broken.errors})
-}
-
-/// A date in seconds since the Unix epoch.
-fn seconds(date: i64) -> String {
-    rfc3339(Duration::from_secs(u64::try_from(date).unwrap_or_default()))
-}
-
-fn drivers(channels: &Channels) -> Json {
-    let drivers = channels.drivers.get().into_iter().flatten();
-    drivers.map(|(driver, workers)| json!({"driver": driver, "workers": workers})).collect()
-}
-
-/// The moment of the picture.
-struct Present<'l> {
-    /// The process's monotonic clock, by which the times of backends count.
-    now_ms: u64,
-    /// The same moment, as time since the Unix epoch.
-    wall: Duration,
-    backend_counters: &'l BackendCounters,
-}
-
-impl Present<'_> {
-    fn reloads(&self, reloads: &Reloads) -> Json {
-        let last = reloads.last().map(|last| {
-            json!({
-                "outcome": if last.is_success { "reloaded" } else { "refused" },
-                "at": self.date(last.at_ms),
-                "seconds": self.seconds_since(last.at_ms),
-            })
-        });
-        json!({"succeeded": reloads.succeeded(), "refused": reloads.refused(), "last": last})
-    }
-
-    fn group(&self, group: &Group) -> Json {
-        let (_, table) = group.table().load();
-        let in_flight: u32 =
-            group.members.iter().map(|member| self.backend_counters.in_flight(member.backend.slot)).sum();
-        let backends = group.members.iter().map(|member| self.member(member));
-        json!({
-            "name": group.name,
-            "algorithm": group.algorithm.as_str(),
-            "availability": table.availability.as_str(),
-            "in_flight": in_flight,
-            "unresolved": group.unresolved,
-            "backends": backends.collect::<Vec<_>>(),
-        })
-    }
-
-    fn member(&self, member: &GroupMember) -> Json {
-        let mut picture = self.backend(&member.backend, !member.takes_requests());
-        picture["role"] = json!(if member.is_standby { "standby" } else { "active" });
-        picture["weight"] = json!(member.weight);
-        picture
-    }
-
+#[derive(Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct Status {
+    pub version: String,
+    pub pid: u32,
+    /// Whether a graceful stop has begun.
+    pub stopping: bool,
+    /// A date, as all of them in RFC 3339 and UTC.
+    pub started: String,
+    pub uptime_seconds: u64,
+    /// The number of the configuration in service.
+    pub epoch: u64,
+    pub reloads: ReloadsStatus,
+    pub workers: usize,
+    pub drivers: Vec<DriverStatus>,
+    /// Of clients, of the whole process.
+    pub connections: Usage,
+    pub request_buffer_bytes: Usage,
+    pub listeners: Vec<ListenerStatus>,
+    pub certificates: Vec<CertificateStatus>,
+    pub cas: Vec<CaStatus>,
+    pub groups: Vec<GroupStatus>,
     /// Backends that no group has any more.
-    fn leaving(&self, snapshot: &Snapshot) -> Vec<Json> {
-        let members = snapshot.groups.iter().flat_map(|group| &group.members);
-        let known: HashSet<u32> = members.map(|member| member.backend.slot).collect();
-        let leaving = snapshot.leaving.iter().filter(|leaving| !known.contains(&leaving.backend.slot));
-        leaving.map(|leaving| self.backend(&leaving.backend, true)).collect()
-    }
-
-    fn backend(&self, backend: &Backend, is_leaving: bool) -> Json {
-        let health = &backend.health;
-        let result = health.check_result();
-        let state = State::of(backend, is_leaving);
-        let since_ms = match state {
-            State::Drained | State::Draining => health.draining_since_ms(),
-            // Only its end is known.
-            State::Ejected => 0,
-            State::Found(_) => health.since_ms(),
-        };
-        let totals = self.backend_counters.totals(backend.slot).since(backend.counted_before);
-        json!({
-            "address": backend.name,
-            "state": state.as_str(),
-            "reason": result.failure.map(|failure| failure.as_str()),
-            "status": (result.status != 0).then_some(result.status),
-            "check": result.state.as_str(),
-            "ejected_until": self.date(health.ejected_until_ms()),
-            "since": self.date(since_ms),
-            "seconds": self.seconds_since(since_ms),
-            "in_flight": totals.in_flight,
-            "requests": totals.requests,
-            "failures": totals.failures,
-            "changes": health.changes(),
-        })
-    }
-
-    /// A moment of the monotonic clock as a date; None for 0, which means never.
-    fn date(&self, at_ms: u64) -> Option<String> {
-        let wall = if at_ms <= self.now_ms {
-            self.wall.saturating_sub(Duration::from_millis(self.now_ms - at_ms))
-        } else {
-            self.wall.saturating_add(Duration::from_millis(at_ms - self.now_ms))
-        };
-        (at_ms != 0).then(|| rfc3339(wall))
-    }
-
-    fn seconds_since(&self, at_ms: u64) -> Option<u64> {
-        (at_ms != 0).then(|| self.now_ms.saturating_sub(at_ms) / 1000)
-    }
+    pub leaving: Vec<BackendStatus>,
 }
 
-/// What an operator wants to know of a backend first. Of several that hold, it is the first of these:
-/// what lasts longer stands before what passes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// It gets no new requests, and its drain is over.
-    Drained,
-    /// It gets no new requests.
-    Draining,
-    /// Real requests to it failed.
-    Ejected,
-    /// What probes say.
-    Found(CheckState),
+#[derive(Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct ReloadsStatus {
+    pub succeeded: u64,
+    pub refused: u64,
+    pub last: Option<LastReload>,
 }
 
-impl State {
-    fn of(backend: &Backend, is_leaving: bool) -> State {
-        let health = &backend.health;
-        match health.check_result().state {
-            _ if is_leaving && health.drain_expired() => State::Drained,
-            _ if is_leaving => State::Draining,
-            // The end of the ejection will not bring it back.
-            CheckState::Unhealthy => State::Found(CheckState::Unhealthy),
-            _ if health.is_ejected() => State::Ejected,
-            state => State::Found(state),
-        }
-    }
-
-    fn as_str(self) -> &'static str {
-        match self {
-            State::Drained => "drained",
-            State::Draining => "draining",
-            State::Ejected => "ejected",
-            State::Found(state) => state.as_str(),
-        }
-    }
+#[derive(Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct LastReload {
+    pub outcome: Word,
+    pub at: Option<String>,
+    /// How long ago that is.
+    pub seconds: Option<u64>,
 }
 
-fn listener(listener: &Listener) -> Json {
-    json!({
-        "name": listener.name,
-        "protocol": if listener.tls.is_some() { "https" } else { "http" },
-        "addresses": listener.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "connections": quota(&listener.connections),
-        "leaving": listener.is_leaving(),
-    })
+/// An I/O driver with its flags, and how many workers have it.
+#[derive(Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct DriverStatus {
+    pub driver: String,
+    pub workers: usize,
 }
 
-fn quota(quota: &Quota) -> Json {
-    json!({"in_use": quota.used(), "limit": quota.limit()})
+#[derive(Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct Usage {
+    pub in_use: usize,
+    pub limit: Option<usize>,
 }
 
-fn rfc3339(wall: Duration) -> String {
-    let mut dates = Dates::default();
-    dates.advance(wall);
-    format!("{}Z", dates.rfc3339())
+#[derive(Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct ListenerStatus {
+    pub name: String,
+    pub protocol: Word,
+    pub addresses: Vec<String>,
+    pub connections: Usage,
+    /// The configuration names it no more.
+    pub leaving: bool,
+}
+
+#[derive(Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct CertificateStatus {
+    pub name: String,
+    /// Host names that it is valid for.
+    pub names: Vec<String>,
+    pub not_after: String,
+    /// When it went into service.
+    pub since: String,
+    pub listeners: Vec<String>,
+    pub broken: Option<BrokenFiles>,
+}
+
+#[derive(Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct CaStatus {
+    pub name: String,
+    /// The end of the revocation list that ends first.
+    pub next_update: Option<String>,
+    pub since: String,
+    pub broken: Option<BrokenFiles>,
+}
+
+/// Files that changed and cannot be taken into service.
+#[derive(Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct BrokenFiles {
+    pub since: String,
+    pub errors: Vec<String>,
+}
+
+#[derive(Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct GroupStatus {
+    pub name: String,
+    pub algorithm: Word,
+    pub availability: Word,
+    pub in_flight: u32,
+    /// Host names that have no address yet.
+    pub unresolved: Vec<String>,
+    pub backends: Vec<BackendStatus>,
+}
+
+#[derive(Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct BackendStatus {
+    pub address: String,
+    /// None of one that no group has any more; so is `weight`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<Word>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u32>,
+    pub state: Word,
+    /// Why the last probe that decided has failed.
+    pub reason: Option<Word>,
+    /// The status that came, if that is the reason.
+    pub status: Option<u16>,
+    /// What probes say, whatever the state is.
+    pub check: Word,
+    pub ejected_until: Option<String>,
+    /// When the state began.
+    pub since: Option<String>,
+    pub seconds: Option<u64>,
+    pub in_flight: u32,
+    pub requests: u64,
+    pub failures: u64,
+    /// How often it went into or out of service.
+    pub changes: u32,
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
+    use serde_json::json;
 
     use super::*;
-    use crate::net::address::Address;
-    use crate::snapshot::backend::CheckFailure;
-    use crate::snapshot::backend::CheckResult;
-    use crate::snapshot::backend::Health;
-    use crate::telemetry::backend_counters::Totals;
 
-    const MISMATCH: CheckResult = CheckResult {
-        state: CheckState::Unhealthy,
-        failure: Some(CheckFailure::ResponseMismatch),
-        status: 503,
-    };
-
-    fn backend(change: impl FnOnce(&Health)) -> Backend {
-        let address: SocketAddr = ([127, 0, 0, 1], 9000).into();
-        let health = Health::default();
-        change(&health);
-        Backend {
-            address: Address::Ip(address),
-            name: address.to_string(),
-            slot: 7,
-            identity: 1,
-            counted_before: Totals { in_flight: 0, requests: 1, failures: 1 },
-            health,
-        }
-    }
-
-    fn state(is_leaving: bool, change: impl FnOnce(&Health)) -> &'static str {
-        State::of(&backend(change), is_leaving).as_str()
+    #[test]
+    fn documents_of_other_versions_are_read_as_far_as_they_go() {
+        let older = json!({"version": "0.0.9", "connections": {"in_use": 3}});
+        let status: Status = serde_json::from_value(older).unwrap();
+        assert_eq!((&*status.version, status.connections.in_use, status.pid), ("0.0.9", 3, 0));
+        let newer = json!({"listeners": [{"name": "web", "protocol": "tcp", "bytes": 7}], "rules": []});
+        let status: Status = serde_json::from_value(newer).unwrap();
+        assert_eq!((&*status.listeners[0].name, &*status.listeners[0].protocol), ("web", "tcp"));
     }
 
     #[test]
-    fn of_several_states_the_one_that_lasts_is_told() {
-        let everything = |health: &Health| {
-            health.set_check_result(MISMATCH, 1);
-            health.eject(9);
-            health.begin_drain(2);
-        };
-        assert_eq!(state(false, |_| ()), "unchecked");
-        assert_eq!(state(false, |health| health.set_check_result(CheckResult::INITIAL, 1)), "initial");
-        assert_eq!(state(false, |health| health.set_check_result(CheckResult::HEALTHY, 1)), "healthy");
-        assert_eq!(state(false, |health| health.eject(9)), "ejected");
-        assert_eq!(state(false, everything), "unhealthy");
-        assert_eq!(state(true, everything), "draining");
-        let closed = |health: &Health| {
-            everything(health);
-            health.expire_drain();
-        };
-        assert_eq!([state(true, closed), state(false, closed)], ["drained", "unhealthy"]);
-    }
-
-    #[test]
-    fn a_backend_is_told_with_times_and_counters_of_its_own() {
-        let backend_counters = BackendCounters::new(2);
-        for worker in 0..2 {
-            let own = backend_counters.own(worker, 7).unwrap();
-            own.begin();
-            own.fail();
-        }
-        let present = Present {
-            now_ms: 65_000,
-            wall: Duration::from_secs(784_111_777),
-            backend_counters: &backend_counters,
-        };
-        let picture = present.backend(&backend(|health| health.set_check_result(MISMATCH, 5_000)), false);
-        let expected = json!({
-            "address": "127.0.0.1:9000", "state": "unhealthy", "reason": "RESPONSE_MISMATCH", "status": 503,
-            "check": "unhealthy", "ejected_until": null, "since": "1994-11-06T08:48:37Z", "seconds": 60,
-            "in_flight": 2, "requests": 1, "failures": 1, "changes": 0,
-        });
-        assert_eq!(picture, expected);
-        let ejected = present.backend(&backend(|health| health.eject(75_000)), false);
-        assert_eq!((&ejected["state"], &ejected["since"]), (&json!("ejected"), &Json::Null));
-        assert_eq!(ejected["ejected_until"], "1994-11-06T08:49:47Z");
+    fn what_is_written_is_what_is_read() {
+        let backend =
+            BackendStatus { weight: Some(0), reason: Some("NOT_SERVING".into()), ..BackendStatus::default() };
+        let status = Status { leaving: vec![backend], ..Status::default() };
+        let json = serde_json::to_value(&status).unwrap();
+        assert_eq!(serde_json::from_value::<Status>(json).unwrap(), status);
     }
 }

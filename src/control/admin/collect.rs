@@ -1,0 +1,330 @@
+//! Collecting the status of a serving process: from the published snapshot and its counters alone, so that no worker
+//! notices it.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use crate::control::active_config::Channels;
+use crate::control::admin::status::BackendStatus;
+use crate::control::admin::status::BrokenFiles;
+use crate::control::admin::status::CaStatus;
+use crate::control::admin::status::CertificateStatus;
+use crate::control::admin::status::DriverStatus;
+use crate::control::admin::status::GroupStatus;
+use crate::control::admin::status::LastReload;
+use crate::control::admin::status::ListenerStatus;
+use crate::control::admin::status::ReloadsStatus;
+use crate::control::admin::status::Status;
+use crate::control::admin::status::Usage;
+use crate::control::credentials::inventory::AuthorityEntry;
+use crate::control::credentials::inventory::Broken;
+use crate::control::credentials::inventory::CertificateEntry;
+use crate::control::reloads::Reloads;
+use crate::net::clock::monotonic_ms;
+use crate::net::clock::wall_now;
+use crate::snapshot::Listener;
+use crate::snapshot::Snapshot;
+use crate::snapshot::backend::Backend;
+use crate::snapshot::backend::CheckState;
+use crate::snapshot::group::Group;
+use crate::snapshot::group::GroupMember;
+use crate::snapshot::quota::Quota;
+use crate::telemetry::backend_counters::BackendCounters;
+use crate::telemetry::date::Dates;
+
+pub(super) fn status(channels: &Channels, started: Duration, is_stopping: bool) -> Status {
+    let (_, snapshot) = channels.publication.load();
+    let present =
+        Present { now_ms: monotonic_ms(), wall: wall_now(), backend_counters: &channels.backend_counters };
+    let listeners = snapshot.listeners.iter().flatten().filter(|listener| {
+        // One that was removed is of interest while it has connections.
+        !listener.is_leaving() || listener.connections.used() > 0
+    });
+    let (_, inventory) = channels.inventory.load();
+    Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        stopping: is_stopping,
+        started: rfc3339(started),
+        uptime_seconds: present.now_ms / 1000,
+        epoch: snapshot.epoch,
+        reloads: present.reloads(&channels.reloads),
+        workers: snapshot.workers,
+        drivers: drivers(channels),
+        connections: usage(&channels.quota),
+        request_buffer_bytes: usage(&channels.request_memory),
+        listeners: listeners.map(|listener| self::listener(listener)).collect(),
+        certificates: inventory.certificates.iter().map(certificate).collect(),
+        cas: inventory.authorities.iter().map(ca).collect(),
+        groups: snapshot.groups.iter().map(|group| present.group(group)).collect(),
+        leaving: present.leaving(&snapshot),
+    }
+}
+
+fn certificate(entry: &CertificateEntry) -> CertificateStatus {
+    CertificateStatus {
+        name: entry.name.clone(),
+        names: entry.names.clone(),
+        not_after: seconds(entry.not_after),
+        since: rfc3339(entry.since),
+        listeners: entry.listeners.clone(),
+        broken: entry.broken.as_ref().map(broken),
+    }
+}
+
+fn ca(entry: &AuthorityEntry) -> CaStatus {
+    CaStatus {
+        name: entry.name.clone(),
+        next_update: entry.lists_end.map(seconds),
+        since: rfc3339(entry.since),
+        broken: entry.broken.as_ref().map(broken),
+    }
+}
+
+fn broken(broken: &Broken) -> BrokenFiles {
+    BrokenFiles { since: rfc3339(broken.since), errors: broken.errors.clone() }
+}
+
+/// A date in seconds since the Unix epoch.
+fn seconds(date: i64) -> String {
+    rfc3339(Duration::from_secs(u64::try_from(date).unwrap_or_default()))
+}
+
+fn drivers(channels: &Channels) -> Vec<DriverStatus> {
+    let drivers = channels.drivers.get().into_iter().flatten();
+    drivers.map(|(driver, workers)| DriverStatus { driver: driver.clone(), workers: *workers }).collect()
+}
+
+/// The moment of the status.
+struct Present<'l> {
+    /// The process's monotonic clock, by which the times of backends count.
+    now_ms: u64,
+    /// The same moment, as time since the Unix epoch.
+    wall: Duration,
+    backend_counters: &'l BackendCounters,
+}
+
+impl Present<'_> {
+    fn reloads(&self, reloads: &Reloads) -> ReloadsStatus {
+        let last = reloads.last().map(|last| LastReload {
+            outcome: if last.is_success { "reloaded" } else { "refused" }.into(),
+            at: self.date(last.at_ms),
+            seconds: self.seconds_since(last.at_ms),
+        });
+        ReloadsStatus { succeeded: reloads.succeeded(), refused: reloads.refused(), last }
+    }
+
+    fn group(&self, group: &Group) -> GroupStatus {
+        let (_, table) = group.table().load();
+        let in_flight =
+            group.members.iter().map(|member| self.backend_counters.in_flight(member.backend.slot)).sum();
+        GroupStatus {
+            name: group.name.clone(),
+            algorithm: group.algorithm.as_str().into(),
+            availability: table.availability.as_str().into(),
+            in_flight,
+            unresolved: group.unresolved.clone(),
+            backends: group.members.iter().map(|member| self.member(member)).collect(),
+        }
+    }
+
+    fn member(&self, member: &GroupMember) -> BackendStatus {
+        BackendStatus {
+            role: Some(if member.is_standby { "standby" } else { "active" }.into()),
+            weight: Some(member.weight),
+            ..self.backend(&member.backend, !member.takes_requests())
+        }
+    }
+
+    /// Backends that no group has any more.
+    fn leaving(&self, snapshot: &Snapshot) -> Vec<BackendStatus> {
+        let members = snapshot.groups.iter().flat_map(|group| &group.members);
+        let known: HashSet<u32> = members.map(|member| member.backend.slot).collect();
+        let leaving = snapshot.leaving.iter().filter(|leaving| !known.contains(&leaving.backend.slot));
+        leaving.map(|leaving| self.backend(&leaving.backend, true)).collect()
+    }
+
+    fn backend(&self, backend: &Backend, is_leaving: bool) -> BackendStatus {
+        let health = &backend.health;
+        let result = health.check_result();
+        let state = State::of(backend, is_leaving);
+        let since_ms = match state {
+            State::Drained | State::Draining => health.draining_since_ms(),
+            // Only its end is known.
+            State::Ejected => 0,
+            State::Found(_) => health.since_ms(),
+        };
+        let totals = self.backend_counters.totals(backend.slot).since(backend.counted_before);
+        BackendStatus {
+            address: backend.name.clone(),
+            role: None,
+            weight: None,
+            state: state.as_str().into(),
+            reason: result.failure.map(|failure| failure.as_str().into()),
+            status: (result.status != 0).then_some(result.status),
+            check: result.state.as_str().into(),
+            ejected_until: self.date(health.ejected_until_ms()),
+            since: self.date(since_ms),
+            seconds: self.seconds_since(since_ms),
+            in_flight: totals.in_flight,
+            requests: totals.requests,
+            failures: totals.failures,
+            changes: health.changes(),
+        }
+    }
+
+    /// A moment of the monotonic clock as a date; None for 0, which means never.
+    fn date(&self, at_ms: u64) -> Option<String> {
+        let wall = if at_ms <= self.now_ms {
+            self.wall.saturating_sub(Duration::from_millis(self.now_ms - at_ms))
+        } else {
+            self.wall.saturating_add(Duration::from_millis(at_ms - self.now_ms))
+        };
+        (at_ms != 0).then(|| rfc3339(wall))
+    }
+
+    fn seconds_since(&self, at_ms: u64) -> Option<u64> {
+        (at_ms != 0).then(|| self.now_ms.saturating_sub(at_ms) / 1000)
+    }
+}
+
+/// What an operator wants to know of a backend first. Of several that hold, it is the first of these:
+/// what lasts longer stands before what passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// It gets no new requests, and its drain is over.
+    Drained,
+    /// It gets no new requests.
+    Draining,
+    /// Real requests to it failed.
+    Ejected,
+    /// What probes say.
+    Found(CheckState),
+}
+
+impl State {
+    fn of(backend: &Backend, is_leaving: bool) -> State {
+        let health = &backend.health;
+        match health.check_result().state {
+            _ if is_leaving && health.drain_expired() => State::Drained,
+            _ if is_leaving => State::Draining,
+            // The end of the ejection will not bring it back.
+            CheckState::Unhealthy => State::Found(CheckState::Unhealthy),
+            _ if health.is_ejected() => State::Ejected,
+            state => State::Found(state),
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            State::Drained => "drained",
+            State::Draining => "draining",
+            State::Ejected => "ejected",
+            State::Found(state) => state.as_str(),
+        }
+    }
+}
+
+fn listener(listener: &Listener) -> ListenerStatus {
+    ListenerStatus {
+        name: listener.name.clone(),
+        protocol: if listener.tls.is_some() { "https" } else { "http" }.into(),
+        addresses: listener.addresses.iter().map(ToString::to_string).collect(),
+        connections: usage(&listener.connections),
+        leaving: listener.is_leaving(),
+    }
+}
+
+fn usage(quota: &Quota) -> Usage {
+    Usage { in_use: quota.used(), limit: quota.limit() }
+}
+
+fn rfc3339(wall: Duration) -> String {
+    let mut dates = Dates::default();
+    dates.advance(wall);
+    format!("{}Z", dates.rfc3339())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::control::admin::reply::document;
+    use crate::net::address::Address;
+    use crate::snapshot::backend::CheckFailure;
+    use crate::snapshot::backend::CheckResult;
+    use crate::snapshot::backend::Health;
+    use crate::telemetry::backend_counters::Totals;
+
+    const MISMATCH: CheckResult = CheckResult {
+        state: CheckState::Unhealthy,
+        failure: Some(CheckFailure::ResponseMismatch),
+        status: 503,
+    };
+
+    fn backend(change: impl FnOnce(&Health)) -> Backend {
+        let address: SocketAddr = ([127, 0, 0, 1], 9000).into();
+        let health = Health::default();
+        change(&health);
+        Backend {
+            address: Address::Ip(address),
+            name: address.to_string(),
+            slot: 7,
+            identity: 1,
+            counted_before: Totals { in_flight: 0, requests: 1, failures: 1 },
+            health,
+        }
+    }
+
+    fn state(is_leaving: bool, change: impl FnOnce(&Health)) -> &'static str {
+        State::of(&backend(change), is_leaving).as_str()
+    }
+
+    #[test]
+    fn of_several_states_the_one_that_lasts_is_told() {
+        let everything = |health: &Health| {
+            health.set_check_result(MISMATCH, 1);
+            health.eject(9);
+            health.begin_drain(2);
+        };
+        assert_eq!(state(false, |_| ()), "unchecked");
+        assert_eq!(state(false, |health| health.set_check_result(CheckResult::INITIAL, 1)), "initial");
+        assert_eq!(state(false, |health| health.set_check_result(CheckResult::HEALTHY, 1)), "healthy");
+        assert_eq!(state(false, |health| health.eject(9)), "ejected");
+        assert_eq!(state(false, everything), "unhealthy");
+        assert_eq!(state(true, everything), "draining");
+        let closed = |health: &Health| {
+            everything(health);
+            health.expire_drain();
+        };
+        assert_eq!([state(true, closed), state(false, closed)], ["drained", "unhealthy"]);
+    }
+
+    #[test]
+    fn a_backend_is_told_with_times_and_counters_of_its_own() {
+        let backend_counters = BackendCounters::new(2);
+        for worker in 0..2 {
+            let own = backend_counters.own(worker, 7).unwrap();
+            own.begin();
+            own.fail();
+        }
+        let present = Present {
+            now_ms: 65_000,
+            wall: Duration::from_secs(784_111_777),
+            backend_counters: &backend_counters,
+        };
+        let status = present.backend(&backend(|health| health.set_check_result(MISMATCH, 5_000)), false);
+        let expected = json!({
+            "address": "127.0.0.1:9000", "state": "unhealthy", "reason": "RESPONSE_MISMATCH", "status": 503,
+            "check": "unhealthy", "ejected_until": null, "since": "1994-11-06T08:48:37Z", "seconds": 60,
+            "in_flight": 2, "requests": 1, "failures": 1, "changes": 0,
+        });
+        assert_eq!(document(&status), expected);
+        let ejected = present.backend(&backend(|health| health.eject(75_000)), false);
+        assert_eq!((&*ejected.state, ejected.since), ("ejected", None));
+        assert_eq!(ejected.ejected_until.as_deref(), Some("1994-11-06T08:49:47Z"));
+    }
+}

@@ -117,9 +117,9 @@ pub const PINGS_PER_FRAME: u32 = 1;
 /// A DATA frame that the window cut short gives tokens back only with at least so many bytes.
 pub const REWARDED_CONTENT_BYTES: u32 = 1024;
 /// With less than this left of the connection's window, the peer is waited for before content is cut for it.
-pub const CRUMB_BYTES: u32 = 1024;
+pub const SILLY_WINDOW_BYTES: u32 = 1024;
 /// For so long.
-pub const CRUMB_MS: Millis = 200;
+pub const SILLY_WINDOW_MS: Millis = 200;
 /// CONTINUATION frames of one block, or one for each KiB of it if that is more.
 pub const MAX_CONTINUATIONS: usize = 16;
 /// Bytes of a header block that comes in several frames, while it is kept; a larger `max_header_bytes`

@@ -2,8 +2,8 @@
 
 use crate::http::headers::FieldLine;
 use crate::proto::h2::connection::Connection;
-use crate::proto::h2::connection::Crumbs;
 use crate::proto::h2::connection::Ending;
+use crate::proto::h2::connection::SillyWindow;
 use crate::proto::h2::fault::ErrorCode;
 use crate::proto::h2::flow::LARGEST_WINDOW;
 use crate::proto::h2::frame::HEADER_BYTES;
@@ -13,13 +13,13 @@ use crate::proto::h2::frame::headers;
 use crate::proto::h2::frame::ping;
 use crate::proto::h2::frame::rst_stream;
 use crate::proto::h2::frame::window_update;
-use crate::proto::h2::limits::CRUMB_BYTES;
 use crate::proto::h2::limits::LATE_FRAMES_PER_RESET;
 use crate::proto::h2::limits::Limit;
 use crate::proto::h2::limits::Millis;
 use crate::proto::h2::limits::PINGS_PER_FRAME;
 use crate::proto::h2::limits::REWARDED_CONTENT_BYTES;
 use crate::proto::h2::limits::SHUTDOWN_MS;
+use crate::proto::h2::limits::SILLY_WINDOW_BYTES;
 use crate::proto::h2::limits::WINDOW_UPDATES_PER_CONTENT;
 use crate::proto::h2::settings::Role;
 use crate::proto::h2::stream::Half;
@@ -159,15 +159,17 @@ impl Connection {
             self.first_stall = Some(self.first_stall.map_or(since, |first| first.min(since)));
         }
         if granted == 0 && wanted > 0 {
-            if self.crumbs == Crumbs::Kept && (1..CRUMB_BYTES).contains(&self.send_window.available()) {
-                self.crumbs = Crumbs::Awaited(now);
+            if self.silly_window == SillyWindow::Kept
+                && (1..SILLY_WINDOW_BYTES).contains(&self.send_window.available())
+            {
+                self.silly_window = SillyWindow::Awaited(now);
             }
             return Ok(None);
         }
         state.send_window.take(granted);
         self.send_window.take(granted);
         self.budgets.earn(Limit::Pings, PINGS_PER_FRAME);
-        // What a window cut short does not count: the peer could have us send crumbs.
+        // What a window cut short does not count: the peer could have us send many small pieces.
         let is_whole = granted > 0 && granted as usize == wanted;
         if is_whole || granted >= REWARDED_CONTENT_BYTES {
             self.budgets.earn(Limit::WindowUpdates, WINDOW_UPDATES_PER_CONTENT);
@@ -177,7 +179,7 @@ impl Connection {
         Ok(Some((DataFrame::header(stream, granted, is_last), granted as usize)))
     }
 
-    /// Whether the windows allow all of this content, crumb or not.
+    /// Whether the windows allow all of this content, silly or not.
     fn fits_whole(&self, stream: StreamId, wanted: usize) -> bool {
         let window = self.streams.get(stream).map_or(0, |stream| stream.send_window.available());
         wanted <= window.min(self.send_window.available()) as usize

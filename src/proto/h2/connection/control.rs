@@ -2,9 +2,9 @@
 
 use crate::proto::h2::connection::Cause;
 use crate::proto::h2::connection::Connection;
-use crate::proto::h2::connection::Crumbs;
 use crate::proto::h2::connection::Event;
 use crate::proto::h2::connection::PROBE;
+use crate::proto::h2::connection::SillyWindow;
 use crate::proto::h2::fault::ErrorCode;
 use crate::proto::h2::fault::Fault;
 use crate::proto::h2::frame::FrameHeader;
@@ -158,7 +158,7 @@ impl Connection {
         self.budgets.spend(Limit::WindowUpdates, if is_tiny { TINY_INCREMENT_COST } else { 1 }, now)?;
         let is_awaited = match status {
             None => {
-                self.crumbs = Crumbs::Kept;
+                self.silly_window = SillyWindow::Kept;
                 self.send_window.grow(increment).map_err(|_| Fault::WindowOverflow)?;
                 self.first_stall.is_some()
             }

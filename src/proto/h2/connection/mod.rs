@@ -34,11 +34,11 @@ use crate::proto::h2::hpack::decoder::Decoder;
 use crate::proto::h2::hpack::decoder::long_block::LongBlock;
 use crate::proto::h2::hpack::encoder::Encoder;
 use crate::proto::h2::limits::Budgets;
-use crate::proto::h2::limits::CRUMB_BYTES;
-use crate::proto::h2::limits::CRUMB_MS;
 use crate::proto::h2::limits::INNOCENT_MS;
 use crate::proto::h2::limits::Limit;
 use crate::proto::h2::limits::Millis;
+use crate::proto::h2::limits::SILLY_WINDOW_BYTES;
+use crate::proto::h2::limits::SILLY_WINDOW_MS;
 use crate::proto::h2::settings::Acknowledgement;
 use crate::proto::h2::settings::Local;
 use crate::proto::h2::settings::Peer;
@@ -86,7 +86,7 @@ pub struct Connection {
     /// Streams that are gone, but the work for them is not; see [`Connection::settled`].
     lingering: u32,
     send_window: SendWindow,
-    crumbs: Crumbs,
+    silly_window: SillyWindow,
     receive_window: ReceiveWindow,
     adaptive_window: AdaptiveWindow,
     /// No stream's stall began before this.
@@ -182,9 +182,9 @@ enum Purpose {
 
 /// What becomes of the last bytes of the connection's window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Crumbs {
+enum SillyWindow {
     Kept,
-    /// Content waits since this time, because there is no more than a crumb.
+    /// Content waits since this time, because the window is a silly one (RFC 9293 §3.8.6.2.1).
     Awaited(Millis),
     /// The peer was waited for in vain: perhaps it opens its window only when nothing is left.
     Free,
@@ -241,7 +241,7 @@ impl Connection {
             streams: Streams::new(role),
             lingering: 0,
             send_window: SendWindow::new(DEFAULT_WINDOW),
-            crumbs: Crumbs::Kept,
+            silly_window: SillyWindow::Kept,
             receive_window: ReceiveWindow::new(local.connection_window_bytes),
             adaptive_window: AdaptiveWindow::new(local.stream_window_bytes, largest_window),
             first_stall: None,
@@ -276,7 +276,7 @@ impl Connection {
     }
 
     /// Bytes of content that the windows allow on a stream at present. What is left of the connection's window
-    /// is not used up in crumbs: many streams that wait for it would make more and more of them out of it.
+    /// is not used up in small pieces: many streams that wait for it would make more and more of them out of it.
     pub fn send_capacity(&self, stream: StreamId) -> usize {
         if self.is_shut() {
             return 0;
@@ -287,7 +287,7 @@ impl Connection {
 
     /// Whether the connection's window is waited for.
     fn is_shut(&self) -> bool {
-        let least = if self.crumbs == Crumbs::Free { 1 } else { CRUMB_BYTES };
+        let least = if self.silly_window == SillyWindow::Free { 1 } else { SILLY_WINDOW_BYTES };
         self.send_window.available() < least
     }
 
@@ -345,11 +345,11 @@ impl Connection {
         };
         let block = self.block.as_ref().map(|block| block.due);
         let stall = self.first_stall.zip(self.local.stall_timeout_ms).map(|(since, limit)| since + limit);
-        let crumbs = match self.crumbs {
-            Crumbs::Awaited(since) => Some(since + CRUMB_MS),
-            Crumbs::Kept | Crumbs::Free => None,
+        let silly_window = match self.silly_window {
+            SillyWindow::Awaited(since) => Some(since + SILLY_WINDOW_MS),
+            SillyWindow::Kept | SillyWindow::Free => None,
         };
-        [self.acknowledgement.deadline(), farewell, block, stall, crumbs].into_iter().flatten().min()
+        [self.acknowledgement.deadline(), farewell, block, stall, silly_window].into_iter().flatten().min()
     }
 
     /// Does what is due. To be called again until it gives no event.
@@ -366,8 +366,8 @@ impl Connection {
         if self.is_quiet() || matches!(self.ending, Ending::Announced(due) if due <= now) {
             self.finish_shutdown();
         }
-        if matches!(self.crumbs, Crumbs::Awaited(since) if since + CRUMB_MS <= now) {
-            self.crumbs = Crumbs::Free;
+        if matches!(self.silly_window, SillyWindow::Awaited(since) if since + SILLY_WINDOW_MS <= now) {
+            self.silly_window = SillyWindow::Free;
             if self.send_window.available() > 0 {
                 return Some(Event::WindowOpened { stream: None });
             }

@@ -6,8 +6,8 @@ use crate::proto::fields::message::Checked;
 use crate::proto::fields::message::Malformed;
 use crate::proto::fields::message::UNKNOWN_LENGTH;
 use crate::proto::h2::connection::Connection;
-use crate::proto::h2::connection::Ending;
 use crate::proto::h2::connection::Event;
+use crate::proto::h2::connection::GoAwayState;
 use crate::proto::h2::connection::Purpose;
 use crate::proto::h2::fault::Fault;
 use crate::proto::h2::flow::ReceiveWindow;
@@ -66,8 +66,8 @@ impl Connection {
     fn admit_request(&mut self, id: StreamId, now: Millis) -> Result<Purpose, Fault> {
         self.streams.note_used(id);
         let in_use = self.streams.len() + self.lingering as usize;
-        Ok(match self.ending {
-            Ending::Final(last) if id.number() > last => {
+        Ok(match self.go_away {
+            GoAwayState::Final(last) if id.number() > last => {
                 self.spend_late_frame(now)?;
                 Purpose::Discard(None)
             }
@@ -145,7 +145,7 @@ impl Connection {
         stream.receive_head(checked.content_length, end)?;
         self.streams.insert(stream);
         // A client that runs out of numbers is sent away while it still has some.
-        if id.number() > StreamId::LARGEST - LAST_STREAM_IDS && self.ending == Ending::NotYet {
+        if id.number() > StreamId::LARGEST - LAST_STREAM_IDS && self.go_away == GoAwayState::NotYet {
             self.announce_end(now);
         }
         Ok(())

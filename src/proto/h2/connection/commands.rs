@@ -2,7 +2,7 @@
 
 use crate::http::headers::FieldLine;
 use crate::proto::h2::connection::Connection;
-use crate::proto::h2::connection::Ending;
+use crate::proto::h2::connection::GoAwayState;
 use crate::proto::h2::connection::SillyWindow;
 use crate::proto::h2::fault::ErrorCode;
 use crate::proto::h2::flow::LARGEST_WINDOW;
@@ -35,7 +35,7 @@ pub enum CannotOpen {
     /// The peer allows no more at present.
     TooMany,
     /// One side is about to end the connection, or has.
-    Ending,
+    GoAwayState,
     /// All numbers are used.
     Exhausted,
 }
@@ -63,7 +63,7 @@ impl Connection {
     /// The stream that [`Connection::open`] would open now.
     pub fn can_open(&self) -> Result<StreamId, CannotOpen> {
         debug_assert!(self.role == Role::Client);
-        if self.ending != Ending::NotYet || self.peer_last_stream < StreamId::LARGEST {
+        if self.go_away != GoAwayState::NotYet || self.peer_last_stream < StreamId::LARGEST {
             return Err(CannotOpen::Ending);
         }
         if self.streams.len() >= self.peer.max_concurrent_streams as usize {
@@ -187,7 +187,7 @@ impl Connection {
 
     /// Ends a stream at once, both ways. Nothing more comes of it.
     pub fn reset(&mut self, stream: StreamId, code: ErrorCode) {
-        if self.ending != Ending::Failed && self.streams.remove(stream).is_some() {
+        if self.go_away != GoAwayState::Failed && self.streams.remove(stream).is_some() {
             rst_stream::write(&mut self.output, stream, code);
             self.streams.remember_reset(stream);
             self.stop_reading(stream);
@@ -198,7 +198,7 @@ impl Connection {
     /// So many bytes of content were consumed, for good. The peer may send as many again; it is told of
     /// them in batches.
     pub fn release(&mut self, stream: StreamId, bytes: u32) {
-        if self.ending == Ending::Failed {
+        if self.go_away == GoAwayState::Failed {
             return;
         }
         self.release_connection(bytes);
@@ -217,7 +217,7 @@ impl Connection {
     /// more: [`Connection::release_connection`] was told of them before. The stream's window does not grow
     /// beyond `most`. Gives its size whenever the peer is told.
     pub fn release_stream(&mut self, stream: StreamId, bytes: u32, most: u32) -> Option<u32> {
-        if self.ending == Ending::Failed || !self.is_receiving(stream) {
+        if self.go_away == GoAwayState::Failed || !self.is_receiving(stream) {
             return None;
         }
         let target = self.adaptive_window.target().min(most);
@@ -242,7 +242,7 @@ impl Connection {
 
     /// Asks the peer for a sign of life.
     pub fn ping(&mut self, opaque: &ping::Opaque) {
-        if self.ending != Ending::Failed {
+        if self.go_away != GoAwayState::Failed {
             ping::write(&mut self.output, opaque);
         }
     }
@@ -254,7 +254,7 @@ impl Connection {
     ///
     /// No PING tells when the first one has arrived: some clients take any frame behind a GOAWAY for an error.
     pub fn shut_down(&mut self, now: Millis) {
-        if self.ending != Ending::NotYet {
+        if self.go_away != GoAwayState::NotYet {
             return;
         }
         match self.role {
@@ -262,28 +262,28 @@ impl Connection {
             Role::Server => self.finish_shutdown(),
             Role::Client => {
                 go_away::write(&mut self.output, None, ErrorCode::NoError);
-                self.ending = Ending::Final(0);
+                self.go_away = GoAwayState::Final(0);
             }
         }
     }
 
     /// Ends the connection. Nothing more is taken or opened.
     pub fn close(&mut self, code: ErrorCode) {
-        if self.ending != Ending::Failed {
+        if self.go_away != GoAwayState::Failed {
             go_away::write(&mut self.output, self.streams.highest_of_peer(), code);
-            self.ending = Ending::Failed;
+            self.go_away = GoAwayState::Failed;
         }
     }
 
     /// Writes the first GOAWAY.
     pub(super) fn announce_end(&mut self, now: Millis) {
         go_away::write(&mut self.output, StreamId::new(StreamId::LARGEST), ErrorCode::NoError);
-        self.ending = Ending::Announced(now + SHUTDOWN_MS);
+        self.go_away = GoAwayState::Announced(now + SHUTDOWN_MS);
     }
 
     /// So many bytes of content wait for the connection's window no more, consumed or not.
     pub fn release_connection(&mut self, bytes: u32) {
-        if self.ending == Ending::Failed {
+        if self.go_away == GoAwayState::Failed {
             return;
         }
         let target = self.local.connection_window_bytes;
@@ -295,7 +295,7 @@ impl Connection {
     /// Whether this side of the stream is where the command needs it.
     fn expect(&self, stream: StreamId, half: Half) -> Result<(), StreamGone> {
         let is_there = self.streams.get(stream).is_some_and(|stream| stream.sending == half);
-        if is_there && self.ending != Ending::Failed { Ok(()) } else { Err(StreamGone) }
+        if is_there && self.go_away != GoAwayState::Failed { Ok(()) } else { Err(StreamGone) }
     }
 
     /// This side has sent its head, or its end.

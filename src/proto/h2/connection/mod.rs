@@ -92,7 +92,7 @@ pub struct Connection {
     /// No stream's stall began before this.
     first_stall: Option<Millis>,
     budgets: Budgets,
-    ending: Ending,
+    go_away: GoAwayState,
     /// What the peer's GOAWAY left us.
     peer_last_stream: u32,
     output: Vec<u8>,
@@ -192,7 +192,7 @@ enum SillyWindow {
 
 /// How far the end of the connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ending {
+enum GoAwayState {
     NotYet,
     /// The first GOAWAY is written; at this time at the latest, or with the last stream, the second is.
     Announced(Millis),
@@ -246,7 +246,7 @@ impl Connection {
             adaptive_window: AdaptiveWindow::new(local.stream_window_bytes, largest_window),
             first_stall: None,
             budgets: Budgets::new(local.resets),
-            ending: Ending::NotYet,
+            go_away: GoAwayState::NotYet,
             peer_last_stream: StreamId::LARGEST,
             output,
         }
@@ -266,8 +266,8 @@ impl Connection {
     /// takes nothing away: servers open no streams.
     pub fn is_drained(&self) -> bool {
         let is_left = self.role == Role::Client && self.peer_last_stream < StreamId::LARGEST;
-        let is_ending = is_left || matches!(self.ending, Ending::Final(_));
-        self.ending == Ending::Failed || (is_ending && self.streams.len() == 0)
+        let is_ending = is_left || matches!(self.go_away, GoAwayState::Final(_));
+        self.go_away == GoAwayState::Failed || (is_ending && self.streams.len() == 0)
     }
 
     /// Whether this side may still send on a stream.
@@ -335,12 +335,12 @@ impl Connection {
 
     /// When [`Connection::handle_timeout`] is to be called next; 0: at once.
     pub fn deadline(&self) -> Option<Millis> {
-        if self.ending == Ending::Failed {
+        if self.go_away == GoAwayState::Failed {
             return None;
         }
-        let farewell = match self.ending {
-            Ending::Announced(_) if self.is_quiet() => Some(0),
-            Ending::Announced(due) => Some(due),
+        let farewell = match self.go_away {
+            GoAwayState::Announced(_) if self.is_quiet() => Some(0),
+            GoAwayState::Announced(due) => Some(due),
             _ => None,
         };
         let block = self.block.as_ref().map(|block| block.due);
@@ -363,7 +363,7 @@ impl Connection {
         if self.block.as_ref().is_some_and(|block| block.due <= now) {
             return self.fail(Fault::Limit(Limit::SlowHeaderBlock), None, now);
         }
-        if self.is_quiet() || matches!(self.ending, Ending::Announced(due) if due <= now) {
+        if self.is_quiet() || matches!(self.go_away, GoAwayState::Announced(due) if due <= now) {
             self.finish_shutdown();
         }
         if matches!(self.silly_window, SillyWindow::Awaited(since) if since + SILLY_WINDOW_MS <= now) {
@@ -432,7 +432,7 @@ impl Connection {
 
     fn fail_connection(&mut self, fault: Fault) -> Option<Event> {
         go_away::write(&mut self.output, self.streams.highest_of_peer(), fault.code());
-        self.ending = Ending::Failed;
+        self.go_away = GoAwayState::Failed;
         Some(Event::Failed(fault))
     }
 
@@ -476,14 +476,14 @@ impl Connection {
 
     /// Whether an end was announced and nothing is in flight any more.
     fn is_quiet(&self) -> bool {
-        matches!(self.ending, Ending::Announced(_)) && self.streams.len() == 0
+        matches!(self.go_away, GoAwayState::Announced(_)) && self.streams.len() == 0
     }
 
     fn finish_shutdown(&mut self) {
-        if matches!(self.ending, Ending::NotYet | Ending::Announced(_)) {
+        if matches!(self.go_away, GoAwayState::NotYet | GoAwayState::Announced(_)) {
             let last = self.streams.highest_of_peer();
             go_away::write(&mut self.output, last, ErrorCode::NoError);
-            self.ending = Ending::Final(last.map_or(0, StreamId::number));
+            self.go_away = GoAwayState::Final(last.map_or(0, StreamId::number));
         }
     }
 }

@@ -3,8 +3,8 @@
 
 use crate::proto::h2::connection::Block;
 use crate::proto::h2::connection::Connection;
-use crate::proto::h2::connection::Ending;
 use crate::proto::h2::connection::Event;
+use crate::proto::h2::connection::GoAwayState;
 use crate::proto::h2::connection::PROBE;
 use crate::proto::h2::connection::Reading;
 use crate::proto::h2::fault::Fault;
@@ -58,7 +58,7 @@ impl Connection {
     pub fn handle_bytes(&mut self, input: &[u8], now: Millis) -> Received {
         self.acknowledgement.expect(now);
         let mut consumed = 0;
-        while self.ending != Ending::Failed && self.output.len() <= MAX_OUTPUT_BYTES {
+        while self.go_away != GoAwayState::Failed && self.output.len() <= MAX_OUTPUT_BYTES {
             let rest = input.get(consumed..).unwrap_or_default();
             let Some(step) = self.step(rest, now) else {
                 break;
@@ -225,7 +225,8 @@ impl Connection {
             return Err(fault);
         }
         // Behind a GOAWAY, some clients take it for an error.
-        if self.adaptive_window.handle_received(frame.flow_bytes, now) && self.ending == Ending::NotYet {
+        if self.adaptive_window.handle_received(frame.flow_bytes, now) && self.go_away == GoAwayState::NotYet
+        {
             ping::write(&mut self.output, &PROBE);
         }
         let overhead = frame.flow_bytes - frame.content_bytes;
@@ -312,8 +313,8 @@ impl Connection {
     /// What is known of a stream. Those that our last GOAWAY excluded are ignored like those that we reset.
     pub(super) fn status(&self, id: StreamId) -> Status {
         let status = self.streams.status(id);
-        match (self.ending, &status) {
-            (Ending::Final(last), Status::Closed) if id.number() > last && self.streams.is_peers(id) => {
+        match (self.go_away, &status) {
+            (GoAwayState::Final(last), Status::Closed) if id.number() > last && self.streams.is_peers(id) => {
                 Status::ResetByUs
             }
             // More were reset than are remembered.

@@ -107,11 +107,11 @@ pub struct AdaptiveWindow {
     target: u32,
     largest: u32,
     received: u64,
-    probe: Probe,
+    bdp_ping: BdpPing,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Probe {
+enum BdpPing {
     /// No PING is on its way. The next may be sent at this time.
     Idle(Millis),
     /// So much had been received when it was sent.
@@ -125,7 +125,12 @@ const PROBE_BYTES: u32 = 4096;
 
 impl AdaptiveWindow {
     pub fn new(initial: u32, largest: u32) -> AdaptiveWindow {
-        AdaptiveWindow { target: initial, largest: largest.max(initial), received: 0, probe: Probe::Idle(0) }
+        AdaptiveWindow {
+            target: initial,
+            largest: largest.max(initial),
+            received: 0,
+            bdp_ping: BdpPing::Idle(0),
+        }
     }
 
     pub fn target(&self) -> u32 {
@@ -135,23 +140,23 @@ impl AdaptiveWindow {
     /// A DATA frame of so many bytes comes. Whether a PING should be sent at once, to see how much comes
     /// until its answer.
     pub fn handle_received(&mut self, bytes: u32, now: Millis) -> bool {
-        let begins = match self.probe {
-            Probe::Idle(from) => now >= from && bytes >= PROBE_BYTES && self.target < self.largest,
-            Probe::Sent { .. } => false,
+        let begins = match self.bdp_ping {
+            BdpPing::Idle(from) => now >= from && bytes >= PROBE_BYTES && self.target < self.largest,
+            BdpPing::Sent { .. } => false,
         };
         if begins {
-            self.probe = Probe::Sent { received: self.received, at: now };
+            self.bdp_ping = BdpPing::Sent { received: self.received, at: now };
         }
         self.received += u64::from(bytes);
         begins
     }
 
     /// The PING came back.
-    pub fn handle_probe(&mut self) {
-        let Probe::Sent { received, at } = self.probe else {
+    pub fn handle_bdp_pong(&mut self) {
+        let BdpPing::Sent { received, at } = self.bdp_ping else {
             return;
         };
-        self.probe = Probe::Idle(at + PROBE_INTERVAL_MS);
+        self.bdp_ping = BdpPing::Idle(at + PROBE_INTERVAL_MS);
         let in_round_trip = self.received - received;
         if in_round_trip >= u64::from(self.target) / 3 * 2 {
             self.target = self.target.saturating_mul(2).min(self.largest);
@@ -208,7 +213,7 @@ mod tests {
         let mut window = AdaptiveWindow::new(10_000, 30_000);
         let mut round = |pieces: &[u32], now| {
             let sent = pieces.iter().filter(|&&piece| window.handle_received(piece, now)).count();
-            window.handle_probe();
+            window.handle_bdp_pong();
             (sent, window.target())
         };
         assert_eq!(round(&[100, 4095], 0), (0, 10_000));

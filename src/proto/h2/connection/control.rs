@@ -1,9 +1,9 @@
 //! Frames that carry neither fields nor content.
 
+use crate::proto::h2::connection::BDP_PING;
 use crate::proto::h2::connection::Cause;
 use crate::proto::h2::connection::Connection;
 use crate::proto::h2::connection::Event;
-use crate::proto::h2::connection::PROBE;
 use crate::proto::h2::connection::SillyWindow;
 use crate::proto::h2::fault::ErrorCode;
 use crate::proto::h2::fault::Fault;
@@ -117,7 +117,7 @@ impl Connection {
         }
         self.budgets.spend(Limit::UselessFrames, 1, now)?;
         match opaque {
-            PROBE => self.adaptive_window.handle_probe(),
+            BDP_PING => self.adaptive_window.handle_bdp_pong(),
             _ => return Ok(Some(Event::Pong(opaque))),
         }
         Ok(None)

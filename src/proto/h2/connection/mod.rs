@@ -202,7 +202,7 @@ enum GoAwayState {
 }
 
 /// Of PINGs that are ours: they measure the path.
-const PROBE: ping::Opaque = *b"rw probe";
+const BDP_PING: ping::Opaque = *b"rw probe";
 
 impl Connection {
     /// The side that accepted the connection. Its settings are the first output.

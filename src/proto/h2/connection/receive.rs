@@ -1,11 +1,11 @@
 //! From bytes to frames. Nothing is copied but header blocks that come in pieces: content is told as a
 //! range of the bytes that were handed in, and what is ignored is skipped as it comes.
 
+use crate::proto::h2::connection::BDP_PING;
 use crate::proto::h2::connection::Block;
 use crate::proto::h2::connection::Connection;
 use crate::proto::h2::connection::Event;
 use crate::proto::h2::connection::GoAwayState;
-use crate::proto::h2::connection::PROBE;
 use crate::proto::h2::connection::Reading;
 use crate::proto::h2::fault::Fault;
 use crate::proto::h2::frame::ACK;
@@ -227,7 +227,7 @@ impl Connection {
         // Behind a GOAWAY, some clients take it for an error.
         if self.adaptive_window.handle_received(frame.flow_bytes, now) && self.go_away == GoAwayState::NotYet
         {
-            ping::write(&mut self.output, &PROBE);
+            ping::write(&mut self.output, &BDP_PING);
         }
         let overhead = frame.flow_bytes - frame.content_bytes;
         if overhead > 0 {

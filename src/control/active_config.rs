@@ -35,9 +35,9 @@ use crate::snapshot::Snapshot;
 use crate::snapshot::quota::Quota;
 use crate::snapshot::rcu_cell::RcuCell;
 use crate::telemetry::backend_counters::BackendCounters;
-use crate::tls::connect::ClientTerms;
 use crate::tls::connect::Offer;
 use crate::tls::connect::Trust;
+use crate::tls::connect::UpstreamTls;
 
 /// How the slow side reaches workers and the health core.
 #[derive(Clone)]
@@ -310,8 +310,8 @@ impl ActiveConfig {
 
 /// For probes by HTTPS of a group that speaks in the clear. Who answers is not known then, only that
 /// somebody does.
-fn unverified(known: &KnownGroup) -> Option<ClientTerms> {
+fn unverified(known: &KnownGroup) -> Option<UpstreamTls> {
     let check = known.wanted.health_check.as_ref()?;
     let is_needed = check.protocol == CheckProtocol::Https && known.group.tls.is_none();
-    is_needed.then(|| ClientTerms::new(Trust::Anybody, None, None, Offer::Http1).ok()).flatten()
+    is_needed.then(|| UpstreamTls::new(Trust::Anybody, None, None, Offer::Http1).ok()).flatten()
 }

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::tls::accept::ServerTerms;
+use crate::tls::accept::DownstreamTls;
 
 /// For which hosts a connection that was opened for one may carry requests. Browsers use a connection for
 /// every host that its certificate names.
 pub(super) struct Coverage {
-    pub(super) terms: Arc<ServerTerms>,
+    pub(super) terms: Arc<DownstreamTls>,
     /// In lower case; None if the client named nobody.
     pub(super) opened_for: Option<String>,
 }

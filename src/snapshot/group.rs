@@ -20,7 +20,7 @@ use crate::snapshot::affinity::Affinity;
 use crate::snapshot::backend::Backend;
 use crate::snapshot::rcu_cell::RcuCell;
 use crate::tls::SwapCell;
-use crate::tls::connect::ClientTerms;
+use crate::tls::connect::UpstreamTls;
 
 /// A set of backends that serve the same requests.
 pub struct Group {
@@ -61,7 +61,7 @@ pub struct Group {
     /// Requests say that trailers are welcome, as those of gRPC do (its protocol wants `te: trailers`).
     pub is_grpc: bool,
     /// None: HTTP in the clear.
-    pub tls: Option<SwapCell<ClientTerms>>,
+    pub tls: Option<SwapCell<UpstreamTls>>,
     /// Differs where backends are trusted or spoken to in another way, or may say more.
     pub security: u64,
     /// Who owns which keys, whatever their health.

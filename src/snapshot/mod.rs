@@ -23,7 +23,7 @@ use crate::snapshot::group::Group;
 use crate::snapshot::quota::Quota;
 use crate::snapshot::quota::Rate;
 use crate::tls::SwapCell;
-use crate::tls::accept::ServerTerms;
+use crate::tls::accept::DownstreamTls;
 use crate::tls::x509::client_certificate::FingerprintHash;
 
 /// One configuration in service.
@@ -132,9 +132,9 @@ pub struct Http2Limits {
 /// How a listener secures its connections.
 pub struct ServerTls {
     /// Replaced while serving when a certificate on disk changes.
-    pub terms: SwapCell<ServerTerms>,
+    pub terms: SwapCell<DownstreamTls>,
     pub handshake_timeout: Duration,
-    /// What clients had to prove, by the terms that the listener began with; see [`ServerTerms::client_auth_mark`].
+    /// What clients had to prove, by the terms that the listener began with; see [`DownstreamTls::client_auth_mark`].
     pub client_auth_mark: u64,
     /// Of the fingerprints of clients' certificates.
     pub fingerprint_hash: FingerprintHash,

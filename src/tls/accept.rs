@@ -39,7 +39,7 @@ use crate::tls::x509::client_error::ClientCertificateError;
 use crate::tls::zero_rtt::HandshakeSecret;
 
 /// What a listener offers its clients. One for all workers.
-pub struct ServerTerms {
+pub struct DownstreamTls {
     configs: Arc<ServerConfigs>,
     client_auth: Option<ClientAuth>,
     /// What the resolver chooses from; None if that is no index.
@@ -63,14 +63,14 @@ pub struct ClientAuth {
 /// Tickets for a client that opens several connections at once.
 const TICKETS: usize = 2;
 
-impl ServerTerms {
+impl DownstreamTls {
     pub fn new(
         offer: &Offer,
         resolver: Arc<dyn ResolvesServerCert>,
         tickets: Option<Arc<TicketKeys>>,
         client_auth: Option<ClientAuth>,
         http2: bool,
-    ) -> Result<ServerTerms, Error> {
+    ) -> Result<DownstreamTls, Error> {
         let verifier: Arc<dyn ClientCertVerifier> = match &client_auth {
             Some(auth) => Arc::new(ClientVerifier::new(auth.mode, Arc::clone(&auth.authorities))),
             None => WebPkiClientVerifier::no_client_auth(),
@@ -97,12 +97,12 @@ impl ServerTerms {
             }
             Ok(config)
         })?;
-        Ok(ServerTerms { configs: Arc::new(configs), client_auth, index: None })
+        Ok(DownstreamTls { configs: Arc::new(configs), client_auth, index: None })
     }
 
-    /// The same, knowing which certificates there are; see [`ServerTerms::covers`].
-    pub fn with_index(self, index: Arc<CertificateIndex>) -> ServerTerms {
-        ServerTerms { index: Some(index), ..self }
+    /// The same, knowing which certificates there are; see [`DownstreamTls::covers`].
+    pub fn with_index(self, index: Arc<CertificateIndex>) -> DownstreamTls {
+        DownstreamTls { index: Some(index), ..self }
     }
 
     /// Whether a connection that was opened for one name may carry requests for another: they have the same
@@ -145,7 +145,7 @@ impl ServerTerms {
 }
 
 #[cfg(any(test, fuzzing))]
-impl ServerTerms {
+impl DownstreamTls {
     /// Makes the server send no record with more bytes than that.
     pub(super) fn cut_records(&mut self, bytes: Option<usize>) {
         let configs = Arc::get_mut(&mut self.configs).expect("nobody serves by it yet");
@@ -259,7 +259,7 @@ impl From<Error> for HandshakeError {
 pub async fn accept(
     socket: Socket,
     input: Buffer,
-    terms: &ServerTerms,
+    terms: &DownstreamTls,
     buffers: &Buffers,
     budget: &WorkBudget,
 ) -> Accepted {

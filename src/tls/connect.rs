@@ -43,7 +43,7 @@ use crate::tls::x509::authorities::algorithms;
 const REMEMBERED_SESSIONS: usize = 64;
 
 /// How the backends of a group are spoken to.
-pub struct ClientTerms {
+pub struct UpstreamTls {
     template: ClientConfig,
     /// None: the host that the request is for.
     server_name: Option<ServerName<'static>>,
@@ -92,7 +92,7 @@ pub fn system_roots() -> Result<SystemRoots, NoSystemRoots> {
     Ok(SystemRoots(Arc::new(roots)))
 }
 
-impl ClientTerms {
+impl UpstreamTls {
     /// `server_name` is sent as SNI and is the name that the backend's certificate must be for;
     /// `certificate` is shown to backends that ask for one.
     pub fn new(
@@ -100,7 +100,7 @@ impl ClientTerms {
         server_name: Option<&str>,
         certificate: Option<Arc<CertifiedKey>>,
         offer: Offer,
-    ) -> Result<ClientTerms, Error> {
+    ) -> Result<UpstreamTls, Error> {
         let provider = Arc::new(default_provider());
         let verifier: Arc<dyn ServerCertVerifier> = match trust {
             Trust::Anybody => Arc::new(AnyCertificate { provider: Arc::clone(&provider) }),
@@ -129,7 +129,7 @@ impl ClientTerms {
         // Records of TLS 1.3 are ours.
         template.enable_secret_extraction = true;
         let server_name = server_name.and_then(|name| ServerName::try_from(name.to_owned()).ok());
-        Ok(ClientTerms { template, server_name, offer })
+        Ok(UpstreamTls { template, server_name, offer })
     }
 
     /// Whether the name depends on the request.

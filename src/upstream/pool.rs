@@ -17,7 +17,7 @@ use crate::snapshot::backend::Backend;
 use crate::snapshot::group::Group;
 use crate::tls::SwapCell;
 use crate::tls::connect::Client;
-use crate::tls::connect::ClientTerms;
+use crate::tls::connect::UpstreamTls;
 use crate::upstream::connection::Connection;
 use crate::upstream::pool_key::PoolKey;
 
@@ -44,7 +44,7 @@ pub struct Pool {
 /// The client of a backend, and the terms that it was made for.
 struct Known {
     identity: u64,
-    terms: Arc<ClientTerms>,
+    terms: Arc<UpstreamTls>,
     client: Rc<Client>,
 }
 
@@ -95,7 +95,7 @@ impl Pool {
     }
 
     /// The TLS client of this backend, which remembers its sessions.
-    pub fn client(&self, backend: &Backend, terms: &SwapCell<ClientTerms>) -> Rc<Client> {
+    pub fn client(&self, backend: &Backend, terms: &SwapCell<UpstreamTls>) -> Rc<Client> {
         let terms = terms.load();
         let mut clients = self.clients.borrow_mut();
         let known = place(&mut clients, backend.slot as usize);

@@ -27,7 +27,7 @@ use crate::snapshot::group::ResponseLimits;
 use crate::snapshot::group::Sticky;
 use crate::snapshot::group::Versions;
 use crate::tls::SwapCell;
-use crate::tls::connect::ClientTerms;
+use crate::tls::connect::UpstreamTls;
 
 /// What building needs beside the group.
 pub(super) struct GroupBuilder<'a> {
@@ -41,7 +41,7 @@ impl GroupBuilder<'_> {
     pub(super) fn build(
         &self,
         wanted: &ServerGroup,
-        terms: Option<ClientTerms>,
+        terms: Option<UpstreamTls>,
         roster: &mut Roster,
     ) -> Result<KnownGroup, TooManyBackends> {
         let response_limits = response_limits(wanted);

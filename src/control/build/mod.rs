@@ -33,8 +33,8 @@ use crate::snapshot::quota::Quota;
 use crate::snapshot::quota::Rate;
 use crate::telemetry::backend_counters::MAX_BACKENDS;
 use crate::tls::SwapCell;
-use crate::tls::accept::ServerTerms;
-use crate::tls::connect::ClientTerms;
+use crate::tls::accept::DownstreamTls;
+use crate::tls::connect::UpstreamTls;
 use crate::tls::x509::client_certificate::FingerprintHash;
 
 /// What the host adds to a configuration.
@@ -47,15 +47,15 @@ pub struct Host {
 
 /// What handshakes of a configuration are made with, beside its listeners and groups.
 pub struct AllTerms {
-    listeners: Vec<Option<ServerTerms>>,
-    groups: Vec<Option<ClientTerms>>,
+    listeners: Vec<Option<DownstreamTls>>,
+    groups: Vec<Option<UpstreamTls>>,
 }
 
 /// Makes the terms of all handshakes; `None` after reporting what cannot be secured: it is never served in
 /// the clear instead.
 pub fn terms(config: &Config, security: &mut Security, report: &mut Report) -> Option<AllTerms> {
     let listeners = config.listeners.iter().enumerate().map(|(index, listener)| {
-        let terms = listener.tls.as_ref().and_then(|_| security.server_terms(index, listener));
+        let terms = listener.tls.as_ref().and_then(|_| security.downstream_tls(index, listener));
         if listener.tls.is_some() && terms.is_none() {
             refuse(listener.location, &format!("the listener \"{}\"", listener.name), report);
         }
@@ -63,7 +63,7 @@ pub fn terms(config: &Config, security: &mut Security, report: &mut Report) -> O
     });
     let listeners = listeners.collect();
     let groups = config.server_groups.iter().map(|group| {
-        let terms = security.client_terms(group);
+        let terms = security.upstream_tls(group);
         if group.tls.is_some() && terms.is_none() {
             refuse(group.location, &format!("the server group \"{}\"", group.name), report);
         }
@@ -147,7 +147,7 @@ pub fn build(
 
 fn build_listener(
     listener: &config::Listener,
-    terms: Option<ServerTerms>,
+    terms: Option<DownstreamTls>,
     groups: &[KnownGroup],
     (parts, roster): (&Parts<'_>, &mut Roster),
 ) -> Listener {
@@ -183,7 +183,7 @@ fn build_listener(
     }
 }
 
-fn server_tls(listener: &config::Listener, terms: Option<ServerTerms>) -> Option<ServerTls> {
+fn server_tls(listener: &config::Listener, terms: Option<DownstreamTls>) -> Option<ServerTls> {
     let (tls, terms) = listener.tls.as_ref().zip(terms)?;
     let fingerprint_hash = match &listener.protocol {
         ListenerProtocol::Http(http) => match http.forwarded.fingerprint_hash {

@@ -267,7 +267,7 @@ fn publish(fresh: &BTreeSet<Item>, since: Duration, active: &mut ActiveConfig) -
             continue;
         }
         active.security.credentials.index_anew(index, tls);
-        let terms = active.security.server_terms(index, listener);
+        let terms = active.security.downstream_tls(index, listener);
         let serving = active.roster.listeners.get(index).and_then(|listener| listener.tls.as_ref());
         if let (Some(terms), Some(serving)) = (terms, serving) {
             serving.terms.publish(terms);
@@ -280,7 +280,7 @@ fn publish(fresh: &BTreeSet<Item>, since: Duration, active: &mut ActiveConfig) -
             _ => None,
         };
         let is_affected = tls.client_certificate.iter().any(uses) || authority.is_some_and(trusts);
-        if is_affected && let Some(terms) = active.security.client_terms(group) {
+        if is_affected && let Some(terms) = active.security.upstream_tls(group) {
             serving.publish(terms);
         }
     }

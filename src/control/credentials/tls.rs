@@ -13,12 +13,12 @@ use crate::control::credentials::Credentials;
 use crate::control::credentials::authorities;
 use crate::policy::balance::hash_key::hash;
 use crate::tls::accept::ClientAuth;
-use crate::tls::accept::ServerTerms;
+use crate::tls::accept::DownstreamTls;
 use crate::tls::badges::BadgeKey;
 use crate::tls::client_verifier::ClientAuthMode;
-use crate::tls::connect::ClientTerms;
 use crate::tls::connect::Offer;
 use crate::tls::connect::Trust;
+use crate::tls::connect::UpstreamTls;
 use crate::tls::sni::Resolver;
 use crate::tls::tickets::TicketKeys;
 
@@ -44,7 +44,7 @@ impl Security {
     }
 
     /// What the listener with this index offers; None if credentials are missing.
-    pub fn server_terms(&mut self, index: usize, listener: &Listener) -> Option<ServerTerms> {
+    pub fn downstream_tls(&mut self, index: usize, listener: &Listener) -> Option<DownstreamTls> {
         let tls = listener.tls.as_ref()?;
         let tickets = self.tickets(tls.session_ticket_lifetime);
         let own = self.credentials.listeners.get(index)?.as_ref()?;
@@ -62,12 +62,12 @@ impl Security {
             }
         };
         let terms =
-            ServerTerms::new(&own.offer, resolver, tickets, client_auth, listener.http().http2).ok()?;
+            DownstreamTls::new(&own.offer, resolver, tickets, client_auth, listener.http().http2).ok()?;
         Some(terms.with_index(Arc::clone(&own.index)))
     }
 
     /// How the backends of a group are spoken to; None in the clear, and if credentials are missing.
-    pub fn client_terms(&self, group: &ServerGroup) -> Option<ClientTerms> {
+    pub fn upstream_tls(&self, group: &ServerGroup) -> Option<UpstreamTls> {
         let tls = group.tls.as_ref()?;
         let trust = match &tls.verify {
             Verify::Off => Trust::Anybody,
@@ -81,7 +81,7 @@ impl Security {
             Some(index) => Some(Arc::clone(&self.credentials.certificates.get(index)?.as_ref()?.certified)),
             None => None,
         };
-        ClientTerms::new(trust, tls.sni.as_deref(), certificate, offer(group)).ok()
+        UpstreamTls::new(trust, tls.sni.as_deref(), certificate, offer(group)).ok()
     }
 
     /// Differs, in all likelihood, when the backends of a group are trusted or spoken to in another way; 0

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::config::HealthCheck;
 use crate::snapshot::group::Group;
-use crate::tls::connect::ClientTerms;
+use crate::tls::connect::UpstreamTls;
 
 /// What the health core watches: a group, and how.
 pub struct Watch {
@@ -16,5 +16,5 @@ pub struct Watch {
     pub ejection_time: Duration,
     /// For HTTPS probes of a group that speaks in the clear: terms without verification. A group that
     /// speaks TLS is probed by its own terms.
-    pub tls: Option<ClientTerms>,
+    pub tls: Option<UpstreamTls>,
 }

@@ -29,7 +29,7 @@ use crate::snapshot::backend::CheckState;
 use crate::snapshot::group::Group;
 use crate::snapshot::group::GroupMember;
 use crate::tls::connect::Client;
-use crate::tls::connect::ClientTerms;
+use crate::tls::connect::UpstreamTls;
 
 /// A group and what is remembered of its members. Times are milliseconds of the process's monotonic clock.
 pub(super) struct WatchedGroup {
@@ -37,7 +37,7 @@ pub(super) struct WatchedGroup {
     check: Option<HealthCheck>,
     ejection_time: Duration,
     /// For HTTPS probes of a group that speaks in the clear.
-    terms: Option<Arc<ClientTerms>>,
+    terms: Option<Arc<UpstreamTls>>,
     /// In the order of the group's members.
     pub(super) members: Vec<Watched>,
     /// Something changed that the table in service does not say yet.
@@ -66,7 +66,7 @@ pub(super) struct Probing {
     verdict: Verdict,
     pub(super) schedule: Schedule,
     /// With the terms that it was made of.
-    client: Option<(Arc<ClientTerms>, Rc<Client>)>,
+    client: Option<(Arc<UpstreamTls>, Rc<Client>)>,
 }
 
 /// Where probings get their numbers from, and the random moments of their first probes.

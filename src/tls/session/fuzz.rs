@@ -20,10 +20,10 @@ use rustls::sign::SingleCertAndKey;
 
 use super::*;
 use crate::net::buffer::Buffers;
-use crate::tls::accept::ServerTerms;
-use crate::tls::connect::ClientTerms;
+use crate::tls::accept::DownstreamTls;
 use crate::tls::connect::Offer;
 use crate::tls::connect::Trust;
+use crate::tls::connect::UpstreamTls;
 use crate::tls::tickets::TicketKeys;
 use crate::tls::tls_policy;
 use crate::tls::x509::self_signed;
@@ -204,7 +204,7 @@ pub(super) fn ends_with(versions: &[u16], fragment: Option<usize>, tickets: bool
 
 /// What ends are made of. They know each other again if the server gives tickets.
 pub(in crate::tls) struct Meeting {
-    server: ServerTerms,
+    server: DownstreamTls,
     client: Arc<ClientConfig>,
     fragment: Option<usize>,
 }
@@ -223,9 +223,9 @@ impl Meeting {
         let resolver = Arc::new(SingleCertAndKey::from(Arc::clone(&CERTIFIED)));
         let offer = tls_policy::intersect(versions, suites).offer.unwrap();
         let tickets = tickets.then(|| Arc::new(TicketKeys::new(Duration::from_secs(300), None)));
-        let mut server = ServerTerms::new(&offer, resolver, tickets, None, false).unwrap();
+        let mut server = DownstreamTls::new(&offer, resolver, tickets, None, false).unwrap();
         server.cut_records(fragment);
-        let client = ClientTerms::new(Trust::Anybody, None, None, Offer::Http1).unwrap().client().config();
+        let client = UpstreamTls::new(Trust::Anybody, None, None, Offer::Http1).unwrap().client().config();
         Meeting { server, client, fragment }
     }
 

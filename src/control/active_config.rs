@@ -35,7 +35,7 @@ use crate::snapshot::Snapshot;
 use crate::snapshot::quota::Quota;
 use crate::snapshot::rcu_cell::RcuCell;
 use crate::telemetry::backend_counters::BackendCounters;
-use crate::tls::connect::Offer;
+use crate::tls::connect::Alpn;
 use crate::tls::connect::Trust;
 use crate::tls::connect::UpstreamTls;
 

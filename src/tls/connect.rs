@@ -47,7 +47,7 @@ pub struct UpstreamTls {
     template: ClientConfig,
     /// None: the host that the request is for.
     server_name: Option<ServerName<'static>>,
-    offer: Offer,
+    alpn: Alpn,
 }
 
 /// In ALPN (RFC 7301 §6).
@@ -55,7 +55,7 @@ const HTTP1: &[u8] = b"http/1.1";
 
 /// Which versions of HTTP backends are offered (RFC 7301).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Offer {
+pub enum Alpn {
     Http1,
     /// A backend that does not choose it is not spoken to.
     Http2,
@@ -99,7 +99,7 @@ impl UpstreamTls {
         trust: Trust,
         server_name: Option<&str>,
         certificate: Option<Arc<CertifiedKey>>,
-        offer: Offer,
+        alpn: Alpn,
     ) -> Result<UpstreamTls, Error> {
         let provider = Arc::new(default_provider());
         let verifier: Arc<dyn ServerCertVerifier> = match trust {
@@ -121,15 +121,15 @@ impl UpstreamTls {
             }
             None => builder.with_no_client_auth(),
         };
-        template.alpn_protocols = match offer {
-            Offer::Http1 => vec![HTTP1.to_vec()],
-            Offer::Http2 => vec![HTTP2.to_vec()],
-            Offer::Both => vec![HTTP2.to_vec(), HTTP1.to_vec()],
+        template.alpn_protocols = match alpn {
+            Alpn::Http1 => vec![HTTP1.to_vec()],
+            Alpn::Http2 => vec![HTTP2.to_vec()],
+            Alpn::Both => vec![HTTP2.to_vec(), HTTP1.to_vec()],
         };
         // Records of TLS 1.3 are ours.
         template.enable_secret_extraction = true;
         let server_name = server_name.and_then(|name| ServerName::try_from(name.to_owned()).ok());
-        Ok(UpstreamTls { template, server_name, offer })
+        Ok(UpstreamTls { template, server_name, alpn })
     }
 
     /// Whether the name depends on the request.
@@ -141,8 +141,8 @@ impl UpstreamTls {
     pub fn client(&self) -> Client {
         let mut config = self.template.clone();
         config.resumption = Resumption::in_memory_sessions(REMEMBERED_SESSIONS);
-        let (server_name, offer) = (self.server_name.clone(), self.offer);
-        Client { config: Arc::new(config), server_name, offer, over_http1: OnceCell::new() }
+        let (server_name, alpn) = (self.server_name.clone(), self.alpn);
+        Client { config: Arc::new(config), server_name, alpn, over_http1: OnceCell::new() }
     }
 }
 
@@ -157,7 +157,7 @@ impl Client {
 pub struct Client {
     config: Arc<ClientConfig>,
     server_name: Option<ServerName<'static>>,
-    offer: Offer,
+    alpn: Alpn,
     /// Made when it is first asked for.
     over_http1: OnceCell<Rc<Client>>,
 }
@@ -181,8 +181,8 @@ impl Client {
             // A session belongs to what was spoken in it.
             config.resumption = Resumption::in_memory_sessions(REMEMBERED_SESSIONS);
             let server_name = self.server_name.clone();
-            let (offer, over_http1) = (Offer::Http1, OnceCell::new());
-            Rc::new(Client { config: Arc::new(config), server_name, offer, over_http1 })
+            let (alpn, over_http1) = (Alpn::Http1, OnceCell::new());
+            Rc::new(Client { config: Arc::new(config), server_name, alpn, over_http1 })
         });
         Rc::clone(client)
     }
@@ -225,7 +225,7 @@ impl Client {
     /// Whether the backend chose HTTP/2; it must where nothing else is spoken.
     fn agree(&self, stream: &Stream) -> Result<bool, Word> {
         let is_http2 = stream.session().borrow().has_chosen_http2();
-        if self.offer == Offer::Http2 && !is_http2 { Err(WITHOUT_HTTP2) } else { Ok(is_http2) }
+        if self.alpn == Alpn::Http2 && !is_http2 { Err(WITHOUT_HTTP2) } else { Ok(is_http2) }
     }
 }
 

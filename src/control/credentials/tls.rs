@@ -16,7 +16,7 @@ use crate::tls::accept::ClientAuth;
 use crate::tls::accept::DownstreamTls;
 use crate::tls::badges::BadgeKey;
 use crate::tls::client_verifier::ClientAuthMode;
-use crate::tls::connect::Offer;
+use crate::tls::connect::Alpn;
 use crate::tls::connect::Trust;
 use crate::tls::connect::UpstreamTls;
 use crate::tls::sni::Resolver;
@@ -81,7 +81,7 @@ impl Security {
             Some(index) => Some(Arc::clone(&self.credentials.certificates.get(index)?.as_ref()?.certified)),
             None => None,
         };
-        UpstreamTls::new(trust, tls.sni.as_deref(), certificate, offer(group)).ok()
+        UpstreamTls::new(trust, tls.sni.as_deref(), certificate, alpn(group)).ok()
     }
 
     /// Differs, in all likelihood, when the backends of a group are trusted or spoken to in another way; 0
@@ -119,10 +119,10 @@ impl Security {
     }
 }
 
-fn offer(group: &ServerGroup) -> Offer {
+fn alpn(group: &ServerGroup) -> Alpn {
     match group.protocol {
-        GroupProtocol::Grpc | GroupProtocol::H2c => Offer::Http2,
-        GroupProtocol::Https if group.http2 => Offer::Both,
-        GroupProtocol::Http | GroupProtocol::Https => Offer::Http1,
+        GroupProtocol::Grpc | GroupProtocol::H2c => Alpn::Http2,
+        GroupProtocol::Https if group.http2 => Alpn::Both,
+        GroupProtocol::Http | GroupProtocol::Https => Alpn::Http1,
     }
 }

@@ -21,7 +21,7 @@ use rustls::sign::SingleCertAndKey;
 use super::*;
 use crate::net::buffer::Buffers;
 use crate::tls::accept::DownstreamTls;
-use crate::tls::connect::Offer;
+use crate::tls::connect::Alpn;
 use crate::tls::connect::Trust;
 use crate::tls::connect::UpstreamTls;
 use crate::tls::tickets::TicketKeys;
@@ -225,7 +225,7 @@ impl Meeting {
         let tickets = tickets.then(|| Arc::new(TicketKeys::new(Duration::from_secs(300), None)));
         let mut server = DownstreamTls::new(&offer, resolver, tickets, None, false).unwrap();
         server.cut_records(fragment);
-        let client = UpstreamTls::new(Trust::Anybody, None, None, Offer::Http1).unwrap().client().config();
+        let client = UpstreamTls::new(Trust::Anybody, None, None, Alpn::Http1).unwrap().client().config();
         Meeting { server, client, fragment }
     }
 

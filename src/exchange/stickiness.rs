@@ -75,8 +75,8 @@ impl StickyTarget {
 
     fn of_token(value: &[u8], sticky: &Sticky, now_s: u32) -> Option<StickyTarget> {
         let token = sticky::parse(value)?;
-        let owner = sticky.badges.find(&token.tag)?;
-        let age = token.age(sticky.badges.of(owner)?, now_s)?;
+        let owner = sticky.tokens.find(&token.tag)?;
+        let age = token.age(sticky.tokens.of(owner)?, now_s)?;
         let has_expired = sticky.mode == StickyMode::Insert && age >= sticky.timeout_s;
         (!has_expired).then_some(StickyTarget {
             preference: Preference { key: None, backend: Some(owner) },
@@ -140,7 +140,7 @@ impl<'b> SetCookies<'b> {
         let is_named = |value: &[u8]| {
             SetCookie::parse(value).is_some_and(|cookie| cookie.name == sticky.cookie.as_bytes())
         };
-        let token = || Some(sticky.badges.of(chosen)?.token(now_s(worker)));
+        let token = || Some(sticky.tokens.of(chosen)?.token(now_s(worker)));
         match sticky.mode {
             StickyMode::Insert => {
                 // The name is ours; a backend that sets it would send its clients anywhere.

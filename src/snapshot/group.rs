@@ -12,7 +12,7 @@ use crate::policy::balance::maglev::Member;
 use crate::policy::balance::power_of_two::Pairs;
 use crate::policy::balance::random::Alias;
 use crate::policy::balance::slow_start;
-use crate::policy::balance::sticky::Badges;
+use crate::policy::balance::sticky::BackendTokens;
 use crate::policy::balance::sticky::StickyMode;
 use crate::policy::balance::sticky::WrittenAttributes;
 use crate::policy::balance::weighted_round_robin::Schedule;
@@ -106,8 +106,8 @@ pub struct Sticky {
     /// Of the cookie that Ringway inserts.
     pub attributes: WrittenAttributes,
     /// By index of the member.
-    pub badges: Badges,
-    /// What Ringway has to remember itself; empty for cookies that carry a badge.
+    pub tokens: BackendTokens,
+    /// What Ringway has to remember itself; empty for cookies that carry a token.
     pub affinity: Option<Arc<Affinity>>,
 }
 

@@ -4,7 +4,6 @@
 //! it does any I/O but [`stream`].
 
 pub mod accept;
-pub mod badges;
 pub mod cipher_names;
 mod client_hello;
 pub mod client_verifier;
@@ -15,6 +14,7 @@ mod server_configs;
 mod session;
 pub mod sni;
 pub mod stream;
+pub mod sticky_key;
 pub mod tickets;
 pub mod tls_policy;
 pub mod transport;

@@ -15,8 +15,8 @@ use crate::control::credentials::tls::Security;
 use crate::control::discovery::Addresses;
 use crate::net::address::Address;
 use crate::policy::balance::hash_key::hash;
-use crate::policy::balance::sticky::Badge;
-use crate::policy::balance::sticky::Badges;
+use crate::policy::balance::sticky::BackendToken;
+use crate::policy::balance::sticky::BackendTokens;
 use crate::policy::balance::sticky::StickyMode;
 use crate::snapshot::backend::Backend;
 use crate::snapshot::backend::CheckResult;
@@ -145,9 +145,9 @@ impl GroupBuilder<'_> {
         members: &[GroupMember],
         roster: &Roster,
     ) -> Sticky {
-        let badge = |member: &GroupMember| {
-            let (tag, mask) = self.security.badges.badge(group, &member.backend.name);
-            Badge { tag, mask }
+        let token = |member: &GroupMember| {
+            let (tag, mask) = self.security.sticky_key.token(group, &member.backend.name);
+            BackendToken { tag, mask }
         };
         let remembers = matches!(wanted.mode, StickyMode::AppCookie | StickyMode::SourceIp);
         let timeout_s = u32::try_from(wanted.timeout.as_secs()).unwrap_or(u32::MAX);
@@ -156,7 +156,7 @@ impl GroupBuilder<'_> {
             cookie: wanted.cookie.clone(),
             timeout_s,
             attributes: wanted.attributes.write(timeout_s),
-            badges: Badges::new(members.iter().map(badge).collect()),
+            tokens: BackendTokens::new(members.iter().map(token).collect()),
             affinity: remembers.then(|| roster.affinity(group, wanted.mode)),
         }
     }

@@ -14,12 +14,12 @@ use crate::control::credentials::authorities;
 use crate::policy::balance::hash_key::hash;
 use crate::tls::accept::ClientAuth;
 use crate::tls::accept::DownstreamTls;
-use crate::tls::badges::BadgeKey;
 use crate::tls::client_verifier::ClientAuthMode;
 use crate::tls::connect::Alpn;
 use crate::tls::connect::Trust;
 use crate::tls::connect::UpstreamTls;
 use crate::tls::sni::Resolver;
+use crate::tls::sticky_key::StickyKey;
 use crate::tls::tickets::TicketKeys;
 
 /// The credentials in service, and the ticket keys of the process.
@@ -28,16 +28,16 @@ pub struct Security {
     /// One set of keys for each lifetime of tickets.
     tickets: HashMap<Duration, Arc<TicketKeys>>,
     /// What sticky cookies are made with.
-    pub badges: BadgeKey,
+    pub sticky_key: StickyKey,
 }
 
 impl Security {
     pub fn new(credentials: Credentials) -> Security {
-        let badges = BadgeKey::new(credentials.ticket_seed.as_deref());
-        Security { credentials, tickets: HashMap::new(), badges }
+        let sticky_key = StickyKey::new(credentials.ticket_seed.as_deref());
+        Security { credentials, tickets: HashMap::new(), sticky_key }
     }
 
-    /// Goes on with other credentials. The keys of tickets and badges stay, and with them what clients
+    /// Goes on with other credentials. The keys of tickets and sticky cookies stay, and with them what clients
     /// hold.
     pub fn replace(&mut self, credentials: Credentials) -> Credentials {
         std::mem::replace(&mut self.credentials, credentials)

@@ -21,13 +21,13 @@ pub enum StickyMode {
 
 /// What stands for a backend in cookies. Both parts come from a keyed hash of its address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Badge {
+pub struct BackendToken {
     pub tag: [u8; 12],
     /// Hides the moment of issue.
     pub mask: u32,
 }
 
-impl Badge {
+impl BackendToken {
     /// The cookie's value; `issued` in seconds of Unix time.
     pub fn token(&self, issued: u32) -> [u8; 32] {
         let mut token = [0; 32];
@@ -47,15 +47,15 @@ pub struct Token {
 }
 
 impl Token {
-    /// Seconds since it was issued; none if this is not its badge, or if it comes from the future.
-    pub fn age(&self, badge: &Badge, now: u32) -> Option<u32> {
-        let issued = self.masked ^ badge.mask;
-        let is_credible = self.tag == badge.tag && issued <= now.saturating_add(MAX_CLOCK_SKEW);
+    /// Seconds since it was issued; none if this is not its token, or if it comes from the future.
+    pub fn age(&self, token: &BackendToken, now: u32) -> Option<u32> {
+        let issued = self.masked ^ token.mask;
+        let is_credible = self.tag == token.tag && issued <= now.saturating_add(MAX_CLOCK_SKEW);
         is_credible.then(|| now.saturating_sub(issued))
     }
 }
 
-/// Reads a cookie's value; none unless it has exactly the form that [`Badge::token`] gives it.
+/// Reads a cookie's value; none unless it has exactly the form that [`BackendToken::token`] gives it.
 pub fn parse(value: &[u8]) -> Option<Token> {
     if value.len() != 32 {
         return None;
@@ -69,26 +69,26 @@ pub fn parse(value: &[u8]) -> Option<Token> {
     Some(Token { tag: *tag, masked: u32::from_be_bytes(*masked.first_chunk()?) })
 }
 
-/// The badges of a group.
+/// The tokens of a group.
 ///
 /// Looking one up takes a time that depends on the tag; who learns it this way may choose a backend
 /// with it, which is all that a tag is good for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Badges {
-    by_backend: Vec<Badge>,
+pub struct BackendTokens {
+    by_backend: Vec<BackendToken>,
     /// Sorted.
     by_tag: Vec<([u8; 12], u32)>,
 }
 
-impl Badges {
-    /// Badges in the order of their backends' indices.
-    pub fn new(badges: Vec<Badge>) -> Badges {
-        let mut by_tag: Vec<_> = badges.iter().map(|badge| badge.tag).zip(0..).collect();
+impl BackendTokens {
+    /// BackendTokens in the order of their backends' indices.
+    pub fn new(tokens: Vec<BackendToken>) -> BackendTokens {
+        let mut by_tag: Vec<_> = tokens.iter().map(|token| token.tag).zip(0..).collect();
         by_tag.sort_unstable();
-        Badges { by_backend: badges, by_tag }
+        BackendTokens { by_backend: tokens, by_tag }
     }
 
-    pub fn of(&self, backend: u32) -> Option<&Badge> {
+    pub fn of(&self, backend: u32) -> Option<&BackendToken> {
         self.by_backend.get(backend as usize)
     }
 
@@ -185,36 +185,36 @@ mod tests {
     use super::*;
     use crate::policy::balance::tests::Numbers;
 
-    const BADGE: Badge = Badge { tag: *b"\x00\x01\x7f\x80\xff\xa0abcdef", mask: 0xdead_beef };
+    const TOKEN: BackendToken = BackendToken { tag: *b"\x00\x01\x7f\x80\xff\xa0abcdef", mask: 0xdead_beef };
 
     #[test]
     fn a_token_leads_back() {
         let mut numbers = Numbers(1);
         for _ in 0..1000 {
             let issued = numbers.next() as u32;
-            let token = parse(&BADGE.token(issued)).unwrap();
-            assert_eq!(token.tag, BADGE.tag);
-            assert_eq!(token.age(&BADGE, issued), Some(0));
+            let token = parse(&TOKEN.token(issued)).unwrap();
+            assert_eq!(token.tag, TOKEN.tag);
+            assert_eq!(token.age(&TOKEN, issued), Some(0));
             assert_eq!(
-                token.age(&BADGE, issued.saturating_add(9)),
+                token.age(&TOKEN, issued.saturating_add(9)),
                 Some(u32::MAX.saturating_sub(issued).min(9))
             );
         }
-        assert_eq!(&BADGE.token(0x0102_0304)[..], b"00017f80ffa0616263646566dfafbdeb");
+        assert_eq!(&TOKEN.token(0x0102_0304)[..], b"00017f80ffa0616263646566dfafbdeb");
     }
 
     #[test]
     fn tokens_from_the_future_are_refused() {
-        let token = parse(&BADGE.token(1000)).unwrap();
+        let token = parse(&TOKEN.token(1000)).unwrap();
         for (now, age) in [(1000, Some(0)), (940, Some(0)), (939, None), (0, None), (2500, Some(1500))] {
-            assert_eq!(token.age(&BADGE, now), age, "{now}");
+            assert_eq!(token.age(&TOKEN, now), age, "{now}");
         }
-        assert_eq!(token.age(&Badge { tag: [0; 12], ..BADGE }, 1000), None);
+        assert_eq!(token.age(&BackendToken { tag: [0; 12], ..TOKEN }, 1000), None);
     }
 
     #[test]
     fn garbage_is_no_token() {
-        let token = BADGE.token(7);
+        let token = TOKEN.token(7);
         assert!(parse(&token).is_some());
         for position in 0..32 {
             for digit in [b'A', b'F', b'g', b' ', b'/', b':', b'`', 0, 0xff] {
@@ -229,23 +229,23 @@ mod tests {
     }
 
     #[test]
-    fn badges_are_found_by_their_tags() {
+    fn tokens_are_found_by_their_tags() {
         let mut numbers = Numbers(2);
-        let badge = |number: u64| {
+        let token = |number: u64| {
             let mut tag = [0; 12];
             tag[2..10].copy_from_slice(&number.to_be_bytes());
-            Badge { tag, mask: number as u32 }
+            BackendToken { tag, mask: number as u32 }
         };
-        let all: Vec<_> = (0..1000).map(|_| badge(numbers.next())).collect();
-        let badges = Badges::new(all.clone());
-        for (backend, badge) in (0..).zip(&all) {
-            assert_eq!(badges.find(&badge.tag), Some(backend));
-            assert_eq!(badges.of(backend), Some(badge));
+        let all: Vec<_> = (0..1000).map(|_| token(numbers.next())).collect();
+        let tokens = BackendTokens::new(all.clone());
+        for (backend, token) in (0..).zip(&all) {
+            assert_eq!(tokens.find(&token.tag), Some(backend));
+            assert_eq!(tokens.of(backend), Some(token));
         }
-        assert_eq!(badges.find(&badge(numbers.next()).tag), None);
-        assert_eq!(badges.find(&[0xff; 12]), None);
-        assert_eq!(badges.of(1000), None);
-        assert_eq!(Badges::default().find(&[0; 12]), None);
+        assert_eq!(tokens.find(&token(numbers.next()).tag), None);
+        assert_eq!(tokens.find(&[0xff; 12]), None);
+        assert_eq!(tokens.of(1000), None);
+        assert_eq!(BackendTokens::default().find(&[0; 12]), None);
     }
 
     #[test]

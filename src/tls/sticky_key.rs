@@ -3,15 +3,15 @@
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand;
 
-/// The key of the badges of a whole process, or of every process with the same seed.
-pub struct BadgeKey(hmac::Key);
+/// The key of the tokens of a whole process, or of every process with the same seed.
+pub struct StickyKey(hmac::Key);
 
 /// As long as the hash.
 const KEY_BYTES: usize = 32;
 
-impl BadgeKey {
-    /// With a seed, badges survive a restart; without one the key is random.
-    pub fn new(seed: Option<&[u8]>) -> BadgeKey {
+impl StickyKey {
+    /// With a seed, tokens survive a restart; without one the key is random.
+    pub fn new(seed: Option<&[u8]>) -> StickyKey {
         let mut bytes = [0; KEY_BYTES];
         match seed {
             Some(seed) => {
@@ -21,11 +21,11 @@ impl BadgeKey {
             // The generator of the operating system does not fail once it has begun.
             None => drop(rand::fill(&mut bytes)),
         }
-        BadgeKey(hmac::Key::new(hmac::HMAC_SHA256, &bytes))
+        StickyKey(hmac::Key::new(hmac::HMAC_SHA256, &bytes))
     }
 
     /// A tag and a mask for the backend of a group.
-    pub fn badge(&self, group: &str, backend: &str) -> ([u8; 12], u32) {
+    pub fn token(&self, group: &str, backend: &str) -> ([u8; 12], u32) {
         let mut whole = hmac::Context::with_key(&self.0);
         whole.update(group.as_bytes());
         whole.update(&[0]);
@@ -42,16 +42,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_has_the_seed_has_the_badges() {
-        let badge = |seed: Option<&[u8]>, group, backend| BadgeKey::new(seed).badge(group, backend);
+    fn the_seed_decides_the_tokens() {
+        let token = |seed: Option<&[u8]>, group, backend| StickyKey::new(seed).token(group, backend);
         let seed = &[7; 32][..];
-        let one = badge(Some(seed), "app", "127.0.0.1:1");
-        assert_eq!(one, badge(Some(seed), "app", "127.0.0.1:1"));
+        let one = token(Some(seed), "app", "127.0.0.1:1");
+        assert_eq!(one, token(Some(seed), "app", "127.0.0.1:1"));
         for other in [
-            badge(Some(seed), "app", "127.0.0.1:2"),
-            badge(Some(seed), "ap", "p127.0.0.1:1"),
-            badge(Some(&[8; 32]), "app", "127.0.0.1:1"),
-            badge(None, "app", "127.0.0.1:1"),
+            token(Some(seed), "app", "127.0.0.1:2"),
+            token(Some(seed), "ap", "p127.0.0.1:1"),
+            token(Some(&[8; 32]), "app", "127.0.0.1:1"),
+            token(None, "app", "127.0.0.1:1"),
         ] {
             assert_ne!(one.0, other.0);
         }

@@ -51,7 +51,7 @@ pub(super) struct Records {
     /// The peer wants new keys from us: they come before the next content.
     owes_key_update: bool,
     /// We said close_notify: nothing more is sealed.
-    said_good_bye: bool,
+    close_notify_sent: bool,
     /// The peer said it: nothing more is opened.
     peer_closed: bool,
     /// Since the last content.
@@ -73,7 +73,11 @@ pub(super) struct Opening {
 }
 
 impl Records {
-    pub(super) fn new(secrets: ExtractedSecrets, rest: Rest, said_good_bye: bool) -> Result<Records, Error> {
+    pub(super) fn new(
+        secrets: ExtractedSecrets,
+        rest: Rest,
+        close_notify_sent: bool,
+    ) -> Result<Records, Error> {
         let limit = match rest.cipher_suite() {
             SupportedCipherSuite::Tls13(suite) => suite.common.confidentiality_limit,
             _ => return Err(Error::General("these are records of TLS 1.3".to_owned())),
@@ -85,7 +89,7 @@ impl Records {
             limit,
             message: Vec::new(),
             owes_key_update: false,
-            said_good_bye,
+            close_notify_sent,
             peer_closed: false,
             empty_records: 0,
             key_updates: 0,
@@ -107,7 +111,7 @@ impl Records {
                 Ok(0) => break,
                 Ok(count) => consumed += count,
                 Err(error) => {
-                    if let Some(alert) = alert_for(&error).filter(|_| !self.said_good_bye) {
+                    if let Some(alert) = alert_for(&error).filter(|_| !self.close_notify_sent) {
                         self.write.seal(ContentType::Alert, &[FATAL, alert.into()], outgoing)?;
                     }
                     return Err(error);
@@ -123,7 +127,7 @@ impl Records {
 
     /// Seals as much from the front of `plain` as `out` has room for, and returns how much that was.
     pub(super) fn seal(&mut self, plain: &[u8], out: &mut Buffer) -> Result<usize, Error> {
-        if self.said_good_bye {
+        if self.close_notify_sent {
             return Err(Error::General("nothing follows close_notify".to_owned()));
         }
         let mut sealed = 0;
@@ -146,8 +150,8 @@ impl Records {
 
     /// Appends a close_notify alert, once.
     pub(super) fn close(&mut self, outgoing: &mut Vec<u8>) {
-        if !self.said_good_bye {
-            self.said_good_bye = true;
+        if !self.close_notify_sent {
+            self.close_notify_sent = true;
             let alert = [WARNING, AlertDescription::CloseNotify.into()];
             // Without numbers left there is no good-bye; the peer will see a cut connection.
             let _ = self.write.seal(ContentType::Alert, &alert, outgoing);

@@ -51,7 +51,7 @@ pub(super) struct Session {
     /// Of a client with TLS 1.3, after the handshake: the server chose HTTP/2.
     has_chosen_http2: bool,
     /// close_notify is sent; nothing may be sent behind it.
-    said_good_bye: bool,
+    close_notify_sent: bool,
 }
 
 /// What rustls knows of the received bytes.
@@ -107,7 +107,13 @@ impl Session {
     }
 
     fn new(role: Role) -> Session {
-        Session { role, shown: Shown::default(), agreed: None, has_chosen_http2: false, said_good_bye: false }
+        Session {
+            role,
+            shown: Shown::default(),
+            agreed: None,
+            has_chosen_http2: false,
+            close_notify_sent: false,
+        }
     }
 
     /// What the handshake agreed on. A server with TLS 1.3 tells it once.
@@ -172,7 +178,7 @@ impl Session {
             Role::Records(records) => return records.close(outgoing),
             Role::Unasked(_) | Role::Failed => 0,
         };
-        self.said_good_bye |= written > 0;
+        self.close_notify_sent |= written > 0;
         outgoing.extend_from_slice(alert.get(..written).unwrap_or_default());
     }
 
@@ -259,7 +265,7 @@ impl Session {
             }
             Role::Unasked(_) | Role::Records(_) | Role::Failed => return Err(failed()),
         };
-        self.role = Role::Records(Box::new(Records::new(secrets, rest, self.said_good_bye)?));
+        self.role = Role::Records(Box::new(Records::new(secrets, rest, self.close_notify_sent)?));
         Ok(())
     }
 

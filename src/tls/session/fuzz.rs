@@ -45,7 +45,7 @@ pub(in crate::tls) struct End {
     /// The most that fits one of its records.
     record: usize,
     /// It sent its own close_notify, behind which nothing may be sent.
-    said_good_bye: bool,
+    close_notify_sent: bool,
 }
 
 /// Who does the protocol at one end.
@@ -77,7 +77,7 @@ impl End {
             closed: false,
             held: false,
             record: usize::MAX,
-            said_good_bye: false,
+            close_notify_sent: false,
         }
     }
 
@@ -325,14 +325,14 @@ fn follow(client: &mut End, server: &mut End, orders: &[u8]) {
         };
         let size = usize::from(order >> 4);
         match order >> 1 & 7 {
-            0 if !from.is_handshaking() && !from.said_good_bye => {
+            0 if !from.is_handshaking() && !from.close_notify_sent => {
                 let content = vec![order; size * size * 20];
                 from.send(&content);
                 sent.extend(content);
             }
             1 if !damaged => {
                 closed = true;
-                from.said_good_bye |= !from.is_handshaking();
+                from.close_notify_sent |= !from.is_handshaking();
                 from.close();
             }
             2 if !closed => {
@@ -344,7 +344,7 @@ fn follow(client: &mut End, server: &mut End, orders: &[u8]) {
                 damaged = true;
                 from.outgoing.truncate(from.outgoing.len().saturating_sub(size));
             }
-            4 if !from.is_handshaking() && !from.said_good_bye => {
+            4 if !from.is_handshaking() && !from.close_notify_sent => {
                 updates += 1;
                 from.update_keys(size & 1 == 0);
             }

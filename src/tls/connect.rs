@@ -170,7 +170,7 @@ pub struct Secured {
 }
 
 /// Why a connection to a backend could not be made secure, in one machine-readable word.
-pub type Word = &'static str;
+pub type Code = &'static str;
 
 impl Client {
     /// The same, but nothing is offered beside HTTP/1.1.
@@ -195,10 +195,10 @@ impl Client {
         host: &[u8],
         buffers: &Buffers,
         budget: &WorkBudget,
-    ) -> Result<Secured, Word> {
+    ) -> Result<Secured, Code> {
         let name = self.server_name.clone().unwrap_or_else(|| name_of(host));
         let connection =
-            UnbufferedClientConnection::new(Arc::clone(&self.config), name).map_err(|error| word(&error))?;
+            UnbufferedClientConnection::new(Arc::clone(&self.config), name).map_err(|error| code(&error))?;
         let stream = Stream::new(socket, Session::client(connection), buffers.clone());
         let mut input = buffers.tiny();
         loop {
@@ -215,7 +215,7 @@ impl Client {
                     sent.map_err(|_| BROKEN)?;
                 }
             }
-            advanced.map_err(|error| word(&error))?;
+            advanced.map_err(|error| code(&error))?;
             // Waiting holds no buffer.
             stream.socket().readable().await.map_err(|_| BROKEN)?;
             input = receive(&stream).await?;
@@ -223,16 +223,16 @@ impl Client {
     }
 
     /// Whether the backend chose HTTP/2; it must where nothing else is spoken.
-    fn agree(&self, stream: &Stream) -> Result<bool, Word> {
+    fn agree(&self, stream: &Stream) -> Result<bool, Code> {
         let is_http2 = stream.session().borrow().has_chosen_http2();
         if self.alpn == Alpn::Http2 && !is_http2 { Err(WITHOUT_HTTP2) } else { Ok(is_http2) }
     }
 }
 
-const BROKEN: Word = "upstream_tls_handshake";
-const WITHOUT_HTTP2: Word = "upstream_without_http2";
+const BROKEN: Code = "upstream_tls_handshake";
+const WITHOUT_HTTP2: Code = "upstream_without_http2";
 
-async fn receive(stream: &Stream) -> Result<Buffer, Word> {
+async fn receive(stream: &Stream) -> Result<Buffer, Code> {
     match stream.socket().receive(stream.room_for_handshake()).await {
         (Ok(1..), buffer) => Ok(buffer),
         _ => Err(BROKEN),
@@ -253,7 +253,7 @@ fn name_of(authority: &[u8]) -> ServerName<'static> {
     ServerName::try_from(host.to_owned()).unwrap_or(nobody)
 }
 
-fn word(error: &Error) -> Word {
+fn code(error: &Error) -> Code {
     match error {
         Error::InvalidCertificate(error) => match error {
             CertificateError::UnknownIssuer => "upstream_certificate_unknown_ca",

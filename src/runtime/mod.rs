@@ -4,10 +4,10 @@ mod drain;
 pub mod error;
 mod event;
 mod health_thread;
-mod minder;
 mod pin;
 pub mod plan;
 mod ring;
+mod supervisor;
 mod worker_thread;
 
 use std::collections::BTreeMap;
@@ -22,9 +22,9 @@ use crate::runtime::drain::Drain;
 use crate::runtime::error::RuntimeError;
 use crate::runtime::event::Event;
 use crate::runtime::event::Ready;
-use crate::runtime::minder::Minder;
 use crate::runtime::plan::Plan;
 use crate::runtime::ring::Entries;
+use crate::runtime::supervisor::Supervisor;
 use crate::telemetry::log_output::Output;
 use crate::telemetry::log_writer::LogWriter;
 use crate::telemetry::operator;
@@ -77,9 +77,16 @@ pub fn run(mut plan: Plan, announce: impl FnOnce(&Serving)) -> Result<(), Runtim
         admin.serve().map_err(without_thread("control commands"))?;
     }
     announce(&Serving { workers, drivers, listeners });
-    let minder =
-        Minder { drain, workers, shutdown_timeout, log_writer: log_writer.as_ref(), commands, admin, quota };
-    let outcome = minder.mind(&inbox);
+    let supervisor = Supervisor {
+        drain,
+        workers,
+        shutdown_timeout,
+        log_writer: log_writer.as_ref(),
+        commands,
+        admin,
+        quota,
+    };
+    let outcome = supervisor.run(&inbox);
     if let Some(lost @ 1..) = log_writer.map(LogWriter::stop) {
         log_line(&format!("warning: {lost} access-log lines are lost at the end: the log did not take them"));
     }

@@ -1,4 +1,4 @@
-//! The thread that minds the workers: it obeys orders, and tells how a stop goes.
+//! The thread that supervises the workers: it obeys orders, and tells how a stop goes.
 
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -24,8 +24,8 @@ const LOOKS: Duration = Duration::from_secs(1);
 /// Between two messages about how many connections are left.
 const REMINDER: Duration = Duration::from_secs(10);
 
-/// The thread that minds the workers, and what it can do.
-pub(super) struct Minder<'w> {
+/// The thread that supervises the workers, and what it can do.
+pub(super) struct Supervisor<'w> {
     pub(super) drain: Arc<Drain>,
     pub(super) workers: usize,
     pub(super) shutdown_timeout: Duration,
@@ -44,9 +44,9 @@ struct Stop {
     told: Instant,
 }
 
-impl Minder<'_> {
+impl Supervisor<'_> {
     /// Obeys orders until every worker has drained, time is up, or a second order to stop.
-    pub(super) fn mind(&self, inbox: &Receiver<Event>) -> Result<(), RuntimeError> {
+    pub(super) fn run(&self, inbox: &Receiver<Event>) -> Result<(), RuntimeError> {
         let mut drained = 0;
         let mut stop: Option<Stop> = None;
         while drained < self.workers {

@@ -41,7 +41,7 @@ const MAX_TICKS_AT_ONCE: u64 = 100;
 const TRIM_TICKS: u64 = 10;
 
 /// What the health core's thread starts with.
-pub(super) struct Seed {
+pub(super) struct HealthSpec {
     orders: Mailbox<Order>,
     failure_reports: Mailbox<u32>,
     place: Place,
@@ -58,10 +58,10 @@ enum Place {
     NotOn(usize),
 }
 
-impl Seed {
-    pub(super) fn new(plan: &Plan) -> Seed {
+impl HealthSpec {
+    pub(super) fn new(plan: &Plan) -> HealthSpec {
         let pinned = if plan.pin { plan.workers } else { 0 };
-        Seed {
+        HealthSpec {
             orders: plan.channels.health.clone(),
             failure_reports: plan.channels.failure_reports.clone(),
             place: Place::choose(plan.health_cpu, &pin::usable_cpus(), pinned),
@@ -97,9 +97,9 @@ impl Place {
 
 /// Starts the thread. It ends only by a failure, which `events` hears of: without it, nobody would notice
 /// what backends do.
-pub(super) fn start(seed: Seed, events: Sender<Event>) -> io::Result<()> {
+pub(super) fn start(spec: HealthSpec, events: Sender<Event>) -> io::Result<()> {
     let body = move || {
-        let error = match catch_unwind(AssertUnwindSafe(|| work(seed, &events))) {
+        let error = match catch_unwind(AssertUnwindSafe(|| work(spec, &events))) {
             Ok(Err(error)) => error,
             Err(_panic) => RuntimeError::HealthCoreDied,
         };
@@ -109,11 +109,11 @@ pub(super) fn start(seed: Seed, events: Sender<Event>) -> io::Result<()> {
     std::thread::Builder::new().name("ringway-health".to_owned()).spawn(body).map(drop)
 }
 
-fn work(seed: Seed, events: &Sender<Event>) -> Result<Infallible, RuntimeError> {
-    seed.place.take();
+fn work(spec: HealthSpec, events: &Sender<Event>) -> Result<Infallible, RuntimeError> {
+    spec.place.take();
     // What there is to warn of about the driver, the workers tell.
     let mut driver =
-        ring::choose(seed.io_driver, Entries::exactly(RING_ENTRIES)).map_err(RuntimeError::Driver)?.driver;
+        ring::choose(spec.io_driver, Entries::exactly(RING_ENTRIES)).map_err(RuntimeError::Driver)?.driver;
     let result = driver.block_on(async {
         let equipment = Rc::new(Equipment {
             timers: Timers::default(),
@@ -123,7 +123,7 @@ fn work(seed: Seed, events: &Sender<Event>) -> Result<Infallible, RuntimeError> 
         task::spawn(tick_for_ever(every(TICK)?, Rc::clone(&equipment)));
         // As with a worker, it is told by an event, for which the process waits before it says that it listens.
         let tell_ready = || drop(events.send(Event::HealthCoreReady));
-        health::run(seed.orders, seed.failure_reports, equipment, tell_ready).await
+        health::run(spec.orders, spec.failure_reports, equipment, tell_ready).await
     });
     // Dropping a runtime with operations in flight is unsound; the process ends soon.
     std::mem::forget(driver);

@@ -62,11 +62,11 @@ pub fn run(mut plan: Plan, announce: impl FnOnce(&Serving)) -> Result<(), Runtim
     signals::listen(noticed, obey).map_err(without_thread("signals"))?;
     let shutdown_timeout = plan.shutdown_timeout;
     let commands = plan.commands.clone();
-    let health = health_thread::Seed::new(&plan);
+    let health = health_thread::HealthSpec::new(&plan);
     health_thread::start(health, events.clone()).map_err(without_thread("the health core"))?;
     let admin = plan.admin.take();
-    for seed in worker_thread::seeds(plan, log_queues, &drain, entries) {
-        worker_thread::start(seed, events.clone()).map_err(without_thread("a worker"))?;
+    for spec in worker_thread::specs(plan, log_queues, &drain, entries) {
+        worker_thread::start(spec, events.clone()).map_err(without_thread("a worker"))?;
     }
     let ready = wait_until_ready(&inbox, workers)?;
     warn(&ready);

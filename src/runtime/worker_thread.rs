@@ -50,7 +50,7 @@ const MAX_TICKS_AT_ONCE: u64 = 100;
 const LAST_TURN: Duration = Duration::from_millis(1);
 
 /// What a worker's thread starts with.
-pub(super) struct Seed {
+pub(super) struct WorkerSpec {
     index: usize,
     shared: ProcessHandles,
     mailbox: Mailbox<NewSocket>,
@@ -61,17 +61,17 @@ pub(super) struct Seed {
     drain: Arc<Drain>,
 }
 
-pub(super) fn seeds(
+pub(super) fn specs(
     plan: Plan,
     logs: Vec<Option<AccessLog>>,
     drain: &Arc<Drain>,
     entries: Entries,
-) -> Vec<Seed> {
+) -> Vec<WorkerSpec> {
     let Channels { publication, backend_counters, quota, request_memory, workers, failure_reports, .. } =
         plan.channels;
     let shared = ProcessHandles { publication, backend_counters, quota, request_memory, failure_reports };
     let cpus = pin::usable_cpus();
-    let seed = |((index, log), mailbox): ((usize, Option<AccessLog>), Mailbox<NewSocket>)| Seed {
+    let spec = |((index, log), mailbox): ((usize, Option<AccessLog>), Mailbox<NewSocket>)| WorkerSpec {
         index,
         shared: shared.clone(),
         mailbox,
@@ -82,13 +82,13 @@ pub(super) fn seeds(
         io_driver: plan.io_driver,
         drain: Arc::clone(drain),
     };
-    logs.into_iter().enumerate().zip(workers).map(seed).collect()
+    logs.into_iter().enumerate().zip(workers).map(spec).collect()
 }
 
-pub(super) fn start(seed: Seed, events: Sender<Event>) -> io::Result<()> {
-    let index = seed.index;
+pub(super) fn start(spec: WorkerSpec, events: Sender<Event>) -> io::Result<()> {
+    let index = spec.index;
     let body = move || {
-        let outcome = catch_unwind(AssertUnwindSafe(|| work(seed, &events)));
+        let outcome = catch_unwind(AssertUnwindSafe(|| work(spec, &events)));
         let event = match outcome {
             Ok(Ok(())) => Event::Drained,
             Ok(Err(error)) => Event::Failed(error),
@@ -100,26 +100,26 @@ pub(super) fn start(seed: Seed, events: Sender<Event>) -> io::Result<()> {
     std::thread::Builder::new().name(format!("ringway-{index}")).spawn(body).map(drop)
 }
 
-fn work(mut seed: Seed, events: &Sender<Event>) -> Result<(), RuntimeError> {
-    if let Some(cpu) = seed.cpu
+fn work(mut spec: WorkerSpec, events: &Sender<Event>) -> Result<(), RuntimeError> {
+    if let Some(cpu) = spec.cpu
         && !pin::pin_to(cpu)
     {
         log_line(&format!(
             "warning: worker {} cannot be pinned to CPU {cpu}; it runs where the system puts it",
-            seed.index
+            spec.index
         ));
     }
-    let chosen = ring::choose(seed.io_driver, seed.ring_entries).map_err(RuntimeError::Driver)?;
+    let chosen = ring::choose(spec.io_driver, spec.ring_entries).map_err(RuntimeError::Driver)?;
     let mut driver = chosen.driver;
     let ready = Ready { driver: chosen.description, warning: chosen.warning };
-    let drain = Arc::clone(&seed.drain);
+    let drain = Arc::clone(&spec.drain);
     let result = driver.block_on(async {
-        let worker = Rc::new(Worker::new(seed.index, seed.shared.clone(), seed.log.take())?);
-        let mut post = Post { mailbox: seed.mailbox.clone(), drain, accepting: Vec::new(), worker };
+        let worker = Rc::new(Worker::new(spec.index, spec.shared.clone(), spec.log.take())?);
+        let mut post = Post { mailbox: spec.mailbox.clone(), drain, accepting: Vec::new(), worker };
         post.read();
         let worker = Rc::clone(&post.worker);
         let ticks = every(TICK)?;
-        let bell = seed.mailbox.listen()?;
+        let bell = spec.mailbox.listen()?;
         task::spawn(tick_for_ever(Rc::clone(&worker), ticks));
         task::spawn(async move {
             while bell.next().await.is_ok() {

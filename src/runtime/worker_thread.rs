@@ -115,15 +115,15 @@ fn work(mut spec: WorkerSpec, events: &Sender<Event>) -> Result<(), RuntimeError
     let drain = Arc::clone(&spec.drain);
     let result = driver.block_on(async {
         let worker = Rc::new(Worker::new(spec.index, spec.shared.clone(), spec.log.take())?);
-        let mut post = Post { mailbox: spec.mailbox.clone(), drain, accepting: Vec::new(), worker };
-        post.read();
-        let worker = Rc::clone(&post.worker);
+        let mut inbox = SocketInbox { mailbox: spec.mailbox.clone(), drain, accepting: Vec::new(), worker };
+        inbox.drain();
+        let worker = Rc::clone(&inbox.worker);
         let ticks = every(TICK)?;
         let bell = spec.mailbox.listen()?;
         task::spawn(tick_for_ever(Rc::clone(&worker), ticks));
         task::spawn(async move {
             while bell.next().await.is_ok() {
-                post.read();
+                inbox.drain();
             }
         });
         drop(events.send(Event::Ready(ready)));
@@ -140,7 +140,7 @@ fn work(mut spec: WorkerSpec, events: &Sender<Event>) -> Result<(), RuntimeError
 }
 
 /// What reaches a worker from other threads: sockets to accept on, new snapshots, the word to drain.
-struct Post {
+struct SocketInbox {
     mailbox: Mailbox<NewSocket>,
     drain: Arc<Drain>,
     /// By the number of the socket.
@@ -148,8 +148,8 @@ struct Post {
     worker: Rc<Worker>,
 }
 
-impl Post {
-    fn read(&mut self) {
+impl SocketInbox {
+    fn drain(&mut self) {
         let snapshot = self.worker.snapshot();
         while let Some(NewSocket { number, port, socket }) = self.mailbox.take() {
             // A socket that a later snapshot does not know any more is closed at once, and one that a reload

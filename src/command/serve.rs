@@ -34,8 +34,8 @@ use crate::control::reload::Command;
 use crate::control::reload::Load;
 use crate::net::clock::wall_now;
 use crate::runtime;
+use crate::runtime::DriverChoice;
 use crate::runtime::Serving;
-use crate::runtime::Wanted;
 use crate::runtime::error::RuntimeError;
 use crate::runtime::plan::Plan;
 use crate::telemetry::access_log::Format;
@@ -217,9 +217,9 @@ fn plan(config: &Config, workers: usize, channels: Channels, commands: Sender<Co
         pin: config.process.pin,
         ring_entries: config.process.ring_entries,
         io_driver: match config.process.io_driver {
-            IoDriver::Auto => Wanted::Auto,
-            IoDriver::IoUring => Wanted::IoUring,
-            IoDriver::Epoll => Wanted::Epoll,
+            IoDriver::Auto => DriverChoice::Auto,
+            IoDriver::IoUring => DriverChoice::IoUring,
+            IoDriver::Epoll => DriverChoice::Epoll,
         },
         shutdown_timeout: config.process.shutdown_timeout,
         health_cpu: match config.process.health_cpu {

@@ -23,8 +23,8 @@ use crate::runtime::event::Event;
 use crate::runtime::pin;
 use crate::runtime::plan::Plan;
 use crate::runtime::ring;
+use crate::runtime::ring::DriverChoice;
 use crate::runtime::ring::Entries;
-use crate::runtime::ring::Wanted;
 use crate::telemetry::operator;
 use crate::telemetry::operator::log_line;
 
@@ -45,7 +45,7 @@ pub(super) struct HealthSpec {
     orders: Mailbox<Order>,
     failure_reports: Mailbox<u32>,
     place: Place,
-    io_driver: Wanted,
+    io_driver: DriverChoice,
 }
 
 /// Where the thread runs.

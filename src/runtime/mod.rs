@@ -31,7 +31,7 @@ use crate::telemetry::operator;
 use crate::telemetry::operator::log_line;
 
 pub use pin::usable_cpus;
-pub use ring::Wanted;
+pub use ring::DriverChoice;
 pub use ring::abilities;
 
 /// What serves, once it does.

@@ -7,7 +7,7 @@ use crate::control::active_config::Channels;
 use crate::control::admin::Admin;
 use crate::control::process::signals::Noticed;
 use crate::control::reload::Command;
-use crate::runtime::ring::Wanted;
+use crate::runtime::ring::DriverChoice;
 use crate::telemetry::access_log::Format;
 use crate::telemetry::log_output::Sink;
 
@@ -24,7 +24,7 @@ pub struct Plan {
     pub access_log: Option<(Sink, Format)>,
     pub pin: bool,
     pub ring_entries: u32,
-    pub io_driver: Wanted,
+    pub io_driver: DriverChoice,
     pub shutdown_timeout: Duration,
     /// Where the health core is to run. None: where nobody else does, if there is such a CPU.
     pub health_cpu: Option<usize>,

@@ -32,7 +32,7 @@ const MEMORY_PAUSE: Duration = Duration::from_millis(50);
 
 /// Which driver the operator asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wanted {
+pub enum DriverChoice {
     /// io_uring, or epoll with a warning where io_uring is forbidden.
     Auto,
     IoUring,
@@ -62,12 +62,12 @@ const DEFAULT_ENTRIES: u32 = 4_096;
 const PROBE_ENTRIES: u32 = 8;
 
 /// Flags as the operator knows them, and how to ask for them.
-type Rung = (&'static str, fn(&mut Builder));
+type Flags = (&'static str, fn(&mut Builder));
 
 /// The flags to try, best first. COOP_TASKRUN runs completions when the worker enters the kernel instead of interrupting
 /// it; measured, it is worth about a fifth of a request's cost. DEFER_TASKRUN costs the same, but Linux 6.18 then runs
 /// twenty completions at a time, and with thousands of busy connections some of them wait for seconds.
-const LADDER: [Rung; 3] = [
+const FLAG_FALLBACKS: [Flags; 3] = [
     ("SINGLE_ISSUER, COOP_TASKRUN", |builder| {
         builder.setup_single_issuer().setup_coop_taskrun();
     }),
@@ -89,8 +89,8 @@ impl Driver {
 
 /// Sets up the calling thread's driver. Where memory is short, smaller rings are tried before epoll. The error
 /// is a sentence with its cure.
-pub(super) fn choose(wanted: Wanted, entries: Entries) -> Result<Chosen, String> {
-    if wanted == Wanted::Epoll {
+pub(super) fn choose(wanted: DriverChoice, entries: Entries) -> Result<Chosen, String> {
+    if wanted == DriverChoice::Epoll {
         return epoll(None);
     }
     match ring_that_fits(entries.share) {
@@ -104,7 +104,11 @@ pub(super) fn choose(wanted: Wanted, entries: Entries) -> Result<Chosen, String>
         }
         Err(error) => {
             let text = format!("io_uring cannot be used: {error}; {}", cure(&error));
-            if wanted == Wanted::IoUring { Err(text) } else { epoll(Some(format!("{text}; using epoll"))) }
+            if wanted == DriverChoice::IoUring {
+                Err(text)
+            } else {
+                epoll(Some(format!("{text}; using epoll")))
+            }
         }
     }
 }
@@ -141,9 +145,9 @@ pub(super) struct Entries {
 
 impl Entries {
     /// For so many rings of `wanted` entries each. To be asked before other threads make rings.
-    pub(super) fn of(wanted: u32, rings: usize, driver: Wanted) -> Entries {
+    pub(super) fn of(wanted: u32, rings: usize, driver: DriverChoice) -> Entries {
         let limit = match driver {
-            Wanted::Epoll => None,
+            DriverChoice::Epoll => None,
             _ => locked_memory().filter(|_| counts_as_locked()),
         };
         let share = limit.map_or(wanted, |bytes| share(wanted, bytes / rings.max(1) as u64));
@@ -207,7 +211,7 @@ fn set_memory_limit(limit: &libc::rlimit) {
 
 fn ring(entries: u32) -> io::Result<(Driver, &'static str)> {
     let mut refusal = io::ErrorKind::Unsupported.into();
-    for (flags, set) in LADDER {
+    for (flags, set) in FLAG_FALLBACKS {
         let mut builder = IoUring::builder();
         builder.setup_cqsize(completions(entries));
         set(&mut builder);
@@ -217,7 +221,7 @@ fn ring(entries: u32) -> io::Result<(Driver, &'static str)> {
             Ok(runtime) => return Ok((Driver::Ring(Box::new(runtime)), flags)),
             // Other flags need no less memory.
             Err(error) if error.raw_os_error() == Some(libc::ENOMEM) => return Err(error),
-            // An older kernel does not know the flags; the next rung asks for less.
+            // An older kernel does not know the flags; the next fallback asks for less.
             Err(error) => refusal = error,
         }
     }
@@ -250,7 +254,7 @@ fn cure(error: &io::Error) -> &'static str {
 
 /// What this kernel grants, for `ringway version -v`.
 pub fn abilities() -> String {
-    let granted = LADDER.iter().find(|(_, set)| {
+    let granted = FLAG_FALLBACKS.iter().find(|(_, set)| {
         let mut builder = IoUring::builder();
         set(&mut builder);
         builder.build(PROBE_ENTRIES).is_ok()

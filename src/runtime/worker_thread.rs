@@ -31,8 +31,8 @@ use crate::runtime::event::Ready;
 use crate::runtime::pin;
 use crate::runtime::plan::Plan;
 use crate::runtime::ring;
+use crate::runtime::ring::DriverChoice;
 use crate::runtime::ring::Entries;
-use crate::runtime::ring::Wanted;
 use crate::snapshot::Snapshot;
 use crate::telemetry::operator;
 use crate::telemetry::operator::log_line;
@@ -57,7 +57,7 @@ pub(super) struct WorkerSpec {
     log: Option<AccessLog>,
     cpu: Option<usize>,
     ring_entries: Entries,
-    io_driver: Wanted,
+    io_driver: DriverChoice,
     drain: Arc<Drain>,
 }
 

@@ -1,6 +1,6 @@
 //! What threads report to the one that minds them.
 
-use crate::control::process::signals::Order;
+use crate::control::process::signals::SignalAction;
 use crate::runtime::error::RuntimeError;
 
 /// What a worker runs on.
@@ -12,7 +12,7 @@ pub(super) struct Ready {
 
 /// What reaches the minding thread.
 pub(super) enum Event {
-    Order(Order),
+    Signal(SignalAction),
     /// A worker serves.
     Ready(Ready),
     /// The health core runs.

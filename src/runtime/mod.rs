@@ -17,7 +17,7 @@ use std::sync::mpsc;
 
 use crate::control::active_config::Drivers;
 use crate::control::process::signals;
-use crate::control::process::signals::Order;
+use crate::control::process::signals::SignalAction;
 use crate::runtime::drain::Drain;
 use crate::runtime::error::RuntimeError;
 use crate::runtime::event::Event;
@@ -56,7 +56,7 @@ pub fn run(mut plan: Plan, announce: impl FnOnce(&Serving)) -> Result<(), Runtim
     let (events, inbox) = mpsc::channel();
     let orders = events.clone();
     // The inbox lives as long as the process.
-    let obey = move |order| drop(orders.send(Event::Order(order)));
+    let obey = move |order| drop(orders.send(Event::Signal(order)));
     let noticed = plan.signals.take().map_or_else(signals::notice, Ok).map_err(RuntimeError::System)?;
     let without_thread = |of| move |error| RuntimeError::Thread { of, error };
     signals::listen(noticed, obey).map_err(without_thread("signals"))?;
@@ -134,11 +134,11 @@ fn wait_until_ready(inbox: &mpsc::Receiver<Event>, workers: usize) -> Result<Vec
             Ok(Event::HealthCoreReady) => checks_health = true,
             Ok(Event::Failed(error)) => return Err(error),
             // Told to end before the beginning.
-            Ok(Event::Order(Order::Stop | Order::StopWithoutBound)) => {
+            Ok(Event::Signal(SignalAction::Stop | SignalAction::StopWithoutBound)) => {
                 operator::finish();
                 std::process::exit(0);
             }
-            Ok(Event::Order(Order::ReopenLogs | Order::Reload) | Event::Drained) => {}
+            Ok(Event::Signal(SignalAction::ReopenLogs | SignalAction::Reload) | Event::Drained) => {}
             Err(_) => return Err(RuntimeError::WorkerDied { index: ready.len() }),
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 use crate::control::admin::Admin;
-use crate::control::process::signals::Order;
+use crate::control::process::signals::SignalAction;
 use crate::control::reload::Command;
 use crate::net::clock::instant_now;
 use crate::runtime::drain::Drain;
@@ -51,19 +51,21 @@ impl Supervisor<'_> {
         let mut stop: Option<Stop> = None;
         while drained < self.workers {
             match self.next(inbox, &mut stop) {
-                Ok(Event::Order(Order::ReopenLogs)) => self.log_writer.iter().for_each(|log| log.reopen()),
-                Ok(Event::Order(Order::Reload)) if stop.is_some() => {
+                Ok(Event::Signal(SignalAction::ReopenLogs)) => {
+                    self.log_writer.iter().for_each(|log| log.reopen())
+                }
+                Ok(Event::Signal(SignalAction::Reload)) if stop.is_some() => {
                     log_line("error: the reload is refused: the process is stopping");
                 }
                 // The thread that obeys lives as long as the process.
-                Ok(Event::Order(Order::Reload)) => {
+                Ok(Event::Signal(SignalAction::Reload)) => {
                     drop(self.commands.send(Command::Reload { is_strict: false, answer: None }));
                 }
-                Ok(Event::Order(_)) if stop.is_some() => {
+                Ok(Event::Signal(_)) if stop.is_some() => {
                     self.log_end("stopped at once");
                     return Ok(());
                 }
-                Ok(Event::Order(order)) => stop = Some(self.begin_stop(order)),
+                Ok(Event::Signal(order)) => stop = Some(self.begin_stop(order)),
                 Ok(Event::Drained) => drained += 1,
                 Ok(Event::Failed(error)) => return Err(error),
                 Ok(Event::Ready(_) | Event::HealthCoreReady) => {}
@@ -103,9 +105,9 @@ impl Supervisor<'_> {
         }
     }
 
-    fn begin_stop(&self, order: Order) -> Stop {
+    fn begin_stop(&self, action: SignalAction) -> Stop {
         let now = instant_now();
-        let end = (order == Order::Stop).then(|| now + self.shutdown_timeout);
+        let end = (order == SignalAction::Stop).then(|| now + self.shutdown_timeout);
         let bound = match end {
             Some(_) => format!("at most {:?}", self.shutdown_timeout),
             None => "without a bound".to_owned(),

@@ -12,7 +12,7 @@ use signal_hook::iterator::Signals;
 use signal_hook::iterator::SignalsInfo;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum SignalAction {
     /// TERM or INT: end gracefully within `shutdown_timeout`; a second one ends at once.
     Stop,
     /// QUIT: end gracefully, however long it takes.
@@ -34,7 +34,7 @@ pub fn notice() -> io::Result<Noticed> {
 }
 
 /// Calls `obey` with each order, on a thread of its own, for as long as the process lives.
-pub fn listen(noticed: Noticed, obey: impl Fn(Order) + Send + 'static) -> io::Result<()> {
+pub fn listen(noticed: Noticed, obey: impl Fn(SignalAction) + Send + 'static) -> io::Result<()> {
     let Noticed(mut signals) = noticed;
     for signal in [SIGTERM, SIGINT, SIGQUIT] {
         signals.handle().add_signal(signal)?;
@@ -42,11 +42,11 @@ pub fn listen(noticed: Noticed, obey: impl Fn(Order) + Send + 'static) -> io::Re
     let relay = move || {
         for signal in &mut signals {
             match signal {
-                SIGQUIT => obey(Order::StopWithoutBound),
-                SIGUSR1 => obey(Order::ReopenLogs),
-                SIGHUP => obey(Order::Reload),
+                SIGQUIT => obey(SignalAction::StopWithoutBound),
+                SIGUSR1 => obey(SignalAction::ReopenLogs),
+                SIGHUP => obey(SignalAction::Reload),
                 SIGXFSZ => {}
-                _ => obey(Order::Stop),
+                _ => obey(SignalAction::Stop),
             }
         }
     };

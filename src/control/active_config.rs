@@ -313,5 +313,5 @@ impl ActiveConfig {
 fn unverified(known: &KnownGroup) -> Option<UpstreamTls> {
     let check = known.wanted.health_check.as_ref()?;
     let is_needed = check.protocol == CheckProtocol::Https && known.group.tls.is_none();
-    is_needed.then(|| UpstreamTls::new(Trust::Anybody, None, None, Offer::Http1).ok()).flatten()
+    is_needed.then(|| UpstreamTls::new(Trust::Anybody, None, None, Alpn::Http1).ok()).flatten()
 }

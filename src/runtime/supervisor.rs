@@ -1,4 +1,4 @@
-//! The thread that supervises the workers: it obeys orders, and tells how a stop goes.
+//! The thread that supervises the workers: it acts on signals, and tells how a stop goes.
 
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -45,7 +45,7 @@ struct Stop {
 }
 
 impl Supervisor<'_> {
-    /// Obeys orders until every worker has drained, time is up, or a second order to stop.
+    /// Acts on signals until every worker has drained, time is up, or a second signal to stop.
     pub(super) fn run(&self, inbox: &Receiver<Event>) -> Result<(), RuntimeError> {
         let mut drained = 0;
         let mut stop: Option<Stop> = None;
@@ -65,7 +65,7 @@ impl Supervisor<'_> {
                     self.log_end("stopped at once");
                     return Ok(());
                 }
-                Ok(Event::Signal(order)) => stop = Some(self.begin_stop(order)),
+                Ok(Event::Signal(action)) => stop = Some(self.begin_stop(action)),
                 Ok(Event::Drained) => drained += 1,
                 Ok(Event::Failed(error)) => return Err(error),
                 Ok(Event::Ready(_) | Event::HealthCoreReady) => {}
@@ -107,7 +107,7 @@ impl Supervisor<'_> {
 
     fn begin_stop(&self, action: SignalAction) -> Stop {
         let now = instant_now();
-        let end = (order == SignalAction::Stop).then(|| now + self.shutdown_timeout);
+        let end = (action == SignalAction::Stop).then(|| now + self.shutdown_timeout);
         let bound = match end {
             Some(_) => format!("at most {:?}", self.shutdown_timeout),
             None => "without a bound".to_owned(),

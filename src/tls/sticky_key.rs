@@ -1,4 +1,4 @@
-//! What stands for a backend in sticky cookies: a keyed hash, which tells nobody anything.
+//! What stands for a backend in sticky cookies: a keyed hash, which tells its reader nothing.
 
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand;

@@ -88,7 +88,7 @@ impl Security {
     /// only in the clear. It tells which connections can go on after a reload.
     pub fn client_mark(&self, group: &ServerGroup) -> u64 {
         let Some(tls) = &group.tls else { return 0 };
-        let mut told = vec![offer(group) as u8];
+        let mut told = vec![alpn(group) as u8];
         match &tls.verify {
             Verify::Off => told.push(0),
             Verify::System => told.push(1),

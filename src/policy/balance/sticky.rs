@@ -47,10 +47,10 @@ pub struct Token {
 }
 
 impl Token {
-    /// Seconds since it was issued; none if this is not its token, or if it comes from the future.
-    pub fn age(&self, token: &BackendToken, now: u32) -> Option<u32> {
-        let issued = self.masked ^ token.mask;
-        let is_credible = self.tag == token.tag && issued <= now.saturating_add(MAX_CLOCK_SKEW);
+    /// Seconds since it was issued; none if it stands for another backend, or if it comes from the future.
+    pub fn age(&self, backend: &BackendToken, now: u32) -> Option<u32> {
+        let issued = self.masked ^ backend.mask;
+        let is_credible = self.tag == backend.tag && issued <= now.saturating_add(MAX_CLOCK_SKEW);
         is_credible.then(|| now.saturating_sub(issued))
     }
 }
@@ -81,7 +81,7 @@ pub struct BackendTokens {
 }
 
 impl BackendTokens {
-    /// BackendTokens in the order of their backends' indices.
+    /// Tokens in the order of their backends' indices.
     pub fn new(tokens: Vec<BackendToken>) -> BackendTokens {
         let mut by_tag: Vec<_> = tokens.iter().map(|token| token.tag).zip(0..).collect();
         by_tag.sort_unstable();

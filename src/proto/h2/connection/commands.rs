@@ -35,7 +35,7 @@ pub enum CannotOpen {
     /// The peer allows no more at present.
     TooMany,
     /// One side is about to end the connection, or has.
-    GoAwayState,
+    Ending,
     /// All numbers are used.
     Exhausted,
 }

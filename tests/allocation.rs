@@ -32,8 +32,8 @@ use ringway::proto::h2::connection::Connection;
 use ringway::proto::h2::connection::Event;
 use ringway::proto::h2::settings::Local;
 use ringway::runtime;
+use ringway::runtime::DriverChoice;
 use ringway::runtime::Serving;
-use ringway::runtime::Wanted;
 use ringway::runtime::plan::Plan;
 use ringway::telemetry::access_log::Format;
 use ringway::telemetry::log_output::Sink;
@@ -210,7 +210,7 @@ fn start(backend: SocketAddr, log: Option<(Sink, Format)>) -> SocketAddr {
         access_log: log,
         pin: false,
         ring_entries: config.process.ring_entries,
-        io_driver: Wanted::Auto,
+        io_driver: DriverChoice::Auto,
         shutdown_timeout: config.process.shutdown_timeout,
         health_cpu: None,
     };

@@ -12,8 +12,8 @@ use crate::config::Report;
 use crate::control::build;
 use crate::control::build::Host;
 use crate::control::build::Parts;
-use crate::control::build::roster::KnownGroup;
-use crate::control::build::roster::Roster;
+use crate::control::build::registry::KnownGroup;
+use crate::control::build::registry::Registry;
 use crate::control::build::sockets::BindError;
 use crate::control::build::sockets::Binding;
 use crate::control::build::sockets::MAX_ON_THE_WAY;
@@ -77,7 +77,7 @@ const MAX_ORDERS: usize = 1;
 pub struct ActiveConfig {
     pub config: Config,
     pub security: Security,
-    pub roster: Roster,
+    pub registry: Registry,
     host: Host,
     sockets: Sockets,
     channels: Channels,
@@ -151,7 +151,7 @@ impl ActiveConfig {
         let mut active = ActiveConfig {
             config: Config { listeners: Vec::new(), server_groups: Vec::new(), ..config.clone() },
             security: Security::new(credentials),
-            roster: Roster::new(backend_counters),
+            registry: Registry::new(backend_counters),
             host,
             sockets: Sockets::default(),
             channels,
@@ -234,7 +234,7 @@ impl ActiveConfig {
         };
         let epoch = self.epoch() + 1;
         let snapshot =
-            build::build(&parts, terms, &mut self.roster, epoch, report).ok_or(Refusal::Invalid)?;
+            build::build(&parts, terms, &mut self.registry, epoch, report).ok_or(Refusal::Invalid)?;
         self.free_replaced();
         self.replaced.push(self.channels.publication.load().1);
         self.channels.publication.publish(Arc::new(snapshot));
@@ -297,7 +297,7 @@ impl ActiveConfig {
     }
 
     fn watches(&self) -> Vec<Watch> {
-        let groups = self.roster.groups.iter();
+        let groups = self.registry.groups.iter();
         let watches = groups.map(|known| Watch {
             group: Arc::clone(&known.group),
             check: known.wanted.health_check.clone(),

@@ -8,9 +8,9 @@ use crate::config::GroupProtocol;
 use crate::config::HealthCheck;
 use crate::config::InitialState;
 use crate::config::ServerGroup;
-use crate::control::build::roster::KnownGroup;
-use crate::control::build::roster::Roster;
-use crate::control::build::roster::TooManyBackends;
+use crate::control::build::registry::KnownGroup;
+use crate::control::build::registry::Registry;
+use crate::control::build::registry::TooManyBackends;
 use crate::control::credentials::tls::Security;
 use crate::control::discovery::Addresses;
 use crate::net::address::Address;
@@ -42,29 +42,29 @@ impl GroupBuilder<'_> {
         &self,
         wanted: &ServerGroup,
         terms: Option<UpstreamTls>,
-        roster: &mut Roster,
+        registry: &mut Registry,
     ) -> Result<KnownGroup, TooManyBackends> {
         let response_limits = response_limits(wanted);
         let security = self.security.client_mark(wanted) ^ mark_of_limits(wanted, response_limits);
         let wanted = without_places(wanted);
         let addresses: Vec<Vec<Address>> =
             wanted.backends.iter().map(|backend| self.resolved(&backend.address)).collect();
-        if let Some(known) = roster.known_group(&wanted.name) {
+        if let Some(known) = registry.known_group(&wanted.name) {
             let has_leaving = known.group.members.iter().any(|member| member.is_leaving);
             let is_same = known.wanted == wanted && known.group.security == security;
             if is_same && !has_leaving && known.addresses == addresses {
                 return Ok(KnownGroup { wanted, addresses, group: Arc::clone(&known.group) });
             }
         }
-        let members = self.members(&wanted, &addresses, roster)?;
-        let mut group = Group::begin(wanted.name.clone(), roster.group_slot(&wanted.name));
+        let members = self.members(&wanted, &addresses, registry)?;
+        let mut group = Group::begin(wanted.name.clone(), registry.group_slot(&wanted.name));
         group.algorithm = wanted.algorithm.clone();
         group.when_all_down = wanted.when_all_down;
         group.slow_start = wanted.slow_start;
         group.drain_timeout = wanted.drain_timeout;
         group.max_failures = wanted.passive_check.consecutive_failures;
         group.sticky =
-            wanted.sticky.as_ref().map(|sticky| self.sticky(sticky, &wanted.name, &members, roster));
+            wanted.sticky.as_ref().map(|sticky| self.sticky(sticky, &wanted.name, &members, registry));
         group.awaits_probes =
             wanted.health_check.as_ref().is_some_and(|check| check.initial == InitialState::Down);
         group.members = members;
@@ -92,7 +92,7 @@ impl GroupBuilder<'_> {
         &self,
         wanted: &ServerGroup,
         addresses: &[Vec<Address>],
-        roster: &mut Roster,
+        registry: &mut Registry,
     ) -> Result<Vec<GroupMember>, TooManyBackends> {
         let mut members: Vec<GroupMember> = Vec::with_capacity(wanted.backends.len());
         let mut places = std::collections::HashMap::new();
@@ -103,7 +103,7 @@ impl GroupBuilder<'_> {
                     member.weight = member.weight.max(backend.weight.into());
                     continue;
                 }
-                let (known, is_new) = roster.backend(&wanted.name, address)?;
+                let (known, is_new) = registry.backend(&wanted.name, address)?;
                 let unproven = |check: &HealthCheck| match check.initial {
                     _ if !is_new => CheckResult::HEALTHY,
                     InitialState::Up => CheckResult::PRESUMED,
@@ -119,7 +119,7 @@ impl GroupBuilder<'_> {
                 });
             }
         }
-        let known = roster.known_group(&wanted.name);
+        let known = registry.known_group(&wanted.name);
         for old in known.iter().flat_map(|known| &known.group.members) {
             let health = &old.backend.health;
             let since = health.draining_since_ms();
@@ -143,7 +143,7 @@ impl GroupBuilder<'_> {
         wanted: &config::Sticky,
         group: &str,
         members: &[GroupMember],
-        roster: &Roster,
+        registry: &Registry,
     ) -> Sticky {
         let token = |member: &GroupMember| {
             let (tag, mask) = self.security.sticky_key.token(group, &member.backend.name);
@@ -157,7 +157,7 @@ impl GroupBuilder<'_> {
             timeout_s,
             attributes: wanted.attributes.write(timeout_s),
             tokens: BackendTokens::new(members.iter().map(token).collect()),
-            affinity: remembers.then(|| roster.affinity(group, wanted.mode)),
+            affinity: remembers.then(|| registry.affinity(group, wanted.mode)),
         }
     }
 

@@ -2,7 +2,7 @@
 //! what cannot be secured.
 
 mod group;
-pub mod roster;
+pub mod registry;
 pub mod sockets;
 
 use std::sync::Arc;
@@ -14,8 +14,8 @@ use crate::config::ListenerProtocol;
 use crate::config::Location;
 use crate::config::Report;
 use crate::control::build::group::GroupBuilder;
-use crate::control::build::roster::KnownGroup;
-use crate::control::build::roster::Roster;
+use crate::control::build::registry::KnownGroup;
+use crate::control::build::registry::Registry;
 use crate::control::build::sockets::Binding;
 use crate::control::credentials::tls::Security;
 use crate::control::discovery::Addresses;
@@ -89,16 +89,16 @@ pub struct Parts<'a> {
     pub now_ms: u64,
 }
 
-/// Makes the next snapshot and notes in the roster who is in it. `None` after reporting that there are too
+/// Makes the next snapshot and notes in the registry who is in it. `None` after reporting that there are too
 /// many backends; then nothing has changed.
 pub fn build(
     parts: &Parts<'_>,
     terms: AllTerms,
-    roster: &mut Roster,
+    registry: &mut Registry,
     epoch: u64,
     report: &mut Report,
 ) -> Option<Snapshot> {
-    roster.tidy(parts.now_ms);
+    registry.tidy(parts.now_ms);
     if parts.config.server_groups.iter().map(|group| group.backends.len()).sum::<usize>() > MAX_BACKENDS {
         report.error(
             Location::default(),
@@ -110,7 +110,7 @@ pub fn build(
     let mut known = Vec::with_capacity(parts.config.server_groups.len());
     let builder = GroupBuilder { addresses: parts.addresses, security: parts.security, now_ms: parts.now_ms };
     for (group, terms) in parts.config.server_groups.iter().zip(terms.groups) {
-        match builder.build(group, terms, roster) {
+        match builder.build(group, terms, registry) {
             Ok(built) => known.push(built),
             Err(_too_many) => {
                 report.error(
@@ -124,7 +124,7 @@ pub fn build(
     }
     let listeners = parts.config.listeners.iter().zip(terms.listeners);
     let listeners: Vec<_> = listeners
-        .map(|(listener, terms)| Arc::new(build_listener(listener, terms, &known, (parts, roster))))
+        .map(|(listener, terms)| Arc::new(build_listener(listener, terms, &known, (parts, registry))))
         .collect();
     let slot_of = |name: &str| listeners.iter().find(|built| built.name == name).map(|built| built.slot);
     let mut sockets: Vec<_> = parts
@@ -134,13 +134,13 @@ pub fn build(
         .collect();
     sockets.sort_unstable();
     let groups = known.iter().map(|known| Arc::clone(&known.group)).collect();
-    roster.replace(known, listeners, parts.now_ms);
+    registry.replace(known, listeners, parts.now_ms);
     Some(Snapshot {
         epoch,
-        listeners: roster.listeners_by_slot(),
+        listeners: registry.listeners_by_slot(),
         groups,
         sockets,
-        leaving: roster.leaving(),
+        leaving: registry.leaving(),
         workers: parts.host.workers,
     })
 }
@@ -149,10 +149,10 @@ fn build_listener(
     listener: &config::Listener,
     terms: Option<DownstreamTls>,
     groups: &[KnownGroup],
-    (parts, roster): (&Parts<'_>, &mut Roster),
+    (parts, registry): (&Parts<'_>, &mut Registry),
 ) -> Listener {
     let limit = listener.max_connections as usize;
-    let (connections, connection_rate) = match roster.known_listener(&listener.name) {
+    let (connections, connection_rate) = match registry.known_listener(&listener.name) {
         Some(known) => {
             known.connections.set_limit(limit);
             (Arc::clone(&known.connections), known.connection_rate.kept_at(listener.connections_per_second))
@@ -167,7 +167,7 @@ fn build_listener(
     let own_bindings = parts.bindings.iter().filter(|binding| binding.listener == listener.name);
     Listener {
         name: listener.name.clone(),
-        slot: roster.listener_slot(&listener.name),
+        slot: registry.listener_slot(&listener.name),
         addresses: own_bindings.map(|binding| binding.address).collect(),
         default_group: (!own_groups.is_empty()).then_some(0),
         groups: own_groups,

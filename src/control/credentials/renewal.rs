@@ -268,12 +268,12 @@ fn publish(fresh: &BTreeSet<Item>, since: Duration, active: &mut ActiveConfig) -
         }
         active.security.credentials.index_anew(index, tls);
         let terms = active.security.downstream_tls(index, listener);
-        let serving = active.roster.listeners.get(index).and_then(|listener| listener.tls.as_ref());
+        let serving = active.registry.listeners.get(index).and_then(|listener| listener.tls.as_ref());
         if let (Some(terms), Some(serving)) = (terms, serving) {
             serving.terms.publish(terms);
         }
     }
-    for (group, serving) in active.config.server_groups.iter().zip(&active.roster.groups) {
+    for (group, serving) in active.config.server_groups.iter().zip(&active.registry.groups) {
         let (Some(tls), Some(serving)) = (&group.tls, &serving.group.tls) else { continue };
         let authority = match &tls.verify {
             Verify::Ca(index) => Some(index),

@@ -22,7 +22,7 @@ use crate::telemetry::backend_counters::MAX_BACKENDS;
 const LAST_ARRIVALS_MS: u64 = 5_000;
 
 /// Everything that a new snapshot takes over from the one before.
-pub struct Roster {
+pub struct Registry {
     backend_counters: Arc<BackendCounters>,
     /// By slot.
     backends: Vec<Weak<Backend>>,
@@ -84,9 +84,9 @@ impl Slots {
 #[derive(Debug)]
 pub struct TooManyBackends;
 
-impl Roster {
-    pub fn new(backend_counters: Arc<BackendCounters>) -> Roster {
-        Roster {
+impl Registry {
+    pub fn new(backend_counters: Arc<BackendCounters>) -> Registry {
+        Registry {
             backend_counters,
             backends: Vec::new(),
             free_slots: Vec::new(),

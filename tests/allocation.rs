@@ -24,8 +24,8 @@ use ringway::control::active_config::ActiveConfig;
 use ringway::control::build::Host;
 use ringway::control::credentials;
 use ringway::control::credentials::certificates::read_file;
-use ringway::control::credentials::renewal::Renewal;
-use ringway::control::credentials::renewal::files_of;
+use ringway::control::credentials::file_reload::FileReload;
+use ringway::control::credentials::file_reload::files_of;
 use ringway::control::discovery::dns::Names;
 use ringway::control::reload;
 use ringway::proto::h2::connection::Connection;
@@ -200,12 +200,12 @@ fn start(backend: SocketAddr, log: Option<(Sink, Format)>) -> SocketAddr {
     let active =
         ActiveConfig::start(config.clone(), credentials, &HashMap::new(), host, &mut loaded.report).unwrap();
     let channels = active.channels().clone();
-    let renewal = Renewal::new(&active, Box::new(read_file), files_of(&config));
+    let file_reload = FileReload::new(&active, Box::new(read_file), files_of(&config));
     let plan = Plan {
         admin: None,
         signals: None,
         channels,
-        commands: reload::start(active, renewal, Names::new(&[]), None).unwrap(),
+        commands: reload::start(active, file_reload, Names::new(&[]), None).unwrap(),
         workers: 1,
         access_log: log,
         pin: false,

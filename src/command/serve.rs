@@ -23,8 +23,8 @@ use crate::control::build::Host;
 use crate::control::credentials;
 use crate::control::credentials::certificates::KeptReadFile;
 use crate::control::credentials::certificates::read_file;
-use crate::control::credentials::renewal;
-use crate::control::credentials::renewal::Renewal;
+use crate::control::credentials::file_reload;
+use crate::control::credentials::file_reload::FileReload;
 use crate::control::discovery::dns::Names;
 use crate::control::preflight;
 use crate::control::process::limits;
@@ -142,7 +142,7 @@ fn on_drivers(workers: usize, drivers: &Drivers) -> String {
 /// Everything up to the threads that serve.
 fn start(config: Config, host: Host, manner: &mut Manner, report: &mut Report) -> Result<Plan, Refusal> {
     let read_file = std::mem::replace(&mut manner.read_file, Box::new(read_file));
-    let files = renewal::files_of(&config);
+    let files = file_reload::files_of(&config);
     let credentials = credentials::load(&config, &read_file, report);
     preflight::inspect(&config, &credentials, report);
     if report.has_errors() {
@@ -153,8 +153,8 @@ fn start(config: Config, host: Host, manner: &mut Manner, report: &mut Report) -
     let workers = host.workers;
     let active = ActiveConfig::start(config.clone(), credentials, &answers, host, report)?;
     let channels = active.channels().clone();
-    let renewal = Renewal::new(&active, read_file, files);
-    let commands = reload::start(active, renewal, names, manner.load.take()).map_err(Refusal::Thread)?;
+    let file_reload = FileReload::new(&active, read_file, files);
+    let commands = reload::start(active, file_reload, names, manner.load.take()).map_err(Refusal::Thread)?;
     Ok(plan(&config, workers, channels, commands))
 }
 

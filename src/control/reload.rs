@@ -17,8 +17,8 @@ use crate::control::active_config::ActiveConfig;
 use crate::control::active_config::Refusal;
 use crate::control::build::sockets::BindError;
 use crate::control::credentials;
-use crate::control::credentials::renewal;
-use crate::control::credentials::renewal::Renewal;
+use crate::control::credentials::file_reload;
+use crate::control::credentials::file_reload::FileReload;
 use crate::control::discovery::dns::Names;
 use crate::control::preflight;
 use crate::control::process::limits;
@@ -80,7 +80,7 @@ struct Reloader {
     active: ActiveConfig,
     /// What threads and rings were made with, and no reload changes; without listeners and groups.
     started: Config,
-    renewal: Renewal,
+    file_reload: FileReload,
     names: Names,
     /// None: the configuration came from no file.
     load: Option<Load>,
@@ -89,13 +89,13 @@ struct Reloader {
 /// Starts the thread. It ends when every sender is gone.
 pub fn start(
     active: ActiveConfig,
-    renewal: Renewal,
+    file_reload: FileReload,
     names: Names,
     load: Option<Load>,
 ) -> io::Result<Sender<Command>> {
     let (sender, commands) = mpsc::channel();
     let started = Config { listeners: Vec::new(), server_groups: Vec::new(), ..active.config.clone() };
-    let mut reloader = Reloader { active, started, renewal, names, load };
+    let mut reloader = Reloader { active, started, file_reload, names, load };
     let body = move || {
         // Thousands of backends take a tenth of a second to read, and no request is to wait for that.
         limits::give_way();
@@ -135,7 +135,7 @@ impl Reloader {
     /// Tries again for a moment where an address is taken.
     fn reload(&mut self, is_strict: bool) -> Outcome {
         if self.load.is_none() {
-            self.renewal.read_everything(&mut self.active);
+            self.file_reload.read_everything(&mut self.active);
             let sentence = "the configuration came from the command line; the files it names were read anew";
             return Ok(Reloaded { sentence: sentence.to_owned(), warnings: String::new() });
         }
@@ -169,7 +169,7 @@ impl Reloader {
 
     /// Goes on with what changes by itself.
     fn look(&mut self) {
-        self.renewal.look(&mut self.active);
+        self.file_reload.look(&mut self.active);
         self.follow_names();
         self.active.free_replaced();
     }
@@ -178,8 +178,8 @@ impl Reloader {
         let Some(load) = &self.load else { return Err(Setback::Refused(String::new())) };
         let mut loaded = load();
         let Some(config) = loaded.config.take() else { return Err(report_text(&loaded).into()) };
-        let files = renewal::files_of(&config);
-        let credentials = credentials::load(&config, self.renewal.read_file(), &mut loaded.report);
+        let files = file_reload::files_of(&config);
+        let credentials = credentials::load(&config, self.file_reload.read_file(), &mut loaded.report);
         preflight::inspect(&config, &credentials, &mut loaded.report);
         let unchangeable = unchangeable(&self.started, &config);
         if is_strict {
@@ -192,8 +192,8 @@ impl Reloader {
         if loaded.report.has_errors() {
             return Err(report_text(&loaded).into());
         }
-        let Reloader { renewal, active, names, .. } = &mut *self;
-        let answers = names.resolve(&config, || renewal.look(active));
+        let Reloader { file_reload, active, names, .. } = &mut *self;
+        let answers = names.resolve(&config, || file_reload.look(active));
         let bound: Vec<u64> = self.active.bindings().iter().map(|binding| binding.number).collect();
         let outcome = self.active.replace(config, credentials, &answers, &mut loaded.report);
         self.names.watch(&self.active.config);
@@ -203,7 +203,7 @@ impl Reloader {
             Err(Refusal::Bind(refused)) if refused.is_taken() => return Err(Setback::Taken(refused)),
             Err(refusal) => return Err(format!("error: {refusal}").into()),
         }
-        self.renewal.follow(&self.active, files);
+        self.file_reload.follow(&self.active, files);
         let mut warnings = told_later("warning", &unchangeable);
         if loaded.report.count(Severity::Warning) > 0 {
             warnings.push_str(&report_text(&loaded));

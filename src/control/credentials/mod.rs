@@ -6,7 +6,7 @@ pub mod certificates;
 pub(super) mod expiry;
 pub mod inventory;
 pub mod offers;
-pub mod renewal;
+pub mod file_reload;
 pub mod tls;
 
 use std::fs;

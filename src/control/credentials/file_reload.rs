@@ -48,7 +48,7 @@ struct Failure {
 }
 
 /// What is known of the files that the configuration in service names.
-pub struct Renewal {
+pub struct FileReload {
     read_file: KeptReadFile,
     files: Files,
     /// Who uses a file.
@@ -63,12 +63,12 @@ pub struct Renewal {
     looks: u32,
 }
 
-impl Renewal {
+impl FileReload {
     /// `files` are [`files_of`] the configuration, from before they were read.
-    pub fn new(active: &ActiveConfig, read_file: KeptReadFile, files: Files) -> Renewal {
+    pub fn new(active: &ActiveConfig, read_file: KeptReadFile, files: Files) -> FileReload {
         let users = users(&active.config);
         let expiry = expiry(active);
-        let renewal = Renewal {
+        let file_reload = FileReload {
             read_file,
             files,
             users,
@@ -78,8 +78,8 @@ impl Renewal {
             expiry,
             looks: 0,
         };
-        renewal.take_stock(active);
-        renewal
+        file_reload.take_stock(active);
+        file_reload
     }
 
     /// Publishes what is known now.
@@ -121,7 +121,7 @@ impl Renewal {
         &self.read_file
     }
 
-    /// Looks at the files of another configuration from now on; `files` as with [`Renewal::new`].
+    /// Looks at the files of another configuration from now on; `files` as with [`FileReload::new`].
     pub(in crate::control) fn follow(&mut self, active: &ActiveConfig, files: Files) {
         self.users = users(&active.config);
         self.files = files;

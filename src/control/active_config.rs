@@ -28,7 +28,7 @@ use crate::control::discovery::Answers;
 use crate::control::discovery::dns;
 use crate::control::health;
 use crate::control::health::watch::Watch;
-use crate::control::reloads::Reloads;
+use crate::control::reload_stats::ReloadStats;
 use crate::net::clock::monotonic_ms;
 use crate::net::mailbox::Mailbox;
 use crate::snapshot::Snapshot;
@@ -53,7 +53,7 @@ pub struct Channels {
     pub health: Mailbox<health::Order>,
     /// From workers to the health core: slots of backends that fail again and again.
     pub failure_reports: Mailbox<u32>,
-    pub reloads: Arc<Reloads>,
+    pub reloads: Arc<ReloadStats>,
     /// Of certificates and CAs; whoever renews them keeps it current.
     pub inventory: Arc<RcuCell<Inventory>>,
     /// Set once all workers serve.

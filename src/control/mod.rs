@@ -10,5 +10,5 @@ pub mod health;
 pub mod preflight;
 pub mod process;
 pub mod reload;
-pub mod reloads;
+pub mod reload_stats;
 pub mod active_config;

@@ -19,7 +19,7 @@ use crate::control::admin::status::Usage;
 use crate::control::credentials::inventory::AuthorityEntry;
 use crate::control::credentials::inventory::Broken;
 use crate::control::credentials::inventory::CertificateEntry;
-use crate::control::reloads::Reloads;
+use crate::control::reload_stats::ReloadStats;
 use crate::net::clock::monotonic_ms;
 use crate::net::clock::wall_now;
 use crate::snapshot::Listener;
@@ -105,7 +105,7 @@ struct Present<'l> {
 }
 
 impl Present<'_> {
-    fn reloads(&self, reloads: &Reloads) -> ReloadsStatus {
+    fn reloads(&self, reloads: &ReloadStats) -> ReloadsStatus {
         let last = reloads.last().map(|last| LastReload {
             outcome: if last.is_success { "reloaded" } else { "refused" }.into(),
             at: self.date(last.at_ms),

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 /// Counted by the thread that reloads.
 #[derive(Default)]
-pub struct Reloads {
+pub struct ReloadStats {
     succeeded: AtomicU64,
     refused: AtomicU64,
     /// When the last one ended, in milliseconds of the process's monotonic clock, shifted by the bit that
@@ -20,7 +20,7 @@ pub struct Last {
     pub is_success: bool,
 }
 
-impl Reloads {
+impl ReloadStats {
     pub fn note(&self, is_success: bool, now_ms: u64) {
         let counter = if is_success { &self.succeeded } else { &self.refused };
         counter.fetch_add(1, Ordering::Relaxed);
@@ -49,7 +49,7 @@ mod tests {
 
     #[test]
     fn the_last_one_is_remembered() {
-        let reloads = Reloads::default();
+        let reloads = ReloadStats::default();
         assert_eq!(reloads.last(), None);
         reloads.note(true, 5);
         reloads.note(false, 9);

@@ -41,10 +41,10 @@ use tokio::task::JoinHandle;
 use crate::config::Config;
 use crate::control::discovery;
 use crate::control::discovery::Answers;
-use crate::control::discovery::known::Found;
-use crate::control::discovery::known::Known;
-use crate::control::discovery::known::MAX_LOOKUPS;
-use crate::control::discovery::known::Outcome;
+use crate::control::discovery::dns_cache::DnsCache;
+use crate::control::discovery::dns_cache::Found;
+use crate::control::discovery::dns_cache::MAX_LOOKUPS;
+use crate::control::discovery::dns_cache::Outcome;
 use crate::control::files::Files;
 use crate::net::clock::monotonic_ms;
 use crate::telemetry::operator::log_line;
@@ -178,7 +178,7 @@ fn start(resolvers: &[SocketAddr], has_changed: &Arc<AtomicBool>) -> io::Result<
     let body = move || {
         runtime.block_on(async {
             let watcher = Watcher {
-                known: Known::default(),
+                cache: DnsCache::default(),
                 sources: Sources::read(resolvers),
                 asker: None,
                 has_changed,
@@ -195,7 +195,7 @@ fn start(resolvers: &[SocketAddr], has_changed: &Arc<AtomicBool>) -> io::Result<
 
 /// What the thread does.
 struct Watcher {
-    known: Known,
+    cache: DnsCache,
     sources: Sources,
     /// Who waits for all awaited names, and until when.
     asker: Option<(mpsc::Sender<Answers>, u64)>,
@@ -212,7 +212,7 @@ impl Watcher {
         loop {
             self.begin_lookups(monotonic_ms());
             let until_ms =
-                self.known.due_ms().into_iter().chain(self.asker.as_ref().map(|(_, until)| *until)).min();
+                self.cache.due_ms().into_iter().chain(self.asker.as_ref().map(|(_, until)| *until)).min();
             let order = match until_ms {
                 Some(until) => {
                     let wait = Duration::from_millis(until.saturating_sub(monotonic_ms()));
@@ -230,7 +230,7 @@ impl Watcher {
     }
 
     fn begin_lookups(&mut self, now_ms: u64) {
-        while let Some(host) = self.known.next_due(now_ms) {
+        while let Some(host) = self.cache.next_due(now_ms) {
             self.sources.refresh();
             let Some(orders) = self.orders.upgrade() else { return };
             let lookup = look_up(host.clone(), Arc::clone(&self.sources.hosts), self.sources.servers.clone());
@@ -246,16 +246,16 @@ impl Watcher {
         let now_ms = monotonic_ms();
         match order {
             Order::Resolve(names, sender) => {
-                self.known.await_names(&names, now_ms);
+                self.cache.await_names(&names, now_ms);
                 self.asker = Some((sender, now_ms + RESOLVE_PATIENCE.as_millis() as u64));
             }
-            Order::Watch(names) => self.known.keep(&names),
+            Order::Watch(names) => self.cache.keep(&names),
             Order::Answer(sender) => {
                 // Who asked may have gone.
-                let _ = sender.send(self.known.answers());
+                let _ = sender.send(self.cache.answers());
             }
             Order::Note(host, outcome) => {
-                let news = self.known.note(&host, outcome, now_ms);
+                let news = self.cache.note(&host, outcome, now_ms);
                 if let Some(sentence) = news.sentence {
                     self.say(&sentence, now_ms);
                 }
@@ -268,13 +268,13 @@ impl Watcher {
 
     fn answer_asker(&mut self, now_ms: u64) {
         let is_over = self.asker.as_ref().is_some_and(|(_, until)| *until <= now_ms);
-        if self.known.is_awaited() && !is_over {
+        if self.cache.is_awaited() && !is_over {
             return;
         }
         if let Some((sender, _)) = self.asker.take() {
             // Who asked may have gone.
-            let _ = sender.send(self.known.last_outcomes());
-            self.known.stop_awaiting();
+            let _ = sender.send(self.cache.last_outcomes());
+            self.cache.stop_awaiting();
         }
     }
 

@@ -1,7 +1,7 @@
 //! Where backends are: from the names in a configuration to the addresses that they have now.
 
 pub mod dns;
-mod known;
+mod dns_cache;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;

@@ -54,7 +54,7 @@ pub(super) struct News {
 
 /// All hosts that are watched.
 #[derive(Default)]
-pub(super) struct Known {
+pub(super) struct DnsCache {
     hosts: BTreeMap<String, Host>,
     /// Lookups, those of forgotten hosts too.
     in_flight: usize,
@@ -75,7 +75,7 @@ struct Host {
     due_ms: u64,
 }
 
-impl Known {
+impl DnsCache {
     /// Adds names; their hosts are due at once, those known before too.
     pub(super) fn await_names(&mut self, names: &[(String, u16)], now_ms: u64) {
         for (host, port) in names {
@@ -110,7 +110,7 @@ impl Known {
         });
     }
 
-    /// The next host to look up; from now on it is in flight, until [`Known::note`].
+    /// The next host to look up; from now on it is in flight, until [`DnsCache::note`].
     pub(super) fn next_due(&mut self, now_ms: u64) -> Option<String> {
         if self.in_flight >= MAX_LOOKUPS {
             return None;
@@ -283,17 +283,17 @@ mod tests {
     }
 
     /// One host `a`, which was looked up and has these addresses.
-    fn known(addresses: &[&str], seconds: u64) -> Known {
-        let mut known = Known::default();
-        known.await_names(&names(&["a"]), 0);
-        assert_eq!(known.next_due(0).as_deref(), Some("a"));
-        let news = known.note("a", Outcome { v4: given(addresses, seconds), v6: Found::NoAddress }, 0);
+    fn cache(addresses: &[&str], seconds: u64) -> DnsCache {
+        let mut cache = DnsCache::default();
+        cache.await_names(&names(&["a"]), 0);
+        assert_eq!(cache.next_due(0).as_deref(), Some("a"));
+        let news = cache.note("a", Outcome { v4: given(addresses, seconds), v6: Found::NoAddress }, 0);
         assert_eq!(news, News { is_change: true, sentence: None });
-        known
+        cache
     }
 
-    fn addresses(known: &Known) -> String {
-        match &known.answers()[&("a".to_owned(), 80)] {
+    fn addresses(cache: &DnsCache) -> String {
+        match &cache.answers()[&("a".to_owned(), 80)] {
             Ok(addresses) => {
                 addresses.iter().map(|address| address.ip().to_string()).collect::<Vec<_>>().join(" ")
             }
@@ -306,19 +306,19 @@ mod tests {
         for (seconds, due_ms) in
             [(0, 1_000), (1, 1_000), (30, 30_000), (3_600, 3_600_000), (86_400, 3_600_000)]
         {
-            let mut known = known(&["192.0.2.1"], seconds);
-            assert_eq!(known.due_ms(), Some(due_ms));
-            assert_eq!(known.next_due(due_ms - 1), None);
-            assert_eq!(known.next_due(due_ms).as_deref(), Some("a"));
-            assert_eq!(known.due_ms(), None);
+            let mut cache = cache(&["192.0.2.1"], seconds);
+            assert_eq!(cache.due_ms(), Some(due_ms));
+            assert_eq!(cache.next_due(due_ms - 1), None);
+            assert_eq!(cache.next_due(due_ms).as_deref(), Some("a"));
+            assert_eq!(cache.due_ms(), None);
         }
     }
 
     #[test]
     fn the_shorter_life_of_both_families_counts() {
-        let mut known = known(&["192.0.2.1"], 9);
-        known.note("a", Outcome { v4: given(&["192.0.2.1"], 60), v6: given(&["::1"], 20) }, 0);
-        assert_eq!(known.due_ms(), Some(20_000));
+        let mut cache = cache(&["192.0.2.1"], 9);
+        cache.note("a", Outcome { v4: given(&["192.0.2.1"], 60), v6: given(&["::1"], 20) }, 0);
+        assert_eq!(cache.due_ms(), Some(20_000));
     }
 
     #[test]
@@ -340,9 +340,9 @@ mod tests {
             (failed("x"), given(&["::1"], 1), true, "192.0.2.1 192.0.2.2 ::1"),
             (given(&["192.0.2.1", "192.0.2.2"], 1), failed("x"), false, "192.0.2.1 192.0.2.2"),
         ] {
-            let mut known = known(&["192.0.2.2", "192.0.2.1"], 1);
-            let news = known.note("a", Outcome { v4, v6 }, 0);
-            assert_eq!((news.is_change, addresses(&known).as_str()), (is_change, now));
+            let mut cache = cache(&["192.0.2.2", "192.0.2.1"], 1);
+            let news = cache.note("a", Outcome { v4, v6 }, 0);
+            assert_eq!((news.is_change, addresses(&cache).as_str()), (is_change, now));
             assert_eq!(news.sentence, None);
         }
     }
@@ -357,81 +357,81 @@ mod tests {
             (Found::NoSuchHost, failed("it is late"), "it is late"),
             (failed("it is late"), given(&["ff02::1"], 1), "it is late"),
         ] {
-            let mut known = known(&["192.0.2.1"], 1);
-            let news = known.note("a", Outcome { v4, v6 }, 0);
+            let mut cache = cache(&["192.0.2.1"], 1);
+            let news = cache.note("a", Outcome { v4, v6 }, 0);
             let sentence = news.sentence.unwrap();
             assert!(sentence.contains(&format!("\"a\" any more: {reason};")), "{sentence}");
             assert!(!news.is_change);
-            assert_eq!(addresses(&known), "192.0.2.1");
-            assert_eq!(known.last_outcomes()[&("a".to_owned(), 80)], Err(reason.to_owned()));
+            assert_eq!(addresses(&cache), "192.0.2.1");
+            assert_eq!(cache.last_outcomes()[&("a".to_owned(), 80)], Err(reason.to_owned()));
         }
     }
 
     #[test]
     fn failures_come_less_and_less_often_and_are_told_once() {
-        let mut known = known(&["192.0.2.1"], 1);
+        let mut cache = cache(&["192.0.2.1"], 1);
         let failure = || Outcome { v4: failed("x"), v6: failed("y") };
         for (round, seconds) in [5, 10, 20, 40, 60, 60].into_iter().enumerate() {
-            let news = known.note("a", failure(), 1_000);
+            let news = cache.note("a", failure(), 1_000);
             assert_eq!(news.sentence.is_some(), round == 0);
-            assert_eq!(known.due_ms(), Some(1_000 + seconds * 1_000));
+            assert_eq!(cache.due_ms(), Some(1_000 + seconds * 1_000));
         }
         let same = Outcome { v4: given(&["192.0.2.1"], 7), v6: Found::NoAddress };
-        let news = known.note("a", same.clone(), 0);
+        let news = cache.note("a", same.clone(), 0);
         assert_eq!(news, News { is_change: false, sentence: Some("names: \"a\" resolves again".to_owned()) });
-        assert_eq!(known.due_ms(), Some(7_000));
-        assert_eq!(known.note("a", same, 0), News::default());
+        assert_eq!(cache.due_ms(), Some(7_000));
+        assert_eq!(cache.note("a", same, 0), News::default());
         assert_eq!(retry_after(FIRST_RETRY, u32::MAX), MAX_RETRY);
     }
 
     #[test]
     fn who_waits_gets_the_failure_instead_of_the_operator() {
-        let mut known = known(&["192.0.2.1"], 600);
-        assert!(!known.is_awaited());
-        known.await_names(&names(&["a", "b"]), 5);
-        assert!(known.is_awaited());
+        let mut cache = cache(&["192.0.2.1"], 600);
+        assert!(!cache.is_awaited());
+        cache.await_names(&names(&["a", "b"]), 5);
+        assert!(cache.is_awaited());
         let unknown = Err("the resolver does not answer".to_owned());
-        assert_eq!(known.last_outcomes()[&("a".to_owned(), 80)], unknown);
+        assert_eq!(cache.last_outcomes()[&("a".to_owned(), 80)], unknown);
         assert_eq!(
-            [known.next_due(5), known.next_due(5), known.next_due(5)].map(|due| due.is_some()),
+            [cache.next_due(5), cache.next_due(5), cache.next_due(5)].map(|due| due.is_some()),
             [true, true, false]
         );
-        let news = known.note("a", Outcome { v4: Found::NoSuchHost, v6: Found::NoSuchHost }, 6);
+        let news = cache.note("a", Outcome { v4: Found::NoSuchHost, v6: Found::NoSuchHost }, 6);
         assert_eq!(news, News::default());
-        assert!(known.is_awaited());
-        known.stop_awaiting();
-        assert_eq!(known.last_outcomes()[&("b".to_owned(), 80)], unknown);
-        assert_eq!(known.answers()[&("a".to_owned(), 80)], Ok(vec!["192.0.2.1:80".parse().unwrap()]));
+        assert!(cache.is_awaited());
+        cache.stop_awaiting();
+        assert_eq!(cache.last_outcomes()[&("b".to_owned(), 80)], unknown);
+        assert_eq!(cache.answers()[&("a".to_owned(), 80)], Ok(vec!["192.0.2.1:80".parse().unwrap()]));
     }
 
     #[test]
     fn a_host_is_looked_up_once_for_all_its_ports() {
-        let mut known = Known::default();
+        let mut cache = DnsCache::default();
         let both = vec![("a".to_owned(), 80), ("a".to_owned(), 81)];
-        known.await_names(&both, 0);
-        assert_eq!([known.next_due(0), known.next_due(0)], [Some("a".to_owned()), None]);
-        known.note("a", Outcome { v4: Found::NoAddress, v6: given(&["::1"], 1) }, 0);
-        let answers = known.answers();
+        cache.await_names(&both, 0);
+        assert_eq!([cache.next_due(0), cache.next_due(0)], [Some("a".to_owned()), None]);
+        cache.note("a", Outcome { v4: Found::NoAddress, v6: given(&["::1"], 1) }, 0);
+        let answers = cache.answers();
         assert_eq!(answers[&both[0]], Ok(vec!["[::1]:80".parse().unwrap()]));
         assert_eq!(answers[&both[1]], Ok(vec!["[::1]:81".parse().unwrap()]));
-        known.keep(&both[1..]);
-        assert_eq!(known.answers().into_keys().collect::<Vec<_>>(), both[1..]);
-        known.keep(&[]);
-        assert_eq!((known.answers().len(), known.due_ms()), (0, None));
+        cache.keep(&both[1..]);
+        assert_eq!(cache.answers().into_keys().collect::<Vec<_>>(), both[1..]);
+        cache.keep(&[]);
+        assert_eq!((cache.answers().len(), cache.due_ms()), (0, None));
     }
 
     #[test]
     fn few_lookups_are_in_flight_even_when_names_are_forgotten() {
-        let mut known = Known::default();
+        let mut cache = DnsCache::default();
         let hosts: Vec<_> = (0..20).map(|number| format!("host-{number}")).collect();
         let hosts: Vec<_> = hosts.iter().map(String::as_str).collect();
-        known.await_names(&names(&hosts), 0);
-        let begun: Vec<_> = std::iter::from_fn(|| known.next_due(0)).collect();
-        assert_eq!((begun.len(), known.due_ms()), (MAX_LOOKUPS, None));
-        known.keep(&[]);
-        known.await_names(&names(&["a"]), 0);
-        assert_eq!(known.next_due(0), None);
-        known.note(&begun[0], Outcome { v4: Found::NoAddress, v6: Found::NoAddress }, 0);
-        assert_eq!(known.next_due(0).as_deref(), Some("a"));
+        cache.await_names(&names(&hosts), 0);
+        let begun: Vec<_> = std::iter::from_fn(|| cache.next_due(0)).collect();
+        assert_eq!((begun.len(), cache.due_ms()), (MAX_LOOKUPS, None));
+        cache.keep(&[]);
+        cache.await_names(&names(&["a"]), 0);
+        assert_eq!(cache.next_due(0), None);
+        cache.note(&begun[0], Outcome { v4: Found::NoAddress, v6: Found::NoAddress }, 0);
+        assert_eq!(cache.next_due(0).as_deref(), Some("a"));
     }
 }

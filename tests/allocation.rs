@@ -220,7 +220,7 @@ fn start(backend: SocketAddr, log: Option<(Sink, Format)>) -> SocketAddr {
     announced.recv().unwrap()
 }
 
-/// Answers every request head with the same response.
+/// Resolutions every request head with the same response.
 fn backend() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();

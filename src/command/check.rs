@@ -124,9 +124,9 @@ fn check(arguments: &Arguments, checker: Checker) -> Exit {
 
 /// A start goes on without them, but who asks wants to know.
 fn look_up_names(config: &Config, report: &mut Report) {
-    let answers = Names::new(&config.process.resolvers).resolve(config, || ());
+    let resolutions = Names::new(&config.process.resolvers).resolve(config, || ());
     for (host, port, location) in discovery::names(config) {
-        if let Some(Err(reason)) = answers.get(&(host.clone(), port)) {
+        if let Some(Err(reason)) = resolutions.get(&(host.clone(), port)) {
             let message = format!("cannot resolve \"{host}\": {reason}");
             report.error(location, message, "name a host that resolves, or give its address");
         }

@@ -149,9 +149,9 @@ fn start(config: Config, host: Host, manner: &mut Manner, report: &mut Report) -
         return Err(Refusal::Invalid);
     }
     let mut names = Names::new(&config.process.resolvers);
-    let answers = names.resolve(&config, || ());
+    let resolutions = names.resolve(&config, || ());
     let workers = host.workers;
-    let active = ActiveConfig::start(config.clone(), credentials, &answers, host, report)?;
+    let active = ActiveConfig::start(config.clone(), credentials, &resolutions, host, report)?;
     let channels = active.channels().clone();
     let file_reload = FileReload::new(&active, read_file, files);
     let commands = reload::start(active, file_reload, names, manner.load.take()).map_err(Refusal::Thread)?;

@@ -24,7 +24,7 @@ use crate::control::credentials::inventory::Inventory;
 use crate::control::credentials::tls::Security;
 use crate::control::discovery;
 use crate::control::discovery::Addresses;
-use crate::control::discovery::Answers;
+use crate::control::discovery::Resolutions;
 use crate::control::discovery::dns;
 use crate::control::health;
 use crate::control::health::watch::Watch;
@@ -122,7 +122,7 @@ impl ActiveConfig {
     pub fn start(
         config: Config,
         credentials: Credentials,
-        answers: &Answers,
+        resolutions: &Resolutions,
         host: Host,
         report: &mut Report,
     ) -> Result<ActiveConfig, Refusal> {
@@ -158,7 +158,7 @@ impl ActiveConfig {
             addresses: Addresses::new(),
             replaced: Vec::new(),
         };
-        active.install(config, answers, report)?;
+        active.install(config, resolutions, report)?;
         Ok(active)
     }
 
@@ -191,11 +191,11 @@ impl ActiveConfig {
         &mut self,
         config: Config,
         credentials: Credentials,
-        answers: &Answers,
+        resolutions: &Resolutions,
         report: &mut Report,
     ) -> Result<(), Refusal> {
         let before = self.security.replace(credentials);
-        let outcome = self.install(config, answers, report);
+        let outcome = self.install(config, resolutions, report);
         if outcome.is_err() {
             self.security.replace(before);
         }
@@ -203,10 +203,10 @@ impl ActiveConfig {
     }
 
     /// Goes on with other addresses for the names of backends; returns a sentence for each host that has others.
-    pub fn rename(&mut self, answers: &Answers) -> Result<Vec<String>, Refusal> {
+    pub fn rename(&mut self, resolutions: &Resolutions) -> Result<Vec<String>, Refusal> {
         let mut changes = BTreeMap::new();
         for (name, before) in &self.addresses {
-            if let Some(Ok(now)) = answers.get(name)
+            if let Some(Ok(now)) = resolutions.get(name)
                 && now != before
             {
                 changes.insert(&name.0, dns::sentence(&name.0, now));
@@ -214,13 +214,18 @@ impl ActiveConfig {
         }
         let sentences: Vec<String> = changes.into_values().collect();
         if !sentences.is_empty() {
-            self.install(self.config.clone(), answers, &mut Report::new(Vec::new()))?;
+            self.install(self.config.clone(), resolutions, &mut Report::new(Vec::new()))?;
         }
         Ok(sentences)
     }
 
-    fn install(&mut self, config: Config, answers: &Answers, report: &mut Report) -> Result<(), Refusal> {
-        let addresses = self.addresses(&config, answers, report).ok_or(Refusal::Invalid)?;
+    fn install(
+        &mut self,
+        config: Config,
+        resolutions: &Resolutions,
+        report: &mut Report,
+    ) -> Result<(), Refusal> {
+        let addresses = self.addresses(&config, resolutions, report).ok_or(Refusal::Invalid)?;
         let terms = build::terms(&config, &mut self.security, report).ok_or(Refusal::Invalid)?;
         let prepared = self.sockets.prepare(&config, self.host.workers).map_err(Refusal::Bind)?;
         let now_ms = monotonic_ms();
@@ -254,13 +259,18 @@ impl ActiveConfig {
 
     /// The addresses of all names; `None` after reporting names that have none and had none before. At the start
     /// they have none yet.
-    fn addresses(&self, config: &Config, answers: &Answers, report: &mut Report) -> Option<Addresses> {
+    fn addresses(
+        &self,
+        config: &Config,
+        resolutions: &Resolutions,
+        report: &mut Report,
+    ) -> Option<Addresses> {
         let is_start = self.epoch() == 0;
         let nobody = Vec::new();
         let mut addresses = Addresses::new();
         for (host, port, location) in discovery::names(config) {
             let name = (host, port);
-            let found = match answers.get(&name) {
+            let found = match resolutions.get(&name) {
                 Some(Ok(found)) if !found.is_empty() => found,
                 other => {
                     let reason = match other {

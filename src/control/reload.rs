@@ -193,9 +193,9 @@ impl Reloader {
             return Err(report_text(&loaded).into());
         }
         let Reloader { file_reload, active, names, .. } = &mut *self;
-        let answers = names.resolve(&config, || file_reload.look(active));
+        let resolutions = names.resolve(&config, || file_reload.look(active));
         let bound: Vec<u64> = self.active.bindings().iter().map(|binding| binding.number).collect();
-        let outcome = self.active.replace(config, credentials, &answers, &mut loaded.report);
+        let outcome = self.active.replace(config, credentials, &resolutions, &mut loaded.report);
         self.names.watch(&self.active.config);
         match outcome {
             Ok(()) => {}
@@ -235,8 +235,8 @@ impl Reloader {
 
     /// Goes on with the present addresses of names.
     fn follow_names(&mut self) {
-        let Some(answers) = self.names.changed() else { return };
-        match self.active.rename(&answers) {
+        let Some(resolutions) = self.names.changed() else { return };
+        match self.active.rename(&resolutions) {
             Ok(sentences) => {
                 sentences.iter().take(MAX_SENTENCES).for_each(|sentence| log_line(sentence));
                 if let Some(more @ 1..) = sentences.len().checked_sub(MAX_SENTENCES) {

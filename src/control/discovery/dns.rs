@@ -40,7 +40,7 @@ use tokio::task::JoinHandle;
 
 use crate::config::Config;
 use crate::control::discovery;
-use crate::control::discovery::Answers;
+use crate::control::discovery::Resolutions;
 use crate::control::discovery::dns_cache::DnsCache;
 use crate::control::discovery::dns_cache::Found;
 use crate::control::discovery::dns_cache::MAX_LOOKUPS;
@@ -87,11 +87,11 @@ pub struct Names {
 
 enum Order {
     /// Looks these names up, and watches them beside those it watches already.
-    Resolve(Vec<(String, u16)>, mpsc::Sender<Answers>),
+    Resolve(Vec<(String, u16)>, mpsc::Sender<Resolutions>),
     /// Watches no others.
     Watch(Vec<(String, u16)>),
     /// Tells the last good addresses of all names.
-    Answer(mpsc::Sender<Answers>),
+    Answer(mpsc::Sender<Resolutions>),
     /// A lookup of this host has ended.
     Note(String, Outcome),
 }
@@ -104,10 +104,10 @@ impl Names {
 
     /// Looks the names of a configuration up, which takes some seconds when the resolver does not answer;
     /// `meanwhile` is called every [`PAUSE`]. They are watched from now on, beside those that are watched already.
-    pub fn resolve(&mut self, config: &Config, mut meanwhile: impl FnMut()) -> Answers {
+    pub fn resolve(&mut self, config: &Config, mut meanwhile: impl FnMut()) -> Resolutions {
         let names = names_of(config);
         if names.is_empty() {
-            return Answers::new();
+            return Resolutions::new();
         }
         let failed = |error: &str| names.iter().map(|name| (name.clone(), Err(error.to_owned()))).collect();
         if self.thread.as_ref().is_none_or(Sender::is_closed) {
@@ -140,13 +140,16 @@ impl Names {
 
     /// The addresses of all names, if one has changed since the last call. Names of which the last lookup
     /// failed have their last good addresses.
-    pub fn changed(&self) -> Option<Answers> {
+    pub fn changed(&self) -> Option<Resolutions> {
         let has_changed = self.has_changed.swap(false, Ordering::AcqRel);
         has_changed.then(|| self.order(Order::Answer)?.recv().ok()).flatten()
     }
 
     /// Where the answers to an order will come.
-    fn order(&self, order: impl FnOnce(mpsc::Sender<Answers>) -> Order) -> Option<mpsc::Receiver<Answers>> {
+    fn order(
+        &self,
+        order: impl FnOnce(mpsc::Sender<Resolutions>) -> Order,
+    ) -> Option<mpsc::Receiver<Resolutions>> {
         let (sender, answers) = mpsc::channel();
         self.thread.as_ref()?.blocking_send(order(sender)).ok()?;
         Some(answers)
@@ -198,7 +201,7 @@ struct Watcher {
     cache: DnsCache,
     sources: Sources,
     /// Who waits for all awaited names, and until when.
-    asker: Option<(mpsc::Sender<Answers>, u64)>,
+    asker: Option<(mpsc::Sender<Resolutions>, u64)>,
     has_changed: Arc<AtomicBool>,
     /// For lookups to report to. The thread ends when nobody else can give it orders.
     orders: WeakSender<Order>,
@@ -252,7 +255,7 @@ impl Watcher {
             Order::Watch(names) => self.cache.keep(&names),
             Order::Answer(sender) => {
                 // Who asked may have gone.
-                let _ = sender.send(self.cache.answers());
+                let _ = sender.send(self.cache.resolutions());
             }
             Order::Note(host, outcome) => {
                 let news = self.cache.note(&host, outcome, now_ms);

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use crate::control::discovery::Answers;
+use crate::control::discovery::Resolutions;
 
 /// Hosts that are looked up at the same time.
 pub(super) const MAX_LOOKUPS: usize = 16;
@@ -161,7 +161,7 @@ impl DnsCache {
     }
 
     /// The last good addresses of all names, or why there never were any.
-    pub(super) fn answers(&self) -> Answers {
+    pub(super) fn resolutions(&self) -> Resolutions {
         self.each_port(|host| match host.addresses() {
             addresses if addresses.is_empty() => Err(host.reason()),
             addresses => Ok(addresses),
@@ -169,25 +169,26 @@ impl DnsCache {
     }
 
     /// What the last lookups of all names gave, even where last good addresses stay in use.
-    pub(super) fn last_outcomes(&self) -> Answers {
+    pub(super) fn last_outcomes(&self) -> Resolutions {
         self.each_port(|host| match (host.is_awaited, &host.trouble, host.addresses()) {
             (false, None, addresses) if !addresses.is_empty() => Ok(addresses),
             _ => Err(host.reason()),
         })
     }
 
-    fn each_port(&self, answer: impl Fn(&Host) -> Result<Vec<IpAddr>, String>) -> Answers {
-        let mut answers = Answers::new();
+    fn each_port(&self, answer: impl Fn(&Host) -> Result<Vec<IpAddr>, String>) -> Resolutions {
+        let mut resolutions = Resolutions::new();
         for (name, host) in &self.hosts {
             let answer = answer(host);
             for port in &host.ports {
                 let with_port = |addresses: &Vec<IpAddr>| {
                     addresses.iter().map(|address| SocketAddr::new(*address, *port)).collect()
                 };
-                answers.insert((name.clone(), *port), answer.as_ref().map(with_port).map_err(Clone::clone));
+                resolutions
+                    .insert((name.clone(), *port), answer.as_ref().map(with_port).map_err(Clone::clone));
             }
         }
-        answers
+        resolutions
     }
 }
 
@@ -293,7 +294,7 @@ mod tests {
     }
 
     fn addresses(cache: &DnsCache) -> String {
-        match &cache.answers()[&("a".to_owned(), 80)] {
+        match &cache.resolutions()[&("a".to_owned(), 80)] {
             Ok(addresses) => {
                 addresses.iter().map(|address| address.ip().to_string()).collect::<Vec<_>>().join(" ")
             }
@@ -401,7 +402,7 @@ mod tests {
         assert!(cache.is_awaited());
         cache.stop_awaiting();
         assert_eq!(cache.last_outcomes()[&("b".to_owned(), 80)], unknown);
-        assert_eq!(cache.answers()[&("a".to_owned(), 80)], Ok(vec!["192.0.2.1:80".parse().unwrap()]));
+        assert_eq!(cache.resolutions()[&("a".to_owned(), 80)], Ok(vec!["192.0.2.1:80".parse().unwrap()]));
     }
 
     #[test]
@@ -411,13 +412,13 @@ mod tests {
         cache.await_names(&both, 0);
         assert_eq!([cache.next_due(0), cache.next_due(0)], [Some("a".to_owned()), None]);
         cache.note("a", Outcome { v4: Found::NoAddress, v6: given(&["::1"], 1) }, 0);
-        let answers = cache.answers();
-        assert_eq!(answers[&both[0]], Ok(vec!["[::1]:80".parse().unwrap()]));
-        assert_eq!(answers[&both[1]], Ok(vec!["[::1]:81".parse().unwrap()]));
+        let resolutions = cache.resolutions();
+        assert_eq!(resolutions[&both[0]], Ok(vec!["[::1]:80".parse().unwrap()]));
+        assert_eq!(resolutions[&both[1]], Ok(vec!["[::1]:81".parse().unwrap()]));
         cache.keep(&both[1..]);
-        assert_eq!(cache.answers().into_keys().collect::<Vec<_>>(), both[1..]);
+        assert_eq!(cache.resolutions().into_keys().collect::<Vec<_>>(), both[1..]);
         cache.keep(&[]);
-        assert_eq!((cache.answers().len(), cache.due_ms()), (0, None));
+        assert_eq!((cache.resolutions().len(), cache.due_ms()), (0, None));
     }
 
     #[test]

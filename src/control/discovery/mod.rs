@@ -14,7 +14,7 @@ use crate::config::Location;
 pub type Addresses = HashMap<(String, u16), Vec<SocketAddr>>;
 
 /// What resolving names gave: every address once and in order, or why there is none.
-pub type Answers = HashMap<(String, u16), Result<Vec<SocketAddr>, String>>;
+pub type Resolutions = HashMap<(String, u16), Result<Vec<SocketAddr>, String>>;
 
 /// The names that a configuration's backends have.
 pub fn names(config: &Config) -> Vec<(String, u16, Location)> {

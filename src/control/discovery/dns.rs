@@ -43,8 +43,8 @@ use crate::control::discovery;
 use crate::control::discovery::Resolutions;
 use crate::control::discovery::dns_cache::DnsCache;
 use crate::control::discovery::dns_cache::Found;
+use crate::control::discovery::dns_cache::LookupResult;
 use crate::control::discovery::dns_cache::MAX_LOOKUPS;
-use crate::control::discovery::dns_cache::Outcome;
 use crate::control::files::Files;
 use crate::net::clock::monotonic_ms;
 use crate::telemetry::operator::log_line;
@@ -93,7 +93,7 @@ enum Order {
     /// Tells the last good addresses of all names.
     Answer(mpsc::Sender<Resolutions>),
     /// A lookup of this host has ended.
-    Note(String, Outcome),
+    Note(String, LookupResult),
 }
 
 impl Names {
@@ -258,11 +258,11 @@ impl Watcher {
                 let _ = sender.send(self.cache.resolutions());
             }
             Order::Note(host, outcome) => {
-                let news = self.cache.note(&host, outcome, now_ms);
-                if let Some(sentence) = news.sentence {
+                let change = self.cache.note(&host, outcome, now_ms);
+                if let Some(sentence) = change.sentence {
                     self.say(&sentence, now_ms);
                 }
-                if news.is_change {
+                if change.is_change {
                     self.has_changed.store(true, Ordering::Release);
                 }
             }
@@ -387,9 +387,9 @@ impl Server {
 }
 
 /// Asks for both families at once. The hosts file has the last word on the names in it.
-async fn look_up(host: String, hosts: Arc<Hosts>, servers: Result<Arc<[Server]>, String>) -> Outcome {
+async fn look_up(host: String, hosts: Arc<Hosts>, servers: Result<Arc<[Server]>, String>) -> LookupResult {
     let Ok(name) = Name::from_ascii(&host) else {
-        return Outcome { v4: Found::NoSuchHost, v6: Found::NoSuchHost };
+        return LookupResult { v4: Found::NoSuchHost, v6: Found::NoSuchHost };
     };
     let from_file = |family| hosts.lookup_static_host(&Query::query(name.clone(), family));
     let (v4, v6) = (from_file(RecordType::A), from_file(RecordType::AAAA));
@@ -398,15 +398,15 @@ async fn look_up(host: String, hosts: Arc<Hosts>, servers: Result<Arc<[Server]>,
             Some(lookup) => Found::Addresses(addresses(&lookup), HOSTS_LIFE),
             None => Found::NoAddress,
         };
-        return Outcome { v4: found(v4), v6: found(v6) };
+        return LookupResult { v4: found(v4), v6: found(v6) };
     }
     let servers = match servers {
         Ok(servers) => servers,
-        Err(error) => return Outcome { v4: Found::Failed(error.clone()), v6: Found::Failed(error) },
+        Err(error) => return LookupResult { v4: Found::Failed(error.clone()), v6: Found::Failed(error) },
     };
     let v4 = tokio::spawn(ask(Arc::clone(&servers), name.clone(), RecordType::A));
     let v6 = tokio::spawn(ask(servers, name, RecordType::AAAA));
-    Outcome { v4: ended(v4).await, v6: ended(v6).await }
+    LookupResult { v4: ended(v4).await, v6: ended(v6).await }
 }
 
 async fn ended(lookup: JoinHandle<Found>) -> Found {

@@ -38,14 +38,14 @@ pub(super) enum Found {
 
 /// What a lookup gave.
 #[derive(Clone, Debug)]
-pub(super) struct Outcome {
+pub(super) struct LookupResult {
     pub(super) v4: Found,
     pub(super) v6: Found,
 }
 
 /// What an outcome means to others.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct News {
+pub(super) struct LookupChange {
     /// There are other addresses than before.
     pub(super) is_change: bool,
     /// For the operator.
@@ -131,10 +131,10 @@ impl DnsCache {
     }
 
     /// Takes what a lookup gave. Only addresses replace addresses.
-    pub(super) fn note(&mut self, name: &str, outcome: Outcome, now_ms: u64) -> News {
+    pub(super) fn note(&mut self, name: &str, outcome: LookupResult, now_ms: u64) -> LookupChange {
         self.in_flight = self.in_flight.saturating_sub(1);
         // Nobody may be interested any more.
-        let Some(host) = self.hosts.get_mut(name) else { return News::default() };
+        let Some(host) = self.hosts.get_mut(name) else { return LookupChange::default() };
         host.is_in_flight = false;
         let is_awaited = std::mem::take(&mut host.is_awaited);
         match trouble(&outcome) {
@@ -155,7 +155,7 @@ impl DnsCache {
                 };
                 host.trouble = Some(trouble);
                 // Who waits will say it, with the place of the name.
-                News { is_change: false, sentence: (is_first && !is_awaited).then_some(sentence) }
+                LookupChange { is_change: false, sentence: (is_first && !is_awaited).then_some(sentence) }
             }
         }
     }
@@ -201,7 +201,7 @@ impl Host {
         self.trouble.clone().unwrap_or_else(|| "the resolver does not answer".to_owned())
     }
 
-    fn succeed(&mut self, name: &str, outcome: Outcome, now_ms: u64) -> News {
+    fn succeed(&mut self, name: &str, outcome: LookupResult, now_ms: u64) -> LookupChange {
         let before = self.addresses();
         let mut life = MAX_LIFE;
         for (known, found) in [(&mut self.v4, outcome.v4), (&mut self.v6, outcome.v6)] {
@@ -218,7 +218,7 @@ impl Host {
         self.due_ms = now_ms + milliseconds(bounded(life));
         self.trouble = None;
         let has_failed = std::mem::take(&mut self.failures) > 0;
-        News {
+        LookupChange {
             is_change: self.addresses() != before,
             sentence: has_failed.then(|| format!("names: \"{name}\" resolves again")),
         }
@@ -226,7 +226,7 @@ impl Host {
 }
 
 /// Why there is no address at all.
-fn trouble(outcome: &Outcome) -> Option<String> {
+fn trouble(outcome: &LookupResult) -> Option<String> {
     let has_address = |found: &Found| match found {
         Found::Addresses(addresses, _) => addresses.iter().any(is_usable),
         _ => false,
@@ -288,8 +288,8 @@ mod tests {
         let mut cache = DnsCache::default();
         cache.await_names(&names(&["a"]), 0);
         assert_eq!(cache.next_due(0).as_deref(), Some("a"));
-        let news = cache.note("a", Outcome { v4: given(addresses, seconds), v6: Found::NoAddress }, 0);
-        assert_eq!(news, News { is_change: true, sentence: None });
+        let change = cache.note("a", LookupResult { v4: given(addresses, seconds), v6: Found::NoAddress }, 0);
+        assert_eq!(change, LookupChange { is_change: true, sentence: None });
         cache
     }
 
@@ -318,7 +318,7 @@ mod tests {
     #[test]
     fn the_shorter_life_of_both_families_counts() {
         let mut cache = cache(&["192.0.2.1"], 9);
-        cache.note("a", Outcome { v4: given(&["192.0.2.1"], 60), v6: given(&["::1"], 20) }, 0);
+        cache.note("a", LookupResult { v4: given(&["192.0.2.1"], 60), v6: given(&["::1"], 20) }, 0);
         assert_eq!(cache.due_ms(), Some(20_000));
     }
 
@@ -342,9 +342,9 @@ mod tests {
             (given(&["192.0.2.1", "192.0.2.2"], 1), failed("x"), false, "192.0.2.1 192.0.2.2"),
         ] {
             let mut cache = cache(&["192.0.2.2", "192.0.2.1"], 1);
-            let news = cache.note("a", Outcome { v4, v6 }, 0);
-            assert_eq!((news.is_change, addresses(&cache).as_str()), (is_change, now));
-            assert_eq!(news.sentence, None);
+            let change = cache.note("a", LookupResult { v4, v6 }, 0);
+            assert_eq!((change.is_change, addresses(&cache).as_str()), (is_change, now));
+            assert_eq!(change.sentence, None);
         }
     }
 
@@ -359,10 +359,10 @@ mod tests {
             (failed("it is late"), given(&["ff02::1"], 1), "it is late"),
         ] {
             let mut cache = cache(&["192.0.2.1"], 1);
-            let news = cache.note("a", Outcome { v4, v6 }, 0);
-            let sentence = news.sentence.unwrap();
+            let change = cache.note("a", LookupResult { v4, v6 }, 0);
+            let sentence = change.sentence.unwrap();
             assert!(sentence.contains(&format!("\"a\" any more: {reason};")), "{sentence}");
-            assert!(!news.is_change);
+            assert!(!change.is_change);
             assert_eq!(addresses(&cache), "192.0.2.1");
             assert_eq!(cache.last_outcomes()[&("a".to_owned(), 80)], Err(reason.to_owned()));
         }
@@ -371,17 +371,20 @@ mod tests {
     #[test]
     fn failures_come_less_and_less_often_and_are_told_once() {
         let mut cache = cache(&["192.0.2.1"], 1);
-        let failure = || Outcome { v4: failed("x"), v6: failed("y") };
+        let failure = || LookupResult { v4: failed("x"), v6: failed("y") };
         for (round, seconds) in [5, 10, 20, 40, 60, 60].into_iter().enumerate() {
-            let news = cache.note("a", failure(), 1_000);
-            assert_eq!(news.sentence.is_some(), round == 0);
+            let change = cache.note("a", failure(), 1_000);
+            assert_eq!(change.sentence.is_some(), round == 0);
             assert_eq!(cache.due_ms(), Some(1_000 + seconds * 1_000));
         }
-        let same = Outcome { v4: given(&["192.0.2.1"], 7), v6: Found::NoAddress };
-        let news = cache.note("a", same.clone(), 0);
-        assert_eq!(news, News { is_change: false, sentence: Some("names: \"a\" resolves again".to_owned()) });
+        let same = LookupResult { v4: given(&["192.0.2.1"], 7), v6: Found::NoAddress };
+        let change = cache.note("a", same.clone(), 0);
+        assert_eq!(
+            change,
+            LookupChange { is_change: false, sentence: Some("names: \"a\" resolves again".to_owned()) }
+        );
         assert_eq!(cache.due_ms(), Some(7_000));
-        assert_eq!(cache.note("a", same, 0), News::default());
+        assert_eq!(cache.note("a", same, 0), LookupChange::default());
         assert_eq!(retry_after(FIRST_RETRY, u32::MAX), MAX_RETRY);
     }
 
@@ -397,8 +400,8 @@ mod tests {
             [cache.next_due(5), cache.next_due(5), cache.next_due(5)].map(|due| due.is_some()),
             [true, true, false]
         );
-        let news = cache.note("a", Outcome { v4: Found::NoSuchHost, v6: Found::NoSuchHost }, 6);
-        assert_eq!(news, News::default());
+        let change = cache.note("a", LookupResult { v4: Found::NoSuchHost, v6: Found::NoSuchHost }, 6);
+        assert_eq!(change, LookupChange::default());
         assert!(cache.is_awaited());
         cache.stop_awaiting();
         assert_eq!(cache.last_outcomes()[&("b".to_owned(), 80)], unknown);
@@ -411,7 +414,7 @@ mod tests {
         let both = vec![("a".to_owned(), 80), ("a".to_owned(), 81)];
         cache.await_names(&both, 0);
         assert_eq!([cache.next_due(0), cache.next_due(0)], [Some("a".to_owned()), None]);
-        cache.note("a", Outcome { v4: Found::NoAddress, v6: given(&["::1"], 1) }, 0);
+        cache.note("a", LookupResult { v4: Found::NoAddress, v6: given(&["::1"], 1) }, 0);
         let resolutions = cache.resolutions();
         assert_eq!(resolutions[&both[0]], Ok(vec!["[::1]:80".parse().unwrap()]));
         assert_eq!(resolutions[&both[1]], Ok(vec!["[::1]:81".parse().unwrap()]));
@@ -432,7 +435,7 @@ mod tests {
         cache.keep(&[]);
         cache.await_names(&names(&["a"]), 0);
         assert_eq!(cache.next_due(0), None);
-        cache.note(&begun[0], Outcome { v4: Found::NoAddress, v6: Found::NoAddress }, 0);
+        cache.note(&begun[0], LookupResult { v4: Found::NoAddress, v6: Found::NoAddress }, 0);
         assert_eq!(cache.next_due(0).as_deref(), Some("a"));
     }
 }

@@ -82,10 +82,10 @@ pub struct Names {
     /// An address has changed, and nobody has asked since.
     has_changed: Arc<AtomicBool>,
     /// None while there are no names.
-    thread: Option<Sender<Order>>,
+    thread: Option<Sender<ResolverCommand>>,
 }
 
-enum Order {
+enum ResolverCommand {
     /// Looks these names up, and watches them beside those it watches already.
     Resolve(Vec<(String, u16)>, mpsc::Sender<Resolutions>),
     /// Watches no others.
@@ -116,14 +116,15 @@ impl Names {
                 Err(error) => return failed(&format!("cannot start a thread: {error}")),
             }
         }
-        let answers = self.order(|sender| Order::Resolve(names.clone(), sender)).and_then(|answers| {
-            loop {
-                match answers.recv_timeout(PAUSE) {
-                    Err(RecvTimeoutError::Timeout) => meanwhile(),
-                    answers => return answers.ok(),
+        let answers =
+            self.send(|sender| ResolverCommand::Resolve(names.clone(), sender)).and_then(|answers| {
+                loop {
+                    match answers.recv_timeout(PAUSE) {
+                        Err(RecvTimeoutError::Timeout) => meanwhile(),
+                        answers => return answers.ok(),
+                    }
                 }
-            }
-        });
+            });
         answers.unwrap_or_else(|| failed("the thread that resolves names has ended"))
     }
 
@@ -133,7 +134,7 @@ impl Names {
         match &self.thread {
             _ if names.is_empty() => self.thread = None,
             // Should the thread have ended, the next `resolve` starts another.
-            Some(thread) => drop(thread.blocking_send(Order::Watch(names))),
+            Some(thread) => drop(thread.blocking_send(ResolverCommand::Watch(names))),
             None => {}
         }
     }
@@ -142,16 +143,16 @@ impl Names {
     /// failed have their last good addresses.
     pub fn changed(&self) -> Option<Resolutions> {
         let has_changed = self.has_changed.swap(false, Ordering::AcqRel);
-        has_changed.then(|| self.order(Order::Answer)?.recv().ok()).flatten()
+        has_changed.then(|| self.send(ResolverCommand::Answer)?.recv().ok()).flatten()
     }
 
-    /// Where the answers to an order will come.
-    fn order(
+    /// Where the answers to a command will come.
+    fn send(
         &self,
-        order: impl FnOnce(mpsc::Sender<Resolutions>) -> Order,
+        command: impl FnOnce(mpsc::Sender<Resolutions>) -> ResolverCommand,
     ) -> Option<mpsc::Receiver<Resolutions>> {
         let (sender, answers) = mpsc::channel();
-        self.thread.as_ref()?.blocking_send(order(sender)).ok()?;
+        self.thread.as_ref()?.blocking_send(command(sender)).ok()?;
         Some(answers)
     }
 }
@@ -174,9 +175,9 @@ pub fn sentence(host: &str, addresses: &[SocketAddr]) -> String {
     }
 }
 
-fn start(resolvers: &[SocketAddr], has_changed: &Arc<AtomicBool>) -> io::Result<Sender<Order>> {
+fn start(resolvers: &[SocketAddr], has_changed: &Arc<AtomicBool>) -> io::Result<Sender<ResolverCommand>> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-    let (sender, orders) = channel(MAX_ORDERS);
+    let (sender, commands) = channel(MAX_ORDERS);
     let (resolvers, has_changed, weak) = (resolvers.to_vec(), Arc::clone(has_changed), sender.downgrade());
     let body = move || {
         runtime.block_on(async {
@@ -185,11 +186,11 @@ fn start(resolvers: &[SocketAddr], has_changed: &Arc<AtomicBool>) -> io::Result<
                 sources: Sources::read(resolvers),
                 asker: None,
                 has_changed,
-                orders: weak,
+                commands: weak,
                 sentences: 0,
                 minute: 0,
             };
-            watcher.run(orders).await;
+            watcher.run(commands).await;
         });
     };
     thread::Builder::new().name("ringway-names".to_owned()).spawn(body)?;
@@ -203,28 +204,28 @@ struct Watcher {
     /// Who waits for all awaited names, and until when.
     asker: Option<(mpsc::Sender<Resolutions>, u64)>,
     has_changed: Arc<AtomicBool>,
-    /// For lookups to report to. The thread ends when nobody else can give it orders.
-    orders: WeakSender<Order>,
+    /// For lookups to report to. The thread ends when nobody else can give it commands.
+    commands: WeakSender<ResolverCommand>,
     sentences: u32,
     /// The minute in which `sentences` were said.
     minute: u64,
 }
 
 impl Watcher {
-    async fn run(mut self, mut orders: Receiver<Order>) {
+    async fn run(mut self, mut commands: Receiver<ResolverCommand>) {
         loop {
             self.begin_lookups(monotonic_ms());
             let until_ms =
                 self.cache.due_ms().into_iter().chain(self.asker.as_ref().map(|(_, until)| *until)).min();
-            let order = match until_ms {
+            let command = match until_ms {
                 Some(until) => {
                     let wait = Duration::from_millis(until.saturating_sub(monotonic_ms()));
-                    tokio::time::timeout(wait, orders.recv()).await
+                    tokio::time::timeout(wait, commands.recv()).await
                 }
-                None => Ok(orders.recv().await),
+                None => Ok(commands.recv().await),
             };
-            match order {
-                Ok(Some(order)) => self.obey(order),
+            match command {
+                Ok(Some(command)) => self.obey(command),
                 Ok(None) => return,
                 Err(_elapsed) => {}
             }
@@ -235,29 +236,29 @@ impl Watcher {
     fn begin_lookups(&mut self, now_ms: u64) {
         while let Some(host) = self.cache.next_due(now_ms) {
             self.sources.refresh();
-            let Some(orders) = self.orders.upgrade() else { return };
+            let Some(commands) = self.commands.upgrade() else { return };
             let lookup = look_up(host.clone(), Arc::clone(&self.sources.hosts), self.sources.servers.clone());
             tokio::spawn(async move {
                 let outcome = lookup.await;
                 // Nobody is there only when the thread ends.
-                let _ = orders.send(Order::Note(host, outcome)).await;
+                let _ = commands.send(ResolverCommand::Note(host, outcome)).await;
             });
         }
     }
 
-    fn obey(&mut self, order: Order) {
+    fn obey(&mut self, command: ResolverCommand) {
         let now_ms = monotonic_ms();
-        match order {
-            Order::Resolve(names, sender) => {
+        match command {
+            ResolverCommand::Resolve(names, sender) => {
                 self.cache.await_names(&names, now_ms);
                 self.asker = Some((sender, now_ms + RESOLVE_PATIENCE.as_millis() as u64));
             }
-            Order::Watch(names) => self.cache.keep(&names),
-            Order::Answer(sender) => {
+            ResolverCommand::Watch(names) => self.cache.keep(&names),
+            ResolverCommand::Answer(sender) => {
                 // Who asked may have gone.
                 let _ = sender.send(self.cache.resolutions());
             }
-            Order::Note(host, outcome) => {
+            ResolverCommand::Note(host, outcome) => {
                 let change = self.cache.note(&host, outcome, now_ms);
                 if let Some(sentence) = change.sentence {
                     self.say(&sentence, now_ms);

@@ -203,7 +203,7 @@ impl ActiveConfig {
     }
 
     /// Goes on with other addresses for the names of backends; returns a sentence for each host that has others.
-    pub fn rename(&mut self, resolutions: &Resolutions) -> Result<Vec<String>, Refusal> {
+    pub fn update_addresses(&mut self, resolutions: &Resolutions) -> Result<Vec<String>, Refusal> {
         let mut changes = BTreeMap::new();
         for (name, before) in &self.addresses {
             if let Some(Ok(now)) = resolutions.get(name)

@@ -236,7 +236,7 @@ impl Reloader {
     /// Goes on with the present addresses of names.
     fn follow_names(&mut self) {
         let Some(resolutions) = self.names.changed() else { return };
-        match self.active.rename(&resolutions) {
+        match self.active.update_addresses(&resolutions) {
             Ok(sentences) => {
                 sentences.iter().take(MAX_SENTENCES).for_each(|sentence| log_line(sentence));
                 if let Some(more @ 1..) = sentences.len().checked_sub(MAX_SENTENCES) {

@@ -8,7 +8,7 @@ use crate::command::diagnostics;
 use crate::command::exit::Exit;
 use crate::command::exit::print;
 use crate::command::sources;
-use crate::control::credentials::offers;
+use crate::control::credentials::tls_offer;
 
 #[derive(Args)]
 pub(super) struct Arguments {
@@ -27,10 +27,10 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     debug_assert!(arguments.effective, "the command line requires it");
     let mut loaded = sources::load(&arguments.config);
     if let Some(config) = &loaded.config {
-        let offers = offers::offers(config, &mut loaded.report);
+        let offers = tls_offer::offers(config, &mut loaded.report);
         for (listener, offer) in offers.iter().enumerate() {
             if let Some(offer) = offer {
-                loaded.effective.set_offered(listener, offers::describe(offer));
+                loaded.effective.set_offered(listener, tls_offer::describe(offer));
             }
         }
     }

@@ -5,7 +5,7 @@ pub mod authorities;
 pub mod certificates;
 pub(super) mod expiry;
 pub mod inventory;
-pub mod offers;
+pub mod tls_offer;
 pub mod file_reload;
 pub mod tls;
 
@@ -70,7 +70,7 @@ impl Credentials {
 /// Reads and checks all files, and reports what is wrong where they are named.
 pub fn load(config: &Config, read_file: &ReadFile<'_>, report: &mut Report) -> Credentials {
     let certificates = certificates(config, read_file, report);
-    let offers = offers::offers(config, report);
+    let offers = tls_offer::offers(config, report);
     let listeners = config.listeners.iter().zip(offers).map(|(listener, offer)| {
         let tls = listener.tls.as_ref()?;
         let own: Option<Vec<_>> = tls.certificates.iter().map(|index| certificates[*index].clone()).collect();

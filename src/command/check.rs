@@ -18,7 +18,7 @@ use crate::control::discovery;
 use crate::control::discovery::dns::Names;
 use crate::control::preflight;
 use crate::control::preflight::Checker;
-use crate::control::process::limits::User;
+use crate::control::process::rlimits::User;
 use crate::telemetry::operator::log_line;
 use crate::telemetry::words::counted;
 

@@ -27,7 +27,7 @@ use crate::control::credentials::file_reload;
 use crate::control::credentials::file_reload::FileReload;
 use crate::control::discovery::dns::Names;
 use crate::control::preflight;
-use crate::control::process::limits;
+use crate::control::process::rlimits;
 use crate::control::process::signals;
 use crate::control::reload;
 use crate::control::reload::Command;
@@ -195,10 +195,10 @@ fn limits_line(config: &Config, allowed: usize) -> String {
 fn host(config: &Config) -> Host {
     // Without the answer, assume the traditional limit.
     const TRADITIONAL_LIMIT: u64 = 1024;
-    let descriptors = limits::raise_descriptor_limit().unwrap_or(TRADITIONAL_LIMIT);
+    let descriptors = rlimits::raise_descriptor_limit().unwrap_or(TRADITIONAL_LIMIT);
     Host {
-        name: limits::host_name(),
-        connections: limits::connections_within(descriptors),
+        name: rlimits::host_name(),
+        connections: rlimits::connections_within(descriptors),
         workers: match config.process.workers {
             Workers::Auto => runtime::usable_cpus().len().max(1),
             Workers::Count(count) => usize::from(count),

@@ -13,7 +13,7 @@ use crate::config::LogDestination;
 use crate::config::Report;
 use crate::control::credentials::Credentials;
 use crate::control::credentials::expiry;
-use crate::control::process::limits;
+use crate::control::process::rlimits;
 use crate::net::address::is_of_this_host;
 use crate::net::clock::wall_now;
 
@@ -59,7 +59,7 @@ pub fn look_at_folders(config: &Config, checker: Checker, report: &mut Report) {
     } else if path.is_dir() {
         let message = format!("the access log {} is a folder", path.display());
         report.error(log.location, message, "name a file in it, such as access.log");
-    } else if !limits::may_write(path) {
+    } else if !rlimits::may_write(path) {
         refuse(&format!("write to the access log {}", path.display()), (log.location, checker), report);
     }
 }
@@ -77,14 +77,14 @@ fn look_at_folder(of: &str, path: &Path, (location, checker): (Location, Checker
                 "make it, or let systemd do so at the start (RuntimeDirectory=)",
             );
         }
-    } else if !limits::may_write(folder) {
+    } else if !rlimits::may_write(folder) {
         let what = format!("make the {of} in the folder {}", folder.display());
         refuse(&what, (location, checker), report);
     }
 }
 
 fn refuse(what: &str, (location, checker): (Location, Checker), report: &mut Report) {
-    let user = limits::user_name();
+    let user = rlimits::user_name();
     let message = format!("the user {user} may not {what}");
     match checker {
         Checker::ItsUser => report.error(location, message, format!("chown or chmod it for {user}")),
@@ -146,8 +146,8 @@ fn leads_to(address: SocketAddr, listening: SocketAddr) -> bool {
 }
 
 fn warn_of_few_descriptors(report: &mut Report) {
-    let Ok(descriptors) = limits::raise_descriptor_limit() else { return };
-    let left = descriptors.saturating_sub(limits::OWN_DESCRIPTORS);
+    let Ok(descriptors) = rlimits::raise_descriptor_limit() else { return };
+    let left = descriptors.saturating_sub(rlimits::OWN_DESCRIPTORS);
     if left < FEW_DESCRIPTORS {
         let message = format!("the descriptor limit of {descriptors} leaves {left} for all connections");
         report.warning(Location::default(), message, "raise it (systemd: LimitNOFILE=, shell: ulimit -Hn)");

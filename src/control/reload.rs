@@ -21,7 +21,7 @@ use crate::control::credentials::file_reload;
 use crate::control::credentials::file_reload::FileReload;
 use crate::control::discovery::dns::Names;
 use crate::control::preflight;
-use crate::control::process::limits;
+use crate::control::process::rlimits;
 use crate::net::clock::instant_now;
 use crate::net::clock::monotonic_ms;
 use crate::telemetry::operator::log_line;
@@ -98,7 +98,7 @@ pub fn start(
     let mut reloader = Reloader { active, started, file_reload, names, load };
     let body = move || {
         // Thousands of backends take a tenth of a second to read, and no request is to wait for that.
-        limits::give_way();
+        rlimits::give_way();
         loop {
             match commands.recv_timeout(LOOK_INTERVAL) {
                 Ok(Command::Reload { is_strict, answer }) => reloader.obey(is_strict, answer),

@@ -45,7 +45,7 @@ impl GroupBuilder<'_> {
         registry: &mut Registry,
     ) -> Result<KnownGroup, TooManyBackends> {
         let response_limits = response_limits(wanted);
-        let security = self.security.client_mark(wanted) ^ mark_of_limits(wanted, response_limits);
+        let security = self.security.tls_fingerprint(wanted) ^ mark_of_limits(wanted, response_limits);
         let wanted = without_places(wanted);
         let addresses: Vec<Vec<Address>> =
             wanted.backends.iter().map(|backend| self.resolved(&backend.address)).collect();

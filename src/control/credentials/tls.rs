@@ -86,7 +86,7 @@ impl Security {
 
     /// Differs, in all likelihood, when the backends of a group are trusted or spoken to in another way; 0
     /// only in the clear. It tells which connections can go on after a reload.
-    pub fn client_mark(&self, group: &ServerGroup) -> u64 {
+    pub fn tls_fingerprint(&self, group: &ServerGroup) -> u64 {
         let Some(tls) = &group.tls else { return 0 };
         let mut told = vec![alpn(group) as u8];
         match &tls.verify {

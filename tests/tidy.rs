@@ -175,22 +175,44 @@ fn documents_name_files_that_exist() {
     report(tree::documents().iter().flat_map(|page| documents::check_links(page, tree::exists)));
 }
 
+/// Who gives the words of reasons, and the page that explains them.
+const REASONS: &[(&str, &[&str])] = &[
+    (
+        "docs/access_log.md",
+        &[
+            "src/telemetry/reason.rs",
+            "src/proto/h1/",
+            "src/proto/h2/fault.rs",
+            "src/proto/h2/limits.rs",
+            "src/proto/fields/",
+            "src/proto/proxy_protocol.rs",
+            "src/upstream/",
+            "src/exchange/",
+            "src/downstream/",
+            "src/tls/accept.rs",
+            "src/tls/x509/client_error.rs",
+            "src/tls/connect.rs",
+        ],
+    ),
+    ("docs/health_checks.md", &["src/snapshot/backend.rs"]),
+    ("docs/admin.md", &["src/control/admin/collect.rs", "src/snapshot/group.rs"]),
+];
+
 #[test]
 fn every_reason_is_explained() {
-    let page = tree::documents().into_iter().find(|page| page.path == "docs/access_log.md");
-    let page = page.expect("the page of the access log is there");
-    let speakers = [
-        "src/telemetry/reason.rs",
-        "src/proto/h1/",
-        "src/exchange/",
-        "src/downstream/handshake.rs",
-        "src/tls/accept.rs",
-        "src/tls/x509/client_error.rs",
-        "src/tls/connect.rs",
-    ];
-    let files = tree::sources("src").into_iter();
-    let files = files.filter(|file| speakers.iter().any(|place| file.path.starts_with(place)));
-    report(files.flat_map(|file| documents::check_reasons(&file, &page)));
+    let (files, pages) = (tree::sources("src"), tree::documents());
+    report(REASONS.iter().flat_map(|(path, speakers)| {
+        let page = pages.iter().find(|page| page.path == *path).expect("the page is there");
+        let files = files.iter().filter(|file| speakers.iter().any(|place| file.path.starts_with(place)));
+        files.flat_map(|file| documents::check_reasons(file, page))
+    }));
+}
+
+#[test]
+fn no_reason_is_explained_that_nothing_gives() {
+    let files = tree::sources("src");
+    let is_given = |word: &str| files.iter().any(|file| file.text.contains(&format!("\"{word}\"")));
+    report(tree::documents().iter().flat_map(|page| documents::check_explained(page, is_given)));
 }
 
 #[test]

@@ -27,10 +27,24 @@ pub(crate) fn check_reasons(file: &Source, page: &Document) -> Vec<String> {
         let alone = || line.trim().strip_prefix('"')?.strip_suffix('"');
         given.or_else(alone)?.split('"').next()
     });
-    let is_word =
-        |word: &&str| word.contains('_') && word.chars().all(|c| matches!(c, 'a'..='z' | '0'..='9' | '_'));
-    let lost = words.filter(is_word).filter(|word| !page.text.contains(&format!("`{word}`")));
+    let lost = words.filter(|word| is_reason(word)).filter(|word| !page.text.contains(&format!("`{word}`")));
     lost.map(|word| format!("{}: does not explain {word} of {}", page.path, file.path)).collect()
+}
+
+/// Words of HTTP/2 that a page explains and no code gives.
+pub(crate) fn check_explained(page: &Document, is_given: impl Fn(&str) -> bool) -> Vec<String> {
+    let quoted = page.text.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
+    let words = quoted.filter(|word| word.starts_with("h2_") || word.starts_with("hpack_"));
+    let words = words.filter(|word| is_reason(word) && !word.ends_with('_'));
+    let lost = words.filter(|word| !is_given(word));
+    lost.map(|word| format!("{}: explains {word}, which nothing gives", page.path)).collect()
+}
+
+/// `bad_host` of the log, `CONNECT_TIMEOUT` of health checks.
+fn is_reason(word: &str) -> bool {
+    let letters = || word.chars().filter(|c| !matches!(c, '0'..='9' | '_'));
+    word.contains('_')
+        && (letters().all(|c| c.is_ascii_lowercase()) || letters().all(|c| c.is_ascii_uppercase()))
 }
 
 /// What stands between `](` and `)`.
@@ -76,11 +90,19 @@ fn reasons_that_nobody_explains_are_found() {
         ("A => {\n    \"that_word\"\n}", 1),
         ("const BROKEN: Word = \"that_word\";", 1),
         ("A => \"some text\",", 0),
+        ("A => \"SOME_WORD\",", 1),
     ] {
         let file =
             Source { path: "src/tls/accept.rs".to_owned(), text: text.to_owned(), code: String::new() };
         assert_eq!(check_reasons(&file, &page).len(), lost, "{text}");
     }
+}
+
+#[test]
+fn explanations_of_words_that_are_gone_are_found() {
+    let text = "`h2_gone`, `h2_there`, words that begin with `h2_`, `other_gone`".to_owned();
+    let page = Document { path: "docs/http2.md".to_owned(), text };
+    assert_eq!(check_explained(&page, |word| word == "h2_there").len(), 1);
 }
 
 #[test]

@@ -1,9 +1,11 @@
-//! What the three programs of the load bench share: an epoll set, sockets and limits, a clock.
+//! What the three programs of the load bench share: an epoll set, the loop around it, sockets and limits, a clock.
 //!
 //! `harness/` is the program to start; `origin.rs` and `relay.rs` are started by it.
 
 /// One epoll instance with level-triggered interests.
 pub mod epoll;
+/// The loop of a program that accepts connections and serves them on one thread.
+pub mod event_loop;
 /// `--name value` pairs of a command line.
 pub mod options;
 /// Listening sockets, the descriptor limit and CPU pinning.

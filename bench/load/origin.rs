@@ -18,10 +18,11 @@ mod request;
 
 use connection::{Connection, Scratch};
 use ringway_bench::epoll::{Epoll, Interest, Ready};
+use ringway_bench::event_loop::{EventLoop, Server};
 use ringway_bench::options::Options;
 use ringway_bench::process;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpStream;
 use std::os::fd::AsRawFd;
 
 fn main() {
@@ -44,61 +45,30 @@ fn start() -> Result<(), String> {
     }
     let listen = listen.ok_or("--listen is missing")?;
     process::raise_descriptor_limit().map_err(|e| format!("raising the descriptor limit: {e}"))?;
-    let mut origin = Origin::new(listen).map_err(|e| format!("listening on {listen}: {e}"))?;
-    origin.run().map_err(|e| format!("waiting for events: {e}"))
+    let mut events = EventLoop::listen(listen).map_err(|e| format!("listening on {listen}: {e}"))?;
+    let mut origin = Origin { connections: Vec::new(), scratch: Scratch::new() };
+    events.run(&mut origin).map_err(|e| format!("waiting for events: {e}"))
 }
 
 struct Origin {
-    epoll: Epoll,
-    listener: TcpListener,
     /// Indexed by descriptor.
     connections: Vec<Option<Connection>>,
     scratch: Scratch,
 }
 
-impl Origin {
-    fn new(listen: SocketAddr) -> io::Result<Origin> {
-        let listener = process::listen(listen)?;
-        let epoll = Epoll::new()?;
-        epoll.add(listener.as_raw_fd(), Interest::READ)?;
-        Ok(Origin { epoll, listener, connections: Vec::new(), scratch: Scratch::new() })
-    }
-
-    fn run(&mut self) -> io::Result<()> {
-        let mut ready = Vec::new();
-        loop {
-            self.epoll.wait(None, &mut ready)?;
-            for event in &ready {
-                if event.fd == self.listener.as_raw_fd() {
-                    self.accept_all();
-                } else {
-                    self.serve(event);
-                }
-            }
+impl Server for Origin {
+    fn begin(&mut self, stream: TcpStream, epoll: &Epoll) -> io::Result<()> {
+        epoll.add(stream.as_raw_fd(), Interest::READ)?;
+        let index = stream.as_raw_fd() as usize;
+        if self.connections.len() <= index {
+            self.connections.resize_with(index + 1, || None);
         }
+        self.connections[index] = Some(Connection::new(stream));
+        Ok(())
     }
 
-    fn accept_all(&mut self) {
-        while let Ok((stream, _)) = self.listener.accept() {
-            let fd = stream.as_raw_fd();
-            let started = stream
-                .set_nonblocking(true)
-                .and_then(|()| stream.set_nodelay(true))
-                .and_then(|()| self.epoll.add(fd, Interest::READ));
-            if let Err(error) = started {
-                eprintln!("bench-origin: accepting a connection: {error}");
-                continue;
-            }
-            let index = fd as usize;
-            if self.connections.len() <= index {
-                self.connections.resize_with(index + 1, || None);
-            }
-            self.connections[index] = Some(Connection::new(stream));
-        }
-    }
-
-    /// Lets a connection make what progress it can, and closes it at its end or at an error.
-    fn serve(&mut self, event: &Ready) {
+    /// Closes the connection at its end or at an error.
+    fn serve(&mut self, event: &Ready, epoll: &Epoll) {
         let Some(slot) = self.connections.get_mut(event.fd as usize) else { return };
         let Some(connection) = slot.as_mut() else { return };
         let waited_for = connection.interest();
@@ -108,7 +78,7 @@ impl Origin {
             return;
         }
         let interest = connection.interest();
-        if interest != waited_for && self.epoll.change(event.fd, interest).is_err() {
+        if interest != waited_for && epoll.change(event.fd, interest).is_err() {
             *slot = None;
         }
     }

@@ -4,10 +4,11 @@
 //! both ways until both sides have closed.
 
 use ringway_bench::epoll::{Epoll, Interest, Ready};
+use ringway_bench::event_loop::{self, EventLoop, Server};
 use ringway_bench::options::Options;
 use ringway_bench::process;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsRawFd, RawFd};
 
 fn main() {
@@ -32,13 +33,12 @@ fn start() -> Result<(), String> {
     let listen = listen.ok_or("--listen is missing")?;
     let to = to.ok_or("--to is missing")?;
     process::raise_descriptor_limit().map_err(|e| format!("raising the descriptor limit: {e}"))?;
-    let mut relay = Relay::new(listen, to).map_err(|e| format!("listening on {listen}: {e}"))?;
-    relay.run().map_err(|e| format!("waiting for events: {e}"))
+    let mut events = EventLoop::listen(listen).map_err(|e| format!("listening on {listen}: {e}"))?;
+    let mut relay = Relay { to, ends: Vec::new(), scratch: vec![0; SCRATCH_BYTES] };
+    events.run(&mut relay).map_err(|e| format!("waiting for events: {e}"))
 }
 
 struct Relay {
-    epoll: Epoll,
-    listener: TcpListener,
     to: SocketAddr,
     /// Indexed by descriptor.
     ends: Vec<Option<End>>,
@@ -59,46 +59,16 @@ struct End {
 /// Bytes moved by one read.
 const SCRATCH_BYTES: usize = 64 * 1024;
 
-impl Relay {
-    fn new(listen: SocketAddr, to: SocketAddr) -> io::Result<Relay> {
-        let listener = process::listen(listen)?;
-        let epoll = Epoll::new()?;
-        epoll.add(listener.as_raw_fd(), Interest::READ)?;
-        Ok(Relay { epoll, listener, to, ends: Vec::new(), scratch: vec![0; SCRATCH_BYTES] })
-    }
-
-    fn run(&mut self) -> io::Result<()> {
-        let mut ready = Vec::new();
-        loop {
-            self.epoll.wait(None, &mut ready)?;
-            for event in &ready {
-                if event.fd == self.listener.as_raw_fd() {
-                    self.accept_all();
-                } else {
-                    self.move_bytes(event);
-                }
-            }
-        }
-    }
-
-    /// Takes every waiting connection; one that cannot be joined to the backend is dropped.
-    fn accept_all(&mut self) {
-        while let Ok((stream, _)) = self.listener.accept() {
-            if let Err(error) = self.join(stream) {
-                eprintln!("bench-relay: joining a connection: {error}");
-            }
-        }
-    }
-
-    fn join(&mut self, downstream: TcpStream) -> io::Result<()> {
+impl Server for Relay {
+    /// Joins the connection to one to the backend.
+    fn begin(&mut self, downstream: TcpStream, epoll: &Epoll) -> io::Result<()> {
         // A blocking connect to a loopback backend ends at once: the kernel completes the handshake alone.
         let upstream = TcpStream::connect(self.to)?;
         let (down_fd, up_fd) = (downstream.as_raw_fd(), upstream.as_raw_fd());
+        event_loop::prepare(&upstream)?;
         for (stream, peer) in [(downstream, up_fd), (upstream, down_fd)] {
-            stream.set_nonblocking(true)?;
-            stream.set_nodelay(true)?;
             let fd = stream.as_raw_fd();
-            self.epoll.add(fd, Interest::READ)?;
+            epoll.add(fd, Interest::READ)?;
             let index = fd as usize;
             if self.ends.len() <= index {
                 self.ends.resize_with(index + 1, || None);
@@ -109,11 +79,11 @@ impl Relay {
         Ok(())
     }
 
-    fn move_bytes(&mut self, event: &Ready) {
+    fn serve(&mut self, event: &Ready, epoll: &Epoll) {
         // A descriptor closed earlier in this batch of events is gone.
         let Some(mut end) = self.ends.get_mut(event.fd as usize).and_then(Option::take) else { return };
         let Some(mut peer) = self.ends.get_mut(end.peer as usize).and_then(Option::take) else { return };
-        let result = self.exchange(&mut end, &mut peer, event);
+        let result = self.exchange((&mut end, &mut peer), event, epoll);
         let done = end.finished && peer.finished && end.unsent.is_empty() && peer.unsent.is_empty();
         if result.is_ok() && !done {
             let (end_fd, peer_fd) = (event.fd as usize, end.peer as usize);
@@ -122,8 +92,15 @@ impl Relay {
         }
         // Otherwise both ends are dropped here, which closes them.
     }
+}
 
-    fn exchange(&mut self, end: &mut End, peer: &mut End, event: &Ready) -> io::Result<()> {
+impl Relay {
+    fn exchange(
+        &mut self,
+        (end, peer): (&mut End, &mut End),
+        event: &Ready,
+        epoll: &Epoll,
+    ) -> io::Result<()> {
         if event.writable && !end.unsent.is_empty() {
             let sent = accept_would_block(end.stream.write(&end.unsent))?.unwrap_or(0);
             end.unsent.drain(..sent);
@@ -145,17 +122,19 @@ impl Relay {
                 }
             }
         }
-        self.listen_to(end, peer)?;
-        self.listen_to(peer, end)
+        end.listen(peer, epoll)?;
+        peer.listen(end, epoll)
     }
+}
 
-    /// Sets what `end` waits for, without a system call when nothing changes.
-    fn listen_to(&self, end: &mut End, peer: &End) -> io::Result<()> {
+impl End {
+    /// Sets what this end waits for, without a system call when nothing changes.
+    fn listen(&mut self, peer: &End, epoll: &Epoll) -> io::Result<()> {
         let interest =
-            Interest { read: !end.finished && peer.unsent.is_empty(), write: !end.unsent.is_empty() };
-        if interest != end.interest {
-            end.interest = interest;
-            self.epoll.change(end.stream.as_raw_fd(), interest)?;
+            Interest { read: !self.finished && peer.unsent.is_empty(), write: !self.unsent.is_empty() };
+        if interest != self.interest {
+            self.interest = interest;
+            epoll.change(self.stream.as_raw_fd(), interest)?;
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Import circles: files of `src/` of which none can be read before the others.
+//! Import circles: files of one crate of which none can be read before the others.
 //!
 //! Tests and fuzz functions do not count, for nothing that serves is built of them. A re-export does not count
 //! either: who uses it imports the file where the thing is.
@@ -12,8 +12,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 const MAX_REEXPORTS: usize = 8;
 
 /// One sentence for each circle, with the shortest way around it from the first of its files.
-pub(crate) fn check_circles(files: &[Source]) -> Vec<String> {
-    let tree = Tree::new(files);
+///
+/// `root` is the folder of the crate's first file, such as `src/`.
+pub(crate) fn check_circles(files: &[Source], root: &str) -> Vec<String> {
+    let tree = Tree::new(files, root);
     let imports: BTreeMap<&str, BTreeSet<&str>> =
         tree.modules.iter().map(|(name, file)| (file.path.as_str(), tree.imports(name, file))).collect();
     let mut findings = Vec::new();
@@ -44,10 +46,10 @@ struct Tree<'s> {
 }
 
 impl<'s> Tree<'s> {
-    fn new(files: &'s [Source]) -> Tree<'s> {
+    fn new(files: &'s [Source], root: &str) -> Tree<'s> {
         let mut tree = Tree { modules: BTreeMap::new(), code: BTreeMap::new(), reexports: BTreeMap::new() };
         for file in files.iter().filter(|file| !file.path.starts_with("src/bin/")) {
-            let name = file.module_path().join("::");
+            let name = file.module_path_below(root).join("::");
             if name.is_empty() {
                 continue;
             }
@@ -207,7 +209,7 @@ mod tests {
 
     fn circles(files: &[(&str, &str)]) -> String {
         let files: Vec<_> = files.iter().map(|(path, text)| Source::new(path, text)).collect();
-        check_circles(&files)
+        check_circles(&files, "src/")
             .join("; ")
             .replace(": move what they share into a file that imports none of them", "")
     }

@@ -37,7 +37,13 @@ impl Source {
 
     /// Module names from the crate down: `src/proto/h1/mod.rs` and `src/proto/h1.rs` are `[proto, h1]`.
     pub(crate) fn module_path(&self) -> Vec<&str> {
-        let Some(path) = self.in_src().and_then(|path| path.strip_suffix(".rs")) else { return Vec::new() };
+        self.module_path_below("src/")
+    }
+
+    /// The same for a crate whose first file is in the folder `root`.
+    pub(crate) fn module_path_below(&self, root: &str) -> Vec<&str> {
+        let path = self.path.strip_prefix(root).and_then(|path| path.strip_suffix(".rs"));
+        let Some(path) = path else { return Vec::new() };
         let mut names: Vec<&str> = path.split('/').collect();
         if matches!(names.last(), Some(&"mod" | &"lib" | &"main")) {
             names.pop();

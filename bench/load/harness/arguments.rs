@@ -1,7 +1,8 @@
 //! The command line of the harness: what to measure, how long, with which programs.
 
 use crate::h2load;
-use crate::proxy::{Kind, Proxy};
+use crate::proxy::Proxy;
+use crate::proxy_kind::Kind;
 use crate::scenario::{SCENARIOS, Scenario};
 use crate::transfer;
 use ringway_bench::options::Options;

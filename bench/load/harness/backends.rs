@@ -1,6 +1,6 @@
 //! The backends behind a proxy: the one origin, at one or many addresses of loopback.
 
-use crate::proxy::Kind;
+use crate::proxy_kind::Kind;
 use std::net::{Ipv4Addr, SocketAddr};
 
 /// How many backends there are, and how the proxy treats them.

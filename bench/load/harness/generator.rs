@@ -1,5 +1,6 @@
-//! Whoever makes the requests: wrk, which tells what it counted through a script of ours, or a client of our own.
+//! The client that makes the requests: wrk, which tells what it counted through a script of ours, or a client of our own.
 
+use crate::figures::Counted;
 use crate::h2load::H2load;
 use crate::handshakes::{Extent, Handshakes};
 use crate::proxy::Running;
@@ -21,14 +22,6 @@ pub(crate) struct Wrk {
     process: Started,
     results: PathBuf,
     seconds: u64,
-}
-
-/// What the client counted, over its whole run.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Counted {
-    pub(crate) requests: f64,
-    pub(crate) p50_us: f64,
-    pub(crate) p99_us: f64,
 }
 
 /// How long one answer may take before wrk calls it an error.

@@ -1,6 +1,6 @@
 //! h2load, which makes requests of HTTP/2: several streams at a time on each connection.
 
-use crate::generator::Counted;
+use crate::figures::Counted;
 use crate::proxy::Running;
 use crate::scenario::Load;
 use crate::site::NAME;

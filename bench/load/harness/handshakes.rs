@@ -4,9 +4,10 @@
 //! matter: the CPU time of the proxy is what is measured.
 
 use crate::client;
-use crate::generator::Counted;
+use crate::figures::Counted;
 use crate::interrupt;
 use crate::site::{NAME, Site};
+use crate::tls_client;
 use ringway_bench::{now, process};
 use rustls::client::{ClientConfig, Resumption};
 use rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256;
@@ -68,7 +69,7 @@ impl Handshakes {
                 Kind::Resumed => Resumption::store(Arc::new(ClientSessionMemoryCache::new(1))),
             };
             let client =
-                client::configuration(&site.certificate, vec![TLS13_AES_128_GCM_SHA256], resumption)?;
+                tls_client::configuration(&site.certificate, vec![TLS13_AES_128_GCM_SHA256], resumption)?;
             let cpu = extent.cpu;
             threads.push(std::thread::spawn(move || {
                 process::pin_to_cpu(cpu).map_err(|e| format!("pinning the client: {e}"))?;
@@ -155,7 +156,7 @@ fn check_share(resumed: usize, offered: usize) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::{Extent, Handshakes, Kind};
-    use crate::generator::Counted;
+    use crate::figures::Counted;
     use crate::site::Site;
     use rustls::pki_types::pem::PemObject;
     use rustls::pki_types::{CertificateDer, PrivateKeyDer};

@@ -5,7 +5,6 @@
 
 use crate::interrupt;
 use crate::proxy::Running;
-use crate::rounds::Bench;
 use ringway_bench::epoll::{Epoll, Interest};
 use ringway_bench::{now, process};
 use std::collections::VecDeque;
@@ -34,16 +33,15 @@ const TICK: Duration = Duration::from_micros(200);
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: bench.example\r\n\r\n";
 const BODY_BYTES: usize = 128;
 
+/// Sends `rate` requests per second for this number of seconds, after one that warms up, from this CPU.
 pub(crate) fn measure(
-    bench: &Bench,
     running: &Running,
-    connections: usize,
-    rate: f64,
+    (connections, rate): (usize, f64),
+    (cpu, seconds): (usize, u64),
 ) -> Result<Figures, String> {
-    let cpu = bench.plan.load_cpu;
     let address = running.address;
     let second = Duration::from_secs(1);
-    let bound = Duration::from_secs(bench.plan.seconds);
+    let bound = Duration::from_secs(seconds);
     let before = std::cell::Cell::new(running.cpu_time());
     let mut latencies_us = std::thread::scope(|scope| {
         let work = scope.spawn(move || -> Result<Vec<f64>, String> {

@@ -4,6 +4,7 @@ use crate::backends::Upstream;
 use crate::client;
 use crate::configuration;
 use crate::interrupt;
+use crate::proxy_kind::Kind;
 use crate::site::Site;
 use crate::started::Started;
 use crate::usage::{self, CpuTime};
@@ -13,16 +14,6 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Kind {
-    Ringway,
-    RingwayBefore,
-    Nginx,
-    Haproxy,
-    H2o,
-    Relay,
-}
 
 /// A proxy to measure.
 pub(crate) struct Proxy {
@@ -42,42 +33,6 @@ pub(crate) struct Running {
 
 /// How long a proxy may take from its start to its first answer.
 const START_BOUND: Duration = Duration::from_secs(10);
-
-impl Kind {
-    const ALL: [Kind; 6] =
-        [Kind::Ringway, Kind::RingwayBefore, Kind::Nginx, Kind::Haproxy, Kind::H2o, Kind::Relay];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Kind::Ringway => "ringway",
-            Kind::RingwayBefore => "ringway-before",
-            Kind::Nginx => "nginx",
-            Kind::Haproxy => "haproxy",
-            Kind::H2o => "h2o",
-            Kind::Relay => "relay",
-        }
-    }
-
-    pub(crate) fn named(name: &str) -> Result<Kind, String> {
-        Kind::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| format!("no proxy `{name}`"))
-    }
-
-    /// The peers that the others are compared with.
-    pub(crate) fn is_peer(self) -> bool {
-        matches!(self, Kind::Nginx | Kind::Haproxy | Kind::H2o)
-    }
-
-    pub(crate) fn how_to_get(self) -> &'static str {
-        match self {
-            Kind::Ringway => "cargo build --release, or --ringway PATH",
-            Kind::RingwayBefore => "--baseline PATH",
-            Kind::Nginx => "apt-get install nginx-light",
-            Kind::Haproxy => "apt-get install haproxy",
-            Kind::H2o => "apt-get install h2o",
-            Kind::Relay => "cargo build --release -p ringway-bench",
-        }
-    }
-}
 
 impl Proxy {
     /// Starts the proxy in front of the backends, with HTTPS if there is a site, and waits for its first answer.

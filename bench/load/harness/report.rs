@@ -1,9 +1,10 @@
 //! Tables for people: Markdown on standard output and, when asked, in docs/benchmarks.md.
 
 use crate::arguments::Plan;
+use crate::figures::LoadFigures;
 use crate::h2load;
-use crate::proxy::Kind;
-use crate::rounds::{Contender, LoadFigures, Results, Turn};
+use crate::proxy_kind::Kind;
+use crate::rounds::{Contender, Results, Turn};
 use crate::scenario::Target;
 use std::fmt::{self, Display, Formatter, Write};
 use std::fs;
@@ -354,8 +355,9 @@ const PREAMBLE: &str = "\
 mod tests {
     use super::{median, tables};
     use crate::backends::{GROWING, SOLE};
-    use crate::proxy::Kind;
-    use crate::rounds::{Contender, LoadFigures, Results, Turn};
+    use crate::figures::LoadFigures;
+    use crate::proxy_kind::Kind;
+    use crate::rounds::{Contender, Results, Turn};
     use crate::scenario::{SCENARIOS, Scenario};
 
     fn figures(user_us: f64) -> LoadFigures {

@@ -5,11 +5,13 @@
 use crate::arguments::Plan;
 use crate::backends::{Backends, SOLE, Upstream};
 use crate::client;
+use crate::figures::LoadFigures;
 use crate::generator::Generator;
 use crate::idle_memory;
 use crate::interrupt;
 use crate::latency;
-use crate::proxy::{self, Kind, Proxy, Running};
+use crate::proxy::{self, Proxy, Running};
+use crate::proxy_kind::Kind;
 use crate::scenario::{Load, PLAIN, Scenario, Work};
 use crate::site::Site;
 use crate::started::Started;
@@ -34,21 +36,6 @@ pub(crate) enum Turn {
     Latency(latency::Figures),
 }
 
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct LoadFigures {
-    /// CPU time of the proxy per request, without that of its health core.
-    pub(crate) user_us: f64,
-    pub(crate) system_us: f64,
-    /// CPU time of the health core per request, and as a share of a CPU.
-    pub(crate) health_us: f64,
-    pub(crate) health_busy: f64,
-    pub(crate) requests_per_second: f64,
-    /// Share of its CPU that the proxy used, 0 to 1.
-    pub(crate) busy: f64,
-    pub(crate) p50_us: f64,
-    pub(crate) p99_us: f64,
-}
-
 /// A proxy with what stands behind it: one row of a table.
 #[derive(Clone, Copy)]
 pub(crate) struct Contender {
@@ -64,10 +51,10 @@ pub(crate) struct Results {
 }
 
 /// What every turn needs.
-pub(crate) struct Bench<'a> {
-    pub(crate) plan: &'a Plan,
-    pub(crate) origin: SocketAddr,
-    pub(crate) folder: &'a Path,
+struct Bench<'a> {
+    plan: &'a Plan,
+    origin: SocketAddr,
+    folder: &'a Path,
     /// For the scenarios with HTTPS.
     site: Arc<Site>,
 }
@@ -138,9 +125,11 @@ impl Bench<'_> {
             Work::Transfer(direction) => {
                 Turn::Transfer(transfer::measure(&running, *direction, self.plan.load_cpu, self.folder)?)
             }
-            Work::Latency { connections } => {
-                Turn::Latency(latency::measure(self, &running, *connections, rate)?)
-            }
+            Work::Latency { connections } => Turn::Latency(latency::measure(
+                &running,
+                (*connections, rate),
+                (self.plan.load_cpu, self.plan.seconds),
+            )?),
         };
         running.check_alive()?;
         Ok(turn)

@@ -2,7 +2,7 @@
 
 use crate::backends::{Backends, GROWING, SOLE};
 use crate::handshakes;
-use crate::proxy::Kind;
+use crate::proxy_kind::Kind;
 use crate::transfer::Direction;
 
 /// One kind of work for the proxies.

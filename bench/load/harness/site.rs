@@ -1,6 +1,6 @@
 //! The certificate that all proxies serve HTTPS with, made for one run.
 
-use crate::client;
+use crate::tls_client;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use rustls::ClientConfig;
 use rustls::client::Resumption;
@@ -37,7 +37,7 @@ impl Site {
             Ok(file)
         };
         let suites = vec![TLS13_AES_256_GCM_SHA384, TLS13_AES_128_GCM_SHA256];
-        let client = client::configuration(&made.certificate, suites, Resumption::disabled())?;
+        let client = tls_client::configuration(&made.certificate, suites, Resumption::disabled())?;
         let mut http2_client = ClientConfig::clone(&client);
         http2_client.alpn_protocols = vec![b"h2".to_vec()];
         Ok(Site {

@@ -1,8 +1,8 @@
 //! One GiB down or up over one stream of HTTP/2, by curl.
 
+use crate::figures::LoadFigures;
 use crate::interrupt;
 use crate::proxy::Running;
-use crate::rounds::LoadFigures;
 use crate::site::NAME;
 use crate::started::Started;
 use ringway_bench::now;

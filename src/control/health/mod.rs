@@ -71,7 +71,7 @@ pub async fn run(
         orders,
         failure_reports,
         equipment,
-        desk: Rc::default(),
+        results: Rc::default(),
         watchlist: Watchlist::default(),
         ticks: 0,
         collected_ms: 0,
@@ -84,7 +84,7 @@ pub async fn run(
             }
         }
         let Poll::Pending = ticks.as_mut().poll(cx);
-        core.desk.reader.register(cx);
+        core.results.reader.register(cx);
         core.turn();
         Poll::Pending
     })
@@ -111,7 +111,7 @@ struct Core {
     orders: Mailbox<Order>,
     failure_reports: Mailbox<u32>,
     equipment: Rc<Equipment>,
-    desk: Rc<Desk>,
+    results: Rc<ResultQueue>,
     watchlist: Watchlist,
     /// At the last look.
     ticks: u64,
@@ -129,7 +129,7 @@ impl Core {
             let Some(slot) = self.failure_reports.take() else { break };
             self.watchlist.note_failures(slot, now_ms);
         }
-        for (ticket, outcome) in self.desk.take() {
+        for (ticket, outcome) in self.results.take() {
             self.watchlist.note_probe(ticket, outcome, now_ms);
         }
         let ticks = self.equipment.timers.ticks();
@@ -149,44 +149,44 @@ impl Core {
 
     fn begin(&self, job: Job) {
         let Job { ticket, probe, client } = job;
-        let report = Report { ticket, outcome: Err(Miss::Abandoned), desk: Rc::clone(&self.desk) };
+        let report = ProbeReport { ticket, outcome: Err(Miss::Abandoned), results: Rc::clone(&self.results) };
         let equipment = Rc::clone(&self.equipment);
         task::spawn(async move {
             let outcome = probe.run(client.as_deref(), &equipment).await;
-            report.lay_down(outcome);
+            report.finish(outcome);
         });
     }
 }
 
-/// Where reports of probes are laid down.
+/// Results of probes that have ended.
 #[derive(Default)]
-struct Desk {
+struct ResultQueue {
     reports: RefCell<Vec<(Ticket, Outcome)>>,
     reader: WakerSlot,
 }
 
-impl Desk {
+impl ResultQueue {
     fn take(&self) -> Vec<(Ticket, Outcome)> {
         std::mem::take(&mut self.reports.borrow_mut())
     }
 }
 
-/// Goes to the desk when it is dropped, so that not even a panic leaves a probe without its end.
-struct Report {
+/// Goes to the results when it is dropped, so that not even a panic leaves a probe without its end.
+struct ProbeReport {
     ticket: Ticket,
     outcome: Outcome,
-    desk: Rc<Desk>,
+    results: Rc<ResultQueue>,
 }
 
-impl Report {
-    fn lay_down(mut self, outcome: Outcome) {
+impl ProbeReport {
+    fn finish(mut self, outcome: Outcome) {
         self.outcome = outcome;
     }
 }
 
-impl Drop for Report {
+impl Drop for ProbeReport {
     fn drop(&mut self) {
-        self.desk.reports.borrow_mut().push((self.ticket, self.outcome));
-        self.desk.reader.wake_by_ref();
+        self.results.reports.borrow_mut().push((self.ticket, self.outcome));
+        self.results.reader.wake_by_ref();
     }
 }

@@ -191,9 +191,9 @@ fn a_probe_that_panics_has_an_end_all_the_same() {
     scene.list.pass_time(scene.now_ms);
     scene.collect_jobs();
     let ticket = scene.jobs.pop().unwrap().ticket;
-    let desk = Rc::new(Desk::default());
-    drop(Report { ticket, outcome: Err(Miss::Abandoned), desk: Rc::clone(&desk) });
-    assert_eq!(desk.take(), [(ticket, Err(Miss::Abandoned))]);
+    let results = Rc::new(ResultQueue::default());
+    drop(ProbeReport { ticket, outcome: Err(Miss::Abandoned), results: Rc::clone(&results) });
+    assert_eq!(results.take(), [(ticket, Err(Miss::Abandoned))]);
     scene.list.note_probe(ticket, Err(Miss::Abandoned), scene.now_ms);
     assert_eq!(scene.news(), [""; 0]);
     scene.pass(2_000, |_| REFUSED);

@@ -32,7 +32,7 @@ use crate::control::health::outcome::Miss;
 use crate::control::health::outcome::Outcome;
 use crate::control::health::watch::Watch;
 use crate::control::health::watchlist::Job;
-use crate::control::health::watchlist::Ticket;
+use crate::control::health::watchlist::ProbeId;
 use crate::control::health::watchlist::Watchlist;
 use crate::net::clock::monotonic_ms;
 use crate::net::mailbox::Mailbox;
@@ -129,8 +129,8 @@ impl Core {
             let Some(slot) = self.failure_reports.take() else { break };
             self.watchlist.note_failures(slot, now_ms);
         }
-        for (ticket, outcome) in self.results.take() {
-            self.watchlist.note_probe(ticket, outcome, now_ms);
+        for (id, outcome) in self.results.take() {
+            self.watchlist.note_probe(id, outcome, now_ms);
         }
         let ticks = self.equipment.timers.ticks();
         if std::mem::replace(&mut self.ticks, ticks) != ticks {
@@ -148,8 +148,8 @@ impl Core {
     }
 
     fn begin(&self, job: Job) {
-        let Job { ticket, probe, client } = job;
-        let report = ProbeReport { ticket, outcome: Err(Miss::Abandoned), results: Rc::clone(&self.results) };
+        let Job { id, probe, client } = job;
+        let report = ProbeReport { id, outcome: Err(Miss::Abandoned), results: Rc::clone(&self.results) };
         let equipment = Rc::clone(&self.equipment);
         task::spawn(async move {
             let outcome = probe.run(client.as_deref(), &equipment).await;
@@ -161,19 +161,19 @@ impl Core {
 /// Results of probes that have ended.
 #[derive(Default)]
 struct ResultQueue {
-    reports: RefCell<Vec<(Ticket, Outcome)>>,
+    reports: RefCell<Vec<(ProbeId, Outcome)>>,
     reader: WakerSlot,
 }
 
 impl ResultQueue {
-    fn take(&self) -> Vec<(Ticket, Outcome)> {
+    fn take(&self) -> Vec<(ProbeId, Outcome)> {
         std::mem::take(&mut self.reports.borrow_mut())
     }
 }
 
 /// Goes to the results when it is dropped, so that not even a panic leaves a probe without its end.
 struct ProbeReport {
-    ticket: Ticket,
+    id: ProbeId,
     outcome: Outcome,
     results: Rc<ResultQueue>,
 }
@@ -186,7 +186,7 @@ impl ProbeReport {
 
 impl Drop for ProbeReport {
     fn drop(&mut self) {
-        self.results.reports.borrow_mut().push((self.ticket, self.outcome));
+        self.results.reports.borrow_mut().push((self.id, self.outcome));
         self.results.reader.wake_by_ref();
     }
 }

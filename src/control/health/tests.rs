@@ -98,7 +98,7 @@ impl Scene {
             self.list.pass_time(self.now_ms);
             self.collect_jobs();
             for job in self.jobs.split_off(0) {
-                self.list.note_probe(job.ticket, answer(job.ticket.slot()), self.now_ms);
+                self.list.note_probe(job.id, answer(job.id.slot()), self.now_ms);
             }
             self.list.refresh(self.now_ms);
         }
@@ -190,11 +190,11 @@ fn a_probe_that_panics_has_an_end_all_the_same() {
     scene.now_ms += 2_000;
     scene.list.pass_time(scene.now_ms);
     scene.collect_jobs();
-    let ticket = scene.jobs.pop().unwrap().ticket;
+    let id = scene.jobs.pop().unwrap().id;
     let results = Rc::new(ResultQueue::default());
-    drop(ProbeReport { ticket, outcome: Err(Miss::Abandoned), results: Rc::clone(&results) });
-    assert_eq!(results.take(), [(ticket, Err(Miss::Abandoned))]);
-    scene.list.note_probe(ticket, Err(Miss::Abandoned), scene.now_ms);
+    drop(ProbeReport { id, outcome: Err(Miss::Abandoned), results: Rc::clone(&results) });
+    assert_eq!(results.take(), [(id, Err(Miss::Abandoned))]);
+    scene.list.note_probe(id, Err(Miss::Abandoned), scene.now_ms);
     assert_eq!(scene.news(), [""; 0]);
     scene.pass(2_000, |_| REFUSED);
     scene.pass(4_000, |_| REFUSED);
@@ -237,7 +237,7 @@ fn a_probe_under_way_during_a_reload_counts_for_the_same_backend_only() {
         scene.collect_jobs();
         let job = scene.jobs.pop().unwrap();
         scene.reload(&after, is_same.then(|| strict.clone()), |_| ());
-        scene.list.note_probe(job.ticket, REFUSED, scene.now_ms);
+        scene.list.note_probe(job.id, REFUSED, scene.now_ms);
         assert_eq!(after[0].health.check_result().state, expected);
     }
 }
@@ -264,10 +264,10 @@ fn probes_in_flight_are_bounded_and_the_rest_waits_its_turn() {
     scene.now_ms += 10_000;
     scene.list.pass_time(scene.now_ms);
     for job in scene.jobs.split_off(0) {
-        scene.list.note_probe(job.ticket, Ok(()), scene.now_ms);
+        scene.list.note_probe(job.id, Ok(()), scene.now_ms);
     }
     scene.collect_jobs();
-    let slots: Vec<_> = scene.jobs.iter().map(|job| job.ticket.slot()).collect();
+    let slots: Vec<_> = scene.jobs.iter().map(|job| job.id.slot()).collect();
     assert_eq!(slots, (1_024..1_100).collect::<Vec<_>>());
 }
 
@@ -279,7 +279,7 @@ fn backends_that_are_gone_leave_room_for_the_probes_of_others() {
     scene.now_ms += 2_000;
     scene.list.pass_time(scene.now_ms);
     scene.collect_jobs();
-    let in_service = scene.jobs.iter().filter(|job| job.ticket.slot() >= 600).count();
+    let in_service = scene.jobs.iter().filter(|job| job.id.slot() >= 600).count();
     assert_eq!((scene.jobs.len(), in_service), (512 + 20, 20));
 }
 

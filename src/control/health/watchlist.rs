@@ -44,13 +44,13 @@ pub(super) struct Watchlist {
 #[derive(Default)]
 struct Queue {
     /// The longest waiting first.
-    due: VecDeque<Ticket>,
+    due: VecDeque<ProbeId>,
     in_flight: usize,
 }
 
 /// Whose probe it is: the slot of a backend, and the number of its probing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ticket {
+pub(super) struct ProbeId {
     slot: u32,
     number: u64,
     /// The backend was in service when the probe fell due.
@@ -59,14 +59,14 @@ pub(super) struct Ticket {
 
 /// A probe that is to be made now.
 pub(super) struct Job {
-    pub(super) ticket: Ticket,
+    pub(super) id: ProbeId,
     pub(super) probe: Rc<Probe>,
     /// Where the probe speaks TLS.
     pub(super) client: Option<Rc<Client>>,
 }
 
 #[cfg(test)]
-impl Ticket {
+impl ProbeId {
     pub(super) fn slot(self) -> u32 {
         self.slot
     }
@@ -103,8 +103,8 @@ impl Watchlist {
     }
 
     /// A job is done.
-    pub(super) fn note_probe(&mut self, ticket: Ticket, outcome: Outcome, now_ms: u64) {
-        self.queue(ticket.in_service).in_flight -= 1;
+    pub(super) fn note_probe(&mut self, id: ProbeId, outcome: Outcome, now_ms: u64) {
+        self.queue(id.in_service).in_flight -= 1;
         match outcome {
             Err(Miss::NoDescriptor) => self.complain(
                 now_ms,
@@ -117,7 +117,7 @@ impl Watchlist {
             ),
             _ => {}
         }
-        let Some((group, member)) = self.place(ticket) else { return };
+        let Some((group, member)) = self.place(id) else { return };
         if let Some(group) = self.groups.get_mut(group) {
             group.note_probe(member, outcome, now_ms, &mut self.news);
         }
@@ -132,9 +132,9 @@ impl Watchlist {
                     && probing.schedule.falls_due(now_ms)
                 {
                     let in_service = watched.backend.health.is_available();
-                    let ticket = Ticket { slot: watched.backend.slot, number: probing.number, in_service };
+                    let id = ProbeId { slot: watched.backend.slot, number: probing.number, in_service };
                     let queue = if in_service { &mut self.in_service } else { &mut self.out_of_service };
-                    queue.due.push_back(ticket);
+                    queue.due.push_back(id);
                 }
             }
         }
@@ -143,14 +143,14 @@ impl Watchlist {
     /// The next probe to be made, as long as not too many are under way.
     pub(super) fn next_job(&mut self, now_ms: u64) -> Option<Job> {
         while self.in_service.in_flight + self.out_of_service.in_flight < MAX_PROBES {
-            let ticket = match self.in_service.due.pop_front() {
+            let id = match self.in_service.due.pop_front() {
                 None if self.out_of_service.in_flight < MAX_OUT_OF_SERVICE => {
                     self.out_of_service.due.pop_front()?
                 }
                 next => next?,
             };
-            if let Some(job) = self.job(ticket, now_ms) {
-                self.queue(ticket.in_service).in_flight += 1;
+            if let Some(job) = self.job(id, now_ms) {
+                self.queue(id.in_service).in_flight += 1;
                 return Some(job);
             }
         }
@@ -166,21 +166,21 @@ impl Watchlist {
         self.groups.iter_mut().for_each(|group| group.refresh(now_ms));
     }
 
-    /// None if the ticket is of a probing that ended.
-    fn job(&mut self, ticket: Ticket, now_ms: u64) -> Option<Job> {
-        let (group, member) = self.place(ticket)?;
+    /// None if the id is of a probing that ended.
+    fn job(&mut self, id: ProbeId, now_ms: u64) -> Option<Job> {
+        let (group, member) = self.place(id)?;
         let group = self.groups.get_mut(group)?;
         let client = group.client(member);
         let probing = group.members.get_mut(member)?.probing.as_mut()?;
         probing.schedule.begin(now_ms);
-        Some(Job { ticket, probe: Rc::clone(&probing.probe), client })
+        Some(Job { id, probe: Rc::clone(&probing.probe), client })
     }
 
-    /// Group and member, if the probing of the ticket goes on.
-    fn place(&self, ticket: Ticket) -> Option<(usize, usize)> {
-        let (group, member) = *self.places.get(&ticket.slot)?;
+    /// Group and member, if the probing of the id goes on.
+    fn place(&self, id: ProbeId) -> Option<(usize, usize)> {
+        let (group, member) = *self.places.get(&id.slot)?;
         let probing = self.groups.get(group)?.members.get(member)?.probing.as_ref()?;
-        (probing.number == ticket.number).then_some((group, member))
+        (probing.number == id.number).then_some((group, member))
     }
 
     fn complain(&mut self, now_ms: u64, why: &str) {

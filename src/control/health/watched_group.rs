@@ -71,14 +71,14 @@ pub(super) struct Probing {
 
 /// Where probings get their numbers from, and the random moments of their first probes.
 #[derive(Default)]
-pub(super) struct Lots {
+pub(super) struct Sequence {
     drawn: u64,
     random: RandomState,
 }
 
-impl Lots {
+impl Sequence {
     /// A number that was never drawn before, and one that nobody can foresee.
-    fn draw(&mut self) -> (u64, u64) {
+    fn next(&mut self) -> (u64, u64) {
         self.drawn += 1;
         (self.drawn, self.random.hash_one(self.drawn))
     }
@@ -95,7 +95,7 @@ impl WatchedGroup {
     pub(super) fn adopt(
         &mut self,
         mut known: impl FnMut(&Backend) -> Option<Watched>,
-        lots: &mut Lots,
+        sequence: &mut Sequence,
         now_ms: u64,
     ) {
         let group = Arc::clone(&self.group);
@@ -105,7 +105,7 @@ impl WatchedGroup {
             let joins = !is_new && known.is_none();
             let mut watched = known.unwrap_or_else(|| Watched::new(&member.backend, is_new));
             let check = self.check.as_ref().filter(|_| !member.is_leaving);
-            watched.probe_by(check.map(|check| (check, Manner::of(&group))), lots, now_ms);
+            watched.probe_by(check.map(|check| (check, Manner::of(&group))), sequence, now_ms);
             let health = &member.backend.health;
             if self.check.is_none() && health.check_result().state != CheckState::Unchecked {
                 // A probe that was under way when the builder said so came to its end later.
@@ -272,14 +272,14 @@ impl Watched {
     }
 
     /// Goes on with its probes if they are to be the same, else begins those that this check asks for.
-    fn probe_by(&mut self, wanted: Option<(&HealthCheck, Manner)>, lots: &mut Lots, now_ms: u64) {
+    fn probe_by(&mut self, wanted: Option<(&HealthCheck, Manner)>, sequence: &mut Sequence, now_ms: u64) {
         let Some((check, manner)) = wanted else {
             self.probing = None;
             return;
         };
         let is_same = |probing: &Probing| probing.check == *check && probing.manner == manner;
         if !self.probing.as_ref().is_some_and(is_same) {
-            self.probing = Some(Probing::new((check, manner), &self.backend, lots, now_ms));
+            self.probing = Some(Probing::new((check, manner), &self.backend, sequence, now_ms));
         }
     }
 
@@ -306,10 +306,10 @@ impl Probing {
     fn new(
         (check, manner): (&HealthCheck, Manner),
         backend: &Backend,
-        lots: &mut Lots,
+        sequence: &mut Sequence,
         now_ms: u64,
     ) -> Probing {
-        let (number, random) = lots.draw();
+        let (number, random) = sequence.next();
         let state = backend.health.check_result().state;
         let acquaintance = match state {
             CheckState::Initial | CheckState::Presumed => Acquaintance::New,

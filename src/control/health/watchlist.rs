@@ -10,7 +10,7 @@ use crate::control::health::outcome::Miss;
 use crate::control::health::outcome::Outcome;
 use crate::control::health::probe::Probe;
 use crate::control::health::watch::Watch;
-use crate::control::health::watched_group::Lots;
+use crate::control::health::watched_group::Sequence;
 use crate::control::health::watched_group::Watched;
 use crate::control::health::watched_group::WatchedGroup;
 use crate::snapshot::backend::Backend;
@@ -35,7 +35,7 @@ pub(super) struct Watchlist {
     places: HashMap<u32, (usize, usize)>,
     in_service: Queue,
     out_of_service: Queue,
-    lots: Lots,
+    sequence: Sequence,
     complained_ms: Option<u64>,
     pub(super) news: News,
 }
@@ -86,7 +86,7 @@ impl Watchlist {
                 let watched = before.remove(&backend.slot)?;
                 std::ptr::eq(Arc::as_ptr(&watched.backend), backend).then_some(watched)
             };
-            group.adopt(known, &mut self.lots, now_ms);
+            group.adopt(known, &mut self.sequence, now_ms);
             let slots = group.members.iter().map(|watched| watched.backend.slot);
             let places = slots.enumerate().map(|(member, slot)| (slot, (group_index, member)));
             self.places.extend(places);

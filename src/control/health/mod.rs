@@ -6,7 +6,7 @@
 
 mod call;
 pub mod equipment;
-mod news;
+mod event_log;
 mod outcome;
 mod probe;
 mod schedule;
@@ -137,7 +137,7 @@ impl Core {
             self.watchlist.pass_time(now_ms);
         }
         self.watchlist.refresh(now_ms);
-        self.watchlist.news.take(now_ms).iter().for_each(|line| log_line(line));
+        self.watchlist.events.take(now_ms).iter().for_each(|line| log_line(line));
         while let Some(job) = self.watchlist.next_job(now_ms) {
             self.begin(job);
         }

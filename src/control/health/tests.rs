@@ -133,8 +133,8 @@ impl Scene {
         table.candidates.iter().map(|candidate| candidate.backend).collect()
     }
 
-    fn news(&mut self) -> Vec<String> {
-        self.list.news.take(self.now_ms)
+    fn events(&mut self) -> Vec<String> {
+        self.list.events.take(self.now_ms)
     }
 }
 
@@ -145,20 +145,20 @@ fn verdicts_change_the_table_and_are_told() {
     assert_eq!(scene.candidates(), [0u32; 0]);
     scene.pass(2_100, |_| Ok(()));
     assert_eq!(scene.candidates(), [0, 1]);
-    let mut news = scene.news();
-    news.sort();
-    assert_eq!(news[0], "health: backend 127.0.0.1:9000 of group \"app\" is healthy (first probe)");
+    let mut events = scene.events();
+    events.sort();
+    assert_eq!(events[0], "health: backend 127.0.0.1:9000 of group \"app\" is healthy (first probe)");
 
     // One failure too few, then enough.
     scene.pass(4_000, |slot| if slot == 0 { FAULTY } else { Ok(()) });
     scene.pass(2_000, |_| Ok(()));
-    assert_eq!((scene.candidates(), scene.news()), (vec![0, 1], vec![]));
+    assert_eq!((scene.candidates(), scene.events()), (vec![0, 1], vec![]));
     scene.pass(6_000, |slot| if slot == 0 { FAULTY } else { Ok(()) });
     assert_eq!(scene.candidates(), [1]);
     let result = backends[0].health.check_result();
     assert_eq!((result.failure, result.status), (Some(CheckFailure::ResponseMismatch), 503));
     assert_eq!(
-        scene.news(),
+        scene.events(),
         ["health: backend 127.0.0.1:9000 of group \"app\" is unhealthy: RESPONSE_MISMATCH, \
          expected 200-299, got 503 (3 probes in a row failed)"]
     );
@@ -167,7 +167,7 @@ fn verdicts_change_the_table_and_are_told() {
     scene.pass(4_000, |_| Ok(()));
     assert_eq!((scene.candidates(), backends[0].health.check_result()), (vec![0, 1], CheckResult::HEALTHY));
     assert_eq!(
-        scene.news(),
+        scene.events(),
         [
             "health: backend 127.0.0.1:9000 of group \"app\" is healthy again after 14 s (2 probes in a row succeeded)"
         ]
@@ -180,8 +180,8 @@ fn a_probe_that_was_not_made_says_nothing() {
     let mut scene = Scene::new(&backends, Some(check()), |_| ());
     scene.pass(20_000, |_| Err(Miss::NoDescriptor));
     assert_eq!(scene.candidates(), [0]);
-    let news = scene.news();
-    assert!(news.len() == 1 && news[0].contains("no descriptor left"), "{news:?}");
+    let events = scene.events();
+    assert!(events.len() == 1 && events[0].contains("no descriptor left"), "{events:?}");
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn a_probe_that_panics_has_an_end_all_the_same() {
     drop(ProbeReport { id, outcome: Err(Miss::Abandoned), results: Rc::clone(&results) });
     assert_eq!(results.take(), [(id, Err(Miss::Abandoned))]);
     scene.list.note_probe(id, Err(Miss::Abandoned), scene.now_ms);
-    assert_eq!(scene.news(), [""; 0]);
+    assert_eq!(scene.events(), [""; 0]);
     scene.pass(2_000, |_| REFUSED);
     scene.pass(4_000, |_| REFUSED);
     assert_eq!(scene.candidates(), [0u32; 0], "it was probed three times more");
@@ -296,16 +296,16 @@ fn failing_requests_eject_for_longer_each_time() {
     scene.fail(0, 1);
     assert_eq!(scene.candidates(), [1]);
     assert_eq!(
-        scene.news(),
+        scene.events(),
         ["health: backend 127.0.0.1:9000 of group \"app\" is ejected for 30 s: 5 requests in a row failed"]
     );
     scene.fail(0, 5);
-    assert_eq!(scene.news(), [""; 0], "it is ejected already");
+    assert_eq!(scene.events(), [""; 0], "it is ejected already");
     scene.pass(29_900, |_| Ok(()));
     assert_eq!(scene.candidates(), [1]);
     scene.pass(200, |_| Ok(()));
     assert_eq!(scene.candidates(), [0, 1]);
-    assert_eq!(scene.news(), ["health: backend 127.0.0.1:9000 of group \"app\" is no longer ejected"]);
+    assert_eq!(scene.events(), ["health: backend 127.0.0.1:9000 of group \"app\" is no longer ejected"]);
     assert_eq!(backends[0].health.failures_in_a_row(), 0);
     scene.fail(0, 5);
     assert_eq!(backends[0].health.ejected_until_ms(), scene.now_ms + 60_000);

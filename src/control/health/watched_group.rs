@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::HealthCheck;
-use crate::control::health::news::News;
+use crate::control::health::event_log::EventLog;
 use crate::control::health::outcome::Miss;
 use crate::control::health::outcome::Outcome;
 use crate::control::health::probe::Manner;
@@ -141,7 +141,7 @@ impl WatchedGroup {
     }
 
     /// A probe of a member has ended.
-    pub(super) fn note_probe(&mut self, index: usize, outcome: Outcome, now_ms: u64, news: &mut News) {
+    pub(super) fn note_probe(&mut self, index: usize, outcome: Outcome, now_ms: u64, events: &mut EventLog) {
         let Some(watched) = self.members.get_mut(index) else { return };
         let Some(probing) = &mut watched.probing else { return };
         probing.schedule.end();
@@ -178,14 +178,14 @@ impl WatchedGroup {
         } else {
             watched.cool_down();
         }
-        news.add(now_ms, || {
+        events.add(now_ms, || {
             let sentence = describe(change, failure, status, lasted_ms, &probe);
             format!("health: {} {sentence}", self.name(index))
         });
     }
 
     /// Real requests to a member failed, so many in a row as eject a backend.
-    pub(super) fn note_failures(&mut self, index: usize, now_ms: u64, news: &mut News) {
+    pub(super) fn note_failures(&mut self, index: usize, now_ms: u64, events: &mut EventLog) {
         let most = self.group.max_failures;
         let is_asked_for = |member: &GroupMember| {
             let health = &member.backend.health;
@@ -201,7 +201,7 @@ impl WatchedGroup {
         watched.backend.health.eject(until_ms);
         watched.cool_down();
         self.is_stale = true;
-        news.add(now_ms, || {
+        events.add(now_ms, || {
             let time = Seconds(until_ms.saturating_sub(now_ms));
             let name = self.name(index);
             format!("health: {name} is ejected for {time}: {failures} requests in a row failed")
@@ -209,7 +209,7 @@ impl WatchedGroup {
     }
 
     /// Readmits members whose ejection is over, and goes on with slow starts.
-    pub(super) fn pass_time(&mut self, now_ms: u64, news: &mut News) {
+    pub(super) fn pass_time(&mut self, now_ms: u64, events: &mut EventLog) {
         for index in 0..self.members.len() {
             let Some(watched) = self.members.get_mut(index) else { return };
             let health = &watched.backend.health;
@@ -217,7 +217,7 @@ impl WatchedGroup {
                 health.end_ejection();
                 self.is_stale = true;
                 self.warm_up(index, now_ms);
-                news.add(now_ms, || format!("health: {} is no longer ejected", self.name(index)));
+                events.add(now_ms, || format!("health: {} is no longer ejected", self.name(index)));
             } else if watched.step_due_ms.is_some_and(|due_ms| now_ms >= due_ms) {
                 watched.step(self.group.slow_start, now_ms);
                 self.is_stale = true;

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::control::health::news::News;
+use crate::control::health::event_log::EventLog;
 use crate::control::health::outcome::Miss;
 use crate::control::health::outcome::Outcome;
 use crate::control::health::probe::Probe;
@@ -37,7 +37,7 @@ pub(super) struct Watchlist {
     out_of_service: Queue,
     sequence: Sequence,
     complained_ms: Option<u64>,
-    pub(super) news: News,
+    pub(super) events: EventLog,
 }
 
 /// Probes of backends that are in service, or of those that are not.
@@ -98,7 +98,7 @@ impl Watchlist {
     pub(super) fn note_failures(&mut self, slot: u32, now_ms: u64) {
         let Some(&(group, member)) = self.places.get(&slot) else { return };
         if let Some(group) = self.groups.get_mut(group) {
-            group.note_failures(member, now_ms, &mut self.news);
+            group.note_failures(member, now_ms, &mut self.events);
         }
     }
 
@@ -119,14 +119,14 @@ impl Watchlist {
         }
         let Some((group, member)) = self.place(id) else { return };
         if let Some(group) = self.groups.get_mut(group) {
-            group.note_probe(member, outcome, now_ms, &mut self.news);
+            group.note_probe(member, outcome, now_ms, &mut self.events);
         }
     }
 
     /// Does what is due by now.
     pub(super) fn pass_time(&mut self, now_ms: u64) {
         for group in &mut self.groups {
-            group.pass_time(now_ms, &mut self.news);
+            group.pass_time(now_ms, &mut self.events);
             for watched in &mut group.members {
                 if let Some(probing) = &mut watched.probing
                     && probing.schedule.falls_due(now_ms)
@@ -186,7 +186,7 @@ impl Watchlist {
     fn complain(&mut self, now_ms: u64, why: &str) {
         if self.complained_ms.is_none_or(|told_ms| now_ms.saturating_sub(told_ms) >= COMPLAINT_MS) {
             self.complained_ms = Some(now_ms);
-            self.news.add(now_ms, || format!("warning: backends cannot be probed: {why}"));
+            self.events.add(now_ms, || format!("warning: backends cannot be probed: {why}"));
         }
     }
 }

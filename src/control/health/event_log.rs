@@ -7,7 +7,7 @@ const SECOND_MS: u64 = 1_000;
 
 /// Lines that are to be told.
 #[derive(Debug, Default)]
-pub(super) struct News {
+pub(super) struct EventLog {
     lines: Vec<String>,
     /// When the present second began.
     began_ms: u64,
@@ -17,7 +17,7 @@ pub(super) struct News {
     untold: u32,
 }
 
-impl News {
+impl EventLog {
     /// Adds a line, unless there were too many within this second.
     pub(super) fn add(&mut self, now_ms: u64, line: impl FnOnce() -> String) {
         self.turn(now_ms);
@@ -54,16 +54,16 @@ mod tests {
 
     #[test]
     fn many_changes_become_one_line() {
-        let mut news = News::default();
+        let mut events = EventLog::default();
         for number in 0..100 {
-            news.add(5_000 + number, || format!("change {number}"));
+            events.add(5_000 + number, || format!("change {number}"));
         }
-        let told = news.take(5_200);
+        let told = events.take(5_200);
         assert_eq!((told.len(), told[19].as_str()), (20, "change 19"));
-        assert!(news.take(5_999).is_empty());
-        assert_eq!(news.take(6_000), ["health: 80 more changes"]);
-        assert!(news.take(7_000).is_empty());
-        news.add(7_001, || "change 100".to_owned());
-        assert_eq!(news.take(7_001), ["change 100"]);
+        assert!(events.take(5_999).is_empty());
+        assert_eq!(events.take(6_000), ["health: 80 more changes"]);
+        assert!(events.take(7_000).is_empty());
+        events.add(7_001, || "change 100".to_owned());
+        assert_eq!(events.take(7_001), ["change 100"]);
     }
 }

@@ -53,14 +53,14 @@ pub(super) struct Probe {
 
 /// How the backends of a group are spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Manner {
+pub(super) struct ProbeTransport {
     pub(super) versions: Versions,
     pub(super) is_secure: bool,
 }
 
-impl Manner {
-    pub(super) fn of(group: &Group) -> Manner {
-        Manner { versions: group.versions, is_secure: group.tls.is_some() }
+impl ProbeTransport {
+    pub(super) fn of(group: &Group) -> ProbeTransport {
+        ProbeTransport { versions: group.versions, is_secure: group.tls.is_some() }
     }
 }
 
@@ -84,7 +84,7 @@ const PIECE_BYTES: usize = 1024;
 
 impl Probe {
     /// The probe of the backend at this address.
-    pub(super) fn new(check: &HealthCheck, address: &Address, manner: Manner) -> Probe {
+    pub(super) fn new(check: &HealthCheck, address: &Address, over: ProbeTransport) -> Probe {
         let address = match address {
             Address::Ip(ip) if check.port != 0 => {
                 let mut ip = *ip;
@@ -95,7 +95,7 @@ impl Probe {
         };
         let host = check.host.clone().unwrap_or_else(|| authority(&address));
         let is_grpc = check.protocol == CheckProtocol::Grpc;
-        let is_secure = check.protocol == CheckProtocol::Https || is_grpc && manner.is_secure;
+        let is_secure = check.protocol == CheckProtocol::Https || is_grpc && over.is_secure;
         let method = match check.method {
             _ if is_grpc => "POST",
             CheckMethod::Head => "HEAD",
@@ -110,7 +110,7 @@ impl Probe {
             ),
         };
         // What listens on a port of its own is known for its health, not for what the backends speak.
-        let is_http2 = is_grpc || manner.versions == Versions::Http2 && check.port == 0;
+        let is_http2 = is_grpc || over.versions == Versions::Http2 && check.port == 0;
         let scheme = if is_secure { "https" } else { "http" };
         Probe {
             address,
@@ -295,7 +295,7 @@ mod tests {
     use super::*;
     use crate::net::buffer::Buffers;
 
-    const PLAIN: Manner = Manner { versions: Versions::Http1, is_secure: false };
+    const PLAIN: ProbeTransport = ProbeTransport { versions: Versions::Http1, is_secure: false };
 
     fn check() -> HealthCheck {
         HealthCheck {

@@ -12,8 +12,8 @@ use crate::config::HealthCheck;
 use crate::control::health::event_log::EventLog;
 use crate::control::health::outcome::Miss;
 use crate::control::health::outcome::Outcome;
-use crate::control::health::probe::Manner;
 use crate::control::health::probe::Probe;
+use crate::control::health::probe::ProbeTransport;
 use crate::control::health::schedule::Acquaintance;
 use crate::control::health::schedule::Schedule;
 use crate::control::health::verdict::Change;
@@ -61,7 +61,7 @@ pub(super) struct Probing {
     /// Tells the probes of this time from those of an earlier one, of another backend in this slot.
     pub(super) number: u64,
     check: HealthCheck,
-    manner: Manner,
+    transport: ProbeTransport,
     pub(super) probe: Rc<Probe>,
     verdict: Verdict,
     pub(super) schedule: Schedule,
@@ -105,7 +105,7 @@ impl WatchedGroup {
             let joins = !is_new && known.is_none();
             let mut watched = known.unwrap_or_else(|| Watched::new(&member.backend, is_new));
             let check = self.check.as_ref().filter(|_| !member.is_leaving);
-            watched.probe_by(check.map(|check| (check, Manner::of(&group))), sequence, now_ms);
+            watched.probe_by(check.map(|check| (check, ProbeTransport::of(&group))), sequence, now_ms);
             let health = &member.backend.health;
             if self.check.is_none() && health.check_result().state != CheckState::Unchecked {
                 // A probe that was under way when the builder said so came to its end later.
@@ -272,14 +272,19 @@ impl Watched {
     }
 
     /// Goes on with its probes if they are to be the same, else begins those that this check asks for.
-    fn probe_by(&mut self, wanted: Option<(&HealthCheck, Manner)>, sequence: &mut Sequence, now_ms: u64) {
-        let Some((check, manner)) = wanted else {
+    fn probe_by(
+        &mut self,
+        wanted: Option<(&HealthCheck, ProbeTransport)>,
+        sequence: &mut Sequence,
+        now_ms: u64,
+    ) {
+        let Some((check, transport)) = wanted else {
             self.probing = None;
             return;
         };
-        let is_same = |probing: &Probing| probing.check == *check && probing.manner == manner;
+        let is_same = |probing: &Probing| probing.check == *check && probing.transport == transport;
         if !self.probing.as_ref().is_some_and(is_same) {
-            self.probing = Some(Probing::new((check, manner), &self.backend, sequence, now_ms));
+            self.probing = Some(Probing::new((check, transport), &self.backend, sequence, now_ms));
         }
     }
 
@@ -304,7 +309,7 @@ impl Watched {
 
 impl Probing {
     fn new(
-        (check, manner): (&HealthCheck, Manner),
+        (check, transport): (&HealthCheck, ProbeTransport),
         backend: &Backend,
         sequence: &mut Sequence,
         now_ms: u64,
@@ -318,8 +323,8 @@ impl Probing {
         Probing {
             number,
             check: check.clone(),
-            manner,
-            probe: Rc::new(Probe::new(check, &backend.address, manner)),
+            transport,
+            probe: Rc::new(Probe::new(check, &backend.address, transport)),
             verdict: Verdict::new(state),
             schedule: Schedule::new(check.interval, acquaintance, random, now_ms),
             client: None,

@@ -3,7 +3,7 @@
 
 use crate::control::health::equipment::Equipment;
 use crate::control::health::outcome::MAX_INTERIM_RESPONSES;
-use crate::control::health::outcome::Miss;
+use crate::control::health::outcome::ProbeError;
 use crate::control::health::outcome::failed;
 use crate::http::headers::Headers;
 use crate::net::buffer::Buffer;
@@ -51,7 +51,7 @@ pub(super) async fn ask(
     question: &Question,
     transport: &Transport,
     equipment: &Equipment,
-) -> Result<Answer, Miss> {
+) -> Result<Answer, ProbeError> {
     let mut codec = Codec::client(Local::default());
     let now = || equipment.timers.ticks() * TICK.as_millis() as Millis;
     let stream = begin(question, &mut codec, now());
@@ -107,7 +107,7 @@ impl Answer {
         input: &mut Buffer,
         codec: &mut Codec,
         (stream, is_grpc, now): (Option<StreamId>, bool, Millis),
-    ) -> Result<(), Miss> {
+    ) -> Result<(), ProbeError> {
         loop {
             let received = codec.handle_bytes(input.filled(), now);
             let Some(event) = received.event else {

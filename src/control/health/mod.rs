@@ -28,8 +28,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::control::health::equipment::Equipment;
-use crate::control::health::outcome::Miss;
-use crate::control::health::outcome::Outcome;
+use crate::control::health::outcome::ProbeError;
+use crate::control::health::outcome::ProbeResult;
 use crate::control::health::watch::Watch;
 use crate::control::health::watchlist::Job;
 use crate::control::health::watchlist::ProbeId;
@@ -149,7 +149,8 @@ impl Core {
 
     fn begin(&self, job: Job) {
         let Job { id, probe, client } = job;
-        let report = ProbeReport { id, outcome: Err(Miss::Abandoned), results: Rc::clone(&self.results) };
+        let report =
+            ProbeReport { id, outcome: Err(ProbeError::Abandoned), results: Rc::clone(&self.results) };
         let equipment = Rc::clone(&self.equipment);
         task::spawn(async move {
             let outcome = probe.run(client.as_deref(), &equipment).await;
@@ -161,12 +162,12 @@ impl Core {
 /// Results of probes that have ended.
 #[derive(Default)]
 struct ResultQueue {
-    reports: RefCell<Vec<(ProbeId, Outcome)>>,
+    reports: RefCell<Vec<(ProbeId, ProbeResult)>>,
     reader: WakerSlot,
 }
 
 impl ResultQueue {
-    fn take(&self) -> Vec<(ProbeId, Outcome)> {
+    fn take(&self) -> Vec<(ProbeId, ProbeResult)> {
         std::mem::take(&mut self.reports.borrow_mut())
     }
 }
@@ -174,12 +175,12 @@ impl ResultQueue {
 /// Goes to the results when it is dropped, so that not even a panic leaves a probe without its end.
 struct ProbeReport {
     id: ProbeId,
-    outcome: Outcome,
+    outcome: ProbeResult,
     results: Rc<ResultQueue>,
 }
 
 impl ProbeReport {
-    fn finish(mut self, outcome: Outcome) {
+    fn finish(mut self, outcome: ProbeResult) {
         self.outcome = outcome;
     }
 }

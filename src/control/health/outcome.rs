@@ -6,11 +6,11 @@ use crate::snapshot::backend::CheckFailure;
 pub(super) const MAX_INTERIM_RESPONSES: u32 = 8;
 
 /// What came of a probe.
-pub(super) type Outcome = Result<(), Miss>;
+pub(super) type ProbeResult = Result<(), ProbeError>;
 
 /// Why a probe did not find its backend in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Miss {
+pub(super) enum ProbeError {
     /// The backend did not do what was asked for. The status is 0 unless it was the fault.
     Failed { failure: CheckFailure, status: u16 },
     /// This process has no descriptor left, which says nothing about the backend.
@@ -21,6 +21,6 @@ pub(super) enum Miss {
     Abandoned,
 }
 
-pub(super) fn failed(failure: CheckFailure) -> Miss {
-    Miss::Failed { failure, status: 0 }
+pub(super) fn failed(failure: CheckFailure) -> ProbeError {
+    ProbeError::Failed { failure, status: 0 }
 }

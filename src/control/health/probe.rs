@@ -15,8 +15,8 @@ use crate::control::health::call::Answer;
 use crate::control::health::call::Question;
 use crate::control::health::equipment::Equipment;
 use crate::control::health::outcome::MAX_INTERIM_RESPONSES;
-use crate::control::health::outcome::Miss;
-use crate::control::health::outcome::Outcome;
+use crate::control::health::outcome::ProbeError;
+use crate::control::health::outcome::ProbeResult;
 use crate::control::health::outcome::failed;
 use crate::http::headers::Headers;
 use crate::http::headers::MAX_FIELDS;
@@ -130,7 +130,7 @@ impl Probe {
     }
 
     /// Probes once, over a connection of its own. There is a `client` where that is to be secure.
-    pub(super) async fn run(&self, client: Option<&Client>, equipment: &Equipment) -> Outcome {
+    pub(super) async fn run(&self, client: Option<&Client>, equipment: &Equipment) -> ProbeResult {
         let step = Cell::new(Step::Connect);
         let deadline = equipment.timers.deadline();
         deadline.set(self.timeout);
@@ -138,7 +138,12 @@ impl Probe {
         deadline.guard(attempt).await.unwrap_or_else(|_elapsed| Err(failed(step.get().on_timeout())))
     }
 
-    async fn attempt(&self, client: Option<&Client>, step: &Cell<Step>, equipment: &Equipment) -> Outcome {
+    async fn attempt(
+        &self,
+        client: Option<&Client>,
+        step: &Cell<Step>,
+        equipment: &Equipment,
+    ) -> ProbeResult {
         let socket = open(&self.address, &equipment.timers).await?;
         // Whoever closes first waits for a minute lest late packets come; with many probes, so many
         // ports would wait. A reset leaves nothing behind on either side.
@@ -175,12 +180,15 @@ impl Probe {
         self.expect(status)
     }
 
-    fn judge(&self, answer: &Answer) -> Outcome {
+    fn judge(&self, answer: &Answer) -> ProbeResult {
         if !self.question.is_grpc {
             return self.expect(answer.status);
         }
         if answer.status != 200 {
-            return Err(Miss::Failed { failure: CheckFailure::ResponseMismatch, status: answer.status });
+            return Err(ProbeError::Failed {
+                failure: CheckFailure::ResponseMismatch,
+                status: answer.status,
+            });
         }
         let code = answer.code.ok_or(failed(CheckFailure::ResponseFormatError))?;
         self.expect(code)?;
@@ -188,11 +196,11 @@ impl Probe {
         if tells && !answer.says_serving() { Err(failed(CheckFailure::NotServing)) } else { Ok(()) }
     }
 
-    fn expect(&self, status: u16) -> Outcome {
+    fn expect(&self, status: u16) -> ProbeResult {
         if self.expect.iter().any(|range| range.contains(&status)) {
             return Ok(());
         }
-        Err(Miss::Failed { failure: CheckFailure::ResponseMismatch, status })
+        Err(ProbeError::Failed { failure: CheckFailure::ResponseMismatch, status })
     }
 
     /// The statuses that count as a success, as operators write them.
@@ -230,7 +238,7 @@ fn authority(address: &Address) -> String {
     }
 }
 
-async fn open(address: &Address, timers: &Timers) -> Result<Socket, Miss> {
+async fn open(address: &Address, timers: &Timers) -> Result<Socket, ProbeError> {
     loop {
         let failure = match connect(address).await {
             Ok(socket) => return Ok(socket),
@@ -238,8 +246,8 @@ async fn open(address: &Address, timers: &Timers) -> Result<Socket, Miss> {
                 timers.sleep(TICK).await;
                 continue;
             }
-            Err(ConnectError::NoDescriptor) => return Err(Miss::NoDescriptor),
-            Err(ConnectError::NoLocalPort) => return Err(Miss::NoLocalPort),
+            Err(ConnectError::NoDescriptor) => return Err(ProbeError::NoDescriptor),
+            Err(ConnectError::NoLocalPort) => return Err(ProbeError::NoLocalPort),
             Err(ConnectError::Refused) => CheckFailure::ConnectRefused,
             Err(ConnectError::Reset) => CheckFailure::ConnectInterrupt,
             Err(ConnectError::TimedOut) => CheckFailure::ConnectTimeout,
@@ -250,7 +258,7 @@ async fn open(address: &Address, timers: &Timers) -> Result<Socket, Miss> {
 }
 
 /// The status of the final response; nothing behind its head is received on purpose.
-async fn receive_status(transport: &Transport, mut buffer: Buffer) -> Result<u16, Miss> {
+async fn receive_status(transport: &Transport, mut buffer: Buffer) -> Result<u16, ProbeError> {
     buffer.clear();
     let mut interim = 0;
     loop {
@@ -267,7 +275,7 @@ async fn receive_status(transport: &Transport, mut buffer: Buffer) -> Result<u16
 }
 
 /// The status of the final response if its head is there. Interim ones are counted and consumed.
-fn final_status(buffer: &mut Buffer, interim: &mut u32) -> Result<Option<u16>, Miss> {
+fn final_status(buffer: &mut Buffer, interim: &mut u32) -> Result<Option<u16>, ProbeError> {
     let malformed = failed(CheckFailure::ResponseFormatError);
     loop {
         let (status, length) = {

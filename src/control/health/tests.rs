@@ -18,8 +18,8 @@ use crate::snapshot::group::Group;
 use crate::snapshot::group::GroupMember;
 use crate::telemetry::backend_counters::Totals;
 
-const REFUSED: Outcome = Err(Miss::Failed { failure: CheckFailure::ConnectRefused, status: 0 });
-const FAULTY: Outcome = Err(Miss::Failed { failure: CheckFailure::ResponseMismatch, status: 503 });
+const REFUSED: ProbeResult = Err(ProbeError::Failed { failure: CheckFailure::ConnectRefused, status: 0 });
+const FAULTY: ProbeResult = Err(ProbeError::Failed { failure: CheckFailure::ResponseMismatch, status: 503 });
 
 fn check() -> HealthCheck {
     HealthCheck {
@@ -92,7 +92,7 @@ impl Scene {
     }
 
     /// Lets so much time pass, tick by tick, while probes of each slot end like this at once.
-    fn pass(&mut self, milliseconds: u64, answer: impl Fn(u32) -> Outcome) {
+    fn pass(&mut self, milliseconds: u64, answer: impl Fn(u32) -> ProbeResult) {
         for _ in 0..milliseconds / 100 {
             self.now_ms += 100;
             self.list.pass_time(self.now_ms);
@@ -178,7 +178,7 @@ fn verdicts_change_the_table_and_are_told() {
 fn a_probe_that_was_not_made_says_nothing() {
     let backends = [backend(0, CheckResult::HEALTHY)];
     let mut scene = Scene::new(&backends, Some(check()), |_| ());
-    scene.pass(20_000, |_| Err(Miss::NoDescriptor));
+    scene.pass(20_000, |_| Err(ProbeError::NoDescriptor));
     assert_eq!(scene.candidates(), [0]);
     let events = scene.events();
     assert!(events.len() == 1 && events[0].contains("no descriptor left"), "{events:?}");
@@ -192,9 +192,9 @@ fn a_probe_that_panics_has_an_end_all_the_same() {
     scene.collect_jobs();
     let id = scene.jobs.pop().unwrap().id;
     let results = Rc::new(ResultQueue::default());
-    drop(ProbeReport { id, outcome: Err(Miss::Abandoned), results: Rc::clone(&results) });
-    assert_eq!(results.take(), [(id, Err(Miss::Abandoned))]);
-    scene.list.note_probe(id, Err(Miss::Abandoned), scene.now_ms);
+    drop(ProbeReport { id, outcome: Err(ProbeError::Abandoned), results: Rc::clone(&results) });
+    assert_eq!(results.take(), [(id, Err(ProbeError::Abandoned))]);
+    scene.list.note_probe(id, Err(ProbeError::Abandoned), scene.now_ms);
     assert_eq!(scene.events(), [""; 0]);
     scene.pass(2_000, |_| REFUSED);
     scene.pass(4_000, |_| REFUSED);

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use crate::config::HealthCheck;
 use crate::control::health::event_log::EventLog;
-use crate::control::health::outcome::Miss;
-use crate::control::health::outcome::Outcome;
+use crate::control::health::outcome::ProbeError;
+use crate::control::health::outcome::ProbeResult;
 use crate::control::health::probe::Probe;
 use crate::control::health::probe::ProbeTransport;
 use crate::control::health::schedule::Acquaintance;
@@ -141,14 +141,20 @@ impl WatchedGroup {
     }
 
     /// A probe of a member has ended.
-    pub(super) fn note_probe(&mut self, index: usize, outcome: Outcome, now_ms: u64, events: &mut EventLog) {
+    pub(super) fn note_probe(
+        &mut self,
+        index: usize,
+        outcome: ProbeResult,
+        now_ms: u64,
+        events: &mut EventLog,
+    ) {
         let Some(watched) = self.members.get_mut(index) else { return };
         let Some(probing) = &mut watched.probing else { return };
         probing.schedule.end();
         let (failure, status) = match outcome {
             Ok(()) => (None, 0),
-            Err(Miss::Failed { failure, status }) => (Some(failure), status),
-            Err(Miss::NoDescriptor | Miss::NoLocalPort | Miss::Abandoned) => return,
+            Err(ProbeError::Failed { failure, status }) => (Some(failure), status),
+            Err(ProbeError::NoDescriptor | ProbeError::NoLocalPort | ProbeError::Abandoned) => return,
         };
         let health = &watched.backend.health;
         let Some(change) = probing.verdict.note(failure.is_none(), probing.thresholds()) else {

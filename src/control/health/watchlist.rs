@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::control::health::event_log::EventLog;
-use crate::control::health::outcome::Miss;
-use crate::control::health::outcome::Outcome;
+use crate::control::health::outcome::ProbeError;
+use crate::control::health::outcome::ProbeResult;
 use crate::control::health::probe::Probe;
 use crate::control::health::watch::Watch;
 use crate::control::health::watched_group::Sequence;
@@ -103,15 +103,15 @@ impl Watchlist {
     }
 
     /// A job is done.
-    pub(super) fn note_probe(&mut self, id: ProbeId, outcome: Outcome, now_ms: u64) {
+    pub(super) fn note_probe(&mut self, id: ProbeId, outcome: ProbeResult, now_ms: u64) {
         self.queue(id.in_service).in_flight -= 1;
         match outcome {
-            Err(Miss::NoDescriptor) => self.complain(
+            Err(ProbeError::NoDescriptor) => self.complain(
                 now_ms,
                 "this process has no descriptor left; raise the descriptor limit (LimitNOFILE=) or lower \
                  max_connections",
             ),
-            Err(Miss::NoLocalPort) => self.complain(
+            Err(ProbeError::NoLocalPort) => self.complain(
                 now_ms,
                 "no local port is left for that; widen sysctl net.ipv4.ip_local_port_range",
             ),

@@ -9,7 +9,7 @@ use std::sync::mpsc::Sender;
 
 use crate::control::health;
 use crate::control::health::Order;
-use crate::control::health::equipment::Equipment;
+use crate::control::health::resources::ProbeResources;
 use crate::net::buffer::Buffers;
 use crate::net::mailbox::Mailbox;
 use crate::net::task;
@@ -115,29 +115,29 @@ fn work(spec: HealthSpec, events: &Sender<Event>) -> Result<Infallible, RuntimeE
     let mut driver =
         ring::choose(spec.io_driver, Entries::exactly(RING_ENTRIES)).map_err(RuntimeError::Driver)?.driver;
     let result = driver.block_on(async {
-        let equipment = Rc::new(Equipment {
+        let resources = Rc::new(ProbeResources {
             timers: Timers::default(),
             buffers: Buffers::default(),
             budget: WorkBudget::new(HANDSHAKE_STEPS_PER_TURN)?,
         });
-        task::spawn(tick_for_ever(every(TICK)?, Rc::clone(&equipment)));
+        task::spawn(tick_for_ever(every(TICK)?, Rc::clone(&resources)));
         // As with a worker, it is told by an event, for which the process waits before it says that it listens.
         let tell_ready = || drop(events.send(Event::HealthCoreReady));
-        health::run(spec.orders, spec.failure_reports, equipment, tell_ready).await
+        health::run(spec.orders, spec.failure_reports, resources, tell_ready).await
     });
     // Dropping a runtime with operations in flight is unsound; the process ends soon.
     std::mem::forget(driver);
     result.map_err(RuntimeError::System)
 }
 
-async fn tick_for_ever(ticks: Wakeups, equipment: Rc<Equipment>) {
+async fn tick_for_ever(ticks: Wakeups, resources: Rc<ProbeResources>) {
     let mut elapsed: u64 = 0;
     while let Ok(count) = ticks.next().await {
         for _ in 0..count.min(MAX_TICKS_AT_ONCE) {
-            equipment.timers.tick();
+            resources.timers.tick();
         }
         if elapsed / TRIM_TICKS != (elapsed + count) / TRIM_TICKS {
-            equipment.buffers.trim();
+            resources.buffers.trim();
         }
         elapsed += count;
     }

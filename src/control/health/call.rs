@@ -1,10 +1,10 @@
 //! A probe's request over HTTP/2: one stream on a connection of its own. With gRPC it is a call with an empty
 //! message, and its answer a message and a status.
 
-use crate::control::health::equipment::Equipment;
 use crate::control::health::outcome::MAX_INTERIM_RESPONSES;
 use crate::control::health::outcome::ProbeError;
 use crate::control::health::outcome::failed;
+use crate::control::health::resources::ProbeResources;
 use crate::http::headers::Headers;
 use crate::net::buffer::Buffer;
 use crate::net::timer::TICK;
@@ -50,14 +50,14 @@ const MESSAGE_BYTES: usize = 64;
 pub(super) async fn ask(
     question: &Question,
     transport: &Transport,
-    equipment: &Equipment,
+    resources: &ProbeResources,
 ) -> Result<Answer, ProbeError> {
     let mut codec = Codec::client(Local::default());
-    let now = || equipment.timers.ticks() * TICK.as_millis() as Millis;
+    let now = || resources.timers.ticks() * TICK.as_millis() as Millis;
     let stream = begin(question, &mut codec, now());
     let mut answer = Answer::default();
-    let mut input = equipment.buffers.small();
-    let mut output = equipment.buffers.small();
+    let mut input = resources.buffers.small();
+    let mut output = resources.buffers.small();
     loop {
         output.clear();
         codec.poll_output(output.tail());

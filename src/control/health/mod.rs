@@ -5,7 +5,7 @@
 //! of backends (`snapshot/backend.rs`) and in the tables of groups (`snapshot/group.rs`).
 
 mod call;
-pub mod equipment;
+pub mod resources;
 mod event_log;
 mod outcome;
 mod probe;
@@ -27,9 +27,9 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use crate::control::health::equipment::Equipment;
 use crate::control::health::outcome::ProbeError;
 use crate::control::health::outcome::ProbeResult;
+use crate::control::health::resources::ProbeResources;
 use crate::control::health::watch::Watch;
 use crate::control::health::watchlist::Job;
 use crate::control::health::watchlist::ProbeId;
@@ -60,17 +60,17 @@ const COLLECTION_MS: u64 = 1_000;
 pub async fn run(
     orders: Mailbox<Order>,
     failure_reports: Mailbox<u32>,
-    equipment: Rc<Equipment>,
+    resources: Rc<ProbeResources>,
     tell_ready: impl FnOnce(),
 ) -> io::Result<Infallible> {
     let mut order_bell = pin!(heed(orders.listen()?));
     let mut failure_bell = pin!(heed(failure_reports.listen()?));
     tell_ready();
-    let mut ticks = pin!(follow(equipment.timers.clone()));
+    let mut ticks = pin!(follow(resources.timers.clone()));
     let mut core = Core {
         orders,
         failure_reports,
-        equipment,
+        resources,
         results: Rc::default(),
         watchlist: Watchlist::default(),
         ticks: 0,
@@ -110,7 +110,7 @@ async fn follow(timers: Timers) -> Infallible {
 struct Core {
     orders: Mailbox<Order>,
     failure_reports: Mailbox<u32>,
-    equipment: Rc<Equipment>,
+    resources: Rc<ProbeResources>,
     results: Rc<ResultQueue>,
     watchlist: Watchlist,
     /// At the last look.
@@ -132,7 +132,7 @@ impl Core {
         for (id, outcome) in self.results.take() {
             self.watchlist.note_probe(id, outcome, now_ms);
         }
-        let ticks = self.equipment.timers.ticks();
+        let ticks = self.resources.timers.ticks();
         if std::mem::replace(&mut self.ticks, ticks) != ticks {
             self.watchlist.pass_time(now_ms);
         }
@@ -151,9 +151,9 @@ impl Core {
         let Job { id, probe, client } = job;
         let report =
             ProbeReport { id, outcome: Err(ProbeError::Abandoned), results: Rc::clone(&self.results) };
-        let equipment = Rc::clone(&self.equipment);
+        let resources = Rc::clone(&self.resources);
         task::spawn(async move {
-            let outcome = probe.run(client.as_deref(), &equipment).await;
+            let outcome = probe.run(client.as_deref(), &resources).await;
             report.finish(outcome);
         });
     }

@@ -13,11 +13,11 @@ use crate::config::HealthCheck;
 use crate::control::health::call;
 use crate::control::health::call::Answer;
 use crate::control::health::call::Question;
-use crate::control::health::equipment::Equipment;
 use crate::control::health::outcome::MAX_INTERIM_RESPONSES;
 use crate::control::health::outcome::ProbeError;
 use crate::control::health::outcome::ProbeResult;
 use crate::control::health::outcome::failed;
+use crate::control::health::resources::ProbeResources;
 use crate::http::headers::Headers;
 use crate::http::headers::MAX_FIELDS;
 use crate::net::address::Address;
@@ -130,11 +130,11 @@ impl Probe {
     }
 
     /// Probes once, over a connection of its own. There is a `client` where that is to be secure.
-    pub(super) async fn run(&self, client: Option<&Client>, equipment: &Equipment) -> ProbeResult {
+    pub(super) async fn run(&self, client: Option<&Client>, resources: &ProbeResources) -> ProbeResult {
         let step = Cell::new(Step::Connect);
-        let deadline = equipment.timers.deadline();
+        let deadline = resources.timers.deadline();
         deadline.set(self.timeout);
-        let attempt = pin!(self.attempt(client, &step, equipment));
+        let attempt = pin!(self.attempt(client, &step, resources));
         deadline.guard(attempt).await.unwrap_or_else(|_elapsed| Err(failed(step.get().on_timeout())))
     }
 
@@ -142,9 +142,9 @@ impl Probe {
         &self,
         client: Option<&Client>,
         step: &Cell<Step>,
-        equipment: &Equipment,
+        resources: &ProbeResources,
     ) -> ProbeResult {
-        let socket = open(&self.address, &equipment.timers).await?;
+        let socket = open(&self.address, &resources.timers).await?;
         // Whoever closes first waits for a minute lest late packets come; with many probes, so many
         // ports would wait. A reset leaves nothing behind on either side.
         socket.reset_on_close();
@@ -156,7 +156,7 @@ impl Probe {
             let handshake_failed = failed(CheckFailure::SslHandshakeError);
             let client = client.ok_or(handshake_failed)?;
             let host = self.question.host.as_bytes();
-            let handshake = client.connect(socket, host, &equipment.buffers, &equipment.budget);
+            let handshake = client.connect(socket, host, &resources.buffers, &resources.budget);
             let secured = handshake.await.map_err(|_word| handshake_failed)?;
             if self.question.is_grpc && !secured.is_http2 {
                 return Err(handshake_failed);
@@ -167,11 +167,11 @@ impl Probe {
         };
         if is_http2 {
             step.set(Step::Receive);
-            let answer = call::ask(&self.question, &transport, equipment).await?;
+            let answer = call::ask(&self.question, &transport, resources).await?;
             return self.judge(&answer);
         }
         step.set(Step::Send);
-        let mut request = equipment.buffers.small();
+        let mut request = resources.buffers.small();
         request.tail().extend_from_slice(&self.request);
         let (sent, buffer) = transport.send(request).await;
         sent.map_err(|_| failed(CheckFailure::SendRequestFailed))?;

@@ -166,7 +166,7 @@ impl Watchlist {
         self.groups.iter_mut().for_each(|group| group.refresh(now_ms));
     }
 
-    /// None if the id is of a probing that ended.
+    /// None if that probing has ended.
     fn job(&mut self, id: ProbeId, now_ms: u64) -> Option<Job> {
         let (group, member) = self.place(id)?;
         let group = self.groups.get_mut(group)?;
@@ -176,7 +176,7 @@ impl Watchlist {
         Some(Job { id, probe: Rc::clone(&probing.probe), client })
     }
 
-    /// Group and member, if the probing of the id goes on.
+    /// Group and member, if that probing goes on.
     fn place(&self, id: ProbeId) -> Option<(usize, usize)> {
         let (group, member) = *self.places.get(&id.slot)?;
         let probing = self.groups.get(group)?.members.get(member)?.probing.as_ref()?;

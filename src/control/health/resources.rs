@@ -5,7 +5,7 @@ use crate::net::timer::Timers;
 use crate::net::work_budget::WorkBudget;
 
 /// What the loop needs, made on its thread.
-pub struct Equipment {
+pub struct ProbeResources {
     pub timers: Timers,
     pub buffers: Buffers,
     pub budget: WorkBudget,

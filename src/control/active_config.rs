@@ -50,7 +50,7 @@ pub struct Channels {
     pub request_memory: Arc<Quota>,
     /// By worker. A ring without a message says that there is a new snapshot.
     pub workers: Vec<Mailbox<NewSocket>>,
-    pub health: Mailbox<health::Order>,
+    pub health: Mailbox<health::HealthCommand>,
     /// From workers to the health core: slots of backends that fail again and again.
     pub failure_reports: Mailbox<u32>,
     pub reloads: Arc<ReloadStats>,
@@ -70,8 +70,8 @@ const MAX_FAILURE_REPORTS: usize = 1_024;
 pub const THREAD_CURE: &str =
     "raise the limit of threads (TasksMax=, ulimit -u) or of memory (MemoryMax=, ulimit -v)";
 
-/// Orders that wait for the health core: each takes the place of the one before.
-const MAX_ORDERS: usize = 1;
+/// Commands that wait for the health core: each takes the place of the one before.
+const MAX_HEALTH_COMMANDS: usize = 1;
 
 /// What is in service.
 pub struct ActiveConfig {
@@ -142,7 +142,7 @@ impl ActiveConfig {
             quota: Arc::new(Quota::new(0)),
             request_memory: Arc::new(Quota::new(0)),
             workers: mailboxes.collect::<io::Result<_>>()?,
-            health: Mailbox::new(MAX_ORDERS)?,
+            health: Mailbox::new(MAX_HEALTH_COMMANDS)?,
             failure_reports: Mailbox::new(MAX_FAILURE_REPORTS)?,
             reloads: Arc::default(),
             inventory: Arc::new(RcuCell::new(Arc::default())),
@@ -253,7 +253,7 @@ impl ActiveConfig {
         self.channels.workers.iter().for_each(Mailbox::ring);
         self.config = config;
         self.addresses = addresses;
-        self.channels.health.send_latest(health::Order::Watch(self.watches()));
+        self.channels.health.send_latest(health::HealthCommand::Watch(self.watches()));
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::mpsc::Sender;
 
 use crate::control::health;
-use crate::control::health::Order;
+use crate::control::health::HealthCommand;
 use crate::control::health::resources::ProbeResources;
 use crate::net::buffer::Buffers;
 use crate::net::mailbox::Mailbox;
@@ -42,7 +42,7 @@ const TRIM_TICKS: u64 = 10;
 
 /// What the health core's thread starts with.
 pub(super) struct HealthSpec {
-    orders: Mailbox<Order>,
+    health_commands: Mailbox<HealthCommand>,
     failure_reports: Mailbox<u32>,
     place: Place,
     io_driver: DriverChoice,
@@ -62,7 +62,7 @@ impl HealthSpec {
     pub(super) fn new(plan: &Plan) -> HealthSpec {
         let pinned = if plan.pin { plan.workers } else { 0 };
         HealthSpec {
-            orders: plan.channels.health.clone(),
+            health_commands: plan.channels.health.clone(),
             failure_reports: plan.channels.failure_reports.clone(),
             place: Place::choose(plan.health_cpu, &pin::usable_cpus(), pinned),
             io_driver: plan.io_driver,
@@ -123,7 +123,7 @@ fn work(spec: HealthSpec, events: &Sender<Event>) -> Result<Infallible, RuntimeE
         task::spawn(tick_for_ever(every(TICK)?, Rc::clone(&resources)));
         // As with a worker, it is told by an event, for which the process waits before it says that it listens.
         let tell_ready = || drop(events.send(Event::HealthCoreReady));
-        health::run(spec.orders, spec.failure_reports, resources, tell_ready).await
+        health::run(spec.health_commands, spec.failure_reports, resources, tell_ready).await
     });
     // Dropping a runtime with operations in flight is unsound; the process ends soon.
     std::mem::forget(driver);

@@ -74,7 +74,7 @@ const MAX_SENTENCES: u32 = 20;
 const MAX_LISTED: usize = 8;
 
 /// Orders that wait: the outcomes of all lookups, and some from the one who asks.
-const MAX_ORDERS: usize = 2 * MAX_LOOKUPS;
+const MAX_HEALTH_COMMANDS: usize = 2 * MAX_LOOKUPS;
 
 /// The names of backends.
 pub struct Names {
@@ -177,7 +177,7 @@ pub fn sentence(host: &str, addresses: &[SocketAddr]) -> String {
 
 fn start(resolvers: &[SocketAddr], has_changed: &Arc<AtomicBool>) -> io::Result<Sender<ResolverCommand>> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-    let (sender, commands) = channel(MAX_ORDERS);
+    let (sender, commands) = channel(MAX_HEALTH_COMMANDS);
     let (resolvers, has_changed, weak) = (resolvers.to_vec(), Arc::clone(has_changed), sender.downgrade());
     let body = move || {
         runtime.block_on(async {

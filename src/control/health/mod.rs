@@ -4,7 +4,7 @@
 //! everything but the probes; those are tasks that end with a report. Workers see the result in the health
 //! of backends (`snapshot/backend.rs`) and in the tables of groups (`snapshot/group.rs`).
 
-mod call;
+mod probe_h2;
 pub mod resources;
 mod event_log;
 mod outcome;
@@ -44,7 +44,7 @@ use crate::snapshot::rcu_cell;
 use crate::telemetry::operator::log_line;
 
 /// What the health core is told.
-pub enum Order {
+pub enum HealthCommand {
     /// Replaces everything that was watched before.
     Watch(Vec<Watch>),
 }
@@ -58,17 +58,17 @@ const COLLECTION_MS: u64 = 1_000;
 /// Runs on the health core's loop for as long as the process lives. An alarm is the slot of a backend that
 /// fails real requests. `tell_ready` is called when every descriptor is open that this needs besides connections.
 pub async fn run(
-    orders: Mailbox<Order>,
+    commands: Mailbox<HealthCommand>,
     failure_reports: Mailbox<u32>,
     resources: Rc<ProbeResources>,
     tell_ready: impl FnOnce(),
 ) -> io::Result<Infallible> {
-    let mut order_bell = pin!(heed(orders.listen()?));
+    let mut command_bell = pin!(heed(commands.listen()?));
     let mut failure_bell = pin!(heed(failure_reports.listen()?));
     tell_ready();
     let mut ticks = pin!(follow(resources.timers.clone()));
     let mut core = Core {
-        orders,
+        commands,
         failure_reports,
         resources,
         results: Rc::default(),
@@ -78,7 +78,7 @@ pub async fn run(
     };
     poll_fn(|cx| {
         // Polling is what makes them wake this task next time.
-        for bell in [order_bell.as_mut().poll(cx), failure_bell.as_mut().poll(cx)] {
+        for bell in [command_bell.as_mut().poll(cx), failure_bell.as_mut().poll(cx)] {
             if let Poll::Ready(error) = bell {
                 return Poll::Ready(Err(error));
             }
@@ -108,7 +108,7 @@ async fn follow(timers: Timers) -> Infallible {
 }
 
 struct Core {
-    orders: Mailbox<Order>,
+    commands: Mailbox<HealthCommand>,
     failure_reports: Mailbox<u32>,
     resources: Rc<ProbeResources>,
     results: Rc<ResultQueue>,
@@ -122,7 +122,7 @@ impl Core {
     /// All that came in since the last turn. However many backends changed, each group is laid out once.
     fn turn(&mut self) {
         let now_ms = monotonic_ms();
-        while let Some(Order::Watch(watches)) = self.orders.take() {
+        while let Some(HealthCommand::Watch(watches)) = self.commands.take() {
             self.watchlist.watch(watches, now_ms);
         }
         for _ in 0..MAX_FAILURE_REPORTS {

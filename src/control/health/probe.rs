@@ -10,13 +10,13 @@ use std::time::Duration;
 use crate::config::CheckMethod;
 use crate::config::CheckProtocol;
 use crate::config::HealthCheck;
-use crate::control::health::call;
-use crate::control::health::call::Answer;
-use crate::control::health::call::Question;
 use crate::control::health::outcome::MAX_INTERIM_RESPONSES;
 use crate::control::health::outcome::ProbeError;
 use crate::control::health::outcome::ProbeResult;
 use crate::control::health::outcome::failed;
+use crate::control::health::probe_h2;
+use crate::control::health::probe_h2::ProbeRequest;
+use crate::control::health::probe_h2::ProbeResponse;
 use crate::control::health::resources::ProbeResources;
 use crate::http::headers::Headers;
 use crate::http::headers::MAX_FIELDS;
@@ -46,7 +46,7 @@ pub(super) struct Probe {
     /// Of HTTP/1.1; empty for TCP.
     request: Vec<u8>,
     /// The same in HTTP/2. Its host is as the Host field has it; a TLS handshake may need it too.
-    question: Question,
+    request_h2: ProbeRequest,
     expect: Vec<RangeInclusive<u16>>,
     timeout: Duration,
 }
@@ -77,7 +77,7 @@ enum Step {
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 const LIMITS: HeadLimits =
     HeadLimits { max_header_bytes: MAX_HEAD_BYTES, max_headers: MAX_FIELDS, max_uri_bytes: 0 };
-/// Whose answer says more than its status (the health checking protocol of gRPC).
+/// Whose response says more than its status (the health checking protocol of gRPC).
 const HEALTH_METHOD: &str = "/grpc.health.v1.Health/Check";
 /// Room for each receive.
 const PIECE_BYTES: usize = 1024;
@@ -117,7 +117,7 @@ impl Probe {
             protocol: check.protocol,
             is_secure,
             is_http2,
-            question: Question { method, scheme, path: check.path.clone(), host, is_grpc },
+            request_h2: ProbeRequest { method, scheme, path: check.path.clone(), host, is_grpc },
             request: request.into_bytes(),
             expect: check.expect.clone(),
             timeout: check.timeout,
@@ -155,10 +155,10 @@ impl Probe {
             step.set(Step::Handshake);
             let handshake_failed = failed(CheckFailure::SslHandshakeError);
             let client = client.ok_or(handshake_failed)?;
-            let host = self.question.host.as_bytes();
+            let host = self.request_h2.host.as_bytes();
             let handshake = client.connect(socket, host, &resources.buffers, &resources.budget);
             let secured = handshake.await.map_err(|_word| handshake_failed)?;
-            if self.question.is_grpc && !secured.is_http2 {
+            if self.request_h2.is_grpc && !secured.is_http2 {
                 return Err(handshake_failed);
             }
             (secured.transport, secured.is_http2)
@@ -167,8 +167,8 @@ impl Probe {
         };
         if is_http2 {
             step.set(Step::Receive);
-            let answer = call::ask(&self.question, &transport, resources).await?;
-            return self.judge(&answer);
+            let response = probe_h2::exchange(&self.request_h2, &transport, resources).await?;
+            return self.judge(&response);
         }
         step.set(Step::Send);
         let mut request = resources.buffers.small();
@@ -180,20 +180,20 @@ impl Probe {
         self.expect(status)
     }
 
-    fn judge(&self, answer: &Answer) -> ProbeResult {
-        if !self.question.is_grpc {
-            return self.expect(answer.status);
+    fn judge(&self, response: &ProbeResponse) -> ProbeResult {
+        if !self.request_h2.is_grpc {
+            return self.expect(response.status);
         }
-        if answer.status != 200 {
+        if response.status != 200 {
             return Err(ProbeError::Failed {
                 failure: CheckFailure::ResponseMismatch,
-                status: answer.status,
+                status: response.status,
             });
         }
-        let code = answer.code.ok_or(failed(CheckFailure::ResponseFormatError))?;
+        let code = response.code.ok_or(failed(CheckFailure::ResponseFormatError))?;
         self.expect(code)?;
-        let tells = code == 0 && self.question.path == HEALTH_METHOD;
-        if tells && !answer.says_serving() { Err(failed(CheckFailure::NotServing)) } else { Ok(()) }
+        let tells = code == 0 && self.request_h2.path == HEALTH_METHOD;
+        if tells && !response.says_serving() { Err(failed(CheckFailure::NotServing)) } else { Ok(()) }
     }
 
     fn expect(&self, status: u16) -> ProbeResult {

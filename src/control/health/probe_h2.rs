@@ -1,5 +1,5 @@
 //! A probe's request over HTTP/2: one stream on a connection of its own. With gRPC it is a call with an empty
-//! message, and its answer a message and a status.
+//! message, and its response a message and a status.
 
 use crate::control::health::outcome::MAX_INTERIM_RESPONSES;
 use crate::control::health::outcome::ProbeError;
@@ -17,8 +17,8 @@ use crate::proto::h2::stream::StreamId;
 use crate::snapshot::backend::CheckFailure;
 use crate::tls::transport::Transport;
 
-/// What is asked.
-pub(super) struct Question {
+/// What a probe asks for.
+pub(super) struct ProbeRequest {
     pub(super) method: &'static str,
     pub(super) scheme: &'static str,
     pub(super) path: String,
@@ -28,7 +28,7 @@ pub(super) struct Question {
 
 /// What was answered.
 #[derive(Default)]
-pub(super) struct Answer {
+pub(super) struct ProbeResponse {
     /// Of HTTP; 0 until it comes.
     pub(super) status: u16,
     /// Of gRPC.
@@ -46,16 +46,16 @@ const EMPTY_MESSAGE: [u8; 5] = [0; 5];
 /// Of a message, more than is looked at.
 const MESSAGE_BYTES: usize = 64;
 
-/// Asks and waits for the answer, of which HTTP needs only the head.
-pub(super) async fn ask(
-    question: &Question,
+/// Sends the request and waits for the response, of which HTTP needs only the head.
+pub(super) async fn exchange(
+    request: &ProbeRequest,
     transport: &Transport,
     resources: &ProbeResources,
-) -> Result<Answer, ProbeError> {
+) -> Result<ProbeResponse, ProbeError> {
     let mut codec = Codec::client(Local::default());
     let now = || resources.timers.ticks() * TICK.as_millis() as Millis;
-    let stream = begin(question, &mut codec, now());
-    let mut answer = Answer::default();
+    let stream = begin(request, &mut codec, now());
+    let mut response = ProbeResponse::default();
     let mut input = resources.buffers.small();
     let mut output = resources.buffers.small();
     loop {
@@ -64,8 +64,8 @@ pub(super) async fn ask(
         let (sent, returned) = transport.send(output).await;
         output = returned;
         sent.map_err(|_| failed(CheckFailure::SendRequestFailed))?;
-        if answer.is_complete {
-            return Ok(answer);
+        if response.is_complete {
+            return Ok(response);
         }
         if codec.output_bytes() == 0 {
             input.make_room(1024);
@@ -75,32 +75,32 @@ pub(super) async fn ask(
                 return Err(failed(CheckFailure::RecvResponseFailed));
             }
         }
-        answer.take_in(&mut input, &mut codec, (stream, question.is_grpc, now()))?;
+        response.take_in(&mut input, &mut codec, (stream, request.is_grpc, now()))?;
     }
 }
 
 /// Writes the request and returns its stream.
-fn begin(question: &Question, codec: &mut Codec, now: Millis) -> Option<StreamId> {
+fn begin(request: &ProbeRequest, codec: &mut Codec, now: Millis) -> Option<StreamId> {
     let pseudo: [(&[u8], &[u8]); 5] = [
-        (b":method", question.method.as_bytes()),
-        (b":scheme", question.scheme.as_bytes()),
-        (b":path", question.path.as_bytes()),
-        (b":authority", question.host.as_bytes()),
+        (b":method", request.method.as_bytes()),
+        (b":scheme", request.scheme.as_bytes()),
+        (b":path", request.path.as_bytes()),
+        (b":authority", request.host.as_bytes()),
         (b"user-agent", b"ringway-health-check"),
     ];
     let of_grpc: &[(&[u8], &[u8])] = &[(b"te", b"trailers"), (b"content-type", b"application/grpc")];
     let of_http: &[(&[u8], &[u8])] = &[(b"accept", b"*/*")];
-    let more = if question.is_grpc { of_grpc } else { of_http };
+    let more = if request.is_grpc { of_grpc } else { of_http };
     let fields = pseudo.into_iter().chain(more.iter().copied());
     // A new connection takes a stream, and 5 bytes fit into its windows.
-    let stream = codec.open(fields, !question.is_grpc).ok()?;
-    if question.is_grpc {
+    let stream = codec.open(fields, !request.is_grpc).ok()?;
+    if request.is_grpc {
         let _ = codec.send_content(stream, &EMPTY_MESSAGE, true, now);
     }
     Some(stream)
 }
 
-impl Answer {
+impl ProbeResponse {
     /// Takes in what was received.
     fn take_in(
         &mut self,
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn interim_responses_do_not_go_on_for_ever() {
         for (count, expected) in [(8, Ok(200)), (9, Err(failed(CheckFailure::ResponseFormatError)))] {
-            let question = Question {
+            let request = ProbeRequest {
                 method: "GET",
                 scheme: "http",
                 path: "/".into(),
@@ -184,7 +184,7 @@ mod tests {
                 is_grpc: false,
             };
             let mut codec = Codec::client(Local::default());
-            let stream = begin(&question, &mut codec, 0);
+            let stream = begin(&request, &mut codec, 0);
             let mut input = Buffers::default().small();
             input.tail().extend_from_slice(&[0, 0, 0, 4, 0, 0, 0, 0, 0]);
             for _ in 0..count {
@@ -192,9 +192,9 @@ mod tests {
                 input.tail().extend_from_slice(b"\0\0\x05\x01\x04\0\0\0\x01\x08\x03103");
             }
             input.tail().extend_from_slice(b"\0\0\x01\x01\x05\0\0\0\x01\x88");
-            let mut answer = Answer::default();
-            let taken = answer.take_in(&mut input, &mut codec, (stream, false, 0));
-            assert_eq!(taken.map(|()| answer.status), expected, "{count}");
+            let mut response = ProbeResponse::default();
+            let taken = response.take_in(&mut input, &mut codec, (stream, false, 0));
+            assert_eq!(taken.map(|()| response.status), expected, "{count}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Control commands: a unix socket, a thread that accepts, and an answer to each command.
 //!
 //! `docs/admin.md` describes the protocol. A command is a word of [`COMMANDS`] and an arm of
-//! [`Desk::answer`], which knows nothing of sockets.
+//! [`CommandServer::answer`], which knows nothing of sockets.
 
 pub mod ask;
 mod collect;
@@ -58,7 +58,7 @@ const COMMANDS: &str = "reload, reload strict, status";
 /// The socket of the control commands. Dropping it removes the socket's file.
 pub struct Admin {
     listener: PrivateListener,
-    desk: Arc<Desk>,
+    server: Arc<CommandServer>,
 }
 
 /// Why there can be no control commands.
@@ -69,7 +69,7 @@ pub struct AdminError {
 }
 
 /// Where commands are answered.
-struct Desk {
+struct CommandServer {
     channels: Channels,
     commands: Sender<Command>,
     /// Wall-clock time of the start, as time since the Unix epoch.
@@ -82,13 +82,13 @@ impl Admin {
     pub fn bind(path: &Path, channels: Channels, commands: Sender<Command>) -> Result<Admin, AdminError> {
         let listener = PrivateListener::bind(path, gives_way)
             .map_err(|error| AdminError { path: path.to_owned(), error })?;
-        let desk = Desk {
+        let server = CommandServer {
             channels,
             commands,
             started: wall_now().saturating_sub(Duration::from_millis(monotonic_ms())),
             is_stopping: AtomicBool::new(false),
         };
-        Ok(Admin { listener, desk: Arc::new(desk) })
+        Ok(Admin { listener, server: Arc::new(server) })
     }
 
     /// Answers from now on, in threads of its own.
@@ -97,14 +97,15 @@ impl Admin {
     /// with it, because the standard library gives up when it finds no room for its signal stack.
     pub fn serve(&self) -> io::Result<()> {
         let acceptor = self.listener.acceptor()?;
-        let clerks = (0..MAX_CLIENTS).map(|_| Clerk::start(&self.desk)).collect::<io::Result<Vec<_>>>()?;
-        let body = move || accept(&acceptor, &clerks);
+        let slots =
+            (0..MAX_CLIENTS).map(|_| ClientSlot::start(&self.server)).collect::<io::Result<Vec<_>>>()?;
+        let body = move || accept(&acceptor, &slots);
         thread::Builder::new().name("ringway-admin".to_owned()).spawn(body).map(drop)
     }
 
     /// Notes that a graceful stop has begun: another process may take the socket's path over.
     pub fn note_stop(&self) {
-        self.desk.is_stopping.store(true, Ordering::Relaxed);
+        self.server.is_stopping.store(true, Ordering::Relaxed);
     }
 }
 
@@ -114,15 +115,15 @@ fn gives_way(stream: UnixStream) -> bool {
     answer.is_ok_and(|answer| Status::deserialize(answer).is_ok_and(|status| status.stopping))
 }
 
-fn accept(acceptor: &UnixListener, clerks: &[Clerk]) {
+fn accept(acceptor: &UnixListener, slots: &[ClientSlot]) {
     loop {
         let Ok((stream, _)) = acceptor.accept() else {
             thread::sleep(PAUSE);
             continue;
         };
-        match clerks.iter().find(|clerk| !clerk.is_busy.swap(true, Ordering::AcqRel)) {
+        match slots.iter().find(|slot| !slot.is_busy.swap(true, Ordering::AcqRel)) {
             // Its thread lives as long as the process.
-            Some(clerk) => drop(clerk.streams.send(stream)),
+            Some(slot) => drop(slot.streams.send(stream)),
             None => {
                 conversation::turn_away(stream, &error("too many clients at a time, try again".to_owned()))
             }
@@ -131,28 +132,28 @@ fn accept(acceptor: &UnixListener, clerks: &[Clerk]) {
 }
 
 /// A thread that answers one client at a time.
-struct Clerk {
+struct ClientSlot {
     is_busy: Arc<AtomicBool>,
     streams: Sender<UnixStream>,
 }
 
-impl Clerk {
-    fn start(desk: &Arc<Desk>) -> io::Result<Clerk> {
+impl ClientSlot {
+    fn start(server: &Arc<CommandServer>) -> io::Result<ClientSlot> {
         let (streams, inbox) = mpsc::channel();
         let is_busy = Arc::new(AtomicBool::new(false));
-        let (desk, is_over) = (Arc::clone(desk), Arc::clone(&is_busy));
+        let (server, is_over) = (Arc::clone(server), Arc::clone(&is_busy));
         let body = move || {
             for stream in inbox {
-                conversation::hold(stream, |command| desk.answer_whatever_happens(command));
+                conversation::hold(stream, |command| server.answer_whatever_happens(command));
                 is_over.store(false, Ordering::Release);
             }
         };
         thread::Builder::new().name("ringway-command".to_owned()).spawn(body)?;
-        Ok(Clerk { is_busy, streams })
+        Ok(ClientSlot { is_busy, streams })
     }
 }
 
-impl Desk {
+impl CommandServer {
     fn answer_whatever_happens(&self, command: &str) -> Json {
         let answer = catch_unwind(AssertUnwindSafe(|| self.answer(command)));
         answer.unwrap_or_else(|_| {

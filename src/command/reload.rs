@@ -7,12 +7,12 @@ use clap::Args;
 use crate::command::asking::Whom;
 use crate::command::exit::Exit;
 use crate::command::exit::print;
-use crate::control::admin::RELOAD_TIME;
+use crate::control::admin::RELOAD_TIMEOUT;
 use crate::control::admin::reply::ReloadReply;
 use crate::telemetry::operator::log_line;
 
 /// The process answers before.
-const PATIENCE: Duration = RELOAD_TIME.saturating_add(Duration::from_secs(10));
+const PATIENCE: Duration = RELOAD_TIMEOUT.saturating_add(Duration::from_secs(10));
 
 #[derive(Args)]
 pub(super) struct Arguments {

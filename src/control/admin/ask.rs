@@ -15,7 +15,7 @@ use crate::net::clock::instant_now;
 use crate::net::unix_listener::connect;
 
 /// Enough for the status of 65,536 backends.
-const MAX_ANSWER: usize = 64 << 20;
+const MAX_REPLY_BYTES: usize = 64 << 20;
 
 /// Why there is no answer.
 #[derive(Debug)]
@@ -41,8 +41,8 @@ pub fn ask(path: &Path, command: &str, patience: Duration) -> Result<Json, AskEr
 pub(super) fn over(mut stream: UnixStream, command: &str, patience: Duration) -> io::Result<Json> {
     let end = instant_now() + patience;
     stream.set_write_timeout(Some(patience))?;
-    // Whoever is turned away is answered without being heard, and then cannot say anything.
-    let said = stream.write_all(format!("{command}\n").as_bytes());
+    // A client that is rejected gets its answer at once, and then its command cannot be sent.
+    let sent = stream.write_all(format!("{command}\n").as_bytes());
     let mut answer = Vec::new();
     let mut piece = vec![0; 64 << 10];
     loop {
@@ -50,7 +50,7 @@ pub(super) fn over(mut stream: UnixStream, command: &str, patience: Duration) ->
         if left.is_zero() {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        if answer.len() > MAX_ANSWER {
+        if answer.len() > MAX_REPLY_BYTES {
             return Err(io::ErrorKind::InvalidData.into());
         }
         stream.set_read_timeout(Some(left))?;
@@ -65,7 +65,7 @@ pub(super) fn over(mut stream: UnixStream, command: &str, patience: Duration) ->
         }
     }
     if answer.is_empty() {
-        return Err(said.err().unwrap_or(io::ErrorKind::UnexpectedEof.into()));
+        return Err(sent.err().unwrap_or(io::ErrorKind::UnexpectedEof.into()));
     }
     serde_json::from_slice(&answer).map_err(|_| io::ErrorKind::InvalidData.into())
 }

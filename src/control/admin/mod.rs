@@ -5,7 +5,7 @@
 
 pub mod ask;
 mod collect;
-mod conversation;
+mod connection;
 pub mod reply;
 pub mod status;
 
@@ -45,10 +45,10 @@ use crate::net::unix_listener::PrivateListener;
 const MAX_CLIENTS: usize = 8;
 
 /// How long a client waits for its reload to end.
-pub const RELOAD_TIME: Duration = Duration::from_secs(60);
+pub const RELOAD_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long the process at the other end of an old socket has to say whether it is about to end.
-const GIVE_WAY_TIME: Duration = Duration::from_secs(1);
+const GIVE_WAY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Between two attempts to accept while that fails, as without a free descriptor.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -68,7 +68,7 @@ pub struct AdminError {
     error: ListenError,
 }
 
-/// Where commands are answered.
+/// Carries commands out, whatever they came over.
 struct CommandServer {
     channels: Channels,
     commands: Sender<Command>,
@@ -111,7 +111,7 @@ impl Admin {
 
 /// Whether a process that still listens has begun to stop.
 fn gives_way(stream: UnixStream) -> bool {
-    let answer = ask::over(stream, "status", GIVE_WAY_TIME);
+    let answer = ask::over(stream, "status", GIVE_WAY_TIMEOUT);
     answer.is_ok_and(|answer| Status::deserialize(answer).is_ok_and(|status| status.stopping))
 }
 
@@ -124,9 +124,7 @@ fn accept(acceptor: &UnixListener, slots: &[ClientSlot]) {
         match slots.iter().find(|slot| !slot.is_busy.swap(true, Ordering::AcqRel)) {
             // Its thread lives as long as the process.
             Some(slot) => drop(slot.streams.send(stream)),
-            None => {
-                conversation::turn_away(stream, &error("too many clients at a time, try again".to_owned()))
-            }
+            None => connection::reject(stream, &error("too many clients at a time, try again".to_owned())),
         }
     }
 }
@@ -144,7 +142,7 @@ impl ClientSlot {
         let (server, is_over) = (Arc::clone(server), Arc::clone(&is_busy));
         let body = move || {
             for stream in inbox {
-                conversation::hold(stream, |command| server.answer_whatever_happens(command));
+                connection::handle(stream, |command| server.answer_whatever_happens(command));
                 is_over.store(false, Ordering::Release);
             }
         };
@@ -154,6 +152,7 @@ impl ClientSlot {
 }
 
 impl CommandServer {
+    /// Answers also when carrying the command out panics.
     fn answer_whatever_happens(&self, command: &str) -> Json {
         let answer = catch_unwind(AssertUnwindSafe(|| self.answer(command)));
         answer.unwrap_or_else(|_| {
@@ -185,7 +184,7 @@ impl CommandServer {
         if self.commands.send(Command::Reload { is_strict, answer: Some(answer) }).is_err() {
             return error("the thread that reloads has ended".to_owned());
         }
-        match outcome.recv_timeout(RELOAD_TIME) {
+        match outcome.recv_timeout(RELOAD_TIMEOUT) {
             Ok(Ok(Reloaded { sentence, warnings })) => {
                 let epoch = self.channels.publication.load().1.epoch;
                 document(&ReloadReply::Reloaded { message: sentence, warnings, epoch })
@@ -193,7 +192,7 @@ impl CommandServer {
             Ok(Err(errors)) => document(&ReloadReply::Refused { errors }),
             Err(RecvTimeoutError::Timeout) => error(format!(
                 "the reload takes longer than {} s and goes on; standard error of the process tells its end",
-                RELOAD_TIME.as_secs()
+                RELOAD_TIMEOUT.as_secs()
             )),
             Err(RecvTimeoutError::Disconnected) => error("the thread that reloads has ended".to_owned()),
         }

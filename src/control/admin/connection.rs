@@ -13,68 +13,68 @@ use serde_json::Value as Json;
 use crate::control::admin::reply::error;
 use crate::net::clock::instant_now;
 
-/// Of a command, without the end of its line.
-const MAX_LINE: usize = 256;
+/// Bytes of a command, without the end of its line.
+const MAX_COMMAND_BYTES: usize = 256;
 
 /// How long a client may take to send its command.
-const LINE_TIME: Duration = Duration::from_secs(5);
+const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a client may take to read its answer.
-const ANSWER_TIME: Duration = Duration::from_secs(5);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What a client said behind its command is read so far, or it would find its connection reset.
-const MAX_REST: usize = 64 << 10;
+/// Bytes behind the command that are read before the connection closes: unread ones would make the kernel reset it.
+const MAX_UNREAD_BYTES: usize = 64 << 10;
 
 /// Why there is no command.
 #[derive(Debug, PartialEq, Eq)]
-enum Unheard {
+enum ReadError {
     TooLong,
     TooSlow,
-    /// The client went away without a word.
+    /// The client disconnected before it sent a command.
     Gone,
 }
 
 /// Reads a command, answers it and closes.
-pub(super) fn hold(mut stream: UnixStream, answer: impl FnOnce(&str) -> Json) {
-    let document = match hear(&mut stream, instant_now() + LINE_TIME) {
+pub(super) fn handle(mut stream: UnixStream, answer: impl FnOnce(&str) -> Json) {
+    let document = match read_command(&mut stream, instant_now() + READ_TIMEOUT) {
         Ok(command) => answer(command.trim()),
-        Err(Unheard::TooLong) => error(format!("a command has at most {MAX_LINE} bytes")),
-        Err(Unheard::TooSlow) => error(format!("no command came within {} s", LINE_TIME.as_secs())),
-        Err(Unheard::Gone) => return,
+        Err(ReadError::TooLong) => error(format!("a command has at most {MAX_COMMAND_BYTES} bytes")),
+        Err(ReadError::TooSlow) => error(format!("no command came within {} s", READ_TIMEOUT.as_secs())),
+        Err(ReadError::Gone) => return,
     };
     // A client that does not read in time, or went away, gets no more.
-    drop(say(&mut stream, &document, instant_now() + ANSWER_TIME));
-    drop(part(&mut stream));
+    drop(write_reply(&mut stream, &document, instant_now() + WRITE_TIMEOUT));
+    drop(close(&mut stream));
 }
 
-/// Tells a client that it is not answered, without waiting for it.
-pub(super) fn turn_away(mut stream: UnixStream, document: &Json) {
+/// Sends a client the reason why it is not served, without waiting for it.
+pub(super) fn reject(mut stream: UnixStream, document: &Json) {
     if stream.set_nonblocking(true).is_ok() {
         drop(stream.write(format!("{document}\n").as_bytes()));
-        drop(part(&mut stream));
+        drop(close(&mut stream));
     }
 }
 
-fn hear(stream: &mut UnixStream, end: Instant) -> Result<String, Unheard> {
-    let mut line = Vec::with_capacity(MAX_LINE);
-    let mut piece = [0; MAX_LINE + 1];
+fn read_command(stream: &mut UnixStream, end: Instant) -> Result<String, ReadError> {
+    let mut line = Vec::with_capacity(MAX_COMMAND_BYTES);
+    let mut piece = [0; MAX_COMMAND_BYTES + 1];
     loop {
-        let left = time_left(end).ok_or(Unheard::TooSlow)?;
-        stream.set_read_timeout(Some(left)).map_err(|_| Unheard::Gone)?;
+        let left = time_left(end).ok_or(ReadError::TooSlow)?;
+        stream.set_read_timeout(Some(left)).map_err(|_| ReadError::Gone)?;
         let count = match stream.read(&mut piece) {
-            Ok(0) if line.is_empty() => return Err(Unheard::Gone),
+            Ok(0) if line.is_empty() => return Err(ReadError::Gone),
             Ok(count) => count,
             Err(error) => match error.kind() {
                 io::ErrorKind::Interrupted => continue,
-                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => return Err(Unheard::TooSlow),
-                _ => return Err(Unheard::Gone),
+                io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => return Err(ReadError::TooSlow),
+                _ => return Err(ReadError::Gone),
             },
         };
         let piece = &piece[..count];
         let end_of_line = piece.iter().position(|byte| *byte == b'\n');
         line.extend_from_slice(&piece[..end_of_line.unwrap_or(count)]);
-        if line.len() > MAX_LINE {
-            return Err(Unheard::TooLong);
+        if line.len() > MAX_COMMAND_BYTES {
+            return Err(ReadError::TooLong);
         }
         if end_of_line.is_some() || count == 0 {
             return Ok(String::from_utf8_lossy(&line).into_owned());
@@ -82,7 +82,7 @@ fn hear(stream: &mut UnixStream, end: Instant) -> Result<String, Unheard> {
     }
 }
 
-fn say(stream: &mut UnixStream, document: &Json, end: Instant) -> io::Result<()> {
+fn write_reply(stream: &mut UnixStream, document: &Json, end: Instant) -> io::Result<()> {
     let text = format!("{document}\n");
     let mut rest = text.as_bytes();
     while !rest.is_empty() {
@@ -98,12 +98,12 @@ fn say(stream: &mut UnixStream, document: &Json, end: Instant) -> io::Result<()>
     Ok(())
 }
 
-fn part(stream: &mut UnixStream) -> io::Result<()> {
+fn close(stream: &mut UnixStream) -> io::Result<()> {
     stream.shutdown(Shutdown::Write)?;
     stream.set_nonblocking(true)?;
     let mut piece = [0; 4096];
     let mut read = 0;
-    while read < MAX_REST {
+    while read < MAX_UNREAD_BYTES {
         match stream.read(&mut piece)? {
             0 => break,
             count => read += count,
@@ -122,43 +122,43 @@ fn time_left(end: Instant) -> Option<Duration> {
 mod tests {
     use super::*;
 
-    fn heard(said: &[u8], is_over: bool) -> Result<String, Unheard> {
+    fn read(sent: &[u8], is_over: bool) -> Result<String, ReadError> {
         let (mut client, mut server) = UnixStream::pair().unwrap();
-        client.write_all(said).unwrap();
+        client.write_all(sent).unwrap();
         if is_over {
             client.shutdown(Shutdown::Write).unwrap();
         }
-        hear(&mut server, instant_now() + Duration::from_millis(50))
+        read_command(&mut server, instant_now() + Duration::from_millis(50))
     }
 
     #[test]
     fn a_command_ends_with_its_line_or_the_stream() {
         let status = Ok("status".to_owned());
-        assert_eq!(heard(b"status\n", false), status);
-        assert_eq!(heard(b"status", true), status);
-        assert_eq!(heard(b"status\nreload\n", false), status);
-        assert_eq!(heard(b"\n", false), Ok(String::new()));
-        assert_eq!(heard(b"\xff\n", false), Ok("\u{fffd}".to_owned()));
-        assert_eq!(heard(b"", true), Err(Unheard::Gone));
-        assert_eq!(heard(b"stat", false), Err(Unheard::TooSlow));
-        assert_eq!(heard(&[b'a'; MAX_LINE + 1], false), Err(Unheard::TooLong));
-        let longest = [&[b'a'; MAX_LINE][..], b"\n"].concat();
-        assert_eq!(heard(&longest, false).map(|line| line.len()), Ok(MAX_LINE));
+        assert_eq!(read(b"status\n", false), status);
+        assert_eq!(read(b"status", true), status);
+        assert_eq!(read(b"status\nreload\n", false), status);
+        assert_eq!(read(b"\n", false), Ok(String::new()));
+        assert_eq!(read(b"\xff\n", false), Ok("\u{fffd}".to_owned()));
+        assert_eq!(read(b"", true), Err(ReadError::Gone));
+        assert_eq!(read(b"stat", false), Err(ReadError::TooSlow));
+        assert_eq!(read(&[b'a'; MAX_COMMAND_BYTES + 1], false), Err(ReadError::TooLong));
+        let longest = [&[b'a'; MAX_COMMAND_BYTES][..], b"\n"].concat();
+        assert_eq!(read(&longest, false).map(|line| line.len()), Ok(MAX_COMMAND_BYTES));
     }
 
     #[test]
-    fn whoever_does_not_read_is_given_up() {
+    fn a_client_that_does_not_read_is_dropped() {
         let (_client, mut server) = UnixStream::pair().unwrap();
         let document = Json::String("x".repeat(8 << 20));
-        let outcome = say(&mut server, &document, instant_now() + Duration::from_millis(50));
+        let outcome = write_reply(&mut server, &document, instant_now() + Duration::from_millis(50));
         assert!(outcome.is_err());
     }
 
     #[test]
-    fn the_answer_arrives_whatever_else_was_said() {
+    fn the_reply_arrives_whatever_else_was_sent() {
         let (mut client, server) = UnixStream::pair().unwrap();
         client.write_all(b"status\nand more").unwrap();
-        hold(server, |command| Json::String(command.to_owned()));
+        handle(server, |command| Json::String(command.to_owned()));
         let mut answer = String::new();
         client.read_to_string(&mut answer).unwrap();
         assert_eq!(answer, "\"status\"\n");

@@ -1,6 +1,6 @@
 //! The command line: one file per verb. A verb is a variant of [`Verb`] and an arm of [`run`].
 
-mod asking;
+mod admin_client;
 mod check;
 mod config_show;
 mod demo;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::command::asking::Whom;
+use crate::command::admin_client::AdminEndpoint;
 use crate::command::exit::Exit;
 use crate::command::exit::print;
 use crate::control::admin::RELOAD_TIMEOUT;
@@ -17,7 +17,7 @@ const PATIENCE: Duration = RELOAD_TIMEOUT.saturating_add(Duration::from_secs(10)
 #[derive(Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
-    whom: Whom,
+    endpoint: AdminEndpoint,
     /// Take warnings for errors: nothing changes if there is one.
     #[arg(long)]
     strict: bool,
@@ -28,7 +28,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Exit {
     let command = if arguments.strict { "reload strict" } else { "reload" };
-    let (json, reply) = match arguments.whom.ask::<ReloadReply>(command, PATIENCE) {
+    let (json, reply) = match arguments.endpoint.ask::<ReloadReply>(command, PATIENCE) {
         Ok(answer) => answer,
         Err(exit) => return exit,
     };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::command::asking::Whom;
+use crate::command::admin_client::AdminEndpoint;
 use crate::command::diagnostics;
 use crate::command::exit::Exit;
 use crate::command::exit::print;
@@ -27,14 +27,14 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
-    whom: Whom,
+    endpoint: AdminEndpoint,
     /// Print the status as JSON.
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Exit {
-    let (json, status) = match arguments.whom.ask::<Status>("status", PATIENCE) {
+    let (json, status) = match arguments.endpoint.ask::<Status>("status", PATIENCE) {
         Ok(answer) => answer,
         Err(exit) => return exit,
     };

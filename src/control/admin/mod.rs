@@ -3,7 +3,7 @@
 //! `docs/admin.md` describes the protocol. A command is a word of [`COMMANDS`] and an arm of
 //! [`CommandServer::answer`], which knows nothing of sockets.
 
-pub mod ask;
+pub mod client;
 mod collect;
 mod connection;
 pub mod reply;
@@ -111,7 +111,7 @@ impl Admin {
 
 /// Whether a process that still listens has begun to stop.
 fn gives_way(stream: UnixStream) -> bool {
-    let answer = ask::over(stream, "status", GIVE_WAY_TIMEOUT);
+    let answer = client::send_over(stream, "status", GIVE_WAY_TIMEOUT);
     answer.is_ok_and(|answer| Status::deserialize(answer).is_ok_and(|status| status.stopping))
 }
 

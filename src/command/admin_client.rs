@@ -12,7 +12,7 @@ use serde_json::Value as Json;
 use crate::command::diagnostics;
 use crate::command::exit::Exit;
 use crate::command::sources;
-use crate::control::admin::ask;
+use crate::control::admin::client;
 use crate::control::admin::reply::ErrorReply;
 use crate::telemetry::operator::log_line;
 
@@ -20,7 +20,7 @@ use crate::telemetry::operator::log_line;
 const USUAL_SOCKET: &str = "/run/ringway/admin.sock";
 
 #[derive(Args)]
-pub(super) struct Whom {
+pub(super) struct AdminEndpoint {
     /// The socket of the running Ringway; without this and -c it is /run/ringway/admin.sock.
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
@@ -29,7 +29,7 @@ pub(super) struct Whom {
     config: Vec<PathBuf>,
 }
 
-impl Whom {
+impl AdminEndpoint {
     /// The answer to a command, as it came and as what it says. When there is none, the operator has been told why.
     pub(super) fn ask<T: DeserializeOwned>(
         &self,
@@ -41,7 +41,7 @@ impl Whom {
             log_line(&format!("error: {error}"));
             Exit::Failure
         };
-        let answer = ask::ask(&path, command, patience).map_err(|error| refuse(error.to_string()))?;
+        let answer = client::send(&path, command, patience).map_err(|error| refuse(error.to_string()))?;
         if let Ok(ErrorReply { error }) = ErrorReply::deserialize(&answer) {
             return Err(refuse(error));
         }

@@ -1,4 +1,4 @@
-//! The other end: asking a running process.
+//! The other end: sending commands to a running process.
 
 use std::fmt;
 use std::io;
@@ -17,9 +17,9 @@ use crate::net::unix_listener::connect;
 /// Enough for the status of 65,536 backends.
 const MAX_REPLY_BYTES: usize = 64 << 20;
 
-/// Why there is no answer.
+/// Why there is no reply.
 #[derive(Debug)]
-pub struct AskError {
+pub struct RequestError {
     path: PathBuf,
     failure: Failure,
 }
@@ -27,18 +27,18 @@ pub struct AskError {
 #[derive(Debug)]
 enum Failure {
     Connect(io::Error),
-    Talk(io::Error),
+    Io(io::Error),
 }
 
-/// Asks the process whose socket is at `path`.
-pub fn ask(path: &Path, command: &str, patience: Duration) -> Result<Json, AskError> {
-    let fail = |failure| AskError { path: path.to_owned(), failure };
+/// Sends a command to the process whose socket is at `path`.
+pub fn send(path: &Path, command: &str, patience: Duration) -> Result<Json, RequestError> {
+    let fail = |failure| RequestError { path: path.to_owned(), failure };
     let stream = connect(path).map_err(|error| fail(Failure::Connect(error)))?;
-    over(stream, command, patience).map_err(|error| fail(Failure::Talk(error)))
+    send_over(stream, command, patience).map_err(|error| fail(Failure::Io(error)))
 }
 
-/// Asks over an open connection.
-pub(super) fn over(mut stream: UnixStream, command: &str, patience: Duration) -> io::Result<Json> {
+/// Sends a command over an open connection.
+pub(super) fn send_over(mut stream: UnixStream, command: &str, patience: Duration) -> io::Result<Json> {
     let end = instant_now() + patience;
     stream.set_write_timeout(Some(patience))?;
     // A client that is rejected gets its answer at once, and then its command cannot be sent.
@@ -70,7 +70,7 @@ pub(super) fn over(mut stream: UnixStream, command: &str, patience: Duration) ->
     serde_json::from_slice(&answer).map_err(|_| io::ErrorKind::InvalidData.into())
 }
 
-impl fmt::Display for AskError {
+impl fmt::Display for RequestError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = self.path.display();
         match &self.failure {
@@ -91,7 +91,7 @@ impl fmt::Display for AskError {
                     _ => write!(out, "{error}; say with --socket or -c where its socket is"),
                 }
             }
-            Failure::Talk(error) => match error.kind() {
+            Failure::Io(error) => match error.kind() {
                 io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => {
                     write!(out, "no answer in time from the process at {path}; look at its standard error")
                 }
@@ -116,11 +116,11 @@ mod tests {
             (Failure::Connect(io::ErrorKind::ConnectionRefused.into()), "its process is gone; start"),
             (Failure::Connect(io::ErrorKind::PermissionDenied.into()), "as the user that ringway runs as"),
             (Failure::Connect(io::ErrorKind::WouldBlock.into()), "try again"),
-            (Failure::Talk(io::ErrorKind::WouldBlock.into()), "no answer in time"),
-            (Failure::Talk(io::ErrorKind::InvalidData.into()), "name another socket"),
-            (Failure::Talk(io::ErrorKind::ConnectionReset.into()), "is it still running?"),
+            (Failure::Io(io::ErrorKind::WouldBlock.into()), "no answer in time"),
+            (Failure::Io(io::ErrorKind::InvalidData.into()), "name another socket"),
+            (Failure::Io(io::ErrorKind::ConnectionReset.into()), "is it still running?"),
         ] {
-            let text = AskError { path: path.clone(), failure }.to_string();
+            let text = RequestError { path: path.clone(), failure }.to_string();
             assert!(text.contains("/run/ringway/admin.sock") && text.contains(words), "{text}");
         }
     }

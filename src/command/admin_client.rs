@@ -1,4 +1,4 @@
-//! What the verbs share that ask a running Ringway: where it is, and what went wrong.
+//! What the verbs share that send commands to a running Ringway: where it is, and what went wrong.
 
 use std::path::Path;
 use std::path::PathBuf;

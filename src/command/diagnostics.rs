@@ -1,4 +1,4 @@
-//! Diagnostics on stderr, in colour where somebody looks.
+//! Diagnostics on stderr, in colour on a terminal.
 
 use std::io::IsTerminal as _;
 

@@ -63,7 +63,7 @@ impl Default for Manner {
     }
 }
 
-/// Serves until a signal ends it. From here on nobody but their own thread waits for who reads messages.
+/// Serves until a signal ends it. From here on only their own thread waits for the reader of messages.
 pub(super) fn serve(loaded: Loaded, manner: Manner) -> Exit {
     if let Err(error) = operator::start(wall_now) {
         log_line(&format!("error: cannot start the thread that writes messages: {error}"));

@@ -1,6 +1,6 @@
 //! Columns that are as wide as what stands in them.
 
-/// The colour of a cell, where somebody looks.
+/// The colour of a cell, on a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Colour {
     None,
@@ -76,7 +76,7 @@ impl Table {
         self.rows.push((cells, remark));
     }
 
-    /// Lines with so many spaces before each.
+    /// Lines with this many spaces before each.
     pub(super) fn to_text(&self, indent: usize, in_colour: bool) -> String {
         let head: Vec<Cell> = self.columns.iter().map(|column| column.title().into()).collect();
         let widths: Vec<usize> = (0..self.columns.len())

@@ -1,7 +1,7 @@
 //! Counting per worker: each worker writes counters of its own, and readers add them up.
 //!
 //! No two threads write to one counter, so that counting is a load and a store of one's own cache line: no locked
-//! instruction, and no line that travels between CPUs, save when somebody reads.
+//! instruction, and no line that travels between CPUs, save while a reader adds up.
 
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicU32;

@@ -30,7 +30,7 @@ pub struct Output {
 /// A line of which only the beginning is written.
 struct Half {
     rest: Vec<u8>,
-    /// How long the file was then. If that has changed, somebody cut the file or wrote to it.
+    /// How long the file was then. If that has changed, another process has truncated the file or written to it.
     length: u64,
 }
 
@@ -96,7 +96,7 @@ impl Output {
 
 fn open_file(path: &Path) -> io::Result<(File, Option<Half>)> {
     let file = OpenOptions::new().create(true).append(true).open(path)?;
-    // Whoever wrote it before may have ended within a line.
+    // The process that wrote it before may have ended within a line.
     let found = file.metadata()?;
     let mut last = [b'\n'];
     if found.is_file() && found.len() > 0 {
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rest_of_a_line_comes_before_the_next_unless_somebody_changed_the_file() {
+    fn the_rest_of_a_line_comes_before_the_next_unless_the_file_was_changed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("log");
         for (before, after) in [("one\ntw", "one\ntwo\nnew\n"), ("", "new\n"), ("other", "other\nnew\n")] {

@@ -26,7 +26,7 @@ const CHUNK_BYTES: usize = 64 * 1024;
 const LINE_BYTES: usize = 4 * 1024;
 /// Chunks per worker; with their size this bounds what a stuck log costs to 1 MiB per worker.
 const CHUNKS: usize = 16;
-/// The writer looks for work at least this often, whoever forgets to wake it.
+/// The writer looks for work at least this often, even if a worker forgets to wake it.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// How long the last lines may take at the end, and how often to look whether they are written.
@@ -36,7 +36,7 @@ const GLANCE: Duration = Duration::from_millis(5);
 /// Looks between two messages about a log that takes nothing.
 const LOOKS_PER_MESSAGE: u32 = 10;
 
-/// The writer thread, as seen by whoever started it.
+/// The writer thread, as seen by the thread that started it.
 pub struct LogWriter {
     shared: Arc<Shared>,
     thread: JoinHandle<()>,
@@ -116,7 +116,7 @@ impl LogWriter {
     }
 
     /// Writes what the workers handed over and ends the thread. A log that takes nothing any more,
-    /// such as a pipe that nobody reads, is given up after a moment: it must not keep the process. Returns
+    /// such as a pipe without a reader, is given up after a moment: it must not keep the process. Returns
     /// how many lines that cost.
     pub fn stop(self) -> u64 {
         self.shared.stop.store(true, Ordering::Release);

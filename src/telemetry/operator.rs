@@ -1,9 +1,9 @@
 //! Messages for the operator, on standard error.
 //!
 //! A command writes them as they come. A process that serves calls [`start`] first: from then on messages go
-//! into a bounded queue, and one thread writes them. Whoever has something to tell never waits for who reads
+//! into a bounded queue, and one thread writes them. The thread that has a message never waits for the reader
 //! it: a full pipe or a stopped terminal must hold up neither requests nor probes. What does not fit is
-//! counted, and told as soon as somebody reads again.
+//! counted, and told as soon as they are read again.
 
 use std::io;
 use std::io::Write;
@@ -92,7 +92,7 @@ struct Writer {
 
 struct Queue {
     messages: ArrayQueue<Message>,
-    /// Of the messages that wait.
+    /// Bytes of the messages that wait.
     bytes: AtomicUsize,
     lost: AtomicU64,
     stop: AtomicBool,
@@ -173,7 +173,7 @@ pub fn finish() {
     }
 }
 
-/// When nobody reads standard error any more, that is no reason to end, as it would be for `eprintln!`.
+/// That standard error is not read any more is no reason to end, as it would be for `eprintln!`.
 fn write_now(text: &str) {
     let _ = writeln!(io::stderr(), "{}", text.trim_end());
 }

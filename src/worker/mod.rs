@@ -138,7 +138,7 @@ impl Worker {
         }
     }
 
-    /// The snapshot in service. Whoever holds it goes on with it, whatever is published meanwhile.
+    /// The snapshot in service. Its holder goes on with it, whatever is published meanwhile.
     pub fn snapshot(&self) -> SnapshotRef {
         if self.publication.generation() != self.generation.get() {
             let (generation, snapshot) = self.publication.load();
@@ -160,7 +160,7 @@ impl Worker {
         self.pool.sweep(self.clock.now());
     }
 
-    /// Bytes that nobody can foretell.
+    /// Bytes that cannot be predicted.
     pub fn nonce(&self) -> [u8; 16] {
         let count = self.nonce_count.get();
         self.nonce_count.set(count + 2);

@@ -27,7 +27,7 @@ pub struct Status {
     pub reloads: ReloadsStatus,
     pub workers: usize,
     pub drivers: Vec<DriverStatus>,
-    /// Of clients, of the whole process.
+    /// Connections of clients to the whole process.
     pub connections: Usage,
     pub request_buffer_bytes: Usage,
     pub listeners: Vec<ListenerStatus>,

@@ -83,8 +83,8 @@ fn silent_and_dripping_backends_take_their_time() {
     client.finish_sending();
     client.expect_closed();
 
-    let drips = Backend::drips("HTTP/1.1 204 No Content\r\n\r\n", Duration::from_millis(1));
-    let mut client = Client::connect(drips.address());
+    let slow = Backend::slow_response("HTTP/1.1 204 No Content\r\n\r\n", Duration::from_millis(1));
+    let mut client = Client::connect(slow.address());
     let request = b"GET / HTTP/1.1\r\n\r\n".chunks(3);
     client.send_slowly(request, Duration::from_millis(1));
     assert_eq!(client.read_response().status, 204);
@@ -182,7 +182,7 @@ fn a_stream_that_is_held_stops_its_sender_alone() {
     let backend = Backend::http2(|end| {
         let mut bodies = std::collections::BTreeMap::new();
         loop {
-            for stream in end.take_fresh() {
+            for stream in end.take_new_streams() {
                 end.send_fields(stream, &[(":status", "200")], false)?;
                 bodies.insert(stream, vec![0; 200_000]);
             }

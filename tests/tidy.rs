@@ -221,7 +221,7 @@ fn no_reason_is_explained_that_nothing_gives() {
 
 #[test]
 fn every_example_configuration_is_valid() {
-    let (_folder, paths) = examples::furnish();
+    let (_folder, paths) = examples::write_files();
     for path in paths {
         let output = Command::new(env!("CARGO_BIN_EXE_ringway"))
             .args(["check", "--strict", "-c"])

@@ -192,7 +192,7 @@ fn a_reload_that_waits_for_an_address_does_not_hold_certificates_up() {
 fn a_reload_that_waits_for_names_does_not_hold_certificates_up() {
     let issuer = Issuer::new("sites");
     let dns = Dns::start();
-    dns.say("slow.test", Reply::Silence);
+    dns.set_reply("slow.test", Reply::Silence);
     let backend = Backend::echo_head();
     let scenario =
         Scenario::of(&backend).process(&dns.setting()).certificate("site", &issuer.server(&[NAME]));

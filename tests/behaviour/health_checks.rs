@@ -137,7 +137,7 @@ fn what_a_backend_answers_decides_the_verdict() {
     let answering = |status: &str| Backend::fixed(head(status));
     let interim = head("103 Early Hints").replace("Content-Length: 0\r\n", "");
     let long = format!("HTTP/1.1 200 OK\r\n\r\n{}", "x".repeat(300_000));
-    let drip = Backend::drips(head("200 OK"), Duration::from_millis(100));
+    let drip = Backend::slow_response(head("200 OK"), Duration::from_millis(100));
     let cases = [
         case("status", answering("404 Not Found"), "expect = [\"2xx\", 404]", "healthy"),
         case(
@@ -293,26 +293,26 @@ fn when_all_are_down_requests_go_on_or_fail_as_configured() {
 }
 
 /// Answers requests, and no probe of `/health` nor anything over HTTP/2.
-fn mute_to_probes() -> Backend {
+fn unresponsive_to_probes() -> Backend {
     Backend::per_request(|peer, head, _| match &head.start_line {
         line if line.contains("/health") || line.starts_with("PRI ") => {
             std::thread::sleep(Duration::from_secs(2));
             Ok(())
         }
-        _ => peer.respond("200 OK", b"mute"),
+        _ => peer.respond("200 OK", b"unresponsive"),
     })
 }
 
 #[test]
 fn a_start_serves_before_the_first_probe_unless_it_is_told_to_wait() {
     for protocol in ["http", "h2c"] {
-        let mute = mute_to_probes();
-        let scenario = Scenario::of(&mute).group("when_all_down = \"fail\"");
+        let unresponsive = unresponsive_to_probes();
+        let scenario = Scenario::of(&unresponsive).group("when_all_down = \"fail\"");
         if protocol == "http" {
             // By default nothing waits.
             let ringway = scenario.clone().group_table(CHECK).start();
             let start = now();
-            assert_eq!(get(&ringway).text(), "mute");
+            assert_eq!(get(&ringway).text(), "unresponsive");
             assert!(start.elapsed() < Duration::from_millis(250), "{:?}", start.elapsed());
         }
         // The first probe says nothing in time.

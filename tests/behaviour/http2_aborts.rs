@@ -5,7 +5,7 @@ use crate::support::{Ask, Backend, Content, Http2, PATIENCE, Pair, Scenario, Ver
 use std::sync::mpsc::{Receiver, channel};
 
 /// A backend that tells how the request ended: by an error or in order.
-fn telling(pair: Pair) -> (Backend, Receiver<&'static str>) {
+fn reporting_backend(pair: Pair) -> (Backend, Receiver<&'static str>) {
     let (sender, told) = channel();
     let backend = pair.backend(move |exchange| {
         if exchange.path() == "/next" {
@@ -30,7 +30,7 @@ fn telling(pair: Pair) -> (Backend, Receiver<&'static str>) {
 fn a_backend_notices_a_client_that_leaves() {
     for path in ["/upload", "/download"] {
         Pair::each(|pair| {
-            let (backend, told) = telling(pair);
+            let (backend, told) = reporting_backend(pair);
             let ringway = pair.start(&backend);
             let mut client = pair.connect(ringway.address());
             let content = if path == "/upload" { Content::Sized(1_000_000) } else { Content::None };
@@ -51,7 +51,7 @@ fn a_backend_notices_a_client_that_leaves() {
 #[test]
 fn an_upload_without_length_that_breaks_off_is_no_whole_request() {
     Pair::each(|pair| {
-        let (backend, told) = telling(pair);
+        let (backend, told) = reporting_backend(pair);
         let ringway = pair.start(&backend);
         let mut client = pair.connect(ringway.address());
         let call = client.begin(Ask::post("/upload", Content::Open));
@@ -65,7 +65,7 @@ fn an_upload_without_length_that_breaks_off_is_no_whole_request() {
 #[test]
 fn a_client_that_closes_its_connection_ends_all_its_streams() {
     for pair in Pair::ALL.into_iter().filter(|pair| pair.client == Version::Http2) {
-        let (backend, told) = telling(pair);
+        let (backend, told) = reporting_backend(pair);
         let ringway = pair.start(&backend);
         let mut client = pair.connect(ringway.address());
         let call = client.begin(Ask::post("/upload", Content::Open));

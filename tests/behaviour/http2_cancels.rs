@@ -95,7 +95,7 @@ fn a_client_that_cancels_too_much_is_asked_to_leave_before_it_is_made_to() {
 
     let (mut client, _) = client_with_slow_request(&ringway);
     // Who does not hear that either.
-    client.manners.answers_pings = false;
+    client.auto_replies.answers_pings = false;
     for _ in 0..30 {
         let Ok(stream) = client.try_request("GET", "/never", &[], true) else { break };
         if client.reset(stream, CANCEL).is_err() {

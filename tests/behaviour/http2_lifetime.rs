@@ -162,7 +162,7 @@ fn an_idle_connection_ends_and_a_busy_one_does_not() {
 fn the_last_stream_numbers_do_not_outlive_the_others() {
     let backend = backend();
     let ask = |client: &mut Http2| {
-        client.manners.answers_pings = false;
+        client.auto_replies.answers_pings = false;
         client.stream_number((1 << 31) - 1);
         assert_eq!(client.get("/").status, 200);
     };
@@ -324,7 +324,7 @@ fn the_last_goaway_follows_the_last_response_at_once() {
     let backend = backend();
     let mut ringway = Scenario::of(&backend).secured().start();
     let mut client = Http2::connect(ringway.address());
-    client.manners.answers_pings = false;
+    client.auto_replies.answers_pings = false;
     let stream = client.request("GET", "/slow", &[], true);
     eventually("the backend has it", || backend.requests() == 1);
     ringway.signal("TERM");

@@ -225,8 +225,8 @@ fn clients_may_acknowledge_the_pieces_of_many_responses() {
 /// Receives until `is_done`, and opens these windows by what came with each DATA frame: one at a time, as long as
 /// there is an answer to that.
 fn acknowledging(client: &mut Http2, windows: &[u32], mut is_done: impl FnMut(&mut Http2) -> bool) {
-    client.manners.opens_connection = false;
-    client.manners.opens_streams = false;
+    client.auto_replies.opens_connection = false;
+    client.auto_replies.opens_streams = false;
     let mut taken = VecDeque::new();
     while !is_done(client) {
         let received = match taken.is_empty() {
@@ -317,7 +317,7 @@ fn a_backend_that_takes_few_streams_serves_many() {
             let mut end = peer.http2(&[(MAX_CONCURRENT_STREAMS, 2)])?;
             let mut open = Vec::new();
             loop {
-                open.extend(end.take_fresh());
+                open.extend(end.take_new_streams());
                 open.retain(|stream| end.stream(*stream).reset.is_none());
                 assert!(open.len() <= 2, "more streams than were allowed");
                 if open.len() == 2 || (!open.is_empty() && end.stream(open[0]).field(":path") == Some("/one"))

@@ -50,7 +50,7 @@ fn downloads(end: &mut Http2, written: &AtomicUsize) -> io::Result<()> {
     let piece = [b'x'; 1 << 16];
     let mut left: Vec<(u32, usize)> = Vec::new();
     loop {
-        for stream in end.take_fresh() {
+        for stream in end.take_new_streams() {
             if end.stream(stream).field(":path") == Some("/small") {
                 end.respond(stream, "200", b"small")?;
                 continue;
@@ -180,7 +180,7 @@ fn reading_late(pair: Pair) -> Backend {
 fn read_late(end: &mut Http2) -> io::Result<()> {
     let (mut slow, mut waiting) = (0, Vec::new());
     loop {
-        for stream in end.take_fresh() {
+        for stream in end.take_new_streams() {
             match end.stream(stream).field(":path") {
                 Some("/slow") => {
                     end.hold(stream);

@@ -30,17 +30,17 @@ fn downloads(written: &Arc<AtomicUsize>) -> Backend {
 }
 
 /// A client whose windows are open once and for all, so that reading sends nothing.
-fn mute(ringway: &Ringway) -> Http2 {
+fn with_open_windows(ringway: &Ringway) -> Http2 {
     let mut client = Http2::connect_with(ringway.address(), &[(INITIAL_WINDOW_SIZE, 1 << 30)]);
     client.open_window(0, 1 << 30).expect("it is taken");
-    client.manners.opens_connection = false;
-    client.manners.opens_streams = false;
+    client.auto_replies.opens_connection = false;
+    client.auto_replies.opens_streams = false;
     client.settle();
     client
 }
 
 /// Waits until the backend cannot write any more.
-fn until_full(written: &AtomicUsize) {
+fn wait_until_blocked(written: &AtomicUsize) {
     let mut last = usize::MAX;
     eventually("the backend stops writing", || {
         std::thread::sleep(Duration::from_millis(150));
@@ -55,13 +55,13 @@ fn a_request_behind_a_full_output_is_answered_without_another_word() {
     let backend = downloads(&written);
     let ringway = Scenario::of(&backend).prior_knowledge().start();
     // Whether the output stands still above its limit is a matter of luck.
-    let mut clients = [mute(&ringway), mute(&ringway)];
+    let mut clients = [with_open_windows(&ringway), with_open_windows(&ringway)];
     for client in &mut clients {
         for _ in 0..3 {
             client.request("GET", "/", &[], true);
         }
     }
-    until_full(&written);
+    wait_until_blocked(&written);
     let small = clients.each_mut().map(|client| client.request("GET", "/small", &[], true));
     // They arrive while nothing can leave.
     std::thread::sleep(Duration::from_millis(100));
@@ -78,14 +78,14 @@ fn streams_that_end_while_they_wait_hold_nobody_up() {
     let written = Arc::default();
     let backend = downloads(&written);
     let ringway = Scenario::of(&backend).prior_knowledge().start();
-    let mut client = mute(&ringway);
-    let ghosts: Vec<u32> = (0..8).map(|_| client.request("POST", "/", &[], false)).collect();
-    eventually("the backend has them", || backend.requests() == ghosts.len());
+    let mut client = with_open_windows(&ringway);
+    let abandoned: Vec<u32> = (0..8).map(|_| client.request("POST", "/", &[], false)).collect();
+    eventually("the backend has them", || backend.requests() == abandoned.len());
     let kept = client.request("GET", "/", &[], true);
-    eventually("the backend has it", || backend.requests() == ghosts.len() + 1);
-    until_full(&written);
-    for ghost in ghosts {
-        client.reset(ghost, 8).expect("it is taken");
+    eventually("the backend has it", || backend.requests() == abandoned.len() + 1);
+    wait_until_blocked(&written);
+    for stream in abandoned {
+        client.reset(stream, 8).expect("it is taken");
     }
     assert_eq!(client.response(kept).body.len(), SIZE);
 }

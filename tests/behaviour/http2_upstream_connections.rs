@@ -71,7 +71,7 @@ fn what_a_backend_allows_is_respected_and_more_waits_its_turn() {
     let backend = settled(&[(MAX_CONCURRENT_STREAMS, 1)], |end, _| {
         loop {
             let stream = next_whole(end)?;
-            assert!(end.take_fresh().is_empty(), "a second stream");
+            assert!(end.take_new_streams().is_empty(), "a second stream");
             std::thread::sleep(Duration::from_millis(200));
             end.respond(stream, "200", b"alone")?;
         }
@@ -99,7 +99,7 @@ fn all_who_wait_are_served_when_a_backend_allows_more() {
             end.send(&frame(PING, 0, 0, &[0; 8]))?;
             end.receive()?;
             std::thread::sleep(Duration::from_millis(50));
-            for stream in end.take_fresh() {
+            for stream in end.take_new_streams() {
                 asked.fetch_add(1, Ordering::SeqCst);
                 streams.push(stream);
             }
@@ -274,7 +274,7 @@ fn a_connection_whose_peer_answers_no_ping_is_given_up() {
     let (sender, seen) = channel();
     let backend = settled(&[], move |end, number| {
         if number == 0 {
-            end.manners.answers_pings = false;
+            end.auto_replies.answers_pings = false;
             tell_rest(end, &sender);
             return Ok(());
         }
@@ -350,7 +350,7 @@ fn a_client_that_does_not_read_holds_up_nobody_else() {
             let count = end.try_send_content(slow, &piece, false)?;
             total.fetch_add(count, Ordering::SeqCst);
             if count < piece.len() {
-                if let Some(stream) = end.take_fresh().first() {
+                if let Some(stream) = end.take_new_streams().first() {
                     end.respond(*stream, "200", b"quick")?;
                 }
                 end.receive()?;

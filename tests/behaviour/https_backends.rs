@@ -179,7 +179,7 @@ fn a_response_cut_off_without_notice_is_broken() {
             peer.write(b"some of it")?;
             if !notice {
                 // An attacker on the way can end the TCP connection, but not speak TLS.
-                peer.leave_without_notice();
+                peer.close_without_notify();
             }
             Ok(())
         });

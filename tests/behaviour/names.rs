@@ -55,17 +55,17 @@ fn reload_with(ringway: &Ringway, old: &str, new: &str) {
 #[test]
 fn traffic_follows_a_name_without_a_failed_request() {
     let site = Site::new();
-    site.dns.say_addresses(NAME, &["127.0.0.1"]);
+    site.dns.set_addresses(NAME, &["127.0.0.1"]);
     let ringway = site.scenario().workers(2).start();
     assert_eq!(ask(ringway.address()), "first");
-    site.dns.say_addresses(NAME, &["127.0.0.2"]);
+    site.dns.set_addresses(NAME, &["127.0.0.2"]);
     eventually("the second answers", || ask(ringway.address()) == "second");
     ringway.wait_for_line("names: \"app.test\" now has the address 127.0.0.2");
     let asked = |_| ask(ringway.address());
     assert!((0..20).map(asked).all(|answer| answer == "second"));
 
     // The second of them twice, and an address of nobody, which is what 0.0.0.0 is.
-    site.dns.say_addresses(NAME, &["127.0.0.2", "0.0.0.0", "127.0.0.1", "127.0.0.2"]);
+    site.dns.set_addresses(NAME, &["127.0.0.2", "0.0.0.0", "127.0.0.1", "127.0.0.2"]);
     eventually("the first answers too", || ask(ringway.address()) == "first");
     ringway.wait_for_line("names: \"app.test\" now has 2 addresses: 127.0.0.1, 127.0.0.2");
 }
@@ -73,10 +73,10 @@ fn traffic_follows_a_name_without_a_failed_request() {
 #[test]
 fn the_same_answer_is_no_change() {
     let site = Site::new();
-    site.dns.say_addresses(NAME, &["127.0.0.1", "127.0.0.2"]);
+    site.dns.set_addresses(NAME, &["127.0.0.1", "127.0.0.2"]);
     let ringway = site.scenario().start();
     let asked = site.dns.questions();
-    site.dns.say_addresses(NAME, &["127.0.0.2", "127.0.0.1"]);
+    site.dns.set_addresses(NAME, &["127.0.0.2", "127.0.0.1"]);
     eventually("the name is looked up thrice more", || site.dns.questions() >= asked + 6);
     assert!(!ringway.stderr().contains("names:"), "{}", ringway.stderr());
 }
@@ -84,9 +84,9 @@ fn the_same_answer_is_no_change() {
 #[test]
 fn a_silent_resolver_leaves_the_last_addresses_in_use() {
     let site = Site::new();
-    site.dns.say_addresses(NAME, &["127.0.0.2"]);
+    site.dns.set_addresses(NAME, &["127.0.0.2"]);
     let ringway = site.scenario().start();
-    site.dns.say(NAME, Reply::Silence);
+    site.dns.set_reply(NAME, Reply::Silence);
     let warning = "warning: cannot resolve \"app.test\" any more: the resolver does not answer; its last \
                    addresses stay in use";
     ringway.wait_for_line(warning);
@@ -96,12 +96,12 @@ fn a_silent_resolver_leaves_the_last_addresses_in_use() {
 #[test]
 fn a_name_that_is_gone_stays_until_it_comes_back_elsewhere() {
     let site = Site::new();
-    site.dns.say_addresses(NAME, &["127.0.0.2"]);
+    site.dns.set_addresses(NAME, &["127.0.0.2"]);
     let ringway = site.scenario().start();
-    site.dns.say(NAME, Reply::NoSuchHost);
+    site.dns.set_reply(NAME, Reply::NoSuchHost);
     ringway.wait_for_line("cannot resolve \"app.test\" any more: no such host");
     assert_eq!(ask(ringway.address()), "second");
-    site.dns.say_addresses(NAME, &["127.0.0.1"]);
+    site.dns.set_addresses(NAME, &["127.0.0.1"]);
     ringway.wait_for_line("names: \"app.test\" resolves again");
     ringway.wait_for_line("names: \"app.test\" now has the address 127.0.0.1");
     assert_eq!(ask(ringway.address()), "first");
@@ -116,7 +116,7 @@ fn a_start_goes_on_without_a_name_that_does_not_resolve() {
         (Reply::Silence, "the resolver does not answer"),
     ] {
         let site = Site::new();
-        site.dns.say(NAME, reply);
+        site.dns.set_reply(NAME, reply);
         let ringway = site.scenario().logged("json").table("[admin]\nsocket = \"admin.sock\"").start();
         let line = ringway.wait_for_line("cannot resolve");
         assert!(line.contains("ringway.toml:"), "{line}");
@@ -129,7 +129,7 @@ fn a_start_goes_on_without_a_name_that_does_not_resolve() {
         assert_eq!((&group["availability"], &group["unresolved"][0]), (&"nobody".into(), &name.into()));
 
         // Whoever is there later is taken.
-        site.dns.say_addresses(NAME, &["127.0.0.2"]);
+        site.dns.set_addresses(NAME, &["127.0.0.2"]);
         eventually("it resolves", || client.get("/").status == 200);
         ringway.wait_for_line("names: \"app.test\" now has the address 127.0.0.2");
         assert_eq!(status(&ringway)["groups"][0]["unresolved"], serde_json::json!([]));
@@ -140,8 +140,8 @@ fn a_start_goes_on_without_a_name_that_does_not_resolve() {
 #[test]
 fn a_check_looks_names_up_when_it_is_told_to() {
     let dns = Dns::start();
-    dns.say("nowhere.test", Reply::NoSuchHost);
-    dns.say_addresses(NAME, &["127.0.0.1"]);
+    dns.set_reply("nowhere.test", Reply::NoSuchHost);
+    dns.set_addresses(NAME, &["127.0.0.1"]);
     for (name, code) in [("nowhere.test", 3), (NAME, 0)] {
         let scenario = Scenario::new().process(&dns.setting()).backend_at(&format!("{name}:80"), 100);
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
@@ -162,24 +162,24 @@ fn a_check_looks_names_up_when_it_is_told_to() {
 #[test]
 fn a_reload_keeps_what_it_knows_and_refuses_what_it_does_not() {
     let site = Site::new();
-    site.dns.say_addresses(NAME, &["127.0.0.2"]);
+    site.dns.set_addresses(NAME, &["127.0.0.2"]);
     let ringway = site.scenario().start();
     let backend = format!("{NAME}:{}", site.second.address().port());
 
-    site.dns.say("new.test", Reply::NoSuchHost);
+    site.dns.set_reply("new.test", Reply::NoSuchHost);
     reload_with(&ringway, &backend, &backend.replace(NAME, "new.test"));
     ringway.wait_for_line("error: cannot resolve \"new.test\": no such host");
     ringway.wait_for_line("the reload is refused");
     // What is in service is watched as before.
-    site.dns.say_addresses(NAME, &["127.0.0.1"]);
+    site.dns.set_addresses(NAME, &["127.0.0.1"]);
     eventually("the first answers", || ask(ringway.address()) == "first");
 
-    site.dns.say("new.test", Reply::Addresses(vec![[127, 0, 0, 2].into()], 600));
+    site.dns.set_reply("new.test", Reply::Addresses(vec![[127, 0, 0, 2].into()], 600));
     reload_with(&ringway, "weight = 100", "weight = 99");
     ringway.wait_for_line("reloaded: ");
     eventually("the second answers under its new name", || ask(ringway.address()) == "second");
 
-    site.dns.say("new.test", Reply::NoSuchHost);
+    site.dns.set_reply("new.test", Reply::NoSuchHost);
     reload_with(&ringway, "weight = 99", "weight = 98");
     ringway.wait_for_line("warning: cannot resolve \"new.test\" now: no such host");
     assert_eq!(ask(ringway.address()), "second");
@@ -188,18 +188,18 @@ fn a_reload_keeps_what_it_knows_and_refuses_what_it_does_not() {
 #[test]
 fn the_second_resolver_is_asked_only_when_the_first_knows_nothing() {
     let (first, second, backend) = (Dns::start(), Dns::start(), named("127.0.0.1:0", "it"));
-    second.say_addresses(NAME, &["127.0.0.1"]);
+    second.set_addresses(NAME, &["127.0.0.1"]);
     let resolvers = format!("resolvers = [\"{}\", \"{}\"]", first.address(), second.address());
     let address = format!("{NAME}:{}", backend.address().port());
     let scenario = Scenario::new().process(&resolvers).backend_at(&address, 100);
     for reply in [Reply::Silence, Reply::Refusal] {
-        first.say(NAME, reply);
+        first.set_reply(NAME, reply);
         assert_eq!(ask(scenario.start().address()), "it");
     }
-    first.say(NAME, Reply::NoSuchHost);
+    first.set_reply(NAME, Reply::NoSuchHost);
     scenario.start().wait_for_line("cannot resolve \"app.test\": no such host");
     let questions = second.questions();
-    first.say_addresses(NAME, &["127.0.0.1"]);
+    first.set_addresses(NAME, &["127.0.0.1"]);
     assert_eq!(ask(scenario.start().address()), "it");
     assert_eq!(second.questions(), questions);
 }
@@ -225,7 +225,7 @@ fn without_names_there_is_no_thread_for_them() {
     let site = Site::new();
     assert!(!has_thread(&Scenario::of(&site.second).start()));
 
-    site.dns.say_addresses(NAME, &["127.0.0.2"]);
+    site.dns.set_addresses(NAME, &["127.0.0.2"]);
     let ringway = site.scenario().start();
     assert!(has_thread(&ringway));
     reload_with(&ringway, NAME, "127.0.0.2");

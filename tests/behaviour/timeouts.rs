@@ -90,8 +90,10 @@ fn a_backend_that_stops_within_a_body_truncates_it() {
 
 #[test]
 fn a_backend_may_take_its_time_between_pieces() {
-    let backend =
-        Backend::drips(&b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow"[..], Duration::from_millis(45));
+    let backend = Backend::slow_response(
+        &b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow"[..],
+        Duration::from_millis(45),
+    );
     let ringway = Scenario::of(&backend).group("response_timeout = \"1s\"").start();
     assert_eq!(Client::connect(ringway.address()).get("/").text(), "slow");
 }

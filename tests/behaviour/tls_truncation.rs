@@ -58,7 +58,7 @@ fn a_request_cut_off_without_notice_is_not_completed() {
             if notice {
                 client.wire().close_session().expect("it is open");
             }
-            client.wire().leave_without_notice();
+            client.wire().close_without_notify();
             client.stream().shutdown(Shutdown::Write).expect("it is open");
             assert_eq!(judged.recv_timeout(PATIENCE), Ok(false), "{lines} {notice}");
         }
@@ -73,7 +73,7 @@ fn a_head_cut_off_without_notice_reaches_nobody() {
     let site = Site::of(&backend, |scenario| scenario);
     let mut client = site.client();
     client.send("GET / HTTP/1.1\r\nHost: a\r\n");
-    client.wire().leave_without_notice();
+    client.wire().close_without_notify();
     client.stream().shutdown(Shutdown::Write).expect("it is open");
     let _ = client.try_read_response();
     assert_eq!(backend.requests(), 0);

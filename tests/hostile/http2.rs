@@ -230,7 +230,7 @@ fn header_bombs_take_no_memory() {
     let events = end.feed(&frame(HEADERS, END, 1, &block));
     assert_eq!(events, [Event::HeadTooLarge { stream: id(1), end: true }]);
     assert!(end.codec.capacity() < 64 * 1024, "{}", end.codec.capacity());
-    end.goes_on();
+    end.assert_open();
 }
 
 fn stalled() -> End {
@@ -259,7 +259,7 @@ fn windows_that_stay_shut() {
     end.now = end.codec.deadline().unwrap();
     let event = end.codec.handle_timeout(end.now);
     assert!(matches!(event, Some(Event::Reset { .. })), "{event:?}");
-    end.goes_on();
+    end.assert_open();
 }
 
 /// A window that opens byte by byte is a stall too.

@@ -76,7 +76,7 @@ impl Scene {
     }
 
     /// Fails unless the honest client was served in time and little memory was taken.
-    fn goes_on(mut self) {
+    fn assert_open(mut self) {
         self.stop.store(true, Ordering::SeqCst);
         let bystander = self.bystander.take().expect("it runs");
         let slowest = bystander.join().expect("an honest client is served throughout");
@@ -143,7 +143,7 @@ fn rapid_resets() {
         let stream = ask(client)?;
         client.reset(stream, CANCEL)
     });
-    scene.goes_on();
+    scene.assert_open();
 }
 
 /// CVE-2025-8671: ways to make the server reset a stream.
@@ -169,7 +169,7 @@ fn provoked_resets() {
     scene.calms("h2_reset_flood", |client| {
         client.try_request("GET", "/", &[("connection", "close")], true).map(drop)
     });
-    scene.goes_on();
+    scene.assert_open();
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn header_blocks_without_end() {
     scene.calms("h2_header_block", endless_block(vec![0; 16_000]));
     scene.calms("h2_continuation_flood", endless_block(Vec::new()));
     scene.calms("h2_continuation_flood", endless_block(vec![0]));
-    scene.goes_on();
+    scene.assert_open();
 }
 
 /// HEADERS, and then CONTINUATION with this payload for ever.
@@ -209,7 +209,7 @@ fn frames_that_cost_their_sender_nothing() {
         }
         client.send(&frame(DATA, 0, stream, b""))
     });
-    scene.goes_on();
+    scene.assert_open();
 }
 
 /// Answers that nobody reads do not pile up: the flood stands still instead.
@@ -224,7 +224,7 @@ fn a_flood_that_does_not_read_its_answers() {
         sent += pings.len();
     }
     assert!(sent < 64 << 20, "the flood is taken without end");
-    scene.goes_on();
+    scene.assert_open();
 }
 
 /// CVE-2026-49975: a field that fills the table, and references to it of one byte each. The window is shut, so that
@@ -245,7 +245,7 @@ fn header_bombs_with_a_shut_window() {
         }
         while let Ok(Some(_)) = client.receive_within(Duration::from_millis(1)) {}
     }
-    scene.goes_on();
+    scene.assert_open();
 }
 
 /// Answers that wait for a window hold little and not for ever.
@@ -267,7 +267,7 @@ fn windows_that_stay_shut() {
         assert!(is_over.is_ok_and(|over| over.is_some()) || client.go_away.is_some(), "stalled streams end");
     }
     assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
-    scene.goes_on();
+    scene.assert_open();
 }
 
 /// A window that opens byte by byte would make a frame for each of them.
@@ -280,7 +280,7 @@ fn windows_that_open_by_bytes() {
     assert_eq!(code, Some(ENHANCE_YOUR_CALM));
     assert!(client.stream(stream).body.len() < 1000);
     scene.has_logged("h2_window_update_flood");
-    scene.goes_on();
+    scene.assert_open();
 }
 
 #[test]
@@ -298,7 +298,7 @@ fn windows_that_open_slowly() {
         assert!(start.elapsed() < PATIENCE, "it is fed for ever");
     };
     assert!(ended < Duration::from_secs(8), "{ended:?}");
-    scene.goes_on();
+    scene.assert_open();
 }
 
 /// Who has used up the numbers of streams is asked to connect anew, in order.
@@ -313,7 +313,7 @@ fn the_last_stream_numbers() {
     assert_eq!(client.response(stream).status, 200);
     client.receive_to_end();
     assert_eq!(client.go_away.map(|(_, code)| code), Some(NO_ERROR));
-    scene.goes_on();
+    scene.assert_open();
 }
 
 /// Nobody listens behind a GOAWAY for a fault, and streams that end with it have nothing to say.
@@ -341,7 +341,7 @@ fn nothing_follows_the_last_word() {
             client.seen.iter().map(|frame| frame.kind).collect::<Vec<_>>()
         );
     }
-    scene.goes_on();
+    scene.assert_open();
 }
 
 /// Connections that are opened and say nothing, or not enough.

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 /// A backend that answers with the target and tells it.
-fn telling() -> (Backend, Receiver<String>) {
+fn reporting_backend() -> (Backend, Receiver<String>) {
     let (sender, received) = channel();
     let backend = Backend::per_request(move |peer, head, _| {
         let _ = sender.send(head.start_line.clone());
@@ -54,7 +54,7 @@ fn verdict(
 }
 
 fn check(piece: usize) {
-    let (backend, received) = telling();
+    let (backend, received) = reporting_backend();
     let ringway = Ringway::in_front_of(&[backend.address()]);
     let all = attempts();
     let wrong: Vec<_> =

@@ -116,7 +116,7 @@ impl Backend {
     }
 
     /// Answers each request with these bytes, one at a time with a pause after each.
-    pub(crate) fn drips(response: impl Into<Vec<u8>>, pause: Duration) -> Backend {
+    pub(crate) fn slow_response(response: impl Into<Vec<u8>>, pause: Duration) -> Backend {
         let response = response.into();
         Backend::per_request(move |peer, _, _| {
             for byte in &response {
@@ -213,8 +213,8 @@ impl Peer {
     }
 
     /// Lets the connection end without a word of TLS.
-    pub(crate) fn leave_without_notice(&self) {
-        self.wire.leave_without_notice();
+    pub(crate) fn close_without_notify(&self) {
+        self.wire.close_without_notify();
     }
 
     /// Reads a request head and counts it; `None` when the peer has closed.

@@ -51,14 +51,14 @@ impl Dns {
     }
 
     /// From the next question on, this is what is said about a name.
-    pub(crate) fn say(&self, name: &str, reply: Reply) {
+    pub(crate) fn set_reply(&self, name: &str, reply: Reply) {
         self.changes.send((name.to_owned(), reply)).expect("the server runs");
     }
 
     /// The same with addresses that live for a second.
-    pub(crate) fn say_addresses(&self, name: &str, addresses: &[&str]) {
+    pub(crate) fn set_addresses(&self, name: &str, addresses: &[&str]) {
         let addresses = addresses.iter().map(|address| address.parse().expect("an address")).collect();
-        self.say(name, Reply::Addresses(addresses, 1));
+        self.set_reply(name, Reply::Addresses(addresses, 1));
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

@@ -27,9 +27,9 @@ pub(crate) struct Frame {
     pub(crate) payload: Vec<u8>,
 }
 
-/// What an end does by itself; all of it unless a test plays a peer without manners.
+/// What an end answers by itself; all of it, unless a test plays a peer that does not.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Manners {
+pub(crate) struct AutoReplies {
     pub(crate) acknowledges_settings: bool,
     pub(crate) answers_pings: bool,
     /// Gives the connection's window back for what was received.
@@ -66,7 +66,7 @@ pub(crate) struct Http2 {
     receive_window: i64,
     unreleased: u32,
     own_stream_window: i64,
-    pub(crate) manners: Manners,
+    pub(crate) auto_replies: AutoReplies,
     /// The peer's settings.
     pub(crate) settings: BTreeMap<u16, u32>,
     /// The frames received so far, DATA without its payload.
@@ -112,7 +112,7 @@ impl Http2 {
             receive_window: i64::from(DEFAULT_WINDOW),
             unreleased: 0,
             own_stream_window: i64::from(own_window.map_or(DEFAULT_WINDOW, |(_, value)| *value)),
-            manners: Manners {
+            auto_replies: AutoReplies {
                 acknowledges_settings: true,
                 answers_pings: true,
                 opens_connection: true,
@@ -268,7 +268,7 @@ impl Http2 {
     }
 
     /// The streams that the client opened and nobody was told of.
-    pub(crate) fn take_fresh(&mut self) -> Vec<u32> {
+    pub(crate) fn take_new_streams(&mut self) -> Vec<u32> {
         self.fresh.drain(..).collect()
     }
 
@@ -303,7 +303,7 @@ impl Http2 {
         }
     }
 
-    /// Receives one frame and does what manners demand; `None` when the peer has closed in order.
+    /// Receives one frame and sends the replies that it calls for; `None` when the peer has closed in order.
     pub(crate) fn receive(&mut self) -> io::Result<Option<Frame>> {
         let Some(received) = self.read_frame()? else { return Ok(None) };
         self.take(&received)?;
@@ -358,7 +358,7 @@ impl Http2 {
                 Ok(())
             }
             SETTINGS if frame.flags & ACK == 0 => self.take_settings(frame),
-            PING if frame.flags & ACK == 0 && self.manners.answers_pings => {
+            PING if frame.flags & ACK == 0 && self.auto_replies.answers_pings => {
                 self.answer(&super::frames::frame(PING, ACK, 0, &frame.payload))
             }
             GOAWAY => {
@@ -388,7 +388,7 @@ impl Http2 {
                 self.streams.values_mut().for_each(|stream| stream.window += difference);
             }
         }
-        if !self.manners.acknowledges_settings {
+        if !self.auto_replies.acknowledges_settings {
             return Ok(());
         }
         self.answer(&super::frames::frame(SETTINGS, ACK, 0, b""))
@@ -422,7 +422,7 @@ impl Http2 {
         self.receive_window -= i64::from(length);
         let content = unpadded(frame)?.to_vec();
         let is_exceeded = self.receive_window < 0;
-        let opens = self.manners.opens_streams;
+        let opens = self.auto_replies.opens_streams;
         let its = self.stream_of(frame.stream);
         its.take_content(&content, length, frame.flags & END_STREAM != 0)?;
         if is_exceeded {
@@ -434,7 +434,7 @@ impl Http2 {
         if on_stream > 0 {
             self.receive_window_answer(frame.stream, on_stream)?;
         }
-        if self.manners.opens_connection && self.unreleased >= RELEASE_BYTES {
+        if self.auto_replies.opens_connection && self.unreleased >= RELEASE_BYTES {
             let released = std::mem::take(&mut self.unreleased);
             self.receive_window_answer(0, released)?;
         }
@@ -442,12 +442,12 @@ impl Http2 {
     }
 
     fn receive_window_answer(&mut self, stream: u32, bytes: u32) -> io::Result<()> {
-        forgiven(self.open_window(stream, bytes))
+        unless_closed(self.open_window(stream, bytes))
     }
 
-    /// Sends what manners demand; a peer that has closed meanwhile still has words to be read.
+    /// Sends an automatic reply; a peer that has closed meanwhile still has words to be read.
     fn answer(&mut self, bytes: &[u8]) -> io::Result<()> {
-        forgiven(self.send(bytes))
+        unless_closed(self.send(bytes))
     }
 
     fn stream_of(&mut self, stream: u32) -> &mut Stream {
@@ -461,7 +461,7 @@ impl Http2 {
     }
 }
 
-fn forgiven(result: io::Result<()>) -> io::Result<()> {
+fn unless_closed(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => Ok(()),
         result => result,

@@ -49,7 +49,7 @@ fn serve(end: &mut Http2, answer: &impl Fn(&mut Http2, u32, &Message) -> io::Res
     loop {
         // A stream that was reset is none of our business any more.
         let next = end.receive_until(|end| {
-            waiting.extend(end.take_fresh());
+            waiting.extend(end.take_new_streams());
             waiting.retain(|&stream| end.stream(stream).reset.is_none());
             let place = waiting.iter().position(|&stream| end.stream(stream).ended)?;
             Some(waiting.remove(place))

@@ -118,11 +118,11 @@ impl End {
         };
         assert_eq!(header.stream, StreamId::new(stream));
         assert_eq!(*payload, code.to_wire().to_be_bytes());
-        self.goes_on();
+        self.assert_open();
     }
 
     /// The connection is alive.
-    pub(crate) fn goes_on(&mut self) {
+    pub(crate) fn assert_open(&mut self) {
         assert_eq!(self.feed(&frame(PING, 0, 0, b"alive???")), []);
         let frames = self.sent();
         let (header, payload) = frames.last().expect("the PING is answered");

@@ -59,7 +59,7 @@ impl Ringway {
     /// The same without waiting.
     pub(crate) fn spawn_with(configuration: &str, files: &[(String, String)]) -> Ringway {
         let driver = std::env::var("RINGWAY_TEST_IO_DRIVER").ok();
-        let (folder, file) = furnished(&with_io_driver(configuration, driver.as_deref()));
+        let (folder, file) = folder_with(&with_io_driver(configuration, driver.as_deref()));
         for (name, content) in files {
             write_private(&folder.path().join(name), content);
         }
@@ -111,7 +111,7 @@ impl Ringway {
         configuration: &str,
         filter: impl FnMut() -> std::io::Result<()> + Send + Sync + 'static,
     ) -> Ringway {
-        let (folder, file) = furnished(configuration);
+        let (folder, file) = folder_with(configuration);
         let mut command = Command::new(env!("CARGO_BIN_EXE_ringway"));
         command.arg("run").arg("-c").arg(&file);
         // SAFETY: between fork and exec, only system calls are made.
@@ -188,7 +188,7 @@ impl Ringway {
     /// Puts this configuration in the place of the one before; nobody is told.
     pub(crate) fn replace_configuration(&self, configuration: &str) {
         let driver = std::env::var("RINGWAY_TEST_IO_DRIVER").ok();
-        furnish(&self.folder, &with_io_driver(configuration, driver.as_deref()));
+        write_files(&self.folder, &with_io_driver(configuration, driver.as_deref()));
     }
 
     /// The epoch that the process has told last.
@@ -350,9 +350,9 @@ pub(crate) fn over_tls() -> bool {
 }
 
 /// A folder with this configuration, and its path.
-fn furnished(configuration: &str) -> (TempDir, PathBuf) {
+fn folder_with(configuration: &str) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
-    let file = furnish(&folder, configuration);
+    let file = write_files(&folder, configuration);
     (folder, file)
 }
 
@@ -364,7 +364,7 @@ fn write_private(path: &Path, content: &str) {
 }
 
 /// Writes this configuration into the folder.
-fn furnish(folder: &TempDir, configuration: &str) -> PathBuf {
+fn write_files(folder: &TempDir, configuration: &str) -> PathBuf {
     let file = folder.path().join("ringway.toml");
     let mut configuration = configuration.to_owned();
     if over_tls()

@@ -153,7 +153,7 @@ impl Wire {
     }
 
     /// Lets the connection end without close_notify.
-    pub(crate) fn leave_without_notice(&self) {
+    pub(crate) fn close_without_notify(&self) {
         if let Some(tls) = &self.tls {
             tls.leaves_without_notice.store(true, Ordering::SeqCst);
         }

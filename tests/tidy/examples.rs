@@ -7,7 +7,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 /// A copy of `config/` with certificates, keys and secrets in its `tls/`.
-pub(crate) fn furnish() -> (TempDir, Vec<PathBuf>) {
+pub(crate) fn write_files() -> (TempDir, Vec<PathBuf>) {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let copy = |path: String| {
         let target = folder.path().join(path.trim_start_matches("config/"));

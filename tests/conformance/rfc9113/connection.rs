@@ -191,7 +191,7 @@ fn should_shut_down_in_two_steps() {
         end.codec.send_head(id(stream), [(&b":status"[..], &b"204"[..])], true).unwrap();
     }
     assert!(end.codec.is_drained());
-    end.goes_on();
+    end.assert_open();
 }
 
 /// With nothing in flight, one GOAWAY is all (§6.8): whatever meets it was not processed, which it says.
@@ -262,7 +262,7 @@ fn must_send_nothing_behind_a_fatal_goaway() {
 #[test]
 fn must_answer_pings() {
     let mut end = End::server();
-    end.goes_on();
+    end.assert_open();
     assert_eq!(end.feed(&frame(PING, ACK, 0, b"12345678")), [Event::Pong(*b"12345678")]);
     assert!(end.sent().is_empty());
 }

@@ -15,7 +15,7 @@ fn must_ignore_what_is_unknown() {
     let mut end = End::server();
     assert_eq!(end.feed(&frame(0xbe, 0xff, 1, &[7; 1000])), []);
     assert_eq!(end.feed(&frame(PING, 0xfe, 1 << 31, b"12345678")), []);
-    end.goes_on();
+    end.assert_open();
 }
 
 /// "An endpoint MUST send an error code of FRAME_SIZE_ERROR if a frame exceeds the size defined in
@@ -80,7 +80,7 @@ fn must_refuse_too_much_padding() {
         end.feed(&frame(HEADERS, PADDED | END, 1, &padded)),
         [Event::Head { stream: id(1), end: true }]
     );
-    end.goes_on();
+    end.assert_open();
 }
 
 /// "Field blocks MUST be transmitted as a contiguous sequence of frames, with no interleaved frames of any other
@@ -127,5 +127,5 @@ fn must_take_unknown_error_codes() {
     end.feed(&get(1));
     let events = end.feed(&frame(RST_STREAM, 0, 1, &[0xff; 4]));
     assert!(matches!(events[..], [Event::Reset { .. }]));
-    end.goes_on();
+    end.assert_open();
 }

@@ -19,7 +19,7 @@ fn must_refuse_frames_on_idle_streams() {
     }
     let mut end = End::server();
     end.feed(&frame(PRIORITY, 0, 1, &[0, 0, 0, 3, 1]));
-    end.goes_on();
+    end.assert_open();
 }
 
 /// "If an endpoint receives additional frames, other than WINDOW_UPDATE, PRIORITY, or RST_STREAM, for a stream
@@ -63,7 +63,7 @@ fn must_ignore_what_was_under_way_at_a_reset() {
         assert_eq!(end.feed(&late[0]), []);
     }
     assert!(end.sent().iter().any(|(header, _)| header.stream.is_none()));
-    end.goes_on();
+    end.assert_open();
 }
 
 /// "The identifier of a newly established stream MUST be numerically greater than all streams that the initiating

@@ -12,7 +12,7 @@ use crate::control::admin::reply::ReloadReply;
 use crate::telemetry::operator::log_line;
 
 /// The process answers before.
-const PATIENCE: Duration = RELOAD_TIMEOUT.saturating_add(Duration::from_secs(10));
+const ANSWER_TIMEOUT: Duration = RELOAD_TIMEOUT.saturating_add(Duration::from_secs(10));
 
 #[derive(Args)]
 pub(super) struct Arguments {
@@ -28,7 +28,7 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Exit {
     let command = if arguments.strict { "reload strict" } else { "reload" };
-    let (json, reply) = match arguments.endpoint.ask::<ReloadReply>(command, PATIENCE) {
+    let (json, reply) = match arguments.endpoint.ask::<ReloadReply>(command, ANSWER_TIMEOUT) {
         Ok(answer) => answer,
         Err(exit) => return exit,
     };

@@ -22,7 +22,7 @@ use crate::control::admin::status::Status;
 use crate::telemetry::words::counted;
 
 /// The answer needs no other thread.
-const PATIENCE: Duration = Duration::from_secs(10);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Args)]
 pub(super) struct Arguments {
@@ -34,7 +34,7 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Exit {
-    let (json, status) = match arguments.endpoint.ask::<Status>("status", PATIENCE) {
+    let (json, status) = match arguments.endpoint.ask::<Status>("status", ANSWER_TIMEOUT) {
         Ok(answer) => answer,
         Err(exit) => return exit,
     };

@@ -32,8 +32,8 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// How long an address that was given up a moment ago may still be taken by its old sockets, and how often to
 /// look whether it is.
-const PATIENCE: Duration = Duration::from_secs(3);
-const PAUSE: Duration = Duration::from_millis(20);
+const OLD_SOCKETS_TIMEOUT: Duration = Duration::from_secs(3);
+const OLD_SOCKETS_LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Hosts of which the operator is told when many have other addresses at once.
 const MAX_SENTENCES: usize = 20;
@@ -140,7 +140,7 @@ impl Reloader {
             return Ok(Reloaded { sentence: sentence.to_owned(), warnings: String::new() });
         }
         let began = instant_now();
-        let end = began + PATIENCE;
+        let end = began + OLD_SOCKETS_TIMEOUT;
         loop {
             match self.reload_once(began, is_strict) {
                 Err(Setback::Taken(refused)) if instant_now() < end => self.wait_until_free(&refused, end),
@@ -155,7 +155,7 @@ impl Reloader {
     fn wait_until_free(&mut self, refused: &BindError, end: Instant) {
         let mut looked = instant_now();
         loop {
-            thread::sleep(PAUSE);
+            thread::sleep(OLD_SOCKETS_LOOK_INTERVAL);
             let now = instant_now();
             if now >= looked + LOOK_INTERVAL {
                 self.look();

@@ -27,7 +27,7 @@ const BACKLOG: i32 = 64;
 const MODE: u32 = 0o600;
 
 /// How long another process that is about to bind in the same folder is waited for.
-const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// The socket and its file. Dropping it removes the file, unless somebody else has taken its place.
@@ -138,7 +138,7 @@ fn make_room(path: &Path, gives_way: impl FnOnce(UnixStream) -> bool) -> Result<
 fn lock_folder_of(path: &Path) -> Option<File> {
     let folder = File::open(path.parent()?).ok()?;
     let mut waited = Duration::ZERO;
-    while folder.try_lock().is_err() && waited < LOCK_PATIENCE {
+    while folder.try_lock().is_err() && waited < LOCK_TIMEOUT {
         waited += LOCK_PAUSE;
         thread::sleep(LOCK_PAUSE);
     }

@@ -19,10 +19,10 @@ use crate::telemetry::log_writer::LogWriter;
 use crate::telemetry::operator::log_line;
 
 /// How often to look whether the access log takes anything, and how a stop goes.
-const LOOKS: Duration = Duration::from_secs(1);
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Between two messages about how many connections are left.
-const REMINDER: Duration = Duration::from_secs(10);
+const REMINDER_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The thread that supervises the workers, and what it can do.
 pub(super) struct Supervisor<'w> {
@@ -85,9 +85,11 @@ impl Supervisor<'_> {
         loop {
             let left = stop.as_ref().and_then(|stop| stop.end);
             let left = left.map(|end| end.saturating_duration_since(instant_now()));
-            let event = inbox.recv_timeout(left.map_or(LOOKS, |left| left.min(LOOKS)));
+            let event = inbox.recv_timeout(left.map_or(LOOK_INTERVAL, |left| left.min(LOOK_INTERVAL)));
             match event {
-                Err(RecvTimeoutError::Timeout) if left.is_none_or(|left| left > LOOKS) => self.look(stop),
+                Err(RecvTimeoutError::Timeout) if left.is_none_or(|left| left > LOOK_INTERVAL) => {
+                    self.look(stop)
+                }
                 event => return event,
             }
         }
@@ -98,7 +100,7 @@ impl Supervisor<'_> {
             log_line(&format!("warning: {text}"));
         }
         if let Some(stop) = stop
-            && stop.told.elapsed() >= REMINDER
+            && stop.told.elapsed() >= REMINDER_INTERVAL
         {
             log_line(&format!("stopping: {} left", self.connections()));
             stop.told = instant_now();

@@ -156,8 +156,8 @@ impl Availability {
     }
 }
 
-/// The weight of a backend at full weight 1.
-const WHOLE: u32 = 100;
+/// The weight of a backend of weight 1, its slow start over.
+const FULL_WEIGHT: u32 = 100;
 
 impl Group {
     /// Completes a group whose members and terms stand, with a first table for this moment of the
@@ -319,7 +319,7 @@ impl Group {
         let weight = if self.algorithm == Algorithm::RoundRobin { 1 } else { member.weight };
         let slow_start_since = member.backend.health.slow_start_since_ms();
         if slow_start_since == 0 || self.slow_start.is_zero() {
-            return weight * WHOLE;
+            return weight * FULL_WEIGHT;
         }
         slow_start::weight(
             weight,

@@ -27,11 +27,11 @@ const LINE_BYTES: usize = 4 * 1024;
 /// Chunks per worker; with their size this bounds what a stuck log costs to 1 MiB per worker.
 const CHUNKS: usize = 16;
 /// The writer looks for work at least this often, even if a worker forgets to wake it.
-const PATIENCE: Duration = Duration::from_millis(500);
+const IDLE_LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How long the last lines may take at the end, and how often to look whether they are written.
-const FAREWELL: Duration = Duration::from_secs(2);
-const GLANCE: Duration = Duration::from_millis(5);
+const LAST_LINES_TIMEOUT: Duration = Duration::from_secs(2);
+const LAST_LINES_LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Looks between two messages about a log that takes nothing.
 const LOOKS_PER_MESSAGE: u32 = 10;
@@ -123,11 +123,11 @@ impl LogWriter {
         self.wake();
         let mut waited = Duration::ZERO;
         while !self.thread.is_finished() {
-            if waited >= FAREWELL {
+            if waited >= LAST_LINES_TIMEOUT {
                 return self.shared.give_up();
             }
-            std::thread::sleep(GLANCE);
-            waited += GLANCE;
+            std::thread::sleep(LAST_LINES_LOOK_INTERVAL);
+            waited += LAST_LINES_LOOK_INTERVAL;
         }
         0
     }
@@ -167,7 +167,7 @@ impl Shared {
             if stopping {
                 return;
             }
-            std::thread::park_timeout(PATIENCE);
+            std::thread::park_timeout(IDLE_LOOK_INTERVAL);
         }
     }
 

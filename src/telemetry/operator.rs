@@ -29,14 +29,14 @@ const MAX_WAITING: usize = 1_024;
 const MAX_WAITING_BYTES: usize = 1024 * 1024;
 
 /// The writer looks for what has to be told of itself, such as counts, at least this often.
-const PATIENCE: Duration = Duration::from_millis(500);
+const IDLE_LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How long the last messages may take at the end, and how often to look whether they are written.
-const FAREWELL: Duration = Duration::from_secs(1);
-const GLANCE: Duration = Duration::from_millis(2);
+const LAST_MESSAGES_TIMEOUT: Duration = Duration::from_secs(1);
+const LAST_MESSAGES_LOOK_INTERVAL: Duration = Duration::from_millis(2);
 
 /// The pause before another try where standard error does not block and is full.
-const PAUSE: Duration = Duration::from_millis(20);
+const FULL_RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
 const SECOND_MS: u64 = 1_000;
 const MINUTE_MS: u64 = 60 * SECOND_MS;
@@ -167,9 +167,9 @@ pub fn finish() {
     writer.queue.stop.store(true, Ordering::Release);
     writer.thread.thread().unpark();
     let mut waited = Duration::ZERO;
-    while !writer.thread.is_finished() && waited < FAREWELL {
-        std::thread::sleep(GLANCE);
-        waited += GLANCE;
+    while !writer.thread.is_finished() && waited < LAST_MESSAGES_TIMEOUT {
+        std::thread::sleep(LAST_MESSAGES_LOOK_INTERVAL);
+        waited += LAST_MESSAGES_LOOK_INTERVAL;
     }
 }
 
@@ -232,7 +232,7 @@ impl Queue {
             if is_stopping {
                 return;
             }
-            std::thread::park_timeout(PATIENCE);
+            std::thread::park_timeout(IDLE_LOOK_INTERVAL);
         }
     }
 
@@ -311,7 +311,9 @@ pub(super) fn write_patiently(out: &mut impl Write, bytes: &[u8]) -> Result<(), 
             Ok(0) => return Err((written, io::ErrorKind::WriteZero.into())),
             Ok(count) => written += count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::sleep(PAUSE),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                std::thread::sleep(FULL_RETRY_INTERVAL)
+            }
             Err(error) => return Err((written, error)),
         }
     }

@@ -17,7 +17,7 @@ pub(crate) struct Figures {
 }
 
 /// Samples this far apart that agree mean quiet.
-const QUIET: Duration = Duration::from_secs(1);
+const QUIET_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Quiet or not, the memory is taken after this many samples.
 const MAX_SAMPLES: usize = 10;
@@ -55,7 +55,7 @@ pub(crate) fn measure(running: &Running, count: usize, http2: bool) -> Result<Fi
 fn quiet_bytes(running: &Running) -> Result<u64, String> {
     let mut last = running.anonymous_bytes();
     for _ in 0..MAX_SAMPLES {
-        interrupt::sleep(QUIET)?;
+        interrupt::sleep(QUIET_INTERVAL)?;
         let bytes = running.anonymous_bytes();
         if bytes == last {
             break;

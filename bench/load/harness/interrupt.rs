@@ -7,7 +7,7 @@ use std::time::Duration;
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 /// How often a wait looks for an interruption.
-pub(crate) const GLANCE: Duration = Duration::from_millis(10);
+pub(crate) const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
 extern "C" fn note(_signal: libc::c_int) {
     INTERRUPTED.store(true, Ordering::Relaxed);
@@ -35,6 +35,6 @@ pub(crate) fn sleep(duration: Duration) -> Result<(), String> {
         if left.is_zero() {
             return Ok(());
         }
-        std::thread::sleep(left.min(GLANCE));
+        std::thread::sleep(left.min(LOOK_INTERVAL));
     }
 }

@@ -131,7 +131,7 @@ pub(crate) fn wait_for_answer(
 ) -> Result<(), String> {
     let end = now() + START_BOUND;
     loop {
-        interrupt::sleep(interrupt::GLANCE)?;
+        interrupt::sleep(interrupt::LOOK_INTERVAL)?;
         process.check_alive()?;
         match client::get(address, site, "/") {
             Ok(_) => return Ok(()),

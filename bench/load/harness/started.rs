@@ -18,7 +18,7 @@ pub(crate) struct Started {
 }
 
 /// How long a process may take to end by itself after TERM.
-const PATIENCE: Duration = Duration::from_secs(5);
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Started {
     /// Starts `program` on one CPU.
@@ -77,7 +77,7 @@ impl Started {
             match self.child.try_wait() {
                 Ok(Some(status)) => return Ok(status),
                 Ok(None) if now() >= end => return Err(self.failure(&format!("still runs after {bound:?}"))),
-                Ok(None) => std::thread::sleep(interrupt::GLANCE),
+                Ok(None) => std::thread::sleep(interrupt::LOOK_INTERVAL),
                 Err(error) => return Err(self.failure(&format!("cannot be waited for: {error}"))),
             }
         }
@@ -91,12 +91,12 @@ impl Drop for Started {
         }
         let descendants = usage::family(self.id());
         signal(self.id(), libc::SIGTERM);
-        let end = now() + PATIENCE;
+        let end = now() + STOP_TIMEOUT;
         while now() < end {
             if matches!(self.child.try_wait(), Ok(Some(_))) {
                 return;
             }
-            std::thread::sleep(interrupt::GLANCE);
+            std::thread::sleep(interrupt::LOOK_INTERVAL);
         }
         eprintln!("bench-load: {} did not end after TERM and is killed", self.program);
         for id in descendants {

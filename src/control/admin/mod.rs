@@ -51,7 +51,7 @@ pub const RELOAD_TIMEOUT: Duration = Duration::from_secs(60);
 const GIVE_WAY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Between two attempts to accept while that fails, as without a free descriptor.
-const PAUSE: Duration = Duration::from_millis(100);
+const ACCEPT_RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
 const COMMANDS: &str = "reload, reload strict, status";
 
@@ -118,7 +118,7 @@ fn gives_way(stream: UnixStream) -> bool {
 fn accept(acceptor: &UnixListener, slots: &[ClientSlot]) {
     loop {
         let Ok((stream, _)) = acceptor.accept() else {
-            thread::sleep(PAUSE);
+            thread::sleep(ACCEPT_RETRY_INTERVAL);
             continue;
         };
         match slots.iter().find(|slot| !slot.is_busy.swap(true, Ordering::AcqRel)) {

@@ -57,7 +57,7 @@ pub struct Sockets {
 }
 
 /// Between two attempts to hand a socket to a worker whose mailbox is full.
-const PAUSE: Duration = Duration::from_millis(20);
+const SEND_RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
 /// New sockets that can be on their way to a worker at a time.
 pub const MAX_ON_THE_WAY: usize = 4_096;
@@ -142,7 +142,7 @@ impl Sockets {
                 // A worker empties its mailbox in every turn of its loop.
                 while let Err(returned) = worker.send(message) {
                     message = returned;
-                    thread::sleep(PAUSE);
+                    thread::sleep(SEND_RETRY_INTERVAL);
                 }
             }
         }

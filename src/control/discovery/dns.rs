@@ -50,19 +50,19 @@ use crate::net::clock::monotonic_ms;
 use crate::telemetry::operator::log_line;
 
 /// How long one lookup may take. Each DNS server gets its share of it.
-const LOOKUP_PATIENCE: Duration = Duration::from_secs(5);
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// DNS servers that are asked, as many as can be configured.
 const MAX_SERVERS: usize = 8;
 
 /// How long a DNS server that did not answer is asked last.
-const SILENCE: Duration = Duration::from_secs(30);
+const SILENT_SERVER_TIME: Duration = Duration::from_secs(30);
 
-/// Between two looks at other work of whoever waits for lookups.
-const PAUSE: Duration = Duration::from_millis(250);
+/// Between two looks at other work of the thread that waits for lookups.
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// How long all lookups of a configuration may take.
-const RESOLVE_PATIENCE: Duration = Duration::from_secs(20);
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long an answer of the hosts file is used; it says nothing about that itself.
 const HOSTS_LIFE: Duration = Duration::from_secs(30);
@@ -103,7 +103,7 @@ impl Names {
     }
 
     /// Looks the names of a configuration up, which takes some seconds when the resolver does not answer;
-    /// `meanwhile` is called every [`PAUSE`]. They are watched from now on, beside those that are watched already.
+    /// `meanwhile` is called every [`LOOK_INTERVAL`]. They are watched from now on, beside those that are watched already.
     pub fn resolve(&mut self, config: &Config, mut meanwhile: impl FnMut()) -> Resolutions {
         let names = names_of(config);
         if names.is_empty() {
@@ -119,7 +119,7 @@ impl Names {
         let answers =
             self.send(|sender| ResolverCommand::Resolve(names.clone(), sender)).and_then(|answers| {
                 loop {
-                    match answers.recv_timeout(PAUSE) {
+                    match answers.recv_timeout(LOOK_INTERVAL) {
                         Err(RecvTimeoutError::Timeout) => meanwhile(),
                         answers => return answers.ok(),
                     }
@@ -251,7 +251,7 @@ impl Watcher {
         match command {
             ResolverCommand::Resolve(names, sender) => {
                 self.cache.await_names(&names, now_ms);
-                self.asker = Some((sender, now_ms + RESOLVE_PATIENCE.as_millis() as u64));
+                self.asker = Some((sender, now_ms + RESOLVE_TIMEOUT.as_millis() as u64));
             }
             ResolverCommand::Watch(names) => self.cache.keep(&names),
             ResolverCommand::Answer(sender) => {
@@ -345,7 +345,7 @@ fn servers(resolvers: &[SocketAddr]) -> Result<Arc<[Server]>, String> {
         (ResolverConfig::from_parts(None, Vec::new(), servers), ResolverOpts::default())
     };
     let count = config.name_servers().len().clamp(1, MAX_SERVERS);
-    options.timeout = LOOKUP_PATIENCE / count as u32;
+    options.timeout = LOOKUP_TIMEOUT / count as u32;
     // A question is sent several times within its time as it is.
     options.attempts = 0;
     // We keep answers ourselves, and look at the hosts file ourselves.
@@ -367,7 +367,7 @@ impl Server {
         let answer = tokio::time::timeout(self.patience, self.resolver.lookup(name, family)).await;
         let answer = answer.unwrap_or(Err(NetError::Timeout));
         let silent_until_ms = match answer {
-            Err(NetError::Timeout) => monotonic_ms() + SILENCE.as_millis() as u64,
+            Err(NetError::Timeout) => monotonic_ms() + SILENT_SERVER_TIME.as_millis() as u64,
             _ => 0,
         };
         self.silent_until_ms.store(silent_until_ms, Ordering::Relaxed);
@@ -472,7 +472,7 @@ mod tests {
             (1..=4).map(|number| SocketAddr::from(([192, 0, 2, number], 5_353))).collect();
         let servers = runtime.block_on(async { servers(&addresses) }).unwrap();
         let shares: Vec<_> = servers.iter().map(|server| server.patience).collect();
-        assert_eq!(shares, [LOOKUP_PATIENCE / 4; 4]);
+        assert_eq!(shares, [LOOKUP_TIMEOUT / 4; 4]);
     }
 
     #[test]

@@ -285,7 +285,7 @@ impl H1Stream<'_> {
 
 /// How long a backend may take before the client is watched. Watching costs three operations of the
 /// kernel; what a client that leaves sooner would save is not worth them for every other request.
-const UNWATCHED: Duration = Duration::from_secs(1);
+const WATCH_AFTER: Duration = Duration::from_secs(1);
 
 /// How often a client that has ended its side, and is served on, is looked for.
 const RESET_CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -307,7 +307,7 @@ impl ClientPresence<'_> {
 
 impl ClientWatch for ClientPresence<'_> {
     async fn disconnected(&self) {
-        self.pause(UNWATCHED).await;
+        self.pause(WATCH_AFTER).await;
         let transport = &self.connection.transport;
         loop {
             let readable = transport.readable().await;

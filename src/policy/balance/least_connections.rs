@@ -11,7 +11,7 @@ use crate::policy::balance::Candidate;
 const MAX_CORRECTIONS: usize = 16;
 
 /// Other backends that every pick has a look at.
-const LOOKS: usize = 2;
+const COMPARED_BACKENDS: usize = 2;
 
 /// What one request in flight counts for a backend of weight 1. Weights up to 10,000 divide it with an error
 /// below 1/1000.
@@ -83,7 +83,7 @@ impl Tournament {
     /// The backend with the least load for its weight; those that are nearly equal, such as all when idle, get
     /// shares by weight. `load` tells how many requests a backend has in flight, over all workers.
     pub fn pick(&mut self, load: impl Fn(u32) -> u32) -> Option<u32> {
-        for _ in 0..LOOKS.min(self.candidates.len().saturating_sub(1)) {
+        for _ in 0..COMPARED_BACKENDS.min(self.candidates.len().saturating_sub(1)) {
             self.look(self.next_look, &load);
             self.next_look = (self.next_look + 1) % self.candidates.len();
         }

@@ -93,10 +93,14 @@ const DOORS: &[Door] = &[
     // Networks are values that the configuration holds and a policy looks up.
     Door { package: "ipnet", rooms: &["config/", "policy/"] },
     Door { package: "jiff", rooms: &["telemetry/date.rs"] },
-    Door { package: "crossbeam_epoch", rooms: &["snapshot/rcu_cell.rs"] },
     Door {
-        package: "crossbeam_queue",
-        rooms: &["net/mailbox.rs", "telemetry/log_writer.rs", "telemetry/operator.rs"],
+        package: "crossbeam",
+        rooms: &[
+            "snapshot/rcu_cell.rs",
+            "net/mailbox.rs",
+            "telemetry/log_writer.rs",
+            "telemetry/operator.rs",
+        ],
     },
     Door { package: "hickory_resolver", rooms: &["control/discovery/dns.rs"] },
     Door { package: "tokio", rooms: &["control/discovery/dns.rs"] },

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use crossbeam_queue::ArrayQueue;
+use crossbeam::queue::ArrayQueue;
 
 use crate::net::wake::Doorbell;
 use crate::net::wake::Wakeups;

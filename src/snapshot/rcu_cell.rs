@@ -13,8 +13,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
-use crossbeam_epoch::Atomic;
-use crossbeam_epoch::Owned;
+#[cfg(not(crossbeam_loom))]
+use crossbeam::epoch;
+// The package of the epochs alone has a feature for loom.
+#[cfg(crossbeam_loom)]
+use crossbeam_epoch as epoch;
+use epoch::Atomic;
+use epoch::Owned;
 #[cfg(crossbeam_loom)]
 use loom::sync::atomic::AtomicU64;
 
@@ -50,7 +55,7 @@ impl<T> RcuCell<T> {
     /// The value, with a generation that is not newer than it.
     pub fn load(&self) -> (u64, Arc<T>) {
         let generation = self.generation();
-        let guard = crossbeam_epoch::pin();
+        let guard = epoch::pin();
         let current = self.current.load(Ordering::Acquire, &guard);
         // SAFETY: `current` is never null, and what it pointed to while the guard is held is not freed
         // before the guard is dropped.
@@ -60,7 +65,7 @@ impl<T> RcuCell<T> {
 
     /// Replaces the value. Readers notice it with their next look.
     pub fn publish(&self, next: Arc<T>) {
-        let guard = crossbeam_epoch::pin();
+        let guard = epoch::pin();
         let replaced = self.current.swap(Owned::new(next), Ordering::AcqRel, &guard);
         self.generation.store(next_generation(), Ordering::Release);
         // SAFETY: no reader can load `replaced` any more, and each that has loaded it holds a guard.
@@ -74,7 +79,7 @@ impl<T> RcuCell<T> {
 /// then by a thread that has time.
 pub fn collect() {
     for _ in 0..COLLECTIONS {
-        crossbeam_epoch::pin().flush();
+        epoch::pin().flush();
     }
 }
 

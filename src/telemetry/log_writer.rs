@@ -15,7 +15,7 @@ use std::thread::JoinHandle;
 use std::thread::Thread;
 use std::time::Duration;
 
-use crossbeam_queue::ArrayQueue;
+use crossbeam::queue::ArrayQueue;
 
 use crate::telemetry::log_output::Output;
 use crate::telemetry::operator::Kind;

@@ -6,7 +6,6 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 use support::{Backend, Client, PATIENCE, Ringway, eventually, within};
 
 const SUCCESS: i32 = 0;
@@ -37,9 +36,7 @@ fn started(arguments: &[&str]) -> Ringway {
 fn ends(arguments: &[&str]) -> (i32, String) {
     let mut ringway = Ringway::with_arguments(arguments);
     let code = ringway.wait_for_exit(PATIENCE).code().expect("no signal ended it");
-    // The reader of standard error may be a moment behind.
-    std::thread::sleep(Duration::from_millis(50));
-    (code, ringway.stderr())
+    (code, ringway.stderr_to_end())
 }
 
 #[test]

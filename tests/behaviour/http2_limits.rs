@@ -172,8 +172,8 @@ fn streams_that_are_cancelled_behind_their_answer_take_no_place() {
         assert_eq!(client.response(upload).status, 200);
         client.reset(upload, 8).expect("it is taken");
     }
-    // So many resets at once are just about allowed.
-    std::thread::sleep(Duration::from_millis(200));
+    // This many resets at once are just about allowed.
+    until_all_is_seen(&mut client);
     assert_eq!(client.get("/").status, 200);
 }
 

@@ -1,13 +1,14 @@
 //! Limits of listeners and of the process.
 
 use crate::support::h2::INITIAL_WINDOW_SIZE;
-use crate::support::{Backend, Client, Http2, Scenario, log_entries, now, recording};
+use crate::support::{Backend, Client, Http2, Scenario, eventually, log_entries, now, recording};
 use std::time::Duration;
 
 const CANCEL: u32 = 8;
 
-fn waits_for_a_place(scenario: &Scenario) {
+fn waits_for_a_place(backend: &Backend, scenario: &Scenario) {
     let ringway = scenario.start();
+    let before = backend.requests();
     let ask = |path: &str| {
         let mut client = Client::connect(ringway.address());
         client.send(format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nx"));
@@ -15,7 +16,7 @@ fn waits_for_a_place(scenario: &Scenario) {
     };
     // In the midst of a request, so that neither is idle.
     let mut held: Vec<_> = (0..2).map(|_| ask("/held")).collect();
-    std::thread::sleep(Duration::from_millis(100));
+    eventually("the backend has them", || backend.requests() == before + 2);
     let mut extra = Client::connect(ringway.address());
     extra.send("GET /extra HTTP/1.1\r\nHost: a\r\n\r\n");
     extra.expect_silence(Duration::from_millis(900));
@@ -151,14 +152,14 @@ fn idle_connections_beyond_a_lowered_limit_give_way_to_the_next_client() {
 #[test]
 fn max_connections_of_a_listener_lets_the_others_wait() {
     let backend = Backend::echo_head();
-    waits_for_a_place(&Scenario::of(&backend).listener("max_connections = 2"));
-    waits_for_a_place(&Scenario::of(&backend).listener("max_connections = 2").workers(2));
+    waits_for_a_place(&backend, &Scenario::of(&backend).listener("max_connections = 2"));
+    waits_for_a_place(&backend, &Scenario::of(&backend).listener("max_connections = 2").workers(2));
 }
 
 #[test]
 fn max_connections_of_the_process_lets_the_others_wait() {
     let backend = Backend::echo_head();
-    waits_for_a_place(&Scenario::of(&backend).process("max_connections = 2"));
+    waits_for_a_place(&backend, &Scenario::of(&backend).process("max_connections = 2"));
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Requests that are received before a backend is chosen.
 
-use crate::support::{Ask, Backend, Client, Content, Pair, Scenario, log_entries, now, recording};
+use crate::support::{
+    Ask, Backend, Client, Content, Pair, Ringway, Scenario, eventually, log_entries, now, recording,
+};
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -61,6 +63,11 @@ fn without_it_or_beyond_it_content_flows() {
     });
 }
 
+/// Bytes of requests that the process holds.
+fn held(ringway: &Ringway) -> u64 {
+    crate::admin::status(ringway)["request_buffer_bytes"]["in_use"].as_u64().expect("a number")
+}
+
 /// What the process may hold is shared by all: beyond it, requests flow as if there were no buffer.
 #[test]
 fn memory_for_requests_is_bounded() {
@@ -74,20 +81,23 @@ fn memory_for_requests_is_bounded() {
     let mut clients: Vec<_> = (0..6)
         .map(|_| {
             let mut client = Client::connect(ringway.address());
+            let (held_before, seen_before) = (held(&ringway), backend.requests());
             client.send([head.as_bytes(), &[b'x'; 400_000]].concat());
             // One by one, or each would hold a part.
-            std::thread::sleep(Duration::from_millis(100));
+            eventually("it is held, or flows", || {
+                held(&ringway) >= held_before + 400_000 || backend.requests() > seen_before
+            });
             client
         })
         .collect();
-    crate::support::eventually("some flow", || backend.requests() > 0);
+    eventually("some flow", || backend.requests() > 0);
     std::thread::sleep(PAUSE);
     assert!(backend.requests() < clients.len(), "some are held");
     for client in &mut clients {
         client.send(vec![b'y'; 1000]);
         assert_eq!(client.read_response().body.len(), 401_000);
     }
-    crate::support::eventually("what was held is given back", || {
+    eventually("what was held is given back", || {
         let status = crate::admin::status(&ringway);
         status["request_buffer_bytes"] == serde_json::json!({"in_use": 0, "limit": 1 << 20})
     });
@@ -185,7 +195,7 @@ fn memory_is_given_back_when_the_answer_begins() {
     client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 300000\r\n\r\n");
     client.send(vec![b'x'; 300_000]);
     assert!(client.read_exactly(15).starts_with(b"HTTP/1.1 200 OK"));
-    crate::support::eventually("what was held is given back", || {
+    eventually("what was held is given back", || {
         crate::admin::status(&ringway)["request_buffer_bytes"]["in_use"] == 0
     });
 }

@@ -117,9 +117,7 @@ fn a_client_whose_backend_is_gone_gets_another_and_a_new_cookie() {
     let (owner, _) = who(&first);
     let index = ["one", "two", "three"].iter().position(|name| *name == owner).expect("a name");
     let gone = backends.remove(index);
-    drop(gone);
-    // Its connections end a moment later.
-    std::thread::sleep(std::time::Duration::from_millis(200));
+    gone.stop();
     let second = ask(&mut client, Some(&cookie));
     assert_eq!(second.status, 200);
     assert_ne!(who(&second).0, owner);
@@ -253,8 +251,7 @@ fn a_client_whose_backend_is_gone_is_retried_like_any_other() {
         .find(|response| response.text() == "one")
         .and_then(|response| set_cookie(&response))
         .expect("the owner answers one of the first");
-    drop(owner);
-    std::thread::sleep(std::time::Duration::from_millis(200));
+    owner.stop();
     for _ in 0..4 {
         assert_eq!(ask(&mut client, Some(&cookie)).status, 200);
     }

@@ -1,9 +1,10 @@
 //! Idle upstream connections: lent again while they live, and never when they do not.
 
-use crate::support::{Backend, Client, Peer, Ringway, Scenario, eventually};
+use crate::support::{Backend, Client, PATIENCE, Peer, Ringway, Scenario, eventually};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 /// Answers with the number of the connection.
@@ -60,13 +61,16 @@ fn a_connection_that_its_backend_closed_is_not_lent() {
         peer.respond("200 OK", &body)
     });
     let reset = ending(|peer| socket2::SockRef::from(peer.stream()).set_linger(Some(Duration::ZERO)));
-    for backend in [closed, reset] {
+    for (backend, is_kept) in [(closed, false), (reset, true)] {
         let ringway = Ringway::in_front_of(&[backend.address()]);
         let mut client = Client::connect(ringway.address());
         for n in 0..3 {
             client.send(post("x"));
             assert_eq!(client.read_response().status, 200, "request {n}");
-            std::thread::sleep(Duration::from_millis(30));
+            // Of the backend that resets, only the first connection ends.
+            eventually("the connection is closed", || {
+                backend.open_connections() == usize::from(n > 0 && is_kept)
+            });
         }
     }
 }
@@ -84,11 +88,14 @@ fn a_closed_idle_connection_is_noticed_without_any_request() {
 
 #[test]
 fn unasked_bytes_poison_an_idle_connection() {
-    let backend = Backend::script(|peer| {
+    let (sender, sent) = channel();
+    let backend = Backend::script(move |peer| {
         while peer.read_request()?.is_some() {
             peer.respond("200 OK", b"good")?;
+            // By then the connection is idle.
             std::thread::sleep(Duration::from_millis(20));
             peer.respond("200 OK", b"evil")?;
+            let _ = sender.send(());
         }
         Ok(())
     });
@@ -96,7 +103,7 @@ fn unasked_bytes_poison_an_idle_connection() {
     let mut client = Client::connect(ringway.address());
     for _ in 0..5 {
         assert_eq!(client.get("/").text(), "good");
-        std::thread::sleep(Duration::from_millis(50));
+        sent.recv_timeout(PATIENCE).expect("the backend has said more");
     }
     assert_eq!(backend.connections(), 5);
 }

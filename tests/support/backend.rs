@@ -1,6 +1,6 @@
 //! A scripted backend: a closure gets each connection, in a thread of its own.
 
-use super::clock::PATIENCE;
+use super::clock::{PATIENCE, eventually};
 use super::message::{Head, Reader, Trailers};
 use super::wire::Wire;
 use rustls::{Connection, ServerConfig, ServerConnection};
@@ -160,6 +160,13 @@ impl Backend {
     /// Connections that are open now.
     pub(crate) fn open_connections(&self) -> usize {
         self.counters.open.load(Ordering::SeqCst)
+    }
+
+    /// Stops accepting, closes every connection and waits until all are closed.
+    pub(crate) fn stop(self) {
+        let counters = self.counters.clone();
+        drop(self);
+        eventually("the connections of the backend are closed", || counters.open.load(Ordering::SeqCst) == 0);
     }
 
     /// Request heads read so far.

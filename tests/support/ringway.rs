@@ -252,6 +252,14 @@ impl Ringway {
         status.unwrap_or_else(|| panic!("still running after {bound:?}:\n{}", self.stderr()))
     }
 
+    /// Standard error to its end, which comes soon after that of the process.
+    pub(crate) fn stderr_to_end(&self) -> String {
+        while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
+            self.seen.borrow_mut().push(line);
+        }
+        self.stderr()
+    }
+
     /// Lets whoever reads standard error go away with the next line.
     pub(crate) fn close_stderr(&mut self) {
         let (_, nobody) = channel();

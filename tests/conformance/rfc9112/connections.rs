@@ -1,7 +1,8 @@
 //! RFC 9112 §9, connection management.
 
 use crate::scene::{MOMENT, Scene, Watched, get};
-use crate::support::{Backend, eventually};
+use crate::support::{Backend, PATIENCE, eventually};
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 const EMPTY: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
@@ -153,11 +154,14 @@ fn must_not_retry_a_request_that_is_not_idempotent() {
 /// consider that data to be a valid response; the client SHOULD close the connection". (§9.2)
 #[test]
 fn must_not_take_unasked_data_for_a_response() {
-    let scene = Scene::new(Backend::script(|peer| {
+    let (sender, sent) = channel();
+    let scene = Scene::new(Backend::script(move |peer| {
         while peer.read_request()?.is_some() {
             peer.respond("200 OK", b"asked")?;
+            // By then the connection is idle.
             std::thread::sleep(Duration::from_millis(50));
             peer.respond("200 OK", b"unasked")?;
+            let _ = sender.send(());
         }
         Ok(())
     }));
@@ -165,7 +169,7 @@ fn must_not_take_unasked_data_for_a_response() {
     for _ in 0..2 {
         client.send(get(""));
         assert_eq!(client.read_response().text(), "asked");
-        std::thread::sleep(MOMENT);
+        sent.recv_timeout(PATIENCE).expect("the backend has said more");
     }
     assert_eq!(scene.backend.connections(), 2);
 }

@@ -29,7 +29,7 @@ struct Table {
     path: &'static str,
     form: Form,
     lines: Vec<Line>,
-    /// Of a listener that speaks TLS.
+    /// What the listener offers, where it speaks TLS.
     offered: Option<Offered>,
 }
 

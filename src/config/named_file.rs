@@ -21,7 +21,7 @@ pub struct Certificate {
     pub key: NamedFile,
     /// An OCSP response to staple.
     pub ocsp: Option<NamedFile>,
-    /// Of the name.
+    /// Where the name stands.
     pub location: Location,
 }
 
@@ -32,6 +32,6 @@ pub struct Authority {
     pub name: String,
     pub bundle: NamedFile,
     pub crl: Vec<NamedFile>,
-    /// Of the name.
+    /// Where the name stands.
     pub location: Location,
 }

@@ -69,7 +69,7 @@ pub struct AccessLog {
     pub format: AccessLogFormat,
     /// What a line of JSON has, by the names of [`crate::config::log_fields`] and in their order.
     pub fields: Vec<&'static str>,
-    /// Of the path.
+    /// Where the path stands.
     pub location: Location,
 }
 

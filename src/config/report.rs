@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::path::PathBuf;
 
-/// More of a line fills the screen and helps nobody.
+/// More of a line fills the screen and does not help.
 const MAX_SHOWN_BYTES: usize = 400;
 const SHOWN_BEFORE_BYTES: usize = 40;
 
@@ -265,7 +265,7 @@ impl Report {
         let before = &text[line_start..start];
         let end = floor_char_boundary(text, location.end as usize).clamp(start, line_end);
         let column = before.chars().count() + 1;
-        // Of a very long line, the piece that is meant is shown with a little before it.
+        // The piece of a very long line that is meant is shown with a little before it.
         let cut = match line_text.len() {
             0..=MAX_SHOWN_BYTES => 0,
             _ => floor_char_boundary(line_text, before.len().saturating_sub(SHOWN_BEFORE_BYTES)),

@@ -53,7 +53,7 @@ pub struct ServerGroup {
     pub sticky: Option<Sticky>,
     /// At least one.
     pub backends: Vec<Backend>,
-    /// Of the name.
+    /// Where the name stands.
     pub location: Location,
 }
 
@@ -93,7 +93,7 @@ pub struct HealthCheck {
     /// What a new backend counts as until its first probe.
     pub initial: InitialState,
     pub interval: Duration,
-    /// Of one probe. It may be longer than the interval: the next probe begins when this one has ended.
+    /// How long one probe may take. It may be longer than the interval: the next probe begins when this one has ended.
     pub timeout: Duration,
     /// Successes in a row after which an unhealthy backend is healthy, 1..=10.
     pub healthy_threshold: u32,
@@ -146,12 +146,12 @@ pub struct PassiveCheck {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sticky {
     pub mode: StickyMode,
-    /// Of the cookie; a token of RFC 6265. Not used by source_ip.
+    /// The name of the cookie; a token of RFC 6265. Not used by source_ip.
     pub cookie: String,
     /// Since the backend was chosen (insert), or since the last request (app_cookie, source_ip). Not used
     /// by rewrite, where the application decides.
     pub timeout: Duration,
-    /// Of the cookie that insert sets.
+    /// The attributes of the cookie that insert sets.
     pub attributes: CookieAttributes,
 }
 
@@ -161,7 +161,7 @@ pub struct Backend {
     /// 0..=100; 0: no new requests.
     pub weight: u8,
     pub role: Role,
-    /// Of the address.
+    /// Where the address stands.
     pub location: Location,
 }
 

@@ -18,7 +18,7 @@ pub struct TlsPolicy {
     pub versions: Vec<TlsVersion>,
     /// At least one, each once, all valid for one of the versions.
     pub cipher_suites: Vec<&'static CipherSuite>,
-    /// Of its own name if it is defined, else where it is named; of the listener if nobody names it.
+    /// Where its own name stands if it is defined, else where it is named; the listener's if it is not named.
     pub location: Location,
 }
 

@@ -54,7 +54,7 @@ pub struct Channels {
     /// From workers to the health core: slots of backends that fail again and again.
     pub failure_reports: Mailbox<u32>,
     pub reloads: Arc<ReloadStats>,
-    /// Of certificates and CAs; whoever renews them keeps it current.
+    /// Certificates and CAs; the thread that reads them again keeps it current.
     pub inventory: Arc<RcuCell<Inventory>>,
     /// Set once all workers serve.
     pub drivers: Arc<OnceLock<Drivers>>,
@@ -82,7 +82,7 @@ pub struct ActiveConfig {
     sockets: Sockets,
     channels: Channels,
     addresses: Addresses,
-    /// Snapshots that were replaced and that somebody may still serve from. The last hold on one is here, so
+    /// Snapshots that were replaced and that workers may still serve from. The last hold on one is here, so
     /// that it is not a worker that takes the time to free thousands of groups.
     replaced: Vec<Arc<Snapshot>>,
 }
@@ -118,7 +118,7 @@ impl From<io::Error> for Refusal {
 }
 
 impl ActiveConfig {
-    /// Makes the first snapshot. Nobody serves from it yet.
+    /// Makes the first snapshot. No worker serves from it yet.
     pub fn start(
         config: Config,
         credentials: Credentials,
@@ -172,7 +172,7 @@ impl ActiveConfig {
         self.sockets.bindings()
     }
 
-    /// Frees replaced snapshots that nobody serves from any more; to be called now and then.
+    /// Frees replaced snapshots that no worker serves from any more; to be called now and then.
     pub fn free_replaced(&mut self) {
         self.replaced.retain(|snapshot| Arc::strong_count(snapshot) > 1);
     }

@@ -23,13 +23,13 @@ const FEW_DESCRIPTORS: u64 = 256;
 /// Whose permissions a check finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Checker {
-    /// Somebody, so that others may be able to do more.
+    /// A user other than root, so that others may be able to do more.
     Anybody,
     /// The user that Ringway will run as.
     ItsUser,
 }
 
-/// Warns of what works, but not as it should: keys that everybody can read, certificates that end soon, loops,
+/// Warns of what works, but not as it should: keys that every user can read, certificates that end soon, loops,
 /// few descriptors. At the start, at each reload, and for `ringway check`.
 pub fn inspect(config: &Config, credentials: &Credentials, report: &mut Report) {
     warn_of_open_keys(config, report);

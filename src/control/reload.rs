@@ -47,7 +47,7 @@ pub enum Command {
     Reload {
         /// Refuse it for a warning, too.
         is_strict: bool,
-        /// Gets to know how that went. None: nobody asks, the operator reads it.
+        /// Gets to know how that went. None: no client waits for it, the operator reads it.
         answer: Option<Sender<Outcome>>,
     },
 }
@@ -64,7 +64,7 @@ pub struct Reloaded {
 
 /// Why a reload did not come about.
 enum Setback {
-    /// Somebody has an address, which may pass.
+    /// Another process has an address, which may pass.
     Taken(BindError),
     /// Lines for the operator.
     Refused(String),
@@ -127,7 +127,7 @@ impl Reloader {
             }
         }
         if let Some(answer) = answer {
-            // Whoever asked may have gone.
+            // The client that asked may have gone.
             drop(answer.send(outcome));
         }
     }
@@ -151,7 +151,7 @@ impl Reloader {
         }
     }
 
-    /// Waits until nobody has the address any more, and goes on with everything else meanwhile.
+    /// Waits until no other process has the address any more, and goes on with everything else meanwhile.
     fn wait_until_free(&mut self, refused: &BindError, end: Instant) {
         let mut looked = instant_now();
         loop {
@@ -222,7 +222,7 @@ impl Reloader {
         Ok(Reloaded { sentence, warnings: warnings.trim_end().to_owned() })
     }
 
-    /// Tells where there was nobody `before`, and who has left.
+    /// Tells which addresses were not listened at `before`, and which are no more.
     fn log_listeners(&self, before: &[u64]) {
         let listeners = &self.active.config.listeners;
         for binding in self.active.bindings().iter().filter(|binding| !before.contains(&binding.number)) {

@@ -1,4 +1,4 @@
-//! How reloads went, for whoever asks later.
+//! How reloads went, to be asked for later.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;

@@ -13,7 +13,7 @@ const PLACES: usize = 65_536;
 /// Places where a client can stand.
 const WAYS: usize = 8;
 
-/// A client that was seen is noted again only after so many seconds, so that busy clients cost no
+/// A client that was seen is noted again only after this many seconds, so that busy clients cost no
 /// writing to memory that all workers share.
 const NOTE_AFTER_S: u32 = 10;
 

@@ -37,11 +37,11 @@ pub struct Group {
     pub drain_timeout: Duration,
     /// Failures of real requests in a row that eject a backend; 0 = none do.
     pub max_failures: u32,
-    /// While nobody is available, requests wait a moment for the first probes.
+    /// While no backend is available, requests wait a moment for the first probes.
     pub awaits_probes: bool,
     pub sticky: Option<Sticky>,
     pub connect_timeout: Duration,
-    /// A backend silent for so long has failed.
+    /// A backend silent for this long has failed.
     pub response_timeout: Duration,
     pub keepalive_timeout: Duration,
     /// Idle upstream connections, over all backends and workers.
@@ -103,7 +103,7 @@ pub struct Sticky {
     pub mode: StickyMode,
     pub cookie: String,
     pub timeout_s: u32,
-    /// Of the cookie that Ringway inserts.
+    /// The attributes of the cookie that Ringway inserts.
     pub attributes: WrittenAttributes,
     /// By index of the member.
     pub tokens: BackendTokens,
@@ -242,7 +242,7 @@ impl Group {
         true
     }
 
-    /// Whether somebody who could serve has yet to be probed for the first time.
+    /// Whether a backend that could serve has yet to be probed for the first time.
     pub fn has_unprobed(&self) -> bool {
         let mut members = self.members.iter().filter(|member| member.takes_requests());
         members.any(|member| member.backend.health.awaits_first_probe())

@@ -136,7 +136,7 @@ pub struct ServerTls {
     pub handshake_timeout: Duration,
     /// What clients had to prove, by the terms that the listener began with; see [`DownstreamTls::client_auth_mark`].
     pub client_auth_mark: u64,
-    /// Of the fingerprints of clients' certificates.
+    /// What fingerprints of clients' certificates are made with.
     pub fingerprint_hash: FingerprintHash,
 }
 

@@ -35,7 +35,7 @@ pub(super) fn names<'c>(certificates: &'c [Certificate], report: &Report) -> Nam
     Names::new("[[certificate]]", certificates.iter().map(|certificate| certificate.name.as_str()), report)
 }
 
-/// Warns about certificates that nobody shows.
+/// Warns about certificates that are shown nowhere.
 pub(super) fn check_use(
     certificates: &[Certificate],
     listeners: &[Listener],

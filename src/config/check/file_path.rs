@@ -1,4 +1,4 @@
-//! Files that the configuration names and that somebody else reads.
+//! Files that the configuration names and that are read elsewhere.
 
 use serde_json::Value as Json;
 

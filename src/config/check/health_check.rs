@@ -24,7 +24,7 @@ use crate::config::effective::Form;
 use crate::config::raw;
 use crate::config::report::Report;
 
-/// Of a group of which all that says how backends are spoken to is known.
+/// The check of a group of which all that says how backends are spoken to is known.
 pub(super) fn health_check(group: &mut Section<'_, '_>, of: &ServerGroup) -> Option<HealthCheck> {
     const PATH: &str = "server_group.health_check";
     let Some(table) = group.table("health_check") else {

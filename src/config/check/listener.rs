@@ -155,7 +155,7 @@ fn trusted_proxies(section: &mut Section<'_, '_>) -> Vec<ipnet::IpNet> {
     networks.into_iter().map(|(network, _)| network).collect()
 }
 
-/// In lower case. Nobody else may say who the client is.
+/// In lower case. Only trusted proxies may say who the client is.
 fn real_ip_header(section: &mut Section<'_, '_>, nobody_is_trusted: bool) -> Option<String> {
     let name = section.read("real_ip_header", &FieldName, None);
     let is_idle = name.is_some() && nobody_is_trusted;

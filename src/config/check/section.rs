@@ -1,4 +1,4 @@
-//! One table being read: asks for keys one by one, then reports the keys nobody asked for.
+//! One table being read: asks for keys one by one, then reports the keys that were not asked for.
 
 use crate::config::check::kind::Kind;
 use crate::config::check::vocabulary;
@@ -142,7 +142,7 @@ impl<'t, 'o> Section<'t, 'o> {
         self.find(key).map(|entry| entry.value.location)
     }
 
-    /// Of the header.
+    /// Where the header stands.
     pub(super) fn location(&self) -> Location {
         self.table.map_or(Location::default(), |table| table.location)
     }
@@ -169,7 +169,7 @@ impl<'t, 'o> Section<'t, 'o> {
         }
     }
 
-    /// Reports the keys nobody asked for.
+    /// Reports the keys that were not asked for.
     pub(super) fn close(self) {
         let Some(table) = self.table else { return };
         let is_later = |entry: &&raw::Entry| self.later.contains(&entry.key.as_str());

@@ -35,7 +35,7 @@ pub(super) fn sticky(group: &mut Section<'_, '_>) -> Option<Sticky> {
     Some(Sticky { mode: mode?, cookie, timeout, attributes })
 }
 
-/// Of the one cookie that is Ringway's own.
+/// The attributes of the one cookie that is Ringway's own.
 fn attributes(mode: Option<StickyMode>, section: &mut Section<'_, '_>) -> CookieAttributes {
     let idle = match mode {
         Some(StickyMode::Rewrite | StickyMode::AppCookie) => Some("the application sets its cookie itself"),

@@ -174,7 +174,7 @@ impl GroupBuilder<'_> {
     }
 }
 
-/// What stands for a host where nobody names one.
+/// What stands for a host where requests name none.
 fn first_host(wanted: &ServerGroup) -> String {
     match wanted.backends.first().map(|backend| &backend.address) {
         Some(address @ (BackendAddress::Ip(_) | BackendAddress::Name { .. })) => address.to_string(),
@@ -206,7 +206,7 @@ fn versions(wanted: &ServerGroup) -> Versions {
 }
 
 /// What is probed and was never seen must first prove itself; what served before goes on. `unproven` is what
-/// holds until the first probe of a backend that nobody probed before; None: nobody probes it.
+/// holds until the first probe of a backend that was not probed before; None: it is not probed.
 fn begin_checks(backend: &Backend, unproven: Option<CheckResult>, now_ms: u64) {
     let state = backend.health.check_result().state;
     match unproven {

@@ -150,7 +150,7 @@ impl Sockets {
 }
 
 impl BindError {
-    /// Whether somebody has the address, which may pass.
+    /// Whether another process has the address, which may pass.
     pub fn is_taken(&self) -> bool {
         self.error.kind() == io::ErrorKind::AddrInUse
     }

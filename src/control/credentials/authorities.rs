@@ -29,7 +29,7 @@ pub struct LoadedAuthority {
 #[derive(Clone, Debug)]
 pub struct Complaint {
     pub is_error: bool,
-    /// Of the path in the configuration.
+    /// Where the path stands in the configuration.
     pub location: Location,
     pub message: String,
     pub help: String,
@@ -59,7 +59,7 @@ pub fn of_listener(listener: &config::Listener, loaded: &[LoadedAuthority]) -> O
     let wanted = listener.client_auth.ca.iter();
     let authorities: Option<Vec<_>> =
         wanted.map(|index| loaded.get(*index)?.authority.as_ref().map(Arc::clone)).collect();
-    // Without any CA nobody could be verified, and that must not come to mean everybody.
+    // Without any CA no client could be verified, and that must not come to mean that each is.
     Some(Arc::new(Authorities::new(authorities?)))
 }
 
@@ -150,7 +150,7 @@ mod tests {
         );
         let has = |index: usize| loaded[index].authority.is_some();
         assert_eq!([0, 1, 2, 3, 4].map(has), [false, false, false, false, true]);
-        // Nobody is let in where a CA is missing, and nobody is asked where the mode is off.
+        // No client is let in where a CA is missing, and none is asked where the mode is off.
         assert!(of_listener(&listener, &loaded).is_none());
         listener.client_auth = config::ClientAuth { mode: ClientAuthMode::Require, ca: vec![4] };
         assert!(of_listener(&listener, &loaded).is_some());

@@ -9,7 +9,7 @@ use crate::tls::x509::certificates::Certificate;
 
 const SECONDS_PER_DAY: i64 = 86_400;
 
-/// Certificates are announced so many days before they expire, once a day.
+/// Certificates are announced this many days before they expire, once a day.
 const DAYS_AHEAD: i64 = 7;
 
 /// What was told and still holds.

@@ -185,7 +185,7 @@ impl FileReload {
         let items: Vec<Item> =
             certificates.chain((0..active.config.authorities.len()).map(Item::Authority)).collect();
         let whole = items.len();
-        // Nobody replaces files while asking for them to be read, so a failure is told at once.
+        // Files are not replaced while they are asked to be read, so a failure is told at once.
         let fresh: BTreeSet<Item> = items
             .into_iter()
             .filter(|item| {

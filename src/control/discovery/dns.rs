@@ -79,7 +79,7 @@ const MAX_HEALTH_COMMANDS: usize = 2 * MAX_LOOKUPS;
 /// The names of backends.
 pub struct Names {
     resolvers: Vec<SocketAddr>,
-    /// An address has changed, and nobody has asked since.
+    /// An address has changed, and was not asked for since.
     has_changed: Arc<AtomicBool>,
     /// None while there are no names.
     thread: Option<Sender<ResolverCommand>>,
@@ -204,7 +204,7 @@ struct Watcher {
     /// Who waits for all awaited names, and until when.
     asker: Option<(mpsc::Sender<Resolutions>, u64)>,
     has_changed: Arc<AtomicBool>,
-    /// For lookups to report to. The thread ends when nobody else can give it commands.
+    /// For lookups to report to. The thread ends when nothing else can give it commands.
     commands: WeakSender<ResolverCommand>,
     sentences: u32,
     /// The minute in which `sentences` were said.
@@ -240,7 +240,7 @@ impl Watcher {
             let lookup = look_up(host.clone(), Arc::clone(&self.sources.hosts), self.sources.servers.clone());
             tokio::spawn(async move {
                 let outcome = lookup.await;
-                // Nobody is there only when the thread ends.
+                // The receiver is gone only when the thread ends.
                 let _ = commands.send(ResolverCommand::Note(host, outcome)).await;
             });
         }

@@ -18,7 +18,7 @@ const MAX_LIFE: Duration = Duration::from_secs(3_600);
 
 /// How long after a lookup that failed the next one comes; doubled with each that fails too.
 const FIRST_RETRY: Duration = Duration::from_secs(5);
-/// For a name that never had an address, so that nobody serves for it.
+/// For a name that never had an address, so that no backend serves for it.
 const FIRST_RETRY_OF_NOBODY: Duration = Duration::from_secs(1);
 const MAX_RETRY: Duration = Duration::from_secs(60);
 
@@ -32,7 +32,7 @@ pub(super) enum Found {
     Addresses(Vec<IpAddr>, Duration),
     NoSuchHost,
     NoAddress,
-    /// Nobody knows; in a few words, why.
+    /// The answer is unknown; in a few words, why.
     Failed(String),
 }
 
@@ -63,14 +63,14 @@ pub(super) struct DnsCache {
 #[derive(Default)]
 struct Host {
     ports: BTreeSet<u16>,
-    /// Of the last good answers, each address once and in order.
+    /// Addresses of the last good answers, each once and in order.
     v4: Vec<IpAddr>,
     v6: Vec<IpAddr>,
     /// Lookups that failed since the last good answer, and why the last of them did.
     failures: u32,
     trouble: Option<String>,
     is_in_flight: bool,
-    /// Somebody waits for the next outcome.
+    /// A caller waits for the next outcome.
     is_awaited: bool,
     due_ms: u64,
 }
@@ -90,7 +90,7 @@ impl DnsCache {
         self.hosts.values().any(|host| host.is_awaited)
     }
 
-    /// Nobody waits any longer.
+    /// No caller waits any longer.
     pub(super) fn stop_awaiting(&mut self) {
         self.hosts.values_mut().for_each(|host| host.is_awaited = false);
     }
@@ -133,7 +133,7 @@ impl DnsCache {
     /// Takes what a lookup gave. Only addresses replace addresses.
     pub(super) fn note(&mut self, name: &str, outcome: LookupResult, now_ms: u64) -> LookupChange {
         self.in_flight = self.in_flight.saturating_sub(1);
-        // Nobody may be interested any more.
+        // The host may be of no interest any more.
         let Some(host) = self.hosts.get_mut(name) else { return LookupChange::default() };
         host.is_in_flight = false;
         let is_awaited = std::mem::take(&mut host.is_awaited);
@@ -239,7 +239,7 @@ fn trouble(outcome: &LookupResult) -> Option<String> {
     }
 }
 
-/// Each address once, in order, without those that nobody can connect to.
+/// Each address once, in order, without those that cannot be connected to.
 fn tidied(mut addresses: Vec<IpAddr>) -> Vec<IpAddr> {
     addresses.retain(is_usable);
     addresses.sort_unstable();

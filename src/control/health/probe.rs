@@ -43,7 +43,7 @@ pub(super) struct Probe {
     is_secure: bool,
     /// In the clear; over TLS the backend chooses.
     is_http2: bool,
-    /// Of HTTP/1.1; empty for TCP.
+    /// In HTTP/1.1; empty for TCP.
     request: Vec<u8>,
     /// The same in HTTP/2. Its host is as the Host field has it; a TLS handshake may need it too.
     request_h2: ProbeRequest,

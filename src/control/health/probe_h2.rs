@@ -29,9 +29,9 @@ pub(super) struct ProbeRequest {
 /// What was answered.
 #[derive(Default)]
 pub(super) struct ProbeResponse {
-    /// Of HTTP; 0 until it comes.
+    /// The status of HTTP; 0 until it comes.
     pub(super) status: u16,
-    /// Of gRPC.
+    /// The status of gRPC.
     pub(super) code: Option<u16>,
     /// What came of the message, up to [`MESSAGE_BYTES`].
     pub(super) message: Vec<u8>,
@@ -43,7 +43,7 @@ pub(super) struct ProbeResponse {
 /// A message without content: not compressed, of length 0 (PROTOCOL-HTTP2, "Length-Prefixed-Message").
 const EMPTY_MESSAGE: [u8; 5] = [0; 5];
 
-/// Of a message, more than is looked at.
+/// More of a message than is looked at.
 const MESSAGE_BYTES: usize = 64;
 
 /// Sends the request and waits for the response, of which HTTP needs only the head.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::net::timer::TICK;
 
 /// The first probe of a backend that was never probed is due within this time, and begins a tick later at most:
-/// until then nobody knows whether it can serve.
+/// until then it is unknown whether it can serve.
 const FIRST_WAIT: Duration = Duration::from_millis(100);
 
 /// Probes that take the place of others come within this time, however long the interval is.
@@ -18,7 +18,7 @@ const TICK_MS: u64 = TICK.as_millis() as u64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Schedule {
     interval_ms: u64,
-    /// Of the next probe.
+    /// When the next probe is due.
     due_ms: u64,
     /// The last probe has not ended, or still waits for its turn.
     is_busy: bool,
@@ -76,7 +76,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// The moments of the first few starts, when probes take so long and looks are a tick apart.
+    /// The moments of the first few starts, when probes take this long and looks are a tick apart.
     fn starts(interval: Duration, probe_ms: u64, until_ms: u64) -> Vec<u64> {
         let mut schedule = Schedule::new(interval, Acquaintance::Known, 0, 1);
         let mut starts = Vec::new();

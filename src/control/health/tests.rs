@@ -91,7 +91,7 @@ impl Scene {
         self.list.watch(vec![watch], self.now_ms);
     }
 
-    /// Lets so much time pass, tick by tick, while probes of each slot end like this at once.
+    /// Lets this much time pass, tick by tick, while probes of each slot end like this at once.
     fn pass(&mut self, milliseconds: u64, answer: impl Fn(u32) -> ProbeResult) {
         for _ in 0..milliseconds / 100 {
             self.now_ms += 100;
@@ -260,7 +260,7 @@ fn probes_in_flight_are_bounded_and_the_rest_waits_its_turn() {
     scene.list.pass_time(scene.now_ms);
     scene.collect_jobs();
     assert_eq!(scene.jobs.len(), 1_024);
-    // Nobody is asked for twice.
+    // No backend is probed twice.
     scene.now_ms += 10_000;
     scene.list.pass_time(scene.now_ms);
     for job in scene.jobs.split_off(0) {
@@ -318,7 +318,7 @@ fn the_last_available_backend_stays() {
     scene.fail(0, 5);
     scene.fail(1, 5);
     assert_eq!(scene.candidates(), [1]);
-    // Weight 0 takes no requests, so that it is nobody to rely on.
+    // Weight 0 takes no requests, so that it cannot be relied on.
     let mut scene = Scene::new(
         &[backend(0, CheckResult::UNCHECKED), backend(1, CheckResult::UNCHECKED)],
         None,

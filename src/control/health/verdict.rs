@@ -11,7 +11,7 @@
 //!        └────────────▶ failures in a row ─▶ Unhealthy
 //! ```
 //!
-//! A backend that nobody probed before (`Unchecked`) moves as from Initial. One that is presumed to be healthy
+//! A backend that was not probed before (`Unchecked`) moves as from Initial. One that is presumed to be healthy
 //! moves to Healthy or Initial with its first probe, whose failure counts there.
 
 use crate::snapshot::backend::CheckState;
@@ -38,7 +38,7 @@ pub(super) struct Thresholds {
 pub(super) struct Change {
     pub(super) from: CheckState,
     pub(super) to: CheckState,
-    /// Of the probes that counted, the last one included.
+    /// How many probes counted, the last one included.
     pub(super) probes: u32,
 }
 

@@ -10,9 +10,9 @@ use crate::tls::connect::UpstreamTls;
 /// What the health core watches: a group, and how.
 pub struct Watch {
     pub group: Arc<Group>,
-    /// None: nobody probes its backends.
+    /// None: its backends are not probed.
     pub check: Option<HealthCheck>,
-    /// Of the first ejection.
+    /// How long the first ejection lasts.
     pub ejection_time: Duration,
     /// For HTTPS probes of a group that speaks in the clear: terms without verification. A group that
     /// speaks TLS is probed by its own terms.

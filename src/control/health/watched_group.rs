@@ -77,7 +77,7 @@ pub(super) struct Sequence {
 }
 
 impl Sequence {
-    /// A number that was never drawn before, and one that nobody can foresee.
+    /// A number that was never given before, and one that cannot be foreseen.
     fn next(&mut self) -> (u64, u64) {
         self.drawn += 1;
         (self.drawn, self.random.hash_one(self.drawn))
@@ -190,7 +190,7 @@ impl WatchedGroup {
         });
     }
 
-    /// Real requests to a member failed, so many in a row as eject a backend.
+    /// Real requests to a member failed, as many in a row as eject a backend.
     pub(super) fn note_failures(&mut self, index: usize, now_ms: u64, events: &mut EventLog) {
         let most = self.group.max_failures;
         let is_asked_for = |member: &GroupMember| {

@@ -23,11 +23,11 @@ pub enum SignalAction {
     Reload,
 }
 
-/// Signals that wait until somebody listens.
+/// Signals that wait until a thread listens.
 pub struct Noticed(SignalsInfo);
 
 /// From now on HUP and USR1 do not end the process, as they would by default. The signals that are to end it
-/// still do so at once, until somebody listens. Nor does XFSZ: a log that reaches the largest size of a file
+/// still do so at once, until a thread listens. Nor does XFSZ: a log that reaches the largest size of a file
 /// (`LimitFSIZE=`) is a log that cannot be written, as on a full disk.
 pub fn notice() -> io::Result<Noticed> {
     Ok(Noticed(Signals::new([SIGUSR1, SIGHUP, SIGXFSZ])?))

@@ -75,7 +75,7 @@ impl Schedule {
     ///
     /// Workers lie evenly over the round. A backend that comes eight times in a round would then be as
     /// far from each of eight workers, and what they round off for it would add up. Squares lie
-    /// differently for every such period. Where everybody comes once, nothing can add up.
+    /// differently for every such period. Where each comes once, nothing can add up.
     pub fn start(&self, worker: usize, workers: usize) -> usize {
         let even = self.round.len() * worker / workers.max(1);
         if self.round.len() == self.backends.len() { even } else { even + 7 * worker * worker }

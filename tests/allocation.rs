@@ -34,7 +34,7 @@ use ringway::proto::h2::settings::Local;
 use ringway::runtime;
 use ringway::runtime::DriverChoice;
 use ringway::runtime::Serving;
-use ringway::runtime::plan::Plan;
+use ringway::runtime::plan::RuntimePlan;
 use ringway::telemetry::access_log::Format;
 use ringway::telemetry::log_output::Sink;
 
@@ -201,7 +201,7 @@ fn start(backend: SocketAddr, log: Option<(Sink, Format)>) -> SocketAddr {
         ActiveConfig::start(config.clone(), credentials, &HashMap::new(), host, &mut loaded.report).unwrap();
     let channels = active.channels().clone();
     let file_reload = FileReload::new(&active, Box::new(read_file), files_of(&config));
-    let plan = Plan {
+    let plan = RuntimePlan {
         admin: None,
         signals: None,
         channels,

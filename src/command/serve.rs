@@ -37,7 +37,7 @@ use crate::runtime;
 use crate::runtime::DriverChoice;
 use crate::runtime::Serving;
 use crate::runtime::error::RuntimeError;
-use crate::runtime::plan::Plan;
+use crate::runtime::plan::RuntimePlan;
 use crate::telemetry::access_log::Format;
 use crate::telemetry::log_fields::Fields;
 use crate::telemetry::log_output::Sink;
@@ -140,7 +140,12 @@ fn on_drivers(workers: usize, drivers: &Drivers) -> String {
 }
 
 /// Everything up to the threads that serve.
-fn start(config: Config, host: Host, manner: &mut Manner, report: &mut Report) -> Result<Plan, Refusal> {
+fn start(
+    config: Config,
+    host: Host,
+    manner: &mut Manner,
+    report: &mut Report,
+) -> Result<RuntimePlan, Refusal> {
     let read_file = std::mem::replace(&mut manner.read_file, Box::new(read_file));
     let files = file_reload::files_of(&config);
     let credentials = credentials::load(&config, &read_file, report);
@@ -206,8 +211,8 @@ fn host(config: &Config) -> Host {
     }
 }
 
-fn plan(config: &Config, workers: usize, channels: Channels, commands: Sender<Command>) -> Plan {
-    Plan {
+fn plan(config: &Config, workers: usize, channels: Channels, commands: Sender<Command>) -> RuntimePlan {
+    RuntimePlan {
         channels,
         signals: None,
         commands,

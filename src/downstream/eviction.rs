@@ -10,7 +10,7 @@ use crate::worker::Worker;
 
 /// What keeps a new connection waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Limit {
+pub(super) enum ConnectionLimit {
     /// `process.max_connections`, or the descriptors that the process may have.
     Process,
     /// `max_connections` of the listener.
@@ -26,18 +26,18 @@ const MIN_IDLE_TICKS: u64 = TICKS_PER_SECOND / 2;
 const MAX_EVICTIONS: usize = 64;
 
 /// Ends as many idle connections as clients wait, and asks other workers for what is missing.
-pub(super) fn make_room(limit: Limit, listener: usize, waiting: usize, worker: &Worker) {
+pub(super) fn make_room(limit: ConnectionLimit, listener: usize, waiting: usize, worker: &Worker) {
     let snapshot = worker.snapshot();
     let (quota, wanted, evicted) = match (limit, snapshot.listener(listener)) {
-        (Limit::Process, _) => {
+        (ConnectionLimit::Process, _) => {
             let wanted = wanted(waiting, &worker.quota);
             (&*worker.quota, wanted, evict(wanted, |_| true, worker))
         }
-        (Limit::Listener, Some(terms)) => {
+        (ConnectionLimit::Listener, Some(terms)) => {
             let wanted = wanted(waiting, &terms.connections);
             (&*terms.connections, wanted, evict(wanted, is_of(listener), worker))
         }
-        (Limit::Listener, None) | (Limit::Rate, _) => return,
+        (ConnectionLimit::Listener, None) | (ConnectionLimit::Rate, _) => return,
     };
     quota.want(wanted - evicted);
 }
@@ -49,11 +49,11 @@ fn wanted(waiting: usize, quota: &Quota) -> usize {
 }
 
 /// Whoever waits still asks again.
-pub(super) fn end_wait(limit: Limit, listener: usize, worker: &Worker) {
+pub(super) fn end_wait(limit: ConnectionLimit, listener: usize, worker: &Worker) {
     match (limit, worker.snapshot().listener(listener)) {
-        (Limit::Process, _) => worker.quota.stop_wanting(),
-        (Limit::Listener, Some(terms)) => terms.connections.stop_wanting(),
-        (Limit::Listener, None) | (Limit::Rate, _) => {}
+        (ConnectionLimit::Process, _) => worker.quota.stop_wanting(),
+        (ConnectionLimit::Listener, Some(terms)) => terms.connections.stop_wanting(),
+        (ConnectionLimit::Listener, None) | (ConnectionLimit::Rate, _) => {}
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::downstream::connection::Connection;
 use crate::downstream::eviction;
-use crate::downstream::eviction::Limit;
+use crate::downstream::eviction::ConnectionLimit;
 use crate::downstream::lifecycle;
 use crate::net::listen::Acceptor;
 use crate::net::listen::cure_of_accepting;
@@ -93,11 +93,11 @@ async fn accept_all(accepting: &Accepting, worker: &Rc<Worker>) {
                 None => return,
             };
             let (socket, peer) = match accepted {
-                Accepted::Connection(socket, peer) => (socket, peer),
-                Accepted::Lost => continue,
-                Accepted::NoneWaits if closing && !is_ready => return,
-                Accepted::NoneWaits => break,
-                Accepted::AtLimit(limit) => {
+                AcceptOutcome::Connection(socket, peer) => (socket, peer),
+                AcceptOutcome::Lost => continue,
+                AcceptOutcome::NoneWaits if closing && !is_ready => return,
+                AcceptOutcome::NoneWaits => break,
+                AcceptOutcome::AtLimit(limit) => {
                     // The connection waits in the kernel's queue. A tick is soon enough: at the
                     // limit it makes no difference which of the waiting ones comes next.
                     wait_at(limit, accepting, worker).await;
@@ -111,7 +111,7 @@ async fn accept_all(accepting: &Accepting, worker: &Rc<Worker>) {
 }
 
 /// Lets idle connections give way to those that wait, and waits for a tick.
-async fn wait_at(limit: Limit, accepting: &Accepting, worker: &Worker) {
+async fn wait_at(limit: ConnectionLimit, accepting: &Accepting, worker: &Worker) {
     let waiting = accepting.acceptor.waiting();
     let listener = accepting.listener.get();
     if waiting > 0 {
@@ -123,41 +123,43 @@ async fn wait_at(limit: Limit, accepting: &Accepting, worker: &Worker) {
 }
 
 /// Tells the operator that connections wait because of a limit.
-fn log_limit(limit: Limit, listener: usize, worker: &Worker) {
+fn log_limit(limit: ConnectionLimit, listener: usize, worker: &Worker) {
     let snapshot = worker.snapshot();
     let Some(listener) = snapshot.listener(listener) else { return };
     let name = &listener.name;
     let text = match limit {
         // Descriptors may be what was short, and that is told where it is noticed.
-        Limit::Process => match worker.quota.limit().filter(|most| worker.quota.used() >= *most) {
+        ConnectionLimit::Process => match worker.quota.limit().filter(|most| worker.quota.used() >= *most) {
             Some(most) => format!("{most} client connections of the process (process.max_connections)"),
             None => return,
         },
-        Limit::Listener => match listener.connections.limit() {
+        ConnectionLimit::Listener => match listener.connections.limit() {
             Some(most) => format!("{most} client connections of listener \"{name}\" (max_connections)"),
             None => return,
         },
-        Limit::Rate => format!("new connections of listener \"{name}\" in a second (connections_per_second)"),
+        ConnectionLimit::Rate => {
+            format!("new connections of listener \"{name}\" in a second (connections_per_second)")
+        }
     };
     log_repeatedly(Kind::ConnectionLimit, || format!("warning: the limit is reached: {text}; others wait"));
 }
 
-enum Accepted {
+enum AcceptOutcome {
     Connection(Socket, SocketAddr),
     /// A connection that its client gave up.
     Lost,
     NoneWaits,
-    AtLimit(Limit),
+    AtLimit(ConnectionLimit),
 }
 
 /// Accepts one connection, counting it, unless a limit stands against it.
-fn accept(acceptor: &Acceptor, listener: &Listener, worker: &Worker) -> Accepted {
+fn accept(acceptor: &Acceptor, listener: &Listener, worker: &Worker) -> AcceptOutcome {
     if !worker.quota.acquire() {
-        return Accepted::AtLimit(Limit::Process);
+        return AcceptOutcome::AtLimit(ConnectionLimit::Process);
     }
     if !listener.connections.acquire() {
         worker.quota.release();
-        return Accepted::AtLimit(Limit::Listener);
+        return AcceptOutcome::AtLimit(ConnectionLimit::Listener);
     }
     let release = |accepted| {
         listener.connections.release();
@@ -167,24 +169,24 @@ fn accept(acceptor: &Acceptor, listener: &Listener, worker: &Worker) -> Accepted
     if listener.connection_rate.is_limited() {
         // A look first, so that nothing of the rate is spent on an empty queue.
         if !acceptor.waits() {
-            return release(Accepted::NoneWaits);
+            return release(AcceptOutcome::NoneWaits);
         }
         if !listener.connection_rate.take(worker.clock.wall(worker.clock.now()).as_secs()) {
-            return release(Accepted::AtLimit(Limit::Rate));
+            return release(AcceptOutcome::AtLimit(ConnectionLimit::Rate));
         }
     }
     match acceptor.accept() {
-        Ok(Some((socket, peer))) => Accepted::Connection(socket, peer),
-        Ok(None) => release(Accepted::NoneWaits),
+        Ok(Some((socket, peer))) => AcceptOutcome::Connection(socket, peer),
+        Ok(None) => release(AcceptOutcome::NoneWaits),
         // The client gave up while it waited; there may be others.
-        Err(error) if is_of_one_connection(&error) => release(Accepted::Lost),
+        Err(error) if is_of_one_connection(&error) => release(AcceptOutcome::Lost),
         Err(error) => {
             log_repeatedly(Kind::Accept, || {
                 let (name, cure) = (&listener.name, cure_of_accepting(&error));
                 format!("warning: listener \"{name}\" cannot accept connections, they wait: {error}; {cure}")
             });
             // Descriptors may be what is short.
-            release(Accepted::AtLimit(Limit::Process))
+            release(AcceptOutcome::AtLimit(ConnectionLimit::Process))
         }
     }
 }

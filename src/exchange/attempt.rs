@@ -15,7 +15,7 @@ use crate::exchange::stream::ClientWatch;
 use crate::net::buffer::Buffer;
 use crate::net::clock::Moment;
 use crate::net::task;
-use crate::policy::compression::Accepted;
+use crate::policy::compression::AcceptedCodings;
 use crate::policy::websocket;
 use crate::snapshot::group::Group;
 use crate::upstream::message::ReadTimeout;
@@ -27,14 +27,14 @@ pub(super) const MAX_ADDED: usize = 2;
 /// How a response was received.
 pub(super) enum Relayed {
     /// To its end, of which this is still to be sent.
-    Whole(End),
+    Whole(ResponseEnd),
     /// The head of a 101 was written; a tunnel follows.
     Switched,
 }
 
 /// The last piece of a response. The backend has done its part, so its connection can serve another
 /// exchange while the client still takes this.
-pub(super) struct End {
+pub(super) struct ResponseEnd {
     pub(super) piece: Option<Buffer>,
     /// The lines of the trailer section.
     pub(super) trailers: Vec<u8>,
@@ -55,7 +55,7 @@ pub(super) struct Attempt<'a> {
     /// What the backend must answer to a WebSocket key that is ours.
     pub(super) accept: Option<&'a websocket::Accept>,
     /// What the client can decode. None: the listener does not compress.
-    pub(super) compression: Option<Accepted>,
+    pub(super) compression: Option<AcceptedCodings>,
     /// When something last came of a response that flows while the request's body is still on its way.
     pub(super) flowed: Cell<Option<Moment>>,
     /// Held for another attempt.

@@ -15,7 +15,7 @@ use crate::http::head::ResponseHead;
 use crate::net::buffer::Buffer;
 use crate::net::buffer::TAILROOM_BYTES;
 use crate::policy::compression;
-use crate::policy::compression::Accepted;
+use crate::policy::compression::AcceptedCodings;
 use crate::telemetry::reason::Reason;
 use crate::worker::COMPRESSED_PER_TURN;
 use crate::worker::Worker;
@@ -37,7 +37,7 @@ pub(super) struct Compressed {
 pub(super) fn start(
     head: &mut ResponseHead<'_, '_>,
     facts: &StartFacts<'_>,
-    accepted: Accepted,
+    accepted: AcceptedCodings,
     reply: &mut impl Reply,
     worker: &Worker,
 ) -> Option<Compressed> {

@@ -24,7 +24,7 @@ use crate::exchange::waiting::beside;
 use crate::exchange::waiting::unless_left;
 use crate::exchange::waiting::until_drained;
 use crate::exchange::waiting::wait_for_first_probe;
-use crate::policy::compression::Accepted;
+use crate::policy::compression::AcceptedCodings;
 use crate::policy::grpc;
 use crate::policy::retry::Replay;
 use crate::policy::websocket;
@@ -69,7 +69,7 @@ pub(super) struct Forward {
     pub(super) accept: Option<Box<websocket::Accept>>,
     pub(super) expects_continue: bool,
     /// What the client can decode. None: the listener does not compress.
-    pub(super) compression: Option<Accepted>,
+    pub(super) compression: Option<AcceptedCodings>,
 }
 
 impl Forward {

@@ -9,7 +9,7 @@ use crate::http::head::Method;
 use crate::http::headers::Field;
 use crate::http::headers::KnownName;
 use crate::policy::balance::cookies;
-use crate::policy::compression::Accepted;
+use crate::policy::compression::AcceptedCodings;
 use crate::policy::forwarded::Client;
 use crate::policy::grpc;
 use crate::policy::max_forwards;
@@ -77,7 +77,7 @@ pub(super) fn prepare(
         upgrade: request.upgrade.is_some(),
         accept,
         expects_continue: request.expects_continue,
-        compression: origin.http.compression.then(|| Accepted::of(head.headers)),
+        compression: origin.http.compression.then(|| AcceptedCodings::of(head.headers)),
     }
 }
 

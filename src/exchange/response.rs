@@ -31,7 +31,7 @@ use crate::upstream::response_reader::ResponseReader;
 const MAX_INTERIM: usize = 64;
 
 /// What a head asks to do next.
-enum Step {
+enum HeadStep {
     /// An interim response was written; the next head follows.
     Interim,
     /// The same, and now it is the client's turn.
@@ -59,18 +59,18 @@ pub(super) async fn relay(
             unless_gone(pin!(head), watch, attempt).await??
         };
         match step {
-            Step::Interim => reply.send(None, None).await?,
-            Step::Continue => {
+            HeadStep::Interim => reply.send(None, None).await?,
+            HeadStep::Continue => {
                 // From the end of this send on, the client has `client_body_timeout`.
                 reader.suspend_timeout();
                 reply.send(None, None).await?;
             }
-            Step::Switch => return Ok(Relayed::Switched),
-            Step::Body(compressed) => {
+            HeadStep::Switch => return Ok(Relayed::Switched),
+            HeadStep::Body(compressed) => {
                 let end = response_body::relay(reader, compressed, (reply, watch), attempt).await?;
                 return Ok(Relayed::Whole(end));
             }
-            Step::Malformed(word) => return Err(UpstreamError::BadResponse(word).into()),
+            HeadStep::Malformed(word) => return Err(UpstreamError::BadResponse(word).into()),
         }
     }
     Err(UpstreamError::BadResponse("too_many_interim_responses").into())
@@ -82,24 +82,24 @@ fn act_on_head(
     reply: &mut impl Reply,
     recording: &mut Recording,
     attempt: &Attempt<'_>,
-) -> Step {
+) -> HeadStep {
     recording.upstream_answered(head.status);
     let status = head.status;
     match status {
-        101 if !attempt.upgrade || facts.upgrade.is_none() => return Step::Malformed("unexpected_101"),
-        101 if !is_expected(head, facts, attempt) => return Step::Malformed("bad_websocket_accept"),
+        101 if !attempt.upgrade || facts.upgrade.is_none() => return HeadStep::Malformed("unexpected_101"),
+        101 if !is_expected(head, facts, attempt) => return HeadStep::Malformed("bad_websocket_accept"),
         // "The server MUST send a 100 (Continue) response before sending a 101" (RFC 9110 §7.8), and without one the
         // client may keep the content for which the switch waits.
-        101 if attempt.awaiting_continue.get() => return Step::Malformed("switch_before_continue"),
+        101 if attempt.awaiting_continue.get() => return HeadStep::Malformed("switch_before_continue"),
         101 => {}
         100..=199 => {
             let client_waited = head.status == 100 && attempt.awaiting_continue.replace(false);
             // A version that knows no interim responses just waits for the final one.
             reply.interim(head);
-            return if client_waited { Step::Continue } else { Step::Interim };
+            return if client_waited { HeadStep::Continue } else { HeadStep::Interim };
         }
         // To a client of HTTP/2, success would mean that its tunnel was set up (RFC 8441 §4).
-        200..=299 if attempt.accept.is_some() => return Step::Malformed("websocket_not_switched"),
+        200..=299 if attempt.accept.is_some() => return HeadStep::Malformed("websocket_not_switched"),
         _ => {}
     }
     recording.response_began(head.status, attempt.worker);
@@ -148,7 +148,7 @@ fn act_on_head(
             None
         }
     };
-    if head.status == 101 { Step::Switch } else { Step::Body(compressed) }
+    if head.status == 101 { HeadStep::Switch } else { HeadStep::Body(compressed) }
 }
 
 /// Whether a 101 answers the key that the request had. What answers ours means nothing to the client.

@@ -3,7 +3,7 @@
 use std::pin::pin;
 
 use crate::exchange::attempt::Attempt;
-use crate::exchange::attempt::End;
+use crate::exchange::attempt::ResponseEnd;
 use crate::exchange::attempt::unless_gone;
 use crate::exchange::compression::Compressed;
 use crate::exchange::compression::Compressor;
@@ -18,7 +18,7 @@ pub(super) async fn relay(
     compressed: Option<Compressed>,
     (reply, watch): (&mut impl Reply, &impl ClientWatch),
     attempt: &Attempt<'_>,
-) -> Result<End, ExchangeError> {
+) -> Result<ResponseEnd, ExchangeError> {
     // Boxed, as are its steps below, because most responses are not compressed.
     let mut compressor = compressed.map(|compressed| Box::new(Compressor::new(compressed, attempt.worker)));
     if !reader.has_more() {
@@ -33,7 +33,7 @@ pub(super) async fn relay(
                 Some(compressor) => Box::pin(compressor.finish(piece.bytes, reply)).await?,
                 None => piece.bytes,
             };
-            return Ok(End { piece, trailers: reader.trailers().to_vec() });
+            return Ok(ResponseEnd { piece, trailers: reader.trailers().to_vec() });
         }
         attempt.note_flow();
         match &mut compressor {

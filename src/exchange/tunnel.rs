@@ -24,7 +24,7 @@ pub(super) async fn run(
 ) -> Result<(), ExchangeError> {
     reader.become_tunnel();
     body.become_tunnel();
-    let idle = Idle(attempt.tunnel_idle_timeout);
+    let idle = IdleTimeout(attempt.tunnel_idle_timeout);
     let client_ended = Cell::new(false);
     let backend_ended = Cell::new(false);
     let toward_backend = async {
@@ -64,9 +64,9 @@ pub(super) async fn run(
 }
 
 /// How long a tunnel may be in which neither side says anything; zero: for ever.
-struct Idle(Duration);
+struct IdleTimeout(Duration);
 
-impl Idle {
+impl IdleTimeout {
     /// Counts from now on.
     fn begin(&self, upstream: &UpstreamStream) -> ReadTimeout {
         if self.0.is_zero() {

@@ -58,10 +58,10 @@ pub struct EncoderFailed;
 /// Compresses one content. Measured with a flush at least every 32 KiB, brotli owns up to 2.2 MiB, of
 /// which 1.1 MiB from the start, and gzip 0.4 MiB.
 pub struct Encoder {
-    kind: Kind,
+    kind: CoderKind,
 }
 
-enum Kind {
+enum CoderKind {
     Brotli(Box<BrotliEncoderStateStruct<StandardAlloc>>),
     Gzip(Compress),
 }
@@ -95,10 +95,10 @@ impl Encoder {
                 state.set_parameter(BrotliEncoderParameter::BROTLI_PARAM_QUALITY, BROTLI_QUALITY);
                 state.set_parameter(BrotliEncoderParameter::BROTLI_PARAM_LGWIN, BROTLI_WINDOW_BITS);
                 state.set_parameter(BrotliEncoderParameter::BROTLI_PARAM_SIZE_HINT, hint);
-                Kind::Brotli(state)
+                CoderKind::Brotli(state)
             }
             ContentCoding::Gzip => {
-                Kind::Gzip(Compress::new_gzip(Compression::new(GZIP_LEVEL), GZIP_WINDOW_BITS))
+                CoderKind::Gzip(Compress::new_gzip(Compression::new(GZIP_LEVEL), GZIP_WINDOW_BITS))
             }
         };
         Encoder { kind }
@@ -118,8 +118,8 @@ impl Encoder {
         out.resize(start + room.min(OUTPUT_STEP), 0);
         let space = out.get_mut(start..).unwrap_or_default();
         let result = match &mut self.kind {
-            Kind::Brotli(state) => encode_brotli(state, content, operation, space),
-            Kind::Gzip(state) => encode_gzip(state, content, operation, space),
+            CoderKind::Brotli(state) => encode_brotli(state, content, operation, space),
+            CoderKind::Gzip(state) => encode_gzip(state, content, operation, space),
         };
         let (written, progress) = result?;
         out.truncate(start + written);

@@ -38,11 +38,11 @@ pub struct Buffers {
 
 #[derive(Default)]
 struct BufferCache {
-    empty: RefCell<FreeList<Box<Inner>>>,
-    tiny: RefCell<FreeList<Box<Inner>>>,
-    small: RefCell<FreeList<Box<Inner>>>,
-    medium: RefCell<FreeList<Box<Inner>>>,
-    large: RefCell<FreeList<Box<Inner>>>,
+    empty: RefCell<FreeList<Box<BufferMemory>>>,
+    tiny: RefCell<FreeList<Box<BufferMemory>>>,
+    small: RefCell<FreeList<Box<BufferMemory>>>,
+    medium: RefCell<FreeList<Box<BufferMemory>>>,
+    large: RefCell<FreeList<Box<BufferMemory>>>,
 }
 
 /// Bytes that fill up at the end and are consumed from the start.
@@ -51,11 +51,11 @@ struct BufferCache {
 /// grown buffer is freed instead of going back to the cache.
 pub struct Buffer {
     /// Taken out only by `drop`.
-    inner: ManuallyDrop<Box<Inner>>,
+    inner: ManuallyDrop<Box<BufferMemory>>,
 }
 
 /// `0 <= start <= bytes.len()`.
-struct Inner {
+struct BufferMemory {
     bytes: Vec<u8>,
     start: usize,
     /// Where the memory goes back to. What lies in the cache keeps the cache alive, which is meant:
@@ -107,10 +107,14 @@ impl Buffers {
         self.cache.large.borrow_mut().trim();
     }
 
-    fn take(&self, list: &RefCell<FreeList<Box<Inner>>>, size: usize) -> Buffer {
+    fn take(&self, list: &RefCell<FreeList<Box<BufferMemory>>>, size: usize) -> Buffer {
         let inner = list.borrow_mut().take();
         let inner = inner.unwrap_or_else(|| {
-            Box::new(Inner { bytes: Vec::with_capacity(size), start: 0, cache: Rc::clone(&self.cache) })
+            Box::new(BufferMemory {
+                bytes: Vec::with_capacity(size),
+                start: 0,
+                cache: Rc::clone(&self.cache),
+            })
         });
         Buffer { inner: ManuallyDrop::new(inner) }
     }

@@ -13,10 +13,10 @@ use crate::net::wake::WakerSlot;
 
 /// A queue of tasks that brought a `B` each and are called with a `C`.
 pub struct WaitQueue<B, C> {
-    entries: RefCell<VecDeque<Rc<Entry<B, C>>>>,
+    entries: RefCell<VecDeque<Rc<Waiting<B, C>>>>,
 }
 
-struct Entry<B, C> {
+struct Waiting<B, C> {
     brought: B,
     call: Cell<Option<Call<C>>>,
     waker: WakerSlot,
@@ -66,13 +66,13 @@ impl<B: Copy, C: Copy> WaitQueue<B, C> {
 
     /// Waits to be called. A future that is dropped leaves the queue; if it was called alone, its call goes to the next.
     pub fn wait(&self, brought: B) -> Wait<'_, B, C> {
-        let entry = Rc::new(Entry { brought, call: Cell::new(None), waker: WakerSlot::default() });
+        let entry = Rc::new(Waiting { brought, call: Cell::new(None), waker: WakerSlot::default() });
         self.entries.borrow_mut().push_back(Rc::clone(&entry));
         Wait { queue: self, entry, is_done: false }
     }
 }
 
-impl<B, C> Entry<B, C> {
+impl<B, C> Waiting<B, C> {
     fn call(&self, call: Call<C>) {
         self.call.set(Some(call));
         self.waker.wake();
@@ -82,7 +82,7 @@ impl<B, C> Entry<B, C> {
 /// See [`WaitQueue::wait`].
 pub struct Wait<'q, B: Copy, C: Copy> {
     queue: &'q WaitQueue<B, C>,
-    entry: Rc<Entry<B, C>>,
+    entry: Rc<Waiting<B, C>>,
     is_done: bool,
 }
 

@@ -11,10 +11,10 @@ use crate::net::wake::YieldToKernel;
 /// Lets tasks take steps until these cost `per_turn`; then a turn of the loop, with its input and
 /// output, comes first. Tasks that wait go on in the order of their arrival.
 pub struct WorkBudget {
-    inner: Rc<Inner>,
+    inner: Rc<BudgetState>,
 }
 
-struct Inner {
+struct BudgetState {
     per_turn: usize,
     /// What steps may still cost before the next turn.
     left: Cell<usize>,
@@ -28,7 +28,7 @@ struct Inner {
 impl WorkBudget {
     /// To be called on the worker's thread.
     pub fn new(per_turn: usize) -> io::Result<WorkBudget> {
-        let inner = Inner {
+        let inner = BudgetState {
             per_turn,
             left: Cell::new(per_turn),
             queue: WaitQueue::default(),
@@ -53,9 +53,9 @@ impl WorkBudget {
     }
 }
 
-impl Inner {
+impl BudgetState {
     /// Lets the first of the queue go on, turn by turn, until it is empty.
-    async fn reopen(self: Rc<Inner>) {
+    async fn reopen(self: Rc<BudgetState>) {
         while !self.queue.is_empty() {
             self.kernel.wait().await;
             self.left.set(self.per_turn);

@@ -33,7 +33,7 @@ const MAX_ELEMENTS: usize = 32;
 
 /// What a client can decode.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Accepted {
+pub struct AcceptedCodings {
     pub brotli: bool,
     pub gzip: bool,
 }
@@ -46,29 +46,29 @@ pub struct Decision {
     pub add_vary: bool,
 }
 
-impl Accepted {
+impl AcceptedCodings {
     /// What a request accepts (RFC 9110 §12.5.3). Without the field, nothing: a client that can decode says so.
-    pub fn of(headers: &Headers<'_>) -> Accepted {
+    pub fn of(headers: &Headers<'_>) -> AcceptedCodings {
         // RFC 9111 §5.2.1.6: "the client is asking for intermediaries to avoid transforming the content".
         if all(headers, b"Cache-Control").any(|field| lists(field.value, b"no-transform")) {
-            return Accepted::default();
+            return AcceptedCodings::default();
         }
         let mut named = Named::default();
         let elements = all(headers, b"Accept-Encoding").flat_map(|field| elements(field.value));
         for (index, element) in elements.enumerate() {
             if index == MAX_ELEMENTS {
-                return Accepted::default();
+                return AcceptedCodings::default();
             }
             named.note(element);
         }
         // RFC 9110 §12.5.3: "*" "matches any available content coding not explicitly listed".
         let others = named.others.unwrap_or(false);
-        Accepted { brotli: named.brotli.unwrap_or(others), gzip: named.gzip.unwrap_or(others) }
+        AcceptedCodings { brotli: named.brotli.unwrap_or(others), gzip: named.gzip.unwrap_or(others) }
     }
 }
 
 /// Decides about a response whose content has this length.
-pub fn decide(head: &ResponseHead<'_, '_>, length: BodyLength, accepted: Accepted) -> Decision {
+pub fn decide(head: &ResponseHead<'_, '_>, length: BodyLength, accepted: AcceptedCodings) -> Decision {
     let BodyLength::Exact(bytes) = length else { return Decision::default() };
     // A part of content is a part of what the client knows as the whole.
     if bytes <= MIN_BYTES || matches!(head.status, 100..=199 | 204 | 206 | 304) {
@@ -193,14 +193,14 @@ mod tests {
     use super::*;
     use crate::http::head::Version;
 
-    const BOTH: Accepted = Accepted { brotli: true, gzip: true };
-    const BROTLI: Accepted = Accepted { brotli: true, gzip: false };
-    const GZIP: Accepted = Accepted { brotli: false, gzip: true };
-    const NEITHER: Accepted = Accepted { brotli: false, gzip: false };
+    const BOTH: AcceptedCodings = AcceptedCodings { brotli: true, gzip: true };
+    const BROTLI: AcceptedCodings = AcceptedCodings { brotli: true, gzip: false };
+    const GZIP: AcceptedCodings = AcceptedCodings { brotli: false, gzip: true };
+    const NEITHER: AcceptedCodings = AcceptedCodings { brotli: false, gzip: false };
 
-    fn accepted(lines: &[&str]) -> Accepted {
+    fn accepted(lines: &[&str]) -> AcceptedCodings {
         let fields: Vec<_> = lines.iter().map(|line| ("accept-encoding", *line)).collect();
-        Accepted::of(&Headers::of(&fields))
+        AcceptedCodings::of(&Headers::of(&fields))
     }
 
     #[test]
@@ -255,16 +255,21 @@ mod tests {
     #[test]
     fn a_request_may_forbid_transformations() {
         let headers = Headers::of(&[("Accept-Encoding", "br"), ("Cache-Control", "max-age=0, No-Transform")]);
-        assert_eq!(Accepted::of(&headers), NEITHER);
+        assert_eq!(AcceptedCodings::of(&headers), NEITHER);
     }
 
-    fn decided(status: u16, length: BodyLength, fields: &[(&str, &str)], accepted: Accepted) -> Decision {
+    fn decided(
+        status: u16,
+        length: BodyLength,
+        fields: &[(&str, &str)],
+        accepted: AcceptedCodings,
+    ) -> Decision {
         let mut headers = Headers::of(fields);
         let head = ResponseHead { status, reason: b"", version: Version::Http11, headers: &mut headers };
         decide(&head, length, accepted)
     }
 
-    fn coding_of(content_type: &str, accepted: Accepted) -> Option<ContentCoding> {
+    fn coding_of(content_type: &str, accepted: AcceptedCodings) -> Option<ContentCoding> {
         let decision = decided(200, BodyLength::Exact(1025), &[("Content-Type", content_type)], accepted);
         assert!(decision.add_vary);
         decision.coding

@@ -31,7 +31,7 @@ pub struct Replay {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum RetryVerdict {
     /// Once more, on a fresh connection to the same backend.
     SameBackend,
     /// Once more, with a backend that was not tried yet.
@@ -42,24 +42,24 @@ pub enum Verdict {
 }
 
 /// Decides after an attempt failed. `backends_left` is how many more `max_retries` allows.
-pub fn after(failure: Failure, replay: Replay, backends_left: u32) -> Verdict {
+pub fn after(failure: Failure, replay: Replay, backends_left: u32) -> RetryVerdict {
     match failure {
-        _ if !replay.complete => Verdict::GiveUp,
-        Failure::Connect if backends_left > 0 => Verdict::OtherBackend,
+        _ if !replay.complete => RetryVerdict::GiveUp,
+        Failure::Connect if backends_left > 0 => RetryVerdict::OtherBackend,
         // A backend that closes idle connections must not cost its clients an error: this retry is
         // owed to our own pooling and does not count (RFC 9112 §9.3.1).
-        Failure::NothingSent => Verdict::SameBackend,
-        Failure::StaleConnection if replay.idempotent => Verdict::SameBackend,
+        Failure::NothingSent => RetryVerdict::SameBackend,
+        Failure::StaleConnection if replay.idempotent => RetryVerdict::SameBackend,
         // The connection was shared for our own sake, so that the retry is owed as above.
         Failure::SharedConnection if replay.idempotent && (replay.sticky || backends_left == 0) => {
-            Verdict::SameBackend
+            RetryVerdict::SameBackend
         }
-        Failure::SharedConnection if replay.idempotent => Verdict::Elsewhere,
+        Failure::SharedConnection if replay.idempotent => RetryVerdict::Elsewhere,
         // The backend takes connections but answers nothing: it is ending, or worse.
         Failure::NoResponse if replay.idempotent && !replay.sticky && backends_left > 0 => {
-            Verdict::OtherBackend
+            RetryVerdict::OtherBackend
         }
-        _ => Verdict::GiveUp,
+        _ => RetryVerdict::GiveUp,
     }
 }
 
@@ -121,27 +121,27 @@ mod tests {
         const PARTLY_GONE: Replay = Replay { complete: false, ..WHOLE };
         const STICKY: Replay = Replay { sticky: true, ..WHOLE };
         for (failure, replay, left, verdict) in [
-            (Failure::Connect, WHOLE, 1, Verdict::OtherBackend),
-            (Failure::Connect, UNSAFE, 1, Verdict::OtherBackend),
-            (Failure::Connect, WHOLE, 0, Verdict::GiveUp),
-            (Failure::Connect, PARTLY_GONE, 1, Verdict::GiveUp),
-            (Failure::NothingSent, UNSAFE, 0, Verdict::SameBackend),
-            (Failure::NothingSent, PARTLY_GONE, 0, Verdict::GiveUp),
-            (Failure::StaleConnection, WHOLE, 0, Verdict::SameBackend),
-            (Failure::StaleConnection, UNSAFE, 1, Verdict::GiveUp),
-            (Failure::StaleConnection, STICKY, 0, Verdict::SameBackend),
-            (Failure::SharedConnection, WHOLE, 1, Verdict::Elsewhere),
-            (Failure::SharedConnection, WHOLE, 0, Verdict::SameBackend),
-            (Failure::SharedConnection, STICKY, 1, Verdict::SameBackend),
-            (Failure::SharedConnection, UNSAFE, 1, Verdict::GiveUp),
-            (Failure::SharedConnection, PARTLY_GONE, 1, Verdict::GiveUp),
-            (Failure::NoResponse, WHOLE, 1, Verdict::OtherBackend),
-            (Failure::NoResponse, WHOLE, 0, Verdict::GiveUp),
-            (Failure::NoResponse, UNSAFE, 1, Verdict::GiveUp),
-            (Failure::NoResponse, PARTLY_GONE, 1, Verdict::GiveUp),
-            (Failure::NoResponse, STICKY, 1, Verdict::GiveUp),
-            (Failure::Connect, STICKY, 1, Verdict::OtherBackend),
-            (Failure::Exchange, WHOLE, 1, Verdict::GiveUp),
+            (Failure::Connect, WHOLE, 1, RetryVerdict::OtherBackend),
+            (Failure::Connect, UNSAFE, 1, RetryVerdict::OtherBackend),
+            (Failure::Connect, WHOLE, 0, RetryVerdict::GiveUp),
+            (Failure::Connect, PARTLY_GONE, 1, RetryVerdict::GiveUp),
+            (Failure::NothingSent, UNSAFE, 0, RetryVerdict::SameBackend),
+            (Failure::NothingSent, PARTLY_GONE, 0, RetryVerdict::GiveUp),
+            (Failure::StaleConnection, WHOLE, 0, RetryVerdict::SameBackend),
+            (Failure::StaleConnection, UNSAFE, 1, RetryVerdict::GiveUp),
+            (Failure::StaleConnection, STICKY, 0, RetryVerdict::SameBackend),
+            (Failure::SharedConnection, WHOLE, 1, RetryVerdict::Elsewhere),
+            (Failure::SharedConnection, WHOLE, 0, RetryVerdict::SameBackend),
+            (Failure::SharedConnection, STICKY, 1, RetryVerdict::SameBackend),
+            (Failure::SharedConnection, UNSAFE, 1, RetryVerdict::GiveUp),
+            (Failure::SharedConnection, PARTLY_GONE, 1, RetryVerdict::GiveUp),
+            (Failure::NoResponse, WHOLE, 1, RetryVerdict::OtherBackend),
+            (Failure::NoResponse, WHOLE, 0, RetryVerdict::GiveUp),
+            (Failure::NoResponse, UNSAFE, 1, RetryVerdict::GiveUp),
+            (Failure::NoResponse, PARTLY_GONE, 1, RetryVerdict::GiveUp),
+            (Failure::NoResponse, STICKY, 1, RetryVerdict::GiveUp),
+            (Failure::Connect, STICKY, 1, RetryVerdict::OtherBackend),
+            (Failure::Exchange, WHOLE, 1, RetryVerdict::GiveUp),
         ] {
             assert_eq!(after(failure, replay, left), verdict, "{failure:?} {replay:?} {left}");
         }

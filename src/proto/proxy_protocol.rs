@@ -122,8 +122,8 @@ fn parse_v2(bytes: &[u8]) -> Result<Parse, ProxyError> {
     let mut fields = bytes.iter().skip(SIGNATURE.len()).copied();
     let command = match fields.next() {
         None => return Ok(Parse::Incomplete),
-        Some(0x20) => Command::Local,
-        Some(0x21) => Command::Proxy,
+        Some(0x20) => ProxyCommand::Local,
+        Some(0x21) => ProxyCommand::Proxy,
         Some(byte) if byte >> 4 != 2 => return Err(ProxyError::BadVersion),
         Some(_) => return Err(ProxyError::BadCommand),
     };
@@ -147,13 +147,13 @@ fn parse_v2(bytes: &[u8]) -> Result<Parse, ProxyError> {
     // "the receiver must accept this connection as valid and must use the real connection endpoints and
     // discard the protocol block including the family which is ignored"
     let (source, destination) = match command {
-        Command::Local => (None, None),
-        Command::Proxy => parse_payload(family, payload, header)?,
+        ProxyCommand::Local => (None, None),
+        ProxyCommand::Proxy => parse_payload(family, payload, header)?,
     };
     Ok(Parse::Complete(ProxyHeader { source, destination, length }))
 }
 
-enum Command {
+enum ProxyCommand {
     Local,
     Proxy,
 }

@@ -11,7 +11,7 @@ pub(super) struct Ready {
 }
 
 /// What reaches the minding thread.
-pub(super) enum Event {
+pub(super) enum RuntimeEvent {
     Signal(SignalAction),
     /// A worker serves.
     Ready(Ready),

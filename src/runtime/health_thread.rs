@@ -19,9 +19,9 @@ use crate::net::wake::Wakeups;
 use crate::net::wake::every;
 use crate::net::work_budget::WorkBudget;
 use crate::runtime::error::RuntimeError;
-use crate::runtime::event::Event;
+use crate::runtime::event::RuntimeEvent;
 use crate::runtime::pin;
-use crate::runtime::plan::Plan;
+use crate::runtime::plan::RuntimePlan;
 use crate::runtime::ring;
 use crate::runtime::ring::DriverChoice;
 use crate::runtime::ring::Entries;
@@ -59,7 +59,7 @@ enum Place {
 }
 
 impl HealthSpec {
-    pub(super) fn new(plan: &Plan) -> HealthSpec {
+    pub(super) fn new(plan: &RuntimePlan) -> HealthSpec {
         let pinned = if plan.pin { plan.workers } else { 0 };
         HealthSpec {
             health_commands: plan.channels.health.clone(),
@@ -97,19 +97,19 @@ impl Place {
 
 /// Starts the thread. It ends only by a failure, which `events` hears of: without it, nobody would notice
 /// what backends do.
-pub(super) fn start(spec: HealthSpec, events: Sender<Event>) -> io::Result<()> {
+pub(super) fn start(spec: HealthSpec, events: Sender<RuntimeEvent>) -> io::Result<()> {
     let body = move || {
         let error = match catch_unwind(AssertUnwindSafe(|| work(spec, &events))) {
             Ok(Err(error)) => error,
             Err(_panic) => RuntimeError::HealthCoreDied,
         };
         // The minding thread ends the process, so it cannot be gone before us.
-        drop(events.send(Event::Failed(error)));
+        drop(events.send(RuntimeEvent::Failed(error)));
     };
     std::thread::Builder::new().name("ringway-health".to_owned()).spawn(body).map(drop)
 }
 
-fn work(spec: HealthSpec, events: &Sender<Event>) -> Result<Infallible, RuntimeError> {
+fn work(spec: HealthSpec, events: &Sender<RuntimeEvent>) -> Result<Infallible, RuntimeError> {
     spec.place.take();
     // What there is to warn of about the driver, the workers tell.
     let mut driver =
@@ -122,7 +122,7 @@ fn work(spec: HealthSpec, events: &Sender<Event>) -> Result<Infallible, RuntimeE
         });
         task::spawn(tick_for_ever(every(TICK)?, Rc::clone(&resources)));
         // As with a worker, it is told by an event, for which the process waits before it says that it listens.
-        let tell_ready = || drop(events.send(Event::HealthCoreReady));
+        let tell_ready = || drop(events.send(RuntimeEvent::HealthCoreReady));
         health::run(spec.health_commands, spec.failure_reports, resources, tell_ready).await
     });
     // Dropping a runtime with operations in flight is unsound; the process ends soon.

@@ -20,9 +20,9 @@ use crate::control::process::signals;
 use crate::control::process::signals::SignalAction;
 use crate::runtime::drain::Drain;
 use crate::runtime::error::RuntimeError;
-use crate::runtime::event::Event;
 use crate::runtime::event::Ready;
-use crate::runtime::plan::Plan;
+use crate::runtime::event::RuntimeEvent;
+use crate::runtime::plan::RuntimePlan;
 use crate::runtime::ring::Entries;
 use crate::runtime::supervisor::Supervisor;
 use crate::telemetry::log_output::Output;
@@ -44,7 +44,7 @@ pub struct Serving {
 }
 
 /// Serves until a signal ends it. `announce` is called once all workers accept.
-pub fn run(mut plan: Plan, announce: impl FnOnce(&Serving)) -> Result<(), RuntimeError> {
+pub fn run(mut plan: RuntimePlan, announce: impl FnOnce(&Serving)) -> Result<(), RuntimeError> {
     let workers = plan.workers;
     let listeners = listening(&plan);
     // The health core has a ring, too, and makes it as soon as its thread runs.
@@ -56,7 +56,7 @@ pub fn run(mut plan: Plan, announce: impl FnOnce(&Serving)) -> Result<(), Runtim
     let (events, inbox) = mpsc::channel();
     let orders = events.clone();
     // The inbox lives as long as the process.
-    let obey = move |order| drop(orders.send(Event::Signal(order)));
+    let obey = move |order| drop(orders.send(RuntimeEvent::Signal(order)));
     let noticed = plan.signals.take().map_or_else(signals::notice, Ok).map_err(RuntimeError::System)?;
     let without_thread = |of| move |error| RuntimeError::Thread { of, error };
     signals::listen(noticed, obey).map_err(without_thread("signals"))?;
@@ -94,7 +94,7 @@ pub fn run(mut plan: Plan, announce: impl FnOnce(&Serving)) -> Result<(), Runtim
 }
 
 /// Every address that is listened at, with the name of its listener.
-fn listening(plan: &Plan) -> Vec<(String, SocketAddr)> {
+fn listening(plan: &RuntimePlan) -> Vec<(String, SocketAddr)> {
     let (_, snapshot) = plan.channels.publication.load();
     let listeners = snapshot.listeners.iter().flatten();
     listeners
@@ -104,7 +104,7 @@ fn listening(plan: &Plan) -> Vec<(String, SocketAddr)> {
 
 type LogEnds = (Option<LogWriter>, Vec<Option<crate::worker::access_log::AccessLog>>);
 
-fn start_log(plan: &mut Plan, workers: usize) -> Result<LogEnds, RuntimeError> {
+fn start_log(plan: &mut RuntimePlan, workers: usize) -> Result<LogEnds, RuntimeError> {
     let Some((sink, format)) = plan.access_log.take() else {
         return Ok((None, (0..workers).map(|_| None).collect()));
     };
@@ -126,19 +126,24 @@ fn random() -> u64 {
 }
 
 /// Waits for the health core and all workers; returns what these run on.
-fn wait_until_ready(inbox: &mpsc::Receiver<Event>, workers: usize) -> Result<Vec<Ready>, RuntimeError> {
+fn wait_until_ready(
+    inbox: &mpsc::Receiver<RuntimeEvent>,
+    workers: usize,
+) -> Result<Vec<Ready>, RuntimeError> {
     let (mut ready, mut checks_health) = (Vec::new(), false);
     while ready.len() < workers || !checks_health {
         match inbox.recv() {
-            Ok(Event::Ready(worker)) => ready.push(worker),
-            Ok(Event::HealthCoreReady) => checks_health = true,
-            Ok(Event::Failed(error)) => return Err(error),
+            Ok(RuntimeEvent::Ready(worker)) => ready.push(worker),
+            Ok(RuntimeEvent::HealthCoreReady) => checks_health = true,
+            Ok(RuntimeEvent::Failed(error)) => return Err(error),
             // Told to end before the beginning.
-            Ok(Event::Signal(SignalAction::Stop | SignalAction::StopWithoutBound)) => {
+            Ok(RuntimeEvent::Signal(SignalAction::Stop | SignalAction::StopWithoutBound)) => {
                 operator::finish();
                 std::process::exit(0);
             }
-            Ok(Event::Signal(SignalAction::ReopenLogs | SignalAction::Reload) | Event::Drained) => {}
+            Ok(
+                RuntimeEvent::Signal(SignalAction::ReopenLogs | SignalAction::Reload) | RuntimeEvent::Drained,
+            ) => {}
             Err(_) => return Err(RuntimeError::WorkerDied { index: ready.len() }),
         }
     }

@@ -12,7 +12,7 @@ use crate::telemetry::access_log::Format;
 use crate::telemetry::log_output::Sink;
 
 /// What the runtime needs beside the snapshot.
-pub struct Plan {
+pub struct RuntimePlan {
     pub channels: Channels,
     /// Signals that came while everything was prepared. None: nobody noticed any.
     pub signals: Option<Noticed>,

@@ -13,7 +13,7 @@ use crate::control::reload::Command;
 use crate::net::clock::instant_now;
 use crate::runtime::drain::Drain;
 use crate::runtime::error::RuntimeError;
-use crate::runtime::event::Event;
+use crate::runtime::event::RuntimeEvent;
 use crate::snapshot::quota::Quota;
 use crate::telemetry::log_writer::LogWriter;
 use crate::telemetry::operator::log_line;
@@ -46,29 +46,29 @@ struct Stop {
 
 impl Supervisor<'_> {
     /// Acts on signals until every worker has drained, time is up, or a second signal to stop.
-    pub(super) fn run(&self, inbox: &Receiver<Event>) -> Result<(), RuntimeError> {
+    pub(super) fn run(&self, inbox: &Receiver<RuntimeEvent>) -> Result<(), RuntimeError> {
         let mut drained = 0;
         let mut stop: Option<Stop> = None;
         while drained < self.workers {
             match self.next(inbox, &mut stop) {
-                Ok(Event::Signal(SignalAction::ReopenLogs)) => {
+                Ok(RuntimeEvent::Signal(SignalAction::ReopenLogs)) => {
                     self.log_writer.iter().for_each(|log| log.reopen())
                 }
-                Ok(Event::Signal(SignalAction::Reload)) if stop.is_some() => {
+                Ok(RuntimeEvent::Signal(SignalAction::Reload)) if stop.is_some() => {
                     log_line("error: the reload is refused: the process is stopping");
                 }
                 // The thread that obeys lives as long as the process.
-                Ok(Event::Signal(SignalAction::Reload)) => {
+                Ok(RuntimeEvent::Signal(SignalAction::Reload)) => {
                     drop(self.commands.send(Command::Reload { is_strict: false, answer: None }));
                 }
-                Ok(Event::Signal(_)) if stop.is_some() => {
+                Ok(RuntimeEvent::Signal(_)) if stop.is_some() => {
                     self.log_end("stopped at once");
                     return Ok(());
                 }
-                Ok(Event::Signal(action)) => stop = Some(self.begin_stop(action)),
-                Ok(Event::Drained) => drained += 1,
-                Ok(Event::Failed(error)) => return Err(error),
-                Ok(Event::Ready(_) | Event::HealthCoreReady) => {}
+                Ok(RuntimeEvent::Signal(action)) => stop = Some(self.begin_stop(action)),
+                Ok(RuntimeEvent::Drained) => drained += 1,
+                Ok(RuntimeEvent::Failed(error)) => return Err(error),
+                Ok(RuntimeEvent::Ready(_) | RuntimeEvent::HealthCoreReady) => {}
                 Err(RecvTimeoutError::Timeout) => {
                     self.log_end("shutdown_timeout is over");
                     return Ok(());
@@ -81,7 +81,11 @@ impl Supervisor<'_> {
     }
 
     /// Waits for the next event until the end of a stop, with a look at other things now and then.
-    fn next(&self, inbox: &Receiver<Event>, stop: &mut Option<Stop>) -> Result<Event, RecvTimeoutError> {
+    fn next(
+        &self,
+        inbox: &Receiver<RuntimeEvent>,
+        stop: &mut Option<Stop>,
+    ) -> Result<RuntimeEvent, RecvTimeoutError> {
         loop {
             let left = stop.as_ref().and_then(|stop| stop.end);
             let left = left.map(|end| end.saturating_duration_since(instant_now()));

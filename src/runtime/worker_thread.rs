@@ -26,10 +26,10 @@ use crate::net::wake::every;
 use crate::runtime::drain::Drain;
 use crate::runtime::drain::IDLE_GRACE;
 use crate::runtime::error::RuntimeError;
-use crate::runtime::event::Event;
 use crate::runtime::event::Ready;
+use crate::runtime::event::RuntimeEvent;
 use crate::runtime::pin;
-use crate::runtime::plan::Plan;
+use crate::runtime::plan::RuntimePlan;
 use crate::runtime::ring;
 use crate::runtime::ring::DriverChoice;
 use crate::runtime::ring::Entries;
@@ -62,7 +62,7 @@ pub(super) struct WorkerSpec {
 }
 
 pub(super) fn specs(
-    plan: Plan,
+    plan: RuntimePlan,
     logs: Vec<Option<AccessLog>>,
     drain: &Arc<Drain>,
     entries: Entries,
@@ -85,14 +85,14 @@ pub(super) fn specs(
     logs.into_iter().enumerate().zip(workers).map(spec).collect()
 }
 
-pub(super) fn start(spec: WorkerSpec, events: Sender<Event>) -> io::Result<()> {
+pub(super) fn start(spec: WorkerSpec, events: Sender<RuntimeEvent>) -> io::Result<()> {
     let index = spec.index;
     let body = move || {
         let outcome = catch_unwind(AssertUnwindSafe(|| work(spec, &events)));
         let event = match outcome {
-            Ok(Ok(())) => Event::Drained,
-            Ok(Err(error)) => Event::Failed(error),
-            Err(_panic) => Event::Failed(RuntimeError::WorkerDied { index }),
+            Ok(Ok(())) => RuntimeEvent::Drained,
+            Ok(Err(error)) => RuntimeEvent::Failed(error),
+            Err(_panic) => RuntimeEvent::Failed(RuntimeError::WorkerDied { index }),
         };
         // The minding thread ends the process, so it cannot be gone before us.
         drop(events.send(event));
@@ -100,7 +100,7 @@ pub(super) fn start(spec: WorkerSpec, events: Sender<Event>) -> io::Result<()> {
     std::thread::Builder::new().name(format!("ringway-{index}")).spawn(body).map(drop)
 }
 
-fn work(mut spec: WorkerSpec, events: &Sender<Event>) -> Result<(), RuntimeError> {
+fn work(mut spec: WorkerSpec, events: &Sender<RuntimeEvent>) -> Result<(), RuntimeError> {
     if let Some(cpu) = spec.cpu
         && !pin::pin_to(cpu)
     {
@@ -126,7 +126,7 @@ fn work(mut spec: WorkerSpec, events: &Sender<Event>) -> Result<(), RuntimeError
                 inbox.drain();
             }
         });
-        drop(events.send(Event::Ready(ready)));
+        drop(events.send(RuntimeEvent::Ready(ready)));
         turn_until_drained(&worker).await;
         worker.tick();
         // Sockets are closed by the ring, in the next turn of the loop. Without it, a successor would

@@ -22,13 +22,13 @@ use crate::net::socket::Socket;
 use crate::net::work_budget::WorkBudget;
 use crate::tls::cipher_names::version_name;
 use crate::tls::client_verifier::ClientAuthMode;
+use crate::tls::client_verifier::ClientVerdict;
 use crate::tls::client_verifier::ClientVerifier;
-use crate::tls::client_verifier::Verdict;
 use crate::tls::client_verifier::take_verdict;
 use crate::tls::server_configs::ServerConfigs;
 use crate::tls::session::Session;
 use crate::tls::sni::CertificateIndex;
-use crate::tls::stream::Stream;
+use crate::tls::stream::TlsStream;
 use crate::tls::tickets::TicketKeys;
 use crate::tls::tls_policy;
 use crate::tls::tls_policy::Offer;
@@ -131,9 +131,9 @@ impl DownstreamTls {
             return if required { Err(HandshakeError::NoClientCertificate) } else { Ok(()) };
         }
         match auth.authorities.verify(&facts.chain, UnixTime::since_unix_epoch(wall_now())) {
-            Ok(()) => facts.verdict = Some(Verdict::Success),
+            Ok(()) => facts.verdict = Some(ClientVerdict::Success),
             Err(error) if required => return Err(HandshakeError::BadClientCertificate(error)),
-            Err(error) => facts.verdict = Some(Verdict::Failed(error)),
+            Err(error) => facts.verdict = Some(ClientVerdict::Failed(error)),
         }
         Ok(())
     }
@@ -184,7 +184,7 @@ pub struct Facts {
     /// The client's certificates, its own first. Whether they are any good is what the verdict says.
     pub chain: Vec<CertificateDer<'static>>,
     /// None: the client showed no certificate.
-    pub verdict: Option<Verdict>,
+    pub verdict: Option<ClientVerdict>,
 }
 
 /// How a handshake ended.
@@ -274,7 +274,7 @@ pub async fn accept(
     if input.filled().first().is_some_and(u8::is_ascii_alphabetic) {
         return Accepted::Plain(socket, input);
     }
-    let stream = Stream::new(socket, terms.session(), buffers.clone());
+    let stream = TlsStream::new(socket, terms.session(), buffers.clone());
     let mut facts = Box::new(Facts::default());
     match drive(&stream, input, budget, &mut facts).await {
         Ok(()) => {
@@ -286,17 +286,22 @@ pub async fn accept(
                 Err(error) => Accepted::Failed(transport, error),
             }
         }
-        Err(Broken::Gone) => Accepted::Gone { received: true },
-        Err(Broken::Failed(error)) => Accepted::Failed(Transport::Tls(Box::new(stream)), error),
+        Err(BrokenHandshake::Gone) => Accepted::Gone { received: true },
+        Err(BrokenHandshake::Failed(error)) => Accepted::Failed(Transport::Tls(Box::new(stream)), error),
     }
 }
 
-enum Broken {
+enum BrokenHandshake {
     Gone,
     Failed(HandshakeError),
 }
 
-async fn drive(stream: &Stream, input: Buffer, budget: &WorkBudget, facts: &mut Facts) -> Result<(), Broken> {
+async fn drive(
+    stream: &TlsStream,
+    input: Buffer,
+    budget: &WorkBudget,
+    facts: &mut Facts,
+) -> Result<(), BrokenHandshake> {
     let mut input = input;
     loop {
         budget.acquire(1).await;
@@ -314,25 +319,26 @@ async fn drive(stream: &Stream, input: Buffer, budget: &WorkBudget, facts: &mut 
             return Ok(());
         }
         if let Some(outgoing) = stream.take_handshake_output() {
-            stream.socket().send(outgoing).await.0.map_err(|_| Broken::Gone)?;
+            stream.socket().send(outgoing).await.0.map_err(|_| BrokenHandshake::Gone)?;
         }
-        advanced.map_err(|error| Broken::Failed(described(error, facts.verdict)))?;
+        advanced.map_err(|error| BrokenHandshake::Failed(described(error, facts.verdict)))?;
         if done {
             return Ok(());
         }
         if stream.peer_has_closed() {
-            return Err(Broken::Gone);
+            return Err(BrokenHandshake::Gone);
         }
         // Waiting holds no buffer.
-        stream.socket().readable().await.map_err(|_| Broken::Gone)?;
-        input = receive(stream.socket(), stream.room_for_handshake()).await.map_err(|_| Broken::Gone)?;
+        stream.socket().readable().await.map_err(|_| BrokenHandshake::Gone)?;
+        input =
+            receive(stream.socket(), stream.room_for_handshake()).await.map_err(|_| BrokenHandshake::Gone)?;
     }
 }
 
 /// The verdict knows better than rustls' error what was wrong with a certificate.
-fn described(error: Error, verdict: Option<Verdict>) -> HandshakeError {
+fn described(error: Error, verdict: Option<ClientVerdict>) -> HandshakeError {
     match (error, verdict) {
-        (Error::InvalidCertificate(_), Some(Verdict::Failed(error))) => {
+        (Error::InvalidCertificate(_), Some(ClientVerdict::Failed(error))) => {
             HandshakeError::BadClientCertificate(error)
         }
         (error, _) => error.into(),
@@ -347,7 +353,7 @@ async fn receive(socket: &Socket, buffer: Buffer) -> io::Result<Buffer> {
     }
 }
 
-fn collect(stream: &Stream, facts: &mut Facts) {
+fn collect(stream: &TlsStream, facts: &mut Facts) {
     let Some(agreed) = stream.session().borrow_mut().take_agreed() else { return };
     facts.version = agreed.version.and_then(version_name).unwrap_or_default();
     facts.cipher_suite = agreed.cipher_suite;
@@ -364,7 +370,7 @@ struct Hello {
 
 thread_local! {
     /// The ClientHello that was processed last on this thread. rustls shows it only to who chooses the
-    /// certificate, which it asks while [`Stream::advance`] runs.
+    /// certificate, which it asks while [`TlsStream::advance`] runs.
     static HELLO: RefCell<Option<Hello>> = const { RefCell::new(None) };
 }
 

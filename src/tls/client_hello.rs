@@ -83,7 +83,7 @@ fn hello_length(message: &[u8]) -> Option<usize> {
 
 /// What a client offers. Numbers are two bytes each, as on the wire.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Offered<'h> {
+pub(super) struct ClientOffer<'h> {
     pub(super) tls13: bool,
     /// It may send content before it has heard of the server.
     pub(super) early_data: bool,
@@ -93,20 +93,20 @@ pub(super) struct Offered<'h> {
     binders: &'h [u8],
 }
 
-impl<'h> Offered<'h> {
+impl<'h> ClientOffer<'h> {
     /// None for what cannot be read.
-    pub(super) fn of(hello: &'h [u8]) -> Option<Offered<'h>> {
-        let mut fields = Fields(hello);
+    pub(super) fn of(hello: &'h [u8]) -> Option<ClientOffer<'h>> {
+        let mut fields = HelloFields(hello);
         // legacy_version, random
         fields.take(2 + 32)?;
         fields.short_vector()?;
-        let mut offered = Offered { suites: fields.vector()?, ..Offered::default() };
+        let mut offered = ClientOffer { suites: fields.vector()?, ..ClientOffer::default() };
         // legacy_compression_methods
         fields.short_vector()?;
-        let mut extensions = Fields(fields.vector()?);
+        let mut extensions = HelloFields(fields.vector()?);
         while !extensions.0.is_empty() {
             let kind = extensions.number()?;
-            let mut content = Fields(extensions.vector()?);
+            let mut content = HelloFields(extensions.vector()?);
             match kind {
                 SUPPORTED_VERSIONS => offered.tls13 = numbers(content.short_vector()?).any(|it| it == TLS13),
                 SUPPORTED_GROUPS => offered.groups = content.vector()?,
@@ -133,7 +133,7 @@ impl<'h> Offered<'h> {
     }
 
     pub(super) fn has_share_of(&self, group: u16) -> bool {
-        let mut shares = Fields(self.shares);
+        let mut shares = HelloFields(self.shares);
         while let Some((found, _)) = shares.number().zip(shares.vector()) {
             if found == group {
                 return true;
@@ -144,7 +144,7 @@ impl<'h> Offered<'h> {
 
     /// Of each session that it offers to resume, the bytes of the hash that the session is bound to.
     pub(super) fn session_hashes(&self) -> impl Iterator<Item = usize> + 'h {
-        let mut binders = Fields(self.binders);
+        let mut binders = HelloFields(self.binders);
         std::iter::from_fn(move || binders.short_vector().map(<[u8]>::len))
     }
 }
@@ -154,9 +154,9 @@ fn numbers(bytes: &[u8]) -> impl Iterator<Item = u16> + '_ {
 }
 
 /// Bytes that are still to be read.
-struct Fields<'h>(&'h [u8]);
+struct HelloFields<'h>(&'h [u8]);
 
-impl<'h> Fields<'h> {
+impl<'h> HelloFields<'h> {
     fn take(&mut self, count: usize) -> Option<&'h [u8]> {
         let (taken, rest) = self.0.split_at_checked(count)?;
         self.0 = rest;
@@ -220,14 +220,14 @@ mod tests {
     #[test]
     fn everything_that_matters_is_read() {
         let hello = hello();
-        let offered = Offered::of(&hello).unwrap();
+        let offered = ClientOffer::of(&hello).unwrap();
         assert!(offered.tls13 && offered.early_data);
         assert_eq!(offered.suites().collect::<Vec<_>>(), [0x1302, 0x1301]);
         assert_eq!(offered.groups().collect::<Vec<_>>(), [29, 23]);
         assert!(offered.has_share_of(23) && !offered.has_share_of(29));
         assert_eq!(offered.session_hashes().collect::<Vec<_>>(), [48, 32]);
         for length in 0..hello.len() {
-            assert!(Offered::of(&hello[..length]).is_none(), "{length} bytes");
+            assert!(ClientOffer::of(&hello[..length]).is_none(), "{length} bytes");
         }
     }
 

@@ -18,7 +18,7 @@ use rustls::server::danger::ClientCertVerifier;
 use crate::tls::x509::authorities::Authorities;
 use crate::tls::x509::authorities::algorithms;
 use crate::tls::x509::client_error::ClientCertificateError;
-use crate::tls::x509::parsed::Certificate;
+use crate::tls::x509::parsed::ParsedCertificate;
 use crate::tls::x509::version_1;
 
 /// What becomes of a client without a good certificate.
@@ -32,17 +32,17 @@ pub enum ClientAuthMode {
 
 /// Of the certificate that a client has shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum ClientVerdict {
     Success,
     Failed(ClientCertificateError),
 }
 
-impl fmt::Display for Verdict {
+impl fmt::Display for ClientVerdict {
     /// As a backend gets it.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Verdict::Success => formatter.write_str("SUCCESS"),
-            Verdict::Failed(error) => write!(formatter, "FAILED:{}", error.words()),
+            ClientVerdict::Success => formatter.write_str("SUCCESS"),
+            ClientVerdict::Failed(error) => write!(formatter, "FAILED:{}", error.words()),
         }
     }
 }
@@ -50,7 +50,7 @@ impl fmt::Display for Verdict {
 thread_local! {
     /// rustls calls the verifier while it processes records, on the thread of the connection, and has no
     /// other way to hand on what was found.
-    static VERDICT: Cell<Option<Verdict>> = const { Cell::new(None) };
+    static VERDICT: Cell<Option<ClientVerdict>> = const { Cell::new(None) };
 }
 
 /// What the verifier said since this was last called on this thread; None if no client showed a certificate.
@@ -58,7 +58,7 @@ thread_local! {
 /// To be called after every processing of records of a handshake, so that the verdict on one connection is
 /// never taken for that on another. A resumed session asks no verifier: its certificates are verified with
 /// [`Authorities::verify`]. In a failed handshake the verdict tells why, more exactly than rustls' error.
-pub fn take_verdict() -> Option<Verdict> {
+pub fn take_verdict() -> Option<ClientVerdict> {
     VERDICT.take()
 }
 
@@ -102,7 +102,7 @@ impl ClientCertVerifier for ClientVerifier {
         let chain: Vec<CertificateDer<'_>> =
             std::iter::once(end_entity).chain(intermediates).map(|certificate| borrow(certificate)).collect();
         let outcome = self.authorities.verify(&chain, now);
-        VERDICT.set(Some(outcome.map_or_else(Verdict::Failed, |()| Verdict::Success)));
+        VERDICT.set(Some(outcome.map_or_else(ClientVerdict::Failed, |()| ClientVerdict::Success)));
         match (outcome, self.mode) {
             (Err(error), ClientAuthMode::Require) => Err(error.to_rustls()),
             _ => Ok(ClientCertVerified::assertion()),
@@ -115,7 +115,7 @@ impl ClientCertVerifier for ClientVerifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        match Certificate::parse(certificate).filter(|parsed| parsed.version == 1) {
+        match ParsedCertificate::parse(certificate).filter(|parsed| parsed.version == 1) {
             Some(parsed) => version_1::verify_tls12_signature(message, &parsed, signed, &algorithms()),
             None => crypto::verify_tls12_signature(message, certificate, signed, &algorithms()),
         }
@@ -127,7 +127,7 @@ impl ClientCertVerifier for ClientVerifier {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        match Certificate::parse(certificate).filter(|parsed| parsed.version == 1) {
+        match ParsedCertificate::parse(certificate).filter(|parsed| parsed.version == 1) {
             Some(parsed) => version_1::verify_tls13_signature(message, &parsed, signed, &algorithms()),
             None => crypto::verify_tls13_signature(message, certificate, signed, &algorithms()),
         }

@@ -34,7 +34,7 @@ use crate::net::socket::Socket;
 use crate::net::work_budget::WorkBudget;
 use crate::tls::session::HTTP2;
 use crate::tls::session::Session;
-use crate::tls::stream::Stream;
+use crate::tls::stream::TlsStream;
 use crate::tls::transport::Transport;
 use crate::tls::x509::authorities::Authority;
 use crate::tls::x509::authorities::algorithms;
@@ -138,28 +138,28 @@ impl UpstreamTls {
     }
 
     /// A client of one backend, to be used by one worker: it remembers sessions.
-    pub fn client(&self) -> Client {
+    pub fn client(&self) -> TlsClient {
         let mut config = self.template.clone();
         config.resumption = Resumption::in_memory_sessions(REMEMBERED_SESSIONS);
         let (server_name, alpn) = (self.server_name.clone(), self.alpn);
-        Client { config: Arc::new(config), server_name, alpn, over_http1: OnceCell::new() }
+        TlsClient { config: Arc::new(config), server_name, alpn, over_http1: OnceCell::new() }
     }
 }
 
 #[cfg(any(test, fuzzing))]
-impl Client {
+impl TlsClient {
     pub(super) fn config(&self) -> Arc<ClientConfig> {
         Arc::clone(&self.config)
     }
 }
 
 /// TLS to one backend.
-pub struct Client {
+pub struct TlsClient {
     config: Arc<ClientConfig>,
     server_name: Option<ServerName<'static>>,
     alpn: Alpn,
     /// Made when it is first asked for.
-    over_http1: OnceCell<Rc<Client>>,
+    over_http1: OnceCell<Rc<TlsClient>>,
 }
 
 /// A connection that was made secure.
@@ -172,9 +172,9 @@ pub struct Secured {
 /// Why a connection to a backend could not be made secure, in one machine-readable word.
 pub type Code = &'static str;
 
-impl Client {
+impl TlsClient {
     /// The same, but nothing is offered beside HTTP/1.1.
-    pub fn over_http1(&self) -> Rc<Client> {
+    pub fn over_http1(&self) -> Rc<TlsClient> {
         let client = self.over_http1.get_or_init(|| {
             let mut config = (*self.config).clone();
             config.alpn_protocols = vec![HTTP1.to_vec()];
@@ -182,7 +182,7 @@ impl Client {
             config.resumption = Resumption::in_memory_sessions(REMEMBERED_SESSIONS);
             let server_name = self.server_name.clone();
             let (alpn, over_http1) = (Alpn::Http1, OnceCell::new());
-            Rc::new(Client { config: Arc::new(config), server_name, alpn, over_http1 })
+            Rc::new(TlsClient { config: Arc::new(config), server_name, alpn, over_http1 })
         });
         Rc::clone(client)
     }
@@ -199,7 +199,7 @@ impl Client {
         let name = self.server_name.clone().unwrap_or_else(|| name_of(host));
         let connection =
             UnbufferedClientConnection::new(Arc::clone(&self.config), name).map_err(|error| code(&error))?;
-        let stream = Stream::new(socket, Session::client(connection), buffers.clone());
+        let stream = TlsStream::new(socket, Session::client(connection), buffers.clone());
         let mut input = buffers.tiny();
         loop {
             budget.acquire(1).await;
@@ -223,7 +223,7 @@ impl Client {
     }
 
     /// Whether the backend chose HTTP/2; it must where nothing else is spoken.
-    fn agree(&self, stream: &Stream) -> Result<bool, Code> {
+    fn agree(&self, stream: &TlsStream) -> Result<bool, Code> {
         let is_http2 = stream.session().borrow().has_chosen_http2();
         if self.alpn == Alpn::Http2 && !is_http2 { Err(WITHOUT_HTTP2) } else { Ok(is_http2) }
     }
@@ -232,7 +232,7 @@ impl Client {
 const BROKEN: Code = "upstream_tls_handshake";
 const WITHOUT_HTTP2: Code = "upstream_without_http2";
 
-async fn receive(stream: &Stream) -> Result<Buffer, Code> {
+async fn receive(stream: &TlsStream) -> Result<Buffer, Code> {
     match stream.socket().receive(stream.room_for_handshake()).await {
         (Ok(1..), buffer) => Ok(buffer),
         _ => Err(BROKEN),

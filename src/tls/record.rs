@@ -41,7 +41,7 @@ const CANCELLATIONS: u8 = 4;
 
 /// One end of a connection.
 pub(super) struct Records {
-    rest: Rest,
+    rest: UnprocessedInput,
     read: Keys,
     write: Keys,
     /// Records that the cipher may seal with one key (RFC 8446 §5.5).
@@ -61,7 +61,7 @@ pub(super) struct Records {
 }
 
 /// What is left of rustls' connection.
-pub(super) enum Rest {
+pub(super) enum UnprocessedInput {
     Server(KernelConnection<ServerConnectionData>),
     Client(KernelConnection<ClientConnectionData>),
 }
@@ -75,7 +75,7 @@ pub(super) struct Opening {
 impl Records {
     pub(super) fn new(
         secrets: ExtractedSecrets,
-        rest: Rest,
+        rest: UnprocessedInput,
         close_notify_sent: bool,
     ) -> Result<Records, Error> {
         let limit = match rest.cipher_suite() {
@@ -267,10 +267,10 @@ impl Records {
         let kind = HandshakeType::from(*kind);
         let longest = match (kind, &self.rest) {
             (HandshakeType::KeyUpdate, _) => 1,
-            (HandshakeType::NewSessionTicket, Rest::Client(_)) => MESSAGE_BYTES,
+            (HandshakeType::NewSessionTicket, UnprocessedInput::Client(_)) => MESSAGE_BYTES,
             _ => {
                 let mut expect_types = vec![HandshakeType::KeyUpdate];
-                if let Rest::Client(_) = self.rest {
+                if let UnprocessedInput::Client(_) = self.rest {
                     expect_types.push(HandshakeType::NewSessionTicket);
                 }
                 return Err(Error::InappropriateHandshakeMessage { expect_types, got_type: kind });
@@ -298,8 +298,8 @@ impl Records {
             _ => return Err(InvalidMessage::InvalidKeyUpdate.into()),
         };
         self.read = Keys::new(match &mut self.rest {
-            Rest::Server(rest) => rest.update_rx_secret()?,
-            Rest::Client(rest) => rest.update_rx_secret()?,
+            UnprocessedInput::Server(rest) => rest.update_rx_secret()?,
+            UnprocessedInput::Client(rest) => rest.update_rx_secret()?,
         })?;
         // Requests that came before the answer could leave are answered together (§4.6.3).
         self.owes_key_update |= requested;
@@ -315,26 +315,26 @@ impl Records {
 
     fn next_write_keys(&mut self) -> Result<(), Error> {
         self.write = Keys::new(match &mut self.rest {
-            Rest::Server(rest) => rest.update_tx_secret()?,
-            Rest::Client(rest) => rest.update_tx_secret()?,
+            UnprocessedInput::Server(rest) => rest.update_tx_secret()?,
+            UnprocessedInput::Client(rest) => rest.update_tx_secret()?,
         })?;
         Ok(())
     }
 }
 
-impl Rest {
+impl UnprocessedInput {
     fn cipher_suite(&self) -> SupportedCipherSuite {
         match self {
-            Rest::Server(rest) => rest.negotiated_cipher_suite(),
-            Rest::Client(rest) => rest.negotiated_cipher_suite(),
+            UnprocessedInput::Server(rest) => rest.negotiated_cipher_suite(),
+            UnprocessedInput::Client(rest) => rest.negotiated_cipher_suite(),
         }
     }
 
     fn take_ticket(&mut self, body: &[u8]) -> Result<(), Error> {
         match self {
             // Refused before it comes to this.
-            Rest::Server(_) => Ok(()),
-            Rest::Client(rest) => rest.handle_new_session_ticket(body),
+            UnprocessedInput::Server(_) => Ok(()),
+            UnprocessedInput::Client(rest) => rest.handle_new_session_ticket(body),
         }
     }
 }

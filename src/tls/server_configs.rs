@@ -6,7 +6,7 @@ use rustls::Error;
 use rustls::ServerConfig;
 use rustls::SupportedCipherSuite;
 
-use crate::tls::client_hello::Offered;
+use crate::tls::client_hello::ClientOffer;
 use crate::tls::tls_policy::Offer;
 
 /// One for all connections of a listener.
@@ -47,7 +47,7 @@ impl ServerConfigs {
     }
 
     /// The one for a client that offers this.
-    pub(super) fn of(&self, offered: &Offered<'_>) -> &Arc<ServerConfig> {
+    pub(super) fn of(&self, offered: &ClientOffer<'_>) -> &Arc<ServerConfig> {
         if self.by_hash.is_empty() || !self.asks_for_share(offered) {
             return &self.usual;
         }
@@ -60,7 +60,7 @@ impl ServerConfigs {
 
     /// Whether rustls will choose a group for key exchange of which the client sent no share. It follows the
     /// order of the client.
-    fn asks_for_share(&self, offered: &Offered<'_>) -> bool {
+    fn asks_for_share(&self, offered: &ClientOffer<'_>) -> bool {
         let known = &self.usual.crypto_provider().kx_groups;
         let is_known = |number: &u16| known.iter().any(|group| u16::from(group.name()) == *number);
         let chosen = offered.groups().find(is_known);
@@ -75,7 +75,7 @@ impl ServerConfigs {
 }
 
 /// The bytes of the hash of the suite that is chosen with TLS 1.3: the order is ours.
-fn chosen_hash(config: &ServerConfig, offered: &Offered<'_>) -> Option<usize> {
+fn chosen_hash(config: &ServerConfig, offered: &ClientOffer<'_>) -> Option<usize> {
     let is_offered = |suite: &SupportedCipherSuite| {
         let wanted = u16::from(suite.suite());
         offered.suites().any(|number| number == wanted)

@@ -21,15 +21,15 @@ use rustls::unbuffered::UnbufferedConnectionCommon;
 use rustls::unbuffered::UnbufferedStatus;
 
 use crate::net::buffer::Buffer;
+use crate::tls::client_hello::ClientOffer;
 use crate::tls::client_hello::First;
-use crate::tls::client_hello::Offered;
 use crate::tls::framing::MAX_RECORD_LENGTH;
 use crate::tls::framing::RECORD_HEADER_BYTES;
 use crate::tls::framing::RECORD_PLAINTEXT_BYTES;
 use crate::tls::framing::begins_with_record;
 use crate::tls::framing::record_length;
 use crate::tls::record::Records;
-use crate::tls::record::Rest;
+use crate::tls::record::UnprocessedInput;
 use crate::tls::server_configs::ServerConfigs;
 use crate::tls::zero_rtt::Listening;
 use crate::tls::zero_rtt::Next;
@@ -229,8 +229,8 @@ impl Session {
         let first = First::of(incoming);
         let offered = match &first {
             First::Part => return Ok(()),
-            First::Hello(hello) => Offered::of(hello).unwrap_or_default(),
-            First::Other => Offered::default(),
+            First::Hello(hello) => ClientOffer::of(hello).unwrap_or_default(),
+            First::Other => ClientOffer::default(),
         };
         if offered.early_data {
             self.shown.early_data = Some(Box::default());
@@ -256,12 +256,12 @@ impl Session {
             Role::Server(connection) => {
                 self.agreed = Some(Box::new(Agreed::of(&connection)));
                 let (secrets, rest) = connection.dangerous_into_kernel_connection()?;
-                (secrets, Rest::Server(rest))
+                (secrets, UnprocessedInput::Server(rest))
             }
             Role::Client(connection) => {
                 self.has_chosen_http2 = connection.alpn_protocol() == Some(HTTP2);
                 let (secrets, rest) = connection.dangerous_into_kernel_connection()?;
-                (secrets, Rest::Client(rest))
+                (secrets, UnprocessedInput::Client(rest))
             }
             Role::Unasked(_) | Role::Records(_) | Role::Failed => return Err(failed()),
         };

@@ -31,19 +31,19 @@ pub enum SniMatch {
 pub struct CertificateIndex {
     certificates: Vec<Arc<Certificate>>,
     sni_match: SniMatch,
-    default: Slots,
-    exact: HashMap<Box<[u8]>, Slots>,
+    default: SniSlots,
+    exact: HashMap<Box<[u8]>, SniSlots>,
     /// By what follows `*.`.
-    labels: HashMap<Box<[u8]>, Slots>,
+    labels: HashMap<Box<[u8]>, SniSlots>,
     /// By what follows `*`.
-    parts: HashMap<Box<[u8]>, Slots>,
+    parts: HashMap<Box<[u8]>, SniSlots>,
     /// By domain: in which lengths there are labels that follow a `*`, as bits.
     part_lengths: HashMap<Box<[u8]>, u64>,
 }
 
 /// A certificate of each kind for one name, as indices. At least one is there.
 #[derive(Clone, Copy, Debug, Default)]
-struct Slots {
+struct SniSlots {
     ecdsa: Option<u32>,
     rsa: Option<u32>,
 }
@@ -64,7 +64,7 @@ impl CertificateIndex {
         let mut index = CertificateIndex {
             certificates: certificates.to_vec(),
             sni_match,
-            default: Slots::default(),
+            default: SniSlots::default(),
             exact: HashMap::new(),
             labels: HashMap::new(),
             parts: HashMap::new(),
@@ -136,7 +136,7 @@ impl CertificateIndex {
     }
 
     /// The first certificate, and beside it one of the other kind for one of its names.
-    fn default_slots(&self) -> Slots {
+    fn default_slots(&self) -> SniSlots {
         let first = &self.certificates[0];
         let of_name = |name: &String| {
             match NamePattern::parse(name)? {
@@ -148,12 +148,12 @@ impl CertificateIndex {
         };
         let others = || first.names.iter().filter_map(of_name);
         match first.is_ecdsa {
-            true => Slots { ecdsa: Some(0), rsa: others().find_map(|slots| slots.rsa) },
-            false => Slots { ecdsa: others().find_map(|slots| slots.ecdsa), rsa: Some(0) },
+            true => SniSlots { ecdsa: Some(0), rsa: others().find_map(|slots| slots.rsa) },
+            false => SniSlots { ecdsa: others().find_map(|slots| slots.ecdsa), rsa: Some(0) },
         }
     }
 
-    fn look_up(&self, name: &str) -> Option<Slots> {
+    fn look_up(&self, name: &str) -> Option<SniSlots> {
         let mut lower = [0; MAX_NAME];
         let name = name.strip_suffix('.').unwrap_or(name).as_bytes();
         let lower = lower.get_mut(..name.len())?;
@@ -178,7 +178,7 @@ impl CertificateIndex {
 
     /// The longest part of the label that follows a wildcard. A wildcard stands for one character at
     /// least, and never for a part of a label that is written in another alphabet.
-    fn part_of_label(&self, name: &[u8], label: &[u8], parent: &[u8]) -> Option<Slots> {
+    fn part_of_label(&self, name: &[u8], label: &[u8], parent: &[u8]) -> Option<SniSlots> {
         let lengths = self.part_lengths.get(parent).filter(|_| !label.starts_with(b"xn--"))?;
         let fits = |length: &usize| lengths & (1 << length) != 0;
         let mut longest_first = (1..label.len()).rev().filter(fits);
@@ -186,7 +186,7 @@ impl CertificateIndex {
     }
 
     /// The wildcard of the nearest domain above a name.
-    fn nearest_above(&self, mut domain: &[u8]) -> Option<Slots> {
+    fn nearest_above(&self, mut domain: &[u8]) -> Option<SniSlots> {
         while let Some(dot) = domain.iter().position(|byte| *byte == b'.') {
             if !is_wild(&domain[..dot]) {
                 return None;

@@ -29,7 +29,7 @@ use crate::tls::framing::missing_bytes;
 use crate::tls::session::Opened;
 use crate::tls::session::Session;
 
-pub struct Stream {
+pub struct TlsStream {
     socket: Socket,
     buffers: Buffers,
     /// Never borrowed across an `await`.
@@ -48,9 +48,9 @@ pub struct Stream {
     sending: Cell<bool>,
 }
 
-impl Stream {
-    pub(super) fn new(socket: Socket, session: Session, buffers: Buffers) -> Stream {
-        Stream {
+impl TlsStream {
+    pub(super) fn new(socket: Socket, session: Session, buffers: Buffers) -> TlsStream {
+        TlsStream {
             socket,
             buffers,
             session: RefCell::new(session),

@@ -45,10 +45,10 @@ pub struct TicketKeys {
 struct Ring {
     epoch: u64,
     /// The first seals.
-    keys: Vec<Arc<Key>>,
+    keys: Vec<Arc<TicketKey>>,
 }
 
-struct Key {
+struct TicketKey {
     epoch: u64,
     name: [u8; NAME_BYTES],
     aead: RandomizedNonceKey,
@@ -97,14 +97,14 @@ impl TicketKeys {
                 epochs.into_iter().filter_map(|epoch| self.derived(seed, epoch)).collect()
             }
             None => {
-                let kept = |key: &&Arc<Key>| key.epoch + KEPT_EPOCHS >= epoch && key.epoch < epoch;
+                let kept = |key: &&Arc<TicketKey>| key.epoch + KEPT_EPOCHS >= epoch && key.epoch < epoch;
                 random(epoch).into_iter().chain(old.keys.iter().filter(kept).cloned()).collect()
             }
         };
         Ring { epoch, keys }
     }
 
-    fn derived(&self, seed: &hkdf::Prk, epoch: u64) -> Option<Arc<Key>> {
+    fn derived(&self, seed: &hkdf::Prk, epoch: u64) -> Option<Arc<TicketKey>> {
         struct Length;
         impl hkdf::KeyType for Length {
             fn len(&self) -> usize {
@@ -123,15 +123,15 @@ impl TicketKeys {
     }
 }
 
-fn random(epoch: u64) -> Option<Arc<Key>> {
+fn random(epoch: u64) -> Option<Arc<TicketKey>> {
     let mut material = [0; NAME_BYTES + KEY_BYTES];
     aws_lc_rs::rand::fill(&mut material).ok()?;
     key(epoch, &material)
 }
 
-fn key(epoch: u64, material: &[u8; NAME_BYTES + KEY_BYTES]) -> Option<Arc<Key>> {
+fn key(epoch: u64, material: &[u8; NAME_BYTES + KEY_BYTES]) -> Option<Arc<TicketKey>> {
     let (name, key) = material.split_first_chunk::<NAME_BYTES>()?;
-    Some(Arc::new(Key { epoch, name: *name, aead: RandomizedNonceKey::new(&AES_256_GCM, key).ok()? }))
+    Some(Arc::new(TicketKey { epoch, name: *name, aead: RandomizedNonceKey::new(&AES_256_GCM, key).ok()? }))
 }
 
 /// The tickets of one listener.

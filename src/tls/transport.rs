@@ -10,13 +10,13 @@ use crate::net::socket::SendError;
 use crate::net::socket::Socket;
 use crate::net::timer::Deadline;
 use crate::net::timer::Elapsed;
-use crate::tls::stream::Stream;
+use crate::tls::stream::TlsStream;
 
 /// One receive and one send may be in flight at the same time. Dropping a receive in flight may lose
 /// bytes, so it is done only when the connection is given up.
 pub enum Transport {
     Plain(Socket),
-    Tls(Box<Stream>),
+    Tls(Box<TlsStream>),
 }
 
 impl Transport {

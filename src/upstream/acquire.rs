@@ -3,7 +3,7 @@
 use crate::snapshot::group::Group;
 use crate::snapshot::group::Versions;
 use crate::upstream::connect;
-use crate::upstream::connect::Target;
+use crate::upstream::connect::ConnectTarget;
 use crate::upstream::connect::TlsTarget;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::h2::pool::Connections;
@@ -40,7 +40,7 @@ pub async fn acquire<'g>(
         buffers: resources.buffers,
         budget: resources.handshakes,
     });
-    let target = Target { backend, timeout: group.connect_timeout, tls };
+    let target = ConnectTarget { backend, timeout: group.connect_timeout, tls };
     if group.versions == Versions::Http1 {
         let stream = UpstreamStream::Http1(connect::open(&target, resources.timers).await?.connection);
         return Ok(Lease { stream, reused: false, group, backend });
@@ -55,7 +55,7 @@ pub async fn acquire<'g>(
     drop(stream);
     let http1 = client.as_ref().map(|client| client.over_http1());
     let tls = target.tls.map(|tls| TlsTarget { client: http1.as_deref().unwrap_or(tls.client), ..tls });
-    let target = Target { tls, ..target };
+    let target = ConnectTarget { tls, ..target };
     let stream = UpstreamStream::Http1(connect::open(&target, resources.timers).await?.connection);
     Ok(Lease { stream, reused: false, group, backend })
 }

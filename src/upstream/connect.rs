@@ -14,15 +14,15 @@ use crate::net::timer::Tag;
 use crate::net::timer::Timers;
 use crate::net::work_budget::WorkBudget;
 use crate::snapshot::backend::Backend;
-use crate::tls::connect::Client;
 use crate::tls::connect::Secured;
+use crate::tls::connect::TlsClient;
 use crate::tls::transport::Transport;
 use crate::upstream::connection::Connection;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::pool_key::PoolKey;
 
 /// What a connection is opened to, and with.
-pub struct Target<'a> {
+pub struct ConnectTarget<'a> {
     pub backend: &'a Backend,
     /// Bounds connecting and the TLS handshake together.
     pub timeout: Duration,
@@ -32,7 +32,7 @@ pub struct Target<'a> {
 
 /// What a TLS handshake with a backend needs besides.
 pub struct TlsTarget<'a> {
-    pub client: &'a Client,
+    pub client: &'a TlsClient,
     /// The host of the request.
     pub host: &'a [u8],
     pub pool_key: PoolKey,
@@ -41,14 +41,14 @@ pub struct TlsTarget<'a> {
 }
 
 /// A connection that was opened.
-pub struct Opened {
+pub struct OpenedConnection {
     pub connection: Connection,
     /// The backend chose HTTP/2 in the TLS handshake.
     pub is_http2: bool,
 }
 
 /// Connects within the timeout, and makes the connection secure if it is to be.
-pub async fn open(target: &Target<'_>, timers: &Timers) -> Result<Opened, UpstreamError> {
+pub async fn open(target: &ConnectTarget<'_>, timers: &Timers) -> Result<OpenedConnection, UpstreamError> {
     let deadline = timers.deadline();
     deadline.set_tag(Tag::Backend(target.backend.slot));
     deadline.set(target.timeout);
@@ -74,7 +74,7 @@ pub async fn open(target: &Target<'_>, timers: &Timers) -> Result<Opened, Upstre
         }
     };
     deadline.clear();
-    Ok(Opened {
+    Ok(OpenedConnection {
         connection: Connection { transport, deadline, pool_key, idle_limit: Cell::new(None) },
         is_http2,
     })

@@ -16,7 +16,7 @@ use crate::net::socket::Pending;
 use crate::snapshot::backend::Backend;
 use crate::snapshot::group::Group;
 use crate::tls::SwapCell;
-use crate::tls::connect::Client;
+use crate::tls::connect::TlsClient;
 use crate::tls::connect::UpstreamTls;
 use crate::upstream::connection::Connection;
 use crate::upstream::pool_key::PoolKey;
@@ -34,7 +34,7 @@ pub struct Pool {
     /// Idle connections by the slot of their group.
     idle: RefCell<Vec<usize>>,
     /// By the slot of the backend.
-    clients: RefCell<Vec<Option<Known>>>,
+    clients: RefCell<Vec<Option<KnownClient>>>,
     /// Connections and streams lent so far, where their order matters.
     uses: Cell<u64>,
     /// Keyed, so that no client can make up two hosts that look the same.
@@ -42,10 +42,10 @@ pub struct Pool {
 }
 
 /// The client of a backend, and the terms that it was made for.
-struct Known {
+struct KnownClient {
     identity: u64,
     terms: Arc<UpstreamTls>,
-    client: Rc<Client>,
+    client: Rc<TlsClient>,
 }
 
 /// An idle connection is looked for among this many, the last used first. Only where the server name
@@ -55,14 +55,14 @@ const MAX_LOOKED_AT: usize = 32;
 /// The idle connections of a backend; the last used one stands last.
 #[derive(Default)]
 struct IdleList {
-    idle: VecDeque<Idle>,
+    idle: VecDeque<IdleConnection>,
     /// While it has connections. So the slot cannot become another backend's meanwhile.
     backend: Option<Arc<Backend>>,
     group: u32,
     keepalive_timeout: Duration,
 }
 
-struct Idle {
+struct IdleConnection {
     connection: Connection,
     since: Moment,
 }
@@ -95,7 +95,7 @@ impl Pool {
     }
 
     /// The TLS client of this backend, which remembers its sessions.
-    pub fn client(&self, backend: &Backend, terms: &SwapCell<UpstreamTls>) -> Rc<Client> {
+    pub fn client(&self, backend: &Backend, terms: &SwapCell<UpstreamTls>) -> Rc<TlsClient> {
         let terms = terms.load();
         let mut clients = self.clients.borrow_mut();
         let known = place(&mut clients, backend.slot as usize);
@@ -106,7 +106,7 @@ impl Pool {
             return Rc::clone(&known.client);
         }
         let client = Rc::new(terms.client());
-        *known = Some(Known { identity: backend.identity, terms, client: Rc::clone(&client) });
+        *known = Some(KnownClient { identity: backend.identity, terms, client: Rc::clone(&client) });
         client
     }
 
@@ -165,7 +165,7 @@ impl Pool {
             idle_list.backend = Some(Arc::clone(backend));
         }
         idle_list.keepalive_timeout = group.keepalive_timeout;
-        idle_list.idle.push_back(Idle { connection, since: clock.now() });
+        idle_list.idle.push_back(IdleConnection { connection, since: clock.now() });
         *place(&mut self.idle.borrow_mut(), group.slot as usize) += 1;
     }
 

@@ -5,7 +5,7 @@ use arrayvec::ArrayVec;
 use crate::policy::retry;
 use crate::policy::retry::Failure;
 use crate::policy::retry::Replay;
-use crate::policy::retry::Verdict;
+use crate::policy::retry::RetryVerdict;
 use crate::snapshot::group::Availability;
 use crate::snapshot::group::Group;
 use crate::upstream::balancer::Balancer;
@@ -78,20 +78,22 @@ impl<'s> Selection<'s> {
         // A client that was sent elsewhere, because its own backend is gone, has nothing to lose there.
         let sticky =
             self.preference.backend.is_some() && self.preference.backend == self.tried.last().copied();
-        let verdict = failure.map_or(Verdict::GiveUp, |failure| {
+        let verdict = failure.map_or(RetryVerdict::GiveUp, |failure| {
             retry::after(failure, Replay { sticky, ..replay }, backends_left)
         });
         match verdict {
-            Verdict::GiveUp => Next::None,
-            Verdict::SameBackend => Next::Same,
-            Verdict::OtherBackend | Verdict::Elsewhere if !self.balancer.may_retry(self.group) => Next::None,
-            Verdict::OtherBackend | Verdict::Elsewhere => match self.choose() {
+            RetryVerdict::GiveUp => Next::None,
+            RetryVerdict::SameBackend => Next::Same,
+            RetryVerdict::OtherBackend | RetryVerdict::Elsewhere if !self.balancer.may_retry(self.group) => {
+                Next::None
+            }
+            RetryVerdict::OtherBackend | RetryVerdict::Elsewhere => match self.choose() {
                 Ok(other) => {
                     self.retries_left = self.retries_left.saturating_sub(1);
                     self.may_ask_standby &= !to_standby;
                     Next::Other(other)
                 }
-                Err(_) if verdict == Verdict::Elsewhere => Next::Same,
+                Err(_) if verdict == RetryVerdict::Elsewhere => Next::Same,
                 Err(_) => Next::None,
             },
         }

@@ -4,7 +4,7 @@
 use ringway::proto::h2::connection::Event;
 use ringway::proto::h2::fault::ErrorCode;
 use ringway::proto::h2::fault::Fault;
-use ringway::proto::h2::frame::Kind;
+use ringway::proto::h2::frame::FrameKind;
 use ringway::proto::h2::limits::Limit;
 use ringway::proto::h2::limits::REMEMBERED_RESETS;
 use ringway::proto::h2::settings::Local;
@@ -124,7 +124,7 @@ fn a_flood_of_resets_is_told_before_it_ends_the_connection() {
         let kinds: Vec<_> = end.sent().into_iter().map(|(header, payload)| (header.kind, payload)).collect();
         let told = kinds
             .iter()
-            .any(|(kind, payload)| *kind == Kind::GoAway && payload[..4] == [0x7f, 0xff, 0xff, 0xff]);
+            .any(|(kind, payload)| *kind == FrameKind::GoAway && payload[..4] == [0x7f, 0xff, 0xff, 0xff]);
         assert_eq!(told, innocent, "{kinds:?}");
     }
 }

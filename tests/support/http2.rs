@@ -14,8 +14,8 @@ use ringway::proto::h2::connection::Event;
 use ringway::proto::h2::fault::ErrorCode;
 use ringway::proto::h2::fault::Fault;
 use ringway::proto::h2::frame::FrameHeader;
+use ringway::proto::h2::frame::FrameKind;
 use ringway::proto::h2::frame::HEADER_BYTES;
-use ringway::proto::h2::frame::Kind;
 use ringway::proto::h2::frame::PREFACE;
 use ringway::proto::h2::settings::Local;
 use ringway::proto::h2::stream::StreamId;
@@ -101,7 +101,7 @@ impl End {
         };
         let frames = self.sent();
         let (header, payload) = frames.last().expect("GOAWAY is sent");
-        assert_eq!(header.kind, Kind::GoAway);
+        assert_eq!(header.kind, FrameKind::GoAway);
         assert_eq!(payload[4..8], code.to_wire().to_be_bytes(), "{fault:?}");
         *fault
     }
@@ -112,7 +112,8 @@ impl End {
         let is_reset = |event: &Event| matches!(event, Event::Reset { stream: id, cause: Cause::Fault(_) } if id.number() == stream);
         assert!(events.iter().any(is_reset), "{events:?}");
         let frames = self.sent();
-        let resets: Vec<_> = frames.iter().filter(|(header, _)| header.kind == Kind::RstStream).collect();
+        let resets: Vec<_> =
+            frames.iter().filter(|(header, _)| header.kind == FrameKind::RstStream).collect();
         let [(header, payload)] = resets.as_slice() else {
             panic!("not one RST_STREAM: {frames:?}");
         };
@@ -126,6 +127,6 @@ impl End {
         assert_eq!(self.feed(&frame(PING, 0, 0, b"alive???")), []);
         let frames = self.sent();
         let (header, payload) = frames.last().expect("the PING is answered");
-        assert_eq!((header.kind, header.flags, &payload[..]), (Kind::Ping, ACK, &b"alive???"[..]));
+        assert_eq!((header.kind, header.flags, &payload[..]), (FrameKind::Ping, ACK, &b"alive???"[..]));
     }
 }

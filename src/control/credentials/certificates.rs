@@ -10,14 +10,14 @@ use crate::config::Location;
 use crate::config::NamedFile;
 use crate::control::files;
 use crate::net::clock;
-use crate::tls::x509::certificate_faults::Fault;
+use crate::tls::x509::certificate_faults::CertificateFault;
+use crate::tls::x509::certificate_faults::CertificateFinding;
 use crate::tls::x509::certificate_faults::FileFault;
-use crate::tls::x509::certificate_faults::Finding;
 use crate::tls::x509::certificate_faults::Part;
 use crate::tls::x509::certificates;
 use crate::tls::x509::certificates::Certificate;
-use crate::tls::x509::certificates::File;
-use crate::tls::x509::certificates::Files;
+use crate::tls::x509::certificates::CertificateFile;
+use crate::tls::x509::certificates::CertificateFiles;
 use crate::tls::x509::certificates::MAX_FILE_BYTES;
 
 /// With so few, a second thread is not worth its start.
@@ -33,7 +33,7 @@ pub type KeptReadFile = Box<dyn Fn(&Path) -> io::Result<Vec<u8>> + Send + Sync>;
 pub struct Outcome {
     /// None when one of the findings is an error.
     pub certificate: Option<Arc<Certificate>>,
-    pub findings: Vec<Finding>,
+    pub findings: Vec<CertificateFinding>,
 }
 
 /// Reads a file whole, unless it is far too large; then a little more than is allowed.
@@ -68,8 +68,8 @@ pub fn read_one(certificate: &config::Certificate, read_file: &ReadFile<'_>) -> 
         match read_file(&file.path) {
             Ok(bytes) => Ok((name, bytes)),
             Err(error) => {
-                let fault = Fault::File(FileFault::Unreadable(error.to_string()));
-                Err(Finding { part, file: name, fault })
+                let fault = CertificateFault::File(FileFault::Unreadable(error.to_string()));
+                Err(CertificateFinding { part, file: name, fault })
             }
         }
     };
@@ -83,10 +83,10 @@ pub fn read_one(certificate: &config::Certificate, read_file: &ReadFile<'_>) -> 
             return Outcome { certificate: None, findings };
         }
     };
-    let files = Files {
-        chain: File { name: &chain.0, bytes: &chain.1 },
-        key: File { name: &key.0, bytes: &key.1 },
-        staple: staple.as_ref().map(|(name, bytes)| File { name, bytes }),
+    let files = CertificateFiles {
+        chain: CertificateFile { name: &chain.0, bytes: &chain.1 },
+        key: CertificateFile { name: &key.0, bytes: &key.1 },
+        staple: staple.as_ref().map(|(name, bytes)| CertificateFile { name, bytes }),
     };
     let now = i64::try_from(clock::wall_now().as_secs()).unwrap_or(i64::MAX);
     match certificates::read(&files, now) {
@@ -98,7 +98,7 @@ pub fn read_one(certificate: &config::Certificate, read_file: &ReadFile<'_>) -> 
 }
 
 /// Where the file of a finding is named.
-pub fn place_of(finding: &Finding, certificate: &config::Certificate) -> Location {
+pub fn place_of(finding: &CertificateFinding, certificate: &config::Certificate) -> Location {
     match finding.part {
         Part::Chain => certificate.chain.location,
         Part::Key => certificate.key.location,

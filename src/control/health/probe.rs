@@ -33,7 +33,7 @@ use crate::proto::h1::head::parse_response;
 use crate::snapshot::backend::CheckFailure;
 use crate::snapshot::group::Group;
 use crate::snapshot::group::Versions;
-use crate::tls::connect::Client;
+use crate::tls::connect::TlsClient;
 use crate::tls::transport::Transport;
 
 /// What is asked of one backend, and what it should answer. Made once.
@@ -130,7 +130,7 @@ impl Probe {
     }
 
     /// Probes once, over a connection of its own. There is a `client` where that is to be secure.
-    pub(super) async fn run(&self, client: Option<&Client>, resources: &ProbeResources) -> ProbeResult {
+    pub(super) async fn run(&self, client: Option<&TlsClient>, resources: &ProbeResources) -> ProbeResult {
         let step = Cell::new(Step::Connect);
         let deadline = resources.timers.deadline();
         deadline.set(self.timeout);
@@ -140,7 +140,7 @@ impl Probe {
 
     async fn attempt(
         &self,
-        client: Option<&Client>,
+        client: Option<&TlsClient>,
         step: &Cell<Step>,
         resources: &ProbeResources,
     ) -> ProbeResult {

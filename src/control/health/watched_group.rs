@@ -28,7 +28,7 @@ use crate::snapshot::backend::CheckResult;
 use crate::snapshot::backend::CheckState;
 use crate::snapshot::group::Group;
 use crate::snapshot::group::GroupMember;
-use crate::tls::connect::Client;
+use crate::tls::connect::TlsClient;
 use crate::tls::connect::UpstreamTls;
 
 /// A group and what is remembered of its members. Times are milliseconds of the process's monotonic clock.
@@ -66,7 +66,7 @@ pub(super) struct Probing {
     verdict: Verdict,
     pub(super) schedule: Schedule,
     /// With the terms that it was made of.
-    client: Option<(Arc<UpstreamTls>, Rc<Client>)>,
+    client: Option<(Arc<UpstreamTls>, Rc<TlsClient>)>,
 }
 
 /// Where probings get their numbers from, and the random moments of their first probes.
@@ -121,7 +121,7 @@ impl WatchedGroup {
     }
 
     /// What the members are probed with, where that takes TLS.
-    pub(super) fn client(&mut self, index: usize) -> Option<Rc<Client>> {
+    pub(super) fn client(&mut self, index: usize) -> Option<Rc<TlsClient>> {
         let probing = self.members.get_mut(index)?.probing.as_mut()?;
         if !probing.probe.is_secure() {
             return None;

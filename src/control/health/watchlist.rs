@@ -14,7 +14,7 @@ use crate::control::health::watched_group::Sequence;
 use crate::control::health::watched_group::Watched;
 use crate::control::health::watched_group::WatchedGroup;
 use crate::snapshot::backend::Backend;
-use crate::tls::connect::Client;
+use crate::tls::connect::TlsClient;
 
 /// Probes in flight at a time; what is due beyond that waits for its turn. It bounds descriptors, and
 /// submissions to the ring.
@@ -62,7 +62,7 @@ pub(super) struct Job {
     pub(super) id: ProbeId,
     pub(super) probe: Rc<Probe>,
     /// Where the probe speaks TLS.
-    pub(super) client: Option<Rc<Client>>,
+    pub(super) client: Option<Rc<TlsClient>>,
 }
 
 #[cfg(test)]

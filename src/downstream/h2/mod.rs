@@ -23,7 +23,7 @@ use std::task::Poll;
 use crate::downstream::connection;
 use crate::downstream::connection::Connection;
 use crate::downstream::connection::MAX_DISCARD_BYTES;
-use crate::downstream::h2::shared::End;
+use crate::downstream::h2::shared::ConnectionEnd;
 use crate::downstream::h2::shared::Shared;
 pub(super) use crate::downstream::h2::stream::Spawner;
 pub(super) use crate::downstream::h2::stream::serve;
@@ -41,16 +41,18 @@ pub(super) async fn run(
     let end = drive(&shared, input, spawner).await;
     shared.fail_all();
     match end {
-        End::Gone => {}
+        ConnectionEnd::Gone => {}
         // Others wait for its place, and an idle client has sent nothing that could be in the way.
-        End::Said if shared.connection.deadline.is_evicted() => {}
-        End::Said => connection::linger(&shared.connection, MAX_DISCARD_BYTES, &shared.worker).await,
+        ConnectionEnd::Said if shared.connection.deadline.is_evicted() => {}
+        ConnectionEnd::Said => {
+            connection::linger(&shared.connection, MAX_DISCARD_BYTES, &shared.worker).await
+        }
     }
     shared.connection.transport.close();
 }
 
 /// Receives and sends side by side, until nothing more can be done.
-async fn drive(shared: &Rc<Shared>, input: Option<Buffer>, spawner: Spawner) -> End {
+async fn drive(shared: &Rc<Shared>, input: Option<Buffer>, spawner: Spawner) -> ConnectionEnd {
     let mut receiving = pin!(receiving::run(shared, input, spawner));
     let mut sending = pin!(sending::run(shared));
     let ended = Cell::new(None);
@@ -62,13 +64,13 @@ async fn drive(shared: &Rc<Shared>, input: Option<Buffer>, spawner: Spawner) -> 
             ended.set(Some(end));
         }
         match ended.get() {
-            Some(End::Gone) => return Poll::Ready(End::Gone),
-            Some(End::Said) if shared.is_flushed() => return Poll::Ready(End::Said),
+            Some(ConnectionEnd::Gone) => return Poll::Ready(ConnectionEnd::Gone),
+            Some(ConnectionEnd::Said) if shared.is_flushed() => return Poll::Ready(ConnectionEnd::Said),
             _ => {}
         }
         match sending.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(End::Gone),
-            Poll::Pending if ended.get().is_some() && shared.is_flushed() => Poll::Ready(End::Said),
+            Poll::Ready(()) => Poll::Ready(ConnectionEnd::Gone),
+            Poll::Pending if ended.get().is_some() && shared.is_flushed() => Poll::Ready(ConnectionEnd::Said),
             Poll::Pending => Poll::Pending,
         }
     })

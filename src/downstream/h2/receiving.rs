@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::Context;
 use std::task::Poll;
 
-use crate::downstream::h2::shared::End;
+use crate::downstream::h2::shared::ConnectionEnd;
 use crate::downstream::h2::shared::Shared;
 use crate::downstream::h2::stream::Spawner;
 use crate::downstream::multiplex::stream_state::StreamError;
@@ -34,7 +34,7 @@ const HOT_AFTER: u32 = 3;
 const LOOK_TICKS: u64 = 10;
 
 /// Receives until the connection ends.
-pub(super) async fn run(shared: &Rc<Shared>, input: Option<Buffer>, spawner: Spawner) -> End {
+pub(super) async fn run(shared: &Rc<Shared>, input: Option<Buffer>, spawner: Spawner) -> ConnectionEnd {
     let mut receiver = Receiver { shared, spawner, heat: 0, much: false, is_stuck: false };
     let mut rest = input.filter(|input| !input.is_empty());
     let mut looked_at = shared.worker.timers.ticks();
@@ -75,7 +75,7 @@ struct Receiver<'s> {
 
 impl Receiver<'_> {
     /// Gives the codec what came and returns what it could not use yet.
-    fn take(&mut self, mut input: Buffer, useful: &mut bool) -> Result<Option<Buffer>, End> {
+    fn take(&mut self, mut input: Buffer, useful: &mut bool) -> Result<Option<Buffer>, ConnectionEnd> {
         let now = self.shared.now();
         loop {
             let received = self.shared.codec.borrow_mut().handle_bytes(input.filled(), now);
@@ -91,7 +91,7 @@ impl Receiver<'_> {
     }
 
     /// Waits for more, which comes behind `rest`.
-    async fn next(&mut self, rest: Option<Buffer>) -> Result<Buffer, End> {
+    async fn next(&mut self, rest: Option<Buffer>) -> Result<Buffer, ConnectionEnd> {
         let (shared, spawner) = (self.shared, &self.spawner);
         // The output may be what the codec waits for: a peer that asks without reading is not listened to.
         watch(
@@ -109,7 +109,7 @@ impl Receiver<'_> {
         let transport = &shared.connection.transport;
         let is_hot = self.heat >= HOT_AFTER && !self.much;
         if !is_hot {
-            watch((shared, spawner), pin!(transport.readable())).await?.map_err(|_| End::Gone)?;
+            watch((shared, spawner), pin!(transport.readable())).await?.map_err(|_| ConnectionEnd::Gone)?;
             if transport.is_tls() && transport.pending() == Pending::Nothing {
                 // A part of a record, or something between the two TLS stacks.
                 return Ok(rest.unwrap_or_else(|| shared.worker.buffers.tiny()));
@@ -132,7 +132,7 @@ impl Receiver<'_> {
                 self.much = count * 2 > spare.min(SMALL_BYTES) && count > SMALL_BYTES / 2;
                 Ok(buffer)
             }
-            _ => Err(End::Gone),
+            _ => Err(ConnectionEnd::Gone),
         }
     }
 }
@@ -148,11 +148,12 @@ fn shrink(rest: &Buffer, shared: &Shared) -> Buffer {
 async fn watch<T>(
     (shared, spawner): (&Rc<Shared>, &Spawner),
     mut operation: Pin<&mut impl Future<Output = T>>,
-) -> Result<T, End> {
+) -> Result<T, ConnectionEnd> {
     loop {
         shared.arm();
-        let is_over =
-            |_: &mut Context<'_>| if shared.is_over() { Poll::Ready(End::Said) } else { Poll::Pending };
+        let is_over = |_: &mut Context<'_>| {
+            if shared.is_over() { Poll::Ready(ConnectionEnd::Said) } else { Poll::Pending }
+        };
         let step = pin!(task::unless(operation.as_mut(), is_over));
         match shared.connection.deadline.guard(step).await {
             Ok(outcome) => return outcome,
@@ -163,7 +164,7 @@ async fn watch<T>(
 
 impl Shared {
     /// Does what is due.
-    fn pass_time(self: &Rc<Shared>, spawner: &Spawner) -> Result<(), End> {
+    fn pass_time(self: &Rc<Shared>, spawner: &Spawner) -> Result<(), ConnectionEnd> {
         let now = self.now();
         loop {
             let event = self.codec.borrow_mut().handle_timeout(now);
@@ -174,11 +175,11 @@ impl Shared {
         self.wake_driver();
         // A client that has not taken the last of what it was sent would not take a GOAWAY either.
         let is_stuck = self.is_idle() && self.is_sending.get() && self.connection.deadline.is_evicted();
-        if is_stuck { Err(End::Gone) } else { Ok(()) }
+        if is_stuck { Err(ConnectionEnd::Gone) } else { Ok(()) }
     }
 
     /// Acts on one event; content lies in `input`.
-    fn act(self: &Rc<Shared>, event: Event, input: &[u8], spawner: &Spawner) -> Result<(), End> {
+    fn act(self: &Rc<Shared>, event: Event, input: &[u8], spawner: &Spawner) -> Result<(), ConnectionEnd> {
         match event {
             Event::Head { stream, end } => self.begin((stream, end), spawner),
             Event::HeadTooLarge { stream, end } => self.refuse_large((stream, end), spawner),
@@ -200,7 +201,7 @@ impl Shared {
             Event::Failed(fault) => {
                 self.record_fault(fault);
                 self.end_reason.set(Some(Reason::ClientFault(fault.reason())));
-                return Err(End::Said);
+                return Err(ConnectionEnd::Said);
             }
             Event::GoAway { .. } => self.note_leaving(),
             // Clients get no interim responses and no PING of ours.

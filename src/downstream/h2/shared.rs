@@ -57,7 +57,7 @@ const MAX_WAIT: Duration = Duration::from_secs(3600);
 
 /// How a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum ConnectionEnd {
     /// The client has gone, or takes nothing.
     Gone,
     /// A GOAWAY said so.

@@ -35,7 +35,7 @@ pub(in crate::downstream) type Spawner = Rc<dyn Fn(StreamTask)>;
 /// Serves the request.
 pub(crate) async fn serve(job: StreamTask) {
     let StreamTask { shared, state, snapshot, mut exchange, traits } = job;
-    let ending = Ending { shared: &shared, state: &state };
+    let ending = StreamEnd { shared: &shared, state: &state };
     if let Some(terms) = snapshot.listener(shared.connection.listener()) {
         let origin = shared.origin(terms);
         let mut stream = H2Stream {
@@ -55,12 +55,12 @@ pub(crate) async fn serve(job: StreamTask) {
 }
 
 /// Ends the stream, also when its task panics.
-struct Ending<'s> {
+struct StreamEnd<'s> {
     shared: &'s Shared,
     state: &'s StreamState,
 }
 
-impl Drop for Ending<'_> {
+impl Drop for StreamEnd<'_> {
     fn drop(&mut self) {
         self.shared.end_stream(self.state);
     }

@@ -6,11 +6,11 @@ use crate::policy::balance::Candidate;
 /// and is filled up with a piece of one other's, so that a choice is a column and a height in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Alias {
-    columns: Vec<Column>,
+    columns: Vec<AliasColumn>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Column {
+struct AliasColumn {
     /// Heights below this are `lower`'s; in 2^-32 of the column's height.
     bound: u32,
     lower: u32,
@@ -21,15 +21,15 @@ impl Alias {
     pub fn new(candidates: &[Candidate]) -> Alias {
         let total: u64 = candidates.iter().map(|candidate| u64::from(candidate.weight)).sum();
         let number = candidates.len() as u64;
-        let mut columns: Vec<Column> = candidates
+        let mut columns: Vec<AliasColumn> = candidates
             .iter()
-            .map(|&Candidate { backend, .. }| Column { bound: 0, lower: backend, upper: backend })
+            .map(|&Candidate { backend, .. }| AliasColumn { bound: 0, lower: backend, upper: backend })
             .collect();
         // Shares are scaled so that a column is as high as the sum of all weights.
         let shares = candidates.iter().map(|candidate| u64::from(candidate.weight) * number);
         let (mut short, mut tall): (Vec<_>, Vec<_>) =
             shares.enumerate().partition(|&(_, share)| share < total);
-        // One that is left at the end fills its column alone, as `Column`s are made above.
+        // One that is left at the end fills its column alone, as `AliasColumn`s are made above.
         while let (Some((filled, share)), Some((giver, rest))) = (short.pop(), tall.pop()) {
             let Some(upper) = candidates.get(giver).map(|candidate| candidate.backend) else { break };
             if let Some(column) = columns.get_mut(filled) {

@@ -2,14 +2,14 @@
 
 use crate::proto::fields::error::DecodeError;
 use crate::proto::fields::huffman_table::CODES;
-use crate::proto::fields::huffman_table::Code;
 use crate::proto::fields::huffman_table::END_OF_STRING;
+use crate::proto::fields::huffman_table::HuffmanCode;
+use crate::proto::fields::huffman_table::HuffmanStep;
 use crate::proto::fields::huffman_table::MAX_BITS;
 use crate::proto::fields::huffman_table::ROWS;
 use crate::proto::fields::huffman_table::STEP_BITS;
 use crate::proto::fields::huffman_table::STEPS;
 use crate::proto::fields::huffman_table::SYMBOLS;
-use crate::proto::fields::huffman_table::Step;
 
 /// What so many bytes decode to at most: the shortest code has five bits.
 pub(in crate::proto) fn max_decoded_length(encoded_length: usize) -> usize {
@@ -51,7 +51,7 @@ pub(in crate::proto) fn encode(plain: &[u8], out: &mut Vec<u8>) {
     let mut pending: u64 = 0;
     let mut count: u32 = 0;
     for &byte in plain {
-        let Code { bits, length } = code(byte);
+        let HuffmanCode { bits, length } = code(byte);
         pending = (pending << length) | u64::from(bits);
         count += u32::from(length);
         if count >= u32::BITS {
@@ -70,7 +70,7 @@ pub(in crate::proto) fn encode(plain: &[u8], out: &mut Vec<u8>) {
 }
 
 #[inline(always)]
-fn for_each_step(encoded: &[u8], mut take: impl FnMut(&Step)) -> Result<(), DecodeError> {
+fn for_each_step(encoded: &[u8], mut take: impl FnMut(&HuffmanStep)) -> Result<(), DecodeError> {
     let mut bits = Bits { rest: encoded, next: 0, count: 0 };
     loop {
         bits.refill();
@@ -122,7 +122,7 @@ impl Bits<'_> {
 
     /// The symbols at the front, unless the code there is too long for a step.
     #[inline(always)]
-    fn step(&self) -> Option<&'static Step> {
+    fn step(&self) -> Option<&'static HuffmanStep> {
         let step = STEPS.get((self.next >> (u64::BITS - STEP_BITS)) as usize);
         step.filter(|step| step.bits > 0)
     }
@@ -134,7 +134,7 @@ impl Bits<'_> {
     }
 
     /// One symbol of any length, or nothing but padding.
-    fn careful_step(&mut self) -> Result<Option<Step>, DecodeError> {
+    fn careful_step(&mut self) -> Result<Option<HuffmanStep>, DecodeError> {
         match self.step() {
             Some(step) => self.last(*step),
             None => self.long(),
@@ -142,17 +142,17 @@ impl Bits<'_> {
     }
 
     /// The step reads over the end.
-    fn last(&mut self, step: Step) -> Result<Option<Step>, DecodeError> {
+    fn last(&mut self, step: HuffmanStep) -> Result<Option<HuffmanStep>, DecodeError> {
         if u32::from(step.first_bits) <= self.count {
             self.skip(step.first_bits);
-            return Ok(Some(Step { bits: step.first_bits, ..step }));
+            return Ok(Some(HuffmanStep { bits: step.first_bits, ..step }));
         }
         self.end()
     }
 
     /// A code that is too long for a step.
     #[cold]
-    fn long(&mut self) -> Result<Option<Step>, DecodeError> {
+    fn long(&mut self) -> Result<Option<HuffmanStep>, DecodeError> {
         let next = self.next >> u32::BITS;
         let rows = ROWS.iter().zip(0..=MAX_BITS).skip(STEP_BITS as usize + 1);
         let Some((row, length)) = rows.into_iter().find(|(row, _)| next < row.end) else {
@@ -169,7 +169,7 @@ impl Bits<'_> {
             Some(&END_OF_STRING) | None => Err(DecodeError::BadHuffman),
             Some(&symbol) => {
                 self.skip(length);
-                Ok(Some(Step { symbols: [symbol as u8, 0], first_bits: length, bits: length }))
+                Ok(Some(HuffmanStep { symbols: [symbol as u8, 0], first_bits: length, bits: length }))
             }
         }
     }
@@ -177,20 +177,20 @@ impl Bits<'_> {
     /// "A padding strictly longer than 7 bits MUST be treated as a decoding error. A padding not
     /// corresponding to the most significant bits of the code for the EOS symbol MUST be treated as a
     /// decoding error" (RFC 7541 §5.2).
-    fn end(&self) -> Result<Option<Step>, DecodeError> {
+    fn end(&self) -> Result<Option<HuffmanStep>, DecodeError> {
         let is_padding = self.count < 8 && self.next.leading_ones() == self.count;
         if is_padding { Ok(None) } else { Err(DecodeError::BadHuffman) }
     }
 }
 
-impl Step {
+impl HuffmanStep {
     fn count(&self) -> usize {
         1 + usize::from(self.bits > self.first_bits)
     }
 }
 
-fn code(byte: u8) -> Code {
-    CODES.get(usize::from(byte)).copied().unwrap_or(Code { bits: 0, length: 0 })
+fn code(byte: u8) -> HuffmanCode {
+    CODES.get(usize::from(byte)).copied().unwrap_or(HuffmanCode { bits: 0, length: 0 })
 }
 
 #[cfg(test)]

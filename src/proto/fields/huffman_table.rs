@@ -9,19 +9,19 @@ pub(super) const END_OF_STRING: u16 = 256;
 /// The longest code.
 pub(super) const MAX_BITS: u8 = 30;
 
-/// How many bits a [`Step`] is looked up by: most pairs of letters fit, and the table fits the cache.
+/// How many bits a [`HuffmanStep`] is looked up by: most pairs of letters fit, and the table fits the cache.
 pub(super) const STEP_BITS: u32 = 11;
 
 /// A symbol's code: the lowest `length` bits.
 #[derive(Clone, Copy)]
-pub(super) struct Code {
+pub(super) struct HuffmanCode {
     pub(super) bits: u32,
     pub(super) length: u8,
 }
 
 /// What the next [`STEP_BITS`] bits begin with: two symbols, one, or the start of a longer code.
 #[derive(Clone, Copy)]
-pub(super) struct Step {
+pub(super) struct HuffmanStep {
     pub(super) symbols: [u8; 2],
     /// The length of the first symbol's code; zero at a longer code.
     pub(super) first_bits: u8,
@@ -29,7 +29,7 @@ pub(super) struct Step {
     pub(super) bits: u8,
 }
 
-/// The codes of one length, for those that are too long for a [`Step`].
+/// The codes of one length, for those that are too long for a [`HuffmanStep`].
 #[derive(Clone, Copy)]
 pub(super) struct Row {
     /// The next 32 bits are below this, if and only if their code is of this length or a shorter one.
@@ -40,10 +40,10 @@ pub(super) struct Row {
 }
 
 /// By symbol.
-pub(super) static CODES: [Code; 257] = codes();
+pub(super) static CODES: [HuffmanCode; 257] = codes();
 
 /// By the next bits.
-pub(super) static STEPS: [Step; 1 << STEP_BITS] = steps();
+pub(super) static STEPS: [HuffmanStep; 1 << STEP_BITS] = steps();
 
 /// By length.
 pub(super) static ROWS: [Row; MAX_BITS as usize + 1] = rows();
@@ -71,9 +71,9 @@ const fn symbols() -> [u16; 257] {
 }
 
 #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
-const fn codes() -> [Code; 257] {
+const fn codes() -> [HuffmanCode; 257] {
     let order = symbols();
-    let mut codes = [Code { bits: 0, length: 0 }; 257];
+    let mut codes = [HuffmanCode { bits: 0, length: 0 }; 257];
     let mut bits = 0;
     let mut previous = LENGTHS[order[0] as usize];
     let mut at = 0;
@@ -81,7 +81,7 @@ const fn codes() -> [Code; 257] {
         let symbol = order[at] as usize;
         let length = LENGTHS[symbol];
         bits <<= length - previous;
-        codes[symbol] = Code { bits, length };
+        codes[symbol] = HuffmanCode { bits, length };
         bits += 1;
         previous = length;
         at += 1;
@@ -109,18 +109,18 @@ const fn rows() -> [Row; MAX_BITS as usize + 1] {
 }
 
 #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
-const fn steps() -> [Step; 1 << STEP_BITS] {
+const fn steps() -> [HuffmanStep; 1 << STEP_BITS] {
     const COUNT: usize = 1 << STEP_BITS;
-    let mut single = [Step { symbols: [0; 2], first_bits: 0, bits: 0 }; COUNT];
+    let mut single = [HuffmanStep { symbols: [0; 2], first_bits: 0, bits: 0 }; COUNT];
     let codes = codes();
     let mut symbol = 0;
     while symbol < 256 {
-        let Code { bits, length } = codes[symbol];
+        let HuffmanCode { bits, length } = codes[symbol];
         if length as u32 <= STEP_BITS {
             let free = STEP_BITS - length as u32;
             let mut at = (bits << free) as usize;
             while at < ((bits + 1) << free) as usize {
-                single[at] = Step { symbols: [symbol as u8, 0], first_bits: length, bits: length };
+                single[at] = HuffmanStep { symbols: [symbol as u8, 0], first_bits: length, bits: length };
                 at += 1;
             }
         }

@@ -1,7 +1,7 @@
 //! A body as it comes in, whatever delimits it (RFC 9112 §6).
 
+use crate::proto::h1::chunked::ChunkProgress;
 use crate::proto::h1::chunked::ChunkedDecoder;
-use crate::proto::h1::chunked::Progress;
 use crate::proto::h1::error::ChunkError;
 use crate::proto::h1::framing::Framing;
 
@@ -43,7 +43,7 @@ impl From<ChunkError> for BodyError {
 /// Finds the bytes of one body among the received ones.
 #[derive(Debug)]
 pub struct BodyDecoder {
-    rest: Rest,
+    rest: RemainingBody,
     /// What may still come before the body is too large.
     allowance: u64,
     drops_trailers: bool,
@@ -62,10 +62,10 @@ impl BodyDecoder {
     /// For bodies that may be of any length, as responses are.
     pub fn unlimited(framing: Framing) -> BodyDecoder {
         let rest = match framing {
-            Framing::Empty => Rest::Length(0),
-            Framing::Length(length) => Rest::Length(length),
-            Framing::Chunked => Rest::Chunked(ChunkedDecoder::new()),
-            Framing::UntilClose => Rest::UntilClose,
+            Framing::Empty => RemainingBody::Length(0),
+            Framing::Length(length) => RemainingBody::Length(length),
+            Framing::Chunked => RemainingBody::Chunked(ChunkedDecoder::new()),
+            Framing::UntilClose => RemainingBody::UntilClose,
         };
         BodyDecoder { rest, allowance: u64::MAX, drops_trailers: false }
     }
@@ -79,19 +79,23 @@ impl BodyDecoder {
 
     /// Tells what of the received bytes is body, moving bytes only to close the gaps between chunks.
     /// After an error the decoder must not be asked again.
-    pub fn decode(&mut self, bytes: &mut [u8]) -> Result<Progress, BodyError> {
+    pub fn decode(&mut self, bytes: &mut [u8]) -> Result<ChunkProgress, BodyError> {
         let progress = match &mut self.rest {
-            Rest::Length(remaining) => {
+            RemainingBody::Length(remaining) => {
                 let run = (*remaining).min(bytes.len() as u64);
                 *remaining -= run;
-                Progress { consumed: run as usize, body: 0..run as usize, finished: *remaining == 0 }
+                ChunkProgress { consumed: run as usize, body: 0..run as usize, finished: *remaining == 0 }
             }
-            Rest::Chunked(decoder) => decoder.decode(bytes)?,
-            Rest::UntilClose => Progress { consumed: bytes.len(), body: 0..bytes.len(), finished: false },
+            RemainingBody::Chunked(decoder) => decoder.decode(bytes)?,
+            RemainingBody::UntilClose => {
+                ChunkProgress { consumed: bytes.len(), body: 0..bytes.len(), finished: false }
+            }
         };
         self.allowance = self.allowance.checked_sub(progress.body.len() as u64).ok_or(BodyError::TooLarge)?;
         match &self.rest {
-            Rest::Chunked(decoder) if decoder.announced() > self.allowance => Err(BodyError::TooLarge),
+            RemainingBody::Chunked(decoder) if decoder.announced() > self.allowance => {
+                Err(BodyError::TooLarge)
+            }
             _ => Ok(progress),
         }
     }
@@ -99,9 +103,9 @@ impl BodyDecoder {
     /// Whether the body is complete, so that what follows is another message.
     pub fn is_finished(&self) -> bool {
         match &self.rest {
-            Rest::Length(remaining) => *remaining == 0,
-            Rest::Chunked(decoder) => decoder.is_finished(),
-            Rest::UntilClose => false,
+            RemainingBody::Length(remaining) => *remaining == 0,
+            RemainingBody::Chunked(decoder) => decoder.is_finished(),
+            RemainingBody::UntilClose => false,
         }
     }
 
@@ -109,7 +113,7 @@ impl BodyDecoder {
     /// must first know that the end was announced (RFC 9112 §9.8).
     pub fn finish_at_eof(&self) -> Result<(), BodyError> {
         match self.rest {
-            Rest::UntilClose => Ok(()),
+            RemainingBody::UntilClose => Ok(()),
             _ if self.is_finished() => Ok(()),
             _ => Err(BodyError::Truncated),
         }
@@ -118,22 +122,22 @@ impl BodyDecoder {
     /// What a body of known length still lacks.
     pub fn remaining(&self) -> Option<u64> {
         match self.rest {
-            Rest::Length(remaining) => Some(remaining),
-            Rest::Chunked(_) | Rest::UntilClose => None,
+            RemainingBody::Length(remaining) => Some(remaining),
+            RemainingBody::Chunked(_) | RemainingBody::UntilClose => None,
         }
     }
 
     /// The trailer lines that may be forwarded, each with its CRLF; complete once finished.
     pub fn trailers(&self) -> &[u8] {
         match &self.rest {
-            Rest::Chunked(decoder) if !self.drops_trailers => decoder.trailers(),
+            RemainingBody::Chunked(decoder) if !self.drops_trailers => decoder.trailers(),
             _ => &[],
         }
     }
 }
 
 #[derive(Debug)]
-enum Rest {
+enum RemainingBody {
     Length(u64),
     Chunked(ChunkedDecoder),
     UntilClose,

@@ -24,7 +24,7 @@ pub const MAX_CHUNK_HEADER: usize = 18;
 
 /// What became of the received bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Progress {
+pub struct ChunkProgress {
     /// These many bytes from the front are done with; the rest belongs to what comes next.
     pub consumed: usize,
     /// Where the body bytes stand now: one run within the consumed bytes.
@@ -36,7 +36,7 @@ pub struct Progress {
 /// The decoder of one body.
 #[derive(Debug, Default)]
 pub struct ChunkedDecoder {
-    state: State,
+    state: ChunkState,
     /// The size of the chunk while its digits come, then what is left of it.
     remaining: u64,
     /// Digits of the present size, at most [`MAX_SIZE_DIGITS`].
@@ -53,11 +53,11 @@ impl ChunkedDecoder {
 
     /// Decodes what has come. A first run of body bytes stays where it is; bytes of further chunks
     /// are moved up to it. After an error the decoder must not be asked again.
-    pub fn decode(&mut self, bytes: &mut [u8]) -> Result<Progress, ChunkError> {
+    pub fn decode(&mut self, bytes: &mut [u8]) -> Result<ChunkProgress, ChunkError> {
         let mut at = 0;
         let mut body = 0..0;
-        while self.state != State::Finished {
-            if self.state == State::Data {
+        while self.state != ChunkState::Finished {
+            if self.state == ChunkState::Data {
                 let run = self.remaining.min((bytes.len() - at) as u64) as usize;
                 if body.is_empty() {
                     body = at..at;
@@ -70,22 +70,22 @@ impl ChunkedDecoder {
                 if self.remaining > 0 {
                     break;
                 }
-                self.state = State::DataCr;
+                self.state = ChunkState::DataCr;
             }
             let Some(&byte) = bytes.get(at) else { break };
             self.step(byte)?;
             at += 1;
         }
-        Ok(Progress { consumed: at, body, finished: self.is_finished() })
+        Ok(ChunkProgress { consumed: at, body, finished: self.is_finished() })
     }
 
     pub fn is_finished(&self) -> bool {
-        self.state == State::Finished
+        self.state == ChunkState::Finished
     }
 
     /// What the present chunk still announces.
     pub fn announced(&self) -> u64 {
-        if self.state == State::Data { self.remaining } else { 0 }
+        if self.state == ChunkState::Data { self.remaining } else { 0 }
     }
 
     /// The trailer fields that may be forwarded, as lines that end with CRLF; complete once finished.
@@ -95,43 +95,45 @@ impl ChunkedDecoder {
 
     fn step(&mut self, byte: u8) -> Result<(), ChunkError> {
         self.state = match (self.state, byte) {
-            (State::Size | State::Digits, byte) if byte.is_ascii_hexdigit() => self.take_digit(byte)?,
-            (State::Digits | State::Extension, b'\r') => State::SizeLf,
-            (State::Digits, b';') => State::Extension,
-            (State::Size | State::Digits, _) => return Err(ChunkError::BadSize),
-            (State::Extension, byte) => self.skip_extension(byte)?,
-            (State::SizeLf, b'\n') if self.remaining == 0 => State::Trailers,
-            (State::SizeLf, b'\n') => State::Data,
-            (State::SizeLf, _) => return Err(ChunkError::BadSize),
-            (State::DataCr, b'\r') => State::DataLf,
-            (State::DataLf, b'\n') => {
-                self.digits = 0;
-                State::Size
+            (ChunkState::Size | ChunkState::Digits, byte) if byte.is_ascii_hexdigit() => {
+                self.take_digit(byte)?
             }
-            (State::DataCr | State::DataLf, _) => return Err(ChunkError::BadChunkEnd),
-            (State::Trailers, byte) if self.trailers.take(byte)? => State::Finished,
+            (ChunkState::Digits | ChunkState::Extension, b'\r') => ChunkState::SizeLf,
+            (ChunkState::Digits, b';') => ChunkState::Extension,
+            (ChunkState::Size | ChunkState::Digits, _) => return Err(ChunkError::BadSize),
+            (ChunkState::Extension, byte) => self.skip_extension(byte)?,
+            (ChunkState::SizeLf, b'\n') if self.remaining == 0 => ChunkState::Trailers,
+            (ChunkState::SizeLf, b'\n') => ChunkState::Data,
+            (ChunkState::SizeLf, _) => return Err(ChunkError::BadSize),
+            (ChunkState::DataCr, b'\r') => ChunkState::DataLf,
+            (ChunkState::DataLf, b'\n') => {
+                self.digits = 0;
+                ChunkState::Size
+            }
+            (ChunkState::DataCr | ChunkState::DataLf, _) => return Err(ChunkError::BadChunkEnd),
+            (ChunkState::Trailers, byte) if self.trailers.take(byte)? => ChunkState::Finished,
             // The last two take no single bytes: `decode` does not bring any.
-            (State::Trailers | State::Data | State::Finished, _) => self.state,
+            (ChunkState::Trailers | ChunkState::Data | ChunkState::Finished, _) => self.state,
         };
         Ok(())
     }
 
     /// "Recipients MUST anticipate potentially large hexadecimal numerals and prevent parsing errors
     /// due to integer conversion overflows" (RFC 9112 §7.1). Leading zeros count as digits.
-    fn take_digit(&mut self, byte: u8) -> Result<State, ChunkError> {
+    fn take_digit(&mut self, byte: u8) -> Result<ChunkState, ChunkError> {
         if self.digits == MAX_SIZE_DIGITS {
             return Err(ChunkError::SizeOverflow);
         }
         self.digits += 1;
         let digit = (byte as char).to_digit(16).ok_or(ChunkError::BadSize)?;
         self.remaining = self.remaining << 4 | u64::from(digit);
-        Ok(State::Digits)
+        Ok(ChunkState::Digits)
     }
 
     /// Extensions are dropped: "A recipient MUST ignore unrecognized chunk extensions" (RFC 9112
     /// §7.1.1). Not even a quoted string can hold a line end, so their syntax need not be known; but a
     /// control byte is refused, above all a bare LF, at which another hop may see the line's end.
-    fn skip_extension(&mut self, byte: u8) -> Result<State, ChunkError> {
+    fn skip_extension(&mut self, byte: u8) -> Result<ChunkState, ChunkError> {
         if byte == 0x7f || (byte < b' ' && byte != b'\t') {
             return Err(ChunkError::BadExtension);
         }
@@ -139,7 +141,7 @@ impl ChunkedDecoder {
             return Err(ChunkError::ExtensionTooLong);
         }
         self.extension_bytes += 1;
-        Ok(State::Extension)
+        Ok(ChunkState::Extension)
     }
 }
 
@@ -186,7 +188,7 @@ pub fn write_last_chunk(out: &mut Vec<u8>, trailers: &[u8]) {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum State {
+enum ChunkState {
     /// Before the first digit of a size.
     #[default]
     Size,
@@ -273,7 +275,7 @@ mod tests {
     fn the_largest_size_is_no_overflow() {
         let mut decoder = ChunkedDecoder::new();
         let progress = decoder.decode(&mut b"ffffffffffffffff\r\nab".to_vec()).unwrap();
-        assert_eq!(progress, Progress { consumed: 20, body: 18..20, finished: false });
+        assert_eq!(progress, ChunkProgress { consumed: 20, body: 18..20, finished: false });
         assert_eq!(decoder.announced(), u64::MAX - 2);
     }
 
@@ -290,7 +292,7 @@ mod tests {
     fn a_single_chunk_is_not_moved() {
         let mut bytes = b"3\r\nabc\r\n".to_vec();
         let progress = ChunkedDecoder::new().decode(&mut bytes).unwrap();
-        assert_eq!(progress, Progress { consumed: 8, body: 3..6, finished: false });
+        assert_eq!(progress, ChunkProgress { consumed: 8, body: 3..6, finished: false });
     }
 
     #[test]

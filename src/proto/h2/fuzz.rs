@@ -4,8 +4,8 @@ use crate::http::headers::Headers;
 use crate::proto::h2::connection::Connection;
 use crate::proto::h2::connection::Event;
 use crate::proto::h2::frame::FrameHeader;
+use crate::proto::h2::frame::FrameKind;
 use crate::proto::h2::frame::HEADER_BYTES;
-use crate::proto::h2::frame::Kind;
 use crate::proto::h2::frame::PREFACE;
 use crate::proto::h2::settings::Local;
 use crate::proto::h2::stream::StreamId;
@@ -120,7 +120,7 @@ fn check_field(name: &[u8], value: &[u8]) {
 fn check_frames(mut rest: &[u8]) {
     while !rest.is_empty() {
         let header = FrameHeader::parse(rest).expect("whole frames are sent");
-        assert!(header.kind != Kind::Unknown && header.kind != Kind::PushPromise);
+        assert!(header.kind != FrameKind::Unknown && header.kind != FrameKind::PushPromise);
         rest = rest.get(HEADER_BYTES + header.length as usize..).expect("whole frames are sent");
     }
 }

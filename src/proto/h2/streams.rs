@@ -9,7 +9,7 @@ use crate::proto::h2::stream::StreamId;
 
 /// What is known about a stream that a frame names.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Status {
+pub(super) enum StreamStatus {
     /// At this place among those alive.
     Live(usize),
     /// Never opened.
@@ -66,12 +66,12 @@ impl Streams {
         self.live.iter()
     }
 
-    pub(super) fn status(&self, id: StreamId) -> Status {
+    pub(super) fn status(&self, id: StreamId) -> StreamStatus {
         match self.place(id) {
-            Some(place) => Status::Live(place),
-            None if self.is_idle(id) => Status::Idle,
-            None if self.reset.contains(&id) => Status::ResetByUs,
-            None => Status::Closed,
+            Some(place) => StreamStatus::Live(place),
+            None if self.is_idle(id) => StreamStatus::Idle,
+            None if self.reset.contains(&id) => StreamStatus::ResetByUs,
+            None => StreamStatus::Closed,
         }
     }
 
@@ -196,16 +196,16 @@ mod tests {
     #[test]
     fn streams_are_idle_then_live_then_closed() {
         let mut streams = Streams::new(Role::Server);
-        assert_eq!(streams.status(id(3)), Status::Idle);
+        assert_eq!(streams.status(id(3)), StreamStatus::Idle);
         streams.insert(stream(3));
-        assert_eq!(streams.status(id(3)), Status::Live(0));
-        assert_eq!(streams.status(id(1)), Status::Closed);
-        assert_eq!(streams.status(id(5)), Status::Idle);
-        assert_eq!(streams.status(id(2)), Status::Idle);
+        assert_eq!(streams.status(id(3)), StreamStatus::Live(0));
+        assert_eq!(streams.status(id(1)), StreamStatus::Closed);
+        assert_eq!(streams.status(id(5)), StreamStatus::Idle);
+        assert_eq!(streams.status(id(2)), StreamStatus::Idle);
         streams.remove(id(3));
-        assert_eq!(streams.status(id(3)), Status::Closed);
+        assert_eq!(streams.status(id(3)), StreamStatus::Closed);
         streams.remember_reset(id(3));
-        assert_eq!(streams.status(id(3)), Status::ResetByUs);
+        assert_eq!(streams.status(id(3)), StreamStatus::ResetByUs);
     }
 
     #[test]
@@ -216,8 +216,8 @@ mod tests {
             streams.remember_reset(id(2 * number + 1));
         }
         assert_eq!(streams.reset.len(), REMEMBERED_RESETS);
-        assert_eq!(streams.status(id(1999)), Status::ResetByUs);
-        assert_eq!(streams.status(id(1999 - 2 * REMEMBERED_RESETS as u32)), Status::Closed);
+        assert_eq!(streams.status(id(1999)), StreamStatus::ResetByUs);
+        assert_eq!(streams.status(id(1999 - 2 * REMEMBERED_RESETS as u32)), StreamStatus::Closed);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 use super::*;
 use crate::tls::tls_policy;
 use crate::tls::x509::certificates;
-use crate::tls::x509::certificates::File;
-use crate::tls::x509::certificates::Files;
+use crate::tls::x509::certificates::CertificateFile;
+use crate::tls::x509::certificates::CertificateFiles;
 use crate::tls::x509::self_signed;
 
 const ECDSA: &[SignatureScheme] = &[SignatureScheme::ECDSA_NISTP256_SHA256, SignatureScheme::RSA_PSS_SHA256];
@@ -23,9 +23,9 @@ fn certificate(names: &[&str], is_ecdsa: bool, key: &Arc<dyn rustls::sign::Signi
 
 fn any_key() -> Arc<dyn rustls::sign::SigningKey> {
     let (chain, key) = self_signed::for_names(&["localhost"], 1_800_000_000).expect("it can be made");
-    let files = Files {
-        chain: File { name: "chain", bytes: chain.as_bytes() },
-        key: File { name: "key", bytes: key.as_bytes() },
+    let files = CertificateFiles {
+        chain: CertificateFile { name: "chain", bytes: chain.as_bytes() },
+        key: CertificateFile { name: "key", bytes: key.as_bytes() },
         staple: None,
     };
     let checked = certificates::read(&files, 1_800_000_000).expect("it is valid");
@@ -230,9 +230,9 @@ fn made_by_openssl(kind: &str, folder: &std::path::Path) -> Arc<Certificate> {
     assert!(output.status.success());
     let read = |name| std::fs::read(folder.join(name)).expect("the file is there");
     let (chain, key) = (read("a.crt"), read("a.key"));
-    let files = Files {
-        chain: File { name: "chain", bytes: &chain },
-        key: File { name: "key", bytes: &key },
+    let files = CertificateFiles {
+        chain: CertificateFile { name: "chain", bytes: &chain },
+        key: CertificateFile { name: "key", bytes: &key },
         staple: None,
     };
     let now = i64::try_from(crate::net::clock::wall_now().as_secs()).expect("it fits");

@@ -12,8 +12,8 @@ use rustls::pki_types::UnixTime;
 
 use crate::tls::x509::client_error::ClientCertificateError;
 use crate::tls::x509::der;
-use crate::tls::x509::der::Reader;
-use crate::tls::x509::parsed::Certificate;
+use crate::tls::x509::der::DerReader;
+use crate::tls::x509::parsed::ParsedCertificate;
 use crate::tls::x509::parsed::is_broken_hash;
 use crate::tls::x509::revocation::RevocationList;
 use crate::tls::x509::version_1;
@@ -73,7 +73,7 @@ impl Authorities {
         if intermediates.len() > MAX_INTERMEDIATES + 1 {
             return Err(ClientCertificateError::ChainTooLong);
         }
-        let parsed = Certificate::parse(leaf).ok_or(ClientCertificateError::Malformed)?;
+        let parsed = ParsedCertificate::parse(leaf).ok_or(ClientCertificateError::Malformed)?;
         if is_broken_hash(parsed.signed.algorithm) {
             return Err(ClientCertificateError::BrokenHash);
         }
@@ -142,7 +142,7 @@ impl Authority {
     /// A backend may show a certificate that stands in the bundle itself: it is trusted as it is. webpki
     /// refuses that, because most of such certificates say that they are of a CA.
     fn is_anchor(&self, leaf: &CertificateDer<'_>, now: UnixTime) -> Result<bool, ClientCertificateError> {
-        let parsed = Certificate::parse(leaf).ok_or(ClientCertificateError::Malformed)?;
+        let parsed = ParsedCertificate::parse(leaf).ok_or(ClientCertificateError::Malformed)?;
         let is_it = |anchor: &&TrustAnchor<'_>| {
             *anchor.subject == *parsed.subject && *anchor.subject_public_key_info == *parsed.public_key
         };
@@ -216,14 +216,18 @@ impl Authority {
             self.check_revocation(certificate.serial(), (&issuer.0, &issuer.1), now)?;
             let key = certificate.subject_public_key_info();
             // Anchors hold the content of the sequence.
-            let key = Reader::new(&key).element(der::SEQUENCE).map(|key| key.content.to_vec());
+            let key = DerReader::new(&key).element(der::SEQUENCE).map(|key| key.content.to_vec());
             issuer = (certificate.subject().to_vec(), key.unwrap_or_default());
         }
         Ok(())
     }
 
     /// For a client's certificate of version 1, which a CA must have signed directly.
-    fn verify_version_1(&self, leaf: &Certificate<'_>, now: UnixTime) -> Result<(), ClientCertificateError> {
+    fn verify_version_1(
+        &self,
+        leaf: &ParsedCertificate<'_>,
+        now: UnixTime,
+    ) -> Result<(), ClientCertificateError> {
         let now = seconds(now);
         let anchor = version_1::find_issuer(leaf, &self.anchors, algorithms().all, now)?;
         self.check_validity(anchor, now)?;
@@ -293,7 +297,7 @@ pub(in crate::tls) fn sha256<'p>(parts: impl Iterator<Item = &'p [u8]>) -> [u8; 
 }
 
 fn has_broken_hash(intermediates: &[CertificateDer<'_>]) -> bool {
-    let parsed = intermediates.iter().filter_map(|certificate| Certificate::parse(certificate));
+    let parsed = intermediates.iter().filter_map(|certificate| ParsedCertificate::parse(certificate));
     parsed.into_iter().any(|certificate| is_broken_hash(certificate.signed.algorithm))
 }
 

@@ -16,12 +16,12 @@ use crate::tls::x509::authorities::algorithms;
 use crate::tls::x509::authorities::is_same;
 use crate::tls::x509::authorities::seconds;
 use crate::tls::x509::authorities::sha256;
-use crate::tls::x509::ca_findings::Finding;
+use crate::tls::x509::ca_findings::CaFinding;
 use crate::tls::x509::ca_findings::Problem;
 use crate::tls::x509::der;
-use crate::tls::x509::der::Reader;
+use crate::tls::x509::der::DerReader;
 use crate::tls::x509::distinguished_name;
-use crate::tls::x509::parsed::Certificate;
+use crate::tls::x509::parsed::ParsedCertificate;
 use crate::tls::x509::parsed::SignatureError;
 use crate::tls::x509::parsed::is_broken_hash;
 use crate::tls::x509::revocation::ListError;
@@ -40,7 +40,7 @@ const RSA_BITS_MIN: usize = 2048;
 
 impl Authority {
     /// The bundle is PEM, the revocation lists are PEM or DER. None when one of the findings is an error.
-    pub fn load(bundle: CaFile<'_>, lists: &[CaFile<'_>]) -> (Option<Authority>, Vec<Finding>) {
+    pub fn load(bundle: CaFile<'_>, lists: &[CaFile<'_>]) -> (Option<Authority>, Vec<CaFinding>) {
         Authority::load_at(bundle, lists, UnixTime::now())
     }
 
@@ -48,7 +48,7 @@ impl Authority {
         bundle: CaFile<'_>,
         lists: &[CaFile<'_>],
         now: UnixTime,
-    ) -> (Option<Authority>, Vec<Finding>) {
+    ) -> (Option<Authority>, Vec<CaFinding>) {
         let mut loading =
             Loading { anchors: Vec::new(), issuers: Vec::new(), digests: Vec::new(), findings: Vec::new() };
         loading.read_bundle(bundle, seconds(now));
@@ -72,15 +72,15 @@ impl Authority {
 
 struct Loading {
     /// Runs beside `issuers`.
-    anchors: Vec<Candidate>,
+    anchors: Vec<CaCandidate>,
     issuers: Vec<Issuer>,
     /// Of every certificate and list.
     digests: Vec<[u8; 32]>,
-    findings: Vec<Finding>,
+    findings: Vec<CaFinding>,
 }
 
 /// A CA certificate, with what says whether another CA has revoked it.
-struct Candidate {
+struct CaCandidate {
     anchor: TrustAnchor<'static>,
     encoded: CertificateDer<'static>,
     /// As text.
@@ -89,7 +89,7 @@ struct Candidate {
 
 impl Loading {
     fn find(&mut self, file: &str, problem: Problem) {
-        self.findings.push(Finding { file: file.to_owned(), problem });
+        self.findings.push(CaFinding { file: file.to_owned(), problem });
     }
 
     fn read_bundle(&mut self, bundle: CaFile<'_>, now: i64) {
@@ -110,7 +110,7 @@ impl Loading {
     /// None if it cannot be read.
     fn add_certificate(&mut self, file: &str, bytes: Vec<u8>, now: i64) -> Option<()> {
         let encoded = CertificateDer::from(bytes);
-        let certificate = Certificate::parse(&encoded)?;
+        let certificate = ParsedCertificate::parse(&encoded)?;
         let anchor = webpki::anchor_from_trusted_cert(&encoded).ok()?.to_owned();
         let subject = distinguished_name::to_text(certificate.subject)?;
         if !is_ca(&certificate, &encoded)? {
@@ -137,7 +137,7 @@ impl Loading {
             not_after: certificate.not_after,
             revocations: None,
         });
-        self.anchors.push(Candidate { anchor, encoded, subject });
+        self.anchors.push(CaCandidate { anchor, encoded, subject });
         Some(())
     }
 
@@ -200,8 +200,8 @@ impl Loading {
     /// An intermediate in the bundle is an anchor, so no path leads on to the CA that may have revoked it.
     /// Which certificates stay does not depend on those that go: a revoked CA's own list still counts.
     fn drop_revoked(&mut self, file: &str) {
-        let is_revoked = |candidate: &Candidate| {
-            let Some(certificate) = Certificate::parse(&candidate.encoded) else { return true };
+        let is_revoked = |candidate: &CaCandidate| {
+            let Some(certificate) = ParsedCertificate::parse(&candidate.encoded) else { return true };
             let mut others = self.anchors.iter().zip(&self.issuers);
             others.any(|(other, issuer)| {
                 let revokes =
@@ -255,14 +255,14 @@ impl Loading {
 }
 
 /// A signature that cannot be checked counts as good: this is about distrust.
-fn is_issued_by(certificate: &Certificate<'_>, ca: &TrustAnchor<'_>) -> bool {
+fn is_issued_by(certificate: &ParsedCertificate<'_>, ca: &TrustAnchor<'_>) -> bool {
     let signature = certificate.signed.is_by(&ca.subject_public_key_info, algorithms().all);
     *ca.subject == *certificate.issuer && signature != Err(SignatureError::Bad)
 }
 
 /// Certificates without the extension are CAs if they signed themselves: a root of version 1, or one that a
 /// recipe without extensions made. None if the extensions cannot be read.
-fn is_ca(certificate: &Certificate<'_>, encoded: &[u8]) -> Option<bool> {
+fn is_ca(certificate: &ParsedCertificate<'_>, encoded: &[u8]) -> Option<bool> {
     if certificate.version < 3 {
         return Some(certificate.is_self_issued());
     }
@@ -274,13 +274,13 @@ fn is_ca(certificate: &Certificate<'_>, encoded: &[u8]) -> Option<bool> {
 
 /// None for other keys.
 fn rsa_bits(public_key: &[u8]) -> Option<usize> {
-    let mut fields = Reader::new(public_key);
+    let mut fields = DerReader::new(public_key);
     let mut algorithm = fields.inside(der::SEQUENCE)?;
     if algorithm.element(der::OBJECT_IDENTIFIER)?.content != RSA_ENCRYPTION {
         return None;
     }
     let (_, key) = fields.element(der::BIT_STRING)?.content.split_first()?;
-    let modulus = Reader::new(key).inside(der::SEQUENCE)?.element(der::INTEGER)?.content;
+    let modulus = DerReader::new(key).inside(der::SEQUENCE)?.element(der::INTEGER)?.content;
     let first = modulus.iter().position(|byte| *byte != 0)?;
     let leading = modulus.get(first)?.leading_zeros() as usize;
     Some((modulus.len() - first) * 8 - leading)

@@ -2,7 +2,7 @@
 
 /// Something about one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
+pub struct CaFinding {
     /// As the operator knows it.
     pub file: String,
     pub problem: Problem,
@@ -82,7 +82,7 @@ impl Problem {
     }
 }
 
-impl Finding {
+impl CaFinding {
     pub fn message(&self) -> String {
         let file = &self.file;
         match &self.problem {

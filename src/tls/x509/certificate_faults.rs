@@ -13,15 +13,15 @@ pub enum Part {
 
 /// One thing that was found in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
+pub struct CertificateFinding {
     pub part: Part,
     /// As it is shown to the operator.
     pub file: String,
-    pub fault: Fault,
+    pub fault: CertificateFault,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum CertificateFault {
     File(FileFault),
     Chain(ChainFault),
     Key(KeyFault),
@@ -108,33 +108,33 @@ pub enum Remark {
     StapleRevoked,
 }
 
-impl Finding {
+impl CertificateFinding {
     pub fn is_warning(&self) -> bool {
-        matches!(self.fault, Fault::Remark(_))
+        matches!(self.fault, CertificateFault::Remark(_))
     }
 
     /// Whether it matters only where the certificate is shown to clients by its names.
     pub fn is_about_names(&self) -> bool {
         matches!(
             self.fault,
-            Fault::Remark(Remark::NoNames | Remark::CommonNameAlone | Remark::UselessName(_))
+            CertificateFault::Remark(Remark::NoNames | Remark::CommonNameAlone | Remark::UselessName(_))
         )
     }
 
     /// Whether it is right for some clients, so that the operator may have meant it.
     pub fn is_note(&self) -> bool {
-        matches!(self.fault, Fault::Remark(Remark::CommonNameAlone))
+        matches!(self.fault, CertificateFault::Remark(Remark::CommonNameAlone))
     }
 
     /// One sentence that names the file.
     pub fn message(&self) -> String {
         let file = &self.file;
         match &self.fault {
-            Fault::File(fault) => file_words(file, fault).0,
-            Fault::Chain(fault) => chain_words(file, fault).0,
-            Fault::Key(fault) => key_words(file, fault).0,
-            Fault::Staple(fault) => staple_words(file, fault).0,
-            Fault::Remark(remark) => remark_words(file, remark).0,
+            CertificateFault::File(fault) => file_words(file, fault).0,
+            CertificateFault::Chain(fault) => chain_words(file, fault).0,
+            CertificateFault::Key(fault) => key_words(file, fault).0,
+            CertificateFault::Staple(fault) => staple_words(file, fault).0,
+            CertificateFault::Remark(remark) => remark_words(file, remark).0,
         }
     }
 
@@ -142,11 +142,11 @@ impl Finding {
     pub fn cure(&self) -> String {
         let file = &self.file;
         match &self.fault {
-            Fault::File(fault) => file_words(file, fault).1,
-            Fault::Chain(fault) => chain_words(file, fault).1,
-            Fault::Key(fault) => key_words(file, fault).1,
-            Fault::Staple(fault) => staple_words(file, fault).1,
-            Fault::Remark(remark) => remark_words(file, remark).1,
+            CertificateFault::File(fault) => file_words(file, fault).1,
+            CertificateFault::Chain(fault) => chain_words(file, fault).1,
+            CertificateFault::Key(fault) => key_words(file, fault).1,
+            CertificateFault::Staple(fault) => staple_words(file, fault).1,
+            CertificateFault::Remark(remark) => remark_words(file, remark).1,
         }
     }
 }

@@ -15,17 +15,17 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::extensions::ParsedExtension;
 use x509_parser::prelude::FromDer;
 
+use crate::tls::x509::certificate_faults::CertificateFault;
+use crate::tls::x509::certificate_faults::CertificateFinding;
 use crate::tls::x509::certificate_faults::ChainFault;
-use crate::tls::x509::certificate_faults::Fault;
 use crate::tls::x509::certificate_faults::FileFault;
-use crate::tls::x509::certificate_faults::Finding;
 use crate::tls::x509::certificate_faults::KeyFault;
 use crate::tls::x509::certificate_faults::Part;
 use crate::tls::x509::certificate_faults::Remark;
 use crate::tls::x509::name_pattern::NamePattern;
 use crate::tls::x509::ocsp;
 use crate::tls::x509::pem;
-use crate::tls::x509::pem::Section;
+use crate::tls::x509::pem::PemSection;
 use crate::tls::x509::private_key;
 use crate::tls::x509::private_key::KeyKind;
 
@@ -50,14 +50,14 @@ pub struct Certificate {
 }
 
 /// The files of one certificate.
-pub struct Files<'f> {
-    pub chain: File<'f>,
-    pub key: File<'f>,
-    pub staple: Option<File<'f>>,
+pub struct CertificateFiles<'f> {
+    pub chain: CertificateFile<'f>,
+    pub key: CertificateFile<'f>,
+    pub staple: Option<CertificateFile<'f>>,
 }
 
 #[derive(Clone, Copy)]
-pub struct File<'f> {
+pub struct CertificateFile<'f> {
     /// As it is shown to the operator.
     pub name: &'f str,
     pub bytes: &'f [u8],
@@ -67,14 +67,14 @@ pub struct File<'f> {
 #[derive(Debug)]
 pub struct Checked {
     pub certificate: Certificate,
-    pub remarks: Vec<Finding>,
+    pub remarks: Vec<CertificateFinding>,
 }
 
 /// Checks the files of a certificate. `now` is in seconds since the Unix epoch.
-pub fn read(files: &Files<'_>, now: i64) -> Result<Checked, Vec<Finding>> {
+pub fn read(files: &CertificateFiles<'_>, now: i64) -> Result<Checked, Vec<CertificateFinding>> {
     let sections_of_chain = sections(files.chain).and_then(certificates);
     let chain = match &sections_of_chain {
-        Ok(sections) => Chain::parse(sections).map_err(Fault::Chain),
+        Ok(sections) => Chain::parse(sections).map_err(CertificateFault::Chain),
         Err(fault) => Err(fault.clone()),
     };
     let key = sections(files.key).and_then(private_key::read);
@@ -85,7 +85,9 @@ pub fn read(files: &Files<'_>, now: i64) -> Result<Checked, Vec<Finding>> {
         },
         (Ok(_), Err(of_key)) => vec![(Part::Key, of_key)],
         // A key of a kind that no certificate may have is not looked at further.
-        (Err(of_chain), Err(Fault::Key(KeyFault::Malformed { .. })) | Ok(_)) => vec![(Part::Chain, of_chain)],
+        (Err(of_chain), Err(CertificateFault::Key(KeyFault::Malformed { .. })) | Ok(_)) => {
+            vec![(Part::Chain, of_chain)]
+        }
         (Err(of_chain), Err(of_key)) => vec![(Part::Chain, of_chain), (Part::Key, of_key)],
     };
     Err(faults.into_iter().map(|(part, fault)| finding(part, files, fault)).collect())
@@ -93,15 +95,15 @@ pub fn read(files: &Files<'_>, now: i64) -> Result<Checked, Vec<Finding>> {
 
 /// The certificates of a file; at least one.
 struct Chain<'s> {
-    sections: &'s [Section],
+    sections: &'s [PemSection],
     parsed: Vec<X509Certificate<'s>>,
     /// Of the first.
     kind: KeyKind,
 }
 
 impl<'s> Chain<'s> {
-    fn parse(sections: &'s [Section]) -> Result<Chain<'s>, ChainFault> {
-        let one = |section: &'s Section| match X509Certificate::from_der(&section.der) {
+    fn parse(sections: &'s [PemSection]) -> Result<Chain<'s>, ChainFault> {
+        let one = |section: &'s PemSection| match X509Certificate::from_der(&section.der) {
             Ok(([], certificate)) => Ok(certificate),
             _ => Err(ChainFault::Malformed { line: section.line }),
         };
@@ -118,11 +120,11 @@ impl<'s> Chain<'s> {
 fn check(
     chain: &Chain<'_>,
     key: Arc<dyn SigningKey>,
-    files: &Files<'_>,
+    files: &CertificateFiles<'_>,
     now: i64,
-) -> Result<Checked, (Part, Fault)> {
+) -> Result<Checked, (Part, CertificateFault)> {
     check_key(&chain.parsed, key.as_ref(), files.chain.name)?;
-    check_order(&chain.parsed).map_err(|fault| (Part::Chain, Fault::Chain(fault)))?;
+    check_order(&chain.parsed).map_err(|fault| (Part::Chain, CertificateFault::Chain(fault)))?;
     let leaf = &chain.parsed[0];
     let mut certified = CertifiedKey::new(chain.der(), key);
     let mut remarks = Vec::new();
@@ -157,21 +159,22 @@ fn check(
         not_before: leaf.validity().not_before.timestamp(),
         not_after: leaf.validity().not_after.timestamp(),
     };
-    let remarks = remarks.into_iter().map(|(part, remark)| finding(part, files, Fault::Remark(remark)));
+    let remarks =
+        remarks.into_iter().map(|(part, remark)| finding(part, files, CertificateFault::Remark(remark)));
     Ok(Checked { certificate, remarks: remarks.collect() })
 }
 
-fn finding(part: Part, files: &Files<'_>, fault: Fault) -> Finding {
+fn finding(part: Part, files: &CertificateFiles<'_>, fault: CertificateFault) -> CertificateFinding {
     let file = match part {
         Part::Chain => files.chain.name,
         Part::Key => files.key.name,
         Part::Staple => files.staple.map_or("", |file| file.name),
     };
-    Finding { part, file: file.to_owned(), fault }
+    CertificateFinding { part, file: file.to_owned(), fault }
 }
 
 /// The PEM sections of a file; at least one.
-fn sections(file: File<'_>) -> Result<Vec<Section>, Fault> {
+fn sections(file: CertificateFile<'_>) -> Result<Vec<PemSection>, CertificateFault> {
     let sections = match file.bytes {
         bytes if bytes.len() > MAX_FILE_BYTES => Err(FileFault::TooLarge),
         bytes if bytes.trim_ascii().is_empty() => Err(FileFault::Empty),
@@ -183,27 +186,27 @@ fn sections(file: File<'_>) -> Result<Vec<Section>, Fault> {
             Err(error) => Err(FileFault::Pem(error)),
         },
     };
-    let sections = sections.map_err(Fault::File)?;
+    let sections = sections.map_err(CertificateFault::File)?;
     match sections.iter().find(|section| section.label.ends_with("DH PARAMETERS")) {
-        Some(section) => Err(Fault::File(FileFault::DhParameters { line: section.line })),
+        Some(section) => Err(CertificateFault::File(FileFault::DhParameters { line: section.line })),
         None => Ok(sections),
     }
 }
 
 /// The certificates of a file; at least one. A key beside them does no harm.
-fn certificates(sections: Vec<Section>) -> Result<Vec<Section>, Fault> {
+fn certificates(sections: Vec<PemSection>) -> Result<Vec<PemSection>, CertificateFault> {
     let is_certificate =
-        |section: &Section| matches!(section.label.as_str(), "CERTIFICATE" | "X509 CERTIFICATE");
-    let (chain, others): (Vec<Section>, Vec<Section>) = sections.into_iter().partition(is_certificate);
+        |section: &PemSection| matches!(section.label.as_str(), "CERTIFICATE" | "X509 CERTIFICATE");
+    let (chain, others): (Vec<PemSection>, Vec<PemSection>) = sections.into_iter().partition(is_certificate);
     let fault = match (chain.len(), others.into_iter().next().map(|section| section.label)) {
         (1..=MAX_CHAIN_LENGTH, _) => return Ok(chain),
-        (0, None) => return Err(Fault::File(FileFault::NoPem)),
+        (0, None) => return Err(CertificateFault::File(FileFault::NoPem)),
         (0, Some(label)) if label.ends_with("PRIVATE KEY") => ChainFault::HoldsKey,
         (0, Some(label)) if label.ends_with("CERTIFICATE REQUEST") => ChainFault::HoldsRequest,
         (0, Some(label)) => ChainFault::NoCertificate(label),
         (count, _) => ChainFault::TooMany(count),
     };
-    Err(Fault::Chain(fault))
+    Err(CertificateFault::Chain(fault))
 }
 
 /// Whether the key is that of the first certificate.
@@ -211,17 +214,17 @@ fn check_key(
     chain: &[X509Certificate<'_>],
     key: &dyn SigningKey,
     chain_file: &str,
-) -> Result<(), (Part, Fault)> {
+) -> Result<(), (Part, CertificateFault)> {
     match chain.iter().position(|certificate| private_key::is_of(key, certificate.public_key())) {
         Some(0) => Ok(()),
-        Some(index) => Err((Part::Chain, Fault::Chain(ChainFault::LeafNotFirst(index + 1)))),
+        Some(index) => Err((Part::Chain, CertificateFault::Chain(ChainFault::LeafNotFirst(index + 1)))),
         None => {
             let fault = KeyFault::OfAnotherCertificate {
                 certificate: private_key::describe(chain[0].public_key()),
                 key: private_key::describe_private(key),
                 chain: chain_file.to_owned(),
             };
-            Err((Part::Key, Fault::Key(fault)))
+            Err((Part::Key, CertificateFault::Key(fault)))
         }
     }
 }
@@ -321,11 +324,14 @@ fn is_like_a_host(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(is_host_byte)
 }
 
-fn check_staple(file: File<'_>, certificate: &X509Certificate<'_>) -> Result<ocsp::Staple, Fault> {
+fn check_staple(
+    file: CertificateFile<'_>,
+    certificate: &X509Certificate<'_>,
+) -> Result<ocsp::Staple, CertificateFault> {
     match file.bytes {
-        bytes if bytes.len() > MAX_FILE_BYTES => Err(Fault::File(FileFault::TooLarge)),
-        [] => Err(Fault::File(FileFault::Empty)),
-        bytes => ocsp::read(bytes, certificate.raw_serial()).map_err(Fault::Staple),
+        bytes if bytes.len() > MAX_FILE_BYTES => Err(CertificateFault::File(FileFault::TooLarge)),
+        [] => Err(CertificateFault::File(FileFault::Empty)),
+        bytes => ocsp::read(bytes, certificate.raw_serial()).map_err(CertificateFault::Staple),
     }
 }
 

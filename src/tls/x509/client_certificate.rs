@@ -6,7 +6,7 @@ use aws_lc_rs::digest;
 
 use crate::tls::x509::der;
 use crate::tls::x509::distinguished_name;
-use crate::tls::x509::parsed::Certificate;
+use crate::tls::x509::parsed::ParsedCertificate;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FingerprintHash {
@@ -35,7 +35,7 @@ pub struct ClientCertificate {
 impl ClientCertificate {
     /// None for what is no certificate. Its size was bounded when it was verified.
     pub fn parse(bytes: &[u8], hash: FingerprintHash) -> Option<ClientCertificate> {
-        let certificate = Certificate::parse(bytes)?;
+        let certificate = ParsedCertificate::parse(bytes)?;
         let algorithm = match hash {
             FingerprintHash::Sha1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
             FingerprintHash::Sha256 => &digest::SHA256,

@@ -17,7 +17,7 @@ pub(super) const TIMES: [u8; 2] = [UTC_TIME, GENERALIZED_TIME];
 
 /// Elements that stand one after the other.
 #[derive(Clone, Copy)]
-pub(super) struct Reader<'a> {
+pub(super) struct DerReader<'a> {
     rest: &'a [u8],
 }
 
@@ -29,9 +29,9 @@ pub(super) struct Element<'a> {
     pub(super) whole: &'a [u8],
 }
 
-impl<'a> Reader<'a> {
-    pub(super) fn new(bytes: &'a [u8]) -> Reader<'a> {
-        Reader { rest: bytes }
+impl<'a> DerReader<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> DerReader<'a> {
+        DerReader { rest: bytes }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -65,8 +65,8 @@ impl<'a> Reader<'a> {
     }
 
     /// What stands inside the next element.
-    pub(super) fn inside(&mut self, tag: u8) -> Option<Reader<'a>> {
-        self.element(tag).map(|element| Reader::new(element.content))
+    pub(super) fn inside(&mut self, tag: u8) -> Option<DerReader<'a>> {
+        self.element(tag).map(|element| DerReader::new(element.content))
     }
 
     /// Seconds since 1970.
@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     fn time(bytes: &[u8]) -> Option<i64> {
-        Reader::new(bytes).time()
+        DerReader::new(bytes).time()
     }
 
     fn encoded(tag: u8, text: &str) -> Vec<u8> {
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn lengths_have_one_form() {
-        let element = |bytes: &[u8]| Reader::new(bytes).any().map(|element| element.content.len());
+        let element = |bytes: &[u8]| DerReader::new(bytes).any().map(|element| element.content.len());
         assert_eq!(element(&[4, 0]), Some(0));
         assert_eq!(element(&[4, 1, 0, 9]), Some(1));
         assert_eq!(element(&[&[4, 0x81, 0x80][..], &[0; 128]].concat()), Some(128));

@@ -3,14 +3,14 @@
 use std::fmt::Write as _;
 
 use crate::tls::x509::der;
+use crate::tls::x509::der::DerReader;
 use crate::tls::x509::der::Element;
-use crate::tls::x509::der::Reader;
 
 /// The last attribute first: `CN=www.test.com,O=ELB`. The text is visible ASCII and spaces, whatever the
 /// name holds. `name` is the content of its sequence; None if it is malformed.
 pub(super) fn to_text(name: &[u8]) -> Option<String> {
     let mut sets = Vec::new();
-    let mut reader = Reader::new(name);
+    let mut reader = DerReader::new(name);
     while !reader.is_empty() {
         sets.push(reader.inside(der::SET)?);
     }

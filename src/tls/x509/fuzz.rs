@@ -11,14 +11,14 @@ use crate::tls::x509::ca_files::CaFile;
 use crate::tls::x509::client_certificate::ClientCertificate;
 use crate::tls::x509::client_certificate::FingerprintHash;
 use crate::tls::x509::distinguished_name;
-use crate::tls::x509::parsed::Certificate;
+use crate::tls::x509::parsed::ParsedCertificate;
 use crate::tls::x509::revocation::RevocationList;
 use crate::tls::x509::version_1::find_issuer;
 
 /// Any bytes as a certificate, a revocation list and a bundle: nothing panics, what is read agrees with other
 /// parsers, and what is told can stand in a header.
 pub fn fuzz_x509_v1(bytes: &[u8]) {
-    if let Some(parsed) = Certificate::parse(bytes) {
+    if let Some(parsed) = ParsedCertificate::parse(bytes) {
         compare_certificate(&parsed, bytes);
     }
     compare_list(bytes);
@@ -33,7 +33,7 @@ pub fn fuzz_x509_v1(bytes: &[u8]) {
     assert!(findings.iter().all(|finding| !finding.message().is_empty() && !finding.cure().is_empty()));
 }
 
-fn compare_certificate(ours: &Certificate<'_>, bytes: &[u8]) {
+fn compare_certificate(ours: &ParsedCertificate<'_>, bytes: &[u8]) {
     let encoded = CertificateDer::from(bytes);
     if let Ok(theirs) = webpki::EndEntityCert::try_from(&encoded) {
         assert_eq!((ours.version, ours.issuer, ours.subject), (3, theirs.issuer(), theirs.subject()));

@@ -3,11 +3,11 @@
 use rustls::pki_types::SignatureVerificationAlgorithm;
 
 use crate::tls::x509::der;
-use crate::tls::x509::der::Reader;
+use crate::tls::x509::der::DerReader;
 
 /// Borrowed from the encoding. Extensions are left to those who know them.
 #[derive(Clone, Copy)]
-pub(in crate::tls) struct Certificate<'a> {
+pub(in crate::tls) struct ParsedCertificate<'a> {
     /// 1 to 3.
     pub(in crate::tls) version: u8,
     /// The content of the integer: big endian, two's complement, never empty.
@@ -34,9 +34,9 @@ pub(super) struct Signed<'a> {
     pub(super) signature: &'a [u8],
 }
 
-impl<'a> Certificate<'a> {
+impl<'a> ParsedCertificate<'a> {
     /// None for what is no certificate of version 1 to 3 in DER.
-    pub(in crate::tls) fn parse(bytes: &'a [u8]) -> Option<Certificate<'a>> {
+    pub(in crate::tls) fn parse(bytes: &'a [u8]) -> Option<ParsedCertificate<'a>> {
         let (signed, mut fields) = Signed::parse(bytes)?;
         let version = match fields.peek()? {
             VERSION => {
@@ -64,7 +64,7 @@ impl<'a> Certificate<'a> {
             fields.finish()?;
         }
         // RFC 5280 §4.1.1.2: "This field MUST contain the same algorithm identifier".
-        (!serial.is_empty() && algorithm == signed.algorithm).then_some(Certificate {
+        (!serial.is_empty() && algorithm == signed.algorithm).then_some(ParsedCertificate {
             version,
             serial,
             issuer,
@@ -85,8 +85,8 @@ impl<'a> Certificate<'a> {
 
 impl<'a> Signed<'a> {
     /// A certificate or a revocation list, and the fields in it.
-    pub(super) fn parse(bytes: &'a [u8]) -> Option<(Signed<'a>, Reader<'a>)> {
-        let mut outer = Reader::new(bytes);
+    pub(super) fn parse(bytes: &'a [u8]) -> Option<(Signed<'a>, DerReader<'a>)> {
+        let mut outer = DerReader::new(bytes);
         let mut parts = outer.inside(der::SEQUENCE)?;
         outer.finish()?;
         let message = parts.element(der::SEQUENCE)?;
@@ -94,7 +94,7 @@ impl<'a> Signed<'a> {
         let signature = parts.element(der::BIT_STRING)?.content;
         parts.finish()?;
         let (0, signature) = signature.split_first()? else { return None };
-        Some((Signed { message: message.whole, algorithm, signature }, Reader::new(message.content)))
+        Some((Signed { message: message.whole, algorithm, signature }, DerReader::new(message.content)))
     }
 
     /// Whether the owner of this key made the signature. `public_key` is the content of a SubjectPublicKeyInfo.
@@ -133,7 +133,7 @@ pub(super) enum SignatureError {
 
 /// The algorithm and the key of a SubjectPublicKeyInfo.
 fn split_key(public_key: &[u8]) -> Option<(&[u8], &[u8])> {
-    let mut fields = Reader::new(public_key);
+    let mut fields = DerReader::new(public_key);
     let algorithm = fields.element(der::SEQUENCE)?.content;
     let (0, key) = fields.element(der::BIT_STRING)?.content.split_first()? else { return None };
     fields.finish()?;
@@ -142,7 +142,7 @@ fn split_key(public_key: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// Whether an AlgorithmIdentifier names a signature over SHA-1, MD5 or MD2.
 pub(super) fn is_broken_hash(algorithm: &[u8]) -> bool {
-    let identifier = Reader::new(algorithm).element(der::OBJECT_IDENTIFIER).map(|element| element.content);
+    let identifier = DerReader::new(algorithm).element(der::OBJECT_IDENTIFIER).map(|element| element.content);
     identifier.is_some_and(|identifier| BROKEN_HASHES.contains(&identifier))
 }
 

@@ -5,7 +5,7 @@
 
 /// One section of a file.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Section {
+pub(super) struct PemSection {
     /// What stands after BEGIN.
     pub label: String,
     /// Of its BEGIN, counted from 1.
@@ -31,10 +31,10 @@ pub enum PemError {
 }
 
 /// All sections in their order; none where nothing looks like PEM.
-pub(super) fn read(bytes: &[u8]) -> Result<Vec<Section>, PemError> {
+pub(super) fn read(bytes: &[u8]) -> Result<Vec<PemSection>, PemError> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut sections = Vec::new();
-    let mut open: Option<(Section, Base64)> = None;
+    let mut open: Option<(PemSection, Base64)> = None;
     for (number, line) in (1..).zip(lines(bytes)) {
         let line = line.trim_ascii();
         if is_run_together(line) {
@@ -45,7 +45,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Vec<Section>, PemError> {
                 return Err(PemError::NoEnd { line: section.line, label: section.label });
             }
             (Some(Boundary::Begin(label)), None) => {
-                let section = Section { label, line: number, is_encrypted: false, der: Vec::new() };
+                let section = PemSection { label, line: number, is_encrypted: false, der: Vec::new() };
                 Some((section, Base64::default()))
             }
             (Some(Boundary::End(label)), Some((mut section, base64))) if label == section.label => {

@@ -10,11 +10,11 @@ use x509_parser::prelude::FromDer;
 use x509_parser::public_key::PublicKey;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
+use crate::tls::x509::certificate_faults::CertificateFault;
 use crate::tls::x509::certificate_faults::ChainFault;
-use crate::tls::x509::certificate_faults::Fault;
 use crate::tls::x509::certificate_faults::FileFault;
 use crate::tls::x509::certificate_faults::KeyFault;
-use crate::tls::x509::pem::Section;
+use crate::tls::x509::pem::PemSection;
 
 /// The kinds that rustls signs with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,24 +100,24 @@ fn recognise(key: &SubjectPublicKeyInfo<'_>) -> Result<KeyKind, String> {
 
 /// The one private key among the sections of a file. Certificates beside it do no harm, nor do the
 /// EC PARAMETERS that `openssl ecparam` writes before a key.
-pub(super) fn read(sections: Vec<Section>) -> Result<Arc<dyn SigningKey>, Fault> {
+pub(super) fn read(sections: Vec<PemSection>) -> Result<Arc<dyn SigningKey>, CertificateFault> {
     if sections.iter().any(|section| section.is_encrypted || section.label == "ENCRYPTED PRIVATE KEY") {
-        return Err(Fault::Key(KeyFault::Encrypted));
+        return Err(CertificateFault::Key(KeyFault::Encrypted));
     }
     let labels: Vec<String> = sections.iter().map(|section| section.label.clone()).collect();
     let mut keys = sections.into_iter().filter(|section| section.label.ends_with("PRIVATE KEY"));
     let Some(key) = keys.next() else {
         return Err(match labels.into_iter().next() {
-            None => Fault::File(FileFault::NoPem),
-            Some(label) if label == "CERTIFICATE" => Fault::Key(KeyFault::HoldsCertificate),
-            Some(label) => Fault::Key(KeyFault::NoKey(label)),
+            None => CertificateFault::File(FileFault::NoPem),
+            Some(label) if label == "CERTIFICATE" => CertificateFault::Key(KeyFault::HoldsCertificate),
+            Some(label) => CertificateFault::Key(KeyFault::NoKey(label)),
         });
     };
     let others = keys.count();
     if others > 0 {
-        return Err(Fault::Key(KeyFault::Several(others + 1)));
+        return Err(CertificateFault::Key(KeyFault::Several(others + 1)));
     }
-    let malformed = Fault::Key(KeyFault::Malformed { line: key.line });
+    let malformed = CertificateFault::Key(KeyFault::Malformed { line: key.line });
     let der = match key.label.as_str() {
         "PRIVATE KEY" => PrivateKeyDer::Pkcs8(key.der.into()),
         "RSA PRIVATE KEY" => PrivateKeyDer::Pkcs1(key.der.into()),

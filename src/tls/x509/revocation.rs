@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::tls::x509::der;
-use crate::tls::x509::der::Reader;
+use crate::tls::x509::der::DerReader;
 use crate::tls::x509::parsed::Signed;
 
 /// A list for all certificates of its issuer.
@@ -43,7 +43,10 @@ impl RevocationList {
     }
 }
 
-fn fields_of_list(fields: &mut Reader<'_>, signed: &Signed<'_>) -> Option<Result<RevocationList, ListError>> {
+fn fields_of_list(
+    fields: &mut DerReader<'_>,
+    signed: &Signed<'_>,
+) -> Option<Result<RevocationList, ListError>> {
     let has_version = fields.peek()? == der::INTEGER;
     if has_version && fields.element(der::INTEGER)?.content != [VERSION_2] {
         return None;
@@ -70,7 +73,7 @@ fn fields_of_list(fields: &mut Reader<'_>, signed: &Signed<'_>) -> Option<Result
 }
 
 /// The serial numbers, and whether all that is said of them is known.
-fn entries(mut entries: Reader<'_>) -> Option<(HashSet<Box<[u8]>>, bool)> {
+fn entries(mut entries: DerReader<'_>) -> Option<(HashSet<Box<[u8]>>, bool)> {
     let mut serials = HashSet::new();
     let mut is_supported = true;
     while !entries.is_empty() {
@@ -86,7 +89,7 @@ fn entries(mut entries: Reader<'_>) -> Option<(HashSet<Box<[u8]>>, bool)> {
 }
 
 /// Whether one of these extensions must be understood. None of them is.
-fn has_critical(mut extensions: Reader<'_>) -> Option<bool> {
+fn has_critical(mut extensions: DerReader<'_>) -> Option<bool> {
     let mut found = false;
     while !extensions.is_empty() {
         let mut extension = extensions.inside(der::SEQUENCE)?;

@@ -27,16 +27,16 @@ pub fn for_names(names: &[&str], now: u64) -> Option<(String, String)> {
 mod tests {
     use super::*;
     use crate::tls::x509::certificates;
-    use crate::tls::x509::certificates::File;
-    use crate::tls::x509::certificates::Files;
+    use crate::tls::x509::certificates::CertificateFile;
+    use crate::tls::x509::certificates::CertificateFiles;
 
     #[test]
     fn what_is_made_can_be_read() {
         let now = 1_800_000_000;
         let (chain, key) = for_names(&["localhost", "127.0.0.1", "::1"], now).expect("it can be made");
-        let files = Files {
-            chain: File { name: "chain", bytes: chain.as_bytes() },
-            key: File { name: "key", bytes: key.as_bytes() },
+        let files = CertificateFiles {
+            chain: CertificateFile { name: "chain", bytes: chain.as_bytes() },
+            key: CertificateFile { name: "key", bytes: key.as_bytes() },
             staple: None,
         };
         let now = i64::try_from(now).expect("it fits");

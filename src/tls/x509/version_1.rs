@@ -16,13 +16,13 @@ use rustls::pki_types::SubjectPublicKeyInfoDer;
 use rustls::pki_types::TrustAnchor;
 
 use crate::tls::x509::client_error::ClientCertificateError;
-use crate::tls::x509::parsed::Certificate;
+use crate::tls::x509::parsed::ParsedCertificate;
 use crate::tls::x509::parsed::SignatureError;
 
 /// The CA that signed this certificate, which must be valid at `now`, seconds since 1970. Whether it was
 /// revoked is not looked at.
 pub(super) fn find_issuer<'i>(
-    certificate: &Certificate<'_>,
+    certificate: &ParsedCertificate<'_>,
     anchors: &'i [TrustAnchor<'static>],
     algorithms: &[&dyn SignatureVerificationAlgorithm],
     now: i64,
@@ -48,7 +48,7 @@ pub(super) fn find_issuer<'i>(
 /// Whether the client has the key of this certificate: it signed the handshake of TLS 1.3.
 pub(in crate::tls) fn verify_tls13_signature(
     message: &[u8],
-    certificate: &Certificate<'_>,
+    certificate: &ParsedCertificate<'_>,
     signed: &DigitallySignedStruct,
     supported: &WebPkiSupportedAlgorithms,
 ) -> Result<HandshakeSignatureValid, Error> {
@@ -60,7 +60,7 @@ pub(in crate::tls) fn verify_tls13_signature(
 /// The same in TLS 1.2, where a scheme of ECDSA goes with every curve, and RSA may be PKCS #1.
 pub(in crate::tls) fn verify_tls12_signature(
     message: &[u8],
-    certificate: &Certificate<'_>,
+    certificate: &ParsedCertificate<'_>,
     signed: &DigitallySignedStruct,
     supported: &WebPkiSupportedAlgorithms,
 ) -> Result<HandshakeSignatureValid, Error> {

@@ -31,7 +31,7 @@ use crate::upstream::h2::CLOSE_TIMEOUT;
 use crate::upstream::h2::CONNECTION_WINDOW_BYTES;
 use crate::upstream::h2::PONG_TIMEOUT;
 use crate::upstream::h2::RELEASE_AFTER;
-use crate::upstream::h2::state::State;
+use crate::upstream::h2::state::ConnectionState;
 
 /// Exchanges that wait for a stream to a backend under one key. They are told to look again, or why it is of no use.
 pub(super) type Waiters = WaitQueue<(), Result<(), UpstreamError>>;
@@ -51,7 +51,7 @@ pub(super) struct Shared {
     waiting: Rc<Waiters>,
     /// Streams that are lent and not yet opened: their places are taken.
     lent: Cell<usize>,
-    state: RefCell<State>,
+    state: RefCell<ConnectionState>,
 }
 
 impl Shared {
@@ -72,7 +72,7 @@ impl Shared {
         };
         // The old one remembers the task that opened the connection, and would keep its memory.
         connection.deadline = timers.deadline();
-        let state = State::new(Codec::client(local), timers.ticks());
+        let state = ConnectionState::new(Codec::client(local), timers.ticks());
         Shared {
             connection,
             backend: Arc::clone(backend),
@@ -87,7 +87,7 @@ impl Shared {
     }
 
     /// Runs `work` with the state, then wakes the driver if there is anything for it to do.
-    pub(super) fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+    pub(super) fn with<T>(&self, work: impl FnOnce(&mut ConnectionState) -> T) -> T {
         let mut state = self.state();
         let done = work(&mut state);
         let has_output = state.codec.output_bytes() > 0 && !state.is_sending;
@@ -98,7 +98,7 @@ impl Shared {
     }
 
     /// The state for the driver itself.
-    pub(super) fn state(&self) -> RefMut<'_, State> {
+    pub(super) fn state(&self) -> RefMut<'_, ConnectionState> {
         self.state.borrow_mut()
     }
 

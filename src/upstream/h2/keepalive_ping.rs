@@ -3,9 +3,9 @@
 use crate::net::timer::TICK;
 use crate::upstream::h2::KEEPALIVE_PING_AFTER;
 use crate::upstream::h2::MAX_KEEPALIVE_PINGS;
-use crate::upstream::h2::state::State;
+use crate::upstream::h2::state::ConnectionState;
 
-impl State {
+impl ConnectionState {
     /// Asks for a sign of life.
     pub(super) fn ping(&mut self, ticks: u64) {
         self.pinged = Some(ticks);
@@ -48,7 +48,7 @@ mod tests {
 
     #[test]
     fn a_connection_that_is_silent_is_asked_for_a_sign_of_life_but_not_over_and_over() {
-        let mut state = State::new(Codec::client(Local::default()), 0);
+        let mut state = ConnectionState::new(Codec::client(Local::default()), 0);
         state.insert(StreamId::new(1).unwrap());
         state.codec.poll_output(&mut Vec::new());
         let mut asked = Vec::new();

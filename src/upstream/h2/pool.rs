@@ -13,7 +13,7 @@ use crate::net::timer::Deadline;
 use crate::snapshot::backend::Backend;
 use crate::snapshot::group::Versions;
 use crate::upstream::connect;
-use crate::upstream::connect::Target;
+use crate::upstream::connect::ConnectTarget;
 use crate::upstream::connection::Connection;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::h2::MAX_CONNECTIONS;
@@ -62,7 +62,7 @@ struct KeyPool {
 pub type Leased = (UpstreamStream, bool);
 
 /// What is to be done for a stream.
-enum Choice {
+enum PoolChoice {
     Use(Rc<Shared>),
     UseHttp1(Connection),
     Open,
@@ -74,7 +74,7 @@ impl Connections {
     pub async fn lease(
         &self,
         wanted: &Want<'_, '_>,
-        (target, resources): (&Target<'_>, &Resources<'_>),
+        (target, resources): (&ConnectTarget<'_>, &Resources<'_>),
     ) -> Result<Leased, UpstreamError> {
         let backend = self.to(wanted.backend);
         let to = backend.to(wanted.pool_key);
@@ -86,13 +86,13 @@ impl Connections {
         let mut has_waited = false;
         loop {
             match to.choose(wanted, resources.pool, has_waited) {
-                Choice::Use(shared) => {
+                PoolChoice::Use(shared) => {
                     let leased = lend(shared, wanted, resources);
                     to.call_next();
                     return Ok(leased);
                 }
-                Choice::UseHttp1(connection) => return Ok((UpstreamStream::Http1(connection), true)),
-                Choice::Open => {
+                PoolChoice::UseHttp1(connection) => return Ok((UpstreamStream::Http1(connection), true)),
+                PoolChoice::Open => {
                     if !to.prefers_http1.get() {
                         backend.keep_idle(max_idle - 1);
                     }
@@ -103,7 +103,7 @@ impl Connections {
                         to.wait(&deadline).await?;
                     }
                 }
-                Choice::Wait => to.wait(&deadline).await?,
+                PoolChoice::Wait => to.wait(&deadline).await?,
             }
             has_waited = true;
         }
@@ -177,7 +177,7 @@ fn lend(shared: Rc<Shared>, wanted: &Want<'_, '_>, resources: &Resources<'_>) ->
 
 impl KeyPool {
     /// Who `has_waited` takes the newest connection, even if it should be fresh: it waited for one.
-    fn choose(&self, wanted: &Want<'_, '_>, pool: &Pool, has_waited: bool) -> Choice {
+    fn choose(&self, wanted: &Want<'_, '_>, pool: &Pool, has_waited: bool) -> PoolChoice {
         let mut connections = self.connections.borrow_mut();
         connections.retain(|shared| !shared.is_lost());
         // A slot is given to another backend once the one before is held no more.
@@ -191,28 +191,28 @@ impl KeyPool {
             false => of_backend().find(has_place),
         };
         if let Some(shared) = found {
-            return Choice::Use(Rc::clone(shared));
+            return PoolChoice::Use(Rc::clone(shared));
         }
         let may_be_http1 = wanted.group.versions == Versions::Both;
         if may_be_http1 {
             let idle = if wanted.fresh { None } else { pool.take(wanted.backend, wanted.pool_key) };
             if let Some(connection) = idle {
-                return Choice::UseHttp1(connection);
+                return PoolChoice::UseHttp1(connection);
             }
             if self.prefers_http1.get() {
-                return Choice::Open;
+                return PoolChoice::Open;
             }
         }
         let opening = self.opening.get();
         if opening > 0 && self.waiting.len() < opening * STREAMS_PER_CONNECTION {
-            return Choice::Wait;
+            return PoolChoice::Wait;
         }
         if of_backend().filter(|shared| shared.counts()).count() + opening < MAX_CONNECTIONS {
-            return Choice::Open;
+            return PoolChoice::Open;
         }
         match of_backend().filter(|shared| shared.can_open()).min_by_key(|shared| shared.open_streams()) {
-            Some(shared) => Choice::Use(Rc::clone(shared)),
-            None => Choice::Wait,
+            Some(shared) => PoolChoice::Use(Rc::clone(shared)),
+            None => PoolChoice::Wait,
         }
     }
 
@@ -239,7 +239,7 @@ impl KeyPool {
     async fn open(
         &self,
         wanted: &Want<'_, '_>,
-        (target, resources): (&Target<'_>, &Resources<'_>),
+        (target, resources): (&ConnectTarget<'_>, &Resources<'_>),
     ) -> Result<Option<Leased>, UpstreamError> {
         let opening = Counted::among(&self.opening);
         let outcome = self.open_connection(wanted, (target, resources)).await;
@@ -258,7 +258,7 @@ impl KeyPool {
     async fn open_connection(
         &self,
         wanted: &Want<'_, '_>,
-        (target, resources): (&Target<'_>, &Resources<'_>),
+        (target, resources): (&ConnectTarget<'_>, &Resources<'_>),
     ) -> Result<Option<Leased>, UpstreamError> {
         let opened = connect::open(target, resources.timers).await?;
         if wanted.group.versions == Versions::Both {

@@ -21,7 +21,7 @@ use crate::upstream::h2::OUTPUT_BYTES;
 use crate::upstream::h2::inbox::Inbox;
 
 /// Under the one borrow that [`crate::upstream::h2::connection::Shared`] gives.
-pub(super) struct State {
+pub(super) struct ConnectionState {
     pub(super) codec: Codec,
     /// In the order of their numbers, which only grow. Apart from `streams`, which have the same places, so that
     /// looking for one touches little memory.
@@ -70,9 +70,9 @@ pub(super) struct StreamState {
     growth: u32,
 }
 
-impl State {
-    pub(super) fn new(codec: Codec, ticks: u64) -> State {
-        State {
+impl ConnectionState {
+    pub(super) fn new(codec: Codec, ticks: u64) -> ConnectionState {
+        ConnectionState {
             codec,
             ids: VecDeque::new(),
             streams: VecDeque::new(),
@@ -332,8 +332,8 @@ mod tests {
     use crate::proto::h2::settings::Local;
 
     /// A connection with this many open streams.
-    fn state(streams: usize) -> (State, Vec<StreamId>) {
-        let mut state = State::new(Codec::client(Local::default()), 0);
+    fn state(streams: usize) -> (ConnectionState, Vec<StreamId>) {
+        let mut state = ConnectionState::new(Codec::client(Local::default()), 0);
         let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
         let received = state.codec.handle_bytes(&settings, 0);
         state.handle(received.event.unwrap(), &[], &Buffers::default());
@@ -349,7 +349,7 @@ mod tests {
         (state, ids)
     }
 
-    fn drain(state: &mut State) {
+    fn drain(state: &mut ConnectionState) {
         state.codec.poll_output(&mut Vec::new());
     }
 
@@ -363,7 +363,8 @@ mod tests {
         }
         drain(&mut state);
         // The exchange that has waited longest is called, and a newcomer is not.
-        let called = |state: &mut State| ids.iter().map(|&id| state.may_send(id)).filter(|&may| may).count();
+        let called =
+            |state: &mut ConnectionState| ids.iter().map(|&id| state.may_send(id)).filter(|&may| may).count();
         assert_eq!(called(&mut state), CALLED_AT_ONCE);
         assert!(state.may_send(ids[0]) && !state.may_send(ids[5]));
         state.leave_queue(ids[0]);
@@ -386,7 +387,7 @@ mod tests {
     }
 
     /// Receives a response with this much content on a stream, and takes it if it is `read`.
-    fn download(state: &mut State, id: StreamId, bytes: usize, now: u64, read: bool) {
+    fn download(state: &mut ConnectionState, id: StreamId, bytes: usize, now: u64, read: bool) {
         for _ in 0..bytes / 8192 {
             let number = id.number().to_be_bytes();
             let frame = [&[0, 0x20, 0, 0, 0], &number[..], &[b'x'; 8192]].concat();
@@ -399,7 +400,7 @@ mod tests {
         }
     }
 
-    fn begin_response(state: &mut State, id: StreamId) {
+    fn begin_response(state: &mut ConnectionState, id: StreamId) {
         let frame = [&[0, 0, 1, 1, 4], &id.number().to_be_bytes()[..], &[0x88]].concat();
         let received = state.codec.handle_bytes(&frame, 0);
         state.handle(received.event.unwrap(), &frame, &Buffers::default());
@@ -443,7 +444,7 @@ mod tests {
         state.codec.release_memory();
         let content = [0, 0, 1, 0, 0, 0, 0, 0, 1, b'x'];
         let head = [0, 0, 1, 1, 4, 0, 0, 0, 1, 0x88];
-        let received = |state: &mut State, bytes: &[u8]| {
+        let received = |state: &mut ConnectionState, bytes: &[u8]| {
             let received = state.codec.handle_bytes(bytes, 0);
             state.handle(received.event.unwrap(), bytes, &Buffers::default());
         };

@@ -31,7 +31,7 @@ use crate::upstream::h2::connection::Shared;
 use crate::upstream::h2::inbox::Inbox;
 use crate::upstream::h2::request::Hop;
 use crate::upstream::h2::request::RequestText;
-use crate::upstream::h2::state::State;
+use crate::upstream::h2::state::ConnectionState;
 use crate::upstream::message::Piece;
 use crate::upstream::message::ReadTimeout;
 use crate::upstream::message::RequestParts;
@@ -241,7 +241,7 @@ impl Drop for Stream {
 /// A turn of a stream that has content to send.
 struct Writing<'s> {
     id: StreamId,
-    state: &'s mut State,
+    state: &'s mut ConnectionState,
     now: u64,
     is_tunnel: bool,
 }

@@ -4,7 +4,7 @@ use ringway::proto::h2::connection::CannotOpen;
 use ringway::proto::h2::connection::Connection;
 use ringway::proto::h2::connection::Event;
 use ringway::proto::h2::fault::ErrorCode;
-use ringway::proto::h2::frame::Kind;
+use ringway::proto::h2::frame::FrameKind;
 use ringway::proto::h2::frame::PREFACE;
 use ringway::proto::h2::settings::Local;
 
@@ -38,7 +38,7 @@ fn must_begin_with_settings() {
     Connection::client(Local::default()).poll_output(&mut out);
     assert!(out.starts_with(PREFACE));
     assert_eq!(out[PREFACE.len() + 3], SETTINGS);
-    assert_eq!(fresh_server().sent()[0].0.kind, Kind::Settings);
+    assert_eq!(fresh_server().sent()[0].0.kind, FrameKind::Settings);
 }
 
 /// "The recipient MUST immediately emit a SETTINGS frame with the ACK flag set." (§6.5.3)
@@ -47,7 +47,7 @@ fn must_acknowledge_settings() {
     let mut end = End::server();
     assert_eq!(end.feed(&setting(0xfafa, 1)), [Event::Settings]);
     let frames = end.sent();
-    assert_eq!((frames[0].0.kind, frames[0].0.flags), (Kind::Settings, ACK));
+    assert_eq!((frames[0].0.kind, frames[0].0.flags), (FrameKind::Settings, ACK));
 }
 
 /// "The values in the SETTINGS frame MUST be processed in the order they appear" and bad ones are connection
@@ -219,7 +219,7 @@ fn should_shut_down_in_one_step_when_nothing_is_in_flight() {
     end.codec.send_content(id(1), b"end", true, 0).unwrap();
     assert_eq!(end.codec.deadline(), Some(0));
     let kinds: Vec<_> = end.sent().iter().map(|(header, _)| header.kind).collect();
-    assert_eq!(kinds, [Kind::GoAway, Kind::Headers, Kind::Content, Kind::GoAway]);
+    assert_eq!(kinds, [FrameKind::GoAway, FrameKind::Headers, FrameKind::Content, FrameKind::GoAway]);
     assert!(end.codec.is_drained());
     // So it does when nothing is said to its end.
     let mut end = End::server();

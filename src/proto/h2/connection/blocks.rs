@@ -22,7 +22,7 @@ use crate::proto::h2::settings::Role;
 use crate::proto::h2::stream::Half;
 use crate::proto::h2::stream::Stream;
 use crate::proto::h2::stream::StreamId;
-use crate::proto::h2::streams::Status;
+use crate::proto::h2::streams::StreamStatus;
 
 type Outcome = Result<Option<Event>, Fault>;
 
@@ -37,7 +37,7 @@ impl Connection {
             return Err(Fault::BadStreamId);
         }
         let purpose = match self.status(id) {
-            Status::Live(place) => {
+            StreamStatus::Live(place) => {
                 self.streams.at(place).map_or(Purpose::Discard(None), |stream| match stream.receiving {
                     Half::Head => Purpose::Response,
                     Half::Ended => Purpose::Discard(Some(Fault::EndedStream)),
@@ -45,13 +45,13 @@ impl Connection {
                     Half::Content => Purpose::Discard(Some(Fault::Malformed(Malformed::TrailersWithoutEnd))),
                 })
             }
-            Status::Idle if self.role == Role::Server => self.admit_request(id, now)?,
-            Status::Idle => return Err(Fault::IdleStream),
+            StreamStatus::Idle if self.role == Role::Server => self.admit_request(id, now)?,
+            StreamStatus::Idle => return Err(Fault::IdleStream),
             // "The identifier of a newly established stream MUST be numerically greater than all streams that
             // the initiating endpoint has opened or reserved" (RFC 9113 §5.1.1).
-            Status::Closed if self.streams.was_skipped(id) => return Err(Fault::BadStreamId),
-            Status::Closed => return Err(Fault::ClosedStream),
-            Status::ResetByUs => {
+            StreamStatus::Closed if self.streams.was_skipped(id) => return Err(Fault::BadStreamId),
+            StreamStatus::Closed => return Err(Fault::ClosedStream),
+            StreamStatus::ResetByUs => {
                 self.spend_late_frame(now)?;
                 Purpose::Discard(None)
             }

@@ -8,7 +8,7 @@ use crate::proto::h2::connection::SillyWindow;
 use crate::proto::h2::fault::ErrorCode;
 use crate::proto::h2::fault::Fault;
 use crate::proto::h2::frame::FrameHeader;
-use crate::proto::h2::frame::Kind;
+use crate::proto::h2::frame::FrameKind;
 use crate::proto::h2::frame::go_away;
 use crate::proto::h2::frame::ping;
 use crate::proto::h2::frame::priority;
@@ -22,34 +22,34 @@ use crate::proto::h2::limits::TINY_INCREMENT_COST;
 use crate::proto::h2::settings::Acknowledgement;
 use crate::proto::h2::settings::Peer;
 use crate::proto::h2::stream::StreamId;
-use crate::proto::h2::streams::Status;
+use crate::proto::h2::streams::StreamStatus;
 
 type Outcome = Result<Option<Event>, Fault>;
 
 impl Connection {
     pub(super) fn handle_control(&mut self, header: &FrameHeader, payload: &[u8], now: Millis) -> Outcome {
         match header.kind {
-            Kind::Priority => {
+            FrameKind::Priority => {
                 self.budgets.spend(Limit::Priorities, 1, now)?;
                 priority::check(header, payload).map(|()| None)
             }
-            Kind::RstStream => {
+            FrameKind::RstStream => {
                 let (stream, code) = rst_stream::parse(header, payload)?;
                 self.handle_reset(stream, code, now)
             }
-            Kind::Settings if settings::is_acknowledgement(header)? => self.handle_acknowledgement(now),
-            Kind::Settings => self.handle_settings(payload, now),
-            Kind::Ping => self.handle_ping(header, payload, now),
-            Kind::GoAway => {
+            FrameKind::Settings if settings::is_acknowledgement(header)? => self.handle_acknowledgement(now),
+            FrameKind::Settings => self.handle_settings(payload, now),
+            FrameKind::Ping => self.handle_ping(header, payload, now),
+            FrameKind::GoAway => {
                 let (last, code) = go_away::parse(header, payload)?;
                 self.handle_go_away(last, code, now)
             }
-            Kind::WindowUpdate => {
+            FrameKind::WindowUpdate => {
                 let parsed = window_update::parse(header, payload);
                 self.handle_window_update(header.stream, parsed.map(|(_, increment)| increment), now)
             }
             // "A server cannot push", and as a client we never allow it (RFC 9113 §8.4).
-            Kind::PushPromise => Err(Fault::Push),
+            FrameKind::PushPromise => Err(Fault::Push),
             _ => {
                 self.budgets.spend(Limit::UselessFrames, 1, now)?;
                 Ok(None)
@@ -61,14 +61,14 @@ impl Connection {
         match self.status(id) {
             // "If a RST_STREAM frame identifying an idle stream is received, the recipient MUST treat this
             // as a connection error of type PROTOCOL_ERROR" (RFC 9113 §6.4).
-            Status::Idle => Err(Fault::IdleStream),
-            Status::Live(_) => {
+            StreamStatus::Idle => Err(Fault::IdleStream),
+            StreamStatus::Live(_) => {
                 self.spend_reset(id, now)?;
                 self.forget(id);
                 self.spare_others(now);
                 Ok(Some(Event::Reset { stream: id, cause: Cause::Peer(code) }))
             }
-            Status::ResetByUs | Status::Closed => self.spend_late_frame(now).map(|()| None),
+            StreamStatus::ResetByUs | StreamStatus::Closed => self.spend_late_frame(now).map(|()| None),
         }
     }
 
@@ -142,14 +142,14 @@ impl Connection {
         now: Millis,
     ) -> Outcome {
         let status = stream.map(|id| self.status(id));
-        if status == Some(Status::Idle) {
+        if status == Some(StreamStatus::Idle) {
             return Err(Fault::IdleStream);
         }
         let increment = increment?;
         // Beside a window that is open, a small step is only small: gRPC takes one for each message.
         let left = match status {
             None => self.send_window.available(),
-            Some(Status::Live(place)) => {
+            Some(StreamStatus::Live(place)) => {
                 self.streams.at(place).map_or(0, |stream| stream.send_window.available())
             }
             Some(_) => 0,
@@ -162,7 +162,7 @@ impl Connection {
                 self.send_window.grow(increment).map_err(|_| Fault::WindowOverflow)?;
                 self.first_stall.is_some()
             }
-            Some(Status::Live(place)) => {
+            Some(StreamStatus::Live(place)) => {
                 let Some(stream) = self.streams.at(place) else {
                     return Ok(None);
                 };

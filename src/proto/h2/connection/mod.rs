@@ -46,7 +46,7 @@ use crate::proto::h2::settings::Role;
 use crate::proto::h2::stream::Half;
 use crate::proto::h2::stream::Stream;
 use crate::proto::h2::stream::StreamId;
-use crate::proto::h2::streams::Status;
+use crate::proto::h2::streams::StreamStatus;
 use crate::proto::h2::streams::Streams;
 
 pub use commands::CannotOpen;
@@ -416,7 +416,7 @@ impl Connection {
             return self.fail_connection(fault);
         };
         // "A RST_STREAM frame MUST NOT be sent for a stream in the idle state" (RFC 9113 §6.4).
-        if self.streams.status(id) == Status::Idle {
+        if self.streams.status(id) == StreamStatus::Idle {
             return self.fail_connection(fault);
         }
         if let Err(flood) = self.spend_reset(id, now) {

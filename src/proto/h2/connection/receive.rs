@@ -11,8 +11,8 @@ use crate::proto::h2::fault::Fault;
 use crate::proto::h2::frame::ACK;
 use crate::proto::h2::frame::DEFAULT_MAX_FRAME_BYTES;
 use crate::proto::h2::frame::FrameHeader;
+use crate::proto::h2::frame::FrameKind;
 use crate::proto::h2::frame::HEADER_BYTES;
-use crate::proto::h2::frame::Kind;
 use crate::proto::h2::frame::PREFACE;
 use crate::proto::h2::frame::continuation;
 use crate::proto::h2::frame::data::DataFrame;
@@ -29,7 +29,7 @@ use crate::proto::h2::limits::MIN_BLOCK_BYTES;
 use crate::proto::h2::limits::Millis;
 use crate::proto::h2::stream::Half;
 use crate::proto::h2::stream::StreamId;
-use crate::proto::h2::streams::Status;
+use crate::proto::h2::streams::StreamStatus;
 
 /// What became of the bytes.
 #[derive(Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub struct Received {
 }
 
 /// One frame, or as much of one as there is.
-struct Step {
+struct ReceiveStep {
     taken: usize,
     outcome: Outcome,
     /// Whose fault it is.
@@ -74,7 +74,7 @@ impl Connection {
     }
 
     /// `None` when more bytes are needed.
-    fn step(&mut self, rest: &[u8], now: Millis) -> Option<Step> {
+    fn step(&mut self, rest: &[u8], now: Millis) -> Option<ReceiveStep> {
         match self.reading {
             Reading::Preface => self.read_preface(rest),
             Reading::Header => self.begin_frame(rest, now),
@@ -87,7 +87,7 @@ impl Connection {
                 self.reading =
                     if left > 0 { Reading::Content { stream, left, padding, end } } else { after(padding) };
                 let event = Event::Content { stream, content: 0..taken, end: end && left == 0 };
-                Some(Step { taken, outcome: Ok(Some(event)), stream: None })
+                Some(ReceiveStep { taken, outcome: Ok(Some(event)), stream: None })
             }
             Reading::Fragment { left, padding, is_last } => {
                 let fragment = rest.get(..left as usize).unwrap_or(rest);
@@ -98,39 +98,39 @@ impl Connection {
                 let left = left - fragment.len() as u32;
                 self.reading = Reading::Fragment { left, padding, is_last };
                 let outcome = self.take_fragment(fragment, now);
-                Some(Step { taken: fragment.len(), outcome, stream })
+                Some(ReceiveStep { taken: fragment.len(), outcome, stream })
             }
             Reading::Skip(left) => {
                 let taken = (left as usize).min(rest.len());
                 self.reading = after(left - taken as u32);
-                (taken > 0).then_some(Step { taken, outcome: Ok(None), stream: None })
+                (taken > 0).then_some(ReceiveStep { taken, outcome: Ok(None), stream: None })
             }
         }
     }
 
     /// "The server connection preface consists of a potentially empty SETTINGS frame"; the client's begins
     /// with 24 octets (RFC 9113 §3.4).
-    fn read_preface(&mut self, rest: &[u8]) -> Option<Step> {
+    fn read_preface(&mut self, rest: &[u8]) -> Option<ReceiveStep> {
         let taken = PREFACE.len().min(rest.len());
         if !PREFACE.starts_with(rest.get(..taken)?) {
-            return Some(Step { taken: 0, outcome: Err(Fault::BadPreface), stream: None });
+            return Some(ReceiveStep { taken: 0, outcome: Err(Fault::BadPreface), stream: None });
         }
         if taken < PREFACE.len() {
             return None;
         }
         self.reading = Reading::Header;
-        Some(Step { taken, outcome: Ok(None), stream: None })
+        Some(ReceiveStep { taken, outcome: Ok(None), stream: None })
     }
 
-    fn begin_frame(&mut self, rest: &[u8], now: Millis) -> Option<Step> {
+    fn begin_frame(&mut self, rest: &[u8], now: Millis) -> Option<ReceiveStep> {
         let header = FrameHeader::parse(rest)?;
         let payload = rest.get(HEADER_BYTES..).unwrap_or_default();
         let begun = match self.check_order(&header) {
             Err(fault) => Err(fault),
             Ok(()) => match header.kind {
-                Kind::Content => self.begin_content(&header, payload, now),
-                Kind::Headers => self.begin_headers(&header, payload, now),
-                Kind::Continuation => self.begin_continuation(&header),
+                FrameKind::Content => self.begin_content(&header, payload, now),
+                FrameKind::Headers => self.begin_headers(&header, payload, now),
+                FrameKind::Continuation => self.begin_continuation(&header),
                 _ => self.read_control(&header, payload, now),
             },
         };
@@ -139,12 +139,12 @@ impl Connection {
             Ok(Some((taken, outcome))) => (taken, outcome),
             Err(fault) => (0, Err(fault)),
         };
-        Some(Step { taken: HEADER_BYTES + taken, outcome, stream: header.stream })
+        Some(ReceiveStep { taken: HEADER_BYTES + taken, outcome, stream: header.stream })
     }
 
     /// What may not come at this point, whatever it says.
     fn check_order(&self, header: &FrameHeader) -> Result<(), Fault> {
-        if !self.has_peer_settings && (header.kind != Kind::Settings || header.has(ACK)) {
+        if !self.has_peer_settings && (header.kind != FrameKind::Settings || header.has(ACK)) {
             return Err(Fault::MissingSettings);
         }
         // "An endpoint MUST send an error code of FRAME_SIZE_ERROR if a frame exceeds the size defined in
@@ -154,7 +154,7 @@ impl Connection {
         }
         // "A receiver MUST treat the receipt of any other type of frame or a frame on a different stream as a
         // connection error of type PROTOCOL_ERROR" (RFC 9113 §6.2).
-        if self.block.is_some() && header.kind != Kind::Continuation {
+        if self.block.is_some() && header.kind != FrameKind::Continuation {
             return Err(Fault::MissingContinuation);
         }
         Ok(())
@@ -168,11 +168,11 @@ impl Connection {
         now: Millis,
     ) -> Result<Option<(usize, Outcome)>, Fault> {
         let wanted = match header.kind {
-            Kind::Settings if header.length > MAX_SETTINGS_BYTES => {
+            FrameKind::Settings if header.length > MAX_SETTINGS_BYTES => {
                 return Err(Fault::Limit(Limit::LongSettings));
             }
-            Kind::Settings => header.length,
-            Kind::Unknown => 0,
+            FrameKind::Settings => header.length,
+            FrameKind::Unknown => 0,
             _ => header.length.min(go_away::FIXED_BYTES),
         };
         let Some(payload) = payload.get(..wanted as usize) else {
@@ -204,11 +204,11 @@ impl Connection {
             self.budgets.spend(Limit::EmptyContent, 1, now)?;
         }
         let place = match self.status(frame.stream) {
-            Status::Live(place) => place,
-            Status::Idle => return Err(Fault::IdleStream),
+            StreamStatus::Live(place) => place,
+            StreamStatus::Idle => return Err(Fault::IdleStream),
             // RFC 9113 §5.1: frames behind END_STREAM.
-            Status::Closed => return Err(Fault::ClosedStream),
-            Status::ResetByUs => {
+            StreamStatus::Closed => return Err(Fault::ClosedStream),
+            StreamStatus::ResetByUs => {
                 self.release_connection(frame.flow_bytes);
                 return self.spend_late_frame(now).map(|()| None);
             }
@@ -311,14 +311,16 @@ impl Connection {
     }
 
     /// What is known of a stream. Those that our last GOAWAY excluded are ignored like those that we reset.
-    pub(super) fn status(&self, id: StreamId) -> Status {
+    pub(super) fn status(&self, id: StreamId) -> StreamStatus {
         let status = self.streams.status(id);
         match (self.go_away, &status) {
-            (GoAwayState::Final(last), Status::Closed) if id.number() > last && self.streams.is_peers(id) => {
-                Status::ResetByUs
+            (GoAwayState::Final(last), StreamStatus::Closed)
+                if id.number() > last && self.streams.is_peers(id) =>
+            {
+                StreamStatus::ResetByUs
             }
             // More were reset than are remembered.
-            (_, Status::Closed) if self.streams.may_have_forgotten(id) => Status::ResetByUs,
+            (_, StreamStatus::Closed) if self.streams.may_have_forgotten(id) => StreamStatus::ResetByUs,
             _ => status,
         }
     }

@@ -3,7 +3,7 @@
 use crate::proto::h2::fault::Fault;
 use crate::proto::h2::frame::END_HEADERS;
 use crate::proto::h2::frame::FrameHeader;
-use crate::proto::h2::frame::Kind;
+use crate::proto::h2::frame::FrameKind;
 use crate::proto::h2::frame::write as write_frame;
 use crate::proto::h2::stream::StreamId;
 
@@ -19,7 +19,7 @@ pub fn parse(header: &FrameHeader, stream: Option<StreamId>) -> Result<bool, Fau
 
 pub fn write(out: &mut Vec<u8>, stream: StreamId, fragment: &[u8], is_last: bool) {
     let flags = if is_last { END_HEADERS } else { 0 };
-    write_frame(out, Kind::Continuation, flags, Some(stream), fragment);
+    write_frame(out, FrameKind::Continuation, flags, Some(stream), fragment);
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 use crate::proto::h2::fault::Fault;
 use crate::proto::h2::frame::END_STREAM;
 use crate::proto::h2::frame::FrameHeader;
+use crate::proto::h2::frame::FrameKind;
 use crate::proto::h2::frame::HEADER_BYTES;
-use crate::proto::h2::frame::Kind;
 use crate::proto::h2::frame::PADDED;
 use crate::proto::h2::stream::StreamId;
 
@@ -46,7 +46,7 @@ impl DataFrame {
     /// The header of a frame that we send, never padded.
     pub fn header(stream: StreamId, content_bytes: u32, end_stream: bool) -> [u8; HEADER_BYTES] {
         let flags = if end_stream { END_STREAM } else { 0 };
-        FrameHeader { length: content_bytes, kind: Kind::Content, flags, stream: Some(stream) }.encode()
+        FrameHeader { length: content_bytes, kind: FrameKind::Content, flags, stream: Some(stream) }.encode()
     }
 }
 
@@ -73,7 +73,7 @@ mod tests {
     fn frames() {
         let stream = StreamId::new(5);
         let check = |length: u32, flags: u8, payload: &[u8], expected: Result<Option<(u32, u32)>, Fault>| {
-            let header = FrameHeader { length, kind: Kind::Content, flags, stream };
+            let header = FrameHeader { length, kind: FrameKind::Content, flags, stream };
             let parsed = DataFrame::parse(&header, payload);
             let parsed = parsed.map(|frame| frame.map(|frame| (frame.content_bytes, frame.padding_bytes)));
             assert_eq!(parsed, expected, "{length} {flags} {payload:?}");
@@ -85,7 +85,7 @@ mod tests {
         check(3, PADDED, &[2], Ok(Some((0, 2))));
         check(3, PADDED, &[3], Err(Fault::BadPadding));
         check(0, PADDED, b"", Err(Fault::BadFrameLength));
-        let header = FrameHeader { length: 1, kind: Kind::Content, flags: 0, stream: None };
+        let header = FrameHeader { length: 1, kind: FrameKind::Content, flags: 0, stream: None };
         assert_eq!(DataFrame::parse(&header, b"a"), Err(Fault::BadStreamId));
     }
 

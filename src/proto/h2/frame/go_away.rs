@@ -3,7 +3,7 @@
 use crate::proto::h2::fault::ErrorCode;
 use crate::proto::h2::fault::Fault;
 use crate::proto::h2::frame::FrameHeader;
-use crate::proto::h2::frame::Kind;
+use crate::proto::h2::frame::FrameKind;
 use crate::proto::h2::frame::write as write_frame;
 use crate::proto::h2::stream::StreamId;
 
@@ -21,7 +21,7 @@ pub fn parse(header: &FrameHeader, payload: &[u8]) -> Result<(Option<StreamId>, 
 pub fn write(out: &mut Vec<u8>, last: Option<StreamId>, code: ErrorCode) {
     let [s0, s1, s2, s3] = last.map_or(0, StreamId::number).to_be_bytes();
     let [c0, c1, c2, c3] = code.to_wire().to_be_bytes();
-    write_frame(out, Kind::GoAway, 0, None, &[s0, s1, s2, s3, c0, c1, c2, c3]);
+    write_frame(out, FrameKind::GoAway, 0, None, &[s0, s1, s2, s3, c0, c1, c2, c3]);
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ use crate::proto::h2::fault::Fault;
 use crate::proto::h2::frame::END_HEADERS;
 use crate::proto::h2::frame::END_STREAM;
 use crate::proto::h2::frame::FrameHeader;
+use crate::proto::h2::frame::FrameKind;
 use crate::proto::h2::frame::HEADER_BYTES;
-use crate::proto::h2::frame::Kind;
 use crate::proto::h2::frame::PADDED;
 use crate::proto::h2::frame::PRIORITY;
 use crate::proto::h2::frame::continuation;
@@ -75,7 +75,7 @@ pub fn finish(out: &mut Vec<u8>, start: usize, stream: StreamId, end_stream: boo
     let rest = if fits { Vec::new() } else { out.split_off(start + HEADER_BYTES + max_frame_bytes as usize) };
     let flags = if end_stream { END_STREAM } else { 0 } | if fits { END_HEADERS } else { 0 };
     let length = (block_bytes - rest.len()) as u32;
-    let header = FrameHeader { length, kind: Kind::Headers, flags, stream: Some(stream) };
+    let header = FrameHeader { length, kind: FrameKind::Headers, flags, stream: Some(stream) };
     if let Some(place) = out.get_mut(start..start + HEADER_BYTES) {
         place.copy_from_slice(&header.encode());
     }
@@ -93,7 +93,7 @@ mod tests {
     fn frames() {
         type Expected = Result<Option<(u32, u32, bool)>, Fault>;
         let check = |length: u32, flags: u8, payload: &[u8], expected: Expected| {
-            let header = FrameHeader { length, kind: Kind::Headers, flags, stream: StreamId::new(5) };
+            let header = FrameHeader { length, kind: FrameKind::Headers, flags, stream: StreamId::new(5) };
             let parsed = HeadersFrame::parse(&header, payload);
             let parsed = parsed.map(|frame| {
                 frame.map(|frame| (frame.prefix_bytes, frame.fragment_bytes, frame.depends_on_itself))
@@ -126,7 +126,10 @@ mod tests {
                 block.extend_from_slice(frame.split_at(HEADER_BYTES).1);
                 rest = after;
                 count += 1;
-                assert_eq!(header.kind, if count == 1 { Kind::Headers } else { Kind::Continuation });
+                assert_eq!(
+                    header.kind,
+                    if count == 1 { FrameKind::Headers } else { FrameKind::Continuation }
+                );
                 assert_eq!(header.has(END_STREAM), count == 1);
                 assert_eq!(header.has(END_HEADERS), rest.is_empty());
             }

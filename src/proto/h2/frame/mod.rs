@@ -39,7 +39,7 @@ pub const LARGEST_FRAME_BYTES: u32 = (1 << 24) - 1;
 
 /// RFC 9113 §6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum FrameKind {
     Content,
     Headers,
     Priority,
@@ -59,7 +59,7 @@ pub enum Kind {
 pub struct FrameHeader {
     /// Bytes of the payload.
     pub length: u32,
-    pub kind: Kind,
+    pub kind: FrameKind,
     pub flags: u8,
     /// `None` is stream 0: the connection.
     pub stream: Option<StreamId>,
@@ -78,7 +78,7 @@ impl FrameHeader {
         let &[a, b, c, kind, flags, s0, s1, s2, s3] = bytes.first_chunk()?;
         Some(FrameHeader {
             length: u32::from_be_bytes([0, a, b, c]),
-            kind: Kind::from_wire(kind),
+            kind: FrameKind::from_wire(kind),
             flags,
             stream: StreamId::new(u32::from_be_bytes([s0, s1, s2, s3]) & StreamId::LARGEST),
         })
@@ -110,22 +110,22 @@ impl FrameHeader {
 }
 
 /// The kinds in the order of their numbers.
-const KINDS: [Kind; 10] = [
-    Kind::Content,
-    Kind::Headers,
-    Kind::Priority,
-    Kind::RstStream,
-    Kind::Settings,
-    Kind::PushPromise,
-    Kind::Ping,
-    Kind::GoAway,
-    Kind::WindowUpdate,
-    Kind::Continuation,
+const KINDS: [FrameKind; 10] = [
+    FrameKind::Content,
+    FrameKind::Headers,
+    FrameKind::Priority,
+    FrameKind::RstStream,
+    FrameKind::Settings,
+    FrameKind::PushPromise,
+    FrameKind::Ping,
+    FrameKind::GoAway,
+    FrameKind::WindowUpdate,
+    FrameKind::Continuation,
 ];
 
-impl Kind {
-    fn from_wire(kind: u8) -> Kind {
-        KINDS.get(usize::from(kind)).copied().unwrap_or(Kind::Unknown)
+impl FrameKind {
+    fn from_wire(kind: u8) -> FrameKind {
+        KINDS.get(usize::from(kind)).copied().unwrap_or(FrameKind::Unknown)
     }
 
     fn to_wire(self) -> u8 {
@@ -134,7 +134,7 @@ impl Kind {
 }
 
 /// Appends a whole frame.
-fn write(out: &mut Vec<u8>, kind: Kind, flags: u8, stream: Option<StreamId>, payload: &[u8]) {
+fn write(out: &mut Vec<u8>, kind: FrameKind, flags: u8, stream: Option<StreamId>, payload: &[u8]) {
     let length = payload.len() as u32;
     out.reserve(HEADER_BYTES + payload.len());
     out.extend_from_slice(&FrameHeader { length, kind, flags, stream }.encode());
@@ -160,8 +160,8 @@ mod tests {
     #[test]
     fn the_reserved_bit_is_ignored() {
         let header = FrameHeader::parse(&[0, 0, 8, 6, 0, 0x80, 0, 0, 0]).unwrap();
-        assert_eq!((header.stream, header.kind), (None, Kind::Ping));
+        assert_eq!((header.stream, header.kind), (None, FrameKind::Ping));
         assert_eq!(FrameHeader::parse(&[0; 8]), None);
-        assert_eq!(FrameHeader::parse(&[0, 0, 0, 10, 0, 0, 0, 0, 0]).unwrap().kind, Kind::Unknown);
+        assert_eq!(FrameHeader::parse(&[0, 0, 0, 10, 0, 0, 0, 0, 0]).unwrap().kind, FrameKind::Unknown);
     }
 }

@@ -3,7 +3,7 @@
 use crate::proto::h2::fault::Fault;
 use crate::proto::h2::frame::ACK;
 use crate::proto::h2::frame::FrameHeader;
-use crate::proto::h2::frame::Kind;
+use crate::proto::h2::frame::FrameKind;
 use crate::proto::h2::frame::write as write_frame;
 
 /// Means nothing to the one who returns it.
@@ -18,11 +18,11 @@ pub fn parse(header: &FrameHeader, payload: &[u8]) -> Result<(bool, Opaque), Fau
 }
 
 pub fn write(out: &mut Vec<u8>, opaque: &Opaque) {
-    write_frame(out, Kind::Ping, 0, None, opaque);
+    write_frame(out, FrameKind::Ping, 0, None, opaque);
 }
 
 pub fn write_acknowledgement(out: &mut Vec<u8>, opaque: &Opaque) {
-    write_frame(out, Kind::Ping, ACK, None, opaque);
+    write_frame(out, FrameKind::Ping, ACK, None, opaque);
 }
 
 #[cfg(test)]

@@ -26,13 +26,13 @@ pub(super) fn dependency(fields: &[u8]) -> Option<StreamId> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::proto::h2::frame::Kind;
+    use crate::proto::h2::frame::FrameKind;
 
     #[test]
     fn frames() {
         let header = |length, stream| FrameHeader {
             length,
-            kind: Kind::Priority,
+            kind: FrameKind::Priority,
             flags: 0,
             stream: StreamId::new(stream),
         };

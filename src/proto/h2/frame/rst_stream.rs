@@ -3,7 +3,7 @@
 use crate::proto::h2::fault::ErrorCode;
 use crate::proto::h2::fault::Fault;
 use crate::proto::h2::frame::FrameHeader;
-use crate::proto::h2::frame::Kind;
+use crate::proto::h2::frame::FrameKind;
 use crate::proto::h2::frame::write as write_frame;
 use crate::proto::h2::stream::StreamId;
 
@@ -15,7 +15,7 @@ pub fn parse(header: &FrameHeader, payload: &[u8]) -> Result<(StreamId, ErrorCod
 }
 
 pub fn write(out: &mut Vec<u8>, stream: StreamId, code: ErrorCode) {
-    write_frame(out, Kind::RstStream, 0, Some(stream), &code.to_wire().to_be_bytes());
+    write_frame(out, FrameKind::RstStream, 0, Some(stream), &code.to_wire().to_be_bytes());
 }
 
 #[cfg(test)]

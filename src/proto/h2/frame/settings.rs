@@ -3,7 +3,7 @@
 use crate::proto::h2::fault::Fault;
 use crate::proto::h2::frame::ACK;
 use crate::proto::h2::frame::FrameHeader;
-use crate::proto::h2::frame::Kind;
+use crate::proto::h2::frame::FrameKind;
 use crate::proto::h2::frame::write as write_frame;
 
 pub const HEADER_TABLE_SIZE: u16 = 0x1;
@@ -44,11 +44,11 @@ pub fn write(out: &mut Vec<u8>, pairs: &[(u16, u32)]) {
         payload.extend(identifier.to_be_bytes());
         payload.extend(value.to_be_bytes());
     }
-    write_frame(out, Kind::Settings, 0, None, &payload);
+    write_frame(out, FrameKind::Settings, 0, None, &payload);
 }
 
 pub fn write_acknowledgement(out: &mut Vec<u8>) {
-    write_frame(out, Kind::Settings, ACK, None, &[]);
+    write_frame(out, FrameKind::Settings, ACK, None, &[]);
 }
 
 #[cfg(test)]

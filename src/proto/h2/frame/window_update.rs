@@ -2,7 +2,7 @@
 
 use crate::proto::h2::fault::Fault;
 use crate::proto::h2::frame::FrameHeader;
-use crate::proto::h2::frame::Kind;
+use crate::proto::h2::frame::FrameKind;
 use crate::proto::h2::frame::write as write_frame;
 use crate::proto::h2::stream::StreamId;
 
@@ -18,7 +18,7 @@ pub fn parse(header: &FrameHeader, payload: &[u8]) -> Result<(Option<StreamId>, 
 }
 
 pub fn write(out: &mut Vec<u8>, stream: Option<StreamId>, increment: u32) {
-    write_frame(out, Kind::WindowUpdate, 0, stream, &increment.to_be_bytes());
+    write_frame(out, FrameKind::WindowUpdate, 0, stream, &increment.to_be_bytes());
 }
 
 #[cfg(test)]

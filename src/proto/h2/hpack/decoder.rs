@@ -13,7 +13,7 @@ use crate::proto::fields::list::Fields;
 use crate::proto::fields::list::Span;
 use crate::proto::h2::hpack::DEFAULT_TABLE_BYTES;
 use crate::proto::h2::hpack::dynamic_table::DynamicTable;
-use crate::proto::h2::hpack::dynamic_table::Entry;
+use crate::proto::h2::hpack::dynamic_table::TableEntry;
 use crate::proto::h2::hpack::static_table;
 use crate::proto::h2::hpack::static_table::LAST_STATIC;
 use crate::proto::h2::hpack::static_table::StaticField;
@@ -145,53 +145,53 @@ impl<'b> Block<'_, 'b> {
         }
         if first & WITH_INDEXING != 0 {
             let literal = self.read_literal(6)?;
-            return self.take_literal(&literal, Indexing::With);
+            return self.take_literal(&literal, LiteralIndexing::With);
         }
         if first & SIZE_UPDATE != 0 {
             return Err(DecodeError::MisplacedSizeUpdate);
         }
         let never = first & NEVER_INDEXED != 0;
         let literal = self.read_literal(4)?;
-        self.take_literal(&literal, if never { Indexing::Never } else { Indexing::Without })
+        self.take_literal(&literal, if never { LiteralIndexing::Never } else { LiteralIndexing::Without })
     }
 
     fn take_indexed(&mut self, index: u32) -> Result<(), DecodeError> {
         let name = self.look_up(index)?;
         let (name_length, value_length, known) = match name {
-            Name::Static(field) => (field.name.len(), field.value.len(), field.known),
-            Name::Dynamic(entry) => {
+            NameSource::Static(field) => (field.name.len(), field.value.len(), field.known),
+            NameSource::Dynamic(entry) => {
                 (usize::from(entry.name_length), usize::from(entry.value_length), entry.known)
             }
-            Name::Literal(_) => return Err(DecodeError::BadIndex),
+            NameSource::Literal(_) => return Err(DecodeError::BadIndex),
         };
         if !self.admits(name_length + value_length) {
             return Ok(());
         }
         let arena = self.fields.arena();
         match name {
-            Name::Static(field) => {
+            NameSource::Static(field) => {
                 arena.extend_from_slice(field.name);
                 arena.extend_from_slice(field.value);
             }
-            Name::Dynamic(entry) => self.table.name_and_value(entry).append_to(arena),
-            Name::Literal(_) => {}
+            NameSource::Dynamic(entry) => self.table.name_and_value(entry).append_to(arena),
+            NameSource::Literal(_) => {}
         }
         let (name_length, value_length) = (name_length as u32, value_length as u32);
         self.fields.push(Span { name_length, value_length, known, never_indexed: false });
         Ok(())
     }
 
-    fn look_up(&self, index: u32) -> Result<Name<'b>, DecodeError> {
+    fn look_up(&self, index: u32) -> Result<NameSource<'b>, DecodeError> {
         if index <= LAST_STATIC {
-            return static_table::field(index).map(Name::Static).ok_or(DecodeError::BadIndex);
+            return static_table::field(index).map(NameSource::Static).ok_or(DecodeError::BadIndex);
         }
         let position = (index - LAST_STATIC - 1) as usize;
-        self.table.entry(position).map(Name::Dynamic).ok_or(DecodeError::BadIndex)
+        self.table.entry(position).map(NameSource::Dynamic).ok_or(DecodeError::BadIndex)
     }
 
     fn read_literal(&mut self, prefix_bits: u8) -> Result<Literal<'b>, DecodeError> {
         let index = integer::decode(&mut self.rest, prefix_bits)?;
-        let name = if index == 0 { Name::Literal(self.read_text()?) } else { self.look_up(index)? };
+        let name = if index == 0 { NameSource::Literal(self.read_text()?) } else { self.look_up(index)? };
         Ok(Literal { name, value: self.read_text()? })
     }
 
@@ -203,7 +203,7 @@ impl<'b> Block<'_, 'b> {
         Ok(Text { bytes, is_huffman })
     }
 
-    fn take_literal(&mut self, literal: &Literal<'_>, indexing: Indexing) -> Result<(), DecodeError> {
+    fn take_literal(&mut self, literal: &Literal<'_>, indexing: LiteralIndexing) -> Result<(), DecodeError> {
         // Cheaply when it fits in any case.
         let most = literal.name.max_length() + literal.value.max_length();
         let is_whole = self.outcome == Decoded::Whole;
@@ -218,7 +218,7 @@ impl<'b> Block<'_, 'b> {
             let span = self.write(literal, indexing)?;
             self.index(&span, indexing);
             self.fields.push(span);
-        } else if indexing == Indexing::With {
+        } else if indexing == LiteralIndexing::With {
             self.index_only(literal, length)?;
         }
         Ok(())
@@ -231,8 +231,8 @@ impl<'b> Block<'_, 'b> {
             return Ok(());
         }
         self.work_left = self.work_left.checked_sub(length).ok_or(DecodeError::TooMuchWork)?;
-        let span = self.write(literal, Indexing::With)?;
-        self.index(&span, Indexing::With);
+        let span = self.write(literal, LiteralIndexing::With)?;
+        self.index(&span, LiteralIndexing::With);
         self.fields.forget(&span);
         Ok(())
     }
@@ -252,31 +252,31 @@ impl<'b> Block<'_, 'b> {
     }
 
     /// Writes name and value at the end of the arena.
-    fn write(&mut self, literal: &Literal<'_>, indexing: Indexing) -> Result<Span, DecodeError> {
+    fn write(&mut self, literal: &Literal<'_>, indexing: LiteralIndexing) -> Result<Span, DecodeError> {
         let arena = self.fields.arena();
         let start = arena.len();
         match &literal.name {
-            Name::Static(field) => arena.extend_from_slice(field.name),
-            Name::Dynamic(entry) => self.table.name(*entry).append_to(arena),
-            Name::Literal(text) => text.append_to(arena)?,
+            NameSource::Static(field) => arena.extend_from_slice(field.name),
+            NameSource::Dynamic(entry) => self.table.name(*entry).append_to(arena),
+            NameSource::Literal(text) => text.append_to(arena)?,
         }
         let value_start = arena.len();
         literal.value.append_to(arena)?;
         let known = match &literal.name {
-            Name::Static(field) => field.known,
-            Name::Dynamic(entry) => entry.known,
-            Name::Literal(_) => KnownName::of(arena.get(start..value_start).unwrap_or_default()),
+            NameSource::Static(field) => field.known,
+            NameSource::Dynamic(entry) => entry.known,
+            NameSource::Literal(_) => KnownName::of(arena.get(start..value_start).unwrap_or_default()),
         };
         Ok(Span {
             name_length: (value_start - start) as u32,
             value_length: (arena.len() - value_start) as u32,
             known,
-            never_indexed: indexing == Indexing::Never,
+            never_indexed: indexing == LiteralIndexing::Never,
         })
     }
 
-    fn index(&mut self, span: &Span, indexing: Indexing) {
-        if indexing == Indexing::With {
+    fn index(&mut self, span: &Span, indexing: LiteralIndexing) {
+        if indexing == LiteralIndexing::With {
             let (name, value) = self.fields.last(span);
             self.table.insert(name, value, span.known);
         }
@@ -285,36 +285,36 @@ impl<'b> Block<'_, 'b> {
 
 /// What becomes of a literal (RFC 7541 §6.2).
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Indexing {
+enum LiteralIndexing {
     With,
     Without,
     Never,
 }
 
 struct Literal<'b> {
-    name: Name<'b>,
+    name: NameSource<'b>,
     value: Text<'b>,
 }
 
-enum Name<'b> {
+enum NameSource<'b> {
     Static(&'static StaticField),
-    Dynamic(Entry),
+    Dynamic(TableEntry),
     Literal(Text<'b>),
 }
 
-impl Name<'_> {
+impl NameSource<'_> {
     fn max_length(&self) -> usize {
         match self {
-            Name::Static(field) => field.name.len(),
-            Name::Dynamic(entry) => usize::from(entry.name_length),
-            Name::Literal(text) => text.max_length(),
+            NameSource::Static(field) => field.name.len(),
+            NameSource::Dynamic(entry) => usize::from(entry.name_length),
+            NameSource::Literal(text) => text.max_length(),
         }
     }
 
     fn length(&self) -> Result<usize, DecodeError> {
         match self {
-            Name::Static(_) | Name::Dynamic(_) => Ok(self.max_length()),
-            Name::Literal(text) => text.length(),
+            NameSource::Static(_) | NameSource::Dynamic(_) => Ok(self.max_length()),
+            NameSource::Literal(text) => text.length(),
         }
     }
 }
@@ -512,7 +512,7 @@ mod tests {
             let mut writer = encoder.block(&mut block);
             writer.field(b":status", b"200");
             writer.field(b"Date", format!("Mon, 21 Oct 2013 20:13:{:02} GMT", number % 60).as_bytes());
-            writer.field(b"X-Name", b"value");
+            writer.field(b"X-NameSource", b"value");
             assert_eq!(decoder.decode(&block, &LIMITS, &mut fields), Ok(Decoded::Whole));
             encoder.capacity() + decoder.capacity() + fields.capacity() + block.capacity()
         };

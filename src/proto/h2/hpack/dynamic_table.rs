@@ -8,7 +8,7 @@ use crate::proto::fields::FIELD_OVERHEAD;
 /// First in, first out, and never larger than its maximum size. Memory is taken as it fills.
 pub(super) struct DynamicTable {
     /// Oldest first. Their bytes follow one another in the ring, each name before its value.
-    entries: VecDeque<Entry>,
+    entries: VecDeque<TableEntry>,
     /// Its length is at least the bytes of all entries.
     ring: Vec<u8>,
     /// Where in the ring the next entry begins; below its length, or zero.
@@ -21,7 +21,7 @@ pub(super) struct DynamicTable {
 
 /// One field. Maximum sizes are below 64 KiB, so offsets and lengths are too.
 #[derive(Clone, Copy)]
-pub(super) struct Entry {
+pub(super) struct TableEntry {
     start: u16,
     pub(super) name_length: u16,
     pub(super) value_length: u16,
@@ -44,27 +44,27 @@ impl DynamicTable {
 
     /// The memory it holds, in bytes.
     pub(super) fn capacity(&self) -> usize {
-        self.ring.capacity() + self.entries.capacity() * size_of::<Entry>()
+        self.ring.capacity() + self.entries.capacity() * size_of::<TableEntry>()
     }
 
     /// The newest is at zero.
-    pub(super) fn entry(&self, position: usize) -> Option<Entry> {
+    pub(super) fn entry(&self, position: usize) -> Option<TableEntry> {
         let oldest_first = self.entries.len().checked_sub(position + 1)?;
         self.entries.get(oldest_first).copied()
     }
 
-    pub(super) fn name(&self, entry: Entry) -> Halves<'_> {
+    pub(super) fn name(&self, entry: TableEntry) -> Halves<'_> {
         self.halves(usize::from(entry.start), usize::from(entry.name_length))
     }
 
-    pub(super) fn value(&self, entry: Entry) -> Halves<'_> {
+    pub(super) fn value(&self, entry: TableEntry) -> Halves<'_> {
         let start = usize::from(entry.start) + usize::from(entry.name_length);
         let start = if start >= self.ring.len() { start - self.ring.len() } else { start };
         self.halves(start, usize::from(entry.value_length))
     }
 
     /// The name, and the value directly behind it.
-    pub(super) fn name_and_value(&self, entry: Entry) -> Halves<'_> {
+    pub(super) fn name_and_value(&self, entry: TableEntry) -> Halves<'_> {
         self.halves(usize::from(entry.start), entry.length())
     }
 
@@ -78,7 +78,7 @@ impl DynamicTable {
         }
         self.evict_to(self.max_size - length - FIELD_OVERHEAD);
         self.make_room(length);
-        self.entries.push_back(Entry {
+        self.entries.push_back(TableEntry {
             start: self.end as u16,
             name_length: name.len() as u16,
             value_length: value.len() as u16,
@@ -171,7 +171,7 @@ impl DynamicTable {
     }
 }
 
-impl Entry {
+impl TableEntry {
     fn length(self) -> usize {
         usize::from(self.name_length) + usize::from(self.value_length)
     }

@@ -16,11 +16,11 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::tls::client_verifier::ClientAuthMode;
+use crate::tls::client_verifier::ClientVerdict;
 use crate::tls::client_verifier::ClientVerifier;
-use crate::tls::client_verifier::Verdict;
 use crate::tls::client_verifier::take_verdict;
 use crate::tls::x509::ca_files::CaFile;
-use crate::tls::x509::ca_findings::Finding;
+use crate::tls::x509::ca_findings::CaFinding;
 use crate::tls::x509::ca_findings::Problem;
 use crate::tls::x509::client_certificate::ClientCertificate;
 use crate::tls::x509::client_certificate::FingerprintHash;
@@ -50,8 +50,8 @@ fn certificates_of_version_1_and_3() {
     ) else {
         return;
     };
-    assert_eq!(Certificate::parse(&kit.certificate("one.crt")).map(|parsed| parsed.version), Some(1));
-    assert_eq!(Certificate::parse(&kit.certificate("three.crt")).map(|parsed| parsed.version), Some(3));
+    assert_eq!(ParsedCertificate::parse(&kit.certificate("one.crt")).map(|parsed| parsed.version), Some(1));
+    assert_eq!(ParsedCertificate::parse(&kit.certificate("three.crt")).map(|parsed| parsed.version), Some(3));
     assert_eq!(kit.problems("both.crt", &[]), []);
     use ClientCertificateError as Refusal;
     for (client, day, expected) in [
@@ -327,7 +327,12 @@ fn no_forgery_is_accepted() {
 }
 
 /// One handshake with `openssl s_client`: what the server made of it, and whether the client was content.
-fn handshake(kit: &Kit, mode: ClientAuthMode, client: &str, options: &str) -> (Option<Verdict>, bool, bool) {
+fn handshake(
+    kit: &Kit,
+    mode: ClientAuthMode,
+    client: &str,
+    options: &str,
+) -> (Option<ClientVerdict>, bool, bool) {
     let (authority, _) = kit.load("ca.crt", &[], today());
     let authorities = Arc::new(Authorities::new(vec![Arc::new(authority.unwrap())]));
     let verifier = Arc::new(ClientVerifier::new(mode, authorities));
@@ -385,14 +390,14 @@ fn handshakes_with_openssl() {
     for version in ["-tls1_2", "-tls1_3"] {
         for client in ["rsa1", "ec1", "p521", "ed", "rsa3"] {
             let outcome = handshake(&kit, Require, client, version);
-            assert_eq!(outcome, (Some(Verdict::Success), true, true), "{client} {version}");
+            assert_eq!(outcome, (Some(ClientVerdict::Success), true, true), "{client} {version}");
         }
-        let unknown = Some(Verdict::Failed(ClientCertificateError::UnknownCa));
+        let unknown = Some(ClientVerdict::Failed(ClientCertificateError::UnknownCa));
         assert_eq!(handshake(&kit, Require, "other", version), (unknown, false, false));
         assert_eq!(handshake(&kit, Optional, "other", version), (unknown, true, true));
         assert_eq!(handshake(&kit, Require, "", version), (None, false, false));
         assert_eq!(handshake(&kit, Optional, "", version), (None, true, false));
-        let sha1 = Some(Verdict::Failed(ClientCertificateError::BrokenHash));
+        let sha1 = Some(ClientVerdict::Failed(ClientCertificateError::BrokenHash));
         let outcome = handshake(&kit, Require, "sha1", &format!("{version} -cipher ALL:@SECLEVEL=0"));
         assert_eq!(outcome, (sha1, false, false));
     }
@@ -403,10 +408,10 @@ fn handshakes_with_openssl() {
         ("p521", "-tls1_2 -client_sigalgs ECDSA+SHA256"),
     ] {
         let outcome = handshake(&kit, Require, client, options);
-        assert_eq!(outcome, (Some(Verdict::Success), true, true), "{client} {options}");
+        assert_eq!(outcome, (Some(ClientVerdict::Success), true, true), "{client} {options}");
     }
-    assert_eq!(Verdict::Success.to_string(), "SUCCESS");
-    let failed = Verdict::Failed(ClientCertificateError::Expired).to_string();
+    assert_eq!(ClientVerdict::Success.to_string(), "SUCCESS");
+    let failed = ClientVerdict::Failed(ClientCertificateError::Expired).to_string();
     assert_eq!(failed, "FAILED:certificate has expired");
 }
 

@@ -65,7 +65,7 @@ impl Workshop {
         self.write(into, &bytes);
     }
 
-    fn check(&self, chain: &str, key: &str) -> Result<Checked, Vec<Finding>> {
+    fn check(&self, chain: &str, key: &str) -> Result<Checked, Vec<CertificateFinding>> {
         self.check_with_staple(chain, key, None)
     }
 
@@ -74,13 +74,13 @@ impl Workshop {
         chain: &str,
         key: &str,
         staple: Option<&str>,
-    ) -> Result<Checked, Vec<Finding>> {
+    ) -> Result<Checked, Vec<CertificateFinding>> {
         let bytes = [chain, key].map(|name| self.read(name));
         let staple_bytes = staple.map(|name| self.read(name));
-        let files = Files {
-            chain: File { name: chain, bytes: &bytes[0] },
-            key: File { name: key, bytes: &bytes[1] },
-            staple: staple.zip(staple_bytes.as_deref()).map(|(name, bytes)| File { name, bytes }),
+        let files = CertificateFiles {
+            chain: CertificateFile { name: chain, bytes: &bytes[0] },
+            key: CertificateFile { name: key, bytes: &bytes[1] },
+            staple: staple.zip(staple_bytes.as_deref()).map(|(name, bytes)| CertificateFile { name, bytes }),
         };
         read(&files, now())
     }
@@ -98,7 +98,7 @@ fn now() -> i64 {
     i64::try_from(clock::wall_now().as_secs()).expect("it fits")
 }
 
-fn told(findings: &[Finding]) -> String {
+fn told(findings: &[CertificateFinding]) -> String {
     findings
         .iter()
         .map(|finding| {
@@ -234,15 +234,18 @@ fn no_file_makes_it_panic() {
     let workshop = Workshop::new();
     workshop.chain();
     let key = workshop.read("leaf.key");
-    let key = File { name: "key", bytes: &key };
+    let key = CertificateFile { name: "key", bytes: &key };
     let pem = workshop.read("leaf.crt");
     let der = pem::read(&pem).expect("it is PEM").remove(0).der;
     let check = |bytes: &[u8]| {
-        let _ = read(&Files { chain: File { name: "chain", bytes }, key, staple: None }, now());
         let _ = read(
-            &Files {
-                chain: File { name: "chain", bytes: &pem },
-                key: File { name: "key", bytes },
+            &CertificateFiles { chain: CertificateFile { name: "chain", bytes }, key, staple: None },
+            now(),
+        );
+        let _ = read(
+            &CertificateFiles {
+                chain: CertificateFile { name: "chain", bytes: &pem },
+                key: CertificateFile { name: "key", bytes },
                 staple: None,
             },
             now(),
@@ -256,8 +259,12 @@ fn no_file_makes_it_panic() {
     }
     for position in 0..der.len() {
         for flip in [0x01, 0x20, 0xff] {
-            let mut section =
-                Section { label: "CERTIFICATE".to_owned(), line: 1, is_encrypted: false, der: der.clone() };
+            let mut section = PemSection {
+                label: "CERTIFICATE".to_owned(),
+                line: 1,
+                is_encrypted: false,
+                der: der.clone(),
+            };
             section.der[position] ^= flip;
             if let Ok(chain) = Chain::parse(std::slice::from_ref(&section)) {
                 let leaf = &chain.parsed[0];
@@ -333,9 +340,9 @@ fn messages_of_what_works_but_not_as_meant() {
     let with = |subject: &str, more: &str, at: i64| {
         workshop.openssl(&format!("req -x509 -key site.key -out odd.crt -days 9 -subj {subject} {more}"));
         let bytes = ["odd.crt", "site.key"].map(|name| workshop.read(name));
-        let files = Files {
-            chain: File { name: "odd.crt", bytes: &bytes[0] },
-            key: File { name: "site.key", bytes: &bytes[1] },
+        let files = CertificateFiles {
+            chain: CertificateFile { name: "odd.crt", bytes: &bytes[0] },
+            key: CertificateFile { name: "site.key", bytes: &bytes[1] },
             staple: None,
         };
         let checked = read(&files, now() + at * 86_400).expect("it is valid");

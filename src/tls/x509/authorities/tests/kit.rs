@@ -67,7 +67,7 @@ impl Kit {
         bundle: &str,
         lists: &[&str],
         now: UnixTime,
-    ) -> (Option<Authority>, Vec<Finding>) {
+    ) -> (Option<Authority>, Vec<CaFinding>) {
         let bytes = self.read(bundle);
         let contents: Vec<_> = lists.iter().map(|list| (*list, self.read(list))).collect();
         let lists: Vec<_> = contents.iter().map(|(name, bytes)| CaFile { name, bytes }).collect();

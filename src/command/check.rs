@@ -40,12 +40,12 @@ pub(super) struct Arguments {
     #[arg(long)]
     resolve: bool,
     /// How to report.
-    #[arg(long, value_enum, default_value_t = Format::Human)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = ReportFormat::Human)]
+    format: ReportFormat,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
+enum ReportFormat {
     /// Source lines and carets on stderr.
     Human,
     /// A list of diagnostics on stdout.
@@ -77,7 +77,7 @@ fn check_as(user: &User, name: &str, arguments: &Arguments) -> Exit {
     }
     let flags = [(arguments.strict, "--strict"), (arguments.resolve, "--resolve")];
     command.args(flags.iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag));
-    if arguments.format == Format::Json {
+    if arguments.format == ReportFormat::Json {
         command.args(["--format", "json"]);
     }
     user.run(&mut command);
@@ -108,8 +108,8 @@ fn check(arguments: &Arguments, checker: Checker) -> Exit {
     }
     let valid = loaded.config.filter(|_| !loaded.report.has_errors());
     let printed = match arguments.format {
-        Format::Json => print(&loaded.report.to_json()),
-        Format::Human => {
+        ReportFormat::Json => print(&loaded.report.to_json()),
+        ReportFormat::Human => {
             diagnostics::print(&loaded.report);
             Exit::Success
         }
@@ -117,7 +117,7 @@ fn check(arguments: &Arguments, checker: Checker) -> Exit {
     match valid {
         _ if printed != Exit::Success => printed,
         None => Exit::ConfigurationInvalid,
-        Some(config) if arguments.format == Format::Human => print(&summary(&config)),
+        Some(config) if arguments.format == ReportFormat::Human => print(&summary(&config)),
         Some(_) => Exit::Success,
     }
 }

@@ -39,7 +39,7 @@ use crate::runtime::Serving;
 use crate::runtime::error::RuntimeError;
 use crate::runtime::plan::RuntimePlan;
 use crate::telemetry::access_log::Format;
-use crate::telemetry::log_fields::Fields;
+use crate::telemetry::log_fields::LogFields;
 use crate::telemetry::log_output::Sink;
 use crate::telemetry::operator;
 use crate::telemetry::operator::log_line;
@@ -242,7 +242,7 @@ fn access_log(config: &Config) -> Option<(Sink, Format)> {
         LogDestination::File(path) => Sink::File(path.clone()),
     };
     let format = match log.format {
-        AccessLogFormat::Json => Format::Json(Fields::named(log.fields.iter().copied())),
+        AccessLogFormat::Json => Format::Json(LogFields::named(log.fields.iter().copied())),
         AccessLogFormat::Combined => Format::Combined,
     };
     Some((sink, format))
@@ -251,11 +251,11 @@ fn access_log(config: &Config) -> Option<(Sink, Format)> {
 #[cfg(test)]
 mod tests {
     use crate::config::log_fields;
-    use crate::telemetry::log_fields::Field;
+    use crate::telemetry::log_fields::LogField;
 
     #[test]
     fn the_names_of_the_configuration_are_those_of_a_line() {
-        let of_a_line: Vec<&str> = Field::all().map(Field::name).collect();
+        let of_a_line: Vec<&str> = LogField::all().map(LogField::name).collect();
         assert_eq!(log_fields::ALL[..], of_a_line);
     }
 }

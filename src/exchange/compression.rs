@@ -8,7 +8,7 @@ use crate::exchange::stream::Reply;
 use crate::exchange::stream::StartFacts;
 use crate::http::body::BodyLength;
 use crate::http::content_coding::ContentCoding;
-use crate::http::content_coding::Encoder;
+use crate::http::content_coding::ContentEncoder;
 use crate::http::content_coding::LEAST_ROOM;
 use crate::http::content_coding::Operation;
 use crate::http::head::ResponseHead;
@@ -69,7 +69,7 @@ pub(super) fn start(
 
 /// Compresses a response's body piece by piece: holds what was compressed and not yet sent.
 pub(super) struct Compressor<'w> {
-    encoder: Encoder,
+    encoder: ContentEncoder,
     /// Holds nothing while the backend is waited for.
     piece: Option<Buffer>,
     /// Content that the encoder may still keep to itself.
@@ -83,7 +83,7 @@ impl<'w> Compressor<'w> {
     /// To be called in the same turn as [`start`], which found that there may be one more.
     pub(super) fn new(compressed: Compressed, worker: &'w Worker) -> Compressor<'w> {
         Compressor {
-            encoder: Encoder::new(compressed.coding, u64::from(compressed.length)),
+            encoder: ContentEncoder::new(compressed.coding, u64::from(compressed.length)),
             piece: None,
             unflushed: 0,
             is_short: compressed.length <= SHORT_BYTES,

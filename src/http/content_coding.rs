@@ -1,7 +1,7 @@
 //! Content codings as streams (RFC 9110 §8.4.1): content in, compressed content out, in bounded memory.
 //!
 //! Both packages compress a piece at a time into memory that the caller gives. What an encoder owns
-//! itself does not depend on the content's length; see [`Encoder`].
+//! itself does not depend on the content's length; see [`ContentEncoder`].
 
 use brotli::enc::StandardAlloc;
 use brotli::enc::encode::BrotliEncoderOperation;
@@ -41,7 +41,7 @@ pub enum Operation {
     Finish,
 }
 
-/// What one call of [`Encoder::encode`] did.
+/// What one call of [`ContentEncoder::encode`] did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// Bytes taken from the front of the content.
@@ -57,7 +57,7 @@ pub struct EncoderFailed;
 
 /// Compresses one content. Measured with a flush at least every 32 KiB, brotli owns up to 2.2 MiB, of
 /// which 1.1 MiB from the start, and gzip 0.4 MiB.
-pub struct Encoder {
+pub struct ContentEncoder {
     kind: CoderKind,
 }
 
@@ -66,7 +66,7 @@ enum CoderKind {
     Gzip(Compress),
 }
 
-/// The least room for output that [`Encoder::encode`] can work with: zlib writes its flush marker again
+/// The least room for output that [`ContentEncoder::encode`] can work with: zlib writes its flush marker again
 /// and again where it only just fits.
 pub const LEAST_ROOM: usize = 64;
 
@@ -85,9 +85,9 @@ const GZIP_WINDOW_BITS: u8 = 15;
 /// what a call writes.
 const OUTPUT_STEP: usize = 8 * 1024;
 
-impl Encoder {
+impl ContentEncoder {
     /// An encoder for content of about this length.
-    pub fn new(coding: ContentCoding, length: u64) -> Encoder {
+    pub fn new(coding: ContentCoding, length: u64) -> ContentEncoder {
         let kind = match coding {
             ContentCoding::Brotli => {
                 let mut state = Box::new(BrotliEncoderStateStruct::new(StandardAlloc::default()));
@@ -101,7 +101,7 @@ impl Encoder {
                 CoderKind::Gzip(Compress::new_gzip(Compression::new(GZIP_LEVEL), GZIP_WINDOW_BITS))
             }
         };
-        Encoder { kind }
+        ContentEncoder { kind }
     }
 
     /// Takes content from the front of `content` and appends what comes of it to `out`, at most `room`
@@ -212,7 +212,7 @@ mod tests {
         (0..length).map(|at| if at / 1000 % 2 == 0 { b"some text "[at % 10] } else { noise() }).collect()
     }
 
-    fn encode(encoder: &mut Encoder, mut rest: &[u8], operation: Operation, room: usize) -> Vec<u8> {
+    fn encode(encoder: &mut ContentEncoder, mut rest: &[u8], operation: Operation, room: usize) -> Vec<u8> {
         let mut out = Vec::new();
         loop {
             let before = out.len();
@@ -232,7 +232,7 @@ mod tests {
             for length in [0, 1, 1025, 32 * 1024, 300_001] {
                 for (piece, room) in [(100, LEAST_ROOM), (32 * 1024, 100), (32 * 1024, 128 * 1024)] {
                     let content = content(length);
-                    let mut encoder = Encoder::new(coding, length as u64);
+                    let mut encoder = ContentEncoder::new(coding, length as u64);
                     let mut out = Vec::new();
                     for piece in content.chunks(piece) {
                         out.extend(encode(&mut encoder, piece, Operation::Continue, room));
@@ -249,7 +249,7 @@ mod tests {
         for coding in CODINGS {
             for room in [LEAST_ROOM, 10_000] {
                 let content = content(100_000);
-                let mut encoder = Encoder::new(coding, 100_000);
+                let mut encoder = ContentEncoder::new(coding, 100_000);
                 let mut out = Vec::new();
                 for (index, piece) in content.chunks(7_000).enumerate() {
                     out.extend(encode(&mut encoder, piece, Operation::Flush, room));

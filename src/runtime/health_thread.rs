@@ -44,13 +44,13 @@ const TRIM_TICKS: u64 = 10;
 pub(super) struct HealthSpec {
     health_commands: Mailbox<HealthCommand>,
     failure_reports: Mailbox<u32>,
-    place: Place,
+    place: CpuChoice,
     io_driver: DriverChoice,
 }
 
 /// Where the thread runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum CpuChoice {
     /// Where the system puts it.
     Anywhere,
     On(usize),
@@ -64,30 +64,30 @@ impl HealthSpec {
         HealthSpec {
             health_commands: plan.channels.health.clone(),
             failure_reports: plan.channels.failure_reports.clone(),
-            place: Place::choose(plan.health_cpu, &pin::usable_cpus(), pinned),
+            place: CpuChoice::choose(plan.health_cpu, &pin::usable_cpus(), pinned),
             io_driver: plan.io_driver,
         }
     }
 }
 
-impl Place {
+impl CpuChoice {
     /// The CPU that is asked for, else the first one behind those of the pinned workers, who have the first
     /// ones.
-    fn choose(wanted: Option<usize>, usable: &[usize], pinned_workers: usize) -> Place {
+    fn choose(wanted: Option<usize>, usable: &[usize], pinned_workers: usize) -> CpuChoice {
         match wanted {
-            Some(cpu) if usable.contains(&cpu) => Place::On(cpu),
-            Some(cpu) => Place::NotOn(cpu),
-            None if pinned_workers == 0 => Place::Anywhere,
-            None => usable.get(pinned_workers).map_or(Place::Anywhere, |cpu| Place::On(*cpu)),
+            Some(cpu) if usable.contains(&cpu) => CpuChoice::On(cpu),
+            Some(cpu) => CpuChoice::NotOn(cpu),
+            None if pinned_workers == 0 => CpuChoice::Anywhere,
+            None => usable.get(pinned_workers).map_or(CpuChoice::Anywhere, |cpu| CpuChoice::On(*cpu)),
         }
     }
 
     /// Takes the calling thread there.
     fn take(self) {
         let refused = match self {
-            Place::Anywhere => return,
-            Place::On(cpu) if pin::pin_to(cpu) => return,
-            Place::On(cpu) | Place::NotOn(cpu) => cpu,
+            CpuChoice::Anywhere => return,
+            CpuChoice::On(cpu) if pin::pin_to(cpu) => return,
+            CpuChoice::On(cpu) | CpuChoice::NotOn(cpu) => cpu,
         };
         log_line(&format!(
             "warning: the health core cannot be pinned to CPU {refused}; it runs where the system puts it"
@@ -155,14 +155,14 @@ mod tests {
     fn the_health_core_keeps_out_of_the_way_of_pinned_workers() {
         let usable = [0, 2, 4, 6];
         for (wanted, pinned_workers, place) in [
-            (None, 0, Place::Anywhere),
-            (None, 2, Place::On(4)),
-            (None, 4, Place::Anywhere),
-            (None, 9, Place::Anywhere),
-            (Some(2), 4, Place::On(2)),
-            (Some(1), 0, Place::NotOn(1)),
+            (None, 0, CpuChoice::Anywhere),
+            (None, 2, CpuChoice::On(4)),
+            (None, 4, CpuChoice::Anywhere),
+            (None, 9, CpuChoice::Anywhere),
+            (Some(2), 4, CpuChoice::On(2)),
+            (Some(1), 0, CpuChoice::NotOn(1)),
         ] {
-            assert_eq!(Place::choose(wanted, &usable, pinned_workers), place);
+            assert_eq!(CpuChoice::choose(wanted, &usable, pinned_workers), place);
         }
     }
 }

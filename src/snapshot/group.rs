@@ -15,7 +15,7 @@ use crate::policy::balance::slow_start;
 use crate::policy::balance::sticky::BackendTokens;
 use crate::policy::balance::sticky::StickyMode;
 use crate::policy::balance::sticky::WrittenAttributes;
-use crate::policy::balance::weighted_round_robin::Schedule;
+use crate::policy::balance::weighted_round_robin::RoundSchedule;
 use crate::snapshot::affinity::Affinity;
 use crate::snapshot::backend::Backend;
 use crate::snapshot::rcu_cell::RcuCell;
@@ -123,13 +123,13 @@ pub struct SelectionTable {
 
 /// What a choice looks into.
 pub enum Picker {
-    Round(Schedule),
+    Round(RoundSchedule),
     Alias(Alias),
     Pairs(Pairs),
     /// Each worker has its own tournament.
     Tournament,
     /// Requests without a key go by the schedule.
-    Hash(Schedule),
+    Hash(RoundSchedule),
 }
 
 /// Who the candidates of a table are.
@@ -343,11 +343,11 @@ impl SelectionTable {
             }
         }
         let picker = match group.algorithm {
-            Algorithm::WeightedRoundRobin | Algorithm::RoundRobin => Picker::Round(Schedule::new(&list)),
+            Algorithm::WeightedRoundRobin | Algorithm::RoundRobin => Picker::Round(RoundSchedule::new(&list)),
             Algorithm::WeightedLeastConnections => Picker::Tournament,
             Algorithm::PowerOfTwo => Picker::Pairs(Pairs::new(&list)),
             Algorithm::Random => Picker::Alias(Alias::new(&list)),
-            Algorithm::ConsistentHash(_) => Picker::Hash(Schedule::new(&list)),
+            Algorithm::ConsistentHash(_) => Picker::Hash(RoundSchedule::new(&list)),
         };
         SelectionTable { candidates: list, is_candidate, picker, availability }
     }

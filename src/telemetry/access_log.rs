@@ -11,8 +11,8 @@ use std::time::Duration;
 use arrayvec::ArrayVec;
 
 use crate::telemetry::date::Dates;
-use crate::telemetry::log_fields::Field;
-use crate::telemetry::log_fields::Fields;
+use crate::telemetry::log_fields::LogField;
+use crate::telemetry::log_fields::LogFields;
 use crate::telemetry::record::Names;
 use crate::telemetry::record::Record;
 use crate::telemetry::record::RequestFacts;
@@ -20,13 +20,13 @@ use crate::telemetry::record::TlsFacts;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    Json(Fields),
+    Json(LogFields),
     Combined,
 }
 
 impl Default for Format {
     fn default() -> Format {
-        Format::Json(Fields::ALL)
+        Format::Json(LogFields::ALL)
     }
 }
 
@@ -88,7 +88,7 @@ impl Format {
 
     /// Whether lines tell the round-trip time, which costs a system call.
     pub fn tells_rtt(self) -> bool {
-        matches!(self, Format::Json(fields) if fields.has(Field::TcpinfoRtt))
+        matches!(self, Format::Json(fields) if fields.has(LogField::TcpinfoRtt))
     }
 
     /// Whether lines tell the user of Basic authentication.
@@ -128,12 +128,12 @@ impl Line {
 /// A line of JSON that is being written. What is no field of it is passed over.
 struct JsonLine<'o> {
     out: &'o mut Vec<u8>,
-    fields: Fields,
+    fields: LogFields,
 }
 
 impl JsonLine<'_> {
     /// A number, or what else needs no quotes.
-    fn bare(&mut self, field: Field, value: impl Display) {
+    fn bare(&mut self, field: LogField, value: impl Display) {
         if self.name(field) {
             // Writing to a vector cannot fail.
             let _ = write!(self.out, "{value}");
@@ -141,25 +141,25 @@ impl JsonLine<'_> {
     }
 
     /// A text in which nothing can need escaping.
-    fn word(&mut self, field: Field, value: impl Display) {
+    fn word(&mut self, field: LogField, value: impl Display) {
         if self.name(field) {
             let _ = write!(self.out, "\"{value}\"");
         }
     }
 
-    fn text(&mut self, field: Field, value: &[u8]) {
+    fn text(&mut self, field: LogField, value: &[u8]) {
         if self.name(field) {
             json_string(self.out, value);
         }
     }
 
-    fn seconds(&mut self, field: Field, time: Duration) {
+    fn seconds(&mut self, field: LogField, time: Duration) {
         self.bare(field, format_args!("{:.3}", time.as_secs_f64()));
     }
 
     /// Writes the name of a field, which is never the first of its line; false if the line is without it.
     #[inline]
-    fn name(&mut self, field: Field) -> bool {
+    fn name(&mut self, field: LogField) -> bool {
         if !self.fields.has(field) {
             return false;
         }
@@ -171,76 +171,76 @@ impl JsonLine<'_> {
 }
 
 fn begin_json(line: &mut JsonLine<'_>, request: &RequestFacts<'_>, dates: &Dates) {
-    let _ = write!(line.out, r#"{{"{}":""#, Field::Time.name());
+    let _ = write!(line.out, r#"{{"{}":""#, LogField::Time.name());
     dates.write_rfc3339(request.time, line.out);
     let _ = write!(line.out, r#".{:03}Z""#, request.time.subsec_millis());
-    line.word(Field::ClientIp, request.client);
-    line.bare(Field::ClientPort, request.peer.port());
-    line.word(Field::Scheme, request.scheme);
-    line.word(Field::ServerProtocol, request.server_protocol);
-    line.text(Field::RequestMethod, request.method);
-    line.text(Field::Host, request.host);
-    line.text(Field::HttpHost, request.http_host);
-    line.text(Field::RequestUri, request.request_uri);
-    line.text(Field::HttpReferer, request.referer);
-    line.text(Field::HttpUserAgent, request.user_agent);
-    line.text(Field::HttpXForwardedFor, request.x_forwarded_for);
-    line.text(Field::HttpXRealIp, request.x_real_ip);
+    line.word(LogField::ClientIp, request.client);
+    line.bare(LogField::ClientPort, request.peer.port());
+    line.word(LogField::Scheme, request.scheme);
+    line.word(LogField::ServerProtocol, request.server_protocol);
+    line.text(LogField::RequestMethod, request.method);
+    line.text(LogField::Host, request.host);
+    line.text(LogField::HttpHost, request.http_host);
+    line.text(LogField::RequestUri, request.request_uri);
+    line.text(LogField::HttpReferer, request.referer);
+    line.text(LogField::HttpUserAgent, request.user_agent);
+    line.text(LogField::HttpXForwardedFor, request.x_forwarded_for);
+    line.text(LogField::HttpXRealIp, request.x_real_ip);
     line.out.extend_from_slice(request.tls);
 }
 
 fn tls_fields(line: &mut JsonLine<'_>, facts: &TlsFacts<'_>) {
-    line.text(Field::SslProtocol, facts.ssl_protocol.as_bytes());
-    line.text(Field::SslCipher, facts.ssl_cipher.as_bytes());
-    line.text(Field::Sni, facts.sni.as_bytes());
-    line.text(Field::Alpn, facts.alpn.as_bytes());
-    line.text(Field::ClientVerify, facts.client_verify.as_bytes());
-    line.bare(Field::TlsResumed, facts.resumed);
+    line.text(LogField::SslProtocol, facts.ssl_protocol.as_bytes());
+    line.text(LogField::SslCipher, facts.ssl_cipher.as_bytes());
+    line.text(LogField::Sni, facts.sni.as_bytes());
+    line.text(LogField::Alpn, facts.alpn.as_bytes());
+    line.text(LogField::ClientVerify, facts.client_verify.as_bytes());
+    line.bare(LogField::TlsResumed, facts.resumed);
 }
 
 fn end_json(line: &mut JsonLine<'_>, ending: &Ending<'_>, request_id: &[u8]) {
     let Ending { id, record, names } = ending;
-    line.bare(Field::Status, record.status);
-    line.bare(Field::RequestLength, record.request_length);
-    line.bare(Field::BodyBytesSent, record.body_bytes_sent);
-    line.seconds(Field::RequestTime, record.request_time);
-    line.bare(Field::ReadRequestTime, record.read_request_time.as_millis());
-    line.bare(Field::WriteResponseTime, record.write_response_time.as_millis());
+    line.bare(LogField::Status, record.status);
+    line.bare(LogField::RequestLength, record.request_length);
+    line.bare(LogField::BodyBytesSent, record.body_bytes_sent);
+    line.seconds(LogField::RequestTime, record.request_time);
+    line.bare(LogField::ReadRequestTime, record.read_request_time.as_millis());
+    line.bare(LogField::WriteResponseTime, record.write_response_time.as_millis());
     end_json_upstream(line, record, names);
     match record.grpc_status {
         None => {}
-        Some(None) => line.word(Field::GrpcStatus, "-"),
-        Some(Some(status)) => line.bare(Field::GrpcStatus, status),
+        Some(None) => line.word(LogField::GrpcStatus, "-"),
+        Some(Some(status)) => line.bare(LogField::GrpcStatus, status),
     }
     if let Some(rtt) = record.tcpinfo_rtt {
-        line.bare(Field::TcpinfoRtt, rtt);
+        line.bare(LogField::TcpinfoRtt, rtt);
     }
-    line.text(Field::Listener, names.listener.as_bytes());
-    line.text(Field::ServerGroup, names.server_group.as_bytes());
-    line.bare(Field::RetryCount, record.retries);
-    line.word(Field::Reason, record.reason.as_str());
+    line.text(LogField::Listener, names.listener.as_bytes());
+    line.text(LogField::ServerGroup, names.server_group.as_bytes());
+    line.bare(LogField::RetryCount, record.retries);
+    line.word(LogField::Reason, record.reason.as_str());
     let RequestId { process, worker, sequence } = id;
-    line.bare(Field::Worker, worker);
+    line.bare(LogField::Worker, worker);
     if request_id.is_empty() {
-        line.word(Field::RequestId, format_args!("{process:016x}{worker:04x}{sequence:012x}"));
+        line.word(LogField::RequestId, format_args!("{process:016x}{worker:04x}{sequence:012x}"));
     } else {
-        line.text(Field::RequestId, request_id);
+        line.text(LogField::RequestId, request_id);
     }
     line.out.push(b'}');
 }
 
 fn end_json_upstream(line: &mut JsonLine<'_>, record: &Record, names: &Names<'_>) {
-    line.text(Field::UpstreamAddr, names.upstream_addr.as_bytes());
+    line.text(LogField::UpstreamAddr, names.upstream_addr.as_bytes());
     match names.upstream_status {
         // One status is a number, as ever.
         status if !status.is_empty() && status.bytes().all(|byte| byte.is_ascii_digit()) => {
-            line.bare(Field::UpstreamStatus, status);
+            line.bare(LogField::UpstreamStatus, status);
         }
-        statuses => line.text(Field::UpstreamStatus, statuses.as_bytes()),
+        statuses => line.text(LogField::UpstreamStatus, statuses.as_bytes()),
     }
     match record.upstream_response_time {
-        None => line.word(Field::UpstreamResponseTime, "-"),
-        Some(time) => line.seconds(Field::UpstreamResponseTime, time),
+        None => line.word(LogField::UpstreamResponseTime, "-"),
+        Some(time) => line.seconds(LogField::UpstreamResponseTime, time),
     }
 }
 
@@ -441,7 +441,7 @@ mod tests {
     }
 
     /// Every field that there is: of a call of gRPC over TLS and TCP.
-    fn full_line(fields: Fields) -> String {
+    fn full_line(fields: LogFields) -> String {
         let format = Format::Json(fields);
         let told = TlsFacts {
             ssl_protocol: "TLSv1.3",
@@ -459,7 +459,7 @@ mod tests {
     #[test]
     fn without_a_choice_a_line_has_every_field_in_its_order() {
         assert_eq!(
-            full_line(Fields::ALL),
+            full_line(LogFields::ALL),
             concat!(
                 r#"{"time":"1994-11-06T08:49:37.042Z","client_ip":"192.0.2.7","client_port":50123,"scheme":"https","#,
                 r#""server_protocol":"HTTP/1.1","request_method":"GET","host":"example.com","#,
@@ -482,25 +482,26 @@ mod tests {
         let parsed = |fields| -> serde_json::Map<String, serde_json::Value> {
             serde_json::from_str(&full_line(fields)).unwrap()
         };
-        let all = parsed(Fields::ALL);
-        assert_eq!(all.len(), Field::all().count());
-        for name in Field::all().map(Field::name) {
-            let alone = parsed(Fields::named([name]));
+        let all = parsed(LogFields::ALL);
+        assert_eq!(all.len(), LogField::all().count());
+        for name in LogField::all().map(LogField::name) {
+            let alone = parsed(LogFields::named([name]));
             let expected = all.iter().filter(|(key, _)| *key == "time" || *key == name);
             assert!(alone.iter().eq(expected), "{name}: {alone:?}");
-            let others = parsed(Fields::named(Field::all().map(Field::name).filter(|other| *other != name)));
+            let others =
+                parsed(LogFields::named(LogField::all().map(LogField::name).filter(|other| *other != name)));
             let expected = all.iter().filter(|(key, _)| *key == "time" || *key != name);
             assert!(others.iter().eq(expected), "without {name}: {others:?}");
         }
         // Commas, quotes and braces are where they are without a choice.
-        let short = full_line(Fields::named(["request_uri", "time", "request_id"]));
+        let short = full_line(LogFields::named(["request_uri", "time", "request_id"]));
         let shown = r#""request_uri":"/a\"b\\c?d","request_id":"0000000000000abc00010000000000ff""#;
         assert_eq!(short, format!("{{\"time\":\"1994-11-06T08:49:37.042Z\",{shown}}}\n"));
     }
 
     #[test]
     fn what_costs_something_is_asked_for_where_it_is_told() {
-        let of = |name| Format::Json(Fields::named([name]));
+        let of = |name| Format::Json(LogFields::named([name]));
         assert!(Format::default().tells_rtt() && of("tcpinfo_rtt").tells_rtt());
         assert!(!of("status").tells_rtt() && !Format::Combined.tells_rtt());
         assert!(Format::Combined.tells_user() && !Format::default().tells_user());

@@ -32,7 +32,7 @@ use crate::tls::record::Records;
 use crate::tls::record::UnprocessedInput;
 use crate::tls::server_configs::ServerConfigs;
 use crate::tls::zero_rtt::Listening;
-use crate::tls::zero_rtt::Next;
+use crate::tls::zero_rtt::NextRecord;
 use crate::tls::zero_rtt::RejectedZeroRtt;
 
 /// What sealing adds to a record: header 5, TLS 1.2 nonce 8 or TLS 1.3 content type 1, tag 16.
@@ -44,7 +44,7 @@ pub(super) const HTTP2: &[u8] = b"h2";
 
 /// One side of a TLS connection.
 pub(super) struct Session {
-    role: Role,
+    role: SessionRole,
     shown: Shown,
     /// Until somebody asks.
     agreed: Option<Box<Agreed>>,
@@ -63,7 +63,7 @@ struct Shown {
     early_data: Option<Box<RejectedZeroRtt>>,
 }
 
-enum Role {
+enum SessionRole {
     /// A server that has not heard what its client offers.
     Unasked(Arc<ServerConfigs>),
     Server(Box<UnbufferedServerConnection>),
@@ -99,14 +99,14 @@ pub(super) struct Opened {
 
 impl Session {
     pub(super) fn server(configs: Arc<ServerConfigs>) -> Session {
-        Session::new(Role::Unasked(configs))
+        Session::new(SessionRole::Unasked(configs))
     }
 
     pub(super) fn client(connection: UnbufferedClientConnection) -> Session {
-        Session::new(Role::Client(Box::new(connection)))
+        Session::new(SessionRole::Client(Box::new(connection)))
     }
 
-    fn new(role: Role) -> Session {
+    fn new(role: SessionRole) -> Session {
         Session {
             role,
             shown: Shown::default(),
@@ -119,16 +119,16 @@ impl Session {
     /// What the handshake agreed on. A server with TLS 1.3 tells it once.
     pub(super) fn take_agreed(&mut self) -> Option<Box<Agreed>> {
         match &self.role {
-            Role::Server(connection) => Some(Box::new(Agreed::of(connection))),
-            Role::Client(connection) => Some(Box::new(Agreed::of(connection))),
-            Role::Unasked(_) | Role::Records(_) | Role::Failed => self.agreed.take(),
+            SessionRole::Server(connection) => Some(Box::new(Agreed::of(connection))),
+            SessionRole::Client(connection) => Some(Box::new(Agreed::of(connection))),
+            SessionRole::Unasked(_) | SessionRole::Records(_) | SessionRole::Failed => self.agreed.take(),
         }
     }
 
     /// Whether the server of a client's handshake chose HTTP/2.
     pub(super) fn has_chosen_http2(&self) -> bool {
         match &self.role {
-            Role::Client(connection) => connection.alpn_protocol() == Some(HTTP2),
+            SessionRole::Client(connection) => connection.alpn_protocol() == Some(HTTP2),
             _ => self.has_chosen_http2,
         }
     }
@@ -143,7 +143,7 @@ impl Session {
     ) -> Result<Opened, Error> {
         let opened = self.open_in_role(incoming, plain, outgoing);
         if opened.is_err() {
-            self.role = Role::Failed;
+            self.role = SessionRole::Failed;
         }
         opened
     }
@@ -151,7 +151,7 @@ impl Session {
     /// Seals as much from the front of `plain` into records as `out` has room for, and returns how
     /// much that was. `held` is what [`Opened::held`] tells of.
     pub(super) fn seal(&mut self, plain: &[u8], out: &mut Buffer, held: &mut [u8]) -> Result<usize, Error> {
-        if let Role::Records(records) = &mut self.role {
+        if let SessionRole::Records(records) = &mut self.role {
             return records.seal(plain, out);
         }
         let mut sealed = 0;
@@ -173,10 +173,10 @@ impl Session {
     pub(super) fn close(&mut self, outgoing: &mut Vec<u8>, held: &mut [u8]) {
         let mut alert = [0; 64];
         let written = match &mut self.role {
-            Role::Server(connection) => close(connection.as_mut(), &mut alert, held),
-            Role::Client(connection) => close(connection.as_mut(), &mut alert, held),
-            Role::Records(records) => return records.close(outgoing),
-            Role::Unasked(_) | Role::Failed => 0,
+            SessionRole::Server(connection) => close(connection.as_mut(), &mut alert, held),
+            SessionRole::Client(connection) => close(connection.as_mut(), &mut alert, held),
+            SessionRole::Records(records) => return records.close(outgoing),
+            SessionRole::Unasked(_) | SessionRole::Failed => 0,
         };
         self.close_notify_sent |= written > 0;
         outgoing.extend_from_slice(alert.get(..written).unwrap_or_default());
@@ -184,15 +184,15 @@ impl Session {
 
     /// Whether the peer broke the protocol: nothing that still comes can be opened.
     pub(super) fn has_failed(&self) -> bool {
-        matches!(self.role, Role::Failed)
+        matches!(self.role, SessionRole::Failed)
     }
 
     pub(super) fn is_handshaking(&self) -> bool {
         match &self.role {
-            Role::Unasked(_) => true,
-            Role::Server(connection) => connection.is_handshaking(),
-            Role::Client(connection) => connection.is_handshaking(),
-            Role::Records(_) | Role::Failed => false,
+            SessionRole::Unasked(_) => true,
+            SessionRole::Server(connection) => connection.is_handshaking(),
+            SessionRole::Client(connection) => connection.is_handshaking(),
+            SessionRole::Records(_) | SessionRole::Failed => false,
         }
     }
 
@@ -206,14 +206,14 @@ impl Session {
         let shown = &mut self.shown;
         let _listening = shown.early_data.as_ref().map(|_| Listening::begin());
         let mut opened = match &mut self.role {
-            Role::Unasked(_) => Opened { held: begins_with_record(incoming), ..Opened::default() },
-            Role::Server(connection) => open(connection.as_mut(), shown, incoming, plain, outgoing)?,
-            Role::Client(connection) => open(connection.as_mut(), shown, incoming, plain, outgoing)?,
-            Role::Records(_) => Opened::default(),
-            Role::Failed => return Err(failed()),
+            SessionRole::Unasked(_) => Opened { held: begins_with_record(incoming), ..Opened::default() },
+            SessionRole::Server(connection) => open(connection.as_mut(), shown, incoming, plain, outgoing)?,
+            SessionRole::Client(connection) => open(connection.as_mut(), shown, incoming, plain, outgoing)?,
+            SessionRole::Records(_) => Opened::default(),
+            SessionRole::Failed => return Err(failed()),
         };
         self.take_over_records()?;
-        if let Role::Records(records) = &mut self.role {
+        if let SessionRole::Records(records) = &mut self.role {
             let rest = incoming.get(opened.consumed..).unwrap_or_default();
             let opening = records.open(rest, plain, outgoing)?;
             opened.consumed += opening.consumed;
@@ -225,7 +225,7 @@ impl Session {
 
     /// Begins the handshake of a server, once it is known what the client offers.
     fn hear(&mut self, incoming: &[u8]) -> Result<(), Error> {
-        let Role::Unasked(configs) = &self.role else { return Ok(()) };
+        let SessionRole::Unasked(configs) = &self.role else { return Ok(()) };
         let first = First::of(incoming);
         let offered = match &first {
             First::Part => return Ok(()),
@@ -236,7 +236,7 @@ impl Session {
             self.shown.early_data = Some(Box::default());
         }
         let connection = UnbufferedServerConnection::new(Arc::clone(configs.of(&offered)))?;
-        self.role = Role::Server(Box::new(connection));
+        self.role = SessionRole::Server(Box::new(connection));
         Ok(())
     }
 
@@ -245,43 +245,43 @@ impl Session {
     /// told to change its keys: it would hold its answer back until it seals something.
     fn take_over_records(&mut self) -> Result<(), Error> {
         let done = match &self.role {
-            Role::Server(connection) => has_left_to_us(connection),
-            Role::Client(connection) => has_left_to_us(connection),
-            Role::Unasked(_) | Role::Records(_) | Role::Failed => false,
+            SessionRole::Server(connection) => has_left_to_us(connection),
+            SessionRole::Client(connection) => has_left_to_us(connection),
+            SessionRole::Unasked(_) | SessionRole::Records(_) | SessionRole::Failed => false,
         };
         if !done {
             return Ok(());
         }
-        let (secrets, rest) = match std::mem::replace(&mut self.role, Role::Failed) {
-            Role::Server(connection) => {
+        let (secrets, rest) = match std::mem::replace(&mut self.role, SessionRole::Failed) {
+            SessionRole::Server(connection) => {
                 self.agreed = Some(Box::new(Agreed::of(&connection)));
                 let (secrets, rest) = connection.dangerous_into_kernel_connection()?;
                 (secrets, UnprocessedInput::Server(rest))
             }
-            Role::Client(connection) => {
+            SessionRole::Client(connection) => {
                 self.has_chosen_http2 = connection.alpn_protocol() == Some(HTTP2);
                 let (secrets, rest) = connection.dangerous_into_kernel_connection()?;
                 (secrets, UnprocessedInput::Client(rest))
             }
-            Role::Unasked(_) | Role::Records(_) | Role::Failed => return Err(failed()),
+            SessionRole::Unasked(_) | SessionRole::Records(_) | SessionRole::Failed => return Err(failed()),
         };
-        self.role = Role::Records(Box::new(Records::new(secrets, rest, self.close_notify_sent)?));
+        self.role = SessionRole::Records(Box::new(Records::new(secrets, rest, self.close_notify_sent)?));
         Ok(())
     }
 
     #[cfg(test)]
     pub(super) fn records(&mut self) -> &mut Records {
         match &mut self.role {
-            Role::Records(records) => records,
+            SessionRole::Records(records) => records,
             _ => panic!("the records of this session are rustls'"),
         }
     }
 
     fn seal_record(&mut self, plain: &[u8], room: &mut [u8], held: &mut [u8]) -> Result<usize, Error> {
         match &mut self.role {
-            Role::Server(connection) => seal_record(connection.as_mut(), plain, room, held),
-            Role::Client(connection) => seal_record(connection.as_mut(), plain, room, held),
-            Role::Unasked(_) | Role::Records(_) | Role::Failed => Err(failed()),
+            SessionRole::Server(connection) => seal_record(connection.as_mut(), plain, room, held),
+            SessionRole::Client(connection) => seal_record(connection.as_mut(), plain, room, held),
+            SessionRole::Unasked(_) | SessionRole::Records(_) | SessionRole::Failed => Err(failed()),
         }
     }
 }
@@ -296,9 +296,9 @@ impl Shown {
         while self.bytes == 0 {
             let rest = incoming.get(skipped..).unwrap_or_default();
             match early_data.next(connection, rest) {
-                Next::EarlyData(bytes) => skipped += bytes,
-                Next::Unknown => break,
-                Next::Handshake => {
+                NextRecord::EarlyData(bytes) => skipped += bytes,
+                NextRecord::Unknown => break,
+                NextRecord::Handshake => {
                     self.early_data = None;
                     break;
                 }

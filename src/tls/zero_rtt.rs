@@ -80,7 +80,7 @@ pub(super) struct RejectedZeroRtt {
 }
 
 /// What the next bytes are.
-pub(super) enum Next {
+pub(super) enum NextRecord {
     /// So many bytes of early data, to be forgotten.
     EarlyData(usize),
     /// Nothing that can be told from early data yet.
@@ -103,23 +103,23 @@ impl RejectedZeroRtt {
     /// What stands at the front of what came. After a HelloRetryRequest, that is any record with content
     /// until the second ClientHello; after our ServerHello any record that the client's keys do not open
     /// (RFC 8446 §4.2.10).
-    pub(super) fn next(&mut self, connection: &CommonState, incoming: &[u8]) -> Next {
+    pub(super) fn next(&mut self, connection: &CommonState, incoming: &[u8]) -> NextRecord {
         if !begins_with_record(incoming) || connection.protocol_version().is_none() {
-            return Next::Unknown;
+            return NextRecord::Unknown;
         }
         let record = whole_record(incoming);
         let is_over = connection.protocol_version() != Some(ProtocolVersion::TLSv1_3)
             || self.skipped_bytes + record.len() > MAX_SKIPPED_BYTES;
         if is_over {
-            return Next::Handshake;
+            return NextRecord::Handshake;
         }
         if record.first() != Some(&APPLICATION_DATA) {
-            return Next::Unknown;
+            return NextRecord::Unknown;
         }
         if self.keys.as_ref().is_some_and(|keys| keys.fit(record)) {
-            return Next::Handshake;
+            return NextRecord::Handshake;
         }
         self.skipped_bytes += record.len();
-        Next::EarlyData(record.len())
+        NextRecord::EarlyData(record.len())
     }
 }

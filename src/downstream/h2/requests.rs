@@ -9,7 +9,7 @@ use crate::downstream::multiplex::stream_state::StreamState;
 use crate::downstream::multiplex::stream_state::Traits;
 use crate::exchange;
 use crate::exchange::Exchange;
-use crate::exchange::message::Request;
+use crate::exchange::message::RequestMessage;
 use crate::http::body::BodyLength;
 use crate::http::head::Method;
 use crate::http::head::RequestHead;
@@ -112,7 +112,7 @@ impl Shared {
         let origin = self.origin(terms);
         let codec = self.codec.borrow();
         let mut headers = Headers::new();
-        let message::Request { head, scheme, protocol } = codec.request(&mut headers);
+        let message::RequestMessage { head, scheme, protocol } = codec.request(&mut headers);
         // The one protocol that has a counterpart in HTTP/1.1 (RFC 8441 §5).
         let wants_tunnel = protocol == Some(b"websocket");
         let head = if wants_tunnel { RequestHead { method: Method::Get, ..head } } else { head };

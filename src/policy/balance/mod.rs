@@ -70,7 +70,7 @@ pub(crate) mod tests {
     use super::least_connections::Tournament;
     use super::power_of_two::Pairs;
     use super::random::Alias;
-    use super::weighted_round_robin::Schedule;
+    use super::weighted_round_robin::RoundSchedule;
 
     /// One worker that chooses by one algorithm: what it is asked with are loads and random numbers.
     type Chooser = Box<dyn FnMut(&[u32], &mut Numbers) -> Option<u32>>;
@@ -79,7 +79,7 @@ pub(crate) mod tests {
     fn chooser(algorithm: &str, candidates: &[Candidate], worker: usize, workers: usize) -> Chooser {
         match algorithm {
             "weighted_round_robin" => {
-                let schedule = Schedule::new(candidates);
+                let schedule = RoundSchedule::new(candidates);
                 let mut position = schedule.start(worker, workers);
                 Box::new(move |_, _| {
                     position += 1;

@@ -16,20 +16,20 @@ const GOLDEN: u32 = 0x9e37_79b9;
 
 /// The order in which the backends of a group are chosen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Schedule {
+pub struct RoundSchedule {
     /// Indices of backends; one with weight `w` stands here `w / gcd` times, evenly spread.
     round: Vec<u32>,
     /// Each backend once.
     backends: Vec<u32>,
 }
 
-impl Schedule {
+impl RoundSchedule {
     /// Lays out a round for these weights.
     ///
     /// The `m` backends of one weight take turns at the moments `(r + phase) / (m × weight)` of the
     /// round, and the round is the moments of all weights in order. So the shares are exact, every
     /// backend comes at even intervals, and the phases keep light backends from coming in a bunch.
-    pub fn new(candidates: &[Candidate]) -> Schedule {
+    pub fn new(candidates: &[Candidate]) -> RoundSchedule {
         let places = places(candidates);
         let mut order: Vec<(u64, u32)> = places.into_iter().zip(0..).collect();
         order.sort_unstable_by_key(|&(places, index)| (std::cmp::Reverse(places), index));
@@ -48,7 +48,7 @@ impl Schedule {
         // Made for lists that consist of sorted runs, which this one does.
         claims.sort();
         let backend = |claim: u64| candidates.get(claim as u32 as usize).map(|candidate| candidate.backend);
-        Schedule {
+        RoundSchedule {
             round: claims.into_iter().filter_map(backend).collect(),
             backends: candidates.iter().map(|candidate| candidate.backend).collect(),
         }
@@ -110,8 +110,8 @@ mod tests {
     use crate::policy::balance::tests::Numbers;
     use crate::policy::balance::tests::candidates;
 
-    fn schedule(weights: &[u32]) -> Schedule {
-        Schedule::new(&candidates(weights))
+    fn schedule(weights: &[u32]) -> RoundSchedule {
+        RoundSchedule::new(&candidates(weights))
     }
 
     fn round(weights: &[u32]) -> Vec<u32> {
@@ -123,7 +123,7 @@ mod tests {
         assert_eq!(round(&[100, 100, 100]), [0, 1, 2]);
         assert_eq!(round(&[1]), [0]);
         let indices =
-            Schedule::new(&[Candidate { backend: 7, weight: 5 }, Candidate { backend: 3, weight: 5 }]);
+            RoundSchedule::new(&[Candidate { backend: 7, weight: 5 }, Candidate { backend: 3, weight: 5 }]);
         assert_eq!(indices.round, [7, 3]);
     }
 
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn without_candidates_nobody_is_picked() {
-        let nobody = Schedule::new(&[]);
+        let nobody = RoundSchedule::new(&[]);
         assert_eq!((nobody.pick(5), nobody.pick_other(0, &[]), nobody.start(3, 4)), (None, None, 0));
     }
 
@@ -178,7 +178,7 @@ mod tests {
     }
 
     /// The largest deviation from its share of a backend that has at least 500 of 10,000 requests.
-    fn worst_deviation(schedule: &Schedule, candidates: &[Candidate], shares: &[usize]) -> f64 {
+    fn worst_deviation(schedule: &RoundSchedule, candidates: &[Candidate], shares: &[usize]) -> f64 {
         let mut counts = vec![0; candidates.len()];
         for (worker, &share) in shares.iter().enumerate() {
             let start = schedule.start(worker, shares.len());
@@ -224,7 +224,7 @@ mod tests {
         }
         for weights in groups {
             let candidates = candidates(&weights);
-            let schedule = Schedule::new(&candidates);
+            let schedule = RoundSchedule::new(&candidates);
             for workers in 1..=8 {
                 for equal in [true, false, false, false] {
                     let shares = shares(&mut numbers, workers, equal);

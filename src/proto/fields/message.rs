@@ -80,7 +80,7 @@ impl Malformed {
 }
 
 /// A request, borrowed from the fields that it was decoded to.
-pub struct Request<'h, 'b> {
+pub struct RequestMessage<'h, 'b> {
     pub head: RequestHead<'h, 'b>,
     /// Empty with plain CONNECT.
     pub scheme: &'b [u8],
@@ -90,7 +90,7 @@ pub struct Request<'h, 'b> {
 
 /// What a connection needs to know of a head that is well-formed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::proto) struct Checked {
+pub(in crate::proto) struct CheckedMessage {
     /// [`UNKNOWN_LENGTH`] without the field.
     pub(in crate::proto) content_length: u64,
     /// Of a response.
@@ -104,7 +104,7 @@ pub(in crate::proto) fn check_request(
     fields: &Fields,
     connect_protocol: bool,
     cookies: &mut Vec<u8>,
-) -> Result<Checked, Malformed> {
+) -> Result<CheckedMessage, Malformed> {
     let scan = Scan::of(fields)?;
     let pseudo = &scan.pseudo;
     let method = pseudo.method.ok_or(Malformed::MissingPseudoField)?;
@@ -125,10 +125,10 @@ pub(in crate::proto) fn check_request(
     check_authority(pseudo.authority, scan.host)?;
     join_cookies(fields, scan.cookies, cookies);
     let content_length = if is_connect { UNKNOWN_LENGTH } else { scan.content_length };
-    Ok(Checked { content_length, status: 0, is_connect })
+    Ok(CheckedMessage { content_length, status: 0, is_connect })
 }
 
-pub(in crate::proto) fn check_response(fields: &Fields) -> Result<Checked, Malformed> {
+pub(in crate::proto) fn check_response(fields: &Fields) -> Result<CheckedMessage, Malformed> {
     let scan = Scan::of(fields)?;
     let pseudo = &scan.pseudo;
     let others = [pseudo.method, pseudo.scheme, pseudo.path, pseudo.authority, pseudo.protocol];
@@ -136,7 +136,7 @@ pub(in crate::proto) fn check_response(fields: &Fields) -> Result<Checked, Malfo
         return Err(Malformed::PseudoField);
     }
     let status = parse_status(pseudo.status.ok_or(Malformed::MissingPseudoField)?)?;
-    Ok(Checked { content_length: scan.content_length, status, is_connect: false })
+    Ok(CheckedMessage { content_length: scan.content_length, status, is_connect: false })
 }
 
 /// "Trailers MUST NOT include pseudo-header fields" (§8.1).
@@ -157,7 +157,7 @@ pub(in crate::proto) fn request<'h, 'b>(
     fields: &'b Fields,
     cookies: &'b [u8],
     headers: &'h mut Headers<'b>,
-) -> Request<'h, 'b> {
+) -> RequestMessage<'h, 'b> {
     headers.clear();
     let mut pseudo = Pseudo::default();
     let mut has_cookies = false;
@@ -198,7 +198,7 @@ pub(in crate::proto) fn request<'h, 'b>(
     };
     let target = Target { raw, form, path_and_query: raw };
     let head = RequestHead { method, target, version: Version::Http2, headers };
-    Request { head, scheme: pseudo.scheme.unwrap_or_default(), protocol: pseudo.protocol }
+    RequestMessage { head, scheme: pseudo.scheme.unwrap_or_default(), protocol: pseudo.protocol }
 }
 
 /// What these fields say of a request that is refused, for the log alone.

@@ -60,7 +60,7 @@ impl Limit {
 
 /// A budget that refills with time.
 #[derive(Clone, Copy)]
-struct Rate {
+struct TokenRate {
     limit: Limit,
     /// Tokens that a new connection has, and the most that it can have.
     burst: u32,
@@ -69,19 +69,19 @@ struct Rate {
 }
 
 /// The budgets, in the order of [`Limit`].
-const RATES: [Rate; 7] = [
+const RATES: [TokenRate; 7] = [
     // What the owner of the connection allows takes its place; see [`Resets`].
-    Rate { limit: Limit::Resets, burst: 0, per_second: 0 },
+    TokenRate { limit: Limit::Resets, burst: 0, per_second: 0 },
     // Real peers send one or two in all.
-    Rate { limit: Limit::Settings, burst: 16, per_second: 1 },
+    TokenRate { limit: Limit::Settings, burst: 16, per_second: 1 },
     // gRPC in Go measures the path with a PING for each round trip in which messages come.
-    Rate { limit: Limit::Pings, burst: 100, per_second: 20 },
-    Rate { limit: Limit::EmptyContent, burst: 100, per_second: 10 },
+    TokenRate { limit: Limit::Pings, burst: 100, per_second: 20 },
+    TokenRate { limit: Limit::EmptyContent, burst: 100, per_second: 10 },
     // Two for each DATA frame is what careless clients send.
-    Rate { limit: Limit::WindowUpdates, burst: 1000, per_second: 200 },
+    TokenRate { limit: Limit::WindowUpdates, burst: 1000, per_second: 200 },
     // Some clients send one for each request, and a handful at the start.
-    Rate { limit: Limit::Priorities, burst: 400, per_second: 100 },
-    Rate { limit: Limit::UselessFrames, burst: 400, per_second: 100 },
+    TokenRate { limit: Limit::Priorities, burst: 400, per_second: 100 },
+    TokenRate { limit: Limit::UselessFrames, burst: 400, per_second: 100 },
 ];
 
 /// How many streams a client may end before they are answered.
@@ -151,7 +151,7 @@ const MAX_TOKENS: u32 = 1_000_000;
 
 /// What a peer has left of each budget.
 pub struct Budgets {
-    resets: Rate,
+    resets: TokenRate,
     levels: [Level; RATES.len()],
 }
 
@@ -165,7 +165,7 @@ struct Level {
 impl Budgets {
     /// Full budgets.
     pub fn new(resets: Resets) -> Budgets {
-        let resets = Rate {
+        let resets = TokenRate {
             limit: Limit::Resets,
             burst: resets.burst.clamp(1, MAX_TOKENS),
             per_second: resets.per_second.clamp(1, MAX_TOKENS),
@@ -205,7 +205,7 @@ impl Budgets {
         }
     }
 
-    fn level(&mut self, limit: Limit) -> Option<(&mut Level, Rate)> {
+    fn level(&mut self, limit: Limit) -> Option<(&mut Level, TokenRate)> {
         let place = limit as usize;
         let rate = *RATES.get(place)?;
         debug_assert!(rate.limit == limit);

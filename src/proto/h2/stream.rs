@@ -55,7 +55,7 @@ impl StreamId {
 
 /// How far one side's message has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Half {
+pub enum HalfState {
     Head,
     Content,
     Ended,
@@ -65,8 +65,8 @@ pub enum Half {
 pub(super) struct Stream {
     pub(super) id: StreamId,
     pub(super) opened: Millis,
-    pub(super) receiving: Half,
-    pub(super) sending: Half,
+    pub(super) receiving: HalfState,
+    pub(super) sending: HalfState,
     pub(super) send_window: SendWindow,
     pub(super) receive_window: ReceiveWindow,
     /// What Content-Length promised and has not come; [`UNKNOWN_LENGTH`] without.
@@ -97,8 +97,8 @@ impl Stream {
         Stream {
             id,
             opened,
-            receiving: Half::Head,
-            sending: Half::Head,
+            receiving: HalfState::Head,
+            sending: HalfState::Head,
             send_window,
             receive_window,
             content_left: UNKNOWN_LENGTH,
@@ -110,12 +110,12 @@ impl Stream {
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.receiving == Half::Ended && self.sending == Half::Ended
+        self.receiving == HalfState::Ended && self.sending == HalfState::Ended
     }
 
     /// A final head came, with the Content-Length that counts for this stream.
     pub(super) fn receive_head(&mut self, content_length: u64, end: bool) -> Result<(), Fault> {
-        self.receiving = Half::Content;
+        self.receiving = HalfState::Content;
         self.content_left = content_length;
         if end { self.receive_end() } else { Ok(()) }
     }
@@ -124,9 +124,9 @@ impl Stream {
     /// must equal Content-Length (RFC 9113 §8.1.1).
     pub(super) fn receive_content(&mut self, bytes: u32, end: bool) -> Result<(), Fault> {
         match self.receiving {
-            Half::Head => return Err(Fault::Malformed(Malformed::ContentWithoutHead)),
-            Half::Ended => return Err(Fault::EndedStream),
-            Half::Content => {}
+            HalfState::Head => return Err(Fault::Malformed(Malformed::ContentWithoutHead)),
+            HalfState::Ended => return Err(Fault::EndedStream),
+            HalfState::Content => {}
         }
         if self.content_left != UNKNOWN_LENGTH {
             let left = self.content_left.checked_sub(u64::from(bytes));
@@ -140,7 +140,7 @@ impl Stream {
         if !matches!(self.content_left, 0 | UNKNOWN_LENGTH) {
             return Err(Fault::Malformed(Malformed::ContentLength));
         }
-        self.receiving = Half::Ended;
+        self.receiving = HalfState::Ended;
         Ok(())
     }
 
@@ -200,7 +200,7 @@ mod tests {
         stream.receive_head(UNKNOWN_LENGTH, true).unwrap();
         assert_eq!(stream.receive_content(0, true), Err(Fault::EndedStream));
         assert!(!stream.is_closed());
-        stream.sending = Half::Ended;
+        stream.sending = HalfState::Ended;
         assert!(stream.is_closed());
     }
 

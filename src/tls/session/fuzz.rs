@@ -169,7 +169,7 @@ impl End {
     pub(in crate::tls) fn update_keys(&mut self, request: bool) {
         match &mut self.engine {
             Engine::Ours(session) => {
-                if let Role::Records(records) = &mut session.role {
+                if let SessionRole::Records(records) = &mut session.role {
                     records.send_key_update(request, &mut self.outgoing).expect("keys can be updated");
                 }
             }

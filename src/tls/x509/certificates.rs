@@ -65,13 +65,13 @@ pub struct CertificateFile<'f> {
 
 /// A certificate and the warnings about it.
 #[derive(Debug)]
-pub struct Checked {
+pub struct CheckedFiles {
     pub certificate: Certificate,
     pub remarks: Vec<CertificateFinding>,
 }
 
 /// Checks the files of a certificate. `now` is in seconds since the Unix epoch.
-pub fn read(files: &CertificateFiles<'_>, now: i64) -> Result<Checked, Vec<CertificateFinding>> {
+pub fn read(files: &CertificateFiles<'_>, now: i64) -> Result<CheckedFiles, Vec<CertificateFinding>> {
     let sections_of_chain = sections(files.chain).and_then(certificates);
     let chain = match &sections_of_chain {
         Ok(sections) => Chain::parse(sections).map_err(CertificateFault::Chain),
@@ -122,7 +122,7 @@ fn check(
     key: Arc<dyn SigningKey>,
     files: &CertificateFiles<'_>,
     now: i64,
-) -> Result<Checked, (Part, CertificateFault)> {
+) -> Result<CheckedFiles, (Part, CertificateFault)> {
     check_key(&chain.parsed, key.as_ref(), files.chain.name)?;
     check_order(&chain.parsed).map_err(|fault| (Part::Chain, CertificateFault::Chain(fault)))?;
     let leaf = &chain.parsed[0];
@@ -161,7 +161,7 @@ fn check(
     };
     let remarks =
         remarks.into_iter().map(|(part, remark)| finding(part, files, CertificateFault::Remark(remark)));
-    Ok(Checked { certificate, remarks: remarks.collect() })
+    Ok(CheckedFiles { certificate, remarks: remarks.collect() })
 }
 
 fn finding(part: Part, files: &CertificateFiles<'_>, fault: CertificateFault) -> CertificateFinding {

@@ -9,7 +9,7 @@ use crate::http::headers::Headers;
 use crate::http::headers::KnownName;
 use crate::net::buffer::Buffers;
 use crate::policy::grpc;
-use crate::proto::fields::message::Request;
+use crate::proto::fields::message::RequestMessage;
 use crate::proto::h1::framing::request_framing;
 use crate::proto::h1::head::HeadLimits;
 use crate::proto::h1::head::Parse;
@@ -39,7 +39,7 @@ pub fn fuzz_translation(bytes: &[u8]) {
         return;
     };
     let mut headers = Headers::new();
-    let Request { head, protocol, .. } = codec.request(&mut headers);
+    let RequestMessage { head, protocol, .. } = codec.request(&mut headers);
     let is_tunnel = protocol == Some(b"websocket");
     // Whatever else CONNECT asks for is not passed on.
     if head.method == Method::Connect && !is_tunnel {
@@ -148,7 +148,7 @@ fn reads_as_http2(head: &RequestHead<'_, '_>, asked: &Asked) {
     let frames = output.strip_prefix(PREFACE).expect("a client begins with it");
     let codec = served(frames, WIDER).expect("a request is taken as it was");
     let mut headers = Headers::new();
-    let Request { head: again, protocol, scheme } = codec.request(&mut headers);
+    let RequestMessage { head: again, protocol, scheme } = codec.request(&mut headers);
     assert_eq!((scheme, protocol.is_some()), (&b"https"[..], asked.is_tunnel));
     let mut expected = Meaning::of_client(head);
     expected.fields.iter_mut().for_each(|(name, value, is_sensitive)| {

@@ -2,7 +2,7 @@
 
 use crate::proto::fields::list::FieldLimits;
 use crate::proto::fields::message;
-use crate::proto::fields::message::Checked;
+use crate::proto::fields::message::CheckedMessage;
 use crate::proto::fields::message::Malformed;
 use crate::proto::fields::message::UNKNOWN_LENGTH;
 use crate::proto::h2::connection::Connection;
@@ -19,7 +19,7 @@ use crate::proto::h2::limits::LONG_BLOCK_FACTOR;
 use crate::proto::h2::limits::Limit;
 use crate::proto::h2::limits::Millis;
 use crate::proto::h2::settings::Role;
-use crate::proto::h2::stream::Half;
+use crate::proto::h2::stream::HalfState;
 use crate::proto::h2::stream::Stream;
 use crate::proto::h2::stream::StreamId;
 use crate::proto::h2::streams::StreamStatus;
@@ -39,10 +39,12 @@ impl Connection {
         let purpose = match self.status(id) {
             StreamStatus::Live(place) => {
                 self.streams.at(place).map_or(Purpose::Discard(None), |stream| match stream.receiving {
-                    Half::Head => Purpose::Response,
-                    Half::Ended => Purpose::Discard(Some(Fault::EndedStream)),
-                    Half::Content if frame.end_stream => Purpose::Trailers,
-                    Half::Content => Purpose::Discard(Some(Fault::Malformed(Malformed::TrailersWithoutEnd))),
+                    HalfState::Head => Purpose::Response,
+                    HalfState::Ended => Purpose::Discard(Some(Fault::EndedStream)),
+                    HalfState::Content if frame.end_stream => Purpose::Trailers,
+                    HalfState::Content => {
+                        Purpose::Discard(Some(Fault::Malformed(Malformed::TrailersWithoutEnd)))
+                    }
                 })
             }
             StreamStatus::Idle if self.role == Role::Server => self.admit_request(id, now)?,
@@ -134,12 +136,17 @@ impl Connection {
     }
 
     fn handle_large_request(&mut self, id: StreamId, end: bool, now: Millis) -> Outcome {
-        let unread = Checked { content_length: UNKNOWN_LENGTH, status: 0, is_connect: false };
+        let unread = CheckedMessage { content_length: UNKNOWN_LENGTH, status: 0, is_connect: false };
         self.accept((id, end), &unread, now)?;
         Ok(Some(Event::HeadTooLarge { stream: id, end }))
     }
 
-    fn accept(&mut self, (id, end): (StreamId, bool), checked: &Checked, now: Millis) -> Result<(), Fault> {
+    fn accept(
+        &mut self,
+        (id, end): (StreamId, bool),
+        checked: &CheckedMessage,
+        now: Millis,
+    ) -> Result<(), Fault> {
         let mut stream = self.new_stream(id, now);
         stream.is_connect = checked.is_connect;
         stream.receive_head(checked.content_length, end)?;
@@ -184,7 +191,7 @@ impl Connection {
 
 /// How much content a response has. Those to HEAD, 204 and 304 have none, whatever Content-Length says (RFC
 /// 9113 §8.1.1).
-fn response_length(stream: &Stream, checked: &Checked) -> u64 {
+fn response_length(stream: &Stream, checked: &CheckedMessage) -> u64 {
     if stream.head_only || matches!(checked.status, 204 | 304) {
         0
     } else if stream.is_connect && checked.status < 300 {

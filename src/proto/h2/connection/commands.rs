@@ -22,7 +22,7 @@ use crate::proto::h2::limits::SHUTDOWN_MS;
 use crate::proto::h2::limits::SILLY_WINDOW_BYTES;
 use crate::proto::h2::limits::WINDOW_UPDATES_PER_CONTENT;
 use crate::proto::h2::settings::Role;
-use crate::proto::h2::stream::Half;
+use crate::proto::h2::stream::HalfState;
 use crate::proto::h2::stream::StreamId;
 
 /// The stream has ended or was reset, or this side has ended it.
@@ -55,7 +55,7 @@ impl Connection {
             _ => {}
         });
         self.write_block(id, fields, end);
-        stream.sending = if end { Half::Ended } else { Half::Content };
+        stream.sending = if end { HalfState::Ended } else { HalfState::Content };
         self.streams.insert(stream);
         Ok(id)
     }
@@ -78,7 +78,7 @@ impl Connection {
         stream: StreamId,
         fields: impl IntoIterator<Item = impl Into<FieldLine<'f>>>,
     ) -> Result<(), StreamGone> {
-        self.expect(stream, Half::Head)?;
+        self.expect(stream, HalfState::Head)?;
         self.write_block(stream, fields, false);
         Ok(())
     }
@@ -90,7 +90,7 @@ impl Connection {
         fields: impl IntoIterator<Item = impl Into<FieldLine<'f>>>,
         end: bool,
     ) -> Result<(), StreamGone> {
-        self.expect(stream, Half::Head)?;
+        self.expect(stream, HalfState::Head)?;
         self.write_block(stream, fields, end);
         self.advance(stream, end);
         Ok(())
@@ -102,7 +102,7 @@ impl Connection {
         stream: StreamId,
         fields: impl IntoIterator<Item = impl Into<FieldLine<'f>>>,
     ) -> Result<(), StreamGone> {
-        self.expect(stream, Half::Content)?;
+        self.expect(stream, HalfState::Content)?;
         self.write_block(stream, fields, true);
         self.advance(stream, true);
         Ok(())
@@ -142,7 +142,7 @@ impl Connection {
         end: bool,
         now: Millis,
     ) -> Result<Option<([u8; HEADER_BYTES], usize)>, StreamGone> {
-        self.expect(stream, Half::Content)?;
+        self.expect(stream, HalfState::Content)?;
         if wanted == 0 && !end {
             return Ok(None);
         }
@@ -293,7 +293,7 @@ impl Connection {
     }
 
     /// Whether this side of the stream is where the command needs it.
-    fn expect(&self, stream: StreamId, half: Half) -> Result<(), StreamGone> {
+    fn expect(&self, stream: StreamId, half: HalfState) -> Result<(), StreamGone> {
         let is_there = self.streams.get(stream).is_some_and(|stream| stream.sending == half);
         if is_there && self.go_away != GoAwayState::Failed { Ok(()) } else { Err(StreamGone) }
     }
@@ -301,7 +301,7 @@ impl Connection {
     /// This side has sent its head, or its end.
     fn advance(&mut self, stream: StreamId, end: bool) {
         if let Some(state) = self.streams.get_mut(stream) {
-            state.sending = if end { Half::Ended } else { Half::Content };
+            state.sending = if end { HalfState::Ended } else { HalfState::Content };
         }
         if end {
             self.remove_if_closed(stream);

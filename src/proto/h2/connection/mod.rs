@@ -16,7 +16,7 @@ use crate::http::headers::Headers;
 use crate::http::headers::MAX_FIELDS;
 use crate::proto::fields::list::Fields;
 use crate::proto::fields::message;
-use crate::proto::fields::message::Request;
+use crate::proto::fields::message::RequestMessage;
 use crate::proto::h2::fault::ErrorCode;
 use crate::proto::h2::fault::Fault;
 use crate::proto::h2::fault::Scope;
@@ -43,7 +43,7 @@ use crate::proto::h2::settings::Acknowledgement;
 use crate::proto::h2::settings::Local;
 use crate::proto::h2::settings::Peer;
 use crate::proto::h2::settings::Role;
-use crate::proto::h2::stream::Half;
+use crate::proto::h2::stream::HalfState;
 use crate::proto::h2::stream::Stream;
 use crate::proto::h2::stream::StreamId;
 use crate::proto::h2::streams::StreamStatus;
@@ -71,7 +71,7 @@ pub struct Connection {
     has_peer_settings: bool,
     reading: Reading,
     /// The header block that is not complete.
-    block: Option<Block>,
+    block: Option<HeaderBlock>,
     /// Of that block, what came so far.
     fragments: Vec<u8>,
     decoder: Decoder,
@@ -158,7 +158,7 @@ enum Reading {
 }
 
 /// A header block on its way.
-struct Block {
+struct HeaderBlock {
     stream: StreamId,
     end_stream: bool,
     purpose: Purpose,
@@ -272,7 +272,7 @@ impl Connection {
 
     /// Whether this side may still send on a stream.
     pub fn is_sending(&self, stream: StreamId) -> bool {
-        self.streams.get(stream).is_some_and(|stream| stream.sending != Half::Ended)
+        self.streams.get(stream).is_some_and(|stream| stream.sending != HalfState::Ended)
     }
 
     /// Bytes of content that the windows allow on a stream at present. What is left of the connection's window
@@ -292,7 +292,7 @@ impl Connection {
     }
 
     /// The request of the last [`Event::Head`].
-    pub fn request<'h, 'b>(&'b self, headers: &'h mut Headers<'b>) -> Request<'h, 'b> {
+    pub fn request<'h, 'b>(&'b self, headers: &'h mut Headers<'b>) -> RequestMessage<'h, 'b> {
         message::request(&self.fields, &self.cookies, headers)
     }
 
@@ -448,7 +448,7 @@ impl Connection {
     /// A client that makes streams end early, whoever ends them, makes us work for nothing; but not where the
     /// response is complete: then it cost no more than any other. A server only harms itself.
     fn spend_reset(&mut self, id: StreamId, now: Millis) -> Result<(), Fault> {
-        let is_answered = self.streams.get(id).is_some_and(|stream| stream.sending == Half::Ended);
+        let is_answered = self.streams.get(id).is_some_and(|stream| stream.sending == HalfState::Ended);
         if self.role == Role::Client || is_answered {
             return Ok(());
         }

@@ -2,10 +2,10 @@
 //! range of the bytes that were handed in, and what is ignored is skipped as it comes.
 
 use crate::proto::h2::connection::BDP_PING;
-use crate::proto::h2::connection::Block;
 use crate::proto::h2::connection::Connection;
 use crate::proto::h2::connection::Event;
 use crate::proto::h2::connection::GoAwayState;
+use crate::proto::h2::connection::HeaderBlock;
 use crate::proto::h2::connection::Reading;
 use crate::proto::h2::fault::Fault;
 use crate::proto::h2::frame::ACK;
@@ -27,7 +27,7 @@ use crate::proto::h2::limits::MAX_OUTPUT_BYTES;
 use crate::proto::h2::limits::MAX_SETTINGS_BYTES;
 use crate::proto::h2::limits::MIN_BLOCK_BYTES;
 use crate::proto::h2::limits::Millis;
-use crate::proto::h2::stream::Half;
+use crate::proto::h2::stream::HalfState;
 use crate::proto::h2::stream::StreamId;
 use crate::proto::h2::streams::StreamStatus;
 
@@ -256,7 +256,7 @@ impl Connection {
         };
         let purpose = self.purpose_of(&frame, now)?;
         let HeadersFrame { stream, prefix_bytes, fragment_bytes, padding_bytes, .. } = frame;
-        self.block = Some(Block {
+        self.block = Some(HeaderBlock {
             stream,
             end_stream: frame.end_stream,
             purpose,
@@ -345,7 +345,7 @@ impl Connection {
 
     /// Whether the stream's peer has yet to end its message.
     pub fn is_receiving(&self, id: StreamId) -> bool {
-        self.streams.get(id).is_some_and(|stream| stream.receiving != Half::Ended)
+        self.streams.get(id).is_some_and(|stream| stream.receiving != HalfState::Ended)
     }
 }
 

@@ -86,7 +86,7 @@ impl Decoder {
         let work_left = usize::from(self.max_table_bytes) + WORK_PER_BYTE * rest.len();
         let outcome = Decoded::Whole;
         let table = &mut self.table;
-        let mut block = Block { rest, table, limits, fields, outcome, work_left, excess: 0 };
+        let mut block = FieldBlock { rest, table, limits, fields, outcome, work_left, excess: 0 };
         while let Some(&first) = block.rest.first() {
             block.take_field(first)?;
         }
@@ -124,7 +124,7 @@ const MAX_SIZE_UPDATES: usize = 2;
 const WORK_PER_BYTE: usize = 16;
 
 /// A header block on its way.
-struct Block<'d, 'b> {
+struct FieldBlock<'d, 'b> {
     rest: &'b [u8],
     table: &'d mut DynamicTable,
     limits: &'d FieldLimits,
@@ -136,7 +136,7 @@ struct Block<'d, 'b> {
     excess: usize,
 }
 
-impl<'b> Block<'_, 'b> {
+impl<'b> FieldBlock<'_, 'b> {
     #[inline]
     fn take_field(&mut self, first: u8) -> Result<(), DecodeError> {
         if first & INDEXED != 0 {

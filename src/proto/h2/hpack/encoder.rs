@@ -8,10 +8,10 @@ use crate::proto::h2::hpack::DEFAULT_TABLE_BYTES;
 use crate::proto::h2::hpack::dynamic_table::DynamicTable;
 use crate::proto::h2::hpack::indexing;
 use crate::proto::h2::hpack::indexing::Indexing;
-use crate::proto::h2::hpack::lookup::Found;
+use crate::proto::h2::hpack::lookup::LookedUp;
 use crate::proto::h2::hpack::lookup::Lookup;
+use crate::proto::h2::hpack::lookup::LookupKey;
 use crate::proto::h2::hpack::lookup::Unindexed;
-use crate::proto::h2::hpack::lookup::Wanted;
 use crate::proto::h2::hpack::static_table;
 use crate::proto::h2::hpack::static_table::LAST_STATIC;
 
@@ -135,14 +135,14 @@ impl BlockEncoder<'_> {
 
     /// Refers to the table's entry, or adds one when this is the `sight` at which it is worth that.
     fn through_table(&mut self, field: &Unindexed<'_>, sight: Sight) {
-        let wanted = Wanted::new(field);
+        let wanted = LookupKey::new(field);
         let Encoder { table, lookup, .. } = &mut *self.encoder;
         let lookup = lookup.get_or_insert_with(|| Box::new(Lookup::new()));
         let found = lookup.find(&wanted, table);
         let name_index = match found {
-            Found::Field(position) => return self.indexed(dynamic_index(position)),
-            Found::Name(position) => field.static_name.unwrap_or(dynamic_index(position)),
-            Found::Nothing => field.static_name.unwrap_or(0),
+            LookedUp::Field(position) => return self.indexed(dynamic_index(position)),
+            LookedUp::Name(position) => field.static_name.unwrap_or(dynamic_index(position)),
+            LookedUp::Nothing => field.static_name.unwrap_or(0),
         };
         if sight == Sight::Second && !lookup.is_repeated(&wanted) {
             self.literal_named(WITHOUT_INDEXING, name_index, field);

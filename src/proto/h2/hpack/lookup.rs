@@ -8,7 +8,7 @@ use crate::proto::h2::hpack::static_table::hash_value;
 
 /// A field to look for.
 #[derive(Clone, Copy)]
-pub(super) struct Wanted<'f> {
+pub(super) struct LookupKey<'f> {
     /// In any case.
     name: &'f [u8],
     value: &'f [u8],
@@ -17,11 +17,11 @@ pub(super) struct Wanted<'f> {
     value_hash: u32,
 }
 
-impl<'f> Wanted<'f> {
-    pub(super) fn new(field: &Unindexed<'f>) -> Wanted<'f> {
+impl<'f> LookupKey<'f> {
+    pub(super) fn new(field: &Unindexed<'f>) -> LookupKey<'f> {
         let &Unindexed { name, value, name_hash, static_name } = field;
         let name_key = static_name.unwrap_or(name_hash | HASHED);
-        Wanted { name, value, name_key, value_hash: hash_value(value) }
+        LookupKey { name, value, name_key, value_hash: hash_value(value) }
     }
 }
 
@@ -36,7 +36,7 @@ pub(super) struct Unindexed<'f> {
 
 /// Positions in the table, the newest at zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum LookedUp {
     Field(usize),
     Name(usize),
     Nothing,
@@ -72,8 +72,8 @@ impl Lookup {
         size_of::<Lookup>() + self.links.capacity() * size_of::<Link>()
     }
 
-    pub(super) fn find(&self, wanted: &Wanted<'_>, table: &DynamicTable) -> Found {
-        let mut found = Found::Nothing;
+    pub(super) fn find(&self, wanted: &LookupKey<'_>, table: &DynamicTable) -> LookedUp {
+        let mut found = LookedUp::Nothing;
         let mut number = self.heads.get(wanted.name_key as usize % BUCKETS).copied().unwrap_or_default();
         for _ in 0..MAX_CHAIN {
             let position = self.next.wrapping_sub(number).wrapping_sub(1) as usize;
@@ -86,10 +86,10 @@ impl Lookup {
                 && (link.name_key < HASHED || table.name(entry).is_ignoring_case(wanted.name))
             {
                 if link.value_hash == wanted.value_hash && table.value(entry).is(wanted.value) {
-                    return Found::Field(position);
+                    return LookedUp::Field(position);
                 }
-                if found == Found::Nothing {
-                    found = Found::Name(position);
+                if found == LookedUp::Nothing {
+                    found = LookedUp::Name(position);
                 }
             }
             number = link.previous;
@@ -98,7 +98,7 @@ impl Lookup {
     }
 
     /// The field was inserted as the newest of the table.
-    pub(super) fn insert(&mut self, wanted: &Wanted<'_>, table: &DynamicTable) {
+    pub(super) fn insert(&mut self, wanted: &LookupKey<'_>, table: &DynamicTable) {
         if let Some(head) = self.heads.get_mut(wanted.name_key as usize % BUCKETS) {
             let (name_key, value_hash) = (wanted.name_key, wanted.value_hash);
             self.links.push_back(Link { name_key, value_hash, previous: *head });
@@ -115,7 +115,7 @@ impl Lookup {
     }
 
     /// Whether the field was here not long ago. Now it was.
-    pub(super) fn is_repeated(&mut self, wanted: &Wanted<'_>) -> bool {
+    pub(super) fn is_repeated(&mut self, wanted: &LookupKey<'_>) -> bool {
         let hash = wanted.name_key.rotate_left(7) ^ wanted.value_hash;
         let mark = (hash >> 16) as u16 | 1;
         // Without an early exit, this is a few vector instructions.
@@ -148,8 +148,8 @@ mod tests {
     use crate::proto::h2::hpack::fuzz::Numbers;
     use crate::proto::h2::hpack::static_table::hash_name;
 
-    fn wanted<'f>(name: &'f [u8], value: &'f [u8]) -> Wanted<'f> {
-        Wanted::new(&Unindexed { name, value, name_hash: hash_name(name), static_name: None })
+    fn wanted<'f>(name: &'f [u8], value: &'f [u8]) -> LookupKey<'f> {
+        LookupKey::new(&Unindexed { name, value, name_hash: hash_name(name), static_name: None })
     }
 
     #[test]
@@ -167,9 +167,9 @@ mod tests {
             let same_name = |field: &(Vec<u8>, Vec<u8>)| field.0 == name.as_bytes();
             let whole = fields.iter().position(|field| same_name(field) && field.1 == value.as_bytes());
             let expected = match (whole, fields.iter().position(same_name)) {
-                (Some(position), _) => Found::Field(position),
-                (None, Some(position)) => Found::Name(position),
-                (None, None) => Found::Nothing,
+                (Some(position), _) => LookedUp::Field(position),
+                (None, Some(position)) => LookedUp::Name(position),
+                (None, None) => LookedUp::Nothing,
             };
             assert_eq!(lookup.find(&field, &table), expected);
             let upper = name.to_uppercase();
@@ -195,8 +195,8 @@ mod tests {
             table.insert(b"n", value.as_bytes(), KnownName::Other);
             lookup.insert(&field, &table);
         }
-        assert_eq!(lookup.find(&wanted(b"n", b"44"), &table), Found::Field(15));
-        assert_eq!(lookup.find(&wanted(b"n", b"43"), &table), Found::Name(0));
+        assert_eq!(lookup.find(&wanted(b"n", b"44"), &table), LookedUp::Field(15));
+        assert_eq!(lookup.find(&wanted(b"n", b"43"), &table), LookedUp::Name(0));
     }
 
     #[test]

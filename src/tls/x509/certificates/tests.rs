@@ -65,7 +65,7 @@ impl Workshop {
         self.write(into, &bytes);
     }
 
-    fn check(&self, chain: &str, key: &str) -> Result<Checked, Vec<CertificateFinding>> {
+    fn check(&self, chain: &str, key: &str) -> Result<CheckedFiles, Vec<CertificateFinding>> {
         self.check_with_staple(chain, key, None)
     }
 
@@ -74,7 +74,7 @@ impl Workshop {
         chain: &str,
         key: &str,
         staple: Option<&str>,
-    ) -> Result<Checked, Vec<CertificateFinding>> {
+    ) -> Result<CheckedFiles, Vec<CertificateFinding>> {
         let bytes = [chain, key].map(|name| self.read(name));
         let staple_bytes = staple.map(|name| self.read(name));
         let files = CertificateFiles {

@@ -6,9 +6,9 @@ use crate::proto::fields::error::DecodeError;
 use crate::proto::fields::integer;
 use crate::proto::fields::list::FieldLimits;
 use crate::proto::fields::list::Fields;
-use crate::proto::h2::hpack::decoder::Block;
 use crate::proto::h2::hpack::decoder::Decoded;
 use crate::proto::h2::hpack::decoder::Decoder;
+use crate::proto::h2::hpack::decoder::FieldBlock;
 use crate::proto::h2::hpack::decoder::INDEXED;
 use crate::proto::h2::hpack::decoder::WITH_INDEXING;
 use crate::proto::h2::hpack::decoder::WORK_PER_BYTE;
@@ -186,7 +186,7 @@ impl Decoder {
             let Some(&first) = rest.first().filter(|_| long.skipping == Skipping::Nothing) else { break };
             let (outcome, work_left, excess) = (long.outcome, long.work_left, long.excess);
             let mut block =
-                Block { rest, table: &mut self.table, limits, fields, outcome, work_left, excess };
+                FieldBlock { rest, table: &mut self.table, limits, fields, outcome, work_left, excess };
             match block.take_field(first) {
                 Ok(()) => {
                     (long.outcome, long.work_left, long.excess) =

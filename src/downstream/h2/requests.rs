@@ -9,7 +9,7 @@ use crate::downstream::multiplex::stream_state::StreamState;
 use crate::downstream::multiplex::stream_state::Traits;
 use crate::exchange;
 use crate::exchange::Exchange;
-use crate::exchange::message::RequestMessage;
+use crate::exchange::message::Request;
 use crate::http::body::BodyLength;
 use crate::http::head::Method;
 use crate::http::head::RequestHead;

@@ -1,7 +1,7 @@
 //! Messages for the operator, on standard error.
 //!
 //! A command writes them as they come. A process that serves calls [`start`] first: from then on messages go
-//! into a bounded queue, and one thread writes them. The thread that has a message never waits for the reader
+//! into a bounded queue, and one thread writes them. A thread that has a message never waits for the reader of
 //! it: a full pipe or a stopped terminal must hold up neither requests nor probes. What does not fit is
 //! counted, and told as soon as they are read again.
 

@@ -176,7 +176,7 @@ impl<'t, 'o> Section<'t, 'o> {
         let (later, others): (Vec<_>, Vec<_>) = table.entries.iter().partition(is_later);
         for entry in later {
             let message = format!("`{}` is not supported yet by this version", entry.key);
-            let help = format!("remove it; known here: {}", self.known.join(", "));
+            let help = format!("remove it; valid keys: {}", self.known.join(", "));
             self.output.report.error(entry.key_location, message, help);
         }
         report_unknown(others, &self.known, &self.title, &mut self.output.report);
@@ -215,7 +215,7 @@ pub(super) fn report_unknown<'t>(
         };
         if vocabulary::comes_later(&entry.key, title) {
             let message = format!("`{}` is not supported yet by this version", entry.key);
-            let help = format!("remove it; known here: {}", known.join(", "));
+            let help = format!("remove it; valid keys: {}", known.join(", "));
             report.error(entry.key_location, message, help);
             continue;
         }

@@ -255,7 +255,7 @@ pub(super) fn advice(key: &str, title: &str, known: &[&str]) -> String {
         ([home], _) => format!("it belongs to {home}"),
         ([home, other], _) => format!("it belongs to {home} or {other}"),
         (_, Some(near)) => format!("did you mean `{near}`?"),
-        _ => format!("known here: {}", known.join(", ")),
+        _ => format!("valid keys: {}", known.join(", ")),
     }
 }
 
@@ -334,7 +334,7 @@ mod tests {
             ("connect_timeout", "[[listener]]", &["idle_timeout"], "it belongs to [[server_group]]"),
             ("port", "[[server_group.backend]]", &["address"], "it is part of the address"),
             ("timeout", "[[server_group]]", &["drain_timeout"], "write connect_timeout or response_timeout"),
-            ("quux", "[[listener]]", &["compression"], "known here: compression"),
+            ("quux", "[[listener]]", &["compression"], "valid keys: compression"),
         ] {
             let said = advice(key, title, known);
             assert!(said.starts_with(expected), "{key} in {title}: {said}");

@@ -104,7 +104,7 @@ fn a_broken_file_changes_nothing_and_says_why() {
     let ringway = scenario.start();
     let mut client = Client::connect(ringway.address());
     for (broken, says) in [
-        (scenario.clone().group("algorithm = \"best\"").text(), "does not know \"best\""),
+        (scenario.clone().group("algorithm = \"best\"").text(), "invalid value \"best\""),
         ("nonsense".to_owned(), "ringway.toml:1:"),
         (scenario.clone().address("\"192.0.2.1:80\"").text(), "no interface of this host has that address"),
         (scenario.clone().backend_at("no-such-host.invalid:80", 100).text(), "no-such-host.invalid"),

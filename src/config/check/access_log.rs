@@ -95,7 +95,7 @@ fn field(key: &str, raw: &raw::Value, report: &mut Report) -> Option<&'static st
             .map(str::to_owned)
             .or_else(near)
             .unwrap_or_else(|| "docs/access_log.md lists the names".to_owned());
-        report.error(raw.location, format!("`{key}` does not know \"{}\"", text.escape_debug()), help);
+        report.error(raw.location, format!("invalid value \"{}\" for `{key}`", text.escape_debug()), help);
     }
     found
 }

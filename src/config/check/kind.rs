@@ -212,7 +212,7 @@ impl<V: Clone + PartialEq> Choice<V> {
             Some(near) => format!("did you mean \"{near}\"? {listed}"),
             None => listed,
         };
-        report.error(location, format!("`{key}` does not know \"{}\"", text.escape_debug()), help);
+        report.error(location, format!("invalid value \"{}\" for `{key}`", text.escape_debug()), help);
     }
 }
 

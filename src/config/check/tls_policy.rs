@@ -182,7 +182,7 @@ fn version(key: &str, raw: &raw::Value, report: &mut Report) -> Option<TlsVersio
         _ => None,
     };
     if version.is_none() {
-        let message = format!("`{key}` does not know \"{}\"", text.escape_debug());
+        let message = format!("invalid value \"{}\" for `{key}`", text.escape_debug());
         report.error(raw.location, message, "allowed are \"1.2\", \"1.3\"; \"1.0\" and \"1.1\" are dropped");
     }
     version
@@ -220,7 +220,7 @@ fn cipher_suite(key: &str, raw: &raw::Value, report: &mut Report) -> Option<&'st
             Some(near) => format!("did you mean \"{near}\"?"),
             None => "docs/tls_policies.md lists the names".to_owned(),
         };
-        report.error(raw.location, format!("`{key}` does not know \"{}\"", text.escape_debug()), help);
+        report.error(raw.location, format!("invalid value \"{}\" for `{key}`", text.escape_debug()), help);
     }
     suite
 }

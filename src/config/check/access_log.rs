@@ -49,7 +49,7 @@ fn fields(format: AccessLogFormat, section: &mut Section<'_, '_>) -> Vec<&'stati
     let chosen = section.read_optional("fields", &Fields, unset);
     let place = section.place_of("fields").filter(|_| format == AccessLogFormat::Combined);
     if let Some(location) = place {
-        let message = "`fields` is of no use with format = \"combined\", whose fields are fixed";
+        let message = "`fields` has no effect with format = \"combined\", whose fields are fixed";
         section.report().error(location, message, "write format = \"json\", or remove `fields`");
     }
     chosen.map_or_else(|| log_fields::ALL.to_vec(), |(names, _)| names)

@@ -19,7 +19,7 @@ pub(super) fn algorithm(section: &mut Section<'_, '_>) -> Algorithm {
             Algorithm::ConsistentHash(HashKey::Path)
         }
         (Some(algorithm), Some((_, location))) if !section.is_refused("algorithm") => {
-            let message = "`hash_key` is of no use without algorithm = \"consistent_hash\"";
+            let message = "`hash_key` has no effect without algorithm = \"consistent_hash\"";
             let help = "write algorithm = \"consistent_hash\", or remove `hash_key`";
             section.report().error(location, message, help);
             algorithm

@@ -32,7 +32,7 @@ pub(super) fn group_tls(
     };
     if is_plain {
         if let Some(location) = place.filter(|_| !group.is_refused("protocol")) {
-            let message = format!("[server_group.tls] is of no use where the protocol is {word}");
+            let message = format!("[server_group.tls] has no effect where the protocol is {word}");
             let help = format!("write protocol = \"{cure}\", or remove the table");
             group.report().error(location, message, help);
         }
@@ -84,7 +84,7 @@ fn verify(
             section.missing("ca", "ca = \"backends\", the name of a [[ca]]");
         }
         (VerifyWord::Off | VerifyWord::System, Some((_, location))) if !section.is_refused("verify") => {
-            let message = "`ca` is of no use without verify = \"ca\"";
+            let message = "`ca` has no effect without verify = \"ca\"";
             section.report().error(location, message, "write verify = \"ca\", or remove `ca`");
         }
         _ => {}

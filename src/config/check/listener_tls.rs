@@ -61,7 +61,7 @@ fn refuse_keys(section: &mut Section<'_, '_>) {
     let is_unclear = section.is_refused("protocol");
     for key in KEYS {
         let Some(location) = section.place_of(key).filter(|_| !is_unclear) else { continue };
-        let message = format!("`{key}` is of no use where the protocol is http");
+        let message = format!("`{key}` has no effect where the protocol is http");
         section.report().error(location, message, "write protocol = \"https\", or remove it");
     }
 }

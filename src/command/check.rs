@@ -27,7 +27,7 @@ pub(super) struct Arguments {
     /// A file, a folder of *.toml files, or - for standard input; may be repeated.
     #[arg(short = 'c', long = "config", value_name = "FILE", required = true, num_args = 1..)]
     config: Vec<PathBuf>,
-    /// Take warnings for errors.
+    /// Treat warnings as errors.
     #[arg(long)]
     strict: bool,
     /// Check with the permissions of this user, which Ringway will run as. Only root can do so for others.

@@ -18,7 +18,7 @@ const ANSWER_TIMEOUT: Duration = RELOAD_TIMEOUT.saturating_add(Duration::from_se
 pub(super) struct Arguments {
     #[command(flatten)]
     endpoint: AdminEndpoint,
-    /// Take warnings for errors: nothing changes if there is one.
+    /// Treat warnings as errors: nothing changes if there is one.
     #[arg(long)]
     strict: bool,
     /// Print the answer as JSON.

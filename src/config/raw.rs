@@ -141,7 +141,7 @@ fn cure(text: &str, at: usize) -> String {
         }
         Some((key, value)) if is_bare_word(value) => match truth(value) {
             Some(truth) => format!("write {key} = {truth}"),
-            None => format!("text stands in quotes: {key} = {}", in_toml(value)),
+            None => format!("strings must be quoted: {key} = {}", in_toml(value)),
         },
         None if line.trim_end().ends_with(';') => {
             "no semicolon ends a line, and a line is key = value: see docs/configuration.md".to_owned()
@@ -159,9 +159,9 @@ fn cure(text: &str, at: usize) -> String {
 }
 
 const GENERAL_CURE: &str =
-    "a line is a [table], a [[table of a list]], or key = value; text stands in quotes";
+    "a line is a [table], a [[table of a list]], or key = value; strings must be quoted";
 
-/// A value as it must be written: words are true, false, numbers, or text in quotes.
+/// A value as it must be written: words are true, false, numbers, or quoted strings.
 fn in_toml(value: &str) -> String {
     match truth(value) {
         Some(truth) => truth.to_string(),

@@ -124,7 +124,7 @@ impl Kind for OnOrAlias {
             raw::Kind::Boolean(true) => return Some(Telling::On),
             raw::Kind::Boolean(false) => return Some(Telling::Off),
             raw::Kind::Text(alias) => alias,
-            _ => return refuse_kind(key, raw, "true, false, or the name of a header in quotes", report),
+            _ => return refuse_kind(key, raw, "true, false, or the quoted name of a header", report),
         };
         match check_alias(alias) {
             Ok(()) => return Some(Telling::As(alias.clone())),

@@ -332,7 +332,7 @@ pub(super) fn refuse_kind<T>(key: &str, raw: &raw::Value, expected: &str, report
         raw::Kind::Text(ref text) if expected == "an integer" && text.parse::<i128>().is_ok() => {
             "write it without quotes".to_owned()
         }
-        _ if expected == "a string" => "write text in quotes".to_owned(),
+        _ if expected == "a string" => "write a quoted string".to_owned(),
         _ => format!("write {expected}"),
     };
     report.error(raw.location, message, help);

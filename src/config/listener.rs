@@ -68,7 +68,7 @@ pub struct HttpListener {
     pub max_uri_bytes: u64,
     /// 0: unlimited.
     pub max_body_bytes: u64,
-    /// Who may set X-Forwarded-For. No bits beyond the prefix lengths.
+    /// Who may set X-Forwarded-For. No host bits are set.
     pub trusted_proxies: Vec<IpNet>,
     /// In lower case: the field in which they name the client. None: `X-Forwarded-For`.
     pub real_ip_header: Option<String>,

@@ -286,7 +286,7 @@ fn network(key: &str, raw: &raw::Value, report: &mut Report) -> Option<(IpNet, L
         return None;
     };
     if network.trunc() != network {
-        let message = format!("`{key}` \"{network}\" has bits beyond its prefix, which are ignored");
+        let message = format!("`{key}` \"{network}\" has host bits set, which are ignored");
         report.warning(raw.location, message, format!("write \"{}\"", network.trunc()));
     }
     Some((network.trunc(), raw.location))

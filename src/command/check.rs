@@ -127,8 +127,8 @@ fn look_up_names(config: &Config, report: &mut Report) {
     let resolutions = Names::new(&config.process.resolvers).resolve(config, || ());
     for (host, port, location) in discovery::names(config) {
         if let Some(Err(reason)) = resolutions.get(&(host.clone(), port)) {
-            let message = format!("cannot resolve \"{host}\": {reason}");
-            report.error(location, message, "name a host that resolves, or give its address");
+            let message = format!("cannot resolve host name \"{host}\": {reason}");
+            report.error(location, message, "correct the host name, or give its address");
         }
     }
 }

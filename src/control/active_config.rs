@@ -282,18 +282,18 @@ impl ActiveConfig {
                         // DNS may come up after us, and other groups need not wait for it.
                         None if is_start => &nobody,
                         None => {
-                            let message = format!("cannot resolve \"{}\": {reason}", name.0);
-                            report.error(location, message, "name a host that resolves, or give its address");
+                            let message = format!("cannot resolve host name \"{}\": {reason}", name.0);
+                            report.error(location, message, "correct the host name, or give its address");
                             continue;
                         }
                     };
                     let (message, help) = match last.is_empty() {
                         true => (
-                            format!("cannot resolve \"{}\": {reason}", name.0),
+                            format!("cannot resolve host name \"{}\": {reason}", name.0),
                             "its group serves without it until it resolves",
                         ),
                         false => (
-                            format!("cannot resolve \"{}\" now: {reason}", name.0),
+                            format!("cannot resolve host name \"{}\" now: {reason}", name.0),
                             "its last addresses stay in use until it resolves again",
                         ),
                     };

@@ -87,7 +87,7 @@ fn a_silent_resolver_leaves_the_last_addresses_in_use() {
     site.dns.set_addresses(NAME, &["127.0.0.2"]);
     let ringway = site.scenario().start();
     site.dns.set_reply(NAME, Reply::Silence);
-    let warning = "warning: cannot resolve \"app.test\" any more: the resolver does not answer; its last \
+    let warning = "warning: cannot resolve host name \"app.test\" any more: the resolver does not answer; its last \
                    addresses stay in use";
     ringway.wait_for_line(warning);
     assert_eq!(ask(ringway.address()), "second");
@@ -99,7 +99,7 @@ fn a_name_that_is_gone_stays_until_it_comes_back_elsewhere() {
     site.dns.set_addresses(NAME, &["127.0.0.2"]);
     let ringway = site.scenario().start();
     site.dns.set_reply(NAME, Reply::NoSuchHost);
-    ringway.wait_for_line("cannot resolve \"app.test\" any more: no such host");
+    ringway.wait_for_line("cannot resolve host name \"app.test\" any more: no such host");
     assert_eq!(ask(ringway.address()), "second");
     site.dns.set_addresses(NAME, &["127.0.0.1"]);
     ringway.wait_for_line("names: \"app.test\" resolves again");
@@ -120,7 +120,7 @@ fn a_start_goes_on_without_a_name_that_does_not_resolve() {
         let ringway = site.scenario().logged("json").table("[admin]\nsocket = \"admin.sock\"").start();
         let line = ringway.wait_for_line("cannot resolve");
         assert!(line.contains("ringway.toml:"), "{line}");
-        assert!(line.ends_with(&format!("warning: cannot resolve \"app.test\": {reason}")), "{line}");
+        assert!(line.ends_with(&format!("warning: cannot resolve host name \"app.test\": {reason}")), "{line}");
         let mut client = Client::connect(ringway.address());
         let response = client.get("/");
         assert_eq!((response.status, response.field("x-router-code")), (503, Some("40000")));
@@ -154,7 +154,7 @@ fn a_check_looks_names_up_when_it_is_told_to() {
         let output = check(&["check", "--resolve", "-c", "a.toml"]);
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(code), "{said}");
-        let words = "error: cannot resolve \"nowhere.test\": no such host";
+        let words = "error: cannot resolve host name \"nowhere.test\": no such host";
         assert_eq!(said.contains(words), code == 3, "{said}");
     }
 }
@@ -168,7 +168,7 @@ fn a_reload_keeps_what_it_knows_and_refuses_what_it_does_not() {
 
     site.dns.set_reply("new.test", Reply::NoSuchHost);
     reload_with(&ringway, &backend, &backend.replace(NAME, "new.test"));
-    ringway.wait_for_line("error: cannot resolve \"new.test\": no such host");
+    ringway.wait_for_line("error: cannot resolve host name \"new.test\": no such host");
     ringway.wait_for_line("the reload is refused");
     // What is in service is watched as before.
     site.dns.set_addresses(NAME, &["127.0.0.1"]);
@@ -181,7 +181,7 @@ fn a_reload_keeps_what_it_knows_and_refuses_what_it_does_not() {
 
     site.dns.set_reply("new.test", Reply::NoSuchHost);
     reload_with(&ringway, "weight = 99", "weight = 98");
-    ringway.wait_for_line("warning: cannot resolve \"new.test\" now: no such host");
+    ringway.wait_for_line("warning: cannot resolve host name \"new.test\" now: no such host");
     assert_eq!(ask(ringway.address()), "second");
 }
 
@@ -197,7 +197,7 @@ fn the_second_resolver_is_asked_only_when_the_first_knows_nothing() {
         assert_eq!(ask(scenario.start().address()), "it");
     }
     first.set_reply(NAME, Reply::NoSuchHost);
-    scenario.start().wait_for_line("cannot resolve \"app.test\": no such host");
+    scenario.start().wait_for_line("cannot resolve host name \"app.test\": no such host");
     let questions = second.questions();
     first.set_addresses(NAME, &["127.0.0.1"]);
     assert_eq!(ask(scenario.start().address()), "it");

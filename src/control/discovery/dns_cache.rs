@@ -147,10 +147,10 @@ impl DnsCache {
                 let is_first = host.failures == 1;
                 let sentence = match serves {
                     true => format!(
-                        "warning: cannot resolve \"{name}\" any more: {trouble}; its last addresses stay in use"
+                        "warning: cannot resolve host name \"{name}\" any more: {trouble}; its last addresses stay in use"
                     ),
                     false => {
-                        format!("warning: cannot resolve \"{name}\": {trouble}; nobody serves for it yet")
+                        format!("warning: cannot resolve host name \"{name}\": {trouble}; nobody serves for it yet")
                     }
                 };
                 host.trouble = Some(trouble);

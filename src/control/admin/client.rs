@@ -82,7 +82,7 @@ impl fmt::Display for RequestError {
                          where its socket is",
                     ),
                     io::ErrorKind::ConnectionRefused => {
-                        out.write_str("nobody listens, its process is gone; start ringway")
+                        out.write_str("connection refused, its process is gone; start ringway")
                     }
                     io::ErrorKind::PermissionDenied => {
                         write!(out, "{error}; do it as the user that ringway runs as, or as root")

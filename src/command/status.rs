@@ -85,7 +85,7 @@ fn summary(status: &Status) -> String {
     let limit = connections.limit.map(|limit| format!(" of at most {limit}"));
     format!(
         "ringway {version}, process {pid}, {}, up {}{}\n\
-         epoch {epoch}; reloads: {} succeeded, {} refused{}\n\
+         config generation {epoch}; reloads: {} succeeded, {} refused{}\n\
          {}{}\n",
         counted(status.workers, "worker"),
         span(status.uptime_seconds),

@@ -212,7 +212,7 @@ impl Reloader {
         let ActiveConfig { config, .. } = &self.active;
         let backends: usize = config.server_groups.iter().map(|group| group.backends.len()).sum();
         let sentence = format!(
-            "reloaded: epoch {}, {}, {}, {}, in service after {} ms",
+            "reloaded: config generation {}, {}, {}, {}, in service after {} ms",
             self.active.epoch(),
             counted(config.listeners.len(), "listener"),
             counted(config.server_groups.len(), "group"),

@@ -148,7 +148,7 @@ fn status_is_legible_without_a_terminal() {
     let ringway = scenario(&backend).start();
     let ended = command(&ringway, &["status"]);
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
-    for words in ["2 workers, up ", "epoch 1; reloads: 0 succeeded, 0 refused", "LISTENER", "BACKEND"] {
+    for words in ["2 workers, up ", "config generation 1; reloads: 0 succeeded, 0 refused", "LISTENER", "BACKEND"] {
         assert!(ended.stdout.contains(words), "{words}: {}", ended.stdout);
     }
     assert!(ended.stdout.contains("group app: weighted_round_robin, active backends serve, 0 in flight"));
@@ -169,7 +169,7 @@ fn a_reload_brings_a_listener_and_a_backend_into_service() {
     let ended = command(&ringway, &["reload"]);
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""), "{}", ended.stderr);
     assert!(
-        ended.stdout.starts_with("reloaded: epoch 2, 2 listeners, 1 group, 2 backends"),
+        ended.stdout.starts_with("reloaded: config generation 2, 2 listeners, 1 group, 2 backends"),
         "{}",
         ended.stdout
     );
@@ -252,7 +252,7 @@ fn the_outcome_of_a_signal_is_told_on_standard_error_and_in_the_status() {
     let backend = Backend::echo_head();
     let ringway = scenario(&backend).start();
     ringway.signal("HUP");
-    ringway.wait_for_line("reloaded: epoch 2");
+    ringway.wait_for_line("reloaded: config generation 2");
     ringway.replace_configuration("nonsense");
     ringway.signal("HUP");
     ringway.wait_for_line("the reload is refused; what was in service still is");

@@ -27,7 +27,7 @@ fn warnings_of_a_reload_are_printed_and_refuse_a_strict_one() {
     for epoch in [2, 3] {
         let ended = command(&ringway, &["reload"]);
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-        assert!(ended.stdout.contains(&format!("epoch {epoch}")), "{}", ended.stdout);
+        assert!(ended.stdout.contains(&format!("config generation {epoch}")), "{}", ended.stdout);
         assert!(ended.stderr.contains("warning: process.workers has changed"), "{}", ended.stderr);
         ringway.wait_for_line("warning: process.workers has changed");
     }

@@ -153,7 +153,7 @@ fn a_key_may_follow_its_certificate_after_a_moment() {
 fn hup_reads_everything_and_says_so() {
     let site = Site::new();
     site.ringway.signal("HUP");
-    site.ringway.wait_for_line("reloaded: epoch 2");
+    site.ringway.wait_for_line("reloaded: config generation 2");
     assert!(site.is_shown(&site.old));
     // What is broken is told at once.
     write(&site.ringway.folder().join("site.crt"), "nonsense");
@@ -184,7 +184,7 @@ fn a_reload_that_waits_for_an_address_does_not_hold_certificates_up() {
     assert!(within(SOON, is_new).is_some(), "{}", ringway.stderr());
     assert!(!ringway.stderr().contains("reload"), "it still waits: {}", ringway.stderr());
     drop(taken);
-    ringway.wait_for_line("reloaded: epoch 2");
+    ringway.wait_for_line("reloaded: config generation 2");
     assert!(is_new().is_some(), "what was read before is not served again");
 }
 

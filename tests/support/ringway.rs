@@ -182,7 +182,7 @@ impl Ringway {
         let epoch = self.epoch() + 1;
         self.replace_configuration(configuration);
         self.signal("HUP");
-        self.wait_for_line(&format!("reloaded: epoch {epoch},"));
+        self.wait_for_line(&format!("reloaded: config generation {epoch},"));
     }
 
     /// Puts this configuration in the place of the one before; nobody is told.
@@ -195,7 +195,7 @@ impl Ringway {
     fn epoch(&self) -> usize {
         self.take_lines();
         let seen = self.seen.borrow();
-        let epochs = seen.iter().filter_map(|line| line.strip_prefix("reloaded: epoch ")?.split(',').next());
+        let epochs = seen.iter().filter_map(|line| line.strip_prefix("reloaded: config generation ")?.split(',').next());
         epochs.filter_map(|epoch| epoch.parse().ok()).max().unwrap_or(1)
     }
 

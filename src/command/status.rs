@@ -73,7 +73,7 @@ fn page(status: &Status, in_colour: bool) -> String {
     }
     if !status.leaving.is_empty() {
         let backends = backends(&status.leaving).to_text(2, in_colour);
-        text.push_str(&format!("\nbackends of groups that are no more\n{backends}"));
+        text.push_str(&format!("\nbackends that are being removed\n{backends}"));
     }
     text
 }
@@ -159,11 +159,11 @@ fn backends(backends: &[BackendStatus]) -> Table {
         Column::Left("ROLE"),
         Column::Right("WEIGHT"),
         Column::Left("STATE"),
-        Column::Right("FOR"),
+        Column::Right("SINCE"),
         Column::Right("IN FLIGHT"),
         Column::Right("REQUESTS"),
         Column::Right("FAILURES"),
-        Column::Right("CHANGES"),
+        Column::Right("STATE CHANGES"),
     ]);
     for backend in backends {
         let cells = vec![
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_shows_everything_within_a_hundred_columns() {
+    fn a_page_shows_everything_within_110_columns() {
         let backend = |address: &str, state: &str, reason: Option<&str>| {
             json!({
                 "address": address, "state": state, "reason": reason, "status": reason.map(|_| 503),
@@ -271,7 +271,7 @@ mod tests {
         let status: Status = serde_json::from_value(status).unwrap();
         let text = page(&status, false);
         insta::assert_snapshot!("status_page", text);
-        assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 110), "{text}");
         assert!(page(&status, true).contains("\x1b[31munhealthy\x1b[0m"));
     }
 }

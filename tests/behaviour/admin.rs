@@ -206,7 +206,7 @@ fn what_leaves_is_told_until_it_is_gone() {
     let listeners = status["listeners"].as_array().expect("a list");
     let second = listeners.iter().find(|listener| listener["name"] == "second").expect("it has a connection");
     assert_eq!((&second["leaving"], &second["connections"]["in_use"]), (&true.into(), &1.into()));
-    assert!(command(&ringway, &["status"]).stdout.contains("backends of groups that are no more"));
+    assert!(command(&ringway, &["status"]).stdout.contains("backends that are being removed"));
 }
 
 #[test]

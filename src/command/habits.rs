@@ -28,7 +28,7 @@ const CURES: [(&[&str], &str); 6] = [
         "it runs in the foreground: end it with Ctrl-C or the signal TERM, or as a service with systemctl",
     ),
     (&["test", "configtest", "validate", "verify"], "write ringway check -c FILE"),
-    (&["-s"], "write ringway reload; the signal TERM ends a running Ringway, USR1 opens its access log anew"),
+    (&["-s"], "write ringway reload; the signal TERM ends a running Ringway, USR1 reopens its access log"),
     (&["-T"], "write ringway config show --effective -c FILE"),
     (&["-v"], "write ringway version -v"),
 ];

@@ -74,7 +74,7 @@ enum Verb {
     /// Serve with a configuration, in the foreground.
     ///
     /// TERM and INT end gracefully within `shutdown_timeout`, a second one ends at once. QUIT ends
-    /// gracefully without a bound. HUP reloads the configuration. USR1 opens the access log anew.
+    /// gracefully without a bound. HUP reloads the configuration. USR1 reopens the access log.
     Run(run::Arguments),
     /// Serve two embedded backends, with nothing to set up, and print what to try.
     Demo(demo::Arguments),
@@ -86,7 +86,7 @@ enum Verb {
     /// Look at a configuration.
     #[command(subcommand)]
     Config(ConfigVerb),
-    /// Let a running Ringway read its configuration, and every file that it names, anew.
+    /// Let a running Ringway read its configuration, and every file that it names, again.
     ///
     /// A configuration that cannot go into service is refused with exit code 5, and changes nothing.
     Reload(reload::Arguments),

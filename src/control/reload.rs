@@ -38,7 +38,7 @@ const OLD_SOCKETS_LOOK_INTERVAL: Duration = Duration::from_millis(20);
 /// Hosts of which the operator is told when many have other addresses at once.
 const MAX_SENTENCES: usize = 20;
 
-/// Reads the configuration anew, from where it was read first.
+/// Reads the configuration again, from where it was read first.
 pub type Load = Box<dyn Fn() -> Loaded + Send>;
 
 /// What the thread is asked for.
@@ -136,7 +136,7 @@ impl Reloader {
     fn reload(&mut self, is_strict: bool) -> Outcome {
         if self.load.is_none() {
             self.file_reload.read_everything(&mut self.active);
-            let sentence = "the configuration came from the command line; the files it names were read anew";
+            let sentence = "the configuration came from the command line; the files it names were read again";
             return Ok(Reloaded { sentence: sentence.to_owned(), warnings: String::new() });
         }
         let began = instant_now();

@@ -121,7 +121,7 @@ pub fn cure_of_accepting(error: &io::Error) -> &'static str {
              (MemoryMax=)"
         }
         Some(libc::EPERM | libc::EACCES) => "a security policy of this host forbids it: see its audit log",
-        _ => "it is tried again ten times a second; if it stays so, start Ringway anew",
+        _ => "it is tried again ten times a second; if it stays so, restart Ringway",
     }
 }
 

@@ -262,7 +262,7 @@ impl Deadline {
         self.node.drainable.set(true);
     }
 
-    /// From now on the deadline may be brought forward, until it is set anew. It is at once, if the
+    /// From now on the deadline may be brought forward, until it is set again. It is at once, if the
     /// worker wants to end already.
     pub fn make_drainable(&self) {
         let soonest = self.wheel.due_after(self.wheel.max_drainable.get());
@@ -275,7 +275,7 @@ impl Deadline {
         self.node.drainable.set(true);
     }
 
-    /// Until the deadline is set anew, the connection has been idle since this tick, and may be evicted.
+    /// Until the deadline is set again, the connection has been idle since this tick, and may be evicted.
     pub fn mark_idle(&self, since: u64) {
         self.node.idle_since.set(since);
     }

@@ -188,7 +188,7 @@ fn add_one(counter: &impl AsRawFd) {
     unsafe { libc::write(counter.as_raw_fd(), (&raw const one).cast(), 8) };
 }
 
-/// What a counter counted, which begins anew; None if that is nothing.
+/// What a counter counted, which begins again; None if that is nothing.
 fn read_counter(counter: &impl AsRawFd) -> Option<u64> {
     let mut count = 0u64;
     // SAFETY: `count` is valid for eight bytes; the descriptor is non-blocking.

@@ -141,7 +141,7 @@ async fn tick_for_ever(ticks: Wakeups, resources: Rc<ProbeResources>) {
         }
         elapsed += count;
     }
-    // As for a worker: no timeout would ever fire again, so the service manager is to begin anew.
+    // As for a worker: no timeout would ever fire again, so the service manager is to begin again.
     log_line("error: the health core lost its clock");
     operator::finish();
     std::process::abort();

@@ -241,7 +241,7 @@ async fn tick_for_ever(worker: Rc<Worker>, ticks: Wakeups) {
         elapsed += count;
     }
     // The timer of the kernel does not fail. Without it no timeout would ever fire, so if it does,
-    // the service manager is to begin anew.
+    // the service manager is to begin again.
     log_line(&format!("error: worker {} lost its clock", worker.index));
     operator::finish();
     std::process::abort();

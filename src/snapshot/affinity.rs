@@ -117,7 +117,7 @@ mod tests {
         assert_eq!(affinity.find(8, 100, 60), None);
         affinity.learn(7, 4, 160);
         assert_eq!(affinity.find(7, 200, 60), Some(4));
-        // Noted anew only after a while.
+        // Noted again only after a while.
         affinity.learn(7, 4, 165);
         assert_eq!(affinity.find(7, 220, 60), None);
         affinity.learn(7, 4, 221);

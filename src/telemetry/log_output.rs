@@ -44,7 +44,7 @@ impl Output {
         Ok(Output { sink, file, half })
     }
 
-    /// Opens the file anew. What is open stays so when that fails.
+    /// Reopens the file. What is open stays so when that fails.
     pub(super) fn reopen(&mut self) -> io::Result<()> {
         if let Sink::File(path) = &self.sink {
             (self.file, self.half) = open_file(path)?;

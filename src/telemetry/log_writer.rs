@@ -92,7 +92,7 @@ impl LogWriter {
         Ok((LogWriter { shared, thread, stalled: Cell::new((0, 0)) }, ends))
     }
 
-    /// Opens the file anew, after logrotate moved it away.
+    /// Reopens the file, after logrotate moved it away.
     pub fn reopen(&self) {
         self.shared.reopen.store(true, Ordering::Release);
         self.wake();

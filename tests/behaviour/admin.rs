@@ -17,7 +17,7 @@ const CONFIGURATION_INVALID: i32 = 3;
 const CANNOT_START: i32 = 4;
 const REFUSED: i32 = 5;
 
-/// Configurations are written anew here, so the kit must not make HTTPS of them.
+/// Configurations are rewritten here, so the kit must not make HTTPS of them.
 const ADMIN: &str = "# in the clear\n[admin]\nsocket = \"admin.sock\"";
 
 pub(crate) fn scenario(backend: &Backend) -> Scenario {

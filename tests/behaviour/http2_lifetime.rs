@@ -156,7 +156,7 @@ fn an_idle_connection_ends_and_a_busy_one_does_not() {
     assert!((Duration::from_millis(700)..Duration::from_millis(3000)).contains(&took), "{took:?}");
 }
 
-/// The client is asked to connect anew and does not even answer PING: neither an idle connection nor a stop waits
+/// The client is asked to reconnect and does not even answer PING: neither an idle connection nor a stop waits
 /// for it.
 #[test]
 fn the_last_stream_numbers_do_not_outlive_the_others() {

@@ -301,7 +301,7 @@ fn windows_that_open_slowly() {
     scene.assert_open();
 }
 
-/// Who has used up the numbers of streams is asked to connect anew, in order.
+/// Who has used up the numbers of streams is asked to reconnect, in order.
 #[test]
 fn the_last_stream_numbers() {
     let scene = Scene::new();

@@ -327,7 +327,7 @@ const PREAMBLE: &str = "\
   agree on TLS 1.3, the group X25519 and the suite TLS_AES_128_GCM_SHA256; at its start each proxy must choose them for
   a client that prefers AES-256. Session tickets are on, without a session cache in nginx. The relay has no TLS.
 - The handshake rows are made by a client of their own (rustls): 64 threads on the load CPU each open a connection, make
-  one request, read the answer to the close_notify and start anew. It offers only X25519 and the suite above, takes only
+  one request, read the answer to the close_notify and start again. It offers only X25519 and the suite above, takes only
   the certificate of the run, and fails on any error. p50 and p99 count from the connect to the end of the answer. Either
   no session is offered, and one that is resumed all the same fails the run; or each connection offers the ticket of the
   one before with a new key exchange (psk_dhe_ke), and the run fails when less than 99 % are resumed. The first connection

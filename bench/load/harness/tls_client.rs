@@ -31,7 +31,7 @@ pub(crate) fn configuration(
     Ok(Arc::new(configuration))
 }
 
-/// Takes one certificate only. To verify its chain anew each time would keep the load CPU busy and prove nothing.
+/// Takes one certificate only. To verify its chain again each time would keep the load CPU busy and prove nothing.
 #[derive(Debug)]
 struct Pinned {
     certificate: CertificateDer<'static>,

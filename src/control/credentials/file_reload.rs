@@ -197,7 +197,7 @@ impl FileReload {
         publish(&fresh, began, active);
         self.take_stock(active);
         let took = wall_now().saturating_sub(began).as_millis();
-        log_line(&format!("read {read} of {whole} certificates and CAs anew: in service after {took} ms"));
+        log_line(&format!("read {read} of {whole} certificates and CAs again: in service after {took} ms"));
     }
 
     /// Reads the files of one item; false, after telling why, when the old one has to stay.

@@ -54,7 +54,7 @@ pub struct ListenerCredentials {
 }
 
 impl Credentials {
-    /// Makes the index of a listener anew, from the certificates as they are now. Warnings were given
+    /// Makes the index of a listener again, from the certificates as they are now. Warnings were given
     /// when it was made first.
     pub fn index_anew(&mut self, listener: usize, tls: &ListenerTls) {
         let own = tls.certificates.iter().map(|index| self.certificates.get(*index)?.clone());

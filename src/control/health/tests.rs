@@ -211,7 +211,7 @@ fn a_reload_keeps_what_is_remembered_of_the_same_probes() {
     scene.pass(2_000, failing);
     assert_eq!(scene.candidates(), [1], "the third failure in a row was not counted as such");
 
-    // Other probes begin to count anew.
+    // Other probes begin to count again.
     scene.pass(2_000, |_| Ok(()));
     let other = HealthCheck { path: "/other".to_owned(), ..check() };
     scene.reload(&backends, Some(other), |_| ());

@@ -17,9 +17,9 @@ pub enum SignalAction {
     Stop,
     /// QUIT: end gracefully, however long it takes.
     StopWithoutBound,
-    /// USR1: open log files anew.
+    /// USR1: reopen log files.
     ReopenLogs,
-    /// HUP: read the configuration, and every file that it names, anew.
+    /// HUP: read the configuration, and every file that it names, again.
     Reload,
 }
 

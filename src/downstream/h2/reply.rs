@@ -126,7 +126,7 @@ impl<'s> Reply<'s> {
     }
 
     /// Once the client has got something, be it the leave to go on, it is its turn: a wait for its body that had no
-    /// bound has one now, and another begins anew. Only within a tunnel may it be silent until that ends.
+    /// bound has one now, and another begins again. Only within a tunnel may it be silent until that ends.
     fn expect_more(&self) {
         if let Some(deadline) = self.stream.body_deadline.get() {
             deadline.set(self.timeout);

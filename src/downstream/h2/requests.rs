@@ -67,7 +67,7 @@ impl Shared {
         terms.still_admits(client_auth_mark).then_some(terms)
     }
 
-    /// The client has to come in anew, and may ask again there.
+    /// The client has to come in again, and may ask again there.
     fn turn_away(&self, stream: StreamId) {
         let mut codec = self.codec.borrow_mut();
         codec.reset(stream, ErrorCode::RefusedStream);

@@ -1,4 +1,4 @@
-//! Request and response heads (RFC 9112 §§3–5): parsed in place from received bytes, written anew.
+//! Request and response heads (RFC 9112 §§3–5): parsed in place from received bytes, rewritten.
 //!
 //! The fast work is done by httparse in one pass; what it lets pass and RFC 9112 does not is refused
 //! here. Every outcome depends only on the bytes up to where it is decided, so it is the same however

@@ -1,7 +1,7 @@
 //! HTTP/1.1 message syntax (RFC 9112), for both sides of the proxy.
 //!
 //! What is ambiguous is refused, never repaired: two hops that read one message differently are how
-//! requests are smuggled. Heads go out written anew from their parsed parts, and body bytes stay
+//! requests are smuggled. Heads go out rewritten from their parsed parts, and body bytes stay
 //! where they were received.
 
 /// Any body: which of the received bytes are its content, and whether it ended.
@@ -17,7 +17,7 @@ pub mod framing;
 /// Slow and obvious readings of the same syntax, for fuzzing and tests to compare the codec with.
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
-/// Request and response heads: parsed in place, written anew.
+/// Request and response heads: parsed in place, rewritten.
 pub mod head;
 /// What can be read of a request that is refused.
 pub mod partial_head;

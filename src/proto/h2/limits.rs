@@ -93,7 +93,7 @@ pub struct Resets {
     pub per_second: u32,
 }
 
-/// A client that has less than one part in so many left of its [`Resets`] is asked to connect anew, while there is something
+/// A client that has less than one part in so many left of its [`Resets`] is asked to reconnect, while there is something
 /// in flight that it would lose otherwise.
 pub const RESETS_IN_RESERVE: u32 = 2;
 
@@ -143,7 +143,7 @@ pub const STALL_BYTES: u32 = 4096;
 pub const MAX_OUTPUT_BYTES: usize = 64 * 1024;
 /// Streams that we ended and whose late frames we still expect. Of those before them, it is not known how they ended.
 pub const REMEMBERED_RESETS: usize = 128;
-/// A client that has used all but so many stream identifiers is asked to connect anew.
+/// A client that has used all but so many stream identifiers is asked to reconnect.
 pub const LAST_STREAM_IDS: u32 = 2_000;
 
 /// Of a budget, so that a thousand times as many fit.

@@ -455,7 +455,7 @@ impl Connection {
         Ok(self.budgets.spend(Limit::Resets, 1, now)?)
     }
 
-    /// Asks a client that ends many streams early to connect anew, before its last ones are spent: what has been in
+    /// Asks a client that ends many streams early to reconnect, before its last ones are spent: what has been in
     /// flight for a while is innocent of that, and would be lost with the connection.
     fn spare_others(&mut self, now: Millis) {
         let is_wanted = self.role == Role::Server && self.budgets.is_short_of_resets();

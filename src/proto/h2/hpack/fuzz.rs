@@ -14,7 +14,7 @@ use crate::proto::h2::hpack::static_table;
 /// Takes any bytes, cut into blocks by their first one, and panics when the codec breaks a promise.
 ///
 /// Blocks decode within the limits and memory stays bounded; narrow limits change what is stored, never
-/// what the next block means, and neither does a block that comes in pieces; and decoded fields, encoded anew, decode to themselves.
+/// what the next block means, and neither does a block that comes in pieces; and decoded fields, encoded again, decode to themselves.
 pub fn fuzz_hpack(bytes: &[u8]) {
     let Some((&cut, bytes)) = bytes.split_first() else {
         return;

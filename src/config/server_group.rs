@@ -61,9 +61,9 @@ pub struct ServerGroup {
 pub enum GroupProtocol {
     Http,
     Https,
-    /// HTTP/2 in the clear, which the backend is known to speak (RFC 9113 §3.3).
+    /// HTTP/2 in cleartext, which the backend is known to speak (RFC 9113 §3.3).
     H2c,
-    /// HTTP/2, in the clear or over TLS.
+    /// HTTP/2, in cleartext or over TLS.
     Grpc,
 }
 

@@ -318,7 +318,7 @@ impl ActiveConfig {
     }
 }
 
-/// For probes by HTTPS of a group that speaks in the clear. Who answers is not known then, only that
+/// For probes by HTTPS of a group that speaks in cleartext. Who answers is not known then, only that
 /// somebody does.
 fn unverified(known: &KnownGroup) -> Option<UpstreamTls> {
     let check = known.wanted.health_check.as_ref()?;

@@ -41,7 +41,7 @@ const HOT_TICKS: u64 = 1;
 
 pub(super) struct Connection {
     pub(super) transport: Transport,
-    /// What the handshake told; None in the clear.
+    /// What the handshake told; None in cleartext.
     pub(super) client_tls: Option<Box<ClientTls>>,
     /// The handshake agreed on HTTP/2.
     pub(super) speaks_http2: bool,

@@ -29,7 +29,7 @@ use crate::worker::Worker;
 /// How a handshake ended.
 pub(super) enum Handshake {
     Secured(Box<Connection>),
-    /// The client speaks HTTP in the clear; these bytes came.
+    /// The client speaks HTTP in cleartext; these bytes came.
     PlainHttp(Box<Connection>, Buffer),
 }
 

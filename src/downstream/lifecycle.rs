@@ -93,7 +93,7 @@ async fn trim<F: Future>(cache: Weak<FutureCache<F>>, worker: Rc<Worker>) {
     }
 }
 
-/// What comes before any request: a PROXY header, a TLS handshake, and in the clear the choice of a version. Returns
+/// What comes before any request: a PROXY header, a TLS handshake, and in cleartext the choice of a version. Returns
 /// what was received behind it; None when the connection ended instead.
 async fn prepare(
     mut connection: Box<Connection>,
@@ -120,7 +120,7 @@ async fn prepare(
     Some((connection, input))
 }
 
-/// Answers a client that speaks HTTP in the clear where TLS is spoken.
+/// Answers a client that speaks HTTP in cleartext where TLS is spoken.
 async fn refuse_plain(connection: &Connection, received: Buffer, worker: &Worker) {
     let snapshot = worker.snapshot();
     if let Some(terms) = snapshot.listener(connection.listener()) {
@@ -182,7 +182,7 @@ fn record_unserved(connection: &Connection, reason: Reason, began: Moment, worke
     }
 }
 
-/// Receives the first bytes in the clear, until it is plain whether they are the preface of HTTP/2 (RFC 9113
+/// Receives the first bytes in cleartext, until it is plain whether they are the preface of HTTP/2 (RFC 9113
 /// §3.4).
 async fn read_preface(
     connection: &Connection,

@@ -38,7 +38,7 @@ pub struct Origin<'w> {
     pub peer: SocketAddr,
     /// The port that the client connected to.
     pub port: u16,
-    /// None in the clear.
+    /// None in cleartext.
     pub client_tls: Option<&'w ClientTls>,
 }
 

@@ -60,7 +60,7 @@ pub struct Group {
     pub versions: Versions,
     /// Requests say that trailers are welcome, as those of gRPC do (its protocol wants `te: trailers`).
     pub is_grpc: bool,
-    /// None: HTTP in the clear.
+    /// None: HTTP in cleartext.
     pub tls: Option<SwapCell<UpstreamTls>>,
     /// Differs where backends are trusted or spoken to in another way, or may say more.
     pub security: u64,

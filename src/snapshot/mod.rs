@@ -142,7 +142,7 @@ pub struct ServerTls {
 
 impl Listener {
     /// Whether a connection that was let in before the last reload may go on. `client_auth_mark` is what its client had
-    /// to prove; None: it is in the clear.
+    /// to prove; None: it is in cleartext.
     pub fn still_admits(&self, client_auth_mark: Option<u64>) -> bool {
         match (&self.tls, client_auth_mark) {
             (None, None) => true,

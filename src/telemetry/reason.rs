@@ -9,7 +9,7 @@ pub enum Reason {
     None,
     /// The request is not acceptable; word and status come from the codec.
     BadRequest(&'static str, u16),
-    /// HTTP in the clear on a port for HTTPS.
+    /// HTTP in cleartext on a port for HTTPS.
     PlainHttp,
     /// A client's TLS handshake failed; the word says why. Only logged.
     ClientTls(&'static str),

@@ -28,7 +28,7 @@ pub struct RequestFacts<'a> {
     pub authorization: &'a [u8],
     /// The identity that the request goes on with; if it is empty, the line makes its own.
     pub request_id: &'a [u8],
-    /// What [`TlsFacts`] make; empty in the clear.
+    /// What [`TlsFacts`] make; empty in cleartext.
     pub tls: &'a [u8],
 }
 

@@ -190,7 +190,7 @@ pub struct Facts {
 /// How a handshake ended.
 pub enum Accepted {
     Secured(Transport, Box<Facts>),
-    /// The client speaks HTTP in the clear; so much of it came.
+    /// The client speaks HTTP in cleartext; so much of it came.
     Plain(Socket, Buffer),
     /// An alert was sent, if the protocol has one for it.
     Failed(Transport, HandshakeError),

@@ -1,4 +1,4 @@
-//! What carries HTTP: a socket in the clear, or TLS over one. The operations are the same.
+//! What carries HTTP: a socket in cleartext, or TLS over one. The operations are the same.
 
 use std::io;
 use std::pin::pin;

@@ -26,7 +26,7 @@ pub struct ConnectTarget<'a> {
     pub backend: &'a Backend,
     /// Bounds connecting and the TLS handshake together.
     pub timeout: Duration,
-    /// None: HTTP in the clear.
+    /// None: HTTP in cleartext.
     pub tls: Option<TlsTarget<'a>>,
 }
 
@@ -67,7 +67,7 @@ pub async fn open(target: &ConnectTarget<'_>, timers: &Timers) -> Result<OpenedC
     };
     let (transport, is_http2, pool_key) = match &target.tls {
         None => (Transport::Plain(socket), false, PoolKey::PLAIN),
-        // Boxed, so that requests in the clear do not carry the room for it.
+        // Boxed, so that requests in cleartext do not carry the room for it.
         Some(tls) => {
             let secured = Box::pin(secure(socket, tls, &deadline)).await?;
             (secured.transport, secured.is_http2, tls.pool_key)

@@ -18,7 +18,7 @@ const CANNOT_START: i32 = 4;
 const REFUSED: i32 = 5;
 
 /// Configurations are rewritten here, so the kit must not make HTTPS of them.
-const ADMIN: &str = "# in the clear\n[admin]\nsocket = \"admin.sock\"";
+const ADMIN: &str = "# in cleartext\n[admin]\nsocket = \"admin.sock\"";
 
 pub(crate) fn scenario(backend: &Backend) -> Scenario {
     Scenario::of(backend).workers(2).table(ADMIN)

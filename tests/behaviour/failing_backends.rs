@@ -203,7 +203,7 @@ fn a_want_of_local_ports_is_no_fault_of_the_backend() {
         let backend = Backend::echo_head();
         let scenario = Scenario::of(&backend)
             .group_protocol(protocol)
-            .process("# in the clear")
+            .process("# in cleartext")
             .group_table("[server_group.health_check]\ninterval = \"1s\"\nunhealthy_threshold = 1")
             .table("[access_log]\npath = \"access.log\"\n[admin]\nsocket = \"admin.sock\"");
         let ringway = Ringway::start_without_local_ports(&scenario.text());

@@ -236,15 +236,15 @@ fn spoofed() -> Vec<String> {
 fn what_clients_claim_never_passes() {
     let scene = Scene::new();
     let names = spoofed();
-    let plain = format!("# in the clear\n{}", Scenario::of(&scene.backend).text());
+    let plain = format!("# in cleartext\n{}", Scenario::of(&scene.backend).text());
     let ringways = [
         ("off", scene.scenario().start()),
         ("on", everything(scene.scenario()).start()),
-        ("in the clear", Ringway::start(&plain)),
+        ("in cleartext", Ringway::start(&plain)),
     ];
     for (state, ringway) in &ringways {
         let connect = || match *state {
-            "in the clear" => Client::connect(ringway.address()),
+            "in cleartext" => Client::connect(ringway.address()),
             _ => scene.client(ringway, scene.config(None)),
         };
         for part in names.chunks(40) {
@@ -259,7 +259,7 @@ fn what_clients_claim_never_passes() {
 fn trailers_never_claim_it_either() {
     let scene = Scene::new();
     let names = spoofed();
-    for state in ["off", "on", "in the clear"] {
+    for state in ["off", "on", "in cleartext"] {
         let (raw, seen) = raw_backend();
         let scenario = Scenario::of(&raw)
             .certificate("site", &scene.site)
@@ -268,10 +268,10 @@ fn trailers_never_claim_it_either() {
         let ringway = match state {
             "off" => scenario.start(),
             "on" => everything(scenario).start(),
-            _ => Ringway::start(&format!("# in the clear\n{}", Scenario::of(&raw).text())),
+            _ => Ringway::start(&format!("# in cleartext\n{}", Scenario::of(&raw).text())),
         };
         let mut client = match state {
-            "in the clear" => Client::connect(ringway.address()),
+            "in cleartext" => Client::connect(ringway.address()),
             _ => scene.client(&ringway, scene.config(None)),
         };
         for name in &names {

@@ -125,7 +125,7 @@ fn a_broken_file_changes_nothing_and_says_why() {
 fn who_proved_less_than_is_required_now_is_not_served() {
     let app = backend("app");
     let site = own_pair();
-    let in_the_clear = || format!("# in the clear\n{}", Scenario::of(&app).text());
+    let in_the_clear = || format!("# in cleartext\n{}", Scenario::of(&app).text());
     let ringway = crate::support::Ringway::start_with(
         &in_the_clear(),
         &[("site.crt".to_owned(), site.certificate.clone()), ("site.key".to_owned(), site.key.clone())],

@@ -74,7 +74,7 @@ fn dripping_bodies_hold_no_further_buffers() {
     is_served(&ringway);
     let growth = memory_kib(&ringway).saturating_sub(before);
     // The state of the exchange, the request's head and room for the response's; handshakes have touched all of
-    // the memory of both, requests in the clear the first page.
+    // the memory of both, requests in cleartext the first page.
     let most = if over_tls() { 28 } else { 20 };
     assert!(growth < 200 * most, "{growth} KiB for 200 uploads");
 }

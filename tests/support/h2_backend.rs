@@ -8,7 +8,7 @@ use std::io;
 use std::sync::Arc;
 
 impl Backend {
-    /// Serves every connection with `script`, in the clear and with prior knowledge.
+    /// Serves every connection with `script`, in cleartext and with prior knowledge.
     pub(crate) fn http2(script: impl Fn(&mut Http2) -> io::Result<()> + Send + Sync + 'static) -> Backend {
         Backend::script(move |peer| script(&mut peer.http2(&[])?))
     }

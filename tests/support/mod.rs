@@ -6,7 +6,7 @@
 //! - [`Http2`] is a client or a backend of HTTP/2 that shows every frame and can break every rule.
 //! - [`Client`] sends exactly the bytes of a test and reads answers strictly.
 //!
-//! With RINGWAY_TEST_TLS=1, listeners in the clear become listeners for HTTPS and clients speak TLS to them, so that
+//! With RINGWAY_TEST_TLS=1, listeners in cleartext become listeners for HTTPS and clients speak TLS to them, so that
 //! every test runs over both.
 //!
 //! A test target says `#[path = "../support/mod.rs"] mod support;`. Everything listens on a port that the kernel

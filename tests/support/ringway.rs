@@ -352,7 +352,7 @@ fn without_stamp(line: &str) -> &str {
     }
 }
 
-/// Whether listeners in the clear are to be listeners for HTTPS.
+/// Whether listeners in cleartext are to be listeners for HTTPS.
 pub(crate) fn over_tls() -> bool {
     std::env::var("RINGWAY_TEST_TLS").is_ok_and(|value| value == "1")
 }
@@ -439,7 +439,7 @@ fn with_io_driver(configuration: &str, driver: Option<&str>) -> String {
 
 /// Makes HTTPS of every listener, unless the configuration speaks of HTTPS or of the clear itself.
 fn with_tls(configuration: &str) -> Option<String> {
-    if ["\"https\"", "[[certificate]]", "in the clear"].iter().any(|words| configuration.contains(words)) {
+    if ["\"https\"", "[[certificate]]", "in cleartext"].iter().any(|words| configuration.contains(words)) {
         return None;
     }
     let mut tables = configuration.split("[[listener]]\n");
@@ -485,7 +485,7 @@ pub(crate) fn check_text_functions() {
                    [[certificate]]\nname = \"kit\"\nchain = \"kit.crt\"\nkey = \"kit.key\"\n";
     assert_eq!(with_tls(plain).as_deref(), Some(secured));
     assert_eq!(with_tls(secured), None);
-    assert_eq!(with_tls(&format!("# in the clear\n{plain}")), None);
+    assert_eq!(with_tls(&format!("# in cleartext\n{plain}")), None);
 
     assert_eq!(with_io_driver("a = 1\n", None), "a = 1\n");
     assert_eq!(with_io_driver("a = 1\n", Some("epoll")), "a = 1\n\n[process]\nio_driver = \"epoll\"\n");

@@ -24,7 +24,7 @@ pub(crate) struct Scenario {
     access_log: Option<&'static str>,
     /// Further lines of `[access_log]`.
     log: String,
-    /// Names of the listener's certificates; none in the clear.
+    /// Names of the listener's certificates; none in cleartext.
     certificates: Vec<String>,
     client_auth: String,
     group_protocol: &'static str,
@@ -162,7 +162,7 @@ impl Scenario {
         self.certificate("kit", super::tls::own_pair())
     }
 
-    /// A listener in the clear that takes HTTP/2 from clients that begin with it.
+    /// A listener in cleartext that takes HTTP/2 from clients that begin with it.
     pub(crate) fn prior_knowledge(self) -> Scenario {
         self.listener("http2 = true")
     }

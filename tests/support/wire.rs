@@ -1,4 +1,4 @@
-//! A connection in the clear or under TLS, with the same operations.
+//! A connection in cleartext or under TLS, with the same operations.
 #![expect(clippy::disallowed_types, reason = "tests may wait for each other; the rule guards the workers")]
 
 use super::clock::PATIENCE;

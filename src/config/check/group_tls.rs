@@ -16,7 +16,7 @@ use crate::config::raw;
 use crate::config::report::Location;
 use crate::config::report::Report;
 
-/// None where the backends are spoken to in the clear. Where the protocol says so, the table must not be
+/// None where the backends are spoken to in cleartext. Where the protocol says so, the table must not be
 /// there; with grpc it is the table that decides.
 pub(super) fn group_tls(
     group: &mut Section<'_, '_>,

@@ -66,7 +66,7 @@ impl Security {
         Some(terms.with_index(Arc::clone(&own.index)))
     }
 
-    /// How the backends of a group are spoken to; None in the clear, and if credentials are missing.
+    /// How the backends of a group are spoken to; None in cleartext, and if credentials are missing.
     pub fn upstream_tls(&self, group: &ServerGroup) -> Option<UpstreamTls> {
         let tls = group.tls.as_ref()?;
         let trust = match &tls.verify {
@@ -85,7 +85,7 @@ impl Security {
     }
 
     /// Differs, in all likelihood, when the backends of a group are trusted or spoken to in another way; 0
-    /// only in the clear. It tells which connections can go on after a reload.
+    /// only in cleartext. It tells which connections can go on after a reload.
     pub fn tls_fingerprint(&self, group: &ServerGroup) -> u64 {
         let Some(tls) = &group.tls else { return 0 };
         let mut told = vec![alpn(group) as u8];

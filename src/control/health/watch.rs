@@ -14,7 +14,7 @@ pub struct Watch {
     pub check: Option<HealthCheck>,
     /// How long the first ejection lasts.
     pub ejection_time: Duration,
-    /// For HTTPS probes of a group that speaks in the clear: terms without verification. A group that
+    /// For HTTPS probes of a group that speaks in cleartext: terms without verification. A group that
     /// speaks TLS is probed by its own terms.
     pub tls: Option<UpstreamTls>,
 }

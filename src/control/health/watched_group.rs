@@ -36,7 +36,7 @@ pub(super) struct WatchedGroup {
     pub(super) group: Arc<Group>,
     check: Option<HealthCheck>,
     ejection_time: Duration,
-    /// For HTTPS probes of a group that speaks in the clear.
+    /// For HTTPS probes of a group that speaks in cleartext.
     terms: Option<Arc<UpstreamTls>>,
     /// In the order of the group's members.
     pub(super) members: Vec<Watched>,

@@ -224,7 +224,7 @@ async fn more(connection: &Connection, mut input: Buffer) -> More {
     }
 }
 
-/// Answers a client that speaks HTTP in the clear where TLS is spoken.
+/// Answers a client that speaks HTTP in cleartext where TLS is spoken.
 pub(super) async fn refuse_plain(connection: &Connection, input: Buffer, terms: &Listener, worker: &Worker) {
     refuse(connection, input, Reason::PlainHttp, &connection.origin(terms), worker).await;
 }

@@ -27,7 +27,7 @@ use crate::snapshot::Listener;
 use crate::telemetry::reason::Reason;
 use crate::worker::Worker;
 
-/// Of all requests in flight on one connection, so many bytes of heads are kept. A few bytes can refer to a whole
+/// Of all requests in flight on one connection, this many bytes of heads are kept. A few bytes can refer to a whole
 /// head that came before (RFC 7541 §7.3).
 const MAX_HEAD_BYTES: usize = 1024 * 1024;
 

@@ -160,7 +160,7 @@ fn push_escaped(out: &mut Vec<u8>, value: &[u8]) {
 /// Why a header may not have this name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AliasError {
-    /// Not 1 to 40 small letters, digits, `-` and `_`.
+    /// Not 1 to 40 lower-case letters, digits, `-` and `_`.
     Form,
     /// One of [`RESERVED_ALIASES`], or a field that means something to every recipient.
     Reserved,

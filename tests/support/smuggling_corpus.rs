@@ -117,7 +117,7 @@ const FRAMINGS: &[(&str, &[u8], &[u8], Expected)] = &[
     ("control: length", b"Content-Length: 5", b"hello", FINE),
     ("control: length with zeros", b"Content-Length: 005", b"hello", FINE),
     ("control: chunked", b"Transfer-Encoding: chunked", b"5\r\nhello\r\n0\r\n\r\n", FINE),
-    ("control: chunked in capitals", b"transfer-ENCODING: CHUNKED", b"0\r\n\r\n", FINE),
+    ("control: chunked in upper case", b"transfer-ENCODING: CHUNKED", b"0\r\n\r\n", FINE),
     ("control: name looks alike", b"Transfer_Encoding: chunked", b"", FINE),
     ("control: nominated length stays", b"Connection: Content-Length\r\nContent-Length: 5", b"hello", FINE),
     ("CL.TE", b"Content-Length: 6\r\nTransfer-Encoding: chunked", b"0\r\n\r\nG", BAD),

@@ -129,7 +129,7 @@ impl Kind for OnOrAlias {
         match check_alias(alias) {
             Ok(()) => return Some(Telling::As(alias.clone())),
             Err(AliasError::Form) => {
-                let help = "a name has 1 to 40 small letters, digits, `-` and `_`: \"x-client-subject\"";
+                let help = "a name has 1 to 40 lower-case letters, digits, `-` and `_`: \"x-client-subject\"";
                 report.error(raw.location, format!("`{key}` is not a valid name of a header"), help);
             }
             Err(AliasError::Reserved) => {

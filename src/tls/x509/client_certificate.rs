@@ -20,9 +20,9 @@ pub struct ClientCertificate {
     /// RFC 2253: `CN=www.test.com,O=ELB`.
     pub subject: String,
     pub issuer: String,
-    /// Hexadecimal in capitals, as `openssl x509 -serial` prints it.
+    /// Hexadecimal in upper case, as `openssl x509 -serial` prints it.
     pub serial: String,
-    /// Of the DER encoding, hexadecimal in small letters.
+    /// Of the DER encoding, hexadecimal in lower case.
     pub fingerprint: String,
     /// The end of its validity: `Dec 31 23:59:59 2030 GMT`.
     pub not_after: String,

@@ -1,4 +1,4 @@
-//! Answers that Ringway makes itself.
+//! Locally generated responses.
 
 use std::io::Write;
 

@@ -20,7 +20,7 @@ pub fn says_call(name: &[u8], value: &[u8]) -> bool {
     begins && matches!(value.get(TYPE.len()), None | Some(b'+' | b';' | b' '))
 }
 
-/// The status code of gRPC for an answer that Ringway makes itself. Callers would make nearly the same of the
+/// The status code of gRPC for a locally generated response. Callers would make nearly the same of the
 /// status of HTTP ("HTTP to gRPC Status Code Mapping"); 504 says more precisely what happened.
 pub fn code_of(status: u16) -> &'static str {
     match status {

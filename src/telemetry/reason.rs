@@ -1,6 +1,6 @@
 //! Why an exchange ended as it did, in one machine-readable word.
 
-/// The reason of an answer that Ringway made itself, or of an exchange that did not complete.
+/// The reason of a locally generated response, or of an exchange that did not complete.
 ///
 /// The word is in the access log; the status is what the client gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

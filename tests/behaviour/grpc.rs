@@ -1,4 +1,4 @@
-//! gRPC: calls to backends, answers of Ringway's own, and probes.
+//! gRPC: calls to backends, locally generated responses, and probes.
 
 use crate::support::tls::{Issuer, server_config};
 use crate::support::{Backend, Client, Http2, Response, Scenario, log_entries};

@@ -1,4 +1,4 @@
-//! Answers that Ringway makes itself.
+//! Locally generated responses.
 
 use crate::support::{Backend, Client, Response, Ringway, Scenario};
 use std::time::Duration;

@@ -144,7 +144,7 @@ fn the_demo_can_be_spoken_to_directly_and_badly() {
 }
 
 #[test]
-fn a_second_demo_tells_the_cure() {
+fn a_second_demo_tells_the_fix() {
     let first = demo();
     let address = http_of(&first).to_string();
     let (code, said) = ends(&["demo", "--http", &address, "--https", "127.0.0.1:0"]);

@@ -4,8 +4,8 @@ use clap::error::ContextKind;
 use clap::error::ContextValue;
 use clap::error::ErrorKind;
 
-/// The cure for a command line that is wrong in a way that is known from elsewhere.
-pub(super) fn cure(usage: &clap::Error) -> Option<String> {
+/// The fix for a command line that is wrong in a way that is known from elsewhere.
+pub(super) fn fix(usage: &clap::Error) -> Option<String> {
     let kind = match usage.kind() {
         ErrorKind::UnknownArgument => ContextKind::InvalidArg,
         ErrorKind::InvalidSubcommand => ContextKind::InvalidSubcommand,
@@ -13,8 +13,8 @@ pub(super) fn cure(usage: &clap::Error) -> Option<String> {
     };
     let Some(ContextValue::String(word)) = usage.get(kind) else { return None };
     let known = CURES.iter().find(|(words, _)| words.contains(&word.as_str()));
-    if let Some((_, cure)) = known {
-        return Some((*cure).to_owned());
+    if let Some((_, fix)) = known {
+        return Some((*fix).to_owned());
     }
     let is_file = !word.starts_with('-') && (word.contains('/') || word.ends_with(".toml"));
     let verb = if kind == ContextKind::InvalidSubcommand { "ringway run " } else { "" };
@@ -59,7 +59,7 @@ mod tests {
         ] {
             let words = ["ringway"].into_iter().chain(line.split(' '));
             let usage = CommandLine::try_parse_from(words).err().expect("it is wrong");
-            let said = cure(&usage).unwrap_or_default();
+            let said = fix(&usage).unwrap_or_default();
             assert!(said.starts_with(expected) && said.is_empty() == expected.is_empty(), "{line}: {said}");
         }
     }

@@ -32,9 +32,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let verb = match CommandLine::try_parse_from(arguments) {
         Ok(command_line) => command_line.verb,
         Err(usage) => {
-            if let Some(cure) = habits::cure(&usage) {
+            if let Some(fix) = habits::fix(&usage) {
                 let said = usage.to_string();
-                log_line(&format!("{}\nhelp: {cure}", said.lines().next().unwrap_or_default()));
+                log_line(&format!("{}\nhelp: {fix}", said.lines().next().unwrap_or_default()));
                 return Exit::Usage;
             }
             // Help goes to stdout and is a success, everything else is wrong usage.

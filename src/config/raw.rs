@@ -64,14 +64,14 @@ pub(super) fn read(source: usize, report: &mut Report) -> Table {
     let (root, errors) = DeTable::parse_recoverable(&text);
     for error in errors {
         let location = Location::new(source, error.span().unwrap_or(0..0));
-        let cure = match error.message() {
+        let fix = match error.message() {
             "duplicate key" if is_list_header(&text, error.span().unwrap_or(0..0).start) => {
                 "it must stand above what begins with its name, such as [[server_group.backend]]".to_owned()
             }
             "duplicate key" => "it is already set above; keep one of the two".to_owned(),
-            _ => cure(&text, error.span().unwrap_or(0..0).start),
+            _ => fix(&text, error.span().unwrap_or(0..0).start),
         };
-        report.broken(location, format!("not valid TOML: {}", error.message()), cure);
+        report.broken(location, format!("not valid TOML: {}", error.message()), fix);
     }
     table(source, root.span(), root.get_ref())
 }
@@ -128,7 +128,7 @@ const CURLY_QUOTES: [char; 8] =
     ['\u{201c}', '\u{201d}', '\u{201e}', '\u{2018}', '\u{2019}', '\u{201a}', '\u{ab}', '\u{bb}'];
 
 /// The mistake behind most lines that are not TOML is a missing quote; others come from other formats.
-fn cure(text: &str, at: usize) -> String {
+fn fix(text: &str, at: usize) -> String {
     let at = (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
     let line_start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
     let line = text[line_start..].lines().next().unwrap_or_default();

@@ -79,7 +79,7 @@ impl Severity {
     }
 }
 
-/// One thing that is wrong, and its cure.
+/// One thing that is wrong, and its fix.
 #[derive(Clone, Debug)]
 pub struct Diagnostic {
     pub severity: Severity,
@@ -156,7 +156,7 @@ impl Report {
     }
 
     /// The report for people: for each diagnostic `file:line:column: error: message`, the source
-    /// line with carets under the piece that is meant, and the cure.
+    /// line with carets under the piece that is meant, and the fix.
     pub fn to_text(&self, colour: bool) -> String {
         let mut text = String::new();
         for diagnostic in self.diagnostics() {

@@ -34,8 +34,8 @@ pub enum Checker {
 pub fn inspect(config: &Config, credentials: &Credentials, report: &mut Report) {
     warn_of_open_keys(config, report);
     let now = i64::try_from(wall_now().as_secs()).unwrap_or(i64::MAX);
-    for (location, message, cure) in expiry::soon_of(config, credentials, now) {
-        report.warning(location, message, cure);
+    for (location, message, fix) in expiry::soon_of(config, credentials, now) {
+        report.warning(location, message, fix);
     }
     warn_of_loops(config, report);
     warn_of_few_descriptors(report);

@@ -182,8 +182,8 @@ fn accept(acceptor: &Acceptor, listener: &Listener, worker: &Worker) -> AcceptOu
         Err(error) if is_of_one_connection(&error) => release(AcceptOutcome::Lost),
         Err(error) => {
             log_repeatedly(Kind::Accept, || {
-                let (name, cure) = (&listener.name, cure_of_accepting(&error));
-                format!("warning: listener \"{name}\" cannot accept connections, they wait: {error}; {cure}")
+                let (name, fix) = (&listener.name, cure_of_accepting(&error));
+                format!("warning: listener \"{name}\" cannot accept connections, they wait: {error}; {fix}")
             });
             // Descriptors may be what is short.
             release(AcceptOutcome::AtLimit(ConnectionLimit::Process))

@@ -304,7 +304,7 @@ fn refusal(availability: Availability) -> ExchangeError {
 
 /// Tells the operator what is short on this host.
 fn log_want(error: UpstreamError, group: &Group) {
-    let (what, cure) = match error {
+    let (what, fix) = match error {
         UpstreamError::NoDescriptor => {
             ("descriptor", "raise the descriptor limit (LimitNOFILE=) or lower max_connections")
         }
@@ -313,6 +313,6 @@ fn log_want(error: UpstreamError, group: &Group) {
     };
     log_repeatedly(Kind::Want, || {
         let name = &group.name;
-        format!("warning: no {what} is left for a connection to a backend of group \"{name}\"; {cure}")
+        format!("warning: no {what} is left for a connection to a backend of group \"{name}\"; {fix}")
     });
 }

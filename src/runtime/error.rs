@@ -13,7 +13,7 @@ pub enum RuntimeError {
         sink: Sink,
         error: io::Error,
     },
-    /// No driver could be set up; the text names the cure.
+    /// No driver could be set up; the text names the fix.
     Driver(String),
     System(io::Error),
     /// There is no thread for what is named here.

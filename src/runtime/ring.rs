@@ -88,7 +88,7 @@ impl Driver {
 }
 
 /// Sets up the calling thread's driver. Where memory is short, smaller rings are tried before epoll. The error
-/// is a sentence with its cure.
+/// is a sentence with its fix.
 pub(super) fn choose(wanted: DriverChoice, entries: Entries) -> Result<Chosen, String> {
     if wanted == DriverChoice::Epoll {
         return epoll(None);
@@ -103,7 +103,7 @@ pub(super) fn choose(wanted: DriverChoice, entries: Entries) -> Result<Chosen, S
             Ok(Chosen { driver, description, warning })
         }
         Err(error) => {
-            let text = format!("io_uring cannot be used: {error}; {}", cure(&error));
+            let text = format!("io_uring cannot be used: {error}; {}", fix(&error));
             if wanted == DriverChoice::IoUring {
                 Err(text)
             } else {
@@ -240,7 +240,7 @@ fn epoll(warning: Option<String>) -> Result<Chosen, String> {
     }
 }
 
-fn cure(error: &io::Error) -> &'static str {
+fn fix(error: &io::Error) -> &'static str {
     match error.raw_os_error() {
         Some(libc::EPERM) => {
             "it is forbidden here: see sysctl kernel.io_uring_disabled, or the seccomp profile of the container"
@@ -263,7 +263,7 @@ pub fn abilities() -> String {
         Some((flags, _)) => format!("available ({flags}); {}", memory_for_rings()),
         None => {
             let error = IoUring::new(PROBE_ENTRIES).err().unwrap_or_else(io::Error::last_os_error);
-            format!("not available: {error}; {}", cure(&error))
+            format!("not available: {error}; {}", fix(&error))
         }
     }
 }

@@ -148,7 +148,9 @@ fn status_is_legible_without_a_terminal() {
     let ringway = scenario(&backend).start();
     let ended = command(&ringway, &["status"]);
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
-    for words in ["2 workers, up ", "config generation 1; reloads: 0 succeeded, 0 refused", "LISTENER", "BACKEND"] {
+    for words in
+        ["2 workers, up ", "config generation 1; reloads: 0 succeeded, 0 refused", "LISTENER", "BACKEND"]
+    {
         assert!(ended.stdout.contains(words), "{words}: {}", ended.stdout);
     }
     assert!(ended.stdout.contains("group app: weighted_round_robin, active backends serve, 0 in flight"));

@@ -120,7 +120,10 @@ fn a_start_goes_on_without_a_name_that_does_not_resolve() {
         let ringway = site.scenario().logged("json").table("[admin]\nsocket = \"admin.sock\"").start();
         let line = ringway.wait_for_line("cannot resolve");
         assert!(line.contains("ringway.toml:"), "{line}");
-        assert!(line.ends_with(&format!("warning: cannot resolve host name \"app.test\": {reason}")), "{line}");
+        assert!(
+            line.ends_with(&format!("warning: cannot resolve host name \"app.test\": {reason}")),
+            "{line}"
+        );
         let mut client = Client::connect(ringway.address());
         let response = client.get("/");
         assert_eq!((response.status, response.field("x-router-code")), (503, Some("40000")));

@@ -195,7 +195,9 @@ impl Ringway {
     fn epoch(&self) -> usize {
         self.take_lines();
         let seen = self.seen.borrow();
-        let epochs = seen.iter().filter_map(|line| line.strip_prefix("reloaded: config generation ")?.split(',').next());
+        let epochs = seen
+            .iter()
+            .filter_map(|line| line.strip_prefix("reloaded: config generation ")?.split(',').next());
         epochs.filter_map(|epoch| epoch.parse().ok()).max().unwrap_or(1)
     }
 

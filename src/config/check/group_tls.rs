@@ -24,7 +24,7 @@ pub(super) fn group_tls(
     known: &Known<'_>,
 ) -> Option<GroupTls> {
     let place = group.place_of("tls");
-    let (is_plain, word, cure) = match protocol {
+    let (is_plain, word, fix) = match protocol {
         GroupProtocol::Http => (true, "http", "https"),
         GroupProtocol::H2c => (true, "h2c", "grpc\" or \"https"),
         GroupProtocol::Grpc => (place.is_none(), "grpc", ""),
@@ -33,7 +33,7 @@ pub(super) fn group_tls(
     if is_plain {
         if let Some(location) = place.filter(|_| !group.is_refused("protocol")) {
             let message = format!("[server_group.tls] has no effect where the protocol is {word}");
-            let help = format!("write protocol = \"{cure}\", or remove the table");
+            let help = format!("write protocol = \"{fix}\", or remove the table");
             group.report().error(location, message, help);
         }
         return None;

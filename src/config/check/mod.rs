@@ -115,11 +115,11 @@ pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective,
 
 /// One of the texts must name the version; each that does must name the right one.
 fn check_version(roots: &[raw::Table], output: &mut Output) {
-    let cure = "write config_version = 1 above the first table";
+    let fix = "write config_version = 1 above the first table";
     let mut versions = roots.iter().filter_map(|root| root.find("config_version")).peekable();
     let from = versions.peek().map(|entry| entry.value.location);
     if from.is_none() && !output.report.is_broken_anywhere() {
-        output.report.error(Location::default(), "`config_version` is missing", cure);
+        output.report.error(Location::default(), "`config_version` is missing", fix);
     }
     for entry in versions {
         let message = match entry.value.kind {

@@ -68,12 +68,12 @@ impl<'n> Names<'n> {
     ) -> Option<usize> {
         let found = self.indices.get(name).copied();
         if found.is_none() && !self.may_hide {
-            report.error(location, format!("`{key}` \"{name}\" is not defined"), self.cure(name));
+            report.error(location, format!("`{key}` \"{name}\" is not defined"), self.fix(name));
         }
         found
     }
 
-    fn cure(&self, name: &str) -> String {
+    fn fix(&self, name: &str) -> String {
         let left = self.suggestions.get();
         self.suggestions.set(left.saturating_sub(1));
         let candidates = if left == 0 { &[] } else { self.names.as_slice() };

@@ -104,7 +104,7 @@ impl<'t, 'o> Section<'t, 'o> {
         self.parse(key, kind)
     }
 
-    /// `example` is a line that would cure the absence.
+    /// `example` is a line that would fix the absence.
     pub(super) fn read_required<K: Kind>(
         &mut self,
         key: &'static str,

@@ -105,12 +105,12 @@ fn check_suites(versions: &[TlsVersion], suites: &[(&'static CipherSuite, Locati
         if versions.iter().any(|version| suite.is_of(*version)) {
             continue;
         }
-        let cure = match suite.newest {
+        let fix = match suite.newest {
             version if suite.oldest == version => format!("add \"{}\" to `versions`", version.as_str()),
             version => format!("add \"{}\" to `versions`, where it still exists", version.as_str()),
         };
         let message = format!("{} belongs to none of the versions of this policy", suite.name);
-        report.error(*location, message, format!("{cure}, or remove the suite"));
+        report.error(*location, message, format!("{fix}, or remove the suite"));
     }
 }
 

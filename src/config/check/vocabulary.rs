@@ -234,7 +234,7 @@ pub(super) fn comes_later(key: &str, title: &str) -> bool {
     LATER.iter().any(|(table, keys)| *table == title && keys.contains(&key))
 }
 
-/// How to cure a key that the table with this title, such as `[listener.forwarded]`, does not have.
+/// How to fix a key that the table with this title, such as `[listener.forwarded]`, does not have.
 pub(super) fn advice(key: &str, title: &str, known: &[&str]) -> String {
     let homes = homes(key);
     let parent = title.trim_matches(['[', ']']).rsplit_once('.').map(|(parent, _)| parent);
@@ -244,11 +244,11 @@ pub(super) fn advice(key: &str, title: &str, known: &[&str]) -> String {
         return format!("it belongs to {home}: write it above {title}");
     }
     let is_here = |(table, word, _): &&(&str, &str, &str)| *table == title && word.eq_ignore_ascii_case(key);
-    if let Some((_, _, cure)) = FOREIGN_HERE.iter().find(is_here) {
-        return (*cure).to_owned();
+    if let Some((_, _, fix)) = FOREIGN_HERE.iter().find(is_here) {
+        return (*fix).to_owned();
     }
-    if let Some((_, cure)) = FOREIGN_KEYS.iter().find(|(word, _)| word.eq_ignore_ascii_case(key)) {
-        return (*cure).to_owned();
+    if let Some((_, fix)) = FOREIGN_KEYS.iter().find(|(word, _)| word.eq_ignore_ascii_case(key)) {
+        return (*fix).to_owned();
     }
     // A word that is right elsewhere is no slip of the finger, unless nearly everything has it.
     match (homes.as_slice(), nearest(key, known)) {
@@ -268,8 +268,8 @@ pub(super) fn our_value<'w>(text: &str, words: &[&'w str]) -> Option<&'w str> {
 /// What to write for a field of the access log that has another name here. A `$` in front, as in nginx, is passed over.
 pub(super) fn our_field(text: &str) -> Option<&'static str> {
     let word = text.strip_prefix('$').unwrap_or(text);
-    let (_, cure) = FOREIGN_FIELDS.iter().find(|(known, _)| known.eq_ignore_ascii_case(word))?;
-    Some(cure)
+    let (_, fix) = FOREIGN_FIELDS.iter().find(|(known, _)| known.eq_ignore_ascii_case(word))?;
+    Some(fix)
 }
 
 /// The tables that have this key, by their titles.

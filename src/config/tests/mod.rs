@@ -201,7 +201,7 @@ fn the_report_can_be_coloured_strict_and_continued() {
     let mut loaded = load_text(&text);
     let backend = &loaded.config.as_ref().expect("the configuration is valid").server_groups[0].backends[1];
     loaded.report.error(backend.location, "cannot resolve \"app\"", "check the name");
-    loaded.report.warning(Location::default(), "a warning", "a cure");
+    loaded.report.warning(Location::default(), "a warning", "a fix");
     assert!(loaded.report.has_errors());
     loaded.report.be_strict();
     assert_eq!((loaded.report.count(Severity::Error), loaded.report.count(Severity::Warning)), (2, 0));

@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn failures_name_the_socket_and_a_cure() {
+    fn failures_name_the_socket_and_a_fix() {
         let path = PathBuf::from("/run/ringway/admin.sock");
         for (failure, words) in [
             (Failure::Connect(io::ErrorKind::NotFound.into()), "there is no socket; start ringway with"),

@@ -235,7 +235,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_in_the_way_is_named_with_a_cure() {
+    fn what_is_in_the_way_is_named_with_a_fix() {
         let path = PathBuf::from("/run/ringway/admin.sock");
         for (error, words) in [
             (ListenError::Taken, "admin.sock: another process listens there (see: ss -lxp src /run/"),

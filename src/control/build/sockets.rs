@@ -159,11 +159,11 @@ impl BindError {
 impl fmt::Display for BindError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let BindError { listener, address, error, .. } = self;
-        write!(out, "listener \"{listener}\" cannot bind {address}: {error}; {}", cure(address, error))
+        write!(out, "listener \"{listener}\" cannot bind {address}: {error}; {}", fix(address, error))
     }
 }
 
-fn cure(address: &SocketAddr, error: &io::Error) -> String {
+fn fix(address: &SocketAddr, error: &io::Error) -> String {
     let port = address.port();
     match error.kind() {
         io::ErrorKind::AddrInUse => {

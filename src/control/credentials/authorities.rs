@@ -92,7 +92,7 @@ pub fn load_one(authority: &config::Authority) -> LoadedAuthority {
             is_error: finding.problem.is_error(),
             location: place.2,
             message: finding.message(),
-            help: finding.cure(),
+            help: finding.fix(),
         });
     }
     LoadedAuthority { authority: loaded.map(Arc::new), complaints }

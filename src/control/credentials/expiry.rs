@@ -38,18 +38,18 @@ impl Expiry {
             sentences.iter().map(|(sentence, _)| sentence.clone()).collect(),
         );
         sentences.retain(|(sentence, _)| !before.contains(sentence));
-        sentences.into_iter().map(|(sentence, cure)| format!("{sentence}; {cure}")).collect()
+        sentences.into_iter().map(|(sentence, fix)| format!("{sentence}; {fix}")).collect()
     }
 }
 
-/// Each with its cure.
+/// Each with its fix.
 fn ended(config: &Config, credentials: &Credentials, now: i64) -> Vec<(String, String)> {
     let mut sentences = Vec::new();
     for (wanted, certificate) in certificates(config, credentials) {
         if certificate.not_after < now {
             let sentence = format!("certificate \"{}\" has expired", wanted.name);
-            let cure = format!("clients refuse it: renew {}", wanted.chain.path.display());
-            sentences.push((sentence, cure));
+            let fix = format!("clients refuse it: renew {}", wanted.chain.path.display());
+            sentences.push((sentence, fix));
         }
     }
     for (wanted, loaded) in config.authorities.iter().zip(&credentials.authorities) {
@@ -68,7 +68,7 @@ fn ended(config: &Config, credentials: &Credentials, now: i64) -> Vec<(String, S
 
 fn soon(config: &Config, credentials: &Credentials, now: i64) -> Vec<(String, String)> {
     let sentences = soon_of(config, credentials, now).into_iter();
-    sentences.map(|(_, sentence, cure)| (sentence, cure)).collect()
+    sentences.map(|(_, sentence, fix)| (sentence, fix)).collect()
 }
 
 /// Certificates that expire soon: where they are named, a sentence, and what to do.
@@ -83,8 +83,8 @@ pub(in crate::control) fn soon_of(
         if certificate.not_after >= now && days < DAYS_AHEAD {
             let within = if days == 0 { "a day".to_owned() } else { format!("{} days", days + 1) };
             let sentence = format!("certificate \"{}\" expires within {within}", wanted.name);
-            let cure = format!("renew {}; it is taken into service at once", wanted.chain.path.display());
-            sentences.push((wanted.chain.location, sentence, cure));
+            let fix = format!("renew {}; it is taken into service at once", wanted.chain.path.display());
+            sentences.push((wanted.chain.location, sentence, fix));
         }
     }
     sentences

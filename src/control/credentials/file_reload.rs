@@ -231,7 +231,7 @@ impl FileReload {
         let Some(wanted) = active.config.certificates.get(index) else { return (false, errors, warnings) };
         let outcome = certificates::read_one(wanted, &self.read_file);
         for finding in &outcome.findings {
-            let text = format!("{}; {}", finding.message(), finding.cure());
+            let text = format!("{}; {}", finding.message(), finding.fix());
             if finding.is_warning() { &mut warnings } else { &mut errors }.push(text);
         }
         let found = outcome.certificate.is_some();

@@ -123,9 +123,9 @@ fn certificates(
             let location = certificates::place_of(&finding, wanted);
             match finding.is_warning() {
                 true if finding.is_about_names() && !is_asked_for => {}
-                true if finding.is_note() => report.note(location, finding.message(), finding.cure()),
-                true => report.warning(location, finding.message(), finding.cure()),
-                false => report.error(location, finding.message(), finding.cure()),
+                true if finding.is_note() => report.note(location, finding.message(), finding.fix()),
+                true => report.warning(location, finding.message(), finding.fix()),
+                false => report.error(location, finding.message(), finding.fix()),
             }
         }
         certificates.push(outcome.certificate);
@@ -175,16 +175,16 @@ fn check_fit(tls: &ListenerTls, own: &[Arc<Certificate>], offer: &Offer, report:
     let Some(first) = own.iter().find(|certificate| !offer.fits(certificate.is_ecdsa)) else { return };
     let kind = if first.is_ecdsa { "ECDSA" } else { "RSA" };
     let policy = &tls.policy.name;
-    let cure = format!("add \"1.3\", or a suite such as \"ECDHE-{kind}-AES128-GCM-SHA256\", to the policy");
+    let fix = format!("add \"1.3\", or a suite such as \"ECDHE-{kind}-AES128-GCM-SHA256\", to the policy");
     if unfit == own.len() {
         let message =
             format!("no handshake can succeed: the policy \"{policy}\" has no suite for {kind} keys");
-        report.error(tls.location, message, cure);
+        report.error(tls.location, message, fix);
     } else {
         let message = format!(
             "certificates with {kind} keys are never shown: the policy \"{policy}\" has no suite for them"
         );
-        report.warning(tls.location, message, cure);
+        report.warning(tls.location, message, fix);
     }
 }
 

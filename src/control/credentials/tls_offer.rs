@@ -63,9 +63,9 @@ fn tell(policy: &TlsPolicy, found: &Intersection, report: &mut Report) {
     if found.offer.is_none() {
         let message =
             format!("nothing is left of the TLS policy \"{name}\": it has only what is not offered");
-        let cure = "add \"1.3\" to `versions` and \"TLS_AES_128_GCM_SHA256\" to `cipher_suites`, or \"1.2\" and \
+        let fix = "add \"1.3\" to `versions` and \"TLS_AES_128_GCM_SHA256\" to `cipher_suites`, or \"1.2\" and \
                     \"ECDHE-ECDSA-AES128-GCM-SHA256\", \"ECDHE-RSA-AES128-GCM-SHA256\"";
-        return report.error(policy.location, message, cure);
+        return report.error(policy.location, message, fix);
     }
     let versions = found.dropped_versions.iter().map(|version| version_name(*version));
     let suites = found.dropped_suites.iter().map(|suite| openssl_name(*suite));
@@ -77,16 +77,16 @@ fn tell(policy: &TlsPolicy, found: &Intersection, report: &mut Report) {
     match (policy.is_predefined, found.dropped_versions.is_empty()) {
         (false, _) => report.warning(policy.location, message, "remove them from the policy"),
         (true, false) => {
-            let cure = format!(
+            let fix = format!(
                 "clients that know nothing newer cannot connect; name a policy without these versions, such as \"{}\"",
                 tls_policies::DEFAULT
             );
-            report.warning(policy.location, message, cure);
+            report.warning(policy.location, message, fix);
         }
         (true, true) => {
-            let cure =
+            let fix =
                 "`ringway config show --effective` tells what is offered; docs/tls_policies.md says why";
-            report.note(policy.location, message, cure);
+            report.note(policy.location, message, fix);
         }
     }
 }

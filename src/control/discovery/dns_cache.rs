@@ -150,7 +150,9 @@ impl DnsCache {
                         "warning: cannot resolve host name \"{name}\" any more: {trouble}; its last addresses stay in use"
                     ),
                     false => {
-                        format!("warning: cannot resolve host name \"{name}\": {trouble}; nobody serves for it yet")
+                        format!(
+                            "warning: cannot resolve host name \"{name}\": {trouble}; nobody serves for it yet"
+                        )
                     }
                 };
                 host.trouble = Some(trouble);

@@ -1,4 +1,4 @@
-//! What may be wrong with the files of a `[[ca]]`, in words, each with its cure.
+//! What may be wrong with the files of a `[[ca]]`, in words, each with its fix.
 
 /// Something about one file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,7 +127,7 @@ impl CaFinding {
         }
     }
 
-    pub fn cure(&self) -> String {
+    pub fn fix(&self) -> String {
         let file = &self.file;
         match &self.problem {
             Problem::NotPem | Problem::NoCertificate => {

@@ -1,4 +1,4 @@
-//! What can be wrong with the files of a certificate, in words, each with its cure.
+//! What can be wrong with the files of a certificate, in words, each with its fix.
 
 use crate::tls::x509::ocsp::StapleFault;
 use crate::tls::x509::pem::PemError;
@@ -139,7 +139,7 @@ impl CertificateFinding {
     }
 
     /// What to do about it.
-    pub fn cure(&self) -> String {
+    pub fn fix(&self) -> String {
         let file = &self.file;
         match &self.fault {
             CertificateFault::File(fault) => file_words(file, fault).1,
@@ -151,11 +151,11 @@ impl CertificateFinding {
     }
 }
 
-/// The message and the cure.
+/// The message and the fix.
 type Words = (String, String);
 
-fn words(message: String, cure: impl Into<String>) -> Words {
-    (message, cure.into())
+fn words(message: String, fix: impl Into<String>) -> Words {
+    (message, fix.into())
 }
 
 fn file_words(file: &str, fault: &FileFault) -> Words {

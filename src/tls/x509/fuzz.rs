@@ -30,7 +30,7 @@ pub fn fuzz_x509_v1(bytes: &[u8]) {
     let file = CaFile { name: "a", bytes };
     let (authority, findings) = Authority::load(file, &[file]);
     assert!(authority.is_some() || !findings.is_empty());
-    assert!(findings.iter().all(|finding| !finding.message().is_empty() && !finding.cure().is_empty()));
+    assert!(findings.iter().all(|finding| !finding.message().is_empty() && !finding.fix().is_empty()));
 }
 
 fn compare_certificate(ours: &ParsedCertificate<'_>, bytes: &[u8]) {

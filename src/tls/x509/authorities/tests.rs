@@ -287,7 +287,7 @@ fn files_that_are_no_bundles() {
         let (authority, findings) = kit.load(bundle, &[], today());
         assert_eq!(findings[0].problem, expected, "{bundle}");
         assert_eq!(authority.is_none(), expected.is_error(), "{bundle}");
-        assert!(findings[0].message().contains(bundle) && !findings[0].cure().is_empty());
+        assert!(findings[0].message().contains(bundle) && !findings[0].fix().is_empty());
     }
     assert_eq!(kit.problems("ca.crt", &[])[1..], [Problem::CaSignedWithSha1 { subject: weak() }]);
     assert!(kit.load("changed.crt", &[], today()).0.is_none_or(|authority| authority.anchors.len() == 1));

@@ -107,7 +107,7 @@ fn told(findings: &[CertificateFinding]) -> String {
                 true => "warning",
                 false => "error",
             };
-            format!("{severity}: {}\nhelp: {}\n", finding.message(), finding.cure())
+            format!("{severity}: {}\nhelp: {}\n", finding.message(), finding.fix())
         })
         .collect()
 }
@@ -184,8 +184,8 @@ fn certificates_of_version_1_serve_under_their_common_name() {
 /// What is said of a certificate without alternative names.
 fn by_common_name(file: &str) -> String {
     let said = "the certificate has no subjectAltName; browsers and others refuse it";
-    let cure = "get one with the names of the site (openssl: -addext subjectAltName=DNS:www.example.com)";
-    format!("note: {file}: {said}\nhelp: {cure}\n")
+    let fix = "get one with the names of the site (openssl: -addext subjectAltName=DNS:www.example.com)";
+    format!("note: {file}: {said}\nhelp: {fix}\n")
 }
 
 #[test]

@@ -26,7 +26,7 @@ pub struct Process {
     pub instance_id: Option<String>,
     /// A secret that a fleet shares, for session tickets and sticky cookies. None: random keys.
     pub ticket_seed_file: Option<NamedFile>,
-    /// Where the health core runs.
+    /// Where the health checker runs.
     pub health_cpu: HealthCpu,
     /// Whom names of backends are asked for. Empty: whom the operating system asks.
     pub resolvers: Vec<SocketAddr>,

@@ -39,7 +39,7 @@ use crate::tls::connect::Alpn;
 use crate::tls::connect::Trust;
 use crate::tls::connect::UpstreamTls;
 
-/// How the slow side reaches workers and the health core.
+/// How the slow side reaches workers and the health checker.
 #[derive(Clone)]
 pub struct Channels {
     pub publication: Arc<RcuCell<Snapshot>>,
@@ -51,7 +51,7 @@ pub struct Channels {
     /// By worker. A ring without a message says that there is a new snapshot.
     pub workers: Vec<Mailbox<NewSocket>>,
     pub health: Mailbox<health::HealthCommand>,
-    /// From workers to the health core: slots of backends that fail again and again.
+    /// From workers to the health checker: slots of backends that fail again and again.
     pub failure_reports: Mailbox<u32>,
     pub reloads: Arc<ReloadStats>,
     /// Certificates and CAs; the thread that reads them again keeps it current.
@@ -63,14 +63,14 @@ pub struct Channels {
 /// I/O drivers, and how many workers have each.
 pub type Drivers = Vec<(String, usize)>;
 
-/// Alarms that wait for the health core. One that does not fit comes again with the next failure.
+/// Alarms that wait for the health checker. One that does not fit comes again with the next failure.
 const MAX_FAILURE_REPORTS: usize = 1_024;
 
 /// What helps when the system grants no thread.
 pub const THREAD_CURE: &str =
     "raise the limit of threads (TasksMax=, ulimit -u) or of memory (MemoryMax=, ulimit -v)";
 
-/// Commands that wait for the health core: each takes the place of the one before.
+/// Commands that wait for the health checker: each takes the place of the one before.
 const MAX_HEALTH_COMMANDS: usize = 1;
 
 /// What is in service.

@@ -25,8 +25,8 @@ pub enum RuntimeError {
     WorkerDied {
         index: usize,
     },
-    /// The health core ended by a panic, which has been printed.
-    HealthCoreDied,
+    /// The health checker ended by a panic, which has been printed.
+    HealthCheckerDied,
 }
 
 impl fmt::Display for RuntimeError {
@@ -42,7 +42,7 @@ impl fmt::Display for RuntimeError {
                 write!(out, "cannot start the thread of {of}: {error}; {THREAD_CURE}")
             }
             RuntimeError::WorkerDied { index } => write!(out, "worker {index} died, see the panic above"),
-            RuntimeError::HealthCoreDied => write!(out, "the health core died, see the panic above"),
+            RuntimeError::HealthCheckerDied => write!(out, "the health checker died, see the panic above"),
         }
     }
 }

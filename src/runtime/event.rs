@@ -15,7 +15,7 @@ pub(super) enum RuntimeEvent {
     Signal(SignalAction),
     /// A worker serves.
     Ready(Ready),
-    /// The health core runs.
+    /// The health checker runs.
     HealthCoreReady,
     Failed(RuntimeError),
     Drained,

@@ -1,4 +1,4 @@
-//! The health core's thread: its ring, its clock, its end.
+//! The health checker's thread: its ring, its clock, its end.
 
 use std::convert::Infallible;
 use std::io;
@@ -40,7 +40,7 @@ const MAX_TICKS_AT_ONCE: u64 = 100;
 /// Ticks between two looks for memory that is not needed: a second.
 const TRIM_TICKS: u64 = 10;
 
-/// What the health core's thread starts with.
+/// What the health checker's thread starts with.
 pub(super) struct HealthSpec {
     health_commands: Mailbox<HealthCommand>,
     failure_reports: Mailbox<u32>,
@@ -90,7 +90,7 @@ impl CpuChoice {
             CpuChoice::On(cpu) | CpuChoice::NotOn(cpu) => cpu,
         };
         log_line(&format!(
-            "warning: the health core cannot be pinned to CPU {refused}; it runs where the system puts it"
+            "warning: the health checker cannot be pinned to CPU {refused}; it runs where the system puts it"
         ));
     }
 }
@@ -101,7 +101,7 @@ pub(super) fn start(spec: HealthSpec, events: Sender<RuntimeEvent>) -> io::Resul
     let body = move || {
         let error = match catch_unwind(AssertUnwindSafe(|| work(spec, &events))) {
             Ok(Err(error)) => error,
-            Err(_panic) => RuntimeError::HealthCoreDied,
+            Err(_panic) => RuntimeError::HealthCheckerDied,
         };
         // The minding thread ends the process, so it cannot be gone before us.
         drop(events.send(RuntimeEvent::Failed(error)));
@@ -142,7 +142,7 @@ async fn tick_for_ever(ticks: Wakeups, resources: Rc<ProbeResources>) {
         elapsed += count;
     }
     // As for a worker: no timeout would ever fire again, so the service manager is to begin again.
-    log_line("error: the health core lost its clock");
+    log_line("error: the health checker lost its clock");
     operator::finish();
     std::process::abort();
 }

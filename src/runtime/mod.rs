@@ -47,7 +47,7 @@ pub struct Serving {
 pub fn run(mut plan: RuntimePlan, announce: impl FnOnce(&Serving)) -> Result<(), RuntimeError> {
     let workers = plan.workers;
     let listeners = listening(&plan);
-    // The health core has a ring, too, and makes it as soon as its thread runs.
+    // The health checker has a ring, too, and makes it as soon as its thread runs.
     let entries = Entries::of(plan.ring_entries, workers + 1, plan.io_driver);
     let of_workers = Arc::clone(&plan.channels.drivers);
     let quota = Arc::clone(&plan.channels.quota);
@@ -63,7 +63,7 @@ pub fn run(mut plan: RuntimePlan, announce: impl FnOnce(&Serving)) -> Result<(),
     let shutdown_timeout = plan.shutdown_timeout;
     let commands = plan.commands.clone();
     let health = health_thread::HealthSpec::new(&plan);
-    health_thread::start(health, events.clone()).map_err(without_thread("the health core"))?;
+    health_thread::start(health, events.clone()).map_err(without_thread("the health checker"))?;
     let admin = plan.admin.take();
     for spec in worker_thread::specs(plan, log_queues, &drain, entries) {
         worker_thread::start(spec, events.clone()).map_err(without_thread("a worker"))?;
@@ -125,7 +125,7 @@ fn random() -> u64 {
     std::hash::RandomState::new().hash_one(crate::net::clock::wall_now())
 }
 
-/// Waits for the health core and all workers; returns what these run on.
+/// Waits for the health checker and all workers; returns what these run on.
 fn wait_until_ready(
     inbox: &mpsc::Receiver<RuntimeEvent>,
     workers: usize,

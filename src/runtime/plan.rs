@@ -26,6 +26,6 @@ pub struct RuntimePlan {
     pub ring_entries: u32,
     pub io_driver: DriverChoice,
     pub shutdown_timeout: Duration,
-    /// Where the health core is to run. None: where nobody else does, if there is such a CPU.
+    /// Where the health checker is to run. None: where nobody else does, if there is such a CPU.
     pub health_cpu: Option<usize>,
 }

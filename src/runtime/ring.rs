@@ -288,7 +288,7 @@ mod tests {
 
     #[test]
     fn rings_share_what_memory_there_is() {
-        // 16 workers and the health core within the limit that distributions set.
+        // 16 workers and the health checker within the limit that distributions set.
         assert_eq!(share(4_096, (8 << 20) / 17), 2_048);
         assert_eq!(share(4_096, (8 << 20) / 65), 512);
         assert_eq!(share(4_096, 0), LEAST_ENTRIES);

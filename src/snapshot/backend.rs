@@ -23,7 +23,7 @@ pub struct Backend {
     pub health: Health,
 }
 
-/// How a backend fares. The health core writes, save for `failures_in_a_row`; all workers read.
+/// How a backend fares. The health checker writes, save for `failures_in_a_row`; all workers read.
 ///
 /// Times are milliseconds of the process's monotonic clock; 0 means never.
 #[repr(align(128))]

@@ -18,7 +18,7 @@ use crate::telemetry::backend_counters::BackendCounters;
 pub struct Balancer {
     worker: usize,
     backend_counters: Arc<BackendCounters>,
-    /// Slots of backends that failed too many requests in a row, for the health core.
+    /// Slots of backends that failed too many requests in a row, for the health checker.
     failure_reports: Mailbox<u32>,
     /// By slot of the group.
     groups: RefCell<Vec<GroupState>>,
@@ -113,7 +113,7 @@ impl Balancer {
         Some(in_flight)
     }
 
-    /// Notes that a member of the group failed a request. The health core hears of one that fails again and again.
+    /// Notes that a member of the group failed a request. The health checker hears of one that fails again and again.
     pub fn note_failure(&self, group: &Group, backend: u32) {
         let Some(member) = group.member(backend as usize) else { return };
         if let Some(own) = self.backend_counters.own(self.worker, member.backend.slot) {

@@ -85,7 +85,7 @@ pub struct Worker {
 pub struct ProcessHandles {
     pub publication: Arc<RcuCell<Snapshot>>,
     pub backend_counters: Arc<BackendCounters>,
-    /// Slots of backends that failed too many requests in a row, for the health core.
+    /// Slots of backends that failed too many requests in a row, for the health checker.
     pub failure_reports: Mailbox<u32>,
     pub quota: Arc<Quota>,
     pub request_memory: Arc<Quota>,

@@ -127,7 +127,7 @@ fn a_backend_that_fails_costs_at_most_what_it_had_been_sent() {
         // not all of them run out of patience in the same tick.
         (Mood::Silent, 2 * CLIENTS),
         (Mood::Slow, 2 * CLIENTS),
-        // These answers are the backend's own, and are passed on until it is left out: by the health core, which
+        // These answers are the backend's own, and are passed on until it is left out: by the health checker, which
         // other processes may keep from its CPU for a moment. Clients make hundreds of requests a second.
         (Mood::Refusing, 5 + 8 * CLIENTS),
         (Mood::Closing, 0),

@@ -447,6 +447,6 @@ fn a_reload_forgets_nothing_about_backends_that_stay() {
 fn a_health_cpu_that_does_not_exist_is_told() {
     let backend = Patient::new("web", 200);
     let ringway = Scenario::of(&backend.backend).process("health_cpu = 1023").group_table(CHECK).start();
-    ringway.wait_for_line("warning: the health core cannot be pinned to CPU 1023");
+    ringway.wait_for_line("warning: the health checker cannot be pinned to CPU 1023");
     ringway.wait_for_line(&backend.line("is healthy"));
 }

@@ -63,7 +63,7 @@ fn when_nobody_reads_standard_error_everything_goes_on() {
     eventually("both serve", || servers() == ["ill", "well"]);
     ringway.stop_reading();
 
-    // The health core.
+    // The health checker.
     for (answer, expected) in [(500, &["well"][..]), (200, &["ill", "well"]), (500, &["well"])] {
         status.store(answer, Ordering::SeqCst);
         eventually("probes are taken into account", || servers() == expected);

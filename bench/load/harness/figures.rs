@@ -11,10 +11,10 @@ pub(crate) struct Counted {
 /// What one turn under load gave.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LoadFigures {
-    /// CPU time of the proxy per request, without that of its health core.
+    /// CPU time of the proxy per request, without that of its health checker.
     pub(crate) user_us: f64,
     pub(crate) system_us: f64,
-    /// CPU time of the health core per request, and as a share of a CPU.
+    /// CPU time of the health checker per request, and as a share of a CPU.
     pub(crate) health_us: f64,
     pub(crate) health_busy: f64,
     pub(crate) requests_per_second: f64,

@@ -102,7 +102,7 @@ impl Running {
         usage::cpu_time(&self.family)
     }
 
-    /// CPU time of Ringway's health core, which is part of the whole; the peers have no such thread.
+    /// CPU time of Ringway's health checker, which is part of the whole; the peers have no such thread.
     pub(crate) fn health_cpu_time(&self) -> CpuTime {
         usage::cpu_time_of_threads(&self.family, "ringway-health")
     }

@@ -199,7 +199,7 @@ fn columns_of(turn: &Turn) -> Vec<Column> {
     }
 }
 
-/// What requests cost, and beside it the health core, which has a CPU of its own.
+/// What requests cost, and beside it the health checker, which has a CPU of its own.
 fn growth_columns() -> Vec<Column> {
     let ratio = |head, figure| Column { head, figure, fold: Fold::RatioToRow, decimals: 3 };
     vec![
@@ -209,7 +209,7 @@ fn growth_columns() -> Vec<Column> {
         Column::median("of it kernel", kernel_us, 2),
         Column::median("requests/s", requests_per_second, 0),
         Column::median("p99 µs", p99_us, 0),
-        Column::median("health core, % of a CPU", health_percent, 1),
+        Column::median("health checker, % of a CPU", health_percent, 1),
         ratio("ratio of user", user_us),
         ratio("ratio of kernel", kernel_us),
         ratio("ratio to 2 backends", cpu_us),
@@ -341,7 +341,7 @@ const PREAMBLE: &str = "\
   ratio is taken in each round against the row of the same proxy with 2 backends: `-path` rows, in which all requests go
   to one backend chosen by a consistent hash, against `backends-2-path`, all others against `backends-2`. So `-path` rows
   show what more backends cost without more connections. `-checked` probes each backend every 2 s; the run fails unless
-  the origin counts as many probes, within a fifth. The CPU time of Ringway's health core is told beside that of its
+  the origin counts as many probes, within a fifth. The CPU time of Ringway's health checker is told beside that of its
   requests; HAProxy probes in its worker, and nginx cannot. `-least` is weighted_least_connections, all others take turns.
   The kernel tells user from system time by the clock's tick, so their ratios vary more than that of the sum.
 - A single answer that is not 2xx, or a single socket error, fails the whole run.

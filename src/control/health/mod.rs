@@ -1,4 +1,4 @@
-//! The health core: probes backends, hears of those that fail real requests, and publishes who may serve.
+//! The health checker: probes backends, hears of those that fail real requests, and publishes who may serve.
 //!
 //! It runs on a thread of its own, off the data path. All it knows belongs to one task, whose turns do
 //! everything but the probes; those are tasks that end with a report. Workers see the result in the health
@@ -43,7 +43,7 @@ use crate::net::wake::Wakeups;
 use crate::snapshot::rcu_cell;
 use crate::telemetry::operator::log_line;
 
-/// What the health core is told.
+/// What the health checker is told.
 pub enum HealthCommand {
     /// Replaces everything that was watched before.
     Watch(Vec<Watch>),
@@ -55,7 +55,7 @@ const MAX_FAILURE_REPORTS: usize = 1024;
 /// How often garbage of replaced tables is collected.
 const COLLECTION_MS: u64 = 1_000;
 
-/// Runs on the health core's loop for as long as the process lives. An alarm is the slot of a backend that
+/// Runs on the health checker's loop for as long as the process lives. An alarm is the slot of a backend that
 /// fails real requests. `tell_ready` is called when every descriptor is open that this needs besides connections.
 pub async fn run(
     commands: Mailbox<HealthCommand>,

@@ -1,4 +1,4 @@
-//! What the health core is told to watch.
+//! What the health checker is told to watch.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use crate::config::HealthCheck;
 use crate::snapshot::group::Group;
 use crate::tls::connect::UpstreamTls;
 
-/// What the health core watches: a group, and how.
+/// What the health checker watches: a group, and how.
 pub struct Watch {
     pub group: Arc<Group>,
     /// None: its backends are not probed.

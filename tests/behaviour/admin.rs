@@ -218,7 +218,7 @@ fn a_refused_reload_names_the_place_and_changes_nothing() {
     let good = fs::read_to_string(configuration_of(&ringway)).expect("it is there");
     for (line, words) in [
         ("max_retrys = 1", "unknown key `max_retrys`"),
-        ("algorithm = \"fastest\"", "`algorithm` \"fastest\""),
+        ("algorithm = \"fastest\"", "invalid value \"fastest\" for `algorithm`"),
         ("max_retries = [", "not valid TOML"),
     ] {
         let bad = scenario(&backend).group(line).text();

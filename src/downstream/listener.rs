@@ -171,7 +171,7 @@ fn accept(acceptor: &Acceptor, listener: &Listener, worker: &Worker) -> AcceptOu
         if !acceptor.waits() {
             return release(AcceptOutcome::NoneWaits);
         }
-        if !listener.connection_rate.take(worker.clock.wall(worker.clock.now()).as_secs()) {
+        if !listener.connection_rate.acquire(worker.clock.wall(worker.clock.now()).as_secs()) {
             return release(AcceptOutcome::AtLimit(ConnectionLimit::Rate));
         }
     }

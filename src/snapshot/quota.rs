@@ -114,7 +114,7 @@ impl Rate {
 
     /// Counts an event in this second of any clock that all workers share; false when the second's
     /// share is used up.
-    pub fn take(&self, second: u64) -> bool {
+    pub fn acquire(&self, second: u64) -> bool {
         if self.per_second == 0 {
             return true;
         }
@@ -164,7 +164,10 @@ mod tests {
     #[test]
     fn a_rate_begins_anew_each_second() {
         let rate = Rate::new(2);
-        assert_eq!([rate.take(7), rate.take(7), rate.take(7), rate.take(8)], [true, true, false, true]);
-        assert!((0..1000).all(|_| Rate::new(0).take(7)));
+        assert_eq!(
+            [rate.acquire(7), rate.acquire(7), rate.acquire(7), rate.acquire(8)],
+            [true, true, false, true]
+        );
+        assert!((0..1000).all(|_| Rate::new(0).acquire(7)));
     }
 }

@@ -20,43 +20,43 @@ use crate::policy::identity::RESERVED_ALIASES;
 use crate::policy::identity::check_alias;
 
 /// A header that is on.
-pub(super) struct Told {
+pub(super) struct EnabledField {
     key: &'static str,
     fact: Fact,
     location: Location,
 }
 
-/// `told` gets the places of the headers that are on.
+/// `enabled` gets the places of the headers that are on.
 pub(super) fn identity(
     section: &mut Section<'_, '_>,
     table: Option<&raw::Table>,
-    told: &mut Vec<Told>,
+    enabled: &mut Vec<EnabledField>,
 ) -> Vec<(Fact, Option<String>)> {
     let mut headers: Vec<(Fact, Option<String>)> = Vec::new();
     for (key, fact) in KEYS {
-        let telling = match fact {
+        let setting = match fact {
             // The standard has no other name for it.
-            Fact::ClientCert if section.read(key, &Boolean, false) => Telling::On,
-            Fact::ClientCert => Telling::Off,
-            _ => section.read(key, &OnOrAlias, Telling::Off),
+            Fact::ClientCert if section.read(key, &Boolean, false) => FieldSetting::On,
+            Fact::ClientCert => FieldSetting::Off,
+            _ => section.read(key, &OnOrAlias, FieldSetting::Off),
         };
-        let alias = match telling {
-            Telling::Off => continue,
-            Telling::On => None,
-            Telling::As(alias) => Some(alias),
+        let alias = match setting {
+            FieldSetting::Off => continue,
+            FieldSetting::On => None,
+            FieldSetting::As(alias) => Some(alias),
         };
         let entry = table.and_then(|table| table.find(key));
         let location = entry.map_or(Location::default(), |entry| entry.value.location);
         let name = alias.as_deref().unwrap_or(fact.usual_name());
-        for ((other, other_alias), other_told) in headers.iter().zip(told.iter()) {
+        for ((other, other_alias), other_enabled) in headers.iter().zip(enabled.iter()) {
             let other_name = other_alias.as_deref().unwrap_or(other.usual_name());
             if same_for_backends(name.as_bytes(), other_name.as_bytes()) {
-                let message = format!("`{key}` and `{}` would share the header \"{name}\"", other_told.key);
+                let message = format!("`{key}` and `{}` would share the header \"{name}\"", other_enabled.key);
                 section.report().error(location, message, "give each a name of its own");
             }
         }
         headers.push((fact, alias));
-        told.push(Told { key, fact, location });
+        enabled.push(EnabledField { key, fact, location });
     }
     headers
 }
@@ -84,10 +84,10 @@ const KEYS: [(&str, Fact); 13] = [
 ];
 
 /// Warns about headers that the listener could never send.
-pub(super) fn check_use(told: &[Told], listener: &Listener, report: &mut Report) {
+pub(super) fn check_use(enabled: &[EnabledField], listener: &Listener, report: &mut Report) {
     let is_plain = listener.tls.is_none();
     let asks_nobody = listener.client_auth.mode == ClientAuthMode::Off;
-    for Told { key, fact, location } in told {
+    for EnabledField { key, fact, location } in enabled {
         let is_of_certificate = !matches!(
             fact,
             Fact::ClientVerify
@@ -107,7 +107,7 @@ pub(super) fn check_use(told: &[Told], listener: &Listener, report: &mut Report)
     }
 }
 
-enum Telling {
+enum FieldSetting {
     Off,
     On,
     As(String),
@@ -117,17 +117,17 @@ enum Telling {
 struct OnOrAlias;
 
 impl Kind for OnOrAlias {
-    type Value = Telling;
+    type Value = FieldSetting;
 
-    fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<Telling> {
+    fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<FieldSetting> {
         let alias = match &raw.kind {
-            raw::Kind::Boolean(true) => return Some(Telling::On),
-            raw::Kind::Boolean(false) => return Some(Telling::Off),
+            raw::Kind::Boolean(true) => return Some(FieldSetting::On),
+            raw::Kind::Boolean(false) => return Some(FieldSetting::Off),
             raw::Kind::Text(alias) => alias,
             _ => return refuse_kind(key, raw, "true, false, or the quoted name of a header", report),
         };
         match check_alias(alias) {
-            Ok(()) => return Some(Telling::As(alias.clone())),
+            Ok(()) => return Some(FieldSetting::As(alias.clone())),
             Err(AliasError::Form) => {
                 let help = "a name has 1 to 40 lower-case letters, digits, `-` and `_`: \"x-client-subject\"";
                 report.error(raw.location, format!("`{key}` is not a valid name of a header"), help);
@@ -144,11 +144,11 @@ impl Kind for OnOrAlias {
         None
     }
 
-    fn show(&self, value: &Telling) -> Json {
+    fn show(&self, value: &FieldSetting) -> Json {
         match value {
-            Telling::Off => Json::Bool(false),
-            Telling::On => Json::Bool(true),
-            Telling::As(alias) => Json::from(alias.as_str()),
+            FieldSetting::Off => Json::Bool(false),
+            FieldSetting::On => Json::Bool(true),
+            FieldSetting::As(alias) => Json::from(alias.as_str()),
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::config::check::address::ListenAddresses;
 use crate::config::check::address::Networks;
 use crate::config::check::client_auth;
 use crate::config::check::identity;
-use crate::config::check::identity::Told;
+use crate::config::check::identity::EnabledField;
 use crate::config::check::kind::Boolean;
 use crate::config::check::kind::Choice;
 use crate::config::check::kind::FieldName;
@@ -53,7 +53,7 @@ pub(super) fn listener(table: &raw::Table, known: &Known<'_>, output: &mut Outpu
     let scheme = section.read("protocol", &PROTOCOLS, Scheme::Http);
     let default_group = default_group(&mut section, table);
     let tls = listener_tls::listener_tls(&mut section, scheme, known);
-    let (mut told, mut authorities) = (Vec::new(), Vec::new());
+    let (mut enabled_fields, mut authorities) = (Vec::new(), Vec::new());
     let listener = Listener {
         location: name.as_ref().map_or(table.location, |(_, location)| *location),
         name: name.map(|(name, _)| name).unwrap_or_default(),
@@ -63,16 +63,20 @@ pub(super) fn listener(table: &raw::Table, known: &Known<'_>, output: &mut Outpu
         max_connections: section.read("max_connections", &Integer(0..=1_000_000), 0),
         connections_per_second: section.read("connections_per_second", &Integer(0..=1_000_000), 0),
         proxy_protocol: section.read("proxy_protocol", &PROXY_PROTOCOLS, ProxyProtocol::Off),
-        protocol: ListenerProtocol::Http(http(&mut section, scheme, &mut told)),
+        protocol: ListenerProtocol::Http(http(&mut section, scheme, &mut enabled_fields)),
         client_auth: client_auth::client_auth(&mut section, scheme, &mut authorities),
     };
-    identity::check_use(&told, &listener, section.report());
+    identity::check_use(&enabled_fields, &listener, section.report());
     section.close();
     (listener, (default_group, authorities))
 }
 
-/// `told` gets the places of the headers about TLS and certificates.
-fn http(section: &mut Section<'_, '_>, scheme: Scheme, told: &mut Vec<Told>) -> HttpListener {
+/// `enabled_fields` gets the places of the headers about TLS and certificates.
+fn http(
+    section: &mut Section<'_, '_>,
+    scheme: Scheme,
+    enabled_fields: &mut Vec<EnabledField>,
+) -> HttpListener {
     let minute = Duration::from_secs(60);
     let trusted_proxies = trusted_proxies(section);
     HttpListener {
@@ -93,7 +97,7 @@ fn http(section: &mut Section<'_, '_>, scheme: Scheme, told: &mut Vec<Told>) -> 
         default_host: section.read("default_host", &DefaultHost, None),
         early_hints: section.read("early_hints", &EARLY_HINTS, EarlyHints::Http2),
         compression: section.read("compression", &Boolean, false),
-        forwarded: forwarded(section, told),
+        forwarded: forwarded(section, enabled_fields),
     }
 }
 
@@ -163,8 +167,8 @@ fn real_ip_header(section: &mut Section<'_, '_>, nobody_is_trusted: bool) -> Opt
     name.map(|name| name.to_ascii_lowercase())
 }
 
-/// `told` gets the places of the headers about TLS and certificates.
-fn forwarded(listener: &mut Section<'_, '_>, told: &mut Vec<Told>) -> Forwarded {
+/// `enabled_fields` gets the places of the headers about TLS and certificates.
+fn forwarded(listener: &mut Section<'_, '_>, enabled_fields: &mut Vec<EnabledField>) -> Forwarded {
     let table = listener.table("forwarded");
     let mut section = Section::single("listener.forwarded", table, listener.output);
     let forwarded = Forwarded {
@@ -178,7 +182,7 @@ fn forwarded(listener: &mut Section<'_, '_>, told: &mut Vec<Told>) -> Forwarded 
             x_request_id: section.read("x_request_id", &Boolean, false),
             slb_id: section.read("slb_id", &Boolean, false),
         },
-        identity: identity::identity(&mut section, table, told),
+        identity: identity::identity(&mut section, table, enabled_fields),
         fingerprint_hash: section.read("fingerprint_hash", &identity::HASHES, FingerprintHash::Sha1),
     };
     section.close();

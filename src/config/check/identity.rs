@@ -51,7 +51,8 @@ pub(super) fn identity(
         for ((other, other_alias), other_enabled) in headers.iter().zip(enabled.iter()) {
             let other_name = other_alias.as_deref().unwrap_or(other.usual_name());
             if same_for_backends(name.as_bytes(), other_name.as_bytes()) {
-                let message = format!("`{key}` and `{}` would share the header \"{name}\"", other_enabled.key);
+                let message =
+                    format!("`{key}` and `{}` would share the header \"{name}\"", other_enabled.key);
                 section.report().error(location, message, "give each a name of its own");
             }
         }

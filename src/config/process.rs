@@ -28,7 +28,7 @@ pub struct Process {
     pub ticket_seed_file: Option<NamedFile>,
     /// Where the health checker runs.
     pub health_cpu: HealthCpu,
-    /// Whom names of backends are asked for. Empty: whom the operating system asks.
+    /// Resolvers for host names of backends. Empty: those of the operating system.
     pub resolvers: Vec<SocketAddr>,
 }
 

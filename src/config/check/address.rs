@@ -211,7 +211,7 @@ impl Kind for DefaultHost {
     }
 }
 
-/// Whom names are asked for.
+/// Resolvers for host names.
 pub(super) struct Resolvers;
 
 const MAX_RESOLVERS: usize = 8;

@@ -1,4 +1,4 @@
-//! `[[ca]]`: who vouches for clients.
+//! `[[ca]]`: trust anchors for client certificates.
 
 use crate::config::Authority;
 use crate::config::check::file_path::File;

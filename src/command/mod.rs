@@ -74,7 +74,7 @@ enum Verb {
     /// Serve with a configuration, in the foreground.
     ///
     /// TERM and INT end gracefully within `shutdown_timeout`, a second one ends at once. QUIT ends
-    /// gracefully without a bound. HUP reloads the configuration. USR1 reopens the access log.
+    /// gracefully without a time limit. HUP reloads the configuration. USR1 reopens the access log.
     Run(run::Arguments),
     /// Serve two embedded backends, with nothing to set up, and print what to try.
     Demo(demo::Arguments),
@@ -90,7 +90,7 @@ enum Verb {
     ///
     /// A configuration that cannot go into service is refused with exit code 5, and changes nothing.
     Reload(reload::Arguments),
-    /// Tell how a running Ringway and its backends fare.
+    /// Show the state of a running Ringway and its backends.
     Status(status::Arguments),
     /// Print the version; with -v also features and what the kernel can do.
     Version(version::Arguments),

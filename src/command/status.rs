@@ -1,4 +1,4 @@
-//! `ringway status`: how a running Ringway and its backends fare.
+//! `ringway status`: the state of a running Ringway and its backends.
 
 use std::io::IsTerminal as _;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! How a serving process and its backends are doing: the one form from which the JSON of the admin socket and
+//! The state of a serving process and its backends: the one form from which the JSON of the admin socket and
 //! `ringway status` are made.
 //!
 //! `docs/admin.md` explains every name; they are promised to scripts. A document of another version is read as far as

@@ -143,7 +143,7 @@ fn things_to_try(listening: &[SocketAddr]) -> String {
         ("/status/503", "-i ", "any status you like"),
     ];
     let mut text = format!(
-        "\nTry, in another terminal:\n  curl -s http://{reachable}/ http://{reachable}/  # the backends take turns\n"
+        "\nTry, in another terminal:\n  curl -s http://{reachable}/ http://{reachable}/  # round robin over the backends\n"
     );
     for (path, options, what) in lines {
         let command = format!("curl {options}http://{reachable}{path}");

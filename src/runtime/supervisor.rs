@@ -116,7 +116,7 @@ impl Supervisor<'_> {
         let end = (action == SignalAction::Stop).then(|| now + self.shutdown_timeout);
         let bound = match end {
             Some(_) => format!("at most {:?}", self.shutdown_timeout),
-            None => "without a bound".to_owned(),
+            None => "without a time limit".to_owned(),
         };
         log_line(&format!("stopping: {} left, {bound}", self.connections()));
         self.admin.iter().for_each(Admin::note_stop);

@@ -26,7 +26,7 @@ use ringway::control::credentials;
 use ringway::control::credentials::certificates::read_file;
 use ringway::control::credentials::file_reload::FileReload;
 use ringway::control::credentials::file_reload::files_of;
-use ringway::control::discovery::dns::Names;
+use ringway::control::discovery::dns::WatchedNames;
 use ringway::control::reload;
 use ringway::proto::h2::connection::Connection;
 use ringway::proto::h2::connection::Event;
@@ -205,7 +205,7 @@ fn start(backend: SocketAddr, log: Option<(Sink, Format)>) -> SocketAddr {
         admin: None,
         signals: None,
         channels,
-        commands: reload::start(active, file_reload, Names::new(&[]), None).unwrap(),
+        commands: reload::start(active, file_reload, WatchedNames::new(&[]), None).unwrap(),
         workers: 1,
         access_log: log,
         pin: false,

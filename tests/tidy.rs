@@ -14,9 +14,12 @@ mod examples;
 mod rules;
 #[path = "tidy/tree.rs"]
 mod tree;
+#[path = "tidy/types.rs"]
+mod types;
 
 use rules::{Absence, Door, Layer};
 use std::process::Command;
+use types::Shared;
 
 /// The top-level modules in reading order, the bottom layer first, and what each may import.
 const LAYERS: &[Layer] = &[
@@ -136,6 +139,46 @@ const BANNED_WORDS: &[&str] =
 const STANDARD_WORDS: &[(&str, &str)] =
     &[("src/proto/h2/frame/", "data"), ("src/proto/h2/frame/", "Data"), ("src/proto/h2/frame/", "DataFrame")];
 
+/// The names of types that stand more than once in `src/`.
+const SHARED_TYPE_NAMES: &[Shared] = &[
+    Shared { why: "each command has its own", names: &["Arguments"] },
+    // The layers are walls: neither side may import the other.
+    Shared {
+        why: "what the operator wrote, and what is made of it",
+        names: &[
+            "AccessLog",
+            "Admin",
+            "Backend",
+            "Certificate",
+            "ClientAuth",
+            "ClientAuthMode",
+            "FingerprintHash",
+            "Forwarded",
+            "Http2Limits",
+            "HttpListener",
+            "Listener",
+            "RequestId",
+            "SniMatch",
+            "Sticky",
+        ],
+    },
+    Shared {
+        why: "each side and each version of HTTP has its own, and what they have in common",
+        names: &[
+            "Body",
+            "ClientPresence",
+            "Connection",
+            "Inbox",
+            "Reply",
+            "ResponseReader",
+            "Stream",
+            "StreamState",
+        ],
+    },
+    Shared { why: "what a step of the codec gives, private to each of its files", names: &["Outcome"] },
+    Shared { why: "a kind of value in TOML, and what checks it", names: &["Kind"] },
+];
+
 /// Files may have this many lines before their tests.
 const MAX_LINES: usize = 500;
 
@@ -170,6 +213,11 @@ fn files_are_short_and_finished() {
 fn names_say_something() {
     let files = tree::sources("");
     report(files.iter().flat_map(|file| rules::check_names(file, BANNED_WORDS, STANDARD_WORDS)));
+}
+
+#[test]
+fn each_type_has_a_name_of_its_own() {
+    report(types::check_type_names(&tree::sources("src"), SHARED_TYPE_NAMES));
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::config::Report;
 use crate::control::credentials;
 use crate::control::credentials::certificates::read_file;
 use crate::control::discovery;
-use crate::control::discovery::dns::Names;
+use crate::control::discovery::dns::WatchedNames;
 use crate::control::preflight;
 use crate::control::preflight::Checker;
 use crate::control::process::rlimits::User;
@@ -124,7 +124,7 @@ fn check(arguments: &Arguments, checker: Checker) -> Exit {
 
 /// A start goes on without them, but who asks wants to know.
 fn look_up_names(config: &Config, report: &mut Report) {
-    let resolutions = Names::new(&config.process.resolvers).resolve(config, || ());
+    let resolutions = WatchedNames::new(&config.process.resolvers).resolve(config, || ());
     for (host, port, location) in discovery::names(config) {
         if let Some(Err(reason)) = resolutions.get(&(host.clone(), port)) {
             let message = format!("cannot resolve host name \"{host}\": {reason}");

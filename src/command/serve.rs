@@ -25,7 +25,7 @@ use crate::control::credentials::certificates::KeptReadFile;
 use crate::control::credentials::certificates::read_file;
 use crate::control::credentials::file_reload;
 use crate::control::credentials::file_reload::FileReload;
-use crate::control::discovery::dns::Names;
+use crate::control::discovery::dns::WatchedNames;
 use crate::control::preflight;
 use crate::control::process::rlimits;
 use crate::control::process::signals;
@@ -153,7 +153,7 @@ fn start(
     if report.has_errors() {
         return Err(Refusal::Invalid);
     }
-    let mut names = Names::new(&config.process.resolvers);
+    let mut names = WatchedNames::new(&config.process.resolvers);
     let resolutions = names.resolve(&config, || ());
     let workers = host.workers;
     let active = ActiveConfig::start(config.clone(), credentials, &resolutions, host, report)?;

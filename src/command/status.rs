@@ -12,7 +12,7 @@ use crate::command::exit::print;
 use crate::command::table::Cell;
 use crate::command::table::Colour;
 use crate::command::table::Column;
-use crate::command::table::Table;
+use crate::command::table::TextTable;
 use crate::control::admin::status::BackendStatus;
 use crate::control::admin::status::BrokenFiles;
 use crate::control::admin::status::CertificateStatus;
@@ -98,8 +98,8 @@ fn summary(status: &Status) -> String {
     )
 }
 
-fn listeners(listeners: &[ListenerStatus]) -> Table {
-    let mut table = Table::new(&[
+fn listeners(listeners: &[ListenerStatus]) -> TextTable {
+    let mut table = TextTable::new(&[
         Column::Left("LISTENER"),
         Column::Left("PROTOCOL"),
         Column::Right("CONNECTIONS"),
@@ -120,10 +120,10 @@ fn listeners(listeners: &[ListenerStatus]) -> Table {
     table
 }
 
-fn certificates(certificates: &[CertificateStatus]) -> Table {
+fn certificates(certificates: &[CertificateStatus]) -> TextTable {
     /// Names that fit into a line.
     const MAX_NAMES: usize = 2;
-    let mut table = Table::new(&[
+    let mut table = TextTable::new(&[
         Column::Left("CERTIFICATE"),
         Column::Left("EXPIRES"),
         Column::Left("SINCE"),
@@ -153,8 +153,8 @@ fn broken(broken: &BrokenFiles) -> String {
     format!("its files are broken since {since}, this one still serves: {}", errors.join("; "))
 }
 
-fn backends(backends: &[BackendStatus]) -> Table {
-    let mut table = Table::new(&[
+fn backends(backends: &[BackendStatus]) -> TextTable {
+    let mut table = TextTable::new(&[
         Column::Left("BACKEND"),
         Column::Left("ROLE"),
         Column::Right("WEIGHT"),

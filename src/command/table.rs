@@ -22,7 +22,7 @@ pub(super) struct Cell {
 }
 
 /// A head and rows of as many cells.
-pub(super) struct Table {
+pub(super) struct TextTable {
     columns: Vec<Column>,
     /// Each with a remark that stands below it, if there is something to remark.
     rows: Vec<(Vec<Cell>, String)>,
@@ -66,9 +66,9 @@ impl From<String> for Cell {
     }
 }
 
-impl Table {
-    pub(super) fn new(columns: &[Column]) -> Table {
-        Table { columns: columns.to_vec(), rows: Vec::new() }
+impl TextTable {
+    pub(super) fn new(columns: &[Column]) -> TextTable {
+        TextTable { columns: columns.to_vec(), rows: Vec::new() }
     }
 
     pub(super) fn add(&mut self, cells: Vec<Cell>, remark: String) {
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn columns_are_aligned_with_and_without_colour() {
-        let mut table = Table::new(&[Column::Left("NAME"), Column::Right("N"), Column::Left("STATE")]);
+        let mut table = TextTable::new(&[Column::Left("NAME"), Column::Right("N"), Column::Left("STATE")]);
         table.add(vec!["a\x1b[0m".into(), "7".into(), Cell::coloured("up", Colour::Green)], String::new());
         table.add(vec!["longer".into(), "1234".into(), "down".into()], "for a reason".to_owned());
         let plain = "  NAME       N  STATE\n  a?[0m      7  up\n  longer  1234  down\n    for a reason\n";

@@ -14,7 +14,7 @@ const ORIGIN_COLUMN: usize = 44;
 /// Recorded while the tables are checked, so that no key can be forgotten.
 #[derive(Default)]
 pub struct Effective {
-    tables: Vec<Table>,
+    tables: Vec<EffectiveTable>,
 }
 
 /// What a listener offers in a handshake, as names.
@@ -24,11 +24,11 @@ pub struct Offered {
     pub key_exchange_groups: Vec<String>,
 }
 
-struct Table {
+struct EffectiveTable {
     /// Dotted, as in the header; empty for the keys before the first table.
     path: &'static str,
     form: Form,
-    lines: Vec<Line>,
+    lines: Vec<EffectiveLine>,
     /// What the listener offers, where it speaks TLS.
     offered: Option<Offered>,
 }
@@ -43,7 +43,7 @@ pub(super) enum Form {
     Absent(&'static str),
 }
 
-struct Line {
+struct EffectiveLine {
     key: &'static str,
     setting: Setting,
 }
@@ -129,7 +129,7 @@ impl Effective {
     }
 
     pub(super) fn open_table(&mut self, path: &'static str, form: Form) {
-        self.tables.push(Table { path, form, lines: Vec::new(), offered: None });
+        self.tables.push(EffectiveTable { path, form, lines: Vec::new(), offered: None });
     }
 
     pub(super) fn set(&mut self, key: &'static str, value: Json, from: Option<Location>) {
@@ -156,7 +156,7 @@ impl Effective {
             self.open_table("", Form::Single);
         }
         if let Some(table) = self.tables.last_mut() {
-            table.lines.push(Line { key, setting });
+            table.lines.push(EffectiveLine { key, setting });
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::control::build::sockets::BindError;
 use crate::control::credentials;
 use crate::control::credentials::file_reload;
 use crate::control::credentials::file_reload::FileReload;
-use crate::control::discovery::dns::Names;
+use crate::control::discovery::dns::WatchedNames;
 use crate::control::preflight;
 use crate::control::process::rlimits;
 use crate::net::clock::instant_now;
@@ -48,12 +48,12 @@ pub enum Command {
         /// Refuse it for a warning, too.
         is_strict: bool,
         /// Gets to know how that went. None: no client waits for it, the operator reads it.
-        answer: Option<Sender<Outcome>>,
+        answer: Option<Sender<ReloadOutcome>>,
     },
 }
 
 /// How a reload went: what came of it, or several lines that say what stands against it.
-pub type Outcome = Result<Reloaded, String>;
+pub type ReloadOutcome = Result<Reloaded, String>;
 
 /// What is in service now.
 pub struct Reloaded {
@@ -81,7 +81,7 @@ struct Reloader {
     /// What threads and rings were made with, and no reload changes; without listeners and groups.
     started: Config,
     file_reload: FileReload,
-    names: Names,
+    names: WatchedNames,
     /// None: the configuration came from no file.
     load: Option<Load>,
 }
@@ -90,7 +90,7 @@ struct Reloader {
 pub fn start(
     active: ActiveConfig,
     file_reload: FileReload,
-    names: Names,
+    names: WatchedNames,
     load: Option<Load>,
 ) -> io::Result<Sender<Command>> {
     let (sender, commands) = mpsc::channel();
@@ -112,7 +112,7 @@ pub fn start(
 }
 
 impl Reloader {
-    fn obey(&mut self, is_strict: bool, answer: Option<Sender<Outcome>>) {
+    fn obey(&mut self, is_strict: bool, answer: Option<Sender<ReloadOutcome>>) {
         let outcome = self.reload(is_strict);
         self.active.channels().reloads.note(outcome.is_ok(), monotonic_ms());
         match &outcome {
@@ -133,7 +133,7 @@ impl Reloader {
     }
 
     /// Tries again for a moment where an address is taken.
-    fn reload(&mut self, is_strict: bool) -> Outcome {
+    fn reload(&mut self, is_strict: bool) -> ReloadOutcome {
         if self.load.is_none() {
             self.file_reload.read_everything(&mut self.active);
             let sentence = "the configuration came from the command line; the files it names were read again";

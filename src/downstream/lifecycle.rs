@@ -26,7 +26,7 @@ use crate::net::task;
 use crate::net::task::FutureCache;
 use crate::proto::h2::frame::PREFACE;
 use crate::proto::proxy_protocol;
-use crate::proto::proxy_protocol::Parse;
+use crate::proto::proxy_protocol::HeaderParse;
 use crate::telemetry::reason::Reason;
 use crate::worker::Worker;
 
@@ -144,7 +144,7 @@ async fn read_proxy_header(connection: &mut Connection, worker: &Worker) -> Opti
     let mut input = worker.buffers.small();
     let failure = loop {
         match proxy_protocol::parse(input.filled()) {
-            Ok(Parse::Complete(header)) => {
+            Ok(HeaderParse::Complete(header)) => {
                 if let Some(source) = header.source {
                     // As with accepted connections: an IPv4 client has an IPv4 address.
                     connection.peer = SocketAddr::new(source.ip().to_canonical(), source.port());
@@ -152,7 +152,7 @@ async fn read_proxy_header(connection: &mut Connection, worker: &Worker) -> Opti
                 input.consume(header.length);
                 return Some(input);
             }
-            Ok(Parse::Incomplete) => {}
+            Ok(HeaderParse::Incomplete) => {}
             Err(error) => break error.reason(),
         }
         if input.spare() == 0 {

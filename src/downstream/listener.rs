@@ -141,7 +141,9 @@ fn log_limit(limit: ConnectionLimit, listener: usize, worker: &Worker) {
             format!("new connections of listener \"{name}\" in a second (connections_per_second)")
         }
     };
-    log_repeatedly(Kind::ConnectionLimit, || format!("warning: the limit is reached: {text}; others wait"));
+    log_repeatedly(MessageKind::ConnectionLimit, || {
+        format!("warning: the limit is reached: {text}; others wait")
+    });
 }
 
 enum AcceptOutcome {
@@ -181,7 +183,7 @@ fn accept(acceptor: &Acceptor, listener: &Listener, worker: &Worker) -> AcceptOu
         // The client gave up while it waited; there may be others.
         Err(error) if is_of_one_connection(&error) => release(AcceptOutcome::Lost),
         Err(error) => {
-            log_repeatedly(Kind::Accept, || {
+            log_repeatedly(MessageKind::Accept, || {
                 let (name, fix) = (&listener.name, cure_of_accepting(&error));
                 format!("warning: listener \"{name}\" cannot accept connections, they wait: {error}; {fix}")
             });

@@ -30,7 +30,7 @@ use crate::policy::retry::Replay;
 use crate::policy::websocket;
 use crate::snapshot::group::Availability;
 use crate::snapshot::group::Group;
-use crate::telemetry::operator::Kind;
+use crate::telemetry::operator::MessageKind;
 use crate::telemetry::operator::log_repeatedly;
 use crate::telemetry::reason::Reason;
 use crate::upstream::acquire::acquire;
@@ -311,7 +311,7 @@ fn log_want(error: UpstreamError, group: &Group) {
         UpstreamError::NoLocalPort => ("local port", "widen sysctl net.ipv4.ip_local_port_range"),
         _ => return,
     };
-    log_repeatedly(Kind::Want, || {
+    log_repeatedly(MessageKind::Want, || {
         let name = &group.name;
         format!("warning: no {what} is left for a connection to a backend of group \"{name}\"; {fix}")
     });

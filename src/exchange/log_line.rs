@@ -13,8 +13,8 @@ use crate::net::clock::Moment;
 use crate::policy::forwarded::Client;
 use crate::policy::request_id;
 use crate::telemetry::record::MAX_ATTEMPTS;
-use crate::telemetry::record::Names;
 use crate::telemetry::record::Record;
+use crate::telemetry::record::RecordedNames;
 use crate::telemetry::record::RequestFacts;
 use crate::worker::Worker;
 use crate::worker::access_log::PendingLogLine;
@@ -118,7 +118,7 @@ pub(super) fn end(
             status => write!(statuses, "{separator}{status}"),
         };
     }
-    let names = Names {
+    let names = RecordedNames {
         listener: &origin.listener.name,
         server_group: group.map_or("", |group| &group.name),
         upstream_addr: std::str::from_utf8(&scratch).unwrap_or_default(),

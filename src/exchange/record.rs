@@ -11,8 +11,8 @@ use crate::http::head::PartialHead;
 use crate::net::clock::Moment;
 use crate::policy::forwarded::Client;
 use crate::telemetry::reason::Reason;
-use crate::telemetry::record::Attempt;
 use crate::telemetry::record::Record;
+use crate::telemetry::record::RecordedAttempt;
 use crate::worker::Worker;
 use crate::worker::access_log::AccessLog;
 use crate::worker::access_log::PendingLogLine;
@@ -98,7 +98,7 @@ impl Recording {
         self.attempts += 1;
         if let Some(line) = &mut self.line {
             // There is room for more than there can be.
-            let _ = line.attempts.try_push(Attempt { backend, status: 0 });
+            let _ = line.attempts.try_push(RecordedAttempt { backend, status: 0 });
         }
     }
 

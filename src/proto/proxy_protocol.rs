@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 
 /// What a look at the received bytes gave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Parse {
+pub enum HeaderParse {
     /// Valid so far; look again when more has come.
     Incomplete,
     Complete(ProxyHeader),
@@ -67,19 +67,19 @@ impl ProxyError {
 }
 
 /// Reads the header that must stand before anything else on the connection.
-pub fn parse(bytes: &[u8]) -> Result<Parse, ProxyError> {
+pub fn parse(bytes: &[u8]) -> Result<HeaderParse, ProxyError> {
     if bytes.first() == SIGNATURE.first() { parse_v2(bytes) } else { parse_v1(bytes) }
 }
 
 /// §2.1: `PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n`.
-fn parse_v1(bytes: &[u8]) -> Result<Parse, ProxyError> {
+fn parse_v1(bytes: &[u8]) -> Result<HeaderParse, ProxyError> {
     if !starts_alike(bytes, b"PROXY ") {
         return Err(ProxyError::NoSignature);
     }
     let bytes = bytes.get(..MAX_LINE_BYTES).unwrap_or(bytes);
     let Some(end) = bytes.iter().position(|&byte| byte == b'\n') else {
         return if bytes.len() < MAX_LINE_BYTES {
-            Ok(Parse::Incomplete)
+            Ok(HeaderParse::Incomplete)
         } else {
             Err(ProxyError::LineTooLong)
         };
@@ -87,7 +87,7 @@ fn parse_v1(bytes: &[u8]) -> Result<Parse, ProxyError> {
     let line = bytes.get(..end).and_then(|line| line.strip_suffix(b"\r"));
     let line = line.and_then(|line| std::str::from_utf8(line).ok()).ok_or(ProxyError::BadLine)?;
     let (source, destination) = parse_line(line).ok_or(ProxyError::BadLine)?;
-    Ok(Parse::Complete(ProxyHeader { source, destination, length: end + 1 }))
+    Ok(HeaderParse::Complete(ProxyHeader { source, destination, length: end + 1 }))
 }
 
 fn parse_line(line: &str) -> Option<(Option<SocketAddr>, Option<SocketAddr>)> {
@@ -115,25 +115,25 @@ fn parse_port(word: &str) -> Option<u16> {
 }
 
 /// §2.2: signature, version and command, family and transport, length, addresses, TLVs.
-fn parse_v2(bytes: &[u8]) -> Result<Parse, ProxyError> {
+fn parse_v2(bytes: &[u8]) -> Result<HeaderParse, ProxyError> {
     if !starts_alike(bytes, SIGNATURE) {
         return Err(ProxyError::NoSignature);
     }
     let mut fields = bytes.iter().skip(SIGNATURE.len()).copied();
     let command = match fields.next() {
-        None => return Ok(Parse::Incomplete),
+        None => return Ok(HeaderParse::Incomplete),
         Some(0x20) => ProxyCommand::Local,
         Some(0x21) => ProxyCommand::Proxy,
         Some(byte) if byte >> 4 != 2 => return Err(ProxyError::BadVersion),
         Some(_) => return Err(ProxyError::BadCommand),
     };
     let family = match fields.next() {
-        None => return Ok(Parse::Incomplete),
+        None => return Ok(HeaderParse::Incomplete),
         Some(byte) if byte & 0xf > 2 || byte >> 4 > 3 => return Err(ProxyError::BadFamily),
         Some(byte) => byte,
     };
     let (Some(high), Some(low)) = (fields.next(), fields.next()) else {
-        return Ok(Parse::Incomplete);
+        return Ok(HeaderParse::Incomplete);
     };
     let payload_length = usize::from(u16::from_be_bytes([high, low]));
     if payload_length > MAX_PAYLOAD_BYTES {
@@ -141,7 +141,7 @@ fn parse_v2(bytes: &[u8]) -> Result<Parse, ProxyError> {
     }
     let length = V2_PREFIX_BYTES + payload_length;
     let Some(header) = bytes.get(..length) else {
-        return Ok(Parse::Incomplete);
+        return Ok(HeaderParse::Incomplete);
     };
     let payload = header.get(V2_PREFIX_BYTES..).unwrap_or_default();
     // "the receiver must accept this connection as valid and must use the real connection endpoints and
@@ -150,7 +150,7 @@ fn parse_v2(bytes: &[u8]) -> Result<Parse, ProxyError> {
         ProxyCommand::Local => (None, None),
         ProxyCommand::Proxy => parse_payload(family, payload, header)?,
     };
-    Ok(Parse::Complete(ProxyHeader { source, destination, length }))
+    Ok(HeaderParse::Complete(ProxyHeader { source, destination, length }))
 }
 
 enum ProxyCommand {
@@ -256,13 +256,13 @@ const CRC32C_POLYNOMIAL: u32 = 0x82f6_3b78;
 pub fn fuzz_proxy_protocol(bytes: &[u8]) {
     let whole = parse(bytes);
     let outcomes = (0..=bytes.len()).map(|cut| parse(bytes.get(..cut).unwrap_or_default()));
-    let decided = outcomes.enumerate().find(|(_, outcome)| *outcome != Ok(Parse::Incomplete));
+    let decided = outcomes.enumerate().find(|(_, outcome)| *outcome != Ok(HeaderParse::Incomplete));
     match decided {
-        None => assert_eq!(whole, Ok(Parse::Incomplete)),
+        None => assert_eq!(whole, Ok(HeaderParse::Incomplete)),
         Some((cut, outcome)) => {
             assert_eq!(outcome, whole);
             assert!(cut <= V2_PREFIX_BYTES + MAX_PAYLOAD_BYTES);
-            if let Ok(Parse::Complete(header)) = outcome {
+            if let Ok(HeaderParse::Complete(header)) = outcome {
                 assert_eq!(header.length, cut);
                 assert_eq!(header.source.is_some(), header.destination.is_some());
             }
@@ -280,14 +280,14 @@ mod tests {
         let expected_parse = expected.map(|addresses| {
             let parsed = addresses.map(|(from, to)| (from.parse().unwrap(), to.parse().unwrap()));
             let (source, destination) = parsed.unzip();
-            Parse::Complete(ProxyHeader { source, destination, length: input.len() })
+            HeaderParse::Complete(ProxyHeader { source, destination, length: input.len() })
         });
         assert_eq!(parse(&with_more), expected_parse, "{:?}", input.escape_ascii().to_string());
         // Cut anywhere, it is incomplete or fails for the same reason, and never completes.
         for cut in 0..input.len() {
             let part = parse(input.get(..cut).unwrap());
             let same_fault = part.is_err() && part == expected_parse;
-            assert!(part == Ok(Parse::Incomplete) || same_fault, "cut at {cut}: {part:?}");
+            assert!(part == Ok(HeaderParse::Incomplete) || same_fault, "cut at {cut}: {part:?}");
         }
     }
 
@@ -337,7 +337,7 @@ mod tests {
         for input in [&b"G"[..], b"POST", b"PROXX", b"\x16\x03", b"\r\n\r\n\0\r\nQUIT\r", b"\r\nGET"] {
             assert_eq!(parse(input), Err(ProxyError::NoSignature));
         }
-        assert_eq!(parse(b""), Ok(Parse::Incomplete));
+        assert_eq!(parse(b""), Ok(HeaderParse::Incomplete));
     }
 
     #[test]

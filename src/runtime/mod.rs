@@ -25,7 +25,7 @@ use crate::runtime::event::RuntimeEvent;
 use crate::runtime::plan::RuntimePlan;
 use crate::runtime::ring::Entries;
 use crate::runtime::supervisor::Supervisor;
-use crate::telemetry::log_output::Output;
+use crate::telemetry::log_output::LogOutput;
 use crate::telemetry::log_writer::LogWriter;
 use crate::telemetry::operator;
 use crate::telemetry::operator::log_line;
@@ -109,7 +109,7 @@ fn start_log(plan: &mut RuntimePlan, workers: usize) -> Result<LogEnds, RuntimeE
         return Ok((None, (0..workers).map(|_| None).collect()));
     };
     let report = |kind, text: String| operator::log_repeatedly(kind, || format!("warning: {text}"));
-    let output = Output::open(sink.clone()).map_err(|error| RuntimeError::AccessLog { sink, error })?;
+    let output = LogOutput::open(sink.clone()).map_err(|error| RuntimeError::AccessLog { sink, error })?;
     let (writer, queues) = LogWriter::start(output, workers, report)
         .map_err(|error| RuntimeError::Thread { of: "the access log", error })?;
     let process = random();

@@ -18,14 +18,14 @@ const WAYS: usize = 8;
 const NOTE_AFTER_S: u32 = 10;
 
 pub struct Affinity {
-    places: Box<[Place]>,
+    places: Box<[TablePlace]>,
 }
 
 /// A writer takes the key away, writes the word and sets the key; so a reader that finds the same key
 /// before and after has the word that belongs to it. Of two writers, one gives up: what it wanted to note
 /// is noted with the client's next request.
 #[derive(Default)]
-struct Place {
+struct TablePlace {
     /// The hash of what tells the client; 0: free; [`BUSY`]: being written.
     key: AtomicU64,
     /// The backend above, the second of the last request below.
@@ -41,7 +41,7 @@ fn as_key(hash: u64) -> u64 {
 
 impl Default for Affinity {
     fn default() -> Affinity {
-        Affinity { places: (0..PLACES).map(|_| Place::default()).collect() }
+        Affinity { places: (0..PLACES).map(|_| TablePlace::default()).collect() }
     }
 }
 
@@ -70,14 +70,14 @@ impl Affinity {
         }
     }
 
-    fn ways(&self, key: u64) -> impl Iterator<Item = &Place> {
+    fn ways(&self, key: u64) -> impl Iterator<Item = &TablePlace> {
         // The length is a power of two and a multiple of `WAYS`.
         let first = (key as usize).wrapping_mul(WAYS) & (PLACES - 1);
         self.places.iter().skip(first).take(WAYS)
     }
 }
 
-impl Place {
+impl TablePlace {
     fn read(&self, key: u64) -> Option<(u32, u32)> {
         if self.key.load(Ordering::Acquire) != key {
             return None;

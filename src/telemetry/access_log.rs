@@ -13,8 +13,8 @@ use arrayvec::ArrayVec;
 use crate::telemetry::date::Dates;
 use crate::telemetry::log_fields::LogField;
 use crate::telemetry::log_fields::LogFields;
-use crate::telemetry::record::Names;
 use crate::telemetry::record::Record;
+use crate::telemetry::record::RecordedNames;
 use crate::telemetry::record::RequestFacts;
 use crate::telemetry::record::TlsFacts;
 
@@ -54,7 +54,7 @@ pub struct RequestId {
 pub struct Ending<'a> {
     pub id: RequestId,
     pub record: &'a Record,
-    pub names: Names<'a>,
+    pub names: RecordedNames<'a>,
 }
 
 impl Format {
@@ -229,7 +229,7 @@ fn end_json(line: &mut JsonLine<'_>, ending: &Ending<'_>, request_id: &[u8]) {
     line.out.push(b'}');
 }
 
-fn end_json_upstream(line: &mut JsonLine<'_>, record: &Record, names: &Names<'_>) {
+fn end_json_upstream(line: &mut JsonLine<'_>, record: &Record, names: &RecordedNames<'_>) {
     line.text(LogField::UpstreamAddr, names.upstream_addr.as_bytes());
     match names.upstream_status {
         // One status is a number, as ever.
@@ -411,7 +411,7 @@ mod tests {
         let mut dates = Dates::default();
         dates.advance(facts.time);
         let begun = format.begin(b"memory of another line".to_vec(), facts, &dates);
-        let names = Names {
+        let names = RecordedNames {
             listener: "web",
             server_group: "app",
             upstream_addr: "127.0.0.1:1, 127.0.0.1:2",

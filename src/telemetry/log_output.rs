@@ -20,7 +20,7 @@ pub enum Sink {
 }
 
 /// An open sink.
-pub struct Output {
+pub struct LogOutput {
     sink: Sink,
     /// Standard output without the buffer of the standard library, which would keep what it could not write.
     file: File,
@@ -34,14 +34,14 @@ struct Half {
     length: u64,
 }
 
-impl Output {
-    pub fn open(sink: Sink) -> io::Result<Output> {
+impl LogOutput {
+    pub fn open(sink: Sink) -> io::Result<LogOutput> {
         let (file, half) = match &sink {
             Sink::Stdout => (io::stdout().as_fd().try_clone_to_owned()?.into(), None),
             Sink::Stderr => (io::stderr().as_fd().try_clone_to_owned()?.into(), None),
             Sink::File(path) => open_file(path)?,
         };
-        Ok(Output { sink, file, half })
+        Ok(LogOutput { sink, file, half })
     }
 
     /// Reopens the file. What is open stays so when that fails.
@@ -111,8 +111,8 @@ fn open_file(path: &Path) -> io::Result<(File, Option<Half>)> {
 mod tests {
     use super::*;
 
-    fn at(path: &Path) -> Output {
-        Output::open(Sink::File(path.to_owned())).unwrap()
+    fn at(path: &Path) -> LogOutput {
+        LogOutput::open(Sink::File(path.to_owned())).unwrap()
     }
 
     #[test]

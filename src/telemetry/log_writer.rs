@@ -17,8 +17,8 @@ use std::time::Duration;
 
 use crossbeam::queue::ArrayQueue;
 
-use crate::telemetry::log_output::Output;
-use crate::telemetry::operator::Kind;
+use crate::telemetry::log_output::LogOutput;
+use crate::telemetry::operator::MessageKind;
 
 /// A chunk is handed over once it holds this much; a longer line makes a longer chunk.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -38,14 +38,14 @@ const LOOKS_PER_MESSAGE: u32 = 10;
 
 /// The writer thread, as seen by the thread that started it.
 pub struct LogWriter {
-    shared: Arc<Shared>,
+    shared: Arc<WriterState>,
     thread: JoinHandle<()>,
     /// The number of the write that was under way at the last look, and at how many looks it was.
     stalled: Cell<(u64, u32)>,
 }
 
-struct Shared {
-    queues: Vec<Arc<Queue>>,
+struct WriterState {
+    queues: Vec<Arc<ChunkQueue>>,
     reopen: AtomicBool,
     stop: AtomicBool,
     /// Lines lost because writing failed, besides those that the queues dropped.
@@ -58,7 +58,7 @@ struct Shared {
     lines_under_way: AtomicU64,
 }
 
-struct Queue {
+struct ChunkQueue {
     full: ArrayQueue<Vec<u8>>,
     empty: ArrayQueue<Vec<u8>>,
     dropped_lines: AtomicU64,
@@ -66,7 +66,7 @@ struct Queue {
 
 /// A worker's end: collects lines and never waits.
 pub struct LogQueue {
-    queue: Arc<Queue>,
+    queue: Arc<ChunkQueue>,
     /// The chunk being filled; none while the writer has all of them.
     chunk: Option<Vec<u8>>,
     writer: Thread,
@@ -77,12 +77,12 @@ impl LogWriter {
     ///
     /// `report` gets sentences for the operator: dropped lines, failed writes.
     pub fn start(
-        mut output: Output,
+        mut output: LogOutput,
         workers: usize,
-        report: impl Fn(Kind, String) + Send + 'static,
+        report: impl Fn(MessageKind, String) + Send + 'static,
     ) -> io::Result<(LogWriter, Vec<LogQueue>)> {
-        let queues: Vec<_> = (0..workers).map(|_| Arc::new(Queue::new())).collect();
-        let shared = Arc::new(Shared::new(queues.clone()));
+        let queues: Vec<_> = (0..workers).map(|_| Arc::new(ChunkQueue::new())).collect();
+        let shared = Arc::new(WriterState::new(queues.clone()));
         let of_thread = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("ringway-log".to_owned())
@@ -137,9 +137,9 @@ impl LogWriter {
     }
 }
 
-impl Shared {
-    fn new(queues: Vec<Arc<Queue>>) -> Shared {
-        Shared {
+impl WriterState {
+    fn new(queues: Vec<Arc<ChunkQueue>>) -> WriterState {
+        WriterState {
             queues,
             reopen: AtomicBool::new(false),
             stop: AtomicBool::new(false),
@@ -150,7 +150,7 @@ impl Shared {
         }
     }
 
-    fn run(&self, output: &mut Output, report: &impl Fn(Kind, String)) {
+    fn run(&self, output: &mut LogOutput, report: &impl Fn(MessageKind, String)) {
         loop {
             // Read before draining, so that chunks handed over before the stop are written.
             let stopping = self.stop.load(Ordering::Acquire);
@@ -158,7 +158,7 @@ impl Shared {
                 && let Err(error) = output.reopen()
             {
                 report(
-                    Kind::AccessLog,
+                    MessageKind::AccessLog,
                     format!("cannot reopen the access log, still writing to the old file: {error}"),
                 );
             }
@@ -171,7 +171,7 @@ impl Shared {
         }
     }
 
-    fn drain(&self, output: &mut Output, report: &impl Fn(Kind, String)) {
+    fn drain(&self, output: &mut LogOutput, report: &impl Fn(MessageKind, String)) {
         for queue in &self.queues {
             // Bounded, so that one busy worker cannot starve the others.
             for _ in 0..CHUNKS {
@@ -188,26 +188,29 @@ impl Shared {
         }
     }
 
-    fn write(&self, chunk: &[u8], output: &mut Output, report: &impl Fn(Kind, String)) {
+    fn write(&self, chunk: &[u8], output: &mut LogOutput, report: &impl Fn(MessageKind, String)) {
         self.lines_under_way.store(lines(chunk), Ordering::Relaxed);
         self.write_number.fetch_add(1, Ordering::Relaxed);
         let outcome = output.write(chunk);
         self.is_failing.store(outcome.is_err(), Ordering::Relaxed);
         if let Err((lost, error)) = outcome {
             self.failed_lines.fetch_add(lost, Ordering::Relaxed);
-            report(Kind::AccessLog, format!("cannot write the access log, its lines are lost: {error}"));
+            report(
+                MessageKind::AccessLog,
+                format!("cannot write the access log, its lines are lost: {error}"),
+            );
         }
         self.write_number.fetch_add(1, Ordering::Relaxed);
         self.lines_under_way.store(0, Ordering::Relaxed);
     }
 
     /// Lines that could not be written are told of when the log takes some again.
-    fn report_losses(&self, report: &impl Fn(Kind, String), stopping: bool) {
+    fn report_losses(&self, report: &impl Fn(MessageKind, String), stopping: bool) {
         let dropped: u64 =
             self.queues.iter().map(|queue| queue.dropped_lines.swap(0, Ordering::Relaxed)).sum();
         if dropped > 0 {
             report(
-                Kind::LostLines,
+                MessageKind::LostLines,
                 format!("dropped {dropped} access-log lines: the log is slower than the traffic"),
             );
         }
@@ -216,7 +219,10 @@ impl Shared {
         }
         let failed = self.failed_lines.swap(0, Ordering::Relaxed);
         if failed > 0 {
-            report(Kind::LostLines, format!("lost {failed} access-log lines that could not be written"));
+            report(
+                MessageKind::LostLines,
+                format!("lost {failed} access-log lines that could not be written"),
+            );
         }
     }
 
@@ -243,9 +249,9 @@ fn lines(bytes: &[u8]) -> u64 {
     memchr::memchr_iter(b'\n', bytes).count() as u64
 }
 
-impl Queue {
-    fn new() -> Queue {
-        let queue = Queue {
+impl ChunkQueue {
+    fn new() -> ChunkQueue {
+        let queue = ChunkQueue {
             full: ArrayQueue::new(CHUNKS),
             empty: ArrayQueue::new(CHUNKS),
             dropped_lines: AtomicU64::new(0),
@@ -259,7 +265,7 @@ impl Queue {
 }
 
 impl LogQueue {
-    fn new(queue: Arc<Queue>, writer: Thread) -> LogQueue {
+    fn new(queue: Arc<ChunkQueue>, writer: Thread) -> LogQueue {
         LogQueue { queue, chunk: None, writer }
     }
 
@@ -303,8 +309,8 @@ mod tests {
     use super::*;
     use crate::telemetry::log_output::Sink;
 
-    fn to(path: &std::path::Path) -> Output {
-        Output::open(Sink::File(path.to_owned())).unwrap()
+    fn to(path: &std::path::Path) -> LogOutput {
+        LogOutput::open(Sink::File(path.to_owned())).unwrap()
     }
 
     #[test]
@@ -331,14 +337,14 @@ mod tests {
 
     #[test]
     fn a_stuck_log_costs_lines_and_says_how_many() {
-        let queue = Arc::new(Queue::new());
+        let queue = Arc::new(ChunkQueue::new());
         let mut end = LogQueue::new(Arc::clone(&queue), std::thread::current());
         let line = vec![b'x'; CHUNK_BYTES];
         for _ in 0..CHUNKS + 5 {
             end.append(|out| out.extend_from_slice(&line));
         }
         let (reports, lines) = mpsc::channel();
-        let shared = Shared::new(vec![queue]);
+        let shared = WriterState::new(vec![queue]);
         shared.stop.store(true, Ordering::Release);
         let mut output = to("/dev/null".as_ref());
         shared.run(&mut output, &move |_, text| reports.send(text).unwrap());

@@ -43,7 +43,7 @@ const MINUTE_MS: u64 = 60 * SECOND_MS;
 
 /// What may happen again and again, many times a second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum MessageKind {
     /// Connections of clients that cannot be accepted.
     Accept,
     /// The access log takes nothing.
@@ -69,7 +69,7 @@ struct Repetition {
     untold: AtomicU64,
 }
 
-/// By [`Kind`].
+/// By [`MessageKind`].
 static REPETITIONS: [Repetition; 6] = [
     Repetition::new("connections that cannot be accepted", SECOND_MS),
     Repetition::new("the access log", SECOND_MS),
@@ -84,13 +84,13 @@ static REPETITIONS: [Repetition; 6] = [
 static WRITER: OnceLock<Writer> = OnceLock::new();
 
 struct Writer {
-    queue: Arc<Queue>,
+    queue: Arc<MessageQueue>,
     /// The time since the Unix epoch.
     clock: fn() -> Duration,
     thread: JoinHandle<()>,
 }
 
-struct Queue {
+struct MessageQueue {
     messages: ArrayQueue<Message>,
     /// Bytes of the messages that wait.
     bytes: AtomicUsize,
@@ -123,7 +123,7 @@ pub fn log_as_is(text: &str) {
 
 /// Tells what may come many times a second: one line a second (or a minute) and kind, which says how many were
 /// left out.
-pub fn log_repeatedly(kind: Kind, text: impl FnOnce() -> String) {
+pub fn log_repeatedly(kind: MessageKind, text: impl FnOnce() -> String) {
     let Some(writer) = WRITER.get() else { return write_now(&text()) };
     let now = (writer.clock)();
     match REPETITIONS[kind as usize].admit(millis(now)) {
@@ -139,7 +139,7 @@ pub fn log_repeatedly(kind: Kind, text: impl FnOnce() -> String) {
 ///
 /// Fails when the system grants no thread, or when it was started before.
 pub fn start(clock: fn() -> Duration) -> io::Result<()> {
-    let queue = Arc::new(Queue::new());
+    let queue = Arc::new(MessageQueue::new());
     let of_thread = Arc::clone(&queue);
     let is_stamped = !is_journal(std::env::var("JOURNAL_STREAM").ok().as_deref());
     let thread = std::thread::Builder::new().name("ringway-messages".to_owned()).spawn(move || {
@@ -148,7 +148,7 @@ pub fn start(clock: fn() -> Duration) -> io::Result<()> {
     let twice = |_| io::Error::other("messages have their thread already");
     WRITER.set(Writer { queue, clock, thread }).map_err(twice)?;
     std::panic::set_hook(Box::new(|panic| {
-        log_repeatedly(Kind::Panic, || {
+        log_repeatedly(MessageKind::Panic, || {
             let thread = std::thread::current();
             let mut text = format!("error: thread \"{}\" {panic}", thread.name().unwrap_or("without a name"));
             let trace = std::backtrace::Backtrace::capture();
@@ -197,9 +197,9 @@ impl Writer {
     }
 }
 
-impl Queue {
-    fn new() -> Queue {
-        Queue {
+impl MessageQueue {
+    fn new() -> MessageQueue {
+        MessageQueue {
             messages: ArrayQueue::new(MAX_WAITING),
             bytes: AtomicUsize::new(0),
             lost: AtomicU64::new(0),
@@ -324,7 +324,7 @@ pub(super) fn write_patiently(out: &mut impl Write, bytes: &[u8]) -> Result<(), 
 mod tests {
     use super::*;
 
-    fn run(queue: &Queue, is_stamped: bool) -> String {
+    fn run(queue: &MessageQueue, is_stamped: bool) -> String {
         queue.stop.store(true, Ordering::Release);
         let mut out = Vec::new();
         queue.run(&mut out, is_stamped, || Duration::from_secs(784_111_778));
@@ -337,7 +337,7 @@ mod tests {
 
     #[test]
     fn each_line_has_the_time_unless_it_is_to_be_pasted_or_the_journal_notes_it() {
-        let queue = Queue::new();
+        let queue = MessageQueue::new();
         queue.push(message("one\ntwo"));
         queue.push(Message { at: None, text: "curl\n  that".to_owned() });
         let expected = "1994-11-06T08:49:37.905Z one\n1994-11-06T08:49:37.905Z two\ncurl\n  that\n";
@@ -348,7 +348,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_counted_and_told() {
-        let queue = Queue::new();
+        let queue = MessageQueue::new();
         (0..MAX_WAITING + 7).for_each(|number| queue.push(message(&number.to_string())));
         let text = run(&queue, false);
         assert_eq!(text.lines().count(), MAX_WAITING + 1);
@@ -384,7 +384,7 @@ mod tests {
 
     #[test]
     fn what_could_not_be_written_is_told_when_it_can_be_again() {
-        let queue = Queue::new();
+        let queue = MessageQueue::new();
         queue.stop.store(true, Ordering::Release);
         let mut out = Broken { fails: true, taken: Vec::new() };
         queue.push(message("one"));

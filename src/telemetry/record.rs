@@ -46,7 +46,7 @@ pub struct TlsFacts<'a> {
 
 /// A try to get an answer from a backend.
 #[derive(Clone, Copy, Debug)]
-pub struct Attempt {
+pub struct RecordedAttempt {
     /// The index of its backend in the group.
     pub backend: u32,
     /// 0: none came.
@@ -101,7 +101,7 @@ impl Default for Record {
 
 /// Names that belong to a line whichever exchange it is about. Borrowed when the line ends.
 #[derive(Clone, Copy, Default)]
-pub struct Names<'a> {
+pub struct RecordedNames<'a> {
     /// `-` where it does not apply.
     pub listener: &'a str,
     pub server_group: &'a str,

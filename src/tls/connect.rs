@@ -36,7 +36,7 @@ use crate::tls::session::HTTP2;
 use crate::tls::session::Session;
 use crate::tls::stream::TlsStream;
 use crate::tls::transport::Transport;
-use crate::tls::x509::authorities::Authority;
+use crate::tls::x509::authorities::Ca;
 use crate::tls::x509::authorities::algorithms;
 
 /// Sessions that a worker remembers for each backend, one per server name.
@@ -69,7 +69,7 @@ pub enum Trust {
     /// Those that chain up to a CA of this host's own store.
     System(SystemRoots),
     /// Those that chain up to this CA and that its revocation lists do not name.
-    Authority(Arc<Authority>),
+    Ca(Arc<Ca>),
 }
 
 /// The CAs that this host trusts.
@@ -104,7 +104,7 @@ impl UpstreamTls {
         let provider = Arc::new(default_provider());
         let verifier: Arc<dyn ServerCertVerifier> = match trust {
             Trust::Anybody => Arc::new(AnyCertificate { provider: Arc::clone(&provider) }),
-            Trust::Authority(authority) => Arc::new(ByAuthority { authority }),
+            Trust::Ca(authority) => Arc::new(ByCa { authority }),
             Trust::System(SystemRoots(roots)) => {
                 WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider))
                     .build()
@@ -320,11 +320,11 @@ impl ServerCertVerifier for AnyCertificate {
 
 /// Accepts what leads to one `[[ca]]`.
 #[derive(Debug)]
-struct ByAuthority {
-    authority: Arc<Authority>,
+struct ByCa {
+    authority: Arc<Ca>,
 }
 
-impl ServerCertVerifier for ByAuthority {
+impl ServerCertVerifier for ByCa {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,

@@ -11,10 +11,10 @@ use crate::telemetry::access_log::Line;
 use crate::telemetry::access_log::RequestId;
 use crate::telemetry::date::Dates;
 use crate::telemetry::log_writer::LogQueue;
-use crate::telemetry::record::Attempt;
 use crate::telemetry::record::MAX_ATTEMPTS;
-use crate::telemetry::record::Names;
 use crate::telemetry::record::Record;
+use crate::telemetry::record::RecordedAttempt;
+use crate::telemetry::record::RecordedNames;
 use crate::telemetry::record::RequestFacts;
 use crate::telemetry::record::TlsFacts;
 
@@ -39,7 +39,7 @@ const KEPT_LINES: usize = 1024;
 #[derive(Default)]
 pub struct PendingLogLine {
     line: Line,
-    pub attempts: ArrayVec<Attempt, MAX_ATTEMPTS>,
+    pub attempts: ArrayVec<RecordedAttempt, MAX_ATTEMPTS>,
 }
 
 impl AccessLog {
@@ -78,7 +78,13 @@ impl AccessLog {
     }
 
     /// Puts the line of an exchange that is over into the queue, and keeps its memory unless it is unusually large.
-    pub fn end_line(&self, pending: Box<PendingLogLine>, record: &Record, names: Names<'_>, worker: usize) {
+    pub fn end_line(
+        &self,
+        pending: Box<PendingLogLine>,
+        record: &Record,
+        names: RecordedNames<'_>,
+        worker: usize,
+    ) {
         let sequence = self.sequence.replace(self.sequence.get() + 1);
         // The configuration allows 1024 workers.
         let id = RequestId { process: self.process, worker: worker as u16, sequence };

@@ -1,6 +1,6 @@
 //! The header before the connection, in pieces.
 
-use ringway::proto::proxy_protocol::Parse;
+use ringway::proto::proxy_protocol::HeaderParse;
 use ringway::proto::proxy_protocol::ProxyError;
 use ringway::proto::proxy_protocol::parse;
 
@@ -14,7 +14,7 @@ fn receive(pieces: &[&[u8]]) -> Outcome {
     let mut header = None;
     for piece in pieces {
         buffer.extend_from_slice(piece);
-        if let (None, Parse::Complete(complete)) = (header, parse(&buffer)?) {
+        if let (None, HeaderParse::Complete(complete)) = (header, parse(&buffer)?) {
             header = Some(complete);
         }
     }

@@ -46,7 +46,7 @@ fn fields(format: AccessLogFormat, section: &mut Section<'_, '_>) -> Vec<&'stati
         AccessLogFormat::Json => "every field is written",
         AccessLogFormat::Combined => "the fields of combined are fixed",
     };
-    let chosen = section.read_optional("fields", &Fields, unset);
+    let chosen = section.read_optional("fields", &FieldNames, unset);
     let place = section.place_of("fields").filter(|_| format == AccessLogFormat::Combined);
     if let Some(location) = place {
         let message = "`fields` has no effect with format = \"combined\", whose fields are fixed";
@@ -56,9 +56,9 @@ fn fields(format: AccessLogFormat, section: &mut Section<'_, '_>) -> Vec<&'stati
 }
 
 /// A list of names of fields. Read, they stand in the order of a line, with the one that each line has.
-struct Fields;
+struct FieldNames;
 
-impl Kind for Fields {
+impl Kind for FieldNames {
     type Value = Vec<&'static str>;
 
     fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<Self::Value> {

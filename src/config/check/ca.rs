@@ -2,7 +2,7 @@
 
 use crate::config::Authority;
 use crate::config::check::file_path::File;
-use crate::config::check::file_path::Files;
+use crate::config::check::file_path::FilePaths;
 use crate::config::check::kind::Name;
 use crate::config::check::names::Names;
 use crate::config::check::section::Output;
@@ -18,7 +18,7 @@ pub(super) fn ca(table: &raw::Table, output: &mut Output) -> Authority {
         location: name.as_ref().map_or(table.location, |(_, location)| *location),
         name: name.map(|(name, _)| name).unwrap_or_default(),
         bundle: bundle.map(|(bundle, _)| bundle).unwrap_or_default(),
-        crl: section.read("crl", &Files, Vec::new()),
+        crl: section.read("crl", &FilePaths, Vec::new()),
     };
     section.close();
     authority

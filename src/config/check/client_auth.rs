@@ -31,7 +31,7 @@ pub(super) fn client_auth(
     let table = listener.table("client_auth");
     let mut section = Section::single("listener.client_auth", table, listener.output);
     let mode = section.read("mode", &MODES, ClientAuthMode::Off);
-    let names = section.read("ca", &Names, Vec::new());
+    let names = section.read("ca", &NamePatterns, Vec::new());
     section.close();
     if let Some(table) = table {
         check(table, (mode, scheme), listener.output);
@@ -82,9 +82,9 @@ fn names_something(entry: &&raw::Entry) -> bool {
 }
 
 /// Names, each with its place.
-struct Names;
+struct NamePatterns;
 
-impl Kind for Names {
+impl Kind for NamePatterns {
     type Value = Vec<(String, Location)>;
 
     fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<Self::Value> {

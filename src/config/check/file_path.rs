@@ -39,9 +39,9 @@ impl Kind for File {
 }
 
 /// A list of files.
-pub(super) struct Files;
+pub(super) struct FilePaths;
 
-impl Kind for Files {
+impl Kind for FilePaths {
     type Value = Vec<NamedFile>;
 
     fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<Vec<NamedFile>> {

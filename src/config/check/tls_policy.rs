@@ -24,7 +24,7 @@ use crate::config::tls_policies::Predefined;
 pub(super) fn tls_policy(table: &raw::Table, output: &mut Output) -> TlsPolicy {
     let mut section = Section::element("tls_policy", table, output);
     let name = section.read_required("name", &PolicyName, "name = \"edge\"");
-    let versions = section.read_required("versions", &Versions, "versions = [\"1.2\", \"1.3\"]");
+    let versions = section.read_required("versions", &VersionRange, "versions = [\"1.2\", \"1.3\"]");
     let suites = section.read_required("cipher_suites", &CipherSuites, SUITES_EXAMPLE);
     if let Some((name, location)) = name.as_ref().filter(|(name, _)| Predefined::named(name).is_some()) {
         let message = format!("\"{name}\" is the name of a predefined policy");
@@ -150,9 +150,9 @@ impl Kind for PolicyName {
 }
 
 /// A list of versions; ascending, each once.
-struct Versions;
+struct VersionRange;
 
-impl Kind for Versions {
+impl Kind for VersionRange {
     type Value = Vec<TlsVersion>;
 
     fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<Self::Value> {

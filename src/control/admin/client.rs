@@ -21,11 +21,11 @@ const MAX_REPLY_BYTES: usize = 64 << 20;
 #[derive(Debug)]
 pub struct RequestError {
     path: PathBuf,
-    failure: Failure,
+    failure: AskError,
 }
 
 #[derive(Debug)]
-enum Failure {
+enum AskError {
     Connect(io::Error),
     Io(io::Error),
 }
@@ -33,8 +33,8 @@ enum Failure {
 /// Sends a command to the process whose socket is at `path`.
 pub fn send(path: &Path, command: &str, patience: Duration) -> Result<Json, RequestError> {
     let fail = |failure| RequestError { path: path.to_owned(), failure };
-    let stream = connect(path).map_err(|error| fail(Failure::Connect(error)))?;
-    send_over(stream, command, patience).map_err(|error| fail(Failure::Io(error)))
+    let stream = connect(path).map_err(|error| fail(AskError::Connect(error)))?;
+    send_over(stream, command, patience).map_err(|error| fail(AskError::Io(error)))
 }
 
 /// Sends a command over an open connection.
@@ -74,7 +74,7 @@ impl fmt::Display for RequestError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = self.path.display();
         match &self.failure {
-            Failure::Connect(error) => {
+            AskError::Connect(error) => {
                 write!(out, "cannot reach a running ringway at {path}: ")?;
                 match error.kind() {
                     io::ErrorKind::NotFound => out.write_str(
@@ -91,7 +91,7 @@ impl fmt::Display for RequestError {
                     _ => write!(out, "{error}; say with --socket or -c where its socket is"),
                 }
             }
-            Failure::Io(error) => match error.kind() {
+            AskError::Io(error) => match error.kind() {
                 io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => {
                     write!(out, "no answer in time from the process at {path}; look at its standard error")
                 }
@@ -112,13 +112,13 @@ mod tests {
     fn failures_name_the_socket_and_a_fix() {
         let path = PathBuf::from("/run/ringway/admin.sock");
         for (failure, words) in [
-            (Failure::Connect(io::ErrorKind::NotFound.into()), "there is no socket; start ringway with"),
-            (Failure::Connect(io::ErrorKind::ConnectionRefused.into()), "its process is gone; start"),
-            (Failure::Connect(io::ErrorKind::PermissionDenied.into()), "as the user that ringway runs as"),
-            (Failure::Connect(io::ErrorKind::WouldBlock.into()), "try again"),
-            (Failure::Io(io::ErrorKind::WouldBlock.into()), "no answer in time"),
-            (Failure::Io(io::ErrorKind::InvalidData.into()), "name another socket"),
-            (Failure::Io(io::ErrorKind::ConnectionReset.into()), "is it still running?"),
+            (AskError::Connect(io::ErrorKind::NotFound.into()), "there is no socket; start ringway with"),
+            (AskError::Connect(io::ErrorKind::ConnectionRefused.into()), "its process is gone; start"),
+            (AskError::Connect(io::ErrorKind::PermissionDenied.into()), "as the user that ringway runs as"),
+            (AskError::Connect(io::ErrorKind::WouldBlock.into()), "try again"),
+            (AskError::Io(io::ErrorKind::WouldBlock.into()), "no answer in time"),
+            (AskError::Io(io::ErrorKind::InvalidData.into()), "name another socket"),
+            (AskError::Io(io::ErrorKind::ConnectionReset.into()), "is it still running?"),
         ] {
             let text = RequestError { path: path.clone(), failure }.to_string();
             assert!(text.contains("/run/ringway/admin.sock") && text.contains(words), "{text}");

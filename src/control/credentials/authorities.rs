@@ -11,7 +11,7 @@ use crate::config::NamedFile;
 use crate::config::Report;
 use crate::control::files;
 use crate::tls::x509::authorities::Authorities;
-use crate::tls::x509::authorities::Authority;
+use crate::tls::x509::authorities::Ca;
 use crate::tls::x509::ca_files::CaFile;
 
 /// The lists of large CAs have some tens of MiB.
@@ -21,7 +21,7 @@ const MAX_FILE_BYTES: u64 = 256 << 20;
 #[derive(Default)]
 pub struct LoadedAuthority {
     /// None when one of the complaints is an error.
-    pub authority: Option<Arc<Authority>>,
+    pub authority: Option<Arc<Ca>>,
     pub complaints: Vec<Complaint>,
 }
 
@@ -85,7 +85,7 @@ pub fn load_one(authority: &config::Authority) -> LoadedAuthority {
         return LoadedAuthority { authority: None, complaints };
     };
     let files: Vec<_> = lists.iter().map(|(name, bytes, _)| CaFile { name, bytes }).collect();
-    let (loaded, findings) = Authority::load(CaFile { name: &bundle.0, bytes: &bundle.1 }, &files);
+    let (loaded, findings) = Ca::load(CaFile { name: &bundle.0, bytes: &bundle.1 }, &files);
     for finding in findings {
         let place = lists.iter().find(|(name, ..)| *name == finding.file).unwrap_or(&bundle);
         complaints.push(Complaint {

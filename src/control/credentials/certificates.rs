@@ -30,7 +30,7 @@ pub type ReadFile<'r> = dyn Fn(&Path) -> io::Result<Vec<u8>> + Sync + 'r;
 pub type KeptReadFile = Box<dyn Fn(&Path) -> io::Result<Vec<u8>> + Send + Sync>;
 
 /// What came of the files of one certificate.
-pub struct Outcome {
+pub struct LoadOutcome {
     /// None when one of the findings is an error.
     pub certificate: Option<Arc<Certificate>>,
     pub findings: Vec<CertificateFinding>,
@@ -42,14 +42,14 @@ pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// Reads the files of all certificates, on as many threads as there are CPUs.
-pub fn read_all(list: &[config::Certificate], read_file: &ReadFile<'_>) -> Vec<Outcome> {
+pub fn read_all(list: &[config::Certificate], read_file: &ReadFile<'_>) -> Vec<LoadOutcome> {
     let cpus = thread::available_parallelism().map_or(1, usize::from);
     let share = list.len().div_ceil(cpus).max(PER_THREAD_MIN);
     let mut outcomes = Vec::with_capacity(list.len());
     thread::scope(|scope| {
         let mut shares = list.chunks(share);
         let own = shares.next().unwrap_or_default();
-        let read_share = move |share: &[config::Certificate]| -> Vec<Outcome> {
+        let read_share = move |share: &[config::Certificate]| -> Vec<LoadOutcome> {
             share.iter().map(|certificate| read_one(certificate, read_file)).collect()
         };
         let threads: Vec<_> = shares.map(|share| scope.spawn(move || read_share(share))).collect();
@@ -62,7 +62,7 @@ pub fn read_all(list: &[config::Certificate], read_file: &ReadFile<'_>) -> Vec<O
 }
 
 /// Reads the files of one certificate.
-pub fn read_one(certificate: &config::Certificate, read_file: &ReadFile<'_>) -> Outcome {
+pub fn read_one(certificate: &config::Certificate, read_file: &ReadFile<'_>) -> LoadOutcome {
     let read = |part, file: &NamedFile| {
         let name = file.path.display().to_string();
         match read_file(&file.path) {
@@ -80,7 +80,7 @@ pub fn read_one(certificate: &config::Certificate, read_file: &ReadFile<'_>) -> 
         (Ok(chain), Ok(key), Ok(staple)) => (chain, key, staple),
         (chain, key, staple) => {
             let findings = [chain.err(), key.err(), staple.err()].into_iter().flatten().collect();
-            return Outcome { certificate: None, findings };
+            return LoadOutcome { certificate: None, findings };
         }
     };
     let files = CertificateFiles {
@@ -91,9 +91,9 @@ pub fn read_one(certificate: &config::Certificate, read_file: &ReadFile<'_>) -> 
     let now = i64::try_from(clock::wall_now().as_secs()).unwrap_or(i64::MAX);
     match certificates::read(&files, now) {
         Ok(checked) => {
-            Outcome { certificate: Some(Arc::new(checked.certificate)), findings: checked.remarks }
+            LoadOutcome { certificate: Some(Arc::new(checked.certificate)), findings: checked.remarks }
         }
-        Err(findings) => Outcome { certificate: None, findings },
+        Err(findings) => LoadOutcome { certificate: None, findings },
     }
 }
 

@@ -40,7 +40,7 @@ enum Item {
 
 /// Files that cannot be taken into service.
 #[derive(Default)]
-struct Failure {
+struct ReadFailure {
     /// How often that was tried since they changed.
     tries: u32,
     /// Known once it is told.
@@ -54,7 +54,7 @@ pub struct FileReload {
     /// Who uses a file.
     users: BTreeMap<PathBuf, Vec<Item>>,
     /// What could not be read.
-    failing: BTreeMap<Item, Failure>,
+    failing: BTreeMap<Item, ReadFailure>,
     /// When what serves was read, where that was after `began`.
     read: BTreeMap<Item, Duration>,
     /// When the configuration went into service, since the Unix epoch.

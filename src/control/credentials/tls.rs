@@ -73,7 +73,7 @@ impl Security {
             Verify::Off => Trust::Anybody,
             Verify::Ca(index) => {
                 let authority = self.credentials.authorities.get(*index)?.authority.as_ref()?;
-                Trust::Authority(Arc::clone(authority))
+                Trust::Ca(Arc::clone(authority))
             }
             Verify::System => Trust::System(self.credentials.system_roots.clone()?),
         };

@@ -77,7 +77,7 @@ const MAX_LISTED: usize = 8;
 const MAX_HEALTH_COMMANDS: usize = 2 * MAX_LOOKUPS;
 
 /// The names of backends.
-pub struct Names {
+pub struct WatchedNames {
     resolvers: Vec<SocketAddr>,
     /// An address has changed, and was not asked for since.
     has_changed: Arc<AtomicBool>,
@@ -96,10 +96,10 @@ enum ResolverCommand {
     Note(String, LookupResult),
 }
 
-impl Names {
+impl WatchedNames {
     /// Without `resolvers`, those of the operating system are asked.
-    pub fn new(resolvers: &[SocketAddr]) -> Names {
-        Names { resolvers: resolvers.to_vec(), has_changed: Arc::default(), thread: None }
+    pub fn new(resolvers: &[SocketAddr]) -> WatchedNames {
+        WatchedNames { resolvers: resolvers.to_vec(), has_changed: Arc::default(), thread: None }
     }
 
     /// Looks the names of a configuration up, which takes some seconds when the resolver does not answer;

@@ -55,13 +55,13 @@ pub(super) struct LookupChange {
 /// All hosts that are watched.
 #[derive(Default)]
 pub(super) struct DnsCache {
-    hosts: BTreeMap<String, Host>,
+    hosts: BTreeMap<String, CachedHost>,
     /// Lookups, those of forgotten hosts too.
     in_flight: usize,
 }
 
 #[derive(Default)]
-struct Host {
+struct CachedHost {
     ports: BTreeSet<u16>,
     /// Addresses of the last good answers, each once and in order.
     v4: Vec<IpAddr>,
@@ -178,7 +178,7 @@ impl DnsCache {
         })
     }
 
-    fn each_port(&self, answer: impl Fn(&Host) -> Result<Vec<IpAddr>, String>) -> Resolutions {
+    fn each_port(&self, answer: impl Fn(&CachedHost) -> Result<Vec<IpAddr>, String>) -> Resolutions {
         let mut resolutions = Resolutions::new();
         for (name, host) in &self.hosts {
             let answer = answer(host);
@@ -194,7 +194,7 @@ impl DnsCache {
     }
 }
 
-impl Host {
+impl CachedHost {
     fn addresses(&self) -> Vec<IpAddr> {
         [self.v4.as_slice(), self.v6.as_slice()].concat()
     }

@@ -33,8 +33,8 @@ pub(super) struct Watchlist {
     groups: Vec<WatchedGroup>,
     /// Group and member of the backend in a slot.
     places: HashMap<u32, (usize, usize)>,
-    in_service: Queue,
-    out_of_service: Queue,
+    in_service: ProbeQueue,
+    out_of_service: ProbeQueue,
     sequence: Sequence,
     complained_ms: Option<u64>,
     pub(super) events: EventLog,
@@ -42,7 +42,7 @@ pub(super) struct Watchlist {
 
 /// Probes of backends that are in service, or of those that are not.
 #[derive(Default)]
-struct Queue {
+struct ProbeQueue {
     /// The longest waiting first.
     due: VecDeque<ProbeId>,
     in_flight: usize,
@@ -157,7 +157,7 @@ impl Watchlist {
         None
     }
 
-    fn queue(&mut self, in_service: bool) -> &mut Queue {
+    fn queue(&mut self, in_service: bool) -> &mut ProbeQueue {
         if in_service { &mut self.in_service } else { &mut self.out_of_service }
     }
 

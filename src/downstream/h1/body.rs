@@ -137,9 +137,9 @@ impl RequestBody for Body<'_> {
     }
 }
 
-fn described(error: body::BodyError) -> BodyError {
+fn described(error: body::BodyFormatError) -> BodyError {
     match error {
-        body::BodyError::TooLarge => BodyError::TooLarge,
+        body::BodyFormatError::TooLarge => BodyError::TooLarge,
         error => BodyError::Malformed(error.reason()),
     }
 }

@@ -7,7 +7,7 @@ use crate::proto::h1::framing::Framing;
 
 /// Why a body cannot be read to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BodyError {
+pub enum BodyFormatError {
     Chunk(ChunkError),
     /// More than the receiver takes, or announced to be.
     TooLarge,
@@ -15,28 +15,28 @@ pub enum BodyError {
     Truncated,
 }
 
-impl BodyError {
+impl BodyFormatError {
     /// The stable name of the fault, for logs and metrics.
     pub fn reason(self) -> &'static str {
         match self {
-            BodyError::Chunk(error) => error.reason(),
-            BodyError::TooLarge => "body_too_large",
-            BodyError::Truncated => "truncated_body",
+            BodyFormatError::Chunk(error) => error.reason(),
+            BodyFormatError::TooLarge => "body_too_large",
+            BodyFormatError::Truncated => "truncated_body",
         }
     }
 
     /// The status that a client gets for such a request, if it can still get one.
     pub fn status(self) -> u16 {
         match self {
-            BodyError::Chunk(_) | BodyError::Truncated => 400,
-            BodyError::TooLarge => 413,
+            BodyFormatError::Chunk(_) | BodyFormatError::Truncated => 400,
+            BodyFormatError::TooLarge => 413,
         }
     }
 }
 
-impl From<ChunkError> for BodyError {
-    fn from(error: ChunkError) -> BodyError {
-        BodyError::Chunk(error)
+impl From<ChunkError> for BodyFormatError {
+    fn from(error: ChunkError) -> BodyFormatError {
+        BodyFormatError::Chunk(error)
     }
 }
 
@@ -51,10 +51,10 @@ pub struct BodyDecoder {
 
 impl BodyDecoder {
     /// `max_body_bytes` is for requests; a length beyond it is refused at once, before any byte came.
-    pub fn new(framing: Framing, max_body_bytes: Option<u64>) -> Result<BodyDecoder, BodyError> {
+    pub fn new(framing: Framing, max_body_bytes: Option<u64>) -> Result<BodyDecoder, BodyFormatError> {
         let allowance = max_body_bytes.unwrap_or(u64::MAX);
         match framing {
-            Framing::Length(length) if length > allowance => Err(BodyError::TooLarge),
+            Framing::Length(length) if length > allowance => Err(BodyFormatError::TooLarge),
             _ => Ok(BodyDecoder { allowance, ..BodyDecoder::unlimited(framing) }),
         }
     }
@@ -79,7 +79,7 @@ impl BodyDecoder {
 
     /// Tells what of the received bytes is body, moving bytes only to close the gaps between chunks.
     /// After an error the decoder must not be asked again.
-    pub fn decode(&mut self, bytes: &mut [u8]) -> Result<ChunkProgress, BodyError> {
+    pub fn decode(&mut self, bytes: &mut [u8]) -> Result<ChunkProgress, BodyFormatError> {
         let progress = match &mut self.rest {
             RemainingBody::Length(remaining) => {
                 let run = (*remaining).min(bytes.len() as u64);
@@ -91,10 +91,11 @@ impl BodyDecoder {
                 ChunkProgress { consumed: bytes.len(), body: 0..bytes.len(), finished: false }
             }
         };
-        self.allowance = self.allowance.checked_sub(progress.body.len() as u64).ok_or(BodyError::TooLarge)?;
+        self.allowance =
+            self.allowance.checked_sub(progress.body.len() as u64).ok_or(BodyFormatError::TooLarge)?;
         match &self.rest {
             RemainingBody::Chunked(decoder) if decoder.announced() > self.allowance => {
-                Err(BodyError::TooLarge)
+                Err(BodyFormatError::TooLarge)
             }
             _ => Ok(progress),
         }
@@ -111,11 +112,11 @@ impl BodyDecoder {
 
     /// The connection has ended: was that the end of the body, or was it cut off? Over TLS the caller
     /// must first know that the end was announced (RFC 9112 §9.8).
-    pub fn finish_at_eof(&self) -> Result<(), BodyError> {
+    pub fn finish_at_eof(&self) -> Result<(), BodyFormatError> {
         match self.rest {
             RemainingBody::UntilClose => Ok(()),
             _ if self.is_finished() => Ok(()),
-            _ => Err(BodyError::Truncated),
+            _ => Err(BodyFormatError::Truncated),
         }
     }
 
@@ -148,7 +149,7 @@ mod tests {
     use super::*;
 
     /// What came out: body, bytes consumed, finished, clean at the end of the connection.
-    type Outcome<'a> = Result<(&'a str, usize, bool, bool), BodyError>;
+    type Outcome<'a> = Result<(&'a str, usize, bool, bool), BodyFormatError>;
 
     fn check(framing: Framing, max_body_bytes: Option<u64>, input: &str, expected: Outcome<'_>) {
         let mut bytes = input.as_bytes().to_vec();
@@ -177,11 +178,11 @@ mod tests {
 
     #[test]
     fn large_bodies_are_refused_as_soon_as_they_announce_themselves() {
-        check(Framing::Length(4), Some(3), "", Err(BodyError::TooLarge));
+        check(Framing::Length(4), Some(3), "", Err(BodyFormatError::TooLarge));
         check(Framing::Length(3), Some(3), "abc", Ok(("abc", 3, true, true)));
-        check(Framing::Chunked, Some(3), "4\r\n", Err(BodyError::TooLarge));
-        check(Framing::Chunked, Some(3), "2\r\nab\r\n2\r\n", Err(BodyError::TooLarge));
+        check(Framing::Chunked, Some(3), "4\r\n", Err(BodyFormatError::TooLarge));
+        check(Framing::Chunked, Some(3), "2\r\nab\r\n2\r\n", Err(BodyFormatError::TooLarge));
         check(Framing::Chunked, Some(3), "2\r\nab\r\n1\r\nc\r\n0\r\n\r\n", Ok(("abc", 18, true, true)));
-        check(Framing::UntilClose, Some(3), "abcd", Err(BodyError::TooLarge));
+        check(Framing::UntilClose, Some(3), "abcd", Err(BodyFormatError::TooLarge));
     }
 }

@@ -13,7 +13,7 @@ use crate::proto::h2::limits::SETTINGS_MS;
 
 /// Which side of the connection we are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub enum PeerRole {
     Server,
     Client,
 }
@@ -63,19 +63,19 @@ impl Local {
         Local { stream_window_bytes, connection_window_bytes, ..self }
     }
 
-    pub(super) fn write(&self, role: Role, out: &mut Vec<u8>) {
+    pub(super) fn write(&self, role: PeerRole, out: &mut Vec<u8>) {
         let list_bytes = u32::try_from(self.max_header_bytes).unwrap_or(u32::MAX);
         let window = (frame::INITIAL_WINDOW_SIZE, self.stream_window_bytes);
         let list = (frame::MAX_HEADER_LIST_SIZE, list_bytes);
         let streams = (frame::MAX_CONCURRENT_STREAMS, self.max_concurrent_streams);
         let unprioritized = (frame::NO_RFC7540_PRIORITIES, 1);
         match role {
-            Role::Client => frame::write(out, &[(frame::ENABLE_PUSH, 0), window, list]),
-            Role::Server if self.connect_protocol => {
+            PeerRole::Client => frame::write(out, &[(frame::ENABLE_PUSH, 0), window, list]),
+            PeerRole::Server if self.connect_protocol => {
                 let connect = (frame::ENABLE_CONNECT_PROTOCOL, 1);
                 frame::write(out, &[streams, window, list, connect, unprioritized]);
             }
-            Role::Server => frame::write(out, &[streams, window, list, unprioritized]),
+            PeerRole::Server => frame::write(out, &[streams, window, list, unprioritized]),
         }
     }
 }
@@ -134,12 +134,12 @@ impl Default for Peer {
 
 impl Peer {
     /// Takes over one setting of a peer of ours, who has the other role.
-    pub(super) fn take(&mut self, own_role: Role, identifier: u16, value: u32) -> Result<(), Fault> {
+    pub(super) fn take(&mut self, own_role: PeerRole, identifier: u16, value: u32) -> Result<(), Fault> {
         match identifier {
             frame::HEADER_TABLE_SIZE => self.table_bytes = value,
             // "A client MUST treat receipt of a SETTINGS frame with SETTINGS_ENABLE_PUSH set to 1 as a
             // connection error of type PROTOCOL_ERROR" (RFC 9113 §6.5.2).
-            frame::ENABLE_PUSH if value > 1 || (value == 1 && own_role == Role::Client) => {
+            frame::ENABLE_PUSH if value > 1 || (value == 1 && own_role == PeerRole::Client) => {
                 return Err(Fault::BadSetting);
             }
             frame::MAX_CONCURRENT_STREAMS => self.max_concurrent_streams = value,
@@ -177,7 +177,7 @@ mod tests {
         let check = |role, identifier, value, expected| {
             assert_eq!(Peer::default().take(role, identifier, value), expected, "{identifier} {value}");
         };
-        for role in [Role::Server, Role::Client] {
+        for role in [PeerRole::Server, PeerRole::Client] {
             check(role, frame::ENABLE_PUSH, 0, Ok(()));
             check(role, frame::ENABLE_PUSH, 2, Err(Fault::BadSetting));
             check(role, frame::INITIAL_WINDOW_SIZE, LARGEST_WINDOW, Ok(()));
@@ -189,10 +189,10 @@ mod tests {
             check(role, frame::ENABLE_CONNECT_PROTOCOL, 2, Err(Fault::BadSetting));
             check(role, 0xfafa, u32::MAX, Ok(()));
         }
-        check(Role::Server, frame::ENABLE_PUSH, 1, Ok(()));
-        check(Role::Client, frame::ENABLE_PUSH, 1, Err(Fault::BadSetting));
+        check(PeerRole::Server, frame::ENABLE_PUSH, 1, Ok(()));
+        check(PeerRole::Client, frame::ENABLE_PUSH, 1, Err(Fault::BadSetting));
         let mut peer = Peer { connect_protocol: true, ..Peer::default() };
-        assert_eq!(peer.take(Role::Client, frame::ENABLE_CONNECT_PROTOCOL, 0), Err(Fault::BadSetting));
+        assert_eq!(peer.take(PeerRole::Client, frame::ENABLE_CONNECT_PROTOCOL, 0), Err(Fault::BadSetting));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::proto::h2::limits::REMEMBERED_RESETS;
-use crate::proto::h2::settings::Role;
+use crate::proto::h2::settings::PeerRole;
 use crate::proto::h2::stream::Stream;
 use crate::proto::h2::stream::StreamId;
 
@@ -21,7 +21,7 @@ pub(super) enum StreamStatus {
 
 /// Open and half-closed streams.
 pub(super) struct Streams {
-    role: Role,
+    role: PeerRole,
     /// In the order of their numbers, which only grow. Those that end are often the oldest or the newest, and at
     /// either end a queue moves few others.
     live: VecDeque<Stream>,
@@ -40,7 +40,7 @@ pub(super) struct Streams {
 }
 
 impl Streams {
-    pub(super) fn new(role: Role) -> Streams {
+    pub(super) fn new(role: PeerRole) -> Streams {
         Streams {
             role,
             live: VecDeque::new(),
@@ -95,7 +95,7 @@ impl Streams {
 
     /// Whether only the peer may open this stream.
     pub(super) fn is_peers(&self, id: StreamId) -> bool {
-        id.is_clients() == (self.role == Role::Server)
+        id.is_clients() == (self.role == PeerRole::Server)
     }
 
     /// The peer used this number. Smaller ones that were idle are closed now (RFC 9113 §5.1.1).
@@ -135,7 +135,7 @@ impl Streams {
     pub(super) fn remove_own_above(&mut self, last: u32) {
         let role = self.role;
         self.live.retain(|stream| {
-            let is_peers = stream.id.is_clients() == (role == Role::Server);
+            let is_peers = stream.id.is_clients() == (role == PeerRole::Server);
             is_peers || stream.id.number() <= last
         });
     }
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn streams_are_idle_then_live_then_closed() {
-        let mut streams = Streams::new(Role::Server);
+        let mut streams = Streams::new(PeerRole::Server);
         assert_eq!(streams.status(id(3)), StreamStatus::Idle);
         streams.insert(stream(3));
         assert_eq!(streams.status(id(3)), StreamStatus::Live(0));
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn memory_of_resets_is_bounded() {
-        let mut streams = Streams::new(Role::Server);
+        let mut streams = Streams::new(PeerRole::Server);
         for number in 0..1000 {
             streams.note_used(id(2 * number + 1));
             streams.remember_reset(id(2 * number + 1));
@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn our_numbers_end() {
-        let mut streams = Streams::new(Role::Client);
+        let mut streams = Streams::new(PeerRole::Client);
         assert_eq!(streams.next_own(), Some(id(1)));
         streams.insert(stream(1));
         assert_eq!(streams.next_own(), Some(id(3)));

@@ -28,7 +28,7 @@ pub const MAX_CERTIFICATE_BYTES: usize = 16 << 10;
 /// One `[[ca]]`: the certificates of its bundle, each a trust anchor in its own right, be it a root or an
 /// intermediate; and their revocation lists.
 #[derive(Debug)]
-pub struct Authority {
+pub struct Ca {
     /// Runs beside `issuers`.
     pub(super) anchors: Vec<TrustAnchor<'static>>,
     pub(super) issuers: Vec<Issuer>,
@@ -50,12 +50,12 @@ pub(super) struct Issuer {
 #[derive(Debug)]
 pub struct Authorities {
     /// Those with revocation lists first: where the same CA stands in two of them, its list counts.
-    authorities: Vec<Arc<Authority>>,
+    authorities: Vec<Arc<Ca>>,
     digest: [u8; 32],
 }
 
 impl Authorities {
-    pub fn new(mut authorities: Vec<Arc<Authority>>) -> Authorities {
+    pub fn new(mut authorities: Vec<Arc<Ca>>) -> Authorities {
         authorities.sort_by_key(|authority| !authority.checks_revocation);
         let mut digests: Vec<_> = authorities.iter().map(|authority| authority.digest).collect();
         digests.sort_unstable();
@@ -113,7 +113,7 @@ impl Authorities {
     }
 }
 
-impl Authority {
+impl Ca {
     /// Differs when its certificates or revocation lists differ.
     pub fn digest(&self) -> [u8; 32] {
         self.digest

@@ -1,4 +1,4 @@
-//! From the files of a `[[ca]]` to an [`Authority`], or everything that is wrong with them.
+//! From the files of a `[[ca]]` to an [`Ca`], or everything that is wrong with them.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use rustls::pki_types::pem::SectionKind;
 use x509_parser::prelude::FromDer;
 use x509_parser::prelude::X509Certificate;
 
-use crate::tls::x509::authorities::Authority;
+use crate::tls::x509::authorities::Ca;
 use crate::tls::x509::authorities::Issuer;
 use crate::tls::x509::authorities::algorithms;
 use crate::tls::x509::authorities::is_same;
@@ -38,17 +38,17 @@ pub struct CaFile<'f> {
 /// The smallest RSA key that a signature is accepted of.
 const RSA_BITS_MIN: usize = 2048;
 
-impl Authority {
+impl Ca {
     /// The bundle is PEM, the revocation lists are PEM or DER. None when one of the findings is an error.
-    pub fn load(bundle: CaFile<'_>, lists: &[CaFile<'_>]) -> (Option<Authority>, Vec<CaFinding>) {
-        Authority::load_at(bundle, lists, UnixTime::now())
+    pub fn load(bundle: CaFile<'_>, lists: &[CaFile<'_>]) -> (Option<Ca>, Vec<CaFinding>) {
+        Ca::load_at(bundle, lists, UnixTime::now())
     }
 
     pub(super) fn load_at(
         bundle: CaFile<'_>,
         lists: &[CaFile<'_>],
         now: UnixTime,
-    ) -> (Option<Authority>, Vec<CaFinding>) {
+    ) -> (Option<Ca>, Vec<CaFinding>) {
         let mut loading =
             Loading { anchors: Vec::new(), issuers: Vec::new(), digests: Vec::new(), findings: Vec::new() };
         loading.read_bundle(bundle, seconds(now));
@@ -66,7 +66,7 @@ impl Authority {
         let anchors: Vec<_> = anchors.into_iter().map(|anchor| anchor.anchor).collect();
         digests.sort_unstable();
         let digest = sha256(digests.iter().map(|digest| &digest[..]));
-        (Some(Authority { anchors, issuers, checks_revocation, digest }), findings)
+        (Some(Ca { anchors, issuers, checks_revocation, digest }), findings)
     }
 }
 

@@ -5,7 +5,7 @@ use x509_parser::prelude::CertificateRevocationList;
 use x509_parser::prelude::FromDer;
 use x509_parser::prelude::X509Certificate;
 
-use crate::tls::x509::authorities::Authority;
+use crate::tls::x509::authorities::Ca;
 use crate::tls::x509::authorities::algorithms;
 use crate::tls::x509::ca_files::CaFile;
 use crate::tls::x509::client_certificate::ClientCertificate;
@@ -28,7 +28,7 @@ pub fn fuzz_x509_v1(bytes: &[u8]) {
         assert!(text.bytes().all(|byte| matches!(byte, b' '..=b'~')));
     }
     let file = CaFile { name: "a", bytes };
-    let (authority, findings) = Authority::load(file, &[file]);
+    let (authority, findings) = Ca::load(file, &[file]);
     assert!(authority.is_some() || !findings.is_empty());
     assert!(findings.iter().all(|finding| !finding.message().is_empty() && !finding.fix().is_empty()));
 }

@@ -37,7 +37,7 @@ use crate::upstream::h2::state::ConnectionState;
 pub(super) type Waiters = WaitQueue<(), Result<(), UpstreamError>>;
 
 /// A connection that speaks HTTP/2, and its streams.
-pub(super) struct Shared {
+pub(super) struct SharedConnection {
     /// Its deadline is not used: each stream has one.
     pub(super) connection: Connection,
     pub(super) backend: Arc<Backend>,
@@ -54,14 +54,14 @@ pub(super) struct Shared {
     state: RefCell<ConnectionState>,
 }
 
-impl Shared {
+impl SharedConnection {
     pub(super) fn new(
         mut connection: Connection,
         backend: &Arc<Backend>,
         (timers, buffers): (&Timers, &Buffers),
         waiting: &Rc<Waiters>,
         limits: ResponseLimits,
-    ) -> Shared {
+    ) -> SharedConnection {
         let local = Local {
             connection_window_bytes: CONNECTION_WINDOW_BYTES,
             max_header_bytes: limits.max_header_bytes,
@@ -73,7 +73,7 @@ impl Shared {
         // The old one remembers the task that opened the connection, and would keep its memory.
         connection.deadline = timers.deadline();
         let state = ConnectionState::new(Codec::client(local), timers.ticks());
-        Shared {
+        SharedConnection {
             connection,
             backend: Arc::clone(backend),
             buffers: buffers.clone(),

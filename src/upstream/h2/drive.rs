@@ -9,10 +9,10 @@ use crate::net::buffer::Buffer;
 use crate::net::buffer::TAILROOM_BYTES;
 use crate::net::task;
 use crate::proto::h2::limits::MAX_OUTPUT_BYTES;
-use crate::upstream::h2::connection::Shared;
+use crate::upstream::h2::connection::SharedConnection;
 
 /// Drives a connection to its end.
-pub(super) async fn drive(shared: Rc<Shared>) {
+pub(super) async fn drive(shared: Rc<SharedConnection>) {
     let lost = poll_fn(|cx| {
         let state = shared.state();
         state.driver.register(cx);
@@ -24,7 +24,7 @@ pub(super) async fn drive(shared: Rc<Shared>) {
 }
 
 /// Receives until the backend ends the connection, or breaks it.
-async fn receive(shared: &Shared) {
+async fn receive(shared: &SharedConnection) {
     let mut rest: Option<Buffer> = None;
     let mut is_busy = false;
     loop {
@@ -64,7 +64,7 @@ async fn receive(shared: &Shared) {
 }
 
 /// Hands received bytes to the codec, as far as it takes them.
-fn take_in(shared: &Shared, buffer: &mut Buffer) {
+fn take_in(shared: &SharedConnection, buffer: &mut Buffer) {
     loop {
         let now = shared.now();
         let received = shared.state().codec.handle_bytes(buffer.filled(), now);
@@ -77,14 +77,14 @@ fn take_in(shared: &Shared, buffer: &mut Buffer) {
     }
 }
 
-fn is_output_full(shared: &Shared) -> bool {
+fn is_output_full(shared: &SharedConnection) -> bool {
     let state = shared.state();
     !state.is_over() && state.codec.output_bytes() > MAX_OUTPUT_BYTES
 }
 
 /// Sends what the streams and the codec have written, as much as there is at a time, until the connection is
 /// over or breaks.
-async fn send(shared: &Shared) {
+async fn send(shared: &SharedConnection) {
     let mut spare: Option<Buffer> = None;
     loop {
         let has_more = poll_fn(|_cx| {

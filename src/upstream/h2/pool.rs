@@ -18,7 +18,7 @@ use crate::upstream::connection::Connection;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::h2::MAX_CONNECTIONS;
 use crate::upstream::h2::STREAMS_PER_CONNECTION;
-use crate::upstream::h2::connection::Shared;
+use crate::upstream::h2::connection::SharedConnection;
 use crate::upstream::h2::connection::Waiters;
 use crate::upstream::h2::drive::drive;
 use crate::upstream::h2::stream::Stream;
@@ -48,7 +48,7 @@ struct BackendPool {
 /// The connections to one backend under one name. Names do not wait for one another.
 #[derive(Default)]
 struct KeyPool {
-    connections: RefCell<Vec<Rc<Shared>>>,
+    connections: RefCell<Vec<Rc<SharedConnection>>>,
     /// Connections that are being opened.
     opening: Cell<usize>,
     /// Those being opened that speak HTTP/2 and whose settings have not come.
@@ -63,7 +63,7 @@ pub type Leased = (UpstreamStream, bool);
 
 /// What is to be done for a stream.
 enum PoolChoice {
-    Use(Rc<Shared>),
+    Use(Rc<SharedConnection>),
     UseHttp1(Connection),
     Open,
     Wait,
@@ -165,7 +165,7 @@ impl BackendPool {
 }
 
 /// Lends a stream of a connection that has one left.
-fn lend(shared: Rc<Shared>, wanted: &Want<'_, '_>, resources: &Resources<'_>) -> Leased {
+fn lend(shared: Rc<SharedConnection>, wanted: &Want<'_, '_>, resources: &Resources<'_>) -> Leased {
     shared.last_lent.set(resources.pool.next_use());
     shared.keepalive_timeout.set(match wanted.group.keepalive_connections {
         0 => Duration::ZERO,
@@ -182,7 +182,7 @@ impl KeyPool {
         connections.retain(|shared| !shared.is_lost());
         // A slot is given to another backend once the one before is held no more.
         let of_backend = || connections.iter().filter(|shared| Arc::ptr_eq(&shared.backend, wanted.backend));
-        let has_place = |shared: &&Rc<Shared>| {
+        let has_place = |shared: &&Rc<SharedConnection>| {
             shared.can_open() && shared.open_streams() < STREAMS_PER_CONNECTION && !shared.is_stale()
         };
         let found = match wanted.fresh {
@@ -276,7 +276,7 @@ impl KeyPool {
         let deadline = resources.timers.deadline();
         deadline.set(target.timeout);
         let of_worker = (resources.timers, resources.buffers);
-        let shared = Rc::new(Shared::new(
+        let shared = Rc::new(SharedConnection::new(
             opened.connection,
             wanted.backend,
             of_worker,
@@ -313,7 +313,7 @@ impl Drop for Counted<'_> {
 }
 
 /// A connection that is not in the pool yet. It ends with this.
-struct Handshaking(Option<Rc<Shared>>);
+struct Handshaking(Option<Rc<SharedConnection>>);
 
 impl Handshaking {
     fn prove(mut self) {
@@ -335,6 +335,6 @@ mod tests {
 
     #[test]
     fn an_idle_connection_is_small() {
-        assert!(size_of::<Shared>() <= 1536, "{}", size_of::<Shared>());
+        assert!(size_of::<SharedConnection>() <= 1536, "{}", size_of::<SharedConnection>());
     }
 }

@@ -20,7 +20,7 @@ use crate::upstream::h2::GROWTH_BYTES;
 use crate::upstream::h2::OUTPUT_BYTES;
 use crate::upstream::h2::inbox::Inbox;
 
-/// Under the one borrow that [`crate::upstream::h2::connection::Shared`] gives.
+/// Under the one borrow that [`crate::upstream::h2::connection::SharedConnection`] gives.
 pub(super) struct ConnectionState {
     pub(super) codec: Codec,
     /// In the order of their numbers, which only grow. Apart from `streams`, which have the same places, so that

@@ -27,7 +27,7 @@ use crate::proto::h2::connection::StreamGone;
 use crate::proto::h2::stream::StreamId;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::h2::TURN_BYTES;
-use crate::upstream::h2::connection::Shared;
+use crate::upstream::h2::connection::SharedConnection;
 use crate::upstream::h2::inbox::Inbox;
 use crate::upstream::h2::request::Hop;
 use crate::upstream::h2::request::RequestText;
@@ -43,7 +43,7 @@ const ACCEPT: &[u8] = b"Sec-WebSocket-Accept";
 /// A stream on loan to one exchange. Dropping it gives its place to another; unless both messages ended by then,
 /// the backend is told that the rest is not wanted.
 pub struct Stream {
-    shared: Rc<Shared>,
+    shared: Rc<SharedConnection>,
     /// None before the request is sent.
     id: Cell<Option<StreamId>>,
     /// Taken only by `drop`.
@@ -59,7 +59,7 @@ struct Tunnel {
 }
 
 impl Stream {
-    pub(super) fn new(shared: Rc<Shared>, is_grpc: bool) -> Stream {
+    pub(super) fn new(shared: Rc<SharedConnection>, is_grpc: bool) -> Stream {
         let deadline = Some(shared.deadline());
         shared.lend();
         Stream { shared, id: Cell::new(None), deadline, is_grpc, tunnel: OnceCell::new() }

@@ -18,7 +18,7 @@ use crate::proto::h2::limits::LAST_STREAM_IDS;
 use crate::proto::h2::limits::LONG_BLOCK_FACTOR;
 use crate::proto::h2::limits::Limit;
 use crate::proto::h2::limits::Millis;
-use crate::proto::h2::settings::Role;
+use crate::proto::h2::settings::PeerRole;
 use crate::proto::h2::stream::HalfState;
 use crate::proto::h2::stream::Stream;
 use crate::proto::h2::stream::StreamId;
@@ -47,7 +47,7 @@ impl Connection {
                     }
                 })
             }
-            StreamStatus::Idle if self.role == Role::Server => self.admit_request(id, now)?,
+            StreamStatus::Idle if self.role == PeerRole::Server => self.admit_request(id, now)?,
             StreamStatus::Idle => return Err(Fault::IdleStream),
             // "The identifier of a newly established stream MUST be numerically greater than all streams that
             // the initiating endpoint has opened or reserved" (RFC 9113 §5.1.1).

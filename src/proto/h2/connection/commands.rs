@@ -21,7 +21,7 @@ use crate::proto::h2::limits::REWARDED_CONTENT_BYTES;
 use crate::proto::h2::limits::SHUTDOWN_MS;
 use crate::proto::h2::limits::SILLY_WINDOW_BYTES;
 use crate::proto::h2::limits::WINDOW_UPDATES_PER_CONTENT;
-use crate::proto::h2::settings::Role;
+use crate::proto::h2::settings::PeerRole;
 use crate::proto::h2::stream::HalfState;
 use crate::proto::h2::stream::StreamId;
 
@@ -62,7 +62,7 @@ impl Connection {
 
     /// The stream that [`Connection::open`] would open now.
     pub fn can_open(&self) -> Result<StreamId, CannotOpen> {
-        debug_assert!(self.role == Role::Client);
+        debug_assert!(self.role == PeerRole::Client);
         if self.go_away != GoAwayState::NotYet || self.peer_last_stream < StreamId::LARGEST {
             return Err(CannotOpen::Ending);
         }
@@ -258,9 +258,9 @@ impl Connection {
             return;
         }
         match self.role {
-            Role::Server if self.streams.len() > 0 => self.announce_end(now),
-            Role::Server => self.finish_shutdown(),
-            Role::Client => {
+            PeerRole::Server if self.streams.len() > 0 => self.announce_end(now),
+            PeerRole::Server => self.finish_shutdown(),
+            PeerRole::Client => {
                 go_away::write(&mut self.output, None, ErrorCode::NoError);
                 self.go_away = GoAwayState::Final(0);
             }

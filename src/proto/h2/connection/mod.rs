@@ -42,7 +42,7 @@ use crate::proto::h2::limits::SILLY_WINDOW_MS;
 use crate::proto::h2::settings::Acknowledgement;
 use crate::proto::h2::settings::Local;
 use crate::proto::h2::settings::Peer;
-use crate::proto::h2::settings::Role;
+use crate::proto::h2::settings::PeerRole;
 use crate::proto::h2::stream::HalfState;
 use crate::proto::h2::stream::Stream;
 use crate::proto::h2::stream::StreamId;
@@ -63,7 +63,7 @@ pub use receive::Received;
 ///
 /// An owner that gets [`Event::Failed`] sends what there is to send and closes.
 pub struct Connection {
-    role: Role,
+    role: PeerRole,
     local: Local,
     peer: Peer,
     acknowledgement: Acknowledgement,
@@ -207,18 +207,18 @@ const BDP_PING: ping::Opaque = *b"rw probe";
 impl Connection {
     /// The side that accepted the connection. Its settings are the first output.
     pub fn server(local: Local) -> Connection {
-        Connection::new(Role::Server, local)
+        Connection::new(PeerRole::Server, local)
     }
 
     /// The side that opened the connection. The preface and its settings are the first output.
     pub fn client(local: Local) -> Connection {
-        Connection::new(Role::Client, local)
+        Connection::new(PeerRole::Client, local)
     }
 
-    fn new(role: Role, local: Local) -> Connection {
+    fn new(role: PeerRole, local: Local) -> Connection {
         let local = Local { max_headers: local.max_headers.min(MAX_FIELDS), ..local.in_bounds() };
         let mut output = Vec::new();
-        if role == Role::Client {
+        if role == PeerRole::Client {
             output.extend_from_slice(PREFACE);
         }
         local.write(role, &mut output);
@@ -230,7 +230,7 @@ impl Connection {
             peer: Peer::default(),
             acknowledgement: Acknowledgement::Unsent,
             has_peer_settings: false,
-            reading: if role == Role::Server { Reading::Preface } else { Reading::Header },
+            reading: if role == PeerRole::Server { Reading::Preface } else { Reading::Header },
             block: None,
             fragments: Vec::new(),
             decoder: Decoder::new(),
@@ -265,7 +265,7 @@ impl Connection {
     /// Whether nothing is left to do after [`Connection::shut_down`] or a server's GOAWAY. That of a client
     /// takes nothing away: servers open no streams.
     pub fn is_drained(&self) -> bool {
-        let is_left = self.role == Role::Client && self.peer_last_stream < StreamId::LARGEST;
+        let is_left = self.role == PeerRole::Client && self.peer_last_stream < StreamId::LARGEST;
         let is_ending = is_left || matches!(self.go_away, GoAwayState::Final(_));
         self.go_away == GoAwayState::Failed || (is_ending && self.streams.len() == 0)
     }
@@ -439,7 +439,7 @@ impl Connection {
     /// A frame came on a stream that we had ended. To a server that is answered too late for its client, more of
     /// them come the more clients leave: that is our doing, and DATA is bounded by the windows.
     fn spend_late_frame(&mut self, now: Millis) -> Result<(), Fault> {
-        if self.role == Role::Client {
+        if self.role == PeerRole::Client {
             return Ok(());
         }
         Ok(self.budgets.spend(Limit::UselessFrames, 1, now)?)
@@ -449,7 +449,7 @@ impl Connection {
     /// response is complete: then it cost no more than any other. A server only harms itself.
     fn spend_reset(&mut self, id: StreamId, now: Millis) -> Result<(), Fault> {
         let is_answered = self.streams.get(id).is_some_and(|stream| stream.sending == HalfState::Ended);
-        if self.role == Role::Client || is_answered {
+        if self.role == PeerRole::Client || is_answered {
             return Ok(());
         }
         Ok(self.budgets.spend(Limit::Resets, 1, now)?)
@@ -458,7 +458,7 @@ impl Connection {
     /// Asks a client that ends many streams early to reconnect, before its last ones are spent: what has been in
     /// flight for a while is innocent of that, and would be lost with the connection.
     fn spare_others(&mut self, now: Millis) {
-        let is_wanted = self.role == Role::Server && self.budgets.is_short_of_resets();
+        let is_wanted = self.role == PeerRole::Server && self.budgets.is_short_of_resets();
         // The numbers of streams grow, so the first is the oldest.
         let oldest = self.streams.iter().next().filter(|_| is_wanted).map(|stream| stream.opened);
         if oldest.is_some_and(|opened| now.saturating_sub(opened) >= INNOCENT_MS) {
@@ -469,7 +469,7 @@ impl Connection {
     /// Takes a stream that ended early out of the list. Its place stays taken until the work has ended.
     fn forget(&mut self, id: StreamId) {
         let removed = self.streams.remove(id);
-        if removed.is_some_and(|stream| !stream.is_settled) && self.role == Role::Server {
+        if removed.is_some_and(|stream| !stream.is_settled) && self.role == PeerRole::Server {
             self.lingering += 1;
         }
     }

@@ -246,7 +246,7 @@ fn the_list_of_a_ca_counts_wherever_the_ca_stands() {
     assert_eq!(verify("a.crt"), Err(ClientCertificateError::Revoked));
     assert_eq!(verify("c.crt"), Ok(()));
     // The order of the configuration is no difference; the lists and the certificates are.
-    let digest = |authorities: &[&Arc<Authority>]| {
+    let digest = |authorities: &[&Arc<Ca>]| {
         Authorities::new(authorities.iter().map(|authority| Arc::clone(authority)).collect()).digest()
     };
     assert_eq!(digest(&[&plain, &other, &listed]), authorities.digest());

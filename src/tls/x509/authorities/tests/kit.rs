@@ -62,16 +62,11 @@ impl Kit {
         CertificateDer::from_pem_slice(&self.read(name)).unwrap()
     }
 
-    pub(super) fn load(
-        &self,
-        bundle: &str,
-        lists: &[&str],
-        now: UnixTime,
-    ) -> (Option<Authority>, Vec<CaFinding>) {
+    pub(super) fn load(&self, bundle: &str, lists: &[&str], now: UnixTime) -> (Option<Ca>, Vec<CaFinding>) {
         let bytes = self.read(bundle);
         let contents: Vec<_> = lists.iter().map(|list| (*list, self.read(list))).collect();
         let lists: Vec<_> = contents.iter().map(|(name, bytes)| CaFile { name, bytes }).collect();
-        Authority::load_at(CaFile { name: bundle, bytes: &bytes }, &lists, now)
+        Ca::load_at(CaFile { name: bundle, bytes: &bytes }, &lists, now)
     }
 
     /// The verdict of a listener with this one `[[ca]]`.

@@ -17,7 +17,7 @@ use crate::net::socket::Socket;
 use crate::net::timer::Deadline;
 use crate::net::timer::TICK;
 use crate::snapshot::Listener;
-use crate::telemetry::operator::Kind;
+use crate::telemetry::operator::MessageKind;
 use crate::telemetry::operator::log_repeatedly;
 use crate::tls::transport::Transport;
 use crate::worker::Worker;

@@ -29,7 +29,7 @@ const LINGER_SILENCE: Duration = Duration::from_secs(2);
 /// How long all of that may take. Closing with bytes unread resets the connection, which may destroy the answer on its
 /// way (RFC 9112 §9.6), and many clients send all of an upload before they look for an answer.
 const LINGER_TICKS: u64 = 30 * TICKS_PER_SECOND;
-/// Bytes of an upload that are thrown away meanwhile; nobody sends more within the time but to be a burden.
+/// Bytes of an upload that are thrown away meanwhile; an honest client sends no more within the time.
 pub(super) const MAX_UPLOAD_DISCARD_BYTES: usize = 1024 * 1024 * 1024;
 /// Bytes that are thrown away where no upload is to be expected, so that a flood ends soon.
 pub(super) const MAX_DISCARD_BYTES: usize = 1024 * 1024;

@@ -8,7 +8,7 @@ use crate::tls::accept::DownstreamTls;
 /// every host that its certificate names.
 pub(super) struct Coverage {
     pub(super) terms: Arc<DownstreamTls>,
-    /// In lower case; None if the client named nobody.
+    /// In lower case; None if the client named no host.
     pub(super) opened_for: Option<String>,
 }
 

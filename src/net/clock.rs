@@ -28,7 +28,7 @@ impl Moment {
     }
 }
 
-/// The clock of one worker. Whoever runs the worker's loop calls [`Clock::end_turn`].
+/// The clock of one worker. The task that runs the worker's loop calls [`Clock::end_turn`].
 pub struct Clock {
     began: Instant,
     /// The moment read in this turn, if any code asked yet.

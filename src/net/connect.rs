@@ -20,7 +20,7 @@ use crate::net::socket::wants_nonblocking;
 /// Why no connection came about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectError {
-    /// Nobody listens there. A unix socket that does not exist counts as well.
+    /// Nothing listens there. A unix socket that does not exist counts as well.
     Refused,
     /// The peer accepted and hung up at once.
     Reset,

@@ -151,7 +151,7 @@ impl Acceptor {
 
     /// How many connections wait to be accepted.
     pub fn waiting(&self) -> usize {
-        // Of a listening socket, Linux tells the length of its queue where others tell of packets.
+        // For a listening socket, Linux tells the length of its queue where others tell of packets.
         tcp_info(self.stream.as_raw_fd()).map_or(0, |info| info.tcpi_unacked as usize)
     }
 

@@ -12,7 +12,7 @@ use std::task::Poll;
 
 use crate::net::free_list::FreeList;
 
-/// Starts a task on this worker. It runs to its end; nobody waits for it.
+/// Starts a task on this worker. It runs to its end; no task waits for it.
 ///
 /// A panic ends this task alone: what it owned is dropped, and other connections do not notice. The
 /// panic hook has printed it by then.

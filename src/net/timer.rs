@@ -122,7 +122,7 @@ impl Timers {
         self.wheel.now.get()
     }
 
-    /// Advances by one tick and wakes whoever waits on a deadline that has passed.
+    /// Advances by one tick and wakes the tasks whose deadlines have passed.
     pub fn tick(&self) {
         let now = self.wheel.now.get() + 1;
         self.wheel.now.set(now);

@@ -70,7 +70,7 @@ pub struct WakerSlot {
 }
 
 impl WakerSlot {
-    /// The task of this context is woken next; whoever registered before is not.
+    /// The task of this context is woken next; one that registered before is not.
     pub fn register(&self, cx: &Context<'_>) {
         let known = self.waker.take();
         let waker = known.filter(|known| known.will_wake(cx.waker()));

@@ -55,10 +55,10 @@ pub(super) struct Chosen {
 const MEMORY_CURE: &str =
     "memory may not be locked: raise LimitMEMLOCK= (ulimit -l) or lower process.ring_entries";
 
-/// Of a worker's ring unless the configuration says otherwise.
+/// Entries of a worker's ring unless the configuration says otherwise.
 const DEFAULT_ENTRIES: u32 = 4_096;
 
-/// Of the ring with which it is found out what the kernel grants.
+/// Entries of the ring with which it is found out what the kernel grants.
 const PROBE_ENTRIES: u32 = 8;
 
 /// Flags as the operator knows them, and how to ask for them.

@@ -217,7 +217,7 @@ fn end_drains(worker: &Worker) {
     }
 }
 
-/// The loop's owner: it is polled last in every turn in which somebody asked for the time.
+/// The loop's owner: it is polled last in every turn in which a task asked for the time.
 async fn turn_until_drained(worker: &Worker) {
     std::future::poll_fn(|cx| {
         worker.clock.end_turn(cx);

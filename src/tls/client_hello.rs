@@ -142,7 +142,7 @@ impl<'h> ClientOffer<'h> {
         false
     }
 
-    /// Of each session that it offers to resume, the bytes of the hash that the session is bound to.
+    /// The bytes of the hash that each session is bound to which it offers to resume.
     pub(super) fn session_hashes(&self) -> impl Iterator<Item = usize> + 'h {
         let mut binders = HelloFields(self.binders);
         std::iter::from_fn(move || binders.short_vector().map(<[u8]>::len))

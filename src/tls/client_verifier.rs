@@ -30,7 +30,7 @@ pub enum ClientAuthMode {
     Require,
 }
 
-/// Of the certificate that a client has shown.
+/// What is found about the certificate that a client has shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientVerdict {
     Success,

@@ -48,7 +48,7 @@ pub(super) struct Session {
     shown: Shown,
     /// Until somebody asks.
     agreed: Option<Box<Agreed>>,
-    /// Of a client with TLS 1.3, after the handshake: the server chose HTTP/2.
+    /// For a client with TLS 1.3, after the handshake: the server chose HTTP/2.
     has_chosen_http2: bool,
     /// close_notify is sent; nothing may be sent behind it.
     close_notify_sent: bool,
@@ -59,7 +59,7 @@ pub(super) struct Session {
 struct Shown {
     /// Received bytes that it was shown and that are not consumed: it must see them again each time.
     bytes: usize,
-    /// Of a client that offered early data, until the end of that: it is not shown.
+    /// The early data that a client offered, until its end: it is not shown.
     early_data: Option<Box<RejectedZeroRtt>>,
 }
 

@@ -172,7 +172,7 @@ impl stream::Reply for Reply<'_> {
         let fields = head.headers.iter().filter(|field| field.known != KnownName::ContentLength);
         let fields = fields.map(|field| (field.name, field.value));
         let fields = std::iter::once((&b":status"[..], &status[..])).chain(fields);
-        // A stream that is gone is noticed by whoever sends next.
+        // A stream that is gone is noticed with the next send.
         let _ = self.shared.codec.borrow_mut().send_interim(self.stream.id, fields);
         true
     }

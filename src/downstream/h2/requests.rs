@@ -97,7 +97,7 @@ impl Shared {
         spawner(StreamTask { shared: Rc::clone(self), state, snapshot, exchange, traits });
     }
 
-    /// Of the head that the codec holds.
+    /// The size of the head that the codec holds.
     fn decoded_bytes(&self) -> usize {
         self.codec.borrow().fields().size()
     }

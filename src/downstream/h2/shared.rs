@@ -27,7 +27,7 @@ use crate::snapshot::Listener;
 use crate::telemetry::reason::Reason;
 use crate::worker::Worker;
 
-/// Of all requests in flight on one connection, this many bytes of heads are kept. A few bytes can refer to a whole
+/// Bytes of heads that are kept, summed over all requests in flight on one connection. A few bytes can refer to a whole
 /// head that came before (RFC 7541 §7.3).
 const MAX_HEAD_BYTES: usize = 1024 * 1024;
 
@@ -96,7 +96,7 @@ pub(super) struct Shared {
     is_concurrent: Cell<bool>,
     /// What the codec does not need while it is idle was given back.
     is_trimmed: Cell<bool>,
-    /// Of the heads of all streams, as they were decoded.
+    /// Bytes of decoded request heads, summed over all streams.
     head_bytes: Cell<usize>,
     /// Content that came and was not taken, and how much of it the connection's window waits for.
     pub(super) held_bytes: Cell<usize>,

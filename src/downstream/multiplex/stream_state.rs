@@ -42,7 +42,7 @@ pub(in crate::downstream) struct StreamState {
     pub(in crate::downstream) turn: Cell<SendTurn>,
     /// The response was written to its end.
     pub(in crate::downstream) is_answered: Cell<bool>,
-    /// Of the request's head, as it was decoded.
+    /// Bytes of the request's head, as it was decoded.
     pub(in crate::downstream) head_bytes: usize,
     /// What its window has grown by.
     pub(in crate::downstream) growth: Cell<u32>,

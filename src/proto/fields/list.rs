@@ -7,7 +7,7 @@ use crate::proto::fields::FIELD_OVERHEAD;
 /// How much one header block may decode to.
 #[derive(Clone, Copy, Debug)]
 pub struct FieldLimits {
-    /// Of all names and values with [`FIELD_OVERHEAD`] for each field (RFC 9113 §6.5.2).
+    /// Bytes of all names and values with [`FIELD_OVERHEAD`] for each field (RFC 9113 §6.5.2).
     pub max_bytes: usize,
     pub max_fields: usize,
 }

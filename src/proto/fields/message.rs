@@ -36,12 +36,12 @@ pub enum Malformed {
     Method,
     Scheme,
     Path,
-    /// Of `:authority` or Host.
+    /// The value of `:authority` or Host.
     Authority,
     /// Host differs from `:authority`, or is there twice.
     Host,
     Status,
-    /// Of the field, or it disagrees with what came.
+    /// The value of the field, or it disagrees with what came.
     ContentLength,
     /// Extended CONNECT was not offered, or is not complete (RFC 8441 §4).
     Connect,

@@ -41,7 +41,7 @@ pub struct ChunkedDecoder {
     remaining: u64,
     /// Digits of the present size, at most [`MAX_SIZE_DIGITS`].
     digits: u8,
-    /// Of all extensions so far, at most [`MAX_EXTENSION_BYTES`].
+    /// Bytes of all extensions so far, at most [`MAX_EXTENSION_BYTES`].
     extension_bytes: u16,
     trailers: TrailerSection,
 }
@@ -205,7 +205,7 @@ enum ChunkState {
 /// As many as 64 bits have.
 const MAX_SIZE_DIGITS: u8 = 16;
 
-/// Of one body: "A server ought to limit the total length of chunk extensions received in a request"
+/// Bytes of extensions in one body: "A server ought to limit the total length of chunk extensions received in a request"
 /// (RFC 9112 §7.1.1).
 pub const MAX_EXTENSION_BYTES: u16 = 16 * 1024;
 

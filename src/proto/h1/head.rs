@@ -24,11 +24,11 @@ use crate::proto::h1::target::parse_target;
 /// How large a head may be.
 #[derive(Clone, Copy, Debug)]
 pub struct HeadLimits {
-    /// Of the whole head: first line, fields and the empty line.
+    /// Bytes of the whole head: first line, fields and the empty line.
     pub max_header_bytes: usize,
     /// At most [`MAX_FIELDS`]; more than that counts as that.
     pub max_headers: usize,
-    /// Of the request target as the client wrote it.
+    /// Bytes of the request target as the client wrote it.
     pub max_uri_bytes: usize,
 }
 

@@ -55,7 +55,7 @@ fn field_name(line: &[u8]) -> Result<&[u8], ChunkError> {
     if is_token(name) && !trim(value).iter().any(is_control) { Ok(name) } else { Err(ChunkError::BadTrailer) }
 }
 
-/// Of one trailer section, with its line ends.
+/// Bytes of one trailer section, with its line ends.
 pub const MAX_TRAILER_BYTES: usize = 8 * 1024;
 
 #[cfg(test)]

@@ -120,7 +120,7 @@ enum BdpPing {
 
 /// Between two PINGs that measure the path: the peer may count them.
 const PROBE_INTERVAL_MS: Millis = 100;
-/// Of a DATA frame that looks like one of many.
+/// The least size of a DATA frame that looks like one of many.
 const PROBE_BYTES: u32 = 4096;
 
 impl AdaptiveWindow {

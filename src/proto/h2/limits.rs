@@ -24,7 +24,7 @@ pub enum Limit {
     WindowUpdates,
     /// Deprecated, validated and useless.
     Priorities,
-    /// Of unknown kinds, late frames on streams that have ended, answers that nobody asked for.
+    /// Frames of unknown kinds, late ones on streams that have ended, answers without a question.
     UselessFrames,
     /// A header block in more frames than its length explains.
     Continuations,
@@ -146,7 +146,7 @@ pub const REMEMBERED_RESETS: usize = 128;
 /// A client that has used all but so many stream identifiers is asked to reconnect.
 pub const LAST_STREAM_IDS: u32 = 2_000;
 
-/// Of a budget, so that a thousand times as many fit.
+/// Tokens of a budget at most, so that a thousand times as many fit.
 const MAX_TOKENS: u32 = 1_000_000;
 
 /// What a peer has left of each budget.

@@ -28,7 +28,7 @@ pub struct Local {
     /// The most DATA of the connection that may be received and not yet released. A stream's window
     /// grows to half of it at most, so that one slow reader leaves room for the others.
     pub connection_window_bytes: u32,
-    /// Of a head or of trailers, names and values with 32 bytes for each field.
+    /// Bytes of a head or of trailers: names and values with 32 bytes for each field.
     pub max_header_bytes: usize,
     pub max_headers: usize,
     /// What a client may end early; servers only.
@@ -106,11 +106,11 @@ impl Acknowledgement {
 /// What the peer asks of us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// Of the table that our encoder may use.
+    /// The size of the table that our encoder may use.
     pub table_bytes: u32,
     /// Streams that we may have open at a time.
     pub max_concurrent_streams: u32,
-    /// Of streams that begin.
+    /// The window of streams that begin.
     pub initial_window_bytes: u32,
     pub max_frame_bytes: u32,
     /// What the peer is willing to take of a head; advice only.

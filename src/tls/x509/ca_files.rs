@@ -74,7 +74,7 @@ struct Loading {
     /// Runs beside `issuers`.
     anchors: Vec<CaCandidate>,
     issuers: Vec<Issuer>,
-    /// Of every certificate and list.
+    /// The digests of every certificate and list.
     digests: Vec<[u8; 32]>,
     findings: Vec<CaFinding>,
 }

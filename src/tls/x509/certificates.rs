@@ -97,7 +97,7 @@ pub fn read(files: &CertificateFiles<'_>, now: i64) -> Result<CheckedFiles, Vec<
 struct Chain<'s> {
     sections: &'s [PemSection],
     parsed: Vec<X509Certificate<'s>>,
-    /// Of the first.
+    /// The kind of the first.
     kind: KeyKind,
 }
 

@@ -22,7 +22,7 @@ pub struct ClientCertificate {
     pub issuer: String,
     /// Hexadecimal in upper case, as `openssl x509 -serial` prints it.
     pub serial: String,
-    /// Of the DER encoding, hexadecimal in lower case.
+    /// The digest of the DER encoding, hexadecimal in lower case.
     pub fingerprint: String,
     /// The end of its validity: `Dec 31 23:59:59 2030 GMT`.
     pub not_after: String,

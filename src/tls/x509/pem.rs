@@ -8,7 +8,7 @@
 pub(super) struct PemSection {
     /// What stands after BEGIN.
     pub label: String,
-    /// Of its BEGIN, counted from 1.
+    /// The line of its BEGIN, counted from 1.
     pub line: usize,
     /// Whether its own headers say that it is encrypted (RFC 1421).
     pub is_encrypted: bool,

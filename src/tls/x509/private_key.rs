@@ -72,7 +72,7 @@ pub(super) fn describe(key: &SubjectPublicKeyInfo<'_>) -> String {
     }
 }
 
-/// Of a kind that is not known, its name or object identifier.
+/// The kind of a key; for one that is not known, its name or object identifier.
 fn recognise(key: &SubjectPublicKeyInfo<'_>) -> Result<KeyKind, String> {
     let algorithm = key.algorithm.algorithm.to_id_string();
     match algorithm.as_str() {

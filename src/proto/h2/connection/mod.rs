@@ -72,15 +72,15 @@ pub struct Connection {
     reading: Reading,
     /// The header block that is not complete.
     block: Option<HeaderBlock>,
-    /// Of that block, what came so far.
+    /// What came of that block so far.
     fragments: Vec<u8>,
     decoder: Decoder,
     encoder: Encoder,
-    /// Of the last header block.
+    /// The fields of the last header block.
     fields: Fields,
-    /// Of the last header block, as it came.
+    /// Bytes of the last header block, as it came.
     block_bytes: u32,
-    /// Of the last request, its cookie crumbs joined.
+    /// The cookies of the last request, their crumbs joined.
     cookies: Vec<u8>,
     streams: Streams,
     /// Streams that are gone, but the work for them is not; see [`Connection::settled`].
@@ -148,7 +148,7 @@ enum Reading {
         padding: u32,
         end: bool,
     },
-    /// Of a header block.
+    /// A part of a header block.
     Fragment {
         left: u32,
         padding: u32,
@@ -201,7 +201,7 @@ enum GoAwayState {
     Failed,
 }
 
-/// Of PINGs that are ours: they measure the path.
+/// The payload of PINGs that measure the path.
 const BDP_PING: ping::Opaque = *b"rw probe";
 
 impl Connection {
@@ -306,7 +306,7 @@ impl Connection {
         message::response(&self.fields, headers)
     }
 
-    /// Of the last header block, as far as they are within the limits: trailers after [`Event::Trailers`].
+    /// The fields of the last header block, as far as they are within the limits: trailers after [`Event::Trailers`].
     pub fn fields(&self) -> &Fields {
         &self.fields
     }

@@ -66,7 +66,7 @@ pub struct FrameHeader {
 }
 
 pub const END_STREAM: u8 = 0x1;
-/// Of SETTINGS and PING.
+/// The flag of SETTINGS and PING that answer one.
 pub const ACK: u8 = 0x1;
 pub const END_HEADERS: u8 = 0x4;
 pub const PADDED: u8 = 0x8;

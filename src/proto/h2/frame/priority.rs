@@ -4,7 +4,7 @@ use crate::proto::h2::fault::Fault;
 use crate::proto::h2::frame::FrameHeader;
 use crate::proto::h2::stream::StreamId;
 
-/// Of the payload, and of the same fields in HEADERS.
+/// Bytes of the payload, and of the same fields in HEADERS.
 pub const LENGTH: u32 = 5;
 
 /// "A PRIORITY frame with a length other than 5 octets MUST be treated as a stream error of type

@@ -132,7 +132,7 @@ struct FieldBlock<'d, 'b> {
     outcome: Decoded,
     /// How many more bytes may be copied for fields over the limits.
     work_left: usize,
-    /// Of the fields that were not stored, with [`FIELD_OVERHEAD`] for each.
+    /// Bytes of the fields that were not stored, with [`FIELD_OVERHEAD`] for each.
     excess: usize,
 }
 

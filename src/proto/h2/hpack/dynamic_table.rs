@@ -108,7 +108,7 @@ impl DynamicTable {
         self.entries.shrink_to_fit();
     }
 
-    /// Of all names and values.
+    /// Bytes of all names and values.
     fn bytes(&self) -> usize {
         self.size - self.entries.len() * FIELD_OVERHEAD
     }

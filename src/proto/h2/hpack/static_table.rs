@@ -41,13 +41,13 @@ pub(super) fn find_value(first: u32, value: &[u8]) -> Option<u32> {
     (first..=last).find(|&index| field(index).is_some_and(|field| field.value == value))
 }
 
-/// Of a name, blind to case; 32 good bits.
+/// A hash of a name that ignores case, with 32 good bits.
 pub(super) const fn hash_name(name: &[u8]) -> u32 {
     // Setting this bit makes letters lower case. That it makes other bytes equal too does no harm.
     hash(name, 0x2020_2020_2020_2020)
 }
 
-/// Of a value, by its length and both ends; 32 good bits. Whoever finds an equal hash compares.
+/// A hash of a value by its length and both ends, with 32 good bits. Equal hashes still need a comparison.
 pub(super) fn hash_value(value: &[u8]) -> u32 {
     match (value.first_chunk::<HASHED_END>(), value.last_chunk::<HASHED_END>()) {
         (Some(first), Some(last)) => hash(first, value.len() as u64) ^ hash(last, 0).rotate_left(9),
@@ -55,7 +55,7 @@ pub(super) fn hash_value(value: &[u8]) -> u32 {
     }
 }
 
-/// Of each end of a long value.
+/// Bytes that are hashed of each end of a long value.
 const HASHED_END: usize = 16;
 
 const fn hash(bytes: &[u8], fold: u64) -> u32 {

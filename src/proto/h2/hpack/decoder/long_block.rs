@@ -24,7 +24,7 @@ pub struct LongBlock {
     has_begun: bool,
     outcome: Decoded,
     work_left: usize,
-    /// Of the fields that were not stored, with [`FIELD_OVERHEAD`] for each.
+    /// Bytes of the fields that were not stored, with [`FIELD_OVERHEAD`] for each.
     excess: usize,
     skipping: Skipping,
 }

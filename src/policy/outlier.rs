@@ -52,11 +52,6 @@ impl Outlier {
         self.until = self.until.min(now);
     }
 
-    /// When the backend returns; none if it is in service.
-    pub fn returns_at(&self, now: Duration) -> Option<Duration> {
-        self.is_ejected(now).then_some(self.until)
-    }
-
     pub fn is_ejected(&self, now: Duration) -> bool {
         now < self.until
     }
@@ -80,13 +75,12 @@ mod tests {
     #[test]
     fn an_ejection_ends_by_itself() {
         let mut outlier = Outlier::new();
-        assert_eq!(outlier.returns_at(seconds(0)), None);
+        assert!(!outlier.is_ejected(seconds(0)));
         assert_eq!(outlier.eject(seconds(100), seconds(10)), seconds(110));
-        assert_eq!(outlier.returns_at(seconds(100)), Some(seconds(110)));
+        assert!(outlier.is_ejected(seconds(100)));
         assert_eq!(outlier.eject(seconds(105), seconds(10)), seconds(110));
         assert!(outlier.is_ejected(seconds(109)));
         assert!(!outlier.is_ejected(seconds(110)));
-        assert_eq!(outlier.returns_at(seconds(110)), None);
     }
 
     #[test]

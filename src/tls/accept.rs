@@ -26,6 +26,7 @@ use crate::tls::client_verifier::ClientVerdict;
 use crate::tls::client_verifier::ClientVerifier;
 use crate::tls::client_verifier::take_verdict;
 use crate::tls::server_configs::ServerConfigs;
+pub use crate::tls::session::HTTP2;
 use crate::tls::session::Session;
 use crate::tls::sni::CertificateIndex;
 use crate::tls::stream::TlsStream;
@@ -45,9 +46,6 @@ pub struct DownstreamTls {
     /// What the resolver chooses from; None if that is no index.
     index: Option<Arc<CertificateIndex>>,
 }
-
-/// HTTP/2 over TLS, in the words of ALPN (RFC 9113 §3.2).
-pub const HTTP2: &[u8] = b"h2";
 
 /// The versions of HTTP/1 in the words of ALPN (RFC 7301 §6), the preferred one first. A client that offers
 /// HTTP/1.0 alone is served: a request says its version itself.

@@ -40,7 +40,7 @@ const RECORD_OVERHEAD_BYTES: usize = 29;
 /// Room for a KeyUpdate that rustls may put before a record (RFC 8446 §4.6.3).
 const KEY_UPDATE_BYTES: usize = 64;
 /// In ALPN (RFC 9113 §3.1).
-pub(super) const HTTP2: &[u8] = b"h2";
+pub const HTTP2: &[u8] = b"h2";
 
 /// One side of a TLS connection.
 pub(super) struct Session {

@@ -31,7 +31,7 @@ const KEY_BYTES: usize = 32;
 const KEPT_EPOCHS: u64 = 2;
 
 /// The fewest bytes of a seed: as much entropy as the keys have.
-pub const SEED_BYTES_MIN: usize = 32;
+pub const MIN_SEED_BYTES: usize = 32;
 
 /// The keys of the whole process for tickets of one lifetime.
 pub struct TicketKeys {
@@ -56,7 +56,7 @@ struct TicketKey {
 
 impl TicketKeys {
     /// Keys for tickets that last `lifetime`, at least two seconds. With a seed, at least
-    /// [`SEED_BYTES_MIN`] long, every process that has it derives the same keys from the wall clock.
+    /// [`MIN_SEED_BYTES`] long, every process that has it derives the same keys from the wall clock.
     pub fn new(lifetime: Duration, seed: Option<&[u8]>) -> TicketKeys {
         let seed =
             seed.map(|seed| hkdf::Salt::new(hkdf::HKDF_SHA256, b"ringway session tickets").extract(seed));

@@ -4,7 +4,7 @@ use ringway::http::headers::Headers;
 use ringway::proto::field_lines::write_end;
 use ringway::proto::field_lines::write_field;
 use ringway::proto::h1::body::BodyDecoder;
-use ringway::proto::h1::chunked::write_chunk_size;
+use ringway::proto::h1::chunked::ChunkHeader;
 use ringway::proto::h1::chunked::write_last_chunk;
 use ringway::proto::h1::connection_options::ConnectionOptions;
 use ringway::proto::h1::framing::Framing;
@@ -106,7 +106,7 @@ fn write_message(mut head: Vec<u8>, framing: Framing, content: &[u8], trailers: 
     }
     write_end(&mut head);
     if chunked && !content.is_empty() {
-        write_chunk_size(&mut head, content.len());
+        head.extend_from_slice(ChunkHeader::new(content.len()).as_bytes());
         head.extend_from_slice(content);
         head.extend_from_slice(b"\r\n");
     } else {

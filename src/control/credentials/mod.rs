@@ -28,12 +28,10 @@ use crate::tls::connect::SystemRoots;
 use crate::tls::sni::CertificateIndex;
 use crate::tls::sni::Shadowed;
 use crate::tls::sni::SniMatch;
+use crate::tls::tickets::MIN_SEED_BYTES;
 use crate::tls::tls_policy::Offer;
 use crate::tls::x509::certificates::Certificate;
 use crate::tls::x509::certificates::MAX_FILE_BYTES;
-
-/// As long as the keys that are derived from it.
-const TICKET_SEED_BYTES_MIN: usize = 32;
 
 /// What the files held. Where the report has errors, something is missing.
 pub struct Credentials {
@@ -198,9 +196,8 @@ fn ticket_seed(file: &NamedFile, read_file: &ReadFile<'_>, report: &mut Report) 
             return None;
         }
     };
-    if !(TICKET_SEED_BYTES_MIN..=MAX_FILE_BYTES).contains(&bytes.len()) {
-        let message =
-            format!("{name} has {} bytes; a seed has at least {TICKET_SEED_BYTES_MIN}", bytes.len());
+    if !(MIN_SEED_BYTES..=MAX_FILE_BYTES).contains(&bytes.len()) {
+        let message = format!("{name} has {} bytes; a seed has at least {MIN_SEED_BYTES}", bytes.len());
         report.error(file.location, message, make_one);
         return None;
     }

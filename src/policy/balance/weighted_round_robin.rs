@@ -80,11 +80,6 @@ impl RoundSchedule {
         let even = self.round.len() * worker / workers.max(1);
         if self.round.len() == self.backends.len() { even } else { even + 7 * worker * worker }
     }
-
-    /// Choices until the order repeats.
-    pub fn round_length(&self) -> usize {
-        self.round.len()
-    }
 }
 
 /// How often each candidate stands in a round.
@@ -152,7 +147,7 @@ mod tests {
         let mut numbers = Numbers(1);
         let weights: Vec<u32> = (0..1000).map(|_| 1 + numbers.below(10_000) as u32).collect();
         let schedule = schedule(&weights);
-        assert!((MAX_ROUND - 2000..=MAX_ROUND).contains(&schedule.round_length()));
+        assert!((MAX_ROUND - 2000..=MAX_ROUND).contains(&schedule.round.len()));
         for backend in 0..1000 {
             assert!(schedule.round.contains(&backend));
         }

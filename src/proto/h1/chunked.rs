@@ -13,9 +13,6 @@ use std::ops::Range;
 use crate::proto::h1::error::ChunkError;
 use crate::proto::h1::trailers::TrailerSection;
 
-/// The end of a body without trailers.
-pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
-
 /// What follows the bytes of each chunk.
 pub const CHUNK_END: &[u8] = b"\r\n";
 
@@ -175,11 +172,6 @@ impl ChunkHeader {
     }
 }
 
-/// Appends the size line of a chunk of `length` bytes, which must not be zero.
-pub fn write_chunk_size(out: &mut Vec<u8>, length: usize) {
-    out.extend_from_slice(ChunkHeader::new(length).as_bytes());
-}
-
 /// Appends the end of a body: the last chunk and the trailer lines, each of which ends with CRLF.
 pub fn write_last_chunk(out: &mut Vec<u8>, trailers: &[u8]) {
     out.extend_from_slice(b"0\r\n");
@@ -298,9 +290,7 @@ mod tests {
     #[test]
     fn sizes_are_written_without_leading_zeros() {
         for length in [1, 9, 10, 15, 16, 255, 256, 65_535, 65_536, usize::MAX] {
-            let mut out = Vec::new();
-            write_chunk_size(&mut out, length);
-            assert_eq!(out, format!("{length:x}\r\n").as_bytes());
+            assert_eq!(ChunkHeader::new(length).as_bytes(), format!("{length:x}\r\n").as_bytes());
         }
     }
 }

@@ -34,8 +34,8 @@ use crate::tls::tickets::TicketKeys;
 use crate::tls::tls_policy;
 use crate::tls::tls_policy::Offer;
 use crate::tls::transport::Transport;
-use crate::tls::x509::authorities::Authorities;
-use crate::tls::x509::authorities::sha256;
+use crate::tls::x509::ca::TrustedCas;
+use crate::tls::x509::ca::sha256;
 use crate::tls::x509::client_error::ClientCertificateError;
 use crate::tls::zero_rtt::HandshakeSecret;
 
@@ -55,7 +55,7 @@ const HTTP1: [&[u8]; 2] = [b"http/1.1", b"http/1.0"];
 #[derive(Clone)]
 pub struct ClientAuth {
     pub mode: ClientAuthMode,
-    pub authorities: Arc<Authorities>,
+    pub authorities: Arc<TrustedCas>,
 }
 
 /// Tickets for a client that opens several connections at once.

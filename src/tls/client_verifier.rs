@@ -15,8 +15,8 @@ use rustls::pki_types::UnixTime;
 use rustls::server::danger::ClientCertVerified;
 use rustls::server::danger::ClientCertVerifier;
 
-use crate::tls::x509::authorities::Authorities;
-use crate::tls::x509::authorities::algorithms;
+use crate::tls::x509::ca::TrustedCas;
+use crate::tls::x509::ca::algorithms;
 use crate::tls::x509::client_error::ClientCertificateError;
 use crate::tls::x509::parsed::ParsedCertificate;
 use crate::tls::x509::version_1;
@@ -57,7 +57,7 @@ thread_local! {
 ///
 /// To be called after every processing of records of a handshake, so that the verdict on one connection is
 /// never taken for that on another. A resumed session asks no verifier: its certificates are verified with
-/// [`Authorities::verify`]. In a failed handshake the verdict tells why, more exactly than rustls' error.
+/// [`TrustedCas::verify`]. In a failed handshake the verdict tells why, more exactly than rustls' error.
 pub fn take_verdict() -> Option<ClientVerdict> {
     VERDICT.take()
 }
@@ -71,12 +71,12 @@ const MAX_HINT_BYTES: usize = 32 << 10;
 #[derive(Debug)]
 pub struct ClientVerifier {
     mode: ClientAuthMode,
-    authorities: Arc<Authorities>,
+    authorities: Arc<TrustedCas>,
     hints: Vec<DistinguishedName>,
 }
 
 impl ClientVerifier {
-    pub fn new(mode: ClientAuthMode, authorities: Arc<Authorities>) -> ClientVerifier {
+    pub fn new(mode: ClientAuthMode, authorities: Arc<TrustedCas>) -> ClientVerifier {
         let hints: Vec<_> = authorities.subjects().into_iter().map(DistinguishedName::in_sequence).collect();
         let bytes: usize = hints.iter().map(|hint| hint.as_ref().len() + 2).sum();
         let hints = if bytes <= MAX_HINT_BYTES { hints } else { Vec::new() };

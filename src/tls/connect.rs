@@ -36,8 +36,8 @@ use crate::tls::session::HTTP2;
 use crate::tls::session::Session;
 use crate::tls::stream::TlsStream;
 use crate::tls::transport::Transport;
-use crate::tls::x509::authorities::Ca;
-use crate::tls::x509::authorities::algorithms;
+use crate::tls::x509::ca::Ca;
+use crate::tls::x509::ca::algorithms;
 
 /// Sessions that a worker remembers for each backend, one per server name.
 const REMEMBERED_SESSIONS: usize = 64;

@@ -10,8 +10,8 @@ use crate::config::Location;
 use crate::config::NamedFile;
 use crate::config::Report;
 use crate::control::files;
-use crate::tls::x509::authorities::Authorities;
-use crate::tls::x509::authorities::Ca;
+use crate::tls::x509::ca::Ca;
+use crate::tls::x509::ca::TrustedCas;
 use crate::tls::x509::ca_files::CaFile;
 
 /// The lists of large CAs have some tens of MiB.
@@ -52,7 +52,7 @@ pub fn report(loaded: &[LoadedAuthority], report: &mut Report) {
 }
 
 /// What this listener trusts; None if it asks no client, or if a CA of it could not be loaded.
-pub fn of_listener(listener: &config::Listener, loaded: &[LoadedAuthority]) -> Option<Arc<Authorities>> {
+pub fn of_listener(listener: &config::Listener, loaded: &[LoadedAuthority]) -> Option<Arc<TrustedCas>> {
     if listener.client_auth.mode == ClientAuthMode::Off {
         return None;
     }
@@ -60,7 +60,7 @@ pub fn of_listener(listener: &config::Listener, loaded: &[LoadedAuthority]) -> O
     let authorities: Option<Vec<_>> =
         wanted.map(|index| loaded.get(*index)?.authority.as_ref().map(Arc::clone)).collect();
     // Without any CA no client could be verified, and that must not come to mean that each is.
-    Some(Arc::new(Authorities::new(authorities?)))
+    Some(Arc::new(TrustedCas::new(authorities?)))
 }
 
 /// The files of one `[[ca]]`.

@@ -10,12 +10,12 @@ use rustls::pki_types::pem::SectionKind;
 use x509_parser::prelude::FromDer;
 use x509_parser::prelude::X509Certificate;
 
-use crate::tls::x509::authorities::Ca;
-use crate::tls::x509::authorities::Issuer;
-use crate::tls::x509::authorities::algorithms;
-use crate::tls::x509::authorities::is_same;
-use crate::tls::x509::authorities::seconds;
-use crate::tls::x509::authorities::sha256;
+use crate::tls::x509::ca::Ca;
+use crate::tls::x509::ca::Issuer;
+use crate::tls::x509::ca::algorithms;
+use crate::tls::x509::ca::is_same;
+use crate::tls::x509::ca::seconds;
+use crate::tls::x509::ca::sha256;
 use crate::tls::x509::ca_findings::CaFinding;
 use crate::tls::x509::ca_findings::Problem;
 use crate::tls::x509::der;

@@ -7,7 +7,7 @@ use rustls::Error;
 pub enum ClientCertificateError {
     /// No certificate, or none that can be read.
     Malformed,
-    /// Longer than [`crate::tls::x509::authorities::MAX_CERTIFICATE_BYTES`].
+    /// Longer than [`crate::tls::x509::ca::MAX_CERTIFICATE_BYTES`].
     TooLarge,
     /// A version, critical extension or kind of name that Ringway does not know.
     Unsupported,

@@ -5,8 +5,8 @@ use x509_parser::prelude::CertificateRevocationList;
 use x509_parser::prelude::FromDer;
 use x509_parser::prelude::X509Certificate;
 
-use crate::tls::x509::authorities::Ca;
-use crate::tls::x509::authorities::algorithms;
+use crate::tls::x509::ca::Ca;
+use crate::tls::x509::ca::algorithms;
 use crate::tls::x509::ca_files::CaFile;
 use crate::tls::x509::client_certificate::ClientCertificate;
 use crate::tls::x509::client_certificate::FingerprintHash;

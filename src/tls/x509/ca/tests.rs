@@ -73,7 +73,7 @@ fn certificates_of_version_1_and_3() {
     assert_eq!(kit.verify("ec.crt", &[], &["one.crt"], 0), Err(Refusal::UnknownCa));
     assert_eq!(kit.verify("ec.crt", &[], &["three.crt"], 0), Err(Refusal::UnknownCa));
     let (authority, _) = kit.load("both.crt", &[], today());
-    let authorities = Authorities::new(vec![Arc::new(authority.unwrap())]);
+    let authorities = TrustedCas::new(vec![Arc::new(authority.unwrap())]);
     let past = UnixTime::since_unix_epoch(Duration::from_secs(today().as_secs() - 86_400));
     for client in ["one.crt", "three.crt"] {
         let chain = [kit.certificate(client)];
@@ -241,13 +241,13 @@ fn the_list_of_a_ca_counts_wherever_the_ca_stands() {
     };
     let load = |bundle, lists: &[&str]| Arc::new(kit.load(bundle, lists, today()).0.unwrap());
     let (plain, listed, other) = (load("ca.crt", &[]), load("ca.crt", &["one.crl"]), load("b.crt", &[]));
-    let authorities = Authorities::new(vec![plain.clone(), other.clone(), listed.clone()]);
+    let authorities = TrustedCas::new(vec![plain.clone(), other.clone(), listed.clone()]);
     let verify = |name| authorities.verify(&[kit.certificate(name)], today());
     assert_eq!(verify("a.crt"), Err(ClientCertificateError::Revoked));
     assert_eq!(verify("c.crt"), Ok(()));
     // The order of the configuration is no difference; the lists and the certificates are.
     let digest = |authorities: &[&Arc<Ca>]| {
-        Authorities::new(authorities.iter().map(|authority| Arc::clone(authority)).collect()).digest()
+        TrustedCas::new(authorities.iter().map(|authority| Arc::clone(authority)).collect()).digest()
     };
     assert_eq!(digest(&[&plain, &other, &listed]), authorities.digest());
     let empty = load("ca.crt", &["empty.crl"]);
@@ -305,7 +305,7 @@ fn no_forgery_is_accepted() {
         return;
     };
     let (authority, _) = kit.load("ca.crt", &[], today());
-    let authorities = Authorities::new(vec![Arc::new(authority.unwrap())]);
+    let authorities = TrustedCas::new(vec![Arc::new(authority.unwrap())]);
     for original in
         [kit.certificate("a.crt").to_vec(), kit.certificate("b.crt").to_vec(), kit.read("list.der")]
     {
@@ -334,7 +334,7 @@ fn handshake(
     options: &str,
 ) -> (Option<ClientVerdict>, bool, bool) {
     let (authority, _) = kit.load("ca.crt", &[], today());
-    let authorities = Arc::new(Authorities::new(vec![Arc::new(authority.unwrap())]));
+    let authorities = Arc::new(TrustedCas::new(vec![Arc::new(authority.unwrap())]));
     let verifier = Arc::new(ClientVerifier::new(mode, authorities));
     let key = PrivateKeyDer::from_pem_slice(&kit.read("server.key")).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

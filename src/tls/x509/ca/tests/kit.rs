@@ -80,7 +80,7 @@ impl Kit {
         let (authority, findings) = self.load(bundle, lists, today());
         let authority = authority.unwrap_or_else(|| panic!("{findings:?}"));
         let chain: Vec<_> = chain.iter().map(|name| self.certificate(name)).collect();
-        Authorities::new(vec![Arc::new(authority)]).verify(&chain, in_days(day))
+        TrustedCas::new(vec![Arc::new(authority)]).verify(&chain, in_days(day))
     }
 
     pub(super) fn problems(&self, bundle: &str, lists: &[&str]) -> Vec<Problem> {

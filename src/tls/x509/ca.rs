@@ -48,19 +48,19 @@ pub(super) struct Issuer {
 
 /// What one listener trusts.
 #[derive(Debug)]
-pub struct Authorities {
+pub struct TrustedCas {
     /// Those with revocation lists first: where the same CA stands in two of them, its list counts.
     authorities: Vec<Arc<Ca>>,
     digest: [u8; 32],
 }
 
-impl Authorities {
-    pub fn new(mut authorities: Vec<Arc<Ca>>) -> Authorities {
+impl TrustedCas {
+    pub fn new(mut authorities: Vec<Arc<Ca>>) -> TrustedCas {
         authorities.sort_by_key(|authority| !authority.checks_revocation);
         let mut digests: Vec<_> = authorities.iter().map(|authority| authority.digest).collect();
         digests.sort_unstable();
         let digest = sha256(digests.iter().map(|digest| &digest[..]));
-        Authorities { authorities, digest }
+        TrustedCas { authorities, digest }
     }
 
     /// Whether the client's chain, its own certificate first, leads to one of the CAs.

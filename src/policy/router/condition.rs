@@ -1,0 +1,206 @@
+//! Conditions of rules: what they ask of a request.
+
+use std::net::IpAddr;
+
+use crate::http::headers::Headers;
+use crate::policy::balance::cookies;
+use crate::policy::network_set::NetworkSet;
+use crate::policy::router::pattern::Pattern;
+use crate::policy::router::query;
+use crate::policy::router::regex::RegexText;
+
+/// What rules look at in a request.
+#[derive(Clone, Copy)]
+pub struct RequestFacts<'r, 'b> {
+    /// In lower case, without the port; empty if it is longer than a host can be.
+    pub host: &'r [u8],
+    /// Without the query, normalized if the listener does that.
+    pub path: &'r [u8],
+    /// Behind the `?`; empty without.
+    pub query: &'r [u8],
+    pub method: &'r [u8],
+    pub headers: &'r Headers<'b>,
+    /// The client, as trusted proxies tell it.
+    pub source: IpAddr,
+}
+
+/// One condition. Its values are alternatives.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Condition {
+    /// In lower case.
+    Host(Vec<TextTest>),
+    Path(Vec<TextTest>),
+    Method(Vec<String>),
+    Header(NamedTest),
+    Query(NamedTest),
+    Cookie(NamedTest),
+    SourceIp(NetworkSet),
+}
+
+/// Something with a name has one of these values; if it is there more than once, one of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedTest {
+    pub name: String,
+    pub values: Vec<Pattern>,
+}
+
+/// What a host or a path may have to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TextTest {
+    Pattern(Pattern),
+    /// This path, or one below it: `/api` covers `/api` and `/api/users`, but not `/apis`.
+    Subtree(String),
+    Regex(Regex),
+}
+
+/// A regular expression, and its number in the set of its router.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Regex {
+    pub text: RegexText,
+    pub(super) number: u32,
+}
+
+impl Regex {
+    pub fn new(text: RegexText) -> Regex {
+        Regex { text, number: 0 }
+    }
+}
+
+impl Condition {
+    /// Its key in the configuration.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Condition::Host(_) => "host",
+            Condition::Path(_) => "path",
+            Condition::Method(_) => "method",
+            Condition::Header(_) => "header",
+            Condition::Query(_) => "query",
+            Condition::Cookie(_) => "cookie",
+            Condition::SourceIp(_) => "source_ip",
+        }
+    }
+
+    /// Whether a request fulfils it. `is_match` tells which regular expressions match its host and its path;
+    /// `scratch` is room to decode in.
+    pub(super) fn holds(
+        &self,
+        facts: &RequestFacts<'_, '_>,
+        is_match: impl Fn(&Condition, u32) -> bool,
+        scratch: &mut Vec<u8>,
+    ) -> bool {
+        let regex = |number| is_match(self, number);
+        match self {
+            Condition::Host(tests) => tests.iter().any(|test| test.holds(facts.host, regex)),
+            Condition::Path(tests) => tests.iter().any(|test| test.holds(facts.path, regex)),
+            Condition::Method(methods) => methods.iter().any(|method| method.as_bytes() == facts.method),
+            Condition::Header(test) => {
+                let mut fields = facts.headers.iter();
+                fields.any(|field| {
+                    field.name.eq_ignore_ascii_case(test.name.as_bytes()) && test.allows(field.value)
+                })
+            }
+            Condition::Query(test) => query::parameters(facts.query).any(|(name, value)| {
+                query::decode(name, scratch) == test.name.as_bytes()
+                    && test.allows(query::decode(value, scratch))
+            }),
+            Condition::Cookie(test) => {
+                cookies::all(facts.headers, &test.name).any(|value| test.allows(value))
+            }
+            Condition::SourceIp(networks) => networks.contains(facts.source),
+        }
+    }
+}
+
+impl NamedTest {
+    fn allows(&self, value: &[u8]) -> bool {
+        self.values.iter().any(|pattern| pattern.matches(value))
+    }
+}
+
+impl TextTest {
+    fn holds(&self, text: &[u8], is_match: impl Fn(u32) -> bool) -> bool {
+        match self {
+            TextTest::Pattern(pattern) => pattern.matches(text),
+            TextTest::Subtree(root) => is_below(text, root.as_bytes()),
+            TextTest::Regex(regex) => is_match(regex.number),
+        }
+    }
+}
+
+/// Whether a path is this one or below it.
+fn is_below(path: &[u8], root: &[u8]) -> bool {
+    path.strip_prefix(root).is_some_and(|rest| root.ends_with(b"/") || matches!(rest, [] | [b'/', ..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holds(condition: &Condition, facts: &RequestFacts<'_, '_>) -> bool {
+        condition.holds(facts, |_, _| false, &mut Vec::new())
+    }
+
+    fn named(name: &str, values: &[&str]) -> NamedTest {
+        NamedTest { name: name.to_owned(), values: values.iter().map(|value| Pattern::new(value)).collect() }
+    }
+
+    #[test]
+    fn every_condition() {
+        let headers = Headers::of(&[
+            ("X-Canary", "1"),
+            ("x-canary", "beta-2"),
+            ("Cookie", "a=1; beta=yes"),
+            ("Cookie", "beta=no"),
+        ]);
+        let facts = RequestFacts {
+            host: b"www.example.com",
+            path: b"/api/v1",
+            query: b"v=2&name=a+b%21&v=3&flag",
+            method: b"GET",
+            headers: &headers,
+            source: "10.1.2.3".parse().unwrap(),
+        };
+        let host = |text: &str| Condition::Host(vec![TextTest::Pattern(Pattern::new(text))]);
+        let path = |text: &str| Condition::Path(vec![TextTest::Pattern(Pattern::new(text))]);
+        let networks = |text: &str| Condition::SourceIp(NetworkSet::new([text.parse().unwrap()]));
+        for (condition, expected) in [
+            (host("*.example.com"), true),
+            (host("example.com"), false),
+            (path("/api/*"), true),
+            (path("/API/*"), false),
+            (Condition::Path(vec![TextTest::Subtree("/api".to_owned())]), true),
+            (Condition::Path(vec![TextTest::Subtree("/ap".to_owned())]), false),
+            (Condition::Method(vec!["POST".to_owned(), "GET".to_owned()]), true),
+            (Condition::Method(vec!["get".to_owned()]), false),
+            (Condition::Header(named("x-canary", &["beta-*"])), true),
+            (Condition::Header(named("x-canary", &["2"])), false),
+            (Condition::Header(named("x-absent", &["*"])), false),
+            (Condition::Query(named("v", &["3"])), true),
+            (Condition::Query(named("name", &["a b!"])), true),
+            (Condition::Query(named("flag", &["*"])), true),
+            (Condition::Query(named("V", &["3"])), false),
+            (Condition::Cookie(named("beta", &["no"])), true),
+            (Condition::Cookie(named("Beta", &["no"])), false),
+            (networks("10.0.0.0/8"), true),
+            (networks("11.0.0.0/8"), false),
+        ] {
+            assert_eq!(holds(&condition, &facts), expected, "{condition:?}");
+        }
+    }
+
+    #[test]
+    fn a_subtree_ends_at_a_slash() {
+        for (path, root, expected) in [
+            ("/api", "/api", true),
+            ("/api/", "/api", true),
+            ("/api/x", "/api", true),
+            ("/apis", "/api", false),
+            ("/", "/api", false),
+            ("/api/x", "/api/", true),
+            ("/api", "/api/", false),
+            ("/x", "/", true),
+        ] {
+            assert_eq!(is_below(path.as_bytes(), root.as_bytes()), expected, "{path} {root}");
+        }
+    }
+}

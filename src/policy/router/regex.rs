@@ -1,0 +1,212 @@
+//! Regular expressions: searched for in time linear in the text, all of a listener's in one pass.
+
+use regex_automata::Input;
+use regex_automata::PatternID;
+use regex_automata::PatternSet;
+use regex_automata::meta;
+use regex_automata::util::primitives::NonMaxUsize;
+use regex_automata::util::syntax;
+
+/// Bytes that the compiled expressions of one kind of one listener may take.
+const MAX_SET_BYTES: usize = 64 << 20;
+
+/// Bytes that one compiled expression may take.
+const MAX_REGEX_BYTES: usize = 1 << 20;
+
+/// Bytes that each worker may spend on remembering where a search has been.
+const MAX_CACHE_BYTES: usize = 4 << 20;
+
+/// Groups whose text an expression can give, the whole match among them.
+const MAX_GROUPS: usize = 10;
+
+/// A regular expression as it was written. Unanchored, without Unicode classes, and a `.` is any byte but a line feed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegexText {
+    pub text: String,
+    pub ignores_case: bool,
+}
+
+/// Why an expression cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegexError {
+    pub message: String,
+    /// The byte of the expression where it goes wrong, if it is one.
+    pub position: Option<usize>,
+}
+
+impl RegexText {
+    /// How many groups it captures.
+    ///
+    /// # Errors
+    /// It is no expression, has a feature that takes more than linear time, or is too large.
+    pub fn check(&self) -> Result<usize, RegexError> {
+        let regex = compile(&[self], MAX_REGEX_BYTES)?;
+        Ok(regex.group_info().group_len(PatternID::ZERO).saturating_sub(1))
+    }
+}
+
+/// Compiles expressions, each of which matches on its own.
+fn compile(texts: &[&RegexText], max_bytes: usize) -> Result<meta::Regex, RegexError> {
+    let parsed: Result<Vec<_>, _> = texts.iter().map(|text| parse(text)).collect();
+    let config = meta::Config::new()
+        .utf8_empty(false)
+        .match_kind(if texts.len() == 1 {
+            regex_automata::MatchKind::LeftmostFirst
+        } else {
+            regex_automata::MatchKind::All
+        })
+        .nfa_size_limit(Some(max_bytes))
+        .hybrid_cache_capacity(MAX_CACHE_BYTES);
+    meta::Builder::new().configure(config).build_many_from_hir(&parsed?).map_err(|error| RegexError {
+        message: match error.size_limit() {
+            Some(limit) => format!("it takes more than {} MiB when compiled", limit >> 20),
+            None => error.to_string(),
+        },
+        position: None,
+    })
+}
+
+fn parse(text: &RegexText) -> Result<regex_syntax::hir::Hir, RegexError> {
+    let config = syntax::Config::new().unicode(false).utf8(false).case_insensitive(text.ignores_case);
+    syntax::parse_with(&text.text, &config).map_err(|error| {
+        let (message, position) = match &error {
+            regex_syntax::Error::Parse(error) => (error.kind().to_string(), Some(error.span().start.offset)),
+            regex_syntax::Error::Translate(error) => {
+                (error.kind().to_string(), Some(error.span().start.offset))
+            }
+            other => (other.to_string(), None),
+        };
+        RegexError { message, position }
+    })
+}
+
+/// Expressions that are searched for together.
+#[derive(Default)]
+pub(super) struct RegexSet {
+    regex: Option<meta::Regex>,
+}
+
+/// Which expressions of a set match, and what finding that out takes; kept from one search to the next.
+pub(super) struct SetMatches {
+    cache: Option<meta::Cache>,
+    found: PatternSet,
+}
+
+impl RegexSet {
+    pub(super) fn new(texts: &[&RegexText]) -> Result<RegexSet, RegexError> {
+        let regex = if texts.is_empty() { None } else { Some(compile(texts, MAX_SET_BYTES)?) };
+        Ok(RegexSet { regex })
+    }
+
+    pub(super) fn matches(&self) -> SetMatches {
+        SetMatches {
+            cache: self.regex.as_ref().map(meta::Regex::create_cache),
+            found: PatternSet::new(self.regex.as_ref().map_or(0, meta::Regex::pattern_len)),
+        }
+    }
+
+    /// Finds out which expressions match this text.
+    pub(super) fn search(&self, text: &[u8], matches: &mut SetMatches) {
+        matches.found.clear();
+        if let (Some(regex), Some(cache)) = (&self.regex, &mut matches.cache) {
+            regex.which_overlapping_matches_with(cache, &Input::new(text), &mut matches.found);
+        }
+    }
+}
+
+impl SetMatches {
+    pub(super) fn contains(&self, number: u32) -> bool {
+        PatternID::new(number as usize).is_ok_and(|id| self.found.contains(id))
+    }
+
+    /// The numbers of the expressions that match.
+    pub(super) fn iter(&self) -> impl Iterator<Item = usize> {
+        self.found.iter().map(|id| id.as_usize())
+    }
+}
+
+/// One expression whose groups are wanted.
+pub(super) struct CapturingRegex {
+    regex: meta::Regex,
+}
+
+impl CapturingRegex {
+    pub(super) fn new(text: &RegexText) -> Result<CapturingRegex, RegexError> {
+        Ok(CapturingRegex { regex: compile(&[text], MAX_REGEX_BYTES)? })
+    }
+
+    pub(super) fn cache(&self) -> meta::Cache {
+        self.regex.create_cache()
+    }
+
+    /// What the groups captured of this text, if it matches.
+    pub(super) fn captures<'t>(&self, text: &'t [u8], cache: &mut meta::Cache) -> Option<Captures<'t>> {
+        let mut slots = [None; 2 * MAX_GROUPS];
+        self.regex.search_slots_with(cache, &Input::new(text), &mut slots)?;
+        Some(Captures { text, slots })
+    }
+}
+
+/// Parts of a text that the groups of an expression captured.
+#[derive(Clone, Copy)]
+pub struct Captures<'t> {
+    text: &'t [u8],
+    slots: [Option<NonMaxUsize>; 2 * MAX_GROUPS],
+}
+
+impl<'t> Captures<'t> {
+    /// Nothing was captured.
+    pub fn none() -> Captures<'t> {
+        Captures { text: b"", slots: [None; 2 * MAX_GROUPS] }
+    }
+
+    /// The text of the group with this number, counted from 1; empty if it took no part in the match.
+    pub fn group(&self, number: usize) -> &'t [u8] {
+        let slot = |at: usize| self.slots.get(at).copied().flatten().map(NonMaxUsize::get);
+        let (Some(begin), Some(end)) = (slot(2 * number), slot(2 * number + 1)) else { return b"" };
+        self.text.get(begin..end).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(text: &str) -> RegexText {
+        RegexText { text: text.to_owned(), ignores_case: false }
+    }
+
+    #[test]
+    fn errors_name_the_place() {
+        let error = text("^/a(b").check().unwrap_err();
+        assert_eq!(error.position, Some(3), "{error:?}");
+        let error = text("/a(?=b)").check().unwrap_err();
+        assert!(error.message.contains("look-around"), "{error:?}");
+        let error = text("(?:a{1000}){1000}").check().unwrap_err();
+        assert!(error.message.contains("1 MiB"), "{error:?}");
+        assert_eq!(text(r"^/(a)(?:b)(c)\d").check(), Ok(2));
+    }
+
+    #[test]
+    fn a_set_tells_every_match() {
+        let texts = [text("^/a"), text("b"), text("c$"), text("^/a.*c$")];
+        let set = RegexSet::new(&texts.iter().collect::<Vec<_>>()).unwrap();
+        let mut matches = set.matches();
+        set.search(b"/abc", &mut matches);
+        assert_eq!(matches.iter().collect::<Vec<_>>(), [0, 1, 2, 3]);
+        set.search(b"/xb", &mut matches);
+        assert_eq!(matches.iter().collect::<Vec<_>>(), [1]);
+        assert!(matches.contains(1) && !matches.contains(0) && !matches.contains(77));
+    }
+
+    #[test]
+    fn what_groups_capture() {
+        let regex = CapturingRegex::new(&text("^/v([0-9]+)/(x)?(.*)")).unwrap();
+        let captures = regex.captures(b"/v12/rest", &mut regex.cache()).unwrap();
+        assert_eq!(captures.group(1), b"12");
+        assert_eq!(captures.group(2), b"");
+        assert_eq!(captures.group(3), b"rest");
+        assert_eq!(captures.group(9), b"");
+        assert!(regex.captures(b"/w", &mut regex.cache()).is_none());
+    }
+}

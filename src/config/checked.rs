@@ -6,6 +6,7 @@ use crate::config::named_file::Certificate;
 use crate::config::process::AccessLog;
 use crate::config::process::Admin;
 use crate::config::process::Process;
+use crate::config::rule::Rule;
 use crate::config::server_group::ServerGroup;
 
 /// The whole configuration, defaults filled in and references resolved.
@@ -20,4 +21,5 @@ pub struct Config {
     /// At least one.
     pub listeners: Vec<Listener>,
     pub server_groups: Vec<ServerGroup>,
+    pub rules: Vec<Rule>,
 }

@@ -21,6 +21,7 @@ mod nearest;
 mod passive_check;
 mod process;
 mod references;
+mod rule;
 mod section;
 mod server_group;
 mod sticky;
@@ -38,7 +39,7 @@ use crate::config::report::Report;
 /// The version of the rules that a configuration is written for.
 const CONFIG_VERSION: i128 = 1;
 
-const TABLES: [&str; 9] = [
+const TABLES: [&str; 10] = [
     "config_version",
     "process",
     "admin",
@@ -48,6 +49,7 @@ const TABLES: [&str; 9] = [
     "tls_policy",
     "listener",
     "server_group",
+    "rule",
 ];
 
 /// The configuration that all roots make together. It is of use only when the report has no errors.
@@ -81,8 +83,12 @@ pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective,
     let tables = elements(roots, "server_group", &mut output.report);
     let groups: Vec<_> =
         tables.into_iter().map(|table| server_group::server_group(table, &known, &mut output)).collect();
+    let tables = elements(roots, "rule", &mut output.report);
+    let parsed: Vec<_> = tables.into_iter().map(|table| rule::rule(table, &mut output)).collect();
 
     let report = &mut output.report;
+    let rules = rule::resolve(parsed, &listeners, &groups, report);
+    references::check_names("rule", rules.iter().map(|r| (r.name.as_str(), r.location)), report);
     references::check_names("listener", listeners.iter().map(|l| (l.name.as_str(), l.location)), report);
     references::check_names("CA", authorities.iter().map(|ca| (ca.name.as_str(), ca.location)), report);
     references::check_names("server group", groups.iter().map(|g| (g.name.as_str(), g.location)), report);
@@ -96,7 +102,7 @@ pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective,
     client_auth::resolve(&mut listeners, &wanted_authorities, &authorities, report);
     references::check_ports(&mut listeners, report);
     if !report.is_broken_anywhere() {
-        references::check_use(&listeners, &default_groups, &groups, report);
+        references::check_use((&listeners, &default_groups), &groups, &rules, report);
         references::check_calls(&listeners, &groups, report);
         certificate::check_use(&certificates, &listeners, &groups, report);
         tls_policy::check_use(&policies, &listeners, report);
@@ -108,8 +114,16 @@ pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective,
             report.error(Location::default(), "there is no [[listener]]: nothing would be served", help);
         }
     }
-    let config =
-        Config { process, admin, access_log, certificates, authorities, listeners, server_groups: groups };
+    let config = Config {
+        process,
+        admin,
+        access_log,
+        certificates,
+        authorities,
+        listeners,
+        server_groups: groups,
+        rules,
+    };
     (config, output.effective, output.report)
 }
 

@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
+use crate::config::FinalAction;
 use crate::config::GroupProtocol;
 use crate::config::Listener;
+use crate::config::Rule;
 use crate::config::ServerGroup;
 use crate::config::check::nearest::nearest;
 use crate::config::report::Location;
@@ -61,12 +63,15 @@ pub(super) fn resolve_default_groups(
 
 /// Warns about listeners that lead nowhere and groups that nothing leads to.
 pub(super) fn check_use(
-    listeners: &[Listener],
-    wanted: &[Option<Reference>],
+    (listeners, wanted): (&[Listener], &[Option<Reference>]),
     groups: &[ServerGroup],
+    rules: &[Rule],
     report: &mut Report,
 ) {
-    for (listener, _) in listeners.iter().zip(wanted).filter(|(_, wanted)| wanted.is_none()) {
+    let has_rules = |index: usize| rules.iter().any(|rule| rule.listeners.contains(&index));
+    let leads_nowhere = |(index, wanted): (usize, &Option<Reference>)| wanted.is_none() && !has_rules(index);
+    let lost = wanted.iter().enumerate().map(leads_nowhere);
+    for (listener, _) in listeners.iter().zip(lost).filter(|(_, is_lost)| *is_lost) {
         let who = match listener.name.as_str() {
             "" => "the listener".to_owned(),
             name => format!("the listener \"{name}\""),
@@ -79,9 +84,15 @@ pub(super) fn check_use(
     }
     for group in groups.iter().filter(|group| !group.name.is_empty()) {
         let is_wanted = |reference: &Reference| reference.name.as_ref() == Some(&group.name);
-        if !wanted.iter().flatten().any(is_wanted) {
+        let is_target = |rule: &Rule| match &rule.actions.last {
+            FinalAction::Forward(targets) => {
+                targets.iter().any(|target| groups.get(target.group).is_some_and(|g| g.name == group.name))
+            }
+            FinalAction::Redirect(_) | FinalAction::Respond(_) => false,
+        };
+        if !wanted.iter().flatten().any(is_wanted) && !rules.iter().any(is_target) {
             let message = format!("the server group \"{}\" is not used", group.name);
-            report.warning(group.location, message, "name it as a default_group, or remove it");
+            report.warning(group.location, message, "name it as a default_group or in a rule, or remove it");
         }
     }
 }

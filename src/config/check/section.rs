@@ -104,6 +104,16 @@ impl<'t, 'o> Section<'t, 'o> {
         self.parse(key, kind)
     }
 
+    /// A key that is shown only where it is set.
+    pub(super) fn read_present<K: Kind>(
+        &mut self,
+        key: &'static str,
+        kind: &K,
+    ) -> Option<(K::Value, Location)> {
+        self.find(key)?;
+        self.parse(key, kind)
+    }
+
     /// `example` is a line that would fix the absence.
     pub(super) fn read_required<K: Kind>(
         &mut self,

@@ -53,6 +53,11 @@ impl Pattern {
         self.shape == Shape::Exact
     }
 
+    /// Whether it is a text with a `*` behind it.
+    pub fn is_prefix(&self) -> bool {
+        self.shape == Shape::Prefix
+    }
+
     /// What every text that matches begins with: what stands before the first wildcard.
     pub fn literal_prefix(&self) -> &[u8] {
         let text = self.text.as_bytes();

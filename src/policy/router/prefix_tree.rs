@@ -175,7 +175,7 @@ mod tests {
         let (mut exact, mut prefix) = (BTreeMap::new(), BTreeMap::new());
         for (number, text) in texts.iter().enumerate() {
             let number = number as u32;
-            if number % 2 == 0 {
+            if number.is_multiple_of(2) {
                 exact.insert(text.clone(), builder.exact(text.as_bytes(), || number));
             } else {
                 prefix.insert(text.clone(), builder.prefix(text.as_bytes(), || number));
@@ -190,7 +190,8 @@ mod tests {
                 .collect();
             expected.extend(exact.get(text));
             let mut found = matches(&tree, text);
-            (expected.sort_unstable(), found.sort_unstable());
+            expected.sort_unstable();
+            found.sort_unstable();
             assert_eq!(found, expected, "{text}");
         }
     }

@@ -1,0 +1,320 @@
+//! `actions` of a rule, and their short forms.
+
+use serde_json::Value as Json;
+
+use crate::config::Actions;
+use crate::config::FinalAction;
+use crate::config::FixedResponse;
+use crate::config::WeightedGroup;
+use crate::config::check::kind::Integer;
+use crate::config::check::kind::Kind;
+use crate::config::check::kind::Name;
+use crate::config::check::kind::refuse_kind;
+use crate::config::check::rule::Written;
+use crate::config::check::rule::conditions;
+use crate::config::check::rule::conditions::Conditions;
+use crate::config::check::rule::fields;
+use crate::config::check::rule::targets;
+use crate::config::check::rule::targets::Wanted;
+use crate::config::check::rule::to_json;
+use crate::config::check::section::Section;
+use crate::config::check::section::report_unknown;
+use crate::config::raw;
+use crate::config::report::Location;
+use crate::config::report::Report;
+use crate::policy::header_edits::HeaderEdit;
+use crate::policy::redirect::Redirect;
+use crate::policy::redirect::Rewrite;
+
+/// The keys of actions, on a rule and in its list. Those that end the processing come last.
+const KEYS: [&str; 10] = [
+    "rewrite",
+    "strip_prefix",
+    "insert_header",
+    "set_header",
+    "append_header",
+    "remove_header",
+    "group",
+    "forward",
+    "redirect",
+    "respond",
+];
+
+/// Actions of one rule.
+const MAX_ACTIONS: usize = 50;
+
+/// Groups that one rule may forward to.
+const MAX_GROUPS: usize = 5;
+
+/// Bytes of the content of a fixed response that stands in the configuration.
+const MAX_CONTENT: usize = 64 * 1024;
+
+/// Actions whose groups are not looked up yet.
+pub(super) struct ParsedActions {
+    pub actions: Actions,
+    /// The names of the groups, in the order of the targets.
+    pub groups: Vec<(String, Location)>,
+}
+
+/// One action as it stands in the file.
+#[derive(Clone)]
+enum Action {
+    Rewrite(Rewrite),
+    Edit(HeaderEdit),
+    Forward(Vec<Target>),
+    Redirect(Redirect),
+    Respond(FixedResponse),
+}
+
+#[derive(Clone)]
+struct Target {
+    name: String,
+    location: Location,
+    weight: u32,
+}
+
+/// An action with its place, and the highest group whose text it wants.
+#[derive(Clone)]
+struct Placed {
+    action: Action,
+    location: Location,
+    captures: usize,
+}
+
+/// Reads the short forms and the list; None after reporting what is wrong.
+pub(super) fn read(section: &mut Section<'_, '_>, conditions: &Conditions) -> Option<ParsedActions> {
+    let (mut actions, mut is_whole) = (Vec::new(), true);
+    for key in KEYS {
+        let read = section.read_present(key, &OneAction);
+        actions.extend(read.map(|(action, _)| action.value));
+        is_whole &= !section.is_refused(key);
+    }
+    // What the list has comes first, because its order was chosen.
+    let list = section.read_present("actions", &ActionList);
+    is_whole &= !section.is_refused("actions");
+    let mut all: Vec<Placed> = list.into_iter().flat_map(|(list, _)| list.value).collect();
+    all.extend(actions);
+    if !is_whole {
+        return None;
+    }
+    if all.is_empty() {
+        section.missing("actions", "group = \"app\", redirect = { … } or respond = { … }");
+        return None;
+    }
+    if conditions.is_whole {
+        check_captures(&all, conditions, section.report());
+    }
+    let location = section.location();
+    assemble(all, location, section.report())
+}
+
+/// Whether the captures that are wanted exist.
+fn check_captures(actions: &[Placed], conditions: &Conditions, report: &mut Report) {
+    let there = conditions::captures(&conditions.conditions);
+    for action in actions.iter().filter(|action| action.captures > there.unwrap_or(0)) {
+        let message = format!("${{{}}} is captured by nothing", action.captures);
+        let help = match there {
+            None => {
+                "each value of the rule's last `path` must be a regular expression with groups: \"~^/(.*)\""
+            }
+            Some(_) => "each value of the rule's last `path` needs this many groups `(…)`",
+        };
+        report.error(action.location, message, help);
+    }
+}
+
+/// Brings actions into their places: edits in their order, one rewrite at most, and one that is the last.
+fn assemble(all: Vec<Placed>, location: Location, report: &mut Report) -> Option<ParsedActions> {
+    let (mut request_headers, mut rewrite, mut last, mut groups) = (Vec::new(), None, None, Vec::new());
+    for Placed { action, location, .. } in all {
+        let is_second = match &action {
+            Action::Edit(_) => false,
+            Action::Rewrite(_) => rewrite.is_some(),
+            _ => last.is_some(),
+        };
+        if is_second {
+            let (message, help) = match action {
+                Action::Rewrite(_) => ("a rule rewrites once", "put host, path and query into one rewrite"),
+                _ => ("a rule ends in one way", "keep one of group, forward, redirect and respond"),
+            };
+            report.error(location, message, help);
+            return None;
+        }
+        match action {
+            Action::Edit(edit) => request_headers.push(edit),
+            Action::Rewrite(one) => rewrite = Some((one, location)),
+            Action::Forward(targets) => {
+                let weighted = |target: &Target| WeightedGroup { group: 0, weight: target.weight };
+                last = Some(FinalAction::Forward(targets.iter().map(weighted).collect()));
+                groups = targets.into_iter().map(|target| (target.name, target.location)).collect();
+            }
+            Action::Redirect(redirect) => last = Some(FinalAction::Redirect(redirect)),
+            Action::Respond(response) => last = Some(FinalAction::Respond(response)),
+        }
+    }
+    let Some(last) = last else {
+        let help = "add group = \"…\", redirect = { … } or respond = { … }";
+        report.error(location, "the rule does not say where its requests go", help);
+        return None;
+    };
+    let forwards = matches!(last, FinalAction::Forward(_));
+    if let Some((_, location)) = rewrite.as_ref().filter(|_| !forwards) {
+        report.error(*location, "a rewrite is for requests that are forwarded", "remove it");
+    }
+    let rewrite = rewrite.map(|(rewrite, _)| rewrite);
+    Some(ParsedActions { actions: Actions { request_headers, rewrite, last }, groups })
+}
+
+/// The value of this key.
+struct OneAction;
+
+impl Kind for OneAction {
+    type Value = Written<Placed>;
+
+    fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<Self::Value> {
+        action(key, raw, report).map(|value| Written { value, json: to_json(raw) })
+    }
+
+    fn show(&self, value: &Self::Value) -> Json {
+        value.json.clone()
+    }
+}
+
+/// A list of tables with one action each.
+struct ActionList;
+
+impl Kind for ActionList {
+    type Value = Written<Vec<Placed>>;
+
+    fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<Self::Value> {
+        let expected = "a list such as [{ forward = [{ group = \"app\" }] }]";
+        let raw::Kind::Array(values) = &raw.kind else { return refuse_kind(key, raw, expected, report) };
+        if values.len() > MAX_ACTIONS {
+            let message = format!("`{key}` has more than {MAX_ACTIONS} actions");
+            report.error(raw.location, message, "make several rules of it");
+            return None;
+        }
+        let mut actions = Vec::with_capacity(values.len());
+        for value in values {
+            let raw::Kind::Table(table) = &value.kind else {
+                return refuse_kind(key, value, expected, report);
+            };
+            report_unknown(&table.entries, &KEYS, &format!("`{key}`"), report);
+            let known = table.entries.iter().filter(|entry| KEYS.contains(&entry.key.as_str()));
+            actions.extend(known.map(|entry| action(&entry.key, &entry.value, report)));
+        }
+        let value: Option<Vec<Placed>> = actions.into_iter().collect();
+        Some(Written { value: value?, json: to_json(raw) })
+    }
+
+    fn show(&self, value: &Self::Value) -> Json {
+        value.json.clone()
+    }
+}
+
+/// The action that this key and its value make.
+fn action(key: &str, raw: &raw::Value, report: &mut Report) -> Option<Placed> {
+    let with = |(action, wanted): (Action, Wanted)| Placed {
+        action,
+        location: wanted.location,
+        captures: wanted.captures,
+    };
+    let plain = |action| Placed { action, location: raw.location, captures: 0 };
+    match key {
+        "rewrite" => {
+            targets::rewrite(key, raw, report).map(|(one, wanted)| with((Action::Rewrite(one), wanted)))
+        }
+        "strip_prefix" => {
+            let path = targets::strip_prefix(key, raw, report)?;
+            Some(plain(Action::Rewrite(Rewrite { path: Some(path), ..Rewrite::default() })))
+        }
+        "redirect" => {
+            targets::redirect(key, raw, report).map(|(one, wanted)| with((Action::Redirect(one), wanted)))
+        }
+        "group" => {
+            let name = Name.parse(key, raw, report)?;
+            Some(plain(Action::Forward(vec![Target { name, location: raw.location, weight: 100 }])))
+        }
+        "forward" => forward(key, raw, report).map(|targets| plain(Action::Forward(targets))),
+        "respond" => respond(key, raw, report).map(|response| plain(Action::Respond(response))),
+        _ => fields::edit(key, raw, report).map(|edit| plain(Action::Edit(edit))),
+    }
+}
+
+/// Groups with their weights.
+fn forward(key: &str, raw: &raw::Value, report: &mut Report) -> Option<Vec<Target>> {
+    let expected = "a list such as [{ group = \"app\", weight = 90 }, { group = \"canary\", weight = 10 }]";
+    let raw::Kind::Array(values) = &raw.kind else { return refuse_kind(key, raw, expected, report) };
+    let mut targets = Vec::with_capacity(values.len());
+    for value in values {
+        let raw::Kind::Table(table) = &value.kind else { return refuse_kind(key, value, expected, report) };
+        report_unknown(&table.entries, &["group", "weight"], &format!("`{key}`"), report);
+        let Some(entry) = table.find("group") else {
+            report.error(value.location, format!("`group` is missing in `{key}`"), "add group = \"…\"");
+            return None;
+        };
+        let name = Name.parse("group", &entry.value, report)?;
+        let weight = match table.find("weight") {
+            Some(entry) => Integer(0..=100).parse("weight", &entry.value, report)?,
+            None if values.len() > 1 => {
+                let message = "`weight` is missing: it says how the groups share the requests";
+                report.error(value.location, message, "add weight = 50");
+                return None;
+            }
+            None => 100,
+        };
+        targets.push(Target { name, location: entry.value.location, weight });
+    }
+    if targets.is_empty() || targets.len() > MAX_GROUPS {
+        let message = format!("`{key}` must name 1 to {MAX_GROUPS} groups");
+        report.error(raw.location, message, "write [{ group = \"app\" }]");
+        return None;
+    }
+    if targets.iter().all(|target| target.weight == 0) {
+        report.error(raw.location, "all groups have weight 0", "give one of them a weight from 1 to 100");
+        return None;
+    }
+    Some(targets)
+}
+
+fn respond(key: &str, raw: &raw::Value, report: &mut Report) -> Option<FixedResponse> {
+    let raw::Kind::Table(table) = &raw.kind else {
+        return refuse_kind(key, raw, "a table such as { code = 200, body = \"ok\" }", report);
+    };
+    report_unknown(&table.entries, &["code", "content_type", "body"], &format!("`{key}`"), report);
+    let status = match table.find("code").map(|entry| (&entry.value.kind, entry.value.location)) {
+        None => 200,
+        Some((raw::Kind::Integer(code @ (200..=299 | 400..=599)), _)) => *code as u16,
+        Some((_, location)) => {
+            report.error(
+                location,
+                "`code` is no status that a fixed response can have",
+                "allowed are 200 to 299 and 400 to 599; for 3xx write redirect",
+            );
+            return None;
+        }
+    };
+    let text = |word: &str, default: &str, report: &mut Report| match table.find(word) {
+        None => Some(default.to_owned()),
+        Some(entry) => match &entry.value.kind {
+            raw::Kind::Text(text) => Some(text.clone()),
+            _ => refuse_kind(word, &entry.value, "a string", report),
+        },
+    };
+    let content_type = text("content_type", "text/plain", report)?;
+    let is_type = content_type.contains('/') && content_type.bytes().all(|byte| (b' '..0x7f).contains(&byte));
+    if !is_type || content_type.len() > 128 {
+        report.error(raw.location, "`content_type` is no media type", "write \"text/html\"");
+        return None;
+    }
+    let content = text("body", "", report)?;
+    if content.len() > MAX_CONTENT {
+        report.error(raw.location, "`body` has more than 64 KiB", "let a backend serve it");
+        return None;
+    }
+    if matches!(status, 204 | 205) && !content.is_empty() {
+        report.error(raw.location, format!("a response with status {status} has no body"), "remove `body`");
+        return None;
+    }
+    Some(FixedResponse { status, content_type, content })
+}

@@ -1,0 +1,186 @@
+//! `conditions` of a rule, and their short forms.
+
+use serde_json::Value as Json;
+
+use crate::config::check::address::Networks;
+use crate::config::check::kind::Kind;
+use crate::config::check::kind::is_token;
+use crate::config::check::kind::refuse_kind;
+use crate::config::check::rule::Written;
+use crate::config::check::rule::texts;
+use crate::config::check::rule::to_json;
+use crate::config::check::section::Section;
+use crate::config::check::section::report_unknown;
+use crate::config::raw;
+use crate::config::report::Report;
+use crate::policy::network_set::NetworkSet;
+use crate::policy::router::Condition;
+use crate::policy::router::NamedTest;
+use crate::policy::router::Pattern;
+use crate::policy::router::TextTest;
+
+/// The keys of conditions, on a rule and in its list.
+const KEYS: [&str; 8] = ["host", "path", "path_prefix", "method", "header", "query", "cookie", "source_ip"];
+
+/// Conditions of one rule.
+const MAX_CONDITIONS: usize = 20;
+
+pub(super) struct Conditions {
+    pub conditions: Vec<Condition>,
+    /// All could be read.
+    pub is_whole: bool,
+}
+
+/// Reads the short forms and the list.
+pub(super) fn read(section: &mut Section<'_, '_>) -> Conditions {
+    let (mut conditions, mut is_whole) = (Vec::new(), true);
+    for key in KEYS {
+        let read = section.read_present(key, &OneCondition);
+        conditions.extend(read.map(|(condition, _)| condition.value));
+        is_whole &= !section.is_refused(key);
+    }
+    let list = section.read_present("conditions", &ConditionList);
+    conditions.extend(list.into_iter().flat_map(|(list, _)| list.value));
+    is_whole &= !section.is_refused("conditions");
+    Conditions { conditions, is_whole }
+}
+
+/// The value of this key.
+struct OneCondition;
+
+impl Kind for OneCondition {
+    type Value = Written<Condition>;
+
+    fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<Self::Value> {
+        condition(key, raw, report).map(|value| Written { value, json: to_json(raw) })
+    }
+
+    fn show(&self, value: &Self::Value) -> Json {
+        value.json.clone()
+    }
+}
+
+/// A list of tables with one condition each.
+struct ConditionList;
+
+impl Kind for ConditionList {
+    type Value = Written<Vec<Condition>>;
+
+    fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<Self::Value> {
+        let raw::Kind::Array(values) = &raw.kind else {
+            return refuse_kind(key, raw, "a list such as [{ path = [\"/api/*\"] }]", report);
+        };
+        if values.len() > MAX_CONDITIONS {
+            let message = format!("`{key}` has more than {MAX_CONDITIONS} conditions");
+            report.error(raw.location, message, "make several rules of it");
+            return None;
+        }
+        let mut conditions = Vec::with_capacity(values.len());
+        for value in values {
+            let raw::Kind::Table(table) = &value.kind else {
+                return refuse_kind(key, value, "a list such as [{ path = [\"/api/*\"] }]", report);
+            };
+            report_unknown(&table.entries, &KEYS, &format!("`{key}`"), report);
+            let known = table.entries.iter().filter(|entry| KEYS.contains(&entry.key.as_str()));
+            conditions.extend(known.map(|entry| condition(&entry.key, &entry.value, report)));
+        }
+        let value: Option<Vec<Condition>> = conditions.into_iter().collect();
+        Some(Written { value: value?, json: to_json(raw) })
+    }
+
+    fn show(&self, value: &Self::Value) -> Json {
+        value.json.clone()
+    }
+}
+
+/// The condition that this key and its value make.
+fn condition(key: &str, raw: &raw::Value, report: &mut Report) -> Option<Condition> {
+    match key {
+        "host" => texts::list(key, raw, report, texts::host).map(Condition::Host),
+        "path" => texts::list(key, raw, report, texts::path).map(Condition::Path),
+        "path_prefix" => texts::list(key, raw, report, texts::path_prefix).map(Condition::Path),
+        "method" => texts::list(key, raw, report, method).map(Condition::Method),
+        "header" => {
+            let test = named(key, raw, report)?;
+            let name = test.name.to_ascii_lowercase();
+            let instead = match name.as_str() {
+                "host" => Some("host = \"…\""),
+                "cookie" => Some("cookie = { name = \"…\", values = [\"…\"] }"),
+                _ => None,
+            };
+            if let Some(instead) = instead {
+                let message = format!("the header `{name}` has a condition of its own");
+                report.error(raw.location, message, format!("write {instead}"));
+                return None;
+            }
+            Some(Condition::Header(NamedTest { name, ..test }))
+        }
+        "query" => named(key, raw, report).map(Condition::Query),
+        "cookie" => named(key, raw, report).map(Condition::Cookie),
+        _ => {
+            let list = texts::list(key, raw, report, |key, value, report| {
+                let list = raw::Value {
+                    location: value.location,
+                    kind: raw::Kind::Array(vec![raw::Value {
+                        location: value.location,
+                        kind: match &value.kind {
+                            raw::Kind::Text(text) => raw::Kind::Text(text.clone()),
+                            _ => raw::Kind::Other(value.kind_name()),
+                        },
+                    }]),
+                };
+                Networks.parse(key, &list, report)
+            })?;
+            let networks = list.into_iter().flatten().map(|(network, _)| network);
+            Some(Condition::SourceIp(NetworkSet::new(networks)))
+        }
+    }
+}
+
+fn method(key: &str, raw: &raw::Value, report: &mut Report) -> Option<String> {
+    let text = texts::text(key, raw, report)?;
+    if !is_token(text) || text.bytes().any(|byte| byte.is_ascii_lowercase()) {
+        let help = format!("methods have a case: write \"{}\"", text.to_ascii_uppercase());
+        report.error(raw.location, format!("`{key}` \"{}\" is no method", text.escape_debug()), help);
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+/// `{ name = "…", values = ["…"] }`; without values, any will do.
+fn named(key: &str, raw: &raw::Value, report: &mut Report) -> Option<NamedTest> {
+    let raw::Kind::Table(table) = &raw.kind else {
+        return refuse_kind(key, raw, "a table such as { name = \"x-canary\", values = [\"1\"] }", report);
+    };
+    report_unknown(&table.entries, &["name", "values"], &format!("`{key}`"), report);
+    let Some(entry) = table.find("name") else {
+        report.error(raw.location, format!("`name` is missing in `{key}`"), "add name = \"…\"");
+        return None;
+    };
+    let name = texts::text("name", &entry.value, report)?;
+    if key != "query" && !is_token(name) {
+        let help = "ASCII letters, digits and any of !#$%&'*+-.^_`|~";
+        report.error(entry.value.location, format!("`name` of `{key}` is no name: {name:?}"), help);
+        return None;
+    }
+    let values = match table.find("values") {
+        Some(entry) => texts::list("values", &entry.value, report, |key, raw, report| {
+            texts::text(key, raw, report).map(Pattern::new)
+        })?,
+        None => vec![Pattern::new("*")],
+    };
+    Some(NamedTest { name: name.to_owned(), values })
+}
+
+/// How many groups every expression of the last condition on the path captures; None if it has other alternatives.
+pub(super) fn captures(conditions: &[Condition]) -> Option<usize> {
+    let tests = conditions.iter().rev().find_map(|condition| match condition {
+        Condition::Path(tests) => Some(tests),
+        _ => None,
+    })?;
+    let groups = tests.iter().map(|test| match test {
+        TextTest::Regex(regex) => regex.text.check().ok(),
+        _ => None,
+    });
+    groups.collect::<Option<Vec<usize>>>()?.into_iter().min()
+}

@@ -1,0 +1,119 @@
+//! `insert_header`, `set_header`, `append_header` and `remove_header`.
+
+use crate::config::check::kind::is_token;
+use crate::config::check::kind::refuse_kind;
+use crate::config::check::nearest::nearest;
+use crate::config::check::rule::texts;
+use crate::config::check::section::report_unknown;
+use crate::config::raw;
+use crate::config::report::Report;
+use crate::policy::header_edits::FieldValue;
+use crate::policy::header_edits::HeaderEdit;
+use crate::policy::header_edits::SYSTEM_VALUES;
+
+/// Fields of requests that rules leave alone, and what to write instead.
+const RESERVED: [(&str, &str); 15] = [
+    ("connection", "it belongs to one hop"),
+    ("content-length", "it frames the content"),
+    ("cookie", "cookies of the client pass as they came"),
+    ("expect", "it belongs to one hop"),
+    ("host", "write rewrite = { host = \"…\" }"),
+    ("keep-alive", "it belongs to one hop"),
+    ("proxy-connection", "it belongs to one hop"),
+    ("te", "it belongs to one hop"),
+    ("trailer", "it announces what follows the content"),
+    ("transfer-encoding", "it frames the content"),
+    ("upgrade", "it belongs to one hop"),
+    ("x-forwarded-for", "write x_forwarded_for in [listener.forwarded]"),
+    ("x-forwarded-host", "write x_forwarded_host in [listener.forwarded]"),
+    ("x-forwarded-port", "write x_forwarded_port in [listener.forwarded]"),
+    ("x-forwarded-proto", "write x_forwarded_proto in [listener.forwarded]"),
+];
+
+/// The edit that this key and its value make.
+pub(super) fn edit(key: &str, raw: &raw::Value, report: &mut Report) -> Option<HeaderEdit> {
+    let raw::Kind::Table(table) = &raw.kind else {
+        let example = match key {
+            "remove_header" => "a table such as { name = \"x-debug\" }",
+            _ => "a table such as { name = \"x-from\", value = \"edge\" }",
+        };
+        return refuse_kind(key, raw, example, report);
+    };
+    let allowed: &[&str] = if key == "remove_header" { &["name"] } else { &["name", "value"] };
+    report_unknown(&table.entries, allowed, &format!("`{key}`"), report);
+    let Some(entry) = table.find("name") else {
+        report.error(raw.location, format!("`name` is missing in `{key}`"), "add name = \"…\"");
+        return None;
+    };
+    let name = texts::text("name", &entry.value, report)?;
+    if !is_token(name) {
+        let help = "ASCII letters, digits and any of !#$%&'*+-.^_`|~";
+        report.error(entry.value.location, format!("`name` {name:?} is no name of a header"), help);
+        return None;
+    }
+    let reserved = RESERVED.iter().find(|(reserved, _)| reserved.eq_ignore_ascii_case(name));
+    if let Some((_, instead)) = reserved {
+        report.error(entry.value.location, format!("`{name}` cannot be edited by rules"), *instead);
+        return None;
+    }
+    let name = name.to_owned();
+    if key == "remove_header" {
+        return Some(HeaderEdit::Remove(name));
+    }
+    let Some(entry) = table.find("value") else {
+        report.error(raw.location, format!("`value` is missing in `{key}`"), "add value = \"…\"");
+        return None;
+    };
+    let value = value(&entry.value, report)?;
+    Some(match key {
+        "insert_header" => HeaderEdit::Insert(name, value),
+        "set_header" => HeaderEdit::Set(name, value),
+        _ => HeaderEdit::Append(name, value),
+    })
+}
+
+fn value(raw: &raw::Value, report: &mut Report) -> Option<FieldValue> {
+    let table = match &raw.kind {
+        raw::Kind::Text(text) => {
+            let is_sendable = |byte: u8| (b' '..0x7f).contains(&byte) || byte == b'\t';
+            if text.len() > 1024 || text.trim() != text || !text.bytes().all(is_sendable) {
+                let help =
+                    "it is sent in a header: up to 1024 ASCII characters, no line ends, no space at its ends";
+                report.error(raw.location, "`value` cannot be sent as it is", help);
+                return None;
+            }
+            return Some(FieldValue::Literal(text.clone()));
+        }
+        raw::Kind::Table(table) => table,
+        _ => {
+            let expected = "a string, { header = \"…\" } or { system = \"…\" }";
+            return refuse_kind("value", raw, expected, report);
+        }
+    };
+    match table.entries.as_slice() {
+        [entry] if entry.key == "header" => {
+            let name = texts::text("header", &entry.value, report)?;
+            Some(FieldValue::Header(name.to_ascii_lowercase()))
+        }
+        [entry] if entry.key == "system" => {
+            let word = texts::text("system", &entry.value, report)?;
+            let known = SYSTEM_VALUES.iter().find(|(known, _)| *known == word);
+            if known.is_none() {
+                let words: Vec<&str> = SYSTEM_VALUES.iter().map(|(word, _)| *word).collect();
+                let listed = format!("allowed are \"{}\"", words.join("\", \""));
+                let help = match nearest(word, &words) {
+                    Some(near) => format!("did you mean \"{near}\"? {listed}"),
+                    None => listed,
+                };
+                let message = format!("invalid value \"{}\" of `system`", word.escape_debug());
+                report.error(entry.value.location, message, help);
+            }
+            known.map(|(_, value)| FieldValue::System(*value))
+        }
+        _ => {
+            let help = "write one of { header = \"…\" } and { system = \"…\" }";
+            report.error(raw.location, "`value` must name one source", help);
+            None
+        }
+    }
+}

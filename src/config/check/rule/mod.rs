@@ -1,0 +1,168 @@
+//! `[[rule]]`: which requests a rule takes, and what becomes of them.
+
+mod actions;
+mod conditions;
+mod fields;
+mod shadow;
+mod targets;
+mod texts;
+
+use std::collections::HashMap;
+
+use serde_json::Value as Json;
+
+use crate::config::Actions;
+use crate::config::FinalAction;
+use crate::config::Listener;
+use crate::config::Rule;
+use crate::config::ServerGroup;
+use crate::config::check::kind::Integer;
+use crate::config::check::kind::Kind;
+use crate::config::check::kind::Name;
+use crate::config::check::kind::refuse_kind;
+use crate::config::check::names::Names;
+use crate::config::check::rule::actions::ParsedActions;
+use crate::config::check::section::Output;
+use crate::config::check::section::Section;
+use crate::config::raw;
+use crate::config::report::Location;
+use crate::config::report::Report;
+
+/// A rule whose names are not looked up yet.
+pub(super) struct ParsedRule {
+    rule: Rule,
+    listeners: Vec<(String, Location)>,
+    groups: Vec<(String, Location)>,
+    priority: Option<Location>,
+    is_whole: bool,
+}
+
+pub(super) fn rule(table: &raw::Table, output: &mut Output) -> ParsedRule {
+    let mut section = Section::element("rule", table, output);
+    let name = section.read_required("name", &Name, "name = \"api\"");
+    let listeners = section.read_required("listener", &OneOrMore, "listener = \"web\"");
+    let priority = section.read_required("priority", &Integer(1..=10_000), "priority = 100");
+    let conditions = conditions::read(&mut section);
+    let actions = actions::read(&mut section, &conditions);
+    let is_whole = actions.is_some() && conditions.is_whole;
+    let ParsedActions { actions, groups } = actions.unwrap_or_else(|| ParsedActions {
+        actions: Actions {
+            request_headers: Vec::new(),
+            rewrite: None,
+            last: FinalAction::Forward(Vec::new()),
+        },
+        groups: Vec::new(),
+    });
+    section.close();
+    ParsedRule {
+        rule: Rule {
+            location: name.as_ref().map_or(table.location, |(_, location)| *location),
+            name: name.map(|(name, _)| name).unwrap_or_default(),
+            listeners: Vec::new(),
+            priority: priority.as_ref().map_or(0, |(priority, _)| *priority),
+            conditions: conditions.conditions,
+            actions,
+        },
+        listeners: listeners.map(|(listeners, _)| listeners).unwrap_or_default(),
+        groups,
+        priority: priority.map(|(_, location)| location),
+        is_whole,
+    }
+}
+
+/// Looks the names up, and reports what is wrong between rules.
+pub(super) fn resolve(
+    parsed: Vec<ParsedRule>,
+    listeners: &[Listener],
+    groups: &[ServerGroup],
+    report: &mut Report,
+) -> Vec<Rule> {
+    let listener_names =
+        Names::new("[[listener]]", listeners.iter().map(|listener| listener.name.as_str()), report);
+    let group_names = Names::new("[[server_group]]", groups.iter().map(|group| group.name.as_str()), report);
+    let mut taken: HashMap<(usize, u32), Location> = HashMap::new();
+    let mut is_whole = true;
+    let mut rules = Vec::with_capacity(parsed.len());
+    for ParsedRule { mut rule, listeners, groups, priority, is_whole: this_is_whole } in parsed {
+        is_whole &= this_is_whole;
+        for (name, location) in listeners {
+            if let Some(index) = listener_names.find("listener", (&name, location), report)
+                && !rule.listeners.contains(&index)
+            {
+                rule.listeners.push(index);
+            }
+        }
+        if let FinalAction::Forward(targets) = &mut rule.actions.last {
+            for (target, (name, location)) in targets.iter_mut().zip(groups) {
+                target.group = group_names.find("group", (&name, location), report).unwrap_or_default();
+            }
+        }
+        if let Some(location) = priority {
+            for listener in &rule.listeners {
+                let first = *taken.entry((*listener, rule.priority)).or_insert(location);
+                if first != location {
+                    let message = format!(
+                        "`priority` {} is taken at this listener, at {}",
+                        rule.priority,
+                        report.place(first)
+                    );
+                    report.error(location, message, "rules are asked in this order: give each its own");
+                    break;
+                }
+            }
+        }
+        rules.push(rule);
+    }
+    if is_whole {
+        shadow::check(&rules, listeners, report);
+    }
+    rules
+}
+
+/// One name, or a list of them; each with its place.
+struct OneOrMore;
+
+impl Kind for OneOrMore {
+    type Value = Vec<(String, Location)>;
+
+    fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<Self::Value> {
+        let values = match &raw.kind {
+            raw::Kind::Array(values) if !values.is_empty() => values.as_slice(),
+            raw::Kind::Text(_) => std::slice::from_ref(raw),
+            _ => return refuse_kind(key, raw, "a name, or a list of names", report),
+        };
+        let parsed: Vec<_> = values
+            .iter()
+            .filter_map(|value| Some((Name.parse(key, value, report)?, value.location)))
+            .collect();
+        (parsed.len() == values.len()).then_some(parsed)
+    }
+
+    fn show(&self, value: &Self::Value) -> Json {
+        match value.as_slice() {
+            [(only, _)] => Json::from(only.as_str()),
+            several => several.iter().map(|(name, _)| Json::from(name.as_str())).collect(),
+        }
+    }
+}
+
+/// A value that is shown as it was written.
+#[derive(Clone)]
+struct Written<T> {
+    value: T,
+    json: Json,
+}
+
+/// What a value would be in JSON.
+fn to_json(raw: &raw::Value) -> Json {
+    match &raw.kind {
+        raw::Kind::Text(text) => Json::from(text.as_str()),
+        raw::Kind::Integer(number) => i64::try_from(*number).map_or(Json::Null, Json::from),
+        raw::Kind::Boolean(truth) => Json::from(*truth),
+        raw::Kind::Array(values) => values.iter().map(to_json).collect(),
+        raw::Kind::Table(table) => {
+            table.entries.iter().map(|entry| (entry.key.clone(), to_json(&entry.value))).collect()
+        }
+        raw::Kind::Other(_) => Json::Null,
+    }
+}

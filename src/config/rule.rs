@@ -1,0 +1,57 @@
+//! A `[[rule]]`: which requests it takes, and what becomes of them.
+
+use crate::config::report::Location;
+use crate::policy::header_edits::HeaderEdit;
+use crate::policy::redirect::Redirect;
+use crate::policy::redirect::Rewrite;
+use crate::policy::router::Condition;
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rule {
+    /// Unique among rules.
+    pub name: String,
+    /// Indices in [`crate::config::Config::listeners`], each once. At least one.
+    pub listeners: Vec<usize>,
+    /// 1..=10000, unique within a listener; lower ones are asked first.
+    pub priority: u32,
+    /// All must hold.
+    pub conditions: Vec<Condition>,
+    pub actions: Actions,
+    /// Where the name stands.
+    pub location: Location,
+}
+
+/// What becomes of a request that a rule takes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Actions {
+    pub request_headers: Vec<HeaderEdit>,
+    /// Only with [`FinalAction::Forward`].
+    pub rewrite: Option<Rewrite>,
+    pub last: FinalAction,
+}
+
+/// What ends the processing of a request.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FinalAction {
+    /// 1 to 5 groups, not all of weight 0.
+    Forward(Vec<WeightedGroup>),
+    Redirect(Redirect),
+    Respond(FixedResponse),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WeightedGroup {
+    /// Index in [`crate::config::Config::server_groups`].
+    pub group: usize,
+    /// 0..=100.
+    pub weight: u32,
+}
+
+/// An answer that needs no backend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FixedResponse {
+    /// 200..=299 or 400..=599.
+    pub status: u16,
+    pub content_type: String,
+    pub content: String,
+}

@@ -1,0 +1,199 @@
+//! Fields that rules insert, set, append and remove.
+
+use crate::http::headers::Field;
+use crate::http::headers::Headers;
+
+/// What is done to the fields of one head, in a form that takes one pass: fields first that do not pass, then lines
+/// that are written behind the others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HeaderEdits {
+    /// In lower case. Fields of these names do not pass.
+    withheld: Vec<String>,
+    written: Vec<WrittenField>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct WrittenField {
+    name: String,
+    value: FieldValue,
+    /// Not where a field of this name came.
+    unless_there: bool,
+}
+
+/// One edit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HeaderEdit {
+    /// Adds the field unless it is there.
+    Insert(String, FieldValue),
+    /// Replaces all fields of the name.
+    Set(String, FieldValue),
+    /// Adds the field beside others of the name.
+    Append(String, FieldValue),
+    Remove(String),
+}
+
+/// The value of a field that is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FieldValue {
+    Literal(String),
+    /// The value of another field of the same head, in lower case; without it, nothing is written.
+    Header(String),
+    System(SystemValue),
+}
+
+/// What the load balancer knows of the request itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SystemValue {
+    ClientIp,
+    ClientPort,
+    RequestId,
+    ListenerPort,
+    Protocol,
+    SlbId,
+}
+
+/// The words of system-defined values.
+pub const SYSTEM_VALUES: [(&str, SystemValue); 6] = [
+    ("client_ip", SystemValue::ClientIp),
+    ("client_port", SystemValue::ClientPort),
+    ("request_id", SystemValue::RequestId),
+    ("listener_port", SystemValue::ListenerPort),
+    ("protocol", SystemValue::Protocol),
+    ("slb_id", SystemValue::SlbId),
+];
+
+impl HeaderEdits {
+    /// Carries the edits out in their order, as far as they depend on each other only.
+    pub fn new(edits: impl IntoIterator<Item = HeaderEdit>) -> HeaderEdits {
+        let mut all = HeaderEdits::default();
+        for edit in edits {
+            all.add(edit);
+        }
+        all
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.withheld.is_empty() && self.written.is_empty()
+    }
+
+    fn add(&mut self, edit: HeaderEdit) {
+        match edit {
+            HeaderEdit::Remove(name) => self.withhold(&name),
+            HeaderEdit::Set(name, value) => {
+                self.withhold(&name);
+                self.written.push(WrittenField { name, value, unless_there: false });
+            }
+            HeaderEdit::Append(name, value) => {
+                self.written.push(WrittenField { name, value, unless_there: false });
+            }
+            HeaderEdit::Insert(name, value) => {
+                if self.written.iter().any(|field| field.name.eq_ignore_ascii_case(&name)) {
+                    return;
+                }
+                let unless_there = !self.withholds(name.as_bytes());
+                self.written.push(WrittenField { name, value, unless_there });
+            }
+        }
+    }
+
+    fn withhold(&mut self, name: &str) {
+        self.written.retain(|field| !field.name.eq_ignore_ascii_case(name));
+        if !self.withholds(name.as_bytes()) {
+            self.withheld.push(name.to_ascii_lowercase());
+        }
+    }
+
+    /// Whether a field of this name must not pass.
+    pub fn withholds(&self, name: &[u8]) -> bool {
+        self.withheld.iter().any(|withheld| withheld.as_bytes().eq_ignore_ascii_case(name))
+    }
+
+    /// Calls `write` with each field to write behind those that passed. `headers` are the fields as they came;
+    /// `system` appends a system-defined value to `scratch`.
+    pub fn for_each_written(
+        &self,
+        headers: &Headers<'_>,
+        scratch: &mut Vec<u8>,
+        system: impl Fn(SystemValue, &mut Vec<u8>),
+        mut write: impl FnMut(&[u8], &[u8]),
+    ) {
+        let find = |name: &str| {
+            let is_named = |field: &&Field<'_>| field.name.eq_ignore_ascii_case(name.as_bytes());
+            headers.iter().find(is_named)
+        };
+        for field in &self.written {
+            if field.unless_there && find(&field.name).is_some() {
+                continue;
+            }
+            match &field.value {
+                FieldValue::Literal(text) => write(field.name.as_bytes(), text.as_bytes()),
+                FieldValue::Header(name) => {
+                    if let Some(other) = find(name) {
+                        write(field.name.as_bytes(), other.value);
+                    }
+                }
+                FieldValue::System(value) => {
+                    scratch.clear();
+                    system(*value, scratch);
+                    if !scratch.is_empty() {
+                        write(field.name.as_bytes(), scratch);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn literal(text: &str) -> FieldValue {
+        FieldValue::Literal(text.to_owned())
+    }
+
+    fn edited(edits: Vec<HeaderEdit>) -> String {
+        let headers = Headers::of(&[("X-A", "1"), ("x-b", "2"), ("X-A", "3")]);
+        let edits = HeaderEdits::new(edits);
+        let mut text = String::new();
+        let mut push = |name: &[u8], value: &[u8]| {
+            let text_of = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+            text += &format!("{}={} ", text_of(name), text_of(value));
+        };
+        headers.iter().filter(|field| !edits.withholds(field.name)).for_each(|f| push(f.name, f.value));
+        let system = |value, out: &mut Vec<u8>| {
+            if value == SystemValue::ClientIp {
+                out.extend_from_slice(b"192.0.2.1");
+            }
+        };
+        edits.for_each_written(&headers, &mut Vec::new(), system, push);
+        text.trim_end().to_owned()
+    }
+
+    #[test]
+    fn what_each_edit_does() {
+        use HeaderEdit::*;
+        let name = str::to_owned;
+        for (edits, expected) in [
+            (vec![], "X-A=1 x-b=2 X-A=3"),
+            (vec![Insert(name("x-a"), literal("9"))], "X-A=1 x-b=2 X-A=3"),
+            (vec![Insert(name("x-c"), literal("9"))], "X-A=1 x-b=2 X-A=3 x-c=9"),
+            (vec![Set(name("x-a"), literal("9"))], "x-b=2 x-a=9"),
+            (vec![Append(name("x-a"), literal("9"))], "X-A=1 x-b=2 X-A=3 x-a=9"),
+            (vec![Remove(name("X-A"))], "x-b=2"),
+            (vec![Remove(name("x-a")), Insert(name("x-a"), literal("9"))], "x-b=2 x-a=9"),
+            (vec![Set(name("x-a"), literal("8")), Insert(name("X-a"), literal("9"))], "x-b=2 x-a=8"),
+            (vec![Append(name("x-a"), literal("8")), Set(name("x-a"), literal("9"))], "x-b=2 x-a=9"),
+            (vec![Append(name("x-c"), literal("8")), Remove(name("x-c"))], "X-A=1 x-b=2 X-A=3"),
+            (vec![Set(name("x-a"), FieldValue::Header(name("x-b")))], "x-b=2 x-a=2"),
+            (vec![Set(name("x-a"), FieldValue::Header(name("x-z")))], "x-b=2"),
+            (
+                vec![Set(name("ip"), FieldValue::System(SystemValue::ClientIp))],
+                "X-A=1 x-b=2 X-A=3 ip=192.0.2.1",
+            ),
+            (vec![Set(name("id"), FieldValue::System(SystemValue::RequestId))], "X-A=1 x-b=2 X-A=3"),
+        ] {
+            assert_eq!(edited(edits.clone()), expected, "{edits:?}");
+        }
+    }
+}

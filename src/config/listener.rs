@@ -78,6 +78,12 @@ pub struct HttpListener {
     /// Whether responses are compressed for clients that accept it.
     pub compression: bool,
     pub forwarded: Forwarded,
+    /// Rules match and forward paths in one spelling.
+    pub normalizes_paths: bool,
+    /// Index in [`crate::config::Config::listeners`] of the HTTPS listener that every request is redirected to.
+    pub redirect_to: Option<usize>,
+    /// Requests for `/.well-known/acme-challenge/` are not redirected.
+    pub redirect_spares_acme: bool,
 }
 
 /// What one client may ask of a connection of HTTP/2.

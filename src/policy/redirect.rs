@@ -59,6 +59,12 @@ pub struct Asked<'a> {
 }
 
 impl Redirect {
+    /// Whether it wants what an expression captured.
+    pub fn wants_captures(&self) -> bool {
+        let templates = [&self.host, &self.path, &self.query];
+        templates.into_iter().flatten().any(|template| template.max_capture() > 0)
+    }
+
     /// Appends the value of Location.
     pub fn write(&self, asked: &Asked<'_>, out: &mut Vec<u8>) {
         let protocol = self.protocol.unwrap_or(asked.protocol);
@@ -99,6 +105,16 @@ pub enum RewritePath {
 }
 
 impl Rewrite {
+    /// Whether it wants what an expression captured.
+    pub fn wants_captures(&self) -> bool {
+        let path = match &self.path {
+            Some(RewritePath::Template(path)) => Some(path),
+            Some(RewritePath::StripPrefix(_)) | None => None,
+        };
+        let templates = [self.host.as_ref(), path, self.query.as_ref()];
+        templates.into_iter().flatten().any(|template| template.max_capture() > 0)
+    }
+
     /// Appends path and query as backends get them.
     pub fn write_target(&self, values: &Values<'_>, out: &mut Vec<u8>) {
         match &self.path {

@@ -7,6 +7,7 @@ pub mod affinity;
 pub mod backend;
 pub mod group;
 pub mod rcu_cell;
+pub mod rules;
 pub mod quota;
 
 use std::net::SocketAddr;
@@ -22,6 +23,7 @@ use crate::snapshot::backend::Backend;
 use crate::snapshot::group::Group;
 use crate::snapshot::quota::Quota;
 use crate::snapshot::quota::Rate;
+use crate::snapshot::rules::Rules;
 use crate::tls::SwapCell;
 use crate::tls::accept::DownstreamTls;
 use crate::tls::x509::client_certificate::FingerprintHash;
@@ -117,6 +119,39 @@ pub struct HttpListener {
     /// Compress responses for clients that accept it.
     pub compression: bool,
     pub forwarded: Forwarded,
+    /// None: every request goes to the default group.
+    pub rules: Option<Rules>,
+    /// Where every request is redirected to, before all rules.
+    pub redirect_to: Option<RedirectTo>,
+    /// The hosts for which a listener of the configuration has a certificate.
+    pub certified_hosts: CertifiedHosts,
+}
+
+/// The HTTPS listener that a listener redirects to.
+pub struct RedirectTo {
+    pub port: u16,
+    /// Those that it has certificates for.
+    pub hosts: CertifiedHosts,
+    /// Requests for `/.well-known/acme-challenge/` are served as if there was no redirect.
+    pub spares_acme: bool,
+}
+
+/// The hosts for which one of several listeners has a certificate.
+#[derive(Clone, Default)]
+pub struct CertifiedHosts {
+    listeners: Arc<[Arc<SwapCell<DownstreamTls>>]>,
+}
+
+impl CertifiedHosts {
+    pub fn new(listeners: Arc<[Arc<SwapCell<DownstreamTls>>]>) -> CertifiedHosts {
+        CertifiedHosts { listeners }
+    }
+
+    /// `host` is in lower case and has no port.
+    pub fn contain(&self, host: &[u8]) -> bool {
+        let Ok(host) = std::str::from_utf8(host) else { return false };
+        self.listeners.iter().any(|tls| tls.load().names(host))
+    }
 }
 
 /// What one client may ask of a connection of HTTP/2.
@@ -132,7 +167,7 @@ pub struct Http2Limits {
 /// How a listener secures its connections.
 pub struct ServerTls {
     /// Replaced while serving when a certificate on disk changes.
-    pub terms: SwapCell<DownstreamTls>,
+    pub terms: Arc<SwapCell<DownstreamTls>>,
     pub handshake_timeout: Duration,
     /// What clients had to prove, by the terms that the listener began with; see [`DownstreamTls::client_auth_mark`].
     pub client_auth_mark: u64,

@@ -109,6 +109,11 @@ impl DownstreamTls {
         self.index.as_ref().is_none_or(|index| index.share_certificate(opened_for, Some(asked_for)))
     }
 
+    /// Whether there is a certificate for this name.
+    pub fn names(&self, name: &str) -> bool {
+        self.index.as_ref().is_some_and(|index| index.names(name))
+    }
+
     /// What a client had to prove to get in: differs where other certificates are required. 0: none is.
     pub fn client_auth_mark(&self) -> u64 {
         match &self.client_auth {

@@ -105,6 +105,11 @@ impl CertificateIndex {
         same(one.ecdsa, other.ecdsa) || same(one.rsa, other.rsa)
     }
 
+    /// Whether a certificate is there for this name.
+    pub fn names(&self, name: &str) -> bool {
+        self.look_up(name).is_some()
+    }
+
     pub fn certificates(&self) -> &[Arc<Certificate>] {
         &self.certificates
     }

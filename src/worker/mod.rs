@@ -51,7 +51,7 @@ pub struct Worker {
     pub buffers: Buffers,
     pub pool: Pool,
     pub balancer: Balancer,
-    /// ProcessHandles connections of HTTP/2.
+    /// Connections of HTTP/2, which exchanges share.
     pub streams: Connections,
     /// Downstream connections, of all listeners and workers.
     pub quota: Arc<Quota>,

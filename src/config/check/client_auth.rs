@@ -15,6 +15,7 @@ use crate::config::check::kind::refuse_kind;
 use crate::config::check::listener_tls::Scheme;
 use crate::config::check::nearest::nearest;
 use crate::config::check::references::Reference;
+use crate::config::check::references::Wanted;
 use crate::config::check::section::Output;
 use crate::config::check::section::Section;
 use crate::config::check::section::is_empty_list;
@@ -104,15 +105,15 @@ impl Kind for NamePatterns {
 /// Fills in the CAs. `wanted` runs beside `listeners`.
 pub(super) fn resolve(
     listeners: &mut [Listener],
-    wanted: &[Vec<Reference>],
+    wanted: &[Wanted],
     authorities: &[Authority],
     report: &mut Report,
 ) {
     // A CA whose own name was refused may be the one that is meant.
     let may_be_hidden = report.is_broken_anywhere() || authorities.iter().any(|ca| ca.name.is_empty());
     let names: Vec<&str> = authorities.iter().map(|ca| ca.name.as_str()).collect();
-    for (listener, references) in listeners.iter_mut().zip(wanted) {
-        for Reference { name, location } in references {
+    for (listener, wanted) in listeners.iter_mut().zip(wanted) {
+        for Reference { name, location } in &wanted.authorities {
             let Some(name) = name else { continue };
             match names.iter().position(|known| known == name) {
                 Some(index) if listener.client_auth.ca.contains(&index) => {
@@ -136,19 +137,20 @@ pub(super) fn resolve(
 
 /// Warns about CAs that nothing names.
 pub(super) fn check_use(
-    wanted: &[Vec<Reference>],
+    wanted: &[Wanted],
     authorities: &[Authority],
     groups: &[ServerGroup],
     report: &mut Report,
 ) {
-    if wanted.iter().flatten().any(|reference| reference.name.is_none()) {
+    let wanted = || wanted.iter().flat_map(|wanted| &wanted.authorities);
+    if wanted().any(|reference| reference.name.is_none()) {
         return;
     }
     let backends: Vec<&Verify> =
         groups.iter().filter_map(|group| Some(&group.tls.as_ref()?.verify)).collect();
     for (index, authority) in authorities.iter().enumerate().filter(|(_, ca)| !ca.name.is_empty()) {
         let is_wanted = |reference: &Reference| reference.name.as_ref() == Some(&authority.name);
-        if !wanted.iter().flatten().any(is_wanted) && !backends.contains(&&Verify::Ca(index)) {
+        if !wanted().any(is_wanted) && !backends.contains(&&Verify::Ca(index)) {
             let message = format!("the CA \"{}\" is not used", authority.name);
             let help = "name it in a [listener.client_auth] or a [server_group.tls], or remove it";
             report.warning(authority.location, message, help);

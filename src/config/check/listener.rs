@@ -27,6 +27,7 @@ use crate::config::check::listener_tls;
 use crate::config::check::listener_tls::Scheme;
 use crate::config::check::names::Known;
 use crate::config::check::references::Reference;
+use crate::config::check::references::Wanted;
 use crate::config::check::section::Output;
 use crate::config::check::section::Section;
 use crate::config::raw;
@@ -42,10 +43,6 @@ const WEEK: u64 = 7 * 24 * 60 * 60;
 /// Far more than any body, and far from where sums of sizes overflow.
 const MAX_BODY: u64 = 1_024 << 40;
 
-/// What a listener names: the group it wants as its default, and CAs. Whether they are there shows when all
-/// tables are read.
-pub(super) type Wanted = (Option<Reference>, Vec<Reference>);
-
 pub(super) fn listener(table: &raw::Table, known: &Known<'_>, output: &mut Output) -> (Listener, Wanted) {
     let mut section = Section::element("listener", table, output);
     let name = section.read_required("name", &Name, "name = \"web\"");
@@ -53,6 +50,9 @@ pub(super) fn listener(table: &raw::Table, known: &Known<'_>, output: &mut Outpu
     let scheme = section.read("protocol", &PROTOCOLS, Scheme::Http);
     let default_group = default_group(&mut section, table);
     let tls = listener_tls::listener_tls(&mut section, scheme, known);
+    let redirect_to =
+        section.read_optional("redirect_to", &Name, "no request is redirected before the rules");
+    let redirects = redirect_to.is_some();
     let (mut enabled_fields, mut authorities) = (Vec::new(), Vec::new());
     let listener = Listener {
         location: name.as_ref().map_or(table.location, |(_, location)| *location),
@@ -63,18 +63,18 @@ pub(super) fn listener(table: &raw::Table, known: &Known<'_>, output: &mut Outpu
         max_connections: section.read("max_connections", &Integer(0..=1_000_000), 0),
         connections_per_second: section.read("connections_per_second", &Integer(0..=1_000_000), 0),
         proxy_protocol: section.read("proxy_protocol", &PROXY_PROTOCOLS, ProxyProtocol::Off),
-        protocol: ListenerProtocol::Http(http(&mut section, scheme, &mut enabled_fields)),
+        protocol: ListenerProtocol::Http(http(&mut section, (scheme, redirects), &mut enabled_fields)),
         client_auth: client_auth::client_auth(&mut section, scheme, &mut authorities),
     };
     identity::check_use(&enabled_fields, &listener, section.report());
     section.close();
-    (listener, (default_group, authorities))
+    (listener, Wanted { default_group, authorities, redirect_to })
 }
 
 /// `enabled_fields` gets the places of the headers about TLS and certificates.
 fn http(
     section: &mut Section<'_, '_>,
-    scheme: Scheme,
+    (scheme, redirects): (Scheme, bool),
     enabled_fields: &mut Vec<EnabledField>,
 ) -> HttpListener {
     let minute = Duration::from_secs(60);
@@ -98,6 +98,14 @@ fn http(
         early_hints: section.read("early_hints", &EARLY_HINTS, EarlyHints::Http2),
         compression: section.read("compression", &Boolean, false),
         forwarded: forwarded(section, enabled_fields),
+        normalizes_paths: section.read("path_normalization", &PATH_NORMALIZATIONS, true),
+        redirect_to: None,
+        redirect_spares_acme: section.read_unless(
+            (!redirects).then_some("nothing is redirected without redirect_to"),
+            "redirect_spares_acme",
+            &Boolean,
+            false,
+        ),
     }
 }
 
@@ -120,6 +128,9 @@ const PROXY_PROTOCOLS: Choice<ProxyProtocol> = Choice {
     aliases: &[],
     later: &[],
 };
+
+const PATH_NORMALIZATIONS: Choice<bool> =
+    Choice { words: &[("strict", true), ("off", false)], aliases: &[], later: &[] };
 
 const HALF_CLOSES: Choice<HalfClose> =
     Choice { words: &[("abort", HalfClose::Abort), ("serve", HalfClose::Serve)], aliases: &[], later: &[] };

@@ -79,7 +79,6 @@ pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective,
     let tables = elements(roots, "listener", &mut output.report);
     let (mut listeners, wanted): (Vec<_>, Vec<_>) =
         tables.into_iter().map(|table| listener::listener(table, &known, &mut output)).unzip();
-    let (default_groups, wanted_authorities): (Vec<_>, Vec<_>) = wanted.into_iter().unzip();
     let tables = elements(roots, "server_group", &mut output.report);
     let groups: Vec<_> =
         tables.into_iter().map(|table| server_group::server_group(table, &known, &mut output)).collect();
@@ -98,15 +97,16 @@ pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective,
         report,
     );
     references::check_names("TLS policy", policies.iter().map(|p| (p.name.as_str(), p.location)), report);
-    references::resolve_default_groups(&mut listeners, &default_groups, &groups, report);
-    client_auth::resolve(&mut listeners, &wanted_authorities, &authorities, report);
+    references::resolve_default_groups(&mut listeners, &wanted, &groups, report);
+    references::resolve_redirects(&mut listeners, &wanted, report);
+    client_auth::resolve(&mut listeners, &wanted, &authorities, report);
     references::check_ports(&mut listeners, report);
     if !report.is_broken_anywhere() {
-        references::check_use((&listeners, &default_groups), &groups, &rules, report);
+        references::check_use((&listeners, &wanted), &groups, &rules, report);
         references::check_calls(&listeners, &groups, report);
         certificate::check_use(&certificates, &listeners, &groups, report);
         tls_policy::check_use(&policies, &listeners, report);
-        client_auth::check_use(&wanted_authorities, &authorities, &groups, report);
+        client_auth::check_use(&wanted, &authorities, &groups, report);
         let has_listener =
             |root: &raw::Table| root.find("listener").is_some_and(|e| !section::is_empty_list(e));
         if !roots.iter().any(has_listener) {

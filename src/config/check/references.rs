@@ -6,8 +6,10 @@ use std::net::SocketAddr;
 use crate::config::FinalAction;
 use crate::config::GroupProtocol;
 use crate::config::Listener;
+use crate::config::ListenerProtocol;
 use crate::config::Rule;
 use crate::config::ServerGroup;
+use crate::config::check::names::Names;
 use crate::config::check::nearest::nearest;
 use crate::config::report::Location;
 use crate::config::report::Report;
@@ -17,6 +19,15 @@ pub(super) struct Reference {
     /// None where what stands there is no name; that has been reported.
     pub name: Option<String>,
     pub location: Location,
+}
+
+/// What a listener names. Whether it is there shows when all tables are read.
+#[derive(Default)]
+pub(super) struct Wanted {
+    pub default_group: Option<Reference>,
+    pub authorities: Vec<Reference>,
+    /// The listener that requests are redirected to.
+    pub redirect_to: Option<(String, Location)>,
 }
 
 /// `thing` is the table the names belong to.
@@ -39,15 +50,15 @@ pub(super) fn check_names<'n>(
 /// Fills in the default groups. `wanted` runs beside `listeners`.
 pub(super) fn resolve_default_groups(
     listeners: &mut [Listener],
-    wanted: &[Option<Reference>],
+    wanted: &[Wanted],
     groups: &[ServerGroup],
     report: &mut Report,
 ) {
     // A group whose own name was refused may be the one that is meant.
     let may_be_hidden = report.is_broken_anywhere() || groups.iter().any(|group| group.name.is_empty());
     let names: Vec<&str> = groups.iter().map(|group| group.name.as_str()).collect();
-    for (listener, reference) in listeners.iter_mut().zip(wanted) {
-        let Some(Reference { name: Some(name), location }) = reference else { continue };
+    for (listener, wanted) in listeners.iter_mut().zip(wanted) {
+        let Some(Reference { name: Some(name), location }) = &wanted.default_group else { continue };
         listener.default_group = names.iter().position(|known| known == name);
         if listener.default_group.is_some() || may_be_hidden {
             continue;
@@ -61,15 +72,40 @@ pub(super) fn resolve_default_groups(
     }
 }
 
+/// Looks up the listeners that others redirect to.
+pub(super) fn resolve_redirects(listeners: &mut [Listener], wanted: &[Wanted], report: &mut Report) {
+    let known: Vec<(String, bool)> =
+        listeners.iter().map(|listener| (listener.name.clone(), listener.tls.is_some())).collect();
+    let names = Names::new("[[listener]]", known.iter().map(|(name, _)| name.as_str()), report);
+    for (listener, wanted) in listeners.iter_mut().zip(wanted) {
+        let Some((name, location)) = &wanted.redirect_to else { continue };
+        if listener.tls.is_some() {
+            let message = "`redirect_to` is for listeners with protocol = \"http\"";
+            report.error(*location, message, "remove it, or write a [[rule]] with redirect = { … }");
+            continue;
+        }
+        let target = names.find("redirect_to", (name, *location), report);
+        if target.is_some_and(|target| known.get(target).is_some_and(|(_, is_secure)| !is_secure)) {
+            let message = format!("`redirect_to` \"{name}\" is a listener without TLS");
+            report.error(*location, message, "name one with protocol = \"https\"");
+            continue;
+        }
+        let ListenerProtocol::Http(http) = &mut listener.protocol;
+        http.redirect_to = target;
+    }
+}
+
 /// Warns about listeners that lead nowhere and groups that nothing leads to.
 pub(super) fn check_use(
-    (listeners, wanted): (&[Listener], &[Option<Reference>]),
+    (listeners, wanted): (&[Listener], &[Wanted]),
     groups: &[ServerGroup],
     rules: &[Rule],
     report: &mut Report,
 ) {
     let has_rules = |index: usize| rules.iter().any(|rule| rule.listeners.contains(&index));
-    let leads_nowhere = |(index, wanted): (usize, &Option<Reference>)| wanted.is_none() && !has_rules(index);
+    let leads_nowhere = |(index, wanted): (usize, &Wanted)| {
+        wanted.default_group.is_none() && wanted.redirect_to.is_none() && !has_rules(index)
+    };
     let lost = wanted.iter().enumerate().map(leads_nowhere);
     for (listener, _) in listeners.iter().zip(lost).filter(|(_, is_lost)| *is_lost) {
         let who = match listener.name.as_str() {
@@ -79,7 +115,8 @@ pub(super) fn check_use(
         let message = format!("{who} has no default_group: every request gets 404");
         report.warning(listener.location, message, "add default_group = \"…\"");
     }
-    if wanted.iter().flatten().any(|reference| reference.name.is_none()) {
+    let defaults = || wanted.iter().filter_map(|wanted| wanted.default_group.as_ref());
+    if defaults().any(|reference| reference.name.is_none()) {
         return;
     }
     for group in groups.iter().filter(|group| !group.name.is_empty()) {
@@ -90,7 +127,7 @@ pub(super) fn check_use(
             }
             FinalAction::Redirect(_) | FinalAction::Respond(_) => false,
         };
-        if !wanted.iter().flatten().any(is_wanted) && !rules.iter().any(is_target) {
+        if !defaults().any(is_wanted) && !rules.iter().any(is_target) {
             let message = format!("the server group \"{}\" is not used", group.name);
             report.warning(group.location, message, "name it as a default_group or in a rule, or remove it");
         }

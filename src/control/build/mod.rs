@@ -2,48 +2,28 @@
 //! what cannot be secured.
 
 mod group;
+mod listener;
+mod parts;
 pub mod registry;
+mod rules;
 pub mod sockets;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
-use crate::config;
 use crate::config::Config;
-use crate::config::ListenerProtocol;
 use crate::config::Location;
 use crate::config::Report;
 use crate::control::build::group::GroupBuilder;
-use crate::control::build::registry::KnownGroup;
+use crate::control::build::listener::ListenerBuilder;
+use crate::control::build::listener::Secured;
+pub use crate::control::build::parts::Host;
+pub use crate::control::build::parts::Parts;
 use crate::control::build::registry::Registry;
-use crate::control::build::sockets::Binding;
 use crate::control::credentials::tls::Security;
-use crate::control::discovery::Addresses;
-use crate::policy::forwarded::Forwarded;
-use crate::policy::forwarded::TrustedProxies;
-use crate::policy::identity::Identity;
-use crate::snapshot::Http2Limits;
-use crate::snapshot::HttpListener;
-use crate::snapshot::Listener;
-use crate::snapshot::Protocol;
-use crate::snapshot::ServerTls;
 use crate::snapshot::Snapshot;
-use crate::snapshot::group::Group;
-use crate::snapshot::quota::Quota;
-use crate::snapshot::quota::Rate;
 use crate::telemetry::backend_counters::MAX_BACKENDS;
-use crate::tls::SwapCell;
 use crate::tls::accept::DownstreamTls;
 use crate::tls::connect::UpstreamTls;
-use crate::tls::x509::client_certificate::FingerprintHash;
-
-/// What the host adds to a configuration.
-pub struct Host {
-    pub name: String,
-    /// Downstream connections that the descriptor limit allows.
-    pub connections: usize,
-    pub workers: usize,
-}
 
 /// What handshakes of a configuration are made with, beside its listeners and groups.
 pub struct AllTerms {
@@ -78,17 +58,6 @@ fn refuse(location: Location, whose: &str, report: &mut Report) {
     report.error(location, message, "check its TLS policy, certificates and CAs");
 }
 
-/// What a snapshot is made of.
-pub struct Parts<'a> {
-    pub config: &'a Config,
-    pub host: &'a Host,
-    pub security: &'a Security,
-    pub addresses: &'a Addresses,
-    /// The sockets of all listeners.
-    pub bindings: &'a [Binding],
-    pub now_ms: u64,
-}
-
 /// Makes the next snapshot and notes in the registry who is in it. `None` after reporting that there are too
 /// many backends; then nothing has changed.
 pub fn build(
@@ -98,6 +67,7 @@ pub fn build(
     epoch: u64,
     report: &mut Report,
 ) -> Option<Snapshot> {
+    let rules = rules::compile_all(parts.config, report)?;
     registry.tidy(parts.now_ms);
     if parts.config.server_groups.iter().map(|group| group.backends.len()).sum::<usize>() > MAX_BACKENDS {
         report.error(
@@ -122,9 +92,14 @@ pub fn build(
             }
         }
     }
-    let listeners = parts.config.listeners.iter().zip(terms.listeners);
-    let listeners: Vec<_> = listeners
-        .map(|(listener, terms)| Arc::new(build_listener(listener, terms, &known, (parts, registry))))
+    let secured = Secured::new(terms.listeners);
+    let indices = 0..parts.config.listeners.len();
+    let listeners: Vec<_> = indices
+        .zip(rules)
+        .filter_map(|(index, rules)| {
+            let builder = ListenerBuilder { index, secured: &secured, groups: &known, parts };
+            Some(Arc::new(builder.build(rules, registry)?))
+        })
         .collect();
     let slot_of = |name: &str| listeners.iter().find(|built| built.name == name).map(|built| built.slot);
     let mut sockets: Vec<_> = parts
@@ -143,95 +118,6 @@ pub fn build(
         leaving: registry.leaving(),
         workers: parts.host.workers,
     })
-}
-
-fn build_listener(
-    listener: &config::Listener,
-    terms: Option<DownstreamTls>,
-    groups: &[KnownGroup],
-    (parts, registry): (&Parts<'_>, &mut Registry),
-) -> Listener {
-    let limit = listener.max_connections as usize;
-    let (connections, connection_rate) = match registry.known_listener(&listener.name) {
-        Some(known) => {
-            known.connections.set_limit(limit);
-            (Arc::clone(&known.connections), known.connection_rate.kept_at(listener.connections_per_second))
-        }
-        None => (Arc::new(Quota::new(limit)), None),
-    };
-    let own_groups: Vec<Arc<Group>> = listener
-        .default_group
-        .iter()
-        .filter_map(|index| Some(Arc::clone(&groups.get(*index)?.group)))
-        .collect();
-    let own_bindings = parts.bindings.iter().filter(|binding| binding.listener == listener.name);
-    Listener {
-        name: listener.name.clone(),
-        slot: registry.listener_slot(&listener.name),
-        addresses: own_bindings.map(|binding| binding.address).collect(),
-        default_group: (!own_groups.is_empty()).then_some(0),
-        groups: own_groups,
-        connections,
-        connection_rate: connection_rate
-            .unwrap_or_else(|| Arc::new(Rate::new(listener.connections_per_second))),
-        proxy_protocol: listener.proxy_protocol == config::ProxyProtocol::Accept,
-        tls: server_tls(listener, terms),
-        protocol: match &listener.protocol {
-            ListenerProtocol::Http(http) => Protocol::Http(build_http(http, parts)),
-        },
-        leaving: AtomicBool::new(false),
-    }
-}
-
-fn server_tls(listener: &config::Listener, terms: Option<DownstreamTls>) -> Option<ServerTls> {
-    let (tls, terms) = listener.tls.as_ref().zip(terms)?;
-    let fingerprint_hash = match &listener.protocol {
-        ListenerProtocol::Http(http) => match http.forwarded.fingerprint_hash {
-            config::FingerprintHash::Sha1 => FingerprintHash::Sha1,
-            config::FingerprintHash::Sha256 => FingerprintHash::Sha256,
-        },
-    };
-    let client_auth_mark = terms.client_auth_mark();
-    let (terms, handshake_timeout) = (SwapCell::new(terms), tls.handshake_timeout);
-    Some(ServerTls { terms, handshake_timeout, client_auth_mark, fingerprint_hash })
-}
-
-fn build_http(http: &config::HttpListener, parts: &Parts<'_>) -> HttpListener {
-    // The checks keep byte limits far below what a usize of any supported machine holds.
-    let bytes = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
-    HttpListener {
-        http2: http.http2,
-        http2_limits: http2_limits(http.http2_limits),
-        idle_timeout: http.idle_timeout,
-        client_header_timeout: http.client_header_timeout,
-        client_body_timeout: http.client_body_timeout,
-        tunnel_idle_timeout: http.tunnel_idle_timeout,
-        serves_half_closed: http.half_close == config::HalfClose::Serve,
-        keepalive_requests: http.keepalive_requests,
-        max_header_bytes: bytes(http.max_header_bytes),
-        max_headers: http.max_headers as usize,
-        max_uri_bytes: bytes(http.max_uri_bytes),
-        max_body_bytes: http.max_body_bytes,
-        trusted_proxies: TrustedProxies::new(http.trusted_proxies.clone(), http.real_ip_header.clone()),
-        default_host: http.default_host.clone(),
-        early_hints: http.early_hints,
-        compression: http.compression,
-        forwarded: forwarded(&http.forwarded, parts),
-    }
-}
-
-fn http2_limits(limits: config::Http2Limits) -> Http2Limits {
-    let config::Http2Limits { max_concurrent_streams, max_resets, resets_per_second } = limits;
-    Http2Limits { max_concurrent_streams, max_resets, resets_per_second }
-}
-
-fn forwarded(wanted: &config::Forwarded, parts: &Parts<'_>) -> Forwarded {
-    let instance_id = parts.config.process.instance_id.as_ref();
-    Forwarded {
-        fields: wanted.fields,
-        slb_id: instance_id.unwrap_or(&parts.host.name).clone(),
-        identity: Identity::new(wanted.identity.clone()),
-    }
 }
 
 #[cfg(test)]

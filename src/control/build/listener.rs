@@ -1,0 +1,160 @@
+//! A listener: what holds whatever is spoken there, and how it serves HTTP.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use crate::config;
+use crate::config::ListenerProtocol;
+use crate::control::build::parts::Parts;
+use crate::control::build::registry::KnownGroup;
+use crate::control::build::registry::Registry;
+use crate::control::build::rules::ListenerRules;
+use crate::policy::forwarded::Forwarded;
+use crate::policy::forwarded::TrustedProxies;
+use crate::policy::identity::Identity;
+use crate::snapshot::CertifiedHosts;
+use crate::snapshot::Http2Limits;
+use crate::snapshot::HttpListener;
+use crate::snapshot::Listener;
+use crate::snapshot::Protocol;
+use crate::snapshot::RedirectTo;
+use crate::snapshot::ServerTls;
+use crate::snapshot::group::Group;
+use crate::snapshot::quota::Quota;
+use crate::snapshot::quota::Rate;
+use crate::snapshot::rules::Rules;
+use crate::tls::SwapCell;
+use crate::tls::accept::DownstreamTls;
+use crate::tls::x509::client_certificate::FingerprintHash;
+
+/// The TLS of all listeners, by their indices.
+pub(super) struct Secured {
+    listeners: Vec<Option<Arc<SwapCell<DownstreamTls>>>>,
+    hosts: CertifiedHosts,
+}
+
+impl Secured {
+    pub(super) fn new(listeners: Vec<Option<DownstreamTls>>) -> Secured {
+        let wrap = |tls: Option<DownstreamTls>| tls.map(|tls| Arc::new(SwapCell::new(tls)));
+        let listeners: Vec<_> = listeners.into_iter().map(wrap).collect();
+        let hosts = CertifiedHosts::new(listeners.iter().flatten().map(Arc::clone).collect());
+        Secured { listeners, hosts }
+    }
+
+    fn of(&self, listener: usize) -> Option<&Arc<SwapCell<DownstreamTls>>> {
+        self.listeners.get(listener)?.as_ref()
+    }
+}
+
+/// What a listener is made of.
+pub(super) struct ListenerBuilder<'b> {
+    pub index: usize,
+    pub secured: &'b Secured,
+    pub groups: &'b [KnownGroup],
+    pub parts: &'b Parts<'b>,
+}
+
+impl ListenerBuilder<'_> {
+    /// None if the configuration has no listener with this index.
+    pub(super) fn build(&self, rules: ListenerRules, registry: &mut Registry) -> Option<Listener> {
+        let ListenerBuilder { index, secured, groups, parts } = self;
+        let listener = parts.config.listeners.get(*index)?;
+        let limit = listener.max_connections as usize;
+        let (connections, connection_rate) = match registry.known_listener(&listener.name) {
+            Some(known) => {
+                known.connections.set_limit(limit);
+                let rate = known.connection_rate.kept_at(listener.connections_per_second);
+                (Arc::clone(&known.connections), rate)
+            }
+            None => (Arc::new(Quota::new(limit)), None),
+        };
+        let own_groups: Vec<Arc<Group>> =
+            rules.groups.iter().filter_map(|index| Some(Arc::clone(&groups.get(*index)?.group))).collect();
+        let own_bindings = parts.bindings.iter().filter(|binding| binding.listener == listener.name);
+        Some(Listener {
+            name: listener.name.clone(),
+            slot: registry.listener_slot(&listener.name),
+            addresses: own_bindings.map(|binding| binding.address).collect(),
+            default_group: listener.default_group.map(|_| 0),
+            groups: own_groups,
+            connections,
+            connection_rate: connection_rate
+                .unwrap_or_else(|| Arc::new(Rate::new(listener.connections_per_second))),
+            proxy_protocol: listener.proxy_protocol == config::ProxyProtocol::Accept,
+            tls: server_tls(listener, secured.of(*index)),
+            protocol: match &listener.protocol {
+                ListenerProtocol::Http(http) => Protocol::Http(self.http(http, rules.compiled)),
+            },
+            leaving: AtomicBool::new(false),
+        })
+    }
+
+    /// Where every request is redirected to.
+    fn redirect_to(&self, http: &config::HttpListener) -> Option<RedirectTo> {
+        let target = self.parts.config.listeners.get(http.redirect_to?)?;
+        let binding = self.parts.bindings.iter().find(|binding| binding.listener == target.name)?;
+        let hosts = self.secured.of(http.redirect_to?).map(Arc::clone);
+        Some(RedirectTo {
+            port: binding.address.port(),
+            hosts: CertifiedHosts::new(hosts.into_iter().collect()),
+            spares_acme: http.redirect_spares_acme,
+        })
+    }
+
+    fn http(&self, http: &config::HttpListener, rules: Option<Rules>) -> HttpListener {
+        // The checks keep byte limits far below what a usize of any supported machine holds.
+        let bytes = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
+        HttpListener {
+            http2: http.http2,
+            http2_limits: http2_limits(http.http2_limits),
+            idle_timeout: http.idle_timeout,
+            client_header_timeout: http.client_header_timeout,
+            client_body_timeout: http.client_body_timeout,
+            tunnel_idle_timeout: http.tunnel_idle_timeout,
+            serves_half_closed: http.half_close == config::HalfClose::Serve,
+            keepalive_requests: http.keepalive_requests,
+            max_header_bytes: bytes(http.max_header_bytes),
+            max_headers: http.max_headers as usize,
+            max_uri_bytes: bytes(http.max_uri_bytes),
+            max_body_bytes: http.max_body_bytes,
+            trusted_proxies: TrustedProxies::new(http.trusted_proxies.clone(), http.real_ip_header.clone()),
+            default_host: http.default_host.clone(),
+            early_hints: http.early_hints,
+            compression: http.compression,
+            forwarded: forwarded(&http.forwarded, self.parts),
+            rules,
+            redirect_to: self.redirect_to(http),
+            certified_hosts: self.secured.hosts.clone(),
+        }
+    }
+}
+
+fn server_tls(
+    listener: &config::Listener,
+    terms: Option<&Arc<SwapCell<DownstreamTls>>>,
+) -> Option<ServerTls> {
+    let (tls, terms) = listener.tls.as_ref().zip(terms)?;
+    let fingerprint_hash = match &listener.protocol {
+        ListenerProtocol::Http(http) => match http.forwarded.fingerprint_hash {
+            config::FingerprintHash::Sha1 => FingerprintHash::Sha1,
+            config::FingerprintHash::Sha256 => FingerprintHash::Sha256,
+        },
+    };
+    let client_auth_mark = terms.load().client_auth_mark();
+    let (terms, handshake_timeout) = (Arc::clone(terms), tls.handshake_timeout);
+    Some(ServerTls { terms, handshake_timeout, client_auth_mark, fingerprint_hash })
+}
+
+fn http2_limits(limits: config::Http2Limits) -> Http2Limits {
+    let config::Http2Limits { max_concurrent_streams, max_resets, resets_per_second } = limits;
+    Http2Limits { max_concurrent_streams, max_resets, resets_per_second }
+}
+
+fn forwarded(wanted: &config::Forwarded, parts: &Parts<'_>) -> Forwarded {
+    let instance_id = parts.config.process.instance_id.as_ref();
+    Forwarded {
+        fields: wanted.fields,
+        slb_id: instance_id.unwrap_or(&parts.host.name).clone(),
+        identity: Identity::new(wanted.identity.clone()),
+    }
+}

@@ -1,0 +1,122 @@
+//! The rules of a listener: from what was checked to what is matched.
+
+use std::sync::Arc;
+
+use crate::config;
+use crate::config::Config;
+use crate::config::Report;
+use crate::policy::router::Condition;
+use crate::policy::router::RegexError;
+use crate::policy::router::Router;
+use crate::policy::router::RuleText;
+use crate::snapshot::rules::FinalAction;
+use crate::snapshot::rules::FixedResponse;
+use crate::snapshot::rules::HeaderEdits;
+use crate::snapshot::rules::Rule;
+use crate::snapshot::rules::Rules;
+use crate::snapshot::rules::Targets;
+
+/// What the rules of one listener come to.
+pub(super) struct ListenerRules {
+    pub compiled: Option<Rules>,
+    /// The groups that the listener can forward to, as indices in the configuration: its default group first.
+    pub groups: Vec<usize>,
+}
+
+/// Compiles the rules of all listeners, in their order; None after reporting what is too large.
+pub(super) fn compile_all(config: &Config, report: &mut Report) -> Option<Vec<ListenerRules>> {
+    let listeners = config.listeners.iter().enumerate();
+    let compiled = listeners.map(|(index, listener)| {
+        let rules = of_listener(config, index);
+        let groups = groups_of(listener, &rules);
+        match compile(&rules, listener.http(), &groups) {
+            Ok(compiled) => Some(ListenerRules { compiled, groups }),
+            Err(error) => {
+                let message =
+                    format!("the expressions of its rules cannot be used together: {}", error.message);
+                let help = "spread the rules over several listeners, or simplify their expressions";
+                report.error(listener.location, message, help);
+                None
+            }
+        }
+    });
+    let compiled: Vec<_> = compiled.collect();
+    compiled.into_iter().collect()
+}
+
+/// The rules of the listener with this index, in the order in which they are asked.
+fn of_listener(config: &Config, listener: usize) -> Vec<&config::Rule> {
+    let mut own: Vec<_> = config.rules.iter().filter(|rule| rule.listeners.contains(&listener)).collect();
+    own.sort_by_key(|rule| rule.priority);
+    own
+}
+
+/// Its groups, each once.
+fn groups_of(listener: &config::Listener, rules: &[&config::Rule]) -> Vec<usize> {
+    let mut groups: Vec<usize> = listener.default_group.into_iter().collect();
+    for rule in rules {
+        let config::FinalAction::Forward(targets) = &rule.actions.last else { continue };
+        for target in targets {
+            if !groups.contains(&target.group) {
+                groups.push(target.group);
+            }
+        }
+    }
+    groups
+}
+
+/// Compiles rules. `groups` are those of their listener, as [`groups_of`] gives them.
+///
+/// # Errors
+/// Their regular expressions are too large together.
+fn compile(
+    rules: &[&config::Rule],
+    http: &config::HttpListener,
+    groups: &[usize],
+) -> Result<Option<Rules>, RegexError> {
+    if rules.is_empty() {
+        return Ok(None);
+    }
+    let texts: Vec<_> = rules
+        .iter()
+        .map(|rule| RuleText { conditions: &rule.conditions, captures: wants_captures(&rule.actions) })
+        .collect();
+    let router = Router::new(&texts)?;
+    let rewrites = rules.iter().any(|rule| rule.actions.rewrite.is_some());
+    let normalizes = http.normalizes_paths && (router.looks_at_path() || rewrites);
+    let rules = rules.iter().map(|rule| build(rule, groups)).collect();
+    Ok(Some(Rules::new(router, rules, normalizes)))
+}
+
+fn wants_captures(actions: &config::Actions) -> bool {
+    let redirected = match &actions.last {
+        config::FinalAction::Redirect(redirect) => redirect.wants_captures(),
+        config::FinalAction::Forward(_) | config::FinalAction::Respond(_) => false,
+    };
+    redirected || actions.rewrite.as_ref().is_some_and(|rewrite| rewrite.wants_captures())
+}
+
+fn build(rule: &config::Rule, groups: &[usize]) -> Rule {
+    let actions = &rule.actions;
+    let own_index = |group: usize| groups.iter().position(|known| *known == group);
+    let last = match &actions.last {
+        config::FinalAction::Forward(targets) => {
+            let weighted =
+                targets.iter().filter_map(|target| Some((own_index(target.group)?, target.weight)));
+            FinalAction::Forward(Targets::new(weighted))
+        }
+        config::FinalAction::Redirect(redirect) => FinalAction::Redirect(redirect.clone()),
+        config::FinalAction::Respond(response) => FinalAction::Respond(FixedResponse {
+            status: response.status,
+            content_type: response.content_type.clone(),
+            content: response.content.clone().into_bytes(),
+        }),
+    };
+    Rule {
+        name: Arc::from(rule.name.as_str()),
+        request_headers: HeaderEdits::new(actions.request_headers.iter().cloned()),
+        rewrite: actions.rewrite.clone(),
+        last,
+        knows_host: rule.conditions.iter().any(|condition| matches!(condition, Condition::Host(_))),
+    }
+}

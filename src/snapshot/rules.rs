@@ -1,0 +1,155 @@
+//! The rules of a listener in service.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+
+pub use crate::policy::header_edits::HeaderEdits;
+pub use crate::policy::redirect::Redirect;
+pub use crate::policy::redirect::Rewrite;
+use crate::policy::router::RequestFacts;
+use crate::policy::router::Router;
+use crate::policy::router::Scratch;
+
+/// Rules in the order of their priority, and the matcher that finds the one of a request.
+pub struct Rules {
+    /// Differs among all that a process ever has.
+    id: u64,
+    router: Router,
+    rules: Box<[Rule]>,
+    /// Paths are matched and forwarded in their one spelling.
+    pub normalizes: bool,
+}
+
+/// What becomes of a request that a rule takes.
+pub struct Rule {
+    pub name: Arc<str>,
+    pub request_headers: HeaderEdits,
+    pub rewrite: Option<Rewrite>,
+    pub last: FinalAction,
+    /// It asks for a host, so that the host of a request that it takes is one that is served here.
+    pub knows_host: bool,
+}
+
+/// What ends the processing of a request.
+pub enum FinalAction {
+    Forward(Targets),
+    Redirect(Redirect),
+    Respond(FixedResponse),
+}
+
+/// An answer that needs no backend.
+pub struct FixedResponse {
+    pub status: u16,
+    pub content_type: String,
+    pub content: Vec<u8>,
+}
+
+/// Groups that share the requests of a rule.
+pub struct Targets {
+    /// The index of each in the groups of the listener, and the sum of the weights up to and with it.
+    ends: Box<[(usize, u32)]>,
+}
+
+impl Targets {
+    /// Each with its weight; not all are 0.
+    pub fn new(weighted: impl Iterator<Item = (usize, u32)>) -> Targets {
+        let sums = weighted.scan(0, |sum, (group, weight)| {
+            *sum += weight;
+            Some((group, *sum))
+        });
+        Targets { ends: sums.collect() }
+    }
+
+    /// The index of the group for a request to which chance gave this number.
+    pub fn choose(&self, chance: impl FnOnce() -> u32) -> Option<usize> {
+        match &*self.ends {
+            [(only, _)] => Some(*only),
+            several => {
+                let total = several.last().map_or(0, |(_, sum)| *sum);
+                // Scaled down instead of divided: the upper bits are as random as the lower ones.
+                let place = (u64::from(chance()) * u64::from(total) >> 32) as u32;
+                several.iter().find(|(_, sum)| place < *sum).map(|(group, _)| *group)
+            }
+        }
+    }
+}
+
+impl Rules {
+    /// `rules` run beside those of the router.
+    pub fn new(router: Router, rules: Vec<Rule>, normalizes: bool) -> Rules {
+        static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        Rules { id, router, rules: rules.into(), normalizes }
+    }
+
+    pub fn router(&self) -> &Router {
+        &self.router
+    }
+
+    /// The rule with this index.
+    pub fn get(&self, index: usize) -> Option<&Rule> {
+        self.rules.get(index)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Rule> {
+        self.rules.iter()
+    }
+}
+
+/// What a worker searches rules with, kept from one request to the next.
+#[derive(Default)]
+pub struct RouterMemory {
+    /// By the rules that it is for, those used last at the end.
+    scratches: Vec<(u64, Scratch)>,
+    /// A path in its one spelling.
+    pub path: Vec<u8>,
+    /// Path and query as a backend gets them.
+    pub target: Vec<u8>,
+    /// The host as a backend gets it.
+    pub host: Vec<u8>,
+}
+
+/// Rules whose memory a worker keeps: listeners with rules are few.
+const MAX_KEPT: usize = 16;
+
+impl RouterMemory {
+    /// The first rule that takes a request.
+    pub fn find(&mut self, rules: &Rules, facts: &RequestFacts<'_, '_>) -> Option<usize> {
+        rules.router.find(facts, self.scratch(rules))
+    }
+
+    /// What rules are searched with.
+    pub fn scratch(&mut self, rules: &Rules) -> &mut Scratch {
+        let place = self.scratches.iter().position(|(id, _)| *id == rules.id).unwrap_or_else(|| {
+            if self.scratches.len() == MAX_KEPT {
+                self.scratches.remove(0);
+            }
+            self.scratches.push((rules.id, rules.router.scratch()));
+            self.scratches.len() - 1
+        });
+        &mut self.scratches[place].1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_share_by_weight() {
+        let targets = Targets::new([(4, 90), (7, 10), (9, 0)].into_iter());
+        let step = u32::MAX / 1_000;
+        let chosen = (0..1_000).map(|number| targets.choose(|| number * step).unwrap());
+        let counts = chosen.fold([0; 10], |mut counts, group| {
+            counts[group] += 1;
+            counts
+        });
+        assert_eq!((counts[4], counts[7], counts[9]), (900, 100, 0), "{counts:?}");
+        assert_eq!(targets.choose(|| u32::MAX), Some(7));
+        assert_eq!(
+            Targets::new([(3, 1)].into_iter()).choose(|| unreachable!("one needs no chance")),
+            Some(3)
+        );
+    }
+}

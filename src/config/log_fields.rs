@@ -1,6 +1,6 @@
 //! The names that `fields` of `[access_log]` knows, in the order of a line.
 
-pub const ALL: [&str; 36] = [
+pub const ALL: [&str; 37] = [
     "time",
     "client_ip",
     "client_port",
@@ -32,6 +32,7 @@ pub const ALL: [&str; 36] = [
     "grpc_status",
     "tcpinfo_rtt",
     "listener",
+    "rule",
     "server_group",
     "retry_count",
     "reason",

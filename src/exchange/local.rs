@@ -14,6 +14,7 @@ use crate::http::headers::Headers;
 use crate::http::status::reason_phrase;
 use crate::net::buffer::Buffer;
 use crate::policy::grpc;
+use crate::snapshot::rules::FixedResponse;
 use crate::telemetry::reason::Reason;
 use crate::worker::Worker;
 
@@ -58,6 +59,35 @@ fn start(answer: &Answer<'_>, body: &impl RequestBody, reply: &mut impl Reply, w
     reply.start(&ResponseHead::new(answer.status, &mut Headers::new()), &facts);
 }
 
+/// Sends a client elsewhere.
+pub(super) async fn redirect<B: RequestBody, R: Reply, W>(
+    status: u16,
+    location: &Buffer,
+    (body, reply, _): (&mut B, &mut R, W),
+    worker: &Worker,
+) {
+    let fields: [(&[u8], &[u8]); 2] = [(b"Location", location.filled()), (b"Content-Type", b"text/html")];
+    let content = Some(status_page(status, worker));
+    respond(Answer { status, fields: &fields, content }, body, reply, worker).await;
+}
+
+/// Sends the answer of a rule.
+pub(super) async fn respond_fixed<B: RequestBody, R: Reply, W>(
+    response: &FixedResponse,
+    (body, reply, _): (&mut B, &mut R, W),
+    worker: &Worker,
+) {
+    let FixedResponse { status, content_type, content } = response;
+    let field = [(&b"Content-Type"[..], content_type.as_bytes())];
+    let fields = if content.is_empty() { &[][..] } else { &field[..] };
+    let content = (!content.is_empty()).then(|| {
+        let mut buffer = worker.buffers.for_body(content.len());
+        buffer.tail().extend_from_slice(content);
+        buffer
+    });
+    respond(Answer { status: *status, fields, content }, body, reply, worker).await;
+}
+
 /// Answers a request that was refused or failed.
 pub(super) async fn refuse(
     reason: Reason,
@@ -92,18 +122,24 @@ fn page(reason: Reason, worker: &Worker) -> Option<Buffer> {
     if status == 204 {
         return None;
     }
-    let mut page = worker.buffers.small();
     if reason == Reason::PlainHttp {
+        let mut page = worker.buffers.small();
         page.tail().extend_from_slice(b"The plain HTTP request was sent to HTTPS port\n");
         return Some(page);
     }
+    Some(status_page(status, worker))
+}
+
+/// A page that says what the status means.
+fn status_page(status: u16, worker: &Worker) -> Buffer {
+    let mut page = worker.buffers.small();
     let phrase = reason_phrase(status);
     // Writing to a vector cannot fail.
     let _ = writeln!(
         page.tail(),
         "<html><head><title>{status} {phrase}</title></head><body><h1>{status} {phrase}</h1></body></html>"
     );
-    Some(page)
+    page
 }
 
 /// Answers a call of gRPC by a head that is all of it: "Trailers-Only is permitted for calls that produce an immediate

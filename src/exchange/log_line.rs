@@ -98,7 +98,7 @@ fn authorization<'a>(head: &RequestHead<'_, 'a>, worker: &Worker) -> &'a [u8] {
 pub(super) fn end(
     line: Box<PendingLogLine>,
     record: &Record,
-    group: Option<u32>,
+    (rule, group): (Option<u32>, Option<u32>),
     origin: &Origin<'_>,
     worker: &Worker,
 ) {
@@ -120,6 +120,7 @@ pub(super) fn end(
     }
     let names = RecordedNames {
         listener: &origin.listener.name,
+        rule: rule.and_then(|rule| origin.http.rule(rule)).map_or("", |rule| &rule.name),
         server_group: group.map_or("", |group| &group.name),
         upstream_addr: std::str::from_utf8(&scratch).unwrap_or_default(),
         upstream_status: std::str::from_utf8(&statuses).unwrap_or_default(),

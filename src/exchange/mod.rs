@@ -15,6 +15,7 @@ mod request;
 mod request_buffer;
 mod response;
 mod response_body;
+mod route;
 pub mod client_tls;
 mod stickiness;
 pub mod stream;
@@ -27,17 +28,23 @@ use crate::exchange::forward::Forward;
 use crate::exchange::message::Origin;
 use crate::exchange::message::Request;
 use crate::exchange::record::Recording;
+use crate::exchange::request::Changes;
+use crate::exchange::route::Action;
+use crate::exchange::route::Route;
 use crate::exchange::stream::ClientWatch;
 use crate::exchange::stream::Reply;
 use crate::exchange::stream::Stream;
 use crate::http::body::BodyLength;
 use crate::http::head::Method;
 use crate::http::head::PartialHead;
+use crate::net::buffer::Buffer;
 use crate::net::clock::Moment;
+use crate::policy::forwarded::Client;
 use crate::policy::grpc;
 use crate::policy::max_forwards;
 use crate::policy::request_id;
 use crate::policy::request_id::RequestId;
+use crate::snapshot::rules::FinalAction;
 use crate::telemetry::reason::Reason;
 use crate::worker::Worker;
 
@@ -61,6 +68,12 @@ impl Exchange {
 enum Plan {
     Forward(Forward),
     Answer(Reason),
+    Redirect {
+        status: u16,
+        location: Buffer,
+    },
+    /// The answer of the rule with this index.
+    Respond(u32),
 }
 
 /// Decides what becomes of a request. Nothing of the head is needed afterwards.
@@ -71,18 +84,38 @@ pub fn begin(request: &Request<'_, '_>, origin: &Origin<'_>, worker: &Worker) ->
     let mut recording = Recording::begin(request, &client, origin, worker);
     let is_grpc = grpc::is_call(&request.head);
     recording.is_call = is_grpc;
-    let plan = match admit(request, origin).and_then(|()| route(origin)) {
-        Ok(index) => match origin.listener.group(index) {
-            Some(group) => {
-                // A configuration file does not hold four billion groups.
-                recording.group = Some(index as u32);
-                Plan::Forward(request::prepare(request, &client, origin, (index, group), worker))
-            }
-            None => Plan::Answer(Reason::NoRoute),
-        },
-        Err(reason) => Plan::Answer(reason),
-    };
+    let plan = plan(request, (&client, origin), &mut recording, worker).unwrap_or_else(Plan::Answer);
     Exchange { plan, recording, is_grpc, body_limit: body_limit(origin) }
+}
+
+/// What becomes of a request, or why nothing does.
+fn plan(
+    request: &Request<'_, '_>,
+    (client, origin): (&Client<'_>, &Origin<'_>),
+    recording: &mut Recording,
+    worker: &Worker,
+) -> Result<Plan, Reason> {
+    admit(request, origin)?;
+    let mut memory = worker.router.borrow_mut();
+    let Route { rule, action } = route::route(request, client, origin, worker, &mut memory)?;
+    recording.rule = rule;
+    match action {
+        Action::Forward(forwarding) => {
+            // A configuration file does not hold four billion groups.
+            recording.group = Some(forwarding.group as u32);
+            let edits = rule.and_then(|rule| origin.http.rule(rule)).map(|rule| &rule.request_headers);
+            let changes = Changes {
+                target: forwarding.has_target.then_some(&memory.target),
+                host: forwarding.has_host.then_some(&memory.host),
+                edits: edits.filter(|edits| !edits.is_empty()),
+            };
+            let group = origin.listener.group(forwarding.group).ok_or(Reason::NoRoute)?;
+            let target = (forwarding.group, group);
+            Ok(Plan::Forward(request::prepare(request, (client, origin), target, &changes, worker)))
+        }
+        Action::Redirect { status, location } => Ok(Plan::Redirect { status, location }),
+        Action::Respond => rule.map(Plan::Respond).ok_or(Reason::NoRoute),
+    }
 }
 
 /// Carries the exchange out and records how it went. The stream tells whether it can go on.
@@ -93,6 +126,18 @@ pub async fn serve<S: Stream>(exchange: &mut Exchange, stream: &mut S, origin: &
     let outcome = match plan {
         Plan::Forward(forward) => forward.run(stream, recording, origin, worker).await,
         Plan::Answer(reason) => Err(ExchangeError::Refused(*reason)),
+        Plan::Redirect { status, location } => {
+            recording.reason = Reason::Redirect;
+            local::redirect(*status, location, stream.parts(), worker).await;
+            Ok(())
+        }
+        Plan::Respond(rule) => {
+            recording.reason = Reason::FixedResponse;
+            if let Some(FinalAction::Respond(response)) = origin.http.rule(*rule).map(|rule| &rule.last) {
+                local::respond_fixed(response, stream.parts(), worker).await;
+            }
+            Ok(())
+        }
     };
     if let Err(error) = &outcome {
         let (body, reply, watch) = stream.parts();
@@ -175,11 +220,6 @@ fn admit(request: &Request<'_, '_>, origin: &Origin<'_>) -> Result<(), Reason> {
         Some(0) => Err(Reason::FinalRecipient),
         _ => Ok(()),
     }
-}
-
-/// The index of the group that takes the request.
-fn route(origin: &Origin<'_>) -> Result<usize, Reason> {
-    origin.listener.default_group.ok_or(Reason::NoRoute)
 }
 
 /// Bytes of content that a request may have.

@@ -21,6 +21,8 @@ use crate::worker::access_log::PendingLogLine;
 /// which is but one reader of the [`Record`] that comes of it.
 pub(super) struct Recording {
     pub(super) group: Option<u32>,
+    /// The index of the rule that took the request.
+    pub(super) rule: Option<u32>,
     pub(super) reason: Reason,
     /// 0 until an answer was begun.
     pub(super) status: u16,
@@ -77,6 +79,7 @@ impl Recording {
     fn new(received: Moment, line: Option<Box<PendingLogLine>>) -> Recording {
         Recording {
             group: None,
+            rule: None,
             reason: Reason::None,
             status: 0,
             is_call: false,
@@ -187,7 +190,7 @@ impl Recording {
     /// Hands a record that is complete to those who read it.
     fn publish(&mut self, record: &Record, origin: &Origin<'_>, worker: &Worker) {
         if let Some(line) = self.line.take() {
-            log_line::end(line, record, self.group, origin, worker);
+            log_line::end(line, record, (self.rule, self.group), origin, worker);
         }
     }
 }

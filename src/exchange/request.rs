@@ -1,5 +1,7 @@
 //! What we change about a request on its way in.
 
+use std::io::Write;
+
 use crate::exchange::forward::Forward;
 use crate::exchange::message::Origin;
 use crate::exchange::message::Request;
@@ -12,20 +14,31 @@ use crate::policy::balance::cookies;
 use crate::policy::compression::AcceptedCodings;
 use crate::policy::forwarded::Client;
 use crate::policy::grpc;
+use crate::policy::header_edits::SystemValue;
 use crate::policy::max_forwards;
 use crate::policy::websocket;
 use crate::snapshot::group::Group;
+use crate::snapshot::rules::HeaderEdits;
+use crate::upstream::request::RequestLine;
 use crate::upstream::request::RequestWriter;
 use crate::upstream::request::Wording;
 use crate::worker::Worker;
+
+/// What a rule changes about a request.
+pub(super) struct Changes<'c> {
+    /// Path and query.
+    pub(super) target: Option<&'c Vec<u8>>,
+    pub(super) host: Option<&'c Vec<u8>>,
+    pub(super) edits: Option<&'c HeaderEdits>,
+}
 
 /// Writes the request as the backends of a group, which has this index, will get it. `id` is empty where the request gets
 /// none.
 pub(super) fn prepare(
     request: &Request<'_, '_>,
-    client: &Client<'_>,
-    origin: &Origin<'_>,
+    (client, origin): (&Client<'_>, &Origin<'_>),
     (index, group): (usize, &Group),
+    changes: &Changes<'_>,
     worker: &Worker,
 ) -> Forward {
     let head = &request.head;
@@ -42,9 +55,13 @@ pub(super) fn prepare(
         KnownName::Expect => request.expects_continue && request_buffer == 0,
         KnownName::MaxForwards => max_forwards.is_none(),
         KnownName::Cookie if hidden.is_some() => false,
-        _ => !forwarded.withholds(field),
+        _ => !forwarded.withholds(field) && !changes.edits.is_some_and(|edits| edits.withholds(field.name)),
     };
-    let mut writer = RequestWriter::begin(worker.buffers.small(), head, host, Wording::of(group), passes);
+    let line = RequestLine {
+        target: changes.target.map_or(head.target.path_and_query, Vec::as_slice),
+        host: changes.host.map_or(host, Vec::as_slice),
+    };
+    let mut writer = RequestWriter::begin(worker.buffers.small(), head, line, Wording::of(group), passes);
     if let Some(remaining) = max_forwards {
         // Allocates, but these are seldom.
         writer.field(b"Max-Forwards", remaining.saturating_sub(1).to_string().as_bytes());
@@ -59,6 +76,10 @@ pub(super) fn prepare(
         }
     }
     forwarded.for_each_added(head.headers, client, &mut scratch, |name, value| writer.field(name, value));
+    if let Some(edits) = changes.edits {
+        let system = |value, out: &mut Vec<u8>| system_value(value, client, origin, out);
+        edits.for_each_written(head.headers, &mut scratch, system, |name, value| writer.field(name, value));
+    }
     if let Some(client_tls) = origin.client_tls {
         writer.lines(&client_tls.identity);
     }
@@ -71,7 +92,7 @@ pub(super) fn prepare(
         buffered: None,
         request_buffer,
         streamed: false,
-        pool_key: worker.pool.key(group, host),
+        pool_key: worker.pool.key(group, line.host),
         idempotent: head.method.is_idempotent(),
         is_head: head.method == Method::Head,
         upgrade: request.upgrade.is_some(),
@@ -79,6 +100,19 @@ pub(super) fn prepare(
         expects_continue: request.expects_continue,
         compression: origin.http.compression.then(|| AcceptedCodings::of(head.headers)),
     }
+}
+
+/// Appends what a rule calls by a name of the system's.
+fn system_value(value: SystemValue, client: &Client<'_>, origin: &Origin<'_>, out: &mut Vec<u8>) {
+    // Writing to a vector cannot fail.
+    let _ = match value {
+        SystemValue::ClientIp => write!(out, "{}", client.address),
+        SystemValue::ClientPort => write!(out, "{}", client.peer.port()),
+        SystemValue::RequestId => out.write_all(client.request_id),
+        SystemValue::ListenerPort => write!(out, "{}", client.listener_port),
+        SystemValue::Protocol => out.write_all(client.scheme.as_bytes()),
+        SystemValue::SlbId => out.write_all(origin.http.forwarded.slb_id.as_bytes()),
+    };
 }
 
 /// The host of requests that name none, as HTTP/1.0 allows: the one that is configured for that, else that of the first

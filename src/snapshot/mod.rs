@@ -23,6 +23,7 @@ use crate::snapshot::backend::Backend;
 use crate::snapshot::group::Group;
 use crate::snapshot::quota::Quota;
 use crate::snapshot::quota::Rate;
+use crate::snapshot::rules::Rule;
 use crate::snapshot::rules::Rules;
 use crate::tls::SwapCell;
 use crate::tls::accept::DownstreamTls;
@@ -125,6 +126,13 @@ pub struct HttpListener {
     pub redirect_to: Option<RedirectTo>,
     /// The hosts for which a listener of the configuration has a certificate.
     pub certified_hosts: CertifiedHosts,
+}
+
+impl HttpListener {
+    /// The rule with this index.
+    pub fn rule(&self, index: u32) -> Option<&Rule> {
+        self.rules.as_ref()?.get(index as usize)
+    }
 }
 
 /// The HTTPS listener that a listener redirects to.

@@ -145,7 +145,8 @@ mod tests {
             counts[group] += 1;
             counts
         });
-        assert_eq!((counts[4], counts[7], counts[9]), (900, 100, 0), "{counts:?}");
+        assert!((899..=901).contains(&counts[4]) && counts[9] == 0, "{counts:?}");
+        assert_eq!(counts[4] + counts[7], 1_000);
         assert_eq!(targets.choose(|| u32::MAX), Some(7));
         assert_eq!(
             Targets::new([(3, 1)].into_iter()).choose(|| unreachable!("one needs no chance")),

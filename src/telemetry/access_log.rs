@@ -216,6 +216,9 @@ fn end_json(line: &mut JsonLine<'_>, ending: &Ending<'_>, request_id: &[u8]) {
         line.bare(LogField::TcpinfoRtt, rtt);
     }
     line.text(LogField::Listener, names.listener.as_bytes());
+    if !names.rule.is_empty() {
+        line.text(LogField::Rule, names.rule.as_bytes());
+    }
     line.text(LogField::ServerGroup, names.server_group.as_bytes());
     line.bare(LogField::RetryCount, record.retries);
     line.word(LogField::Reason, record.reason.as_str());
@@ -413,6 +416,7 @@ mod tests {
         let begun = format.begin(b"memory of another line".to_vec(), facts, &dates);
         let names = RecordedNames {
             listener: "web",
+            rule: "api",
             server_group: "app",
             upstream_addr: "127.0.0.1:1, 127.0.0.1:2",
             upstream_status: "-, 502",
@@ -470,7 +474,7 @@ mod tests {
                 r#""request_time":0.012,"read_request_time":0,"write_response_time":0,"#,
                 r#""upstream_addr":"127.0.0.1:1, 127.0.0.1:2","upstream_status":"-, 502","#,
                 r#""upstream_response_time":0.007,"grpc_status":14,"tcpinfo_rtt":42,"listener":"web","#,
-                r#""server_group":"app","retry_count":1,"reason":"connect_refused","worker":1,"#,
+                r#""rule":"api","server_group":"app","retry_count":1,"reason":"connect_refused","worker":1,"#,
                 r#""request_id":"0000000000000abc00010000000000ff"}"#,
                 "\n",
             )

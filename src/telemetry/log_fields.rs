@@ -34,6 +34,7 @@ pub enum LogField {
     GrpcStatus,
     TcpinfoRtt,
     Listener,
+    Rule,
     ServerGroup,
     RetryCount,
     Reason,
@@ -42,7 +43,7 @@ pub enum LogField {
 }
 
 /// Each with its name in a line. Operators have written these names down: none may change.
-const NAMES: [(LogField, &str); 36] = [
+const NAMES: [(LogField, &str); 37] = [
     (LogField::Time, "time"),
     (LogField::ClientIp, "client_ip"),
     (LogField::ClientPort, "client_port"),
@@ -74,6 +75,7 @@ const NAMES: [(LogField, &str); 36] = [
     (LogField::GrpcStatus, "grpc_status"),
     (LogField::TcpinfoRtt, "tcpinfo_rtt"),
     (LogField::Listener, "listener"),
+    (LogField::Rule, "rule"),
     (LogField::ServerGroup, "server_group"),
     (LogField::RetryCount, "retry_count"),
     (LogField::Reason, "reason"),

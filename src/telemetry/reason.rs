@@ -65,6 +65,10 @@ pub enum Reason {
     NoTunnels,
     /// The backend sent something that is no response; the word comes from the codec.
     BadResponse(&'static str),
+    /// The client was sent elsewhere.
+    Redirect,
+    /// A rule has the answer.
+    FixedResponse,
     /// The response could not be compressed, which is our fault.
     CompressionFailed,
 }
@@ -106,6 +110,8 @@ impl Reason {
             Reason::UpstreamRefused => "upstream_refused",
             Reason::UpstreamReset => "upstream_reset",
             Reason::NoTunnels => "upstream_without_websocket",
+            Reason::Redirect => "redirect",
+            Reason::FixedResponse => "fixed_response",
             Reason::CompressionFailed => "compression_failed",
         }
     }
@@ -113,7 +119,8 @@ impl Reason {
     /// The status that the client gets, or that the log shows when no answer is possible.
     pub fn status(self) -> u16 {
         match self {
-            Reason::None => 200,
+            Reason::None | Reason::FixedResponse => 200,
+            Reason::Redirect => 302,
             Reason::BadRequest(_, status) => status,
             Reason::PlainHttp | Reason::ClientTls(_) | Reason::ClientProxy(_) | Reason::ClientHttp2(_) => 400,
             Reason::FinalRecipient => 204,

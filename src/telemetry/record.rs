@@ -104,6 +104,8 @@ impl Default for Record {
 pub struct RecordedNames<'a> {
     /// `-` where it does not apply.
     pub listener: &'a str,
+    /// Empty if none took the request.
+    pub rule: &'a str,
     pub server_group: &'a str,
     /// The backend of each attempt, separated by commas.
     pub upstream_addr: &'a str,

@@ -150,6 +150,14 @@ pub struct RequestWriter {
     is_framed: bool,
 }
 
+/// What a backend is asked for.
+#[derive(Clone, Copy)]
+pub struct RequestLine<'l> {
+    /// Path and query.
+    pub target: &'l [u8],
+    pub host: &'l [u8],
+}
+
 /// In which words backends are spoken to.
 #[derive(Clone, Copy)]
 pub struct Wording {
@@ -174,15 +182,15 @@ impl RequestWriter {
     pub fn begin(
         mut text: Buffer,
         request: &RequestHead<'_, '_>,
-        host: &[u8],
+        line: RequestLine<'_>,
         wording: Wording,
         passes: impl Fn(&Field<'_>) -> bool,
     ) -> RequestWriter {
         let is_framed = wording.versions == Versions::Http1;
         let version = if is_framed && wording.speaks_http10 { request.version } else { Version::Http11 };
         let out = text.tail();
-        head::write_request_line_of(out, &request.method, request.target.path_and_query, version);
-        field_lines::write_field(out, b"Host", host);
+        head::write_request_line_of(out, &request.method, line.target, version);
+        field_lines::write_field(out, b"Host", line.host);
         for field in request.headers.iter() {
             let rewritten = matches!(
                 field.known,

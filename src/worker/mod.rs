@@ -22,6 +22,7 @@ use crate::net::work_budget::WorkBudget;
 use crate::snapshot::Snapshot;
 use crate::snapshot::quota::Quota;
 use crate::snapshot::rcu_cell::RcuCell;
+use crate::snapshot::rules::RouterMemory;
 use crate::telemetry::backend_counters::BackendCounters;
 use crate::telemetry::date::Dates;
 use crate::upstream::balancer::Balancer;
@@ -64,6 +65,8 @@ pub struct Worker {
     pub dates: RefCell<Dates>,
     /// Memory for building header values in.
     pub scratch: RefCell<Vec<u8>>,
+    /// What rules are searched with.
+    pub router: RefCell<RouterMemory>,
     pub log: Option<AccessLog>,
     /// Connections of clients that this worker has.
     connections: Cell<usize>,
@@ -114,6 +117,7 @@ impl Worker {
             compressions: WorkBudget::new(COMPRESSED_PER_TURN)?,
             dates: RefCell::default(),
             scratch: RefCell::default(),
+            router: RefCell::default(),
             log,
             connections: Cell::new(0),
             listeners: Cell::new(0),
@@ -160,7 +164,14 @@ impl Worker {
         self.pool.sweep(self.clock.now());
     }
 
-    /// Bytes that cannot be predicted.
+    /// A number that looks random.
+    pub fn chance(&self) -> u32 {
+        let count = self.nonce_count.get();
+        self.nonce_count.set(count + 1);
+        (self.nonces.hash_one(count) >> 32) as u32
+    }
+
+    /// Bytes that nobody can foretell.
     pub fn nonce(&self) -> [u8; 16] {
         let count = self.nonce_count.get();
         self.nonce_count.set(count + 2);

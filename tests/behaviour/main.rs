@@ -56,6 +56,7 @@ mod reload;
 mod request_buffer;
 mod request_ids;
 mod retries;
+mod rules;
 mod session_resumption;
 mod slow_readers;
 mod sni;

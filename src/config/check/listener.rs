@@ -50,8 +50,7 @@ pub(super) fn listener(table: &raw::Table, known: &Known<'_>, output: &mut Outpu
     let scheme = section.read("protocol", &PROTOCOLS, Scheme::Http);
     let default_group = default_group(&mut section, table);
     let tls = listener_tls::listener_tls(&mut section, scheme, known);
-    let redirect_to =
-        section.read_optional("redirect_to", &Name, "no request is redirected before the rules");
+    let redirect_to = redirect_to(&mut section, table);
     let redirects = redirect_to.is_some();
     let (mut enabled_fields, mut authorities) = (Vec::new(), Vec::new());
     let listener = Listener {
@@ -97,7 +96,6 @@ fn http(
         default_host: section.read("default_host", &DefaultHost, None),
         early_hints: section.read("early_hints", &EARLY_HINTS, EarlyHints::Http2),
         compression: section.read("compression", &Boolean, false),
-        forwarded: forwarded(section, enabled_fields),
         normalizes_paths: section.read("path_normalization", &PATH_NORMALIZATIONS, true),
         redirect_to: None,
         redirect_spares_acme: section.read_unless(
@@ -106,6 +104,7 @@ fn http(
             &Boolean,
             false,
         ),
+        forwarded: forwarded(section, enabled_fields),
     }
 }
 
@@ -154,6 +153,12 @@ const FORWARDED_FOR: Choice<ForwardedFor> = Choice {
 fn default_group(section: &mut Section<'_, '_>, table: &raw::Table) -> Option<Reference> {
     let name = section.read_optional("default_group", &Name, "requests that no rule takes get 404");
     let entry = table.find("default_group")?;
+    Some(Reference { name: name.map(|(name, _)| name), location: entry.value.location })
+}
+
+fn redirect_to(section: &mut Section<'_, '_>, table: &raw::Table) -> Option<Reference> {
+    let name = section.read_optional("redirect_to", &Name, "no request is redirected before the rules");
+    let entry = table.find("redirect_to")?;
     Some(Reference { name: name.map(|(name, _)| name), location: entry.value.location })
 }
 

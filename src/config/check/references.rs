@@ -27,7 +27,7 @@ pub(super) struct Wanted {
     pub default_group: Option<Reference>,
     pub authorities: Vec<Reference>,
     /// The listener that requests are redirected to.
-    pub redirect_to: Option<(String, Location)>,
+    pub redirect_to: Option<Reference>,
 }
 
 /// `thing` is the table the names belong to.
@@ -78,7 +78,7 @@ pub(super) fn resolve_redirects(listeners: &mut [Listener], wanted: &[Wanted], r
         listeners.iter().map(|listener| (listener.name.clone(), listener.tls.is_some())).collect();
     let names = Names::new("[[listener]]", known.iter().map(|(name, _)| name.as_str()), report);
     for (listener, wanted) in listeners.iter_mut().zip(wanted) {
-        let Some((name, location)) = &wanted.redirect_to else { continue };
+        let Some(Reference { name: Some(name), location }) = &wanted.redirect_to else { continue };
         if listener.tls.is_some() {
             let message = "`redirect_to` is for listeners with protocol = \"http\"";
             report.error(*location, message, "remove it, or write a [[rule]] with redirect = { … }");

@@ -11,7 +11,7 @@ const COMPLETE_EXAMPLE: &str = include_str!("../../../config/ringway.toml");
 
 /// Keys and tables that later versions will know, by the title of their table.
 const LATER: [(&str, &[&str]); 7] = [
-    ("", &["defaults", "error_page", "ip_group", "metrics", "rule"]),
+    ("", &["defaults", "error_page", "ip_group", "metrics"]),
     (
         "[process]",
         &["balance_connections", "shutdown_delay", "state_folder", "upgrade_drain_timeout", "user"],
@@ -25,9 +25,7 @@ const LATER: [(&str, &[&str]); 7] = [
             "enabled",
             "hsts",
             "modification_protection",
-            "path_normalization",
             "per_client",
-            "redirect_to",
             "requests_per_second",
             "unknown_sni",
         ],
@@ -40,7 +38,7 @@ const LATER: [(&str, &[&str]); 7] = [
 /// Keys of nginx, HAProxy and others, and what to write instead.
 const FOREIGN_KEYS: [(&str, &str); 95] = [
     ("access_log", "write [access_log] at the top level: there is one for the whole process"),
-    ("acl", "requests are not told apart by rules in this version; a listener has one default_group"),
+    ("acl", "write [[rule]] with conditions such as host = \"…\" and path_prefix = \"…\""),
     ("add_header", "headers of responses are left as they are in this version"),
     ("allow", "who may connect is not decided here: use the firewall of the host"),
     ("backend", "write [[server_group.backend]] below the [[server_group]] that it belongs to"),
@@ -73,9 +71,12 @@ const FOREIGN_KEYS: [(&str, &str); 95] = [
     ("frontend", "write [[listener]]"),
     ("gzip", "write compression = true in [[listener]]"),
     ("gzip_types", "which types are compressed is fixed: see docs/compression.md"),
-    ("headers", "headers that requests get are keys of [listener.forwarded]; others pass as they came"),
+    (
+        "headers",
+        "write keys of [listener.forwarded], or [[rule]] with set_header = { name = \"…\", value = \"…\" }",
+    ),
     ("health_check", "write [server_group.health_check] below the [[server_group]] that it belongs to"),
-    ("hostname", "the host of a request goes on as it came; requests are not routed by host in this version"),
+    ("hostname", "write [[rule]] with host = \"…\""),
     ("http", "write [[listener]] and [[server_group]] at the top level"),
     ("http3", "HTTP/3 is not there in this version"),
     ("include", "name a folder with -c, or repeat -c: all files make one configuration"),
@@ -88,7 +89,7 @@ const FOREIGN_KEYS: [(&str, &str); 95] = [
     ("limit_conn", "write max_connections in [[listener]]"),
     ("limit_req", "requests are not limited in this version; [[listener]] has connections_per_second"),
     ("listen", "write address = \"0.0.0.0:8080\" in [[listener]]"),
-    ("location", "requests are not routed by path in this version; a listener has one default_group"),
+    ("location", "write [[rule]] with path_prefix = \"/…\" and group = \"…\""),
     ("log", "write [access_log] for requests; messages go to standard error"),
     (
         "log_format",
@@ -119,12 +120,12 @@ const FOREIGN_KEYS: [(&str, &str); 95] = [
     ("proxy_send_timeout", "write response_timeout in [[server_group]]"),
     (
         "proxy_set_header",
-        "headers that requests get are keys of [listener.forwarded]; the Host goes on as it came",
+        "write keys of [listener.forwarded], or [[rule]] with set_header = { name = \"…\", value = \"…\" }",
     ),
     ("real_ip_from", "write trusted_proxies in [[listener]]"),
-    ("redirect", "redirects are not made in this version"),
-    ("return", "answers and redirects are not made by rules in this version"),
-    ("rewrite", "requests are not rewritten in this version"),
+    ("redirect", "write [[rule]] with redirect = { … }, or redirect_to = \"…\" in [[listener]]"),
+    ("return", "write [[rule]] with respond = { code = 200, body = \"…\" } or redirect = { … }"),
+    ("rewrite", "write [[rule]] with rewrite = { path = \"…\" }"),
     ("rise", "write healthy_threshold in [server_group.health_check]"),
     ("root", "files are not served: requests go to the default_group of their listener"),
     ("send_proxy", "backends get no PROXY header in this version"),
@@ -133,8 +134,11 @@ const FOREIGN_KEYS: [(&str, &str); 95] = [
         "server",
         "write [[server_group.backend]] for a server to send requests to, [[listener]] for one to listen at",
     ),
-    ("server_name", "names are those of the certificates; requests are not routed by host in this version"),
-    ("server_names", "names are those of the certificates; requests are not routed by host in this version"),
+    ("server_name", "names are those of the certificates; to route by host write [[rule]] with host = \"…\""),
+    (
+        "server_names",
+        "names are those of the certificates; to route by host write [[rule]] with host = \"…\"",
+    ),
     ("servers", "write a [[server_group.backend]] for each of them"),
     ("set_real_ip_from", "write trusted_proxies in [[listener]]"),
     (

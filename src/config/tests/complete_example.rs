@@ -20,7 +20,13 @@ fn every_key_stands_in_the_complete_example_and_the_reference() {
         assert!(is_set, "config/ringway.toml does not set `{key}` in {table}");
         let heading = match table {
             "" => "## Before the first table\n".to_owned(),
-            "certificate" | "ca" | "tls_policy" | "listener" | "server_group" | "server_group.backend" => {
+            "certificate"
+            | "ca"
+            | "tls_policy"
+            | "listener"
+            | "server_group"
+            | "server_group.backend"
+            | "rule" => {
                 format!("## `[[{table}]]`\n")
             }
             single => format!("## `[{single}]`\n"),
@@ -51,7 +57,9 @@ fn the_complete_example_shows_the_defaults() {
         verify = \"system\"\nsni = \"App.Internal.\"\nclient_certificate = \"site\"\n[[server_group.backend]]\n\
         address = \"127.0.0.1:9443\"\n";
     let check = "[server_group.health_check]\nhost = \"app.example.com\"\n";
-    let text = format!("{minimal}{CA}{LISTENER}{secure}{GROUP}{check}{internal}");
+    // Rules have no defaults to show, nor has a redirect.
+    let (_, rules) = COMPLETE_EXAMPLE.split_once("# A listener that sends").expect("the rules come last");
+    let text = format!("{minimal}{CA}{LISTENER}{secure}{GROUP}{check}{internal}#{rules}");
     let defaults = load_text(&text).config.map(without_places);
     assert_eq!(Some(example), defaults);
 }

@@ -86,6 +86,7 @@ fn without_places(mut config: Config) -> Config {
         group.location = nowhere;
         group.backends.iter_mut().for_each(|backend| backend.location = nowhere);
     }
+    config.rules.iter_mut().for_each(|rule| rule.location = nowhere);
     if let Some(log) = &mut config.access_log {
         log.location = nowhere;
     }

@@ -123,6 +123,7 @@ pub fn build(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config;
     use crate::config::Source;
     use crate::control::credentials;
 

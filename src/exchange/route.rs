@@ -1,0 +1,265 @@
+//! Where a request goes: by its listener's redirect, by a rule, or to the default group.
+
+use arrayvec::ArrayVec;
+
+use crate::exchange::message::Origin;
+use crate::exchange::message::Request;
+use crate::net::buffer::Buffer;
+use crate::policy::forwarded::Client;
+use crate::policy::redirect::Asked;
+use crate::policy::redirect::Protocol;
+use crate::policy::router::Captures;
+use crate::policy::router::MAX_HOST_BYTES;
+use crate::policy::router::RequestFacts;
+use crate::policy::router::normalize::is_normal;
+use crate::policy::router::normalize::normalize;
+use crate::policy::template::Values;
+use crate::snapshot::RedirectTo;
+use crate::snapshot::rules::FinalAction;
+use crate::snapshot::rules::RouterMemory;
+use crate::snapshot::rules::Rule;
+use crate::snapshot::rules::Rules;
+use crate::telemetry::reason::Reason;
+use crate::worker::Worker;
+
+/// What is asked for on behalf of certificate authorities that verify a host (RFC 8555 §8.3).
+const ACME_CHALLENGES: &[u8] = b"/.well-known/acme-challenge/";
+
+/// What becomes of a request.
+pub(super) struct Route {
+    /// The index of the rule that took it.
+    pub(super) rule: Option<u32>,
+    pub(super) action: Action,
+}
+
+pub(super) enum Action {
+    Forward(Forwarding),
+    Redirect {
+        status: u16,
+        location: Buffer,
+    },
+    /// The rule has the answer.
+    Respond,
+}
+
+/// How a request is forwarded.
+#[derive(Clone, Copy)]
+pub(super) struct Forwarding {
+    /// The index in the groups of the listener.
+    pub(super) group: usize,
+    /// Path and query are those in the memory, not those that came.
+    pub(super) has_target: bool,
+    /// So is the host.
+    pub(super) has_host: bool,
+}
+
+/// Finds out where a request goes. What it is to be forwarded with is left in the memory.
+pub(super) fn route(
+    request: &Request<'_, '_>,
+    client: &Client<'_>,
+    origin: &Origin<'_>,
+    worker: &Worker,
+    memory: &mut RouterMemory,
+) -> Result<Route, Reason> {
+    if let Some(to) = &origin.http.redirect_to
+        && let Some(action) = redirect_to(to, request, client, worker)?
+    {
+        return Ok(Route { rule: None, action });
+    }
+    if let Some(rules) = &origin.http.rules
+        && let Some(route) = by_rules(rules, (request, client, origin), worker, memory)?
+    {
+        return Ok(route);
+    }
+    let group = origin.listener.default_group.ok_or(Reason::NoRoute)?;
+    let has_target = origin.http.rules.is_some() && !memory.path.is_empty();
+    if has_target {
+        let query = target_of(request).1;
+        copy_target(memory, query);
+    }
+    Ok(Route { rule: None, action: Action::Forward(Forwarding { group, has_target, has_host: false }) })
+}
+
+/// The redirect of all requests to an HTTPS listener; None for one that is spared.
+fn redirect_to(
+    to: &RedirectTo,
+    request: &Request<'_, '_>,
+    client: &Client<'_>,
+    worker: &Worker,
+) -> Result<Option<Action>, Reason> {
+    let target = request.head.target.path_and_query;
+    if to.spares_acme && target.starts_with(ACME_CHALLENGES) {
+        return Ok(None);
+    }
+    let host = host_name(client.host);
+    if !to.hosts.contain(&host) {
+        return Err(Reason::Misdirected);
+    }
+    let mut location = worker.buffers.small();
+    let out = location.tail();
+    out.extend_from_slice(b"https://");
+    out.extend_from_slice(&host);
+    if to.port != 443 {
+        // Writing to a vector cannot fail.
+        let _ = std::io::Write::write_fmt(out, format_args!(":{}", to.port));
+    }
+    // `*` of OPTIONS is no path.
+    out.extend_from_slice(if target.starts_with(b"/") { target } else { b"/" });
+    Ok(Some(Action::Redirect { status: 301, location }))
+}
+
+/// What the first rule makes of a request that takes it; None if none does.
+fn by_rules(
+    rules: &Rules,
+    (request, client, origin): (&Request<'_, '_>, &Client<'_>, &Origin<'_>),
+    worker: &Worker,
+    memory: &mut RouterMemory,
+) -> Result<Option<Route>, Reason> {
+    let (path, query) = target_of(request);
+    memory.path.clear();
+    if rules.normalizes && !is_normal(path) {
+        normalize(path, &mut memory.path).map_err(|_| Reason::BadRequest("ambiguous_path", 400))?;
+    }
+    // Taken out while the memory is searched with.
+    let normalized = std::mem::take(&mut memory.path);
+    let is_respelled = !normalized.is_empty();
+    let host = host_name(client.host);
+    let facts = RequestFacts {
+        host: &host,
+        path: if is_respelled { &normalized } else { path },
+        query,
+        method: request.head.method.as_bytes(),
+        headers: request.head.headers,
+        source: client.address,
+    };
+    let route =
+        memory.find(rules, &facts).and_then(|index| Some((index, rules.get(index)?))).map(|(index, rule)| {
+            let asked = Asking { rules, index, facts: &facts, is_respelled, client, origin };
+            Ok(Route { rule: Some(index as u32), action: asked.act(rule, worker, memory)? })
+        });
+    memory.path = normalized;
+    route.transpose()
+}
+
+/// A request that a rule has taken.
+struct Asking<'a, 'r, 'b> {
+    rules: &'a Rules,
+    index: usize,
+    facts: &'a RequestFacts<'r, 'b>,
+    /// The path is not as it came.
+    is_respelled: bool,
+    client: &'a Client<'a>,
+    origin: &'a Origin<'a>,
+}
+
+impl Asking<'_, '_, '_> {
+    fn act(&self, rule: &Rule, worker: &Worker, memory: &mut RouterMemory) -> Result<Action, Reason> {
+        match &rule.last {
+            FinalAction::Respond(_) => Ok(Action::Respond),
+            FinalAction::Redirect(redirect) => {
+                let names_host = redirect.host.is_some() || rule.knows_host;
+                if !names_host && !self.origin.http.certified_hosts.contain(self.facts.host) {
+                    return Err(Reason::Misdirected);
+                }
+                let captures = self.captures(memory);
+                let asked = Asked {
+                    protocol: if self.client.scheme == "https" { Protocol::Https } else { Protocol::Http },
+                    authority: self.client.host,
+                    values: self.values(&captures),
+                };
+                let mut location = worker.buffers.small();
+                redirect.write(&asked, location.tail());
+                Ok(Action::Redirect { status: redirect.status, location })
+            }
+            FinalAction::Forward(targets) => {
+                let group = targets.choose(|| worker.chance()).ok_or(Reason::NoRoute)?;
+                let mut forwarding = Forwarding { group, has_target: false, has_host: false };
+                if let Some(rewrite) = &rule.rewrite {
+                    let captures = self.captures(memory);
+                    let values = self.values(&captures);
+                    (memory.target.clear(), memory.host.clear());
+                    rewrite.write_target(&values, &mut memory.target);
+                    rewrite.write_host(&values, &mut memory.host);
+                    forwarding.has_target = true;
+                    forwarding.has_host = !memory.host.is_empty();
+                } else if self.is_respelled {
+                    write_target((self.facts.path, self.facts.query), &mut memory.target);
+                    forwarding.has_target = true;
+                }
+                Ok(Action::Forward(forwarding))
+            }
+        }
+    }
+
+    fn captures(&self, memory: &mut RouterMemory) -> Captures<'_> {
+        let router = self.rules.router();
+        router.captures(self.index, self.facts.path, memory.scratch(self.rules))
+    }
+
+    fn values<'v>(&'v self, captures: &'v Captures<'v>) -> Values<'v> {
+        Values {
+            protocol: self.client.scheme,
+            host: self.facts.host,
+            port: self.client.listener_port,
+            path: self.facts.path,
+            query: self.facts.query,
+            captures,
+        }
+    }
+}
+
+/// Path and query of a request; the query is empty without.
+fn target_of<'b>(request: &Request<'_, 'b>) -> (&'b [u8], &'b [u8]) {
+    let target = request.head.target.path_and_query;
+    let end = target.iter().position(|&byte| byte == b'?').unwrap_or(target.len());
+    (target.get(..end).unwrap_or_default(), target.get(end + 1..).unwrap_or_default())
+}
+
+fn write_target((path, query): (&[u8], &[u8]), out: &mut Vec<u8>) {
+    out.clear();
+    out.extend_from_slice(path);
+    if !query.is_empty() {
+        out.push(b'?');
+        out.extend_from_slice(query);
+    }
+}
+
+/// Makes a target of the path in its one spelling.
+fn copy_target(memory: &mut RouterMemory, query: &[u8]) {
+    let RouterMemory { path, target, .. } = memory;
+    write_target((path, query), target);
+}
+
+/// A host as rules compare it: in lower case and without its port. Empty if it is longer than any.
+fn host_name(host: &[u8]) -> ArrayVec<u8, MAX_HOST_BYTES> {
+    let end = match host.iter().rposition(|&byte| byte == b':') {
+        // The colons of an IPv6 address stand in brackets.
+        Some(colon) if !host.get(colon..).unwrap_or_default().contains(&b']') => colon,
+        _ => host.len(),
+    };
+    let mut name = ArrayVec::new();
+    if name.try_extend_from_slice(host.get(..end).unwrap_or_default()).is_ok() {
+        name.make_ascii_lowercase();
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_as_rules_compare_them() {
+        for (host, expected) in [
+            ("www.Example.com", "www.example.com"),
+            ("a.b:8080", "a.b"),
+            ("[2001:DB8::1]:443", "[2001:db8::1]"),
+            ("[2001:db8::1]", "[2001:db8::1]"),
+            ("192.0.2.1:80", "192.0.2.1"),
+            ("", ""),
+        ] {
+            assert_eq!(&host_name(host.as_bytes())[..], expected.as_bytes());
+        }
+        assert!(host_name(&[b'a'; 256]).is_empty());
+    }
+}

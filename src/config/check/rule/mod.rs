@@ -6,6 +6,7 @@ mod fields;
 mod shadow;
 mod targets;
 mod texts;
+mod written;
 
 use std::collections::HashMap;
 
@@ -143,26 +144,5 @@ impl Kind for OneOrMore {
             [(only, _)] => Json::from(only.as_str()),
             several => several.iter().map(|(name, _)| Json::from(name.as_str())).collect(),
         }
-    }
-}
-
-/// A value that is shown as it was written.
-#[derive(Clone)]
-struct Written<T> {
-    value: T,
-    json: Json,
-}
-
-/// What a value would be in JSON.
-fn to_json(raw: &raw::Value) -> Json {
-    match &raw.kind {
-        raw::Kind::Text(text) => Json::from(text.as_str()),
-        raw::Kind::Integer(number) => i64::try_from(*number).map_or(Json::Null, Json::from),
-        raw::Kind::Boolean(truth) => Json::from(*truth),
-        raw::Kind::Array(values) => values.iter().map(to_json).collect(),
-        raw::Kind::Table(table) => {
-            table.entries.iter().map(|entry| (entry.key.clone(), to_json(&entry.value))).collect()
-        }
-        raw::Kind::Other(_) => Json::Null,
     }
 }

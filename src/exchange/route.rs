@@ -177,7 +177,8 @@ impl Asking<'_, '_, '_> {
                 if let Some(rewrite) = &rule.rewrite {
                     let captures = self.captures(memory);
                     let values = self.values(&captures);
-                    (memory.target.clear(), memory.host.clear());
+                    memory.target.clear();
+                    memory.host.clear();
                     rewrite.write_target(&values, &mut memory.target);
                     rewrite.write_host(&values, &mut memory.host);
                     forwarding.has_target = true;

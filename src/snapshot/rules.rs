@@ -68,7 +68,7 @@ impl Targets {
             several => {
                 let total = several.last().map_or(0, |(_, sum)| *sum);
                 // Scaled down instead of divided: the upper bits are as random as the lower ones.
-                let place = (u64::from(chance()) * u64::from(total) >> 32) as u32;
+                let place = ((u64::from(chance()) * u64::from(total)) >> 32) as u32;
                 several.iter().find(|(_, sum)| place < *sum).map(|(group, _)| *group)
             }
         }

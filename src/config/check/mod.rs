@@ -62,31 +62,25 @@ pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective,
     let process = single(roots, "process", process::process, &mut output);
     let admin = single(roots, "admin", admin::admin, &mut output);
     let access_log = single(roots, "access_log", access_log::access_log, &mut output);
-    let tables = elements(roots, "certificate", &mut output.report);
-    let certificates: Vec<_> =
-        tables.into_iter().map(|table| certificate::certificate(table, &mut output)).collect();
-    let tables = elements(roots, "tls_policy", &mut output.report);
-    let policies: Vec<_> =
-        tables.into_iter().map(|table| tls_policy::tls_policy(table, &mut output)).collect();
-    let tables = elements(roots, "ca", &mut output.report);
-    let authorities: Vec<_> = tables.into_iter().map(|table| ca::ca(table, &mut output)).collect();
+    let certificates = each(roots, "certificate", &mut output, certificate::certificate);
+    let policies = each(roots, "tls_policy", &mut output, tls_policy::tls_policy);
+    let authorities = each(roots, "ca", &mut output, ca::ca);
     let known = Known {
         certificates: certificate::names(&certificates, &output.report),
         authorities: ca::names(&authorities, &output.report),
         tls_policies: tls_policy::names(&policies, &output.report),
         defined_policies: &policies,
     };
-    let tables = elements(roots, "listener", &mut output.report);
-    let (mut listeners, wanted): (Vec<_>, Vec<_>) =
-        tables.into_iter().map(|table| listener::listener(table, &known, &mut output)).unzip();
-    let tables = elements(roots, "server_group", &mut output.report);
-    let groups: Vec<_> =
-        tables.into_iter().map(|table| server_group::server_group(table, &known, &mut output)).collect();
-    let tables = elements(roots, "rule", &mut output.report);
-    let parsed: Vec<_> = tables.into_iter().map(|table| rule::rule(table, &mut output)).collect();
+    let listeners =
+        each(roots, "listener", &mut output, |table, output| listener::listener(table, &known, output));
+    let (mut listeners, wanted): (Vec<_>, Vec<_>) = listeners.into_iter().unzip();
+    let groups = each(roots, "server_group", &mut output, |table, output| {
+        server_group::server_group(table, &known, output)
+    });
+    let rules = each(roots, "rule", &mut output, rule::rule);
 
     let report = &mut output.report;
-    let rules = rule::resolve(parsed, &listeners, &groups, report);
+    let rules = rule::resolve(rules, &listeners, &groups, report);
     references::check_names("rule", rules.iter().map(|r| (r.name.as_str(), r.location)), report);
     references::check_names("listener", listeners.iter().map(|l| (l.name.as_str(), l.location)), report);
     references::check_names("CA", authorities.iter().map(|ca| (ca.name.as_str(), ca.location)), report);
@@ -107,12 +101,7 @@ pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective,
         certificate::check_use(&certificates, &listeners, &groups, report);
         tls_policy::check_use(&policies, &listeners, report);
         client_auth::check_use(&wanted, &authorities, &groups, report);
-        let has_listener =
-            |root: &raw::Table| root.find("listener").is_some_and(|e| !section::is_empty_list(e));
-        if !roots.iter().any(has_listener) {
-            let help = "add [[listener]] with name = \"web\" and address = \"0.0.0.0:8080\"";
-            report.error(Location::default(), "there is no [[listener]]: nothing would be served", help);
-        }
+        check_listeners(roots, report);
     }
     let config = Config {
         process,
@@ -125,6 +114,27 @@ pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective,
         rules,
     };
     (config, output.effective, output.report)
+}
+
+/// Every table of a list, in the order of the texts.
+fn each<T>(
+    roots: &[raw::Table],
+    key: &str,
+    output: &mut Output,
+    check: impl Fn(&raw::Table, &mut Output) -> T,
+) -> Vec<T> {
+    let tables = elements(roots, key, &mut output.report);
+    tables.into_iter().map(|table| check(table, output)).collect()
+}
+
+/// There must be a listener.
+fn check_listeners(roots: &[raw::Table], report: &mut Report) {
+    let has_listener =
+        |root: &raw::Table| root.find("listener").is_some_and(|entry| !section::is_empty_list(entry));
+    if !roots.iter().any(has_listener) {
+        let help = "add [[listener]] with name = \"web\" and address = \"0.0.0.0:8080\"";
+        report.error(Location::default(), "there is no [[listener]]: nothing would be served", help);
+    }
 }
 
 /// One of the texts must name the version; each that does must name the right one.

@@ -29,8 +29,8 @@ use crate::exchange::message::Origin;
 use crate::exchange::message::Request;
 use crate::exchange::record::Recording;
 use crate::exchange::request::Changes;
-use crate::exchange::route::Action;
 use crate::exchange::route::Route;
+use crate::exchange::route::RouteAction;
 use crate::exchange::stream::ClientWatch;
 use crate::exchange::stream::Reply;
 use crate::exchange::stream::Stream;
@@ -100,7 +100,7 @@ fn plan(
     let Route { rule, action } = route::route(request, client, origin, worker, &mut memory)?;
     recording.rule = rule;
     match action {
-        Action::Forward(forwarding) => {
+        RouteAction::Forward(forwarding) => {
             // A configuration file does not hold four billion groups.
             recording.group = Some(forwarding.group as u32);
             let edits = rule.and_then(|rule| origin.http.rule(rule)).map(|rule| &rule.request_headers);
@@ -113,8 +113,8 @@ fn plan(
             let target = (forwarding.group, group);
             Ok(Plan::Forward(request::prepare(request, (client, origin), target, &changes, worker)))
         }
-        Action::Redirect { status, location } => Ok(Plan::Redirect { status, location }),
-        Action::Respond => rule.map(Plan::Respond).ok_or(Reason::NoRoute),
+        RouteAction::Redirect { status, location } => Ok(Plan::Redirect { status, location }),
+        RouteAction::Respond => rule.map(Plan::Respond).ok_or(Reason::NoRoute),
     }
 }
 

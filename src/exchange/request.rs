@@ -19,7 +19,7 @@ use crate::policy::max_forwards;
 use crate::policy::websocket;
 use crate::snapshot::group::Group;
 use crate::snapshot::rules::HeaderEdits;
-use crate::upstream::request::RequestLine;
+use crate::upstream::request::RequestTarget;
 use crate::upstream::request::RequestWriter;
 use crate::upstream::request::Wording;
 use crate::worker::Worker;
@@ -57,7 +57,7 @@ pub(super) fn prepare(
         KnownName::Cookie if hidden.is_some() => false,
         _ => !forwarded.withholds(field) && !changes.edits.is_some_and(|edits| edits.withholds(field.name)),
     };
-    let line = RequestLine {
+    let line = RequestTarget {
         target: changes.target.map_or(head.target.path_and_query, Vec::as_slice),
         host: changes.host.map_or(host, Vec::as_slice),
     };

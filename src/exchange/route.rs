@@ -6,14 +6,14 @@ use crate::exchange::message::Origin;
 use crate::exchange::message::Request;
 use crate::net::buffer::Buffer;
 use crate::policy::forwarded::Client;
-use crate::policy::redirect::Asked;
-use crate::policy::redirect::Protocol;
+use crate::policy::redirect::RequestedUrl;
+use crate::policy::redirect::UrlScheme;
 use crate::policy::router::Captures;
 use crate::policy::router::MAX_HOST_BYTES;
-use crate::policy::router::RequestFacts;
+use crate::policy::router::RoutingFacts;
 use crate::policy::router::normalize::is_normal;
 use crate::policy::router::normalize::normalize;
-use crate::policy::template::Values;
+use crate::policy::template::RequestValues;
 use crate::snapshot::RedirectTo;
 use crate::snapshot::rules::FinalAction;
 use crate::snapshot::rules::RouterMemory;
@@ -29,10 +29,10 @@ const ACME_CHALLENGES: &[u8] = b"/.well-known/acme-challenge/";
 pub(super) struct Route {
     /// The index of the rule that took it.
     pub(super) rule: Option<u32>,
-    pub(super) action: Action,
+    pub(super) action: RouteAction,
 }
 
-pub(super) enum Action {
+pub(super) enum RouteAction {
     Forward(Forwarding),
     Redirect {
         status: u16,
@@ -77,7 +77,7 @@ pub(super) fn route(
         let query = target_of(request).1;
         copy_target(memory, query);
     }
-    Ok(Route { rule: None, action: Action::Forward(Forwarding { group, has_target, has_host: false }) })
+    Ok(Route { rule: None, action: RouteAction::Forward(Forwarding { group, has_target, has_host: false }) })
 }
 
 /// The redirect of all requests to an HTTPS listener; None for one that is spared.
@@ -86,7 +86,7 @@ fn redirect_to(
     request: &Request<'_, '_>,
     client: &Client<'_>,
     worker: &Worker,
-) -> Result<Option<Action>, Reason> {
+) -> Result<Option<RouteAction>, Reason> {
     let target = request.head.target.path_and_query;
     if to.spares_acme && target.starts_with(ACME_CHALLENGES) {
         return Ok(None);
@@ -105,7 +105,7 @@ fn redirect_to(
     }
     // `*` of OPTIONS is no path.
     out.extend_from_slice(if target.starts_with(b"/") { target } else { b"/" });
-    Ok(Some(Action::Redirect { status: 301, location }))
+    Ok(Some(RouteAction::Redirect { status: 301, location }))
 }
 
 /// What the first rule makes of a request that takes it; None if none does.
@@ -124,7 +124,7 @@ fn by_rules(
     let normalized = std::mem::take(&mut memory.path);
     let is_respelled = !normalized.is_empty();
     let host = host_name(client.host);
-    let facts = RequestFacts {
+    let facts = RoutingFacts {
         host: &host,
         path: if is_respelled { &normalized } else { path },
         query,
@@ -145,7 +145,7 @@ fn by_rules(
 struct Asking<'a, 'r, 'b> {
     rules: &'a Rules,
     index: usize,
-    facts: &'a RequestFacts<'r, 'b>,
+    facts: &'a RoutingFacts<'r, 'b>,
     /// The path is not as it came.
     is_respelled: bool,
     client: &'a Client<'a>,
@@ -153,23 +153,23 @@ struct Asking<'a, 'r, 'b> {
 }
 
 impl Asking<'_, '_, '_> {
-    fn act(&self, rule: &Rule, worker: &Worker, memory: &mut RouterMemory) -> Result<Action, Reason> {
+    fn act(&self, rule: &Rule, worker: &Worker, memory: &mut RouterMemory) -> Result<RouteAction, Reason> {
         match &rule.last {
-            FinalAction::Respond(_) => Ok(Action::Respond),
+            FinalAction::Respond(_) => Ok(RouteAction::Respond),
             FinalAction::Redirect(redirect) => {
                 let names_host = redirect.host.is_some() || rule.knows_host;
                 if !names_host && !self.origin.http.certified_hosts.contain(self.facts.host) {
                     return Err(Reason::Misdirected);
                 }
                 let captures = self.captures(memory);
-                let asked = Asked {
-                    protocol: if self.client.scheme == "https" { Protocol::Https } else { Protocol::Http },
+                let asked = RequestedUrl {
+                    protocol: if self.client.scheme == "https" { UrlScheme::Https } else { UrlScheme::Http },
                     authority: self.client.host,
                     values: self.values(&captures),
                 };
                 let mut location = worker.buffers.small();
                 redirect.write(&asked, location.tail());
-                Ok(Action::Redirect { status: redirect.status, location })
+                Ok(RouteAction::Redirect { status: redirect.status, location })
             }
             FinalAction::Forward(targets) => {
                 let group = targets.choose(|| worker.chance()).ok_or(Reason::NoRoute)?;
@@ -187,7 +187,7 @@ impl Asking<'_, '_, '_> {
                     write_target((self.facts.path, self.facts.query), &mut memory.target);
                     forwarding.has_target = true;
                 }
-                Ok(Action::Forward(forwarding))
+                Ok(RouteAction::Forward(forwarding))
             }
         }
     }
@@ -197,8 +197,8 @@ impl Asking<'_, '_, '_> {
         router.captures(self.index, self.facts.path, memory.scratch(self.rules))
     }
 
-    fn values<'v>(&'v self, captures: &'v Captures<'v>) -> Values<'v> {
-        Values {
+    fn values<'v>(&'v self, captures: &'v Captures<'v>) -> RequestValues<'v> {
+        RequestValues {
             protocol: self.client.scheme,
             host: self.facts.host,
             port: self.client.listener_port,

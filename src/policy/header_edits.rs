@@ -15,7 +15,7 @@ pub struct HeaderEdits {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct WrittenField {
     name: String,
-    value: FieldValue,
+    value: FieldSource,
     /// Not where a field of this name came.
     unless_there: bool,
 }
@@ -24,17 +24,17 @@ struct WrittenField {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HeaderEdit {
     /// Adds the field unless it is there.
-    Insert(String, FieldValue),
+    Insert(String, FieldSource),
     /// Replaces all fields of the name.
-    Set(String, FieldValue),
+    Set(String, FieldSource),
     /// Adds the field beside others of the name.
-    Append(String, FieldValue),
+    Append(String, FieldSource),
     Remove(String),
 }
 
 /// The value of a field that is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FieldValue {
+pub enum FieldSource {
     Literal(String),
     /// The value of another field of the same head, in lower case; without it, nothing is written.
     Header(String),
@@ -126,13 +126,13 @@ impl HeaderEdits {
                 continue;
             }
             match &field.value {
-                FieldValue::Literal(text) => write(field.name.as_bytes(), text.as_bytes()),
-                FieldValue::Header(name) => {
+                FieldSource::Literal(text) => write(field.name.as_bytes(), text.as_bytes()),
+                FieldSource::Header(name) => {
                     if let Some(other) = find(name) {
                         write(field.name.as_bytes(), other.value);
                     }
                 }
-                FieldValue::System(value) => {
+                FieldSource::System(value) => {
                     scratch.clear();
                     system(*value, scratch);
                     if !scratch.is_empty() {
@@ -148,8 +148,8 @@ impl HeaderEdits {
 mod tests {
     use super::*;
 
-    fn literal(text: &str) -> FieldValue {
-        FieldValue::Literal(text.to_owned())
+    fn literal(text: &str) -> FieldSource {
+        FieldSource::Literal(text.to_owned())
     }
 
     fn edited(edits: Vec<HeaderEdit>) -> String {
@@ -185,13 +185,13 @@ mod tests {
             (vec![Set(name("x-a"), literal("8")), Insert(name("X-a"), literal("9"))], "x-b=2 x-a=8"),
             (vec![Append(name("x-a"), literal("8")), Set(name("x-a"), literal("9"))], "x-b=2 x-a=9"),
             (vec![Append(name("x-c"), literal("8")), Remove(name("x-c"))], "X-A=1 x-b=2 X-A=3"),
-            (vec![Set(name("x-a"), FieldValue::Header(name("x-b")))], "x-b=2 x-a=2"),
-            (vec![Set(name("x-a"), FieldValue::Header(name("x-z")))], "x-b=2"),
+            (vec![Set(name("x-a"), FieldSource::Header(name("x-b")))], "x-b=2 x-a=2"),
+            (vec![Set(name("x-a"), FieldSource::Header(name("x-z")))], "x-b=2"),
             (
-                vec![Set(name("ip"), FieldValue::System(SystemValue::ClientIp))],
+                vec![Set(name("ip"), FieldSource::System(SystemValue::ClientIp))],
                 "X-A=1 x-b=2 X-A=3 ip=192.0.2.1",
             ),
-            (vec![Set(name("id"), FieldValue::System(SystemValue::RequestId))], "X-A=1 x-b=2 X-A=3"),
+            (vec![Set(name("id"), FieldSource::System(SystemValue::RequestId))], "X-A=1 x-b=2 X-A=3"),
         ] {
             assert_eq!(edited(edits.clone()), expected, "{edits:?}");
         }

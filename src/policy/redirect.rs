@@ -1,8 +1,8 @@
 //! Where a client is sent by a redirect (RFC 9110 §15.4), and what becomes of a target that is rewritten.
 
-use crate::policy::template::Destination;
+use crate::policy::template::RequestValues;
 use crate::policy::template::Template;
-use crate::policy::template::Values;
+use crate::policy::template::UrlPart;
 use crate::policy::template::push_decimal;
 
 /// A redirect: what is not given stays as the client asked for it.
@@ -10,7 +10,7 @@ use crate::policy::template::push_decimal;
 pub struct Redirect {
     /// 301, 302, 303, 307 or 308.
     pub status: u16,
-    pub protocol: Option<Protocol>,
+    pub protocol: Option<UrlScheme>,
     pub host: Option<Template>,
     /// None: that of the protocol if one is given, else the client's.
     pub port: Option<Port>,
@@ -20,24 +20,24 @@ pub struct Redirect {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
+pub enum UrlScheme {
     Http,
     Https,
 }
 
-impl Protocol {
+impl UrlScheme {
     pub fn as_str(self) -> &'static str {
         match self {
-            Protocol::Http => "http",
-            Protocol::Https => "https",
+            UrlScheme::Http => "http",
+            UrlScheme::Https => "https",
         }
     }
 
     /// The port that need not be named.
     pub fn default_port(self) -> u16 {
         match self {
-            Protocol::Http => 80,
-            Protocol::Https => 443,
+            UrlScheme::Http => 80,
+            UrlScheme::Https => 443,
         }
     }
 }
@@ -51,11 +51,11 @@ pub enum Port {
 
 /// What a client asked for.
 #[derive(Clone, Copy)]
-pub struct Asked<'a> {
-    pub protocol: Protocol,
+pub struct RequestedUrl<'a> {
+    pub protocol: UrlScheme,
     /// The host as it came, with its port if the client named one.
     pub authority: &'a [u8],
-    pub values: Values<'a>,
+    pub values: RequestValues<'a>,
 }
 
 impl Redirect {
@@ -66,7 +66,7 @@ impl Redirect {
     }
 
     /// Appends the value of Location.
-    pub fn write(&self, asked: &Asked<'_>, out: &mut Vec<u8>) {
+    pub fn write(&self, asked: &RequestedUrl<'_>, out: &mut Vec<u8>) {
         let protocol = self.protocol.unwrap_or(asked.protocol);
         out.extend_from_slice(protocol.as_str().as_bytes());
         out.extend_from_slice(b"://");
@@ -76,7 +76,7 @@ impl Redirect {
             None => None,
         };
         match &self.host {
-            Some(host) => host.write(&asked.values, Destination::Host, out),
+            Some(host) => host.write(&asked.values, UrlPart::Host, out),
             None if port.is_none() && self.protocol.is_none() => out.extend_from_slice(asked.authority),
             None => out.extend_from_slice(asked.values.host),
         }
@@ -116,13 +116,13 @@ impl Rewrite {
     }
 
     /// Appends path and query as backends get them.
-    pub fn write_target(&self, values: &Values<'_>, out: &mut Vec<u8>) {
+    pub fn write_target(&self, values: &RequestValues<'_>, out: &mut Vec<u8>) {
         match &self.path {
             Some(RewritePath::StripPrefix(prefix)) => {
                 let rest = values.path.strip_prefix(prefix.trim_end_matches('/').as_bytes());
                 let rest = rest.filter(|rest| matches!(rest, [] | [b'/', ..])).unwrap_or(values.path);
                 let path = if rest.is_empty() { b"/" } else { rest };
-                write_target((None, self.query.as_ref()), &Values { path, ..*values }, out);
+                write_target((None, self.query.as_ref()), &RequestValues { path, ..*values }, out);
             }
             Some(RewritePath::Template(path)) => {
                 write_target((Some(path), self.query.as_ref()), values, out);
@@ -132,9 +132,9 @@ impl Rewrite {
     }
 
     /// Appends the host that backends get, if it is rewritten.
-    pub fn write_host(&self, values: &Values<'_>, out: &mut Vec<u8>) {
+    pub fn write_host(&self, values: &RequestValues<'_>, out: &mut Vec<u8>) {
         if let Some(host) = &self.host {
-            host.write(values, Destination::Host, out);
+            host.write(values, UrlPart::Host, out);
         }
     }
 }
@@ -142,12 +142,12 @@ impl Rewrite {
 /// Appends path and query, each as it came where there is no template for it.
 fn write_target(
     (path, query): (Option<&Template>, Option<&Template>),
-    values: &Values<'_>,
+    values: &RequestValues<'_>,
     out: &mut Vec<u8>,
 ) {
     let begin = out.len();
     match path {
-        Some(path) => path.write(values, Destination::Path, out),
+        Some(path) => path.write(values, UrlPart::Path, out),
         None => out.extend_from_slice(values.path),
     }
     if out.get(begin) != Some(&b'/') {
@@ -157,7 +157,7 @@ fn write_target(
     let question = out.len();
     out.push(b'?');
     match query {
-        Some(query) => query.write(values, Destination::Query, out),
+        Some(query) => query.write(values, UrlPart::Query, out),
         None => out.extend_from_slice(values.query),
     }
     if out.len() == question + 1 {
@@ -174,8 +174,8 @@ mod tests {
         Some(Template::parse(text).unwrap())
     }
 
-    fn values<'v>(captures: &'v Captures<'v>) -> Values<'v> {
-        Values {
+    fn values<'v>(captures: &'v Captures<'v>) -> RequestValues<'v> {
+        RequestValues {
             protocol: "http",
             host: b"www.example.com",
             port: 8080,
@@ -191,13 +191,16 @@ mod tests {
     #[test]
     fn where_redirects_lead() {
         let captures = Captures::none();
-        let asked =
-            Asked { protocol: Protocol::Http, authority: b"www.example.com:8080", values: values(&captures) };
+        let asked = RequestedUrl {
+            protocol: UrlScheme::Http,
+            authority: b"www.example.com:8080",
+            values: values(&captures),
+        };
         for (redirect, expected) in [
             (KEEP, "http://www.example.com:8080/api/users?id=7"),
-            (Redirect { protocol: Some(Protocol::Https), ..KEEP }, "https://www.example.com/api/users?id=7"),
+            (Redirect { protocol: Some(UrlScheme::Https), ..KEEP }, "https://www.example.com/api/users?id=7"),
             (
-                Redirect { protocol: Some(Protocol::Https), port: Some(Port::Number(8443)), ..KEEP },
+                Redirect { protocol: Some(UrlScheme::Https), port: Some(Port::Number(8443)), ..KEEP },
                 "https://www.example.com:8443/api/users?id=7",
             ),
             (Redirect { port: Some(Port::Listener), ..KEEP }, "http://www.example.com:8080/api/users?id=7"),

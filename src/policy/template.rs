@@ -6,11 +6,11 @@ use crate::policy::router::Captures;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
     text: Box<str>,
-    pieces: Box<[Piece]>,
+    pieces: Box<[TemplatePart]>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Piece {
+enum TemplatePart {
     Literal(Box<str>),
     Variable(Variable),
 }
@@ -41,7 +41,7 @@ const VARIABLES: [(&str, Variable); 5] = [
 
 /// What variables stand for.
 #[derive(Clone, Copy)]
-pub struct Values<'v> {
+pub struct RequestValues<'v> {
     pub protocol: &'v str,
     pub host: &'v [u8],
     pub port: u16,
@@ -52,7 +52,7 @@ pub struct Values<'v> {
 
 /// Where a text goes, which decides what its variables may bring along.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Destination {
+pub enum UrlPart {
     Host,
     Path,
     Query,
@@ -80,13 +80,13 @@ impl Template {
             let group = word.parse().ok().filter(|group| (1..=9).contains(group)).map(Variable::Capture);
             let variable = known.or(group).ok_or_else(|| TemplateError::Unknown(word.to_owned()))?;
             if !literal.is_empty() {
-                pieces.push(Piece::Literal(literal.into()));
+                pieces.push(TemplatePart::Literal(literal.into()));
             }
-            pieces.push(Piece::Variable(variable));
+            pieces.push(TemplatePart::Variable(variable));
             rest = behind;
         }
         if !rest.is_empty() {
-            pieces.push(Piece::Literal(rest.into()));
+            pieces.push(TemplatePart::Literal(rest.into()));
         }
         Ok(Template { text: text.into(), pieces: pieces.into() })
     }
@@ -99,8 +99,8 @@ impl Template {
     /// The variables in it, in their order.
     pub fn variables(&self) -> impl Iterator<Item = Variable> {
         self.pieces.iter().filter_map(|piece| match piece {
-            Piece::Literal(_) => None,
-            Piece::Variable(variable) => Some(*variable),
+            TemplatePart::Literal(_) => None,
+            TemplatePart::Variable(variable) => Some(*variable),
         })
     }
 
@@ -114,17 +114,17 @@ impl Template {
     }
 
     /// Appends the text with its variables filled in, encoded for where it goes.
-    pub fn write(&self, values: &Values<'_>, destination: Destination, out: &mut Vec<u8>) {
+    pub fn write(&self, values: &RequestValues<'_>, destination: UrlPart, out: &mut Vec<u8>) {
         for piece in &self.pieces {
             match piece {
-                Piece::Literal(text) => out.extend_from_slice(text.as_bytes()),
-                Piece::Variable(variable) => write_variable(*variable, values, destination, out),
+                TemplatePart::Literal(text) => out.extend_from_slice(text.as_bytes()),
+                TemplatePart::Variable(variable) => write_variable(*variable, values, destination, out),
             }
         }
     }
 }
 
-fn write_variable(variable: Variable, values: &Values<'_>, destination: Destination, out: &mut Vec<u8>) {
+fn write_variable(variable: Variable, values: &RequestValues<'_>, destination: UrlPart, out: &mut Vec<u8>) {
     let text = match variable {
         Variable::Protocol => values.protocol.as_bytes(),
         Variable::Host => values.host,
@@ -135,16 +135,16 @@ fn write_variable(variable: Variable, values: &Values<'_>, destination: Destinat
     };
     let is_own_place = matches!(
         (variable, destination),
-        (Variable::Query, Destination::Query) | (Variable::Path | Variable::Capture(_), Destination::Path)
+        (Variable::Query, UrlPart::Query) | (Variable::Path | Variable::Capture(_), UrlPart::Path)
     );
     for &byte in text {
         let passes = match destination {
             // What cannot stand in a host is left out.
-            Destination::Host if !byte.is_ascii_alphanumeric() && !b"-._:[]".contains(&byte) => continue,
+            UrlPart::Host if !byte.is_ascii_alphanumeric() && !b"-._:[]".contains(&byte) => continue,
             _ if byte <= b' ' || byte == 0x7f => false,
-            Destination::Host => true,
-            Destination::Path => !matches!(byte, b'?' | b'#'),
-            Destination::Query => is_own_place || !matches!(byte, b'&' | b'+' | b'=' | b'#' | b'%'),
+            UrlPart::Host => true,
+            UrlPart::Path => !matches!(byte, b'?' | b'#'),
+            UrlPart::Query => is_own_place || !matches!(byte, b'&' | b'+' | b'=' | b'#' | b'%'),
         };
         match passes {
             true => out.push(byte),
@@ -178,8 +178,8 @@ pub(super) fn push_decimal(number: u16, out: &mut Vec<u8>) {
 mod tests {
     use super::*;
 
-    fn written(template: &str, destination: Destination) -> String {
-        let values = Values {
+    fn written(template: &str, destination: UrlPart) -> String {
+        let values = RequestValues {
             protocol: "https",
             host: b"www.example.com",
             port: 8443,
@@ -194,19 +194,19 @@ mod tests {
 
     #[test]
     fn variables_are_filled_in() {
-        assert_eq!(written("/v2${path}", Destination::Path), "/v2/a%20b/c");
-        assert_eq!(written("${protocol}-${port}$", Destination::Path), "https-8443$");
-        assert_eq!(written("${query}&from=${host}", Destination::Query), "x=1&y=2&from=www.example.com");
-        assert_eq!(written("m.${host}", Destination::Host), "m.www.example.com");
-        assert_eq!(written("${1}", Destination::Path), "");
+        assert_eq!(written("/v2${path}", UrlPart::Path), "/v2/a%20b/c");
+        assert_eq!(written("${protocol}-${port}$", UrlPart::Path), "https-8443$");
+        assert_eq!(written("${query}&from=${host}", UrlPart::Query), "x=1&y=2&from=www.example.com");
+        assert_eq!(written("m.${host}", UrlPart::Host), "m.www.example.com");
+        assert_eq!(written("${1}", UrlPart::Path), "");
     }
 
     #[test]
     fn what_they_bring_is_encoded_for_its_place() {
-        assert_eq!(written("p=${path}", Destination::Query), "p=/a%2520b/c");
-        assert_eq!(written("/${query}", Destination::Path), "/x=1&y=2");
-        assert_eq!(written("${path}.example.com", Destination::Host), "a20bc.example.com");
-        let values = Values {
+        assert_eq!(written("p=${path}", UrlPart::Query), "p=/a%2520b/c");
+        assert_eq!(written("/${query}", UrlPart::Path), "/x=1&y=2");
+        assert_eq!(written("${path}.example.com", UrlPart::Host), "a20bc.example.com");
+        let values = RequestValues {
             protocol: "http",
             host: b"a\r\nb\0",
             port: 0,
@@ -215,9 +215,9 @@ mod tests {
             captures: &Captures::none(),
         };
         for (template, destination, expected) in [
-            ("${host}", Destination::Host, "ab"),
-            ("${host}${path}", Destination::Path, "a%0D%0Ab%00/%3F%23%7F"),
-            ("${query}${port}", Destination::Query, "%0D%0A0"),
+            ("${host}", UrlPart::Host, "ab"),
+            ("${host}${path}", UrlPart::Path, "a%0D%0Ab%00/%3F%23%7F"),
+            ("${query}${port}", UrlPart::Query, "%0D%0A0"),
         ] {
             let mut out = Vec::new();
             Template::parse(template).unwrap().write(&values, destination, &mut out);

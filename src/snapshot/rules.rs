@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering;
 pub use crate::policy::header_edits::HeaderEdits;
 pub use crate::policy::redirect::Redirect;
 pub use crate::policy::redirect::Rewrite;
-use crate::policy::router::RequestFacts;
 use crate::policy::router::Router;
+use crate::policy::router::RoutingFacts;
 use crate::policy::router::Scratch;
 
 /// Rules in the order of their priority, and the matcher that finds the one of a request.
@@ -115,7 +115,7 @@ const MAX_KEPT: usize = 16;
 
 impl RouterMemory {
     /// The first rule that takes a request.
-    pub fn find(&mut self, rules: &Rules, facts: &RequestFacts<'_, '_>) -> Option<usize> {
+    pub fn find(&mut self, rules: &Rules, facts: &RoutingFacts<'_, '_>) -> Option<usize> {
         rules.router.find(facts, self.scratch(rules))
     }
 

@@ -152,7 +152,7 @@ pub struct RequestWriter {
 
 /// What a backend is asked for.
 #[derive(Clone, Copy)]
-pub struct RequestLine<'l> {
+pub struct RequestTarget<'l> {
     /// Path and query.
     pub target: &'l [u8],
     pub host: &'l [u8],
@@ -182,7 +182,7 @@ impl RequestWriter {
     pub fn begin(
         mut text: Buffer,
         request: &RequestHead<'_, '_>,
-        line: RequestLine<'_>,
+        line: RequestTarget<'_>,
         wording: Wording,
         passes: impl Fn(&Field<'_>) -> bool,
     ) -> RequestWriter {

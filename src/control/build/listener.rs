@@ -28,17 +28,17 @@ use crate::tls::accept::DownstreamTls;
 use crate::tls::x509::client_certificate::FingerprintHash;
 
 /// The TLS of all listeners, by their indices.
-pub(super) struct Secured {
+pub(super) struct ListenersTls {
     listeners: Vec<Option<Arc<SwapCell<DownstreamTls>>>>,
     hosts: CertifiedHosts,
 }
 
-impl Secured {
-    pub(super) fn new(listeners: Vec<Option<DownstreamTls>>) -> Secured {
+impl ListenersTls {
+    pub(super) fn new(listeners: Vec<Option<DownstreamTls>>) -> ListenersTls {
         let wrap = |tls: Option<DownstreamTls>| tls.map(|tls| Arc::new(SwapCell::new(tls)));
         let listeners: Vec<_> = listeners.into_iter().map(wrap).collect();
         let hosts = CertifiedHosts::new(listeners.iter().flatten().map(Arc::clone).collect());
-        Secured { listeners, hosts }
+        ListenersTls { listeners, hosts }
     }
 
     fn of(&self, listener: usize) -> Option<&Arc<SwapCell<DownstreamTls>>> {
@@ -49,7 +49,7 @@ impl Secured {
 /// What a listener is made of.
 pub(super) struct ListenerBuilder<'b> {
     pub index: usize,
-    pub secured: &'b Secured,
+    pub secured: &'b ListenersTls,
     pub groups: &'b [KnownGroup],
     pub parts: &'b Parts<'b>,
 }

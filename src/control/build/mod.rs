@@ -15,7 +15,7 @@ use crate::config::Location;
 use crate::config::Report;
 use crate::control::build::group::GroupBuilder;
 use crate::control::build::listener::ListenerBuilder;
-use crate::control::build::listener::Secured;
+use crate::control::build::listener::ListenersTls;
 pub use crate::control::build::parts::Host;
 pub use crate::control::build::parts::Parts;
 use crate::control::build::registry::Registry;
@@ -92,7 +92,7 @@ pub fn build(
             }
         }
     }
-    let secured = Secured::new(terms.listeners);
+    let secured = ListenersTls::new(terms.listeners);
     let indices = 0..parts.config.listeners.len();
     let listeners: Vec<_> = indices
         .zip(rules)

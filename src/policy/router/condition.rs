@@ -11,7 +11,7 @@ use crate::policy::router::regex::RegexText;
 
 /// What rules look at in a request.
 #[derive(Clone, Copy)]
-pub struct RequestFacts<'r, 'b> {
+pub struct RoutingFacts<'r, 'b> {
     /// In lower case, without the port; empty if it is longer than a host can be.
     pub host: &'r [u8],
     /// Without the query, normalized if the listener does that.
@@ -84,7 +84,7 @@ impl Condition {
     /// `scratch` is room to decode in.
     pub(super) fn holds(
         &self,
-        facts: &RequestFacts<'_, '_>,
+        facts: &RoutingFacts<'_, '_>,
         is_match: impl Fn(&Condition, u32) -> bool,
         scratch: &mut Vec<u8>,
     ) -> bool {
@@ -136,7 +136,7 @@ fn is_below(path: &[u8], root: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    fn holds(condition: &Condition, facts: &RequestFacts<'_, '_>) -> bool {
+    fn holds(condition: &Condition, facts: &RoutingFacts<'_, '_>) -> bool {
         condition.holds(facts, |_, _| false, &mut Vec::new())
     }
 
@@ -152,7 +152,7 @@ mod tests {
             ("Cookie", "a=1; beta=yes"),
             ("Cookie", "beta=no"),
         ]);
-        let facts = RequestFacts {
+        let facts = RoutingFacts {
             host: b"www.example.com",
             path: b"/api/v1",
             query: b"v=2&name=a+b%21&v=3&flag",

@@ -5,7 +5,7 @@
 //! host and path can match at all, [`Router::explain`] asks every rule and says what each one missed. Both ask the
 //! same conditions.
 
-mod candidates;
+mod rule_index;
 mod condition;
 pub mod normalize;
 mod pattern;
@@ -15,12 +15,10 @@ mod regex;
 
 use std::cell::RefCell;
 
-use crate::policy::router::candidates::Candidates;
-pub use crate::policy::router::candidates::MAX_HOST_BYTES;
 pub use crate::policy::router::condition::Condition;
 pub use crate::policy::router::condition::NamedTest;
 pub use crate::policy::router::condition::Regex;
-pub use crate::policy::router::condition::RequestFacts;
+pub use crate::policy::router::condition::RoutingFacts;
 pub use crate::policy::router::condition::TextTest;
 pub use crate::policy::router::pattern::Pattern;
 pub use crate::policy::router::regex::Captures;
@@ -29,17 +27,19 @@ pub use crate::policy::router::regex::RegexError;
 use crate::policy::router::regex::RegexSet;
 pub use crate::policy::router::regex::RegexText;
 use crate::policy::router::regex::SetMatches;
+pub use crate::policy::router::rule_index::MAX_HOST_BYTES;
+use crate::policy::router::rule_index::RuleIndex;
 use regex_automata::meta::Cache;
 
 /// The rules of a listener in the order of their priority, ready to be searched.
 pub struct Router {
-    rules: Box<[Rule]>,
-    candidates: Candidates,
+    rules: Box<[CompiledRule]>,
+    index: RuleIndex,
     hosts: RegexSet,
     paths: RegexSet,
 }
 
-struct Rule {
+struct CompiledRule {
     conditions: Box<[Condition]>,
     /// The expressions of its last condition on the path, if groups of them are wanted.
     capturing: Box<[CapturingRegex]>,
@@ -62,7 +62,7 @@ pub struct Scratch {
 
 /// What became of a rule that was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum RuleVerdict {
     /// All of its conditions hold.
     Holds,
     /// The first of its conditions that does not hold.
@@ -87,12 +87,12 @@ impl Router {
                 }
             }
             let capturing = if text.captures { capturing(&conditions)? } else { Box::default() };
-            rules.push(Rule { conditions, capturing });
+            rules.push(CompiledRule { conditions, capturing });
         }
-        let candidates = Candidates::new(rules.iter().map(|rule| &*rule.conditions), &mut hosts, &mut paths);
+        let index = RuleIndex::new(rules.iter().map(|rule| &*rule.conditions), &mut hosts, &mut paths);
         Ok(Router {
             rules: rules.into(),
-            candidates,
+            index,
             hosts: RegexSet::new(&hosts.iter().collect::<Vec<_>>())?,
             paths: RegexSet::new(&paths.iter().collect::<Vec<_>>())?,
         })
@@ -114,7 +114,7 @@ impl Router {
     }
 
     pub fn scratch(&self) -> Scratch {
-        let caches = |rule: &Rule| rule.capturing.iter().map(CapturingRegex::cache).collect();
+        let caches = |rule: &CompiledRule| rule.capturing.iter().map(CapturingRegex::cache).collect();
         Scratch {
             hosts: self.hosts.matches(),
             paths: self.paths.matches(),
@@ -124,16 +124,16 @@ impl Router {
     }
 
     /// The first rule that takes the request.
-    pub fn find(&self, facts: &RequestFacts<'_, '_>, scratch: &mut Scratch) -> Option<usize> {
+    pub fn find(&self, facts: &RoutingFacts<'_, '_>, scratch: &mut Scratch) -> Option<usize> {
         self.search_sets(facts, scratch);
         let Scratch { hosts, paths, text, .. } = scratch;
-        self.candidates.first(facts, (hosts, paths), |rule| {
-            self.ask(rule, facts, (hosts, paths), &mut text.borrow_mut()) == Verdict::Holds
+        self.index.first(facts, (hosts, paths), |rule| {
+            self.ask(rule, facts, (hosts, paths), &mut text.borrow_mut()) == RuleVerdict::Holds
         })
     }
 
     /// What becomes of every rule, also of those behind the one that takes the request.
-    pub fn explain(&self, facts: &RequestFacts<'_, '_>, scratch: &mut Scratch) -> Vec<Verdict> {
+    pub fn explain(&self, facts: &RoutingFacts<'_, '_>, scratch: &mut Scratch) -> Vec<RuleVerdict> {
         self.search_sets(facts, scratch);
         let Scratch { hosts, paths, text, .. } = scratch;
         let rules = 0..self.rules.len();
@@ -148,7 +148,7 @@ impl Router {
         attempts.find_map(|(regex, cache)| regex.captures(path, cache)).unwrap_or(Captures::none())
     }
 
-    fn search_sets(&self, facts: &RequestFacts<'_, '_>, scratch: &mut Scratch) {
+    fn search_sets(&self, facts: &RoutingFacts<'_, '_>, scratch: &mut Scratch) {
         self.hosts.search(facts.host, &mut scratch.hosts);
         self.paths.search(facts.path, &mut scratch.paths);
     }
@@ -156,17 +156,17 @@ impl Router {
     fn ask(
         &self,
         rule: usize,
-        facts: &RequestFacts<'_, '_>,
+        facts: &RoutingFacts<'_, '_>,
         (hosts, paths): (&SetMatches, &SetMatches),
         text: &mut Vec<u8>,
-    ) -> Verdict {
+    ) -> RuleVerdict {
         let conditions = self.rules.get(rule).map_or(&[][..], |rule| &rule.conditions);
         let is_match = |condition: &Condition, number| match condition {
             Condition::Host(_) => hosts.contains(number),
             _ => paths.contains(number),
         };
         let missed = conditions.iter().position(|condition| !condition.holds(facts, is_match, text));
-        missed.map_or(Verdict::Holds, Verdict::Misses)
+        missed.map_or(RuleVerdict::Holds, RuleVerdict::Misses)
     }
 }
 
@@ -255,7 +255,7 @@ mod tests {
             let router = Router::new(&texts).unwrap();
             let mut scratch = router.scratch();
             for _ in 0..60 {
-                let facts = RequestFacts {
+                let facts = RoutingFacts {
                     host: numbers
                         .pick(&["a.example", "b.a.example", "bb.example", "b.x", "", "other"])
                         .as_bytes(),
@@ -270,7 +270,7 @@ mod tests {
                     source: "192.0.2.1".parse().unwrap(),
                 };
                 let verdicts = router.explain(&facts, &mut scratch);
-                let expected = verdicts.iter().position(|verdict| *verdict == Verdict::Holds);
+                let expected = verdicts.iter().position(|verdict| *verdict == RuleVerdict::Holds);
                 let context = || format!("{rules:?} {:?} {:?}", facts.host, facts.path);
                 assert_eq!(router.find(&facts, &mut scratch), expected, "{}", context());
                 if expected.is_some() { found += 1 } else { lost += 1 }
@@ -309,7 +309,7 @@ mod tests {
         let router = Router::new(&texts).unwrap();
         assert_eq!((router.len(), router.looks_at_path(), router.is_empty()), (10_000, true, false));
         let headers = Headers::new();
-        let facts = |host| RequestFacts {
+        let facts = |host| RoutingFacts {
             host,
             path: b"/",
             query: b"",

@@ -7,21 +7,21 @@ use std::ops::Range;
 #[derive(Default)]
 pub(super) struct PrefixTree {
     /// The root is the first; the children of each stand side by side, by their first byte.
-    nodes: Vec<Node>,
+    nodes: Vec<TreeNode>,
     bytes: Vec<u8>,
 }
 
-struct Node {
+struct TreeNode {
     /// What the node adds to its parent, in `bytes`.
     label: Range<u32>,
     first_byte: u8,
     children: Range<u32>,
-    values: Values,
+    values: TreeValues,
 }
 
 /// What is found where a text ends.
 #[derive(Clone, Copy, Default)]
-struct Values {
+struct TreeValues {
     /// Under the text itself.
     exact: Option<u32>,
     /// Under everything that begins with it.
@@ -31,7 +31,7 @@ struct Values {
 /// Collects texts for a tree.
 #[derive(Default)]
 pub(super) struct PrefixTreeBuilder {
-    texts: BTreeMap<Vec<u8>, Values>,
+    texts: BTreeMap<Vec<u8>, TreeValues>,
 }
 
 impl PrefixTreeBuilder {
@@ -47,9 +47,14 @@ impl PrefixTreeBuilder {
 
     pub(super) fn build(self) -> PrefixTree {
         let mut tree = PrefixTree::default();
-        let texts: Vec<(Vec<u8>, Values)> = self.texts.into_iter().collect();
+        let texts: Vec<(Vec<u8>, TreeValues)> = self.texts.into_iter().collect();
         if !texts.is_empty() {
-            tree.nodes.push(Node { label: 0..0, first_byte: 0, children: 0..0, values: Values::default() });
+            tree.nodes.push(TreeNode {
+                label: 0..0,
+                first_byte: 0,
+                children: 0..0,
+                values: TreeValues::default(),
+            });
             tree.fill(0, &texts, 0);
         }
         tree
@@ -81,7 +86,7 @@ impl PrefixTree {
     }
 
     /// Fills the node of the texts that share their first `depth` bytes.
-    fn fill(&mut self, index: usize, texts: &[(Vec<u8>, Values)], depth: usize) {
+    fn fill(&mut self, index: usize, texts: &[(Vec<u8>, TreeValues)], depth: usize) {
         let mut rest = texts;
         if let Some(((text, values), others)) = texts.split_first()
             && text.len() == depth
@@ -96,11 +101,11 @@ impl PrefixTree {
             let label = branch.first().and_then(|(text, _)| text.get(depth..length)).unwrap_or_default();
             let from = self.bytes.len();
             self.bytes.extend_from_slice(label);
-            self.nodes.push(Node {
+            self.nodes.push(TreeNode {
                 label: narrow(from..self.bytes.len()),
                 first_byte: label.first().copied().unwrap_or_default(),
                 children: 0..0,
-                values: Values::default(),
+                values: TreeValues::default(),
             });
         }
         self.nodes[index].children = narrow(begin..self.nodes.len());
@@ -111,7 +116,7 @@ impl PrefixTree {
 }
 
 /// How many of their first bytes texts share, which are sorted and share more than `depth`.
-fn shared_length(texts: &[(Vec<u8>, Values)], depth: usize) -> usize {
+fn shared_length(texts: &[(Vec<u8>, TreeValues)], depth: usize) -> usize {
     let (Some((first, _)), Some((last, _))) = (texts.first(), texts.last()) else { return depth };
     first.iter().zip(last).take_while(|(a, b)| a == b).count()
 }

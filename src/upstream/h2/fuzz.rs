@@ -23,7 +23,7 @@ use crate::proto::h2::settings::Local;
 use crate::snapshot::group::Versions;
 use crate::upstream::h2::request::Hop;
 use crate::upstream::h2::request::RequestText;
-use crate::upstream::request::RequestLine;
+use crate::upstream::request::RequestTarget;
 use crate::upstream::request::RequestWriter;
 use crate::upstream::request::Wording;
 
@@ -107,7 +107,7 @@ fn written(head: &RequestHead<'_, '_>, asked: &Asked, versions: Versions) -> Vec
         _ => head.headers.find(KnownName::Host).map(|field| field.value).unwrap_or_default(),
     };
     let text = Buffers::default().small();
-    let line = RequestLine { target: head.target.path_and_query, host };
+    let line = RequestTarget { target: head.target.path_and_query, host };
     let writer = RequestWriter::begin(text, head, line, Wording::for_versions(versions), |_| true);
     let request = writer.finish(asked.length, asked.is_tunnel.then_some(b"websocket"));
     request.head().to_vec()

@@ -14,7 +14,7 @@ use crate::config::check::rule::conditions;
 use crate::config::check::rule::conditions::Conditions;
 use crate::config::check::rule::fields;
 use crate::config::check::rule::targets;
-use crate::config::check::rule::targets::Wanted;
+use crate::config::check::rule::targets::TemplateNeeds;
 use crate::config::check::rule::written::Written;
 use crate::config::check::rule::written::to_json;
 use crate::config::check::section::Section;
@@ -61,13 +61,13 @@ pub(super) struct ParsedActions {
 enum Action {
     Rewrite(Rewrite),
     Edit(HeaderEdit),
-    Forward(Vec<Target>),
+    Forward(Vec<ForwardTarget>),
     Redirect(Redirect),
     Respond(FixedResponse),
 }
 
 #[derive(Clone)]
-struct Target {
+struct ForwardTarget {
     name: String,
     location: Location,
     weight: u32,
@@ -144,7 +144,7 @@ fn assemble(all: Vec<Placed>, location: Location, report: &mut Report) -> Option
             Action::Edit(edit) => request_headers.push(edit),
             Action::Rewrite(one) => rewrite = Some((one, location)),
             Action::Forward(targets) => {
-                let weighted = |target: &Target| WeightedGroup { group: 0, weight: target.weight };
+                let weighted = |target: &ForwardTarget| WeightedGroup { group: 0, weight: target.weight };
                 last = Some(FinalAction::Forward(targets.iter().map(weighted).collect()));
                 groups = targets.into_iter().map(|target| (target.name, target.location)).collect();
             }
@@ -214,7 +214,7 @@ impl Kind for ActionList {
 
 /// The action that this key and its value make.
 fn action(key: &str, raw: &raw::Value, report: &mut Report) -> Option<Placed> {
-    let with = |(action, wanted): (Action, Wanted)| Placed {
+    let with = |(action, wanted): (Action, TemplateNeeds)| Placed {
         action,
         location: wanted.location,
         captures: wanted.captures,
@@ -233,7 +233,7 @@ fn action(key: &str, raw: &raw::Value, report: &mut Report) -> Option<Placed> {
         }
         "group" => {
             let name = Name.parse(key, raw, report)?;
-            Some(plain(Action::Forward(vec![Target { name, location: raw.location, weight: 100 }])))
+            Some(plain(Action::Forward(vec![ForwardTarget { name, location: raw.location, weight: 100 }])))
         }
         "forward" => forward(key, raw, report).map(|targets| plain(Action::Forward(targets))),
         "respond" => respond(key, raw, report).map(|response| plain(Action::Respond(response))),
@@ -242,7 +242,7 @@ fn action(key: &str, raw: &raw::Value, report: &mut Report) -> Option<Placed> {
 }
 
 /// Groups with their weights.
-fn forward(key: &str, raw: &raw::Value, report: &mut Report) -> Option<Vec<Target>> {
+fn forward(key: &str, raw: &raw::Value, report: &mut Report) -> Option<Vec<ForwardTarget>> {
     let expected = "a list such as [{ group = \"app\", weight = 90 }, { group = \"canary\", weight = 10 }]";
     let raw::Kind::Array(values) = &raw.kind else { return refuse_kind(key, raw, expected, report) };
     let mut targets = Vec::with_capacity(values.len());
@@ -263,7 +263,7 @@ fn forward(key: &str, raw: &raw::Value, report: &mut Report) -> Option<Vec<Targe
             }
             None => 100,
         };
-        targets.push(Target { name, location: entry.value.location, weight });
+        targets.push(ForwardTarget { name, location: entry.value.location, weight });
     }
     if targets.is_empty() || targets.len() > MAX_GROUPS {
         let message = format!("`{key}` must name 1 to {MAX_GROUPS} groups");

@@ -7,7 +7,7 @@ use crate::config::check::rule::texts;
 use crate::config::check::section::report_unknown;
 use crate::config::raw;
 use crate::config::report::Report;
-use crate::policy::header_edits::FieldValue;
+use crate::policy::header_edits::FieldSource;
 use crate::policy::header_edits::HeaderEdit;
 use crate::policy::header_edits::SYSTEM_VALUES;
 
@@ -72,7 +72,7 @@ pub(super) fn edit(key: &str, raw: &raw::Value, report: &mut Report) -> Option<H
     })
 }
 
-fn value(raw: &raw::Value, report: &mut Report) -> Option<FieldValue> {
+fn value(raw: &raw::Value, report: &mut Report) -> Option<FieldSource> {
     let table = match &raw.kind {
         raw::Kind::Text(text) => {
             let is_sendable = |byte: u8| (b' '..0x7f).contains(&byte) || byte == b'\t';
@@ -82,7 +82,7 @@ fn value(raw: &raw::Value, report: &mut Report) -> Option<FieldValue> {
                 report.error(raw.location, "`value` cannot be sent as it is", help);
                 return None;
             }
-            return Some(FieldValue::Literal(text.clone()));
+            return Some(FieldSource::Literal(text.clone()));
         }
         raw::Kind::Table(table) => table,
         _ => {
@@ -93,7 +93,7 @@ fn value(raw: &raw::Value, report: &mut Report) -> Option<FieldValue> {
     match table.entries.as_slice() {
         [entry] if entry.key == "header" => {
             let name = texts::text("header", &entry.value, report)?;
-            Some(FieldValue::Header(name.to_ascii_lowercase()))
+            Some(FieldSource::Header(name.to_ascii_lowercase()))
         }
         [entry] if entry.key == "system" => {
             let word = texts::text("system", &entry.value, report)?;
@@ -108,7 +108,7 @@ fn value(raw: &raw::Value, report: &mut Report) -> Option<FieldValue> {
                 let message = format!("invalid value \"{}\" of `system`", word.escape_debug());
                 report.error(entry.value.location, message, help);
             }
-            known.map(|(_, value)| FieldValue::System(*value))
+            known.map(|(_, value)| FieldSource::System(*value))
         }
         _ => {
             let help = "write one of { header = \"…\" } and { system = \"…\" }";

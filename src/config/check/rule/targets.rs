@@ -9,28 +9,32 @@ use crate::config::raw;
 use crate::config::report::Location;
 use crate::config::report::Report;
 use crate::policy::redirect::Port;
-use crate::policy::redirect::Protocol;
 use crate::policy::redirect::Redirect;
 use crate::policy::redirect::Rewrite;
 use crate::policy::redirect::RewritePath;
+use crate::policy::redirect::UrlScheme;
 use crate::policy::template::Template;
 use crate::policy::template::TemplateError;
 use crate::policy::template::Variable;
 
-const PROTOCOLS: Choice<Option<Protocol>> = Choice {
-    words: &[("http", Some(Protocol::Http)), ("https", Some(Protocol::Https)), ("${protocol}", None)],
-    aliases: &[("HTTP", Some(Protocol::Http)), ("HTTPS", Some(Protocol::Https))],
+const PROTOCOLS: Choice<Option<UrlScheme>> = Choice {
+    words: &[("http", Some(UrlScheme::Http)), ("https", Some(UrlScheme::Https)), ("${protocol}", None)],
+    aliases: &[("HTTP", Some(UrlScheme::Http)), ("HTTPS", Some(UrlScheme::Https))],
     later: &[],
 };
 
 /// What templates want of the rule's conditions.
-pub(super) struct Wanted {
+pub(super) struct TemplateNeeds {
     /// The highest group that is captured; 0: none.
     pub captures: usize,
     pub location: Location,
 }
 
-pub(super) fn redirect(key: &str, raw: &raw::Value, report: &mut Report) -> Option<(Redirect, Wanted)> {
+pub(super) fn redirect(
+    key: &str,
+    raw: &raw::Value,
+    report: &mut Report,
+) -> Option<(Redirect, TemplateNeeds)> {
     const KEYS: [&str; 6] = ["code", "protocol", "host", "port", "path", "query"];
     let raw::Kind::Table(table) = &raw.kind else {
         return refuse_kind(key, raw, "a table such as { protocol = \"https\" }", report);
@@ -60,12 +64,12 @@ pub(super) fn redirect(key: &str, raw: &raw::Value, report: &mut Report) -> Opti
         return None;
     }
     let redirect = Redirect { status, protocol, host, port, path, query };
-    Some((redirect, Wanted { captures, location: raw.location }))
+    Some((redirect, TemplateNeeds { captures, location: raw.location }))
 }
 
 /// Whether the client would be asked to ask again for the same.
 fn status_keeps_everything(
-    (protocol, port): (&Option<Protocol>, Option<Port>),
+    (protocol, port): (&Option<UrlScheme>, Option<Port>),
     (host, path, query): (&Option<Template>, &Option<Template>, &Option<Template>),
 ) -> bool {
     let is = |template: &Option<Template>, itself: &str| {
@@ -101,7 +105,7 @@ fn port(raw: &raw::Value, report: &mut Report) -> Option<Port> {
     }
 }
 
-pub(super) fn rewrite(key: &str, raw: &raw::Value, report: &mut Report) -> Option<(Rewrite, Wanted)> {
+pub(super) fn rewrite(key: &str, raw: &raw::Value, report: &mut Report) -> Option<(Rewrite, TemplateNeeds)> {
     const KEYS: [&str; 4] = ["host", "path", "query", "strip_prefix"];
     let raw::Kind::Table(table) = &raw.kind else {
         return refuse_kind(key, raw, "a table such as { path = \"/v2${path}\" }", report);
@@ -127,7 +131,7 @@ pub(super) fn rewrite(key: &str, raw: &raw::Value, report: &mut Report) -> Optio
         (None, Some(prefix)) => Some(strip_prefix("strip_prefix", prefix, report)?),
         (None, None) => None,
     };
-    let wanted = Wanted { captures, location: raw.location };
+    let wanted = TemplateNeeds { captures, location: raw.location };
     Some((Rewrite { host, path, query }, wanted))
 }
 

@@ -6,7 +6,7 @@
 //! it is left at the first index beyond the best rule so far.
 
 use crate::policy::router::condition::Condition;
-use crate::policy::router::condition::RequestFacts;
+use crate::policy::router::condition::RoutingFacts;
 use crate::policy::router::condition::TextTest;
 use crate::policy::router::pattern::Pattern;
 use crate::policy::router::prefix_tree::PrefixTree;
@@ -18,26 +18,26 @@ use crate::policy::router::regex::SetMatches;
 pub const MAX_HOST_BYTES: usize = 255;
 
 /// The rules by what their hosts and paths begin and end with.
-pub(super) struct Candidates {
+pub(super) struct RuleIndex {
     /// By the host read backwards.
     hosts: PrefixTree,
     /// The tables of hosts that are regular expressions, by their numbers in the set.
     host_regexes: Box<[Option<u32>]>,
     /// The first is that of any host.
-    tables: Box<[Table]>,
+    tables: Box<[HostTable]>,
     /// The rules of paths that are regular expressions, by their numbers in the set, whatever their host.
     path_regexes: Box<[Box<[u32]>]>,
 }
 
 /// The rules of one host.
-struct Table {
+struct HostTable {
     paths: PrefixTree,
     lists: Box<[Box<[u32]>]>,
     any_path: Box<[u32]>,
 }
 
 #[derive(Default)]
-struct TableBuilder {
+struct HostTableBuilder {
     paths: PrefixTreeBuilder,
     lists: Vec<Vec<u32>>,
     any_path: Vec<u32>,
@@ -46,23 +46,23 @@ struct TableBuilder {
 struct Builder<'s> {
     hosts: PrefixTreeBuilder,
     host_regexes: Vec<Option<u32>>,
-    tables: Vec<TableBuilder>,
+    tables: Vec<HostTableBuilder>,
     path_regexes: Vec<Vec<u32>>,
     host_set: &'s mut Vec<RegexText>,
     path_set: &'s mut Vec<RegexText>,
 }
 
-impl Candidates {
+impl RuleIndex {
     /// Sorts rules in. Texts with a wildcard where a tree would begin to look join the sets of regular expressions.
     pub(super) fn new<'c>(
         rules: impl Iterator<Item = &'c [Condition]>,
         host_set: &mut Vec<RegexText>,
         path_set: &mut Vec<RegexText>,
-    ) -> Candidates {
+    ) -> RuleIndex {
         let mut builder = Builder {
             hosts: PrefixTreeBuilder::default(),
             host_regexes: Vec::new(),
-            tables: vec![TableBuilder::default()],
+            tables: vec![HostTableBuilder::default()],
             path_regexes: Vec::new(),
             host_set,
             path_set,
@@ -70,10 +70,10 @@ impl Candidates {
         for (rule, conditions) in rules.enumerate() {
             builder.add(rule as u32, conditions);
         }
-        Candidates {
+        RuleIndex {
             hosts: builder.hosts.build(),
             host_regexes: builder.host_regexes.into(),
-            tables: builder.tables.into_iter().map(TableBuilder::build).collect(),
+            tables: builder.tables.into_iter().map(HostTableBuilder::build).collect(),
             path_regexes: boxed(builder.path_regexes),
         }
     }
@@ -81,7 +81,7 @@ impl Candidates {
     /// The first rule of which `holds` says that it takes the request.
     pub(super) fn first(
         &self,
-        facts: &RequestFacts<'_, '_>,
+        facts: &RoutingFacts<'_, '_>,
         (hosts, paths): (&SetMatches, &SetMatches),
         holds: impl Fn(usize) -> bool,
     ) -> Option<usize> {
@@ -165,7 +165,7 @@ impl Builder<'_> {
             TextTest::Regex(regex) => self.host_regex(regex.number),
         };
         if table == next {
-            self.tables.push(TableBuilder::default());
+            self.tables.push(HostTableBuilder::default());
         }
         table
     }
@@ -214,7 +214,7 @@ impl Builder<'_> {
     }
 }
 
-impl TableBuilder {
+impl HostTableBuilder {
     fn exact(&mut self, path: &[u8], rule: u32) {
         let next = self.lists.len() as u32;
         let list = self.paths.exact(path, || next);
@@ -235,8 +235,8 @@ impl TableBuilder {
         push(&mut self.lists[list], rule);
     }
 
-    fn build(self) -> Table {
-        Table { paths: self.paths.build(), lists: boxed(self.lists), any_path: self.any_path.into() }
+    fn build(self) -> HostTable {
+        HostTable { paths: self.paths.build(), lists: boxed(self.lists), any_path: self.any_path.into() }
     }
 }
 

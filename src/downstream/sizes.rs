@@ -20,7 +20,7 @@ fn futures_are_no_larger_than_they_were() {
             size_of_future(|(connection, worker, input)| h1::serve(connection, worker, input)),
             3040,
         ),
-        ("h2::serve", size_of_future(h2::serve), 2736),
+        ("h2::serve", size_of_future(h2::serve), 2840),
         (
             "h2::run",
             size_of_future(|(connection, worker, input, spawner)| {

@@ -46,14 +46,14 @@ pub(super) struct Attempt<'a> {
     pub(super) group: &'a Group,
     /// The index of the backend that was chosen.
     pub(super) member: u32,
-    pub(super) target: &'a StickyTarget,
+    pub(super) target: StickyTarget,
     pub(super) is_secure: bool,
     /// The listener's; zero: none.
     pub(super) tunnel_idle_timeout: Duration,
     /// The client asked to switch protocols.
     pub(super) upgrade: bool,
     /// What the backend must answer to a WebSocket key that is ours.
-    pub(super) accept: Option<&'a websocket::Accept>,
+    pub(super) accept: Option<Box<websocket::Accept>>,
     /// What the client can decode. None: the listener does not compress.
     pub(super) compression: Option<AcceptedCodings>,
     /// When something last came of a response that flows while the request's body is still on its way.

@@ -6,6 +6,8 @@ use std::rc::Rc;
 
 use crate::exchange::attempt::Attempt;
 use crate::exchange::attempt::Relayed;
+use crate::exchange::drain::drained;
+use crate::exchange::drain::until_drained;
 use crate::exchange::error::Carrier;
 use crate::exchange::error::ExchangeError;
 use crate::exchange::message::Origin;
@@ -22,7 +24,6 @@ use crate::exchange::upload::Rest;
 use crate::exchange::upload::upload;
 use crate::exchange::waiting::beside;
 use crate::exchange::waiting::unless_left;
-use crate::exchange::waiting::until_drained;
 use crate::exchange::waiting::wait_for_first_probe;
 use crate::policy::compression::AcceptedCodings;
 use crate::policy::grpc;
@@ -121,7 +122,7 @@ impl Forward {
                 }
             };
             drop(in_flight);
-            let error = self.drained(error, (group, chosen));
+            let error = drained(error, group, chosen);
             let next = selection.after(error.failure(carrier), self.replay(recording));
             // That a kept connection was closed is excused if it costs the client nothing.
             if error.is_backends(carrier.reused && next != Next::None) {
@@ -183,21 +184,6 @@ impl Forward {
         Ok(())
     }
 
-    /// What a failure comes down to where the deadline was brought forward, because the backend was taken out of
-    /// service.
-    fn drained(&self, error: ExchangeError, (group, chosen): (&Group, u32)) -> ExchangeError {
-        let is_closed =
-            || group.member(chosen as usize).is_some_and(|member| member.backend.health.drain_expired());
-        match error {
-            ExchangeError::Upstream(UpstreamError::ResponseTimeout | UpstreamError::ConnectTimeout)
-                if is_closed() =>
-            {
-                ExchangeError::Refused(Reason::DrainTimeout)
-            }
-            error => error,
-        }
-    }
-
     fn take_received_body(&mut self, body: &mut impl RequestBody) -> Result<(), ExchangeError> {
         if !self.request.length().is_empty() {
             let piece = body.at_hand()?;
@@ -216,30 +202,11 @@ impl Forward {
         (origin, worker): (&Origin<'_>, &Worker),
     ) -> Result<(), ExchangeError> {
         let group = lease.group;
-        let target = self.target;
-        let accept = self.accept.clone();
         let (body, reply, watch) = stream.parts();
         // HTTP/2 may end a request without content by a frame of its own, which is not waited for.
         let is_incomplete = !body.is_finished() && !self.request.length().is_empty();
-        let attempt = Attempt {
-            worker,
-            group,
-            member,
-            target: &target,
-            is_secure: self.is_secure,
-            tunnel_idle_timeout: origin.http.tunnel_idle_timeout,
-            upgrade: self.upgrade,
-            accept: accept.as_deref(),
-            compression: self.compression,
-            // In a call, either side may be silent from the beginning.
-            flowed: Cell::new(recording.is_call.then(|| worker.clock.now())),
-            buffered: self.buffered.clone(),
-            is_answered: Cell::new(false),
-            request_is_read: body.is_finished(),
-            uploading: Cell::new(is_incomplete || self.request.has_early_piece() || self.buffered.is_some()),
-            upload_refused: Cell::new(false),
-            awaiting_continue: Cell::new(self.expects_continue && is_incomplete),
-        };
+        let progress = (body.is_finished(), is_incomplete, recording.is_call);
+        let attempt = self.begin_attempt((group, member), progress, (origin, worker));
         let upstream = &lease.stream;
         let last = if attempt.uploading.get() { None } else { Some(body.trailers()) };
         self.request.send(upstream, last, group.response_timeout, &worker.buffers).await?;
@@ -248,33 +215,69 @@ impl Forward {
             recording.request_read(worker);
         }
         let mut reader = ResponseReader::new(upstream, self.is_head, group.response_limits);
-        let relayed = if attempt.uploading.get() {
-            let mut upload = Box::pin(upload(self.rest(), body, upstream, &attempt));
-            let mut download = Box::pin(response::relay(&mut reader, reply, watch, recording, &attempt));
-            let both = beside(upload.as_mut(), download.as_mut());
-            unless_left(pin!(until_drained(lease.backend, pin!(both))), watch).await??
-        } else {
-            let relay = pin!(response::relay(&mut reader, reply, watch, recording, &attempt));
-            until_drained(lease.backend, relay).await?
-        };
-        recording.upstream_ended(worker);
-        match relayed {
-            Relayed::Switched => {
-                let tunnel = Box::pin(tunnel::run(upstream, &mut reader, body, reply, &attempt));
-                until_drained(lease.backend, pin!(tunnel)).await?;
-            }
-            Relayed::Whole(end) => {
-                let clean = reader.leaves_connection_clean() && !attempt.uploading.get();
-                drop(reader);
-                // Where backends speak HTTP/2, no request would ask for one of HTTP/1.1.
-                if clean && !lease.is_stopgap() {
-                    lease.give_back(&worker.pool, &worker.clock);
+        let rest = self.rest();
+        let end = {
+            let conversation = async {
+                let download = response::relay(&mut reader, reply, watch, recording, &attempt);
+                let relayed = match attempt.uploading.get() {
+                    // Boxed, both, because most requests come with all of their content.
+                    true => {
+                        let upload = Box::pin(upload(rest, body, upstream, &attempt));
+                        beside(upload, Box::pin(download), watch).await?
+                    }
+                    false => download.await?,
+                };
+                recording.upstream_ended(worker);
+                match relayed {
+                    Relayed::Whole(end) => Ok(Some(end)),
+                    Relayed::Switched => {
+                        Box::pin(tunnel::run(upstream, &mut reader, body, reply, &attempt)).await?;
+                        Ok(None)
+                    }
                 }
-                recording.note_call_status(grpc::status_in_trailers(&end.trailers));
-                reply.send(end.piece, Some(&end.trailers)).await?;
+            };
+            until_drained(lease.backend, pin!(conversation)).await?
+        };
+        if let Some(end) = end {
+            let clean = reader.leaves_connection_clean() && !attempt.uploading.get();
+            drop(reader);
+            // Where backends speak HTTP/2, no request would ask for one of HTTP/1.1.
+            if clean && !lease.is_stopgap() {
+                lease.give_back(&worker.pool, &worker.clock);
             }
+            recording.note_call_status(grpc::status_in_trailers(&end.trailers));
+            reply.send(end.piece, Some(&end.trailers)).await?;
         }
         Ok(())
+    }
+
+    /// An attempt before anything is sent. `progress` tells whether the request was read to its end, whether content is
+    /// still to come, and whether it is a call.
+    fn begin_attempt<'a>(
+        &self,
+        (group, member): (&'a Group, u32),
+        (is_read, is_incomplete, is_call): (bool, bool, bool),
+        (origin, worker): (&Origin<'_>, &'a Worker),
+    ) -> Attempt<'a> {
+        Attempt {
+            worker,
+            group,
+            member,
+            target: self.target,
+            is_secure: self.is_secure,
+            tunnel_idle_timeout: origin.http.tunnel_idle_timeout,
+            upgrade: self.upgrade,
+            accept: self.accept.clone(),
+            compression: self.compression,
+            // In a call, either side may be silent from the beginning.
+            flowed: Cell::new(is_call.then(|| worker.clock.now())),
+            buffered: self.buffered.clone(),
+            is_answered: Cell::new(false),
+            request_is_read: is_read,
+            uploading: Cell::new(is_incomplete || self.request.has_early_piece() || self.buffered.is_some()),
+            upload_refused: Cell::new(false),
+            awaiting_continue: Cell::new(self.expects_continue && is_incomplete),
+        }
     }
 
     /// What is still to be sent of the body, as far as it was received.

@@ -5,6 +5,7 @@
 
 mod attempt;
 mod compression;
+mod drain;
 pub mod error;
 mod forward;
 mod local;

@@ -115,7 +115,7 @@ fn act_on_head(
     }
     let cookies = SetCookies::of(
         head,
-        attempt.target,
+        &attempt.target,
         (attempt.group, attempt.member),
         attempt.is_secure,
         attempt.worker,
@@ -153,7 +153,7 @@ fn act_on_head(
 
 /// Whether a 101 answers the key that the request had. What answers ours means nothing to the client.
 fn is_expected(head: &mut ResponseHead<'_, '_>, facts: &ResponseFacts<'_>, attempt: &Attempt<'_>) -> bool {
-    let Some(accept) = attempt.accept else { return true };
+    let Some(accept) = attempt.accept.as_deref() else { return true };
     let is_answer = |field: &Field<'_>| field.name.eq_ignore_ascii_case(b"Sec-WebSocket-Accept");
     let is_right = head.headers.iter().any(|field| is_answer(field) && field.value == accept);
     head.headers.retain(|field| !is_answer(field));

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::pin::pin;
 use std::task::Context;
 use std::task::Poll;
 use std::time::Duration;
@@ -11,10 +12,8 @@ use crate::exchange::attempt::Relayed;
 use crate::exchange::error::ExchangeError;
 use crate::exchange::stream::ClientWatch;
 use crate::net::task;
-use crate::snapshot::backend::Backend;
 use crate::snapshot::group::Availability;
 use crate::snapshot::group::Group;
-use crate::telemetry::reason::Reason;
 use crate::worker::Worker;
 
 /// How long requests wait for the first probes of their group, and the rest of a tick: 300 ms at most.
@@ -32,19 +31,6 @@ pub(super) async fn wait_for_first_probe(group: &Group, worker: &Worker) {
     }
 }
 
-/// Runs `operation` unless the drain of its backend is over. A silent wait is woken by its deadline,
-/// but a busy exchange moves that before it passes.
-pub(super) async fn until_drained<T>(
-    backend: &Backend,
-    operation: Pin<&mut impl Future<Output = Result<T, ExchangeError>>>,
-) -> Result<T, ExchangeError> {
-    let is_over = |_: &mut Context<'_>| match backend.health.drain_expired() {
-        true => Poll::Ready(ExchangeError::Refused(Reason::DrainTimeout)),
-        false => Poll::Pending,
-    };
-    task::unless(operation, is_over).await?
-}
-
 /// Runs `operation` unless the client is seen to leave, so that nothing more is done for it.
 pub(super) async fn unless_left<T>(
     operation: Pin<&mut impl Future<Output = T>>,
@@ -57,20 +43,22 @@ pub(super) async fn unless_left<T>(
     task::unless(operation, is_disconnected).await
 }
 
-/// Runs `upload` beside `download` until the download is over or the upload fails. The protocol changes when the
-/// request is complete: "the client cannot begin using an upgraded protocol on the connection until it has completely
-/// sent the request message" (RFC 9110 §7.8).
+/// Runs `upload` beside `download` until the download is over or the upload fails, or the client is seen to leave. The
+/// protocol changes when the request is complete: "the client cannot begin using an upgraded protocol on the connection
+/// until it has completely sent the request message" (RFC 9110 §7.8).
 pub(super) async fn beside(
-    mut upload: Pin<&mut impl Future<Output = Result<(), ExchangeError>>>,
-    mut download: Pin<&mut impl Future<Output = Result<Relayed, ExchangeError>>>,
+    upload: impl Future<Output = Result<(), ExchangeError>> + Unpin,
+    download: impl Future<Output = Result<Relayed, ExchangeError>> + Unpin,
+    watch: &impl ClientWatch,
 ) -> Result<Relayed, ExchangeError> {
-    let upload = poll_fn(|cx| upload.as_mut().poll(cx).map_err(Err));
+    let (mut upload, mut download) = (upload, download);
+    let upload = poll_fn(|cx| Pin::new(&mut upload).poll(cx).map_err(Err));
     let until_switched = |relayed| match relayed {
         Ok(Relayed::Switched) => Ok(()),
         outcome => Err(outcome),
     };
-    let download = poll_fn(|cx| download.as_mut().poll(cx).map(until_switched));
-    match task::join(upload, download).await {
+    let download = poll_fn(|cx| Pin::new(&mut download).poll(cx).map(until_switched));
+    match unless_left(pin!(task::join(upload, download)), watch).await? {
         Ok(()) => Ok(Relayed::Switched),
         Err(outcome) => outcome,
     }

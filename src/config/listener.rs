@@ -9,6 +9,7 @@ use crate::config::report::Location;
 use crate::config::tls_policies::TlsPolicy;
 use crate::policy::early_hints::EarlyHints;
 use crate::policy::forwarded::ForwardedFields;
+use crate::policy::header_edits::HeaderEdit;
 use crate::policy::identity::Fact;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -84,6 +85,8 @@ pub struct HttpListener {
     pub redirect_to: Option<usize>,
     /// Requests for `/.well-known/acme-challenge/` are not redirected.
     pub redirect_spares_acme: bool,
+    /// For all responses, `Strict-Transport-Security` of `hsts` among them.
+    pub response_headers: Vec<HeaderEdit>,
 }
 
 /// What one client may ask of a connection of HTTP/2.

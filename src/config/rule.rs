@@ -25,6 +25,8 @@ pub struct Rule {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Actions {
     pub request_headers: Vec<HeaderEdit>,
+    /// For what the client gets, whoever answers.
+    pub response_headers: Vec<HeaderEdit>,
     /// Only with [`FinalAction::Forward`].
     pub rewrite: Option<Rewrite>,
     pub last: FinalAction,

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-const DURATION_UNITS: [(&str, u64); 4] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000)];
+const DURATION_UNITS: [(&str, u64); 5] =
+    [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 
 /// Binary units first, largest first: the order in which a size looks for its unit when written.
 const SIZE_UNITS: [(&str, u64); 9] = [
@@ -17,7 +18,7 @@ const SIZE_UNITS: [(&str, u64); 9] = [
     ("B", 1),
 ];
 
-/// `500ms`, `15s`, `5m`, `1h`: a whole number and a unit.
+/// `500ms`, `15s`, `5m`, `1h`, `180d`: a whole number and a unit.
 pub(super) fn parse_duration(text: &str) -> Option<Duration> {
     parse(text, &DURATION_UNITS).map(Duration::from_millis)
 }
@@ -71,12 +72,19 @@ mod tests {
 
     #[test]
     fn durations_are_a_number_and_a_unit() {
-        let cases = [("500ms", 500), ("0s", 0), ("15s", 15_000), ("5m", 300_000), ("1h", 3_600_000)];
+        let cases = [
+            ("500ms", 500),
+            ("0s", 0),
+            ("15s", 15_000),
+            ("5m", 300_000),
+            ("1h", 3_600_000),
+            ("2d", 172_800_000),
+        ];
         for (text, milliseconds) in cases {
             assert_eq!(parse_duration(text), Some(Duration::from_millis(milliseconds)), "{text}");
         }
         for text in
-            ["", "15", "s", "1.5s", "-1s", "15 s", "15S", "1d", "99999999999999999999s", "9999999999999999h"]
+            ["", "15", "s", "1.5s", "-1s", "15 s", "15S", "1w", "99999999999999999999s", "9999999999999999h"]
         {
             assert_eq!(parse_duration(text), None, "{text}");
         }

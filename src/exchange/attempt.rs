@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::exchange::error::ExchangeError;
 use crate::exchange::request_buffer::RequestBuffer;
+use crate::exchange::response_edits::ResponseTerms;
 use crate::exchange::stickiness::StickyTarget;
 use crate::exchange::stream::ClientWatch;
 use crate::net::buffer::Buffer;
@@ -20,9 +21,6 @@ use crate::policy::websocket;
 use crate::snapshot::group::Group;
 use crate::upstream::message::ReadTimeout;
 use crate::worker::Worker;
-
-/// Fields that a response can be given: the date, and the cookie of stickiness.
-pub(super) const MAX_ADDED: usize = 2;
 
 /// How a response was received.
 pub(super) enum Relayed {
@@ -43,6 +41,7 @@ pub(super) struct ResponseEnd {
 /// One try to have a request answered by a backend: what is known of it besides its streams.
 pub(super) struct Attempt<'a> {
     pub(super) worker: &'a Worker,
+    pub(super) terms: &'a ResponseTerms<'a>,
     pub(super) group: &'a Group,
     /// The index of the backend that was chosen.
     pub(super) member: u32,

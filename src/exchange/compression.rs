@@ -2,8 +2,8 @@
 
 use arrayvec::ArrayVec;
 
-use crate::exchange::attempt::MAX_ADDED;
 use crate::exchange::error::ExchangeError;
+use crate::exchange::response_edits::MAX_ADDED;
 use crate::exchange::stream::Reply;
 use crate::exchange::stream::StartFacts;
 use crate::http::body::BodyLength;

@@ -10,11 +10,11 @@ use crate::exchange::drain::drained;
 use crate::exchange::drain::until_drained;
 use crate::exchange::error::Carrier;
 use crate::exchange::error::ExchangeError;
-use crate::exchange::message::Origin;
 use crate::exchange::record::Recording;
 use crate::exchange::request_buffer;
 use crate::exchange::request_buffer::RequestBuffer;
 use crate::exchange::response;
+use crate::exchange::response_edits::ResponseTerms;
 use crate::exchange::stickiness::StickyTarget;
 use crate::exchange::stream::Reply;
 use crate::exchange::stream::RequestBody;
@@ -78,9 +78,9 @@ impl Forward {
         &mut self,
         stream: &mut S,
         recording: &mut Recording,
-        origin: &Origin<'_>,
-        worker: &Worker,
+        terms: &ResponseTerms<'_>,
     ) -> Result<(), ExchangeError> {
+        let ResponseTerms { origin, worker, .. } = *terms;
         self.take_received_body(stream.parts().0)?;
         let Some(group) = origin.listener.group(self.group) else {
             return Err(ExchangeError::Refused(Reason::NoRoute));
@@ -114,7 +114,7 @@ impl Forward {
                     // An attempt on a fresh one is the second chance already.
                     let carrier = Carrier { reused: lease.reused, is_shared: lease.is_shared() && !fresh };
                     let is_stopgap = lease.is_stopgap();
-                    match self.attempt(lease, (stream, chosen), recording, (origin, worker)).await {
+                    match self.attempt(lease, (stream, chosen), recording, terms).await {
                         Ok(()) => return Ok(()),
                         Err(error) if is_stopgap => (error.of_stopgap(), carrier),
                         Err(error) => (error, carrier),
@@ -199,14 +199,15 @@ impl Forward {
         lease: Lease<'_>,
         (stream, member): (&mut S, u32),
         recording: &mut Recording,
-        (origin, worker): (&Origin<'_>, &Worker),
+        terms: &ResponseTerms<'_>,
     ) -> Result<(), ExchangeError> {
+        let worker = terms.worker;
         let group = lease.group;
         let (body, reply, watch) = stream.parts();
         // HTTP/2 may end a request without content by a frame of its own, which is not waited for.
         let is_incomplete = !body.is_finished() && !self.request.length().is_empty();
         let progress = (body.is_finished(), is_incomplete, recording.is_call);
-        let attempt = self.begin_attempt((group, member), progress, (origin, worker));
+        let attempt = self.begin_attempt((group, member), progress, terms);
         let upstream = &lease.stream;
         let last = if attempt.uploading.get() { None } else { Some(body.trailers()) };
         self.request.send(upstream, last, group.response_timeout, &worker.buffers).await?;
@@ -257,10 +258,12 @@ impl Forward {
         &self,
         (group, member): (&'a Group, u32),
         (is_read, is_incomplete, is_call): (bool, bool, bool),
-        (origin, worker): (&Origin<'_>, &'a Worker),
+        terms: &'a ResponseTerms<'a>,
     ) -> Attempt<'a> {
+        let ResponseTerms { origin, worker, .. } = *terms;
         Attempt {
             worker,
+            terms,
             group,
             member,
             target: self.target,

@@ -5,11 +5,14 @@ use std::io::Write;
 use arrayvec::ArrayVec;
 
 use crate::exchange::error::ExchangeError;
+use crate::exchange::response_edits::Added;
+use crate::exchange::response_edits::ResponseTerms;
 use crate::exchange::stream::Reply;
 use crate::exchange::stream::RequestBody;
 use crate::exchange::stream::StartFacts;
 use crate::http::body::BodyLength;
 use crate::http::head::ResponseHead;
+use crate::http::headers::Field;
 use crate::http::headers::Headers;
 use crate::http::status::reason_phrase;
 use crate::net::buffer::Buffer;
@@ -34,19 +37,24 @@ pub(super) async fn respond(
     answer: Answer<'_>,
     body: &impl RequestBody,
     reply: &mut impl Reply,
-    worker: &Worker,
+    terms: &ResponseTerms<'_>,
 ) {
-    start(&answer, body, reply, worker);
+    start(&answer, body, reply, terms);
     let _ = reply.send(answer.content, Some(&[])).await;
 }
 
 /// Writes the head of an answer.
-fn start(answer: &Answer<'_>, body: &impl RequestBody, reply: &mut impl Reply, worker: &Worker) {
-    let dates = worker.dates.borrow();
-    let mut added = ArrayVec::<(&[u8], &[u8]), { MAX_FIELDS + 2 }>::new();
-    added.push((b"Server", b"ringway"));
-    added.push((b"Date", dates.http().as_bytes()));
-    added.extend(answer.fields.iter().copied().take(MAX_FIELDS));
+fn start(answer: &Answer<'_>, body: &impl RequestBody, reply: &mut impl Reply, terms: &ResponseTerms<'_>) {
+    let dates = terms.worker.dates.borrow();
+    let mut headers = Headers::new();
+    let own = [(&b"Server"[..], &b"ringway"[..]), (b"Date", dates.http().as_bytes())];
+    for (name, value) in own.into_iter().chain(answer.fields.iter().copied().take(MAX_FIELDS)) {
+        // There is room for many more.
+        let _ = headers.push(Field::new(name, value));
+    }
+    let mut head = ResponseHead::new(answer.status, &mut headers);
+    let mut added = Added::new();
+    terms.edit(&mut head, &mut added);
     let facts = StartFacts {
         length: BodyLength::Exact(answer.content.as_ref().map_or(0, |content| content.len() as u64)),
         is_only_trailers: false,
@@ -56,7 +64,7 @@ fn start(answer: &Answer<'_>, body: &impl RequestBody, reply: &mut impl Reply, w
         added: &added,
         replaced: &[],
     };
-    reply.start(&ResponseHead::new(answer.status, &mut Headers::new()), &facts);
+    reply.start(&head, &facts);
 }
 
 /// Sends a client elsewhere.
@@ -64,28 +72,28 @@ pub(super) async fn redirect<B: RequestBody, R: Reply, W>(
     status: u16,
     location: &Buffer,
     (body, reply, _): (&mut B, &mut R, W),
-    worker: &Worker,
+    terms: &ResponseTerms<'_>,
 ) {
     let fields: [(&[u8], &[u8]); 2] = [(b"Location", location.filled()), (b"Content-Type", b"text/html")];
-    let content = Some(status_page(status, worker));
-    respond(Answer { status, fields: &fields, content }, body, reply, worker).await;
+    let content = Some(status_page(status, terms.worker));
+    respond(Answer { status, fields: &fields, content }, body, reply, terms).await;
 }
 
 /// Sends the answer of a rule.
 pub(super) async fn respond_fixed<B: RequestBody, R: Reply, W>(
     response: &FixedResponse,
     (body, reply, _): (&mut B, &mut R, W),
-    worker: &Worker,
+    terms: &ResponseTerms<'_>,
 ) {
     let FixedResponse { status, content_type, content } = response;
     let field = [(&b"Content-Type"[..], content_type.as_bytes())];
     let fields = if content.is_empty() { &[][..] } else { &field[..] };
     let content = (!content.is_empty()).then(|| {
-        let mut buffer = worker.buffers.for_body(content.len());
+        let mut buffer = terms.worker.buffers.for_body(content.len());
         buffer.tail().extend_from_slice(content);
         buffer
     });
-    respond(Answer { status: *status, fields, content }, body, reply, worker).await;
+    respond(Answer { status: *status, fields, content }, body, reply, terms).await;
 }
 
 /// Answers a request that was refused or failed.
@@ -94,14 +102,14 @@ pub(super) async fn refuse(
     is_grpc: bool,
     body: &impl RequestBody,
     reply: &mut impl Reply,
-    worker: &Worker,
+    terms: &ResponseTerms<'_>,
 ) {
     if is_grpc {
-        return refuse_call(reason, body, reply, worker).await;
+        return refuse_call(reason, body, reply, terms).await;
     }
     let status = reason.status();
     let mut fields = ArrayVec::<(&[u8], &[u8]), MAX_FIELDS>::new();
-    let content = page(reason, worker);
+    let content = page(reason, terms.worker);
     if content.is_some() {
         let is_text = reason == Reason::PlainHttp;
         fields.push((b"Content-Type", if is_text { b"text/plain" } else { b"text/html" }));
@@ -113,7 +121,7 @@ pub(super) async fn refuse(
         // RFC 9110 §15.5.6: a 405 names the methods that are allowed; so does an answer to OPTIONS.
         fields.push((b"Allow", b"GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH"));
     }
-    respond(Answer { status, fields: &fields, content }, body, reply, worker).await;
+    respond(Answer { status, fields: &fields, content }, body, reply, terms).await;
 }
 
 /// What a reason shows; none with a status that has no content.
@@ -144,7 +152,12 @@ fn status_page(status: u16, worker: &Worker) -> Buffer {
 
 /// Answers a call of gRPC by a head that is all of it: "Trailers-Only is permitted for calls that produce an immediate
 /// error" (PROTOCOL-HTTP2 of gRPC), with HTTP status 200 and the status of gRPC in its fields.
-async fn refuse_call(reason: Reason, body: &impl RequestBody, reply: &mut impl Reply, worker: &Worker) {
+async fn refuse_call(
+    reason: Reason,
+    body: &impl RequestBody,
+    reply: &mut impl Reply,
+    terms: &ResponseTerms<'_>,
+) {
     let status = reason.status();
     let code = grpc::code_of(status);
     let mut message = ArrayVec::<u8, 128>::new();
@@ -155,7 +168,7 @@ async fn refuse_call(reason: Reason, body: &impl RequestBody, reply: &mut impl R
         (b"grpc-status", code.as_bytes()),
         (b"grpc-message", &message),
     ];
-    respond(Answer { status: 200, fields: &fields, content: None }, body, reply, worker).await;
+    respond(Answer { status: 200, fields: &fields, content: None }, body, reply, terms).await;
 }
 
 /// Ends a call of which a part was sent, and gives the code that says why. Without it, a caller could not tell what

@@ -16,10 +16,12 @@ mod request;
 mod request_buffer;
 mod response;
 mod response_body;
+mod response_edits;
 mod route;
 pub mod client_tls;
 mod stickiness;
 pub mod stream;
+mod system_values;
 mod tunnel;
 mod upload;
 mod waiting;
@@ -30,6 +32,8 @@ use crate::exchange::message::Origin;
 use crate::exchange::message::Request;
 use crate::exchange::record::Recording;
 use crate::exchange::request::Changes;
+use crate::exchange::response_edits::ResponseNotes;
+use crate::exchange::response_edits::ResponseTerms;
 use crate::exchange::route::Route;
 use crate::exchange::route::RouteAction;
 use crate::exchange::stream::ClientWatch;
@@ -53,6 +57,7 @@ use crate::worker::Worker;
 pub struct Exchange {
     plan: Plan,
     recording: Recording,
+    notes: ResponseNotes,
     /// Answers of our own are such as gRPC understands.
     is_grpc: bool,
     body_limit: Option<u64>,
@@ -86,7 +91,8 @@ pub fn begin(request: &Request<'_, '_>, origin: &Origin<'_>, worker: &Worker) ->
     let is_grpc = grpc::is_call(&request.head);
     recording.is_call = is_grpc;
     let plan = plan(request, (&client, origin), &mut recording, worker).unwrap_or_else(Plan::Answer);
-    Exchange { plan, recording, is_grpc, body_limit: body_limit(origin) }
+    let notes = ResponseNotes::of(&client, origin, worker);
+    Exchange { plan, recording, notes, is_grpc, body_limit: body_limit(origin) }
 }
 
 /// What becomes of a request, or why nothing does.
@@ -123,19 +129,20 @@ fn plan(
 ///
 /// It is borrowed because it is large: what a future takes, it holds twice and copies.
 pub async fn serve<S: Stream>(exchange: &mut Exchange, stream: &mut S, origin: &Origin<'_>, worker: &Worker) {
-    let Exchange { plan, recording, is_grpc, .. } = exchange;
+    let Exchange { plan, recording, notes, is_grpc, .. } = exchange;
+    let terms = &ResponseTerms { origin, worker, notes, rule: recording.rule };
     let outcome = match plan {
-        Plan::Forward(forward) => forward.run(stream, recording, origin, worker).await,
+        Plan::Forward(forward) => forward.run(stream, recording, terms).await,
         Plan::Answer(reason) => Err(ExchangeError::Refused(*reason)),
         Plan::Redirect { status, location } => {
             recording.reason = Reason::Redirect;
-            local::redirect(*status, location, stream.parts(), worker).await;
+            local::redirect(*status, location, stream.parts(), terms).await;
             Ok(())
         }
         Plan::Respond(rule) => {
             recording.reason = Reason::FixedResponse;
             if let Some(FinalAction::Respond(response)) = origin.http.rule(*rule).map(|rule| &rule.last) {
-                local::respond_fixed(response, stream.parts(), worker).await;
+                local::respond_fixed(response, stream.parts(), terms).await;
             }
             Ok(())
         }
@@ -146,7 +153,7 @@ pub async fn serve<S: Stream>(exchange: &mut Exchange, stream: &mut S, origin: &
         if error.client_can_be_answered() && (!reply.is_started() || reply.retract()) {
             recording.response_taken_back();
             recording.note_call_status(grpc::code_of(error.reason().status()).parse().ok());
-            local::refuse(error.reason(), *is_grpc, body, reply, worker).await;
+            local::refuse(error.reason(), *is_grpc, body, reply, terms).await;
         } else if *is_grpc && error.client_can_be_answered() && reply.can_end_with_trailers() {
             let code = local::end_call(error, reply).await;
             recording.note_call_status(code.parse().ok());
@@ -176,7 +183,8 @@ pub fn refuse(
     worker: &Worker,
 ) -> Exchange {
     let recording = Recording::of_refused(head, received, origin, worker);
-    Exchange { plan: Plan::Answer(reason), recording, is_grpc: false, body_limit: body_limit(origin) }
+    let notes = ResponseNotes::of_refused(origin, worker);
+    Exchange { plan: Plan::Answer(reason), recording, notes, is_grpc: false, body_limit: body_limit(origin) }
 }
 
 /// Records a connection on which no request can come, or a request that cannot be answered.

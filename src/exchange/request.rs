@@ -1,12 +1,11 @@
 //! What we change about a request on its way in.
 
-use std::io::Write;
-
 use crate::exchange::forward::Forward;
 use crate::exchange::message::Origin;
 use crate::exchange::message::Request;
 use crate::exchange::stickiness;
 use crate::exchange::stickiness::StickyTarget;
+use crate::exchange::system_values::system_value;
 use crate::http::head::Method;
 use crate::http::headers::Field;
 use crate::http::headers::KnownName;
@@ -14,7 +13,6 @@ use crate::policy::balance::cookies;
 use crate::policy::compression::AcceptedCodings;
 use crate::policy::forwarded::Client;
 use crate::policy::grpc;
-use crate::policy::header_edits::SystemValue;
 use crate::policy::max_forwards;
 use crate::policy::websocket;
 use crate::snapshot::group::Group;
@@ -100,19 +98,6 @@ pub(super) fn prepare(
         expects_continue: request.expects_continue,
         compression: origin.http.compression.then(|| AcceptedCodings::of(head.headers)),
     }
-}
-
-/// Appends what a rule calls by a name of the system's.
-fn system_value(value: SystemValue, client: &Client<'_>, origin: &Origin<'_>, out: &mut Vec<u8>) {
-    // Writing to a vector cannot fail.
-    let _ = match value {
-        SystemValue::ClientIp => write!(out, "{}", client.address),
-        SystemValue::ClientPort => write!(out, "{}", client.peer.port()),
-        SystemValue::RequestId => out.write_all(client.request_id),
-        SystemValue::ListenerPort => write!(out, "{}", client.listener_port),
-        SystemValue::Protocol => out.write_all(client.scheme.as_bytes()),
-        SystemValue::SlbId => out.write_all(origin.http.forwarded.slb_id.as_bytes()),
-    };
 }
 
 /// The host of requests that name none, as HTTP/1.0 allows: the one that is configured for that, else that of the first

@@ -5,7 +5,6 @@ use std::pin::pin;
 use arrayvec::ArrayVec;
 
 use crate::exchange::attempt::Attempt;
-use crate::exchange::attempt::MAX_ADDED;
 use crate::exchange::attempt::Relayed;
 use crate::exchange::attempt::unless_gone;
 use crate::exchange::compression;
@@ -13,6 +12,7 @@ use crate::exchange::compression::Compressed;
 use crate::exchange::error::ExchangeError;
 use crate::exchange::record::Recording;
 use crate::exchange::response_body;
+use crate::exchange::response_edits::Added;
 use crate::exchange::stickiness::MAX_REWRITTEN;
 use crate::exchange::stickiness::SetCookies;
 use crate::exchange::stream::ClientWatch;
@@ -113,19 +113,21 @@ fn act_on_head(
         is_only_trailers = status.is_some() && head.headers.find(KnownName::ContentLength).is_none();
         recording.note_call_status(status);
     }
-    let cookies = SetCookies::of(
+    let dates = attempt.worker.dates.borrow();
+    let cookies;
+    let mut added = Added::new();
+    attempt.terms.edit(head, &mut added);
+    cookies = SetCookies::of(
         head,
         &attempt.target,
         (attempt.group, attempt.member),
         attempt.is_secure,
         attempt.worker,
     );
-    let dates = attempt.worker.dates.borrow();
     // RFC 9110 §6.6.1: a recipient that forwards a response without a date supplies it. But callers take every field of such a
     // head for metadata of the call.
     let has_date = is_only_trailers || head.headers.find(KnownName::Date).is_some();
     let close = attempt.uploading.get() && !attempt.request_is_read;
-    let mut added = ArrayVec::<_, MAX_ADDED>::new();
     if let Some(cookies) = &cookies {
         added.extend(cookies.added());
     }

@@ -1,5 +1,7 @@
 //! Fields that rules insert, set, append and remove.
 
+pub mod layers;
+
 use crate::http::headers::Field;
 use crate::http::headers::Headers;
 

@@ -7,6 +7,7 @@ pub mod affinity;
 pub mod backend;
 pub mod group;
 pub mod rcu_cell;
+pub mod responses;
 pub mod rules;
 pub mod quota;
 
@@ -23,6 +24,7 @@ use crate::snapshot::backend::Backend;
 use crate::snapshot::group::Group;
 use crate::snapshot::quota::Quota;
 use crate::snapshot::quota::Rate;
+use crate::snapshot::responses::ResponsePolicy;
 use crate::snapshot::rules::Rule;
 use crate::snapshot::rules::Rules;
 use crate::tls::SwapCell;
@@ -126,6 +128,8 @@ pub struct HttpListener {
     pub redirect_to: Option<RedirectTo>,
     /// The hosts for which a listener of the configuration has a certificate.
     pub certified_hosts: CertifiedHosts,
+    /// None: no response is changed.
+    pub responses: Option<Box<ResponsePolicy>>,
 }
 
 impl HttpListener {

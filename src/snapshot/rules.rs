@@ -25,6 +25,7 @@ pub struct Rules {
 pub struct Rule {
     pub name: Arc<str>,
     pub request_headers: HeaderEdits,
+    pub response_headers: HeaderEdits,
     pub rewrite: Option<Rewrite>,
     pub last: FinalAction,
     /// It asks for a host, so that the host of a request that it takes is one that is served here.

@@ -55,6 +55,7 @@ mod refused_uploads;
 mod reload;
 mod request_buffer;
 mod request_ids;
+mod response_headers;
 mod retries;
 mod rules;
 mod session_resumption;

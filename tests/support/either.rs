@@ -272,6 +272,11 @@ impl EitherClient {
 }
 
 impl Answer {
+    /// The values of all fields of this name.
+    pub(crate) fn all(&self, name: &str) -> Vec<&str> {
+        self.fields.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str()).collect()
+    }
+
     /// The only value of this name, if there is one.
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
         let mut same = self.fields.iter().filter(|(its_name, _)| its_name == name);

@@ -122,7 +122,7 @@ fn duration(key: &str, raw: &raw::Value, report: &mut Report) -> Option<Duration
     let text = match &raw.kind {
         raw::Kind::Text(text) => text,
         raw::Kind::Integer(number) => {
-            let help = format!("write \"{number}s\" for seconds; the units are ms, s, m, h");
+            let help = format!("write \"{number}s\" for seconds; the units are ms, s, m, h, d");
             report.error(raw.location, format!("`{key}` needs a unit"), help);
             return None;
         }

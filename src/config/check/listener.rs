@@ -28,6 +28,7 @@ use crate::config::check::listener_tls::Scheme;
 use crate::config::check::names::Known;
 use crate::config::check::references::Reference;
 use crate::config::check::references::Wanted;
+use crate::config::check::response_headers;
 use crate::config::check::section::Output;
 use crate::config::check::section::Section;
 use crate::config::raw;
@@ -104,6 +105,7 @@ fn http(
             &Boolean,
             false,
         ),
+        response_headers: response_headers::read(section, scheme),
         forwarded: forwarded(section, enabled_fields),
     }
 }

@@ -21,6 +21,7 @@ mod nearest;
 mod passive_check;
 mod process;
 mod references;
+mod response_headers;
 mod rule;
 mod section;
 mod server_group;

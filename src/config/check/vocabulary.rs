@@ -23,7 +23,6 @@ const LATER: [(&str, &[&str]); 7] = [
             "bandwidth_bytes_per_second",
             "deletion_protection",
             "enabled",
-            "hsts",
             "modification_protection",
             "per_client",
             "requests_per_second",
@@ -39,7 +38,10 @@ const LATER: [(&str, &[&str]); 7] = [
 const FOREIGN_KEYS: [(&str, &str); 95] = [
     ("access_log", "write [access_log] at the top level: there is one for the whole process"),
     ("acl", "write [[rule]] with conditions such as host = \"…\" and path_prefix = \"…\""),
-    ("add_header", "headers of responses are left as they are in this version"),
+    (
+        "add_header",
+        "write response_headers = [{ set_header = { name = \"…\", value = \"…\" } }] in [[listener]], or set_response_header in [[rule]]",
+    ),
     ("allow", "who may connect is not decided here: use the firewall of the host"),
     ("backend", "write [[server_group.backend]] below the [[server_group]] that it belongs to"),
     ("backup", "write role = \"standby\""),

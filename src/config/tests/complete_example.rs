@@ -51,6 +51,7 @@ fn the_complete_example_shows_the_defaults() {
         \"ECDHE-RSA-AES128-GCM-SHA256\"]\n";
     let secure = "[[listener]]\nname = \"secure\"\naddress = \"127.0.0.1:8443\"\nprotocol = \"https\"\n\
         default_group = \"internal\"\ncertificates = [\"site\"]\ntls_policy = \"edge\"\n\
+        hsts = { max_age = \"180d\", include_subdomains = true }\n\
         [listener.client_auth]\nmode = \"optional\"\nca = [\"clients\"]\n";
     let internal = "[[server_group]]\nname = \"internal\"\nprotocol = \"https\"\n\
         algorithm = \"consistent_hash\"\nhash_key = { cookie = \"session\" }\n[server_group.tls]\n\

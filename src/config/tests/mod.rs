@@ -4,6 +4,7 @@ mod complete_example;
 mod effective;
 mod listener;
 mod process;
+mod response_headers;
 mod server_group;
 mod tls;
 

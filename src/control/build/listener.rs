@@ -8,6 +8,7 @@ use crate::config::ListenerProtocol;
 use crate::control::build::parts::Parts;
 use crate::control::build::registry::KnownGroup;
 use crate::control::build::registry::Registry;
+use crate::control::build::responses;
 use crate::control::build::rules::ListenerRules;
 use crate::policy::forwarded::Forwarded;
 use crate::policy::forwarded::TrustedProxies;
@@ -122,6 +123,7 @@ impl ListenerBuilder<'_> {
             early_hints: http.early_hints,
             compression: http.compression,
             forwarded: forwarded(&http.forwarded, self.parts),
+            responses: responses::policy(http, rules.as_ref()).map(Box::new),
             rules,
             redirect_to: self.redirect_to(http),
             certified_hosts: self.secured.hosts.clone(),

@@ -5,6 +5,7 @@ mod group;
 mod listener;
 mod parts;
 pub mod registry;
+mod responses;
 mod rules;
 pub mod sockets;
 

@@ -115,6 +115,7 @@ fn build(rule: &config::Rule, groups: &[usize]) -> Rule {
     Rule {
         name: Arc::from(rule.name.as_str()),
         request_headers: HeaderEdits::new(actions.request_headers.iter().cloned()),
+        response_headers: HeaderEdits::new(actions.response_headers.iter().cloned()),
         rewrite: actions.rewrite.clone(),
         last,
         knows_host: rule.conditions.iter().any(|condition| matches!(condition, Condition::Host(_))),

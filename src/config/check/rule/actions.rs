@@ -13,6 +13,7 @@ use crate::config::check::kind::refuse_kind;
 use crate::config::check::rule::conditions;
 use crate::config::check::rule::conditions::Conditions;
 use crate::config::check::rule::fields;
+use crate::config::check::rule::fields::EditedHead;
 use crate::config::check::rule::targets;
 use crate::config::check::rule::targets::TemplateNeeds;
 use crate::config::check::rule::written::Written;
@@ -23,17 +24,22 @@ use crate::config::raw;
 use crate::config::report::Location;
 use crate::config::report::Report;
 use crate::policy::header_edits::HeaderEdit;
+use crate::policy::header_edits::layers::MAX_EDITS;
 use crate::policy::redirect::Redirect;
 use crate::policy::redirect::Rewrite;
 
 /// The keys of actions, on a rule and in its list. Those that end the processing come last.
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 14] = [
     "rewrite",
     "strip_prefix",
     "insert_header",
     "set_header",
     "append_header",
     "remove_header",
+    "insert_response_header",
+    "set_response_header",
+    "append_response_header",
+    "remove_response_header",
     "group",
     "forward",
     "redirect",
@@ -61,6 +67,7 @@ pub(super) struct ParsedActions {
 enum Action {
     Rewrite(Rewrite),
     Edit(HeaderEdit),
+    EditResponse(HeaderEdit),
     Forward(Vec<ForwardTarget>),
     Redirect(Redirect),
     Respond(FixedResponse),
@@ -125,10 +132,11 @@ fn check_captures(actions: &[Placed], conditions: &Conditions, report: &mut Repo
 
 /// Brings actions into their places: edits in their order, one rewrite at most, and one that is the last.
 fn assemble(all: Vec<Placed>, location: Location, report: &mut Report) -> Option<ParsedActions> {
-    let (mut request_headers, mut rewrite, mut last, mut groups) = (Vec::new(), None, None, Vec::new());
+    let (mut request_headers, mut response_headers) = (Vec::new(), Vec::new());
+    let (mut rewrite, mut last, mut groups) = (None, None, Vec::new());
     for Placed { action, location, .. } in all {
         let is_second = match &action {
-            Action::Edit(_) => false,
+            Action::Edit(_) | Action::EditResponse(_) => false,
             Action::Rewrite(_) => rewrite.is_some(),
             _ => last.is_some(),
         };
@@ -142,6 +150,7 @@ fn assemble(all: Vec<Placed>, location: Location, report: &mut Report) -> Option
         }
         match action {
             Action::Edit(edit) => request_headers.push(edit),
+            Action::EditResponse(edit) => response_headers.push(edit),
             Action::Rewrite(one) => rewrite = Some((one, location)),
             Action::Forward(targets) => {
                 let weighted = |target: &ForwardTarget| WeightedGroup { group: 0, weight: target.weight };
@@ -151,6 +160,10 @@ fn assemble(all: Vec<Placed>, location: Location, report: &mut Report) -> Option
             Action::Redirect(redirect) => last = Some(FinalAction::Redirect(redirect)),
             Action::Respond(response) => last = Some(FinalAction::Respond(response)),
         }
+    }
+    if response_headers.len() > MAX_EDITS {
+        let message = format!("the rule has more than {MAX_EDITS} edits of response headers");
+        report.error(location, message, "remove some, or write some of them in the listener");
     }
     let Some(last) = last else {
         let help = "add group = \"…\", redirect = { … } or respond = { … }";
@@ -162,7 +175,7 @@ fn assemble(all: Vec<Placed>, location: Location, report: &mut Report) -> Option
         report.error(*location, "a rewrite is for requests that are forwarded", "remove it");
     }
     let rewrite = rewrite.map(|(rewrite, _)| rewrite);
-    Some(ParsedActions { actions: Actions { request_headers, rewrite, last }, groups })
+    Some(ParsedActions { actions: Actions { request_headers, response_headers, rewrite, last }, groups })
 }
 
 /// The value of this key.
@@ -237,7 +250,9 @@ fn action(key: &str, raw: &raw::Value, report: &mut Report) -> Option<Placed> {
         }
         "forward" => forward(key, raw, report).map(|targets| plain(Action::Forward(targets))),
         "respond" => respond(key, raw, report).map(|response| plain(Action::Respond(response))),
-        _ => fields::edit(key, raw, report).map(|edit| plain(Action::Edit(edit))),
+        _ if fields::is_for_responses(key) => fields::edit((key, EditedHead::Response), raw, report)
+            .map(|edit| plain(Action::EditResponse(edit))),
+        _ => fields::edit((key, EditedHead::Request), raw, report).map(|edit| plain(Action::Edit(edit))),
     }
 }
 

@@ -30,16 +30,58 @@ const RESERVED: [(&str, &str); 15] = [
     ("x-forwarded-proto", "write x_forwarded_proto in [listener.forwarded]"),
 ];
 
-/// The edit that this key and its value make.
-pub(super) fn edit(key: &str, raw: &raw::Value, report: &mut Report) -> Option<HeaderEdit> {
+/// Fields of responses that stay as they are.
+const RESERVED_IN_RESPONSES: [(&str, &str); 9] = [
+    ("connection", "it belongs to one hop"),
+    ("content-encoding", "it says how to read the content, which Ringway may compress"),
+    ("content-length", "it frames the content"),
+    ("keep-alive", "it belongs to one hop"),
+    ("proxy-connection", "it belongs to one hop"),
+    ("te", "it belongs to one hop"),
+    ("trailer", "it announces what follows the content"),
+    ("transfer-encoding", "it frames the content"),
+    ("upgrade", "it belongs to one hop"),
+];
+
+/// Whose fields are edited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EditedHead {
+    Request,
+    Response,
+}
+
+impl EditedHead {
+    fn reserved(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            EditedHead::Request => &RESERVED,
+            EditedHead::Response => &RESERVED_IN_RESPONSES,
+        }
+    }
+}
+
+/// What the keys of edits of responses have in the middle.
+const FOR_RESPONSES: &str = "response_";
+
+/// Whether an action such as `set_response_header` is about responses.
+pub(super) fn is_for_responses(key: &str) -> bool {
+    key.contains(FOR_RESPONSES)
+}
+
+/// The edit that this key, such as `set_header` or `set_response_header`, and its value make.
+pub(crate) fn edit(
+    (key, head): (&str, EditedHead),
+    raw: &raw::Value,
+    report: &mut Report,
+) -> Option<HeaderEdit> {
+    let operation = key.replacen(FOR_RESPONSES, "", 1);
     let raw::Kind::Table(table) = &raw.kind else {
-        let example = match key {
+        let example = match operation.as_str() {
             "remove_header" => "a table such as { name = \"x-debug\" }",
             _ => "a table such as { name = \"x-from\", value = \"edge\" }",
         };
         return refuse_kind(key, raw, example, report);
     };
-    let allowed: &[&str] = if key == "remove_header" { &["name"] } else { &["name", "value"] };
+    let allowed: &[&str] = if operation == "remove_header" { &["name"] } else { &["name", "value"] };
     report_unknown(&table.entries, allowed, &format!("`{key}`"), report);
     let Some(entry) = table.find("name") else {
         report.error(raw.location, format!("`name` is missing in `{key}`"), "add name = \"…\"");
@@ -51,13 +93,13 @@ pub(super) fn edit(key: &str, raw: &raw::Value, report: &mut Report) -> Option<H
         report.error(entry.value.location, format!("`name` {name:?} is no name of a header"), help);
         return None;
     }
-    let reserved = RESERVED.iter().find(|(reserved, _)| reserved.eq_ignore_ascii_case(name));
+    let reserved = head.reserved().iter().find(|(reserved, _)| reserved.eq_ignore_ascii_case(name));
     if let Some((_, instead)) = reserved {
         report.error(entry.value.location, format!("`{name}` cannot be edited by rules"), *instead);
         return None;
     }
     let name = name.to_owned();
-    if key == "remove_header" {
+    if operation == "remove_header" {
         return Some(HeaderEdit::Remove(name));
     }
     let Some(entry) = table.find("value") else {
@@ -65,7 +107,7 @@ pub(super) fn edit(key: &str, raw: &raw::Value, report: &mut Report) -> Option<H
         return None;
     };
     let value = value(&entry.value, report)?;
-    Some(match key {
+    Some(match operation.as_str() {
         "insert_header" => HeaderEdit::Insert(name, value),
         "set_header" => HeaderEdit::Set(name, value),
         _ => HeaderEdit::Append(name, value),

@@ -2,11 +2,11 @@
 
 mod actions;
 mod conditions;
-mod fields;
+pub(super) mod fields;
 mod shadow;
 mod targets;
 mod texts;
-mod written;
+pub(super) mod written;
 
 use std::collections::HashMap;
 
@@ -49,6 +49,7 @@ pub(super) fn rule(table: &raw::Table, output: &mut Output) -> ParsedRule {
     let ParsedActions { actions, groups } = actions.unwrap_or_else(|| ParsedActions {
         actions: Actions {
             request_headers: Vec::new(),
+            response_headers: Vec::new(),
             rewrite: None,
             last: FinalAction::Forward(Vec::new()),
         },

@@ -6,13 +6,13 @@ use crate::config::raw;
 
 /// A value that is shown as it was written.
 #[derive(Clone)]
-pub(super) struct Written<T> {
+pub(crate) struct Written<T> {
     pub value: T,
     pub json: Json,
 }
 
 /// What a value would be in JSON.
-pub(super) fn to_json(raw: &raw::Value) -> Json {
+pub(crate) fn to_json(raw: &raw::Value) -> Json {
     match &raw.kind {
         raw::Kind::Text(text) => Json::from(text.as_str()),
         raw::Kind::Integer(number) => i64::try_from(*number).map_or(Json::Null, Json::from),

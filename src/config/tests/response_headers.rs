@@ -1,0 +1,51 @@
+//! Headers of responses.
+
+use super::*;
+
+fn told(lines: &str, rule: &str) -> String {
+    let text = format!(
+        "config_version = 1\n[[listener]]\nname = \"web\"\naddress = \"127.0.0.1:0\"\n{lines}\n\
+         [[rule]]\nname = \"r\"\nlistener = \"web\"\npriority = 1\nrespond = {{ code = 204 }}\n{rule}\n"
+    );
+    load_text(&text).report.to_text(false)
+}
+
+#[test]
+fn what_cannot_be_edited_is_told() {
+    for (lines, expected) in [
+        (
+            "response_headers = [{ set_header = { name = \"Content-Length\", value = \"1\" } }]",
+            "it frames the content",
+        ),
+        ("response_headers = [{ remove_header = { name = \"connection\" } }]", "it belongs to one hop"),
+        ("response_headers = [{ set_header = { name = \"a b\", value = \"1\" } }]", "is no name of a header"),
+        (
+            "response_headers = [{ set_header = { name = \"a\", value = \"1\\r\\nb: 2\" } }]",
+            "cannot be sent as it is",
+        ),
+        (
+            "response_headers = [{ add_header = { name = \"a\", value = \"1\" } }]",
+            "unknown table `add_header`",
+        ),
+        (
+            "response_headers = [{ set_header = { name = \"a\", value = { system = \"clientip\" } } }]",
+            "\"client_ip\"",
+        ),
+        ("hsts = { max_age = \"180d\" }", "`hsts` has no effect"),
+        ("hsts = {}", "`max_age` is missing"),
+        ("hsts = { max_age = \"180d\", preload = true }", "the list of browsers wants more"),
+    ] {
+        let told = told(lines, "");
+        assert!(told.contains(expected), "{lines}: {told}");
+    }
+    let many = "{ remove_response_header = { name = \"a\" } }, ".repeat(21);
+    for (rule, expected) in [
+        ("set_response_header = { name = \"Transfer-Encoding\", value = \"1\" }", "it frames the content"),
+        ("remove_response_header = { name = \"a\", value = \"b\" }", "unknown key `value`"),
+        (format!("actions = [{many}]").as_str(), "more than 20 edits"),
+    ] {
+        let told = told("", rule);
+        assert!(told.contains(expected), "{rule}: {told}");
+    }
+    assert_eq!(told("response_headers = []", "remove_response_header = { name = \"server\" }"), "");
+}

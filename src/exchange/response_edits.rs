@@ -1,0 +1,114 @@
+//! What is changed about the head of a response, whoever made it.
+
+use arrayvec::ArrayVec;
+
+use crate::exchange::message::Origin;
+use crate::exchange::system_values::system_value;
+use crate::http::head::ResponseHead;
+use crate::net::buffer::Buffer;
+use crate::policy::forwarded::Client;
+use crate::policy::header_edits::SystemValue;
+use crate::policy::header_edits::layers::EditLayers;
+use crate::policy::header_edits::layers::MAX_WRITTEN;
+use crate::worker::Worker;
+
+/// Fields that a response can be given: the date, the cookie of stickiness, and what edits write.
+pub(super) const MAX_ADDED: usize = 2 + MAX_WRITTEN;
+
+/// Names and values to write behind those of a head.
+pub(super) type Added<'a> = ArrayVec<(&'a [u8], &'a [u8]), MAX_ADDED>;
+
+/// What is kept of a request for the head of its response; nothing where no response is given any of it.
+pub(super) struct ResponseNotes {
+    /// The system-defined values of the listener, each behind the two bytes of its length.
+    values: Option<Buffer>,
+}
+
+impl ResponseNotes {
+    pub(super) fn of(client: &Client<'_>, origin: &Origin<'_>, worker: &Worker) -> ResponseNotes {
+        let policy = origin.http.responses.as_ref().filter(|policy| !policy.system_values.is_empty());
+        let values = policy.map(|policy| {
+            let mut values = worker.buffers.small();
+            for value in &policy.system_values {
+                push(&mut values, |out| system_value(*value, client, origin, out));
+            }
+            values
+        });
+        ResponseNotes { values }
+    }
+
+    /// The same of a request that could not be read.
+    pub(super) fn of_refused(origin: &Origin<'_>, worker: &Worker) -> ResponseNotes {
+        let client = Client {
+            peer: origin.peer,
+            address: origin.peer.ip(),
+            is_trusted: false,
+            listener_port: origin.port,
+            scheme: origin.scheme(),
+            host: b"",
+            request_id: b"",
+        };
+        ResponseNotes::of(&client, origin, worker)
+    }
+
+    fn value(&self, place: usize) -> Option<&[u8]> {
+        let mut rest = self.values.as_ref()?.filled();
+        for _ in 0..place {
+            rest = split(rest)?.1;
+        }
+        split(rest).map(|(value, _)| value)
+    }
+}
+
+/// Appends a text behind its length. What is longer than 64 KiB, which no header can be, is left out.
+fn push(values: &mut Buffer, write: impl FnOnce(&mut Vec<u8>)) {
+    let begin = values.len();
+    values.tail().extend_from_slice(&[0; 2]);
+    write(values.tail());
+    let length = u16::try_from(values.len() - begin - 2).unwrap_or_else(|_| {
+        values.truncate(begin + 2);
+        0
+    });
+    if let Some(place) = values.filled_mut().get_mut(begin..begin + 2) {
+        place.copy_from_slice(&length.to_ne_bytes());
+    }
+}
+
+fn split(values: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = values.split_first_chunk()?;
+    rest.split_at_checked(usize::from(u16::from_ne_bytes(*length)))
+}
+
+/// What decides how the head of the response to one request is changed.
+#[derive(Clone, Copy)]
+pub(super) struct ResponseTerms<'a> {
+    pub(super) origin: &'a Origin<'a>,
+    pub(super) worker: &'a Worker,
+    pub(super) notes: &'a ResponseNotes,
+    /// The index of the rule that took the request.
+    pub(super) rule: Option<u32>,
+}
+
+impl<'a> ResponseTerms<'a> {
+    /// Takes fields out of a head, and collects those that are to be written behind the others.
+    pub(super) fn edit<'f, 'b: 'f>(&self, head: &mut ResponseHead<'_, 'b>, added: &mut Added<'f>)
+    where
+        'a: 'f,
+    {
+        let Some(policy) = &self.origin.http.responses else { return };
+        let rule = self.rule.and_then(|rule| self.origin.http.rule(rule));
+        let layers = EditLayers::new([Some(&policy.headers), rule.map(|rule| &rule.response_headers)]);
+        if layers.is_empty() {
+            return;
+        }
+        let system = |value: SystemValue| {
+            let place = policy.system_values.iter().position(|known| *known == value)?;
+            self.notes.value(place)
+        };
+        // The checks allow no more edits than there is room for.
+        layers.for_each_written(head.headers, system, |name, value| {
+            let _ = added.try_push((name, value));
+        });
+        head.headers.retain(|field| !layers.withhold(field.name));
+    }
+}

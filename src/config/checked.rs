@@ -1,5 +1,6 @@
 //! All tables of a configuration that has been checked.
 
+use crate::config::ip_group::IpGroup;
 use crate::config::listener::Listener;
 use crate::config::named_file::Authority;
 use crate::config::named_file::Certificate;
@@ -18,6 +19,7 @@ pub struct Config {
     pub access_log: Option<AccessLog>,
     pub certificates: Vec<Certificate>,
     pub authorities: Vec<Authority>,
+    pub ip_groups: Vec<IpGroup>,
     /// At least one.
     pub listeners: Vec<Listener>,
     pub server_groups: Vec<ServerGroup>,

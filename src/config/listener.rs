@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::config::ip_group::Access;
 use crate::config::report::Location;
 use crate::config::tls_policies::TlsPolicy;
 use crate::policy::early_hints::EarlyHints;
@@ -28,6 +29,7 @@ pub struct Listener {
     /// 0: unlimited.
     pub connections_per_second: u32,
     pub proxy_protocol: ProxyProtocol,
+    pub access: Access,
     pub protocol: ListenerProtocol,
     /// Where the name stands.
     pub location: Location,

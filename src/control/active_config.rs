@@ -35,6 +35,7 @@ use crate::snapshot::Snapshot;
 use crate::snapshot::quota::Quota;
 use crate::snapshot::rcu_cell::RcuCell;
 use crate::telemetry::backend_counters::BackendCounters;
+use crate::telemetry::operator::log_line;
 use crate::tls::connect::Alpn;
 use crate::tls::connect::Trust;
 use crate::tls::connect::UpstreamTls;
@@ -217,6 +218,15 @@ impl ActiveConfig {
             self.install(self.config.clone(), resolutions, &mut Report::new(Vec::new()))?;
         }
         Ok(sentences)
+    }
+
+    /// Makes the snapshot again, after what its credentials hold has changed.
+    pub(super) fn build_anew(&mut self) {
+        // The last addresses of names stay in use.
+        let outcome = self.install(self.config.clone(), &Resolutions::new(), &mut Report::new(Vec::new()));
+        if let Err(refusal) = outcome {
+            log_line(&format!("error: what was in service still is: {refusal}"));
+        }
     }
 
     fn install(

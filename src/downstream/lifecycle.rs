@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::rc::Weak;
 use std::time::Duration;
 
+use crate::downstream::admission;
 use crate::downstream::connection::Connection;
 use crate::downstream::connection::MAX_DISCARD_BYTES;
 use crate::downstream::connection::MAX_UPLOAD_DISCARD_BYTES;
@@ -102,6 +103,10 @@ async fn prepare(
     let mut input = None;
     if connection.term(worker, |terms| terms.proxy_protocol)? {
         input = Some(read_proxy_header(&mut connection, worker).await?);
+        let (peer, port) = (connection.peer, connection.port);
+        if !connection.term(worker, |terms| admission::admit(terms, peer, port, worker))? {
+            return None;
+        }
     }
     if connection.term(worker, |terms| terms.tls.is_some())? {
         return match handshake::secure(connection, input, worker).await? {

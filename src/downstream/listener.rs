@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::downstream::admission;
 use crate::downstream::connection::Connection;
 use crate::downstream::eviction;
 use crate::downstream::eviction::ConnectionLimit;
@@ -89,7 +90,7 @@ async fn accept_all(accepting: &Accepting, worker: &Rc<Worker>) {
         for _ in 0..BATCH {
             let listener = accepting.listener.get();
             let accepted = match worker.snapshot().listener(listener) {
-                Some(terms) => accept(acceptor, terms, worker),
+                Some(terms) => accept(accepting, terms, worker),
                 None => return,
             };
             let (socket, peer) = match accepted {
@@ -148,14 +149,15 @@ fn log_limit(limit: ConnectionLimit, listener: usize, worker: &Worker) {
 
 enum AcceptOutcome {
     Connection(Socket, SocketAddr),
-    /// A connection that its client gave up.
+    /// A connection that its client gave up, or may not have.
     Lost,
     NoneWaits,
     AtLimit(ConnectionLimit),
 }
 
 /// Accepts one connection, counting it, unless a limit stands against it.
-fn accept(acceptor: &Acceptor, listener: &Listener, worker: &Worker) -> AcceptOutcome {
+fn accept(accepting: &Accepting, listener: &Listener, worker: &Worker) -> AcceptOutcome {
+    let Accepting { acceptor, port, .. } = accepting;
     if !worker.quota.acquire() {
         return AcceptOutcome::AtLimit(ConnectionLimit::Process);
     }
@@ -168,16 +170,24 @@ fn accept(acceptor: &Acceptor, listener: &Listener, worker: &Worker) -> AcceptOu
         worker.quota.release();
         accepted
     };
+    let second = worker.clock.wall(worker.clock.now()).as_secs();
     if listener.connection_rate.is_limited() {
         // A look first, so that nothing of the rate is spent on an empty queue.
         if !acceptor.waits() {
             return release(AcceptOutcome::NoneWaits);
         }
-        if !listener.connection_rate.acquire(worker.clock.wall(worker.clock.now()).as_secs()) {
+        if !listener.connection_rate.acquire(second) {
             return release(AcceptOutcome::AtLimit(ConnectionLimit::Rate));
         }
     }
     match acceptor.accept() {
+        // Behind a PROXY header stands another address.
+        Ok(Some((_, peer)))
+            if !listener.proxy_protocol && !admission::admit(listener, peer, *port, worker) =>
+        {
+            listener.connection_rate.give_back(second);
+            release(AcceptOutcome::Lost)
+        }
         Ok(Some((socket, peer))) => AcceptOutcome::Connection(socket, peer),
         Ok(None) => release(AcceptOutcome::NoneWaits),
         // The client gave up while it waited; there may be others.

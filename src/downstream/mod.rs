@@ -2,6 +2,7 @@
 //!
 //! No routing decision is taken here.
 
+mod admission;
 mod connection;
 mod coverage;
 pub mod eviction;

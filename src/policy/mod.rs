@@ -1,5 +1,6 @@
 //! Decisions: a head and a table in, a verdict out. No I/O, no clock, no randomness.
 
+pub mod access_list;
 pub mod balance;
 pub mod compression;
 pub mod early_hints;
@@ -7,6 +8,7 @@ pub mod forwarded;
 pub mod grpc;
 pub mod header_edits;
 pub mod identity;
+pub mod ip_list;
 pub mod max_forwards;
 pub mod network_set;
 pub mod outlier;

@@ -17,6 +17,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::policy::access_list::AccessList;
 pub use crate::policy::early_hints::EarlyHints;
 use crate::policy::forwarded::Forwarded;
 use crate::policy::forwarded::TrustedProxies;
@@ -82,6 +83,8 @@ pub struct Listener {
     pub connection_rate: Arc<Rate>,
     /// Read a PROXY header before anything else.
     pub proxy_protocol: bool,
+    /// None: everybody may connect.
+    pub access: Option<AccessList>,
     /// None: plaintext.
     pub tls: Option<ServerTls>,
     pub protocol: Protocol,

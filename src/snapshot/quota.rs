@@ -125,6 +125,17 @@ impl Rate {
         };
         self.window.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step).is_ok()
     }
+
+    /// Takes back what was counted in this second.
+    pub fn give_back(&self, second: u64) {
+        let second = second & u64::from(u32::MAX);
+        let step = |window: u64| {
+            let events = window & u64::from(u32::MAX);
+            (window >> 32 == second && events > 0).then(|| window - 1)
+        };
+        // In another second there is nothing to give back.
+        let _ = self.window.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step);
+    }
 }
 
 #[cfg(test)]
@@ -168,6 +179,10 @@ mod tests {
             [rate.acquire(7), rate.acquire(7), rate.acquire(7), rate.acquire(8)],
             [true, true, false, true]
         );
+        rate.give_back(7);
+        assert_eq!([rate.acquire(8), rate.acquire(8)], [true, false]);
+        rate.give_back(8);
+        assert_eq!([rate.acquire(8), rate.acquire(8)], [true, false]);
         assert!((0..1000).all(|_| Rate::new(0).acquire(7)));
     }
 }

@@ -54,6 +54,8 @@ pub enum MessageKind {
     Panic,
     /// As many connections of clients as are allowed.
     ConnectionLimit,
+    /// Clients that may not connect.
+    AccessDenied,
     /// Connections to backends for which there is no descriptor or local port.
     Want,
 }
@@ -70,13 +72,14 @@ struct Repetition {
 }
 
 /// By [`MessageKind`].
-static REPETITIONS: [Repetition; 6] = [
+static REPETITIONS: [Repetition; 7] = [
     Repetition::new("connections that cannot be accepted", SECOND_MS),
     Repetition::new("the access log", SECOND_MS),
     Repetition::new("lost lines of the access log", SECOND_MS),
     Repetition::new("panics", SECOND_MS),
     // A limit may be reached for hours, and that is what it is for.
     Repetition::new("limits of connections", MINUTE_MS),
+    Repetition::new("clients that may not connect", MINUTE_MS),
     Repetition::new("connections to backends that cannot be opened", SECOND_MS),
 ];
 

@@ -11,6 +11,8 @@ pub enum Reason {
     BadRequest(&'static str, u16),
     /// HTTP in cleartext on a port for HTTPS.
     PlainHttp,
+    /// The client's address may not connect. Only logged.
+    AccessDenied,
     /// A client's TLS handshake failed; the word says why. Only logged.
     ClientTls(&'static str),
     /// The PROXY header of a client is missing or broken; the word says how. Only logged.
@@ -85,6 +87,7 @@ impl Reason {
             | Reason::ClientHttp2(word)
             | Reason::ClientFault(word)
             | Reason::UpstreamTls(word) => word,
+            Reason::AccessDenied => "access_denied",
             Reason::PlainHttp => "plain_http_to_https_port",
             Reason::MethodNotAllowed => "method_not_allowed",
             Reason::FinalRecipient => "final_recipient",
@@ -124,6 +127,7 @@ impl Reason {
             Reason::BadRequest(_, status) => status,
             Reason::PlainHttp | Reason::ClientTls(_) | Reason::ClientProxy(_) | Reason::ClientHttp2(_) => 400,
             Reason::FinalRecipient => 204,
+            Reason::AccessDenied => 403,
             Reason::NoRoute => 404,
             Reason::MethodNotAllowed => 405,
             Reason::HeaderTimeout | Reason::BodyTimeout => 408,

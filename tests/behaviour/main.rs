@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod access_lists;
 mod access_log;
 mod addresses;
 mod admin;

@@ -17,6 +17,7 @@ use crate::config::check::kind::refuse_kind;
 use crate::config::raw;
 use crate::config::report::Location;
 use crate::config::report::Report;
+use crate::policy::ip_list::parse_network;
 
 /// The kernel's limit for the path of a unix socket, its end mark left out (unix(7)).
 pub(super) const MAX_SOCKET_PATH: usize = 107;
@@ -279,8 +280,7 @@ fn network(key: &str, raw: &raw::Value, report: &mut Report) -> Option<(IpNet, L
     let raw::Kind::Text(text) = &raw.kind else {
         return refuse_kind(key, raw, "a list of strings such as [\"10.0.0.0/8\"]", report);
     };
-    let parsed = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
-    let Some(network) = parsed else {
+    let Some(network) = parse_network(text) else {
         let message = format!("`{key}` \"{}\" is neither an IP address nor a network", text.escape_debug());
         report.error(raw.location, message, "write \"192.0.2.7\" or \"192.0.2.0/24\"");
         return None;

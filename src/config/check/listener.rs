@@ -16,6 +16,7 @@ use crate::config::check::address::Networks;
 use crate::config::check::client_auth;
 use crate::config::check::identity;
 use crate::config::check::identity::EnabledField;
+use crate::config::check::ip_group;
 use crate::config::check::kind::Boolean;
 use crate::config::check::kind::Choice;
 use crate::config::check::kind::FieldName;
@@ -63,6 +64,7 @@ pub(super) fn listener(table: &raw::Table, known: &Known<'_>, output: &mut Outpu
         max_connections: section.read("max_connections", &Integer(0..=1_000_000), 0),
         connections_per_second: section.read("connections_per_second", &Integer(0..=1_000_000), 0),
         proxy_protocol: section.read("proxy_protocol", &PROXY_PROTOCOLS, ProxyProtocol::Off),
+        access: ip_group::access(&mut section, &known.ip_groups),
         protocol: ListenerProtocol::Http(http(&mut section, (scheme, redirects), &mut enabled_fields)),
         client_auth: client_auth::client_auth(&mut section, scheme, &mut authorities),
     };

@@ -13,6 +13,7 @@ mod group_tls;
 mod hash_key;
 mod health_check;
 mod identity;
+mod ip_group;
 mod kind;
 mod listener;
 mod listener_tls;
@@ -40,7 +41,7 @@ use crate::config::report::Report;
 /// The version of the rules that a configuration is written for.
 const CONFIG_VERSION: i128 = 1;
 
-const TABLES: [&str; 10] = [
+const TABLES: [&str; 11] = [
     "config_version",
     "process",
     "admin",
@@ -48,6 +49,7 @@ const TABLES: [&str; 10] = [
     "certificate",
     "ca",
     "tls_policy",
+    "ip_group",
     "listener",
     "server_group",
     "rule",
@@ -66,10 +68,12 @@ pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective,
     let certificates = each(roots, "certificate", &mut output, certificate::certificate);
     let policies = each(roots, "tls_policy", &mut output, tls_policy::tls_policy);
     let authorities = each(roots, "ca", &mut output, ca::ca);
+    let ip_groups = each(roots, "ip_group", &mut output, ip_group::ip_group);
     let known = Known {
         certificates: certificate::names(&certificates, &output.report),
         authorities: ca::names(&authorities, &output.report),
         tls_policies: tls_policy::names(&policies, &output.report),
+        ip_groups: ip_group::names(&ip_groups, &output.report),
         defined_policies: &policies,
     };
     let listeners =
@@ -78,13 +82,14 @@ pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective,
     let groups = each(roots, "server_group", &mut output, |table, output| {
         server_group::server_group(table, &known, output)
     });
-    let rules = each(roots, "rule", &mut output, rule::rule);
+    let rules = each(roots, "rule", &mut output, |table, output| rule::rule(table, &known, output));
 
     let report = &mut output.report;
     let rules = rule::resolve(rules, &listeners, &groups, report);
     references::check_names("rule", rules.iter().map(|r| (r.name.as_str(), r.location)), report);
     references::check_names("listener", listeners.iter().map(|l| (l.name.as_str(), l.location)), report);
     references::check_names("CA", authorities.iter().map(|ca| (ca.name.as_str(), ca.location)), report);
+    references::check_names("IP group", ip_groups.iter().map(|g| (g.name.as_str(), g.location)), report);
     references::check_names("server group", groups.iter().map(|g| (g.name.as_str(), g.location)), report);
     references::check_names(
         "certificate",
@@ -102,6 +107,7 @@ pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective,
         certificate::check_use(&certificates, &listeners, &groups, report);
         tls_policy::check_use(&policies, &listeners, report);
         client_auth::check_use(&wanted, &authorities, &groups, report);
+        ip_group::check_use(&ip_groups, &listeners, &rules, report);
         check_listeners(roots, report);
     }
     let config = Config {
@@ -110,6 +116,7 @@ pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective,
         access_log,
         certificates,
         authorities,
+        ip_groups,
         listeners,
         server_groups: groups,
         rules,

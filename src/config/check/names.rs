@@ -22,6 +22,7 @@ pub(super) struct Known<'n> {
     pub certificates: Names<'n>,
     pub authorities: Names<'n>,
     pub tls_policies: Names<'n>,
+    pub ip_groups: Names<'n>,
     /// Beside their names.
     pub defined_policies: &'n [TlsPolicy],
 }

@@ -11,7 +11,7 @@ const COMPLETE_EXAMPLE: &str = include_str!("../../../config/ringway.toml");
 
 /// Keys and tables that later versions will know, by the title of their table.
 const LATER: [(&str, &[&str]); 7] = [
-    ("", &["defaults", "error_page", "ip_group", "metrics"]),
+    ("", &["defaults", "error_page", "metrics"]),
     (
         "[process]",
         &["balance_connections", "shutdown_delay", "state_folder", "upgrade_drain_timeout", "user"],
@@ -42,7 +42,7 @@ const FOREIGN_KEYS: [(&str, &str); 95] = [
         "add_header",
         "write response_headers = [{ set_header = { name = \"…\", value = \"…\" } }] in [[listener]], or set_response_header in [[rule]]",
     ),
-    ("allow", "who may connect is not decided here: use the firewall of the host"),
+    ("allow", "write allow = [\"…\"] in [[listener]], with the addresses in an [[ip_group]]"),
     ("backend", "write [[server_group.backend]] below the [[server_group]] that it belongs to"),
     ("backup", "write role = \"standby\""),
     ("balance", "write algorithm = \"…\" in [[server_group]]"),
@@ -62,7 +62,7 @@ const FOREIGN_KEYS: [(&str, &str); 95] = [
         "Ringway stays in the foreground: let a service manager start it, as config/ringway.service does",
     ),
     ("default_backend", "write default_group = \"…\" in [[listener]]"),
-    ("deny", "who may connect is not decided here: use the firewall of the host"),
+    ("deny", "write deny = [\"…\"] in [[listener]], with the addresses in an [[ip_group]]"),
     ("disabled", "write weight = 0"),
     ("down", "write weight = 0"),
     ("error_log", "messages go to standard error; [access_log] is for requests"),

@@ -23,6 +23,7 @@ fn every_key_stands_in_the_complete_example_and_the_reference() {
             "certificate"
             | "ca"
             | "tls_policy"
+            | "ip_group"
             | "listener"
             | "server_group"
             | "server_group.backend"

@@ -75,8 +75,13 @@ fn without_places(mut config: Config) -> Config {
         let files = [&mut certificate.chain, &mut certificate.key].into_iter().chain(&mut certificate.ocsp);
         files.for_each(|file| file.location = nowhere);
     }
+    for group in &mut config.ip_groups {
+        group.location = nowhere;
+        group.file.iter_mut().for_each(|file| file.location = nowhere);
+    }
     for listener in &mut config.listeners {
         listener.location = nowhere;
+        listener.access.location = nowhere;
         if let Some(tls) = &mut listener.tls {
             tls.location = nowhere;
             tls.policy.location = nowhere;

@@ -10,6 +10,7 @@ use crate::control::build::registry::KnownGroup;
 use crate::control::build::registry::Registry;
 use crate::control::build::responses;
 use crate::control::build::rules::ListenerRules;
+use crate::control::credentials::ip_groups;
 use crate::policy::forwarded::Forwarded;
 use crate::policy::forwarded::TrustedProxies;
 use crate::policy::identity::Identity;
@@ -82,6 +83,7 @@ impl ListenerBuilder<'_> {
             connection_rate: connection_rate
                 .unwrap_or_else(|| Arc::new(Rate::new(listener.connections_per_second))),
             proxy_protocol: listener.proxy_protocol == config::ProxyProtocol::Accept,
+            access: ip_groups::access(listener, &parts.security.credentials.ip_groups),
             tls: server_tls(listener, secured.of(*index)),
             protocol: match &listener.protocol {
                 ListenerProtocol::Http(http) => Protocol::Http(self.http(http, rules.compiled)),

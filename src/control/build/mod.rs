@@ -68,7 +68,7 @@ pub fn build(
     epoch: u64,
     report: &mut Report,
 ) -> Option<Snapshot> {
-    let rules = rules::compile_all(parts.config, report)?;
+    let rules = rules::compile_all(parts, report)?;
     registry.tidy(parts.now_ms);
     if parts.config.server_groups.iter().map(|group| group.backends.len()).sum::<usize>() > MAX_BACKENDS {
         report.error(

@@ -1,10 +1,14 @@
 //! The rules of a listener: from what was checked to what is matched.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::config;
 use crate::config::Config;
 use crate::config::Report;
+use crate::control::build::parts::Parts;
+use crate::control::credentials::ip_groups;
+use crate::control::credentials::ip_groups::LoadedIpGroup;
 use crate::policy::router::Condition;
 use crate::policy::router::RegexError;
 use crate::policy::router::Router;
@@ -24,10 +28,12 @@ pub(super) struct ListenerRules {
 }
 
 /// Compiles the rules of all listeners, in their order; None after reporting what is too large.
-pub(super) fn compile_all(config: &Config, report: &mut Report) -> Option<Vec<ListenerRules>> {
+pub(super) fn compile_all(parts: &Parts<'_>, report: &mut Report) -> Option<Vec<ListenerRules>> {
+    let config = parts.config;
+    let all = with_ip_groups(config, &parts.security.credentials.ip_groups);
     let listeners = config.listeners.iter().enumerate();
     let compiled = listeners.map(|(index, listener)| {
-        let rules = of_listener(config, index);
+        let rules = of_listener(&all, index);
         let groups = groups_of(listener, &rules);
         match compile(&rules, listener.http(), &groups) {
             Ok(compiled) => Some(ListenerRules { compiled, groups }),
@@ -44,9 +50,32 @@ pub(super) fn compile_all(config: &Config, report: &mut Report) -> Option<Vec<Li
     compiled.into_iter().collect()
 }
 
+/// All rules, with what is in the IP groups that they ask for.
+fn with_ip_groups<'c>(config: &'c Config, loaded: &[LoadedIpGroup]) -> Vec<Cow<'c, config::Rule>> {
+    let groups = |condition: &Condition| match condition {
+        Condition::SourceIp(test) => !test.groups.is_empty(),
+        _ => false,
+    };
+    let filled = config.rules.iter().map(|rule| {
+        if !rule.conditions.iter().any(groups) {
+            return Cow::Borrowed(rule);
+        }
+        let mut rule = rule.clone();
+        for condition in &mut rule.conditions {
+            let Condition::SourceIp(test) = condition else { continue };
+            for group in &mut test.groups {
+                group.networks = ip_groups::networks(loaded, group.index).unwrap_or_default();
+            }
+        }
+        Cow::Owned(rule)
+    });
+    filled.collect()
+}
+
 /// The rules of the listener with this index, in the order in which they are asked.
-fn of_listener(config: &Config, listener: usize) -> Vec<&config::Rule> {
-    let mut own: Vec<_> = config.rules.iter().filter(|rule| rule.listeners.contains(&listener)).collect();
+fn of_listener<'r>(all: &'r [Cow<'_, config::Rule>], listener: usize) -> Vec<&'r config::Rule> {
+    let own = all.iter().filter(|rule| rule.listeners.contains(&listener));
+    let mut own: Vec<_> = own.map(AsRef::as_ref).collect();
     own.sort_by_key(|rule| rule.priority);
     own
 }

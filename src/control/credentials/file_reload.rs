@@ -1,4 +1,4 @@
-//! Certificates, keys, CAs and revocation lists that change on disk, brought into service while the
+//! Certificates, keys, CAs, revocation lists and lists of addresses that change on disk, brought into service while the
 //! process serves. Established connections keep what they were made with.
 
 use std::collections::BTreeMap;
@@ -12,6 +12,7 @@ use crate::config::NamedFile;
 use crate::config::Verify;
 use crate::control::active_config::ActiveConfig;
 use crate::control::credentials::authorities;
+use crate::control::credentials::authorities::Complaint;
 use crate::control::credentials::certificates;
 use crate::control::credentials::certificates::KeptReadFile;
 use crate::control::credentials::expiry::Expiry;
@@ -19,6 +20,7 @@ use crate::control::credentials::inventory::AuthorityEntry;
 use crate::control::credentials::inventory::Broken;
 use crate::control::credentials::inventory::CertificateEntry;
 use crate::control::credentials::inventory::Inventory;
+use crate::control::credentials::ip_groups;
 use crate::control::files::Files;
 use crate::net::clock::wall_now;
 use crate::telemetry::operator::log_line;
@@ -36,6 +38,8 @@ enum Item {
     Certificate(usize),
     /// Index in [`Config::authorities`].
     Authority(usize),
+    /// Index in [`Config::ip_groups`].
+    IpGroup(usize),
 }
 
 /// Files that cannot be taken into service.
@@ -182,8 +186,11 @@ impl FileReload {
         let began = wall_now();
         self.files.changed();
         let certificates = (0..active.config.certificates.len()).map(Item::Certificate);
-        let items: Vec<Item> =
-            certificates.chain((0..active.config.authorities.len()).map(Item::Authority)).collect();
+        let groups = (0..active.config.ip_groups.len()).map(Item::IpGroup);
+        let items: Vec<Item> = certificates
+            .chain((0..active.config.authorities.len()).map(Item::Authority))
+            .chain(groups)
+            .collect();
         let whole = items.len();
         // Files are not replaced while they are asked to be read, so a failure is told at once.
         let fresh: BTreeSet<Item> = items
@@ -197,7 +204,9 @@ impl FileReload {
         publish(&fresh, began, active);
         self.take_stock(active);
         let took = wall_now().saturating_sub(began).as_millis();
-        log_line(&format!("read {read} of {whole} certificates and CAs again: in service after {took} ms"));
+        log_line(&format!(
+            "read {read} of {whole} certificates, CAs and IP groups again: in service after {took} ms"
+        ));
     }
 
     /// Reads the files of one item; false, after telling why, when the old one has to stay.
@@ -205,6 +214,7 @@ impl FileReload {
         let (found, errors, warnings) = match item {
             Item::Certificate(index) => self.read_certificate(index, active),
             Item::Authority(index) => read_authority(index, active),
+            Item::IpGroup(index) => read_ip_group(index, active),
         };
         if found {
             self.failing.remove(&item);
@@ -246,15 +256,31 @@ fn read_authority(index: usize, active: &mut ActiveConfig) -> (bool, Vec<String>
     let (mut errors, mut warnings) = (Vec::new(), Vec::new());
     let Some(wanted) = active.config.authorities.get(index) else { return (false, errors, warnings) };
     let loaded = authorities::load_one(wanted);
-    for complaint in &loaded.complaints {
-        let text = format!("{}; {}", complaint.message, complaint.help);
-        if complaint.is_error { &mut errors } else { &mut warnings }.push(text);
-    }
+    sort(&loaded.complaints, &mut errors, &mut warnings);
     let found = loaded.authority.is_some();
     if let (Some(slot), true) = (active.security.credentials.authorities.get_mut(index), found) {
         *slot = loaded;
     }
     (found, errors, warnings)
+}
+
+fn read_ip_group(index: usize, active: &mut ActiveConfig) -> (bool, Vec<String>, Vec<String>) {
+    let (mut errors, mut warnings) = (Vec::new(), Vec::new());
+    let Some(wanted) = active.config.ip_groups.get(index) else { return (false, errors, warnings) };
+    let loaded = ip_groups::load_one(wanted);
+    sort(&loaded.complaints, &mut errors, &mut warnings);
+    let found = loaded.networks.is_some();
+    if let (Some(slot), true) = (active.security.credentials.ip_groups.get_mut(index), found) {
+        *slot = loaded;
+    }
+    (found, errors, warnings)
+}
+
+/// Complaints as sentences.
+fn sort(complaints: &[Complaint], errors: &mut Vec<String>, warnings: &mut Vec<String>) {
+    for Complaint { is_error, message, help, .. } in complaints {
+        if *is_error { &mut *errors } else { &mut *warnings }.push(format!("{message}; {help}"));
+    }
 }
 
 /// Brings fresh items into service wherever they are used; returns how long after `since`.
@@ -284,6 +310,9 @@ fn publish(fresh: &BTreeSet<Item>, since: Duration, active: &mut ActiveConfig) -
             serving.publish(terms);
         }
     }
+    if fresh.iter().any(|item| matches!(item, Item::IpGroup(_))) {
+        active.build_anew();
+    }
     let took = wall_now().saturating_sub(since);
     fresh.iter().map(|item| (*item, took)).collect()
 }
@@ -291,11 +320,13 @@ fn publish(fresh: &BTreeSet<Item>, since: Duration, active: &mut ActiveConfig) -
 fn name(item: Item, config: &Config) -> String {
     let certificate = |index: usize| config.certificates.get(index).map(|one| &one.name);
     let authority = |index: usize| config.authorities.get(index).map(|one| &one.name);
+    let ip_group = |index: usize| config.ip_groups.get(index).map(|one| &one.name);
     match item {
         Item::Certificate(index) => {
             format!("certificate \"{}\"", certificate(index).map_or("", String::as_str))
         }
         Item::Authority(index) => format!("CA \"{}\"", authority(index).map_or("", String::as_str)),
+        Item::IpGroup(index) => format!("IP group \"{}\"", ip_group(index).map_or("", String::as_str)),
     }
 }
 
@@ -315,6 +346,9 @@ fn users(config: &Config) -> BTreeMap<PathBuf, Vec<Item>> {
     for (index, authority) in config.authorities.iter().enumerate() {
         let files = [&authority.bundle].into_iter().chain(&authority.crl);
         files.for_each(|file| note(file, Item::Authority(index)));
+    }
+    for (index, group) in config.ip_groups.iter().enumerate() {
+        group.file.iter().for_each(|file| note(file, Item::IpGroup(index)));
     }
     users
 }

@@ -5,6 +5,7 @@ pub mod authorities;
 pub mod certificates;
 pub(super) mod expiry;
 pub mod inventory;
+pub mod ip_groups;
 pub mod tls_offer;
 pub mod file_reload;
 pub mod tls;
@@ -22,6 +23,7 @@ use crate::config::ServerGroup;
 use crate::config::Verify;
 use crate::control::credentials::authorities::LoadedAuthority;
 use crate::control::credentials::certificates::ReadFile;
+use crate::control::credentials::ip_groups::LoadedIpGroup;
 use crate::tls::connect;
 use crate::tls::connect::NoSystemRoots;
 use crate::tls::connect::SystemRoots;
@@ -41,6 +43,8 @@ pub struct Credentials {
     pub listeners: Vec<Option<ListenerCredentials>>,
     /// Beside [`Config::authorities`].
     pub authorities: Vec<LoadedAuthority>,
+    /// Beside [`Config::ip_groups`].
+    pub ip_groups: Vec<LoadedIpGroup>,
     /// Read only if a server group wants them.
     pub system_roots: Option<SystemRoots>,
     pub ticket_seed: Option<Vec<u8>>,
@@ -82,8 +86,9 @@ pub fn load(config: &Config, read_file: &ReadFile<'_>, report: &mut Report) -> C
         config.process.ticket_seed_file.as_ref().and_then(|file| ticket_seed(file, read_file, report));
     let authorities = authorities::load(config);
     authorities::report(&authorities, report);
+    let ip_groups = ip_groups::load(config, report);
     let system_roots = system_roots(config, report);
-    Credentials { certificates, listeners, authorities, system_roots, ticket_seed }
+    Credentials { certificates, listeners, authorities, ip_groups, system_roots, ticket_seed }
 }
 
 fn system_roots(config: &Config, report: &mut Report) -> Option<SystemRoots> {

@@ -1,6 +1,7 @@
 //! Conditions of rules: what they ask of a request.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::http::headers::Headers;
 use crate::policy::balance::cookies;
@@ -34,7 +35,23 @@ pub enum Condition {
     Header(NamedTest),
     Query(NamedTest),
     Cookie(NamedTest),
-    SourceIp(NetworkSet),
+    SourceIp(SourceTest),
+}
+
+/// The client is in one of these.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SourceTest {
+    pub networks: NetworkSet,
+    pub groups: Vec<SourceGroup>,
+}
+
+/// Networks that have a name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SourceGroup {
+    /// Which of all it is.
+    pub index: usize,
+    /// Empty until it is known what is in it.
+    pub networks: Arc<NetworkSet>,
 }
 
 /// Something with a name has one of these values; if it is there more than once, one of them.
@@ -106,8 +123,14 @@ impl Condition {
             Condition::Cookie(test) => {
                 cookies::all(facts.headers, &test.name).any(|value| test.allows(value))
             }
-            Condition::SourceIp(networks) => networks.contains(facts.source),
+            Condition::SourceIp(test) => test.holds(facts.source),
         }
+    }
+}
+
+impl SourceTest {
+    fn holds(&self, source: IpAddr) -> bool {
+        self.networks.contains(source) || self.groups.iter().any(|group| group.networks.contains(source))
     }
 }
 
@@ -162,7 +185,13 @@ mod tests {
         };
         let host = |text: &str| Condition::Host(vec![TextTest::Pattern(Pattern::new(text))]);
         let path = |text: &str| Condition::Path(vec![TextTest::Pattern(Pattern::new(text))]);
-        let networks = |text: &str| Condition::SourceIp(NetworkSet::new([text.parse().unwrap()]));
+        let set = |text: &str| NetworkSet::new([text.parse().unwrap()]);
+        let networks =
+            |text: &str| Condition::SourceIp(SourceTest { networks: set(text), groups: Vec::new() });
+        let group = |text: &str| {
+            let group = SourceGroup { index: 0, networks: Arc::new(set(text)) };
+            Condition::SourceIp(SourceTest { networks: NetworkSet::default(), groups: vec![group] })
+        };
         for (condition, expected) in [
             (host("*.example.com"), true),
             (host("example.com"), false),
@@ -183,6 +212,8 @@ mod tests {
             (Condition::Cookie(named("Beta", &["no"])), false),
             (networks("10.0.0.0/8"), true),
             (networks("11.0.0.0/8"), false),
+            (group("10.1.0.0/16"), true),
+            (group("10.2.0.0/16"), false),
         ] {
             assert_eq!(holds(&condition, &facts), expected, "{condition:?}");
         }

@@ -19,6 +19,8 @@ pub use crate::policy::router::condition::Condition;
 pub use crate::policy::router::condition::NamedTest;
 pub use crate::policy::router::condition::Regex;
 pub use crate::policy::router::condition::RoutingFacts;
+pub use crate::policy::router::condition::SourceGroup;
+pub use crate::policy::router::condition::SourceTest;
 pub use crate::policy::router::condition::TextTest;
 pub use crate::policy::router::pattern::Pattern;
 pub use crate::policy::router::regex::Captures;

@@ -2,10 +2,11 @@
 
 use serde_json::Value as Json;
 
-use crate::config::check::address::Networks;
 use crate::config::check::kind::Kind;
 use crate::config::check::kind::is_token;
 use crate::config::check::kind::refuse_kind;
+use crate::config::check::names::Names;
+use crate::config::check::rule::sources;
 use crate::config::check::rule::texts;
 use crate::config::check::rule::written::Written;
 use crate::config::check::rule::written::to_json;
@@ -13,7 +14,6 @@ use crate::config::check::section::Section;
 use crate::config::check::section::report_unknown;
 use crate::config::raw;
 use crate::config::report::Report;
-use crate::policy::network_set::NetworkSet;
 use crate::policy::router::Condition;
 use crate::policy::router::NamedTest;
 use crate::policy::router::Pattern;
@@ -32,27 +32,29 @@ pub(super) struct Conditions {
 }
 
 /// Reads the short forms and the list.
-pub(super) fn read(section: &mut Section<'_, '_>) -> Conditions {
+pub(super) fn read(section: &mut Section<'_, '_>, ip_groups: &Names<'_>) -> Conditions {
     let (mut conditions, mut is_whole) = (Vec::new(), true);
     for key in KEYS {
-        let read = section.read_present(key, &OneCondition);
+        let read = section.read_present(key, &OneCondition { ip_groups });
         conditions.extend(read.map(|(condition, _)| condition.value));
         is_whole &= !section.is_refused(key);
     }
-    let list = section.read_present("conditions", &ConditionList);
+    let list = section.read_present("conditions", &ConditionList { ip_groups });
     conditions.extend(list.into_iter().flat_map(|(list, _)| list.value));
     is_whole &= !section.is_refused("conditions");
     Conditions { conditions, is_whole }
 }
 
 /// The value of this key.
-struct OneCondition;
+struct OneCondition<'n> {
+    ip_groups: &'n Names<'n>,
+}
 
-impl Kind for OneCondition {
+impl Kind for OneCondition<'_> {
     type Value = Written<Condition>;
 
     fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<Self::Value> {
-        condition(key, raw, report).map(|value| Written { value, json: to_json(raw) })
+        condition(key, raw, self.ip_groups, report).map(|value| Written { value, json: to_json(raw) })
     }
 
     fn show(&self, value: &Self::Value) -> Json {
@@ -61,9 +63,11 @@ impl Kind for OneCondition {
 }
 
 /// A list of tables with one condition each.
-struct ConditionList;
+struct ConditionList<'n> {
+    ip_groups: &'n Names<'n>,
+}
 
-impl Kind for ConditionList {
+impl Kind for ConditionList<'_> {
     type Value = Written<Vec<Condition>>;
 
     fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<Self::Value> {
@@ -82,7 +86,7 @@ impl Kind for ConditionList {
             };
             report_unknown(&table.entries, &KEYS, &format!("`{key}`"), report);
             let known = table.entries.iter().filter(|entry| KEYS.contains(&entry.key.as_str()));
-            conditions.extend(known.map(|entry| condition(&entry.key, &entry.value, report)));
+            conditions.extend(known.map(|entry| condition(&entry.key, &entry.value, self.ip_groups, report)));
         }
         let value: Option<Vec<Condition>> = conditions.into_iter().collect();
         Some(Written { value: value?, json: to_json(raw) })
@@ -94,7 +98,7 @@ impl Kind for ConditionList {
 }
 
 /// The condition that this key and its value make.
-fn condition(key: &str, raw: &raw::Value, report: &mut Report) -> Option<Condition> {
+fn condition(key: &str, raw: &raw::Value, ip_groups: &Names<'_>, report: &mut Report) -> Option<Condition> {
     match key {
         "host" => texts::list(key, raw, report, texts::host).map(Condition::Host),
         "path" => texts::list(key, raw, report, texts::path).map(Condition::Path),
@@ -117,23 +121,7 @@ fn condition(key: &str, raw: &raw::Value, report: &mut Report) -> Option<Conditi
         }
         "query" => named(key, raw, report).map(Condition::Query),
         "cookie" => named(key, raw, report).map(Condition::Cookie),
-        _ => {
-            let list = texts::list(key, raw, report, |key, value, report| {
-                let list = raw::Value {
-                    location: value.location,
-                    kind: raw::Kind::Array(vec![raw::Value {
-                        location: value.location,
-                        kind: match &value.kind {
-                            raw::Kind::Text(text) => raw::Kind::Text(text.clone()),
-                            _ => raw::Kind::Other(value.kind_name()),
-                        },
-                    }]),
-                };
-                Networks.parse(key, &list, report)
-            })?;
-            let networks = list.into_iter().flatten().map(|(network, _)| network);
-            Some(Condition::SourceIp(NetworkSet::new(networks)))
-        }
+        _ => sources::sources(key, raw, ip_groups, report).map(Condition::SourceIp),
     }
 }
 

@@ -4,6 +4,7 @@ mod actions;
 mod conditions;
 pub(super) mod fields;
 mod shadow;
+mod sources;
 mod targets;
 mod texts;
 pub(super) mod written;
@@ -21,6 +22,7 @@ use crate::config::check::kind::Integer;
 use crate::config::check::kind::Kind;
 use crate::config::check::kind::Name;
 use crate::config::check::kind::refuse_kind;
+use crate::config::check::names::Known;
 use crate::config::check::names::Names;
 use crate::config::check::rule::actions::ParsedActions;
 use crate::config::check::section::Output;
@@ -38,12 +40,12 @@ pub(super) struct ParsedRule {
     is_whole: bool,
 }
 
-pub(super) fn rule(table: &raw::Table, output: &mut Output) -> ParsedRule {
+pub(super) fn rule(table: &raw::Table, known: &Known<'_>, output: &mut Output) -> ParsedRule {
     let mut section = Section::element("rule", table, output);
     let name = section.read_required("name", &Name, "name = \"api\"");
     let listeners = section.read_required("listener", &OneOrMore, "listener = \"web\"");
     let priority = section.read_required("priority", &Integer(1..=10_000), "priority = 100");
-    let conditions = conditions::read(&mut section);
+    let conditions = conditions::read(&mut section, &known.ip_groups);
     let actions = actions::read(&mut section, &conditions);
     let is_whole = actions.is_some() && conditions.is_whole;
     let ParsedActions { actions, groups } = actions.unwrap_or_else(|| ParsedActions {

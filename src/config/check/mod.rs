@@ -31,6 +31,7 @@ mod tls_policy;
 mod vocabulary;
 
 use crate::config::Config;
+use crate::config::TlsPolicy;
 use crate::config::check::names::Known;
 use crate::config::check::section::Output;
 use crate::config::effective::Effective;
@@ -78,7 +79,7 @@ pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective,
     };
     let listeners =
         each(roots, "listener", &mut output, |table, output| listener::listener(table, &known, output));
-    let (mut listeners, wanted): (Vec<_>, Vec<_>) = listeners.into_iter().unzip();
+    let (listeners, wanted): (Vec<_>, Vec<_>) = listeners.into_iter().unzip();
     let groups = each(roots, "server_group", &mut output, |table, output| {
         server_group::server_group(table, &known, output)
     });
@@ -86,31 +87,7 @@ pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective,
 
     let report = &mut output.report;
     let rules = rule::resolve(rules, &listeners, &groups, report);
-    references::check_names("rule", rules.iter().map(|r| (r.name.as_str(), r.location)), report);
-    references::check_names("listener", listeners.iter().map(|l| (l.name.as_str(), l.location)), report);
-    references::check_names("CA", authorities.iter().map(|ca| (ca.name.as_str(), ca.location)), report);
-    references::check_names("IP group", ip_groups.iter().map(|g| (g.name.as_str(), g.location)), report);
-    references::check_names("server group", groups.iter().map(|g| (g.name.as_str(), g.location)), report);
-    references::check_names(
-        "certificate",
-        certificates.iter().map(|c| (c.name.as_str(), c.location)),
-        report,
-    );
-    references::check_names("TLS policy", policies.iter().map(|p| (p.name.as_str(), p.location)), report);
-    references::resolve_default_groups(&mut listeners, &wanted, &groups, report);
-    references::resolve_redirects(&mut listeners, &wanted, report);
-    client_auth::resolve(&mut listeners, &wanted, &authorities, report);
-    references::check_ports(&mut listeners, report);
-    if !report.is_broken_anywhere() {
-        references::check_use((&listeners, &wanted), &groups, &rules, report);
-        references::check_calls(&listeners, &groups, report);
-        certificate::check_use(&certificates, &listeners, &groups, report);
-        tls_policy::check_use(&policies, &listeners, report);
-        client_auth::check_use(&wanted, &authorities, &groups, report);
-        ip_group::check_use(&ip_groups, &listeners, &rules, report);
-        check_listeners(roots, report);
-    }
-    let config = Config {
+    let mut config = Config {
         process,
         admin,
         access_log,
@@ -121,7 +98,42 @@ pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective,
         server_groups: groups,
         rules,
     };
+    check_names(&config, &policies, report);
+    let Config { certificates, authorities, ip_groups, listeners, server_groups, rules, .. } = &mut config;
+    references::resolve_default_groups(listeners, &wanted, server_groups, report);
+    references::resolve_redirects(listeners, &wanted, report);
+    client_auth::resolve(listeners, &wanted, authorities, report);
+    references::check_ports(listeners, report);
+    if !report.is_broken_anywhere() {
+        references::check_use((listeners, &wanted), server_groups, rules, report);
+        references::check_calls(listeners, server_groups, report);
+        certificate::check_use(certificates, listeners, server_groups, report);
+        tls_policy::check_use(&policies, listeners, report);
+        client_auth::check_use(&wanted, authorities, server_groups, report);
+        ip_group::check_use(ip_groups, listeners, rules, report);
+        check_listeners(roots, report);
+    }
     (config, output.effective, output.report)
+}
+
+/// Names are unique within their kind of table.
+fn check_names(config: &Config, policies: &[TlsPolicy], report: &mut Report) {
+    let Config { rules, listeners, authorities, ip_groups, server_groups, certificates, .. } = config;
+    references::check_names("rule", rules.iter().map(|rule| (rule.name.as_str(), rule.location)), report);
+    references::check_names("listener", listeners.iter().map(|l| (l.name.as_str(), l.location)), report);
+    references::check_names("CA", authorities.iter().map(|ca| (ca.name.as_str(), ca.location)), report);
+    references::check_names("IP group", ip_groups.iter().map(|g| (g.name.as_str(), g.location)), report);
+    references::check_names(
+        "server group",
+        server_groups.iter().map(|g| (g.name.as_str(), g.location)),
+        report,
+    );
+    references::check_names(
+        "certificate",
+        certificates.iter().map(|c| (c.name.as_str(), c.location)),
+        report,
+    );
+    references::check_names("TLS policy", policies.iter().map(|p| (p.name.as_str(), p.location)), report);
 }
 
 /// Every table of a list, in the order of the texts.

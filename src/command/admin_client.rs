@@ -30,6 +30,11 @@ pub(super) struct AdminEndpoint {
 }
 
 impl AdminEndpoint {
+    /// At this socket, or where packages put it.
+    pub(super) fn at(socket: Option<PathBuf>) -> AdminEndpoint {
+        AdminEndpoint { socket, config: Vec::new() }
+    }
+
     /// The answer to a command, as it came and as what it says. When there is none, the operator has been told why.
     pub(super) fn ask<T: DeserializeOwned>(
         &self,

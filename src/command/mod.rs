@@ -7,6 +7,7 @@ mod demo;
 mod demo_backend;
 mod diagnostics;
 pub mod exit;
+mod explain;
 mod habits;
 mod proxy;
 mod reload;
@@ -15,6 +16,7 @@ mod serve;
 mod sources;
 mod status;
 mod table;
+mod test;
 mod version;
 
 use std::ffi::OsString;
@@ -48,8 +50,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Verb::Proxy(arguments) => proxy::run(&arguments),
         Verb::Check(arguments) => check::run(&arguments),
         Verb::Config(ConfigVerb::Show(arguments)) => config_show::run(&arguments),
+        Verb::Explain(arguments) => explain::run(&arguments),
         Verb::Reload(arguments) => reload::run(&arguments),
         Verb::Status(arguments) => status::run(&arguments),
+        Verb::Test(arguments) => test::run(&arguments),
         Verb::Version(arguments) => version::run(&arguments),
     }
 }
@@ -86,12 +90,16 @@ enum Verb {
     /// Look at a configuration.
     #[command(subcommand)]
     Config(ConfigVerb),
+    /// Tell which rule takes a request, what becomes of it, which backend it goes to, and why.
+    Explain(explain::Arguments),
     /// Let a running Ringway read its configuration, and every file that it names, again.
     ///
     /// A configuration that cannot go into service is refused with exit code 5, and changes nothing.
     Reload(reload::Arguments),
     /// Show the state of a running Ringway and its backends.
     Status(status::Arguments),
+    /// Test whether requests go where a table expects them to go; for your own CI.
+    Test(test::Arguments),
     /// Print the version; with -v also features and what the kernel can do.
     Version(version::Arguments),
 }

@@ -12,6 +12,8 @@ use std::sync::atomic::Ordering;
 use crate::config;
 use crate::config::Loaded;
 use crate::config::LogDestination;
+use crate::config::Report;
+use crate::config::RouteTest;
 use crate::config::Source;
 use crate::control::files;
 
@@ -41,6 +43,12 @@ pub(super) fn load(paths: &[PathBuf]) -> Loaded {
     let mut loaded = config::load(sources.collect());
     warn_of_missing_folder(&mut loaded);
     loaded
+}
+
+/// Reads a table of requests for `ringway test`.
+pub(super) fn load_route_tests(path: &Path) -> (Vec<RouteTest>, Report) {
+    let is_input = path.as_os_str() == STANDARD_INPUT;
+    config::load_route_tests(if is_input { standard_input() } else { file(path) })
 }
 
 /// The `*.toml` files of a folder in the order of their names. Hidden files are leftovers of editors.

@@ -14,6 +14,7 @@ mod named_file;
 mod process;
 mod raw;
 mod report;
+mod route_test;
 mod rule;
 mod server_group;
 #[cfg(test)]
@@ -58,6 +59,7 @@ pub use report::Location;
 pub use report::Report;
 pub use report::Severity;
 pub use report::Source;
+pub use route_test::RouteTest;
 pub use rule::Actions;
 pub use rule::FinalAction;
 pub use rule::FixedResponse;
@@ -87,6 +89,16 @@ pub struct Loaded {
     /// Complete only when there is a `config`.
     pub effective: Effective,
     pub report: Report,
+}
+
+/// Reads a table of requests for `ringway test`.
+pub fn load_route_tests(source: Source) -> (Vec<RouteTest>, Report) {
+    let mut report = Report::new(vec![source]);
+    if let Some(failure) = report.sources()[0].failure().map(str::to_owned) {
+        report.error(Location::new(0, 0..0), failure, "name a readable file");
+    }
+    let root = raw::read(0, &mut report);
+    check::check_route_tests(&root, report)
 }
 
 /// Reads and checks all sources as one configuration, in the given order.

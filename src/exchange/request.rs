@@ -75,7 +75,8 @@ pub(super) fn prepare(
     }
     forwarded.for_each_added(head.headers, client, &mut scratch, |name, value| writer.field(name, value));
     if let Some(edits) = changes.edits {
-        let system = |value, out: &mut Vec<u8>| system_value(value, client, origin, out);
+        let slb_id = &origin.http.forwarded.slb_id;
+        let system = |value: SystemValue, out: &mut Vec<u8>| value.write(client, slb_id, out);
         edits.for_each_written(head.headers, &mut scratch, system, |name, value| writer.field(name, value));
     }
     if let Some(client_tls) = origin.client_tls {

@@ -1,7 +1,5 @@
 //! Where a request goes: by its listener's redirect, by a rule, or to the default group.
 
-use arrayvec::ArrayVec;
-
 use crate::exchange::message::Origin;
 use crate::exchange::message::Request;
 use crate::net::buffer::Buffer;
@@ -9,10 +7,11 @@ use crate::policy::forwarded::Client;
 use crate::policy::redirect::RequestedUrl;
 use crate::policy::redirect::UrlScheme;
 use crate::policy::router::Captures;
-use crate::policy::router::MAX_HOST_BYTES;
 use crate::policy::router::RoutingFacts;
 use crate::policy::router::normalize::is_normal;
 use crate::policy::router::normalize::normalize;
+use crate::policy::router::target::host_name;
+use crate::policy::router::target::split_target;
 use crate::policy::template::RequestValues;
 use crate::snapshot::RedirectTo;
 use crate::snapshot::rules::FinalAction;
@@ -74,8 +73,8 @@ pub(super) fn route(
     let group = origin.listener.default_group.ok_or(Reason::NoRoute)?;
     let has_target = origin.http.rules.is_some() && !memory.path.is_empty();
     if has_target {
-        let query = target_of(request).1;
-        copy_target(memory, query);
+        let RouterMemory { path, target, .. } = memory;
+        write_target(path, request.head.target.path_and_query, target);
     }
     Ok(Route { rule: None, action: RouteAction::Forward(Forwarding { group, has_target, has_host: false }) })
 }
@@ -115,7 +114,7 @@ fn by_rules(
     worker: &Worker,
     memory: &mut RouterMemory,
 ) -> Result<Option<Route>, Reason> {
-    let (path, query) = target_of(request);
+    let (path, query) = split_target(request.head.target.path_and_query);
     memory.path.clear();
     if rules.normalizes && !is_normal(path) {
         normalize(path, &mut memory.path).map_err(|_| Reason::BadRequest("ambiguous_path", 400))?;
@@ -134,7 +133,8 @@ fn by_rules(
     };
     let route =
         memory.find(rules, &facts).and_then(|index| Some((index, rules.get(index)?))).map(|(index, rule)| {
-            let asked = Asking { rules, index, facts: &facts, is_respelled, client, origin };
+            let target = request.head.target.path_and_query;
+            let asked = Asking { rules, index, facts: &facts, target, is_respelled, client, origin };
             Ok(Route { rule: Some(index as u32), action: asked.act(rule, worker, memory)? })
         });
     memory.path = normalized;
@@ -146,6 +146,8 @@ struct Asking<'a, 'r, 'b> {
     rules: &'a Rules,
     index: usize,
     facts: &'a RoutingFacts<'r, 'b>,
+    /// Path and query as they came.
+    target: &'a [u8],
     /// The path is not as it came.
     is_respelled: bool,
     client: &'a Client<'a>,
@@ -184,7 +186,7 @@ impl Asking<'_, '_, '_> {
                     forwarding.has_target = true;
                     forwarding.has_host = !memory.host.is_empty();
                 } else if self.is_respelled {
-                    write_target((self.facts.path, self.facts.query), &mut memory.target);
+                    write_target(self.facts.path, self.target, &mut memory.target);
                     forwarding.has_target = true;
                 }
                 Ok(RouteAction::Forward(forwarding))
@@ -209,58 +211,10 @@ impl Asking<'_, '_, '_> {
     }
 }
 
-/// Path and query of a request; the query is empty without.
-fn target_of<'b>(request: &Request<'_, 'b>) -> (&'b [u8], &'b [u8]) {
-    let target = request.head.target.path_and_query;
-    let end = target.iter().position(|&byte| byte == b'?').unwrap_or(target.len());
-    (target.get(..end).unwrap_or_default(), target.get(end + 1..).unwrap_or_default())
-}
-
-fn write_target((path, query): (&[u8], &[u8]), out: &mut Vec<u8>) {
+/// Writes a path in its one spelling with the query that came, as it came.
+fn write_target(path: &[u8], target: &[u8], out: &mut Vec<u8>) {
+    let (before, _) = split_target(target);
     out.clear();
     out.extend_from_slice(path);
-    if !query.is_empty() {
-        out.push(b'?');
-        out.extend_from_slice(query);
-    }
-}
-
-/// Makes a target of the path in its one spelling.
-fn copy_target(memory: &mut RouterMemory, query: &[u8]) {
-    let RouterMemory { path, target, .. } = memory;
-    write_target((path, query), target);
-}
-
-/// A host as rules compare it: in lower case and without its port. Empty if it is longer than any.
-fn host_name(host: &[u8]) -> ArrayVec<u8, MAX_HOST_BYTES> {
-    let end = match host.iter().rposition(|&byte| byte == b':') {
-        // The colons of an IPv6 address stand in brackets.
-        Some(colon) if !host.get(colon..).unwrap_or_default().contains(&b']') => colon,
-        _ => host.len(),
-    };
-    let mut name = ArrayVec::new();
-    if name.try_extend_from_slice(host.get(..end).unwrap_or_default()).is_ok() {
-        name.make_ascii_lowercase();
-    }
-    name
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hosts_as_rules_compare_them() {
-        for (host, expected) in [
-            ("www.Example.com", "www.example.com"),
-            ("a.b:8080", "a.b"),
-            ("[2001:DB8::1]:443", "[2001:db8::1]"),
-            ("[2001:db8::1]", "[2001:db8::1]"),
-            ("192.0.2.1:80", "192.0.2.1"),
-            ("", ""),
-        ] {
-            assert_eq!(&host_name(host.as_bytes())[..], expected.as_bytes());
-        }
-        assert!(host_name(&[b'a'; 256]).is_empty());
-    }
+    out.extend_from_slice(target.get(before.len()..).unwrap_or_default());
 }

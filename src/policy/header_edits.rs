@@ -2,8 +2,11 @@
 
 pub mod layers;
 
+use std::io::Write;
+
 use crate::http::headers::Field;
 use crate::http::headers::Headers;
+use crate::policy::forwarded::Client;
 
 /// What is done to the fields of one head, in a form that takes one pass: fields first that do not pass, then lines
 /// that are written behind the others.
@@ -64,6 +67,21 @@ pub const SYSTEM_VALUES: [(&str, SystemValue); 6] = [
     ("slb_id", SystemValue::SlbId),
 ];
 
+impl SystemValue {
+    /// Appends the value for a request; nothing if there is none.
+    pub fn write(self, client: &Client<'_>, slb_id: &str, out: &mut Vec<u8>) {
+        // Writing to a vector cannot fail.
+        let _ = match self {
+            SystemValue::ClientIp => write!(out, "{}", client.address),
+            SystemValue::ClientPort => write!(out, "{}", client.peer.port()),
+            SystemValue::RequestId => out.write_all(client.request_id),
+            SystemValue::ListenerPort => write!(out, "{}", client.listener_port),
+            SystemValue::Protocol => out.write_all(client.scheme.as_bytes()),
+            SystemValue::SlbId => out.write_all(slb_id.as_bytes()),
+        };
+    }
+}
+
 impl HeaderEdits {
     /// Carries the edits out in their order, as far as they depend on each other only.
     pub fn new(edits: impl IntoIterator<Item = HeaderEdit>) -> HeaderEdits {
@@ -103,6 +121,11 @@ impl HeaderEdits {
         if !self.withholds(name.as_bytes()) {
             self.withheld.push(name.to_ascii_lowercase());
         }
+    }
+
+    /// Names of fields that must not pass, in lower case.
+    pub fn withheld(&self) -> &[String] {
+        &self.withheld
     }
 
     /// Whether a field of this name must not pass.

@@ -1,6 +1,9 @@
 //! A set of IP networks, looked up in the time that a handful takes however many there are.
 
+use std::fmt;
 use std::net::IpAddr;
+use std::net::Ipv4Addr;
+use std::net::Ipv6Addr;
 
 use ipnet::IpNet;
 
@@ -43,6 +46,31 @@ impl NetworkSet {
             IpAddr::V4(address) => self.v4.contains(u32::from(address)),
             IpAddr::V6(address) => self.v6.contains(u128::from(address)),
         }
+    }
+}
+
+/// The ranges of addresses.
+impl fmt::Display for NetworkSet {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let v4 = self
+            .v4
+            .ranges
+            .iter()
+            .map(|(first, last)| (Ipv4Addr::from(*first).into(), Ipv4Addr::from(*last).into()));
+        let v6 = self
+            .v6
+            .ranges
+            .iter()
+            .map(|(first, last)| (Ipv6Addr::from(*first).into(), Ipv6Addr::from(*last).into()));
+        for (number, (first, last)) in v4.chain(v6).enumerate() {
+            let separator = if number == 0 { "" } else { ", " };
+            let (first, last): (IpAddr, IpAddr) = (first, last);
+            match first == last {
+                true => write!(out, "{separator}{first}")?,
+                false => write!(out, "{separator}{first} to {last}")?,
+            }
+        }
+        Ok(())
     }
 }
 

@@ -24,6 +24,7 @@ pub struct Rules {
 /// What becomes of a request that a rule takes.
 pub struct Rule {
     pub name: Arc<str>,
+    pub priority: u32,
     pub request_headers: HeaderEdits,
     pub response_headers: HeaderEdits,
     pub rewrite: Option<Rewrite>,
@@ -60,6 +61,12 @@ impl Targets {
             Some((group, *sum))
         });
         Targets { ends: sums.collect() }
+    }
+
+    /// The index of each group with its weight.
+    pub fn weights(&self) -> impl Iterator<Item = (usize, u32)> {
+        let before = std::iter::once(0).chain(self.ends.iter().map(|(_, sum)| *sum));
+        self.ends.iter().zip(before).map(|((group, sum), before)| (*group, sum - before))
     }
 
     /// The index of the group for a request to which chance gave this number.

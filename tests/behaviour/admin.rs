@@ -390,11 +390,14 @@ fn garbage_is_answered_with_an_error() {
     let backend = Backend::echo_head();
     let ringway = scenario(&backend).start();
     for (said, words) in [
-        (&b"restart\n"[..], "unknown command \\\"restart\\\", known are: reload, reload strict, status"),
+        (
+            &b"restart\n"[..],
+            "unknown command \\\"restart\\\", known are: explain, reload, reload strict, status",
+        ),
         (b"\n", "unknown command \\\"\\\""),
         (b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", "unknown command"),
         (b"\x00\xff\x16\x03\n", "unknown command"),
-        (&[b'x'; 10_000], "a command has at most 256 bytes"),
+        (&[b'x'; 70_000], "a command has at most 65536 bytes"),
     ] {
         let answer = raw(&ringway, said);
         let document: Json = serde_json::from_str(&answer).unwrap_or_else(|_| panic!("no JSON: {answer}"));

@@ -20,6 +20,7 @@ mod close_delimited;
 mod compression;
 mod drain;
 mod early_response;
+mod explain;
 mod failing_backends;
 mod foreign_sessions;
 mod forwarded;

@@ -23,6 +23,7 @@ mod passive_check;
 mod process;
 mod references;
 mod response_headers;
+mod route_test;
 mod rule;
 mod section;
 mod server_group;
@@ -31,6 +32,7 @@ mod tls_policy;
 mod vocabulary;
 
 use crate::config::Config;
+use crate::config::RouteTest;
 use crate::config::TlsPolicy;
 use crate::config::check::names::Known;
 use crate::config::check::section::Output;
@@ -134,6 +136,18 @@ fn check_names(config: &Config, policies: &[TlsPolicy], report: &mut Report) {
         report,
     );
     references::check_names("TLS policy", policies.iter().map(|p| (p.name.as_str(), p.location)), report);
+}
+
+/// The requests of a table for `ringway test`.
+pub(super) fn check_route_tests(root: &raw::Table, report: Report) -> (Vec<RouteTest>, Report) {
+    let mut output = Output { report, effective: Effective::default() };
+    section::report_unknown(&root.entries, &["request"], "", &mut output.report);
+    let tests = each(std::slice::from_ref(root), "request", &mut output, route_test::route_test);
+    if tests.is_empty() && !output.report.has_errors() {
+        let help = "add [[request]] with url = \"https://www.example.com/\" and rule = \"…\"";
+        output.report.error(Location::default(), "there is no [[request]]: nothing would be tested", help);
+    }
+    (tests, output.report)
 }
 
 /// Every table of a list, in the order of the texts.

@@ -11,10 +11,11 @@ use std::time::Instant;
 use serde_json::Value as Json;
 
 use crate::control::admin::reply::error;
+use crate::control::explain::question::MAX_QUESTION_BYTES;
 use crate::net::clock::instant_now;
 
-/// Bytes of a command, without the end of its line.
-const MAX_COMMAND_BYTES: usize = 256;
+/// Bytes of a command, without the end of its line: a request to be explained, as JSON with each byte escaped.
+const MAX_COMMAND_BYTES: usize = 2 * MAX_QUESTION_BYTES;
 
 /// How long a client may take to send its command.
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
@@ -56,8 +57,8 @@ pub(super) fn reject(mut stream: UnixStream, document: &Json) {
 }
 
 fn read_command(stream: &mut UnixStream, end: Instant) -> Result<String, ReadError> {
-    let mut line = Vec::with_capacity(MAX_COMMAND_BYTES);
-    let mut piece = [0; MAX_COMMAND_BYTES + 1];
+    let mut line = Vec::new();
+    let mut piece = [0; 1024];
     loop {
         let left = time_left(end).ok_or(ReadError::TooSlow)?;
         stream.set_read_timeout(Some(left)).map_err(|_| ReadError::Gone)?;

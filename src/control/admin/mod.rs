@@ -34,6 +34,8 @@ use crate::control::admin::reply::ReloadReply;
 use crate::control::admin::reply::document;
 use crate::control::admin::reply::error;
 use crate::control::admin::status::Status;
+use crate::control::explain;
+use crate::control::explain::question::Question;
 use crate::control::reload::Command;
 use crate::control::reload::Reloaded;
 use crate::net::clock::monotonic_ms;
@@ -53,7 +55,10 @@ const GIVE_WAY_TIMEOUT: Duration = Duration::from_secs(1);
 /// Between two attempts to accept while that fails, as without a free descriptor.
 const ACCEPT_RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
-const COMMANDS: &str = "reload, reload strict, status";
+const COMMANDS: &str = "explain, reload, reload strict, status";
+
+/// The command that explains a request, which follows as JSON.
+pub const EXPLAIN: &str = "explain";
 
 /// The socket of the control commands. Dropping it removes the socket's file.
 pub struct Admin {
@@ -165,6 +170,7 @@ impl CommandServer {
             "reload" => self.reload(false),
             "reload strict" => self.reload(true),
             "status" => self.status(),
+            explain if explain.starts_with(EXPLAIN) => self.explain(&explain[EXPLAIN.len()..]),
             unknown => {
                 error(format!("unknown command \"{}\", known are: {COMMANDS}", unknown.escape_debug()))
             }
@@ -173,6 +179,17 @@ impl CommandServer {
 
     fn status(&self) -> Json {
         document(&collect::status(&self.channels, self.started, self.is_stopping.load(Ordering::Relaxed)))
+    }
+
+    fn explain(&self, question: &str) -> Json {
+        let question: Question = match serde_json::from_str(question) {
+            Ok(question) => question,
+            Err(reason) => return error(format!("this is no request to explain: {reason}")),
+        };
+        match explain::explain(&self.channels.publication.load().1, &question) {
+            Ok(explanation) => document(&explanation),
+            Err(reason) => error(reason),
+        }
     }
 
     fn reload(&self, is_strict: bool) -> Json {

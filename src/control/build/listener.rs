@@ -95,10 +95,13 @@ impl ListenerBuilder<'_> {
     /// Where every request is redirected to.
     fn redirect_to(&self, http: &config::HttpListener) -> Option<RedirectTo> {
         let target = self.parts.config.listeners.get(http.redirect_to?)?;
-        let binding = self.parts.bindings.iter().find(|binding| binding.listener == target.name)?;
+        let binding = self.parts.bindings.iter().find(|binding| binding.listener == target.name);
+        // Where nothing is bound, as when a configuration is only explained, its own word counts.
+        let address =
+            binding.map(|binding| binding.address).or(target.addresses.first().map(|it| it.address))?;
         let hosts = self.secured.of(http.redirect_to?).map(Arc::clone);
         Some(RedirectTo {
-            port: binding.address.port(),
+            port: address.port(),
             hosts: CertifiedHosts::new(hosts.into_iter().collect()),
             spares_acme: http.redirect_spares_acme,
         })

@@ -143,6 +143,7 @@ fn build(rule: &config::Rule, groups: &[usize]) -> Rule {
     };
     Rule {
         name: Arc::from(rule.name.as_str()),
+        priority: rule.priority,
         request_headers: HeaderEdits::new(actions.request_headers.iter().cloned()),
         response_headers: HeaderEdits::new(actions.response_headers.iter().cloned()),
         rewrite: actions.rewrite.clone(),

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::config::Config;
+use crate::config::ListenAddress;
 use crate::net::listen::Bound;
 use crate::net::listen::Neighbour;
 use crate::net::mailbox::Mailbox;
@@ -23,6 +24,14 @@ pub struct Binding {
     /// With the port that the kernel chose if none was wanted.
     pub address: SocketAddr,
     pub listener: String,
+}
+
+impl Binding {
+    /// For a listener that is not to listen.
+    pub fn unbound(number: u64, listener: &str, wanted: &ListenAddress) -> Binding {
+        let ListenAddress { address, dual_stack, .. } = *wanted;
+        Binding { number, wanted: address, dual_stack, address, listener: listener.to_owned() }
+    }
 }
 
 /// A listening socket on its way to a worker.

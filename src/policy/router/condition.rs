@@ -1,5 +1,6 @@
 //! Conditions of rules: what they ask of a request.
 
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -97,6 +98,24 @@ impl Condition {
         }
     }
 
+    /// What it asks for, as it stands in a configuration.
+    pub fn describe(&self) -> String {
+        let list = |values: Vec<String>| values.join(" or ");
+        let quoted = |text: &str| format!("\"{text}\"");
+        let values = match self {
+            Condition::Host(tests) | Condition::Path(tests) => {
+                list(tests.iter().map(|test| quoted(&test.to_string())).collect())
+            }
+            Condition::Method(methods) => list(methods.iter().map(|method| quoted(method)).collect()),
+            Condition::Header(test) | Condition::Query(test) | Condition::Cookie(test) => {
+                let values = test.values.iter().map(|value| quoted(value.as_str())).collect();
+                format!("{} = {}", test.name, list(values))
+            }
+            Condition::SourceIp(networks) => networks.to_string(),
+        };
+        format!("{} {values}", self.as_str())
+    }
+
     /// Whether a request fulfils it. `is_match` tells which regular expressions match its host and its path;
     /// `scratch` is room to decode in.
     pub(super) fn holds(
@@ -146,6 +165,19 @@ impl TextTest {
             TextTest::Pattern(pattern) => pattern.matches(text),
             TextTest::Subtree(root) => is_below(text, root.as_bytes()),
             TextTest::Regex(regex) => is_match(regex.number),
+        }
+    }
+}
+
+/// As it was written, and what was written as a prefix with its slash.
+impl fmt::Display for TextTest {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TextTest::Pattern(pattern) => out.write_str(pattern.as_str()),
+            TextTest::Subtree(root) => write!(out, "{}/…", root.trim_end_matches('/')),
+            TextTest::Regex(Regex { text, .. }) => {
+                write!(out, "~{}{}", if text.ignores_case { "*" } else { "" }, text.text)
+            }
         }
     }
 }

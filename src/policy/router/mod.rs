@@ -6,6 +6,7 @@
 //! same conditions.
 
 mod rule_index;
+pub mod target;
 mod condition;
 pub mod normalize;
 mod pattern;
@@ -132,6 +133,11 @@ impl Router {
         self.index.first(facts, (hosts, paths), |rule| {
             self.ask(rule, facts, (hosts, paths), &mut text.borrow_mut()) == RuleVerdict::Holds
         })
+    }
+
+    /// The conditions of a rule.
+    pub fn conditions(&self, rule: usize) -> &[Condition] {
+        self.rules.get(rule).map_or(&[], |rule| &rule.conditions)
     }
 
     /// What becomes of every rule, also of those behind the one that takes the request.

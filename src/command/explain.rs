@@ -1,0 +1,176 @@
+//! `ringway explain`: why a request goes where it goes.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::command::admin_client::AdminEndpoint;
+use crate::command::diagnostics;
+use crate::command::exit::Exit;
+use crate::command::exit::print;
+use crate::command::sources;
+use crate::control::admin::EXPLAIN;
+use crate::control::credentials;
+use crate::control::credentials::certificates::read_file;
+use crate::control::explain;
+use crate::control::explain::answer::Explanation;
+use crate::control::explain::answer::GroupExplanation;
+use crate::control::explain::question::Question;
+use crate::snapshot::Snapshot;
+use crate::telemetry::operator::log_line;
+
+/// The process answers before.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+#[derive(Args)]
+pub(super) struct Arguments {
+    /// GET, POST and so on.
+    method: String,
+    /// Such as https://www.example.com/api?x=1.
+    url: String,
+    /// A configuration that is not in service: a file, a folder of *.toml files, or - for standard input; may be
+    /// repeated. Without it, the running Ringway is asked.
+    #[arg(short = 'c', long = "config", value_name = "FILE", conflicts_with = "socket")]
+    config: Vec<PathBuf>,
+    /// The socket of the running Ringway; without this and -c it is /run/ringway/admin.sock.
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+    /// A header of the request, as curl takes it; may be repeated.
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
+    headers: Vec<String>,
+    /// The address that the request comes from.
+    #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
+    src: IpAddr,
+    /// The name that the TLS handshake asks for, if it is not the host.
+    #[arg(long, value_name = "NAME")]
+    sni: Option<String>,
+    /// The listener, where several fit the URL.
+    #[arg(long, value_name = "NAME")]
+    listener: Option<String>,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Exit {
+    let question = match question(arguments) {
+        Ok(question) => question,
+        Err(error) => {
+            log_line(&format!("error: {error}"));
+            return Exit::Usage;
+        }
+    };
+    let explained =
+        if arguments.config.is_empty() { ask(&question, arguments) } else { answer(&question, arguments) };
+    match explained {
+        Err(exit) => exit,
+        Ok(explanation) if arguments.json => {
+            // Nothing in an explanation has no form in JSON.
+            print(&serde_json::to_string_pretty(&explanation).unwrap_or_default())
+        }
+        Ok(explanation) => print(&to_text(&question, &explanation)),
+    }
+}
+
+fn question(arguments: &Arguments) -> Result<Question, String> {
+    let mut question = Question::new(&arguments.method, &arguments.url)?;
+    for header in &arguments.headers {
+        question.add_header(header)?;
+    }
+    question.source = arguments.src;
+    question.sni.clone_from(&arguments.sni);
+    question.listener.clone_from(&arguments.listener);
+    Ok(question)
+}
+
+/// Asks the running process.
+fn ask(question: &Question, arguments: &Arguments) -> Result<Explanation, Exit> {
+    let endpoint = AdminEndpoint::at(arguments.socket.clone());
+    let text = serde_json::to_string(question).unwrap_or_default();
+    endpoint.ask(&format!("{EXPLAIN} {text}"), ANSWER_TIMEOUT).map(|(_, explanation)| explanation)
+}
+
+/// Answers with a configuration that is not in service.
+fn answer(question: &Question, arguments: &Arguments) -> Result<Explanation, Exit> {
+    let snapshot = load(&arguments.config)?;
+    explain::explain(&snapshot, question).map_err(|error| {
+        log_line(&format!("error: {error}"));
+        Exit::Failure
+    })
+}
+
+/// The snapshot of a configuration; the operator has been told what is wrong with it.
+pub(super) fn load(paths: &[PathBuf]) -> Result<Snapshot, Exit> {
+    let mut loaded = sources::load(paths);
+    let snapshot = loaded.config.as_ref().and_then(|config| {
+        let credentials = credentials::load(config, &read_file, &mut loaded.report);
+        explain::offline::snapshot(config, credentials, &mut loaded.report)
+    });
+    match snapshot {
+        Some(snapshot) if !loaded.report.has_errors() => Ok(snapshot),
+        _ => {
+            diagnostics::print(&loaded.report);
+            Err(Exit::ConfigurationInvalid)
+        }
+    }
+}
+
+fn to_text(question: &Question, explanation: &Explanation) -> String {
+    let mut lines = vec![format!(
+        "{} of {} from {} at the listener \"{}\"",
+        question.method, question.target, explanation.client, explanation.listener
+    )];
+    if !explanation.host.is_empty() {
+        lines.push(format!("host  {}", explanation.host));
+    }
+    if !explanation.path.is_empty() {
+        lines.push(format!("path  {}", explanation.path));
+    }
+    if !explanation.rules.is_empty() {
+        lines.push(String::new());
+    }
+    let width = explanation.rules.iter().map(|rule| rule.name.len()).max().unwrap_or(0);
+    for rule in &explanation.rules {
+        let verdict = match (rule.verdict.as_str(), &rule.missed) {
+            ("taken", _) => "takes the request".to_owned(),
+            ("missed", Some(condition)) => format!("no: {condition}"),
+            _ => "not reached".to_owned(),
+        };
+        lines.push(format!("{:>5}  {:width$}  {verdict}", rule.priority, rule.name));
+    }
+    lines.push(String::new());
+    lines.push(outcome(explanation));
+    if let Some(target) = &explanation.target {
+        lines.push(format!("  target  {target}"));
+    }
+    if let Some(host) = &explanation.forwarded_host {
+        lines.push(format!("  Host    {host}"));
+    }
+    lines.extend(explanation.removed_headers.iter().map(|name| format!("  without {name}")));
+    lines.extend(explanation.set_headers.iter().map(|(name, value)| format!("  with    {name}: {value}")));
+    lines.extend(explanation.groups.iter().flat_map(group_lines));
+    lines.join("\n")
+}
+
+fn outcome(explanation: &Explanation) -> String {
+    let why = &explanation.why;
+    match (explanation.status, &explanation.location) {
+        (Some(status), Some(location)) => format!("{status} to {location}: {why}"),
+        (Some(status), None) => format!("{status}: {why}"),
+        (None, _) => format!("forwarded: {why}"),
+    }
+}
+
+fn group_lines(group: &GroupExplanation) -> Vec<String> {
+    let share =
+        if group.percent == 100 { String::new() } else { format!(", {} % of requests", group.percent) };
+    let mut lines = vec![format!("  group   {} ({}{share})", group.name, group.algorithm)];
+    lines.push(match &group.backend {
+        Some(backend) => format!("  backend {backend}: {}", group.why),
+        None if group.candidates.is_empty() => format!("  backend none: {}", group.why),
+        None => format!("  backend {}: {}", group.candidates.join(", "), group.why),
+    });
+    lines
+}

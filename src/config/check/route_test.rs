@@ -1,0 +1,79 @@
+//! `[[request]]` of `ringway test`.
+
+use serde_json::Value as Json;
+
+use crate::config::RouteTest;
+use crate::config::check::kind::Kind;
+use crate::config::check::kind::refuse_kind;
+use crate::config::check::section::Output;
+use crate::config::check::section::Section;
+use crate::config::raw;
+use crate::config::report::Report;
+
+/// What can be expected of a request.
+const EXPECTATIONS: [&str; 8] =
+    ["rule", "action", "status", "location", "group", "backend", "target", "host"];
+
+pub(super) fn route_test(table: &raw::Table, output: &mut Output) -> RouteTest {
+    let mut section = Section::element("request", table, output);
+    let text = |read: Option<(String, _)>| read.map(|(text, _)| text);
+    let method = text(section.read_present("method", &Text)).unwrap_or_else(|| "GET".to_owned());
+    let url = section.read_required("url", &Text, "url = \"https://www.example.com/\"");
+    let test = RouteTest {
+        method,
+        url: text(url).unwrap_or_default(),
+        headers: section.read_present("headers", &Texts).map(|(list, _)| list).unwrap_or_default(),
+        source: text(section.read_present("source", &Text)),
+        sni: text(section.read_present("sni", &Text)),
+        listener: text(section.read_present("listener", &Text)),
+        expected: EXPECTATIONS
+            .into_iter()
+            .filter_map(|key| Some((key, text(section.read_present(key, &Text))?)))
+            .collect(),
+        location: table.location,
+    };
+    if test.expected.is_empty() && !EXPECTATIONS.iter().any(|key| section.is_refused(key)) {
+        let help = format!("add one of {}", EXPECTATIONS.join(", "));
+        section.report().error(table.location, "this request is expected to do nothing", help);
+    }
+    section.close();
+    test
+}
+
+/// A string, or a number as one.
+struct Text;
+
+impl Kind for Text {
+    type Value = String;
+
+    fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<String> {
+        match &raw.kind {
+            raw::Kind::Text(text) => Some(text.clone()),
+            raw::Kind::Integer(number) => Some(number.to_string()),
+            _ => refuse_kind(key, raw, "a string", report),
+        }
+    }
+
+    fn show(&self, value: &String) -> Json {
+        Json::from(value.as_str())
+    }
+}
+
+/// A list of strings.
+struct Texts;
+
+impl Kind for Texts {
+    type Value = Vec<String>;
+
+    fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<Vec<String>> {
+        let raw::Kind::Array(values) = &raw.kind else {
+            return refuse_kind(key, raw, "a list such as [\"x-canary: 1\"]", report);
+        };
+        let parsed: Vec<_> = values.iter().filter_map(|value| Text.parse(key, value, report)).collect();
+        (parsed.len() == values.len()).then_some(parsed)
+    }
+
+    fn show(&self, value: &Vec<String>) -> Json {
+        value.iter().map(String::as_str).collect()
+    }
+}

@@ -1,0 +1,66 @@
+//! Why a request goes where it goes: the form from which JSON and text are made.
+
+use serde::Deserialize;
+use serde::Serialize;
+
+/// What becomes of a request, and why.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct Explanation {
+    pub listener: String,
+    /// The client, as trusted proxies tell it.
+    pub client: String,
+    /// As rules compare them.
+    pub host: String,
+    pub path: String,
+    /// Every rule of the listener, in the order in which they are asked.
+    pub rules: Vec<RuleExplanation>,
+    /// The name of the rule that takes the request.
+    pub rule: Option<String>,
+    /// `forward`, `redirect`, `respond` or `refuse`.
+    pub action: String,
+    /// What the client gets, where no backend is asked.
+    pub status: Option<u16>,
+    /// The reason code in the access log, where no backend is asked.
+    pub reason: Option<String>,
+    pub location: Option<String>,
+    /// Groups that share the requests.
+    pub groups: Vec<GroupExplanation>,
+    /// Path and query as backends get them.
+    pub target: Option<String>,
+    /// The host that backends get.
+    pub forwarded_host: Option<String>,
+    /// Fields that the rule writes, and names of those that it takes away.
+    pub set_headers: Vec<(String, String)>,
+    pub removed_headers: Vec<String>,
+    /// In words.
+    pub why: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct RuleExplanation {
+    pub name: String,
+    pub priority: u32,
+    /// `taken`, `missed` or `not_reached`.
+    pub verdict: String,
+    /// The first condition that does not hold.
+    pub missed: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct GroupExplanation {
+    pub name: String,
+    /// The share of requests, 0 to 100.
+    pub percent: u32,
+    pub algorithm: String,
+    /// As `ringway status` says it.
+    pub availability: String,
+    /// Those that new requests can go to.
+    pub candidates: Vec<String>,
+    /// The one that this request goes to, where the algorithm does not take turns.
+    pub backend: Option<String>,
+    /// How the backend is chosen.
+    pub why: String,
+}

@@ -1,0 +1,257 @@
+//! Why a request goes where it goes: the rules of a snapshot asked on behalf of a request that nobody made.
+//!
+//! What decides is the code of the data path: the router, the rewriting and the redirects of `policy/`, the groups and
+//! tables of `snapshot/`. Here is only what they are asked with and how it reads.
+
+pub mod answer;
+mod groups;
+pub mod offline;
+pub mod question;
+mod request;
+
+use std::sync::Arc;
+
+use crate::control::explain::answer::Explanation;
+use crate::control::explain::answer::RuleExplanation;
+use crate::control::explain::question::Question;
+use crate::control::explain::request::Asked;
+use crate::policy::redirect::RequestedUrl;
+use crate::policy::redirect::UrlScheme;
+use crate::policy::router::Captures;
+use crate::policy::router::RuleVerdict;
+use crate::policy::router::normalize::is_normal;
+use crate::policy::router::normalize::normalize;
+use crate::policy::router::target::split_target;
+use crate::policy::template::RequestValues;
+use crate::snapshot::Listener;
+use crate::snapshot::Snapshot;
+use crate::snapshot::rules::FinalAction;
+use crate::snapshot::rules::RouterMemory;
+use crate::snapshot::rules::Rule;
+use crate::snapshot::rules::Rules;
+
+/// Explains what becomes of a request.
+///
+/// # Errors
+/// A sentence that says why it cannot be told.
+pub fn explain(snapshot: &Snapshot, question: &Question) -> Result<Explanation, String> {
+    let listener = listener(snapshot, question)?;
+    let mut headers = request::headers(question)?;
+    let asked = Asked::new(question, listener, &mut headers);
+    let mut explanation = Explanation {
+        listener: listener.name.clone(),
+        client: asked.client.address.to_string(),
+        host: text(&asked.host),
+        ..Explanation::default()
+    };
+    if let Err(status) = asked.admit() {
+        explanation.action = "refuse".to_owned();
+        explanation.status = Some(status);
+        explanation.why = match status {
+            421 => "the certificate of this connection does not cover the host".to_owned(),
+            _ => "the method is not served".to_owned(),
+        };
+        return Ok(explanation);
+    }
+    if !redirected(&asked, &mut explanation) {
+        routed(&asked, &mut explanation);
+    }
+    Ok(explanation)
+}
+
+/// The listener that the question is about.
+fn listener<'s>(snapshot: &'s Snapshot, question: &Question) -> Result<&'s Listener, String> {
+    let mut listeners = snapshot.listeners.iter().flatten().filter(|listener| !listener.is_leaving());
+    if let Some(name) = &question.listener {
+        return listeners
+            .find(|listener| listener.name == *name)
+            .map(|listener| &**listener)
+            .ok_or_else(|| format!("there is no listener \"{}\"", name.escape_debug()));
+    }
+    let speaks = |listener: &&&Arc<Listener>| listener.tls.is_some() == question.is_https;
+    let fits: Vec<&Arc<Listener>> = listeners.filter(|listener| speaks(&listener)).collect();
+    let port = question.port();
+    let is_at_port = |listener: &&Arc<Listener>| listener.addresses.iter().any(|it| it.port() == port);
+    let at_port: Vec<&Arc<Listener>> = fits.iter().copied().filter(is_at_port).collect();
+    match (at_port.as_slice(), fits.as_slice()) {
+        ([one], _) | ([], [one]) => Ok(one),
+        (_, []) => Err("no listener speaks the scheme of this URL".to_owned()),
+        (_, several) => {
+            let names: Vec<&str> = several.iter().map(|listener| listener.name.as_str()).collect();
+            Err(format!("several listeners fit: name one of {} with --listener", names.join(", ")))
+        }
+    }
+}
+
+/// Explains the redirect of all requests, if the listener has one.
+fn redirected(asked: &Asked<'_, '_>, explanation: &mut Explanation) -> bool {
+    let Some(to) = &asked.listener.http().redirect_to else { return false };
+    let target = asked.head.target.path_and_query;
+    if to.spares_acme && target.starts_with(b"/.well-known/acme-challenge/") {
+        return false;
+    }
+    let port = if to.port == 443 { String::new() } else { format!(":{}", to.port) };
+    if to.hosts.contain(&asked.host) {
+        explanation.action = "redirect".to_owned();
+        explanation.status = Some(301);
+        explanation.location = Some(format!("https://{}{port}{}", text(&asked.host), text(target)));
+        explanation.why = "the listener redirects every request (redirect_to)".to_owned();
+    } else {
+        refuse(
+            explanation,
+            421,
+            "misdirected",
+            "no certificate of the listener that redirect_to names covers the host",
+        );
+    }
+    true
+}
+
+fn refuse(explanation: &mut Explanation, status: u16, reason: &str, why: &str) {
+    explanation.action = "refuse".to_owned();
+    explanation.status = Some(status);
+    explanation.reason = Some(reason.to_owned());
+    explanation.why = why.to_owned();
+}
+
+/// Explains what rules make of a request.
+fn routed(asked: &Asked<'_, '_>, explanation: &mut Explanation) {
+    let (path, query) = split_target(asked.head.target.path_and_query);
+    explanation.path = text(path);
+    let mut spelled = Vec::new();
+    let http = asked.listener.http();
+    let Some(rules) = &http.rules else {
+        return defaulted(asked, asked.head.target.path_and_query, explanation);
+    };
+    if rules.normalizes && !is_normal(path) && normalize(path, &mut spelled).is_err() {
+        let why = "the path means different things to different servers (path_normalization)";
+        return refuse(explanation, 400, "ambiguous_path", why);
+    }
+    let path = if spelled.is_empty() { path } else { &spelled };
+    explanation.path = text(path);
+    let facts = asked.facts(path, query);
+    let mut memory = RouterMemory::default();
+    let verdicts = rules.router().explain(&facts, memory.scratch(rules));
+    let taken = verdicts.iter().position(|verdict| *verdict == RuleVerdict::Holds);
+    explanation.rules = rule_list(rules, &verdicts, taken);
+    match taken.and_then(|index| Some((index, rules.get(index)?))) {
+        Some((index, rule)) => {
+            explanation.rule = Some(rule.name.to_string());
+            let captures = rules.router().captures(index, path, memory.scratch(rules));
+            acted(asked, rule, &asked.values(path, query, &captures), explanation);
+        }
+        None => defaulted(asked, &asked.target(path), explanation),
+    }
+}
+
+fn rule_list(rules: &Rules, verdicts: &[RuleVerdict], taken: Option<usize>) -> Vec<RuleExplanation> {
+    let explained = rules.iter().zip(verdicts).enumerate().map(|(index, (rule, verdict))| {
+        let (word, missed) = match verdict {
+            _ if taken == Some(index) => ("taken", None),
+            _ if taken.is_some_and(|taken| taken < index) => ("not_reached", None),
+            RuleVerdict::Holds => ("taken", None),
+            RuleVerdict::Misses(condition) => {
+                ("missed", rules.router().conditions(index).get(*condition).map(|it| it.describe()))
+            }
+        };
+        RuleExplanation {
+            name: rule.name.to_string(),
+            priority: rule.priority,
+            verdict: word.to_owned(),
+            missed,
+        }
+    });
+    explained.collect()
+}
+
+/// Explains the actions of the rule that takes a request.
+fn acted(asked: &Asked<'_, '_>, rule: &Rule, values: &RequestValues<'_>, explanation: &mut Explanation) {
+    let http = asked.listener.http();
+    match &rule.last {
+        FinalAction::Respond(response) => {
+            explanation.action = "respond".to_owned();
+            explanation.status = Some(response.status);
+            explanation.reason = Some("fixed_response".to_owned());
+            explanation.why = "the rule has the answer".to_owned();
+        }
+        FinalAction::Redirect(redirect) => {
+            let names_host = redirect.host.is_some() || rule.knows_host;
+            if !names_host && !http.certified_hosts.contain(&asked.host) {
+                let why =
+                    "the redirect would repeat a host that neither a condition nor a certificate covers";
+                return refuse(explanation, 421, "misdirected", why);
+            }
+            let mut location = Vec::new();
+            let protocol = if asked.client.scheme == "https" { UrlScheme::Https } else { UrlScheme::Http };
+            redirect.write(
+                &RequestedUrl { protocol, authority: asked.client.host, values: *values },
+                &mut location,
+            );
+            explanation.action = "redirect".to_owned();
+            explanation.status = Some(redirect.status);
+            explanation.reason = Some("redirect".to_owned());
+            explanation.location = Some(text(&location));
+            explanation.why = "the rule redirects".to_owned();
+        }
+        FinalAction::Forward(targets) => {
+            let total: u32 = targets.weights().map(|(_, weight)| weight).sum();
+            let weights = targets.weights().map(|(group, weight)| (group, weight * 100 / total.max(1)));
+            explanation.groups = groups::explain(asked, weights);
+            explanation.action = "forward".to_owned();
+            explanation.why = "the rule forwards".to_owned();
+            let (mut target, mut host) = (Vec::new(), Vec::new());
+            match &rule.rewrite {
+                Some(rewrite) => {
+                    rewrite.write_target(values, &mut target);
+                    rewrite.write_host(values, &mut host);
+                }
+                None => target = asked.target(values.path),
+            }
+            explanation.target = Some(text(&target));
+            explanation.forwarded_host = Some(text(if host.is_empty() { asked.client.host } else { &host }));
+            explanation.removed_headers = rule.request_headers.withheld().to_vec();
+            explanation.set_headers = asked.written(&rule.request_headers);
+        }
+    }
+}
+
+/// Explains what becomes of a request that no rule takes.
+fn defaulted(asked: &Asked<'_, '_>, target: &[u8], explanation: &mut Explanation) {
+    let Some(group) = asked.listener.default_group else {
+        return refuse(
+            explanation,
+            404,
+            "no_route",
+            "no rule takes it, and the listener has no default_group",
+        );
+    };
+    explanation.action = "forward".to_owned();
+    explanation.groups = groups::explain(asked, std::iter::once((group, 100)));
+    explanation.target = Some(text(target));
+    explanation.forwarded_host = Some(text(asked.client.host));
+    explanation.why = "no rule takes it: it goes to the default_group".to_owned();
+}
+
+/// Bytes as they can be shown.
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+impl Asked<'_, '_> {
+    /// What variables of templates stand for.
+    fn values<'v>(
+        &'v self,
+        path: &'v [u8],
+        query: &'v [u8],
+        captures: &'v Captures<'v>,
+    ) -> RequestValues<'v> {
+        RequestValues {
+            protocol: self.client.scheme,
+            host: &self.host,
+            port: self.client.listener_port,
+            path,
+            query,
+            captures,
+        }
+    }
+}

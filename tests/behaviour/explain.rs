@@ -1,0 +1,155 @@
+//! `ringway explain` and `ringway test`: what they tell, and that it is what happens.
+
+use crate::support::{Backend, Client, Ringway, Scenario};
+use std::process::{Command, Output};
+
+fn rule(name: &str, priority: u32, lines: &str) -> String {
+    format!("[[rule]]\nname = \"{name}\"\nlistener = \"web\"\npriority = {priority}\n{lines}\n")
+}
+
+/// Runs the program in the folder of a configuration: exit code, standard output and standard error.
+fn run(ringway: &Ringway, arguments: &[&str]) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = Command::new(env!("CARGO_BIN_EXE_ringway"))
+        .args(arguments)
+        .current_dir(ringway.folder())
+        .output()
+        .expect("the program starts");
+    let text = |bytes| String::from_utf8(bytes).expect("the output is UTF-8");
+    (status.code().expect("it ends by itself"), text(stdout), text(stderr))
+}
+
+fn explained(ringway: &Ringway, arguments: &[&str]) -> serde_json::Value {
+    let all = [&["explain", "--json", "--socket", "admin.sock"], arguments].concat();
+    let (code, text, error) = run(ringway, &all);
+    assert_eq!(code, 0, "{error}");
+    serde_json::from_str(&text).unwrap_or_else(|reason| panic!("{reason}: {text}"))
+}
+
+/// With the admin socket.
+fn scenario(backend: &Backend) -> Scenario {
+    Scenario::of(backend).table("[admin]\nsocket = \"admin.sock\"")
+}
+
+#[test]
+fn every_rule_is_told_with_the_condition_that_failed() {
+    let backend = Backend::echo_head();
+    let ringway = scenario(&backend)
+        .table(&rule("never", 10, "method = \"PUT\"\npath = \"/api/*\"\nrespond = { code = 403 }"))
+        .table(&rule(
+            "api",
+            20,
+            "path = \"~^/api/(.*)$\"\nheader = { name = \"x-a\" }\nrewrite = { path = \"/v2/${1}\", host = \"in.${host}\" }\n\
+             set_header = { name = \"x-ip\", value = { system = \"client_ip\" } }\nremove_header = { name = \"x-a\" }\n\
+             group = \"app\"",
+        ))
+        .table(&rule("last", 30, "host = \"*.example\"\nredirect = { path = \"/there\" }"))
+        .start();
+    let url = format!("http://a.example:{}/x/../api/b?c=1", ringway.address().port());
+    let told = explained(&ringway, &["GET", &url, "-H", "x-a: 1", "--src", "192.0.2.7"]);
+    assert_eq!(told["path"], "/api/b");
+    let verdicts: Vec<_> = told["rules"].as_array().unwrap().iter().map(|rule| &rule["verdict"]).collect();
+    assert_eq!(verdicts, ["missed", "taken", "not_reached"]);
+    assert_eq!(told["rules"][0]["missed"], "method \"PUT\"");
+    assert_eq!((&told["rule"], &told["target"]), (&"api".into(), &"/v2/b?c=1".into()));
+    assert_eq!(told["forwarded_host"], "in.a.example");
+    assert_eq!(told["set_headers"], serde_json::json!([["x-ip", "192.0.2.7"]]));
+    assert_eq!(told["groups"][0]["backend"], backend.address().to_string());
+    let told = explained(&ringway, &["GET", &url.replace("api", "x")]);
+    assert_eq!((&told["rule"], &told["status"]), (&"last".into(), &302.into()));
+    assert!(told["location"].as_str().unwrap().ends_with("/there?c=1"), "{told}");
+    // For people, and from the file.
+    let (code, text, _) = run(&ringway, &["explain", "-c", "ringway.toml", "GET", &url]);
+    assert_eq!(code, 0);
+    for line in [
+        "   10  never  no: method \"PUT\"",
+        "   20  api    no: header x-a = \"*\"",
+        "   30  last   takes the request",
+    ] {
+        assert!(text.lines().any(|its| its == line), "no {line:?} in\n{text}");
+    }
+    let (code, _, error) = run(&ringway, &["explain", "GET", "example.com"]);
+    assert!(code == 2 && error.contains("http:// or https://"), "{error}");
+}
+
+/// Requests that chance makes out of a few words: what is told of them is what happens to them.
+#[test]
+fn what_is_told_is_what_happens() {
+    const HOSTS: &[&str] = &["a.example", "b.example", "other"];
+    const PATHS: &[&str] = &[
+        "/", "/a", "/a/", "/a/b", "//a", "/a/../b", "/%61", "/b.php", "/..", "/a%2Fb", "/x?y=1", "/a/b?y=2",
+    ];
+    const METHODS: &[&str] = &["GET", "PUT", "DELETE"];
+    const CONDITIONS: &[&str] = &[
+        "host = \"a.example\"",
+        "host = [\"*.example\"]",
+        "path = \"/a\"",
+        "path = [\"/a/*\", \"*.php\"]",
+        "path_prefix = \"/a\"",
+        "path = \"~^/[ab]$\"",
+        "path = \"~*B\"",
+        "method = [\"PUT\", \"GET\"]",
+        "query = { name = \"y\", values = [\"1\"] }",
+        "header = { name = \"x-t\", values = [\"?\"] }",
+    ];
+    let mut number: u64 = 42;
+    let mut below = |bound: usize| {
+        number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (number >> 33) as usize % bound
+    };
+    let backend = Backend::fixed("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnone");
+    let mut scenario = scenario(&backend);
+    for index in 0..12 {
+        let (one, two) = (CONDITIONS[below(CONDITIONS.len())], CONDITIONS[below(CONDITIONS.len())]);
+        let key = |condition: &str| condition.split(' ').next().map(str::to_owned);
+        let second = if key(one) == key(two) { "" } else { two };
+        let lines = format!("{one}\n{second}\nrespond = {{ body = \"r{index}\" }}");
+        scenario = scenario.table(&rule(&format!("r{index}"), 10 + index, &lines));
+    }
+    let ringway = scenario.start();
+    let mut client = Client::connect(ringway.address());
+    for _ in 0..60 {
+        let (host, path, method) = (HOSTS[below(3)], PATHS[below(PATHS.len())], METHODS[below(3)]);
+        let field = if below(2) == 0 { "x-t: 1" } else { "x-t: 12" };
+        client.send(format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n{field}\r\n\r\n"));
+        let response = client.read_response();
+        let scheme = if crate::support::over_tls() { "https" } else { "http" };
+        let url = format!("{scheme}://{host}{path}");
+        let told = explained(&ringway, &[method, &url, "-H", field, "--listener", "web"]);
+        let asked = format!("{method} {url} {field}: {told}");
+        match told["status"].as_u64() {
+            Some(status) => assert_eq!(u64::from(response.status), status, "{asked}"),
+            None => assert_eq!(response.text(), "none", "{asked}"),
+        }
+        if response.status == 200 {
+            assert_eq!(response.text(), told["rule"].as_str().unwrap_or("none"), "{asked}");
+        }
+    }
+}
+
+#[test]
+fn a_table_of_requests_tells_what_went_elsewhere() {
+    let backend = Backend::echo_head();
+    let ringway = scenario(&backend)
+        .table(&rule("api", 10, "path_prefix = \"/api\"\nstrip_prefix = \"/api\"\ngroup = \"app\""))
+        .table(&rule("moved", 20, "path = \"/old\"\nredirect = { code = 301, host = \"new.example\", path = \"/\" }"))
+        .file(
+            "good.toml",
+            "[[request]]\nurl = \"http://a/api/x\"\nlistener = \"web\"\nrule = \"api\"\ngroup = \"app\"\ntarget = \"/x\"\n\
+             [[request]]\nmethod = \"POST\"\nurl = \"http://a/old\"\nlistener = \"web\"\nstatus = 301\n\
+             [[request]]\nurl = \"http://a/\"\nlistener = \"web\"\nrule = \"\"\naction = \"forward\"\n",
+        )
+        .file("bad.toml", "[[request]]\nurl = \"http://a/api\"\nlistener = \"web\"\nrule = \"moved\"\n")
+        .file("wrong.toml", "[[request]]\nurl = \"http://a/\"\nrules = \"x\"\n")
+        .start();
+    let test = |file: &str| run(&ringway, &["test", file, "-c", "ringway.toml"]);
+    let (code, text, error) = test("good.toml");
+    assert_eq!((code, text.trim()), (0, "3 requests went where they were expected to go"), "{error}");
+    let (code, _, error) = test("bad.toml");
+    assert_eq!(code, 1);
+    assert!(
+        error.contains("bad.toml:1: GET http://a/api\n  rule: expected \"moved\", found \"api\""),
+        "{error}"
+    );
+    let (code, _, error) = test("wrong.toml");
+    assert!(code == 3 && error.contains("`rules`"), "{error}");
+}

@@ -94,7 +94,7 @@ const DOORS: &[Door] = &[
     Door { package: "flate2", rooms: &["http/content_coding.rs"] },
     Door { package: "toml", rooms: &["config/raw.rs"] },
     Door { package: "strsim", rooms: &["config/check/nearest.rs"] },
-    Door { package: "serde", rooms: &["control/admin/", "command/"] },
+    Door { package: "serde", rooms: &["control/admin/", "control/explain/", "command/"] },
     Door { package: "serde_json", rooms: &["config/", "control/admin/", "command/"] },
     // Networks are values that the configuration holds and a policy looks up.
     Door { package: "ipnet", rooms: &["config/", "policy/"] },

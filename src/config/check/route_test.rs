@@ -17,18 +17,18 @@ const EXPECTATIONS: [&str; 8] =
 pub(super) fn route_test(table: &raw::Table, output: &mut Output) -> RouteTest {
     let mut section = Section::element("request", table, output);
     let text = |read: Option<(String, _)>| read.map(|(text, _)| text);
-    let method = text(section.read_present("method", &Text)).unwrap_or_else(|| "GET".to_owned());
-    let url = section.read_required("url", &Text, "url = \"https://www.example.com/\"");
+    let method = text(section.read_present("method", &PlainText)).unwrap_or_else(|| "GET".to_owned());
+    let url = section.read_required("url", &PlainText, "url = \"https://www.example.com/\"");
     let test = RouteTest {
         method,
         url: text(url).unwrap_or_default(),
-        headers: section.read_present("headers", &Texts).map(|(list, _)| list).unwrap_or_default(),
-        source: text(section.read_present("source", &Text)),
-        sni: text(section.read_present("sni", &Text)),
-        listener: text(section.read_present("listener", &Text)),
+        headers: section.read_present("headers", &PlainTexts).map(|(list, _)| list).unwrap_or_default(),
+        source: text(section.read_present("source", &PlainText)),
+        sni: text(section.read_present("sni", &PlainText)),
+        listener: text(section.read_present("listener", &PlainText)),
         expected: EXPECTATIONS
             .into_iter()
-            .filter_map(|key| Some((key, text(section.read_present(key, &Text))?)))
+            .filter_map(|key| Some((key, text(section.read_present(key, &PlainText))?)))
             .collect(),
         location: table.location,
     };
@@ -41,14 +41,14 @@ pub(super) fn route_test(table: &raw::Table, output: &mut Output) -> RouteTest {
 }
 
 /// A string, or a number as one.
-struct Text;
+struct PlainText;
 
-impl Kind for Text {
+impl Kind for PlainText {
     type Value = String;
 
     fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<String> {
         match &raw.kind {
-            raw::Kind::Text(text) => Some(text.clone()),
+            raw::Kind::PlainText(text) => Some(text.clone()),
             raw::Kind::Integer(number) => Some(number.to_string()),
             _ => refuse_kind(key, raw, "a string", report),
         }
@@ -60,16 +60,16 @@ impl Kind for Text {
 }
 
 /// A list of strings.
-struct Texts;
+struct PlainTexts;
 
-impl Kind for Texts {
+impl Kind for PlainTexts {
     type Value = Vec<String>;
 
     fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<Vec<String>> {
         let raw::Kind::Array(values) = &raw.kind else {
             return refuse_kind(key, raw, "a list such as [\"x-canary: 1\"]", report);
         };
-        let parsed: Vec<_> = values.iter().filter_map(|value| Text.parse(key, value, report)).collect();
+        let parsed: Vec<_> = values.iter().filter_map(|value| PlainText.parse(key, value, report)).collect();
         (parsed.len() == values.len()).then_some(parsed)
     }
 

@@ -1,19 +1,19 @@
 //! Which backend a request goes to.
 
 use crate::control::explain::answer::GroupExplanation;
-use crate::control::explain::request::Asked;
+use crate::control::explain::request::AskedRequest;
 use crate::policy::balance::Algorithm;
 use crate::snapshot::group::Group;
 
 /// Explains groups, each with its share of the requests.
 pub(super) fn explain(
-    asked: &Asked<'_, '_>,
+    asked: &AskedRequest<'_, '_>,
     weights: impl Iterator<Item = (usize, u32)>,
 ) -> Vec<GroupExplanation> {
     weights.filter_map(|(index, percent)| Some(group(asked, asked.listener.group(index)?, percent))).collect()
 }
 
-fn group(asked: &Asked<'_, '_>, group: &Group, percent: u32) -> GroupExplanation {
+fn group(asked: &AskedRequest<'_, '_>, group: &Group, percent: u32) -> GroupExplanation {
     let (_, table) = group.table().load();
     let name = |member: u32| group.member(member as usize).map(|member| member.backend.name.clone());
     let candidates: Vec<String> =

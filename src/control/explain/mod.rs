@@ -14,7 +14,7 @@ use std::sync::Arc;
 use crate::control::explain::answer::Explanation;
 use crate::control::explain::answer::RuleExplanation;
 use crate::control::explain::question::Question;
-use crate::control::explain::request::Asked;
+use crate::control::explain::request::AskedRequest;
 use crate::policy::redirect::RequestedUrl;
 use crate::policy::redirect::UrlScheme;
 use crate::policy::router::Captures;
@@ -37,7 +37,7 @@ use crate::snapshot::rules::Rules;
 pub fn explain(snapshot: &Snapshot, question: &Question) -> Result<Explanation, String> {
     let listener = listener(snapshot, question)?;
     let mut headers = request::headers(question)?;
-    let asked = Asked::new(question, listener, &mut headers);
+    let asked = AskedRequest::new(question, listener, &mut headers);
     let mut explanation = Explanation {
         listener: listener.name.clone(),
         client: asked.client.address.to_string(),
@@ -84,7 +84,7 @@ fn listener<'s>(snapshot: &'s Snapshot, question: &Question) -> Result<&'s Liste
 }
 
 /// Explains the redirect of all requests, if the listener has one.
-fn redirected(asked: &Asked<'_, '_>, explanation: &mut Explanation) -> bool {
+fn redirected(asked: &AskedRequest<'_, '_>, explanation: &mut Explanation) -> bool {
     let Some(to) = &asked.listener.http().redirect_to else { return false };
     let target = asked.head.target.path_and_query;
     if to.spares_acme && target.starts_with(b"/.well-known/acme-challenge/") {
@@ -115,7 +115,7 @@ fn refuse(explanation: &mut Explanation, status: u16, reason: &str, why: &str) {
 }
 
 /// Explains what rules make of a request.
-fn routed(asked: &Asked<'_, '_>, explanation: &mut Explanation) {
+fn routed(asked: &AskedRequest<'_, '_>, explanation: &mut Explanation) {
     let (path, query) = split_target(asked.head.target.path_and_query);
     explanation.path = text(path);
     let mut spelled = Vec::new();
@@ -165,7 +165,12 @@ fn rule_list(rules: &Rules, verdicts: &[RuleVerdict], taken: Option<usize>) -> V
 }
 
 /// Explains the actions of the rule that takes a request.
-fn acted(asked: &Asked<'_, '_>, rule: &Rule, values: &RequestValues<'_>, explanation: &mut Explanation) {
+fn acted(
+    asked: &AskedRequest<'_, '_>,
+    rule: &Rule,
+    values: &RequestValues<'_>,
+    explanation: &mut Explanation,
+) {
     let http = asked.listener.http();
     match &rule.last {
         FinalAction::Respond(response) => {
@@ -216,7 +221,7 @@ fn acted(asked: &Asked<'_, '_>, rule: &Rule, values: &RequestValues<'_>, explana
 }
 
 /// Explains what becomes of a request that no rule takes.
-fn defaulted(asked: &Asked<'_, '_>, target: &[u8], explanation: &mut Explanation) {
+fn defaulted(asked: &AskedRequest<'_, '_>, target: &[u8], explanation: &mut Explanation) {
     let Some(group) = asked.listener.default_group else {
         return refuse(
             explanation,
@@ -237,7 +242,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-impl Asked<'_, '_> {
+impl AskedRequest<'_, '_> {
     /// What variables of templates stand for.
     fn values<'v>(
         &'v self,

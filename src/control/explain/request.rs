@@ -25,7 +25,7 @@ use crate::snapshot::Listener;
 const CLIENT_PORT: u16 = 50_000;
 
 /// A request at its listener.
-pub(super) struct Asked<'q, 'h> {
+pub(super) struct AskedRequest<'q, 'h> {
     pub(super) listener: &'q Listener,
     pub(super) head: RequestHead<'h, 'q>,
     pub(super) client: Client<'q>,
@@ -46,12 +46,12 @@ pub(super) fn headers(question: &Question) -> Result<Headers<'_>, String> {
     Ok(headers)
 }
 
-impl<'q, 'h> Asked<'q, 'h> {
+impl<'q, 'h> AskedRequest<'q, 'h> {
     pub(super) fn new(
         question: &'q Question,
         listener: &'q Listener,
         headers: &'h mut Headers<'q>,
-    ) -> Asked<'q, 'h> {
+    ) -> AskedRequest<'q, 'h> {
         let http = listener.http();
         let host_field = |field: &&Field<'q>| field.name.eq_ignore_ascii_case(b"host");
         let host = headers.iter().find(host_field).map_or(question.authority.as_bytes(), |field| field.value);
@@ -71,7 +71,7 @@ impl<'q, 'h> Asked<'q, 'h> {
             version: Version::Http11,
             headers,
         };
-        Asked { listener, head, client, host: host_name(host), sni: question.sni.as_deref() }
+        AskedRequest { listener, head, client, host: host_name(host), sni: question.sni.as_deref() }
     }
 
     /// The status of a request that is not served at all.

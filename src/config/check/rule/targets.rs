@@ -53,7 +53,7 @@ pub(super) fn redirect(
         Some(raw) => Some(port(raw, report)?),
         None => None,
     };
-    let mut texts = Texts { captures: 0, report };
+    let mut texts = Templates { captures: 0, report };
     let host = texts.optional("host", read("host"))?;
     let path = texts.optional("path", read("path"))?;
     let query = texts.optional("query", read("query"))?;
@@ -116,7 +116,7 @@ pub(super) fn rewrite(key: &str, raw: &raw::Value, report: &mut Report) -> Optio
         report.error(raw.location, format!("`{key}` changes nothing"), "give it host, path or query");
         return None;
     }
-    let mut texts = Texts { captures: 0, report };
+    let mut texts = Templates { captures: 0, report };
     let host = texts.optional("host", read("host"))?;
     let path = texts.optional("path", read("path"))?;
     let query = texts.optional("query", read("query"))?;
@@ -145,12 +145,12 @@ pub(super) fn strip_prefix(key: &str, raw: &raw::Value, report: &mut Report) -> 
     Some(RewritePath::StripPrefix(text.to_owned()))
 }
 
-struct Texts<'r> {
+struct Templates<'r> {
     captures: usize,
     report: &'r mut Report,
 }
 
-impl Texts<'_> {
+impl Templates<'_> {
     /// The template of a key, if the key is there; outer None after reporting what is wrong with it.
     fn optional(&mut self, key: &str, raw: Option<&raw::Value>) -> Option<Option<Template>> {
         let Some(raw) = raw else { return Some(None) };

@@ -21,7 +21,6 @@ mod route;
 pub mod client_tls;
 mod stickiness;
 pub mod stream;
-mod system_values;
 mod tunnel;
 mod upload;
 mod waiting;

@@ -3,7 +3,6 @@
 use arrayvec::ArrayVec;
 
 use crate::exchange::message::Origin;
-use crate::exchange::system_values::system_value;
 use crate::http::head::ResponseHead;
 use crate::net::buffer::Buffer;
 use crate::policy::forwarded::Client;
@@ -30,7 +29,7 @@ impl ResponseNotes {
         let values = policy.map(|policy| {
             let mut values = worker.buffers.small();
             for value in &policy.system_values {
-                push(&mut values, |out| system_value(*value, client, origin, out));
+                push(&mut values, |out| value.write(client, &origin.http.forwarded.slb_id, out));
             }
             values
         });

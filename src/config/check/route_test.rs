@@ -48,7 +48,7 @@ impl Kind for PlainText {
 
     fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<String> {
         match &raw.kind {
-            raw::Kind::PlainText(text) => Some(text.clone()),
+            raw::Kind::Text(text) => Some(text.clone()),
             raw::Kind::Integer(number) => Some(number.to_string()),
             _ => refuse_kind(key, raw, "a string", report),
         }

@@ -111,7 +111,7 @@ impl Condition {
                 let values = test.values.iter().map(|value| quoted(value.as_str())).collect();
                 format!("{} = {}", test.name, list(values))
             }
-            Condition::SourceIp(networks) => networks.to_string(),
+            Condition::SourceIp(test) => test.to_string(),
         };
         format!("{} {values}", self.as_str())
     }
@@ -165,6 +165,19 @@ impl TextTest {
             TextTest::Pattern(pattern) => pattern.matches(text),
             TextTest::Subtree(root) => is_below(text, root.as_bytes()),
             TextTest::Regex(regex) => is_match(regex.number),
+        }
+    }
+}
+
+/// The networks, and how many groups there are beside them.
+impl fmt::Display for SourceTest {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let separator = if self.networks.is_empty() || self.groups.is_empty() { "" } else { ", " };
+        write!(out, "{}{separator}", self.networks)?;
+        match self.groups.len() {
+            0 => Ok(()),
+            1 => out.write_str("an IP group"),
+            several => write!(out, "one of {several} IP groups"),
         }
     }
 }

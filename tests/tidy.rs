@@ -159,6 +159,7 @@ const SHARED_TYPE_NAMES: &[Shared] = &[
             "FingerprintHash",
             "FixedResponse",
             "Forwarded",
+            "Gates",
             "Http2Limits",
             "HttpListener",
             "Listener",

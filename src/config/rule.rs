@@ -1,5 +1,6 @@
 //! A `[[rule]]`: which requests it takes, and what becomes of them.
 
+use crate::config::gates::Gates;
 use crate::config::report::Location;
 use crate::policy::header_edits::HeaderEdit;
 use crate::policy::redirect::Redirect;
@@ -24,12 +25,25 @@ pub struct Rule {
 /// What becomes of a request that a rule takes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Actions {
+    pub gates: Gates,
     pub request_headers: Vec<HeaderEdit>,
     /// For what the client gets, whoever answers.
     pub response_headers: Vec<HeaderEdit>,
     /// Only with [`FinalAction::Forward`].
     pub rewrite: Option<Rewrite>,
     pub last: FinalAction,
+}
+
+impl Actions {
+    /// Every group that a request can be sent to, or asked about at.
+    pub fn groups(&self) -> impl Iterator<Item = usize> {
+        let targets = match &self.last {
+            FinalAction::Forward(targets) => targets.as_slice(),
+            FinalAction::Redirect(_) | FinalAction::Respond(_) => &[],
+        };
+        let asked = self.gates.forward_auth.as_ref().map(|auth| auth.group);
+        targets.iter().map(|target| target.group).chain(asked)
+    }
 }
 
 /// What ends the processing of a request.

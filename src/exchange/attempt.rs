@@ -41,7 +41,7 @@ pub(super) struct ResponseEnd {
 /// One try to have a request answered by a backend: what is known of it besides its streams.
 pub(super) struct Attempt<'a> {
     pub(super) worker: &'a Worker,
-    pub(super) terms: &'a ResponseTerms<'a>,
+    pub(super) terms: Option<&'a ResponseTerms<'a>>,
     pub(super) group: &'a Group,
     /// The index of the backend that was chosen.
     pub(super) member: u32,

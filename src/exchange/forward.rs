@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::pin::pin;
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::exchange::attempt::Attempt;
 use crate::exchange::attempt::Relayed;
@@ -73,18 +74,24 @@ pub(super) struct Forward {
     pub(super) compression: Option<AcceptedCodings>,
 }
 
+/// Where a request is sent.
+#[derive(Clone, Copy)]
+pub(super) struct ForwardTo<'g> {
+    pub(super) group: &'g Group,
+    pub(super) worker: &'g Worker,
+    /// What is changed about its response; None where no client gets that.
+    pub(super) terms: Option<&'g ResponseTerms<'g>>,
+}
+
 impl Forward {
     pub(super) async fn run<S: Stream>(
         &mut self,
         stream: &mut S,
         recording: &mut Recording,
-        terms: &ResponseTerms<'_>,
+        to: &ForwardTo<'_>,
     ) -> Result<(), ExchangeError> {
-        let ResponseTerms { origin, worker, .. } = *terms;
+        let ForwardTo { group, worker, .. } = *to;
         self.take_received_body(stream.parts().0)?;
-        let Some(group) = origin.listener.group(self.group) else {
-            return Err(ExchangeError::Refused(Reason::NoRoute));
-        };
         if self.request_buffer > 0 || group.awaits_probes {
             Box::pin(self.wait_for_choice(stream, recording, group, worker)).await?;
         }
@@ -114,7 +121,7 @@ impl Forward {
                     // An attempt on a fresh one is the second chance already.
                     let carrier = Carrier { reused: lease.reused, is_shared: lease.is_shared() && !fresh };
                     let is_stopgap = lease.is_stopgap();
-                    match self.attempt(lease, (stream, chosen), recording, terms).await {
+                    match self.attempt(lease, (stream, chosen), recording, to).await {
                         Ok(()) => return Ok(()),
                         Err(error) if is_stopgap => (error.of_stopgap(), carrier),
                         Err(error) => (error, carrier),
@@ -199,15 +206,15 @@ impl Forward {
         lease: Lease<'_>,
         (stream, member): (&mut S, u32),
         recording: &mut Recording,
-        terms: &ResponseTerms<'_>,
+        to: &ForwardTo<'_>,
     ) -> Result<(), ExchangeError> {
-        let worker = terms.worker;
+        let worker = to.worker;
         let group = lease.group;
         let (body, reply, watch) = stream.parts();
         // HTTP/2 may end a request without content by a frame of its own, which is not waited for.
         let is_incomplete = !body.is_finished() && !self.request.length().is_empty();
         let progress = (body.is_finished(), is_incomplete, recording.is_call);
-        let attempt = self.begin_attempt((group, member), progress, terms);
+        let attempt = self.begin_attempt((group, member), progress, to);
         let upstream = &lease.stream;
         let last = if attempt.uploading.get() { None } else { Some(body.trailers()) };
         self.request.send(upstream, last, group.response_timeout, &worker.buffers).await?;
@@ -258,9 +265,9 @@ impl Forward {
         &self,
         (group, member): (&'a Group, u32),
         (is_read, is_incomplete, is_call): (bool, bool, bool),
-        terms: &'a ResponseTerms<'a>,
+        to: &ForwardTo<'a>,
     ) -> Attempt<'a> {
-        let ResponseTerms { origin, worker, .. } = *terms;
+        let ForwardTo { worker, terms, .. } = *to;
         Attempt {
             worker,
             terms,
@@ -268,7 +275,7 @@ impl Forward {
             member,
             target: self.target,
             is_secure: self.is_secure,
-            tunnel_idle_timeout: origin.http.tunnel_idle_timeout,
+            tunnel_idle_timeout: terms.map_or(Duration::ZERO, |terms| terms.origin.http.tunnel_idle_timeout),
             upgrade: self.upgrade,
             accept: self.accept.clone(),
             compression: self.compression,

@@ -96,6 +96,29 @@ pub(super) async fn respond_fixed<B: RequestBody, R: Reply, W>(
     respond(Answer { status: *status, fields, content }, body, reply, terms).await;
 }
 
+/// Sends an answer that another has given.
+pub(super) async fn pass_on<B: RequestBody, R: Reply, W>(
+    mut head: ResponseHead<'_, '_>,
+    content: Option<Buffer>,
+    (body, reply, _): (&mut B, &mut R, W),
+    terms: &ResponseTerms<'_>,
+) {
+    let mut added = Added::new();
+    terms.edit(&mut head, &mut added);
+    let facts = StartFacts {
+        length: BodyLength::Exact(content.as_ref().map_or(0, |content| content.len() as u64)),
+        is_only_trailers: false,
+        // What is left of the request would be taken for the next one.
+        close: !body.is_finished(),
+        upgrade: None,
+        added: &added,
+        replaced: &[],
+    };
+    reply.start(&head, &facts);
+    // Failing to do so changes nothing any more.
+    let _ = reply.send(content, Some(&[])).await;
+}
+
 /// Answers a request that was refused or failed.
 pub(super) async fn refuse(
     reason: Reason,

@@ -8,6 +8,8 @@ mod compression;
 mod drain;
 pub mod error;
 mod forward;
+mod forward_auth;
+mod gate;
 mod local;
 mod log_line;
 pub mod message;
@@ -21,12 +23,15 @@ mod route;
 pub mod client_tls;
 mod stickiness;
 pub mod stream;
+mod subrequest;
 mod tunnel;
 mod upload;
 mod waiting;
 
 use crate::exchange::error::ExchangeError;
 use crate::exchange::forward::Forward;
+use crate::exchange::forward::ForwardTo;
+use crate::exchange::gate::Gate;
 use crate::exchange::message::Origin;
 use crate::exchange::message::Request;
 use crate::exchange::record::Recording;
@@ -50,11 +55,14 @@ use crate::policy::request_id;
 use crate::policy::request_id::RequestId;
 use crate::snapshot::rules::FinalAction;
 use crate::telemetry::reason::Reason;
+use crate::upstream::request::PreparedRequest;
 use crate::worker::Worker;
 
 /// A request that was looked at, and what will be done about it.
 pub struct Exchange {
     plan: Plan,
+    /// What is to be passed first.
+    gate: Option<Box<Gate>>,
     recording: Recording,
     notes: ResponseNotes,
     /// Answers of our own are such as gRPC understands.
@@ -67,6 +75,11 @@ impl Exchange {
     /// [`BodyError::TooLarge`](stream::BodyError::TooLarge). A tunnel has no content.
     pub fn body_limit(&self) -> Option<u64> {
         self.body_limit
+    }
+
+    /// Whether the request must go without trailers: one could be taken for a header that a gate has set.
+    pub fn withholds_trailers(&self) -> bool {
+        self.gate.is_some()
     }
 }
 
@@ -81,6 +94,16 @@ enum Plan {
     Respond(u32),
 }
 
+impl Plan {
+    /// What would be forwarded.
+    fn request(&mut self) -> Option<&mut PreparedRequest> {
+        match self {
+            Plan::Forward(forward) => Some(&mut forward.request),
+            _ => None,
+        }
+    }
+}
+
 /// Decides what becomes of a request. Nothing of the head is needed afterwards.
 pub fn begin(request: &Request<'_, '_>, origin: &Origin<'_>, worker: &Worker) -> Exchange {
     let id = request_id(request, origin, worker);
@@ -89,9 +112,15 @@ pub fn begin(request: &Request<'_, '_>, origin: &Origin<'_>, worker: &Worker) ->
     let mut recording = Recording::begin(request, &client, origin, worker);
     let is_grpc = grpc::is_call(&request.head);
     recording.is_call = is_grpc;
-    let plan = plan(request, (&client, origin), &mut recording, worker).unwrap_or_else(Plan::Answer);
+    let (plan, gate) = match plan(request, (&client, origin), &mut recording, worker) {
+        Ok(plan) => {
+            let rule = recording.rule;
+            (plan, rule.and_then(|rule| gate::prepare(request, (&client, origin), rule, worker)))
+        }
+        Err(reason) => (Plan::Answer(reason), None),
+    };
     let notes = ResponseNotes::of(&client, origin, worker);
-    Exchange { plan, recording, notes, is_grpc, body_limit: body_limit(origin) }
+    Exchange { plan, gate, recording, notes, is_grpc, body_limit: body_limit(origin) }
 }
 
 /// What becomes of a request, or why nothing does.
@@ -109,11 +138,13 @@ fn plan(
         RouteAction::Forward(forwarding) => {
             // A configuration file does not hold four billion groups.
             recording.group = Some(forwarding.group as u32);
-            let edits = rule.and_then(|rule| origin.http.rule(rule)).map(|rule| &rule.request_headers);
+            let rule = rule.and_then(|rule| origin.http.rule(rule));
+            let edits = rule.map(|rule| &rule.request_headers);
             let changes = Changes {
                 target: forwarding.has_target.then_some(&memory.target),
                 host: forwarding.has_host.then_some(&memory.host),
                 edits: edits.filter(|edits| !edits.is_empty()),
+                gates: rule.and_then(|rule| rule.gates.as_deref()),
             };
             let group = origin.listener.group(forwarding.group).ok_or(Reason::NoRoute)?;
             let target = (forwarding.group, group);
@@ -128,10 +159,22 @@ fn plan(
 ///
 /// It is borrowed because it is large: what a future takes, it holds twice and copies.
 pub async fn serve<S: Stream>(exchange: &mut Exchange, stream: &mut S, origin: &Origin<'_>, worker: &Worker) {
-    let Exchange { plan, recording, notes, is_grpc, .. } = exchange;
+    let Exchange { plan, gate, recording, notes, is_grpc, .. } = exchange;
     let terms = &ResponseTerms { origin, worker, notes, rule: recording.rule };
+    let refused = match gate {
+        // Boxed, because most requests have no gate.
+        Some(gate) => Box::pin(gate.pass((stream, plan.request()), recording, terms)).await,
+        None => None,
+    };
     let outcome = match plan {
-        Plan::Forward(forward) => forward.run(stream, recording, terms).await,
+        _ if let Some(end) = refused => end,
+        Plan::Forward(forward) => match origin.listener.group(forward.group) {
+            Some(group) => {
+                let to = &ForwardTo { group, worker, terms: Some(terms) };
+                forward.run(stream, recording, to).await
+            }
+            None => Err(ExchangeError::Refused(Reason::NoRoute)),
+        },
         Plan::Answer(reason) => Err(ExchangeError::Refused(*reason)),
         Plan::Redirect { status, location } => {
             recording.reason = Reason::Redirect;
@@ -183,7 +226,14 @@ pub fn refuse(
 ) -> Exchange {
     let recording = Recording::of_refused(head, received, origin, worker);
     let notes = ResponseNotes::of_refused(origin, worker);
-    Exchange { plan: Plan::Answer(reason), recording, notes, is_grpc: false, body_limit: body_limit(origin) }
+    Exchange {
+        plan: Plan::Answer(reason),
+        gate: None,
+        recording,
+        notes,
+        is_grpc: false,
+        body_limit: body_limit(origin),
+    }
 }
 
 /// Records a connection on which no request can come, or a request that cannot be answered.

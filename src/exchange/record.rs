@@ -76,6 +76,11 @@ impl Recording {
         Recording::new(received, line)
     }
 
+    /// For a request of Ringway's own.
+    pub(super) fn unlogged(worker: &Worker) -> Recording {
+        Recording::new(worker.clock.now(), None)
+    }
+
     fn new(received: Moment, line: Option<Box<PendingLogLine>>) -> Recording {
         Recording {
             group: None,

@@ -15,6 +15,7 @@ use crate::policy::grpc;
 use crate::policy::header_edits::SystemValue;
 use crate::policy::max_forwards;
 use crate::policy::websocket;
+use crate::snapshot::gates::Gates;
 use crate::snapshot::group::Group;
 use crate::snapshot::rules::HeaderEdits;
 use crate::upstream::request::RequestTarget;
@@ -28,6 +29,15 @@ pub(super) struct Changes<'c> {
     pub(super) target: Option<&'c Vec<u8>>,
     pub(super) host: Option<&'c Vec<u8>>,
     pub(super) edits: Option<&'c HeaderEdits>,
+    pub(super) gates: Option<&'c Gates>,
+}
+
+impl Changes<'_> {
+    /// Whether a field of the client's own must not pass.
+    fn withhold(&self, name: &[u8]) -> bool {
+        self.edits.is_some_and(|edits| edits.withholds(name))
+            || self.gates.is_some_and(|gates| gates.withholds(name))
+    }
 }
 
 /// Writes the request as the backends of a group, which has this index, will get it. `id` is empty where the request gets
@@ -53,7 +63,7 @@ pub(super) fn prepare(
         KnownName::Expect => request.expects_continue && request_buffer == 0,
         KnownName::MaxForwards => max_forwards.is_none(),
         KnownName::Cookie if hidden.is_some() => false,
-        _ => !forwarded.withholds(field) && !changes.edits.is_some_and(|edits| edits.withholds(field.name)),
+        _ => !forwarded.withholds(field) && !changes.withhold(field.name),
     };
     let line = RequestTarget {
         target: changes.target.map_or(head.target.path_and_query, Vec::as_slice),
@@ -103,7 +113,7 @@ pub(super) fn prepare(
 
 /// The host of requests that name none, as HTTP/1.0 allows: the one that is configured for that, else that of the first
 /// backend.
-fn default_host<'a>(origin: &Origin<'a>, group: &'a Group) -> &'a [u8] {
+pub(super) fn default_host<'a>(origin: &Origin<'a>, group: &'a Group) -> &'a [u8] {
     let configured = group.default_host.as_ref().or(origin.http.default_host.as_ref());
     configured.unwrap_or(&group.first_host).as_bytes()
 }

@@ -116,7 +116,7 @@ fn act_on_head(
     let dates = attempt.worker.dates.borrow();
     let cookies;
     let mut added = Added::new();
-    attempt.terms.edit(head, &mut added);
+    attempt.terms.iter().for_each(|terms| terms.edit(head, &mut added));
     cookies = SetCookies::of(
         head,
         &attempt.target,

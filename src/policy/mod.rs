@@ -4,6 +4,7 @@ pub mod access_list;
 pub mod balance;
 pub mod compression;
 pub mod early_hints;
+pub mod forward_auth;
 pub mod forwarded;
 pub mod grpc;
 pub mod header_edits;

@@ -5,6 +5,7 @@
 
 pub mod affinity;
 pub mod backend;
+pub mod gates;
 pub mod group;
 pub mod rcu_cell;
 pub mod responses;

@@ -10,6 +10,7 @@ pub use crate::policy::redirect::Rewrite;
 use crate::policy::router::Router;
 use crate::policy::router::RoutingFacts;
 use crate::policy::router::Scratch;
+use crate::snapshot::gates::Gates;
 
 /// Rules in the order of their priority, and the matcher that finds the one of a request.
 pub struct Rules {
@@ -25,6 +26,8 @@ pub struct Rules {
 pub struct Rule {
     pub name: Arc<str>,
     pub priority: u32,
+    /// None: nothing is asked of its requests.
+    pub gates: Option<Box<Gates>>,
     pub request_headers: HeaderEdits,
     pub response_headers: HeaderEdits,
     pub rewrite: Option<Rewrite>,

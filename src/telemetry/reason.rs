@@ -69,6 +69,10 @@ pub enum Reason {
     BadResponse(&'static str),
     /// The client was sent elsewhere.
     Redirect,
+    /// The service that a rule has asked about the request denied it.
+    ForwardAuthDenied,
+    /// That service gave no answer, or none that can be understood.
+    ForwardAuthFailed,
     /// A rule has the answer.
     FixedResponse,
     /// The response could not be compressed, which is our fault.
@@ -114,6 +118,8 @@ impl Reason {
             Reason::UpstreamReset => "upstream_reset",
             Reason::NoTunnels => "upstream_without_websocket",
             Reason::Redirect => "redirect",
+            Reason::ForwardAuthDenied => "forward_auth_denied",
+            Reason::ForwardAuthFailed => "forward_auth_failed",
             Reason::FixedResponse => "fixed_response",
             Reason::CompressionFailed => "compression_failed",
         }
@@ -127,7 +133,7 @@ impl Reason {
             Reason::BadRequest(_, status) => status,
             Reason::PlainHttp | Reason::ClientTls(_) | Reason::ClientProxy(_) | Reason::ClientHttp2(_) => 400,
             Reason::FinalRecipient => 204,
-            Reason::AccessDenied => 403,
+            Reason::AccessDenied | Reason::ForwardAuthDenied => 403,
             Reason::NoRoute => 404,
             Reason::MethodNotAllowed => 405,
             Reason::HeaderTimeout | Reason::BodyTimeout => 408,
@@ -149,7 +155,8 @@ impl Reason {
             | Reason::DrainTimeout
             | Reason::UpstreamBusy
             | Reason::NoDescriptor
-            | Reason::NoLocalPort => 503,
+            | Reason::NoLocalPort
+            | Reason::ForwardAuthFailed => 503,
             Reason::ConnectTimeout | Reason::ResponseTimeout => 504,
         }
     }

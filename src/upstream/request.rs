@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use crate::http::body::BodyLength;
+use crate::http::head::Method;
 use crate::http::head::RequestHead;
 use crate::http::head::Version;
 use crate::http::headers::Field;
+use crate::http::headers::Headers;
 use crate::http::headers::KnownName;
 use crate::net::buffer::Buffer;
 use crate::net::buffer::Buffers;
@@ -41,6 +43,16 @@ impl PreparedRequest {
     pub fn head(&self) -> &[u8] {
         let text = self.text.as_ref().map_or(&b""[..], |text| text.filled());
         text.get(..self.head_bytes).unwrap_or_default()
+    }
+
+    /// Adds a field to the head, behind which no content stands yet.
+    pub fn add_field(&mut self, name: &[u8], value: &[u8]) {
+        let Some(text) = self.text.as_mut().filter(|text| text.len() == self.head_bytes) else { return };
+        // In front of the line that ends the head.
+        text.truncate(self.head_bytes.saturating_sub(2));
+        field_lines::write_field(text.tail(), name, value);
+        field_lines::write_end(text.tail());
+        self.head_bytes = text.len();
     }
 
     pub fn length(&self) -> BodyLength {
@@ -190,8 +202,32 @@ impl RequestWriter {
         let version = if is_framed && wording.speaks_http10 { request.version } else { Version::Http11 };
         let out = text.tail();
         head::write_request_line_of(out, &request.method, line.target, version);
-        field_lines::write_field(out, b"Host", line.host);
-        for field in request.headers.iter() {
+        RequestWriter { text, version, is_framed }.fields(request.headers, line.host, passes)
+    }
+
+    /// Writes the same of a GET of Ringway's own, with those of a client's fields for which `passes` says so.
+    pub fn begin_get(
+        mut text: Buffer,
+        headers: &Headers<'_>,
+        line: RequestTarget<'_>,
+        wording: Wording,
+        passes: impl Fn(&Field<'_>) -> bool,
+    ) -> RequestWriter {
+        let is_framed = wording.versions == Versions::Http1;
+        let version = Version::Http11;
+        head::write_request_line_of(text.tail(), &Method::Get, line.target, version);
+        RequestWriter { text, version, is_framed }.fields(headers, line.host, passes)
+    }
+
+    fn fields(
+        mut self,
+        headers: &Headers<'_>,
+        host: &[u8],
+        passes: impl Fn(&Field<'_>) -> bool,
+    ) -> RequestWriter {
+        let out = self.text.tail();
+        field_lines::write_field(out, b"Host", host);
+        for field in headers.iter() {
             let rewritten = matches!(
                 field.known,
                 KnownName::Host | KnownName::ContentLength | KnownName::TransferEncoding
@@ -199,14 +235,14 @@ impl RequestWriter {
             if rewritten || !passes(field) {
                 continue;
             }
-            if is_framed {
+            if self.is_framed {
                 field_lines::write_field(out, field.name, field.value);
             } else {
                 // HTTP/2 tells fields that must never be indexed from the others.
                 field_lines::write_marked_field(out, field);
             }
         }
-        RequestWriter { text, version, is_framed }
+        self
     }
 
     pub fn field(&mut self, name: &[u8], value: &[u8]) {

@@ -23,6 +23,7 @@ mod early_response;
 mod explain;
 mod failing_backends;
 mod foreign_sessions;
+mod forward_auth;
 mod forwarded;
 mod graceful_stop;
 mod grpc;

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use crate::config::FinalAction;
 use crate::config::GroupProtocol;
 use crate::config::Listener;
 use crate::config::ListenerProtocol;
@@ -121,11 +120,8 @@ pub(super) fn check_use(
     }
     for group in groups.iter().filter(|group| !group.name.is_empty()) {
         let is_wanted = |reference: &Reference| reference.name.as_ref() == Some(&group.name);
-        let is_target = |rule: &Rule| match &rule.actions.last {
-            FinalAction::Forward(targets) => {
-                targets.iter().any(|target| groups.get(target.group).is_some_and(|g| g.name == group.name))
-            }
-            FinalAction::Redirect(_) | FinalAction::Respond(_) => false,
+        let is_target = |rule: &Rule| {
+            rule.actions.groups().any(|index| groups.get(index).is_some_and(|g| g.name == group.name))
         };
         if !defaults().any(is_wanted) && !rules.iter().any(is_target) {
             let message = format!("the server group \"{}\" is not used", group.name);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::config;
 use crate::config::Config;
 use crate::config::Report;
+use crate::control::build::gates;
 use crate::control::build::parts::Parts;
 use crate::control::credentials::ip_groups;
 use crate::control::credentials::ip_groups::LoadedIpGroup;
@@ -84,10 +85,9 @@ fn of_listener<'r>(all: &'r [Cow<'_, config::Rule>], listener: usize) -> Vec<&'r
 fn groups_of(listener: &config::Listener, rules: &[&config::Rule]) -> Vec<usize> {
     let mut groups: Vec<usize> = listener.default_group.into_iter().collect();
     for rule in rules {
-        let config::FinalAction::Forward(targets) = &rule.actions.last else { continue };
-        for target in targets {
-            if !groups.contains(&target.group) {
-                groups.push(target.group);
+        for group in rule.actions.groups() {
+            if !groups.contains(&group) {
+                groups.push(group);
             }
         }
     }
@@ -144,6 +144,7 @@ fn build(rule: &config::Rule, groups: &[usize]) -> Rule {
     Rule {
         name: Arc::from(rule.name.as_str()),
         priority: rule.priority,
+        gates: gates::build(&actions.gates, own_index),
         request_headers: HeaderEdits::new(actions.request_headers.iter().cloned()),
         response_headers: HeaderEdits::new(actions.response_headers.iter().cloned()),
         rewrite: actions.rewrite.clone(),

@@ -190,10 +190,11 @@ fn begin(
     let request =
         Request { head, length, upgrade, lacks_key: false, expects_continue, is_https, is_covered, received };
     let exchange = exchange::begin(&request, origin, worker);
+    let withholds_trailers = exchange.withholds_trailers();
     // A length beyond the limit is refused by the exchange, with a log line that knows the request.
     let decoder =
         BodyDecoder::new(framing, exchange.body_limit()).unwrap_or_else(|_| BodyDecoder::unlimited(framing));
-    Look::Request(exchange, traits, decoder.without_trailers(drops_trailers))
+    Look::Request(exchange, traits, decoder.without_trailers(drops_trailers || withholds_trailers))
 }
 
 /// What waiting for the rest of a head gave.

@@ -7,6 +7,7 @@ use std::task::Poll;
 use crate::downstream::h2::shared::Shared;
 use crate::downstream::multiplex::stream_state::StreamError;
 use crate::downstream::multiplex::stream_state::StreamState;
+use crate::exchange::Exchange;
 use crate::exchange::stream::BodyError;
 use crate::exchange::stream::BodyTimeout;
 use crate::exchange::stream::RequestBody;
@@ -21,6 +22,7 @@ pub(super) struct Body<'s> {
     limit: Option<u64>,
     /// All was taken. What comes for a tunnel is not looked at before that begins.
     finished: bool,
+    drops_trailers: bool,
     trailers: Vec<u8>,
 }
 
@@ -29,11 +31,12 @@ impl<'s> Body<'s> {
         shared: &'s Shared,
         state: &'s StreamState,
         terms: &'s HttpListener,
-        (wants_tunnel, limit): (bool, Option<u64>),
+        (wants_tunnel, exchange): (bool, &Exchange),
     ) -> Body<'s> {
-        let limit = limit.filter(|_| !wants_tunnel);
+        let limit = exchange.body_limit().filter(|_| !wants_tunnel);
+        let drops_trailers = exchange.withholds_trailers() || terms.forwarded.identity.has_aliases();
         let finished = wants_tunnel || state.has_nothing_to_take();
-        let mut body = Body { shared, state, terms, limit, finished, trailers: Vec::new() };
+        let mut body = Body { shared, state, terms, limit, finished, drops_trailers, trailers: Vec::new() };
         body.take_trailers();
         body
     }
@@ -41,7 +44,7 @@ impl<'s> Body<'s> {
     /// Takes the trailers, once nothing else is left. One could be taken for a header that we add under a name of
     /// the operator's choice.
     fn take_trailers(&mut self) {
-        if self.finished && !self.terms.forwarded.identity.has_aliases() {
+        if self.finished && !self.drops_trailers {
             self.trailers = std::mem::take(&mut self.state.inbox.borrow_mut().trailers);
         }
     }

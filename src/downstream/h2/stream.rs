@@ -39,7 +39,7 @@ pub(crate) async fn serve(job: StreamTask) {
     if let Some(terms) = snapshot.listener(shared.connection.listener()) {
         let origin = shared.origin(terms);
         let mut stream = H2Stream {
-            body: Body::new(&shared, &state, origin.http, (traits.wants_tunnel, exchange.body_limit())),
+            body: Body::new(&shared, &state, origin.http, (traits.wants_tunnel, &exchange)),
             reply: Reply::new(&shared, &state, origin.http, traits),
             watch: ClientPresence { shared: &shared, state: &state },
             head_bytes: traits.head_bytes,

@@ -5,6 +5,7 @@ use serde_json::Value as Json;
 use crate::config::Actions;
 use crate::config::FinalAction;
 use crate::config::FixedResponse;
+use crate::config::Gates;
 use crate::config::WeightedGroup;
 use crate::config::check::kind::Integer;
 use crate::config::check::kind::Kind;
@@ -14,6 +15,9 @@ use crate::config::check::rule::conditions;
 use crate::config::check::rule::conditions::Conditions;
 use crate::config::check::rule::fields;
 use crate::config::check::rule::fields::EditedHead;
+use crate::config::check::rule::gates;
+use crate::config::check::rule::gates::GroupName;
+use crate::config::check::rule::gates::SideGroups;
 use crate::config::check::rule::targets;
 use crate::config::check::rule::targets::TemplateNeeds;
 use crate::config::check::rule::written::Written;
@@ -23,13 +27,15 @@ use crate::config::check::section::report_unknown;
 use crate::config::raw;
 use crate::config::report::Location;
 use crate::config::report::Report;
+use crate::policy::forward_auth::ForwardAuth;
 use crate::policy::header_edits::HeaderEdit;
 use crate::policy::header_edits::layers::MAX_EDITS;
 use crate::policy::redirect::Redirect;
 use crate::policy::redirect::Rewrite;
 
 /// The keys of actions, on a rule and in its list. Those that end the processing come last.
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 15] = [
+    "forward_auth",
     "rewrite",
     "strip_prefix",
     "insert_header",
@@ -60,11 +66,13 @@ pub(super) struct ParsedActions {
     pub actions: Actions,
     /// The names of the groups, in the order of the targets.
     pub groups: Vec<(String, Location)>,
+    pub side_groups: SideGroups,
 }
 
 /// One action as it stands in the file.
 #[derive(Clone)]
 enum Action {
+    ForwardAuth(ForwardAuth, GroupName),
     Rewrite(Rewrite),
     Edit(HeaderEdit),
     EditResponse(HeaderEdit),
@@ -134,14 +142,17 @@ fn check_captures(actions: &[Placed], conditions: &Conditions, report: &mut Repo
 fn assemble(all: Vec<Placed>, location: Location, report: &mut Report) -> Option<ParsedActions> {
     let (mut request_headers, mut response_headers) = (Vec::new(), Vec::new());
     let (mut rewrite, mut last, mut groups) = (None, None, Vec::new());
+    let (mut gates, mut side_groups) = (Gates::default(), SideGroups::default());
     for Placed { action, location, .. } in all {
         let is_second = match &action {
             Action::Edit(_) | Action::EditResponse(_) => false,
+            Action::ForwardAuth(..) => gates.forward_auth.is_some(),
             Action::Rewrite(_) => rewrite.is_some(),
             _ => last.is_some(),
         };
         if is_second {
             let (message, help) = match action {
+                Action::ForwardAuth(..) => ("a rule asks one service", "keep one forward_auth"),
                 Action::Rewrite(_) => ("a rule rewrites once", "put host, path and query into one rewrite"),
                 _ => ("a rule ends in one way", "keep one of group, forward, redirect and respond"),
             };
@@ -151,6 +162,10 @@ fn assemble(all: Vec<Placed>, location: Location, report: &mut Report) -> Option
         match action {
             Action::Edit(edit) => request_headers.push(edit),
             Action::EditResponse(edit) => response_headers.push(edit),
+            Action::ForwardAuth(auth, group) => {
+                gates.forward_auth = Some(auth);
+                side_groups.forward_auth = Some(group);
+            }
             Action::Rewrite(one) => rewrite = Some((one, location)),
             Action::Forward(targets) => {
                 let weighted = |target: &ForwardTarget| WeightedGroup { group: 0, weight: target.weight };
@@ -175,7 +190,8 @@ fn assemble(all: Vec<Placed>, location: Location, report: &mut Report) -> Option
         report.error(*location, "a rewrite is for requests that are forwarded", "remove it");
     }
     let rewrite = rewrite.map(|(rewrite, _)| rewrite);
-    Some(ParsedActions { actions: Actions { request_headers, response_headers, rewrite, last }, groups })
+    let actions = Actions { gates, request_headers, response_headers, rewrite, last };
+    Some(ParsedActions { actions, groups, side_groups })
 }
 
 /// The value of this key.
@@ -234,6 +250,9 @@ fn action(key: &str, raw: &raw::Value, report: &mut Report) -> Option<Placed> {
     };
     let plain = |action| Placed { action, location: raw.location, captures: 0 };
     match key {
+        "forward_auth" => {
+            gates::forward_auth(key, raw, report).map(|(auth, group)| plain(Action::ForwardAuth(auth, group)))
+        }
         "rewrite" => {
             targets::rewrite(key, raw, report).map(|(one, wanted)| with((Action::Rewrite(one), wanted)))
         }

@@ -3,6 +3,7 @@
 mod actions;
 mod conditions;
 pub(super) mod fields;
+mod gates;
 mod shadow;
 mod sources;
 mod targets;
@@ -15,6 +16,7 @@ use serde_json::Value as Json;
 
 use crate::config::Actions;
 use crate::config::FinalAction;
+use crate::config::Gates;
 use crate::config::Listener;
 use crate::config::Rule;
 use crate::config::ServerGroup;
@@ -25,6 +27,7 @@ use crate::config::check::kind::refuse_kind;
 use crate::config::check::names::Known;
 use crate::config::check::names::Names;
 use crate::config::check::rule::actions::ParsedActions;
+use crate::config::check::rule::gates::SideGroups;
 use crate::config::check::section::Output;
 use crate::config::check::section::Section;
 use crate::config::raw;
@@ -36,6 +39,7 @@ pub(super) struct ParsedRule {
     rule: Rule,
     listeners: Vec<(String, Location)>,
     groups: Vec<(String, Location)>,
+    side_groups: SideGroups,
     priority: Option<Location>,
     is_whole: bool,
 }
@@ -48,14 +52,16 @@ pub(super) fn rule(table: &raw::Table, known: &Known<'_>, output: &mut Output) -
     let conditions = conditions::read(&mut section, &known.ip_groups);
     let actions = actions::read(&mut section, &conditions);
     let is_whole = actions.is_some() && conditions.is_whole;
-    let ParsedActions { actions, groups } = actions.unwrap_or_else(|| ParsedActions {
+    let ParsedActions { actions, groups, side_groups } = actions.unwrap_or_else(|| ParsedActions {
         actions: Actions {
+            gates: Gates::default(),
             request_headers: Vec::new(),
             response_headers: Vec::new(),
             rewrite: None,
             last: FinalAction::Forward(Vec::new()),
         },
         groups: Vec::new(),
+        side_groups: SideGroups::default(),
     });
     section.close();
     ParsedRule {
@@ -69,6 +75,7 @@ pub(super) fn rule(table: &raw::Table, known: &Known<'_>, output: &mut Output) -
         },
         listeners: listeners.map(|(listeners, _)| listeners).unwrap_or_default(),
         groups,
+        side_groups,
         priority: priority.map(|(_, location)| location),
         is_whole,
     }
@@ -87,7 +94,9 @@ pub(super) fn resolve(
     let mut taken: HashMap<(usize, u32), Location> = HashMap::new();
     let mut is_whole = true;
     let mut rules = Vec::with_capacity(parsed.len());
-    for ParsedRule { mut rule, listeners, groups, priority, is_whole: this_is_whole } in parsed {
+    for parsed in parsed {
+        let ParsedRule { mut rule, listeners, groups, side_groups, priority, is_whole: this_is_whole } =
+            parsed;
         is_whole &= this_is_whole;
         for (name, location) in listeners {
             if let Some(index) = listener_names.find("listener", (&name, location), report)
@@ -101,6 +110,7 @@ pub(super) fn resolve(
                 target.group = group_names.find("group", (&name, location), report).unwrap_or_default();
             }
         }
+        side_groups.resolve(&mut rule.actions, &group_names, report);
         if let Some(location) = priority {
             for listener in &rule.listeners {
                 let first = *taken.entry((*listener, rule.priority)).or_insert(location);

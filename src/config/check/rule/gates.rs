@@ -1,0 +1,181 @@
+//! `forward_auth`: what a request has to pass before it is served.
+
+use std::time::Duration;
+
+use crate::config::Actions;
+use crate::config::check::kind::Choice;
+use crate::config::check::kind::Kind;
+use crate::config::check::kind::Name;
+use crate::config::check::kind::is_token;
+use crate::config::check::kind::refuse_kind;
+use crate::config::check::kind::seconds;
+use crate::config::check::names::Names;
+use crate::config::check::rule::texts;
+use crate::config::check::section::report_unknown;
+use crate::config::raw;
+use crate::config::report::Location;
+use crate::config::report::Report;
+use crate::policy::forward_auth::ForwardAuth;
+
+/// A group's name, which is not looked up yet, and its place.
+pub(super) type GroupName = (String, Location);
+
+/// Groups that requests are not forwarded to, but that are asked about them.
+#[derive(Default)]
+pub(super) struct SideGroups {
+    pub forward_auth: Option<GroupName>,
+}
+
+impl SideGroups {
+    /// Looks them up.
+    pub(super) fn resolve(self, actions: &mut Actions, names: &Names<'_>, report: &mut Report) {
+        if let (Some((name, location)), Some(auth)) = (self.forward_auth, &mut actions.gates.forward_auth) {
+            auth.group = names.find("group", (&name, location), report).unwrap_or_default();
+        }
+    }
+}
+
+/// Fields that belong to one hop or frame a message, and those that Ringway writes itself.
+const RESERVED: [&str; 18] = [
+    "connection",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-method",
+    "x-forwarded-port",
+    "x-forwarded-proto",
+    "x-forwarded-uri",
+    "x-request-id",
+];
+
+/// Names of fields that one list may have.
+const MAX_NAMES: usize = 32;
+
+const ON_FAILURE: Choice<bool> =
+    Choice { words: &[("deny", false), ("pass", true)], aliases: &[], later: &[] };
+
+/// Reads the table; None after reporting what is wrong.
+pub(super) fn forward_auth(
+    key: &str,
+    raw: &raw::Value,
+    report: &mut Report,
+) -> Option<(ForwardAuth, GroupName)> {
+    let raw::Kind::Table(table) = &raw.kind else {
+        let expected = "a table such as { group = \"auth\", path = \"/verify\" }";
+        return refuse_kind(key, raw, expected, report);
+    };
+    let known = ["group", "path", "request_headers", "response_headers", "timeout", "on_failure"];
+    report_unknown(&table.entries, &known, &format!("`{key}`"), report);
+    let Some(entry) = table.find("group") else {
+        report.error(raw.location, format!("`group` is missing in `{key}`"), "add group = \"auth\"");
+        return None;
+    };
+    let group = (Name.parse("group", &entry.value, report)?, entry.value.location);
+    let path = match table.find("path") {
+        Some(entry) => path(&entry.value, report)?,
+        None => "/".to_owned(),
+    };
+    let names = |word: &str, default: &[&str], report: &mut Report| match table.find(word) {
+        Some(entry) => names(word, &entry.value, report),
+        None => Some(default.iter().map(|name| (*name).to_owned()).collect()),
+    };
+    let request_headers = names("request_headers", &["authorization", "cookie"], report)?;
+    let response_headers = names("response_headers", &[], report)?;
+    let timeout = match table.find("timeout") {
+        Some(entry) => seconds(1, 900).parse("timeout", &entry.value, report)?,
+        None => Duration::from_secs(2),
+    };
+    let passes_on_failure = match table.find("on_failure") {
+        Some(entry) => ON_FAILURE.parse("on_failure", &entry.value, report)?,
+        None => false,
+    };
+    let auth = ForwardAuth { group: 0, path, request_headers, response_headers, timeout, passes_on_failure };
+    Some((auth, group))
+}
+
+fn path(raw: &raw::Value, report: &mut Report) -> Option<String> {
+    let text = texts::text("path", raw, report)?;
+    if !text.starts_with('/') || !text.bytes().all(|byte| byte.is_ascii_graphic()) || text.contains('#') {
+        let help = "write \"/verify\": a path of the service, percent-encoded, with its query if it has one";
+        report.error(raw.location, format!("`path` {text:?} is no path"), help);
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+/// A list of names of fields, which may be empty.
+fn names(key: &str, raw: &raw::Value, report: &mut Report) -> Option<Vec<String>> {
+    let raw::Kind::Array(values) = &raw.kind else {
+        return refuse_kind(key, raw, "a list of names of headers such as [\"x-user\"]", report);
+    };
+    if values.len() > MAX_NAMES {
+        let message = format!("`{key}` has more than {MAX_NAMES} names");
+        report.error(raw.location, message, "name those that matter");
+        return None;
+    }
+    let parsed: Vec<String> = values.iter().filter_map(|value| field_name(key, value, report)).collect();
+    (parsed.len() == values.len()).then_some(parsed)
+}
+
+fn field_name(key: &str, raw: &raw::Value, report: &mut Report) -> Option<String> {
+    let name = texts::text(key, raw, report)?;
+    let problem = if !is_token(name) {
+        "is no name of a header"
+    } else if RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(name)) {
+        "is a header that belongs to one connection or message, or that Ringway writes itself"
+    } else {
+        return Some(name.to_ascii_lowercase());
+    };
+    report.error(raw.location, format!("{name:?} in `{key}` {problem}"), "remove it");
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Source;
+    use crate::config::load;
+
+    /// What is said of a rule with this line.
+    fn report(line: &str) -> String {
+        let text = format!(
+            "config_version = 1\n[[listener]]\nname = \"web\"\naddress = \"127.0.0.1:8080\"\n\
+             default_group = \"app\"\n[[server_group]]\nname = \"app\"\n[[server_group.backend]]\n\
+             address = \"127.0.0.1:9001\"\n[[rule]]\nname = \"r\"\nlistener = \"web\"\npriority = 1\n\
+             path = \"/\"\ngroup = \"app\"\n{line}\n"
+        );
+        load(vec![Source::made_up("ringway.toml", text)]).report.to_text(false)
+    }
+
+    #[test]
+    fn mistakes_in_forward_auth_are_named() {
+        assert_eq!(report("forward_auth = { group = \"app\" }"), "");
+        for (table, said) in [
+            ("{ path = \"/\" }", "`group` is missing in `forward_auth`"),
+            ("{ group = \"ap\" }", "did you mean \"app\"?"),
+            ("{ group = \"app\", path = \"verify\" }", "`path` \"verify\" is no path"),
+            ("{ group = \"app\", path = \"/a b\" }", "is no path"),
+            ("{ group = \"app\", timeout = \"0s\" }", "`timeout`"),
+            ("{ group = \"app\", on_failure = \"allow\" }", "allowed are \"deny\", \"pass\""),
+            ("{ group = \"app\", request_headers = \"cookie\" }", "a list of names of headers"),
+            ("{ group = \"app\", response_headers = [\"Host\"] }", "\"Host\" in `response_headers`"),
+            ("{ group = \"app\", response_headers = [\"x y\"] }", "is no name of a header"),
+            ("{ group = \"app\", header = [] }", "`header`"),
+        ] {
+            let report = report(&format!("forward_auth = {table}"));
+            assert!(report.contains(said), "{table}: {report}");
+            assert!(report.starts_with("ringway.toml:16:"), "{table}: {report}");
+        }
+        let twice =
+            report("forward_auth = { group = \"app\" }\nactions = [{ forward_auth = { group = \"app\" } }]");
+        assert!(twice.contains("a rule asks one service"), "{twice}");
+    }
+}

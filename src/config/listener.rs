@@ -6,6 +6,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::config::ip_group::Access;
+use crate::config::limits::PerClient;
 use crate::config::report::Location;
 use crate::config::tls_policies::TlsPolicy;
 use crate::policy::early_hints::EarlyHints;
@@ -28,6 +29,8 @@ pub struct Listener {
     pub max_connections: u32,
     /// 0: unlimited.
     pub connections_per_second: u32,
+    /// Of each client.
+    pub per_client: PerClient,
     pub proxy_protocol: ProxyProtocol,
     pub access: Access,
     pub protocol: ListenerProtocol,
@@ -63,6 +66,10 @@ pub struct HttpListener {
     /// How long neither side of a tunnel may say anything; zero: for ever.
     pub tunnel_idle_timeout: Duration,
     pub half_close: HalfClose,
+    /// 0: unlimited.
+    pub requests_per_second: u32,
+    /// What requests beyond a limit are answered with: 503 or 429.
+    pub limit_status: u16,
     /// Requests per connection. 0: unlimited.
     pub keepalive_requests: u32,
     pub max_header_bytes: u64,

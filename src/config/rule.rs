@@ -1,6 +1,7 @@
 //! A `[[rule]]`: which requests it takes, and what becomes of them.
 
 use crate::config::gates::Gates;
+use crate::config::limits::RequestRates;
 use crate::config::report::Location;
 use crate::policy::header_edits::HeaderEdit;
 use crate::policy::redirect::Redirect;
@@ -29,6 +30,7 @@ pub struct Actions {
     pub request_headers: Vec<HeaderEdit>,
     /// For what the client gets, whoever answers.
     pub response_headers: Vec<HeaderEdit>,
+    pub limit: Option<RequestRates>,
     /// Only with [`FinalAction::Forward`].
     pub rewrite: Option<Rewrite>,
     pub last: FinalAction,

@@ -1,4 +1,4 @@
-//! Whether a client may connect, by its address.
+//! Whether a client may connect, by its address and by what it has already.
 
 use std::net::SocketAddr;
 
@@ -6,27 +6,44 @@ use crate::exchange;
 use crate::exchange::message::Origin;
 use crate::http::head::PartialHead;
 use crate::snapshot::Listener;
+use crate::snapshot::client_connections::ClientShare;
+use crate::snapshot::request_limit::ExceededConnections;
 use crate::telemetry::operator::MessageKind;
 use crate::telemetry::operator::log_repeatedly;
 use crate::telemetry::reason::Reason;
 use crate::worker::Worker;
 
-/// Whether a client that has just connected may go on; else that is told. `peer` is the client's address, `port` the
-/// one that it connected to.
-pub(super) fn admit(listener: &Listener, peer: SocketAddr, port: u16, worker: &Worker) -> bool {
-    if listener.access.as_ref().is_none_or(|access| access.admits(peer.ip())) {
-        return true;
-    }
-    refuse(Reason::AccessDenied, listener, (peer, port), worker);
-    log_repeatedly(MessageKind::AccessDenied, || {
-        let (address, name) = (peer.ip(), &listener.name);
-        format!("warning: {address} may not connect to listener \"{name}\" (allow, deny)")
-    });
-    false
-}
+/// What a client counts for, whose address may connect.
+pub(super) type Share = Option<Box<ClientShare>>;
 
-/// Puts a line into the access log.
-fn refuse(reason: Reason, listener: &Listener, (peer, port): (SocketAddr, u16), worker: &Worker) {
+/// Lets a client that has just connected go on, and counts it; None, after telling why, if it may not. `peer` is the
+/// client's address, `port` the one that it connected to.
+pub(super) fn admit(listener: &Listener, peer: SocketAddr, port: u16, worker: &Worker) -> Option<Share> {
+    let address = peer.ip();
+    let reason = if listener.access.as_ref().is_some_and(|access| !access.admits(address)) {
+        log_repeatedly(MessageKind::AccessDenied, || {
+            let name = &listener.name;
+            format!("warning: {address} may not connect to listener \"{name}\" (allow, deny)")
+        });
+        Reason::AccessDenied
+    } else {
+        let Some(limit) = &listener.client_connections else { return Some(None) };
+        match limit.open(address, worker.clock.shared_ns(worker.clock.now())) {
+            Ok(share) => return Some(share.map(Box::new)),
+            Err(exceeded) => {
+                let (word, key) = match exceeded {
+                    ExceededConnections::Rate => ("client_connection_rate_limit", "connections_per_second"),
+                    ExceededConnections::Number => ("client_connection_limit", "max_connections"),
+                };
+                log_repeatedly(MessageKind::ConnectionLimit, || {
+                    let name = &listener.name;
+                    format!("warning: {address} is refused at listener \"{name}\" (per_client.{key})")
+                });
+                Reason::ConnectionsLimited(word)
+            }
+        }
+    };
     let origin = Origin { listener, http: listener.http(), peer, port, client_tls: None };
     exchange::record_unserved(reason, &PartialHead::default(), worker.clock.now(), &origin, worker);
+    None
 }

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
 
+use crate::downstream::admission::Share;
 use crate::downstream::coverage::Coverage;
 use crate::exchange::client_tls::ClientTls;
 use crate::exchange::message::Origin;
@@ -61,6 +62,8 @@ pub(super) struct Connection {
     eagerness: Cell<Eagerness>,
     /// When the head began to come that is not there in full.
     pub(super) head_began: Cell<Option<Moment>>,
+    /// What the client counts for, where connections of each are limited.
+    pub(super) share: Share,
     counted: CountedConnection,
 }
 
@@ -124,6 +127,7 @@ impl Connection {
             eagerness: Cell::new(Eagerness::None),
             is_sending: Cell::new(false),
             head_began: Cell::new(None),
+            share: None,
             counted,
         })
     }

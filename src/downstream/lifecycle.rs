@@ -104,9 +104,7 @@ async fn prepare(
     if connection.term(worker, |terms| terms.proxy_protocol)? {
         input = Some(read_proxy_header(&mut connection, worker).await?);
         let (peer, port) = (connection.peer, connection.port);
-        if !connection.term(worker, |terms| admission::admit(terms, peer, port, worker))? {
-            return None;
-        }
+        connection.share = connection.term(worker, |terms| admission::admit(terms, peer, port, worker))??;
     }
     if connection.term(worker, |terms| terms.tls.is_some())? {
         return match handshake::secure(connection, input, worker).await? {

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::downstream::admission;
+use crate::downstream::admission::Share;
 use crate::downstream::connection::Connection;
 use crate::downstream::eviction;
 use crate::downstream::eviction::ConnectionLimit;
@@ -93,8 +94,8 @@ async fn accept_all(accepting: &Accepting, worker: &Rc<Worker>) {
                 Some(terms) => accept(accepting, terms, worker),
                 None => return,
             };
-            let (socket, peer) = match accepted {
-                AcceptOutcome::Connection(socket, peer) => (socket, peer),
+            let (socket, peer, share) = match accepted {
+                AcceptOutcome::Connection(socket, peer, share) => (socket, peer, share),
                 AcceptOutcome::Lost => continue,
                 AcceptOutcome::NoneWaits if closing && !is_ready => return,
                 AcceptOutcome::NoneWaits => break,
@@ -106,7 +107,9 @@ async fn accept_all(accepting: &Accepting, worker: &Rc<Worker>) {
                 }
             };
             let counted = worker.connection_opened(listener);
-            serve(Connection::new(Transport::Plain(socket), peer, accepting.port, counted));
+            let mut connection = Connection::new(Transport::Plain(socket), peer, accepting.port, counted);
+            connection.share = share;
+            serve(connection);
         }
     }
 }
@@ -148,7 +151,7 @@ fn log_limit(limit: ConnectionLimit, listener: usize, worker: &Worker) {
 }
 
 enum AcceptOutcome {
-    Connection(Socket, SocketAddr),
+    Connection(Socket, SocketAddr, Share),
     /// A connection that its client gave up, or may not have.
     Lost,
     NoneWaits,
@@ -182,13 +185,14 @@ fn accept(accepting: &Accepting, listener: &Listener, worker: &Worker) -> Accept
     }
     match acceptor.accept() {
         // Behind a PROXY header stands another address.
-        Ok(Some((_, peer)))
-            if !listener.proxy_protocol && !admission::admit(listener, peer, *port, worker) =>
-        {
-            listener.connection_rate.give_back(second);
-            release(AcceptOutcome::Lost)
-        }
-        Ok(Some((socket, peer))) => AcceptOutcome::Connection(socket, peer),
+        Ok(Some((socket, peer))) if listener.proxy_protocol => AcceptOutcome::Connection(socket, peer, None),
+        Ok(Some((socket, peer))) => match admission::admit(listener, peer, *port, worker) {
+            Some(share) => AcceptOutcome::Connection(socket, peer, share),
+            None => {
+                listener.connection_rate.give_back(second);
+                release(AcceptOutcome::Lost)
+            }
+        },
         Ok(None) => release(AcceptOutcome::NoneWaits),
         // The client gave up while it waited; there may be others.
         Err(error) if is_of_one_connection(&error) => release(AcceptOutcome::Lost),

@@ -32,6 +32,9 @@ pub(super) struct Answer<'a> {
 /// Fields that one answer may have.
 const MAX_FIELDS: usize = 6;
 
+/// What answers to requests beyond a limit have.
+const LIMITED: [(&[u8], &[u8]); 2] = [(b"X-LB-QPS-Limited", b"Limited"), (b"Retry-After", b"1")];
+
 /// Sends an answer. Failing to do so changes nothing any more.
 pub(super) async fn respond(
     answer: Answer<'_>,
@@ -140,6 +143,9 @@ pub(super) async fn refuse(
     if let Some(code) = reason.router_code() {
         fields.push((b"x-router-code", code.as_bytes()));
     }
+    if matches!(reason, Reason::RateLimited(..)) {
+        fields.extend(LIMITED);
+    }
     if matches!(reason, Reason::MethodNotAllowed | Reason::FinalRecipient) {
         // RFC 9110 §15.5.6: a 405 names the methods that are allowed; so does an answer to OPTIONS.
         fields.push((b"Allow", b"GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH"));
@@ -186,11 +192,13 @@ async fn refuse_call(
     let mut message = ArrayVec::<u8, 128>::new();
     // What does not fit is cut off.
     let _ = write!(message, "{status} {}: {}", reason_phrase(status), reason.as_str());
-    let fields: [(&[u8], &[u8]); 3] = [
-        (b"Content-Type", b"application/grpc"),
-        (b"grpc-status", code.as_bytes()),
-        (b"grpc-message", &message),
-    ];
+    let mut fields = ArrayVec::<(&[u8], &[u8]), MAX_FIELDS>::new();
+    fields.push((b"Content-Type", b"application/grpc"));
+    fields.push((b"grpc-status", code.as_bytes()));
+    fields.push((b"grpc-message", &message));
+    if matches!(reason, Reason::RateLimited(..)) {
+        fields.extend(LIMITED);
+    }
     respond(Answer { status: 200, fields: &fields, content: None }, body, reply, terms).await;
 }
 

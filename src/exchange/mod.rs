@@ -10,6 +10,7 @@ pub mod error;
 mod forward;
 mod forward_auth;
 mod gate;
+mod limit;
 mod local;
 mod log_line;
 pub mod message;
@@ -131,9 +132,11 @@ fn plan(
     worker: &Worker,
 ) -> Result<Plan, Reason> {
     admit(request, origin)?;
+    limit::by_listener(client, origin, worker)?;
     let mut memory = worker.router.borrow_mut();
     let Route { rule, action } = route::route(request, client, origin, worker, &mut memory)?;
     recording.rule = rule;
+    limit::by_rule(rule, client, origin, worker)?;
     match action {
         RouteAction::Forward(forwarding) => {
             // A configuration file does not hold four billion groups.

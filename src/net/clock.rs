@@ -31,6 +31,8 @@ impl Moment {
 /// The clock of one worker. The task that runs the worker's loop calls [`Clock::end_turn`].
 pub struct Clock {
     began: Instant,
+    /// What the clock that all workers share said at `began`.
+    shared_ns_at_begin: u64,
     /// The moment read in this turn, if any code asked yet.
     read: Cell<Option<Moment>>,
     /// Wakes the loop's owner so that it ends the turn.
@@ -41,8 +43,10 @@ pub struct Clock {
 
 impl Clock {
     pub fn start() -> Clock {
+        let began = instant_now();
         let clock = Clock {
-            began: instant_now(),
+            began,
+            shared_ns_at_begin: since_process_began(began).as_nanos() as u64 + 1_000_000_000,
             read: Cell::new(None),
             turn_end: WakerSlot::default(),
             wall_at_begin: Cell::new(Duration::ZERO),
@@ -65,6 +69,11 @@ impl Clock {
     /// Wall-clock time of a moment, as time since the Unix epoch.
     pub fn wall(&self, moment: Moment) -> Duration {
         self.wall_at_begin.get() + Duration::from_nanos(moment.0)
+    }
+
+    /// Nanoseconds of a monotonic clock that all workers share, from a second on.
+    pub fn shared_ns(&self, moment: Moment) -> u64 {
+        self.shared_ns_at_begin + moment.0
     }
 
     /// Forgets the remembered moment; the task of this context is woken when the next one is read.
@@ -92,10 +101,14 @@ pub fn wall_now() -> Duration {
 
 /// Milliseconds of a monotonic clock that all threads share, from 1 on.
 pub fn monotonic_ms() -> u64 {
-    static BEGAN: OnceLock<Instant> = OnceLock::new();
-    let now = instant_now();
     // 584 million years fit.
-    now.duration_since(*BEGAN.get_or_init(|| now)).as_millis() as u64 + 1
+    since_process_began(instant_now()).as_millis() as u64 + 1
+}
+
+/// The time since any thread asked first.
+fn since_process_began(now: Instant) -> Duration {
+    static BEGAN: OnceLock<Instant> = OnceLock::new();
+    now.saturating_duration_since(*BEGAN.get_or_init(|| now))
 }
 
 /// Monotonic time, for threads that are no workers.

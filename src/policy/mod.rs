@@ -13,6 +13,7 @@ pub mod ip_list;
 pub mod max_forwards;
 pub mod network_set;
 pub mod outlier;
+pub mod rate_limit;
 pub mod redirect;
 pub mod request_id;
 pub mod retry;

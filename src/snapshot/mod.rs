@@ -6,9 +6,12 @@
 pub mod affinity;
 pub mod backend;
 pub mod gates;
+pub mod client_connections;
+pub mod client_rates;
 pub mod group;
 pub mod rcu_cell;
 pub mod responses;
+pub mod request_limit;
 pub mod rules;
 pub mod quota;
 
@@ -26,6 +29,8 @@ use crate::snapshot::backend::Backend;
 use crate::snapshot::group::Group;
 use crate::snapshot::quota::Quota;
 use crate::snapshot::quota::Rate;
+use crate::snapshot::request_limit::ClientConnectionLimit;
+use crate::snapshot::request_limit::RequestLimit;
 use crate::snapshot::responses::ResponsePolicy;
 use crate::snapshot::rules::Rule;
 use crate::snapshot::rules::Rules;
@@ -84,6 +89,8 @@ pub struct Listener {
     pub connection_rate: Arc<Rate>,
     /// Read a PROXY header before anything else.
     pub proxy_protocol: bool,
+    /// Of each client; None: unlimited.
+    pub client_connections: Option<Box<ClientConnectionLimit>>,
     /// None: everybody may connect.
     pub access: Option<AccessList>,
     /// None: plaintext.
@@ -128,6 +135,10 @@ pub struct HttpListener {
     pub forwarded: Forwarded,
     /// None: every request goes to the default group.
     pub rules: Option<Rules>,
+    /// Of all requests; None: unlimited.
+    pub limit: Option<Box<RequestLimit>>,
+    /// What requests beyond a limit are answered with.
+    pub limit_status: u16,
     /// Where every request is redirected to, before all rules.
     pub redirect_to: Option<RedirectTo>,
     /// The hosts for which a listener of the configuration has a certificate.

@@ -11,6 +11,7 @@ use crate::policy::router::Router;
 use crate::policy::router::RoutingFacts;
 use crate::policy::router::Scratch;
 use crate::snapshot::gates::Gates;
+use crate::snapshot::request_limit::RequestLimit;
 
 /// Rules in the order of their priority, and the matcher that finds the one of a request.
 pub struct Rules {
@@ -30,6 +31,8 @@ pub struct Rule {
     pub gates: Option<Box<Gates>>,
     pub request_headers: HeaderEdits,
     pub response_headers: HeaderEdits,
+    /// None: unlimited.
+    pub limit: Option<Box<RequestLimit>>,
     pub rewrite: Option<Rewrite>,
     pub last: FinalAction,
     /// It asks for a host, so that the host of a request that it takes is one that is served here.

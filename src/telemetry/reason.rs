@@ -11,6 +11,10 @@ pub enum Reason {
     BadRequest(&'static str, u16),
     /// HTTP in cleartext on a port for HTTPS.
     PlainHttp,
+    /// A limit on requests per second; the word says which, the status is that of the listener.
+    RateLimited(&'static str, u16),
+    /// A limit on connections of one client; the word says which. Only logged.
+    ConnectionsLimited(&'static str),
     /// The client's address may not connect. Only logged.
     AccessDenied,
     /// A client's TLS handshake failed; the word says why. Only logged.
@@ -85,6 +89,8 @@ impl Reason {
         match self {
             Reason::None => "-",
             Reason::BadRequest(word, _)
+            | Reason::RateLimited(word, _)
+            | Reason::ConnectionsLimited(word)
             | Reason::BadResponse(word)
             | Reason::ClientTls(word)
             | Reason::ClientProxy(word)
@@ -130,7 +136,7 @@ impl Reason {
         match self {
             Reason::None | Reason::FixedResponse => 200,
             Reason::Redirect => 302,
-            Reason::BadRequest(_, status) => status,
+            Reason::BadRequest(_, status) | Reason::RateLimited(_, status) => status,
             Reason::PlainHttp | Reason::ClientTls(_) | Reason::ClientProxy(_) | Reason::ClientHttp2(_) => 400,
             Reason::FinalRecipient => 204,
             Reason::AccessDenied | Reason::ForwardAuthDenied => 403,
@@ -154,6 +160,7 @@ impl Reason {
             | Reason::NoHealthyBackend
             | Reason::DrainTimeout
             | Reason::UpstreamBusy
+            | Reason::ConnectionsLimited(_)
             | Reason::NoDescriptor
             | Reason::NoLocalPort
             | Reason::ForwardAuthFailed => 503,

@@ -53,6 +53,7 @@ mod names;
 mod own_answers;
 mod pipelining;
 mod proxy_protocol;
+mod rate_limits;
 mod refusal_log;
 mod refused_uploads;
 mod reload;

@@ -9,6 +9,7 @@ use crate::config::Http2Limits;
 use crate::config::HttpListener;
 use crate::config::Listener;
 use crate::config::ListenerProtocol;
+use crate::config::PerClient;
 use crate::config::ProxyProtocol;
 use crate::config::check::address::DefaultHost;
 use crate::config::check::address::ListenAddresses;
@@ -24,6 +25,8 @@ use crate::config::check::kind::Integer;
 use crate::config::check::kind::Name;
 use crate::config::check::kind::Size;
 use crate::config::check::kind::seconds;
+use crate::config::check::limits::LimitStatus;
+use crate::config::check::limits::PerClientTable;
 use crate::config::check::listener_tls;
 use crate::config::check::listener_tls::Scheme;
 use crate::config::check::names::Known;
@@ -63,6 +66,7 @@ pub(super) fn listener(table: &raw::Table, known: &Known<'_>, output: &mut Outpu
         default_group: None,
         max_connections: section.read("max_connections", &Integer(0..=1_000_000), 0),
         connections_per_second: section.read("connections_per_second", &Integer(0..=1_000_000), 0),
+        per_client: per_client(&mut section),
         proxy_protocol: section.read("proxy_protocol", &PROXY_PROTOCOLS, ProxyProtocol::Off),
         access: ip_group::access(&mut section, &known.ip_groups),
         protocol: ListenerProtocol::Http(http(&mut section, (scheme, redirects), &mut enabled_fields)),
@@ -89,6 +93,8 @@ fn http(
         client_body_timeout: section.read("client_body_timeout", &seconds(1, 900), minute),
         tunnel_idle_timeout: section.read("tunnel_idle_timeout", &seconds(0, WEEK), 60 * minute),
         half_close: section.read("half_close", &HALF_CLOSES, HalfClose::Abort),
+        requests_per_second: section.read("requests_per_second", &Integer(0..=1_000_000), 0),
+        limit_status: section.read("limit_status", &LimitStatus, 503),
         keepalive_requests: section.read("keepalive_requests", &Integer(0..=1_000_000_000), 0),
         max_header_bytes: section.read("max_header_bytes", &Size(KIB..=MIB), 32 * KIB),
         max_headers: section.read("max_headers", &Integer(1..=MAX_FIELDS as u32), 100),
@@ -110,6 +116,11 @@ fn http(
         response_headers: response_headers::read(section, scheme),
         forwarded: forwarded(section, enabled_fields),
     }
+}
+
+fn per_client(section: &mut Section<'_, '_>) -> PerClient {
+    let read = section.read_optional("per_client", &PerClientTable, "no client is limited by itself");
+    read.map(|(limits, _)| limits).unwrap_or_default()
 }
 
 fn http2_limits(section: &mut Section<'_, '_>) -> Http2Limits {

@@ -15,6 +15,7 @@ mod health_check;
 mod identity;
 mod ip_group;
 mod kind;
+mod limits;
 mod listener;
 mod listener_tls;
 mod names;

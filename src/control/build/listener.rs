@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 
 use crate::config;
 use crate::config::ListenerProtocol;
+use crate::control::build::limits::LimitOwner;
 use crate::control::build::parts::Parts;
 use crate::control::build::registry::KnownGroup;
 use crate::control::build::registry::Registry;
@@ -24,6 +25,7 @@ use crate::snapshot::ServerTls;
 use crate::snapshot::group::Group;
 use crate::snapshot::quota::Quota;
 use crate::snapshot::quota::Rate;
+use crate::snapshot::request_limit::RequestLimit;
 use crate::snapshot::rules::Rules;
 use crate::tls::SwapCell;
 use crate::tls::accept::DownstreamTls;
@@ -73,6 +75,12 @@ impl ListenerBuilder<'_> {
         let own_groups: Vec<Arc<Group>> =
             rules.groups.iter().filter_map(|index| Some(Arc::clone(&groups.get(*index)?.group))).collect();
         let own_bindings = parts.bindings.iter().filter(|binding| binding.listener == listener.name);
+        let rates = config::RequestRates {
+            requests_per_second: listener.http().requests_per_second,
+            per_client_requests_per_second: listener.per_client.requests_per_second,
+            burst: listener.per_client.burst,
+        };
+        let limit = registry.limits.request_limit((LimitOwner::Listener, &listener.name), rates);
         Some(Listener {
             name: listener.name.clone(),
             slot: registry.listener_slot(&listener.name),
@@ -82,11 +90,12 @@ impl ListenerBuilder<'_> {
             connections,
             connection_rate: connection_rate
                 .unwrap_or_else(|| Arc::new(Rate::new(listener.connections_per_second))),
+            client_connections: registry.limits.client_connections(listener),
             proxy_protocol: listener.proxy_protocol == config::ProxyProtocol::Accept,
             access: ip_groups::access(listener, &parts.security.credentials.ip_groups),
             tls: server_tls(listener, secured.of(*index)),
             protocol: match &listener.protocol {
-                ListenerProtocol::Http(http) => Protocol::Http(self.http(http, rules.compiled)),
+                ListenerProtocol::Http(http) => Protocol::Http(self.http(http, rules.compiled, limit)),
             },
             leaving: AtomicBool::new(false),
         })
@@ -107,7 +116,12 @@ impl ListenerBuilder<'_> {
         })
     }
 
-    fn http(&self, http: &config::HttpListener, rules: Option<Rules>) -> HttpListener {
+    fn http(
+        &self,
+        http: &config::HttpListener,
+        rules: Option<Rules>,
+        limit: Option<Box<RequestLimit>>,
+    ) -> HttpListener {
         // The checks keep byte limits far below what a usize of any supported machine holds.
         let bytes = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
         HttpListener {
@@ -130,6 +144,8 @@ impl ListenerBuilder<'_> {
             forwarded: forwarded(&http.forwarded, self.parts),
             responses: responses::policy(http, rules.as_ref()).map(Box::new),
             rules,
+            limit,
+            limit_status: http.limit_status,
             redirect_to: self.redirect_to(http),
             certified_hosts: self.secured.hosts.clone(),
         }

@@ -3,6 +3,7 @@
 
 mod gates;
 mod group;
+mod limits;
 mod listener;
 mod parts;
 pub mod registry;
@@ -69,7 +70,7 @@ pub fn build(
     epoch: u64,
     report: &mut Report,
 ) -> Option<Snapshot> {
-    let rules = rules::compile_all(parts, report)?;
+    let rules = rules::compile_all(parts, &mut registry.limits, report)?;
     registry.tidy(parts.now_ms);
     if parts.config.server_groups.iter().map(|group| group.backends.len()).sum::<usize>() > MAX_BACKENDS {
         report.error(

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::Weak;
 
 use crate::config;
+use crate::control::build::limits::Counts;
 use crate::net::address::Address;
 use crate::policy::balance::hash_key::hash;
 use crate::policy::balance::sticky::StickyMode;
@@ -37,6 +38,7 @@ pub struct Registry {
     departed_listeners: Vec<(Arc<Listener>, u64)>,
     /// Backends of groups, and of members, that the configuration names no more.
     departed: Vec<Leaving>,
+    pub(super) limits: Counts,
 }
 
 /// A group in service, and what it was made of.
@@ -98,6 +100,7 @@ impl Registry {
             listeners: Vec::new(),
             departed_listeners: Vec::new(),
             departed: Vec::new(),
+            limits: Counts::default(),
         }
     }
 
@@ -200,6 +203,7 @@ impl Registry {
 
     /// Forgets what has come to its end; to be called before a snapshot is built.
     pub fn tidy(&mut self, now_ms: u64) {
+        self.limits.tidy();
         self.departed.retain(|leaving| {
             let health = &leaving.backend.health;
             // One that came back is no longer on its way out.

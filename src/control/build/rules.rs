@@ -7,6 +7,8 @@ use crate::config;
 use crate::config::Config;
 use crate::config::Report;
 use crate::control::build::gates;
+use crate::control::build::limits::Counts;
+use crate::control::build::limits::LimitOwner;
 use crate::control::build::parts::Parts;
 use crate::control::credentials::ip_groups;
 use crate::control::credentials::ip_groups::LoadedIpGroup;
@@ -29,14 +31,18 @@ pub(super) struct ListenerRules {
 }
 
 /// Compiles the rules of all listeners, in their order; None after reporting what is too large.
-pub(super) fn compile_all(parts: &Parts<'_>, report: &mut Report) -> Option<Vec<ListenerRules>> {
+pub(super) fn compile_all(
+    parts: &Parts<'_>,
+    limits: &mut Counts,
+    report: &mut Report,
+) -> Option<Vec<ListenerRules>> {
     let config = parts.config;
     let all = with_ip_groups(config, &parts.security.credentials.ip_groups);
     let listeners = config.listeners.iter().enumerate();
     let compiled = listeners.map(|(index, listener)| {
         let rules = of_listener(&all, index);
         let groups = groups_of(listener, &rules);
-        match compile(&rules, listener.http(), &groups) {
+        match compile(&rules, listener.http(), &groups, limits) {
             Ok(compiled) => Some(ListenerRules { compiled, groups }),
             Err(error) => {
                 let message =
@@ -102,6 +108,7 @@ fn compile(
     rules: &[&config::Rule],
     http: &config::HttpListener,
     groups: &[usize],
+    limits: &mut Counts,
 ) -> Result<Option<Rules>, RegexError> {
     if rules.is_empty() {
         return Ok(None);
@@ -113,7 +120,7 @@ fn compile(
     let router = Router::new(&texts)?;
     let rewrites = rules.iter().any(|rule| rule.actions.rewrite.is_some());
     let normalizes = http.normalizes_paths && (router.looks_at_path() || rewrites);
-    let rules = rules.iter().map(|rule| build(rule, groups)).collect();
+    let rules = rules.iter().map(|rule| build(rule, groups, limits)).collect();
     Ok(Some(Rules::new(router, rules, normalizes)))
 }
 
@@ -125,7 +132,7 @@ fn wants_captures(actions: &config::Actions) -> bool {
     redirected || actions.rewrite.as_ref().is_some_and(|rewrite| rewrite.wants_captures())
 }
 
-fn build(rule: &config::Rule, groups: &[usize]) -> Rule {
+fn build(rule: &config::Rule, groups: &[usize], limits: &mut Counts) -> Rule {
     let actions = &rule.actions;
     let own_index = |group: usize| groups.iter().position(|known| *known == group);
     let last = match &actions.last {
@@ -147,6 +154,7 @@ fn build(rule: &config::Rule, groups: &[usize]) -> Rule {
         gates: gates::build(&actions.gates, own_index),
         request_headers: HeaderEdits::new(actions.request_headers.iter().cloned()),
         response_headers: HeaderEdits::new(actions.response_headers.iter().cloned()),
+        limit: actions.limit.and_then(|rates| limits.request_limit((LimitOwner::Rule, &rule.name), rates)),
         rewrite: actions.rewrite.clone(),
         last,
         knows_host: rule.conditions.iter().any(|condition| matches!(condition, Condition::Host(_))),

@@ -6,11 +6,13 @@ use crate::config::Actions;
 use crate::config::FinalAction;
 use crate::config::FixedResponse;
 use crate::config::Gates;
+use crate::config::RequestRates;
 use crate::config::WeightedGroup;
 use crate::config::check::kind::Integer;
 use crate::config::check::kind::Kind;
 use crate::config::check::kind::Name;
 use crate::config::check::kind::refuse_kind;
+use crate::config::check::limits;
 use crate::config::check::rule::conditions;
 use crate::config::check::rule::conditions::Conditions;
 use crate::config::check::rule::fields;
@@ -34,7 +36,7 @@ use crate::policy::redirect::Redirect;
 use crate::policy::redirect::Rewrite;
 
 /// The keys of actions, on a rule and in its list. Those that end the processing come last.
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 16] = [
     "forward_auth",
     "rewrite",
     "strip_prefix",
@@ -46,6 +48,7 @@ const KEYS: [&str; 15] = [
     "set_response_header",
     "append_response_header",
     "remove_response_header",
+    "limit",
     "group",
     "forward",
     "redirect",
@@ -75,6 +78,7 @@ enum Action {
     ForwardAuth(ForwardAuth, GroupName),
     Rewrite(Rewrite),
     Edit(HeaderEdit),
+    Limit(RequestRates),
     EditResponse(HeaderEdit),
     Forward(Vec<ForwardTarget>),
     Redirect(Redirect),
@@ -141,19 +145,21 @@ fn check_captures(actions: &[Placed], conditions: &Conditions, report: &mut Repo
 /// Brings actions into their places: edits in their order, one rewrite at most, and one that is the last.
 fn assemble(all: Vec<Placed>, location: Location, report: &mut Report) -> Option<ParsedActions> {
     let (mut request_headers, mut response_headers) = (Vec::new(), Vec::new());
-    let (mut rewrite, mut last, mut groups) = (None, None, Vec::new());
     let (mut gates, mut side_groups) = (Gates::default(), SideGroups::default());
+    let (mut limit, mut rewrite, mut last, mut groups) = (None, None, None, Vec::new());
     for Placed { action, location, .. } in all {
         let is_second = match &action {
             Action::Edit(_) | Action::EditResponse(_) => false,
             Action::ForwardAuth(..) => gates.forward_auth.is_some(),
             Action::Rewrite(_) => rewrite.is_some(),
+            Action::Limit(_) => limit.is_some(),
             _ => last.is_some(),
         };
         if is_second {
             let (message, help) = match action {
                 Action::ForwardAuth(..) => ("a rule asks one service", "keep one forward_auth"),
                 Action::Rewrite(_) => ("a rule rewrites once", "put host, path and query into one rewrite"),
+                Action::Limit(_) => ("a rule has one limit", "put its keys into one"),
                 _ => ("a rule ends in one way", "keep one of group, forward, redirect and respond"),
             };
             report.error(location, message, help);
@@ -166,6 +172,7 @@ fn assemble(all: Vec<Placed>, location: Location, report: &mut Report) -> Option
                 gates.forward_auth = Some(auth);
                 side_groups.forward_auth = Some(group);
             }
+            Action::Limit(rates) => limit = Some(rates),
             Action::Rewrite(one) => rewrite = Some((one, location)),
             Action::Forward(targets) => {
                 let weighted = |target: &ForwardTarget| WeightedGroup { group: 0, weight: target.weight };
@@ -190,7 +197,7 @@ fn assemble(all: Vec<Placed>, location: Location, report: &mut Report) -> Option
         report.error(*location, "a rewrite is for requests that are forwarded", "remove it");
     }
     let rewrite = rewrite.map(|(rewrite, _)| rewrite);
-    let actions = Actions { gates, request_headers, response_headers, rewrite, last };
+    let actions = Actions { gates, request_headers, response_headers, limit, rewrite, last };
     Some(ParsedActions { actions, groups, side_groups })
 }
 
@@ -256,6 +263,7 @@ fn action(key: &str, raw: &raw::Value, report: &mut Report) -> Option<Placed> {
         "rewrite" => {
             targets::rewrite(key, raw, report).map(|(one, wanted)| with((Action::Rewrite(one), wanted)))
         }
+        "limit" => limits::request_rates(key, raw, report).map(|rates| plain(Action::Limit(rates))),
         "strip_prefix" => {
             let path = targets::strip_prefix(key, raw, report)?;
             Some(plain(Action::Rewrite(Rewrite { path: Some(path), ..Rewrite::default() })))

@@ -57,6 +57,7 @@ pub(super) fn rule(table: &raw::Table, known: &Known<'_>, output: &mut Output) -
             gates: Gates::default(),
             request_headers: Vec::new(),
             response_headers: Vec::new(),
+            limit: None,
             rewrite: None,
             last: FinalAction::Forward(Vec::new()),
         },

@@ -1,0 +1,91 @@
+//! Limits on requests and connections: what they have counted stays over reloads, by the names of listeners and rules.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::config;
+use crate::policy::balance::hash_key::hash;
+use crate::policy::rate_limit::RateLimit;
+use crate::snapshot::client_connections::ClientConnections;
+use crate::snapshot::client_rates::ClientRates;
+use crate::snapshot::request_limit::ClientConnectionLimit;
+use crate::snapshot::request_limit::ClientLimit;
+use crate::snapshot::request_limit::MaxConnections;
+use crate::snapshot::request_limit::RequestLimit;
+use crate::snapshot::request_limit::SharedRate;
+
+/// What limits have counted.
+#[derive(Default)]
+pub(super) struct Counts {
+    /// By the kind and the name of whose limit it is.
+    shared: HashMap<(LimitOwner, String), Arc<SharedRate>>,
+    /// There from the first limit on that needs them.
+    rates: Option<Arc<ClientRates>>,
+    connections: Option<Arc<ClientConnections>>,
+}
+
+/// Whose limit it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum LimitOwner {
+    Rule,
+    /// Requests of a listener.
+    Listener,
+    /// New connections of a listener.
+    Connections,
+}
+
+impl Counts {
+    /// Forgets what no snapshot uses.
+    pub(super) fn tidy(&mut self) {
+        self.shared.retain(|_, shared| Arc::strong_count(shared) > 1);
+    }
+
+    /// None if nothing is limited.
+    pub(super) fn request_limit(
+        &mut self,
+        (owner, name): (LimitOwner, &str),
+        wanted: config::RequestRates,
+    ) -> Option<Box<RequestLimit>> {
+        let config::RequestRates { requests_per_second, per_client_requests_per_second, burst } = wanted;
+        let total = (requests_per_second > 0).then(|| {
+            let shared = self.shared.entry((owner, name.to_owned())).or_default();
+            (RateLimit::new(requests_per_second, burst), Arc::clone(shared))
+        });
+        let per_client = self.client_limit((owner, name), per_client_requests_per_second, burst);
+        (total.is_some() || per_client.is_some()).then(|| Box::new(RequestLimit { total, per_client }))
+    }
+
+    fn client_limit(
+        &mut self,
+        (owner, name): (LimitOwner, &str),
+        per_second: u32,
+        burst: u32,
+    ) -> Option<ClientLimit> {
+        (per_second > 0).then(|| ClientLimit {
+            limit: RateLimit::new(per_second, burst),
+            number: number(owner, name),
+            rates: Arc::clone(self.rates.get_or_insert_default()),
+        })
+    }
+
+    /// What each client of a listener may open and have; None: as much as it likes.
+    pub(super) fn client_connections(
+        &mut self,
+        listener: &config::Listener,
+    ) -> Option<Box<ClientConnectionLimit>> {
+        let config::PerClient { connections_per_second, max_connections, .. } = listener.per_client;
+        let owner = (LimitOwner::Connections, listener.name.as_str());
+        let rate = self.client_limit(owner, connections_per_second, 0);
+        let max = (max_connections > 0).then(|| MaxConnections {
+            max: max_connections,
+            number: number(LimitOwner::Connections, &listener.name),
+            connections: Arc::clone(self.connections.get_or_insert_default()),
+        });
+        (rate.is_some() || max.is_some()).then(|| Box::new(ClientConnectionLimit { rate, max }))
+    }
+}
+
+/// Tells limits apart in tables that they share.
+fn number(owner: LimitOwner, name: &str) -> u64 {
+    hash(format!("{owner:?} {name}").as_bytes())
+}

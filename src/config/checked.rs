@@ -7,6 +7,7 @@ use crate::config::named_file::Certificate;
 use crate::config::process::AccessLog;
 use crate::config::process::Admin;
 use crate::config::process::Process;
+use crate::config::rule::ResponseRule;
 use crate::config::rule::Rule;
 use crate::config::server_group::ServerGroup;
 
@@ -24,4 +25,6 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     pub server_groups: Vec<ServerGroup>,
     pub rules: Vec<Rule>,
+    /// Rules for responses.
+    pub response_rules: Vec<ResponseRule>,
 }

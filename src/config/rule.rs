@@ -6,6 +6,7 @@ use crate::config::report::Location;
 use crate::policy::header_edits::HeaderEdit;
 use crate::policy::redirect::Redirect;
 use crate::policy::redirect::Rewrite;
+use crate::policy::response_condition::ResponseCondition;
 use crate::policy::router::Condition;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +20,25 @@ pub struct Rule {
     /// All must hold.
     pub conditions: Vec<Condition>,
     pub actions: Actions,
+    /// Where the name stands.
+    pub location: Location,
+}
+
+/// A rule that takes responses of backends.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResponseRule {
+    /// Unique among rules of both directions.
+    pub name: String,
+    /// Indices in [`crate::config::Config::listeners`], each once. At least one.
+    pub listeners: Vec<usize>,
+    /// 1..=10000, unique within a listener and its rules for responses; lower ones are asked first.
+    pub priority: u32,
+    /// What the request must be like.
+    pub conditions: Vec<Condition>,
+    pub response: ResponseCondition,
+    pub headers: Vec<HeaderEdit>,
+    /// What takes the place of the response.
+    pub respond: Option<FixedResponse>,
     /// Where the name stands.
     pub location: Location,
 }

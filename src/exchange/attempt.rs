@@ -28,6 +28,8 @@ pub(super) enum Relayed {
     Whole(ResponseEnd),
     /// The head of a 101 was written; a tunnel follows.
     Switched,
+    /// Its content was dropped, for the answer of this rule for responses. `is_read`: to its end.
+    Replaced { rule: u8, is_read: bool },
 }
 
 /// The last piece of a response. The backend has done its part, so its connection can serve another

@@ -18,6 +18,8 @@ pub enum ExchangeError {
     ClientGone,
     /// The backend's fault, or the network's behind us.
     Upstream(UpstreamError),
+    /// Nobody's fault: the answer of the rule for responses with this index takes the place of the backend's.
+    Replaced(u8),
 }
 
 /// What carried an attempt that failed.
@@ -46,6 +48,7 @@ impl ExchangeError {
     pub fn reason(&self) -> Reason {
         match *self {
             ExchangeError::Refused(reason) => reason,
+            ExchangeError::Replaced(_) => Reason::FixedResponse,
             ExchangeError::Body(BodyError::TimedOut) => Reason::BodyTimeout,
             ExchangeError::Body(BodyError::TooLarge) => Reason::BodyTooLarge,
             ExchangeError::Body(BodyError::Malformed(word)) => Reason::BadRequest(word, 400),

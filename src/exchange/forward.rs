@@ -224,7 +224,7 @@ impl Forward {
         }
         let mut reader = ResponseReader::new(upstream, self.is_head, group.response_limits);
         let rest = self.rest();
-        let end = {
+        let relayed = {
             let conversation = async {
                 let download = response::relay(&mut reader, reply, watch, recording, &attempt);
                 let relayed = match attempt.uploading.get() {
@@ -236,25 +236,27 @@ impl Forward {
                     false => download.await?,
                 };
                 recording.upstream_ended(worker);
-                match relayed {
-                    Relayed::Whole(end) => Ok(Some(end)),
-                    Relayed::Switched => {
-                        Box::pin(tunnel::run(upstream, &mut reader, body, reply, &attempt)).await?;
-                        Ok(None)
-                    }
+                if let Relayed::Switched = relayed {
+                    Box::pin(tunnel::run(upstream, &mut reader, body, reply, &attempt)).await?;
                 }
+                Ok(relayed)
             };
             until_drained(lease.backend, pin!(conversation)).await?
         };
-        if let Some(end) = end {
-            let clean = reader.leaves_connection_clean() && !attempt.uploading.get();
-            drop(reader);
-            // Where backends speak HTTP/2, no request would ask for one of HTTP/1.1.
-            if clean && !lease.is_stopgap() {
-                lease.give_back(&worker.pool, &worker.clock);
+        let is_read = !matches!(relayed, Relayed::Switched | Relayed::Replaced { is_read: false, .. });
+        let clean = is_read && reader.leaves_connection_clean() && !attempt.uploading.get();
+        drop(reader);
+        // Where backends speak HTTP/2, no request would ask for one of HTTP/1.1.
+        if clean && !lease.is_stopgap() {
+            lease.give_back(&worker.pool, &worker.clock);
+        }
+        match relayed {
+            Relayed::Whole(end) => {
+                recording.note_call_status(grpc::status_in_trailers(&end.trailers));
+                reply.send(end.piece, Some(&end.trailers)).await?;
             }
-            recording.note_call_status(grpc::status_in_trailers(&end.trailers));
-            reply.send(end.piece, Some(&end.trailers)).await?;
+            Relayed::Replaced { rule, .. } => return Err(ExchangeError::Replaced(rule)),
+            Relayed::Switched => {}
         }
         Ok(())
     }

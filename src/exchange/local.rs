@@ -27,6 +27,8 @@ pub(super) struct Answer<'a> {
     /// Besides Server and Date. At most [`MAX_FIELDS`].
     pub(super) fields: &'a [(&'a [u8], &'a [u8])],
     pub(super) content: Option<Buffer>,
+    /// The index of the rule for responses that gives it, instead of what a backend answered.
+    pub(super) response_rule: Option<u8>,
 }
 
 /// Fields that one answer may have.
@@ -57,7 +59,8 @@ fn start(answer: &Answer<'_>, body: &impl RequestBody, reply: &mut impl Reply, t
     }
     let mut head = ResponseHead::new(answer.status, &mut headers);
     let mut added = Added::new();
-    terms.edit(&mut head, &mut added);
+    let response_rule = answer.response_rule.and_then(|index| terms.rule_for_responses(index));
+    terms.edit(&mut head, response_rule, &mut added);
     let facts = StartFacts {
         length: BodyLength::Exact(answer.content.as_ref().map_or(0, |content| content.len() as u64)),
         is_only_trailers: false,
@@ -79,12 +82,12 @@ pub(super) async fn redirect<B: RequestBody, R: Reply, W>(
 ) {
     let fields: [(&[u8], &[u8]); 2] = [(b"Location", location.filled()), (b"Content-Type", b"text/html")];
     let content = Some(status_page(status, terms.worker));
-    respond(Answer { status, fields: &fields, content }, body, reply, terms).await;
+    respond(Answer { status, fields: &fields, content, response_rule: None }, body, reply, terms).await;
 }
 
-/// Sends the answer of a rule.
+/// Sends the answer of a rule: one for requests, or the one for responses with this index.
 pub(super) async fn respond_fixed<B: RequestBody, R: Reply, W>(
-    response: &FixedResponse,
+    (response, response_rule): (&FixedResponse, Option<u8>),
     (body, reply, _): (&mut B, &mut R, W),
     terms: &ResponseTerms<'_>,
 ) {
@@ -96,7 +99,7 @@ pub(super) async fn respond_fixed<B: RequestBody, R: Reply, W>(
         buffer.tail().extend_from_slice(content);
         buffer
     });
-    respond(Answer { status: *status, fields, content }, body, reply, terms).await;
+    respond(Answer { status: *status, fields, content, response_rule }, body, reply, terms).await;
 }
 
 /// Sends an answer that another has given.
@@ -107,7 +110,7 @@ pub(super) async fn pass_on<B: RequestBody, R: Reply, W>(
     terms: &ResponseTerms<'_>,
 ) {
     let mut added = Added::new();
-    terms.edit(&mut head, &mut added);
+    terms.edit(&mut head, None, &mut added);
     let facts = StartFacts {
         length: BodyLength::Exact(content.as_ref().map_or(0, |content| content.len() as u64)),
         is_only_trailers: false,
@@ -150,7 +153,7 @@ pub(super) async fn refuse(
         // RFC 9110 §15.5.6: a 405 names the methods that are allowed; so does an answer to OPTIONS.
         fields.push((b"Allow", b"GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH"));
     }
-    respond(Answer { status, fields: &fields, content }, body, reply, terms).await;
+    respond(Answer { status, fields: &fields, content, response_rule: None }, body, reply, terms).await;
 }
 
 /// What a reason shows; none with a status that has no content.
@@ -199,7 +202,8 @@ async fn refuse_call(
     if matches!(reason, Reason::RateLimited(..)) {
         fields.extend(LIMITED);
     }
-    respond(Answer { status: 200, fields: &fields, content: None }, body, reply, terms).await;
+    respond(Answer { status: 200, fields: &fields, content: None, response_rule: None }, body, reply, terms)
+        .await;
 }
 
 /// Ends a call of which a part was sent, and gives the code that says why. Without it, a caller could not tell what

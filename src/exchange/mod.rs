@@ -20,6 +20,7 @@ mod request_buffer;
 mod response;
 mod response_body;
 mod response_edits;
+mod response_rules;
 mod route;
 pub mod client_tls;
 mod stickiness;
@@ -55,6 +56,7 @@ use crate::policy::max_forwards;
 use crate::policy::request_id;
 use crate::policy::request_id::RequestId;
 use crate::snapshot::rules::FinalAction;
+use crate::snapshot::rules::FixedResponse;
 use crate::telemetry::reason::Reason;
 use crate::upstream::request::PreparedRequest;
 use crate::worker::Worker;
@@ -120,7 +122,8 @@ pub fn begin(request: &Request<'_, '_>, origin: &Origin<'_>, worker: &Worker) ->
         }
         Err(reason) => (Plan::Answer(reason), None),
     };
-    let notes = ResponseNotes::of(&client, origin, worker);
+    let candidates = response_rules::candidates(request, &client, origin, worker);
+    let notes = ResponseNotes::of(&client, candidates, origin, worker);
     Exchange { plan, gate, recording, notes, is_grpc, body_limit: body_limit(origin) }
 }
 
@@ -181,30 +184,69 @@ pub async fn serve<S: Stream>(exchange: &mut Exchange, stream: &mut S, origin: &
         Plan::Answer(reason) => Err(ExchangeError::Refused(*reason)),
         Plan::Redirect { status, location } => {
             recording.reason = Reason::Redirect;
+            recording.response_began(*status, worker);
             local::redirect(*status, location, stream.parts(), terms).await;
             Ok(())
         }
         Plan::Respond(rule) => {
-            recording.reason = Reason::FixedResponse;
             if let Some(FinalAction::Respond(response)) = origin.http.rule(*rule).map(|rule| &rule.last) {
-                local::respond_fixed(response, stream.parts(), terms).await;
+                respond_fixed((response, None), stream, recording, terms).await;
             }
             Ok(())
         }
     };
     if let Err(error) = &outcome {
-        let (body, reply, watch) = stream.parts();
-        recording.reason = told(error.reason(), watch);
-        if error.client_can_be_answered() && (!reply.is_started() || reply.retract()) {
-            recording.response_taken_back();
-            recording.note_call_status(grpc::code_of(error.reason().status()).parse().ok());
-            local::refuse(error.reason(), *is_grpc, body, reply, terms).await;
-        } else if *is_grpc && error.client_can_be_answered() && reply.can_end_with_trailers() {
-            let code = local::end_call(error, reply).await;
-            recording.note_call_status(code.parse().ok());
-        }
+        answer_instead(error, stream, recording, *is_grpc, terms).await;
     }
     recording.end(stream, origin, worker);
+}
+
+/// Answers where no backend did, or not as it should be.
+async fn answer_instead<S: Stream>(
+    error: &ExchangeError,
+    stream: &mut S,
+    recording: &mut Recording,
+    is_grpc: bool,
+    terms: &ResponseTerms<'_>,
+) {
+    if let ExchangeError::Replaced(rule) = error {
+        return replace_response(*rule, stream, recording, terms).await;
+    }
+    let (body, reply, watch) = stream.parts();
+    recording.reason = told(error.reason(), watch);
+    if error.client_can_be_answered() && (!reply.is_started() || reply.retract()) {
+        recording.response_taken_back();
+        recording.note_call_status(grpc::code_of(error.reason().status()).parse().ok());
+        local::refuse(error.reason(), is_grpc, body, reply, terms).await;
+    } else if is_grpc && error.client_can_be_answered() && reply.can_end_with_trailers() {
+        let code = local::end_call(error, reply).await;
+        recording.note_call_status(code.parse().ok());
+    }
+}
+
+/// Answers what a rule gives.
+async fn respond_fixed<S: Stream>(
+    response: (&FixedResponse, Option<u8>),
+    stream: &mut S,
+    recording: &mut Recording,
+    terms: &ResponseTerms<'_>,
+) {
+    recording.reason = Reason::FixedResponse;
+    recording.response_began(response.0.status, terms.worker);
+    local::respond_fixed(response, stream.parts(), terms).await;
+}
+
+/// Answers what the rule for responses with this index gives.
+async fn replace_response<S: Stream>(
+    rule: u8,
+    stream: &mut S,
+    recording: &mut Recording,
+    terms: &ResponseTerms<'_>,
+) {
+    let response = terms.rule_for_responses(rule).and_then(|rule| rule.respond.as_ref());
+    if let Some(response) = response {
+        respond_fixed((response, Some(rule)), stream, recording, terms).await;
+    }
 }
 
 /// What the log tells of a client that is gone.

@@ -22,6 +22,7 @@ use crate::http::head::ResponseHead;
 use crate::http::headers::Field;
 use crate::http::headers::KnownName;
 use crate::policy::grpc;
+use crate::snapshot::responses::CompiledResponseRule;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::message::ResponseFacts;
 use crate::upstream::response_reader::ResponseReader;
@@ -29,6 +30,9 @@ use crate::upstream::response_reader::ResponseReader;
 /// Interim responses that one exchange may have. Applications send a handful; a backend in a loop
 /// must not keep a client for ever.
 const MAX_INTERIM: usize = 64;
+
+/// Bytes of content that are dropped to keep a connection to a backend whose answer is replaced.
+const MAX_DISCARDED: usize = 64 * 1024;
 
 /// What a head asks to do next.
 enum HeadStep {
@@ -40,6 +44,8 @@ enum HeadStep {
     /// The body follows, to be compressed if that says how.
     Body(Option<Compressed>),
     Malformed(&'static str),
+    /// The rule for responses with this index has another answer.
+    Replaced(u8),
 }
 
 /// Receives the response and passes it on, up to its last piece.
@@ -70,10 +76,27 @@ pub(super) async fn relay(
                 let end = response_body::relay(reader, compressed, (reply, watch), attempt).await?;
                 return Ok(Relayed::Whole(end));
             }
+            HeadStep::Replaced(rule) => {
+                let is_read = Box::pin(discard(reader, attempt)).await?;
+                return Ok(Relayed::Replaced { rule, is_read });
+            }
             HeadStep::Malformed(word) => return Err(UpstreamError::BadResponse(word).into()),
         }
     }
     Err(UpstreamError::BadResponse("too_many_interim_responses").into())
+}
+
+/// Drops content that is at hand, and tells whether that was all. More is not worth the wait.
+async fn discard(reader: &mut ResponseReader<'_>, attempt: &Attempt<'_>) -> Result<bool, ExchangeError> {
+    let mut left = MAX_DISCARDED;
+    while left > 0 && reader.has_more() {
+        let piece = reader.body(&attempt.worker.buffers, attempt.read_timeout(), left).await?;
+        if piece.finished {
+            return Ok(true);
+        }
+        left = left.saturating_sub(piece.bytes.map_or(0, |bytes| bytes.len()));
+    }
+    Ok(false)
 }
 
 fn act_on_head(
@@ -104,6 +127,10 @@ fn act_on_head(
     }
     recording.response_began(head.status, attempt.worker);
     attempt.note_answer(status);
+    let response_rule = attempt.terms.and_then(|terms| terms.response_rule(head));
+    if let Some((index, _)) = response_rule.filter(|(_, rule)| status != 101 && rule.respond.is_some()) {
+        return HeadStep::Replaced(index);
+    }
     let mut is_only_trailers = false;
     if recording.is_call {
         // A call that fails at once has its status in the head.
@@ -113,10 +140,22 @@ fn act_on_head(
         is_only_trailers = status.is_some() && head.headers.find(KnownName::ContentLength).is_none();
         recording.note_call_status(status);
     }
+    let response_rule = response_rule.map(|(_, rule)| rule);
+    pass_head_on(head, facts, (is_only_trailers, response_rule), reply, attempt)
+}
+
+/// Writes the head of a final response. `is_only_trailers`: it is all trailers, as of a call that fails at once.
+fn pass_head_on(
+    head: &mut ResponseHead<'_, '_>,
+    facts: &ResponseFacts<'_>,
+    (is_only_trailers, response_rule): (bool, Option<&CompiledResponseRule>),
+    reply: &mut impl Reply,
+    attempt: &Attempt<'_>,
+) -> HeadStep {
     let dates = attempt.worker.dates.borrow();
     let cookies;
     let mut added = Added::new();
-    attempt.terms.iter().for_each(|terms| terms.edit(head, &mut added));
+    attempt.terms.iter().for_each(|terms| terms.edit(head, response_rule, &mut added));
     cookies = SetCookies::of(
         head,
         &attempt.target,

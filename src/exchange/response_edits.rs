@@ -9,6 +9,7 @@ use crate::policy::forwarded::Client;
 use crate::policy::header_edits::SystemValue;
 use crate::policy::header_edits::layers::EditLayers;
 use crate::policy::header_edits::layers::MAX_WRITTEN;
+use crate::snapshot::responses::CompiledResponseRule;
 use crate::worker::Worker;
 
 /// Fields that a response can be given: the date, the cookie of stickiness, and what edits write.
@@ -21,10 +22,18 @@ pub(super) type Added<'a> = ArrayVec<(&'a [u8], &'a [u8]), MAX_ADDED>;
 pub(super) struct ResponseNotes {
     /// The system-defined values of the listener, each behind the two bytes of its length.
     values: Option<Buffer>,
+    /// A bit for each rule for responses whose conditions on the request hold.
+    candidates: u64,
 }
 
 impl ResponseNotes {
-    pub(super) fn of(client: &Client<'_>, origin: &Origin<'_>, worker: &Worker) -> ResponseNotes {
+    /// `candidates` are those of [`candidates`](crate::exchange::response_rules::candidates).
+    pub(super) fn of(
+        client: &Client<'_>,
+        candidates: u64,
+        origin: &Origin<'_>,
+        worker: &Worker,
+    ) -> ResponseNotes {
         let policy = origin.http.responses.as_ref().filter(|policy| !policy.system_values.is_empty());
         let values = policy.map(|policy| {
             let mut values = worker.buffers.small();
@@ -33,7 +42,7 @@ impl ResponseNotes {
             }
             values
         });
-        ResponseNotes { values }
+        ResponseNotes { values, candidates }
     }
 
     /// The same of a request that could not be read.
@@ -47,7 +56,7 @@ impl ResponseNotes {
             host: b"",
             request_id: b"",
         };
-        ResponseNotes::of(&client, origin, worker)
+        ResponseNotes::of(&client, 0, origin, worker)
     }
 
     fn value(&self, place: usize) -> Option<&[u8]> {
@@ -89,14 +98,45 @@ pub(super) struct ResponseTerms<'a> {
 }
 
 impl<'a> ResponseTerms<'a> {
+    /// The index of the rule that takes the response of a backend, and what is to become of it.
+    pub(super) fn response_rule(
+        &self,
+        head: &ResponseHead<'_, '_>,
+    ) -> Option<(u8, &'a CompiledResponseRule)> {
+        let rules = self.origin.http.responses.as_ref()?.rules.as_ref()?;
+        let mut left = self.notes.candidates;
+        while left != 0 {
+            let index = left.trailing_zeros() as u8;
+            let rule = rules.get(index)?;
+            if rule.response.holds(head.status, head.headers) {
+                return Some((index, rule));
+            }
+            left &= left - 1;
+        }
+        None
+    }
+
+    /// The rule for responses with this index.
+    pub(super) fn rule_for_responses(&self, index: u8) -> Option<&'a CompiledResponseRule> {
+        self.origin.http.responses.as_ref()?.rules.as_ref()?.get(index)
+    }
+
     /// Takes fields out of a head, and collects those that are to be written behind the others.
-    pub(super) fn edit<'f, 'b: 'f>(&self, head: &mut ResponseHead<'_, 'b>, added: &mut Added<'f>)
-    where
+    pub(super) fn edit<'f, 'b: 'f>(
+        &self,
+        head: &mut ResponseHead<'_, 'b>,
+        response_rule: Option<&'f CompiledResponseRule>,
+        added: &mut Added<'f>,
+    ) where
         'a: 'f,
     {
         let Some(policy) = &self.origin.http.responses else { return };
         let rule = self.rule.and_then(|rule| self.origin.http.rule(rule));
-        let layers = EditLayers::new([Some(&policy.headers), rule.map(|rule| &rule.response_headers)]);
+        let layers = EditLayers::new([
+            Some(&policy.headers),
+            rule.map(|rule| &rule.response_headers),
+            response_rule.map(|rule| &rule.headers),
+        ]);
         if layers.is_empty() {
             return;
         }

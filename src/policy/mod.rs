@@ -16,6 +16,7 @@ pub mod outlier;
 pub mod rate_limit;
 pub mod redirect;
 pub mod request_id;
+pub mod response_condition;
 pub mod retry;
 pub mod router;
 pub mod template;

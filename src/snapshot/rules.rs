@@ -133,6 +133,11 @@ impl RouterMemory {
         rules.router.find(facts, self.scratch(rules))
     }
 
+    /// A bit for each of the first 64 rules that take a request.
+    pub fn all(&mut self, rules: &Rules, facts: &RoutingFacts<'_, '_>) -> u64 {
+        rules.router.all(facts, self.scratch(rules))
+    }
+
     /// What rules are searched with.
     pub fn scratch(&mut self, rules: &Rules) -> &mut Scratch {
         let place = self.scratches.iter().position(|(id, _)| *id == rules.id).unwrap_or_else(|| {

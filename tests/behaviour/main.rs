@@ -60,6 +60,7 @@ mod reload;
 mod request_buffer;
 mod request_ids;
 mod response_headers;
+mod response_rules;
 mod retries;
 mod rules;
 mod session_resumption;

@@ -3,6 +3,7 @@
 use crate::config::Access;
 use crate::config::IpGroup;
 use crate::config::Listener;
+use crate::config::ResponseRule;
 use crate::config::Rule;
 use crate::config::check::address::Networks;
 use crate::config::check::file_path::File;
@@ -71,13 +72,19 @@ fn find_all(
 }
 
 /// Warns about groups that nothing asks for.
-pub(super) fn check_use(groups: &[IpGroup], listeners: &[Listener], rules: &[Rule], report: &mut Report) {
+pub(super) fn check_use(
+    groups: &[IpGroup],
+    listeners: &[Listener],
+    (rules, response_rules): (&[Rule], &[ResponseRule]),
+    report: &mut Report,
+) {
     let mut is_used = vec![false; groups.len()];
     let of_listeners = listeners.iter().flat_map(|listener| {
         let Access { allow, deny, .. } = &listener.access;
         allow.iter().flatten().chain(deny)
     });
     let conditions = rules.iter().flat_map(|rule| &rule.conditions);
+    let conditions = conditions.chain(response_rules.iter().flat_map(|rule| &rule.conditions));
     let of_rules = conditions.flat_map(|condition| match condition {
         Condition::SourceIp(test) => test.groups.as_slice(),
         _ => &[],

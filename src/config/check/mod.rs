@@ -28,6 +28,7 @@ mod route_test;
 mod rule;
 mod section;
 mod server_group;
+mod statuses;
 mod sticky;
 mod tls_policy;
 mod vocabulary;
@@ -89,7 +90,7 @@ pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective,
     let rules = each(roots, "rule", &mut output, |table, output| rule::rule(table, &known, output));
 
     let report = &mut output.report;
-    let rules = rule::resolve(rules, &listeners, &groups, report);
+    let (rules, response_rules) = rule::resolve(rules, &listeners, &groups, report);
     let mut config = Config {
         process,
         admin,
@@ -100,9 +101,12 @@ pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective,
         listeners,
         server_groups: groups,
         rules,
+        response_rules,
     };
     check_names(&config, &policies, report);
-    let Config { certificates, authorities, ip_groups, listeners, server_groups, rules, .. } = &mut config;
+    let Config {
+        certificates, authorities, ip_groups, listeners, server_groups, rules, response_rules, ..
+    } = &mut config;
     references::resolve_default_groups(listeners, &wanted, server_groups, report);
     references::resolve_redirects(listeners, &wanted, report);
     client_auth::resolve(listeners, &wanted, authorities, report);
@@ -113,7 +117,7 @@ pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective,
         certificate::check_use(certificates, listeners, server_groups, report);
         tls_policy::check_use(&policies, listeners, report);
         client_auth::check_use(&wanted, authorities, server_groups, report);
-        ip_group::check_use(ip_groups, listeners, rules, report);
+        ip_group::check_use(ip_groups, listeners, (rules, response_rules), report);
         check_listeners(roots, report);
     }
     (config, output.effective, output.report)
@@ -122,7 +126,9 @@ pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective,
 /// Names are unique within their kind of table.
 fn check_names(config: &Config, policies: &[TlsPolicy], report: &mut Report) {
     let Config { rules, listeners, authorities, ip_groups, server_groups, certificates, .. } = config;
-    references::check_names("rule", rules.iter().map(|rule| (rule.name.as_str(), rule.location)), report);
+    let names = rules.iter().map(|rule| (rule.name.as_str(), rule.location));
+    let names = names.chain(config.response_rules.iter().map(|rule| (rule.name.as_str(), rule.location)));
+    references::check_names("rule", names, report);
     references::check_names("listener", listeners.iter().map(|l| (l.name.as_str(), l.location)), report);
     references::check_names("CA", authorities.iter().map(|ca| (ca.name.as_str(), ca.location)), report);
     references::check_names("IP group", ip_groups.iter().map(|g| (g.name.as_str(), g.location)), report);

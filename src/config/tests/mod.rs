@@ -93,6 +93,7 @@ fn without_places(mut config: Config) -> Config {
         group.backends.iter_mut().for_each(|backend| backend.location = nowhere);
     }
     config.rules.iter_mut().for_each(|rule| rule.location = nowhere);
+    config.response_rules.iter_mut().for_each(|rule| rule.location = nowhere);
     if let Some(log) = &mut config.access_log {
         log.location = nowhere;
     }

@@ -49,3 +49,46 @@ fn what_cannot_be_edited_is_told() {
     }
     assert_eq!(told("response_headers = []", "remove_response_header = { name = \"server\" }"), "");
 }
+
+#[test]
+fn what_rules_for_responses_cannot_do_is_told() {
+    let told = |lines: &str| {
+        let text = format!(
+            "config_version = 1\n[[listener]]\nname = \"web\"\naddress = \"127.0.0.1:0\"\n\
+             [[rule]]\nname = \"r\"\nlistener = \"web\"\npriority = 1\n{lines}\n"
+        );
+        load_text(&text).report.to_text(false)
+    };
+    for (lines, expected) in [
+        ("direction = \"response\"", "`actions` is missing"),
+        ("direction = \"answer\"", "invalid value \"answer\""),
+        ("direction = \"response\"\ngroup = \"app\"", "this is no action for responses"),
+        (
+            "direction = \"response\"\nset_header = { name = \"a\", value = \"1\" }",
+            "write insert_response_header",
+        ),
+        ("direction = \"response\"\nstatus = 99\nrespond = {}", "neither a status nor a range"),
+        ("status = 500\nrespond = {}", "add direction = \"response\""),
+    ] {
+        let told = told(lines);
+        assert!(told.contains(expected), "{lines}: {told}");
+    }
+    let many: String = (2..=66)
+        .map(|number| {
+            format!(
+                "[[rule]]\nname = \"r{number}\"\nlistener = \"web\"\npriority = {number}\n\
+                 direction = \"response\"\nrespond = {{}}\n"
+            )
+        })
+        .collect();
+    let told = told(&format!("direction = \"response\"\nrespond = {{}}\n{many}"));
+    assert!(told.contains("more than 64 rules for responses"), "{told}");
+    // Priorities of the two directions are apart.
+    let pair = "respond = {}\n[[rule]]\nname = \"s\"\nlistener = \"web\"\npriority = 1\n\
+        direction = \"response\"\nremove_response_header = { name = \"a\" }\n";
+    let text = format!(
+        "config_version = 1\n[[listener]]\nname = \"web\"\naddress = \"127.0.0.1:0\"\n\
+         [[rule]]\nname = \"r\"\nlistener = \"web\"\npriority = 1\n{pair}"
+    );
+    assert_eq!(load_text(&text).report.to_text(false), "");
+}

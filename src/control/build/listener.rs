@@ -26,6 +26,7 @@ use crate::snapshot::group::Group;
 use crate::snapshot::quota::Quota;
 use crate::snapshot::quota::Rate;
 use crate::snapshot::request_limit::RequestLimit;
+use crate::snapshot::responses::ResponseRules;
 use crate::snapshot::rules::Rules;
 use crate::tls::SwapCell;
 use crate::tls::accept::DownstreamTls;
@@ -95,7 +96,9 @@ impl ListenerBuilder<'_> {
             access: ip_groups::access(listener, &parts.security.credentials.ip_groups),
             tls: server_tls(listener, secured.of(*index)),
             protocol: match &listener.protocol {
-                ListenerProtocol::Http(http) => Protocol::Http(self.http(http, rules.compiled, limit)),
+                ListenerProtocol::Http(http) => {
+                    Protocol::Http(self.http(http, (rules.compiled, rules.responses), limit))
+                }
             },
             leaving: AtomicBool::new(false),
         })
@@ -119,7 +122,7 @@ impl ListenerBuilder<'_> {
     fn http(
         &self,
         http: &config::HttpListener,
-        rules: Option<Rules>,
+        (rules, response_rules): (Option<Rules>, Option<ResponseRules>),
         limit: Option<Box<RequestLimit>>,
     ) -> HttpListener {
         // The checks keep byte limits far below what a usize of any supported machine holds.
@@ -142,7 +145,7 @@ impl ListenerBuilder<'_> {
             early_hints: http.early_hints,
             compression: http.compression,
             forwarded: forwarded(&http.forwarded, self.parts),
-            responses: responses::policy(http, rules.as_ref()).map(Box::new),
+            responses: responses::policy(http, rules.as_ref(), response_rules).map(Box::new),
             rules,
             limit,
             limit_status: http.limit_status,

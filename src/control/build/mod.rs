@@ -1,7 +1,9 @@
 //! From a checked configuration to a snapshot: names were resolved, sockets bound; nothing fails here but
 //! what cannot be secured.
 
+mod conditions;
 mod gates;
+mod fixed_response;
 mod group;
 mod limits;
 mod listener;

@@ -1,17 +1,31 @@
 //! What a listener does to responses.
 
 use crate::config;
+use crate::config::Config;
+use crate::control::build::conditions;
+use crate::control::build::fixed_response::fixed_response;
+use crate::control::credentials::ip_groups::LoadedIpGroup;
 use crate::policy::header_edits::HeaderEdits;
+use crate::policy::router::RegexError;
+use crate::policy::router::Router;
+use crate::policy::router::RuleText;
+use crate::snapshot::responses::CompiledResponseRule;
 use crate::snapshot::responses::ResponsePolicy;
+use crate::snapshot::responses::ResponseRules;
 use crate::snapshot::rules::Rules;
 
 /// None if the listener and its rules leave all responses as they are.
-pub(super) fn policy(http: &config::HttpListener, rules: Option<&Rules>) -> Option<ResponsePolicy> {
+pub(super) fn policy(
+    http: &config::HttpListener,
+    rules: Option<&Rules>,
+    response_rules: Option<ResponseRules>,
+) -> Option<ResponsePolicy> {
     let headers = HeaderEdits::new(http.response_headers.iter().cloned());
     let of_rules = rules.into_iter().flat_map(Rules::iter).map(|rule| &rule.response_headers);
-    let mut is_idle = true;
+    let of_responses = response_rules.iter().flat_map(|rules| &rules.rules).map(|rule| &rule.headers);
+    let mut is_idle = response_rules.is_none();
     let mut system_values = Vec::new();
-    for edits in std::iter::once(&headers).chain(of_rules) {
+    for edits in std::iter::once(&headers).chain(of_rules).chain(of_responses) {
         is_idle &= edits.is_empty();
         for value in edits.system_values() {
             if !system_values.contains(&value) {
@@ -19,5 +33,40 @@ pub(super) fn policy(http: &config::HttpListener, rules: Option<&Rules>) -> Opti
             }
         }
     }
-    (!is_idle).then(|| ResponsePolicy { headers, system_values: system_values.into() })
+    (!is_idle).then(|| ResponsePolicy { headers, system_values: system_values.into(), rules: response_rules })
+}
+
+/// Compiles the rules for responses of the listener with this index.
+///
+/// # Errors
+/// Their regular expressions are too large together.
+pub(super) fn compile(
+    config: &Config,
+    listener: usize,
+    loaded: &[LoadedIpGroup],
+) -> Result<Option<ResponseRules>, RegexError> {
+    let own = config.response_rules.iter().filter(|rule| rule.listeners.contains(&listener));
+    let mut own: Vec<_> = own.collect();
+    if own.is_empty() {
+        return Ok(None);
+    }
+    own.sort_by_key(|rule| rule.priority);
+    let conditions: Vec<_> = own.iter().map(|rule| conditions::filled(&rule.conditions, loaded)).collect();
+    let texts: Vec<_> =
+        conditions.iter().map(|conditions| RuleText { conditions, captures: false }).collect();
+    let asked = match own.iter().any(|rule| !rule.conditions.is_empty()) {
+        true => {
+            let router = Router::new(&texts)?;
+            let http = config.listeners.get(listener).map(config::Listener::http);
+            let normalizes = http.is_some_and(|http| http.normalizes_paths) && router.looks_at_path();
+            Some(Rules::new(router, Vec::new(), normalizes))
+        }
+        false => None,
+    };
+    let rules = own.into_iter().map(|rule| CompiledResponseRule {
+        response: rule.response.clone(),
+        headers: HeaderEdits::new(rule.headers.iter().cloned()),
+        respond: rule.respond.as_ref().map(fixed_response),
+    });
+    Ok(Some(ResponseRules { asked, rules: rules.collect() }))
 }

@@ -6,18 +6,20 @@ use std::sync::Arc;
 use crate::config;
 use crate::config::Config;
 use crate::config::Report;
+use crate::control::build::conditions;
+use crate::control::build::fixed_response::fixed_response;
 use crate::control::build::gates;
 use crate::control::build::limits::Counts;
 use crate::control::build::limits::LimitOwner;
 use crate::control::build::parts::Parts;
-use crate::control::credentials::ip_groups;
+use crate::control::build::responses;
 use crate::control::credentials::ip_groups::LoadedIpGroup;
 use crate::policy::router::Condition;
 use crate::policy::router::RegexError;
 use crate::policy::router::Router;
 use crate::policy::router::RuleText;
+use crate::snapshot::responses::ResponseRules;
 use crate::snapshot::rules::FinalAction;
-use crate::snapshot::rules::FixedResponse;
 use crate::snapshot::rules::HeaderEdits;
 use crate::snapshot::rules::Rule;
 use crate::snapshot::rules::Rules;
@@ -28,6 +30,8 @@ pub(super) struct ListenerRules {
     pub compiled: Option<Rules>,
     /// The groups that the listener can forward to, as indices in the configuration: its default group first.
     pub groups: Vec<usize>,
+    /// For responses.
+    pub responses: Option<ResponseRules>,
 }
 
 /// Compiles the rules of all listeners, in their order; None after reporting what is too large.
@@ -37,13 +41,16 @@ pub(super) fn compile_all(
     report: &mut Report,
 ) -> Option<Vec<ListenerRules>> {
     let config = parts.config;
-    let all = with_ip_groups(config, &parts.security.credentials.ip_groups);
+    let loaded = &parts.security.credentials.ip_groups;
+    let all = with_ip_groups(config, loaded);
     let listeners = config.listeners.iter().enumerate();
     let compiled = listeners.map(|(index, listener)| {
         let rules = of_listener(&all, index);
         let groups = groups_of(listener, &rules);
-        match compile(&rules, listener.http(), &groups, limits) {
-            Ok(compiled) => Some(ListenerRules { compiled, groups }),
+        let both = compile(&rules, listener.http(), &groups, limits)
+            .and_then(|compiled| Ok((compiled, responses::compile(config, index, loaded)?)));
+        match both {
+            Ok((compiled, responses)) => Some(ListenerRules { compiled, groups, responses }),
             Err(error) => {
                 let message =
                     format!("the expressions of its rules cannot be used together: {}", error.message);
@@ -59,22 +66,9 @@ pub(super) fn compile_all(
 
 /// All rules, with what is in the IP groups that they ask for.
 fn with_ip_groups<'c>(config: &'c Config, loaded: &[LoadedIpGroup]) -> Vec<Cow<'c, config::Rule>> {
-    let groups = |condition: &Condition| match condition {
-        Condition::SourceIp(test) => !test.groups.is_empty(),
-        _ => false,
-    };
-    let filled = config.rules.iter().map(|rule| {
-        if !rule.conditions.iter().any(groups) {
-            return Cow::Borrowed(rule);
-        }
-        let mut rule = rule.clone();
-        for condition in &mut rule.conditions {
-            let Condition::SourceIp(test) = condition else { continue };
-            for group in &mut test.groups {
-                group.networks = ip_groups::networks(loaded, group.index).unwrap_or_default();
-            }
-        }
-        Cow::Owned(rule)
+    let filled = config.rules.iter().map(|rule| match conditions::filled(&rule.conditions, loaded) {
+        Cow::Borrowed(_) => Cow::Borrowed(rule),
+        Cow::Owned(conditions) => Cow::Owned(config::Rule { conditions, ..rule.clone() }),
     });
     filled.collect()
 }
@@ -142,11 +136,7 @@ fn build(rule: &config::Rule, groups: &[usize], limits: &mut Counts) -> Rule {
             FinalAction::Forward(Targets::new(weighted))
         }
         config::FinalAction::Redirect(redirect) => FinalAction::Redirect(redirect.clone()),
-        config::FinalAction::Respond(response) => FinalAction::Respond(FixedResponse {
-            status: response.status,
-            content_type: response.content_type.clone(),
-            content: response.content.clone().into_bytes(),
-        }),
+        config::FinalAction::Respond(response) => FinalAction::Respond(fixed_response(response)),
     };
     Rule {
         name: Arc::from(rule.name.as_str()),

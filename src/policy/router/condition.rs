@@ -129,12 +129,7 @@ impl Condition {
             Condition::Host(tests) => tests.iter().any(|test| test.holds(facts.host, regex)),
             Condition::Path(tests) => tests.iter().any(|test| test.holds(facts.path, regex)),
             Condition::Method(methods) => methods.iter().any(|method| method.as_bytes() == facts.method),
-            Condition::Header(test) => {
-                let mut fields = facts.headers.iter();
-                fields.any(|field| {
-                    field.name.eq_ignore_ascii_case(test.name.as_bytes()) && test.allows(field.value)
-                })
-            }
+            Condition::Header(test) => test.holds(facts.headers),
             Condition::Query(test) => query::parameters(facts.query).any(|(name, value)| {
                 query::decode(name, scratch) == test.name.as_bytes()
                     && test.allows(query::decode(value, scratch))
@@ -154,6 +149,12 @@ impl SourceTest {
 }
 
 impl NamedTest {
+    /// Whether a head has a field of this name with one of the values.
+    pub fn holds(&self, headers: &Headers<'_>) -> bool {
+        let mut fields = headers.iter();
+        fields.any(|field| field.name.eq_ignore_ascii_case(self.name.as_bytes()) && self.allows(field.value))
+    }
+
     fn allows(&self, value: &[u8]) -> bool {
         self.values.iter().any(|pattern| pattern.matches(value))
     }

@@ -140,6 +140,16 @@ impl Router {
         self.rules.get(rule).map_or(&[], |rule| &rule.conditions)
     }
 
+    /// A bit for each of the first 64 rules whose conditions all hold.
+    pub fn all(&self, facts: &RoutingFacts<'_, '_>, scratch: &mut Scratch) -> u64 {
+        self.search_sets(facts, scratch);
+        let Scratch { hosts, paths, text, .. } = scratch;
+        let text = &mut text.borrow_mut();
+        let rules = 0..self.rules.len().min(64);
+        let holding = rules.filter(|rule| self.ask(*rule, facts, (hosts, paths), text) == RuleVerdict::Holds);
+        holding.fold(0, |bits, rule| bits | 1 << rule)
+    }
+
     /// What becomes of every rule, also of those behind the one that takes the request.
     pub fn explain(&self, facts: &RoutingFacts<'_, '_>, scratch: &mut Scratch) -> Vec<RuleVerdict> {
         self.search_sets(facts, scratch);

@@ -74,7 +74,7 @@ pub(super) struct ParsedActions {
 
 /// One action as it stands in the file.
 #[derive(Clone)]
-enum Action {
+pub(super) enum Action {
     ForwardAuth(ForwardAuth, GroupName),
     Rewrite(Rewrite),
     Edit(HeaderEdit),
@@ -86,7 +86,7 @@ enum Action {
 }
 
 #[derive(Clone)]
-struct ForwardTarget {
+pub(super) struct ForwardTarget {
     name: String,
     location: Location,
     weight: u32,
@@ -94,14 +94,28 @@ struct ForwardTarget {
 
 /// An action with its place, and the highest group whose text it wants.
 #[derive(Clone)]
-struct Placed {
-    action: Action,
-    location: Location,
+pub(super) struct Placed {
+    pub action: Action,
+    pub location: Location,
     captures: usize,
 }
 
 /// Reads the short forms and the list; None after reporting what is wrong.
 pub(super) fn read(section: &mut Section<'_, '_>, conditions: &Conditions) -> Option<ParsedActions> {
+    let all = collect(section)?;
+    if all.is_empty() {
+        section.missing("actions", "group = \"app\", redirect = { … } or respond = { … }");
+        return None;
+    }
+    if conditions.is_whole {
+        check_captures(&all, conditions, section.report());
+    }
+    let location = section.location();
+    assemble(all, location, section.report())
+}
+
+/// The actions of the list and then the short forms; None after reporting what is wrong.
+pub(super) fn collect(section: &mut Section<'_, '_>) -> Option<Vec<Placed>> {
     let (mut actions, mut is_whole) = (Vec::new(), true);
     for key in KEYS {
         let read = section.read_present(key, &OneAction);
@@ -113,18 +127,7 @@ pub(super) fn read(section: &mut Section<'_, '_>, conditions: &Conditions) -> Op
     is_whole &= !section.is_refused("actions");
     let mut all: Vec<Placed> = list.into_iter().flat_map(|(list, _)| list.value).collect();
     all.extend(actions);
-    if !is_whole {
-        return None;
-    }
-    if all.is_empty() {
-        section.missing("actions", "group = \"app\", redirect = { … } or respond = { … }");
-        return None;
-    }
-    if conditions.is_whole {
-        check_captures(&all, conditions, section.report());
-    }
-    let location = section.location();
-    assemble(all, location, section.report())
+    is_whole.then_some(all)
 }
 
 /// Whether the captures that are wanted exist.

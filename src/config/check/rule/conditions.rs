@@ -136,7 +136,7 @@ fn method(key: &str, raw: &raw::Value, report: &mut Report) -> Option<String> {
 }
 
 /// `{ name = "…", values = ["…"] }`; without values, any will do.
-fn named(key: &str, raw: &raw::Value, report: &mut Report) -> Option<NamedTest> {
+pub(super) fn named(key: &str, raw: &raw::Value, report: &mut Report) -> Option<NamedTest> {
     let raw::Kind::Table(table) = &raw.kind else {
         return refuse_kind(key, raw, "a table such as { name = \"x-canary\", values = [\"1\"] }", report);
     };

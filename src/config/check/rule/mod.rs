@@ -4,6 +4,7 @@ mod actions;
 mod conditions;
 pub(super) mod fields;
 mod gates;
+mod response;
 mod shadow;
 mod sources;
 mod targets;
@@ -18,6 +19,7 @@ use crate::config::Actions;
 use crate::config::FinalAction;
 use crate::config::Gates;
 use crate::config::Listener;
+use crate::config::ResponseRule;
 use crate::config::Rule;
 use crate::config::ServerGroup;
 use crate::config::check::kind::Integer;
@@ -28,6 +30,7 @@ use crate::config::check::names::Known;
 use crate::config::check::names::Names;
 use crate::config::check::rule::actions::ParsedActions;
 use crate::config::check::rule::gates::SideGroups;
+use crate::config::check::rule::response::ParsedResponse;
 use crate::config::check::section::Output;
 use crate::config::check::section::Section;
 use crate::config::raw;
@@ -37,6 +40,8 @@ use crate::config::report::Report;
 /// A rule whose names are not looked up yet.
 pub(super) struct ParsedRule {
     rule: Rule,
+    /// Known for a rule for responses, which then has no actions of those for requests.
+    response: Option<ParsedResponse>,
     listeners: Vec<(String, Location)>,
     groups: Vec<(String, Location)>,
     side_groups: SideGroups,
@@ -50,8 +55,13 @@ pub(super) fn rule(table: &raw::Table, known: &Known<'_>, output: &mut Output) -
     let listeners = section.read_required("listener", &OneOrMore, "listener = \"web\"");
     let priority = section.read_required("priority", &Integer(1..=10_000), "priority = 100");
     let conditions = conditions::read(&mut section, &known.ip_groups);
-    let actions = actions::read(&mut section, &conditions);
-    let is_whole = actions.is_some() && conditions.is_whole;
+    let response = response::read(&mut section);
+    let actions = match &response {
+        Some(_) => None,
+        None => actions::read(&mut section, &conditions),
+    };
+    let is_whole =
+        response.as_ref().map_or(actions.is_some(), |response| response.is_whole) && conditions.is_whole;
     let ParsedActions { actions, groups, side_groups } = actions.unwrap_or_else(|| ParsedActions {
         actions: Actions {
             gates: Gates::default(),
@@ -74,6 +84,7 @@ pub(super) fn rule(table: &raw::Table, known: &Known<'_>, output: &mut Output) -
             conditions: conditions.conditions,
             actions,
         },
+        response,
         listeners: listeners.map(|(listeners, _)| listeners).unwrap_or_default(),
         groups,
         side_groups,
@@ -88,16 +99,24 @@ pub(super) fn resolve(
     listeners: &[Listener],
     groups: &[ServerGroup],
     report: &mut Report,
-) -> Vec<Rule> {
+) -> (Vec<Rule>, Vec<ResponseRule>) {
     let listener_names =
         Names::new("[[listener]]", listeners.iter().map(|listener| listener.name.as_str()), report);
     let group_names = Names::new("[[server_group]]", groups.iter().map(|group| group.name.as_str()), report);
-    let mut taken: HashMap<(usize, u32), Location> = HashMap::new();
+    let mut taken: HashMap<(usize, bool, u32), Location> = HashMap::new();
     let mut is_whole = true;
     let mut rules = Vec::with_capacity(parsed.len());
+    let mut response_rules = Vec::new();
     for parsed in parsed {
-        let ParsedRule { mut rule, listeners, groups, side_groups, priority, is_whole: this_is_whole } =
-            parsed;
+        let ParsedRule {
+            mut rule,
+            response,
+            listeners,
+            groups,
+            side_groups,
+            priority,
+            is_whole: this_is_whole,
+        } = parsed;
         is_whole &= this_is_whole;
         for (name, location) in listeners {
             if let Some(index) = listener_names.find("listener", (&name, location), report)
@@ -114,7 +133,7 @@ pub(super) fn resolve(
         side_groups.resolve(&mut rule.actions, &group_names, report);
         if let Some(location) = priority {
             for listener in &rule.listeners {
-                let first = *taken.entry((*listener, rule.priority)).or_insert(location);
+                let first = *taken.entry((*listener, response.is_some(), rule.priority)).or_insert(location);
                 if first != location {
                     let message = format!(
                         "`priority` {} is taken at this listener, at {}",
@@ -126,12 +145,22 @@ pub(super) fn resolve(
                 }
             }
         }
-        rules.push(rule);
+        match response {
+            None => rules.push(rule),
+            Some(response) => response_rules.push(of_responses(rule, response)),
+        }
     }
+    response::check_number(&response_rules, listeners, report);
     if is_whole {
         shadow::check(&rules, listeners, report);
     }
-    rules
+    (rules, response_rules)
+}
+
+fn of_responses(rule: Rule, parsed: ParsedResponse) -> ResponseRule {
+    let Rule { name, listeners, priority, conditions, location, .. } = rule;
+    let ParsedResponse { response, headers, respond, .. } = parsed;
+    ResponseRule { name, listeners, priority, conditions, response, headers, respond, location }
 }
 
 /// One name, or a list of them; each with its place.

@@ -30,6 +30,7 @@ pub use cipher_suites::TlsVersion;
 pub use effective::Effective;
 pub use effective::Offered;
 pub use effective::toml_string;
+pub use gates::BasicAuth;
 pub use gates::Gates;
 pub use ip_group::Access;
 pub use ip_group::IpGroup;

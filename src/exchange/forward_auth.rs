@@ -28,6 +28,7 @@ use crate::net::task;
 use crate::policy::forward_auth::AuthVerdict;
 use crate::policy::forwarded::Client;
 use crate::snapshot::gates::ForwardAuth;
+use crate::snapshot::gates::Gates;
 use crate::snapshot::group::Group;
 use crate::telemetry::reason::Reason;
 use crate::upstream::request::PreparedRequest;
@@ -43,7 +44,7 @@ const MAX_CONTENT: usize = 64 * 1024;
 pub(super) fn prepare(
     request: &Request<'_, '_>,
     (client, origin): (&Client<'_>, &Origin<'_>),
-    auth: &ForwardAuth,
+    (auth, gates): (&ForwardAuth, &Gates),
     worker: &Worker,
 ) -> Option<Box<Forward>> {
     let group = origin.listener.group(auth.group)?;
@@ -51,7 +52,9 @@ pub(super) fn prepare(
     let host = request::default_host(origin, group);
     let line = RequestTarget { target: auth.path.as_bytes(), host };
     let forwarded = &origin.http.forwarded;
-    let passes = |field: &Field<'_>| auth.asks_with(field.name) && !forwarded.withholds(field);
+    let passes = |field: &Field<'_>| {
+        auth.asks_with(field.name) && !forwarded.withholds(field) && !gates.keeps_secret(field.name)
+    };
     let mut writer =
         RequestWriter::begin_get(worker.buffers.small(), head.headers, line, Wording::of(group), passes);
     let is_secure = client.asks_by_https(head.headers);

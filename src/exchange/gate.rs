@@ -1,5 +1,7 @@
 //! What a request has to pass before it is served: prepared while its head is at hand, passed before anything is done for it.
 
+use crate::exchange::basic_auth;
+use crate::exchange::basic_auth::Login;
 use crate::exchange::error::ExchangeError;
 use crate::exchange::forward::Forward;
 use crate::exchange::forward_auth;
@@ -16,6 +18,7 @@ use crate::worker::Worker;
 /// A request in front of the gates of its rule.
 pub(super) struct Gate {
     rule: u32,
+    login: Option<Login>,
     /// What the service is asked.
     question: Option<Box<Forward>>,
 }
@@ -28,9 +31,11 @@ pub(super) fn prepare(
     worker: &Worker,
 ) -> Option<Box<Gate>> {
     let gates = gates_of(rule, origin)?;
+    let login = gates.basic_auth.as_ref().map(|auth| Login::of(request, auth, worker));
     let auth = gates.forward_auth.as_ref();
-    let question = auth.and_then(|auth| forward_auth::prepare(request, (client, origin), auth, worker));
-    Some(Box::new(Gate { rule, question }))
+    let question =
+        auth.and_then(|auth| forward_auth::prepare(request, (client, origin), (auth, gates), worker));
+    Some(Box::new(Gate { rule, login, question }))
 }
 
 fn gates_of<'o>(rule: u32, origin: &Origin<'o>) -> Option<&'o Gates> {
@@ -48,6 +53,15 @@ impl Gate {
     ) -> Option<Result<(), ExchangeError>> {
         let ResponseTerms { origin, worker, .. } = *terms;
         let gates = gates_of(self.rule, origin)?;
+        if let Some(auth) = &gates.basic_auth {
+            match self.login.as_ref().unwrap_or(&Login::Missing).verify(auth, stream, worker).await {
+                Ok(None) => {}
+                Ok(Some(reason)) => {
+                    return Some(basic_auth::refuse(reason, auth, stream, recording, terms).await);
+                }
+                Err(error) => return Some(Err(error)),
+            }
+        }
         if let Some(auth) = &gates.forward_auth {
             let question = self.question.as_deref_mut();
             let group = origin.listener.group(auth.group);

@@ -85,6 +85,18 @@ pub(super) async fn redirect<B: RequestBody, R: Reply, W>(
     respond(Answer { status, fields: &fields, content, response_rule: None }, body, reply, terms).await;
 }
 
+/// Asks a client for a user and a password (RFC 9110 §11.6.1).
+pub(super) async fn challenge<B: RequestBody, R: Reply, W>(
+    challenge: &str,
+    (body, reply, _): (&mut B, &mut R, W),
+    terms: &ResponseTerms<'_>,
+) {
+    let fields: [(&[u8], &[u8]); 2] =
+        [(b"WWW-Authenticate", challenge.as_bytes()), (b"Content-Type", b"text/html")];
+    let content = Some(status_page(401, terms.worker));
+    respond(Answer { status: 401, fields: &fields, content, response_rule: None }, body, reply, terms).await;
+}
+
 /// Sends the answer of a rule: one for requests, or the one for responses with this index.
 pub(super) async fn respond_fixed<B: RequestBody, R: Reply, W>(
     (response, response_rule): (&FixedResponse, Option<u8>),

@@ -4,6 +4,7 @@
 //! carries it implements [`stream::Stream`].
 
 mod attempt;
+mod basic_auth;
 mod compression;
 mod drain;
 pub mod error;

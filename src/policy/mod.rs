@@ -2,6 +2,7 @@
 
 pub mod access_list;
 pub mod balance;
+pub mod basic_auth;
 pub mod compression;
 pub mod early_hints;
 pub mod forward_auth;

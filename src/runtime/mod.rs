@@ -4,6 +4,7 @@ mod drain;
 pub mod error;
 mod event;
 mod health_thread;
+mod password_thread;
 mod pin;
 pub mod plan;
 mod ring;
@@ -65,7 +66,8 @@ pub fn run(mut plan: RuntimePlan, announce: impl FnOnce(&Serving)) -> Result<(),
     let health = health_thread::HealthSpec::new(&plan);
     health_thread::start(health, events.clone()).map_err(without_thread("the health checker"))?;
     let admin = plan.admin.take();
-    for spec in worker_thread::specs(plan, log_queues, &drain, entries) {
+    let passwords = password_thread::start(workers).map_err(without_thread("passwords"))?;
+    for spec in worker_thread::specs(plan, (log_queues, passwords), &drain, entries) {
         worker_thread::start(spec, events.clone()).map_err(without_thread("a worker"))?;
     }
     let ready = wait_until_ready(&inbox, workers)?;

@@ -6,6 +6,7 @@ use std::panic::catch_unwind;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
+use std::sync::mpsc::SyncSender;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -39,6 +40,7 @@ use crate::telemetry::operator::log_line;
 use crate::worker::ProcessHandles;
 use crate::worker::Worker;
 use crate::worker::access_log::AccessLog;
+use crate::worker::password_checks::PasswordJob;
 
 /// Ticks between two sweeps of what lies idle, connections and memory: a second.
 const SWEEP_TICKS: u64 = 10;
@@ -63,17 +65,23 @@ pub(super) struct WorkerSpec {
 
 pub(super) fn specs(
     plan: RuntimePlan,
-    logs: Vec<Option<AccessLog>>,
+    (logs, passwords): (Vec<Option<AccessLog>>, Vec<SyncSender<PasswordJob>>),
     drain: &Arc<Drain>,
     entries: Entries,
 ) -> Vec<WorkerSpec> {
     let Channels { publication, backend_counters, quota, request_memory, workers, failure_reports, .. } =
         plan.channels;
-    let shared = ProcessHandles { publication, backend_counters, quota, request_memory, failure_reports };
     let cpus = pin::usable_cpus();
-    let spec = |((index, log), mailbox): ((usize, Option<AccessLog>), Mailbox<NewSocket>)| WorkerSpec {
+    let spec = |(((index, log), mailbox), password_jobs)| WorkerSpec {
         index,
-        shared: shared.clone(),
+        shared: ProcessHandles {
+            publication: Arc::clone(&publication),
+            backend_counters: Arc::clone(&backend_counters),
+            failure_reports: failure_reports.clone(),
+            quota: Arc::clone(&quota),
+            request_memory: Arc::clone(&request_memory),
+            password_jobs,
+        },
         mailbox,
         log,
         // With more workers than CPUs, the CPUs are shared evenly.
@@ -82,7 +90,9 @@ pub(super) fn specs(
         io_driver: plan.io_driver,
         drain: Arc::clone(drain),
     };
-    logs.into_iter().enumerate().zip(workers).map(spec).collect()
+    // The threads that verify passwords are shared evenly.
+    let passwords = passwords.into_iter().cycle();
+    logs.into_iter().enumerate().zip(workers).zip(passwords).map(spec).collect()
 }
 
 pub(super) fn start(spec: WorkerSpec, events: Sender<RuntimeEvent>) -> io::Result<()> {
@@ -121,6 +131,8 @@ fn work(mut spec: WorkerSpec, events: &Sender<RuntimeEvent>) -> Result<(), Runti
         let ticks = every(TICK)?;
         let bell = spec.mailbox.listen()?;
         task::spawn(tick_for_ever(Rc::clone(&worker), ticks));
+        let verified = worker.password_checks.listen()?;
+        task::spawn(hear_of_passwords(Rc::clone(&worker), verified));
         task::spawn(async move {
             while bell.next().await.is_ok() {
                 inbox.drain();
@@ -224,6 +236,13 @@ async fn turn_until_drained(worker: &Worker) {
         if worker.is_drained() { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
+}
+
+/// Tells those who wait that passwords were verified.
+async fn hear_of_passwords(worker: Rc<Worker>, verified: Wakeups) {
+    while verified.next().await.is_ok() {
+        worker.password_checks.wake();
+    }
 }
 
 async fn tick_for_ever(worker: Rc<Worker>, ticks: Wakeups) {

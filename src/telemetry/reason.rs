@@ -73,6 +73,12 @@ pub enum Reason {
     BadResponse(&'static str),
     /// The client was sent elsewhere.
     Redirect,
+    /// The client told no user and password.
+    PasswordRequired,
+    /// It told wrong ones.
+    WrongPassword,
+    /// Too many passwords wait to be verified.
+    PasswordQueueFull,
     /// The service that a rule has asked about the request denied it.
     ForwardAuthDenied,
     /// That service gave no answer, or none that can be understood.
@@ -124,6 +130,9 @@ impl Reason {
             Reason::UpstreamReset => "upstream_reset",
             Reason::NoTunnels => "upstream_without_websocket",
             Reason::Redirect => "redirect",
+            Reason::PasswordRequired => "password_required",
+            Reason::WrongPassword => "wrong_password",
+            Reason::PasswordQueueFull => "password_queue_full",
             Reason::ForwardAuthDenied => "forward_auth_denied",
             Reason::ForwardAuthFailed => "forward_auth_failed",
             Reason::FixedResponse => "fixed_response",
@@ -139,6 +148,7 @@ impl Reason {
             Reason::BadRequest(_, status) | Reason::RateLimited(_, status) => status,
             Reason::PlainHttp | Reason::ClientTls(_) | Reason::ClientProxy(_) | Reason::ClientHttp2(_) => 400,
             Reason::FinalRecipient => 204,
+            Reason::PasswordRequired | Reason::WrongPassword => 401,
             Reason::AccessDenied | Reason::ForwardAuthDenied => 403,
             Reason::NoRoute => 404,
             Reason::MethodNotAllowed => 405,
@@ -163,6 +173,7 @@ impl Reason {
             | Reason::ConnectionsLimited(_)
             | Reason::NoDescriptor
             | Reason::NoLocalPort
+            | Reason::PasswordQueueFull
             | Reason::ForwardAuthFailed => 503,
             Reason::ConnectTimeout | Reason::ResponseTimeout => 504,
         }

@@ -4,6 +4,7 @@
 
 pub mod access_log;
 pub mod counted;
+pub mod password_checks;
 pub mod snapshot_ref;
 
 use std::cell::Cell;
@@ -12,6 +13,7 @@ use std::hash::BuildHasher;
 use std::hash::RandomState;
 use std::io;
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use crate::net::buffer::Buffers;
@@ -30,6 +32,8 @@ use crate::upstream::h2::pool::Connections;
 use crate::upstream::pool::Pool;
 use crate::upstream::want::Resources;
 use crate::worker::access_log::AccessLog;
+use crate::worker::password_checks::PasswordChecks;
+use crate::worker::password_checks::PasswordJob;
 use crate::worker::snapshot_ref::SnapshotRef;
 
 /// Steps of TLS handshakes between two looks at the kernel's completions. A full handshake costs as
@@ -67,6 +71,8 @@ pub struct Worker {
     pub scratch: RefCell<Vec<u8>>,
     /// What rules are searched with.
     pub router: RefCell<RouterMemory>,
+    /// Passwords that are verified elsewhere.
+    pub password_checks: PasswordChecks,
     pub log: Option<AccessLog>,
     /// Connections of clients that this worker has.
     connections: Cell<usize>,
@@ -92,6 +98,8 @@ pub struct ProcessHandles {
     pub failure_reports: Mailbox<u32>,
     pub quota: Arc<Quota>,
     pub request_memory: Arc<Quota>,
+    /// Where passwords are verified.
+    pub password_jobs: SyncSender<PasswordJob>,
 }
 
 impl Worker {
@@ -118,6 +126,7 @@ impl Worker {
             dates: RefCell::default(),
             scratch: RefCell::default(),
             router: RefCell::default(),
+            password_checks: PasswordChecks::new(shared.password_jobs)?,
             log,
             connections: Cell::new(0),
             listeners: Cell::new(0),

@@ -37,6 +37,10 @@ fn make_files(folder: &Path) {
     fs::write(folder.join("index.txt"), index).expect("a file can be written");
     let answer = "ocsp -index index.txt -rsigner site.crt -rkey site.key -CA site.crt -issuer site.crt";
     openssl(folder, &format!("{answer} -cert site.crt -noverify -ndays 7 -respout site.ocsp"));
+    let hash = openssl(folder, "passwd -6 secret");
+    fs::write(folder.join("users.htpasswd"), format!("ada:{hash}")).expect("a file can be written");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    fs::set_permissions(folder.join("users.htpasswd"), mode).expect("the mode can be set");
     let seed = folder.join("ticket_seed");
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
     fs::set_permissions(seed, mode).expect("the mode can be set");

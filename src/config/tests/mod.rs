@@ -64,6 +64,9 @@ fn without_places(mut config: Config) -> Config {
         authority.bundle.location = nowhere;
         authority.crl.iter_mut().for_each(|file| file.location = nowhere);
     }
+    for auth in config.rules.iter_mut().filter_map(|rule| rule.actions.gates.basic_auth.as_mut()) {
+        auth.file.location = nowhere;
+    }
     if let Some(file) = &mut config.process.ticket_seed_file {
         file.location = nowhere;
     }

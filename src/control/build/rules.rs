@@ -14,6 +14,7 @@ use crate::control::build::limits::LimitOwner;
 use crate::control::build::parts::Parts;
 use crate::control::build::responses;
 use crate::control::credentials::ip_groups::LoadedIpGroup;
+use crate::control::credentials::password_files::LoadedPasswordFile;
 use crate::policy::router::Condition;
 use crate::policy::router::RegexError;
 use crate::policy::router::Router;
@@ -47,7 +48,8 @@ pub(super) fn compile_all(
     let compiled = listeners.map(|(index, listener)| {
         let rules = of_listener(&all, index);
         let groups = groups_of(listener, &rules);
-        let both = compile(&rules, listener.http(), &groups, limits)
+        let files = parts.security.credentials.password_files.as_slice();
+        let both = compile(&rules, listener.http(), &groups, (limits, files))
             .and_then(|compiled| Ok((compiled, responses::compile(config, index, loaded)?)));
         match both {
             Ok((compiled, responses)) => Some(ListenerRules { compiled, groups, responses }),
@@ -102,7 +104,7 @@ fn compile(
     rules: &[&config::Rule],
     http: &config::HttpListener,
     groups: &[usize],
-    limits: &mut Counts,
+    (limits, files): (&mut Counts, &[LoadedPasswordFile]),
 ) -> Result<Option<Rules>, RegexError> {
     if rules.is_empty() {
         return Ok(None);
@@ -114,7 +116,7 @@ fn compile(
     let router = Router::new(&texts)?;
     let rewrites = rules.iter().any(|rule| rule.actions.rewrite.is_some());
     let normalizes = http.normalizes_paths && (router.looks_at_path() || rewrites);
-    let rules = rules.iter().map(|rule| build(rule, groups, limits)).collect();
+    let rules = rules.iter().map(|rule| build(rule, groups, (&mut *limits, files))).collect();
     Ok(Some(Rules::new(router, rules, normalizes)))
 }
 
@@ -126,7 +128,11 @@ fn wants_captures(actions: &config::Actions) -> bool {
     redirected || actions.rewrite.as_ref().is_some_and(|rewrite| rewrite.wants_captures())
 }
 
-fn build(rule: &config::Rule, groups: &[usize], limits: &mut Counts) -> Rule {
+fn build(
+    rule: &config::Rule,
+    groups: &[usize],
+    (limits, files): (&mut Counts, &[LoadedPasswordFile]),
+) -> Rule {
     let actions = &rule.actions;
     let own_index = |group: usize| groups.iter().position(|known| *known == group);
     let last = match &actions.last {
@@ -141,7 +147,7 @@ fn build(rule: &config::Rule, groups: &[usize], limits: &mut Counts) -> Rule {
     Rule {
         name: Arc::from(rule.name.as_str()),
         priority: rule.priority,
-        gates: gates::build(&actions.gates, own_index),
+        gates: gates::build(&actions.gates, own_index, files),
         request_headers: HeaderEdits::new(actions.request_headers.iter().cloned()),
         response_headers: HeaderEdits::new(actions.response_headers.iter().cloned()),
         limit: actions.limit.and_then(|rates| limits.request_limit((LimitOwner::Rule, &rule.name), rates)),

@@ -1,8 +1,9 @@
-//! Certificates, keys, CAs, revocation lists and lists of addresses that change on disk, brought into service while the
+//! Certificates, keys, CAs, revocation lists, lists of addresses and password files that change on disk, brought into service while the
 //! process serves. Established connections keep what they were made with.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use crate::control::credentials::inventory::Broken;
 use crate::control::credentials::inventory::CertificateEntry;
 use crate::control::credentials::inventory::Inventory;
 use crate::control::credentials::ip_groups;
+use crate::control::credentials::password_files;
 use crate::control::files::Files;
 use crate::net::clock::wall_now;
 use crate::telemetry::operator::log_line;
@@ -40,6 +42,8 @@ enum Item {
     Authority(usize),
     /// Index in [`Config::ip_groups`].
     IpGroup(usize),
+    /// Index in the files that [`password_files::named`] gives.
+    PasswordFile(usize),
 }
 
 /// Files that cannot be taken into service.
@@ -187,9 +191,11 @@ impl FileReload {
         self.files.changed();
         let certificates = (0..active.config.certificates.len()).map(Item::Certificate);
         let groups = (0..active.config.ip_groups.len()).map(Item::IpGroup);
+        let passwords = (0..password_files::named(&active.config).len()).map(Item::PasswordFile);
         let items: Vec<Item> = certificates
             .chain((0..active.config.authorities.len()).map(Item::Authority))
             .chain(groups)
+            .chain(passwords)
             .collect();
         let whole = items.len();
         // Files are not replaced while they are asked to be read, so a failure is told at once.
@@ -205,7 +211,7 @@ impl FileReload {
         self.take_stock(active);
         let took = wall_now().saturating_sub(began).as_millis();
         log_line(&format!(
-            "read {read} of {whole} certificates, CAs and IP groups again: in service after {took} ms"
+            "read {read} of {whole} certificates, CAs, IP groups and password files again: in service after {took} ms"
         ));
     }
 
@@ -215,6 +221,7 @@ impl FileReload {
             Item::Certificate(index) => self.read_certificate(index, active),
             Item::Authority(index) => read_authority(index, active),
             Item::IpGroup(index) => read_ip_group(index, active),
+            Item::PasswordFile(index) => read_password_file(index, active),
         };
         if found {
             self.failing.remove(&item);
@@ -276,6 +283,19 @@ fn read_ip_group(index: usize, active: &mut ActiveConfig) -> (bool, Vec<String>,
     (found, errors, warnings)
 }
 
+fn read_password_file(index: usize, active: &mut ActiveConfig) -> (bool, Vec<String>, Vec<String>) {
+    let (mut errors, mut warnings) = (Vec::new(), Vec::new());
+    let named = password_files::named(&active.config);
+    let Some(wanted) = named.get(index) else { return (false, errors, warnings) };
+    let loaded = password_files::load_one(wanted);
+    sort(&loaded.complaints, &mut errors, &mut warnings);
+    let found = loaded.users.is_some();
+    if let (Some(slot), true) = (active.security.credentials.password_files.get_mut(index), found) {
+        *slot = loaded;
+    }
+    (found, errors, warnings)
+}
+
 /// Complaints as sentences.
 fn sort(complaints: &[Complaint], errors: &mut Vec<String>, warnings: &mut Vec<String>) {
     for Complaint { is_error, message, help, .. } in complaints {
@@ -310,7 +330,7 @@ fn publish(fresh: &BTreeSet<Item>, since: Duration, active: &mut ActiveConfig) -
             serving.publish(terms);
         }
     }
-    if fresh.iter().any(|item| matches!(item, Item::IpGroup(_))) {
+    if fresh.iter().any(|item| matches!(item, Item::IpGroup(_) | Item::PasswordFile(_))) {
         active.build_anew();
     }
     let took = wall_now().saturating_sub(since);
@@ -326,6 +346,10 @@ fn name(item: Item, config: &Config) -> String {
             format!("certificate \"{}\"", certificate(index).map_or("", String::as_str))
         }
         Item::Authority(index) => format!("CA \"{}\"", authority(index).map_or("", String::as_str)),
+        Item::PasswordFile(index) => {
+            let named = password_files::named(config);
+            format!("password file {}", named.get(index).map_or(Path::new(""), |file| &file.path).display())
+        }
         Item::IpGroup(index) => format!("IP group \"{}\"", ip_group(index).map_or("", String::as_str)),
     }
 }
@@ -350,6 +374,8 @@ fn users(config: &Config) -> BTreeMap<PathBuf, Vec<Item>> {
     for (index, group) in config.ip_groups.iter().enumerate() {
         group.file.iter().for_each(|file| note(file, Item::IpGroup(index)));
     }
+    let passwords = password_files::named(config).into_iter().enumerate();
+    passwords.for_each(|(index, file)| note(file, Item::PasswordFile(index)));
     users
 }
 

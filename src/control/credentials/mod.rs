@@ -6,6 +6,7 @@ pub mod certificates;
 pub(super) mod expiry;
 pub mod inventory;
 pub mod ip_groups;
+pub mod password_files;
 pub mod tls_offer;
 pub mod file_reload;
 pub mod tls;
@@ -24,6 +25,7 @@ use crate::config::Verify;
 use crate::control::credentials::authorities::LoadedAuthority;
 use crate::control::credentials::certificates::ReadFile;
 use crate::control::credentials::ip_groups::LoadedIpGroup;
+use crate::control::credentials::password_files::LoadedPasswordFile;
 use crate::tls::connect;
 use crate::tls::connect::NoSystemRoots;
 use crate::tls::connect::SystemRoots;
@@ -45,6 +47,8 @@ pub struct Credentials {
     pub authorities: Vec<LoadedAuthority>,
     /// Beside [`Config::ip_groups`].
     pub ip_groups: Vec<LoadedIpGroup>,
+    /// What `basic_auth` of rules names.
+    pub password_files: Vec<LoadedPasswordFile>,
     /// Read only if a server group wants them.
     pub system_roots: Option<SystemRoots>,
     pub ticket_seed: Option<Vec<u8>>,
@@ -87,8 +91,9 @@ pub fn load(config: &Config, read_file: &ReadFile<'_>, report: &mut Report) -> C
     let authorities = authorities::load(config);
     authorities::report(&authorities, report);
     let ip_groups = ip_groups::load(config, report);
+    let password_files = password_files::load(config, report);
     let system_roots = system_roots(config, report);
-    Credentials { certificates, listeners, authorities, ip_groups, system_roots, ticket_seed }
+    Credentials { certificates, listeners, authorities, ip_groups, password_files, system_roots, ticket_seed }
 }
 
 fn system_roots(config: &Config, report: &mut Report) -> Option<SystemRoots> {

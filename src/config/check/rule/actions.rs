@@ -3,6 +3,7 @@
 use serde_json::Value as Json;
 
 use crate::config::Actions;
+use crate::config::BasicAuth;
 use crate::config::FinalAction;
 use crate::config::FixedResponse;
 use crate::config::Gates;
@@ -36,7 +37,8 @@ use crate::policy::redirect::Redirect;
 use crate::policy::redirect::Rewrite;
 
 /// The keys of actions, on a rule and in its list. Those that end the processing come last.
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 17] = [
+    "basic_auth",
     "forward_auth",
     "rewrite",
     "strip_prefix",
@@ -75,6 +77,7 @@ pub(super) struct ParsedActions {
 /// One action as it stands in the file.
 #[derive(Clone)]
 pub(super) enum Action {
+    BasicAuth(BasicAuth),
     ForwardAuth(ForwardAuth, GroupName),
     Rewrite(Rewrite),
     Edit(HeaderEdit),
@@ -153,6 +156,7 @@ fn assemble(all: Vec<Placed>, location: Location, report: &mut Report) -> Option
     for Placed { action, location, .. } in all {
         let is_second = match &action {
             Action::Edit(_) | Action::EditResponse(_) => false,
+            Action::BasicAuth(_) => gates.basic_auth.is_some(),
             Action::ForwardAuth(..) => gates.forward_auth.is_some(),
             Action::Rewrite(_) => rewrite.is_some(),
             Action::Limit(_) => limit.is_some(),
@@ -160,6 +164,7 @@ fn assemble(all: Vec<Placed>, location: Location, report: &mut Report) -> Option
         };
         if is_second {
             let (message, help) = match action {
+                Action::BasicAuth(_) => ("a rule has one password file", "keep one basic_auth"),
                 Action::ForwardAuth(..) => ("a rule asks one service", "keep one forward_auth"),
                 Action::Rewrite(_) => ("a rule rewrites once", "put host, path and query into one rewrite"),
                 Action::Limit(_) => ("a rule has one limit", "put its keys into one"),
@@ -171,6 +176,7 @@ fn assemble(all: Vec<Placed>, location: Location, report: &mut Report) -> Option
         match action {
             Action::Edit(edit) => request_headers.push(edit),
             Action::EditResponse(edit) => response_headers.push(edit),
+            Action::BasicAuth(auth) => gates.basic_auth = Some(auth),
             Action::ForwardAuth(auth, group) => {
                 gates.forward_auth = Some(auth);
                 side_groups.forward_auth = Some(group);
@@ -260,6 +266,7 @@ fn action(key: &str, raw: &raw::Value, report: &mut Report) -> Option<Placed> {
     };
     let plain = |action| Placed { action, location: raw.location, captures: 0 };
     match key {
+        "basic_auth" => gates::basic_auth(key, raw, report).map(|auth| plain(Action::BasicAuth(auth))),
         "forward_auth" => {
             gates::forward_auth(key, raw, report).map(|(auth, group)| plain(Action::ForwardAuth(auth, group)))
         }

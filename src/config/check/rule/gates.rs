@@ -1,8 +1,11 @@
-//! `forward_auth`: what a request has to pass before it is served.
+//! `basic_auth` and `forward_auth`: what a request has to pass before it is served.
 
 use std::time::Duration;
 
 use crate::config::Actions;
+use crate::config::BasicAuth;
+use crate::config::check::file_path::File;
+use crate::config::check::kind::Boolean;
 use crate::config::check::kind::Choice;
 use crate::config::check::kind::Kind;
 use crate::config::check::kind::Name;
@@ -33,6 +36,43 @@ impl SideGroups {
             auth.group = names.find("group", (&name, location), report).unwrap_or_default();
         }
     }
+}
+
+/// Bytes of a realm, which browsers show.
+const MAX_REALM: usize = 128;
+
+/// Reads the table; None after reporting what is wrong.
+pub(super) fn basic_auth(key: &str, raw: &raw::Value, report: &mut Report) -> Option<BasicAuth> {
+    let raw::Kind::Table(table) = &raw.kind else {
+        let expected = "a table such as { realm = \"staff\", file = \"users.htpasswd\" }";
+        return refuse_kind(key, raw, expected, report);
+    };
+    report_unknown(&table.entries, &["realm", "file", "pass_authorization"], &format!("`{key}`"), report);
+    let Some(entry) = table.find("file") else {
+        report.error(raw.location, format!("`file` is missing in `{key}`"), "add file = \"users.htpasswd\"");
+        return None;
+    };
+    let file = File.parse("file", &entry.value, report)?;
+    let realm = match table.find("realm") {
+        Some(entry) => realm(&entry.value, report)?,
+        None => "restricted".to_owned(),
+    };
+    let passes_authorization = match table.find("pass_authorization") {
+        Some(entry) => Boolean.parse("pass_authorization", &entry.value, report)?,
+        None => false,
+    };
+    Some(BasicAuth { realm, file, passes_authorization })
+}
+
+fn realm(raw: &raw::Value, report: &mut Report) -> Option<String> {
+    let text = texts::text("realm", raw, report)?;
+    let is_plain = |byte: u8| (b' '..0x7f).contains(&byte) && byte != b'"' && byte != b'\\';
+    if text.len() > MAX_REALM || !text.bytes().all(is_plain) {
+        let help = "up to 128 ASCII characters, without quotes, backslashes and line ends";
+        report.error(raw.location, "`realm` cannot be sent as it is", help);
+        return None;
+    }
+    Some(text.to_owned())
 }
 
 /// Fields that belong to one hop or frame a message, and those that Ringway writes itself.
@@ -153,6 +193,22 @@ mod tests {
              path = \"/\"\ngroup = \"app\"\n{line}\n"
         );
         load(vec![Source::made_up("ringway.toml", text)]).report.to_text(false)
+    }
+
+    #[test]
+    fn mistakes_in_basic_auth_are_named() {
+        assert_eq!(report("basic_auth = { file = \"users\" }"), "");
+        for (table, said) in [
+            ("{ realm = \"a\" }", "`file` is missing in `basic_auth`"),
+            ("{ file = \"u\", realm = 'a\"b' }", "`realm` cannot be sent as it is"),
+            ("{ file = \"u/\" }", "`file` is not the path of a file"),
+            ("{ file = \"u\", pass_authorization = 1 }", "`pass_authorization`"),
+            ("{ file = \"u\", user = \"a\" }", "`user`"),
+        ] {
+            let report = report(&format!("basic_auth = {table}"));
+            assert!(report.contains(said), "{table}: {report}");
+            assert!(report.starts_with("ringway.toml:16:"), "{table}: {report}");
+        }
     }
 
     #[test]

@@ -70,6 +70,10 @@ pub struct HttpListener {
     pub requests_per_second: u32,
     /// What requests beyond a limit are answered with: 503 or 429.
     pub limit_status: u16,
+    /// Requests that come again are refused.
+    pub loop_detection: bool,
+    /// Whether `Via` tells of Ringway.
+    pub via: bool,
     /// Requests per connection. 0: unlimited.
     pub keepalive_requests: u32,
     pub max_header_bytes: u64,

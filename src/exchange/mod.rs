@@ -136,6 +136,9 @@ fn plan(
     worker: &Worker,
 ) -> Result<Plan, Reason> {
     admit(request, origin)?;
+    if origin.http.hop_marks.is_some_and(|marks| marks.is_loop(request.head.headers)) {
+        return Err(Reason::LoopDetected);
+    }
     limit::by_listener(client, origin, worker)?;
     let mut memory = worker.router.borrow_mut();
     let Route { rule, action } = route::route(request, client, origin, worker, &mut memory)?;
@@ -152,6 +155,7 @@ fn plan(
                 host: forwarding.has_host.then_some(&memory.host),
                 edits: edits.filter(|edits| !edits.is_empty()),
                 gates: rule.and_then(|rule| rule.gates.as_deref()),
+                marks: origin.http.hop_marks.as_ref(),
             };
             let group = origin.listener.group(forwarding.group).ok_or(Reason::NoRoute)?;
             let target = (forwarding.group, group);

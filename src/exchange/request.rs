@@ -7,12 +7,14 @@ use crate::exchange::stickiness;
 use crate::exchange::stickiness::StickyTarget;
 use crate::http::head::Method;
 use crate::http::headers::Field;
+use crate::http::headers::Headers;
 use crate::http::headers::KnownName;
 use crate::policy::balance::cookies;
 use crate::policy::compression::AcceptedCodings;
 use crate::policy::forwarded::Client;
 use crate::policy::grpc;
 use crate::policy::header_edits::SystemValue;
+use crate::policy::hop_marks::HopMarks;
 use crate::policy::max_forwards;
 use crate::policy::websocket;
 use crate::snapshot::gates::Gates;
@@ -23,13 +25,14 @@ use crate::upstream::request::RequestWriter;
 use crate::upstream::request::Wording;
 use crate::worker::Worker;
 
-/// What a rule changes about a request.
+/// What a rule and its listener change about a request.
 pub(super) struct Changes<'c> {
     /// Path and query.
     pub(super) target: Option<&'c Vec<u8>>,
     pub(super) host: Option<&'c Vec<u8>>,
     pub(super) edits: Option<&'c HeaderEdits>,
     pub(super) gates: Option<&'c Gates>,
+    pub(super) marks: Option<&'c HopMarks>,
 }
 
 impl Changes<'_> {
@@ -37,6 +40,7 @@ impl Changes<'_> {
     fn withhold(&self, name: &[u8]) -> bool {
         self.edits.is_some_and(|edits| edits.withholds(name))
             || self.gates.is_some_and(|gates| gates.withholds(name))
+            || self.marks.is_some_and(|marks| marks.withholds(name))
     }
 }
 
@@ -75,19 +79,18 @@ pub(super) fn prepare(
         writer.field(b"Max-Forwards", remaining.saturating_sub(1).to_string().as_bytes());
     }
     let mut scratch = worker.scratch.borrow_mut();
-    for field in head.headers.find_all(KnownName::Cookie) {
-        let Some(name) = hidden else { break };
-        scratch.clear();
-        cookies::without(field.value, name, &mut scratch);
-        if !scratch.is_empty() {
-            writer.field(b"Cookie", &scratch);
-        }
+    if let Some(name) = hidden {
+        write_other_cookies(head.headers, name, &mut scratch, &mut writer);
     }
     forwarded.for_each_added(head.headers, client, &mut scratch, |name, value| writer.field(name, value));
     if let Some(edits) = changes.edits {
         let slb_id = &origin.http.forwarded.slb_id;
         let system = |value: SystemValue, out: &mut Vec<u8>| value.write(client, slb_id, out);
         edits.for_each_written(head.headers, &mut scratch, system, |name, value| writer.field(name, value));
+    }
+    if let Some(marks) = changes.marks {
+        let came = (&*head.headers, head.version);
+        marks.for_each_added(came, &mut scratch, |name, value| writer.field(name, value));
     }
     if let Some(client_tls) = origin.client_tls {
         writer.lines(&client_tls.identity);
@@ -108,6 +111,17 @@ pub(super) fn prepare(
         accept,
         expects_continue: request.expects_continue,
         compression: origin.http.compression.then(|| AcceptedCodings::of(head.headers)),
+    }
+}
+
+/// Writes all cookies but the one of this name.
+fn write_other_cookies(headers: &Headers<'_>, name: &str, scratch: &mut Vec<u8>, writer: &mut RequestWriter) {
+    for field in headers.find_all(KnownName::Cookie) {
+        scratch.clear();
+        cookies::without(field.value, name, scratch);
+        if !scratch.is_empty() {
+            writer.field(b"Cookie", scratch);
+        }
     }
 }
 

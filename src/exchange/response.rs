@@ -155,7 +155,10 @@ fn pass_head_on(
     let dates = attempt.worker.dates.borrow();
     let cookies;
     let mut added = Added::new();
-    attempt.terms.iter().for_each(|terms| terms.edit(head, response_rule, &mut added));
+    attempt.terms.iter().for_each(|terms| {
+        terms.edit(head, response_rule, &mut added);
+        terms.mark(head, &mut added);
+    });
     cookies = SetCookies::of(
         head,
         &attempt.target,

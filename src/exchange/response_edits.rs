@@ -9,11 +9,12 @@ use crate::policy::forwarded::Client;
 use crate::policy::header_edits::SystemValue;
 use crate::policy::header_edits::layers::EditLayers;
 use crate::policy::header_edits::layers::MAX_WRITTEN;
+use crate::policy::hop_marks::via;
 use crate::snapshot::responses::CompiledResponseRule;
 use crate::worker::Worker;
 
-/// Fields that a response can be given: the date, the cookie of stickiness, and what edits write.
-pub(super) const MAX_ADDED: usize = 2 + MAX_WRITTEN;
+/// Fields that a response can be given: the date, the cookie of stickiness, `Via`, and what edits write.
+pub(super) const MAX_ADDED: usize = 3 + MAX_WRITTEN;
 
 /// Names and values to write behind those of a head.
 pub(super) type Added<'a> = ArrayVec<(&'a [u8], &'a [u8]), MAX_ADDED>;
@@ -149,5 +150,13 @@ impl<'a> ResponseTerms<'a> {
             let _ = added.try_push((name, value));
         });
         head.headers.retain(|field| !layers.withhold(field.name));
+    }
+
+    /// Collects what tells that the response of a backend passed here.
+    pub(super) fn mark(&self, head: &ResponseHead<'_, '_>, added: &mut Added<'_>) {
+        if self.origin.http.hop_marks.is_some_and(|marks| marks.via) {
+            // There is room for it.
+            let _ = added.try_push((b"Via", via(head.version)));
+        }
     }
 }

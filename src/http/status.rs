@@ -46,6 +46,8 @@ pub fn reason_phrase(status: u16) -> &'static str {
         429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
         451 => "Unavailable For Legal Reasons",
+        // Of no registry; that of load balancers in clouds.
+        463 => "Loop Detected",
         500 => "Internal Server Error",
         501 => "Not Implemented",
         502 => "Bad Gateway",

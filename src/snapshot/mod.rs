@@ -25,6 +25,7 @@ use crate::policy::access_list::AccessList;
 pub use crate::policy::early_hints::EarlyHints;
 use crate::policy::forwarded::Forwarded;
 use crate::policy::forwarded::TrustedProxies;
+use crate::policy::hop_marks::HopMarks;
 use crate::snapshot::backend::Backend;
 use crate::snapshot::group::Group;
 use crate::snapshot::quota::Quota;
@@ -139,6 +140,8 @@ pub struct HttpListener {
     pub limit: Option<Box<RequestLimit>>,
     /// What requests beyond a limit are answered with.
     pub limit_status: u16,
+    /// None: messages get nothing that tells of their pass.
+    pub hop_marks: Option<HopMarks>,
     /// Where every request is redirected to, before all rules.
     pub redirect_to: Option<RedirectTo>,
     /// The hosts for which a listener of the configuration has a certificate.

@@ -30,6 +30,8 @@ pub enum Reason {
     /// connection was not opened for.
     Misdirected,
     BodyTooLarge,
+    /// The request has been here before, or has passed too many load balancers.
+    LoopDetected,
     HeaderTimeout,
     BodyTimeout,
     /// The client went away before the response was complete. Only logged.
@@ -109,6 +111,7 @@ impl Reason {
             Reason::FinalRecipient => "final_recipient",
             Reason::Misdirected => "misdirected",
             Reason::BodyTooLarge => "body_too_large",
+            Reason::LoopDetected => "loop_detected",
             Reason::HeaderTimeout => "client_header_timeout",
             Reason::BodyTimeout => "client_body_timeout",
             Reason::ClientClosed => "client_closed",
@@ -154,6 +157,7 @@ impl Reason {
             Reason::MethodNotAllowed => 405,
             Reason::HeaderTimeout | Reason::BodyTimeout => 408,
             Reason::BodyTooLarge => 413,
+            Reason::LoopDetected => 463,
             Reason::Misdirected => 421,
             Reason::ClientClosed | Reason::ClientFault(_) | Reason::ClientStalled => 499,
             Reason::CompressionFailed => 500,

@@ -49,6 +49,7 @@ mod identity_headers;
 mod interim_responses;
 mod keep_alive;
 mod limits;
+mod loops;
 mod messages;
 mod names;
 mod own_answers;

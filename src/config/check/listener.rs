@@ -95,6 +95,8 @@ fn http(
         half_close: section.read("half_close", &HALF_CLOSES, HalfClose::Abort),
         requests_per_second: section.read("requests_per_second", &Integer(0..=1_000_000), 0),
         limit_status: section.read("limit_status", &LimitStatus, 503),
+        loop_detection: section.read("loop_detection", &Boolean, false),
+        via: section.read("via", &Boolean, false),
         keepalive_requests: section.read("keepalive_requests", &Integer(0..=1_000_000_000), 0),
         max_header_bytes: section.read("max_header_bytes", &Size(KIB..=MIB), 32 * KIB),
         max_headers: section.read("max_headers", &Integer(1..=MAX_FIELDS as u32), 100),

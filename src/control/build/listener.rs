@@ -14,6 +14,8 @@ use crate::control::build::rules::ListenerRules;
 use crate::control::credentials::ip_groups;
 use crate::policy::forwarded::Forwarded;
 use crate::policy::forwarded::TrustedProxies;
+use crate::policy::hop_marks::HopMarks;
+use crate::policy::hop_marks::TraceMark;
 use crate::policy::identity::Identity;
 use crate::snapshot::CertifiedHosts;
 use crate::snapshot::Http2Limits;
@@ -104,6 +106,21 @@ impl ListenerBuilder<'_> {
         })
     }
 
+    /// What messages get on their way; None: nothing.
+    fn hop_marks(&self, http: &config::HttpListener) -> Option<HopMarks> {
+        let Parts { config, host, bindings, .. } = self.parts;
+        let name = config.listeners.get(self.index)?.name.as_str();
+        let trace = http.loop_detection.then(|| {
+            let own = bindings.iter().filter(|binding| binding.listener == name);
+            let addresses: Vec<String> = own.map(|binding| binding.address.to_string()).collect();
+            let instance = config.process.instance_id.as_ref().map_or("", String::as_str);
+            // Two of one name, be it of host, instance or listener, are no loop.
+            let parts = [host.name.as_str(), instance, name].into_iter();
+            TraceMark::of(parts.chain(addresses.iter().map(String::as_str)))
+        });
+        (trace.is_some() || http.via).then_some(HopMarks { trace, via: http.via })
+    }
+
     /// Where every request is redirected to.
     fn redirect_to(&self, http: &config::HttpListener) -> Option<RedirectTo> {
         let target = self.parts.config.listeners.get(http.redirect_to?)?;
@@ -149,6 +166,7 @@ impl ListenerBuilder<'_> {
             rules,
             limit,
             limit_status: http.limit_status,
+            hop_marks: self.hop_marks(http),
             redirect_to: self.redirect_to(http),
             certified_hosts: self.secured.hosts.clone(),
         }

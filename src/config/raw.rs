@@ -10,23 +10,27 @@ use crate::config::report::Location;
 use crate::config::report::Report;
 
 /// Entries stand in the order of the text.
+#[derive(Clone)]
 pub(super) struct Table {
     /// The header, or the braces of an inline table.
     pub location: Location,
     pub entries: Vec<Entry>,
 }
 
+#[derive(Clone)]
 pub(super) struct Entry {
     pub key: String,
     pub key_location: Location,
     pub value: Value,
 }
 
+#[derive(Clone)]
 pub(super) struct Value {
     pub location: Location,
     pub kind: Kind,
 }
 
+#[derive(Clone)]
 pub(super) enum Kind {
     Text(String),
     /// Saturated where the number is beyond every range anyway.

@@ -1,5 +1,6 @@
 //! What is wrong with a configuration and where: diagnostics with their place in the text.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::path::PathBuf;
@@ -44,7 +45,7 @@ impl Source {
 
 /// A piece of the text of one [`Source`]. Means something only together with the [`Report`] it was
 /// loaded with.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Location {
     /// Index of the source.
     source: u32,
@@ -96,6 +97,8 @@ pub struct Diagnostic {
 pub struct Report {
     sources: Vec<Source>,
     diagnostics: Vec<Diagnostic>,
+    /// What was said, and where.
+    said: HashSet<(Location, String)>,
     /// What else is found on these lines is a consequence.
     broken: Vec<BrokenLines>,
     /// Warnings are errors.
@@ -223,7 +226,9 @@ impl Report {
             Severity::Warning if self.is_strict => Severity::Error,
             severity => severity,
         };
-        if !is_consequence {
+        // What stands once can be in force many times.
+        let is_new = self.said.insert((location, message.clone()));
+        if is_new && !is_consequence {
             self.diagnostics.push(Diagnostic { severity, location, message, help });
         }
     }

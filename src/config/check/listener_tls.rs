@@ -13,7 +13,8 @@ use crate::config::check::section::Section;
 use crate::config::check::tls_policy;
 use crate::config::report::Location;
 
-const KEYS: [&str; 5] =
+/// Of use with https alone.
+pub(super) const KEYS: [&str; 5] =
     ["certificates", "sni_match", "tls_policy", "session_ticket_lifetime", "tls_handshake_timeout"];
 
 /// What the word `protocol` says of a listener: what is spoken, and whether within TLS.

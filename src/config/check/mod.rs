@@ -8,6 +8,7 @@ mod algorithm;
 mod ca;
 mod certificate;
 mod client_auth;
+mod defaults;
 mod file_path;
 mod group_tls;
 mod hash_key;
@@ -46,7 +47,7 @@ use crate::config::report::Report;
 /// The version of the rules that a configuration is written for.
 const CONFIG_VERSION: i128 = 1;
 
-const TABLES: [&str; 11] = [
+const TABLES: [&str; 12] = [
     "config_version",
     "process",
     "admin",
@@ -58,6 +59,7 @@ const TABLES: [&str; 11] = [
     "listener",
     "server_group",
     "rule",
+    "defaults",
 ];
 
 /// The configuration that all roots make together. It is of use only when the report has no errors.
@@ -67,6 +69,8 @@ pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective,
         section::report_unknown(&root.entries, &TABLES, "", &mut output.report);
     }
     check_version(roots, &mut output);
+    let filled = defaults::apply(roots, &mut output.report);
+    let roots = filled.as_deref().unwrap_or(roots);
     let process = single(roots, "process", process::process, &mut output);
     let admin = single(roots, "admin", admin::admin, &mut output);
     let access_log = single(roots, "access_log", access_log::access_log, &mut output);

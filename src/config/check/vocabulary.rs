@@ -11,7 +11,7 @@ const COMPLETE_EXAMPLE: &str = include_str!("../../../config/ringway.toml");
 
 /// Keys and tables that later versions will know, by the title of their table.
 const LATER: [(&str, &[&str]); 7] = [
-    ("", &["defaults", "error_page", "metrics"]),
+    ("", &["error_page", "metrics"]),
     (
         "[process]",
         &["balance_connections", "shutdown_delay", "state_folder", "upgrade_drain_timeout", "user"],

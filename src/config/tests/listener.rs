@@ -198,3 +198,58 @@ fn a_listener_that_calls_cannot_come_through_is_warned_of() {
         assert_eq!(report(listener, group), "", "{listener} {group}");
     }
 }
+
+#[test]
+fn defaults_fill_what_a_table_lacks() {
+    let text = "config_version = 1\n[defaults.listener]\nidle_timeout = \"7s\"\ntls_policy = \"tls_cipher_policy_1_2\"\n\
+        default_group = \"app\"\nforwarded = { x_real_ip = true, slb_id = true }\n[defaults.server_group]\n\
+        connect_timeout = \"2s\"\nhealth_check = { interval = \"9s\" }\n\
+        [[listener]]\nname = \"one\"\naddress = \"127.0.0.1:1\"\n\
+        [[listener]]\nname = \"two\"\naddress = \"127.0.0.1:2\"\nidle_timeout = \"3s\"\nforwarded = { slb_id = false }\n\
+        [[server_group]]\nname = \"app\"\n[[server_group.backend]]\naddress = \"127.0.0.1:3\"\n";
+    let loaded = load_text(text);
+    let report = loaded.report.to_text(false);
+    let config = loaded.config.unwrap_or_else(|| panic!("{report}"));
+    let seconds: Vec<_> =
+        config.listeners.iter().map(|listener| listener.http().idle_timeout.as_secs()).collect();
+    assert_eq!(seconds, [7, 3]);
+    let fields: Vec<_> = config
+        .listeners
+        .iter()
+        .map(|listener| listener.http().forwarded.fields)
+        .map(|fields| (fields.x_real_ip, fields.slb_id))
+        .collect();
+    assert_eq!(fields, [(true, true), (true, false)]);
+    let group = &config.server_groups[0];
+    assert_eq!(group.connect_timeout.as_secs(), 2);
+    assert_eq!(group.health_check.as_ref().map(|check| check.interval.as_secs()), Some(9));
+    assert!(
+        loaded
+            .effective
+            .to_toml(&loaded.report)
+            .contains("idle_timeout = \"7s\"                          # ringway.toml:3")
+    );
+}
+
+#[test]
+fn what_is_wrong_in_defaults_is_said_once() {
+    let listeners: String = (1..4)
+        .map(|port| {
+            format!(
+                "[[listener]]\nname = \"l{port}\"\naddress = \"127.0.0.1:{port}\"\ndefault_group = \"app\"\n"
+            )
+        })
+        .collect();
+    let text = format!(
+        "config_version = 1\n[defaults.listener]\nidle_timeout = 7\nname = \"x\"\nfoo = 1\n[defaults.group]\na = 1\n{listeners}{GROUP}"
+    );
+    let report = load_text(&text).report.to_text(false);
+    for words in [
+        "ringway.toml:3:16: error: `idle_timeout` needs a unit",
+        "ringway.toml:4:1: error: `name` is each [[listener]]'s own",
+        "ringway.toml:5:1: error: unknown key `foo`",
+        "unknown table `group` in [defaults]",
+    ] {
+        assert_eq!(report.matches(words).count(), 1, "{words} in\n{report}");
+    }
+}

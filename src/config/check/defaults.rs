@@ -1,0 +1,81 @@
+//! `[defaults.listener]` and `[defaults.server_group]`: keys that tables of a kind need not repeat.
+
+use crate::config::check::listener_tls;
+use crate::config::check::section::report_unknown;
+use crate::config::check::section::table_of;
+use crate::config::raw;
+use crate::config::report::Report;
+
+/// The tables that can have defaults, each with the keys that cannot: they tell one table from another.
+const TABLES: [(&str, &[&str]); 2] =
+    [("listener", &["name", "address"]), ("server_group", &["name", "backend"])];
+
+/// The roots, with the defaults filled in where a table lacks a key. A default has the place where it stands.
+pub(super) fn apply(roots: &[raw::Table], report: &mut Report) -> Option<Vec<raw::Table>> {
+    let mut found = roots.iter().filter_map(|root| root.find("defaults"));
+    let entry = found.next()?;
+    if let Some(second) = found.next() {
+        let first = report.place(entry.key_location);
+        let message = format!("[defaults] is defined twice, first at {first}");
+        report.error(second.key_location, message, "keep it in one of the files");
+    }
+    let defaults = table_of(entry, "[defaults.listener]", report)?;
+    report_unknown(&defaults.entries, &TABLES.map(|(table, _)| table), "[defaults]", report);
+    let mut filled = roots.to_vec();
+    for (kind, own_keys) in TABLES {
+        let Some(entry) = defaults.find(kind) else { continue };
+        let Some(keys) = table_of(entry, &format!("[defaults.{kind}]"), report) else { continue };
+        for entry in keys.entries.iter().filter(|entry| own_keys.contains(&entry.key.as_str())) {
+            let message = format!("`{}` is each [[{kind}]]'s own", entry.key);
+            report.error(entry.key_location, message, format!("write it in each [[{kind}]]"));
+        }
+        let keys: Vec<&raw::Entry> =
+            keys.entries.iter().filter(|entry| !own_keys.contains(&entry.key.as_str())).collect();
+        for table in filled.iter_mut().flat_map(|root| tables_of(root, kind)) {
+            fill(table, keys.iter().copied().filter(|entry| fits(kind, table, entry)).cloned().collect());
+        }
+    }
+    Some(filled)
+}
+
+/// The tables of this kind below a root.
+fn tables_of<'r>(root: &'r mut raw::Table, kind: &str) -> impl Iterator<Item = &'r mut raw::Table> {
+    let entries = root.entries.iter_mut().filter(move |entry| entry.key == kind);
+    let values = entries.flat_map(|entry| match &mut entry.value.kind {
+        raw::Kind::Array(values) => values.as_mut_slice(),
+        _ => &mut [],
+    });
+    values.filter_map(|value| match &mut value.kind {
+        raw::Kind::Table(table) => Some(table),
+        _ => None,
+    })
+}
+
+/// Whether a default is of use to a table: what is for HTTPS alone passes listeners without TLS by, and a redirect to
+/// HTTPS those with it.
+fn fits(kind: &str, table: &raw::Table, default: &raw::Entry) -> bool {
+    if kind != "listener" {
+        return true;
+    }
+    let is_https = table.find("protocol").is_some_and(
+        |entry| matches!(&entry.value.kind, raw::Kind::Text(text) if text.eq_ignore_ascii_case("https")),
+    );
+    let key = default.key.as_str();
+    let is_for_https = listener_tls::KEYS.contains(&key) || matches!(key, "client_auth" | "hsts");
+    let is_for_http = matches!(key, "redirect_to" | "redirect_spares_acme");
+    if is_https { !is_for_http } else { !is_for_https }
+}
+
+/// Adds the entries that a table lacks. Tables below it are filled in the same way.
+fn fill(table: &mut raw::Table, defaults: Vec<raw::Entry>) {
+    for default in defaults {
+        let Some(own) = table.entries.iter_mut().find(|entry| entry.key == default.key) else {
+            table.entries.push(default);
+            continue;
+        };
+        if let (raw::Kind::Table(own), raw::Kind::Table(default)) = (&mut own.value.kind, default.value.kind)
+        {
+            fill(own, default.entries);
+        }
+    }
+}

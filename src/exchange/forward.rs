@@ -17,6 +17,7 @@ use crate::exchange::request_buffer::RequestBuffer;
 use crate::exchange::response;
 use crate::exchange::response_edits::ResponseTerms;
 use crate::exchange::stickiness::StickyTarget;
+use crate::exchange::stream::ClientWatch;
 use crate::exchange::stream::Reply;
 use crate::exchange::stream::RequestBody;
 use crate::exchange::stream::Stream;
@@ -45,6 +46,7 @@ use crate::upstream::request::PreparedRequest;
 use crate::upstream::response_reader::ResponseReader;
 use crate::upstream::selection::Next;
 use crate::upstream::selection::Selection;
+use crate::upstream::stream::UpstreamStream;
 use crate::upstream::want::Want;
 use crate::worker::Worker;
 
@@ -208,13 +210,31 @@ impl Forward {
         recording: &mut Recording,
         to: &ForwardTo<'_>,
     ) -> Result<(), ExchangeError> {
-        let worker = to.worker;
         let group = lease.group;
         let (body, reply, watch) = stream.parts();
         // HTTP/2 may end a request without content by a frame of its own, which is not waited for.
         let is_incomplete = !body.is_finished() && !self.request.length().is_empty();
-        let progress = (body.is_finished(), is_incomplete, recording.is_call);
-        let attempt = self.begin_attempt((group, member), progress, to);
+        let ForwardTo { worker, terms, .. } = *to;
+        let attempt = Attempt {
+            worker,
+            terms,
+            group,
+            member,
+            target: self.target,
+            is_secure: self.is_secure,
+            tunnel_idle_timeout: terms.map_or(Duration::ZERO, |terms| terms.origin.http.tunnel_idle_timeout),
+            upgrade: self.upgrade,
+            accept: self.accept.clone(),
+            compression: self.compression,
+            // In a call, either side may be silent from the beginning.
+            flowed: Cell::new(recording.is_call.then(|| worker.clock.now())),
+            buffered: self.buffered.clone(),
+            is_answered: Cell::new(false),
+            request_is_read: body.is_finished(),
+            uploading: Cell::new(is_incomplete || self.request.has_early_piece() || self.buffered.is_some()),
+            upload_refused: Cell::new(false),
+            awaiting_continue: Cell::new(self.expects_continue && is_incomplete),
+        };
         let upstream = &lease.stream;
         let last = if attempt.uploading.get() { None } else { Some(body.trailers()) };
         self.request.send(upstream, last, group.response_timeout, &worker.buffers).await?;
@@ -223,25 +243,11 @@ impl Forward {
             recording.request_read(worker);
         }
         let mut reader = ResponseReader::new(upstream, self.is_head, group.response_limits);
-        let rest = self.rest();
         let relayed = {
-            let conversation = async {
-                let download = response::relay(&mut reader, reply, watch, recording, &attempt);
-                let relayed = match attempt.uploading.get() {
-                    // Boxed, both, because most requests come with all of their content.
-                    true => {
-                        let upload = Box::pin(upload(rest, body, upstream, &attempt));
-                        beside(upload, Box::pin(download), watch).await?
-                    }
-                    false => download.await?,
-                };
-                recording.upstream_ended(worker);
-                if let Relayed::Switched = relayed {
-                    Box::pin(tunnel::run(upstream, &mut reader, body, reply, &attempt)).await?;
-                }
-                Ok(relayed)
-            };
-            until_drained(lease.backend, pin!(conversation)).await?
+            // Futures are pinned where they are made: moved, they would be copied.
+            let parts = (&mut *body, &mut *reply, watch);
+            let conversation = pin!(self.converse((upstream, &mut reader), parts, recording, &attempt));
+            until_drained(lease.backend, conversation).await?
         };
         let is_read = !matches!(relayed, Relayed::Switched | Relayed::Replaced { is_read: false, .. });
         let clean = is_read && reader.leaves_connection_clean() && !attempt.uploading.get();
@@ -261,35 +267,30 @@ impl Forward {
         Ok(())
     }
 
-    /// An attempt before anything is sent. `progress` tells whether the request was read to its end, whether content is
-    /// still to come, and whether it is a call.
-    fn begin_attempt<'a>(
-        &self,
-        (group, member): (&'a Group, u32),
-        (is_read, is_incomplete, is_call): (bool, bool, bool),
-        to: &ForwardTo<'a>,
-    ) -> Attempt<'a> {
-        let ForwardTo { worker, terms, .. } = *to;
-        Attempt {
-            worker,
-            terms,
-            group,
-            member,
-            target: self.target,
-            is_secure: self.is_secure,
-            tunnel_idle_timeout: terms.map_or(Duration::ZERO, |terms| terms.origin.http.tunnel_idle_timeout),
-            upgrade: self.upgrade,
-            accept: self.accept.clone(),
-            compression: self.compression,
-            // In a call, either side may be silent from the beginning.
-            flowed: Cell::new(is_call.then(|| worker.clock.now())),
-            buffered: self.buffered.clone(),
-            is_answered: Cell::new(false),
-            request_is_read: is_read,
-            uploading: Cell::new(is_incomplete || self.request.has_early_piece() || self.buffered.is_some()),
-            upload_refused: Cell::new(false),
-            awaiting_continue: Cell::new(self.expects_continue && is_incomplete),
+    /// Receives the response beside what is still to be sent of the request, and runs the tunnel that both switch to.
+    async fn converse<B: RequestBody, R: Reply>(
+        &mut self,
+        (upstream, reader): (&UpstreamStream, &mut ResponseReader<'_>),
+        (body, reply, watch): (&mut B, &mut R, &impl ClientWatch),
+        recording: &mut Recording,
+        attempt: &Attempt<'_>,
+    ) -> Result<Relayed, ExchangeError> {
+        let relayed = {
+            let mut download = pin!(response::relay(reader, reply, watch, recording, attempt));
+            match attempt.uploading.get() {
+                // Boxed, because most requests come with all of their content.
+                true => {
+                    let upload = Box::pin(upload(self.rest(), body, upstream, attempt));
+                    beside(upload, download.as_mut(), watch).await?
+                }
+                false => download.as_mut().await?,
+            }
+        };
+        recording.upstream_ended(attempt.worker);
+        if let Relayed::Switched = relayed {
+            Box::pin(tunnel::run(upstream, reader, body, reply, attempt)).await?;
         }
+        Ok(relayed)
     }
 
     /// What is still to be sent of the body, as far as it was received.

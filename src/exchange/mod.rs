@@ -129,6 +129,7 @@ pub fn begin(request: &Request<'_, '_>, origin: &Origin<'_>, worker: &Worker) ->
 }
 
 /// What becomes of a request, or why nothing does.
+#[inline]
 fn plan(
     request: &Request<'_, '_>,
     (client, origin): (&Client<'_>, &Origin<'_>),

@@ -161,13 +161,17 @@ impl Recording {
             request_time: worker.clock.now().since(self.moments.received),
             ..Record::default()
         };
-        self.publish(&record, origin, worker);
+        if let Some(line) = self.line.take() {
+            log_line::end(line, &record, (self.rule, self.group), origin, worker);
+        }
     }
 
     /// Ends the record.
     pub(super) fn end<S: Stream>(&mut self, stream: &mut S, origin: &Origin<'_>, worker: &Worker) {
-        let record = self.finish(stream, worker);
-        self.publish(&record, origin, worker);
+        // The log is the only reader of the record.
+        if let Some(line) = self.line.take() {
+            log_line::end(line, &self.finish(stream, worker), (self.rule, self.group), origin, worker);
+        }
     }
 
     fn finish<S: Stream>(&self, stream: &mut S, worker: &Worker) -> Record {
@@ -189,13 +193,6 @@ impl Recording {
             grpc_status: self.is_call.then_some(self.grpc_status),
             retries: self.attempts.saturating_sub(1),
             tcpinfo_rtt: if tells_rtt { watch.round_trip_us() } else { None },
-        }
-    }
-
-    /// Hands a record that is complete to those who read it.
-    fn publish(&mut self, record: &Record, origin: &Origin<'_>, worker: &Worker) {
-        if let Some(line) = self.line.take() {
-            log_line::end(line, record, (self.rule, self.group), origin, worker);
         }
     }
 }

@@ -53,7 +53,24 @@ pub(super) struct Forwarding {
 }
 
 /// Finds out where a request goes. What it is to be forwarded with is left in the memory.
+#[inline]
 pub(super) fn route(
+    request: &Request<'_, '_>,
+    client: &Client<'_>,
+    origin: &Origin<'_>,
+    worker: &Worker,
+    memory: &mut RouterMemory,
+) -> Result<Route, Reason> {
+    if origin.http.rules.is_none() && origin.http.redirect_to.is_none() {
+        let group = origin.listener.default_group.ok_or(Reason::NoRoute)?;
+        let action = RouteAction::Forward(Forwarding { group, has_target: false, has_host: false });
+        return Ok(Route { rule: None, action });
+    }
+    routed(request, client, origin, worker, memory)
+}
+
+/// The same where a listener has rules, or redirects every request.
+fn routed(
     request: &Request<'_, '_>,
     client: &Client<'_>,
     origin: &Origin<'_>,

@@ -1,6 +1,6 @@
 //! Limits on requests per second and on what each client may have.
 
-use crate::support::{Backend, Client, Pair, Ringway, Scenario, eventually, log_entries, now, over_tls};
+use crate::support::{Ask, Backend, Client, Pair, Ringway, Scenario, eventually, log_entries, now, over_tls};
 use std::io::Read;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
@@ -212,4 +212,26 @@ fn each_client_may_open_so_many_connections() {
 
 fn header(source: &str) -> String {
     format!("PROXY TCP4 {source} 127.0.0.1 1111 80\r\n")
+}
+
+/// Callers of gRPC get a status of theirs, and the fields that say why.
+#[test]
+fn a_call_beyond_a_limit_is_told_in_its_own_words() {
+    Pair::each(|pair| {
+        let backend = pair.backend(|exchange| exchange.respond(200, b"app"));
+        let ringway = pair.scenario(&backend).listener("requests_per_second = 1").start();
+        let mut client = pair.connect(ringway.address());
+        let call = || Ask::get("/a.B/C").method("POST").fields(&[("content-type", "application/grpc")]);
+        let answers: Vec<_> = (0..4)
+            .map(|_| {
+                let begun = client.begin(call());
+                client.response(begun)
+            })
+            .collect();
+        let refused = answers.iter().find(|answer| answer.field("grpc-status").is_some());
+        let refused = refused.expect("one is refused");
+        assert_eq!((refused.status, refused.field("grpc-status")), (200, Some("14")));
+        assert_eq!(refused.field("grpc-message"), Some("503 Service Unavailable: listener_rate_limit"));
+        assert_eq!(refused.field("x-lb-qps-limited"), Some("Limited"));
+    });
 }

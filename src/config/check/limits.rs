@@ -96,6 +96,11 @@ impl Kind for LimitStatus {
         match raw.kind {
             raw::Kind::Integer(503) => Some(503),
             raw::Kind::Integer(429) => Some(429),
+            raw::Kind::Integer(_) => {
+                let message = format!("`{key}` is neither 503 nor 429");
+                report.error(raw.location, message, "write 503, or 429");
+                None
+            }
             _ => refuse_kind(key, raw, "503 or 429", report),
         }
     }

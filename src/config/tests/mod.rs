@@ -2,6 +2,7 @@
 
 mod complete_example;
 mod effective;
+mod limits;
 mod listener;
 mod process;
 mod response_headers;

@@ -83,10 +83,19 @@ fn a_warm_worker_serves_without_allocating() {
     streams(backend);
 }
 
+/// Limits that no request goes beyond, and what tells that requests passed.
+const LIMITS: &str = "requests_per_second = 1000000\nvia = true\nloop_detection = true\n\
+    per_client = { requests_per_second = 1000000 }\n[[ip_group]]\nname = \"all\"\nentries = [\"0.0.0.0/0\"]\n\
+    [[rule]]\nname = \"all\"\nlistener = \"web\"\npriority = 1\nsource_ip = \"all\"\ngroup = \"app\"\n\
+    limit = { requests_per_second = 1000000, per_client_requests_per_second = 999999 }\n";
+
 fn requests(backend: SocketAddr) {
-    for (name, log) in [("no log", None), ("log", Some((Sink::File("/dev/null".into()), Format::default())))]
-    {
-        let address = start(backend, log);
+    for (name, log, listener) in [
+        ("no log", None, ""),
+        ("log", Some((Sink::File("/dev/null".into()), Format::default())), ""),
+        ("limits", None, LIMITS),
+    ] {
+        let address = start(backend, log, listener);
         let mut client = TcpStream::connect(address).unwrap();
         client.set_nodelay(true).unwrap();
         let get = "GET /path?query HTTP/1.1\r\nHost: example.com\r\nUser-Agent: test\r\nCookie: a=b\r\n\r\n";
@@ -108,7 +117,7 @@ fn requests(backend: SocketAddr) {
 const PER_STREAM: u64 = 2;
 
 fn streams(backend: SocketAddr) {
-    let address = start(backend, None);
+    let address = start(backend, None, "");
     let mut client = Http2Client {
         socket: TcpStream::connect(address).unwrap(),
         codec: Connection::client(Local::default()),
@@ -187,11 +196,12 @@ fn exchange(client: &mut TcpStream, request: &str) {
 }
 
 /// Serves in a thread of this process and returns the listener's address.
-fn start(backend: SocketAddr, log: Option<(Sink, Format)>) -> SocketAddr {
+/// `listener` are further lines of it.
+fn start(backend: SocketAddr, log: Option<(Sink, Format)>, listener: &str) -> SocketAddr {
     let text = format!(
         "config_version = 1\n[process]\nworkers = 1\npin = false\n[[listener]]\nname = \"web\"\n\
          address = \"127.0.0.1:0\"\nprotocol = \"http\"\nhttp2 = true\ndefault_group = \"app\"\n\
-         [[server_group]]\nname = \"app\"\n[[server_group.backend]]\naddress = \"{backend}\"\n"
+         {listener}[[server_group]]\nname = \"app\"\n[[server_group.backend]]\naddress = \"{backend}\"\n"
     );
     let mut loaded = config::load(vec![Source::made_up("<test>", text)]);
     let config = loaded.config.unwrap();

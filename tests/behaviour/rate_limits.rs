@@ -131,8 +131,8 @@ fn a_limit_holds_over_all_workers() {
     });
     let expected = start.elapsed().as_secs_f64() * 400.0;
     assert!(f64::from(count) <= expected * 1.05, "{count} of {expected}");
-    // Less than the limit only where this machine cannot ask for as much.
-    assert!(f64::from(count) >= 2.0 * 400.0 * 0.9, "{count} of {expected}");
+    // A machine that is busy with other tests stands still now and then, and what is not used is lost.
+    assert!(f64::from(count) >= 2.0 * 400.0 * 0.7, "{count} of {expected}");
 }
 
 #[test]

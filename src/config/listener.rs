@@ -127,6 +127,8 @@ pub struct ListenerTls {
     /// Indices in [`crate::config::Config::certificates`], each once. At least one; the first is the default.
     pub certificates: Vec<usize>,
     pub sni_match: SniMatch,
+    /// A handshake for a name of no certificate fails.
+    pub refuses_unknown_sni: bool,
     pub policy: TlsPolicy,
     /// Zero: no tickets.
     pub session_ticket_lifetime: Duration,

@@ -1,5 +1,6 @@
 //! The server's side of a handshake.
 
+use std::cell::Cell;
 use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
@@ -216,6 +217,8 @@ pub enum HandshakeError {
     NoClientCertificate,
     /// The client's certificate is not acceptable.
     BadClientCertificate(ClientCertificateError),
+    /// There is no certificate for the name that the client asks for.
+    UnknownName,
     /// None of the protocols that the client speaks inside TLS (ALPN, RFC 7301).
     NoProtocol,
     Other,
@@ -229,6 +232,7 @@ impl HandshakeError {
             HandshakeError::Malformed => "tls_malformed",
             HandshakeError::NoClientCertificate => "client_certificate_missing",
             HandshakeError::BadClientCertificate(error) => error.reason(),
+            HandshakeError::UnknownName => "tls_unknown_name",
             HandshakeError::NoProtocol => "tls_no_protocol",
             HandshakeError::Other => "tls_handshake",
         }
@@ -246,6 +250,7 @@ impl From<Error> for HandshakeError {
                 HandshakeError::BadClientCertificate(ClientCertificateError::Malformed)
             }
             Error::NoApplicationProtocol => HandshakeError::NoProtocol,
+            Error::General(_) if HAS_NO_CERTIFICATE.take() => HandshakeError::UnknownName,
             Error::InappropriateMessage { .. }
             | Error::InappropriateHandshakeMessage { .. }
             | Error::InvalidMessage(_)
@@ -375,6 +380,8 @@ thread_local! {
     /// The ClientHello that was processed last on this thread. rustls shows it only to who chooses the
     /// certificate, which it asks while [`TlsStream::advance`] runs.
     static HELLO: RefCell<Option<Hello>> = const { RefCell::new(None) };
+    /// There was no certificate for it. rustls tells that by no error of its own.
+    static HAS_NO_CERTIFICATE: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Takes notes of each ClientHello.
@@ -390,6 +397,8 @@ impl ResolvesServerCert for Noting {
             cipher_suites: hello.cipher_suites().iter().map(|suite| (*suite).into()).collect(),
         };
         HELLO.set(Some(noted));
-        self.inner.resolve(hello)
+        let chosen = self.inner.resolve(hello);
+        HAS_NO_CERTIFICATE.set(chosen.is_none());
+        chosen
     }
 }

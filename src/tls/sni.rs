@@ -207,11 +207,20 @@ impl CertificateIndex {
 
 /// Chooses for rustls.
 #[derive(Debug)]
-pub struct Resolver(pub Arc<CertificateIndex>);
+pub struct Resolver {
+    pub index: Arc<CertificateIndex>,
+    /// A client that asks for a name of no certificate gets none, and its handshake fails. One that asks for no name
+    /// gets the default.
+    pub refuses_unknown: bool,
+}
 
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(Arc::clone(self.0.choose(hello.server_name(), hello.signature_schemes())))
+        let name = hello.server_name();
+        if self.refuses_unknown && name.is_some_and(|name| !self.index.names(name)) {
+            return None;
+        }
+        Some(Arc::clone(self.index.choose(name, hello.signature_schemes())))
     }
 }
 

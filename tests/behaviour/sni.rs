@@ -199,3 +199,24 @@ fn openssl_gets_the_same() {
         assert!(text.stdout.contains(&format!("DNS:{name}\n")), "{more:?}: {}", text.all());
     }
 }
+
+#[test]
+fn unknown_names_can_be_refused_at_the_handshake() {
+    let backend = Backend::echo_head();
+    let pair = Issuer::new("a CA").server(&["a.example", "*.b.example"]);
+    let scenario = Scenario::of(&backend).certificate("site", &pair).logged("json");
+    let ringway = scenario.clone().listener("unknown_sni = \"reject\"").start();
+    for (name, is_served) in [
+        (Some("a.example"), true),
+        (Some("x.b.example"), true),
+        (None, true),
+        (Some("other.example"), false),
+        (Some("x.y.b.example"), false),
+    ] {
+        assert_eq!(shown(&ringway, name, ECDSA).is_some(), is_served, "{name:?}");
+    }
+    let entries = crate::support::log_entries(&ringway, 1);
+    assert!(entries.iter().any(|entry| entry["reason"] == "tls_unknown_name"), "{entries:?}");
+    let ringway = scenario.start();
+    assert!(shown(&ringway, Some("other.example"), ECDSA).is_some());
+}

@@ -14,8 +14,14 @@ use crate::config::check::tls_policy;
 use crate::config::report::Location;
 
 /// Of use with https alone.
-pub(super) const KEYS: [&str; 5] =
-    ["certificates", "sni_match", "tls_policy", "session_ticket_lifetime", "tls_handshake_timeout"];
+pub(super) const KEYS: [&str; 6] = [
+    "certificates",
+    "sni_match",
+    "unknown_sni",
+    "tls_policy",
+    "session_ticket_lifetime",
+    "tls_handshake_timeout",
+];
 
 /// What the word `protocol` says of a listener: what is spoken, and whether within TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +45,7 @@ pub(super) fn listener_tls(
     Some(ListenerTls {
         certificates: certificates(&wanted, section, known),
         sni_match: section.read("sni_match", &SNI_MATCHES, SniMatch::Wildcard),
+        refuses_unknown_sni: section.read("unknown_sni", &UNKNOWN_SNI, false),
         policy: tls_policy::choose(section, known),
         session_ticket_lifetime: section.read(
             "session_ticket_lifetime",
@@ -51,6 +58,9 @@ pub(super) fn listener_tls(
 }
 
 const CERTIFICATES: NameList = NameList { example: "[\"site\"]" };
+
+const UNKNOWN_SNI: Choice<bool> =
+    Choice { words: &[("default", false), ("reject", true)], aliases: &[], later: &[] };
 
 const SNI_MATCHES: Choice<SniMatch> = Choice {
     words: &[("wildcard", SniMatch::Wildcard), ("longest_suffix", SniMatch::LongestSuffix)],

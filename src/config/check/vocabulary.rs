@@ -19,13 +19,7 @@ const LATER: [(&str, &[&str]); 7] = [
     ("[admin]", &["audit", "elb_api", "hosts", "tls", "tokens_file"]),
     (
         "[[listener]]",
-        &[
-            "bandwidth_bytes_per_second",
-            "deletion_protection",
-            "enabled",
-            "modification_protection",
-            "unknown_sni",
-        ],
+        &["bandwidth_bytes_per_second", "deletion_protection", "enabled", "modification_protection"],
     ),
     ("[[server_group]]", &["retry_on", "source_address"]),
     ("[[server_group.backend]]", &["enabled", "max_connections"]),

@@ -48,7 +48,8 @@ impl Security {
         let tls = listener.tls.as_ref()?;
         let tickets = self.tickets(tls.session_ticket_lifetime);
         let own = self.credentials.listeners.get(index)?.as_ref()?;
-        let resolver = Arc::new(Resolver(Arc::clone(&own.index)));
+        let resolver =
+            Arc::new(Resolver { index: Arc::clone(&own.index), refuses_unknown: tls.refuses_unknown_sni });
         let mode = match listener.client_auth.mode {
             config::ClientAuthMode::Off => None,
             config::ClientAuthMode::Optional => Some(ClientAuthMode::Optional),

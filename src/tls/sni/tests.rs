@@ -247,7 +247,7 @@ fn shake_hands(index: &Arc<CertificateIndex>, client_suites: &[u16], name: &str)
         .with_protocol_versions(&offer.versions)
         .expect("the versions fit the suites")
         .with_no_client_auth()
-        .with_cert_resolver(Arc::new(Resolver(Arc::clone(index))));
+        .with_cert_resolver(Arc::new(Resolver { index: Arc::clone(index), refuses_unknown: false }));
     server.ignore_client_order = true;
     let offer = tls_policy::intersect(&versions, client_suites).offer.expect("something is left");
     let provider = tls_policy::provider(&offer);

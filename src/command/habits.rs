@@ -9,6 +9,7 @@ pub(super) fn fix(usage: &clap::Error) -> Option<String> {
     let kind = match usage.kind() {
         ErrorKind::UnknownArgument => ContextKind::InvalidArg,
         ErrorKind::InvalidSubcommand => ContextKind::InvalidSubcommand,
+        ErrorKind::MissingRequiredArgument => return missing(usage),
         _ => return None,
     };
     let Some(ContextValue::String(word)) = usage.get(kind) else { return None };
@@ -21,13 +22,20 @@ pub(super) fn fix(usage: &clap::Error) -> Option<String> {
     is_file.then(|| format!("write {verb}-c {word}"))
 }
 
+/// With other servers, `test` looks at the configuration alone.
+fn missing(usage: &clap::Error) -> Option<String> {
+    let Some(ContextValue::Strings(arguments)) = usage.get(ContextKind::InvalidArg) else { return None };
+    let fix = "write ringway check -c FILE to check a configuration; ringway test compares a table of requests with it";
+    arguments.iter().any(|argument| argument == "<ROUTES>").then(|| fix.to_owned())
+}
+
 const CURES: [(&[&str], &str); 6] = [
     (&["start", "serve", "server", "-c", "-f"], "write ringway run -c FILE, or ringway check -c FILE"),
     (
         &["stop", "quit", "shutdown", "restart"],
         "it runs in the foreground: end it with Ctrl-C or the signal TERM, or as a service with systemctl",
     ),
-    (&["test", "configtest", "validate", "verify"], "write ringway check -c FILE"),
+    (&["configtest", "validate", "verify"], "write ringway check -c FILE"),
     (&["-s"], "write ringway reload; the signal TERM ends a running Ringway, USR1 reopens its access log"),
     (&["-T"], "write ringway config show --effective -c FILE"),
     (&["-v"], "write ringway version -v"),

@@ -1,5 +1,6 @@
 //! All tables of a configuration that has been checked.
 
+use crate::config::error_page::ErrorPage;
 use crate::config::ip_group::IpGroup;
 use crate::config::listener::Listener;
 use crate::config::named_file::Authority;
@@ -25,6 +26,8 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     pub server_groups: Vec<ServerGroup>,
     pub rules: Vec<Rule>,
+    /// In the order in which they are looked for.
+    pub error_pages: Vec<ErrorPage>,
     /// Rules for responses.
     pub response_rules: Vec<ResponseRule>,
 }

@@ -28,8 +28,21 @@ pub(super) enum Relayed {
     Whole(ResponseEnd),
     /// The head of a 101 was written; a tunnel follows.
     Switched,
+    /// The same, but the page for its status takes the place of its content.
+    ErrorPage { status: u16, is_read: bool },
     /// Its content was dropped, for the answer of this rule for responses. `is_read`: to its end.
     Replaced { rule: u8, is_read: bool },
+}
+
+impl Relayed {
+    /// Whether the response was read to its end.
+    pub(super) fn is_read(&self) -> bool {
+        match self {
+            Relayed::Whole(_) => true,
+            Relayed::Switched => false,
+            Relayed::ErrorPage { is_read, .. } | Relayed::Replaced { is_read, .. } => *is_read,
+        }
+    }
 }
 
 /// The last piece of a response. The backend has done its part, so its connection can serve another

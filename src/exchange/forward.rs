@@ -11,6 +11,7 @@ use crate::exchange::drain::drained;
 use crate::exchange::drain::until_drained;
 use crate::exchange::error::Carrier;
 use crate::exchange::error::ExchangeError;
+use crate::exchange::local;
 use crate::exchange::record::Recording;
 use crate::exchange::request_buffer;
 use crate::exchange::request_buffer::RequestBuffer;
@@ -249,8 +250,7 @@ impl Forward {
             let conversation = pin!(self.converse((upstream, &mut reader), parts, recording, &attempt));
             until_drained(lease.backend, conversation).await?
         };
-        let is_read = !matches!(relayed, Relayed::Switched | Relayed::Replaced { is_read: false, .. });
-        let clean = is_read && reader.leaves_connection_clean() && !attempt.uploading.get();
+        let clean = relayed.is_read() && reader.leaves_connection_clean() && !attempt.uploading.get();
         drop(reader);
         // Where backends speak HTTP/2, no request would ask for one of HTTP/1.1.
         if clean && !lease.is_stopgap() {
@@ -260,6 +260,11 @@ impl Forward {
             Relayed::Whole(end) => {
                 recording.note_call_status(grpc::status_in_trailers(&end.trailers));
                 reply.send(end.piece, Some(&end.trailers)).await?;
+            }
+            Relayed::ErrorPage { status, .. } => {
+                let page = to.terms.and_then(|terms| terms.error_page(status, true));
+                let page = page.map_or(&[][..], |page| &page.content);
+                Box::pin(local::send_page(page, reply, worker)).await?;
             }
             Relayed::Replaced { rule, .. } => return Err(ExchangeError::Replaced(rule)),
             Relayed::Switched => {}

@@ -8,6 +8,7 @@ use crate::exchange::error::ExchangeError;
 use crate::exchange::response_edits::Added;
 use crate::exchange::response_edits::ResponseTerms;
 use crate::exchange::stream::Reply;
+use crate::exchange::stream::ReplyError;
 use crate::exchange::stream::RequestBody;
 use crate::exchange::stream::StartFacts;
 use crate::http::body::BodyLength;
@@ -27,12 +28,17 @@ pub(super) struct Answer<'a> {
     /// Besides Server and Date. At most [`MAX_FIELDS`].
     pub(super) fields: &'a [(&'a [u8], &'a [u8])],
     pub(super) content: Option<Buffer>,
+    /// Content that is sent piece by piece, instead of the other; empty without.
+    pub(super) page: &'a [u8],
     /// The index of the rule for responses that gives it, instead of what a backend answered.
     pub(super) response_rule: Option<u8>,
 }
 
 /// Fields that one answer may have.
 const MAX_FIELDS: usize = 6;
+
+/// Bytes of a page that are sent at a time, which is what a buffer of medium size holds.
+const MAX_PIECE_BYTES: usize = 16 * 1024;
 
 /// What answers to requests beyond a limit have.
 const LIMITED: [(&[u8], &[u8]); 2] = [(b"X-LB-QPS-Limited", b"Limited"), (b"Retry-After", b"1")];
@@ -45,24 +51,51 @@ pub(super) async fn respond(
     terms: &ResponseTerms<'_>,
 ) {
     start(&answer, body, reply, terms);
-    let _ = reply.send(answer.content, Some(&[])).await;
+    let _ = match answer.page.is_empty() {
+        true => reply.send(answer.content, Some(&[])).await,
+        // Boxed, because few answers have one.
+        false => Box::pin(send_page(answer.page, reply, terms.worker)).await,
+    };
+}
+
+/// Sends a page after its head, with no more of it in memory than a client takes at a time.
+pub(super) async fn send_page(
+    page: &[u8],
+    reply: &mut impl Reply,
+    worker: &Worker,
+) -> Result<(), ReplyError> {
+    let mut pieces = page.chunks(MAX_PIECE_BYTES).peekable();
+    while let Some(piece) = pieces.next() {
+        let mut buffer = worker.buffers.for_body(piece.len());
+        buffer.tail().extend_from_slice(piece);
+        let last = pieces.peek().is_none().then_some(&[][..]);
+        reply.send(Some(buffer), last).await?;
+    }
+    Ok(())
 }
 
 /// Writes the head of an answer.
 fn start(answer: &Answer<'_>, body: &impl RequestBody, reply: &mut impl Reply, terms: &ResponseTerms<'_>) {
     let dates = terms.worker.dates.borrow();
+    let length = answer.content.as_ref().map_or(answer.page.len(), Buffer::len) as u64;
+    // Content-Length of an answer to HEAD tells what GET would get (RFC 9110 §8.6); else it is written once, as framing.
+    let mut digits = ArrayVec::<u8, 20>::new();
+    let _ = write!(digits, "{length}");
     let mut headers = Headers::new();
     let own = [(&b"Server"[..], &b"ringway"[..]), (b"Date", dates.http().as_bytes())];
     for (name, value) in own.into_iter().chain(answer.fields.iter().copied().take(MAX_FIELDS)) {
         // There is room for many more.
         let _ = headers.push(Field::new(name, value));
     }
+    if length > 0 {
+        let _ = headers.push(Field::new(b"Content-Length", &digits));
+    }
     let mut head = ResponseHead::new(answer.status, &mut headers);
     let mut added = Added::new();
     let response_rule = answer.response_rule.and_then(|index| terms.rule_for_responses(index));
     terms.edit(&mut head, response_rule, &mut added);
     let facts = StartFacts {
-        length: BodyLength::Exact(answer.content.as_ref().map_or(0, |content| content.len() as u64)),
+        length: BodyLength::Exact(length),
         is_only_trailers: false,
         // What is left of the request would be taken for the next one.
         close: !body.is_finished(),
@@ -82,7 +115,8 @@ pub(super) async fn redirect<B: RequestBody, R: Reply, W>(
 ) {
     let fields: [(&[u8], &[u8]); 2] = [(b"Location", location.filled()), (b"Content-Type", b"text/html")];
     let content = Some(status_page(status, terms.worker));
-    respond(Answer { status, fields: &fields, content, response_rule: None }, body, reply, terms).await;
+    respond(Answer { status, fields: &fields, content, page: &[], response_rule: None }, body, reply, terms)
+        .await;
 }
 
 /// Asks a client for a user and a password (RFC 9110 §11.6.1).
@@ -91,10 +125,14 @@ pub(super) async fn challenge<B: RequestBody, R: Reply, W>(
     (body, reply, _): (&mut B, &mut R, W),
     terms: &ResponseTerms<'_>,
 ) {
+    let own_page = terms.error_page(401, false);
+    let content_type = own_page.map_or(&b"text/html"[..], |page| page.content_type.as_bytes());
     let fields: [(&[u8], &[u8]); 2] =
-        [(b"WWW-Authenticate", challenge.as_bytes()), (b"Content-Type", b"text/html")];
-    let content = Some(status_page(401, terms.worker));
-    respond(Answer { status: 401, fields: &fields, content, response_rule: None }, body, reply, terms).await;
+        [(b"WWW-Authenticate", challenge.as_bytes()), (b"Content-Type", content_type)];
+    let content = if own_page.is_some() { None } else { Some(status_page(401, terms.worker)) };
+    let page = own_page.map_or(&[][..], |page| &page.content);
+    let answer = Answer { status: 401, fields: &fields, content, page, response_rule: None };
+    respond(answer, body, reply, terms).await;
 }
 
 /// Sends the answer of a rule: one for requests, or the one for responses with this index.
@@ -106,12 +144,13 @@ pub(super) async fn respond_fixed<B: RequestBody, R: Reply, W>(
     let FixedResponse { status, content_type, content } = response;
     let field = [(&b"Content-Type"[..], content_type.as_bytes())];
     let fields = if content.is_empty() { &[][..] } else { &field[..] };
-    let content = (!content.is_empty()).then(|| {
-        let mut buffer = terms.worker.buffers.for_body(content.len());
-        buffer.tail().extend_from_slice(content);
-        buffer
-    });
-    respond(Answer { status: *status, fields, content, response_rule }, body, reply, terms).await;
+    respond(
+        Answer { status: *status, fields, content: None, page: content, response_rule },
+        body,
+        reply,
+        terms,
+    )
+    .await;
 }
 
 /// Sends an answer that another has given.
@@ -150,7 +189,11 @@ pub(super) async fn refuse(
     }
     let status = reason.status();
     let mut fields = ArrayVec::<(&[u8], &[u8]), MAX_FIELDS>::new();
-    let content = page(reason, terms.worker);
+    let own_page = terms.error_page(status, false);
+    let content = if own_page.is_some() { None } else { page(reason, terms.worker) };
+    if let Some(page) = own_page {
+        fields.push((b"Content-Type", page.content_type.as_bytes()));
+    }
     if content.is_some() {
         let is_text = reason == Reason::PlainHttp;
         fields.push((b"Content-Type", if is_text { b"text/plain" } else { b"text/html" }));
@@ -165,7 +208,8 @@ pub(super) async fn refuse(
         // RFC 9110 §15.5.6: a 405 names the methods that are allowed; so does an answer to OPTIONS.
         fields.push((b"Allow", b"GET, HEAD, POST, PUT, DELETE, OPTIONS, PATCH"));
     }
-    respond(Answer { status, fields: &fields, content, response_rule: None }, body, reply, terms).await;
+    let page = own_page.map_or(&[][..], |page| &page.content);
+    respond(Answer { status, fields: &fields, content, page, response_rule: None }, body, reply, terms).await;
 }
 
 /// What a reason shows; none with a status that has no content.
@@ -214,8 +258,13 @@ async fn refuse_call(
     if matches!(reason, Reason::RateLimited(..)) {
         fields.extend(LIMITED);
     }
-    respond(Answer { status: 200, fields: &fields, content: None, response_rule: None }, body, reply, terms)
-        .await;
+    respond(
+        Answer { status: 200, fields: &fields, content: None, page: &[], response_rule: None },
+        body,
+        reply,
+        terms,
+    )
+    .await;
 }
 
 /// Ends a call of which a part was sent, and gives the code that says why. Without it, a caller could not tell what

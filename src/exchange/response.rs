@@ -18,10 +18,12 @@ use crate::exchange::stickiness::SetCookies;
 use crate::exchange::stream::ClientWatch;
 use crate::exchange::stream::Reply;
 use crate::exchange::stream::StartFacts;
+use crate::http::body::BodyLength;
 use crate::http::head::ResponseHead;
 use crate::http::headers::Field;
 use crate::http::headers::KnownName;
 use crate::policy::grpc;
+use crate::snapshot::error_pages::PageContent;
 use crate::snapshot::responses::CompiledResponseRule;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::message::ResponseFacts;
@@ -44,6 +46,8 @@ enum HeadStep {
     /// The body follows, to be compressed if that says how.
     Body(Option<Compressed>),
     Malformed(&'static str),
+    /// The head was written, and the page for this status follows.
+    ErrorPage(u16),
     /// The rule for responses with this index has another answer.
     Replaced(u8),
 }
@@ -75,6 +79,10 @@ pub(super) async fn relay(
             HeadStep::Body(compressed) => {
                 let end = response_body::relay(reader, compressed, (reply, watch), attempt).await?;
                 return Ok(Relayed::Whole(end));
+            }
+            HeadStep::ErrorPage(status) => {
+                let is_read = Box::pin(discard(reader, attempt)).await?;
+                return Ok(Relayed::ErrorPage { status, is_read });
             }
             HeadStep::Replaced(rule) => {
                 let is_read = Box::pin(discard(reader, attempt)).await?;
@@ -131,6 +139,7 @@ fn act_on_head(
     if let Some((index, _)) = response_rule.filter(|(_, rule)| status != 101 && rule.respond.is_some()) {
         return HeadStep::Replaced(index);
     }
+    let response_rule = response_rule.map(|(_, rule)| rule);
     let mut is_only_trailers = false;
     if recording.is_call {
         // A call that fails at once has its status in the head.
@@ -140,21 +149,46 @@ fn act_on_head(
         is_only_trailers = status.is_some() && head.headers.find(KnownName::ContentLength).is_none();
         recording.note_call_status(status);
     }
-    let response_rule = response_rule.map(|(_, rule)| rule);
-    pass_head_on(head, facts, (is_only_trailers, response_rule), reply, attempt)
+    // Callers of gRPC read no pages.
+    let terms = attempt.terms.filter(|_| status >= 400 && !recording.is_call);
+    let page = terms.and_then(|terms| terms.error_page(status, true));
+    pass_head_on(head, facts, (is_only_trailers, response_rule, page), reply, attempt)
 }
 
-/// Writes the head of a final response. `is_only_trailers`: it is all trailers, as of a call that fails at once.
+/// Whether a field of a response is about its content, so that it does not hold for another.
+fn describes_content(field: &Field<'_>) -> bool {
+    const NAMES: [&[u8]; 11] = [
+        b"accept-ranges",
+        b"content-digest",
+        b"content-disposition",
+        b"content-encoding",
+        b"content-language",
+        b"content-md5",
+        b"content-range",
+        b"content-type",
+        b"etag",
+        b"last-modified",
+        b"repr-digest",
+    ];
+    matches!(field.known, KnownName::ContentLength | KnownName::Trailer)
+        || NAMES.iter().any(|name| field.name.eq_ignore_ascii_case(name))
+}
+
+/// Writes the head of a final response. `is_only_trailers`: it is all trailers, as of a call that fails at once. A page
+/// takes the place of its content.
 fn pass_head_on(
     head: &mut ResponseHead<'_, '_>,
     facts: &ResponseFacts<'_>,
-    (is_only_trailers, response_rule): (bool, Option<&CompiledResponseRule>),
+    (is_only_trailers, response_rule, page): (bool, Option<&CompiledResponseRule>, Option<&PageContent>),
     reply: &mut impl Reply,
     attempt: &Attempt<'_>,
 ) -> HeadStep {
     let dates = attempt.worker.dates.borrow();
     let cookies;
     let mut added = Added::new();
+    if page.is_some() {
+        head.headers.retain(|field| !describes_content(field));
+    }
     attempt.terms.iter().for_each(|terms| {
         terms.edit(head, response_rule, &mut added);
         terms.mark(head, &mut added);
@@ -182,17 +216,24 @@ fn pass_head_on(
     if let Some(cookies) = &cookies {
         replaced.extend(cookies.replaced());
     }
-    let length = facts.length;
+    if let Some(page) = page {
+        added.push((&b"Content-Type"[..], page.content_type.as_bytes()));
+    }
+    let length = page.map_or(facts.length, |page| BodyLength::Exact(page.content.len() as u64));
     let (added, replaced) = (&added[..], &replaced[..]);
     let facts = StartFacts { length, is_only_trailers, close, upgrade, added, replaced };
-    let compressed = match attempt.compression {
+    let compressed = match attempt.compression.filter(|_| page.is_none()) {
         Some(accepted) => compression::start(head, &facts, accepted, reply, attempt.worker),
         None => {
             reply.start(head, &facts);
             None
         }
     };
-    if head.status == 101 { HeadStep::Switch } else { HeadStep::Body(compressed) }
+    match head.status {
+        101 => HeadStep::Switch,
+        status if page.is_some() => HeadStep::ErrorPage(status),
+        _ => HeadStep::Body(compressed),
+    }
 }
 
 /// Whether a 101 answers the key that the request had. What answers ours means nothing to the client.

@@ -10,11 +10,13 @@ use crate::policy::header_edits::SystemValue;
 use crate::policy::header_edits::layers::EditLayers;
 use crate::policy::header_edits::layers::MAX_WRITTEN;
 use crate::policy::hop_marks::via;
+use crate::snapshot::error_pages::PageContent;
 use crate::snapshot::responses::CompiledResponseRule;
 use crate::worker::Worker;
 
-/// Fields that a response can be given: the date, the cookie of stickiness, `Via`, and what edits write.
-pub(super) const MAX_ADDED: usize = 3 + MAX_WRITTEN;
+/// Fields that a response can be given: the date, the cookie of stickiness, `Via`, the type of a page, and what edits
+/// write.
+pub(super) const MAX_ADDED: usize = 4 + MAX_WRITTEN;
 
 /// Names and values to write behind those of a head.
 pub(super) type Added<'a> = ArrayVec<(&'a [u8], &'a [u8]), MAX_ADDED>;
@@ -115,6 +117,11 @@ impl<'a> ResponseTerms<'a> {
             left &= left - 1;
         }
         None
+    }
+
+    /// The page for this status, of a backend or of our own.
+    pub(super) fn error_page(&self, status: u16, is_upstream: bool) -> Option<&'a PageContent> {
+        self.origin.http.responses.as_ref()?.error_pages.find(status, is_upstream)
     }
 
     /// The rule for responses with this index.

@@ -5,6 +5,7 @@
 
 pub mod affinity;
 pub mod backend;
+pub mod error_pages;
 pub mod gates;
 pub mod client_connections;
 pub mod client_rates;

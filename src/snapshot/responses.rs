@@ -3,6 +3,7 @@
 use crate::policy::header_edits::HeaderEdits;
 use crate::policy::header_edits::SystemValue;
 use crate::policy::response_condition::ResponseCondition;
+use crate::snapshot::error_pages::ErrorPages;
 use crate::snapshot::rules::FixedResponse;
 use crate::snapshot::rules::Rules;
 
@@ -15,6 +16,7 @@ pub struct ResponsePolicy {
     pub headers: HeaderEdits,
     /// What is known of requests only and that a response can be given, each once.
     pub system_values: Box<[SystemValue]>,
+    pub error_pages: ErrorPages,
     /// None: responses of backends pass.
     pub rules: Option<ResponseRules>,
 }

@@ -22,6 +22,7 @@ mod compression;
 mod drain;
 mod early_response;
 mod explain;
+mod error_pages;
 mod failing_backends;
 mod foreign_sessions;
 mod forward_auth;

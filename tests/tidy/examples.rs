@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
 
-/// A copy of `config/` with certificates, keys and secrets in its `tls/`, and a list of addresses.
+/// A copy of `config/` with certificates, keys and secrets in its `tls/`, a page and a list of addresses.
 pub(crate) fn write_files() -> (TempDir, Vec<PathBuf>) {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let copy = |path: String| {
@@ -18,6 +18,8 @@ pub(crate) fn write_files() -> (TempDir, Vec<PathBuf>) {
     let tls = folder.path().join("tls");
     fs::create_dir(&tls).expect("a folder can be made");
     make_files(&tls);
+    fs::create_dir(folder.path().join("pages")).expect("a folder can be made");
+    fs::write(folder.path().join("pages/503.html"), "<p>Later.\n").expect("a file can be written");
     fs::write(folder.path().join("banned.txt"), "# nobody yet\n").expect("a file can be written");
     (folder, examples)
 }

@@ -9,6 +9,7 @@ mod ca;
 mod certificate;
 mod client_auth;
 mod defaults;
+mod error_page;
 mod file_path;
 mod group_tls;
 mod hash_key;
@@ -38,6 +39,7 @@ use crate::config::Config;
 use crate::config::RouteTest;
 use crate::config::TlsPolicy;
 use crate::config::check::names::Known;
+use crate::config::check::references::Wanted;
 use crate::config::check::section::Output;
 use crate::config::effective::Effective;
 use crate::config::raw;
@@ -47,7 +49,7 @@ use crate::config::report::Report;
 /// The version of the rules that a configuration is written for.
 const CONFIG_VERSION: i128 = 1;
 
-const TABLES: [&str; 12] = [
+const TABLES: [&str; 13] = [
     "config_version",
     "process",
     "admin",
@@ -60,6 +62,7 @@ const TABLES: [&str; 12] = [
     "server_group",
     "rule",
     "defaults",
+    "error_page",
 ];
 
 /// The configuration that all roots make together. It is of use only when the report has no errors.
@@ -92,9 +95,11 @@ pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective,
         server_group::server_group(table, &known, output)
     });
     let rules = each(roots, "rule", &mut output, |table, output| rule::rule(table, &known, output));
+    let error_pages = each(roots, "error_page", &mut output, error_page::error_page);
 
     let report = &mut output.report;
     let (rules, response_rules) = rule::resolve(rules, &listeners, &groups, report);
+    let error_pages = error_page::resolve(error_pages, &listeners, report);
     let mut config = Config {
         process,
         admin,
@@ -105,26 +110,34 @@ pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective,
         listeners,
         server_groups: groups,
         rules,
+        error_pages,
         response_rules,
     };
     check_names(&config, &policies, report);
-    let Config {
-        certificates, authorities, ip_groups, listeners, server_groups, rules, response_rules, ..
-    } = &mut config;
-    references::resolve_default_groups(listeners, &wanted, server_groups, report);
-    references::resolve_redirects(listeners, &wanted, report);
-    client_auth::resolve(listeners, &wanted, authorities, report);
-    references::check_ports(listeners, report);
+    check_references(&mut config, &wanted, &policies, report);
     if !report.is_broken_anywhere() {
-        references::check_use((listeners, &wanted), server_groups, rules, report);
-        references::check_calls(listeners, server_groups, report);
-        certificate::check_use(certificates, listeners, server_groups, report);
-        tls_policy::check_use(&policies, listeners, report);
-        client_auth::check_use(&wanted, authorities, server_groups, report);
-        ip_group::check_use(ip_groups, listeners, (rules, response_rules), report);
         check_listeners(roots, report);
     }
     (config, output.effective, output.report)
+}
+
+/// Looks names up that are left, and reports what does not go together.
+fn check_references(config: &mut Config, wanted: &[Wanted], policies: &[TlsPolicy], report: &mut Report) {
+    let Config {
+        certificates, authorities, ip_groups, listeners, server_groups, rules, response_rules, ..
+    } = config;
+    references::resolve_default_groups(listeners, wanted, server_groups, report);
+    references::resolve_redirects(listeners, wanted, report);
+    client_auth::resolve(listeners, wanted, authorities, report);
+    references::check_ports(listeners, report);
+    if !report.is_broken_anywhere() {
+        references::check_use((listeners, wanted), server_groups, rules, report);
+        references::check_calls(listeners, server_groups, report);
+        certificate::check_use(certificates, listeners, server_groups, report);
+        tls_policy::check_use(policies, listeners, report);
+        client_auth::check_use(wanted, authorities, server_groups, report);
+        ip_group::check_use(ip_groups, listeners, (rules, response_rules), report);
+    }
 }
 
 /// Names are unique within their kind of table.

@@ -11,7 +11,7 @@ const COMPLETE_EXAMPLE: &str = include_str!("../../../config/ringway.toml");
 
 /// Keys and tables that later versions will know, by the title of their table.
 const LATER: [(&str, &[&str]); 7] = [
-    ("", &["error_page", "metrics"]),
+    ("", &["metrics"]),
     (
         "[process]",
         &["balance_connections", "shutdown_delay", "state_folder", "upgrade_drain_timeout", "user"],
@@ -58,7 +58,10 @@ const FOREIGN_KEYS: [(&str, &str); 95] = [
     ("disabled", "write weight = 0"),
     ("down", "write weight = 0"),
     ("error_log", "messages go to standard error; [access_log] is for requests"),
-    ("error_page", "error pages cannot be changed in this version"),
+    (
+        "error_page",
+        "write [[error_page]] with status = [502, 503] and file = \"pages/503.html\" at the top level",
+    ),
     ("events", "there is nothing to set; [process] has max_connections"),
     ("fail_timeout", "write ejection_time in [server_group.passive_check]"),
     ("fall", "write unhealthy_threshold in [server_group.health_check]"),

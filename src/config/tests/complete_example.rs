@@ -27,7 +27,8 @@ fn every_key_stands_in_the_complete_example_and_the_reference() {
             | "listener"
             | "server_group"
             | "server_group.backend"
-            | "rule" => {
+            | "rule"
+            | "error_page" => {
                 format!("## `[[{table}]]`\n")
             }
             single => format!("## `[{single}]`\n"),

@@ -97,6 +97,9 @@ fn without_places(mut config: Config) -> Config {
         group.backends.iter_mut().for_each(|backend| backend.location = nowhere);
     }
     config.rules.iter_mut().for_each(|rule| rule.location = nowhere);
+    for page in &mut config.error_pages {
+        (page.location, page.file.location) = (nowhere, nowhere);
+    }
     config.response_rules.iter_mut().for_each(|rule| rule.location = nowhere);
     if let Some(log) = &mut config.access_log {
         log.location = nowhere;

@@ -142,6 +142,8 @@ impl ListenerBuilder<'_> {
         (rules, response_rules): (Option<Rules>, Option<ResponseRules>),
         limit: Option<Box<RequestLimit>>,
     ) -> HttpListener {
+        let loaded = &self.parts.security.credentials.error_pages;
+        let error_pages = responses::error_pages(self.parts.config, loaded, self.index);
         // The checks keep byte limits far below what a usize of any supported machine holds.
         let bytes = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
         HttpListener {
@@ -162,7 +164,7 @@ impl ListenerBuilder<'_> {
             early_hints: http.early_hints,
             compression: http.compression,
             forwarded: forwarded(&http.forwarded, self.parts),
-            responses: responses::policy(http, rules.as_ref(), response_rules).map(Box::new),
+            responses: responses::policy(http, rules.as_ref(), response_rules, error_pages).map(Box::new),
             rules,
             limit,
             limit_status: http.limit_status,

@@ -1,5 +1,7 @@
 //! What a listener does to responses.
 
+use std::sync::Arc;
+
 use crate::config;
 use crate::config::Config;
 use crate::control::build::conditions;
@@ -9,6 +11,9 @@ use crate::policy::header_edits::HeaderEdits;
 use crate::policy::router::RegexError;
 use crate::policy::router::Router;
 use crate::policy::router::RuleText;
+use crate::snapshot::error_pages::CompiledErrorPage;
+use crate::snapshot::error_pages::ErrorPages;
+use crate::snapshot::error_pages::PageContent;
 use crate::snapshot::responses::CompiledResponseRule;
 use crate::snapshot::responses::ResponsePolicy;
 use crate::snapshot::responses::ResponseRules;
@@ -19,11 +24,12 @@ pub(super) fn policy(
     http: &config::HttpListener,
     rules: Option<&Rules>,
     response_rules: Option<ResponseRules>,
+    error_pages: ErrorPages,
 ) -> Option<ResponsePolicy> {
     let headers = HeaderEdits::new(http.response_headers.iter().cloned());
     let of_rules = rules.into_iter().flat_map(Rules::iter).map(|rule| &rule.response_headers);
     let of_responses = response_rules.iter().flat_map(|rules| &rules.rules).map(|rule| &rule.headers);
-    let mut is_idle = response_rules.is_none();
+    let mut is_idle = response_rules.is_none() && error_pages.is_empty();
     let mut system_values = Vec::new();
     for edits in std::iter::once(&headers).chain(of_rules).chain(of_responses) {
         is_idle &= edits.is_empty();
@@ -33,7 +39,29 @@ pub(super) fn policy(
             }
         }
     }
-    (!is_idle).then(|| ResponsePolicy { headers, system_values: system_values.into(), rules: response_rules })
+    (!is_idle).then(|| ResponsePolicy {
+        headers,
+        system_values: system_values.into(),
+        error_pages,
+        rules: response_rules,
+    })
+}
+
+/// The pages of the listener with this index.
+pub(super) fn error_pages(
+    config: &Config,
+    loaded: &[Option<Arc<PageContent>>],
+    listener: usize,
+) -> ErrorPages {
+    let own = config.error_pages.iter().zip(loaded).filter_map(|(page, content)| {
+        let is_own = page.listeners.as_ref().is_none_or(|listeners| listeners.contains(&listener));
+        Some(CompiledErrorPage {
+            statuses: page.statuses.clone(),
+            replaces_upstream: page.replaces_upstream,
+            content: Arc::clone(content.as_ref().filter(|_| is_own)?),
+        })
+    });
+    ErrorPages::new(own)
 }
 
 /// Compiles the rules for responses of the listener with this index.

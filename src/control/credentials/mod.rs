@@ -3,6 +3,7 @@
 
 pub mod authorities;
 pub mod certificates;
+pub mod error_pages;
 pub(super) mod expiry;
 pub mod inventory;
 pub mod ip_groups;
@@ -26,6 +27,7 @@ use crate::control::credentials::authorities::LoadedAuthority;
 use crate::control::credentials::certificates::ReadFile;
 use crate::control::credentials::ip_groups::LoadedIpGroup;
 use crate::control::credentials::password_files::LoadedPasswordFile;
+use crate::snapshot::error_pages::PageContent;
 use crate::tls::connect;
 use crate::tls::connect::NoSystemRoots;
 use crate::tls::connect::SystemRoots;
@@ -45,6 +47,8 @@ pub struct Credentials {
     pub listeners: Vec<Option<ListenerCredentials>>,
     /// Beside [`Config::authorities`].
     pub authorities: Vec<LoadedAuthority>,
+    /// Beside [`Config::error_pages`].
+    pub error_pages: Vec<Option<Arc<PageContent>>>,
     /// Beside [`Config::ip_groups`].
     pub ip_groups: Vec<LoadedIpGroup>,
     /// What `basic_auth` of rules names.
@@ -92,8 +96,18 @@ pub fn load(config: &Config, read_file: &ReadFile<'_>, report: &mut Report) -> C
     authorities::report(&authorities, report);
     let ip_groups = ip_groups::load(config, report);
     let password_files = password_files::load(config, report);
+    let error_pages = error_pages::load(config, read_file, report);
     let system_roots = system_roots(config, report);
-    Credentials { certificates, listeners, authorities, ip_groups, password_files, system_roots, ticket_seed }
+    Credentials {
+        certificates,
+        listeners,
+        authorities,
+        error_pages,
+        ip_groups,
+        password_files,
+        system_roots,
+        ticket_seed,
+    }
 }
 
 fn system_roots(config: &Config, report: &mut Report) -> Option<SystemRoots> {

@@ -164,7 +164,7 @@ fn of_responses(rule: Rule, parsed: ParsedResponse) -> ResponseRule {
 }
 
 /// One name, or a list of them; each with its place.
-struct OneOrMore;
+pub(super) struct OneOrMore;
 
 impl Kind for OneOrMore {
     type Value = Vec<(String, Location)>;

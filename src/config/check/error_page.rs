@@ -1,0 +1,118 @@
+//! `[[error_page]]`: the content of answers with an error status.
+
+use std::ops::RangeInclusive;
+
+use serde_json::Value as Json;
+
+use crate::config::ErrorPage;
+use crate::config::Listener;
+use crate::config::check::file_path::File;
+use crate::config::check::kind::Boolean;
+use crate::config::check::kind::Kind;
+use crate::config::check::names::Names;
+use crate::config::check::rule::OneOrMore;
+use crate::config::check::rule::written::Written;
+use crate::config::check::rule::written::to_json;
+use crate::config::check::section::Output;
+use crate::config::check::section::Section;
+use crate::config::check::statuses::Statuses;
+use crate::config::raw;
+use crate::config::report::Location;
+use crate::config::report::Report;
+
+/// Media types by the endings of files.
+const TYPES: [(&str, &str); 9] = [
+    ("html", "text/html"),
+    ("htm", "text/html"),
+    ("txt", "text/plain"),
+    ("css", "text/css"),
+    ("js", "application/javascript"),
+    ("json", "application/json"),
+    ("xml", "application/xml"),
+    ("svg", "image/svg+xml"),
+    ("xhtml", "application/xhtml+xml"),
+];
+
+/// A page whose listeners are not looked up yet.
+pub(super) struct ParsedErrorPage {
+    page: Option<ErrorPage>,
+    listeners: Option<Vec<(String, Location)>>,
+}
+
+pub(super) fn error_page(table: &raw::Table, output: &mut Output) -> ParsedErrorPage {
+    let mut section = Section::element("error_page", table, output);
+    let statuses = section.read_required("status", &ErrorStatuses, "status = [502, 503, 504]");
+    let file = section.read_required("file", &File, "file = \"pages/503.html\"");
+    let listeners = section.read_optional("listener", &OneOrMore, "the page is for all listeners");
+    let replaces_upstream = section.read("upstream", &Boolean, false);
+    let content_type = file.as_ref().and_then(|(file, location)| {
+        let ending = file.path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+        let known = TYPES.iter().find(|(known, _)| known.eq_ignore_ascii_case(ending));
+        if known.is_none() {
+            let endings: Vec<&str> = TYPES.iter().map(|(known, _)| *known).collect();
+            let message = format!("the media type of {} is not known", file.path.display());
+            let help = format!("name a file that ends in one of .{}", endings.join(", ."));
+            section.report().error(*location, message, help);
+        }
+        known.map(|(_, content_type)| *content_type)
+    });
+    let is_refused = section.is_refused("listener");
+    section.close();
+    let whole = statuses.zip(file).zip(content_type).filter(|_| !is_refused);
+    ParsedErrorPage {
+        page: whole.map(|(((statuses, _), (file, _)), content_type)| ErrorPage {
+            statuses: statuses.value,
+            file,
+            content_type,
+            listeners: None,
+            replaces_upstream,
+            location: table.location,
+        }),
+        listeners: listeners.map(|(listeners, _)| listeners),
+    }
+}
+
+/// Looks the names of listeners up.
+pub(super) fn resolve(
+    parsed: Vec<ParsedErrorPage>,
+    listeners: &[Listener],
+    report: &mut Report,
+) -> Vec<ErrorPage> {
+    let names = Names::new("[[listener]]", listeners.iter().map(|listener| listener.name.as_str()), report);
+    let mut pages = Vec::with_capacity(parsed.len());
+    for ParsedErrorPage { page, listeners } in parsed {
+        let listeners = listeners.map(|wanted| {
+            let found = wanted
+                .iter()
+                .filter_map(|(name, location)| names.find("listener", (name, *location), report));
+            found.collect()
+        });
+        pages.extend(page.map(|page| ErrorPage { listeners, ..page }));
+    }
+    pages
+}
+
+const STATUSES: Statuses = Statuses {
+    default: 500..=599,
+    allowed: 400..=599,
+    help: "write 503, \"5xx\" or \"500-504\"; allowed are 400 to 599",
+};
+
+/// A status, or a list of statuses.
+struct ErrorStatuses;
+
+impl Kind for ErrorStatuses {
+    type Value = Written<Vec<RangeInclusive<u16>>>;
+
+    fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<Self::Value> {
+        let value = match &raw.kind {
+            raw::Kind::Array(_) => STATUSES.parse(key, raw, report)?,
+            _ => vec![STATUSES.statuses(key, raw, report)?],
+        };
+        Some(Written { value, json: to_json(raw) })
+    }
+
+    fn show(&self, value: &Self::Value) -> Json {
+        value.json.clone()
+    }
+}

@@ -4,6 +4,7 @@ use crate::config::gates::Gates;
 use crate::config::limits::RequestRates;
 use crate::config::report::Location;
 use crate::policy::header_edits::HeaderEdit;
+use crate::policy::mirror::Mirror;
 use crate::policy::redirect::Redirect;
 use crate::policy::redirect::Rewrite;
 use crate::policy::response_condition::ResponseCondition;
@@ -52,6 +53,8 @@ pub struct Actions {
     pub response_headers: Vec<HeaderEdit>,
     pub limit: Option<RequestRates>,
     /// Only with [`FinalAction::Forward`].
+    pub mirror: Option<Mirror>,
+    /// Only with [`FinalAction::Forward`].
     pub rewrite: Option<Rewrite>,
     pub last: FinalAction,
 }
@@ -64,7 +67,8 @@ impl Actions {
             FinalAction::Redirect(_) | FinalAction::Respond(_) => &[],
         };
         let asked = self.gates.forward_auth.as_ref().map(|auth| auth.group);
-        targets.iter().map(|target| target.group).chain(asked)
+        let copied_to = self.mirror.as_ref().map(|mirror| mirror.group);
+        targets.iter().map(|target| target.group).chain(asked).chain(copied_to)
     }
 }
 

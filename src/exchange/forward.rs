@@ -195,7 +195,8 @@ impl Forward {
     }
 
     fn take_received_body(&mut self, body: &mut impl RequestBody) -> Result<(), ExchangeError> {
-        if !self.request.length().is_empty() {
+        // Of a copy, all was received before.
+        if !self.request.length().is_empty() && self.buffered.is_none() {
             let piece = body.at_hand()?;
             let last = body.is_finished().then(|| body.trailers());
             self.request.take_content(piece, last);

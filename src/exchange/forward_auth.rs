@@ -70,6 +70,11 @@ pub(super) fn prepare(
     if !client.request_id.is_empty() {
         writer.field(b"X-Request-ID", client.request_id);
     }
+    // A service that sends its questions through the same rule would be asked about them for ever.
+    if let Some(marks) = &origin.http.hop_marks {
+        let came = (&*head.headers, head.version);
+        marks.for_each_added(came, &mut scratch, |name, value| writer.field(name, value));
+    }
     if let Some(client_tls) = origin.client_tls {
         writer.lines(&client_tls.identity);
     }

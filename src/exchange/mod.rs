@@ -15,6 +15,7 @@ mod limit;
 mod local;
 mod log_line;
 pub mod message;
+mod mirror;
 mod record;
 mod request;
 mod request_buffer;
@@ -37,6 +38,7 @@ use crate::exchange::forward::ForwardTo;
 use crate::exchange::gate::Gate;
 use crate::exchange::message::Origin;
 use crate::exchange::message::Request;
+use crate::exchange::mirror::Mirrored;
 use crate::exchange::record::Recording;
 use crate::exchange::request::Changes;
 use crate::exchange::response_edits::ResponseNotes;
@@ -89,6 +91,7 @@ impl Exchange {
 
 enum Plan {
     Forward(Forward),
+    Mirrored(Box<Mirrored>),
     Answer(Reason),
     Redirect {
         status: u16,
@@ -103,6 +106,7 @@ impl Plan {
     fn request(&mut self) -> Option<&mut PreparedRequest> {
         match self {
             Plan::Forward(forward) => Some(&mut forward.request),
+            Plan::Mirrored(mirrored) => Some(&mut mirrored.forward.request),
             _ => None,
         }
     }
@@ -157,10 +161,18 @@ fn plan(
                 edits: edits.filter(|edits| !edits.is_empty()),
                 gates: rule.and_then(|rule| rule.gates.as_deref()),
                 marks: origin.http.hop_marks.as_ref(),
+                copied: None,
             };
             let group = origin.listener.group(forwarding.group).ok_or(Reason::NoRoute)?;
             let target = (forwarding.group, group);
-            Ok(Plan::Forward(request::prepare(request, (client, origin), target, &changes, worker)))
+            let forward = request::prepare(request, (client, origin), target, &changes, worker);
+            let copy = rule
+                .and_then(|rule| rule.mirror.as_ref())
+                .and_then(|mirror| mirror::prepare(request, (client, origin), mirror, &changes, worker));
+            Ok(match copy {
+                Some(copy) => Plan::Mirrored(Box::new(Mirrored { forward, copy })),
+                None => Plan::Forward(forward),
+            })
         }
         RouteAction::Redirect { status, location } => Ok(Plan::Redirect { status, location }),
         RouteAction::Respond => rule.map(Plan::Respond).ok_or(Reason::NoRoute),
@@ -184,6 +196,13 @@ pub async fn serve<S: Stream>(exchange: &mut Exchange, stream: &mut S, origin: &
             Some(group) => {
                 let to = &ForwardTo { group, worker, terms: Some(terms) };
                 forward.run(stream, recording, to).await
+            }
+            None => Err(ExchangeError::Refused(Reason::NoRoute)),
+        },
+        Plan::Mirrored(mirrored) => match origin.listener.group(mirrored.forward.group) {
+            Some(group) => {
+                let to = &ForwardTo { group, worker, terms: Some(terms) };
+                Box::pin(mirror::run(mirrored, stream, recording, to)).await
             }
             None => Err(ExchangeError::Refused(Reason::NoRoute)),
         },

@@ -5,6 +5,7 @@ use crate::exchange::message::Origin;
 use crate::exchange::message::Request;
 use crate::exchange::stickiness;
 use crate::exchange::stickiness::StickyTarget;
+use crate::http::body::BodyLength;
 use crate::http::head::Method;
 use crate::http::headers::Field;
 use crate::http::headers::Headers;
@@ -33,6 +34,8 @@ pub(super) struct Changes<'c> {
     pub(super) edits: Option<&'c HeaderEdits>,
     pub(super) gates: Option<&'c Gates>,
     pub(super) marks: Option<&'c HopMarks>,
+    /// The content of a copy; None: it is the request itself.
+    pub(super) copied: Option<BodyLength>,
 }
 
 impl Changes<'_> {
@@ -64,7 +67,7 @@ pub(super) fn prepare(
         if group.request_buffer == 0 || grpc::is_call(head) { 0 } else { group.request_buffer };
     let passes = |field: &Field<'_>| match field.known {
         // A client of HTTP/1.0 waits for nothing, so nothing may be expected on its behalf.
-        KnownName::Expect => request.expects_continue && request_buffer == 0,
+        KnownName::Expect => request.expects_continue && request_buffer == 0 && changes.copied.is_none(),
         KnownName::MaxForwards => max_forwards.is_none(),
         KnownName::Cookie if hidden.is_some() => false,
         _ => !forwarded.withholds(field) && !changes.withhold(field.name),
@@ -100,7 +103,7 @@ pub(super) fn prepare(
         group: index,
         target: StickyTarget::of(head, client.address, group, worker),
         is_secure: client.asks_by_https(head.headers),
-        request: writer.finish(request.length, request.upgrade),
+        request: writer.finish(changes.copied.unwrap_or(request.length), request.upgrade),
         buffered: None,
         request_buffer,
         streamed: false,

@@ -28,7 +28,7 @@ pub(super) struct RequestBuffer {
 }
 
 impl RequestBuffer {
-    fn new(memory: &Arc<Quota>) -> RequestBuffer {
+    pub(super) fn new(memory: &Arc<Quota>) -> RequestBuffer {
         RequestBuffer { bytes: RefCell::default(), counted: Cell::new(0), memory: Arc::clone(memory) }
     }
 
@@ -53,7 +53,7 @@ impl RequestBuffer {
     }
 
     /// Appends a piece; false, and nothing done, if the process holds too much already.
-    fn append(&self, piece: &[u8]) -> bool {
+    pub(super) fn append(&self, piece: &[u8]) -> bool {
         let mut bytes = self.bytes.borrow_mut();
         let (wanted, counted) = (bytes.len() + piece.len(), self.counted.get());
         if wanted > counted {

@@ -13,6 +13,7 @@ pub mod hop_marks;
 pub mod identity;
 pub mod ip_list;
 pub mod max_forwards;
+pub mod mirror;
 pub mod network_set;
 pub mod outlier;
 pub mod rate_limit;

@@ -124,7 +124,7 @@ fn work(mut spec: WorkerSpec, events: &Sender<RuntimeEvent>) -> Result<(), Runti
     let ready = Ready { driver: chosen.description, warning: chosen.warning };
     let drain = Arc::clone(&spec.drain);
     let result = driver.block_on(async {
-        let worker = Rc::new(Worker::new(spec.index, spec.shared.clone(), spec.log.take())?);
+        let worker = Worker::new(spec.index, spec.shared.clone(), spec.log.take())?.share();
         let mut inbox = SocketInbox { mailbox: spec.mailbox.clone(), drain, accepting: Vec::new(), worker };
         inbox.drain();
         let worker = Rc::clone(&inbox.worker);

@@ -234,6 +234,11 @@ impl Listener {
         self.leaving.store(true, Ordering::Relaxed);
     }
 
+    /// The group with this index, to be held longer than the listener.
+    pub fn shared_group(&self, index: usize) -> Option<Arc<Group>> {
+        self.groups.get(index).map(Arc::clone)
+    }
+
     /// The group with this index.
     pub fn group(&self, index: usize) -> Option<&Group> {
         self.groups.get(index).map(|group| &**group)

@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
 pub use crate::policy::header_edits::HeaderEdits;
+pub use crate::policy::mirror::Mirror;
 pub use crate::policy::redirect::Redirect;
 pub use crate::policy::redirect::Rewrite;
 use crate::policy::router::Router;
@@ -29,6 +30,7 @@ pub struct Rule {
     pub priority: u32,
     /// None: nothing is asked of its requests.
     pub gates: Option<Box<Gates>>,
+    pub mirror: Option<Mirror>,
     pub request_headers: HeaderEdits,
     pub response_headers: HeaderEdits,
     /// None: unlimited.

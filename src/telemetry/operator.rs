@@ -58,6 +58,8 @@ pub enum MessageKind {
     AccessDenied,
     /// Connections to backends for which there is no descriptor or local port.
     Want,
+    /// Copies of requests that are not made.
+    Mirror,
 }
 
 /// Lines of one kind.
@@ -72,7 +74,7 @@ struct Repetition {
 }
 
 /// By [`MessageKind`].
-static REPETITIONS: [Repetition; 7] = [
+static REPETITIONS: [Repetition; 8] = [
     Repetition::new("connections that cannot be accepted", SECOND_MS),
     Repetition::new("the access log", SECOND_MS),
     Repetition::new("lost lines of the access log", SECOND_MS),
@@ -81,6 +83,8 @@ static REPETITIONS: [Repetition; 7] = [
     Repetition::new("limits of connections", MINUTE_MS),
     Repetition::new("clients that may not connect", MINUTE_MS),
     Repetition::new("connections to backends that cannot be opened", SECOND_MS),
+    // A target that cannot follow may not be able to for hours.
+    Repetition::new("copies of requests that are not made", MINUTE_MS),
 ];
 
 /// Set for as long as the process serves.

@@ -4,14 +4,18 @@
 
 pub mod access_log;
 pub mod counted;
+pub mod mirrors;
 pub mod password_checks;
 pub mod snapshot_ref;
 
 use std::cell::Cell;
+use std::cell::OnceCell;
 use std::cell::RefCell;
 use std::hash::BuildHasher;
 use std::hash::RandomState;
 use std::io;
+use std::rc::Rc;
+use std::rc::Weak;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use std::time::Duration;
@@ -32,6 +36,7 @@ use crate::upstream::h2::pool::Connections;
 use crate::upstream::pool::Pool;
 use crate::upstream::want::Resources;
 use crate::worker::access_log::AccessLog;
+use crate::worker::mirrors::Mirrors;
 use crate::worker::password_checks::PasswordChecks;
 use crate::worker::password_checks::PasswordJob;
 use crate::worker::snapshot_ref::SnapshotRef;
@@ -73,6 +78,10 @@ pub struct Worker {
     pub router: RefCell<RouterMemory>,
     /// Passwords that are verified elsewhere.
     pub password_checks: PasswordChecks,
+    /// Copies of requests.
+    pub mirrors: Mirrors,
+    /// For tasks that outlive what began them.
+    itself: OnceCell<Weak<Worker>>,
     pub log: Option<AccessLog>,
     /// Connections of clients that this worker has.
     connections: Cell<usize>,
@@ -126,6 +135,8 @@ impl Worker {
             dates: RefCell::default(),
             scratch: RefCell::default(),
             router: RefCell::default(),
+            mirrors: Mirrors::default(),
+            itself: OnceCell::new(),
             password_checks: PasswordChecks::new(shared.password_jobs)?,
             log,
             connections: Cell::new(0),
@@ -138,6 +149,19 @@ impl Worker {
         };
         worker.advance_dates();
         Ok(worker)
+    }
+
+    /// Lets tasks hold it that outlive what began them.
+    pub fn share(self) -> Rc<Worker> {
+        let worker = Rc::new(self);
+        // Nothing else sets it.
+        let _ = worker.itself.set(Rc::downgrade(&worker));
+        worker
+    }
+
+    /// A hold on it for a task of its own; None unless it is shared.
+    pub fn shared(&self) -> Option<Rc<Worker>> {
+        self.itself.get()?.upgrade()
     }
 
     /// The work of each tick of the timer wheel.

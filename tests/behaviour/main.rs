@@ -52,6 +52,7 @@ mod keep_alive;
 mod limits;
 mod loops;
 mod messages;
+mod mirror;
 mod names;
 mod own_answers;
 mod pipelining;

@@ -22,6 +22,7 @@ use crate::policy::router::RuleText;
 use crate::snapshot::responses::ResponseRules;
 use crate::snapshot::rules::FinalAction;
 use crate::snapshot::rules::HeaderEdits;
+use crate::snapshot::rules::Mirror;
 use crate::snapshot::rules::Rule;
 use crate::snapshot::rules::Rules;
 use crate::snapshot::rules::Targets;
@@ -147,6 +148,7 @@ fn build(
     Rule {
         name: Arc::from(rule.name.as_str()),
         priority: rule.priority,
+        mirror: actions.mirror.and_then(|mirror| Some(Mirror { group: own_index(mirror.group)?, ..mirror })),
         gates: gates::build(&actions.gates, own_index, files),
         request_headers: HeaderEdits::new(actions.request_headers.iter().cloned()),
         response_headers: HeaderEdits::new(actions.response_headers.iter().cloned()),

@@ -21,6 +21,7 @@ use crate::config::check::rule::fields::EditedHead;
 use crate::config::check::rule::gates;
 use crate::config::check::rule::gates::GroupName;
 use crate::config::check::rule::gates::SideGroups;
+use crate::config::check::rule::mirror;
 use crate::config::check::rule::targets;
 use crate::config::check::rule::targets::TemplateNeeds;
 use crate::config::check::rule::written::Written;
@@ -33,13 +34,15 @@ use crate::config::report::Report;
 use crate::policy::forward_auth::ForwardAuth;
 use crate::policy::header_edits::HeaderEdit;
 use crate::policy::header_edits::layers::MAX_EDITS;
+use crate::policy::mirror::Mirror;
 use crate::policy::redirect::Redirect;
 use crate::policy::redirect::Rewrite;
 
 /// The keys of actions, on a rule and in its list. Those that end the processing come last.
-const KEYS: [&str; 17] = [
+const KEYS: [&str; 18] = [
     "basic_auth",
     "forward_auth",
+    "mirror",
     "rewrite",
     "strip_prefix",
     "insert_header",
@@ -79,6 +82,7 @@ pub(super) struct ParsedActions {
 pub(super) enum Action {
     BasicAuth(BasicAuth),
     ForwardAuth(ForwardAuth, GroupName),
+    Mirror(Mirror, GroupName),
     Rewrite(Rewrite),
     Edit(HeaderEdit),
     Limit(RequestRates),
@@ -148,28 +152,35 @@ fn check_captures(actions: &[Placed], conditions: &Conditions, report: &mut Repo
     }
 }
 
+/// What is said of an action that a rule has already.
+fn why_once(action: &Action) -> (&'static str, &'static str) {
+    match action {
+        Action::BasicAuth(_) => ("a rule has one password file", "keep one basic_auth"),
+        Action::Mirror(..) => ("a rule has one mirror", "keep one mirror"),
+        Action::ForwardAuth(..) => ("a rule asks one service", "keep one forward_auth"),
+        Action::Rewrite(_) => ("a rule rewrites once", "put host, path and query into one rewrite"),
+        Action::Limit(_) => ("a rule has one limit", "put its keys into one"),
+        _ => ("a rule ends in one way", "keep one of group, forward, redirect and respond"),
+    }
+}
+
 /// Brings actions into their places: edits in their order, one rewrite at most, and one that is the last.
 fn assemble(all: Vec<Placed>, location: Location, report: &mut Report) -> Option<ParsedActions> {
     let (mut request_headers, mut response_headers) = (Vec::new(), Vec::new());
-    let (mut gates, mut side_groups) = (Gates::default(), SideGroups::default());
+    let (mut gates, mut mirror, mut side_groups) = (Gates::default(), None, SideGroups::default());
     let (mut limit, mut rewrite, mut last, mut groups) = (None, None, None, Vec::new());
     for Placed { action, location, .. } in all {
         let is_second = match &action {
             Action::Edit(_) | Action::EditResponse(_) => false,
             Action::BasicAuth(_) => gates.basic_auth.is_some(),
             Action::ForwardAuth(..) => gates.forward_auth.is_some(),
+            Action::Mirror(..) => mirror.is_some(),
             Action::Rewrite(_) => rewrite.is_some(),
             Action::Limit(_) => limit.is_some(),
             _ => last.is_some(),
         };
         if is_second {
-            let (message, help) = match action {
-                Action::BasicAuth(_) => ("a rule has one password file", "keep one basic_auth"),
-                Action::ForwardAuth(..) => ("a rule asks one service", "keep one forward_auth"),
-                Action::Rewrite(_) => ("a rule rewrites once", "put host, path and query into one rewrite"),
-                Action::Limit(_) => ("a rule has one limit", "put its keys into one"),
-                _ => ("a rule ends in one way", "keep one of group, forward, redirect and respond"),
-            };
+            let (message, help) = why_once(&action);
             report.error(location, message, help);
             return None;
         }
@@ -177,6 +188,10 @@ fn assemble(all: Vec<Placed>, location: Location, report: &mut Report) -> Option
             Action::Edit(edit) => request_headers.push(edit),
             Action::EditResponse(edit) => response_headers.push(edit),
             Action::BasicAuth(auth) => gates.basic_auth = Some(auth),
+            Action::Mirror(one, group) => {
+                mirror = Some((one, location));
+                side_groups.mirror = Some(group);
+            }
             Action::ForwardAuth(auth, group) => {
                 gates.forward_auth = Some(auth);
                 side_groups.forward_auth = Some(group);
@@ -205,8 +220,11 @@ fn assemble(all: Vec<Placed>, location: Location, report: &mut Report) -> Option
     if let Some((_, location)) = rewrite.as_ref().filter(|_| !forwards) {
         report.error(*location, "a rewrite is for requests that are forwarded", "remove it");
     }
-    let rewrite = rewrite.map(|(rewrite, _)| rewrite);
-    let actions = Actions { gates, request_headers, response_headers, limit, rewrite, last };
+    if let Some((_, location)) = mirror.as_ref().filter(|_| !forwards) {
+        report.error(*location, "a mirror is for requests that are forwarded", "remove it");
+    }
+    let (mirror, rewrite) = (mirror.map(|(mirror, _)| mirror), rewrite.map(|(rewrite, _)| rewrite));
+    let actions = Actions { gates, request_headers, response_headers, limit, mirror, rewrite, last };
     Some(ParsedActions { actions, groups, side_groups })
 }
 
@@ -266,6 +284,7 @@ fn action(key: &str, raw: &raw::Value, report: &mut Report) -> Option<Placed> {
     };
     let plain = |action| Placed { action, location: raw.location, captures: 0 };
     match key {
+        "mirror" => mirror::mirror(key, raw, report).map(|(one, group)| plain(Action::Mirror(one, group))),
         "basic_auth" => gates::basic_auth(key, raw, report).map(|auth| plain(Action::BasicAuth(auth))),
         "forward_auth" => {
             gates::forward_auth(key, raw, report).map(|(auth, group)| plain(Action::ForwardAuth(auth, group)))

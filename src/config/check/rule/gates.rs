@@ -27,6 +27,8 @@ pub(super) type GroupName = (String, Location);
 #[derive(Default)]
 pub(super) struct SideGroups {
     pub forward_auth: Option<GroupName>,
+    /// Gets copies.
+    pub mirror: Option<GroupName>,
 }
 
 impl SideGroups {
@@ -34,6 +36,9 @@ impl SideGroups {
     pub(super) fn resolve(self, actions: &mut Actions, names: &Names<'_>, report: &mut Report) {
         if let (Some((name, location)), Some(auth)) = (self.forward_auth, &mut actions.gates.forward_auth) {
             auth.group = names.find("group", (&name, location), report).unwrap_or_default();
+        }
+        if let (Some((name, location)), Some(mirror)) = (self.mirror, &mut actions.mirror) {
+            mirror.group = names.find("group", (&name, location), report).unwrap_or_default();
         }
     }
 }
@@ -76,7 +81,7 @@ fn realm(raw: &raw::Value, report: &mut Report) -> Option<String> {
 }
 
 /// Fields that belong to one hop or frame a message, and those that Ringway writes itself.
-const RESERVED: [&str; 18] = [
+const RESERVED: [&str; 20] = [
     "connection",
     "content-length",
     "content-type",
@@ -88,12 +93,14 @@ const RESERVED: [&str; 18] = [
     "trailer",
     "transfer-encoding",
     "upgrade",
+    "via",
     "x-forwarded-for",
     "x-forwarded-host",
     "x-forwarded-method",
     "x-forwarded-port",
     "x-forwarded-proto",
     "x-forwarded-uri",
+    "x-lb-trace",
     "x-request-id",
 ];
 

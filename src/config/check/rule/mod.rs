@@ -4,6 +4,7 @@ mod actions;
 mod conditions;
 pub(super) mod fields;
 mod gates;
+mod mirror;
 mod response;
 mod shadow;
 mod sources;
@@ -65,6 +66,7 @@ pub(super) fn rule(table: &raw::Table, known: &Known<'_>, output: &mut Output) -
     let ParsedActions { actions, groups, side_groups } = actions.unwrap_or_else(|| ParsedActions {
         actions: Actions {
             gates: Gates::default(),
+            mirror: None,
             request_headers: Vec::new(),
             response_headers: Vec::new(),
             limit: None,

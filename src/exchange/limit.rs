@@ -8,6 +8,7 @@ use crate::telemetry::reason::Reason;
 use crate::worker::Worker;
 
 /// Counts a request against the limits of its listener.
+#[inline]
 pub(super) fn by_listener(client: &Client<'_>, origin: &Origin<'_>, worker: &Worker) -> Result<(), Reason> {
     match &origin.http.limit {
         None => Ok(()),
@@ -22,6 +23,7 @@ pub(super) fn by_listener(client: &Client<'_>, origin: &Origin<'_>, worker: &Wor
 }
 
 /// Counts a request against the limits of the rule with this index.
+#[inline]
 pub(super) fn by_rule(
     rule: Option<u32>,
     client: &Client<'_>,

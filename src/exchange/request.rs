@@ -40,6 +40,7 @@ pub(super) struct Changes<'c> {
 
 impl Changes<'_> {
     /// Whether a field of the client's own must not pass.
+    #[inline]
     fn withhold(&self, name: &[u8]) -> bool {
         self.edits.is_some_and(|edits| edits.withholds(name))
             || self.gates.is_some_and(|gates| gates.withholds(name))

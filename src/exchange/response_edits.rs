@@ -31,6 +31,7 @@ pub(super) struct ResponseNotes {
 
 impl ResponseNotes {
     /// `candidates` are those of [`candidates`](crate::exchange::response_rules::candidates).
+    #[inline]
     pub(super) fn of(
         client: &Client<'_>,
         candidates: u64,
@@ -102,6 +103,7 @@ pub(super) struct ResponseTerms<'a> {
 
 impl<'a> ResponseTerms<'a> {
     /// The index of the rule that takes the response of a backend, and what is to become of it.
+    #[inline]
     pub(super) fn response_rule(
         &self,
         head: &ResponseHead<'_, '_>,
@@ -130,6 +132,7 @@ impl<'a> ResponseTerms<'a> {
     }
 
     /// Takes fields out of a head, and collects those that are to be written behind the others.
+    #[inline]
     pub(super) fn edit<'f, 'b: 'f>(
         &self,
         head: &mut ResponseHead<'_, 'b>,

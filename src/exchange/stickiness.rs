@@ -32,6 +32,7 @@ pub(super) struct StickyTarget {
 }
 
 impl StickyTarget {
+    #[inline]
     pub(super) fn of(
         head: &RequestHead<'_, '_>,
         client: IpAddr,

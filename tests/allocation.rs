@@ -89,11 +89,20 @@ const LIMITS: &str = "requests_per_second = 1000000\nvia = true\nloop_detection 
     [[rule]]\nname = \"all\"\nlistener = \"web\"\npriority = 1\nsource_ip = \"all\"\ngroup = \"app\"\n\
     limit = { requests_per_second = 1000000, per_client_requests_per_second = 999999 }\n";
 
+/// What a request decides about its response, and headers of that which are edited by all that can.
+const EDITS: &str = "response_headers = [{ set_header = { name = \"x-a\", value = \"1\" } }, \
+    { set_header = { name = \"x-client\", value = { system = \"client_ip\" } } }]\n\
+    [[rule]]\nname = \"all\"\nlistener = \"web\"\npriority = 1\npath_prefix = \"/\"\ngroup = \"app\"\n\
+    append_response_header = { name = \"x-b\", value = { header = \"content-length\" } }\n\
+    [[rule]]\nname = \"ok\"\nlistener = \"web\"\npriority = 1\ndirection = \"response\"\nstatus = 200\n\
+    path = \"~^/\"\nremove_response_header = { name = \"server\" }\n";
+
 fn requests(backend: SocketAddr) {
     for (name, log, listener) in [
         ("no log", None, ""),
         ("log", Some((Sink::File("/dev/null".into()), Format::default())), ""),
         ("limits", None, LIMITS),
+        ("edits", None, EDITS),
     ] {
         let address = start(backend, log, listener);
         let mut client = TcpStream::connect(address).unwrap();

@@ -8,6 +8,8 @@
 mod rule_index;
 pub mod target;
 mod condition;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod normalize;
 mod pattern;
 mod prefix_tree;

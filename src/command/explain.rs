@@ -142,6 +142,9 @@ fn to_text(question: &Question, explanation: &Explanation) -> String {
     }
     lines.push(String::new());
     lines.push(outcome(explanation));
+    if !explanation.besides.is_empty() {
+        lines.push(format!("  with    {}", explanation.besides.join(", ")));
+    }
     if let Some(target) = &explanation.target {
         lines.push(format!("  target  {target}"));
     }

@@ -69,6 +69,8 @@ pub struct Exchange {
     plan: Plan,
     /// What is to be passed first.
     gate: Option<Box<Gate>>,
+    /// The rule sets headers of the request, or takes some away.
+    edits_request: bool,
     recording: Recording,
     notes: ResponseNotes,
     /// Answers of our own are such as gRPC understands.
@@ -83,9 +85,10 @@ impl Exchange {
         self.body_limit
     }
 
-    /// Whether the request must go without trailers: one could be taken for a header that a gate has set.
+    /// Whether the request must go without trailers: one could be taken for a header that a gate or a rule has set, or
+    /// taken away (RFC 9110 §6.5.1).
     pub fn withholds_trailers(&self) -> bool {
-        self.gate.is_some()
+        self.gate.is_some() || self.edits_request
     }
 }
 
@@ -129,7 +132,9 @@ pub fn begin(request: &Request<'_, '_>, origin: &Origin<'_>, worker: &Worker) ->
     };
     let candidates = response_rules::candidates(request, &client, origin, worker);
     let notes = ResponseNotes::of(&client, candidates, origin, worker);
-    Exchange { plan, gate, recording, notes, is_grpc, body_limit: body_limit(origin) }
+    let rule = recording.rule.and_then(|rule| origin.http.rule(rule));
+    let edits_request = rule.is_some_and(|rule| !rule.request_headers.withheld().is_empty());
+    Exchange { plan, gate, edits_request, recording, notes, is_grpc, body_limit: body_limit(origin) }
 }
 
 /// What becomes of a request, or why nothing does.
@@ -299,6 +304,7 @@ pub fn refuse(
     Exchange {
         plan: Plan::Answer(reason),
         gate: None,
+        edits_request: false,
         recording,
         notes,
         is_grpc: false,

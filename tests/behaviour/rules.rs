@@ -1,6 +1,6 @@
 //! Which rule takes a request, and what becomes of it.
 
-use crate::support::{Ask, Backend, Client, Pair, Ringway, Scenario, log_entries};
+use crate::support::{Ask, Backend, Client, Content, Pair, Ringway, Scenario, log_entries};
 
 /// A rule of the listener `web`.
 fn rule(name: &str, priority: u32, lines: &str) -> String {
@@ -101,6 +101,8 @@ fn a_path_cannot_be_spelled_around_a_rule() {
         "/./admin",
         "/admin/",
         "/admin/x",
+        "/admin;x=1",
+        "/admin;x/y",
         "/x/%2e%2e/admin",
         "/%2E/admin",
         "///admin//x",
@@ -290,4 +292,29 @@ fn rules_change_with_a_reload() {
     assert_eq!(client.get("/b").body, b"two");
     assert_eq!(client.get("/c").body, b"two");
     assert!(client.get("/a").body.starts_with(b"GET /a "));
+}
+
+#[test]
+fn trailers_cannot_stand_for_headers_that_a_rule_sets() {
+    Pair::each(|pair| {
+        let backend = pair.backend(|exchange| {
+            exchange.read_all()?;
+            let user = exchange.field("x-user").unwrap_or_default();
+            let text = format!("{user} {:?}", exchange.trailers());
+            exchange.respond(200, text.as_bytes())
+        });
+        let sets = rule(
+            "sets",
+            10,
+            "path = \"/set\"\nset_header = { name = \"x-user\", value = \"nobody\" }\ngroup = \"app\"",
+        );
+        let ringway = pair.scenario(&backend).table(&sets).start();
+        for (path, expected) in [("/set", "nobody []"), ("/other", " [(\"x-user\", \"root\")]")] {
+            let mut client = pair.connect(ringway.address());
+            let call = client.begin(Ask::post(path, Content::Open));
+            client.write(call, b"content").expect("it is read");
+            client.end(call, &[("x-user", "root")]).expect("it is read");
+            assert_eq!(String::from_utf8(client.response(call).body).unwrap(), expected);
+        }
+    });
 }

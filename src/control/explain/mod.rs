@@ -172,6 +172,15 @@ fn acted(
     explanation: &mut Explanation,
 ) {
     let http = asked.listener.http();
+    let gates = rule.gates.as_ref();
+    let besides = [
+        ("limit", rule.limit.is_some()),
+        ("basic_auth", gates.is_some_and(|gates| gates.basic_auth.is_some())),
+        ("forward_auth", gates.is_some_and(|gates| gates.forward_auth.is_some())),
+        ("mirror", rule.mirror.is_some()),
+    ];
+    explanation.besides =
+        besides.into_iter().filter(|(_, is_there)| *is_there).map(|(word, _)| word.to_owned()).collect();
     match &rule.last {
         FinalAction::Respond(response) => {
             explanation.action = "respond".to_owned();

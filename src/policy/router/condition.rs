@@ -196,9 +196,10 @@ impl fmt::Display for TextTest {
     }
 }
 
-/// Whether a path is this one or below it.
+/// Whether a path is this one or below it. Some backends know no difference between a segment and the same with
+/// parameters (`/admin;v=1`), so that counts as below.
 fn is_below(path: &[u8], root: &[u8]) -> bool {
-    path.strip_prefix(root).is_some_and(|rest| root.ends_with(b"/") || matches!(rest, [] | [b'/', ..]))
+    path.strip_prefix(root).is_some_and(|rest| root.ends_with(b"/") || matches!(rest, [] | [b'/' | b';', ..]))
 }
 
 #[cfg(test)]
@@ -272,6 +273,8 @@ mod tests {
             ("/api/", "/api", true),
             ("/api/x", "/api", true),
             ("/apis", "/api", false),
+            ("/api;v=1", "/api", true),
+            ("/api;v=1/x", "/api", true),
             ("/", "/api", false),
             ("/api/x", "/api/", true),
             ("/api", "/api/", false),

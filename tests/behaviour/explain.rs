@@ -25,6 +25,11 @@ fn explained(ringway: &Ringway, arguments: &[&str]) -> serde_json::Value {
     serde_json::from_str(&text).unwrap_or_else(|reason| panic!("{reason}: {text}"))
 }
 
+/// What the listener speaks.
+fn scheme() -> &'static str {
+    if crate::support::over_tls() { "https" } else { "http" }
+}
+
 /// With the admin socket.
 fn scenario(backend: &Backend) -> Scenario {
     Scenario::of(backend).table("[admin]\nsocket = \"admin.sock\"")
@@ -44,7 +49,7 @@ fn every_rule_is_told_with_the_condition_that_failed() {
         ))
         .table(&rule("last", 30, "host = \"*.example\"\nredirect = { path = \"/there\" }"))
         .start();
-    let url = format!("http://a.example:{}/x/../api/b?c=1", ringway.address().port());
+    let url = format!("{}://a.example:{}/x/../api/b?c=1", scheme(), ringway.address().port());
     let told = explained(&ringway, &["GET", &url, "-H", "x-a: 1", "--src", "192.0.2.7"]);
     assert_eq!(told["path"], "/api/b");
     let verdicts: Vec<_> = told["rules"].as_array().unwrap().iter().map(|rule| &rule["verdict"]).collect();
@@ -112,8 +117,7 @@ fn what_is_told_is_what_happens() {
         let field = if below(2) == 0 { "x-t: 1" } else { "x-t: 12" };
         client.send(format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n{field}\r\n\r\n"));
         let response = client.read_response();
-        let scheme = if crate::support::over_tls() { "https" } else { "http" };
-        let url = format!("{scheme}://{host}{path}");
+        let url = format!("{}://{host}{path}", scheme());
         let told = explained(&ringway, &[method, &url, "-H", field, "--listener", "web"]);
         let asked = format!("{method} {url} {field}: {told}");
         match told["status"].as_u64() {

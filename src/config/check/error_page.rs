@@ -1,20 +1,14 @@
 //! `[[error_page]]`: the content of answers with an error status.
 
-use std::ops::RangeInclusive;
-
-use serde_json::Value as Json;
-
 use crate::config::ErrorPage;
 use crate::config::Listener;
 use crate::config::check::file_path::File;
 use crate::config::check::kind::Boolean;
-use crate::config::check::kind::Kind;
 use crate::config::check::names::Names;
 use crate::config::check::rule::OneOrMore;
-use crate::config::check::rule::written::Written;
-use crate::config::check::rule::written::to_json;
 use crate::config::check::section::Output;
 use crate::config::check::section::Section;
+use crate::config::check::statuses::OneOrMoreStatuses;
 use crate::config::check::statuses::Statuses;
 use crate::config::raw;
 use crate::config::report::Location;
@@ -41,7 +35,7 @@ pub(super) struct ParsedErrorPage {
 
 pub(super) fn error_page(table: &raw::Table, output: &mut Output) -> ParsedErrorPage {
     let mut section = Section::element("error_page", table, output);
-    let statuses = section.read_required("status", &ErrorStatuses, "status = [502, 503, 504]");
+    let statuses = section.read_required("status", &OneOrMoreStatuses(STATUSES), "status = [502, 503, 504]");
     let file = section.read_required("file", &File, "file = \"pages/503.html\"");
     let listeners = section.read_optional("listener", &OneOrMore, "the page is for all listeners");
     let replaces_upstream = section.read("upstream", &Boolean, false);
@@ -97,22 +91,3 @@ const STATUSES: Statuses = Statuses {
     allowed: 400..=599,
     help: "write 503, \"5xx\" or \"500-504\"; allowed are 400 to 599",
 };
-
-/// A status, or a list of statuses.
-struct ErrorStatuses;
-
-impl Kind for ErrorStatuses {
-    type Value = Written<Vec<RangeInclusive<u16>>>;
-
-    fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<Self::Value> {
-        let value = match &raw.kind {
-            raw::Kind::Array(_) => STATUSES.parse(key, raw, report)?,
-            _ => vec![STATUSES.statuses(key, raw, report)?],
-        };
-        Some(Written { value, json: to_json(raw) })
-    }
-
-    fn show(&self, value: &Self::Value) -> Json {
-        value.json.clone()
-    }
-}

@@ -6,6 +6,8 @@ use serde_json::Value as Json;
 
 use crate::config::check::kind::Kind;
 use crate::config::check::kind::refuse_kind;
+use crate::config::check::rule::written::Written;
+use crate::config::check::rule::written::to_json;
 use crate::config::raw;
 use crate::config::report::Report;
 
@@ -89,4 +91,23 @@ fn parse_statuses(text: &str) -> Option<RangeInclusive<u16>> {
     };
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     Some(code(first)?..=code(last)?)
+}
+
+/// The same, or one of them alone; shown as it was written.
+pub(super) struct OneOrMoreStatuses(pub(super) Statuses);
+
+impl Kind for OneOrMoreStatuses {
+    type Value = Written<Vec<RangeInclusive<u16>>>;
+
+    fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<Self::Value> {
+        let value = match &raw.kind {
+            raw::Kind::Array(_) => self.0.parse(key, raw, report)?,
+            _ => vec![self.0.statuses(key, raw, report)?],
+        };
+        Some(Written { value, json: to_json(raw) })
+    }
+
+    fn show(&self, value: &Self::Value) -> Json {
+        value.json.clone()
+    }
 }

@@ -27,7 +27,7 @@ const LATER: [(&str, &[&str]); 7] = [
 ];
 
 /// Keys of nginx, HAProxy and others, and what to write instead.
-const FOREIGN_KEYS: [(&str, &str); 95] = [
+const FOREIGN_KEYS: [(&str, &str); 97] = [
     ("access_log", "write [access_log] at the top level: there is one for the whole process"),
     ("acl", "write [[rule]] with conditions such as host = \"…\" and path_prefix = \"…\""),
     (
@@ -35,6 +35,8 @@ const FOREIGN_KEYS: [(&str, &str); 95] = [
         "write response_headers = [{ set_header = { name = \"…\", value = \"…\" } }] in [[listener]], or set_response_header in [[rule]]",
     ),
     ("allow", "write allow = [\"…\"] in [[listener]], with the addresses in an [[ip_group]]"),
+    ("auth_basic", "write basic_auth = { realm = \"…\", file = \"…\" } in a [[rule]]"),
+    ("auth_request", "write forward_auth = { group = \"…\", path = \"…\" } in a [[rule]]"),
     ("backend", "write [[server_group.backend]] below the [[server_group]] that it belongs to"),
     ("backup", "write role = \"standby\""),
     ("balance", "write algorithm = \"…\" in [[server_group]]"),

@@ -1,7 +1,5 @@
 //! Rules with `direction = "response"`: what they ask of a response, and what becomes of it.
 
-use std::ops::RangeInclusive;
-
 use serde_json::Value as Json;
 
 use crate::config::FixedResponse;
@@ -16,6 +14,7 @@ use crate::config::check::rule::texts;
 use crate::config::check::rule::written::Written;
 use crate::config::check::rule::written::to_json;
 use crate::config::check::section::Section;
+use crate::config::check::statuses::OneOrMoreStatuses;
 use crate::config::check::statuses::Statuses;
 use crate::config::raw;
 use crate::config::report::Report;
@@ -40,7 +39,7 @@ pub(super) fn read(section: &mut Section<'_, '_>) -> Option<ParsedResponse> {
     let direction = section.read_present("direction", &DIRECTIONS);
     // What cannot be read is told already, and not once more by what only one direction has.
     let is_for_responses = direction.is_some_and(|(is, _)| is) || section.is_refused("direction");
-    let statuses = section.read_present("status", &StatusCondition);
+    let statuses = section.read_present("status", &OneOrMoreStatuses(STATUSES));
     let headers = section.read_present("response_header", &HeaderCondition);
     if !is_for_responses {
         for key in ["status", "response_header"] {
@@ -114,25 +113,6 @@ const STATUSES: Statuses = Statuses {
     allowed: 200..=599,
     help: "write 404, \"5xx\" or \"500-504\"; allowed are 200 to 599",
 };
-
-/// A status, or a list of statuses.
-pub(super) struct StatusCondition;
-
-impl Kind for StatusCondition {
-    type Value = Written<Vec<RangeInclusive<u16>>>;
-
-    fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<Self::Value> {
-        let value = match &raw.kind {
-            raw::Kind::Array(_) => STATUSES.parse(key, raw, report)?,
-            _ => vec![STATUSES.statuses(key, raw, report)?],
-        };
-        Some(Written { value, json: to_json(raw) })
-    }
-
-    fn show(&self, value: &Self::Value) -> Json {
-        value.json.clone()
-    }
-}
 
 /// `{ name = "…", values = ["…"] }`, or a list of such tables that must all hold.
 struct HeaderCondition;

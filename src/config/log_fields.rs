@@ -1,6 +1,6 @@
 //! The names that `fields` of `[access_log]` knows, in the order of a line.
 
-pub const ALL: [&str; 37] = [
+pub const ALL: [&str; 39] = [
     "time",
     "client_ip",
     "client_port",
@@ -20,6 +20,8 @@ pub const ALL: [&str; 37] = [
     "alpn",
     "client_verify",
     "tls_resumed",
+    "tls_ja3",
+    "tls_ja4",
     "status",
     "request_length",
     "body_bytes_sent",
@@ -39,6 +41,14 @@ pub const ALL: [&str; 37] = [
     "worker",
     "request_id",
 ];
+
+/// Those that a line has only if they are named: they cost something at each handshake.
+pub const FINGERPRINTS: [&str; 2] = ["tls_ja3", "tls_ja4"];
+
+/// What a line has unless fields are named.
+pub fn usual() -> Vec<&'static str> {
+    ALL.into_iter().filter(|name| !FINGERPRINTS.contains(name)).collect()
+}
 
 /// `time` begins each line, whether it is listed or not.
 pub const ALWAYS: &str = ALL[0];

@@ -6,6 +6,7 @@
 mod check;
 mod checked;
 pub mod cipher_suites;
+mod connection_facts;
 mod effective;
 mod error_page;
 mod gates;

@@ -111,8 +111,11 @@ fn client_tls(facts: &Facts, terms: &Listener, tls: &ServerTls, worker: &Worker)
         tls_cipher: openssl_name(facts.cipher_suite).unwrap_or_default(),
         tls_sni: facts.server_name.as_deref(),
         tls_alpn_protocol: facts.alpn.as_deref().and_then(|alpn| std::str::from_utf8(alpn).ok()),
+        tls_resumed: facts.resumed,
+        tls_ja3: facts.fingerprints.as_ref().map(|fingerprints| fingerprints.ja3.as_str()),
+        tls_ja4: facts.fingerprints.as_ref().map(|fingerprints| fingerprints.ja4.as_str()),
     };
-    ClientTls::new(&told, facts.resumed, terms, worker)
+    ClientTls::new(&told, terms, worker)
 }
 
 fn certificate_facts(certificate: &ClientCertificate) -> CertificateFacts<'_> {

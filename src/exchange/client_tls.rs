@@ -1,5 +1,6 @@
 //! What exchanges know of the TLS connection that carries them.
 
+use crate::policy::connection_values::ConnectionValues;
 pub use crate::policy::identity::CertificateFacts;
 pub use crate::policy::identity::IdentityFacts;
 use crate::snapshot::Listener;
@@ -12,12 +13,14 @@ pub struct ClientTls {
     client_auth_mark: u64,
     /// What backends are told: complete field lines.
     pub(super) identity: Box<[u8]>,
+    /// What rules say of it.
+    pub(super) values: ConnectionValues,
     /// What each line of the log tells.
     pub(super) log_fields: Box<[u8]>,
 }
 
 impl ClientTls {
-    pub fn new(facts: &IdentityFacts<'_>, resumed: bool, listener: &Listener, worker: &Worker) -> ClientTls {
+    pub fn new(facts: &IdentityFacts<'_>, listener: &Listener, worker: &Worker) -> ClientTls {
         let mut identity = Vec::new();
         listener.http().forwarded.identity.render(facts, &mut identity);
         let told = TlsFacts {
@@ -26,11 +29,14 @@ impl ClientTls {
             sni: facts.tls_sni.unwrap_or_default(),
             alpn: facts.tls_alpn_protocol.unwrap_or_default(),
             client_verify: facts.verify,
-            resumed,
+            resumed: facts.tls_resumed,
+            ja3: facts.tls_ja3.unwrap_or_default(),
+            ja4: facts.tls_ja4.unwrap_or_default(),
         };
         let log_fields = worker.log.as_ref().map(|log| log.tls_fields(&told)).unwrap_or_default();
         let client_auth_mark = listener.tls.as_ref().map_or(0, |tls| tls.client_auth_mark);
-        ClientTls { client_auth_mark, identity: identity.into(), log_fields: log_fields.into() }
+        let values = ConnectionValues::gather(&listener.http().connection_facts, facts);
+        ClientTls { client_auth_mark, identity: identity.into(), values, log_fields: log_fields.into() }
     }
 
     /// What the client had to prove; see [`crate::snapshot::ServerTls::client_auth_mark`].
@@ -38,8 +44,9 @@ impl ClientTls {
         self.client_auth_mark
     }
 
-    /// Whether backends want to know what the client's certificate says.
+    /// Whether backends or rules want to know what the client's certificate says.
     pub fn wants_identity(listener: &Listener) -> bool {
-        !listener.http().forwarded.identity.is_empty()
+        let http = listener.http();
+        !http.forwarded.identity.is_empty() || !http.connection_facts.is_empty()
     }
 }

@@ -9,6 +9,7 @@ use crate::http::head::TargetForm;
 use crate::http::headers::KnownName;
 use crate::net::clock::Moment;
 use crate::policy::forwarded::Client;
+use crate::policy::header_edits::SystemSources;
 use crate::snapshot::HttpListener;
 use crate::snapshot::Listener;
 
@@ -42,7 +43,15 @@ pub struct Origin<'w> {
     pub client_tls: Option<&'w ClientTls>,
 }
 
-impl Origin<'_> {
+impl<'w> Origin<'w> {
+    /// What system-defined values are taken from.
+    pub(super) fn system_sources(&self) -> SystemSources<'w> {
+        SystemSources {
+            slb_id: &self.http.forwarded.slb_id,
+            connection: self.client_tls.map(|client_tls| &client_tls.values),
+        }
+    }
+
     pub(super) fn scheme(&self) -> &'static str {
         if self.client_tls.is_some() { "https" } else { "http" }
     }

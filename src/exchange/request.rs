@@ -88,8 +88,8 @@ pub(super) fn prepare(
     }
     forwarded.for_each_added(head.headers, client, &mut scratch, |name, value| writer.field(name, value));
     if let Some(edits) = changes.edits {
-        let slb_id = &origin.http.forwarded.slb_id;
-        let system = |value: SystemValue, out: &mut Vec<u8>| value.write(client, slb_id, out);
+        let sources = origin.system_sources();
+        let system = |value: SystemValue, out: &mut Vec<u8>| value.write(client, sources, out);
         edits.for_each_written(head.headers, &mut scratch, system, |name, value| writer.field(name, value));
     }
     if let Some(marks) = changes.marks {

@@ -42,7 +42,7 @@ impl ResponseNotes {
         let values = policy.map(|policy| {
             let mut values = worker.buffers.small();
             for value in &policy.system_values {
-                push(&mut values, |out| value.write(client, &origin.http.forwarded.slb_id, out));
+                push(&mut values, |out| value.write(client, origin.system_sources(), out));
             }
             values
         });

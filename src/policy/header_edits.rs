@@ -6,7 +6,9 @@ use std::io::Write;
 
 use crate::http::headers::Field;
 use crate::http::headers::Headers;
+use crate::policy::connection_values::ConnectionValues;
 use crate::policy::forwarded::Client;
+use crate::policy::identity::Fact;
 
 /// What is done to the fields of one head, in a form that takes one pass: fields first that do not pass, then lines
 /// that are written behind the others.
@@ -37,6 +39,20 @@ pub enum HeaderEdit {
     Remove(String),
 }
 
+impl HeaderEdit {
+    /// What it writes of a TLS connection.
+    pub fn connection_fact(&self) -> Option<Fact> {
+        let (HeaderEdit::Insert(_, value) | HeaderEdit::Set(_, value) | HeaderEdit::Append(_, value)) = self
+        else {
+            return None;
+        };
+        match value {
+            FieldSource::System(SystemValue::Connection(fact)) => Some(*fact),
+            _ => None,
+        }
+    }
+}
+
 /// The value of a field that is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FieldSource {
@@ -55,21 +71,48 @@ pub enum SystemValue {
     ListenerPort,
     Protocol,
     SlbId,
+    /// Of the client's TLS connection.
+    Connection(Fact),
 }
 
 /// The words of system-defined values.
-pub const SYSTEM_VALUES: [(&str, SystemValue); 6] = [
+pub const SYSTEM_VALUES: [(&str, SystemValue); 22] = [
     ("client_ip", SystemValue::ClientIp),
     ("client_port", SystemValue::ClientPort),
     ("request_id", SystemValue::RequestId),
     ("listener_port", SystemValue::ListenerPort),
     ("protocol", SystemValue::Protocol),
     ("slb_id", SystemValue::SlbId),
+    ("tls_protocol", SystemValue::Connection(Fact::TlsProtocol)),
+    ("tls_cipher", SystemValue::Connection(Fact::TlsCipher)),
+    ("tls_sni", SystemValue::Connection(Fact::TlsSni)),
+    ("tls_alpn_protocol", SystemValue::Connection(Fact::TlsAlpnProtocol)),
+    ("tls_resumed", SystemValue::Connection(Fact::TlsResumed)),
+    ("tls_ja3", SystemValue::Connection(Fact::TlsJa3)),
+    ("tls_ja4", SystemValue::Connection(Fact::TlsJa4)),
+    ("clientcert_subjectdn", SystemValue::Connection(Fact::SubjectDn)),
+    ("clientcert_issuerdn", SystemValue::Connection(Fact::IssuerDn)),
+    ("clientcert_fingerprint", SystemValue::Connection(Fact::Fingerprint)),
+    ("clientcert_clientverify", SystemValue::Connection(Fact::ClientVerify)),
+    ("clientcert_serialnumber", SystemValue::Connection(Fact::SerialNumber)),
+    ("clientcert", SystemValue::Connection(Fact::Certificate)),
+    ("clientcert_ciphers", SystemValue::Connection(Fact::Ciphers)),
+    ("clientcert_end", SystemValue::Connection(Fact::End)),
+    ("client_cert", SystemValue::Connection(Fact::ClientCert)),
 ];
+
+/// What system-defined values are taken from, besides the client of a request.
+#[derive(Clone, Copy)]
+pub struct SystemSources<'a> {
+    /// The name of this load balancer.
+    pub slb_id: &'a str,
+    /// None in cleartext.
+    pub connection: Option<&'a ConnectionValues>,
+}
 
 impl SystemValue {
     /// Appends the value for a request; nothing if there is none.
-    pub fn write(self, client: &Client<'_>, slb_id: &str, out: &mut Vec<u8>) {
+    pub fn write(self, client: &Client<'_>, sources: SystemSources<'_>, out: &mut Vec<u8>) {
         // Writing to a vector cannot fail.
         let _ = match self {
             SystemValue::ClientIp => write!(out, "{}", client.address),
@@ -77,7 +120,10 @@ impl SystemValue {
             SystemValue::RequestId => out.write_all(client.request_id),
             SystemValue::ListenerPort => write!(out, "{}", client.listener_port),
             SystemValue::Protocol => out.write_all(client.scheme.as_bytes()),
-            SystemValue::SlbId => out.write_all(slb_id.as_bytes()),
+            SystemValue::SlbId => out.write_all(sources.slb_id.as_bytes()),
+            SystemValue::Connection(fact) => {
+                out.write_all(sources.connection.map_or(&[], |values| values.get(fact)))
+            }
         };
     }
 }

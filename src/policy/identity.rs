@@ -17,11 +17,28 @@ pub enum Fact {
     TlsCipher,
     TlsSni,
     TlsAlpnProtocol,
+    TlsResumed,
+    TlsJa3,
+    TlsJa4,
     /// RFC 9440.
     ClientCert,
 }
 
 impl Fact {
+    /// Whether it is known of clients with a certificate only.
+    pub fn is_of_certificate(self) -> bool {
+        matches!(
+            self,
+            Fact::SubjectDn
+                | Fact::IssuerDn
+                | Fact::Fingerprint
+                | Fact::SerialNumber
+                | Fact::Certificate
+                | Fact::End
+                | Fact::ClientCert
+        )
+    }
+
     /// The name of the header, unless the configuration gives it another one.
     pub fn usual_name(self) -> &'static str {
         match self {
@@ -37,6 +54,9 @@ impl Fact {
             Fact::TlsCipher => "X-Forwarded-TLS-Cipher",
             Fact::TlsSni => "X-Forwarded-Tls-Sni",
             Fact::TlsAlpnProtocol => "X-Forwarded-Tls-Alpn-Protocol",
+            Fact::TlsResumed => "X-Forwarded-Tls-Resumed",
+            Fact::TlsJa3 => "X-Forwarded-Tls-Ja3",
+            Fact::TlsJa4 => "X-Forwarded-Tls-Ja4",
             Fact::ClientCert => "Client-Cert",
         }
     }
@@ -66,6 +86,9 @@ pub struct IdentityFacts<'a> {
     pub tls_cipher: &'a str,
     pub tls_sni: Option<&'a str>,
     pub tls_alpn_protocol: Option<&'a str>,
+    pub tls_resumed: bool,
+    pub tls_ja3: Option<&'a str>,
+    pub tls_ja4: Option<&'a str>,
 }
 
 /// In the forms that `docs/client_certificates.md` lists.
@@ -96,6 +119,11 @@ impl Identity {
         self.told.is_empty()
     }
 
+    /// What is told.
+    pub fn facts(&self) -> impl Iterator<Item = Fact> {
+        self.told.iter().map(|(fact, _)| *fact)
+    }
+
     /// Whether trailers could forge a fact: their names are compared with the usual ones only.
     pub fn has_aliases(&self) -> bool {
         !self.aliases.is_empty()
@@ -121,7 +149,7 @@ impl Identity {
 }
 
 impl<'a> IdentityFacts<'a> {
-    fn value(&self, fact: Fact) -> Option<&'a str> {
+    pub(super) fn value(&self, fact: Fact) -> Option<&'a str> {
         let certificate = self.certificate.filter(|_| self.verify == SUCCESS);
         match fact {
             Fact::SubjectDn => Some(certificate?.subject_dn),
@@ -137,6 +165,9 @@ impl<'a> IdentityFacts<'a> {
             Fact::TlsCipher => Some(self.tls_cipher),
             Fact::TlsSni => self.tls_sni,
             Fact::TlsAlpnProtocol => self.tls_alpn_protocol,
+            Fact::TlsResumed => Some(if self.tls_resumed { "true" } else { "false" }),
+            Fact::TlsJa3 => self.tls_ja3,
+            Fact::TlsJa4 => self.tls_ja4,
         }
     }
 }
@@ -144,7 +175,7 @@ impl<'a> IdentityFacts<'a> {
 const SUCCESS: &str = "SUCCESS";
 
 /// Some of it comes from clients: nothing but visible ASCII and spaces may stand in the line.
-fn push_escaped(out: &mut Vec<u8>, value: &[u8]) {
+pub(super) fn push_escaped(out: &mut Vec<u8>, value: &[u8]) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     for &byte in value {
         match byte {
@@ -251,7 +282,7 @@ mod tests {
     use super::*;
     use crate::http::headers::KnownName;
 
-    const FACTS: [Fact; 13] = [
+    const FACTS: [Fact; 16] = [
         Fact::SubjectDn,
         Fact::IssuerDn,
         Fact::Fingerprint,
@@ -264,6 +295,9 @@ mod tests {
         Fact::TlsCipher,
         Fact::TlsSni,
         Fact::TlsAlpnProtocol,
+        Fact::TlsResumed,
+        Fact::TlsJa3,
+        Fact::TlsJa4,
         Fact::ClientCert,
     ];
 
@@ -284,6 +318,9 @@ mod tests {
             tls_cipher: "TLS_AES_128_GCM_SHA256",
             tls_sni: Some("a.example"),
             tls_alpn_protocol: None,
+            tls_resumed: false,
+            tls_ja3: Some("0a"),
+            tls_ja4: None,
         }
     }
 
@@ -312,6 +349,8 @@ mod tests {
              X-Forwarded-TLS-Protocol: TLSv1.3\r\n\
              X-Forwarded-TLS-Cipher: TLS_AES_128_GCM_SHA256\r\n\
              X-Forwarded-Tls-Sni: a.example\r\n\
+             X-Forwarded-Tls-Resumed: false\r\n\
+             X-Forwarded-Tls-Ja3: 0a\r\n\
              Client-Cert: :AAAA:\r\n"
         );
     }
@@ -321,7 +360,7 @@ mod tests {
         for (verify, certificate) in [("NONE", None), ("FAILED:certificate has expired", facts().certificate)]
         {
             let lines = rendered(everything(), &IdentityFacts { verify, certificate, ..facts() });
-            assert_eq!(lines.lines().count(), 5, "{lines}");
+            assert_eq!(lines.lines().count(), 7, "{lines}");
             assert!(lines.contains(&format!("clientverify: {verify}\r\n")), "{lines}");
             assert!(!lines.contains("CN="), "{lines}");
         }

@@ -4,6 +4,7 @@ pub mod access_list;
 pub mod balance;
 pub mod basic_auth;
 pub mod compression;
+pub mod connection_values;
 pub mod early_hints;
 pub mod forward_auth;
 pub mod forwarded;

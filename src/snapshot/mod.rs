@@ -27,6 +27,7 @@ pub use crate::policy::early_hints::EarlyHints;
 use crate::policy::forwarded::Forwarded;
 use crate::policy::forwarded::TrustedProxies;
 use crate::policy::hop_marks::HopMarks;
+use crate::policy::identity::Fact;
 use crate::snapshot::backend::Backend;
 use crate::snapshot::group::Group;
 use crate::snapshot::quota::Quota;
@@ -135,6 +136,8 @@ pub struct HttpListener {
     /// Compress responses for clients that accept it.
     pub compression: bool,
     pub forwarded: Forwarded,
+    /// What rules write of clients' TLS connections.
+    pub connection_facts: Box<[Fact]>,
     /// None: every request goes to the default group.
     pub rules: Option<Rules>,
     /// Of all requests; None: unlimited.

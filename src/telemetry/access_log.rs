@@ -26,7 +26,7 @@ pub enum Format {
 
 impl Default for Format {
     fn default() -> Format {
-        Format::Json(LogFields::ALL)
+        Format::Json(LogFields::USUAL)
     }
 }
 
@@ -196,6 +196,8 @@ fn tls_fields(line: &mut JsonLine<'_>, facts: &TlsFacts<'_>) {
     line.text(LogField::Alpn, facts.alpn.as_bytes());
     line.text(LogField::ClientVerify, facts.client_verify.as_bytes());
     line.bare(LogField::TlsResumed, facts.resumed);
+    line.text(LogField::TlsJa3, facts.ja3.as_bytes());
+    line.text(LogField::TlsJa4, facts.ja4.as_bytes());
 }
 
 fn end_json(line: &mut JsonLine<'_>, ending: &Ending<'_>, request_id: &[u8]) {
@@ -454,6 +456,8 @@ mod tests {
             alpn: "",
             client_verify: "NONE",
             resumed: true,
+            ja3: "0123",
+            ja4: "t13d",
         };
         let tls = format.tls_fields(&told);
         let record = Record { grpc_status: Some(Some(14)), tcpinfo_rtt: Some(42), ..record() };
@@ -461,7 +465,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_choice_a_line_has_every_field_in_its_order() {
+    fn a_line_has_every_field_in_its_order() {
         assert_eq!(
             full_line(LogFields::ALL),
             concat!(
@@ -470,7 +474,8 @@ mod tests {
                 r#""http_host":"example.com:8080","request_uri":"/a\"b\\c?d","http_referer":"-","#,
                 r#""http_user_agent":"caf\\xE9\u001b[31m","http_x_forwarded_for":"192.0.2.7","http_x_real_ip":"-","#,
                 r#""ssl_protocol":"TLSv1.3","ssl_cipher":"TLS_AES_128_GCM_SHA256","sni":"example.com","alpn":"-","#,
-                r#""client_verify":"NONE","tls_resumed":true,"status":502,"request_length":80,"body_bytes_sent":17,"#,
+                r#""client_verify":"NONE","tls_resumed":true,"tls_ja3":"0123","tls_ja4":"t13d","#,
+                r#""status":502,"request_length":80,"body_bytes_sent":17,"#,
                 r#""request_time":0.012,"read_request_time":0,"write_response_time":0,"#,
                 r#""upstream_addr":"127.0.0.1:1, 127.0.0.1:2","upstream_status":"-, 502","#,
                 r#""upstream_response_time":0.007,"grpc_status":14,"tcpinfo_rtt":42,"listener":"web","#,

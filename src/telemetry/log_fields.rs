@@ -22,6 +22,8 @@ pub enum LogField {
     Alpn,
     ClientVerify,
     TlsResumed,
+    TlsJa3,
+    TlsJa4,
     Status,
     RequestLength,
     BodyBytesSent,
@@ -43,7 +45,7 @@ pub enum LogField {
 }
 
 /// Each with its name in a line. Operators have written these names down: none may change.
-const NAMES: [(LogField, &str); 37] = [
+const NAMES: [(LogField, &str); 39] = [
     (LogField::Time, "time"),
     (LogField::ClientIp, "client_ip"),
     (LogField::ClientPort, "client_port"),
@@ -63,6 +65,8 @@ const NAMES: [(LogField, &str); 37] = [
     (LogField::Alpn, "alpn"),
     (LogField::ClientVerify, "client_verify"),
     (LogField::TlsResumed, "tls_resumed"),
+    (LogField::TlsJa3, "tls_ja3"),
+    (LogField::TlsJa4, "tls_ja4"),
     (LogField::Status, "status"),
     (LogField::RequestLength, "request_length"),
     (LogField::BodyBytesSent, "body_bytes_sent"),
@@ -105,6 +109,10 @@ pub struct LogFields(u64);
 impl LogFields {
     pub const ALL: LogFields = LogFields((1 << NAMES.len()) - 1);
 
+    /// What lines have unless fields are chosen: fingerprints cost something at each handshake.
+    pub const USUAL: LogFields =
+        LogFields(LogFields::ALL.0 & !LogField::TlsJa3.bit() & !LogField::TlsJa4.bit());
+
     /// The fields of these names; what is no name of a field is passed over.
     pub fn named<'n>(names: impl IntoIterator<Item = &'n str>) -> LogFields {
         let bit = |name| NAMES.iter().find(|(_, known)| *known == name).map_or(0, |(field, _)| field.bit());
@@ -118,7 +126,7 @@ impl LogFields {
 
 impl Default for LogFields {
     fn default() -> LogFields {
-        LogFields::ALL
+        LogFields::USUAL
     }
 }
 

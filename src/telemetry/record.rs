@@ -42,6 +42,8 @@ pub struct TlsFacts<'a> {
     /// `SUCCESS`, `FAILED:reason` or `NONE`.
     pub client_verify: &'a str,
     pub resumed: bool,
+    pub ja3: &'a str,
+    pub ja4: &'a str,
 }
 
 /// A try to get an answer from a backend.

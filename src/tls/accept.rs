@@ -26,6 +26,7 @@ use crate::tls::client_verifier::ClientAuthMode;
 use crate::tls::client_verifier::ClientVerdict;
 use crate::tls::client_verifier::ClientVerifier;
 use crate::tls::client_verifier::take_verdict;
+use crate::tls::fingerprint::ClientFingerprints;
 use crate::tls::server_configs::ServerConfigs;
 pub use crate::tls::session::HTTP2;
 use crate::tls::session::Session;
@@ -46,6 +47,8 @@ pub struct DownstreamTls {
     client_auth: Option<ClientAuth>,
     /// What the resolver chooses from; None if that is no index.
     index: Option<Arc<CertificateIndex>>,
+    /// Somebody wants to know the fingerprints of clients.
+    wants_fingerprints: bool,
 }
 
 /// The versions of HTTP/1 in the words of ALPN (RFC 7301 §6), the preferred one first. A client that offers
@@ -96,12 +99,17 @@ impl DownstreamTls {
             }
             Ok(config)
         })?;
-        Ok(DownstreamTls { configs: Arc::new(configs), client_auth, index: None })
+        Ok(DownstreamTls { configs: Arc::new(configs), client_auth, index: None, wants_fingerprints: false })
     }
 
     /// The same, knowing which certificates there are; see [`DownstreamTls::covers`].
     pub fn with_index(self, index: Arc<CertificateIndex>) -> DownstreamTls {
         DownstreamTls { index: Some(index), ..self }
+    }
+
+    /// The same, taking the fingerprints of clients if they are wanted.
+    pub fn with_fingerprints(self, wants_fingerprints: bool) -> DownstreamTls {
+        DownstreamTls { wants_fingerprints, ..self }
     }
 
     /// Whether a connection that was opened for one name may carry requests for another: they have the same
@@ -144,7 +152,7 @@ impl DownstreamTls {
 
     /// The server's side of one connection.
     pub(super) fn session(&self) -> Session {
-        Session::server(Arc::clone(&self.configs))
+        Session::server(Arc::clone(&self.configs), self.wants_fingerprints)
     }
 }
 
@@ -185,6 +193,8 @@ pub struct Facts {
     pub resumed: bool,
     /// What the client offered, by IANA number.
     pub offered_suites: Vec<u16>,
+    /// None: nobody wants to know them, or the first message could not be read.
+    pub fingerprints: Option<Box<ClientFingerprints>>,
     /// The client's certificates, its own first. Whether they are any good is what the verdict says.
     pub chain: Vec<CertificateDer<'static>>,
     /// None: the client showed no certificate.
@@ -362,6 +372,7 @@ async fn receive(socket: &Socket, buffer: Buffer) -> io::Result<Buffer> {
 }
 
 fn collect(stream: &TlsStream, facts: &mut Facts) {
+    facts.fingerprints = stream.session().borrow_mut().take_fingerprints();
     let Some(agreed) = stream.session().borrow_mut().take_agreed() else { return };
     facts.version = agreed.version.and_then(version_name).unwrap_or_default();
     facts.cipher_suite = agreed.cipher_suite;

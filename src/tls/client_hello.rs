@@ -149,34 +149,34 @@ impl<'h> ClientOffer<'h> {
     }
 }
 
-fn numbers(bytes: &[u8]) -> impl Iterator<Item = u16> + '_ {
+pub(super) fn numbers(bytes: &[u8]) -> impl Iterator<Item = u16> + '_ {
     bytes.as_chunks().0.iter().map(|pair| u16::from_be_bytes(*pair))
 }
 
 /// Bytes that are still to be read.
-struct HelloFields<'h>(&'h [u8]);
+pub(super) struct HelloFields<'h>(pub(super) &'h [u8]);
 
 impl<'h> HelloFields<'h> {
-    fn take(&mut self, count: usize) -> Option<&'h [u8]> {
+    pub(super) fn take(&mut self, count: usize) -> Option<&'h [u8]> {
         let (taken, rest) = self.0.split_at_checked(count)?;
         self.0 = rest;
         Some(taken)
     }
 
-    fn number(&mut self) -> Option<u16> {
+    pub(super) fn number(&mut self) -> Option<u16> {
         let (number, rest) = self.0.split_first_chunk()?;
         self.0 = rest;
         Some(u16::from_be_bytes(*number))
     }
 
     /// What its length precedes, in two bytes.
-    fn vector(&mut self) -> Option<&'h [u8]> {
+    pub(super) fn vector(&mut self) -> Option<&'h [u8]> {
         let length = self.number()?;
         self.take(usize::from(length))
     }
 
     /// What its length precedes, in one byte.
-    fn short_vector(&mut self) -> Option<&'h [u8]> {
+    pub(super) fn short_vector(&mut self) -> Option<&'h [u8]> {
         let length = *self.take(1)?.first()?;
         self.take(usize::from(length))
     }

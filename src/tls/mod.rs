@@ -8,6 +8,7 @@ pub mod cipher_names;
 mod client_hello;
 pub mod client_verifier;
 pub mod connect;
+pub mod fingerprint;
 mod framing;
 mod record;
 mod server_configs;

@@ -23,6 +23,7 @@ use rustls::unbuffered::UnbufferedStatus;
 use crate::net::buffer::Buffer;
 use crate::tls::client_hello::ClientOffer;
 use crate::tls::client_hello::First;
+use crate::tls::fingerprint::ClientFingerprints;
 use crate::tls::framing::MAX_RECORD_LENGTH;
 use crate::tls::framing::RECORD_HEADER_BYTES;
 use crate::tls::framing::RECORD_PLAINTEXT_BYTES;
@@ -50,6 +51,8 @@ pub(super) struct Session {
     agreed: Option<Box<Agreed>>,
     /// For a client with TLS 1.3, after the handshake: the server chose HTTP/2.
     has_chosen_http2: bool,
+    /// Of the client, for a server that wants them, until somebody asks.
+    fingerprints: Option<Box<ClientFingerprints>>,
     /// close_notify is sent; nothing may be sent behind it.
     close_notify_sent: bool,
 }
@@ -65,7 +68,10 @@ struct Shown {
 
 enum SessionRole {
     /// A server that has not heard what its client offers.
-    Unasked(Arc<ServerConfigs>),
+    Unasked {
+        configs: Arc<ServerConfigs>,
+        wants_fingerprints: bool,
+    },
     Server(Box<UnbufferedServerConnection>),
     Client(Box<UnbufferedClientConnection>),
     /// TLS 1.3 after the handshake, in either role.
@@ -98,8 +104,8 @@ pub(super) struct Opened {
 }
 
 impl Session {
-    pub(super) fn server(configs: Arc<ServerConfigs>) -> Session {
-        Session::new(SessionRole::Unasked(configs))
+    pub(super) fn server(configs: Arc<ServerConfigs>, wants_fingerprints: bool) -> Session {
+        Session::new(SessionRole::Unasked { configs, wants_fingerprints })
     }
 
     pub(super) fn client(connection: UnbufferedClientConnection) -> Session {
@@ -112,6 +118,7 @@ impl Session {
             shown: Shown::default(),
             agreed: None,
             has_chosen_http2: false,
+            fingerprints: None,
             close_notify_sent: false,
         }
     }
@@ -121,8 +128,13 @@ impl Session {
         match &self.role {
             SessionRole::Server(connection) => Some(Box::new(Agreed::of(connection))),
             SessionRole::Client(connection) => Some(Box::new(Agreed::of(connection))),
-            SessionRole::Unasked(_) | SessionRole::Records(_) | SessionRole::Failed => self.agreed.take(),
+            SessionRole::Unasked { .. } | SessionRole::Records(_) | SessionRole::Failed => self.agreed.take(),
         }
+    }
+
+    /// Those of the client, once.
+    pub(super) fn take_fingerprints(&mut self) -> Option<Box<ClientFingerprints>> {
+        self.fingerprints.take()
     }
 
     /// Whether the server of a client's handshake chose HTTP/2.
@@ -176,7 +188,7 @@ impl Session {
             SessionRole::Server(connection) => close(connection.as_mut(), &mut alert, held),
             SessionRole::Client(connection) => close(connection.as_mut(), &mut alert, held),
             SessionRole::Records(records) => return records.close(outgoing),
-            SessionRole::Unasked(_) | SessionRole::Failed => 0,
+            SessionRole::Unasked { .. } | SessionRole::Failed => 0,
         };
         self.close_notify_sent |= written > 0;
         outgoing.extend_from_slice(alert.get(..written).unwrap_or_default());
@@ -189,7 +201,7 @@ impl Session {
 
     pub(super) fn is_handshaking(&self) -> bool {
         match &self.role {
-            SessionRole::Unasked(_) => true,
+            SessionRole::Unasked { .. } => true,
             SessionRole::Server(connection) => connection.is_handshaking(),
             SessionRole::Client(connection) => connection.is_handshaking(),
             SessionRole::Records(_) | SessionRole::Failed => false,
@@ -206,7 +218,7 @@ impl Session {
         let shown = &mut self.shown;
         let _listening = shown.early_data.as_ref().map(|_| Listening::begin());
         let mut opened = match &mut self.role {
-            SessionRole::Unasked(_) => Opened { held: begins_with_record(incoming), ..Opened::default() },
+            SessionRole::Unasked { .. } => Opened { held: begins_with_record(incoming), ..Opened::default() },
             SessionRole::Server(connection) => open(connection.as_mut(), shown, incoming, plain, outgoing)?,
             SessionRole::Client(connection) => open(connection.as_mut(), shown, incoming, plain, outgoing)?,
             SessionRole::Records(_) => Opened::default(),
@@ -225,13 +237,16 @@ impl Session {
 
     /// Begins the handshake of a server, once it is known what the client offers.
     fn hear(&mut self, incoming: &[u8]) -> Result<(), Error> {
-        let SessionRole::Unasked(configs) = &self.role else { return Ok(()) };
+        let SessionRole::Unasked { configs, wants_fingerprints } = &self.role else { return Ok(()) };
         let first = First::of(incoming);
         let offered = match &first {
             First::Part => return Ok(()),
             First::Hello(hello) => ClientOffer::of(hello).unwrap_or_default(),
             First::Other => ClientOffer::default(),
         };
+        if let (First::Hello(hello), true) = (&first, *wants_fingerprints) {
+            self.fingerprints = ClientFingerprints::of(hello).map(Box::new);
+        }
         if offered.early_data {
             self.shown.early_data = Some(Box::default());
         }
@@ -247,7 +262,7 @@ impl Session {
         let done = match &self.role {
             SessionRole::Server(connection) => has_left_to_us(connection),
             SessionRole::Client(connection) => has_left_to_us(connection),
-            SessionRole::Unasked(_) | SessionRole::Records(_) | SessionRole::Failed => false,
+            SessionRole::Unasked { .. } | SessionRole::Records(_) | SessionRole::Failed => false,
         };
         if !done {
             return Ok(());
@@ -263,7 +278,9 @@ impl Session {
                 let (secrets, rest) = connection.dangerous_into_kernel_connection()?;
                 (secrets, UnprocessedInput::Client(rest))
             }
-            SessionRole::Unasked(_) | SessionRole::Records(_) | SessionRole::Failed => return Err(failed()),
+            SessionRole::Unasked { .. } | SessionRole::Records(_) | SessionRole::Failed => {
+                return Err(failed());
+            }
         };
         self.role = SessionRole::Records(Box::new(Records::new(secrets, rest, self.close_notify_sent)?));
         Ok(())
@@ -281,7 +298,7 @@ impl Session {
         match &mut self.role {
             SessionRole::Server(connection) => seal_record(connection.as_mut(), plain, room, held),
             SessionRole::Client(connection) => seal_record(connection.as_mut(), plain, room, held),
-            SessionRole::Unasked(_) | SessionRole::Records(_) | SessionRole::Failed => Err(failed()),
+            SessionRole::Unasked { .. } | SessionRole::Records(_) | SessionRole::Failed => Err(failed()),
         }
     }
 }

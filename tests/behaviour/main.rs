@@ -19,6 +19,7 @@ mod chunked;
 mod client_authentication;
 mod close_delimited;
 mod compression;
+mod connection_values;
 mod drain;
 mod early_response;
 mod explain;

@@ -43,7 +43,7 @@ const FORMATS: Choice<AccessLogFormat> = Choice {
 
 fn fields(format: AccessLogFormat, section: &mut Section<'_, '_>) -> Vec<&'static str> {
     let unset = match format {
-        AccessLogFormat::Json => "every field is written",
+        AccessLogFormat::Json => "every field but tls_ja3 and tls_ja4 is written",
         AccessLogFormat::Combined => "the fields of combined are fixed",
     };
     let chosen = section.read_optional("fields", &FieldNames, unset);
@@ -52,7 +52,7 @@ fn fields(format: AccessLogFormat, section: &mut Section<'_, '_>) -> Vec<&'stati
         let message = "`fields` has no effect with format = \"combined\", whose fields are fixed";
         section.report().error(location, message, "write format = \"json\", or remove `fields`");
     }
-    chosen.map_or_else(|| log_fields::ALL.to_vec(), |(names, _)| names)
+    chosen.map_or_else(log_fields::usual, |(names, _)| names)
 }
 
 /// A list of names of fields. Read, they stand in the order of a line, with the one that each line has.

@@ -68,7 +68,7 @@ pub(super) const HASHES: Choice<FingerprintHash> = Choice {
     later: &[],
 };
 
-const KEYS: [(&str, Fact); 13] = [
+const KEYS: [(&str, Fact); 15] = [
     ("clientcert_subjectdn", Fact::SubjectDn),
     ("clientcert_issuerdn", Fact::IssuerDn),
     ("clientcert_fingerprint", Fact::Fingerprint),
@@ -82,6 +82,8 @@ const KEYS: [(&str, Fact); 13] = [
     ("tls_cipher", Fact::TlsCipher),
     ("tls_sni", Fact::TlsSni),
     ("tls_alpn_protocol", Fact::TlsAlpnProtocol),
+    ("tls_ja3", Fact::TlsJa3),
+    ("tls_ja4", Fact::TlsJa4),
 ];
 
 /// Warns about headers that the listener could never send.
@@ -89,19 +91,10 @@ pub(super) fn check_use(enabled: &[EnabledField], listener: &Listener, report: &
     let is_plain = listener.tls.is_none();
     let asks_nobody = listener.client_auth.mode == ClientAuthMode::Off;
     for EnabledField { key, fact, location } in enabled {
-        let is_of_certificate = !matches!(
-            fact,
-            Fact::ClientVerify
-                | Fact::Ciphers
-                | Fact::TlsProtocol
-                | Fact::TlsCipher
-                | Fact::TlsSni
-                | Fact::TlsAlpnProtocol
-        );
         if is_plain {
             let message = format!("`{key}` is never sent: there is no TLS on this listener");
             report.warning(*location, message, "write protocol = \"https\", or remove the key");
-        } else if is_of_certificate && asks_nobody {
+        } else if fact.is_of_certificate() && asks_nobody {
             let message = format!("`{key}` is never sent: no client is asked for a certificate");
             report.warning(*location, message, "add [listener.client_auth] with mode = \"require\"");
         }

@@ -8,6 +8,7 @@ mod algorithm;
 mod ca;
 mod certificate;
 mod client_auth;
+mod connection_values;
 mod defaults;
 mod error_page;
 mod file_path;
@@ -137,6 +138,7 @@ fn check_references(config: &mut Config, wanted: &[Wanted], policies: &[TlsPolic
         tls_policy::check_use(policies, listeners, report);
         client_auth::check_use(wanted, authorities, server_groups, report);
         ip_group::check_use(ip_groups, listeners, (rules, response_rules), report);
+        connection_values::check(listeners, rules, response_rules, report);
     }
 }
 

@@ -210,11 +210,13 @@ const FOREIGN_VALUES: [(&str, &str); 20] = [
 ];
 
 /// What nginx and HAProxy call fields of their logs, and what to write instead.
-const FOREIGN_FIELDS: [(&str, &str); 22] = [
+const FOREIGN_FIELDS: [(&str, &str); 24] = [
     ("args", "write \"request_uri\", which has the query, too"),
     ("bytes_sent", "write \"body_bytes_sent\"; bytes of headers are not counted"),
     ("client", "write \"client_ip\""),
     ("connection", "connections have no number here; write \"client_ip\" and \"client_port\""),
+    ("ja3", "write \"tls_ja3\""),
+    ("ja4", "write \"tls_ja4\""),
     ("method", "write \"request_method\""),
     ("path", "write \"request_uri\""),
     ("protocol", "write \"server_protocol\""),

@@ -164,6 +164,7 @@ impl ListenerBuilder<'_> {
             early_hints: http.early_hints,
             compression: http.compression,
             forwarded: forwarded(&http.forwarded, self.parts),
+            connection_facts: self.parts.config.connection_facts(self.index).into(),
             responses: responses::policy(http, rules.as_ref(), response_rules, error_pages).map(Box::new),
             rules,
             limit,

@@ -40,7 +40,7 @@ pub struct AllTerms {
 /// the clear instead.
 pub fn terms(config: &Config, security: &mut Security, report: &mut Report) -> Option<AllTerms> {
     let listeners = config.listeners.iter().enumerate().map(|(index, listener)| {
-        let terms = listener.tls.as_ref().and_then(|_| security.downstream_tls(index, listener));
+        let terms = listener.tls.as_ref().and_then(|_| security.downstream_tls(index, config));
         if listener.tls.is_some() && terms.is_none() {
             refuse(listener.location, &format!("the listener \"{}\"", listener.name), report);
         }

@@ -313,7 +313,7 @@ fn publish(fresh: &BTreeSet<Item>, since: Duration, active: &mut ActiveConfig) -
             continue;
         }
         active.security.credentials.index_anew(index, tls);
-        let terms = active.security.downstream_tls(index, listener);
+        let terms = active.security.downstream_tls(index, &active.config);
         let serving = active.registry.listeners.get(index).and_then(|listener| listener.tls.as_ref());
         if let (Some(terms), Some(serving)) = (terms, serving) {
             serving.terms.publish(terms);

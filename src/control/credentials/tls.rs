@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config;
+use crate::config::Config;
 use crate::config::GroupProtocol;
-use crate::config::Listener;
 use crate::config::ServerGroup;
 use crate::config::Verify;
 use crate::control::credentials::Credentials;
@@ -44,7 +44,8 @@ impl Security {
     }
 
     /// What the listener with this index offers; None if credentials are missing.
-    pub fn downstream_tls(&mut self, index: usize, listener: &Listener) -> Option<DownstreamTls> {
+    pub fn downstream_tls(&mut self, index: usize, config: &Config) -> Option<DownstreamTls> {
+        let listener = config.listeners.get(index)?;
         let tls = listener.tls.as_ref()?;
         let tickets = self.tickets(tls.session_ticket_lifetime);
         let own = self.credentials.listeners.get(index)?.as_ref()?;
@@ -64,7 +65,8 @@ impl Security {
         };
         let terms =
             DownstreamTls::new(&own.offer, resolver, tickets, client_auth, listener.http().http2).ok()?;
-        Some(terms.with_index(Arc::clone(&own.index)))
+        let terms = terms.with_index(Arc::clone(&own.index));
+        Some(terms.with_fingerprints(config.wants_fingerprints(index)))
     }
 
     /// How the backends of a group are spoken to; None in cleartext, and if credentials are missing.

@@ -14,6 +14,7 @@ use crate::http::headers::Field;
 use crate::http::headers::Headers;
 use crate::policy::forwarded::Client;
 use crate::policy::header_edits::HeaderEdits;
+use crate::policy::header_edits::SystemSources;
 use crate::policy::header_edits::SystemValue;
 use crate::policy::router::MAX_HOST_BYTES;
 use crate::policy::router::RoutingFacts;
@@ -112,8 +113,9 @@ impl<'q, 'h> AskedRequest<'q, 'h> {
     /// What header actions write.
     pub(super) fn written(&self, edits: &HeaderEdits) -> Vec<(String, String)> {
         let mut written = Vec::new();
-        let slb_id = &self.listener.http().forwarded.slb_id;
-        let system = |value: SystemValue, out: &mut Vec<u8>| value.write(&self.client, slb_id, out);
+        // A question does not come by a TLS connection.
+        let sources = SystemSources { slb_id: &self.listener.http().forwarded.slb_id, connection: None };
+        let system = |value: SystemValue, out: &mut Vec<u8>| value.write(&self.client, sources, out);
         edits.for_each_written(self.head.headers, &mut Vec::new(), system, |name, value| {
             let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
             written.push((text(name), text(value)));

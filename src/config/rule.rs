@@ -3,6 +3,7 @@
 use crate::config::gates::Gates;
 use crate::config::limits::RequestRates;
 use crate::config::report::Location;
+use crate::policy::cors::CorsPolicy;
 use crate::policy::header_edits::HeaderEdit;
 use crate::policy::mirror::Mirror;
 use crate::policy::redirect::Redirect;
@@ -47,6 +48,7 @@ pub struct ResponseRule {
 /// What becomes of a request that a rule takes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Actions {
+    pub cors: Option<CorsPolicy>,
     pub gates: Gates,
     pub request_headers: Vec<HeaderEdit>,
     /// For what the client gets, whoever answers.

@@ -6,6 +6,7 @@
 mod attempt;
 mod basic_auth;
 mod compression;
+mod cors;
 mod drain;
 pub mod error;
 mod forward;
@@ -102,6 +103,8 @@ enum Plan {
     },
     /// The answer of the rule with this index.
     Respond(u32),
+    /// The rule says what pages of another origin may ask for.
+    Preflight,
 }
 
 impl Plan {
@@ -124,6 +127,8 @@ pub fn begin(request: &Request<'_, '_>, origin: &Origin<'_>, worker: &Worker) ->
     let is_grpc = grpc::is_call(&request.head);
     recording.is_call = is_grpc;
     let (plan, gate) = match plan(request, (&client, origin), &mut recording, worker) {
+        // Browsers send no credentials along with it.
+        Ok(plan @ Plan::Preflight) => (plan, None),
         Ok(plan) => {
             let rule = recording.rule;
             (plan, rule.and_then(|rule| gate::prepare(request, (&client, origin), rule, worker)))
@@ -131,8 +136,8 @@ pub fn begin(request: &Request<'_, '_>, origin: &Origin<'_>, worker: &Worker) ->
         Err(reason) => (Plan::Answer(reason), None),
     };
     let candidates = response_rules::candidates(request, &client, origin, worker);
-    let notes = ResponseNotes::of(&client, candidates, origin, worker);
     let rule = recording.rule.and_then(|rule| origin.http.rule(rule));
+    let notes = ResponseNotes::of(&client, (candidates, cors::allowed(request, rule)), origin, worker);
     let edits_request = rule.is_some_and(|rule| !rule.request_headers.withheld().is_empty());
     Exchange { plan, gate, edits_request, recording, notes, is_grpc, body_limit: body_limit(origin) }
 }
@@ -154,6 +159,9 @@ fn plan(
     let Route { rule, action } = route::route(request, client, origin, worker, &mut memory)?;
     recording.rule = rule;
     limit::by_rule(rule, client, origin, worker)?;
+    if cors::is_preflight(request, rule.and_then(|rule| origin.http.rule(rule)))? {
+        return Ok(Plan::Preflight);
+    }
     match action {
         RouteAction::Forward(forwarding) => {
             // A configuration file does not hold four billion groups.
@@ -222,6 +230,12 @@ pub async fn serve<S: Stream>(exchange: &mut Exchange, stream: &mut S, origin: &
             if let Some(FinalAction::Respond(response)) = origin.http.rule(*rule).map(|rule| &rule.last) {
                 respond_fixed((response, None), stream, recording, terms).await;
             }
+            Ok(())
+        }
+        Plan::Preflight => {
+            recording.reason = Reason::Preflight;
+            recording.response_began(Reason::Preflight.status(), worker);
+            cors::permit(stream.parts(), terms).await;
             Ok(())
         }
     };

@@ -5,6 +5,7 @@ use arrayvec::ArrayVec;
 use crate::exchange::message::Origin;
 use crate::http::head::ResponseHead;
 use crate::net::buffer::Buffer;
+use crate::policy::cors::MAX_CORS_FIELDS;
 use crate::policy::forwarded::Client;
 use crate::policy::header_edits::SystemValue;
 use crate::policy::header_edits::layers::EditLayers;
@@ -14,35 +15,41 @@ use crate::snapshot::error_pages::PageContent;
 use crate::snapshot::responses::CompiledResponseRule;
 use crate::worker::Worker;
 
-/// Fields that a response can be given: the date, the cookie of stickiness, `Via`, the type of a page, and what edits
-/// write.
-pub(super) const MAX_ADDED: usize = 4 + MAX_WRITTEN;
+/// Fields that a response can be given: the date, the cookie of stickiness, `Via`, the type of a page, those of CORS, and
+/// what edits write.
+pub(super) const MAX_ADDED: usize = 4 + MAX_CORS_FIELDS + MAX_WRITTEN;
 
 /// Names and values to write behind those of a head.
 pub(super) type Added<'a> = ArrayVec<(&'a [u8], &'a [u8]), MAX_ADDED>;
 
 /// What is kept of a request for the head of its response; nothing where no response is given any of it.
 pub(super) struct ResponseNotes {
-    /// The system-defined values of the listener, each behind the two bytes of its length.
+    /// The system-defined values of the listener, each behind the two bytes of its length; then the origin of the
+    /// request, if it is one that the rule allows.
     values: Option<Buffer>,
     /// A bit for each rule for responses whose conditions on the request hold.
     candidates: u64,
 }
 
 impl ResponseNotes {
-    /// `candidates` are those of [`candidates`](crate::exchange::response_rules::candidates).
+    /// `candidates` are those of [`candidates`](crate::exchange::response_rules::candidates), `allowed` is the origin of
+    /// the request.
     #[inline]
     pub(super) fn of(
         client: &Client<'_>,
-        candidates: u64,
+        (candidates, allowed): (u64, Option<&[u8]>),
         origin: &Origin<'_>,
         worker: &Worker,
     ) -> ResponseNotes {
-        let policy = origin.http.responses.as_ref().filter(|policy| !policy.system_values.is_empty());
+        let policy = origin.http.responses.as_deref();
+        let policy = policy.filter(|policy| !policy.system_values.is_empty() || allowed.is_some());
         let values = policy.map(|policy| {
             let mut values = worker.buffers.small();
             for value in &policy.system_values {
                 push(&mut values, |out| value.write(client, origin.system_sources(), out));
+            }
+            if let Some(allowed) = allowed {
+                push(&mut values, |out| out.extend_from_slice(allowed));
             }
             values
         });
@@ -60,7 +67,7 @@ impl ResponseNotes {
             host: b"",
             request_id: b"",
         };
-        ResponseNotes::of(&client, 0, origin, worker)
+        ResponseNotes::of(&client, (0, None), origin, worker)
     }
 
     fn value(&self, place: usize) -> Option<&[u8]> {
@@ -148,8 +155,17 @@ impl<'a> ResponseTerms<'a> {
             rule.map(|rule| &rule.response_headers),
             response_rule.map(|rule| &rule.headers),
         ]);
-        if layers.is_empty() {
+        let cors = rule.and_then(|rule| rule.cors.as_deref());
+        if layers.is_empty() && cors.is_none() {
             return;
+        }
+        if let Some(cors) = cors {
+            let allowed = self.notes.value(policy.system_values.len());
+            head.headers.retain(|field| !cors.withholds(field.name));
+            // There is room for them.
+            cors.for_each_added(allowed, head.headers, |name, value| {
+                let _ = added.try_push((name, value));
+            });
         }
         let system = |value: SystemValue| {
             let place = policy.system_values.iter().position(|known| *known == value)?;
@@ -157,7 +173,10 @@ impl<'a> ResponseTerms<'a> {
         };
         // The checks allow no more edits than there is room for.
         layers.for_each_written(head.headers, system, |name, value| {
-            let _ = added.try_push((name, value));
+            // What is said twice, browsers refuse.
+            if cors.is_none_or(|cors| !cors.withholds(name)) {
+                let _ = added.try_push((name, value));
+            }
         });
         head.headers.retain(|field| !layers.withhold(field.name));
     }

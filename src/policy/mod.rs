@@ -5,6 +5,7 @@ pub mod balance;
 pub mod basic_auth;
 pub mod compression;
 pub mod connection_values;
+pub mod cors;
 pub mod early_hints;
 pub mod forward_auth;
 pub mod forwarded;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
+pub use crate::policy::cors::CorsPolicy;
 pub use crate::policy::header_edits::HeaderEdits;
 pub use crate::policy::mirror::Mirror;
 pub use crate::policy::redirect::Redirect;
@@ -30,6 +31,8 @@ pub struct Rule {
     pub priority: u32,
     /// None: nothing is asked of its requests.
     pub gates: Option<Box<Gates>>,
+    /// None: what backends say to browsers of other origins passes.
+    pub cors: Option<Box<CorsPolicy>>,
     pub mirror: Option<Mirror>,
     pub request_headers: HeaderEdits,
     pub response_headers: HeaderEdits,

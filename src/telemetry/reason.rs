@@ -87,6 +87,10 @@ pub enum Reason {
     ForwardAuthFailed,
     /// A rule has the answer.
     FixedResponse,
+    /// A browser was told what pages of another origin may ask for.
+    Preflight,
+    /// A browser asked on behalf of a page whose origin is not allowed.
+    OriginDenied,
     /// The response could not be compressed, which is our fault.
     CompressionFailed,
 }
@@ -139,6 +143,8 @@ impl Reason {
             Reason::ForwardAuthDenied => "forward_auth_denied",
             Reason::ForwardAuthFailed => "forward_auth_failed",
             Reason::FixedResponse => "fixed_response",
+            Reason::Preflight => "cors_preflight",
+            Reason::OriginDenied => "cors_origin_denied",
             Reason::CompressionFailed => "compression_failed",
         }
     }
@@ -150,9 +156,9 @@ impl Reason {
             Reason::Redirect => 302,
             Reason::BadRequest(_, status) | Reason::RateLimited(_, status) => status,
             Reason::PlainHttp | Reason::ClientTls(_) | Reason::ClientProxy(_) | Reason::ClientHttp2(_) => 400,
-            Reason::FinalRecipient => 204,
+            Reason::FinalRecipient | Reason::Preflight => 204,
             Reason::PasswordRequired | Reason::WrongPassword => 401,
-            Reason::AccessDenied | Reason::ForwardAuthDenied => 403,
+            Reason::AccessDenied | Reason::ForwardAuthDenied | Reason::OriginDenied => 403,
             Reason::NoRoute => 404,
             Reason::MethodNotAllowed => 405,
             Reason::HeaderTimeout | Reason::BodyTimeout => 408,

@@ -20,6 +20,7 @@ mod client_authentication;
 mod close_delimited;
 mod compression;
 mod connection_values;
+mod cors;
 mod drain;
 mod early_response;
 mod explain;

@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
 """The backend behind Ringway for the outside judges: HTTP/1.1, says its port on the first line.
 
-/bytes/N answers with N bytes, everything else with the body of the request, or "served" where there is none.
+/bytes/N answers with N bytes, /page with the page for browsers, everything else with the body of the request, or "served" where there is none.
 """
 
 import http.server
+import pathlib
 import re
 
 PIECE = 1 << 16
+
+PAGE = pathlib.Path(__file__).with_name("cors.html").read_bytes()
 
 
 class Exchange(http.server.BaseHTTPRequestHandler):
@@ -34,14 +37,17 @@ class Exchange(http.server.BaseHTTPRequestHandler):
     def answer(self):
         body = b"".join(self.content())
         size = re.fullmatch(r"/bytes/(\d+)", self.path)
-        length = int(size[1]) if size else len(body or b"served")
+        body = body or (PAGE if self.path.startswith("/page?") else b"served")
+        length = int(size[1]) if size else len(body)
         self.send_response(200)
+        if body is PAGE:
+            self.send_header("Content-Type", "text/html; charset=utf-8")
         self.send_header("Content-Length", str(length))
         self.end_headers()
         if self.command == "HEAD":
             return
         if not size:
-            self.wfile.write(body or b"served")
+            self.wfile.write(body)
             return
         for start in range(0, length, PIECE):
             self.wfile.write(b"x" * min(PIECE, length - start))

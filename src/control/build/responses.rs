@@ -27,9 +27,10 @@ pub(super) fn policy(
     error_pages: ErrorPages,
 ) -> Option<ResponsePolicy> {
     let headers = HeaderEdits::new(http.response_headers.iter().cloned());
+    let has_cors = rules.into_iter().flat_map(Rules::iter).any(|rule| rule.cors.is_some());
     let of_rules = rules.into_iter().flat_map(Rules::iter).map(|rule| &rule.response_headers);
     let of_responses = response_rules.iter().flat_map(|rules| &rules.rules).map(|rule| &rule.headers);
-    let mut is_idle = response_rules.is_none() && error_pages.is_empty();
+    let mut is_idle = response_rules.is_none() && error_pages.is_empty() && !has_cors;
     let mut system_values = Vec::new();
     for edits in std::iter::once(&headers).chain(of_rules).chain(of_responses) {
         is_idle &= edits.is_empty();

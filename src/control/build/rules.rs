@@ -148,6 +148,7 @@ fn build(
     Rule {
         name: Arc::from(rule.name.as_str()),
         priority: rule.priority,
+        cors: actions.cors.clone().map(Box::new),
         mirror: actions.mirror.and_then(|mirror| Some(Mirror { group: own_index(mirror.group)?, ..mirror })),
         gates: gates::build(&actions.gates, own_index, files),
         request_headers: HeaderEdits::new(actions.request_headers.iter().cloned()),

@@ -26,7 +26,8 @@ pub struct Explanation {
     pub location: Option<String>,
     /// Groups that share the requests.
     pub groups: Vec<GroupExplanation>,
-    /// What is asked of the request first, and what is done beside it: `limit`, `basic_auth`, `forward_auth`, `mirror`.
+    /// What is asked of the request first, and what is done beside it: `limit`, `basic_auth`, `forward_auth`, `mirror`,
+    /// `cors`.
     pub besides: Vec<String>,
     /// Path and query as backends get them.
     pub target: Option<String>,

@@ -15,6 +15,7 @@ use crate::control::explain::answer::Explanation;
 use crate::control::explain::answer::RuleExplanation;
 use crate::control::explain::question::Question;
 use crate::control::explain::request::AskedRequest;
+use crate::policy::cors::CorsQuestion;
 use crate::policy::redirect::RequestedUrl;
 use crate::policy::redirect::UrlScheme;
 use crate::policy::router::Captures;
@@ -178,9 +179,13 @@ fn acted(
         ("basic_auth", gates.is_some_and(|gates| gates.basic_auth.is_some())),
         ("forward_auth", gates.is_some_and(|gates| gates.forward_auth.is_some())),
         ("mirror", rule.mirror.is_some()),
+        ("cors", rule.cors.is_some()),
     ];
     explanation.besides =
         besides.into_iter().filter(|(_, is_there)| *is_there).map(|(word, _)| word.to_owned()).collect();
+    if preflight(asked, rule, explanation) {
+        return;
+    }
     match &rule.last {
         FinalAction::Respond(response) => {
             explanation.action = "respond".to_owned();
@@ -227,6 +232,24 @@ fn acted(
             explanation.set_headers = asked.written(&rule.request_headers);
         }
     }
+}
+
+/// Explains what a browser is told that asks for permission, if this is such a question.
+fn preflight(asked: &AskedRequest<'_, '_>, rule: &Rule, explanation: &mut Explanation) -> bool {
+    let question = rule.cors.as_ref().map(|cors| cors.question(asked.head.method, asked.head.headers));
+    match question {
+        None | Some(CorsQuestion::Request) => return false,
+        Some(CorsQuestion::Preflight { is_allowed: true }) => {
+            explanation.action = "respond".to_owned();
+            explanation.status = Some(204);
+            explanation.reason = Some("cors_preflight".to_owned());
+            explanation.why = "the rule says what pages of this origin may ask for (cors)".to_owned();
+        }
+        Some(CorsQuestion::Preflight { is_allowed: false }) => {
+            refuse(explanation, 403, "cors_origin_denied", "the origin is none of allow_origins (cors)");
+        }
+    }
+    true
 }
 
 /// Explains what becomes of a request that no rule takes.

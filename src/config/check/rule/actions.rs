@@ -16,6 +16,7 @@ use crate::config::check::kind::refuse_kind;
 use crate::config::check::limits;
 use crate::config::check::rule::conditions;
 use crate::config::check::rule::conditions::Conditions;
+use crate::config::check::rule::cors;
 use crate::config::check::rule::fields;
 use crate::config::check::rule::fields::EditedHead;
 use crate::config::check::rule::gates;
@@ -31,6 +32,7 @@ use crate::config::check::section::report_unknown;
 use crate::config::raw;
 use crate::config::report::Location;
 use crate::config::report::Report;
+use crate::policy::cors::CorsPolicy;
 use crate::policy::forward_auth::ForwardAuth;
 use crate::policy::header_edits::HeaderEdit;
 use crate::policy::header_edits::layers::MAX_EDITS;
@@ -39,7 +41,8 @@ use crate::policy::redirect::Redirect;
 use crate::policy::redirect::Rewrite;
 
 /// The keys of actions, on a rule and in its list. Those that end the processing come last.
-const KEYS: [&str; 18] = [
+const KEYS: [&str; 19] = [
+    "cors",
     "basic_auth",
     "forward_auth",
     "mirror",
@@ -80,6 +83,7 @@ pub(super) struct ParsedActions {
 /// One action as it stands in the file.
 #[derive(Clone)]
 pub(super) enum Action {
+    Cors(CorsPolicy),
     BasicAuth(BasicAuth),
     ForwardAuth(ForwardAuth, GroupName),
     Mirror(Mirror, GroupName),
@@ -116,6 +120,9 @@ pub(super) fn read(section: &mut Section<'_, '_>, conditions: &Conditions) -> Op
     }
     if conditions.is_whole {
         check_captures(&all, conditions, section.report());
+        if let Some(cors) = all.iter().find(|placed| matches!(placed.action, Action::Cors(_))) {
+            cors::check_conditions(&conditions.conditions, cors.location, section.report());
+        }
     }
     let location = section.location();
     assemble(all, location, section.report())
@@ -156,6 +163,7 @@ fn check_captures(actions: &[Placed], conditions: &Conditions, report: &mut Repo
 fn why_once(action: &Action) -> (&'static str, &'static str) {
     match action {
         Action::BasicAuth(_) => ("a rule has one password file", "keep one basic_auth"),
+        Action::Cors(_) => ("a rule has one cors", "put its keys into one"),
         Action::Mirror(..) => ("a rule has one mirror", "keep one mirror"),
         Action::ForwardAuth(..) => ("a rule asks one service", "keep one forward_auth"),
         Action::Rewrite(_) => ("a rule rewrites once", "put host, path and query into one rewrite"),
@@ -164,29 +172,37 @@ fn why_once(action: &Action) -> (&'static str, &'static str) {
     }
 }
 
+/// The first action beyond what a rule can have of its kind: edits are many, and it ends in one way.
+fn second_of_its_kind(all: &[Placed]) -> Option<&Placed> {
+    let is_edit = |action: &Action| matches!(action, Action::Edit(_) | Action::EditResponse(_));
+    let is_last =
+        |action: &Action| matches!(action, Action::Forward(_) | Action::Redirect(_) | Action::Respond(_));
+    let is_same = |one: &Action, other: &Action| {
+        is_last(one) && is_last(other) || std::mem::discriminant(one) == std::mem::discriminant(other)
+    };
+    let seconds = all.iter().enumerate().filter(|(_, placed)| !is_edit(&placed.action));
+    let mut seconds = seconds.filter(|(index, placed)| {
+        all.iter().take(*index).any(|other| is_same(&other.action, &placed.action))
+    });
+    seconds.next().map(|(_, placed)| placed)
+}
+
 /// Brings actions into their places: edits in their order, one rewrite at most, and one that is the last.
 fn assemble(all: Vec<Placed>, location: Location, report: &mut Report) -> Option<ParsedActions> {
     let (mut request_headers, mut response_headers) = (Vec::new(), Vec::new());
     let (mut gates, mut mirror, mut side_groups) = (Gates::default(), None, SideGroups::default());
-    let (mut limit, mut rewrite, mut last, mut groups) = (None, None, None, Vec::new());
+    let (mut cors, mut limit) = (None, None);
+    let (mut rewrite, mut last, mut groups) = (None, None, Vec::new());
+    if let Some(Placed { action, location, .. }) = second_of_its_kind(&all) {
+        let (message, help) = why_once(action);
+        report.error(*location, message, help);
+        return None;
+    }
     for Placed { action, location, .. } in all {
-        let is_second = match &action {
-            Action::Edit(_) | Action::EditResponse(_) => false,
-            Action::BasicAuth(_) => gates.basic_auth.is_some(),
-            Action::ForwardAuth(..) => gates.forward_auth.is_some(),
-            Action::Mirror(..) => mirror.is_some(),
-            Action::Rewrite(_) => rewrite.is_some(),
-            Action::Limit(_) => limit.is_some(),
-            _ => last.is_some(),
-        };
-        if is_second {
-            let (message, help) = why_once(&action);
-            report.error(location, message, help);
-            return None;
-        }
         match action {
             Action::Edit(edit) => request_headers.push(edit),
             Action::EditResponse(edit) => response_headers.push(edit),
+            Action::Cors(one) => cors = Some(one),
             Action::BasicAuth(auth) => gates.basic_auth = Some(auth),
             Action::Mirror(one, group) => {
                 mirror = Some((one, location));
@@ -224,7 +240,7 @@ fn assemble(all: Vec<Placed>, location: Location, report: &mut Report) -> Option
         report.error(*location, "a mirror is for requests that are forwarded", "remove it");
     }
     let (mirror, rewrite) = (mirror.map(|(mirror, _)| mirror), rewrite.map(|(rewrite, _)| rewrite));
-    let actions = Actions { gates, request_headers, response_headers, limit, mirror, rewrite, last };
+    let actions = Actions { cors, gates, request_headers, response_headers, limit, mirror, rewrite, last };
     Some(ParsedActions { actions, groups, side_groups })
 }
 
@@ -284,6 +300,7 @@ fn action(key: &str, raw: &raw::Value, report: &mut Report) -> Option<Placed> {
     };
     let plain = |action| Placed { action, location: raw.location, captures: 0 };
     match key {
+        "cors" => cors::cors(key, raw, report).map(|cors| plain(Action::Cors(cors))),
         "mirror" => mirror::mirror(key, raw, report).map(|(one, group)| plain(Action::Mirror(one, group))),
         "basic_auth" => gates::basic_auth(key, raw, report).map(|auth| plain(Action::BasicAuth(auth))),
         "forward_auth" => {

@@ -2,6 +2,7 @@
 
 mod actions;
 mod conditions;
+mod cors;
 pub(super) mod fields;
 mod gates;
 mod mirror;
@@ -65,6 +66,7 @@ pub(super) fn rule(table: &raw::Table, known: &Known<'_>, output: &mut Output) -
         response.as_ref().map_or(actions.is_some(), |response| response.is_whole) && conditions.is_whole;
     let ParsedActions { actions, groups, side_groups } = actions.unwrap_or_else(|| ParsedActions {
         actions: Actions {
+            cors: None,
             gates: Gates::default(),
             mirror: None,
             request_headers: Vec::new(),

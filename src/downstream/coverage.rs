@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use memchr::memrchr;
+
 use crate::tls::accept::DownstreamTls;
 
 /// For which hosts a connection that was opened for one may carry requests. Browsers use a connection for
@@ -15,9 +17,12 @@ pub(super) struct Coverage {
 impl Coverage {
     /// `host` may have a port.
     pub(super) fn covers(&self, host: &[u8]) -> bool {
-        let Ok(host) = std::str::from_utf8(host) else { return false };
-        let without_port = host.rsplit_once(':').filter(|(_, port)| !port.ends_with(']'));
-        let name = without_port.map_or(host, |(name, _)| name);
+        // An IPv6 address stands in brackets.
+        let without_port = match memrchr(b':', host) {
+            Some(colon) if host.last() != Some(&b']') => host.get(..colon),
+            _ => Some(host),
+        };
+        let Some(Ok(name)) = without_port.map(std::str::from_utf8) else { return false };
         let opened_for = self.opened_for.as_deref();
         opened_for.is_some_and(|opened_for| opened_for.eq_ignore_ascii_case(name))
             || self.terms.covers(opened_for, name)

@@ -2,6 +2,8 @@
 
 use arrayvec::ArrayVec;
 
+use crate::http::any_case::is_in_any_case;
+
 /// The most fields a head may have, whatever `max_headers` says: the list lives on the stack.
 pub const MAX_FIELDS: usize = 256;
 
@@ -183,7 +185,7 @@ impl KnownName {
     /// `_` into `-` count as the same here, where a forged copy would do harm.
     #[expect(clippy::cognitive_complexity, reason = "a table of names")]
     pub fn of(name: &[u8]) -> KnownName {
-        let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
+        let is = |known: &str| is_in_any_case(name, known.as_bytes());
         match name.len() {
             2 if is("te") => KnownName::Te,
             4 if is("host") => KnownName::Host,

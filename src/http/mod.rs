@@ -3,6 +3,7 @@
 //! Nothing here knows a version's wire format or does I/O. Heads borrow the bytes they were parsed
 //! from, so they live within one poll; what must outlive it is copied where it is needed.
 
+pub mod any_case;
 pub mod body;
 pub mod content_coding;
 pub mod head;

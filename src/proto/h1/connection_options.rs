@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use arrayvec::ArrayVec;
 
+use crate::http::any_case::is_in_any_case;
 use crate::http::head::RequestHead;
 use crate::http::head::Version;
 use crate::http::headers::Headers;
@@ -25,6 +26,16 @@ impl ConnectionOptions {
     /// Refuses more options than [`MAX_OPTIONS`], because each is compared with each field.
     pub fn parse(headers: &Headers<'_>) -> Result<ConnectionOptions, FramingError> {
         let mut options = ConnectionOptions::default();
+        let mut fields = headers.find_all(KnownName::Connection);
+        // What nearly all messages say.
+        match (fields.next(), fields.next()) {
+            (None, _) => return Ok(options),
+            (Some(only), None) if is_in_any_case(only.value, b"keep-alive") => {
+                options.keep_alive = true;
+                return Ok(options);
+            }
+            _ => {}
+        }
         let mut count = 0;
         for option in each_option(headers) {
             count += 1;

@@ -1,5 +1,6 @@
 //! The fields that both sides know from the start (RFC 7541 Appendix A).
 
+use crate::http::any_case::is_in_any_case;
 use crate::http::headers::KnownName;
 
 pub(super) struct StaticField {
@@ -22,7 +23,7 @@ pub(super) fn find_name(name: &[u8], hash: u32) -> Option<u32> {
     loop {
         let index = u32::from(*SLOTS.get(slot % SLOT_COUNT)?);
         let found = field(index)?.name;
-        if found == name || found.eq_ignore_ascii_case(name) {
+        if is_in_any_case(name, found) {
             return Some(index);
         }
         slot += 1;

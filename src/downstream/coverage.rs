@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use memchr::memrchr;
-
 use crate::tls::accept::DownstreamTls;
 
 /// For which hosts a connection that was opened for one may carry requests. Browsers use a connection for
@@ -18,7 +16,7 @@ impl Coverage {
     /// `host` may have a port.
     pub(super) fn covers(&self, host: &[u8]) -> bool {
         // An IPv6 address stands in brackets.
-        let without_port = match memrchr(b':', host) {
+        let without_port = match host.iter().rposition(|&byte| byte == b':') {
             Some(colon) if host.last() != Some(&b']') => host.get(..colon),
             _ => Some(host),
         };

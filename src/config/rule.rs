@@ -2,6 +2,7 @@
 
 use crate::config::gates::Gates;
 use crate::config::limits::RequestRates;
+use crate::config::named_file::NamedFile;
 use crate::config::report::Location;
 use crate::policy::cors::CorsPolicy;
 use crate::policy::header_edits::HeaderEdit;
@@ -97,5 +98,10 @@ pub struct FixedResponse {
     /// 200..=299 or 400..=599.
     pub status: u16,
     pub content_type: String,
+    /// Empty where there is a file.
     pub content: String,
+    /// What holds the content instead.
+    pub file: Option<NamedFile>,
+    /// The ending of the file told the type, so that its content tells the charset.
+    pub type_follows_file: bool,
 }

@@ -18,6 +18,7 @@ use crate::http::headers::Headers;
 use crate::http::status::reason_phrase;
 use crate::net::buffer::Buffer;
 use crate::policy::grpc;
+use crate::snapshot::error_pages::PageContent;
 use crate::snapshot::rules::FixedResponse;
 use crate::telemetry::reason::Reason;
 use crate::worker::Worker;
@@ -141,11 +142,11 @@ pub(super) async fn respond_fixed<B: RequestBody, R: Reply, W>(
     (body, reply, _): (&mut B, &mut R, W),
     terms: &ResponseTerms<'_>,
 ) {
-    let FixedResponse { status, content_type, content } = response;
+    let PageContent { content_type, content } = &*response.page;
     let field = [(&b"Content-Type"[..], content_type.as_bytes())];
     let fields = if content.is_empty() { &[][..] } else { &field[..] };
     respond(
-        Answer { status: *status, fields, content: None, page: content, response_rule },
+        Answer { status: response.status, fields, content: None, page: content, response_rule },
         body,
         reply,
         terms,

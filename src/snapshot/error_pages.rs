@@ -18,9 +18,9 @@ pub struct CompiledErrorPage {
 }
 
 /// What is sent.
+#[derive(Default)]
 pub struct PageContent {
     pub content_type: String,
-    /// Not empty.
     pub content: Vec<u8>,
 }
 

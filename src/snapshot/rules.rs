@@ -12,6 +12,7 @@ pub use crate::policy::redirect::Rewrite;
 use crate::policy::router::Router;
 use crate::policy::router::RoutingFacts;
 use crate::policy::router::Scratch;
+use crate::snapshot::error_pages::PageContent;
 use crate::snapshot::gates::Gates;
 use crate::snapshot::request_limit::RequestLimit;
 
@@ -54,8 +55,8 @@ pub enum FinalAction {
 /// An answer that needs no backend.
 pub struct FixedResponse {
     pub status: u16,
-    pub content_type: String,
-    pub content: Vec<u8>,
+    /// Its content may be empty.
+    pub page: Arc<PageContent>,
 }
 
 /// Groups that share the requests of a rule.

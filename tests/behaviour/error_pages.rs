@@ -1,6 +1,6 @@
 //! Pages of the operator's for answers with an error status.
 
-use crate::support::{Ask, Backend, Client, Pair, Ringway, Scenario, log_entries};
+use crate::support::{Ask, Backend, Client, Pair, Ringway, Scenario, eventually, log_entries};
 
 /// A page with these further keys, in a file of this name.
 fn page(status: &str, file: &str, more: &str) -> String {
@@ -100,6 +100,58 @@ fn a_reload_reads_pages_again() {
     std::fs::write(ringway.folder().join("page.txt"), "two").unwrap();
     ringway.reload(&scenario.text());
     assert_eq!(shown(&ringway), "two");
+}
+
+#[test]
+fn pages_that_change_on_disk_are_in_service_soon() {
+    Pair::each(|pair| {
+        let backend = pair.backend(|exchange| exchange.respond(200, b"from the backend"));
+        let rule = |name: &str, priority: u32, respond: &str| {
+            format!(
+                "[[rule]]\nname = \"{name}\"\nlistener = \"web\"\npriority = {priority}\npath = \"/{name}\"\n\
+                 respond = {{ {respond} }}"
+            )
+        };
+        let ringway = pair
+            .scenario(&backend)
+            .table(&page("405", "page.txt", ""))
+            .table(&rule("sorry", 1, "code = 503, body_file = \"page.txt\""))
+            .table(&rule("typed", 2, "content_type = \"text/x-own\", body_file = \"page.txt\""))
+            .file("page.txt", "one")
+            .start();
+        let mut client = pair.connect(ringway.address());
+        let mut shown = |path: &str, method: &str| {
+            let call = client.begin(Ask::get(path).method(method));
+            let answer = client.response(call);
+            let content_type = answer.field("content-type").unwrap_or_default().to_owned();
+            let length = answer.field("content-length").unwrap_or_default().to_owned();
+            (answer.status, content_type, length, String::from_utf8(answer.body).expect("it is text"))
+        };
+        let told = |status, content_type: &str, text: &str| {
+            (status, content_type.to_owned(), text.len().to_string(), text.to_owned())
+        };
+        let path = ringway.folder().join("page.txt");
+        for text in ["one", "and two"] {
+            std::fs::write(ringway.folder().join("next.txt"), text).expect("it can be written");
+            std::fs::rename(ringway.folder().join("next.txt"), &path).expect("it can be renamed");
+            eventually("the page is in service", || {
+                shown("/sorry", "GET") == told(503, "text/plain; charset=utf-8", text)
+            });
+            assert_eq!(shown("/typed", "GET"), told(200, "text/x-own", text));
+            assert_eq!(shown("/", "TRACE"), told(405, "text/plain; charset=utf-8", text));
+            let (status, _, length, body) = shown("/sorry", "HEAD");
+            assert_eq!((status, length, body), (503, text.len().to_string(), String::new()));
+        }
+        // What is no page leaves the old one.
+        std::fs::write(&path, "").expect("it can be written");
+        ringway.wait_for_line("page.txt is empty; write a page into it");
+        assert_eq!(shown("/sorry", "GET").3, "and two");
+        assert_eq!(shown("/", "TRACE").3, "and two");
+        std::fs::write(&path, "three").expect("it can be written");
+        eventually("the page is in service", || {
+            shown("/sorry", "GET").3 == "three" && shown("/", "TRACE").3 == "three"
+        });
+    });
 }
 
 #[test]

@@ -4,6 +4,7 @@ use crate::config::ErrorPage;
 use crate::config::Listener;
 use crate::config::check::file_path::File;
 use crate::config::check::kind::Boolean;
+use crate::config::check::media_type;
 use crate::config::check::names::Names;
 use crate::config::check::rule::OneOrMore;
 use crate::config::check::section::Output;
@@ -13,19 +14,6 @@ use crate::config::check::statuses::Statuses;
 use crate::config::raw;
 use crate::config::report::Location;
 use crate::config::report::Report;
-
-/// Media types by the endings of files.
-const TYPES: [(&str, &str); 9] = [
-    ("html", "text/html"),
-    ("htm", "text/html"),
-    ("txt", "text/plain"),
-    ("css", "text/css"),
-    ("js", "application/javascript"),
-    ("json", "application/json"),
-    ("xml", "application/xml"),
-    ("svg", "image/svg+xml"),
-    ("xhtml", "application/xhtml+xml"),
-];
 
 /// A page whose listeners are not looked up yet.
 pub(super) struct ParsedErrorPage {
@@ -39,17 +27,8 @@ pub(super) fn error_page(table: &raw::Table, output: &mut Output) -> ParsedError
     let file = section.read_required("file", &File, "file = \"pages/503.html\"");
     let listeners = section.read_optional("listener", &OneOrMore, "the page is for all listeners");
     let replaces_upstream = section.read("upstream", &Boolean, false);
-    let content_type = file.as_ref().and_then(|(file, location)| {
-        let ending = file.path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-        let known = TYPES.iter().find(|(known, _)| known.eq_ignore_ascii_case(ending));
-        if known.is_none() {
-            let endings: Vec<&str> = TYPES.iter().map(|(known, _)| *known).collect();
-            let message = format!("the media type of {} is not known", file.path.display());
-            let help = format!("name a file that ends in one of .{}", endings.join(", ."));
-            section.report().error(*location, message, help);
-        }
-        known.map(|(_, content_type)| *content_type)
-    });
+    let content_type =
+        file.as_ref().and_then(|(file, location)| media_type::of_file(file, *location, section.report()));
     let is_refused = section.is_refused("listener");
     section.close();
     let whole = statuses.zip(file).zip(content_type).filter(|_| !is_refused);

@@ -21,6 +21,7 @@ mod kind;
 mod limits;
 mod listener;
 mod listener_tls;
+mod media_type;
 mod names;
 mod nearest;
 mod passive_check;

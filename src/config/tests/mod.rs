@@ -96,7 +96,12 @@ fn without_places(mut config: Config) -> Config {
         group.location = nowhere;
         group.backends.iter_mut().for_each(|backend| backend.location = nowhere);
     }
-    config.rules.iter_mut().for_each(|rule| rule.location = nowhere);
+    for rule in &mut config.rules {
+        rule.location = nowhere;
+        if let crate::config::FinalAction::Respond(response) = &mut rule.actions.last {
+            response.file.iter_mut().for_each(|file| file.location = nowhere);
+        }
+    }
     for page in &mut config.error_pages {
         (page.location, page.file.location) = (nowhere, nowhere);
     }

@@ -69,6 +69,14 @@ fn what_rules_for_responses_cannot_do_is_told() {
         ),
         ("direction = \"response\"\nstatus = 99\nrespond = {}", "neither a status nor a range"),
         ("status = 500\nrespond = {}", "add direction = \"response\""),
+        ("respond = { body = \"a\", body_file = \"a.txt\" }", "keep one of `body` and `body_file`"),
+        ("respond = { body_file = \"a.bin\" }", "the media type of a.bin is not known"),
+        ("respond = { code = 204, body_file = \"a.txt\" }", "remove `body_file`"),
+        ("respond = { content_type = \"text\", body_file = \"a.bin\" }", "is no media type"),
+        (
+            "respond = { body = \"\" }\nset_header = { name = \"a\", value = { system = \"tls_ja4\" } }",
+            "{ system = \"tls_ja4\" } is always empty: there is no TLS on this listener",
+        ),
     ] {
         let told = told(lines);
         assert!(told.contains(expected), "{lines}: {told}");

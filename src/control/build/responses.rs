@@ -6,6 +6,7 @@ use crate::config;
 use crate::config::Config;
 use crate::control::build::conditions;
 use crate::control::build::fixed_response::fixed_response;
+use crate::control::credentials::error_pages::LoadedPage;
 use crate::control::credentials::ip_groups::LoadedIpGroup;
 use crate::policy::header_edits::HeaderEdits;
 use crate::policy::router::RegexError;
@@ -13,7 +14,6 @@ use crate::policy::router::Router;
 use crate::policy::router::RuleText;
 use crate::snapshot::error_pages::CompiledErrorPage;
 use crate::snapshot::error_pages::ErrorPages;
-use crate::snapshot::error_pages::PageContent;
 use crate::snapshot::responses::CompiledResponseRule;
 use crate::snapshot::responses::ResponsePolicy;
 use crate::snapshot::responses::ResponseRules;
@@ -49,17 +49,13 @@ pub(super) fn policy(
 }
 
 /// The pages of the listener with this index.
-pub(super) fn error_pages(
-    config: &Config,
-    loaded: &[Option<Arc<PageContent>>],
-    listener: usize,
-) -> ErrorPages {
-    let own = config.error_pages.iter().zip(loaded).filter_map(|(page, content)| {
+pub(super) fn error_pages(config: &Config, loaded: &[LoadedPage], listener: usize) -> ErrorPages {
+    let own = config.error_pages.iter().zip(loaded).filter_map(|(page, loaded)| {
         let is_own = page.listeners.as_ref().is_none_or(|listeners| listeners.contains(&listener));
         Some(CompiledErrorPage {
             statuses: page.statuses.clone(),
             replaces_upstream: page.replaces_upstream,
-            content: Arc::clone(content.as_ref().filter(|_| is_own)?),
+            content: Arc::clone(loaded.content.as_ref().filter(|_| is_own)?),
         })
     });
     ErrorPages::new(own)
@@ -72,7 +68,7 @@ pub(super) fn error_pages(
 pub(super) fn compile(
     config: &Config,
     listener: usize,
-    loaded: &[LoadedIpGroup],
+    (loaded, pages): (&[LoadedIpGroup], &[LoadedPage]),
 ) -> Result<Option<ResponseRules>, RegexError> {
     let own = config.response_rules.iter().filter(|rule| rule.listeners.contains(&listener));
     let mut own: Vec<_> = own.collect();
@@ -95,7 +91,7 @@ pub(super) fn compile(
     let rules = own.into_iter().map(|rule| CompiledResponseRule {
         response: rule.response.clone(),
         headers: HeaderEdits::new(rule.headers.iter().cloned()),
-        respond: rule.respond.as_ref().map(fixed_response),
+        respond: rule.respond.as_ref().map(|response| fixed_response(response, pages)),
     });
     Ok(Some(ResponseRules { asked, rules: rules.collect() }))
 }

@@ -13,6 +13,7 @@ use crate::control::build::limits::Counts;
 use crate::control::build::limits::LimitOwner;
 use crate::control::build::parts::Parts;
 use crate::control::build::responses;
+use crate::control::credentials::error_pages::LoadedPage;
 use crate::control::credentials::ip_groups::LoadedIpGroup;
 use crate::control::credentials::password_files::LoadedPasswordFile;
 use crate::policy::router::Condition;
@@ -36,6 +37,13 @@ pub(super) struct ListenerRules {
     pub responses: Option<ResponseRules>,
 }
 
+/// What rules name by file.
+#[derive(Clone, Copy)]
+struct RuleFiles<'f> {
+    passwords: &'f [LoadedPasswordFile],
+    pages: &'f [LoadedPage],
+}
+
 /// Compiles the rules of all listeners, in their order; None after reporting what is too large.
 pub(super) fn compile_all(
     parts: &Parts<'_>,
@@ -49,9 +57,11 @@ pub(super) fn compile_all(
     let compiled = listeners.map(|(index, listener)| {
         let rules = of_listener(&all, index);
         let groups = groups_of(listener, &rules);
-        let files = parts.security.credentials.password_files.as_slice();
+        let credentials = &parts.security.credentials;
+        let pages = credentials.error_pages.as_slice();
+        let files = RuleFiles { passwords: &credentials.password_files, pages };
         let both = compile(&rules, listener.http(), &groups, (limits, files))
-            .and_then(|compiled| Ok((compiled, responses::compile(config, index, loaded)?)));
+            .and_then(|compiled| Ok((compiled, responses::compile(config, index, (loaded, pages))?)));
         match both {
             Ok((compiled, responses)) => Some(ListenerRules { compiled, groups, responses }),
             Err(error) => {
@@ -105,7 +115,7 @@ fn compile(
     rules: &[&config::Rule],
     http: &config::HttpListener,
     groups: &[usize],
-    (limits, files): (&mut Counts, &[LoadedPasswordFile]),
+    (limits, files): (&mut Counts, RuleFiles<'_>),
 ) -> Result<Option<Rules>, RegexError> {
     if rules.is_empty() {
         return Ok(None);
@@ -129,11 +139,7 @@ fn wants_captures(actions: &config::Actions) -> bool {
     redirected || actions.rewrite.as_ref().is_some_and(|rewrite| rewrite.wants_captures())
 }
 
-fn build(
-    rule: &config::Rule,
-    groups: &[usize],
-    (limits, files): (&mut Counts, &[LoadedPasswordFile]),
-) -> Rule {
+fn build(rule: &config::Rule, groups: &[usize], (limits, files): (&mut Counts, RuleFiles<'_>)) -> Rule {
     let actions = &rule.actions;
     let own_index = |group: usize| groups.iter().position(|known| *known == group);
     let last = match &actions.last {
@@ -143,14 +149,14 @@ fn build(
             FinalAction::Forward(Targets::new(weighted))
         }
         config::FinalAction::Redirect(redirect) => FinalAction::Redirect(redirect.clone()),
-        config::FinalAction::Respond(response) => FinalAction::Respond(fixed_response(response)),
+        config::FinalAction::Respond(response) => FinalAction::Respond(fixed_response(response, files.pages)),
     };
     Rule {
         name: Arc::from(rule.name.as_str()),
         priority: rule.priority,
         cors: actions.cors.clone().map(Box::new),
         mirror: actions.mirror.and_then(|mirror| Some(Mirror { group: own_index(mirror.group)?, ..mirror })),
-        gates: gates::build(&actions.gates, own_index, files),
+        gates: gates::build(&actions.gates, own_index, files.passwords),
         request_headers: HeaderEdits::new(actions.request_headers.iter().cloned()),
         response_headers: HeaderEdits::new(actions.response_headers.iter().cloned()),
         limit: actions.limit.and_then(|rates| limits.request_limit((LimitOwner::Rule, &rule.name), rates)),

@@ -1,5 +1,5 @@
-//! Certificates, keys, CAs, revocation lists, lists of addresses and password files that change on disk, brought into service while the
-//! process serves. Established connections keep what they were made with.
+//! Certificates, keys, CAs, revocation lists, lists of addresses, password files and pages that change on disk, brought
+//! into service while the process serves. Established connections keep what they were made with.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -16,6 +16,7 @@ use crate::control::credentials::authorities;
 use crate::control::credentials::authorities::Complaint;
 use crate::control::credentials::certificates;
 use crate::control::credentials::certificates::KeptReadFile;
+use crate::control::credentials::error_pages;
 use crate::control::credentials::expiry::Expiry;
 use crate::control::credentials::inventory::AuthorityEntry;
 use crate::control::credentials::inventory::Broken;
@@ -44,6 +45,8 @@ enum Item {
     IpGroup(usize),
     /// Index in the files that [`password_files::named`] gives.
     PasswordFile(usize),
+    /// Index in the pages that [`error_pages::named`] gives.
+    Page(usize),
 }
 
 /// Files that cannot be taken into service.
@@ -192,10 +195,12 @@ impl FileReload {
         let certificates = (0..active.config.certificates.len()).map(Item::Certificate);
         let groups = (0..active.config.ip_groups.len()).map(Item::IpGroup);
         let passwords = (0..password_files::named(&active.config).len()).map(Item::PasswordFile);
+        let pages = (0..error_pages::named(&active.config).len()).map(Item::Page);
         let items: Vec<Item> = certificates
             .chain((0..active.config.authorities.len()).map(Item::Authority))
             .chain(groups)
             .chain(passwords)
+            .chain(pages)
             .collect();
         let whole = items.len();
         // Files are not replaced while they are asked to be read, so a failure is told at once.
@@ -211,7 +216,7 @@ impl FileReload {
         self.take_stock(active);
         let took = wall_now().saturating_sub(began).as_millis();
         log_line(&format!(
-            "read {read} of {whole} certificates, CAs, IP groups and password files again: in service after {took} ms"
+            "read {read} of {whole} certificates, CAs, IP groups, password files and pages again: in service after {took} ms"
         ));
     }
 
@@ -222,6 +227,7 @@ impl FileReload {
             Item::Authority(index) => read_authority(index, active),
             Item::IpGroup(index) => read_ip_group(index, active),
             Item::PasswordFile(index) => read_password_file(index, active),
+            Item::Page(index) => self.read_page(index, active),
         };
         if found {
             self.failing.remove(&item);
@@ -254,6 +260,19 @@ impl FileReload {
         let found = outcome.certificate.is_some();
         if let (Some(slot), true) = (active.security.credentials.certificates.get_mut(index), found) {
             *slot = outcome.certificate;
+        }
+        (found, errors, warnings)
+    }
+
+    fn read_page(&self, index: usize, active: &mut ActiveConfig) -> (bool, Vec<String>, Vec<String>) {
+        let (mut errors, mut warnings) = (Vec::new(), Vec::new());
+        let named = error_pages::named(&active.config);
+        let Some(wanted) = named.get(index) else { return (false, errors, warnings) };
+        let loaded = error_pages::load_one(*wanted, &self.read_file);
+        sort(&loaded.complaints, &mut errors, &mut warnings);
+        let found = loaded.content.is_some();
+        if let (Some(slot), true) = (active.security.credentials.error_pages.get_mut(index), found) {
+            *slot = loaded;
         }
         (found, errors, warnings)
     }
@@ -330,7 +349,7 @@ fn publish(fresh: &BTreeSet<Item>, since: Duration, active: &mut ActiveConfig) -
             serving.publish(terms);
         }
     }
-    if fresh.iter().any(|item| matches!(item, Item::IpGroup(_) | Item::PasswordFile(_))) {
+    if fresh.iter().any(|item| matches!(item, Item::IpGroup(_) | Item::PasswordFile(_) | Item::Page(_))) {
         active.build_anew();
     }
     let took = wall_now().saturating_sub(since);
@@ -349,6 +368,10 @@ fn name(item: Item, config: &Config) -> String {
         Item::PasswordFile(index) => {
             let named = password_files::named(config);
             format!("password file {}", named.get(index).map_or(Path::new(""), |file| &file.path).display())
+        }
+        Item::Page(index) => {
+            let named = error_pages::named(config);
+            format!("page {}", named.get(index).map_or(Path::new(""), |page| &page.file.path).display())
         }
         Item::IpGroup(index) => format!("IP group \"{}\"", ip_group(index).map_or("", String::as_str)),
     }
@@ -376,6 +399,8 @@ fn users(config: &Config) -> BTreeMap<PathBuf, Vec<Item>> {
     }
     let passwords = password_files::named(config).into_iter().enumerate();
     passwords.for_each(|(index, file)| note(file, Item::PasswordFile(index)));
+    let pages = error_pages::named(config).into_iter().enumerate();
+    pages.for_each(|(index, page)| note(page.file, Item::Page(index)));
     users
 }
 

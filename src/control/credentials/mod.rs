@@ -25,9 +25,9 @@ use crate::config::ServerGroup;
 use crate::config::Verify;
 use crate::control::credentials::authorities::LoadedAuthority;
 use crate::control::credentials::certificates::ReadFile;
+use crate::control::credentials::error_pages::LoadedPage;
 use crate::control::credentials::ip_groups::LoadedIpGroup;
 use crate::control::credentials::password_files::LoadedPasswordFile;
-use crate::snapshot::error_pages::PageContent;
 use crate::tls::connect;
 use crate::tls::connect::NoSystemRoots;
 use crate::tls::connect::SystemRoots;
@@ -47,8 +47,8 @@ pub struct Credentials {
     pub listeners: Vec<Option<ListenerCredentials>>,
     /// Beside [`Config::authorities`].
     pub authorities: Vec<LoadedAuthority>,
-    /// Beside [`Config::error_pages`].
-    pub error_pages: Vec<Option<Arc<PageContent>>>,
+    /// Those of [`Config::error_pages`], and behind them those of fixed responses.
+    pub error_pages: Vec<LoadedPage>,
     /// Beside [`Config::ip_groups`].
     pub ip_groups: Vec<LoadedIpGroup>,
     /// What `basic_auth` of rules names.

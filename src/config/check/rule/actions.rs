@@ -23,6 +23,7 @@ use crate::config::check::rule::gates;
 use crate::config::check::rule::gates::GroupName;
 use crate::config::check::rule::gates::SideGroups;
 use crate::config::check::rule::mirror;
+use crate::config::check::rule::respond;
 use crate::config::check::rule::targets;
 use crate::config::check::rule::targets::TemplateNeeds;
 use crate::config::check::rule::written::Written;
@@ -68,9 +69,6 @@ const MAX_ACTIONS: usize = 50;
 
 /// Groups that one rule may forward to.
 const MAX_GROUPS: usize = 5;
-
-/// Bytes of the content of a fixed response that stands in the configuration.
-const MAX_CONTENT: usize = 64 * 1024;
 
 /// Actions whose groups are not looked up yet.
 pub(super) struct ParsedActions {
@@ -322,7 +320,7 @@ fn action(key: &str, raw: &raw::Value, report: &mut Report) -> Option<Placed> {
             Some(plain(Action::Forward(vec![ForwardTarget { name, location: raw.location, weight: 100 }])))
         }
         "forward" => forward(key, raw, report).map(|targets| plain(Action::Forward(targets))),
-        "respond" => respond(key, raw, report).map(|response| plain(Action::Respond(response))),
+        "respond" => respond::respond(key, raw, report).map(|response| plain(Action::Respond(response))),
         _ if fields::is_for_responses(key) => fields::edit((key, EditedHead::Response), raw, report)
             .map(|edit| plain(Action::EditResponse(edit))),
         _ => fields::edit((key, EditedHead::Request), raw, report).map(|edit| plain(Action::Edit(edit))),
@@ -363,46 +361,4 @@ fn forward(key: &str, raw: &raw::Value, report: &mut Report) -> Option<Vec<Forwa
         return None;
     }
     Some(targets)
-}
-
-fn respond(key: &str, raw: &raw::Value, report: &mut Report) -> Option<FixedResponse> {
-    let raw::Kind::Table(table) = &raw.kind else {
-        return refuse_kind(key, raw, "a table such as { code = 200, body = \"ok\" }", report);
-    };
-    report_unknown(&table.entries, &["code", "content_type", "body"], &format!("`{key}`"), report);
-    let status = match table.find("code").map(|entry| (&entry.value.kind, entry.value.location)) {
-        None => 200,
-        Some((raw::Kind::Integer(code @ (200..=299 | 400..=599)), _)) => *code as u16,
-        Some((_, location)) => {
-            report.error(
-                location,
-                "`code` is no status that a fixed response can have",
-                "allowed are 200 to 299 and 400 to 599; for 3xx write redirect",
-            );
-            return None;
-        }
-    };
-    let text = |word: &str, default: &str, report: &mut Report| match table.find(word) {
-        None => Some(default.to_owned()),
-        Some(entry) => match &entry.value.kind {
-            raw::Kind::Text(text) => Some(text.clone()),
-            _ => refuse_kind(word, &entry.value, "a string", report),
-        },
-    };
-    let content_type = text("content_type", "text/plain", report)?;
-    let is_type = content_type.contains('/') && content_type.bytes().all(|byte| (b' '..0x7f).contains(&byte));
-    if !is_type || content_type.len() > 128 {
-        report.error(raw.location, "`content_type` is no media type", "write \"text/html\"");
-        return None;
-    }
-    let content = text("body", "", report)?;
-    if content.len() > MAX_CONTENT {
-        report.error(raw.location, "`body` has more than 64 KiB", "let a backend serve it");
-        return None;
-    }
-    if matches!(status, 204 | 205) && !content.is_empty() {
-        report.error(raw.location, format!("a response with status {status} has no body"), "remove `body`");
-        return None;
-    }
-    Some(FixedResponse { status, content_type, content })
 }

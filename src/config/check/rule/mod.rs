@@ -6,6 +6,7 @@ mod cors;
 pub(super) mod fields;
 mod gates;
 mod mirror;
+mod respond;
 mod response;
 mod shadow;
 mod sources;

@@ -7,6 +7,7 @@ use crate::config::report::Location;
 use crate::policy::cors::CorsPolicy;
 use crate::policy::header_edits::HeaderEdit;
 use crate::policy::mirror::Mirror;
+use crate::policy::overrides::Overrides;
 use crate::policy::redirect::Redirect;
 use crate::policy::redirect::Rewrite;
 use crate::policy::response_condition::ResponseCondition;
@@ -55,6 +56,8 @@ pub struct Actions {
     /// For what the client gets, whoever answers.
     pub response_headers: Vec<HeaderEdit>,
     pub limit: Option<RequestRates>,
+    /// Of listener and group.
+    pub overrides: Overrides,
     /// Only with [`FinalAction::Forward`].
     pub mirror: Option<Mirror>,
     /// Only with [`FinalAction::Forward`].

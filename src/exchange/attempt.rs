@@ -62,8 +62,6 @@ pub(super) struct Attempt<'a> {
     pub(super) member: u32,
     pub(super) target: StickyTarget,
     pub(super) is_secure: bool,
-    /// The listener's; zero: none.
-    pub(super) tunnel_idle_timeout: Duration,
     /// The client asked to switch protocols.
     pub(super) upgrade: bool,
     /// What the backend must answer to a WebSocket key that is ours.
@@ -87,6 +85,17 @@ pub(super) struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
+    /// How long the backend may be silent.
+    pub(super) fn response_timeout(&self) -> Duration {
+        let own = self.terms.and_then(ResponseTerms::overrides).and_then(|own| own.response_timeout);
+        own.unwrap_or(self.group.response_timeout)
+    }
+
+    /// How long neither side of a tunnel may say anything; zero: for ever.
+    pub(super) fn tunnel_idle_timeout(&self) -> Duration {
+        self.terms.map_or(Duration::ZERO, ResponseTerms::tunnel_idle_timeout)
+    }
+
     /// Notes that a final response has begun.
     pub(super) fn note_answer(&self, status: u16) {
         self.is_answered.set(true);
@@ -111,7 +120,8 @@ impl Attempt<'_> {
         let Some(flowed) = self.flowed.get() else { return false };
         let now = self.worker.clock.now();
         let silence = now.since(since).min(now.since(flowed));
-        self.tunnel_idle_timeout.is_zero() || silence < self.tunnel_idle_timeout
+        let timeout = self.tunnel_idle_timeout();
+        timeout.is_zero() || silence < timeout
     }
 
     /// Gives the memory of what was sent back, once no other attempt can need it.
@@ -138,7 +148,7 @@ impl Attempt<'_> {
         if upload_goes_on && !self.awaiting_continue.get() {
             ReadTimeout::NotOurs
         } else {
-            ReadTimeout::AtMost(self.group.response_timeout)
+            ReadTimeout::AtMost(self.response_timeout())
         }
     }
 }

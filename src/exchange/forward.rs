@@ -3,7 +3,6 @@
 use std::cell::Cell;
 use std::pin::pin;
 use std::rc::Rc;
-use std::time::Duration;
 
 use crate::exchange::attempt::Attempt;
 use crate::exchange::attempt::Relayed;
@@ -224,7 +223,6 @@ impl Forward {
             member,
             target: self.target,
             is_secure: self.is_secure,
-            tunnel_idle_timeout: terms.map_or(Duration::ZERO, |terms| terms.origin.http.tunnel_idle_timeout),
             upgrade: self.upgrade,
             accept: self.accept.clone(),
             compression: self.compression,
@@ -239,7 +237,7 @@ impl Forward {
         };
         let upstream = &lease.stream;
         let last = if attempt.uploading.get() { None } else { Some(body.trailers()) };
-        self.request.send(upstream, last, group.response_timeout, &worker.buffers).await?;
+        self.request.send(upstream, last, attempt.response_timeout(), &worker.buffers).await?;
         self.streamed = is_incomplete || self.request.has_early_piece();
         if attempt.request_is_read {
             recording.request_read(worker);

@@ -33,6 +33,8 @@ mod tunnel;
 mod upload;
 mod waiting;
 
+use std::time::Duration;
+
 use crate::exchange::error::ExchangeError;
 use crate::exchange::forward::Forward;
 use crate::exchange::forward::ForwardTo;
@@ -84,6 +86,12 @@ impl Exchange {
     /// [`BodyError::TooLarge`](stream::BodyError::TooLarge). A tunnel has no content.
     pub fn body_limit(&self) -> Option<u64> {
         self.body_limit
+    }
+
+    /// How long the client may take for the next piece of content, in either direction.
+    pub fn body_timeout<'w>(&self, origin: &Origin<'w>) -> &'w Duration {
+        let own = origin.http.overrides(self.recording.rule).and_then(|it| it.client_body_timeout.as_ref());
+        own.unwrap_or(&origin.http.client_body_timeout)
     }
 
     /// Whether the request must go without trailers: one could be taken for a header that a gate or a rule has set, or
@@ -139,7 +147,8 @@ pub fn begin(request: &Request<'_, '_>, origin: &Origin<'_>, worker: &Worker) ->
     let rule = recording.rule.and_then(|rule| origin.http.rule(rule));
     let notes = ResponseNotes::of(&client, (candidates, cors::allowed(request, rule)), origin, worker);
     let edits_request = rule.is_some_and(|rule| !rule.request_headers.withheld().is_empty());
-    Exchange { plan, gate, edits_request, recording, notes, is_grpc, body_limit: body_limit(origin) }
+    let body_limit = body_limit(recording.rule, origin);
+    Exchange { plan, gate, edits_request, recording, notes, is_grpc, body_limit }
 }
 
 /// What becomes of a request, or why nothing does.
@@ -158,6 +167,11 @@ fn plan(
     let mut memory = worker.router.borrow_mut();
     let Route { rule, action } = route::route(request, client, origin, worker, &mut memory)?;
     recording.rule = rule;
+    if let BodyLength::Exact(bytes) = request.length
+        && body_limit(rule, origin).is_some_and(|limit| bytes > limit)
+    {
+        return Err(Reason::BodyTooLarge);
+    }
     limit::by_rule(rule, client, origin, worker)?;
     if cors::is_preflight(request, rule.and_then(|rule| origin.http.rule(rule)))? {
         return Ok(Plan::Preflight);
@@ -322,7 +336,7 @@ pub fn refuse(
         recording,
         notes,
         is_grpc: false,
-        body_limit: body_limit(origin),
+        body_limit: body_limit(None, origin),
     }
 }
 
@@ -359,18 +373,14 @@ fn admit(request: &Request<'_, '_>, origin: &Origin<'_>) -> Result<(), Reason> {
     if request.is_https && origin.client_tls.is_none() && !origin.is_trusted() {
         return Err(Reason::Misdirected);
     }
-    if let BodyLength::Exact(bytes) = request.length
-        && body_limit(origin).is_some_and(|limit| bytes > limit)
-    {
-        return Err(Reason::BodyTooLarge);
-    }
     match max_forwards::remaining(&request.head) {
         Some(0) => Err(Reason::FinalRecipient),
         _ => Ok(()),
     }
 }
 
-/// Bytes of content that a request may have.
-fn body_limit(origin: &Origin<'_>) -> Option<u64> {
-    Some(origin.http.max_body_bytes).filter(|&limit| limit != 0)
+/// Bytes of content that a request may have which the rule with this index takes.
+fn body_limit(rule: Option<u32>, origin: &Origin<'_>) -> Option<u64> {
+    let own = origin.http.overrides(rule).and_then(|overrides| overrides.max_body_bytes);
+    Some(own.unwrap_or(origin.http.max_body_bytes)).filter(|&limit| limit != 0)
 }

@@ -170,7 +170,11 @@ impl Recording {
     pub(super) fn end<S: Stream>(&mut self, stream: &mut S, origin: &Origin<'_>, worker: &Worker) {
         // The log is the only reader of the record.
         if let Some(line) = self.line.take() {
-            log_line::end(line, &self.finish(stream, worker), (self.rule, self.group), origin, worker);
+            let record = self.finish(stream, worker);
+            let logged = origin.http.overrides(self.rule).and_then(|overrides| overrides.log);
+            if logged.is_none_or(|logged| logged.has(record.status)) {
+                log_line::end(line, &record, (self.rule, self.group), origin, worker);
+            }
         }
     }
 

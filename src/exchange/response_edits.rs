@@ -1,5 +1,7 @@
 //! What is changed about the head of a response, whoever made it.
 
+use std::time::Duration;
+
 use arrayvec::ArrayVec;
 
 use crate::exchange::message::Origin;
@@ -11,6 +13,7 @@ use crate::policy::header_edits::SystemValue;
 use crate::policy::header_edits::layers::EditLayers;
 use crate::policy::header_edits::layers::MAX_WRITTEN;
 use crate::policy::hop_marks::via;
+use crate::policy::overrides::Overrides;
 use crate::snapshot::error_pages::PageContent;
 use crate::snapshot::responses::CompiledResponseRule;
 use crate::worker::Worker;
@@ -126,6 +129,17 @@ impl<'a> ResponseTerms<'a> {
             left &= left - 1;
         }
         None
+    }
+
+    /// What the rule of the request says in the place of listener and group.
+    pub(super) fn overrides(&self) -> Option<&'a Overrides> {
+        self.origin.http.overrides(self.rule)
+    }
+
+    /// How long neither side of a tunnel may say anything; zero: for ever.
+    pub(super) fn tunnel_idle_timeout(&self) -> Duration {
+        let own = self.overrides().and_then(|overrides| overrides.tunnel_idle_timeout);
+        own.unwrap_or(self.origin.http.tunnel_idle_timeout)
     }
 
     /// The page for this status, of a backend or of our own.

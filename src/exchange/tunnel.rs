@@ -24,7 +24,7 @@ pub(super) async fn run(
 ) -> Result<(), ExchangeError> {
     reader.become_tunnel();
     body.become_tunnel();
-    let idle = IdleTimeout(attempt.tunnel_idle_timeout);
+    let idle = IdleTimeout(attempt.tunnel_idle_timeout());
     let client_ended = Cell::new(false);
     let backend_ended = Cell::new(false);
     let toward_backend = async {
@@ -33,14 +33,14 @@ pub(super) async fn run(
             // half open by a last byte.
             let bound = if backend_ended.get() { BodyTimeout::Limited } else { BodyTimeout::Unlimited };
             let Some(piece) = body.next(bound).await? else { break };
-            upstream.send_raw(piece, attempt.group.response_timeout).await?;
+            upstream.send_raw(piece, attempt.response_timeout()).await?;
             // Each piece is a sign of life, whichever side it comes from.
             idle.begin(upstream);
         }
         client_ended.set(true);
         upstream.finish_sending();
         // A backend that has nothing to add closes soon.
-        upstream.wait_at_most(attempt.group.response_timeout);
+        upstream.wait_at_most(attempt.response_timeout());
         Ok(())
     };
     let toward_client = async {
@@ -48,7 +48,7 @@ pub(super) async fn run(
             // The 101 itself leaves with the first bytes, or alone if there are none yet.
             reply.send(None, None).await?;
             let silence = if client_ended.get() {
-                ReadTimeout::AtMost(attempt.group.response_timeout)
+                ReadTimeout::AtMost(attempt.response_timeout())
             } else {
                 idle.begin(upstream)
             };

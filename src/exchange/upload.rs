@@ -42,7 +42,7 @@ pub(super) async fn upload(
     upstream: &UpstreamStream,
     attempt: &Attempt<'_>,
 ) -> Result<(), ExchangeError> {
-    let timeout = attempt.group.response_timeout;
+    let timeout = attempt.response_timeout();
     let (length, mut left) = (rest.length, rest.left(upstream));
     let mut offset = 0;
     while let Some(buffered) = attempt.buffered.as_ref().filter(|buffered| offset < buffered.len()) {

@@ -19,6 +19,7 @@ pub mod mirror;
 pub mod network_set;
 pub mod outlier;
 pub mod rate_limit;
+pub mod overrides;
 pub mod redirect;
 pub mod request_id;
 pub mod response_condition;

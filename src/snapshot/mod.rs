@@ -28,6 +28,7 @@ use crate::policy::forwarded::Forwarded;
 use crate::policy::forwarded::TrustedProxies;
 use crate::policy::hop_marks::HopMarks;
 use crate::policy::identity::Fact;
+use crate::policy::overrides::Overrides;
 use crate::snapshot::backend::Backend;
 use crate::snapshot::group::Group;
 use crate::snapshot::quota::Quota;
@@ -158,6 +159,11 @@ impl HttpListener {
     /// The rule with this index.
     pub fn rule(&self, index: u32) -> Option<&Rule> {
         self.rules.as_ref()?.get(index as usize)
+    }
+
+    /// What the rule with this index says in the place of the listener.
+    pub fn overrides(&self, rule: Option<u32>) -> Option<&Overrides> {
+        Some(&self.rule(rule?)?.overrides)
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 pub use crate::policy::cors::CorsPolicy;
 pub use crate::policy::header_edits::HeaderEdits;
 pub use crate::policy::mirror::Mirror;
+use crate::policy::overrides::Overrides;
 pub use crate::policy::redirect::Redirect;
 pub use crate::policy::redirect::Rewrite;
 use crate::policy::router::Router;
@@ -39,6 +40,8 @@ pub struct Rule {
     pub response_headers: HeaderEdits,
     /// None: unlimited.
     pub limit: Option<Box<RequestLimit>>,
+    /// Of listener and group.
+    pub overrides: Overrides,
     pub rewrite: Option<Rewrite>,
     pub last: FinalAction,
     /// It asks for a host, so that the host of a request that it takes is one that is served here.

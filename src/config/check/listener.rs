@@ -44,9 +44,9 @@ use crate::policy::forwarded::ForwardedFor;
 pub(super) const KIB: u64 = 1 << 10;
 pub(super) const MIB: u64 = 1 << 20;
 /// In seconds.
-const WEEK: u64 = 7 * 24 * 60 * 60;
+pub(super) const WEEK: u64 = 7 * 24 * 60 * 60;
 /// Far more than any body, and far from where sums of sizes overflow.
-const MAX_BODY: u64 = 1_024 << 40;
+pub(super) const MAX_BODY: u64 = 1_024 << 40;
 
 pub(super) fn listener(table: &raw::Table, known: &Known<'_>, output: &mut Output) -> (Listener, Wanted) {
     let mut section = Section::element("listener", table, output);

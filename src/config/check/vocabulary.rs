@@ -173,12 +173,16 @@ const FOREIGN_KEYS: [(&str, &str); 97] = [
 ];
 
 /// The same where a word means something in one table that it does not mean elsewhere.
-const FOREIGN_HERE: [(&str, &str, &str); 9] = [
+const FOREIGN_HERE: [(&str, &str, &str); 13] = [
     ("[[ca]]", "cert", "write bundle"),
     ("[[certificate]]", "cert", "write chain"),
     ("[[listener]]", "keepalive_timeout", "write idle_timeout"),
     ("[[listener]]", "port", "it is part of the address: write address = \"0.0.0.0:8080\""),
     ("[[listener]]", "timeout", "write idle_timeout, client_header_timeout or client_body_timeout"),
+    ("[[rule]]", "access_log", "write log = \"off\", \"errors\" or \"all\""),
+    ("[[rule]]", "client_max_body_size", "write max_body_bytes = \"10MiB\""),
+    ("[[rule]]", "proxy_read_timeout", "write response_timeout, or tunnel_idle_timeout for WebSocket"),
+    ("[[rule]]", "timeout", "write response_timeout, client_body_timeout or tunnel_idle_timeout"),
     ("[[server_group]]", "timeout", "write connect_timeout or response_timeout"),
     ("[[server_group.backend]]", "host", "it is part of the address: write address = \"10.0.0.1:8080\""),
     ("[[server_group.backend]]", "name", "a backend is known by its address"),

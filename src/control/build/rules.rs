@@ -160,6 +160,7 @@ fn build(rule: &config::Rule, groups: &[usize], (limits, files): (&mut Counts, R
         request_headers: HeaderEdits::new(actions.request_headers.iter().cloned()),
         response_headers: HeaderEdits::new(actions.response_headers.iter().cloned()),
         limit: actions.limit.and_then(|rates| limits.request_limit((LimitOwner::Rule, &rule.name), rates)),
+        overrides: actions.overrides,
         rewrite: actions.rewrite.clone(),
         last,
         knows_host: rule.conditions.iter().any(|condition| matches!(condition, Condition::Host(_))),

@@ -1,6 +1,7 @@
 //! The body of a request, as it arrives on an HTTP/1.1 connection.
 
 use std::pin::pin;
+use std::time::Duration;
 
 use crate::downstream::connection::Connection;
 use crate::exchange::stream::BodyError;
@@ -18,6 +19,8 @@ pub(super) struct Body<'c> {
     connection: &'c Connection,
     worker: &'c Worker,
     terms: &'c HttpListener,
+    /// Between two reads.
+    timeout: &'c Duration,
     decoder: BodyDecoder,
     /// Bytes received and not yet looked at: of the body, then of the next request.
     input: Option<Buffer>,
@@ -33,10 +36,20 @@ impl<'c> Body<'c> {
         worker: &'c Worker,
         input: Buffer,
         decoder: BodyDecoder,
-        terms: &'c HttpListener,
+        (terms, timeout): (&'c HttpListener, &'c Duration),
     ) -> Body<'c> {
         let input = (!input.is_empty()).then_some(input);
-        Body { connection, worker, terms, decoder, input, tunnel: false, busy: false, received_bytes: 0 }
+        Body {
+            connection,
+            worker,
+            terms,
+            timeout,
+            decoder,
+            input,
+            tunnel: false,
+            busy: false,
+            received_bytes: 0,
+        }
     }
 
     /// What was received beyond the end of the body.
@@ -46,7 +59,7 @@ impl<'c> Body<'c> {
 
     async fn receive(&mut self, bound: BodyTimeout) -> Result<usize, BodyError> {
         let Connection { transport, deadline, is_sending, .. } = self.connection;
-        let timeout = self.terms.client_body_timeout;
+        let timeout = *self.timeout;
         match bound {
             BodyTimeout::Limited => deadline.set(timeout),
             // What is being sent meanwhile stays bounded.

@@ -102,8 +102,9 @@ async fn serve_next(
             Look::Request(ref mut exchange, traits, decoder) => {
                 connection.requests.set(connection.requests.get().saturating_add(1));
                 input.consume(traits.head_bytes);
-                let body = Body::new(connection, worker, input, decoder, terms);
-                let reply = Reply::new(connection, worker, traits, &origin);
+                let timeout = exchange.body_timeout(&origin);
+                let body = Body::new(connection, worker, input, decoder, (terms, timeout));
+                let reply = Reply::new(connection, worker, (traits, timeout), &origin);
                 let mut stream = H1Stream {
                     body,
                     reply,
@@ -243,8 +244,9 @@ async fn refuse(
     let traits = RequestTraits::of_refused(input.len());
     // What follows has no end, so the answer says that the connection closes.
     let decoder = BodyDecoder::unlimited(Framing::UntilClose);
-    let body = Body::new(connection, worker, input, decoder, origin.http);
-    let reply = Reply::new(connection, worker, traits, origin);
+    let timeout = &origin.http.client_body_timeout;
+    let body = Body::new(connection, worker, input, decoder, (origin.http, timeout));
+    let reply = Reply::new(connection, worker, (traits, timeout), origin);
     let mut stream = H1Stream {
         body,
         reply,

@@ -1,5 +1,7 @@
 //! A response on its way out on an HTTP/1.1 connection.
 
+use std::time::Duration;
+
 use crate::downstream::connection::Connection;
 use crate::downstream::connection::NextStep;
 use crate::downstream::reply_state::ReplyState;
@@ -60,6 +62,8 @@ pub(super) struct Reply<'c> {
     worker: &'c Worker,
     listener: &'c Listener,
     terms: &'c HttpListener,
+    /// Between two writes.
+    timeout: &'c Duration,
     request: RequestTraits,
     state: ReplyState,
     delimiter: Delimiter,
@@ -76,7 +80,7 @@ impl<'c> Reply<'c> {
     pub(super) fn new(
         connection: &'c Connection,
         worker: &'c Worker,
-        request: RequestTraits,
+        (request, timeout): (RequestTraits, &'c Duration),
         origin: &Origin<'c>,
     ) -> Reply<'c> {
         Reply {
@@ -84,6 +88,7 @@ impl<'c> Reply<'c> {
             worker,
             listener: origin.listener,
             terms: origin.http,
+            timeout,
             request,
             state: ReplyState::Unstarted,
             delimiter: Delimiter::NoContent,
@@ -166,7 +171,7 @@ impl<'c> Reply<'c> {
     async fn flush(&mut self, bytes: Buffer) -> Result<(), ReplyError> {
         let Connection { transport, deadline, is_sending, .. } = self.connection;
         is_sending.set(true);
-        let sent = transport.send_within(bytes, deadline, self.terms.client_body_timeout).await;
+        let sent = transport.send_within(bytes, deadline, *self.timeout).await;
         is_sending.set(false);
         let result = match sent {
             Ok((Ok(()), _)) => {
@@ -284,7 +289,7 @@ impl stream::Reply for Reply<'_> {
             if self.delimiter == Delimiter::Close {
                 self.connection.transport.finish_sending();
                 // After the end of our half, a tunnel's client may not keep its half open for ever.
-                self.connection.deadline.set(self.terms.client_body_timeout);
+                self.connection.deadline.set(*self.timeout);
             }
         }
         Ok(())

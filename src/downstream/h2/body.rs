@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
+use std::time::Duration;
 
 use crate::downstream::h2::shared::Shared;
 use crate::downstream::multiplex::stream_state::StreamError;
@@ -18,6 +19,8 @@ pub(super) struct Body<'s> {
     shared: &'s Shared,
     state: &'s StreamState,
     terms: &'s HttpListener,
+    /// Between two pieces.
+    timeout: &'s Duration,
     /// The most content, in bytes.
     limit: Option<u64>,
     /// All was taken. What comes for a tunnel is not looked at before that begins.
@@ -28,15 +31,16 @@ pub(super) struct Body<'s> {
 
 impl<'s> Body<'s> {
     pub(super) fn new(
-        shared: &'s Shared,
-        state: &'s StreamState,
+        (shared, state): (&'s Shared, &'s StreamState),
         terms: &'s HttpListener,
+        timeout: &'s Duration,
         (wants_tunnel, exchange): (bool, &Exchange),
     ) -> Body<'s> {
         let limit = exchange.body_limit().filter(|_| !wants_tunnel);
         let drops_trailers = exchange.withholds_trailers() || terms.forwarded.identity.has_aliases();
         let finished = wants_tunnel || state.has_nothing_to_take();
-        let mut body = Body { shared, state, terms, limit, finished, drops_trailers, trailers: Vec::new() };
+        let mut body =
+            Body { shared, state, terms, timeout, limit, finished, drops_trailers, trailers: Vec::new() };
         body.take_trailers();
         body
     }
@@ -78,7 +82,7 @@ impl<'s> Body<'s> {
         let timers = &self.shared.worker.timers;
         let deadline = self.state.body_deadline.get_or_init(|| timers.deadline());
         match bound {
-            BodyTimeout::Limited => deadline.set(self.terms.client_body_timeout),
+            BodyTimeout::Limited => deadline.set(*self.timeout),
             BodyTimeout::Unlimited => deadline.clear(),
         }
         let state = self.state;

@@ -38,7 +38,7 @@ pub(super) struct Reply<'s> {
     is_tunnel: bool,
     content_bytes: u64,
     /// Between two pieces of the request's body.
-    timeout: Duration,
+    timeout: &'s Duration,
     early_hints: EarlyHints,
 }
 
@@ -46,7 +46,7 @@ impl<'s> Reply<'s> {
     pub(super) fn new(
         shared: &'s Shared,
         stream: &'s Rc<StreamState>,
-        terms: &HttpListener,
+        (terms, timeout): (&HttpListener, &'s Duration),
         traits: Traits,
     ) -> Reply<'s> {
         Reply {
@@ -60,7 +60,7 @@ impl<'s> Reply<'s> {
             has_length: false,
             is_tunnel: false,
             content_bytes: 0,
-            timeout: terms.client_body_timeout,
+            timeout,
             early_hints: terms.early_hints,
         }
     }
@@ -129,7 +129,7 @@ impl<'s> Reply<'s> {
     /// bound has one now, and another begins again. Only within a tunnel may it be silent until that ends.
     fn expect_more(&self) {
         if let Some(deadline) = self.stream.body_deadline.get() {
-            deadline.set(self.timeout);
+            deadline.set(*self.timeout);
         }
     }
 

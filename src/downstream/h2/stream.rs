@@ -38,9 +38,10 @@ pub(crate) async fn serve(job: StreamTask) {
     let ending = StreamEnd { shared: &shared, state: &state };
     if let Some(terms) = snapshot.listener(shared.connection.listener()) {
         let origin = shared.origin(terms);
+        let timeout = exchange.body_timeout(&origin);
         let mut stream = H2Stream {
-            body: Body::new(&shared, &state, origin.http, (traits.wants_tunnel, &exchange)),
-            reply: Reply::new(&shared, &state, origin.http, traits),
+            body: Body::new((&shared, &state), origin.http, timeout, (traits.wants_tunnel, &exchange)),
+            reply: Reply::new(&shared, &state, (origin.http, timeout), traits),
             watch: ClientPresence { shared: &shared, state: &state },
             head_bytes: traits.head_bytes,
         };

@@ -24,6 +24,9 @@ use crate::config::check::rule::gates::GroupName;
 use crate::config::check::rule::gates::SideGroups;
 use crate::config::check::rule::mirror;
 use crate::config::check::rule::respond;
+use crate::config::check::rule::overrides;
+use crate::config::check::rule::overrides::Override;
+use crate::config::check::rule::overrides::ReadOverrides;
 use crate::config::check::rule::targets;
 use crate::config::check::rule::targets::TemplateNeeds;
 use crate::config::check::rule::written::Written;
@@ -42,7 +45,7 @@ use crate::policy::redirect::Redirect;
 use crate::policy::redirect::Rewrite;
 
 /// The keys of actions, on a rule and in its list. Those that end the processing come last.
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 24] = [
     "cors",
     "basic_auth",
     "forward_auth",
@@ -58,6 +61,11 @@ const KEYS: [&str; 19] = [
     "append_response_header",
     "remove_response_header",
     "limit",
+    "max_body_bytes",
+    "client_body_timeout",
+    "response_timeout",
+    "tunnel_idle_timeout",
+    "log",
     "group",
     "forward",
     "redirect",
@@ -88,6 +96,7 @@ pub(super) enum Action {
     Rewrite(Rewrite),
     Edit(HeaderEdit),
     Limit(RequestRates),
+    Override(Override),
     EditResponse(HeaderEdit),
     Forward(Vec<ForwardTarget>),
     Redirect(Redirect),
@@ -172,7 +181,8 @@ fn why_once(action: &Action) -> (&'static str, &'static str) {
 
 /// The first action beyond what a rule can have of its kind: edits are many, and it ends in one way.
 fn second_of_its_kind(all: &[Placed]) -> Option<&Placed> {
-    let is_edit = |action: &Action| matches!(action, Action::Edit(_) | Action::EditResponse(_));
+    let is_edit =
+        |action: &Action| matches!(action, Action::Edit(_) | Action::EditResponse(_) | Action::Override(_));
     let is_last =
         |action: &Action| matches!(action, Action::Forward(_) | Action::Redirect(_) | Action::Respond(_));
     let is_same = |one: &Action, other: &Action| {
@@ -191,6 +201,7 @@ fn assemble(all: Vec<Placed>, location: Location, report: &mut Report) -> Option
     let (mut gates, mut mirror, mut side_groups) = (Gates::default(), None, SideGroups::default());
     let (mut cors, mut limit) = (None, None);
     let (mut rewrite, mut last, mut groups) = (None, None, Vec::new());
+    let mut overrides = ReadOverrides::default();
     if let Some(Placed { action, location, .. }) = second_of_its_kind(&all) {
         let (message, help) = why_once(action);
         report.error(*location, message, help);
@@ -211,6 +222,7 @@ fn assemble(all: Vec<Placed>, location: Location, report: &mut Report) -> Option
                 side_groups.forward_auth = Some(group);
             }
             Action::Limit(rates) => limit = Some(rates),
+            Action::Override(one) => overrides.add(one, location, report),
             Action::Rewrite(one) => rewrite = Some((one, location)),
             Action::Forward(targets) => {
                 let weighted = |target: &ForwardTarget| WeightedGroup { group: 0, weight: target.weight };
@@ -237,8 +249,11 @@ fn assemble(all: Vec<Placed>, location: Location, report: &mut Report) -> Option
     if let Some((_, location)) = mirror.as_ref().filter(|_| !forwards) {
         report.error(*location, "a mirror is for requests that are forwarded", "remove it");
     }
+    overrides.check_use(forwards, report);
+    let overrides = overrides.overrides;
     let (mirror, rewrite) = (mirror.map(|(mirror, _)| mirror), rewrite.map(|(rewrite, _)| rewrite));
-    let actions = Actions { cors, gates, request_headers, response_headers, limit, mirror, rewrite, last };
+    let actions =
+        Actions { cors, gates, request_headers, response_headers, limit, overrides, mirror, rewrite, last };
     Some(ParsedActions { actions, groups, side_groups })
 }
 
@@ -321,6 +336,9 @@ fn action(key: &str, raw: &raw::Value, report: &mut Report) -> Option<Placed> {
         }
         "forward" => forward(key, raw, report).map(|targets| plain(Action::Forward(targets))),
         "respond" => respond::respond(key, raw, report).map(|response| plain(Action::Respond(response))),
+        "max_body_bytes" | "client_body_timeout" | "response_timeout" | "tunnel_idle_timeout" | "log" => {
+            overrides::read(key, raw, report).map(|one| plain(Action::Override(one)))
+        }
         _ if fields::is_for_responses(key) => fields::edit((key, EditedHead::Response), raw, report)
             .map(|edit| plain(Action::EditResponse(edit))),
         _ => fields::edit((key, EditedHead::Request), raw, report).map(|edit| plain(Action::Edit(edit))),

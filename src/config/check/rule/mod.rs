@@ -7,6 +7,7 @@ pub(super) mod fields;
 mod gates;
 mod mirror;
 mod respond;
+mod overrides;
 mod response;
 mod shadow;
 mod sources;
@@ -39,6 +40,7 @@ use crate::config::check::section::Section;
 use crate::config::raw;
 use crate::config::report::Location;
 use crate::config::report::Report;
+use crate::policy::overrides::Overrides;
 
 /// A rule whose names are not looked up yet.
 pub(super) struct ParsedRule {
@@ -73,6 +75,7 @@ pub(super) fn rule(table: &raw::Table, known: &Known<'_>, output: &mut Output) -
             request_headers: Vec::new(),
             response_headers: Vec::new(),
             limit: None,
+            overrides: Overrides::default(),
             rewrite: None,
             last: FinalAction::Forward(Vec::new()),
         },

@@ -1,0 +1,88 @@
+//! Keys of a rule that take the place of those of its listener and its group.
+
+use std::time::Duration;
+
+use crate::config::check::kind::Choice;
+use crate::config::check::kind::Kind;
+use crate::config::check::kind::Size;
+use crate::config::check::kind::Time;
+use crate::config::check::kind::seconds;
+use crate::config::check::listener::MAX_BODY;
+use crate::config::check::listener::WEEK;
+use crate::config::raw;
+use crate::config::report::Location;
+use crate::config::report::Report;
+use crate::policy::overrides::LoggedRequests;
+use crate::policy::overrides::Overrides;
+
+const LOGGED: Choice<LoggedRequests> = Choice {
+    words: &[("all", LoggedRequests::All), ("errors", LoggedRequests::Errors), ("off", LoggedRequests::Off)],
+    aliases: &[],
+    later: &[],
+};
+
+/// A rule may be for requests that take long, which a group cannot be.
+const MAX_RESPONSE_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// One of the keys.
+#[derive(Clone, Copy)]
+pub(super) enum Override {
+    MaxBodyBytes(u64),
+    ClientBodyTimeout(Duration),
+    ResponseTimeout(Duration),
+    TunnelIdleTimeout(Duration),
+    Log(LoggedRequests),
+}
+
+/// None: the key is none of these, or it was reported what is wrong.
+pub(super) fn read(key: &str, raw: &raw::Value, report: &mut Report) -> Option<Override> {
+    match key {
+        "max_body_bytes" => Size(0..=MAX_BODY).parse(key, raw, report).map(Override::MaxBodyBytes),
+        "client_body_timeout" => seconds(1, 900).parse(key, raw, report).map(Override::ClientBodyTimeout),
+        "response_timeout" => Time(Duration::from_millis(100)..=MAX_RESPONSE_TIMEOUT)
+            .parse(key, raw, report)
+            .map(Override::ResponseTimeout),
+        "tunnel_idle_timeout" => seconds(0, WEEK).parse(key, raw, report).map(Override::TunnelIdleTimeout),
+        "log" => LOGGED.parse(key, raw, report).map(Override::Log),
+        _ => None,
+    }
+}
+
+/// What the keys of one rule say.
+#[derive(Default)]
+pub(super) struct ReadOverrides {
+    pub(super) overrides: Overrides,
+    /// Where one stands that has an effect only on requests that are forwarded.
+    backends: Option<(&'static str, Location)>,
+}
+
+impl ReadOverrides {
+    /// Reports a key that is there already.
+    pub(super) fn add(&mut self, one: Override, location: Location, report: &mut Report) {
+        let ReadOverrides { overrides, backends } = self;
+        let is_second = match one {
+            Override::MaxBodyBytes(bytes) => overrides.max_body_bytes.replace(bytes).is_some(),
+            Override::ClientBodyTimeout(time) => overrides.client_body_timeout.replace(time).is_some(),
+            Override::ResponseTimeout(time) => {
+                *backends = Some(("response_timeout", location));
+                overrides.response_timeout.replace(time).is_some()
+            }
+            Override::TunnelIdleTimeout(time) => {
+                *backends = Some(("tunnel_idle_timeout", location));
+                overrides.tunnel_idle_timeout.replace(time).is_some()
+            }
+            Override::Log(logged) => overrides.log.replace(logged).is_some(),
+        };
+        if is_second {
+            report.error(location, "the rule says this twice", "keep one of the two");
+        }
+    }
+
+    /// Reports what has no effect on a rule that does not forward.
+    pub(super) fn check_use(&self, forwards: bool, report: &mut Report) {
+        if let Some((key, location)) = self.backends.filter(|_| !forwards) {
+            let message = format!("`{key}` has no effect: the rule does not forward its requests");
+            report.warning(location, message, "remove it");
+        }
+    }
+}

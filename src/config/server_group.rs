@@ -11,6 +11,7 @@ use crate::policy::balance::Algorithm;
 use crate::policy::balance::WhenAllDown;
 use crate::policy::balance::sticky::CookieAttributes;
 use crate::policy::balance::sticky::StickyMode;
+use crate::policy::retry::RetryOn;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct ServerGroup {
@@ -31,6 +32,8 @@ pub struct ServerGroup {
     pub keepalive_connections: u32,
     /// Further backends tried, 0..=10.
     pub max_retries: u32,
+    /// After what.
+    pub retry_on: RetryOn,
     /// Bytes of a request's content that are received before a backend is chosen; 0: what comes with the head.
     pub request_buffer: u64,
     /// Bytes of the head of a response.

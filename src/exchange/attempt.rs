@@ -17,9 +17,13 @@ use crate::net::buffer::Buffer;
 use crate::net::clock::Moment;
 use crate::net::task;
 use crate::policy::compression::AcceptedCodings;
+use crate::policy::retry::Failure;
+use crate::policy::retry::Replay;
 use crate::policy::websocket;
 use crate::snapshot::group::Group;
 use crate::upstream::message::ReadTimeout;
+use crate::upstream::selection::Next;
+use crate::upstream::selection::Selection;
 use crate::worker::Worker;
 
 /// How a response was received.
@@ -32,6 +36,8 @@ pub(super) enum Relayed {
     ErrorPage { status: u16, is_read: bool },
     /// Its content was dropped, for the answer of this rule for responses. `is_read`: to its end.
     Replaced { rule: u8, is_read: bool },
+    /// The same, for another attempt with this member.
+    Retried { other: u32, is_read: bool },
 }
 
 impl Relayed {
@@ -40,7 +46,9 @@ impl Relayed {
         match self {
             Relayed::Whole(_) => true,
             Relayed::Switched => false,
-            Relayed::ErrorPage { is_read, .. } | Relayed::Replaced { is_read, .. } => *is_read,
+            Relayed::ErrorPage { is_read, .. }
+            | Relayed::Replaced { is_read, .. }
+            | Relayed::Retried { is_read, .. } => *is_read,
         }
     }
 }
@@ -61,6 +69,10 @@ pub(super) struct Attempt<'a> {
     /// The index of the backend that was chosen.
     pub(super) member: u32,
     pub(super) target: StickyTarget,
+    /// Who else can be asked. None: no status is tried again.
+    pub(super) selection: Option<&'a Selection<'a>>,
+    /// What another attempt would have to send again, before any response.
+    pub(super) replay: Cell<Replay>,
     pub(super) is_secure: bool,
     /// The client asked to switch protocols.
     pub(super) upgrade: bool,
@@ -94,6 +106,16 @@ impl Attempt<'_> {
     /// How long neither side of a tunnel may say anything; zero: for ever.
     pub(super) fn tunnel_idle_timeout(&self) -> Duration {
         self.terms.map_or(Duration::ZERO, ResponseTerms::tunnel_idle_timeout)
+    }
+
+    /// The member that is asked instead, where this status is one after which the group tries again.
+    #[inline]
+    pub(super) fn retry(&self, status: u16) -> Option<u32> {
+        let selection = self.selection.filter(|_| self.group.retry_on.has_status(status))?;
+        match selection.after(Some(Failure::Status), self.replay.get()) {
+            Next::Other(other) => Some(other),
+            Next::None | Next::Same => None,
+        }
     }
 
     /// Notes that a final response has begun.
@@ -134,7 +156,7 @@ impl Attempt<'_> {
     }
 
     /// Notes what a final status says about its backend.
-    fn judge(&self, status: u16) {
+    pub(super) fn judge(&self, status: u16) {
         match status {
             502..=504 => self.worker.balancer.note_failure(self.group, self.member),
             _ => self.worker.balancer.note_success(self.group, self.member),

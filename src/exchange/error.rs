@@ -18,6 +18,8 @@ pub enum ExchangeError {
     ClientGone,
     /// The backend's fault, or the network's behind us.
     Upstream(UpstreamError),
+    /// The status is one after which the group tries again: with the member of this index.
+    Retried(u32),
     /// Nobody's fault: the answer of the rule for responses with this index takes the place of the backend's.
     Replaced(u8),
 }
@@ -49,6 +51,8 @@ impl ExchangeError {
         match *self {
             ExchangeError::Refused(reason) => reason,
             ExchangeError::Replaced(_) => Reason::FixedResponse,
+            // The attempt that follows has a reason of its own.
+            ExchangeError::Retried(_) => Reason::NoBackend,
             ExchangeError::Body(BodyError::TimedOut) => Reason::BodyTimeout,
             ExchangeError::Body(BodyError::TooLarge) => Reason::BodyTooLarge,
             ExchangeError::Body(BodyError::Malformed(word)) => Reason::BadRequest(word, 400),
@@ -125,6 +129,7 @@ impl ExchangeError {
             | UpstreamError::ClosedBeforeResponse
             | UpstreamError::BrokenConnection(_)
             | UpstreamError::ResetBeforeResponse => Failure::NoResponse,
+            UpstreamError::ResponseTimeout => Failure::Timeout,
             _ => Failure::Exchange,
         })
     }

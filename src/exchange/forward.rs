@@ -97,7 +97,7 @@ impl Forward {
         if self.request_buffer > 0 || group.awaits_probes {
             Box::pin(self.wait_for_choice(stream, recording, group, worker)).await?;
         }
-        let mut selection = Selection::new(group, self.target.preference, &worker.balancer);
+        let selection = Selection::new(group, self.target.preference, &worker.balancer);
         let mut chosen = selection.choose().map_err(refusal)?;
         let mut fresh = false;
         recording.upstream_began(worker);
@@ -123,8 +123,12 @@ impl Forward {
                     // An attempt on a fresh one is the second chance already.
                     let carrier = Carrier { reused: lease.reused, is_shared: lease.is_shared() && !fresh };
                     let is_stopgap = lease.is_stopgap();
-                    match self.attempt(lease, (stream, chosen), recording, to).await {
+                    match self.attempt(lease, (stream, chosen, &selection), recording, to).await {
                         Ok(()) => return Ok(()),
+                        Err(ExchangeError::Retried(other)) => {
+                            (chosen, fresh) = (other, false);
+                            continue;
+                        }
                         Err(error) if is_stopgap => (error.of_stopgap(), carrier),
                         Err(error) => (error, carrier),
                     }
@@ -207,7 +211,7 @@ impl Forward {
     async fn attempt<S: Stream>(
         &mut self,
         lease: Lease<'_>,
-        (stream, member): (&mut S, u32),
+        (stream, member, selection): (&mut S, u32, &Selection<'_>),
         recording: &mut Recording,
         to: &ForwardTo<'_>,
     ) -> Result<(), ExchangeError> {
@@ -222,6 +226,8 @@ impl Forward {
             group,
             member,
             target: self.target,
+            selection: (!group.retry_on.statuses.is_empty()).then_some(selection),
+            replay: Cell::new(self.replay(recording)),
             is_secure: self.is_secure,
             upgrade: self.upgrade,
             accept: self.accept.clone(),
@@ -239,6 +245,7 @@ impl Forward {
         let last = if attempt.uploading.get() { None } else { Some(body.trailers()) };
         self.request.send(upstream, last, attempt.response_timeout(), &worker.buffers).await?;
         self.streamed = is_incomplete || self.request.has_early_piece();
+        attempt.replay.set(self.replay(recording));
         if attempt.request_is_read {
             recording.request_read(worker);
         }
@@ -265,6 +272,7 @@ impl Forward {
                 let page = page.map_or(&[][..], |page| &page.content);
                 Box::pin(local::send_page(page, reply, worker)).await?;
             }
+            Relayed::Retried { other, .. } => return Err(ExchangeError::Retried(other)),
             Relayed::Replaced { rule, .. } => return Err(ExchangeError::Replaced(rule)),
             Relayed::Switched => {}
         }

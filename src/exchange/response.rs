@@ -50,6 +50,8 @@ enum HeadStep {
     ErrorPage(u16),
     /// The rule for responses with this index has another answer.
     Replaced(u8),
+    /// Another attempt is made, with this member.
+    Retried(u32),
 }
 
 /// Receives the response and passes it on, up to its last piece.
@@ -87,6 +89,10 @@ pub(super) async fn relay(
             HeadStep::Replaced(rule) => {
                 let is_read = Box::pin(discard(reader, attempt)).await?;
                 return Ok(Relayed::Replaced { rule, is_read });
+            }
+            HeadStep::Retried(other) => {
+                let is_read = Box::pin(discard(reader, attempt)).await?;
+                return Ok(Relayed::Retried { other, is_read });
             }
             HeadStep::Malformed(word) => return Err(UpstreamError::BadResponse(word).into()),
         }
@@ -132,6 +138,10 @@ fn act_on_head(
         // To a client of HTTP/2, success would mean that its tunnel was set up (RFC 8441 §4).
         200..=299 if attempt.accept.is_some() => return HeadStep::Malformed("websocket_not_switched"),
         _ => {}
+    }
+    if let Some(other) = attempt.retry(status) {
+        attempt.judge(status);
+        return HeadStep::Retried(other);
     }
     recording.response_began(head.status, attempt.worker);
     attempt.note_answer(status);

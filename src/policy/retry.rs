@@ -1,5 +1,7 @@
 //! Whether a failed attempt may be followed by another one.
 
+use std::ops::RangeInclusive;
+
 /// What went wrong with an attempt, as far as trying again is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
@@ -14,9 +16,49 @@ pub enum Failure {
     SharedConnection,
     /// A fresh connection ended before any byte of a response.
     NoResponse,
-    /// Everything else, such as a response that takes too long: the backend may be at work on the
-    /// request still.
+    /// The response takes too long to begin: the backend may be at work on the request still.
+    Timeout,
+    /// The status is one of those after which the group tries again.
+    Status,
+    /// Everything else.
     Exchange,
+}
+
+/// After what a group tries a request again with another backend. What is owed to kept connections is tried again
+/// whatever stands here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RetryOn {
+    /// No connection came about.
+    pub connect: bool,
+    /// The backend closed the connection before any byte of a response.
+    pub closed: bool,
+    /// The response did not begin in time.
+    pub timeout: bool,
+    pub statuses: Vec<RangeInclusive<u16>>,
+}
+
+impl RetryOn {
+    /// What is safe, and no more.
+    pub const DEFAULT: RetryOn =
+        RetryOn { connect: true, closed: true, timeout: false, statuses: Vec::new() };
+
+    pub fn has_status(&self, status: u16) -> bool {
+        self.statuses.iter().any(|statuses| statuses.contains(&status))
+    }
+
+    /// Whether the group lets another backend try after this failure.
+    fn allows(&self, failure: Failure) -> bool {
+        match failure {
+            Failure::Connect => self.connect,
+            Failure::NoResponse => self.closed,
+            Failure::Timeout => self.timeout,
+            Failure::NothingSent
+            | Failure::StaleConnection
+            | Failure::SharedConnection
+            | Failure::Status
+            | Failure::Exchange => true,
+        }
+    }
 }
 
 /// What another attempt would have to send again.
@@ -42,9 +84,9 @@ pub enum RetryVerdict {
 }
 
 /// Decides after an attempt failed. `backends_left` is how many more `max_retries` allows.
-pub fn after(failure: Failure, replay: Replay, backends_left: u32) -> RetryVerdict {
+pub fn after(failure: Failure, replay: Replay, backends_left: u32, retry_on: &RetryOn) -> RetryVerdict {
     match failure {
-        _ if !replay.complete => RetryVerdict::GiveUp,
+        _ if !replay.complete || !retry_on.allows(failure) => RetryVerdict::GiveUp,
         Failure::Connect if backends_left > 0 => RetryVerdict::OtherBackend,
         // A backend that closes idle connections must not cost its clients an error: this retry is
         // owed to our own pooling and does not count (RFC 9112 §9.3.1).
@@ -56,7 +98,9 @@ pub fn after(failure: Failure, replay: Replay, backends_left: u32) -> RetryVerdi
         }
         Failure::SharedConnection if replay.idempotent => RetryVerdict::Elsewhere,
         // The backend takes connections but answers nothing: it is ending, or worse.
-        Failure::NoResponse if replay.idempotent && !replay.sticky && backends_left > 0 => {
+        Failure::NoResponse | Failure::Timeout | Failure::Status
+            if replay.idempotent && !replay.sticky && backends_left > 0 =>
+        {
             RetryVerdict::OtherBackend
         }
         _ => RetryVerdict::GiveUp,
@@ -142,9 +186,42 @@ mod tests {
             (Failure::NoResponse, STICKY, 1, RetryVerdict::GiveUp),
             (Failure::Connect, STICKY, 1, RetryVerdict::OtherBackend),
             (Failure::Exchange, WHOLE, 1, RetryVerdict::GiveUp),
+            (Failure::Timeout, WHOLE, 1, RetryVerdict::GiveUp),
         ] {
-            assert_eq!(after(failure, replay, left), verdict, "{failure:?} {replay:?} {left}");
+            assert_eq!(
+                after(failure, replay, left, &RetryOn::DEFAULT),
+                verdict,
+                "{failure:?} {replay:?} {left}"
+            );
         }
+    }
+
+    #[test]
+    fn a_group_says_after_what_another_backend_is_asked() {
+        const WHOLE: Replay = Replay { idempotent: true, complete: true, sticky: false };
+        const UNSAFE: Replay = Replay { idempotent: false, ..WHOLE };
+        const STICKY: Replay = Replay { sticky: true, ..WHOLE };
+        let only_timeout = RetryOn { timeout: true, ..RetryOn::default() };
+        for (failure, replay, verdict) in [
+            (Failure::Timeout, WHOLE, RetryVerdict::OtherBackend),
+            (Failure::Timeout, UNSAFE, RetryVerdict::GiveUp),
+            (Failure::Timeout, STICKY, RetryVerdict::GiveUp),
+            (Failure::Connect, WHOLE, RetryVerdict::GiveUp),
+            (Failure::NoResponse, WHOLE, RetryVerdict::GiveUp),
+            (Failure::NothingSent, UNSAFE, RetryVerdict::SameBackend),
+            (Failure::StaleConnection, WHOLE, RetryVerdict::SameBackend),
+            (Failure::Status, WHOLE, RetryVerdict::OtherBackend),
+            (Failure::Status, UNSAFE, RetryVerdict::GiveUp),
+            (Failure::Status, STICKY, RetryVerdict::GiveUp),
+        ] {
+            assert_eq!(after(failure, replay, 1, &only_timeout), verdict, "{failure:?} {replay:?}");
+        }
+        assert_eq!(after(Failure::Status, WHOLE, 0, &only_timeout), RetryVerdict::GiveUp);
+        let statuses = RetryOn { statuses: vec![502..=503], ..RetryOn::default() };
+        assert_eq!(
+            [501, 502, 503, 504].map(|status| statuses.has_status(status)),
+            [false, true, true, false]
+        );
     }
 
     #[test]

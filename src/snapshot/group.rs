@@ -16,6 +16,7 @@ use crate::policy::balance::sticky::BackendTokens;
 use crate::policy::balance::sticky::StickyMode;
 use crate::policy::balance::sticky::WrittenAttributes;
 use crate::policy::balance::weighted_round_robin::RoundSchedule;
+use crate::policy::retry::RetryOn;
 use crate::snapshot::affinity::Affinity;
 use crate::snapshot::backend::Backend;
 use crate::snapshot::rcu_cell::RcuCell;
@@ -47,6 +48,7 @@ pub struct Group {
     /// Idle upstream connections, over all backends and workers.
     pub keepalive_connections: usize,
     pub max_retries: u32,
+    pub retry_on: RetryOn,
     /// Bytes of a request's content that are received before a backend is chosen; 0: what comes with the head.
     pub request_buffer: usize,
     /// What the head of a response may be like.
@@ -207,6 +209,7 @@ impl Group {
             keepalive_timeout: Duration::ZERO,
             keepalive_connections: 0,
             max_retries: 0,
+            retry_on: RetryOn::DEFAULT,
             request_buffer: 0,
             response_limits: ResponseLimits { max_header_bytes: 0, max_headers: 0 },
             default_host: None,

@@ -1,5 +1,8 @@
 //! Which backends a client is sent to, one after the other, until one of them serves it.
 
+use std::cell::Cell;
+use std::cell::RefCell;
+
 use arrayvec::ArrayVec;
 
 use crate::policy::retry;
@@ -27,9 +30,9 @@ pub struct Selection<'s> {
     group: &'s Group,
     balancer: &'s Balancer,
     preference: Preference,
-    tried: ArrayVec<u32, MAX_TRIED>,
-    retries_left: u32,
-    may_ask_standby: bool,
+    tried: RefCell<ArrayVec<u32, MAX_TRIED>>,
+    retries_left: Cell<u32>,
+    may_ask_standby: Cell<bool>,
 }
 
 /// The backend that is asked after a failed attempt.
@@ -49,37 +52,38 @@ impl<'s> Selection<'s> {
             group,
             balancer,
             preference,
-            tried: ArrayVec::new(),
-            retries_left: group.max_retries,
-            may_ask_standby: group.max_retries > 0,
+            tried: RefCell::default(),
+            retries_left: Cell::new(group.max_retries),
+            may_ask_standby: Cell::new(group.max_retries > 0),
         }
     }
 
     /// The next backend: the client's own, or else one that was not tried yet. Its index in the group, or why there is
     /// none.
-    pub fn choose(&mut self) -> Result<u32, Availability> {
-        let own = self.valid_owner().filter(|own| !self.tried.contains(own));
-        let chosen = own.or_else(|| self.balancer.choose(self.group, self.preference.key, &self.tried));
+    pub fn choose(&self) -> Result<u32, Availability> {
+        let mut tried = self.tried.borrow_mut();
+        let own = self.valid_owner().filter(|own| !tried.contains(own));
+        let chosen = own.or_else(|| self.balancer.choose(self.group, self.preference.key, &tried));
         let Some(chosen) = chosen else {
             return Err(self.balancer.availability(self.group).unwrap_or(Availability::NoBackends));
         };
         // The capacity covers the most retries that the configuration allows.
-        let _ = self.tried.try_push(chosen);
+        let _ = tried.try_push(chosen);
         Ok(chosen)
     }
 
     /// Decides what follows a failed attempt with the backend that was chosen last. No failure: there is none that
     /// another attempt could mend.
-    pub fn after(&mut self, failure: Option<Failure>, replay: Replay) -> Next {
+    pub fn after(&self, failure: Option<Failure>, replay: Replay) -> Next {
         // Where every active backend has failed, a standby is asked besides.
-        let to_standby =
-            self.may_ask_standby && self.balancer.has_only_standbys_left(self.group, &self.tried);
-        let backends_left = self.retries_left.max(u32::from(to_standby));
+        let to_standby = self.may_ask_standby.get()
+            && self.balancer.has_only_standbys_left(self.group, &self.tried.borrow());
+        let backends_left = self.retries_left.get().max(u32::from(to_standby));
         // A client that was sent elsewhere, because its own backend is gone, has nothing to lose there.
-        let sticky =
-            self.preference.backend.is_some() && self.preference.backend == self.tried.last().copied();
+        let sticky = self.preference.backend.is_some()
+            && self.preference.backend == self.tried.borrow().last().copied();
         let verdict = failure.map_or(RetryVerdict::GiveUp, |failure| {
-            retry::after(failure, Replay { sticky, ..replay }, backends_left)
+            retry::after(failure, Replay { sticky, ..replay }, backends_left, &self.group.retry_on)
         });
         match verdict {
             RetryVerdict::GiveUp => Next::None,
@@ -89,8 +93,8 @@ impl<'s> Selection<'s> {
             }
             RetryVerdict::OtherBackend | RetryVerdict::Elsewhere => match self.choose() {
                 Ok(other) => {
-                    self.retries_left = self.retries_left.saturating_sub(1);
-                    self.may_ask_standby &= !to_standby;
+                    self.retries_left.set(self.retries_left.get().saturating_sub(1));
+                    self.may_ask_standby.set(self.may_ask_standby.get() && !to_standby);
                     Next::Other(other)
                 }
                 Err(_) if verdict == RetryVerdict::Elsewhere => Next::Same,

@@ -68,6 +68,7 @@ mod request_ids;
 mod response_headers;
 mod response_rules;
 mod retries;
+mod retry_on;
 mod rule_overrides;
 mod rules;
 mod session_resumption;

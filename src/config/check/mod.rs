@@ -28,6 +28,7 @@ mod passive_check;
 mod process;
 mod references;
 mod response_headers;
+mod retry_on;
 mod route_test;
 mod rule;
 mod section;

@@ -24,6 +24,7 @@ use crate::config::check::listener::KIB;
 use crate::config::check::listener::MIB;
 use crate::config::check::names::Known;
 use crate::config::check::passive_check;
+use crate::config::check::retry_on::RetryOnList;
 use crate::config::check::section::Output;
 use crate::config::check::section::Section;
 use crate::config::check::sticky;
@@ -32,6 +33,7 @@ use crate::config::report::Report;
 use crate::http::headers::MAX_FIELDS;
 use crate::policy::balance::Algorithm;
 use crate::policy::balance::WhenAllDown;
+use crate::policy::retry::RetryOn;
 
 /// The most fields that a head can have.
 const MAX_HEAD_FIELDS: u32 = MAX_FIELDS as u32;
@@ -59,6 +61,7 @@ pub(super) fn server_group(table: &raw::Table, known: &Known<'_>, output: &mut O
         ),
         keepalive_connections: section.read("keepalive_connections", &Integer(0..=1_000_000), 1_024),
         max_retries: section.read("max_retries", &Integer(0..=10), 1),
+        retry_on: section.read("retry_on", &RetryOnList, RetryOn::DEFAULT),
         max_response_header_bytes: section.read("max_response_header_bytes", &Size(KIB..=MIB), 64 * KIB),
         max_response_headers: section.read(
             "max_response_headers",
@@ -91,7 +94,7 @@ pub(super) fn server_group(table: &raw::Table, known: &Known<'_>, output: &mut O
     group.health_check = health_check::health_check(&mut section, &group);
     group.passive_check = passive_check::passive_check(&mut section);
     group.sticky = sticky::sticky(&mut section);
-    check_slow_start(&group, &mut section);
+    check_effects(&group, &mut section);
     check_backends(&group, section.report());
     section.close();
     group
@@ -156,8 +159,11 @@ fn backend(table: &raw::Table, output: &mut Output) -> Option<Backend> {
     Some(Backend { address, weight: u8::try_from(weight).unwrap_or(u8::MAX), role, location })
 }
 
-/// As in the cloud products, only weighted round robin lets a share grow.
-fn check_slow_start(group: &ServerGroup, section: &mut Section<'_, '_>) {
+fn check_effects(group: &ServerGroup, section: &mut Section<'_, '_>) {
+    if group.max_retries == 0 {
+        section.warn_idle("retry_on", Some("max_retries = 0 tries nothing again"));
+    }
+    // As in the cloud products, only weighted round robin lets a share grow.
     let has_effect = group.slow_start.is_zero() || group.algorithm == Algorithm::WeightedRoundRobin;
     if !has_effect {
         section.warn_idle("slow_start", Some("only weighted_round_robin lets the share of a backend grow"));

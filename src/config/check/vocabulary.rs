@@ -21,7 +21,7 @@ const LATER: [(&str, &[&str]); 7] = [
         "[[listener]]",
         &["bandwidth_bytes_per_second", "deletion_protection", "enabled", "modification_protection"],
     ),
-    ("[[server_group]]", &["retry_on", "source_address"]),
+    ("[[server_group]]", &["source_address"]),
     ("[[server_group.backend]]", &["enabled", "max_connections"]),
     ("[server_group.health_check]", &["expect_payload", "payload"]),
 ];
@@ -115,7 +115,7 @@ const FOREIGN_KEYS: [(&str, &str); 97] = [
         "proxy_http_version",
         "backends get HTTP/1.1; for HTTP/2 write protocol = \"h2c\", or http2 = true beside \"https\", in [[server_group]]",
     ),
-    ("proxy_next_upstream", "write max_retries in [[server_group]]"),
+    ("proxy_next_upstream", "write retry_on = [\"connect\", \"closed\", 503] in [[server_group]]"),
     ("proxy_pass", "write default_group = \"…\" in [[listener]]"),
     ("proxy_read_timeout", "write response_timeout in [[server_group]]"),
     ("proxy_request_buffering", "write request_buffer in [[server_group]]"),

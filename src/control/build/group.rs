@@ -75,6 +75,7 @@ impl GroupBuilder<'_> {
         group.keepalive_timeout = wanted.keepalive_timeout;
         group.keepalive_connections = wanted.keepalive_connections as usize;
         group.max_retries = wanted.max_retries;
+        group.retry_on = wanted.retry_on.clone();
         group.request_buffer = usize::try_from(wanted.request_buffer).unwrap_or(usize::MAX);
         group.response_limits = response_limits;
         group.default_host = wanted.default_host.clone();

@@ -233,28 +233,40 @@ fn assemble(all: Vec<Placed>, location: Location, report: &mut Report) -> Option
             Action::Respond(response) => last = Some(FinalAction::Respond(response)),
         }
     }
-    if response_headers.len() > MAX_EDITS {
-        let message = format!("the rule has more than {MAX_EDITS} edits of response headers");
-        report.error(location, message, "remove some, or write some of them in the listener");
-    }
+    check_number(&response_headers, location, report);
     let Some(last) = last else {
         let help = "add group = \"…\", redirect = { … } or respond = { … }";
         report.error(location, "the rule does not say where its requests go", help);
         return None;
     };
     let forwards = matches!(last, FinalAction::Forward(_));
-    if let Some((_, location)) = rewrite.as_ref().filter(|_| !forwards) {
-        report.error(*location, "a rewrite is for requests that are forwarded", "remove it");
-    }
-    if let Some((_, location)) = mirror.as_ref().filter(|_| !forwards) {
-        report.error(*location, "a mirror is for requests that are forwarded", "remove it");
+    let (mirror, mirror_place) = mirror.unzip();
+    let (rewrite, rewrite_place) = rewrite.unzip();
+    if !forwards {
+        refuse_unforwarded([("a rewrite", rewrite_place), ("a mirror", mirror_place)], report);
     }
     overrides.check_use(forwards, report);
     let overrides = overrides.overrides;
-    let (mirror, rewrite) = (mirror.map(|(mirror, _)| mirror), rewrite.map(|(rewrite, _)| rewrite));
     let actions =
         Actions { cors, gates, request_headers, response_headers, limit, overrides, mirror, rewrite, last };
     Some(ParsedActions { actions, groups, side_groups })
+}
+
+/// Reports more edits than there is room for.
+fn check_number(response_headers: &[HeaderEdit], location: Location, report: &mut Report) {
+    if response_headers.len() > MAX_EDITS {
+        let message = format!("the rule has more than {MAX_EDITS} edits of response headers");
+        report.error(location, message, "remove some, or write some of them in the listener");
+    }
+}
+
+/// Reports what only makes sense on the way to a backend.
+fn refuse_unforwarded(actions: [(&str, Option<Location>); 2], report: &mut Report) {
+    for (what, location) in actions {
+        if let Some(location) = location {
+            report.error(location, format!("{what} is for requests that are forwarded"), "remove it");
+        }
+    }
 }
 
 /// The value of this key.

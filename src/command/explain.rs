@@ -17,6 +17,8 @@ use crate::control::credentials::certificates::read_file;
 use crate::control::explain;
 use crate::control::explain::answer::Explanation;
 use crate::control::explain::answer::GroupExplanation;
+use crate::control::explain::answer::ResponseExplanation;
+use crate::control::explain::answer::RuleExplanation;
 use crate::control::explain::question::Question;
 use crate::snapshot::Snapshot;
 use crate::telemetry::operator::log_line;
@@ -49,6 +51,12 @@ pub(super) struct Arguments {
     /// The listener, where several fit the URL.
     #[arg(long, value_name = "NAME")]
     listener: Option<String>,
+    /// The status that a backend answers with, for what becomes of its response.
+    #[arg(long, value_name = "STATUS", default_value_t = 200, value_parser = clap::value_parser!(u16).range(200..=599))]
+    status: u16,
+    /// A header of that response, as curl takes it; may be repeated.
+    #[arg(long = "response-header", value_name = "NAME: VALUE")]
+    response_headers: Vec<String>,
     /// As JSON.
     #[arg(long)]
     json: bool,
@@ -79,6 +87,10 @@ fn question(arguments: &Arguments) -> Result<Question, String> {
     for header in &arguments.headers {
         question.add_header(header)?;
     }
+    for header in &arguments.response_headers {
+        question.add_response_header(header)?;
+    }
+    question.status = arguments.status;
     question.source = arguments.src;
     question.sni.clone_from(&arguments.sni);
     question.listener.clone_from(&arguments.listener);
@@ -131,20 +143,16 @@ fn to_text(question: &Question, explanation: &Explanation) -> String {
     if !explanation.rules.is_empty() {
         lines.push(String::new());
     }
-    let width = explanation.rules.iter().map(|rule| rule.name.len()).max().unwrap_or(0);
-    for rule in &explanation.rules {
-        let verdict = match (rule.verdict.as_str(), &rule.missed) {
-            ("taken", _) => "takes the request".to_owned(),
-            ("missed", Some(condition)) => format!("no: {condition}"),
-            _ => "not reached".to_owned(),
-        };
-        lines.push(format!("{:>5}  {:width$}  {verdict}", rule.priority, rule.name));
-    }
+    lines.extend(rule_lines(&explanation.rules, "takes the request"));
     lines.push(String::new());
     lines.push(outcome(explanation));
-    if !explanation.besides.is_empty() {
-        lines.push(format!("  with    {}", explanation.besides.join(", ")));
+    let is_detailed = |word: &&String| explanation.details.iter().any(|(key, _)| key == *word);
+    let others: Vec<&str> =
+        explanation.besides.iter().filter(|word| !is_detailed(word)).map(String::as_str).collect();
+    if !others.is_empty() {
+        lines.push(format!("  with    {}", others.join(", ")));
     }
+    lines.extend(explanation.details.iter().map(|(key, text)| format!("  {key}: {text}")));
     if let Some(target) = &explanation.target {
         lines.push(format!("  target  {target}"));
     }
@@ -154,6 +162,7 @@ fn to_text(question: &Question, explanation: &Explanation) -> String {
     lines.extend(explanation.removed_headers.iter().map(|name| format!("  without {name}")));
     lines.extend(explanation.set_headers.iter().map(|(name, value)| format!("  with    {name}: {value}")));
     lines.extend(explanation.groups.iter().flat_map(group_lines));
+    lines.extend(explanation.response.iter().flat_map(response_lines));
     lines.join("\n")
 }
 
@@ -162,8 +171,38 @@ fn outcome(explanation: &Explanation) -> String {
     match (explanation.status, &explanation.location) {
         (Some(status), Some(location)) => format!("{status} to {location}: {why}"),
         (Some(status), None) => format!("{status}: {why}"),
+        (None, _) if explanation.action == "refuse" => format!("refused: {why}"),
         (None, _) => format!("forwarded: {why}"),
     }
+}
+
+fn rule_lines(rules: &[RuleExplanation], taken: &str) -> Vec<String> {
+    let width = rules.iter().map(|rule| rule.name.len()).max().unwrap_or(0);
+    let line = |rule: &RuleExplanation| {
+        let verdict = match (rule.verdict.as_str(), &rule.missed) {
+            ("taken", _) => taken.to_owned(),
+            ("missed", Some(condition)) => format!("no: {condition}"),
+            _ => "not reached".to_owned(),
+        };
+        format!("{:>5}  {:width$}  {verdict}", rule.priority, rule.name)
+    };
+    rules.iter().map(line).collect()
+}
+
+/// Nothing where the response passes as it is.
+fn response_lines(response: &ResponseExplanation) -> Vec<String> {
+    let ResponseExplanation { status, rules, rule: _, is_error_page, set_headers, removed_headers } =
+        response;
+    let mut lines = rule_lines(rules, "takes the response");
+    if *is_error_page {
+        lines.push("  with    an error page".to_owned());
+    }
+    lines.extend(removed_headers.iter().map(|name| format!("  without {name}")));
+    lines.extend(set_headers.iter().map(|(name, value)| format!("  with    {name}: {value}")));
+    if !lines.is_empty() {
+        lines.splice(0..0, [String::new(), format!("the response with status {status}")]);
+    }
+    lines
 }
 
 fn group_lines(group: &GroupExplanation) -> Vec<String> {

@@ -18,15 +18,18 @@ pub struct RateLimit {
     interval_ns: u64,
     /// How early one may come.
     tolerance_ns: u64,
+    /// As it was asked for.
+    pub per_second: u32,
+    pub burst: u32,
 }
 
 impl RateLimit {
     /// At least one event per second, and `burst` more at once.
     pub fn new(per_second: u32, burst: u32) -> RateLimit {
-        let per_second = u64::from(per_second.max(1));
-        let interval_ns = SECOND_NS / per_second;
-        let early = (per_second / EARLY_PARTS_OF_SECOND).saturating_sub(1) + u64::from(burst);
-        RateLimit { interval_ns, tolerance_ns: interval_ns * early }
+        let per_second = per_second.max(1);
+        let interval_ns = SECOND_NS / u64::from(per_second);
+        let early = (u64::from(per_second) / EARLY_PARTS_OF_SECOND).saturating_sub(1) + u64::from(burst);
+        RateLimit { interval_ns, tolerance_ns: interval_ns * early, per_second, burst }
     }
 
     /// Whether an event at `now_ns` is let through, and when the next one is due then. `due_ns` is when this one was due;

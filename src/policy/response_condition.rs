@@ -15,6 +15,20 @@ pub struct ResponseCondition {
 }
 
 impl ResponseCondition {
+    /// The first part that a response does not fulfil, in words.
+    pub fn missed(&self, status: u16, headers: &Headers<'_>) -> Option<String> {
+        if !self.statuses.is_empty() && !self.statuses.iter().any(|range| range.contains(&status)) {
+            let text = |range: &RangeInclusive<u16>| match (range.start(), range.end()) {
+                (first, last) if first == last => first.to_string(),
+                (first, last) => format!("{first}-{last}"),
+            };
+            let statuses: Vec<String> = self.statuses.iter().map(text).collect();
+            return Some(format!("status {}", statuses.join(" or ")));
+        }
+        let missed = self.headers.iter().find(|test| !test.holds(headers));
+        missed.map(|test| format!("response header {test}"))
+    }
+
     pub fn holds(&self, status: u16, headers: &Headers<'_>) -> bool {
         let is_status = self.statuses.is_empty() || self.statuses.iter().any(|range| range.contains(&status));
         is_status && self.headers.iter().all(|test| test.holds(headers))

@@ -31,6 +31,8 @@ pub struct ResponseRules {
 
 /// What becomes of a response that a rule takes.
 pub struct CompiledResponseRule {
+    pub name: String,
+    pub priority: u32,
     pub response: ResponseCondition,
     pub headers: HeaderEdits,
     /// What takes the place of the response.

@@ -157,3 +157,102 @@ fn a_table_of_requests_tells_what_went_elsewhere() {
     let (code, _, error) = test("wrong.toml");
     assert!(code == 3 && error.contains("`rules`"), "{error}");
 }
+
+/// Rules for both directions, limits and lists.
+fn rules_for_responses(backend: &Backend) -> Scenario {
+    let response_rule = |name: &str, priority: u32, lines: &str| {
+        rule(name, priority, &format!("direction = \"response\"\n{lines}"))
+    };
+    scenario(backend)
+        .table("[[ip_group]]\nname = \"office\"\nentries = [\"10.0.0.0/8\"]\n[[ip_group]]\nname = \"bad\"\nentries = [\"192.0.2.66\"]")
+        .table("[[server_group]]\nname = \"shadow\"\n[[server_group.backend]]\naddress = \"127.0.0.1:1\"")
+        .listener("deny = [\"bad\"]\nrequests_per_second = 500")
+        .listener("response_headers = [{ remove_header = { name = \"server\" } }]")
+        .table(&rule("staff", 10, "source_ip = [\"office\", \"192.0.2.8\"]\nrespond = { body = \"staff\" }"))
+        .table(&rule(
+            "api",
+            20,
+            "path_prefix = \"/api\"\nset_response_header = { name = \"x-ip\", value = { system = \"client_ip\" } }\n\
+             limit = { requests_per_second = 40000, per_client_requests_per_second = 10, burst = 20 }\n\
+             mirror = { group = \"shadow\", percent = 10 }\ngroup = \"app\"",
+        ))
+        .table(&response_rule("puts", 1, "method = \"PUT\"\nrespond = { code = 500 }"))
+        .table(&response_rule("text", 2, "response_header = { name = \"content-type\", values = [\"text/*\"] }\nremove_response_header = { name = \"x-powered-by\" }"))
+        .table(&response_rule("errors", 3, "status = [\"5xx\"]\nrespond = { code = 503, body = \"sorry\" }"))
+        .table("[[error_page]]\nstatus = 404\nfile = \"404.html\"\nupstream = true")
+        .file("404.html", "<p>no")
+}
+
+#[test]
+fn what_becomes_of_the_response_is_told_too() {
+    let backend = Backend::fixed("HTTP/1.1 502 Bad Gateway\r\nContent-Length: 1\r\nServer: app\r\n\r\nx");
+    let ringway = rules_for_responses(&backend).start();
+    let url = format!("{}://a.example:{}/api", scheme(), ringway.address().port());
+    let told = explained(&ringway, &["GET", &url, "--src", "192.0.2.7"]);
+    assert_eq!(told["rules"][0]["missed"], "source_ip 192.0.2.8, \"office\"");
+    let response = &told["response"];
+    assert_eq!((&response["status"], &response["rule"]), (&200.into(), &serde_json::Value::Null));
+    let missed: Vec<_> = response["rules"].as_array().unwrap().iter().map(|rule| &rule["missed"]).collect();
+    assert_eq!(missed, ["method \"PUT\"", "response header content-type = \"text/*\"", "status 500-599"]);
+    assert_eq!(response["set_headers"], serde_json::json!([["x-ip", "192.0.2.7"]]));
+    assert_eq!(response["removed_headers"], serde_json::json!(["server"]));
+    assert_eq!(
+        told["details"],
+        serde_json::json!([
+            ["listener limit", "500 requests per second"],
+            [
+                "limit",
+                "40000 requests per second with a burst of 20, 10 requests per second of each client with a burst of 20"
+            ],
+            ["mirror", "10 % of requests to \"shadow\", with content"]
+        ])
+    );
+    let told = explained(&ringway, &["GET", &url, "--status", "502"]);
+    assert_eq!((&told["response"]["status"], &told["response"]["rule"]), (&503.into(), &"errors".into()));
+    let mut client = Client::connect(ringway.address());
+    client.send("GET /api HTTP/1.1\r\nHost: a.example\r\n\r\n");
+    let answer = client.read_response();
+    assert_eq!(
+        (answer.status, answer.head.field("server"), answer.head.field("x-ip")),
+        (503, None, Some("127.0.0.1"))
+    );
+    let told = explained(
+        &ringway,
+        &["GET", &url, "--status", "404", "--response-header", "content-type: text/html"],
+    );
+    assert_eq!(
+        (&told["response"]["rule"], &told["response"]["is_error_page"]),
+        (&"text".into(), &true.into())
+    );
+    assert_eq!(told["response"]["removed_headers"], serde_json::json!(["server", "x-powered-by"]));
+}
+
+#[test]
+fn answers_of_our_own_are_told_and_all_of_it_for_people() {
+    let backend = Backend::echo_head();
+    let ringway = rules_for_responses(&backend).start();
+    let url = format!("{}://a.example:{}/api", scheme(), ringway.address().port());
+    // Answers of our own are edited as well, and no rule for responses is asked.
+    let told = explained(&ringway, &["PUT", &url, "--src", "10.1.2.3"]);
+    assert_eq!(
+        (&told["response"]["status"], &told["response"]["rules"]),
+        (&200.into(), &serde_json::json!([]))
+    );
+    let told = explained(&ringway, &["GET", &url, "--src", "192.0.2.66"]);
+    assert_eq!((&told["action"], &told["reason"]), (&"refuse".into(), &"access_denied".into()));
+    let (code, text, error) =
+        run(&ringway, &["explain", "-c", "ringway.toml", "GET", &url, "--status", "500"]);
+    assert_eq!(code, 0, "{error}");
+    for line in [
+        "   10  staff  no: source_ip 192.0.2.8, \"office\"",
+        "  listener limit: 500 requests per second",
+        "the response with status 503",
+        "    3  errors  takes the response",
+        "  without server",
+        "  with    x-ip: 127.0.0.1",
+    ] {
+        assert!(text.lines().any(|its| its == line), "no {line:?} in\n{text}");
+    }
+    let (code, _, error) = run(&ringway, &["explain", "GET", &url, "--status", "99"]);
+    assert!(code == 2 && error.contains("--status"), "{error}");
+}

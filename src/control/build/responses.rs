@@ -89,6 +89,8 @@ pub(super) fn compile(
         false => None,
     };
     let rules = own.into_iter().map(|rule| CompiledResponseRule {
+        name: rule.name.clone(),
+        priority: rule.priority,
         response: rule.response.clone(),
         headers: HeaderEdits::new(rule.headers.iter().cloned()),
         respond: rule.respond.as_ref().map(|response| fixed_response(response, pages)),

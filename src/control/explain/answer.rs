@@ -36,8 +36,29 @@ pub struct Explanation {
     /// Fields that the rule writes, and names of those that it takes away.
     pub set_headers: Vec<(String, String)>,
     pub removed_headers: Vec<String>,
+    /// What `besides` and the listener's limit say, each with its key.
+    pub details: Vec<(String, String)>,
+    /// What becomes of the response; of a backend's, if its status is the one that was asked with.
+    pub response: Option<ResponseExplanation>,
     /// In words.
     pub why: String,
+}
+
+/// What becomes of a response.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct ResponseExplanation {
+    /// What the client gets.
+    pub status: u16,
+    /// Every rule for responses, in the order in which they are asked.
+    pub rules: Vec<RuleExplanation>,
+    /// The name of the one that takes the response.
+    pub rule: Option<String>,
+    /// An error page takes the place of the content.
+    pub is_error_page: bool,
+    /// Fields that the listener and rules write, and names of those that they take away.
+    pub set_headers: Vec<(String, String)>,
+    pub removed_headers: Vec<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]

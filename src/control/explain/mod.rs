@@ -4,10 +4,12 @@
 //! tables of `snapshot/`. Here is only what they are asked with and how it reads.
 
 pub mod answer;
+mod details;
 mod groups;
 pub mod offline;
 pub mod question;
 mod request;
+mod response;
 
 use std::sync::Arc;
 
@@ -45,6 +47,12 @@ pub fn explain(snapshot: &Snapshot, question: &Question) -> Result<Explanation, 
         host: text(&asked.host),
         ..Explanation::default()
     };
+    if listener.access.as_ref().is_some_and(|access| !access.admits(question.source)) {
+        explanation.action = "refuse".to_owned();
+        explanation.reason = Some("access_denied".to_owned());
+        explanation.why = "the address may not connect to the listener (allow, deny)".to_owned();
+        return Ok(explanation);
+    }
     if let Err(status) = asked.admit() {
         explanation.action = "refuse".to_owned();
         explanation.status = Some(status);
@@ -52,11 +60,10 @@ pub fn explain(snapshot: &Snapshot, question: &Question) -> Result<Explanation, 
             421 => "the certificate of this connection does not cover the host".to_owned(),
             _ => "the method is not served".to_owned(),
         };
-        return Ok(explanation);
-    }
-    if !redirected(&asked, &mut explanation) {
+    } else if !redirected(&asked, &mut explanation) {
         routed(&asked, &mut explanation);
     }
+    response::explain(&asked, question, &mut explanation)?;
     Ok(explanation)
 }
 
@@ -122,6 +129,7 @@ fn routed(asked: &AskedRequest<'_, '_>, explanation: &mut Explanation) {
     let mut spelled = Vec::new();
     let http = asked.listener.http();
     let Some(rules) = &http.rules else {
+        explanation.details = details::details(asked.listener, None);
         return defaulted(asked, asked.head.target.path_and_query, explanation);
     };
     if rules.normalizes && !is_normal(path) && normalize(path, &mut spelled).is_err() {
@@ -139,9 +147,13 @@ fn routed(asked: &AskedRequest<'_, '_>, explanation: &mut Explanation) {
         Some((index, rule)) => {
             explanation.rule = Some(rule.name.to_string());
             let captures = rules.router().captures(index, path, memory.scratch(rules));
+            explanation.details = details::details(asked.listener, Some(rule));
             acted(asked, rule, &asked.values(path, query, &captures), explanation);
         }
-        None => defaulted(asked, &asked.target(path), explanation),
+        None => {
+            explanation.details = details::details(asked.listener, None);
+            defaulted(asked, &asked.target(path), explanation);
+        }
     }
 }
 

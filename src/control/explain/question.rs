@@ -23,6 +23,16 @@ pub struct Question {
     pub listener: Option<String>,
     /// The name that the TLS handshake asks for; None: the host.
     pub sni: Option<String>,
+    /// What a backend answers.
+    #[serde(default = "usual_status")]
+    pub status: u16,
+    /// Fields of its response.
+    #[serde(default)]
+    pub response_headers: Vec<(String, String)>,
+}
+
+fn usual_status() -> u16 {
+    200
 }
 
 /// The most bytes of a question's URL and headers together.
@@ -65,6 +75,8 @@ impl Question {
             source: IpAddr::V4(Ipv4Addr::LOCALHOST),
             listener: None,
             sni: None,
+            status: usual_status(),
+            response_headers: Vec::new(),
         })
     }
 
@@ -73,14 +85,16 @@ impl Question {
     /// # Errors
     /// A sentence about what is wrong with it.
     pub fn add_header(&mut self, line: &str) -> Result<(), String> {
-        let (name, value) = line
-            .split_once(':')
-            .filter(|(name, _)| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic()))
-            .ok_or_else(|| format!("\"{}\" is no header: write -H 'name: value'", line.escape_debug()))?;
-        if value.bytes().any(|byte| byte < b' ' && byte != b'\t') {
-            return Err(format!("the value of \"{name}\" has control characters"));
-        }
-        self.headers.push((name.to_owned(), value.trim().to_owned()));
+        self.headers.push(header(line)?);
+        Ok(())
+    }
+
+    /// Adds a header of the response in the same form.
+    ///
+    /// # Errors
+    /// A sentence about what is wrong with it.
+    pub fn add_response_header(&mut self, line: &str) -> Result<(), String> {
+        self.response_headers.push(header(line)?);
         Ok(())
     }
 
@@ -90,6 +104,17 @@ impl Question {
         let default = if self.is_https { 443 } else { 80 };
         port.and_then(|(_, port)| port.parse().ok()).unwrap_or(default)
     }
+}
+
+fn header(line: &str) -> Result<(String, String), String> {
+    let (name, value) = line
+        .split_once(':')
+        .filter(|(name, _)| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic()))
+        .ok_or_else(|| format!("\"{}\" is no header: write -H 'name: value'", line.escape_debug()))?;
+    if value.bytes().any(|byte| byte < b' ' && byte != b'\t') {
+        return Err(format!("the value of \"{name}\" has control characters"));
+    }
+    Ok((name.to_owned(), value.trim().to_owned()))
 }
 
 #[cfg(test)]

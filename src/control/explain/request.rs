@@ -14,6 +14,7 @@ use crate::http::headers::Field;
 use crate::http::headers::Headers;
 use crate::policy::forwarded::Client;
 use crate::policy::header_edits::HeaderEdits;
+use crate::policy::header_edits::SYSTEM_VALUES;
 use crate::policy::header_edits::SystemSources;
 use crate::policy::header_edits::SystemValue;
 use crate::policy::router::MAX_HOST_BYTES;
@@ -113,13 +114,29 @@ impl<'q, 'h> AskedRequest<'q, 'h> {
     /// What header actions write.
     pub(super) fn written(&self, edits: &HeaderEdits) -> Vec<(String, String)> {
         let mut written = Vec::new();
-        // A question does not come by a TLS connection.
-        let sources = SystemSources { slb_id: &self.listener.http().forwarded.slb_id, connection: None };
-        let system = |value: SystemValue, out: &mut Vec<u8>| value.write(&self.client, sources, out);
+        let system = |value: SystemValue, out: &mut Vec<u8>| out.extend(self.system_value(value));
         edits.for_each_written(self.head.headers, &mut Vec::new(), system, |name, value| {
             let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
             written.push((text(name), text(value)));
         });
         written
+    }
+
+    /// A system-defined value; its word in angle brackets where only a real request has one.
+    pub(super) fn system_value(&self, value: SystemValue) -> Vec<u8> {
+        let forwarded = &self.listener.http().forwarded;
+        let is_known_later = match value {
+            SystemValue::ClientPort => true,
+            SystemValue::RequestId => forwarded.fields.x_request_id,
+            SystemValue::Connection(_) => self.listener.tls.is_some(),
+            _ => false,
+        };
+        if is_known_later {
+            let word = SYSTEM_VALUES.iter().find(|(_, known)| *known == value).map_or("", |(word, _)| *word);
+            return format!("<{word}>").into_bytes();
+        }
+        let mut out = Vec::new();
+        value.write(&self.client, SystemSources { slb_id: &forwarded.slb_id, connection: None }, &mut out);
+        out
     }
 }

@@ -51,6 +51,7 @@ pub struct SourceTest {
 pub struct SourceGroup {
     /// Which of all it is.
     pub index: usize,
+    pub name: Arc<str>,
     /// Empty until it is known what is in it.
     pub networks: Arc<NetworkSet>,
 }
@@ -107,10 +108,7 @@ impl Condition {
                 list(tests.iter().map(|test| quoted(&test.to_string())).collect())
             }
             Condition::Method(methods) => list(methods.iter().map(|method| quoted(method)).collect()),
-            Condition::Header(test) | Condition::Query(test) | Condition::Cookie(test) => {
-                let values = test.values.iter().map(|value| quoted(value.as_str())).collect();
-                format!("{} = {}", test.name, list(values))
-            }
+            Condition::Header(test) | Condition::Query(test) | Condition::Cookie(test) => test.to_string(),
             Condition::SourceIp(test) => test.to_string(),
         };
         format!("{} {values}", self.as_str())
@@ -170,16 +168,21 @@ impl TextTest {
     }
 }
 
-/// The networks, and how many groups there are beside them.
+/// The name with the values.
+impl fmt::Display for NamedTest {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let values: Vec<String> = self.values.iter().map(|value| format!("\"{}\"", value.as_str())).collect();
+        write!(out, "{} = {}", self.name, values.join(" or "))
+    }
+}
+
+/// The networks, and the names of the groups beside them.
 impl fmt::Display for SourceTest {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let separator = if self.networks.is_empty() || self.groups.is_empty() { "" } else { ", " };
         write!(out, "{}{separator}", self.networks)?;
-        match self.groups.len() {
-            0 => Ok(()),
-            1 => out.write_str("an IP group"),
-            several => write!(out, "one of {several} IP groups"),
-        }
+        let names: Vec<String> = self.groups.iter().map(|group| format!("\"{}\"", group.name)).collect();
+        out.write_str(&names.join(", "))
     }
 }
 
@@ -236,7 +239,7 @@ mod tests {
         let networks =
             |text: &str| Condition::SourceIp(SourceTest { networks: set(text), groups: Vec::new() });
         let group = |text: &str| {
-            let group = SourceGroup { index: 0, networks: Arc::new(set(text)) };
+            let group = SourceGroup { index: 0, name: "office".into(), networks: Arc::new(set(text)) };
             Condition::SourceIp(SourceTest { networks: NetworkSet::default(), groups: vec![group] })
         };
         for (condition, expected) in [

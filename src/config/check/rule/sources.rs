@@ -37,7 +37,7 @@ pub(super) fn sources(
         }
         // Where the name may be out of sight, nothing is in service.
         let index = ip_groups.find(key, (text, value.location), report).unwrap_or_default();
-        Some((None, Some(SourceGroup { index, ..SourceGroup::default() })))
+        Some((None, Some(SourceGroup { index, name: text.into(), ..SourceGroup::default() })))
     })?;
     let (networks, groups): (Vec<_>, Vec<_>) = list.into_iter().unzip();
     let networks = NetworkSet::new(networks.into_iter().flatten());

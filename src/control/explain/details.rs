@@ -1,0 +1,56 @@
+//! What is asked of a request beside its rule, and what is done beside it, in words.
+
+use crate::policy::rate_limit::RateLimit;
+use crate::snapshot::Listener;
+use crate::snapshot::request_limit::RequestLimit;
+use crate::snapshot::rules::Rule;
+
+/// Each with its key and what it says.
+pub(super) fn details(listener: &Listener, rule: Option<&Rule>) -> Vec<(String, String)> {
+    let mut told = Vec::new();
+    let mut tell = |key: &str, text: String| told.push((key.to_owned(), text));
+    if let Some(limit) = &listener.http().limit {
+        tell("listener limit", limit_text(limit));
+    }
+    let Some(rule) = rule else { return told };
+    if let Some(limit) = &rule.limit {
+        tell("limit", limit_text(limit));
+    }
+    let group_name = |index| listener.group(index).map_or("", |group| group.name.as_str());
+    if let Some(gates) = &rule.gates {
+        if let Some(auth) = &gates.basic_auth {
+            tell("basic_auth", format!("401 with {} for who is no user", auth.challenge));
+        }
+        if let Some(auth) = &gates.forward_auth {
+            let failure = if auth.passes_on_failure { "passes" } else { "gets 503" };
+            let text = format!(
+                "asks \"{}\" for {} first; what it does not answer within {:?} {failure}",
+                group_name(auth.group),
+                auth.path,
+                auth.timeout
+            );
+            tell("forward_auth", text);
+        }
+    }
+    if let Some(mirror) = &rule.mirror {
+        let content = if mirror.with_content { "with" } else { "without" };
+        let text = format!(
+            "{} % of requests to \"{}\", {content} content",
+            mirror.percent,
+            group_name(mirror.group)
+        );
+        tell("mirror", text);
+    }
+    told
+}
+
+fn limit_text(limit: &RequestLimit) -> String {
+    let rate = |limit: &RateLimit, whose: &str| {
+        let burst =
+            if limit.burst == 0 { String::new() } else { format!(" with a burst of {}", limit.burst) };
+        format!("{} requests per second{whose}{burst}", limit.per_second)
+    };
+    let total = limit.total.as_ref().map(|(limit, _)| rate(limit, ""));
+    let per_client = limit.per_client.as_ref().map(|limit| rate(&limit.limit, " of each client"));
+    total.into_iter().chain(per_client).collect::<Vec<_>>().join(", ")
+}

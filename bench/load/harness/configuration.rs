@@ -3,7 +3,8 @@
 //! With HTTPS all serve the same certificate, have tickets, and agree with every client on the group X25519 and the
 //! suite TLS_AES_128_GCM_SHA256. Ringway does so by default, although it prefers X25519MLKEM768 where it is offered.
 
-use crate::backends::{Order, PROBE_INTERVAL_S, PROBE_PATH, Upstream};
+use crate::backends::{Order, PROBE_INTERVAL_S, PROBE_PATH};
+use crate::row::Upstream;
 use crate::site::Site;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -19,6 +20,7 @@ pub(crate) fn of_ringway(address: SocketAddr, upstream: Upstream, site: Option<&
         }
     };
     let (order, probes, backends) = group_of_ringway(upstream);
+    let (limits, rules) = (upstream.row.rules.of_ringways_listener(), upstream.row.rules.of_ringway());
     format!(
         r#"config_version = 1
 
@@ -34,6 +36,7 @@ address = "{address}"
 {protocol}
 default_group = "app"
 idle_timeout = "600s"
+{limits}
 
 [[server_group]]
 name = "app"
@@ -41,18 +44,18 @@ protocol = "http"
 {order}
 keepalive_timeout = "600s"
 keepalive_connections = 16384
-{probes}{backends}"#
+{probes}{backends}{rules}"#
     )
 }
 
 /// The algorithm, the health check and the backends of Ringway's group.
 fn group_of_ringway(upstream: Upstream) -> (&'static str, String, String) {
-    let order = match upstream.backends.order {
+    let order = match upstream.row.backends.order {
         Order::RoundRobin => "algorithm = \"weighted_round_robin\"",
         Order::LeastConnections => "algorithm = \"weighted_least_connections\"",
         Order::Path => "algorithm = \"consistent_hash\"\nhash_key = { path = true }",
     };
-    let probes = if upstream.backends.checked {
+    let probes = if upstream.row.backends.checked {
         format!(
             "\n[server_group.health_check]\npath = \"{PROBE_PATH}\"\ninterval = \"{PROBE_INTERVAL_S}s\"\n"
         )
@@ -72,29 +75,21 @@ pub(crate) fn of_nginx(
     folder: &Path,
     site: Option<&Site>,
 ) -> String {
-    let (ssl, certificate) = match site {
-        None => ("", String::new()),
-        Some(site) => {
-            let (chain, key) = (site.chain.display(), site.key.display());
-            let certificate = format!(
-                "ssl_certificate {chain};
-        ssl_certificate_key {key};
-        ssl_protocols TLSv1.3 TLSv1.2;
-        ssl_ecdh_curve X25519;
-        ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;
-        ssl_session_cache none;
-        ssl_session_tickets on;
-        client_max_body_size 0;
-        proxy_request_buffering off;"
-            );
-            ("ssl http2 ", certificate)
-        }
-    };
+    let (ssl, certificate) = tls_of_nginx(site);
     // SAFETY: geteuid takes no pointer and cannot fail.
     let user = if unsafe { libc::geteuid() } == 0 { "user root;" } else { "" };
     let folder = folder.display();
     let servers: String =
         upstream.addresses().map(|address| format!("server {address};\n        ")).collect();
+    let rules = upstream.row.rules;
+    let pass = "proxy_pass http://app;
+            proxy_http_version 1.1;
+            proxy_set_header Connection \"\";
+            proxy_max_temp_file_size 0;
+            proxy_buffers 8 32k;";
+    let of_http = rules.of_nginxs_http();
+    let of_server = rules.of_nginxs_server(pass);
+    let of_hosts = rules.of_nginx(&format!("listen {address} {ssl};"), pass);
     format!(
         "daemon off;
 {user}
@@ -117,31 +112,58 @@ http {{
         keepalive_requests 1000000000;
         keepalive_timeout 600s;
     }}
+    {of_http}
     server {{
-        listen {address} {ssl}backlog=16384;
+        listen {address} {ssl}backlog=16384 default_server;
         {certificate}
+        {of_server}
         location / {{
-            proxy_pass http://app;
-            proxy_http_version 1.1;
-            proxy_set_header Connection \"\";
-            proxy_max_temp_file_size 0;
-            proxy_buffers 8 32k;
+            {pass}
         }}
     }}
+    {of_hosts}
 }}
 "
     )
 }
 
+/// What a `listen` and its server say of TLS.
+fn tls_of_nginx(site: Option<&Site>) -> (&'static str, String) {
+    match site {
+        None => ("", String::new()),
+        Some(site) => {
+            let (chain, key) = (site.chain.display(), site.key.display());
+            let certificate = format!(
+                "ssl_certificate {chain};
+        ssl_certificate_key {key};
+        ssl_protocols TLSv1.3 TLSv1.2;
+        ssl_ecdh_curve X25519;
+        ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;
+        ssl_session_cache none;
+        ssl_session_tickets on;
+        client_max_body_size 0;
+        proxy_request_buffering off;"
+            );
+            ("ssl http2 ", certificate)
+        }
+    }
+}
+
 /// Two descriptors per connection and one per probed server: 9,400 connections and 1,000 servers fit into the limit
 /// of 20,000. By default HAProxy closes idle upstream connections when a quarter of its descriptors is in use, which
 /// costs it most of its time at 8,000 connections.
-pub(crate) fn of_haproxy(address: SocketAddr, upstream: Upstream, site: Option<&Site>) -> String {
+pub(crate) fn of_haproxy(
+    address: SocketAddr,
+    upstream: Upstream,
+    folder: &Path,
+    site: Option<&Site>,
+) -> String {
+    let rules = upstream.row.rules.of_haproxy(&folder.display().to_string());
     let ssl = site.map_or(String::new(), |site| {
         let file = site.chain_and_key.display();
         format!("ssl crt {file} curves X25519 ciphersuites TLS_AES_128_GCM_SHA256 alpn h2,http/1.1")
     });
-    let (probe, check) = if upstream.backends.checked {
+    let (probe, check) = if upstream.row.backends.checked {
         (format!("option httpchk HEAD {PROBE_PATH}"), format!("check inter {PROBE_INTERVAL_S}s"))
     } else {
         (String::new(), String::new())
@@ -163,6 +185,7 @@ defaults
     http-reuse always
 frontend web
     bind {address} backlog 16384 {ssl}
+    {rules}
     default_backend app
 backend app
     balance roundrobin

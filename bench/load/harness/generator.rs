@@ -4,6 +4,7 @@ use crate::figures::Counted;
 use crate::h2load::H2load;
 use crate::handshakes::{Extent, Handshakes};
 use crate::proxy::Running;
+use crate::rules::{Asked, Rules};
 use crate::scenario::{Client, Load};
 use crate::started::Started;
 use std::fs;
@@ -29,14 +30,14 @@ const ANSWER_BOUND: &str = "10s";
 
 impl Generator {
     pub(crate) fn start(
-        load: &Load,
+        (load, rules): (&Load, Rules),
         running: &Running,
         seconds: u64,
         cpu: usize,
         folder: &Path,
     ) -> Result<Generator, String> {
         match load.client {
-            Client::Wrk => Wrk::start(load, running, seconds, cpu, folder).map(Generator::Wrk),
+            Client::Wrk => Wrk::start((load, rules), running, (seconds, cpu), folder).map(Generator::Wrk),
             Client::Handshakes(kind) => {
                 let site = running.site.as_ref().ok_or("handshakes need HTTPS")?;
                 let extent = Extent { connections: load.connections, seconds, cpu };
@@ -59,7 +60,12 @@ impl Generator {
 }
 
 impl Wrk {
-    fn start(load: &Load, running: &Running, seconds: u64, cpu: usize, folder: &Path) -> Result<Wrk, String> {
+    fn start(
+        (load, rules): (&Load, Rules),
+        running: &Running,
+        (seconds, cpu): (u64, usize),
+        folder: &Path,
+    ) -> Result<Wrk, String> {
         let script = folder.join("wrk.lua");
         let results = folder.join("wrk.results");
         // The file of the turn before must not be taken for this one.
@@ -67,12 +73,18 @@ impl Wrk {
         fs::write(&script, script_for(load, &results)).map_err(|e| format!("{}: {e}", script.display()))?;
         let (connections, duration) = (load.connections.to_string(), format!("{seconds}s"));
         let scheme = if load.secure { "https" } else { "http" };
-        let url = format!("{scheme}://{}{}", running.address, load.path);
+        let Asked { host, path } = rules.asked();
+        let path = if rules == Rules::None { load.path } else { &path };
+        let url = format!("{scheme}://{}{path}", running.address);
         let script = script.display().to_string();
         let mut arguments = vec!["-t", "1", "-c", &connections, "-d", &duration, "--timeout", ANSWER_BOUND];
         arguments.extend(["-s", &script]);
         if load.close {
             arguments.extend(["-H", "Connection: close"]);
+        }
+        let host = host.map(|host| format!("Host: {host}"));
+        if let Some(host) = &host {
+            arguments.extend(["-H", host]);
         }
         arguments.push(&url);
         let process = Started::on_cpu(cpu, Path::new("/usr/bin/wrk"), &arguments, folder)?;

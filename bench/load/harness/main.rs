@@ -18,6 +18,8 @@ mod proxy;
 mod proxy_kind;
 mod report;
 mod rounds;
+mod row;
+mod rules;
 mod scenario;
 mod site;
 mod started;

@@ -1,10 +1,10 @@
 //! The proxies: how each is configured and started with one worker.
 
-use crate::backends::Upstream;
 use crate::client;
 use crate::configuration;
 use crate::interrupt;
 use crate::proxy_kind::Kind;
+use crate::row::Upstream;
 use crate::site::Site;
 use crate::started::Started;
 use crate::usage::{self, CpuTime};
@@ -76,9 +76,13 @@ impl Proxy {
                 ("ringway.toml", configuration::of_ringway(address, upstream, site))
             }
             Kind::Nginx => ("nginx.conf", configuration::of_nginx(address, upstream, folder, site)),
-            Kind::Haproxy => ("haproxy.cfg", configuration::of_haproxy(address, upstream, site)),
+            Kind::Haproxy => ("haproxy.cfg", configuration::of_haproxy(address, upstream, folder, site)),
             Kind::H2o => ("h2o.yaml", configuration::of_h2o(address, upstream, site)),
         };
+        if let Some(map) = upstream.row.rules.map().filter(|_| self.kind == Kind::Haproxy) {
+            let file = folder.join(map.name);
+            fs::write(&file, map.text).map_err(|e| format!("{}: {e}", file.display()))?;
+        }
         let file = folder.join(name);
         fs::write(&file, text).map_err(|e| format!("{}: {e}", file.display()))?;
         let file = file.display().to_string();

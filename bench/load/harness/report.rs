@@ -101,7 +101,7 @@ struct Column {
 enum Fold {
     Median,
     Least,
-    /// The median over the rounds of this figure divided by that of the better peer in the same round.
+    /// The median over the rounds of this figure divided by that of the better peer with the same row in the same round.
     RatioToPeer,
     /// The same against the row of the same proxy that this one is compared with.
     RatioToRow,
@@ -117,9 +117,11 @@ impl Column {
         let value = match self.fold {
             Fold::Median => median(figures),
             Fold::Least => figures.into_iter().reduce(f64::min),
-            Fold::RatioToPeer => median(self.ratios(results, &figures, |other| other.kind.is_peer())),
+            Fold::RatioToPeer => median(self.ratios(results, &figures, |other| {
+                other.kind.is_peer() && other.row.name == contender.row.name
+            })),
             Fold::RatioToRow => median(self.ratios(results, &figures, |other| {
-                other.kind == contender.kind && other.backends.name == contender.backends.compared_with
+                other.kind == contender.kind && other.row.name == contender.row.compared_with
             })),
         };
         value.map_or("–".to_owned(), |value| format!("{value:.*}", self.decimals))
@@ -212,7 +214,8 @@ fn growth_columns() -> Vec<Column> {
         Column::median("health checker, % of a CPU", health_percent, 1),
         ratio("ratio of user", user_us),
         ratio("ratio of kernel", kernel_us),
-        ratio("ratio to 2 backends", cpu_us),
+        ratio("ratio to the fewest", cpu_us),
+        Column { head: "ratio to the cheaper peer", figure: cpu_us, fold: Fold::RatioToPeer, decimals: 2 },
     ]
 }
 
@@ -344,6 +347,9 @@ const PREAMBLE: &str = "\
   the origin counts as many probes, within a fifth. The CPU time of Ringway's health checker is told beside that of its
   requests; HAProxy probes in its worker, and nginx cannot. `-least` is weighted_least_connections, all others take turns.
   The kernel tells user from system time by the clock's tick, so their ratios vary more than that of the sum.
+- Rules are the same for all: a host, a path or a regular expression each, and requests ask for the last. nginx has a
+  `server` per host and a `location` per path, HAProxy maps; both are limited by the client's address where Ringway is.
+  The ratio to the fewest is against `hosts-1` or `prefixes-1` where there are many of them, else against `no-rule`.
 - A single answer that is not 2xx, or a single socket error, fails the whole run.
 - Loopback makes a sender pay for the receiver's work, so compare proxies with each other and not with a network.
 
@@ -354,10 +360,10 @@ const PREAMBLE: &str = "\
 #[cfg(test)]
 mod tests {
     use super::{median, tables};
-    use crate::backends::{GROWING, SOLE};
     use crate::figures::LoadFigures;
     use crate::proxy_kind::Kind;
     use crate::rounds::{Contender, Results, Turn};
+    use crate::row::{GROWING, ONLY};
     use crate::scenario::{SCENARIOS, Scenario};
 
     fn figures(user_us: f64) -> LoadFigures {
@@ -385,7 +391,7 @@ mod tests {
 
     #[test]
     fn the_ratio_is_the_median_over_rounds_against_the_cheaper_peer_of_the_round() {
-        let contender = |kind| Contender { kind, backends: &SOLE };
+        let contender = |kind| Contender { kind, row: &ONLY };
         let contenders = [Kind::Ringway, Kind::Nginx, Kind::Haproxy].map(contender).to_vec();
         let turns = vec![
             vec![turn(4.0), turn(9.0), turn(11.0)],
@@ -405,15 +411,15 @@ mod tests {
 
     #[test]
     fn growth_is_the_ratio_to_the_fewest_backends_of_the_same_proxy_in_the_same_round() {
-        let rows = |kind| GROWING[..2].iter().map(move |backends| Contender { kind, backends });
+        let rows = |kind| GROWING[..2].iter().map(move |row| Contender { kind, row });
         let contenders = rows(Kind::Nginx).chain(rows(Kind::Ringway)).collect();
         let turns = [[1.0, 2.0, 4.0, 5.5], [1.0, 2.0, 9.0, 9.0], [1.0, 2.0, 9.0, 14.0]];
         let turns = turns.map(|round| round.map(|user_us| Turn::Growth(figures(user_us))).to_vec()).to_vec();
         let text = tables(&[Results { scenario: scenario("backends"), contenders, turns }]);
         for row in [
-            "| ringway backends-2 | 10.00 | 5.00 | 9.00 | 1.00 | 1000 | 20 | 2.0 | 1.000 | 1.000 | 1.000 | ≤ 1.03 |",
-            "| ringway backends-100 | 10.00 | 6.50 | 9.00 | 1.00 | 1000 | 20 | 2.0 | 1.375 | 1.000 | 1.300 | ≤ 1.03 |",
-            "| nginx backends-100 | 3.00 | 3.00 | 2.00 | 1.00 | 1000 | 20 | 2.0 | 2.000 | 1.000 | 1.500 | – |",
+            "| ringway backends-2 | 10.00 | 5.00 | 9.00 | 1.00 | 1000 | 20 | 2.0 | 1.000 | 1.000 | 1.000 | 5.00 | ≤ 1.03 |",
+            "| ringway backends-100 | 10.00 | 6.50 | 9.00 | 1.00 | 1000 | 20 | 2.0 | 1.375 | 1.000 | 1.300 | 3.33 | ≤ 1.03 |",
+            "| nginx backends-100 | 3.00 | 3.00 | 2.00 | 1.00 | 1000 | 20 | 2.0 | 2.000 | 1.000 | 1.500 | 1.00 | – |",
         ] {
             assert!(text.contains(row), "{text}");
         }

@@ -3,7 +3,6 @@
 //! Every turn starts its proxy afresh, so no turn inherits connections or memory of the one before.
 
 use crate::arguments::Plan;
-use crate::backends::{Backends, SOLE, Upstream};
 use crate::client;
 use crate::figures::LoadFigures;
 use crate::generator::Generator;
@@ -12,6 +11,7 @@ use crate::interrupt;
 use crate::latency;
 use crate::proxy::{self, Proxy, Running};
 use crate::proxy_kind::Kind;
+use crate::row::{ONLY, Row, Upstream};
 use crate::scenario::{Load, PLAIN, Scenario, Work};
 use crate::site::Site;
 use crate::started::Started;
@@ -36,11 +36,11 @@ pub(crate) enum Turn {
     Latency(latency::Figures),
 }
 
-/// A proxy with what stands behind it: one row of a table.
+/// A proxy and how it is configured: one row of a table.
 #[derive(Clone, Copy)]
 pub(crate) struct Contender {
     pub(crate) kind: Kind,
-    pub(crate) backends: &'static Backends,
+    pub(crate) row: &'static Row,
 }
 
 /// All turns of a scenario: `turns[round][contender]`, contenders as in `contenders`.
@@ -82,11 +82,11 @@ pub(crate) fn run(plan: &Plan) -> Result<Vec<Results>, String> {
 impl Bench<'_> {
     fn run_scenario(&self, scenario: &'static Scenario) -> Result<Results, String> {
         let proxies = self.plan.proxies.iter().filter(|proxy| scenario.fits(proxy.kind));
-        let rows: Vec<(&Proxy, &'static Backends)> = proxies
-            .flat_map(|proxy| scenario.backends().iter().map(move |backends| (proxy, backends)))
-            .filter(|(proxy, backends)| backends.fit(proxy.kind))
+        let rows: Vec<(&Proxy, &'static Row)> = proxies
+            .flat_map(|proxy| scenario.rows().iter().map(move |row| (proxy, row)))
+            .filter(|(proxy, row)| row.fits(proxy.kind))
             .collect();
-        let contender = |&(proxy, backends): &(&Proxy, _)| Contender { kind: proxy.kind, backends };
+        let contender = |&(proxy, row): &(&Proxy, _)| Contender { kind: proxy.kind, row };
         let contenders: Vec<Contender> = rows.iter().map(contender).collect();
         let mut results = Results { scenario, contenders, turns: Vec::new() };
         let rate = match scenario.work {
@@ -109,16 +109,16 @@ impl Bench<'_> {
     fn take_turn(
         &self,
         scenario: &Scenario,
-        (proxy, backends): (&Proxy, &'static Backends),
+        (proxy, row): (&Proxy, &'static Row),
         rate: f64,
     ) -> Result<Turn, String> {
         interrupt::check()?;
         let site = scenario.is_secure().then_some(&self.site);
-        let upstream = Upstream { origin: self.origin, backends };
+        let upstream = Upstream { origin: self.origin, row };
         let mut running = proxy.start(upstream, self.plan.proxy_cpu, self.folder, site)?;
         let turn = match &scenario.work {
-            Work::Load(load) => Turn::Load(self.measure_load(load, backends, &running)?),
-            Work::Growth { load, .. } => Turn::Growth(self.measure_load(load, backends, &running)?),
+            Work::Load(load) => Turn::Load(self.measure_load(load, row, &running)?),
+            Work::Growth { load, .. } => Turn::Growth(self.measure_load(load, row, &running)?),
             Work::IdleMemory { connections, http2, .. } => {
                 Turn::Memory(idle_memory::measure(&running, *connections, *http2)?)
             }
@@ -136,18 +136,13 @@ impl Bench<'_> {
     }
 
     /// Loads the proxy and samples CPU time and served requests at both ends of the measured window.
-    fn measure_load(
-        &self,
-        load: &Load,
-        backends: &Backends,
-        running: &Running,
-    ) -> Result<LoadFigures, String> {
+    fn measure_load(&self, load: &Load, row: &Row, running: &Running) -> Result<LoadFigures, String> {
         let warm_up_s = WARM_UP_S + load.extra_warm_up_s;
         // One second more than the window, so that the client still works when the second sample is taken.
         let seconds = warm_up_s + self.plan.seconds + 1;
         let cpu = self.plan.load_cpu;
         let served_before = self.counts()?.served;
-        let generator = Generator::start(load, running, seconds, cpu, self.folder)?;
+        let generator = Generator::start((load, row.rules), running, seconds, cpu, self.folder)?;
         interrupt::sleep(Duration::from_secs(warm_up_s))?;
         let first = self.sample(running)?;
         interrupt::sleep(Duration::from_secs(self.plan.seconds))?;
@@ -160,7 +155,10 @@ impl Bench<'_> {
         }
         let requests = last.counts.served - first.counts.served;
         let wall_us = last.wall_us - first.wall_us;
-        check_probes(last.counts.probed - first.counts.probed, backends.probes_per_second() * wall_us / 1e6)?;
+        check_probes(
+            last.counts.probed - first.counts.probed,
+            row.backends.probes_per_second() * wall_us / 1e6,
+        )?;
         if requests < 1.0 {
             return Err("no request was served in the measured window".to_owned());
         }
@@ -198,9 +196,9 @@ impl Bench<'_> {
         let load = Load { connections, ..PLAIN };
         let mut slowest = f64::MAX;
         for proxy in &self.plan.proxies {
-            let upstream = Upstream { origin: self.origin, backends: &SOLE };
+            let upstream = Upstream { origin: self.origin, row: &ONLY };
             let running = proxy.start(upstream, self.plan.proxy_cpu, self.folder, None)?;
-            let figures = self.measure_load(&load, &SOLE, &running);
+            let figures = self.measure_load(&load, &ONLY, &running);
             let figures = figures.map_err(|e| format!("maximum of {}: {e}", proxy.kind.name()))?;
             slowest = slowest.min(figures.requests_per_second);
         }
@@ -211,8 +209,8 @@ impl Bench<'_> {
 
 impl Display for Contender {
     fn fmt(&self, out: &mut Formatter) -> fmt::Result {
-        let gap = if self.backends.name.is_empty() { "" } else { " " };
-        write!(out, "{}{gap}{}", self.kind.name(), self.backends.name)
+        let gap = if self.row.name.is_empty() { "" } else { " " };
+        write!(out, "{}{gap}{}", self.kind.name(), self.row.name)
     }
 }
 
@@ -230,8 +228,8 @@ struct Counts {
 
 /// Only where there are many backends does the origin listen at more than one address.
 fn listening_address(plan: &Plan, origin: SocketAddr) -> SocketAddr {
-    let mut backends = plan.scenarios.iter().flat_map(|scenario| scenario.backends());
-    if backends.any(|backends| backends.count > 1) {
+    let mut rows = plan.scenarios.iter().flat_map(|scenario| scenario.rows());
+    if rows.any(|row| row.backends.count > 1) {
         SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), origin.port())
     } else {
         origin

@@ -1,8 +1,8 @@
 //! What is measured.
 
-use crate::backends::{Backends, GROWING, SOLE};
 use crate::handshakes;
 use crate::proxy_kind::Kind;
+use crate::row::{GROWING, ONLY, RULED, Row};
 use crate::transfer::Direction;
 
 /// One kind of work for the proxies.
@@ -26,8 +26,8 @@ pub(crate) enum Target {
 pub(crate) enum Work {
     /// As many requests as the machine lets through.
     Load(Load),
-    /// The same with each of these in turn behind each proxy.
-    Growth { load: Load, rows: &'static [Backends] },
+    /// The same with each of these rows in turn.
+    Growth { load: Load, rows: &'static [Row] },
     /// Connections that made one request and then wait.
     IdleMemory { connections: usize, secure: bool, http2: bool },
     /// One large body on one stream of HTTP/2.
@@ -79,11 +79,11 @@ impl Scenario {
         }
     }
 
-    /// What stands behind the proxies.
-    pub(crate) fn backends(&self) -> &'static [Backends] {
+    /// How each proxy is configured, one after the other.
+    pub(crate) fn rows(&self) -> &'static [Row] {
         match &self.work {
             Work::Growth { rows, .. } => rows,
-            _ => &[SOLE],
+            _ => &[ONLY],
         }
     }
 
@@ -225,5 +225,11 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         // Every backend was probed, and all connections to them were opened, before it is measured.
         work: Work::Growth { load: Load { extra_warm_up_s: 2, ..PLAIN }, rows: GROWING },
         target: Some(Target::Ratio(1.03)),
+    },
+    Scenario {
+        name: "rules",
+        title: "The cost of rules and limits: keep-alive, 128 B, 64 connections",
+        work: Work::Growth { load: PLAIN, rows: RULED },
+        target: None,
     },
 ];

@@ -104,6 +104,7 @@ fn listeners(listeners: &[ListenerStatus]) -> TextTable {
         Column::Left("PROTOCOL"),
         Column::Right("CONNECTIONS"),
         Column::Right("LIMIT"),
+        Column::Right("REFUSED"),
         Column::Left("ADDRESSES"),
     ]);
     for listener in listeners {
@@ -112,10 +113,13 @@ fn listeners(listeners: &[ListenerStatus]) -> TextTable {
             (*listener.protocol).into(),
             listener.connections.in_use.to_string().into(),
             or_dash(listener.connections.limit).into(),
+            listener.refused.values().sum::<u64>().to_string().into(),
             listener.addresses.join(" ").into(),
         ];
-        let remark = if listener.leaving { "removed, its last connections end" } else { "" };
-        table.add(cells, remark.to_owned());
+        let leaving = listener.leaving.then(|| "removed, its last connections end".to_owned());
+        let refused = listener.refused.iter().filter(|(_, count)| **count > 0);
+        let refused = refused.map(|(reason, count)| format!("{count} {reason}"));
+        table.add(cells, leaving.into_iter().chain(refused).collect::<Vec<_>>().join(", "));
     }
     table
 }
@@ -257,7 +261,8 @@ mod tests {
             "connections": {"in_use": 3, "limit": 14_904},
             "listeners": [
                 {"name": "web", "protocol": "https", "addresses": ["0.0.0.0:443", "[::]:443"],
-                 "connections": {"in_use": 3, "limit": null}, "leaving": false},
+                 "connections": {"in_use": 3, "limit": null}, "leaving": false,
+                 "refused": {"access_denied": 12, "tls_unknown_name": 0}},
                 {"name": "old", "protocol": "http", "addresses": ["0.0.0.0:80"],
                  "connections": {"in_use": 0, "limit": 5000}, "leaving": true},
             ],

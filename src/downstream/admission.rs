@@ -7,6 +7,7 @@ use crate::exchange::message::Origin;
 use crate::http::head::PartialHead;
 use crate::snapshot::Listener;
 use crate::snapshot::client_connections::ClientShare;
+use crate::snapshot::refused_connections::ConnectionRefusal;
 use crate::snapshot::request_limit::ExceededConnections;
 use crate::telemetry::operator::MessageKind;
 use crate::telemetry::operator::log_repeatedly;
@@ -20,29 +21,30 @@ pub(super) type Share = Option<Box<ClientShare>>;
 /// client's address, `port` the one that it connected to.
 pub(super) fn admit(listener: &Listener, peer: SocketAddr, port: u16, worker: &Worker) -> Option<Share> {
     let address = peer.ip();
-    let reason = if listener.access.as_ref().is_some_and(|access| !access.admits(address)) {
+    let (reason, refusal) = if listener.access.as_ref().is_some_and(|access| !access.admits(address)) {
         log_repeatedly(MessageKind::AccessDenied, || {
             let name = &listener.name;
             format!("warning: {address} may not connect to listener \"{name}\" (allow, deny)")
         });
-        Reason::AccessDenied
+        (Reason::AccessDenied, ConnectionRefusal::AccessDenied)
     } else {
         let Some(limit) = &listener.client_connections else { return Some(None) };
         match limit.open(address, worker.clock.shared_ns(worker.clock.now())) {
             Ok(share) => return Some(share.map(Box::new)),
             Err(exceeded) => {
-                let (word, key) = match exceeded {
-                    ExceededConnections::Rate => ("client_connection_rate_limit", "connections_per_second"),
-                    ExceededConnections::Number => ("client_connection_limit", "max_connections"),
+                let (refusal, key) = match exceeded {
+                    ExceededConnections::Rate => (ConnectionRefusal::ClientRate, "connections_per_second"),
+                    ExceededConnections::Number => (ConnectionRefusal::ClientNumber, "max_connections"),
                 };
                 log_repeatedly(MessageKind::ConnectionLimit, || {
                     let name = &listener.name;
                     format!("warning: {address} is refused at listener \"{name}\" (per_client.{key})")
                 });
-                Reason::ConnectionsLimited(word)
+                (Reason::ConnectionsLimited(refusal.as_str()), refusal)
             }
         }
     };
+    listener.refused.count(refusal);
     let origin = Origin { listener, http: listener.http(), peer, port, client_tls: None };
     exchange::record_unserved(reason, &PartialHead::default(), worker.clock.now(), &origin, worker);
     None

@@ -16,10 +16,12 @@ use crate::http::head::PartialHead;
 use crate::net::buffer::Buffer;
 use crate::snapshot::Listener;
 use crate::snapshot::ServerTls;
+use crate::snapshot::refused_connections::ConnectionRefusal;
 use crate::telemetry::reason::Reason;
 use crate::tls::accept;
 use crate::tls::accept::Accepted;
 use crate::tls::accept::Facts;
+use crate::tls::accept::HandshakeError;
 use crate::tls::cipher_names::names_of;
 use crate::tls::cipher_names::openssl_name;
 use crate::tls::transport::Transport;
@@ -77,7 +79,12 @@ pub(super) async fn secure(
         // A client that connects and says nothing is no failure: load balancers check like that.
         Ok(Accepted::Gone { received: false }) => return None,
         Ok(Accepted::Gone { received: true }) => ("tls_client_closed", None),
-        Ok(Accepted::Failed(transport, error)) => (error.as_str(), Some(transport)),
+        Ok(Accepted::Failed(transport, error)) => {
+            if error == HandshakeError::UnknownName {
+                terms.refused.count(ConnectionRefusal::UnknownName);
+            }
+            (error.as_str(), Some(transport))
+        }
         Err(_elapsed) => ("tls_handshake_timeout", None),
     };
     let origin = Origin {

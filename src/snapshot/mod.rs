@@ -12,6 +12,7 @@ pub mod client_rates;
 pub mod group;
 pub mod rcu_cell;
 pub mod responses;
+pub mod refused_connections;
 pub mod request_limit;
 pub mod rules;
 pub mod quota;
@@ -33,6 +34,7 @@ use crate::snapshot::backend::Backend;
 use crate::snapshot::group::Group;
 use crate::snapshot::quota::Quota;
 use crate::snapshot::quota::Rate;
+use crate::snapshot::refused_connections::RefusedConnections;
 use crate::snapshot::request_limit::ClientConnectionLimit;
 use crate::snapshot::request_limit::RequestLimit;
 use crate::snapshot::responses::ResponsePolicy;
@@ -91,6 +93,8 @@ pub struct Listener {
     pub connections: Arc<Quota>,
     /// New connections per second; 0 = unlimited.
     pub connection_rate: Arc<Rate>,
+    /// Kept over reloads, like the two before.
+    pub refused: Arc<RefusedConnections>,
     /// Read a PROXY header before anything else.
     pub proxy_protocol: bool,
     /// Of each client; None: unlimited.

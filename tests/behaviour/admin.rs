@@ -101,6 +101,10 @@ fn status_tells_of_the_process_and_its_listeners() {
     let listener = json!({
         "name": "web", "protocol": "http", "addresses": [ringway.address().to_string()],
         "connections": {"in_use": 1, "limit": 50}, "leaving": false,
+        "refused": {
+            "access_denied": 0, "client_connection_limit": 0, "client_connection_rate_limit": 0,
+            "tls_unknown_name": 0,
+        },
     });
     assert_eq!(status["listeners"], json!([listener]));
 }
@@ -449,4 +453,46 @@ fn without_a_socket_there_are_no_commands() {
 
 fn ok(body: &str) -> String {
     format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+}
+
+#[test]
+fn status_counts_who_was_turned_away_and_a_reload_goes_on_counting() {
+    let backend = Backend::echo_head();
+    let limited = |more: &str| {
+        scenario(&backend)
+            .table("[[ip_group]]\nname = \"bad\"\nentries = [\"192.0.2.66\"]")
+            .listener(&format!("proxy_protocol = \"accept\"\n{more}"))
+    };
+    let ringway = limited("deny = [\"bad\"]\nper_client = { max_connections = 1 }").start();
+    let connect = |source: &str| {
+        let mut client = Client::connect(ringway.address());
+        client.send(format!("PROXY TCP4 {source} 127.0.0.1 1111 80\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"));
+        client.try_read_response().ok().map(|_| client)
+    };
+    let refused = |reason: &str| number(&status(&ringway)["listeners"][0]["refused"][reason]);
+    assert!(connect("192.0.2.66").is_none() && connect("192.0.2.66").is_none());
+    let first = connect("192.0.2.1");
+    assert!(first.is_some() && connect("192.0.2.1").is_none() && connect("192.0.2.2").is_some());
+    eventually("all are counted", || {
+        (refused("access_denied"), refused("client_connection_limit")) == (2, 1)
+    });
+    let line = "2 access_denied, 1 client_connection_limit";
+    let page = command(&ringway, &["status"]).stdout;
+    assert!(page.contains("REFUSED") && page.lines().any(|its| its.contains(line)), "{page}");
+    drop(first);
+    ringway.reload(&limited("deny = [\"bad\"]\nper_client = { connections_per_second = 1 }").text());
+    assert_eq!((refused("access_denied"), refused("client_connection_limit")), (2, 1));
+    let hello = "PROXY TCP4 192.0.2.3 127.0.0.1 1111 80\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    eventually("one is counted", || {
+        // Without waiting for answers, so that they come in the same second.
+        let clients: Vec<Client> = (0..5)
+            .map(|_| {
+                let mut client = Client::connect(ringway.address());
+                client.send(hello);
+                client
+            })
+            .collect();
+        drop(clients);
+        refused("client_connection_rate_limit") >= 1
+    });
 }

@@ -205,7 +205,8 @@ fn unknown_names_can_be_refused_at_the_handshake() {
     let backend = Backend::echo_head();
     let pair = Issuer::new("a CA").server(&["a.example", "*.b.example"]);
     let scenario = Scenario::of(&backend).certificate("site", &pair).logged("json");
-    let ringway = scenario.clone().listener("unknown_sni = \"reject\"").start();
+    let rejecting = scenario.clone().listener("unknown_sni = \"reject\"");
+    let ringway = rejecting.table("[admin]\nsocket = \"admin.sock\"").start();
     for (name, is_served) in [
         (Some("a.example"), true),
         (Some("x.b.example"), true),
@@ -217,6 +218,8 @@ fn unknown_names_can_be_refused_at_the_handshake() {
     }
     let entries = crate::support::log_entries(&ringway, 1);
     assert!(entries.iter().any(|entry| entry["reason"] == "tls_unknown_name"), "{entries:?}");
+    let status = crate::admin::status(&ringway);
+    assert_eq!(status["listeners"][0]["refused"]["tls_unknown_name"], 2);
     let ringway = scenario.start();
     assert!(shown(&ringway, Some("other.example"), ECDSA).is_some());
 }

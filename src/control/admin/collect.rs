@@ -231,6 +231,7 @@ fn listener(listener: &Listener) -> ListenerStatus {
         protocol: if listener.tls.is_some() { "https" } else { "http" }.into(),
         addresses: listener.addresses.iter().map(ToString::to_string).collect(),
         connections: usage(&listener.connections),
+        refused: listener.refused.each().map(|(refusal, count)| (refusal.as_str().into(), count)).collect(),
         leaving: listener.is_leaving(),
     }
 }

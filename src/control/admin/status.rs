@@ -5,6 +5,7 @@
 //! it goes: what it lacks has its default, and what it adds is passed over.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -77,6 +78,8 @@ pub struct ListenerStatus {
     pub protocol: Word,
     pub addresses: Vec<String>,
     pub connections: Usage,
+    /// Connections that were turned away, by the reason code of the access log.
+    pub refused: BTreeMap<Word, u64>,
     /// The configuration names it no more.
     pub leaving: bool,
 }

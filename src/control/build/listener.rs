@@ -75,6 +75,7 @@ impl ListenerBuilder<'_> {
             }
             None => (Arc::new(Quota::new(limit)), None),
         };
+        let refused = registry.known_listener(&listener.name).map(|known| Arc::clone(&known.refused));
         let own_groups: Vec<Arc<Group>> =
             rules.groups.iter().filter_map(|index| Some(Arc::clone(&groups.get(*index)?.group))).collect();
         let own_bindings = parts.bindings.iter().filter(|binding| binding.listener == listener.name);
@@ -93,6 +94,7 @@ impl ListenerBuilder<'_> {
             connections,
             connection_rate: connection_rate
                 .unwrap_or_else(|| Arc::new(Rate::new(listener.connections_per_second))),
+            refused: refused.unwrap_or_default(),
             client_connections: registry.limits.client_connections(listener),
             proxy_protocol: listener.proxy_protocol == config::ProxyProtocol::Accept,
             access: ip_groups::access(listener, &parts.security.credentials.ip_groups),

@@ -167,6 +167,7 @@ const SHARED_TYPE_NAMES: &[Shared] = &[
             "Http2Limits",
             "HttpListener",
             "Listener",
+            "Maintenance",
             "RequestId",
             "Rule",
             "SniMatch",

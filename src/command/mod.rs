@@ -9,6 +9,7 @@ mod diagnostics;
 pub mod exit;
 mod explain;
 mod habits;
+mod maintenance;
 mod proxy;
 mod reload;
 mod run;
@@ -51,6 +52,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Verb::Check(arguments) => check::run(&arguments),
         Verb::Config(ConfigVerb::Show(arguments)) => config_show::run(&arguments),
         Verb::Explain(arguments) => explain::run(&arguments),
+        Verb::Maintenance(arguments) => maintenance::run(&arguments),
         Verb::Reload(arguments) => reload::run(&arguments),
         Verb::Status(arguments) => status::run(&arguments),
         Verb::Test(arguments) => test::run(&arguments),
@@ -92,6 +94,10 @@ enum Verb {
     Config(ConfigVerb),
     /// Tell which rule takes a request, what becomes of it, which backend it goes to, and why.
     Explain(explain::Arguments),
+    /// Take a rule or a server group of a running Ringway out of service for a while, and back.
+    ///
+    /// Clients get 503 and a page meanwhile. It stays so over reloads, until the configuration changes what it says about it.
+    Maintenance(maintenance::Arguments),
     /// Let a running Ringway read its configuration, and every file that it names, again.
     ///
     /// A configuration that cannot go into service is refused with exit code 5, and changes nothing.

@@ -18,6 +18,7 @@ use crate::control::admin::status::BrokenFiles;
 use crate::control::admin::status::CertificateStatus;
 use crate::control::admin::status::DriverStatus;
 use crate::control::admin::status::ListenerStatus;
+use crate::control::admin::status::MaintenanceStatus;
 use crate::control::admin::status::Status;
 use crate::telemetry::words::counted;
 
@@ -48,6 +49,11 @@ fn page(status: &Status, in_colour: bool) -> String {
     let mut text = summary(status);
     for DriverStatus { driver, workers } in &status.drivers {
         text.push_str(&format!("{} on {driver}\n", counted(*workers, "worker")));
+    }
+    for MaintenanceStatus { kind, name, seconds, .. } in &status.maintenance {
+        let since = seconds.map(|seconds| format!(" for {}", span(seconds)));
+        let kind = kind.replace('_', " ");
+        text.push_str(&format!("{kind} {name} is in maintenance{}\n", since.unwrap_or_default()));
     }
     text.push_str(&format!("\n{}", listeners(&status.listeners).to_text(0, in_colour)));
     if !status.certificates.is_empty() {
@@ -271,6 +277,10 @@ mod tests {
                     backend("192.168.100.111:65535", "healthy", None),
                     backend("10.0.0.2:80", "unhealthy", Some("RESPONSE_MISMATCH")),
                 ]}],
+            "maintenance": [
+                {"kind": "rule", "name": "api", "since": null, "seconds": null},
+                {"kind": "server_group", "name": "app", "since": "2026-11-21T08:48:37Z", "seconds": 75},
+            ],
             "leaving": [gone],
         });
         let status: Status = serde_json::from_value(status).unwrap();

@@ -2,6 +2,7 @@
 
 use crate::config::gates::Gates;
 use crate::config::limits::RequestRates;
+use crate::config::maintenance::Maintenance;
 use crate::config::named_file::NamedFile;
 use crate::config::report::Location;
 use crate::policy::cors::CorsPolicy;
@@ -23,6 +24,8 @@ pub struct Rule {
     pub priority: u32,
     /// All must hold.
     pub conditions: Vec<Condition>,
+    /// None: by command only, with what is usual.
+    pub maintenance: Option<Maintenance>,
     pub actions: Actions,
     /// Where the name stands.
     pub location: Location,

@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::config::maintenance::Maintenance;
 use crate::config::report::Location;
 use crate::policy::balance::Algorithm;
 use crate::policy::balance::WhenAllDown;
@@ -54,6 +55,8 @@ pub struct ServerGroup {
     pub passive_check: PassiveCheck,
     /// None: clients stick to no backend.
     pub sticky: Option<Sticky>,
+    /// None: by command only, with what is usual.
+    pub maintenance: Option<Maintenance>,
     /// At least one.
     pub backends: Vec<Backend>,
     /// Where the name stands.

@@ -130,6 +130,7 @@ impl ActiveConfig {
         let mailboxes = (0..host.workers).map(|_| Mailbox::new(MAX_ON_THE_WAY));
         let backend_counters = Arc::new(BackendCounters::new(host.workers));
         let nothing = Snapshot {
+            maintenance: Vec::new(),
             epoch: 0,
             listeners: Vec::new(),
             groups: Vec::new(),

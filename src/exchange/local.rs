@@ -228,7 +228,7 @@ fn page(reason: Reason, worker: &Worker) -> Option<Buffer> {
 }
 
 /// A page that says what the status means.
-fn status_page(status: u16, worker: &Worker) -> Buffer {
+pub(super) fn status_page(status: u16, worker: &Worker) -> Buffer {
     let mut page = worker.buffers.small();
     let phrase = reason_phrase(status);
     // Writing to a vector cannot fail.

@@ -14,6 +14,7 @@ mod forward_auth;
 mod gate;
 mod limit;
 mod local;
+mod maintenance;
 mod log_line;
 pub mod message;
 mod mirror;
@@ -113,6 +114,10 @@ enum Plan {
     Respond(u32),
     /// The rule says what pages of another origin may ask for.
     Preflight,
+    /// The group with this index is not served, or the rule itself.
+    Maintenance {
+        group: Option<u32>,
+    },
 }
 
 impl Plan {
@@ -135,8 +140,8 @@ pub fn begin(request: &Request<'_, '_>, origin: &Origin<'_>, worker: &Worker) ->
     let is_grpc = grpc::is_call(&request.head);
     recording.is_call = is_grpc;
     let (plan, gate) = match plan(request, (&client, origin), &mut recording, worker) {
-        // Browsers send no credentials along with it.
-        Ok(plan @ Plan::Preflight) => (plan, None),
+        // Browsers send no credentials along with a preflight.
+        Ok(plan @ (Plan::Preflight | Plan::Maintenance { .. })) => (plan, None),
         Ok(plan) => {
             let rule = recording.rule;
             (plan, rule.and_then(|rule| gate::prepare(request, (&client, origin), rule, worker)))
@@ -173,28 +178,37 @@ fn plan(
         return Err(Reason::BodyTooLarge);
     }
     limit::by_rule(rule, client, origin, worker)?;
-    if cors::is_preflight(request, rule.and_then(|rule| origin.http.rule(rule)))? {
+    let taking = rule.and_then(|rule| origin.http.rule(rule));
+    if cors::is_preflight(request, taking)? {
         return Ok(Plan::Preflight);
+    }
+    if taking.is_some_and(|rule| rule.maintenance.keeps_out(client.address)) {
+        return Ok(Plan::Maintenance { group: None });
     }
     match action {
         RouteAction::Forward(forwarding) => {
             // A configuration file does not hold four billion groups.
-            recording.group = Some(forwarding.group as u32);
-            let rule = rule.and_then(|rule| origin.http.rule(rule));
-            let edits = rule.map(|rule| &rule.request_headers);
+            let number = Some(forwarding.group as u32);
+            recording.group = number;
+            let maintenance = origin.listener.maintenance.get(forwarding.group);
+            if maintenance.is_some_and(|maintenance| maintenance.keeps_out(client.address)) {
+                return Ok(Plan::Maintenance { group: number });
+            }
+            let edits = taking.map(|rule| &rule.request_headers);
             let changes = Changes {
                 target: forwarding.has_target.then_some(&memory.target),
                 host: forwarding.has_host.then_some(&memory.host),
                 edits: edits.filter(|edits| !edits.is_empty()),
-                gates: rule.and_then(|rule| rule.gates.as_deref()),
+                gates: taking.and_then(|rule| rule.gates.as_deref()),
                 marks: origin.http.hop_marks.as_ref(),
                 copied: None,
             };
             let group = origin.listener.group(forwarding.group).ok_or(Reason::NoRoute)?;
             let target = (forwarding.group, group);
             let forward = request::prepare(request, (client, origin), target, &changes, worker);
-            let copy = rule
+            let copy = taking
                 .and_then(|rule| rule.mirror.as_ref())
+                .filter(|mirror| !maintenance::stops_copies(origin.listener, mirror.group))
                 .and_then(|mirror| mirror::prepare(request, (client, origin), mirror, &changes, worker));
             Ok(match copy {
                 Some(copy) => Plan::Mirrored(Box::new(Mirrored { forward, copy })),
@@ -234,22 +248,8 @@ pub async fn serve<S: Stream>(exchange: &mut Exchange, stream: &mut S, origin: &
             None => Err(ExchangeError::Refused(Reason::NoRoute)),
         },
         Plan::Answer(reason) => Err(ExchangeError::Refused(*reason)),
-        Plan::Redirect { status, location } => {
-            recording.reason = Reason::Redirect;
-            recording.response_began(*status, worker);
-            local::redirect(*status, location, stream.parts(), terms).await;
-            Ok(())
-        }
-        Plan::Respond(rule) => {
-            if let Some(FinalAction::Respond(response)) = origin.http.rule(*rule).map(|rule| &rule.last) {
-                respond_fixed((response, None), stream, recording, terms).await;
-            }
-            Ok(())
-        }
-        Plan::Preflight => {
-            recording.reason = Reason::Preflight;
-            recording.response_began(Reason::Preflight.status(), worker);
-            cors::permit(stream.parts(), terms).await;
+        own => {
+            answer_itself(own, stream, recording, terms).await;
             Ok(())
         }
     };
@@ -257,6 +257,37 @@ pub async fn serve<S: Stream>(exchange: &mut Exchange, stream: &mut S, origin: &
         answer_instead(error, stream, recording, *is_grpc, terms).await;
     }
     recording.end(stream, origin, worker);
+}
+
+/// Answers what needs no backend.
+async fn answer_itself<S: Stream>(
+    plan: &Plan,
+    stream: &mut S,
+    recording: &mut Recording,
+    terms: &ResponseTerms<'_>,
+) {
+    match plan {
+        Plan::Redirect { status, location } => {
+            recording.reason = Reason::Redirect;
+            recording.response_began(*status, terms.worker);
+            local::redirect(*status, location, stream.parts(), terms).await;
+        }
+        Plan::Respond(rule) => {
+            let rule = terms.origin.http.rule(*rule);
+            if let Some(FinalAction::Respond(response)) = rule.map(|rule| &rule.last) {
+                respond_fixed((response, None), stream, recording, terms).await;
+            }
+        }
+        Plan::Preflight => {
+            recording.reason = Reason::Preflight;
+            recording.response_began(Reason::Preflight.status(), terms.worker);
+            cors::permit(stream.parts(), terms).await;
+        }
+        Plan::Maintenance { group } => {
+            maintenance::answer(*group, stream.parts(), recording, terms).await;
+        }
+        Plan::Forward(_) | Plan::Mirrored(_) | Plan::Answer(_) => {}
+    }
 }
 
 /// Answers where no backend did, or not as it should be.

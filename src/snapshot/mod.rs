@@ -10,6 +10,7 @@ pub mod gates;
 pub mod client_connections;
 pub mod client_rates;
 pub mod group;
+pub mod maintenance;
 pub mod rcu_cell;
 pub mod responses;
 pub mod refused_connections;
@@ -32,6 +33,8 @@ use crate::policy::identity::Fact;
 use crate::policy::overrides::Overrides;
 use crate::snapshot::backend::Backend;
 use crate::snapshot::group::Group;
+use crate::snapshot::maintenance::Maintenance;
+use crate::snapshot::maintenance::MaintenanceSwitch;
 use crate::snapshot::quota::Quota;
 use crate::snapshot::quota::Rate;
 use crate::snapshot::refused_connections::RefusedConnections;
@@ -57,6 +60,8 @@ pub struct Snapshot {
     pub sockets: Vec<(u64, usize)>,
     /// Backends that get no new requests, and how long what they have may last.
     pub leaving: Vec<Leaving>,
+    /// Of all rules and server groups.
+    pub maintenance: Vec<Arc<MaintenanceSwitch>>,
     /// How many workers serve; caps that hold for all of them are divided by it.
     pub workers: usize,
 }
@@ -90,6 +95,8 @@ pub struct Listener {
     pub groups: Vec<Arc<Group>>,
     /// The index in `groups` of the one that takes what no rule takes.
     pub default_group: Option<usize>,
+    /// Beside `groups`.
+    pub maintenance: Box<[Maintenance]>,
     pub connections: Arc<Quota>,
     /// New connections per second; 0 = unlimited.
     pub connection_rate: Arc<Rate>,

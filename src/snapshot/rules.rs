@@ -15,6 +15,7 @@ use crate::policy::router::RoutingFacts;
 use crate::policy::router::Scratch;
 use crate::snapshot::error_pages::PageContent;
 use crate::snapshot::gates::Gates;
+use crate::snapshot::maintenance::Maintenance;
 use crate::snapshot::request_limit::RequestLimit;
 
 /// Rules in the order of their priority, and the matcher that finds the one of a request.
@@ -36,6 +37,7 @@ pub struct Rule {
     /// None: what backends say to browsers of other origins passes.
     pub cors: Option<Box<CorsPolicy>>,
     pub mirror: Option<Mirror>,
+    pub maintenance: Maintenance,
     pub request_headers: HeaderEdits,
     pub response_headers: HeaderEdits,
     /// None: unlimited.

@@ -87,6 +87,8 @@ pub enum Reason {
     ForwardAuthFailed,
     /// A rule has the answer.
     FixedResponse,
+    /// The rule or the server group is not served for a while; the status is that of its configuration.
+    Maintenance(u16),
     /// A browser was told what pages of another origin may ask for.
     Preflight,
     /// A browser asked on behalf of a page whose origin is not allowed.
@@ -143,6 +145,7 @@ impl Reason {
             Reason::ForwardAuthDenied => "forward_auth_denied",
             Reason::ForwardAuthFailed => "forward_auth_failed",
             Reason::FixedResponse => "fixed_response",
+            Reason::Maintenance(_) => "maintenance",
             Reason::Preflight => "cors_preflight",
             Reason::OriginDenied => "cors_origin_denied",
             Reason::CompressionFailed => "compression_failed",
@@ -154,7 +157,9 @@ impl Reason {
         match self {
             Reason::None | Reason::FixedResponse => 200,
             Reason::Redirect => 302,
-            Reason::BadRequest(_, status) | Reason::RateLimited(_, status) => status,
+            Reason::BadRequest(_, status) | Reason::RateLimited(_, status) | Reason::Maintenance(status) => {
+                status
+            }
             Reason::PlainHttp | Reason::ClientTls(_) | Reason::ClientProxy(_) | Reason::ClientHttp2(_) => 400,
             Reason::FinalRecipient | Reason::Preflight => 204,
             Reason::PasswordRequired | Reason::WrongPassword => 401,

@@ -53,6 +53,7 @@ mod interim_responses;
 mod keep_alive;
 mod limits;
 mod loops;
+mod maintenance;
 mod messages;
 mod mirror;
 mod names;

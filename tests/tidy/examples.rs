@@ -20,6 +20,7 @@ pub(crate) fn write_files() -> (TempDir, Vec<PathBuf>) {
     make_files(&tls);
     fs::create_dir(folder.path().join("pages")).expect("a folder can be made");
     fs::write(folder.path().join("pages/503.html"), "<p>Later.\n").expect("a file can be written");
+    fs::write(folder.path().join("pages/maintenance.html"), "<p>Closed.\n").expect("a file can be written");
     fs::write(folder.path().join("banned.txt"), "# nobody yet\n").expect("a file can be written");
     (folder, examples)
 }

@@ -5,6 +5,7 @@ use crate::config::IpGroup;
 use crate::config::Listener;
 use crate::config::ResponseRule;
 use crate::config::Rule;
+use crate::config::ServerGroup;
 use crate::config::check::address::Networks;
 use crate::config::check::file_path::File;
 use crate::config::check::kind::Name;
@@ -75,7 +76,7 @@ fn find_all(
 pub(super) fn check_use(
     groups: &[IpGroup],
     listeners: &[Listener],
-    (rules, response_rules): (&[Rule], &[ResponseRule]),
+    (rules, response_rules, server_groups): (&[Rule], &[ResponseRule], &[ServerGroup]),
     report: &mut Report,
 ) {
     let mut is_used = vec![false; groups.len()];
@@ -89,7 +90,11 @@ pub(super) fn check_use(
         Condition::SourceIp(test) => test.groups.as_slice(),
         _ => &[],
     });
-    for index in of_listeners.copied().chain(of_rules.map(|group| group.index)) {
+    let maintenances = rules.iter().filter_map(|rule| rule.maintenance.as_ref());
+    let maintenances =
+        maintenances.chain(server_groups.iter().filter_map(|group| group.maintenance.as_ref()));
+    let of_maintenances = maintenances.flat_map(|maintenance| &maintenance.allow.groups);
+    for index in of_listeners.copied().chain(of_rules.chain(of_maintenances).map(|group| group.index)) {
         if let Some(is_used) = is_used.get_mut(index) {
             *is_used = true;
         }

@@ -21,6 +21,7 @@ mod kind;
 mod limits;
 mod listener;
 mod listener_tls;
+mod maintenance;
 mod media_type;
 mod names;
 mod nearest;
@@ -139,7 +140,7 @@ fn check_references(config: &mut Config, wanted: &[Wanted], policies: &[TlsPolic
         certificate::check_use(certificates, listeners, server_groups, report);
         tls_policy::check_use(policies, listeners, report);
         client_auth::check_use(wanted, authorities, server_groups, report);
-        ip_group::check_use(ip_groups, listeners, (rules, response_rules), report);
+        ip_group::check_use(ip_groups, listeners, (rules, response_rules, server_groups), report);
         connection_values::check(listeners, rules, response_rules, report);
     }
 }

@@ -22,6 +22,7 @@ use crate::config::check::kind::ZeroOrTime;
 use crate::config::check::kind::seconds;
 use crate::config::check::listener::KIB;
 use crate::config::check::listener::MIB;
+use crate::config::check::maintenance;
 use crate::config::check::names::Known;
 use crate::config::check::passive_check;
 use crate::config::check::retry_on::RetryOnList;
@@ -77,6 +78,7 @@ pub(super) fn server_group(table: &raw::Table, known: &Known<'_>, output: &mut O
         health_check: None,
         passive_check: passive_check::DEFAULT,
         sticky: None,
+        maintenance: None,
         backends: Vec::new(),
     };
     let idle = (group.protocol != GroupProtocol::Https).then_some("only with https is there a choice");
@@ -89,13 +91,13 @@ pub(super) fn server_group(table: &raw::Table, known: &Known<'_>, output: &mut O
     group.speaks_http10 = section.read_unless(idle, "http10_upstream", &HTTP10_UPSTREAM, false);
     let idle = (group.protocol == GroupProtocol::Grpc).then_some("calls are conversations");
     group.request_buffer = section.read_unless(idle, "request_buffer", &Size(0..=16 * MIB), 0);
+    group.maintenance = maintenance::of_group(&mut section, &known.ip_groups);
     group.tls = group_tls::group_tls(&mut section, group.protocol, known);
     group.backends = backends(&mut section);
     group.health_check = health_check::health_check(&mut section, &group);
     group.passive_check = passive_check::passive_check(&mut section);
     group.sticky = sticky::sticky(&mut section);
-    check_effects(&group, &mut section);
-    check_backends(&group, section.report());
+    check_together(&group, &mut section);
     section.close();
     group
 }
@@ -168,6 +170,12 @@ fn check_effects(group: &ServerGroup, section: &mut Section<'_, '_>) {
     if !has_effect {
         section.warn_idle("slow_start", Some("only weighted_round_robin lets the share of a backend grow"));
     }
+}
+
+/// What keys say together.
+fn check_together(group: &ServerGroup, section: &mut Section<'_, '_>) {
+    check_effects(group, section);
+    check_backends(group, section.report());
 }
 
 fn check_backends(group: &ServerGroup, report: &mut Report) {

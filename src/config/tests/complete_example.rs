@@ -56,7 +56,8 @@ fn the_complete_example_shows_the_defaults() {
         hsts = { max_age = \"180d\", include_subdomains = true }\n\
         [listener.client_auth]\nmode = \"optional\"\nca = [\"clients\"]\n";
     let internal = "[[server_group]]\nname = \"internal\"\nprotocol = \"https\"\n\
-        algorithm = \"consistent_hash\"\nhash_key = { cookie = \"session\" }\n[server_group.tls]\n\
+        algorithm = \"consistent_hash\"\nhash_key = { cookie = \"session\" }\n\
+        maintenance = { page = \"pages/maintenance.html\", retry_after = \"1h\", allow = \"10.0.0.0/8\" }\n[server_group.tls]\n\
         verify = \"system\"\nsni = \"App.Internal.\"\nclient_certificate = \"site\"\n[[server_group.backend]]\n\
         address = \"127.0.0.1:9443\"\n";
     let check = "[server_group.health_check]\nhost = \"app.example.com\"\n";

@@ -96,6 +96,11 @@ fn without_places(mut config: Config) -> Config {
         group.location = nowhere;
         group.backends.iter_mut().for_each(|backend| backend.location = nowhere);
     }
+    let of_groups = config.server_groups.iter_mut().filter_map(|group| group.maintenance.as_mut());
+    let of_rules = config.rules.iter_mut().filter_map(|rule| rule.maintenance.as_mut());
+    for (page, _) in of_groups.chain(of_rules).filter_map(|maintenance| maintenance.page.as_mut()) {
+        page.location = nowhere;
+    }
     for rule in &mut config.rules {
         rule.location = nowhere;
         if let crate::config::FinalAction::Respond(response) = &mut rule.actions.last {

@@ -13,6 +13,7 @@ use crate::control::admin::status::DriverStatus;
 use crate::control::admin::status::GroupStatus;
 use crate::control::admin::status::LastReload;
 use crate::control::admin::status::ListenerStatus;
+use crate::control::admin::status::MaintenanceStatus;
 use crate::control::admin::status::ReloadsStatus;
 use crate::control::admin::status::Status;
 use crate::control::admin::status::Usage;
@@ -57,6 +58,7 @@ pub(super) fn status(channels: &Channels, started: Duration, is_stopping: bool) 
         certificates: inventory.certificates.iter().map(certificate).collect(),
         cas: inventory.authorities.iter().map(ca).collect(),
         groups: snapshot.groups.iter().map(|group| present.group(group)).collect(),
+        maintenance: present.maintenance(&snapshot),
         leaving: present.leaving(&snapshot),
     }
 }
@@ -134,6 +136,17 @@ impl Present<'_> {
             weight: Some(member.weight),
             ..self.backend(&member.backend, !member.takes_requests())
         }
+    }
+
+    fn maintenance(&self, snapshot: &Snapshot) -> Vec<MaintenanceStatus> {
+        let on = snapshot.maintenance.iter().filter(|switch| switch.is_on());
+        let on = on.map(|switch| MaintenanceStatus {
+            kind: switch.owner.as_str().into(),
+            name: switch.name.clone(),
+            since: self.date(switch.since_ms()),
+            seconds: self.seconds_since(switch.since_ms()),
+        });
+        on.collect()
     }
 
     /// Backends that no group has any more.

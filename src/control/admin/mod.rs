@@ -6,6 +6,7 @@
 pub mod client;
 mod collect;
 mod connection;
+pub mod maintenance;
 pub mod reply;
 pub mod status;
 
@@ -30,6 +31,7 @@ use serde::Deserialize;
 use serde_json::Value as Json;
 
 use crate::control::active_config::Channels;
+use crate::control::admin::maintenance::MaintenanceOrder;
 use crate::control::admin::reply::ReloadReply;
 use crate::control::admin::reply::document;
 use crate::control::admin::reply::error;
@@ -55,10 +57,13 @@ const GIVE_WAY_TIMEOUT: Duration = Duration::from_secs(1);
 /// Between two attempts to accept while that fails, as without a free descriptor.
 const ACCEPT_RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
-const COMMANDS: &str = "explain, reload, reload strict, status";
+const COMMANDS: &str = "explain, maintenance, reload, reload strict, status";
 
 /// The command that explains a request, which follows as JSON.
 pub const EXPLAIN: &str = "explain";
+
+/// The command that takes something out of service for a while, which follows as JSON.
+pub const MAINTENANCE: &str = "maintenance";
 
 /// The socket of the control commands. Dropping it removes the socket's file.
 pub struct Admin {
@@ -171,6 +176,7 @@ impl CommandServer {
             "reload strict" => self.reload(true),
             "status" => self.status(),
             explain if explain.starts_with(EXPLAIN) => self.explain(&explain[EXPLAIN.len()..]),
+            order if order.starts_with(MAINTENANCE) => self.maintenance(&order[MAINTENANCE.len()..]),
             unknown => {
                 error(format!("unknown command \"{}\", known are: {COMMANDS}", unknown.escape_debug()))
             }
@@ -188,6 +194,17 @@ impl CommandServer {
         };
         match explain::explain(&self.channels.publication.load().1, &question) {
             Ok(explanation) => document(&explanation),
+            Err(reason) => error(reason),
+        }
+    }
+
+    fn maintenance(&self, order: &str) -> Json {
+        let order: MaintenanceOrder = match serde_json::from_str(order) {
+            Ok(order) => order,
+            Err(reason) => return error(format!("this does not say what to switch: {reason}")),
+        };
+        match maintenance::switch(&self.channels.publication.load().1, &order) {
+            Ok(reply) => document(&reply),
             Err(reason) => error(reason),
         }
     }

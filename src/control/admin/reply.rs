@@ -4,6 +4,8 @@ use serde::Deserialize;
 use serde::Serialize;
 use serde_json::Value as Json;
 
+use crate::control::admin::status::Word;
+
 /// How a reload ended.
 #[derive(Debug, PartialEq, Deserialize, Serialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
@@ -19,6 +21,20 @@ pub enum ReloadReply {
     Refused {
         errors: String,
     },
+}
+
+/// What was taken out of service for a while, or back.
+#[derive(Debug, PartialEq, Deserialize, Serialize)]
+pub struct MaintenanceReply {
+    /// `rule` or `server_group`.
+    pub kind: Word,
+    pub name: String,
+    /// Whether it is in maintenance from now on.
+    pub maintenance: bool,
+    /// Whether it was not so before.
+    pub changed: bool,
+    /// The same as a sentence.
+    pub message: String,
 }
 
 /// A command that was not carried out.

@@ -35,6 +35,8 @@ pub struct Status {
     pub certificates: Vec<CertificateStatus>,
     pub cas: Vec<CaStatus>,
     pub groups: Vec<GroupStatus>,
+    /// What is not served for a while.
+    pub maintenance: Vec<MaintenanceStatus>,
     /// Backends that no group has any more.
     pub leaving: Vec<BackendStatus>,
 }
@@ -105,6 +107,17 @@ pub struct CaStatus {
     pub next_update: Option<String>,
     pub since: String,
     pub broken: Option<BrokenFiles>,
+}
+
+/// A rule or a server group that is not served for a while.
+#[derive(Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct MaintenanceStatus {
+    pub kind: Word,
+    pub name: String,
+    /// None: since the start.
+    pub since: Option<String>,
+    pub seconds: Option<u64>,
 }
 
 /// Files that changed and cannot be taken into service.

@@ -25,6 +25,7 @@ use crate::snapshot::Protocol;
 use crate::snapshot::RedirectTo;
 use crate::snapshot::ServerTls;
 use crate::snapshot::group::Group;
+use crate::snapshot::maintenance::MaintenanceOwner;
 use crate::snapshot::quota::Quota;
 use crate::snapshot::quota::Rate;
 use crate::snapshot::request_limit::RequestLimit;
@@ -78,6 +79,12 @@ impl ListenerBuilder<'_> {
         let refused = registry.known_listener(&listener.name).map(|known| Arc::clone(&known.refused));
         let own_groups: Vec<Arc<Group>> =
             rules.groups.iter().filter_map(|index| Some(Arc::clone(&groups.get(*index)?.group))).collect();
+        let maintenance = rules.groups.iter().filter_map(|index| {
+            let group = parts.config.server_groups.get(*index)?;
+            let owner = (MaintenanceOwner::ServerGroup, group.name.as_str());
+            Some(registry.switches.build(owner, group.maintenance.as_ref(), parts))
+        });
+        let maintenance = maintenance.collect();
         let own_bindings = parts.bindings.iter().filter(|binding| binding.listener == listener.name);
         let rates = config::RequestRates {
             requests_per_second: listener.http().requests_per_second,
@@ -91,6 +98,7 @@ impl ListenerBuilder<'_> {
             addresses: own_bindings.map(|binding| binding.address).collect(),
             default_group: listener.default_group.map(|_| 0),
             groups: own_groups,
+            maintenance,
             connections,
             connection_rate: connection_rate
                 .unwrap_or_else(|| Arc::new(Rate::new(listener.connections_per_second))),

@@ -7,6 +7,7 @@ mod fixed_response;
 mod group;
 mod limits;
 mod listener;
+mod maintenance;
 mod parts;
 pub mod registry;
 mod responses;
@@ -72,7 +73,7 @@ pub fn build(
     epoch: u64,
     report: &mut Report,
 ) -> Option<Snapshot> {
-    let rules = rules::compile_all(parts, &mut registry.limits, report)?;
+    let rules = rules::compile_all(parts, (&mut registry.limits, &mut registry.switches), report)?;
     registry.tidy(parts.now_ms);
     if parts.config.server_groups.iter().map(|group| group.backends.len()).sum::<usize>() > MAX_BACKENDS {
         report.error(
@@ -115,12 +116,14 @@ pub fn build(
     sockets.sort_unstable();
     let groups = known.iter().map(|known| Arc::clone(&known.group)).collect();
     registry.replace(known, listeners, parts.now_ms);
+    let maintenance = registry.switches.adopt(parts.config, parts.now_ms);
     Some(Snapshot {
         epoch,
         listeners: registry.listeners_by_slot(),
         groups,
         sockets,
         leaving: registry.leaving(),
+        maintenance,
         workers: parts.host.workers,
     })
 }

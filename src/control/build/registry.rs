@@ -7,6 +7,7 @@ use std::sync::Weak;
 
 use crate::config;
 use crate::control::build::limits::Counts;
+use crate::control::build::maintenance::Switches;
 use crate::net::address::Address;
 use crate::policy::balance::hash_key::hash;
 use crate::policy::balance::sticky::StickyMode;
@@ -39,6 +40,7 @@ pub struct Registry {
     /// Backends of groups, and of members, that the configuration names no more.
     departed: Vec<Leaving>,
     pub(super) limits: Counts,
+    pub(super) switches: Switches,
 }
 
 /// A group in service, and what it was made of.
@@ -101,6 +103,7 @@ impl Registry {
             departed_listeners: Vec::new(),
             departed: Vec::new(),
             limits: Counts::default(),
+            switches: Switches::default(),
         }
     }
 

@@ -11,6 +11,7 @@ use crate::control::build::fixed_response::fixed_response;
 use crate::control::build::gates;
 use crate::control::build::limits::Counts;
 use crate::control::build::limits::LimitOwner;
+use crate::control::build::maintenance::Switches;
 use crate::control::build::parts::Parts;
 use crate::control::build::responses;
 use crate::control::credentials::error_pages::LoadedPage;
@@ -20,6 +21,8 @@ use crate::policy::router::Condition;
 use crate::policy::router::RegexError;
 use crate::policy::router::Router;
 use crate::policy::router::RuleText;
+use crate::snapshot::maintenance::Maintenance;
+use crate::snapshot::maintenance::MaintenanceOwner;
 use crate::snapshot::responses::ResponseRules;
 use crate::snapshot::rules::FinalAction;
 use crate::snapshot::rules::HeaderEdits;
@@ -47,7 +50,7 @@ struct RuleFiles<'f> {
 /// Compiles the rules of all listeners, in their order; None after reporting what is too large.
 pub(super) fn compile_all(
     parts: &Parts<'_>,
-    limits: &mut Counts,
+    (limits, switches): (&mut Counts, &mut Switches),
     report: &mut Report,
 ) -> Option<Vec<ListenerRules>> {
     let config = parts.config;
@@ -60,7 +63,7 @@ pub(super) fn compile_all(
         let credentials = &parts.security.credentials;
         let pages = credentials.error_pages.as_slice();
         let files = RuleFiles { passwords: &credentials.password_files, pages };
-        let both = compile(&rules, listener.http(), &groups, (limits, files))
+        let both = compile(&rules, listener.http(), &groups, (limits, files, switches, parts))
             .and_then(|compiled| Ok((compiled, responses::compile(config, index, (loaded, pages))?)));
         match both {
             Ok((compiled, responses)) => Some(ListenerRules { compiled, groups, responses }),
@@ -115,7 +118,7 @@ fn compile(
     rules: &[&config::Rule],
     http: &config::HttpListener,
     groups: &[usize],
-    (limits, files): (&mut Counts, RuleFiles<'_>),
+    (limits, files, switches, parts): (&mut Counts, RuleFiles<'_>, &mut Switches, &Parts<'_>),
 ) -> Result<Option<Rules>, RegexError> {
     if rules.is_empty() {
         return Ok(None);
@@ -127,7 +130,12 @@ fn compile(
     let router = Router::new(&texts)?;
     let rewrites = rules.iter().any(|rule| rule.actions.rewrite.is_some());
     let normalizes = http.normalizes_paths && (router.looks_at_path() || rewrites);
-    let rules = rules.iter().map(|rule| build(rule, groups, (&mut *limits, files))).collect();
+    let build = |rule: &&config::Rule| {
+        let owner = (MaintenanceOwner::Rule, rule.name.as_str());
+        let maintenance = switches.build(owner, rule.maintenance.as_ref(), parts);
+        build(rule, groups, maintenance, (&mut *limits, files))
+    };
+    let rules = rules.iter().map(build).collect();
     Ok(Some(Rules::new(router, rules, normalizes)))
 }
 
@@ -139,7 +147,12 @@ fn wants_captures(actions: &config::Actions) -> bool {
     redirected || actions.rewrite.as_ref().is_some_and(|rewrite| rewrite.wants_captures())
 }
 
-fn build(rule: &config::Rule, groups: &[usize], (limits, files): (&mut Counts, RuleFiles<'_>)) -> Rule {
+fn build(
+    rule: &config::Rule,
+    groups: &[usize],
+    maintenance: Maintenance,
+    (limits, files): (&mut Counts, RuleFiles<'_>),
+) -> Rule {
     let actions = &rule.actions;
     let own_index = |group: usize| groups.iter().position(|known| *known == group);
     let last = match &actions.last {
@@ -156,6 +169,7 @@ fn build(rule: &config::Rule, groups: &[usize], (limits, files): (&mut Counts, R
         priority: rule.priority,
         cors: actions.cors.clone().map(Box::new),
         mirror: actions.mirror.and_then(|mirror| Some(Mirror { group: own_index(mirror.group)?, ..mirror })),
+        maintenance,
         gates: gates::build(&actions.gates, own_index, files.passwords),
         request_headers: HeaderEdits::new(actions.request_headers.iter().cloned()),
         response_headers: HeaderEdits::new(actions.response_headers.iter().cloned()),

@@ -1,4 +1,4 @@
-//! Files whose content is sent: of error pages and of fixed responses. They are read at the start, and again when they
+//! Files whose content is sent: of error pages, of fixed responses, and of maintenance. They are read at the start, and again when they
 //! change.
 
 use std::path::PathBuf;
@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::config::Config;
 use crate::config::FinalAction;
 use crate::config::FixedResponse;
+use crate::config::Maintenance;
 use crate::config::NamedFile;
 use crate::config::Report;
 use crate::control::credentials::authorities::Complaint;
@@ -37,7 +38,7 @@ pub struct LoadedPage {
 }
 
 /// The pages that the configuration names: those of [`Config::error_pages`], which are as many, and behind them those
-/// of fixed responses.
+/// of fixed responses and of maintenance.
 pub(super) fn named(config: &Config) -> Vec<NamedPage<'_>> {
     let error_pages = config.error_pages.iter().map(|page| NamedPage {
         file: &page.file,
@@ -49,7 +50,19 @@ pub(super) fn named(config: &Config) -> Vec<NamedPage<'_>> {
         FinalAction::Forward(_) | FinalAction::Redirect(_) => None,
     });
     let of_responses = config.response_rules.iter().filter_map(|rule| of_response(rule.respond.as_ref()?));
-    error_pages.chain(of_rules).chain(of_responses).collect()
+    let during_maintenance = maintenances(config).filter_map(of_maintenance);
+    error_pages.chain(of_rules).chain(of_responses).chain(during_maintenance).collect()
+}
+
+fn of_maintenance(maintenance: &Maintenance) -> Option<NamedPage<'_>> {
+    let (file, content_type) = maintenance.page.as_ref()?;
+    Some(NamedPage { file, content_type, lacks_charset: true })
+}
+
+/// Those of rules, and of server groups.
+fn maintenances(config: &Config) -> impl Iterator<Item = &Maintenance> {
+    let of_rules = config.rules.iter().filter_map(|rule| rule.maintenance.as_ref());
+    of_rules.chain(config.server_groups.iter().filter_map(|group| group.maintenance.as_ref()))
 }
 
 fn of_response(response: &FixedResponse) -> Option<NamedPage<'_>> {
@@ -115,6 +128,15 @@ pub fn content_of(response: &FixedResponse, loaded: &[LoadedPage]) -> Option<Arc
         let (content_type, content) = (response.content_type.clone(), response.content.clone().into_bytes());
         return Some(Arc::new(PageContent { content_type, content }));
     };
+    find(wanted, loaded)
+}
+
+/// What clients get during maintenance; None: no page was named.
+pub fn page_of(maintenance: &Maintenance, loaded: &[LoadedPage]) -> Option<Arc<PageContent>> {
+    find(of_maintenance(maintenance)?, loaded)
+}
+
+fn find(wanted: NamedPage<'_>, loaded: &[LoadedPage]) -> Option<Arc<PageContent>> {
     let is_it = |page: &&LoadedPage| {
         let (content_type, lacks_charset) = (page.content_type.as_str(), page.lacks_charset);
         page.path == wanted.file.path

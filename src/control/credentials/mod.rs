@@ -47,7 +47,7 @@ pub struct Credentials {
     pub listeners: Vec<Option<ListenerCredentials>>,
     /// Beside [`Config::authorities`].
     pub authorities: Vec<LoadedAuthority>,
-    /// Those of [`Config::error_pages`], and behind them those of fixed responses.
+    /// Those of [`Config::error_pages`], and behind them those of fixed responses and of maintenance.
     pub error_pages: Vec<LoadedPage>,
     /// Beside [`Config::ip_groups`].
     pub ip_groups: Vec<LoadedIpGroup>,

@@ -185,18 +185,12 @@ fn acted(
     explanation: &mut Explanation,
 ) {
     let http = asked.listener.http();
-    let gates = rule.gates.as_ref();
-    let besides = [
-        ("limit", rule.limit.is_some()),
-        ("basic_auth", gates.is_some_and(|gates| gates.basic_auth.is_some())),
-        ("forward_auth", gates.is_some_and(|gates| gates.forward_auth.is_some())),
-        ("mirror", rule.mirror.is_some()),
-        ("cors", rule.cors.is_some()),
-    ];
-    explanation.besides =
-        besides.into_iter().filter(|(_, is_there)| *is_there).map(|(word, _)| word.to_owned()).collect();
+    explanation.besides = besides(rule);
     if preflight(asked, rule, explanation) {
         return;
+    }
+    if rule.maintenance.keeps_out(asked.client.address) {
+        return refuse(explanation, rule.maintenance.status(), "maintenance", "the rule is in maintenance");
     }
     match &rule.last {
         FinalAction::Respond(response) => {
@@ -230,6 +224,9 @@ fn acted(
             explanation.groups = groups::explain(asked, weights);
             explanation.action = "forward".to_owned();
             explanation.why = "the rule forwards".to_owned();
+            if kept_out(asked, targets.weights().map(|(group, _)| group), explanation) {
+                return;
+            }
             let (mut target, mut host) = (Vec::new(), Vec::new());
             match &rule.rewrite {
                 Some(rewrite) => {
@@ -244,6 +241,19 @@ fn acted(
             explanation.set_headers = asked.written(&rule.request_headers);
         }
     }
+}
+
+/// What is asked of requests first, and what is done beside them.
+fn besides(rule: &Rule) -> Vec<String> {
+    let gates = rule.gates.as_ref();
+    let besides = [
+        ("limit", rule.limit.is_some()),
+        ("basic_auth", gates.is_some_and(|gates| gates.basic_auth.is_some())),
+        ("forward_auth", gates.is_some_and(|gates| gates.forward_auth.is_some())),
+        ("mirror", rule.mirror.is_some()),
+        ("cors", rule.cors.is_some()),
+    ];
+    besides.into_iter().filter(|(_, is_there)| *is_there).map(|(word, _)| word.to_owned()).collect()
 }
 
 /// Explains what a browser is told that asks for permission, if this is such a question.
@@ -264,6 +274,29 @@ fn preflight(asked: &AskedRequest<'_, '_>, rule: &Rule, explanation: &mut Explan
     true
 }
 
+/// Explains what the client gets if one of these groups is in maintenance; true if all of them are.
+fn kept_out(
+    asked: &AskedRequest<'_, '_>,
+    groups: impl Iterator<Item = usize>,
+    explanation: &mut Explanation,
+) -> bool {
+    let (mut first, mut is_whole) = (None, true);
+    for group in groups {
+        let maintenance = asked.listener.maintenance.get(group);
+        match maintenance.filter(|maintenance| maintenance.keeps_out(asked.client.address)) {
+            Some(maintenance) => first = first.or(Some(maintenance)),
+            None => is_whole = false,
+        }
+    }
+    let Some(maintenance) = first else { return false };
+    let why = format!("the server group \"{}\" is in maintenance", maintenance.switch.name);
+    match is_whole {
+        true => refuse(explanation, maintenance.status(), "maintenance", &why),
+        false => explanation.why = format!("{}; {why}", explanation.why),
+    }
+    is_whole
+}
+
 /// Explains what becomes of a request that no rule takes.
 fn defaulted(asked: &AskedRequest<'_, '_>, target: &[u8], explanation: &mut Explanation) {
     let Some(group) = asked.listener.default_group else {
@@ -279,6 +312,7 @@ fn defaulted(asked: &AskedRequest<'_, '_>, target: &[u8], explanation: &mut Expl
     explanation.target = Some(text(target));
     explanation.forwarded_host = Some(text(asked.client.host));
     explanation.why = "no rule takes it: it goes to the default_group".to_owned();
+    kept_out(asked, std::iter::once(group), explanation);
 }
 
 /// Bytes as they can be shown.

@@ -141,7 +141,7 @@ impl Condition {
 }
 
 impl SourceTest {
-    fn holds(&self, source: IpAddr) -> bool {
+    pub fn holds(&self, source: IpAddr) -> bool {
         self.networks.contains(source) || self.groups.iter().any(|group| group.networks.contains(source))
     }
 }

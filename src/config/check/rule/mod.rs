@@ -10,7 +10,7 @@ mod respond;
 mod overrides;
 mod response;
 mod shadow;
-mod sources;
+pub(super) mod sources;
 mod targets;
 mod texts;
 pub(super) mod written;
@@ -30,6 +30,7 @@ use crate::config::check::kind::Integer;
 use crate::config::check::kind::Kind;
 use crate::config::check::kind::Name;
 use crate::config::check::kind::refuse_kind;
+use crate::config::check::maintenance;
 use crate::config::check::names::Known;
 use crate::config::check::names::Names;
 use crate::config::check::rule::actions::ParsedActions;
@@ -60,7 +61,16 @@ pub(super) fn rule(table: &raw::Table, known: &Known<'_>, output: &mut Output) -
     let listeners = section.read_required("listener", &OneOrMore, "listener = \"web\"");
     let priority = section.read_required("priority", &Integer(1..=10_000), "priority = 100");
     let conditions = conditions::read(&mut section, &known.ip_groups);
+    let maintenance = maintenance::of_rule(&mut section, &known.ip_groups);
     let response = response::read(&mut section);
+    if let Some(location) = section.place_of("maintenance").filter(|_| response.is_some()) {
+        let message = "`maintenance` is for requests, which have left when there is a response";
+        section.report().error(
+            location,
+            message,
+            "write it into a rule for requests, or into a server group",
+        );
+    }
     let actions = match &response {
         Some(_) => None,
         None => actions::read(&mut section, &conditions),
@@ -90,6 +100,7 @@ pub(super) fn rule(table: &raw::Table, known: &Known<'_>, output: &mut Output) -
             listeners: Vec::new(),
             priority: priority.as_ref().map_or(0, |(priority, _)| *priority),
             conditions: conditions.conditions,
+            maintenance,
             actions,
         },
         response,

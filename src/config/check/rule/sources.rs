@@ -10,7 +10,7 @@ use crate::policy::router::SourceGroup;
 use crate::policy::router::SourceTest;
 
 /// One of them, or a list; None after reporting what is wrong.
-pub(super) fn sources(
+pub(crate) fn sources(
     key: &str,
     raw: &raw::Value,
     ip_groups: &Names<'_>,

@@ -1,0 +1,85 @@
+//! Rules and server groups that are not served for a while: their switches stay over reloads, by name.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::config;
+use crate::config::Config;
+use crate::control::build::conditions;
+use crate::control::build::parts::Parts;
+use crate::control::credentials::error_pages;
+use crate::snapshot::maintenance::Maintenance;
+use crate::snapshot::maintenance::MaintenanceOwner;
+use crate::snapshot::maintenance::MaintenanceSwitch;
+use crate::snapshot::maintenance::MaintenanceTerms;
+
+/// The switches of all rules and server groups.
+#[derive(Default)]
+pub(super) struct Switches {
+    by_name: HashMap<(MaintenanceOwner, String), KnownSwitch>,
+}
+
+struct KnownSwitch {
+    switch: Arc<MaintenanceSwitch>,
+    /// What the configuration said last.
+    configured: bool,
+}
+
+impl Switches {
+    fn switch(&mut self, owner: MaintenanceOwner, name: &str, configured: bool) -> Arc<MaintenanceSwitch> {
+        let known = self.by_name.entry((owner, name.to_owned())).or_insert_with(|| KnownSwitch {
+            switch: Arc::new(MaintenanceSwitch::new(owner, name.to_owned(), configured)),
+            configured,
+        });
+        Arc::clone(&known.switch)
+    }
+
+    /// What a rule or a server group of this name is served by.
+    pub(super) fn build(
+        &mut self,
+        (owner, name): (MaintenanceOwner, &str),
+        wanted: Option<&config::Maintenance>,
+        parts: &Parts<'_>,
+    ) -> Maintenance {
+        let credentials = &parts.security.credentials;
+        let terms = wanted.map(|wanted| {
+            let retry_after = wanted.retry_after.map(|wait| wait.as_secs().to_string());
+            Box::new(MaintenanceTerms {
+                status: wanted.status,
+                retry_after,
+                page: error_pages::page_of(wanted, &credentials.error_pages),
+                allow: conditions::filled_sources(&wanted.allow, &credentials.ip_groups),
+            })
+        });
+        let switch = self.switch(owner, name, wanted.is_some_and(|wanted| wanted.enabled));
+        Maintenance { switch, terms }
+    }
+
+    /// Takes over what a configuration says that goes into service, and gives the switches of all that it has, rules
+    /// first. What was switched by command stays until the configuration says something else than before.
+    pub(super) fn adopt(&mut self, config: &Config, now_ms: u64) -> Vec<Arc<MaintenanceSwitch>> {
+        let rules = config
+            .rules
+            .iter()
+            .map(|rule| (MaintenanceOwner::Rule, rule.name.as_str(), rule.maintenance.as_ref()));
+        let groups = config
+            .server_groups
+            .iter()
+            .map(|group| (MaintenanceOwner::ServerGroup, group.name.as_str(), group.maintenance.as_ref()));
+        let mut staying = HashMap::with_capacity(config.rules.len() + config.server_groups.len());
+        let mut switches = Vec::with_capacity(staying.capacity());
+        for (owner, name, wanted) in rules.chain(groups) {
+            let configured = wanted.is_some_and(|wanted| wanted.enabled);
+            let switch = self.switch(owner, name, configured);
+            let key = (owner, name.to_owned());
+            let before = self.by_name.get(&key).map(|known| known.configured);
+            if before.is_some_and(|before| before != configured) {
+                switch.turn(configured, now_ms);
+            }
+            switches.push(Arc::clone(&switch));
+            staying.insert(key, KnownSwitch { switch, configured });
+        }
+        self.by_name = staying;
+        switches
+    }
+}

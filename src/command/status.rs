@@ -20,6 +20,7 @@ use crate::control::admin::status::DriverStatus;
 use crate::control::admin::status::ListenerStatus;
 use crate::control::admin::status::MaintenanceStatus;
 use crate::control::admin::status::Status;
+use crate::control::admin::status::Usage;
 use crate::telemetry::words::counted;
 
 /// The answer needs no other thread.
@@ -66,11 +67,12 @@ fn page(status: &Status, in_colour: bool) -> String {
     }
     for group in &status.groups {
         text.push_str(&format!(
-            "\ngroup {}: {}, {}, {} in flight\n{}",
+            "\ngroup {}: {}, {}, {} in flight{}\n{}",
             group.name,
             group.algorithm,
             availability(&group.availability),
             group.in_flight,
+            group.queue.as_ref().map(queue).unwrap_or_default(),
             backends(&group.backends).to_text(2, in_colour)
         ));
         for name in &group.unresolved {
@@ -209,6 +211,11 @@ fn colour(state: &str) -> Colour {
         "initial" | "ejected" | "draining" => Colour::Yellow,
         _ => Colour::None,
     }
+}
+
+/// How many requests wait for a backend with room.
+fn queue(queue: &Usage) -> String {
+    format!(", {} of at most {} waiting", queue.in_use, or_dash(queue.limit))
 }
 
 fn availability(word: &str) -> &str {

@@ -86,6 +86,7 @@ pub use server_group::GroupTls;
 pub use server_group::HealthCheck;
 pub use server_group::InitialState;
 pub use server_group::PassiveCheck;
+pub use server_group::Queue;
 pub use server_group::Role;
 pub use server_group::ServerGroup;
 pub use server_group::Sticky;

@@ -35,6 +35,8 @@ pub struct ServerGroup {
     pub max_retries: u32,
     /// After what.
     pub retry_on: RetryOn,
+    /// For requests while every backend has `max_connections`.
+    pub queue: Queue,
     /// Bytes of a request's content that are received before a backend is chosen; 0: what comes with the head.
     pub request_buffer: u64,
     /// Bytes of the head of a response.
@@ -90,6 +92,19 @@ pub enum Verify {
     Ca(usize),
     /// The roots that the operating system trusts.
     System,
+}
+
+/// How requests wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Queue {
+    /// How many may wait, over all workers; 0: none.
+    pub size: u32,
+    pub timeout: Duration,
+}
+
+impl Queue {
+    /// Who finds every backend full is refused at once.
+    pub const NONE: Queue = Queue { size: 0, timeout: Duration::from_secs(5) };
 }
 
 /// How backends are probed.
@@ -167,6 +182,8 @@ pub struct Backend {
     /// 0..=100; 0: no new requests.
     pub weight: u8,
     pub role: Role,
+    /// 0: unlimited.
+    pub max_connections: u32,
     /// Where the address stands.
     pub location: Location,
 }

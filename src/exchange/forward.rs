@@ -11,6 +11,8 @@ use crate::exchange::drain::until_drained;
 use crate::exchange::error::Carrier;
 use crate::exchange::error::ExchangeError;
 use crate::exchange::local;
+use crate::exchange::queue::refusal;
+use crate::exchange::queue::wait_for_room;
 use crate::exchange::record::Recording;
 use crate::exchange::request_buffer;
 use crate::exchange::request_buffer::RequestBuffer;
@@ -31,11 +33,9 @@ use crate::policy::compression::AcceptedCodings;
 use crate::policy::grpc;
 use crate::policy::retry::Replay;
 use crate::policy::websocket;
-use crate::snapshot::group::Availability;
 use crate::snapshot::group::Group;
 use crate::telemetry::operator::MessageKind;
 use crate::telemetry::operator::log_repeatedly;
-use crate::telemetry::reason::Reason;
 use crate::upstream::acquire::acquire;
 use crate::upstream::acquire::acquire_idle;
 use crate::upstream::balancer::InFlight;
@@ -45,6 +45,7 @@ use crate::upstream::pool_key::PoolKey;
 use crate::upstream::request::PreparedRequest;
 use crate::upstream::response_reader::ResponseReader;
 use crate::upstream::selection::Next;
+use crate::upstream::selection::NoChoice;
 use crate::upstream::selection::Selection;
 use crate::upstream::stream::UpstreamStream;
 use crate::upstream::want::Want;
@@ -98,7 +99,13 @@ impl Forward {
             Box::pin(self.wait_for_choice(stream, recording, group, worker)).await?;
         }
         let selection = Selection::new(group, self.target.preference, &worker.balancer);
-        let mut chosen = selection.choose().map_err(refusal)?;
+        let mut chosen = match (selection.choose(), &group.queue) {
+            (Ok(chosen), _) => chosen,
+            (Err(NoChoice::AllFull), Some(queue)) => {
+                Box::pin(wait_for_room(&selection, queue, stream.parts().2, worker)).await?
+            }
+            (Err(no_choice), _) => return Err(refusal(no_choice)),
+        };
         let mut fresh = false;
         recording.upstream_began(worker);
         loop {
@@ -261,6 +268,7 @@ impl Forward {
         // Where backends speak HTTP/2, no request would ask for one of HTTP/1.1.
         if clean && !lease.is_stopgap() {
             lease.give_back(&worker.pool, &worker.clock);
+            selection.release(member);
         }
         match relayed {
             Relayed::Whole(end) => {
@@ -268,9 +276,8 @@ impl Forward {
                 reply.send(end.piece, Some(&end.trailers)).await?;
             }
             Relayed::ErrorPage { status, .. } => {
-                let page = to.terms.and_then(|terms| terms.error_page(status, true));
-                let page = page.map_or(&[][..], |page| &page.content);
-                Box::pin(local::send_page(page, reply, worker)).await?;
+                let page = terms.and_then(|terms| terms.error_page(status, true));
+                Box::pin(local::send_page(page.map_or(&[], |page| &page.content), reply, worker)).await?;
             }
             Relayed::Retried { other, .. } => return Err(ExchangeError::Retried(other)),
             Relayed::Replaced { rule, .. } => return Err(ExchangeError::Replaced(rule)),
@@ -320,14 +327,6 @@ impl Forward {
         let complete = !self.streamed && self.request.is_at_hand() && !recording.has_response();
         Replay { idempotent: self.idempotent, complete, sticky: false }
     }
-}
-
-/// Why no backend can be asked.
-fn refusal(availability: Availability) -> ExchangeError {
-    ExchangeError::Refused(match availability {
-        Availability::AllDown => Reason::NoHealthyBackend,
-        _ => Reason::NoBackend,
-    })
 }
 
 /// Tells the operator what is short on this host.

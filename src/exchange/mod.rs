@@ -18,6 +18,7 @@ mod maintenance;
 mod log_line;
 pub mod message;
 mod mirror;
+mod queue;
 mod record;
 mod request;
 mod request_buffer;

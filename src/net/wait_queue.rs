@@ -66,8 +66,20 @@ impl<B: Copy, C: Copy> WaitQueue<B, C> {
 
     /// Waits to be called. A future that is dropped leaves the queue; if it was called alone, its call goes to the next.
     pub fn wait(&self, brought: B) -> Wait<'_, B, C> {
+        let wait = self.begin(brought);
+        self.entries.borrow_mut().push_back(Rc::clone(&wait.entry));
+        wait
+    }
+
+    /// The same at the head of the queue, for one that was called in vain.
+    pub fn wait_first(&self, brought: B) -> Wait<'_, B, C> {
+        let wait = self.begin(brought);
+        self.entries.borrow_mut().push_front(Rc::clone(&wait.entry));
+        wait
+    }
+
+    fn begin(&self, brought: B) -> Wait<'_, B, C> {
         let entry = Rc::new(Waiting { brought, call: Cell::new(None), waker: WakerSlot::default() });
-        self.entries.borrow_mut().push_back(Rc::clone(&entry));
         Wait { queue: self, entry, is_done: false }
     }
 }
@@ -142,6 +154,17 @@ mod tests {
         queue.call_next('a');
         drop(called);
         assert_eq!(poll(&mut last), Poll::Ready('a'));
+    }
+
+    #[test]
+    fn who_was_called_in_vain_is_called_next() {
+        let queue = WaitQueue::default();
+        let (mut vain, mut last) = (queue.wait(1), queue.wait(2));
+        queue.call_next('a');
+        assert_eq!(poll(&mut vain), Poll::Ready('a'));
+        let mut again = queue.wait_first(1);
+        queue.call_next('b');
+        assert_eq!((poll(&mut again), poll(&mut last)), (Poll::Ready('b'), Poll::Pending));
     }
 
     #[test]

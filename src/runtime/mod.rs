@@ -67,7 +67,8 @@ pub fn run(mut plan: RuntimePlan, announce: impl FnOnce(&Serving)) -> Result<(),
     health_thread::start(health, events.clone()).map_err(without_thread("the health checker"))?;
     let admin = plan.admin.take();
     let passwords = password_thread::start(workers).map_err(without_thread("passwords"))?;
-    for spec in worker_thread::specs(plan, (log_queues, passwords), &drain, entries) {
+    let specs = worker_thread::specs(plan, (log_queues, passwords), &drain, entries);
+    for spec in specs.map_err(RuntimeError::System)? {
         worker_thread::start(spec, events.clone()).map_err(without_thread("a worker"))?;
     }
     let ready = wait_until_ready(&inbox, workers)?;

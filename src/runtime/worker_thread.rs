@@ -22,6 +22,7 @@ use crate::net::task;
 use crate::net::timer::Shorten;
 use crate::net::timer::TICK;
 use crate::net::timer::Tag;
+use crate::net::wake::Doorbell;
 use crate::net::wake::Wakeups;
 use crate::net::wake::every;
 use crate::runtime::drain::Drain;
@@ -68,7 +69,8 @@ pub(super) fn specs(
     (logs, passwords): (Vec<Option<AccessLog>>, Vec<SyncSender<PasswordJob>>),
     drain: &Arc<Drain>,
     entries: Entries,
-) -> Vec<WorkerSpec> {
+) -> io::Result<Vec<WorkerSpec>> {
+    let queue_bells: Arc<[Doorbell]> = logs.iter().map(|_| Doorbell::new()).collect::<io::Result<_>>()?;
     let Channels { publication, backend_counters, quota, request_memory, workers, failure_reports, .. } =
         plan.channels;
     let cpus = pin::usable_cpus();
@@ -81,6 +83,7 @@ pub(super) fn specs(
             quota: Arc::clone(&quota),
             request_memory: Arc::clone(&request_memory),
             password_jobs,
+            queue_bells: Arc::clone(&queue_bells),
         },
         mailbox,
         log,
@@ -92,7 +95,7 @@ pub(super) fn specs(
     };
     // The threads that verify passwords are shared evenly.
     let passwords = passwords.into_iter().cycle();
-    logs.into_iter().enumerate().zip(workers).zip(passwords).map(spec).collect()
+    Ok(logs.into_iter().enumerate().zip(workers).zip(passwords).map(spec).collect())
 }
 
 pub(super) fn start(spec: WorkerSpec, events: Sender<RuntimeEvent>) -> io::Result<()> {
@@ -133,6 +136,9 @@ fn work(mut spec: WorkerSpec, events: &Sender<RuntimeEvent>) -> Result<(), Runti
         task::spawn(tick_for_ever(Rc::clone(&worker), ticks));
         let verified = worker.password_checks.listen()?;
         task::spawn(hear_of_passwords(Rc::clone(&worker), verified));
+        if let Some(bell) = spec.shared.queue_bells.get(spec.index) {
+            task::spawn(hear_of_room(Rc::clone(&worker), bell.listen()?));
+        }
         task::spawn(async move {
             while bell.next().await.is_ok() {
                 inbox.drain();
@@ -242,6 +248,13 @@ async fn turn_until_drained(worker: &Worker) {
 async fn hear_of_passwords(worker: Rc<Worker>, verified: Wakeups) {
     while verified.next().await.is_ok() {
         worker.password_checks.wake();
+    }
+}
+
+/// Lets requests that wait look for a backend with room.
+async fn hear_of_room(worker: Rc<Worker>, told: Wakeups) {
+    while told.next().await.is_ok() {
+        worker.balancer.queues.call_all();
     }
 }
 

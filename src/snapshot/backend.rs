@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
 use crate::net::address::Address;
+use crate::snapshot::quota::Quota;
 use crate::telemetry::backend_counters::Totals;
 
 /// An address in a group. It outlives reloads for as long as the group names the address.
@@ -21,6 +22,8 @@ pub struct Backend {
     /// What was counted in this slot before.
     pub counted_before: Totals,
     pub health: Health,
+    /// What it may have at a time, counted only where its group limits that.
+    pub room: Quota,
 }
 
 /// How a backend fares. The health checker writes, save for `failures_in_a_row`; all workers read.

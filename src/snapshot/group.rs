@@ -20,6 +20,7 @@ use crate::policy::retry::RetryOn;
 use crate::snapshot::affinity::Affinity;
 use crate::snapshot::backend::Backend;
 use crate::snapshot::rcu_cell::RcuCell;
+use crate::snapshot::request_queue::RequestQueue;
 use crate::tls::SwapCell;
 use crate::tls::connect::UpstreamTls;
 
@@ -49,6 +50,8 @@ pub struct Group {
     pub keepalive_connections: usize,
     pub max_retries: u32,
     pub retry_on: RetryOn,
+    /// None: no backend has a limit.
+    pub queue: Option<RequestQueue>,
     /// Bytes of a request's content that are received before a backend is chosen; 0: what comes with the head.
     pub request_buffer: usize,
     /// What the head of a response may be like.
@@ -210,6 +213,7 @@ impl Group {
             keepalive_connections: 0,
             max_retries: 0,
             retry_on: RetryOn::DEFAULT,
+            queue: None,
             request_buffer: 0,
             response_limits: ResponseLimits { max_header_bytes: 0, max_headers: 0 },
             default_host: None,
@@ -254,6 +258,11 @@ impl Group {
     /// Who owns a key among the candidates of a table.
     pub fn owner(&self, key: u64, is_eligible: impl Fn(u32) -> bool) -> Option<u32> {
         self.maglev.as_ref()?.pick(key, is_eligible)
+    }
+
+    /// Takes room for a request at a member; false if it has none left.
+    pub fn takes_room(&self, member: u32) -> bool {
+        self.member(member as usize).is_some_and(|member| member.backend.room.acquire())
     }
 
     /// The member with this lower half of its identity.
@@ -375,6 +384,7 @@ mod tests {
     use crate::snapshot::backend::CheckResult;
     use crate::snapshot::backend::CheckState;
     use crate::snapshot::backend::Health;
+    use crate::snapshot::quota::Quota;
     use crate::telemetry::backend_counters::Totals;
 
     const DOWN: CheckResult = CheckResult { state: CheckState::Unhealthy, failure: None, status: 0 };
@@ -390,6 +400,7 @@ mod tests {
                 identity: u64::from(slot) + 1000,
                 counted_before: Totals::default(),
                 health: Health::default(),
+                room: Quota::new(0),
             };
             group.members.push(GroupMember {
                 backend: Arc::new(backend),

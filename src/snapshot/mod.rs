@@ -12,6 +12,7 @@ pub mod client_rates;
 pub mod group;
 pub mod maintenance;
 pub mod rcu_cell;
+pub mod request_queue;
 pub mod responses;
 pub mod refused_connections;
 pub mod request_limit;

@@ -39,6 +39,11 @@ impl Quota {
         self.used.load(Ordering::Relaxed)
     }
 
+    /// Whether one could be taken.
+    pub fn has_left(&self) -> bool {
+        self.used() < self.limit.load(Ordering::Relaxed)
+    }
+
     /// Takes one; false when none is left.
     pub fn acquire(&self) -> bool {
         let is_left = self.used.fetch_add(1, Ordering::Relaxed) < self.limit.load(Ordering::Relaxed);

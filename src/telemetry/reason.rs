@@ -47,6 +47,10 @@ pub enum Reason {
     NoBackend,
     /// No backend of the group is healthy, and the group does not forward then.
     NoHealthyBackend,
+    /// Every backend has as many requests as it may have, and no place is left to wait.
+    QueueFull,
+    /// The same, and none got room in time.
+    QueueTimeout,
     /// The backend was taken out of service, and the time for what it had begun is over.
     DrainTimeout,
     /// Every descriptor that this process may have is in use.
@@ -125,6 +129,8 @@ impl Reason {
             Reason::NoRoute => "no_route",
             Reason::NoBackend => "no_backend",
             Reason::NoHealthyBackend => "no_healthy_backend",
+            Reason::QueueFull => "queue_full",
+            Reason::QueueTimeout => "queue_timeout",
             Reason::DrainTimeout => "drain_timeout",
             Reason::NoDescriptor => "no_descriptor",
             Reason::NoLocalPort => "no_local_port",
@@ -183,6 +189,8 @@ impl Reason {
             | Reason::BadResponse(_) => 502,
             Reason::NoBackend
             | Reason::NoHealthyBackend
+            | Reason::QueueFull
+            | Reason::QueueTimeout
             | Reason::DrainTimeout
             | Reason::UpstreamBusy
             | Reason::ConnectionsLimited(_)

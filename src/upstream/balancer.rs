@@ -13,6 +13,7 @@ use crate::snapshot::group::Group;
 use crate::snapshot::group::Picker;
 use crate::snapshot::group::SelectionTable;
 use crate::telemetry::backend_counters::BackendCounters;
+use crate::upstream::request_queues::RequestQueues;
 
 /// The choosing side of one worker.
 pub struct Balancer {
@@ -24,6 +25,8 @@ pub struct Balancer {
     groups: RefCell<Vec<GroupState>>,
     /// The state of a small generator; what it draws is no secret.
     random: Cell<u64>,
+    /// Requests that wait for a backend with room.
+    pub queues: RequestQueues,
 }
 
 #[derive(Default)]
@@ -51,10 +54,10 @@ impl Balancer {
         worker: usize,
         backend_counters: Arc<BackendCounters>,
         failure_reports: Mailbox<u32>,
-        seed: u64,
+        (seed, queues): (u64, RequestQueues),
     ) -> Balancer {
         let random = Cell::new(seed | 1);
-        Balancer { worker, backend_counters, failure_reports, groups: RefCell::default(), random }
+        Balancer { worker, backend_counters, failure_reports, groups: RefCell::default(), random, queues }
     }
 
     /// A backend of the group that was not tried yet; the index of the member. `key` is the hash of what
@@ -68,6 +71,27 @@ impl Balancer {
                 None if tried.is_empty() => self.first_choice(group, load, table),
                 None => self.other_choice(group, load, table, tried).or_else(|| self.standby(group, tried)),
             }
+        })
+    }
+
+    /// Takes room at the least loaded of the candidates that have some and were not tried; the index of the member.
+    pub fn choose_with_room(&self, group: &Group, tried: &[u32]) -> Option<u32> {
+        let has_room = |backend: u32| {
+            group.member(backend as usize).is_some_and(|member| member.backend.room.has_left())
+        };
+        self.with(group, |_, table| {
+            // Another worker can be quicker, but hardly as often as there are candidates.
+            for _ in &table.candidates {
+                let candidates = table.candidates.iter();
+                let free = candidates
+                    .filter(|candidate| !tried.contains(&candidate.backend) && has_room(candidate.backend));
+                let least =
+                    free.min_by_key(|candidate| self.burden(group, candidate.backend, candidate.weight))?;
+                if group.takes_room(least.backend) {
+                    return Some(least.backend);
+                }
+            }
+            None
         })
     }
 
@@ -142,6 +166,7 @@ impl Balancer {
     /// The work of each tick of the worker's wheel.
     pub fn tick(&self) {
         self.groups.borrow_mut().iter_mut().for_each(|load| load.budget.tick());
+        self.queues.call_all();
     }
 
     fn first_choice(&self, group: &Group, load: &mut GroupState, table: &SelectionTable) -> Option<u32> {

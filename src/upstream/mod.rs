@@ -15,6 +15,7 @@ pub mod message;
 pub mod pool;
 pub mod pool_key;
 pub mod request;
+pub mod request_queues;
 pub mod response_reader;
 pub mod selection;
 pub mod want;

@@ -33,6 +33,16 @@ pub struct Selection<'s> {
     tried: RefCell<ArrayVec<u32, MAX_TRIED>>,
     retries_left: Cell<u32>,
     may_ask_standby: Cell<bool>,
+    /// The member that has this request in the room that its group limits.
+    held: Cell<Option<u32>>,
+}
+
+/// Why nobody can be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoChoice {
+    Unavailable(Availability),
+    /// Every backend has as many requests as it may have.
+    AllFull,
 }
 
 /// The backend that is asked after a failed attempt.
@@ -55,21 +65,67 @@ impl<'s> Selection<'s> {
             tried: RefCell::default(),
             retries_left: Cell::new(group.max_retries),
             may_ask_standby: Cell::new(group.max_retries > 0),
+            held: Cell::new(None),
         }
     }
 
     /// The next backend: the client's own, or else one that was not tried yet. Its index in the group, or why there is
     /// none.
-    pub fn choose(&self) -> Result<u32, Availability> {
+    pub fn choose(&self) -> Result<u32, NoChoice> {
+        if let Some(queue) = &self.group.queue {
+            // Nobody is served before those who wait.
+            let is_last = queue.state.waiting() > 0 && self.tried.borrow().is_empty();
+            return if is_last { Err(NoChoice::AllFull) } else { self.choose_next() };
+        }
         let mut tried = self.tried.borrow_mut();
         let own = self.valid_owner().filter(|own| !tried.contains(own));
         let chosen = own.or_else(|| self.balancer.choose(self.group, self.preference.key, &tried));
         let Some(chosen) = chosen else {
-            return Err(self.balancer.availability(self.group).unwrap_or(Availability::NoBackends));
+            return Err(self.unavailable());
         };
         // The capacity covers the most retries that the configuration allows.
         let _ = tried.try_push(chosen);
         Ok(chosen)
+    }
+
+    /// The same among those that have room, for one whose turn it is.
+    pub fn choose_next(&self) -> Result<u32, NoChoice> {
+        let mut tried = self.tried.borrow_mut();
+        let own = self.valid_owner().filter(|own| !tried.contains(own) && self.group.takes_room(*own));
+        let chosen = match own {
+            Some(own) => own,
+            None => {
+                let first = self.balancer.choose(self.group, self.preference.key, &tried);
+                let first = first.ok_or_else(|| self.unavailable())?;
+                let has_room = self.group.takes_room(first);
+                let other = || self.balancer.choose_with_room(self.group, &tried);
+                if has_room { first } else { other().ok_or(NoChoice::AllFull)? }
+            }
+        };
+        self.release_held();
+        self.held.set(Some(chosen));
+        let _ = tried.try_push(chosen);
+        Ok(chosen)
+    }
+
+    /// The member has done its part, so that another request can have the room.
+    pub fn release(&self, member: u32) {
+        if self.held.get() == Some(member) {
+            self.release_held();
+        }
+    }
+
+    fn release_held(&self) {
+        if let Some(member) = self.held.take().and_then(|held| self.group.member(held as usize)) {
+            member.backend.room.release();
+            if let Some(queue) = self.group.queue.as_ref().filter(|queue| queue.state.waiting() > 0) {
+                self.balancer.queues.room_made(&queue.state);
+            }
+        }
+    }
+
+    fn unavailable(&self) -> NoChoice {
+        NoChoice::Unavailable(self.balancer.availability(self.group).unwrap_or(Availability::NoBackends))
     }
 
     /// Decides what follows a failed attempt with the backend that was chosen last. No failure: there is none that
@@ -109,5 +165,11 @@ impl<'s> Selection<'s> {
         let member = self.group.member(owner as usize)?;
         let keeps = !member.is_standby && member.keeps_clients();
         (keeps || self.balancer.may_choose(self.group, owner)).then_some(owner)
+    }
+}
+
+impl Drop for Selection<'_> {
+    fn drop(&mut self) {
+        self.release_held();
     }
 }

@@ -24,6 +24,7 @@ use crate::net::buffer::Buffers;
 use crate::net::clock::Clock;
 use crate::net::mailbox::Mailbox;
 use crate::net::timer::Timers;
+use crate::net::wake::Doorbell;
 use crate::net::work_budget::WorkBudget;
 use crate::snapshot::Snapshot;
 use crate::snapshot::quota::Quota;
@@ -34,6 +35,7 @@ use crate::telemetry::date::Dates;
 use crate::upstream::balancer::Balancer;
 use crate::upstream::h2::pool::Connections;
 use crate::upstream::pool::Pool;
+use crate::upstream::request_queues::RequestQueues;
 use crate::upstream::want::Resources;
 use crate::worker::access_log::AccessLog;
 use crate::worker::mirrors::Mirrors;
@@ -109,6 +111,8 @@ pub struct ProcessHandles {
     pub request_memory: Arc<Quota>,
     /// Where passwords are verified.
     pub password_jobs: SyncSender<PasswordJob>,
+    /// By worker: what tells it that a request of its queues may find room.
+    pub queue_bells: Arc<[Doorbell]>,
 }
 
 impl Worker {
@@ -117,11 +121,12 @@ impl Worker {
         let (generation, snapshot) = shared.publication.load();
         let clock = Clock::start();
         let seed = clock.wall(clock.now()).as_nanos() as u64 ^ (index as u64) << 32;
+        let queues = RequestQueues::new(index, shared.queue_bells);
         let worker = Worker {
             index,
             pool: Pool::new(index, snapshot.workers),
             streams: Connections::default(),
-            balancer: Balancer::new(index, shared.backend_counters, shared.failure_reports, seed),
+            balancer: Balancer::new(index, shared.backend_counters, shared.failure_reports, (seed, queues)),
             publication: shared.publication,
             generation: Cell::new(generation),
             snapshot: RefCell::new(SnapshotRef::new(snapshot)),

@@ -66,6 +66,7 @@ mod refused_uploads;
 mod reload;
 mod request_buffer;
 mod request_ids;
+mod request_queue;
 mod response_headers;
 mod response_rules;
 mod retries;

@@ -27,6 +27,7 @@ mod names;
 mod nearest;
 mod passive_check;
 mod process;
+mod queue;
 mod references;
 mod response_headers;
 mod retry_on;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::config::Backend;
 use crate::config::GroupProtocol;
+use crate::config::Queue;
 use crate::config::Role;
 use crate::config::ServerGroup;
 use crate::config::check::address::BackendPlace;
@@ -25,6 +26,7 @@ use crate::config::check::listener::MIB;
 use crate::config::check::maintenance;
 use crate::config::check::names::Known;
 use crate::config::check::passive_check;
+use crate::config::check::queue::QueueTable;
 use crate::config::check::retry_on::RetryOnList;
 use crate::config::check::section::Output;
 use crate::config::check::section::Section;
@@ -63,6 +65,7 @@ pub(super) fn server_group(table: &raw::Table, known: &Known<'_>, output: &mut O
         keepalive_connections: section.read("keepalive_connections", &Integer(0..=1_000_000), 1_024),
         max_retries: section.read("max_retries", &Integer(0..=10), 1),
         retry_on: section.read("retry_on", &RetryOnList, RetryOn::DEFAULT),
+        queue: section.read("queue", &QueueTable, Queue::NONE),
         max_response_header_bytes: section.read("max_response_header_bytes", &Size(KIB..=MIB), 64 * KIB),
         max_response_headers: section.read(
             "max_response_headers",
@@ -83,12 +86,7 @@ pub(super) fn server_group(table: &raw::Table, known: &Known<'_>, output: &mut O
     };
     let idle = (group.protocol != GroupProtocol::Https).then_some("only with https is there a choice");
     group.http2 = section.read_unless(idle, "http2", &Boolean, false);
-    let idle = match group.protocol {
-        GroupProtocol::H2c | GroupProtocol::Grpc => Some("backends are spoken to in HTTP/2"),
-        GroupProtocol::Https if group.http2 => Some("backends may be spoken to in HTTP/2"),
-        GroupProtocol::Http | GroupProtocol::Https => None,
-    };
-    group.speaks_http10 = section.read_unless(idle, "http10_upstream", &HTTP10_UPSTREAM, false);
+    group.speaks_http10 = speaks_http10(&mut section, &group);
     let idle = (group.protocol == GroupProtocol::Grpc).then_some("calls are conversations");
     group.request_buffer = section.read_unless(idle, "request_buffer", &Size(0..=16 * MIB), 0);
     group.maintenance = maintenance::of_group(&mut section, &known.ip_groups);
@@ -136,6 +134,15 @@ const ROLES: Choice<Role> = Choice {
     later: &[],
 };
 
+fn speaks_http10(section: &mut Section<'_, '_>, group: &ServerGroup) -> bool {
+    let idle = match group.protocol {
+        GroupProtocol::H2c | GroupProtocol::Grpc => Some("backends are spoken to in HTTP/2"),
+        GroupProtocol::Https if group.http2 => Some("backends may be spoken to in HTTP/2"),
+        GroupProtocol::Http | GroupProtocol::Https => None,
+    };
+    section.read_unless(idle, "http10_upstream", &HTTP10_UPSTREAM, false)
+}
+
 fn milliseconds(least: u64, most: u64) -> Time {
     Time(Duration::from_millis(least)..=Duration::from_millis(most))
 }
@@ -156,14 +163,20 @@ fn backend(table: &raw::Table, output: &mut Output) -> Option<Backend> {
     let address = section.read_required("address", &BackendPlace, "address = \"127.0.0.1:9001\"");
     let weight = section.read("weight", &Integer(0..=100), 100);
     let role = section.read("role", &ROLES, Role::Active);
+    let max_connections = section.read("max_connections", &Integer(0..=1_000_000), 0);
     section.close();
     let (address, location) = address?;
-    Some(Backend { address, weight: u8::try_from(weight).unwrap_or(u8::MAX), role, location })
+    let weight = u8::try_from(weight).unwrap_or(u8::MAX);
+    Some(Backend { address, weight, role, max_connections, location })
 }
 
 fn check_effects(group: &ServerGroup, section: &mut Section<'_, '_>) {
-    if group.max_retries == 0 {
+    if group.max_retries == 0 && group.retry_on != RetryOn::DEFAULT {
         section.warn_idle("retry_on", Some("max_retries = 0 tries nothing again"));
+    }
+    let has_limits = group.backends.iter().any(|backend| backend.max_connections > 0);
+    if group.queue.size > 0 && !has_limits {
+        section.warn_idle("queue", Some("no backend has max_connections"));
     }
     // As in the cloud products, only weighted round robin lets a share grow.
     let has_effect = group.slow_start.is_zero() || group.algorithm == Algorithm::WeightedRoundRobin;

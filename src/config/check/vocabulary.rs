@@ -22,7 +22,7 @@ const LATER: [(&str, &[&str]); 7] = [
         &["bandwidth_bytes_per_second", "deletion_protection", "enabled", "modification_protection"],
     ),
     ("[[server_group]]", &["source_address"]),
-    ("[[server_group.backend]]", &["enabled", "max_connections"]),
+    ("[[server_group.backend]]", &["enabled"]),
     ("[server_group.health_check]", &["expect_payload", "payload"]),
 ];
 
@@ -99,9 +99,9 @@ const FOREIGN_KEYS: [(&str, &str); 97] = [
     ),
     ("log_level", "messages have no level: all go to standard error"),
     ("logging", "write [access_log] for requests; messages go to standard error"),
-    ("max_conns", "connections to a backend are not limited; keepalive_connections bounds idle ones"),
+    ("max_conns", "write max_connections in [[server_group.backend]]"),
     ("max_fails", "write consecutive_failures in [server_group.passive_check]"),
-    ("maxconn", "write max_connections in [[listener]] or [process]"),
+    ("maxconn", "write max_connections in [[listener]], [process] or [[server_group.backend]]"),
     ("mode", "write protocol in [[listener]] and [[server_group]]"),
     ("nbthread", "write workers in [process]"),
     ("option", "each option is a key of its own: see docs/configuration.md"),

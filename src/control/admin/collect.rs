@@ -125,6 +125,10 @@ impl Present<'_> {
             algorithm: group.algorithm.as_str().into(),
             availability: table.availability.as_str().into(),
             in_flight,
+            queue: group
+                .queue
+                .as_ref()
+                .map(|queue| Usage { in_use: queue.state.waiting(), limit: Some(queue.size) }),
             unresolved: group.unresolved.clone(),
             backends: group.members.iter().map(|member| self.member(member)).collect(),
         }
@@ -290,6 +294,7 @@ mod tests {
             identity: 1,
             counted_before: Totals { in_flight: 0, requests: 1, failures: 1 },
             health,
+            room: Quota::new(0),
         }
     }
 

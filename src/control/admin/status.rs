@@ -135,6 +135,9 @@ pub struct GroupStatus {
     pub algorithm: Word,
     pub availability: Word,
     pub in_flight: u32,
+    /// Requests that wait for a backend with room. None where no backend has a limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue: Option<Usage>,
     /// Host names that have no address yet.
     pub unresolved: Vec<String>,
     pub backends: Vec<BackendStatus>,

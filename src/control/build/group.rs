@@ -26,6 +26,7 @@ use crate::snapshot::group::GroupMember;
 use crate::snapshot::group::ResponseLimits;
 use crate::snapshot::group::Sticky;
 use crate::snapshot::group::Versions;
+use crate::snapshot::request_queue::RequestQueue;
 use crate::tls::SwapCell;
 use crate::tls::connect::UpstreamTls;
 
@@ -34,6 +35,17 @@ pub(super) struct GroupBuilder<'a> {
     pub(super) addresses: &'a Addresses,
     pub(super) security: &'a Security,
     pub(super) now_ms: u64,
+}
+
+/// None where no backend has a limit.
+fn queue(wanted: &ServerGroup, registry: &Registry) -> Option<RequestQueue> {
+    let is_limited = wanted.backends.iter().any(|backend| backend.max_connections > 0);
+    let config::Queue { size, timeout } = wanted.queue;
+    is_limited.then(|| RequestQueue {
+        size: size as usize,
+        timeout,
+        state: registry.queue_state(&wanted.name),
+    })
 }
 
 impl GroupBuilder<'_> {
@@ -76,6 +88,7 @@ impl GroupBuilder<'_> {
         group.keepalive_connections = wanted.keepalive_connections as usize;
         group.max_retries = wanted.max_retries;
         group.retry_on = wanted.retry_on.clone();
+        group.queue = queue(&wanted, registry);
         group.request_buffer = usize::try_from(wanted.request_buffer).unwrap_or(usize::MAX);
         group.response_limits = response_limits;
         group.default_host = wanted.default_host.clone();
@@ -110,6 +123,7 @@ impl GroupBuilder<'_> {
                     InitialState::Up => CheckResult::PRESUMED,
                     InitialState::Down => CheckResult::INITIAL,
                 };
+                known.room.set_limit(backend.max_connections as usize);
                 begin_checks(&known, wanted.health_check.as_ref().map(unproven), self.now_ms);
                 places.insert(address.clone(), members.len());
                 members.push(GroupMember {

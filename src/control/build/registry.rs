@@ -17,6 +17,8 @@ use crate::snapshot::affinity::Affinity;
 use crate::snapshot::backend::Backend;
 use crate::snapshot::backend::Health;
 use crate::snapshot::group::Group;
+use crate::snapshot::quota::Quota;
+use crate::snapshot::request_queue::QueueState;
 use crate::telemetry::backend_counters::BackendCounters;
 use crate::telemetry::backend_counters::MAX_BACKENDS;
 
@@ -133,12 +135,20 @@ impl Registry {
             slot,
             counted_before: self.backend_counters.totals(slot),
             health: Health::default(),
+            room: Quota::new(0),
         });
         if let Some(place) = self.backends.get_mut(slot as usize) {
             *place = Arc::downgrade(&backend);
         }
         self.by_address.insert(key, Arc::downgrade(&backend));
         Ok((backend, true))
+    }
+
+    /// Who waits for backends of a group, if anybody could before.
+    pub fn queue_state(&self, name: &str) -> Arc<QueueState> {
+        let known = self.known_group(name).and_then(|known| known.group.queue.as_ref());
+        let kept = known.map(|queue| Arc::clone(&queue.state));
+        kept.unwrap_or_else(|| Arc::new(QueueState::new(self.backend_counters.workers())))
     }
 
     pub fn group_slot(&mut self, name: &str) -> u32 {

@@ -46,6 +46,7 @@ fn backend(slot: u32, result: CheckResult) -> Arc<Backend> {
         identity: u64::from(slot),
         counted_before: Totals::default(),
         health: Health::default(),
+        room: crate::snapshot::quota::Quota::new(0),
     };
     backend.health.set_check_result(result, 1);
     Arc::new(backend)

@@ -9,6 +9,7 @@ use crate::config::ip_group::Access;
 use crate::config::limits::PerClient;
 use crate::config::report::Location;
 use crate::config::tls_policies::TlsPolicy;
+use crate::policy::compression::CompressionTerms;
 use crate::policy::early_hints::EarlyHints;
 use crate::policy::forwarded::ForwardedFields;
 use crate::policy::header_edits::HeaderEdit;
@@ -89,8 +90,8 @@ pub struct HttpListener {
     /// The host of requests that name none.
     pub default_host: Option<String>,
     pub early_hints: EarlyHints,
-    /// Whether responses are compressed for clients that accept it.
-    pub compression: bool,
+    /// How responses are compressed for clients that accept it. None: they are not.
+    pub compression: Option<CompressionTerms>,
     pub forwarded: Forwarded,
     /// Rules match and forward paths in one spelling.
     pub normalizes_paths: bool,

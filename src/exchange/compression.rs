@@ -16,6 +16,7 @@ use crate::net::buffer::Buffer;
 use crate::net::buffer::TAILROOM_BYTES;
 use crate::policy::compression;
 use crate::policy::compression::AcceptedCodings;
+use crate::policy::compression::CompressionTerms;
 use crate::telemetry::reason::Reason;
 use crate::worker::COMPRESSED_PER_TURN;
 use crate::worker::Worker;
@@ -29,6 +30,7 @@ const SHORT_BYTES: u32 = 16 * 1024;
 #[derive(Clone, Copy)]
 pub(super) struct Compressed {
     coding: ContentCoding,
+    level: u8,
     /// Before it is compressed; saturated.
     length: u32,
 }
@@ -37,14 +39,15 @@ pub(super) struct Compressed {
 pub(super) fn start(
     head: &mut ResponseHead<'_, '_>,
     facts: &StartFacts<'_>,
-    accepted: AcceptedCodings,
+    (accepted, terms): (AcceptedCodings, &CompressionTerms),
     reply: &mut impl Reply,
     worker: &Worker,
 ) -> Option<Compressed> {
-    let decision = compression::decide(head, facts.length, accepted);
+    let decision = compression::decide(head, facts.length, accepted, terms);
     let compressed = match (decision.coding, facts.length) {
         (Some(coding), BodyLength::Exact(length)) if reply.can_delimit() && worker.has_encoder_left() => {
-            Some(Compressed { coding, length: u32::try_from(length).unwrap_or(u32::MAX) })
+            let level = terms.level(coding);
+            Some(Compressed { coding, level, length: u32::try_from(length).unwrap_or(u32::MAX) })
         }
         _ => None,
     };
@@ -83,7 +86,7 @@ impl<'w> Compressor<'w> {
     /// To be called in the same turn as [`start`], which found that there may be one more.
     pub(super) fn new(compressed: Compressed, worker: &'w Worker) -> Compressor<'w> {
         Compressor {
-            encoder: ContentEncoder::new(compressed.coding, u64::from(compressed.length)),
+            encoder: ContentEncoder::new(compressed.coding, compressed.level, u64::from(compressed.length)),
             piece: None,
             unflushed: 0,
             is_short: compressed.length <= SHORT_BYTES,

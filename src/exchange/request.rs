@@ -114,7 +114,7 @@ pub(super) fn prepare(
         upgrade: request.upgrade.is_some(),
         accept,
         expects_continue: request.expects_continue,
-        compression: origin.http.compression.then(|| AcceptedCodings::of(head.headers)),
+        compression: origin.http.compression.as_ref().map(|_| AcceptedCodings::of(head.headers)),
     }
 }
 

@@ -232,8 +232,10 @@ fn pass_head_on(
     let length = page.map_or(facts.length, |page| BodyLength::Exact(page.content.len() as u64));
     let (added, replaced) = (&added[..], &replaced[..]);
     let facts = StartFacts { length, is_only_trailers, close, upgrade, added, replaced };
-    let compressed = match attempt.compression.filter(|_| page.is_none()) {
-        Some(accepted) => compression::start(head, &facts, accepted, reply, attempt.worker),
+    let accepted = attempt.compression.filter(|_| page.is_none());
+    let terms = attempt.terms.and_then(|terms| terms.origin.http.compression.as_deref());
+    let compressed = match accepted.zip(terms) {
+        Some(asked) => compression::start(head, &facts, asked, reply, attempt.worker),
         None => {
             reply.start(head, &facts);
             None

@@ -9,8 +9,8 @@ use crate::http::head::ResponseHead;
 use crate::http::headers::Field;
 use crate::http::headers::Headers;
 
-/// Content of at most this many bytes gains nothing worth the work.
-const MIN_BYTES: u64 = 1024;
+/// Shorter content gains nothing worth the work.
+const MIN_BYTES: u64 = 1025;
 
 /// The types that gzip is for. Brotli is for every type.
 const GZIP_TYPES: [&[u8]; 9] = [
@@ -36,6 +36,48 @@ const MAX_ELEMENTS: usize = 32;
 pub struct AcceptedCodings {
     pub brotli: bool,
     pub gzip: bool,
+}
+
+/// What a listener compresses, and how well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CompressionTerms {
+    /// Media types in lower case, as they are or as `text/*` or `*`. None: every type with brotli, some with gzip.
+    pub types: Option<Vec<String>>,
+    /// Shorter content stays as it is.
+    pub min_bytes: u64,
+    /// 0: not used.
+    pub brotli_level: u8,
+    /// 0: not used.
+    pub gzip_level: u8,
+}
+
+impl Default for CompressionTerms {
+    fn default() -> CompressionTerms {
+        CompressionTerms { types: None, min_bytes: MIN_BYTES, brotli_level: 5, gzip_level: 5 }
+    }
+}
+
+impl CompressionTerms {
+    /// Whether content with these fields may be compressed by brotli, and by gzip.
+    fn codings_for(&self, headers: &Headers<'_>) -> AcceptedCodings {
+        let (by_brotli, by_gzip) = match &self.types {
+            None => (true, is_for_gzip(headers)),
+            Some(types) => {
+                let media_type = media_type(headers).unwrap_or_default();
+                let is_listed = types.iter().any(|known| matches_type(known, media_type));
+                (is_listed, is_listed)
+            }
+        };
+        AcceptedCodings { brotli: by_brotli && self.brotli_level > 0, gzip: by_gzip && self.gzip_level > 0 }
+    }
+
+    /// How well a coding is to compress.
+    pub fn level(&self, coding: ContentCoding) -> u8 {
+        match coding {
+            ContentCoding::Brotli => self.brotli_level,
+            ContentCoding::Gzip => self.gzip_level,
+        }
+    }
 }
 
 /// What becomes of a response.
@@ -68,18 +110,27 @@ impl AcceptedCodings {
 }
 
 /// Decides about a response whose content has this length.
-pub fn decide(head: &ResponseHead<'_, '_>, length: BodyLength, accepted: AcceptedCodings) -> Decision {
+pub fn decide(
+    head: &ResponseHead<'_, '_>,
+    length: BodyLength,
+    accepted: AcceptedCodings,
+    terms: &CompressionTerms,
+) -> Decision {
     let BodyLength::Exact(bytes) = length else { return Decision::default() };
     // A part of content is a part of what the client knows as the whole.
-    if bytes <= MIN_BYTES || matches!(head.status, 100..=199 | 204 | 206 | 304) {
+    if bytes < terms.min_bytes || matches!(head.status, 100..=199 | 204 | 206 | 304) {
         return Decision::default();
     }
     if head.headers.iter().any(forbids) {
         return Decision::default();
     }
-    let coding = if accepted.brotli {
+    let possible = terms.codings_for(head.headers);
+    if possible == AcceptedCodings::default() {
+        return Decision::default();
+    }
+    let coding = if accepted.brotli && possible.brotli {
         Some(ContentCoding::Brotli)
-    } else if accepted.gzip && is_for_gzip(head.headers) {
+    } else if accepted.gzip && possible.gzip {
         Some(ContentCoding::Gzip)
     } else {
         None
@@ -165,9 +216,25 @@ fn forbids(field: &Field<'_>) -> bool {
 }
 
 fn is_for_gzip(headers: &Headers<'_>) -> bool {
-    let Some(field) = all(headers, b"Content-Type").next() else { return false };
-    let media_type = field.value.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
+    let Some(media_type) = media_type(headers) else { return false };
     GZIP_TYPES.iter().any(|known| media_type.eq_ignore_ascii_case(known))
+}
+
+/// The media type without its parameters.
+fn media_type<'b>(headers: &Headers<'b>) -> Option<&'b [u8]> {
+    let field = all(headers, b"Content-Type").next()?;
+    Some(field.value.split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii())
+}
+
+/// Whether a media type is this one, or one of `text/*`.
+fn matches_type(known: &str, media_type: &[u8]) -> bool {
+    match known.strip_suffix('*') {
+        Some(family) => {
+            let begin = media_type.get(..family.len());
+            begin.is_some_and(|begin| begin.eq_ignore_ascii_case(family.as_bytes()))
+        }
+        None => media_type.eq_ignore_ascii_case(known.as_bytes()),
+    }
 }
 
 fn is(field: &Field<'_>, name: &[u8]) -> bool {
@@ -266,7 +333,7 @@ mod tests {
     ) -> Decision {
         let mut headers = Headers::of(fields);
         let head = ResponseHead { status, reason: b"", version: Version::Http11, headers: &mut headers };
-        decide(&head, length, accepted)
+        decide(&head, length, accepted, &CompressionTerms::default())
     }
 
     fn coding_of(content_type: &str, accepted: AcceptedCodings) -> Option<ContentCoding> {
@@ -291,6 +358,32 @@ mod tests {
         }
         let without_type = decided(200, BodyLength::Exact(1025), &[], BROTLI);
         assert_eq!(without_type.coding, Some(ContentCoding::Brotli));
+    }
+
+    #[test]
+    fn terms_of_a_listener() {
+        let with = |content_type: &str, bytes: u64, terms: &CompressionTerms| {
+            let mut headers = Headers::of(&[("Content-Type", content_type)]);
+            let head =
+                ResponseHead { status: 200, reason: b"", version: Version::Http11, headers: &mut headers };
+            let decision = decide(&head, BodyLength::Exact(bytes), BOTH, terms);
+            (decision.coding, decision.add_vary)
+        };
+        let types = Some(vec!["text/*".to_owned(), "application/json".to_owned()]);
+        let listed =
+            CompressionTerms { types, min_bytes: 200, brotli_level: 0, ..CompressionTerms::default() };
+        assert_eq!(with("Text/HTML; charset=utf-8", 200, &listed), (Some(ContentCoding::Gzip), true));
+        assert_eq!(with("application/JSON", 200, &listed), (Some(ContentCoding::Gzip), true));
+        assert_eq!(with("text/html", 199, &listed), (None, false));
+        for other in ["image/png", "application/jsonx", "tex", ""] {
+            assert_eq!(with(other, 5000, &listed), (None, false), "{other}");
+        }
+        let brotli = CompressionTerms { gzip_level: 0, types: Some(vec!["*".to_owned()]), ..listed };
+        assert_eq!(
+            with("image/png", 5000, &CompressionTerms { brotli_level: 3, ..brotli.clone() }).0,
+            Some(ContentCoding::Brotli)
+        );
+        assert_eq!(with("image/png", 5000, &brotli), (None, false));
     }
 
     #[test]

@@ -26,6 +26,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::policy::access_list::AccessList;
+use crate::policy::compression::CompressionTerms;
 pub use crate::policy::early_hints::EarlyHints;
 use crate::policy::forwarded::Forwarded;
 use crate::policy::forwarded::TrustedProxies;
@@ -146,8 +147,8 @@ pub struct HttpListener {
     /// The host of requests that name none.
     pub default_host: Option<String>,
     pub early_hints: EarlyHints,
-    /// Compress responses for clients that accept it.
-    pub compression: bool,
+    /// How responses are compressed for clients that accept it. None: they are not.
+    pub compression: Option<Box<CompressionTerms>>,
     pub forwarded: Forwarded,
     /// What rules write of clients' TLS connections.
     pub connection_facts: Box<[Fact]>,

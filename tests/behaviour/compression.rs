@@ -457,3 +457,30 @@ fn other_requests_are_served_meanwhile() {
     assert!(reader.join().expect("a response") > 0);
     assert!(answered > 30, "{answered} requests beside a long response");
 }
+
+#[test]
+fn a_table_says_what_is_compressed() {
+    let content = content(600);
+    let start = |table: &str| {
+        let backend = backend("200 OK", "Content-Type: text/html; charset=utf-8\r\n", &content);
+        let ringway = Scenario::of(&backend).listener(&format!("compression = {table}")).start();
+        (backend, ringway)
+    };
+    for (table, accepted, expected) in [
+        ("{ types = [\"text/*\"], min_bytes = 500 }", "gzip, br", Some("br")),
+        (
+            "{ types = [\"text/html\"], min_bytes = 600, brotli_level = 0, gzip_level = 9 }",
+            "gzip, br",
+            Some("gzip"),
+        ),
+        ("{ types = [\"text/html\"], min_bytes = 601 }", "gzip, br", None),
+        ("{ types = [\"application/json\"], min_bytes = 1 }", "gzip, br", None),
+        ("{ min_bytes = 1, gzip_level = 0 }", "gzip", None),
+    ] {
+        let (_backend, ringway) = start(table);
+        let response = get(&mut Client::connect(ringway.address()), accepted);
+        assert_eq!(response.field("content-encoding"), expected, "{table}");
+        let body = expected.map_or(response.body.clone(), |coding| decode(coding, &response.body));
+        assert!(body == content, "{table}");
+    }
+}

@@ -15,6 +15,7 @@ use crate::config::check::address::DefaultHost;
 use crate::config::check::address::ListenAddresses;
 use crate::config::check::address::Networks;
 use crate::config::check::client_auth;
+use crate::config::check::compression::CompressionTable;
 use crate::config::check::identity;
 use crate::config::check::identity::EnabledField;
 use crate::config::check::ip_group;
@@ -106,7 +107,7 @@ fn http(
         trusted_proxies,
         default_host: section.read("default_host", &DefaultHost, None),
         early_hints: section.read("early_hints", &EARLY_HINTS, EarlyHints::Http2),
-        compression: section.read("compression", &Boolean, false),
+        compression: section.read("compression", &CompressionTable, None),
         normalizes_paths: section.read("path_normalization", &PATH_NORMALIZATIONS, true),
         redirect_to: None,
         redirect_spares_acme: section.read_unless(

@@ -9,6 +9,7 @@ mod ca;
 mod certificate;
 mod client_auth;
 mod connection_values;
+mod compression;
 mod defaults;
 mod error_page;
 mod file_path;

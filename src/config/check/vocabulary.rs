@@ -27,7 +27,7 @@ const LATER: [(&str, &[&str]); 7] = [
 ];
 
 /// Keys of nginx, HAProxy and others, and what to write instead.
-const FOREIGN_KEYS: [(&str, &str); 97] = [
+const FOREIGN_KEYS: [(&str, &str); 99] = [
     ("access_log", "write [access_log] at the top level: there is one for the whole process"),
     ("acl", "write [[rule]] with conditions such as host = \"…\" and path_prefix = \"…\""),
     (
@@ -41,7 +41,7 @@ const FOREIGN_KEYS: [(&str, &str); 97] = [
     ("backup", "write role = \"standby\""),
     ("balance", "write algorithm = \"…\" in [[server_group]]"),
     ("bind", "write address = \"0.0.0.0:8080\" in [[listener]]"),
-    ("brotli", "write compression = true in [[listener]]"),
+    ("brotli", "write compression = true in [[listener]], or a table with brotli_level"),
     ("buffering", "responses are sent on as they come, so there is nothing to switch off"),
     ("cert", "write chain and key in [[certificate]], and certificates = [\"…\"] in [[listener]]"),
     ("check", "write [server_group.health_check]"),
@@ -50,7 +50,7 @@ const FOREIGN_KEYS: [(&str, &str); 97] = [
         "write request_buffer in [[server_group]], if content is to be received before it is sent on",
     ),
     ("client_max_body_size", "write max_body_bytes = \"10MiB\" in [[listener]]"),
-    ("compression_types", "which types are compressed is fixed: see docs/compression.md"),
+    ("compression_types", "write compression = { types = [\"text/*\"] } in [[listener]]"),
     (
         "daemon",
         "Ringway stays in the foreground: let a service manager start it, as config/ringway.service does",
@@ -69,7 +69,9 @@ const FOREIGN_KEYS: [(&str, &str); 97] = [
     ("fall", "write unhealthy_threshold in [server_group.health_check]"),
     ("frontend", "write [[listener]]"),
     ("gzip", "write compression = true in [[listener]]"),
-    ("gzip_types", "which types are compressed is fixed: see docs/compression.md"),
+    ("gzip_comp_level", "write compression = { gzip_level = 5 } in [[listener]]"),
+    ("gzip_min_length", "write compression = { min_bytes = 1000 } in [[listener]]"),
+    ("gzip_types", "write compression = { types = [\"text/*\"] } in [[listener]]"),
     (
         "headers",
         "write keys of [listener.forwarded], or [[rule]] with set_header = { name = \"…\", value = \"…\" }",

@@ -172,7 +172,7 @@ impl ListenerBuilder<'_> {
             trusted_proxies: TrustedProxies::new(http.trusted_proxies.clone(), http.real_ip_header.clone()),
             default_host: http.default_host.clone(),
             early_hints: http.early_hints,
-            compression: http.compression,
+            compression: http.compression.clone().map(Box::new),
             forwarded: forwarded(&http.forwarded, self.parts),
             connection_facts: self.parts.config.connection_facts(self.index).into(),
             responses: responses::policy(http, rules.as_ref(), response_rules, error_pages).map(Box::new),

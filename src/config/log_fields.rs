@@ -1,6 +1,6 @@
 //! The names that `fields` of `[access_log]` knows, in the order of a line.
 
-pub const ALL: [&str; 39] = [
+pub const ALL: [&str; 43] = [
     "time",
     "client_ip",
     "client_port",
@@ -22,6 +22,10 @@ pub const ALL: [&str; 39] = [
     "tls_resumed",
     "tls_ja3",
     "tls_ja4",
+    "clientcert_subjectdn",
+    "clientcert_issuerdn",
+    "clientcert_serialnumber",
+    "clientcert_fingerprint",
     "status",
     "request_length",
     "body_bytes_sent",
@@ -42,12 +46,17 @@ pub const ALL: [&str; 39] = [
     "request_id",
 ];
 
-/// Those that a line has only if they are named: they cost something at each handshake.
+/// Fingerprints of clients.
 pub const FINGERPRINTS: [&str; 2] = ["tls_ja3", "tls_ja4"];
 
-/// What a line has unless fields are named.
+/// What certificates of clients say.
+const CERTIFICATE: [&str; 4] =
+    ["clientcert_subjectdn", "clientcert_issuerdn", "clientcert_serialnumber", "clientcert_fingerprint"];
+
+/// What a line has unless fields are named. The others cost something at each handshake.
 pub fn usual() -> Vec<&'static str> {
-    ALL.into_iter().filter(|name| !FINGERPRINTS.contains(name)).collect()
+    let costs = |name: &&str| FINGERPRINTS.contains(name) || CERTIFICATE.contains(name);
+    ALL.into_iter().filter(|name| !costs(name)).collect()
 }
 
 /// `time` begins each line, whether it is listed or not.

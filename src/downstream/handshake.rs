@@ -105,10 +105,10 @@ pub(super) async fn secure(
 
 /// What the handshake told, in the forms that logs and backends get.
 fn client_tls(facts: &Facts, terms: &Listener, tls: &ServerTls, worker: &Worker) -> ClientTls {
-    let leaf = facts.chain.first().filter(|_| ClientTls::wants_identity(terms));
+    let wants_identity = ClientTls::wants_identity(terms, worker);
+    let leaf = facts.chain.first().filter(|_| wants_identity);
     let certificate = leaf.and_then(|leaf| ClientCertificate::parse(leaf, tls.fingerprint_hash));
-    let offered =
-        if ClientTls::wants_identity(terms) { names_of(&facts.offered_suites) } else { String::new() };
+    let offered = if wants_identity { names_of(&facts.offered_suites) } else { String::new() };
     let verify = facts.verdict.map_or("NONE".to_owned(), |verdict| verdict.to_string());
     let told = IdentityFacts {
         verify: &verify,

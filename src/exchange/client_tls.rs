@@ -2,6 +2,7 @@
 
 use crate::policy::connection_values::ConnectionValues;
 pub use crate::policy::identity::CertificateFacts;
+use crate::policy::identity::Fact;
 pub use crate::policy::identity::IdentityFacts;
 use crate::snapshot::Listener;
 use crate::telemetry::record::TlsFacts;
@@ -32,6 +33,10 @@ impl ClientTls {
             resumed: facts.tls_resumed,
             ja3: facts.tls_ja3.unwrap_or_default(),
             ja4: facts.tls_ja4.unwrap_or_default(),
+            client_subject: facts.value(Fact::SubjectDn).unwrap_or_default(),
+            client_issuer: facts.value(Fact::IssuerDn).unwrap_or_default(),
+            client_serial: facts.value(Fact::SerialNumber).unwrap_or_default(),
+            client_fingerprint: facts.value(Fact::Fingerprint).unwrap_or_default(),
         };
         let log_fields = worker.log.as_ref().map(|log| log.tls_fields(&told)).unwrap_or_default();
         let client_auth_mark = listener.tls.as_ref().map_or(0, |tls| tls.client_auth_mark);
@@ -44,9 +49,11 @@ impl ClientTls {
         self.client_auth_mark
     }
 
-    /// Whether backends or rules want to know what the client's certificate says.
-    pub fn wants_identity(listener: &Listener) -> bool {
+    /// Whether backends, rules or the log want to know what the client's certificate says.
+    pub fn wants_identity(listener: &Listener, worker: &Worker) -> bool {
         let http = listener.http();
-        !http.forwarded.identity.is_empty() || !http.connection_facts.is_empty()
+        !http.forwarded.identity.is_empty()
+            || !http.connection_facts.is_empty()
+            || worker.log.as_ref().is_some_and(|log| log.tells_certificate())
     }
 }

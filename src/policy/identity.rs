@@ -149,7 +149,8 @@ impl Identity {
 }
 
 impl<'a> IdentityFacts<'a> {
-    pub(super) fn value(&self, fact: Fact) -> Option<&'a str> {
+    /// None: it is not known, or nobody may be told.
+    pub fn value(&self, fact: Fact) -> Option<&'a str> {
         let certificate = self.certificate.filter(|_| self.verify == SUCCESS);
         match fact {
             Fact::SubjectDn => Some(certificate?.subject_dn),

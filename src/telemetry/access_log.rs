@@ -91,6 +91,11 @@ impl Format {
         matches!(self, Format::Json(fields) if fields.has(LogField::TcpinfoRtt))
     }
 
+    /// Whether lines tell what certificates of clients say.
+    pub fn tells_certificate(self) -> bool {
+        matches!(self, Format::Json(fields) if fields.has_any(LogFields::CERTIFICATE))
+    }
+
     /// Whether lines tell the user of Basic authentication.
     pub fn tells_user(self) -> bool {
         self == Format::Combined
@@ -198,6 +203,10 @@ fn tls_fields(line: &mut JsonLine<'_>, facts: &TlsFacts<'_>) {
     line.bare(LogField::TlsResumed, facts.resumed);
     line.text(LogField::TlsJa3, facts.ja3.as_bytes());
     line.text(LogField::TlsJa4, facts.ja4.as_bytes());
+    line.text(LogField::ClientSubject, facts.client_subject.as_bytes());
+    line.text(LogField::ClientIssuer, facts.client_issuer.as_bytes());
+    line.text(LogField::ClientSerial, facts.client_serial.as_bytes());
+    line.text(LogField::ClientFingerprint, facts.client_fingerprint.as_bytes());
 }
 
 fn end_json(line: &mut JsonLine<'_>, ending: &Ending<'_>, request_id: &[u8]) {
@@ -458,6 +467,10 @@ mod tests {
             resumed: true,
             ja3: "0123",
             ja4: "t13d",
+            client_subject: "CN=a",
+            client_issuer: "CN=b",
+            client_serial: "0A",
+            client_fingerprint: "00ff",
         };
         let tls = format.tls_fields(&told);
         let record = Record { grpc_status: Some(Some(14)), tcpinfo_rtt: Some(42), ..record() };
@@ -475,6 +488,8 @@ mod tests {
                 r#""http_user_agent":"caf\\xE9\u001b[31m","http_x_forwarded_for":"192.0.2.7","http_x_real_ip":"-","#,
                 r#""ssl_protocol":"TLSv1.3","ssl_cipher":"TLS_AES_128_GCM_SHA256","sni":"example.com","alpn":"-","#,
                 r#""client_verify":"NONE","tls_resumed":true,"tls_ja3":"0123","tls_ja4":"t13d","#,
+                r#""clientcert_subjectdn":"CN=a","clientcert_issuerdn":"CN=b","#,
+                r#""clientcert_serialnumber":"0A","clientcert_fingerprint":"00ff","#,
                 r#""status":502,"request_length":80,"body_bytes_sent":17,"#,
                 r#""request_time":0.012,"read_request_time":0,"write_response_time":0,"#,
                 r#""upstream_addr":"127.0.0.1:1, 127.0.0.1:2","upstream_status":"-, 502","#,

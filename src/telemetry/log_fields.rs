@@ -24,6 +24,10 @@ pub enum LogField {
     TlsResumed,
     TlsJa3,
     TlsJa4,
+    ClientSubject,
+    ClientIssuer,
+    ClientSerial,
+    ClientFingerprint,
     Status,
     RequestLength,
     BodyBytesSent,
@@ -45,7 +49,7 @@ pub enum LogField {
 }
 
 /// Each with its name in a line. Operators have written these names down: none may change.
-const NAMES: [(LogField, &str); 39] = [
+const NAMES: [(LogField, &str); 43] = [
     (LogField::Time, "time"),
     (LogField::ClientIp, "client_ip"),
     (LogField::ClientPort, "client_port"),
@@ -67,6 +71,10 @@ const NAMES: [(LogField, &str); 39] = [
     (LogField::TlsResumed, "tls_resumed"),
     (LogField::TlsJa3, "tls_ja3"),
     (LogField::TlsJa4, "tls_ja4"),
+    (LogField::ClientSubject, "clientcert_subjectdn"),
+    (LogField::ClientIssuer, "clientcert_issuerdn"),
+    (LogField::ClientSerial, "clientcert_serialnumber"),
+    (LogField::ClientFingerprint, "clientcert_fingerprint"),
     (LogField::Status, "status"),
     (LogField::RequestLength, "request_length"),
     (LogField::BodyBytesSent, "body_bytes_sent"),
@@ -109,14 +117,28 @@ pub struct LogFields(u64);
 impl LogFields {
     pub const ALL: LogFields = LogFields((1 << NAMES.len()) - 1);
 
-    /// What lines have unless fields are chosen: fingerprints cost something at each handshake.
-    pub const USUAL: LogFields =
-        LogFields(LogFields::ALL.0 & !LogField::TlsJa3.bit() & !LogField::TlsJa4.bit());
+    /// What the certificates of clients say.
+    pub const CERTIFICATE: LogFields = LogFields(
+        LogField::ClientSubject.bit()
+            | LogField::ClientIssuer.bit()
+            | LogField::ClientSerial.bit()
+            | LogField::ClientFingerprint.bit(),
+    );
+
+    /// What lines have unless fields are chosen: fingerprints and certificates cost something at each handshake.
+    pub const USUAL: LogFields = LogFields(
+        LogFields::ALL.0 & !LogField::TlsJa3.bit() & !LogField::TlsJa4.bit() & !LogFields::CERTIFICATE.0,
+    );
 
     /// The fields of these names; what is no name of a field is passed over.
     pub fn named<'n>(names: impl IntoIterator<Item = &'n str>) -> LogFields {
         let bit = |name| NAMES.iter().find(|(_, known)| *known == name).map_or(0, |(field, _)| field.bit());
         LogFields(names.into_iter().map(bit).fold(LogField::Time.bit(), |bits, bit| bits | bit))
+    }
+
+    /// Whether one of these is in it.
+    pub const fn has_any(self, fields: LogFields) -> bool {
+        self.0 & fields.0 != 0
     }
 
     pub const fn has(self, field: LogField) -> bool {

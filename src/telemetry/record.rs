@@ -44,6 +44,11 @@ pub struct TlsFacts<'a> {
     pub resumed: bool,
     pub ja3: &'a str,
     pub ja4: &'a str,
+    /// Of the client's certificate, where it was verified with success.
+    pub client_subject: &'a str,
+    pub client_issuer: &'a str,
+    pub client_serial: &'a str,
+    pub client_fingerprint: &'a str,
 }
 
 /// A try to get an answer from a backend.

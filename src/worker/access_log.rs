@@ -63,6 +63,11 @@ impl AccessLog {
         self.format.tells_rtt()
     }
 
+    /// Whether lines tell what certificates of clients say.
+    pub fn tells_certificate(&self) -> bool {
+        self.format.tells_certificate()
+    }
+
     /// Whether lines tell the user of Basic authentication.
     pub fn tells_user(&self) -> bool {
         self.format.tells_user()

@@ -1,7 +1,7 @@
 //! What rules write of the TLS connection that a request came by.
 
 use crate::support::tls::{Issuer, own_pair, versioned_config};
-use crate::support::{Ask, Client, Pair, Scenario, log_entries, recording};
+use crate::support::{Ask, Client, Head, Pair, Scenario, log_entries, recording};
 use rustls::version::TLS13;
 use std::sync::Arc;
 
@@ -41,6 +41,20 @@ fn words() -> impl Iterator<Item = &'static str> {
     WORDS.into_iter().map(|(word, _)| word).chain(["tls_resumed"])
 }
 
+/// Whether the headers of rules say what the usual ones do.
+fn check(head: &Head, resumed: &str) {
+    for (word, usual) in WORDS {
+        let own = format!("x-{}", word.replace('_', "-"));
+        assert!(head.field(usual).is_some(), "{usual}");
+        assert_eq!(head.field(&own), head.field(usual), "{word}");
+    }
+    assert_eq!(head.field("x-tls-resumed"), Some(resumed));
+    assert_eq!(head.field("x-tls-sni"), Some("test.example"));
+    let ja3 = head.field("x-tls-ja3").expect("it is there");
+    assert!(ja3.len() == 32 && ja3.bytes().all(|byte| byte.is_ascii_hexdigit()), "{ja3}");
+    assert!(head.field("x-tls-ja4").expect("it is there").starts_with("t13d"), "{head:?}");
+}
+
 #[test]
 fn rules_say_what_backends_are_told_otherwise() {
     let clients = Issuer::new("clients");
@@ -49,7 +63,7 @@ fn rules_say_what_backends_are_told_otherwise() {
         .certificate("site", own_pair())
         .authority("clients", &clients.pem, None)
         .client_auth("optional", "clients")
-        .log("fields = [\"sni\", \"tls_ja3\", \"tls_ja4\"]")
+        .log("fields = [\"sni\", \"tls_ja3\", \"tls_ja4\", \"clientcert_subjectdn\", \"clientcert_serialnumber\"]")
         .logged("json")
         .table(&rule(words()));
     let scenario = WORDS.iter().fold(scenario, |all, (word, _)| all.forwarded(&format!("{word} = true")));
@@ -65,20 +79,16 @@ fn rules_say_what_backends_are_told_otherwise() {
             let answer = client.read_response();
             assert_eq!(answer.status, 200);
             let (head, _) = received.recv().expect("a request");
-            for (word, usual) in WORDS {
-                let own = format!("x-{}", word.replace('_', "-"));
-                assert!(head.field(usual).is_some(), "{usual}");
-                assert_eq!(head.field(&own), head.field(usual), "{word}");
-            }
-            assert_eq!(head.field("x-tls-resumed"), Some(resumed));
-            assert_eq!(head.field("x-tls-sni"), Some("test.example"));
+            check(&head, resumed);
             assert_eq!(answer.head.field("x-ja4"), head.field("x-tls-ja4"));
-            let ja3 = head.field("x-tls-ja3").expect("it is there");
-            assert!(ja3.len() == 32 && ja3.bytes().all(|byte| byte.is_ascii_hexdigit()), "{ja3}");
-            assert!(head.field("x-tls-ja4").expect("it is there").starts_with("t13d"), "{head:?}");
         }
     }
     let entries = log_entries(&ringway, 4);
+    assert_eq!(entries[0]["clientcert_subjectdn"], "CN=client-1");
+    assert!(
+        entries[3]["clientcert_serialnumber"].as_str().is_some_and(|serial| serial.len() > 2),
+        "{entries:?}"
+    );
     assert_eq!(entries[0]["tls_ja3"].as_str().map(str::len), Some(32));
     assert!(entries[3]["tls_ja4"].as_str().is_some_and(|ja4| ja4.starts_with("t13d")), "{entries:?}");
 }
@@ -104,4 +114,32 @@ fn without_tls_they_are_empty_and_a_clients_own_do_not_pass() {
             assert!(ringway.stderr().contains(warning), "{}", ringway.stderr());
         }
     });
+}
+
+#[test]
+fn the_log_alone_can_ask_for_what_certificates_say() {
+    let clients = Issuer::new("clients");
+    let (backend, received) = recording();
+    let ringway = Scenario::of(&backend)
+        .certificate("site", own_pair())
+        .authority("clients", &clients.pem, None)
+        .client_auth("optional", "clients")
+        .log("fields = [\"clientcert_issuerdn\", \"clientcert_fingerprint\"]")
+        .logged("json")
+        .start();
+    for pair in [Some(clients.client("client-1")), None] {
+        let config = versioned_config(&[&own_pair().certificate], &[&TLS13], pair.as_ref());
+        let mut client =
+            Client::secured(ringway.address(), &Arc::new(config), "test.example").expect("it is secured");
+        assert_eq!(client.get("/").status, 200);
+        let (head, _) = received.recv().expect("a request");
+        assert_eq!(head.field("X-Forwarded-Clientcert-issuerdn"), None);
+    }
+    let entries = log_entries(&ringway, 2);
+    assert_eq!(entries[0]["clientcert_issuerdn"], "CN=clients");
+    assert_eq!(entries[0]["clientcert_fingerprint"].as_str().map(str::len), Some(40));
+    assert_eq!(
+        (&entries[1]["clientcert_issuerdn"], &entries[1]["tls_ja3"]),
+        (&"-".into(), &serde_json::Value::Null)
+    );
 }

@@ -43,7 +43,7 @@ const FORMATS: Choice<AccessLogFormat> = Choice {
 
 fn fields(format: AccessLogFormat, section: &mut Section<'_, '_>) -> Vec<&'static str> {
     let unset = match format {
-        AccessLogFormat::Json => "every field but tls_ja3 and tls_ja4 is written",
+        AccessLogFormat::Json => "every field but tls_ja3, tls_ja4 and those of certificates is written",
         AccessLogFormat::Combined => "the fields of combined are fixed",
     };
     let chosen = section.read_optional("fields", &FieldNames, unset);

@@ -216,7 +216,7 @@ const FOREIGN_VALUES: [(&str, &str); 20] = [
 ];
 
 /// What nginx and HAProxy call fields of their logs, and what to write instead.
-const FOREIGN_FIELDS: [(&str, &str); 24] = [
+const FOREIGN_FIELDS: [(&str, &str); 27] = [
     ("args", "write \"request_uri\", which has the query, too"),
     ("bytes_sent", "write \"body_bytes_sent\"; bytes of headers are not counted"),
     ("client", "write \"client_ip\""),
@@ -233,6 +233,9 @@ const FOREIGN_FIELDS: [(&str, &str); 24] = [
     ("request", "write \"request_method\", \"request_uri\" and \"server_protocol\""),
     ("server_name", "write \"host\" for the host of a request, \"sni\" for the name of a TLS handshake"),
     ("ssl_alpn_protocol", "write \"alpn\""),
+    ("ssl_client_i_dn", "write \"clientcert_issuerdn\""),
+    ("ssl_client_s_dn", "write \"clientcert_subjectdn\""),
+    ("ssl_client_serial", "write \"clientcert_serialnumber\""),
     ("ssl_client_verify", "write \"client_verify\""),
     ("ssl_server_name", "write \"sni\""),
     ("ssl_session_reused", "write \"tls_resumed\""),

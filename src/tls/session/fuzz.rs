@@ -223,7 +223,8 @@ impl Meeting {
         let resolver = Arc::new(SingleCertAndKey::from(Arc::clone(&CERTIFIED)));
         let offer = tls_policy::intersect(versions, suites).offer.unwrap();
         let tickets = tickets.then(|| Arc::new(TicketKeys::new(Duration::from_secs(300), None)));
-        let mut server = DownstreamTls::new(&offer, resolver, tickets, None, false).unwrap();
+        let server = DownstreamTls::new(&offer, resolver, tickets, None, false).unwrap();
+        let mut server = server.with_fingerprints(true);
         server.cut_records(fragment);
         let client = UpstreamTls::new(Trust::Anybody, None, None, Alpn::Http1).unwrap().client().config();
         Meeting { server, client, fragment }

@@ -74,6 +74,7 @@ pub use route_test::RouteTest;
 pub use rule::Actions;
 pub use rule::FinalAction;
 pub use rule::FixedResponse;
+pub use rule::GroupSticky;
 pub use rule::ResponseRule;
 pub use rule::Rule;
 pub use rule::WeightedGroup;

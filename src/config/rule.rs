@@ -1,10 +1,13 @@
 //! A `[[rule]]`: which requests it takes, and what becomes of them.
 
+use std::time::Duration;
+
 use crate::config::gates::Gates;
 use crate::config::limits::RequestRates;
 use crate::config::maintenance::Maintenance;
 use crate::config::named_file::NamedFile;
 use crate::config::report::Location;
+use crate::policy::balance::sticky::CookieAttributes;
 use crate::policy::cors::CorsPolicy;
 use crate::policy::header_edits::HeaderEdit;
 use crate::policy::mirror::Mirror;
@@ -26,6 +29,8 @@ pub struct Rule {
     pub conditions: Vec<Condition>,
     /// None: by command only, with what is usual.
     pub maintenance: Option<Maintenance>,
+    /// Only with [`FinalAction::Forward`]. None: requests are shared by chance.
+    pub group_sticky: Option<GroupSticky>,
     pub actions: Actions,
     /// Where the name stands.
     pub location: Location,
@@ -88,6 +93,17 @@ pub enum FinalAction {
     Forward(Vec<WeightedGroup>),
     Redirect(Redirect),
     Respond(FixedResponse),
+}
+
+/// How clients stay with the group that they were given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupSticky {
+    pub cookie: String,
+    /// Since the group was chosen.
+    pub timeout: Duration,
+    pub attributes: CookieAttributes,
+    /// Where the table stands.
+    pub location: Location,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,6 +12,7 @@ pub mod error;
 mod forward;
 mod forward_auth;
 mod gate;
+mod group_stickiness;
 mod limit;
 mod local;
 mod maintenance;
@@ -200,13 +201,17 @@ fn plan(
                 target: forwarding.has_target.then_some(&memory.target),
                 host: forwarding.has_host.then_some(&memory.host),
                 edits: edits.filter(|edits| !edits.is_empty()),
+                group_cookie: taking
+                    .and_then(group_stickiness::cookie_of)
+                    .map(|(_, cookie)| cookie.name.as_str()),
                 gates: taking.and_then(|rule| rule.gates.as_deref()),
                 marks: origin.http.hop_marks.as_ref(),
                 copied: None,
             };
             let group = origin.listener.group(forwarding.group).ok_or(Reason::NoRoute)?;
             let target = (forwarding.group, group);
-            let forward = request::prepare(request, (client, origin), target, &changes, worker);
+            let mut forward = request::prepare(request, (client, origin), target, &changes, worker);
+            forward.target.gives_group = forwarding.gives_group;
             let copy = taking
                 .and_then(|rule| rule.mirror.as_ref())
                 .filter(|mirror| !maintenance::stops_copies(origin.listener, mirror.group))

@@ -33,6 +33,8 @@ pub(super) struct Changes<'c> {
     pub(super) host: Option<&'c Vec<u8>>,
     pub(super) edits: Option<&'c HeaderEdits>,
     pub(super) gates: Option<&'c Gates>,
+    /// The cookie of the rule that tells the group.
+    pub(super) group_cookie: Option<&'c str>,
     pub(super) marks: Option<&'c HopMarks>,
     /// The content of a copy; None: it is the request itself.
     pub(super) copied: Option<BodyLength>,
@@ -62,7 +64,9 @@ pub(super) fn prepare(
     let host = if client.host.is_empty() { default_host(origin, group) } else { client.host };
     let client = &Client { host, ..*client };
     let max_forwards = max_forwards::remaining(head);
-    let hidden = stickiness::hidden_cookie(group).filter(|name| cookies::find(head.headers, name).is_some());
+    let is_there = |name: &&str| cookies::find(head.headers, name).is_some();
+    let hidden = [stickiness::hidden_cookie(group), changes.group_cookie].map(|name| name.filter(is_there));
+    let hides_cookie = hidden != [None, None];
     // Calls of gRPC are conversations.
     let request_buffer =
         if group.request_buffer == 0 || grpc::is_call(head) { 0 } else { group.request_buffer };
@@ -70,7 +74,7 @@ pub(super) fn prepare(
         // A client of HTTP/1.0 waits for nothing, so nothing may be expected on its behalf.
         KnownName::Expect => request.expects_continue && request_buffer == 0 && changes.copied.is_none(),
         KnownName::MaxForwards => max_forwards.is_none(),
-        KnownName::Cookie if hidden.is_some() => false,
+        KnownName::Cookie if hides_cookie => false,
         _ => !forwarded.withholds(field) && !changes.withhold(field.name),
     };
     let line = RequestTarget {
@@ -83,8 +87,8 @@ pub(super) fn prepare(
         writer.field(b"Max-Forwards", remaining.saturating_sub(1).to_string().as_bytes());
     }
     let mut scratch = worker.scratch.borrow_mut();
-    if let Some(name) = hidden {
-        write_other_cookies(head.headers, name, &mut scratch, &mut writer);
+    if hides_cookie {
+        write_other_cookies(head.headers, hidden, &mut scratch, &mut writer);
     }
     forwarded.for_each_added(head.headers, client, &mut scratch, |name, value| writer.field(name, value));
     if let Some(edits) = changes.edits {
@@ -118,11 +122,16 @@ pub(super) fn prepare(
     }
 }
 
-/// Writes all cookies but the one of this name.
-fn write_other_cookies(headers: &Headers<'_>, name: &str, scratch: &mut Vec<u8>, writer: &mut RequestWriter) {
+/// Writes all cookies but those of these names.
+fn write_other_cookies(
+    headers: &Headers<'_>,
+    names: [Option<&str>; 2],
+    scratch: &mut Vec<u8>,
+    writer: &mut RequestWriter,
+) {
     for field in headers.find_all(KnownName::Cookie) {
         scratch.clear();
-        cookies::without(field.value, name, scratch);
+        cookies::without(field.value, names, scratch);
         if !scratch.is_empty() {
             writer.field(b"Cookie", scratch);
         }

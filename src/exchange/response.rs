@@ -10,6 +10,7 @@ use crate::exchange::attempt::unless_gone;
 use crate::exchange::compression;
 use crate::exchange::compression::Compressed;
 use crate::exchange::error::ExchangeError;
+use crate::exchange::group_stickiness;
 use crate::exchange::record::Recording;
 use crate::exchange::response_body;
 use crate::exchange::response_edits::Added;
@@ -194,7 +195,7 @@ fn pass_head_on(
     attempt: &Attempt<'_>,
 ) -> HeadStep {
     let dates = attempt.worker.dates.borrow();
-    let cookies;
+    let (cookies, group_cookie);
     let mut added = Added::new();
     if page.is_some() {
         head.headers.retain(|field| !describes_content(field));
@@ -210,6 +211,12 @@ fn pass_head_on(
         attempt.is_secure,
         attempt.worker,
     );
+    let is_news = (attempt.target.gives_group, attempt.is_secure);
+    group_cookie =
+        attempt.terms.and_then(|terms| group_stickiness::set_cookie(head, attempt.group, is_news, terms));
+    if let Some(value) = &group_cookie {
+        added.push((&b"Set-Cookie"[..], value));
+    }
     // RFC 9110 §6.6.1: a recipient that forwards a response without a date supplies it. But callers take every field of such a
     // head for metadata of the call.
     let has_date = is_only_trailers || head.headers.find(KnownName::Date).is_some();

@@ -1,5 +1,7 @@
 //! Where a request goes: by its listener's redirect, by a rule, or to the default group.
 
+use crate::exchange::group_stickiness;
+use crate::exchange::group_stickiness::ChosenGroup;
 use crate::exchange::message::Origin;
 use crate::exchange::message::Request;
 use crate::net::buffer::Buffer;
@@ -42,10 +44,12 @@ pub(super) enum RouteAction {
 }
 
 /// How a request is forwarded.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct Forwarding {
     /// The index in the groups of the listener.
     pub(super) group: usize,
+    /// The client is to be told which group it was given.
+    pub(super) gives_group: bool,
     /// Path and query are those in the memory, not those that came.
     pub(super) has_target: bool,
     /// So is the host.
@@ -63,7 +67,7 @@ pub(super) fn route(
 ) -> Result<Route, Reason> {
     if origin.http.rules.is_none() && origin.http.redirect_to.is_none() {
         let group = origin.listener.default_group.ok_or(Reason::NoRoute)?;
-        let action = RouteAction::Forward(Forwarding { group, has_target: false, has_host: false });
+        let action = RouteAction::Forward(Forwarding { group, ..Forwarding::default() });
         return Ok(Route { rule: None, action });
     }
     routed(request, client, origin, worker, memory)
@@ -93,7 +97,10 @@ fn routed(
         let RouterMemory { path, target, .. } = memory;
         write_target(path, request.head.target.path_and_query, target);
     }
-    Ok(Route { rule: None, action: RouteAction::Forward(Forwarding { group, has_target, has_host: false }) })
+    Ok(Route {
+        rule: None,
+        action: RouteAction::Forward(Forwarding { group, has_target, ..Forwarding::default() }),
+    })
 }
 
 /// The redirect of all requests to an HTTPS listener; None for one that is spared.
@@ -191,8 +198,10 @@ impl Asking<'_, '_, '_> {
                 Ok(RouteAction::Redirect { status: redirect.status, location })
             }
             FinalAction::Forward(targets) => {
-                let group = targets.choose(|| worker.chance()).ok_or(Reason::NoRoute)?;
-                let mut forwarding = Forwarding { group, has_target: false, has_host: false };
+                let chosen =
+                    group_stickiness::choose(targets, self.facts.headers, self.origin.listener, worker);
+                let ChosenGroup { index: group, is_news: gives_group } = chosen.ok_or(Reason::NoRoute)?;
+                let mut forwarding = Forwarding { group, gives_group, ..Forwarding::default() };
                 if let Some(rewrite) = &rule.rewrite {
                     let captures = self.captures(memory);
                     let values = self.values(&captures);

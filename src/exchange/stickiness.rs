@@ -29,6 +29,8 @@ pub(super) struct StickyTarget {
     pub(super) preference: Preference,
     /// The client's cookie says so, and will for long enough.
     is_fresh: bool,
+    /// The client is to be told which group it was given.
+    pub(super) gives_group: bool,
 }
 
 impl StickyTarget {
@@ -44,7 +46,11 @@ impl StickyTarget {
             _ => None,
         };
         match &group.sticky {
-            None => StickyTarget { preference: Preference { key, backend: None }, is_fresh: false },
+            None => StickyTarget {
+                preference: Preference { key, backend: None },
+                is_fresh: false,
+                gives_group: false,
+            },
             Some(sticky) => StickyTarget::of_client(head, client, (group, sticky), worker).or_key(key),
         }
     }
@@ -71,7 +77,7 @@ impl StickyTarget {
         let remembered = key.zip(sticky.affinity.as_ref());
         let remembered = remembered.and_then(|(key, affinity)| affinity.find(key, now_s, sticky.timeout_s));
         let backend = remembered.and_then(|identity| group.by_identity(identity));
-        StickyTarget { preference: Preference { key, backend }, is_fresh: false }
+        StickyTarget { preference: Preference { key, backend }, is_fresh: false, gives_group: false }
     }
 
     fn of_token(value: &[u8], sticky: &Sticky, now_s: u32) -> Option<StickyTarget> {
@@ -82,6 +88,7 @@ impl StickyTarget {
         (!has_expired).then_some(StickyTarget {
             preference: Preference { key: None, backend: Some(owner) },
             is_fresh: age < sticky.timeout_s / 2,
+            gives_group: false,
         })
     }
 
@@ -203,6 +210,6 @@ impl<'b> SetCookies<'b> {
 }
 
 /// Seconds of Unix time, which fit until 2106.
-fn now_s(worker: &Worker) -> u32 {
+pub(super) fn now_s(worker: &Worker) -> u32 {
     worker.clock.wall(worker.clock.now()).as_secs() as u32
 }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
+use crate::policy::balance::sticky::BackendTokens;
+use crate::policy::balance::sticky::WrittenAttributes;
 pub use crate::policy::cors::CorsPolicy;
 pub use crate::policy::header_edits::HeaderEdits;
 pub use crate::policy::mirror::Mirror;
@@ -68,22 +70,50 @@ pub struct FixedResponse {
 pub struct Targets {
     /// The index of each in the groups of the listener, and the sum of the weights up to and with it.
     ends: Box<[(usize, u32)]>,
+    /// None: each request is shared by chance.
+    pub cookie: Option<Box<GroupCookie>>,
+}
+
+/// The cookie by which a client comes back to the group that it was given.
+pub struct GroupCookie {
+    pub name: String,
+    pub timeout_s: u32,
+    pub attributes: WrittenAttributes,
+    /// In the order of the groups.
+    pub tokens: BackendTokens,
 }
 
 impl Targets {
     /// Each with its weight; not all are 0.
-    pub fn new(weighted: impl Iterator<Item = (usize, u32)>) -> Targets {
+    pub fn new(weighted: impl Iterator<Item = (usize, u32)>, cookie: Option<Box<GroupCookie>>) -> Targets {
         let sums = weighted.scan(0, |sum, (group, weight)| {
             *sum += weight;
             Some((group, *sum))
         });
-        Targets { ends: sums.collect() }
+        Targets { ends: sums.collect(), cookie }
     }
 
     /// The index of each group with its weight.
     pub fn weights(&self) -> impl Iterator<Item = (usize, u32)> {
         let before = std::iter::once(0).chain(self.ends.iter().map(|(_, sum)| *sum));
         self.ends.iter().zip(before).map(|((group, sum), before)| (*group, sum - before))
+    }
+
+    /// The same among those that may be chosen; None if none of them may.
+    pub fn choose_among(&self, chance: impl FnOnce() -> u32, may: impl Fn(usize) -> bool) -> Option<usize> {
+        let allowed = || self.weights().filter(|(group, weight)| *weight > 0 && may(*group));
+        let total: u32 = allowed().map(|(_, weight)| weight).sum();
+        let mut left = ((u64::from(chance()) * u64::from(total)) >> 32) as u32;
+        let mut chosen = None;
+        for (group, weight) in allowed() {
+            // Should others be allowed than a moment ago, the last one takes what is left.
+            chosen = Some(group);
+            if left < weight {
+                break;
+            }
+            left -= weight;
+        }
+        chosen
     }
 
     /// The index of the group for a request to which chance gave this number.
@@ -168,7 +198,7 @@ mod tests {
 
     #[test]
     fn groups_share_by_weight() {
-        let targets = Targets::new([(4, 90), (7, 10), (9, 0)].into_iter());
+        let targets = Targets::new([(4, 90), (7, 10), (9, 0)].into_iter(), None);
         let step = u32::MAX / 1_000;
         let chosen = (0..1_000).map(|number| targets.choose(|| number * step).unwrap());
         let counts = chosen.fold([0; 10], |mut counts, group| {
@@ -178,8 +208,12 @@ mod tests {
         assert!((899..=901).contains(&counts[4]) && counts[9] == 0, "{counts:?}");
         assert_eq!(counts[4] + counts[7], 1_000);
         assert_eq!(targets.choose(|| u32::MAX), Some(7));
+        assert_eq!(targets.choose_among(|| u32::MAX, |group| group != 7), Some(4));
+        assert_eq!(targets.choose_among(|| 0, |group| group != 4), Some(7));
+        assert_eq!(targets.choose_among(|| u32::MAX, |_| true), Some(7));
+        assert_eq!(targets.choose_among(|| 0, |group| group == 9), None);
         assert_eq!(
-            Targets::new([(3, 1)].into_iter()).choose(|| unreachable!("one needs no chance")),
+            Targets::new([(3, 1)].into_iter(), None).choose(|| unreachable!("one needs no chance")),
             Some(3)
         );
     }

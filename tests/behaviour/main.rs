@@ -30,6 +30,7 @@ mod foreign_sessions;
 mod forward_auth;
 mod forwarded;
 mod graceful_stop;
+mod group_stickiness;
 mod grpc;
 mod health_checks;
 mod http2_aborts;

@@ -58,14 +58,14 @@ fn attributes(mode: Option<StickyMode>, section: &mut Section<'_, '_>) -> Cookie
     }
 }
 
-const SAME_SITE: Choice<SameSite> = Choice {
+pub(super) const SAME_SITE: Choice<SameSite> = Choice {
     words: &[("none", SameSite::None), ("lax", SameSite::Lax), ("strict", SameSite::Strict)],
     aliases: &[("None", SameSite::None), ("Lax", SameSite::Lax), ("Strict", SameSite::Strict)],
     later: &[],
 };
 
 /// Whether the cookie is Secure on every connection.
-struct AutoOrTrue;
+pub(super) struct AutoOrTrue;
 
 impl Kind for AutoOrTrue {
     type Value = bool;
@@ -91,7 +91,7 @@ impl Kind for AutoOrTrue {
 /// Bytes of an attribute; browsers ignore longer ones.
 const MAX_ATTRIBUTE_LENGTH: usize = 1_024;
 
-struct CookiePath;
+pub(super) struct CookiePath;
 
 impl Kind for CookiePath {
     type Value = String;
@@ -114,7 +114,7 @@ impl Kind for CookiePath {
     }
 }
 
-struct CookieDomain;
+pub(super) struct CookieDomain;
 
 /// Characters of a name in DNS (RFC 1035 §2.3.4).
 const MAX_DOMAIN_LENGTH: usize = 253;
@@ -177,7 +177,7 @@ fn cookie(mode: Option<StickyMode>, section: &mut Section<'_, '_>) -> String {
     }
 }
 
-struct CookieName;
+pub(super) struct CookieName;
 
 const MAX_NAME_LENGTH: usize = 200;
 

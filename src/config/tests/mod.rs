@@ -103,6 +103,7 @@ fn without_places(mut config: Config) -> Config {
     }
     for rule in &mut config.rules {
         rule.location = nowhere;
+        rule.group_sticky.iter_mut().for_each(|sticky| sticky.location = nowhere);
         if let crate::config::FinalAction::Respond(response) = &mut rule.actions.last {
             response.file.iter_mut().for_each(|file| file.location = nowhere);
         }

@@ -17,6 +17,8 @@ use crate::control::build::responses;
 use crate::control::credentials::error_pages::LoadedPage;
 use crate::control::credentials::ip_groups::LoadedIpGroup;
 use crate::control::credentials::password_files::LoadedPasswordFile;
+use crate::policy::balance::sticky::BackendToken;
+use crate::policy::balance::sticky::BackendTokens;
 use crate::policy::router::Condition;
 use crate::policy::router::RegexError;
 use crate::policy::router::Router;
@@ -25,6 +27,7 @@ use crate::snapshot::maintenance::Maintenance;
 use crate::snapshot::maintenance::MaintenanceOwner;
 use crate::snapshot::responses::ResponseRules;
 use crate::snapshot::rules::FinalAction;
+use crate::snapshot::rules::GroupCookie;
 use crate::snapshot::rules::HeaderEdits;
 use crate::snapshot::rules::Mirror;
 use crate::snapshot::rules::Rule;
@@ -39,6 +42,9 @@ pub(super) struct ListenerRules {
     /// For responses.
     pub responses: Option<ResponseRules>,
 }
+
+/// Stands in tokens of groups where those of backends have the name of their group, and is none.
+const GROUP_TOKENS: &str = "[[server_group]]";
 
 /// What rules name by file.
 #[derive(Clone, Copy)]
@@ -133,10 +139,31 @@ fn compile(
     let build = |rule: &&config::Rule| {
         let owner = (MaintenanceOwner::Rule, rule.name.as_str());
         let maintenance = switches.build(owner, rule.maintenance.as_ref(), parts);
-        build(rule, groups, maintenance, (&mut *limits, files))
+        let cookie = group_cookie(rule, parts);
+        build(rule, groups, (maintenance, cookie), (&mut *limits, files))
     };
     let rules = rules.iter().map(build).collect();
     Ok(Some(Rules::new(router, rules, normalizes)))
+}
+
+/// The cookie by which clients come back to their group. Groups of the same name have the same tokens in all rules.
+fn group_cookie(rule: &config::Rule, parts: &Parts<'_>) -> Option<Box<GroupCookie>> {
+    let (wanted, config::FinalAction::Forward(targets)) = (rule.group_sticky.as_ref()?, &rule.actions.last)
+    else {
+        return None;
+    };
+    let timeout_s = u32::try_from(wanted.timeout.as_secs()).unwrap_or(u32::MAX);
+    let token = |target: &config::WeightedGroup| {
+        let name = parts.config.server_groups.get(target.group).map_or("", |group| group.name.as_str());
+        let (tag, mask) = parts.security.sticky_key.token(GROUP_TOKENS, name);
+        BackendToken { tag, mask }
+    };
+    Some(Box::new(GroupCookie {
+        name: wanted.cookie.clone(),
+        timeout_s,
+        attributes: wanted.attributes.write(timeout_s),
+        tokens: BackendTokens::new(targets.iter().map(token).collect()),
+    }))
 }
 
 fn wants_captures(actions: &config::Actions) -> bool {
@@ -150,7 +177,7 @@ fn wants_captures(actions: &config::Actions) -> bool {
 fn build(
     rule: &config::Rule,
     groups: &[usize],
-    maintenance: Maintenance,
+    (maintenance, cookie): (Maintenance, Option<Box<GroupCookie>>),
     (limits, files): (&mut Counts, RuleFiles<'_>),
 ) -> Rule {
     let actions = &rule.actions;
@@ -159,7 +186,7 @@ fn build(
         config::FinalAction::Forward(targets) => {
             let weighted =
                 targets.iter().filter_map(|target| Some((own_index(target.group)?, target.weight)));
-            FinalAction::Forward(Targets::new(weighted))
+            FinalAction::Forward(Targets::new(weighted, cookie))
         }
         config::FinalAction::Redirect(redirect) => FinalAction::Redirect(redirect.clone()),
         config::FinalAction::Respond(response) => FinalAction::Respond(fixed_response(response, files.pages)),

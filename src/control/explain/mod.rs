@@ -32,6 +32,7 @@ use crate::snapshot::rules::FinalAction;
 use crate::snapshot::rules::RouterMemory;
 use crate::snapshot::rules::Rule;
 use crate::snapshot::rules::Rules;
+use crate::snapshot::rules::Targets;
 
 /// Explains what becomes of a request.
 ///
@@ -223,7 +224,7 @@ fn acted(
             let weights = targets.weights().map(|(group, weight)| (group, weight * 100 / total.max(1)));
             explanation.groups = groups::explain(asked, weights);
             explanation.action = "forward".to_owned();
-            explanation.why = "the rule forwards".to_owned();
+            explanation.why = how_shared(targets);
             if kept_out(asked, targets.weights().map(|(group, _)| group), explanation) {
                 return;
             }
@@ -272,6 +273,14 @@ fn preflight(asked: &AskedRequest<'_, '_>, rule: &Rule, explanation: &mut Explan
         }
     }
     true
+}
+
+/// How a rule that forwards chooses a group.
+fn how_shared(targets: &Targets) -> String {
+    match &targets.cookie {
+        Some(cookie) => format!("the rule forwards, to the group that the cookie {} tells", cookie.name),
+        None => "the rule forwards".to_owned(),
+    }
 }
 
 /// Explains what the client gets if one of these groups is in maintenance; true if all of them are.

@@ -15,13 +15,13 @@ pub fn all<'b>(headers: &Headers<'b>, name: &str) -> impl Iterator<Item = &'b [u
     lists.flat_map(pairs).filter_map(move |pair| value_of(pair, name))
 }
 
-/// Appends the value of a Cookie field without any cookie of this name, and tells whether there was one.
+/// Appends the value of a Cookie field without any cookie of these names, and tells whether there was one.
 /// Nothing appended means that the field goes.
-pub fn without(list: &[u8], name: &str, out: &mut Vec<u8>) -> bool {
+pub fn without(list: &[u8], names: [Option<&str>; 2], out: &mut Vec<u8>) -> bool {
     let mut is_found = false;
     let mut separator = &b""[..];
     for pair in pairs(list) {
-        if value_of(pair, name).is_some() {
+        if names.into_iter().flatten().any(|name| value_of(pair, name).is_some()) {
             is_found = true;
             continue;
         }
@@ -117,7 +117,7 @@ mod tests {
             ("", false, ""),
         ] {
             let mut out = Vec::new();
-            assert_eq!(without(list.as_bytes(), "a", &mut out), found, "{list}");
+            assert_eq!(without(list.as_bytes(), [None, Some("a")], &mut out), found, "{list}");
             assert_eq!(String::from_utf8(out).unwrap(), rest, "{list}");
         }
     }

@@ -7,6 +7,7 @@ use crate::config::BasicAuth;
 use crate::config::FinalAction;
 use crate::config::FixedResponse;
 use crate::config::Gates;
+use crate::config::GroupSticky;
 use crate::config::RequestRates;
 use crate::config::WeightedGroup;
 use crate::config::check::kind::Integer;
@@ -22,6 +23,7 @@ use crate::config::check::rule::fields::EditedHead;
 use crate::config::check::rule::gates;
 use crate::config::check::rule::gates::GroupName;
 use crate::config::check::rule::gates::SideGroups;
+use crate::config::check::rule::group_sticky;
 use crate::config::check::rule::mirror;
 use crate::config::check::rule::overrides;
 use crate::config::check::rule::overrides::Override;
@@ -84,6 +86,7 @@ pub(super) struct ParsedActions {
     /// The names of the groups, in the order of the targets.
     pub groups: Vec<(String, Location)>,
     pub side_groups: SideGroups,
+    pub group_sticky: Option<GroupSticky>,
 }
 
 /// One action as it stands in the file.
@@ -98,7 +101,7 @@ pub(super) enum Action {
     Limit(RequestRates),
     Override(Override),
     EditResponse(HeaderEdit),
-    Forward(Vec<ForwardTarget>),
+    Forward(Vec<ForwardTarget>, Option<GroupSticky>),
     Redirect(Redirect),
     Respond(FixedResponse),
 }
@@ -184,7 +187,7 @@ fn second_of_its_kind(all: &[Placed]) -> Option<&Placed> {
     let is_edit =
         |action: &Action| matches!(action, Action::Edit(_) | Action::EditResponse(_) | Action::Override(_));
     let is_last =
-        |action: &Action| matches!(action, Action::Forward(_) | Action::Redirect(_) | Action::Respond(_));
+        |action: &Action| matches!(action, Action::Forward(..) | Action::Redirect(_) | Action::Respond(_));
     let is_same = |one: &Action, other: &Action| {
         is_last(one) && is_last(other) || std::mem::discriminant(one) == std::mem::discriminant(other)
     };
@@ -199,7 +202,7 @@ fn second_of_its_kind(all: &[Placed]) -> Option<&Placed> {
 fn assemble(all: Vec<Placed>, location: Location, report: &mut Report) -> Option<ParsedActions> {
     let (mut request_headers, mut response_headers) = (Vec::new(), Vec::new());
     let (mut gates, mut mirror, mut side_groups) = (Gates::default(), None, SideGroups::default());
-    let (mut cors, mut limit) = (None, None);
+    let (mut cors, mut limit, mut group_sticky) = (None, None, None);
     let (mut rewrite, mut last, mut groups) = (None, None, Vec::new());
     let mut overrides = ReadOverrides::default();
     if let Some(Placed { action, location, .. }) = second_of_its_kind(&all) {
@@ -224,7 +227,8 @@ fn assemble(all: Vec<Placed>, location: Location, report: &mut Report) -> Option
             Action::Limit(rates) => limit = Some(rates),
             Action::Override(one) => overrides.add(one, location, report),
             Action::Rewrite(one) => rewrite = Some((one, location)),
-            Action::Forward(targets) => {
+            Action::Forward(targets, sticky) => {
+                group_sticky = sticky;
                 let weighted = |target: &ForwardTarget| WeightedGroup { group: 0, weight: target.weight };
                 last = Some(FinalAction::Forward(targets.iter().map(weighted).collect()));
                 groups = targets.into_iter().map(|target| (target.name, target.location)).collect();
@@ -249,7 +253,7 @@ fn assemble(all: Vec<Placed>, location: Location, report: &mut Report) -> Option
     let overrides = overrides.overrides;
     let actions =
         Actions { cors, gates, request_headers, response_headers, limit, overrides, mirror, rewrite, last };
-    Some(ParsedActions { actions, groups, side_groups })
+    Some(ParsedActions { actions, groups, side_groups, group_sticky })
 }
 
 /// Reports more edits than there is room for.
@@ -344,9 +348,14 @@ fn action(key: &str, raw: &raw::Value, report: &mut Report) -> Option<Placed> {
         }
         "group" => {
             let name = Name.parse(key, raw, report)?;
-            Some(plain(Action::Forward(vec![ForwardTarget { name, location: raw.location, weight: 100 }])))
+            Some(plain(Action::Forward(
+                vec![ForwardTarget { name, location: raw.location, weight: 100 }],
+                None,
+            )))
         }
-        "forward" => forward(key, raw, report).map(|targets| plain(Action::Forward(targets))),
+        "forward" => {
+            forward(key, raw, report).map(|(targets, sticky)| plain(Action::Forward(targets, sticky)))
+        }
         "respond" => respond::respond(key, raw, report).map(|response| plain(Action::Respond(response))),
         "max_body_bytes" | "client_body_timeout" | "response_timeout" | "tunnel_idle_timeout" | "log" => {
             overrides::read(key, raw, report).map(|one| plain(Action::Override(one)))
@@ -357,8 +366,29 @@ fn action(key: &str, raw: &raw::Value, report: &mut Report) -> Option<Placed> {
     }
 }
 
-/// Groups with their weights.
-fn forward(key: &str, raw: &raw::Value, report: &mut Report) -> Option<Vec<ForwardTarget>> {
+/// Groups with their weights, and whether clients stay with theirs.
+fn forward(
+    key: &str,
+    raw: &raw::Value,
+    report: &mut Report,
+) -> Option<(Vec<ForwardTarget>, Option<GroupSticky>)> {
+    let raw::Kind::Table(table) = &raw.kind else { return Some((targets(key, raw, report)?, None)) };
+    report_unknown(&table.entries, &["groups", "sticky"], &format!("`{key}`"), report);
+    let Some(entry) = table.find("groups") else {
+        let help = "add groups = [{ group = \"…\", weight = 50 }, …]";
+        report.error(raw.location, format!("`groups` is missing in `{key}`"), help);
+        return None;
+    };
+    let targets = targets("groups", &entry.value, report)?;
+    let sticky = match table.find("sticky") {
+        Some(entry) => Some(group_sticky::group_sticky("sticky", &entry.value, report)?),
+        None => None,
+    };
+    Some((targets, sticky))
+}
+
+/// A list of groups with their weights.
+fn targets(key: &str, raw: &raw::Value, report: &mut Report) -> Option<Vec<ForwardTarget>> {
     let expected = "a list such as [{ group = \"app\", weight = 90 }, { group = \"canary\", weight = 10 }]";
     let raw::Kind::Array(values) = &raw.kind else { return refuse_kind(key, raw, expected, report) };
     let mut targets = Vec::with_capacity(values.len());

@@ -5,6 +5,7 @@ mod conditions;
 mod cors;
 pub(super) mod fields;
 mod gates;
+mod group_sticky;
 mod mirror;
 mod respond;
 mod overrides;
@@ -77,21 +78,23 @@ pub(super) fn rule(table: &raw::Table, known: &Known<'_>, output: &mut Output) -
     };
     let is_whole =
         response.as_ref().map_or(actions.is_some(), |response| response.is_whole) && conditions.is_whole;
-    let ParsedActions { actions, groups, side_groups } = actions.unwrap_or_else(|| ParsedActions {
-        actions: Actions {
-            cors: None,
-            gates: Gates::default(),
-            mirror: None,
-            request_headers: Vec::new(),
-            response_headers: Vec::new(),
-            limit: None,
-            overrides: Overrides::default(),
-            rewrite: None,
-            last: FinalAction::Forward(Vec::new()),
-        },
-        groups: Vec::new(),
-        side_groups: SideGroups::default(),
-    });
+    let ParsedActions { actions, groups, side_groups, group_sticky } =
+        actions.unwrap_or_else(|| ParsedActions {
+            actions: Actions {
+                cors: None,
+                gates: Gates::default(),
+                mirror: None,
+                request_headers: Vec::new(),
+                response_headers: Vec::new(),
+                limit: None,
+                overrides: Overrides::default(),
+                rewrite: None,
+                last: FinalAction::Forward(Vec::new()),
+            },
+            groups: Vec::new(),
+            side_groups: SideGroups::default(),
+            group_sticky: None,
+        });
     section.close();
     ParsedRule {
         rule: Rule {
@@ -101,6 +104,7 @@ pub(super) fn rule(table: &raw::Table, known: &Known<'_>, output: &mut Output) -
             priority: priority.as_ref().map_or(0, |(priority, _)| *priority),
             conditions: conditions.conditions,
             maintenance,
+            group_sticky,
             actions,
         },
         response,
@@ -169,6 +173,7 @@ pub(super) fn resolve(
             Some(response) => response_rules.push(of_responses(rule, response)),
         }
     }
+    group_sticky::check(&rules, groups, report);
     response::check_number(&response_rules, listeners, report);
     if is_whole {
         shadow::check(&rules, listeners, report);

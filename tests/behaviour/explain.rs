@@ -174,7 +174,8 @@ fn rules_for_responses(backend: &Backend) -> Scenario {
             20,
             "path_prefix = \"/api\"\nset_response_header = { name = \"x-ip\", value = { system = \"client_ip\" } }\n\
              limit = { requests_per_second = 40000, per_client_requests_per_second = 10, burst = 20 }\n\
-             mirror = { group = \"shadow\", percent = 10 }\ngroup = \"app\"",
+             mirror = { group = \"shadow\", percent = 10 }\nmax_body_bytes = \"1KiB\"\nresponse_timeout = \"1h\"\n\
+             log = \"errors\"\ngroup = \"app\"",
         ))
         .table(&response_rule("puts", 1, "method = \"PUT\"\nrespond = { code = 500 }"))
         .table(&response_rule("text", 2, "response_header = { name = \"content-type\", values = [\"text/*\"] }\nremove_response_header = { name = \"x-powered-by\" }"))
@@ -204,7 +205,10 @@ fn what_becomes_of_the_response_is_told_too() {
                 "limit",
                 "40000 requests per second with a burst of 20, 10 requests per second of each client with a burst of 20"
             ],
-            ["mirror", "10 % of requests to \"shadow\", with content"]
+            ["mirror", "10 % of requests to \"shadow\", with content"],
+            ["max_body_bytes", "1024 bytes"],
+            ["response_timeout", "3600s"],
+            ["log", "errors"]
         ])
     );
     let told = explained(&ringway, &["GET", &url, "--status", "502"]);

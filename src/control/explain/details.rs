@@ -1,5 +1,7 @@
 //! What is asked of a request beside its rule, and what is done beside it, in words.
 
+use crate::policy::overrides::LoggedRequests;
+use crate::policy::overrides::Overrides;
 use crate::policy::rate_limit::RateLimit;
 use crate::snapshot::Listener;
 use crate::snapshot::request_limit::RequestLimit;
@@ -41,7 +43,32 @@ pub(super) fn details(listener: &Listener, rule: Option<&Rule>) -> Vec<(String, 
         );
         tell("mirror", text);
     }
+    told.extend(overrides(&rule.overrides));
     told
+}
+
+/// What the rule says in the place of listener and group.
+fn overrides(overrides: &Overrides) -> impl Iterator<Item = (String, String)> {
+    let Overrides { max_body_bytes, client_body_timeout, response_timeout, tunnel_idle_timeout, log } =
+        *overrides;
+    let timeouts = [
+        ("client_body_timeout", client_body_timeout),
+        ("response_timeout", response_timeout),
+        ("tunnel_idle_timeout", tunnel_idle_timeout),
+    ];
+    let timeouts = timeouts.into_iter().filter_map(|(key, time)| Some((key, format!("{:?}", time?))));
+    let content = max_body_bytes.map(|bytes| match bytes {
+        0 => "unlimited".to_owned(),
+        bytes => format!("{bytes} bytes"),
+    });
+    let log = log.map(|log| match log {
+        LoggedRequests::All => "all",
+        LoggedRequests::Errors => "errors",
+        LoggedRequests::Off => "off",
+    });
+    let content = content.map(|text| ("max_body_bytes", text));
+    let log = log.map(|word| ("log", word.to_owned()));
+    content.into_iter().chain(timeouts).chain(log).map(|(key, text)| (key.to_owned(), text))
 }
 
 fn limit_text(limit: &RequestLimit) -> String {

@@ -19,6 +19,9 @@ const SUPPORTED_VERSIONS: u16 = 43;
 /// What a count of two digits can tell.
 const MAX_COUNT: usize = 99;
 
+/// What a client may list of one kind. Some list two hundred suites; who lists thousands wants to cost time.
+const MAX_LISTED: usize = 512;
+
 /// Bytes of the digests in JA4.
 const JA4_HASH_BYTES: usize = 6;
 
@@ -32,9 +35,15 @@ pub struct ClientFingerprints {
 }
 
 impl ClientFingerprints {
-    /// Those of a ClientHello without its header; None for what cannot be read. Its size was bounded when it was found.
+    /// Those of a ClientHello without its header; None for what cannot be read, or lists more than anybody would. Its size
+    /// was bounded when it was found.
     pub(super) fn of(hello: &[u8]) -> Option<ClientFingerprints> {
         let parts = HelloParts::of(hello)?;
+        let lists =
+            [&parts.suites, &parts.extensions, &parts.groups, &parts.signature_algorithms, &parts.versions];
+        if lists.iter().any(|list| list.len() > MAX_LISTED) {
+            return None;
+        }
         Some(ClientFingerprints { ja3: parts.ja3(), ja4: parts.ja4() })
     }
 }

@@ -96,3 +96,15 @@ fn the_letters_of_a_protocol() {
         assert_eq!(letters(alpn), expected, "{alpn:?}");
     }
 }
+
+#[test]
+fn who_lists_thousands_has_none() {
+    let with_suites = |count: u16| {
+        let suites: Vec<u8> = (0..count).flat_map(|number| (0x1000 + number).to_be_bytes()).collect();
+        let length = u16::try_from(suites.len()).unwrap().to_be_bytes();
+        ClientFingerprints::of(&[&[3, 3][..], &[0; 33], &length, &suites, &[1, 0]].concat())
+    };
+    // Sixteen bits hold a GREASE value now and then.
+    assert!(with_suites(512).unwrap().ja4.starts_with("t12i9900"));
+    assert_eq!(with_suites(4_000), None);
+}

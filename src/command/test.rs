@@ -18,8 +18,8 @@ use crate::telemetry::words::counted;
 
 #[derive(Args)]
 pub(super) struct Arguments {
-    /// A file with [[request]] tables: method, url, headers, source, sni, listener, and what is expected: rule, action,
-    /// status, location, group, backend, target, host.
+    /// A file with [[request]] tables: method, url, headers, source, sni, listener, upstream_status, and what is expected:
+    /// rule, action, status, location, group, backend, target, host, request_headers, response_headers.
     routes: PathBuf,
     /// The configuration: a file, a folder of *.toml files, or - for standard input; may be repeated.
     #[arg(short = 'c', long = "config", value_name = "FILE", required = true)]
@@ -63,7 +63,11 @@ fn differences(snapshot: &Snapshot, test: &RouteTest) -> Vec<String> {
     let mut differences = Vec::new();
     for (key, expected) in &test.expected {
         let found = found(&explanation, key);
-        if !found.iter().any(|value| value == expected) {
+        let is_found = match key.ends_with("_headers") {
+            true => found.contains(&header_line(expected)),
+            false => found.contains(expected),
+        };
+        if !is_found {
             let found =
                 if found.is_empty() { "nothing".to_owned() } else { format!("\"{}\"", found.join("\", \"")) };
             differences.push(format!("  {key}: expected \"{expected}\", found {found}"));
@@ -79,6 +83,11 @@ fn question(test: &RouteTest) -> Result<Question, String> {
     }
     if let Some(source) = &test.source {
         question.source = source.parse().map_err(|_| format!("source \"{source}\" is no IP address"))?;
+    }
+    if let Some(status) = &test.upstream_status {
+        let parsed = status.parse().ok().filter(|status| (200..=599).contains(status));
+        question.status =
+            parsed.ok_or_else(|| format!("upstream_status \"{status}\" is none from 200 to 599"))?;
     }
     question.sni.clone_from(&test.sni);
     question.listener.clone_from(&test.listener);
@@ -96,6 +105,22 @@ fn found(explanation: &Explanation, key: &str) -> Vec<String> {
         "group" => explanation.groups.iter().map(|group| group.name.clone()).collect(),
         "backend" => explanation.groups.iter().filter_map(|group| group.backend.clone()).collect(),
         "target" => one(&explanation.target),
+        "request_headers" => header_lines(&explanation.set_headers),
+        "response_headers" => {
+            explanation.response.iter().flat_map(|response| header_lines(&response.set_headers)).collect()
+        }
         _ => one(&explanation.forwarded_host),
+    }
+}
+
+fn header_lines(headers: &[(String, String)]) -> Vec<String> {
+    headers.iter().map(|(name, value)| format!("{}: {value}", name.to_ascii_lowercase())).collect()
+}
+
+/// A line as curl takes it, with its name in lower case.
+fn header_line(line: &str) -> String {
+    match line.split_once(':') {
+        Some((name, value)) => format!("{}: {}", name.to_ascii_lowercase(), value.trim()),
+        None => line.to_owned(),
     }
 }

@@ -13,7 +13,9 @@ pub struct RouteTest {
     pub source: Option<String>,
     pub sni: Option<String>,
     pub listener: Option<String>,
-    /// What is expected, by its key. At least one.
+    /// The status that a backend answers with.
+    pub upstream_status: Option<String>,
+    /// What is expected, by its key: of lists each item. At least one.
     pub expected: Vec<(&'static str, String)>,
     pub location: Location,
 }

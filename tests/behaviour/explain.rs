@@ -134,15 +134,16 @@ fn what_is_told_is_what_happens() {
 fn a_table_of_requests_tells_what_went_elsewhere() {
     let backend = Backend::echo_head();
     let ringway = scenario(&backend)
-        .table(&rule("api", 10, "path_prefix = \"/api\"\nstrip_prefix = \"/api\"\ngroup = \"app\""))
+        .table(&rule("api", 10, "path_prefix = \"/api\"\nstrip_prefix = \"/api\"\nset_header = { name = \"x-a\", value = \"1\" }\nset_response_header = { name = \"X-R\", value = \"2\" }\ngroup = \"app\""))
         .table(&rule("moved", 20, "path = \"/old\"\nredirect = { code = 301, host = \"new.example\", path = \"/\" }"))
         .file(
             "good.toml",
             "[[request]]\nurl = \"http://a/api/x\"\nlistener = \"web\"\nrule = \"api\"\ngroup = \"app\"\ntarget = \"/x\"\n\
+             request_headers = [\"X-A: 1\"]\nresponse_headers = [\"x-r:2\"]\nupstream_status = 404\n\
              [[request]]\nmethod = \"POST\"\nurl = \"http://a/old\"\nlistener = \"web\"\nstatus = 301\n\
              [[request]]\nurl = \"http://a/\"\nlistener = \"web\"\nrule = \"\"\naction = \"forward\"\n",
         )
-        .file("bad.toml", "[[request]]\nurl = \"http://a/api\"\nlistener = \"web\"\nrule = \"moved\"\n")
+        .file("bad.toml", "[[request]]\nurl = \"http://a/api\"\nlistener = \"web\"\nrule = \"moved\"\nresponse_headers = [\"x-r: 3\"]\n")
         .file("wrong.toml", "[[request]]\nurl = \"http://a/\"\nrules = \"x\"\n")
         .start();
     let test = |file: &str| run(&ringway, &["test", file, "-c", "ringway.toml"]);
@@ -154,6 +155,7 @@ fn a_table_of_requests_tells_what_went_elsewhere() {
         error.contains("bad.toml:1: GET http://a/api\n  rule: expected \"moved\", found \"api\""),
         "{error}"
     );
+    assert!(error.contains("  response_headers: expected \"x-r: 3\", found \"x-r: 2\""), "{error}");
     let (code, _, error) = test("wrong.toml");
     assert!(code == 3 && error.contains("`rules`"), "{error}");
 }

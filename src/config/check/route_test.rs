@@ -14,11 +14,22 @@ use crate::config::report::Report;
 const EXPECTATIONS: [&str; 8] =
     ["rule", "action", "status", "location", "group", "backend", "target", "host"];
 
+/// Headers that are expected to be written, in lists.
+const HEADER_EXPECTATIONS: [&str; 2] = ["request_headers", "response_headers"];
+
 pub(super) fn route_test(table: &raw::Table, output: &mut Output) -> RouteTest {
     let mut section = Section::element("request", table, output);
     let text = |read: Option<(String, _)>| read.map(|(text, _)| text);
     let method = text(section.read_present("method", &PlainText)).unwrap_or_else(|| "GET".to_owned());
     let url = section.read_required("url", &PlainText, "url = \"https://www.example.com/\"");
+    let mut expected: Vec<(&'static str, String)> = EXPECTATIONS
+        .into_iter()
+        .filter_map(|key| Some((key, text(section.read_present(key, &PlainText))?)))
+        .collect();
+    for key in HEADER_EXPECTATIONS {
+        let list = section.read_present(key, &PlainTexts).map(|(list, _)| list).unwrap_or_default();
+        expected.extend(list.into_iter().map(|line| (key, line)));
+    }
     let test = RouteTest {
         method,
         url: text(url).unwrap_or_default(),
@@ -26,14 +37,13 @@ pub(super) fn route_test(table: &raw::Table, output: &mut Output) -> RouteTest {
         source: text(section.read_present("source", &PlainText)),
         sni: text(section.read_present("sni", &PlainText)),
         listener: text(section.read_present("listener", &PlainText)),
-        expected: EXPECTATIONS
-            .into_iter()
-            .filter_map(|key| Some((key, text(section.read_present(key, &PlainText))?)))
-            .collect(),
+        upstream_status: text(section.read_present("upstream_status", &PlainText)),
+        expected,
         location: table.location,
     };
-    if test.expected.is_empty() && !EXPECTATIONS.iter().any(|key| section.is_refused(key)) {
-        let help = format!("add one of {}", EXPECTATIONS.join(", "));
+    let mut all = EXPECTATIONS.iter().chain(&HEADER_EXPECTATIONS);
+    if test.expected.is_empty() && !all.any(|key| section.is_refused(key)) {
+        let help = format!("add one of {}, {}", EXPECTATIONS.join(", "), HEADER_EXPECTATIONS.join(", "));
         section.report().error(table.location, "this request is expected to do nothing", help);
     }
     section.close();

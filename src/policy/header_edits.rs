@@ -40,6 +40,16 @@ pub enum HeaderEdit {
 }
 
 impl HeaderEdit {
+    /// The name of the field.
+    pub fn name(&self) -> &str {
+        match self {
+            HeaderEdit::Insert(name, _)
+            | HeaderEdit::Set(name, _)
+            | HeaderEdit::Append(name, _)
+            | HeaderEdit::Remove(name) => name,
+        }
+    }
+
     /// What it writes of a TLS connection.
     pub fn connection_fact(&self) -> Option<Fact> {
         let (HeaderEdit::Insert(_, value) | HeaderEdit::Set(_, value) | HeaderEdit::Append(_, value)) = self

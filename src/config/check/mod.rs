@@ -137,6 +137,7 @@ fn check_references(config: &mut Config, wanted: &[Wanted], policies: &[TlsPolic
     client_auth::resolve(listeners, wanted, authorities, report);
     references::check_ports(listeners, report);
     if !report.is_broken_anywhere() {
+        rule::check_redirects(rules, listeners, report);
         references::check_use((listeners, wanted), server_groups, rules, report);
         references::check_calls(listeners, server_groups, report);
         certificate::check_use(certificates, listeners, server_groups, report);

@@ -6,6 +6,7 @@ mod cors;
 pub(super) mod fields;
 mod gates;
 mod group_sticky;
+mod loops;
 mod mirror;
 mod respond;
 mod overrides;
@@ -179,6 +180,11 @@ pub(super) fn resolve(
         shadow::check(&rules, listeners, report);
     }
     (rules, response_rules)
+}
+
+/// Reports redirects that lead in circles; the listeners are known to which others redirect.
+pub(super) fn check_redirects(rules: &[Rule], listeners: &[Listener], report: &mut Report) {
+    loops::check(rules, listeners, report);
 }
 
 fn of_responses(rule: Rule, parsed: ParsedResponse) -> ResponseRule {

@@ -33,7 +33,7 @@ pub(super) fn check(rules: &[Rule], listeners: &[Listener], report: &mut Report)
 }
 
 /// Whether these conditions hold for every request for which the others do, as far as that can be seen.
-fn covers(wide: &[Condition], narrow: &[Condition]) -> bool {
+pub(super) fn covers(wide: &[Condition], narrow: &[Condition]) -> bool {
     wide.iter().all(|wide| narrow.iter().any(|narrow| condition_covers(wide, narrow)))
 }
 

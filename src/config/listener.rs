@@ -130,6 +130,8 @@ pub struct ListenerTls {
     pub sni_match: SniMatch,
     /// A handshake for a name of no certificate fails.
     pub refuses_unknown_sni: bool,
+    /// Over HTTP/1.1, too, a request for a host of another certificate than that of its connection is refused.
+    pub refuses_other_hosts: bool,
     pub policy: TlsPolicy,
     /// Zero: no tickets.
     pub session_ticket_lifetime: Duration,

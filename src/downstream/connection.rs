@@ -46,7 +46,7 @@ pub(super) struct Connection {
     pub(super) client_tls: Option<Box<ClientTls>>,
     /// The handshake agreed on HTTP/2.
     pub(super) speaks_http2: bool,
-    /// With HTTP/2 over TLS, for whom the connection was opened.
+    /// With HTTP/2 over TLS, and with HTTP/1.1 where the listener wants that: for whom the connection was opened.
     pub(super) coverage: Option<Box<Coverage>>,
     /// Bounds every wait for the client.
     pub(super) deadline: Deadline,

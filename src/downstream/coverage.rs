@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::http::head::RequestHead;
+use crate::http::head::TargetForm;
+use crate::http::headers::KnownName;
 use crate::tls::accept::DownstreamTls;
 
 /// For which hosts a connection that was opened for one may carry requests. Browsers use a connection for
@@ -13,6 +16,15 @@ pub(super) struct Coverage {
 }
 
 impl Coverage {
+    /// The same of the host that a request of HTTP/1.1 asks for; one that names none asks for whatever there is.
+    pub(super) fn covers_request(&self, head: &RequestHead<'_, '_>) -> bool {
+        let host = match head.target.form {
+            TargetForm::Absolute { authority } => authority,
+            _ => head.headers.find(KnownName::Host).map_or(&b""[..], |field| field.value),
+        };
+        host.is_empty() || self.covers(host)
+    }
+
     /// `host` may have a port.
     pub(super) fn covers(&self, host: &[u8]) -> bool {
         // An IPv6 address stands in brackets.

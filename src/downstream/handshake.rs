@@ -65,8 +65,8 @@ pub(super) async fn secure(
         Ok(Accepted::Secured(transport, facts)) => {
             connection.transport = transport;
             connection.client_tls = Some(Box::new(client_tls(&facts, terms, tls, worker)));
-            if facts.alpn.as_deref() == Some(accept::HTTP2) {
-                connection.speaks_http2 = true;
+            connection.speaks_http2 = facts.alpn.as_deref() == Some(accept::HTTP2);
+            if connection.speaks_http2 || tls.refuses_other_hosts {
                 connection.coverage =
                     Some(Box::new(Coverage { terms: Arc::clone(&server), opened_for: facts.server_name }));
             }

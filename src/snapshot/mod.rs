@@ -222,6 +222,8 @@ pub struct ServerTls {
     /// Replaced while serving when a certificate on disk changes.
     pub terms: Arc<SwapCell<DownstreamTls>>,
     pub handshake_timeout: Duration,
+    /// A connection of HTTP/1.1, too, carries requests for hosts of its certificate only.
+    pub refuses_other_hosts: bool,
     /// What clients had to prove, by the terms that the listener began with; see [`DownstreamTls::client_auth_mark`].
     pub client_auth_mark: u64,
     /// What fingerprints of clients' certificates are made with.

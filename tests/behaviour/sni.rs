@@ -1,8 +1,8 @@
 //! Which certificate a client gets.
 
-use crate::support::tls::{Issuer, Pair, session};
+use crate::support::tls::{Issuer, Pair, client_config, session};
 use crate::support::tools::{has, run};
-use crate::support::{Backend, Ringway, Scenario, Wire};
+use crate::support::{Backend, Client, Ringway, Scenario, Wire, log_entries};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
@@ -216,10 +216,49 @@ fn unknown_names_can_be_refused_at_the_handshake() {
     ] {
         assert_eq!(shown(&ringway, name, ECDSA).is_some(), is_served, "{name:?}");
     }
-    let entries = crate::support::log_entries(&ringway, 1);
+    let entries = log_entries(&ringway, 1);
     assert!(entries.iter().any(|entry| entry["reason"] == "tls_unknown_name"), "{entries:?}");
     let status = crate::admin::status(&ringway);
     assert_eq!(status["listeners"][0]["refused"]["tls_unknown_name"], 2);
     let ringway = scenario.start();
     assert!(shown(&ringway, Some("other.example"), ECDSA).is_some());
+}
+
+/// What comes back for heads on one connection that was opened for `one.test`.
+fn statuses(ringway: &Ringway, issuer: &Issuer, heads: &[&str]) -> Vec<u16> {
+    let mut config = client_config(&[&issuer.pem]);
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let mut client = Client::secured(ringway.address(), &Arc::new(config), "one.test").expect("it succeeds");
+    let ask = |head: &&str| {
+        client.send(format!("{head}\r\n\r\n"));
+        client.read_response().status
+    };
+    heads.iter().map(ask).collect()
+}
+
+#[test]
+fn a_host_of_another_certificate_can_be_refused_over_http1_too() {
+    let issuer = Issuer::new("a CA");
+    let (one, two) = (issuer.server(&["one.test", "alias.test"]), issuer.server(&["two.test"]));
+    let backend = Backend::echo_head();
+    let scenario = Scenario::of(&backend).certificate("one", &one).certificate("two", &two).logged("json");
+    let heads = [
+        "GET / HTTP/1.1\r\nHost: one.test",
+        "GET / HTTP/1.1\r\nHost: ALIAS.test:8443",
+        "GET / HTTP/1.1\r\nHost: two.test",
+        "GET https://two.test/ HTTP/1.1\r\nHost: one.test",
+        "GET https://one.test/ HTTP/1.1\r\nHost: two.test",
+        "GET / HTTP/1.0\r\nConnection: keep-alive",
+        // No certificate names it, so it has that of who asks for no name, which is the first.
+        "GET / HTTP/1.1\r\nHost: other.test",
+    ];
+    let ringway = scenario.clone().listener("host_unlike_sni = \"reject\"").start();
+    assert_eq!(statuses(&ringway, &issuer, &heads), [200, 200, 421, 421, 200, 200, 200]);
+    let entries = log_entries(&ringway, heads.len());
+    assert_eq!(
+        (&entries[2]["reason"], &entries[2]["http_host"]),
+        (&"misdirected".into(), &"two.test".into())
+    );
+    let ringway = scenario.start();
+    assert_eq!(statuses(&ringway, &issuer, &heads), [200; 7]);
 }

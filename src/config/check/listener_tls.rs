@@ -14,10 +14,11 @@ use crate::config::check::tls_policy;
 use crate::config::report::Location;
 
 /// Of use with https alone.
-pub(super) const KEYS: [&str; 6] = [
+pub(super) const KEYS: [&str; 7] = [
     "certificates",
     "sni_match",
     "unknown_sni",
+    "host_unlike_sni",
     "tls_policy",
     "session_ticket_lifetime",
     "tls_handshake_timeout",
@@ -46,6 +47,7 @@ pub(super) fn listener_tls(
         certificates: certificates(&wanted, section, known),
         sni_match: section.read("sni_match", &SNI_MATCHES, SniMatch::Wildcard),
         refuses_unknown_sni: section.read("unknown_sni", &UNKNOWN_SNI, false),
+        refuses_other_hosts: section.read("host_unlike_sni", &HOST_UNLIKE_SNI, false),
         policy: tls_policy::choose(section, known),
         session_ticket_lifetime: section.read(
             "session_ticket_lifetime",
@@ -61,6 +63,9 @@ const CERTIFICATES: NameList = NameList { example: "[\"site\"]" };
 
 const UNKNOWN_SNI: Choice<bool> =
     Choice { words: &[("default", false), ("reject", true)], aliases: &[], later: &[] };
+
+const HOST_UNLIKE_SNI: Choice<bool> =
+    Choice { words: &[("pass", false), ("reject", true)], aliases: &[], later: &[] };
 
 const SNI_MATCHES: Choice<SniMatch> = Choice {
     words: &[("wildcard", SniMatch::Wildcard), ("longest_suffix", SniMatch::LongestSuffix)],

@@ -199,7 +199,8 @@ fn server_tls(
     };
     let client_auth_mark = terms.load().client_auth_mark();
     let (terms, handshake_timeout) = (Arc::clone(terms), tls.handshake_timeout);
-    Some(ServerTls { terms, handshake_timeout, client_auth_mark, fingerprint_hash })
+    let refuses_other_hosts = tls.refuses_other_hosts;
+    Some(ServerTls { terms, handshake_timeout, refuses_other_hosts, client_auth_mark, fingerprint_hash })
 }
 
 fn http2_limits(limits: config::Http2Limits) -> Http2Limits {

@@ -58,7 +58,8 @@ pub fn explain(snapshot: &Snapshot, question: &Question) -> Result<Explanation, 
         explanation.action = "refuse".to_owned();
         explanation.status = Some(status);
         explanation.why = match status {
-            421 => "the certificate of this connection does not cover the host".to_owned(),
+            421 => "the certificate of this connection does not cover the host (over HTTP/1.1: with host_unlike_sni = \"reject\")"
+                .to_owned(),
             _ => "the method is not served".to_owned(),
         };
     } else if !redirected(&asked, &mut explanation) {

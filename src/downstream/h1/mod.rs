@@ -186,8 +186,8 @@ fn begin(
     };
     let drops_trailers = options.nominates || terms.forwarded.identity.has_aliases();
     let is_https = head.target.raw.get(..6).is_some_and(|start| start.eq_ignore_ascii_case(b"https:"));
-    // HTTP/1.1 clients open a connection for each name.
-    let is_covered = true;
+    // Most clients open a connection for each name.
+    let is_covered = connection.coverage.as_ref().is_none_or(|coverage| coverage.covers_request(&head));
     let request =
         Request { head, length, upgrade, lacks_key: false, expects_continue, is_https, is_covered, received };
     let exchange = exchange::begin(&request, origin, worker);

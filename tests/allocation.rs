@@ -97,17 +97,24 @@ const EDITS: &str = "response_headers = [{ set_header = { name = \"x-a\", value 
     [[rule]]\nname = \"ok\"\nlistener = \"web\"\npriority = 1\ndirection = \"response\"\nstatus = 200\n\
     path = \"~^/\"\nremove_response_header = { name = \"server\" }\n";
 
+/// Responses that are shared with other origins, of a rule that could be in maintenance.
+const SHARED: &str = "[[rule]]\nname = \"all\"\nlistener = \"web\"\npriority = 1\npath_prefix = \"/\"\ngroup = \"app\"\n\
+    cors = { allow_origins = [\"https://*.example.com\"], allow_credentials = true, expose_headers = [\"x-a\"] }\n\
+    maintenance = { retry_after = \"1h\", allow = \"192.0.2.0/24\" }\n";
+
 fn requests(backend: SocketAddr) {
     for (name, log, listener) in [
         ("no log", None, ""),
         ("log", Some((Sink::File("/dev/null".into()), Format::default())), ""),
         ("limits", None, LIMITS),
         ("edits", None, EDITS),
+        ("shared", None, SHARED),
     ] {
         let address = start(backend, log, listener);
         let mut client = TcpStream::connect(address).unwrap();
         client.set_nodelay(true).unwrap();
-        let get = "GET /path?query HTTP/1.1\r\nHost: example.com\r\nUser-Agent: test\r\nCookie: a=b\r\n\r\n";
+        let get = "GET /path?query HTTP/1.1\r\nHost: example.com\r\nUser-Agent: test\r\n\
+                   Origin: https://app.example.com\r\nCookie: a=b\r\n\r\n";
         let post = "POST / HTTP/1.1\r\nHost: example.com\r\nContent-Length: 5\r\n\r\nhello";
         for request in [get, post] {
             (0..WARM_UP).for_each(|_| exchange(&mut client, request));

@@ -99,15 +99,13 @@ fn serve_until_end(mut loaded: Loaded, mut manner: Manner) -> Exit {
     };
     plan.signals = Some(noticed);
     diagnostics::print(&loaded.report);
-    if let Some(socket) = &loaded.admin.socket {
-        match Admin::bind(&socket.path, plan.channels.clone(), plan.commands.clone()) {
-            Ok(admin) => plan.admin = Some(admin),
-            Err(error) => {
-                log_line(&format!("error: {}: {error}", loaded.report.place(socket.location)));
-                return Exit::CannotStart;
-            }
+    let asked_at = match admin(&loaded, &mut plan) {
+        Ok(address) => address,
+        Err(message) => {
+            log_line(&message);
+            return Exit::CannotStart;
         }
-    }
+    };
     let announce = |serving: &Serving| {
         let Serving { workers, drivers, listeners } = serving;
         let version = env!("CARGO_PKG_VERSION");
@@ -117,6 +115,9 @@ fn serve_until_end(mut loaded: Loaded, mut manner: Manner) -> Exit {
             let scheme = if is_secure.get(name) == Some(&true) { "https" } else { "http" };
             text.push_str(&reload::listening(scheme, *address, name));
             text.push('\n');
+        }
+        if let Some(address) = asked_at {
+            text.push_str(&format!("metrics on http://{address}/metrics\n"));
         }
         let addresses: Vec<_> = listeners.iter().map(|(_, address)| *address).collect();
         log_line(&text);
@@ -209,6 +210,32 @@ fn host(config: &Config) -> Host {
             Workers::Count(count) => usize::from(count),
         },
     }
+}
+
+/// Binds what the running process is asked at. Returns the address for HTTP, or why something cannot be bound.
+fn admin(loaded: &Loaded, plan: &mut RuntimePlan) -> Result<Option<SocketAddr>, String> {
+    let wanted = &loaded.admin;
+    if wanted.socket.is_none() && wanted.address.is_none() {
+        return Ok(None);
+    }
+    let mut admin = Admin::new(plan.channels.clone(), plan.commands.clone());
+    if let Some(socket) = &wanted.socket {
+        let place = loaded.report.place(socket.location);
+        admin.bind_socket(&socket.path).map_err(|error| format!("error: {place}: {error}"))?;
+    }
+    let mut bound = None;
+    if let Some((address, location)) = wanted.address {
+        let place = loaded.report.place(location);
+        let address = admin.bind_address(address, &wanted.hosts).map_err(|error| {
+            format!(
+                "error: {place}: cannot listen at {address}: {error}; stop what listens there (see: ss -ltnp) or \
+                 change admin.address"
+            )
+        })?;
+        bound = Some(address);
+    }
+    plan.admin = Some(admin);
+    Ok(bound)
 }
 
 fn plan(config: &Config, workers: usize, channels: Channels, commands: Sender<Command>) -> RuntimePlan {

@@ -7,6 +7,7 @@ use crate::config::named_file::Authority;
 use crate::config::named_file::Certificate;
 use crate::config::process::AccessLog;
 use crate::config::process::Admin;
+use crate::config::process::Metrics;
 use crate::config::process::Process;
 use crate::config::rule::ResponseRule;
 use crate::config::rule::Rule;
@@ -17,6 +18,7 @@ use crate::config::server_group::ServerGroup;
 pub struct Config {
     pub process: Process,
     pub admin: Admin,
+    pub metrics: Metrics,
     /// None: no access log.
     pub access_log: Option<AccessLog>,
     pub certificates: Vec<Certificate>,

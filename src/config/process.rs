@@ -1,4 +1,4 @@
-//! What the whole process is told: `[process]`, `[admin]` and `[access_log]`.
+//! What the whole process is told: `[process]`, `[admin]`, `[metrics]` and `[access_log]`.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -45,6 +45,17 @@ pub enum HealthCpu {
 pub struct Admin {
     /// A unix socket, absolute or relative to the working folder. None: no control commands.
     pub socket: Option<NamedFile>,
+    /// Where metrics and health are served by HTTP, on loopback. Port 0: any that is free. None: nowhere.
+    pub address: Option<(SocketAddr, Location)>,
+    /// What may stand in Host beside the address, in lower case and without a port.
+    pub hosts: Vec<String>,
+}
+
+/// What is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Metrics {
+    /// Listeners and rules count.
+    pub enabled: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

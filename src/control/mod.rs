@@ -8,6 +8,7 @@ pub mod discovery;
 pub mod explain;
 pub mod files;
 pub mod health;
+pub mod metrics;
 pub mod preflight;
 pub mod process;
 pub mod reload;

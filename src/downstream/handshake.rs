@@ -17,6 +17,7 @@ use crate::net::buffer::Buffer;
 use crate::snapshot::Listener;
 use crate::snapshot::ServerTls;
 use crate::snapshot::refused_connections::ConnectionRefusal;
+use crate::telemetry::listener_counters::TlsVersion;
 use crate::telemetry::reason::Reason;
 use crate::tls::accept;
 use crate::tls::accept::Accepted;
@@ -63,6 +64,7 @@ pub(super) async fn secure(
     let accepted = accept::accept(socket, input, &server, &worker.buffers, &worker.handshakes);
     let (failure, failed) = match connection.deadline.guard(pin!(accepted)).await {
         Ok(Accepted::Secured(transport, facts)) => {
+            count(&facts, terms, worker);
             connection.transport = transport;
             connection.client_tls = Some(Box::new(client_tls(&facts, terms, tls, worker)));
             connection.speaks_http2 = facts.alpn.as_deref() == Some(accept::HTTP2);
@@ -79,12 +81,7 @@ pub(super) async fn secure(
         // A client that connects and says nothing is no failure: load balancers check like that.
         Ok(Accepted::Gone { received: false }) => return None,
         Ok(Accepted::Gone { received: true }) => ("tls_client_closed", None),
-        Ok(Accepted::Failed(transport, error)) => {
-            if error == HandshakeError::UnknownName {
-                terms.refused.count(ConnectionRefusal::UnknownName);
-            }
-            (error.as_str(), Some(transport))
-        }
+        Ok(Accepted::Failed(transport, error)) => (error.as_str(), Some(transport)),
         Err(_elapsed) => ("tls_handshake_timeout", None),
     };
     let origin = Origin {
@@ -94,6 +91,7 @@ pub(super) async fn secure(
         port: connection.port,
         client_tls: None,
     };
+    count_failure(failure, terms, worker);
     exchange::record_unserved(Reason::ClientTls(failure), &PartialHead::default(), began, &origin, worker);
     if let Some(transport) = failed {
         connection.transport = transport;
@@ -101,6 +99,25 @@ pub(super) async fn secure(
         connection::linger(&connection, MAX_DISCARD_BYTES, worker).await;
     }
     None
+}
+
+/// Counts a handshake that has succeeded.
+fn count(facts: &Facts, listener: &Listener, worker: &Worker) {
+    let version =
+        if facts.version == TlsVersion::Tls12.as_str() { TlsVersion::Tls12 } else { TlsVersion::Tls13 };
+    if let Some(counters) = &listener.counters {
+        counters.handshake(worker.index, version, facts.resumed);
+    }
+}
+
+/// Counts one that has failed.
+fn count_failure(reason: &'static str, listener: &Listener, worker: &Worker) {
+    if reason == HandshakeError::UnknownName.as_str() {
+        listener.refused.count(ConnectionRefusal::UnknownName);
+    }
+    if let Some(counters) = &listener.counters {
+        counters.failed_handshake(worker.index, reason);
+    }
 }
 
 /// What the handshake told, in the forms that logs and backends get.

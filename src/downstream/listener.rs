@@ -106,6 +106,9 @@ async fn accept_all(accepting: &Accepting, worker: &Rc<Worker>) {
                     break;
                 }
             };
+            if let Some(counters) = worker.snapshot().listener(listener).and_then(|it| it.counters.as_ref()) {
+                counters.accepted(worker.index);
+            }
             let counted = worker.connection_opened(listener);
             let mut connection = Connection::new(Transport::Plain(socket), peer, accepting.port, counted);
             connection.share = share;

@@ -8,11 +8,14 @@ use crate::exchange::stream::Reply;
 use crate::exchange::stream::RequestBody;
 use crate::exchange::stream::Stream;
 use crate::http::head::PartialHead;
+use crate::http::head::Version;
 use crate::net::clock::Moment;
 use crate::policy::forwarded::Client;
 use crate::telemetry::reason::Reason;
 use crate::telemetry::record::Record;
 use crate::telemetry::record::RecordedAttempt;
+use crate::telemetry::route_counters::EndedRequest;
+use crate::telemetry::route_counters::HttpProtocol;
 use crate::worker::Worker;
 use crate::worker::access_log::AccessLog;
 use crate::worker::access_log::PendingLogLine;
@@ -33,6 +36,7 @@ pub(super) struct Recording {
     /// How often a backend was asked.
     attempts: u32,
     moments: Moments,
+    protocol: HttpProtocol,
     /// None without an access log.
     line: Option<Box<PendingLogLine>>,
 }
@@ -59,7 +63,7 @@ impl Recording {
             worker.advance_dates();
             log.begin_line(&log_line::facts(request, client, origin, worker), &worker.dates.borrow())
         });
-        Recording::new(request.received, line)
+        Recording { protocol: protocol(request.head.version), ..Recording::new(request.received, line) }
     }
 
     /// For what came instead of an acceptable request head.
@@ -97,6 +101,7 @@ impl Recording {
                 upstream_ended: None,
                 response_began: None,
             },
+            protocol: HttpProtocol::Unknown,
             line,
         }
     }
@@ -166,15 +171,40 @@ impl Recording {
         }
     }
 
-    /// Ends the record.
+    /// Ends the record: it is counted, and logged.
     pub(super) fn end<S: Stream>(&mut self, stream: &mut S, origin: &Origin<'_>, worker: &Worker) {
-        // The log is the only reader of the record.
-        if let Some(line) = self.line.take() {
-            let record = self.finish(stream, worker);
+        let counters = origin.http.counters(self.rule, self.group);
+        let line = self.line.take();
+        if counters.is_none() && line.is_none() {
+            return;
+        }
+        let record = self.finish(stream, worker);
+        if let Some(counters) = counters {
+            counters.count(worker.index, &self.ended(&record));
+        }
+        if let Some(counters) = origin.listener.counters.as_ref().filter(|_| self.reason != Reason::None) {
+            counters.reason(worker.index, self.reason.as_str());
+        }
+        if let Some(line) = line {
             let logged = origin.http.overrides(self.rule).and_then(|overrides| overrides.log);
             if logged.is_none_or(|logged| logged.has(record.status)) {
                 log_line::end(line, &record, (self.rule, self.group), origin, worker);
             }
+        }
+    }
+
+    /// What is counted of it.
+    fn ended(&self, record: &Record) -> EndedRequest {
+        let Moments { received, response_began, .. } = self.moments;
+        EndedRequest {
+            protocol: self.protocol,
+            status: record.status,
+            request_bytes: record.request_length,
+            response_bytes: record.body_bytes_sent,
+            retries: record.retries,
+            duration: record.request_time,
+            time_to_first_byte: response_began.map(|began| began.since(received)),
+            upstream_time: record.upstream_response_time,
         }
     }
 
@@ -198,5 +228,13 @@ impl Recording {
             retries: self.attempts.saturating_sub(1),
             tcpinfo_rtt: if tells_rtt { watch.round_trip_us() } else { None },
         }
+    }
+}
+
+fn protocol(version: Version) -> HttpProtocol {
+    match version {
+        Version::Http10 => HttpProtocol::Http10,
+        Version::Http11 => HttpProtocol::Http11,
+        Version::Http2 => HttpProtocol::Http2,
     }
 }

@@ -16,6 +16,7 @@ pub mod request_queue;
 pub mod responses;
 pub mod refused_connections;
 pub mod request_limit;
+pub mod routes;
 pub mod rules;
 pub mod quota;
 
@@ -43,8 +44,11 @@ use crate::snapshot::refused_connections::RefusedConnections;
 use crate::snapshot::request_limit::ClientConnectionLimit;
 use crate::snapshot::request_limit::RequestLimit;
 use crate::snapshot::responses::ResponsePolicy;
+use crate::snapshot::routes::RouteSeries;
 use crate::snapshot::rules::Rule;
 use crate::snapshot::rules::Rules;
+use crate::telemetry::listener_counters::ListenerCounters;
+use crate::telemetry::route_counters::RouteCounters;
 use crate::tls::SwapCell;
 use crate::tls::accept::DownstreamTls;
 use crate::tls::x509::client_certificate::FingerprintHash;
@@ -104,6 +108,8 @@ pub struct Listener {
     pub connection_rate: Arc<Rate>,
     /// Kept over reloads, like the two before.
     pub refused: Arc<RefusedConnections>,
+    /// Kept, too. None: nothing is counted.
+    pub counters: Option<Arc<ListenerCounters>>,
     /// Read a PROXY header before anything else.
     pub proxy_protocol: bool,
     /// Of each client; None: unlimited.
@@ -164,6 +170,8 @@ pub struct HttpListener {
     pub redirect_to: Option<RedirectTo>,
     /// The hosts for which a listener of the configuration has a certificate.
     pub certified_hosts: CertifiedHosts,
+    /// The counters of requests that no rule takes.
+    pub series: RouteSeries,
     /// None: no response is changed.
     pub responses: Option<Box<ResponsePolicy>>,
 }
@@ -172,6 +180,15 @@ impl HttpListener {
     /// The rule with this index.
     pub fn rule(&self, index: u32) -> Option<&Rule> {
         self.rules.as_ref()?.get(index as usize)
+    }
+
+    /// The counters of requests that this rule took, or none, and that went to this group, or none.
+    pub fn counters(&self, rule: Option<u32>, group: Option<u32>) -> Option<&RouteCounters> {
+        let series = match rule {
+            Some(rule) => &self.rule(rule)?.series,
+            None => &self.series,
+        };
+        series.find(group)
     }
 
     /// What the rule with this index says in the place of the listener.

@@ -19,6 +19,7 @@ use crate::snapshot::error_pages::PageContent;
 use crate::snapshot::gates::Gates;
 use crate::snapshot::maintenance::Maintenance;
 use crate::snapshot::request_limit::RequestLimit;
+use crate::snapshot::routes::RouteSeries;
 
 /// Rules in the order of their priority, and the matcher that finds the one of a request.
 pub struct Rules {
@@ -48,6 +49,8 @@ pub struct Rule {
     pub overrides: Overrides,
     pub rewrite: Option<Rewrite>,
     pub last: FinalAction,
+    /// The counters of the requests that it takes.
+    pub series: RouteSeries,
     /// It asks for a host, so that the host of a request that it takes is one that is served here.
     pub knows_host: bool,
 }
@@ -145,6 +148,10 @@ impl Rules {
     /// The rule with this index.
     pub fn get(&self, index: usize) -> Option<&Rule> {
         self.rules.get(index)
+    }
+
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Rule> {
+        self.rules.iter_mut()
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Rule> {

@@ -26,6 +26,33 @@ struct Block<C> {
     chunks: Box<[OnceLock<Box<Chunk<C>>>]>,
 }
 
+/// One `C` for each worker, which comes into being when the worker first counts.
+pub struct EachWorker<C> {
+    workers: Box<[OnceLock<Box<Aligned<C>>>]>,
+}
+
+/// See [`Chunk`].
+#[derive(Default)]
+#[repr(align(128))]
+struct Aligned<C>(C);
+
+impl<C: Default> EachWorker<C> {
+    /// For at least one worker.
+    pub fn new(workers: usize) -> EachWorker<C> {
+        EachWorker { workers: (0..workers.max(1)).map(|_| OnceLock::new()).collect() }
+    }
+
+    /// That of a worker, which alone may write it. None beyond the last worker.
+    pub fn own(&self, worker: usize) -> Option<&C> {
+        self.workers.get(worker).map(|own| &own.get_or_init(Box::default).0)
+    }
+
+    /// Those of all workers that have counted anything.
+    pub fn all(&self) -> impl Iterator<Item = &C> {
+        self.workers.iter().filter_map(|own| Some(&own.get()?.0))
+    }
+}
+
 /// Aligned, so that no two workers write to one cache line. CPUs fetch lines in pairs.
 #[repr(align(128))]
 struct Chunk<C>([C; CHUNK]);
@@ -35,6 +62,10 @@ const CHUNK: usize = 64;
 impl Counter {
     pub fn increment(&self) {
         self.0.store(self.0.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+
+    pub fn add(&self, amount: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(amount), Ordering::Relaxed);
     }
 
     /// Takes back what was counted and did not happen.

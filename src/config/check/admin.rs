@@ -1,10 +1,13 @@
-//! `[admin]`: how control commands get in.
+//! `[admin]`: how control commands get in, and where metrics are served.
+
+use std::net::SocketAddr;
 
 use serde_json::Value as Json;
 
 use crate::config::Admin;
 use crate::config::NamedFile;
 use crate::config::check::address::MAX_SOCKET_PATH;
+use crate::config::check::address::is_dns_name;
 use crate::config::check::address::resolve;
 use crate::config::check::kind::Kind;
 use crate::config::check::kind::refuse_kind;
@@ -14,10 +17,75 @@ use crate::config::raw;
 use crate::config::report::Report;
 
 pub(super) fn admin(table: Option<&raw::Table>, output: &mut Output) -> Admin {
-    let mut section = Section::single("admin", table, output).with_later(&["address"]);
+    let mut section = Section::single("admin", table, output);
     let socket = section.read_optional("socket", &SocketPath, "there are no control commands");
+    let address = section.read_optional("address", &LoopbackAddress, "metrics are not served");
+    let idle = address.is_none().then_some("without `address`, nothing is served by HTTP");
+    let hosts = section.read_unless(idle, "hosts", &HostNames, Vec::new());
     section.close();
-    Admin { socket: socket.map(|(socket, _)| socket) }
+    Admin { socket: socket.map(|(socket, _)| socket), address, hosts }
+}
+
+/// An address that only this machine reaches, with a port.
+struct LoopbackAddress;
+
+impl Kind for LoopbackAddress {
+    type Value = SocketAddr;
+
+    fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<SocketAddr> {
+        let raw::Kind::Text(text) = &raw.kind else {
+            return refuse_kind(key, raw, "an address such as \"127.0.0.1:9180\"", report);
+        };
+        let (problem, help) = match text.parse::<SocketAddr>() {
+            Ok(address) if address.ip().is_loopback() => return Some(address),
+            Ok(_) => (
+                "is reached from other machines, and anybody could read there",
+                "write \"127.0.0.1:9180\", and let a listener with rules or ssh pass on who may read",
+            ),
+            Err(_) => ("is not an IP address with a port", "write \"127.0.0.1:9180\" or \"[::1]:9180\""),
+        };
+        report.error(raw.location, format!("`{key}` \"{}\" {problem}", text.escape_debug()), help);
+        None
+    }
+
+    fn show(&self, value: &SocketAddr) -> Json {
+        Json::String(value.to_string())
+    }
+}
+
+/// Names by which a client may call the address.
+struct HostNames;
+
+const MAX_HOST_NAMES: usize = 16;
+
+impl Kind for HostNames {
+    type Value = Vec<String>;
+
+    fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<Vec<String>> {
+        let raw::Kind::Array(values) = &raw.kind else {
+            return refuse_kind(key, raw, "a list such as [\"edge.example.com\"]", report);
+        };
+        if values.len() > MAX_HOST_NAMES {
+            let message = format!("`{key}` has {} items", values.len());
+            report.error(raw.location, message, format!("allowed are up to {MAX_HOST_NAMES}"));
+            return None;
+        }
+        let name = |value: &raw::Value| match &value.kind {
+            raw::Kind::Text(text) if is_dns_name(text) => Some(text.to_ascii_lowercase()),
+            _ => None,
+        };
+        let wrong = values.iter().find(|value| name(value).is_none());
+        if let Some(wrong) = wrong {
+            let help = "write names without a port, such as \"edge.example.com\"";
+            report.error(wrong.location, format!("`{key}` holds what is no host name"), help);
+            return None;
+        }
+        Some(values.iter().filter_map(name).collect())
+    }
+
+    fn show(&self, value: &Vec<String>) -> Json {
+        value.iter().map(|name| Json::String(name.clone())).collect()
+    }
 }
 
 /// The path of a unix socket to be made, relative to the folder of the file it stands in.

@@ -21,6 +21,7 @@ mod ip_group;
 mod kind;
 mod limits;
 mod listener;
+mod metrics;
 mod listener_tls;
 mod maintenance;
 mod media_type;
@@ -55,10 +56,11 @@ use crate::config::report::Report;
 /// The version of the rules that a configuration is written for.
 const CONFIG_VERSION: i128 = 1;
 
-const TABLES: [&str; 13] = [
+const TABLES: [&str; 14] = [
     "config_version",
     "process",
     "admin",
+    "metrics",
     "access_log",
     "certificate",
     "ca",
@@ -82,6 +84,7 @@ pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective,
     let roots = filled.as_deref().unwrap_or(roots);
     let process = single(roots, "process", process::process, &mut output);
     let admin = single(roots, "admin", admin::admin, &mut output);
+    let metrics = single(roots, "metrics", metrics::metrics, &mut output);
     let access_log = single(roots, "access_log", access_log::access_log, &mut output);
     let certificates = each(roots, "certificate", &mut output, certificate::certificate);
     let policies = each(roots, "tls_policy", &mut output, tls_policy::tls_policy);
@@ -109,6 +112,7 @@ pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective,
     let mut config = Config {
         process,
         admin,
+        metrics,
         access_log,
         certificates,
         authorities,

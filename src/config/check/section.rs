@@ -20,8 +20,6 @@ pub(super) struct Section<'t, 'o> {
     /// None: the table is not in the file, every key has its default.
     table: Option<&'t raw::Table>,
     known: Vec<&'static str>,
-    /// Keys that a later version will know.
-    later: &'static [&'static str],
     /// Keys whose values were refused.
     refused: Vec<&'static str>,
     pub(super) output: &'o mut Output,
@@ -41,12 +39,7 @@ impl<'t, 'o> Section<'t, 'o> {
     }
 
     fn new(title: String, table: Option<&'t raw::Table>, output: &'o mut Output) -> Self {
-        Section { title, table, known: Vec::new(), later: &[], refused: Vec::new(), output }
-    }
-
-    /// The keys that a later version will know.
-    pub(super) fn with_later(self, later: &'static [&'static str]) -> Self {
-        Section { later, ..self }
+        Section { title, table, known: Vec::new(), refused: Vec::new(), output }
     }
 
     pub(super) fn report(&mut self) -> &mut Report {
@@ -182,14 +175,7 @@ impl<'t, 'o> Section<'t, 'o> {
     /// Reports the keys that were not asked for.
     pub(super) fn close(self) {
         let Some(table) = self.table else { return };
-        let is_later = |entry: &&raw::Entry| self.later.contains(&entry.key.as_str());
-        let (later, others): (Vec<_>, Vec<_>) = table.entries.iter().partition(is_later);
-        for entry in later {
-            let message = format!("`{}` is not supported yet by this version", entry.key);
-            let help = format!("remove it; valid keys: {}", self.known.join(", "));
-            self.output.report.error(entry.key_location, message, help);
-        }
-        report_unknown(others, &self.known, &self.title, &mut self.output.report);
+        report_unknown(&table.entries, &self.known, &self.title, &mut self.output.report);
     }
 
     fn find(&mut self, key: &'static str) -> Option<&'t raw::Entry> {

@@ -10,13 +10,12 @@ use crate::config::report::Source;
 const COMPLETE_EXAMPLE: &str = include_str!("../../../config/ringway.toml");
 
 /// Keys and tables that later versions will know, by the title of their table.
-const LATER: [(&str, &[&str]); 7] = [
-    ("", &["metrics"]),
+const LATER: [(&str, &[&str]); 6] = [
     (
         "[process]",
         &["balance_connections", "shutdown_delay", "state_folder", "upgrade_drain_timeout", "user"],
     ),
-    ("[admin]", &["audit", "elb_api", "hosts", "tls", "tokens_file"]),
+    ("[admin]", &["audit", "elb_api", "tls", "tokens_file"]),
     (
         "[[listener]]",
         &["bandwidth_bytes_per_second", "deletion_protection", "enabled", "modification_protection"],

@@ -74,6 +74,9 @@ fn without_places(mut config: Config) -> Config {
     if let Some(file) = &mut config.admin.socket {
         file.location = nowhere;
     }
+    if let Some((_, location)) = &mut config.admin.address {
+        *location = nowhere;
+    }
     for certificate in &mut config.certificates {
         certificate.location = nowhere;
         let files = [&mut certificate.chain, &mut certificate.key].into_iter().chain(&mut certificate.ocsp);

@@ -1,4 +1,5 @@
-//! Control commands: a unix socket, a thread that accepts, and an answer to each command.
+//! Control commands: a unix socket, a thread that accepts, and an answer to each command; and an address for HTTP, where
+//! metrics and health are read.
 //!
 //! `docs/admin.md` describes the protocol. A command is a word of [`COMMANDS`] and an arm of
 //! [`CommandServer::answer`], which knows nothing of sockets.
@@ -7,11 +8,13 @@ pub mod client;
 mod collect;
 mod connection;
 pub mod maintenance;
+mod http_server;
 pub mod reply;
 pub mod status;
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::net::UnixListener;
 use std::os::unix::net::UnixStream;
 use std::panic::AssertUnwindSafe;
@@ -32,12 +35,16 @@ use serde_json::Value as Json;
 
 use crate::control::active_config::Channels;
 use crate::control::admin::maintenance::MaintenanceOrder;
+use crate::control::admin::http_server::HttpServer;
 use crate::control::admin::reply::ReloadReply;
 use crate::control::admin::reply::document;
 use crate::control::admin::reply::error;
 use crate::control::admin::status::Status;
 use crate::control::explain;
 use crate::control::explain::question::Question;
+use crate::control::metrics;
+use crate::control::metrics::ProcessFacts;
+use crate::control::metrics::exposition::Format;
 use crate::control::reload::Command;
 use crate::control::reload::Reloaded;
 use crate::net::clock::monotonic_ms;
@@ -65,9 +72,11 @@ pub const EXPLAIN: &str = "explain";
 /// The command that takes something out of service for a while, which follows as JSON.
 pub const MAINTENANCE: &str = "maintenance";
 
-/// The socket of the control commands. Dropping it removes the socket's file.
+/// Where the running process is asked: the socket of the control commands, and an address for HTTP. Dropping it removes
+/// the socket's file.
 pub struct Admin {
-    listener: PrivateListener,
+    socket: Option<PrivateListener>,
+    http: Option<HttpServer>,
     server: Arc<CommandServer>,
 }
 
@@ -88,17 +97,31 @@ struct CommandServer {
 }
 
 impl Admin {
-    /// Makes the socket. Commands wait in it until [`Admin::serve`].
-    pub fn bind(path: &Path, channels: Channels, commands: Sender<Command>) -> Result<Admin, AdminError> {
-        let listener = PrivateListener::bind(path, gives_way)
-            .map_err(|error| AdminError { path: path.to_owned(), error })?;
+    /// Not reachable yet.
+    pub fn new(channels: Channels, commands: Sender<Command>) -> Admin {
         let server = CommandServer {
             channels,
             commands,
             started: wall_now().saturating_sub(Duration::from_millis(monotonic_ms())),
             is_stopping: AtomicBool::new(false),
         };
-        Ok(Admin { listener, server: Arc::new(server) })
+        Admin { socket: None, http: None, server: Arc::new(server) }
+    }
+
+    /// Makes the socket. Commands wait in it until [`Admin::serve`].
+    pub fn bind_socket(&mut self, path: &Path) -> Result<(), AdminError> {
+        let listener = PrivateListener::bind(path, gives_way)
+            .map_err(|error| AdminError { path: path.to_owned(), error })?;
+        self.socket = Some(listener);
+        Ok(())
+    }
+
+    /// Listens for HTTP. Clients wait until [`Admin::serve`]. Returns the address with its port.
+    pub fn bind_address(&mut self, address: SocketAddr, hosts: &[String]) -> io::Result<SocketAddr> {
+        let http = HttpServer::bind(address, hosts)?;
+        let address = http.address();
+        self.http = Some(http);
+        Ok(address)
     }
 
     /// Answers from now on, in threads of its own.
@@ -106,7 +129,11 @@ impl Admin {
     /// All of them start here: where memory has become short, a thread that starts later takes the process
     /// with it, because the standard library gives up when it finds no room for its signal stack.
     pub fn serve(&self) -> io::Result<()> {
-        let acceptor = self.listener.acceptor()?;
+        if let Some(http) = &self.http {
+            http.serve(&self.server)?;
+        }
+        let Some(socket) = &self.socket else { return Ok(()) };
+        let acceptor = socket.acceptor()?;
         let slots =
             (0..MAX_CLIENTS).map(|_| ClientSlot::start(&self.server)).collect::<io::Result<Vec<_>>>()?;
         let body = move || accept(&acceptor, &slots);
@@ -181,6 +208,17 @@ impl CommandServer {
                 error(format!("unknown command \"{}\", known are: {COMMANDS}", unknown.escape_debug()))
             }
         }
+    }
+
+    /// All metrics as text.
+    fn metrics(&self, format: Format) -> String {
+        let facts = ProcessFacts { started: self.started, is_ready: self.is_ready() };
+        metrics::expose(&self.channels, facts, format)
+    }
+
+    /// Whether new connections are welcome.
+    fn is_ready(&self) -> bool {
+        !self.is_stopping.load(Ordering::Relaxed)
     }
 
     fn status(&self) -> Json {

@@ -30,7 +30,9 @@ use crate::snapshot::quota::Quota;
 use crate::snapshot::quota::Rate;
 use crate::snapshot::request_limit::RequestLimit;
 use crate::snapshot::responses::ResponseRules;
+use crate::snapshot::routes::RouteSeries;
 use crate::snapshot::rules::Rules;
+use crate::telemetry::listener_counters::ListenerCounters;
 use crate::tls::SwapCell;
 use crate::tls::accept::DownstreamTls;
 use crate::tls::x509::client_certificate::FingerprintHash;
@@ -64,7 +66,7 @@ pub(super) struct ListenerBuilder<'b> {
 
 impl ListenerBuilder<'_> {
     /// None if the configuration has no listener with this index.
-    pub(super) fn build(&self, rules: ListenerRules, registry: &mut Registry) -> Option<Listener> {
+    pub(super) fn build(&self, mut rules: ListenerRules, registry: &mut Registry) -> Option<Listener> {
         let ListenerBuilder { index, secured, groups, parts } = self;
         let listener = parts.config.listeners.get(*index)?;
         let limit = listener.max_connections as usize;
@@ -76,6 +78,9 @@ impl ListenerBuilder<'_> {
             }
             None => (Arc::new(Quota::new(limit)), None),
         };
+        let known = registry.known_listener(&listener.name);
+        let counters = known.and_then(|known| known.counters.clone());
+        let counters = counters.unwrap_or_else(|| Arc::new(ListenerCounters::new(parts.host.workers)));
         let refused = registry.known_listener(&listener.name).map(|known| Arc::clone(&known.refused));
         let own_groups: Vec<Arc<Group>> =
             rules.groups.iter().filter_map(|index| Some(Arc::clone(&groups.get(*index)?.group))).collect();
@@ -85,6 +90,12 @@ impl ListenerBuilder<'_> {
             Some(registry.switches.build(owner, group.maintenance.as_ref(), parts))
         });
         let maintenance = maintenance.collect();
+        let default_group = listener.default_group.map(|_| 0);
+        let places = (own_groups.as_slice(), default_group);
+        let series = match parts.config.metrics.enabled {
+            true => registry.series.attach(&listener.name, rules.compiled.as_mut(), places),
+            false => RouteSeries::default(),
+        };
         let own_bindings = parts.bindings.iter().filter(|binding| binding.listener == listener.name);
         let rates = config::RequestRates {
             requests_per_second: listener.http().requests_per_second,
@@ -96,21 +107,23 @@ impl ListenerBuilder<'_> {
             name: listener.name.clone(),
             slot: registry.listener_slot(&listener.name),
             addresses: own_bindings.map(|binding| binding.address).collect(),
-            default_group: listener.default_group.map(|_| 0),
+            default_group,
             groups: own_groups,
             maintenance,
             connections,
             connection_rate: connection_rate
                 .unwrap_or_else(|| Arc::new(Rate::new(listener.connections_per_second))),
             refused: refused.unwrap_or_default(),
+            counters: parts.config.metrics.enabled.then_some(counters),
             client_connections: registry.limits.client_connections(listener),
             proxy_protocol: listener.proxy_protocol == config::ProxyProtocol::Accept,
             access: ip_groups::access(listener, &parts.security.credentials.ip_groups),
             tls: server_tls(listener, secured.of(*index)),
             protocol: match &listener.protocol {
-                ListenerProtocol::Http(http) => {
-                    Protocol::Http(self.http(http, (rules.compiled, rules.responses), limit))
-                }
+                ListenerProtocol::Http(http) => Protocol::Http(HttpListener {
+                    series,
+                    ..self.http(http, (rules.compiled, rules.responses), limit)
+                }),
             },
             leaving: AtomicBool::new(false),
         })
@@ -182,6 +195,7 @@ impl ListenerBuilder<'_> {
             hop_marks: self.hop_marks(http),
             redirect_to: self.redirect_to(http),
             certified_hosts: self.secured.hosts.clone(),
+            series: RouteSeries::default(),
         }
     }
 }

@@ -12,6 +12,7 @@ mod parts;
 pub mod registry;
 mod responses;
 mod rules;
+mod series;
 pub mod sockets;
 
 use std::sync::Arc;

@@ -8,6 +8,7 @@ use std::sync::Weak;
 use crate::config;
 use crate::control::build::limits::Counts;
 use crate::control::build::maintenance::Switches;
+use crate::control::build::series::SeriesMemory;
 use crate::net::address::Address;
 use crate::policy::balance::hash_key::hash;
 use crate::policy::balance::sticky::StickyMode;
@@ -43,6 +44,7 @@ pub struct Registry {
     departed: Vec<Leaving>,
     pub(super) limits: Counts,
     pub(super) switches: Switches,
+    pub(super) series: SeriesMemory,
 }
 
 /// A group in service, and what it was made of.
@@ -92,7 +94,9 @@ pub struct TooManyBackends;
 
 impl Registry {
     pub fn new(backend_counters: Arc<BackendCounters>) -> Registry {
+        let series = SeriesMemory::new(backend_counters.workers());
         Registry {
+            series,
             backend_counters,
             backends: Vec::new(),
             free_slots: Vec::new(),
@@ -217,6 +221,7 @@ impl Registry {
     /// Forgets what has come to its end; to be called before a snapshot is built.
     pub fn tidy(&mut self, now_ms: u64) {
         self.limits.tidy();
+        self.series.tidy();
         self.departed.retain(|leaving| {
             let health = &leaving.backend.health;
             // One that came back is no longer on its way out.

@@ -26,6 +26,7 @@ use crate::policy::router::RuleText;
 use crate::snapshot::maintenance::Maintenance;
 use crate::snapshot::maintenance::MaintenanceOwner;
 use crate::snapshot::responses::ResponseRules;
+use crate::snapshot::routes::RouteSeries;
 use crate::snapshot::rules::FinalAction;
 use crate::snapshot::rules::GroupCookie;
 use crate::snapshot::rules::HeaderEdits;
@@ -204,6 +205,7 @@ fn build(
         overrides: actions.overrides,
         rewrite: actions.rewrite.clone(),
         last,
+        series: RouteSeries::default(),
         knows_host: rule.conditions.iter().any(|condition| matches!(condition, Condition::Host(_))),
     }
 }

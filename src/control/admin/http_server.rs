@@ -1,0 +1,342 @@
+//! Metrics and health by HTTP/1.1: read only, on loopback, bounded in clients, sizes and times.
+//!
+//! Any web page reaches a port of loopback through the browser of whoever looks at it, so that `Host` and `Origin` are
+//! looked at before anything is answered.
+
+use std::io;
+use std::io::Read;
+use std::io::Write;
+use std::net::IpAddr;
+use std::net::Shutdown;
+use std::net::SocketAddr;
+use std::net::TcpListener;
+use std::net::TcpStream;
+use std::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc;
+use std::sync::mpsc::Sender;
+use std::thread;
+use std::time::Duration;
+use std::time::Instant;
+
+use crate::control::admin::CommandServer;
+use crate::control::metrics::exposition::Format;
+use crate::http::head::Method;
+use crate::http::head::RequestHead;
+use crate::http::headers::Headers;
+use crate::http::headers::KnownName;
+use crate::net::clock::instant_now;
+use crate::proto::field_lines;
+use crate::proto::h1::connection_options::ConnectionOptions;
+use crate::proto::h1::framing;
+use crate::proto::h1::framing::Framing;
+use crate::proto::h1::head;
+use crate::proto::h1::head::HeadLimits;
+use crate::proto::h1::head::Parse;
+
+/// Clients that are connected at a time: a scraper or two, a router that probes, and people.
+const MAX_CLIENTS: usize = 16;
+
+/// How long a client may say nothing between two requests; Prometheus scrapes each 15 s to a minute.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// How long a head may take from its first byte on, and an answer to be taken.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+const HEAD_LIMITS: HeadLimits =
+    HeadLimits { max_header_bytes: 16 << 10, max_headers: 64, max_uri_bytes: 2 << 10 };
+
+/// Between two attempts to accept while that fails, as without a free descriptor.
+const ACCEPT_RETRY_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The address, before and after it is served.
+pub(super) struct HttpServer {
+    listener: TcpListener,
+    address: SocketAddr,
+    names: Arc<Names>,
+}
+
+/// What clients may call the server.
+struct Names {
+    address: IpAddr,
+    hosts: Vec<String>,
+}
+
+impl Names {
+    /// Whether this is one of its names, with a port or without.
+    fn contain(&self, host: &[u8]) -> bool {
+        let Ok(host) = std::str::from_utf8(host) else { return false };
+        let name = match host.rsplit_once(':') {
+            Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+            _ => host,
+        };
+        let literal = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+        literal.parse() == Ok(self.address)
+            || name.eq_ignore_ascii_case("localhost")
+            || self.hosts.iter().any(|known| known.eq_ignore_ascii_case(name))
+    }
+}
+
+/// What is answered.
+struct Answer {
+    status: u16,
+    content_type: &'static str,
+    content: String,
+}
+
+impl Answer {
+    fn text(status: u16, content: &str) -> Answer {
+        Answer { status, content_type: "text/plain; charset=utf-8", content: format!("{content}\n") }
+    }
+}
+
+const INDEX: &str = "/metrics  metrics for Prometheus\n/livez    200 while the process runs\n/readyz   200 while it takes new \
+    connections, else 503\n/status   the status as JSON";
+
+impl HttpServer {
+    pub(super) fn bind(address: SocketAddr, hosts: &[String]) -> io::Result<HttpServer> {
+        let listener = TcpListener::bind(address)?;
+        let names = Arc::new(Names { address: address.ip(), hosts: hosts.to_vec() });
+        Ok(HttpServer { address: listener.local_addr()?, listener, names })
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers from now on, in threads of its own, which live as long as the process.
+    pub(super) fn serve(&self, server: &Arc<CommandServer>) -> io::Result<()> {
+        let listener = self.listener.try_clone()?;
+        let slots: io::Result<Vec<ClientSlot>> =
+            (0..MAX_CLIENTS).map(|_| ClientSlot::start(server, &self.names)).collect();
+        let slots = slots?;
+        let body = move || accept(&listener, &slots);
+        thread::Builder::new().name("ringway-http".to_owned()).spawn(body).map(drop)
+    }
+}
+
+fn accept(listener: &TcpListener, slots: &[ClientSlot]) {
+    loop {
+        let Ok((stream, _)) = listener.accept() else {
+            thread::sleep(ACCEPT_RETRY_INTERVAL);
+            continue;
+        };
+        match slots.iter().find(|slot| !slot.is_busy.swap(true, Ordering::AcqRel)) {
+            Some(slot) => drop(slot.streams.send(stream)),
+            None => drop(refuse(stream)),
+        }
+    }
+}
+
+/// Tells a client that there are too many, without waiting for it.
+fn refuse(mut stream: TcpStream) -> io::Result<()> {
+    stream.set_nonblocking(true)?;
+    let answer = Answer::text(503, "too many clients at a time, try again");
+    stream.write_all(&written(&answer, true))?;
+    stream.shutdown(Shutdown::Write)
+}
+
+/// A thread that serves one client at a time.
+struct ClientSlot {
+    is_busy: Arc<AtomicBool>,
+    streams: Sender<TcpStream>,
+}
+
+impl ClientSlot {
+    fn start(server: &Arc<CommandServer>, names: &Arc<Names>) -> io::Result<ClientSlot> {
+        let (streams, inbox) = mpsc::channel();
+        let is_busy = Arc::new(AtomicBool::new(false));
+        let (server, names, is_over) = (Arc::clone(server), Arc::clone(names), Arc::clone(&is_busy));
+        let body = move || {
+            for stream in inbox {
+                // A client that went away gets no more.
+                drop(serve(stream, &names, &server));
+                is_over.store(false, Ordering::Release);
+            }
+        };
+        thread::Builder::new().name("ringway-http".to_owned()).spawn(body)?;
+        Ok(ClientSlot { is_busy, streams })
+    }
+}
+
+/// Serves one client until it leaves, or has to.
+fn serve(mut stream: TcpStream, names: &Names, server: &CommandServer) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
+    let mut received = Vec::new();
+    let mut head_ends: Option<Instant> = None;
+    loop {
+        let Some(response) = respond(&received, names, server) else {
+            // A head that comes byte by byte may take no longer than one that comes at once.
+            let left = head_ends.map_or(IDLE_TIMEOUT, |end| end.saturating_duration_since(instant_now()));
+            if left.is_zero() || receive(&mut stream, &mut received, left)? == 0 {
+                return Ok(());
+            }
+            head_ends = head_ends.or_else(|| Some(instant_now() + HEAD_TIMEOUT));
+            continue;
+        };
+        stream.write_all(&response.text)?;
+        if response.is_last {
+            return close(&mut stream);
+        }
+        received.drain(..response.request_bytes);
+        head_ends = (!received.is_empty()).then(|| instant_now() + HEAD_TIMEOUT);
+    }
+}
+
+/// A response, and what it answers.
+struct Response {
+    text: Vec<u8>,
+    /// Of the request.
+    request_bytes: usize,
+    is_last: bool,
+}
+
+/// Responds to the request that begins with these bytes; None while its head is not complete.
+fn respond(received: &[u8], names: &Names, server: &CommandServer) -> Option<Response> {
+    let mut headers = Headers::new();
+    match head::parse_request(received, &HEAD_LIMITS, &mut headers) {
+        Ok(Parse::Incomplete) => None,
+        Ok(Parse::Complete { head, length }) => {
+            let has_content = framing::request_framing(&head) != Ok(Framing::Empty);
+            let options = ConnectionOptions::parse(head.headers);
+            let keeps = options.is_ok_and(|options| options.persistent(head.version));
+            let answer = answer_whatever_happens(&head, has_content, names, server);
+            let is_last = has_content || !keeps;
+            let mut text = written(&answer, is_last);
+            if head.method == Method::Head {
+                text.truncate(text.len() - answer.content.len());
+            }
+            Some(Response { text, request_bytes: length, is_last })
+        }
+        Err(_) => {
+            let answer = Answer::text(400, "this is no request of HTTP/1.1");
+            Some(Response { text: written(&answer, true), request_bytes: 0, is_last: true })
+        }
+    }
+}
+
+/// Appends what comes next; 0: the end.
+fn receive(stream: &mut TcpStream, received: &mut Vec<u8>, patience: Duration) -> io::Result<usize> {
+    stream.set_read_timeout(Some(patience))?;
+    let mut piece = [0; 4096];
+    let count = stream.read(&mut piece)?;
+    received.extend_from_slice(piece.get(..count).unwrap_or_default());
+    Ok(count)
+}
+
+/// Lets the client read what it was sent before the connection ends.
+fn close(stream: &mut TcpStream) -> io::Result<()> {
+    stream.shutdown(Shutdown::Write)?;
+    stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+    let mut piece = [0; 4096];
+    for _ in 0..16 {
+        if stream.read(&mut piece)? == 0 {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Answers also when collecting panics.
+fn answer_whatever_happens(
+    head: &RequestHead<'_, '_>,
+    has_content: bool,
+    names: &Names,
+    server: &CommandServer,
+) -> Answer {
+    let answer = catch_unwind(AssertUnwindSafe(|| answer(head, has_content, names, server)));
+    answer
+        .unwrap_or_else(|_| Answer::text(500, "a fault of Ringway's own, see standard error of the process"))
+}
+
+fn answer(head: &RequestHead<'_, '_>, has_content: bool, names: &Names, server: &CommandServer) -> Answer {
+    let host = head.headers.find(KnownName::Host).map_or(&b""[..], |field| field.value);
+    if !names.contain(host) {
+        return Answer::text(
+            421,
+            "this host is not served here: ask by the address, or add it to admin.hosts",
+        );
+    }
+    let of = |name: &'static str| {
+        let fields =
+            head.headers.iter().filter(move |field| field.name.eq_ignore_ascii_case(name.as_bytes()));
+        fields.map(|field| String::from_utf8_lossy(field.value))
+    };
+    let is_foreign =
+        |origin: &str| origin.split_once("://").is_none_or(|(_, host)| !names.contain(host.as_bytes()));
+    if of("origin").any(|origin| is_foreign(&origin)) {
+        return Answer::text(403, "pages of other origins may not read here");
+    }
+    if !matches!(head.method, Method::Get | Method::Head) {
+        return Answer::text(405, "only GET and HEAD are answered");
+    }
+    if has_content {
+        return Answer::text(413, "a request for this has no content");
+    }
+    let path = head.target.path_and_query.split(|&byte| byte == b'?').next().unwrap_or_default();
+    match path {
+        b"/metrics" => {
+            let format = Format::accepted_by(&of("accept").collect::<Vec<_>>().join(","));
+            Answer { status: 200, content_type: format.content_type(), content: server.metrics(format) }
+        }
+        b"/livez" => Answer::text(200, "ok"),
+        b"/readyz" if server.is_ready() => Answer::text(200, "ok"),
+        b"/readyz" => Answer::text(503, "stopping"),
+        b"/status" => {
+            let content = format!("{}\n", server.status());
+            Answer { status: 200, content_type: "application/json", content }
+        }
+        b"/" => Answer::text(200, INDEX),
+        _ => Answer { status: 404, ..Answer::text(404, INDEX) },
+    }
+}
+
+/// The whole response as it is sent.
+fn written(answer: &Answer, is_last: bool) -> Vec<u8> {
+    let mut out = Vec::with_capacity(answer.content.len() + 256);
+    head::write_status_line(&mut out, answer.status, b"");
+    field_lines::write_field(&mut out, b"Content-Type", answer.content_type.as_bytes());
+    field_lines::write_content_length(&mut out, answer.content.len() as u64);
+    field_lines::write_field(&mut out, b"Cache-Control", b"no-store");
+    field_lines::write_field(&mut out, b"X-Content-Type-Options", b"nosniff");
+    if answer.status == 405 {
+        field_lines::write_field(&mut out, b"Allow", b"GET, HEAD");
+    }
+    if is_last {
+        field_lines::write_field(&mut out, b"Connection", b"close");
+    }
+    field_lines::write_end(&mut out);
+    out.extend_from_slice(answer.content.as_bytes());
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_server_has_its_address_and_its_names() {
+        let names = Names { address: [127, 0, 0, 1].into(), hosts: vec!["edge.example".to_owned()] };
+        for (host, is_known) in [
+            ("127.0.0.1", true),
+            ("127.0.0.1:9180", true),
+            ("localhost:9180", true),
+            ("EDGE.example", true),
+            ("edge.example:80", true),
+            ("127.0.0.2", false),
+            ("[::1]:9180", false),
+            ("rebound.example", false),
+            ("127.0.0.1.rebound.example", false),
+            ("", false),
+        ] {
+            assert_eq!(names.contain(host.as_bytes()), is_known, "{host}");
+        }
+        let names = Names { address: std::net::Ipv6Addr::LOCALHOST.into(), hosts: Vec::new() };
+        assert!(names.contain(b"[::1]:9180") && names.contain(b"[::1]"));
+    }
+}

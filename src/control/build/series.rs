@@ -1,0 +1,94 @@
+//! The counters of requests, which outlive a reload by the names of listener, rule and group.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::Weak;
+
+use crate::snapshot::group::Group;
+use crate::snapshot::routes::RouteSeries;
+use crate::snapshot::rules::FinalAction;
+use crate::snapshot::rules::Rules;
+use crate::telemetry::route_counters::RouteCounters;
+
+/// All counters of requests. One that no snapshot has any more is gone.
+pub(super) struct SeriesMemory {
+    workers: usize,
+    /// By listener.
+    known: HashMap<String, HashMap<WayNames, Weak<RouteCounters>>>,
+}
+
+/// The names of a rule and of a group; None: no rule, and no group.
+type WayNames = (Option<Arc<str>>, Option<String>);
+
+impl SeriesMemory {
+    pub(super) fn new(workers: usize) -> SeriesMemory {
+        SeriesMemory { workers, known: HashMap::new() }
+    }
+
+    /// Forgets what is gone; to be called before a snapshot is built.
+    pub(super) fn tidy(&mut self) {
+        self.known.retain(|_, of_listener| {
+            of_listener.retain(|_, counters| counters.strong_count() > 0);
+            !of_listener.is_empty()
+        });
+    }
+
+    /// Gives the rules of a listener their counters, and returns those of requests that no rule takes. Requests without a
+    /// rule go to the default group, if to any.
+    pub(super) fn attach(
+        &mut self,
+        listener: &str,
+        rules: Option<&mut Rules>,
+        (groups, default_group): (&[Arc<Group>], Option<usize>),
+    ) -> RouteSeries {
+        let workers = self.workers;
+        let known = self.known.entry(listener.to_owned()).or_default();
+        let mut series = |rule: Option<&Arc<str>>, targets: &[usize]| {
+            let groups = targets.iter().filter_map(|index| Some((*index as u32, groups.get(*index)?)));
+            let named = groups.map(|(index, group)| (Some(index), Some(group.name.clone())));
+            RouteSeries::new(std::iter::once((None, None)).chain(named).map(|(index, name)| {
+                let place = known.entry((rule.cloned(), name)).or_default();
+                let counters = place.upgrade().unwrap_or_else(|| {
+                    let new = Arc::new(RouteCounters::new(workers));
+                    *place = Arc::downgrade(&new);
+                    new
+                });
+                (index, counters)
+            }))
+        };
+        for rule in rules.into_iter().flat_map(Rules::iter_mut) {
+            let targets: Vec<usize> = match &rule.last {
+                FinalAction::Forward(targets) => targets.weights().map(|(group, _)| group).collect(),
+                FinalAction::Redirect(_) | FinalAction::Respond(_) => Vec::new(),
+            };
+            rule.series = series(Some(&rule.name), &targets);
+        }
+        series(None, default_group.as_slice())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::group::Group;
+
+    #[test]
+    fn counters_stay_for_as_long_as_their_names_are_in_service() {
+        let groups = ["app", "other"].map(|name| Arc::new(Group::begin(name.to_owned(), 0).complete(0)));
+        let mut memory = SeriesMemory::new(1);
+        let of = |memory: &mut SeriesMemory, listener: &str, default_group| {
+            memory.tidy();
+            memory.attach(listener, None, (&groups, default_group))
+        };
+        let place = |series: &RouteSeries, group| std::ptr::from_ref(series.find(group).unwrap());
+        let first = of(&mut memory, "web", Some(0));
+        let second = of(&mut memory, "web", Some(1));
+        assert_eq!(place(&first, None), place(&second, None));
+        assert_ne!(place(&first, Some(0)), place(&second, Some(1)));
+        assert!(second.find(Some(0)).is_none());
+        assert_ne!(place(&of(&mut memory, "renamed", Some(0)), None), place(&first, None));
+        drop((first, second));
+        memory.tidy();
+        assert!(memory.known.is_empty());
+    }
+}

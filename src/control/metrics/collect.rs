@@ -1,0 +1,202 @@
+//! Collecting all metrics for one scrape.
+
+use std::time::Duration;
+
+use crate::control::active_config::Channels;
+use crate::control::credentials::inventory::Inventory;
+use crate::control::metrics::exposition::Exposition;
+use crate::control::metrics::exposition::Format;
+use crate::control::metrics::families;
+use crate::snapshot::Listener;
+use crate::snapshot::Snapshot;
+use crate::snapshot::group::Group;
+use crate::snapshot::group::GroupMember;
+use crate::telemetry::backend_counters::BackendCounters;
+use crate::telemetry::histogram::Distribution;
+use crate::telemetry::listener_counters::ListenerTotals;
+use crate::telemetry::listener_counters::TlsVersion;
+use crate::telemetry::route_counters::RouteTotals;
+
+/// Facts of the process that no counter tells.
+#[derive(Clone, Copy)]
+pub struct ProcessFacts {
+    /// Since the Unix epoch.
+    pub started: Duration,
+    /// It takes new connections.
+    pub is_ready: bool,
+}
+
+/// All metrics at one moment, as text.
+pub fn expose(channels: &Channels, facts: ProcessFacts, format: Format) -> String {
+    let (_, snapshot) = channels.publication.load();
+    let (_, inventory) = channels.inventory.load();
+    let mut out = Exposition::new(format);
+    of_process(channels, &snapshot, facts, &mut out);
+    of_listeners(&snapshot, &mut out);
+    of_routes(&snapshot, &mut out);
+    of_backends(&snapshot, &channels.backend_counters, &mut out);
+    of_files(&inventory, &mut out);
+    out.finish()
+}
+
+fn of_process(channels: &Channels, snapshot: &Snapshot, facts: ProcessFacts, out: &mut Exposition) {
+    out.family(&families::BUILD).count(&[env!("CARGO_PKG_VERSION")], 1);
+    out.family(&families::START_TIME).number(&[], facts.started.as_secs_f64());
+    out.family(&families::WORKERS).count(&[], snapshot.workers as u64);
+    out.family(&families::IS_READY).count(&[], facts.is_ready.into());
+    out.family(&families::EPOCH).count(&[], snapshot.epoch);
+    let mut reloads = out.family(&families::RELOADS);
+    reloads.count(&["succeeded"], channels.reloads.succeeded());
+    reloads.count(&["refused"], channels.reloads.refused());
+    out.family(&families::PROCESS_CONNECTIONS).count(&[], channels.quota.used() as u64);
+    if let Some(limit) = channels.quota.limit() {
+        out.family(&families::PROCESS_CONNECTION_LIMIT).count(&[], limit as u64);
+    }
+}
+
+fn of_listeners(snapshot: &Snapshot, out: &mut Exposition) {
+    let listeners: Vec<(&Listener, ListenerTotals)> = snapshot
+        .listeners
+        .iter()
+        .flatten()
+        .filter_map(|listener| Some((&**listener, listener.counters.as_ref()?.totals())))
+        .collect();
+    let mut accepted = out.family(&families::ACCEPTED);
+    for (listener, totals) in &listeners {
+        accepted.count(&[&listener.name], totals.accepted);
+    }
+    let mut handshakes = out.family(&families::HANDSHAKES);
+    for (listener, totals) in &listeners {
+        for (version, counts) in TlsVersion::ALL.into_iter().zip(totals.handshakes) {
+            for (resumed, count) in ["false", "true"].into_iter().zip(counts).filter(|(_, count)| *count > 0)
+            {
+                handshakes.count(&[&listener.name, version.as_str(), resumed], count);
+            }
+        }
+    }
+    let mut failed = out.family(&families::FAILED_HANDSHAKES);
+    for (listener, totals) in &listeners {
+        let words = &totals.failed_handshakes;
+        words.iter().for_each(|(reason, count)| failed.count(&[&listener.name, reason], *count));
+    }
+    let mut reasons = out.family(&families::REASONS);
+    for (listener, totals) in &listeners {
+        totals.reasons.iter().for_each(|(reason, count)| reasons.count(&[&listener.name, reason], *count));
+    }
+    let mut connections = out.family(&families::CONNECTIONS);
+    for (listener, _) in &listeners {
+        connections.count(&[&listener.name], listener.connections.used() as u64);
+    }
+    let mut refused = out.family(&families::REFUSED);
+    for (listener, _) in &listeners {
+        listener
+            .refused
+            .each()
+            .for_each(|(refusal, count)| refused.count(&[&listener.name, refusal.as_str()], count));
+    }
+}
+
+/// What took one way through a listener.
+struct Route<'s> {
+    listener: &'s str,
+    /// Empty: no rule; and no group.
+    rule: &'s str,
+    group: &'s str,
+    totals: RouteTotals,
+}
+
+/// All ways through a listener that requests have taken.
+fn routes(listener: &Listener) -> Vec<Route<'_>> {
+    let http = listener.http();
+    let of_rules = http.rules.iter().flat_map(|rules| rules.iter().map(|rule| (&*rule.name, &rule.series)));
+    let all = std::iter::once(("", &http.series)).chain(of_rules);
+    let mut routes = Vec::new();
+    for (rule, series) in all {
+        for (group, counters) in series.each() {
+            let Some(totals) = counters.totals() else { continue };
+            let group = group.and_then(|index| listener.group(index as usize));
+            let group = group.map_or("", |group| &group.name);
+            routes.push(Route { listener: &listener.name, rule, group, totals });
+        }
+    }
+    routes
+}
+
+fn of_routes(snapshot: &Snapshot, out: &mut Exposition) {
+    let routes: Vec<Route<'_>> =
+        snapshot.listeners.iter().flatten().flat_map(|listener| routes(listener)).collect();
+    let mut requests = out.family(&families::REQUESTS);
+    for Route { listener, rule, group, totals } in &routes {
+        for (protocol, status, count) in &totals.requests {
+            requests.count(&[listener, rule, group, &format!("{status:03}"), protocol.as_str()], *count);
+        }
+    }
+    let mut counters = |family, value: fn(&RouteTotals) -> u64| {
+        let mut samples = out.family(family);
+        for Route { listener, rule, group, totals } in &routes {
+            samples.count(&[listener, rule, group], value(totals));
+        }
+    };
+    counters(&families::REQUEST_BYTES, |totals| totals.request_bytes);
+    counters(&families::RESPONSE_BYTES, |totals| totals.response_bytes);
+    counters(&families::RETRIES, |totals| totals.retries);
+    let mut histograms = |family, value: fn(&RouteTotals) -> &Distribution| {
+        let mut samples = out.family(family);
+        for Route { listener, rule, group, totals } in &routes {
+            samples.histogram(&[listener, rule, group], value(totals));
+        }
+    };
+    histograms(&families::REQUEST_DURATION, |totals| &totals.duration);
+    histograms(&families::TIME_TO_FIRST_BYTE, |totals| &totals.time_to_first_byte);
+    histograms(&families::UPSTREAM_DURATION, |totals| &totals.upstream_time);
+}
+
+fn of_backends(snapshot: &Snapshot, counters: &BackendCounters, out: &mut Exposition) {
+    let members =
+        || snapshot.groups.iter().flat_map(|group| group.members.iter().map(move |member| (group, member)));
+    let mut each = |family, value: &dyn Fn(&Group, &GroupMember) -> u64| {
+        let mut samples = out.family(family);
+        for (group, member) in members() {
+            samples.count(&[&group.name, &member.backend.name], value(group, member));
+        }
+    };
+    let totals =
+        |member: &GroupMember| counters.totals(member.backend.slot).since(member.backend.counted_before);
+    each(&families::BACKEND_UP, &|_, member| is_up(member).into());
+    each(&families::BACKEND_WEIGHT, &|_, member| member.weight.into());
+    each(&families::BACKEND_IN_FLIGHT, &|_, member| totals(member).in_flight.into());
+    each(&families::BACKEND_REQUESTS, &|_, member| totals(member).requests);
+    each(&families::BACKEND_FAILURES, &|_, member| totals(member).failures);
+    each(&families::BACKEND_CHANGES, &|_, member| member.backend.health.changes().into());
+    each(&families::BACKEND_EJECTED, &|_, member| member.backend.health.is_ejected().into());
+    let mut available = out.family(&families::GROUP_AVAILABLE);
+    for group in &snapshot.groups {
+        let count = group.members.iter().filter(|member| is_up(member)).count();
+        available.count(&[&group.name], count as u64);
+    }
+}
+
+/// Whether it would get new requests, were it not for standbys that wait.
+fn is_up(member: &GroupMember) -> bool {
+    member.takes_requests() && member.is_available()
+}
+
+fn of_files(inventory: &Inventory, out: &mut Exposition) {
+    let mut ends = out.family(&families::CERTIFICATE_END);
+    for certificate in &inventory.certificates {
+        ends.number(&[&certificate.name], certificate.not_after as f64);
+    }
+    let mut ends = out.family(&families::CRL_END);
+    for ca in &inventory.authorities {
+        if let Some(end) = ca.lists_end {
+            ends.number(&[&ca.name], end as f64);
+        }
+    }
+    let mut broken = out.family(&families::FILES_BROKEN);
+    for certificate in &inventory.certificates {
+        broken.count(&["certificate", &certificate.name], certificate.broken.is_some().into());
+    }
+    for ca in &inventory.authorities {
+        broken.count(&["ca", &ca.name], ca.broken.is_some().into());
+    }
+}

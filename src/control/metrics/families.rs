@@ -1,0 +1,146 @@
+//! Every metric that there is.
+
+use crate::control::metrics::exposition::Family;
+use crate::control::metrics::exposition::Kind;
+
+const OF_ROUTE: &[&str] = &["listener", "rule", "group"];
+const OF_BACKEND: &[&str] = &["group", "backend"];
+
+const fn counter(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Family {
+    Family { name, kind: Kind::Counter, help, labels }
+}
+
+const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Family {
+    Family { name, kind: Kind::Gauge, help, labels }
+}
+
+const fn histogram(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Family {
+    Family { name, kind: Kind::Histogram, help, labels }
+}
+
+macro_rules! families {
+    ($($name:ident = $family:expr;)*) => {
+        $(pub(super) static $name: Family = $family;)*
+
+        /// All of them, in the order in which they are written.
+        pub static ALL: &[&Family] = &[$(&$name),*];
+    };
+}
+
+families! {
+    BUILD = Family {
+        name: "ringway_build_info",
+        kind: Kind::Info,
+        help: "The version of Ringway",
+        labels: &["version"],
+    };
+    START_TIME = gauge("ringway_start_time_seconds", &[], "When the process started, in seconds since the Unix epoch");
+    WORKERS = gauge("ringway_workers", &[], "Worker threads");
+    IS_READY = gauge("ringway_ready", &[], "1 while the process takes new connections, 0 once it has begun to stop");
+    EPOCH = gauge("ringway_configuration_epoch", &[], "The number of the configuration in service");
+    RELOADS = counter("ringway_reloads_total", &["result"], "Reloads that succeeded or were refused");
+    PROCESS_CONNECTIONS = gauge("ringway_process_connections", &[], "Connections of clients at present");
+    PROCESS_CONNECTION_LIMIT = gauge(
+        "ringway_process_connections_limit",
+        &[],
+        "The most connections of clients that there may be at a time",
+    );
+    CONNECTIONS = gauge("ringway_connections", &["listener"], "Connections of clients at present");
+    ACCEPTED = counter("ringway_connections_accepted_total", &["listener"], "Connections that were accepted");
+    REFUSED = counter(
+        "ringway_connections_refused_total",
+        &["listener", "reason"],
+        "Connections that were turned away before a request",
+    );
+    HANDSHAKES = counter(
+        "ringway_tls_handshakes_total",
+        &["listener", "version", "resumed"],
+        "Handshakes with clients that succeeded",
+    );
+    FAILED_HANDSHAKES = counter(
+        "ringway_tls_handshake_failures_total",
+        &["listener", "reason"],
+        "Handshakes with clients that failed",
+    );
+    REQUESTS = counter(
+        "ringway_http_requests_total",
+        &["listener", "rule", "group", "code", "protocol"],
+        "Requests that have ended",
+    );
+    REASONS = counter(
+        "ringway_http_request_reasons_total",
+        &["listener", "reason"],
+        "Requests that ended otherwise than by the whole response of a backend, by the reason in the access log",
+    );
+    REQUEST_DURATION = histogram(
+        "ringway_http_request_duration_seconds",
+        OF_ROUTE,
+        "Time from the first byte of a request to the last byte of its response",
+    );
+    TIME_TO_FIRST_BYTE = histogram(
+        "ringway_http_time_to_first_byte_seconds",
+        OF_ROUTE,
+        "Time from the first byte of a request to the head of its response",
+    );
+    UPSTREAM_DURATION = histogram(
+        "ringway_http_upstream_duration_seconds",
+        OF_ROUTE,
+        "Time from the choice of a backend to the end of its response, retries included",
+    );
+    REQUEST_BYTES = counter("ringway_http_request_bytes_total", OF_ROUTE, "Bytes of requests, heads included");
+    RESPONSE_BYTES = counter("ringway_http_response_bytes_total", OF_ROUTE, "Bytes of content of responses");
+    RETRIES = counter("ringway_http_retries_total", OF_ROUTE, "Attempts at backends beyond the first of a request");
+    BACKEND_UP = gauge("ringway_backend_up", OF_BACKEND, "1 for a backend that gets new requests, else 0");
+    BACKEND_WEIGHT = gauge("ringway_backend_weight", OF_BACKEND, "The configured weight of a backend");
+    BACKEND_IN_FLIGHT = gauge("ringway_backend_requests_in_flight", OF_BACKEND, "Requests that a backend has at present");
+    BACKEND_REQUESTS = counter("ringway_backend_requests_total", OF_BACKEND, "Requests that were sent to a backend");
+    BACKEND_FAILURES = counter("ringway_backend_failures_total", OF_BACKEND, "Requests that a backend failed");
+    BACKEND_CHANGES = counter(
+        "ringway_backend_health_changes_total",
+        OF_BACKEND,
+        "How often a backend went into or out of service",
+    );
+    BACKEND_EJECTED = gauge("ringway_backend_ejected", OF_BACKEND, "1 while real requests keep a backend out of service");
+    GROUP_AVAILABLE = gauge(
+        "ringway_group_available_backends",
+        &["group"],
+        "Backends of a group that get new requests",
+    );
+    CERTIFICATE_END = gauge(
+        "ringway_certificate_not_after_timestamp_seconds",
+        &["certificate"],
+        "When a certificate expires, in seconds since the Unix epoch",
+    );
+    CRL_END = gauge(
+        "ringway_crl_next_update_timestamp_seconds",
+        &["ca"],
+        "When the first revocation list of a CA has to be renewed, in seconds since the Unix epoch",
+    );
+    FILES_BROKEN = gauge(
+        "ringway_files_broken",
+        &["kind", "name"],
+        "1 while changed files of a certificate or CA cannot take the place of what serves, else 0",
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn names_and_labels_are_as_prometheus_wants_them() {
+        let names: HashSet<_> = ALL.iter().map(|family| family.name).collect();
+        assert_eq!(names.len(), ALL.len());
+        for Family { name, kind, help, labels } in ALL {
+            assert!(
+                name.starts_with("ringway_") && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'_'))
+            );
+            assert_eq!(name.ends_with("_total"), *kind == Kind::Counter, "{name}");
+            assert_eq!(name.ends_with("_info"), *kind == Kind::Info, "{name}");
+            assert!(!help.ends_with('.') && !help.contains('\\'), "{help}");
+            assert!(labels.iter().all(|label| *label != "le"));
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Counters of the requests that take one way through a listener: by one rule, or none, to one group, or none.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use crate::telemetry::counters::Counter;
+use crate::telemetry::counters::EachWorker;
+use crate::telemetry::histogram::Distribution;
+use crate::telemetry::histogram::Histogram;
+
+/// What all workers have counted of one way. Each worker writes what is its own.
+pub struct RouteCounters(EachWorker<OwnRouteCounters>);
+
+/// What one worker has counted.
+#[derive(Default)]
+pub struct OwnRouteCounters {
+    requests: [[OnceLock<Box<Statuses>>; CLASSES]; HttpProtocol::ALL.len()],
+    request_bytes: Counter,
+    response_bytes: Counter,
+    retries: Counter,
+    duration: Histogram,
+    time_to_first_byte: Histogram,
+    upstream_time: Histogram,
+}
+
+/// The counters of 100 statuses.
+struct Statuses([Counter; STATUSES_PER_CLASS]);
+
+impl Default for Statuses {
+    fn default() -> Statuses {
+        Statuses(std::array::from_fn(|_| Counter::default()))
+    }
+}
+
+const STATUSES_PER_CLASS: usize = 100;
+/// 000 to 099, for exchanges that ended without a status, to 500 to 599. Larger ones count as 599.
+const CLASSES: usize = 6;
+
+/// What a client spoke.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HttpProtocol {
+    /// It was not understood.
+    #[default]
+    Unknown,
+    Http10,
+    Http11,
+    Http2,
+}
+
+impl HttpProtocol {
+    pub const ALL: [HttpProtocol; 4] =
+        [HttpProtocol::Unknown, HttpProtocol::Http10, HttpProtocol::Http11, HttpProtocol::Http2];
+
+    /// The value of the label `protocol`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            HttpProtocol::Unknown => "unknown",
+            HttpProtocol::Http10 => "HTTP/1.0",
+            HttpProtocol::Http11 => "HTTP/1.1",
+            HttpProtocol::Http2 => "HTTP/2.0",
+        }
+    }
+}
+
+/// One request that has ended.
+#[derive(Clone, Copy, Debug)]
+pub struct EndedRequest {
+    pub protocol: HttpProtocol,
+    /// 0: it had none.
+    pub status: u16,
+    /// Bytes of head and body received from the client.
+    pub request_bytes: u64,
+    /// Bytes of content sent to the client, without framing.
+    pub response_bytes: u64,
+    pub retries: u32,
+    /// From the first byte of the request to the last byte of the response.
+    pub duration: Duration,
+    /// From the first byte of the request to the head of the response. None: there was no response.
+    pub time_to_first_byte: Option<Duration>,
+    /// From the choice of a backend to the end of its response. None: no backend was chosen.
+    pub upstream_time: Option<Duration>,
+}
+
+impl RouteCounters {
+    pub fn new(workers: usize) -> RouteCounters {
+        RouteCounters(EachWorker::new(workers))
+    }
+
+    /// Counts a request for this worker, which alone may do so.
+    pub fn count(&self, worker: usize, request: &EndedRequest) {
+        if let Some(own) = self.0.own(worker) {
+            own.count(request);
+        }
+    }
+
+    /// The sums of all workers; None if none has counted anything.
+    pub fn totals(&self) -> Option<RouteTotals> {
+        self.0.all().next()?;
+        let sum =
+            |counter: fn(&OwnRouteCounters) -> &Counter| self.0.all().map(|own| counter(own).get()).sum();
+        Some(RouteTotals {
+            requests: self.requests(),
+            request_bytes: sum(|own| &own.request_bytes),
+            response_bytes: sum(|own| &own.response_bytes),
+            retries: sum(|own| &own.retries),
+            duration: Distribution::of(self.0.all().map(|own| &own.duration)),
+            time_to_first_byte: Distribution::of(self.0.all().map(|own| &own.time_to_first_byte)),
+            upstream_time: Distribution::of(self.0.all().map(|own| &own.upstream_time)),
+        })
+    }
+
+    fn requests(&self) -> Vec<(HttpProtocol, u16, u64)> {
+        let mut requests = Vec::new();
+        for (protocol, place) in HttpProtocol::ALL.into_iter().zip(0..) {
+            for class in 0..CLASSES {
+                let blocks = self.0.all().filter_map(|own| own.requests.get(place)?.get(class)?.get());
+                let blocks: Vec<_> = blocks.collect();
+                for status in 0..if blocks.is_empty() { 0 } else { STATUSES_PER_CLASS } {
+                    let counters = blocks.iter().filter_map(|block| block.0.get(status));
+                    let count: u64 = counters.map(Counter::get).sum();
+                    if count > 0 {
+                        requests.push((protocol, (class * STATUSES_PER_CLASS + status) as u16, count));
+                    }
+                }
+            }
+        }
+        requests
+    }
+}
+
+impl OwnRouteCounters {
+    fn count(&self, request: &EndedRequest) {
+        let status = usize::from(request.status).min(CLASSES * STATUSES_PER_CLASS - 1);
+        let classes = self.requests.get(request.protocol as usize);
+        let block = classes.and_then(|classes| classes.get(status / STATUSES_PER_CLASS));
+        let counter =
+            block.and_then(|block| block.get_or_init(Box::default).0.get(status % STATUSES_PER_CLASS));
+        if let Some(counter) = counter {
+            counter.increment();
+        }
+        self.request_bytes.add(request.request_bytes);
+        self.response_bytes.add(request.response_bytes);
+        if request.retries > 0 {
+            self.retries.add(request.retries.into());
+        }
+        self.duration.record(request.duration);
+        if let Some(time) = request.time_to_first_byte {
+            self.time_to_first_byte.record(time);
+        }
+        if let Some(time) = request.upstream_time {
+            self.upstream_time.record(time);
+        }
+    }
+}
+
+/// What was counted of one way, over all workers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RouteTotals {
+    /// How many requests of a protocol had a status, in this order.
+    pub requests: Vec<(HttpProtocol, u16, u64)>,
+    pub request_bytes: u64,
+    pub response_bytes: u64,
+    pub retries: u64,
+    pub duration: Distribution,
+    pub time_to_first_byte: Distribution,
+    pub upstream_time: Distribution,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_count_for_themselves_and_their_sums_are_told() {
+        let counters = RouteCounters::new(2);
+        assert_eq!(counters.totals(), None);
+        let request = EndedRequest {
+            protocol: HttpProtocol::Http11,
+            status: 200,
+            request_bytes: 100,
+            response_bytes: 10,
+            retries: 0,
+            duration: Duration::from_micros(15),
+            time_to_first_byte: Some(Duration::from_micros(7)),
+            upstream_time: None,
+        };
+        counters.count(0, &request);
+        counters.count(1, &request);
+        counters
+            .count(1, &EndedRequest { protocol: HttpProtocol::Http2, status: 999, retries: 2, ..request });
+        counters.count(0, &EndedRequest { status: 0, time_to_first_byte: None, ..request });
+        // There is no such worker.
+        counters.count(2, &request);
+        let totals = counters.totals().unwrap();
+        let expected =
+            [(HttpProtocol::Http11, 0, 1), (HttpProtocol::Http11, 200, 2), (HttpProtocol::Http2, 599, 1)];
+        assert_eq!(totals.requests, expected);
+        assert_eq!((totals.request_bytes, totals.response_bytes, totals.retries), (400, 40, 2));
+        assert_eq!((totals.duration.count(), totals.duration.sum_us), (4, 60));
+        assert_eq!((totals.time_to_first_byte.count(), totals.upstream_time.count()), (3, 0));
+    }
+}

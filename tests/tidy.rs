@@ -33,7 +33,15 @@ const LAYERS: &[Layer] = &[
     // The address of a backend is a plain value, and so is what was counted of it.
     Layer {
         module: "snapshot",
-        may_import: &["http", "policy", "tls", "net::address", "telemetry::backend_counters"],
+        may_import: &[
+            "http",
+            "policy",
+            "tls",
+            "net::address",
+            "telemetry::backend_counters",
+            "telemetry::listener_counters",
+            "telemetry::route_counters",
+        ],
     },
     Layer {
         module: "upstream",

@@ -17,7 +17,7 @@ use crate::net::buffer::Buffer;
 use crate::snapshot::Listener;
 use crate::snapshot::ServerTls;
 use crate::snapshot::refused_connections::ConnectionRefusal;
-use crate::telemetry::listener_counters::TlsVersion;
+use crate::telemetry::listener_counters::HandshakeVersion;
 use crate::telemetry::reason::Reason;
 use crate::tls::accept;
 use crate::tls::accept::Accepted;
@@ -103,8 +103,11 @@ pub(super) async fn secure(
 
 /// Counts a handshake that has succeeded.
 fn count(facts: &Facts, listener: &Listener, worker: &Worker) {
-    let version =
-        if facts.version == TlsVersion::Tls12.as_str() { TlsVersion::Tls12 } else { TlsVersion::Tls13 };
+    let version = if facts.version == HandshakeVersion::Tls12.as_str() {
+        HandshakeVersion::Tls12
+    } else {
+        HandshakeVersion::Tls13
+    };
     if let Some(counters) = &listener.counters {
         counters.handshake(worker.index, version, facts.resumed);
     }

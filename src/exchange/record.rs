@@ -8,7 +8,6 @@ use crate::exchange::stream::Reply;
 use crate::exchange::stream::RequestBody;
 use crate::exchange::stream::Stream;
 use crate::http::head::PartialHead;
-use crate::http::head::Version;
 use crate::net::clock::Moment;
 use crate::policy::forwarded::Client;
 use crate::telemetry::reason::Reason;
@@ -63,7 +62,7 @@ impl Recording {
             worker.advance_dates();
             log.begin_line(&log_line::facts(request, client, origin, worker), &worker.dates.borrow())
         });
-        Recording { protocol: protocol(request.head.version), ..Recording::new(request.received, line) }
+        Recording { protocol: request.head.version.into(), ..Recording::new(request.received, line) }
     }
 
     /// For what came instead of an acceptable request head.
@@ -228,13 +227,5 @@ impl Recording {
             retries: self.attempts.saturating_sub(1),
             tcpinfo_rtt: if tells_rtt { watch.round_trip_us() } else { None },
         }
-    }
-}
-
-fn protocol(version: Version) -> HttpProtocol {
-    match version {
-        Version::Http10 => HttpProtocol::Http10,
-        Version::Http11 => HttpProtocol::Http11,
-        Version::Http2 => HttpProtocol::Http2,
     }
 }

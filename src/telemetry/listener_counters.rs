@@ -13,26 +13,26 @@ pub struct ListenerCounters(EachWorker<OwnListenerCounters>);
 struct OwnListenerCounters {
     accepted: Counter,
     /// By version, and whether the session was resumed.
-    handshakes: [[Counter; 2]; TlsVersion::ALL.len()],
+    handshakes: [[Counter; 2]; HandshakeVersion::ALL.len()],
     failed_handshakes: WordCounters,
     reasons: WordCounters,
 }
 
 /// What a handshake agreed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TlsVersion {
+pub enum HandshakeVersion {
     Tls12,
     Tls13,
 }
 
-impl TlsVersion {
-    pub const ALL: [TlsVersion; 2] = [TlsVersion::Tls12, TlsVersion::Tls13];
+impl HandshakeVersion {
+    pub const ALL: [HandshakeVersion; 2] = [HandshakeVersion::Tls12, HandshakeVersion::Tls13];
 
     /// The value of the label `version`.
     pub fn as_str(self) -> &'static str {
         match self {
-            TlsVersion::Tls12 => "TLSv1.2",
-            TlsVersion::Tls13 => "TLSv1.3",
+            HandshakeVersion::Tls12 => "TLSv1.2",
+            HandshakeVersion::Tls13 => "TLSv1.3",
         }
     }
 }
@@ -50,7 +50,7 @@ impl ListenerCounters {
     }
 
     /// Counts a handshake that succeeded.
-    pub fn handshake(&self, worker: usize, version: TlsVersion, resumed: bool) {
+    pub fn handshake(&self, worker: usize, version: HandshakeVersion, resumed: bool) {
         let own = self.0.own(worker).and_then(|own| own.handshakes.get(version as usize));
         if let Some(counter) = own.and_then(|by_version| by_version.get(usize::from(resumed))) {
             counter.increment();
@@ -90,8 +90,8 @@ impl ListenerCounters {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListenerTotals {
     pub accepted: u64,
-    /// By the place of the version in [`TlsVersion::ALL`]; those of full handshakes stand before those of resumed sessions.
-    pub handshakes: [[u64; 2]; TlsVersion::ALL.len()],
+    /// By the place of the version in [`HandshakeVersion::ALL`]; those of full handshakes stand before those of resumed sessions.
+    pub handshakes: [[u64; 2]; HandshakeVersion::ALL.len()],
     pub failed_handshakes: BTreeMap<&'static str, u64>,
     pub reasons: BTreeMap<&'static str, u64>,
 }
@@ -140,7 +140,7 @@ mod tests {
         assert_eq!(counters.totals(), ListenerTotals::default());
         for worker in 0..2 {
             counters.accepted(worker);
-            counters.handshake(worker, TlsVersion::Tls13, worker == 1);
+            counters.handshake(worker, HandshakeVersion::Tls13, worker == 1);
             counters.failed_handshake(worker, "tls_unknown_ca");
             counters.reason(worker, if worker == 0 { "no_route" } else { "no_backend" });
             counters.reason(worker, "no_route");

@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use crate::http::head::Version;
 use crate::telemetry::counters::Counter;
 use crate::telemetry::counters::EachWorker;
 use crate::telemetry::histogram::Distribution;
@@ -14,7 +15,7 @@ pub struct RouteCounters(EachWorker<OwnRouteCounters>);
 /// What one worker has counted.
 #[derive(Default)]
 pub struct OwnRouteCounters {
-    requests: [[OnceLock<Box<Statuses>>; CLASSES]; HttpProtocol::ALL.len()],
+    requests: [[OnceLock<Box<StatusCounters>>; CLASSES]; HttpProtocol::ALL.len()],
     request_bytes: Counter,
     response_bytes: Counter,
     retries: Counter,
@@ -24,11 +25,11 @@ pub struct OwnRouteCounters {
 }
 
 /// The counters of 100 statuses.
-struct Statuses([Counter; STATUSES_PER_CLASS]);
+struct StatusCounters([Counter; STATUSES_PER_CLASS]);
 
-impl Default for Statuses {
-    fn default() -> Statuses {
-        Statuses(std::array::from_fn(|_| Counter::default()))
+impl Default for StatusCounters {
+    fn default() -> StatusCounters {
+        StatusCounters(std::array::from_fn(|_| Counter::default()))
     }
 }
 
@@ -58,6 +59,16 @@ impl HttpProtocol {
             HttpProtocol::Http10 => "HTTP/1.0",
             HttpProtocol::Http11 => "HTTP/1.1",
             HttpProtocol::Http2 => "HTTP/2.0",
+        }
+    }
+}
+
+impl From<Version> for HttpProtocol {
+    fn from(version: Version) -> HttpProtocol {
+        match version {
+            Version::Http10 => HttpProtocol::Http10,
+            Version::Http11 => HttpProtocol::Http11,
+            Version::Http2 => HttpProtocol::Http2,
         }
     }
 }

@@ -56,6 +56,7 @@ mod limits;
 mod loops;
 mod maintenance;
 mod messages;
+mod metrics;
 mod mirror;
 mod names;
 mod own_answers;

@@ -71,12 +71,8 @@ fn without_places(mut config: Config) -> Config {
     if let Some(file) = &mut config.process.ticket_seed_file {
         file.location = nowhere;
     }
-    if let Some(file) = &mut config.admin.socket {
-        file.location = nowhere;
-    }
-    if let Some((_, location)) = &mut config.admin.address {
-        *location = nowhere;
-    }
+    config.admin.socket.iter_mut().for_each(|file| file.location = nowhere);
+    config.admin.address.iter_mut().for_each(|(_, location)| *location = nowhere);
     for certificate in &mut config.certificates {
         certificate.location = nowhere;
         let files = [&mut certificate.chain, &mut certificate.key].into_iter().chain(&mut certificate.ocsp);

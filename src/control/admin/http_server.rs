@@ -22,8 +22,8 @@ use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
-use crate::control::admin::CommandServer;
-use crate::control::metrics::exposition::Format;
+use crate::control::admin::command_server::CommandServer;
+use crate::control::metrics::exposition::MetricsFormat;
 use crate::http::head::Method;
 use crate::http::head::RequestHead;
 use crate::http::headers::Headers;
@@ -57,16 +57,16 @@ const ACCEPT_RETRY_INTERVAL: Duration = Duration::from_millis(100);
 pub(super) struct HttpServer {
     listener: TcpListener,
     address: SocketAddr,
-    names: Arc<Names>,
+    names: Arc<OwnNames>,
 }
 
 /// What clients may call the server.
-struct Names {
+struct OwnNames {
     address: IpAddr,
     hosts: Vec<String>,
 }
 
-impl Names {
+impl OwnNames {
     /// Whether this is one of its names, with a port or without.
     fn contain(&self, host: &[u8]) -> bool {
         let Ok(host) = std::str::from_utf8(host) else { return false };
@@ -82,15 +82,15 @@ impl Names {
 }
 
 /// What is answered.
-struct Answer {
+struct AdminPage {
     status: u16,
     content_type: &'static str,
     content: String,
 }
 
-impl Answer {
-    fn text(status: u16, content: &str) -> Answer {
-        Answer { status, content_type: "text/plain; charset=utf-8", content: format!("{content}\n") }
+impl AdminPage {
+    fn text(status: u16, content: &str) -> AdminPage {
+        AdminPage { status, content_type: "text/plain; charset=utf-8", content: format!("{content}\n") }
     }
 }
 
@@ -100,7 +100,7 @@ const INDEX: &str = "/metrics  metrics for Prometheus\n/livez    200 while the p
 impl HttpServer {
     pub(super) fn bind(address: SocketAddr, hosts: &[String]) -> io::Result<HttpServer> {
         let listener = TcpListener::bind(address)?;
-        let names = Arc::new(Names { address: address.ip(), hosts: hosts.to_vec() });
+        let names = Arc::new(OwnNames { address: address.ip(), hosts: hosts.to_vec() });
         Ok(HttpServer { address: listener.local_addr()?, listener, names })
     }
 
@@ -111,15 +111,15 @@ impl HttpServer {
     /// Answers from now on, in threads of its own, which live as long as the process.
     pub(super) fn serve(&self, server: &Arc<CommandServer>) -> io::Result<()> {
         let listener = self.listener.try_clone()?;
-        let slots: io::Result<Vec<ClientSlot>> =
-            (0..MAX_CLIENTS).map(|_| ClientSlot::start(server, &self.names)).collect();
+        let slots: io::Result<Vec<HttpClientSlot>> =
+            (0..MAX_CLIENTS).map(|_| HttpClientSlot::start(server, &self.names)).collect();
         let slots = slots?;
         let body = move || accept(&listener, &slots);
         thread::Builder::new().name("ringway-http".to_owned()).spawn(body).map(drop)
     }
 }
 
-fn accept(listener: &TcpListener, slots: &[ClientSlot]) {
+fn accept(listener: &TcpListener, slots: &[HttpClientSlot]) {
     loop {
         let Ok((stream, _)) = listener.accept() else {
             thread::sleep(ACCEPT_RETRY_INTERVAL);
@@ -135,19 +135,19 @@ fn accept(listener: &TcpListener, slots: &[ClientSlot]) {
 /// Tells a client that there are too many, without waiting for it.
 fn refuse(mut stream: TcpStream) -> io::Result<()> {
     stream.set_nonblocking(true)?;
-    let answer = Answer::text(503, "too many clients at a time, try again");
+    let answer = AdminPage::text(503, "too many clients at a time, try again");
     stream.write_all(&written(&answer, true))?;
     stream.shutdown(Shutdown::Write)
 }
 
 /// A thread that serves one client at a time.
-struct ClientSlot {
+struct HttpClientSlot {
     is_busy: Arc<AtomicBool>,
     streams: Sender<TcpStream>,
 }
 
-impl ClientSlot {
-    fn start(server: &Arc<CommandServer>, names: &Arc<Names>) -> io::Result<ClientSlot> {
+impl HttpClientSlot {
+    fn start(server: &Arc<CommandServer>, names: &Arc<OwnNames>) -> io::Result<HttpClientSlot> {
         let (streams, inbox) = mpsc::channel();
         let is_busy = Arc::new(AtomicBool::new(false));
         let (server, names, is_over) = (Arc::clone(server), Arc::clone(names), Arc::clone(&is_busy));
@@ -159,12 +159,12 @@ impl ClientSlot {
             }
         };
         thread::Builder::new().name("ringway-http".to_owned()).spawn(body)?;
-        Ok(ClientSlot { is_busy, streams })
+        Ok(HttpClientSlot { is_busy, streams })
     }
 }
 
 /// Serves one client until it leaves, or has to.
-fn serve(mut stream: TcpStream, names: &Names, server: &CommandServer) -> io::Result<()> {
+fn serve(mut stream: TcpStream, names: &OwnNames, server: &CommandServer) -> io::Result<()> {
     stream.set_nodelay(true)?;
     stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
     let mut received = Vec::new();
@@ -197,7 +197,7 @@ struct Response {
 }
 
 /// Responds to the request that begins with these bytes; None while its head is not complete.
-fn respond(received: &[u8], names: &Names, server: &CommandServer) -> Option<Response> {
+fn respond(received: &[u8], names: &OwnNames, server: &CommandServer) -> Option<Response> {
     let mut headers = Headers::new();
     match head::parse_request(received, &HEAD_LIMITS, &mut headers) {
         Ok(Parse::Incomplete) => None,
@@ -214,7 +214,7 @@ fn respond(received: &[u8], names: &Names, server: &CommandServer) -> Option<Res
             Some(Response { text, request_bytes: length, is_last })
         }
         Err(_) => {
-            let answer = Answer::text(400, "this is no request of HTTP/1.1");
+            let answer = AdminPage::text(400, "this is no request of HTTP/1.1");
             Some(Response { text: written(&answer, true), request_bytes: 0, is_last: true })
         }
     }
@@ -246,18 +246,24 @@ fn close(stream: &mut TcpStream) -> io::Result<()> {
 fn answer_whatever_happens(
     head: &RequestHead<'_, '_>,
     has_content: bool,
-    names: &Names,
+    names: &OwnNames,
     server: &CommandServer,
-) -> Answer {
+) -> AdminPage {
     let answer = catch_unwind(AssertUnwindSafe(|| answer(head, has_content, names, server)));
-    answer
-        .unwrap_or_else(|_| Answer::text(500, "a fault of Ringway's own, see standard error of the process"))
+    answer.unwrap_or_else(|_| {
+        AdminPage::text(500, "a fault of Ringway's own, see standard error of the process")
+    })
 }
 
-fn answer(head: &RequestHead<'_, '_>, has_content: bool, names: &Names, server: &CommandServer) -> Answer {
+fn answer(
+    head: &RequestHead<'_, '_>,
+    has_content: bool,
+    names: &OwnNames,
+    server: &CommandServer,
+) -> AdminPage {
     let host = head.headers.find(KnownName::Host).map_or(&b""[..], |field| field.value);
     if !names.contain(host) {
-        return Answer::text(
+        return AdminPage::text(
             421,
             "this host is not served here: ask by the address, or add it to admin.hosts",
         );
@@ -270,34 +276,34 @@ fn answer(head: &RequestHead<'_, '_>, has_content: bool, names: &Names, server: 
     let is_foreign =
         |origin: &str| origin.split_once("://").is_none_or(|(_, host)| !names.contain(host.as_bytes()));
     if of("origin").any(|origin| is_foreign(&origin)) {
-        return Answer::text(403, "pages of other origins may not read here");
+        return AdminPage::text(403, "pages of other origins may not read here");
     }
     if !matches!(head.method, Method::Get | Method::Head) {
-        return Answer::text(405, "only GET and HEAD are answered");
+        return AdminPage::text(405, "only GET and HEAD are answered");
     }
     if has_content {
-        return Answer::text(413, "a request for this has no content");
+        return AdminPage::text(413, "a request for this has no content");
     }
     let path = head.target.path_and_query.split(|&byte| byte == b'?').next().unwrap_or_default();
     match path {
         b"/metrics" => {
-            let format = Format::accepted_by(&of("accept").collect::<Vec<_>>().join(","));
-            Answer { status: 200, content_type: format.content_type(), content: server.metrics(format) }
+            let format = MetricsFormat::accepted_by(&of("accept").collect::<Vec<_>>().join(","));
+            AdminPage { status: 200, content_type: format.content_type(), content: server.metrics(format) }
         }
-        b"/livez" => Answer::text(200, "ok"),
-        b"/readyz" if server.is_ready() => Answer::text(200, "ok"),
-        b"/readyz" => Answer::text(503, "stopping"),
+        b"/livez" => AdminPage::text(200, "ok"),
+        b"/readyz" if server.is_ready() => AdminPage::text(200, "ok"),
+        b"/readyz" => AdminPage::text(503, "stopping"),
         b"/status" => {
             let content = format!("{}\n", server.status());
-            Answer { status: 200, content_type: "application/json", content }
+            AdminPage { status: 200, content_type: "application/json", content }
         }
-        b"/" => Answer::text(200, INDEX),
-        _ => Answer { status: 404, ..Answer::text(404, INDEX) },
+        b"/" => AdminPage::text(200, INDEX),
+        _ => AdminPage { status: 404, ..AdminPage::text(404, INDEX) },
     }
 }
 
 /// The whole response as it is sent.
-fn written(answer: &Answer, is_last: bool) -> Vec<u8> {
+fn written(answer: &AdminPage, is_last: bool) -> Vec<u8> {
     let mut out = Vec::with_capacity(answer.content.len() + 256);
     head::write_status_line(&mut out, answer.status, b"");
     field_lines::write_field(&mut out, b"Content-Type", answer.content_type.as_bytes());
@@ -321,7 +327,7 @@ mod tests {
 
     #[test]
     fn the_server_has_its_address_and_its_names() {
-        let names = Names { address: [127, 0, 0, 1].into(), hosts: vec!["edge.example".to_owned()] };
+        let names = OwnNames { address: [127, 0, 0, 1].into(), hosts: vec!["edge.example".to_owned()] };
         for (host, is_known) in [
             ("127.0.0.1", true),
             ("127.0.0.1:9180", true),
@@ -336,7 +342,7 @@ mod tests {
         ] {
             assert_eq!(names.contain(host.as_bytes()), is_known, "{host}");
         }
-        let names = Names { address: std::net::Ipv6Addr::LOCALHOST.into(), hosts: Vec::new() };
+        let names = OwnNames { address: std::net::Ipv6Addr::LOCALHOST.into(), hosts: Vec::new() };
         assert!(names.contain(b"[::1]:9180") && names.contain(b"[::1]"));
     }
 }

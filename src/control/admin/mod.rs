@@ -1,11 +1,11 @@
 //! Control commands: a unix socket, a thread that accepts, and an answer to each command; and an address for HTTP, where
 //! metrics and health are read.
 //!
-//! `docs/admin.md` describes the protocol. A command is a word of [`COMMANDS`] and an arm of
-//! [`CommandServer::answer`], which knows nothing of sockets.
+//! `docs/admin.md` describes the protocol.
 
 pub mod client;
 mod collect;
+mod command_server;
 mod connection;
 pub mod maintenance;
 mod http_server;
@@ -17,60 +17,38 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::unix::net::UnixListener;
 use std::os::unix::net::UnixStream;
-use std::panic::AssertUnwindSafe;
-use std::panic::catch_unwind;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
-use std::sync::mpsc::RecvTimeoutError;
 use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::Value as Json;
 
 use crate::control::active_config::Channels;
-use crate::control::admin::maintenance::MaintenanceOrder;
+use crate::control::admin::command_server::CommandServer;
+pub use crate::control::admin::command_server::EXPLAIN;
+pub use crate::control::admin::command_server::MAINTENANCE;
+pub use crate::control::admin::command_server::RELOAD_TIMEOUT;
 use crate::control::admin::http_server::HttpServer;
-use crate::control::admin::reply::ReloadReply;
-use crate::control::admin::reply::document;
 use crate::control::admin::reply::error;
 use crate::control::admin::status::Status;
-use crate::control::explain;
-use crate::control::explain::question::Question;
-use crate::control::metrics;
-use crate::control::metrics::ProcessFacts;
-use crate::control::metrics::exposition::Format;
 use crate::control::reload::Command;
-use crate::control::reload::Reloaded;
-use crate::net::clock::monotonic_ms;
-use crate::net::clock::wall_now;
 use crate::net::unix_listener::ListenError;
 use crate::net::unix_listener::PrivateListener;
 
 /// Clients that are answered at a time.
 const MAX_CLIENTS: usize = 8;
 
-/// How long a client waits for its reload to end.
-pub const RELOAD_TIMEOUT: Duration = Duration::from_secs(60);
-
 /// How long the process at the other end of an old socket has to say whether it is about to end.
 const GIVE_WAY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Between two attempts to accept while that fails, as without a free descriptor.
 const ACCEPT_RETRY_INTERVAL: Duration = Duration::from_millis(100);
-
-const COMMANDS: &str = "explain, maintenance, reload, reload strict, status";
-
-/// The command that explains a request, which follows as JSON.
-pub const EXPLAIN: &str = "explain";
-
-/// The command that takes something out of service for a while, which follows as JSON.
-pub const MAINTENANCE: &str = "maintenance";
 
 /// Where the running process is asked: the socket of the control commands, and an address for HTTP. Dropping it removes
 /// the socket's file.
@@ -87,24 +65,10 @@ pub struct AdminError {
     error: ListenError,
 }
 
-/// Carries commands out, whatever they came over.
-struct CommandServer {
-    channels: Channels,
-    commands: Sender<Command>,
-    /// Wall-clock time of the start, as time since the Unix epoch.
-    started: Duration,
-    is_stopping: AtomicBool,
-}
-
 impl Admin {
     /// Not reachable yet.
     pub fn new(channels: Channels, commands: Sender<Command>) -> Admin {
-        let server = CommandServer {
-            channels,
-            commands,
-            started: wall_now().saturating_sub(Duration::from_millis(monotonic_ms())),
-            is_stopping: AtomicBool::new(false),
-        };
+        let server = CommandServer::new(channels, commands);
         Admin { socket: None, http: None, server: Arc::new(server) }
     }
 
@@ -142,7 +106,7 @@ impl Admin {
 
     /// Notes that a graceful stop has begun: another process may take the socket's path over.
     pub fn note_stop(&self) {
-        self.server.is_stopping.store(true, Ordering::Relaxed);
+        self.server.note_stop();
     }
 }
 
@@ -185,89 +149,6 @@ impl ClientSlot {
         };
         thread::Builder::new().name("ringway-command".to_owned()).spawn(body)?;
         Ok(ClientSlot { is_busy, streams })
-    }
-}
-
-impl CommandServer {
-    /// Answers also when carrying the command out panics.
-    fn answer_whatever_happens(&self, command: &str) -> Json {
-        let answer = catch_unwind(AssertUnwindSafe(|| self.answer(command)));
-        answer.unwrap_or_else(|_| {
-            error("a fault of Ringway's own ended the command, see standard error of the process".to_owned())
-        })
-    }
-
-    fn answer(&self, command: &str) -> Json {
-        match command {
-            "reload" => self.reload(false),
-            "reload strict" => self.reload(true),
-            "status" => self.status(),
-            explain if explain.starts_with(EXPLAIN) => self.explain(&explain[EXPLAIN.len()..]),
-            order if order.starts_with(MAINTENANCE) => self.maintenance(&order[MAINTENANCE.len()..]),
-            unknown => {
-                error(format!("unknown command \"{}\", known are: {COMMANDS}", unknown.escape_debug()))
-            }
-        }
-    }
-
-    /// All metrics as text.
-    fn metrics(&self, format: Format) -> String {
-        let facts = ProcessFacts { started: self.started, is_ready: self.is_ready() };
-        metrics::expose(&self.channels, facts, format)
-    }
-
-    /// Whether new connections are welcome.
-    fn is_ready(&self) -> bool {
-        !self.is_stopping.load(Ordering::Relaxed)
-    }
-
-    fn status(&self) -> Json {
-        document(&collect::status(&self.channels, self.started, self.is_stopping.load(Ordering::Relaxed)))
-    }
-
-    fn explain(&self, question: &str) -> Json {
-        let question: Question = match serde_json::from_str(question) {
-            Ok(question) => question,
-            Err(reason) => return error(format!("this is no request to explain: {reason}")),
-        };
-        match explain::explain(&self.channels.publication.load().1, &question) {
-            Ok(explanation) => document(&explanation),
-            Err(reason) => error(reason),
-        }
-    }
-
-    fn maintenance(&self, order: &str) -> Json {
-        let order: MaintenanceOrder = match serde_json::from_str(order) {
-            Ok(order) => order,
-            Err(reason) => return error(format!("this does not say what to switch: {reason}")),
-        };
-        match maintenance::switch(&self.channels.publication.load().1, &order) {
-            Ok(reply) => document(&reply),
-            Err(reason) => error(reason),
-        }
-    }
-
-    fn reload(&self, is_strict: bool) -> Json {
-        if self.is_stopping.load(Ordering::Relaxed) {
-            let errors = "error: the process is stopping".to_owned();
-            return document(&ReloadReply::Refused { errors });
-        }
-        let (answer, outcome) = mpsc::channel();
-        if self.commands.send(Command::Reload { is_strict, answer: Some(answer) }).is_err() {
-            return error("the thread that reloads has ended".to_owned());
-        }
-        match outcome.recv_timeout(RELOAD_TIMEOUT) {
-            Ok(Ok(Reloaded { sentence, warnings })) => {
-                let epoch = self.channels.publication.load().1.epoch;
-                document(&ReloadReply::Reloaded { message: sentence, warnings, epoch })
-            }
-            Ok(Err(errors)) => document(&ReloadReply::Refused { errors }),
-            Err(RecvTimeoutError::Timeout) => error(format!(
-                "the reload takes longer than {} s and goes on; standard error of the process tells its end",
-                RELOAD_TIMEOUT.as_secs()
-            )),
-            Err(RecvTimeoutError::Disconnected) => error("the thread that reloads has ended".to_owned()),
-        }
     }
 }
 

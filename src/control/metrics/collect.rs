@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::control::active_config::Channels;
 use crate::control::credentials::inventory::Inventory;
 use crate::control::metrics::exposition::Exposition;
-use crate::control::metrics::exposition::Format;
+use crate::control::metrics::exposition::MetricsFormat;
 use crate::control::metrics::families;
 use crate::snapshot::Listener;
 use crate::snapshot::Snapshot;
@@ -13,8 +13,8 @@ use crate::snapshot::group::Group;
 use crate::snapshot::group::GroupMember;
 use crate::telemetry::backend_counters::BackendCounters;
 use crate::telemetry::histogram::Distribution;
+use crate::telemetry::listener_counters::HandshakeVersion;
 use crate::telemetry::listener_counters::ListenerTotals;
-use crate::telemetry::listener_counters::TlsVersion;
 use crate::telemetry::route_counters::RouteTotals;
 
 /// Facts of the process that no counter tells.
@@ -27,7 +27,7 @@ pub struct ProcessFacts {
 }
 
 /// All metrics at one moment, as text.
-pub fn expose(channels: &Channels, facts: ProcessFacts, format: Format) -> String {
+pub fn expose(channels: &Channels, facts: ProcessFacts, format: MetricsFormat) -> String {
     let (_, snapshot) = channels.publication.load();
     let (_, inventory) = channels.inventory.load();
     let mut out = Exposition::new(format);
@@ -67,7 +67,7 @@ fn of_listeners(snapshot: &Snapshot, out: &mut Exposition) {
     }
     let mut handshakes = out.family(&families::HANDSHAKES);
     for (listener, totals) in &listeners {
-        for (version, counts) in TlsVersion::ALL.into_iter().zip(totals.handshakes) {
+        for (version, counts) in HandshakeVersion::ALL.into_iter().zip(totals.handshakes) {
             for (resumed, count) in ["false", "true"].into_iter().zip(counts).filter(|(_, count)| *count > 0)
             {
                 handshakes.count(&[&listener.name, version.as_str(), resumed], count);
@@ -97,7 +97,7 @@ fn of_listeners(snapshot: &Snapshot, out: &mut Exposition) {
 }
 
 /// What took one way through a listener.
-struct Route<'s> {
+struct CountedRoute<'s> {
     listener: &'s str,
     /// Empty: no rule; and no group.
     rule: &'s str,
@@ -106,7 +106,7 @@ struct Route<'s> {
 }
 
 /// All ways through a listener that requests have taken.
-fn routes(listener: &Listener) -> Vec<Route<'_>> {
+fn routes(listener: &Listener) -> Vec<CountedRoute<'_>> {
     let http = listener.http();
     let of_rules = http.rules.iter().flat_map(|rules| rules.iter().map(|rule| (&*rule.name, &rule.series)));
     let all = std::iter::once(("", &http.series)).chain(of_rules);
@@ -116,24 +116,24 @@ fn routes(listener: &Listener) -> Vec<Route<'_>> {
             let Some(totals) = counters.totals() else { continue };
             let group = group.and_then(|index| listener.group(index as usize));
             let group = group.map_or("", |group| &group.name);
-            routes.push(Route { listener: &listener.name, rule, group, totals });
+            routes.push(CountedRoute { listener: &listener.name, rule, group, totals });
         }
     }
     routes
 }
 
 fn of_routes(snapshot: &Snapshot, out: &mut Exposition) {
-    let routes: Vec<Route<'_>> =
+    let routes: Vec<CountedRoute<'_>> =
         snapshot.listeners.iter().flatten().flat_map(|listener| routes(listener)).collect();
     let mut requests = out.family(&families::REQUESTS);
-    for Route { listener, rule, group, totals } in &routes {
+    for CountedRoute { listener, rule, group, totals } in &routes {
         for (protocol, status, count) in &totals.requests {
             requests.count(&[listener, rule, group, &format!("{status:03}"), protocol.as_str()], *count);
         }
     }
     let mut counters = |family, value: fn(&RouteTotals) -> u64| {
         let mut samples = out.family(family);
-        for Route { listener, rule, group, totals } in &routes {
+        for CountedRoute { listener, rule, group, totals } in &routes {
             samples.count(&[listener, rule, group], value(totals));
         }
     };
@@ -142,7 +142,7 @@ fn of_routes(snapshot: &Snapshot, out: &mut Exposition) {
     counters(&families::RETRIES, |totals| totals.retries);
     let mut histograms = |family, value: fn(&RouteTotals) -> &Distribution| {
         let mut samples = out.family(family);
-        for Route { listener, rule, group, totals } in &routes {
+        for CountedRoute { listener, rule, group, totals } in &routes {
             samples.histogram(&[listener, rule, group], value(totals));
         }
     };

@@ -7,21 +7,21 @@ use crate::telemetry::histogram::Distribution;
 
 /// How metrics are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum MetricsFormat {
     Prometheus,
     OpenMetrics,
 }
 
-impl Format {
+impl MetricsFormat {
     /// The format that a scraper asks for by its `Accept` fields (RFC 9110 §12.5.1): the one that it likes better, and
     /// that of Prometheus where it does not care.
-    pub fn accepted_by(accept: &str) -> Format {
-        let mut best = (0.0, Format::Prometheus);
+    pub fn accepted_by(accept: &str) -> MetricsFormat {
+        let mut best = (0.0, MetricsFormat::Prometheus);
         for range in accept.split(',') {
             let mut parameters = range.split(';').map(str::trim);
             let format = match parameters.next() {
-                Some("application/openmetrics-text") => Format::OpenMetrics,
-                Some("text/plain" | "text/*" | "*/*") => Format::Prometheus,
+                Some("application/openmetrics-text") => MetricsFormat::OpenMetrics,
+                Some("text/plain" | "text/*" | "*/*") => MetricsFormat::Prometheus,
                 _ => continue,
             };
             let quality = parameters.find_map(|parameter| parameter.strip_prefix("q=")?.parse().ok());
@@ -35,8 +35,8 @@ impl Format {
 
     pub fn content_type(self) -> &'static str {
         match self {
-            Format::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
-            Format::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            MetricsFormat::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
+            MetricsFormat::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
         }
     }
 }
@@ -97,7 +97,7 @@ pub const BUCKETS: [(&str, u64); 17] = [
 /// Metrics being written, family by family.
 pub struct Exposition {
     text: String,
-    format: Format,
+    format: MetricsFormat,
 }
 
 /// The samples of one family being written. Values of labels stand in the order of the family's.
@@ -107,20 +107,20 @@ pub struct Samples<'e> {
 }
 
 impl Exposition {
-    pub fn new(format: Format) -> Exposition {
+    pub fn new(format: MetricsFormat) -> Exposition {
         Exposition { text: String::new(), format }
     }
 
     /// Begins a family, which begins only once.
     pub fn family(&mut self, family: &'static Family) -> Samples<'_> {
         let name = match self.format {
-            Format::Prometheus => family.name,
+            MetricsFormat::Prometheus => family.name,
             // Its families have the names of their samples without the ending.
-            Format::OpenMetrics => family.name.trim_end_matches("_total").trim_end_matches("_info"),
+            MetricsFormat::OpenMetrics => family.name.trim_end_matches("_total").trim_end_matches("_info"),
         };
         let kind = match (self.format, family.kind) {
             // It knows no other word for what never changes.
-            (Format::Prometheus, Kind::Info) => "gauge",
+            (MetricsFormat::Prometheus, Kind::Info) => "gauge",
             (_, kind) => kind.as_str(),
         };
         let help = family.help;
@@ -131,7 +131,7 @@ impl Exposition {
 
     /// The whole text.
     pub fn finish(mut self) -> String {
-        if self.format == Format::OpenMetrics {
+        if self.format == MetricsFormat::OpenMetrics {
             self.text.push_str("# EOF\n");
         }
         self.text
@@ -205,7 +205,7 @@ mod tests {
     static DURATION: Family =
         Family { name: "a_seconds", kind: Kind::Histogram, help: "Durations", labels: &[] };
 
-    fn text(format: Format) -> String {
+    fn text(format: MetricsFormat) -> String {
         let mut exposition = Exposition::new(format);
         let mut samples = exposition.family(&REQUESTS);
         samples.count(&["web"], 7);
@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn both_formats() {
-        let prometheus = text(Format::Prometheus);
+        let prometheus = text(MetricsFormat::Prometheus);
         assert!(prometheus.starts_with(
             "# HELP a_requests_total Requests.\n# TYPE a_requests_total counter\na_requests_total{listener=\"web\"} 7\n\
              a_requests_total{listener=\"a\\\"b\\\\c\\nd\"} 18446744073709551615\n"
@@ -231,7 +231,7 @@ mod tests {
         ] {
             assert!(prometheus.contains(line), "{line}");
         }
-        let open_metrics = text(Format::OpenMetrics);
+        let open_metrics = text(MetricsFormat::OpenMetrics);
         assert!(open_metrics.starts_with(
             "# HELP a_requests Requests.\n# TYPE a_requests counter\na_requests_total{listener=\"web\"} 7\n"
         ));
@@ -241,22 +241,22 @@ mod tests {
     #[test]
     fn the_format_that_is_liked_better_is_given() {
         for (accept, format) in [
-            ("", Format::Prometheus),
-            ("*/*", Format::Prometheus),
-            ("text/html, application/json", Format::Prometheus),
-            ("application/openmetrics-text", Format::OpenMetrics),
+            ("", MetricsFormat::Prometheus),
+            ("*/*", MetricsFormat::Prometheus),
+            ("text/html, application/json", MetricsFormat::Prometheus),
+            ("application/openmetrics-text", MetricsFormat::OpenMetrics),
             (
                 "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,\
                  text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
-                Format::OpenMetrics,
+                MetricsFormat::OpenMetrics,
             ),
             (
                 "text/plain;version=0.0.4, application/openmetrics-text;version=1.0.0;q=0.9",
-                Format::Prometheus,
+                MetricsFormat::Prometheus,
             ),
-            ("application/openmetrics-text;q=0", Format::Prometheus),
+            ("application/openmetrics-text;q=0", MetricsFormat::Prometheus),
         ] {
-            assert_eq!(Format::accepted_by(accept), format, "{accept}");
+            assert_eq!(MetricsFormat::accepted_by(accept), format, "{accept}");
         }
     }
 }

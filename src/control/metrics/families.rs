@@ -143,4 +143,29 @@ mod tests {
             assert!(labels.iter().all(|label| *label != "le"));
         }
     }
+
+    /// The page has a row for each family, made of this table; `UPDATE_DOCS=1` writes them.
+    #[test]
+    fn the_page_of_metrics_has_them_all() {
+        const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md");
+        const HEAD: &str = "| Name | Type | Labels | Meaning |\n|---|---|---|---|\n";
+        let page = std::fs::read_to_string(PAGE).unwrap();
+        let (before, _) = page.split_once(HEAD).unwrap();
+        let row = |family: &&Family| {
+            let labels: Vec<_> = family.labels.iter().map(|label| format!("`{label}`")).collect();
+            format!(
+                "| `{}` | {} | {} | {}. |\n",
+                family.name,
+                family.kind.as_str(),
+                labels.join(", "),
+                family.help
+            )
+        };
+        let rows: String = ALL.iter().map(row).collect();
+        let expected = format!("{before}{HEAD}{rows}");
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(PAGE, &expected).unwrap();
+        }
+        assert!(std::fs::read_to_string(PAGE).unwrap() == expected, "run the tests with UPDATE_DOCS=1");
+    }
 }

@@ -1,0 +1,147 @@
+//! Carrying commands out. A command is a word of [`COMMANDS`] and an arm of [`CommandServer::answer`], which knows
+//! nothing of sockets.
+
+use std::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc;
+use std::sync::mpsc::RecvTimeoutError;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use serde_json::Value as Json;
+
+use crate::control::active_config::Channels;
+use crate::control::admin::collect;
+use crate::control::admin::maintenance;
+use crate::control::admin::maintenance::MaintenanceOrder;
+use crate::control::admin::reply::ReloadReply;
+use crate::control::admin::reply::document;
+use crate::control::admin::reply::error;
+use crate::control::explain;
+use crate::control::explain::question::Question;
+use crate::control::metrics;
+use crate::control::metrics::ProcessFacts;
+use crate::control::metrics::exposition::MetricsFormat;
+use crate::control::reload::Command;
+use crate::control::reload::Reloaded;
+use crate::net::clock::monotonic_ms;
+use crate::net::clock::wall_now;
+
+/// How long a client waits for its reload to end.
+pub const RELOAD_TIMEOUT: Duration = Duration::from_secs(60);
+
+const COMMANDS: &str = "explain, maintenance, reload, reload strict, status";
+
+/// The command that explains a request, which follows as JSON.
+pub const EXPLAIN: &str = "explain";
+
+/// The command that takes something out of service for a while, which follows as JSON.
+pub const MAINTENANCE: &str = "maintenance";
+
+/// Carries commands out, whatever they came over.
+pub(super) struct CommandServer {
+    channels: Channels,
+    commands: Sender<Command>,
+    /// Wall-clock time of the start, as time since the Unix epoch.
+    started: Duration,
+    is_stopping: AtomicBool,
+}
+
+impl CommandServer {
+    pub(super) fn new(channels: Channels, commands: Sender<Command>) -> CommandServer {
+        CommandServer {
+            channels,
+            commands,
+            started: wall_now().saturating_sub(Duration::from_millis(monotonic_ms())),
+            is_stopping: AtomicBool::new(false),
+        }
+    }
+
+    /// Notes that a graceful stop has begun.
+    pub(super) fn note_stop(&self) {
+        self.is_stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Answers also when carrying the command out panics.
+    pub(super) fn answer_whatever_happens(&self, command: &str) -> Json {
+        let answer = catch_unwind(AssertUnwindSafe(|| self.answer(command)));
+        answer.unwrap_or_else(|_| {
+            error("a fault of Ringway's own ended the command, see standard error of the process".to_owned())
+        })
+    }
+
+    fn answer(&self, command: &str) -> Json {
+        match command {
+            "reload" => self.reload(false),
+            "reload strict" => self.reload(true),
+            "status" => self.status(),
+            explain if explain.starts_with(EXPLAIN) => self.explain(&explain[EXPLAIN.len()..]),
+            order if order.starts_with(MAINTENANCE) => self.maintenance(&order[MAINTENANCE.len()..]),
+            unknown => {
+                error(format!("unknown command \"{}\", known are: {COMMANDS}", unknown.escape_debug()))
+            }
+        }
+    }
+
+    /// All metrics as text.
+    pub(super) fn metrics(&self, format: MetricsFormat) -> String {
+        let facts = ProcessFacts { started: self.started, is_ready: self.is_ready() };
+        metrics::expose(&self.channels, facts, format)
+    }
+
+    /// Whether new connections are welcome.
+    pub(super) fn is_ready(&self) -> bool {
+        !self.is_stopping.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn status(&self) -> Json {
+        document(&collect::status(&self.channels, self.started, self.is_stopping.load(Ordering::Relaxed)))
+    }
+
+    fn explain(&self, question: &str) -> Json {
+        let question: Question = match serde_json::from_str(question) {
+            Ok(question) => question,
+            Err(reason) => return error(format!("this is no request to explain: {reason}")),
+        };
+        match explain::explain(&self.channels.publication.load().1, &question) {
+            Ok(explanation) => document(&explanation),
+            Err(reason) => error(reason),
+        }
+    }
+
+    fn maintenance(&self, order: &str) -> Json {
+        let order: MaintenanceOrder = match serde_json::from_str(order) {
+            Ok(order) => order,
+            Err(reason) => return error(format!("this does not say what to switch: {reason}")),
+        };
+        match maintenance::switch(&self.channels.publication.load().1, &order) {
+            Ok(reply) => document(&reply),
+            Err(reason) => error(reason),
+        }
+    }
+
+    fn reload(&self, is_strict: bool) -> Json {
+        if self.is_stopping.load(Ordering::Relaxed) {
+            let errors = "error: the process is stopping".to_owned();
+            return document(&ReloadReply::Refused { errors });
+        }
+        let (answer, outcome) = mpsc::channel();
+        if self.commands.send(Command::Reload { is_strict, answer: Some(answer) }).is_err() {
+            return error("the thread that reloads has ended".to_owned());
+        }
+        match outcome.recv_timeout(RELOAD_TIMEOUT) {
+            Ok(Ok(Reloaded { sentence, warnings })) => {
+                let epoch = self.channels.publication.load().1.epoch;
+                document(&ReloadReply::Reloaded { message: sentence, warnings, epoch })
+            }
+            Ok(Err(errors)) => document(&ReloadReply::Refused { errors }),
+            Err(RecvTimeoutError::Timeout) => error(format!(
+                "the reload takes longer than {} s and goes on; standard error of the process tells its end",
+                RELOAD_TIMEOUT.as_secs()
+            )),
+            Err(RecvTimeoutError::Disconnected) => error("the thread that reloads has ended".to_owned()),
+        }
+    }
+}

@@ -19,4 +19,6 @@ pub struct PerClient {
     pub connections_per_second: u32,
     /// Connections at a time.
     pub max_connections: u32,
+    /// In each direction.
+    pub bandwidth_bytes_per_second: u64,
 }

@@ -69,6 +69,8 @@ pub struct HttpListener {
     pub half_close: HalfClose,
     /// 0: unlimited.
     pub requests_per_second: u32,
+    /// In each direction; 0: unlimited.
+    pub bandwidth_bytes_per_second: u64,
     /// What requests beyond a limit are answered with: 503 or 429.
     pub limit_status: u16,
     /// Requests that come again are refused.

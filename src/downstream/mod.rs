@@ -12,6 +12,7 @@ mod handshake;
 mod lifecycle;
 pub mod listener;
 mod multiplex;
+mod pacer;
 mod reply_state;
 #[cfg(test)]
 mod sizes;

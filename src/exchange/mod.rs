@@ -64,6 +64,7 @@ use crate::policy::grpc;
 use crate::policy::max_forwards;
 use crate::policy::request_id;
 use crate::policy::request_id::RequestId;
+use crate::snapshot::bandwidth::PacedRequest;
 use crate::snapshot::rules::FinalAction;
 use crate::snapshot::rules::FixedResponse;
 use crate::telemetry::reason::Reason;
@@ -82,6 +83,7 @@ pub struct Exchange {
     /// Answers of our own are such as gRPC understands.
     is_grpc: bool,
     body_limit: Option<u64>,
+    paced: Option<PacedRequest>,
 }
 
 impl Exchange {
@@ -89,6 +91,11 @@ impl Exchange {
     /// [`BodyError::TooLarge`](stream::BodyError::TooLarge). A tunnel has no content.
     pub fn body_limit(&self) -> Option<u64> {
         self.body_limit
+    }
+
+    /// Whose content it is where that is limited in bytes per second.
+    pub fn paced(&self) -> Option<PacedRequest> {
+        self.paced
     }
 
     /// How long the client may take for the next piece of content, in either direction.
@@ -155,7 +162,9 @@ pub fn begin(request: &Request<'_, '_>, origin: &Origin<'_>, worker: &Worker) ->
     let notes = ResponseNotes::of(&client, (candidates, cors::allowed(request, rule)), origin, worker);
     let edits_request = rule.is_some_and(|rule| !rule.request_headers.withheld().is_empty());
     let body_limit = body_limit(recording.rule, origin);
-    Exchange { plan, gate, edits_request, recording, notes, is_grpc, body_limit }
+    let is_paced = !origin.http.pace_limits(recording.rule).is_empty();
+    let paced = is_paced.then(|| PacedRequest::new(recording.rule, client.address));
+    Exchange { plan, gate, edits_request, recording, notes, is_grpc, body_limit, paced }
 }
 
 /// What becomes of a request, or why nothing does.
@@ -374,6 +383,7 @@ pub fn refuse(
         notes,
         is_grpc: false,
         body_limit: body_limit(None, origin),
+        paced: None,
     }
 }
 

@@ -20,6 +20,7 @@ pub mod network_set;
 pub mod outlier;
 pub mod rate_limit;
 pub mod overrides;
+pub mod pacing;
 pub mod redirect;
 pub mod request_id;
 pub mod response_condition;

@@ -13,6 +13,8 @@ pub struct Overrides {
     pub response_timeout: Option<Duration>,
     /// How long neither side of a tunnel may say anything; zero: for ever.
     pub tunnel_idle_timeout: Option<Duration>,
+    /// In each direction, beside the limit of the listener.
+    pub bandwidth_bytes_per_second: Option<u64>,
     pub log: Option<LoggedRequests>,
 }
 

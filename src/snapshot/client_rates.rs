@@ -5,6 +5,7 @@
 //! from those, and never from one that is at its limit, however many addresses a flood has.
 
 use std::hash::BuildHasher;
+use std::hash::Hash;
 use std::hash::RandomState;
 use std::net::IpAddr;
 use std::sync::atomic::AtomicU64;
@@ -62,6 +63,19 @@ impl ClientRates {
     pub fn admit(&self, number: u64, limit: &RateLimit, client: IpAddr, now_ns: u64) -> bool {
         let key = self.hasher.hash_one((number, client_number(client))).max(1);
         self.place(key, now_ns).is_none_or(|place| place.admit(limit, now_ns))
+    }
+
+    /// Does `work` with the moment at which something of a client is due, by the limit with this number. None if there is
+    /// no place for the client.
+    pub(super) fn with_due<T>(
+        &self,
+        number: impl Hash,
+        client: u64,
+        now_ns: u64,
+        work: impl FnOnce(&AtomicU64) -> T,
+    ) -> Option<T> {
+        let key = self.hasher.hash_one((number, client)).max(1);
+        self.place(key, now_ns).map(|place| work(&place.due_ns))
     }
 
     /// The place of a client, as it is known or new.

@@ -5,6 +5,7 @@
 
 pub mod affinity;
 pub mod backend;
+pub mod bandwidth;
 pub mod error_pages;
 pub mod gates;
 pub mod client_connections;
@@ -35,6 +36,8 @@ use crate::policy::hop_marks::HopMarks;
 use crate::policy::identity::Fact;
 use crate::policy::overrides::Overrides;
 use crate::snapshot::backend::Backend;
+use crate::snapshot::bandwidth::ListenerBandwidth;
+use crate::snapshot::bandwidth::PaceLimits;
 use crate::snapshot::group::Group;
 use crate::snapshot::maintenance::Maintenance;
 use crate::snapshot::maintenance::MaintenanceSwitch;
@@ -162,6 +165,8 @@ pub struct HttpListener {
     pub rules: Option<Rules>,
     /// Of all requests; None: unlimited.
     pub limit: Option<Box<RequestLimit>>,
+    /// Bytes per second; None: unlimited.
+    pub bandwidth: Option<Box<ListenerBandwidth>>,
     /// What requests beyond a limit are answered with.
     pub limit_status: u16,
     /// None: messages get nothing that tells of their pass.
@@ -189,6 +194,12 @@ impl HttpListener {
             None => &self.series,
         };
         series.find(group)
+    }
+
+    /// What limits the content of a request that the rule with this index takes.
+    pub fn pace_limits(&self, rule: Option<u32>) -> PaceLimits<'_> {
+        let rule = rule.and_then(|rule| self.rule(rule)?.bandwidth.as_deref());
+        PaceLimits { rule, listener: self.bandwidth.as_deref() }
     }
 
     /// What the rule with this index says in the place of the listener.

@@ -15,6 +15,7 @@ pub use crate::policy::redirect::Rewrite;
 use crate::policy::router::Router;
 use crate::policy::router::RoutingFacts;
 use crate::policy::router::Scratch;
+use crate::snapshot::bandwidth::BandwidthLimit;
 use crate::snapshot::error_pages::PageContent;
 use crate::snapshot::gates::Gates;
 use crate::snapshot::maintenance::Maintenance;
@@ -45,6 +46,8 @@ pub struct Rule {
     pub response_headers: HeaderEdits,
     /// None: unlimited.
     pub limit: Option<Box<RequestLimit>>,
+    /// Bytes per second; None: unlimited.
+    pub bandwidth: Option<Box<BandwidthLimit>>,
     /// Of listener and group.
     pub overrides: Overrides,
     pub rewrite: Option<Rewrite>,

@@ -12,6 +12,7 @@ mod admin_answers;
 mod backpressure;
 mod bad_backends;
 mod balancing;
+mod bandwidth;
 mod basic_auth;
 mod bodiless;
 mod certificate_activation;

@@ -6,12 +6,18 @@ use crate::config::PerClient;
 use crate::config::RequestRates;
 use crate::config::check::kind::Integer;
 use crate::config::check::kind::Kind;
+use crate::config::check::kind::Size;
 use crate::config::check::kind::refuse_kind;
 use crate::config::check::section::report_unknown;
 use crate::config::raw;
 use crate::config::report::Report;
 
 const MAX_LIMIT: u32 = 1_000_000;
+
+/// Bytes per second; 0: unlimited.
+pub(super) const BANDWIDTH: Size = Size(0..=1 << 40);
+
+const BANDWIDTH_KEY: &str = "bandwidth_bytes_per_second";
 
 /// The values of these keys, 0 for those that are not there; at least one is.
 fn read<const N: usize>(
@@ -28,7 +34,7 @@ fn read<const N: usize>(
     let mut values = [0; N];
     let mut is_whole = true;
     for (name, value) in names.iter().zip(&mut values) {
-        let Some(entry) = table.find(name) else { continue };
+        let Some(entry) = table.find(name).filter(|_| *name != BANDWIDTH_KEY) else { continue };
         let min = u32::from(*name != "burst");
         match Integer(min..=MAX_LIMIT).parse(name, &entry.value, report) {
             Some(read) => *value = read,
@@ -62,19 +68,31 @@ impl Kind for PerClientTable {
     type Value = PerClient;
 
     fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<PerClient> {
-        let names = ["requests_per_second", "burst", "connections_per_second", "max_connections"];
-        let [requests_per_second, burst, connections_per_second, max_connections] =
+        let names =
+            ["requests_per_second", "burst", "connections_per_second", "max_connections", BANDWIDTH_KEY];
+        let [requests_per_second, burst, connections_per_second, max_connections, _] =
             read(key, raw, names, report)?;
+        let raw::Kind::Table(table) = &raw.kind else { return None };
+        let bandwidth_bytes_per_second = match table.find(BANDWIDTH_KEY) {
+            Some(entry) => BANDWIDTH.parse(BANDWIDTH_KEY, &entry.value, report)?,
+            None => 0,
+        };
         if burst > 0 && requests_per_second == 0 {
             let message = format!("`burst` of `{key}` has no effect without `requests_per_second`");
             report.error(raw.location, message, "add requests_per_second = 10");
             return None;
         }
-        Some(PerClient { requests_per_second, burst, connections_per_second, max_connections })
+        Some(PerClient {
+            requests_per_second,
+            burst,
+            connections_per_second,
+            max_connections,
+            bandwidth_bytes_per_second,
+        })
     }
 
     fn show(&self, value: &PerClient) -> Json {
-        let PerClient { requests_per_second, burst, connections_per_second, max_connections } = *value;
+        let PerClient { requests_per_second, burst, connections_per_second, max_connections, .. } = *value;
         let all = [
             ("requests_per_second", requests_per_second),
             ("burst", burst),
@@ -82,7 +100,10 @@ impl Kind for PerClientTable {
             ("max_connections", max_connections),
         ];
         let set = all.into_iter().filter(|(_, value)| *value > 0);
-        Json::Object(set.map(|(name, value)| (name.to_owned(), Json::from(value))).collect())
+        let set = set.map(|(name, value)| (name.to_owned(), Json::from(value)));
+        let bandwidth = Some(value.bandwidth_bytes_per_second).filter(|bytes| *bytes > 0);
+        let bandwidth = bandwidth.map(|bytes| (BANDWIDTH_KEY.to_owned(), BANDWIDTH.show(&bytes)));
+        Json::Object(set.chain(bandwidth).collect())
     }
 }
 

@@ -26,6 +26,7 @@ use crate::config::check::kind::Integer;
 use crate::config::check::kind::Name;
 use crate::config::check::kind::Size;
 use crate::config::check::kind::seconds;
+use crate::config::check::limits::BANDWIDTH;
 use crate::config::check::limits::LimitStatus;
 use crate::config::check::limits::PerClientTable;
 use crate::config::check::listener_tls;
@@ -95,6 +96,7 @@ fn http(
         tunnel_idle_timeout: section.read("tunnel_idle_timeout", &seconds(0, WEEK), 60 * minute),
         half_close: section.read("half_close", &HALF_CLOSES, HalfClose::Abort),
         requests_per_second: section.read("requests_per_second", &Integer(0..=1_000_000), 0),
+        bandwidth_bytes_per_second: section.read("bandwidth_bytes_per_second", &BANDWIDTH, 0),
         limit_status: section.read("limit_status", &LimitStatus, 503),
         loop_detection: section.read("loop_detection", &Boolean, false),
         via: section.read("via", &Boolean, false),

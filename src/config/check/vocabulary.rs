@@ -16,10 +16,7 @@ const LATER: [(&str, &[&str]); 6] = [
         &["balance_connections", "shutdown_delay", "state_folder", "upgrade_drain_timeout", "user"],
     ),
     ("[admin]", &["audit", "elb_api", "tls", "tokens_file"]),
-    (
-        "[[listener]]",
-        &["bandwidth_bytes_per_second", "deletion_protection", "enabled", "modification_protection"],
-    ),
+    ("[[listener]]", &["deletion_protection", "enabled", "modification_protection"]),
     ("[[server_group]]", &["source_address"]),
     ("[[server_group.backend]]", &["enabled"]),
     ("[server_group.health_check]", &["expect_payload", "payload"]),

@@ -5,7 +5,12 @@ use std::sync::Arc;
 
 use crate::config;
 use crate::policy::balance::hash_key::hash;
+use crate::policy::pacing::Bandwidth;
 use crate::policy::rate_limit::RateLimit;
+use crate::snapshot::bandwidth::BandwidthDue;
+use crate::snapshot::bandwidth::BandwidthLimit;
+use crate::snapshot::bandwidth::ClientBandwidth;
+use crate::snapshot::bandwidth::ListenerBandwidth;
 use crate::snapshot::client_connections::ClientConnections;
 use crate::snapshot::client_rates::ClientRates;
 use crate::snapshot::request_limit::ClientConnectionLimit;
@@ -19,6 +24,8 @@ use crate::snapshot::request_limit::SharedRate;
 pub(super) struct Counts {
     /// By the kind and the name of whose limit it is.
     shared: HashMap<(LimitOwner, String), Arc<SharedRate>>,
+    /// The same with the bytes per second.
+    bandwidths: HashMap<(LimitOwner, String, u64), Arc<BandwidthDue>>,
     /// There from the first limit on that needs them.
     rates: Option<Arc<ClientRates>>,
     connections: Option<Arc<ClientConnections>>,
@@ -32,11 +39,14 @@ pub(super) enum LimitOwner {
     Listener,
     /// New connections of a listener.
     Connections,
+    /// Bytes of each client of a listener.
+    Bandwidth,
 }
 
 impl Counts {
     /// Forgets what no snapshot uses.
     pub(super) fn tidy(&mut self) {
+        self.bandwidths.retain(|_, due| Arc::strong_count(due) > 1);
         self.shared.retain(|_, shared| Arc::strong_count(shared) > 1);
     }
 
@@ -55,6 +65,16 @@ impl Counts {
         (total.is_some() || per_client.is_some()).then(|| Box::new(RequestLimit { total, per_client }))
     }
 
+    /// The same of a listener.
+    pub(super) fn listener_limit(&mut self, listener: &config::Listener) -> Option<Box<RequestLimit>> {
+        let rates = config::RequestRates {
+            requests_per_second: listener.http().requests_per_second,
+            per_client_requests_per_second: listener.per_client.requests_per_second,
+            burst: listener.per_client.burst,
+        };
+        self.request_limit((LimitOwner::Listener, &listener.name), rates)
+    }
+
     fn client_limit(
         &mut self,
         (owner, name): (LimitOwner, &str),
@@ -66,6 +86,35 @@ impl Counts {
             number: number(owner, name),
             rates: Arc::clone(self.rates.get_or_insert_default()),
         })
+    }
+
+    /// None if nothing is limited.
+    pub(super) fn bandwidth(
+        &mut self,
+        (owner, name): (LimitOwner, &str),
+        bytes_per_second: u64,
+    ) -> Option<BandwidthLimit> {
+        (bytes_per_second > 0).then(|| {
+            // Another rate owes nothing of what was owed before.
+            let due = self.bandwidths.entry((owner, name.to_owned(), bytes_per_second)).or_default();
+            BandwidthLimit { bandwidth: Bandwidth::new(bytes_per_second), due: Arc::clone(due) }
+        })
+    }
+
+    /// The same of a listener and each of its clients.
+    pub(super) fn listener_bandwidth(
+        &mut self,
+        listener: &config::Listener,
+    ) -> Option<Box<ListenerBandwidth>> {
+        let owner = (LimitOwner::Listener, listener.name.as_str());
+        let total = self.bandwidth(owner, listener.http().bandwidth_bytes_per_second);
+        let bytes_per_second = listener.per_client.bandwidth_bytes_per_second;
+        let per_client = (bytes_per_second > 0).then(|| ClientBandwidth {
+            bandwidth: Bandwidth::new(bytes_per_second),
+            number: number(LimitOwner::Bandwidth, &listener.name),
+            rates: Arc::clone(self.rates.get_or_insert_default()),
+        });
+        (total.is_some() || per_client.is_some()).then(|| Box::new(ListenerBandwidth { total, per_client }))
     }
 
     /// What each client of a listener may open and have; None: as much as it likes.

@@ -5,7 +5,6 @@ use std::sync::atomic::AtomicBool;
 
 use crate::config;
 use crate::config::ListenerProtocol;
-use crate::control::build::limits::LimitOwner;
 use crate::control::build::parts::Parts;
 use crate::control::build::registry::KnownGroup;
 use crate::control::build::registry::Registry;
@@ -24,6 +23,7 @@ use crate::snapshot::Listener;
 use crate::snapshot::Protocol;
 use crate::snapshot::RedirectTo;
 use crate::snapshot::ServerTls;
+use crate::snapshot::bandwidth::ListenerBandwidth;
 use crate::snapshot::group::Group;
 use crate::snapshot::maintenance::MaintenanceOwner;
 use crate::snapshot::quota::Quota;
@@ -97,12 +97,8 @@ impl ListenerBuilder<'_> {
             false => RouteSeries::default(),
         };
         let own_bindings = parts.bindings.iter().filter(|binding| binding.listener == listener.name);
-        let rates = config::RequestRates {
-            requests_per_second: listener.http().requests_per_second,
-            per_client_requests_per_second: listener.per_client.requests_per_second,
-            burst: listener.per_client.burst,
-        };
-        let limit = registry.limits.request_limit((LimitOwner::Listener, &listener.name), rates);
+        let limit = registry.limits.listener_limit(listener);
+        let bandwidth = registry.limits.listener_bandwidth(listener);
         Some(Listener {
             name: listener.name.clone(),
             slot: registry.listener_slot(&listener.name),
@@ -122,7 +118,7 @@ impl ListenerBuilder<'_> {
             protocol: match &listener.protocol {
                 ListenerProtocol::Http(http) => Protocol::Http(HttpListener {
                     series,
-                    ..self.http(http, (rules.compiled, rules.responses), limit)
+                    ..self.http(http, (rules.compiled, rules.responses), (limit, bandwidth))
                 }),
             },
             leaving: AtomicBool::new(false),
@@ -163,7 +159,7 @@ impl ListenerBuilder<'_> {
         &self,
         http: &config::HttpListener,
         (rules, response_rules): (Option<Rules>, Option<ResponseRules>),
-        limit: Option<Box<RequestLimit>>,
+        (limit, bandwidth): (Option<Box<RequestLimit>>, Option<Box<ListenerBandwidth>>),
     ) -> HttpListener {
         let loaded = &self.parts.security.credentials.error_pages;
         let error_pages = responses::error_pages(self.parts.config, loaded, self.index);
@@ -191,6 +187,7 @@ impl ListenerBuilder<'_> {
             responses: responses::policy(http, rules.as_ref(), response_rules, error_pages).map(Box::new),
             rules,
             limit,
+            bandwidth,
             limit_status: http.limit_status,
             hop_marks: self.hop_marks(http),
             redirect_to: self.redirect_to(http),

@@ -202,6 +202,12 @@ fn build(
         request_headers: HeaderEdits::new(actions.request_headers.iter().cloned()),
         response_headers: HeaderEdits::new(actions.response_headers.iter().cloned()),
         limit: actions.limit.and_then(|rates| limits.request_limit((LimitOwner::Rule, &rule.name), rates)),
+        bandwidth: limits
+            .bandwidth(
+                (LimitOwner::Rule, &rule.name),
+                actions.overrides.bandwidth_bytes_per_second.unwrap_or(0),
+            )
+            .map(Box::new),
         overrides: actions.overrides,
         rewrite: actions.rewrite.clone(),
         last,

@@ -49,8 +49,9 @@ pub(super) fn details(listener: &Listener, rule: Option<&Rule>) -> Vec<(String, 
 
 /// What the rule says in the place of listener and group.
 fn overrides(overrides: &Overrides) -> impl Iterator<Item = (String, String)> {
-    let Overrides { max_body_bytes, client_body_timeout, response_timeout, tunnel_idle_timeout, log } =
+    let Overrides { max_body_bytes, client_body_timeout, response_timeout, tunnel_idle_timeout, .. } =
         *overrides;
+    let Overrides { bandwidth_bytes_per_second, log, .. } = *overrides;
     let timeouts = [
         ("client_body_timeout", client_body_timeout),
         ("response_timeout", response_timeout),
@@ -68,7 +69,8 @@ fn overrides(overrides: &Overrides) -> impl Iterator<Item = (String, String)> {
     });
     let content = content.map(|text| ("max_body_bytes", text));
     let log = log.map(|word| ("log", word.to_owned()));
-    content.into_iter().chain(timeouts).chain(log).map(|(key, text)| (key.to_owned(), text))
+    let bandwidth = bandwidth_bytes_per_second.map(|bytes| ("bandwidth_bytes_per_second", bytes.to_string()));
+    content.into_iter().chain(timeouts).chain(bandwidth).chain(log).map(|(key, text)| (key.to_owned(), text))
 }
 
 fn limit_text(limit: &RequestLimit) -> String {

@@ -4,6 +4,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use crate::downstream::connection::Connection;
+use crate::downstream::pacer::Pacer;
 use crate::exchange::stream::BodyError;
 use crate::exchange::stream::BodyTimeout;
 use crate::exchange::stream::RequestBody;
@@ -13,6 +14,8 @@ use crate::proto::h1::body;
 use crate::proto::h1::body::BodyDecoder;
 use crate::proto::h1::framing::Framing;
 use crate::snapshot::HttpListener;
+use crate::snapshot::bandwidth::Direction;
+use crate::snapshot::bandwidth::PacedRequest;
 use crate::worker::Worker;
 
 pub(super) struct Body<'c> {
@@ -21,6 +24,7 @@ pub(super) struct Body<'c> {
     terms: &'c HttpListener,
     /// Between two reads.
     timeout: &'c Duration,
+    pacer: Pacer,
     decoder: BodyDecoder,
     /// Bytes received and not yet looked at: of the body, then of the next request.
     input: Option<Buffer>,
@@ -36,7 +40,7 @@ impl<'c> Body<'c> {
         worker: &'c Worker,
         input: Buffer,
         decoder: BodyDecoder,
-        (terms, timeout): (&'c HttpListener, &'c Duration),
+        (terms, timeout, paced): (&'c HttpListener, &'c Duration, Option<PacedRequest>),
     ) -> Body<'c> {
         let input = (!input.is_empty()).then_some(input);
         Body {
@@ -44,6 +48,7 @@ impl<'c> Body<'c> {
             worker,
             terms,
             timeout,
+            pacer: Pacer::new(paced),
             decoder,
             input,
             tunnel: false,
@@ -108,6 +113,7 @@ impl RequestBody for Body<'_> {
             }
         };
         self.received_bytes += progress.consumed as u64;
+        self.pacer.count((progress.body.len(), Direction::Up), self.terms, self.worker);
         if progress.consumed == buffer.len() {
             buffer.truncate(progress.body.end);
             buffer.consume(progress.body.start);
@@ -123,6 +129,9 @@ impl RequestBody for Body<'_> {
     }
 
     async fn next(&mut self, bound: BodyTimeout) -> Result<Option<Buffer>, BodyError> {
+        if let Some(turn) = self.pacer.wait(self.worker) {
+            turn.await;
+        }
         loop {
             if let Some(piece) = self.at_hand()? {
                 return Ok(Some(piece));

@@ -103,8 +103,9 @@ async fn serve_next(
                 connection.requests.set(connection.requests.get().saturating_add(1));
                 input.consume(traits.head_bytes);
                 let timeout = exchange.body_timeout(&origin);
-                let body = Body::new(connection, worker, input, decoder, (terms, timeout));
-                let reply = Reply::new(connection, worker, (traits, timeout), &origin);
+                let paced = exchange.paced();
+                let body = Body::new(connection, worker, input, decoder, (terms, timeout, paced));
+                let reply = Reply::new(connection, worker, (traits, timeout), paced, &origin);
                 let mut stream = H1Stream {
                     body,
                     reply,
@@ -245,8 +246,8 @@ async fn refuse(
     // What follows has no end, so the answer says that the connection closes.
     let decoder = BodyDecoder::unlimited(Framing::UntilClose);
     let timeout = &origin.http.client_body_timeout;
-    let body = Body::new(connection, worker, input, decoder, (origin.http, timeout));
-    let reply = Reply::new(connection, worker, (traits, timeout), origin);
+    let body = Body::new(connection, worker, input, decoder, (origin.http, timeout, None));
+    let reply = Reply::new(connection, worker, (traits, timeout), None, origin);
     let mut stream = H1Stream {
         body,
         reply,

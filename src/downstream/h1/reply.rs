@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::downstream::connection::Connection;
 use crate::downstream::connection::NextStep;
+use crate::downstream::pacer::Pacer;
 use crate::downstream::reply_state::ReplyState;
 use crate::exchange::message::Origin;
 use crate::exchange::stream;
@@ -19,6 +20,8 @@ use crate::proto::h1::chunked::ChunkHeader;
 use crate::proto::h1::head;
 use crate::snapshot::HttpListener;
 use crate::snapshot::Listener;
+use crate::snapshot::bandwidth::Direction;
+use crate::snapshot::bandwidth::PacedRequest;
 use crate::worker::Worker;
 
 /// What of a request decides how its response is written.
@@ -64,6 +67,7 @@ pub(super) struct Reply<'c> {
     terms: &'c HttpListener,
     /// Between two writes.
     timeout: &'c Duration,
+    pacer: Pacer,
     request: RequestTraits,
     state: ReplyState,
     delimiter: Delimiter,
@@ -81,6 +85,7 @@ impl<'c> Reply<'c> {
         connection: &'c Connection,
         worker: &'c Worker,
         (request, timeout): (RequestTraits, &'c Duration),
+        paced: Option<PacedRequest>,
         origin: &Origin<'c>,
     ) -> Reply<'c> {
         Reply {
@@ -89,6 +94,7 @@ impl<'c> Reply<'c> {
             listener: origin.listener,
             terms: origin.http,
             timeout,
+            pacer: Pacer::new(paced),
             request,
             state: ReplyState::Unstarted,
             delimiter: Delimiter::NoContent,
@@ -200,7 +206,7 @@ impl stream::Reply for Reply<'_> {
 
     fn room(&self) -> usize {
         // What was sent before has left.
-        usize::MAX
+        self.pacer.room(usize::MAX, self.terms)
     }
 
     fn retract(&mut self) -> bool {
@@ -260,7 +266,13 @@ impl stream::Reply for Reply<'_> {
 
     async fn send(&mut self, piece: Option<Buffer>, last: Option<&[u8]>) -> Result<(), ReplyError> {
         let mut piece = piece.filter(|_| self.delimiter != Delimiter::NoContent);
-        self.content_bytes += piece.as_ref().map_or(0, Buffer::len) as u64;
+        if let Some(piece) = &piece {
+            self.content_bytes += piece.len() as u64;
+            self.pacer.count((piece.len(), Direction::Down), self.terms, self.worker);
+            if let Some(turn) = self.pacer.wait(self.worker) {
+                turn.await;
+            }
+        }
         match &mut piece {
             Some(piece) => self.frame(piece, last),
             None if last.is_some() && self.delimiter == Delimiter::Chunks => {

@@ -8,12 +8,14 @@ use std::time::Duration;
 use crate::downstream::h2::shared::Shared;
 use crate::downstream::multiplex::stream_state::StreamError;
 use crate::downstream::multiplex::stream_state::StreamState;
+use crate::downstream::pacer::Pacer;
 use crate::exchange::Exchange;
 use crate::exchange::stream::BodyError;
 use crate::exchange::stream::BodyTimeout;
 use crate::exchange::stream::RequestBody;
 use crate::net::buffer::Buffer;
 use crate::snapshot::HttpListener;
+use crate::snapshot::bandwidth::Direction;
 
 pub(super) struct Body<'s> {
     shared: &'s Shared,
@@ -21,6 +23,7 @@ pub(super) struct Body<'s> {
     terms: &'s HttpListener,
     /// Between two pieces.
     timeout: &'s Duration,
+    pacer: Pacer,
     /// The most content, in bytes.
     limit: Option<u64>,
     /// All was taken. What comes for a tunnel is not looked at before that begins.
@@ -39,8 +42,18 @@ impl<'s> Body<'s> {
         let limit = exchange.body_limit().filter(|_| !wants_tunnel);
         let drops_trailers = exchange.withholds_trailers() || terms.forwarded.identity.has_aliases();
         let finished = wants_tunnel || state.has_nothing_to_take();
-        let mut body =
-            Body { shared, state, terms, timeout, limit, finished, drops_trailers, trailers: Vec::new() };
+        let pacer = Pacer::new(exchange.paced());
+        let mut body = Body {
+            shared,
+            state,
+            terms,
+            timeout,
+            pacer,
+            limit,
+            finished,
+            drops_trailers,
+            trailers: Vec::new(),
+        };
         body.take_trailers();
         body
     }
@@ -69,6 +82,7 @@ impl<'s> Body<'s> {
         if let Some(piece) = &piece {
             // Windows are no larger.
             let bytes = u32::try_from(piece.len()).unwrap_or(u32::MAX);
+            self.pacer.count((piece.len(), Direction::Up), self.terms, &self.shared.worker);
             self.shared.release_content(self.state, bytes);
             if self.shared.codec.borrow().output_bytes() > 0 {
                 self.shared.wake_driver();
@@ -108,6 +122,9 @@ impl RequestBody for Body<'_> {
     }
 
     async fn next(&mut self, bound: BodyTimeout) -> Result<Option<Buffer>, BodyError> {
+        if let Some(turn) = self.pacer.wait(&self.shared.worker) {
+            turn.await;
+        }
         loop {
             if let Some(piece) = self.at_hand()? {
                 return Ok(Some(piece));

@@ -8,6 +8,7 @@ use crate::downstream::h2::shared::Shared;
 use crate::downstream::multiplex::stream_state::StreamError;
 use crate::downstream::multiplex::stream_state::StreamState;
 use crate::downstream::multiplex::stream_state::Traits;
+use crate::downstream::pacer::Pacer;
 use crate::downstream::reply_state::ReplyState;
 use crate::exchange::stream;
 use crate::exchange::stream::ReplyError;
@@ -20,8 +21,9 @@ use crate::http::headers::KnownName;
 use crate::net::buffer::Buffer;
 use crate::proto::field_lines;
 use crate::proto::h2::connection::StreamGone;
-use crate::snapshot::EarlyHints;
 use crate::snapshot::HttpListener;
+use crate::snapshot::bandwidth::Direction;
+use crate::snapshot::bandwidth::PacedRequest;
 
 pub(super) struct Reply<'s> {
     shared: &'s Shared,
@@ -39,15 +41,16 @@ pub(super) struct Reply<'s> {
     content_bytes: u64,
     /// Between two pieces of the request's body.
     timeout: &'s Duration,
-    early_hints: EarlyHints,
+    terms: &'s HttpListener,
+    pacer: Pacer,
 }
 
 impl<'s> Reply<'s> {
     pub(super) fn new(
         shared: &'s Shared,
         stream: &'s Rc<StreamState>,
-        (terms, timeout): (&HttpListener, &'s Duration),
-        traits: Traits,
+        (terms, timeout): (&'s HttpListener, &'s Duration),
+        (traits, paced): (Traits, Option<PacedRequest>),
     ) -> Reply<'s> {
         Reply {
             shared,
@@ -61,7 +64,8 @@ impl<'s> Reply<'s> {
             is_tunnel: false,
             content_bytes: 0,
             timeout,
-            early_hints: terms.early_hints,
+            terms,
+            pacer: Pacer::new(paced),
         }
     }
 
@@ -148,7 +152,7 @@ impl stream::Reply for Reply<'_> {
     }
 
     fn room(&self) -> usize {
-        self.shared.room(self.stream)
+        self.pacer.room(self.shared.room(self.stream), self.terms)
     }
 
     fn retract(&mut self) -> bool {
@@ -165,7 +169,7 @@ impl stream::Reply for Reply<'_> {
     }
 
     fn interim(&mut self, head: &ResponseHead<'_, '_>) -> bool {
-        if !self.early_hints.passes(head.status, true) {
+        if !self.terms.early_hints.passes(head.status, true) {
             return false;
         }
         let status = digits(head.status);
@@ -210,6 +214,12 @@ impl stream::Reply for Reply<'_> {
     }
 
     async fn send(&mut self, piece: Option<Buffer>, last: Option<&[u8]>) -> Result<(), ReplyError> {
+        if let Some(piece) = piece.as_ref().filter(|_| self.has_content) {
+            self.pacer.count((piece.len(), Direction::Down), self.terms, &self.shared.worker);
+            if let Some(turn) = self.pacer.wait(&self.shared.worker) {
+                turn.await;
+            }
+        }
         let written = self.write(piece, last).await;
         if !self.is_tunnel || last.is_some() {
             self.expect_more();

@@ -41,7 +41,7 @@ pub(crate) async fn serve(job: StreamTask) {
         let timeout = exchange.body_timeout(&origin);
         let mut stream = H2Stream {
             body: Body::new((&shared, &state), origin.http, timeout, (traits.wants_tunnel, &exchange)),
-            reply: Reply::new(&shared, &state, (origin.http, timeout), traits),
+            reply: Reply::new(&shared, &state, (origin.http, timeout), (traits, exchange.paced())),
             watch: ClientPresence { shared: &shared, state: &state },
             head_bytes: traits.head_bytes,
         };

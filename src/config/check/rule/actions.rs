@@ -47,7 +47,7 @@ use crate::policy::redirect::Redirect;
 use crate::policy::redirect::Rewrite;
 
 /// The keys of actions, on a rule and in its list. Those that end the processing come last.
-const KEYS: [&str; 24] = [
+const KEYS: [&str; 25] = [
     "cors",
     "basic_auth",
     "forward_auth",
@@ -67,6 +67,7 @@ const KEYS: [&str; 24] = [
     "client_body_timeout",
     "response_timeout",
     "tunnel_idle_timeout",
+    "bandwidth_bytes_per_second",
     "log",
     "group",
     "forward",
@@ -357,9 +358,12 @@ fn action(key: &str, raw: &raw::Value, report: &mut Report) -> Option<Placed> {
             forward(key, raw, report).map(|(targets, sticky)| plain(Action::Forward(targets, sticky)))
         }
         "respond" => respond::respond(key, raw, report).map(|response| plain(Action::Respond(response))),
-        "max_body_bytes" | "client_body_timeout" | "response_timeout" | "tunnel_idle_timeout" | "log" => {
-            overrides::read(key, raw, report).map(|one| plain(Action::Override(one)))
-        }
+        "max_body_bytes"
+        | "client_body_timeout"
+        | "response_timeout"
+        | "tunnel_idle_timeout"
+        | "bandwidth_bytes_per_second"
+        | "log" => overrides::read(key, raw, report).map(|one| plain(Action::Override(one))),
         _ if fields::is_for_responses(key) => fields::edit((key, EditedHead::Response), raw, report)
             .map(|edit| plain(Action::EditResponse(edit))),
         _ => fields::edit((key, EditedHead::Request), raw, report).map(|edit| plain(Action::Edit(edit))),

@@ -7,6 +7,7 @@ use crate::config::check::kind::Kind;
 use crate::config::check::kind::Size;
 use crate::config::check::kind::Time;
 use crate::config::check::kind::seconds;
+use crate::config::check::limits::BANDWIDTH;
 use crate::config::check::listener::MAX_BODY;
 use crate::config::check::listener::WEEK;
 use crate::config::raw;
@@ -31,6 +32,7 @@ pub(super) enum Override {
     ClientBodyTimeout(Duration),
     ResponseTimeout(Duration),
     TunnelIdleTimeout(Duration),
+    Bandwidth(u64),
     Log(LoggedRequests),
 }
 
@@ -43,6 +45,7 @@ pub(super) fn read(key: &str, raw: &raw::Value, report: &mut Report) -> Option<O
             .parse(key, raw, report)
             .map(Override::ResponseTimeout),
         "tunnel_idle_timeout" => seconds(0, WEEK).parse(key, raw, report).map(Override::TunnelIdleTimeout),
+        "bandwidth_bytes_per_second" => BANDWIDTH.parse(key, raw, report).map(Override::Bandwidth),
         "log" => LOGGED.parse(key, raw, report).map(Override::Log),
         _ => None,
     }
@@ -71,6 +74,7 @@ impl ReadOverrides {
                 *backends = Some(("tunnel_idle_timeout", location));
                 overrides.tunnel_idle_timeout.replace(time).is_some()
             }
+            Override::Bandwidth(bytes) => overrides.bandwidth_bytes_per_second.replace(bytes).is_some(),
             Override::Log(logged) => overrides.log.replace(logged).is_some(),
         };
         if is_second {

@@ -177,14 +177,14 @@ impl Recording {
         if counters.is_none() && line.is_none() {
             return;
         }
-        let record = self.finish(stream, worker);
         if let Some(counters) = counters {
-            counters.count(worker.index, &self.ended(&record));
+            counters.count(worker.index, &self.ended(stream, worker));
         }
         if let Some(counters) = origin.listener.counters.as_ref().filter(|_| self.reason != Reason::None) {
             counters.reason(worker.index, self.reason.as_str());
         }
         if let Some(line) = line {
+            let record = self.finish(stream, worker);
             let logged = origin.http.overrides(self.rule).and_then(|overrides| overrides.log);
             if logged.is_none_or(|logged| logged.has(record.status)) {
                 log_line::end(line, &record, (self.rule, self.group), origin, worker);
@@ -192,18 +192,27 @@ impl Recording {
         }
     }
 
+    /// The status that the client got, or would have got.
+    fn final_status(&self) -> u16 {
+        if self.status == 0 { self.reason.status() } else { self.status }
+    }
+
     /// What is counted of it.
-    fn ended(&self, record: &Record) -> EndedRequest {
-        let Moments { received, response_began, .. } = self.moments;
+    #[inline]
+    fn ended<S: Stream>(&self, stream: &mut S, worker: &Worker) -> EndedRequest {
+        let Moments { received, upstream_began, upstream_ended, response_began, .. } = self.moments;
+        let now = worker.clock.now();
+        let head_bytes = stream.head_bytes();
+        let (body, reply, _) = stream.parts();
         EndedRequest {
             protocol: self.protocol,
-            status: record.status,
-            request_bytes: record.request_length,
-            response_bytes: record.body_bytes_sent,
-            retries: record.retries,
-            duration: record.request_time,
-            time_to_first_byte: response_began.map(|began| began.since(received)),
-            upstream_time: record.upstream_response_time,
+            status: self.final_status(),
+            request_bytes: head_bytes + body.received_bytes(),
+            response_bytes: reply.content_bytes(),
+            retries: self.attempts.saturating_sub(1),
+            duration_us: now.micros_since(received),
+            time_to_first_byte_us: response_began.map(|began| began.micros_since(received)),
+            upstream_us: upstream_began.map(|began| upstream_ended.unwrap_or(now).micros_since(began)),
         }
     }
 
@@ -215,7 +224,7 @@ impl Recording {
         let (body, reply, watch) = stream.parts();
         let now = worker.clock.now();
         Record {
-            status: if self.status == 0 { self.reason.status() } else { self.status },
+            status: self.final_status(),
             reason: self.reason,
             request_length: head_bytes + body.received_bytes(),
             body_bytes_sent: reply.content_bytes(),

@@ -22,6 +22,11 @@ impl Moment {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
+    /// The same in whole microseconds, without the division that a [`Duration`] begins with.
+    pub fn micros_since(self, earlier: Moment) -> u64 {
+        self.0.saturating_sub(earlier.0) / 1_000
+    }
+
     /// Milliseconds since the worker began.
     pub fn millis(self) -> u64 {
         self.0 / 1_000_000

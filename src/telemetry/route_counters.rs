@@ -1,7 +1,6 @@
 //! Counters of the requests that take one way through a listener: by one rule, or none, to one group, or none.
 
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use crate::http::head::Version;
 use crate::telemetry::counters::Counter;
@@ -84,12 +83,12 @@ pub struct EndedRequest {
     /// Bytes of content sent to the client, without framing.
     pub response_bytes: u64,
     pub retries: u32,
-    /// From the first byte of the request to the last byte of the response.
-    pub duration: Duration,
+    /// Microseconds from the first byte of the request to the last byte of the response.
+    pub duration_us: u64,
     /// From the first byte of the request to the head of the response. None: there was no response.
-    pub time_to_first_byte: Option<Duration>,
+    pub time_to_first_byte_us: Option<u64>,
     /// From the choice of a backend to the end of its response. None: no backend was chosen.
-    pub upstream_time: Option<Duration>,
+    pub upstream_us: Option<u64>,
 }
 
 impl RouteCounters {
@@ -154,11 +153,11 @@ impl OwnRouteCounters {
         if request.retries > 0 {
             self.retries.add(request.retries.into());
         }
-        self.duration.record(request.duration);
-        if let Some(time) = request.time_to_first_byte {
+        self.duration.record(request.duration_us);
+        if let Some(time) = request.time_to_first_byte_us {
             self.time_to_first_byte.record(time);
         }
-        if let Some(time) = request.upstream_time {
+        if let Some(time) = request.upstream_us {
             self.upstream_time.record(time);
         }
     }
@@ -191,15 +190,15 @@ mod tests {
             request_bytes: 100,
             response_bytes: 10,
             retries: 0,
-            duration: Duration::from_micros(15),
-            time_to_first_byte: Some(Duration::from_micros(7)),
-            upstream_time: None,
+            duration_us: 15,
+            time_to_first_byte_us: Some(7),
+            upstream_us: None,
         };
         counters.count(0, &request);
         counters.count(1, &request);
         counters
             .count(1, &EndedRequest { protocol: HttpProtocol::Http2, status: 999, retries: 2, ..request });
-        counters.count(0, &EndedRequest { status: 0, time_to_first_byte: None, ..request });
+        counters.count(0, &EndedRequest { status: 0, time_to_first_byte_us: None, ..request });
         // There is no such worker.
         counters.count(2, &request);
         let totals = counters.totals().unwrap();

@@ -23,9 +23,6 @@ use crate::snapshot::rules::Rules;
 use crate::telemetry::reason::Reason;
 use crate::worker::Worker;
 
-/// What is asked for on behalf of certificate authorities that verify a host (RFC 8555 §8.3).
-const ACME_CHALLENGES: &[u8] = b"/.well-known/acme-challenge/";
-
 /// What becomes of a request.
 pub(super) struct Route {
     /// The index of the rule that took it.
@@ -111,7 +108,7 @@ fn redirect_to(
     worker: &Worker,
 ) -> Result<Option<RouteAction>, Reason> {
     let target = request.head.target.path_and_query;
-    if to.spares_acme && target.starts_with(ACME_CHALLENGES) {
+    if to.spares(target) {
         return Ok(None);
     }
     let host = host_name(client.host);

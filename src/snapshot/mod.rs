@@ -35,6 +35,7 @@ use crate::policy::forwarded::TrustedProxies;
 use crate::policy::hop_marks::HopMarks;
 use crate::policy::identity::Fact;
 use crate::policy::overrides::Overrides;
+use crate::policy::router::target::split_target;
 use crate::snapshot::backend::Backend;
 use crate::snapshot::bandwidth::ListenerBandwidth;
 use crate::snapshot::bandwidth::PaceLimits;
@@ -215,6 +216,22 @@ pub struct RedirectTo {
     pub hosts: CertifiedHosts,
     /// Requests for `/.well-known/acme-challenge/` are served as if there was no redirect.
     pub spares_acme: bool,
+}
+
+/// What is asked for on behalf of certificate authorities that verify a host (RFC 8555 §8.3).
+const ACME_CHALLENGES: &[u8] = b"/.well-known/acme-challenge/";
+
+impl RedirectTo {
+    /// Whether a request for this path and query is served without TLS. A path that another server might read as one
+    /// outside of the challenges, such as `/.well-known/acme-challenge/../admin`, is not: a token "MUST NOT contain any
+    /// characters outside the base64url alphabet" (RFC 8555 §8.3). Dots within are let through for the files with
+    /// which people try it out.
+    pub fn spares(&self, path_and_query: &[u8]) -> bool {
+        let (path, _) = split_target(path_and_query);
+        let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        let is_token = |name: &[u8]| name.iter().all(is_plain) && !name.starts_with(b".");
+        self.spares_acme && path.strip_prefix(ACME_CHALLENGES).is_some_and(is_token)
+    }
 }
 
 /// The hosts for which one of several listeners has a certificate.

@@ -257,6 +257,14 @@ fn every_request_is_redirected_to_the_secure_listener() {
         assert_eq!(ask("/", "evil.example").status, 421);
         let challenge = ask("/.well-known/acme-challenge/token", "test.example");
         assert_eq!(challenge.status, if spares { 200 } else { 301 });
+        // What a backend may read as another path is no challenge.
+        for hidden in
+            ["../../admin", "%2e%2e/%2e%2e/admin", "..;/admin", "/../admin", "a\\..\\..\\admin", "%2e./x"]
+        {
+            let target = format!("/.well-known/acme-challenge/{hidden}");
+            assert_eq!(ask(&target, "test.example").status, 301, "{target}");
+        }
+        assert_eq!(ask("/.well-known/acme-challenge/a?b=/../", "test.example").status, challenge.status);
     }
 }
 

@@ -97,7 +97,7 @@ fn listener<'s>(snapshot: &'s Snapshot, question: &Question) -> Result<&'s Liste
 fn redirected(asked: &AskedRequest<'_, '_>, explanation: &mut Explanation) -> bool {
     let Some(to) = &asked.listener.http().redirect_to else { return false };
     let target = asked.head.target.path_and_query;
-    if to.spares_acme && target.starts_with(b"/.well-known/acme-challenge/") {
+    if to.spares(target) {
         return false;
     }
     let port = if to.port == 443 { String::new() } else { format!(":{}", to.port) };

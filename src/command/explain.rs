@@ -191,10 +191,11 @@ fn rule_lines(rules: &[RuleExplanation], taken: &str) -> Vec<String> {
 
 /// Nothing where the response passes as it is.
 fn response_lines(response: &ResponseExplanation) -> Vec<String> {
-    let ResponseExplanation { status, rules, rule: _, is_error_page, set_headers, removed_headers } =
-        response;
+    let ResponseExplanation { status, rules, set_headers, removed_headers, .. } = response;
     let mut lines = rule_lines(rules, "takes the response");
-    if *is_error_page {
+    if response.is_maintenance_page {
+        lines.push("  with    the page of maintenance".to_owned());
+    } else if response.is_error_page {
         lines.push("  with    an error page".to_owned());
     }
     lines.extend(removed_headers.iter().map(|name| format!("  without {name}")));

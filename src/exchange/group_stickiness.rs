@@ -5,7 +5,6 @@ use crate::exchange::stickiness::now_s;
 use crate::http::head::ResponseHead;
 use crate::http::headers::Headers;
 use crate::http::headers::KnownName;
-use crate::policy::balance::cookies;
 use crate::policy::balance::cookies::SetCookie;
 use crate::policy::balance::sticky;
 use crate::snapshot::Listener;
@@ -54,15 +53,7 @@ fn choose_by_cookie(
         matches!(availability, Some(Availability::Active | Availability::Standby))
     };
     let is_any_up = || targets.weights().any(|(index, weight)| weight > 0 && is_up(index));
-    let now_s = now_s(worker);
-    // Another cookie of this name does not hide ours.
-    let known = cookies::all(headers, &cookie.name).find_map(|value| {
-        let token = sticky::parse(value)?;
-        let place = cookie.tokens.find(&token.tag)?;
-        let age = token.age(cookie.tokens.of(place)?, now_s).filter(|age| *age < cookie.timeout_s)?;
-        let (index, weight) = targets.weights().nth(place as usize)?;
-        (weight > 0).then_some((index, age))
-    });
+    let known = targets.of_client(headers, now_s(worker));
     if let Some((index, age)) = known.filter(|(index, _)| is_up(*index) || !is_any_up()) {
         return Some(ChosenGroup { index, is_news: age >= cookie.timeout_s / 2 });
     }

@@ -4,6 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
+use crate::http::headers::Headers;
+use crate::policy::balance::cookies;
+use crate::policy::balance::sticky;
 use crate::policy::balance::sticky::BackendTokens;
 use crate::policy::balance::sticky::WrittenAttributes;
 pub use crate::policy::cors::CorsPolicy;
@@ -103,6 +106,21 @@ impl Targets {
     pub fn weights(&self) -> impl Iterator<Item = (usize, u32)> {
         let before = std::iter::once(0).chain(self.ends.iter().map(|(_, sum)| *sum));
         self.ends.iter().zip(before).map(|((group, sum), before)| (*group, sum - before))
+    }
+
+    /// The group that a client's cookie tells, and how many seconds ago the client was given it. None without a cookie
+    /// that counts, or if the group has weight 0. `now_s` is Unix time.
+    #[inline]
+    pub fn of_client(&self, headers: &Headers<'_>, now_s: u32) -> Option<(usize, u32)> {
+        let cookie = self.cookie.as_deref()?;
+        // Another cookie of this name does not hide ours.
+        cookies::all(headers, &cookie.name).find_map(|value| {
+            let token = sticky::parse(value)?;
+            let place = cookie.tokens.find(&token.tag)?;
+            let age = token.age(cookie.tokens.of(place)?, now_s).filter(|age| *age < cookie.timeout_s)?;
+            let (index, weight) = self.weights().nth(place as usize)?;
+            (weight > 0).then_some((index, age))
+        })
     }
 
     /// The same among those that may be chosen; None if none of them may.

@@ -262,3 +262,66 @@ fn answers_of_our_own_are_told_and_all_of_it_for_people() {
     let (code, _, error) = run(&ringway, &["explain", "GET", &url, "--status", "99"]);
     assert!(code == 2 && error.contains("--status"), "{error}");
 }
+
+#[test]
+fn maintenance_and_preflights_are_told_with_what_clients_get() {
+    let backend = Backend::echo_head();
+    let cors =
+        "cors = { allow_origins = [\"https://app.example\"], allow_methods = [\"PUT\"], max_age = \"1h\" }";
+    let ringway = scenario(&backend)
+        .file("closed.html", "<p>closed")
+        .file("503.html", "<p>later")
+        .table("[[error_page]]\nstatus = 503\nfile = \"503.html\"")
+        .table(&rule(
+            "paged",
+            10,
+            "path = \"/paged\"\nmaintenance = { enabled = true, page = \"closed.html\", retry_after = \"1h\" }\ngroup = \"app\"",
+        ))
+        .table(&rule("plain", 20, "path = \"/plain\"\nmaintenance = { enabled = true }\ngroup = \"app\""))
+        .table(&rule("api", 30, &format!("path = \"/api\"\n{cors}\ngroup = \"app\"")))
+        .start();
+    let base = format!("{}://a.example:{}", scheme(), ringway.address().port());
+    let told = explained(&ringway, &["GET", &format!("{base}/paged")]);
+    assert_eq!((&told["reason"], &told["status"]), (&"maintenance".into(), &503.into()));
+    let response = &told["response"];
+    assert_eq!((&response["is_maintenance_page"], &response["is_error_page"]), (&true.into(), &false.into()));
+    assert_eq!(response["set_headers"], serde_json::json!([["Retry-After", "3600"]]));
+    let told = explained(&ringway, &["GET", &format!("{base}/plain")]);
+    let response = &told["response"];
+    assert_eq!((&response["is_maintenance_page"], &response["is_error_page"]), (&false.into(), &true.into()));
+    let preflight = ["-H", "Origin: https://app.example", "-H", "Access-Control-Request-Method: PUT"];
+    let told = explained(&ringway, &[&["OPTIONS", &format!("{base}/api")], &preflight[..]].concat());
+    let headers = told["response"]["set_headers"].to_string();
+    for field in [
+        r#"["Access-Control-Allow-Methods","PUT"]"#,
+        r#"["Access-Control-Max-Age","3600"]"#,
+        r#"["Access-Control-Allow-Origin","https://app.example"]"#,
+    ] {
+        assert!(headers.contains(field), "no {field} in {headers}");
+    }
+}
+
+#[test]
+fn the_group_of_a_client_is_told() {
+    let one = Backend::fixed("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\napp");
+    let two = Backend::fixed("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nother");
+    let other = format!(
+        "[[server_group]]\nname = \"other\"\n[[server_group.backend]]\naddress = \"{}\"\n",
+        two.address()
+    );
+    let shared = "path_prefix = \"/\"\nforward = { groups = [{ group = \"app\", weight = 50 }, { group = \"other\", \
+                  weight = 50 }], sticky = { timeout = \"1h\" } }";
+    let ringway = scenario(&one).table(&other).table(&rule("shared", 10, shared)).start();
+    let url = format!("{}://a.example:{}/", scheme(), ringway.address().port());
+    let groups = |told: &serde_json::Value| told["groups"].as_array().map_or(0, Vec::len);
+    let told = explained(&ringway, &["GET", &url]);
+    assert_eq!(groups(&told), 2);
+    assert!(told["why"].as_str().unwrap().contains("has no cookie SERVERGROUPID"), "{told}");
+    let told = explained(&ringway, &["GET", &url, "-H", "Cookie: SERVERGROUPID=0"]);
+    assert!(groups(&told) == 2 && told["why"].as_str().unwrap().contains("none of this process"), "{told}");
+    let response = Client::connect(ringway.address()).get("/");
+    let cookie = response.field("set-cookie").and_then(|cookie| cookie.split(';').next()).expect("a cookie");
+    let told = explained(&ringway, &["GET", &url, "-H", &format!("Cookie: {cookie}")]);
+    assert_eq!((groups(&told), &told["groups"][0]["name"]), (1, &response.text().into()));
+    assert_eq!(told["groups"][0]["percent"], 100);
+}

@@ -56,7 +56,9 @@ pub struct ResponseExplanation {
     pub rule: Option<String>,
     /// An error page takes the place of the content.
     pub is_error_page: bool,
-    /// Fields that the listener and rules write, and names of those that they take away.
+    /// The content is the page of `maintenance`.
+    pub is_maintenance_page: bool,
+    /// Fields that the listener, rules and their maintenance write, and names of those that they take away.
     pub set_headers: Vec<(String, String)>,
     pub removed_headers: Vec<String>,
 }

@@ -2,8 +2,50 @@
 
 use crate::control::explain::answer::GroupExplanation;
 use crate::control::explain::request::AskedRequest;
+use crate::net::clock::wall_now;
 use crate::policy::balance::Algorithm;
+use crate::policy::balance::cookies;
+use crate::snapshot::group::Availability;
 use crate::snapshot::group::Group;
+use crate::snapshot::rules::Targets;
+
+/// The groups that a request may go to, and why these.
+pub(super) struct Shares {
+    /// The index of each in the groups of the listener, with its share in per cent.
+    pub(super) percents: Vec<(usize, u32)>,
+    pub(super) why: String,
+}
+
+/// Shares by weight, or the one group that the client's cookie tells.
+pub(super) fn shares(asked: &AskedRequest<'_, '_>, targets: &Targets) -> Shares {
+    let total: u32 = targets.weights().map(|(_, weight)| weight).sum();
+    let by_weight = targets.weights().map(|(group, weight)| (group, weight * 100 / total.max(1))).collect();
+    let Some(cookie) = &targets.cookie else {
+        return Shares { percents: by_weight, why: "the rule forwards".to_owned() };
+    };
+    let is_up = |index: usize| {
+        let group = asked.listener.group(index);
+        group.is_some_and(|group| {
+            let (_, table) = group.table().load();
+            matches!(table.availability, Availability::Active | Availability::Standby)
+        })
+    };
+    let is_any_up = || targets.weights().any(|(index, weight)| weight > 0 && is_up(index));
+    let name = &cookie.name;
+    let brings_one = cookies::all(asked.head.headers, name).next().is_some();
+    let why = match targets.of_client(asked.head.headers, wall_now().as_secs() as u32) {
+        Some((index, _)) if is_up(index) || !is_any_up() => {
+            let why = format!("the rule forwards, to the group that the cookie {name} tells");
+            return Shares { percents: vec![(index, 100)], why };
+        }
+        Some(_) => format!("the rule forwards, by weight: the group of the cookie {name} is down"),
+        None if brings_one => {
+            format!("the rule forwards, by weight: this cookie {name} is too old, or none of this process")
+        }
+        None => format!("the rule forwards, by weight: the request has no cookie {name}"),
+    };
+    Shares { percents: by_weight, why }
+}
 
 /// Explains groups, each with its share of the requests.
 pub(super) fn explain(

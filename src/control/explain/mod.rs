@@ -14,6 +14,7 @@ mod response;
 use std::sync::Arc;
 
 use crate::control::explain::answer::Explanation;
+use crate::control::explain::answer::ResponseExplanation;
 use crate::control::explain::answer::RuleExplanation;
 use crate::control::explain::question::Question;
 use crate::control::explain::request::AskedRequest;
@@ -28,11 +29,11 @@ use crate::policy::router::target::split_target;
 use crate::policy::template::RequestValues;
 use crate::snapshot::Listener;
 use crate::snapshot::Snapshot;
+use crate::snapshot::maintenance::Maintenance;
 use crate::snapshot::rules::FinalAction;
 use crate::snapshot::rules::RouterMemory;
 use crate::snapshot::rules::Rule;
 use crate::snapshot::rules::Rules;
-use crate::snapshot::rules::Targets;
 
 /// Explains what becomes of a request.
 ///
@@ -192,7 +193,7 @@ fn acted(
         return;
     }
     if rule.maintenance.keeps_out(asked.client.address) {
-        return refuse(explanation, rule.maintenance.status(), "maintenance", "the rule is in maintenance");
+        return in_maintenance(&rule.maintenance, "the rule is in maintenance", explanation);
     }
     match &rule.last {
         FinalAction::Respond(response) => {
@@ -221,12 +222,11 @@ fn acted(
             explanation.why = "the rule redirects".to_owned();
         }
         FinalAction::Forward(targets) => {
-            let total: u32 = targets.weights().map(|(_, weight)| weight).sum();
-            let weights = targets.weights().map(|(group, weight)| (group, weight * 100 / total.max(1)));
-            explanation.groups = groups::explain(asked, weights);
+            let shares = groups::shares(asked, targets);
+            explanation.groups = groups::explain(asked, shares.percents.iter().copied());
             explanation.action = "forward".to_owned();
-            explanation.why = how_shared(targets);
-            if kept_out(asked, targets.weights().map(|(group, _)| group), explanation) {
+            explanation.why = shares.why;
+            if kept_out(asked, shares.percents.iter().map(|(group, _)| *group), explanation) {
                 return;
             }
             let (mut target, mut host) = (Vec::new(), Vec::new());
@@ -260,28 +260,35 @@ fn besides(rule: &Rule) -> Vec<String> {
 
 /// Explains what a browser is told that asks for permission, if this is such a question.
 fn preflight(asked: &AskedRequest<'_, '_>, rule: &Rule, explanation: &mut Explanation) -> bool {
-    let question = rule.cors.as_ref().map(|cors| cors.question(asked.head.method, asked.head.headers));
-    match question {
-        None | Some(CorsQuestion::Request) => return false,
-        Some(CorsQuestion::Preflight { is_allowed: true }) => {
+    let Some(cors) = &rule.cors else { return false };
+    match cors.question(asked.head.method, asked.head.headers) {
+        CorsQuestion::Request => return false,
+        CorsQuestion::Preflight { is_allowed: true } => {
             explanation.action = "respond".to_owned();
             explanation.status = Some(204);
             explanation.reason = Some("cors_preflight".to_owned());
             explanation.why = "the rule says what pages of this origin may ask for (cors)".to_owned();
+            let mut response = ResponseExplanation::default();
+            cors.for_each_permission(|name, value| response.set_headers.push((text(name), text(value))));
+            explanation.response = Some(response);
         }
-        Some(CorsQuestion::Preflight { is_allowed: false }) => {
+        CorsQuestion::Preflight { is_allowed: false } => {
             refuse(explanation, 403, "cors_origin_denied", "the origin is none of allow_origins (cors)");
         }
     }
     true
 }
 
-/// How a rule that forwards chooses a group.
-fn how_shared(targets: &Targets) -> String {
-    match &targets.cookie {
-        Some(cookie) => format!("the rule forwards, to the group that the cookie {} tells", cookie.name),
-        None => "the rule forwards".to_owned(),
+/// Explains what a client gets in place of what is in maintenance.
+fn in_maintenance(maintenance: &Maintenance, why: &str, explanation: &mut Explanation) {
+    refuse(explanation, maintenance.status(), "maintenance", why);
+    let mut response = ResponseExplanation::default();
+    if let Some(terms) = &maintenance.terms {
+        response.is_maintenance_page = terms.page.is_some();
+        let seconds = terms.retry_after.iter().map(|seconds| ("Retry-After".to_owned(), seconds.clone()));
+        response.set_headers.extend(seconds);
     }
+    explanation.response = Some(response);
 }
 
 /// Explains what the client gets if one of these groups is in maintenance; true if all of them are.
@@ -301,7 +308,7 @@ fn kept_out(
     let Some(maintenance) = first else { return false };
     let why = format!("the server group \"{}\" is in maintenance", maintenance.switch.name);
     match is_whole {
-        true => refuse(explanation, maintenance.status(), "maintenance", &why),
+        true => in_maintenance(maintenance, &why, explanation),
         false => explanation.why = format!("{}; {why}", explanation.why),
     }
     is_whole

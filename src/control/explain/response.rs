@@ -36,13 +36,16 @@ pub(super) fn explain(
         let field = Field::new(name.as_bytes(), value.as_bytes());
         headers.push(field).map_err(|_| "there are too many headers of the response".to_owned())?;
     }
-    let mut response = ResponseExplanation { status, ..ResponseExplanation::default() };
+    // An answer of our own may have brought fields along.
+    let mut response = explanation.response.take().unwrap_or_default();
+    response.status = status;
     let taking = if is_upstream { taking_rule(asked, (status, &headers), &mut response) } else { None };
     let replacement = taking.and_then(|rule| rule.respond.as_ref());
     if let Some(replacement) = replacement {
         response.status = replacement.status;
     }
-    let can_have_page = explanation.action == "refuse" || (is_upstream && replacement.is_none());
+    let can_have_page = (explanation.action == "refuse" && !response.is_maintenance_page)
+        || (is_upstream && replacement.is_none());
     response.is_error_page = can_have_page
         && http
             .responses

@@ -37,7 +37,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Err(usage) => {
             if let Some(fix) = habits::fix(&usage) {
                 let said = usage.to_string();
-                log_line(&format!("{}\nhelp: {fix}", said.lines().next().unwrap_or_default()));
+                let mistake = said.split("\n\n").next().unwrap_or_default();
+                log_line(&format!("{mistake}\nhelp: {fix}"));
                 return Exit::Usage;
             }
             // Help goes to stdout and is a success, everything else is wrong usage.

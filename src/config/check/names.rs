@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::HashMap;
+use std::net::IpAddr;
 
 use serde_json::Value as Json;
 
@@ -77,12 +78,24 @@ impl<'n> Names<'n> {
     fn fix(&self, name: &str) -> String {
         let left = self.suggestions.get();
         self.suggestions.set(left.saturating_sub(1));
+        if self.table == "[[ip_group]]" && name.parse::<IpAddr>().is_ok() {
+            return ADDRESSES.to_owned();
+        }
         let candidates = if left == 0 { &[] } else { self.names.as_slice() };
         match nearest(name, candidates) {
             Some(near) => format!("did you mean \"{near}\"?"),
             None => format!("add {} with name = \"{name}\"", self.table),
         }
     }
+}
+
+/// What to do about an address where names are wanted.
+const ADDRESSES: &str = "list the address in the entries of an [[ip_group]], and write the name of that";
+
+/// Whether it is a network, or an address that cannot be a name.
+fn is_network(value: &raw::Value) -> bool {
+    let raw::Kind::Text(text) = &value.kind else { return false };
+    text.contains(['/', ':']) && text.split('/').next().is_some_and(|text| text.parse::<IpAddr>().is_ok())
 }
 
 /// A list of names, each with its place.
@@ -108,7 +121,13 @@ impl Kind for NameList {
         }
         let parsed: Vec<_> = values
             .iter()
-            .filter_map(|value| Some((Name.parse(key, value, report)?, value.location)))
+            .filter_map(|value| {
+                if is_network(value) {
+                    report.error(value.location, format!("`{key}` takes names, not addresses"), ADDRESSES);
+                    return None;
+                }
+                Some((Name.parse(key, value, report)?, value.location))
+            })
             .collect();
         (parsed.len() == values.len()).then_some(parsed)
     }

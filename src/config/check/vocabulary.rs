@@ -171,16 +171,25 @@ const FOREIGN_KEYS: [(&str, &str); 99] = [
 ];
 
 /// The same where a word means something in one table that it does not mean elsewhere.
-const FOREIGN_HERE: [(&str, &str, &str); 13] = [
+const FOREIGN_HERE: [(&str, &str, &str); 18] = [
     ("[[ca]]", "cert", "write bundle"),
     ("[[certificate]]", "cert", "write chain"),
     ("[[listener]]", "keepalive_timeout", "write idle_timeout"),
+    (
+        "[[listener]]",
+        "limit",
+        "write requests_per_second, or per_client = { requests_per_second = 20, burst = 40 }",
+    ),
+    ("[[listener]]", "maintenance", "it belongs to [[server_group]] or [[rule]]"),
     ("[[listener]]", "port", "it is part of the address: write address = \"0.0.0.0:8080\""),
     ("[[listener]]", "timeout", "write idle_timeout, client_header_timeout or client_body_timeout"),
     ("[[rule]]", "access_log", "write log = \"off\", \"errors\" or \"all\""),
     ("[[rule]]", "client_max_body_size", "write max_body_bytes = \"10MiB\""),
+    ("[[rule]]", "max_connections", "it belongs to [[server_group.backend]], [[listener]] or [process]"),
+    ("[[rule]]", "per_client", "write limit = { per_client_requests_per_second = 10, burst = 20 }"),
     ("[[rule]]", "proxy_read_timeout", "write response_timeout, or tunnel_idle_timeout for WebSocket"),
     ("[[rule]]", "timeout", "write response_timeout, client_body_timeout or tunnel_idle_timeout"),
+    ("[[server_group]]", "max_connections", "write it in each [[server_group.backend]]"),
     ("[[server_group]]", "timeout", "write connect_timeout or response_timeout"),
     ("[[server_group.backend]]", "host", "it is part of the address: write address = \"10.0.0.1:8080\""),
     ("[[server_group.backend]]", "name", "a backend is known by its address"),
@@ -346,6 +355,8 @@ mod tests {
             ("Gzip", "[[listener]]", &["compression"], "write compression = true"),
             ("connect_timeout", "[[listener]]", &["idle_timeout"], "it belongs to [[server_group]]"),
             ("port", "[[server_group.backend]]", &["address"], "it is part of the address"),
+            ("max_connections", "[[server_group]]", &["keepalive_connections"], "write it in each"),
+            ("maintenance", "[[listener]]", &["name"], "it belongs to [[server_group]] or [[rule]]"),
             ("timeout", "[[server_group]]", &["drain_timeout"], "write connect_timeout or response_timeout"),
             ("quux", "[[listener]]", &["compression"], "valid keys: compression"),
         ] {

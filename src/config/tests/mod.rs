@@ -6,6 +6,7 @@ mod limits;
 mod listener;
 mod process;
 mod response_headers;
+mod rule;
 mod server_group;
 mod tls;
 

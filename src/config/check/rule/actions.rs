@@ -347,6 +347,12 @@ fn action(key: &str, raw: &raw::Value, report: &mut Report) -> Option<Placed> {
         "redirect" => {
             targets::redirect(key, raw, report).map(|(one, wanted)| with((Action::Redirect(one), wanted)))
         }
+        "group" if matches!(raw.kind, raw::Kind::Array(_)) => {
+            let help =
+                "write forward = [{ group = \"app\", weight = 50 }, …] to share requests between several";
+            report.error(raw.location, "`group` names one group", help);
+            None
+        }
         "group" => {
             let name = Name.parse(key, raw, report)?;
             Some(plain(Action::Forward(

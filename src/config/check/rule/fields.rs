@@ -74,6 +74,11 @@ pub(crate) fn edit(
     report: &mut Report,
 ) -> Option<HeaderEdit> {
     let operation = key.replacen(FOR_RESPONSES, "", 1);
+    if matches!(raw.kind, raw::Kind::Array(_)) {
+        let help = format!("write actions = [{{ {key} = {{ … }} }}, {{ {key} = {{ … }} }}] for several");
+        report.error(raw.location, format!("`{key}` is about one header"), help);
+        return None;
+    }
     let raw::Kind::Table(table) = &raw.kind else {
         let example = match operation.as_str() {
             "remove_header" => "a table such as { name = \"x-debug\" }",
@@ -114,6 +119,23 @@ pub(crate) fn edit(
     })
 }
 
+/// What nginx (`$name`) and HAProxy (`%[…]`) would put a value in the place of, or redirects of ours (`${…}`).
+fn foreign_variable(text: &str) -> Option<&str> {
+    let starts = text.match_indices(['$', '%']).map(|(start, _)| &text[start..]);
+    let mut variables = starts.filter_map(|rest| {
+        let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let name = rest.strip_prefix('$').filter(|name| name.starts_with(|c: char| c.is_ascii_alphabetic()));
+        let end = match name {
+            Some(name) => 1 + name.find(|c| !is_word(c)).unwrap_or(name.len()),
+            None if rest.starts_with("${") => rest.find('}')? + 1,
+            None if rest.starts_with("%[") => rest.find(']')? + 1,
+            None => return None,
+        };
+        rest.get(..end)
+    });
+    variables.next()
+}
+
 fn value(raw: &raw::Value, report: &mut Report) -> Option<FieldSource> {
     let table = match &raw.kind {
         raw::Kind::Text(text) => {
@@ -123,6 +145,11 @@ fn value(raw: &raw::Value, report: &mut Report) -> Option<FieldSource> {
                     "it is sent in a header: up to 1024 ASCII characters, no line ends, no space at its ends";
                 report.error(raw.location, "`value` cannot be sent as it is", help);
                 return None;
+            }
+            if let Some(variable) = foreign_variable(text) {
+                let message = format!("`value` has \"{variable}\", which is sent as it stands here");
+                let help = "values of headers have no variables: write { system = \"client_ip\" } or { header = \"…\" }";
+                report.warning(raw.location, message, help);
             }
             return Some(FieldSource::Literal(text.clone()));
         }

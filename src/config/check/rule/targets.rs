@@ -59,8 +59,11 @@ pub(super) fn redirect(
     let query = texts.optional("query", read("query"))?;
     let captures = texts.captures;
     if status_keeps_everything((&protocol, port), (&host, &path, &query)) {
-        let message = format!("`{key}` leads a client to where it came from");
-        report.error(raw.location, message, "give it another protocol, host, port, path or query");
+        // An unknown key may be meant to say where it leads.
+        if table.entries.iter().all(|entry| KEYS.contains(&entry.key.as_str())) {
+            let message = format!("`{key}` leads a client to where it came from");
+            report.error(raw.location, message, "give it another protocol, host, port, path or query");
+        }
         return None;
     }
     let redirect = Redirect { status, protocol, host, port, path, query };
@@ -145,6 +148,8 @@ pub(super) fn strip_prefix(key: &str, raw: &raw::Value, report: &mut Report) -> 
     Some(RewritePath::StripPrefix(text.to_owned()))
 }
 
+const VARIABLES: &str = "variables are ${protocol}, ${host}, ${port}, ${path}, ${query} and ${1} to ${9}";
+
 struct Templates<'r> {
     captures: usize,
     report: &'r mut Report,
@@ -160,6 +165,7 @@ impl Templates<'_> {
         let problem = match Template::parse(text) {
             Ok(template) => match self.problem(key, &template) {
                 None => {
+                    self.warn_of_bare(key, (text, raw.location));
                     self.captures = self.captures.max(template.max_capture());
                     return Some(Some(template));
                 }
@@ -170,9 +176,30 @@ impl Templates<'_> {
                 format!("has an unknown variable \"{}\"", word.escape_debug())
             }
         };
-        let help = "variables are ${protocol}, ${host}, ${port}, ${path}, ${query} and ${1} to ${9}";
-        self.report.error(raw.location, format!("`{key}` {problem}"), help);
+        self.report.error(raw.location, format!("`{key}` {problem}"), VARIABLES);
         None
+    }
+
+    /// Warns of `$1` and `$uri`, as nginx writes them.
+    fn warn_of_bare(&mut self, key: &str, (text, location): (&str, Location)) {
+        let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let names =
+            text.split('$').skip(1).map(|rest| rest.split(|c| !is_word(c)).next().unwrap_or_default());
+        if let Some(name) = names.into_iter().find(|name| !name.is_empty()) {
+            let message = format!("`{key}` has \"${name}\", which is sent as it stands here");
+            let help = match name {
+                "host" | "http_host" | "server_name" => "write ${host}".to_owned(),
+                "scheme" => "write ${protocol}".to_owned(),
+                "server_port" => "write ${port}".to_owned(),
+                "uri" | "request_uri" | "document_uri" => "write ${path}, and ${query} in `query`".to_owned(),
+                "args" | "query_string" | "is_args" => "write ${query} in `query`".to_owned(),
+                _ if name.len() == 1 && name.starts_with(|c: char| ('1'..='9').contains(&c)) => {
+                    format!("write ${{{name}}}")
+                }
+                _ => VARIABLES.to_owned(),
+            };
+            self.report.warning(location, message, help);
+        }
     }
 
     fn problem(&self, key: &str, template: &Template) -> Option<String> {

@@ -28,6 +28,11 @@ pub(crate) fn write_files() -> (TempDir, Vec<PathBuf>) {
 fn make_files(folder: &Path) {
     let self_signed = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 9";
     openssl(folder, &format!("{self_signed} -subj /CN=localhost -keyout site.key -out site.crt"));
+    for site in ["shop", "blog", "docs"] {
+        let names = format!("-addext subjectAltName=DNS:{site}.example.com,DNS:www.{site}.example.com");
+        let files = format!("-keyout {site}.key -out {site}.crt");
+        openssl(folder, &format!("{self_signed} -subj /CN={site}.example.com {names} {files}"));
+    }
     openssl(folder, &format!("{self_signed} -subj /CN=clients -keyout clients-ca.key -out clients-ca.crt"));
     openssl(
         folder,

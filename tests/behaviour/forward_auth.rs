@@ -217,3 +217,22 @@ fn a_client_that_leaves_ends_the_question() {
         assert_eq!(backend.requests(), 0);
     }
 }
+
+/// Maintenance keeps out clients that are forwarded to a group, and the service of a rule is none.
+#[test]
+fn a_service_in_maintenance_is_asked_all_the_same() {
+    Pair::each(|pair| {
+        let backend = pair.backend(|exchange| exchange.respond(200, b"app"));
+        let auth = pair.backend(judge);
+        let ringway = pair
+            .scenario(&backend)
+            .table(&auth_group(auth.address(), protocol(pair), "maintenance = { enabled = true }"))
+            .table(&asking("response_headers = [\"x-user\"]"))
+            .start();
+        let mut client = pair.connect(ringway.address());
+        let call = client.begin(Ask::get("/a").fields(&[("authorization", "good")]));
+        assert_eq!(client.response(call).status, 200);
+        assert_eq!(client.get("/a").status, 401);
+        assert_eq!(auth.requests(), 2);
+    });
+}

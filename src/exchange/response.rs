@@ -1,5 +1,6 @@
 //! The response on its way out: interim responses and the head.
 
+use std::io::Write;
 use std::pin::pin;
 
 use arrayvec::ArrayVec;
@@ -84,15 +85,15 @@ pub(super) async fn relay(
                 return Ok(Relayed::Whole(end));
             }
             HeadStep::ErrorPage(status) => {
-                let is_read = Box::pin(discard(reader, attempt)).await?;
+                let is_read = Box::pin(discard(reader, attempt)).await;
                 return Ok(Relayed::ErrorPage { status, is_read });
             }
             HeadStep::Replaced(rule) => {
-                let is_read = Box::pin(discard(reader, attempt)).await?;
+                let is_read = Box::pin(discard(reader, attempt)).await;
                 return Ok(Relayed::Replaced { rule, is_read });
             }
             HeadStep::Retried(other) => {
-                let is_read = Box::pin(discard(reader, attempt)).await?;
+                let is_read = Box::pin(discard(reader, attempt)).await;
                 return Ok(Relayed::Retried { other, is_read });
             }
             HeadStep::Malformed(word) => return Err(UpstreamError::BadResponse(word).into()),
@@ -101,17 +102,19 @@ pub(super) async fn relay(
     Err(UpstreamError::BadResponse("too_many_interim_responses").into())
 }
 
-/// Drops content that is at hand, and tells whether that was all. More is not worth the wait.
-async fn discard(reader: &mut ResponseReader<'_>, attempt: &Attempt<'_>) -> Result<bool, ExchangeError> {
+/// Drops content that is at hand, and tells whether that was all. More is not worth the wait, and what is wrong with it
+/// concerns the connection only.
+async fn discard(reader: &mut ResponseReader<'_>, attempt: &Attempt<'_>) -> bool {
     let mut left = MAX_DISCARDED;
     while left > 0 && reader.has_more() {
-        let piece = reader.body(&attempt.worker.buffers, attempt.read_timeout(), left).await?;
-        if piece.finished {
-            return Ok(true);
+        let piece = reader.body(&attempt.worker.buffers, attempt.read_timeout(), left).await;
+        match piece {
+            Ok(piece) if piece.finished => return true,
+            Ok(piece) => left = left.saturating_sub(piece.bytes.map_or(0, |bytes| bytes.len())),
+            Err(_) => return false,
         }
-        left = left.saturating_sub(piece.bytes.map_or(0, |bytes| bytes.len()));
     }
-    Ok(false)
+    false
 }
 
 fn act_on_head(
@@ -196,6 +199,7 @@ fn pass_head_on(
 ) -> HeadStep {
     let dates = attempt.worker.dates.borrow();
     let (cookies, group_cookie);
+    let mut digits = ArrayVec::<u8, 20>::new();
     let mut added = Added::new();
     if page.is_some() {
         head.headers.retain(|field| !describes_content(field));
@@ -235,6 +239,11 @@ fn pass_head_on(
     }
     if let Some(page) = page {
         added.push((&b"Content-Type"[..], page.content_type.as_bytes()));
+        if facts.is_to_head {
+            // What GET would get (RFC 9110 §8.6). Else it is written as framing.
+            let _ = write!(digits, "{}", page.content.len());
+            added.push((&b"Content-Length"[..], &digits));
+        }
     }
     let length = page.map_or(facts.length, |page| BodyLength::Exact(page.content.len() as u64));
     let (added, replaced) = (&added[..], &replaced[..]);

@@ -18,9 +18,9 @@ use crate::snapshot::error_pages::PageContent;
 use crate::snapshot::responses::CompiledResponseRule;
 use crate::worker::Worker;
 
-/// Fields that a response can be given: the date, the cookies of stickiness, `Via`, the type of a page, those of CORS, and
-/// what edits write.
-pub(super) const MAX_ADDED: usize = 5 + MAX_CORS_FIELDS + MAX_WRITTEN;
+/// Fields that a response can be given: the date, the cookies of stickiness, `Via`, type and length of a page, those of CORS,
+/// and what edits write.
+pub(super) const MAX_ADDED: usize = 6 + MAX_CORS_FIELDS + MAX_WRITTEN;
 
 /// Names and values to write behind those of a head.
 pub(super) type Added<'a> = ArrayVec<(&'a [u8], &'a [u8]), MAX_ADDED>;

@@ -215,8 +215,11 @@ impl<'c> ResponseReader<'c> {
             self.connection.idle_limit.set(Some(limit));
         }
         let upgrade = head.headers.find(KnownName::Upgrade).map(|field| field.value);
-        let facts =
-            ResponseFacts { length: framing.body_length(), upgrade: upgrade.filter(|_| options.upgrade) };
+        let facts = ResponseFacts {
+            is_to_head: self.request_was_head,
+            length: framing.body_length(),
+            upgrade: upgrade.filter(|_| options.upgrade),
+        };
         options.remove_hop_by_hop(head.headers, None);
         let taken = take(&mut head, &facts);
         drop(headers);

@@ -42,6 +42,8 @@ pub struct PieceFraming<'r> {
 
 /// What a response head says about the message it begins.
 pub struct ResponseFacts<'b> {
+    /// The request was HEAD, so that no content follows.
+    pub is_to_head: bool,
     pub length: BodyLength,
     /// The protocol of a 101 (RFC 9110 §7.8).
     pub upgrade: Option<&'b [u8]>,

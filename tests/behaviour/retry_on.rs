@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::support::{Ask, Backend, Content, Pair, Scenario, log_entries};
+use crate::support::{Ask, Backend, Client, Content, Pair, Scenario, log_entries};
 
 /// A group of two backends: one that always answers with this status, and one that echoes the content.
 fn two(pair: Pair, status: u16, lines: &str) -> (Backend, Backend, Scenario) {
@@ -149,4 +149,22 @@ fn a_client_that_sticks_to_a_backend_gets_what_that_says() {
     for _ in 0..5 {
         assert_eq!(client.get("/").status, first);
     }
+}
+
+/// What is wrong with the content of a response that nobody gets is nobody's concern.
+#[test]
+fn a_broken_response_is_tried_again_like_a_whole_one() {
+    let broken =
+        Backend::fixed("HTTP/1.1 503 Service Unavailable\r\nTransfer-Encoding: chunked\r\n\r\nno chunk\r\n");
+    let good = Backend::fixed("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood");
+    let scenario = Scenario::of(&broken).backend(good.address()).group("retry_on = [503]");
+    let scenario = scenario.group_table("[server_group.passive_check]\nconsecutive_failures = 0");
+    let ringway = scenario.start();
+    let mut client = Client::connect(ringway.address());
+    for _ in 0..4 {
+        client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        let answer = client.read_response();
+        assert_eq!((answer.status, answer.text()), (200, "good".to_owned()));
+    }
+    assert!(broken.requests() >= 1);
 }

@@ -357,6 +357,7 @@ impl<'s> ResponseReader<'s> {
         }
         let end = text.windows(4).position(|part| part == b"\r\n\r\n").ok_or(cut)? + 4;
         let facts = ResponseFacts {
+            is_to_head: self.request_was_head,
             length: self.length(status, &headers),
             upgrade: tunnel.map(|_| &b"websocket"[..]),
         };

@@ -183,7 +183,7 @@ impl Rules {
 /// What a worker searches rules with, kept from one request to the next.
 #[derive(Default)]
 pub struct RouterMemory {
-    /// By the rules that it is for, those used last at the end.
+    /// By the rules that it is for, those used most near the beginning. No more than the snapshots in use have.
     scratches: Vec<(u64, Scratch)>,
     /// A path in its one spelling.
     pub path: Vec<u8>,
@@ -193,8 +193,8 @@ pub struct RouterMemory {
     pub host: Vec<u8>,
 }
 
-/// Rules whose memory a worker keeps: listeners with rules are few.
-const MAX_KEPT: usize = 16;
+/// Places among which it makes no difference which one it is.
+const FOUND_SOON: usize = 8;
 
 impl RouterMemory {
     /// The first rule that takes a request.
@@ -209,20 +209,51 @@ impl RouterMemory {
 
     /// What rules are searched with.
     pub fn scratch(&mut self, rules: &Rules) -> &mut Scratch {
-        let place = self.scratches.iter().position(|(id, _)| *id == rules.id).unwrap_or_else(|| {
-            if self.scratches.len() == MAX_KEPT {
-                self.scratches.remove(0);
-            }
+        let known = self.scratches.iter().position(|(id, _)| *id == rules.id);
+        let place = known.unwrap_or_else(|| {
             self.scratches.push((rules.id, rules.router.scratch()));
             self.scratches.len() - 1
         });
-        &mut self.scratches[place].1
+        // Of many, those that are asked for often are found soon.
+        let sooner = if place < FOUND_SOON { place } else { place / 2 };
+        self.scratches.swap(place, sooner);
+        &mut self.scratches[sooner].1
+    }
+
+    /// Forgets what rules were searched with that another configuration may not have.
+    pub fn forget(&mut self) {
+        self.scratches.clear();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::headers::Headers;
+
+    /// Memory for rules is made once, however many listeners have some.
+    #[test]
+    fn what_rules_are_searched_with_is_kept() {
+        let rules: Vec<Rules> =
+            (0..40).map(|_| Rules::new(Router::new(&[]).unwrap(), Vec::new(), false)).collect();
+        let headers = Headers::new();
+        let facts = RoutingFacts {
+            host: b"",
+            path: b"/",
+            query: b"",
+            method: b"GET",
+            headers: &headers,
+            source: "192.0.2.1".parse().unwrap(),
+        };
+        let mut memory = RouterMemory::default();
+        for _ in 0..3 {
+            assert!(rules.iter().all(|rules| memory.find(rules, &facts).is_none()));
+            let known: std::collections::HashSet<u64> = memory.scratches.iter().map(|(id, _)| *id).collect();
+            assert_eq!((memory.scratches.len(), known.len()), (40, 40));
+        }
+        memory.forget();
+        assert!(memory.scratches.is_empty());
+    }
 
     #[test]
     fn groups_share_by_weight() {

@@ -186,6 +186,7 @@ impl Worker {
             let (generation, snapshot) = self.publication.load();
             self.generation.set(generation);
             self.snapshot.replace(SnapshotRef::new(snapshot));
+            self.router.borrow_mut().forget();
         }
         self.snapshot.borrow().clone()
     }

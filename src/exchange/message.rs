@@ -80,6 +80,15 @@ pub(super) fn client<'a, 'b: 'a>(
     }
 }
 
+/// The host that rules compare: for a request that names none, the one that the listener has for such. What backends get
+/// can still be that of their group.
+pub(super) fn host_for_rules<'a>(client: &Client<'a>, origin: &Origin<'a>) -> &'a [u8] {
+    match client.host {
+        b"" => origin.http.default_host.as_ref().map_or(b"", |host| host.as_bytes()),
+        host => host,
+    }
+}
+
 /// The host that is asked for: that of the target, else of the Host field. Empty if the client named none, as HTTP/1.0
 /// allows.
 fn host<'a>(head: &RequestHead<'_, 'a>) -> &'a [u8] {

@@ -44,7 +44,7 @@ impl Changes<'_> {
     /// Whether a field of the client's own must not pass.
     #[inline]
     fn withhold(&self, name: &[u8]) -> bool {
-        self.edits.is_some_and(|edits| edits.withholds(name))
+        self.edits.is_some_and(|edits| edits.withholds_from_backends(name))
             || self.gates.is_some_and(|gates| gates.withholds(name))
             || self.marks.is_some_and(|marks| marks.withholds(name))
     }
@@ -90,8 +90,14 @@ pub(super) fn prepare(
     if hides_cookie {
         write_other_cookies(head.headers, hidden, &mut scratch, &mut writer);
     }
-    forwarded.for_each_added(head.headers, client, &mut scratch, |name, value| writer.field(name, value));
-    if let Some(edits) = changes.edits {
+    let edits = changes.edits;
+    forwarded.for_each_added(head.headers, client, &mut scratch, |name, value| {
+        // A rule has the last word, also about what is added for all.
+        if edits.is_none_or(|edits| !edits.withholds(name)) {
+            writer.field(name, value);
+        }
+    });
+    if let Some(edits) = edits {
         let sources = origin.system_sources();
         let system = |value: SystemValue, out: &mut Vec<u8>| value.write(client, sources, out);
         edits.for_each_written(head.headers, &mut scratch, system, |name, value| writer.field(name, value));

@@ -2,6 +2,7 @@
 
 use crate::exchange::message::Origin;
 use crate::exchange::message::Request;
+use crate::exchange::message::host_for_rules;
 use crate::policy::forwarded::Client;
 use crate::policy::router::RoutingFacts;
 use crate::policy::router::normalize::is_normal;
@@ -26,7 +27,7 @@ pub(super) fn candidates(
     // What has no spelling is refused where rules for requests ask for paths, and else passes as it came.
     let is_respelled = asked.normalizes && !is_normal(path) && normalize(path, &mut spelled).is_ok();
     let facts = RoutingFacts {
-        host: &host_name(client.host),
+        host: &host_name(host_for_rules(client, origin)),
         path: if is_respelled { &spelled } else { path },
         query,
         method: request.head.method.as_bytes(),

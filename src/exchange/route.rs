@@ -4,6 +4,7 @@ use crate::exchange::group_stickiness;
 use crate::exchange::group_stickiness::ChosenGroup;
 use crate::exchange::message::Origin;
 use crate::exchange::message::Request;
+use crate::exchange::message::host_for_rules;
 use crate::net::buffer::Buffer;
 use crate::policy::forwarded::Client;
 use crate::policy::redirect::RequestedUrl;
@@ -79,7 +80,7 @@ fn routed(
     memory: &mut RouterMemory,
 ) -> Result<Route, Reason> {
     if let Some(to) = &origin.http.redirect_to
-        && let Some(action) = redirect_to(to, request, client, worker)?
+        && let Some(action) = redirect_to(to, request, host_for_rules(client, origin), worker)?
     {
         return Ok(Route { rule: None, action });
     }
@@ -104,14 +105,14 @@ fn routed(
 fn redirect_to(
     to: &RedirectTo,
     request: &Request<'_, '_>,
-    client: &Client<'_>,
+    host: &[u8],
     worker: &Worker,
 ) -> Result<Option<RouteAction>, Reason> {
     let target = request.head.target.path_and_query;
     if to.spares(target) {
         return Ok(None);
     }
-    let host = host_name(client.host);
+    let host = host_name(host);
     if !to.hosts.contain(&host) {
         return Err(Reason::Misdirected);
     }
@@ -143,7 +144,7 @@ fn by_rules(
     // Taken out while the memory is searched with.
     let normalized = std::mem::take(&mut memory.path);
     let is_respelled = !normalized.is_empty();
-    let host = host_name(client.host);
+    let host = host_name(host_for_rules(client, origin));
     let facts = RoutingFacts {
         host: &host,
         path: if is_respelled { &normalized } else { path },
@@ -180,14 +181,14 @@ impl Asking<'_, '_, '_> {
         match &rule.last {
             FinalAction::Respond(_) => Ok(RouteAction::Respond),
             FinalAction::Redirect(redirect) => {
-                let names_host = redirect.host.is_some() || rule.knows_host;
+                let names_host = redirect.host.is_some() || rule.knows_host && !self.facts.host.is_empty();
                 if !names_host && !self.origin.http.certified_hosts.contain(self.facts.host) {
                     return Err(Reason::Misdirected);
                 }
                 let captures = self.captures(memory);
                 let asked = RequestedUrl {
                     protocol: if self.client.scheme == "https" { UrlScheme::Https } else { UrlScheme::Http },
-                    authority: self.client.host,
+                    authority: host_for_rules(self.client, self.origin),
                     values: self.values(&captures),
                 };
                 let mut location = worker.buffers.small();
@@ -235,7 +236,7 @@ impl Asking<'_, '_, '_> {
 }
 
 /// Writes a path in its one spelling with the query that came, as it came.
-fn write_target(path: &[u8], target: &[u8], out: &mut Vec<u8>) {
+pub(super) fn write_target(path: &[u8], target: &[u8], out: &mut Vec<u8>) {
     let (before, _) = split_target(target);
     out.clear();
     out.extend_from_slice(path);

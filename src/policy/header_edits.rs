@@ -6,6 +6,7 @@ use std::io::Write;
 
 use crate::http::headers::Field;
 use crate::http::headers::Headers;
+use crate::http::headers::same_for_backends;
 use crate::policy::connection_values::ConnectionValues;
 use crate::policy::forwarded::Client;
 use crate::policy::identity::Fact;
@@ -47,6 +48,16 @@ impl HeaderEdit {
             | HeaderEdit::Set(name, _)
             | HeaderEdit::Append(name, _)
             | HeaderEdit::Remove(name) => name,
+        }
+    }
+
+    /// The name of the field whose value it writes.
+    pub fn source_header(&self) -> Option<&str> {
+        match self {
+            HeaderEdit::Insert(_, FieldSource::Header(name))
+            | HeaderEdit::Set(_, FieldSource::Header(name))
+            | HeaderEdit::Append(_, FieldSource::Header(name)) => Some(name),
+            _ => None,
         }
     }
 
@@ -189,6 +200,11 @@ impl HeaderEdits {
         self.withheld.iter().any(|withheld| withheld.as_bytes().eq_ignore_ascii_case(name))
     }
 
+    /// Whether a field of a request must not pass because a backend could take it for one of these.
+    pub fn withholds_from_backends(&self, name: &[u8]) -> bool {
+        self.withheld.iter().any(|withheld| same_for_backends(name, withheld.as_bytes()))
+    }
+
     /// Calls `write` with each field to write behind those that passed. `headers` are the fields as they came;
     /// `system` appends a system-defined value to `scratch`.
     pub fn for_each_written(
@@ -207,9 +223,10 @@ impl HeaderEdits {
                 continue;
             }
             match &field.value {
+                FieldSource::Literal(text) if text.is_empty() => {}
                 FieldSource::Literal(text) => write(field.name.as_bytes(), text.as_bytes()),
                 FieldSource::Header(name) => {
-                    if let Some(other) = find(name) {
+                    if let Some(other) = find(name).filter(|other| !other.value.is_empty()) {
                         write(field.name.as_bytes(), other.value);
                     }
                 }

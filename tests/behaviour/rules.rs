@@ -32,6 +32,7 @@ fn every_condition_tells_requests_apart() {
     let rules = [
         named("host", 10, "host = \"one.example\""),
         named("hosts", 11, "host = [\"*.two.example\", \"~^shop[0-9]+\\\\.example$\"]"),
+        named("dot", 12, "host = \"three.example.\""),
         named("path", 20, "path = \"/exact\""),
         named("pattern", 21, "path = \"/images/*.p?g\""),
         named("case", 22, "path = \"~*^/CASE/\""),
@@ -52,6 +53,13 @@ fn every_condition_tells_requests_apart() {
     for (head, expected) in [
         ("GET / HTTP/1.1\nHost: one.example", "host"),
         ("GET / HTTP/1.1\nHost: ONE.example:8080", "host"),
+        // A dot at the end changes nothing about a host.
+        ("GET / HTTP/1.1\nHost: one.example.", "host"),
+        ("GET http://One.Example.:80/ HTTP/1.1\nHost: x", "host"),
+        ("GET / HTTP/1.1\nHost: a.two.example.", "hosts"),
+        ("GET / HTTP/1.1\nHost: shop1.example.:8080", "hosts"),
+        ("GET / HTTP/1.1\nHost: three.example", "dot"),
+        ("GET / HTTP/1.1\nHost: three.example.", "dot"),
         ("GET http://one.example/ HTTP/1.1\nHost: x", "host"),
         ("GET / HTTP/1.1\nHost: xone.example", "none"),
         ("GET / HTTP/1.1\nHost: a.b.two.example", "hosts"),
@@ -325,4 +333,71 @@ fn trailers_cannot_stand_for_headers_that_a_rule_sets() {
             assert_eq!(String::from_utf8(client.response(call).body).unwrap(), expected);
         }
     });
+}
+
+/// Backends that make variables of names take `x_user` for `x-user`.
+#[test]
+fn headers_that_are_set_pass_in_no_other_spelling() {
+    Pair::each(|pair| {
+        let backend = pair.backend(|exchange| {
+            let field = |name: &str| exchange.field(name).unwrap_or_else(|| "-".to_owned());
+            let names = ["x-user", "x_user", "x-internal", "x_internal", "x_kept", "x-empty"];
+            exchange.respond(200, names.map(field).join(" ").as_bytes())
+        });
+        let edits = rule(
+            "edits",
+            10,
+            "path = \"/\"\nset_header = { name = \"X-User\", value = \"edge\" }\n\
+             remove_header = { name = \"x-internal\" }\ninsert_header = { name = \"x-empty\", value = \"\" }\n\
+             group = \"app\"",
+        );
+        let ringway = pair.scenario(&backend).table(&edits).start();
+        let mut client = pair.connect(ringway.address());
+        let forged = ["x-user", "x_user", "x-internal", "x_internal", "x_kept"].map(|name| (name, "root"));
+        let call = client.begin(Ask::get("/").fields(&forged));
+        assert_eq!(String::from_utf8(client.response(call).body).unwrap(), "edge - - - root -");
+    });
+}
+
+/// What is written for all is not written beside what a rule writes.
+#[test]
+fn a_rule_has_the_last_word_about_the_request_id() {
+    let backend = Backend::echo_head();
+    let own = rule(
+        "own",
+        10,
+        "path = \"/own\"\nset_header = { name = \"X-Request-ID\", value = \"mine\" }\ngroup = \"app\"",
+    );
+    let scenario = Scenario::of(&backend).forwarded("x_request_id = true");
+    let ringway = scenario.table(&own).start();
+    for (path, ids) in [("/own", 1), ("/other", 1)] {
+        let (_, head) = answer(&ringway, &format!("GET {path} HTTP/1.1\nHost: x"));
+        assert_eq!(head.to_ascii_lowercase().matches("x-request-id:").count(), ids, "{head}");
+        assert_eq!(head.contains(": mine"), path == "/own", "{head}");
+    }
+}
+
+#[test]
+fn nobody_is_sent_to_no_host() {
+    let backend = Backend::echo_head();
+    let moved = rule("moved", 10, "host = \"*\"\npath = \"/moved\"\nredirect = { protocol = \"https\" }");
+    let ringway = Scenario::of(&backend).table(&moved).start();
+    assert_eq!(answer(&ringway, "GET /moved HTTP/1.1\nHost: x").0, 302);
+    assert_eq!(answer(&ringway, "GET /moved HTTP/1.0").0, 421);
+}
+
+/// What backends take a request for that names no host, rules do, too.
+#[test]
+fn rules_see_the_host_of_requests_that_name_none() {
+    let backend = Backend::echo_head();
+    let guard = rule("guard", 10, "host = \"test.example\"\nrespond = { code = 403 }");
+    let ringway = Scenario::of(&backend).listener("default_host = \"test.example\"").table(&guard).start();
+    for (head, expected) in [
+        ("GET / HTTP/1.0", 403),
+        ("GET / HTTP/1.0\nHost: test.example", 403),
+        ("GET / HTTP/1.0\nHost: other.example", 200),
+        ("GET / HTTP/1.0\nHost: ", 403),
+    ] {
+        assert_eq!(answer(&ringway, head).0, expected, "{head}");
+    }
 }

@@ -203,7 +203,7 @@ fn acted(
             explanation.why = "the rule has the answer".to_owned();
         }
         FinalAction::Redirect(redirect) => {
-            let names_host = redirect.host.is_some() || rule.knows_host;
+            let names_host = redirect.host.is_some() || rule.knows_host && !asked.host.is_empty();
             if !names_host && !http.certified_hosts.contain(&asked.host) {
                 let why =
                     "the redirect would repeat a host that neither a condition nor a certificate covers";

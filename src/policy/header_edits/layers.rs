@@ -65,9 +65,9 @@ impl<'e> EditLayers<'e> {
                 let value = match &field.value {
                     FieldSource::Literal(text) => Some(text.as_bytes()),
                     FieldSource::Header(other) => find(other.as_bytes()).map(|field| field.value),
-                    FieldSource::System(value) => system(*value).filter(|value| !value.is_empty()),
+                    FieldSource::System(value) => system(*value),
                 };
-                if let Some(value) = value {
+                if let Some(value) = value.filter(|value| !value.is_empty()) {
                     write(name, value);
                 }
             }

@@ -10,15 +10,17 @@ pub fn split_target(target: &[u8]) -> (&[u8], &[u8]) {
     (target.get(..end).unwrap_or_default(), target.get(end + 1..).unwrap_or_default())
 }
 
-/// A host as rules compare it: in lower case and without its port. Empty if it is longer than any.
+/// A host as rules compare it: in lower case, without its port, and without the dot at its end that names the root of all
+/// domains (RFC 1034 §3.1): servers take `www.example.com.` for `www.example.com`. Empty if it is longer than any.
 pub fn host_name(host: &[u8]) -> ArrayVec<u8, MAX_HOST_BYTES> {
     let end = match host.iter().rposition(|&byte| byte == b':') {
         // The colons of an IPv6 address stand in brackets.
         Some(colon) if !host.get(colon..).unwrap_or_default().contains(&b']') => colon,
         _ => host.len(),
     };
+    let host = host.get(..end).unwrap_or_default();
     let mut name = ArrayVec::new();
-    if name.try_extend_from_slice(host.get(..end).unwrap_or_default()).is_ok() {
+    if name.try_extend_from_slice(host.strip_suffix(b".").unwrap_or(host)).is_ok() {
         name.make_ascii_lowercase();
     }
     name
@@ -36,6 +38,8 @@ mod tests {
             ("[2001:DB8::1]:443", "[2001:db8::1]"),
             ("[2001:db8::1]", "[2001:db8::1]"),
             ("192.0.2.1:80", "192.0.2.1"),
+            ("www.example.com.", "www.example.com"),
+            ("WWW.example.com.:80", "www.example.com"),
             ("", ""),
         ] {
             assert_eq!(&host_name(host.as_bytes())[..], expected.as_bytes());

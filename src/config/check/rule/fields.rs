@@ -7,6 +7,7 @@ use crate::config::check::rule::texts;
 use crate::config::check::section::report_unknown;
 use crate::config::raw;
 use crate::config::report::Report;
+use crate::http::headers::same_for_backends;
 use crate::policy::header_edits::FieldSource;
 use crate::policy::header_edits::HeaderEdit;
 use crate::policy::header_edits::SYSTEM_VALUES;
@@ -98,7 +99,12 @@ pub(crate) fn edit(
         report.error(entry.value.location, format!("`name` {name:?} is no name of a header"), help);
         return None;
     }
-    let reserved = head.reserved().iter().find(|(reserved, _)| reserved.eq_ignore_ascii_case(name));
+    let is_reserved = |reserved: &str| match head {
+        // Some backends know no difference between `_` and `-`.
+        EditedHead::Request => same_for_backends(name.as_bytes(), reserved.as_bytes()),
+        EditedHead::Response => reserved.eq_ignore_ascii_case(name),
+    };
+    let reserved = head.reserved().iter().find(|(reserved, _)| is_reserved(reserved));
     if let Some((_, instead)) = reserved {
         report.error(entry.value.location, format!("`{name}` cannot be edited by rules"), *instead);
         return None;
@@ -162,6 +168,11 @@ fn value(raw: &raw::Value, report: &mut Report) -> Option<FieldSource> {
     match table.entries.as_slice() {
         [entry] if entry.key == "header" => {
             let name = texts::text("header", &entry.value, report)?;
+            if !is_token(name) {
+                let help = "ASCII letters, digits and any of !#$%&'*+-.^_`|~";
+                report.error(entry.value.location, format!("`header` {name:?} is no name of a header"), help);
+                return None;
+            }
             Some(FieldSource::Header(name.to_ascii_lowercase()))
         }
         [entry] if entry.key == "system" => {

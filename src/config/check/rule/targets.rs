@@ -134,6 +134,18 @@ pub(super) fn rewrite(key: &str, raw: &raw::Value, report: &mut Report) -> Optio
         (None, Some(prefix)) => Some(strip_prefix("strip_prefix", prefix, report)?),
         (None, None) => None,
     };
+    for (word, template) in [("path", read("path")), ("query", read("query"))] {
+        if let Some(raw::Value { kind: raw::Kind::Text(text), location }) = template
+            && text.contains('#')
+        {
+            report.error(
+                *location,
+                format!("`{word}` has a fragment, which no backend gets"),
+                "write %23 for a `#`",
+            );
+            return None;
+        }
+    }
     let wanted = TemplateNeeds { captures, location: raw.location };
     Some((Rewrite { host, path, query }, wanted))
 }
@@ -215,8 +227,8 @@ impl Templates<'_> {
             }
             "path" if text.contains('?') => Some("has a query: that goes into `query`".to_owned()),
             "host" if text.is_empty() || text.contains('/') => Some("is no host".to_owned()),
-            "host" if template.variables().any(|variable| variable == Variable::Query) => {
-                Some("takes its host from the query, which any client chooses".to_owned())
+            "host" if template.variables().any(|it| matches!(it, Variable::Query | Variable::Path)) => {
+                Some("takes its host from the URL, which any client chooses".to_owned())
             }
             _ => None,
         }

@@ -55,6 +55,8 @@ pub(super) fn host(key: &str, raw: &raw::Value, report: &mut Report) -> Option<T
         Some("is not a host: it has a scheme or a path")
     } else if text.contains(':') && !text.starts_with('[') {
         Some("has a port, without which hosts are compared")
+    } else if text == "." || text.ends_with("*.") {
+        Some("is no host: nothing stands in front of the dot")
     } else if text.bytes().any(|byte| !byte.is_ascii_graphic()) {
         Some("has characters that no host has")
     } else {
@@ -65,6 +67,8 @@ pub(super) fn host(key: &str, raw: &raw::Value, report: &mut Report) -> Option<T
         report.error(raw.location, format!("`{key}` \"{}\" {problem}", text.escape_debug()), help);
         return None;
     }
+    // A dot at the end of a host changes nothing about it.
+    let text = text.strip_suffix('.').unwrap_or(text);
     Some(TextTest::Pattern(Pattern::new(&text.to_ascii_lowercase())))
 }
 
@@ -82,7 +86,7 @@ pub(super) fn path(key: &str, raw: &raw::Value, report: &mut Report) -> Option<T
 
 pub(super) fn path_prefix(key: &str, raw: &raw::Value, report: &mut Report) -> Option<TextTest> {
     let text = text(key, raw, report)?;
-    if text.contains('*') {
+    if text.contains(['*', '?']) {
         let message = format!("`{key}` \"{}\" has a wildcard", text.escape_debug());
         report.error(raw.location, message, "a prefix needs none; for a pattern write `path`");
         return None;

@@ -9,9 +9,11 @@ use crate::exchange::forward::ForwardTo;
 use crate::exchange::local;
 use crate::exchange::message::Origin;
 use crate::exchange::message::Request;
+use crate::exchange::message::host_for_rules;
 use crate::exchange::record::Recording;
 use crate::exchange::request;
 use crate::exchange::response_edits::ResponseTerms;
+use crate::exchange::route;
 use crate::exchange::stickiness::StickyTarget;
 use crate::exchange::stream::Reply;
 use crate::exchange::stream::ReplyError;
@@ -60,9 +62,9 @@ pub(super) fn prepare(
     let is_secure = client.asks_by_https(head.headers);
     writer.field(b"X-Forwarded-Method", head.method.as_bytes());
     writer.field(b"X-Forwarded-Proto", if is_secure { b"https" } else { b"http" });
-    writer.field(b"X-Forwarded-Host", client.host);
-    writer.field(b"X-Forwarded-Uri", head.target.path_and_query);
+    writer.field(b"X-Forwarded-Host", host_for_rules(client, origin));
     let mut scratch = worker.scratch.borrow_mut();
+    writer.field(b"X-Forwarded-Uri", spelled_target(head.target.path_and_query, worker, &mut scratch));
     scratch.clear();
     // Writing to a vector cannot fail.
     let _ = std::io::Write::write_fmt(&mut *scratch, format_args!("{}", client.address));
@@ -94,6 +96,17 @@ pub(super) fn prepare(
         expects_continue: false,
         compression: None,
     }))
+}
+
+/// Path and query of a request that a rule has just taken, in the spelling that the rule saw: were the service asked about
+/// another one than backends get, it could be led to let pass what it does not mean to.
+fn spelled_target<'t>(target: &'t [u8], worker: &Worker, scratch: &'t mut Vec<u8>) -> &'t [u8] {
+    let memory = worker.router.borrow();
+    if memory.path.is_empty() {
+        return target;
+    }
+    route::write_target(&memory.path, target, scratch);
+    scratch
 }
 
 /// Asks, and gives the request the fields that the answer has for it. What is returned denies the request.

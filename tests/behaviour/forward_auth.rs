@@ -236,3 +236,29 @@ fn a_service_in_maintenance_is_asked_all_the_same() {
         assert_eq!(auth.requests(), 2);
     });
 }
+
+/// A service that lets all pass but `/a/secret` cannot be asked about another spelling than is served.
+#[test]
+fn the_service_is_asked_about_the_path_that_is_served() {
+    Pair::each(|pair| {
+        let backend = pair.backend(|exchange| {
+            let path = exchange.path();
+            exchange.respond(200, path.as_bytes())
+        });
+        let auth = pair.backend(|exchange| {
+            let uri = exchange.field("x-forwarded-uri").unwrap_or_default();
+            exchange.respond(if uri.starts_with("/a/secret") { 403 } else { 200 }, b"")
+        });
+        let ringway = pair
+            .scenario(&backend)
+            .table(&auth_group(auth.address(), protocol(pair), ""))
+            .table(&asking(""))
+            .start();
+        let mut client = pair.connect(ringway.address());
+        for path in ["/a/secret?x=%61", "/a//secret", "/a/%73ecret", "/a/b/../secret", "/./a/secret"] {
+            assert_eq!(client.get(path).status, 403, "{path}");
+        }
+        let answer = client.get("/a/./b?x=%61//");
+        assert_eq!((answer.status, answer.body.as_slice()), (200, &b"/a/b?x=%61//"[..]));
+    });
+}

@@ -135,6 +135,7 @@ pub(super) fn read(section: &mut Section<'_, '_>, conditions: &Conditions) -> Op
             cors::check_conditions(&conditions.conditions, cors.location, section.report());
         }
     }
+    check_gates(&all, section.report());
     let location = section.location();
     assemble(all, location, section.report())
 }
@@ -167,6 +168,20 @@ fn check_captures(actions: &[Placed], conditions: &Conditions, report: &mut Repo
             Some(_) => "each value of the rule's last `path` needs this many groups `(…)`",
         };
         report.error(action.location, message, help);
+    }
+}
+
+/// Whether edits leave alone what a service says.
+fn check_gates(actions: &[Placed], report: &mut Report) {
+    let auth = actions.iter().find_map(|placed| match &placed.action {
+        Action::ForwardAuth(auth, _) => Some(auth),
+        _ => None,
+    });
+    let Some(auth) = auth else { return };
+    for Placed { action, location, .. } in actions {
+        if let Action::Edit(edit) = action {
+            gates::check_edit(edit, auth, *location, report);
+        }
     }
 }
 

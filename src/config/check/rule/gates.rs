@@ -18,7 +18,9 @@ use crate::config::check::section::report_unknown;
 use crate::config::raw;
 use crate::config::report::Location;
 use crate::config::report::Report;
+use crate::http::headers::same_for_backends;
 use crate::policy::forward_auth::ForwardAuth;
+use crate::policy::header_edits::HeaderEdit;
 
 /// A group's name, which is not looked up yet, and its place.
 pub(super) type GroupName = (String, Location);
@@ -149,6 +151,19 @@ pub(super) fn forward_auth(
     Some((auth, group))
 }
 
+/// Reports an edit of a header that the service sets, or one that takes its value: it would be carried out on what the
+/// client sent, before the service has said anything.
+pub(super) fn check_edit(edit: &HeaderEdit, auth: &ForwardAuth, location: Location, report: &mut Report) {
+    let (name, source) = (edit.name(), edit.source_header());
+    let names = [Some(name), source].into_iter().flatten();
+    if let Some(name) = names.into_iter().find(|name| auth.withholds(name.as_bytes())) {
+        let message =
+            format!("`{name}` is what the service of `forward_auth` says, and that comes after edits");
+        let help = "remove the edit, or the name from `response_headers`, and let the service say what backends want";
+        report.error(location, message, help);
+    }
+}
+
 fn path(raw: &raw::Value, report: &mut Report) -> Option<String> {
     let text = texts::text("path", raw, report)?;
     if !text.starts_with('/') || !text.bytes().all(|byte| byte.is_ascii_graphic()) || text.contains('#') {
@@ -177,7 +192,7 @@ fn field_name(key: &str, raw: &raw::Value, report: &mut Report) -> Option<String
     let name = texts::text(key, raw, report)?;
     let problem = if !is_token(name) {
         "is no name of a header"
-    } else if RESERVED.iter().any(|reserved| reserved.eq_ignore_ascii_case(name)) {
+    } else if RESERVED.iter().any(|reserved| same_for_backends(reserved.as_bytes(), name.as_bytes())) {
         "is a header that belongs to one connection or message, or that Ringway writes itself"
     } else {
         return Some(name.to_ascii_lowercase());
@@ -236,6 +251,27 @@ mod tests {
             let report = report(&format!("forward_auth = {table}"));
             assert!(report.contains(said), "{table}: {report}");
             assert!(report.starts_with("ringway.toml:16:"), "{table}: {report}");
+        }
+        let auth = "forward_auth = { group = \"app\", response_headers = [\"x-user\"] }";
+        for (edit, is_refused) in [
+            ("set_header = { name = \"X-User\", value = \"a\" }", true),
+            ("insert_header = { name = \"x_user\", value = \"a\" }", true),
+            ("set_header = { name = \"x-remote\", value = { header = \"x-user\" } }", true),
+            ("set_header = { name = \"x-remote\", value = { header = \"x-users\" } }", false),
+            ("set_response_header = { name = \"x-user\", value = \"a\" }", false),
+        ] {
+            let report = report(&format!("{auth}\n{edit}"));
+            assert_eq!(
+                report.contains("is what the service of `forward_auth` says"),
+                is_refused,
+                "{edit}: {report}"
+            );
+            assert_eq!(report.is_empty(), !is_refused, "{edit}: {report}");
+        }
+        for name in ["transfer_encoding", "X_Forwarded_For"] {
+            let report =
+                report(&format!("forward_auth = {{ group = \"app\", response_headers = [\"{name}\"] }}"));
+            assert!(report.contains("in `response_headers` is a header that"), "{name}: {report}");
         }
         let twice =
             report("forward_auth = { group = \"app\" }\nactions = [{ forward_auth = { group = \"app\" } }]");

@@ -13,6 +13,7 @@ use crate::http::headers::KnownName;
 use crate::policy::balance::cookies;
 use crate::policy::compression::AcceptedCodings;
 use crate::policy::forwarded::Client;
+use crate::policy::forwarded::Forwarded;
 use crate::policy::grpc;
 use crate::policy::header_edits::SystemValue;
 use crate::policy::hop_marks::HopMarks;
@@ -91,12 +92,7 @@ pub(super) fn prepare(
         write_other_cookies(head.headers, hidden, &mut scratch, &mut writer);
     }
     let edits = changes.edits;
-    forwarded.for_each_added(head.headers, client, &mut scratch, |name, value| {
-        // A rule has the last word, also about what is added for all.
-        if edits.is_none_or(|edits| !edits.withholds(name)) {
-            writer.field(name, value);
-        }
-    });
+    write_forwarded((head.headers, client), forwarded, edits, &mut scratch, &mut writer);
     if let Some(edits) = edits {
         let sources = origin.system_sources();
         let system = |value: SystemValue, out: &mut Vec<u8>| value.write(client, sources, out);
@@ -126,6 +122,22 @@ pub(super) fn prepare(
         expects_continue: request.expects_continue,
         compression: origin.http.compression.as_ref().map(|_| AcceptedCodings::of(head.headers)),
     }
+}
+
+/// Writes what the listener adds, but for what the rule writes itself or takes away: it has the last word.
+#[inline]
+fn write_forwarded(
+    (headers, client): (&Headers<'_>, &Client<'_>),
+    forwarded: &Forwarded,
+    edits: Option<&HeaderEdits>,
+    scratch: &mut Vec<u8>,
+    writer: &mut RequestWriter,
+) {
+    forwarded.for_each_added(headers, client, scratch, |name, value| {
+        if edits.is_none_or(|edits| !edits.withholds(name)) {
+            writer.field(name, value);
+        }
+    });
 }
 
 /// Writes all cookies but those of these names.

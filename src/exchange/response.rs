@@ -234,9 +234,7 @@ fn pass_head_on(
     // With any other status, the backend only advertises to us what it could do.
     let upgrade = facts.upgrade.filter(|_| matches!(head.status, 101 | 426));
     let mut replaced = ArrayVec::<_, MAX_REWRITTEN>::new();
-    if let Some(cookies) = &cookies {
-        replaced.extend(cookies.replaced());
-    }
+    replaced.extend(cookies.iter().flat_map(SetCookies::replaced));
     if let Some(page) = page {
         added.push((&b"Content-Type"[..], page.content_type.as_bytes()));
         if facts.is_to_head {

@@ -36,6 +36,7 @@ use crate::snapshot::quota::Quota;
 use crate::snapshot::rcu_cell::RcuCell;
 use crate::telemetry::backend_counters::BackendCounters;
 use crate::telemetry::operator::log_line;
+use crate::telemetry::worker_counters::WorkerCounters;
 use crate::tls::connect::Alpn;
 use crate::tls::connect::Trust;
 use crate::tls::connect::UpstreamTls;
@@ -45,6 +46,7 @@ use crate::tls::connect::UpstreamTls;
 pub struct Channels {
     pub publication: Arc<RcuCell<Snapshot>>,
     pub backend_counters: Arc<BackendCounters>,
+    pub worker_counters: Arc<WorkerCounters>,
     /// Downstream connections, of all listeners and workers.
     pub quota: Arc<Quota>,
     /// Bytes of requests that wait for a backend to be chosen.
@@ -141,6 +143,7 @@ impl ActiveConfig {
         let channels = Channels {
             publication: Arc::new(RcuCell::new(Arc::new(nothing))),
             backend_counters: Arc::clone(&backend_counters),
+            worker_counters: Arc::new(WorkerCounters::new(host.workers)),
             quota: Arc::new(Quota::new(0)),
             request_memory: Arc::new(Quota::new(0)),
             workers: mailboxes.collect::<io::Result<_>>()?,

@@ -116,6 +116,17 @@ fn since_process_began(now: Instant) -> Duration {
     now.saturating_duration_since(*BEGAN.get_or_init(|| now))
 }
 
+/// CPU time that the calling thread has used, in user space and in the kernel. A system call.
+pub fn thread_cpu_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the kernel writes one timespec.
+    let failed = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) } != 0;
+    if failed {
+        return Duration::ZERO;
+    }
+    Duration::new(time.tv_sec.try_into().unwrap_or(0), time.tv_nsec.try_into().unwrap_or(0))
+}
+
 /// Monotonic time, for threads that are no workers.
 #[expect(clippy::disallowed_methods, reason = "the door to the monotonic clock")]
 pub fn instant_now() -> Instant {

@@ -15,6 +15,7 @@ use crate::control::build::sockets::NewSocket;
 use crate::downstream::eviction;
 use crate::downstream::listener;
 use crate::downstream::listener::Accepting;
+use crate::net::clock::instant_now;
 use crate::net::clock::monotonic_ms;
 use crate::net::listen::Acceptor;
 use crate::net::mailbox::Mailbox;
@@ -71,14 +72,23 @@ pub(super) fn specs(
     entries: Entries,
 ) -> io::Result<Vec<WorkerSpec>> {
     let queue_bells: Arc<[Doorbell]> = logs.iter().map(|_| Doorbell::new()).collect::<io::Result<_>>()?;
-    let Channels { publication, backend_counters, quota, request_memory, workers, failure_reports, .. } =
-        plan.channels;
+    let Channels {
+        publication,
+        backend_counters,
+        worker_counters,
+        quota,
+        request_memory,
+        workers,
+        failure_reports,
+        ..
+    } = plan.channels;
     let cpus = pin::usable_cpus();
     let spec = |(((index, log), mailbox), password_jobs)| WorkerSpec {
         index,
         shared: ProcessHandles {
             publication: Arc::clone(&publication),
             backend_counters: Arc::clone(&backend_counters),
+            worker_counters: Arc::clone(&worker_counters),
             failure_reports: failure_reports.clone(),
             quota: Arc::clone(&quota),
             request_memory: Arc::clone(&request_memory),
@@ -259,8 +269,10 @@ async fn hear_of_room(worker: Rc<Worker>, told: Wakeups) {
 }
 
 async fn tick_for_ever(worker: Rc<Worker>, ticks: Wakeups) {
+    let begun = instant_now();
     let mut elapsed: u64 = 0;
     while let Ok(count) = ticks.next().await {
+        let noticed = begun.elapsed();
         for _ in 0..count.min(MAX_TICKS_AT_ONCE) {
             worker.tick();
         }
@@ -271,6 +283,8 @@ async fn tick_for_ever(worker: Rc<Worker>, ticks: Wakeups) {
             end_drains(&worker);
         }
         elapsed += count;
+        let expected = Duration::from_nanos(elapsed.saturating_mul(TICK.as_nanos() as u64));
+        worker.tell(noticed.saturating_sub(expected));
     }
     // The timer of the kernel does not fail. Without it no timeout would ever fire, so if it does,
     // the service manager is to begin again.

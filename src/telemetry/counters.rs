@@ -47,9 +47,14 @@ impl<C: Default> EachWorker<C> {
         self.workers.get(worker).map(|own| &own.get_or_init(Box::default).0)
     }
 
+    /// Those of all workers, in their order; None of one that has counted nothing.
+    pub fn each(&self) -> impl Iterator<Item = Option<&C>> {
+        self.workers.iter().map(|own| Some(&own.get()?.0))
+    }
+
     /// Those of all workers that have counted anything.
     pub fn all(&self) -> impl Iterator<Item = &C> {
-        self.workers.iter().filter_map(|own| Some(&own.get()?.0))
+        self.each().flatten()
     }
 }
 
@@ -66,6 +71,11 @@ impl Counter {
 
     pub fn add(&self, amount: u64) {
         self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(amount), Ordering::Relaxed);
+    }
+
+    /// Takes over what was counted elsewhere.
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
     }
 
     /// Takes back what was counted and did not happen.

@@ -16,3 +16,4 @@ pub mod reason;
 pub mod record;
 pub mod route_counters;
 pub mod words;
+pub mod worker_counters;

@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use crate::net::buffer::Buffers;
 use crate::net::clock::Clock;
+use crate::net::clock::thread_cpu_time;
 use crate::net::mailbox::Mailbox;
 use crate::net::timer::Timers;
 use crate::net::wake::Doorbell;
@@ -32,6 +33,7 @@ use crate::snapshot::rcu_cell::RcuCell;
 use crate::snapshot::rules::RouterMemory;
 use crate::telemetry::backend_counters::BackendCounters;
 use crate::telemetry::date::Dates;
+use crate::telemetry::worker_counters::WorkerCounters;
 use crate::upstream::balancer::Balancer;
 use crate::upstream::h2::pool::Connections;
 use crate::upstream::pool::Pool;
@@ -85,6 +87,7 @@ pub struct Worker {
     /// For tasks that outlive what began them.
     itself: OnceCell<Weak<Worker>>,
     pub log: Option<AccessLog>,
+    counters: Arc<WorkerCounters>,
     /// Connections of clients that this worker has.
     connections: Cell<usize>,
     /// Listening sockets that this worker accepts from.
@@ -105,6 +108,7 @@ pub struct Worker {
 pub struct ProcessHandles {
     pub publication: Arc<RcuCell<Snapshot>>,
     pub backend_counters: Arc<BackendCounters>,
+    pub worker_counters: Arc<WorkerCounters>,
     /// Slots of backends that failed too many requests in a row, for the health checker.
     pub failure_reports: Mailbox<u32>,
     pub quota: Arc<Quota>,
@@ -144,6 +148,7 @@ impl Worker {
             itself: OnceCell::new(),
             password_checks: PasswordChecks::new(shared.password_jobs)?,
             log,
+            counters: shared.worker_counters,
             connections: Cell::new(0),
             listeners: Cell::new(0),
             draining: Cell::new(false),
@@ -178,6 +183,11 @@ impl Worker {
         if let Some(log) = &self.log {
             log.queue.borrow_mut().hand_over();
         }
+    }
+
+    /// Tells how it is. `lag` is how much later than it should a tick was noticed.
+    pub fn tell(&self, lag: Duration) {
+        self.counters.tell(self.index, thread_cpu_time(), self.connections.get(), lag);
     }
 
     /// The snapshot in service. Its holder goes on with it, whatever is published meanwhile.

@@ -138,6 +138,24 @@ fn a_reload_keeps_what_was_counted_and_a_renamed_rule_starts_anew() {
 }
 
 #[test]
+fn each_worker_tells_its_load() {
+    let backend = Backend::echo_head();
+    let ringway = Scenario::of(&backend).workers(2).table(ADMIN).start();
+    let mut client = Client::connect(ringway.address());
+    assert_eq!(client.get("/").status, 200);
+    let told =
+        |name: &str, worker: u8| samples(&ringway)[&format!("ringway_worker_{name}{{worker=\"{worker}\"}}")];
+    eventually("one of them has the connection", || told("connections", 0) + told("connections", 1) == 1.0);
+    for worker in 0..2 {
+        assert!(told("cpu_seconds_total", worker) > 0.0);
+        eventually("it has told its lag", || told("loop_lag_seconds_count", worker) >= 2.0);
+        assert!(told("loop_lag_seconds_sum", worker) < 60.0);
+    }
+    drop(client);
+    eventually("it is gone", || told("connections", 0) + told("connections", 1) == 0.0);
+}
+
+#[test]
 fn without_metrics_nothing_of_requests_is_counted() {
     let backend = Backend::echo_head();
     let ringway = Scenario::of(&backend).table(ADMIN).table("[metrics]\nenabled = false").start();

@@ -16,6 +16,7 @@ use crate::telemetry::histogram::Distribution;
 use crate::telemetry::listener_counters::HandshakeVersion;
 use crate::telemetry::listener_counters::ListenerTotals;
 use crate::telemetry::route_counters::RouteTotals;
+use crate::telemetry::worker_counters::WorkerTotals;
 
 /// Facts of the process that no counter tells.
 #[derive(Clone, Copy)]
@@ -43,6 +44,7 @@ fn of_process(channels: &Channels, snapshot: &Snapshot, facts: ProcessFacts, out
     out.family(&families::BUILD).count(&[env!("CARGO_PKG_VERSION")], 1);
     out.family(&families::START_TIME).number(&[], facts.started.as_secs_f64());
     out.family(&families::WORKERS).count(&[], snapshot.workers as u64);
+    of_workers(channels, out);
     out.family(&families::IS_READY).count(&[], facts.is_ready.into());
     out.family(&families::EPOCH).count(&[], snapshot.epoch);
     let mut reloads = out.family(&families::RELOADS);
@@ -52,6 +54,17 @@ fn of_process(channels: &Channels, snapshot: &Snapshot, facts: ProcessFacts, out
     if let Some(limit) = channels.quota.limit() {
         out.family(&families::PROCESS_CONNECTION_LIMIT).count(&[], limit as u64);
     }
+}
+
+fn of_workers(channels: &Channels, out: &mut Exposition) {
+    let workers: Vec<(String, WorkerTotals)> =
+        channels.worker_counters.each().enumerate().map(|(index, told)| (index.to_string(), told)).collect();
+    let mut cpu = out.family(&families::WORKER_CPU);
+    workers.iter().for_each(|(worker, told)| cpu.number(&[worker], told.cpu.as_secs_f64()));
+    let mut connections = out.family(&families::WORKER_CONNECTIONS);
+    workers.iter().for_each(|(worker, told)| connections.count(&[worker], told.connections));
+    let mut lag = out.family(&families::LOOP_LAG);
+    workers.iter().for_each(|(worker, told)| lag.histogram(&[worker], &told.loop_lag));
 }
 
 fn of_listeners(snapshot: &Snapshot, out: &mut Exposition) {

@@ -36,6 +36,17 @@ families! {
     };
     START_TIME = gauge("ringway_start_time_seconds", &[], "When the process started, in seconds since the Unix epoch");
     WORKERS = gauge("ringway_workers", &[], "Worker threads");
+    WORKER_CPU = counter(
+        "ringway_worker_cpu_seconds_total",
+        &["worker"],
+        "CPU time that a worker has used, in user space and in the kernel",
+    );
+    WORKER_CONNECTIONS = gauge("ringway_worker_connections", &["worker"], "Connections of clients that a worker has");
+    LOOP_LAG = histogram(
+        "ringway_worker_loop_lag_seconds",
+        &["worker"],
+        "How much later than it should a worker noticed each tenth of a second that passed",
+    );
     IS_READY = gauge("ringway_ready", &[], "1 while the process takes new connections, 0 once it has begun to stop");
     EPOCH = gauge("ringway_configuration_epoch", &[], "The number of the configuration in service");
     RELOADS = counter("ringway_reloads_total", &["result"], "Reloads that succeeded or were refused");

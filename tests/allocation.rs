@@ -244,6 +244,7 @@ fn start(backend: SocketAddr, log: Option<(Sink, Format)>, listener: &str) -> So
         pin: false,
         ring_entries: config.process.ring_entries,
         io_driver: DriverChoice::Auto,
+        shutdown_delay: config.process.shutdown_delay,
         shutdown_timeout: config.process.shutdown_timeout,
         health_cpu: None,
     };

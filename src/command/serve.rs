@@ -253,6 +253,7 @@ fn plan(config: &Config, workers: usize, channels: Channels, commands: Sender<Co
             IoDriver::IoUring => DriverChoice::IoUring,
             IoDriver::Epoll => DriverChoice::Epoll,
         },
+        shutdown_delay: config.process.shutdown_delay,
         shutdown_timeout: config.process.shutdown_timeout,
         health_cpu: match config.process.health_cpu {
             HealthCpu::Auto => None,

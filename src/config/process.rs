@@ -16,6 +16,8 @@ pub struct Process {
     /// of two.
     pub ring_entries: u32,
     pub io_driver: IoDriver,
+    /// How long new connections are still taken once a graceful stop begins.
+    pub shutdown_delay: Duration,
     /// How long a drain may take; zero stops at once.
     pub shutdown_timeout: Duration,
     /// Downstream connections of the whole process. 0: what the descriptor limit allows.

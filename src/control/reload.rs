@@ -272,6 +272,7 @@ fn unchangeable(serving: &Config, wanted: &Config) -> Vec<&'static str> {
         ("process.health_cpu", old.health_cpu != new.health_cpu),
         ("process.ring_entries", old.ring_entries != new.ring_entries),
         ("process.io_driver", old.io_driver != new.io_driver),
+        ("process.shutdown_delay", old.shutdown_delay != new.shutdown_delay),
         ("process.shutdown_timeout", old.shutdown_timeout != new.shutdown_timeout),
         ("process.resolvers", old.resolvers != new.resolvers),
         (
@@ -282,9 +283,15 @@ fn unchangeable(serving: &Config, wanted: &Config) -> Vec<&'static str> {
         ("access_log.path", destination(serving) != destination(wanted)),
         ("access_log.format", format_of(serving) != format_of(wanted)),
         ("access_log.fields", has_other_fields(serving, wanted)),
+        ("admin.address", http_address(serving) != http_address(wanted)),
+        ("admin.hosts", serving.admin.hosts != wanted.admin.hosts),
         ("admin.socket", socket(serving) != socket(wanted)),
     ];
     changes.into_iter().filter(|(_, is_changed)| *is_changed).map(|(key, _)| key).collect()
+}
+
+fn http_address(config: &Config) -> Option<std::net::SocketAddr> {
+    config.admin.address.map(|(address, _)| address)
 }
 
 fn destination(config: &Config) -> Option<&crate::config::LogDestination> {

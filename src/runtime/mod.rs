@@ -61,7 +61,7 @@ pub fn run(mut plan: RuntimePlan, announce: impl FnOnce(&Serving)) -> Result<(),
     let noticed = plan.signals.take().map_or_else(signals::notice, Ok).map_err(RuntimeError::System)?;
     let without_thread = |of| move |error| RuntimeError::Thread { of, error };
     signals::listen(noticed, obey).map_err(without_thread("signals"))?;
-    let shutdown_timeout = plan.shutdown_timeout;
+    let (shutdown_delay, shutdown_timeout) = (plan.shutdown_delay, plan.shutdown_timeout);
     let commands = plan.commands.clone();
     let health = health_thread::HealthSpec::new(&plan);
     health_thread::start(health, events.clone()).map_err(without_thread("the health checker"))?;
@@ -83,6 +83,7 @@ pub fn run(mut plan: RuntimePlan, announce: impl FnOnce(&Serving)) -> Result<(),
     let supervisor = Supervisor {
         drain,
         workers,
+        shutdown_delay,
         shutdown_timeout,
         log_writer: log_writer.as_ref(),
         commands,

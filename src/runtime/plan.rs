@@ -25,6 +25,7 @@ pub struct RuntimePlan {
     pub pin: bool,
     pub ring_entries: u32,
     pub io_driver: DriverChoice,
+    pub shutdown_delay: Duration,
     pub shutdown_timeout: Duration,
     /// Where the health checker is to run. None: where nobody else does, if there is such a CPU.
     pub health_cpu: Option<usize>,

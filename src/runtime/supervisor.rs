@@ -28,6 +28,8 @@ const REMINDER_INTERVAL: Duration = Duration::from_secs(10);
 pub(super) struct Supervisor<'w> {
     pub(super) drain: Arc<Drain>,
     pub(super) workers: usize,
+    /// How long new connections are still taken once a stop begins.
+    pub(super) shutdown_delay: Duration,
     pub(super) shutdown_timeout: Duration,
     pub(super) log_writer: Option<&'w LogWriter>,
     pub(super) commands: Sender<Command>,
@@ -38,6 +40,9 @@ pub(super) struct Supervisor<'w> {
 
 /// A graceful stop.
 struct Stop {
+    action: SignalAction,
+    /// When new connections are no longer taken; None once they are not.
+    drain_at: Option<Instant>,
     /// None: it may take as long as it likes.
     end: Option<Instant>,
     /// When it was last told how many connections are left.
@@ -87,12 +92,17 @@ impl Supervisor<'_> {
         stop: &mut Option<Stop>,
     ) -> Result<RuntimeEvent, RecvTimeoutError> {
         loop {
-            let left = stop.as_ref().and_then(|stop| stop.end);
+            let left = stop.as_ref().and_then(|stop| stop.drain_at.or(stop.end));
             let left = left.map(|end| end.saturating_duration_since(instant_now()));
             let event = inbox.recv_timeout(left.map_or(LOOK_INTERVAL, |left| left.min(LOOK_INTERVAL)));
             match event {
                 Err(RecvTimeoutError::Timeout) if left.is_none_or(|left| left > LOOK_INTERVAL) => {
                     self.look(stop)
+                }
+                Err(RecvTimeoutError::Timeout)
+                    if let Some(stop) = stop.as_mut().filter(|stop| stop.drain_at.is_some()) =>
+                {
+                    self.begin_drain(stop);
                 }
                 event => return event,
             }
@@ -111,17 +121,30 @@ impl Supervisor<'_> {
         }
     }
 
+    /// Begins to stop: routers in front are told at once, and have `shutdown_delay` to notice.
     fn begin_stop(&self, action: SignalAction) -> Stop {
+        self.admin.iter().for_each(Admin::note_stop);
         let now = instant_now();
-        let end = (action == SignalAction::Stop).then(|| now + self.shutdown_timeout);
-        let bound = match end {
+        let mut stop = Stop { action, drain_at: Some(now + self.shutdown_delay), end: None, told: now };
+        if self.shutdown_delay.is_zero() {
+            self.begin_drain(&mut stop);
+        } else {
+            log_line(&format!("stopping: new connections are taken for {:?} more", self.shutdown_delay));
+        }
+        stop
+    }
+
+    fn begin_drain(&self, stop: &mut Stop) {
+        let now = instant_now();
+        stop.drain_at = None;
+        stop.end = (stop.action == SignalAction::Stop).then(|| now + self.shutdown_timeout);
+        let bound = match stop.end {
             Some(_) => format!("at most {:?}", self.shutdown_timeout),
             None => "without a time limit".to_owned(),
         };
         log_line(&format!("stopping: {} left, {bound}", self.connections()));
-        self.admin.iter().for_each(Admin::note_stop);
+        stop.told = now;
         self.drain.begin(self.shutdown_timeout);
-        Stop { end, told: now }
     }
 
     fn log_end(&self, how: &str) {

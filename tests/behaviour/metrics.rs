@@ -1,6 +1,6 @@
 //! Metrics and health by HTTP.
 
-use crate::support::{Backend, Client, Ringway, Scenario, eventually};
+use crate::support::{Backend, Client, PATIENCE, Ringway, Scenario, eventually};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -186,6 +186,20 @@ fn health_and_status_are_served_until_the_stop_begins() {
     eventually("it is not ready any more", || status("/readyz").as_deref() == Some("503"));
     assert_eq!(status("/livez").as_deref(), Some("200"));
     ringway.terminate();
+}
+
+#[test]
+fn a_delayed_stop_serves_new_clients_while_it_says_that_it_is_not_ready() {
+    let backend = Backend::echo_head();
+    let mut ringway = Scenario::of(&backend).process("shutdown_delay = \"1s\"").table(ADMIN).start();
+    let admin = admin_address(&ringway);
+    ringway.signal("TERM");
+    eventually("it is not ready any more", || get(admin, "/readyz", "").starts_with("HTTP/1.1 503 "));
+    let mut client = Client::connect(ringway.address());
+    let answer = client.get("/");
+    assert_eq!((answer.status, answer.field("connection")), (200, None));
+    assert!(ringway.wait_for_exit(PATIENCE).success());
+    assert!(ringway.stderr_to_end().contains("stopping: new connections are taken for 1s more"));
 }
 
 #[test]

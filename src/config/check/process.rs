@@ -32,6 +32,11 @@ pub(super) fn process(table: Option<&raw::Table>, output: &mut Output) -> Proces
         pin: section.read("pin", &Boolean, true),
         ring_entries: section.read("ring_entries", &Integer(256..=32_768), 4_096),
         io_driver: section.read("io_driver", &IO_DRIVERS, IoDriver::Auto),
+        shutdown_delay: section.read(
+            "shutdown_delay",
+            &Time(Duration::ZERO..=Duration::from_secs(3_600)),
+            Duration::ZERO,
+        ),
         shutdown_timeout: section.read(
             "shutdown_timeout",
             &Time(Duration::ZERO..=Duration::from_secs(3_600)),

@@ -23,6 +23,10 @@ impl Bandwidth {
         Bandwidth { bytes_per_second: bytes_per_second.max(1) }
     }
 
+    pub fn bytes_per_second(self) -> u64 {
+        self.bytes_per_second
+    }
+
     /// How long bytes that are to pass now have to wait, and when the next are due then. They are counted in any case.
     pub fn reserve(self, due_ns: u64, now_ns: u64, bytes: usize) -> (Duration, u64) {
         let begin = due_ns.max(now_ns.saturating_sub(SAVED_NS));

@@ -168,7 +168,7 @@ fn rules_for_responses(backend: &Backend) -> Scenario {
     scenario(backend)
         .table("[[ip_group]]\nname = \"office\"\nentries = [\"10.0.0.0/8\"]\n[[ip_group]]\nname = \"bad\"\nentries = [\"192.0.2.66\"]")
         .table("[[server_group]]\nname = \"shadow\"\n[[server_group.backend]]\naddress = \"127.0.0.1:1\"")
-        .listener("deny = [\"bad\"]\nrequests_per_second = 500")
+        .listener("deny = [\"bad\"]\nrequests_per_second = 500\nbandwidth_bytes_per_second = \"1TiB\"")
         .listener("response_headers = [{ remove_header = { name = \"server\" } }]")
         .table(&rule("staff", 10, "source_ip = [\"office\", \"192.0.2.8\"]\nrespond = { body = \"staff\" }"))
         .table(&rule(
@@ -252,6 +252,7 @@ fn answers_of_our_own_are_told_and_all_of_it_for_people() {
     for line in [
         "   10  staff  no: source_ip 192.0.2.8, \"office\"",
         "  listener limit: 500 requests per second",
+        "  listener bandwidth: 1099511627776 bytes per second, in each direction",
         "the response with status 503",
         "    3  errors  takes the response",
         "  without server",

@@ -2,8 +2,10 @@
 
 use crate::policy::overrides::LoggedRequests;
 use crate::policy::overrides::Overrides;
+use crate::policy::pacing::Bandwidth;
 use crate::policy::rate_limit::RateLimit;
 use crate::snapshot::Listener;
+use crate::snapshot::bandwidth::ListenerBandwidth;
 use crate::snapshot::request_limit::RequestLimit;
 use crate::snapshot::rules::Rule;
 
@@ -13,6 +15,9 @@ pub(super) fn details(listener: &Listener, rule: Option<&Rule>) -> Vec<(String, 
     let mut tell = |key: &str, text: String| told.push((key.to_owned(), text));
     if let Some(limit) = &listener.http().limit {
         tell("listener limit", limit_text(limit));
+    }
+    if let Some(bandwidth) = &listener.http().bandwidth {
+        tell("listener bandwidth", bandwidth_text(bandwidth));
     }
     let Some(rule) = rule else { return told };
     if let Some(limit) = &rule.limit {
@@ -71,6 +76,15 @@ fn overrides(overrides: &Overrides) -> impl Iterator<Item = (String, String)> {
     let log = log.map(|word| ("log", word.to_owned()));
     let bandwidth = bandwidth_bytes_per_second.map(|bytes| ("bandwidth_bytes_per_second", bytes.to_string()));
     content.into_iter().chain(timeouts).chain(bandwidth).chain(log).map(|(key, text)| (key.to_owned(), text))
+}
+
+fn bandwidth_text(limits: &ListenerBandwidth) -> String {
+    let text = |bandwidth: Bandwidth, whose: &str| {
+        format!("{} bytes per second{whose}, in each direction", bandwidth.bytes_per_second())
+    };
+    let total = limits.total.as_ref().map(|limit| text(limit.bandwidth, ""));
+    let per_client = limits.per_client.as_ref().map(|limit| text(limit.bandwidth, " of each client"));
+    total.into_iter().chain(per_client).collect::<Vec<_>>().join("; ")
 }
 
 fn limit_text(limit: &RequestLimit) -> String {

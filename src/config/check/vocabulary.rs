@@ -20,7 +20,7 @@ const LATER: [(&str, &[&str]); 6] = [
 ];
 
 /// Keys of nginx, HAProxy and others, and what to write instead.
-const FOREIGN_KEYS: [(&str, &str); 99] = [
+const FOREIGN_KEYS: [(&str, &str); 103] = [
     ("access_log", "write [access_log] at the top level: there is one for the whole process"),
     ("acl", "write [[rule]] with conditions such as host = \"…\" and path_prefix = \"…\""),
     (
@@ -33,6 +33,7 @@ const FOREIGN_KEYS: [(&str, &str); 99] = [
     ("backend", "write [[server_group.backend]] below the [[server_group]] that it belongs to"),
     ("backup", "write role = \"standby\""),
     ("balance", "write algorithm = \"…\" in [[server_group]]"),
+    ("bandwidth", "write bandwidth_bytes_per_second = \"1MB\" in [[listener]] or [[rule]], or in per_client"),
     ("bind", "write address = \"0.0.0.0:8080\" in [[listener]]"),
     ("brotli", "write compression = true in [[listener]], or a table with brotli_level"),
     ("buffering", "responses are sent on as they come, so there is nothing to switch off"),
@@ -69,6 +70,7 @@ const FOREIGN_KEYS: [(&str, &str); 99] = [
         "headers",
         "write keys of [listener.forwarded], or [[rule]] with set_header = { name = \"…\", value = \"…\" }",
     ),
+    ("geo", "write [[ip_group]], and source_ip = \"…\" in a [[rule]]"),
     ("health_check", "write [server_group.health_check] below the [[server_group]] that it belongs to"),
     ("hostname", "write [[rule]] with host = \"…\""),
     ("http", "write [[listener]] and [[server_group]] at the top level"),
@@ -80,7 +82,14 @@ const FOREIGN_KEYS: [(&str, &str); 99] = [
     ("keepalive_requests", "write keepalive_requests in [[listener]]"),
     ("large_client_header_buffers", "write max_header_bytes and max_uri_bytes in [[listener]]"),
     ("least_conn", "write algorithm = \"weighted_least_connections\" in [[server_group]]"),
-    ("limit_conn", "write max_connections in [[listener]]"),
+    (
+        "limit_conn",
+        "write per_client = { max_connections = 20 } in [[listener]], or max_connections for all clients together",
+    ),
+    (
+        "limit_rate",
+        "write bandwidth_bytes_per_second = \"1MB\" in [[listener]] or [[rule]], or in per_client of [[listener]]",
+    ),
     (
         "limit_req",
         "write limit = { per_client_requests_per_second = 10, burst = 20 } in [[rule]], or per_client in [[listener]]",
@@ -94,6 +103,10 @@ const FOREIGN_KEYS: [(&str, &str); 99] = [
     ),
     ("log_level", "messages have no level: all go to standard error"),
     ("logging", "write [access_log] for requests; messages go to standard error"),
+    (
+        "map",
+        "write a [[rule]] for each value, with host, header, query or cookie: thousands cost what one does",
+    ),
     ("max_conns", "write max_connections in [[server_group.backend]]"),
     ("max_fails", "write consecutive_failures in [server_group.passive_check]"),
     ("maxconn", "write max_connections in [[listener]], [process] or [[server_group.backend]]"),
@@ -168,7 +181,7 @@ const FOREIGN_KEYS: [(&str, &str); 99] = [
 ];
 
 /// The same where a word means something in one table that it does not mean elsewhere.
-const FOREIGN_HERE: [(&str, &str, &str); 18] = [
+const FOREIGN_HERE: [(&str, &str, &str); 17] = [
     ("[[ca]]", "cert", "write bundle"),
     ("[[certificate]]", "cert", "write chain"),
     ("[[listener]]", "keepalive_timeout", "write idle_timeout"),
@@ -177,7 +190,6 @@ const FOREIGN_HERE: [(&str, &str, &str); 18] = [
         "limit",
         "write requests_per_second, or per_client = { requests_per_second = 20, burst = 40 }",
     ),
-    ("[[listener]]", "maintenance", "it belongs to [[server_group]] or [[rule]]"),
     ("[[listener]]", "port", "it is part of the address: write address = \"0.0.0.0:8080\""),
     ("[[listener]]", "timeout", "write idle_timeout, client_header_timeout or client_body_timeout"),
     ("[[rule]]", "access_log", "write log = \"off\", \"errors\" or \"all\""),
@@ -313,9 +325,7 @@ fn collect(table: &raw::Table, path: &str, key: &str, found: &mut Vec<String>) {
             _ => continue,
         };
         for table in tables {
-            let has_key =
-                table.find(key).is_some_and(|entry| !matches!(entry.value.kind, raw::Kind::Table(_)));
-            if has_key && !found.contains(&title) {
+            if table.find(key).is_some() && !found.contains(&title) {
                 found.push(title.clone());
             }
             collect(table, &inner, key, found);
@@ -354,6 +364,9 @@ mod tests {
             ("port", "[[server_group.backend]]", &["address"], "it is part of the address"),
             ("max_connections", "[[server_group]]", &["keepalive_connections"], "write it in each"),
             ("maintenance", "[[listener]]", &["name"], "it belongs to [[server_group]] or [[rule]]"),
+            ("cors", "[[listener]]", &["name"], "it belongs to [[rule]]"),
+            ("forward_auth", "[[server_group]]", &["name"], "it belongs to [[rule]]"),
+            ("limit_rate", "[[rule]]", &["name"], "write bandwidth_bytes_per_second"),
             ("timeout", "[[server_group]]", &["drain_timeout"], "write connect_timeout or response_timeout"),
             ("quux", "[[listener]]", &["compression"], "valid keys: compression"),
         ] {

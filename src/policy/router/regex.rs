@@ -40,22 +40,26 @@ impl RegexText {
     /// # Errors
     /// It is no expression, has a feature that takes more than linear time, or is too large.
     pub fn check(&self) -> Result<usize, RegexError> {
-        let regex = compile(&[self], MAX_REGEX_BYTES)?;
+        let regex = compile(&[self], of_at_most(MAX_REGEX_BYTES))?;
         Ok(regex.group_info().group_len(PatternID::ZERO).saturating_sub(1))
     }
 }
 
+/// The size that expressions may have.
+fn of_at_most(bytes: usize) -> meta::Config {
+    meta::Config::new().nfa_size_limit(Some(bytes))
+}
+
 /// Compiles expressions, each of which matches on its own.
-fn compile(texts: &[&RegexText], max_bytes: usize) -> Result<meta::Regex, RegexError> {
+fn compile(texts: &[&RegexText], config: meta::Config) -> Result<meta::Regex, RegexError> {
     let parsed: Result<Vec<_>, _> = texts.iter().map(|text| parse(text)).collect();
-    let config = meta::Config::new()
+    let config = config
         .utf8_empty(false)
         .match_kind(if texts.len() == 1 {
             regex_automata::MatchKind::LeftmostFirst
         } else {
             regex_automata::MatchKind::All
         })
-        .nfa_size_limit(Some(max_bytes))
         .hybrid_cache_capacity(MAX_CACHE_BYTES);
     meta::Builder::new().configure(config).build_many_from_hir(&parsed?).map_err(|error| RegexError {
         message: match error.size_limit() {
@@ -94,7 +98,7 @@ pub(super) struct SetMatches {
 
 impl RegexSet {
     pub(super) fn new(texts: &[&RegexText]) -> Result<RegexSet, RegexError> {
-        let regex = if texts.is_empty() { None } else { Some(compile(texts, MAX_SET_BYTES)?) };
+        let regex = if texts.is_empty() { None } else { Some(compile(texts, of_at_most(MAX_SET_BYTES))?) };
         Ok(RegexSet { regex })
     }
 
@@ -132,7 +136,10 @@ pub(super) struct CapturingRegex {
 
 impl CapturingRegex {
     pub(super) fn new(text: &RegexText) -> Result<CapturingRegex, RegexError> {
-        Ok(CapturingRegex { regex: compile(&[text], MAX_REGEX_BYTES)? })
+        // Each rule has one, and clients could fill the memory that a lazy automaton takes for each. That the text matches
+        // is known already, by the set.
+        let config = of_at_most(MAX_REGEX_BYTES).hybrid(false).dfa(false);
+        Ok(CapturingRegex { regex: compile(&[text], config)? })
     }
 
     pub(super) fn cache(&self) -> meta::Cache {
@@ -197,6 +204,23 @@ mod tests {
         set.search(b"/xb", &mut matches);
         assert_eq!(matches.iter().collect::<Vec<_>>(), [1]);
         assert!(matches.contains(1) && !matches.contains(0) && !matches.contains(77));
+    }
+
+    /// Whatever clients send, the memory of one rule of thousands stays small.
+    #[test]
+    fn capturing_takes_little_memory() {
+        let regex = CapturingRegex::new(&text("^/p/(.*)/(.*[ab].{14})$")).unwrap();
+        let mut cache = regex.cache();
+        let mut state = 1u64;
+        for _ in 0..50 {
+            let mut next = || {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                b"abc"[(state >> 33) as usize % 3]
+            };
+            let path: Vec<u8> = b"/p/x/".iter().copied().chain((0..6_000).map(|_| next())).collect();
+            let _ = regex.captures(&path, &mut cache);
+        }
+        assert!(cache.memory_usage() < 512 * 1024, "{} bytes", cache.memory_usage());
     }
 
     #[test]

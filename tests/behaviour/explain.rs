@@ -203,6 +203,7 @@ fn what_becomes_of_the_response_is_told_too() {
         told["details"],
         serde_json::json!([
             ["listener limit", "500 requests per second"],
+            ["listener bandwidth", "1099511627776 bytes per second, in each direction"],
             [
                 "limit",
                 "40000 requests per second with a burst of 20, 10 requests per second of each client with a burst of 20"

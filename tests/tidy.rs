@@ -305,6 +305,13 @@ fn every_example_configuration_is_valid() {
     }
 }
 
+#[test]
+fn every_example_configuration_is_named_in_the_docs() {
+    let pages = tree::documents();
+    let examples = tree::files_under("config", "toml");
+    report(documents::check_examples(&pages, &examples));
+}
+
 /// Fails with all findings at once.
 fn report(findings: impl IntoIterator<Item = String>) {
     let findings: Vec<String> = findings.into_iter().collect();

@@ -40,6 +40,20 @@ pub(crate) fn check_explained(page: &Document, is_given: impl Fn(&str) -> bool) 
     lost.map(|word| format!("{}: explains {word}, which nothing gives", page.path)).collect()
 }
 
+/// Examples that no page names, and names in pages that are those of no example.
+pub(crate) fn check_examples(pages: &[Document], examples: &[String]) -> Vec<String> {
+    // What changed once may be gone by now.
+    let pages = || pages.iter().filter(|page| page.path != "docs/CHANGELOG.md");
+    let unnamed = examples.iter().filter(|path| !pages().any(|page| page.text.contains(path.as_str())));
+    let unnamed = unnamed.map(|path| format!("{path}: no page names it"));
+    let is_lost = |path: &&str| path.ends_with(".toml") && !examples.iter().any(|example| example == path);
+    let lost = pages().flat_map(|page| {
+        let named = quoted_paths(&page.text).into_iter().filter(|path| path.starts_with("config/"));
+        named.filter(is_lost).map(move |path| format!("{}: names {path}, which does not exist", page.path))
+    });
+    unnamed.chain(lost).collect()
+}
+
 /// `bad_host` of the log, `CONNECT_TIMEOUT` of health checks.
 fn is_reason(word: &str) -> bool {
     let letters = || word.chars().filter(|c| !matches!(c, '0'..='9' | '_'));
@@ -103,6 +117,20 @@ fn explanations_of_words_that_are_gone_are_found() {
     let text = "`h2_gone`, `h2_there`, words that begin with `h2_`, `other_gone`".to_owned();
     let page = Document { path: "docs/http2.md".to_owned(), text };
     assert_eq!(check_explained(&page, |word| word == "h2_there").len(), 1);
+}
+
+#[test]
+fn examples_that_nobody_names_are_found() {
+    let page = |path: &str, text: &str| Document { path: path.to_owned(), text: text.to_owned() };
+    let examples = ["config/a.toml".to_owned(), "config/b.toml".to_owned()];
+    for (text, found) in [
+        ("`config/a.toml`, [b](config/b.toml)", 0),
+        ("`config/a.toml`", 1),
+        ("`config/a.toml`, `config/b.toml`, `config/c.toml`", 1),
+    ] {
+        let pages = [page("docs/a.md", text), page("docs/CHANGELOG.md", "`config/b.toml`")];
+        assert_eq!(check_examples(&pages, &examples).len(), found, "{text}");
+    }
 }
 
 #[test]

@@ -70,6 +70,21 @@ fn text_that_only_looks_like_a_variable_is_sent_in_silence() {
 }
 
 #[test]
+fn all_mistakes_of_one_action_are_told() {
+    let forward =
+        "{ groups = [{ group = \"a p\", weight = 800 }, { group = \"app\" }], sticky = { timeout = 3600 } }";
+    let report = report(&format!("path = \"/a\"\nforward = {forward}"));
+    for said in [
+        "`group` is not a valid name",
+        "`weight` is out of range",
+        "`weight` is missing",
+        "`timeout` needs a unit",
+    ] {
+        assert!(report.contains(said), "no {said} in {report}");
+    }
+}
+
+#[test]
 fn lists_of_names_tell_where_addresses_go() {
     for list in ["allow = [\"192.0.2.0/24\"]\n", "deny = [\"2001:db8::1\"]\n"] {
         let report = report_with("", list, "");

@@ -404,38 +404,22 @@ fn forward(
         report.error(raw.location, format!("`groups` is missing in `{key}`"), help);
         return None;
     };
-    let targets = targets("groups", &entry.value, report)?;
-    let sticky = match table.find("sticky") {
-        Some(entry) => Some(group_sticky::group_sticky("sticky", &entry.value, report)?),
-        None => None,
-    };
-    Some((targets, sticky))
+    let targets = targets("groups", &entry.value, report);
+    let sticky = table.find("sticky").map(|entry| group_sticky::group_sticky("sticky", &entry.value, report));
+    match sticky {
+        Some(sticky) => targets.zip(sticky).map(|(targets, sticky)| (targets, Some(sticky))),
+        None => Some((targets?, None)),
+    }
 }
 
 /// A list of groups with their weights.
 fn targets(key: &str, raw: &raw::Value, report: &mut Report) -> Option<Vec<ForwardTarget>> {
     let expected = "a list such as [{ group = \"app\", weight = 90 }, { group = \"canary\", weight = 10 }]";
     let raw::Kind::Array(values) = &raw.kind else { return refuse_kind(key, raw, expected, report) };
-    let mut targets = Vec::with_capacity(values.len());
-    for value in values {
-        let raw::Kind::Table(table) = &value.kind else { return refuse_kind(key, value, expected, report) };
-        report_unknown(&table.entries, &["group", "weight"], &format!("`{key}`"), report);
-        let Some(entry) = table.find("group") else {
-            report.error(value.location, format!("`group` is missing in `{key}`"), "add group = \"…\"");
-            return None;
-        };
-        let name = Name.parse("group", &entry.value, report)?;
-        let weight = match table.find("weight") {
-            Some(entry) => Integer(0..=100).parse("weight", &entry.value, report)?,
-            None if values.len() > 1 => {
-                let message = "`weight` is missing: it says how the groups share the requests";
-                report.error(value.location, message, "add weight = 50");
-                return None;
-            }
-            None => 100,
-        };
-        targets.push(ForwardTarget { name, location: entry.value.location, weight });
-    }
+    let is_only = values.len() == 1;
+    let all: Vec<Option<ForwardTarget>> =
+        values.iter().map(|value| target((key, expected), value, is_only, report)).collect();
+    let targets: Vec<ForwardTarget> = all.into_iter().collect::<Option<_>>()?;
     if targets.is_empty() || targets.len() > MAX_GROUPS {
         let message = format!("`{key}` must name 1 to {MAX_GROUPS} groups");
         report.error(raw.location, message, "write [{ group = \"app\" }]");
@@ -446,4 +430,30 @@ fn targets(key: &str, raw: &raw::Value, report: &mut Report) -> Option<Vec<Forwa
         return None;
     }
     Some(targets)
+}
+
+/// One group with its weight; `expected` is what its list could be.
+fn target(
+    (key, expected): (&str, &str),
+    value: &raw::Value,
+    is_only: bool,
+    report: &mut Report,
+) -> Option<ForwardTarget> {
+    let raw::Kind::Table(table) = &value.kind else { return refuse_kind(key, value, expected, report) };
+    report_unknown(&table.entries, &["group", "weight"], &format!("`{key}`"), report);
+    let Some(entry) = table.find("group") else {
+        report.error(value.location, format!("`group` is missing in `{key}`"), "add group = \"…\"");
+        return None;
+    };
+    let name = Name.parse("group", &entry.value, report);
+    let weight = match table.find("weight") {
+        Some(entry) => Integer(0..=100).parse("weight", &entry.value, report),
+        None if !is_only => {
+            let message = "`weight` is missing: it says how the groups share the requests";
+            report.error(value.location, message, "add weight = 50");
+            None
+        }
+        None => Some(100),
+    };
+    Some(ForwardTarget { name: name?, location: entry.value.location, weight: weight? })
 }

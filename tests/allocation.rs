@@ -14,6 +14,7 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::net::TcpListener;
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
@@ -39,6 +40,7 @@ use ringway::runtime::Serving;
 use ringway::runtime::plan::RuntimePlan;
 use ringway::telemetry::access_log::Format;
 use ringway::telemetry::log_output::Sink;
+use ringway::telemetry::log_template::LogTemplate;
 
 struct Counting;
 
@@ -113,6 +115,7 @@ fn requests(backend: SocketAddr) {
     for (name, log, listener) in [
         ("no log", None, ""),
         ("log", Some((Sink::File("/dev/null".into()), Format::default())), ""),
+        ("log by a template", Some((Sink::File("/dev/null".into()), by_template())), ""),
         ("limits", None, LIMITS),
         ("edits", None, EDITS),
         ("shared", None, SHARED),
@@ -134,6 +137,12 @@ fn requests(backend: SocketAddr) {
             );
         }
     }
+}
+
+fn by_template() -> Format {
+    let template =
+        LogTemplate::parse("$remote_addr \"$request\" $status $http_user_agent $cookie_a $request_id");
+    Format::Template(Arc::new(template.unwrap()))
 }
 
 /// Its task, and what the connection knows of the stream.

@@ -29,7 +29,11 @@ const LAYERS: &[Layer] = &[
     Layer { module: "policy", may_import: &["http"] },
     Layer { module: "telemetry", may_import: &["http"] },
     Layer { module: "tls", may_import: &["net"] },
-    Layer { module: "config", may_import: &["http", "policy"] },
+    // What a template for the log may name is known to who writes it.
+    Layer {
+        module: "config",
+        may_import: &["http", "policy", "telemetry::log_template", "telemetry::log_variables"],
+    },
     // The address of a backend is a plain value, and so is what was counted of it.
     Layer {
         module: "snapshot",

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
 use crate::command::diagnostics;
@@ -269,9 +270,10 @@ fn access_log(config: &Config) -> Option<(Sink, Format)> {
         LogDestination::Stderr => Sink::Stderr,
         LogDestination::File(path) => Sink::File(path.clone()),
     };
-    let format = match log.format {
+    let format = match &log.format {
         AccessLogFormat::Json => Format::Json(LogFields::named(log.fields.iter().copied())),
         AccessLogFormat::Combined => Format::Combined,
+        AccessLogFormat::Template(template) => Format::Template(Arc::clone(template)),
     };
     Some((sink, format))
 }

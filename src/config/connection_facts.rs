@@ -1,5 +1,6 @@
 //! What the configuration wants to know of clients' TLS connections.
 
+use crate::config::AccessLogFormat;
 use crate::config::Config;
 use crate::config::log_fields;
 use crate::policy::header_edits::HeaderEdit;
@@ -37,7 +38,12 @@ impl Config {
         let mut of_log = of_log.filter(|field| log_fields::FINGERPRINTS.contains(field));
         let Some(http) = self.listeners.get(listener).map(|listener| listener.http()) else { return false };
         let told = http.forwarded.identity.iter().map(|(fact, _)| *fact);
-        of_log.next().is_some()
+        let of_template = self.access_log.iter().any(|log| match &log.format {
+            AccessLogFormat::Template(template) => template.tells_fingerprints(),
+            AccessLogFormat::Json | AccessLogFormat::Combined => false,
+        });
+        of_template
+            || of_log.next().is_some()
             || told.chain(self.connection_facts(listener)).any(|fact| FINGERPRINTS.contains(&fact))
     }
 }

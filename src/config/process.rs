@@ -2,10 +2,12 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::named_file::NamedFile;
 use crate::config::report::Location;
+use crate::telemetry::log_template::LogTemplate;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Process {
@@ -93,8 +95,9 @@ pub enum LogDestination {
     File(PathBuf),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum AccessLogFormat {
     Json,
     Combined,
+    Template(Arc<LogTemplate>),
 }

@@ -116,6 +116,20 @@ impl Report {
         Report { sources, ..Report::default() }
     }
 
+    /// Where in the text at `location` this text stands that begins with a letter which stands `before` times before it;
+    /// all of the text if it is spelled otherwise there.
+    pub(super) fn place_of(&self, location: Location, text: &str, before: usize) -> Location {
+        let (start, end) = (location.start as usize, location.end as usize);
+        let source = self.sources.get(location.source as usize).and_then(|source| source.text.as_ref().ok());
+        let Some(span) = source.and_then(|source| source.get(start..end)) else { return location };
+        let Some(letter) = text.chars().next() else { return location };
+        let found = span.match_indices(letter).nth(before).map(|(place, _)| place);
+        let found = found.filter(|place| span.get(*place..).is_some_and(|rest| rest.starts_with(text)));
+        found.map_or(location, |place| {
+            Location::new(location.source as usize, start + place..start + place + text.len())
+        })
+    }
+
     pub fn error(&mut self, location: Location, message: impl Into<String>, help: impl Into<String>) {
         self.push(Severity::Error, location, message.into(), help.into());
     }

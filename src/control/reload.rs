@@ -298,8 +298,8 @@ fn destination(config: &Config) -> Option<&crate::config::LogDestination> {
     config.access_log.as_ref().map(|log| &log.destination)
 }
 
-fn format_of(config: &Config) -> Option<crate::config::AccessLogFormat> {
-    config.access_log.as_ref().map(|log| log.format)
+fn format_of(config: &Config) -> Option<&crate::config::AccessLogFormat> {
+    config.access_log.as_ref().map(|log| &log.format)
 }
 
 /// Without a log there are no fields to speak of.

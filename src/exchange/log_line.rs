@@ -37,6 +37,8 @@ pub(super) fn facts<'a>(
         host: client.host,
         http_host: value(KnownName::Host),
         request_uri: head.target.raw,
+        path_and_query: head.target.path_and_query,
+        headers: Some(head.headers),
         server_protocol: head.version.as_str(),
         referer: value(KnownName::Referer),
         user_agent: value(KnownName::UserAgent),
@@ -64,6 +66,8 @@ pub(super) fn refused_facts<'a>(
         host: head.host,
         http_host: head.host,
         request_uri: if head.target.is_empty() { b"-" } else { head.target },
+        path_and_query: head.target,
+        headers: None,
         server_protocol: if head.version.is_empty() { "-" } else { head.version },
         referer: head.referer,
         user_agent: head.user_agent,
@@ -124,6 +128,9 @@ pub(super) fn end(
         server_group: group.map_or("", |group| &group.name),
         upstream_addr: std::str::from_utf8(&scratch).unwrap_or_default(),
         upstream_status: std::str::from_utf8(&statuses).unwrap_or_default(),
+        instance_id: &origin.http.forwarded.slb_id,
+        server: origin.server(),
+        server_port: origin.port,
     };
     log.end_line(line, record, names, worker.index);
 }

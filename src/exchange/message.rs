@@ -56,6 +56,14 @@ impl<'w> Origin<'w> {
         if self.client_tls.is_some() { "https" } else { "http" }
     }
 
+    /// The address that the client connected to, where the listener tells: it has but one with this port, which does not
+    /// stand for all addresses of the host.
+    pub(super) fn server(&self) -> Option<SocketAddr> {
+        let mut addresses = self.listener.addresses.iter().filter(|address| address.port() == self.port);
+        let found = addresses.next().filter(|address| !address.ip().is_unspecified())?;
+        addresses.next().is_none().then_some(*found)
+    }
+
     /// Whether the peer is one of `trusted_proxies`.
     pub(super) fn is_trusted(&self) -> bool {
         self.http.trusted_proxies.trusts(self.peer.ip())

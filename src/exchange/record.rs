@@ -184,7 +184,7 @@ impl Recording {
             counters.reason(worker.index, self.reason.as_str());
         }
         if let Some(line) = line {
-            let record = self.finish(stream, worker);
+            let record = self.finish(&line, stream, worker);
             let logged = origin.http.overrides(self.rule).and_then(|overrides| overrides.log);
             if logged.is_none_or(|logged| logged.has(record.status)) {
                 log_line::end(line, &record, (self.rule, self.group), origin, worker);
@@ -216,10 +216,13 @@ impl Recording {
         }
     }
 
-    fn finish<S: Stream>(&self, stream: &mut S, worker: &Worker) -> Record {
+    fn finish<S: Stream>(&self, line: &PendingLogLine, stream: &mut S, worker: &Worker) -> Record {
         let Moments { received, request_read, upstream_began, upstream_ended, response_began } = self.moments;
         // A system call, which only a log that shows it is worth.
         let tells_rtt = worker.log.as_ref().is_some_and(AccessLog::tells_rtt);
+        // Of an answer of Ringway's own, the head tells nothing about a backend.
+        let answered = line.attempts.last().is_some_and(|attempt| attempt.status != 0);
+        let header_time = || Some(response_began?.since(upstream_began?));
         let head_bytes = stream.head_bytes();
         let (body, reply, watch) = stream.parts();
         let now = worker.clock.now();
@@ -232,6 +235,7 @@ impl Recording {
             read_request_time: request_read.unwrap_or(received).since(received),
             write_response_time: now.since(response_began.unwrap_or(now)),
             upstream_response_time: upstream_began.map(|began| upstream_ended.unwrap_or(now).since(began)),
+            upstream_header_time: if answered { header_time() } else { None },
             grpc_status: self.is_call.then_some(self.grpc_status),
             retries: self.attempts.saturating_sub(1),
             tcpinfo_rtt: if tells_rtt { watch.round_trip_us() } else { None },

@@ -119,7 +119,7 @@ fn start_log(plan: &mut RuntimePlan, workers: usize) -> Result<LogEnds, RuntimeE
     let process = random();
     let ends = queues
         .into_iter()
-        .map(|queue| Some(crate::worker::access_log::AccessLog::new(format, queue, process)));
+        .map(|queue| Some(crate::worker::access_log::AccessLog::new(format.clone(), queue, process)));
     Ok((Some(writer), ends.collect()))
 }
 

@@ -1,4 +1,4 @@
-//! The line of an exchange, as JSON with ALB's field names or in the combined log format.
+//! The line of an exchange: as JSON with ALB's field names, in the combined log format, or by a template.
 //!
 //! A line is begun while the request's head is still in its buffer and ended when the exchange is
 //! over, so that no part of the head is copied twice. Bytes come from strangers: whatever could end
@@ -6,22 +6,29 @@
 
 use std::fmt::Display;
 use std::io::Write;
+use std::sync::Arc;
 use std::time::Duration;
-
-use arrayvec::ArrayVec;
 
 use crate::telemetry::date::Dates;
 use crate::telemetry::log_fields::LogField;
 use crate::telemetry::log_fields::LogFields;
+use crate::telemetry::log_template::LogTemplate;
+use crate::telemetry::log_text::escaped;
+use crate::telemetry::log_text::escaped_or_dash;
+use crate::telemetry::log_text::remote_user;
+use crate::telemetry::log_text::shown;
+use crate::telemetry::record::Ending;
 use crate::telemetry::record::Record;
 use crate::telemetry::record::RecordedNames;
 use crate::telemetry::record::RequestFacts;
+use crate::telemetry::record::RequestId;
 use crate::telemetry::record::TlsFacts;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Format {
     Json(LogFields),
     Combined,
+    Template(Arc<LogTemplate>),
 }
 
 impl Default for Format {
@@ -34,91 +41,92 @@ impl Default for Format {
 #[derive(Default)]
 pub struct Line {
     pub(super) bytes: Vec<u8>,
-    format: Format,
     /// Where in `bytes` goes what is known only at the end. Behind it stands in JSON the identity that the request goes on
-    /// with, if it does.
+    /// with, if it does. A template keeps its own account of that.
     gap: usize,
-}
-
-/// Identifies an exchange in the log: unique on this host, unlikely to repeat elsewhere.
-#[derive(Clone, Copy, Debug)]
-pub struct RequestId {
-    /// Chosen at random when the process starts.
-    pub process: u64,
-    pub worker: u16,
-    /// Counts the worker's exchanges.
-    pub sequence: u64,
-}
-
-/// What is known of an exchange only when it is over.
-pub struct Ending<'a> {
-    pub id: RequestId,
-    pub record: &'a Record,
-    pub names: RecordedNames<'a>,
 }
 
 impl Format {
     /// Begins a line in the memory of `bytes`.
-    pub fn begin(self, mut bytes: Vec<u8>, request: &RequestFacts<'_>, dates: &Dates) -> Line {
+    pub fn begin(&self, mut bytes: Vec<u8>, request: &RequestFacts<'_>, dates: &Dates) -> Line {
         bytes.clear();
+        let mut gap = 0;
         match self {
             Format::Json(fields) => {
-                begin_json(&mut JsonLine { out: &mut bytes, fields }, request, dates);
-                let gap = bytes.len();
+                begin_json(&mut JsonLine { out: &mut bytes, fields: *fields }, request, dates);
+                gap = bytes.len();
                 bytes.extend_from_slice(request.request_id);
-                Line { bytes, format: self, gap }
             }
             Format::Combined => {
                 begin_combined(&mut bytes, request, dates);
-                let gap = bytes.len();
+                gap = bytes.len();
                 end_combined(&mut bytes, request);
-                Line { bytes, format: self, gap }
             }
+            Format::Template(template) => template.begin(&mut bytes, request, dates),
         }
+        Line { bytes, gap }
+    }
+
+    /// Appends the whole line, with its line feed, to `out`.
+    pub fn end(&self, line: &Line, ending: &Ending<'_>, out: &mut Vec<u8>) {
+        let (before, after) = line.bytes.split_at(line.gap);
+        match self {
+            Format::Json(fields) => {
+                out.extend_from_slice(before);
+                end_json(&mut JsonLine { out, fields: *fields }, ending, after);
+            }
+            Format::Combined => {
+                let Record { status, body_bytes_sent, .. } = ending.record;
+                out.extend_from_slice(before);
+                // Writing to a vector cannot fail.
+                let _ = write!(out, "{status} {body_bytes_sent} ");
+                out.extend_from_slice(after);
+            }
+            Format::Template(template) => template.end(&line.bytes, ending, out),
+        }
+        out.push(b'\n');
     }
 
     /// What lines tell of their TLS connection, made once for all of them. The combined format has nothing of it.
-    pub fn tls_fields(self, facts: &TlsFacts<'_>) -> Vec<u8> {
+    pub fn tls_fields(&self, facts: &TlsFacts<'_>) -> Vec<u8> {
         let mut out = Vec::new();
-        if let Format::Json(fields) = self {
-            tls_fields(&mut JsonLine { out: &mut out, fields }, facts);
+        match self {
+            Format::Json(fields) => tls_fields(&mut JsonLine { out: &mut out, fields: *fields }, facts),
+            Format::Combined => {}
+            Format::Template(template) => template.tls_fields(facts, &mut out),
         }
         out
     }
 
     /// Whether lines tell the round-trip time, which costs a system call.
-    pub fn tells_rtt(self) -> bool {
-        matches!(self, Format::Json(fields) if fields.has(LogField::TcpinfoRtt))
+    pub fn tells_rtt(&self) -> bool {
+        match self {
+            Format::Json(fields) => fields.has(LogField::TcpinfoRtt),
+            Format::Combined => false,
+            Format::Template(template) => template.tells_rtt(),
+        }
     }
 
     /// Whether lines tell what certificates of clients say.
-    pub fn tells_certificate(self) -> bool {
-        matches!(self, Format::Json(fields) if fields.has_any(LogFields::CERTIFICATE))
+    pub fn tells_certificate(&self) -> bool {
+        match self {
+            Format::Json(fields) => fields.has_any(LogFields::CERTIFICATE),
+            Format::Combined => false,
+            Format::Template(template) => template.tells_certificate(),
+        }
     }
 
     /// Whether lines tell the user of Basic authentication.
-    pub fn tells_user(self) -> bool {
-        self == Format::Combined
+    pub fn tells_user(&self) -> bool {
+        match self {
+            Format::Json(_) => false,
+            Format::Combined => true,
+            Format::Template(template) => template.tells_user(),
+        }
     }
 }
 
 impl Line {
-    /// Appends the whole line, with its line feed, to `out`.
-    pub fn end(&self, ending: &Ending<'_>, out: &mut Vec<u8>) {
-        let (before, after) = self.bytes.split_at(self.gap);
-        out.extend_from_slice(before);
-        match self.format {
-            Format::Json(fields) => end_json(&mut JsonLine { out, fields }, ending, after),
-            Format::Combined => {
-                let Record { status, body_bytes_sent, .. } = ending.record;
-                // Writing to a vector cannot fail.
-                let _ = write!(out, "{status} {body_bytes_sent} ");
-                out.extend_from_slice(after);
-            }
-        }
-        out.push(b'\n');
-    }
-
     /// Bytes of memory that the line holds.
     pub fn capacity(&self) -> usize {
         self.bytes.capacity()
@@ -258,12 +266,6 @@ fn end_json_upstream(line: &mut JsonLine<'_>, record: &Record, names: &RecordedN
     }
 }
 
-/// What a line shows of a value: a stranger decides how long it is, and escaping makes it six times so.
-fn shown(value: &[u8]) -> &[u8] {
-    const SHOWN_BYTES: usize = 4 * 1024;
-    value.get(..SHOWN_BYTES).unwrap_or(value)
-}
-
 /// Writes a string of JSON; what is empty shows as a dash.
 fn json_string(out: &mut Vec<u8>, value: &[u8]) {
     out.push(b'"');
@@ -310,68 +312,13 @@ fn begin_combined(out: &mut Vec<u8>, request: &RequestFacts<'_>, dates: &Dates) 
     let _ = write!(out, " {}\" ", request.server_protocol);
 }
 
-/// The user of Basic authentication (RFC 7617 §2), or a dash. The password behind the colon is never looked at.
-fn remote_user(out: &mut Vec<u8>, authorization: &[u8]) {
-    let credentials =
-        authorization.split_at_checked(6).filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"basic "));
-    let mut decoded = ArrayVec::<u8, MAX_USER_BYTES>::new();
-    let is_decoded =
-        credentials.is_some_and(|(_, credentials)| decode_user(credentials.trim_ascii(), &mut decoded));
-    if !is_decoded || decoded.is_empty() {
-        return out.push(b'-');
-    }
-    for &byte in &decoded {
-        // A space would begin the next field.
-        if byte == b' ' { out.extend_from_slice(b"\\x20") } else { escaped(out, &[byte]) }
-    }
-}
-
-/// Decodes base 64 up to the first colon; false if there is none, or if something else stands before it.
-fn decode_user(credentials: &[u8], user: &mut ArrayVec<u8, MAX_USER_BYTES>) -> bool {
-    let (mut bits, mut count) = (0u32, 0);
-    for &letter in credentials {
-        let value = match letter {
-            b'A'..=b'Z' => letter - b'A',
-            b'a'..=b'z' => letter - b'a' + 26,
-            b'0'..=b'9' => letter - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return false,
-        };
-        bits = bits << 6 | u32::from(value);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            match (bits >> count) as u8 {
-                b':' => return true,
-                byte if user.try_push(byte).is_err() => return false,
-                _ => {}
-            }
-        }
-    }
-    false
-}
-
-/// A longer name of a user is not told.
-const MAX_USER_BYTES: usize = 64;
-
 fn end_combined(out: &mut Vec<u8>, request: &RequestFacts<'_>) {
     for value in [request.referer, request.user_agent] {
         out.push(b'"');
-        escaped(out, if value.is_empty() { b"-" } else { value });
+        escaped_or_dash(out, value);
         out.extend_from_slice(b"\" ");
     }
     out.pop();
-}
-
-/// Escapes as nginx and Apache do, so that their log readers work.
-fn escaped(out: &mut Vec<u8>, value: &[u8]) {
-    for &byte in shown(value) {
-        match byte {
-            b'"' | b'\\' | 0..0x20 | 0x7f.. => drop(write!(out, "\\x{byte:02X}")),
-            _ => out.push(byte),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -389,6 +336,8 @@ mod tests {
             host: b"example.com",
             http_host: b"example.com:8080",
             request_uri: b"/a\"b\\c?d",
+            path_and_query: b"/a\"b\\c?d",
+            headers: None,
             server_protocol: "HTTP/1.1",
             referer: b"",
             user_agent: b"caf\xe9\x1b[31m",
@@ -431,10 +380,11 @@ mod tests {
             server_group: "app",
             upstream_addr: "127.0.0.1:1, 127.0.0.1:2",
             upstream_status: "-, 502",
+            ..RecordedNames::default()
         };
         let mut out = Vec::new();
         let id = RequestId { process: 0xabc, worker: 1, sequence: 255 };
-        begun.end(&Ending { id, record, names }, &mut out);
+        format.end(&begun, &Ending { id, record, names }, &mut out);
         String::from_utf8(out).unwrap()
     }
 
@@ -572,24 +522,6 @@ mod tests {
             let text = String::from_utf8(out).unwrap();
             assert_eq!(text, format!("\"{written}\""));
             serde_json::from_str::<serde_json::Value>(&text).unwrap();
-        }
-    }
-
-    #[test]
-    fn users_are_told_and_passwords_are_not() {
-        for (authorization, expected) in [
-            ("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==", "Aladdin"),
-            ("basic dXNlcjo=", "user"),
-            ("Basic OnBhc3N3b3Jk", "-"),
-            ("Basic dXNlcg==", "-"),
-            ("Basic dXN!cjpw", "-"),
-            ("Basic Ig06", r"\x22\x0D"),
-            ("Bearer dXNlcjpw", "-"),
-            ("", "-"),
-        ] {
-            let mut out = Vec::new();
-            remote_user(&mut out, authorization.as_bytes());
-            assert_eq!(String::from_utf8(out).unwrap(), expected, "{authorization}");
         }
     }
 

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::http::headers::Headers;
 use crate::telemetry::reason::Reason;
 
 /// What is known of a request when its head has been read. Borrowed for one log line's beginning.
@@ -19,6 +20,10 @@ pub struct RequestFacts<'a> {
     pub host: &'a [u8],
     pub http_host: &'a [u8],
     pub request_uri: &'a [u8],
+    /// Of an absolute target, what follows its authority; else as `request_uri`.
+    pub path_and_query: &'a [u8],
+    /// None where the head was refused: what a line tells of it stands in the fields here.
+    pub headers: Option<&'a Headers<'a>>,
     pub server_protocol: &'static str,
     pub referer: &'a [u8],
     pub user_agent: &'a [u8],
@@ -80,6 +85,8 @@ pub struct Record {
     pub write_response_time: Duration,
     /// From the choice of a backend to the end of its response.
     pub upstream_response_time: Option<Duration>,
+    /// From the choice of a backend to the head of its response. None: no answer of the last one came.
+    pub upstream_header_time: Option<Duration>,
     /// Attempts beyond the first.
     pub retries: u32,
     /// None: no call of gRPC. Some(None): a call whose status is not known.
@@ -99,6 +106,7 @@ impl Default for Record {
             read_request_time: Duration::ZERO,
             write_response_time: Duration::ZERO,
             upstream_response_time: None,
+            upstream_header_time: None,
             retries: 0,
             grpc_status: None,
             tcpinfo_rtt: None,
@@ -118,4 +126,26 @@ pub struct RecordedNames<'a> {
     pub upstream_addr: &'a str,
     /// The status of each attempt, `-` where none came, separated by commas.
     pub upstream_status: &'a str,
+    /// What `SLB-ID` says.
+    pub instance_id: &'a str,
+    /// The address that the client connected to, where the listener has but one with its port.
+    pub server: Option<SocketAddr>,
+    pub server_port: u16,
+}
+
+/// Identifies an exchange in the log: unique on this host, unlikely to repeat elsewhere.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestId {
+    /// Chosen at random when the process starts.
+    pub process: u64,
+    pub worker: u16,
+    /// Counts the worker's exchanges.
+    pub sequence: u64,
+}
+
+/// What is known of an exchange only when it is over.
+pub struct Ending<'a> {
+    pub id: RequestId,
+    pub record: &'a Record,
+    pub names: RecordedNames<'a>,
 }

@@ -5,17 +5,17 @@ use std::cell::RefCell;
 
 use arrayvec::ArrayVec;
 
-use crate::telemetry::access_log::Ending;
 use crate::telemetry::access_log::Format;
 use crate::telemetry::access_log::Line;
-use crate::telemetry::access_log::RequestId;
 use crate::telemetry::date::Dates;
 use crate::telemetry::log_writer::LogQueue;
+use crate::telemetry::record::Ending;
 use crate::telemetry::record::MAX_ATTEMPTS;
 use crate::telemetry::record::Record;
 use crate::telemetry::record::RecordedAttempt;
 use crate::telemetry::record::RecordedNames;
 use crate::telemetry::record::RequestFacts;
+use crate::telemetry::record::RequestId;
 use crate::telemetry::record::TlsFacts;
 
 /// A worker's side of the access log.
@@ -94,7 +94,7 @@ impl AccessLog {
         // The configuration allows 1024 workers.
         let id = RequestId { process: self.process, worker: worker as u16, sequence };
         let ending = Ending { id, record, names };
-        self.queue.borrow_mut().append(|out| pending.line.end(&ending, out));
+        self.queue.borrow_mut().append(|out| self.format.end(&pending.line, &ending, out));
         let mut spare_lines = self.spare_lines.borrow_mut();
         if pending.line.capacity() <= KEPT_LINE_BYTES && spare_lines.len() < KEPT_LINES {
             spare_lines.push(pending);

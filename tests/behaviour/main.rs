@@ -54,6 +54,7 @@ mod identity_headers;
 mod interim_responses;
 mod keep_alive;
 mod limits;
+mod log_formats;
 mod loops;
 mod maintenance;
 mod messages;

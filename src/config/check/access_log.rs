@@ -1,6 +1,7 @@
 //! `[access_log]`: where the line about each exchange goes.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde_json::Value as Json;
 
@@ -8,7 +9,6 @@ use crate::config::AccessLog;
 use crate::config::AccessLogFormat;
 use crate::config::LogDestination;
 use crate::config::check::address::resolve;
-use crate::config::check::kind::Choice;
 use crate::config::check::kind::Kind;
 use crate::config::check::kind::list;
 use crate::config::check::kind::refuse_kind;
@@ -20,6 +20,10 @@ use crate::config::effective::Form;
 use crate::config::log_fields;
 use crate::config::raw;
 use crate::config::report::Report;
+use crate::telemetry::log_template;
+use crate::telemetry::log_template::LogTemplate;
+use crate::telemetry::log_template::TemplateProblem;
+use crate::telemetry::log_variables::LogVariable;
 
 pub(super) fn access_log(table: Option<&raw::Table>, output: &mut Output) -> Option<AccessLog> {
     let Some(table) = table else {
@@ -29,28 +33,122 @@ pub(super) fn access_log(table: Option<&raw::Table>, output: &mut Output) -> Opt
     let mut section = Section::single("access_log", Some(table), output);
     let path = table.find("path").map_or(table.location, |entry| entry.value.location);
     let destination = section.read("path", &Destination, LogDestination::Stdout);
-    let format = section.read("format", &FORMATS, AccessLogFormat::Json);
-    let log = AccessLog { destination, format, fields: fields(format, &mut section), location: path };
+    let format = section.read("format", &LogFormat, AccessLogFormat::Json);
+    let fields = fields(&format, &mut section);
+    let log = AccessLog { destination, format, fields, location: path };
     section.close();
     Some(log)
 }
 
-const FORMATS: Choice<AccessLogFormat> = Choice {
-    words: &[("json", AccessLogFormat::Json), ("combined", AccessLogFormat::Combined)],
-    aliases: &[],
-    later: &["alb", "elb"],
-};
+/// Formats that have a name; `alb` and `elb` are names of templates.
+const WORDS: [&str; 4] = ["json", "combined", "alb", "elb"];
 
-fn fields(format: AccessLogFormat, section: &mut Section<'_, '_>) -> Vec<&'static str> {
-    let unset = match format {
-        AccessLogFormat::Json => "every field but tls_ja3, tls_ja4 and those of certificates is written",
-        AccessLogFormat::Combined => "the fields of combined are fixed",
+/// A word, or a template with variables.
+struct LogFormat;
+
+impl Kind for LogFormat {
+    type Value = AccessLogFormat;
+
+    fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<AccessLogFormat> {
+        let raw::Kind::Text(text) = &raw.kind else {
+            return refuse_kind(key, raw, "a string", report);
+        };
+        match text.as_str() {
+            "json" => Some(AccessLogFormat::Json),
+            "combined" => Some(AccessLogFormat::Combined),
+            "alb" => template(key, (raw, log_template::ALB), report),
+            "elb" => template(key, (raw, log_template::ELB), report),
+            text if text.contains('$') => template(key, (raw, text), report),
+            text => {
+                let listed = format!("allowed are \"{}\" and a text with $variables", WORDS.join("\", \""));
+                let help = match nearest(text, &WORDS) {
+                    Some(near) => format!("did you mean \"{near}\"? {listed}"),
+                    None => listed,
+                };
+                let message = format!("invalid value \"{}\" for `{key}`", text.escape_debug());
+                report.error(raw.location, message, help);
+                None
+            }
+        }
+    }
+
+    fn show(&self, value: &AccessLogFormat) -> Json {
+        match value {
+            AccessLogFormat::Json => Json::from("json"),
+            AccessLogFormat::Combined => Json::from("combined"),
+            AccessLogFormat::Template(template) => match template.as_str() {
+                log_template::ALB => Json::from("alb"),
+                log_template::ELB => Json::from("elb"),
+                text => Json::from(text),
+            },
+        }
+    }
+}
+
+fn template(key: &str, (raw, text): (&raw::Value, &str), report: &mut Report) -> Option<AccessLogFormat> {
+    let error = match LogTemplate::parse(text) {
+        Ok(template) => return Some(AccessLogFormat::Template(Arc::new(template))),
+        Err(error) => error,
+    };
+    let (message, help) = match error.problem {
+        TemplateProblem::Unknown(name) => {
+            let known: Vec<_> = LogVariable::names().collect();
+            let help = match (vocabulary::our_variable(&name), nearest(&name, &known)) {
+                (Some(fix), _) => fix.to_owned(),
+                (None, Some(near)) => format!("did you mean ${near}?"),
+                (None, None) => "docs/access_log.md lists the variables; $$ is a dollar".to_owned(),
+            };
+            (format!("`{key}` has an unknown variable ${}", name.escape_debug()), help)
+        }
+        TemplateProblem::Secret(name) => {
+            let help = "write $remote_user for the user of Basic authentication".to_owned();
+            (format!("`{key}` would write passwords into the log: ${name}"), help)
+        }
+        TemplateProblem::NoName => {
+            (format!("`{key}` has a `$` without a name behind it"), "write $$ for a dollar".to_owned())
+        }
+        TemplateProblem::Unclosed => {
+            (format!("`{key}` has a `${{` without its `}}`"), "write ${name} or $name".to_owned())
+        }
+        TemplateProblem::Control => {
+            (format!("`{key}` has a control character"), "a line of the log is one line of text".to_owned())
+        }
+        TemplateProblem::TooLong => {
+            (format!("`{key}` is too long"), format!("allowed are {} bytes", log_template::MAX_BYTES))
+        }
+        TemplateProblem::TooManyVariables => {
+            let help = format!("allowed are {}", log_template::MAX_VARIABLES);
+            (format!("`{key}` has too many variables"), help)
+        }
+    };
+    // Escapes of TOML move what stands behind them, but a dollar needs none.
+    let place = text.get(error.place.clone()).filter(|place| place.starts_with('$'));
+    let location = place.map_or(raw.location, |place| {
+        let dollars = text.bytes().take(error.place.start).filter(|byte| *byte == b'$').count();
+        report.place_of(raw.location, place, dollars)
+    });
+    report.error(location, message, help);
+    None
+}
+
+fn fields(format: &AccessLogFormat, section: &mut Section<'_, '_>) -> Vec<&'static str> {
+    let (unset, fix) = match format {
+        AccessLogFormat::Json => {
+            ("every field but tls_ja3, tls_ja4 and those of certificates is written", None)
+        }
+        AccessLogFormat::Combined => ("the fields of combined are fixed", Some("write format = \"json\"")),
+        AccessLogFormat::Template(_) => ("the format names the fields", Some("name variables in `format`")),
     };
     let chosen = section.read_optional("fields", &FieldNames, unset);
-    let place = section.place_of("fields").filter(|_| format == AccessLogFormat::Combined);
-    if let Some(location) = place {
-        let message = "`fields` has no effect with format = \"combined\", whose fields are fixed";
-        section.report().error(location, message, "write format = \"json\", or remove `fields`");
+    let place = section.place_of("fields").zip(fix);
+    if let Some((location, fix)) = place {
+        let message = match format {
+            AccessLogFormat::Combined => {
+                "`fields` has no effect with format = \"combined\", whose fields are fixed"
+            }
+            _ => "`fields` has no effect with this `format`, which names its fields itself",
+        };
+        section.report().error(location, message, format!("{fix}, or remove `fields`"));
     }
     chosen.map_or_else(log_fields::usual, |(names, _)| names)
 }

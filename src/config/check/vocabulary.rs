@@ -303,6 +303,30 @@ pub(super) fn our_field(text: &str) -> Option<&'static str> {
     Some(fix)
 }
 
+/// What to write for a variable of nginx or of a cloud that a template for the log does not have.
+pub(super) fn our_variable(name: &str) -> Option<&'static str> {
+    let (_, fix) = FOREIGN_VARIABLES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?;
+    Some(fix)
+}
+
+const FOREIGN_VARIABLES: [(&str, &str); 12] = [
+    ("app_lb_id", "write $instance_id"),
+    ("backend", "write $upstream_addr"),
+    ("bytes_sent", "write $body_bytes_sent; bytes of headers are not counted"),
+    ("connection", "connections have no number here; write $remote_endpoint"),
+    ("hostname", "write $instance_id, which is the name of the host unless `instance_id` says otherwise"),
+    ("pool_name", "write $group"),
+    (
+        "server_name",
+        "write $listener, $host for the host of a request, or $sni for the name of a TLS handshake",
+    ),
+    ("slbid", "write $instance_id"),
+    ("ssl_client_cert", "write $clientcert_subjectdn or $clientcert_fingerprint"),
+    ("upstream_bytes_received", "write $body_bytes_sent"),
+    ("upstream_connect_time", "write $upstream_header_time, which has it in it"),
+    ("uri", "write $request_uri or $router_request_uri"),
+];
+
 /// The tables that have this key, by their titles.
 fn homes(key: &str) -> Vec<String> {
     let source = Source::made_up("example", COMPLETE_EXAMPLE.to_owned());

@@ -1,0 +1,94 @@
+//! Texts of strangers in lines of text: what could end a line or a quoted value is escaped.
+
+use std::io::Write;
+
+use arrayvec::ArrayVec;
+
+/// What a line shows of a value: a stranger decides how long it is, and escaping makes it several times so.
+pub(super) fn shown(value: &[u8]) -> &[u8] {
+    const SHOWN_BYTES: usize = 4 * 1024;
+    value.get(..SHOWN_BYTES).unwrap_or(value)
+}
+
+/// Escapes as nginx and Apache do, so that their log readers work.
+pub(super) fn escaped(out: &mut Vec<u8>, value: &[u8]) {
+    for &byte in shown(value) {
+        match byte {
+            b'"' | b'\\' | 0..0x20 | 0x7f.. => drop(write!(out, "\\x{byte:02X}")),
+            _ => out.push(byte),
+        }
+    }
+}
+
+/// The same, with a dash for what is empty.
+pub(super) fn escaped_or_dash(out: &mut Vec<u8>, value: &[u8]) {
+    escaped(out, if value.is_empty() { b"-" } else { value });
+}
+
+/// The user of Basic authentication (RFC 7617 §2), or a dash. The password behind the colon is never looked at.
+pub(super) fn remote_user(out: &mut Vec<u8>, authorization: &[u8]) {
+    let credentials =
+        authorization.split_at_checked(6).filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"basic "));
+    let mut decoded = ArrayVec::<u8, MAX_USER_BYTES>::new();
+    let is_decoded =
+        credentials.is_some_and(|(_, credentials)| decode_user(credentials.trim_ascii(), &mut decoded));
+    if !is_decoded || decoded.is_empty() {
+        return out.push(b'-');
+    }
+    for &byte in &decoded {
+        // A space would begin the next field.
+        if byte == b' ' { out.extend_from_slice(b"\\x20") } else { escaped(out, &[byte]) }
+    }
+}
+
+/// Decodes base 64 up to the first colon; false if there is none, or if something else stands before it.
+fn decode_user(credentials: &[u8], user: &mut ArrayVec<u8, MAX_USER_BYTES>) -> bool {
+    let (mut bits, mut count) = (0u32, 0);
+    for &letter in credentials {
+        let value = match letter {
+            b'A'..=b'Z' => letter - b'A',
+            b'a'..=b'z' => letter - b'a' + 26,
+            b'0'..=b'9' => letter - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return false,
+        };
+        bits = bits << 6 | u32::from(value);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            match (bits >> count) as u8 {
+                b':' => return true,
+                byte if user.try_push(byte).is_err() => return false,
+                _ => {}
+            }
+        }
+    }
+    false
+}
+
+/// A longer name of a user is not told.
+const MAX_USER_BYTES: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_are_told_and_passwords_are_not() {
+        for (authorization, expected) in [
+            ("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==", "Aladdin"),
+            ("basic dXNlcjo=", "user"),
+            ("Basic OnBhc3N3b3Jk", "-"),
+            ("Basic dXNlcg==", "-"),
+            ("Basic dXN!cjpw", "-"),
+            ("Basic Ig06", r"\x22\x0D"),
+            ("Bearer dXNlcjpw", "-"),
+            ("", "-"),
+        ] {
+            let mut out = Vec::new();
+            remote_user(&mut out, authorization.as_bytes());
+            assert_eq!(String::from_utf8(out).unwrap(), expected, "{authorization}");
+        }
+    }
+}

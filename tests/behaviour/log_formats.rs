@@ -1,0 +1,146 @@
+//! The access log in the layouts of clouds and by templates.
+
+use crate::admin::command;
+use crate::support::{Backend, Client, Http2, Ringway, Scenario, log_lines, over_tls};
+
+/// The fields of a line, which are separated by spaces unless they stand in quotes.
+fn fields(line: &str) -> Vec<&str> {
+    let mut fields = Vec::new();
+    let mut rest = line;
+    while !rest.is_empty() {
+        let (field, behind) = match rest.strip_prefix('"') {
+            Some(rest) => rest.split_once('"').expect("quotes end"),
+            None => rest.split_at(rest.find(' ').unwrap_or(rest.len())),
+        };
+        fields.push(field);
+        rest = behind.strip_prefix(' ').unwrap_or(behind);
+    }
+    fields
+}
+
+const HOSTILE: &[u8] = b"GET /a\"b?c=d HTTP/1.1\r\nHost: site.example\r\nUser-Agent: one \"two\\\t\xff\r\n\
+    Referer: \" 200 \"\r\nX-Forwarded-For: 2001:db8::7\r\nX-Tenant: a\"b\r\nCookie: lang=de; id=1\"\r\n\r\n";
+
+/// A good request with everything in it that may be logged, a refused one, and one of HTTP/2.
+fn lines_of(scenario: &Scenario) -> (Vec<String>, Ringway, u16) {
+    let ringway = scenario.clone().prior_knowledge().start();
+    let mut client = Client::connect(ringway.address());
+    let port = client.local_address().port();
+    client.send(HOSTILE);
+    assert_eq!(client.read_response().status, 200);
+    log_lines(&ringway, 1);
+    client.send("GET /bad HTTP/1.1\r\n\r\n");
+    assert_eq!(client.read_response().status, 400);
+    log_lines(&ringway, 2);
+    assert_eq!(Http2::connect(ringway.address()).get("/two?x=y").status, 200);
+    let lines = log_lines(&ringway, 3);
+    assert_eq!(lines.len(), 3);
+    assert!(lines.iter().all(|line| line.bytes().all(|byte| (0x20..0x7f).contains(&byte))), "{lines:?}");
+    (lines, ringway, port)
+}
+
+#[test]
+fn alb_has_its_fields_in_their_order() {
+    let backend = Backend::echo_body();
+    let scenario = Scenario::of(&backend).logged("alb").process("instance_id = \"edge-1\"");
+    let (lines, ringway, port) = lines_of(&scenario);
+    let lines: Vec<_> = lines.iter().map(|line| fields(line)).collect();
+    assert!(lines.iter().all(|fields| fields.len() == 31), "{lines:?}");
+    let (scheme, upstream) = (if over_tls() { "https" } else { "http" }, backend.address().to_string());
+    let (port, own) = (port.to_string(), ringway.address().port().to_string());
+    let good = &lines[0];
+    assert!(good[0].ends_with("+00:00") && good[0].len() == "1994-11-06T08:49:37+00:00".len(), "{good:?}");
+    let expected =
+        ["127.0.0.1", &port, "GET", scheme, "site.example", "site.example", r"/a\x22b?c=d", "HTTP/1.1"];
+    assert_eq!(good[1..9], expected);
+    let expected = [r"\x22 200 \x22", r"one \x22two\x5C\x09\xFF", "2001:db8::7", "-", "200", "0"];
+    assert_eq!(good[10..16], expected);
+    assert_eq!(good[19..21], [&upstream, "200"]);
+    assert_eq!(good[22].starts_with("TLSv1"), over_tls());
+    assert_eq!(good[24..], [good[24], "edge-1", "127.0.0.1", &own, "-", "-", "-"]);
+    assert!(good[24].parse::<u32>().is_ok(), "{good:?}");
+    let refused = &lines[1];
+    assert_eq!(refused[3..9], ["GET", scheme, "-", "-", "/bad", "HTTP/1.1"]);
+    assert_eq!((refused[14], &refused[19..22]), ("400", &["-", "-", "-"][..]));
+    assert_eq!(lines[2][7..9], ["/two?x=y", "HTTP/2.0"]);
+}
+
+#[test]
+fn elb_has_its_layout_with_brackets_around_ipv6() {
+    let backend = Backend::echo_body();
+    let scenario = Scenario::of(&backend).logged("elb").process("instance_id = \"edge-1\"");
+    let scenario = scenario.listener("trusted_proxies = [\"127.0.0.0/8\"]");
+    let (lines, ringway, port) = lines_of(&scenario);
+    let lines: Vec<_> = lines.iter().map(|line| fields(line)).collect();
+    assert!(lines.iter().all(|fields| fields.len() == 33), "{lines:?}");
+    let scheme = if over_tls() { "https" } else { "http" };
+    let upstream = backend.address().to_string();
+    let good = &lines[0];
+    let seconds = |field: usize| good[field].parse::<f64>().expect("seconds");
+    // The head took no longer than the whole.
+    assert!(seconds(0) > 1e9 && seconds(13) <= seconds(14), "{good:?}");
+    assert!(good[2].starts_with('[') && good[2].ends_with("+00:00]"), "{good:?}");
+    assert_eq!(good[3..6], ["elb_01", &format!("[2001:db8::7]:{port}"), "200"]);
+    assert_eq!(good[6], format!(r"GET {scheme}://site.example/a\x22b?c=d HTTP/1.1"));
+    assert_eq!(good[8..10], ["-", "0"]);
+    assert_eq!(good[11..13], ["200", "-"]);
+    assert_eq!(good[15], upstream);
+    assert_eq!(good[18..24], ["2001:db8::7", "edge-1", "web", "-", "app", &upstream]);
+    assert_eq!(good[25], ringway.address().to_string());
+    let refused = &lines[1];
+    assert_eq!(refused[5..7], ["400", &format!("GET {scheme}://-/bad HTTP/1.1")]);
+    assert_eq!(refused[11..16], ["-"; 5]);
+    assert_eq!(lines[2][6], format!("GET {scheme}://test.example/two?x=y HTTP/2.0"));
+}
+
+#[test]
+fn a_template_tells_what_it_names() {
+    let backend = Backend::echo_body();
+    let format = "$remote_addr $request_method '$request' $http_x_tenant $cookie_lang $cookie_id $http_cookie| \
+                  $status ${reason} $listener/$group/$rule $upstream_addr $ssl_session_reused $args $$";
+    let (lines, ..) = lines_of(&Scenario::of(&backend).logged(format));
+    let upstream = backend.address();
+    let reused = if over_tls() { "." } else { "-" };
+    assert_eq!(
+        lines,
+        [
+            format!(
+                r"127.0.0.1 GET 'GET /a\x22b?c=d HTTP/1.1' a\x22b de 1\x22 lang=de; id=1\x22| 200 - web/app/- {upstream} {reused} c=d $"
+            ),
+            format!("127.0.0.1 GET 'GET /bad HTTP/1.1' - - - -| 400 missing_host web/-/- - {reused} - $"),
+            format!(
+                "127.0.0.1 GET 'GET /two?x=y HTTP/2.0' - - - -| 200 - web/app/- {upstream} {reused} x=y $"
+            ),
+        ]
+    );
+}
+
+#[test]
+fn a_template_tells_of_tls_once_for_all_requests_of_a_connection() {
+    let backend = Backend::echo_body();
+    let format = "$ssl_protocol $sni $ssl_server_name $tls_ja4 $ssl_client_verify $status $alpn";
+    let ringway = Scenario::of(&backend).logged(format).secured().start();
+    let mut client = Client::connect(ringway.address());
+    (0..2).for_each(|_| assert_eq!(client.get("/").status, 200));
+    let lines = log_lines(&ringway, 2);
+    assert_eq!(lines[0], lines[1]);
+    let fields = fields(&lines[0]);
+    assert_eq!((fields[0], fields[1], &fields[4..]), ("TLSv1.3", fields[2], &["NONE", "200", fields[6]][..]));
+    assert!(fields[3].starts_with("t13"), "{fields:?}");
+}
+
+#[test]
+fn another_template_waits_for_the_next_start() {
+    let backend = Backend::echo_body();
+    let scenario = Scenario::of(&backend).table("[admin]\nsocket = \"admin.sock\"");
+    let ringway = scenario.clone().logged("$status $host").start();
+    for (format, is_told) in [("$status $host", false), ("$status", true), ("alb", true)] {
+        ringway.replace_configuration(&scenario.clone().logged(format).text());
+        let ended = command(&ringway, &["reload"]);
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        let told = "warning: access_log.format has changed, which takes effect at the next start\n";
+        assert_eq!(ended.stderr, if is_told { told } else { "" });
+    }
+    Client::connect(ringway.address()).get("/");
+    assert!(log_lines(&ringway, 1)[0].starts_with("200 "));
+}

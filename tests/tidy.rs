@@ -43,6 +43,7 @@ const LAYERS: &[Layer] = &[
             "tls",
             "net::address",
             "telemetry::backend_counters",
+            "telemetry::group_counters",
             "telemetry::listener_counters",
             "telemetry::route_counters",
         ],

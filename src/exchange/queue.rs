@@ -2,12 +2,14 @@
 
 use std::future::Future;
 use std::pin::pin;
+use std::time::Duration;
 
 use crate::exchange::error::ExchangeError;
 use crate::exchange::stream::ClientWatch;
 use crate::net::task;
 use crate::snapshot::group::Availability;
 use crate::snapshot::request_queue::RequestQueue;
+use crate::telemetry::group_counters::UpstreamStep;
 use crate::telemetry::reason::Reason;
 use crate::upstream::selection::NoChoice;
 use crate::upstream::selection::Selection;
@@ -47,6 +49,10 @@ pub(super) async fn wait_for_room(
             Err(no_choice) => return Err(refusal(no_choice)),
         }
     };
+    if let Some(counters) = &selection.group().counters {
+        let waited = worker.clock.shared_ns(worker.clock.now()).saturating_sub(since);
+        counters.took(worker.index, UpstreamStep::Queue, Duration::from_nanos(waited));
+    }
     // There may be more room than for one.
     queues.room_made(&queue.state);
     Ok(chosen)

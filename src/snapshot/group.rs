@@ -21,6 +21,7 @@ use crate::snapshot::affinity::Affinity;
 use crate::snapshot::backend::Backend;
 use crate::snapshot::rcu_cell::RcuCell;
 use crate::snapshot::request_queue::RequestQueue;
+use crate::telemetry::group_counters::GroupCounters;
 use crate::tls::SwapCell;
 use crate::tls::connect::UpstreamTls;
 
@@ -42,6 +43,8 @@ pub struct Group {
     /// While no backend is available, requests wait a moment for the first probes.
     pub awaits_probes: bool,
     pub sticky: Option<Sticky>,
+    /// Kept over reloads. None: nothing is measured.
+    pub counters: Option<Arc<GroupCounters>>,
     pub connect_timeout: Duration,
     /// A backend silent for this long has failed.
     pub response_timeout: Duration,
@@ -207,6 +210,7 @@ impl Group {
             max_failures: 0,
             awaits_probes: false,
             sticky: None,
+            counters: None,
             connect_timeout: Duration::ZERO,
             response_timeout: Duration::ZERO,
             keepalive_timeout: Duration::ZERO,

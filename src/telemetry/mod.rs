@@ -6,6 +6,7 @@ pub mod access_log;
 pub mod backend_counters;
 pub mod counters;
 pub mod date;
+pub mod group_counters;
 pub mod histogram;
 pub mod listener_counters;
 pub mod log_fields;

@@ -40,7 +40,8 @@ pub async fn acquire<'g>(
         buffers: resources.buffers,
         budget: resources.handshakes,
     });
-    let target = ConnectTarget { backend, timeout: group.connect_timeout, tls };
+    let counters = group.counters.as_ref().map(|counters| (&**counters, resources.pool.worker()));
+    let target = ConnectTarget { backend, timeout: group.connect_timeout, counters, tls };
     if group.versions == Versions::Http1 {
         let stream = UpstreamStream::Http1(connect::open(&target, resources.timers).await?.connection);
         return Ok(Lease { stream, reused: false, group, backend });

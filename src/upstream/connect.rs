@@ -5,6 +5,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use crate::net::buffer::Buffers;
+use crate::net::clock::instant_now;
 use crate::net::connect::ConnectError;
 use crate::net::connect::connect;
 use crate::net::socket::Socket;
@@ -14,6 +15,8 @@ use crate::net::timer::Tag;
 use crate::net::timer::Timers;
 use crate::net::work_budget::WorkBudget;
 use crate::snapshot::backend::Backend;
+use crate::telemetry::group_counters::GroupCounters;
+use crate::telemetry::group_counters::UpstreamStep;
 use crate::tls::connect::Secured;
 use crate::tls::connect::TlsClient;
 use crate::tls::transport::Transport;
@@ -26,6 +29,8 @@ pub struct ConnectTarget<'a> {
     pub backend: &'a Backend,
     /// Bounds connecting and the TLS handshake together.
     pub timeout: Duration,
+    /// Where the index of the worker stands that measures; None: nobody does.
+    pub counters: Option<(&'a GroupCounters, usize)>,
     /// None: HTTP in cleartext.
     pub tls: Option<TlsTarget<'a>>,
 }
@@ -40,6 +45,14 @@ pub struct TlsTarget<'a> {
     pub budget: &'a WorkBudget,
 }
 
+impl ConnectTarget<'_> {
+    fn measure(&self, step: UpstreamStep, duration: Duration) {
+        if let Some((counters, worker)) = self.counters {
+            counters.took(worker, step, duration);
+        }
+    }
+}
+
 /// A connection that was opened.
 pub struct OpenedConnection {
     pub connection: Connection,
@@ -49,6 +62,7 @@ pub struct OpenedConnection {
 
 /// Connects within the timeout, and makes the connection secure if it is to be.
 pub async fn open(target: &ConnectTarget<'_>, timers: &Timers) -> Result<OpenedConnection, UpstreamError> {
+    let begun = instant_now();
     let deadline = timers.deadline();
     deadline.set_tag(Tag::Backend(target.backend.slot));
     deadline.set(target.timeout);
@@ -65,11 +79,14 @@ pub async fn open(target: &ConnectTarget<'_>, timers: &Timers) -> Result<OpenedC
         Ok(Err(error)) => return Err(classify(error)),
         Err(_elapsed) => return Err(UpstreamError::ConnectTimeout),
     };
+    let connected = begun.elapsed();
+    target.measure(UpstreamStep::Connect, connected);
     let (transport, is_http2, pool_key) = match &target.tls {
         None => (Transport::Plain(socket), false, PoolKey::PLAIN),
         // Boxed, so that requests in cleartext do not carry the room for it.
         Some(tls) => {
             let secured = Box::pin(secure(socket, tls, &deadline)).await?;
+            target.measure(UpstreamStep::TlsHandshake, begun.elapsed().saturating_sub(connected));
             (secured.transport, secured.is_http2, tls.pool_key)
         }
     };

@@ -68,6 +68,11 @@ struct IdleConnection {
 }
 
 impl Pool {
+    /// The index of its worker.
+    pub fn worker(&self) -> usize {
+        self.worker
+    }
+
     pub fn new(worker: usize, workers: usize) -> Pool {
         Pool {
             worker,

@@ -56,6 +56,10 @@ pub enum Next {
 }
 
 impl<'s> Selection<'s> {
+    pub fn group(&self) -> &'s Group {
+        self.group
+    }
+
     pub fn new(group: &'s Group, preference: Preference, balancer: &'s Balancer) -> Selection<'s> {
         balancer.request_began(group);
         Selection {

@@ -87,6 +87,8 @@ fn requests_are_counted_by_listener_rule_group_status_and_protocol() {
         ("http_upstream_duration_seconds_count", of_group, 9.0),
         ("http_response_bytes_total", of_group, 3.0 * (4.0 + 7.0 + 4.0)),
         ("http_request_reasons_total", "{listener=\"web\",reason=\"fixed_response\"}", 3.0),
+        ("upstream_tls_handshake_duration_seconds_count", "{group=\"app\"}", 0.0),
+        ("upstream_queue_duration_seconds_count", "{group=\"app\"}", 0.0),
         ("connections_accepted_total", "{listener=\"web\"}", 3.0),
         ("backend_requests_total", &backend, 9.0),
         ("backend_up", &backend, 1.0),
@@ -94,6 +96,7 @@ fn requests_are_counted_by_listener_rule_group_status_and_protocol() {
         assert_eq!(samples[&format!("ringway_{name}{labels}")], value, "{name}");
     }
     assert!(samples[&format!("ringway_http_request_duration_seconds_sum{of_group}")] > 0.0);
+    assert!(samples["ringway_upstream_connect_duration_seconds_count{group=\"app\"}"] >= 1.0);
 }
 
 #[test]

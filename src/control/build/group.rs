@@ -27,6 +27,7 @@ use crate::snapshot::group::ResponseLimits;
 use crate::snapshot::group::Sticky;
 use crate::snapshot::group::Versions;
 use crate::snapshot::request_queue::RequestQueue;
+use crate::telemetry::group_counters::GroupCounters;
 use crate::tls::SwapCell;
 use crate::tls::connect::UpstreamTls;
 
@@ -35,6 +36,8 @@ pub(super) struct GroupBuilder<'a> {
     pub(super) addresses: &'a Addresses,
     pub(super) security: &'a Security,
     pub(super) now_ms: u64,
+    /// How long the steps to a backend take.
+    pub(super) measures: bool,
 }
 
 /// None where no backend has a limit.
@@ -63,7 +66,9 @@ impl GroupBuilder<'_> {
             wanted.backends.iter().map(|backend| self.resolved(&backend.address)).collect();
         if let Some(known) = registry.known_group(&wanted.name) {
             let has_leaving = known.group.members.iter().any(|member| member.is_leaving);
-            let is_same = known.wanted == wanted && known.group.security == security;
+            let is_same = known.wanted == wanted
+                && known.group.security == security
+                && known.group.counters.is_some() == self.measures;
             if is_same && !has_leaving && known.addresses == addresses {
                 return Ok(KnownGroup { wanted, addresses, group: Arc::clone(&known.group) });
             }
@@ -82,6 +87,7 @@ impl GroupBuilder<'_> {
         group.members = members;
         let unresolved = wanted.backends.iter().zip(&addresses).filter(|(_, found)| found.is_empty());
         group.unresolved = unresolved.map(|(backend, _)| backend.address.to_string()).collect();
+        group.counters = self.counters(&wanted.name, registry);
         group.connect_timeout = wanted.connect_timeout;
         group.response_timeout = wanted.response_timeout;
         group.keepalive_timeout = wanted.keepalive_timeout;
@@ -100,6 +106,12 @@ impl GroupBuilder<'_> {
         group.security = security;
         let group = Arc::new(group.complete(self.now_ms));
         Ok(KnownGroup { wanted, addresses, group })
+    }
+
+    /// Those that a group of this name has already, or new ones.
+    fn counters(&self, name: &str, registry: &Registry) -> Option<Arc<GroupCounters>> {
+        let known = registry.known_group(name).and_then(|known| known.group.counters.clone());
+        self.measures.then(|| known.unwrap_or_else(|| Arc::new(GroupCounters::new(registry.workers()))))
     }
 
     fn members(

@@ -85,7 +85,12 @@ pub fn build(
         return None;
     }
     let mut known = Vec::with_capacity(parts.config.server_groups.len());
-    let builder = GroupBuilder { addresses: parts.addresses, security: parts.security, now_ms: parts.now_ms };
+    let builder = GroupBuilder {
+        addresses: parts.addresses,
+        security: parts.security,
+        now_ms: parts.now_ms,
+        measures: parts.config.metrics.enabled,
+    };
     for (group, terms) in parts.config.server_groups.iter().zip(terms.groups) {
         match builder.build(group, terms, registry) {
             Ok(built) => known.push(built),

@@ -155,6 +155,10 @@ impl Registry {
         kept.unwrap_or_else(|| Arc::new(QueueState::new(self.backend_counters.workers())))
     }
 
+    pub fn workers(&self) -> usize {
+        self.backend_counters.workers()
+    }
+
     pub fn group_slot(&mut self, name: &str) -> u32 {
         self.group_slots.slot(name)
     }

@@ -12,6 +12,7 @@ use crate::snapshot::Snapshot;
 use crate::snapshot::group::Group;
 use crate::snapshot::group::GroupMember;
 use crate::telemetry::backend_counters::BackendCounters;
+use crate::telemetry::group_counters::UpstreamStep;
 use crate::telemetry::histogram::Distribution;
 use crate::telemetry::listener_counters::HandshakeVersion;
 use crate::telemetry::listener_counters::ListenerTotals;
@@ -182,6 +183,18 @@ fn of_backends(snapshot: &Snapshot, counters: &BackendCounters, out: &mut Exposi
     each(&families::BACKEND_FAILURES, &|_, member| totals(member).failures);
     each(&families::BACKEND_CHANGES, &|_, member| member.backend.health.changes().into());
     each(&families::BACKEND_EJECTED, &|_, member| member.backend.health.is_ejected().into());
+    for (family, step) in [
+        (&families::CONNECT_DURATION, UpstreamStep::Connect),
+        (&families::UPSTREAM_HANDSHAKE_DURATION, UpstreamStep::TlsHandshake),
+        (&families::QUEUE_DURATION, UpstreamStep::Queue),
+    ] {
+        let mut samples = out.family(family);
+        for group in &snapshot.groups {
+            if let Some(counters) = &group.counters {
+                samples.histogram(&[&group.name], &counters.distribution(step));
+            }
+        }
+    }
     let mut available = out.family(&families::GROUP_AVAILABLE);
     for group in &snapshot.groups {
         let count = group.members.iter().filter(|member| is_up(member)).count();

@@ -101,6 +101,21 @@ families! {
     REQUEST_BYTES = counter("ringway_http_request_bytes_total", OF_ROUTE, "Bytes of requests, heads included");
     RESPONSE_BYTES = counter("ringway_http_response_bytes_total", OF_ROUTE, "Bytes of content of responses");
     RETRIES = counter("ringway_http_retries_total", OF_ROUTE, "Attempts at backends beyond the first of a request");
+    CONNECT_DURATION = histogram(
+        "ringway_upstream_connect_duration_seconds",
+        &["group"],
+        "How long it took to open connections to backends of a group",
+    );
+    UPSTREAM_HANDSHAKE_DURATION = histogram(
+        "ringway_upstream_tls_handshake_duration_seconds",
+        &["group"],
+        "How long TLS handshakes with backends of a group took",
+    );
+    QUEUE_DURATION = histogram(
+        "ringway_upstream_queue_duration_seconds",
+        &["group"],
+        "How long requests waited in the queue of a group until a backend had room",
+    );
     BACKEND_UP = gauge("ringway_backend_up", OF_BACKEND, "1 for a backend that gets new requests, else 0");
     BACKEND_WEIGHT = gauge("ringway_backend_weight", OF_BACKEND, "The configured weight of a backend");
     BACKEND_IN_FLIGHT = gauge("ringway_backend_requests_in_flight", OF_BACKEND, "Requests that a backend has at present");

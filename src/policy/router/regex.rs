@@ -1,4 +1,4 @@
-//! Regular expressions: searched for in time linear in the text, all of a listener's in one pass.
+//! Regular expressions: searched for in time linear in the text, those of a listener 32 in a pass.
 
 use regex_automata::Input;
 use regex_automata::PatternID;
@@ -15,6 +15,14 @@ const MAX_REGEX_BYTES: usize = 1 << 20;
 
 /// Bytes that each worker may spend on remembering where a search has been.
 const MAX_CACHE_BYTES: usize = 4 << 20;
+
+/// What one part of a set gets of that at least. With less, it would forget all the time.
+const LEAST_CACHE_BYTES: usize = 256 << 10;
+
+/// Expressions that are searched for in one pass. Text that many of them match in part, as clients can make it up, leads
+/// through states that nobody has seen before and that are as large as their number; then a pass is slow. With few, it
+/// soon knows all that there are.
+const PART: usize = 32;
 
 /// Groups whose text an expression can give, the whole match among them.
 const MAX_GROUPS: usize = 10;
@@ -47,22 +55,22 @@ impl RegexText {
 
 /// The size that expressions may have.
 fn of_at_most(bytes: usize) -> meta::Config {
-    meta::Config::new().nfa_size_limit(Some(bytes))
+    meta::Config::new().nfa_size_limit(Some(bytes)).hybrid_cache_capacity(MAX_CACHE_BYTES)
 }
 
 /// Compiles expressions, each of which matches on its own.
 fn compile(texts: &[&RegexText], config: meta::Config) -> Result<meta::Regex, RegexError> {
     let parsed: Result<Vec<_>, _> = texts.iter().map(|text| parse(text)).collect();
-    let config = config
-        .utf8_empty(false)
-        .match_kind(if texts.len() == 1 {
-            regex_automata::MatchKind::LeftmostFirst
-        } else {
-            regex_automata::MatchKind::All
-        })
-        .hybrid_cache_capacity(MAX_CACHE_BYTES);
+    let config = config.utf8_empty(false).match_kind(if texts.len() == 1 {
+        regex_automata::MatchKind::LeftmostFirst
+    } else {
+        regex_automata::MatchKind::All
+    });
     meta::Builder::new().configure(config).build_many_from_hir(&parsed?).map_err(|error| RegexError {
         message: match error.size_limit() {
+            Some(limit) if limit > MAX_REGEX_BYTES => {
+                "all together take more than 64 MiB when compiled".to_owned()
+            }
             Some(limit) => format!("it takes more than {} MiB when compiled", limit >> 20),
             None => error.to_string(),
         },
@@ -84,48 +92,56 @@ fn parse(text: &RegexText) -> Result<regex_syntax::hir::Hir, RegexError> {
     })
 }
 
-/// Expressions that are searched for together.
+/// Expressions that are searched for together, some at a time.
 #[derive(Default)]
 pub(super) struct RegexSet {
-    regex: Option<meta::Regex>,
+    parts: Box<[meta::Regex]>,
 }
 
 /// Which expressions of a set match, and what finding that out takes; kept from one search to the next.
 pub(super) struct SetMatches {
-    cache: Option<meta::Cache>,
-    found: PatternSet,
+    parts: Box<[(meta::Cache, PatternSet)]>,
 }
 
 impl RegexSet {
     pub(super) fn new(texts: &[&RegexText]) -> Result<RegexSet, RegexError> {
-        let regex = if texts.is_empty() { None } else { Some(compile(texts, of_at_most(MAX_SET_BYTES))?) };
-        Ok(RegexSet { regex })
+        // Each part gets its share of the memory for all.
+        let share = (MAX_CACHE_BYTES / texts.len().div_ceil(PART).max(1)).max(LEAST_CACHE_BYTES);
+        let mut left = MAX_SET_BYTES;
+        let mut parts = Vec::with_capacity(texts.len().div_ceil(PART));
+        for texts in texts.chunks(PART) {
+            let part = compile(texts, of_at_most(left).hybrid_cache_capacity(share))?;
+            left = left.saturating_sub(part.memory_usage());
+            parts.push(part);
+        }
+        Ok(RegexSet { parts: parts.into() })
     }
 
     pub(super) fn matches(&self) -> SetMatches {
-        SetMatches {
-            cache: self.regex.as_ref().map(meta::Regex::create_cache),
-            found: PatternSet::new(self.regex.as_ref().map_or(0, meta::Regex::pattern_len)),
-        }
+        let parts = self.parts.iter().map(|part| (part.create_cache(), PatternSet::new(part.pattern_len())));
+        SetMatches { parts: parts.collect() }
     }
 
     /// Finds out which expressions match this text.
     pub(super) fn search(&self, text: &[u8], matches: &mut SetMatches) {
-        matches.found.clear();
-        if let (Some(regex), Some(cache)) = (&self.regex, &mut matches.cache) {
-            regex.which_overlapping_matches_with(cache, &Input::new(text), &mut matches.found);
+        for (part, (cache, found)) in self.parts.iter().zip(&mut matches.parts) {
+            found.clear();
+            part.which_overlapping_matches_with(cache, &Input::new(text), found);
         }
     }
 }
 
 impl SetMatches {
     pub(super) fn contains(&self, number: u32) -> bool {
-        PatternID::new(number as usize).is_ok_and(|id| self.found.contains(id))
+        let number = number as usize;
+        let part = self.parts.get(number / PART);
+        part.is_some_and(|(_, found)| PatternID::new(number % PART).is_ok_and(|id| found.contains(id)))
     }
 
     /// The numbers of the expressions that match.
     pub(super) fn iter(&self) -> impl Iterator<Item = usize> {
-        self.found.iter().map(|id| id.as_usize())
+        let parts = self.parts.iter().enumerate();
+        parts.flat_map(|(part, (_, found))| found.iter().map(move |id| part * PART + id.as_usize()))
     }
 }
 
@@ -204,6 +220,18 @@ mod tests {
         set.search(b"/xb", &mut matches);
         assert_eq!(matches.iter().collect::<Vec<_>>(), [1]);
         assert!(matches.contains(1) && !matches.contains(0) && !matches.contains(77));
+    }
+
+    /// A text that many of them match in part costs little only where few share a pass.
+    #[test]
+    fn large_sets_are_searched_in_parts() {
+        let texts: Vec<RegexText> = (0..100).map(|number| text(&format!("/p{number}/.*x$"))).collect();
+        let set = RegexSet::new(&texts.iter().collect::<Vec<_>>()).unwrap();
+        assert_eq!(set.parts.iter().map(meta::Regex::pattern_len).collect::<Vec<_>>(), [32, 32, 32, 4]);
+        let mut matches = set.matches();
+        set.search(b"/p99/p0/p31/p32/p7/x", &mut matches);
+        assert_eq!(matches.iter().collect::<Vec<_>>(), [0, 7, 31, 32, 99]);
+        assert!((0..200).all(|number| matches.contains(number) == [0, 7, 31, 32, 99].contains(&number)));
     }
 
     /// Whatever clients send, the memory of one rule of thousands stays small.

@@ -309,6 +309,17 @@ pub async fn accept(
     }
 }
 
+/// Says in a fatal alert that it is about the name: "unrecognized_name: Sent by servers when no server exists identified by
+/// the name provided by the client" (RFC 8446 §6.2). rustls says access_denied.
+fn blame_name(record: &mut [u8]) {
+    const ALERT: u8 = 21;
+    const FATAL: u8 = 2;
+    const UNRECOGNIZED_NAME: u8 = 112;
+    if let [ALERT, _, _, 0, 2, FATAL, description] = record {
+        *description = UNRECOGNIZED_NAME;
+    }
+}
+
 enum BrokenHandshake {
     Gone,
     Failed(HandshakeError),
@@ -336,10 +347,16 @@ async fn drive(
             // The tickets leave with the response.
             return Ok(());
         }
-        if let Some(outgoing) = stream.take_handshake_output() {
+        let failure = advanced.err().map(|error| described(error, facts.verdict));
+        if let Some(mut outgoing) = stream.take_handshake_output() {
+            if failure == Some(HandshakeError::UnknownName) {
+                blame_name(outgoing.filled_mut());
+            }
             stream.socket().send(outgoing).await.0.map_err(|_| BrokenHandshake::Gone)?;
         }
-        advanced.map_err(|error| BrokenHandshake::Failed(described(error, facts.verdict)))?;
+        if let Some(failure) = failure {
+            return Err(BrokenHandshake::Failed(failure));
+        }
         if done {
             return Ok(());
         }

@@ -1,6 +1,6 @@
 //! Which certificate a client gets.
 
-use crate::support::tls::{Issuer, Pair, client_config, session};
+use crate::support::tls::{Issuer, Pair, client_config, session, versioned_config};
 use crate::support::tools::{has, run};
 use crate::support::{Backend, Client, Ringway, Scenario, Wire, log_entries};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -203,7 +203,8 @@ fn openssl_gets_the_same() {
 #[test]
 fn unknown_names_can_be_refused_at_the_handshake() {
     let backend = Backend::echo_head();
-    let pair = Issuer::new("a CA").server(&["a.example", "*.b.example"]);
+    let issuer = Issuer::new("a CA");
+    let pair = issuer.server(&["a.example", "*.b.example"]);
     let scenario = Scenario::of(&backend).certificate("site", &pair).logged("json");
     let rejecting = scenario.clone().listener("unknown_sni = \"reject\"");
     let ringway = rejecting.table("[admin]\nsocket = \"admin.sock\"").start();
@@ -216,10 +217,16 @@ fn unknown_names_can_be_refused_at_the_handshake() {
     ] {
         assert_eq!(shown(&ringway, name, ECDSA).is_some(), is_served, "{name:?}");
     }
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let config = Arc::new(versioned_config(&[&issuer.pem], &[version], None));
+        let error =
+            Client::secured(ringway.address(), &config, "other.example").err().expect("it is refused");
+        assert!(format!("{error:?}").contains("Unrecogni"), "{error:?}");
+    }
     let entries = log_entries(&ringway, 1);
     assert!(entries.iter().any(|entry| entry["reason"] == "tls_unknown_name"), "{entries:?}");
     let status = crate::admin::status(&ringway);
-    assert_eq!(status["listeners"][0]["refused"]["tls_unknown_name"], 2);
+    assert_eq!(status["listeners"][0]["refused"]["tls_unknown_name"], 4);
     let ringway = scenario.start();
     assert!(shown(&ringway, Some("other.example"), ECDSA).is_some());
 }

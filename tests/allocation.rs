@@ -140,8 +140,9 @@ fn requests(backend: SocketAddr) {
 }
 
 fn by_template() -> Format {
-    let template =
-        LogTemplate::parse("$remote_addr \"$request\" $status $http_user_agent $cookie_a $request_id");
+    let template = LogTemplate::parse(
+        "$remote_addr \"$request\" $status $http_user_agent $cookie_a $request_id $sent_http_content_type",
+    );
     Format::Template(Arc::new(template.unwrap()))
 }
 

@@ -4,6 +4,7 @@ use arrayvec::ArrayVec;
 
 use crate::exchange::error::ExchangeError;
 use crate::exchange::response_edits::MAX_ADDED;
+use crate::exchange::response_edits::ResponseTerms;
 use crate::exchange::stream::Reply;
 use crate::exchange::stream::StartFacts;
 use crate::http::body::BodyLength;
@@ -39,14 +40,15 @@ pub(super) struct Compressed {
 pub(super) fn start(
     head: &mut ResponseHead<'_, '_>,
     facts: &StartFacts<'_>,
-    (accepted, terms): (AcceptedCodings, &CompressionTerms),
+    (accepted, compression): (AcceptedCodings, &CompressionTerms),
     reply: &mut impl Reply,
-    worker: &Worker,
+    terms: &ResponseTerms<'_>,
 ) -> Option<Compressed> {
-    let decision = compression::decide(head, facts.length, accepted, terms);
+    let worker = terms.worker;
+    let decision = compression::decide(head, facts.length, accepted, compression);
     let compressed = match (decision.coding, facts.length) {
         (Some(coding), BodyLength::Exact(length)) if reply.can_delimit() && worker.has_encoder_left() => {
-            let level = terms.level(coding);
+            let level = compression.level(coding);
             Some(Compressed { coding, level, length: u32::try_from(length).unwrap_or(u32::MAX) })
         }
         _ => None,
@@ -66,7 +68,7 @@ pub(super) fn start(
         added.push((b"Vary", b"Accept-Encoding"));
     }
     let length = if compressed.is_some() { BodyLength::Unknown } else { facts.length };
-    reply.start(head, &StartFacts { length, added: &added, ..*facts });
+    terms.start(reply, head, &StartFacts { length, added: &added, ..*facts });
     compressed
 }
 

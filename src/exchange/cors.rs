@@ -69,5 +69,5 @@ fn start_permission(body: &impl RequestBody, reply: &mut impl Reply, terms: &Res
         added: &added,
         replaced: &[],
     };
-    reply.start(&head, &facts);
+    terms.start(reply, &head, &facts);
 }

@@ -104,7 +104,7 @@ fn start(answer: &Answer<'_>, body: &impl RequestBody, reply: &mut impl Reply, t
         added: &added,
         replaced: &[],
     };
-    reply.start(&head, &facts);
+    terms.start(reply, &head, &facts);
 }
 
 /// Sends a client elsewhere.
@@ -172,7 +172,7 @@ pub(super) async fn pass_on<B: RequestBody, R: Reply, W>(
         added: &added,
         replaced: &[],
     };
-    reply.start(&head, &facts);
+    terms.start(reply, &head, &facts);
     // Failing to do so changes nothing any more.
     let _ = reply.send(content, Some(&[])).await;
 }

@@ -240,6 +240,7 @@ fn plan(
 /// It is borrowed because it is large: what a future takes, it holds twice and copies.
 pub async fn serve<S: Stream>(exchange: &mut Exchange, stream: &mut S, origin: &Origin<'_>, worker: &Worker) {
     let Exchange { plan, gate, recording, notes, is_grpc, .. } = exchange;
+    notes.sent.set(recording.take_sent());
     let terms = &ResponseTerms { origin, worker, notes, rule: recording.rule };
     let refused = match gate {
         // Boxed, because most requests have no gate.
@@ -271,6 +272,7 @@ pub async fn serve<S: Stream>(exchange: &mut Exchange, stream: &mut S, origin: &
     if let Err(error) = &outcome {
         answer_instead(error, stream, recording, *is_grpc, terms).await;
     }
+    recording.put_sent(notes.sent.take());
     recording.end(stream, origin, worker);
 }
 

@@ -18,6 +18,7 @@ use crate::telemetry::route_counters::HttpProtocol;
 use crate::worker::Worker;
 use crate::worker::access_log::AccessLog;
 use crate::worker::access_log::PendingLogLine;
+use crate::worker::access_log::SentFields;
 
 /// What is known of an exchange so far: what it came to, and when. It is the same whether or not there is an access log,
 /// which is but one reader of the [`Record`] that comes of it.
@@ -111,6 +112,18 @@ impl Recording {
         if let Some(line) = &mut self.line {
             // There is room for more than there can be.
             let _ = line.attempts.try_push(RecordedAttempt { backend, status: 0 });
+        }
+    }
+
+    /// Takes the place where the fields of the response are noted, if the line tells any.
+    pub(super) fn take_sent(&mut self) -> Option<Box<SentFields>> {
+        self.line.as_mut()?.sent.take()
+    }
+
+    /// Puts it back.
+    pub(super) fn put_sent(&mut self, sent: Option<Box<SentFields>>) {
+        if let Some(line) = &mut self.line {
+            line.sent = sent;
         }
     }
 

@@ -24,6 +24,7 @@ use crate::http::body::BodyLength;
 use crate::http::head::ResponseHead;
 use crate::http::headers::Field;
 use crate::http::headers::KnownName;
+use crate::policy::compression::AcceptedCodings;
 use crate::policy::grpc;
 use crate::snapshot::error_pages::PageContent;
 use crate::snapshot::responses::CompiledResponseRule;
@@ -247,18 +248,33 @@ fn pass_head_on(
     let (added, replaced) = (&added[..], &replaced[..]);
     let facts = StartFacts { length, is_only_trailers, close, upgrade, added, replaced };
     let accepted = attempt.compression.filter(|_| page.is_none());
-    let terms = attempt.terms.and_then(|terms| terms.origin.http.compression.as_deref());
-    let compressed = match accepted.zip(terms) {
-        Some(asked) => compression::start(head, &facts, asked, reply, attempt.worker),
-        None => {
-            reply.start(head, &facts);
-            None
-        }
-    };
+    let compressed = start(head, &facts, accepted, reply, attempt);
     match head.status {
         101 => HeadStep::Switch,
         status if page.is_some() => HeadStep::ErrorPage(status),
         _ => HeadStep::Body(compressed),
+    }
+}
+
+/// Writes the head, for content that is compressed where that is wanted.
+#[inline]
+fn start(
+    head: &mut ResponseHead<'_, '_>,
+    facts: &StartFacts<'_>,
+    accepted: Option<AcceptedCodings>,
+    reply: &mut impl Reply,
+    attempt: &Attempt<'_>,
+) -> Option<Compressed> {
+    let Some(terms) = attempt.terms else {
+        reply.start(head, facts);
+        return None;
+    };
+    match accepted.zip(terms.origin.http.compression.as_deref()) {
+        Some(asked) => compression::start(head, facts, asked, reply, terms),
+        None => {
+            terms.start(reply, head, facts);
+            None
+        }
     }
 }
 

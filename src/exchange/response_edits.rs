@@ -1,10 +1,14 @@
 //! What is changed about the head of a response, whoever made it.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use arrayvec::ArrayVec;
 
 use crate::exchange::message::Origin;
+use crate::exchange::stream::Reply;
+use crate::exchange::stream::StartFacts;
+use crate::http::body::BodyLength;
 use crate::http::head::ResponseHead;
 use crate::net::buffer::Buffer;
 use crate::policy::cors::MAX_CORS_FIELDS;
@@ -17,6 +21,7 @@ use crate::policy::overrides::Overrides;
 use crate::snapshot::error_pages::PageContent;
 use crate::snapshot::responses::CompiledResponseRule;
 use crate::worker::Worker;
+use crate::worker::access_log::SentFields;
 
 /// Fields that a response can be given: the date, the cookies of stickiness, `Via`, type and length of a page, those of CORS,
 /// and what edits write.
@@ -32,6 +37,8 @@ pub(super) struct ResponseNotes {
     values: Option<Buffer>,
     /// A bit for each rule for responses whose conditions on the request hold.
     candidates: u64,
+    /// Where the fields of the response are noted, if the line of the log tells any.
+    pub(super) sent: Cell<Option<Box<SentFields>>>,
 }
 
 impl ResponseNotes {
@@ -56,7 +63,7 @@ impl ResponseNotes {
             }
             values
         });
-        ResponseNotes { values, candidates }
+        ResponseNotes { values, candidates, sent: Cell::default() }
     }
 
     /// The same of a request that could not be read.
@@ -112,6 +119,28 @@ pub(super) struct ResponseTerms<'a> {
 }
 
 impl<'a> ResponseTerms<'a> {
+    /// Writes the head of the final response, and notes of it what the log tells.
+    #[inline]
+    pub(super) fn start(&self, reply: &mut impl Reply, head: &ResponseHead<'_, '_>, facts: &StartFacts<'_>) {
+        reply.start(head, facts);
+        if let Some(mut sent) = self.notes.sent.take() {
+            self.note_sent(head, facts, &mut sent);
+            self.notes.sent.set(Some(sent));
+        }
+    }
+
+    /// Fields of the connection are left out: each version of HTTP writes its own.
+    fn note_sent(&self, head: &ResponseHead<'_, '_>, facts: &StartFacts<'_>, sent: &mut SentFields) {
+        let Some(log) = &self.worker.log else { return };
+        let of_head = head.headers.iter().filter(|field| !field.known.is_hop_by_hop());
+        let of_head = of_head.map(|field| (field.name, facts.value_of(field)));
+        let length = match facts.length {
+            BodyLength::Exact(length) if !matches!(head.status, 101 | 204 | 304) => Some(length),
+            _ => None,
+        };
+        log.note_sent(of_head.chain(facts.added.iter().copied()), length, sent);
+    }
+
     /// The index of the rule that takes the response of a backend, and what is to become of it.
     #[inline]
     pub(super) fn response_rule(

@@ -72,7 +72,7 @@ impl<'b> Headers<'b> {
         self.pushed = 0;
     }
 
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Field<'b>> {
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = &Field<'b>> + Clone {
         self.fields.iter()
     }
 

@@ -98,6 +98,24 @@ impl Format {
         out
     }
 
+    /// Whether lines tell fields of responses.
+    pub fn tells_sent(&self) -> bool {
+        matches!(self, Format::Template(template) if template.tells_sent())
+    }
+
+    /// Writes what a line tells of the fields that its response is sent with. `length` is that of the content, where the
+    /// framing of the response tells it.
+    pub fn sent_fields<'f>(
+        &self,
+        fields: impl Iterator<Item = (&'f [u8], &'f [u8])> + Clone,
+        length: Option<u64>,
+        out: &mut Vec<u8>,
+    ) {
+        if let Format::Template(template) = self {
+            template.sent_fields(fields, length, out);
+        }
+    }
+
     /// Whether lines tell the round-trip time, which costs a system call.
     pub fn tells_rtt(&self) -> bool {
         match self {
@@ -218,7 +236,7 @@ fn tls_fields(line: &mut JsonLine<'_>, facts: &TlsFacts<'_>) {
 }
 
 fn end_json(line: &mut JsonLine<'_>, ending: &Ending<'_>, request_id: &[u8]) {
-    let Ending { id, record, names } = ending;
+    let Ending { id, record, names, .. } = ending;
     line.bare(LogField::Status, record.status);
     line.bare(LogField::RequestLength, record.request_length);
     line.bare(LogField::BodyBytesSent, record.body_bytes_sent);
@@ -384,7 +402,7 @@ mod tests {
         };
         let mut out = Vec::new();
         let id = RequestId { process: 0xabc, worker: 1, sequence: 255 };
-        format.end(&begun, &Ending { id, record, names }, &mut out);
+        format.end(&begun, &Ending { id, record, names, sent: b"" }, &mut out);
         String::from_utf8(out).unwrap()
     }
 

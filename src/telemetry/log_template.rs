@@ -5,15 +5,17 @@
 //! own. Values are escaped as nginx does by default, so that nobody can begin another line or leave their quotes.
 
 use std::io::Write;
-use std::net::SocketAddr;
 use std::ops::Range;
-use std::time::Duration;
 
-use crate::http::headers::Headers;
 use crate::telemetry::date::Dates;
 use crate::telemetry::log_text::escaped;
 use crate::telemetry::log_text::escaped_or_dash;
-use crate::telemetry::log_text::remote_user;
+use crate::telemetry::log_values::cookie;
+use crate::telemetry::log_values::tls_value;
+use crate::telemetry::log_values::write_end;
+use crate::telemetry::log_values::write_fields;
+use crate::telemetry::log_values::write_header;
+use crate::telemetry::log_values::write_request;
 use crate::telemetry::log_variables::EndVariable;
 use crate::telemetry::log_variables::LogVariable;
 use crate::telemetry::log_variables::NoVariable;
@@ -21,7 +23,6 @@ use crate::telemetry::log_variables::RequestVariable;
 use crate::telemetry::log_variables::TlsVariable;
 use crate::telemetry::record::Ending;
 use crate::telemetry::record::RequestFacts;
-use crate::telemetry::record::RequestId;
 use crate::telemetry::record::TlsFacts;
 
 /// The fields of ALB's log in their order; quoted is what may have spaces in it.
@@ -53,6 +54,8 @@ pub struct LogTemplate {
     text: Box<str>,
     runs: Box<[LineRun]>,
     tls: Box<[TlsVariable]>,
+    /// The fields of responses, by their names in lower case and with underscores.
+    sent: Box<[Box<[u8]>]>,
 }
 
 /// What is written at the same time.
@@ -61,6 +64,8 @@ enum LineRun {
     Literal(Box<str>),
     /// With what the request brings.
     Request(Box<[LinePart]>),
+    /// The next of the fields that the response was sent with.
+    Sent,
     End(EndVariable),
 }
 
@@ -127,7 +132,12 @@ impl LogTemplate {
             _ => None,
         };
         let tls = parts.iter().filter_map(of_tls).collect();
-        Ok(LogTemplate { text: text.into(), tls, runs: runs(parts) })
+        let of_response = |part: &LinePart| match part {
+            LinePart::Variable(LogVariable::SentHeader(name)) => Some(name.clone()),
+            _ => None,
+        };
+        let sent = parts.iter().filter_map(of_response).collect();
+        Ok(LogTemplate { text: text.into(), tls, sent, runs: runs(parts) })
     }
 
     /// As it was written.
@@ -169,6 +179,31 @@ impl LogTemplate {
         parts.flat_map(|parts| parts.iter()).any(is_user)
     }
 
+    /// Whether lines tell fields of responses.
+    pub fn tells_sent(&self) -> bool {
+        !self.sent.is_empty()
+    }
+
+    /// Writes what lines tell of the fields that a response is sent with, value by value. `length` is that of its content,
+    /// where its framing tells it.
+    pub(super) fn sent_fields<'f>(
+        &self,
+        fields: impl Iterator<Item = (&'f [u8], &'f [u8])> + Clone,
+        length: Option<u64>,
+        out: &mut Vec<u8>,
+    ) {
+        for name in &self.sent {
+            write_run(out, |out| {
+                let start = out.len();
+                write_fields(name, fields.clone(), out);
+                if let Some(length) = length.filter(|_| out.len() == start && **name == *b"content_length") {
+                    // Writing to a vector cannot fail.
+                    let _ = write!(out, "{length}");
+                }
+            });
+        }
+    }
+
     /// Writes what lines tell of their TLS connection, value by value.
     pub(super) fn tls_fields(&self, facts: &TlsFacts<'_>, out: &mut Vec<u8>) {
         for variable in &self.tls {
@@ -198,10 +233,15 @@ impl LogTemplate {
     /// Writes the whole line without its line feed. `begun` is what [`LogTemplate::begin`] wrote.
     pub(super) fn end(&self, mut begun: &[u8], ending: &Ending<'_>, out: &mut Vec<u8>) {
         let request_id = take_run(&mut begun);
+        let mut sent = ending.sent;
         for run in &self.runs {
             match run {
                 LineRun::Literal(text) => out.extend_from_slice(text.as_bytes()),
                 LineRun::Request(_) => out.extend_from_slice(take_run(&mut begun)),
+                LineRun::Sent => out.extend_from_slice(match take_run(&mut sent) {
+                    b"" => b"-",
+                    value => value,
+                }),
                 LineRun::End(EndVariable::RequestId) if !request_id.is_empty() => escaped(out, request_id),
                 LineRun::End(variable) => write_end(*variable, ending, out),
             }
@@ -267,6 +307,10 @@ fn runs(parts: Vec<LinePart>) -> Box<[LineRun]> {
                 finish(&mut run, &mut runs);
                 runs.push(LineRun::End(variable));
             }
+            LinePart::Variable(LogVariable::SentHeader(_)) => {
+                finish(&mut run, &mut runs);
+                runs.push(LineRun::Sent);
+            }
             part => run.push(part),
         }
     }
@@ -305,26 +349,6 @@ fn take_run<'r>(bytes: &mut &'r [u8]) -> &'r [u8] {
     run
 }
 
-fn tls_value<'f>(variable: TlsVariable, facts: &TlsFacts<'f>) -> &'f str {
-    match variable {
-        TlsVariable::Protocol => facts.ssl_protocol,
-        TlsVariable::Cipher => facts.ssl_cipher,
-        TlsVariable::Sni => facts.sni,
-        TlsVariable::Alpn => facts.alpn,
-        TlsVariable::ClientVerify => facts.client_verify,
-        TlsVariable::Resumed if facts.resumed => "true",
-        TlsVariable::Resumed => "false",
-        TlsVariable::Reused if facts.resumed => "r",
-        TlsVariable::Reused => ".",
-        TlsVariable::Ja3 => facts.ja3,
-        TlsVariable::Ja4 => facts.ja4,
-        TlsVariable::ClientSubject => facts.client_subject,
-        TlsVariable::ClientIssuer => facts.client_issuer,
-        TlsVariable::ClientSerial => facts.client_serial,
-        TlsVariable::ClientFingerprint => facts.client_fingerprint,
-    }
-}
-
 /// Writes a variable that is known when a request comes. `tls` has the values of the connection that are left.
 fn write_begun(
     variable: &LogVariable,
@@ -340,157 +364,21 @@ fn write_begun(
             b"" => out.push(b'-'),
             value => out.extend_from_slice(value),
         },
-        LogVariable::End(_) => {}
+        LogVariable::SentHeader(_) | LogVariable::End(_) => {}
     }
-}
-
-fn write_request(variable: RequestVariable, request: &RequestFacts<'_>, dates: &Dates, out: &mut Vec<u8>) {
-    use RequestVariable as Variable;
-    // Writing to a vector cannot fail.
-    let _ = match variable {
-        Variable::Time => {
-            dates.write_rfc3339(request.time, out);
-            write!(out, ".{:03}Z", request.time.subsec_millis())
-        }
-        Variable::TimeIso8601 => {
-            dates.write_rfc3339(request.time, out);
-            out.write_all(b"+00:00")
-        }
-        Variable::TimeLocal => return dates.write_common_log(request.time, out),
-        Variable::Msec => write!(out, "{}.{:03}", request.time.as_secs(), request.time.subsec_millis()),
-        Variable::ClientIp => write!(out, "{}", request.client),
-        Variable::ClientPort => write!(out, "{}", request.peer.port()),
-        Variable::ClientEndpoint => write!(out, "{}", SocketAddr::new(request.client, request.peer.port())),
-        Variable::PeerIp => write!(out, "{}", request.peer.ip()),
-        Variable::User => return remote_user(out, request.authorization),
-        Variable::Line => {
-            escaped(out, request.method);
-            out.push(b' ');
-            escaped(out, request.request_uri);
-            write!(out, " {}", request.server_protocol)
-        }
-        Variable::Https if request.scheme == "https" => out.write_all(b"on"),
-        Variable::Https => out.write_all(b"-"),
-        _ => return escaped_or_dash(out, request_text(variable, request)),
-    };
-}
-
-/// The variables that stand for a text of the request.
-fn request_text<'f>(variable: RequestVariable, request: &RequestFacts<'f>) -> &'f [u8] {
-    let query = || {
-        let mut parts = request.request_uri.splitn(2, |byte| *byte == b'?');
-        parts.nth(1).unwrap_or_default()
-    };
-    match variable {
-        RequestVariable::Method => request.method,
-        RequestVariable::Uri => request.request_uri,
-        RequestVariable::PathAndQuery => request.path_and_query,
-        RequestVariable::Query => query(),
-        RequestVariable::Protocol => request.server_protocol.as_bytes(),
-        RequestVariable::Scheme => request.scheme.as_bytes(),
-        RequestVariable::Host => request.host,
-        RequestVariable::HttpHost => request.http_host,
-        RequestVariable::Referer => request.referer,
-        RequestVariable::UserAgent => request.user_agent,
-        RequestVariable::XForwardedFor => request.x_forwarded_for,
-        RequestVariable::XRealIp => request.x_real_ip,
-        _ => b"",
-    }
-}
-
-/// Writes the fields of this name, joined by a comma and a space, as nginx does.
-fn write_header(name: &[u8], headers: Option<&Headers<'_>>, out: &mut Vec<u8>) {
-    let start = out.len();
-    let is_it = |field: &[u8]| {
-        field.len() == name.len()
-            && field.iter().zip(name).all(|(byte, wanted)| match byte {
-                b'-' => *wanted == b'_',
-                byte => byte.to_ascii_lowercase() == *wanted,
-            })
-    };
-    for field in headers.into_iter().flat_map(Headers::iter).filter(|field| is_it(field.name)) {
-        if out.len() > start {
-            out.extend_from_slice(b", ");
-        }
-        escaped(out, field.value);
-    }
-    if out.len() == start {
-        out.push(b'-');
-    }
-}
-
-/// The value of the first cookie with this name (RFC 6265 §4.2.1); empty without.
-fn cookie<'b>(name: &[u8], headers: Option<&Headers<'b>>) -> &'b [u8] {
-    let fields = headers.into_iter().flat_map(Headers::iter);
-    let fields = fields.filter(|field| field.name.eq_ignore_ascii_case(b"cookie"));
-    let mut pairs = fields.flat_map(|field| field.value.split(|byte| *byte == b';'));
-    let value = |pair: &'b [u8]| pair.trim_ascii().strip_prefix(name)?.strip_prefix(b"=");
-    pairs.find_map(value).unwrap_or_default()
-}
-
-/// Writes a variable that is known only at the end.
-fn write_end(variable: EndVariable, ending: &Ending<'_>, out: &mut Vec<u8>) {
-    use EndVariable as Variable;
-    let Ending { id, record, names } = ending;
-    // Writing to a vector cannot fail.
-    let _ = match variable {
-        Variable::Status => write!(out, "{:03}", record.status),
-        Variable::RequestLength => write!(out, "{}", record.request_length),
-        Variable::BodyBytesSent => write!(out, "{}", record.body_bytes_sent),
-        Variable::RequestTime => return write_seconds(Some(record.request_time), out),
-        Variable::ReadRequestTime => write!(out, "{}", record.read_request_time.as_millis()),
-        Variable::WriteResponseTime => write!(out, "{}", record.write_response_time.as_millis()),
-        Variable::UpstreamAddr => return escaped_or_dash(out, names.upstream_addr.as_bytes()),
-        Variable::UpstreamStatus => return escaped_or_dash(out, names.upstream_status.as_bytes()),
-        Variable::UpstreamHeaderTime => return write_seconds(record.upstream_header_time, out),
-        Variable::UpstreamResponseTime => return write_seconds(record.upstream_response_time, out),
-        Variable::GrpcStatus => match record.grpc_status.flatten() {
-            None => out.write_all(b"-"),
-            Some(status) => write!(out, "{status}"),
-        },
-        Variable::Rtt => match record.tcpinfo_rtt {
-            None => out.write_all(b"-"),
-            Some(rtt) => write!(out, "{rtt}"),
-        },
-        Variable::Listener => return escaped_or_dash(out, names.listener.as_bytes()),
-        Variable::Rule => return escaped_or_dash(out, names.rule.as_bytes()),
-        Variable::Group => return escaped_or_dash(out, names.server_group.as_bytes()),
-        Variable::Retries => write!(out, "{}", record.retries),
-        Variable::Reason => out.write_all(record.reason.as_str().as_bytes()),
-        Variable::Worker => write!(out, "{}", id.worker),
-        Variable::RequestId => {
-            let RequestId { process, worker, sequence } = id;
-            write!(out, "{process:016x}{worker:04x}{sequence:012x}")
-        }
-        Variable::ServerAddr => match names.server.map(|address| address.ip()) {
-            None => out.write_all(b"-"),
-            Some(ip) => write!(out, "{ip}"),
-        },
-        Variable::ServerPort => write!(out, "{}", names.server_port),
-        Variable::ServerEndpoint => match names.server {
-            None => write!(out, "-:{}", names.server_port),
-            Some(address) => write!(out, "{address}"),
-        },
-        Variable::InstanceId => return escaped_or_dash(out, names.instance_id.as_bytes()),
-    };
-}
-
-/// Seconds with three decimals, as nginx writes them.
-fn write_seconds(time: Option<Duration>, out: &mut Vec<u8>) {
-    // Writing to a vector cannot fail.
-    let _ = match time {
-        None => out.write_all(b"-"),
-        Some(time) => write!(out, "{:.3}", time.as_secs_f64()),
-    };
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::http::headers::Field;
+    use crate::http::headers::Headers;
     use crate::telemetry::reason::Reason;
     use crate::telemetry::record::Record;
     use crate::telemetry::record::RecordedNames;
+    use crate::telemetry::record::RequestId;
 
     fn headers() -> Headers<'static> {
         let mut headers = Headers::new();
@@ -555,7 +443,11 @@ mod tests {
         };
         let id = RequestId { process: 0xabc, worker: 1, sequence: 255 };
         let mut out = Vec::new();
-        template.end(&begun, &Ending { id, record: &record, names }, &mut out);
+        let mut sent = Vec::new();
+        let fields = [(&b"X-A"[..], &b"1\""[..]), (b"x-a", b"2"), (b"Content-Type", b"text/html")];
+        template.sent_fields(fields.into_iter(), Some(17), &mut sent);
+        let ending = Ending { id, record: &record, names, sent: &sent };
+        template.end(&begun, &ending, &mut out);
         String::from_utf8(out).unwrap()
     }
 
@@ -598,6 +490,8 @@ mod tests {
             ("${cookie_lang}s $cookie_session ${cookie_my-id} $cookie_session_", "des x\\x22y 7 -"),
             ("$$status=$status$$", "$status=502$"),
             ("$status", "502"),
+            ("$sent_http_x_a$status $sent_http_content_type", "1\\x22, 2502 text/html"),
+            ("${sent_http_content_length} $sent_http_location", "17 -"),
             ("plain $$", "plain $"),
             ("$request_id", "0000000000000abc00010000000000ff"),
             ("$reason $retry_count $worker $rule", "connect_refused 1 1 -"),

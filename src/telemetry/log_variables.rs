@@ -8,6 +8,8 @@ pub enum LogVariable {
     Header(Box<[u8]>),
     /// A cookie of the request, by its name.
     Cookie(Box<[u8]>),
+    /// A field of the response as the client gets it, by its name as above.
+    SentHeader(Box<[u8]>),
     Tls(TlsVariable),
     End(EndVariable),
 }
@@ -164,6 +166,7 @@ static NAMES: [(&str, LogVariable); 69] = [
 /// Beginnings of names that go on with that of a field or cookie.
 const HEADER: &str = "http_";
 const COOKIE: &str = "cookie_";
+const SENT_HEADER: &str = "sent_http_";
 
 /// Fields that carry passwords and tokens, which no log may tell.
 const SECRETS: [&str; 2] = ["http_authorization", "http_proxy_authorization"];
@@ -188,10 +191,12 @@ impl LogVariable {
         if SECRETS.contains(&name) {
             return Err(NoVariable::Secret);
         }
-        let header = name.strip_prefix(HEADER).filter(|rest| {
-            let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-            !rest.is_empty() && rest.bytes().all(is_plain)
-        });
+        let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+        let field = |rest: &&str| !rest.is_empty() && rest.bytes().all(is_plain);
+        if let Some(rest) = name.strip_prefix(SENT_HEADER).filter(field) {
+            return Ok(LogVariable::SentHeader(rest.as_bytes().into()));
+        }
+        let header = name.strip_prefix(HEADER).filter(field);
         let cookie = name.strip_prefix(COOKIE).filter(|rest| !rest.is_empty());
         match (header, cookie) {
             (Some(rest), _) => Ok(LogVariable::Header(rest.as_bytes().into())),
@@ -236,8 +241,10 @@ mod tests {
         let header = LogVariable::Header(b"x_tenant"[..].into());
         assert_eq!(LogVariable::named("http_x_tenant"), Ok(header));
         assert_eq!(LogVariable::named("cookie_Lang"), Ok(LogVariable::Cookie(b"Lang"[..].into())));
+        let sent = LogVariable::SentHeader(b"location"[..].into());
+        assert_eq!(LogVariable::named("sent_http_location"), Ok(sent));
         assert_eq!(LogVariable::named("http_authorization"), Err(NoVariable::Secret));
-        for unknown in ["", "http_", "cookie_", "http_X", "quux"] {
+        for unknown in ["", "http_", "cookie_", "sent_http_", "http_X", "quux"] {
             assert_eq!(LogVariable::named(unknown), Err(NoVariable::Unknown), "{unknown}");
         }
     }

@@ -13,6 +13,7 @@ pub mod log_fields;
 pub mod log_output;
 pub mod log_template;
 mod log_text;
+mod log_values;
 pub mod log_variables;
 pub mod log_writer;
 pub mod operator;

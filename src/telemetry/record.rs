@@ -148,4 +148,6 @@ pub struct Ending<'a> {
     pub id: RequestId,
     pub record: &'a Record,
     pub names: RecordedNames<'a>,
+    /// What [`Format::sent_fields`](crate::telemetry::access_log::Format::sent_fields) wrote; empty without a response.
+    pub sent: &'a [u8],
 }

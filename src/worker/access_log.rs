@@ -40,6 +40,14 @@ const KEPT_LINES: usize = 1024;
 pub struct PendingLogLine {
     line: Line,
     pub attempts: ArrayVec<RecordedAttempt, MAX_ATTEMPTS>,
+    /// None where lines tell nothing of it.
+    pub sent: Option<Box<SentFields>>,
+}
+
+/// What a line tells of the fields that its response was sent with.
+#[derive(Default)]
+pub struct SentFields {
+    bytes: Vec<u8>,
 }
 
 impl AccessLog {
@@ -79,7 +87,21 @@ impl AccessLog {
         let bytes = std::mem::take(&mut pending.line).into_bytes();
         pending.line = self.format.begin(bytes, request, dates);
         pending.attempts.clear();
+        if self.format.tells_sent() {
+            pending.sent.get_or_insert_default().bytes.clear();
+        }
         pending
+    }
+
+    /// Notes what the line tells of the fields that its response is sent with, in the place of an earlier response.
+    pub fn note_sent<'f>(
+        &self,
+        fields: impl Iterator<Item = (&'f [u8], &'f [u8])> + Clone,
+        length: Option<u64>,
+        sent: &mut SentFields,
+    ) {
+        sent.bytes.clear();
+        self.format.sent_fields(fields, length, &mut sent.bytes);
     }
 
     /// Puts the line of an exchange that is over into the queue, and keeps its memory unless it is unusually large.
@@ -93,10 +115,12 @@ impl AccessLog {
         let sequence = self.sequence.replace(self.sequence.get() + 1);
         // The configuration allows 1024 workers.
         let id = RequestId { process: self.process, worker: worker as u16, sequence };
-        let ending = Ending { id, record, names };
+        let sent = pending.sent.as_ref().map_or(&[][..], |sent| &sent.bytes);
+        let ending = Ending { id, record, names, sent };
         self.queue.borrow_mut().append(|out| self.format.end(&pending.line, &ending, out));
         let mut spare_lines = self.spare_lines.borrow_mut();
-        if pending.line.capacity() <= KEPT_LINE_BYTES && spare_lines.len() < KEPT_LINES {
+        let sent_bytes = pending.sent.as_ref().map_or(0, |sent| sent.bytes.capacity());
+        if pending.line.capacity() + sent_bytes <= KEPT_LINE_BYTES && spare_lines.len() < KEPT_LINES {
             spare_lines.push(pending);
         }
     }

@@ -130,6 +130,36 @@ fn a_template_tells_of_tls_once_for_all_requests_of_a_connection() {
 }
 
 #[test]
+fn a_template_tells_headers_of_responses_as_they_were_sent() {
+    let backend = Backend::per_request(|peer, _, _| {
+        peer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-A: one\r\nX-A: t\"wo\r\nX-Hidden: h\r\n\r\nok")
+    });
+    let format = "$status $sent_http_x_a|$sent_http_x_hidden|$sent_http_x_new|$sent_http_location|\
+                  $sent_http_content_length|$sent_http_server";
+    let rules = "[[rule]]\nname = \"moved\"\nlistener = \"web\"\npriority = 1\npath = \"/moved\"\n\
+                 redirect = { code = 301, host = \"b.example\", path = \"/there\" }\n\
+                 [[rule]]\nname = \"edited\"\nlistener = \"web\"\npriority = 2\npath_prefix = \"/\"\ngroup = \"app\"\n\
+                 remove_response_header = { name = \"x-hidden\" }\n\
+                 set_response_header = { name = \"x-new\", value = \"n\" }";
+    let ringway = Scenario::of(&backend).logged(format).table(rules).prior_knowledge().start();
+    let mut client = Client::connect(ringway.address());
+    for (target, status) in [("/", 200), ("/moved", 301), ("/", 200)] {
+        assert_eq!(client.get(target).status, status);
+    }
+    client.send("GET / HTTP/1.1\r\n\r\n");
+    let refused = client.read_response();
+    assert_eq!(refused.status, 400);
+    log_lines(&ringway, 4);
+    assert_eq!(Http2::connect(ringway.address()).get("/").status, 200);
+    let lines = log_lines(&ringway, 5);
+    let good = r"200 one, t\x22wo|-|n|-|2|-";
+    assert_eq!((&lines[0][..], &lines[2][..], &lines[4][..]), (good, good, good));
+    assert!(lines[1].starts_with("301 -|-|-|http"), "{lines:?}");
+    assert!(lines[1].contains("/there|") && lines[1].ends_with("|ringway"), "{lines:?}");
+    assert_eq!(lines[3], format!("400 -|-|-|-|{}|ringway", refused.body.len()));
+}
+
+#[test]
 fn another_template_waits_for_the_next_start() {
     let backend = Backend::echo_body();
     let scenario = Scenario::of(&backend).table("[admin]\nsocket = \"admin.sock\"");

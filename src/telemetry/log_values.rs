@@ -1,0 +1,194 @@
+//! What the variables of templates for the access log are written as.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::http::headers::Headers;
+use crate::telemetry::date::Dates;
+use crate::telemetry::log_text::escaped;
+use crate::telemetry::log_text::escaped_or_dash;
+use crate::telemetry::log_text::remote_user;
+use crate::telemetry::log_variables::EndVariable;
+use crate::telemetry::log_variables::RequestVariable;
+use crate::telemetry::log_variables::TlsVariable;
+use crate::telemetry::record::Ending;
+use crate::telemetry::record::RequestFacts;
+use crate::telemetry::record::RequestId;
+use crate::telemetry::record::TlsFacts;
+
+pub(super) fn tls_value<'f>(variable: TlsVariable, facts: &TlsFacts<'f>) -> &'f str {
+    match variable {
+        TlsVariable::Protocol => facts.ssl_protocol,
+        TlsVariable::Cipher => facts.ssl_cipher,
+        TlsVariable::Sni => facts.sni,
+        TlsVariable::Alpn => facts.alpn,
+        TlsVariable::ClientVerify => facts.client_verify,
+        TlsVariable::Resumed if facts.resumed => "true",
+        TlsVariable::Resumed => "false",
+        TlsVariable::Reused if facts.resumed => "r",
+        TlsVariable::Reused => ".",
+        TlsVariable::Ja3 => facts.ja3,
+        TlsVariable::Ja4 => facts.ja4,
+        TlsVariable::ClientSubject => facts.client_subject,
+        TlsVariable::ClientIssuer => facts.client_issuer,
+        TlsVariable::ClientSerial => facts.client_serial,
+        TlsVariable::ClientFingerprint => facts.client_fingerprint,
+    }
+}
+
+pub(super) fn write_request(
+    variable: RequestVariable,
+    request: &RequestFacts<'_>,
+    dates: &Dates,
+    out: &mut Vec<u8>,
+) {
+    use RequestVariable as Variable;
+    // Writing to a vector cannot fail.
+    let _ = match variable {
+        Variable::Time => {
+            dates.write_rfc3339(request.time, out);
+            write!(out, ".{:03}Z", request.time.subsec_millis())
+        }
+        Variable::TimeIso8601 => {
+            dates.write_rfc3339(request.time, out);
+            out.write_all(b"+00:00")
+        }
+        Variable::TimeLocal => return dates.write_common_log(request.time, out),
+        Variable::Msec => write!(out, "{}.{:03}", request.time.as_secs(), request.time.subsec_millis()),
+        Variable::ClientIp => write!(out, "{}", request.client),
+        Variable::ClientPort => write!(out, "{}", request.peer.port()),
+        Variable::ClientEndpoint => write!(out, "{}", SocketAddr::new(request.client, request.peer.port())),
+        Variable::PeerIp => write!(out, "{}", request.peer.ip()),
+        Variable::User => return remote_user(out, request.authorization),
+        Variable::Line => {
+            escaped(out, request.method);
+            out.push(b' ');
+            escaped(out, request.request_uri);
+            write!(out, " {}", request.server_protocol)
+        }
+        Variable::Https if request.scheme == "https" => out.write_all(b"on"),
+        Variable::Https => out.write_all(b"-"),
+        _ => return escaped_or_dash(out, request_text(variable, request)),
+    };
+}
+
+/// The variables that stand for a text of the request.
+fn request_text<'f>(variable: RequestVariable, request: &RequestFacts<'f>) -> &'f [u8] {
+    let query = || {
+        let mut parts = request.request_uri.splitn(2, |byte| *byte == b'?');
+        parts.nth(1).unwrap_or_default()
+    };
+    match variable {
+        RequestVariable::Method => request.method,
+        RequestVariable::Uri => request.request_uri,
+        RequestVariable::PathAndQuery => request.path_and_query,
+        RequestVariable::Query => query(),
+        RequestVariable::Protocol => request.server_protocol.as_bytes(),
+        RequestVariable::Scheme => request.scheme.as_bytes(),
+        RequestVariable::Host => request.host,
+        RequestVariable::HttpHost => request.http_host,
+        RequestVariable::Referer => request.referer,
+        RequestVariable::UserAgent => request.user_agent,
+        RequestVariable::XForwardedFor => request.x_forwarded_for,
+        RequestVariable::XRealIp => request.x_real_ip,
+        _ => b"",
+    }
+}
+
+/// Writes the fields of a request with this name.
+pub(super) fn write_header(name: &[u8], headers: Option<&Headers<'_>>, out: &mut Vec<u8>) {
+    let start = out.len();
+    let fields = headers.into_iter().flat_map(Headers::iter);
+    write_fields(name, fields.map(|field| (field.name, field.value)), out);
+    if out.len() == start {
+        out.push(b'-');
+    }
+}
+
+/// Writes the fields with this name, joined by a comma and a space, as nginx does; nothing if there is none.
+pub(super) fn write_fields<'f>(
+    name: &[u8],
+    fields: impl Iterator<Item = (&'f [u8], &'f [u8])>,
+    out: &mut Vec<u8>,
+) {
+    let start = out.len();
+    let is_it = |field: &[u8]| {
+        field.len() == name.len()
+            && field.iter().zip(name).all(|(byte, wanted)| match byte {
+                b'-' => *wanted == b'_',
+                byte => byte.to_ascii_lowercase() == *wanted,
+            })
+    };
+    for (_, value) in fields.filter(|(field, _)| is_it(field)) {
+        if out.len() > start {
+            out.extend_from_slice(b", ");
+        }
+        escaped(out, value);
+    }
+}
+
+/// The value of the first cookie with this name (RFC 6265 §4.2.1); empty without.
+pub(super) fn cookie<'b>(name: &[u8], headers: Option<&Headers<'b>>) -> &'b [u8] {
+    let fields = headers.into_iter().flat_map(Headers::iter);
+    let fields = fields.filter(|field| field.name.eq_ignore_ascii_case(b"cookie"));
+    let mut pairs = fields.flat_map(|field| field.value.split(|byte| *byte == b';'));
+    let value = |pair: &'b [u8]| pair.trim_ascii().strip_prefix(name)?.strip_prefix(b"=");
+    pairs.find_map(value).unwrap_or_default()
+}
+
+/// Writes a variable that is known only at the end.
+pub(super) fn write_end(variable: EndVariable, ending: &Ending<'_>, out: &mut Vec<u8>) {
+    use EndVariable as Variable;
+    let Ending { id, record, names, .. } = ending;
+    // Writing to a vector cannot fail.
+    let _ = match variable {
+        Variable::Status => write!(out, "{:03}", record.status),
+        Variable::RequestLength => write!(out, "{}", record.request_length),
+        Variable::BodyBytesSent => write!(out, "{}", record.body_bytes_sent),
+        Variable::RequestTime => return write_seconds(Some(record.request_time), out),
+        Variable::ReadRequestTime => write!(out, "{}", record.read_request_time.as_millis()),
+        Variable::WriteResponseTime => write!(out, "{}", record.write_response_time.as_millis()),
+        Variable::UpstreamAddr => return escaped_or_dash(out, names.upstream_addr.as_bytes()),
+        Variable::UpstreamStatus => return escaped_or_dash(out, names.upstream_status.as_bytes()),
+        Variable::UpstreamHeaderTime => return write_seconds(record.upstream_header_time, out),
+        Variable::UpstreamResponseTime => return write_seconds(record.upstream_response_time, out),
+        Variable::GrpcStatus => match record.grpc_status.flatten() {
+            None => out.write_all(b"-"),
+            Some(status) => write!(out, "{status}"),
+        },
+        Variable::Rtt => match record.tcpinfo_rtt {
+            None => out.write_all(b"-"),
+            Some(rtt) => write!(out, "{rtt}"),
+        },
+        Variable::Listener => return escaped_or_dash(out, names.listener.as_bytes()),
+        Variable::Rule => return escaped_or_dash(out, names.rule.as_bytes()),
+        Variable::Group => return escaped_or_dash(out, names.server_group.as_bytes()),
+        Variable::Retries => write!(out, "{}", record.retries),
+        Variable::Reason => out.write_all(record.reason.as_str().as_bytes()),
+        Variable::Worker => write!(out, "{}", id.worker),
+        Variable::RequestId => {
+            let RequestId { process, worker, sequence } = id;
+            write!(out, "{process:016x}{worker:04x}{sequence:012x}")
+        }
+        Variable::ServerAddr => match names.server.map(|address| address.ip()) {
+            None => out.write_all(b"-"),
+            Some(ip) => write!(out, "{ip}"),
+        },
+        Variable::ServerPort => write!(out, "{}", names.server_port),
+        Variable::ServerEndpoint => match names.server {
+            None => write!(out, "-:{}", names.server_port),
+            Some(address) => write!(out, "{address}"),
+        },
+        Variable::InstanceId => return escaped_or_dash(out, names.instance_id.as_bytes()),
+    };
+}
+
+/// Seconds with three decimals, as nginx writes them.
+fn write_seconds(time: Option<Duration>, out: &mut Vec<u8>) {
+    // Writing to a vector cannot fail.
+    let _ = match time {
+        None => out.write_all(b"-"),
+        Some(time) => write!(out, "{:.3}", time.as_secs_f64()),
+    };
+}

@@ -16,6 +16,7 @@ mod run;
 mod serve;
 mod sources;
 mod status;
+mod status_tree;
 mod table;
 mod test;
 mod version;

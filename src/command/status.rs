@@ -9,6 +9,8 @@ use crate::command::admin_client::AdminEndpoint;
 use crate::command::diagnostics;
 use crate::command::exit::Exit;
 use crate::command::exit::print;
+use crate::command::status_tree::StatusTree;
+use crate::command::status_tree::availability;
 use crate::command::table::Cell;
 use crate::command::table::Colour;
 use crate::command::table::Column;
@@ -33,6 +35,9 @@ pub(super) struct Arguments {
     /// Print the status as JSON.
     #[arg(long)]
     json: bool,
+    /// Print listeners, rules, groups and backends as a tree, each with its operating status.
+    #[arg(long)]
+    tree: bool,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Exit {
@@ -40,10 +45,13 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         Ok(answer) => answer,
         Err(exit) => return exit,
     };
-    match arguments.json {
-        true => print(&json.to_string()),
-        false => print(&page(&status, diagnostics::wants_colour(std::io::stdout().is_terminal()))),
-    }
+    let in_colour = || diagnostics::wants_colour(std::io::stdout().is_terminal());
+    print(&match (arguments.tree, arguments.json) {
+        (true, true) => StatusTree::of(&status).to_json(),
+        (true, false) => StatusTree::of(&status).to_text(in_colour()),
+        (false, true) => json.to_string(),
+        (false, false) => page(&status, in_colour()),
+    })
 }
 
 fn page(status: &Status, in_colour: bool) -> String {
@@ -216,16 +224,6 @@ fn colour(state: &str) -> Colour {
 /// How many requests wait for a backend with room.
 fn queue(queue: &Usage) -> String {
     format!(", {} of at most {} waiting", queue.in_use, or_dash(queue.limit))
-}
-
-fn availability(word: &str) -> &str {
-    match word {
-        "active" => "active backends serve",
-        "standby" => "standbys serve",
-        "all_down" => "all backends are down",
-        "nobody" => "no backend takes requests",
-        other => other,
-    }
 }
 
 /// Two units at most, so that a column of them stays narrow.

@@ -101,6 +101,7 @@ fn status_tells_of_the_process_and_its_listeners() {
     let listener = json!({
         "name": "web", "protocol": "http", "addresses": [ringway.address().to_string()],
         "connections": {"in_use": 1, "limit": 50}, "leaving": false,
+        "rules": [], "default_group": "app", "redirect_port": null,
         "refused": {
             "access_denied": 0, "client_connection_limit": 0, "client_connection_rate_limit": 0,
             "tls_unknown_name": 0,
@@ -121,7 +122,7 @@ fn status_tells_of_groups_and_their_backends() {
     assert_eq!(Json::from(&parts[..]), json!(["app", "weighted_round_robin", "active", 0]));
     let serving = json!({
         "address": backend.address().to_string(), "role": "active", "weight": 100,
-        "state": "unchecked", "reason": null, "status": null, "check": "unchecked", "ejected_until": null,
+        "state": "unchecked", "reason": null, "status": null, "check": "unchecked", "available": true, "ejected_until": null,
         "since": null, "seconds": null, "in_flight": 0, "requests": 3, "failures": 0, "changes": 0,
     });
     assert_eq!(group["backends"][0], serving);

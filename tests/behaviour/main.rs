@@ -81,6 +81,7 @@ mod session_resumption;
 mod slow_readers;
 mod sni;
 mod start;
+mod status;
 mod stickiness;
 mod targets;
 mod timeouts;

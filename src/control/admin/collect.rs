@@ -15,7 +15,9 @@ use crate::control::admin::status::LastReload;
 use crate::control::admin::status::ListenerStatus;
 use crate::control::admin::status::MaintenanceStatus;
 use crate::control::admin::status::ReloadsStatus;
+use crate::control::admin::status::RuleStatus;
 use crate::control::admin::status::Status;
+use crate::control::admin::status::TargetStatus;
 use crate::control::admin::status::Usage;
 use crate::control::credentials::inventory::AuthorityEntry;
 use crate::control::credentials::inventory::Broken;
@@ -30,6 +32,8 @@ use crate::snapshot::backend::CheckState;
 use crate::snapshot::group::Group;
 use crate::snapshot::group::GroupMember;
 use crate::snapshot::quota::Quota;
+use crate::snapshot::rules::FinalAction;
+use crate::snapshot::rules::Rule;
 use crate::telemetry::backend_counters::BackendCounters;
 use crate::telemetry::date::Dates;
 
@@ -180,6 +184,7 @@ impl Present<'_> {
             reason: result.failure.map(|failure| failure.as_str().into()),
             status: (result.status != 0).then_some(result.status),
             check: result.state.as_str().into(),
+            available: !is_leaving && health.is_available(),
             ejected_until: self.date(health.ejected_until_ms()),
             since: self.date(since_ms),
             seconds: self.seconds_since(since_ms),
@@ -243,14 +248,30 @@ impl State {
 }
 
 fn listener(listener: &Listener) -> ListenerStatus {
+    let http = listener.http();
+    let default_group = listener.default_group.and_then(|index| listener.group(index));
+    let rules = http.rules.iter().flat_map(|rules| rules.iter());
     ListenerStatus {
         name: listener.name.clone(),
         protocol: if listener.tls.is_some() { "https" } else { "http" }.into(),
         addresses: listener.addresses.iter().map(ToString::to_string).collect(),
         connections: usage(&listener.connections),
         refused: listener.refused.each().map(|(refusal, count)| (refusal.as_str().into(), count)).collect(),
+        rules: rules.map(|rule| self::rule(listener, rule)).collect(),
+        default_group: default_group.map(|group| group.name.clone()),
+        redirect_port: http.redirect_to.as_ref().map(|target| target.port),
         leaving: listener.is_leaving(),
     }
+}
+
+fn rule(listener: &Listener, rule: &Rule) -> RuleStatus {
+    let target = |(index, weight)| Some(TargetStatus { name: listener.group(index)?.name.clone(), weight });
+    let (action, groups) = match &rule.last {
+        FinalAction::Forward(targets) => ("forward", targets.weights().filter_map(target).collect()),
+        FinalAction::Redirect(_) => ("redirect", Vec::new()),
+        FinalAction::Respond(_) => ("respond", Vec::new()),
+    };
+    RuleStatus { name: rule.name.to_string(), priority: rule.priority, action: action.into(), groups }
 }
 
 fn usage(quota: &Quota) -> Usage {
@@ -338,7 +359,7 @@ mod tests {
         let status = present.backend(&backend(|health| health.set_check_result(MISMATCH, 5_000)), false);
         let expected = json!({
             "address": "127.0.0.1:9000", "state": "unhealthy", "reason": "RESPONSE_MISMATCH", "status": 503,
-            "check": "unhealthy", "ejected_until": null, "since": "1994-11-06T08:48:37Z", "seconds": 60,
+            "check": "unhealthy", "available": false, "ejected_until": null, "since": "1994-11-06T08:48:37Z", "seconds": 60,
             "in_flight": 2, "requests": 1, "failures": 1, "changes": 0,
         });
         assert_eq!(document(&status), expected);

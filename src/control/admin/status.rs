@@ -82,8 +82,32 @@ pub struct ListenerStatus {
     pub connections: Usage,
     /// Connections that were turned away, by the reason code of the access log.
     pub refused: BTreeMap<Word, u64>,
+    /// In the order in which they are tried.
+    pub rules: Vec<RuleStatus>,
+    /// Gets what no rule takes.
+    pub default_group: Option<String>,
+    /// The port that every request is redirected to, instead of all rules.
+    pub redirect_port: Option<u16>,
     /// The configuration names it no more.
     pub leaving: bool,
+}
+
+#[derive(Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct RuleStatus {
+    pub name: String,
+    pub priority: u32,
+    pub action: Word,
+    /// Those that share its requests.
+    pub groups: Vec<TargetStatus>,
+}
+
+/// A group that gets requests of a rule.
+#[derive(Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct TargetStatus {
+    pub name: String,
+    pub weight: u32,
 }
 
 #[derive(Debug, Default, PartialEq, Deserialize, Serialize)]
@@ -159,6 +183,8 @@ pub struct BackendStatus {
     pub status: Option<u16>,
     /// What probes say, whatever the state is.
     pub check: Word,
+    /// Nothing keeps new requests from it. A backend can be `initial` and serve until its first probe.
+    pub available: bool,
     pub ejected_until: Option<String>,
     /// When the state began.
     pub since: Option<String>,
@@ -181,7 +207,7 @@ mod tests {
         let older = json!({"version": "0.0.9", "connections": {"in_use": 3}});
         let status: Status = serde_json::from_value(older).unwrap();
         assert_eq!((&*status.version, status.connections.in_use, status.pid), ("0.0.9", 3, 0));
-        let newer = json!({"listeners": [{"name": "web", "protocol": "tcp", "bytes": 7}], "rules": []});
+        let newer = json!({"listeners": [{"name": "web", "protocol": "tcp", "bytes": 7}], "zones": []});
         let status: Status = serde_json::from_value(newer).unwrap();
         assert_eq!((&*status.listeners[0].name, &*status.listeners[0].protocol), ("web", "tcp"));
     }

@@ -88,6 +88,11 @@ impl Distribution {
         self.buckets.iter().map(|(_, count)| count).sum()
     }
 
+    /// The largest value of each bucket that is not empty, in microseconds, and how many are in it, in order.
+    pub fn buckets(&self) -> &[(u64, u64)] {
+        &self.buckets
+    }
+
     /// How many values are at most this long, to within a bucket.
     pub fn count_up_to(&self, bound: Duration) -> u64 {
         let bound_us = u64::try_from(bound.as_micros()).unwrap_or(u64::MAX);

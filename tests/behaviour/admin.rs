@@ -79,7 +79,7 @@ fn read_all(stream: &mut UnixStream) -> String {
     answer
 }
 
-fn number(json: &Json) -> u64 {
+pub(crate) fn number(json: &Json) -> u64 {
     json.as_u64().unwrap_or_else(|| panic!("no number: {json}"))
 }
 
@@ -107,7 +107,12 @@ fn status_tells_of_the_process_and_its_listeners() {
             "tls_unknown_name": 0,
         },
     });
-    assert_eq!(status["listeners"], json!([listener]));
+    let mut told = status["listeners"].clone();
+    // Another test tells of the counters.
+    for counted in ["accepted", "requests", "reasons"] {
+        assert!(told[0].as_object_mut().expect("a table").remove(counted).is_some(), "{told}");
+    }
+    assert_eq!(told, json!([listener]));
 }
 
 #[test]
@@ -145,22 +150,6 @@ fn what_is_under_way_and_what_failed_is_counted() {
     let ringway = scenario(&failing).group("max_retries = 0").start();
     assert_eq!(Client::connect(ringway.address()).get("/").status, 502);
     eventually("the failure is counted", || status(&ringway)["groups"][0]["backends"][0]["failures"] == 1);
-}
-
-#[test]
-fn status_is_legible_without_a_terminal() {
-    let backend = Backend::echo_head();
-    let ringway = scenario(&backend).start();
-    let ended = command(&ringway, &["status"]);
-    assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), ""));
-    for words in
-        ["2 workers, up ", "config generation 1; reloads: 0 succeeded, 0 refused", "LISTENER", "BACKEND"]
-    {
-        assert!(ended.stdout.contains(words), "{words}: {}", ended.stdout);
-    }
-    assert!(ended.stdout.contains("group app: weighted_round_robin, active backends serve, 0 in flight"));
-    assert!(!ended.stdout.contains('\x1b'), "colour is for terminals");
-    assert!(ended.stdout.lines().all(|line| line.chars().count() <= 100), "{}", ended.stdout);
 }
 
 #[test]

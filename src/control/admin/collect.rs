@@ -5,6 +5,8 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::control::active_config::Channels;
+use crate::control::admin::load;
+use crate::control::admin::load::RequestSums;
 use crate::control::admin::status::BackendStatus;
 use crate::control::admin::status::BrokenFiles;
 use crate::control::admin::status::CaStatus;
@@ -46,6 +48,7 @@ pub(super) fn status(channels: &Channels, started: Duration, is_stopping: bool) 
         !listener.is_leaving() || listener.connections.used() > 0
     });
     let (_, inventory) = channels.inventory.load();
+    let sums = RequestSums::of(&snapshot);
     Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
@@ -56,12 +59,13 @@ pub(super) fn status(channels: &Channels, started: Duration, is_stopping: bool) 
         reloads: present.reloads(&channels.reloads),
         workers: snapshot.workers,
         drivers: drivers(channels),
+        worker_load: load::workers(&channels.worker_counters),
         connections: usage(&channels.quota),
         request_buffer_bytes: usage(&channels.request_memory),
-        listeners: listeners.map(|listener| self::listener(listener)).collect(),
+        listeners: listeners.map(|listener| self::listener(listener, &sums)).collect(),
         certificates: inventory.certificates.iter().map(certificate).collect(),
         cas: inventory.authorities.iter().map(ca).collect(),
-        groups: snapshot.groups.iter().map(|group| present.group(group)).collect(),
+        groups: snapshot.groups.iter().map(|group| present.group(group, &sums)).collect(),
         maintenance: present.maintenance(&snapshot),
         leaving: present.leaving(&snapshot),
     }
@@ -120,7 +124,7 @@ impl Present<'_> {
         ReloadsStatus { succeeded: reloads.succeeded(), refused: reloads.refused(), last }
     }
 
-    fn group(&self, group: &Group) -> GroupStatus {
+    fn group(&self, group: &Group, sums: &RequestSums<'_>) -> GroupStatus {
         let (_, table) = group.table().load();
         let in_flight =
             group.members.iter().map(|member| self.backend_counters.in_flight(member.backend.slot)).sum();
@@ -129,6 +133,7 @@ impl Present<'_> {
             algorithm: group.algorithm.as_str().into(),
             availability: table.availability.as_str().into(),
             in_flight,
+            requests: sums.of_group(&group.name, group.counters.is_some()),
             queue: group
                 .queue
                 .as_ref()
@@ -247,16 +252,24 @@ impl State {
     }
 }
 
-fn listener(listener: &Listener) -> ListenerStatus {
+fn listener(listener: &Listener, sums: &RequestSums<'_>) -> ListenerStatus {
     let http = listener.http();
     let default_group = listener.default_group.and_then(|index| listener.group(index));
     let rules = http.rules.iter().flat_map(|rules| rules.iter());
+    let totals = listener.counters.as_ref().map(|counters| counters.totals());
     ListenerStatus {
         name: listener.name.clone(),
         protocol: if listener.tls.is_some() { "https" } else { "http" }.into(),
         addresses: listener.addresses.iter().map(ToString::to_string).collect(),
         connections: usage(&listener.connections),
         refused: listener.refused.each().map(|(refusal, count)| (refusal.as_str().into(), count)).collect(),
+        accepted: totals.as_ref().map(|totals| totals.accepted),
+        requests: sums.of_listener(listener),
+        reasons: totals
+            .into_iter()
+            .flat_map(|totals| totals.reasons)
+            .map(|(reason, count)| (reason.into(), count))
+            .collect(),
         rules: rules.map(|rule| self::rule(listener, rule)).collect(),
         default_group: default_group.map(|group| group.name.clone()),
         redirect_port: http.redirect_to.as_ref().map(|target| target.port),

@@ -9,6 +9,7 @@ mod command_server;
 mod connection;
 pub mod maintenance;
 mod http_server;
+mod load;
 pub mod reply;
 pub mod status;
 

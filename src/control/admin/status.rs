@@ -28,6 +28,8 @@ pub struct Status {
     pub reloads: ReloadsStatus,
     pub workers: usize,
     pub drivers: Vec<DriverStatus>,
+    /// Of each worker, in their order.
+    pub worker_load: Vec<WorkerLoad>,
     /// Connections of clients to the whole process.
     pub connections: Usage,
     pub request_buffer_bytes: Usage,
@@ -66,6 +68,41 @@ pub struct DriverStatus {
     pub workers: usize,
 }
 
+/// What a worker tells of itself, ten times a second.
+#[derive(Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct WorkerLoad {
+    /// CPU time that its thread has used since the start.
+    pub cpu_seconds: f64,
+    pub connections: u64,
+    /// How much later than they should the ticks of its loop were noticed.
+    pub loop_lag: Durations,
+}
+
+/// Durations since the start, each to within a sixteenth.
+#[derive(Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct Durations {
+    pub count: u64,
+    pub p50_seconds: f64,
+    pub p99_seconds: f64,
+    /// How many were at most so many microseconds long, and longer than those of the entry before: with these, what is
+    /// true of the time between two documents can be told.
+    pub buckets: Vec<(u64, u64)>,
+}
+
+/// Requests that have ended since the start.
+#[derive(Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct EndedRequests {
+    pub count: u64,
+    /// Those that were answered with a status of 500 or more.
+    pub server_errors: u64,
+    pub retries: u64,
+    /// From the first byte of the request to the last byte of the response.
+    pub duration: Durations,
+}
+
 #[derive(Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Usage {
@@ -82,6 +119,11 @@ pub struct ListenerStatus {
     pub connections: Usage,
     /// Connections that were turned away, by the reason code of the access log.
     pub refused: BTreeMap<Word, u64>,
+    /// Connections since the start. None where nothing is counted; so are `requests`.
+    pub accepted: Option<u64>,
+    pub requests: Option<EndedRequests>,
+    /// Requests that ended for another reason than that all was well, by the reason code of the access log.
+    pub reasons: BTreeMap<Word, u64>,
     /// In the order in which they are tried.
     pub rules: Vec<RuleStatus>,
     /// Gets what no rule takes.
@@ -159,6 +201,8 @@ pub struct GroupStatus {
     pub algorithm: Word,
     pub availability: Word,
     pub in_flight: u32,
+    /// Of all listeners. None where nothing is counted.
+    pub requests: Option<EndedRequests>,
     /// Requests that wait for a backend with room. None where no backend has a limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue: Option<Usage>,

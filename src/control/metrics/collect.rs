@@ -7,6 +7,8 @@ use crate::control::credentials::inventory::Inventory;
 use crate::control::metrics::exposition::Exposition;
 use crate::control::metrics::exposition::MetricsFormat;
 use crate::control::metrics::families;
+use crate::control::metrics::routes::CountedRoute;
+use crate::control::metrics::routes::routes;
 use crate::snapshot::Listener;
 use crate::snapshot::Snapshot;
 use crate::snapshot::group::Group;
@@ -108,32 +110,6 @@ fn of_listeners(snapshot: &Snapshot, out: &mut Exposition) {
             .each()
             .for_each(|(refusal, count)| refused.count(&[&listener.name, refusal.as_str()], count));
     }
-}
-
-/// What took one way through a listener.
-struct CountedRoute<'s> {
-    listener: &'s str,
-    /// Empty: no rule; and no group.
-    rule: &'s str,
-    group: &'s str,
-    totals: RouteTotals,
-}
-
-/// All ways through a listener that requests have taken.
-fn routes(listener: &Listener) -> Vec<CountedRoute<'_>> {
-    let http = listener.http();
-    let of_rules = http.rules.iter().flat_map(|rules| rules.iter().map(|rule| (&*rule.name, &rule.series)));
-    let all = std::iter::once(("", &http.series)).chain(of_rules);
-    let mut routes = Vec::new();
-    for (rule, series) in all {
-        for (group, counters) in series.each() {
-            let Some(totals) = counters.totals() else { continue };
-            let group = group.and_then(|index| listener.group(index as usize));
-            let group = group.map_or("", |group| &group.name);
-            routes.push(CountedRoute { listener: &listener.name, rule, group, totals });
-        }
-    }
-    routes
 }
 
 fn of_routes(snapshot: &Snapshot, out: &mut Exposition) {

@@ -5,6 +5,7 @@
 mod collect;
 pub mod exposition;
 pub mod families;
+pub mod routes;
 
 pub use crate::control::metrics::collect::ProcessFacts;
 pub use crate::control::metrics::collect::expose;

@@ -1,0 +1,113 @@
+//! What was counted of workers, listeners and groups, in the words of the status.
+
+use std::collections::HashMap;
+
+use crate::control::admin::status::Durations;
+use crate::control::admin::status::EndedRequests;
+use crate::control::admin::status::WorkerLoad;
+use crate::control::metrics::routes::CountedRoute;
+use crate::control::metrics::routes::routes;
+use crate::snapshot::Listener;
+use crate::snapshot::Snapshot;
+use crate::telemetry::histogram::Distribution;
+use crate::telemetry::worker_counters::WorkerCounters;
+use crate::telemetry::worker_counters::WorkerTotals;
+
+pub(super) fn workers(counters: &WorkerCounters) -> Vec<WorkerLoad> {
+    let load = |WorkerTotals { cpu, connections, loop_lag }| WorkerLoad {
+        cpu_seconds: cpu.as_secs_f64(),
+        connections,
+        loop_lag: durations(&loop_lag),
+    };
+    counters.each().map(load).collect()
+}
+
+/// The requests of listeners and of groups.
+#[derive(Default)]
+pub(super) struct RequestSums<'s> {
+    by_listener: HashMap<&'s str, Sum>,
+    by_group: HashMap<&'s str, Sum>,
+}
+
+#[derive(Default)]
+struct Sum {
+    count: u64,
+    server_errors: u64,
+    retries: u64,
+    duration: Distribution,
+}
+
+impl<'s> RequestSums<'s> {
+    pub(super) fn of(snapshot: &'s Snapshot) -> RequestSums<'s> {
+        let mut sums = RequestSums::default();
+        for route in snapshot.listeners.iter().flatten().flat_map(|listener| routes(listener)) {
+            sums.by_listener.entry(route.listener).or_default().add(&route);
+            sums.by_group.entry(route.group).or_default().add(&route);
+        }
+        sums
+    }
+
+    /// None where nothing is counted.
+    pub(super) fn of_listener(&self, listener: &Listener) -> Option<EndedRequests> {
+        listener.counters.as_ref()?;
+        Some(self.by_listener.get(&*listener.name).map(Sum::told).unwrap_or_default())
+    }
+
+    /// The same of the group with this name.
+    pub(super) fn of_group(&self, name: &str, is_counted: bool) -> Option<EndedRequests> {
+        is_counted.then(|| self.by_group.get(name).map(Sum::told).unwrap_or_default())
+    }
+}
+
+impl Sum {
+    fn add(&mut self, route: &CountedRoute<'_>) {
+        for (_, status, count) in &route.totals.requests {
+            self.count += count;
+            self.server_errors += if *status >= 500 { *count } else { 0 };
+        }
+        self.retries += route.totals.retries;
+        self.duration.add(&route.totals.duration);
+    }
+
+    fn told(&self) -> EndedRequests {
+        let Sum { count, server_errors, retries, duration } = self;
+        EndedRequests {
+            count: *count,
+            server_errors: *server_errors,
+            retries: *retries,
+            duration: durations(duration),
+        }
+    }
+}
+
+fn durations(distribution: &Distribution) -> Durations {
+    Durations {
+        count: distribution.count(),
+        p50_seconds: distribution.quantile(0.5).as_secs_f64(),
+        p99_seconds: distribution.quantile(0.99).as_secs_f64(),
+        buckets: distribution.buckets().to_vec(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn workers_are_told_with_quantiles_and_buckets() {
+        let counters = WorkerCounters::new(2);
+        counters.tell(1, Duration::from_millis(250), 7, Duration::from_micros(3));
+        counters.tell(1, Duration::from_millis(500), 6, Duration::from_micros(5));
+        let told = workers(&counters);
+        assert_eq!(told[0], WorkerLoad::default());
+        let lag = Durations {
+            count: 2,
+            p50_seconds: 0.000_003,
+            p99_seconds: 0.000_005,
+            buckets: vec![(3, 1), (5, 1)],
+        };
+        assert_eq!(told[1], WorkerLoad { cpu_seconds: 0.5, connections: 6, loop_lag: lag });
+    }
+}

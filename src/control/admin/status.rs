@@ -122,7 +122,7 @@ pub struct ListenerStatus {
     /// Connections since the start. None where nothing is counted; so are `requests`.
     pub accepted: Option<u64>,
     pub requests: Option<EndedRequests>,
-    /// Requests that ended for another reason than that all was well, by the reason code of the access log.
+    /// Requests whose line in the access log has a reason, by that.
     pub reasons: BTreeMap<Word, u64>,
     /// In the order in which they are tried.
     pub rules: Vec<RuleStatus>,

@@ -250,7 +250,7 @@ fn start(backend: SocketAddr, log: Option<(Sink, Format)>, listener: &str) -> So
         channels,
         commands: reload::start(active, file_reload, WatchedNames::new(&[]), None).unwrap(),
         workers: 1,
-        access_log: log,
+        access_log: log.map(|(sink, format)| (sink, (format, 1_000_000))),
         pin: false,
         ring_entries: config.process.ring_entries,
         io_driver: DriverChoice::Auto,

@@ -263,7 +263,7 @@ fn plan(config: &Config, workers: usize, channels: Channels, commands: Sender<Co
     }
 }
 
-fn access_log(config: &Config) -> Option<(Sink, Format)> {
+fn access_log(config: &Config) -> Option<(Sink, (Format, u32))> {
     let log = config.access_log.as_ref()?;
     let sink = match &log.destination {
         LogDestination::Stdout => Sink::Stdout,
@@ -275,7 +275,7 @@ fn access_log(config: &Config) -> Option<(Sink, Format)> {
         AccessLogFormat::Combined => Format::Combined,
         AccessLogFormat::Template(template) => Format::Template(Arc::clone(template)),
     };
-    Some((sink, format))
+    Some((sink, (format, log.sample.millionths())))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::config::named_file::NamedFile;
 use crate::config::report::Location;
+use crate::policy::overrides::Sample;
 use crate::telemetry::log_template::LogTemplate;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -84,6 +85,8 @@ pub struct AccessLog {
     pub format: AccessLogFormat,
     /// What a line of JSON has, by the names of [`crate::config::log_fields`] and in their order.
     pub fields: Vec<&'static str>,
+    /// Of the requests whose rule does not say it.
+    pub sample: Sample,
     /// Where the path stands.
     pub location: Location,
 }

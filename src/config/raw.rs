@@ -35,10 +35,11 @@ pub(super) enum Kind {
     Text(String),
     /// Saturated where the number is beyond every range anyway.
     Integer(i128),
+    Float(f64),
     Boolean(bool),
     Array(Vec<Value>),
     Table(Table),
-    /// What no key takes, by its name: a float, a date.
+    /// What no key takes, by its name: a date, a float beyond all numbers.
     Other(&'static str),
 }
 
@@ -57,6 +58,7 @@ impl Value {
             Kind::Boolean(_) => "a boolean",
             Kind::Array(_) => "an array",
             Kind::Table(_) => "a table",
+            Kind::Float(_) => "a float",
             Kind::Other(name) => name,
         }
     }
@@ -105,7 +107,9 @@ fn value(source: usize, raw: &Spanned<DeValue<'_>>) -> Value {
         DeValue::Boolean(boolean) => Kind::Boolean(*boolean),
         DeValue::Array(values) => Kind::Array(values.iter().map(|raw| value(source, raw)).collect()),
         DeValue::Table(raw_table) => Kind::Table(table(source, raw.span(), raw_table)),
-        DeValue::Float(_) => Kind::Other("a float"),
+        DeValue::Float(number) => {
+            number.as_str().replace('_', "").parse().map_or(Kind::Other("a float"), Kind::Float)
+        }
         DeValue::Datetime(_) => Kind::Other("a date"),
     };
     Value { location: Location::new(source, raw.span()), kind }

@@ -283,6 +283,7 @@ fn unchangeable(serving: &Config, wanted: &Config) -> Vec<&'static str> {
         ("access_log.path", destination(serving) != destination(wanted)),
         ("access_log.format", format_of(serving) != format_of(wanted)),
         ("access_log.fields", has_other_fields(serving, wanted)),
+        ("access_log.sample", has_other_sample(serving, wanted)),
         ("admin.address", http_address(serving) != http_address(wanted)),
         ("admin.hosts", serving.admin.hosts != wanted.admin.hosts),
         ("admin.socket", socket(serving) != socket(wanted)),
@@ -306,6 +307,11 @@ fn format_of(config: &Config) -> Option<&crate::config::AccessLogFormat> {
 fn has_other_fields(serving: &Config, wanted: &Config) -> bool {
     let logs = serving.access_log.as_ref().zip(wanted.access_log.as_ref());
     logs.is_some_and(|(old, new)| old.fields != new.fields)
+}
+
+fn has_other_sample(serving: &Config, wanted: &Config) -> bool {
+    let logs = serving.access_log.as_ref().zip(wanted.access_log.as_ref());
+    logs.is_some_and(|(old, new)| old.sample != new.sample)
 }
 
 fn socket(config: &Config) -> Option<&std::path::Path> {

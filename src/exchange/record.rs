@@ -10,6 +10,7 @@ use crate::exchange::stream::Stream;
 use crate::http::head::PartialHead;
 use crate::net::clock::Moment;
 use crate::policy::forwarded::Client;
+use crate::policy::overrides::Sample;
 use crate::telemetry::reason::Reason;
 use crate::telemetry::record::Record;
 use crate::telemetry::record::RecordedAttempt;
@@ -198,9 +199,16 @@ impl Recording {
         }
         if let Some(line) = line {
             let record = self.finish(&line, stream, worker);
-            let logged = origin.http.overrides(self.rule).and_then(|overrides| overrides.log);
-            if logged.is_none_or(|logged| logged.has(record.status)) {
+            let overrides = origin.http.overrides(self.rule);
+            let logged = overrides.and_then(|overrides| overrides.log);
+            let sample = overrides.and_then(|overrides| overrides.sample).map(Sample::millionths);
+            // Failures of servers are never left out of a sample.
+            let is_kept = |log: &AccessLog| !(1..500).contains(&record.status) || log.samples(sample);
+            let is_sampled = worker.log.as_ref().is_none_or(is_kept);
+            if logged.is_none_or(|logged| logged.has(record.status)) && is_sampled {
                 log_line::end(line, &record, (self.rule, self.group), origin, worker);
+            } else if let Some(log) = &worker.log {
+                log.keep(line);
             }
         }
     }

@@ -16,6 +16,29 @@ pub struct Overrides {
     /// In each direction, beside the limit of the listener.
     pub bandwidth_bytes_per_second: Option<u64>,
     pub log: Option<LoggedRequests>,
+    pub sample: Option<Sample>,
+}
+
+/// How many of the requests that `log` names have a line: so many of a million, chosen at random.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sample(u32);
+
+impl Sample {
+    pub const ALL: Sample = Sample(1_000_000);
+
+    /// None beyond 0 to 1.
+    pub fn of_fraction(fraction: f64) -> Option<Sample> {
+        (0.0..=1.0).contains(&fraction).then(|| Sample((fraction * 1e6).round() as u32))
+    }
+
+    pub fn fraction(self) -> f64 {
+        f64::from(self.0) / 1e6
+    }
+
+    /// Of a million.
+    pub fn millionths(self) -> u32 {
+        self.0
+    }
 }
 
 /// Which requests of a rule have a line in the access log.

@@ -21,7 +21,8 @@ pub struct RuntimePlan {
     /// None: no control commands.
     pub admin: Option<Admin>,
     pub workers: usize,
-    pub access_log: Option<(Sink, Format)>,
+    /// Where lines go, how they are written, and how many requests of a million have one.
+    pub access_log: Option<(Sink, (Format, u32))>,
     pub pin: bool,
     pub ring_entries: u32,
     pub io_driver: DriverChoice,

@@ -29,6 +29,10 @@ pub struct AccessLog {
     process: u64,
     /// Counts the lines.
     sequence: Cell<u64>,
+    /// Of requests whose rule does not say it: how many of a million have a line.
+    sample: u32,
+    /// State of the generator that chooses them.
+    draws: Cell<u64>,
 }
 
 /// Memory of lines that is kept for the next ones: what a steady load needs, and at most 2 MiB.
@@ -51,13 +55,16 @@ pub struct SentFields {
 }
 
 impl AccessLog {
-    pub fn new(format: Format, queue: LogQueue, process: u64) -> AccessLog {
+    /// `sample`: how many requests of a million have a line.
+    pub fn new((format, sample): (Format, u32), queue: LogQueue, process: u64) -> AccessLog {
         AccessLog {
             format,
             queue: RefCell::new(queue),
             spare_lines: RefCell::default(),
             process,
             sequence: Cell::new(0),
+            sample,
+            draws: Cell::new(process),
         }
     }
 
@@ -104,7 +111,22 @@ impl AccessLog {
         self.format.sent_fields(fields, length, &mut sent.bytes);
     }
 
-    /// Puts the line of an exchange that is over into the queue, and keeps its memory unless it is unusually large.
+    /// Chooses at random whether a request is one of so many of a million; None: of those that the log has.
+    pub fn samples(&self, millionths: Option<u32>) -> bool {
+        const MILLION: u32 = 1_000_000;
+        let millionths = millionths.unwrap_or(self.sample);
+        if millionths >= MILLION {
+            return true;
+        }
+        // SplitMix64: what is chosen need not be a secret, but must not follow a pattern of the requests.
+        let state = self.draws.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.draws.set(state);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % u64::from(MILLION) < u64::from(millionths)
+    }
+
+    /// Puts the line of an exchange that is over into the queue.
     pub fn end_line(
         &self,
         pending: Box<PendingLogLine>,
@@ -118,6 +140,11 @@ impl AccessLog {
         let sent = pending.sent.as_ref().map_or(&[][..], |sent| &sent.bytes);
         let ending = Ending { id, record, names, sent };
         self.queue.borrow_mut().append(|out| self.format.end(&pending.line, &ending, out));
+        self.keep(pending);
+    }
+
+    /// Keeps the memory of a line that is written or not to be written, unless it is unusually large.
+    pub fn keep(&self, pending: Box<PendingLogLine>) {
         let mut spare_lines = self.spare_lines.borrow_mut();
         let sent_bytes = pending.sent.as_ref().map_or(0, |sent| sent.bytes.capacity());
         if pending.line.capacity() + sent_bytes <= KEPT_LINE_BYTES && spare_lines.len() < KEPT_LINES {

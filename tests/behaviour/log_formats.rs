@@ -1,7 +1,7 @@
 //! The access log in the layouts of clouds and by templates.
 
 use crate::admin::command;
-use crate::support::{Backend, Client, Http2, Ringway, Scenario, log_lines, over_tls};
+use crate::support::{Backend, Client, Http2, Ringway, Scenario, eventually, log_lines, over_tls};
 
 /// The fields of a line, which are separated by spaces unless they stand in quotes.
 fn fields(line: &str) -> Vec<&str> {
@@ -157,6 +157,34 @@ fn a_template_tells_headers_of_responses_as_they_were_sent() {
     assert!(lines[1].starts_with("301 -|-|-|http"), "{lines:?}");
     assert!(lines[1].contains("/there|") && lines[1].ends_with("|ringway"), "{lines:?}");
     assert_eq!(lines[3], format!("400 -|-|-|-|{}|ringway", refused.body.len()));
+}
+
+#[test]
+fn a_sample_leaves_out_everything_but_failures_of_servers() {
+    let backend = Backend::per_request(|peer, head, _| {
+        let status = if head.start_line.contains("/bad") { "503 Service Unavailable" } else { "200 OK" };
+        peer.respond(status, b"ok")
+    });
+    let rules = "[[rule]]\nname = \"whole\"\nlistener = \"web\"\npriority = 1\npath_prefix = \"/whole\"\n\
+                 sample = 1\ngroup = \"app\"\n[[rule]]\nname = \"half\"\nlistener = \"web\"\npriority = 2\n\
+                 path_prefix = \"/half\"\nsample = 0.5\ngroup = \"app\"";
+    let scenario = Scenario::of(&backend).logged("$request_uri $status").log("sample = 0").table(rules);
+    let ringway = scenario.start();
+    let mut client = Client::connect(ringway.address());
+    for target in ["/none", "/bad", "/none", "/whole", "/none"] {
+        client.get(target);
+    }
+    (0..200).for_each(|_| assert_eq!(client.get("/half").status, 200));
+    client.get("/bad/last");
+    eventually("the last line is there", || {
+        log_lines(&ringway, 3).iter().any(|line| line.starts_with("/bad/last"))
+    });
+    let lines = log_lines(&ringway, 3);
+    let half = lines.iter().filter(|line| *line == "/half 200").count();
+    // Of 200 draws, fewer than 50 or more than 150 come once in 10¹² runs.
+    assert!((50..150).contains(&half), "{half}");
+    let others: Vec<_> = lines.iter().filter(|line| *line != "/half 200").collect();
+    assert_eq!(others, ["/bad 503", "/whole 200", "/bad/last 503"]);
 }
 
 #[test]

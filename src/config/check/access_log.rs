@@ -10,6 +10,7 @@ use crate::config::AccessLogFormat;
 use crate::config::LogDestination;
 use crate::config::check::address::resolve;
 use crate::config::check::kind::Kind;
+use crate::config::check::kind::SampleFraction;
 use crate::config::check::kind::list;
 use crate::config::check::kind::refuse_kind;
 use crate::config::check::nearest::nearest;
@@ -20,6 +21,7 @@ use crate::config::effective::Form;
 use crate::config::log_fields;
 use crate::config::raw;
 use crate::config::report::Report;
+use crate::policy::overrides::Sample;
 use crate::telemetry::log_template;
 use crate::telemetry::log_template::LogTemplate;
 use crate::telemetry::log_template::TemplateProblem;
@@ -35,7 +37,8 @@ pub(super) fn access_log(table: Option<&raw::Table>, output: &mut Output) -> Opt
     let destination = section.read("path", &Destination, LogDestination::Stdout);
     let format = section.read("format", &LogFormat, AccessLogFormat::Json);
     let fields = fields(&format, &mut section);
-    let log = AccessLog { destination, format, fields, location: path };
+    let sample = section.read("sample", &SampleFraction, Sample::ALL);
+    let log = AccessLog { destination, format, fields, sample, location: path };
     section.close();
     Some(log)
 }

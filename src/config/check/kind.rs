@@ -11,6 +11,7 @@ use crate::config::raw;
 use crate::config::report::Location;
 use crate::config::report::Report;
 use crate::config::units;
+use crate::policy::overrides::Sample;
 
 pub(super) trait Kind {
     type Value;
@@ -37,6 +38,34 @@ impl Kind for Boolean {
 
     fn show(&self, value: &bool) -> Json {
         Json::Bool(*value)
+    }
+}
+
+/// How many of all: from 0 to 1.
+pub(super) struct SampleFraction;
+
+impl Kind for SampleFraction {
+    type Value = Sample;
+
+    fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<Sample> {
+        let number = match raw.kind {
+            raw::Kind::Float(number) => number,
+            raw::Kind::Integer(number) => number as f64,
+            _ => return refuse_kind(key, raw, "a number from 0 to 1", report),
+        };
+        let sample = Sample::of_fraction(number);
+        if sample.is_none() {
+            report.error(
+                raw.location,
+                format!("`{key}` is out of range"),
+                "allowed are 0 to 1, such as 0.01",
+            );
+        }
+        sample
+    }
+
+    fn show(&self, value: &Sample) -> Json {
+        Json::from(value.fraction())
     }
 }
 

@@ -56,7 +56,7 @@ pub(super) fn details(listener: &Listener, rule: Option<&Rule>) -> Vec<(String, 
 fn overrides(overrides: &Overrides) -> impl Iterator<Item = (String, String)> {
     let Overrides { max_body_bytes, client_body_timeout, response_timeout, tunnel_idle_timeout, .. } =
         *overrides;
-    let Overrides { bandwidth_bytes_per_second, log, .. } = *overrides;
+    let Overrides { bandwidth_bytes_per_second, log, sample, .. } = *overrides;
     let timeouts = [
         ("client_body_timeout", client_body_timeout),
         ("response_timeout", response_timeout),
@@ -74,8 +74,15 @@ fn overrides(overrides: &Overrides) -> impl Iterator<Item = (String, String)> {
     });
     let content = content.map(|text| ("max_body_bytes", text));
     let log = log.map(|word| ("log", word.to_owned()));
+    let sample = sample.map(|sample| ("sample", sample.fraction().to_string()));
     let bandwidth = bandwidth_bytes_per_second.map(|bytes| ("bandwidth_bytes_per_second", bytes.to_string()));
-    content.into_iter().chain(timeouts).chain(bandwidth).chain(log).map(|(key, text)| (key.to_owned(), text))
+    content
+        .into_iter()
+        .chain(timeouts)
+        .chain(bandwidth)
+        .chain(log)
+        .chain(sample)
+        .map(|(key, text)| (key.to_owned(), text))
 }
 
 fn bandwidth_text(limits: &ListenerBandwidth) -> String {

@@ -47,7 +47,7 @@ use crate::policy::redirect::Redirect;
 use crate::policy::redirect::Rewrite;
 
 /// The keys of actions, on a rule and in its list. Those that end the processing come last.
-const KEYS: [&str; 25] = [
+const KEYS: [&str; 26] = [
     "cors",
     "basic_auth",
     "forward_auth",
@@ -69,6 +69,7 @@ const KEYS: [&str; 25] = [
     "tunnel_idle_timeout",
     "bandwidth_bytes_per_second",
     "log",
+    "sample",
     "group",
     "forward",
     "redirect",
@@ -384,7 +385,8 @@ fn action(key: &str, raw: &raw::Value, report: &mut Report) -> Option<Placed> {
         | "response_timeout"
         | "tunnel_idle_timeout"
         | "bandwidth_bytes_per_second"
-        | "log" => overrides::read(key, raw, report).map(|one| plain(Action::Override(one))),
+        | "log"
+        | "sample" => overrides::read(key, raw, report).map(|one| plain(Action::Override(one))),
         _ if fields::is_for_responses(key) => fields::edit((key, EditedHead::Response), raw, report)
             .map(|edit| plain(Action::EditResponse(edit))),
         _ => fields::edit((key, EditedHead::Request), raw, report).map(|edit| plain(Action::Edit(edit))),

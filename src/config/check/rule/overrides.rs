@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::config::check::kind::Choice;
 use crate::config::check::kind::Kind;
+use crate::config::check::kind::SampleFraction;
 use crate::config::check::kind::Size;
 use crate::config::check::kind::Time;
 use crate::config::check::kind::seconds;
@@ -15,6 +16,7 @@ use crate::config::report::Location;
 use crate::config::report::Report;
 use crate::policy::overrides::LoggedRequests;
 use crate::policy::overrides::Overrides;
+use crate::policy::overrides::Sample;
 
 const LOGGED: Choice<LoggedRequests> = Choice {
     words: &[("all", LoggedRequests::All), ("errors", LoggedRequests::Errors), ("off", LoggedRequests::Off)],
@@ -34,6 +36,7 @@ pub(super) enum Override {
     TunnelIdleTimeout(Duration),
     Bandwidth(u64),
     Log(LoggedRequests),
+    Sample(Sample),
 }
 
 /// None: the key is none of these, or it was reported what is wrong.
@@ -46,6 +49,7 @@ pub(super) fn read(key: &str, raw: &raw::Value, report: &mut Report) -> Option<O
             .map(Override::ResponseTimeout),
         "tunnel_idle_timeout" => seconds(0, WEEK).parse(key, raw, report).map(Override::TunnelIdleTimeout),
         "bandwidth_bytes_per_second" => BANDWIDTH.parse(key, raw, report).map(Override::Bandwidth),
+        "sample" => SampleFraction.parse(key, raw, report).map(Override::Sample),
         "log" => LOGGED.parse(key, raw, report).map(Override::Log),
         _ => None,
     }
@@ -76,6 +80,7 @@ impl ReadOverrides {
             }
             Override::Bandwidth(bytes) => overrides.bandwidth_bytes_per_second.replace(bytes).is_some(),
             Override::Log(logged) => overrides.log.replace(logged).is_some(),
+            Override::Sample(sample) => overrides.sample.replace(sample).is_some(),
         };
         if is_second {
             report.error(location, "the rule says this twice", "keep one of the two");

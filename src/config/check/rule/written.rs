@@ -21,6 +21,7 @@ pub(crate) fn to_json(raw: &raw::Value) -> Json {
         raw::Kind::Table(table) => {
             table.entries.iter().map(|entry| (entry.key.clone(), to_json(&entry.value))).collect()
         }
+        raw::Kind::Float(number) => Json::from(*number),
         raw::Kind::Other(_) => Json::Null,
     }
 }

@@ -14,6 +14,7 @@ use crate::config::check::rule::fields::EditedHead;
 use crate::config::check::rule::written::Written;
 use crate::config::check::rule::written::to_json;
 use crate::config::check::section::Section;
+use crate::config::check::section::is_empty_table;
 use crate::config::check::section::report_unknown;
 use crate::config::raw;
 use crate::config::report::Report;
@@ -58,6 +59,9 @@ impl Kind for EditList {
             let raw::Kind::Table(table) = &value.kind else {
                 return refuse_kind(key, value, expected, report);
             };
+            if is_empty_table(key, value, &KEYS, report) {
+                return None;
+            }
             report_unknown(&table.entries, &KEYS, &format!("`{key}`"), report);
             let known = table.entries.iter().filter(|entry| KEYS.contains(&entry.key.as_str()));
             edits.extend(

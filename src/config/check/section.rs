@@ -196,6 +196,16 @@ impl<'t, 'o> Section<'t, 'o> {
     }
 }
 
+/// Reports a table of a list that says nothing; `keys` are what it could say.
+pub(super) fn is_empty_table(key: &str, value: &raw::Value, keys: &[&str], report: &mut Report) -> bool {
+    let is_empty = matches!(&value.kind, raw::Kind::Table(table) if table.entries.is_empty());
+    if is_empty {
+        let help = format!("remove it, or write one of these in it: {}", keys.join(", "));
+        report.error(value.location, format!("`{key}` has an empty table"), help);
+    }
+    is_empty
+}
+
 /// Reports every entry that is not known in the table with this title, which is empty at the top level.
 pub(super) fn report_unknown<'t>(
     entries: impl IntoIterator<Item = &'t raw::Entry>,

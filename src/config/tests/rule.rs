@@ -94,3 +94,22 @@ fn lists_of_names_tell_where_addresses_go() {
     let report = report_with("", "allow = [\"192.0.2.7\"]\n", "");
     assert!(report.contains("list the address in the entries of an [[ip_group]]"), "{report}");
 }
+
+#[test]
+fn what_says_nothing_or_is_no_host_is_refused() {
+    for (lines, said) in [
+        ("conditions = [{}]\ngroup = \"app\"", "error: `conditions` has an empty table"),
+        ("path = \"/a\"\nactions = [{}]", "error: `actions` has an empty table"),
+        ("host = \"a@b\"\ngroup = \"app\"", "error: `host` \"a@b\" has characters that no host has"),
+        ("path = \"/a\"\ngroup = \"app\"\nrewrite = { host = \"a:99999\" }", "error: `host` is no host"),
+    ] {
+        let text = report(lines);
+        assert!(text.contains(said), "{text}");
+    }
+    for lines in [
+        "path = \"/a\"\ngroup = \"app\"\nrewrite = { host = \"inner.example:8080\" }",
+        "path = \"/a\"\nredirect = { host = \"www.${host}\" }",
+    ] {
+        assert!(!report(lines).contains("error"), "{}", report(lines));
+    }
+}

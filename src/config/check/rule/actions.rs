@@ -34,6 +34,7 @@ use crate::config::check::rule::targets::TemplateNeeds;
 use crate::config::check::rule::written::Written;
 use crate::config::check::rule::written::to_json;
 use crate::config::check::section::Section;
+use crate::config::check::section::is_empty_table;
 use crate::config::check::section::report_unknown;
 use crate::config::raw;
 use crate::config::report::Location;
@@ -324,6 +325,9 @@ impl Kind for ActionList {
             let raw::Kind::Table(table) = &value.kind else {
                 return refuse_kind(key, value, expected, report);
             };
+            if is_empty_table(key, value, &KEYS, report) {
+                return None;
+            }
             report_unknown(&table.entries, &KEYS, &format!("`{key}`"), report);
             let known = table.entries.iter().filter(|entry| KEYS.contains(&entry.key.as_str()));
             actions.extend(known.map(|entry| action(&entry.key, &entry.value, report)));

@@ -1,5 +1,6 @@
 //! `redirect`, `rewrite` and `strip_prefix`: texts with variables for where a request goes.
 
+use crate::config::check::address::is_host;
 use crate::config::check::kind::Choice;
 use crate::config::check::kind::Kind;
 use crate::config::check::kind::refuse_kind;
@@ -227,6 +228,7 @@ impl Templates<'_> {
             }
             "path" if text.contains('?') => Some("has a query: that goes into `query`".to_owned()),
             "host" if text.is_empty() || text.contains('/') => Some("is no host".to_owned()),
+            "host" if !text.contains('$') && !is_host(text) => Some("is no host".to_owned()),
             "host" if template.variables().any(|it| matches!(it, Variable::Query | Variable::Path)) => {
                 Some("takes its host from the URL, which any client chooses".to_owned())
             }

@@ -57,7 +57,7 @@ pub(super) fn host(key: &str, raw: &raw::Value, report: &mut Report) -> Option<T
         Some("has a port, without which hosts are compared")
     } else if text == "." || text.ends_with("*.") {
         Some("is no host: nothing stands in front of the dot")
-    } else if text.bytes().any(|byte| !byte.is_ascii_graphic()) {
+    } else if text.bytes().any(|byte| !byte.is_ascii_graphic() || b"@#?%\\".contains(&byte)) {
         Some("has characters that no host has")
     } else {
         None

@@ -4,6 +4,7 @@ use super::clock::{PATIENCE, eventually};
 use super::message::{Head, Reader, Trailers};
 use super::wire::Wire;
 use rustls::{Connection, ServerConfig, ServerConnection};
+use socket2::{Domain, Socket, Type};
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -142,10 +143,15 @@ impl Backend {
         })
     }
 
-    /// An address of loopback where nobody listens: connections to it are refused.
+    /// An address of loopback where nobody listens: connections to it are refused. It stays taken for as long as the
+    /// tests run, so that nothing else comes to listen there.
     pub(crate) fn refused_address() -> SocketAddr {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-        listener.local_addr().expect("a listener has an address")
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("there is a descriptor");
+        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+        socket.bind(&any_port.into()).expect("a port is free");
+        let address = socket.local_addr().ok().and_then(|address| address.as_socket());
+        std::mem::forget(socket);
+        address.expect("a bound socket has an address")
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

@@ -4,6 +4,7 @@
 //! from, so they live within one poll; what must outlive it is copied where it is needed.
 
 pub mod any_case;
+pub mod base64;
 pub mod body;
 pub mod content_coding;
 pub mod head;

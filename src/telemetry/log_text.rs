@@ -4,6 +4,8 @@ use std::io::Write;
 
 use arrayvec::ArrayVec;
 
+use crate::http::base64::decoded;
+
 /// What a line shows of a value: a stranger decides how long it is, and escaping makes it several times so.
 pub(super) fn shown(value: &[u8]) -> &[u8] {
     const SHOWN_BYTES: usize = 4 * 1024;
@@ -29,13 +31,13 @@ pub(super) fn escaped_or_dash(out: &mut Vec<u8>, value: &[u8]) {
 pub(super) fn remote_user(out: &mut Vec<u8>, authorization: &[u8]) {
     let credentials =
         authorization.split_at_checked(6).filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"basic "));
-    let mut decoded = ArrayVec::<u8, MAX_USER_BYTES>::new();
+    let mut user = ArrayVec::<u8, MAX_USER_BYTES>::new();
     let is_decoded =
-        credentials.is_some_and(|(_, credentials)| decode_user(credentials.trim_ascii(), &mut decoded));
-    if !is_decoded || decoded.is_empty() {
+        credentials.is_some_and(|(_, credentials)| decode_user(credentials.trim_ascii(), &mut user));
+    if !is_decoded || user.is_empty() {
         return out.push(b'-');
     }
-    for &byte in &decoded {
+    for &byte in &user {
         // A space would begin the next field.
         if byte == b' ' { out.extend_from_slice(b"\\x20") } else { escaped(out, &[byte]) }
     }
@@ -43,25 +45,12 @@ pub(super) fn remote_user(out: &mut Vec<u8>, authorization: &[u8]) {
 
 /// Decodes base 64 up to the first colon; false if there is none, or if something else stands before it.
 fn decode_user(credentials: &[u8], user: &mut ArrayVec<u8, MAX_USER_BYTES>) -> bool {
-    let (mut bits, mut count) = (0u32, 0);
-    for &letter in credentials {
-        let value = match letter {
-            b'A'..=b'Z' => letter - b'A',
-            b'a'..=b'z' => letter - b'a' + 26,
-            b'0'..=b'9' => letter - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return false,
-        };
-        bits = bits << 6 | u32::from(value);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            match (bits >> count) as u8 {
-                b':' => return true,
-                byte if user.try_push(byte).is_err() => return false,
-                _ => {}
-            }
+    for byte in decoded(credentials) {
+        match byte {
+            None => return false,
+            Some(b':') => return true,
+            Some(byte) if user.try_push(byte).is_err() => return false,
+            Some(_) => {}
         }
     }
     false

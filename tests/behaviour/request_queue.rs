@@ -53,6 +53,15 @@ fn gated(gate: &Arc<Gate>) -> Backend {
     })
 }
 
+/// The same in the version of the pair.
+fn gated_of(pair: Pair, gate: &Arc<Gate>) -> Backend {
+    let gate = Arc::clone(gate);
+    pair.backend(move |exchange| {
+        gate.pass();
+        exchange.respond(200, b"ok")
+    })
+}
+
 /// In front of one backend with this limit, which speaks the version of the pair.
 fn in_front_of(pair: Pair, backend: &Backend, limit: usize) -> Scenario {
     let scenario = Scenario::new().group_table(&limited(backend, limit));
@@ -167,13 +176,7 @@ fn the_limit_holds_over_all_workers_and_nobody_is_forgotten() {
 fn who_waits_too_long_or_finds_no_place_is_refused() {
     Pair::each(|pair| {
         let gate = Arc::new(Gate::default());
-        let backend = {
-            let gate = Arc::clone(&gate);
-            pair.backend(move |exchange| {
-                gate.pass();
-                exchange.respond(200, b"ok")
-            })
-        };
+        let backend = gated_of(pair, &gate);
         let scenario =
             in_front_of(pair, &backend, 1).group("queue = { size = 1, timeout = \"2s\" }").logged("json");
         let ringway = with_socket(scenario).start();
@@ -201,13 +204,7 @@ fn who_waits_too_long_or_finds_no_place_is_refused() {
 fn who_leaves_gives_its_place_up() {
     Pair::each(|pair| {
         let gate = Arc::new(Gate::default());
-        let backend = {
-            let gate = Arc::clone(&gate);
-            pair.backend(move |exchange| {
-                gate.pass();
-                exchange.respond(200, b"ok")
-            })
-        };
+        let backend = gated_of(pair, &gate);
         let scenario = in_front_of(pair, &backend, 1).group("queue = { size = 1, timeout = \"60s\" }");
         let ringway = with_socket(scenario).start();
         let address = ringway.address();

@@ -31,6 +31,12 @@ const LISTENER: &str =
 const CA: &str = "[[ca]]\nname = \"clients\"\nbundle = \"tls/clients-ca.crt\"\n";
 const SITE: &str = "[[certificate]]\nname = \"site\"\nchain = \"a.crt\"\nkey = \"a.key\"\n";
 
+/// What is said of a rule that forwards every path, with these lines besides.
+pub(in crate::config) fn report_of_rule(lines: &str) -> String {
+    let rule = "[[rule]]\nname = \"r\"\nlistener = \"web\"\npriority = 1\npath = \"/\"\ngroup = \"app\"";
+    load_text(&format!("config_version = 1\n{LISTENER}{GROUP}{rule}\n{lines}\n")).report.to_text(false)
+}
+
 fn load_text(text: &str) -> Loaded {
     load(vec![Source::made_up("ringway.toml", text.to_owned())])
 }

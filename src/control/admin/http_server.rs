@@ -14,14 +14,11 @@ use std::net::TcpStream;
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
-use std::sync::mpsc;
-use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
+use crate::control::admin::client_slots::ClientSlots;
 use crate::control::admin::command_server::CommandServer;
 use crate::control::metrics::exposition::MetricsFormat;
 use crate::http::head::Method;
@@ -49,9 +46,6 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 const HEAD_LIMITS: HeadLimits =
     HeadLimits { max_header_bytes: 16 << 10, max_headers: 64, max_uri_bytes: 2 << 10 };
-
-/// Between two attempts to accept while that fails, as without a free descriptor.
-const ACCEPT_RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The address, before and after it is served.
 pub(super) struct HttpServer {
@@ -111,24 +105,12 @@ impl HttpServer {
     /// Answers from now on, in threads of its own, which live as long as the process.
     pub(super) fn serve(&self, server: &Arc<CommandServer>) -> io::Result<()> {
         let listener = self.listener.try_clone()?;
-        let slots: io::Result<Vec<HttpClientSlot>> =
-            (0..MAX_CLIENTS).map(|_| HttpClientSlot::start(server, &self.names)).collect();
-        let slots = slots?;
-        let body = move || accept(&listener, &slots);
+        let (server, names) = (Arc::clone(server), Arc::clone(&self.names));
+        // A client that went away gets no more.
+        let serve = move |stream| drop(serve(stream, &names, &server));
+        let slots = ClientSlots::start(MAX_CLIENTS, "ringway-http", serve)?;
+        let body = move || slots.fill(|| Ok(listener.accept()?.0), |stream| drop(refuse(stream)));
         thread::Builder::new().name("ringway-http".to_owned()).spawn(body).map(drop)
-    }
-}
-
-fn accept(listener: &TcpListener, slots: &[HttpClientSlot]) {
-    loop {
-        let Ok((stream, _)) = listener.accept() else {
-            thread::sleep(ACCEPT_RETRY_INTERVAL);
-            continue;
-        };
-        match slots.iter().find(|slot| !slot.is_busy.swap(true, Ordering::AcqRel)) {
-            Some(slot) => drop(slot.streams.send(stream)),
-            None => drop(refuse(stream)),
-        }
     }
 }
 
@@ -138,29 +120,6 @@ fn refuse(mut stream: TcpStream) -> io::Result<()> {
     let answer = AdminPage::text(503, "too many clients at a time, try again");
     stream.write_all(&written(&answer, true))?;
     stream.shutdown(Shutdown::Write)
-}
-
-/// A thread that serves one client at a time.
-struct HttpClientSlot {
-    is_busy: Arc<AtomicBool>,
-    streams: Sender<TcpStream>,
-}
-
-impl HttpClientSlot {
-    fn start(server: &Arc<CommandServer>, names: &Arc<OwnNames>) -> io::Result<HttpClientSlot> {
-        let (streams, inbox) = mpsc::channel();
-        let is_busy = Arc::new(AtomicBool::new(false));
-        let (server, names, is_over) = (Arc::clone(server), Arc::clone(names), Arc::clone(&is_busy));
-        let body = move || {
-            for stream in inbox {
-                // A client that went away gets no more.
-                drop(serve(stream, &names, &server));
-                is_over.store(false, Ordering::Release);
-            }
-        };
-        thread::Builder::new().name("ringway-http".to_owned()).spawn(body)?;
-        Ok(HttpClientSlot { is_busy, streams })
-    }
 }
 
 /// Serves one client until it leaves, or has to.

@@ -4,6 +4,7 @@
 //! `docs/admin.md` describes the protocol.
 
 pub mod client;
+mod client_slots;
 mod collect;
 mod command_server;
 mod connection;
@@ -16,14 +17,10 @@ pub mod status;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::net::UnixListener;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
-use std::sync::mpsc;
 use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::Duration;
@@ -31,6 +28,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::control::active_config::Channels;
+use crate::control::admin::client_slots::ClientSlots;
 use crate::control::admin::command_server::CommandServer;
 pub use crate::control::admin::command_server::EXPLAIN;
 pub use crate::control::admin::command_server::MAINTENANCE;
@@ -47,9 +45,6 @@ const MAX_CLIENTS: usize = 8;
 
 /// How long the process at the other end of an old socket has to say whether it is about to end.
 const GIVE_WAY_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// Between two attempts to accept while that fails, as without a free descriptor.
-const ACCEPT_RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Where the running process is asked: the socket of the control commands, and an address for HTTP. Dropping it removes
 /// the socket's file.
@@ -99,9 +94,14 @@ impl Admin {
         }
         let Some(socket) = &self.socket else { return Ok(()) };
         let acceptor = socket.acceptor()?;
-        let slots =
-            (0..MAX_CLIENTS).map(|_| ClientSlot::start(&self.server)).collect::<io::Result<Vec<_>>>()?;
-        let body = move || accept(&acceptor, &slots);
+        let server = Arc::clone(&self.server);
+        let serve =
+            move |stream| connection::handle(stream, |command| server.answer_whatever_happens(command));
+        let slots = ClientSlots::start(MAX_CLIENTS, "ringway-command", serve)?;
+        let reject = |stream| {
+            connection::reject(stream, &error("too many clients at a time, try again".to_owned()));
+        };
+        let body = move || slots.fill(|| Ok(acceptor.accept()?.0), reject);
         thread::Builder::new().name("ringway-admin".to_owned()).spawn(body).map(drop)
     }
 
@@ -115,42 +115,6 @@ impl Admin {
 fn gives_way(stream: UnixStream) -> bool {
     let answer = client::send_over(stream, "status", GIVE_WAY_TIMEOUT);
     answer.is_ok_and(|answer| Status::deserialize(answer).is_ok_and(|status| status.stopping))
-}
-
-fn accept(acceptor: &UnixListener, slots: &[ClientSlot]) {
-    loop {
-        let Ok((stream, _)) = acceptor.accept() else {
-            thread::sleep(ACCEPT_RETRY_INTERVAL);
-            continue;
-        };
-        match slots.iter().find(|slot| !slot.is_busy.swap(true, Ordering::AcqRel)) {
-            // Its thread lives as long as the process.
-            Some(slot) => drop(slot.streams.send(stream)),
-            None => connection::reject(stream, &error("too many clients at a time, try again".to_owned())),
-        }
-    }
-}
-
-/// A thread that answers one client at a time.
-struct ClientSlot {
-    is_busy: Arc<AtomicBool>,
-    streams: Sender<UnixStream>,
-}
-
-impl ClientSlot {
-    fn start(server: &Arc<CommandServer>) -> io::Result<ClientSlot> {
-        let (streams, inbox) = mpsc::channel();
-        let is_busy = Arc::new(AtomicBool::new(false));
-        let (server, is_over) = (Arc::clone(server), Arc::clone(&is_busy));
-        let body = move || {
-            for stream in inbox {
-                connection::handle(stream, |command| server.answer_whatever_happens(command));
-                is_over.store(false, Ordering::Release);
-            }
-        };
-        thread::Builder::new().name("ringway-command".to_owned()).spawn(body)?;
-        Ok(ClientSlot { is_busy, streams })
-    }
 }
 
 impl fmt::Display for AdminError {

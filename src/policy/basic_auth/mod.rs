@@ -4,6 +4,8 @@ pub mod htpasswd;
 pub mod password_hash;
 pub mod verified_pairs;
 
+use crate::http::base64::decoded;
+
 /// Bytes of base64 that are looked at: a longer user and password are nobody's.
 const MAX_ENCODED: usize = 1_024;
 
@@ -38,25 +40,7 @@ fn decode(text: &[u8]) -> Option<Vec<u8>> {
     if digits.len() % 4 == 1 {
         return None;
     }
-    let mut decoded = Vec::with_capacity(digits.len() * 3 / 4);
-    let (mut bits, mut count) = (0u32, 0);
-    for &digit in digits {
-        let value = match digit {
-            b'A'..=b'Z' => digit - b'A',
-            b'a'..=b'z' => digit - b'a' + 26,
-            b'0'..=b'9' => digit - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            _ => return None,
-        };
-        bits = bits << 6 | u32::from(value);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            decoded.push((bits >> count) as u8);
-        }
-    }
-    Some(decoded)
+    decoded(digits).collect()
 }
 
 #[cfg(test)]

@@ -203,19 +203,7 @@ fn field_name(key: &str, raw: &raw::Value, report: &mut Report) -> Option<String
 
 #[cfg(test)]
 mod tests {
-    use crate::config::Source;
-    use crate::config::load;
-
-    /// What is said of a rule with this line.
-    fn report(line: &str) -> String {
-        let text = format!(
-            "config_version = 1\n[[listener]]\nname = \"web\"\naddress = \"127.0.0.1:8080\"\n\
-             default_group = \"app\"\n[[server_group]]\nname = \"app\"\n[[server_group.backend]]\n\
-             address = \"127.0.0.1:9001\"\n[[rule]]\nname = \"r\"\nlistener = \"web\"\npriority = 1\n\
-             path = \"/\"\ngroup = \"app\"\n{line}\n"
-        );
-        load(vec![Source::made_up("ringway.toml", text)]).report.to_text(false)
-    }
+    use crate::config::tests::report_of_rule as report;
 
     #[test]
     fn mistakes_in_basic_auth_are_named() {

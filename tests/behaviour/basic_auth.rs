@@ -2,9 +2,7 @@
 
 use std::fs;
 
-use crate::support::{
-    Ask, Backend, Client, Pair, Ringway, Scenario, eventually, log_entries, log_lines, now,
-};
+use crate::support::{Ask, Backend, Client, Pair, Ringway, Scenario, eventually, log_entries, log_lines};
 
 /// All with the password `secret`, made by htpasswd, openssl and argon2 with as little work as they allow.
 const USERS: &str = "bob:$2y$04$qbcEnJTO29l/dEKchCc0LuoRz/5biRYV2NDw.RelWjLdOwMwYvMy6\n\
@@ -151,14 +149,15 @@ fn a_flood_of_passwords_holds_up_nobody_who_is_known() {
     for client in &mut flood {
         client.send(format!("GET /a HTTP/1.1\r\nHost: a\r\nAuthorization: {WRONG}\r\n\r\n"));
     }
-    let began = now();
     assert_eq!(flood.last_mut().map(|client| client.read_response().status), Some(503));
     for _ in 0..20 {
         assert_eq!(status_of(&ringway, BOB), 200);
     }
     let mut client = Client::connect(ringway.address());
     assert_eq!(client.get("/b").status, 200);
-    assert!(began.elapsed().as_secs() < 5, "{:?}", began.elapsed());
-    let entries = log_entries(&ringway, 10);
+    let entries = log_entries(&ringway, 20);
+    // Most of the flood still waits: nobody who is known stood in its queue.
+    let verified = entries.iter().filter(|entry| entry["reason"] == "wrong_password").count();
+    assert!(verified < 100, "{verified}");
     assert!(entries.iter().any(|entry| entry["reason"] == "password_queue_full"), "{entries:?}");
 }

@@ -12,6 +12,7 @@ use crate::config::process::Process;
 use crate::config::rule::ResponseRule;
 use crate::config::rule::Rule;
 use crate::config::server_group::ServerGroup;
+use crate::config::tracing::Tracing;
 
 /// The whole configuration, defaults filled in and references resolved.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,6 +22,7 @@ pub struct Config {
     pub metrics: Metrics,
     /// None: no access log.
     pub access_log: Option<AccessLog>,
+    pub tracing: Tracing,
     pub certificates: Vec<Certificate>,
     pub authorities: Vec<Authority>,
     pub ip_groups: Vec<IpGroup>,

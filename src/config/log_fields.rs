@@ -1,6 +1,6 @@
 //! The names that `fields` of `[access_log]` knows, in the order of a line.
 
-pub const ALL: [&str; 43] = [
+pub const ALL: [&str; 45] = [
     "time",
     "client_ip",
     "client_port",
@@ -14,6 +14,8 @@ pub const ALL: [&str; 43] = [
     "http_user_agent",
     "http_x_forwarded_for",
     "http_x_real_ip",
+    "trace_id",
+    "span_id",
     "ssl_protocol",
     "ssl_cipher",
     "sni",

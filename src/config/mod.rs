@@ -25,6 +25,7 @@ mod server_group;
 #[cfg(test)]
 mod tests;
 pub mod tls_policies;
+mod tracing;
 mod units;
 
 pub use checked::Config;
@@ -94,6 +95,7 @@ pub use server_group::ServerGroup;
 pub use server_group::Sticky;
 pub use server_group::Verify;
 pub use tls_policies::TlsPolicy;
+pub use tracing::Tracing;
 
 /// What came of loading.
 pub struct Loaded {

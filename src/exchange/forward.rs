@@ -110,7 +110,7 @@ impl Forward {
         recording.upstream_began(worker);
         loop {
             self.target.remember(group, chosen, worker);
-            recording.attempt_began(chosen);
+            recording.attempt_began(chosen, &mut self.request, worker);
             let in_flight = worker.balancer.begin(group, chosen);
             let idle = if fresh { None } else { acquire_idle(group, chosen, self.pool_key, &worker.pool) };
             let lease = match idle {

@@ -55,7 +55,10 @@ pub(super) fn prepare(
     let line = RequestTarget { target: auth.path.as_bytes(), host };
     let forwarded = &origin.http.forwarded;
     let passes = |field: &Field<'_>| {
-        auth.asks_with(field.name) && !forwarded.withholds(field) && !gates.keeps_secret(field.name)
+        auth.asks_with(field.name)
+            && !forwarded.withholds(field)
+            && !gates.keeps_secret(field.name)
+            && client.trace.is_none_or(|trace| !trace.withholds(field))
     };
     let mut writer =
         RequestWriter::begin_get(worker.buffers.small(), head.headers, line, Wording::of(group), passes);
@@ -71,6 +74,9 @@ pub(super) fn prepare(
     writer.field(b"X-Forwarded-For", &scratch);
     if !client.request_id.is_empty() {
         writer.field(b"X-Request-ID", client.request_id);
+    }
+    if let Some(trace) = client.trace {
+        request::write_trace(trace, head.headers, None, &mut scratch, &mut writer);
     }
     // A service that sends its questions through the same rule would be asked about them for ever.
     if let Some(marks) = &origin.http.hop_marks {

@@ -10,6 +10,7 @@ use crate::http::headers::KnownName;
 use crate::net::clock::Moment;
 use crate::policy::forwarded::Client;
 use crate::policy::header_edits::SystemSources;
+use crate::policy::trace::Trace;
 use crate::snapshot::HttpListener;
 use crate::snapshot::Listener;
 
@@ -73,7 +74,7 @@ impl<'w> Origin<'w> {
 /// What is known of who asks, looking through trusted proxies. `request_id` is empty where the request gets none.
 pub(super) fn client<'a, 'b: 'a>(
     request: &Request<'_, 'b>,
-    request_id: &'a [u8],
+    (request_id, trace): (&'a [u8], Option<&'a Trace>),
     origin: &Origin<'_>,
 ) -> Client<'a> {
     let headers = &*request.head.headers;
@@ -85,6 +86,7 @@ pub(super) fn client<'a, 'b: 'a>(
         scheme: origin.scheme(),
         host: host(&request.head),
         request_id,
+        trace,
     }
 }
 

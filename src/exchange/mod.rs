@@ -32,6 +32,7 @@ pub mod client_tls;
 mod stickiness;
 pub mod stream;
 mod subrequest;
+mod trace;
 mod tunnel;
 mod upload;
 mod waiting;
@@ -144,7 +145,8 @@ impl Plan {
 pub fn begin(request: &Request<'_, '_>, origin: &Origin<'_>, worker: &Worker) -> Exchange {
     let id = request_id(request, origin, worker);
     let id = id.as_ref().map_or(&b""[..], RequestId::as_bytes);
-    let client = message::client(request, id, origin);
+    let trace = trace::begin(request, origin, worker);
+    let client = message::client(request, (id, trace.as_ref()), origin);
     let mut recording = Recording::begin(request, &client, origin, worker);
     let is_grpc = grpc::is_call(&request.head);
     recording.is_call = is_grpc;

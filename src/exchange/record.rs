@@ -11,11 +11,13 @@ use crate::http::head::PartialHead;
 use crate::net::clock::Moment;
 use crate::policy::forwarded::Client;
 use crate::policy::overrides::Sample;
+use crate::policy::trace::ids::SpanId;
 use crate::telemetry::reason::Reason;
 use crate::telemetry::record::Record;
 use crate::telemetry::record::RecordedAttempt;
 use crate::telemetry::route_counters::EndedRequest;
 use crate::telemetry::route_counters::HttpProtocol;
+use crate::upstream::request::PreparedRequest;
 use crate::worker::Worker;
 use crate::worker::access_log::AccessLog;
 use crate::worker::access_log::PendingLogLine;
@@ -108,8 +110,11 @@ impl Recording {
     }
 
     /// A connection is looked for to the backend with this index in the group.
-    pub(super) fn attempt_began(&mut self, backend: u32) {
+    pub(super) fn attempt_began(&mut self, backend: u32, request: &mut PreparedRequest, worker: &Worker) {
         self.attempts += 1;
+        if request.names_span() {
+            request.set_span(SpanId::of(worker.nonce_of_span()).digits());
+        }
         if let Some(line) = &mut self.line {
             // There is room for more than there can be.
             let _ = line.attempts.try_push(RecordedAttempt { backend, status: 0 });

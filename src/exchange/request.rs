@@ -7,6 +7,7 @@ use crate::exchange::stickiness;
 use crate::exchange::stickiness::StickyTarget;
 use crate::http::body::BodyLength;
 use crate::http::head::Method;
+use crate::http::head::RequestHead;
 use crate::http::headers::Field;
 use crate::http::headers::Headers;
 use crate::http::headers::KnownName;
@@ -18,6 +19,7 @@ use crate::policy::grpc;
 use crate::policy::header_edits::SystemValue;
 use crate::policy::hop_marks::HopMarks;
 use crate::policy::max_forwards;
+use crate::policy::trace::Trace;
 use crate::policy::websocket;
 use crate::snapshot::gates::Gates;
 use crate::snapshot::group::Group;
@@ -76,7 +78,11 @@ pub(super) fn prepare(
         KnownName::Expect => request.expects_continue && request_buffer == 0 && changes.copied.is_none(),
         KnownName::MaxForwards => max_forwards.is_none(),
         KnownName::Cookie if hides_cookie => false,
-        _ => !forwarded.withholds(field) && !changes.withhold(field.name),
+        _ => {
+            !forwarded.withholds(field)
+                && !changes.withhold(field.name)
+                && client.trace.is_none_or(|trace| !trace.withholds(field))
+        }
     };
     let line = RequestTarget {
         target: changes.target.map_or(head.target.path_and_query, Vec::as_slice),
@@ -91,20 +97,7 @@ pub(super) fn prepare(
     if hides_cookie {
         write_other_cookies(head.headers, hidden, &mut scratch, &mut writer);
     }
-    let edits = changes.edits;
-    write_forwarded((head.headers, client), forwarded, edits, &mut scratch, &mut writer);
-    if let Some(edits) = edits {
-        let sources = origin.system_sources();
-        let system = |value: SystemValue, out: &mut Vec<u8>| value.write(client, sources, out);
-        edits.for_each_written(head.headers, &mut scratch, system, |name, value| writer.field(name, value));
-    }
-    if let Some(marks) = changes.marks {
-        let came = (&*head.headers, head.version);
-        marks.for_each_added(came, &mut scratch, |name, value| writer.field(name, value));
-    }
-    if let Some(client_tls) = origin.client_tls {
-        writer.lines(&client_tls.identity);
-    }
+    write_added(head, (client, origin), changes, &mut scratch, &mut writer);
     let accept = write_own_key(request, &mut writer, worker);
     Forward {
         group: index,
@@ -124,6 +117,34 @@ pub(super) fn prepare(
     }
 }
 
+/// Writes what the client did not send.
+#[inline]
+fn write_added(
+    head: &RequestHead<'_, '_>,
+    (client, origin): (&Client<'_>, &Origin<'_>),
+    changes: &Changes<'_>,
+    scratch: &mut Vec<u8>,
+    writer: &mut RequestWriter,
+) {
+    let edits = changes.edits;
+    write_forwarded((head.headers, client), &origin.http.forwarded, edits, scratch, writer);
+    if let Some(edits) = edits {
+        let sources = origin.system_sources();
+        let system = |value: SystemValue, out: &mut Vec<u8>| value.write(client, sources, out);
+        edits.for_each_written(head.headers, scratch, system, |name, value| writer.field(name, value));
+    }
+    if let Some(trace) = client.trace {
+        write_trace(trace, head.headers, edits, scratch, writer);
+    }
+    if let Some(marks) = changes.marks {
+        let came = (&*head.headers, head.version);
+        marks.for_each_added(came, scratch, |name, value| writer.field(name, value));
+    }
+    if let Some(client_tls) = origin.client_tls {
+        writer.lines(&client_tls.identity);
+    }
+}
+
 /// Writes what the listener adds, but for what the rule writes itself or takes away: it has the last word.
 #[inline]
 fn write_forwarded(
@@ -136,6 +157,24 @@ fn write_forwarded(
     forwarded.for_each_added(headers, client, scratch, |name, value| {
         if edits.is_none_or(|edits| !edits.withholds(name)) {
             writer.field(name, value);
+        }
+    });
+}
+
+/// Writes which trace the request belongs to, but for what the rule writes itself or takes away.
+pub(super) fn write_trace(
+    trace: &Trace,
+    headers: &Headers<'_>,
+    edits: Option<&HeaderEdits>,
+    scratch: &mut Vec<u8>,
+    writer: &mut RequestWriter,
+) {
+    trace.for_each_added(headers, scratch, |name, value, span_place| {
+        if edits.is_none_or(|edits| !edits.withholds(name)) {
+            match span_place {
+                Some(place) => writer.field_with_span(name, value, place),
+                None => writer.field(name, value),
+            }
         }
     });
 }

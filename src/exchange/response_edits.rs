@@ -76,6 +76,7 @@ impl ResponseNotes {
             scheme: origin.scheme(),
             host: b"",
             request_id: b"",
+            trace: None,
         };
         ResponseNotes::of(&client, (0, None), origin, worker)
     }

@@ -12,6 +12,7 @@ use crate::http::headers::Headers;
 use crate::http::headers::KnownName;
 use crate::http::headers::list_elements;
 use crate::policy::identity::Identity;
+use crate::policy::trace::Trace;
 
 /// What becomes of the client's `X-Forwarded-For`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +67,8 @@ pub struct Client<'a> {
     pub host: &'a [u8],
     /// The identity of its request; empty where `X-Request-ID` is off.
     pub request_id: &'a [u8],
+    /// The trace that it belongs to. None: requests are not traced.
+    pub trace: Option<&'a Trace>,
 }
 
 impl Client<'_> {
@@ -369,6 +372,7 @@ mod tests {
             scheme: "http",
             host: b"example.com",
             request_id: b"7f3b",
+            trace: None,
         };
         let mut lines = Vec::new();
         forwarded.for_each_added(headers, &client, &mut Vec::new(), |name, value| {

@@ -27,4 +27,5 @@ pub mod response_condition;
 pub mod retry;
 pub mod router;
 pub mod template;
+pub mod trace;
 pub mod websocket;

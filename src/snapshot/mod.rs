@@ -36,6 +36,7 @@ use crate::policy::hop_marks::HopMarks;
 use crate::policy::identity::Fact;
 use crate::policy::overrides::Overrides;
 use crate::policy::router::target::split_target;
+use crate::policy::trace::TraceTerms;
 use crate::snapshot::backend::Backend;
 use crate::snapshot::bandwidth::ListenerBandwidth;
 use crate::snapshot::bandwidth::PaceLimits;
@@ -172,6 +173,8 @@ pub struct HttpListener {
     pub limit_status: u16,
     /// None: messages get nothing that tells of their pass.
     pub hop_marks: Option<HopMarks>,
+    /// None: requests are not traced.
+    pub tracing: Option<TraceTerms>,
     /// Where every request is redirected to, before all rules.
     pub redirect_to: Option<RedirectTo>,
     /// The hosts for which a listener of the configuration has a certificate.

@@ -217,6 +217,10 @@ fn begin_json(line: &mut JsonLine<'_>, request: &RequestFacts<'_>, dates: &Dates
     line.text(LogField::HttpUserAgent, request.user_agent);
     line.text(LogField::HttpXForwardedFor, request.x_forwarded_for);
     line.text(LogField::HttpXRealIp, request.x_real_ip);
+    if !request.trace_id.is_empty() {
+        line.text(LogField::TraceId, request.trace_id);
+        line.text(LogField::SpanId, request.span_id);
+    }
     line.out.extend_from_slice(request.tls);
 }
 
@@ -361,6 +365,8 @@ mod tests {
             user_agent: b"caf\xe9\x1b[31m",
             x_forwarded_for: b"192.0.2.7",
             x_real_ip: b"",
+            trace_id: b"",
+            span_id: b"",
             authorization: b"Basic QWxhIGRpbjpvcGVuIHNlc2FtZQ==",
             request_id: b"",
             tls: b"",

@@ -16,6 +16,8 @@ pub enum LogField {
     HttpUserAgent,
     HttpXForwardedFor,
     HttpXRealIp,
+    TraceId,
+    SpanId,
     SslProtocol,
     SslCipher,
     Sni,
@@ -49,7 +51,7 @@ pub enum LogField {
 }
 
 /// Each with its name in a line. Operators have written these names down: none may change.
-const NAMES: [(LogField, &str); 43] = [
+const NAMES: [(LogField, &str); 45] = [
     (LogField::Time, "time"),
     (LogField::ClientIp, "client_ip"),
     (LogField::ClientPort, "client_port"),
@@ -63,6 +65,8 @@ const NAMES: [(LogField, &str); 43] = [
     (LogField::HttpUserAgent, "http_user_agent"),
     (LogField::HttpXForwardedFor, "http_x_forwarded_for"),
     (LogField::HttpXRealIp, "http_x_real_ip"),
+    (LogField::TraceId, "trace_id"),
+    (LogField::SpanId, "span_id"),
     (LogField::SslProtocol, "ssl_protocol"),
     (LogField::SslCipher, "ssl_cipher"),
     (LogField::Sni, "sni"),

@@ -410,6 +410,8 @@ mod tests {
             user_agent: b"a \"b\\\r\n\x1b\xe9",
             x_forwarded_for: b"",
             x_real_ip: b"",
+            trace_id: b"",
+            span_id: b"",
             authorization: b"Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==",
             request_id: b"",
             tls: b"",

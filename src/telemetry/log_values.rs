@@ -92,6 +92,8 @@ fn request_text<'f>(variable: RequestVariable, request: &RequestFacts<'f>) -> &'
         RequestVariable::UserAgent => request.user_agent,
         RequestVariable::XForwardedFor => request.x_forwarded_for,
         RequestVariable::XRealIp => request.x_real_ip,
+        RequestVariable::TraceId => request.trace_id,
+        RequestVariable::SpanId => request.span_id,
         _ => b"",
     }
 }

@@ -41,6 +41,8 @@ pub enum RequestVariable {
     UserAgent,
     XForwardedFor,
     XRealIp,
+    TraceId,
+    SpanId,
 }
 
 /// Known when a connection's handshake is over.
@@ -91,7 +93,7 @@ pub enum EndVariable {
 }
 
 /// Every variable with a name of its own. Those of JSON's fields are among them, and those of nginx.
-static NAMES: [(&str, LogVariable); 69] = [
+static NAMES: [(&str, LogVariable); 71] = [
     ("time", LogVariable::Request(RequestVariable::Time)),
     ("time_iso8601", LogVariable::Request(RequestVariable::TimeIso8601)),
     ("time_local", LogVariable::Request(RequestVariable::TimeLocal)),
@@ -118,6 +120,8 @@ static NAMES: [(&str, LogVariable); 69] = [
     ("http_user_agent", LogVariable::Request(RequestVariable::UserAgent)),
     ("http_x_forwarded_for", LogVariable::Request(RequestVariable::XForwardedFor)),
     ("http_x_real_ip", LogVariable::Request(RequestVariable::XRealIp)),
+    ("trace_id", LogVariable::Request(RequestVariable::TraceId)),
+    ("span_id", LogVariable::Request(RequestVariable::SpanId)),
     ("ssl_protocol", LogVariable::Tls(TlsVariable::Protocol)),
     ("ssl_cipher", LogVariable::Tls(TlsVariable::Cipher)),
     ("sni", LogVariable::Tls(TlsVariable::Sni)),

@@ -29,6 +29,10 @@ pub struct RequestFacts<'a> {
     pub user_agent: &'a [u8],
     pub x_forwarded_for: &'a [u8],
     pub x_real_ip: &'a [u8],
+    /// The digits of the trace that the request belongs to; empty where requests are not traced.
+    pub trace_id: &'a [u8],
+    /// Those of its own span.
+    pub span_id: &'a [u8],
     /// The Authorization field, for the user in it; empty where the format does not tell it.
     pub authorization: &'a [u8],
     /// The identity that the request goes on with; if it is empty, the line makes its own.

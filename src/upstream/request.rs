@@ -37,6 +37,8 @@ pub struct PreparedRequest {
     has_content: bool,
     /// A piece of the body that was received but does not fit behind the head.
     early_piece: Option<Buffer>,
+    /// Where in the head the digits stand by which the backend knows the span that asks it; 0: nowhere.
+    span_place: u32,
 }
 
 impl PreparedRequest {
@@ -53,6 +55,20 @@ impl PreparedRequest {
         field_lines::write_field(text.tail(), name, value);
         field_lines::write_end(text.tail());
         self.head_bytes = text.len();
+    }
+
+    /// Whether the head names the span that asks.
+    pub fn names_span(&self) -> bool {
+        self.span_place != 0
+    }
+
+    /// Has it name another one, where it names one.
+    pub fn set_span(&mut self, digits: &[u8]) {
+        let place = self.span_place as usize;
+        let text = self.text.as_mut().filter(|_| place != 0);
+        if let Some(old) = text.and_then(|text| text.filled_mut().get_mut(place..place + digits.len())) {
+            old.copy_from_slice(digits);
+        }
     }
 
     pub fn length(&self) -> BodyLength {
@@ -160,6 +176,7 @@ pub struct RequestWriter {
     text: Buffer,
     version: Version,
     is_framed: bool,
+    span_place: u32,
 }
 
 /// What a backend is asked for.
@@ -202,7 +219,7 @@ impl RequestWriter {
         let version = if is_framed && wording.speaks_http10 { request.version } else { Version::Http11 };
         let out = text.tail();
         head::write_request_line_of(out, &request.method, line.target, version);
-        RequestWriter { text, version, is_framed }.fields(request.headers, line.host, passes)
+        RequestWriter { text, version, is_framed, span_place: 0 }.fields(request.headers, line.host, passes)
     }
 
     /// Writes the same of a GET of Ringway's own, with those of a client's fields for which `passes` says so.
@@ -216,7 +233,7 @@ impl RequestWriter {
         let is_framed = wording.versions == Versions::Http1;
         let version = Version::Http11;
         head::write_request_line_of(text.tail(), &Method::Get, line.target, version);
-        RequestWriter { text, version, is_framed }.fields(headers, line.host, passes)
+        RequestWriter { text, version, is_framed, span_place: 0 }.fields(headers, line.host, passes)
     }
 
     fn fields(
@@ -249,6 +266,13 @@ impl RequestWriter {
         field_lines::write_field(self.text.tail(), name, value);
     }
 
+    /// Writes a field in whose value, from `place` on, the digits stand that each attempt changes.
+    pub fn field_with_span(&mut self, name: &[u8], value: &[u8], place: usize) {
+        // A head that fits into memory is far shorter than four gigabytes.
+        self.span_place = (self.text.len() + name.len() + ": ".len() + place) as u32;
+        self.field(name, value);
+    }
+
     /// Writes complete field lines.
     pub fn lines(&mut self, lines: &[u8]) {
         self.text.tail().extend_from_slice(lines);
@@ -277,6 +301,7 @@ impl RequestWriter {
             is_framed: self.is_framed,
             has_content: !length.is_empty(),
             early_piece: None,
+            span_place: self.span_place,
         }
     }
 }

@@ -228,6 +228,13 @@ impl Worker {
         (halves[0] << 64 | halves[1]).to_be_bytes()
     }
 
+    /// The same, for the identity of a span.
+    pub fn nonce_of_span(&self) -> u64 {
+        let count = self.nonce_count.get();
+        self.nonce_count.set(count + 1);
+        self.nonces.hash_one(count)
+    }
+
     pub fn listener_opened(&self) {
         self.listeners.set(self.listeners.get() + 1);
     }

@@ -87,6 +87,7 @@ mod targets;
 mod timeouts;
 mod tls_truncation;
 mod tls_versions;
+mod trace_headers;
 mod upgrade;
 mod upgrade_with_content;
 mod upstream_reuse;

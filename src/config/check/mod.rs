@@ -40,6 +40,7 @@ mod server_group;
 mod statuses;
 mod sticky;
 mod tls_policy;
+mod tracing;
 mod vocabulary;
 
 use crate::config::Config;
@@ -56,12 +57,13 @@ use crate::config::report::Report;
 /// The version of the rules that a configuration is written for.
 const CONFIG_VERSION: i128 = 1;
 
-const TABLES: [&str; 14] = [
+const TABLES: [&str; 15] = [
     "config_version",
     "process",
     "admin",
     "metrics",
     "access_log",
+    "tracing",
     "certificate",
     "ca",
     "tls_policy",
@@ -86,6 +88,7 @@ pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective,
     let admin = single(roots, "admin", admin::admin, &mut output);
     let metrics = single(roots, "metrics", metrics::metrics, &mut output);
     let access_log = single(roots, "access_log", access_log::access_log, &mut output);
+    let tracing = single(roots, "tracing", tracing::tracing, &mut output);
     let certificates = each(roots, "certificate", &mut output, certificate::certificate);
     let policies = each(roots, "tls_policy", &mut output, tls_policy::tls_policy);
     let authorities = each(roots, "ca", &mut output, ca::ca);
@@ -114,6 +117,7 @@ pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective,
         admin,
         metrics,
         access_log,
+        tracing,
         certificates,
         authorities,
         ip_groups,

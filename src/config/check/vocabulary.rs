@@ -309,12 +309,14 @@ pub(super) fn our_variable(name: &str) -> Option<&'static str> {
     Some(fix)
 }
 
-const FOREIGN_VARIABLES: [(&str, &str); 12] = [
+const FOREIGN_VARIABLES: [(&str, &str); 14] = [
     ("app_lb_id", "write $instance_id"),
     ("backend", "write $upstream_addr"),
     ("bytes_sent", "write $body_bytes_sent; bytes of headers are not counted"),
     ("connection", "connections have no number here; write $remote_endpoint"),
     ("hostname", "write $instance_id, which is the name of the host unless `instance_id` says otherwise"),
+    ("otel_span_id", "write $span_id"),
+    ("otel_trace_id", "write $trace_id"),
     ("pool_name", "write $group"),
     (
         "server_name",

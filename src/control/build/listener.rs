@@ -16,6 +16,7 @@ use crate::policy::forwarded::TrustedProxies;
 use crate::policy::hop_marks::HopMarks;
 use crate::policy::hop_marks::TraceMark;
 use crate::policy::identity::Identity;
+use crate::policy::trace::TraceTerms;
 use crate::snapshot::CertifiedHosts;
 use crate::snapshot::Http2Limits;
 use crate::snapshot::HttpListener;
@@ -190,6 +191,7 @@ impl ListenerBuilder<'_> {
             bandwidth,
             limit_status: http.limit_status,
             hop_marks: self.hop_marks(http),
+            tracing: trace_terms(&self.parts.config.tracing),
             redirect_to: self.redirect_to(http),
             certified_hosts: self.secured.hosts.clone(),
             series: RouteSeries::default(),
@@ -217,6 +219,11 @@ fn server_tls(
 fn http2_limits(limits: config::Http2Limits) -> Http2Limits {
     let config::Http2Limits { max_concurrent_streams, max_resets, resets_per_second } = limits;
     Http2Limits { max_concurrent_streams, max_resets, resets_per_second }
+}
+
+fn trace_terms(tracing: &config::Tracing) -> Option<TraceTerms> {
+    let config::Tracing { propagate, accept_from, sample } = *tracing;
+    propagate.then_some(TraceTerms { propagates: propagate, accept_from, sample, exports: false })
 }
 
 fn forwarded(wanted: &config::Forwarded, parts: &Parts<'_>) -> Forwarded {

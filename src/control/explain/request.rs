@@ -65,6 +65,7 @@ impl<'q, 'h> AskedRequest<'q, 'h> {
             scheme: if listener.tls.is_some() { "https" } else { "http" },
             host,
             request_id: b"",
+            trace: None,
         };
         let target = question.target.as_bytes();
         let head = RequestHead {

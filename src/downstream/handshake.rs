@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::downstream::connection;
 use crate::downstream::connection::Connection;
@@ -46,8 +47,9 @@ pub(super) async fn secure(
     let snapshot = worker.snapshot();
     let terms = snapshot.listener(connection.listener())?;
     let tls = terms.tls.as_ref()?;
-    let Transport::Plain(socket) = connection.transport else { return None };
+    let Transport::Plain(mut socket) = connection.transport else { return None };
     let began = worker.clock.now();
+    socket.count_in(terms.handshake_traffic(worker.index));
     let input = match input.filter(|input| !input.is_empty()) {
         Some(input) => input,
         None => {
@@ -58,13 +60,15 @@ pub(super) async fn secure(
             worker.buffers.small()
         }
     };
-    let waited = worker.clock.now().since(began);
+    let said_something = worker.clock.now();
+    let waited = said_something.since(began);
     connection.deadline.set(tls.handshake_timeout.saturating_sub(waited));
     let server = tls.terms.load();
     let accepted = accept::accept(socket, input, &server, &worker.buffers, &worker.handshakes);
     let (failure, failed) = match connection.deadline.guard(pin!(accepted)).await {
-        Ok(Accepted::Secured(transport, facts)) => {
-            count(&facts, terms, worker);
+        Ok(Accepted::Secured(mut transport, facts)) => {
+            count(&facts, terms, worker.clock.now().since(said_something), worker);
+            transport.count_in(terms.traffic(worker.index));
             connection.transport = transport;
             connection.client_tls = Some(Box::new(client_tls(&facts, terms, tls, worker)));
             connection.speaks_http2 = facts.alpn.as_deref() == Some(accept::HTTP2);
@@ -74,7 +78,8 @@ pub(super) async fn secure(
             }
             return Some(Handshake::Secured(connection));
         }
-        Ok(Accepted::Plain(socket, received)) => {
+        Ok(Accepted::Plain(mut socket, received)) => {
+            socket.count_in(terms.traffic(worker.index));
             connection.transport = Transport::Plain(socket);
             return Some(Handshake::PlainHttp(connection, received));
         }
@@ -102,14 +107,14 @@ pub(super) async fn secure(
 }
 
 /// Counts a handshake that has succeeded.
-fn count(facts: &Facts, listener: &Listener, worker: &Worker) {
+fn count(facts: &Facts, listener: &Listener, took: Duration, worker: &Worker) {
     let version = if facts.version == HandshakeVersion::Tls12.as_str() {
         HandshakeVersion::Tls12
     } else {
         HandshakeVersion::Tls13
     };
     if let Some(counters) = &listener.counters {
-        counters.handshake(worker.index, version, facts.resumed);
+        counters.handshake(worker.index, version, facts.resumed, took);
     }
 }
 

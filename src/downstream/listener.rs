@@ -94,7 +94,7 @@ async fn accept_all(accepting: &Accepting, worker: &Rc<Worker>) {
                 Some(terms) => accept(accepting, terms, worker),
                 None => return,
             };
-            let (socket, peer, share) = match accepted {
+            let (mut socket, peer, share) = match accepted {
                 AcceptOutcome::Connection(socket, peer, share) => (socket, peer, share),
                 AcceptOutcome::Lost => continue,
                 AcceptOutcome::NoneWaits if closing && !is_ready => return,
@@ -106,8 +106,9 @@ async fn accept_all(accepting: &Accepting, worker: &Rc<Worker>) {
                     break;
                 }
             };
-            if let Some(counters) = worker.snapshot().listener(listener).and_then(|it| it.counters.as_ref()) {
-                counters.accepted(worker.index);
+            if let Some(terms) = worker.snapshot().listener(listener) {
+                terms.counters.iter().for_each(|counters| counters.accepted(worker.index));
+                socket.count_in(terms.traffic(worker.index));
             }
             let counted = worker.connection_opened(listener);
             let mut connection = Connection::new(Transport::Plain(socket), peer, accepting.port, counted);

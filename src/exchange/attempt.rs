@@ -118,6 +118,13 @@ impl Attempt<'_> {
         }
     }
 
+    /// Counts a final response of the backend.
+    pub(super) fn count_response(&self, status: u16) {
+        if let Some(counters) = &self.group.counters {
+            counters.response(self.worker.index, status);
+        }
+    }
+
     /// Notes that a final response has begun.
     pub(super) fn note_answer(&self, status: u16) {
         self.is_answered.set(true);

@@ -60,28 +60,7 @@ impl ExchangeError {
             | ExchangeError::Reply(ReplyError::Gone)
             | ExchangeError::ClientGone => Reason::ClientClosed,
             ExchangeError::Reply(ReplyError::TimedOut) => Reason::ClientStalled,
-            ExchangeError::Upstream(error) => match error {
-                UpstreamError::ConnectRefused => Reason::ConnectRefused,
-                UpstreamError::ConnectTimeout => Reason::ConnectTimeout,
-                UpstreamError::ConnectFailed => Reason::ConnectFailed,
-                UpstreamError::Tls(word) => Reason::UpstreamTls(word),
-                UpstreamError::NoDescriptor => Reason::NoDescriptor,
-                UpstreamError::NoLocalPort => Reason::NoLocalPort,
-                UpstreamError::NothingSent
-                | UpstreamError::ClosedBeforeResponse
-                | UpstreamError::ClosedWithinResponse => Reason::UpstreamClosed,
-                UpstreamError::ResponseTimeout => Reason::ResponseTimeout,
-                UpstreamError::NotHttp2 => Reason::UpstreamNotHttp2,
-                UpstreamError::NoStreamFree => Reason::UpstreamBusy,
-                UpstreamError::Refused => Reason::UpstreamRefused,
-                UpstreamError::ResetBeforeResponse | UpstreamError::ResetWithinResponse => {
-                    Reason::UpstreamReset
-                }
-                UpstreamError::NoTunnels => Reason::NoTunnels,
-                UpstreamError::BadResponse(word) | UpstreamError::BrokenConnection(word) => {
-                    Reason::BadResponse(word)
-                }
-            },
+            ExchangeError::Upstream(error) => error.reason(),
         }
     }
 

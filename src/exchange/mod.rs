@@ -242,6 +242,7 @@ fn plan(
 /// It is borrowed because it is large: what a future takes, it holds twice and copies.
 pub async fn serve<S: Stream>(exchange: &mut Exchange, stream: &mut S, origin: &Origin<'_>, worker: &Worker) {
     let Exchange { plan, gate, recording, notes, is_grpc, .. } = exchange;
+    let _counted = origin.listener.counters.as_ref().and_then(|counters| counters.in_flight(worker.index));
     notes.sent.set(recording.take_sent());
     let terms = &ResponseTerms { origin, worker, notes, rule: recording.rule };
     let refused = match gate {

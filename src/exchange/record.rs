@@ -233,6 +233,7 @@ impl Recording {
         EndedRequest {
             protocol: self.protocol,
             status: self.final_status(),
+            grpc_status: self.is_call.then_some(self.grpc_status),
             request_bytes: head_bytes + body.received_bytes(),
             response_bytes: reply.content_bytes(),
             retries: self.attempts.saturating_sub(1),

@@ -144,6 +144,7 @@ fn act_on_head(
         200..=299 if attempt.accept.is_some() => return HeadStep::Malformed("websocket_not_switched"),
         _ => {}
     }
+    attempt.count_response(status);
     if let Some(other) = attempt.retry(status) {
         attempt.judge(status);
         return HeadStep::Retried(other);

@@ -13,6 +13,7 @@ pub mod mailbox;
 pub mod socket;
 pub mod task;
 pub mod timer;
+pub mod traffic;
 pub mod unix_listener;
 pub mod wait_queue;
 pub mod wake;

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::fd::OwnedFd;
 use std::os::fd::RawFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use monoio::io::AsyncReadRent;
@@ -16,6 +17,7 @@ use socket2::TcpKeepalive;
 use crate::net::buffer::Buffer;
 use crate::net::buffer::Filled;
 use crate::net::buffer::Spare;
+use crate::net::traffic::Traffic;
 
 /// A connected stream socket of one worker.
 ///
@@ -25,6 +27,8 @@ use crate::net::buffer::Spare;
 /// is done only when the connection is given up.
 pub struct Socket {
     stream: UnsafeCell<UnixStream>,
+    /// Where what it receives and sends is counted, if anywhere.
+    traffic: Option<Arc<Traffic>>,
 }
 
 /// The connection broke while sending, after `sent` bytes.
@@ -47,7 +51,24 @@ impl Socket {
     /// see [`wants_nonblocking`].
     pub(super) fn adopt(descriptor: OwnedFd) -> io::Result<Socket> {
         let stream = UnixStream::from_std(descriptor.into())?;
-        Ok(Socket { stream: UnsafeCell::new(stream) })
+        Ok(Socket { stream: UnsafeCell::new(stream), traffic: None })
+    }
+
+    /// Counts from now on what it receives and sends there, where this worker alone counts.
+    pub fn count_in(&mut self, traffic: Option<Arc<Traffic>>) {
+        self.traffic = traffic;
+    }
+
+    fn count_received(&self, count: usize) {
+        if let Some(traffic) = &self.traffic {
+            traffic.received(count);
+        }
+    }
+
+    fn count_sent(&self, count: usize) {
+        if let Some(traffic) = &self.traffic {
+            traffic.sent(count);
+        }
     }
 
     /// Waits, holding no buffer, until there is something to receive or the connection ended.
@@ -63,6 +84,9 @@ impl Socket {
         // this call; no other reference is in use on this thread while the call runs.
         let operation = unsafe { &mut *self.stream.get() }.read(Spare(buffer));
         let (result, Spare(buffer)) = operation.await;
+        if let Ok(count) = result {
+            self.count_received(count);
+        }
         (result, buffer)
     }
 
@@ -80,7 +104,10 @@ impl Socket {
             let (result, returned) = operation.await;
             filled = returned;
             match result {
-                Ok(count @ 1..) => filled.sent += count,
+                Ok(count @ 1..) => {
+                    self.count_sent(count);
+                    filled.sent += count;
+                }
                 Ok(0) | Err(_) => return (Err(SendError { sent: filled.sent }), filled.buffer),
             }
         }
@@ -99,7 +126,10 @@ impl Socket {
             usize::try_from(count).map_err(|_| io::Error::last_os_error())
         });
         match received {
-            Ok(count) => Ok(Some(count)),
+            Ok(count) => {
+                self.count_received(count);
+                Ok(Some(count))
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
             Err(error) => Err(error),
         }
@@ -115,7 +145,10 @@ impl Socket {
             libc::recv(self.descriptor(), std::ptr::null_mut(), most, flags)
         };
         match usize::try_from(count).map_err(|_| io::Error::last_os_error()) {
-            Ok(count) => Ok(Some(count)),
+            Ok(count) => {
+                self.count_received(count);
+                Ok(Some(count))
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
             Err(error) => Err(error),
         }
@@ -130,7 +163,10 @@ impl Socket {
             libc::send(self.descriptor(), bytes.as_ptr().cast(), bytes.len(), flags)
         };
         match usize::try_from(sent) {
-            Ok(count) => Ok(count),
+            Ok(count) => {
+                self.count_sent(count);
+                Ok(count)
+            }
             Err(_) => match io::Error::last_os_error() {
                 error if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
                 error => Err(error),

@@ -27,6 +27,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::net::traffic::Traffic;
 use crate::policy::access_list::AccessList;
 use crate::policy::compression::CompressionTerms;
 pub use crate::policy::early_hints::EarlyHints;
@@ -279,6 +280,16 @@ pub struct ServerTls {
 }
 
 impl Listener {
+    /// Where connections of this worker count their bytes, if they are counted.
+    pub fn traffic(&self, worker: usize) -> Option<Arc<Traffic>> {
+        self.counters.as_ref()?.traffic(worker)
+    }
+
+    /// Where they do so until a TLS handshake is over.
+    pub fn handshake_traffic(&self, worker: usize) -> Option<Arc<Traffic>> {
+        self.counters.as_ref()?.handshake_traffic(worker)
+    }
+
     /// Whether a connection that was let in before the last reload may go on. `client_auth_mark` is what its client had
     /// to prove; None: it is in cleartext.
     pub fn still_admits(&self, client_auth_mark: Option<u64>) -> bool {

@@ -47,6 +47,11 @@ impl<C: Default> EachWorker<C> {
         self.workers.get(worker).map(|own| &own.get_or_init(Box::default).0)
     }
 
+    /// That of a worker, if it has counted anything.
+    pub fn known(&self, worker: usize) -> Option<&C> {
+        self.workers.get(worker)?.get().map(|own| &own.0)
+    }
+
     /// Those of all workers, in their order; None of one that has counted nothing.
     pub fn each(&self) -> impl Iterator<Item = Option<&C>> {
         self.workers.iter().map(|own| Some(&own.get()?.0))

@@ -1,10 +1,18 @@
 //! What workers measure of the way to the backends of a group.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::OnceLock;
 use std::time::Duration;
 
+use crate::net::traffic::ByteTotals;
+use crate::net::traffic::Traffic;
+use crate::telemetry::counters::Counter;
 use crate::telemetry::counters::EachWorker;
 use crate::telemetry::histogram::Distribution;
 use crate::telemetry::histogram::Histogram;
+use crate::telemetry::histogram::micros;
+use crate::telemetry::word_counters::WordCounters;
 
 /// What all workers have measured. Each worker writes what is its own.
 pub struct GroupCounters(EachWorker<OwnGroupCounters>);
@@ -14,6 +22,11 @@ struct OwnGroupCounters {
     connect: Histogram,
     tls_handshake: Histogram,
     queue: Histogram,
+    failed_connections: OnceLock<Box<WordCounters>>,
+    traffic: Arc<Traffic>,
+    /// By the first digit of their status.
+    responses: [Counter; 6],
+    connections: [Counter; UpstreamConnections::ALL.len()],
 }
 
 /// A part of the way to a backend.
@@ -25,6 +38,22 @@ pub enum UpstreamStep {
     TlsHandshake,
     /// Until a backend had room for a request that found none.
     Queue,
+}
+
+/// A kind of what a worker has open to the backends of a group, as it told last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpstreamConnections {
+    /// Connections that wait in the pool.
+    Idle,
+    /// Connections of HTTP/2.
+    Http2,
+    /// Requests on these.
+    Http2Streams,
+}
+
+impl UpstreamConnections {
+    pub const ALL: [UpstreamConnections; 3] =
+        [UpstreamConnections::Idle, UpstreamConnections::Http2, UpstreamConnections::Http2Streams];
 }
 
 impl UpstreamStep {
@@ -48,8 +77,69 @@ impl GroupCounters {
     /// Notes how long a step that succeeded took this worker, which alone may do so.
     pub fn took(&self, worker: usize, step: UpstreamStep, duration: Duration) {
         if let Some(own) = self.0.own(worker) {
-            step.of(own).record(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX));
+            step.of(own).record(micros(duration));
         }
+    }
+
+    /// Counts a connection that could not be opened for this reason.
+    pub fn failed_connection(&self, worker: usize, reason: &'static str) {
+        if let Some(own) = self.0.own(worker) {
+            own.failed_connections.get_or_init(Box::default).count(reason);
+        }
+    }
+
+    /// Counts a final response of a backend.
+    pub fn response(&self, worker: usize, status: u16) {
+        let own = self.0.own(worker);
+        if let Some(counter) = own.and_then(|own| own.responses.get(usize::from(status / 100))) {
+            counter.increment();
+        }
+    }
+
+    /// Final responses of backends by the first digit of their status, which is not 0.
+    pub fn responses(&self) -> impl Iterator<Item = (u8, u64)> {
+        (0..6)
+            .map(|class| {
+                let counters = self.0.all().filter_map(|own| own.responses.get(usize::from(class)));
+                (class, counters.map(Counter::get).sum())
+            })
+            .skip(1)
+    }
+
+    /// Where connections of this worker count their bytes.
+    pub fn traffic(&self, worker: usize) -> Option<Arc<Traffic>> {
+        Some(Arc::clone(&self.0.own(worker)?.traffic))
+    }
+
+    /// Takes over what this worker has open at present, in the order of [`UpstreamConnections::ALL`].
+    pub fn tell(&self, worker: usize, open: [usize; UpstreamConnections::ALL.len()]) {
+        let is_open = open.iter().any(|count| *count > 0);
+        // Groups that are not used need no memory.
+        if let Some(own) = if is_open { self.0.own(worker) } else { self.0.known(worker) } {
+            own.connections.iter().zip(open).for_each(|(told, count)| told.set(count as u64));
+        }
+    }
+
+    /// What all workers have told last, in the same order.
+    pub fn open(&self) -> [u64; UpstreamConnections::ALL.len()] {
+        let mut sums = [0; UpstreamConnections::ALL.len()];
+        for own in self.0.all() {
+            sums.iter_mut().zip(&own.connections).for_each(|(sum, told)| *sum += told.get());
+        }
+        sums
+    }
+
+    /// How many connections could not be opened, by reason.
+    pub fn failed_connections(&self) -> BTreeMap<&'static str, u64> {
+        let mut sums = BTreeMap::new();
+        let of_workers = self.0.all().filter_map(|own| own.failed_connections.get());
+        of_workers.for_each(|words| words.add_to(&mut sums));
+        sums
+    }
+
+    /// What went over all connections.
+    pub fn bytes(&self) -> ByteTotals {
+        self.0.all().map(|own| own.traffic.totals()).sum()
     }
 
     /// How long a step took, over all workers.
@@ -70,5 +160,18 @@ mod tests {
         counters.took(1, UpstreamStep::Queue, Duration::from_micros(5));
         let sums = UpstreamStep::ALL.map(|step| counters.distribution(step).sum_us);
         assert_eq!(sums, [7, 0, 5]);
+    }
+
+    #[test]
+    fn what_workers_have_open_is_added_up() {
+        let counters = GroupCounters::new(2);
+        counters.tell(0, [1, 2, 3]);
+        counters.tell(1, [5, 5, 5]);
+        counters.tell(1, [4, 0, 0]);
+        assert_eq!(counters.open(), [5, 2, 3]);
+        [200, 204, 101, 599, 600].into_iter().for_each(|status| counters.response(1, status));
+        assert!(counters.responses().eq([(1, 1), (2, 2), (3, 0), (4, 0), (5, 1)]));
+        counters.failed_connection(1, "connect_refused");
+        assert_eq!(counters.failed_connections(), BTreeMap::from([("connect_refused", 1)]));
     }
 }

@@ -41,6 +41,11 @@ impl Histogram {
     }
 }
 
+/// A duration in microseconds, as it is recorded.
+pub fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
 /// The octave and the bucket in it.
 fn place(us: u64) -> (usize, usize) {
     let us = us.min(MAX_US);
@@ -95,7 +100,7 @@ impl Distribution {
 
     /// How many values are at most this long, to within a bucket.
     pub fn count_up_to(&self, bound: Duration) -> u64 {
-        let bound_us = u64::try_from(bound.as_micros()).unwrap_or(u64::MAX);
+        let bound_us = micros(bound);
         // A bucket that reaches beyond the bound counts with the next.
         self.buckets.iter().take_while(|(last, _)| *last <= bound_us).map(|(_, count)| count).sum()
     }

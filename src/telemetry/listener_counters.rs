@@ -1,10 +1,18 @@
 //! What workers count of a listener: connections, handshakes, and why requests ended otherwise than by a backend's response.
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
+use std::sync::Arc;
+use std::time::Duration;
 
+use crate::net::traffic::ByteTotals;
+use crate::net::traffic::Traffic;
 use crate::telemetry::counters::Counter;
 use crate::telemetry::counters::EachWorker;
+use crate::telemetry::counters::Gauge;
+use crate::telemetry::histogram::Distribution;
+use crate::telemetry::histogram::Histogram;
+use crate::telemetry::histogram::micros;
+use crate::telemetry::word_counters::WordCounters;
 
 /// What all workers have counted. Each worker writes what is its own.
 pub struct ListenerCounters(EachWorker<OwnListenerCounters>);
@@ -14,8 +22,13 @@ struct OwnListenerCounters {
     accepted: Counter,
     /// By version, and whether the session was resumed.
     handshakes: [[Counter; 2]; HandshakeVersion::ALL.len()],
+    handshake_time: Histogram,
     failed_handshakes: WordCounters,
     reasons: WordCounters,
+    /// Of connections, their handshakes left out.
+    traffic: Arc<Traffic>,
+    handshake_traffic: Arc<Traffic>,
+    in_flight: Gauge,
 }
 
 /// What a handshake agreed on.
@@ -49,12 +62,31 @@ impl ListenerCounters {
         }
     }
 
-    /// Counts a handshake that succeeded.
-    pub fn handshake(&self, worker: usize, version: HandshakeVersion, resumed: bool) {
-        let own = self.0.own(worker).and_then(|own| own.handshakes.get(version as usize));
-        if let Some(counter) = own.and_then(|by_version| by_version.get(usize::from(resumed))) {
+    /// Counts a handshake that succeeded, and took so long from its first byte.
+    pub fn handshake(&self, worker: usize, version: HandshakeVersion, resumed: bool, took: Duration) {
+        let Some(own) = self.0.own(worker) else { return };
+        own.handshake_time.record(micros(took));
+        let by_version = own.handshakes.get(version as usize);
+        if let Some(counter) = by_version.and_then(|by_version| by_version.get(usize::from(resumed))) {
             counter.increment();
         }
+    }
+
+    /// Where connections of this worker count their bytes, their handshakes left out.
+    pub fn traffic(&self, worker: usize) -> Option<Arc<Traffic>> {
+        Some(Arc::clone(&self.0.own(worker)?.traffic))
+    }
+
+    /// Where they do so until a TLS handshake is over.
+    pub fn handshake_traffic(&self, worker: usize) -> Option<Arc<Traffic>> {
+        Some(Arc::clone(&self.0.own(worker)?.handshake_traffic))
+    }
+
+    /// Counts a request of this worker until what is returned is dropped.
+    pub fn in_flight(&self, worker: usize) -> Option<RequestInFlight<'_>> {
+        let gauge = &self.0.own(worker)?.in_flight;
+        gauge.increment();
+        Some(RequestInFlight(gauge))
     }
 
     /// Counts a handshake that failed for this reason.
@@ -81,8 +113,21 @@ impl ListenerCounters {
             }
             own.failed_handshakes.add_to(&mut totals.failed_handshakes);
             own.reasons.add_to(&mut totals.reasons);
+            totals.in_flight += u64::from(own.in_flight.get());
         }
+        totals.handshake_time = Distribution::of(self.0.all().map(|own| &own.handshake_time));
+        totals.traffic = self.0.all().map(|own| own.traffic.totals()).sum();
+        totals.handshake_traffic = self.0.all().map(|own| own.handshake_traffic.totals()).sum();
         totals
+    }
+}
+
+/// A request under way.
+pub struct RequestInFlight<'c>(&'c Gauge);
+
+impl Drop for RequestInFlight<'_> {
+    fn drop(&mut self) {
+        self.0.decrement();
     }
 }
 
@@ -92,42 +137,14 @@ pub struct ListenerTotals {
     pub accepted: u64,
     /// By the place of the version in [`HandshakeVersion::ALL`]; those of full handshakes stand before those of resumed sessions.
     pub handshakes: [[u64; 2]; HandshakeVersion::ALL.len()],
+    pub handshake_time: Distribution,
     pub failed_handshakes: BTreeMap<&'static str, u64>,
     pub reasons: BTreeMap<&'static str, u64>,
-}
-
-/// Counters for words of a small vocabulary, found as they occur. One thread writes, any may read.
-struct WordCounters {
-    entries: [(OnceLock<&'static str>, Counter); MAX_WORDS],
-}
-
-/// More reasons than this do not occur at one listener; were there more, the last would count as `other`.
-const MAX_WORDS: usize = 64;
-
-impl Default for WordCounters {
-    fn default() -> WordCounters {
-        WordCounters { entries: std::array::from_fn(|_| (OnceLock::new(), Counter::default())) }
-    }
-}
-
-impl WordCounters {
-    fn count(&self, word: &'static str) {
-        let place = self.entries.iter().enumerate().find(|(place, (known, _))| {
-            let is_last = place + 1 == MAX_WORDS;
-            let known = *known.get_or_init(|| if is_last { "other" } else { word });
-            is_last || known == word
-        });
-        if let Some((_, (_, counter))) = place {
-            counter.increment();
-        }
-    }
-
-    fn add_to(&self, sums: &mut BTreeMap<&'static str, u64>) {
-        for (word, counter) in &self.entries {
-            let Some(word) = word.get() else { return };
-            *sums.entry(word).or_default() += counter.get();
-        }
-    }
+    /// Of connections, their handshakes left out.
+    pub traffic: ByteTotals,
+    pub handshake_traffic: ByteTotals,
+    /// Requests under way at present.
+    pub in_flight: u64,
 }
 
 #[cfg(test)]
@@ -138,9 +155,12 @@ mod tests {
     fn sums_of_all_workers() {
         let counters = ListenerCounters::new(2);
         assert_eq!(counters.totals(), ListenerTotals::default());
+        let in_flight = [0, 1, 1].map(|worker| counters.in_flight(worker));
+        assert_eq!(counters.totals().in_flight, 3);
+        drop(in_flight);
         for worker in 0..2 {
             counters.accepted(worker);
-            counters.handshake(worker, HandshakeVersion::Tls13, worker == 1);
+            counters.handshake(worker, HandshakeVersion::Tls13, worker == 1, Duration::from_micros(3));
             counters.failed_handshake(worker, "tls_unknown_ca");
             counters.reason(worker, if worker == 0 { "no_route" } else { "no_backend" });
             counters.reason(worker, "no_route");
@@ -150,18 +170,10 @@ mod tests {
             handshakes: [[0, 0], [1, 1]],
             failed_handshakes: BTreeMap::from([("tls_unknown_ca", 2)]),
             reasons: BTreeMap::from([("no_backend", 1), ("no_route", 3)]),
+            ..ListenerTotals::default()
         };
-        assert_eq!(counters.totals(), expected);
-    }
-
-    #[test]
-    fn words_beyond_the_last_place_count_as_others() {
-        let counters = WordCounters::default();
-        for number in 0..MAX_WORDS + 5 {
-            counters.count(Box::leak(format!("word_{number}").into_boxed_str()));
-        }
-        let mut sums = BTreeMap::new();
-        counters.add_to(&mut sums);
-        assert_eq!((sums.len(), sums["word_0"], sums["other"]), (MAX_WORDS, 1, 6));
+        let totals = counters.totals();
+        assert_eq!((totals.handshake_time.count(), totals.handshake_time.sum_us), (2, 6));
+        assert_eq!(ListenerTotals { handshake_time: Distribution::default(), ..totals }, expected);
     }
 }

@@ -20,5 +20,6 @@ pub mod operator;
 pub mod reason;
 pub mod record;
 pub mod route_counters;
+mod word_counters;
 pub mod words;
 pub mod worker_counters;

@@ -15,6 +15,7 @@ pub struct RouteCounters(EachWorker<OwnRouteCounters>);
 #[derive(Default)]
 pub struct OwnRouteCounters {
     requests: [[OnceLock<Box<StatusCounters>>; CLASSES]; HttpProtocol::ALL.len()],
+    calls: OnceLock<Box<[Counter; CALL_STATUSES]>>,
     request_bytes: Counter,
     response_bytes: Counter,
     retries: Counter,
@@ -35,6 +36,9 @@ impl Default for StatusCounters {
 const STATUSES_PER_CLASS: usize = 100;
 /// 000 to 099, for exchanges that ended without a status, to 500 to 599. Larger ones count as 599.
 const CLASSES: usize = 6;
+
+/// Statuses of gRPC, 0 to 16, and one for calls that ended with another, or without one.
+const CALL_STATUSES: usize = 18;
 
 /// What a client spoke.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,6 +82,8 @@ pub struct EndedRequest {
     pub protocol: HttpProtocol,
     /// 0: it had none.
     pub status: u16,
+    /// How a call of gRPC ended; the inner None: without a status. The outer: it was none.
+    pub grpc_status: Option<Option<u32>>,
     /// Bytes of head and body received from the client.
     pub request_bytes: u64,
     /// Bytes of content sent to the client, without framing.
@@ -110,6 +116,7 @@ impl RouteCounters {
             |counter: fn(&OwnRouteCounters) -> &Counter| self.0.all().map(|own| counter(own).get()).sum();
         Some(RouteTotals {
             requests: self.requests(),
+            calls: self.calls(),
             request_bytes: sum(|own| &own.request_bytes),
             response_bytes: sum(|own| &own.response_bytes),
             retries: sum(|own| &own.retries),
@@ -117,6 +124,15 @@ impl RouteCounters {
             time_to_first_byte: Distribution::of(self.0.all().map(|own| &own.time_to_first_byte)),
             upstream_time: Distribution::of(self.0.all().map(|own| &own.upstream_time)),
         })
+    }
+
+    fn calls(&self) -> Vec<(Option<u32>, u64)> {
+        let blocks: Vec<_> = self.0.all().filter_map(|own| own.calls.get()).collect();
+        let count =
+            |status: usize| blocks.iter().filter_map(|block| block.get(status)).map(Counter::get).sum();
+        let word = |status| (status + 1 < CALL_STATUSES).then_some(status as u32);
+        let counted = (0..CALL_STATUSES).map(|status| (word(status), count(status)));
+        counted.filter(|(_, count)| *count > 0).collect()
     }
 
     fn requests(&self) -> Vec<(HttpProtocol, u16, u64)> {
@@ -148,6 +164,13 @@ impl OwnRouteCounters {
         if let Some(counter) = counter {
             counter.increment();
         }
+        if let Some(status) = request.grpc_status {
+            let place = status.map_or(CALL_STATUSES - 1, |status| (status as usize).min(CALL_STATUSES - 1));
+            let calls = self.calls.get_or_init(|| Box::new(std::array::from_fn(|_| Counter::default())));
+            if let Some(counter) = calls.get(place) {
+                counter.increment();
+            }
+        }
         self.request_bytes.add(request.request_bytes);
         self.response_bytes.add(request.response_bytes);
         if request.retries > 0 {
@@ -168,6 +191,8 @@ impl OwnRouteCounters {
 pub struct RouteTotals {
     /// How many requests of a protocol had a status, in this order.
     pub requests: Vec<(HttpProtocol, u16, u64)>,
+    /// How many calls of gRPC ended with a status; None stands for all that are not defined, and for none.
+    pub calls: Vec<(Option<u32>, u64)>,
     pub request_bytes: u64,
     pub response_bytes: u64,
     pub retries: u64,
@@ -187,6 +212,7 @@ mod tests {
         let request = EndedRequest {
             protocol: HttpProtocol::Http11,
             status: 200,
+            grpc_status: None,
             request_bytes: 100,
             response_bytes: 10,
             retries: 0,
@@ -199,14 +225,19 @@ mod tests {
         counters
             .count(1, &EndedRequest { protocol: HttpProtocol::Http2, status: 999, retries: 2, ..request });
         counters.count(0, &EndedRequest { status: 0, time_to_first_byte_us: None, ..request });
+        for grpc_status in [Some(0), Some(16), Some(17), Some(u32::MAX), None] {
+            let nothing = EndedRequest { request_bytes: 0, response_bytes: 0, duration_us: 0, ..request };
+            counters.count(0, &EndedRequest { grpc_status: Some(grpc_status), status: 200, ..nothing });
+        }
         // There is no such worker.
         counters.count(2, &request);
         let totals = counters.totals().unwrap();
         let expected =
-            [(HttpProtocol::Http11, 0, 1), (HttpProtocol::Http11, 200, 2), (HttpProtocol::Http2, 599, 1)];
+            [(HttpProtocol::Http11, 0, 1), (HttpProtocol::Http11, 200, 7), (HttpProtocol::Http2, 599, 1)];
         assert_eq!(totals.requests, expected);
+        assert_eq!(totals.calls, [(Some(0), 1), (Some(16), 1), (None, 3)]);
         assert_eq!((totals.request_bytes, totals.response_bytes, totals.retries), (400, 40, 2));
-        assert_eq!((totals.duration.count(), totals.duration.sum_us), (4, 60));
-        assert_eq!((totals.time_to_first_byte.count(), totals.upstream_time.count()), (3, 0));
+        assert_eq!((totals.duration.count(), totals.duration.sum_us), (9, 60));
+        assert_eq!((totals.time_to_first_byte.count(), totals.upstream_time.count()), (8, 0));
     }
 }

@@ -6,6 +6,7 @@ use crate::telemetry::counters::Counter;
 use crate::telemetry::counters::EachWorker;
 use crate::telemetry::histogram::Distribution;
 use crate::telemetry::histogram::Histogram;
+use crate::telemetry::histogram::micros;
 
 /// What all workers tell. Each writes what is its own.
 pub struct WorkerCounters(EachWorker<OwnWorkerCounters>);
@@ -36,9 +37,9 @@ impl WorkerCounters {
     /// Takes over what this worker tells, which alone may do so.
     pub fn tell(&self, worker: usize, cpu: Duration, connections: usize, lag: Duration) {
         let Some(own) = self.0.own(worker) else { return };
-        own.cpu_us.set(u64::try_from(cpu.as_micros()).unwrap_or(u64::MAX));
+        own.cpu_us.set(micros(cpu));
         own.connections.set(connections as u64);
-        own.loop_lag.record(u64::try_from(lag.as_micros()).unwrap_or(u64::MAX));
+        own.loop_lag.record(micros(lag));
     }
 
     /// Every worker, in their order; those that have told nothing yet tell zeros.

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::Error;
 use rustls::ServerConfig;
@@ -45,6 +46,7 @@ use crate::tls::zero_rtt::HandshakeSecret;
 pub struct DownstreamTls {
     configs: Arc<ServerConfigs>,
     client_auth: Option<ClientAuth>,
+    tickets: Option<Arc<TicketKeys>>,
     /// What the resolver chooses from; None if that is no index.
     index: Option<Arc<CertificateIndex>>,
     /// Somebody wants to know the fingerprints of clients.
@@ -99,7 +101,8 @@ impl DownstreamTls {
             }
             Ok(config)
         })?;
-        Ok(DownstreamTls { configs: Arc::new(configs), client_auth, index: None, wants_fingerprints: false })
+        let configs = Arc::new(configs);
+        Ok(DownstreamTls { configs, client_auth, tickets, index: None, wants_fingerprints: false })
     }
 
     /// The same, knowing which certificates there are; see [`DownstreamTls::covers`].
@@ -116,6 +119,11 @@ impl DownstreamTls {
     /// certificate (RFC 9113 §9.1.1).
     pub fn covers(&self, opened_for: Option<&str>, asked_for: &str) -> bool {
         self.index.as_ref().is_none_or(|index| index.share_certificate(opened_for, Some(asked_for)))
+    }
+
+    /// When the key of session tickets came into use, since the Unix epoch; None without tickets.
+    pub fn ticket_key_since(&self) -> Option<Duration> {
+        Some(self.tickets.as_ref()?.key_since())
     }
 
     /// Whether there is a certificate for this name.

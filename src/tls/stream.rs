@@ -11,6 +11,7 @@
 use std::cell::Cell;
 use std::cell::RefCell;
 use std::io;
+use std::sync::Arc;
 
 use rustls::Error;
 
@@ -23,6 +24,7 @@ use crate::net::buffer::TINY_BYTES;
 use crate::net::socket::Pending;
 use crate::net::socket::SendError;
 use crate::net::socket::Socket;
+use crate::net::traffic::Traffic;
 use crate::tls::framing::begins_with_record;
 use crate::tls::framing::missing_bytes;
 #[cfg(doc)]
@@ -157,6 +159,10 @@ impl TlsStream {
 
     pub(super) fn socket(&self) -> &Socket {
         &self.socket
+    }
+
+    pub(super) fn count_in(&mut self, traffic: Option<Arc<Traffic>>) {
+        self.socket.count_in(traffic);
     }
 
     pub(super) fn session(&self) -> &RefCell<Session> {

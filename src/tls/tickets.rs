@@ -66,6 +66,11 @@ impl TicketKeys {
         keys
     }
 
+    /// When the key that seals tickets came into use, since the Unix epoch.
+    pub fn key_since(&self) -> Duration {
+        Duration::from_secs(self.ring(wall_now()).epoch * self.epoch_seconds())
+    }
+
     /// The tickets of listeners that authenticate clients as `binding` describes. A ticket issued
     /// under another binding is not accepted.
     pub fn bound_to(self: &Arc<TicketKeys>, binding: [u8; 32]) -> Tickets {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::net::buffer::Buffer;
@@ -10,6 +11,7 @@ use crate::net::socket::SendError;
 use crate::net::socket::Socket;
 use crate::net::timer::Deadline;
 use crate::net::timer::Elapsed;
+use crate::net::traffic::Traffic;
 use crate::tls::stream::TlsStream;
 
 /// One receive and one send may be in flight at the same time. Dropping a receive in flight may lose
@@ -110,6 +112,14 @@ impl Transport {
     /// The smoothed round-trip time that TCP measured, in microseconds; `None` on unix sockets.
     pub fn round_trip_us(&self) -> Option<u32> {
         self.socket().round_trip_us()
+    }
+
+    /// Counts from now on what the socket receives and sends there.
+    pub fn count_in(&mut self, traffic: Option<Arc<Traffic>>) {
+        match self {
+            Transport::Plain(socket) => socket.count_in(traffic),
+            Transport::Tls(stream) => stream.count_in(traffic),
+        }
     }
 
     /// What lies below, for those who only throw away what still comes.

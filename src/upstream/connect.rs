@@ -51,6 +51,14 @@ impl ConnectTarget<'_> {
             counters.took(worker, step, duration);
         }
     }
+
+    /// Counts that no connection could be had for this reason.
+    fn failed(&self, error: UpstreamError) -> UpstreamError {
+        if let Some((counters, worker)) = self.counters {
+            counters.failed_connection(worker, error.reason().as_str());
+        }
+        error
+    }
 }
 
 /// A connection that was opened.
@@ -74,18 +82,20 @@ pub async fn open(target: &ConnectTarget<'_>, timers: &Timers) -> Result<OpenedC
             }
         }
     });
-    let socket = match deadline.guard(attempts).await {
+    let mut socket = match deadline.guard(attempts).await {
         Ok(Ok(socket)) => socket,
-        Ok(Err(error)) => return Err(classify(error)),
-        Err(_elapsed) => return Err(UpstreamError::ConnectTimeout),
+        Ok(Err(error)) => return Err(target.failed(classify(error))),
+        Err(_elapsed) => return Err(target.failed(UpstreamError::ConnectTimeout)),
     };
+    socket.count_in(target.counters.and_then(|(counters, worker)| counters.traffic(worker)));
     let connected = begun.elapsed();
     target.measure(UpstreamStep::Connect, connected);
     let (transport, is_http2, pool_key) = match &target.tls {
         None => (Transport::Plain(socket), false, PoolKey::PLAIN),
         // Boxed, so that requests in cleartext do not carry the room for it.
         Some(tls) => {
-            let secured = Box::pin(secure(socket, tls, &deadline)).await?;
+            let secured =
+                Box::pin(secure(socket, tls, &deadline)).await.map_err(|error| target.failed(error))?;
             target.measure(UpstreamStep::TlsHandshake, begun.elapsed().saturating_sub(connected));
             (secured.transport, secured.is_http2, tls.pool_key)
         }

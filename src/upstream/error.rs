@@ -1,5 +1,7 @@
 //! What can go wrong with a backend.
 
+use crate::telemetry::reason::Reason;
+
 /// A failure on the upstream side of an exchange. Whose fault it is and whether another attempt is
 /// safe is decided by the exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +45,30 @@ pub enum UpstreamError {
 }
 
 impl UpstreamError {
+    /// What logs and metrics call it.
+    pub fn reason(self) -> Reason {
+        match self {
+            UpstreamError::ConnectRefused => Reason::ConnectRefused,
+            UpstreamError::ConnectTimeout => Reason::ConnectTimeout,
+            UpstreamError::ConnectFailed => Reason::ConnectFailed,
+            UpstreamError::Tls(word) => Reason::UpstreamTls(word),
+            UpstreamError::NoDescriptor => Reason::NoDescriptor,
+            UpstreamError::NoLocalPort => Reason::NoLocalPort,
+            UpstreamError::NothingSent
+            | UpstreamError::ClosedBeforeResponse
+            | UpstreamError::ClosedWithinResponse => Reason::UpstreamClosed,
+            UpstreamError::ResponseTimeout => Reason::ResponseTimeout,
+            UpstreamError::NotHttp2 => Reason::UpstreamNotHttp2,
+            UpstreamError::NoStreamFree => Reason::UpstreamBusy,
+            UpstreamError::Refused => Reason::UpstreamRefused,
+            UpstreamError::ResetBeforeResponse | UpstreamError::ResetWithinResponse => Reason::UpstreamReset,
+            UpstreamError::NoTunnels => Reason::NoTunnels,
+            UpstreamError::BadResponse(word) | UpstreamError::BrokenConnection(word) => {
+                Reason::BadResponse(word)
+            }
+        }
+    }
+
     /// Whether the attempt ended for want of something of ours, before the backend could notice it.
     pub fn is_local(self) -> bool {
         matches!(self, UpstreamError::NoDescriptor | UpstreamError::NoLocalPort)

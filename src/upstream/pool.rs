@@ -192,6 +192,11 @@ impl Pool {
         }
     }
 
+    /// Idle connections to the backends of a group.
+    pub fn idle_of(&self, group: &Group) -> usize {
+        self.idle.borrow().get(group.slot as usize).copied().unwrap_or_default()
+    }
+
     /// This worker's share of a cap that holds for all; the shares add up to it.
     pub(super) fn share(&self, most: usize) -> usize {
         most / self.workers + usize::from(self.worker < most % self.workers)

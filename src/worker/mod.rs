@@ -28,6 +28,7 @@ use crate::net::timer::Timers;
 use crate::net::wake::Doorbell;
 use crate::net::work_budget::WorkBudget;
 use crate::snapshot::Snapshot;
+use crate::snapshot::group::Versions;
 use crate::snapshot::quota::Quota;
 use crate::snapshot::rcu_cell::RcuCell;
 use crate::snapshot::rules::RouterMemory;
@@ -207,10 +208,18 @@ impl Worker {
         Resources { pool, timers, buffers, handshakes }
     }
 
-    /// Closes connections to backends that are of no further use.
+    /// Closes connections to backends that are of no further use, and tells what is left.
     pub fn sweep_connections(&self) {
         self.streams.sweep();
         self.pool.sweep(self.clock.now());
+        for group in &self.snapshot().groups {
+            let Some(counters) = &group.counters else { continue };
+            let (http2, streams) = match group.versions {
+                Versions::Http1 => (0, 0),
+                Versions::Http2 | Versions::Both => self.streams.open_to(group),
+            };
+            counters.tell(self.index, [self.pool.idle_of(group), http2, streams]);
+        }
     }
 
     /// A number that looks random.

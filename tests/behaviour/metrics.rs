@@ -249,3 +249,82 @@ fn a_scraper_keeps_its_connection_and_may_ask_for_open_metrics() {
         assert!(text.ends_with("# EOF\n"));
     }
 }
+
+#[test]
+fn bytes_are_counted_on_the_wire_and_those_of_handshakes_apart() {
+    let backend = Backend::echo_head();
+    let ringway = Scenario::of(&backend).table(ADMIN).start();
+    let request = "GET /wire HTTP/1.1\r\nHost: a\r\n\r\n";
+    let mut client = Client::connect(ringway.address());
+    client.send(request);
+    let response = client.read_response();
+    let bytes =
+        |name: &str, labels: &str| samples(&ringway)[&format!("ringway_{name}_bytes_total{{{labels}}}")];
+    let of_client = |direction| bytes("client", &format!("listener=\"web\",direction=\"{direction}\""));
+    let of_handshake =
+        |direction| bytes("tls_handshake", &format!("listener=\"web\",direction=\"{direction}\""));
+    let is_secured = std::env::var_os("RINGWAY_TEST_TLS").is_some();
+    eventually("the response is counted", || of_client("sent") > response.body.len() as f64);
+    if is_secured {
+        // The request may have come together with the last message of the handshake.
+        assert!(of_client("received") + of_handshake("received") > request.len() as f64 + 200.0);
+        assert!(of_handshake("sent") > 200.0);
+    } else {
+        assert_eq!(of_client("received"), request.len() as f64);
+        assert_eq!((of_handshake("received"), of_handshake("sent")), (0.0, 0.0));
+    }
+    // The backend got a line and two fields more, and echoed them.
+    let upstream = |direction| bytes("upstream", &format!("group=\"app\",direction=\"{direction}\""));
+    assert!(upstream("sent") >= response.body.len() as f64, "{} {}", upstream("sent"), response.body.len());
+    assert!(upstream("received") > response.body.len() as f64);
+}
+
+#[test]
+fn connections_to_backends_and_their_answers_are_counted() {
+    let backend = Backend::per_request(|peer, head, _| match head.start_line.contains("/missing") {
+        true => peer.respond("404 Not Found", b"nothing"),
+        false => peer.respond("200 OK", b"here"),
+    });
+    let refused = Backend::refused_address();
+    let group = format!(
+        "[[server_group]]\nname = \"gone\"\n[[server_group.backend]]\naddress = \"{refused}\"\n\
+         [[rule]]\nname = \"gone\"\nlistener = \"web\"\npriority = 1\npath = \"/gone\"\nforward = [{{ group = \"gone\" }}]\n"
+    );
+    let ringway = Scenario::of(&backend).table(ADMIN).table(&group).start();
+    let mut client = Client::connect(ringway.address());
+    for (path, status) in [("/", 200), ("/missing", 404), ("/gone", 502)] {
+        assert_eq!(client.get(path).status, status, "{path}");
+    }
+    let of = |name: &str, labels: &str| samples(&ringway)[&format!("ringway_upstream_{name}{{{labels}}}")];
+    assert_eq!(of("responses_total", "group=\"app\",code=\"2xx\""), 1.0);
+    assert_eq!(of("responses_total", "group=\"app\",code=\"4xx\""), 1.0);
+    assert_eq!(of("responses_total", "group=\"gone\",code=\"5xx\""), 0.0);
+    assert!(of("connection_failures_total", "group=\"gone\",reason=\"connect_refused\"") >= 1.0);
+    eventually("workers tell what waits", || of("idle_connections", "group=\"app\"") == 1.0);
+    assert_eq!(of("http2_connections", "group=\"app\""), 0.0);
+}
+
+#[test]
+fn requests_under_way_are_counted_to_their_end() {
+    let backend = Backend::silent();
+    let ringway = Scenario::of(&backend).table(ADMIN).start();
+    let in_flight = || samples(&ringway)["ringway_http_requests_in_flight{listener=\"web\"}"];
+    let mut clients: Vec<Client> = (0..3).map(|_| Client::connect(ringway.address())).collect();
+    clients.iter_mut().for_each(|client| client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
+    eventually("all are under way", || in_flight() == 3.0);
+    drop(clients);
+    eventually("none is left", || in_flight() == 0.0);
+}
+
+#[test]
+fn the_last_reload_is_told() {
+    let backend = Backend::echo_head();
+    let scenario = Scenario::of(&backend).table(ADMIN);
+    let ringway = scenario.start();
+    assert!(!samples(&ringway).contains_key("ringway_last_reload_succeeded"));
+    ringway.reload(&scenario.clone().process("shutdown_timeout = \"29s\"").text());
+    assert_eq!(samples(&ringway)["ringway_last_reload_succeeded"], 1.0);
+    let ago = samples(&ringway)["ringway_last_reload_timestamp_seconds"]
+        - samples(&ringway)["ringway_start_time_seconds"];
+    assert!((0.0..60.0).contains(&ago), "{ago}");
+}

@@ -7,17 +7,17 @@ use crate::control::credentials::inventory::Inventory;
 use crate::control::metrics::exposition::Exposition;
 use crate::control::metrics::exposition::MetricsFormat;
 use crate::control::metrics::families;
+use crate::control::metrics::groups;
+use crate::control::metrics::listeners;
 use crate::control::metrics::routes::CountedRoute;
 use crate::control::metrics::routes::routes;
-use crate::snapshot::Listener;
+use crate::net::clock::monotonic_ms;
+use crate::net::clock::wall_now;
 use crate::snapshot::Snapshot;
 use crate::snapshot::group::Group;
 use crate::snapshot::group::GroupMember;
 use crate::telemetry::backend_counters::BackendCounters;
-use crate::telemetry::group_counters::UpstreamStep;
 use crate::telemetry::histogram::Distribution;
-use crate::telemetry::listener_counters::HandshakeVersion;
-use crate::telemetry::listener_counters::ListenerTotals;
 use crate::telemetry::route_counters::RouteTotals;
 use crate::telemetry::worker_counters::WorkerTotals;
 
@@ -36,9 +36,10 @@ pub fn expose(channels: &Channels, facts: ProcessFacts, format: MetricsFormat) -
     let (_, inventory) = channels.inventory.load();
     let mut out = Exposition::new(format);
     of_process(channels, &snapshot, facts, &mut out);
-    of_listeners(&snapshot, &mut out);
+    listeners::collect(&snapshot, &mut out);
     of_routes(&snapshot, &mut out);
     of_backends(&snapshot, &channels.backend_counters, &mut out);
+    groups::collect(&snapshot, &mut out);
     of_files(&inventory, &mut out);
     out.finish()
 }
@@ -53,6 +54,11 @@ fn of_process(channels: &Channels, snapshot: &Snapshot, facts: ProcessFacts, out
     let mut reloads = out.family(&families::RELOADS);
     reloads.count(&["succeeded"], channels.reloads.succeeded());
     reloads.count(&["refused"], channels.reloads.refused());
+    if let Some(last) = channels.reloads.last() {
+        out.family(&families::LAST_RELOAD_SUCCEEDED).count(&[], last.is_success.into());
+        let age = Duration::from_millis(monotonic_ms().saturating_sub(last.at_ms));
+        out.family(&families::LAST_RELOAD).number(&[], wall_now().saturating_sub(age).as_secs_f64());
+    }
     out.family(&families::PROCESS_CONNECTIONS).count(&[], channels.quota.used() as u64);
     if let Some(limit) = channels.quota.limit() {
         out.family(&families::PROCESS_CONNECTION_LIMIT).count(&[], limit as u64);
@@ -70,48 +76,6 @@ fn of_workers(channels: &Channels, out: &mut Exposition) {
     workers.iter().for_each(|(worker, told)| lag.histogram(&[worker], &told.loop_lag));
 }
 
-fn of_listeners(snapshot: &Snapshot, out: &mut Exposition) {
-    let listeners: Vec<(&Listener, ListenerTotals)> = snapshot
-        .listeners
-        .iter()
-        .flatten()
-        .filter_map(|listener| Some((&**listener, listener.counters.as_ref()?.totals())))
-        .collect();
-    let mut accepted = out.family(&families::ACCEPTED);
-    for (listener, totals) in &listeners {
-        accepted.count(&[&listener.name], totals.accepted);
-    }
-    let mut handshakes = out.family(&families::HANDSHAKES);
-    for (listener, totals) in &listeners {
-        for (version, counts) in HandshakeVersion::ALL.into_iter().zip(totals.handshakes) {
-            for (resumed, count) in ["false", "true"].into_iter().zip(counts).filter(|(_, count)| *count > 0)
-            {
-                handshakes.count(&[&listener.name, version.as_str(), resumed], count);
-            }
-        }
-    }
-    let mut failed = out.family(&families::FAILED_HANDSHAKES);
-    for (listener, totals) in &listeners {
-        let words = &totals.failed_handshakes;
-        words.iter().for_each(|(reason, count)| failed.count(&[&listener.name, reason], *count));
-    }
-    let mut reasons = out.family(&families::REASONS);
-    for (listener, totals) in &listeners {
-        totals.reasons.iter().for_each(|(reason, count)| reasons.count(&[&listener.name, reason], *count));
-    }
-    let mut connections = out.family(&families::CONNECTIONS);
-    for (listener, _) in &listeners {
-        connections.count(&[&listener.name], listener.connections.used() as u64);
-    }
-    let mut refused = out.family(&families::REFUSED);
-    for (listener, _) in &listeners {
-        listener
-            .refused
-            .each()
-            .for_each(|(refusal, count)| refused.count(&[&listener.name, refusal.as_str()], count));
-    }
-}
-
 fn of_routes(snapshot: &Snapshot, out: &mut Exposition) {
     let routes: Vec<CountedRoute<'_>> =
         snapshot.listeners.iter().flatten().flat_map(|listener| routes(listener)).collect();
@@ -119,6 +83,13 @@ fn of_routes(snapshot: &Snapshot, out: &mut Exposition) {
     for CountedRoute { listener, rule, group, totals } in &routes {
         for (protocol, status, count) in &totals.requests {
             requests.count(&[listener, rule, group, &format!("{status:03}"), protocol.as_str()], *count);
+        }
+    }
+    let mut calls = out.family(&families::CALLS);
+    for CountedRoute { listener, rule, group, totals } in &routes {
+        for (status, count) in &totals.calls {
+            let word = status.map_or("none".to_owned(), |status| status.to_string());
+            calls.count(&[listener, rule, group, &word], *count);
         }
     }
     let mut counters = |family, value: fn(&RouteTotals) -> u64| {
@@ -159,18 +130,6 @@ fn of_backends(snapshot: &Snapshot, counters: &BackendCounters, out: &mut Exposi
     each(&families::BACKEND_FAILURES, &|_, member| totals(member).failures);
     each(&families::BACKEND_CHANGES, &|_, member| member.backend.health.changes().into());
     each(&families::BACKEND_EJECTED, &|_, member| member.backend.health.is_ejected().into());
-    for (family, step) in [
-        (&families::CONNECT_DURATION, UpstreamStep::Connect),
-        (&families::UPSTREAM_HANDSHAKE_DURATION, UpstreamStep::TlsHandshake),
-        (&families::QUEUE_DURATION, UpstreamStep::Queue),
-    ] {
-        let mut samples = out.family(family);
-        for group in &snapshot.groups {
-            if let Some(counters) = &group.counters {
-                samples.histogram(&[&group.name], &counters.distribution(step));
-            }
-        }
-    }
     let mut available = out.family(&families::GROUP_AVAILABLE);
     for group in &snapshot.groups {
         let count = group.members.iter().filter(|member| is_up(member)).count();

@@ -50,6 +50,12 @@ families! {
     IS_READY = gauge("ringway_ready", &[], "1 while the process takes new connections, 0 once it has begun to stop");
     EPOCH = gauge("ringway_configuration_epoch", &[], "The number of the configuration in service");
     RELOADS = counter("ringway_reloads_total", &["result"], "Reloads that succeeded or were refused");
+    LAST_RELOAD_SUCCEEDED = gauge("ringway_last_reload_succeeded", &[], "1 if the last reload succeeded, 0 if it was refused");
+    LAST_RELOAD = gauge(
+        "ringway_last_reload_timestamp_seconds",
+        &[],
+        "When the last reload ended, in seconds since the Unix epoch",
+    );
     PROCESS_CONNECTIONS = gauge("ringway_process_connections", &[], "Connections of clients at present");
     PROCESS_CONNECTION_LIMIT = gauge(
         "ringway_process_connections_limit",
@@ -57,6 +63,12 @@ families! {
         "The most connections of clients that there may be at a time",
     );
     CONNECTIONS = gauge("ringway_connections", &["listener"], "Connections of clients at present");
+    IN_FLIGHT = gauge("ringway_http_requests_in_flight", &["listener"], "Requests under way at present, tunnels included");
+    CLIENT_BYTES = counter(
+        "ringway_client_bytes_total",
+        &["listener", "direction"],
+        "Bytes received from clients and sent to them on the wire, so with TLS, handshakes left out",
+    );
     ACCEPTED = counter("ringway_connections_accepted_total", &["listener"], "Connections that were accepted");
     REFUSED = counter(
         "ringway_connections_refused_total",
@@ -68,6 +80,21 @@ families! {
         &["listener", "version", "resumed"],
         "Handshakes with clients that succeeded",
     );
+    HANDSHAKE_DURATION = histogram(
+        "ringway_tls_handshake_duration_seconds",
+        &["listener"],
+        "Time from the first byte of a handshake with a client until it had succeeded",
+    );
+    HANDSHAKE_BYTES = counter(
+        "ringway_tls_handshake_bytes_total",
+        &["listener", "direction"],
+        "Bytes received from clients and sent to them on the wire until their handshake was over, with what came along with its last message",
+    );
+    TICKET_KEY = gauge(
+        "ringway_tls_ticket_key_created_timestamp_seconds",
+        &["listener"],
+        "When the key that seals session tickets came into use, in seconds since the Unix epoch",
+    );
     FAILED_HANDSHAKES = counter(
         "ringway_tls_handshake_failures_total",
         &["listener", "reason"],
@@ -77,6 +104,11 @@ families! {
         "ringway_http_requests_total",
         &["listener", "rule", "group", "code", "protocol"],
         "Requests that have ended",
+    );
+    CALLS = counter(
+        "ringway_grpc_calls_total",
+        &["listener", "rule", "group", "grpc_status"],
+        "Calls of gRPC that have ended, by their status; `none` stands for those without one, or with one that is not defined",
     );
     REASONS = counter(
         "ringway_http_request_reasons_total",
@@ -106,6 +138,32 @@ families! {
         &["group"],
         "How long it took to open connections to backends of a group",
     );
+    UPSTREAM_RESPONSES = counter(
+        "ringway_upstream_responses_total",
+        &["group", "code"],
+        "Responses of backends by the class of their status, such as 5xx; those of attempts that were tried again, too",
+    );
+    FAILED_CONNECTIONS = counter(
+        "ringway_upstream_connection_failures_total",
+        &["group", "reason"],
+        "Connections to backends that could not be opened or secured",
+    );
+    UPSTREAM_BYTES = counter(
+        "ringway_upstream_bytes_total",
+        &["group", "direction"],
+        "Bytes received from backends and sent to them on the wire, so with TLS",
+    );
+    IDLE_CONNECTIONS = gauge(
+        "ringway_upstream_idle_connections",
+        &["group"],
+        "Connections to backends that wait for a request and serve one at a time",
+    );
+    HTTP2_CONNECTIONS = gauge(
+        "ringway_upstream_http2_connections",
+        &["group"],
+        "Connections to backends that speak HTTP/2",
+    );
+    HTTP2_STREAMS = gauge("ringway_upstream_http2_streams", &["group"], "Requests on connections to backends that speak HTTP/2");
     UPSTREAM_HANDSHAKE_DURATION = histogram(
         "ringway_upstream_tls_handshake_duration_seconds",
         &["group"],
@@ -161,7 +219,8 @@ mod tests {
         assert_eq!(names.len(), ALL.len());
         for Family { name, kind, help, labels } in ALL {
             assert!(
-                name.starts_with("ringway_") && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'_'))
+                name.starts_with("ringway_")
+                    && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'_' | b'2'))
             );
             assert_eq!(name.ends_with("_total"), *kind == Kind::Counter, "{name}");
             assert_eq!(name.ends_with("_info"), *kind == Kind::Info, "{name}");

@@ -5,6 +5,8 @@
 mod collect;
 pub mod exposition;
 pub mod families;
+mod groups;
+mod listeners;
 pub mod routes;
 
 pub use crate::control::metrics::collect::ProcessFacts;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::net::task;
 use crate::net::timer::Deadline;
 use crate::snapshot::backend::Backend;
+use crate::snapshot::group::Group;
 use crate::snapshot::group::Versions;
 use crate::upstream::connect;
 use crate::upstream::connect::ConnectTarget;
@@ -122,6 +123,15 @@ impl Connections {
         }
     }
 
+    /// How many connections there are to the backends of a group, and streams on them.
+    pub fn open_to(&self, group: &Group) -> (usize, usize) {
+        let backends = self.backends.borrow();
+        let of_members = group.members.iter().filter_map(|member| backends.get(member.backend.slot as usize));
+        of_members
+            .map(|backend| backend.open())
+            .fold((0, 0), |(connections, streams), more| (connections + more.0, streams + more.1))
+    }
+
     fn to(&self, backend: &Backend) -> Rc<BackendPool> {
         let mut backends = self.backends.borrow_mut();
         let slot = backend.slot as usize;
@@ -143,6 +153,18 @@ impl BackendPool {
             names.retain(|_, to| Rc::strong_count(to) > 1 || !to.connections.borrow().is_empty());
         }
         Rc::clone(names.entry(pool_key).or_default())
+    }
+
+    /// Connections and their streams.
+    fn open(&self) -> (usize, usize) {
+        let names = self.names.borrow();
+        names.values().fold((0, 0), |(connections, streams), to| {
+            let open = to.connections.borrow();
+            (
+                connections + open.len(),
+                streams + open.iter().map(|shared| shared.open_streams()).sum::<usize>(),
+            )
+        })
     }
 
     /// Ends the idle connections beyond `most` over all names, those first that were lent from longest ago: where

@@ -27,7 +27,8 @@ const LAYERS: &[Layer] = &[
     Layer { module: "net", may_import: &[] },
     Layer { module: "proto", may_import: &["http"] },
     Layer { module: "policy", may_import: &["http"] },
-    Layer { module: "telemetry", may_import: &["http"] },
+    // What sockets have counted is added up beside the rest.
+    Layer { module: "telemetry", may_import: &["http", "net::traffic"] },
     Layer { module: "tls", may_import: &["net"] },
     // What a template for the log may name is known to who writes it.
     Layer {
@@ -42,6 +43,7 @@ const LAYERS: &[Layer] = &[
             "policy",
             "tls",
             "net::address",
+            "net::traffic",
             "telemetry::backend_counters",
             "telemetry::group_counters",
             "telemetry::listener_counters",

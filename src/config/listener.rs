@@ -91,6 +91,8 @@ pub struct HttpListener {
     pub real_ip_header: Option<String>,
     /// The host of requests that name none.
     pub default_host: Option<String>,
+    /// The path that is answered with whether the process takes new connections. None: there is none.
+    pub health_path: Option<String>,
     pub early_hints: EarlyHints,
     /// How responses are compressed for clients that accept it. None: they are not.
     pub compression: Option<CompressionTerms>,

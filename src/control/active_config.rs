@@ -32,6 +32,7 @@ use crate::control::reload_stats::ReloadStats;
 use crate::net::clock::monotonic_ms;
 use crate::net::mailbox::Mailbox;
 use crate::snapshot::Snapshot;
+use crate::snapshot::health_path::Readiness;
 use crate::snapshot::quota::Quota;
 use crate::snapshot::rcu_cell::RcuCell;
 use crate::telemetry::backend_counters::BackendCounters;
@@ -47,6 +48,7 @@ pub struct Channels {
     pub publication: Arc<RcuCell<Snapshot>>,
     pub backend_counters: Arc<BackendCounters>,
     pub worker_counters: Arc<WorkerCounters>,
+    pub readiness: Arc<Readiness>,
     /// Downstream connections, of all listeners and workers.
     pub quota: Arc<Quota>,
     /// Bytes of requests that wait for a backend to be chosen.
@@ -131,6 +133,7 @@ impl ActiveConfig {
     ) -> Result<ActiveConfig, Refusal> {
         let mailboxes = (0..host.workers).map(|_| Mailbox::new(MAX_ON_THE_WAY));
         let backend_counters = Arc::new(BackendCounters::new(host.workers));
+        let readiness = Arc::new(Readiness::default());
         let nothing = Snapshot {
             maintenance: Vec::new(),
             epoch: 0,
@@ -144,6 +147,7 @@ impl ActiveConfig {
             publication: Arc::new(RcuCell::new(Arc::new(nothing))),
             backend_counters: Arc::clone(&backend_counters),
             worker_counters: Arc::new(WorkerCounters::new(host.workers)),
+            readiness: Arc::clone(&readiness),
             quota: Arc::new(Quota::new(0)),
             request_memory: Arc::new(Quota::new(0)),
             workers: mailboxes.collect::<io::Result<_>>()?,
@@ -156,7 +160,7 @@ impl ActiveConfig {
         let mut active = ActiveConfig {
             config: Config { listeners: Vec::new(), server_groups: Vec::new(), ..config.clone() },
             security: Security::new(credentials),
-            registry: Registry::new(backend_counters),
+            registry: Registry::new(backend_counters, readiness),
             host,
             sockets: Sockets::default(),
             channels,

@@ -107,6 +107,25 @@ fn start(answer: &Answer<'_>, body: &impl RequestBody, reply: &mut impl Reply, t
     terms.start(reply, &head, &facts);
 }
 
+/// Tells whether the listener takes new connections.
+pub(super) async fn tell_health<B: RequestBody, R: Reply, W>(
+    is_ready: bool,
+    (body, reply, _): (&mut B, &mut R, W),
+    terms: &ResponseTerms<'_>,
+) {
+    let mut content = terms.worker.buffers.small();
+    content.tail().extend_from_slice(if is_ready { b"ok\n" } else { b"stopping\n" });
+    let fields: [(&[u8], &[u8]); 2] = [(b"Content-Type", b"text/plain"), (b"Cache-Control", b"no-store")];
+    let status = Reason::HealthPath { is_ready }.status();
+    respond(
+        Answer { status, fields: &fields, content: Some(content), page: &[], response_rule: None },
+        body,
+        reply,
+        terms,
+    )
+    .await;
+}
+
 /// Sends a client elsewhere.
 pub(super) async fn redirect<B: RequestBody, R: Reply, W>(
     status: u16,

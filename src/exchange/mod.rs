@@ -122,6 +122,10 @@ enum Plan {
     },
     /// The answer of the rule with this index.
     Respond(u32),
+    /// Whether the listener takes new connections.
+    HealthPath {
+        is_ready: bool,
+    },
     /// The rule says what pages of another origin may ask for.
     Preflight,
     /// The group with this index is not served, or the rule itself.
@@ -152,6 +156,10 @@ pub fn begin(request: &Request<'_, '_>, origin: &Origin<'_>, worker: &Worker) ->
     recording.is_call = is_grpc;
     let (plan, gate) = match plan(request, (&client, origin), &mut recording, worker) {
         // Browsers send no credentials along with a preflight.
+        Ok(plan @ Plan::HealthPath { .. }) => {
+            recording.leave_out_of_log(worker);
+            (plan, None)
+        }
         Ok(plan @ (Plan::Preflight | Plan::Maintenance { .. })) => (plan, None),
         Ok(plan) => {
             let rule = recording.rule;
@@ -177,6 +185,9 @@ fn plan(
     recording: &mut Recording,
     worker: &Worker,
 ) -> Result<Plan, Reason> {
+    if let Some(is_ready) = health(request, origin) {
+        return Ok(Plan::HealthPath { is_ready });
+    }
     admit(request, origin)?;
     if origin.http.hop_marks.is_some_and(|marks| marks.is_loop(request.head.headers)) {
         return Err(Reason::LoopDetected);
@@ -235,6 +246,12 @@ fn plan(
         RouteAction::Redirect { status, location } => Ok(Plan::Redirect { status, location }),
         RouteAction::Respond => rule.map(Plan::Respond).ok_or(Reason::NoRoute),
     }
+}
+
+/// Whether the listener takes new connections, if that is what the request asks for.
+fn health(request: &Request<'_, '_>, origin: &Origin<'_>) -> Option<bool> {
+    let health = origin.http.health_path.as_ref()?;
+    health.is_asked_by(&request.head).then(|| health.is_ready())
 }
 
 /// Carries the exchange out and records how it went. The stream tells whether it can go on.
@@ -297,6 +314,11 @@ async fn answer_itself<S: Stream>(
             if let Some(FinalAction::Respond(response)) = rule.map(|rule| &rule.last) {
                 respond_fixed((response, None), stream, recording, terms).await;
             }
+        }
+        Plan::HealthPath { is_ready } => {
+            recording.reason = Reason::HealthPath { is_ready: *is_ready };
+            recording.response_began(recording.reason.status(), terms.worker);
+            local::tell_health(*is_ready, stream.parts(), terms).await;
         }
         Plan::Preflight => {
             recording.reason = Reason::Preflight;

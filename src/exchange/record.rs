@@ -218,6 +218,13 @@ impl Recording {
         }
     }
 
+    /// Nothing is logged of it.
+    pub(super) fn leave_out_of_log(&mut self, worker: &Worker) {
+        if let (Some(line), Some(log)) = (self.line.take(), &worker.log) {
+            log.keep(line);
+        }
+    }
+
     /// The status that the client got, or would have got.
     fn final_status(&self) -> u16 {
         if self.status == 0 { self.reason.status() } else { self.status }

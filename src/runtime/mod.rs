@@ -63,6 +63,7 @@ pub fn run(mut plan: RuntimePlan, announce: impl FnOnce(&Serving)) -> Result<(),
     signals::listen(noticed, obey).map_err(without_thread("signals"))?;
     let (shutdown_delay, shutdown_timeout) = (plan.shutdown_delay, plan.shutdown_timeout);
     let commands = plan.commands.clone();
+    let readiness = Arc::clone(&plan.channels.readiness);
     let health = health_thread::HealthSpec::new(&plan);
     health_thread::start(health, events.clone()).map_err(without_thread("the health checker"))?;
     let admin = plan.admin.take();
@@ -87,7 +88,7 @@ pub fn run(mut plan: RuntimePlan, announce: impl FnOnce(&Serving)) -> Result<(),
         shutdown_timeout,
         log_writer: log_writer.as_ref(),
         commands,
-        admin,
+        readiness,
         quota,
     };
     let outcome = supervisor.run(&inbox);

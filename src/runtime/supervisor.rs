@@ -7,13 +7,13 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 use std::time::Instant;
 
-use crate::control::admin::Admin;
 use crate::control::process::signals::SignalAction;
 use crate::control::reload::Command;
 use crate::net::clock::instant_now;
 use crate::runtime::drain::Drain;
 use crate::runtime::error::RuntimeError;
 use crate::runtime::event::RuntimeEvent;
+use crate::snapshot::health_path::Readiness;
 use crate::snapshot::quota::Quota;
 use crate::telemetry::log_writer::LogWriter;
 use crate::telemetry::operator::log_line;
@@ -33,7 +33,7 @@ pub(super) struct Supervisor<'w> {
     pub(super) shutdown_timeout: Duration,
     pub(super) log_writer: Option<&'w LogWriter>,
     pub(super) commands: Sender<Command>,
-    pub(super) admin: Option<Admin>,
+    pub(super) readiness: Arc<Readiness>,
     /// Connections of clients.
     pub(super) quota: Arc<Quota>,
 }
@@ -123,7 +123,7 @@ impl Supervisor<'_> {
 
     /// Begins to stop: routers in front are told at once, and have `shutdown_delay` to notice.
     fn begin_stop(&self, action: SignalAction) -> Stop {
-        self.admin.iter().for_each(Admin::note_stop);
+        self.readiness.note_stop();
         let now = instant_now();
         let mut stop = Stop { action, drain_at: Some(now + self.shutdown_delay), end: None, told: now };
         if self.shutdown_delay.is_zero() {

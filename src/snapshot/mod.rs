@@ -11,6 +11,7 @@ pub mod gates;
 pub mod client_connections;
 pub mod client_rates;
 pub mod group;
+pub mod health_path;
 pub mod maintenance;
 pub mod rcu_cell;
 pub mod request_queue;
@@ -42,6 +43,7 @@ use crate::snapshot::backend::Backend;
 use crate::snapshot::bandwidth::ListenerBandwidth;
 use crate::snapshot::bandwidth::PaceLimits;
 use crate::snapshot::group::Group;
+use crate::snapshot::health_path::HealthPath;
 use crate::snapshot::maintenance::Maintenance;
 use crate::snapshot::maintenance::MaintenanceSwitch;
 use crate::snapshot::quota::Quota;
@@ -166,6 +168,8 @@ pub struct HttpListener {
     pub connection_facts: Box<[Fact]>,
     /// None: every request goes to the default group.
     pub rules: Option<Rules>,
+    /// What tells the router in front of the listener whether it is ready.
+    pub health_path: Option<HealthPath>,
     /// Of all requests; None: unlimited.
     pub limit: Option<Box<RequestLimit>>,
     /// Bytes per second; None: unlimited.

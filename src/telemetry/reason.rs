@@ -93,6 +93,10 @@ pub enum Reason {
     FixedResponse,
     /// The rule or the server group is not served for a while; the status is that of its configuration.
     Maintenance(u16),
+    /// Somebody asked whether the listener takes new connections; it does, or it does not any more.
+    HealthPath {
+        is_ready: bool,
+    },
     /// A browser was told what pages of another origin may ask for.
     Preflight,
     /// A browser asked on behalf of a page whose origin is not allowed.
@@ -152,6 +156,7 @@ impl Reason {
             Reason::ForwardAuthFailed => "forward_auth_failed",
             Reason::FixedResponse => "fixed_response",
             Reason::Maintenance(_) => "maintenance",
+            Reason::HealthPath { .. } => "health_path",
             Reason::Preflight => "cors_preflight",
             Reason::OriginDenied => "cors_origin_denied",
             Reason::CompressionFailed => "compression_failed",
@@ -161,7 +166,7 @@ impl Reason {
     /// The status that the client gets, or that the log shows when no answer is possible.
     pub fn status(self) -> u16 {
         match self {
-            Reason::None | Reason::FixedResponse => 200,
+            Reason::None | Reason::FixedResponse | Reason::HealthPath { is_ready: true } => 200,
             Reason::Redirect => 302,
             Reason::BadRequest(_, status) | Reason::RateLimited(_, status) | Reason::Maintenance(status) => {
                 status
@@ -197,6 +202,7 @@ impl Reason {
             | Reason::NoDescriptor
             | Reason::NoLocalPort
             | Reason::PasswordQueueFull
+            | Reason::HealthPath { is_ready: false }
             | Reason::ForwardAuthFailed => 503,
             Reason::ConnectTimeout | Reason::ResponseTimeout => 504,
         }

@@ -34,6 +34,7 @@ mod graceful_stop;
 mod group_stickiness;
 mod grpc;
 mod health_checks;
+mod health_path;
 mod http2_aborts;
 mod http2_cancels;
 mod http2_departures;

@@ -16,6 +16,7 @@ use crate::config::check::address::ListenAddresses;
 use crate::config::check::address::Networks;
 use crate::config::check::client_auth;
 use crate::config::check::compression::CompressionTable;
+use crate::config::check::health_path::HealthPathText;
 use crate::config::check::identity;
 use crate::config::check::identity::EnabledField;
 use crate::config::check::ip_group;
@@ -108,6 +109,7 @@ fn http(
         real_ip_header: real_ip_header(section, trusted_proxies.is_empty()),
         trusted_proxies,
         default_host: section.read("default_host", &DefaultHost, None),
+        health_path: section.read("health_path", &HealthPathText, None),
         early_hints: section.read("early_hints", &EARLY_HINTS, EarlyHints::Http2),
         compression: section.read("compression", &CompressionTable, None),
         normalizes_paths: section.read("path_normalization", &PATH_NORMALIZATIONS, true),

@@ -16,6 +16,7 @@ mod file_path;
 mod group_tls;
 mod hash_key;
 mod health_check;
+mod health_path;
 mod identity;
 mod ip_group;
 mod kind;

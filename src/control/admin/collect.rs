@@ -39,7 +39,7 @@ use crate::snapshot::rules::Rule;
 use crate::telemetry::backend_counters::BackendCounters;
 use crate::telemetry::date::Dates;
 
-pub(super) fn status(channels: &Channels, started: Duration, is_stopping: bool) -> Status {
+pub(super) fn status(channels: &Channels, started: Duration) -> Status {
     let (_, snapshot) = channels.publication.load();
     let present =
         Present { now_ms: monotonic_ms(), wall: wall_now(), backend_counters: &channels.backend_counters };
@@ -52,7 +52,7 @@ pub(super) fn status(channels: &Channels, started: Duration, is_stopping: bool) 
     Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
-        stopping: is_stopping,
+        stopping: channels.readiness.is_stopping(),
         started: rfc3339(started),
         uptime_seconds: present.now_ms / 1000,
         epoch: snapshot.epoch,

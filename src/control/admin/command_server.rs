@@ -3,8 +3,6 @@
 
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::sync::mpsc::RecvTimeoutError;
 use std::sync::mpsc::Sender;
@@ -46,7 +44,6 @@ pub(super) struct CommandServer {
     commands: Sender<Command>,
     /// Wall-clock time of the start, as time since the Unix epoch.
     started: Duration,
-    is_stopping: AtomicBool,
 }
 
 impl CommandServer {
@@ -55,13 +52,7 @@ impl CommandServer {
             channels,
             commands,
             started: wall_now().saturating_sub(Duration::from_millis(monotonic_ms())),
-            is_stopping: AtomicBool::new(false),
         }
-    }
-
-    /// Notes that a graceful stop has begun.
-    pub(super) fn note_stop(&self) {
-        self.is_stopping.store(true, Ordering::Relaxed);
     }
 
     /// Answers also when carrying the command out panics.
@@ -93,11 +84,11 @@ impl CommandServer {
 
     /// Whether new connections are welcome.
     pub(super) fn is_ready(&self) -> bool {
-        !self.is_stopping.load(Ordering::Relaxed)
+        !self.channels.readiness.is_stopping()
     }
 
     pub(super) fn status(&self) -> Json {
-        document(&collect::status(&self.channels, self.started, self.is_stopping.load(Ordering::Relaxed)))
+        document(&collect::status(&self.channels, self.started))
     }
 
     fn explain(&self, question: &str) -> Json {
@@ -123,7 +114,7 @@ impl CommandServer {
     }
 
     fn reload(&self, is_strict: bool) -> Json {
-        if self.is_stopping.load(Ordering::Relaxed) {
+        if self.channels.readiness.is_stopping() {
             let errors = "error: the process is stopping".to_owned();
             return document(&ReloadReply::Refused { errors });
         }

@@ -104,11 +104,6 @@ impl Admin {
         let body = move || slots.fill(|| Ok(acceptor.accept()?.0), reject);
         thread::Builder::new().name("ringway-admin".to_owned()).spawn(body).map(drop)
     }
-
-    /// Notes that a graceful stop has begun: another process may take the socket's path over.
-    pub fn note_stop(&self) {
-        self.server.note_stop();
-    }
 }
 
 /// Whether a process that still listens has begun to stop.

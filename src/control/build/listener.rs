@@ -26,6 +26,7 @@ use crate::snapshot::RedirectTo;
 use crate::snapshot::ServerTls;
 use crate::snapshot::bandwidth::ListenerBandwidth;
 use crate::snapshot::group::Group;
+use crate::snapshot::health_path::HealthPath;
 use crate::snapshot::maintenance::MaintenanceOwner;
 use crate::snapshot::quota::Quota;
 use crate::snapshot::quota::Rate;
@@ -119,6 +120,7 @@ impl ListenerBuilder<'_> {
             protocol: match &listener.protocol {
                 ListenerProtocol::Http(http) => Protocol::Http(HttpListener {
                     series,
+                    health_path: health_path(http, registry),
                     ..self.http(http, (rules.compiled, rules.responses), (limit, bandwidth))
                 }),
             },
@@ -189,6 +191,7 @@ impl ListenerBuilder<'_> {
             rules,
             limit,
             bandwidth,
+            health_path: None,
             limit_status: http.limit_status,
             hop_marks: self.hop_marks(http),
             tracing: trace_terms(&self.parts.config.tracing),
@@ -197,6 +200,10 @@ impl ListenerBuilder<'_> {
             series: RouteSeries::default(),
         }
     }
+}
+
+fn health_path(http: &config::HttpListener, registry: &Registry) -> Option<HealthPath> {
+    Some(HealthPath::new(http.health_path.as_ref()?, Arc::clone(&registry.readiness)))
 }
 
 fn server_tls(

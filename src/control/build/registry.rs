@@ -18,6 +18,7 @@ use crate::snapshot::affinity::Affinity;
 use crate::snapshot::backend::Backend;
 use crate::snapshot::backend::Health;
 use crate::snapshot::group::Group;
+use crate::snapshot::health_path::Readiness;
 use crate::snapshot::quota::Quota;
 use crate::snapshot::request_queue::QueueState;
 use crate::telemetry::backend_counters::BackendCounters;
@@ -45,6 +46,7 @@ pub struct Registry {
     pub(super) limits: Counts,
     pub(super) switches: Switches,
     pub(super) series: SeriesMemory,
+    pub(super) readiness: Arc<Readiness>,
 }
 
 /// A group in service, and what it was made of.
@@ -93,10 +95,11 @@ impl Slots {
 pub struct TooManyBackends;
 
 impl Registry {
-    pub fn new(backend_counters: Arc<BackendCounters>) -> Registry {
+    pub fn new(backend_counters: Arc<BackendCounters>, readiness: Arc<Readiness>) -> Registry {
         let series = SeriesMemory::new(backend_counters.workers());
         Registry {
             series,
+            readiness,
             backend_counters,
             backends: Vec::new(),
             free_slots: Vec::new(),

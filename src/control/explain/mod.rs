@@ -55,7 +55,12 @@ pub fn explain(snapshot: &Snapshot, question: &Question) -> Result<Explanation, 
         explanation.why = "the address may not connect to the listener (allow, deny)".to_owned();
         return Ok(explanation);
     }
-    if let Err(status) = asked.admit() {
+    if let Some(health) = asked.health() {
+        explanation.action = "respond".to_owned();
+        explanation.status = Some(if health.is_ready() { 200 } else { 503 });
+        explanation.reason = Some("health_path".to_owned());
+        explanation.why = "the path is the health_path of the listener".to_owned();
+    } else if let Err(status) = asked.admit() {
         explanation.action = "refuse".to_owned();
         explanation.status = Some(status);
         explanation.why = match status {

@@ -38,6 +38,6 @@ pub fn snapshot(config: &Config, credentials: Credentials, report: &mut Report) 
         bindings: &bindings,
         now_ms: 0,
     };
-    let mut registry = Registry::new(Arc::new(BackendCounters::new(1)));
+    let mut registry = Registry::new(Arc::new(BackendCounters::new(1)), Arc::default());
     build::build(&parts, terms, &mut registry, 1, report)
 }

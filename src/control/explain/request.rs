@@ -22,6 +22,7 @@ use crate::policy::router::RoutingFacts;
 use crate::policy::router::target::host_name;
 use crate::policy::router::target::split_target;
 use crate::snapshot::Listener;
+use crate::snapshot::health_path::HealthPath;
 
 /// A port that stands for the client's own, which a question does not tell.
 const CLIENT_PORT: u16 = 50_000;
@@ -75,6 +76,12 @@ impl<'q, 'h> AskedRequest<'q, 'h> {
             headers,
         };
         AskedRequest { listener, head, client, host: host_name(host), sni: question.sni.as_deref() }
+    }
+
+    /// What answers a request for the health path of its listener.
+    pub(super) fn health(&self) -> Option<&HealthPath> {
+        let health = self.listener.http().health_path.as_ref()?;
+        health.is_asked_by(&self.head).then_some(health)
     }
 
     /// The status of a request that is not served at all.

@@ -37,8 +37,10 @@ use ringway::proto::h2::settings::Local;
 use ringway::runtime;
 use ringway::runtime::DriverChoice;
 use ringway::runtime::Serving;
+use ringway::runtime::plan::LogPlan;
 use ringway::runtime::plan::RuntimePlan;
 use ringway::telemetry::access_log::Format;
+use ringway::telemetry::log_filter::LogFilter;
 use ringway::telemetry::log_output::Sink;
 use ringway::telemetry::log_template::LogTemplate;
 
@@ -79,8 +81,8 @@ const MEASURED: usize = 3000;
 /// A queue may grow, and each worker that this process has started spells dates out once a second and looks what of its
 /// memory it can give back.
 fn background(since: Instant) -> u64 {
-    const ONCE: u64 = 60;
-    const EACH_SECOND: u64 = 24;
+    const ONCE: u64 = 70;
+    const EACH_SECOND: u64 = 28;
     ONCE + EACH_SECOND * since.elapsed().as_secs()
 }
 
@@ -113,12 +115,13 @@ const SHARED: &str = "[[rule]]\nname = \"all\"\nlistener = \"web\"\npriority = 1
 
 fn requests(backend: SocketAddr) {
     for (name, log, listener) in [
-        ("no log", None, ""),
-        ("log", Some((Sink::File("/dev/null".into()), Format::default())), ""),
-        ("log by a template", Some((Sink::File("/dev/null".into()), by_template())), ""),
-        ("limits", None, LIMITS),
-        ("edits", None, EDITS),
-        ("shared", None, SHARED),
+        ("no log", vec![], ""),
+        ("log", vec![Format::default()], ""),
+        ("log by a template", vec![by_template()], ""),
+        ("three logs", vec![by_template(), Format::Combined, Format::default()], ""),
+        ("limits", vec![], LIMITS),
+        ("edits", vec![], EDITS),
+        ("shared", vec![], SHARED),
     ] {
         let address = start(backend, log, listener);
         let mut client = TcpStream::connect(address).unwrap();
@@ -150,7 +153,7 @@ fn by_template() -> Format {
 const PER_STREAM: u64 = 2;
 
 fn streams(backend: SocketAddr) {
-    let address = start(backend, None, "");
+    let address = start(backend, vec![], "");
     let mut client = Http2Client {
         socket: TcpStream::connect(address).unwrap(),
         codec: Connection::client(Local::default()),
@@ -229,10 +232,12 @@ fn exchange(client: &mut TcpStream, request: &str) {
 }
 
 /// Serves in a thread of this process and returns the listener's address.
-/// `listener` are further lines of it.
-fn start(backend: SocketAddr, log: Option<(Sink, Format)>, listener: &str) -> SocketAddr {
+/// `logs` are the formats of as many access logs, `listener` are further lines of it.
+fn start(backend: SocketAddr, logs: Vec<Format>, listener: &str) -> SocketAddr {
+    let tables: String =
+        (0..logs.len()).map(|index| format!("[[access_log]]\npath = \"/log-{index}\"\n")).collect();
     let text = format!(
-        "config_version = 1\n[process]\nworkers = 1\npin = false\n[[listener]]\nname = \"web\"\n\
+        "config_version = 1\n[process]\nworkers = 1\npin = false\n{tables}[[listener]]\nname = \"web\"\n\
          address = \"127.0.0.1:0\"\nprotocol = \"http\"\nhttp2 = true\ndefault_group = \"app\"\n\
          {listener}[[server_group]]\nname = \"app\"\n[[server_group.backend]]\naddress = \"{backend}\"\n"
     );
@@ -250,7 +255,7 @@ fn start(backend: SocketAddr, log: Option<(Sink, Format)>, listener: &str) -> So
         channels,
         commands: reload::start(active, file_reload, WatchedNames::new(&[]), None).unwrap(),
         workers: 1,
-        access_log: log.map(|(sink, format)| (sink, (format, 1_000_000))),
+        access_logs: logs.into_iter().map(to_nowhere).collect(),
         pin: false,
         ring_entries: config.process.ring_entries,
         io_driver: DriverChoice::Auto,
@@ -262,6 +267,11 @@ fn start(backend: SocketAddr, log: Option<(Sink, Format)>, listener: &str) -> So
     let announce = move |running: &Serving| serving.send(running.listeners[0].1).unwrap();
     std::thread::spawn(move || runtime::run(plan, announce).unwrap());
     announced.recv().unwrap()
+}
+
+fn to_nowhere(format: Format) -> LogPlan {
+    let filter = LogFilter { statuses: [].into(), sample_millionths: 1_000_000 };
+    LogPlan { sink: Sink::File("/dev/null".into()), format, filter }
 }
 
 /// Resolutions every request head with the same response.

@@ -193,6 +193,11 @@ fn what_the_start_will_meet_is_found_before() {
         (with("[admin]\nsocket = \"file\""), 3, "a.toml:11:10: error: what is at"),
         (with("[access_log]\npath = \".\""), 3, "error: the access log"),
         (
+            with("[[access_log]]\npath = \"file\"\n[[access_log]]\npath = \"/proc/self/cwd/file\""),
+            3,
+            "a.toml:13:8: error: the access logs file and /proc/self/cwd/file are the same file",
+        ),
+        (
             VALID.replace("127.0.0.1:9001", "127.0.0.1:8080"),
             0,
             "a.toml:9:11: warning: this backend is the listener \"web\" of this Ringway",

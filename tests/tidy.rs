@@ -33,7 +33,13 @@ const LAYERS: &[Layer] = &[
     // What a template for the log may name is known to who writes it.
     Layer {
         module: "config",
-        may_import: &["http", "policy", "telemetry::log_template", "telemetry::log_variables"],
+        may_import: &[
+            "http",
+            "policy",
+            "telemetry::log_set",
+            "telemetry::log_template",
+            "telemetry::log_variables",
+        ],
     },
     // The address of a backend is a plain value, and so is what was counted of it.
     Layer {
@@ -47,6 +53,7 @@ const LAYERS: &[Layer] = &[
             "telemetry::backend_counters",
             "telemetry::group_counters",
             "telemetry::listener_counters",
+            "telemetry::log_set",
             "telemetry::route_counters",
         ],
     },

@@ -7,6 +7,7 @@ use std::sync::mpsc::Sender;
 
 use crate::command::diagnostics;
 use crate::command::exit::Exit;
+use crate::config::AccessLog;
 use crate::config::AccessLogFormat;
 use crate::config::Config;
 use crate::config::HealthCpu;
@@ -38,9 +39,11 @@ use crate::runtime;
 use crate::runtime::DriverChoice;
 use crate::runtime::Serving;
 use crate::runtime::error::RuntimeError;
+use crate::runtime::plan::LogPlan;
 use crate::runtime::plan::RuntimePlan;
 use crate::telemetry::access_log::Format;
 use crate::telemetry::log_fields::LogFields;
+use crate::telemetry::log_filter::LogFilter;
 use crate::telemetry::log_output::Sink;
 use crate::telemetry::operator;
 use crate::telemetry::operator::log_line;
@@ -246,7 +249,7 @@ fn plan(config: &Config, workers: usize, channels: Channels, commands: Sender<Co
         commands,
         admin: None,
         workers,
-        access_log: access_log(config),
+        access_logs: config.access_logs.iter().map(access_log).collect(),
         pin: config.process.pin,
         ring_entries: config.process.ring_entries,
         io_driver: match config.process.io_driver {
@@ -263,8 +266,7 @@ fn plan(config: &Config, workers: usize, channels: Channels, commands: Sender<Co
     }
 }
 
-fn access_log(config: &Config) -> Option<(Sink, (Format, u32))> {
-    let log = config.access_log.as_ref()?;
+fn access_log(log: &AccessLog) -> LogPlan {
     let sink = match &log.destination {
         LogDestination::Stdout => Sink::Stdout,
         LogDestination::Stderr => Sink::Stderr,
@@ -275,7 +277,11 @@ fn access_log(config: &Config) -> Option<(Sink, (Format, u32))> {
         AccessLogFormat::Combined => Format::Combined,
         AccessLogFormat::Template(template) => Format::Template(Arc::clone(template)),
     };
-    Some((sink, (format, log.sample.millionths())))
+    let filter = LogFilter {
+        statuses: log.statuses.as_slice().into(),
+        sample_millionths: log.sample.millionths(),
+    };
+    LogPlan { sink, format, filter }
 }
 
 #[cfg(test)]

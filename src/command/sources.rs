@@ -112,11 +112,14 @@ fn text(input: impl Read, path: &Path) -> Result<String, String> {
 
 /// The service manager may make the folder at start, so this is no error.
 fn warn_of_missing_folder(loaded: &mut Loaded) {
-    let Some(log) = loaded.config.as_ref().and_then(|config| config.access_log.as_ref()) else { return };
-    let LogDestination::File(path) = &log.destination else { return };
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
-        let message = format!("the folder of the access log, {}, is not there", folder.display());
-        loaded.report.warning(log.location, message, "make it before the start, writable for ringway");
+    let logs = loaded.config.iter().flat_map(|config| &config.access_logs);
+    for log in logs {
+        let LogDestination::File(path) = &log.destination else { continue };
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+            let message = format!("the folder of the access log, {}, is not there", folder.display());
+            let fix = "make it before the start, writable for ringway";
+            loaded.report.warning(log.location, message, fix);
+        }
     }
 }

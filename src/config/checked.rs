@@ -20,9 +20,9 @@ pub struct Config {
     pub process: Process,
     pub admin: Admin,
     pub metrics: Metrics,
-    /// None: no access log.
-    pub access_log: Option<AccessLog>,
     pub tracing: Tracing,
+    /// Empty: no access log.
+    pub access_logs: Vec<AccessLog>,
     pub certificates: Vec<Certificate>,
     pub authorities: Vec<Authority>,
     pub ip_groups: Vec<IpGroup>,

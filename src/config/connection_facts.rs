@@ -34,11 +34,11 @@ impl Config {
 
     /// Whether the fingerprints of the clients of the listener with this index are wanted.
     pub fn wants_fingerprints(&self, listener: usize) -> bool {
-        let of_log = self.access_log.iter().flat_map(|log| &log.fields);
+        let of_log = self.access_logs.iter().flat_map(|log| &log.fields);
         let mut of_log = of_log.filter(|field| log_fields::FINGERPRINTS.contains(field));
         let Some(http) = self.listeners.get(listener).map(|listener| listener.http()) else { return false };
         let told = http.forwarded.identity.iter().map(|(fact, _)| *fact);
-        let of_template = self.access_log.iter().any(|log| match &log.format {
+        let of_template = self.access_logs.iter().any(|log| match &log.format {
             AccessLogFormat::Template(template) => template.tells_fingerprints(),
             AccessLogFormat::Json | AccessLogFormat::Combined => false,
         });

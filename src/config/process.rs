@@ -1,6 +1,7 @@
-//! What the whole process is told: `[process]`, `[admin]`, `[metrics]` and `[access_log]`.
+//! What the whole process is told: `[process]`, `[admin]`, `[metrics]` and `[[access_log]]`.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,14 +80,21 @@ pub enum IoDriver {
     Epoll,
 }
 
+/// One of the access logs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AccessLog {
+    /// Unique among them: what it is called, or its path as it was written.
+    pub name: String,
+    /// The indices of the listeners that write to it; None: all.
+    pub listeners: Option<Vec<usize>>,
     pub destination: LogDestination,
     pub format: AccessLogFormat,
     /// What a line of JSON has, by the names of [`crate::config::log_fields`] and in their order.
     pub fields: Vec<&'static str>,
     /// Of the requests whose rule does not say it.
     pub sample: Sample,
+    /// Of requests that have a line; empty: all.
+    pub statuses: Vec<RangeInclusive<u16>>,
     /// Where the path stands.
     pub location: Location,
 }

@@ -6,12 +6,14 @@ use std::io;
 use std::sync::Arc;
 use std::sync::OnceLock;
 
+use crate::config::AccessLog;
 use crate::config::CheckProtocol;
 use crate::config::Config;
 use crate::config::Report;
 use crate::control::build;
 use crate::control::build::Host;
 use crate::control::build::Parts;
+use crate::control::build::access_logs::OpenLogs;
 use crate::control::build::registry::KnownGroup;
 use crate::control::build::registry::Registry;
 use crate::control::build::sockets::BindError;
@@ -36,6 +38,7 @@ use crate::snapshot::health_path::Readiness;
 use crate::snapshot::quota::Quota;
 use crate::snapshot::rcu_cell::RcuCell;
 use crate::telemetry::backend_counters::BackendCounters;
+use crate::telemetry::log_counters::LogCounters;
 use crate::telemetry::operator::log_line;
 use crate::telemetry::worker_counters::WorkerCounters;
 use crate::tls::connect::Alpn;
@@ -49,6 +52,8 @@ pub struct Channels {
     pub backend_counters: Arc<BackendCounters>,
     pub worker_counters: Arc<WorkerCounters>,
     pub readiness: Arc<Readiness>,
+    /// Lines of the access logs, in the order in which workers have these.
+    pub log_counters: Arc<[Arc<LogCounters>]>,
     /// Downstream connections, of all listeners and workers.
     pub quota: Arc<Quota>,
     /// Bytes of requests that wait for a backend to be chosen.
@@ -86,6 +91,7 @@ pub struct ActiveConfig {
     host: Host,
     sockets: Sockets,
     channels: Channels,
+    logs: OpenLogs,
     addresses: Addresses,
     /// Snapshots that were replaced and that workers may still serve from. The last hold on one is here, so
     /// that it is not a worker that takes the time to free thousands of groups.
@@ -132,6 +138,8 @@ impl ActiveConfig {
         report: &mut Report,
     ) -> Result<ActiveConfig, Refusal> {
         let mailboxes = (0..host.workers).map(|_| Mailbox::new(MAX_ON_THE_WAY));
+        let counted = |log: &AccessLog| Arc::new(LogCounters::new(log.name.clone(), host.workers));
+        let log_counters = config.access_logs.iter().map(counted);
         let backend_counters = Arc::new(BackendCounters::new(host.workers));
         let readiness = Arc::new(Readiness::default());
         let nothing = Snapshot {
@@ -148,6 +156,7 @@ impl ActiveConfig {
             backend_counters: Arc::clone(&backend_counters),
             worker_counters: Arc::new(WorkerCounters::new(host.workers)),
             readiness: Arc::clone(&readiness),
+            log_counters: log_counters.collect(),
             quota: Arc::new(Quota::new(0)),
             request_memory: Arc::new(Quota::new(0)),
             workers: mailboxes.collect::<io::Result<_>>()?,
@@ -164,6 +173,7 @@ impl ActiveConfig {
             host,
             sockets: Sockets::default(),
             channels,
+            logs: OpenLogs::of(&config),
             addresses: Addresses::new(),
             replaced: Vec::new(),
         };
@@ -253,6 +263,7 @@ impl ActiveConfig {
             security: &self.security,
             addresses: &addresses,
             bindings: &prepared.bindings,
+            logs: &self.logs,
             now_ms,
         };
         let epoch = self.epoch() + 1;

@@ -3,9 +3,11 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use crate::config::AccessLog;
 use crate::config::BackendAddress;
 use crate::config::Config;
 use crate::config::Location;
@@ -41,7 +43,7 @@ pub fn inspect(config: &Config, credentials: &Credentials, report: &mut Report) 
     warn_of_few_descriptors(report);
 }
 
-/// Looks whether the files that the start will make can be made: the admin socket and the access log. The start
+/// Looks whether the files that the start will make can be made: the admin socket and the access logs. The start
 /// itself finds out by making them.
 pub fn look_at_folders(config: &Config, checker: Checker, report: &mut Report) {
     if let Some(socket) = &config.admin.socket {
@@ -52,7 +54,26 @@ pub fn look_at_folders(config: &Config, checker: Checker, report: &mut Report) {
         }
         look_at_folder("admin socket", &socket.path, (socket.location, checker), report);
     }
-    let Some(log) = &config.access_log else { return };
+    config.access_logs.iter().for_each(|log| look_at_log(log, checker, report));
+    look_for_same_file(&config.access_logs, report);
+}
+
+/// Two paths can lead to one file.
+fn look_for_same_file(logs: &[AccessLog], report: &mut Report) {
+    let found = logs.iter().filter_map(|log| match &log.destination {
+        LogDestination::File(path) => Some((log, fs::metadata(path).ok().filter(fs::Metadata::is_file)?)),
+        _ => None,
+    });
+    let found: Vec<_> = found.map(|(log, file)| (log, (file.dev(), file.ino()))).collect();
+    for (index, (log, file)) in found.iter().enumerate() {
+        if let Some((first, _)) = found.iter().take(index).find(|(_, other)| other == file) {
+            let message = format!("the access logs {} and {} are the same file", first.name, log.name);
+            report.error(log.location, message, "give each log a `path` of its own");
+        }
+    }
+}
+
+fn look_at_log(log: &AccessLog, checker: Checker, report: &mut Report) {
     let LogDestination::File(path) = &log.destination else { return };
     if !path.exists() {
         look_at_folder("access log", path, (log.location, checker), report);

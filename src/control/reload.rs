@@ -10,11 +10,13 @@ use std::thread;
 use std::time::Duration;
 use std::time::Instant;
 
+use crate::config::AccessLog;
 use crate::config::Config;
 use crate::config::Loaded;
 use crate::config::Severity;
 use crate::control::active_config::ActiveConfig;
 use crate::control::active_config::Refusal;
+use crate::control::build::access_logs;
 use crate::control::build::sockets::BindError;
 use crate::control::credentials;
 use crate::control::credentials::file_reload;
@@ -266,7 +268,7 @@ fn report_text(loaded: &Loaded) -> String {
 /// The settings that differ and belong to threads and rings, which are made at the start.
 fn unchangeable(serving: &Config, wanted: &Config) -> Vec<&'static str> {
     let (old, new) = (&serving.process, &wanted.process);
-    let changes = [
+    let of_process = [
         ("process.workers", old.workers != new.workers),
         ("process.pin", old.pin != new.pin),
         ("process.health_cpu", old.health_cpu != new.health_cpu),
@@ -280,38 +282,37 @@ fn unchangeable(serving: &Config, wanted: &Config) -> Vec<&'static str> {
             old.ticket_seed_file.as_ref().map(|file| &file.path)
                 != new.ticket_seed_file.as_ref().map(|file| &file.path),
         ),
-        ("access_log.path", destination(serving) != destination(wanted)),
-        ("access_log.format", format_of(serving) != format_of(wanted)),
-        ("access_log.fields", has_other_fields(serving, wanted)),
-        ("access_log.sample", has_other_sample(serving, wanted)),
         ("admin.address", http_address(serving) != http_address(wanted)),
         ("admin.hosts", serving.admin.hosts != wanted.admin.hosts),
         ("admin.socket", socket(serving) != socket(wanted)),
     ];
-    changes.into_iter().filter(|(_, is_changed)| *is_changed).map(|(key, _)| key).collect()
+    let changes = of_process.into_iter().chain(changes_of_logs(&serving.access_logs, &wanted.access_logs));
+    changes.filter(|(_, is_changed)| *is_changed).map(|(key, _)| key).collect()
+}
+
+/// What of the access logs has changed beside their listeners.
+fn changes_of_logs(serving: &[AccessLog], wanted: &[AccessLog]) -> [(&'static str, bool); 6] {
+    let names: Vec<&str> = serving.iter().map(|log| log.name.as_str()).collect();
+    let pairs: Vec<_> = serving
+        .iter()
+        .enumerate()
+        .filter_map(|(place, log)| Some((log, access_logs::successor(&names, place, wanted)?)))
+        .collect();
+    let differ =
+        |is_other: fn(&AccessLog, &AccessLog) -> bool| pairs.iter().any(|(old, new)| is_other(old, new));
+    let is_whole = pairs.len() == serving.len() && pairs.len() == wanted.len();
+    [
+        ("access_log", !is_whole),
+        ("access_log.path", differ(|old, new| old.destination != new.destination)),
+        ("access_log.format", differ(|old, new| old.format != new.format)),
+        ("access_log.fields", differ(|old, new| old.fields != new.fields)),
+        ("access_log.log", differ(|old, new| old.statuses != new.statuses)),
+        ("access_log.sample", differ(|old, new| old.sample != new.sample)),
+    ]
 }
 
 fn http_address(config: &Config) -> Option<std::net::SocketAddr> {
     config.admin.address.map(|(address, _)| address)
-}
-
-fn destination(config: &Config) -> Option<&crate::config::LogDestination> {
-    config.access_log.as_ref().map(|log| &log.destination)
-}
-
-fn format_of(config: &Config) -> Option<&crate::config::AccessLogFormat> {
-    config.access_log.as_ref().map(|log| &log.format)
-}
-
-/// Without a log there are no fields to speak of.
-fn has_other_fields(serving: &Config, wanted: &Config) -> bool {
-    let logs = serving.access_log.as_ref().zip(wanted.access_log.as_ref());
-    logs.is_some_and(|(old, new)| old.fields != new.fields)
-}
-
-fn has_other_sample(serving: &Config, wanted: &Config) -> bool {
-    let logs = serving.access_log.as_ref().zip(wanted.access_log.as_ref());
-    logs.is_some_and(|(old, new)| old.sample != new.sample)
 }
 
 fn socket(config: &Config) -> Option<&std::path::Path> {

@@ -16,7 +16,7 @@ pub struct ClientTls {
     pub(super) identity: Box<[u8]>,
     /// What rules say of it.
     pub(super) values: ConnectionValues,
-    /// What each line of the log tells.
+    /// What each line of the logs tells.
     pub(super) log_fields: Box<[u8]>,
 }
 
@@ -38,7 +38,7 @@ impl ClientTls {
             client_serial: facts.value(Fact::SerialNumber).unwrap_or_default(),
             client_fingerprint: facts.value(Fact::Fingerprint).unwrap_or_default(),
         };
-        let log_fields = worker.log.as_ref().map(|log| log.tls_fields(&told)).unwrap_or_default();
+        let log_fields = worker.logs.as_ref().map(|logs| logs.tls_fields(&told)).unwrap_or_default();
         let client_auth_mark = listener.tls.as_ref().map_or(0, |tls| tls.client_auth_mark);
         let values = ConnectionValues::gather(&listener.http().connection_facts, facts);
         ClientTls { client_auth_mark, identity: identity.into(), values, log_fields: log_fields.into() }
@@ -54,6 +54,6 @@ impl ClientTls {
         let http = listener.http();
         !http.forwarded.identity.is_empty()
             || !http.connection_facts.is_empty()
-            || worker.log.as_ref().is_some_and(|log| log.tells_certificate())
+            || worker.logs.as_ref().is_some_and(|logs| logs.tells_certificate())
     }
 }

@@ -1,4 +1,4 @@
-//! The access log as a reader of exchanges: what its lines begin and end with.
+//! The access logs as readers of exchanges: what their lines begin and end with.
 
 use std::io::Write;
 
@@ -12,12 +12,13 @@ use crate::http::headers::KnownName;
 use crate::net::clock::Moment;
 use crate::policy::forwarded::Client;
 use crate::policy::request_id;
+use crate::telemetry::log_set::LogSet;
 use crate::telemetry::record::MAX_ATTEMPTS;
 use crate::telemetry::record::Record;
 use crate::telemetry::record::RecordedNames;
 use crate::telemetry::record::RequestFacts;
 use crate::worker::Worker;
-use crate::worker::access_log::PendingLogLine;
+use crate::worker::access_log::PendingLogLines;
 
 /// What the line of a request begins with.
 pub(super) fn facts<'a>(
@@ -48,7 +49,6 @@ pub(super) fn facts<'a>(
         span_id: client.trace.map_or(&b""[..], |trace| trace.span.digits()),
         authorization: authorization(head, worker),
         request_id: client.request_id,
-        tls: origin.client_tls.map_or(&b""[..], |client_tls| &client_tls.log_fields),
     }
 }
 
@@ -79,8 +79,12 @@ pub(super) fn refused_facts<'a>(
         span_id: b"",
         authorization: b"",
         request_id: told_id(head, origin),
-        tls: origin.client_tls.map_or(&b""[..], |client_tls| &client_tls.log_fields),
     }
+}
+
+/// What lines tell of the TLS connection; empty in cleartext.
+pub(super) fn tls<'a>(origin: &Origin<'a>) -> &'a [u8] {
+    origin.client_tls.map_or(b"", |client_tls| &client_tls.log_fields)
 }
 
 /// What a trusted proxy calls a request that is refused, where `X-Request-ID` is on.
@@ -93,29 +97,29 @@ fn told_id<'b>(head: &PartialHead<'b>, origin: &Origin<'_>) -> &'b [u8] {
     if is_taken { value } else { b"" }
 }
 
-/// The Authorization field, where the log tells the user in it.
+/// The Authorization field, where a log tells the user in it.
 fn authorization<'a>(head: &RequestHead<'_, 'a>, worker: &Worker) -> &'a [u8] {
-    if !worker.log.as_ref().is_some_and(|log| log.tells_user()) {
+    if !worker.logs.as_ref().is_some_and(|logs| logs.tells_user()) {
         return b"";
     }
     let mut fields = head.headers.iter();
     fields.find(|field| field.name.eq_ignore_ascii_case(b"authorization")).map_or(b"", |field| field.value)
 }
 
-/// Ends the line of an exchange that is over.
+/// Ends the lines of an exchange that is over, for these logs.
 pub(super) fn end(
-    line: Box<PendingLogLine>,
+    (lines, chosen): (Box<PendingLogLines>, LogSet),
     record: &Record,
     (rule, group): (Option<u32>, Option<u32>),
     origin: &Origin<'_>,
     worker: &Worker,
 ) {
-    let Some(log) = &worker.log else { return };
+    let Some(logs) = &worker.logs else { return };
     let group = group.and_then(|group| origin.listener.group(group as usize));
     let mut scratch = worker.scratch.borrow_mut();
     scratch.clear();
     let mut statuses = ArrayVec::<u8, { MAX_ATTEMPTS * ", 200".len() }>::new();
-    for (index, attempt) in line.attempts.iter().enumerate() {
+    for (index, attempt) in lines.attempts.iter().enumerate() {
         let member = group.and_then(|group| group.member(attempt.backend as usize));
         let separator = if index == 0 { "" } else { ", " };
         scratch.extend_from_slice(separator.as_bytes());
@@ -136,5 +140,5 @@ pub(super) fn end(
         server: origin.server(),
         server_port: origin.port,
     };
-    log.end_line(line, record, names, worker.index);
+    logs.end((lines, chosen), record, names, worker.index);
 }

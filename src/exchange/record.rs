@@ -10,8 +10,10 @@ use crate::exchange::stream::Stream;
 use crate::http::head::PartialHead;
 use crate::net::clock::Moment;
 use crate::policy::forwarded::Client;
+use crate::policy::overrides::Overrides;
 use crate::policy::overrides::Sample;
 use crate::policy::trace::ids::SpanId;
+use crate::telemetry::log_set::LogSet;
 use crate::telemetry::reason::Reason;
 use crate::telemetry::record::Record;
 use crate::telemetry::record::RecordedAttempt;
@@ -19,8 +21,8 @@ use crate::telemetry::route_counters::EndedRequest;
 use crate::telemetry::route_counters::HttpProtocol;
 use crate::upstream::request::PreparedRequest;
 use crate::worker::Worker;
-use crate::worker::access_log::AccessLog;
-use crate::worker::access_log::PendingLogLine;
+use crate::worker::access_log::AccessLogs;
+use crate::worker::access_log::PendingLogLines;
 use crate::worker::access_log::SentFields;
 
 /// What is known of an exchange so far: what it came to, and when. It is the same whether or not there is an access log,
@@ -40,8 +42,8 @@ pub(super) struct Recording {
     attempts: u32,
     moments: Moments,
     protocol: HttpProtocol,
-    /// None without an access log.
-    line: Option<Box<PendingLogLine>>,
+    /// None where no access log is written.
+    lines: Option<Box<PendingLogLines>>,
 }
 
 /// When the parts of an exchange began and ended, by the clock of its worker. Each is taken in a turn of the worker's
@@ -55,18 +57,19 @@ struct Moments {
 }
 
 impl Recording {
-    /// The line tells the identity that the request goes on with, or makes its own if that is empty.
+    /// Lines tell the identity that the request goes on with, or make their own if that is empty.
     pub(super) fn begin(
         request: &Request<'_, '_>,
         client: &Client<'_>,
         origin: &Origin<'_>,
         worker: &Worker,
     ) -> Recording {
-        let line = worker.log.as_ref().map(|log| {
+        let lines = worker.logs.as_ref().and_then(|logs| {
             worker.advance_dates();
-            log.begin_line(&log_line::facts(request, client, origin, worker), &worker.dates.borrow())
+            let facts = log_line::facts(request, client, origin, worker);
+            logs.begin(origin.listener.logs, &facts, log_line::tls(origin), &worker.dates.borrow())
         });
-        Recording { protocol: request.head.version.into(), ..Recording::new(request.received, line) }
+        Recording { protocol: request.head.version.into(), ..Recording::new(request.received, lines) }
     }
 
     /// For what came instead of an acceptable request head.
@@ -76,11 +79,11 @@ impl Recording {
         origin: &Origin<'_>,
         worker: &Worker,
     ) -> Recording {
-        let line = worker.log.as_ref().map(|log| {
+        let lines = worker.logs.as_ref().and_then(|logs| {
             let facts = log_line::refused_facts(head, received, origin, worker);
-            log.begin_line(&facts, &worker.dates.borrow())
+            logs.begin(origin.listener.logs, &facts, log_line::tls(origin), &worker.dates.borrow())
         });
-        Recording::new(received, line)
+        Recording::new(received, lines)
     }
 
     /// For a request of Ringway's own.
@@ -88,7 +91,7 @@ impl Recording {
         Recording::new(worker.clock.now(), None)
     }
 
-    fn new(received: Moment, line: Option<Box<PendingLogLine>>) -> Recording {
+    fn new(received: Moment, lines: Option<Box<PendingLogLines>>) -> Recording {
         Recording {
             group: None,
             rule: None,
@@ -105,7 +108,7 @@ impl Recording {
                 response_began: None,
             },
             protocol: HttpProtocol::Unknown,
-            line,
+            lines,
         }
     }
 
@@ -115,27 +118,27 @@ impl Recording {
         if request.names_span() {
             request.set_span(SpanId::of(worker.nonce_of_span()).digits());
         }
-        if let Some(line) = &mut self.line {
+        if let Some(lines) = &mut self.lines {
             // There is room for more than there can be.
-            let _ = line.attempts.try_push(RecordedAttempt { backend, status: 0 });
+            let _ = lines.attempts.try_push(RecordedAttempt { backend, status: 0 });
         }
     }
 
-    /// Takes the place where the fields of the response are noted, if the line tells any.
+    /// Takes the place where the fields of the response are noted, if a line tells any.
     pub(super) fn take_sent(&mut self) -> Option<Box<SentFields>> {
-        self.line.as_mut()?.sent.take()
+        self.lines.as_mut()?.sent.take()
     }
 
     /// Puts it back.
     pub(super) fn put_sent(&mut self, sent: Option<Box<SentFields>>) {
-        if let Some(line) = &mut self.line {
-            line.sent = sent;
+        if let Some(lines) = &mut self.lines {
+            lines.sent = sent;
         }
     }
 
     /// What the backend answered, also by an interim response.
     pub(super) fn upstream_answered(&mut self, status: u16) {
-        if let Some(attempt) = self.line.as_mut().and_then(|line| line.attempts.last_mut()) {
+        if let Some(attempt) = self.lines.as_mut().and_then(|lines| lines.attempts.last_mut()) {
             attempt.status = status;
         }
     }
@@ -184,16 +187,19 @@ impl Recording {
             request_time: worker.clock.now().since(self.moments.received),
             ..Record::default()
         };
-        if let Some(line) = self.line.take() {
-            log_line::end(line, &record, (self.rule, self.group), origin, worker);
+        if let Some((lines, logs)) = self.lines.take().zip(worker.logs.as_ref()) {
+            match logs.choose_whole(&lines, record.status) {
+                chosen if chosen.is_empty() => logs.keep(lines),
+                chosen => log_line::end((lines, chosen), &record, (self.rule, self.group), origin, worker),
+            }
         }
     }
 
     /// Ends the record: it is counted, and logged.
     pub(super) fn end<S: Stream>(&mut self, stream: &mut S, origin: &Origin<'_>, worker: &Worker) {
         let counters = origin.http.counters(self.rule, self.group);
-        let line = self.line.take();
-        if counters.is_none() && line.is_none() {
+        let lines = self.lines.take();
+        if counters.is_none() && lines.is_none() {
             return;
         }
         if let Some(counters) = counters {
@@ -202,26 +208,32 @@ impl Recording {
         if let Some(counters) = origin.listener.counters.as_ref().filter(|_| self.reason != Reason::None) {
             counters.reason(worker.index, self.reason.as_str());
         }
-        if let Some(line) = line {
-            let record = self.finish(&line, stream, worker);
-            let overrides = origin.http.overrides(self.rule);
-            let logged = overrides.and_then(|overrides| overrides.log);
-            let sample = overrides.and_then(|overrides| overrides.sample).map(Sample::millionths);
-            // Failures of servers are never left out of a sample.
-            let is_kept = |log: &AccessLog| !(1..500).contains(&record.status) || log.samples(sample);
-            let is_sampled = worker.log.as_ref().is_none_or(is_kept);
-            if logged.is_none_or(|logged| logged.has(record.status)) && is_sampled {
-                log_line::end(line, &record, (self.rule, self.group), origin, worker);
-            } else if let Some(log) = &worker.log {
-                log.keep(line);
+        let Some((lines, logs)) = lines.zip(worker.logs.as_ref()) else { return };
+        match self.chosen(&lines, logs, origin.http.overrides(self.rule)) {
+            chosen if chosen.is_empty() => logs.keep(lines),
+            chosen => {
+                let record = self.finish(logs.tells_rtt(&lines), lines.attempts.last(), stream, worker);
+                log_line::end((lines, chosen), &record, (self.rule, self.group), origin, worker);
+            }
+        }
+    }
+
+    /// The logs that get their lines. `overrides` is what the rule of the request says.
+    fn chosen(&self, lines: &PendingLogLines, logs: &AccessLogs, overrides: Option<&Overrides>) -> LogSet {
+        let status = self.final_status();
+        match overrides.and_then(|overrides| overrides.log) {
+            Some(logged) if !logged.has(status) => LogSet::default(),
+            _ => {
+                let sample = overrides.and_then(|overrides| overrides.sample);
+                logs.choose(lines, status, sample.map(Sample::millionths))
             }
         }
     }
 
     /// Nothing is logged of it.
     pub(super) fn leave_out_of_log(&mut self, worker: &Worker) {
-        if let (Some(line), Some(log)) = (self.line.take(), &worker.log) {
-            log.keep(line);
+        if let (Some(lines), Some(logs)) = (self.lines.take(), &worker.logs) {
+            logs.keep(lines);
         }
     }
 
@@ -250,12 +262,17 @@ impl Recording {
         }
     }
 
-    fn finish<S: Stream>(&self, line: &PendingLogLine, stream: &mut S, worker: &Worker) -> Record {
+    /// `tells_rtt`: whether the round-trip time is worth a system call.
+    fn finish<S: Stream>(
+        &self,
+        tells_rtt: bool,
+        last: Option<&RecordedAttempt>,
+        stream: &mut S,
+        worker: &Worker,
+    ) -> Record {
         let Moments { received, request_read, upstream_began, upstream_ended, response_began } = self.moments;
-        // A system call, which only a log that shows it is worth.
-        let tells_rtt = worker.log.as_ref().is_some_and(AccessLog::tells_rtt);
         // Of an answer of Ringway's own, the head tells nothing about a backend.
-        let answered = line.attempts.last().is_some_and(|attempt| attempt.status != 0);
+        let answered = last.is_some_and(|attempt| attempt.status != 0);
         let header_time = || Some(response_began?.since(upstream_began?));
         let head_bytes = stream.head_bytes();
         let (body, reply, watch) = stream.parts();

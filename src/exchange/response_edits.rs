@@ -132,14 +132,14 @@ impl<'a> ResponseTerms<'a> {
 
     /// Fields of the connection are left out: each version of HTTP writes its own.
     fn note_sent(&self, head: &ResponseHead<'_, '_>, facts: &StartFacts<'_>, sent: &mut SentFields) {
-        let Some(log) = &self.worker.log else { return };
+        let Some(logs) = &self.worker.logs else { return };
         let of_head = head.headers.iter().filter(|field| !field.known.is_hop_by_hop());
         let of_head = of_head.map(|field| (field.name, facts.value_of(field)));
         let length = match facts.length {
             BodyLength::Exact(length) if !matches!(head.status, 101 | 204 | 304) => Some(length),
             _ => None,
         };
-        log.note_sent(of_head.chain(facts.added.iter().copied()), length, sent);
+        logs.note_sent(of_head.chain(facts.added.iter().copied()), length, sent);
     }
 
     /// The index of the rule that takes the response of a backend, and what is to become of it.

@@ -11,6 +11,7 @@ mod ring;
 mod supervisor;
 mod worker_thread;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use crate::runtime::drain::Drain;
 use crate::runtime::error::RuntimeError;
 use crate::runtime::event::Ready;
 use crate::runtime::event::RuntimeEvent;
+use crate::runtime::plan::LogPlan;
 use crate::runtime::plan::RuntimePlan;
 use crate::runtime::ring::Entries;
 use crate::runtime::supervisor::Supervisor;
@@ -30,6 +32,8 @@ use crate::telemetry::log_output::LogOutput;
 use crate::telemetry::log_writer::LogWriter;
 use crate::telemetry::operator;
 use crate::telemetry::operator::log_line;
+use crate::worker::access_log::AccessLog;
+use crate::worker::access_log::AccessLogs;
 
 pub use pin::usable_cpus;
 pub use ring::DriverChoice;
@@ -52,7 +56,7 @@ pub fn run(mut plan: RuntimePlan, announce: impl FnOnce(&Serving)) -> Result<(),
     let entries = Entries::of(plan.ring_entries, workers + 1, plan.io_driver);
     let of_workers = Arc::clone(&plan.channels.drivers);
     let quota = Arc::clone(&plan.channels.quota);
-    let (log_writer, log_queues) = start_log(&mut plan, workers)?;
+    let (log_writers, logs) = start_logs(&mut plan, workers)?;
     let drain = Drain::new(plan.channels.workers.clone());
     let (events, inbox) = mpsc::channel();
     let orders = events.clone();
@@ -68,7 +72,7 @@ pub fn run(mut plan: RuntimePlan, announce: impl FnOnce(&Serving)) -> Result<(),
     health_thread::start(health, events.clone()).map_err(without_thread("the health checker"))?;
     let admin = plan.admin.take();
     let passwords = password_thread::start(workers).map_err(without_thread("passwords"))?;
-    let specs = worker_thread::specs(plan, (log_queues, passwords), &drain, entries);
+    let specs = worker_thread::specs(plan, (logs, passwords), &drain, entries);
     for spec in specs.map_err(RuntimeError::System)? {
         worker_thread::start(spec, events.clone()).map_err(without_thread("a worker"))?;
     }
@@ -86,14 +90,14 @@ pub fn run(mut plan: RuntimePlan, announce: impl FnOnce(&Serving)) -> Result<(),
         workers,
         shutdown_delay,
         shutdown_timeout,
-        log_writer: log_writer.as_ref(),
+        log_writers: &log_writers,
         commands,
         readiness,
         quota,
     };
     let outcome = supervisor.run(&inbox);
-    if let Some(lost @ 1..) = log_writer.map(LogWriter::stop) {
-        log_line(&format!("warning: {lost} access-log lines are lost at the end: the log did not take them"));
+    for (name, lost) in LogWriter::stop(log_writers) {
+        log_line(&format!("warning: {lost} lines of the access log {name} are lost at the end: it did not take them"));
     }
     outcome
 }
@@ -107,21 +111,31 @@ fn listening(plan: &RuntimePlan) -> Vec<(String, SocketAddr)> {
         .collect()
 }
 
-type LogEnds = (Option<LogWriter>, Vec<Option<crate::worker::access_log::AccessLog>>);
+/// The writers of access logs, and what each worker has of these logs.
+type LogEnds = (Vec<LogWriter>, Vec<Option<AccessLogs>>);
 
-fn start_log(plan: &mut RuntimePlan, workers: usize) -> Result<LogEnds, RuntimeError> {
-    let Some((sink, format)) = plan.access_log.take() else {
-        return Ok((None, (0..workers).map(|_| None).collect()));
-    };
+fn start_logs(plan: &mut RuntimePlan, workers: usize) -> Result<LogEnds, RuntimeError> {
     let report = |kind, text: String| operator::log_repeatedly(kind, || format!("warning: {text}"));
-    let output = LogOutput::open(sink.clone()).map_err(|error| RuntimeError::AccessLog { sink, error })?;
-    let (writer, queues) = LogWriter::start(output, workers, report)
-        .map_err(|error| RuntimeError::Thread { of: "the access log", error })?;
+    let mut writers = Vec::new();
+    let mut of_workers: Vec<Vec<AccessLog>> = (0..workers).map(|_| Vec::new()).collect();
+    let counters = Arc::clone(&plan.channels.log_counters);
+    for (LogPlan { sink, format, filter }, counters) in plan.access_logs.drain(..).zip(counters.iter()) {
+        let output =
+            LogOutput::open(sink.clone()).map_err(|error| RuntimeError::AccessLog { sink, error })?;
+        let (writer, queues) = LogWriter::start(output, Arc::clone(counters), workers, report)
+            .map_err(|error| RuntimeError::Thread { of: "an access log", error })?;
+        writers.push(writer);
+        for (logs, queue) in of_workers.iter_mut().zip(queues) {
+            let (format, filter) = (format.clone(), filter.clone());
+            logs.push(AccessLog { format, filter, queue: RefCell::new(queue) });
+        }
+    }
     let process = random();
-    let ends = queues
-        .into_iter()
-        .map(|queue| Some(crate::worker::access_log::AccessLog::new(format.clone(), queue, process)));
-    Ok((Some(writer), ends.collect()))
+    let ends = of_workers.into_iter().map(|logs| match logs.is_empty() {
+        true => None,
+        false => Some(AccessLogs::new(logs, process)),
+    });
+    Ok((writers, ends.collect()))
 }
 
 /// A number that another process, or this one after a restart, is unlikely to have.

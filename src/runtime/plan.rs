@@ -9,6 +9,7 @@ use crate::control::process::signals::Noticed;
 use crate::control::reload::Command;
 use crate::runtime::ring::DriverChoice;
 use crate::telemetry::access_log::Format;
+use crate::telemetry::log_filter::LogFilter;
 use crate::telemetry::log_output::Sink;
 
 /// What the runtime needs beside the snapshot.
@@ -21,8 +22,8 @@ pub struct RuntimePlan {
     /// None: no control commands.
     pub admin: Option<Admin>,
     pub workers: usize,
-    /// Where lines go, how they are written, and how many requests of a million have one.
-    pub access_log: Option<(Sink, (Format, u32))>,
+    /// In the order of their counters.
+    pub access_logs: Vec<LogPlan>,
     pub pin: bool,
     pub ring_entries: u32,
     pub io_driver: DriverChoice,
@@ -30,4 +31,12 @@ pub struct RuntimePlan {
     pub shutdown_timeout: Duration,
     /// Where the health checker is to run. None: where nobody else does, if there is such a CPU.
     pub health_cpu: Option<usize>,
+}
+
+/// An access log.
+pub struct LogPlan {
+    /// Where lines go.
+    pub sink: Sink,
+    pub format: Format,
+    pub filter: LogFilter,
 }

@@ -18,7 +18,7 @@ use crate::snapshot::quota::Quota;
 use crate::telemetry::log_writer::LogWriter;
 use crate::telemetry::operator::log_line;
 
-/// How often to look whether the access log takes anything, and how a stop goes.
+/// How often to look whether the access logs take anything, and how a stop goes.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Between two messages about how many connections are left.
@@ -31,7 +31,7 @@ pub(super) struct Supervisor<'w> {
     /// How long new connections are still taken once a stop begins.
     pub(super) shutdown_delay: Duration,
     pub(super) shutdown_timeout: Duration,
-    pub(super) log_writer: Option<&'w LogWriter>,
+    pub(super) log_writers: &'w [LogWriter],
     pub(super) commands: Sender<Command>,
     pub(super) readiness: Arc<Readiness>,
     /// Connections of clients.
@@ -57,7 +57,7 @@ impl Supervisor<'_> {
         while drained < self.workers {
             match self.next(inbox, &mut stop) {
                 Ok(RuntimeEvent::Signal(SignalAction::ReopenLogs)) => {
-                    self.log_writer.iter().for_each(|log| log.reopen())
+                    self.log_writers.iter().for_each(LogWriter::reopen)
                 }
                 Ok(RuntimeEvent::Signal(SignalAction::Reload)) if stop.is_some() => {
                     log_line("error: the reload is refused: the process is stopping");
@@ -110,7 +110,7 @@ impl Supervisor<'_> {
     }
 
     fn look(&self, stop: &mut Option<Stop>) {
-        if let Some(text) = self.log_writer.and_then(LogWriter::look) {
+        for text in self.log_writers.iter().filter_map(LogWriter::look) {
             log_line(&format!("warning: {text}"));
         }
         if let Some(stop) = stop

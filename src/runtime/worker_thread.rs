@@ -41,7 +41,7 @@ use crate::telemetry::operator;
 use crate::telemetry::operator::log_line;
 use crate::worker::ProcessHandles;
 use crate::worker::Worker;
-use crate::worker::access_log::AccessLog;
+use crate::worker::access_log::AccessLogs;
 use crate::worker::password_checks::PasswordJob;
 
 /// Ticks between two sweeps of what lies idle, connections and memory: a second.
@@ -58,7 +58,7 @@ pub(super) struct WorkerSpec {
     index: usize,
     shared: ProcessHandles,
     mailbox: Mailbox<NewSocket>,
-    log: Option<AccessLog>,
+    logs: Option<AccessLogs>,
     cpu: Option<usize>,
     ring_entries: Entries,
     io_driver: DriverChoice,
@@ -67,7 +67,7 @@ pub(super) struct WorkerSpec {
 
 pub(super) fn specs(
     plan: RuntimePlan,
-    (logs, passwords): (Vec<Option<AccessLog>>, Vec<SyncSender<PasswordJob>>),
+    (logs, passwords): (Vec<Option<AccessLogs>>, Vec<SyncSender<PasswordJob>>),
     drain: &Arc<Drain>,
     entries: Entries,
 ) -> io::Result<Vec<WorkerSpec>> {
@@ -83,7 +83,7 @@ pub(super) fn specs(
         ..
     } = plan.channels;
     let cpus = pin::usable_cpus();
-    let spec = |(((index, log), mailbox), password_jobs)| WorkerSpec {
+    let spec = |(((index, logs), mailbox), password_jobs)| WorkerSpec {
         index,
         shared: ProcessHandles {
             publication: Arc::clone(&publication),
@@ -96,7 +96,7 @@ pub(super) fn specs(
             queue_bells: Arc::clone(&queue_bells),
         },
         mailbox,
-        log,
+        logs,
         // With more workers than CPUs, the CPUs are shared evenly.
         cpu: if plan.pin { cpus.get(index % cpus.len().max(1)).copied() } else { None },
         ring_entries: entries,
@@ -137,7 +137,7 @@ fn work(mut spec: WorkerSpec, events: &Sender<RuntimeEvent>) -> Result<(), Runti
     let ready = Ready { driver: chosen.description, warning: chosen.warning };
     let drain = Arc::clone(&spec.drain);
     let result = driver.block_on(async {
-        let worker = Worker::new(spec.index, spec.shared.clone(), spec.log.take())?.share();
+        let worker = Worker::new(spec.index, spec.shared.clone(), spec.logs.take())?.share();
         let mut inbox = SocketInbox { mailbox: spec.mailbox.clone(), drain, accepting: Vec::new(), worker };
         inbox.drain();
         let worker = Rc::clone(&inbox.worker);

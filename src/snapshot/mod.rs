@@ -56,6 +56,7 @@ use crate::snapshot::routes::RouteSeries;
 use crate::snapshot::rules::Rule;
 use crate::snapshot::rules::Rules;
 use crate::telemetry::listener_counters::ListenerCounters;
+use crate::telemetry::log_set::LogSet;
 use crate::telemetry::route_counters::RouteCounters;
 use crate::tls::SwapCell;
 use crate::tls::accept::DownstreamTls;
@@ -118,6 +119,8 @@ pub struct Listener {
     pub refused: Arc<RefusedConnections>,
     /// Kept, too. None: nothing is counted.
     pub counters: Option<Arc<ListenerCounters>>,
+    /// The access logs that it writes to.
+    pub logs: LogSet,
     /// Read a PROXY header before anything else.
     pub proxy_protocol: bool,
     /// Of each client; None: unlimited.

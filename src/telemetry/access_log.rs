@@ -37,39 +37,35 @@ impl Default for Format {
     }
 }
 
-/// A line begun: all that is known of the request.
-#[derive(Default)]
-pub struct Line {
-    pub(super) bytes: Vec<u8>,
-    /// Where in `bytes` goes what is known only at the end. Behind it stands in JSON the identity that the request goes on
-    /// with, if it does. A template keeps its own account of that.
-    gap: usize,
-}
-
 impl Format {
-    /// Begins a line in the memory of `bytes`.
-    pub fn begin(&self, mut bytes: Vec<u8>, request: &RequestFacts<'_>, dates: &Dates) -> Line {
-        bytes.clear();
-        let mut gap = 0;
+    /// Begins a line behind what `out` has: all that is known of the request. Returns its gap: where in the line goes what
+    /// is known only at the end. `tls` is what [`Format::tls_fields`] made; empty in cleartext.
+    pub fn begin(&self, out: &mut Vec<u8>, request: &RequestFacts<'_>, tls: &[u8], dates: &Dates) -> usize {
+        let start = out.len();
         match self {
             Format::Json(fields) => {
-                begin_json(&mut JsonLine { out: &mut bytes, fields: *fields }, request, dates);
-                gap = bytes.len();
-                bytes.extend_from_slice(request.request_id);
+                begin_json(&mut JsonLine { out, fields: *fields }, request, tls, dates);
+                let gap = out.len() - start;
+                // Behind the gap stands the identity that the request goes on with, if it does.
+                out.extend_from_slice(request.request_id);
+                gap
             }
             Format::Combined => {
-                begin_combined(&mut bytes, request, dates);
-                gap = bytes.len();
-                end_combined(&mut bytes, request);
+                begin_combined(out, request, dates);
+                let gap = out.len() - start;
+                end_combined(out, request);
+                gap
             }
-            Format::Template(template) => template.begin(&mut bytes, request, dates),
+            Format::Template(template) => {
+                template.begin(out, request, tls, dates);
+                0
+            }
         }
-        Line { bytes, gap }
     }
 
-    /// Appends the whole line, with its line feed, to `out`.
-    pub fn end(&self, line: &Line, ending: &Ending<'_>, out: &mut Vec<u8>) {
-        let (before, after) = line.bytes.split_at(line.gap);
+    /// Appends the whole line, with its line feed, to `out`. `begun` is what [`Format::begin`] wrote, with its gap.
+    pub fn end(&self, (begun, gap): (&[u8], usize), ending: &Ending<'_>, out: &mut Vec<u8>) {
+        let (before, after) = begun.split_at_checked(gap).unwrap_or_default();
         match self {
             Format::Json(fields) => {
                 out.extend_from_slice(before);
@@ -82,20 +78,18 @@ impl Format {
                 let _ = write!(out, "{status} {body_bytes_sent} ");
                 out.extend_from_slice(after);
             }
-            Format::Template(template) => template.end(&line.bytes, ending, out),
+            Format::Template(template) => template.end(begun, ending, out),
         }
         out.push(b'\n');
     }
 
-    /// What lines tell of their TLS connection, made once for all of them. The combined format has nothing of it.
-    pub fn tls_fields(&self, facts: &TlsFacts<'_>) -> Vec<u8> {
-        let mut out = Vec::new();
+    /// Writes what lines tell of their TLS connection, once for all of them. The combined format has nothing of it.
+    pub fn tls_fields(&self, facts: &TlsFacts<'_>, out: &mut Vec<u8>) {
         match self {
-            Format::Json(fields) => tls_fields(&mut JsonLine { out: &mut out, fields: *fields }, facts),
+            Format::Json(fields) => tls_fields(&mut JsonLine { out, fields: *fields }, facts),
             Format::Combined => {}
-            Format::Template(template) => template.tls_fields(facts, &mut out),
+            Format::Template(template) => template.tls_fields(facts, out),
         }
-        out
     }
 
     /// Whether lines tell fields of responses.
@@ -144,18 +138,6 @@ impl Format {
     }
 }
 
-impl Line {
-    /// Bytes of memory that the line holds.
-    pub fn capacity(&self) -> usize {
-        self.bytes.capacity()
-    }
-
-    /// The memory of an ended line, for the next one.
-    pub fn into_bytes(self) -> Vec<u8> {
-        self.bytes
-    }
-}
-
 /// A line of JSON that is being written. What is no field of it is passed over.
 struct JsonLine<'o> {
     out: &'o mut Vec<u8>,
@@ -201,7 +183,7 @@ impl JsonLine<'_> {
     }
 }
 
-fn begin_json(line: &mut JsonLine<'_>, request: &RequestFacts<'_>, dates: &Dates) {
+fn begin_json(line: &mut JsonLine<'_>, request: &RequestFacts<'_>, tls: &[u8], dates: &Dates) {
     let _ = write!(line.out, r#"{{"{}":""#, LogField::Time.name());
     dates.write_rfc3339(request.time, line.out);
     let _ = write!(line.out, r#".{:03}Z""#, request.time.subsec_millis());
@@ -221,7 +203,7 @@ fn begin_json(line: &mut JsonLine<'_>, request: &RequestFacts<'_>, dates: &Dates
         line.text(LogField::TraceId, request.trace_id);
         line.text(LogField::SpanId, request.span_id);
     }
-    line.out.extend_from_slice(request.tls);
+    line.out.extend_from_slice(tls);
 }
 
 fn tls_fields(line: &mut JsonLine<'_>, facts: &TlsFacts<'_>) {
@@ -369,7 +351,6 @@ mod tests {
             span_id: b"",
             authorization: b"Basic QWxhIGRpbjpvcGVuIHNlc2FtZQ==",
             request_id: b"",
-            tls: b"",
         }
     }
 
@@ -391,13 +372,15 @@ mod tests {
     }
 
     fn line_of(format: Format, facts: &RequestFacts<'_>) -> String {
-        line_with(format, facts, &record())
+        line_with(format, (facts, b""), &record())
     }
 
-    fn line_with(format: Format, facts: &RequestFacts<'_>, record: &Record) -> String {
+    fn line_with(format: Format, (facts, tls): (&RequestFacts<'_>, &[u8]), record: &Record) -> String {
         let mut dates = Dates::default();
         dates.advance(facts.time);
-        let begun = format.begin(b"memory of another line".to_vec(), facts, &dates);
+        let mut begun = b"another line".to_vec();
+        let start = begun.len();
+        let gap = format.begin(&mut begun, facts, tls, &dates);
         let names = RecordedNames {
             listener: "web",
             rule: "api",
@@ -408,7 +391,7 @@ mod tests {
         };
         let mut out = Vec::new();
         let id = RequestId { process: 0xabc, worker: 1, sequence: 255 };
-        format.end(&begun, &Ending { id, record, names, sent: b"" }, &mut out);
+        format.end((&begun[start..], gap), &Ending { id, record, names, sent: b"" }, &mut out);
         String::from_utf8(out).unwrap()
     }
 
@@ -446,9 +429,12 @@ mod tests {
             client_serial: "0A",
             client_fingerprint: "00ff",
         };
-        let tls = format.tls_fields(&told);
+        let mut tls = Vec::new();
+        format.tls_fields(&told, &mut tls);
         let record = Record { grpc_status: Some(Some(14)), tcpinfo_rtt: Some(42), ..record() };
-        line_with(format, &RequestFacts { scheme: "https", tls: &tls, ..facts() }, &record)
+        let trace_id = b"4bf92f3577b34da6a3ce929d0e0e4736";
+        let facts = RequestFacts { scheme: "https", trace_id, span_id: b"00f067aa0ba902b7", ..facts() };
+        line_with(format, (&facts, &tls), &record)
     }
 
     #[test]
@@ -460,6 +446,7 @@ mod tests {
                 r#""server_protocol":"HTTP/1.1","request_method":"GET","host":"example.com","#,
                 r#""http_host":"example.com:8080","request_uri":"/a\"b\\c?d","http_referer":"-","#,
                 r#""http_user_agent":"caf\\xE9\u001b[31m","http_x_forwarded_for":"192.0.2.7","http_x_real_ip":"-","#,
+                r#""trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","span_id":"00f067aa0ba902b7","#,
                 r#""ssl_protocol":"TLSv1.3","ssl_cipher":"TLS_AES_128_GCM_SHA256","sni":"example.com","alpn":"-","#,
                 r#""client_verify":"NONE","tls_resumed":true,"tls_ja3":"0123","tls_ja4":"t13d","#,
                 r#""clientcert_subjectdn":"CN=a","clientcert_issuerdn":"CN=b","#,
@@ -520,8 +507,11 @@ mod tests {
         for present in [0, 784_111_776_999, 784_111_778_000, 784_111_790_000] {
             let mut dates = Dates::default();
             dates.advance(Duration::from_millis(present));
-            let begun =
-                |format: Format| String::from_utf8(format.begin(Vec::new(), &facts, &dates).bytes).unwrap();
+            let begun = |format: Format| {
+                let mut begun = Vec::new();
+                format.begin(&mut begun, &facts, b"", &dates);
+                String::from_utf8(begun).unwrap()
+            };
             assert!(
                 begun(Format::default()).starts_with(r#"{"time":"1994-11-06T08:49:37.042Z","#),
                 "{present}"

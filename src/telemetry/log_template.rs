@@ -10,6 +10,8 @@ use std::ops::Range;
 use crate::telemetry::date::Dates;
 use crate::telemetry::log_text::escaped;
 use crate::telemetry::log_text::escaped_or_dash;
+use crate::telemetry::log_text::take_run;
+use crate::telemetry::log_text::write_run;
 use crate::telemetry::log_values::cookie;
 use crate::telemetry::log_values::tls_value;
 use crate::telemetry::log_values::write_end;
@@ -212,9 +214,14 @@ impl LogTemplate {
     }
 
     /// Writes the runs that are known when a request comes.
-    pub(super) fn begin(&self, out: &mut Vec<u8>, request: &RequestFacts<'_>, dates: &Dates) {
+    pub(super) fn begin(
+        &self,
+        out: &mut Vec<u8>,
+        request: &RequestFacts<'_>,
+        mut tls: &[u8],
+        dates: &Dates,
+    ) {
         write_run(out, |out| out.extend_from_slice(request.request_id));
-        let mut tls = request.tls;
         for run in &self.runs {
             let LineRun::Request(parts) = run else { continue };
             write_run(out, |out| {
@@ -327,28 +334,6 @@ fn finish(run: &mut Vec<LinePart>, runs: &mut Vec<LineRun>) {
     }
 }
 
-const LENGTH_BYTES: usize = size_of::<u32>();
-
-/// Writes a run with its length in front.
-fn write_run(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
-    let start = out.len();
-    out.extend_from_slice(&[0; LENGTH_BYTES]);
-    write(out);
-    // A line is far shorter than 4 GiB.
-    let length = (out.len() - start - LENGTH_BYTES) as u32;
-    if let Some(place) = out.get_mut(start..start + LENGTH_BYTES) {
-        place.copy_from_slice(&length.to_ne_bytes());
-    }
-}
-
-/// Reads the next run; empty if there is none.
-fn take_run<'r>(bytes: &mut &'r [u8]) -> &'r [u8] {
-    let Some((length, rest)) = bytes.split_first_chunk::<LENGTH_BYTES>() else { return b"" };
-    let (run, rest) = rest.split_at_checked(u32::from_ne_bytes(*length) as usize).unwrap_or_default();
-    *bytes = rest;
-    run
-}
-
 /// Writes a variable that is known when a request comes. `tls` has the values of the connection that are left.
 fn write_begun(
     variable: &LogVariable,
@@ -414,15 +399,14 @@ mod tests {
             span_id: b"",
             authorization: b"Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==",
             request_id: b"",
-            tls: b"",
         }
     }
 
-    fn line(template: &LogTemplate, facts: &RequestFacts<'_>) -> String {
+    fn line(template: &LogTemplate, (facts, tls): (&RequestFacts<'_>, &[u8])) -> String {
         let mut dates = Dates::default();
         dates.advance(facts.time);
         let mut begun = Vec::new();
-        template.begin(&mut begun, facts, &dates);
+        template.begin(&mut begun, facts, tls, &dates);
         let record = Record {
             status: 502,
             reason: Reason::ConnectRefused,
@@ -454,7 +438,7 @@ mod tests {
     }
 
     fn rendered(text: &str, facts: &RequestFacts<'_>) -> String {
-        line(&LogTemplate::parse(text).unwrap(), facts)
+        line(&LogTemplate::parse(text).unwrap(), (facts, b""))
     }
 
     #[test]
@@ -528,7 +512,7 @@ mod tests {
         let of = |template: &LogTemplate| {
             let mut fields = Vec::new();
             template.tls_fields(&tls, &mut fields);
-            line(template, &RequestFacts { tls: &fields, ..facts("192.0.2.7", None) })
+            line(template, (&facts("192.0.2.7", None), &fields))
         };
         let names: Vec<_> = LogVariable::names().collect();
         let all =

@@ -1,4 +1,5 @@
-//! Texts of strangers in lines of text: what could end a line or a quoted value is escaped.
+//! Texts of strangers in lines of text: what could end a line or a quoted value is escaped. And runs: texts one behind the
+//! other, each with its length in front.
 
 use std::io::Write;
 
@@ -54,6 +55,28 @@ fn decode_user(credentials: &[u8], user: &mut ArrayVec<u8, MAX_USER_BYTES>) -> b
         }
     }
     false
+}
+
+const LENGTH_BYTES: usize = size_of::<u32>();
+
+/// Writes a run with its length in front.
+pub fn write_run(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    out.extend_from_slice(&[0; LENGTH_BYTES]);
+    write(out);
+    // A line is far shorter than 4 GiB.
+    let length = (out.len() - start - LENGTH_BYTES) as u32;
+    if let Some(place) = out.get_mut(start..start + LENGTH_BYTES) {
+        place.copy_from_slice(&length.to_ne_bytes());
+    }
+}
+
+/// Reads the next run; empty if there is none.
+pub fn take_run<'r>(bytes: &mut &'r [u8]) -> &'r [u8] {
+    let Some((length, rest)) = bytes.split_first_chunk::<LENGTH_BYTES>() else { return b"" };
+    let (run, rest) = rest.split_at_checked(u32::from_ne_bytes(*length) as usize).unwrap_or_default();
+    *bytes = rest;
+    run
 }
 
 /// A longer name of a user is not told.

@@ -1,4 +1,4 @@
-//! The thread that writes access-log lines, behind one bounded queue per worker.
+//! The thread that writes the lines of one access log, behind one bounded queue per worker.
 //!
 //! A worker collects lines in a chunk and hands it over when it is full or at the next tick. Empty
 //! chunks come back by a second queue, so a steady load allocates nothing. When a worker has no
@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use crossbeam::queue::ArrayQueue;
 
+use crate::telemetry::log_counters::LogCounters;
 use crate::telemetry::log_output::LogOutput;
 use crate::telemetry::operator::MessageKind;
 
@@ -48,8 +49,10 @@ struct WriterState {
     queues: Vec<Arc<ChunkQueue>>,
     reopen: AtomicBool,
     stop: AtomicBool,
-    /// Lines lost because writing failed, besides those that the queues dropped.
-    failed_lines: AtomicU64,
+    counters: Arc<LogCounters>,
+    /// Of the lines that are lost, those that the operator was told of: that found no room, and that could not be written.
+    told_dropped: AtomicU64,
+    told_failed: AtomicU64,
     /// Whether the last write failed.
     is_failing: AtomicBool,
     /// Odd while a chunk is being written, and another number for each.
@@ -61,7 +64,6 @@ struct WriterState {
 struct ChunkQueue {
     full: ArrayQueue<Vec<u8>>,
     empty: ArrayQueue<Vec<u8>>,
-    dropped_lines: AtomicU64,
 }
 
 /// A worker's end: collects lines and never waits.
@@ -70,7 +72,10 @@ pub struct LogQueue {
     /// The chunk being filled; none while the writer has all of them.
     chunk: Option<Vec<u8>>,
     writer: Thread,
+    counters: Arc<LogCounters>,
+    worker: usize,
 }
+
 
 impl LogWriter {
     /// Starts the thread. Returns one queue per worker.
@@ -78,17 +83,19 @@ impl LogWriter {
     /// `report` gets sentences for the operator: dropped lines, failed writes.
     pub fn start(
         mut output: LogOutput,
+        counters: Arc<LogCounters>,
         workers: usize,
         report: impl Fn(MessageKind, String) + Send + 'static,
     ) -> io::Result<(LogWriter, Vec<LogQueue>)> {
         let queues: Vec<_> = (0..workers).map(|_| Arc::new(ChunkQueue::new())).collect();
-        let shared = Arc::new(WriterState::new(queues.clone()));
+        let shared = Arc::new(WriterState::new(queues.clone(), Arc::clone(&counters)));
         let of_thread = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("ringway-log".to_owned())
             .spawn(move || of_thread.run(&mut output, &report))?;
         let writer = thread.thread().clone();
-        let ends = queues.into_iter().map(|queue| LogQueue::new(queue, writer.clone())).collect();
+        let end = |(worker, queue)| LogQueue::new(queue, writer.clone(), (Arc::clone(&counters), worker));
+        let ends = queues.into_iter().enumerate().map(end).collect();
         Ok((LogWriter { shared, thread, stalled: Cell::new((0, 0)) }, ends))
     }
 
@@ -108,28 +115,30 @@ impl LogWriter {
         if looks % LOOKS_PER_MESSAGE != 1 {
             return None;
         }
-        let dropped = self.shared.dropped_lines();
+        let LogCounters { name, .. } = &*self.shared.counters;
+        let lost = self.shared.counters.lost();
         Some(format!(
-            "the access log takes nothing at present, for {looks} s and longer; {dropped} lines are lost so far: \
+            "the access log {name} takes nothing at present, for {looks} s and longer; {lost} lines are lost so far: \
              see who reads it, or its disk"
         ))
     }
 
-    /// Writes what the workers handed over and ends the thread. A log that takes nothing any more,
-    /// such as a pipe without a reader, is given up after a moment: it must not keep the process. Returns
-    /// how many lines that cost.
-    pub fn stop(self) -> u64 {
-        self.shared.stop.store(true, Ordering::Release);
-        self.wake();
+    /// Lets the threads write what the workers handed over, and end. A log that takes nothing any more, such as a pipe
+    /// without a reader, is given up after a moment: it must not keep the process. Returns the name of each such log, and
+    /// how many lines that costs.
+    pub fn stop(writers: Vec<LogWriter>) -> Vec<(String, u64)> {
+        for writer in &writers {
+            writer.shared.stop.store(true, Ordering::Release);
+            writer.wake();
+        }
         let mut waited = Duration::ZERO;
-        while !self.thread.is_finished() {
-            if waited >= LAST_LINES_TIMEOUT {
-                return self.shared.give_up();
-            }
+        while writers.iter().any(|writer| !writer.thread.is_finished()) && waited < LAST_LINES_TIMEOUT {
             std::thread::sleep(LAST_LINES_LOOK_INTERVAL);
             waited += LAST_LINES_LOOK_INTERVAL;
         }
-        0
+        let stuck = writers.into_iter().filter(|writer| !writer.thread.is_finished());
+        let given_up = stuck.map(|writer| (writer.shared.counters.name.clone(), writer.shared.give_up()));
+        given_up.filter(|(_, lost)| *lost > 0).collect()
     }
 
     fn wake(&self) {
@@ -138,12 +147,14 @@ impl LogWriter {
 }
 
 impl WriterState {
-    fn new(queues: Vec<Arc<ChunkQueue>>) -> WriterState {
+    fn new(queues: Vec<Arc<ChunkQueue>>, counters: Arc<LogCounters>) -> WriterState {
         WriterState {
             queues,
             reopen: AtomicBool::new(false),
             stop: AtomicBool::new(false),
-            failed_lines: AtomicU64::new(0),
+            counters,
+            told_dropped: AtomicU64::new(0),
+            told_failed: AtomicU64::new(0),
             is_failing: AtomicBool::new(false),
             write_number: AtomicU64::new(0),
             lines_under_way: AtomicU64::new(0),
@@ -157,9 +168,10 @@ impl WriterState {
             if self.reopen.swap(false, Ordering::AcqRel)
                 && let Err(error) = output.reopen()
             {
+                let name = &self.counters.name;
                 report(
                     MessageKind::AccessLog,
-                    format!("cannot reopen the access log, still writing to the old file: {error}"),
+                    format!("cannot reopen the access log {name}, still writing to the old file: {error}"),
                 );
             }
             self.drain(output, report);
@@ -192,12 +204,18 @@ impl WriterState {
         self.lines_under_way.store(lines(chunk), Ordering::Relaxed);
         self.write_number.fetch_add(1, Ordering::Relaxed);
         let outcome = output.write(chunk);
-        self.is_failing.store(outcome.is_err(), Ordering::Relaxed);
-        if let Err((lost, error)) = outcome {
-            self.failed_lines.fetch_add(lost, Ordering::Relaxed);
+        let lost = outcome.as_ref().map_or_else(|(lost, _)| *lost, |()| 0);
+        let was_failing = self.is_failing.swap(lost > 0, Ordering::Relaxed);
+        self.counters.count_written(lines(chunk).saturating_sub(lost));
+        self.counters.count_failed(lost);
+        // Told once, until it takes lines again.
+        if let Err((_, error)) = outcome
+            && !was_failing
+        {
+            let name = &self.counters.name;
             report(
                 MessageKind::AccessLog,
-                format!("cannot write the access log, its lines are lost: {error}"),
+                format!("cannot write the access log {name}, its lines are lost: {error}"),
             );
         }
         self.write_number.fetch_add(1, Ordering::Relaxed);
@@ -205,37 +223,34 @@ impl WriterState {
     }
 
     /// Lines that could not be written are told of when the log takes some again.
-    fn report_losses(&self, report: &impl Fn(MessageKind, String), stopping: bool) {
-        let dropped: u64 =
-            self.queues.iter().map(|queue| queue.dropped_lines.swap(0, Ordering::Relaxed)).sum();
-        if dropped > 0 {
+    fn report_losses(&self, report: &impl Fn(MessageKind, String), is_stopping: bool) {
+        let LogCounters { name, .. } = &*self.counters;
+        let dropped = self.counters.dropped();
+        let untold = dropped - self.told_dropped.swap(dropped, Ordering::Relaxed);
+        if untold > 0 {
             report(
                 MessageKind::LostLines,
-                format!("dropped {dropped} access-log lines: the log is slower than the traffic"),
+                format!("dropped {untold} lines of the access log {name}: it is slower than the traffic"),
             );
         }
-        if self.is_failing.load(Ordering::Relaxed) && !stopping {
+        if self.is_failing.load(Ordering::Relaxed) && !is_stopping {
             return;
         }
-        let failed = self.failed_lines.swap(0, Ordering::Relaxed);
-        if failed > 0 {
+        let failed = self.counters.failed();
+        let untold = failed - self.told_failed.swap(failed, Ordering::Relaxed);
+        if untold > 0 {
             report(
                 MessageKind::LostLines,
-                format!("lost {failed} access-log lines that could not be written"),
+                format!("lost {untold} lines of the access log {name} that could not be written"),
             );
         }
     }
 
-    /// Lines that found no room since this was told last.
-    fn dropped_lines(&self) -> u64 {
-        self.queues.iter().map(|queue| queue.dropped_lines.load(Ordering::Relaxed)).sum()
-    }
-
-    /// Takes everything back that is not written; returns how many lines that are, with all that were lost.
+    /// Takes everything back that is not written; returns how many lines that are, with all losses that were not told.
     fn give_up(&self) -> u64 {
-        let mut count = self.dropped_lines()
-            + self.failed_lines.load(Ordering::Relaxed)
-            + self.lines_under_way.load(Ordering::Relaxed);
+        let told = self.told_dropped.load(Ordering::Relaxed) + self.told_failed.load(Ordering::Relaxed);
+        let untold = self.counters.lost().saturating_sub(told);
+        let mut count = untold + self.lines_under_way.load(Ordering::Relaxed);
         for queue in &self.queues {
             while let Some(chunk) = queue.full.pop() {
                 count += lines(&chunk);
@@ -254,7 +269,6 @@ impl ChunkQueue {
         let queue = ChunkQueue {
             full: ArrayQueue::new(CHUNKS),
             empty: ArrayQueue::new(CHUNKS),
-            dropped_lines: AtomicU64::new(0),
         };
         for _ in 0..CHUNKS {
             // Memory comes with the first line.
@@ -265,8 +279,12 @@ impl ChunkQueue {
 }
 
 impl LogQueue {
-    fn new(queue: Arc<ChunkQueue>, writer: Thread) -> LogQueue {
-        LogQueue { queue, chunk: None, writer }
+    fn new(
+        queue: Arc<ChunkQueue>,
+        writer: Thread,
+        (counters, worker): (Arc<LogCounters>, usize),
+    ) -> LogQueue {
+        LogQueue { queue, chunk: None, writer, counters, worker }
     }
 
     /// Appends one line by `write`, or counts it as dropped when no chunk is free.
@@ -275,7 +293,7 @@ impl LogQueue {
             self.chunk = self.queue.empty.pop();
         }
         let Some(chunk) = &mut self.chunk else {
-            self.queue.dropped_lines.fetch_add(1, Ordering::Relaxed);
+            self.counters.count_dropped(self.worker);
             return;
         };
         if chunk.capacity() == 0 {
@@ -309,6 +327,10 @@ mod tests {
     use super::*;
     use crate::telemetry::log_output::Sink;
 
+    fn counters() -> Arc<LogCounters> {
+        Arc::new(LogCounters::new("log".to_owned(), 1))
+    }
+
     fn to(path: &std::path::Path) -> LogOutput {
         LogOutput::open(Sink::File(path.to_owned())).unwrap()
     }
@@ -317,7 +339,7 @@ mod tests {
     fn lines_arrive_in_order_and_a_rotated_file_is_left_behind() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("access.log");
-        let (writer, mut queues) = LogWriter::start(to(&path), 1, |_, _| ()).unwrap();
+        let (writer, mut queues) = LogWriter::start(to(&path), counters(), 1, |_, _| ()).unwrap();
         let queue = &mut queues[0];
         queue.append(|out| out.extend_from_slice(b"one\n"));
         queue.append(|out| out.extend_from_slice(b"two\n"));
@@ -330,7 +352,9 @@ mod tests {
         wait_for(&path, "");
         queue.append(|out| out.extend_from_slice(b"three\n"));
         queue.hand_over();
-        writer.stop();
+        let counters = Arc::clone(&writer.shared.counters);
+        assert_eq!(LogWriter::stop(vec![writer]), []);
+        assert_eq!((counters.written(), counters.lost()), (3, 0));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "three\n");
         assert_eq!(std::fs::read_to_string(&moved).unwrap(), "one\ntwo\n");
     }
@@ -338,17 +362,19 @@ mod tests {
     #[test]
     fn a_stuck_log_costs_lines_and_says_how_many() {
         let queue = Arc::new(ChunkQueue::new());
-        let mut end = LogQueue::new(Arc::clone(&queue), std::thread::current());
+        let counters = counters();
+        let mut end = LogQueue::new(Arc::clone(&queue), std::thread::current(), (Arc::clone(&counters), 0));
         let line = vec![b'x'; CHUNK_BYTES];
         for _ in 0..CHUNKS + 5 {
             end.append(|out| out.extend_from_slice(&line));
         }
         let (reports, lines) = mpsc::channel();
-        let shared = WriterState::new(vec![queue]);
+        let shared = WriterState::new(vec![queue], Arc::clone(&counters));
         shared.stop.store(true, Ordering::Release);
         let mut output = to("/dev/null".as_ref());
         shared.run(&mut output, &move |_, text| reports.send(text).unwrap());
-        assert!(lines.recv().unwrap().starts_with("dropped 5 access-log lines"));
+        assert!(lines.recv().unwrap().starts_with("dropped 5 lines of the access log log: "));
+        assert_eq!((counters.written(), counters.dropped(), counters.failed()), (0, 5, 0));
         end.append(|out| out.extend_from_slice(b"free again\n"));
         assert!(end.chunk.is_some());
     }
@@ -359,7 +385,7 @@ mod tests {
         let path = folder.path().join("pipe");
         assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
         let mut reader = File::options().read(true).write(true).open(&path).unwrap();
-        let (writer, mut queues) = LogWriter::start(to(&path), 1, |_, _| ()).unwrap();
+        let (writer, mut queues) = LogWriter::start(to(&path), counters(), 1, |_, _| ()).unwrap();
         let line = [&[b'x'; 9_999][..], b"\n"].concat();
         (0..7).for_each(|_| queues[0].append(|out| out.extend_from_slice(&line)));
         assert_eq!(writer.look(), None);
@@ -367,14 +393,14 @@ mod tests {
             std::thread::sleep(Duration::from_millis(5));
             writer.look()
         });
-        assert!(told.unwrap().starts_with("the access log takes nothing"));
+        assert!(told.unwrap().starts_with("the access log log takes nothing"));
         assert_eq!((0..9).find_map(|_| writer.look()), None);
         assert!(writer.look().unwrap().contains("for 11 s"));
 
         reader.read_exact(&mut vec![0; 70_000]).unwrap();
         (0..8).for_each(|_| queues[0].append(|out| out.extend_from_slice(&line)));
         queues[0].hand_over();
-        assert_eq!(writer.stop(), 8);
+        assert_eq!(LogWriter::stop(vec![writer]), [("log".to_owned(), 8)]);
     }
 
     fn wait_for(path: &std::path::Path, text: &str) {

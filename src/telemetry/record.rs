@@ -37,8 +37,6 @@ pub struct RequestFacts<'a> {
     pub authorization: &'a [u8],
     /// The identity that the request goes on with; if it is empty, the line makes its own.
     pub request_id: &'a [u8],
-    /// What [`TlsFacts`] make; empty in cleartext.
-    pub tls: &'a [u8],
 }
 
 /// What is known of a connection secured by TLS. Empty texts show as `-`.

@@ -40,7 +40,7 @@ use crate::upstream::h2::pool::Connections;
 use crate::upstream::pool::Pool;
 use crate::upstream::request_queues::RequestQueues;
 use crate::upstream::want::Resources;
-use crate::worker::access_log::AccessLog;
+use crate::worker::access_log::AccessLogs;
 use crate::worker::mirrors::Mirrors;
 use crate::worker::password_checks::PasswordChecks;
 use crate::worker::password_checks::PasswordJob;
@@ -87,7 +87,8 @@ pub struct Worker {
     pub mirrors: Mirrors,
     /// For tasks that outlive what began them.
     itself: OnceCell<Weak<Worker>>,
-    pub log: Option<AccessLog>,
+    /// None without an access log.
+    pub logs: Option<AccessLogs>,
     counters: Arc<WorkerCounters>,
     /// Connections of clients that this worker has.
     connections: Cell<usize>,
@@ -122,7 +123,7 @@ pub struct ProcessHandles {
 
 impl Worker {
     /// To be called on the worker's thread.
-    pub fn new(index: usize, shared: ProcessHandles, log: Option<AccessLog>) -> io::Result<Worker> {
+    pub fn new(index: usize, shared: ProcessHandles, logs: Option<AccessLogs>) -> io::Result<Worker> {
         let (generation, snapshot) = shared.publication.load();
         let clock = Clock::start();
         let seed = clock.wall(clock.now()).as_nanos() as u64 ^ (index as u64) << 32;
@@ -148,7 +149,7 @@ impl Worker {
             mirrors: Mirrors::default(),
             itself: OnceCell::new(),
             password_checks: PasswordChecks::new(shared.password_jobs)?,
-            log,
+            logs,
             counters: shared.worker_counters,
             connections: Cell::new(0),
             listeners: Cell::new(0),
@@ -181,8 +182,8 @@ impl Worker {
         self.balancer.tick();
         self.clock.follow_wall();
         self.advance_dates();
-        if let Some(log) = &self.log {
-            log.queue.borrow_mut().hand_over();
+        if let Some(logs) = &self.logs {
+            logs.hand_over();
         }
     }
 

@@ -79,6 +79,7 @@ mod retry_on;
 mod rule_overrides;
 mod rules;
 mod session_resumption;
+mod several_logs;
 mod slow_readers;
 mod sni;
 mod start;

@@ -1,5 +1,6 @@
-//! `[access_log]`: where the line about each exchange goes.
+//! `[access_log]`, or several `[[access_log]]`: where the line about each exchange goes.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -7,40 +8,186 @@ use serde_json::Value as Json;
 
 use crate::config::AccessLog;
 use crate::config::AccessLogFormat;
+use crate::config::Listener;
 use crate::config::LogDestination;
-use crate::config::check::address::resolve;
+use crate::config::check::address;
 use crate::config::check::kind::Kind;
+use crate::config::check::kind::Name;
 use crate::config::check::kind::SampleFraction;
 use crate::config::check::kind::list;
 use crate::config::check::kind::refuse_kind;
+use crate::config::check::names::Names;
 use crate::config::check::nearest::nearest;
+use crate::config::check::rule::OneOrMore;
 use crate::config::check::section::Output;
 use crate::config::check::section::Section;
+use crate::config::check::section::elements_of;
+use crate::config::check::statuses::Statuses;
 use crate::config::check::vocabulary;
 use crate::config::effective::Form;
 use crate::config::log_fields;
 use crate::config::raw;
+use crate::config::report::Location;
 use crate::config::report::Report;
 use crate::policy::overrides::Sample;
+use crate::telemetry::log_set::MAX_ACCESS_LOGS;
 use crate::telemetry::log_template;
 use crate::telemetry::log_template::LogTemplate;
 use crate::telemetry::log_template::TemplateProblem;
 use crate::telemetry::log_variables::LogVariable;
 
-pub(super) fn access_log(table: Option<&raw::Table>, output: &mut Output) -> Option<AccessLog> {
-    let Some(table) = table else {
-        output.effective.open_table("access_log", Form::Absent("no access log is written"));
-        return None;
-    };
-    let mut section = Section::single("access_log", Some(table), output);
+/// A log whose listeners are not looked up yet.
+pub(super) struct ParsedAccessLog {
+    log: AccessLog,
+    listeners: Option<Vec<(String, Location)>>,
+}
+
+/// All logs, be they written as one `[access_log]` or as several `[[access_log]]`.
+pub(super) fn access_logs(roots: &[raw::Table], output: &mut Output) -> Vec<ParsedAccessLog> {
+    let entries: Vec<_> = roots.iter().filter_map(|root| root.find(TABLE)).collect();
+    let is_single = |entry: &&raw::Entry| matches!(entry.value.kind, raw::Kind::Table(_));
+    let is_double = entries.len() > 1 && entries.iter().any(is_single);
+    if is_double {
+        for other in entries.iter().skip(1) {
+            let first = output.report.place(entries[0].key_location);
+            let message = format!("[access_log] is defined twice, first at {first}");
+            let help = "keep one of the two, or write [[access_log]] for each of several logs";
+            output.report.error(other.key_location, message, help);
+        }
+    }
+    let logs: Vec<_> = entries.into_iter().flat_map(|entry| of_entry(entry, output)).collect();
+    if logs.is_empty() {
+        output.effective.open_table(TABLE, Form::Absent("no access log is written"));
+    }
+    if let Some(surplus) = logs.get(MAX_ACCESS_LOGS) {
+        let message = format!("there are {} access logs", logs.len());
+        output.report.error(surplus.log.location, message, format!("allowed are up to {MAX_ACCESS_LOGS}"));
+    }
+    if !is_double {
+        check_destinations(&logs, &mut output.report);
+    }
+    logs
+}
+
+const TABLE: &str = "access_log";
+
+fn of_entry(entry: &raw::Entry, output: &mut Output) -> Vec<ParsedAccessLog> {
+    match &entry.value.kind {
+        raw::Kind::Table(table) => {
+            vec![access_log(table, Section::single(TABLE, Some(table), output))]
+        }
+        raw::Kind::Array(_) => {
+            let tables = elements_of(entry, "[[access_log]]", &mut output.report);
+            let of_table = |table| access_log(table, Section::element(TABLE, table, output));
+            tables.into_iter().map(of_table).collect()
+        }
+        _ => {
+            let message = format!("`{TABLE}` must be a table, not {}", entry.value.kind_name());
+            let help = "write [access_log] above its keys, or [[access_log]] for each of several logs";
+            output.report.error(entry.value.location, message, help);
+            Vec::new()
+        }
+    }
+}
+
+fn access_log(table: &raw::Table, mut section: Section<'_, '_>) -> ParsedAccessLog {
     let path = table.find("path").map_or(table.location, |entry| entry.value.location);
+    let name = section.read_optional("name", &Name, "it is called by its path");
+    let listeners = section.read_optional("listener", &OneOrMore, "all listeners write to it");
     let destination = section.read("path", &Destination, LogDestination::Stdout);
     let format = section.read("format", &LogFormat, AccessLogFormat::Json);
     let fields = fields(&format, &mut section);
+    let statuses = section.read("log", &LoggedStatuses, Vec::new());
     let sample = section.read("sample", &SampleFraction, Sample::ALL);
-    let log = AccessLog { destination, format, fields, sample, location: path };
+    let as_written = table.find("path").and_then(|entry| match &entry.value.kind {
+        raw::Kind::Text(text) => Some(text.as_str()),
+        _ => None,
+    });
+    let name = name.map_or_else(|| as_written.unwrap_or("stdout").to_owned(), |(name, _)| name);
+    let log = AccessLog {
+        name,
+        listeners: None,
+        destination,
+        format,
+        fields,
+        sample,
+        statuses,
+        location: path,
+    };
     section.close();
-    Some(log)
+    ParsedAccessLog { log, listeners: listeners.map(|(listeners, _)| listeners) }
+}
+
+/// Looks the names of listeners up.
+pub(super) fn resolve(
+    parsed: Vec<ParsedAccessLog>,
+    listeners: &[Listener],
+    report: &mut Report,
+) -> Vec<AccessLog> {
+    let names = Names::new("[[listener]]", listeners.iter().map(|listener| listener.name.as_str()), report);
+    let mut logs = Vec::with_capacity(parsed.len());
+    for ParsedAccessLog { log, listeners } in parsed {
+        let listeners = listeners.map(|wanted| {
+            let found = wanted
+                .iter()
+                .filter_map(|(name, location)| names.find("listener", (name, *location), report));
+            found.collect()
+        });
+        logs.push(AccessLog { listeners, ..log });
+    }
+    logs
+}
+
+/// Lines of two logs would be mixed up, and a line that was cut off by a full disk completed by the wrong one.
+fn check_destinations(logs: &[ParsedAccessLog], report: &mut Report) {
+    for (index, second) in logs.iter().enumerate() {
+        let is_same = |first: &&ParsedAccessLog| first.log.destination == second.log.destination;
+        if let Some(first) = logs.iter().take(index).find(is_same) {
+            let place = report.place(first.log.location);
+            let message = format!("two access logs are written to the same `path`, the first at {place}");
+            report.error(second.log.location, message, "give each log a `path` of its own");
+            continue;
+        }
+        let is_namesake = |first: &&ParsedAccessLog| first.log.name == second.log.name;
+        if let Some(first) = logs.iter().take(index).find(is_namesake) {
+            let place = report.place(first.log.location);
+            let message = format!("two access logs are called \"{}\", the first at {place}", second.log.name);
+            report.error(second.log.location, message, "give each log a `name` of its own");
+        }
+    }
+}
+
+/// `"all"`, `"errors"`, or statuses. None of them stands for all.
+struct LoggedStatuses;
+
+/// What `"errors"` means; backends may send statuses that nobody knows.
+const ERRORS: RangeInclusive<u16> = 400..=999;
+
+const STATUSES: Statuses = Statuses {
+    default: ERRORS,
+    allowed: 100..=999,
+    help: "write \"all\", \"errors\", or a list such as [\"5xx\", 404]; allowed are 100 to 999",
+};
+
+impl Kind for LoggedStatuses {
+    type Value = Vec<RangeInclusive<u16>>;
+
+    fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<Self::Value> {
+        match &raw.kind {
+            raw::Kind::Text(text) if text == "all" => Some(Vec::new()),
+            raw::Kind::Text(text) if text == "errors" => Some(vec![ERRORS]),
+            raw::Kind::Array(_) => STATUSES.parse(key, raw, report),
+            _ => Some(vec![STATUSES.statuses(key, raw, report)?]),
+        }
+    }
+
+    fn show(&self, value: &Self::Value) -> Json {
+        match value.as_slice() {
+            [] => Json::from("all"),
+            [only] if *only == ERRORS => Json::from("errors"),
+            _ => STATUSES.show(value),
+        }
+    }
 }
 
 /// Formats that have a name; `alb` and `elb` are names of templates.
@@ -234,6 +381,6 @@ impl Kind for Destination {
 
 /// None for what can only be a folder.
 fn file(path: &str, report: &Report, raw: &raw::Value) -> Option<PathBuf> {
-    let file = resolve(path, report.folder(raw.location))?;
+    let file = address::resolve(path, report.folder(raw.location))?;
     (!path.ends_with('/') && file.file_name().is_some()).then_some(file)
 }

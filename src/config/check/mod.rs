@@ -88,8 +88,8 @@ pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective,
     let process = single(roots, "process", process::process, &mut output);
     let admin = single(roots, "admin", admin::admin, &mut output);
     let metrics = single(roots, "metrics", metrics::metrics, &mut output);
-    let access_log = single(roots, "access_log", access_log::access_log, &mut output);
     let tracing = single(roots, "tracing", tracing::tracing, &mut output);
+    let access_logs = access_log::access_logs(roots, &mut output);
     let certificates = each(roots, "certificate", &mut output, certificate::certificate);
     let policies = each(roots, "tls_policy", &mut output, tls_policy::tls_policy);
     let authorities = each(roots, "ca", &mut output, ca::ca);
@@ -113,12 +113,13 @@ pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective,
     let report = &mut output.report;
     let (rules, response_rules) = rule::resolve(rules, &listeners, &groups, report);
     let error_pages = error_page::resolve(error_pages, &listeners, report);
+    let access_logs = access_log::resolve(access_logs, &listeners, report);
     let mut config = Config {
         process,
         admin,
         metrics,
-        access_log,
         tracing,
+        access_logs,
         certificates,
         authorities,
         ip_groups,

@@ -118,9 +118,7 @@ fn without_places(mut config: Config) -> Config {
         (page.location, page.file.location) = (nowhere, nowhere);
     }
     config.response_rules.iter_mut().for_each(|rule| rule.location = nowhere);
-    if let Some(log) = &mut config.access_log {
-        log.location = nowhere;
-    }
+    config.access_logs.iter_mut().for_each(|log| log.location = nowhere);
     config
 }
 
@@ -330,7 +328,7 @@ fn relative_paths_start_at_the_folder_of_their_file() {
     );
     let source = Source::file(Path::new("conf/a.toml"), PathBuf::from("/srv/conf"), Ok(text));
     let config = load(vec![source]).config.expect("the configuration is valid");
-    let log = config.access_log.expect("there is an access log");
+    let log = config.access_logs.first().expect("there is an access log");
     assert_eq!(log.destination, LogDestination::File(PathBuf::from("/srv/conf/logs/a.log")));
     assert_eq!(
         config.server_groups[0].backends[0].address,

@@ -102,11 +102,34 @@ fn messages_of_access_log() {
 }
 
 #[test]
+fn messages_of_several_access_logs() {
+    let nine: String = (0..9).map(|index| format!("[[access_log]]\npath = \"{index}.log\"\n")).collect();
+    let texts = [
+        "[[access_log]]\npath = \"a.log\"\nlistener = [\"a\"]\nlog = \"errors\"\n[[access_log]]\npath = \"b.log\"",
+        "[[access_log]]\n[[access_log]]\n",
+        "[[access_log]]\npath = \"logs/a.log\"\n[[access_log]]\npath = \"/conf/logs/../logs/a.log\"",
+        "[[access_log]]\nname = \"b.log\"\n[[access_log]]\npath = \"b.log\"",
+        "[[access_log]]\nname = \"a\"\npath = \"a.log\"\n[[access_log]]\nname = \"a\"\npath = \"b.log\"",
+        "[[access_log]]\nlistener = \"wep\"",
+        "[[access_log]]\nlistener = []\nname = \"\"",
+        "[[access_log]]\nlog = \"off\"",
+        "[[access_log]]\nlog = [\"5xx\", 404, \"300-303\"]",
+        "[[access_log]]\nlog = 99",
+        "[[access_log]]\nlog = []",
+        "access_log = \"stdout\"",
+        "access_log = [\"stdout\"]",
+        "access_log = []",
+        &nine,
+    ];
+    assert_snapshot("access_logs", cases(&texts, |text| report_with(&format!("{text}\n"), "", "")));
+}
+
+#[test]
 fn fields_of_the_access_log_stand_in_their_order_with_the_time() {
     let fields = |line: &str| {
         let loaded = load_text(&format!("config_version = 1\n[access_log]\n{line}\n{LISTENER}{GROUP}"));
         assert_eq!(loaded.report.to_text(false), "");
-        loaded.config.and_then(|config| config.access_log).expect("there is an access log").fields
+        loaded.config.map(|config| config.access_logs[0].fields.clone()).expect("it is good")
     };
     assert_eq!(fields("fields = [\"status\", \"request_uri\"]"), ["time", "request_uri", "status"]);
     assert_eq!(fields("fields = [\"time\"]"), ["time"]);

@@ -114,6 +114,7 @@ impl ListenerBuilder<'_> {
             refused: refused.unwrap_or_default(),
             counters: parts.config.metrics.enabled.then_some(counters),
             client_connections: registry.limits.client_connections(listener),
+            logs: parts.logs.of_listener(*index, parts.config),
             proxy_protocol: listener.proxy_protocol == config::ProxyProtocol::Accept,
             access: ip_groups::access(listener, &parts.security.credentials.ip_groups),
             tls: server_tls(listener, secured.of(*index)),

@@ -1,6 +1,7 @@
 //! From a checked configuration to a snapshot: names were resolved, sockets bound; nothing fails here but
 //! what cannot be secured.
 
+pub mod access_logs;
 mod conditions;
 mod gates;
 mod fixed_response;

@@ -1,6 +1,7 @@
 //! What a snapshot is made of.
 
 use crate::config::Config;
+use crate::control::build::access_logs::OpenLogs;
 use crate::control::build::sockets::Binding;
 use crate::control::credentials::tls::Security;
 use crate::control::discovery::Addresses;
@@ -21,5 +22,6 @@ pub struct Parts<'a> {
     pub addresses: &'a Addresses,
     /// The sockets of all listeners.
     pub bindings: &'a [Binding],
+    pub logs: &'a OpenLogs,
     pub now_ms: u64,
 }

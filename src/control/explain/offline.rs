@@ -7,6 +7,7 @@ use crate::config::Report;
 use crate::control::build;
 use crate::control::build::Host;
 use crate::control::build::Parts;
+use crate::control::build::access_logs::OpenLogs;
 use crate::control::build::registry::Registry;
 use crate::control::build::sockets::Binding;
 use crate::control::credentials::Credentials;
@@ -36,6 +37,7 @@ pub fn snapshot(config: &Config, credentials: Credentials, report: &mut Report) 
         security: &security,
         addresses: &Addresses::new(),
         bindings: &bindings,
+        logs: &OpenLogs::of(config),
         now_ms: 0,
     };
     let mut registry = Registry::new(Arc::new(BackendCounters::new(1)), Arc::default());

@@ -277,10 +277,8 @@ fn access_log(log: &AccessLog) -> LogPlan {
         AccessLogFormat::Combined => Format::Combined,
         AccessLogFormat::Template(template) => Format::Template(Arc::clone(template)),
     };
-    let filter = LogFilter {
-        statuses: log.statuses.as_slice().into(),
-        sample_millionths: log.sample.millionths(),
-    };
+    let filter =
+        LogFilter { statuses: log.statuses.as_slice().into(), sample_millionths: log.sample.millionths() };
     LogPlan { sink, format, filter }
 }
 

@@ -97,7 +97,9 @@ pub fn run(mut plan: RuntimePlan, announce: impl FnOnce(&Serving)) -> Result<(),
     };
     let outcome = supervisor.run(&inbox);
     for (name, lost) in LogWriter::stop(log_writers) {
-        log_line(&format!("warning: {lost} lines of the access log {name} are lost at the end: it did not take them"));
+        log_line(&format!(
+            "warning: {lost} lines of the access log {name} are lost at the end: it did not take them"
+        ));
     }
     outcome
 }

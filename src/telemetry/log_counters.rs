@@ -3,8 +3,6 @@
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
-use crossbeam::utils::CachePadded;
-
 /// The lines of one access log, since the start of the process.
 pub struct LogCounters {
     /// What the configuration calls it.
@@ -13,12 +11,12 @@ pub struct LogCounters {
     /// Lines that could not be written.
     failed: AtomicU64,
     /// By worker: lines that found no room in its queue.
-    dropped: Box<[CachePadded<AtomicU64>]>,
+    dropped: Box<[AtomicU64]>,
 }
 
 impl LogCounters {
     pub fn new(name: String, workers: usize) -> LogCounters {
-        let dropped = (0..workers).map(|_| CachePadded::default()).collect();
+        let dropped = (0..workers).map(|_| AtomicU64::new(0)).collect();
         LogCounters { name, written: AtomicU64::new(0), failed: AtomicU64::new(0), dropped }
     }
 

@@ -214,13 +214,7 @@ impl LogTemplate {
     }
 
     /// Writes the runs that are known when a request comes.
-    pub(super) fn begin(
-        &self,
-        out: &mut Vec<u8>,
-        request: &RequestFacts<'_>,
-        mut tls: &[u8],
-        dates: &Dates,
-    ) {
+    pub(super) fn begin(&self, out: &mut Vec<u8>, request: &RequestFacts<'_>, mut tls: &[u8], dates: &Dates) {
         write_run(out, |out| out.extend_from_slice(request.request_id));
         for run in &self.runs {
             let LineRun::Request(parts) = run else { continue };

@@ -76,7 +76,6 @@ pub struct LogQueue {
     worker: usize,
 }
 
-
 impl LogWriter {
     /// Starts the thread. Returns one queue per worker.
     ///
@@ -266,10 +265,7 @@ fn lines(bytes: &[u8]) -> u64 {
 
 impl ChunkQueue {
     fn new() -> ChunkQueue {
-        let queue = ChunkQueue {
-            full: ArrayQueue::new(CHUNKS),
-            empty: ArrayQueue::new(CHUNKS),
-        };
+        let queue = ChunkQueue { full: ArrayQueue::new(CHUNKS), empty: ArrayQueue::new(CHUNKS) };
         for _ in 0..CHUNKS {
             // Memory comes with the first line.
             drop(queue.empty.push(Vec::new()));

@@ -286,8 +286,8 @@ fn a_full_disk_costs_lines_and_is_told_of_once() {
         (0..10).for_each(|_| assert_eq!(client.get("/").status, 200));
     }
     assert_eq!(ringway.terminate().code(), Some(0));
-    let said =
-        ringway.wait_for_line("cannot write the access log /dev/full, its lines are lost: No space left on device");
+    let said = ringway
+        .wait_for_line("cannot write the access log /dev/full, its lines are lost: No space left on device");
     assert!(said.starts_with("warning: "), "{said}");
     let stderr = ringway.stderr();
     let told = ["cannot write the access log", "lost lines", "that could not be written"];

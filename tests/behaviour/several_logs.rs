@@ -40,7 +40,10 @@ fn each_log_has_its_own_form_and_its_own_requests() {
     for (line, expected) in errors.iter().zip([&fields[2], &fields[3], &fields[4]]) {
         let entry: serde_json::Value = serde_json::from_str(line).expect("it is JSON");
         // A request has one identity in all logs.
-        assert_eq!((entry["status"].to_string(), entry["request_id"].as_str()), (expected[0].to_owned(), Some(expected[2])));
+        assert_eq!(
+            (entry["status"].to_string(), entry["request_id"].as_str()),
+            (expected[0].to_owned(), Some(expected[2]))
+        );
     }
     assert_eq!(errors.len(), 3);
     assert_eq!(lines(&ringway, "some.log", 2), ["2 302", "2 404"]);
@@ -65,10 +68,13 @@ fn every_log_is_reopened_and_a_stuck_one_holds_no_other_up() {
     lines(&ringway, "a.log", 40);
     lines(&ringway, "b.log", 40);
     for name in ["a.log", "b.log"] {
-        std::fs::rename(ringway.folder().join(name), ringway.folder().join(format!("{name}.1"))).expect("it is there");
+        std::fs::rename(ringway.folder().join(name), ringway.folder().join(format!("{name}.1")))
+            .expect("it is there");
     }
     ringway.signal("USR1");
-    eventually("both are made anew", || ["a.log", "b.log"].iter().all(|name| ringway.folder().join(name).exists()));
+    eventually("both are made anew", || {
+        ["a.log", "b.log"].iter().all(|name| ringway.folder().join(name).exists())
+    });
     assert_eq!(client.get("/200/x").status, 200);
     assert_eq!(lines(&ringway, "a.log", 1), ["/200/x"]);
     assert_eq!(lines(&ringway, "b.log", 1), ["200 /200/x"]);
@@ -84,7 +90,9 @@ fn a_log_is_written_to_by_the_listeners_that_it_names_also_after_a_reload() {
     let text = |named: &str, logs: &str| {
         let second = "[[listener]]\nname = \"second\"\naddress = \"127.0.0.1:0\"\nprotocol = \"http\"\n\
                       default_group = \"app\"";
-        let own = format!("[[access_log]]\npath = \"own.log\"\nlistener = {named}\nformat = \"$listener $request_uri\"");
+        let own = format!(
+            "[[access_log]]\npath = \"own.log\"\nlistener = {named}\nformat = \"$listener $request_uri\""
+        );
         let scenario = Scenario::of(&backend).table("[admin]\nsocket = \"admin.sock\"");
         scenario.table(logs).table(&own).table(second)
     };

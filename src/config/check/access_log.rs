@@ -104,16 +104,8 @@ fn access_log(table: &raw::Table, mut section: Section<'_, '_>) -> ParsedAccessL
         _ => None,
     });
     let name = name.map_or_else(|| as_written.unwrap_or("stdout").to_owned(), |(name, _)| name);
-    let log = AccessLog {
-        name,
-        listeners: None,
-        destination,
-        format,
-        fields,
-        sample,
-        statuses,
-        location: path,
-    };
+    let log =
+        AccessLog { name, listeners: None, destination, format, fields, sample, statuses, location: path };
     section.close();
     ParsedAccessLog { log, listeners: listeners.map(|(listeners, _)| listeners) }
 }

@@ -21,7 +21,10 @@ const LATER: [(&str, &[&str]); 6] = [
 
 /// Keys of nginx, HAProxy and others, and what to write instead.
 const FOREIGN_KEYS: [(&str, &str); 103] = [
-    ("access_log", "write [[access_log]] at the top level, with listener = \"…\" for the logs of one listener"),
+    (
+        "access_log",
+        "write [[access_log]] at the top level, with listener = \"…\" for the logs of one listener",
+    ),
     ("acl", "write [[rule]] with conditions such as host = \"…\" and path_prefix = \"…\""),
     (
         "add_header",

@@ -136,6 +136,7 @@ const DOORS: &[Door] = &[
     Door { package: "hickory_resolver", rooms: &["control/discovery/dns.rs"] },
     Door { package: "tokio", rooms: &["control/discovery/dns.rs"] },
     Door { package: "clap", rooms: &["command/"] },
+    Door { package: "ratatui", rooms: &["command/top/"] },
 ];
 
 /// What a module must do without, because its tests and its readers rely on the absence.

@@ -41,26 +41,14 @@ impl AdminEndpoint {
         command: &str,
         patience: Duration,
     ) -> Result<(Json, T), Exit> {
-        let path = self.path()?;
-        let refuse = |error: String| {
+        ask_at(&self.path()?, command, patience).map_err(|error| {
             log_line(&format!("error: {error}"));
             Exit::Failure
-        };
-        let answer = client::send(&path, command, patience).map_err(|error| refuse(error.to_string()))?;
-        if let Ok(ErrorReply { error }) = ErrorReply::deserialize(&answer) {
-            return Err(refuse(error));
-        }
-        match T::deserialize(&answer) {
-            Ok(reply) => Ok((answer, reply)),
-            Err(error) => Err(refuse(format!(
-                "what listens at {} does not answer as this version of ringway does: {error}; run the ringway that \
-                 serves there, or name another socket",
-                path.display()
-            ))),
-        }
+        })
     }
 
-    fn path(&self) -> Result<PathBuf, Exit> {
+    /// Where the socket is. When that cannot be known, the operator has been told why.
+    pub(super) fn path(&self) -> Result<PathBuf, Exit> {
         if let Some(socket) = &self.socket {
             return Ok(socket.clone());
         }
@@ -82,5 +70,28 @@ impl AdminEndpoint {
              HUP reloads without a socket",
         );
         Err(Exit::Failure)
+    }
+}
+
+/// The answer to a command of what listens there.
+///
+/// # Errors
+/// A sentence that says why there is none.
+pub(super) fn ask_at<T: DeserializeOwned>(
+    path: &Path,
+    command: &str,
+    patience: Duration,
+) -> Result<(Json, T), String> {
+    let answer = client::send(path, command, patience).map_err(|error| error.to_string())?;
+    if let Ok(ErrorReply { error }) = ErrorReply::deserialize(&answer) {
+        return Err(error);
+    }
+    match T::deserialize(&answer) {
+        Ok(reply) => Ok((answer, reply)),
+        Err(error) => Err(format!(
+            "what listens at {} does not answer as this version of ringway does: {error}; run the ringway that \
+             serves there, or name another socket",
+            path.display()
+        )),
     }
 }

@@ -19,6 +19,7 @@ mod status;
 mod status_tree;
 mod table;
 mod test;
+mod top;
 mod version;
 
 use std::ffi::OsString;
@@ -58,6 +59,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Verb::Reload(arguments) => reload::run(&arguments),
         Verb::Status(arguments) => status::run(&arguments),
         Verb::Test(arguments) => test::run(&arguments),
+        Verb::Top(arguments) => top::run(&arguments),
         Verb::Version(arguments) => version::run(&arguments),
     }
 }
@@ -108,6 +110,8 @@ enum Verb {
     Status(status::Arguments),
     /// Test whether requests go where a table expects them to go; for your own CI.
     Test(test::Arguments),
+    /// Watch a running Ringway: what each worker, listener, group and backend does, once a second.
+    Top(top::Arguments),
     /// Print the version; with -v also features and what the kernel can do.
     Version(version::Arguments),
 }

@@ -212,7 +212,7 @@ fn remark(backend: &BackendStatus) -> String {
     reason.into_iter().chain(ejected).collect::<Vec<_>>().join("; ")
 }
 
-fn colour(state: &str) -> Colour {
+pub(super) fn colour(state: &str) -> Colour {
     match state {
         "healthy" => Colour::Green,
         "unhealthy" => Colour::Red,
@@ -227,7 +227,7 @@ fn queue(queue: &Usage) -> String {
 }
 
 /// Two units at most, so that a column of them stays narrow.
-fn span(seconds: u64) -> String {
+pub(super) fn span(seconds: u64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
     match (days, hours, minutes) {
         (0, 0, 0) => format!("{seconds}s"),

@@ -107,13 +107,7 @@ impl Distribution {
 
     /// The value below or at which this share of all values lies, 0 to 1, to within a bucket; zero without values.
     pub fn quantile(&self, share: f64) -> Duration {
-        let wanted = (self.count() as f64 * share).ceil().max(1.0) as u64;
-        let mut seen = 0;
-        let found = self.buckets.iter().find(|(_, count)| {
-            seen += count;
-            seen >= wanted
-        });
-        Duration::from_micros(found.or(self.buckets.last()).map_or(0, |(last, _)| *last))
+        Duration::from_micros(quantile_us(self.buckets.iter().copied(), share))
     }
 
     /// Takes another one in.
@@ -126,6 +120,21 @@ impl Distribution {
             }
         }
     }
+}
+
+/// The same of buckets in order: the largest value of each, in microseconds, and how many values are in it.
+pub fn quantile_us(buckets: impl Iterator<Item = (u64, u64)> + Clone, share: f64) -> u64 {
+    let all: u64 = buckets.clone().map(|(_, count)| count).sum();
+    let wanted = (all as f64 * share).ceil().max(1.0) as u64;
+    let (mut seen, mut found) = (0, 0);
+    for (last, count) in buckets.filter(|(_, count)| *count > 0) {
+        found = last;
+        seen += count;
+        if seen >= wanted {
+            break;
+        }
+    }
+    found
 }
 
 #[cfg(test)]

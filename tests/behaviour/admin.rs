@@ -24,7 +24,7 @@ pub(crate) fn scenario(backend: &Backend) -> Scenario {
     Scenario::of(backend).workers(2).table(ADMIN)
 }
 
-fn socket_of(ringway: &Ringway) -> PathBuf {
+pub(crate) fn socket_of(ringway: &Ringway) -> PathBuf {
     ringway.folder().join("admin.sock")
 }
 
@@ -39,7 +39,7 @@ pub(crate) struct Ended {
     pub(crate) stderr: String,
 }
 
-fn run(arguments: &[&str]) -> Ended {
+pub(crate) fn run(arguments: &[&str]) -> Ended {
     let output = Command::new(env!("CARGO_BIN_EXE_ringway")).args(arguments).output().expect("it runs");
     Ended {
         code: output.status.code(),

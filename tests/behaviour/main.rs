@@ -90,6 +90,7 @@ mod timeouts;
 mod tls_truncation;
 mod tls_versions;
 mod trace_headers;
+mod top;
 mod upgrade;
 mod upgrade_with_content;
 mod upstream_reuse;

@@ -55,6 +55,7 @@ pub(super) fn status(channels: &Channels, started: Duration) -> Status {
         stopping: channels.readiness.is_stopping(),
         started: rfc3339(started),
         uptime_seconds: present.now_ms / 1000,
+        uptime_ms: present.now_ms,
         epoch: snapshot.epoch,
         reloads: present.reloads(&channels.reloads),
         workers: snapshot.workers,

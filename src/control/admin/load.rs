@@ -32,6 +32,7 @@ pub(super) struct RequestSums<'s> {
 #[derive(Default)]
 struct Sum {
     count: u64,
+    client_errors: u64,
     server_errors: u64,
     retries: u64,
     duration: Distribution,
@@ -63,6 +64,7 @@ impl Sum {
     fn add(&mut self, route: &CountedRoute<'_>) {
         for (_, status, count) in &route.totals.requests {
             self.count += count;
+            self.client_errors += if (400..500).contains(status) { *count } else { 0 };
             self.server_errors += if *status >= 500 { *count } else { 0 };
         }
         self.retries += route.totals.retries;
@@ -70,9 +72,10 @@ impl Sum {
     }
 
     fn told(&self) -> EndedRequests {
-        let Sum { count, server_errors, retries, duration } = self;
+        let Sum { count, client_errors, server_errors, retries, duration } = self;
         EndedRequests {
             count: *count,
+            client_errors: *client_errors,
             server_errors: *server_errors,
             retries: *retries,
             duration: durations(duration),

@@ -23,6 +23,8 @@ pub struct Status {
     /// A date, as all of them in RFC 3339 and UTC.
     pub started: String,
     pub uptime_seconds: u64,
+    /// The same in milliseconds: the moment of these numbers, from which rates are made.
+    pub uptime_ms: u64,
     /// The number of the configuration in service.
     pub epoch: u64,
     pub reloads: ReloadsStatus,
@@ -96,6 +98,8 @@ pub struct Durations {
 #[serde(default)]
 pub struct EndedRequests {
     pub count: u64,
+    /// Those that were answered with a status of 400 to 499.
+    pub client_errors: u64,
     /// Those that were answered with a status of 500 or more.
     pub server_errors: u64,
     pub retries: u64,
@@ -103,7 +107,7 @@ pub struct EndedRequests {
     pub duration: Durations,
 }
 
-#[derive(Debug, Default, PartialEq, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Usage {
     pub in_use: usize,

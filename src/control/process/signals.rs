@@ -1,6 +1,8 @@
 //! Signals, as sentences of the operator.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use signal_hook::consts::SIGHUP;
 use signal_hook::consts::SIGINT;
@@ -8,6 +10,7 @@ use signal_hook::consts::SIGQUIT;
 use signal_hook::consts::SIGTERM;
 use signal_hook::consts::SIGUSR1;
 use signal_hook::consts::SIGXFSZ;
+use signal_hook::flag;
 use signal_hook::iterator::Signals;
 use signal_hook::iterator::SignalsInfo;
 
@@ -51,4 +54,13 @@ pub fn listen(noticed: Noticed, obey: impl Fn(SignalAction) + Send + 'static) ->
         }
     };
     std::thread::Builder::new().name("ringway-signals".to_owned()).spawn(relay).map(drop)
+}
+
+/// From now on HUP, INT, QUIT and TERM end nothing: they set what is returned, for a command that has to tidy up.
+pub fn note_ending() -> io::Result<Arc<AtomicBool>> {
+    let is_ending = Arc::new(AtomicBool::new(false));
+    for signal in [SIGHUP, SIGINT, SIGQUIT, SIGTERM] {
+        flag::register(signal, Arc::clone(&is_ending))?;
+    }
+    Ok(is_ending)
 }

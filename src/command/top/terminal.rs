@@ -42,7 +42,7 @@ const MAX_WAITING: usize = 64;
 
 /// What reaches the loop.
 enum Incoming {
-    Status(Result<Status, String>),
+    Status(Box<Result<Status, String>>),
     Input(Input),
 }
 
@@ -58,7 +58,7 @@ pub(super) fn run(path: &Path, in_colour: bool) -> Result<Exit, String> {
     // Also restores it when the program panics.
     let mut terminal = ratatui::try_init().map_err(|error| cannot("draw on this terminal", &error))?;
     let mut display = Display::new(in_colour);
-    display.take(Incoming::Status(Ok(first)));
+    display.take(Incoming::Status(Box::new(Ok(first))));
     let outcome =
         start_threads(path).map_err(|error| cannot("start a thread", &error)).and_then(|(inbox, threads)| {
             while !is_ending.load(Ordering::Relaxed) && !display.view.is_over() {
@@ -85,7 +85,7 @@ fn start_threads(path: &Path) -> io::Result<(Receiver<Incoming>, [JoinHandle<()>
     let asks = thread().spawn(move || {
         loop {
             thread::sleep(INTERVAL);
-            if asking.send(Incoming::Status(ask(&path))).is_err() {
+            if asking.send(Incoming::Status(Box::new(ask(&path)))).is_err() {
                 return;
             }
         }
@@ -151,13 +151,15 @@ impl Display {
 
     fn take(&mut self, incoming: Incoming) {
         match incoming {
-            Incoming::Status(Ok(status)) => {
-                self.window.add(&status);
-                self.status = status;
-                self.trouble = None;
-                self.answered = instant_now();
-            }
-            Incoming::Status(Err(error)) => self.trouble = Some(error),
+            Incoming::Status(answer) => match *answer {
+                Ok(status) => {
+                    self.window.add(&status);
+                    self.status = status;
+                    self.trouble = None;
+                    self.answered = instant_now();
+                }
+                Err(error) => self.trouble = Some(error),
+            },
             Incoming::Input(input) => {
                 if let Some(press) = press(&input) {
                     self.view.press(press, &self.figures, self.page);

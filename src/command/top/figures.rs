@@ -27,7 +27,7 @@ pub(super) struct Figures {
     pub(super) connections: Usage,
     /// Of all listeners.
     #[serde(flatten)]
-    pub(super) traffic: RequestRates,
+    pub(super) traffic: RequestFigures,
     pub(super) reasons_per_second: BTreeMap<String, f64>,
     pub(super) workers: Vec<WorkerFigures>,
     pub(super) listeners: Vec<ListenerFigures>,
@@ -36,7 +36,7 @@ pub(super) struct Figures {
 
 /// Requests that have ended. What is not known or not counted is None.
 #[derive(Debug, Default, Serialize)]
-pub(super) struct RequestRates {
+pub(super) struct RequestFigures {
     pub(super) requests_per_second: Option<f64>,
     pub(super) client_errors_per_second: Option<f64>,
     pub(super) server_errors_per_second: Option<f64>,
@@ -64,7 +64,7 @@ pub(super) struct ListenerFigures {
     pub(super) accepted_per_second: Option<f64>,
     pub(super) refused_per_second: Option<f64>,
     #[serde(flatten)]
-    pub(super) traffic: RequestRates,
+    pub(super) traffic: RequestFigures,
     pub(super) reasons_per_second: BTreeMap<String, f64>,
 }
 
@@ -78,7 +78,7 @@ pub(super) struct GroupFigures {
     /// Requests that wait for a backend with room. None where no backend has a limit.
     pub(super) waiting: Option<usize>,
     #[serde(flatten)]
-    pub(super) traffic: RequestRates,
+    pub(super) traffic: RequestFigures,
     pub(super) backends: Vec<BackendFigures>,
 }
 
@@ -135,7 +135,7 @@ impl Figures {
             epoch: status.epoch,
             seconds: window.seconds(intervals),
             connections: status.connections.clone(),
-            traffic: RequestRates::of(&all),
+            traffic: RequestFigures::of(&all),
             reasons_per_second: all.reasons(),
             workers: workers.collect(),
             listeners,
@@ -144,9 +144,9 @@ impl Figures {
     }
 }
 
-impl RequestRates {
-    fn of(pace: &Pace) -> RequestRates {
-        RequestRates {
+impl RequestFigures {
+    fn of(pace: &Pace) -> RequestFigures {
+        RequestFigures {
             requests_per_second: pace.rate(&Quantity::Requests),
             client_errors_per_second: pace.rate(&Quantity::ClientErrors),
             server_errors_per_second: pace.rate(&Quantity::ServerErrors),
@@ -166,7 +166,7 @@ impl ListenerFigures {
             connections: listener.connections.clone(),
             accepted_per_second: pace.rate(&Quantity::Accepted),
             refused_per_second: pace.rate(&Quantity::Refused),
-            traffic: RequestRates::of(pace),
+            traffic: RequestFigures::of(pace),
             reasons_per_second: pace.reasons(),
         }
     }
@@ -180,7 +180,7 @@ impl GroupFigures {
             available: group.backends.iter().filter(|backend| backend.available).count(),
             in_flight: group.in_flight,
             waiting: group.queue.as_ref().map(|queue| queue.in_use),
-            traffic: RequestRates::of(pace),
+            traffic: RequestFigures::of(pace),
             backends: Vec::new(),
         }
     }

@@ -11,7 +11,7 @@ use crate::command::top::figures::BackendFigures;
 use crate::command::top::figures::Figures;
 use crate::command::top::figures::GroupFigures;
 use crate::command::top::figures::ListenerFigures;
-use crate::command::top::figures::RequestRates;
+use crate::command::top::figures::RequestFigures;
 use crate::command::top::figures::WorkerFigures;
 
 /// A column: its title, and how many characters a screen has for it. The first column takes what is left.
@@ -284,7 +284,7 @@ impl Sorting {
     }
 }
 
-fn of_traffic(traffic: &RequestRates) -> [Figure; 5] {
+fn of_traffic(traffic: &RequestFigures) -> [Figure; 5] {
     [
         Figure::rate(traffic.requests_per_second),
         Figure::rate(traffic.client_errors_per_second),

@@ -275,13 +275,13 @@ mod tests {
     use crate::command::top::figures::BackendFigures;
     use crate::command::top::figures::GroupFigures;
     use crate::command::top::figures::ListenerFigures;
-    use crate::command::top::figures::RequestRates;
+    use crate::command::top::figures::RequestFigures;
     use crate::command::top::figures::WorkerFigures;
     use crate::command::top::view::Press;
     use crate::control::admin::status::Usage;
 
-    fn traffic(scale: f64) -> RequestRates {
-        RequestRates {
+    fn traffic(scale: f64) -> RequestFigures {
+        RequestFigures {
             requests_per_second: Some(1_234.0 * scale),
             client_errors_per_second: Some(12.5 * scale),
             server_errors_per_second: Some(0.25 * scale),
@@ -316,7 +316,7 @@ mod tests {
             availability: if number == 3 { "all_down" } else { "active" }.into(),
             available: 2,
             in_flight: 9,
-            traffic: if number == 3 { RequestRates::default() } else { traffic(1.0) },
+            traffic: if number == 3 { RequestFigures::default() } else { traffic(1.0) },
             backends: (1..=3).map(backend).collect(),
             ..Default::default()
         };

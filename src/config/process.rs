@@ -62,6 +62,8 @@ pub struct Admin {
 pub struct Metrics {
     /// Listeners and rules count.
     pub enabled: bool,
+    /// Metrics tell the durations of requests by rule and group.
+    pub histograms: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

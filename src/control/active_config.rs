@@ -149,6 +149,7 @@ impl ActiveConfig {
             groups: Vec::new(),
             sockets: Vec::new(),
             leaving: Vec::new(),
+            tells_durations: true,
             workers: host.workers,
         };
         let channels = Channels {

@@ -15,6 +15,7 @@ use crate::config::LogDestination;
 use crate::config::Report;
 use crate::control::credentials::Credentials;
 use crate::control::credentials::expiry;
+use crate::control::metrics::series_estimate;
 use crate::control::process::rlimits;
 use crate::net::address::is_of_this_host;
 use crate::net::clock::wall_now;
@@ -40,6 +41,7 @@ pub fn inspect(config: &Config, credentials: &Credentials, report: &mut Report) 
         report.warning(location, message, fix);
     }
     warn_of_loops(config, report);
+    warn_of_many_series(config, report);
     warn_of_few_descriptors(report);
 }
 
@@ -166,6 +168,24 @@ fn leads_to(address: SocketAddr, listening: SocketAddr) -> bool {
             || listening.ip().is_unspecified() && is_same_family && is_of_this_host(address.ip()))
 }
 
+/// A Prometheus that scrapes more has trouble itself: each series is kept in its memory.
+const MANY_SERIES: usize = 100_000;
+
+fn warn_of_many_series(config: &Config, report: &mut Report) {
+    let Some((_, location)) = config.admin.address else { return };
+    let series = series_estimate::most_series(config);
+    if series > MANY_SERIES {
+        let message = format!("/metrics may come to some {} thousand series", series / 1000);
+        let help = match config.metrics.histograms {
+            true => "write histograms = false in [metrics], which leaves the durations by rule and group out",
+            false => {
+                "use fewer rules and backends, or drop series where they are scraped (metric_relabel_configs)"
+            }
+        };
+        report.warning(location, message, help);
+    }
+}
+
 fn warn_of_few_descriptors(report: &mut Report) {
     let Ok(descriptors) = rlimits::raise_descriptor_limit() else { return };
     let left = descriptors.saturating_sub(rlimits::OWN_DESCRIPTORS);
@@ -178,6 +198,8 @@ fn warn_of_few_descriptors(report: &mut Report) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config;
+    use crate::config::Source;
 
     #[test]
     fn a_backend_leads_to_a_listener_of_ours() {
@@ -194,5 +216,30 @@ mod tests {
             let found = leads_to(address.parse().unwrap(), listening.parse().unwrap());
             assert_eq!(found, expected, "{address} {listening}");
         }
+    }
+
+    #[test]
+    fn more_series_than_prometheus_likes_are_warned_of() {
+        let warned = |rules: usize, metrics: &str| {
+            let mut text = format!(
+                "config_version = 1\n[admin]\naddress = \"127.0.0.1:0\"\n[metrics]\n{metrics}\n\
+                 [[listener]]\nname = \"web\"\naddress = \"127.0.0.1:80\"\n"
+            );
+            for number in 1..=rules {
+                text += &format!(
+                    "[[rule]]\nname = \"r{number}\"\nlistener = \"web\"\npriority = {number}\n\
+                     host = \"h{number}.example\"\nrespond = {{ code = 404 }}\n"
+                );
+            }
+            let config = config::load(vec![Source::made_up("<test>", text)]).config.unwrap();
+            let mut report = Report::default();
+            warn_of_many_series(&config, &mut report);
+            report.to_text(false)
+        };
+        assert_eq!(warned(1_000, ""), "");
+        assert!(warned(2_000, "").contains("may come to some 142 thousand series"), "{}", warned(2_000, ""));
+        assert!(warned(2_000, "").contains("write histograms = false in [metrics]"));
+        assert_eq!(warned(2_000, "histograms = false"), "");
+        assert_eq!(warned(2_000, "enabled = false"), "");
     }
 }

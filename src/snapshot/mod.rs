@@ -77,6 +77,8 @@ pub struct Snapshot {
     pub leaving: Vec<Leaving>,
     /// Of all rules and server groups.
     pub maintenance: Vec<Arc<MaintenanceSwitch>>,
+    /// Metrics tell the durations of requests by rule and group.
+    pub tells_durations: bool,
     /// How many workers serve; caps that hold for all of them are divided by it.
     pub workers: usize,
 }

@@ -1,6 +1,6 @@
 //! Metrics and health by HTTP.
 
-use crate::support::{Backend, Client, PATIENCE, Ringway, Scenario, eventually};
+use crate::support::{Backend, Client, PATIENCE, Ringway, Scenario, eventually, now};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -327,4 +327,76 @@ fn the_last_reload_is_told() {
     let ago = samples(&ringway)["ringway_last_reload_timestamp_seconds"]
         - samples(&ringway)["ringway_start_time_seconds"];
     assert!((0.0..60.0).contains(&ago), "{ago}");
+}
+
+#[test]
+fn without_histograms_there_are_no_durations_by_rule() {
+    let backend = Backend::echo_head();
+    let ringway =
+        Scenario::of(&backend).table(ADMIN).table(RULES).table("[metrics]\nhistograms = false").start();
+    let mut client = Client::connect(ringway.address());
+    assert_eq!((client.get("/").status, client.get("/hello").status), (200, 202));
+    eventually("they are counted", || {
+        requests(&ringway, "listener=\"web\",rule=\"hello\",group=\"\",code=\"202\",protocol=\"HTTP/1.1\"")
+            == 1.0
+    });
+    let told = samples(&ringway);
+    assert!(told.keys().any(|name| name.starts_with("ringway_http_requests_total{")));
+    assert!(told.keys().any(|name| name.starts_with("ringway_upstream_connect_duration_seconds_bucket{")));
+    assert!(!told.keys().any(|name| name.starts_with("ringway_http_request_duration_seconds")), "{told:?}");
+}
+
+/// What a client measures of each request, and what the histogram makes of the same ones.
+#[test]
+fn percentiles_are_those_that_clients_measure() {
+    const REQUESTS: u64 = 200;
+    let backend = Backend::per_request(|peer, head, _| {
+        let target = head.start_line.split(' ').nth(1).unwrap_or_default();
+        let milliseconds = target.trim_start_matches('/').parse().unwrap_or_default();
+        std::thread::sleep(std::time::Duration::from_millis(milliseconds));
+        peer.respond("200 OK", b"late")
+    });
+    let ringway = Scenario::of(&backend).workers(2).table(ADMIN).start();
+    let address = ringway.address();
+    let mut measured: Vec<f64> = Vec::new();
+    std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..8)
+            .map(|_| {
+                scope.spawn(move || {
+                    let mut client = Client::connect(address);
+                    let ask = |turn: u64| {
+                        let began = now();
+                        // From 0 to 120 ms, most of them short.
+                        assert_eq!(client.get(&format!("/{}", (turn * turn) / 5)).status, 200);
+                        began.elapsed().as_secs_f64()
+                    };
+                    (0..REQUESTS / 8).map(ask).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        clients.into_iter().for_each(|client| measured.extend(client.join().expect("it was answered")));
+    });
+    measured.sort_by(f64::total_cmp);
+    let of = "{listener=\"web\",rule=\"\",group=\"app\"";
+    let count = || samples(&ringway)[&format!("ringway_http_request_duration_seconds_count{of}}}")];
+    eventually("all are counted", || count() == REQUESTS as f64);
+    let told = samples(&ringway);
+    let bounds = ["0.001", "0.0025", "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1.0", "+Inf"];
+    let bucket =
+        |bound: &str| told[&format!("ringway_http_request_duration_seconds_bucket{of},le=\"{bound}\"}}")];
+    for share in [0.5, 0.75, 0.9, 0.99] {
+        let rank = (share * REQUESTS as f64).ceil();
+        let place = bounds.iter().position(|bound| bucket(bound) >= rank).expect("all are in the last");
+        let exact = measured[rank as usize - 1];
+        let of_client = bounds.iter().position(|bound| bound.parse().is_ok_and(|bound: f64| exact <= bound));
+        let distance = of_client.unwrap_or(bounds.len() - 1).abs_diff(place);
+        assert!(
+            distance <= 1,
+            "{share}: {exact} s of the client is {distance} buckets from {}",
+            bounds[place]
+        );
+    }
+    let sum = told[&format!("ringway_http_request_duration_seconds_sum{of}}}")];
+    let of_clients: f64 = measured.iter().sum();
+    assert!(sum <= of_clients && sum > 0.5 * of_clients, "{sum} of {of_clients}");
 }

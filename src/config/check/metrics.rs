@@ -8,7 +8,10 @@ use crate::config::raw;
 
 pub(super) fn metrics(table: Option<&raw::Table>, output: &mut Output) -> Metrics {
     let mut section = Section::single("metrics", table, output);
-    let metrics = Metrics { enabled: section.read("enabled", &Boolean, true) };
+    let metrics = Metrics {
+        enabled: section.read("enabled", &Boolean, true),
+        histograms: section.read("histograms", &Boolean, true),
+    };
     section.close();
     metrics
 }

@@ -131,6 +131,7 @@ pub fn build(
         sockets,
         leaving: registry.leaving(),
         maintenance,
+        tells_durations: parts.config.metrics.histograms,
         workers: parts.host.workers,
     })
 }

@@ -107,6 +107,9 @@ fn of_routes(snapshot: &Snapshot, out: &mut Exposition) {
             samples.histogram(&[listener, rule, group], value(totals));
         }
     };
+    if !snapshot.tells_durations {
+        return;
+    }
     histograms(&families::REQUEST_DURATION, |totals| &totals.duration);
     histograms(&families::TIME_TO_FIRST_BYTE, |totals| &totals.time_to_first_byte);
     histograms(&families::UPSTREAM_DURATION, |totals| &totals.upstream_time);

@@ -253,4 +253,26 @@ mod tests {
         }
         assert!(std::fs::read_to_string(PAGE).unwrap() == expected, "run the tests with UPDATE_DOCS=1");
     }
+
+    /// Pages, alerts and dashboards name no series that is not there.
+    #[test]
+    fn what_others_name_is_there() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let folders =
+            ["docs", "config/monitoring"].map(|folder| std::fs::read_dir(root.join(folder)).unwrap());
+        let mut seen = 0;
+        for file in folders.into_iter().flatten().map(|entry| entry.unwrap().path()) {
+            let Ok(text) = std::fs::read_to_string(&file) else { continue };
+            let words = text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+            for word in words.filter(|word| word.starts_with("ringway_")) {
+                let endings = ["", "_bucket", "_count", "_sum"].iter();
+                let is_known = endings
+                    .filter_map(|ending| word.strip_suffix(ending))
+                    .any(|name| ALL.iter().any(|family| family.name == name));
+                assert!(is_known, "{}: {word} is no metric", file.display());
+                seen += 1;
+            }
+        }
+        assert!(seen > 100, "{seen}");
+    }
 }

@@ -8,6 +8,7 @@ pub mod families;
 mod groups;
 mod listeners;
 pub mod routes;
+pub mod series_estimate;
 
 pub use crate::control::metrics::collect::ProcessFacts;
 pub use crate::control::metrics::collect::expose;

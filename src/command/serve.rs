@@ -15,6 +15,8 @@ use crate::config::IoDriver;
 use crate::config::Loaded;
 use crate::config::LogDestination;
 use crate::config::Report;
+use crate::config::SyslogForm;
+use crate::config::SyslogTerms;
 use crate::config::Workers;
 use crate::control::active_config::ActiveConfig;
 use crate::control::active_config::Channels;
@@ -42,8 +44,12 @@ use crate::runtime::error::RuntimeError;
 use crate::runtime::plan::LogPlan;
 use crate::runtime::plan::RuntimePlan;
 use crate::telemetry::access_log::Format;
+use crate::telemetry::log_datagrams::LogReceiver;
 use crate::telemetry::log_fields::LogFields;
 use crate::telemetry::log_filter::LogFilter;
+use crate::telemetry::log_frame::FrameForm;
+use crate::telemetry::log_frame::LogFrame;
+use crate::telemetry::log_frame::SyslogNames;
 use crate::telemetry::log_output::Sink;
 use crate::telemetry::operator;
 use crate::telemetry::operator::log_line;
@@ -243,13 +249,14 @@ fn admin(loaded: &Loaded, plan: &mut RuntimePlan) -> Result<Option<SocketAddr>, 
 }
 
 fn plan(config: &Config, workers: usize, channels: Channels, commands: Sender<Command>) -> RuntimePlan {
+    let instance = config.process.instance_id.clone().unwrap_or_else(rlimits::host_name);
     RuntimePlan {
         channels,
         signals: None,
         commands,
         admin: None,
         workers,
-        access_logs: config.access_logs.iter().map(access_log).collect(),
+        access_logs: config.access_logs.iter().map(|log| access_log(log, &instance)).collect(),
         pin: config.process.pin,
         ring_entries: config.process.ring_entries,
         io_driver: match config.process.io_driver {
@@ -266,11 +273,17 @@ fn plan(config: &Config, workers: usize, channels: Channels, commands: Sender<Co
     }
 }
 
-fn access_log(log: &AccessLog) -> LogPlan {
+/// `instance` is what the process is called.
+fn access_log(log: &AccessLog, instance: &str) -> LogPlan {
+    let datagrams = |receiver| Sink::Datagrams { receiver, frame: log_frame(log, instance) };
     let sink = match &log.destination {
         LogDestination::Stdout => Sink::Stdout,
         LogDestination::Stderr => Sink::Stderr,
         LogDestination::File(path) => Sink::File(path.clone()),
+        LogDestination::SyslogUnix(path) | LogDestination::Journald(path) => {
+            datagrams(LogReceiver::Unix(path.clone()))
+        }
+        LogDestination::SyslogUdp(server) => datagrams(LogReceiver::Udp(server.clone())),
     };
     let format = match &log.format {
         AccessLogFormat::Json => Format::Json(LogFields::named(log.fields.iter().copied())),
@@ -281,6 +294,28 @@ fn access_log(log: &AccessLog) -> LogPlan {
         LogFilter { statuses: log.statuses.as_slice().into(), sample_millionths: log.sample.millionths() };
     LogPlan { sink, format, filter }
 }
+
+fn log_frame(log: &AccessLog, instance: &str) -> LogFrame {
+    let SyslogTerms { facility, severity, app_name, form, max_message_bytes } = &log.syslog;
+    // The name of a host can be anything.
+    let host: String = instance.chars().filter(char::is_ascii_graphic).take(MAX_SYSLOG_HOST).collect();
+    let host = if host.is_empty() { "-".to_owned() } else { host };
+    let form = match (&log.destination, form) {
+        (LogDestination::Journald(_), _) => {
+            FrameForm::Journal { has_fields: log.format == AccessLogFormat::Json }
+        }
+        (_, SyslogForm::Rfc5424) => FrameForm::Rfc5424,
+        (_, SyslogForm::Local) => FrameForm::Local,
+    };
+    LogFrame {
+        names: SyslogNames { facility: *facility, severity: *severity, host, app_name: app_name.clone() },
+        form,
+        max_bytes: usize::try_from(*max_message_bytes).unwrap_or(usize::MAX),
+    }
+}
+
+/// RFC 5424 §6.2.4.
+const MAX_SYSLOG_HOST: usize = 255;
 
 #[cfg(test)]
 mod tests {

@@ -66,6 +66,8 @@ pub use process::IoDriver;
 pub use process::LogDestination;
 pub use process::Metrics;
 pub use process::Process;
+pub use process::SyslogForm;
+pub use process::SyslogTerms;
 pub use process::Workers;
 pub use report::Diagnostic;
 pub use report::Location;

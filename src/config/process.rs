@@ -90,6 +90,8 @@ pub struct AccessLog {
     /// The indices of the listeners that write to it; None: all.
     pub listeners: Option<Vec<usize>>,
     pub destination: LogDestination,
+    /// How lines are told to syslog or to the journal.
+    pub syslog: SyslogTerms,
     pub format: AccessLogFormat,
     /// What a line of JSON has, by the names of [`crate::config::log_fields`] and in their order.
     pub fields: Vec<&'static str>,
@@ -106,6 +108,33 @@ pub enum LogDestination {
     Stdout,
     Stderr,
     File(PathBuf),
+    /// A unix socket.
+    SyslogUnix(PathBuf),
+    /// A name or an address, with its port.
+    SyslogUdp(String),
+    /// The socket of the journal.
+    Journald(PathBuf),
+}
+
+/// How lines are told to syslog or to the journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyslogTerms {
+    /// 0..=23 (RFC 5424 §6.2.1).
+    pub facility: u8,
+    /// 0..=7.
+    pub severity: u8,
+    /// 1 to 48 letters, digits and characters of `-_./`.
+    pub app_name: String,
+    pub form: SyslogForm,
+    /// 480..=65,000.
+    pub max_message_bytes: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyslogForm {
+    Rfc5424,
+    /// As syslog(3) of the C library writes it.
+    Local,
 }
 
 #[derive(Clone, Debug, PartialEq)]

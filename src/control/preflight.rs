@@ -76,7 +76,13 @@ fn look_for_same_file(logs: &[AccessLog], report: &mut Report) {
 }
 
 fn look_at_log(log: &AccessLog, checker: Checker, report: &mut Report) {
-    let LogDestination::File(path) = &log.destination else { return };
+    let path = match &log.destination {
+        LogDestination::File(path) => path,
+        LogDestination::SyslogUnix(path) | LogDestination::Journald(path) => {
+            return look_at_receiver(log, path, report);
+        }
+        LogDestination::Stdout | LogDestination::Stderr | LogDestination::SyslogUdp(_) => return,
+    };
     if !path.exists() {
         look_at_folder("access log", path, (log.location, checker), report);
     } else if path.is_dir() {
@@ -84,6 +90,21 @@ fn look_at_log(log: &AccessLog, checker: Checker, report: &mut Report) {
         report.error(log.location, message, "name a file in it, such as access.log");
     } else if !rlimits::may_write(path) {
         refuse(&format!("write to the access log {}", path.display()), (log.location, checker), report);
+    }
+}
+
+/// Who receives lines may come later.
+fn look_at_receiver(log: &AccessLog, path: &Path, report: &mut Report) {
+    match fs::metadata(path) {
+        Ok(found) if found.file_type().is_socket() => {}
+        Ok(_) => {
+            let message = format!("what is at {} is no socket", path.display());
+            report.error(log.location, message, "write the path of a file without syslog:unix: or journald:");
+        }
+        Err(error) => {
+            let message = format!("no socket is at {}: {error}", path.display());
+            report.warning(log.location, message, "lines are lost until what receives them is started");
+        }
     }
 }
 

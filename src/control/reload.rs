@@ -291,7 +291,7 @@ fn unchangeable(serving: &Config, wanted: &Config) -> Vec<&'static str> {
 }
 
 /// What of the access logs has changed beside their listeners.
-fn changes_of_logs(serving: &[AccessLog], wanted: &[AccessLog]) -> [(&'static str, bool); 6] {
+fn changes_of_logs(serving: &[AccessLog], wanted: &[AccessLog]) -> [(&'static str, bool); 11] {
     let names: Vec<&str> = serving.iter().map(|log| log.name.as_str()).collect();
     let pairs: Vec<_> = serving
         .iter()
@@ -304,6 +304,14 @@ fn changes_of_logs(serving: &[AccessLog], wanted: &[AccessLog]) -> [(&'static st
     [
         ("access_log", !is_whole),
         ("access_log.path", differ(|old, new| old.destination != new.destination)),
+        ("access_log.facility", differ(|old, new| old.syslog.facility != new.syslog.facility)),
+        ("access_log.severity", differ(|old, new| old.syslog.severity != new.syslog.severity)),
+        ("access_log.app_name", differ(|old, new| old.syslog.app_name != new.syslog.app_name)),
+        ("access_log.syslog_format", differ(|old, new| old.syslog.form != new.syslog.form)),
+        (
+            "access_log.max_message_bytes",
+            differ(|old, new| old.syslog.max_message_bytes != new.syslog.max_message_bytes),
+        ),
         ("access_log.format", differ(|old, new| old.format != new.format)),
         ("access_log.fields", differ(|old, new| old.fields != new.fields)),
         ("access_log.log", differ(|old, new| old.statuses != new.statuses)),

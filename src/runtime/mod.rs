@@ -20,6 +20,7 @@ use std::sync::mpsc;
 use crate::control::active_config::Drivers;
 use crate::control::process::signals;
 use crate::control::process::signals::SignalAction;
+use crate::net::clock::wall_now;
 use crate::runtime::drain::Drain;
 use crate::runtime::error::RuntimeError;
 use crate::runtime::event::Ready;
@@ -122,8 +123,8 @@ fn start_logs(plan: &mut RuntimePlan, workers: usize) -> Result<LogEnds, Runtime
     let mut of_workers: Vec<Vec<AccessLog>> = (0..workers).map(|_| Vec::new()).collect();
     let counters = Arc::clone(&plan.channels.log_counters);
     for (LogPlan { sink, format, filter }, counters) in plan.access_logs.drain(..).zip(counters.iter()) {
-        let output =
-            LogOutput::open(sink.clone()).map_err(|error| RuntimeError::AccessLog { sink, error })?;
+        let output = LogOutput::open(sink.clone(), wall_now)
+            .map_err(|error| RuntimeError::AccessLog { sink, error })?;
         let (writer, queues) = LogWriter::start(output, Arc::clone(counters), workers, report)
             .map_err(|error| RuntimeError::Thread { of: "an access log", error })?;
         writers.push(writer);
@@ -143,7 +144,7 @@ fn start_logs(plan: &mut RuntimePlan, workers: usize) -> Result<LogEnds, Runtime
 /// A number that another process, or this one after a restart, is unlikely to have.
 fn random() -> u64 {
     use std::hash::BuildHasher;
-    std::hash::RandomState::new().hash_one(crate::net::clock::wall_now())
+    std::hash::RandomState::new().hash_one(wall_now())
 }
 
 /// Waits for the health checker and all workers; returns what these run on.

@@ -328,7 +328,7 @@ mod tests {
     }
 
     fn to(path: &std::path::Path) -> LogOutput {
-        LogOutput::open(Sink::File(path.to_owned())).unwrap()
+        LogOutput::open(Sink::File(path.to_owned()), || Duration::ZERO).unwrap()
     }
 
     #[test]

@@ -81,6 +81,7 @@ mod rules;
 mod session_resumption;
 mod several_logs;
 mod slow_readers;
+mod shipped_logs;
 mod sni;
 mod start;
 mod status;

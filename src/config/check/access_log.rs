@@ -1,7 +1,6 @@
 //! `[access_log]`, or several `[[access_log]]`: where the line about each exchange goes.
 
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::Value as Json;
@@ -10,12 +9,13 @@ use crate::config::AccessLog;
 use crate::config::AccessLogFormat;
 use crate::config::Listener;
 use crate::config::LogDestination;
-use crate::config::check::address;
 use crate::config::check::kind::Kind;
 use crate::config::check::kind::Name;
 use crate::config::check::kind::SampleFraction;
 use crate::config::check::kind::list;
 use crate::config::check::kind::refuse_kind;
+use crate::config::check::log_destination;
+use crate::config::check::log_destination::Destination;
 use crate::config::check::names::Names;
 use crate::config::check::nearest::nearest;
 use crate::config::check::rule::OneOrMore;
@@ -95,6 +95,7 @@ fn access_log(table: &raw::Table, mut section: Section<'_, '_>) -> ParsedAccessL
     let name = section.read_optional("name", &Name, "it is called by its path");
     let listeners = section.read_optional("listener", &OneOrMore, "all listeners write to it");
     let destination = section.read("path", &Destination, LogDestination::Stdout);
+    let syslog = log_destination::terms(&destination, &mut section);
     let format = section.read("format", &LogFormat, AccessLogFormat::Json);
     let fields = fields(&format, &mut section);
     let statuses = section.read("log", &LoggedStatuses, Vec::new());
@@ -104,8 +105,17 @@ fn access_log(table: &raw::Table, mut section: Section<'_, '_>) -> ParsedAccessL
         _ => None,
     });
     let name = name.map_or_else(|| as_written.unwrap_or("stdout").to_owned(), |(name, _)| name);
-    let log =
-        AccessLog { name, listeners: None, destination, format, fields, sample, statuses, location: path };
+    let log = AccessLog {
+        name,
+        listeners: None,
+        destination,
+        syslog,
+        format,
+        fields,
+        sample,
+        statuses,
+        location: path,
+    };
     section.close();
     ParsedAccessLog { log, listeners: listeners.map(|(listeners, _)| listeners) }
 }
@@ -338,41 +348,4 @@ fn field(key: &str, raw: &raw::Value, report: &mut Report) -> Option<&'static st
         report.error(raw.location, format!("invalid value \"{}\" for `{key}`", text.escape_debug()), help);
     }
     found
-}
-
-/// `"stdout"`, `"stderr"` or the path of a file.
-struct Destination;
-
-impl Kind for Destination {
-    type Value = LogDestination;
-
-    fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<LogDestination> {
-        let raw::Kind::Text(text) = &raw.kind else {
-            return refuse_kind(key, raw, "a string", report);
-        };
-        let destination = match text.as_str() {
-            "stdout" => Some(LogDestination::Stdout),
-            "stderr" => Some(LogDestination::Stderr),
-            path => file(path, report, raw).map(LogDestination::File),
-        };
-        if destination.is_none() {
-            let help = "write \"stdout\", \"stderr\" or the path of a file";
-            report.error(raw.location, format!("`{key}` is not the path of a file"), help);
-        }
-        destination
-    }
-
-    fn show(&self, value: &LogDestination) -> Json {
-        match value {
-            LogDestination::Stdout => Json::from("stdout"),
-            LogDestination::Stderr => Json::from("stderr"),
-            LogDestination::File(path) => Json::String(path.display().to_string()),
-        }
-    }
-}
-
-/// None for what can only be a folder.
-fn file(path: &str, report: &Report, raw: &raw::Value) -> Option<PathBuf> {
-    let file = address::resolve(path, report.folder(raw.location))?;
-    (!path.ends_with('/') && file.file_name().is_some()).then_some(file)
 }

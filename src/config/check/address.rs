@@ -107,7 +107,7 @@ impl Kind for BackendPlace {
 }
 
 /// The problem completes "`address` "x" …".
-fn backend_address(text: &str, folder: &Path) -> Result<BackendAddress, &'static str> {
+pub(super) fn backend_address(text: &str, folder: &Path) -> Result<BackendAddress, &'static str> {
     if let Some(path) = text.strip_prefix("unix:") {
         let path = resolve(path, folder).ok_or("has no usable path")?;
         return match path.as_os_str().len() {

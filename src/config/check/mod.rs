@@ -21,6 +21,7 @@ mod identity;
 mod ip_group;
 mod kind;
 mod limits;
+mod log_destination;
 mod listener;
 mod metrics;
 mod listener_tls;

@@ -107,6 +107,17 @@ fn messages_of_several_access_logs() {
     let texts = [
         "[[access_log]]\npath = \"a.log\"\nlistener = [\"a\"]\nlog = \"errors\"\n[[access_log]]\npath = \"b.log\"",
         "[[access_log]]\n[[access_log]]\n",
+        "[[access_log]]\npath = \"syslog:unix:/dev/log\"\n[[access_log]]\npath = \"journald\"\nfacility = \"daemon\"\n\
+         [[access_log]]\npath = \"syslog:udp:[::1]:514\"\nseverity = \"warn\"\n\
+         [[access_log]]\npath = \"syslog:udp:logs.example:514\"\napp_name = \"edge/web\"\nsyslog_format = \"local\"\n\
+         [[access_log]]\npath = \"journald:/run/systemd/journal.edge/socket\"\nmax_message_bytes = \"64KB\"",
+        "[[access_log]]\npath = \"syslog:udp:192.0.2.1\"",
+        "[[access_log]]\npath = \"syslog:tcp:192.0.2.1:514\"",
+        "[[access_log]]\npath = \"syslog:unix:\"",
+        "[[access_log]]\npath = \"syslog:server=192.0.2.1\"",
+        "[[access_log]]\npath = \"journald:run/\"",
+        "[[access_log]]\npath = \"journald\"\nsyslog_format = \"rfc5424\"\napp_name = \"a b\"",
+        "[[access_log]]\npath = \"a.log\"\nfacility = \"local8\"\nseverity = \"info\"\nmax_message_bytes = 100",
         "[[access_log]]\npath = \"logs/a.log\"\n[[access_log]]\npath = \"/conf/logs/../logs/a.log\"",
         "[[access_log]]\nname = \"b.log\"\n[[access_log]]\npath = \"b.log\"",
         "[[access_log]]\nname = \"a\"\npath = \"a.log\"\n[[access_log]]\nname = \"a\"\npath = \"b.log\"",

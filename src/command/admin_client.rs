@@ -1,5 +1,6 @@
 //! What the verbs share that send commands to a running Ringway: where it is, and what went wrong.
 
+use std::fmt;
 use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use crate::command::diagnostics;
 use crate::command::exit::Exit;
 use crate::command::sources;
 use crate::control::admin::client;
+use crate::control::admin::client::RequestError;
 use crate::control::admin::reply::ErrorReply;
 use crate::telemetry::operator::log_line;
 
@@ -73,25 +75,42 @@ impl AdminEndpoint {
     }
 }
 
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) enum AskFailure {
+    /// Nobody is there, or it hung up.
+    Unreachable(RequestError),
+    /// The process says why it does not answer.
+    Refused(String),
+    /// It is another version, or no Ringway.
+    Strange(String),
+}
+
+impl fmt::Display for AskFailure {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AskFailure::Unreachable(error) => error.fmt(out),
+            AskFailure::Refused(error) | AskFailure::Strange(error) => out.write_str(error),
+        }
+    }
+}
+
 /// The answer to a command of what listens there.
-///
-/// # Errors
-/// A sentence that says why there is none.
 pub(super) fn ask_at<T: DeserializeOwned>(
     path: &Path,
     command: &str,
     patience: Duration,
-) -> Result<(Json, T), String> {
-    let answer = client::send(path, command, patience).map_err(|error| error.to_string())?;
+) -> Result<(Json, T), AskFailure> {
+    let answer = client::send(path, command, patience).map_err(AskFailure::Unreachable)?;
     if let Ok(ErrorReply { error }) = ErrorReply::deserialize(&answer) {
-        return Err(error);
+        return Err(AskFailure::Refused(error));
     }
     match T::deserialize(&answer) {
         Ok(reply) => Ok((answer, reply)),
-        Err(error) => Err(format!(
+        Err(error) => Err(AskFailure::Strange(format!(
             "what listens at {} does not answer as this version of ringway does: {error}; run the ringway that \
              serves there, or name another socket",
             path.display()
-        )),
+        ))),
     }
 }

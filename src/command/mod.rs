@@ -6,6 +6,7 @@ mod config_show;
 mod demo;
 mod demo_backend;
 mod diagnostics;
+mod events;
 pub mod exit;
 mod explain;
 mod habits;
@@ -54,6 +55,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Verb::Proxy(arguments) => proxy::run(&arguments),
         Verb::Check(arguments) => check::run(&arguments),
         Verb::Config(ConfigVerb::Show(arguments)) => config_show::run(&arguments),
+        Verb::Events(arguments) => events::run(&arguments),
         Verb::Explain(arguments) => explain::run(&arguments),
         Verb::Maintenance(arguments) => maintenance::run(&arguments),
         Verb::Reload(arguments) => reload::run(&arguments),
@@ -96,6 +98,8 @@ enum Verb {
     /// Look at a configuration.
     #[command(subcommand)]
     Config(ConfigVerb),
+    /// Tell what happened to a running Ringway: health, ejections, reloads, certificates, drains; with -f also what happens.
+    Events(events::Arguments),
     /// Tell which rule takes a request, what becomes of it, which backend it goes to, and why.
     Explain(explain::Arguments),
     /// Take a rule or a server group of a running Ringway out of service for a while, and back.

@@ -45,6 +45,8 @@ use crate::runtime::plan::LogPlan;
 use crate::runtime::plan::RuntimePlan;
 use crate::telemetry::access_log::Format;
 use crate::telemetry::log_datagrams::LogReceiver;
+use crate::telemetry::events::EventKind;
+use crate::telemetry::events::News;
 use crate::telemetry::log_fields::LogFields;
 use crate::telemetry::log_filter::LogFilter;
 use crate::telemetry::log_frame::FrameForm;
@@ -52,6 +54,7 @@ use crate::telemetry::log_frame::LogFrame;
 use crate::telemetry::log_frame::SyslogNames;
 use crate::telemetry::log_output::Sink;
 use crate::telemetry::operator;
+use crate::telemetry::operator::log_event;
 use crate::telemetry::operator::log_line;
 use crate::telemetry::words::counted;
 
@@ -119,18 +122,16 @@ fn serve_until_end(mut loaded: Loaded, mut manner: Manner) -> Exit {
     let announce = |serving: &Serving| {
         let Serving { workers, drivers, listeners } = serving;
         let version = env!("CARGO_PKG_VERSION");
-        let mut text = format!("ringway {version}: {}\n", on_drivers(*workers, drivers));
-        text.push_str(&limits);
+        let line = format!("ringway {version}: {}", on_drivers(*workers, drivers));
+        log_event(News::new(EventKind::Started, line));
+        log_line(&limits);
         for (name, address) in listeners {
-            let scheme = if is_secure.get(name) == Some(&true) { "https" } else { "http" };
-            text.push_str(&reload::listening(scheme, *address, name));
-            text.push('\n');
+            log_event(reload::listening(is_secure.get(name) == Some(&true), *address, name));
         }
         if let Some(address) = asked_at {
-            text.push_str(&format!("metrics on http://{address}/metrics\n"));
+            log_line(&format!("metrics on http://{address}/metrics"));
         }
         let addresses: Vec<_> = listeners.iter().map(|(_, address)| *address).collect();
-        log_line(&text);
         if let Some(greet) = manner.greet {
             // To be pasted as it stands.
             operator::log_as_is(&greet(&addresses));

@@ -98,6 +98,7 @@ pub use server_group::Sticky;
 pub use server_group::Verify;
 pub use tls_policies::TlsPolicy;
 pub use tracing::Tracing;
+pub use units::parse_duration;
 
 /// What came of loading.
 pub struct Loaded {

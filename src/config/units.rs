@@ -19,7 +19,7 @@ const SIZE_UNITS: [(&str, u64); 9] = [
 ];
 
 /// `500ms`, `15s`, `5m`, `1h`, `180d`: a whole number and a unit.
-pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+pub fn parse_duration(text: &str) -> Option<Duration> {
     parse(text, &DURATION_UNITS).map(Duration::from_millis)
 }
 

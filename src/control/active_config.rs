@@ -222,17 +222,18 @@ impl ActiveConfig {
         outcome
     }
 
-    /// Goes on with other addresses for the names of backends; returns a sentence for each host that has others.
-    pub fn update_addresses(&mut self, resolutions: &Resolutions) -> Result<Vec<String>, Refusal> {
+    /// Goes on with other addresses for the names of backends; returns each host that has others, with a
+    /// sentence.
+    pub fn update_addresses(&mut self, resolutions: &Resolutions) -> Result<Vec<(String, String)>, Refusal> {
         let mut changes = BTreeMap::new();
         for (name, before) in &self.addresses {
             if let Some(Ok(now)) = resolutions.get(name)
                 && now != before
             {
-                changes.insert(&name.0, dns::sentence(&name.0, now));
+                changes.insert(name.0.clone(), dns::sentence(&name.0, now));
             }
         }
-        let sentences: Vec<String> = changes.into_values().collect();
+        let sentences: Vec<(String, String)> = changes.into_iter().collect();
         if !sentences.is_empty() {
             self.install(self.config.clone(), resolutions, &mut Report::new(Vec::new()))?;
         }

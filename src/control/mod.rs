@@ -12,5 +12,7 @@ pub mod metrics;
 pub mod preflight;
 pub mod process;
 pub mod reload;
+mod drains;
+mod reload_changes;
 pub mod reload_stats;
 pub mod active_config;

@@ -18,14 +18,20 @@ use crate::control::active_config::ActiveConfig;
 use crate::control::active_config::Refusal;
 use crate::control::build::access_logs;
 use crate::control::build::sockets::BindError;
+use crate::control::build::sockets::Binding;
 use crate::control::credentials;
 use crate::control::credentials::file_reload;
 use crate::control::credentials::file_reload::FileReload;
 use crate::control::discovery::dns::WatchedNames;
+use crate::control::drains::Drains;
 use crate::control::preflight;
 use crate::control::process::rlimits;
+use crate::control::reload_changes;
 use crate::net::clock::instant_now;
 use crate::net::clock::monotonic_ms;
+use crate::telemetry::events::EventKind;
+use crate::telemetry::events::News;
+use crate::telemetry::operator::log_event;
 use crate::telemetry::operator::log_line;
 use crate::telemetry::words::counted;
 
@@ -84,6 +90,7 @@ struct Reloader {
     started: Config,
     file_reload: FileReload,
     names: WatchedNames,
+    drains: Drains,
     /// None: the configuration came from no file.
     load: Option<Load>,
 }
@@ -97,7 +104,8 @@ pub fn start(
 ) -> io::Result<Sender<Command>> {
     let (sender, commands) = mpsc::channel();
     let started = Config { listeners: Vec::new(), server_groups: Vec::new(), ..active.config.clone() };
-    let mut reloader = Reloader { active, started, file_reload, names, load };
+    let drains = Drains::new(&active.channels().publication.load().1);
+    let mut reloader = Reloader { active, started, file_reload, names, drains, load };
     let body = move || {
         // Thousands of backends take a tenth of a second to read, and no request is to wait for that.
         rlimits::give_way();
@@ -122,10 +130,11 @@ impl Reloader {
                 if !warnings.is_empty() {
                     log_line(warnings);
                 }
-                log_line(sentence);
+                log_event(News::new(EventKind::ReloadDone, sentence));
             }
             Err(lines) => {
-                log_line(&format!("{lines}\nerror: the reload is refused; what was in service still is"))
+                let text = format!("{lines}\nerror: the reload is refused; what was in service still is");
+                log_event(News::new(EventKind::ReloadRefused, text));
             }
         }
         if let Some(answer) = answer {
@@ -173,6 +182,7 @@ impl Reloader {
     fn look(&mut self) {
         self.file_reload.look(&mut self.active);
         self.follow_names();
+        self.drains.look(&self.active.channels().publication.load().1);
         self.active.free_replaced();
     }
 
@@ -196,7 +206,8 @@ impl Reloader {
         }
         let Reloader { file_reload, active, names, .. } = &mut *self;
         let resolutions = names.resolve(&config, || file_reload.look(active));
-        let bound: Vec<u64> = self.active.bindings().iter().map(|binding| binding.number).collect();
+        let bound = self.active.bindings().to_vec();
+        let backends = reload_changes::backends(&self.active.config);
         let outcome = self.active.replace(config, credentials, &resolutions, &mut loaded.report);
         self.names.watch(&self.active.config);
         match outcome {
@@ -211,6 +222,7 @@ impl Reloader {
             warnings.push_str(&report_text(&loaded));
         }
         self.log_listeners(&bound);
+        reload_changes::note(&backends, &reload_changes::backends(&self.active.config));
         let ActiveConfig { config, .. } = &self.active;
         let backends: usize = config.server_groups.iter().map(|group| group.backends.len()).sum();
         let sentence = format!(
@@ -225,13 +237,18 @@ impl Reloader {
     }
 
     /// Tells which addresses were not listened at `before`, and which are no more.
-    fn log_listeners(&self, before: &[u64]) {
+    fn log_listeners(&self, before: &[Binding]) {
+        let now = self.active.bindings();
+        let is_among = |all: &[Binding], one: &Binding| all.iter().any(|other| other.number == one.number);
+        for Binding { address, listener, .. } in before.iter().filter(|binding| !is_among(now, binding)) {
+            let line = format!("closed {address} (listener \"{listener}\")");
+            log_event(News::new(EventKind::ListenerClosed, line).of("listener", listener));
+        }
         let listeners = &self.active.config.listeners;
-        for binding in self.active.bindings().iter().filter(|binding| !before.contains(&binding.number)) {
+        for binding in now.iter().filter(|binding| !is_among(before, binding)) {
             let of_name = listeners.iter().find(|listener| listener.name == binding.listener);
-            let scheme =
-                if of_name.is_some_and(|listener| listener.tls.is_some()) { "https" } else { "http" };
-            log_line(&listening(scheme, binding.address, &binding.listener));
+            let is_secure = of_name.is_some_and(|listener| listener.tls.is_some());
+            log_event(listening(is_secure, binding.address, &binding.listener));
         }
     }
 
@@ -240,12 +257,18 @@ impl Reloader {
         let Some(resolutions) = self.names.changed() else { return };
         match self.active.update_addresses(&resolutions) {
             Ok(sentences) => {
-                sentences.iter().take(MAX_SENTENCES).for_each(|sentence| log_line(sentence));
+                let news = |line: &str| News::new(EventKind::NamesChanged, line);
+                for (host, sentence) in sentences.iter().take(MAX_SENTENCES) {
+                    log_event(news(sentence).of("host", host));
+                }
                 if let Some(more @ 1..) = sentences.len().checked_sub(MAX_SENTENCES) {
-                    log_line(&format!("names: {more} more hosts have other addresses"));
+                    log_event(news(&format!("names: {more} more hosts have other addresses")));
                 }
             }
-            Err(refusal) => log_line(&format!("error: the addresses of names stay as they were: {refusal}")),
+            Err(refusal) => {
+                let line = format!("error: the addresses of names stay as they were: {refusal}");
+                log_event(News::new(EventKind::NamesFailing, line));
+            }
         }
     }
 }
@@ -257,8 +280,10 @@ fn told_later(severity: &str, keys: &[&str]) -> String {
 }
 
 /// What tells the operator, and scripts, where a listener accepts.
-pub fn listening(scheme: &str, address: SocketAddr, listener: &str) -> String {
-    format!("listening on {scheme}://{address} (listener \"{listener}\")")
+pub fn listening(is_secure: bool, address: SocketAddr, listener: &str) -> News {
+    let scheme = if is_secure { "https" } else { "http" };
+    let line = format!("listening on {scheme}://{address} (listener \"{listener}\")");
+    News::new(EventKind::ListenerOpened, line).of("listener", listener)
 }
 
 fn report_text(loaded: &Loaded) -> String {

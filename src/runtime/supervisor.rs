@@ -15,7 +15,10 @@ use crate::runtime::error::RuntimeError;
 use crate::runtime::event::RuntimeEvent;
 use crate::snapshot::health_path::Readiness;
 use crate::snapshot::quota::Quota;
+use crate::telemetry::events::EventKind;
+use crate::telemetry::events::News;
 use crate::telemetry::log_writer::LogWriter;
+use crate::telemetry::operator::log_event;
 use crate::telemetry::operator::log_line;
 
 /// How often to look whether the access logs take anything, and how a stop goes.
@@ -60,7 +63,8 @@ impl Supervisor<'_> {
                     self.log_writers.iter().for_each(LogWriter::reopen)
                 }
                 Ok(RuntimeEvent::Signal(SignalAction::Reload)) if stop.is_some() => {
-                    log_line("error: the reload is refused: the process is stopping");
+                    let line = "error: the reload is refused: the process is stopping";
+                    log_event(News::new(EventKind::ReloadRefused, line));
                 }
                 // The thread that obeys lives as long as the process.
                 Ok(RuntimeEvent::Signal(SignalAction::Reload)) => {
@@ -129,7 +133,8 @@ impl Supervisor<'_> {
         if self.shutdown_delay.is_zero() {
             self.begin_drain(&mut stop);
         } else {
-            log_line(&format!("stopping: new connections are taken for {:?} more", self.shutdown_delay));
+            let line = format!("stopping: new connections are taken for {:?} more", self.shutdown_delay);
+            log_event(News::new(EventKind::Stopping, line));
         }
         stop
     }
@@ -142,16 +147,18 @@ impl Supervisor<'_> {
             Some(_) => format!("at most {:?}", self.shutdown_timeout),
             None => "without a time limit".to_owned(),
         };
-        log_line(&format!("stopping: {} left, {bound}", self.connections()));
+        let line = format!("stopping: {} left, {bound}", self.connections());
+        log_event(News::new(EventKind::Stopping, line));
         stop.told = now;
         self.drain.begin(self.shutdown_timeout);
     }
 
     fn log_end(&self, how: &str) {
-        match self.quota.used() {
-            0 => log_line(how),
-            _ => log_line(&format!("{how}: {} cut off", self.connections())),
-        }
+        let line = match self.quota.used() {
+            0 => how.to_owned(),
+            _ => format!("{how}: {} cut off", self.connections()),
+        };
+        log_event(News::new(EventKind::Stopped, line));
     }
 
     fn connections(&self) -> String {

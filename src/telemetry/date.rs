@@ -66,6 +66,12 @@ pub fn stamp(wall: Duration) -> String {
     format!("{}.{:03}Z", timestamp(wall.as_secs()).strftime(RFC3339), wall.subsec_millis())
 }
 
+/// A date in RFC 3339, with any offset, as time since the Unix epoch. None: it is no such date, or one before the epoch.
+pub fn parse(date: &str) -> Option<Duration> {
+    let timestamp: Timestamp = date.parse().ok()?;
+    Duration::try_from(timestamp.duration_since(Timestamp::UNIX_EPOCH)).ok()
+}
+
 fn timestamp(second: u64) -> Timestamp {
     let timestamp = i64::try_from(second).ok().and_then(|second| Timestamp::from_second(second).ok());
     timestamp.unwrap_or(Timestamp::MAX)
@@ -74,6 +80,16 @@ fn timestamp(second: u64) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dates_are_read_as_they_are_written() {
+        let at = Duration::from_millis(784_111_777_905);
+        assert_eq!(parse(&stamp(at)), Some(at));
+        assert_eq!(parse("1994-11-06T09:49:37.905+01:00"), Some(at));
+        for other in ["", "yesterday", "1994-11-06", "1994-11-06T08:49:37", "1969-12-31T23:59:59Z"] {
+            assert_eq!(parse(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn the_three_notations() {

@@ -6,6 +6,7 @@ pub mod access_log;
 pub mod backend_counters;
 pub mod counters;
 pub mod date;
+pub mod events;
 pub mod group_counters;
 pub mod histogram;
 mod journal_fields;

@@ -1,4 +1,4 @@
-//! Messages for the operator, on standard error.
+//! Messages for the operator, on standard error, and events.
 //!
 //! A command writes them as they come. A process that serves calls [`start`] first: from then on messages go
 //! into a bounded queue, and one thread writes them. A thread that has a message never waits for the reader of
@@ -21,6 +21,8 @@ use std::time::Duration;
 use crossbeam::queue::ArrayQueue;
 
 use crate::telemetry::date;
+use crate::telemetry::events;
+use crate::telemetry::events::News;
 
 /// Messages that may wait to be written: more than a reload of a large configuration has to say at once.
 const MAX_WAITING: usize = 1_024;
@@ -120,7 +122,27 @@ pub fn log_line(text: &str) {
     }
 }
 
-/// The same without a time stamp, for what is to be pasted or what editors look for at the begin of a line.
+/// Tells what has happened, and keeps it for those who ask for events.
+pub fn log_event(news: News) {
+    match WRITER.get() {
+        Some(writer) => {
+            let now = (writer.clock)();
+            writer.take(Some(now), &news.message);
+            events::keep(now, news);
+        }
+        None => write_now(&news.message),
+    }
+}
+
+/// Keeps what has happened for those who ask for events: where it may happen to thousands at once, or where a message
+/// tells of several.
+pub fn note_event(news: News) {
+    if let Some(writer) = WRITER.get() {
+        events::keep((writer.clock)(), news);
+    }
+}
+
+/// The same as [`log_line`] without a time stamp, for what is to be pasted or what editors look for at the begin of a line.
 pub fn log_as_is(text: &str) {
     match WRITER.get() {
         Some(writer) => writer.take(None, text),

@@ -24,6 +24,7 @@ mod connection_values;
 mod cors;
 mod drain;
 mod early_response;
+mod events;
 mod explain;
 mod error_pages;
 mod failing_backends;

@@ -14,5 +14,5 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The status of the process at `path`, or a sentence why there is none.
 pub(super) fn ask(path: &Path) -> Result<Status, String> {
-    ask_at(path, "status", ANSWER_TIMEOUT).map(|(_, status)| status)
+    ask_at(path, "status", ANSWER_TIMEOUT).map(|(_, status)| status).map_err(|failure| failure.to_string())
 }

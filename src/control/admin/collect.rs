@@ -292,7 +292,7 @@ fn usage(quota: &Quota) -> Usage {
     Usage { in_use: quota.used(), limit: quota.limit() }
 }
 
-fn rfc3339(wall: Duration) -> String {
+pub(super) fn rfc3339(wall: Duration) -> String {
     let mut dates = Dates::default();
     dates.advance(wall);
     format!("{}Z", dates.rfc3339())

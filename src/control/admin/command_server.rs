@@ -12,6 +12,8 @@ use serde_json::Value as Json;
 
 use crate::control::active_config::Channels;
 use crate::control::admin::collect;
+use crate::control::admin::events;
+use crate::control::admin::events::EventsQuestion;
 use crate::control::admin::maintenance;
 use crate::control::admin::maintenance::MaintenanceOrder;
 use crate::control::admin::reply::ReloadReply;
@@ -30,7 +32,10 @@ use crate::net::clock::wall_now;
 /// How long a client waits for its reload to end.
 pub const RELOAD_TIMEOUT: Duration = Duration::from_secs(60);
 
-const COMMANDS: &str = "explain, maintenance, reload, reload strict, status";
+const COMMANDS: &str = "events, explain, maintenance, reload, reload strict, status";
+
+/// The command that tells what happened, which may be followed by a question as JSON.
+pub const EVENTS: &str = "events";
 
 /// The command that explains a request, which follows as JSON.
 pub const EXPLAIN: &str = "explain";
@@ -68,6 +73,7 @@ impl CommandServer {
             "reload" => self.reload(false),
             "reload strict" => self.reload(true),
             "status" => self.status(),
+            events if events.starts_with(EVENTS) => self.events(events[EVENTS.len()..].trim()),
             explain if explain.starts_with(EXPLAIN) => self.explain(&explain[EXPLAIN.len()..]),
             order if order.starts_with(MAINTENANCE) => self.maintenance(&order[MAINTENANCE.len()..]),
             unknown => {
@@ -89,6 +95,17 @@ impl CommandServer {
 
     pub(super) fn status(&self) -> Json {
         document(&collect::status(&self.channels, self.started))
+    }
+
+    fn events(&self, question: &str) -> Json {
+        let question = match question {
+            "" => Ok(EventsQuestion::default()),
+            question => serde_json::from_str(question),
+        };
+        match question {
+            Ok(question) => document(&events::reply(&question, collect::rfc3339(self.started))),
+            Err(reason) => error(format!("this does not say which events are meant: {reason}")),
+        }
     }
 
     fn explain(&self, question: &str) -> Json {

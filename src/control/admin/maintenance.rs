@@ -10,7 +10,8 @@ use crate::net::clock::monotonic_ms;
 use crate::snapshot::Snapshot;
 use crate::snapshot::maintenance::MaintenanceOwner;
 use crate::snapshot::maintenance::MaintenanceSwitch;
-use crate::telemetry::operator::log_line;
+use crate::telemetry::events::maintenance_news;
+use crate::telemetry::operator::log_event;
 
 /// Names that are listed where one is unknown.
 const MAX_LISTED: usize = 20;
@@ -40,7 +41,10 @@ pub(super) fn switch(snapshot: &Snapshot, order: &MaintenanceOrder) -> Result<Ma
             let whose = format!("{} \"{}\"", switch.owner.in_words(), switch.name);
             let message = format!("maintenance of {whose} is {word}{already}");
             if changed {
-                log_line(&format!("{message}, by command"));
+                let noun = switch.owner.as_str();
+                log_event(
+                    maintenance_news(order.on, format!("{message}, by command")).of(noun, &switch.name),
+                );
             }
             Ok(MaintenanceReply {
                 kind: switch.owner.as_str().into(),

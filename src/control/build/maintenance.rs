@@ -12,6 +12,8 @@ use crate::snapshot::maintenance::Maintenance;
 use crate::snapshot::maintenance::MaintenanceOwner;
 use crate::snapshot::maintenance::MaintenanceSwitch;
 use crate::snapshot::maintenance::MaintenanceTerms;
+use crate::telemetry::events::maintenance_news;
+use crate::telemetry::operator::note_event;
 
 /// The switches of all rules and server groups.
 #[derive(Default)]
@@ -73,8 +75,10 @@ impl Switches {
             let switch = self.switch(owner, name, configured);
             let key = (owner, name.to_owned());
             let before = self.by_name.get(&key).map(|known| known.configured);
-            if before.is_some_and(|before| before != configured) {
-                switch.turn(configured, now_ms);
+            if before.is_some_and(|before| before != configured) && switch.turn(configured, now_ms) {
+                let (word, whose) = (if configured { "on" } else { "off" }, owner.in_words());
+                let message = format!("maintenance of {whose} \"{name}\" is {word}, by configuration");
+                note_event(maintenance_news(configured, message).of(owner.as_str(), name));
             }
             switches.push(Arc::clone(&switch));
             staying.insert(key, KnownSwitch { switch, configured });

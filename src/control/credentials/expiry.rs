@@ -21,54 +21,70 @@ impl Expiry {
     /// What has ended by now, or will soon, was told when it was read.
     pub(in crate::control) fn new(config: &Config, credentials: &Credentials, now: i64) -> Expiry {
         let known = ended(config, credentials, now).into_iter().chain(soon(config, credentials, now));
-        Expiry { told: known.map(|(sentence, _)| sentence).collect() }
+        Expiry { told: known.map(|ending| ending.sentence).collect() }
     }
 
-    /// What is to be told now, the most urgent first. `now` is in seconds since the Unix epoch.
+    /// What is to be told now, the most urgent first: what it is, its name, and a sentence with the fix. `now` is in
+    /// seconds since the Unix epoch.
     pub(in crate::control) fn news(
         &mut self,
         config: &Config,
         credentials: &Credentials,
         now: i64,
-    ) -> Vec<String> {
-        let mut sentences = ended(config, credentials, now);
-        sentences.extend(soon(config, credentials, now));
-        let before = std::mem::replace(
-            &mut self.told,
-            sentences.iter().map(|(sentence, _)| sentence.clone()).collect(),
-        );
-        sentences.retain(|(sentence, _)| !before.contains(sentence));
-        sentences.into_iter().map(|(sentence, fix)| format!("{sentence}; {fix}")).collect()
+    ) -> Vec<(&'static str, String, String)> {
+        let mut endings = ended(config, credentials, now);
+        endings.extend(soon(config, credentials, now));
+        let sentences = endings.iter().map(|ending| ending.sentence.clone()).collect();
+        let before = std::mem::replace(&mut self.told, sentences);
+        endings.retain(|ending| !before.contains(&ending.sentence));
+        let told = |Expiration { noun, name, sentence, fix }| (noun, name, format!("{sentence}; {fix}"));
+        endings.into_iter().map(told).collect()
     }
 }
 
-/// Each with its fix.
-fn ended(config: &Config, credentials: &Credentials, now: i64) -> Vec<(String, String)> {
-    let mut sentences = Vec::new();
+/// What ends, or has ended.
+struct Expiration {
+    noun: &'static str,
+    name: String,
+    sentence: String,
+    fix: String,
+}
+
+fn ended(config: &Config, credentials: &Credentials, now: i64) -> Vec<Expiration> {
+    let mut endings = Vec::new();
     for (wanted, certificate) in certificates(config, credentials) {
         if certificate.not_after < now {
-            let sentence = format!("certificate \"{}\" has expired", wanted.name);
+            let name = wanted.name.clone();
+            let sentence = format!("certificate \"{name}\" has expired");
             let fix = format!("clients refuse it: renew {}", wanted.chain.path.display());
-            sentences.push((sentence, fix));
+            endings.push(Expiration { noun: "certificate", name, sentence, fix });
         }
     }
     for (wanted, loaded) in config.authorities.iter().zip(&credentials.authorities) {
         let end = loaded.authority.as_ref().and_then(|authority| authority.lists_end());
         if end.is_some_and(|end| end < now) {
+            let name = wanted.name.clone();
             let sentence = format!(
-                "CA \"{}\": a revocation list has expired (its nextUpdate is over), so its clients are refused with \
-                 client_certificate_crl_stale",
-                wanted.name
+                "CA \"{name}\": a revocation list has expired (its nextUpdate is over), so its clients are refused with \
+                 client_certificate_crl_stale"
             );
-            sentences.push((sentence, "replace the list by a newer one".to_owned()));
+            endings.push(Expiration {
+                noun: "ca",
+                name,
+                sentence,
+                fix: "replace the list by a newer one".to_owned(),
+            });
         }
     }
-    sentences
+    endings
 }
 
-fn soon(config: &Config, credentials: &Credentials, now: i64) -> Vec<(String, String)> {
-    let sentences = soon_of(config, credentials, now).into_iter();
-    sentences.map(|(_, sentence, fix)| (sentence, fix)).collect()
+fn soon(config: &Config, credentials: &Credentials, now: i64) -> Vec<Expiration> {
+    let endings = certificates(config, credentials).filter_map(|(wanted, certificate)| {
+        let (sentence, fix) = expires_soon(wanted, certificate, now)?;
+        Some(Expiration { noun: "certificate", name: wanted.name.clone(), sentence, fix })
+    });
+    endings.collect()
 }
 
 /// Certificates that expire soon: where they are named, a sentence, and what to do.
@@ -77,17 +93,25 @@ pub(in crate::control) fn soon_of(
     credentials: &Credentials,
     now: i64,
 ) -> Vec<(Location, String, String)> {
-    let mut sentences = Vec::new();
-    for (wanted, certificate) in certificates(config, credentials) {
-        let days = (certificate.not_after - now) / SECONDS_PER_DAY;
-        if certificate.not_after >= now && days < DAYS_AHEAD {
-            let within = if days == 0 { "a day".to_owned() } else { format!("{} days", days + 1) };
-            let sentence = format!("certificate \"{}\" expires within {within}", wanted.name);
-            let fix = format!("renew {}; it is taken into service at once", wanted.chain.path.display());
-            sentences.push((wanted.chain.location, sentence, fix));
-        }
+    let endings = certificates(config, credentials).filter_map(|(wanted, certificate)| {
+        let (sentence, fix) = expires_soon(wanted, certificate, now)?;
+        Some((wanted.chain.location, sentence, fix))
+    });
+    endings.collect()
+}
+
+fn expires_soon(
+    wanted: &crate::config::Certificate,
+    certificate: &Certificate,
+    now: i64,
+) -> Option<(String, String)> {
+    let days = (certificate.not_after - now) / SECONDS_PER_DAY;
+    if certificate.not_after < now || days >= DAYS_AHEAD {
+        return None;
     }
-    sentences
+    let within = if days == 0 { "a day".to_owned() } else { format!("{} days", days + 1) };
+    let sentence = format!("certificate \"{}\" expires within {within}", wanted.name);
+    Some((sentence, format!("renew {}; it is taken into service at once", wanted.chain.path.display())))
 }
 
 fn certificates<'c>(
@@ -121,7 +145,14 @@ mod tests {
         let end = credentials.certificates[0].as_ref().unwrap().not_after;
 
         let mut expiry = Expiry::new(&config, &credentials, end - 30 * SECONDS_PER_DAY);
-        let mut news = |before_end: i64| expiry.news(&config, &credentials, end - before_end);
+        let mut news = |before_end: i64| {
+            let news = expiry.news(&config, &credentials, end - before_end).into_iter();
+            let told = news.map(|(noun, name, sentence)| {
+                assert_eq!((noun, &*name), ("certificate", "site"));
+                sentence
+            });
+            told.collect::<Vec<_>>()
+        };
         assert_eq!(news(8 * SECONDS_PER_DAY), Vec::<String>::new());
         let announced =
             "certificate \"site\" expires within 7 days; renew /a.crt; it is taken into service at once";
@@ -131,6 +162,6 @@ mod tests {
         assert_eq!(news(-1), ["certificate \"site\" has expired; clients refuse it: renew /a.crt"]);
         assert_eq!(news(-100), Vec::<String>::new());
         let mut known = Expiry::new(&config, &credentials, end + 1);
-        assert_eq!(known.news(&config, &credentials, end + 2), Vec::<String>::new());
+        assert_eq!(known.news(&config, &credentials, end + 2), []);
     }
 }

@@ -26,6 +26,9 @@ use crate::control::credentials::ip_groups;
 use crate::control::credentials::password_files;
 use crate::control::files::Files;
 use crate::net::clock::wall_now;
+use crate::telemetry::events::EventKind;
+use crate::telemetry::events::News;
+use crate::telemetry::operator::log_event;
 use crate::telemetry::operator::log_line;
 
 const LOOKS_PER_MINUTE: u32 = 240;
@@ -146,8 +149,9 @@ impl FileReload {
     /// Tells what comes to its end while it serves.
     fn log_expiry(&mut self, active: &ActiveConfig) {
         let now = i64::try_from(wall_now().as_secs()).unwrap_or(i64::MAX);
-        for sentence in self.expiry.news(&active.config, &active.security.credentials, now) {
-            log_line(&format!("warning: {sentence}"));
+        for (noun, name, sentence) in self.expiry.news(&active.config, &active.security.credentials, now) {
+            let line = format!("warning: {sentence}");
+            log_event(News::new(EventKind::Expiry, line).of(noun, name));
         }
     }
 
@@ -179,11 +183,9 @@ impl FileReload {
         }
         let fresh: BTreeSet<Item> = items.into_iter().filter(|item| self.read(*item, active)).collect();
         for (item, took) in publish(&fresh, since, active) {
-            log_line(&format!(
-                "{}: in service {} ms after the change",
-                name(item, &active.config),
-                took.as_millis()
-            ));
+            let name = name(item, &active.config);
+            let line = format!("{name}: in service {} ms after the change", took.as_millis());
+            log_event(news(EventKind::FilesRead, line, item, &active.config));
         }
         self.take_stock(active);
     }
@@ -215,9 +217,10 @@ impl FileReload {
         publish(&fresh, began, active);
         self.take_stock(active);
         let took = wall_now().saturating_sub(began).as_millis();
-        log_line(&format!(
+        let line = format!(
             "read {read} of {whole} certificates, CAs, IP groups, password files and pages again: in service after {took} ms"
-        ));
+        );
+        log_event(News::new(EventKind::FilesRead, line));
     }
 
     /// Reads the files of one item; false, after telling why, when the old one has to stay.
@@ -240,7 +243,8 @@ impl FileReload {
         if failure.tries == PATIENT_LOOKS {
             let name = name(item, &active.config);
             for text in &errors {
-                log_line(&format!("error: {name} stays as it was: {text}"));
+                let line = format!("error: {name} stays as it was: {text}");
+                log_event(news(EventKind::FilesBroken, line, item, &active.config));
             }
             // Files that were broken before and are broken otherwise now have been so all the time.
             let since = failure.broken.take().map_or_else(wall_now, |broken| broken.since);
@@ -357,24 +361,43 @@ fn publish(fresh: &BTreeSet<Item>, since: Duration, active: &mut ActiveConfig) -
 }
 
 fn name(item: Item, config: &Config) -> String {
-    let certificate = |index: usize| config.certificates.get(index).map(|one| &one.name);
-    let authority = |index: usize| config.authorities.get(index).map(|one| &one.name);
-    let ip_group = |index: usize| config.ip_groups.get(index).map(|one| &one.name);
+    let name = own_name(item, config);
     match item {
-        Item::Certificate(index) => {
-            format!("certificate \"{}\"", certificate(index).map_or("", String::as_str))
-        }
-        Item::Authority(index) => format!("CA \"{}\"", authority(index).map_or("", String::as_str)),
+        Item::Certificate(_) => format!("certificate \"{name}\""),
+        Item::Authority(_) => format!("CA \"{name}\""),
+        Item::PasswordFile(_) => format!("password file {name}"),
+        Item::Page(_) => format!("page {name}"),
+        Item::IpGroup(_) => format!("IP group \"{name}\""),
+    }
+}
+
+/// What the configuration calls it, or the path of its file.
+fn own_name(item: Item, config: &Config) -> String {
+    let path = |path: Option<&Path>| path.unwrap_or(Path::new("")).display().to_string();
+    let name = match item {
+        Item::Certificate(index) => config.certificates.get(index).map(|one| &one.name),
+        Item::Authority(index) => config.authorities.get(index).map(|one| &one.name),
+        Item::IpGroup(index) => config.ip_groups.get(index).map(|one| &one.name),
         Item::PasswordFile(index) => {
-            let named = password_files::named(config);
-            format!("password file {}", named.get(index).map_or(Path::new(""), |file| &file.path).display())
+            return path(password_files::named(config).get(index).map(|file| file.path.as_path()));
         }
         Item::Page(index) => {
-            let named = error_pages::named(config);
-            format!("page {}", named.get(index).map_or(Path::new(""), |page| &page.file.path).display())
+            return path(error_pages::named(config).get(index).map(|page| page.file.path.as_path()));
         }
-        Item::IpGroup(index) => format!("IP group \"{}\"", ip_group(index).map_or("", String::as_str)),
-    }
+    };
+    name.cloned().unwrap_or_default()
+}
+
+/// What happened to its files.
+fn news(kind: EventKind, line: String, item: Item, config: &Config) -> News {
+    let noun = match item {
+        Item::Certificate(_) => "certificate",
+        Item::Authority(_) => "ca",
+        Item::IpGroup(_) => "ip_group",
+        Item::PasswordFile(_) => "password_file",
+        Item::Page(_) => "page",
+    };
+    News::new(kind, line).of(noun, own_name(item, config))
 }
 
 /// The files that a configuration names, as they are now. To be asked for before they are read: what changes

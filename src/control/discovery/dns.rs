@@ -47,7 +47,9 @@ use crate::control::discovery::dns_cache::LookupResult;
 use crate::control::discovery::dns_cache::MAX_LOOKUPS;
 use crate::control::files::Files;
 use crate::net::clock::monotonic_ms;
-use crate::telemetry::operator::log_line;
+use crate::telemetry::events::EventKind;
+use crate::telemetry::events::News;
+use crate::telemetry::operator::log_event;
 
 /// How long one lookup may take. Each DNS server gets its share of it.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -261,7 +263,7 @@ impl Watcher {
             ResolverCommand::Note(host, outcome) => {
                 let change = self.cache.note(&host, outcome, now_ms);
                 if let Some(sentence) = change.sentence {
-                    self.say(&sentence, now_ms);
+                    self.say(&host, &sentence, now_ms);
                 }
                 if change.is_change {
                     self.has_changed.store(true, Ordering::Release);
@@ -282,16 +284,17 @@ impl Watcher {
         }
     }
 
-    fn say(&mut self, sentence: &str, now_ms: u64) {
+    fn say(&mut self, host: &str, sentence: &str, now_ms: u64) {
         let minute = now_ms / 60_000;
         if minute != self.minute {
             (self.minute, self.sentences) = (minute, 0);
         }
         self.sentences += 1;
         match self.sentences {
-            ..=MAX_SENTENCES => log_line(sentence),
+            ..=MAX_SENTENCES => log_event(News::new(EventKind::NamesFailing, sentence).of("host", host)),
             count if count == MAX_SENTENCES + 1 => {
-                log_line("names: more of this happens, and is not told this minute")
+                let line = "names: more of this happens, and is not told this minute";
+                log_event(News::new(EventKind::NamesFailing, line));
             }
             _ => {}
         }

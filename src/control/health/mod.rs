@@ -27,6 +27,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
+use crate::control::health::event_log::Told;
 use crate::control::health::outcome::ProbeError;
 use crate::control::health::outcome::ProbeResult;
 use crate::control::health::resources::ProbeResources;
@@ -41,7 +42,9 @@ use crate::net::timer::Timers;
 use crate::net::wake::WakerSlot;
 use crate::net::wake::Wakeups;
 use crate::snapshot::rcu_cell;
+use crate::telemetry::operator::log_event;
 use crate::telemetry::operator::log_line;
+use crate::telemetry::operator::note_event;
 
 /// What the health checker is told.
 pub enum HealthCommand {
@@ -137,7 +140,13 @@ impl Core {
             self.watchlist.pass_time(now_ms);
         }
         self.watchlist.refresh(now_ms);
-        self.watchlist.events.take(now_ms).iter().for_each(|line| log_line(line));
+        for told in self.watchlist.events.take(now_ms) {
+            match told {
+                Told::Line(news) => log_event(news),
+                Told::Event(news) => note_event(news),
+                Told::Count(line) => log_line(&line),
+            }
+        }
         while let Some(job) = self.watchlist.next_job(now_ms) {
             self.begin(job);
         }

@@ -135,7 +135,12 @@ impl Scene {
     }
 
     fn events(&mut self) -> Vec<String> {
-        self.list.events.take(self.now_ms)
+        let told = self.list.events.take(self.now_ms).into_iter().filter_map(|told| match told {
+            Told::Line(news) => Some(news.message),
+            Told::Event(_) => None,
+            Told::Count(line) => Some(line),
+        });
+        told.collect()
     }
 }
 

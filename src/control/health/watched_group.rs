@@ -26,8 +26,11 @@ use crate::snapshot::backend::Backend;
 use crate::snapshot::backend::CheckFailure;
 use crate::snapshot::backend::CheckResult;
 use crate::snapshot::backend::CheckState;
+use crate::snapshot::group::Availability;
 use crate::snapshot::group::Group;
 use crate::snapshot::group::GroupMember;
+use crate::telemetry::events::EventKind;
+use crate::telemetry::events::News;
 use crate::tls::connect::TlsClient;
 use crate::tls::connect::UpstreamTls;
 
@@ -42,6 +45,8 @@ pub(super) struct WatchedGroup {
     pub(super) members: Vec<Watched>,
     /// Something changed that the table in service does not say yet.
     is_stale: bool,
+    /// Who serves the group, as it was told last.
+    pub(super) availability: Option<Availability>,
 }
 
 /// What is remembered of one backend.
@@ -88,7 +93,15 @@ impl WatchedGroup {
     pub(super) fn new(watch: Watch) -> WatchedGroup {
         let Watch { group, check, ejection_time, tls } = watch;
         let terms = tls.map(Arc::new);
-        WatchedGroup { group, check, ejection_time, terms, members: Vec::new(), is_stale: true }
+        WatchedGroup {
+            group,
+            check,
+            ejection_time,
+            terms,
+            members: Vec::new(),
+            is_stale: true,
+            availability: None,
+        }
     }
 
     /// Takes over the members, with what was remembered of them.
@@ -186,7 +199,11 @@ impl WatchedGroup {
         }
         events.add(now_ms, || {
             let sentence = describe(change, failure, status, lasted_ms, &probe);
-            format!("health: {} {sentence}", self.name(index))
+            let kind = match change.to {
+                CheckState::Healthy => EventKind::BackendUp,
+                _ => EventKind::BackendDown,
+            };
+            self.news(kind, index, &sentence)
         });
     }
 
@@ -209,8 +226,8 @@ impl WatchedGroup {
         self.is_stale = true;
         events.add(now_ms, || {
             let time = Seconds(until_ms.saturating_sub(now_ms));
-            let name = self.name(index);
-            format!("health: {name} is ejected for {time}: {failures} requests in a row failed")
+            let sentence = format!("is ejected for {time}: {failures} requests in a row failed");
+            self.news(EventKind::BackendEjected, index, &sentence)
         });
     }
 
@@ -223,7 +240,7 @@ impl WatchedGroup {
                 health.end_ejection();
                 self.is_stale = true;
                 self.warm_up(index, now_ms);
-                events.add(now_ms, || format!("health: {} is no longer ejected", self.name(index)));
+                events.add(now_ms, || self.news(EventKind::BackendReturned, index, "is no longer ejected"));
             } else if watched.step_due_ms.is_some_and(|due_ms| now_ms >= due_ms) {
                 watched.step(self.group.slow_start, now_ms);
                 self.is_stale = true;
@@ -232,9 +249,33 @@ impl WatchedGroup {
     }
 
     /// Lets the table in service say what is known.
-    pub(super) fn refresh(&mut self, now_ms: u64) {
-        if std::mem::take(&mut self.is_stale) {
-            self.group.refresh(now_ms);
+    pub(super) fn refresh(&mut self, now_ms: u64, events: &mut EventLog) {
+        if !std::mem::take(&mut self.is_stale) {
+            return;
+        }
+        self.group.refresh(now_ms);
+        let (_, table) = self.group.table().load();
+        let now = table.availability;
+        let before = self.availability.replace(now);
+        // What is not known yet is no news, and that active backends serve is what is expected.
+        let is_news = match before {
+            Some(before) => before != now,
+            None => now != Availability::Active,
+        };
+        if before.is_none() && self.group.has_unprobed() {
+            self.availability = None;
+        } else if is_news {
+            events.add(now_ms, || {
+                let group = &self.group.name;
+                let sentence = match now {
+                    Availability::Active => "active backends serve again",
+                    Availability::Standby => "standbys serve: no active backend is available",
+                    Availability::AllDown => "all backends are down",
+                    Availability::NoBackends => "no backend takes requests",
+                };
+                let message = format!("health: group \"{group}\": {sentence}");
+                News::new(EventKind::GroupAvailability, message).of("group", group)
+            });
         }
     }
 
@@ -258,11 +299,12 @@ impl WatchedGroup {
         others.any(|(_, member)| member.is_available())
     }
 
-    fn name(&self, index: usize) -> impl fmt::Display + '_ {
-        fmt::from_fn(move |out| {
-            let backend = self.members.get(index).map_or("", |watched| &watched.backend.name);
-            write!(out, "backend {backend} of group \"{}\"", self.group.name)
-        })
+    /// What happened to a member.
+    fn news(&self, kind: EventKind, index: usize, sentence: &str) -> News {
+        let backend = self.members.get(index).map_or("", |watched| &watched.backend.name);
+        let group = &self.group.name;
+        let message = format!("health: backend {backend} of group \"{group}\" {sentence}");
+        News::new(kind, message).of("group", group).of("backend", backend)
     }
 }
 

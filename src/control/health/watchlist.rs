@@ -14,6 +14,9 @@ use crate::control::health::watched_group::Sequence;
 use crate::control::health::watched_group::Watched;
 use crate::control::health::watched_group::WatchedGroup;
 use crate::snapshot::backend::Backend;
+use crate::snapshot::group::Availability;
+use crate::telemetry::events::EventKind;
+use crate::telemetry::events::News;
 use crate::tls::connect::TlsClient;
 
 /// Probes in flight at a time; what is due beyond that waits for its turn. It bounds descriptors, and
@@ -76,12 +79,16 @@ impl Watchlist {
     /// Watches these groups instead of what was watched before. What is remembered of a backend stays, as
     /// long as it is the same backend, and its probes as long as they are to be the same.
     pub(super) fn watch(&mut self, watches: Vec<Watch>, now_ms: u64) {
-        let before = std::mem::take(&mut self.groups).into_iter().flat_map(|group| group.members);
+        let groups = std::mem::take(&mut self.groups);
+        let told: HashMap<String, Availability> =
+            groups.iter().filter_map(|group| Some((group.group.name.clone(), group.availability?))).collect();
+        let before = groups.into_iter().flat_map(|group| group.members);
         let mut before: HashMap<u32, Watched> =
             before.map(|watched| (watched.backend.slot, watched)).collect();
         self.places.clear();
         for (group_index, watch) in watches.into_iter().enumerate() {
             let mut group = WatchedGroup::new(watch);
+            group.availability = told.get(&group.group.name).copied();
             let known = |backend: &Backend| {
                 let watched = before.remove(&backend.slot)?;
                 std::ptr::eq(Arc::as_ptr(&watched.backend), backend).then_some(watched)
@@ -163,7 +170,9 @@ impl Watchlist {
 
     /// Publishes what changed.
     pub(super) fn refresh(&mut self, now_ms: u64) {
-        self.groups.iter_mut().for_each(|group| group.refresh(now_ms));
+        for group in &mut self.groups {
+            group.refresh(now_ms, &mut self.events);
+        }
     }
 
     /// None if that probing has ended.
@@ -186,7 +195,10 @@ impl Watchlist {
     fn complain(&mut self, now_ms: u64, why: &str) {
         if self.complained_ms.is_none_or(|told_ms| now_ms.saturating_sub(told_ms) >= COMPLAINT_MS) {
             self.complained_ms = Some(now_ms);
-            self.events.add(now_ms, || format!("warning: backends cannot be probed: {why}"));
+            self.events.add(now_ms, || {
+                let line = format!("warning: backends cannot be probed: {why}");
+                News::new(EventKind::ProbesImpossible, line)
+            });
         }
     }
 }

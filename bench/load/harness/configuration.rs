@@ -1,4 +1,4 @@
-//! The configuration of each proxy: one worker, keep-alive to the origin, no access log.
+//! The configuration of each proxy: one worker, keep-alive to the origin, no access log unless a row has one.
 //!
 //! With HTTPS all serve the same certificate, have tickets, and agree with every client on the group X25519 and the
 //! suite TLS_AES_128_GCM_SHA256. Ringway does so by default, although it prefers X25519MLKEM768 where it is offered.
@@ -9,7 +9,12 @@ use crate::site::Site;
 use std::net::SocketAddr;
 use std::path::Path;
 
-pub(crate) fn of_ringway(address: SocketAddr, upstream: Upstream, site: Option<&Site>) -> String {
+pub(crate) fn of_ringway(
+    address: SocketAddr,
+    upstream: Upstream,
+    folder: &Path,
+    site: Option<&Site>,
+) -> String {
     let (certificate, protocol) = match site {
         None => (String::new(), "protocol = \"http\""),
         Some(site) => {
@@ -21,6 +26,7 @@ pub(crate) fn of_ringway(address: SocketAddr, upstream: Upstream, site: Option<&
     };
     let (order, probes, backends) = group_of_ringway(upstream);
     let (limits, rules) = (upstream.row.rules.of_ringways_listener(), upstream.row.rules.of_ringway());
+    let logging = upstream.row.logging.of_ringway(folder);
     format!(
         r#"config_version = 1
 
@@ -29,7 +35,7 @@ workers = 1
 pin = true
 shutdown_timeout = "2s"
 
-{certificate}
+{logging}{certificate}
 [[listener]]
 name = "web"
 address = "{address}"
@@ -78,7 +84,6 @@ pub(crate) fn of_nginx(
     let (ssl, certificate) = tls_of_nginx(site);
     // SAFETY: geteuid takes no pointer and cannot fail.
     let user = if unsafe { libc::geteuid() } == 0 { "user root;" } else { "" };
-    let folder = folder.display();
     let servers: String =
         upstream.addresses().map(|address| format!("server {address};\n        ")).collect();
     let rules = upstream.row.rules;
@@ -87,6 +92,8 @@ pub(crate) fn of_nginx(
             proxy_set_header Connection \"\";
             proxy_max_temp_file_size 0;
             proxy_buffers 8 32k;";
+    let access_log = upstream.row.logging.of_nginx(folder);
+    let folder = folder.display();
     let of_http = rules.of_nginxs_http();
     let of_server = rules.of_nginxs_server(pass);
     let of_hosts = rules.of_nginx(&format!("listen {address} {ssl};"), pass);
@@ -101,7 +108,7 @@ events {{
     worker_connections 18000;
 }}
 http {{
-    access_log off;
+    {access_log}
     client_body_temp_path {folder}/client_body;
     proxy_temp_path {folder}/proxy;
     tcp_nodelay on;
@@ -159,6 +166,7 @@ pub(crate) fn of_haproxy(
     site: Option<&Site>,
 ) -> String {
     let rules = upstream.row.rules.of_haproxy(&folder.display().to_string());
+    let (log, logs) = upstream.row.logging.of_haproxy();
     let ssl = site.map_or(String::new(), |site| {
         let file = site.chain_and_key.display();
         format!("ssl crt {file} curves X25519 ciphersuites TLS_AES_128_GCM_SHA256 alpn h2,http/1.1")
@@ -173,11 +181,13 @@ pub(crate) fn of_haproxy(
     format!(
         "global
     nbthread 1
+    {log}
     maxconn 9400
     tune.pool-low-fd-ratio 99
     tune.pool-high-fd-ratio 100
 defaults
     mode http
+    {logs}
     timeout connect 5s
     timeout client 600s
     timeout server 600s

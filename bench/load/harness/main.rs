@@ -14,6 +14,7 @@ mod http2;
 mod idle_memory;
 mod interrupt;
 mod latency;
+mod logging;
 mod proxy;
 mod proxy_kind;
 mod report;

@@ -3,6 +3,7 @@
 use crate::client;
 use crate::configuration;
 use crate::interrupt;
+use crate::logging;
 use crate::proxy_kind::Kind;
 use crate::row::Upstream;
 use crate::site::Site;
@@ -63,6 +64,8 @@ impl Proxy {
         site: Option<&Arc<Site>>,
     ) -> Result<Vec<String>, String> {
         let site = site.map(Arc::as_ref);
+        // Each turn writes a log of its own.
+        let _ = fs::remove_file(folder.join(logging::FILE));
         let (name, text) = match self.kind {
             Kind::Relay => {
                 return Ok(vec![
@@ -73,7 +76,7 @@ impl Proxy {
                 ]);
             }
             Kind::Ringway | Kind::RingwayBefore => {
-                ("ringway.toml", configuration::of_ringway(address, upstream, site))
+                ("ringway.toml", configuration::of_ringway(address, upstream, folder, site))
             }
             Kind::Nginx => ("nginx.conf", configuration::of_nginx(address, upstream, folder, site)),
             Kind::Haproxy => ("haproxy.cfg", configuration::of_haproxy(address, upstream, folder, site)),

@@ -1,6 +1,7 @@
 //! The rows of a table: what is varied behind each proxy, or in its configuration.
 
 use crate::backends::{Backends, Order, SOLE};
+use crate::logging::Logging;
 use crate::proxy_kind::Kind;
 use crate::rules::Rules;
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ pub(crate) struct Row {
     pub(crate) compared_with: &'static str,
     pub(crate) backends: Backends,
     pub(crate) rules: Rules,
+    pub(crate) logging: Logging,
 }
 
 /// What a proxy forwards to, and how.
@@ -22,7 +24,8 @@ pub(crate) struct Upstream {
     pub(crate) row: &'static Row,
 }
 
-pub(crate) const ONLY: Row = Row { name: "", compared_with: "", backends: SOLE, rules: Rules::None };
+pub(crate) const ONLY: Row =
+    Row { name: "", compared_with: "", backends: SOLE, rules: Rules::None, logging: Logging::Usual };
 
 const fn of_backends(
     name: &'static str,
@@ -30,7 +33,7 @@ const fn of_backends(
     count: u16,
     (order, checked): (Order, bool),
 ) -> Row {
-    Row { name, compared_with, backends: Backends { count, order, checked }, rules: Rules::None }
+    Row { name, compared_with, backends: Backends { count, order, checked }, ..ONLY }
 }
 
 const IN_TURNS: (Order, bool) = (Order::RoundRobin, false);
@@ -48,7 +51,7 @@ pub(crate) const GROWING: &[Row] = &[
 ];
 
 const fn of_rules(name: &'static str, compared_with: &'static str, rules: Rules) -> Row {
-    Row { name, compared_with, backends: SOLE, rules }
+    Row { name, compared_with, rules, ..ONLY }
 }
 
 /// The rows of the scenario that lets rules grow.
@@ -64,9 +67,29 @@ pub(crate) const RULED: &[Row] = &[
     of_rules("whole-path", "no-rule", Rules::WholePath),
 ];
 
+const fn of_logging(name: &'static str, compared_with: &'static str, logging: Logging) -> Row {
+    Row { name, compared_with, logging, ..ONLY }
+}
+
+/// The rows of the scenario that counts and logs.
+pub(crate) const LOGGED: &[Row] = &[
+    of_logging("nothing", "nothing", Logging::Nothing),
+    of_logging("metrics", "nothing", Logging::Usual),
+    of_logging("log-alone", "log-alone", Logging::LogAlone),
+    of_logging("log", "log-alone", Logging::Log),
+    of_logging("sampled-log", "nothing", Logging::SampledLog),
+];
+
 impl Row {
     pub(crate) fn fits(&self, kind: Kind) -> bool {
-        self.backends.fit(kind) && (self.rules == Rules::None || !matches!(kind, Kind::Relay | Kind::H2o))
+        let is_plain = !self.logging.is_ringways_own() && self.logging != Logging::Log;
+        let logs = match kind {
+            Kind::Ringway => true,
+            Kind::Nginx | Kind::Haproxy => !self.logging.is_ringways_own(),
+            Kind::RingwayBefore | Kind::Relay | Kind::H2o => is_plain,
+        };
+        logs && self.backends.fit(kind)
+            && (self.rules == Rules::None || !matches!(kind, Kind::Relay | Kind::H2o))
     }
 }
 
@@ -78,7 +101,7 @@ impl Upstream {
 
 #[cfg(test)]
 mod tests {
-    use super::{GROWING, ONLY, RULED, Upstream};
+    use super::{GROWING, LOGGED, ONLY, RULED, Upstream};
     use std::collections::HashSet;
 
     #[test]
@@ -95,7 +118,7 @@ mod tests {
 
     #[test]
     fn every_row_is_compared_with_a_row() {
-        for rows in [GROWING, RULED] {
+        for rows in [GROWING, RULED, LOGGED] {
             let names: HashSet<_> = rows.iter().map(|row| row.name).collect();
             assert_eq!(names.len(), rows.len());
             assert!(rows.iter().all(|row| names.contains(row.compared_with)));

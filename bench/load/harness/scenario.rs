@@ -2,7 +2,7 @@
 
 use crate::handshakes;
 use crate::proxy_kind::Kind;
-use crate::row::{GROWING, ONLY, RULED, Row};
+use crate::row::{GROWING, LOGGED, ONLY, RULED, Row};
 use crate::transfer::Direction;
 
 /// One kind of work for the proxies.
@@ -230,6 +230,12 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         name: "rules",
         title: "The cost of rules and limits: keep-alive, 128 B, 64 connections",
         work: Work::Growth { load: PLAIN, rows: RULED },
+        target: None,
+    },
+    Scenario {
+        name: "logs",
+        title: "The cost of metrics and access logs: keep-alive, 128 B, 64 connections",
+        work: Work::Growth { load: PLAIN, rows: LOGGED },
         target: None,
     },
 ];

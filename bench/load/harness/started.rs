@@ -30,6 +30,8 @@ impl Started {
     ) -> Result<Started, String> {
         let stem = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let log = folder.join(format!("{stem}.log"));
+        // What an earlier turn wrote, such as an access log, is of no use any more.
+        let _ = std::fs::remove_file(&log);
         let open = || File::options().create(true).append(true).open(&log);
         let outputs = open().and_then(|first| Ok((first, open()?)));
         let (output, errors) = outputs.map_err(|e| format!("{}: {e}", log.display()))?;

@@ -37,6 +37,9 @@ pub(super) const MAX_DISCARD_BYTES: usize = 1024 * 1024;
 /// Thrown away in one turn of the worker's loop, at the cost of a few requests.
 const LINGER_TURN_BYTES: usize = 1024 * 1024;
 
+/// A tick that does not come.
+const NEVER: u32 = u32::MAX;
+
 /// A request within so many ticks of the last response came at once.
 const HOT_TICKS: u64 = 1;
 
@@ -58,6 +61,8 @@ pub(super) struct Connection {
     pub(super) requests: Cell<u32>,
     /// Something is being sent, and the deadline bounds that.
     pub(super) is_sending: Cell<bool>,
+    /// The round-trip time to the client in microseconds, and in which tick that was asked for.
+    round_trip: Cell<(u32, u32)>,
     /// How the next request is received that follows at once, as the last one did.
     eagerness: Cell<Eagerness>,
     /// When the head began to come that is not there in full.
@@ -124,6 +129,7 @@ impl Connection {
             peer,
             port,
             requests: Cell::new(0),
+            round_trip: Cell::new((0, NEVER)),
             eagerness: Cell::new(Eagerness::None),
             is_sending: Cell::new(false),
             head_began: Cell::new(None),
@@ -135,6 +141,20 @@ impl Connection {
     /// The listener's slot.
     pub(super) fn listener(&self) -> usize {
         self.counted.listener()
+    }
+
+    /// The smoothed round-trip time that TCP measured, in microseconds; None on unix sockets. It costs a system call, so it is
+    /// asked for once in a tick at most.
+    pub(super) fn round_trip_us(&self) -> Option<u32> {
+        // It comes round once in years.
+        let now = self.counted.worker().timers.ticks() as u32;
+        let (known_us, asked_at) = self.round_trip.get();
+        if asked_at == now {
+            return Some(known_us);
+        }
+        let round_trip_us = self.transport.round_trip_us()?;
+        self.round_trip.set((round_trip_us, now));
+        Some(round_trip_us)
     }
 
     /// Where requests on it come from.

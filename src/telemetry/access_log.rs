@@ -4,7 +4,6 @@
 //! over, so that no part of the head is copied twice. Bytes come from strangers: whatever could end
 //! a line, a string or a terminal's good temper is escaped.
 
-use std::fmt::Display;
 use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +11,11 @@ use std::time::Duration;
 use crate::telemetry::date::Dates;
 use crate::telemetry::log_fields::LogField;
 use crate::telemetry::log_fields::LogFields;
+use crate::telemetry::log_numbers::address;
+use crate::telemetry::log_numbers::decimal;
+use crate::telemetry::log_numbers::milliseconds;
+use crate::telemetry::log_numbers::padded;
+use crate::telemetry::log_numbers::seconds;
 use crate::telemetry::log_template::LogTemplate;
 use crate::telemetry::log_text::escaped;
 use crate::telemetry::log_text::escaped_or_dash;
@@ -21,7 +25,6 @@ use crate::telemetry::record::Ending;
 use crate::telemetry::record::Record;
 use crate::telemetry::record::RecordedNames;
 use crate::telemetry::record::RequestFacts;
-use crate::telemetry::record::RequestId;
 use crate::telemetry::record::TlsFacts;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -74,8 +77,10 @@ impl Format {
             Format::Combined => {
                 let Record { status, body_bytes_sent, .. } = ending.record;
                 out.extend_from_slice(before);
-                // Writing to a vector cannot fail.
-                let _ = write!(out, "{status} {body_bytes_sent} ");
+                decimal(out, (*status).into());
+                out.push(b' ');
+                decimal(out, *body_bytes_sent);
+                out.push(b' ');
                 out.extend_from_slice(after);
             }
             Format::Template(template) => template.end(begun, ending, out),
@@ -145,18 +150,31 @@ struct JsonLine<'o> {
 }
 
 impl JsonLine<'_> {
-    /// A number, or what else needs no quotes.
-    fn bare(&mut self, field: LogField, value: impl Display) {
+    fn number(&mut self, field: LogField, value: u64) {
         if self.name(field) {
-            // Writing to a vector cannot fail.
-            let _ = write!(self.out, "{value}");
+            decimal(self.out, value);
+        }
+    }
+
+    /// What needs neither quotes nor escaping.
+    fn bare(&mut self, field: LogField, value: &str) {
+        if self.name(field) {
+            self.out.extend_from_slice(value.as_bytes());
         }
     }
 
     /// A text in which nothing can need escaping.
-    fn word(&mut self, field: LogField, value: impl Display) {
+    fn word(&mut self, field: LogField, write: impl FnOnce(&mut Vec<u8>)) {
         if self.name(field) {
-            let _ = write!(self.out, "\"{value}\"");
+            self.out.push(b'"');
+            write(self.out);
+            self.out.push(b'"');
+        }
+    }
+
+    fn milliseconds(&mut self, field: LogField, time: Duration) {
+        if self.name(field) {
+            milliseconds(self.out, time);
         }
     }
 
@@ -167,7 +185,9 @@ impl JsonLine<'_> {
     }
 
     fn seconds(&mut self, field: LogField, time: Duration) {
-        self.bare(field, format_args!("{:.3}", time.as_secs_f64()));
+        if self.name(field) {
+            seconds(self.out, time);
+        }
     }
 
     /// Writes the name of a field, which is never the first of its line; false if the line is without it.
@@ -184,13 +204,17 @@ impl JsonLine<'_> {
 }
 
 fn begin_json(line: &mut JsonLine<'_>, request: &RequestFacts<'_>, tls: &[u8], dates: &Dates) {
-    let _ = write!(line.out, r#"{{"{}":""#, LogField::Time.name());
+    line.out.extend_from_slice(b"{\"");
+    line.out.extend_from_slice(LogField::Time.name().as_bytes());
+    line.out.extend_from_slice(b"\":\"");
     dates.write_rfc3339(request.time, line.out);
-    let _ = write!(line.out, r#".{:03}Z""#, request.time.subsec_millis());
-    line.word(LogField::ClientIp, request.client);
-    line.bare(LogField::ClientPort, request.peer.port());
-    line.word(LogField::Scheme, request.scheme);
-    line.word(LogField::ServerProtocol, request.server_protocol);
+    line.out.push(b'.');
+    padded(line.out, request.time.subsec_millis().into(), 3);
+    line.out.extend_from_slice(b"Z\"");
+    line.word(LogField::ClientIp, |out| address(out, request.client));
+    line.number(LogField::ClientPort, request.peer.port().into());
+    line.text(LogField::Scheme, request.scheme.as_bytes());
+    line.text(LogField::ServerProtocol, request.server_protocol.as_bytes());
     line.text(LogField::RequestMethod, request.method);
     line.text(LogField::Host, request.host);
     line.text(LogField::HttpHost, request.http_host);
@@ -212,7 +236,7 @@ fn tls_fields(line: &mut JsonLine<'_>, facts: &TlsFacts<'_>) {
     line.text(LogField::Sni, facts.sni.as_bytes());
     line.text(LogField::Alpn, facts.alpn.as_bytes());
     line.text(LogField::ClientVerify, facts.client_verify.as_bytes());
-    line.bare(LogField::TlsResumed, facts.resumed);
+    line.bare(LogField::TlsResumed, if facts.resumed { "true" } else { "false" });
     line.text(LogField::TlsJa3, facts.ja3.as_bytes());
     line.text(LogField::TlsJa4, facts.ja4.as_bytes());
     line.text(LogField::ClientSubject, facts.client_subject.as_bytes());
@@ -223,32 +247,31 @@ fn tls_fields(line: &mut JsonLine<'_>, facts: &TlsFacts<'_>) {
 
 fn end_json(line: &mut JsonLine<'_>, ending: &Ending<'_>, request_id: &[u8]) {
     let Ending { id, record, names, .. } = ending;
-    line.bare(LogField::Status, record.status);
-    line.bare(LogField::RequestLength, record.request_length);
-    line.bare(LogField::BodyBytesSent, record.body_bytes_sent);
+    line.number(LogField::Status, record.status.into());
+    line.number(LogField::RequestLength, record.request_length);
+    line.number(LogField::BodyBytesSent, record.body_bytes_sent);
     line.seconds(LogField::RequestTime, record.request_time);
-    line.bare(LogField::ReadRequestTime, record.read_request_time.as_millis());
-    line.bare(LogField::WriteResponseTime, record.write_response_time.as_millis());
+    line.milliseconds(LogField::ReadRequestTime, record.read_request_time);
+    line.milliseconds(LogField::WriteResponseTime, record.write_response_time);
     end_json_upstream(line, record, names);
     match record.grpc_status {
         None => {}
-        Some(None) => line.word(LogField::GrpcStatus, "-"),
-        Some(Some(status)) => line.bare(LogField::GrpcStatus, status),
+        Some(None) => line.text(LogField::GrpcStatus, b"-"),
+        Some(Some(status)) => line.number(LogField::GrpcStatus, status.into()),
     }
     if let Some(rtt) = record.tcpinfo_rtt {
-        line.bare(LogField::TcpinfoRtt, rtt);
+        line.number(LogField::TcpinfoRtt, rtt.into());
     }
     line.text(LogField::Listener, names.listener.as_bytes());
     if !names.rule.is_empty() {
         line.text(LogField::Rule, names.rule.as_bytes());
     }
     line.text(LogField::ServerGroup, names.server_group.as_bytes());
-    line.bare(LogField::RetryCount, record.retries);
-    line.word(LogField::Reason, record.reason.as_str());
-    let RequestId { process, worker, sequence } = id;
-    line.bare(LogField::Worker, worker);
+    line.number(LogField::RetryCount, record.retries.into());
+    line.text(LogField::Reason, record.reason.as_str().as_bytes());
+    line.number(LogField::Worker, id.worker.into());
     if request_id.is_empty() {
-        line.word(LogField::RequestId, format_args!("{process:016x}{worker:04x}{sequence:012x}"));
+        line.word(LogField::RequestId, |out| id.write(out));
     } else {
         line.text(LogField::RequestId, request_id);
     }
@@ -265,7 +288,7 @@ fn end_json_upstream(line: &mut JsonLine<'_>, record: &Record, names: &RecordedN
         statuses => line.text(LogField::UpstreamStatus, statuses.as_bytes()),
     }
     match record.upstream_response_time {
-        None => line.word(LogField::UpstreamResponseTime, "-"),
+        None => line.text(LogField::UpstreamResponseTime, b"-"),
         Some(time) => line.seconds(LogField::UpstreamResponseTime, time),
     }
 }
@@ -277,7 +300,7 @@ fn json_string(out: &mut Vec<u8>, value: &[u8]) {
         out.push(b'-');
     }
     let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
-    if shown(value).iter().all(is_plain) {
+    if shown(value).iter().fold(true, |plain, byte| plain & is_plain(byte)) {
         // Nearly always.
         out.extend_from_slice(shown(value));
         return out.push(b'"');
@@ -305,7 +328,8 @@ fn json_text(out: &mut Vec<u8>, text: &str) {
 }
 
 fn begin_combined(out: &mut Vec<u8>, request: &RequestFacts<'_>, dates: &Dates) {
-    let _ = write!(out, "{} - ", request.client);
+    address(out, request.client);
+    out.extend_from_slice(b" - ");
     remote_user(out, request.authorization);
     out.extend_from_slice(b" [");
     dates.write_common_log(request.time, out);
@@ -313,7 +337,9 @@ fn begin_combined(out: &mut Vec<u8>, request: &RequestFacts<'_>, dates: &Dates) 
     escaped(out, request.method);
     out.push(b' ');
     escaped(out, request.request_uri);
-    let _ = write!(out, " {}\" ", request.server_protocol);
+    out.push(b' ');
+    out.extend_from_slice(request.server_protocol.as_bytes());
+    out.extend_from_slice(b"\" ");
 }
 
 fn end_combined(out: &mut Vec<u8>, request: &RequestFacts<'_>) {
@@ -329,6 +355,7 @@ fn end_combined(out: &mut Vec<u8>, request: &RequestFacts<'_>) {
 mod tests {
     use super::*;
     use crate::telemetry::reason::Reason;
+    use crate::telemetry::record::RequestId;
 
     fn facts() -> RequestFacts<'static> {
         RequestFacts {

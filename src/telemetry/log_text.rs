@@ -15,12 +15,18 @@ pub(super) fn shown(value: &[u8]) -> &[u8] {
 
 /// Escapes as nginx and Apache do, so that their log readers work.
 pub(super) fn escaped(out: &mut Vec<u8>, value: &[u8]) {
-    for &byte in shown(value) {
-        match byte {
-            b'"' | b'\\' | 0..0x20 | 0x7f.. => drop(write!(out, "\\x{byte:02X}")),
-            _ => out.push(byte),
-        }
+    let value = shown(value);
+    // Looked at as a whole, which takes an instruction for many bytes. Nearly always all are plain.
+    if !value.iter().fold(false, |found, byte| found | is_escaped(*byte)) {
+        return out.extend_from_slice(value);
     }
+    for &byte in value {
+        if is_escaped(byte) { drop(write!(out, "\\x{byte:02X}")) } else { out.push(byte) }
+    }
+}
+
+fn is_escaped(byte: u8) -> bool {
+    matches!(byte, b'"' | b'\\' | 0..0x20 | 0x7f..)
 }
 
 /// The same, with a dash for what is empty.

@@ -6,6 +6,11 @@ use std::time::Duration;
 
 use crate::http::headers::Headers;
 use crate::telemetry::date::Dates;
+use crate::telemetry::log_numbers::address;
+use crate::telemetry::log_numbers::decimal;
+use crate::telemetry::log_numbers::milliseconds;
+use crate::telemetry::log_numbers::padded;
+use crate::telemetry::log_numbers::seconds;
 use crate::telemetry::log_text::escaped;
 use crate::telemetry::log_text::escaped_or_dash;
 use crate::telemetry::log_text::remote_user;
@@ -14,7 +19,6 @@ use crate::telemetry::log_variables::RequestVariable;
 use crate::telemetry::log_variables::TlsVariable;
 use crate::telemetry::record::Ending;
 use crate::telemetry::record::RequestFacts;
-use crate::telemetry::record::RequestId;
 use crate::telemetry::record::TlsFacts;
 
 pub(super) fn tls_value<'f>(variable: TlsVariable, facts: &TlsFacts<'f>) -> &'f str {
@@ -48,24 +52,31 @@ pub(super) fn write_request(
     let _ = match variable {
         Variable::Time => {
             dates.write_rfc3339(request.time, out);
-            write!(out, ".{:03}Z", request.time.subsec_millis())
+            out.push(b'.');
+            padded(out, request.time.subsec_millis().into(), 3);
+            out.write_all(b"Z")
         }
         Variable::TimeIso8601 => {
             dates.write_rfc3339(request.time, out);
             out.write_all(b"+00:00")
         }
         Variable::TimeLocal => return dates.write_common_log(request.time, out),
-        Variable::Msec => write!(out, "{}.{:03}", request.time.as_secs(), request.time.subsec_millis()),
-        Variable::ClientIp => write!(out, "{}", request.client),
-        Variable::ClientPort => write!(out, "{}", request.peer.port()),
+        Variable::Msec => {
+            decimal(out, request.time.as_secs());
+            out.push(b'.');
+            return padded(out, request.time.subsec_millis().into(), 3);
+        }
+        Variable::ClientIp => return address(out, request.client),
+        Variable::ClientPort => return decimal(out, request.peer.port().into()),
         Variable::ClientEndpoint => write!(out, "{}", SocketAddr::new(request.client, request.peer.port())),
-        Variable::PeerIp => write!(out, "{}", request.peer.ip()),
+        Variable::PeerIp => return address(out, request.peer.ip()),
         Variable::User => return remote_user(out, request.authorization),
         Variable::Line => {
             escaped(out, request.method);
             out.push(b' ');
             escaped(out, request.request_uri);
-            write!(out, " {}", request.server_protocol)
+            out.push(b' ');
+            out.write_all(request.server_protocol.as_bytes())
         }
         Variable::Https if request.scheme == "https" => out.write_all(b"on"),
         Variable::Https => out.write_all(b"-"),
@@ -145,39 +156,38 @@ pub(super) fn write_end(variable: EndVariable, ending: &Ending<'_>, out: &mut Ve
     let Ending { id, record, names, .. } = ending;
     // Writing to a vector cannot fail.
     let _ = match variable {
-        Variable::Status => write!(out, "{:03}", record.status),
-        Variable::RequestLength => write!(out, "{}", record.request_length),
-        Variable::BodyBytesSent => write!(out, "{}", record.body_bytes_sent),
+        Variable::Status => return padded(out, record.status.into(), 3),
+        Variable::RequestLength => return decimal(out, record.request_length),
+        Variable::BodyBytesSent => return decimal(out, record.body_bytes_sent),
         Variable::RequestTime => return write_seconds(Some(record.request_time), out),
-        Variable::ReadRequestTime => write!(out, "{}", record.read_request_time.as_millis()),
-        Variable::WriteResponseTime => write!(out, "{}", record.write_response_time.as_millis()),
+        Variable::ReadRequestTime => return milliseconds(out, record.read_request_time),
+        Variable::WriteResponseTime => return milliseconds(out, record.write_response_time),
         Variable::UpstreamAddr => return escaped_or_dash(out, names.upstream_addr.as_bytes()),
         Variable::UpstreamStatus => return escaped_or_dash(out, names.upstream_status.as_bytes()),
         Variable::UpstreamHeaderTime => return write_seconds(record.upstream_header_time, out),
         Variable::UpstreamResponseTime => return write_seconds(record.upstream_response_time, out),
         Variable::GrpcStatus => match record.grpc_status.flatten() {
             None => out.write_all(b"-"),
-            Some(status) => write!(out, "{status}"),
+            Some(status) => return decimal(out, status.into()),
         },
         Variable::Rtt => match record.tcpinfo_rtt {
             None => out.write_all(b"-"),
-            Some(rtt) => write!(out, "{rtt}"),
+            Some(rtt) => return decimal(out, rtt.into()),
         },
         Variable::Listener => return escaped_or_dash(out, names.listener.as_bytes()),
         Variable::Rule => return escaped_or_dash(out, names.rule.as_bytes()),
         Variable::Group => return escaped_or_dash(out, names.server_group.as_bytes()),
-        Variable::Retries => write!(out, "{}", record.retries),
+        Variable::Retries => return decimal(out, record.retries.into()),
         Variable::Reason => out.write_all(record.reason.as_str().as_bytes()),
-        Variable::Worker => write!(out, "{}", id.worker),
+        Variable::Worker => return decimal(out, id.worker.into()),
         Variable::RequestId => {
-            let RequestId { process, worker, sequence } = id;
-            write!(out, "{process:016x}{worker:04x}{sequence:012x}")
+            return id.write(out);
         }
         Variable::ServerAddr => match names.server.map(|address| address.ip()) {
             None => out.write_all(b"-"),
-            Some(ip) => write!(out, "{ip}"),
+            Some(ip) => return address(out, ip),
         },
-        Variable::ServerPort => write!(out, "{}", names.server_port),
+        Variable::ServerPort => return decimal(out, names.server_port.into()),
         Variable::ServerEndpoint => match names.server {
             None => write!(out, "-:{}", names.server_port),
             Some(address) => write!(out, "{address}"),
@@ -188,9 +198,8 @@ pub(super) fn write_end(variable: EndVariable, ending: &Ending<'_>, out: &mut Ve
 
 /// Seconds with three decimals, as nginx writes them.
 fn write_seconds(time: Option<Duration>, out: &mut Vec<u8>) {
-    // Writing to a vector cannot fail.
-    let _ = match time {
-        None => out.write_all(b"-"),
-        Some(time) => write!(out, "{:.3}", time.as_secs_f64()),
-    };
+    match time {
+        None => out.push(b'-'),
+        Some(time) => seconds(out, time),
+    }
 }

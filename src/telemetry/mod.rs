@@ -20,6 +20,7 @@ pub mod log_frame;
 pub mod log_output;
 pub mod log_set;
 pub mod log_template;
+mod log_numbers;
 pub mod log_text;
 mod log_values;
 pub mod log_variables;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::http::headers::Headers;
+use crate::telemetry::log_numbers::hexadecimal;
 use crate::telemetry::reason::Reason;
 
 /// What is known of a request when its head has been read. Borrowed for one log line's beginning.
@@ -143,6 +144,15 @@ pub struct RequestId {
     pub worker: u16,
     /// Counts the worker's exchanges.
     pub sequence: u64,
+}
+
+impl RequestId {
+    /// Writes its 32 hexadecimal digits.
+    pub(super) fn write(self, out: &mut Vec<u8>) {
+        hexadecimal(out, self.process, 16);
+        hexadecimal(out, self.worker.into(), 4);
+        hexadecimal(out, self.sequence, 12);
+    }
 }
 
 /// What is known of an exchange only when it is over.

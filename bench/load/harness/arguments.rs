@@ -18,6 +18,7 @@ usage: scripts/bench [options]
                            http2-64x16 http2-1x100 http2-download http2-upload http2-idle-memory
                            backends (the cost as backends grow, from 2 to 1,000)
                            rules (the cost of rules and limits, beside the peers')
+                           logs (the cost of metrics and access logs, beside the peers')
   --proxies NAME[,NAME…]   which proxies, in this order (default: ringway,nginx,haproxy,h2o,relay);
                            h2o takes part with HTTP/2 only
   --ringway PATH           the binary to measure (default: target/release/ringway)

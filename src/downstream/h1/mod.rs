@@ -338,6 +338,6 @@ impl ClientWatch for ClientPresence<'_> {
     }
 
     fn round_trip_us(&self) -> Option<u32> {
-        self.connection.transport.round_trip_us()
+        self.connection.round_trip_us()
     }
 }

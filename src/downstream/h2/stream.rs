@@ -114,6 +114,6 @@ impl ClientWatch for ClientPresence<'_> {
     }
 
     fn round_trip_us(&self) -> Option<u32> {
-        self.shared.connection.transport.round_trip_us()
+        self.shared.connection.round_trip_us()
     }
 }

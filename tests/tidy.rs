@@ -131,6 +131,7 @@ const DOORS: &[Door] = &[
             "net/mailbox.rs",
             "telemetry/log_writer.rs",
             "telemetry/operator.rs",
+            "telemetry/span_queue.rs",
         ],
     },
     Door { package: "hickory_resolver", rooms: &["control/discovery/dns.rs"] },

@@ -97,6 +97,8 @@ pub use server_group::ServerGroup;
 pub use server_group::Sticky;
 pub use server_group::Verify;
 pub use tls_policies::TlsPolicy;
+pub use tracing::Collector;
+pub use tracing::CollectorUrl;
 pub use tracing::Tracing;
 pub use units::parse_duration;
 

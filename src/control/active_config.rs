@@ -31,6 +31,8 @@ use crate::control::discovery::dns;
 use crate::control::health;
 use crate::control::health::watch::Watch;
 use crate::control::reload_stats::ReloadStats;
+use crate::control::tracing;
+use crate::control::tracing::exporter::SpanExporter;
 use crate::net::clock::monotonic_ms;
 use crate::net::mailbox::Mailbox;
 use crate::snapshot::Snapshot;
@@ -40,6 +42,7 @@ use crate::snapshot::rcu_cell::RcuCell;
 use crate::telemetry::backend_counters::BackendCounters;
 use crate::telemetry::log_counters::LogCounters;
 use crate::telemetry::operator::log_line;
+use crate::telemetry::span_queue::SpanQueues;
 use crate::telemetry::worker_counters::WorkerCounters;
 use crate::tls::connect::Alpn;
 use crate::tls::connect::Trust;
@@ -54,6 +57,8 @@ pub struct Channels {
     pub readiness: Arc<Readiness>,
     /// Lines of the access logs, in the order in which workers have these.
     pub log_counters: Arc<[Arc<LogCounters>]>,
+    /// Finished spans of requests.
+    pub spans: Arc<SpanQueues>,
     /// Downstream connections, of all listeners and workers.
     pub quota: Arc<Quota>,
     /// Bytes of requests that wait for a backend to be chosen.
@@ -92,6 +97,7 @@ pub struct ActiveConfig {
     sockets: Sockets,
     channels: Channels,
     logs: OpenLogs,
+    span_exporter: SpanExporter,
     addresses: Addresses,
     /// Snapshots that were replaced and that workers may still serve from. The last hold on one is here, so
     /// that it is not a worker that takes the time to free thousands of groups.
@@ -158,6 +164,7 @@ impl ActiveConfig {
             worker_counters: Arc::new(WorkerCounters::new(host.workers)),
             readiness: Arc::clone(&readiness),
             log_counters: log_counters.collect(),
+            spans: Arc::new(SpanQueues::new(host.workers)),
             quota: Arc::new(Quota::new(0)),
             request_memory: Arc::new(Quota::new(0)),
             workers: mailboxes.collect::<io::Result<_>>()?,
@@ -173,6 +180,7 @@ impl ActiveConfig {
             registry: Registry::new(backend_counters, readiness),
             host,
             sockets: Sockets::default(),
+            span_exporter: SpanExporter::new(Arc::clone(&channels.spans)),
             channels,
             logs: OpenLogs::of(&config),
             addresses: Addresses::new(),
@@ -282,10 +290,22 @@ impl ActiveConfig {
         });
         self.sockets.install(prepared, &self.channels.workers);
         self.channels.workers.iter().for_each(Mailbox::ring);
+        self.send_spans_as(&config);
         self.config = config;
         self.addresses = addresses;
         self.channels.health.send_latest(health::HealthCommand::Watch(self.watches()));
         Ok(())
+    }
+
+    /// Has the spans of requests sent where a configuration wants them.
+    fn send_spans_as(&mut self, config: &Config) {
+        let instance = config.process.instance_id.as_ref().unwrap_or(&self.host.name);
+        let target = tracing::target(config, &self.security.credentials, instance);
+        if let Err(error) = self.span_exporter.retarget(target) {
+            log_line(&format!(
+                "warning: no spans are sent: cannot start their thread: {error}; {THREAD_CURE}"
+            ));
+        }
     }
 
     /// The addresses of all names; `None` after reporting names that have none and had none before. At the start

@@ -15,4 +15,5 @@ pub mod reload;
 mod drains;
 mod reload_changes;
 pub mod reload_stats;
+pub mod tracing;
 pub mod active_config;

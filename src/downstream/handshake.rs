@@ -15,6 +15,7 @@ use crate::exchange::client_tls::IdentityFacts;
 use crate::exchange::message::Origin;
 use crate::http::head::PartialHead;
 use crate::net::buffer::Buffer;
+use crate::net::clock::Moment;
 use crate::snapshot::Listener;
 use crate::snapshot::ServerTls;
 use crate::snapshot::refused_connections::ConnectionRefusal;
@@ -70,7 +71,7 @@ pub(super) async fn secure(
             count(&facts, terms, worker.clock.now().since(said_something), worker);
             transport.count_in(terms.traffic(worker.index));
             connection.transport = transport;
-            connection.client_tls = Some(Box::new(client_tls(&facts, terms, tls, worker)));
+            connection.client_tls = Some(Box::new(client_tls((&facts, began), terms, tls, worker)));
             connection.speaks_http2 = facts.alpn.as_deref() == Some(accept::HTTP2);
             if connection.speaks_http2 || tls.refuses_other_hosts {
                 connection.coverage =
@@ -129,7 +130,12 @@ fn count_failure(reason: &'static str, listener: &Listener, worker: &Worker) {
 }
 
 /// What the handshake told, in the forms that logs and backends get.
-fn client_tls(facts: &Facts, terms: &Listener, tls: &ServerTls, worker: &Worker) -> ClientTls {
+fn client_tls(
+    (facts, began): (&Facts, Moment),
+    terms: &Listener,
+    tls: &ServerTls,
+    worker: &Worker,
+) -> ClientTls {
     let wants_identity = ClientTls::wants_identity(terms, worker);
     let leaf = facts.chain.first().filter(|_| wants_identity);
     let certificate = leaf.and_then(|leaf| ClientCertificate::parse(leaf, tls.fingerprint_hash));
@@ -147,7 +153,7 @@ fn client_tls(facts: &Facts, terms: &Listener, tls: &ServerTls, worker: &Worker)
         tls_ja3: facts.fingerprints.as_ref().map(|fingerprints| fingerprints.ja3.as_str()),
         tls_ja4: facts.fingerprints.as_ref().map(|fingerprints| fingerprints.ja4.as_str()),
     };
-    ClientTls::new(&told, terms, worker)
+    ClientTls::new(&told, began, terms, worker)
 }
 
 fn certificate_facts(certificate: &ClientCertificate) -> CertificateFacts<'_> {

@@ -18,9 +18,9 @@ fn futures_are_no_larger_than_they_were() {
         (
             "h1::serve",
             size_of_future(|(connection, worker, input)| h1::serve(connection, worker, input)),
-            3432,
+            3440,
         ),
-        ("h2::serve", size_of_future(h2::serve), 3288),
+        ("h2::serve", size_of_future(h2::serve), 3304),
         (
             "h2::run",
             size_of_future(|(connection, worker, input, spawner)| {

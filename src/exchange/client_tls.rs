@@ -1,12 +1,17 @@
 //! What exchanges know of the TLS connection that carries them.
 
+use std::cell::Cell;
+
+use crate::net::clock::Moment;
 use crate::policy::connection_values::ConnectionValues;
 pub use crate::policy::identity::CertificateFacts;
 use crate::policy::identity::Fact;
 pub use crate::policy::identity::IdentityFacts;
 use crate::snapshot::Listener;
+use crate::telemetry::otlp::Attributes;
 use crate::telemetry::record::TlsFacts;
 use crate::worker::Worker;
+use crate::worker::spans::HandshakeSpan;
 
 /// Made once a connection, so that requests only copy it.
 pub struct ClientTls {
@@ -18,10 +23,13 @@ pub struct ClientTls {
     pub(super) values: ConnectionValues,
     /// What each line of the logs tells.
     pub(super) log_fields: Box<[u8]>,
+    /// What the first request may tell a collector. None: it gets nothing, or has got it.
+    pub(super) handshake: Cell<Option<Box<HandshakeSpan>>>,
 }
 
 impl ClientTls {
-    pub fn new(facts: &IdentityFacts<'_>, listener: &Listener, worker: &Worker) -> ClientTls {
+    /// `began`: when the handshake did, which is over now.
+    pub fn new(facts: &IdentityFacts<'_>, began: Moment, listener: &Listener, worker: &Worker) -> ClientTls {
         let mut identity = Vec::new();
         listener.http().forwarded.identity.render(facts, &mut identity);
         let told = TlsFacts {
@@ -41,7 +49,15 @@ impl ClientTls {
         let log_fields = worker.logs.as_ref().map(|logs| logs.tls_fields(&told)).unwrap_or_default();
         let client_auth_mark = listener.tls.as_ref().map_or(0, |tls| tls.client_auth_mark);
         let values = ConnectionValues::gather(&listener.http().connection_facts, facts);
-        ClientTls { client_auth_mark, identity: identity.into(), values, log_fields: log_fields.into() }
+        let exports = listener.http().tracing.is_some_and(|terms| terms.exports);
+        let handshake = exports.then(|| Box::new(handshake_span(&told, (began, worker.clock.now()))));
+        ClientTls {
+            client_auth_mark,
+            identity: identity.into(),
+            values,
+            log_fields: log_fields.into(),
+            handshake: Cell::new(handshake),
+        }
     }
 
     /// What the client had to prove; see [`crate::snapshot::ServerTls::client_auth_mark`].
@@ -56,4 +72,20 @@ impl ClientTls {
             || !http.connection_facts.is_empty()
             || worker.logs.as_ref().is_some_and(|logs| logs.tells_certificate())
     }
+}
+
+/// What a collector is told of a handshake, by the names of OpenTelemetry's conventions.
+fn handshake_span(told: &TlsFacts<'_>, (began, ended): (Moment, Moment)) -> HandshakeSpan {
+    let mut attributes = Vec::new();
+    let mut out = Attributes(&mut attributes);
+    out.text("tls.protocol.name", b"tls");
+    let version = told.ssl_protocol.strip_prefix("TLSv").unwrap_or(told.ssl_protocol);
+    out.text("tls.protocol.version", version.as_bytes());
+    out.text("tls.cipher", told.ssl_cipher.as_bytes());
+    out.text("tls.client.server_name", told.sni.as_bytes());
+    out.text("tls.next_protocol", told.alpn.as_bytes());
+    out.truth("tls.resumed", told.resumed);
+    out.text("tls.client.subject", told.client_subject.as_bytes());
+    out.text("tls.client.ja3", told.ja3.as_bytes());
+    HandshakeSpan { began, ended, attributes }
 }

@@ -110,7 +110,7 @@ impl Forward {
         recording.upstream_began(worker);
         loop {
             self.target.remember(group, chosen, worker);
-            recording.attempt_began(chosen, &mut self.request, worker);
+            recording.attempt_began((self.group, chosen), &mut self.request, worker);
             let in_flight = worker.balancer.begin(group, chosen);
             let idle = if fresh { None } else { acquire_idle(group, chosen, self.pool_key, &worker.pool) };
             let lease = match idle {
@@ -142,7 +142,7 @@ impl Forward {
                 }
             };
             drop(in_flight);
-            let error = drained(error, group, chosen);
+            let error = recording.attempt_failed(drained(error, group, chosen), worker);
             let next = selection.after(error.failure(carrier), self.replay(recording));
             // That a kept connection was closed is excused if it costs the client nothing.
             if error.is_backends(carrier.reused && next != Next::None) {
@@ -248,7 +248,7 @@ impl Forward {
             upload_refused: Cell::new(false),
             awaiting_continue: Cell::new(self.expects_continue && is_incomplete),
         };
-        let upstream = &lease.stream;
+        let upstream = recording.carried_by(&lease);
         let last = if attempt.uploading.get() { None } else { Some(body.trailers()) };
         self.request.send(upstream, last, attempt.response_timeout(), &worker.buffers).await?;
         self.streamed = is_incomplete || self.request.has_early_piece();

@@ -38,6 +38,7 @@ use crate::upstream::request::RequestTarget;
 use crate::upstream::request::RequestWriter;
 use crate::upstream::request::Wording;
 use crate::worker::Worker;
+use crate::worker::spans::AttemptPurpose;
 
 /// Content of an answer that a client is given. A page for people who are to log in is smaller, and it is held as a whole.
 const MAX_CONTENT: usize = 64 * 1024;
@@ -119,12 +120,12 @@ fn spelled_target<'t>(target: &'t [u8], worker: &Worker, scratch: &'t mut Vec<u8
 pub(super) async fn ask<S: Stream>(
     question: Option<&mut Forward>,
     request: Option<&mut PreparedRequest>,
-    stream: &mut S,
+    (stream, recording): (&mut S, &mut Recording),
     (auth, group): (&ForwardAuth, Option<&Group>),
     worker: &Worker,
 ) -> Result<Option<AuthAnswer>, ExchangeError> {
     let answer = match question.zip(group) {
-        Some((question, group)) => answer(question, stream, (auth, group), worker).await?,
+        Some((question, group)) => answer(question, (stream, recording), (auth, group), worker).await?,
         None => None,
     };
     match answer.map(|answer| (AuthVerdict::of(answer.status), answer)) {
@@ -144,19 +145,21 @@ pub(super) async fn ask<S: Stream>(
 /// The answer to a question; None if there is none in time.
 async fn answer<S: Stream>(
     question: &mut Forward,
-    stream: &mut S,
+    (stream, recording): (&mut S, &mut Recording),
     (auth, group): (&ForwardAuth, &Group),
     worker: &Worker,
 ) -> Result<Option<AuthAnswer>, ExchangeError> {
     let (_, _, watch) = stream.parts();
     let mut asking = Subrequest { body: NothingMore, reply: AuthAnswer::new(worker), watch };
-    let mut recording = Recording::unlogged(worker);
+    let mut own = Recording::unlogged(recording.lend_trace(AttemptPurpose::Question), worker);
     let to = &ForwardTo { group, worker, terms: None };
     let outcome = {
-        let asked = pin!(question.run(&mut asking, &mut recording, to));
+        let asked = pin!(question.run(&mut asking, &mut own, to));
         let mut is_late = pin!(worker.timers.sleep(auth.timeout));
         task::unless(asked, |cx| is_late.as_mut().poll(cx)).await
     };
+    let failure = if asking.reply.status == 0 { Reason::ForwardAuthFailed } else { Reason::None };
+    recording.take_back_trace(&mut own, failure, worker);
     if matches!(outcome, Ok(Err(ExchangeError::ClientGone))) {
         return Err(ExchangeError::ClientGone);
     }

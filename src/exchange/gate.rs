@@ -65,7 +65,7 @@ impl Gate {
         if let Some(auth) = &gates.forward_auth {
             let question = self.question.as_deref_mut();
             let group = origin.listener.group(auth.group);
-            match forward_auth::ask(question, request, stream, (auth, group), worker).await {
+            match forward_auth::ask(question, request, (stream, recording), (auth, group), worker).await {
                 Ok(None) => {}
                 Ok(Some(answer)) => {
                     forward_auth::deny(answer, stream, recording, terms).await;

@@ -28,6 +28,7 @@ use crate::exchange::stream::StartFacts;
 use crate::exchange::stream::Stream;
 use crate::exchange::subrequest::NothingMore;
 use crate::exchange::subrequest::Subrequest;
+use crate::exchange::trace;
 use crate::http::body::BodyLength;
 use crate::http::head::ResponseHead;
 use crate::net::buffer::Buffer;
@@ -40,6 +41,7 @@ use crate::telemetry::operator::log_repeatedly;
 use crate::telemetry::reason::Reason;
 use crate::worker::Worker;
 use crate::worker::mirrors::MirrorPlace;
+use crate::worker::spans::PendingTrace;
 
 /// Content that one copy may have. It is held as a whole until the request was received.
 const MAX_CONTENT: usize = 1024 * 1024;
@@ -63,6 +65,8 @@ pub(super) struct RequestCopy {
     forward: Option<Forward>,
     content: RequestBuffer,
     with_content: bool,
+    /// What a collector is told of it.
+    trace: Option<Box<PendingTrace>>,
 }
 
 /// Writes the copy of a request that chance and the mirror choose.
@@ -91,7 +95,8 @@ pub(super) fn prepare(
     let copy = request::prepare(request, (client, origin), (mirror.group, &group), &changes, worker);
     let copy = Forward { request_buffer: 0, expects_continue: false, compression: None, ..copy };
     let content = RequestBuffer::new(&worker.mirrors.memory);
-    Some(RequestCopy { group, forward: Some(copy), content, with_content })
+    let trace = trace::record_copy(request, client, origin, worker);
+    Some(RequestCopy { group, forward: Some(copy), content, with_content, trace })
 }
 
 /// Forwards the request, and sends the copy as soon as all of its content is there.
@@ -172,19 +177,29 @@ impl<B: RequestBody> CopiedBody<'_, B> {
             let nothing = RequestBuffer::new(&worker.mirrors.memory);
             forward.buffered = Some(Rc::new(std::mem::replace(&mut self.copy.content, nothing)));
         }
-        task::spawn(send(forward, Arc::clone(&self.copy.group), worker, place));
+        let recording = Recording::unlogged(self.copy.trace.take(), &worker);
+        task::spawn(send(forward, Arc::clone(&self.copy.group), (worker, recording), place));
     }
 }
 
 /// Sends a copy, and throws the response away.
-async fn send(mut forward: Forward, group: Arc<Group>, worker: Rc<Worker>, _place: MirrorPlace) {
-    let mut recording = Recording::unlogged(&worker);
+async fn send(
+    mut forward: Forward,
+    group: Arc<Group>,
+    (worker, mut recording): (Rc<Worker>, Recording),
+    _place: MirrorPlace,
+) {
     let mut stream = Subrequest { body: NothingMore, reply: Discarded(MAX_DISCARDED), watch: &Nobody };
     let to = &ForwardTo { group: &group, worker: &worker, terms: None };
-    let sent = pin!(forward.run(&mut stream, &mut recording, to));
-    let mut is_late = pin!(worker.timers.sleep(MAX_TIME));
-    // Whatever comes of it, nobody waits.
-    let _ = task::unless(sent, |cx| is_late.as_mut().poll(cx)).await;
+    {
+        let sent = pin!(forward.run(&mut stream, &mut recording, to));
+        let mut is_late = pin!(worker.timers.sleep(MAX_TIME));
+        // Whatever comes of it, nobody waits.
+        let _ = task::unless(sent, |cx| is_late.as_mut().poll(cx)).await;
+    }
+    if let Some(trace) = recording.into_trace() {
+        trace::end_copy(trace, &group, &worker);
+    }
 }
 
 impl<B: RequestBody> RequestBody for CopiedBody<'_, B> {

@@ -1,5 +1,6 @@
 //! Collecting the facts of an exchange while it runs.
 
+use crate::exchange::error::ExchangeError;
 use crate::exchange::log_line;
 use crate::exchange::message::Origin;
 use crate::exchange::message::Request;
@@ -7,6 +8,8 @@ use crate::exchange::stream::ClientWatch;
 use crate::exchange::stream::Reply;
 use crate::exchange::stream::RequestBody;
 use crate::exchange::stream::Stream;
+use crate::exchange::trace;
+use crate::exchange::trace::TracedEnd;
 use crate::http::head::PartialHead;
 use crate::net::clock::Moment;
 use crate::policy::forwarded::Client;
@@ -19,11 +22,16 @@ use crate::telemetry::record::Record;
 use crate::telemetry::record::RecordedAttempt;
 use crate::telemetry::route_counters::EndedRequest;
 use crate::telemetry::route_counters::HttpProtocol;
+use crate::upstream::lease::Lease;
 use crate::upstream::request::PreparedRequest;
+use crate::upstream::stream::UpstreamStream;
 use crate::worker::Worker;
 use crate::worker::access_log::AccessLogs;
 use crate::worker::access_log::PendingLogLines;
 use crate::worker::access_log::SentFields;
+use crate::worker::spans::AttemptPurpose;
+use crate::worker::spans::NewAttempt;
+use crate::worker::spans::PendingTrace;
 
 /// What is known of an exchange so far: what it came to, and when. It is the same whether or not there is an access log,
 /// which is but one reader of the [`Record`] that comes of it.
@@ -44,6 +52,8 @@ pub(super) struct Recording {
     protocol: HttpProtocol,
     /// None where no access log is written.
     lines: Option<Box<PendingLogLines>>,
+    /// None unless a collector gets the spans of the exchange.
+    trace: Option<Box<PendingTrace>>,
 }
 
 /// When the parts of an exchange began and ended, by the clock of its worker. Each is taken in a turn of the worker's
@@ -69,7 +79,8 @@ impl Recording {
             let facts = log_line::facts(request, client, origin, worker);
             logs.begin(origin.listener.logs, &facts, log_line::tls(origin), &worker.dates.borrow())
         });
-        Recording { protocol: request.head.version.into(), ..Recording::new(request.received, lines) }
+        let trace = trace::record(request, client, origin, worker);
+        Recording { protocol: request.head.version.into(), trace, ..Recording::new(request.received, lines) }
     }
 
     /// For what came instead of an acceptable request head.
@@ -86,9 +97,30 @@ impl Recording {
         Recording::new(received, lines)
     }
 
-    /// For a request of Ringway's own.
-    pub(super) fn unlogged(worker: &Worker) -> Recording {
-        Recording::new(worker.clock.now(), None)
+    /// For a request of Ringway's own, with what is to be told of it to a collector.
+    pub(super) fn unlogged(trace: Option<Box<PendingTrace>>, worker: &Worker) -> Recording {
+        Recording { trace, ..Recording::new(worker.clock.now(), None) }
+    }
+
+    /// Lends what a collector is told, for attempts of another purpose.
+    pub(super) fn lend_trace(&mut self, purpose: AttemptPurpose) -> Option<Box<PendingTrace>> {
+        let mut trace = self.trace.take()?;
+        trace.purpose = purpose;
+        Some(trace)
+    }
+
+    /// Takes it back from who has recorded these attempts.
+    pub(super) fn take_back_trace(&mut self, lent: &mut Recording, reason: Reason, worker: &Worker) {
+        if let Some(mut trace) = lent.trace.take() {
+            trace.attempt_ended(reason, worker.clock.now());
+            trace.purpose = AttemptPurpose::Request;
+            self.trace = Some(trace);
+        }
+    }
+
+    /// What a collector is to be told of a request of Ringway's own that is over.
+    pub(super) fn into_trace(self) -> Option<Box<PendingTrace>> {
+        self.trace
     }
 
     fn new(received: Moment, lines: Option<Box<PendingLogLines>>) -> Recording {
@@ -109,19 +141,59 @@ impl Recording {
             },
             protocol: HttpProtocol::Unknown,
             lines,
+            trace: None,
         }
     }
 
     /// A connection is looked for to the backend with this index in the group.
-    pub(super) fn attempt_began(&mut self, backend: u32, request: &mut PreparedRequest, worker: &Worker) {
+    pub(super) fn attempt_began(
+        &mut self,
+        (group, backend): (usize, u32),
+        request: &mut PreparedRequest,
+        worker: &Worker,
+    ) {
         self.attempts += 1;
-        if request.names_span() {
-            request.set_span(SpanId::of(worker.nonce_of_span()).digits());
+        if request.names_span() || self.trace.is_some() {
+            self.trace_attempt((group, backend), request, worker);
         }
         if let Some(lines) = &mut self.lines {
             // There is room for more than there can be.
             let _ = lines.attempts.try_push(RecordedAttempt { backend, status: 0 });
         }
+    }
+
+    /// Gives an attempt a span of its own.
+    fn trace_attempt(
+        &mut self,
+        (group, backend): (usize, u32),
+        request: &mut PreparedRequest,
+        worker: &Worker,
+    ) {
+        let span = *SpanId::of(worker.nonce_of_span()).digits();
+        request.set_span(&span);
+        if let Some(trace) = &mut self.trace {
+            let target = request.head().split(|byte| *byte == b' ').nth(1).unwrap_or_default();
+            // A configuration file does not hold four billion groups.
+            let attempt = NewAttempt { span, group: group as u32, backend, path: trace::path_of(target) };
+            trace.attempt_began(attempt, worker.clock.now());
+        }
+    }
+
+    /// An attempt has a connection, which is to carry it.
+    pub(super) fn carried_by<'l>(&mut self, lease: &'l Lease<'_>) -> &'l UpstreamStream {
+        if let Some(attempt) = self.trace.as_mut().and_then(|trace| trace.attempt()) {
+            attempt.protocol = Some(lease.stream.protocol_version());
+            attempt.is_reused = lease.reused;
+        }
+        &lease.stream
+    }
+
+    /// An attempt failed of this, and another one may follow.
+    pub(super) fn attempt_failed(&mut self, error: ExchangeError, worker: &Worker) -> ExchangeError {
+        if let Some(trace) = &mut self.trace {
+            trace.attempt_ended(error.reason(), worker.clock.now());
+        }
+        error
     }
 
     /// Takes the place where the fields of the response are noted, if a line tells any.
@@ -138,6 +210,9 @@ impl Recording {
 
     /// What the backend answered, also by an interim response.
     pub(super) fn upstream_answered(&mut self, status: u16) {
+        if let Some(attempt) = self.trace.as_mut().and_then(|trace| trace.attempt()) {
+            attempt.status = status;
+        }
         if let Some(attempt) = self.lines.as_mut().and_then(|lines| lines.attempts.last_mut()) {
             attempt.status = status;
         }
@@ -160,7 +235,11 @@ impl Recording {
     }
 
     pub(super) fn upstream_ended(&mut self, worker: &Worker) {
-        self.moments.upstream_ended = Some(worker.clock.now());
+        let now = worker.clock.now();
+        self.moments.upstream_ended = Some(now);
+        if let Some(trace) = &mut self.trace {
+            trace.attempt_ended(Reason::None, now);
+        }
     }
 
     pub(super) fn response_began(&mut self, status: u16, worker: &Worker) {
@@ -199,6 +278,9 @@ impl Recording {
     pub(super) fn end<S: Stream>(&mut self, stream: &mut S, origin: &Origin<'_>, worker: &Worker) {
         let counters = origin.http.counters(self.rule, self.group);
         let lines = self.lines.take();
+        if let Some(trace) = self.trace.take() {
+            trace::end(trace, &self.traced_end(stream, worker), origin, worker);
+        }
         if counters.is_none() && lines.is_none() {
             return;
         }
@@ -230,10 +312,27 @@ impl Recording {
         }
     }
 
-    /// Nothing is logged of it.
+    /// Nothing is logged of it, and no collector is told.
     pub(super) fn leave_out_of_log(&mut self, worker: &Worker) {
+        if let Some(trace) = self.trace.take() {
+            worker.spans.keep(trace);
+        }
         if let (Some(lines), Some(logs)) = (self.lines.take(), &worker.logs) {
             logs.keep(lines);
+        }
+    }
+
+    /// What a collector is told of its end.
+    fn traced_end<S: Stream>(&self, stream: &mut S, worker: &Worker) -> TracedEnd {
+        TracedEnd {
+            began: self.moments.received,
+            ended: worker.clock.now(),
+            status: self.final_status(),
+            reason: self.reason,
+            grpc_status: self.grpc_status,
+            content_bytes: stream.parts().1.content_bytes(),
+            rule: self.rule,
+            group: self.group,
         }
     }
 

@@ -3,6 +3,8 @@
 //! Both packages compress a piece at a time into memory that the caller gives. What an encoder owns
 //! itself does not depend on the content's length; see [`ContentEncoder`].
 
+use std::io::Write as _;
+
 use brotli::enc::StandardAlloc;
 use brotli::enc::encode::BrotliEncoderOperation;
 use brotli::enc::encode::BrotliEncoderParameter;
@@ -11,6 +13,7 @@ use flate2::Compress;
 use flate2::Compression;
 use flate2::FlushCompress;
 use flate2::Status;
+use flate2::write::GzEncoder;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContentCoding {
@@ -184,6 +187,14 @@ fn encode_gzip(
         _ => taken == content.len() && written < space.len(),
     };
     Ok((written, Progress { taken, done }))
+}
+
+/// The whole of `bytes`, compressed for a receiver that is not in a hurry.
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    // Writing to a vector cannot fail.
+    let _ = encoder.write_all(bytes);
+    encoder.finish().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use std::sync::mpsc;
 use crate::control::active_config::Drivers;
 use crate::control::process::signals;
 use crate::control::process::signals::SignalAction;
+use crate::control::tracing::exporter::LAST_SPANS_TIMEOUT;
 use crate::net::clock::wall_now;
 use crate::runtime::drain::Drain;
 use crate::runtime::error::RuntimeError;
@@ -57,6 +58,7 @@ pub fn run(mut plan: RuntimePlan, announce: impl FnOnce(&Serving)) -> Result<(),
     let entries = Entries::of(plan.ring_entries, workers + 1, plan.io_driver);
     let of_workers = Arc::clone(&plan.channels.drivers);
     let quota = Arc::clone(&plan.channels.quota);
+    let spans = Arc::clone(&plan.channels.spans);
     let (log_writers, logs) = start_logs(&mut plan, workers)?;
     let drain = Drain::new(plan.channels.workers.clone());
     let (events, inbox) = mpsc::channel();
@@ -101,6 +103,9 @@ pub fn run(mut plan: RuntimePlan, announce: impl FnOnce(&Serving)) -> Result<(),
         log_line(&format!(
             "warning: {lost} lines of the access log {name} are lost at the end: it did not take them"
         ));
+    }
+    if let lost @ 1.. = spans.stop(LAST_SPANS_TIMEOUT) {
+        log_line(&format!("warning: {lost} spans are lost at the end: the collector did not take them"));
     }
     outcome
 }

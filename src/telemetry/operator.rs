@@ -62,6 +62,8 @@ pub enum MessageKind {
     Want,
     /// Copies of requests that are not made.
     Mirror,
+    /// A collector does not take spans.
+    Spans,
 }
 
 /// Lines of one kind.
@@ -76,7 +78,7 @@ struct Repetition {
 }
 
 /// By [`MessageKind`].
-static REPETITIONS: [Repetition; 8] = [
+static REPETITIONS: [Repetition; 9] = [
     Repetition::new("connections that cannot be accepted", SECOND_MS),
     Repetition::new("the access log", SECOND_MS),
     Repetition::new("lost lines of the access log", SECOND_MS),
@@ -87,6 +89,7 @@ static REPETITIONS: [Repetition; 8] = [
     Repetition::new("connections to backends that cannot be opened", SECOND_MS),
     // A target that cannot follow may not be able to for hours.
     Repetition::new("copies of requests that are not made", MINUTE_MS),
+    Repetition::new("spans that a collector does not take", MINUTE_MS),
 ];
 
 /// Set for as long as the process serves.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rustls::AlertDescription;
 use rustls::CertificateError;
 use rustls::ClientConfig;
+use rustls::ClientConnection;
 use rustls::DigitallySignedStruct;
 use rustls::Error;
 use rustls::RootCertStore;
@@ -32,6 +33,8 @@ use crate::net::buffer::Buffer;
 use crate::net::buffer::Buffers;
 use crate::net::socket::Socket;
 use crate::net::work_budget::WorkBudget;
+use crate::tls::blocking;
+use crate::tls::blocking::BlockingStream;
 use crate::tls::session::HTTP2;
 use crate::tls::session::Session;
 use crate::tls::stream::TlsStream;
@@ -135,6 +138,21 @@ impl UpstreamTls {
     /// Whether the name depends on the request.
     pub fn follows_host(&self) -> bool {
         self.server_name.is_none()
+    }
+
+    /// A connection for a thread that may wait, to `host`, which may have a port.
+    ///
+    /// # Errors
+    /// There is no handshake with these terms.
+    pub fn block_on<'s>(
+        &self,
+        host: &str,
+        stream: impl BlockingStream + 's,
+    ) -> Result<Box<dyn BlockingStream + 's>, String> {
+        let name = self.server_name.clone().unwrap_or_else(|| name_of(host.as_bytes()));
+        let connection = ClientConnection::new(Arc::new(self.template.clone()), name);
+        let connection = connection.map_err(|error| error.to_string())?;
+        Ok(blocking::secure(connection, stream))
     }
 
     /// A client of one backend, to be used by one worker: it remembers sessions.

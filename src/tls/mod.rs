@@ -4,6 +4,7 @@
 //! it does any I/O but [`stream`].
 
 pub mod accept;
+pub mod blocking;
 pub mod cipher_names;
 mod client_hello;
 pub mod client_verifier;

@@ -21,6 +21,14 @@ pub enum UpstreamStream {
 }
 
 impl UpstreamStream {
+    /// As traces tell it.
+    pub fn protocol_version(&self) -> &'static str {
+        match self {
+            UpstreamStream::Http1(_) => "1.1",
+            UpstreamStream::Http2(_) => "2",
+        }
+    }
+
     /// Sends a request within `timeout` and returns it untouched, unless it is still with the kernel. It must be
     /// framed already for a connection of HTTP/1.1.
     pub fn send_request(

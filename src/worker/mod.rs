@@ -7,6 +7,7 @@ pub mod counted;
 pub mod mirrors;
 pub mod password_checks;
 pub mod snapshot_ref;
+pub mod spans;
 
 use std::cell::Cell;
 use std::cell::OnceCell;
@@ -34,6 +35,7 @@ use crate::snapshot::rcu_cell::RcuCell;
 use crate::snapshot::rules::RouterMemory;
 use crate::telemetry::backend_counters::BackendCounters;
 use crate::telemetry::date::Dates;
+use crate::telemetry::span_queue::SpanQueues;
 use crate::telemetry::worker_counters::WorkerCounters;
 use crate::upstream::balancer::Balancer;
 use crate::upstream::h2::pool::Connections;
@@ -45,6 +47,7 @@ use crate::worker::mirrors::Mirrors;
 use crate::worker::password_checks::PasswordChecks;
 use crate::worker::password_checks::PasswordJob;
 use crate::worker::snapshot_ref::SnapshotRef;
+use crate::worker::spans::Spans;
 
 /// Steps of TLS handshakes between two looks at the kernel's completions. A full handshake costs as
 /// much as half a dozen requests, so that established connections wait half a millisecond at most.
@@ -89,6 +92,7 @@ pub struct Worker {
     itself: OnceCell<Weak<Worker>>,
     /// None without an access log.
     pub logs: Option<AccessLogs>,
+    pub spans: Spans,
     counters: Arc<WorkerCounters>,
     /// Connections of clients that this worker has.
     connections: Cell<usize>,
@@ -110,6 +114,7 @@ pub struct Worker {
 pub struct ProcessHandles {
     pub publication: Arc<RcuCell<Snapshot>>,
     pub backend_counters: Arc<BackendCounters>,
+    pub spans: Arc<SpanQueues>,
     pub worker_counters: Arc<WorkerCounters>,
     /// Slots of backends that failed too many requests in a row, for the health checker.
     pub failure_reports: Mailbox<u32>,
@@ -150,6 +155,7 @@ impl Worker {
             itself: OnceCell::new(),
             password_checks: PasswordChecks::new(shared.password_jobs)?,
             logs,
+            spans: Spans::new(shared.spans, index),
             counters: shared.worker_counters,
             connections: Cell::new(0),
             listeners: Cell::new(0),
@@ -185,6 +191,7 @@ impl Worker {
         if let Some(logs) = &self.logs {
             logs.hand_over();
         }
+        self.spans.queue.borrow_mut().hand_over();
     }
 
     /// Tells how it is. `lag` is how much later than it should a tick was noticed.

@@ -93,6 +93,7 @@ mod tls_truncation;
 mod tls_versions;
 mod trace_headers;
 mod top;
+mod trace_spans;
 mod upgrade;
 mod upgrade_with_content;
 mod upstream_reuse;

@@ -2,6 +2,7 @@
 //!
 //! - [`Ringway`] starts the binary with a configuration and ends it when dropped.
 //! - [`Backend`] is a scripted server: a closure gets each accepted connection.
+//! - [`Collector`] takes spans of traces.
 //! - [`Dns`] answers questions about names.
 //! - [`Http2`] is a client or a backend of HTTP/2 that shows every frame and can break every rule.
 //! - [`Client`] sends exactly the bytes of a test and reads answers strictly.
@@ -17,6 +18,7 @@
 mod backend;
 mod client;
 mod clock;
+mod collector;
 mod dns;
 mod either;
 mod either_backend;
@@ -36,6 +38,7 @@ mod wire;
 pub(crate) use backend::{Backend, Peer};
 pub(crate) use client::Client;
 pub(crate) use clock::{PATIENCE, eventually, now, within};
+pub(crate) use collector::{Collector, TAKEN, ToldSpan};
 pub(crate) use dns::{Dns, Reply};
 pub(crate) use either::{Answer, Ask, Call, Content, EitherClient, Pair, Version};
 pub(crate) use either_backend::Exchange;

@@ -21,6 +21,10 @@ pub(crate) fn write_files() -> (TempDir, Vec<PathBuf>) {
     fs::create_dir(folder.path().join("pages")).expect("a folder can be made");
     fs::write(folder.path().join("pages/503.html"), "<p>Later.\n").expect("a file can be written");
     fs::write(folder.path().join("pages/maintenance.html"), "<p>Closed.\n").expect("a file can be written");
+    let secret = folder.path().join("collector-headers");
+    fs::write(&secret, "Authorization: Bearer secret\n").expect("a file can be written");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    fs::set_permissions(secret, mode).expect("the mode can be set");
     fs::write(folder.path().join("banned.txt"), "# nobody yet\n").expect("a file can be written");
     (folder, examples)
 }
@@ -37,6 +41,10 @@ fn make_files(folder: &Path) {
     openssl(
         folder,
         &format!("{self_signed} -subj /CN=backends -keyout backends-ca.key -out backends-ca.crt"),
+    );
+    openssl(
+        folder,
+        &format!("{self_signed} -subj /CN=collector -keyout collector-ca.key -out collector-ca.crt"),
     );
     openssl(folder, "rand -out ticket_seed 64");
     let serial = openssl(folder, "x509 -noout -serial -in site.crt");

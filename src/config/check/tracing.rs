@@ -1,12 +1,28 @@
-//! `[tracing]`: what is told of the traces that requests belong to.
+//! `[tracing]`: what is told of the traces that requests belong to, and to whom.
 
+use std::net::Ipv4Addr;
+use std::net::Ipv6Addr;
+use std::time::Duration;
+
+use serde_json::Value as Json;
+
+use crate::config::Collector;
+use crate::config::CollectorUrl;
 use crate::config::Tracing;
+use crate::config::check::address::is_dns_name;
+use crate::config::check::file_path::File;
 use crate::config::check::kind::Boolean;
 use crate::config::check::kind::Choice;
+use crate::config::check::kind::FieldValue;
+use crate::config::check::kind::Kind;
 use crate::config::check::kind::SampleFraction;
+use crate::config::check::kind::Time;
+use crate::config::check::kind::is_token;
+use crate::config::check::kind::refuse_kind;
 use crate::config::check::section::Output;
 use crate::config::check::section::Section;
 use crate::config::raw;
+use crate::config::report::Report;
 use crate::policy::overrides::Sample;
 use crate::policy::trace::TraceSource;
 
@@ -16,7 +32,17 @@ pub(super) fn tracing(table: Option<&raw::Table>, output: &mut Output) -> Tracin
         propagate: section.read("propagate", &Boolean, false),
         accept_from: section.read("accept_from", &SOURCES, TraceSource::Everyone),
         sample: section.read("sample", &SampleFraction, Sample::ALL),
+        collector: collector(&mut section),
     };
+    if tracing.collector.is_some()
+        && !tracing.propagate
+        && !section.is_refused("propagate")
+        && let Some(location) = section.place_of_value("otlp")
+    {
+        let message =
+            "the spans of Ringway stand alone: traces of clients are not read, and backends get none";
+        section.report().warning(location, message, "write propagate = true");
+    }
     section.close();
     tracing
 }
@@ -26,3 +52,223 @@ const SOURCES: Choice<TraceSource> = Choice {
     aliases: &[],
     later: &[],
 };
+
+const COMPRESSIONS: Choice<bool> =
+    Choice { words: &[("none", false), ("gzip", true)], aliases: &[], later: &[] };
+
+/// How long a request to a collector may take: OpenTelemetry's exporters wait as long.
+const USUAL_TIMEOUT: Duration = Duration::from_secs(10);
+
+fn collector(section: &mut Section<'_, '_>) -> Option<Collector> {
+    let url = section.read_optional("otlp", &Url, "no collector gets spans");
+    let idle = url.is_none().then_some("without `otlp`, no collector gets spans");
+    let is_plain = url.as_ref().is_some_and(|(url, _)| !url.is_secure);
+    let ca_file = section.read_optional("ca_file", &File, "the CAs of this host are trusted");
+    section.warn_idle("ca_file", idle.or(is_plain.then_some("`otlp` does not begin with https")));
+    let headers = section.read_unless(idle, "headers", &HeaderFields, Vec::new());
+    let headers_file = section.read_optional("headers_file", &File, "no secret headers are sent");
+    section.warn_idle("headers_file", idle);
+    let timeout = Time(Duration::from_millis(100)..=Duration::from_secs(60));
+    let timeout = section.read_unless(idle, "timeout", &timeout, USUAL_TIMEOUT);
+    let gzip = section.read_unless(idle, "compression", &COMPRESSIONS, false);
+    let service_name = section.read_unless(idle, "service_name", &FieldValue, "ringway".to_owned());
+    warn_of_secrets(&headers, section);
+    let (url, _) = url?;
+    Some(Collector {
+        url,
+        ca_file: ca_file.map(|(file, _)| file),
+        headers,
+        headers_file: headers_file.map(|(file, _)| file),
+        timeout,
+        gzip,
+        service_name,
+    })
+}
+
+/// Names of headers that carry passwords and tokens.
+const SECRET_WORDS: [&str; 4] = ["auth", "key", "token", "secret"];
+
+fn warn_of_secrets(headers: &[(String, String)], section: &mut Section<'_, '_>) {
+    let is_secret = |name: &&String| SECRET_WORDS.iter().any(|word| name.to_ascii_lowercase().contains(word));
+    let secret = headers.iter().map(|(name, _)| name).find(is_secret);
+    if let (Some(name), Some(location)) = (secret, section.place_of_value("headers")) {
+        let message = format!("`headers` has what looks like a secret: {name}");
+        section.report().warning(location, message, "write it into a file, and name that by `headers_file`");
+    }
+}
+
+/// The URL of a collector.
+struct Url;
+
+/// Where gRPC is spoken, by OpenTelemetry's convention.
+const GRPC_PORT: u16 = 4317;
+
+impl Kind for Url {
+    type Value = CollectorUrl;
+
+    fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<CollectorUrl> {
+        let raw::Kind::Text(text) = &raw.kind else {
+            return refuse_kind(key, raw, "a string", report);
+        };
+        match url(text) {
+            Ok(url) => {
+                if url.port == GRPC_PORT {
+                    let message = format!("`{key}` names port 4317, where collectors speak gRPC");
+                    report.warning(raw.location, message, "OTLP over HTTP is usually at port 4318");
+                }
+                Some(url)
+            }
+            Err(problem) => {
+                // A password may stand in it.
+                let message = format!("`{key}` {problem}");
+                report.error(
+                    raw.location,
+                    message,
+                    "write a URL such as \"http://127.0.0.1:4318/v1/traces\"",
+                );
+                None
+            }
+        }
+    }
+
+    fn show(&self, value: &CollectorUrl) -> Json {
+        Json::from(value.text.as_str())
+    }
+}
+
+fn url(text: &str) -> Result<CollectorUrl, &'static str> {
+    let (scheme, rest) = text.split_once("://").ok_or("is not a URL")?;
+    let is_secure = match scheme.to_ascii_lowercase().as_str() {
+        "http" => false,
+        "https" => true,
+        _ => return Err("begins neither with http:// nor with https://"),
+    };
+    if !rest.bytes().all(|byte| matches!(byte, b'!'..=b'~')) || rest.contains('#') {
+        return Err("has characters that no URL of a collector has");
+    }
+    let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    if authority.contains('@') {
+        return Err("has a user in it: secrets belong into the file that `headers_file` names");
+    }
+    if !path.starts_with('/') {
+        return Err("has no path, which is /v1/traces with most collectors");
+    }
+    let is_bare_v6 = authority.ends_with(']');
+    let (host, port) = match authority.rsplit_once(':').filter(|_| !is_bare_v6) {
+        Some((host, port)) => (host, port.parse().ok().filter(|port| *port != 0).ok_or("has no valid port")?),
+        None => (authority, if is_secure { 443 } else { 80 }),
+    };
+    let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let is_host = match inner {
+        Some(inner) => inner.parse::<Ipv6Addr>().is_ok(),
+        None => is_dns_name(host) || host.parse::<Ipv4Addr>().is_ok(),
+    };
+    if !is_host {
+        return Err("names no host");
+    }
+    let host = inner.unwrap_or(host).to_owned();
+    Ok(CollectorUrl { text: text.to_owned(), is_secure, host, port, path: path.to_owned() })
+}
+
+/// Headers with their values.
+struct HeaderFields;
+
+const MAX_HEADERS: usize = 16;
+const MAX_VALUE_BYTES: usize = 4096;
+
+/// Headers that say how a request is sent.
+const OWN_HEADERS: [&str; 6] =
+    ["host", "content-length", "content-type", "content-encoding", "transfer-encoding", "connection"];
+
+impl Kind for HeaderFields {
+    type Value = Vec<(String, String)>;
+
+    fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<Self::Value> {
+        let raw::Kind::Table(table) = &raw.kind else {
+            return refuse_kind(key, raw, "a table such as { x-scope-orgid = \"edge\" }", report);
+        };
+        if table.entries.len() > MAX_HEADERS {
+            let message = format!("`{key}` has {} headers", table.entries.len());
+            report.error(raw.location, message, format!("allowed are up to {MAX_HEADERS}"));
+            return None;
+        }
+        let mut fields = Vec::new();
+        for entry in &table.entries {
+            let raw::Kind::Text(value) = &entry.value.kind else {
+                let message =
+                    format!("`{key}` must have a string for {}, not {}", entry.key, entry.value.kind_name());
+                report.error(entry.value.location, message, "write a quoted string");
+                return None;
+            };
+            let is_name =
+                is_token(&entry.key) && !OWN_HEADERS.contains(&entry.key.to_ascii_lowercase().as_str());
+            let is_plain =
+                entry.key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+            if !is_name || !is_plain {
+                let message = format!("`{key}` cannot have a header \"{}\"", entry.key.escape_debug());
+                let help = "names have letters, digits, - and _, and Ringway frames requests itself";
+                report.error(entry.key_location, message, help);
+                return None;
+            }
+            if value.len() > MAX_VALUE_BYTES || !value.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+                let message = format!("`{key}` has no valid value for {}", entry.key);
+                report.error(
+                    entry.value.location,
+                    message,
+                    "write up to 4096 characters of ASCII in one line",
+                );
+                return None;
+            }
+            fields.push((entry.key.clone(), value.trim().to_owned()));
+        }
+        Some(fields)
+    }
+
+    fn show(&self, value: &Self::Value) -> Json {
+        value.iter().map(|(name, value)| (name.clone(), Json::from(value.as_str()))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_of_collectors() {
+        for (text, is_secure, host, port, path, authority) in [
+            ("http://127.0.0.1:4318/v1/traces", false, "127.0.0.1", 4318, "/v1/traces", "127.0.0.1:4318"),
+            (
+                "https://otlp.example.com/otlp/v1/traces?a=b",
+                true,
+                "otlp.example.com",
+                443,
+                "/otlp/v1/traces?a=b",
+                "otlp.example.com",
+            ),
+            ("HTTP://[::1]:80/", false, "::1", 80, "/", "[::1]"),
+            ("https://[::1]/x", true, "::1", 443, "/x", "[::1]"),
+        ] {
+            let read = url(text).unwrap();
+            assert_eq!(
+                (read.is_secure, read.host.as_str(), read.port, read.path.as_str()),
+                (is_secure, host, port, path)
+            );
+            assert_eq!(read.authority(), authority);
+        }
+        for wrong in [
+            "127.0.0.1:4318",
+            "grpc://127.0.0.1:4317/",
+            "http://127.0.0.1:4318",
+            "http://:4318/v1/traces",
+            "http://a:0/v1/traces",
+            "http://a:x/v1/traces",
+            "http://user:secret@a/v1/traces",
+            "http://a/v1 traces",
+            "http://a/v1/traces#a",
+            "http://[::1/v1/traces",
+            "http://a?b",
+        ] {
+            assert!(url(wrong).is_err(), "{wrong}");
+        }
+    }
+}

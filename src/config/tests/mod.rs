@@ -78,6 +78,10 @@ fn without_places(mut config: Config) -> Config {
     if let Some(file) = &mut config.process.ticket_seed_file {
         file.location = nowhere;
     }
+    if let Some(collector) = &mut config.tracing.collector {
+        let files = collector.ca_file.iter_mut().chain(&mut collector.headers_file);
+        files.for_each(|file| file.location = nowhere);
+    }
     config.admin.socket.iter_mut().for_each(|file| file.location = nowhere);
     config.admin.address.iter_mut().for_each(|(_, location)| *location = nowhere);
     for certificate in &mut config.certificates {

@@ -230,8 +230,9 @@ fn http2_limits(limits: config::Http2Limits) -> Http2Limits {
 }
 
 fn trace_terms(tracing: &config::Tracing) -> Option<TraceTerms> {
-    let config::Tracing { propagate, accept_from, sample } = *tracing;
-    propagate.then_some(TraceTerms { propagates: propagate, accept_from, sample, exports: false })
+    let config::Tracing { propagate, accept_from, sample, .. } = *tracing;
+    let exports = tracing.collector.is_some();
+    (propagate || exports).then_some(TraceTerms { propagates: propagate, accept_from, sample, exports })
 }
 
 fn forwarded(wanted: &config::Forwarded, parts: &Parts<'_>) -> Forwarded {

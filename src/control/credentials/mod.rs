@@ -3,6 +3,7 @@
 
 pub mod authorities;
 pub mod certificates;
+pub mod collector;
 pub mod error_pages;
 pub(super) mod expiry;
 pub mod inventory;
@@ -19,12 +20,14 @@ use std::sync::Arc;
 use crate::config;
 use crate::config::Config;
 use crate::config::ListenerTls;
+use crate::config::Location;
 use crate::config::NamedFile;
 use crate::config::Report;
 use crate::config::ServerGroup;
 use crate::config::Verify;
 use crate::control::credentials::authorities::LoadedAuthority;
 use crate::control::credentials::certificates::ReadFile;
+use crate::control::credentials::collector::LoadedCollector;
 use crate::control::credentials::error_pages::LoadedPage;
 use crate::control::credentials::ip_groups::LoadedIpGroup;
 use crate::control::credentials::password_files::LoadedPasswordFile;
@@ -53,7 +56,8 @@ pub struct Credentials {
     pub ip_groups: Vec<LoadedIpGroup>,
     /// What `basic_auth` of rules names.
     pub password_files: Vec<LoadedPasswordFile>,
-    /// Read only if a server group wants them.
+    pub collector: LoadedCollector,
+    /// Read only if a server group or the collector wants them.
     pub system_roots: Option<SystemRoots>,
     pub ticket_seed: Option<Vec<u8>>,
 }
@@ -97,6 +101,7 @@ pub fn load(config: &Config, read_file: &ReadFile<'_>, report: &mut Report) -> C
     let ip_groups = ip_groups::load(config, report);
     let password_files = password_files::load(config, report);
     let error_pages = error_pages::load(config, read_file, report);
+    let collector = collector::load(config, report);
     let system_roots = system_roots(config, report);
     Credentials {
         certificates,
@@ -105,6 +110,7 @@ pub fn load(config: &Config, read_file: &ReadFile<'_>, report: &mut Report) -> C
         error_pages,
         ip_groups,
         password_files,
+        collector,
         system_roots,
         ticket_seed,
     }
@@ -112,16 +118,20 @@ pub fn load(config: &Config, read_file: &ReadFile<'_>, report: &mut Report) -> C
 
 fn system_roots(config: &Config, report: &mut Report) -> Option<SystemRoots> {
     let wants = |group: &&ServerGroup| group.tls.as_ref().is_some_and(|tls| tls.verify == Verify::System);
-    let group = config.server_groups.iter().find(wants)?;
+    let install = "install them (Debian: apt-get install ca-certificates), or name";
+    let (location, what, help) = match config.server_groups.iter().find(wants) {
+        Some(group) => {
+            (group.location, "verify = \"system\"", format!("{install} a [[ca]] with verify = \"ca\""))
+        }
+        None => {
+            collector::wants_system_roots(config)?;
+            (Location::default(), "`otlp` begins with https", format!("{install} the CA by `ca_file`"))
+        }
+    };
     match connect::system_roots() {
         Ok(roots) => Some(roots),
         Err(NoSystemRoots(reasons)) => {
-            let message = format!("verify = \"system\", but this host has no CA certificates: {reasons}");
-            report.error(
-                group.location,
-                message,
-                "install them (Debian: apt-get install ca-certificates), or name a [[ca]] with verify = \"ca\"",
-            );
+            report.error(location, format!("{what}, but this host has no CA certificates: {reasons}"), help);
             None
         }
     }

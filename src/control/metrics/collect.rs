@@ -19,6 +19,7 @@ use crate::snapshot::group::GroupMember;
 use crate::telemetry::backend_counters::BackendCounters;
 use crate::telemetry::histogram::Distribution;
 use crate::telemetry::route_counters::RouteTotals;
+use crate::telemetry::span_queue::SpanTotals;
 use crate::telemetry::worker_counters::WorkerTotals;
 
 /// Facts of the process that no counter tells.
@@ -59,6 +60,12 @@ fn of_process(channels: &Channels, snapshot: &Snapshot, facts: ProcessFacts, out
         let age = Duration::from_millis(monotonic_ms().saturating_sub(last.at_ms));
         out.family(&families::LAST_RELOAD).number(&[], wall_now().saturating_sub(age).as_secs_f64());
     }
+    let SpanTotals { exported, queue_full, refused, unavailable } = channels.spans.totals();
+    let mut spans = out.family(&families::TRACE_SPANS);
+    spans.count(&["exported"], exported);
+    spans.count(&["queue_full"], queue_full);
+    spans.count(&["refused"], refused);
+    spans.count(&["unavailable"], unavailable);
     out.family(&families::PROCESS_CONNECTIONS).count(&[], channels.quota.used() as u64);
     if let Some(limit) = channels.quota.limit() {
         out.family(&families::PROCESS_CONNECTION_LIMIT).count(&[], limit as u64);

@@ -56,6 +56,12 @@ families! {
         &[],
         "When the last reload ended, in seconds since the Unix epoch",
     );
+    TRACE_SPANS = counter(
+        "ringway_trace_spans_total",
+        &["result"],
+        "Spans that a collector has taken, and those that were lost: because a queue was full, because they were \
+         refused, or because no collector was there in time",
+    );
     PROCESS_CONNECTIONS = gauge("ringway_process_connections", &[], "Connections of clients at present");
     PROCESS_CONNECTION_LIMIT = gauge(
         "ringway_process_connections_limit",

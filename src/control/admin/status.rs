@@ -1,7 +1,7 @@
 //! The state of a serving process and its backends: the one form from which the JSON of the admin socket and
 //! `ringway status` are made.
 //!
-//! `docs/admin.md` explains every name; they are promised to scripts. A document of another version is read as far as
+//! `docs/admin.md` explains every name, and `docs/status.schema.json` is made of these types; they are promised to scripts. A document of another version is read as far as
 //! it goes: what it lacks has its default, and what it adds is passed over.
 
 use std::borrow::Cow;
@@ -14,6 +14,7 @@ use serde::Serialize;
 pub type Word = Cow<'static, str>;
 
 #[derive(Debug, Default, PartialEq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Status {
     pub version: String,
@@ -25,18 +26,24 @@ pub struct Status {
     pub uptime_seconds: u64,
     /// The same in milliseconds: the moment of these numbers, from which rates are made.
     pub uptime_ms: u64,
-    /// The number of the configuration in service.
+    /// The number of the configuration in service, from 1.
     pub epoch: u64,
     pub reloads: ReloadsStatus,
+    /// How many threads serve.
     pub workers: usize,
+    /// What the workers run on.
     pub drivers: Vec<DriverStatus>,
     /// Of each worker, in their order.
     pub worker_load: Vec<WorkerLoad>,
     /// Connections of clients to the whole process.
     pub connections: Usage,
+    /// What requests hold that wait because of `request_buffer`.
     pub request_buffer_bytes: Usage,
+    /// Also those that are being removed, while they have connections.
     pub listeners: Vec<ListenerStatus>,
+    /// Those in service.
     pub certificates: Vec<CertificateStatus>,
+    /// CAs of clients and backends, with their revocation lists.
     pub cas: Vec<CaStatus>,
     pub groups: Vec<GroupStatus>,
     /// What is not served for a while.
@@ -46,6 +53,7 @@ pub struct Status {
 }
 
 #[derive(Debug, Default, PartialEq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct ReloadsStatus {
     pub succeeded: u64,
@@ -54,8 +62,10 @@ pub struct ReloadsStatus {
 }
 
 #[derive(Debug, Default, PartialEq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct LastReload {
+    /// `reloaded` or `refused`.
     pub outcome: Word,
     pub at: Option<String>,
     /// How long ago that is.
@@ -64,6 +74,7 @@ pub struct LastReload {
 
 /// An I/O driver with its flags, and how many workers have it.
 #[derive(Debug, Default, PartialEq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct DriverStatus {
     pub driver: String,
@@ -72,6 +83,7 @@ pub struct DriverStatus {
 
 /// What a worker tells of itself, ten times a second.
 #[derive(Debug, Default, PartialEq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct WorkerLoad {
     /// CPU time that its thread has used since the start.
@@ -83,6 +95,7 @@ pub struct WorkerLoad {
 
 /// Durations since the start, each to within a sixteenth.
 #[derive(Debug, Default, PartialEq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Durations {
     pub count: u64,
@@ -95,6 +108,7 @@ pub struct Durations {
 
 /// Requests that have ended since the start.
 #[derive(Debug, Default, PartialEq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct EndedRequests {
     pub count: u64,
@@ -108,6 +122,7 @@ pub struct EndedRequests {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Usage {
     pub in_use: usize,
@@ -115,9 +130,11 @@ pub struct Usage {
 }
 
 #[derive(Debug, Default, PartialEq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct ListenerStatus {
     pub name: String,
+    /// `http` or `https`.
     pub protocol: Word,
     pub addresses: Vec<String>,
     pub connections: Usage,
@@ -139,10 +156,12 @@ pub struct ListenerStatus {
 }
 
 #[derive(Debug, Default, PartialEq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct RuleStatus {
     pub name: String,
     pub priority: u32,
+    /// `forward`, `redirect` or `respond`.
     pub action: Word,
     /// Those that share its requests.
     pub groups: Vec<TargetStatus>,
@@ -150,6 +169,7 @@ pub struct RuleStatus {
 
 /// A group that gets requests of a rule.
 #[derive(Debug, Default, PartialEq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct TargetStatus {
     pub name: String,
@@ -157,6 +177,7 @@ pub struct TargetStatus {
 }
 
 #[derive(Debug, Default, PartialEq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct CertificateStatus {
     pub name: String,
@@ -170,6 +191,7 @@ pub struct CertificateStatus {
 }
 
 #[derive(Debug, Default, PartialEq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct CaStatus {
     pub name: String,
@@ -181,8 +203,10 @@ pub struct CaStatus {
 
 /// A rule or a server group that is not served for a while.
 #[derive(Debug, Default, PartialEq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct MaintenanceStatus {
+    /// `rule` or `server_group`.
     pub kind: Word,
     pub name: String,
     /// None: since the start.
@@ -192,6 +216,7 @@ pub struct MaintenanceStatus {
 
 /// Files that changed and cannot be taken into service.
 #[derive(Debug, Default, PartialEq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct BrokenFiles {
     pub since: String,
@@ -199,11 +224,14 @@ pub struct BrokenFiles {
 }
 
 #[derive(Debug, Default, PartialEq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct GroupStatus {
     pub name: String,
     pub algorithm: Word,
+    /// Who gets its requests: `active` or `standby` backends; `all_down`, `nobody`.
     pub availability: Word,
+    /// Requests that were sent, or for which a connection is being opened, and that have not ended.
     pub in_flight: u32,
     /// Of all listeners. None where nothing is counted.
     pub requests: Option<EndedRequests>,
@@ -216,14 +244,16 @@ pub struct GroupStatus {
 }
 
 #[derive(Debug, Default, PartialEq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct BackendStatus {
     pub address: String,
-    /// None of one that no group has any more; so is `weight`.
+    /// `active` or `standby`. None of one that no group has any more; so is `weight`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub role: Option<Word>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight: Option<u32>,
+    /// `drained`, `draining`, `unhealthy`, `ejected`, `initial`, `healthy` or `unchecked`.
     pub state: Word,
     /// Why the last probe that decided has failed.
     pub reason: Option<Word>,
@@ -233,12 +263,15 @@ pub struct BackendStatus {
     pub check: Word,
     /// Nothing keeps new requests from it. A backend can be `initial` and serve until its first probe.
     pub available: bool,
+    /// Requests failed in a row; until then there are no new ones.
     pub ejected_until: Option<String>,
     /// When the state began.
     pub since: Option<String>,
     pub seconds: Option<u64>,
     pub in_flight: u32,
+    /// Those that were sent to it; attempts count one by one.
     pub requests: u64,
+    /// Those of them that it failed.
     pub failures: u64,
     /// How often it went into or out of service.
     pub changes: u32,
@@ -246,6 +279,8 @@ pub struct BackendStatus {
 
 #[cfg(test)]
 mod tests {
+    use schemars::generate::SchemaSettings;
+    use serde_json::Value as Json;
     use serde_json::json;
 
     use super::*;
@@ -267,5 +302,35 @@ mod tests {
         let status = Status { leaving: vec![backend], ..Status::default() };
         let json = serde_json::to_value(&status).unwrap();
         assert_eq!(serde_json::from_value::<Status>(json).unwrap(), status);
+    }
+
+    /// `UPDATE_DOCS=1` writes it.
+    #[test]
+    fn the_schema_in_the_docs_is_that_of_the_types() {
+        const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/status.schema.json");
+        let settings = SchemaSettings::draft2020_12().for_serialize();
+        let mut schema = settings.into_generator().into_root_schema_for::<Status>().to_value();
+        describe(&mut schema);
+        schema["title"] = "The status of Ringway: `ringway status --json`, `/status`".into();
+        let expected = format!("{schema:#}\n");
+        if std::env::var_os("UPDATE_DOCS").is_some() {
+            std::fs::write(PAGE, &expected).unwrap();
+        }
+        assert!(std::fs::read_to_string(PAGE).unwrap() == expected, "run the tests with UPDATE_DOCS=1");
+    }
+
+    /// What is `None` here is `null` there; what a document lacks is for readers of other versions.
+    fn describe(schema: &mut Json) {
+        match schema {
+            Json::Object(members) => {
+                members.remove("default");
+                if let Some(Json::String(description)) = members.get_mut("description") {
+                    *description = description.replace("None", "null").replace('\n', " ");
+                }
+                members.values_mut().for_each(describe);
+            }
+            Json::Array(items) => items.iter_mut().for_each(describe),
+            _ => {}
+        }
     }
 }

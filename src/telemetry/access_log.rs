@@ -19,6 +19,7 @@ use crate::telemetry::log_numbers::seconds;
 use crate::telemetry::log_template::LogTemplate;
 use crate::telemetry::log_text::escaped;
 use crate::telemetry::log_text::escaped_or_dash;
+use crate::telemetry::log_text::is_plain;
 use crate::telemetry::log_text::remote_user;
 use crate::telemetry::log_text::shown;
 use crate::telemetry::record::Ending;
@@ -299,9 +300,8 @@ fn json_string(out: &mut Vec<u8>, value: &[u8]) {
     if value.is_empty() {
         out.push(b'-');
     }
-    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
-    if shown(value).iter().fold(true, |plain, byte| plain & is_plain(byte)) {
-        // Nearly always.
+    if is_plain(shown(value)) {
+        // As nearly always.
         out.extend_from_slice(shown(value));
         return out.push(b'"');
     }

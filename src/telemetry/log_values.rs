@@ -78,6 +78,8 @@ pub(super) fn write_request(
             out.push(b' ');
             out.write_all(request.server_protocol.as_bytes())
         }
+        Variable::Protocol => out.write_all(request.server_protocol.as_bytes()),
+        Variable::Scheme => out.write_all(request.scheme.as_bytes()),
         Variable::Https if request.scheme == "https" => out.write_all(b"on"),
         Variable::Https => out.write_all(b"-"),
         _ => return escaped_or_dash(out, request_text(variable, request)),
@@ -95,8 +97,6 @@ fn request_text<'f>(variable: RequestVariable, request: &RequestFacts<'f>) -> &'
         RequestVariable::Uri => request.request_uri,
         RequestVariable::PathAndQuery => request.path_and_query,
         RequestVariable::Query => query(),
-        RequestVariable::Protocol => request.server_protocol.as_bytes(),
-        RequestVariable::Scheme => request.scheme.as_bytes(),
         RequestVariable::Host => request.host,
         RequestVariable::HttpHost => request.http_host,
         RequestVariable::Referer => request.referer,

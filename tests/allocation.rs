@@ -113,6 +113,10 @@ const SHARED: &str = "[[rule]]\nname = \"all\"\nlistener = \"web\"\npriority = 1
     cors = { allow_origins = [\"https://*.example.com\"], allow_credentials = true, expose_headers = [\"x-a\"] }\n\
     maintenance = { retry_after = \"1h\", allow = \"192.0.2.0/24\" }\n";
 
+/// Traces that are passed on, and one that a collector is told of which is not there.
+const PASSED_ON: &str = "[tracing]\npropagate = true\nsample = 0\n";
+const SAMPLED: &str = "[tracing]\npropagate = true\notlp = \"http://127.0.0.1:9/v1/traces\"\n";
+
 fn requests(backend: SocketAddr) {
     for (name, log, listener) in [
         ("no log", vec![], ""),
@@ -122,6 +126,8 @@ fn requests(backend: SocketAddr) {
         ("limits", vec![], LIMITS),
         ("edits", vec![], EDITS),
         ("shared", vec![], SHARED),
+        ("traces", vec![], PASSED_ON),
+        ("sampled traces", vec![], SAMPLED),
     ] {
         let address = start(backend, log, listener);
         let mut client = TcpStream::connect(address).unwrap();

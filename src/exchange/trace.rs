@@ -115,12 +115,17 @@ pub(super) struct TracedEnd {
     pub(super) group: Option<u32>,
 }
 
+/// From this status on an exchange has failed: 499 is that of clients that have left. What clients do wrong besides is no
+/// failure of a server ("Span status MUST be left unset for HTTP status codes in the 4xx range").
+const CLIENT_LEFT: u16 = 499;
+
 /// Ends the spans of an exchange, and queues them.
 pub(super) fn end(mut pending: Box<PendingTrace>, end: &TracedEnd, origin: &Origin<'_>, worker: &Worker) {
-    let is_unanswered = pending.attempt().is_some_and(|attempt| attempt.status == 0);
-    pending.attempt_ended(if is_unanswered { end.reason } else { Reason::None }, end.ended);
+    // What is still under way was cut off.
+    pending.attempt_ended(end.reason, end.ended);
     let group = |index: u32| origin.listener.group(index as usize);
-    let is_error = end.status >= 499;
+    // What the client got of a response that breaks off is its status.
+    let is_error = end.status >= CLIENT_LEFT || end.reason.status() >= CLIENT_LEFT;
     let mut attributes = std::mem::take(&mut pending.attributes);
     let mut out = Attributes(&mut attributes);
     out.number("http.response.status_code", end.status.into());
@@ -209,7 +214,7 @@ fn write_attempt(
     let Some(ids) = &pending.ids else { return };
     let mut scratch = worker.scratch.borrow_mut();
     scratch.clear();
-    let is_error = attempt.status >= 400 || attempt.status == 0;
+    let is_error = attempt.reason != Reason::None || attempt.status >= 400 || attempt.status == 0;
     describe_attempt(pending, (attempt, group), is_error, &mut Attributes(&mut scratch));
     let attempt_span = span(pending, (&attempt.span, Some(&ids.span)), SpanKind::Client, &scratch);
     let name = if attempt.purpose == AttemptPurpose::Question { "GET" } else { attempt_span.name };

@@ -171,6 +171,22 @@ fn each_attempt_is_told_with_what_came_of_it() {
 }
 
 #[test]
+fn a_response_that_breaks_off_is_told_with_its_status() {
+    let mut collector = Collector::new();
+    let head = "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nsome";
+    let backend = Backend::closes_after(head, head.len());
+    let ringway = Scenario::of(&backend).table(&collector.lines()).start();
+    let mut client = Client::connect(ringway.address());
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(client.try_read_response().is_err());
+    let spans = collector.spans(2 + usize::from(over_tls()));
+    for span in [of_kind(&spans, SERVER).remove(0), of_kind(&spans, CLIENT).remove(0)] {
+        let told = ["http.response.status_code", "error.type"].map(|key| span.attribute(key));
+        assert_eq!((told, span.is_error), (["200", "upstream_closed"], true), "{span:?}");
+    }
+}
+
+#[test]
 fn only_sampled_requests_are_told() {
     let mut collector = Collector::new();
     let backend = Backend::echo_head();

@@ -299,8 +299,7 @@ impl ActiveConfig {
 
     /// Has the spans of requests sent where a configuration wants them.
     fn send_spans_as(&mut self, config: &Config) {
-        let instance = config.process.instance_id.as_ref().unwrap_or(&self.host.name);
-        let target = tracing::target(config, &self.security.credentials, instance);
+        let target = tracing::target(config, &self.security.credentials, &self.host.name);
         if let Err(error) = self.span_exporter.retarget(target) {
             log_line(&format!(
                 "warning: no spans are sent: cannot start their thread: {error}; {THREAD_CURE}"

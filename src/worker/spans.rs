@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use crate::net::clock::Moment;
+use crate::telemetry::otlp::MAX_TEXT_BYTES;
 use crate::telemetry::reason::Reason;
 use crate::telemetry::record::MAX_ATTEMPTS;
 use crate::telemetry::span_queue::SpanQueue;
@@ -129,12 +130,13 @@ impl PendingTrace {
         if self.attempts.len() >= MAX_TOLD_ATTEMPTS {
             return;
         }
+        let path = attempt.path.get(..MAX_TEXT_BYTES).unwrap_or(attempt.path);
         // Attempts of one request ask for the same.
-        let known = self.attempts.last().filter(|last| self.path(last) == attempt.path);
+        let known = self.attempts.last().filter(|last| self.path(last) == path);
         let path = known.map_or_else(
             || {
                 let start = self.paths.len();
-                self.paths.extend_from_slice(attempt.path);
+                self.paths.extend_from_slice(path);
                 (start, self.paths.len())
             },
             |last| last.path,

@@ -20,7 +20,7 @@ const LATER: [(&str, &[&str]); 6] = [
 ];
 
 /// Keys of nginx, HAProxy and others, and what to write instead.
-const FOREIGN_KEYS: [(&str, &str); 103] = [
+const FOREIGN_KEYS: [(&str, &str); 106] = [
     (
         "access_log",
         "write [[access_log]] at the top level, with listener = \"…\" for the logs of one listener",
@@ -120,6 +120,9 @@ const FOREIGN_KEYS: [(&str, &str); 103] = [
         "pid",
         "there is no such file: the service manager knows the process, and ringway status tells its number",
     ),
+    ("otel_exporter", "write otlp = \"http://127.0.0.1:4318/v1/traces\" in [tracing]"),
+    ("otel_trace", "write [tracing] with propagate, otlp and sample"),
+    ("otel_trace_context", "write propagate = true in [tracing]"),
     ("proxy_buffering", "responses are sent on as they come, so there is nothing to switch off"),
     ("proxy_connect_timeout", "write connect_timeout in [[server_group]]"),
     (

@@ -10,8 +10,8 @@ use crate::tls::connect::Alpn;
 use crate::tls::connect::Trust;
 use crate::tls::connect::UpstreamTls;
 
-/// Who gets spans, by a configuration; None: nobody does. `instance` names this process.
-pub fn target(config: &Config, credentials: &Credentials, instance: &str) -> Option<CollectorTarget> {
+/// Who gets spans, by a configuration; None: nobody does. `host` is the name of this one.
+pub fn target(config: &Config, credentials: &Credentials, host: &str) -> Option<CollectorTarget> {
     let collector = config.tracing.collector.as_ref()?;
     let trust = match (&credentials.collector.ca, &credentials.system_roots) {
         (Some(ca), _) => Some(Trust::Ca(ca.clone())),
@@ -21,6 +21,7 @@ pub fn target(config: &Config, credentials: &Credentials, instance: &str) -> Opt
     };
     let tls = trust.filter(|_| collector.url.is_secure);
     let tls = tls.and_then(|trust| UpstreamTls::new(trust, None, None, Alpn::Http1).ok());
+    let instance = config.process.instance_id.as_deref().unwrap_or(host);
     let secret = credentials.collector.headers.iter();
     Some(CollectorTarget {
         url: collector.url.clone(),
@@ -32,10 +33,7 @@ pub fn target(config: &Config, credentials: &Credentials, instance: &str) -> Opt
             ("service.name", collector.service_name.clone()),
             ("service.version", env!("CARGO_PKG_VERSION").to_owned()),
             ("service.instance.id", instance.to_owned()),
-            ("host.name", instance.to_owned()),
-            ("process.pid", std::process::id().to_string()),
-            ("telemetry.sdk.language", "rust".to_owned()),
-            ("telemetry.sdk.name", "ringway".to_owned()),
+            ("host.name", host.to_owned()),
         ],
     })
 }

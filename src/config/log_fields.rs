@@ -1,6 +1,6 @@
 //! The names that `fields` of `[access_log]` knows, in the order of a line.
 
-pub const ALL: [&str; 45] = [
+pub const ALL: [&str; 47] = [
     "time",
     "client_ip",
     "client_port",
@@ -31,11 +31,13 @@ pub const ALL: [&str; 45] = [
     "status",
     "request_length",
     "body_bytes_sent",
+    "bytes_sent",
     "request_time",
     "read_request_time",
     "write_response_time",
     "upstream_addr",
     "upstream_status",
+    "upstream_connect_time",
     "upstream_response_time",
     "grpc_status",
     "tcpinfo_rtt",

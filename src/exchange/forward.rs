@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::pin::pin;
 use std::rc::Rc;
+use std::time::Duration;
 
 use crate::exchange::attempt::Attempt;
 use crate::exchange::attempt::Relayed;
@@ -114,9 +115,9 @@ impl Forward {
             let in_flight = worker.balancer.begin(group, chosen);
             let idle = if fresh { None } else { acquire_idle(group, chosen, self.pool_key, &worker.pool) };
             let lease = match idle {
-                Some(lease) => Ok(lease),
+                Some(lease) => Ok(recording.connected(lease, Duration::ZERO)),
                 // Boxed, because most requests find a connection.
-                None => Box::pin(self.acquire((group, chosen), fresh, stream, worker)).await?,
+                None => Box::pin(self.acquire((group, chosen, fresh), (stream, recording), worker)).await?,
             };
             let (error, carrier) = match lease {
                 Err(error) => {
@@ -159,9 +160,8 @@ impl Forward {
     /// A connection to the backend that was chosen, unless the client leaves first.
     async fn acquire<'g, S: Stream>(
         &self,
-        (group, chosen): (&'g Group, u32),
-        fresh: bool,
-        stream: &mut S,
+        (group, chosen, fresh): (&'g Group, u32, bool),
+        (stream, recording): (&mut S, &mut Recording),
         worker: &Worker,
     ) -> Result<Result<Lease<'g>, UpstreamError>, ExchangeError> {
         let Some(member) = group.member(chosen as usize) else {
@@ -176,8 +176,10 @@ impl Forward {
             upgrade: self.upgrade,
             fresh,
         };
+        let began = worker.clock.now();
         let acquired = pin!(acquire(want, &worker.streams, worker.resources()));
-        unless_left(acquired, stream.parts().2).await
+        let lease = unless_left(acquired, stream.parts().2).await?;
+        Ok(lease.map(|lease| recording.connected(lease, worker.clock.now().since(began))))
     }
 
     /// What a group can want before a backend is chosen.

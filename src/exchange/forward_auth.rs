@@ -270,4 +270,8 @@ impl Reply for AuthAnswer {
     fn content_bytes(&self) -> u64 {
         0
     }
+
+    fn sent_bytes(&self) -> u64 {
+        0
+    }
 }

@@ -271,6 +271,10 @@ impl Reply for Discarded {
     fn content_bytes(&self) -> u64 {
         0
     }
+
+    fn sent_bytes(&self) -> u64 {
+        0
+    }
 }
 
 /// Nobody waits for the response to a copy, so that nobody leaves.

@@ -1,5 +1,7 @@
 //! Collecting the facts of an exchange while it runs.
 
+use std::time::Duration;
+
 use crate::exchange::error::ExchangeError;
 use crate::exchange::log_line;
 use crate::exchange::message::Origin;
@@ -157,6 +159,7 @@ impl Recording {
             self.trace_attempt((group, backend), request, worker);
         }
         if let Some(lines) = &mut self.lines {
+            lines.connect_time = None;
             // There is room for more than there can be.
             let _ = lines.attempts.try_push(RecordedAttempt { backend, status: 0 });
         }
@@ -194,6 +197,14 @@ impl Recording {
             trace.attempt_ended(error.reason(), worker.clock.now());
         }
         error
+    }
+
+    /// The attempt has a connection, which it waited for so long; not at all for a kept one.
+    pub(super) fn connected<'g>(&mut self, lease: Lease<'g>, waited: Duration) -> Lease<'g> {
+        if let Some(lines) = &mut self.lines {
+            lines.connect_time = Some(waited);
+        }
+        lease
     }
 
     /// Takes the place where the fields of the response are noted, if a line tells any.
@@ -294,7 +305,7 @@ impl Recording {
         match self.chosen(&lines, logs, origin.http.overrides(self.rule)) {
             chosen if chosen.is_empty() => logs.keep(lines),
             chosen => {
-                let record = self.finish(logs.tells_rtt(&lines), lines.attempts.last(), stream, worker);
+                let record = self.finish(logs.tells_rtt(&lines), &lines, stream, worker);
                 log_line::end((lines, chosen), &record, (self.rule, self.group), origin, worker);
             }
         }
@@ -365,13 +376,13 @@ impl Recording {
     fn finish<S: Stream>(
         &self,
         tells_rtt: bool,
-        last: Option<&RecordedAttempt>,
+        lines: &PendingLogLines,
         stream: &mut S,
         worker: &Worker,
     ) -> Record {
         let Moments { received, request_read, upstream_began, upstream_ended, response_began } = self.moments;
         // Of an answer of Ringway's own, the head tells nothing about a backend.
-        let answered = last.is_some_and(|attempt| attempt.status != 0);
+        let answered = lines.attempts.last().is_some_and(|attempt| attempt.status != 0);
         let header_time = || Some(response_began?.since(upstream_began?));
         let head_bytes = stream.head_bytes();
         let (body, reply, watch) = stream.parts();
@@ -381,9 +392,11 @@ impl Recording {
             reason: self.reason,
             request_length: head_bytes + body.received_bytes(),
             body_bytes_sent: reply.content_bytes(),
+            bytes_sent: reply.sent_bytes(),
             request_time: now.since(received),
             read_request_time: request_read.unwrap_or(received).since(received),
             write_response_time: now.since(response_began.unwrap_or(now)),
+            upstream_connect_time: lines.connect_time,
             upstream_response_time: upstream_began.map(|began| upstream_ended.unwrap_or(now).since(began)),
             upstream_header_time: if answered { header_time() } else { None },
             grpc_status: self.is_call.then_some(self.grpc_status),

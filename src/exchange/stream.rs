@@ -98,6 +98,9 @@ pub trait Reply {
 
     /// Bytes of content sent so far, without framing.
     fn content_bytes(&self) -> u64;
+
+    /// Bytes sent so far, before TLS: heads, content and framing.
+    fn sent_bytes(&self) -> u64;
 }
 
 /// What a response's head does not say itself.

@@ -251,6 +251,7 @@ fn end_json(line: &mut JsonLine<'_>, ending: &Ending<'_>, request_id: &[u8]) {
     line.number(LogField::Status, record.status.into());
     line.number(LogField::RequestLength, record.request_length);
     line.number(LogField::BodyBytesSent, record.body_bytes_sent);
+    line.number(LogField::BytesSent, record.bytes_sent);
     line.seconds(LogField::RequestTime, record.request_time);
     line.milliseconds(LogField::ReadRequestTime, record.read_request_time);
     line.milliseconds(LogField::WriteResponseTime, record.write_response_time);
@@ -288,9 +289,14 @@ fn end_json_upstream(line: &mut JsonLine<'_>, record: &Record, names: &RecordedN
         }
         statuses => line.text(LogField::UpstreamStatus, statuses.as_bytes()),
     }
-    match record.upstream_response_time {
-        None => line.text(LogField::UpstreamResponseTime, b"-"),
-        Some(time) => line.seconds(LogField::UpstreamResponseTime, time),
+    for (field, time) in [
+        (LogField::UpstreamConnectTime, record.upstream_connect_time),
+        (LogField::UpstreamResponseTime, record.upstream_response_time),
+    ] {
+        match time {
+            None => line.text(field, b"-"),
+            Some(time) => line.seconds(field, time),
+        }
     }
 }
 
@@ -391,6 +397,7 @@ mod tests {
             reason: Reason::ConnectRefused,
             request_length: 80,
             body_bytes_sent: 17,
+            bytes_sent: 117,
             request_time: Duration::from_micros(12_345),
             upstream_response_time: Some(Duration::from_millis(7)),
             retries: 1,
@@ -478,10 +485,10 @@ mod tests {
                 r#""client_verify":"NONE","tls_resumed":true,"tls_ja3":"0123","tls_ja4":"t13d","#,
                 r#""clientcert_subjectdn":"CN=a","clientcert_issuerdn":"CN=b","#,
                 r#""clientcert_serialnumber":"0A","clientcert_fingerprint":"00ff","#,
-                r#""status":502,"request_length":80,"body_bytes_sent":17,"#,
+                r#""status":502,"request_length":80,"body_bytes_sent":17,"bytes_sent":117,"#,
                 r#""request_time":0.012,"read_request_time":0,"write_response_time":0,"#,
                 r#""upstream_addr":"127.0.0.1:1, 127.0.0.1:2","upstream_status":"-, 502","#,
-                r#""upstream_response_time":0.007,"grpc_status":14,"tcpinfo_rtt":42,"listener":"web","#,
+                r#""upstream_connect_time":"-","upstream_response_time":0.007,"grpc_status":14,"tcpinfo_rtt":42,"listener":"web","#,
                 r#""rule":"api","server_group":"app","retry_count":1,"reason":"connect_refused","worker":1,"#,
                 r#""request_id":"0000000000000abc00010000000000ff"}"#,
                 "\n",

@@ -33,11 +33,13 @@ pub enum LogField {
     Status,
     RequestLength,
     BodyBytesSent,
+    BytesSent,
     RequestTime,
     ReadRequestTime,
     WriteResponseTime,
     UpstreamAddr,
     UpstreamStatus,
+    UpstreamConnectTime,
     UpstreamResponseTime,
     GrpcStatus,
     TcpinfoRtt,
@@ -51,7 +53,7 @@ pub enum LogField {
 }
 
 /// Each with its name in a line. Operators have written these names down: none may change.
-const NAMES: [(LogField, &str); 45] = [
+const NAMES: [(LogField, &str); 47] = [
     (LogField::Time, "time"),
     (LogField::ClientIp, "client_ip"),
     (LogField::ClientPort, "client_port"),
@@ -82,11 +84,13 @@ const NAMES: [(LogField, &str); 45] = [
     (LogField::Status, "status"),
     (LogField::RequestLength, "request_length"),
     (LogField::BodyBytesSent, "body_bytes_sent"),
+    (LogField::BytesSent, "bytes_sent"),
     (LogField::RequestTime, "request_time"),
     (LogField::ReadRequestTime, "read_request_time"),
     (LogField::WriteResponseTime, "write_response_time"),
     (LogField::UpstreamAddr, "upstream_addr"),
     (LogField::UpstreamStatus, "upstream_status"),
+    (LogField::UpstreamConnectTime, "upstream_connect_time"),
     (LogField::UpstreamResponseTime, "upstream_response_time"),
     (LogField::GrpcStatus, "grpc_status"),
     (LogField::TcpinfoRtt, "tcpinfo_rtt"),

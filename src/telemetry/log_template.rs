@@ -39,8 +39,8 @@ pub const ALB: &str = concat!(
 /// The layout of ELB's log, version `elb_01`.
 pub const ELB: &str = concat!(
     r#"$msec - [$time_iso8601] elb_01 $remote_endpoint $status "#,
-    r#""$request_method $scheme://$host$router_request_uri $server_protocol" $request_length - $body_bytes_sent "#,
-    r#"$request_time "$upstream_status" "-" "$upstream_header_time" "$upstream_response_time" "$upstream_addr" "#,
+    r#""$request_method $scheme://$host$router_request_uri $server_protocol" $request_length $bytes_sent "#,
+    r#"$body_bytes_sent $request_time "$upstream_status" "$upstream_connect_time" "$upstream_header_time" "$upstream_response_time" "$upstream_addr" "#,
     r#""$http_user_agent" "$http_referer" "$http_x_forwarded_for" $instance_id $listener - $group "$upstream_addr" "#,
     r#"- $server_endpoint "$upstream_addr" - $ssl_protocol $ssl_cipher $sni $tcpinfo_rtt -"#,
 );
@@ -406,6 +406,7 @@ mod tests {
             reason: Reason::ConnectRefused,
             request_length: 80,
             body_bytes_sent: 17,
+            bytes_sent: 117,
             request_time: Duration::from_micros(12_345),
             upstream_response_time: Some(Duration::from_millis(7)),
             retries: 1,
@@ -453,7 +454,7 @@ mod tests {
             rendered(ELB, &facts("2001:db8::7", None)),
             concat!(
                 r#"784111777.042 - [1994-11-06T08:49:37+00:00] elb_01 [2001:db8::7]:50123 502 "#,
-                r#""GET http://example.com/a\x22b?d=1 HTTP/1.1" 80 - 17 0.012 "-, 502" "-" "-" "0.007" "#,
+                r#""GET http://example.com/a\x22b?d=1 HTTP/1.1" 80 117 17 0.012 "-, 502" "-" "-" "0.007" "#,
                 r#""127.0.0.1:1, 127.0.0.1:2" "a \x22b\x5C\x0D\x0A\x1B\xE9" "-" "-" edge-1 web - app "#,
                 r#""127.0.0.1:1, 127.0.0.1:2" - [2001:db8::1]:80 "127.0.0.1:1, 127.0.0.1:2" - - - - - -"#,
             )

@@ -159,11 +159,13 @@ pub(super) fn write_end(variable: EndVariable, ending: &Ending<'_>, out: &mut Ve
         Variable::Status => return padded(out, record.status.into(), 3),
         Variable::RequestLength => return decimal(out, record.request_length),
         Variable::BodyBytesSent => return decimal(out, record.body_bytes_sent),
+        Variable::BytesSent => return decimal(out, record.bytes_sent),
         Variable::RequestTime => return write_seconds(Some(record.request_time), out),
         Variable::ReadRequestTime => return milliseconds(out, record.read_request_time),
         Variable::WriteResponseTime => return milliseconds(out, record.write_response_time),
         Variable::UpstreamAddr => return escaped_or_dash(out, names.upstream_addr.as_bytes()),
         Variable::UpstreamStatus => return escaped_or_dash(out, names.upstream_status.as_bytes()),
+        Variable::UpstreamConnectTime => return write_seconds(record.upstream_connect_time, out),
         Variable::UpstreamHeaderTime => return write_seconds(record.upstream_header_time, out),
         Variable::UpstreamResponseTime => return write_seconds(record.upstream_response_time, out),
         Variable::GrpcStatus => match record.grpc_status.flatten() {

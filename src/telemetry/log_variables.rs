@@ -70,11 +70,13 @@ pub enum EndVariable {
     Status,
     RequestLength,
     BodyBytesSent,
+    BytesSent,
     RequestTime,
     ReadRequestTime,
     WriteResponseTime,
     UpstreamAddr,
     UpstreamStatus,
+    UpstreamConnectTime,
     UpstreamHeaderTime,
     UpstreamResponseTime,
     GrpcStatus,
@@ -93,7 +95,7 @@ pub enum EndVariable {
 }
 
 /// Every variable with a name of its own. Those of JSON's fields are among them, and those of nginx.
-static NAMES: [(&str, LogVariable); 71] = [
+static NAMES: [(&str, LogVariable); 73] = [
     ("time", LogVariable::Request(RequestVariable::Time)),
     ("time_iso8601", LogVariable::Request(RequestVariable::TimeIso8601)),
     ("time_local", LogVariable::Request(RequestVariable::TimeLocal)),
@@ -144,11 +146,13 @@ static NAMES: [(&str, LogVariable); 71] = [
     ("status", LogVariable::End(EndVariable::Status)),
     ("request_length", LogVariable::End(EndVariable::RequestLength)),
     ("body_bytes_sent", LogVariable::End(EndVariable::BodyBytesSent)),
+    ("bytes_sent", LogVariable::End(EndVariable::BytesSent)),
     ("request_time", LogVariable::End(EndVariable::RequestTime)),
     ("read_request_time", LogVariable::End(EndVariable::ReadRequestTime)),
     ("write_response_time", LogVariable::End(EndVariable::WriteResponseTime)),
     ("upstream_addr", LogVariable::End(EndVariable::UpstreamAddr)),
     ("upstream_status", LogVariable::End(EndVariable::UpstreamStatus)),
+    ("upstream_connect_time", LogVariable::End(EndVariable::UpstreamConnectTime)),
     ("upstream_header_time", LogVariable::End(EndVariable::UpstreamHeaderTime)),
     ("upstream_response_time", LogVariable::End(EndVariable::UpstreamResponseTime)),
     ("grpc_status", LogVariable::End(EndVariable::GrpcStatus)),

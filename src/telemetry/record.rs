@@ -80,12 +80,16 @@ pub struct Record {
     pub request_length: u64,
     /// Bytes of body sent to the client, without framing.
     pub body_bytes_sent: u64,
+    /// Bytes sent to the client, before TLS: heads, body and framing.
+    pub bytes_sent: u64,
     /// From the first byte of the request to the last byte of the response.
     pub request_time: Duration,
     /// From the first byte of the request until it was read in full.
     pub read_request_time: Duration,
     /// From the response's head until its last byte was sent.
     pub write_response_time: Duration,
+    /// How long it took the last attempt to get a connection, TLS included; zero for one that was kept. None: it got none.
+    pub upstream_connect_time: Option<Duration>,
     /// From the choice of a backend to the end of its response.
     pub upstream_response_time: Option<Duration>,
     /// From the choice of a backend to the head of its response. None: no answer of the last one came.
@@ -105,9 +109,11 @@ impl Default for Record {
             reason: Reason::None,
             request_length: 0,
             body_bytes_sent: 0,
+            bytes_sent: 0,
             request_time: Duration::ZERO,
             read_request_time: Duration::ZERO,
             write_response_time: Duration::ZERO,
+            upstream_connect_time: None,
             upstream_response_time: None,
             upstream_header_time: None,
             retries: 0,

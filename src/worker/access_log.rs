@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::cell::RefCell;
+use std::time::Duration;
 
 use arrayvec::ArrayVec;
 
@@ -64,6 +65,8 @@ pub struct PendingLogLines {
     logs: LogSet,
     begun: ArrayVec<BegunLine, MAX_ACCESS_LOGS>,
     pub attempts: ArrayVec<RecordedAttempt, MAX_ATTEMPTS>,
+    /// How long it took the last attempt to get a connection; None until it has one.
+    pub connect_time: Option<Duration>,
     /// None where no line tells anything of it.
     pub sent: Option<Box<SentFields>>,
 }
@@ -141,8 +144,9 @@ impl AccessLogs {
             return None;
         }
         let mut pending = self.spare_lines.borrow_mut().pop().unwrap_or_default();
-        let PendingLogLines { bytes, logs, begun, attempts, sent } = &mut *pending;
+        let PendingLogLines { bytes, logs, begun, attempts, connect_time, sent } = &mut *pending;
         *logs = wanted;
+        *connect_time = None;
         bytes.clear();
         begun.clear();
         attempts.clear();

@@ -77,13 +77,14 @@ fn elb_has_its_layout_with_brackets_around_ipv6() {
     let upstream = backend.address().to_string();
     let good = &lines[0];
     let seconds = |field: usize| good[field].parse::<f64>().expect("seconds");
-    // The head took no longer than the whole.
-    assert!(seconds(0) > 1e9 && seconds(13) <= seconds(14), "{good:?}");
+    // To connect took no longer than the head, and that no longer than the whole.
+    assert!(seconds(0) > 1e9 && seconds(12) <= seconds(13) && seconds(13) <= seconds(14), "{good:?}");
     assert!(good[2].starts_with('[') && good[2].ends_with("+00:00]"), "{good:?}");
     assert_eq!(good[3..6], ["elb_01", &format!("[2001:db8::7]:{port}"), "200"]);
     assert_eq!(good[6], format!(r"GET {scheme}://site.example/a\x22b?c=d HTTP/1.1"));
-    assert_eq!(good[8..10], ["-", "0"]);
-    assert_eq!(good[11..13], ["200", "-"]);
+    // The head alone.
+    assert!(good[8].parse::<u64>().is_ok_and(|bytes| bytes > 40), "{good:?}");
+    assert_eq!((good[9], good[11]), ("0", "200"));
     assert_eq!(good[15], upstream);
     assert_eq!(good[18..24], ["2001:db8::7", "edge-1", "web", "-", "app", &upstream]);
     assert_eq!(good[25], ringway.address().to_string());
@@ -201,4 +202,68 @@ fn another_template_waits_for_the_next_start() {
     }
     Client::connect(ringway.address()).get("/");
     assert!(log_lines(&ringway, 1)[0].starts_with("200 "));
+}
+
+#[test]
+fn bytes_sent_are_those_of_the_head_and_the_framing_too() {
+    let backend = Backend::per_request(|peer, head, _| match head.start_line.split(' ').nth(1) {
+        Some("/chunks") => peer
+            .write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"),
+        Some("/large") => peer.respond("200 OK", &[b'x'; 100_000]),
+        _ => peer.respond("200 OK", b"abcde"),
+    });
+    let ringway = Scenario::of(&backend).logged("$bytes_sent $body_bytes_sent").prior_knowledge().start();
+    let mut received = Vec::new();
+    for (target, head) in [("/", "GET"), ("/chunks", "GET"), ("/large", "GET"), ("/", "HEAD")] {
+        let mut client = Client::connect(ringway.address());
+        client.send(format!("{head} {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
+        received.push(client.read_to_end().len());
+        log_lines(&ringway, received.len());
+    }
+    let mut refused = Client::connect(ringway.address());
+    refused.send("GET / HTTP/1.1\r\nConnection: close\r\n\r\n");
+    received.push(refused.read_to_end().len());
+    let lines = log_lines(&ringway, 5);
+    let content = [5, 5, 100_000, 0];
+    for (index, body) in content.into_iter().enumerate() {
+        assert_eq!(lines[index], format!("{} {body}", received[index]));
+    }
+    assert!(lines[4].starts_with(&format!("{} ", received[4])), "{lines:?}");
+
+    // A frame is told with its header of nine bytes.
+    let mut client = Http2::connect(ringway.address());
+    assert_eq!(client.get("/").status, 200);
+    assert_eq!(client.get("/").status, 200);
+    let lines = log_lines(&ringway, 7);
+    let of =
+        |line: &str| -> u64 { line.split(' ').next().and_then(|text| text.parse().ok()).expect("a number") };
+    // Of the second head, HPACK has seen everything before.
+    assert!(of(&lines[6]) >= 9 + 1 + 9 + 5 && of(&lines[6]) < 40, "{lines:?}");
+    assert!(of(&lines[5]) > of(&lines[6]), "{lines:?}");
+    assert_eq!(client.get("/large").status, 200);
+    let large = of(&log_lines(&ringway, 8)[7]);
+    assert!((100_000 + 9 * 7..100_000 + 9 * 40 + 40).contains(&large), "{large}");
+}
+
+#[test]
+fn the_time_to_connect_is_that_of_the_last_attempt() {
+    let backend = Backend::echo_body();
+    let ringway =
+        Scenario::of(&backend).logged("$upstream_connect_time|$upstream_header_time|$status").start();
+    let mut client = Client::connect(ringway.address());
+    (0..2).for_each(|_| assert_eq!(client.get("/").status, 200));
+    let lines = log_lines(&ringway, 2);
+    let times: Vec<&str> = lines.iter().map(|line| line.split('|').next().unwrap_or_default()).collect();
+    assert!(times[0].starts_with("0.0") && times[0].len() == 5, "{lines:?}");
+    // A kept connection costs none.
+    assert_eq!(times[1], "0.000");
+
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|socket| socket.local_addr())
+        .expect("an address");
+    let ringway = Scenario::new().backend(nobody).logged("json").start();
+    assert_eq!(Client::connect(ringway.address()).get("/").status, 502);
+    let entry = &crate::support::log_entries(&ringway, 1)[0];
+    assert_eq!((&entry["upstream_connect_time"], &entry["reason"]), (&"-".into(), &"connect_refused".into()));
+    assert!(entry["bytes_sent"].as_u64() > entry["body_bytes_sent"].as_u64());
 }

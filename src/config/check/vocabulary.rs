@@ -236,9 +236,8 @@ const FOREIGN_VALUES: [(&str, &str); 20] = [
 ];
 
 /// What nginx and HAProxy call fields of their logs, and what to write instead.
-const FOREIGN_FIELDS: [(&str, &str); 27] = [
+const FOREIGN_FIELDS: [(&str, &str); 26] = [
     ("args", "write \"request_uri\", which has the query, too"),
-    ("bytes_sent", "write \"body_bytes_sent\"; bytes of headers are not counted"),
     ("client", "write \"client_ip\""),
     ("connection", "connections have no number here; write \"client_ip\" and \"client_port\""),
     ("ja3", "write \"tls_ja3\""),
@@ -315,10 +314,9 @@ pub(super) fn our_variable(name: &str) -> Option<&'static str> {
     Some(fix)
 }
 
-const FOREIGN_VARIABLES: [(&str, &str); 14] = [
+const FOREIGN_VARIABLES: [(&str, &str); 12] = [
     ("app_lb_id", "write $instance_id"),
     ("backend", "write $upstream_addr"),
-    ("bytes_sent", "write $body_bytes_sent; bytes of headers are not counted"),
     ("connection", "connections have no number here; write $remote_endpoint"),
     ("hostname", "write $instance_id, which is the name of the host unless `instance_id` says otherwise"),
     ("otel_span_id", "write $span_id"),
@@ -331,7 +329,6 @@ const FOREIGN_VARIABLES: [(&str, &str); 14] = [
     ("slbid", "write $instance_id"),
     ("ssl_client_cert", "write $clientcert_subjectdn or $clientcert_fingerprint"),
     ("upstream_bytes_received", "write $body_bytes_sent"),
-    ("upstream_connect_time", "write $upstream_header_time, which has it in it"),
     ("uri", "write $request_uri or $router_request_uri"),
 ];
 

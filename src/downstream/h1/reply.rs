@@ -78,6 +78,7 @@ pub(super) struct Reply<'c> {
     /// A head that waits for the first piece of content, to be sent with it.
     output: Option<Buffer>,
     content_bytes: u64,
+    sent_bytes: u64,
 }
 
 impl<'c> Reply<'c> {
@@ -102,6 +103,7 @@ impl<'c> Reply<'c> {
             tunnel: false,
             output: None,
             content_bytes: 0,
+            sent_bytes: 0,
         }
     }
 
@@ -176,6 +178,7 @@ impl<'c> Reply<'c> {
 
     async fn flush(&mut self, bytes: Buffer) -> Result<(), ReplyError> {
         let Connection { transport, deadline, is_sending, .. } = self.connection;
+        self.sent_bytes += bytes.len() as u64;
         is_sending.set(true);
         let sent = transport.send_within(bytes, deadline, *self.timeout).await;
         is_sending.set(false);
@@ -309,5 +312,9 @@ impl stream::Reply for Reply<'_> {
 
     fn content_bytes(&self) -> u64 {
         self.content_bytes
+    }
+
+    fn sent_bytes(&self) -> u64 {
+        self.sent_bytes
     }
 }

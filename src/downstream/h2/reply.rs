@@ -20,7 +20,9 @@ use crate::http::headers::FieldLine;
 use crate::http::headers::KnownName;
 use crate::net::buffer::Buffer;
 use crate::proto::field_lines;
+use crate::proto::h2::connection::Connection as Codec;
 use crate::proto::h2::connection::StreamGone;
+use crate::proto::h2::stream::StreamId;
 use crate::snapshot::HttpListener;
 use crate::snapshot::bandwidth::Direction;
 use crate::snapshot::bandwidth::PacedRequest;
@@ -39,6 +41,8 @@ pub(super) struct Reply<'s> {
     has_length: bool,
     is_tunnel: bool,
     content_bytes: u64,
+    /// With the headers of frames.
+    sent_bytes: u64,
     /// Between two pieces of the request's body.
     timeout: &'s Duration,
     terms: &'s HttpListener,
@@ -63,6 +67,7 @@ impl<'s> Reply<'s> {
             has_length: false,
             is_tunnel: false,
             content_bytes: 0,
+            sent_bytes: 0,
             timeout,
             terms,
             pacer: Pacer::new(paced),
@@ -83,15 +88,12 @@ impl<'s> Reply<'s> {
             Some(piece) => self.write_content(&piece, ends_with_content).await?,
             None if ends_with_content && !is_ended => {
                 let now = self.shared.now();
-                let mut codec = self.shared.codec.borrow_mut();
-                codec.send_content(self.stream.id, &[], true, now).map_err(|gone| self.error(gone))?;
+                self.encode(|codec, stream| codec.send_content(stream, &[], true, now))?;
             }
             None => {}
         }
         if let Some(trailers) = last.filter(|_| ends_with_trailers) {
-            let mut codec = self.shared.codec.borrow_mut();
-            let sent = codec.send_trailers(self.stream.id, field_lines::field_lines(trailers));
-            sent.map_err(|gone| self.error(gone))?;
+            self.encode(|codec, stream| codec.send_trailers(stream, field_lines::field_lines(trailers)))?;
         }
         if last.is_some() {
             self.stream.is_answered.set(true);
@@ -105,8 +107,21 @@ impl<'s> Reply<'s> {
         let status = digits(self.status);
         let status = FieldLine::from((&b":status"[..], &status[..]));
         let fields = std::iter::once(status).chain(field_lines::field_lines(lines.filled()));
-        let mut codec = self.shared.codec.borrow_mut();
-        codec.send_head(self.stream.id, fields, end).map_err(|gone| self.error(gone))
+        self.encode(|codec, stream| codec.send_head(stream, fields, end))
+    }
+
+    /// Writes frames of the stream, and counts their bytes.
+    fn encode<T>(
+        &mut self,
+        write: impl FnOnce(&mut Codec, StreamId) -> Result<T, StreamGone>,
+    ) -> Result<T, StreamError> {
+        let shared = self.shared;
+        let mut codec = shared.codec.borrow_mut();
+        let before = codec.output_bytes();
+        let written = write(&mut codec, self.stream.id);
+        self.sent_bytes += (codec.output_bytes() - before) as u64;
+        drop(codec);
+        written.map_err(|gone| self.error(gone))
     }
 
     /// Writes content as the windows and the other streams allow.
@@ -117,8 +132,7 @@ impl<'s> Reply<'s> {
             let slice = rest.get(..SLICE_BYTES).unwrap_or(rest);
             let is_last = end && slice.len() == rest.len();
             let now = self.shared.now();
-            let sent = self.shared.codec.borrow_mut().send_content(self.stream.id, slice, is_last, now);
-            let sent = sent.map_err(|gone| self.error(gone))?;
+            let sent = self.encode(|codec, stream| codec.send_content(stream, slice, is_last, now))?;
             drop(slot);
             self.content_bytes += sent as u64;
             rest = rest.get(sent..).unwrap_or_default();
@@ -177,7 +191,7 @@ impl stream::Reply for Reply<'_> {
         let fields = fields.map(|field| (field.name, field.value));
         let fields = std::iter::once((&b":status"[..], &status[..])).chain(fields);
         // A stream that is gone is noticed with the next send.
-        let _ = self.shared.codec.borrow_mut().send_interim(self.stream.id, fields);
+        let _ = self.encode(|codec, stream| codec.send_interim(stream, fields));
         true
     }
 
@@ -233,6 +247,10 @@ impl stream::Reply for Reply<'_> {
 
     fn content_bytes(&self) -> u64 {
         self.content_bytes
+    }
+
+    fn sent_bytes(&self) -> u64 {
+        self.sent_bytes
     }
 }
 

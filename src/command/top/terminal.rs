@@ -111,6 +111,8 @@ struct Display {
     /// When the last answer came.
     answered: Instant,
     in_colour: bool,
+    /// Something has come that the screen does not show yet.
+    is_stale: bool,
     /// How many rows the table in front shows.
     page: usize,
 }
@@ -125,20 +127,29 @@ impl Display {
             trouble: None,
             answered: instant_now(),
             in_colour,
+            is_stale: true,
             page: 1,
         }
     }
 
-    /// Draws, waits for a moment, and takes over what has come.
+    /// Draws if anything is new, waits for a moment, and takes over what has come.
     fn turn(&mut self, terminal: &mut DefaultTerminal, inbox: &Receiver<Incoming>) -> Result<(), String> {
         let silence = instant_now().saturating_duration_since(self.answered);
         let silent = format!("nothing came for {} s", silence.as_secs());
         let trouble = self.trouble.as_deref().or((silence >= SILENCE).then_some(silent.as_str()));
+        if !std::mem::take(&mut self.is_stale) && silence < SILENCE {
+            return self.wait(inbox);
+        }
         let scene = Scene { figures: &self.figures, view: &self.view, trouble, in_colour: self.in_colour };
         let mut page = 1;
         let lost = |error| format!("the terminal is lost: {error}");
         terminal.draw(|frame| page = scene.draw(frame)).map_err(lost)?;
         self.page = page;
+        self.wait(inbox)
+    }
+
+    /// Waits for a moment, and takes over what has come.
+    fn wait(&mut self, inbox: &Receiver<Incoming>) -> Result<(), String> {
         match inbox.recv_timeout(LOOK_INTERVAL) {
             Ok(incoming) => self.take(incoming),
             Err(RecvTimeoutError::Timeout) => return Ok(()),
@@ -157,16 +168,21 @@ impl Display {
                     self.status = status;
                     self.trouble = None;
                     self.answered = instant_now();
+                    self.refresh();
                 }
                 Err(error) => self.trouble = Some(error),
             },
             Incoming::Input(input) => {
+                let before = (self.view.intervals(), self.view.is_paused());
                 if let Some(press) = press(&input) {
                     self.view.press(press, &self.figures, self.page);
                 }
+                if before != (self.view.intervals(), self.view.is_paused()) {
+                    self.refresh();
+                }
             }
         }
-        self.refresh();
+        self.is_stale = true;
     }
 
     fn refresh(&mut self) {

@@ -15,6 +15,7 @@ use crate::command::table::Cell;
 use crate::command::table::Colour;
 use crate::command::table::Column;
 use crate::command::table::TextTable;
+use crate::control::admin::status::AccessLogStatus;
 use crate::control::admin::status::BackendStatus;
 use crate::control::admin::status::BrokenFiles;
 use crate::control::admin::status::CertificateStatus;
@@ -63,6 +64,11 @@ fn page(status: &Status, in_colour: bool) -> String {
         let since = seconds.map(|seconds| format!(" for {}", span(seconds)));
         let kind = kind.replace('_', " ");
         text.push_str(&format!("{kind} {name} is in maintenance{}\n", since.unwrap_or_default()));
+    }
+    for AccessLogStatus { name, lines_dropped, .. } in &status.access_logs {
+        if *lines_dropped > 0 {
+            text.push_str(&format!("access log {name}: {lines_dropped} lines are lost since the start\n"));
+        }
     }
     text.push_str(&format!("\n{}", listeners(&status.listeners).to_text(0, in_colour)));
     if !status.certificates.is_empty() {

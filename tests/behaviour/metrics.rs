@@ -27,7 +27,7 @@ fn get(address: SocketAddr, path: &str, fields: &str) -> String {
 }
 
 /// Every sample by its name with labels.
-fn samples(ringway: &Ringway) -> BTreeMap<String, f64> {
+pub(crate) fn samples(ringway: &Ringway) -> BTreeMap<String, f64> {
     let text = get(admin_address(ringway), "/metrics", "");
     let (head, body) = text.split_once("\r\n\r\n").expect("a head and a body");
     assert!(

@@ -180,3 +180,46 @@ fn a_server_that_reads_nothing_costs_lines_and_no_time() {
     assert_eq!(ringway.terminate().code(), Some(0));
     ringway.wait_for_line("are lost at the end: it did not take them");
 }
+
+#[test]
+fn a_pipe_that_nobody_reads_costs_lines_that_are_counted_and_no_time() {
+    let backend = backend();
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let pipe = folder.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("`mkfifo` runs").success());
+    let _reader = std::fs::File::options().read(true).write(true).open(&pipe).expect("it can be opened");
+    let logs = format!(
+        "[admin]\nsocket = \"admin.sock\"\naddress = \"127.0.0.1:0\"\n\
+         [[access_log]]\nname = \"stuck\"\npath = \"{}\"\n\
+         [[access_log]]\npath = \"access.log\"\nformat = \"$status\"\n[[access_log]]\npath = \"/dev/full\"",
+        pipe.display()
+    );
+    let ringway = Scenario::of(&backend).table(&logs).start();
+    let mut client = Client::connect(ringway.address());
+    // Of a value 4 KiB are told: with what the pipe and the queue hold, 500 lines are more than enough.
+    let target = format!("/{}", "a".repeat(5_000));
+    let slowest = (0..500).map(|_| {
+        let begun = crate::support::now();
+        assert_eq!(client.get(&target).status, 200);
+        begun.elapsed()
+    });
+    let slowest = slowest.max().expect("there were requests");
+    assert!(slowest < Duration::from_secs(1), "{slowest:?}");
+    assert_eq!(crate::support::log_lines(&ringway, 500).len(), 500);
+    let logs = || crate::admin::status(&ringway)["access_logs"].clone();
+    let count = |log: usize, key: &str| logs()[log][key].as_u64().expect("a number");
+    eventually("what the full disk did not take is counted", || count(2, "lines_dropped") == 500);
+    let lost = count(0, "lines_dropped");
+    // The pipe has 64 KiB, the queue 1 MiB.
+    assert!((100..400).contains(&lost), "{lost}");
+    assert_eq!((count(1, "lines"), count(1, "lines_dropped"), count(2, "lines")), (500, 0, 0));
+    let metrics = crate::metrics::samples(&ringway);
+    for (name, log, expected) in
+        [("lines_dropped", "stuck", lost), ("lines_dropped", "/dev/full", 500), ("lines", "access.log", 500)]
+    {
+        let series = format!("ringway_access_log_{name}_total{{log=\"{log}\"}}");
+        assert_eq!(metrics.get(&series), Some(&(expected as f64)), "{series}");
+    }
+    let told = crate::admin::command(&ringway, &["status"]).stdout;
+    assert!(told.contains(&format!("access log stuck: {lost} lines are lost since the start\n")), "{told}");
+}

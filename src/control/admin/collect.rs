@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::control::active_config::Channels;
 use crate::control::admin::load;
 use crate::control::admin::load::RequestSums;
+use crate::control::admin::status::AccessLogStatus;
 use crate::control::admin::status::BackendStatus;
 use crate::control::admin::status::BrokenFiles;
 use crate::control::admin::status::CaStatus;
@@ -38,6 +39,7 @@ use crate::snapshot::rules::FinalAction;
 use crate::snapshot::rules::Rule;
 use crate::telemetry::backend_counters::BackendCounters;
 use crate::telemetry::date::Dates;
+use crate::telemetry::log_counters::LogCounters;
 
 pub(super) fn status(channels: &Channels, started: Duration) -> Status {
     let (_, snapshot) = channels.publication.load();
@@ -63,6 +65,7 @@ pub(super) fn status(channels: &Channels, started: Duration) -> Status {
         worker_load: load::workers(&channels.worker_counters),
         connections: usage(&channels.quota),
         request_buffer_bytes: usage(&channels.request_memory),
+        access_logs: channels.log_counters.iter().map(|log| access_log(log)).collect(),
         listeners: listeners.map(|listener| self::listener(listener, &sums)).collect(),
         certificates: inventory.certificates.iter().map(certificate).collect(),
         cas: inventory.authorities.iter().map(ca).collect(),
@@ -70,6 +73,10 @@ pub(super) fn status(channels: &Channels, started: Duration) -> Status {
         maintenance: present.maintenance(&snapshot),
         leaving: present.leaving(&snapshot),
     }
+}
+
+fn access_log(log: &LogCounters) -> AccessLogStatus {
+    AccessLogStatus { name: log.name.clone(), lines: log.written(), lines_dropped: log.lost() }
 }
 
 fn certificate(entry: &CertificateEntry) -> CertificateStatus {

@@ -39,6 +39,8 @@ pub struct Status {
     pub connections: Usage,
     /// What requests hold that wait because of `request_buffer`.
     pub request_buffer_bytes: Usage,
+    /// In the order of the configuration at the start.
+    pub access_logs: Vec<AccessLogStatus>,
     /// Also those that are being removed, while they have connections.
     pub listeners: Vec<ListenerStatus>,
     /// Those in service.
@@ -50,6 +52,18 @@ pub struct Status {
     pub maintenance: Vec<MaintenanceStatus>,
     /// Backends that no group has any more.
     pub leaving: Vec<BackendStatus>,
+}
+
+#[derive(Debug, Default, PartialEq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(default)]
+pub struct AccessLogStatus {
+    /// Its path, where it has no name of its own.
+    pub name: String,
+    /// Since the start of the process.
+    pub lines: u64,
+    /// That are lost.
+    pub lines_dropped: u64,
 }
 
 #[derive(Debug, Default, PartialEq, Deserialize, Serialize)]

@@ -60,6 +60,11 @@ fn of_process(channels: &Channels, snapshot: &Snapshot, facts: ProcessFacts, out
         let age = Duration::from_millis(monotonic_ms().saturating_sub(last.at_ms));
         out.family(&families::LAST_RELOAD).number(&[], wall_now().saturating_sub(age).as_secs_f64());
     }
+    let logs = &channels.log_counters;
+    let mut written = out.family(&families::LOG_LINES);
+    logs.iter().for_each(|log| written.count(&[&log.name], log.written()));
+    let mut dropped = out.family(&families::LOG_LINES_DROPPED);
+    logs.iter().for_each(|log| dropped.count(&[&log.name], log.lost()));
     let SpanTotals { exported, queue_full, refused, unavailable } = channels.spans.totals();
     let mut spans = out.family(&families::TRACE_SPANS);
     spans.count(&["exported"], exported);

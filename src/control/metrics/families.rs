@@ -56,6 +56,12 @@ families! {
         &[],
         "When the last reload ended, in seconds since the Unix epoch",
     );
+    LOG_LINES = counter("ringway_access_log_lines_total", &["log"], "Lines that an access log has taken");
+    LOG_LINES_DROPPED = counter(
+        "ringway_access_log_lines_dropped_total",
+        &["log"],
+        "Lines that are lost because an access log was slower than the traffic, full or away",
+    );
     TRACE_SPANS = counter(
         "ringway_trace_spans_total",
         &["result"],

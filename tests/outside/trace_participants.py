@@ -96,7 +96,7 @@ def provider(service, collector):
 
 def serve(port_file):
     """The collector, and a Flask application that tells of itself there."""
-    from flask import Flask
+    from flask import Flask, request
     from opentelemetry.instrumentation.flask import FlaskInstrumentor
     from werkzeug.serving import make_server
 
@@ -107,6 +107,10 @@ def serve(port_file):
     @app.get("/orders/<number>")
     def orders(number):
         return {"number": number}
+
+    @app.get("/headers")
+    def headers():
+        return dict(request.headers)
 
     address = f"127.0.0.1:{collector.server_port}"
     FlaskInstrumentor().instrument_app(app, tracer_provider=provider("shop", address))
@@ -180,8 +184,28 @@ def judge(ringway, collector):
     check("the agent is told", "python-requests" in told_of.get("user_agent.original", ""))
 
 
+def judge_b3(ringway):
+    """Writes B3 as OpenTelemetry's own package does, and reads with it what a backend gets."""
+    from opentelemetry.propagators.b3 import B3MultiFormat, B3SingleFormat
+
+    ids = trace.SpanContext(0x80F198EE56343BA864FE8B2A57D3EFF7, 0xE457B5A2E4D86BD1, True, trace.TraceFlags(1))
+    here = trace.set_span_in_context(trace.NonRecordingSpan(ids))
+    for name, form in [("b3", B3SingleFormat()), ("X-B3-*", B3MultiFormat())]:
+        carrier = {}
+        form.inject(carrier, here)
+        asked = urllib.request.Request(f"http://{ringway}/headers", headers=carrier)
+        with urllib.request.urlopen(asked, timeout=PATIENCE) as answer:
+            got = {key.lower(): value for key, value in json.load(answer).items()}
+        there = trace.get_current_span(form.extract({name: got.get(name.lower()) for name in form.fields}))
+        told = there.get_span_context()
+        goes_on = told.trace_id == ids.trace_id and told.trace_flags == 1 and told.span_id not in (0, ids.span_id)
+        is_so = goes_on and "traceparent" not in got
+        print(f"ok tracing: {name} is passed on" if is_so else f"FAILED tracing: {name} is passed on: {got}")
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "collector":
         serve(sys.argv[2])
     else:
         judge(sys.argv[2], sys.argv[3])
+        judge_b3(sys.argv[2])

@@ -12,6 +12,9 @@ const SECONDS_PER_DAY: i64 = 86_400;
 /// Certificates are announced this many days before they expire, once a day.
 const DAYS_AHEAD: i64 = 7;
 
+/// Revocation lists are, where no newer one has come by then: they are replaced often, and many live for a day only.
+const LIST_SECONDS_AHEAD: i64 = 3_600;
+
 /// What was told and still holds.
 pub(super) struct Expiry {
     told: HashSet<String>,
@@ -20,6 +23,7 @@ pub(super) struct Expiry {
 impl Expiry {
     /// What has ended by now, or will soon, was told when it was read.
     pub(in crate::control) fn new(config: &Config, credentials: &Credentials, now: i64) -> Expiry {
+        // Of lists that end soon nothing is told before.
         let known = ended(config, credentials, now).into_iter().chain(soon(config, credentials, now));
         Expiry { told: known.map(|ending| ending.sentence).collect() }
     }
@@ -34,6 +38,8 @@ impl Expiry {
     ) -> Vec<(&'static str, String, String)> {
         let mut endings = ended(config, credentials, now);
         endings.extend(soon(config, credentials, now));
+        let lists = lists(config, credentials);
+        endings.extend(lists.filter_map(|(name, end)| list_that_expires_soon(name, end, now)));
         let sentences = endings.iter().map(|ending| ending.sentence.clone()).collect();
         let before = std::mem::replace(&mut self.told, sentences);
         endings.retain(|ending| !before.contains(&ending.sentence));
@@ -60,23 +66,33 @@ fn ended(config: &Config, credentials: &Credentials, now: i64) -> Vec<Expiration
             endings.push(Expiration { noun: "certificate", name, sentence, fix });
         }
     }
-    for (wanted, loaded) in config.authorities.iter().zip(&credentials.authorities) {
-        let end = loaded.authority.as_ref().and_then(|authority| authority.lists_end());
-        if end.is_some_and(|end| end < now) {
-            let name = wanted.name.clone();
-            let sentence = format!(
-                "CA \"{name}\": a revocation list has expired (its nextUpdate is over), so its clients are refused with \
-                 client_certificate_crl_stale"
-            );
-            endings.push(Expiration {
-                noun: "ca",
-                name,
-                sentence,
-                fix: "replace the list by a newer one".to_owned(),
-            });
-        }
-    }
+    endings.extend(lists(config, credentials).filter_map(|(name, end)| expired_list(name, end, now)));
     endings
+}
+
+/// The end of the first revocation list of each CA, by the name of the CA.
+fn lists<'c>(
+    config: &'c Config,
+    credentials: &'c Credentials,
+) -> impl Iterator<Item = (&'c str, i64)> + use<'c> {
+    let both = config.authorities.iter().zip(&credentials.authorities);
+    both.filter_map(|(wanted, loaded)| Some((&*wanted.name, loaded.authority.as_ref()?.lists_end()?)))
+}
+
+fn expired_list(name: &str, end: i64, now: i64) -> Option<Expiration> {
+    let sentence = format!(
+        "CA \"{name}\": a revocation list has expired (its nextUpdate is over), so its clients are refused with \
+         client_certificate_crl_stale"
+    );
+    let fix = "replace the list by a newer one".to_owned();
+    (end < now).then(|| Expiration { noun: "ca", name: name.to_owned(), sentence, fix })
+}
+
+fn list_that_expires_soon(name: &str, end: i64, now: i64) -> Option<Expiration> {
+    let sentence = format!("CA \"{name}\": a revocation list expires within an hour (its nextUpdate)");
+    let fix = "replace the list by a newer one, or its clients are refused then".to_owned();
+    let is_soon = end >= now && end - now < LIST_SECONDS_AHEAD;
+    is_soon.then(|| Expiration { noun: "ca", name: name.to_owned(), sentence, fix })
 }
 
 fn soon(config: &Config, credentials: &Credentials, now: i64) -> Vec<Expiration> {
@@ -130,6 +146,19 @@ mod tests {
     use crate::control::credentials;
     use crate::net::clock::wall_now;
     use crate::tls::x509::self_signed;
+
+    #[test]
+    fn the_end_of_a_revocation_list_is_announced_an_hour_before() {
+        let told = |now| {
+            let expiration =
+                expired_list("clients", 10_000, now).or(list_that_expires_soon("clients", 10_000, now));
+            expiration.map(|expiration| (expiration.noun, expiration.sentence))
+        };
+        let soon = "CA \"clients\": a revocation list expires within an hour (its nextUpdate)".to_owned();
+        assert_eq!([told(0), told(6_400)], [None, None]);
+        assert_eq!([told(6_401), told(10_000)], [Some(("ca", soon.clone())), Some(("ca", soon))]);
+        assert!(told(10_001).unwrap().1.contains("a revocation list has expired"));
+    }
 
     #[test]
     fn an_end_is_announced_and_told_once() {

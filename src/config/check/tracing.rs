@@ -61,8 +61,9 @@ const USUAL_TIMEOUT: Duration = Duration::from_secs(10);
 
 fn collector(section: &mut Section<'_, '_>) -> Option<Collector> {
     let url = section.read_optional("otlp", &Url, "no collector gets spans");
-    let idle = url.is_none().then_some("without `otlp`, no collector gets spans");
-    let is_plain = url.as_ref().is_some_and(|(url, _)| !url.is_secure);
+    let is_absent = url.is_none() && !section.is_refused("otlp");
+    let idle = is_absent.then_some("without `otlp`, no collector gets spans");
+    let is_plain = url.as_ref().is_some_and(|((url, _), _)| !url.is_secure);
     let ca_file = section.read_optional("ca_file", &File, "the CAs of this host are trusted");
     section.warn_idle("ca_file", idle.or(is_plain.then_some("`otlp` does not begin with https")));
     let headers = section.read_unless(idle, "headers", &HeaderFields, Vec::new());
@@ -73,7 +74,13 @@ fn collector(section: &mut Section<'_, '_>) -> Option<Collector> {
     let gzip = section.read_unless(idle, "compression", &COMPRESSIONS, false);
     let service_name = section.read_unless(idle, "service_name", &FieldValue, "ringway".to_owned());
     warn_of_secrets(&headers, section);
-    let (url, _) = url?;
+    let ((url, has_user), _) = url?;
+    if has_user {
+        // Not at its own line, which would tell the password to whoever reads messages.
+        let location = section.location();
+        let help = "write a header such as Authorization into a file, and name that by `headers_file`";
+        section.report().error(location, "`otlp` has a user or a password in it", help);
+    }
     Some(Collector {
         url,
         ca_file: ca_file.map(|(file, _)| file),
@@ -91,7 +98,9 @@ const SECRET_WORDS: [&str; 4] = ["auth", "key", "token", "secret"];
 fn warn_of_secrets(headers: &[(String, String)], section: &mut Section<'_, '_>) {
     let is_secret = |name: &&String| SECRET_WORDS.iter().any(|word| name.to_ascii_lowercase().contains(word));
     let secret = headers.iter().map(|(name, _)| name).find(is_secret);
-    if let (Some(name), Some(location)) = (secret, section.place_of_value("headers")) {
+    if let Some(name) = secret {
+        // Not at its own line, which would tell it to whoever reads messages.
+        let location = section.location();
         let message = format!("`headers` has what looks like a secret: {name}");
         section.report().warning(location, message, "write it into a file, and name that by `headers_file`");
     }
@@ -104,22 +113,22 @@ struct Url;
 const GRPC_PORT: u16 = 4317;
 
 impl Kind for Url {
-    type Value = CollectorUrl;
+    /// And whether it had a user in it.
+    type Value = (CollectorUrl, bool);
 
-    fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<CollectorUrl> {
+    fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<Self::Value> {
         let raw::Kind::Text(text) = &raw.kind else {
             return refuse_kind(key, raw, "a string", report);
         };
         match url(text) {
-            Ok(url) => {
+            Ok((url, has_user)) => {
                 if url.port == GRPC_PORT {
                     let message = format!("`{key}` names port 4317, where collectors speak gRPC");
                     report.warning(raw.location, message, "OTLP over HTTP is usually at port 4318");
                 }
-                Some(url)
+                Some((url, has_user))
             }
             Err(problem) => {
-                // A password may stand in it.
                 let message = format!("`{key}` {problem}");
                 report.error(
                     raw.location,
@@ -131,12 +140,13 @@ impl Kind for Url {
         }
     }
 
-    fn show(&self, value: &CollectorUrl) -> Json {
-        Json::from(value.text.as_str())
+    fn show(&self, (url, _): &Self::Value) -> Json {
+        Json::from(url.text.as_str())
     }
 }
 
-fn url(text: &str) -> Result<CollectorUrl, &'static str> {
+/// A URL without the user in it, and whether there was one.
+fn url(text: &str) -> Result<(CollectorUrl, bool), &'static str> {
     let (scheme, rest) = text.split_once("://").ok_or("is not a URL")?;
     let is_secure = match scheme.to_ascii_lowercase().as_str() {
         "http" => false,
@@ -147,9 +157,8 @@ fn url(text: &str) -> Result<CollectorUrl, &'static str> {
         return Err("has characters that no URL of a collector has");
     }
     let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-    if authority.contains('@') {
-        return Err("has a user in it: secrets belong into the file that `headers_file` names");
-    }
+    let (user, authority) =
+        authority.rsplit_once('@').map_or((None, authority), |(user, rest)| (Some(user), rest));
     if !path.starts_with('/') {
         return Err("has no path, which is /v1/traces with most collectors");
     }
@@ -167,7 +176,8 @@ fn url(text: &str) -> Result<CollectorUrl, &'static str> {
         return Err("names no host");
     }
     let host = inner.unwrap_or(host).to_owned();
-    Ok(CollectorUrl { text: text.to_owned(), is_secure, host, port, path: path.to_owned() })
+    let text = format!("{scheme}://{authority}{path}");
+    Ok((CollectorUrl { text, is_secure, host, port, path: path.to_owned() }, user.is_some()))
 }
 
 /// Headers with their values.
@@ -248,7 +258,8 @@ mod tests {
             ("HTTP://[::1]:80/", false, "::1", 80, "/", "[::1]"),
             ("https://[::1]/x", true, "::1", 443, "/x", "[::1]"),
         ] {
-            let read = url(text).unwrap();
+            let (read, has_user) = url(text).unwrap();
+            assert_eq!((read.text.as_str(), has_user), (text, false));
             assert_eq!(
                 (read.is_secure, read.host.as_str(), read.port, read.path.as_str()),
                 (is_secure, host, port, path)
@@ -262,13 +273,62 @@ mod tests {
             "http://:4318/v1/traces",
             "http://a:0/v1/traces",
             "http://a:x/v1/traces",
-            "http://user:secret@a/v1/traces",
             "http://a/v1 traces",
             "http://a/v1/traces#a",
             "http://[::1/v1/traces",
             "http://a?b",
         ] {
             assert!(url(wrong).is_err(), "{wrong}");
+        }
+        let (read, has_user) = url("http://user:secret@a:1/v1/traces").unwrap();
+        assert_eq!((read.text.as_str(), has_user), ("http://a:1/v1/traces", true));
+    }
+
+    /// What is said about these lines of `[tracing]`.
+    fn said(lines: &str) -> String {
+        let text = format!(
+            "config_version = 1\n[tracing]\n{lines}\n[[listener]]\nname = \"web\"\naddress = \"127.0.0.1:1\"\n\
+             default_group = \"app\"\n[[server_group]]\nname = \"app\"\n[[server_group.backend]]\n\
+             address = \"127.0.0.1:2\"\n"
+        );
+        crate::config::load(vec![crate::config::Source::made_up("a.toml", text)]).report.to_text(false)
+    }
+
+    #[test]
+    fn what_will_not_do_is_told() {
+        const OTLP: &str = "propagate = true\notlp = \"http://127.0.0.1:4318/v1/traces\"\n";
+        assert_eq!(said(OTLP), "");
+        for (lines, expected) in [
+            ("sample = 1.5", "a.toml:3:10: error: `sample` is out of range"),
+            ("sample = -0.1", "a.toml:3:10: error: `sample` is out of range"),
+            ("accept_from = \"all\"", "error: invalid value \"all\" for `accept_from`"),
+            ("timeout = \"1s\"", "warning: `timeout` has no effect: without `otlp`, no collector gets spans"),
+            ("otlp = \"http://a/v1/traces\"", "warning: the spans of Ringway stand alone"),
+            ("otlp = \"http://a:4317/v1/traces\"", "warning: `otlp` names port 4317"),
+            ("otlp = \"http://a\"", "error: `otlp` has no path"),
+            (&format!("{OTLP}ca_file = \"x\""), "warning: `ca_file` has no effect: `otlp` does not begin"),
+            (
+                &format!("{OTLP}headers = {{ host = \"a\" }}"),
+                "error: `headers` cannot have a header \"host\"",
+            ),
+            (&format!("{OTLP}headers = {{ a = \"b\\n\" }}"), "error: `headers` has no valid value for a"),
+            (&format!("{OTLP}timeout = \"61s\""), "error: `timeout` is out of range"),
+        ] {
+            assert!(said(lines).contains(expected), "{lines}: {}", said(lines));
+        }
+    }
+
+    #[test]
+    fn secrets_are_not_told() {
+        for (lines, expected) in [
+            ("otlp = \"http://ada:s3cr3t@a/v1/traces\"", "error: `otlp` has a user or a password in it"),
+            (
+                "otlp = \"http://a/v1/traces\"\nheaders = { Api-Key = \"s3cr3t\" }",
+                "warning: `headers` has what looks like a secret: Api-Key",
+            ),
+        ] {
+            let said = said(&format!("propagate = true\n{lines}"));
+            assert!(said.contains(expected) && !said.contains("s3cr3t"), "{said}");
         }
     }
 }

@@ -136,6 +136,7 @@ const DOORS: &[Door] = &[
     },
     Door { package: "hickory_resolver", rooms: &["control/discovery/dns.rs"] },
     Door { package: "tokio", rooms: &["control/discovery/dns.rs"] },
+    Door { package: "sd_notify", rooms: &["control/process/systemd.rs"] },
     Door { package: "schemars", rooms: &["control/admin/status.rs"] },
     Door { package: "clap", rooms: &["command/"] },
     Door { package: "ratatui", rooms: &["command/top/"] },

@@ -30,6 +30,7 @@ use crate::control::discovery::Resolutions;
 use crate::control::discovery::dns;
 use crate::control::health;
 use crate::control::health::watch::Watch;
+use crate::control::process::systemd::Systemd;
 use crate::control::reload_stats::ReloadStats;
 use crate::control::tracing;
 use crate::control::tracing::exporter::SpanExporter;
@@ -55,6 +56,7 @@ pub struct Channels {
     pub backend_counters: Arc<BackendCounters>,
     pub worker_counters: Arc<WorkerCounters>,
     pub readiness: Arc<Readiness>,
+    pub systemd: Systemd,
     /// Lines of the access logs, in the order in which workers have these.
     pub log_counters: Arc<[Arc<LogCounters>]>,
     /// Finished spans of requests.
@@ -122,7 +124,7 @@ impl fmt::Display for Refusal {
             Refusal::Bind(error) => error.fmt(out),
             Refusal::System(error) => write!(out, "the system refused what is needed: {error}"),
             Refusal::Thread(error) => {
-                write!(out, "cannot start the thread that reloads: {error}; {THREAD_CURE}")
+                write!(out, "cannot start a thread: {error}; {THREAD_CURE}")
             }
         }
     }
@@ -163,6 +165,7 @@ impl ActiveConfig {
             backend_counters: Arc::clone(&backend_counters),
             worker_counters: Arc::new(WorkerCounters::new(host.workers)),
             readiness: Arc::clone(&readiness),
+            systemd: Systemd::start().map_err(Refusal::Thread)?,
             log_counters: log_counters.collect(),
             spans: Arc::new(SpanQueues::new(host.workers)),
             quota: Arc::new(Quota::new(0)),

@@ -123,6 +123,8 @@ pub fn start(
 
 impl Reloader {
     fn obey(&mut self, is_strict: bool, answer: Option<Sender<ReloadOutcome>>) {
+        let systemd = self.active.channels().systemd.clone();
+        systemd.reloading();
         let outcome = self.reload(is_strict);
         self.active.channels().reloads.note(outcome.is_ok(), monotonic_ms());
         match &outcome {
@@ -131,10 +133,13 @@ impl Reloader {
                     log_line(warnings);
                 }
                 log_event(News::new(EventKind::ReloadDone, sentence));
+                systemd.ready(sentence);
             }
             Err(lines) => {
                 let text = format!("{lines}\nerror: the reload is refused; what was in service still is");
                 log_event(News::new(EventKind::ReloadRefused, text));
+                let first = lines.lines().next().unwrap_or_default();
+                systemd.ready(&format!("the last reload was refused, what was in service still is: {first}"));
             }
         }
         if let Some(answer) = answer {

@@ -9,6 +9,7 @@ mod pin;
 pub mod plan;
 mod ring;
 mod supervisor;
+mod watchdog;
 mod worker_thread;
 
 use std::cell::RefCell;
@@ -30,10 +31,12 @@ use crate::runtime::plan::LogPlan;
 use crate::runtime::plan::RuntimePlan;
 use crate::runtime::ring::Entries;
 use crate::runtime::supervisor::Supervisor;
+use crate::runtime::watchdog::Watchdog;
 use crate::telemetry::log_output::LogOutput;
 use crate::telemetry::log_writer::LogWriter;
 use crate::telemetry::operator;
 use crate::telemetry::operator::log_line;
+use crate::telemetry::words;
 use crate::worker::access_log::AccessLog;
 use crate::worker::access_log::AccessLogs;
 
@@ -71,6 +74,8 @@ pub fn run(mut plan: RuntimePlan, announce: impl FnOnce(&Serving)) -> Result<(),
     let (shutdown_delay, shutdown_timeout) = (plan.shutdown_delay, plan.shutdown_timeout);
     let commands = plan.commands.clone();
     let readiness = Arc::clone(&plan.channels.readiness);
+    let systemd = plan.channels.systemd.clone();
+    let watchdog = Watchdog::new(systemd.clone(), Arc::clone(&plan.channels.worker_counters));
     let health = health_thread::HealthSpec::new(&plan);
     health_thread::start(health, events.clone()).map_err(without_thread("the health checker"))?;
     let admin = plan.admin.take();
@@ -87,7 +92,9 @@ pub fn run(mut plan: RuntimePlan, announce: impl FnOnce(&Serving)) -> Result<(),
     if let Some(admin) = &admin {
         admin.serve().map_err(without_thread("control commands"))?;
     }
+    let status = format!("serving with {}", words::counted(workers, "worker"));
     announce(&Serving { workers, drivers, listeners });
+    systemd.ready(&status);
     let supervisor = Supervisor {
         drain,
         workers,
@@ -96,6 +103,8 @@ pub fn run(mut plan: RuntimePlan, announce: impl FnOnce(&Serving)) -> Result<(),
         log_writers: &log_writers,
         commands,
         readiness,
+        systemd,
+        watchdog,
         quota,
     };
     let outcome = supervisor.run(&inbox);

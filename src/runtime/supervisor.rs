@@ -8,11 +8,13 @@ use std::time::Duration;
 use std::time::Instant;
 
 use crate::control::process::signals::SignalAction;
+use crate::control::process::systemd::Systemd;
 use crate::control::reload::Command;
 use crate::net::clock::instant_now;
 use crate::runtime::drain::Drain;
 use crate::runtime::error::RuntimeError;
 use crate::runtime::event::RuntimeEvent;
+use crate::runtime::watchdog::Watchdog;
 use crate::snapshot::health_path::Readiness;
 use crate::snapshot::quota::Quota;
 use crate::telemetry::events::EventKind;
@@ -37,6 +39,8 @@ pub(super) struct Supervisor<'w> {
     pub(super) log_writers: &'w [LogWriter],
     pub(super) commands: Sender<Command>,
     pub(super) readiness: Arc<Readiness>,
+    pub(super) systemd: Systemd,
+    pub(super) watchdog: Watchdog,
     /// Connections of clients.
     pub(super) quota: Arc<Quota>,
 }
@@ -98,11 +102,10 @@ impl Supervisor<'_> {
         loop {
             let left = stop.as_ref().and_then(|stop| stop.drain_at.or(stop.end));
             let left = left.map(|end| end.saturating_duration_since(instant_now()));
-            let event = inbox.recv_timeout(left.map_or(LOOK_INTERVAL, |left| left.min(LOOK_INTERVAL)));
+            let interval = self.watchdog.interval().map_or(LOOK_INTERVAL, |often| often.min(LOOK_INTERVAL));
+            let event = inbox.recv_timeout(left.map_or(interval, |left| left.min(interval)));
             match event {
-                Err(RecvTimeoutError::Timeout) if left.is_none_or(|left| left > LOOK_INTERVAL) => {
-                    self.look(stop)
-                }
+                Err(RecvTimeoutError::Timeout) if left.is_none_or(|left| left > interval) => self.look(stop),
                 Err(RecvTimeoutError::Timeout)
                     if let Some(stop) = stop.as_mut().filter(|stop| stop.drain_at.is_some()) =>
                 {
@@ -114,6 +117,7 @@ impl Supervisor<'_> {
     }
 
     fn look(&self, stop: &mut Option<Stop>) {
+        self.watchdog.look(stop.is_some());
         for text in self.log_writers.iter().filter_map(LogWriter::look) {
             log_line(&format!("warning: {text}"));
         }
@@ -128,6 +132,7 @@ impl Supervisor<'_> {
     /// Begins to stop: routers in front are told at once, and have `shutdown_delay` to notice.
     fn begin_stop(&self, action: SignalAction) -> Stop {
         self.readiness.note_stop();
+        self.systemd.stopping("finishing what is under way");
         let now = instant_now();
         let mut stop = Stop { action, drain_at: Some(now + self.shutdown_delay), end: None, told: now };
         if self.shutdown_delay.is_zero() {

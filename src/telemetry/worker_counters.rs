@@ -13,6 +13,7 @@ pub struct WorkerCounters(EachWorker<OwnWorkerCounters>);
 
 #[derive(Default)]
 struct OwnWorkerCounters {
+    told: Counter,
     cpu_us: Counter,
     connections: Counter,
     loop_lag: Histogram,
@@ -37,9 +38,15 @@ impl WorkerCounters {
     /// Takes over what this worker tells, which alone may do so.
     pub fn tell(&self, worker: usize, cpu: Duration, connections: usize, lag: Duration) {
         let Some(own) = self.0.own(worker) else { return };
+        own.told.increment();
         own.cpu_us.set(micros(cpu));
         own.connections.set(connections as u64);
         own.loop_lag.record(micros(lag));
+    }
+
+    /// How often each worker has told anything, in their order.
+    pub fn told(&self) -> impl Iterator<Item = u64> {
+        self.0.each().map(|own| own.map_or(0, |own| own.told.get()))
     }
 
     /// Every worker, in their order; those that have told nothing yet tell zeros.
@@ -68,5 +75,6 @@ mod tests {
         assert_eq!(told[0], WorkerTotals::default());
         assert_eq!((told[1].cpu, told[1].connections), (Duration::from_micros(9), 6));
         assert_eq!((told[1].loop_lag.count(), told[1].loop_lag.sum_us), (2, 7));
+        assert!(counters.told().eq([0, 2]));
     }
 }

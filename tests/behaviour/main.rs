@@ -79,6 +79,7 @@ mod retries;
 mod retry_on;
 mod rule_overrides;
 mod rules;
+mod systemd;
 mod session_resumption;
 mod several_logs;
 mod slow_readers;

@@ -1,7 +1,7 @@
 //! The real binary, started with a configuration.
 
 use super::clock::{PATIENCE, within};
-use super::system_calls::{forbid, forbidden_call, forbidden_datagrams, limit_locked_memory};
+use super::system_calls::{forbid, forbidden_call, forbidden_datagrams};
 use super::tls::own_pair;
 use super::wire::note;
 use std::cell::RefCell;
@@ -58,12 +58,21 @@ impl Ringway {
 
     /// The same without waiting.
     pub(crate) fn spawn_with(configuration: &str, files: &[(String, String)]) -> Ringway {
-        let driver = std::env::var("RINGWAY_TEST_IO_DRIVER").ok();
-        let (folder, file) = folder_with(&with_io_driver(configuration, driver.as_deref()));
+        let (folder, file) = folder_with(&with_tested_driver(configuration));
         for (name, content) in files {
             write_private(&folder.path().join(name), content);
         }
         Ringway::launch(folder, &["run", "-c", &file.display().to_string()])
+    }
+
+    /// Starts with these variables of the environment, and waits until every listener accepts.
+    pub(crate) fn start_with_environment(configuration: &str, variables: &[(&str, String)]) -> Ringway {
+        let (folder, file) = folder_with(&with_tested_driver(configuration));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ringway"));
+        command.arg("run").arg("-c").arg(&file).envs(variables.iter().cloned());
+        let mut ringway = Ringway::run(folder, command);
+        ringway.wait_for_listeners(addresses_in(configuration));
+        ringway
     }
 
     /// One plain listener `web` that forwards everything to these backends.
@@ -76,29 +85,10 @@ impl Ringway {
         Ringway::spawn_with(configuration, &[])
     }
 
-    /// Starts without waiting, in a process that may not set up an io_uring, as many containers' may not.
-    pub(crate) fn spawn_without_io_uring(configuration: &str) -> Ringway {
-        Ringway::spawn_filtered(configuration, || {
-            forbid(&forbidden_call(libc::SYS_io_uring_setup, libc::EPERM))
-        })
-    }
-
-    /// Starts without waiting, in a process that may have no further thread.
-    pub(crate) fn spawn_without_threads(configuration: &str) -> Ringway {
-        Ringway::spawn_filtered(configuration, || forbid(&forbidden_call(libc::SYS_clone3, libc::EAGAIN)))
-    }
-
-    /// Starts without waiting, in a process that may lock so many bytes of memory and has no privilege to
-    /// lock more.
-    pub(crate) fn spawn_with_locked_memory(configuration: &str, bytes: u64) -> Ringway {
-        Ringway::spawn_filtered(configuration, move || limit_locked_memory(bytes))
-    }
-
     /// Starts in a process for which every local port is taken, as far as it can tell, and waits until it
     /// accepts.
     pub(crate) fn start_without_local_ports(configuration: &str) -> Ringway {
-        let driver = std::env::var("RINGWAY_TEST_IO_DRIVER").ok();
-        let configuration = with_io_driver(configuration, driver.as_deref());
+        let configuration = with_tested_driver(configuration);
         let mut ringway = Ringway::spawn_filtered(&configuration, || {
             forbid(&forbidden_call(libc::SYS_connect, libc::EADDRNOTAVAIL))?;
             forbid(&forbidden_datagrams())
@@ -107,7 +97,7 @@ impl Ringway {
         ringway
     }
 
-    fn spawn_filtered(
+    pub(super) fn spawn_filtered(
         configuration: &str,
         filter: impl FnMut() -> std::io::Result<()> + Send + Sync + 'static,
     ) -> Ringway {
@@ -187,8 +177,7 @@ impl Ringway {
 
     /// Puts this configuration in the place of the one before; nobody is told.
     pub(crate) fn replace_configuration(&self, configuration: &str) {
-        let driver = std::env::var("RINGWAY_TEST_IO_DRIVER").ok();
-        write_files(&self.folder, &with_io_driver(configuration, driver.as_deref()));
+        write_files(&self.folder, &with_tested_driver(configuration));
     }
 
     /// The epoch that the process has told last.
@@ -425,6 +414,10 @@ fn addresses_in(configuration: &str) -> usize {
             line.map_or(0, |line| line.split('#').next().unwrap_or(line).matches('"').count() / 2)
         })
         .sum()
+}
+
+fn with_tested_driver(configuration: &str) -> String {
+    with_io_driver(configuration, std::env::var("RINGWAY_TEST_IO_DRIVER").ok().as_deref())
 }
 
 fn with_io_driver(configuration: &str, driver: Option<&str>) -> String {

@@ -1,5 +1,27 @@
 //! Limits of a process and filters over its system calls, for what cannot be brought about otherwise.
 
+use super::Ringway;
+
+impl Ringway {
+    /// Starts without waiting, in a process that may not set up an io_uring, as many containers' may not.
+    pub(crate) fn spawn_without_io_uring(configuration: &str) -> Ringway {
+        Ringway::spawn_filtered(configuration, || {
+            forbid(&forbidden_call(libc::SYS_io_uring_setup, libc::EPERM))
+        })
+    }
+
+    /// Starts without waiting, in a process that may have no further thread.
+    pub(crate) fn spawn_without_threads(configuration: &str) -> Ringway {
+        Ringway::spawn_filtered(configuration, || forbid(&forbidden_call(libc::SYS_clone3, libc::EAGAIN)))
+    }
+
+    /// Starts without waiting, in a process that may lock so many bytes of memory and has no privilege to
+    /// lock more.
+    pub(crate) fn spawn_with_locked_memory(configuration: &str, bytes: u64) -> Ringway {
+        Ringway::spawn_filtered(configuration, move || limit_locked_memory(bytes))
+    }
+}
+
 const CALL_NUMBER: u32 = 0;
 /// The lower half of the second argument of a system call.
 const SECOND_ARGUMENT: u32 = 24;

@@ -1,4 +1,5 @@
 //! The process as the operating system sees it: what it may have, and the signals that reach it.
 
 pub mod rlimits;
+pub mod systemd;
 pub mod signals;

@@ -1,0 +1,118 @@
+//! What the service manager that started the process is told (sd_notify(3)). Without one, nothing is.
+
+use std::io;
+use std::sync::mpsc;
+use std::sync::mpsc::Receiver;
+use std::sync::mpsc::SyncSender;
+use std::thread;
+use std::time::Duration;
+
+use sd_notify::NotifyState;
+
+use crate::telemetry::operator::log_line;
+
+/// Messages that wait for a service manager that reads none; what does not fit is not told.
+const MAX_WAITING_MESSAGES: usize = 16;
+
+/// Workers are heard of ten times a second, and asked four times in this.
+const MIN_WATCHDOG: Duration = Duration::from_secs(2);
+
+/// The way to the service manager. A thread of its own tells it, because sending waits while its queue is full.
+#[derive(Clone)]
+pub struct Systemd {
+    /// None: nobody wants to know.
+    sender: Option<SyncSender<SystemdNotice>>,
+    watchdog: Option<Duration>,
+}
+
+/// With a sentence that `systemctl status` shows, where there is one.
+#[derive(Debug)]
+enum SystemdNotice {
+    Ready(String),
+    Reloading,
+    Stopping(String),
+    Alive,
+}
+
+impl Systemd {
+    /// Starts the thread where the environment names a service manager (`NOTIFY_SOCKET`).
+    ///
+    /// # Errors
+    /// The system grants no thread.
+    pub fn start() -> io::Result<Systemd> {
+        if std::env::var_os("NOTIFY_SOCKET").is_none() {
+            return Ok(Systemd { sender: None, watchdog: None });
+        }
+        let watchdog = sd_notify::watchdog_enabled();
+        if watchdog.is_some_and(|patience| patience < MIN_WATCHDOG) {
+            log_line("warning: WatchdogSec= is shorter than 2 s, in which a busy worker may not be heard of");
+        }
+        let (sender, messages) = mpsc::sync_channel(MAX_WAITING_MESSAGES);
+        thread::Builder::new().name("ringway-notify".to_owned()).spawn(move || pass_on(&messages))?;
+        Ok(Systemd { sender: Some(sender), watchdog })
+    }
+
+    /// Every worker accepts connections, or a reload has ended, successfully or not.
+    pub fn ready(&self, status: &str) {
+        self.tell(SystemdNotice::Ready(status.to_owned()));
+    }
+
+    /// A reload begins; [`Systemd::ready`] must follow, for which `systemctl reload` waits.
+    pub fn reloading(&self) {
+        self.tell(SystemdNotice::Reloading);
+    }
+
+    /// A stop begins.
+    pub fn stopping(&self, status: &str) {
+        self.tell(SystemdNotice::Stopping(status.to_owned()));
+    }
+
+    /// Every worker has done something lately.
+    pub fn alive(&self) {
+        if self.watchdog.is_some() {
+            self.tell(SystemdNotice::Alive);
+        }
+    }
+
+    /// After how long without [`Systemd::alive`] the process is ended and started again; None: never.
+    pub fn watchdog(&self) -> Option<Duration> {
+        self.watchdog
+    }
+
+    fn tell(&self, message: SystemdNotice) {
+        if let Some(sender) = &self.sender {
+            // One that does not read must not hold up who tells.
+            drop(sender.try_send(message));
+        }
+    }
+}
+
+fn pass_on(messages: &Receiver<SystemdNotice>) {
+    let mut has_failed = false;
+    for message in messages {
+        if let Err(error) = notify(&message)
+            && !has_failed
+        {
+            has_failed = true;
+            log_line(&format!(
+                "warning: the service manager at NOTIFY_SOCKET cannot be told anything: {error}"
+            ));
+        }
+    }
+}
+
+fn notify(message: &SystemdNotice) -> io::Result<()> {
+    match message {
+        // The watchdog counts from the start, which may have taken long.
+        SystemdNotice::Ready(status) => {
+            sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(status), NotifyState::Watchdog])
+        }
+        SystemdNotice::Reloading => {
+            sd_notify::notify(&[NotifyState::Reloading, NotifyState::monotonic_usec_now()?])
+        }
+        SystemdNotice::Stopping(status) => {
+            sd_notify::notify(&[NotifyState::Stopping, NotifyState::Status(status)])
+        }
+        SystemdNotice::Alive => sd_notify::notify(&[NotifyState::Watchdog]),
+    }
+}

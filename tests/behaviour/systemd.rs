@@ -1,0 +1,130 @@
+//! What systemd is told by sd_notify, here by a socket of the test.
+
+use std::os::unix::net::UnixDatagram;
+
+use crate::support::{Backend, Client, PATIENCE, Ringway, Scenario};
+
+/// A service manager that reads what it is told.
+struct NotifySocket {
+    socket: UnixDatagram,
+    folder: tempfile::TempDir,
+}
+
+impl NotifySocket {
+    fn new() -> NotifySocket {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let socket = UnixDatagram::bind(folder.path().join("notify")).expect("a socket can be bound");
+        socket.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+        NotifySocket { socket, folder }
+    }
+
+    fn variables(&self) -> Vec<(&'static str, String)> {
+        vec![("NOTIFY_SOCKET", self.folder.path().join("notify").display().to_string())]
+    }
+
+    /// The lines of the next message.
+    fn message(&self) -> Vec<String> {
+        let mut bytes = [0; 4096];
+        let length = self.socket.recv(&mut bytes).expect("a message comes");
+        let text = String::from_utf8(bytes[..length].to_vec()).expect("it is a text");
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// The next message that is more than a sign of life.
+    fn news(&self) -> Vec<String> {
+        loop {
+            let message = self.message();
+            if message != ["WATCHDOG=1"] {
+                return message;
+            }
+        }
+    }
+}
+
+fn status(message: &[String]) -> &str {
+    message.iter().find_map(|line| line.strip_prefix("STATUS=")).unwrap_or_default()
+}
+
+#[test]
+fn the_start_reloads_and_the_stop_are_told() {
+    let manager = NotifySocket::new();
+    let backend = Backend::echo_head();
+    let scenario = Scenario::of(&backend);
+    let mut ringway = Ringway::start_with_environment(&scenario.text(), &manager.variables());
+    let ready = manager.message();
+    assert!(ready.contains(&"READY=1".to_owned()), "{ready:?}");
+    assert_eq!(status(&ready), "serving with 1 worker");
+    assert_eq!(Client::connect(ringway.address()).get("/").status, 200);
+
+    ringway.reload(&scenario.clone().process("shutdown_timeout = \"29s\"").text());
+    let begun = manager.message();
+    assert_eq!(begun[0], "RELOADING=1");
+    let moment: u64 =
+        begun[1].strip_prefix("MONOTONIC_USEC=").and_then(|us| us.parse().ok()).expect("a time");
+    assert!(moment > 0);
+    let ended = manager.message();
+    assert!(ended.contains(&"READY=1".to_owned()), "{ended:?}");
+    assert!(status(&ended).starts_with("reloaded: config generation 2,"), "{ended:?}");
+
+    // Who waits for the end of a reload must not wait for ever when it is refused.
+    ringway.replace_configuration("config_version = 1\nnonsense = 1\n");
+    ringway.signal("HUP");
+    assert_eq!(manager.message()[0], "RELOADING=1");
+    let ended = manager.message();
+    assert!(ended.contains(&"READY=1".to_owned()), "{ended:?}");
+    assert!(
+        status(&ended).starts_with("the last reload was refused, what was in service still is: "),
+        "{ended:?}"
+    );
+    assert!(status(&ended).contains(": error: "), "{ended:?}");
+
+    assert!(ringway.terminate().success());
+    assert!(manager.message().contains(&"STOPPING=1".to_owned()));
+}
+
+#[test]
+fn the_watchdog_is_fed_while_every_worker_is_alive() {
+    let manager = NotifySocket::new();
+    let backend = Backend::echo_head();
+    let scenario = Scenario::of(&backend).workers(2);
+    let mut variables = manager.variables();
+    variables.push(("WATCHDOG_USEC", "1000000".to_owned()));
+    let ringway = Ringway::start_with_environment(&scenario.text(), &variables);
+    // It counts from the start, so it is fed at once.
+    assert!(manager.message().contains(&"WATCHDOG=1".to_owned()));
+    for _ in 0..3 {
+        assert_eq!(manager.message(), ["WATCHDOG=1"]);
+    }
+    ringway.reload(&scenario.clone().process("shutdown_timeout = \"29s\"").text());
+    assert_eq!(manager.news()[0], "RELOADING=1");
+    assert!(manager.news().contains(&"READY=1".to_owned()));
+    assert_eq!(manager.message(), ["WATCHDOG=1"]);
+}
+
+#[test]
+fn a_manager_that_reads_nothing_holds_up_nobody() {
+    let manager = NotifySocket::new();
+    let backend = Backend::echo_head();
+    let scenario = Scenario::of(&backend);
+    let mut variables = manager.variables();
+    variables.push(("WATCHDOG_USEC", "20000".to_owned()));
+    let mut ringway = Ringway::start_with_environment(&scenario.text(), &variables);
+    // More than its queue holds.
+    for number in 0..40 {
+        ringway.reload(&scenario.clone().process(&format!("shutdown_timeout = \"{}s\"", 30 + number)).text());
+    }
+    assert_eq!(Client::connect(ringway.address()).get("/").status, 200);
+    assert!(ringway.terminate().success());
+}
+
+#[test]
+fn a_manager_that_is_not_there_is_told_of_once() {
+    let backend = Backend::echo_head();
+    let scenario = Scenario::of(&backend);
+    let nowhere = [("NOTIFY_SOCKET", "/nowhere/notify".to_owned())];
+    let ringway = Ringway::start_with_environment(&scenario.text(), &nowhere);
+    ringway.wait_for_line("the service manager at NOTIFY_SOCKET cannot be told anything");
+    ringway.reload(&scenario.clone().process("shutdown_timeout = \"29s\"").text());
+    assert_eq!(Client::connect(ringway.address()).get("/").status, 200);
+    assert_eq!(ringway.stderr().matches("NOTIFY_SOCKET").count(), 1);
+}

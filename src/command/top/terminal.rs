@@ -56,7 +56,11 @@ pub(super) fn run(path: &Path, in_colour: bool) -> Result<Exit, String> {
     let cannot = |what: &str, error: &dyn std::fmt::Display| format!("cannot {what}: {error}");
     let is_ending = note_ending().map_err(|error| cannot("wait for signals", &error))?;
     // Also restores it when the program panics.
-    let mut terminal = ratatui::try_init().map_err(|error| cannot("draw on this terminal", &error))?;
+    let mut terminal = ratatui::try_init().map_err(|error| {
+        // Half of it may be done.
+        drop(ratatui::try_restore());
+        cannot("draw on this terminal", &error)
+    })?;
     let mut display = Display::new(in_colour);
     display.take(Incoming::Status(Box::new(Ok(first))));
     let outcome =

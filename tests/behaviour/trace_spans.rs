@@ -496,3 +496,29 @@ fn an_upload_is_told_when_it_has_ended() {
     let exchange = of_kind(&spans, SERVER).remove(0);
     assert!(exchange.end - exchange.start >= 1_000_000_000, "{exchange:?}");
 }
+
+#[test]
+fn calls_of_grpc_are_told_with_what_they_came_to() {
+    let mut collector = Collector::new();
+    let (sender, told) = channel();
+    let pair = Pair { client: Version::Http2, backend: Version::Http2 };
+    let backend = pair.backend(move |exchange| {
+        let _ = sender.send(exchange.field("traceparent"));
+        exchange.read_all()?;
+        exchange.head(200, &[("content-type", "application/grpc")], None)?;
+        exchange.end(&[("grpc-status", "5")])
+    });
+    let ringway = pair.scenario(&backend).table(&collector.lines()).start();
+    let mut client = pair.connect(ringway.address());
+    let fields = [("content-type", "application/grpc"), ("te", "trailers")];
+    let call = client.begin(Ask::post("/shop.Orders/Get", Content::Open).fields(&fields));
+    client.write(call, &[0; 5]).expect("it is taken");
+    client.end(call, &[]).expect("it is taken");
+    assert_eq!(client.response(call).status, 200);
+    let spans = collector.spans(3);
+    let (exchange, attempt) = (of_kind(&spans, SERVER).remove(0), of_kind(&spans, CLIENT).remove(0));
+    let passed = told.recv_timeout(PATIENCE).expect("a call").expect("a traceparent");
+    assert_eq!(passed, format!("00-{}-{}-01", exchange.trace, attempt.span));
+    assert_eq!(exchange.attribute("rpc.grpc.status_code"), "5");
+    assert_eq!((exchange.attribute("url.path"), exchange.name.as_str()), ("/shop.Orders/Get", "POST"));
+}

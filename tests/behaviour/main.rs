@@ -92,6 +92,7 @@ mod targets;
 mod timeouts;
 mod tls_truncation;
 mod tls_versions;
+mod trace_collectors;
 mod trace_headers;
 mod top;
 mod trace_spans;

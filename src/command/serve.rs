@@ -14,6 +14,7 @@ use crate::config::HealthCpu;
 use crate::config::IoDriver;
 use crate::config::Loaded;
 use crate::config::LogDestination;
+use crate::config::LogHeaders;
 use crate::config::Report;
 use crate::config::SyslogForm;
 use crate::config::SyslogTerms;
@@ -44,6 +45,7 @@ use crate::runtime::error::RuntimeError;
 use crate::runtime::plan::LogPlan;
 use crate::runtime::plan::RuntimePlan;
 use crate::telemetry::access_log::Format;
+use crate::telemetry::chosen_headers::ChosenHeaders;
 use crate::telemetry::events::EventKind;
 use crate::telemetry::events::News;
 use crate::telemetry::log_datagrams::LogReceiver;
@@ -287,13 +289,22 @@ fn access_log(log: &AccessLog, instance: &str) -> LogPlan {
         LogDestination::SyslogUdp(server) => datagrams(LogReceiver::Udp(server.clone())),
     };
     let format = match &log.format {
-        AccessLogFormat::Json => Format::Json(LogFields::named(log.fields.iter().copied())),
+        AccessLogFormat::Json => {
+            Format::Json(LogFields::named(log.fields.iter().copied()), chosen_headers(&log.headers))
+        }
         AccessLogFormat::Combined => Format::Combined,
         AccessLogFormat::Template(template) => Format::Template(Arc::clone(template)),
     };
     let filter =
         LogFilter { statuses: log.statuses.as_slice().into(), sample_millionths: log.sample.millionths() };
     LogPlan { sink, format, filter }
+}
+
+fn chosen_headers(LogHeaders { request, cookies, response }: &LogHeaders) -> Option<Arc<ChosenHeaders>> {
+    let lists = [request, cookies, response];
+    let is_chosen = lists.iter().any(|names| !names.is_empty());
+    let [request, cookies, response] = lists.map(|names| names.iter().map(String::as_str));
+    is_chosen.then(|| Arc::new(ChosenHeaders::new(request, cookies, response)))
 }
 
 fn log_frame(log: &AccessLog, instance: &str) -> LogFrame {

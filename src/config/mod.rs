@@ -64,6 +64,7 @@ pub use process::Admin;
 pub use process::HealthCpu;
 pub use process::IoDriver;
 pub use process::LogDestination;
+pub use process::LogHeaders;
 pub use process::Metrics;
 pub use process::Process;
 pub use process::SyslogForm;

@@ -95,6 +95,8 @@ pub struct AccessLog {
     pub format: AccessLogFormat,
     /// What a line of JSON has, by the names of [`crate::config::log_fields`] and in their order.
     pub fields: Vec<&'static str>,
+    /// What a line of JSON has beside its fields.
+    pub headers: LogHeaders,
     /// Of the requests whose rule does not say it.
     pub sample: Sample,
     /// Of requests that have a line; empty: all.
@@ -114,6 +116,14 @@ pub enum LogDestination {
     SyslogUdp(String),
     /// The socket of the journal.
     Journald(PathBuf),
+}
+
+/// Headers and cookies by their names, which are tokens.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogHeaders {
+    pub request: Vec<String>,
+    pub cookies: Vec<String>,
+    pub response: Vec<String>,
 }
 
 /// How lines are told to syslog or to the journal.

@@ -321,7 +321,7 @@ fn unchangeable(serving: &Config, wanted: &Config) -> Vec<&'static str> {
 }
 
 /// What of the access logs has changed beside their listeners.
-fn changes_of_logs(serving: &[AccessLog], wanted: &[AccessLog]) -> [(&'static str, bool); 11] {
+fn changes_of_logs(serving: &[AccessLog], wanted: &[AccessLog]) -> [(&'static str, bool); 12] {
     let names: Vec<&str> = serving.iter().map(|log| log.name.as_str()).collect();
     let pairs: Vec<_> = serving
         .iter()
@@ -344,6 +344,7 @@ fn changes_of_logs(serving: &[AccessLog], wanted: &[AccessLog]) -> [(&'static st
         ),
         ("access_log.format", differ(|old, new| old.format != new.format)),
         ("access_log.fields", differ(|old, new| old.fields != new.fields)),
+        ("access_log.headers", differ(|old, new| old.headers != new.headers)),
         ("access_log.log", differ(|old, new| old.statuses != new.statuses)),
         ("access_log.sample", differ(|old, new| old.sample != new.sample)),
     ]

@@ -4,11 +4,12 @@
 //! over, so that no part of the head is copied twice. Bytes come from strangers: whatever could end
 //! a line, a string or a terminal's good temper is escaped.
 
-use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::telemetry::chosen_headers::ChosenHeaders;
 use crate::telemetry::date::Dates;
+use crate::telemetry::json_text::json_string;
 use crate::telemetry::log_fields::LogField;
 use crate::telemetry::log_fields::LogFields;
 use crate::telemetry::log_numbers::address;
@@ -19,9 +20,7 @@ use crate::telemetry::log_numbers::seconds;
 use crate::telemetry::log_template::LogTemplate;
 use crate::telemetry::log_text::escaped;
 use crate::telemetry::log_text::escaped_or_dash;
-use crate::telemetry::log_text::is_plain;
 use crate::telemetry::log_text::remote_user;
-use crate::telemetry::log_text::shown;
 use crate::telemetry::record::Ending;
 use crate::telemetry::record::Record;
 use crate::telemetry::record::RecordedNames;
@@ -30,14 +29,15 @@ use crate::telemetry::record::TlsFacts;
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Format {
-    Json(LogFields),
+    /// With headers and cookies beside the fields, where some are chosen.
+    Json(LogFields, Option<Arc<ChosenHeaders>>),
     Combined,
     Template(Arc<LogTemplate>),
 }
 
 impl Default for Format {
     fn default() -> Format {
-        Format::Json(LogFields::USUAL)
+        Format::Json(LogFields::USUAL, None)
     }
 }
 
@@ -47,8 +47,9 @@ impl Format {
     pub fn begin(&self, out: &mut Vec<u8>, request: &RequestFacts<'_>, tls: &[u8], dates: &Dates) -> usize {
         let start = out.len();
         match self {
-            Format::Json(fields) => {
+            Format::Json(fields, headers) => {
                 begin_json(&mut JsonLine { out, fields: *fields }, request, tls, dates);
+                headers.iter().for_each(|headers| headers.write_request(request.headers, out));
                 let gap = out.len() - start;
                 // Behind the gap stands the identity that the request goes on with, if it does.
                 out.extend_from_slice(request.request_id);
@@ -71,9 +72,11 @@ impl Format {
     pub fn end(&self, (begun, gap): (&[u8], usize), ending: &Ending<'_>, out: &mut Vec<u8>) {
         let (before, after) = begun.split_at_checked(gap).unwrap_or_default();
         match self {
-            Format::Json(fields) => {
+            Format::Json(fields, headers) => {
                 out.extend_from_slice(before);
                 end_json(&mut JsonLine { out, fields: *fields }, ending, after);
+                headers.iter().for_each(|headers| headers.end(ending.sent, out));
+                out.push(b'}');
             }
             Format::Combined => {
                 let Record { status, body_bytes_sent, .. } = ending.record;
@@ -92,7 +95,7 @@ impl Format {
     /// Writes what lines tell of their TLS connection, once for all of them. The combined format has nothing of it.
     pub fn tls_fields(&self, facts: &TlsFacts<'_>, out: &mut Vec<u8>) {
         match self {
-            Format::Json(fields) => tls_fields(&mut JsonLine { out, fields: *fields }, facts),
+            Format::Json(fields, _) => tls_fields(&mut JsonLine { out, fields: *fields }, facts),
             Format::Combined => {}
             Format::Template(template) => template.tls_fields(facts, out),
         }
@@ -100,7 +103,11 @@ impl Format {
 
     /// Whether lines tell fields of responses.
     pub fn tells_sent(&self) -> bool {
-        matches!(self, Format::Template(template) if template.tells_sent())
+        match self {
+            Format::Json(_, headers) => headers.as_ref().is_some_and(|headers| headers.tells_sent()),
+            Format::Combined => false,
+            Format::Template(template) => template.tells_sent(),
+        }
     }
 
     /// Writes what a line tells of the fields that its response is sent with. `length` is that of the content, where the
@@ -111,15 +118,19 @@ impl Format {
         length: Option<u64>,
         out: &mut Vec<u8>,
     ) {
-        if let Format::Template(template) = self {
-            template.sent_fields(fields, length, out);
+        match self {
+            Format::Json(_, headers) => {
+                headers.iter().for_each(|headers| headers.write_sent(fields.clone(), length, out));
+            }
+            Format::Combined => {}
+            Format::Template(template) => template.sent_fields(fields, length, out),
         }
     }
 
     /// Whether lines tell the round-trip time, which costs a system call.
     pub fn tells_rtt(&self) -> bool {
         match self {
-            Format::Json(fields) => fields.has(LogField::TcpinfoRtt),
+            Format::Json(fields, _) => fields.has(LogField::TcpinfoRtt),
             Format::Combined => false,
             Format::Template(template) => template.tells_rtt(),
         }
@@ -128,7 +139,7 @@ impl Format {
     /// Whether lines tell what certificates of clients say.
     pub fn tells_certificate(&self) -> bool {
         match self {
-            Format::Json(fields) => fields.has_any(LogFields::CERTIFICATE),
+            Format::Json(fields, _) => fields.has_any(LogFields::CERTIFICATE),
             Format::Combined => false,
             Format::Template(template) => template.tells_certificate(),
         }
@@ -137,7 +148,7 @@ impl Format {
     /// Whether lines tell the user of Basic authentication.
     pub fn tells_user(&self) -> bool {
         match self {
-            Format::Json(_) => false,
+            Format::Json(..) => false,
             Format::Combined => true,
             Format::Template(template) => template.tells_user(),
         }
@@ -277,7 +288,6 @@ fn end_json(line: &mut JsonLine<'_>, ending: &Ending<'_>, request_id: &[u8]) {
     } else {
         line.text(LogField::RequestId, request_id);
     }
-    line.out.push(b'}');
 }
 
 fn end_json_upstream(line: &mut JsonLine<'_>, record: &Record, names: &RecordedNames<'_>) {
@@ -296,39 +306,6 @@ fn end_json_upstream(line: &mut JsonLine<'_>, record: &Record, names: &RecordedN
         match time {
             None => line.text(field, b"-"),
             Some(time) => line.seconds(field, time),
-        }
-    }
-}
-
-/// Writes a string of JSON; what is empty shows as a dash.
-fn json_string(out: &mut Vec<u8>, value: &[u8]) {
-    out.push(b'"');
-    if value.is_empty() {
-        out.push(b'-');
-    }
-    if is_plain(shown(value)) {
-        // As nearly always.
-        out.extend_from_slice(shown(value));
-        return out.push(b'"');
-    }
-    for part in shown(value).utf8_chunks() {
-        json_text(out, part.valid());
-        // What is no UTF-8 shows as in the combined format, and stays a text of JSON.
-        part.invalid().iter().for_each(|byte| drop(write!(out, "\\\\x{byte:02X}")));
-    }
-    out.push(b'"');
-}
-
-fn json_text(out: &mut Vec<u8>, text: &str) {
-    for letter in text.chars() {
-        match letter {
-            '"' | '\\' => out.extend_from_slice(&[b'\\', letter as u8]),
-            // Besides controls, what JavaScript takes for the end of a line.
-            _ if letter.is_control() || matches!(letter, '\u{2028}' | '\u{2029}') => {
-                drop(write!(out, "\\u{:04x}", letter as u32));
-            }
-            _ if letter.is_ascii() => out.push(letter as u8),
-            _ => out.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes()),
         }
     }
 }
@@ -448,7 +425,7 @@ mod tests {
 
     /// Every field that there is: of a call of gRPC over TLS and TCP.
     fn full_line(fields: LogFields) -> String {
-        let format = Format::Json(fields);
+        let format = Format::Json(fields, None);
         let told = TlsFacts {
             ssl_protocol: "TLSv1.3",
             ssl_cipher: "TLS_AES_128_GCM_SHA256",
@@ -520,7 +497,7 @@ mod tests {
 
     #[test]
     fn what_costs_something_is_asked_for_where_it_is_told() {
-        let of = |name| Format::Json(LogFields::named([name]));
+        let of = |name| Format::Json(LogFields::named([name]), None);
         assert!(Format::default().tells_rtt() && of("tcpinfo_rtt").tells_rtt());
         assert!(!of("status").tells_rtt() && !Format::Combined.tells_rtt());
         assert!(Format::Combined.tells_user() && !Format::default().tells_user());

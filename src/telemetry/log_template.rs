@@ -20,7 +20,6 @@ use crate::telemetry::log_values::write_header;
 use crate::telemetry::log_values::write_request;
 use crate::telemetry::log_variables::EndVariable;
 use crate::telemetry::log_variables::LogVariable;
-use crate::telemetry::log_variables::NoVariable;
 use crate::telemetry::log_variables::RequestVariable;
 use crate::telemetry::log_variables::TlsVariable;
 use crate::telemetry::record::Ending;
@@ -56,6 +55,8 @@ pub struct LogTemplate {
     text: Box<str>,
     runs: Box<[LineRun]>,
     tls: Box<[TlsVariable]>,
+    /// The names of variables that tell passwords, tokens or the keys of sessions.
+    secrets: Box<[&'static str]>,
     /// The fields of responses, by their names in lower case and with underscores.
     sent: Box<[Box<[u8]>]>,
 }
@@ -92,8 +93,6 @@ pub enum TemplateProblem {
     /// `${` without `}`.
     Unclosed,
     Unknown(String),
-    /// It would write passwords into the log.
-    Secret(String),
     /// A character that would end the line or spoil a terminal.
     Control,
     TooLong,
@@ -110,7 +109,7 @@ impl LogTemplate {
     /// Takes a text apart. `$$` stands for a dollar.
     ///
     /// # Errors
-    /// A variable is unknown or secret or does not end, there are too many, or the text has control characters.
+    /// A variable is unknown or does not end, there are too many, or the text has control characters.
     pub fn parse(text: &str) -> Result<LogTemplate, LogTemplateError> {
         if text.len() > MAX_BYTES {
             return Err(LogTemplateError { place: 0..text.len(), problem: TemplateProblem::TooLong });
@@ -139,7 +138,17 @@ impl LogTemplate {
             _ => None,
         };
         let sent = parts.iter().filter_map(of_response).collect();
-        Ok(LogTemplate { text: text.into(), tls, sent, runs: runs(parts) })
+        let secret = |part: &LinePart| match part {
+            LinePart::Variable(variable) => variable.secret(),
+            LinePart::Literal(_) => None,
+        };
+        let secrets = parts.iter().filter_map(secret).collect();
+        Ok(LogTemplate { text: text.into(), tls, secrets, sent, runs: runs(parts) })
+    }
+
+    /// The names of variables that tell passwords, tokens or the keys of sessions.
+    pub fn secrets(&self) -> &[&'static str] {
+        &self.secrets
     }
 
     /// As it was written.
@@ -265,13 +274,9 @@ fn parts(text: &str) -> Result<Vec<LinePart>, LogTemplateError> {
         }
         let (name, behind) = name(behind, start)?;
         let place = start..text.len() - behind.len();
-        let variable = LogVariable::named(name).map_err(|problem| LogTemplateError {
-            place,
-            problem: match problem {
-                NoVariable::Unknown => TemplateProblem::Unknown(name.to_owned()),
-                NoVariable::Secret => TemplateProblem::Secret(name.to_owned()),
-            },
-        })?;
+        let problem = || TemplateProblem::Unknown(name.to_owned());
+        let variable =
+            LogVariable::named(name).ok_or_else(|| LogTemplateError { place, problem: problem() })?;
         if !literal.is_empty() {
             parts.push(LinePart::Literal(std::mem::take(&mut literal).into()));
         }
@@ -530,7 +535,6 @@ mod tests {
             ("$status $ ", 8..9, TemplateProblem::NoName),
             ("x ${host", 2..4, TemplateProblem::Unclosed),
             ("a\n$host", 1..2, TemplateProblem::Control),
-            ("$http_authorization", 0..19, TemplateProblem::Secret("http_authorization".to_owned())),
         ] {
             assert_eq!(LogTemplate::parse(text).unwrap_err(), LogTemplateError { place, problem }, "{text}");
         }

@@ -126,19 +126,21 @@ pub(super) fn write_fields<'f>(
     out: &mut Vec<u8>,
 ) {
     let start = out.len();
-    let is_it = |field: &[u8]| {
-        field.len() == name.len()
-            && field.iter().zip(name).all(|(byte, wanted)| match byte {
-                b'-' => *wanted == b'_',
-                byte => byte.to_ascii_lowercase() == *wanted,
-            })
-    };
-    for (_, value) in fields.filter(|(field, _)| is_it(field)) {
+    for (_, value) in fields.filter(|(field, _)| is_named(field, name)) {
         if out.len() > start {
             out.extend_from_slice(b", ");
         }
         escaped(out, value);
     }
+}
+
+/// Whether a field has this name, which is in lower case and with underscores.
+pub(super) fn is_named(field: &[u8], name: &[u8]) -> bool {
+    field.len() == name.len()
+        && field.iter().zip(name).all(|(byte, wanted)| match byte {
+            b'-' => *wanted == b'_',
+            byte => byte.to_ascii_lowercase() == *wanted,
+        })
 }
 
 /// The value of the first cookie with this name (RFC 6265 §4.2.1); empty without.

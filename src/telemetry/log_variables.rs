@@ -176,40 +176,37 @@ const HEADER: &str = "http_";
 const COOKIE: &str = "cookie_";
 const SENT_HEADER: &str = "sent_http_";
 
-/// Fields that carry passwords and tokens, which no log may tell.
-const SECRETS: [&str; 2] = ["http_authorization", "http_proxy_authorization"];
-
-/// Why a variable is none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoVariable {
-    Unknown,
-    /// It would write passwords into the log.
-    Secret,
-}
-
 impl LogVariable {
-    /// Finds a variable by its name without the `$`.
-    ///
-    /// # Errors
-    /// There is none, or none that may be told.
-    pub fn named(name: &str) -> Result<LogVariable, NoVariable> {
-        if let Some((_, variable)) = NAMES.iter().find(|(known, _)| *known == name) {
-            return Ok(variable.clone());
+    /// The name of a variable that tells passwords, tokens or the keys of sessions.
+    pub fn secret(&self) -> Option<&'static str> {
+        match self {
+            LogVariable::Header(name) => match &**name {
+                b"authorization" => Some("http_authorization"),
+                b"proxy_authorization" => Some("http_proxy_authorization"),
+                b"cookie" => Some("http_cookie"),
+                _ => None,
+            },
+            LogVariable::SentHeader(name) if **name == *b"set_cookie" => Some("sent_http_set_cookie"),
+            _ => None,
         }
-        if SECRETS.contains(&name) {
-            return Err(NoVariable::Secret);
+    }
+
+    /// Finds a variable by its name without the `$`; None if there is none.
+    pub fn named(name: &str) -> Option<LogVariable> {
+        if let Some((_, variable)) = NAMES.iter().find(|(known, _)| *known == name) {
+            return Some(variable.clone());
         }
         let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
         let field = |rest: &&str| !rest.is_empty() && rest.bytes().all(is_plain);
         if let Some(rest) = name.strip_prefix(SENT_HEADER).filter(field) {
-            return Ok(LogVariable::SentHeader(rest.as_bytes().into()));
+            return Some(LogVariable::SentHeader(rest.as_bytes().into()));
         }
         let header = name.strip_prefix(HEADER).filter(field);
         let cookie = name.strip_prefix(COOKIE).filter(|rest| !rest.is_empty());
         match (header, cookie) {
-            (Some(rest), _) => Ok(LogVariable::Header(rest.as_bytes().into())),
-            (_, Some(rest)) => Ok(LogVariable::Cookie(rest.as_bytes().into())),
-            _ => Err(NoVariable::Unknown),
+            (Some(rest), _) => Some(LogVariable::Header(rest.as_bytes().into())),
+            (_, Some(rest)) => Some(LogVariable::Cookie(rest.as_bytes().into())),
+            _ => None,
         }
     }
 
@@ -245,15 +242,20 @@ mod tests {
     }
 
     #[test]
-    fn names_of_fields_and_cookies_are_free_and_secrets_are_not() {
+    fn names_of_fields_and_cookies_are_free_and_secrets_are_known() {
         let header = LogVariable::Header(b"x_tenant"[..].into());
-        assert_eq!(LogVariable::named("http_x_tenant"), Ok(header));
-        assert_eq!(LogVariable::named("cookie_Lang"), Ok(LogVariable::Cookie(b"Lang"[..].into())));
+        assert_eq!(LogVariable::named("http_x_tenant"), Some(header));
+        assert_eq!(LogVariable::named("cookie_Lang"), Some(LogVariable::Cookie(b"Lang"[..].into())));
         let sent = LogVariable::SentHeader(b"location"[..].into());
-        assert_eq!(LogVariable::named("sent_http_location"), Ok(sent));
-        assert_eq!(LogVariable::named("http_authorization"), Err(NoVariable::Secret));
+        assert_eq!(LogVariable::named("sent_http_location"), Some(sent));
+        for secret in
+            ["http_authorization", "http_proxy_authorization", "http_cookie", "sent_http_set_cookie"]
+        {
+            assert_eq!(LogVariable::named(secret).unwrap().secret(), Some(secret));
+        }
+        assert_eq!(LogVariable::named("cookie_lang").unwrap().secret(), None);
         for unknown in ["", "http_", "cookie_", "sent_http_", "http_X", "quux"] {
-            assert_eq!(LogVariable::named(unknown), Err(NoVariable::Unknown), "{unknown}");
+            assert_eq!(LogVariable::named(unknown), None, "{unknown}");
         }
     }
 }

@@ -4,12 +4,14 @@
 
 pub mod access_log;
 pub mod backend_counters;
+pub mod chosen_headers;
 pub mod counters;
 pub mod date;
 pub mod events;
 pub mod group_counters;
 pub mod histogram;
 mod journal_fields;
+mod json_text;
 pub mod listener_counters;
 pub mod log_counters;
 pub mod log_datagrams;

@@ -267,3 +267,41 @@ fn the_time_to_connect_is_that_of_the_last_attempt() {
     assert_eq!((&entry["upstream_connect_time"], &entry["reason"]), (&"-".into(), &"connect_refused".into()));
     assert!(entry["bytes_sent"].as_u64() > entry["body_bytes_sent"].as_u64());
 }
+
+#[test]
+fn json_tells_the_headers_and_cookies_that_were_chosen() {
+    let backend = Backend::per_request(|peer, _, _| {
+        peer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-Cache: \"hit\"\r\nx-cache: far\r\n\r\nok")
+    });
+    let chosen = "fields = [\"status\"]\n\
+                  headers = { request = [\"X-Tenant\"], response = [\"x-cache\", \"content-length\"], cookies = [\"lang\"] }";
+    let ringway = Scenario::of(&backend).logged("json").log(chosen).prior_knowledge().start();
+    let mut client = Client::connect(ringway.address());
+    client.send(
+        "GET / HTTP/1.1\r\nHost: a\r\nX-Tenant: o\"ne\r\nx-tenant: two\r\nCookie: id=1; lang=de\r\n\r\n",
+    );
+    assert_eq!(client.read_response().status, 200);
+    client.send("GET / HTTP/1.1\r\n\r\n");
+    let refused = client.read_response();
+    assert_eq!(refused.status, 400);
+    log_lines(&ringway, 2);
+    assert_eq!(Http2::connect(ringway.address()).get("/").status, 200);
+    let mut entries = crate::support::log_entries(&ringway, 3);
+    for entry in &mut entries {
+        assert!(entry.as_object_mut().and_then(|entry| entry.remove("time")).is_some());
+    }
+    let of = |tenant: &str, lang: &str, status: u16, cache: &str, length: &str| {
+        serde_json::json!({"http_x_tenant": tenant, "cookie_lang": lang, "status": status,
+            "sent_http_x_cache": cache, "sent_http_content_length": length})
+    };
+    let cache = "\"hit\", far";
+    let length = refused.body.len().to_string();
+    assert_eq!(
+        entries,
+        [
+            of("o\"ne, two", "de", 200, cache, "2"),
+            of("-", "-", 400, "-", &length),
+            of("-", "-", 200, cache, "2")
+        ]
+    );
+}

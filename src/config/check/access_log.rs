@@ -9,6 +9,7 @@ use crate::config::AccessLog;
 use crate::config::AccessLogFormat;
 use crate::config::Listener;
 use crate::config::LogDestination;
+use crate::config::LogHeaders;
 use crate::config::check::kind::Kind;
 use crate::config::check::kind::Name;
 use crate::config::check::kind::SampleFraction;
@@ -16,6 +17,7 @@ use crate::config::check::kind::list;
 use crate::config::check::kind::refuse_kind;
 use crate::config::check::log_destination;
 use crate::config::check::log_destination::Destination;
+use crate::config::check::log_headers::ChosenNames;
 use crate::config::check::names::Names;
 use crate::config::check::nearest::nearest;
 use crate::config::check::rule::OneOrMore;
@@ -98,6 +100,7 @@ fn access_log(table: &raw::Table, mut section: Section<'_, '_>) -> ParsedAccessL
     let syslog = log_destination::terms(&destination, &mut section);
     let format = section.read("format", &LogFormat, AccessLogFormat::Json);
     let fields = fields(&format, &mut section);
+    let headers = headers(&format, &mut section);
     let statuses = section.read("log", &LoggedStatuses, Vec::new());
     let sample = section.read("sample", &SampleFraction, Sample::ALL);
     let as_written = table.find("path").and_then(|entry| match &entry.value.kind {
@@ -112,6 +115,7 @@ fn access_log(table: &raw::Table, mut section: Section<'_, '_>) -> ParsedAccessL
         syslog,
         format,
         fields,
+        headers,
         sample,
         statuses,
         location: path,
@@ -239,7 +243,15 @@ impl Kind for LogFormat {
 
 fn template(key: &str, (raw, text): (&raw::Value, &str), report: &mut Report) -> Option<AccessLogFormat> {
     let error = match LogTemplate::parse(text) {
-        Ok(template) => return Some(AccessLogFormat::Template(Arc::new(template))),
+        Ok(template) => {
+            for name in template.secrets() {
+                let message = format!("`{key}` writes passwords or keys of sessions into the log: ${name}");
+                let help =
+                    "write $remote_user for the user of Basic authentication, $cookie_NAME for one cookie";
+                report.warning(raw.location, message, help);
+            }
+            return Some(AccessLogFormat::Template(Arc::new(template)));
+        }
         Err(error) => error,
     };
     let (message, help) = match error.problem {
@@ -251,10 +263,6 @@ fn template(key: &str, (raw, text): (&raw::Value, &str), report: &mut Report) ->
                 (None, None) => "docs/access_log.md lists the variables; $$ is a dollar".to_owned(),
             };
             (format!("`{key}` has an unknown variable ${}", name.escape_debug()), help)
-        }
-        TemplateProblem::Secret(name) => {
-            let help = "write $remote_user for the user of Basic authentication".to_owned();
-            (format!("`{key}` would write passwords into the log: ${name}"), help)
         }
         TemplateProblem::NoName => {
             (format!("`{key}` has a `$` without a name behind it"), "write $$ for a dollar".to_owned())
@@ -303,6 +311,16 @@ fn fields(format: &AccessLogFormat, section: &mut Section<'_, '_>) -> Vec<&'stat
         section.report().error(location, message, format!("{fix}, or remove `fields`"));
     }
     chosen.map_or_else(log_fields::usual, |(names, _)| names)
+}
+
+fn headers(format: &AccessLogFormat, section: &mut Section<'_, '_>) -> LogHeaders {
+    let headers = section.read_optional("headers", &ChosenNames, "no header is told beside the fields");
+    if let Some(location) = section.place_of("headers").filter(|_| *format != AccessLogFormat::Json) {
+        let message = "`headers` has no effect with this `format`";
+        let help = "write format = \"json\", or a template with $http_NAME, $sent_http_NAME and $cookie_NAME";
+        section.report().error(location, message, help);
+    }
+    headers.map(|(headers, _)| headers).unwrap_or_default()
 }
 
 /// A list of names of fields. Read, they stand in the order of a line, with the one that each line has.

@@ -22,6 +22,7 @@ mod ip_group;
 mod kind;
 mod limits;
 mod log_destination;
+mod log_headers;
 mod listener;
 mod metrics;
 mod listener_tls;

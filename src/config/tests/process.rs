@@ -93,6 +93,15 @@ fn messages_of_access_log() {
         "format = \"combined\"\nfields = [\"status\"]",
         "fields = []\nformat = \"combined\"",
         "format = \"jsno\"\nfields = [\"status\"]",
+        "headers = { request = [\"X-Tenant\", \"x-region\"], response = [\"server\"], cookies = [\"Lang\"] }",
+        "headers = { request = [\"user-agent\"] }",
+        "headers = { request = [\"x-a\", \"X_A\"], answer = [\"b\"] }",
+        "headers = { request = [\"Authorization\", \"cookie\"], response = [\"set-cookie\"] }",
+        "headers = { response = \"server\" }",
+        "headers = { cookies = [\"a b\", \"\"] }",
+        "headers = {}",
+        "headers = [\"x-a\"]",
+        "format = \"combined\"\nheaders = { request = [\"x-a\"] }",
         "size = 1",
     ];
     assert_snapshot(

@@ -149,6 +149,7 @@ fn act_on_head(
         attempt.judge(status);
         return HeadStep::Retried(other);
     }
+    attempt.terms.iter().for_each(|terms| terms.note_upstream(head));
     recording.response_began(head.status, attempt.worker);
     attempt.note_answer(status);
     let response_rule = attempt.terms.and_then(|terms| terms.response_rule(head));

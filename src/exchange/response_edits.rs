@@ -130,6 +130,15 @@ impl<'a> ResponseTerms<'a> {
         }
     }
 
+    /// Notes what the log tells of the head that a backend sent.
+    #[inline]
+    pub(super) fn note_upstream(&self, head: &ResponseHead<'_, '_>) {
+        if let Some((mut sent, logs)) = self.notes.sent.take().zip(self.worker.logs.as_ref()) {
+            logs.note_upstream(head.headers.iter().map(|field| (field.name, field.value)), &mut sent);
+            self.notes.sent.set(Some(sent));
+        }
+    }
+
     /// Fields of the connection are left out: each version of HTTP writes its own.
     fn note_sent(&self, head: &ResponseHead<'_, '_>, facts: &StartFacts<'_>, sent: &mut SentFields) {
         let Some(logs) = &self.worker.logs else { return };

@@ -127,6 +127,17 @@ impl Format {
         }
     }
 
+    /// Writes what a line tells of the fields that a backend sent.
+    pub fn upstream_fields<'f>(
+        &self,
+        fields: impl Iterator<Item = (&'f [u8], &'f [u8])> + Clone,
+        out: &mut Vec<u8>,
+    ) {
+        if let Format::Template(template) = self {
+            template.upstream_fields(fields, out);
+        }
+    }
+
     /// Whether lines tell the round-trip time, which costs a system call.
     pub fn tells_rtt(&self) -> bool {
         match self {
@@ -402,7 +413,7 @@ mod tests {
         };
         let mut out = Vec::new();
         let id = RequestId { process: 0xabc, worker: 1, sequence: 255 };
-        format.end((&begun[start..], gap), &Ending { id, record, names, sent: b"" }, &mut out);
+        format.end((&begun[start..], gap), &Ending { id, record, names, sent: b"", upstream: b"" }, &mut out);
         String::from_utf8(out).unwrap()
     }
 

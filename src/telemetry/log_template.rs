@@ -59,6 +59,8 @@ pub struct LogTemplate {
     secrets: Box<[&'static str]>,
     /// The fields of responses, by their names in lower case and with underscores.
     sent: Box<[Box<[u8]>]>,
+    /// The same, as backends sent them.
+    upstream: Box<[Box<[u8]>]>,
 }
 
 /// What is written at the same time.
@@ -69,6 +71,8 @@ enum LineRun {
     Request(Box<[LinePart]>),
     /// The next of the fields that the response was sent with.
     Sent,
+    /// The next of those that the backend sent.
+    Upstream,
     End(EndVariable),
 }
 
@@ -138,12 +142,17 @@ impl LogTemplate {
             _ => None,
         };
         let sent = parts.iter().filter_map(of_response).collect();
+        let of_backend = |part: &LinePart| match part {
+            LinePart::Variable(LogVariable::UpstreamHeader(name)) => Some(name.clone()),
+            _ => None,
+        };
+        let upstream = parts.iter().filter_map(of_backend).collect();
         let secret = |part: &LinePart| match part {
             LinePart::Variable(variable) => variable.secret(),
             LinePart::Literal(_) => None,
         };
         let secrets = parts.iter().filter_map(secret).collect();
-        Ok(LogTemplate { text: text.into(), tls, secrets, sent, runs: runs(parts) })
+        Ok(LogTemplate { text: text.into(), tls, secrets, sent, upstream, runs: runs(parts) })
     }
 
     /// The names of variables that tell passwords, tokens or the keys of sessions.
@@ -192,7 +201,7 @@ impl LogTemplate {
 
     /// Whether lines tell fields of responses.
     pub fn tells_sent(&self) -> bool {
-        !self.sent.is_empty()
+        !self.sent.is_empty() || !self.upstream.is_empty()
     }
 
     /// Writes what lines tell of the fields that a response is sent with, value by value. `length` is that of its content,
@@ -213,6 +222,15 @@ impl LogTemplate {
                 }
             });
         }
+    }
+
+    /// Writes what lines tell of the fields that a backend sent, value by value.
+    pub(super) fn upstream_fields<'f>(
+        &self,
+        fields: impl Iterator<Item = (&'f [u8], &'f [u8])> + Clone,
+        out: &mut Vec<u8>,
+    ) {
+        self.upstream.iter().for_each(|name| write_run(out, |out| write_fields(name, fields.clone(), out)));
     }
 
     /// Writes what lines tell of their TLS connection, value by value.
@@ -243,12 +261,16 @@ impl LogTemplate {
     /// Writes the whole line without its line feed. `begun` is what [`LogTemplate::begin`] wrote.
     pub(super) fn end(&self, mut begun: &[u8], ending: &Ending<'_>, out: &mut Vec<u8>) {
         let request_id = take_run(&mut begun);
-        let mut sent = ending.sent;
+        let (mut sent, mut upstream) = (ending.sent, ending.upstream);
         for run in &self.runs {
             match run {
                 LineRun::Literal(text) => out.extend_from_slice(text.as_bytes()),
                 LineRun::Request(_) => out.extend_from_slice(take_run(&mut begun)),
                 LineRun::Sent => out.extend_from_slice(match take_run(&mut sent) {
+                    b"" => b"-",
+                    value => value,
+                }),
+                LineRun::Upstream => out.extend_from_slice(match take_run(&mut upstream) {
                     b"" => b"-",
                     value => value,
                 }),
@@ -317,6 +339,10 @@ fn runs(parts: Vec<LinePart>) -> Box<[LineRun]> {
                 finish(&mut run, &mut runs);
                 runs.push(LineRun::Sent);
             }
+            LinePart::Variable(LogVariable::UpstreamHeader(_)) => {
+                finish(&mut run, &mut runs);
+                runs.push(LineRun::Upstream);
+            }
             part => run.push(part),
         }
     }
@@ -348,7 +374,7 @@ fn write_begun(
             b"" => out.push(b'-'),
             value => out.extend_from_slice(value),
         },
-        LogVariable::SentHeader(_) | LogVariable::End(_) => {}
+        LogVariable::SentHeader(_) | LogVariable::UpstreamHeader(_) | LogVariable::End(_) => {}
     }
 }
 
@@ -432,7 +458,9 @@ mod tests {
         let mut sent = Vec::new();
         let fields = [(&b"X-A"[..], &b"1\""[..]), (b"x-a", b"2"), (b"Content-Type", b"text/html")];
         template.sent_fields(fields.into_iter(), Some(17), &mut sent);
-        let ending = Ending { id, record: &record, names, sent: &sent };
+        let mut upstream = Vec::new();
+        template.upstream_fields(fields.into_iter(), &mut upstream);
+        let ending = Ending { id, record: &record, names, sent: &sent, upstream: &upstream };
         template.end(&begun, &ending, &mut out);
         String::from_utf8(out).unwrap()
     }
@@ -478,6 +506,7 @@ mod tests {
             ("$status", "502"),
             ("$sent_http_x_a$status $sent_http_content_type", "1\\x22, 2502 text/html"),
             ("${sent_http_content_length} $sent_http_location", "17 -"),
+            ("$upstream_http_content_length|$sent_http_x_a|$upstream_http_x_a", "-|1\\x22, 2|1\\x22, 2"),
             ("plain $$", "plain $"),
             ("$request_id", "0000000000000abc00010000000000ff"),
             ("$reason $retry_count $worker $rule", "connect_refused 1 1 -"),

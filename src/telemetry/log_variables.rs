@@ -10,6 +10,8 @@ pub enum LogVariable {
     Cookie(Box<[u8]>),
     /// A field of the response as the client gets it, by its name as above.
     SentHeader(Box<[u8]>),
+    /// A field of the response as the backend sent it, by its name as above.
+    UpstreamHeader(Box<[u8]>),
     Tls(TlsVariable),
     End(EndVariable),
 }
@@ -175,6 +177,7 @@ static NAMES: [(&str, LogVariable); 73] = [
 const HEADER: &str = "http_";
 const COOKIE: &str = "cookie_";
 const SENT_HEADER: &str = "sent_http_";
+const UPSTREAM_HEADER: &str = "upstream_http_";
 
 impl LogVariable {
     /// The name of a variable that tells passwords, tokens or the keys of sessions.
@@ -187,6 +190,7 @@ impl LogVariable {
                 _ => None,
             },
             LogVariable::SentHeader(name) if **name == *b"set_cookie" => Some("sent_http_set_cookie"),
+            LogVariable::UpstreamHeader(name) if **name == *b"set_cookie" => Some("upstream_http_set_cookie"),
             _ => None,
         }
     }
@@ -200,6 +204,9 @@ impl LogVariable {
         let field = |rest: &&str| !rest.is_empty() && rest.bytes().all(is_plain);
         if let Some(rest) = name.strip_prefix(SENT_HEADER).filter(field) {
             return Some(LogVariable::SentHeader(rest.as_bytes().into()));
+        }
+        if let Some(rest) = name.strip_prefix(UPSTREAM_HEADER).filter(field) {
+            return Some(LogVariable::UpstreamHeader(rest.as_bytes().into()));
         }
         let header = name.strip_prefix(HEADER).filter(field);
         let cookie = name.strip_prefix(COOKIE).filter(|rest| !rest.is_empty());

@@ -168,4 +168,7 @@ pub struct Ending<'a> {
     pub names: RecordedNames<'a>,
     /// What [`Format::sent_fields`](crate::telemetry::access_log::Format::sent_fields) wrote; empty without a response.
     pub sent: &'a [u8],
+    /// What [`Format::upstream_fields`](crate::telemetry::access_log::Format::upstream_fields) wrote; empty without a
+    /// response of a backend.
+    pub upstream: &'a [u8],
 }

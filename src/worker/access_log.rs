@@ -87,6 +87,8 @@ pub struct SentFields {
     logs: LogSet,
     /// A run for each of them; nothing without a response.
     bytes: Vec<u8>,
+    /// The same of what a backend sent.
+    upstream: Vec<u8>,
 }
 
 impl AccessLogs {
@@ -163,6 +165,7 @@ impl AccessLogs {
             let sent = sent.get_or_insert_default();
             sent.logs = wanted;
             sent.bytes.clear();
+            sent.upstream.clear();
         } else {
             *sent = None;
         }
@@ -180,6 +183,20 @@ impl AccessLogs {
         for (index, log) in self.logs.iter().enumerate() {
             if sent.logs.has(index) && self.telling.sent.has(index) {
                 write_run(&mut sent.bytes, |out| log.format.sent_fields(fields.clone(), length, out));
+            }
+        }
+    }
+
+    /// Notes what lines tell of the fields that a backend sent, in the place of an earlier response.
+    pub fn note_upstream<'f>(
+        &self,
+        fields: impl Iterator<Item = (&'f [u8], &'f [u8])> + Clone,
+        sent: &mut SentFields,
+    ) {
+        sent.upstream.clear();
+        for (index, log) in self.logs.iter().enumerate() {
+            if sent.logs.has(index) && self.telling.sent.has(index) {
+                write_run(&mut sent.upstream, |out| log.format.upstream_fields(fields.clone(), out));
             }
         }
     }
@@ -234,14 +251,18 @@ impl AccessLogs {
         // The configuration allows 1024 workers.
         let id = RequestId { process: self.process, worker: worker as u16, sequence };
         let mut sent = pending.sent.as_ref().map_or(&[][..], |sent| &sent.bytes);
+        let mut upstream = pending.sent.as_ref().map_or(&[][..], |sent| &sent.upstream);
         let mut start = 0;
         for &BegunLine { log: index, gap, end } in &pending.begun {
             let begun = pending.bytes.get(start..end as usize).unwrap_or_default();
             start = end as usize;
             let index = usize::from(index);
-            let sent = if self.telling.sent.has(index) { take_run(&mut sent) } else { b"" };
+            let (sent, upstream) = match self.telling.sent.has(index) {
+                true => (take_run(&mut sent), take_run(&mut upstream)),
+                false => (&b""[..], &b""[..]),
+            };
             let Some(log) = self.logs.get(index).filter(|_| chosen.has(index)) else { continue };
-            let ending = Ending { id, record, names, sent };
+            let ending = Ending { id, record, names, sent, upstream };
             log.queue.borrow_mut().append(|out| log.format.end((begun, gap as usize), &ending, out));
         }
         self.keep(pending);
@@ -250,7 +271,8 @@ impl AccessLogs {
     /// Keeps the memory of lines that are written or not to be written, unless it is unusually large.
     pub fn keep(&self, pending: Box<PendingLogLines>) {
         let mut spare_lines = self.spare_lines.borrow_mut();
-        let sent_bytes = pending.sent.as_ref().map_or(0, |sent| sent.bytes.capacity());
+        let sent_bytes =
+            pending.sent.as_ref().map_or(0, |sent| sent.bytes.capacity() + sent.upstream.capacity());
         let kept_bytes = KEPT_LINE_BYTES * self.logs.len();
         if pending.bytes.capacity() + sent_bytes <= kept_bytes && spare_lines.len() < KEPT_LINES {
             spare_lines.push(pending);

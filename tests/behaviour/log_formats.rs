@@ -136,7 +136,7 @@ fn a_template_tells_headers_of_responses_as_they_were_sent() {
         peer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-A: one\r\nX-A: t\"wo\r\nX-Hidden: h\r\n\r\nok")
     });
     let format = "$status $sent_http_x_a|$sent_http_x_hidden|$sent_http_x_new|$sent_http_location|\
-                  $sent_http_content_length|$sent_http_server";
+                  $sent_http_content_length|$sent_http_server|$upstream_http_x_hidden";
     let rules = "[[rule]]\nname = \"moved\"\nlistener = \"web\"\npriority = 1\npath = \"/moved\"\n\
                  redirect = { code = 301, host = \"b.example\", path = \"/there\" }\n\
                  [[rule]]\nname = \"edited\"\nlistener = \"web\"\npriority = 2\npath_prefix = \"/\"\ngroup = \"app\"\n\
@@ -153,11 +153,11 @@ fn a_template_tells_headers_of_responses_as_they_were_sent() {
     log_lines(&ringway, 4);
     assert_eq!(Http2::connect(ringway.address()).get("/").status, 200);
     let lines = log_lines(&ringway, 5);
-    let good = r"200 one, t\x22wo|-|n|-|2|-";
+    let good = r"200 one, t\x22wo|-|n|-|2|-|h";
     assert_eq!((&lines[0][..], &lines[2][..], &lines[4][..]), (good, good, good));
     assert!(lines[1].starts_with("301 -|-|-|http"), "{lines:?}");
-    assert!(lines[1].contains("/there|") && lines[1].ends_with("|ringway"), "{lines:?}");
-    assert_eq!(lines[3], format!("400 -|-|-|-|{}|ringway", refused.body.len()));
+    assert!(lines[1].contains("/there|") && lines[1].ends_with("|ringway|-"), "{lines:?}");
+    assert_eq!(lines[3], format!("400 -|-|-|-|{}|ringway|-", refused.body.len()));
 }
 
 #[test]

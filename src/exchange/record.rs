@@ -246,7 +246,7 @@ impl Recording {
     }
 
     pub(super) fn upstream_ended(&mut self, worker: &Worker) {
-        let now = worker.clock.now();
+        let now = self.after_asking(worker);
         self.moments.upstream_ended = Some(now);
         if let Some(trace) = &mut self.trace {
             trace.attempt_ended(Reason::None, now);
@@ -255,7 +255,12 @@ impl Recording {
 
     pub(super) fn response_began(&mut self, status: u16, worker: &Worker) {
         self.status = status;
-        self.moments.response_began = Some(worker.clock.now());
+        self.moments.response_began = Some(self.after_asking(worker));
+    }
+
+    /// The present moment, later than that in which a backend was chosen.
+    fn after_asking(&self, worker: &Worker) -> Moment {
+        worker.clock.now_after(self.moments.upstream_began.unwrap_or_default())
     }
 
     /// Whether a final response has begun.
@@ -356,7 +361,7 @@ impl Recording {
     #[inline]
     fn ended<S: Stream>(&self, stream: &mut S, worker: &Worker) -> EndedRequest {
         let Moments { received, upstream_began, upstream_ended, response_began, .. } = self.moments;
-        let now = worker.clock.now();
+        let now = worker.clock.now_after(received);
         let head_bytes = stream.head_bytes();
         let (body, reply, _) = stream.parts();
         EndedRequest {
@@ -386,7 +391,7 @@ impl Recording {
         let header_time = || Some(response_began?.since(upstream_began?));
         let head_bytes = stream.head_bytes();
         let (body, reply, watch) = stream.parts();
-        let now = worker.clock.now();
+        let now = worker.clock.now_after(received);
         Record {
             status: self.final_status(),
             reason: self.reason,

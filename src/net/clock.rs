@@ -71,6 +71,18 @@ impl Clock {
         moment
     }
 
+    /// The same, read anew where what is remembered is no later than this moment: what begins and ends within one turn, as
+    /// where an answer is there when it is first asked for, has taken some time, too.
+    pub fn now_after(&self, earlier: Moment) -> Moment {
+        match self.now() {
+            now if now > earlier => now,
+            _ => {
+                self.read.set(None);
+                self.now()
+            }
+        }
+    }
+
     /// Wall-clock time of a moment, as time since the Unix epoch.
     pub fn wall(&self, moment: Moment) -> Duration {
         self.wall_at_begin.get() + Duration::from_nanos(moment.0)
@@ -147,6 +159,16 @@ mod tests {
         assert_eq!(clock.now(), first);
         clock.end_turn(&Context::from_waker(Waker::noop()));
         assert!(clock.now().since(first) >= Duration::from_millis(2));
+    }
+
+    #[test]
+    fn what_ends_within_its_turn_has_taken_time() {
+        let clock = Clock::start();
+        let begin = clock.now();
+        std::thread::sleep(Duration::from_millis(2));
+        let end = clock.now_after(begin);
+        assert!(end.since(begin) >= Duration::from_millis(2));
+        assert_eq!((clock.now(), clock.now_after(begin)), (end, end));
     }
 
     #[test]

@@ -269,6 +269,11 @@ fn documents_name_files_that_exist() {
     report(tree::documents().iter().flat_map(|page| documents::check_links(page, tree::exists)));
 }
 
+#[test]
+fn documents_are_of_one_version() {
+    report(tree::documents().iter().flat_map(documents::check_merged));
+}
+
 /// Who gives the words of reasons, and the page that explains them.
 const REASONS: &[(&str, &[&str])] = &[
     (

@@ -18,6 +18,14 @@ pub(crate) fn check_links(page: &Document, exists: impl Fn(&str) -> bool) -> Vec
     lost.map(|path| format!("{}: names {path}, which does not exist", page.path)).collect()
 }
 
+/// What git leaves in a text whose two versions nobody has put together.
+pub(crate) fn check_merged(page: &Document) -> Vec<String> {
+    let is_marker =
+        |line: &&str| ["<<<<<<< ", ">>>>>>> ", "||||||| "].iter().any(|start| line.starts_with(start));
+    let found = page.text.lines().find(is_marker);
+    found.map(|line| format!("{}: two versions stand at `{line}`", page.path)).into_iter().collect()
+}
+
 /// The words of reasons: literals that an arm of a `match` or an error gives, such as `=> "bad_host",`.
 pub(crate) fn check_reasons(file: &Source, page: &Document) -> Vec<String> {
     let given = ["=> \"", "BadResponse(\"", "Malformed(\"", "Word = \""];

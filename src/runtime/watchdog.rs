@@ -10,6 +10,9 @@ use crate::telemetry::worker_counters::WorkerCounters;
 /// How many looks there are in the time after which the service manager loses its patience.
 const LOOKS: u32 = 4;
 
+/// Workers count no oftener.
+const MIN_INTERVAL: Duration = Duration::from_millis(100);
+
 /// What watches the workers, which count something ten times a second.
 pub(super) struct Watchdog {
     systemd: Systemd,
@@ -25,7 +28,7 @@ impl Watchdog {
 
     /// How often [`Watchdog::look`] is to be called; None: never.
     pub(super) fn interval(&self) -> Option<Duration> {
-        Some(self.systemd.watchdog()? / LOOKS)
+        Some((self.systemd.watchdog()? / LOOKS).max(MIN_INTERVAL))
     }
 
     /// Tells that the process is alive if every worker has counted since the last look. In a stop, workers end one by one,

@@ -20,6 +20,7 @@ use crate::telemetry::log_numbers::seconds;
 use crate::telemetry::log_template::LogTemplate;
 use crate::telemetry::log_text::escaped;
 use crate::telemetry::log_text::escaped_or_dash;
+use crate::telemetry::log_text::escaped_word;
 use crate::telemetry::log_text::remote_user;
 use crate::telemetry::record::Ending;
 use crate::telemetry::record::Record;
@@ -328,7 +329,7 @@ fn begin_combined(out: &mut Vec<u8>, request: &RequestFacts<'_>, dates: &Dates) 
     out.extend_from_slice(b" [");
     dates.write_common_log(request.time, out);
     out.extend_from_slice(b"] \"");
-    escaped(out, request.method);
+    escaped_word(out, request.method);
     out.push(b' ');
     escaped(out, request.request_uri);
     out.push(b' ');

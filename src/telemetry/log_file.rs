@@ -1,11 +1,13 @@
 //! An access log in a file, or on standard output or standard error. A line that could be written in part only is completed
 //! before the next one begins, so that a full disk costs whole lines.
 
+use std::fs;
 use std::fs::File;
 use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -95,7 +97,9 @@ impl LogFile {
 }
 
 fn open_file(path: &Path) -> io::Result<(File, Option<Half>)> {
-    let file = OpenOptions::new().create(true).append(true).open(path)?;
+    // To open a pipe for writing alone waits until somebody reads it.
+    let is_pipe = fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo());
+    let file = OpenOptions::new().read(is_pipe).create(true).append(true).open(path)?;
     // The process that wrote it before may have ended within a line.
     let found = file.metadata()?;
     let mut last = [b'\n'];

@@ -59,6 +59,17 @@ pub(super) fn escaped_or_dash(out: &mut Vec<u8>, value: &[u8]) {
     escaped(out, if value.is_empty() { b"-" } else { value });
 }
 
+/// The same where a line has no quotes around it: a space would begin the next value. What is refused can have spaces in its
+/// method.
+pub(super) fn escaped_word(out: &mut Vec<u8>, value: &[u8]) {
+    for (place, part) in value.split(|byte| *byte == b' ').enumerate() {
+        if place > 0 {
+            out.extend_from_slice(b"\\x20");
+        }
+        escaped(out, part);
+    }
+}
+
 /// The user of Basic authentication (RFC 7617 §2), or a dash. The password behind the colon is never looked at.
 pub(super) fn remote_user(out: &mut Vec<u8>, authorization: &[u8]) {
     let credentials =
@@ -69,10 +80,7 @@ pub(super) fn remote_user(out: &mut Vec<u8>, authorization: &[u8]) {
     if !is_decoded || user.is_empty() {
         return out.push(b'-');
     }
-    for &byte in &user {
-        // A space would begin the next field.
-        if byte == b' ' { out.extend_from_slice(b"\\x20") } else { escaped(out, &[byte]) }
-    }
+    escaped_word(out, &user);
 }
 
 /// Decodes base 64 up to the first colon; false if there is none, or if something else stands before it.
@@ -129,6 +137,13 @@ mod tests {
             }
         }
         assert!(is_plain(b"") && !is_plain(&[0xff; 9]) && !is_plain(&[0; 8]));
+    }
+
+    #[test]
+    fn a_word_stays_one_word() {
+        let mut out = Vec::new();
+        escaped_word(&mut out, b" GET h /\" 200 ");
+        assert_eq!(out, br"\x20GET\x20h\x20/\x22\x20200\x20");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::telemetry::log_numbers::padded;
 use crate::telemetry::log_numbers::seconds;
 use crate::telemetry::log_text::escaped;
 use crate::telemetry::log_text::escaped_or_dash;
+use crate::telemetry::log_text::escaped_word;
 use crate::telemetry::log_text::remote_user;
 use crate::telemetry::log_variables::EndVariable;
 use crate::telemetry::log_variables::RequestVariable;
@@ -71,8 +72,9 @@ pub(super) fn write_request(
         Variable::ClientEndpoint => write!(out, "{}", SocketAddr::new(request.client, request.peer.port())),
         Variable::PeerIp => return address(out, request.peer.ip()),
         Variable::User => return remote_user(out, request.authorization),
+        Variable::Method => return escaped_word(out, request.method),
         Variable::Line => {
-            escaped(out, request.method);
+            escaped_word(out, request.method);
             out.push(b' ');
             escaped(out, request.request_uri);
             out.push(b' ');
@@ -93,7 +95,6 @@ fn request_text<'f>(variable: RequestVariable, request: &RequestFacts<'f>) -> &'
         parts.nth(1).unwrap_or_default()
     };
     match variable {
-        RequestVariable::Method => request.method,
         RequestVariable::Uri => request.request_uri,
         RequestVariable::PathAndQuery => request.path_and_query,
         RequestVariable::Query => query(),

@@ -145,11 +145,12 @@ fn a_flood_of_passwords_holds_up_nobody_who_is_known() {
     let ringway = Scenario::of(&backend).file("users", COSTLY).table(&asking("")).logged("json").start();
     assert_eq!(status_of(&ringway, BOB), 200);
     // More than the queue holds, and each takes a quarter of a second.
-    let mut flood: Vec<Client> = (0..150).map(|_| Client::connect(ringway.address())).collect();
+    let mut flood: Vec<Client> = (0..300).map(|_| Client::connect(ringway.address())).collect();
     for client in &mut flood {
         client.send(format!("GET /a HTTP/1.1\r\nHost: a\r\nAuthorization: {WRONG}\r\n\r\n"));
     }
-    assert_eq!(flood.last_mut().map(|client| client.read_response().status), Some(503));
+    let is_full = || log_entries(&ringway, 1).iter().any(|entry| entry["reason"] == "password_queue_full");
+    eventually("the queue is full", is_full);
     for _ in 0..20 {
         assert_eq!(status_of(&ringway, BOB), 200);
     }
@@ -159,5 +160,5 @@ fn a_flood_of_passwords_holds_up_nobody_who_is_known() {
     // Most of the flood still waits: nobody who is known stood in its queue.
     let verified = entries.iter().filter(|entry| entry["reason"] == "wrong_password").count();
     assert!(verified < 100, "{verified}");
-    assert!(entries.iter().any(|entry| entry["reason"] == "password_queue_full"), "{entries:?}");
+    drop(flood);
 }

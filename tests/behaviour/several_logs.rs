@@ -57,7 +57,6 @@ fn every_log_is_reopened_and_a_stuck_one_holds_no_other_up() {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let pipe = folder.path().join("pipe");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("`mkfifo` runs").success());
-    let _reader = std::fs::File::options().read(true).write(true).open(&pipe).expect("it can be opened");
     let stuck = format!("[[access_log]]\npath = \"{}\"\n", pipe.display());
     let logs = "[[access_log]]\npath = \"a.log\"\nformat = \"$request_uri\"\n[[access_log]]\npath = \"b.log\"\n\
                 format = \"$status $request_uri\"\n";

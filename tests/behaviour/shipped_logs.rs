@@ -187,7 +187,6 @@ fn a_pipe_that_nobody_reads_costs_lines_that_are_counted_and_no_time() {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let pipe = folder.path().join("pipe");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().expect("`mkfifo` runs").success());
-    let _reader = std::fs::File::options().read(true).write(true).open(&pipe).expect("it can be opened");
     let logs = format!(
         "[admin]\nsocket = \"admin.sock\"\naddress = \"127.0.0.1:0\"\n\
          [[access_log]]\nname = \"stuck\"\npath = \"{}\"\n\

@@ -1,6 +1,7 @@
 //! What systemd is told by sd_notify, here by a socket of the test.
 
-use std::os::unix::net::UnixDatagram;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 use crate::support::{Backend, Client, PATIENCE, Ringway, Scenario};
 
@@ -114,7 +115,32 @@ fn a_manager_that_reads_nothing_holds_up_nobody() {
         ringway.reload(&scenario.clone().process(&format!("shutdown_timeout = \"{}s\"", 30 + number)).text());
     }
     assert_eq!(Client::connect(ringway.address()).get("/").status, 200);
+    // Once it reads again, no reload has begun that has not ended.
+    let mut is_reloading = false;
+    for _ in 0..200 {
+        match manager.message()[0].as_str() {
+            "RELOADING=1" => is_reloading = true,
+            "READY=1" => is_reloading = false,
+            _ if !is_reloading => break,
+            _ => {}
+        }
+    }
+    assert!(!is_reloading);
     assert!(ringway.terminate().success());
+}
+
+#[test]
+fn a_socket_without_a_file_is_told_too() {
+    let name = format!("ringway-test-{}", std::process::id());
+    let address = SocketAddr::from_abstract_name(&name).expect("a name");
+    let socket = UnixDatagram::bind_addr(&address).expect("a socket can be bound");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+    let backend = Backend::echo_head();
+    let variables = [("NOTIFY_SOCKET", format!("@{name}"))];
+    let _ringway = Ringway::start_with_environment(&Scenario::of(&backend).text(), &variables);
+    let mut bytes = [0; 4096];
+    let length = socket.recv(&mut bytes).expect("a message comes");
+    assert!(bytes[..length].starts_with(b"READY=1\n"));
 }
 
 #[test]

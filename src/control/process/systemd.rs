@@ -1,6 +1,12 @@
 //! What the service manager that started the process is told (sd_notify(3)). Without one, nothing is.
 
 use std::io;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::net::SocketAddr;
+use std::os::unix::net::UnixDatagram;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::sync::mpsc::Receiver;
 use std::sync::mpsc::SyncSender;
@@ -22,6 +28,8 @@ const MIN_WATCHDOG: Duration = Duration::from_secs(2);
 pub struct Systemd {
     /// None: nobody wants to know.
     sender: Option<SyncSender<SystemdNotice>>,
+    /// Messages that wait, or are being sent.
+    waiting: Arc<AtomicUsize>,
     watchdog: Option<Duration>,
 }
 
@@ -41,15 +49,18 @@ impl Systemd {
     /// The system grants no thread.
     pub fn start() -> io::Result<Systemd> {
         if std::env::var_os("NOTIFY_SOCKET").is_none() {
-            return Ok(Systemd { sender: None, watchdog: None });
+            return Ok(Systemd { sender: None, waiting: Arc::default(), watchdog: None });
         }
-        let watchdog = sd_notify::watchdog_enabled();
+        let watchdog = sd_notify::watchdog_enabled().filter(|patience| !patience.is_zero());
         if watchdog.is_some_and(|patience| patience < MIN_WATCHDOG) {
             log_line("warning: WatchdogSec= is shorter than 2 s, in which a busy worker may not be heard of");
         }
         let (sender, messages) = mpsc::sync_channel(MAX_WAITING_MESSAGES);
-        thread::Builder::new().name("ringway-notify".to_owned()).spawn(move || pass_on(&messages))?;
-        Ok(Systemd { sender: Some(sender), watchdog })
+        let waiting: Arc<AtomicUsize> = Arc::default();
+        let left = Arc::clone(&waiting);
+        let body = move || pass_on(&messages, &left);
+        thread::Builder::new().name("ringway-notify".to_owned()).spawn(body)?;
+        Ok(Systemd { sender: Some(sender), waiting, watchdog })
     }
 
     /// Every worker accepts connections, or a reload has ended, successfully or not.
@@ -79,15 +90,24 @@ impl Systemd {
         self.watchdog
     }
 
+    /// One that does not read must not hold up who tells. What begins something leaves room for what ends it, and signs of
+    /// life leave room for both.
     fn tell(&self, message: SystemdNotice) {
-        if let Some(sender) = &self.sender {
-            // One that does not read must not hold up who tells.
-            drop(sender.try_send(message));
+        let Some(sender) = &self.sender else { return };
+        let kept_free = match message {
+            SystemdNotice::Alive => 3,
+            SystemdNotice::Reloading => 2,
+            SystemdNotice::Ready(_) | SystemdNotice::Stopping(_) => 0,
+        };
+        if self.waiting.fetch_add(1, Ordering::Relaxed) + kept_free >= MAX_WAITING_MESSAGES
+            || sender.try_send(message).is_err()
+        {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }
 
-fn pass_on(messages: &Receiver<SystemdNotice>) {
+fn pass_on(messages: &Receiver<SystemdNotice>, waiting: &AtomicUsize) {
     let mut has_failed = false;
     for message in messages {
         if let Err(error) = notify(&message)
@@ -98,6 +118,7 @@ fn pass_on(messages: &Receiver<SystemdNotice>) {
                 "warning: the service manager at NOTIFY_SOCKET cannot be told anything: {error}"
             ));
         }
+        waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -105,14 +126,22 @@ fn notify(message: &SystemdNotice) -> io::Result<()> {
     match message {
         // The watchdog counts from the start, which may have taken long.
         SystemdNotice::Ready(status) => {
-            sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(status), NotifyState::Watchdog])
+            send(&[NotifyState::Ready, NotifyState::Status(status), NotifyState::Watchdog])
         }
-        SystemdNotice::Reloading => {
-            sd_notify::notify(&[NotifyState::Reloading, NotifyState::monotonic_usec_now()?])
-        }
-        SystemdNotice::Stopping(status) => {
-            sd_notify::notify(&[NotifyState::Stopping, NotifyState::Status(status)])
-        }
-        SystemdNotice::Alive => sd_notify::notify(&[NotifyState::Watchdog]),
+        SystemdNotice::Reloading => send(&[NotifyState::Reloading, NotifyState::monotonic_usec_now()?]),
+        SystemdNotice::Stopping(status) => send(&[NotifyState::Stopping, NotifyState::Status(status)]),
+        SystemdNotice::Alive => send(&[NotifyState::Watchdog]),
     }
+}
+
+/// Sends by ourselves: the package takes the name of an abstract socket for a path.
+fn send(states: &[NotifyState<'_>]) -> io::Result<()> {
+    let Some(name) = std::env::var_os("NOTIFY_SOCKET") else { return Ok(()) };
+    let address = match name.as_encoded_bytes().strip_prefix(b"@") {
+        Some(name) => SocketAddr::from_abstract_name(name)?,
+        None => SocketAddr::from_pathname(&name)?,
+    };
+    let text: String = states.iter().map(|state| format!("{state}\n")).collect();
+    UnixDatagram::unbound()?.send_to_addr(text.as_bytes(), &address)?;
+    Ok(())
 }

@@ -60,7 +60,7 @@ enum Setting {
 
 impl Effective {
     /// The configuration as TOML, each key followed by `# file:line` or `# default`.
-    /// Loading it gives the same configuration.
+    /// Loading it gives the same configuration, but for secrets, which are not in it.
     pub fn to_toml(&self, report: &Report) -> String {
         let mut text = String::new();
         for table in &self.tables {

@@ -101,6 +101,7 @@ pub use tls_policies::TlsPolicy;
 pub use tracing::Collector;
 pub use tracing::CollectorUrl;
 pub use tracing::Tracing;
+pub use tracing::frames_requests;
 pub use units::parse_duration;
 
 /// What came of loading.

@@ -70,12 +70,19 @@ pub(super) fn read(source: usize, report: &mut Report) -> Table {
     let (root, errors) = DeTable::parse_recoverable(&text);
     for error in errors {
         let location = Location::new(source, error.span().unwrap_or(0..0));
+        let start = error.span().unwrap_or(0..0).start;
+        let is_secret = may_hold_secrets(&text, start);
+        if is_secret {
+            report.conceal(location);
+        }
         let fix = match error.message() {
-            "duplicate key" if is_list_header(&text, error.span().unwrap_or(0..0).start) => {
+            "duplicate key" if is_list_header(&text, start) => {
                 "it must stand above what begins with its name, such as [[server_group.backend]]".to_owned()
             }
             "duplicate key" => "it is already set above; keep one of the two".to_owned(),
-            _ => fix(&text, error.span().unwrap_or(0..0).start),
+            // Others repeat what stands there.
+            _ if is_secret => GENERAL_CURE.to_owned(),
+            _ => fix(&text, start),
         };
         report.broken(location, format!("not valid TOML: {}", error.message()), fix);
     }
@@ -120,6 +127,21 @@ fn is_list_header(text: &str, at: usize) -> bool {
     let Some((before, name)) = text.split_at_checked(at) else { return false };
     let name = name.split([']', '.']).next().unwrap_or_default().trim();
     before.ends_with("[[") && before.contains(&format!("[{name}."))
+}
+
+/// Whether this place belongs to `[tracing]`, whose `otlp` and `headers` may hold passwords and tokens. What is not TOML
+/// has no keys to tell those from others by.
+fn may_hold_secrets(text: &str, at: usize) -> bool {
+    let end = text.get(at..).and_then(|rest| rest.find('\n')).map_or(text.len(), |newline| at + newline);
+    let is_tracing = |name: &str| {
+        let name = name.trim_start_matches([' ', '\t', '"', '\'']);
+        name.strip_prefix("tracing")
+            .is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
+    };
+    let lines = text.get(..end).unwrap_or_default().lines().rev().map(str::trim_start);
+    // A header decides, and so does a key that is followed by all of the table.
+    let mut openings = lines.filter(|line| line.starts_with('[') || is_tracing(line));
+    openings.next().is_some_and(|line| is_tracing(line.trim_start_matches('[')))
 }
 
 /// What an operator means by a word for yes or no that TOML does not have.

@@ -101,6 +101,8 @@ pub struct Report {
     said: HashSet<(Location, String)>,
     /// What else is found on these lines is a consequence.
     broken: Vec<BrokenLines>,
+    /// Lines that are never shown, by their source, because they may hold a secret.
+    concealed: HashSet<(u32, usize)>,
     /// Warnings are errors.
     is_strict: bool,
 }
@@ -173,7 +175,7 @@ impl Report {
     }
 
     /// The report for people: for each diagnostic `file:line:column: error: message`, the source
-    /// line with carets under the piece that is meant, and the fix.
+    /// line with carets under the piece that is meant unless it may hold a secret, and the fix.
     pub fn to_text(&self, colour: bool) -> String {
         let mut text = String::new();
         for diagnostic in self.diagnostics() {
@@ -200,6 +202,14 @@ impl Report {
 
     pub(super) fn sources(&self) -> &[Source] {
         &self.sources
+    }
+
+    /// Keeps the lines of a location out of what is said, be it said already or yet to come: diagnostics have their
+    /// place, but do not show its text.
+    pub(super) fn conceal(&mut self, location: Location) {
+        let last = Location { start: location.end, ..location };
+        let lines = self.spot(location).line..=self.spot(last).line;
+        self.concealed.extend(lines.map(|line| (location.source, line)));
     }
 
     /// Where a relative path at this location starts.
@@ -262,7 +272,8 @@ impl Report {
         // Writing into a string cannot fail.
         let _ =
             writeln!(text, "{}:{}:{}: {severity} {}", spot.file, spot.line, spot.column, diagnostic.message);
-        if !spot.text.is_empty() {
+        let is_concealed = self.concealed.contains(&(diagnostic.location.source, spot.line));
+        if !spot.text.is_empty() && !is_concealed {
             let margin = " ".repeat(spot.line.to_string().len());
             let _ = writeln!(text, " {margin} |");
             let _ = writeln!(text, " {} | {}", spot.line, printable(spot.text));

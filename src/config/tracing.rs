@@ -49,6 +49,15 @@ pub struct CollectorUrl {
     pub path: String,
 }
 
+/// Headers that say how a request to a collector is sent, which nobody else may set.
+const FRAMING_HEADERS: [&str; 6] =
+    ["host", "content-length", "content-type", "content-encoding", "transfer-encoding", "connection"];
+
+/// Whether a header says how a request to a collector is sent.
+pub fn frames_requests(name: &str) -> bool {
+    FRAMING_HEADERS.iter().any(|own| name.eq_ignore_ascii_case(own))
+}
+
 impl CollectorUrl {
     /// What a Host field says: the port only where it is not the usual one.
     pub fn authority(&self) -> String {

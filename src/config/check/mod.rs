@@ -90,6 +90,7 @@ pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective,
     let process = single(roots, "process", process::process, &mut output);
     let admin = single(roots, "admin", admin::admin, &mut output);
     let metrics = single(roots, "metrics", metrics::metrics, &mut output);
+    tracing::conceal_secrets(roots, &mut output.report);
     let tracing = single(roots, "tracing", tracing::tracing, &mut output);
     let access_logs = access_log::access_logs(roots, &mut output);
     let certificates = each(roots, "certificate", &mut output, certificate::certificate);

@@ -21,10 +21,38 @@ use crate::config::check::kind::is_token;
 use crate::config::check::kind::refuse_kind;
 use crate::config::check::section::Output;
 use crate::config::check::section::Section;
+use crate::config::frames_requests;
 use crate::config::raw;
 use crate::config::report::Report;
+
 use crate::policy::overrides::Sample;
 use crate::policy::trace::TraceSource;
+
+/// Has no line shown that may hold a password or a token, whatever is wrong with it.
+pub(super) fn conceal_secrets(roots: &[raw::Table], report: &mut Report) {
+    for entry in roots.iter().filter_map(|root| root.find("tracing")) {
+        match &entry.value.kind {
+            raw::Kind::Table(table) => {
+                let is_secret = |entry: &&raw::Entry| match &entry.value.kind {
+                    raw::Kind::Text(text) => entry.key == "headers" || text.contains('@'),
+                    raw::Kind::Array(_) | raw::Kind::Table(_) => true,
+                    _ => entry.key == "headers",
+                };
+                table.entries.iter().filter(is_secret).for_each(|entry| conceal(entry, report));
+            }
+            _ => conceal(entry, report),
+        }
+    }
+}
+
+/// Recursion is bounded: the parser refuses deep nesting.
+fn conceal(entry: &raw::Entry, report: &mut Report) {
+    report.conceal(entry.key_location);
+    report.conceal(entry.value.location);
+    if let raw::Kind::Table(table) = &entry.value.kind {
+        table.entries.iter().for_each(|entry| conceal(entry, report));
+    }
+}
 
 pub(super) fn tracing(table: Option<&raw::Table>, output: &mut Output) -> Tracing {
     let mut section = Section::single("tracing", table, output);
@@ -63,7 +91,7 @@ fn collector(section: &mut Section<'_, '_>) -> Option<Collector> {
     let url = section.read_optional("otlp", &Url, "no collector gets spans");
     let is_absent = url.is_none() && !section.is_refused("otlp");
     let idle = is_absent.then_some("without `otlp`, no collector gets spans");
-    let is_plain = url.as_ref().is_some_and(|((url, _), _)| !url.is_secure);
+    let is_plain = url.as_ref().is_some_and(|(url, _)| !url.is_secure);
     let ca_file = section.read_optional("ca_file", &File, "the CAs of this host are trusted");
     section.warn_idle("ca_file", idle.or(is_plain.then_some("`otlp` does not begin with https")));
     let headers = section.read_unless(idle, "headers", &HeaderFields, Vec::new());
@@ -74,13 +102,7 @@ fn collector(section: &mut Section<'_, '_>) -> Option<Collector> {
     let gzip = section.read_unless(idle, "compression", &COMPRESSIONS, false);
     let service_name = section.read_unless(idle, "service_name", &FieldValue, "ringway".to_owned());
     warn_of_secrets(&headers, section);
-    let ((url, has_user), _) = url?;
-    if has_user {
-        // Not at its own line, which would tell the password to whoever reads messages.
-        let location = section.location();
-        let help = "write a header such as Authorization into a file, and name that by `headers_file`";
-        section.report().error(location, "`otlp` has a user or a password in it", help);
-    }
+    let (url, _) = url?;
     Some(Collector {
         url,
         ca_file: ca_file.map(|(file, _)| file),
@@ -99,7 +121,6 @@ fn warn_of_secrets(headers: &[(String, String)], section: &mut Section<'_, '_>) 
     let is_secret = |name: &&String| SECRET_WORDS.iter().any(|word| name.to_ascii_lowercase().contains(word));
     let secret = headers.iter().map(|(name, _)| name).find(is_secret);
     if let Some(name) = secret {
-        // Not at its own line, which would tell it to whoever reads messages.
         let location = section.location();
         let message = format!("`headers` has what looks like a secret: {name}");
         section.report().warning(location, message, "write it into a file, and name that by `headers_file`");
@@ -113,20 +134,26 @@ struct Url;
 const GRPC_PORT: u16 = 4317;
 
 impl Kind for Url {
-    /// And whether it had a user in it.
-    type Value = (CollectorUrl, bool);
+    type Value = CollectorUrl;
 
     fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<Self::Value> {
         let raw::Kind::Text(text) = &raw.kind else {
             return refuse_kind(key, raw, "a string", report);
         };
+        // Where it ends is not sure in a malformed URL, so whatever else is wrong is not told.
+        if text.contains('@') {
+            let help = "write a header such as Authorization into a file, and name that by `headers_file`; \
+                        an @ of the path is written %40";
+            report.error(raw.location, format!("`{key}` has a user or a password in it"), help);
+            return None;
+        }
         match url(text) {
-            Ok((url, has_user)) => {
+            Ok(url) => {
                 if url.port == GRPC_PORT {
                     let message = format!("`{key}` names port 4317, where collectors speak gRPC");
                     report.warning(raw.location, message, "OTLP over HTTP is usually at port 4318");
                 }
-                Some((url, has_user))
+                Some(url)
             }
             Err(problem) => {
                 let message = format!("`{key}` {problem}");
@@ -140,13 +167,13 @@ impl Kind for Url {
         }
     }
 
-    fn show(&self, (url, _): &Self::Value) -> Json {
+    fn show(&self, url: &Self::Value) -> Json {
         Json::from(url.text.as_str())
     }
 }
 
-/// A URL without the user in it, and whether there was one.
-fn url(text: &str) -> Result<(CollectorUrl, bool), &'static str> {
+/// A URL without a user in it.
+fn url(text: &str) -> Result<CollectorUrl, &'static str> {
     let (scheme, rest) = text.split_once("://").ok_or("is not a URL")?;
     let is_secure = match scheme.to_ascii_lowercase().as_str() {
         "http" => false,
@@ -157,8 +184,6 @@ fn url(text: &str) -> Result<(CollectorUrl, bool), &'static str> {
         return Err("has characters that no URL of a collector has");
     }
     let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
-    let (user, authority) =
-        authority.rsplit_once('@').map_or((None, authority), |(user, rest)| (Some(user), rest));
     if !path.starts_with('/') {
         return Err("has no path, which is /v1/traces with most collectors");
     }
@@ -177,7 +202,7 @@ fn url(text: &str) -> Result<(CollectorUrl, bool), &'static str> {
     }
     let host = inner.unwrap_or(host).to_owned();
     let text = format!("{scheme}://{authority}{path}");
-    Ok((CollectorUrl { text, is_secure, host, port, path: path.to_owned() }, user.is_some()))
+    Ok(CollectorUrl { text, is_secure, host, port, path: path.to_owned() })
 }
 
 /// Headers with their values.
@@ -185,10 +210,6 @@ struct HeaderFields;
 
 const MAX_HEADERS: usize = 16;
 const MAX_VALUE_BYTES: usize = 4096;
-
-/// Headers that say how a request is sent.
-const OWN_HEADERS: [&str; 6] =
-    ["host", "content-length", "content-type", "content-encoding", "transfer-encoding", "connection"];
 
 impl Kind for HeaderFields {
     type Value = Vec<(String, String)>;
@@ -204,22 +225,16 @@ impl Kind for HeaderFields {
         }
         let mut fields = Vec::new();
         for entry in &table.entries {
+            if let Some((message, help)) = refusal_of_name(key, &entry.key) {
+                report.error(entry.key_location, message, help);
+                return None;
+            }
             let raw::Kind::Text(value) = &entry.value.kind else {
                 let message =
                     format!("`{key}` must have a string for {}, not {}", entry.key, entry.value.kind_name());
                 report.error(entry.value.location, message, "write a quoted string");
                 return None;
             };
-            let is_name =
-                is_token(&entry.key) && !OWN_HEADERS.contains(&entry.key.to_ascii_lowercase().as_str());
-            let is_plain =
-                entry.key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
-            if !is_name || !is_plain {
-                let message = format!("`{key}` cannot have a header \"{}\"", entry.key.escape_debug());
-                let help = "names have letters, digits, - and _, and Ringway frames requests itself";
-                report.error(entry.key_location, message, help);
-                return None;
-            }
             if value.len() > MAX_VALUE_BYTES || !value.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
                 let message = format!("`{key}` has no valid value for {}", entry.key);
                 report.error(
@@ -234,9 +249,22 @@ impl Kind for HeaderFields {
         Some(fields)
     }
 
+    /// The names only, since values may be secret. What stands for them is refused as a value.
     fn show(&self, value: &Self::Value) -> Json {
-        value.iter().map(|(name, value)| (name.clone(), Json::from(value.as_str()))).collect()
+        value.iter().map(|(name, _)| (name.clone(), Json::from("…"))).collect()
     }
+}
+
+/// What is wrong with the name of a header, and the cure; None: nothing.
+fn refusal_of_name(key: &str, name: &str) -> Option<(String, &'static str)> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    if !is_token(name) || !name.bytes().all(is_plain) {
+        // Not with what it is, since a value may have been written into it.
+        let message = format!("`{key}` has a name that is no header's");
+        return Some((message, "names have letters, digits, - and _"));
+    }
+    let message = format!("`{key}` cannot have a header \"{name}\"");
+    frames_requests(name).then_some((message, "remove it: Ringway frames requests itself"))
 }
 
 #[cfg(test)]
@@ -258,8 +286,8 @@ mod tests {
             ("HTTP://[::1]:80/", false, "::1", 80, "/", "[::1]"),
             ("https://[::1]/x", true, "::1", 443, "/x", "[::1]"),
         ] {
-            let (read, has_user) = url(text).unwrap();
-            assert_eq!((read.text.as_str(), has_user), (text, false));
+            let read = url(text).unwrap();
+            assert_eq!(read.text.as_str(), text);
             assert_eq!(
                 (read.is_secure, read.host.as_str(), read.port, read.path.as_str()),
                 (is_secure, host, port, path)
@@ -280,8 +308,6 @@ mod tests {
         ] {
             assert!(url(wrong).is_err(), "{wrong}");
         }
-        let (read, has_user) = url("http://user:secret@a:1/v1/traces").unwrap();
-        assert_eq!((read.text.as_str(), has_user), ("http://a:1/v1/traces", true));
     }
 
     /// What is said about these lines of `[tracing]`.
@@ -319,16 +345,100 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_not_told() {
+    fn users_in_urls_are_not_told() {
+        for url in [
+            "http://ada:s3cr3t@a/v1/traces",
+            "http://ada:s3cr3t@a",
+            "http://ada:s3cr3t@a:4317/v1/traces",
+            "http://ada:s3/s3cr3t@a/v1/traces",
+            "http://ada:s3cr3t@a:b/v1/traces",
+            "http://ada:s3cr3t @a/v1/traces",
+            "http://ada:s3cr3t@/v1/traces",
+            "ftp://ada:s3cr3t@a/v1/traces",
+            "ada:s3cr3t@a",
+        ] {
+            for lines in
+                [format!("otlp = \"{url}\""), format!("propagate = true\nca_file = \"x\"\notlp = \"{url}\"")]
+            {
+                let said = said(&lines);
+                assert!(said.contains("error: `otlp` has a user or a password in it"), "{lines}: {said}");
+                let count = said.matches("error: ").count() + said.matches("warning: ").count();
+                assert!(count == 1 && !said.contains("s3cr3t"), "{lines}: {said}");
+            }
+        }
+        for lines in [
+            "endpoint = \"http://ada:s3cr3t@a/v1/traces\"",
+            "otlp = [\"http://ada:s3cr3t@a/v1/traces\"]",
+            "otlp = \"http://a/\"\notlp = \"http://ada:s3cr3t@a/v1/traces\"",
+            "otlp = http://ada:s3cr3t@a/v1/traces",
+            "otlp = \"http://ada:s3cr3t@a/v1/traces",
+            "otlp: \"http://ada:s3cr3t@a/v1/traces\";",
+            "[[tracing]]\notlp = \"http://ada:s3cr3t@a/v1/traces\"",
+        ] {
+            let said = said(lines);
+            assert!(said.contains("error: ") && !said.contains("s3cr3t"), "{lines}: {said}");
+        }
+    }
+
+    #[test]
+    fn values_of_headers_are_not_told() {
+        const OTLP: &str = "propagate = true\notlp = \"http://a/v1/traces\"\n";
         for (lines, expected) in [
-            ("otlp = \"http://ada:s3cr3t@a/v1/traces\"", "error: `otlp` has a user or a password in it"),
             (
-                "otlp = \"http://a/v1/traces\"\nheaders = { Api-Key = \"s3cr3t\" }",
+                "headers = { Api-Key = \"s3cr3t\" }",
                 "warning: `headers` has what looks like a secret: Api-Key",
             ),
+            ("headers = { a = \"s3cr3t\\n\" }", "a.toml:5:17: error: `headers` has no valid value for a"),
+            ("headers = { a = \"s3cr3t\", b = 1 }", "must have a string for b"),
+            ("headers = { host = \"s3cr3t\" }", "cannot have a header \"host\""),
+            ("headers = { \"a: s3cr3t\" = \"\" }", "has a name that is no header's"),
+            ("headers = \"a: s3cr3t\"", "`headers` must be a table"),
+            ("headers = [\"a: s3cr3t\"]", "`headers` must be a table"),
+            ("header = { a = \"s3cr3t\" }", "unknown table `header`"),
+            ("headers = { a = \"b\", a = \"s3cr3t\" }", "duplicate key"),
+            ("headers = { a = \"b\" }\nheaders = { a = \"s3cr3t\" }", "duplicate key"),
+            ("headers = { a = s3cr3t }", "not valid TOML"),
+            (
+                "[tracing.headers]\na = \"b\"\na = \"s3cr3t\"",
+                "a.toml:7:1: error: not valid TOML: duplicate key",
+            ),
+            ("[tracing.headers]\na = s3cr3t", "a.toml:6:5: error: not valid TOML"),
+            (
+                "[tracing.headers]\na = \"\"\"\nx\ns3cr3t\"\"\"",
+                "a.toml:6:5: error: `headers` has no valid value for a",
+            ),
         ] {
-            let said = said(&format!("propagate = true\n{lines}"));
-            assert!(said.contains(expected) && !said.contains("s3cr3t"), "{said}");
+            let said = said(&format!("{OTLP}{lines}"));
+            assert!(said.contains(expected) && !said.contains("s3cr3t"), "{lines}: {said}");
         }
+        let idle = said("headers = { a = \"s3cr3t\" }");
+        assert!(idle.contains("warning: `headers` has no effect") && !idle.contains("s3cr3t"), "{idle}");
+    }
+
+    #[test]
+    fn secrets_stay_away_in_every_form_of_the_table() {
+        for text in [
+            "tracing = { otlp = \"http://ada:s3cr3t@a/v1/traces\", sample = 2 }",
+            "tracing.otlp = \"http://ada:s3cr3t@a/v1/traces\"",
+            "tracing.headers.a = \"s3cr3t\\n\"",
+            "tracing = { headers = { a = \"b\", a = \"s3cr3t\" } }",
+            "tracing = \"http://ada:s3cr3t@a/v1/traces\"",
+        ] {
+            let text = format!("config_version = 1\n{text}\n");
+            let said =
+                crate::config::load(vec![crate::config::Source::made_up("a.toml", text.clone())]).report;
+            let said = said.to_text(false) + &said.to_json();
+            assert!(said.contains("a.toml:2:") && !said.contains("s3cr3t"), "{text}: {said}");
+        }
+    }
+
+    #[test]
+    fn values_of_headers_are_not_shown_as_effective() {
+        let text =
+            "config_version = 1\n[tracing]\notlp = \"http://a/v1/traces\"\nheaders = { a = \"s3cr3t\" }\n";
+        let loaded = crate::config::load(vec![crate::config::Source::made_up("a.toml", text.to_owned())]);
+        let shown = loaded.effective.to_toml(&loaded.report);
+        assert!(shown.contains("headers = { a = \"…\" }"), "{shown}");
+        assert!(!(shown + &loaded.effective.to_json(&loaded.report)).contains("s3cr3t"));
     }
 }

@@ -68,6 +68,9 @@ fn destination(text: &str, folder: &Path) -> Result<LogDestination, &'static str
         "journald" => return Ok(LogDestination::Journald(PathBuf::from(JOURNAL_SOCKET))),
         _ => {}
     }
+    if is_slip(text) {
+        return Err("is no destination; a file of this name is written with ./ before it");
+    }
     let Some((word, rest)) = text.split_once(':') else {
         return file(text, folder).map(LogDestination::File);
     };
@@ -88,7 +91,25 @@ fn destination(text: &str, folder: &Path) -> Result<LogDestination, &'static str
     }
 }
 
+/// Words that mean something else than a file in the configuration of somebody.
+const NO_FILES: [&str; 8] = ["-", "journal", "journald", "none", "off", "stderr", "stdout", "syslog"];
+/// The same before a colon.
+const NO_PREFIXES: [&str; 6] = ["journal", "journald", "syslog", "tcp", "udp", "unix"];
+
+/// Whether a text is meant as something else than the path that it could be.
+fn is_slip(text: &str) -> bool {
+    let is_one_of = |word: &str, words: &[&str]| words.iter().any(|known| word.eq_ignore_ascii_case(known));
+    match text.split_once(':') {
+        None => is_one_of(text, &NO_FILES),
+        Some(("syslog" | "journald", _)) => false,
+        Some((word, _)) => is_one_of(word, &NO_PREFIXES),
+    }
+}
+
 fn socket(path: &str, folder: &Path) -> Result<PathBuf, &'static str> {
+    if path.starts_with('@') {
+        return Err("is an abstract socket, which no receiver of logs has");
+    }
     let path = file(path, folder).map_err(|_| "has no usable path")?;
     match path.as_os_str().len() {
         0..=MAX_SOCKET_PATH => Ok(path),

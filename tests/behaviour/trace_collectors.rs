@@ -92,6 +92,29 @@ fn what_cannot_be_taken_now_is_sent_again() {
 }
 
 #[test]
+fn no_collector_makes_pauses_shorter_or_keeps_its_successor_out() {
+    let hasty = Collector::answering(|_| {
+        "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n".to_owned()
+    });
+    let mut other = Collector::new();
+    let backend = Backend::echo_body();
+    let scenario = Scenario::of(&backend);
+    let ringway = scenario.clone().table(&hasty.lines()).start();
+    assert_eq!(Client::connect(ringway.address()).get("/kept").status, 200);
+    hasty.message();
+    let (began, mut count) = (now(), 1);
+    while began.elapsed() < Duration::from_millis(1500) {
+        count += usize::from(!hasty.is_silent(Duration::from_millis(100)));
+    }
+    assert!((2..=3).contains(&count), "{count} requests came where two were due");
+    // The next pause is of two seconds.
+    let began = now();
+    ringway.reload(&scenario.table(&other.lines()).text());
+    assert_eq!(of_kind(&other.spans(2), SERVER)[0].attribute("url.path"), "/kept");
+    assert!(began.elapsed() < Duration::from_millis(1200), "{:?}", began.elapsed());
+}
+
+#[test]
 fn what_a_collector_refuses_is_lost_and_counted() {
     // One span of each batch is rejected, with words for the operator.
     let partial = "HTTP/1.1 200 OK\r\nContent-Length: 11\r\n\r\n\x0a\x09\x08\x01\x12\x05early";

@@ -30,7 +30,7 @@ const MAX_BATCH_BYTES: usize = 1024 * 1024;
 /// How long a batch is tried again before it is given up.
 const MAX_BATCH_AGE: Duration = Duration::from_secs(60);
 /// The first pause after a failure, which doubles with each, and the longest.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const MAX_PAUSE: Duration = Duration::from_secs(10);
 /// The longest pause that a collector may ask for.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
@@ -95,7 +95,7 @@ struct Export {
 enum Outcome {
     /// Done with, be it that spans were taken or refused.
     Settled,
-    /// To be tried again, at once with the next look or after this time.
+    /// To be tried again after this time.
     Later(Duration),
 }
 
@@ -113,20 +113,19 @@ impl Export {
             let is_stopping = self.queues.is_stopping();
             if let Some(target) = self.orders.try_iter().last() {
                 self.target = target;
+                self.pause = FIRST_PAUSE;
                 not_before = instant_now();
             }
             if is_stopping {
                 self.send_last();
                 return self.queues.finish();
             }
-            while instant_now() >= not_before && self.has_work() {
+            if instant_now() >= not_before && self.has_work() {
                 match self.send(None) {
-                    Outcome::Settled if self.queues.is_empty() => break,
-                    Outcome::Settled => {}
+                    Outcome::Settled if self.queues.is_empty() => {}
+                    // One batch between two looks at what is ordered, so that a busy collector holds no order up.
+                    Outcome::Settled => continue,
                     Outcome::Later(pause) => not_before = instant_now() + pause,
-                }
-                if self.queues.is_stopping() {
-                    break;
                 }
             }
             self.wait(not_before);
@@ -224,7 +223,9 @@ impl Export {
         if now.saturating_duration_since(failed_first) >= MAX_BATCH_AGE {
             self.lose(SpanLoss::Unavailable);
         }
-        let pause = retry_after.map_or(self.pause, |asked| asked.min(MAX_RETRY_AFTER));
+        // A collector may ask for longer pauses, but not for shorter ones: `Retry-After: 0` would keep it and this
+        // thread busy.
+        let pause = self.pause.max(retry_after.map_or(Duration::ZERO, |asked| asked.min(MAX_RETRY_AFTER)));
         self.pause = (self.pause * 2).min(MAX_PAUSE);
         Outcome::Later(pause)
     }

@@ -9,6 +9,7 @@ use crate::config::Collector;
 use crate::config::Config;
 use crate::config::NamedFile;
 use crate::config::Report;
+use crate::config::frames_requests;
 use crate::control::credentials::authorities;
 use crate::control::files;
 use crate::tls::x509::ca::Ca;
@@ -80,6 +81,10 @@ fn headers(file: &NamedFile, report: &mut Report) -> Vec<(String, String)> {
             continue;
         }
         match header(line) {
+            Some((header, _)) if frames_requests(&header) => {
+                let message = format!("line {} of {name} cannot have a header \"{header}\"", index + 1);
+                report.error(file.location, message, "remove it: Ringway frames requests itself");
+            }
             Some(header) => found.push(header),
             None => {
                 // The line may hold a secret.
@@ -110,6 +115,23 @@ mod tests {
         assert_eq!(read("Authorization:  Bearer a:b "), Some(expected));
         for wrong in ["Authorization", ": b", "a b: c", "a: b\u{7f}", "a: \u{e9}"] {
             assert_eq!(read(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn headers_that_frame_requests_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secrets");
+        for name in ["Host", "content-length", "Transfer-Encoding", "Connection", "Content-Type"] {
+            fs::write(&path, format!("# ours\nx-a: b\n{name}: s3cr3t\nx-c: d\n")).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+            let mut report = Report::new(Vec::new());
+            let file = NamedFile { path: path.clone(), ..NamedFile::default() };
+            let found = headers(&file, &mut report);
+            let said = report.to_text(false);
+            let expected = format!("line 3 of {} cannot have a header \"{name}\"", path.display());
+            assert!(report.has_errors() && said.contains(&expected) && !said.contains("s3cr3t"), "{said}");
+            assert_eq!(found.len(), 2, "{found:?}");
         }
     }
 }

@@ -71,10 +71,17 @@ impl<B: Copy, C: Copy> WaitQueue<B, C> {
         wait
     }
 
-    /// The same at the head of the queue, for one that was called in vain.
-    pub fn wait_first(&self, brought: B) -> Wait<'_, B, C> {
+    /// The same for one that was called in vain: it stands before all that brought more. Several may have been called
+    /// before the first of them looked, so the head of the queue is not everyone's place.
+    pub fn wait_again(&self, brought: B) -> Wait<'_, B, C>
+    where
+        B: Ord,
+    {
         let wait = self.begin(brought);
-        self.entries.borrow_mut().push_front(Rc::clone(&wait.entry));
+        let mut entries = self.entries.borrow_mut();
+        let place = entries.iter().position(|entry| entry.brought >= brought).unwrap_or(entries.len());
+        entries.insert(place, Rc::clone(&wait.entry));
+        drop(entries);
         wait
     }
 
@@ -162,9 +169,22 @@ mod tests {
         let (mut vain, mut last) = (queue.wait(1), queue.wait(2));
         queue.call_next('a');
         assert_eq!(poll(&mut vain), Poll::Ready('a'));
-        let mut again = queue.wait_first(1);
+        let mut again = queue.wait_again(1);
         queue.call_next('b');
         assert_eq!((poll(&mut again), poll(&mut last)), (Poll::Ready('b'), Poll::Pending));
+    }
+
+    #[test]
+    fn those_called_in_vain_together_keep_their_order() {
+        let queue = WaitQueue::default();
+        let (mut first, mut second, last) = (queue.wait(1), queue.wait(2), queue.wait(3));
+        queue.call_next('a');
+        queue.call_next('a');
+        assert_eq!((poll(&mut first), poll(&mut second)), (Poll::Ready('a'), Poll::Ready('a')));
+        let again = [queue.wait_again(1), queue.wait_again(2)];
+        let order: Vec<_> = queue.entries.borrow().iter().map(|entry| entry.brought).collect();
+        assert_eq!(order, [1, 2, 3]);
+        drop((again, last));
     }
 
     #[test]

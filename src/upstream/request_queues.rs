@@ -83,10 +83,10 @@ impl RequestQueues {
 }
 
 impl QueuePlace<'_> {
-    /// Waits to be the first and called; then it is worth looking for a backend. Who was called in vain waits at the
-    /// head of the queue.
+    /// Waits to be the first and called; then it is worth looking for a backend. Who was called in vain waits where it
+    /// stood.
     pub fn wait(&self, was_called: bool) -> PlaceWait<'_> {
-        let wait = if was_called { self.line.wait_first(self.since) } else { self.line.wait(self.since) };
+        let wait = if was_called { self.line.wait_again(self.since) } else { self.line.wait(self.since) };
         self.note_first();
         PlaceWait { wait: Some(wait), place: self }
     }

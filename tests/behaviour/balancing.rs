@@ -80,10 +80,11 @@ fn shares_are_by_weight_however_many_requests_are_in_flight() {
                 }
             });
             // Chance has a standard deviation of a twentieth of the least share. Where loads count, a backend whose
-            // threads this machine runs late rightly gets less; the exact shares are tested with the algorithms.
+            // threads this machine runs late rightly gets less; the exact shares are tested with the algorithms. Weights
+            // that do not count would be two thirds off.
             let by_load =
                 at_a_time > 1 && ["power_of_two", "weighted_least_connections"].contains(&algorithm);
-            let tolerance = if by_load { 0.4 } else { 0.2 };
+            let tolerance = if by_load { 0.6 } else { 0.2 };
             for (backend, weight) in &backends {
                 let (count, fair) = (backend.requests() as f64, 8.0 * f64::from(*weight));
                 let deviation = (count - fair).abs();

@@ -4,6 +4,7 @@ use clap::Args;
 
 use crate::command::exit::Exit;
 use crate::command::exit::print;
+use crate::control::process::rlimits;
 use crate::runtime;
 use crate::tls::tls_policy;
 
@@ -20,7 +21,6 @@ const FEATURES: &str = "HTTP/1.1 and HTTP/2 on both sides, WebSocket, gRPC, PROX
 pub(super) fn run(arguments: &Arguments) -> Exit {
     let mut text = format!("ringway {}\n", env!("CARGO_PKG_VERSION"));
     if arguments.verbose {
-        let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
         let [tls, ciphers, groups] = tls_policy::built_in();
         let lines = [
             ("target", format!("{}-{}", std::env::consts::ARCH, std::env::consts::OS)),
@@ -28,7 +28,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
             tls,
             ciphers,
             groups,
-            ("kernel", kernel.trim().to_owned()),
+            ("kernel", rlimits::kernel_release()),
             ("io_uring", runtime::abilities()),
             ("cpus", runtime::usable_cpus().len().to_string()),
         ];

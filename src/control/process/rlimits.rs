@@ -140,9 +140,27 @@ fn look_up(
 
 /// The name of this host, for `SLB-ID`.
 pub fn host_name() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let name = name.trim();
-    if name.is_empty() { "ringway".to_owned() } else { name.to_owned() }
+    let name = system_name().map(|system| text_of(&system.nodename)).unwrap_or_default();
+    if name.is_empty() { "ringway".to_owned() } else { name }
+}
+
+/// The version of the kernel; empty if it does not say.
+pub fn kernel_release() -> String {
+    system_name().map(|system| text_of(&system.release)).unwrap_or_default()
+}
+
+/// Asks the kernel itself: with ProcSubset=pid of systemd, there is no /proc/sys.
+fn system_name() -> Option<libc::utsname> {
+    // SAFETY: all-zero bytes are a valid `utsname` of empty texts.
+    let mut system: libc::utsname = unsafe { std::mem::zeroed() };
+    // SAFETY: `system` is valid for the call.
+    (unsafe { libc::uname(&raw mut system) } == 0).then_some(system)
+}
+
+/// A text of the kernel, up to its zero.
+fn text_of(text: &[libc::c_char]) -> String {
+    let bytes: Vec<u8> = text.iter().map(|byte| byte.to_ne_bytes()[0]).take_while(|byte| *byte != 0).collect();
+    String::from_utf8_lossy(&bytes).trim().to_owned()
 }
 
 #[cfg(test)]
@@ -153,5 +171,12 @@ mod tests {
     fn some_connections_are_always_allowed() {
         assert_eq!(connections_within(20_000), 14_904);
         assert_eq!(connections_within(1), 1);
+    }
+
+    #[test]
+    fn the_kernel_says_what_proc_says() {
+        let said = |name: &str| std::fs::read_to_string(format!("/proc/sys/kernel/{name}")).unwrap_or_default();
+        assert_eq!(host_name(), said("hostname").trim());
+        assert_eq!(kernel_release(), said("osrelease").trim());
     }
 }

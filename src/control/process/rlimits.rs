@@ -159,7 +159,8 @@ fn system_name() -> Option<libc::utsname> {
 
 /// A text of the kernel, up to its zero.
 fn text_of(text: &[libc::c_char]) -> String {
-    let bytes: Vec<u8> = text.iter().map(|byte| byte.to_ne_bytes()[0]).take_while(|byte| *byte != 0).collect();
+    let bytes: Vec<u8> =
+        text.iter().map(|byte| byte.to_ne_bytes()[0]).take_while(|byte| *byte != 0).collect();
     String::from_utf8_lossy(&bytes).trim().to_owned()
 }
 
@@ -175,7 +176,8 @@ mod tests {
 
     #[test]
     fn the_kernel_says_what_proc_says() {
-        let said = |name: &str| std::fs::read_to_string(format!("/proc/sys/kernel/{name}")).unwrap_or_default();
+        let said =
+            |name: &str| std::fs::read_to_string(format!("/proc/sys/kernel/{name}")).unwrap_or_default();
         assert_eq!(host_name(), said("hostname").trim());
         assert_eq!(kernel_release(), said("osrelease").trim());
     }

@@ -285,6 +285,7 @@ fn start(backend: SocketAddr, logs: Vec<Format>, listener: &str) -> SocketAddr {
         workers: 1,
         access_logs: logs.into_iter().map(to_nowhere).collect(),
         pin: false,
+        balance_connections: true,
         ring_entries: config.process.ring_entries,
         io_driver: DriverChoice::Auto,
         shutdown_delay: config.process.shutdown_delay,

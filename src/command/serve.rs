@@ -261,6 +261,7 @@ fn plan(config: &Config, workers: usize, channels: Channels, commands: Sender<Co
         workers,
         access_logs: config.access_logs.iter().map(|log| access_log(log, &instance)).collect(),
         pin: config.process.pin,
+        balance_connections: config.process.balance_connections,
         ring_entries: config.process.ring_entries,
         io_driver: match config.process.io_driver {
             IoDriver::Auto => DriverChoice::Auto,

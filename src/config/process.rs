@@ -16,6 +16,8 @@ pub struct Process {
     pub workers: Workers,
     /// Whether each worker is pinned to its CPU.
     pub pin: bool,
+    /// Whether a connection is handed to the worker with the fewest.
+    pub balance_connections: bool,
     /// Submission entries per worker's ring, 256..=32768, which is the kernel's limit. It rounds up to a power
     /// of two.
     pub ring_entries: u32,

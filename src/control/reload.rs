@@ -301,6 +301,7 @@ fn unchangeable(serving: &Config, wanted: &Config) -> Vec<&'static str> {
     let of_process = [
         ("process.workers", old.workers != new.workers),
         ("process.pin", old.pin != new.pin),
+        ("process.balance_connections", old.balance_connections != new.balance_connections),
         ("process.health_cpu", old.health_cpu != new.health_cpu),
         ("process.ring_entries", old.ring_entries != new.ring_entries),
         ("process.io_driver", old.io_driver != new.io_driver),

@@ -1,13 +1,12 @@
 //! Accepting connections within the limits of their listener.
 
 use std::cell::Cell;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::downstream::admission;
-use crate::downstream::admission::Share;
+use crate::downstream::arrivals;
 use crate::downstream::connection::Connection;
 use crate::downstream::eviction;
 use crate::downstream::eviction::ConnectionLimit;
@@ -15,14 +14,13 @@ use crate::downstream::lifecycle;
 use crate::net::listen::Acceptor;
 use crate::net::listen::cure_of_accepting;
 use crate::net::listen::is_of_one_connection;
-use crate::net::socket::Socket;
 use crate::net::timer::Deadline;
 use crate::net::timer::TICK;
 use crate::snapshot::Listener;
 use crate::telemetry::operator::MessageKind;
 use crate::telemetry::operator::log_repeatedly;
-use crate::tls::transport::Transport;
 use crate::worker::Worker;
+use crate::worker::connection_balance::AcceptedConnection;
 
 /// Connections accepted in one go, so that a flood of new ones cannot starve the established.
 const BATCH: usize = 256;
@@ -88,34 +86,51 @@ async fn accept_all(accepting: &Accepting, worker: &Rc<Worker>) {
         }
         let is_ready = deadline.guard(pin!(acceptor.ready())).await.is_ok();
         let closing = accepting.closing.get();
-        for _ in 0..BATCH {
-            let listener = accepting.listener.get();
-            let accepted = match worker.snapshot().listener(listener) {
-                Some(terms) => accept(accepting, terms, worker),
-                None => return,
-            };
-            let (mut socket, peer, share) = match accepted {
-                AcceptOutcome::Connection(socket, peer, share) => (socket, peer, share),
-                AcceptOutcome::Lost => continue,
-                AcceptOutcome::NoneWaits if closing && !is_ready => return,
-                AcceptOutcome::NoneWaits => break,
-                AcceptOutcome::AtLimit(limit) => {
-                    // The connection waits in the kernel's queue. A tick is soon enough: at the
-                    // limit it makes no difference which of the waiting ones comes next.
-                    wait_at(limit, accepting, worker).await;
-                    break;
-                }
-            };
-            if let Some(terms) = worker.snapshot().listener(listener) {
-                terms.counters.iter().for_each(|counters| counters.accepted(worker.index));
-                socket.count_in(terms.traffic(worker.index));
-            }
-            let counted = worker.connection_opened(listener);
-            let mut connection = Connection::new(Transport::Plain(socket), peer, accepting.port, counted);
-            connection.share = share;
-            serve(connection);
+        let end = accept_batch(accepting, worker, &serve);
+        worker.ring_for_arrivals();
+        match end {
+            BatchEnd::Full => {}
+            BatchEnd::NoneWaits if closing && !is_ready => return,
+            BatchEnd::NoneWaits => {}
+            // The connection waits in the kernel's queue. A tick is soon enough: at the limit it makes no difference
+            // which of the waiting ones comes next.
+            BatchEnd::AtLimit(limit) => wait_at(limit, accepting, worker).await,
+            BatchEnd::Gone => return,
         }
     }
+}
+
+/// Why no more connections are accepted in this turn.
+enum BatchEnd {
+    /// There may be more.
+    Full,
+    NoneWaits,
+    AtLimit(ConnectionLimit),
+    /// The listener is no longer there.
+    Gone,
+}
+
+/// Accepts what waits, as far as limits go, and lets this worker serve it or another one that has fewer connections.
+fn accept_batch(accepting: &Accepting, worker: &Rc<Worker>, serve: impl Fn(Box<Connection>)) -> BatchEnd {
+    for _ in 0..BATCH {
+        let listener = accepting.listener.get();
+        let accepted = match worker.snapshot().listener(listener) {
+            Some(terms) => accept(accepting, terms, worker),
+            None => return BatchEnd::Gone,
+        };
+        let accepted = match accepted {
+            AcceptOutcome::Connection(accepted) => accepted,
+            AcceptOutcome::Lost => continue,
+            AcceptOutcome::NoneWaits => return BatchEnd::NoneWaits,
+            AcceptOutcome::AtLimit(limit) => return BatchEnd::AtLimit(limit),
+        };
+        if let Some(terms) = worker.snapshot().listener(listener) {
+            terms.counters.iter().for_each(|counters| counters.accepted(worker.index));
+        }
+        let own = worker.balance(accepted).and_then(|accepted| arrivals::begin(accepted, worker));
+        own.into_iter().for_each(&serve);
+    }
+    BatchEnd::Full
 }
 
 /// Lets idle connections give way to those that wait, and waits for a tick.
@@ -155,7 +170,7 @@ fn log_limit(limit: ConnectionLimit, listener: usize, worker: &Worker) {
 }
 
 enum AcceptOutcome {
-    Connection(Socket, SocketAddr, Share),
+    Connection(AcceptedConnection),
     /// A connection that its client gave up, or may not have.
     Lost,
     NoneWaits,
@@ -187,11 +202,15 @@ fn accept(accepting: &Accepting, listener: &Listener, worker: &Worker) -> Accept
             return release(AcceptOutcome::AtLimit(ConnectionLimit::Rate));
         }
     }
+    let accepted = |socket, peer, share| {
+        let listener = listener.slot;
+        AcceptOutcome::Connection(AcceptedConnection { socket, peer, port: *port, listener, share })
+    };
     match acceptor.accept() {
         // Behind a PROXY header stands another address.
-        Ok(Some((socket, peer))) if listener.proxy_protocol => AcceptOutcome::Connection(socket, peer, None),
+        Ok(Some((socket, peer))) if listener.proxy_protocol => accepted(socket, peer, None),
         Ok(Some((socket, peer))) => match admission::admit(listener, peer, *port, worker) {
-            Some(share) => AcceptOutcome::Connection(socket, peer, share),
+            Some(share) => accepted(socket, peer, share),
             None => {
                 listener.connection_rate.give_back(second);
                 release(AcceptOutcome::Lost)

@@ -3,6 +3,7 @@
 //! No routing decision is taken here.
 
 mod admission;
+pub mod arrivals;
 mod connection;
 mod coverage;
 pub mod eviction;

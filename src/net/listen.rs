@@ -156,11 +156,12 @@ impl Acceptor {
     }
 
     /// Accepts one connection if one waits.
-    pub fn accept(&self) -> io::Result<Option<(Socket, SocketAddr)>> {
+    pub fn accept(&self) -> io::Result<Option<(AcceptedSocket, SocketAddr)>> {
         // SAFETY: all-zero bytes are a valid `sockaddr_storage`.
         let mut storage: libc::sockaddr_storage = unsafe { std::mem::zeroed() };
         let mut length = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
-        let flags = libc::SOCK_CLOEXEC | if wants_nonblocking() { libc::SOCK_NONBLOCK } else { 0 };
+        let is_nonblocking = wants_nonblocking();
+        let flags = libc::SOCK_CLOEXEC | if is_nonblocking { libc::SOCK_NONBLOCK } else { 0 };
         // SAFETY: both pointers are valid for the call, and `length` is the storage's size.
         let descriptor = unsafe {
             libc::accept4(self.stream.as_raw_fd(), (&raw mut storage).cast(), &raw mut length, flags)
@@ -171,7 +172,7 @@ impl Acceptor {
         }
         // SAFETY: the kernel just returned this descriptor, and nobody else has it.
         let descriptor = unsafe { OwnedFd::from_raw_fd(descriptor) };
-        Ok(Some((Socket::adopt(descriptor)?, peer_address(&storage)?)))
+        Ok(Some((AcceptedSocket { descriptor, is_nonblocking }, peer_address(&storage)?)))
     }
 
     /// Lets no further connection begin, while those whose handshake is under way still complete.
@@ -197,6 +198,24 @@ impl Acceptor {
         // SAFETY: the descriptor is open as long as `self` is.
         let descriptor = unsafe { BorrowedFd::borrow_raw(self.stream.as_raw_fd()) };
         socket2::SockRef::from(&descriptor).attach_filter(&filter)
+    }
+}
+
+/// A connection that was accepted and that no worker's driver knows yet, so that any worker can serve it.
+pub struct AcceptedSocket {
+    descriptor: OwnedFd,
+    is_nonblocking: bool,
+}
+
+impl AcceptedSocket {
+    /// Takes it over into the driver of the calling worker, which may be of another kind than that of the one that
+    /// accepted it.
+    pub fn adopt(self) -> io::Result<Socket> {
+        let wanted = wants_nonblocking();
+        if self.is_nonblocking != wanted {
+            socket2::SockRef::from(&self.descriptor).set_nonblocking(wanted)?;
+        }
+        Socket::adopt(self.descriptor)
     }
 }
 

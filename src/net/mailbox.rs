@@ -33,6 +33,11 @@ impl<T> Mailbox<T> {
         Ok(())
     }
 
+    /// Puts a message in without a ring, which is to follow; gives it back when the mailbox is full.
+    pub fn put(&self, message: T) -> Result<(), T> {
+        self.messages.push(message)
+    }
+
     /// Puts a message in and rings; when the mailbox is full, it takes the place of the oldest. Never waits.
     pub fn send_latest(&self, message: T) {
         drop(self.messages.force_push(message));
@@ -47,6 +52,15 @@ impl<T> Mailbox<T> {
     /// The next message, if one waits.
     pub fn take(&self) -> Option<T> {
         self.messages.pop()
+    }
+
+    /// How many messages wait.
+    pub fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.messages.is_empty()
     }
 
     /// What wakes the loop of the thread that calls this; for one thread only.

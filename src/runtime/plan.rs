@@ -25,6 +25,8 @@ pub struct RuntimePlan {
     /// In the order of their counters.
     pub access_logs: Vec<LogPlan>,
     pub pin: bool,
+    /// Connections are handed to the worker with the fewest.
+    pub balance_connections: bool,
     pub ring_entries: u32,
     pub io_driver: DriverChoice,
     pub shutdown_delay: Duration,

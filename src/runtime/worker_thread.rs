@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::control::active_config::Channels;
 use crate::control::build::sockets::NewSocket;
+use crate::downstream::arrivals;
 use crate::downstream::eviction;
 use crate::downstream::listener;
 use crate::downstream::listener::Accepting;
@@ -42,6 +43,7 @@ use crate::telemetry::operator::log_line;
 use crate::worker::ProcessHandles;
 use crate::worker::Worker;
 use crate::worker::access_log::AccessLogs;
+use crate::worker::connection_balance::ConnectionBalance;
 use crate::worker::password_checks::PasswordJob;
 
 /// Ticks between two sweeps of what lies idle, connections and memory: a second.
@@ -83,6 +85,7 @@ pub(super) fn specs(
         failure_reports,
         ..
     } = plan.channels;
+    let balance = if plan.balance_connections { ConnectionBalance::new(logs.len())? } else { None };
     let cpus = pin::usable_cpus();
     let spec = |(((index, logs), mailbox), password_jobs)| WorkerSpec {
         index,
@@ -95,6 +98,7 @@ pub(super) fn specs(
             quota: Arc::clone(&quota),
             request_memory: Arc::clone(&request_memory),
             password_jobs,
+            balance: balance.clone(),
             queue_bells: Arc::clone(&queue_bells),
         },
         mailbox,
@@ -148,6 +152,9 @@ fn work(mut spec: WorkerSpec, events: &Sender<RuntimeEvent>) -> Result<(), Runti
         task::spawn(tick_for_ever(Rc::clone(&worker), ticks));
         let verified = worker.password_checks.listen()?;
         task::spawn(hear_of_passwords(Rc::clone(&worker), verified));
+        if let Some(bell) = worker.listen_to_arrivals()? {
+            task::spawn(arrivals::serve(Rc::clone(&worker), bell));
+        }
         if let Some(bell) = spec.shared.queue_bells.get(spec.index) {
             task::spawn(hear_of_room(Rc::clone(&worker), bell.listen()?));
         }

@@ -1,9 +1,10 @@
-//! What each worker tells of itself, ten times a second.
+//! What each worker tells of itself: its connections as they come and go, the rest ten times a second.
 
 use std::time::Duration;
 
 use crate::telemetry::counters::Counter;
 use crate::telemetry::counters::EachWorker;
+use crate::telemetry::counters::Gauge;
 use crate::telemetry::histogram::Distribution;
 use crate::telemetry::histogram::Histogram;
 use crate::telemetry::histogram::micros;
@@ -15,7 +16,8 @@ pub struct WorkerCounters(EachWorker<OwnWorkerCounters>);
 struct OwnWorkerCounters {
     told: Counter,
     cpu_us: Counter,
-    connections: Counter,
+    connections: Gauge,
+    handed_over: Counter,
     loop_lag: Histogram,
 }
 
@@ -26,6 +28,8 @@ pub struct WorkerTotals {
     pub cpu: Duration,
     /// Connections of clients that it has.
     pub connections: u64,
+    /// Those that it has accepted and handed to workers with fewer.
+    pub handed_over: u64,
     /// How much later than they should the ticks of its loop were noticed.
     pub loop_lag: Distribution,
 }
@@ -36,12 +40,36 @@ impl WorkerCounters {
     }
 
     /// Takes over what this worker tells, which alone may do so.
-    pub fn tell(&self, worker: usize, cpu: Duration, connections: usize, lag: Duration) {
+    pub fn tell(&self, worker: usize, cpu: Duration, lag: Duration) {
         let Some(own) = self.0.own(worker) else { return };
         own.told.increment();
         own.cpu_us.set(micros(cpu));
-        own.connections.set(connections as u64);
         own.loop_lag.record(micros(lag));
+    }
+
+    /// Counts a connection of this worker, which alone may do so here and below, until [`WorkerCounters::closed`].
+    pub fn opened(&self, worker: usize) {
+        if let Some(own) = self.0.own(worker) {
+            own.connections.increment();
+        }
+    }
+
+    pub fn closed(&self, worker: usize) {
+        if let Some(own) = self.0.own(worker) {
+            own.connections.decrement();
+        }
+    }
+
+    /// Counts a connection that this worker has handed to another one.
+    pub fn handed_over(&self, worker: usize) {
+        if let Some(own) = self.0.own(worker) {
+            own.handed_over.increment();
+        }
+    }
+
+    /// How many connections a worker has at present.
+    pub fn connections(&self, worker: usize) -> u32 {
+        self.0.known(worker).map_or(0, |own| own.connections.get())
     }
 
     /// How often each worker has told anything, in their order.
@@ -55,7 +83,8 @@ impl WorkerCounters {
             None => WorkerTotals::default(),
             Some(own) => WorkerTotals {
                 cpu: Duration::from_micros(own.cpu_us.get()),
-                connections: own.connections.get(),
+                connections: own.connections.get().into(),
+                handed_over: own.handed_over.get(),
                 loop_lag: Distribution::of([&own.loop_lag]),
             },
         })
@@ -69,12 +98,24 @@ mod tests {
     #[test]
     fn what_was_told_last_stands() {
         let counters = WorkerCounters::new(2);
-        counters.tell(1, Duration::from_micros(5), 7, Duration::from_micros(3));
-        counters.tell(1, Duration::from_micros(9), 6, Duration::from_micros(4));
+        counters.tell(1, Duration::from_micros(5), Duration::from_micros(3));
+        counters.tell(1, Duration::from_micros(9), Duration::from_micros(4));
         let told: Vec<_> = counters.each().collect();
         assert_eq!(told[0], WorkerTotals::default());
-        assert_eq!((told[1].cpu, told[1].connections), (Duration::from_micros(9), 6));
+        assert_eq!(told[1].cpu, Duration::from_micros(9));
         assert_eq!((told[1].loop_lag.count(), told[1].loop_lag.sum_us), (2, 7));
         assert!(counters.told().eq([0, 2]));
+    }
+
+    #[test]
+    fn connections_count_while_they_are_open() {
+        let counters = WorkerCounters::new(2);
+        counters.opened(1);
+        counters.opened(1);
+        counters.closed(1);
+        counters.handed_over(1);
+        assert_eq!([counters.connections(0), counters.connections(1)], [0, 1]);
+        let told: Vec<_> = counters.each().map(|told| (told.connections, told.handed_over)).collect();
+        assert_eq!(told, [(0, 0), (1, 1)]);
     }
 }

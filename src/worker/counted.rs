@@ -30,7 +30,7 @@ impl CountedConnection {
 
 impl Drop for CountedConnection {
     fn drop(&mut self) {
-        self.worker.connections.set(self.worker.connections.get() - 1);
+        self.worker.counters.closed(self.worker.index);
         self.worker.quota.release();
         // A listener stays in the snapshot for as long as it has connections.
         if let Some(listener) = self.worker.snapshot().listener(self.listener) {
@@ -65,7 +65,7 @@ impl Worker {
     /// Counts a connection of the listener with this index, which was accepted against the quotas,
     /// until what is returned is dropped.
     pub fn connection_opened(self: &Rc<Worker>, listener: usize) -> CountedConnection {
-        self.connections.set(self.connections.get() + 1);
+        self.counters.opened(self.index);
         CountedConnection { worker: Rc::clone(self), listener }
     }
 

@@ -3,6 +3,8 @@
 //! Nothing here is shared, so nothing is locked. A borrow of a `RefCell` never spans an `await`.
 
 pub mod access_log;
+pub mod arrivals;
+pub mod connection_balance;
 pub mod counted;
 pub mod mirrors;
 pub mod password_checks;
@@ -43,6 +45,7 @@ use crate::upstream::pool::Pool;
 use crate::upstream::request_queues::RequestQueues;
 use crate::upstream::want::Resources;
 use crate::worker::access_log::AccessLogs;
+use crate::worker::connection_balance::ConnectionBalance;
 use crate::worker::mirrors::Mirrors;
 use crate::worker::password_checks::PasswordChecks;
 use crate::worker::password_checks::PasswordJob;
@@ -94,8 +97,10 @@ pub struct Worker {
     pub logs: Option<AccessLogs>,
     pub spans: Spans,
     counters: Arc<WorkerCounters>,
-    /// Connections of clients that this worker has.
-    connections: Cell<usize>,
+    /// None: this worker serves what it accepts.
+    balance: Option<Arc<ConnectionBalance>>,
+    /// The worker that was handed a connection and is to be rung for.
+    to_ring: Cell<Option<usize>>,
     /// Listening sockets that this worker accepts from.
     listeners: Cell<usize>,
     /// No connection may go on after the exchange it is in.
@@ -122,6 +127,8 @@ pub struct ProcessHandles {
     pub request_memory: Arc<Quota>,
     /// Where passwords are verified.
     pub password_jobs: SyncSender<PasswordJob>,
+    /// How connections get from one worker to another. None: they do not.
+    pub balance: Option<Arc<ConnectionBalance>>,
     /// By worker: what tells it that a request of its queues may find room.
     pub queue_bells: Arc<[Doorbell]>,
 }
@@ -157,7 +164,8 @@ impl Worker {
             logs,
             spans: Spans::new(shared.spans, index),
             counters: shared.worker_counters,
-            connections: Cell::new(0),
+            balance: shared.balance,
+            to_ring: Cell::new(None),
             listeners: Cell::new(0),
             draining: Cell::new(false),
             encoders: Cell::new(0),
@@ -196,7 +204,7 @@ impl Worker {
 
     /// Tells how it is. `lag` is how much later than it should a tick was noticed.
     pub fn tell(&self, lag: Duration) {
-        self.counters.tell(self.index, thread_cpu_time(), self.connections.get(), lag);
+        self.counters.tell(self.index, thread_cpu_time(), lag);
     }
 
     /// The snapshot in service. Its holder goes on with it, whatever is published meanwhile.
@@ -262,7 +270,10 @@ impl Worker {
 
     /// Whether a drain has nothing left to wait for.
     pub fn is_drained(&self) -> bool {
-        self.draining.get() && self.listeners.get() == 0 && self.connections.get() == 0
+        self.draining.get()
+            && self.listeners.get() == 0
+            && self.counters.connections(self.index) == 0
+            && !self.has_arrivals()
     }
 
     pub fn is_draining(&self) -> bool {
@@ -273,6 +284,7 @@ impl Worker {
     /// `idle`, unless a request comes first.
     pub fn begin_drain(&self, idle: Duration) {
         self.draining.set(true);
+        self.refuse_arrivals();
         self.timers.shorten(idle);
     }
 

@@ -30,6 +30,7 @@ pub(super) fn process(table: Option<&raw::Table>, output: &mut Output) -> Proces
     let process = Process {
         workers: section.read("workers", &WorkerCount, Workers::Auto),
         pin: section.read("pin", &Boolean, true),
+        balance_connections: section.read("balance_connections", &Boolean, true),
         ring_entries: section.read("ring_entries", &Integer(256..=32_768), 4_096),
         io_driver: section.read("io_driver", &IO_DRIVERS, IoDriver::Auto),
         shutdown_delay: section.read(

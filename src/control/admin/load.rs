@@ -14,9 +14,10 @@ use crate::telemetry::worker_counters::WorkerCounters;
 use crate::telemetry::worker_counters::WorkerTotals;
 
 pub(super) fn workers(counters: &WorkerCounters) -> Vec<WorkerLoad> {
-    let load = |WorkerTotals { cpu, connections, loop_lag }| WorkerLoad {
+    let load = |WorkerTotals { cpu, connections, handed_over, loop_lag }| WorkerLoad {
         cpu_seconds: cpu.as_secs_f64(),
         connections,
+        handed_over,
         loop_lag: durations(&loop_lag),
     };
     counters.each().map(load).collect()
@@ -101,8 +102,10 @@ mod tests {
     #[test]
     fn workers_are_told_with_quantiles_and_buckets() {
         let counters = WorkerCounters::new(2);
-        counters.tell(1, Duration::from_millis(250), 7, Duration::from_micros(3));
-        counters.tell(1, Duration::from_millis(500), 6, Duration::from_micros(5));
+        counters.tell(1, Duration::from_millis(250), Duration::from_micros(3));
+        counters.tell(1, Duration::from_millis(500), Duration::from_micros(5));
+        counters.opened(1);
+        counters.handed_over(1);
         let told = workers(&counters);
         assert_eq!(told[0], WorkerLoad::default());
         let lag = Durations {
@@ -111,6 +114,6 @@ mod tests {
             p99_seconds: 0.000_005,
             buckets: vec![(3, 1), (5, 1)],
         };
-        assert_eq!(told[1], WorkerLoad { cpu_seconds: 0.5, connections: 6, loop_lag: lag });
+        assert_eq!(told[1], WorkerLoad { cpu_seconds: 0.5, connections: 1, handed_over: 1, loop_lag: lag });
     }
 }

@@ -95,7 +95,7 @@ pub struct DriverStatus {
     pub workers: usize,
 }
 
-/// What a worker tells of itself, ten times a second.
+/// What a worker tells of itself: its connections as they come and go, the rest ten times a second.
 #[derive(Debug, Default, PartialEq, Deserialize, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
@@ -103,6 +103,8 @@ pub struct WorkerLoad {
     /// CPU time that its thread has used since the start.
     pub cpu_seconds: f64,
     pub connections: u64,
+    /// Connections that it has accepted and handed to workers with fewer, since the start.
+    pub handed_over: u64,
     /// How much later than they should the ticks of its loop were noticed.
     pub loop_lag: Durations,
 }

@@ -84,6 +84,8 @@ fn of_workers(channels: &Channels, out: &mut Exposition) {
     workers.iter().for_each(|(worker, told)| cpu.number(&[worker], told.cpu.as_secs_f64()));
     let mut connections = out.family(&families::WORKER_CONNECTIONS);
     workers.iter().for_each(|(worker, told)| connections.count(&[worker], told.connections));
+    let mut handed_over = out.family(&families::HANDED_OVER);
+    workers.iter().for_each(|(worker, told)| handed_over.count(&[worker], told.handed_over));
     let mut lag = out.family(&families::LOOP_LAG);
     workers.iter().for_each(|(worker, told)| lag.histogram(&[worker], &told.loop_lag));
 }

@@ -42,6 +42,11 @@ families! {
         "CPU time that a worker has used, in user space and in the kernel",
     );
     WORKER_CONNECTIONS = gauge("ringway_worker_connections", &["worker"], "Connections of clients that a worker has");
+    HANDED_OVER = counter(
+        "ringway_worker_handed_over_connections_total",
+        &["worker"],
+        "Connections that a worker has accepted and handed to one with fewer",
+    );
     LOOP_LAG = histogram(
         "ringway_worker_loop_lag_seconds",
         &["worker"],

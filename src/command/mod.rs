@@ -14,6 +14,7 @@ mod maintenance;
 mod proxy;
 mod reload;
 mod run;
+mod schema;
 mod serve;
 mod sources;
 mod status;
@@ -59,6 +60,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Verb::Explain(arguments) => explain::run(&arguments),
         Verb::Maintenance(arguments) => maintenance::run(&arguments),
         Verb::Reload(arguments) => reload::run(&arguments),
+        Verb::Schema(arguments) => schema::run(&arguments),
         Verb::Status(arguments) => status::run(&arguments),
         Verb::Test(arguments) => test::run(&arguments),
         Verb::Top(arguments) => top::run(&arguments),
@@ -110,6 +112,8 @@ enum Verb {
     ///
     /// A configuration that cannot go into service is refused with exit code 5, and changes nothing.
     Reload(reload::Arguments),
+    /// Print the JSON Schema of the configuration, with which editors complete and check it.
+    Schema(schema::Arguments),
     /// Show the state of a running Ringway and its backends.
     Status(status::Arguments),
     /// Test whether requests go where a table expects them to go; for your own CI.

@@ -18,9 +18,11 @@ mod maintenance;
 mod named_file;
 mod process;
 mod raw;
+mod reference;
 mod report;
 mod route_test;
 mod rule;
+mod schema;
 mod server_group;
 #[cfg(test)]
 mod tests;
@@ -113,6 +115,12 @@ pub struct Loaded {
     /// Complete only when there is a `config`.
     pub effective: Effective,
     pub report: Report,
+}
+
+/// The JSON Schema of the configuration, each key with what the reference says of it.
+pub fn json_schema() -> serde_json::Value {
+    let rows = reference::key_rows();
+    check::json_schema(|table, key| reference::describe(&rows, table, key))
 }
 
 /// Reads a table of requests for `ringway test`.

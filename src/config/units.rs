@@ -23,6 +23,21 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
     parse(text, &DURATION_UNITS).map(Duration::from_millis)
 }
 
+/// What [`parse_duration`] takes, as a regular expression.
+pub(super) fn duration_pattern() -> String {
+    pattern(&DURATION_UNITS)
+}
+
+/// What [`parse_size`] takes, as a regular expression.
+pub(super) fn size_pattern() -> String {
+    pattern(&SIZE_UNITS)
+}
+
+fn pattern(units: &[(&str, u64)]) -> String {
+    let names: Vec<&str> = units.iter().map(|(name, _)| *name).collect();
+    format!("^[0-9]+({})$", names.join("|"))
+}
+
 /// In seconds, or in milliseconds where they are not whole.
 pub(super) fn format_duration(duration: Duration) -> String {
     match duration.subsec_millis() {

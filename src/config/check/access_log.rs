@@ -31,6 +31,7 @@ use crate::config::log_fields;
 use crate::config::raw;
 use crate::config::report::Location;
 use crate::config::report::Report;
+use crate::config::schema;
 use crate::policy::overrides::Sample;
 use crate::telemetry::log_set::MAX_ACCESS_LOGS;
 use crate::telemetry::log_template;
@@ -56,6 +57,9 @@ pub(super) fn access_logs(roots: &[raw::Table], output: &mut Output) -> Vec<Pars
             let help = "keep one of the two, or write [[access_log]] for each of several logs";
             output.report.error(other.key_location, message, help);
         }
+    }
+    if let Some(schema) = &mut output.schema {
+        schema.allow_both_forms(TABLE);
     }
     let logs: Vec<_> = entries.into_iter().flat_map(|entry| of_entry(entry, output)).collect();
     if logs.is_empty() {
@@ -194,6 +198,10 @@ impl Kind for LoggedStatuses {
             _ => STATUSES.show(value),
         }
     }
+
+    fn schema(&self) -> Json {
+        schema::any_of([schema::words(["all", "errors"]), STATUSES.item_schema(), STATUSES.schema()])
+    }
 }
 
 /// Formats that have a name; `alb` and `elb` are names of templates.
@@ -238,6 +246,11 @@ impl Kind for LogFormat {
                 text => Json::from(text),
             },
         }
+    }
+
+    fn schema(&self) -> Json {
+        let template = schema::pattern("[$]");
+        schema::any_of([schema::words(WORDS), template])
     }
 }
 
@@ -349,6 +362,10 @@ impl Kind for FieldNames {
 
     fn show(&self, value: &Self::Value) -> Json {
         value.iter().copied().map(Json::from).collect()
+    }
+
+    fn schema(&self) -> Json {
+        schema::list(schema::words(log_fields::ALL), 1..=usize::MAX)
     }
 }
 

@@ -17,13 +17,19 @@ use crate::config::check::kind::refuse_kind;
 use crate::config::raw;
 use crate::config::report::Location;
 use crate::config::report::Report;
+use crate::config::schema;
 use crate::policy::ip_list::parse_network;
 
 /// The kernel's limit for the path of a unix socket, its end mark left out (unix(7)).
 pub(super) const MAX_SOCKET_PATH: usize = 107;
 /// RFC 1035 §2.3.4.
-const MAX_HOST_NAME: usize = 253;
+pub(super) const MAX_HOST_NAME: usize = 253;
 const MAX_LABEL: usize = 63;
+
+/// An IP address with a port, as a regular expression.
+pub(super) const ADDRESS_WITH_PORT: &str = "^(\\[[0-9A-Fa-f:.%]+\\]|[0-9.]+):[0-9]+$";
+/// An IP address or a network.
+const NETWORK: &str = "^[0-9A-Fa-f:.]+(/[0-9]+)?$";
 
 /// One listening address, or a list of them. Which of them are dual-stack shows when all listeners
 /// are read.
@@ -54,6 +60,10 @@ impl Kind for ListenAddresses {
             [only] => Json::String(only.address.to_string()),
             several => several.iter().map(|entry| Json::String(entry.address.to_string())).collect(),
         }
+    }
+
+    fn schema(&self) -> Json {
+        schema::one_or_list(schema::pattern(ADDRESS_WITH_PORT))
     }
 }
 
@@ -103,6 +113,10 @@ impl Kind for BackendPlace {
 
     fn show(&self, value: &BackendAddress) -> Json {
         Json::String(value.to_string())
+    }
+
+    fn schema(&self) -> Json {
+        schema::pattern("^(unix:.+|.+:[0-9]+)$")
     }
 }
 
@@ -210,6 +224,10 @@ impl Kind for DefaultHost {
     fn show(&self, value: &Option<String>) -> Json {
         Json::from(value.as_deref().unwrap_or_default())
     }
+
+    fn schema(&self) -> Json {
+        schema::text_of(0..=MAX_HOST_LENGTH)
+    }
 }
 
 /// Resolvers for host names.
@@ -236,6 +254,10 @@ impl Kind for Resolvers {
 
     fn show(&self, value: &Self::Value) -> Json {
         value.iter().map(|resolver| Json::String(resolver.to_string())).collect()
+    }
+
+    fn schema(&self) -> Json {
+        schema::list(schema::text_of(1..=usize::MAX), 0..=MAX_RESOLVERS)
     }
 }
 
@@ -272,6 +294,10 @@ impl Kind for Networks {
 
     fn show(&self, value: &Self::Value) -> Json {
         value.iter().map(|(network, _)| Json::String(network.to_string())).collect()
+    }
+
+    fn schema(&self) -> Json {
+        schema::list(schema::pattern(NETWORK), 0..=usize::MAX)
     }
 }
 

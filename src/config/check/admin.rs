@@ -6,6 +6,7 @@ use serde_json::Value as Json;
 
 use crate::config::Admin;
 use crate::config::NamedFile;
+use crate::config::check::address::ADDRESS_WITH_PORT;
 use crate::config::check::address::MAX_SOCKET_PATH;
 use crate::config::check::address::is_dns_name;
 use crate::config::check::address::resolve;
@@ -15,6 +16,7 @@ use crate::config::check::section::Output;
 use crate::config::check::section::Section;
 use crate::config::raw;
 use crate::config::report::Report;
+use crate::config::schema;
 
 pub(super) fn admin(table: Option<&raw::Table>, output: &mut Output) -> Admin {
     let mut section = Section::single("admin", table, output);
@@ -51,6 +53,10 @@ impl Kind for LoopbackAddress {
     fn show(&self, value: &SocketAddr) -> Json {
         Json::String(value.to_string())
     }
+
+    fn schema(&self) -> Json {
+        schema::pattern(ADDRESS_WITH_PORT)
+    }
 }
 
 /// Names by which a client may call the address.
@@ -86,6 +92,10 @@ impl Kind for HostNames {
     fn show(&self, value: &Vec<String>) -> Json {
         value.iter().map(|name| Json::String(name.clone())).collect()
     }
+
+    fn schema(&self) -> Json {
+        schema::list(schema::text_of(1..=usize::MAX), 0..=MAX_HOST_NAMES)
+    }
 }
 
 /// The path of a unix socket to be made, relative to the folder of the file it stands in.
@@ -116,5 +126,9 @@ impl Kind for SocketPath {
 
     fn show(&self, value: &NamedFile) -> Json {
         Json::String(value.path.display().to_string())
+    }
+
+    fn schema(&self) -> Json {
+        schema::text_of(1..=MAX_SOCKET_PATH)
     }
 }

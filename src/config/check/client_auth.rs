@@ -22,6 +22,7 @@ use crate::config::check::section::is_empty_list;
 use crate::config::raw;
 use crate::config::report::Location;
 use crate::config::report::Report;
+use crate::config::schema;
 
 /// `wanted` gets the names of CAs; [`resolve`] finds them.
 pub(super) fn client_auth(
@@ -99,6 +100,10 @@ impl Kind for NamePatterns {
 
     fn show(&self, value: &Self::Value) -> Json {
         value.iter().map(|(name, _)| Json::from(name.as_str())).collect()
+    }
+
+    fn schema(&self) -> Json {
+        schema::list(Name.schema(), 0..=usize::MAX)
     }
 }
 

@@ -11,6 +11,7 @@ use crate::config::check::kind::refuse_kind;
 use crate::config::check::section::report_unknown;
 use crate::config::raw;
 use crate::config::report::Report;
+use crate::config::schema;
 use crate::http::content_coding::MAX_BROTLI_LEVEL;
 use crate::http::content_coding::MAX_GZIP_LEVEL;
 use crate::policy::compression::CompressionTerms;
@@ -20,6 +21,9 @@ pub(super) struct CompressionTable;
 const KEYS: [&str; 4] = ["types", "min_bytes", "brotli_level", "gzip_level"];
 /// Every response is compared with them.
 const MAX_TYPES: usize = 64;
+const MIN_BYTES: Size = Size(1..=1 << 30);
+/// A media type, a family of them or all, as a regular expression.
+const MEDIA_TYPE: &str = "^([!#$&^_.+0-9A-Za-z-]+/([*]|[!#$&^_.+0-9A-Za-z-]+)|[*])$";
 
 impl Kind for CompressionTable {
     type Value = Option<CompressionTerms>;
@@ -38,7 +42,7 @@ impl Kind for CompressionTable {
             terms.types = Some(types(&entry.value, report)?);
         }
         if let Some(entry) = table.find("min_bytes") {
-            terms.min_bytes = Size(1..=1 << 30).parse("min_bytes", &entry.value, report)?;
+            terms.min_bytes = MIN_BYTES.parse("min_bytes", &entry.value, report)?;
         }
         for (name, most, level) in [
             ("brotli_level", MAX_BROTLI_LEVEL, &mut terms.brotli_level),
@@ -69,6 +73,13 @@ impl Kind for CompressionTable {
             shown.insert("types".to_owned(), Json::from(types.as_slice()));
         }
         shown
+    }
+
+    fn schema(&self) -> Json {
+        let types = schema::list(schema::pattern(MEDIA_TYPE), 1..=MAX_TYPES);
+        let [brotli, gzip] = [MAX_BROTLI_LEVEL, MAX_GZIP_LEVEL].map(|most| Integer(0..=most).schema());
+        let keys = KEYS.into_iter().zip([types, MIN_BYTES.schema(), brotli, gzip]);
+        schema::any_of([Boolean.schema(), schema::table(keys, &[])])
     }
 }
 

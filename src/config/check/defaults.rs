@@ -7,7 +7,7 @@ use crate::config::raw;
 use crate::config::report::Report;
 
 /// The tables that can have defaults, each with the keys that cannot: they tell one table from another.
-const TABLES: [(&str, &[&str]); 2] =
+pub(super) const TABLES: [(&str, &[&str]); 2] =
     [("listener", &["name", "address"]), ("server_group", &["name", "backend"])];
 
 /// The roots, with the defaults filled in where a table lacks a key. A default has the place where it stands.

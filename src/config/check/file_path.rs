@@ -8,6 +8,7 @@ use crate::config::check::kind::Kind;
 use crate::config::check::kind::refuse_kind;
 use crate::config::raw;
 use crate::config::report::Report;
+use crate::config::schema;
 
 /// The path of a file, relative to the folder of the file it stands in.
 pub(super) struct File;
@@ -36,6 +37,10 @@ impl Kind for File {
     fn show(&self, value: &NamedFile) -> Json {
         Json::String(value.path.display().to_string())
     }
+
+    fn schema(&self) -> Json {
+        schema::text_of(1..=usize::MAX)
+    }
 }
 
 /// A list of files.
@@ -54,5 +59,9 @@ impl Kind for FilePaths {
 
     fn show(&self, value: &Vec<NamedFile>) -> Json {
         value.iter().map(|file| File.show(file)).collect()
+    }
+
+    fn schema(&self) -> Json {
+        schema::list(File.schema(), 0..=usize::MAX)
     }
 }

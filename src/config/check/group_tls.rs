@@ -5,6 +5,7 @@ use serde_json::Value as Json;
 use crate::config::GroupProtocol;
 use crate::config::GroupTls;
 use crate::config::Verify;
+use crate::config::check::address::MAX_HOST_NAME;
 use crate::config::check::address::is_dns_name;
 use crate::config::check::kind::Choice;
 use crate::config::check::kind::Kind;
@@ -15,6 +16,7 @@ use crate::config::check::section::Section;
 use crate::config::raw;
 use crate::config::report::Location;
 use crate::config::report::Report;
+use crate::config::schema;
 
 /// None where the backends are spoken to in cleartext. Where the protocol says so, the table must not be
 /// there; with grpc it is the table that decides.
@@ -115,5 +117,9 @@ impl Kind for ServerName {
 
     fn show(&self, value: &String) -> Json {
         Json::from(value.as_str())
+    }
+
+    fn schema(&self) -> Json {
+        schema::text_of(1..=MAX_HOST_NAME + 1)
     }
 }

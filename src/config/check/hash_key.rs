@@ -8,6 +8,7 @@ use crate::config::check::kind::refuse_kind;
 use crate::config::check::section::report_unknown;
 use crate::config::raw;
 use crate::config::report::Report;
+use crate::config::schema;
 use crate::policy::balance::hash_key::HashKey;
 
 /// A table with exactly one of [`PARTS`].
@@ -44,6 +45,16 @@ impl Kind for HashKeyTable {
             HashKey::Path => serde_json::json!({ "path": true }),
             HashKey::SourceIp => serde_json::json!({ "source_ip": true }),
         }
+    }
+
+    fn schema(&self) -> Json {
+        let name = || schema::text_of(1..=MAX_NAME_LENGTH);
+        let only_true = || serde_json::json!({ "const": true });
+        let keys = PARTS.into_iter().zip([name(), name(), name(), only_true(), only_true()]);
+        let mut table = schema::table(keys, &[]);
+        table["minProperties"] = Json::from(1);
+        table["maxProperties"] = Json::from(1);
+        table
     }
 }
 

@@ -23,6 +23,7 @@ use crate::config::check::statuses::Statuses;
 use crate::config::effective::Form;
 use crate::config::raw;
 use crate::config::report::Report;
+use crate::config::schema;
 
 /// The check of a group of which all that says how backends are spoken to is known.
 pub(super) fn health_check(group: &mut Section<'_, '_>, of: &ServerGroup) -> Option<HealthCheck> {
@@ -159,6 +160,10 @@ impl Kind for CheckPath {
     fn show(&self, value: &String) -> Json {
         Json::from(value.as_str())
     }
+
+    fn schema(&self) -> Json {
+        schema::pattern(&format!("^/[!-~]{{0,{}}}$", MAX_PATH_LENGTH - 1))
+    }
 }
 
 /// The Host field of a probe.
@@ -184,6 +189,10 @@ impl Kind for CheckHost {
 
     fn show(&self, value: &String) -> Json {
         Json::from(value.as_str())
+    }
+
+    fn schema(&self) -> Json {
+        schema::text_of(1..=MAX_HOST_LENGTH)
     }
 }
 

@@ -6,6 +6,7 @@ use crate::config::check::kind::Kind;
 use crate::config::check::kind::refuse_kind;
 use crate::config::raw;
 use crate::config::report::Report;
+use crate::config::schema;
 
 /// A path without a query, or nothing.
 pub(super) struct HealthPathText;
@@ -36,5 +37,9 @@ impl Kind for HealthPathText {
 
     fn show(&self, value: &Option<String>) -> Json {
         Json::from(value.as_deref().unwrap_or_default())
+    }
+
+    fn schema(&self) -> Json {
+        schema::pattern(&format!("^(/[!-~]{{0,{}}})?$", MAX_PATH_LENGTH - 1))
     }
 }

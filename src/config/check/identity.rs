@@ -13,6 +13,7 @@ use crate::config::check::section::Section;
 use crate::config::raw;
 use crate::config::report::Location;
 use crate::config::report::Report;
+use crate::config::schema;
 use crate::http::headers::same_for_backends;
 use crate::policy::identity::AliasError;
 use crate::policy::identity::Fact;
@@ -144,5 +145,9 @@ impl Kind for OnOrAlias {
             FieldSetting::On => Json::Bool(true),
             FieldSetting::As(alias) => Json::from(alias.as_str()),
         }
+    }
+
+    fn schema(&self) -> Json {
+        schema::any_of([schema::boolean(), schema::pattern("^[a-z0-9_-]{1,40}$")])
     }
 }

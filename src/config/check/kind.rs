@@ -10,6 +10,7 @@ use crate::config::check::vocabulary;
 use crate::config::raw;
 use crate::config::report::Location;
 use crate::config::report::Report;
+use crate::config::schema;
 use crate::config::units;
 use crate::policy::overrides::Sample;
 
@@ -21,6 +22,9 @@ pub(super) trait Kind {
 
     /// What `parse` would read as the same value.
     fn show(&self, value: &Self::Value) -> Json;
+
+    /// What `parse` takes, as far as JSON Schema can tell; it takes nothing else.
+    fn schema(&self) -> Json;
 }
 
 /// `true` or `false`.
@@ -38,6 +42,10 @@ impl Kind for Boolean {
 
     fn show(&self, value: &bool) -> Json {
         Json::Bool(*value)
+    }
+
+    fn schema(&self) -> Json {
+        schema::boolean()
     }
 }
 
@@ -67,6 +75,10 @@ impl Kind for SampleFraction {
     fn show(&self, value: &Sample) -> Json {
         Json::from(value.fraction())
     }
+
+    fn schema(&self) -> Json {
+        schema::number(0..=1)
+    }
 }
 
 /// A whole number in a range.
@@ -90,13 +102,17 @@ impl Kind for Integer {
     fn show(&self, value: &u32) -> Json {
         Json::from(*value)
     }
+
+    fn schema(&self) -> Json {
+        schema::integer(u64::from(*self.0.start())..=u64::from(*self.0.end()))
+    }
 }
 
 /// A number with a unit of time, in a range.
 pub(super) struct Time(pub RangeInclusive<Duration>);
 
 /// A range of times in whole seconds, both ends included.
-pub(super) fn seconds(least: u64, most: u64) -> Time {
+pub(super) const fn seconds(least: u64, most: u64) -> Time {
     Time(Duration::from_secs(least)..=Duration::from_secs(most))
 }
 
@@ -119,6 +135,10 @@ impl Kind for Time {
 
     fn show(&self, value: &Duration) -> Json {
         Json::String(units::format_duration(*value))
+    }
+
+    fn schema(&self) -> Json {
+        schema::pattern(&units::duration_pattern())
     }
 }
 
@@ -144,6 +164,10 @@ impl Kind for ZeroOrTime {
 
     fn show(&self, value: &Duration) -> Json {
         Json::String(units::format_duration(*value))
+    }
+
+    fn schema(&self) -> Json {
+        schema::pattern(&units::duration_pattern())
     }
 }
 
@@ -209,6 +233,10 @@ impl Kind for Size {
             bytes => Json::String(units::format_size(bytes)),
         }
     }
+
+    fn schema(&self) -> Json {
+        schema::any_of([schema::integer(self.0.clone()), schema::pattern(&units::size_pattern())])
+    }
 }
 
 /// One of a few words.
@@ -264,6 +292,10 @@ impl<V: Clone + PartialEq> Kind for Choice<V> {
     fn show(&self, value: &V) -> Json {
         self.words.iter().find(|(_, known)| known == value).map_or(Json::Null, |(word, _)| Json::from(*word))
     }
+
+    fn schema(&self) -> Json {
+        schema::words(self.words.iter().chain(self.aliases).map(|(word, _)| *word))
+    }
 }
 
 /// The name of a thing that others refer to.
@@ -291,6 +323,10 @@ impl Kind for Name {
     fn show(&self, value: &String) -> Json {
         Json::from(value.as_str())
     }
+
+    fn schema(&self) -> Json {
+        schema::pattern(&format!("^[A-Za-z0-9._-]{{1,{MAX_NAME_LENGTH}}}$"))
+    }
 }
 
 /// Text that is sent as the value of a header field.
@@ -313,6 +349,10 @@ impl Kind for FieldValue {
 
     fn show(&self, value: &String) -> Json {
         Json::from(value.as_str())
+    }
+
+    fn schema(&self) -> Json {
+        schema::pattern("^[!-~]{1,128}$")
     }
 }
 
@@ -342,7 +382,14 @@ impl Kind for FieldName {
     fn show(&self, value: &Option<String>) -> Json {
         Json::from(value.as_deref().unwrap_or_default())
     }
+
+    fn schema(&self) -> Json {
+        schema::pattern(&format!("^{TOKEN}{{0,{MAX_FIELD_NAME_LENGTH}}}$"))
+    }
 }
+
+/// A character of a [token](is_token), as a regular expression.
+pub(super) const TOKEN: &str = "[!#$%&'*+.^_`|~0-9A-Za-z-]";
 
 /// RFC 9110 §5.6.2: what names of fields and of cookies are.
 pub(super) fn is_token(text: &str) -> bool {

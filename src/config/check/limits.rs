@@ -11,6 +11,7 @@ use crate::config::check::kind::refuse_kind;
 use crate::config::check::section::report_unknown;
 use crate::config::raw;
 use crate::config::report::Report;
+use crate::config::schema;
 
 const MAX_LIMIT: u32 = 1_000_000;
 
@@ -18,6 +19,21 @@ const MAX_LIMIT: u32 = 1_000_000;
 pub(super) const BANDWIDTH: Size = Size(0..=1 << 40);
 
 const BANDWIDTH_KEY: &str = "bandwidth_bytes_per_second";
+
+const RATE_KEYS: [&str; 3] = ["requests_per_second", "per_client_requests_per_second", "burst"];
+
+const PER_CLIENT_KEYS: [&str; 5] =
+    ["requests_per_second", "burst", "connections_per_second", "max_connections", BANDWIDTH_KEY];
+
+/// A key that is there says something; a burst may be none.
+fn number(name: &str) -> Integer {
+    Integer(u32::from(name != "burst")..=MAX_LIMIT)
+}
+
+/// What a key of one of the tables takes.
+fn schema_of(name: &'static str) -> (&'static str, Json) {
+    (name, if name == BANDWIDTH_KEY { BANDWIDTH.schema() } else { number(name).schema() })
+}
 
 /// The values of these keys, 0 for those that are not there; at least one is.
 fn read<const N: usize>(
@@ -35,8 +51,7 @@ fn read<const N: usize>(
     let mut is_whole = true;
     for (name, value) in names.iter().zip(&mut values) {
         let Some(entry) = table.find(name).filter(|_| *name != BANDWIDTH_KEY) else { continue };
-        let min = u32::from(*name != "burst");
-        match Integer(min..=MAX_LIMIT).parse(name, &entry.value, report) {
+        match number(name).parse(name, &entry.value, report) {
             Some(read) => *value = read,
             None => is_whole = false,
         }
@@ -45,10 +60,14 @@ fn read<const N: usize>(
     (is_whole && is_known).then_some(values)
 }
 
+/// What [`request_rates`] takes.
+pub(super) fn request_rates_schema() -> Json {
+    schema::table(RATE_KEYS.map(schema_of), &[])
+}
+
 /// The value of `limit`; None after reporting what is wrong.
 pub(super) fn request_rates(key: &str, raw: &raw::Value, report: &mut Report) -> Option<RequestRates> {
-    let names = ["requests_per_second", "per_client_requests_per_second", "burst"];
-    let [requests_per_second, per_client_requests_per_second, burst] = read(key, raw, names, report)?;
+    let [requests_per_second, per_client_requests_per_second, burst] = read(key, raw, RATE_KEYS, report)?;
     let problem = match (requests_per_second, per_client_requests_per_second) {
         (0, 0) => "limits nothing",
         (1.., per_client) if per_client >= requests_per_second => {
@@ -68,10 +87,8 @@ impl Kind for PerClientTable {
     type Value = PerClient;
 
     fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<PerClient> {
-        let names =
-            ["requests_per_second", "burst", "connections_per_second", "max_connections", BANDWIDTH_KEY];
         let [requests_per_second, burst, connections_per_second, max_connections, _] =
-            read(key, raw, names, report)?;
+            read(key, raw, PER_CLIENT_KEYS, report)?;
         let raw::Kind::Table(table) = &raw.kind else { return None };
         let bandwidth_bytes_per_second = match table.find(BANDWIDTH_KEY) {
             Some(entry) => BANDWIDTH.parse(BANDWIDTH_KEY, &entry.value, report)?,
@@ -105,6 +122,10 @@ impl Kind for PerClientTable {
         let bandwidth = bandwidth.map(|bytes| (BANDWIDTH_KEY.to_owned(), BANDWIDTH.show(&bytes)));
         Json::Object(set.chain(bandwidth).collect())
     }
+
+    fn schema(&self) -> Json {
+        schema::table(PER_CLIENT_KEYS.map(schema_of), &[])
+    }
 }
 
 /// What requests beyond a limit are answered with.
@@ -128,5 +149,9 @@ impl Kind for LimitStatus {
 
     fn show(&self, value: &u16) -> Json {
         Json::from(*value)
+    }
+
+    fn schema(&self) -> Json {
+        schema::numbers([503, 429])
     }
 }

@@ -18,6 +18,7 @@ use crate::config::check::kind::refuse_kind;
 use crate::config::check::section::Section;
 use crate::config::raw;
 use crate::config::report::Report;
+use crate::config::schema;
 
 /// `"stdout"`, `"stderr"`, `"journald"`, a syslog server or the path of a file.
 pub(super) struct Destination;
@@ -57,6 +58,10 @@ impl Kind for Destination {
             LogDestination::Journald(path) if path.as_os_str() == JOURNAL_SOCKET => "journald".to_owned(),
             LogDestination::Journald(path) => format!("journald:{}", path.display()),
         })
+    }
+
+    fn schema(&self) -> Json {
+        schema::text_of(1..=usize::MAX)
     }
 }
 
@@ -202,6 +207,10 @@ impl Kind for AppName {
 
     fn show(&self, value: &String) -> Json {
         Json::from(value.as_str())
+    }
+
+    fn schema(&self) -> Json {
+        schema::pattern(&format!("^[A-Za-z0-9._/-]{{1,{MAX_APP_NAME}}}$"))
     }
 }
 

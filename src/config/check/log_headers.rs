@@ -6,12 +6,14 @@ use serde_json::Value as Json;
 use crate::config::LogHeaders;
 use crate::config::check::kind::FieldName;
 use crate::config::check::kind::Kind;
+use crate::config::check::kind::TOKEN;
 use crate::config::check::kind::list;
 use crate::config::check::kind::refuse_kind;
 use crate::config::log_fields;
 use crate::config::raw;
 use crate::config::report::Location;
 use crate::config::report::Report;
+use crate::config::schema;
 
 /// `{ request = ["x-tenant"], response = ["server"], cookies = ["lang"] }`.
 pub(super) struct ChosenNames;
@@ -62,6 +64,13 @@ impl Kind for ChosenNames {
         Json::Object(
             lists.map(|(kind, names)| (kind.to_owned(), Json::from(names.clone()))).collect::<Map<_, _>>(),
         )
+    }
+
+    fn schema(&self) -> Json {
+        let names = || schema::list(schema::pattern(&format!("^{TOKEN}+$")), 1..=MAX_NAMES);
+        let mut table = schema::table(KINDS.map(|kind| (kind, names())), &[]);
+        table["minProperties"] = Json::from(1);
+        table
     }
 }
 

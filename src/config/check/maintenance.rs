@@ -11,6 +11,7 @@ use crate::config::check::kind::refuse_kind;
 use crate::config::check::kind::seconds;
 use crate::config::check::media_type;
 use crate::config::check::names::Names;
+use crate::config::check::rule::sources::source_schema;
 use crate::config::check::rule::sources::sources;
 use crate::config::check::rule::written::Written;
 use crate::config::check::rule::written::to_json;
@@ -18,9 +19,12 @@ use crate::config::check::section::Section;
 use crate::config::check::section::report_unknown;
 use crate::config::raw;
 use crate::config::report::Report;
+use crate::config::schema;
 use crate::policy::router::SourceTest;
 
 const KEYS: [&str; 5] = ["enabled", "page", "status", "retry_after", "allow"];
+
+const STATUS: Integer = Integer(400..=599);
 
 /// Seconds that clients may be told to wait: a week.
 const MAX_RETRY_AFTER_S: u64 = 7 * 24 * 3_600;
@@ -64,7 +68,7 @@ impl Kind for MaintenanceTable<'_> {
             None => None,
         };
         let status = match table.find("status") {
-            Some(entry) => Integer(400..=599).parse("status", &entry.value, report)?,
+            Some(entry) => STATUS.parse("status", &entry.value, report)?,
             None => 503,
         };
         let retry_after = match table.find("retry_after") {
@@ -81,6 +85,12 @@ impl Kind for MaintenanceTable<'_> {
 
     fn show(&self, value: &Self::Value) -> Json {
         value.json.clone()
+    }
+
+    fn schema(&self) -> Json {
+        let wait = seconds(1, MAX_RETRY_AFTER_S).schema();
+        let values = [Boolean.schema(), File.schema(), STATUS.schema(), wait, source_schema()];
+        schema::table(KEYS.into_iter().zip(values), &[])
     }
 }
 

@@ -46,6 +46,8 @@ mod tls_policy;
 mod tracing;
 mod vocabulary;
 
+use serde_json::Value as Json;
+
 use crate::config::Config;
 use crate::config::RouteTest;
 use crate::config::TlsPolicy;
@@ -56,6 +58,10 @@ use crate::config::effective::Effective;
 use crate::config::raw;
 use crate::config::report::Location;
 use crate::config::report::Report;
+use crate::config::report::Source;
+use crate::config::schema;
+use crate::config::schema::Presence;
+use crate::config::schema::SchemaTables;
 
 /// The version of the rules that a configuration is written for.
 const CONFIG_VERSION: i128 = 1;
@@ -80,23 +86,39 @@ const TABLES: [&str; 15] = [
 
 /// The configuration that all roots make together. It is of use only when the report has no errors.
 pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective, Report) {
-    let mut output = Output { report, effective: Effective::default() };
+    let mut output = Output::new(report);
+    let config = read_all(roots, &mut output);
+    (config, output.effective, output.report)
+}
+
+/// What every key can be; `describe` tells what a key of a table means.
+pub(super) fn json_schema(describe: impl Fn(&str, &str) -> Option<String>) -> Json {
+    let source = Source::made_up("example", vocabulary::COMPLETE_EXAMPLE.to_owned());
+    let mut output = Output::new(Report::new(vec![source]));
+    output.schema = Some(SchemaTables::default());
+    let root = raw::read(0, &mut output.report);
+    // The example has every table, and keys are asked for whether they are there or not.
+    read_all(std::slice::from_ref(&root), &mut output);
+    output.schema.unwrap_or_default().document(&defaults::TABLES, describe)
+}
+
+fn read_all(roots: &[raw::Table], output: &mut Output) -> Config {
     for root in roots {
         section::report_unknown(&root.entries, &TABLES, "", &mut output.report);
     }
-    check_version(roots, &mut output);
+    check_version(roots, output);
     let filled = defaults::apply(roots, &mut output.report);
     let roots = filled.as_deref().unwrap_or(roots);
-    let process = single(roots, "process", process::process, &mut output);
-    let admin = single(roots, "admin", admin::admin, &mut output);
-    let metrics = single(roots, "metrics", metrics::metrics, &mut output);
+    let process = single(roots, "process", process::process, output);
+    let admin = single(roots, "admin", admin::admin, output);
+    let metrics = single(roots, "metrics", metrics::metrics, output);
     tracing::conceal_secrets(roots, &mut output.report);
-    let tracing = single(roots, "tracing", tracing::tracing, &mut output);
-    let access_logs = access_log::access_logs(roots, &mut output);
-    let certificates = each(roots, "certificate", &mut output, certificate::certificate);
-    let policies = each(roots, "tls_policy", &mut output, tls_policy::tls_policy);
-    let authorities = each(roots, "ca", &mut output, ca::ca);
-    let ip_groups = each(roots, "ip_group", &mut output, ip_group::ip_group);
+    let tracing = single(roots, "tracing", tracing::tracing, output);
+    let access_logs = access_log::access_logs(roots, output);
+    let certificates = each(roots, "certificate", output, certificate::certificate);
+    let policies = each(roots, "tls_policy", output, tls_policy::tls_policy);
+    let authorities = each(roots, "ca", output, ca::ca);
+    let ip_groups = each(roots, "ip_group", output, ip_group::ip_group);
     let known = Known {
         certificates: certificate::names(&certificates, &output.report),
         authorities: ca::names(&authorities, &output.report),
@@ -105,13 +127,13 @@ pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective,
         defined_policies: &policies,
     };
     let listeners =
-        each(roots, "listener", &mut output, |table, output| listener::listener(table, &known, output));
+        each(roots, "listener", output, |table, output| listener::listener(table, &known, output));
     let (listeners, wanted): (Vec<_>, Vec<_>) = listeners.into_iter().unzip();
-    let groups = each(roots, "server_group", &mut output, |table, output| {
+    let groups = each(roots, "server_group", output, |table, output| {
         server_group::server_group(table, &known, output)
     });
-    let rules = each(roots, "rule", &mut output, |table, output| rule::rule(table, &known, output));
-    let error_pages = each(roots, "error_page", &mut output, error_page::error_page);
+    let rules = each(roots, "rule", output, |table, output| rule::rule(table, &known, output));
+    let error_pages = each(roots, "error_page", output, error_page::error_page);
 
     let report = &mut output.report;
     let (rules, response_rules) = rule::resolve(rules, &listeners, &groups, report);
@@ -137,7 +159,7 @@ pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective,
     if !report.is_broken_anywhere() {
         check_listeners(roots, report);
     }
-    (config, output.effective, output.report)
+    config
 }
 
 /// Looks names up that are left, and reports what does not go together.
@@ -185,7 +207,7 @@ fn check_names(config: &Config, policies: &[TlsPolicy], report: &mut Report) {
 
 /// The requests of a table for `ringway test`.
 pub(super) fn check_route_tests(root: &raw::Table, report: Report) -> (Vec<RouteTest>, Report) {
-    let mut output = Output { report, effective: Effective::default() };
+    let mut output = Output::new(report);
     section::report_unknown(&root.entries, &["request"], "", &mut output.report);
     let tests = each(std::slice::from_ref(root), "request", &mut output, route_test::route_test);
     if tests.is_empty() && !output.report.has_errors() {
@@ -232,7 +254,11 @@ fn check_version(roots: &[raw::Table], output: &mut Output) {
         };
         output.report.error(entry.value.location, message, "write config_version = 1");
     }
-    output.effective.set("config_version", serde_json::Value::from(1), from);
+    if let Some(schema) = &mut output.schema {
+        let version = schema::integer(CONFIG_VERSION as u64..=CONFIG_VERSION as u64);
+        schema.add("", "config_version", (version, Presence::Optional));
+    }
+    output.effective.set("config_version", Json::from(1), from);
 }
 
 /// The table that may stand in one of the texts only. What another one says is looked at all the same.

@@ -14,6 +14,7 @@ use crate::config::check::nearest::nearest;
 use crate::config::raw;
 use crate::config::report::Location;
 use crate::config::report::Report;
+use crate::config::schema;
 
 /// Looking for the nearest of ten thousand names takes a while; a few of them are enough.
 const MAX_SUGGESTIONS: u32 = 8;
@@ -134,5 +135,9 @@ impl Kind for NameList {
 
     fn show(&self, value: &Self::Value) -> Json {
         value.iter().map(|(name, _)| Json::from(name.as_str())).collect()
+    }
+
+    fn schema(&self) -> Json {
+        schema::list(Name.schema(), 1..=usize::MAX)
     }
 }

@@ -22,6 +22,7 @@ use crate::config::check::section::Output;
 use crate::config::check::section::Section;
 use crate::config::raw;
 use crate::config::report::Report;
+use crate::config::schema;
 
 const MIB: u64 = 1 << 20;
 
@@ -91,6 +92,10 @@ impl Kind for WorkerCount {
             Workers::Count(count) => Json::from(*count),
         }
     }
+
+    fn schema(&self) -> Json {
+        schema::any_of([schema::words(["auto"]), schema::integer(1..=MAX_WORKERS as u64)])
+    }
 }
 
 /// `"auto"` or a number.
@@ -121,5 +126,9 @@ impl Kind for CpuNumber {
             HealthCpu::Auto => Json::from("auto"),
             HealthCpu::Cpu(number) => Json::from(*number),
         }
+    }
+
+    fn schema(&self) -> Json {
+        schema::any_of([schema::words(["auto"]), schema::integer(0..=MAX_CPU_NUMBER as u64)])
     }
 }

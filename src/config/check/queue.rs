@@ -12,6 +12,7 @@ use crate::config::check::kind::refuse_kind;
 use crate::config::check::section::report_unknown;
 use crate::config::raw;
 use crate::config::report::Report;
+use crate::config::schema;
 
 pub(super) struct QueueTable;
 
@@ -40,5 +41,9 @@ impl Kind for QueueTable {
 
     fn show(&self, value: &Queue) -> Json {
         serde_json::json!({ "size": value.size, "timeout": TIMEOUT.show(&value.timeout) })
+    }
+
+    fn schema(&self) -> Json {
+        schema::table([("size", SIZE.schema()), ("timeout", TIMEOUT.schema())], &["size"])
     }
 }

@@ -6,6 +6,7 @@ use serde_json::Value as Json;
 
 use crate::config::check::kind::Boolean;
 use crate::config::check::kind::Kind;
+use crate::config::check::kind::Time;
 use crate::config::check::kind::refuse_kind;
 use crate::config::check::kind::seconds;
 use crate::config::check::listener_tls::Scheme;
@@ -18,14 +19,18 @@ use crate::config::check::section::is_empty_table;
 use crate::config::check::section::report_unknown;
 use crate::config::raw;
 use crate::config::report::Report;
+use crate::config::schema;
 use crate::policy::header_edits::FieldSource;
 use crate::policy::header_edits::HeaderEdit;
 use crate::policy::header_edits::layers::MAX_EDITS;
 
 const KEYS: [&str; 4] = ["insert_header", "set_header", "append_header", "remove_header"];
 
+const HSTS_KEYS: [&str; 3] = ["max_age", "include_subdomains", "preload"];
+
 /// In seconds.
 const YEAR: u64 = 365 * 24 * 60 * 60;
+const HSTS_AGE: Time = seconds(0, 10 * YEAR);
 
 /// The edits of the listener. What `hsts` adds comes first, so that a later edit can change it.
 pub(super) fn read(section: &mut Section<'_, '_>, scheme: Scheme) -> Vec<HeaderEdit> {
@@ -75,6 +80,13 @@ impl Kind for EditList {
     fn show(&self, value: &Self::Value) -> Json {
         value.json.clone()
     }
+
+    fn schema(&self) -> Json {
+        let edit = |key| (key, fields::edit_schema(key));
+        let mut edits = schema::table(KEYS.map(edit), &[]);
+        edits["minProperties"] = Json::from(1);
+        schema::list(edits, 0..=MAX_EDITS - 1)
+    }
 }
 
 /// `{ max_age = "180d", include_subdomains = true, preload = false }` (RFC 6797 §6.1).
@@ -87,14 +99,13 @@ impl Kind for Hsts {
         let raw::Kind::Table(table) = &raw.kind else {
             return refuse_kind(key, raw, "a table such as { max_age = \"180d\" }", report);
         };
-        let keys = ["max_age", "include_subdomains", "preload"];
-        report_unknown(&table.entries, &keys, &format!("`{key}`"), report);
+        report_unknown(&table.entries, &HSTS_KEYS, &format!("`{key}`"), report);
         let Some(entry) = table.find("max_age") else {
             let message = format!("`max_age` is missing in `{key}`");
             report.error(raw.location, message, "add max_age = \"180d\"");
             return None;
         };
-        let max_age = seconds(0, 10 * YEAR).parse("max_age", &entry.value, report)?;
+        let max_age = HSTS_AGE.parse("max_age", &entry.value, report)?;
         let mut truth = |word: &str| match table.find(word) {
             Some(entry) => Boolean.parse(word, &entry.value, report),
             None => Some(false),
@@ -114,5 +125,11 @@ impl Kind for Hsts {
 
     fn show(&self, value: &Self::Value) -> Json {
         value.json.clone()
+    }
+
+    fn schema(&self) -> Json {
+        let truth = || Boolean.schema();
+        let keys = HSTS_KEYS.into_iter().zip([HSTS_AGE.schema(), truth(), truth()]);
+        schema::table(keys, &["max_age"])
     }
 }

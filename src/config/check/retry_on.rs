@@ -8,6 +8,7 @@ use crate::config::check::kind::refuse_kind;
 use crate::config::check::statuses::Statuses;
 use crate::config::raw;
 use crate::config::report::Report;
+use crate::config::schema;
 use crate::policy::retry::RetryOn;
 
 pub(super) struct RetryOnList;
@@ -67,5 +68,10 @@ impl Kind for RetryOnList {
         let words = words.into_iter().filter(|(_, is_set)| *is_set).map(|(word, _)| Json::from(word));
         let Json::Array(statuses) = STATUSES.show(&value.statuses) else { return Json::Null };
         words.chain(statuses).collect()
+    }
+
+    fn schema(&self) -> Json {
+        let words = schema::words(["connect", "closed", "timeout"]);
+        schema::list(schema::any_of([words, STATUSES.item_schema()]), 1..=MAX_ITEMS)
     }
 }

@@ -9,6 +9,7 @@ use crate::config::check::section::Output;
 use crate::config::check::section::Section;
 use crate::config::raw;
 use crate::config::report::Report;
+use crate::config::schema;
 
 /// What can be expected of a request.
 const EXPECTATIONS: [&str; 8] =
@@ -67,6 +68,10 @@ impl Kind for PlainText {
     fn show(&self, value: &String) -> Json {
         Json::from(value.as_str())
     }
+
+    fn schema(&self) -> Json {
+        schema::any_of([schema::text(), schema::integer(0..=u64::MAX)])
+    }
 }
 
 /// A list of strings.
@@ -85,5 +90,9 @@ impl Kind for PlainTexts {
 
     fn show(&self, value: &Vec<String>) -> Json {
         value.iter().map(String::as_str).collect()
+    }
+
+    fn schema(&self) -> Json {
+        schema::list(PlainText.schema(), 0..=usize::MAX)
     }
 }

@@ -1,5 +1,7 @@
 //! One table being read: asks for keys one by one, then reports the keys that were not asked for.
 
+use serde_json::Value as Json;
+
 use crate::config::check::kind::Kind;
 use crate::config::check::vocabulary;
 use crate::config::effective::Effective;
@@ -7,16 +9,28 @@ use crate::config::effective::Form;
 use crate::config::raw;
 use crate::config::report::Location;
 use crate::config::report::Report;
+use crate::config::schema::Presence;
+use crate::config::schema::SchemaTables;
 
 /// What checking fills beside the configuration itself.
 pub(super) struct Output {
     pub report: Report,
     pub effective: Effective,
+    /// Where each key leaves what it can be; None where nobody wants to know.
+    pub schema: Option<SchemaTables>,
+}
+
+impl Output {
+    pub(super) fn new(report: Report) -> Output {
+        Output { report, effective: Effective::default(), schema: None }
+    }
 }
 
 pub(super) struct Section<'t, 'o> {
     /// As in the file: `[[listener]]`.
     title: String,
+    /// As in the header: `listener`.
+    path: &'static str,
     /// None: the table is not in the file, every key has its default.
     table: Option<&'t raw::Table>,
     known: Vec<&'static str>,
@@ -29,17 +43,26 @@ impl<'t, 'o> Section<'t, 'o> {
     /// A `[path]`.
     pub(super) fn single(path: &'static str, table: Option<&'t raw::Table>, output: &'o mut Output) -> Self {
         output.effective.open_table(path, Form::Single);
-        Section::new(format!("[{path}]"), table, output)
+        Section::new((path, Form::Single), table, output)
     }
 
     /// One of a list of `[[path]]`.
     pub(super) fn element(path: &'static str, table: &'t raw::Table, output: &'o mut Output) -> Self {
         output.effective.open_table(path, Form::Element);
-        Section::new(format!("[[{path}]]"), Some(table), output)
+        Section::new((path, Form::Element), Some(table), output)
     }
 
-    fn new(title: String, table: Option<&'t raw::Table>, output: &'o mut Output) -> Self {
-        Section { title, table, known: Vec::new(), refused: Vec::new(), output }
+    fn new(
+        (path, form): (&'static str, Form),
+        table: Option<&'t raw::Table>,
+        output: &'o mut Output,
+    ) -> Self {
+        let is_element = form == Form::Element;
+        if let Some(schema) = &mut output.schema {
+            schema.open(path, is_element);
+        }
+        let title = if is_element { format!("[[{path}]]") } else { format!("[{path}]") };
+        Section { title, path, table, known: Vec::new(), refused: Vec::new(), output }
     }
 
     pub(super) fn report(&mut self) -> &mut Report {
@@ -47,6 +70,7 @@ impl<'t, 'o> Section<'t, 'o> {
     }
 
     pub(super) fn read<K: Kind>(&mut self, key: &'static str, kind: &K, default: K::Value) -> K::Value {
+        self.describe(key, || (kind.schema(), Presence::Default(kind.show(&default))));
         match self.find(key) {
             None => {
                 self.output.effective.set(key, kind.show(&default), None);
@@ -90,6 +114,7 @@ impl<'t, 'o> Section<'t, 'o> {
         kind: &K,
         unset: &'static str,
     ) -> Option<(K::Value, Location)> {
+        self.describe(key, || (kind.schema(), Presence::Optional));
         if self.find(key).is_none() {
             self.output.effective.leave_unset(key, unset);
             return None;
@@ -103,6 +128,7 @@ impl<'t, 'o> Section<'t, 'o> {
         key: &'static str,
         kind: &K,
     ) -> Option<(K::Value, Location)> {
+        self.describe(key, || (kind.schema(), Presence::Optional));
         self.find(key)?;
         self.parse(key, kind)
     }
@@ -114,6 +140,7 @@ impl<'t, 'o> Section<'t, 'o> {
         kind: &K,
         example: &str,
     ) -> Option<(K::Value, Location)> {
+        self.describe(key, || (kind.schema(), Presence::Required));
         if self.find(key).is_none() {
             self.missing(key, example);
             return None;
@@ -176,6 +203,12 @@ impl<'t, 'o> Section<'t, 'o> {
     pub(super) fn close(self) {
         let Some(table) = self.table else { return };
         report_unknown(&table.entries, &self.known, &self.title, &mut self.output.report);
+    }
+
+    fn describe(&mut self, key: &'static str, what: impl FnOnce() -> (Json, Presence)) {
+        if let Some(schema) = &mut self.output.schema {
+            schema.add(self.path, key, what());
+        }
     }
 
     fn find(&mut self, key: &'static str) -> Option<&'t raw::Entry> {

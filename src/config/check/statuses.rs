@@ -10,6 +10,7 @@ use crate::config::check::rule::written::Written;
 use crate::config::check::rule::written::to_json;
 use crate::config::raw;
 use crate::config::report::Report;
+use crate::config::schema;
 
 /// Statuses: classes, codes and ranges.
 pub(super) struct Statuses {
@@ -50,9 +51,19 @@ impl Kind for Statuses {
         };
         value.iter().map(|range| Json::String(show(range))).collect()
     }
+
+    fn schema(&self) -> Json {
+        schema::list(self.item_schema(), 1..=MAX_ITEMS)
+    }
 }
 
 impl Statuses {
+    /// What one item of the list can be.
+    pub(super) fn item_schema(&self) -> Json {
+        let codes = schema::integer(u64::from(*self.allowed.start())..=u64::from(*self.allowed.end()));
+        schema::any_of([codes, schema::pattern("^((http_)?[0-5]xx|[0-9]{1,3}(-[0-9]{1,3})?)$")])
+    }
+
     /// One item of the list.
     pub(super) fn statuses(
         &self,
@@ -109,5 +120,9 @@ impl Kind for OneOrMoreStatuses {
 
     fn show(&self, value: &Self::Value) -> Json {
         value.json.clone()
+    }
+
+    fn schema(&self) -> Json {
+        schema::any_of([self.0.item_schema(), self.0.schema()])
     }
 }

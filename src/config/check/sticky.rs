@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 use crate::config::Sticky;
 use crate::config::check::kind::Choice;
 use crate::config::check::kind::Kind;
+use crate::config::check::kind::TOKEN;
 use crate::config::check::kind::is_token;
 use crate::config::check::kind::refuse_kind;
 use crate::config::check::kind::seconds;
@@ -14,6 +15,7 @@ use crate::config::check::section::Section;
 use crate::config::effective::Form;
 use crate::config::raw;
 use crate::config::report::Report;
+use crate::config::schema;
 use crate::policy::balance::sticky::CookieAttributes;
 use crate::policy::balance::sticky::SameSite;
 use crate::policy::balance::sticky::StickyMode;
@@ -86,6 +88,10 @@ impl Kind for AutoOrTrue {
     fn show(&self, value: &bool) -> Json {
         if *value { Json::Bool(true) } else { Json::from("auto") }
     }
+
+    fn schema(&self) -> Json {
+        serde_json::json!({ "enum": ["auto", true] })
+    }
 }
 
 /// Bytes of an attribute; browsers ignore longer ones.
@@ -111,6 +117,10 @@ impl Kind for CookiePath {
 
     fn show(&self, value: &String) -> Json {
         Json::from(value.as_str())
+    }
+
+    fn schema(&self) -> Json {
+        schema::pattern(&format!("^/[!-:<-~]{{0,{}}}$", MAX_ATTRIBUTE_LENGTH - 1))
     }
 }
 
@@ -140,6 +150,10 @@ impl Kind for CookieDomain {
 
     fn show(&self, value: &String) -> Json {
         Json::from(value.as_str())
+    }
+
+    fn schema(&self) -> Json {
+        schema::text_of(1..=MAX_DOMAIN_LENGTH)
     }
 }
 
@@ -199,5 +213,9 @@ impl Kind for CookieName {
 
     fn show(&self, value: &String) -> Json {
         Json::from(value.as_str())
+    }
+
+    fn schema(&self) -> Json {
+        schema::pattern(&format!("^{TOKEN}{{1,{MAX_NAME_LENGTH}}}$"))
     }
 }

@@ -18,6 +18,7 @@ use crate::config::cipher_suites;
 use crate::config::raw;
 use crate::config::report::Location;
 use crate::config::report::Report;
+use crate::config::schema;
 use crate::config::tls_policies;
 use crate::config::tls_policies::Predefined;
 
@@ -147,6 +148,10 @@ impl Kind for PolicyName {
     fn show(&self, value: &String) -> Json {
         Json::from(value.as_str())
     }
+
+    fn schema(&self) -> Json {
+        schema::pattern("^[A-Za-z][A-Za-z0-9._-]{1,127}$")
+    }
 }
 
 /// A list of versions; ascending, each once.
@@ -167,6 +172,10 @@ impl Kind for VersionRange {
 
     fn show(&self, value: &Self::Value) -> Json {
         value.iter().map(|version| Json::from(version.as_str())).collect()
+    }
+
+    fn schema(&self) -> Json {
+        schema::list(schema::pattern("^(TLSv)?1([.][0-3])?$"), 1..=usize::MAX)
     }
 }
 
@@ -205,6 +214,11 @@ impl Kind for CipherSuites {
 
     fn show(&self, value: &Self::Value) -> Json {
         value.iter().map(|(suite, _)| Json::from(suite.name)).collect()
+    }
+
+    fn schema(&self) -> Json {
+        let names = cipher_suites::ALL.iter().flat_map(|suite| [suite.name, suite.openssl]);
+        schema::list(schema::words(names), 1..=usize::MAX)
     }
 }
 

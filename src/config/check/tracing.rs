@@ -24,6 +24,7 @@ use crate::config::check::section::Section;
 use crate::config::frames_requests;
 use crate::config::raw;
 use crate::config::report::Report;
+use crate::config::schema;
 
 use crate::policy::overrides::Sample;
 use crate::policy::trace::TraceSource;
@@ -170,6 +171,10 @@ impl Kind for Url {
     fn show(&self, url: &Self::Value) -> Json {
         Json::from(url.text.as_str())
     }
+
+    fn schema(&self) -> Json {
+        schema::pattern("^[hH][tT][tT][pP][sS]?://[^@/?#]+/[^@#]*$")
+    }
 }
 
 /// A URL without a user in it.
@@ -252,6 +257,14 @@ impl Kind for HeaderFields {
     /// The names only, since values may be secret. What stands for them is refused as a value.
     fn show(&self, value: &Self::Value) -> Json {
         value.iter().map(|(name, _)| (name.clone(), Json::from("…"))).collect()
+    }
+
+    fn schema(&self) -> Json {
+        serde_json::json!({
+            "type": "object",
+            "maxProperties": MAX_HEADERS,
+            "additionalProperties": { "type": "string", "maxLength": MAX_VALUE_BYTES },
+        })
     }
 }
 

@@ -7,7 +7,7 @@ use crate::config::report::Report;
 use crate::config::report::Source;
 
 /// Every key there is, in its table.
-const COMPLETE_EXAMPLE: &str = include_str!("../../../config/ringway.toml");
+pub(super) const COMPLETE_EXAMPLE: &str = include_str!("../../../config/ringway.toml");
 
 /// Keys and tables that later versions will know, by the title of their table.
 const LATER: [(&str, &[&str]); 6] = [

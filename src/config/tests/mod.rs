@@ -7,6 +7,7 @@ mod listener;
 mod process;
 mod response_headers;
 mod rule;
+mod schema;
 mod server_group;
 mod tls;
 

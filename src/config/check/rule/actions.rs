@@ -10,7 +10,6 @@ use crate::config::Gates;
 use crate::config::GroupSticky;
 use crate::config::RequestRates;
 use crate::config::WeightedGroup;
-use crate::config::check::kind::Integer;
 use crate::config::check::kind::Kind;
 use crate::config::check::kind::Name;
 use crate::config::check::kind::refuse_kind;
@@ -20,10 +19,11 @@ use crate::config::check::rule::conditions::Conditions;
 use crate::config::check::rule::cors;
 use crate::config::check::rule::fields;
 use crate::config::check::rule::fields::EditedHead;
+use crate::config::check::rule::forward;
+use crate::config::check::rule::forward::ForwardTarget;
 use crate::config::check::rule::gates;
 use crate::config::check::rule::gates::GroupName;
 use crate::config::check::rule::gates::SideGroups;
-use crate::config::check::rule::group_sticky;
 use crate::config::check::rule::mirror;
 use crate::config::check::rule::overrides;
 use crate::config::check::rule::overrides::Override;
@@ -39,6 +39,7 @@ use crate::config::check::section::report_unknown;
 use crate::config::raw;
 use crate::config::report::Location;
 use crate::config::report::Report;
+use crate::config::schema;
 use crate::policy::cors::CorsPolicy;
 use crate::policy::forward_auth::ForwardAuth;
 use crate::policy::header_edits::HeaderEdit;
@@ -80,9 +81,6 @@ const KEYS: [&str; 26] = [
 /// Actions of one rule.
 const MAX_ACTIONS: usize = 50;
 
-/// Groups that one rule may forward to.
-const MAX_GROUPS: usize = 5;
-
 /// Actions whose groups are not looked up yet.
 pub(super) struct ParsedActions {
     pub actions: Actions,
@@ -107,13 +105,6 @@ pub(super) enum Action {
     Forward(Vec<ForwardTarget>, Option<GroupSticky>),
     Redirect(Redirect),
     Respond(FixedResponse),
-}
-
-#[derive(Clone)]
-pub(super) struct ForwardTarget {
-    name: String,
-    location: Location,
-    weight: u32,
 }
 
 /// An action with its place, and the highest group whose text it wants.
@@ -146,7 +137,7 @@ pub(super) fn read(section: &mut Section<'_, '_>, conditions: &Conditions) -> Op
 pub(super) fn collect(section: &mut Section<'_, '_>) -> Option<Vec<Placed>> {
     let (mut actions, mut is_whole) = (Vec::new(), true);
     for key in KEYS {
-        let read = section.read_present(key, &OneAction);
+        let read = section.read_present(key, &OneAction { key });
         actions.extend(read.map(|(action, _)| action.value));
         is_whole &= !section.is_refused(key);
     }
@@ -292,7 +283,9 @@ fn refuse_unforwarded(actions: [(&str, Option<Location>); 2], report: &mut Repor
 }
 
 /// The value of this key.
-struct OneAction;
+struct OneAction {
+    key: &'static str,
+}
 
 impl Kind for OneAction {
     type Value = Written<Placed>;
@@ -303,6 +296,10 @@ impl Kind for OneAction {
 
     fn show(&self, value: &Self::Value) -> Json {
         value.json.clone()
+    }
+
+    fn schema(&self) -> Json {
+        action_schema(self.key)
     }
 }
 
@@ -338,6 +335,30 @@ impl Kind for ActionList {
 
     fn show(&self, value: &Self::Value) -> Json {
         value.json.clone()
+    }
+
+    fn schema(&self) -> Json {
+        let mut actions = schema::table(KEYS.map(|key| (key, action_schema(key))), &[]);
+        actions["minProperties"] = Json::from(1);
+        schema::list(actions, 0..=MAX_ACTIONS)
+    }
+}
+
+/// What an action with this key can be.
+fn action_schema(key: &str) -> Json {
+    match key {
+        "cors" => cors::cors_schema(),
+        "mirror" => mirror::mirror_schema(),
+        "basic_auth" => gates::basic_auth_schema(),
+        "forward_auth" => gates::forward_auth_schema(),
+        "rewrite" => targets::rewrite_schema(),
+        "redirect" => targets::redirect_schema(),
+        "strip_prefix" => targets::strip_prefix_schema(),
+        "limit" => limits::request_rates_schema(),
+        "group" => Name.schema(),
+        "forward" => forward::forward_schema(),
+        "respond" => respond::respond_schema(),
+        _ => overrides::overrides_schema(key).unwrap_or_else(|| fields::edit_schema(key)),
     }
 }
 
@@ -380,9 +401,8 @@ fn action(key: &str, raw: &raw::Value, report: &mut Report) -> Option<Placed> {
                 None,
             )))
         }
-        "forward" => {
-            forward(key, raw, report).map(|(targets, sticky)| plain(Action::Forward(targets, sticky)))
-        }
+        "forward" => forward::forward(key, raw, report)
+            .map(|(targets, sticky)| plain(Action::Forward(targets, sticky))),
         "respond" => respond::respond(key, raw, report).map(|response| plain(Action::Respond(response))),
         "max_body_bytes"
         | "client_body_timeout"
@@ -395,71 +415,4 @@ fn action(key: &str, raw: &raw::Value, report: &mut Report) -> Option<Placed> {
             .map(|edit| plain(Action::EditResponse(edit))),
         _ => fields::edit((key, EditedHead::Request), raw, report).map(|edit| plain(Action::Edit(edit))),
     }
-}
-
-/// Groups with their weights, and whether clients stay with theirs.
-fn forward(
-    key: &str,
-    raw: &raw::Value,
-    report: &mut Report,
-) -> Option<(Vec<ForwardTarget>, Option<GroupSticky>)> {
-    let raw::Kind::Table(table) = &raw.kind else { return Some((targets(key, raw, report)?, None)) };
-    report_unknown(&table.entries, &["groups", "sticky"], &format!("`{key}`"), report);
-    let Some(entry) = table.find("groups") else {
-        let help = "add groups = [{ group = \"…\", weight = 50 }, …]";
-        report.error(raw.location, format!("`groups` is missing in `{key}`"), help);
-        return None;
-    };
-    let targets = targets("groups", &entry.value, report);
-    let sticky = table.find("sticky").map(|entry| group_sticky::group_sticky("sticky", &entry.value, report));
-    match sticky {
-        Some(sticky) => targets.zip(sticky).map(|(targets, sticky)| (targets, Some(sticky))),
-        None => Some((targets?, None)),
-    }
-}
-
-/// A list of groups with their weights.
-fn targets(key: &str, raw: &raw::Value, report: &mut Report) -> Option<Vec<ForwardTarget>> {
-    let expected = "a list such as [{ group = \"app\", weight = 90 }, { group = \"canary\", weight = 10 }]";
-    let raw::Kind::Array(values) = &raw.kind else { return refuse_kind(key, raw, expected, report) };
-    let is_only = values.len() == 1;
-    let all: Vec<Option<ForwardTarget>> =
-        values.iter().map(|value| target((key, expected), value, is_only, report)).collect();
-    let targets: Vec<ForwardTarget> = all.into_iter().collect::<Option<_>>()?;
-    if targets.is_empty() || targets.len() > MAX_GROUPS {
-        let message = format!("`{key}` must name 1 to {MAX_GROUPS} groups");
-        report.error(raw.location, message, "write [{ group = \"app\" }]");
-        return None;
-    }
-    if targets.iter().all(|target| target.weight == 0) {
-        report.error(raw.location, "all groups have weight 0", "give one of them a weight from 1 to 100");
-        return None;
-    }
-    Some(targets)
-}
-
-/// One group with its weight; `expected` is what its list could be.
-fn target(
-    (key, expected): (&str, &str),
-    value: &raw::Value,
-    is_only: bool,
-    report: &mut Report,
-) -> Option<ForwardTarget> {
-    let raw::Kind::Table(table) = &value.kind else { return refuse_kind(key, value, expected, report) };
-    report_unknown(&table.entries, &["group", "weight"], &format!("`{key}`"), report);
-    let Some(entry) = table.find("group") else {
-        report.error(value.location, format!("`group` is missing in `{key}`"), "add group = \"…\"");
-        return None;
-    };
-    let name = Name.parse("group", &entry.value, report);
-    let weight = match table.find("weight") {
-        Some(entry) => Integer(0..=100).parse("weight", &entry.value, report),
-        None if !is_only => {
-            let message = "`weight` is missing: it says how the groups share the requests";
-            report.error(value.location, message, "add weight = 50");
-            None
-        }
-        None => Some(100),
-    };
-    Some(ForwardTarget { name: name?, location: entry.value.location, weight: weight? })
 }

@@ -15,6 +15,7 @@ use crate::config::check::section::is_empty_table;
 use crate::config::check::section::report_unknown;
 use crate::config::raw;
 use crate::config::report::Report;
+use crate::config::schema;
 use crate::policy::router::Condition;
 use crate::policy::router::NamedTest;
 use crate::policy::router::Pattern;
@@ -36,7 +37,7 @@ pub(super) struct Conditions {
 pub(super) fn read(section: &mut Section<'_, '_>, ip_groups: &Names<'_>) -> Conditions {
     let (mut conditions, mut is_whole) = (Vec::new(), true);
     for key in KEYS {
-        let read = section.read_present(key, &OneCondition { ip_groups });
+        let read = section.read_present(key, &OneCondition { key, ip_groups });
         conditions.extend(read.map(|(condition, _)| condition.value));
         is_whole &= !section.is_refused(key);
     }
@@ -48,6 +49,7 @@ pub(super) fn read(section: &mut Section<'_, '_>, ip_groups: &Names<'_>) -> Cond
 
 /// The value of this key.
 struct OneCondition<'n> {
+    key: &'static str,
     ip_groups: &'n Names<'n>,
 }
 
@@ -60,6 +62,10 @@ impl Kind for OneCondition<'_> {
 
     fn show(&self, value: &Self::Value) -> Json {
         value.json.clone()
+    }
+
+    fn schema(&self) -> Json {
+        condition_schema(self.key)
     }
 }
 
@@ -99,6 +105,21 @@ impl Kind for ConditionList<'_> {
     fn show(&self, value: &Self::Value) -> Json {
         value.json.clone()
     }
+
+    fn schema(&self) -> Json {
+        let mut conditions = schema::table(KEYS.map(|key| (key, condition_schema(key))), &[]);
+        conditions["minProperties"] = Json::from(1);
+        schema::list(conditions, 0..=MAX_CONDITIONS)
+    }
+}
+
+/// What a condition with this key can be.
+fn condition_schema(key: &str) -> Json {
+    match key {
+        "header" | "query" | "cookie" => named_schema(),
+        "source_ip" => sources::source_schema(),
+        _ => schema::one_or_list(texts::text_schema()),
+    }
 }
 
 /// The condition that this key and its value make.
@@ -137,6 +158,12 @@ fn method(key: &str, raw: &raw::Value, report: &mut Report) -> Option<String> {
         return None;
     }
     Some(text.to_owned())
+}
+
+/// What [`named`] takes.
+pub(super) fn named_schema() -> Json {
+    let values = schema::one_or_list(texts::text_schema());
+    schema::table([("name", texts::text_schema()), ("values", values)], &["name"])
 }
 
 /// `{ name = "…", values = ["…"] }`; without values, any will do.

@@ -1,7 +1,10 @@
 //! `cors`: which pages of other origins may read responses.
 
+use serde_json::Value as Json;
+
 use crate::config::check::kind::Boolean;
 use crate::config::check::kind::Kind;
+use crate::config::check::kind::Time;
 use crate::config::check::kind::is_token;
 use crate::config::check::kind::refuse_kind;
 use crate::config::check::kind::seconds;
@@ -10,6 +13,7 @@ use crate::config::check::section::report_unknown;
 use crate::config::raw;
 use crate::config::report::Location;
 use crate::config::report::Report;
+use crate::config::schema;
 use crate::policy::cors::CorsPolicy;
 use crate::policy::cors::OriginTest;
 use crate::policy::cors::WebOrigin;
@@ -26,6 +30,16 @@ const MAX_AGE_S: u64 = 172_800;
 
 const KEYS: [&str; 6] =
     ["allow_origins", "allow_methods", "allow_headers", "expose_headers", "allow_credentials", "max_age"];
+
+const MAX_AGE: Time = seconds(0, MAX_AGE_S);
+
+/// What [`cors`] takes.
+pub(super) fn cors_schema() -> Json {
+    let list = |most| schema::any_of([texts::text_schema(), schema::list(texts::text_schema(), 1..=most)]);
+    let names = || list(MAX_NAMES);
+    let values = [list(MAX_ORIGINS), names(), names(), names(), Boolean.schema(), MAX_AGE.schema()];
+    schema::table(KEYS.into_iter().zip(values), &["allow_origins"])
+}
 
 /// Reads the table; None after reporting what is wrong.
 pub(super) fn cors(key: &str, raw: &raw::Value, report: &mut Report) -> Option<CorsPolicy> {
@@ -52,7 +66,7 @@ pub(super) fn cors(key: &str, raw: &raw::Value, report: &mut Report) -> Option<C
         return None;
     }
     let max_age = match table.find("max_age") {
-        Some(entry) => Some(seconds(0, MAX_AGE_S).parse("max_age", &entry.value, report)?),
+        Some(entry) => Some(MAX_AGE.parse("max_age", &entry.value, report)?),
         None => None,
     };
     let mut names = |word: &str, default: &str| match table.find(word) {

@@ -1,5 +1,8 @@
 //! `insert_header`, `set_header`, `append_header` and `remove_header`.
 
+use serde_json::Value as Json;
+
+use crate::config::check::kind::TOKEN;
 use crate::config::check::kind::is_token;
 use crate::config::check::kind::refuse_kind;
 use crate::config::check::nearest::nearest;
@@ -7,6 +10,7 @@ use crate::config::check::rule::texts;
 use crate::config::check::section::report_unknown;
 use crate::config::raw;
 use crate::config::report::Report;
+use crate::config::schema;
 use crate::http::headers::same_for_backends;
 use crate::policy::header_edits::FieldSource;
 use crate::policy::header_edits::HeaderEdit;
@@ -60,12 +64,27 @@ impl EditedHead {
     }
 }
 
+/// Bytes of a value.
+const MAX_VALUE: usize = 1024;
+
 /// What the keys of edits of responses have in the middle.
 const FOR_RESPONSES: &str = "response_";
 
 /// Whether an action such as `set_response_header` is about responses.
 pub(super) fn is_for_responses(key: &str) -> bool {
     key.contains(FOR_RESPONSES)
+}
+
+/// What an edit with this key can be.
+pub(crate) fn edit_schema(key: &str) -> Json {
+    let name = || schema::pattern(&format!("^{TOKEN}+$"));
+    let source = |key, value| schema::table([(key, value)], &[key]);
+    let system = schema::words(SYSTEM_VALUES.iter().map(|(word, _)| *word));
+    let value = [schema::text_of(0..=MAX_VALUE), source("header", name()), source("system", system)];
+    match key.starts_with("remove_") {
+        true => schema::table([("name", name())], &["name"]),
+        false => schema::table([("name", name()), ("value", schema::any_of(value))], &["name", "value"]),
+    }
 }
 
 /// The edit that this key, such as `set_header` or `set_response_header`, and its value make.
@@ -146,7 +165,7 @@ fn value(raw: &raw::Value, report: &mut Report) -> Option<FieldSource> {
     let table = match &raw.kind {
         raw::Kind::Text(text) => {
             let is_sendable = |byte: u8| (b' '..0x7f).contains(&byte) || byte == b'\t';
-            if text.len() > 1024 || text.trim() != text || !text.bytes().all(is_sendable) {
+            if text.len() > MAX_VALUE || text.trim() != text || !text.bytes().all(is_sendable) {
                 let help =
                     "it is sent in a header: up to 1024 ASCII characters, no line ends, no space at its ends";
                 report.error(raw.location, "`value` cannot be sent as it is", help);

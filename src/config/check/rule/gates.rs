@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::Value as Json;
+
 use crate::config::Actions;
 use crate::config::BasicAuth;
 use crate::config::check::file_path::File;
@@ -9,6 +11,8 @@ use crate::config::check::kind::Boolean;
 use crate::config::check::kind::Choice;
 use crate::config::check::kind::Kind;
 use crate::config::check::kind::Name;
+use crate::config::check::kind::TOKEN;
+use crate::config::check::kind::Time;
 use crate::config::check::kind::is_token;
 use crate::config::check::kind::refuse_kind;
 use crate::config::check::kind::seconds;
@@ -18,6 +22,7 @@ use crate::config::check::section::report_unknown;
 use crate::config::raw;
 use crate::config::report::Location;
 use crate::config::report::Report;
+use crate::config::schema;
 use crate::http::headers::same_for_backends;
 use crate::policy::forward_auth::ForwardAuth;
 use crate::policy::header_edits::HeaderEdit;
@@ -48,13 +53,21 @@ impl SideGroups {
 /// Bytes of a realm, which browsers show.
 const MAX_REALM: usize = 128;
 
+const BASIC_AUTH_KEYS: [&str; 3] = ["realm", "file", "pass_authorization"];
+
+/// What [`basic_auth`] takes.
+pub(super) fn basic_auth_schema() -> Json {
+    let values = [schema::pattern(&format!("^[^\"\\\\]{{1,{MAX_REALM}}}$")), File.schema(), Boolean.schema()];
+    schema::table(BASIC_AUTH_KEYS.into_iter().zip(values), &["file"])
+}
+
 /// Reads the table; None after reporting what is wrong.
 pub(super) fn basic_auth(key: &str, raw: &raw::Value, report: &mut Report) -> Option<BasicAuth> {
     let raw::Kind::Table(table) = &raw.kind else {
         let expected = "a table such as { realm = \"staff\", file = \"users.htpasswd\" }";
         return refuse_kind(key, raw, expected, report);
     };
-    report_unknown(&table.entries, &["realm", "file", "pass_authorization"], &format!("`{key}`"), report);
+    report_unknown(&table.entries, &BASIC_AUTH_KEYS, &format!("`{key}`"), report);
     let Some(entry) = table.find("file") else {
         report.error(raw.location, format!("`file` is missing in `{key}`"), "add file = \"users.htpasswd\"");
         return None;
@@ -112,6 +125,18 @@ const MAX_NAMES: usize = 32;
 const ON_FAILURE: Choice<bool> =
     Choice { words: &[("deny", false), ("pass", true)], aliases: &[], later: &[] };
 
+const FORWARD_AUTH_KEYS: [&str; 6] =
+    ["group", "path", "request_headers", "response_headers", "timeout", "on_failure"];
+const TIMEOUT: Time = seconds(1, 900);
+
+/// What [`forward_auth`] takes.
+pub(super) fn forward_auth_schema() -> Json {
+    let names = || schema::list(schema::pattern(&format!("^{TOKEN}+$")), 0..=MAX_NAMES);
+    let path = schema::pattern("^/[!-~]*$");
+    let values = [Name.schema(), path, names(), names(), TIMEOUT.schema(), ON_FAILURE.schema()];
+    schema::table(FORWARD_AUTH_KEYS.into_iter().zip(values), &["group"])
+}
+
 /// Reads the table; None after reporting what is wrong.
 pub(super) fn forward_auth(
     key: &str,
@@ -122,8 +147,7 @@ pub(super) fn forward_auth(
         let expected = "a table such as { group = \"auth\", path = \"/verify\" }";
         return refuse_kind(key, raw, expected, report);
     };
-    let known = ["group", "path", "request_headers", "response_headers", "timeout", "on_failure"];
-    report_unknown(&table.entries, &known, &format!("`{key}`"), report);
+    report_unknown(&table.entries, &FORWARD_AUTH_KEYS, &format!("`{key}`"), report);
     let Some(entry) = table.find("group") else {
         report.error(raw.location, format!("`group` is missing in `{key}`"), "add group = \"auth\"");
         return None;
@@ -140,7 +164,7 @@ pub(super) fn forward_auth(
     let request_headers = names("request_headers", &["authorization", "cookie"], report)?;
     let response_headers = names("response_headers", &[], report)?;
     let timeout = match table.find("timeout") {
-        Some(entry) => seconds(1, 900).parse("timeout", &entry.value, report)?,
+        Some(entry) => TIMEOUT.parse("timeout", &entry.value, report)?,
         None => Duration::from_secs(2),
     };
     let passes_on_failure = match table.find("on_failure") {

@@ -2,20 +2,39 @@
 
 use std::time::Duration;
 
+use serde_json::Value as Json;
+
 use crate::config::FinalAction;
 use crate::config::GroupSticky;
 use crate::config::Rule;
 use crate::config::ServerGroup;
 use crate::config::check::kind::Kind;
+use crate::config::check::kind::Time;
 use crate::config::check::kind::refuse_kind;
 use crate::config::check::kind::seconds;
 use crate::config::check::section::report_unknown;
 use crate::config::check::sticky;
 use crate::config::raw;
 use crate::config::report::Report;
+use crate::config::schema;
 use crate::policy::balance::sticky::CookieAttributes;
 
 const KEYS: [&str; 6] = ["cookie", "timeout", "path", "domain", "same_site", "secure"];
+
+const TIMEOUT: Time = seconds(1, 86_400);
+
+/// What [`group_sticky`] takes.
+pub(super) fn group_sticky_schema() -> Json {
+    let values = [
+        sticky::CookieName.schema(),
+        TIMEOUT.schema(),
+        sticky::CookiePath.schema(),
+        sticky::CookieDomain.schema(),
+        sticky::SAME_SITE.schema(),
+        sticky::AutoOrTrue.schema(),
+    ];
+    schema::table(KEYS.into_iter().zip(values), &[])
+}
 
 /// Reads the table; None after reporting what is wrong.
 pub(super) fn group_sticky(key: &str, raw: &raw::Value, report: &mut Report) -> Option<GroupSticky> {
@@ -28,7 +47,7 @@ pub(super) fn group_sticky(key: &str, raw: &raw::Value, report: &mut Report) -> 
         None => "SERVERGROUPID".to_owned(),
     };
     let timeout = match table.find("timeout") {
-        Some(entry) => seconds(1, 86_400).parse("timeout", &entry.value, report)?,
+        Some(entry) => TIMEOUT.parse("timeout", &entry.value, report)?,
         None => Duration::from_secs(1_000),
     };
     let path = match table.find("path") {

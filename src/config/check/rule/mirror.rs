@@ -1,5 +1,7 @@
 //! `mirror`: where copies of requests go.
 
+use serde_json::Value as Json;
+
 use crate::config::check::kind::Boolean;
 use crate::config::check::kind::Integer;
 use crate::config::check::kind::Kind;
@@ -9,7 +11,17 @@ use crate::config::check::rule::gates::GroupName;
 use crate::config::check::section::report_unknown;
 use crate::config::raw;
 use crate::config::report::Report;
+use crate::config::schema;
 use crate::policy::mirror::Mirror;
+
+const KEYS: [&str; 3] = ["group", "body", "percent"];
+const PERCENT: Integer = Integer(1..=100);
+
+/// What [`mirror`] takes.
+pub(super) fn mirror_schema() -> Json {
+    let values = [Name.schema(), Boolean.schema(), PERCENT.schema()];
+    schema::table(KEYS.into_iter().zip(values), &["group"])
+}
 
 /// Reads the table; None after reporting what is wrong.
 pub(super) fn mirror(key: &str, raw: &raw::Value, report: &mut Report) -> Option<(Mirror, GroupName)> {
@@ -17,7 +29,7 @@ pub(super) fn mirror(key: &str, raw: &raw::Value, report: &mut Report) -> Option
         let expected = "a table such as { group = \"shadow\", percent = 10 }";
         return refuse_kind(key, raw, expected, report);
     };
-    report_unknown(&table.entries, &["group", "body", "percent"], &format!("`{key}`"), report);
+    report_unknown(&table.entries, &KEYS, &format!("`{key}`"), report);
     let Some(entry) = table.find("group") else {
         report.error(raw.location, format!("`group` is missing in `{key}`"), "add group = \"shadow\"");
         return None;
@@ -28,7 +40,7 @@ pub(super) fn mirror(key: &str, raw: &raw::Value, report: &mut Report) -> Option
         None => true,
     };
     let percent = match table.find("percent") {
-        Some(entry) => Integer(1..=100).parse("percent", &entry.value, report)?,
+        Some(entry) => PERCENT.parse("percent", &entry.value, report)?,
         None => 100,
     };
     Some((Mirror { group: 0, with_content, percent }, group))

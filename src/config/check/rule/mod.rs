@@ -4,6 +4,7 @@ mod actions;
 mod conditions;
 mod cors;
 pub(super) mod fields;
+mod forward;
 mod gates;
 mod group_sticky;
 mod loops;
@@ -43,6 +44,7 @@ use crate::config::check::section::Section;
 use crate::config::raw;
 use crate::config::report::Location;
 use crate::config::report::Report;
+use crate::config::schema;
 use crate::policy::overrides::Overrides;
 
 /// A rule whose names are not looked up yet.
@@ -217,5 +219,9 @@ impl Kind for OneOrMore {
             [(only, _)] => Json::from(only.as_str()),
             several => several.iter().map(|(name, _)| Json::from(name.as_str())).collect(),
         }
+    }
+
+    fn schema(&self) -> Json {
+        schema::one_or_list(Name.schema())
     }
 }

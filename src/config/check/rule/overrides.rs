@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::Value as Json;
+
 use crate::config::check::kind::Choice;
 use crate::config::check::kind::Kind;
 use crate::config::check::kind::SampleFraction;
@@ -27,6 +29,25 @@ const LOGGED: Choice<LoggedRequests> = Choice {
 /// A rule may be for requests that take long, which a group cannot be.
 const MAX_RESPONSE_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 
+const BODY: Size = Size(0..=MAX_BODY);
+const BODY_TIMEOUT: Time = seconds(1, 900);
+const RESPONSE_TIMEOUT: Time = Time(Duration::from_millis(100)..=MAX_RESPONSE_TIMEOUT);
+const TUNNEL_TIMEOUT: Time = seconds(0, WEEK);
+
+/// What [`read`] takes for this key; None: the key is none of these.
+pub(super) fn overrides_schema(key: &str) -> Option<Json> {
+    Some(match key {
+        "max_body_bytes" => BODY.schema(),
+        "client_body_timeout" => BODY_TIMEOUT.schema(),
+        "response_timeout" => RESPONSE_TIMEOUT.schema(),
+        "tunnel_idle_timeout" => TUNNEL_TIMEOUT.schema(),
+        "bandwidth_bytes_per_second" => BANDWIDTH.schema(),
+        "sample" => SampleFraction.schema(),
+        "log" => LOGGED.schema(),
+        _ => return None,
+    })
+}
+
 /// One of the keys.
 #[derive(Clone, Copy)]
 pub(super) enum Override {
@@ -42,12 +63,10 @@ pub(super) enum Override {
 /// None: the key is none of these, or it was reported what is wrong.
 pub(super) fn read(key: &str, raw: &raw::Value, report: &mut Report) -> Option<Override> {
     match key {
-        "max_body_bytes" => Size(0..=MAX_BODY).parse(key, raw, report).map(Override::MaxBodyBytes),
-        "client_body_timeout" => seconds(1, 900).parse(key, raw, report).map(Override::ClientBodyTimeout),
-        "response_timeout" => Time(Duration::from_millis(100)..=MAX_RESPONSE_TIMEOUT)
-            .parse(key, raw, report)
-            .map(Override::ResponseTimeout),
-        "tunnel_idle_timeout" => seconds(0, WEEK).parse(key, raw, report).map(Override::TunnelIdleTimeout),
+        "max_body_bytes" => BODY.parse(key, raw, report).map(Override::MaxBodyBytes),
+        "client_body_timeout" => BODY_TIMEOUT.parse(key, raw, report).map(Override::ClientBodyTimeout),
+        "response_timeout" => RESPONSE_TIMEOUT.parse(key, raw, report).map(Override::ResponseTimeout),
+        "tunnel_idle_timeout" => TUNNEL_TIMEOUT.parse(key, raw, report).map(Override::TunnelIdleTimeout),
         "bandwidth_bytes_per_second" => BANDWIDTH.parse(key, raw, report).map(Override::Bandwidth),
         "sample" => SampleFraction.parse(key, raw, report).map(Override::Sample),
         "log" => LOGGED.parse(key, raw, report).map(Override::Log),

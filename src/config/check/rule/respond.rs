@@ -1,5 +1,7 @@
 //! `respond`: an answer that needs no backend.
 
+use serde_json::Value as Json;
+
 use crate::config::FixedResponse;
 use crate::config::NamedFile;
 use crate::config::check::file_path::File;
@@ -9,16 +11,28 @@ use crate::config::check::media_type;
 use crate::config::check::section::report_unknown;
 use crate::config::raw;
 use crate::config::report::Report;
+use crate::config::schema;
 
 /// Bytes of a body that stands in the configuration itself.
 const MAX_BODY: usize = 64 * 1024;
+/// Bytes of a media type.
+const MAX_TYPE: usize = 128;
 
+const KEYS: [&str; 4] = ["code", "content_type", "body", "body_file"];
+
+/// What [`respond`] takes.
+pub(super) fn respond_schema() -> Json {
+    let code = schema::any_of([schema::integer(200..=299), schema::integer(400..=599)]);
+    let values = [code, schema::text_of(1..=MAX_TYPE), schema::text_of(0..=MAX_BODY), File.schema()];
+    schema::table(KEYS.into_iter().zip(values), &[])
+}
+
+/// Reads the table; None after reporting what is wrong.
 pub(super) fn respond(key: &str, raw: &raw::Value, report: &mut Report) -> Option<FixedResponse> {
     let raw::Kind::Table(table) = &raw.kind else {
         return refuse_kind(key, raw, "a table such as { code = 200, body = \"ok\" }", report);
     };
-    let keys = ["code", "content_type", "body", "body_file"];
-    report_unknown(&table.entries, &keys, &format!("`{key}`"), report);
+    report_unknown(&table.entries, &KEYS, &format!("`{key}`"), report);
     let status = status(table, report)?;
     let content = text("body", table, report)?;
     let file = match table.find("body_file") {
@@ -72,7 +86,7 @@ fn content_type(table: &raw::Table, file: Option<&NamedFile>, report: &mut Repor
         };
     };
     let is_type = written.contains('/') && written.bytes().all(|byte| (b' '..0x7f).contains(&byte));
-    if !is_type || written.len() > 128 {
+    if !is_type || written.len() > MAX_TYPE {
         let location = table.find("content_type").map_or(table.location, |entry| entry.value.location);
         report.error(location, "`content_type` is no media type", "write \"text/html\"");
         return None;

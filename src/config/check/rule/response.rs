@@ -18,6 +18,7 @@ use crate::config::check::statuses::OneOrMoreStatuses;
 use crate::config::check::statuses::Statuses;
 use crate::config::raw;
 use crate::config::report::Report;
+use crate::config::schema;
 use crate::policy::header_edits::HeaderEdit;
 use crate::policy::header_edits::layers::MAX_EDITS;
 use crate::policy::response_condition::ResponseCondition;
@@ -127,5 +128,9 @@ impl Kind for HeaderCondition {
 
     fn show(&self, value: &Self::Value) -> Json {
         value.json.clone()
+    }
+
+    fn schema(&self) -> Json {
+        schema::one_or_list(conditions::named_schema())
     }
 }

@@ -1,13 +1,21 @@
 //! `source_ip` of a rule: addresses, networks, and names of IP groups.
 
+use serde_json::Value as Json;
+
 use crate::config::check::names::Names;
 use crate::config::check::rule::texts;
 use crate::config::raw;
 use crate::config::report::Report;
+use crate::config::schema;
 use crate::policy::ip_list::parse_network;
 use crate::policy::network_set::NetworkSet;
 use crate::policy::router::SourceGroup;
 use crate::policy::router::SourceTest;
+
+/// What [`sources`] takes.
+pub(crate) fn source_schema() -> Json {
+    schema::one_or_list(texts::text_schema())
+}
 
 /// One of them, or a list; None after reporting what is wrong.
 pub(crate) fn sources(

@@ -1,5 +1,7 @@
 //! `redirect`, `rewrite` and `strip_prefix`: texts with variables for where a request goes.
 
+use serde_json::Value as Json;
+
 use crate::config::check::address::is_host;
 use crate::config::check::kind::Choice;
 use crate::config::check::kind::Kind;
@@ -9,6 +11,7 @@ use crate::config::check::section::report_unknown;
 use crate::config::raw;
 use crate::config::report::Location;
 use crate::config::report::Report;
+use crate::config::schema;
 use crate::policy::redirect::Port;
 use crate::policy::redirect::Redirect;
 use crate::policy::redirect::Rewrite;
@@ -24,6 +27,32 @@ const PROTOCOLS: Choice<Option<UrlScheme>> = Choice {
     later: &[],
 };
 
+const STATUSES: [u16; 5] = [301, 302, 303, 307, 308];
+const REDIRECT_KEYS: [&str; 6] = ["code", "protocol", "host", "port", "path", "query"];
+const REWRITE_KEYS: [&str; 4] = ["host", "path", "query", "strip_prefix"];
+
+/// What [`redirect`] takes.
+pub(super) fn redirect_schema() -> Json {
+    let port = schema::any_of([schema::integer(1..=65_535), schema::words(["${port}"])]);
+    let [code, text] = [schema::numbers(STATUSES), schema::text()];
+    let values = [code, PROTOCOLS.schema(), text.clone(), port, text.clone(), text];
+    schema::table(REDIRECT_KEYS.into_iter().zip(values), &[])
+}
+
+/// What [`rewrite`] takes.
+pub(super) fn rewrite_schema() -> Json {
+    let text = schema::text;
+    let values = [text(), text(), text(), strip_prefix_schema()];
+    let mut table = schema::table(REWRITE_KEYS.into_iter().zip(values), &[]);
+    table["minProperties"] = Json::from(1);
+    table
+}
+
+/// What [`strip_prefix`] takes.
+pub(super) fn strip_prefix_schema() -> Json {
+    schema::pattern("^/.+$")
+}
+
 /// What templates want of the rule's conditions.
 pub(super) struct TemplateNeeds {
     /// The highest group that is captured; 0: none.
@@ -36,11 +65,10 @@ pub(super) fn redirect(
     raw: &raw::Value,
     report: &mut Report,
 ) -> Option<(Redirect, TemplateNeeds)> {
-    const KEYS: [&str; 6] = ["code", "protocol", "host", "port", "path", "query"];
     let raw::Kind::Table(table) = &raw.kind else {
         return refuse_kind(key, raw, "a table such as { protocol = \"https\" }", report);
     };
-    report_unknown(&table.entries, &KEYS, &format!("`{key}`"), report);
+    report_unknown(&table.entries, &REDIRECT_KEYS, &format!("`{key}`"), report);
     let read = |word: &str| table.find(word).map(|entry| &entry.value);
     let status = match read("code") {
         Some(raw) => status(raw, report)?,
@@ -61,7 +89,7 @@ pub(super) fn redirect(
     let captures = texts.captures;
     if status_keeps_everything((&protocol, port), (&host, &path, &query)) {
         // An unknown key may be meant to say where it leads.
-        if table.entries.iter().all(|entry| KEYS.contains(&entry.key.as_str())) {
+        if table.entries.iter().all(|entry| REDIRECT_KEYS.contains(&entry.key.as_str())) {
             let message = format!("`{key}` leads a client to where it came from");
             report.error(raw.location, message, "give it another protocol, host, port, path or query");
         }
@@ -88,7 +116,9 @@ fn status_keeps_everything(
 
 fn status(raw: &raw::Value, report: &mut Report) -> Option<u16> {
     match raw.kind {
-        raw::Kind::Integer(code @ (301 | 302 | 303 | 307 | 308)) => Some(code as u16),
+        raw::Kind::Integer(code) if STATUSES.iter().any(|known| i128::from(*known) == code) => {
+            Some(code as u16)
+        }
         _ => {
             let help = "allowed are 301, 302, 303, 307 and 308";
             report.error(raw.location, "`code` is not that of a redirect", help);
@@ -110,11 +140,10 @@ fn port(raw: &raw::Value, report: &mut Report) -> Option<Port> {
 }
 
 pub(super) fn rewrite(key: &str, raw: &raw::Value, report: &mut Report) -> Option<(Rewrite, TemplateNeeds)> {
-    const KEYS: [&str; 4] = ["host", "path", "query", "strip_prefix"];
     let raw::Kind::Table(table) = &raw.kind else {
         return refuse_kind(key, raw, "a table such as { path = \"/v2${path}\" }", report);
     };
-    report_unknown(&table.entries, &KEYS, &format!("`{key}`"), report);
+    report_unknown(&table.entries, &REWRITE_KEYS, &format!("`{key}`"), report);
     let read = |word: &str| table.find(word).map(|entry| &entry.value);
     if table.entries.is_empty() {
         report.error(raw.location, format!("`{key}` changes nothing"), "give it host, path or query");

@@ -1,8 +1,11 @@
 //! Hosts and paths that rules ask for, each a text with wildcards or a regular expression.
 
+use serde_json::Value as Json;
+
 use crate::config::check::kind::refuse_kind;
 use crate::config::raw;
 use crate::config::report::Report;
+use crate::config::schema;
 use crate::policy::router::Pattern;
 use crate::policy::router::Regex;
 use crate::policy::router::RegexText;
@@ -29,6 +32,11 @@ pub(super) fn list<T>(
     }
     let parsed: Vec<T> = values.iter().filter_map(|value| parse(key, value, report)).collect();
     (parsed.len() == values.len()).then_some(parsed)
+}
+
+/// What [`text`] takes.
+pub(super) fn text_schema() -> Json {
+    schema::text_of(1..=MAX_LENGTH)
 }
 
 /// A string that is not empty and not too long.

@@ -97,7 +97,10 @@ const DOORS: &[Door] = &[
     Door { package: "monoio", rooms: &["net/", "runtime/"] },
     Door { package: "io_uring", rooms: &["runtime/ring.rs"] },
     Door { package: "socket2", rooms: &["net/"] },
-    Door { package: "libc", rooms: &["net/", "runtime/", "control/process/rlimits.rs"] },
+    Door {
+        package: "libc",
+        rooms: &["net/", "runtime/", "control/process/rlimits.rs", "control/process/users.rs"],
+    },
     Door { package: "core_affinity", rooms: &["runtime/pin.rs"] },
     Door { package: "signal_hook", rooms: &["control/process/signals.rs"] },
     Door { package: "rustls", rooms: &["tls/"] },

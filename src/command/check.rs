@@ -18,7 +18,8 @@ use crate::control::discovery;
 use crate::control::discovery::dns::WatchedNames;
 use crate::control::preflight;
 use crate::control::preflight::Checker;
-use crate::control::process::rlimits::User;
+use crate::control::privileges;
+use crate::control::process::users::User;
 use crate::telemetry::operator::log_line;
 use crate::telemetry::words::counted;
 
@@ -98,7 +99,10 @@ fn check(arguments: &Arguments, checker: Checker) -> Exit {
     if let Some(config) = &loaded.config {
         let credentials = credentials::load(config, &read_file, &mut loaded.report);
         preflight::inspect(config, &credentials, &mut loaded.report);
-        preflight::look_at_folders(config, checker, &mut loaded.report);
+        match privileges::wanted(config, &mut loaded.report) {
+            Some(user) => look_as(&user, config, &mut loaded.report),
+            None => preflight::look_at_folders(config, checker, &mut loaded.report),
+        }
         if arguments.resolve {
             look_up_names(config, &mut loaded.report);
         }
@@ -119,6 +123,16 @@ fn check(arguments: &Arguments, checker: Checker) -> Exit {
         None => Exit::ConfigurationInvalid,
         Some(config) if arguments.format == ReportFormat::Human => print(&summary(&config)),
         Some(_) => Exit::Success,
+    }
+}
+
+/// Looks at what the user may do that the process will become: root alone gets here.
+fn look_as(user: &User, config: &Config, report: &mut Report) {
+    let folders = user.act(|| preflight::look_at_folders(config, Checker::ItsUser, report));
+    let files = folders.and_then(|()| privileges::warn_of_unreadable(user, config, report));
+    if let Err(error) = files {
+        let name = user.name();
+        log_line(&format!("warning: cannot look at files as the user {name}: {error}"));
     }
 }
 

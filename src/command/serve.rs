@@ -32,8 +32,11 @@ use crate::control::credentials::file_reload;
 use crate::control::credentials::file_reload::FileReload;
 use crate::control::discovery::dns::WatchedNames;
 use crate::control::preflight;
+use crate::control::privileges;
 use crate::control::process::rlimits;
 use crate::control::process::signals;
+use crate::control::process::users;
+use crate::control::process::users::User;
 use crate::control::reload;
 use crate::control::reload::Command;
 use crate::control::reload::Load;
@@ -79,17 +82,24 @@ impl Default for Manner {
 }
 
 /// Serves until a signal ends it. From here on only their own thread waits for the reader of messages.
-pub(super) fn serve(loaded: Loaded, manner: Manner) -> Exit {
+pub(super) fn serve(mut loaded: Loaded, manner: Manner) -> Exit {
+    let user = loaded.config.as_ref().and_then(|config| privileges::wanted(config, &mut loaded.report));
+    if user.is_some()
+        && let Err(error) = users::gain_nothing_again()
+    {
+        log_line(&format!("error: cannot give up the privileges of root for good: {error}"));
+        return Exit::CannotStart;
+    }
     if let Err(error) = operator::start(wall_now) {
         log_line(&format!("error: cannot start the thread that writes messages: {error}"));
         return Exit::CannotStart;
     }
-    let exit = serve_until_end(loaded, manner);
+    let exit = serve_until_end(loaded, manner, user.as_ref());
     operator::finish();
     exit
 }
 
-fn serve_until_end(mut loaded: Loaded, mut manner: Manner) -> Exit {
+fn serve_until_end(mut loaded: Loaded, mut manner: Manner, user: Option<&User>) -> Exit {
     let Some(config) = loaded.config.take() else {
         diagnostics::print(&loaded.report);
         return Exit::ConfigurationInvalid;
@@ -105,7 +115,7 @@ fn serve_until_end(mut loaded: Loaded, mut manner: Manner) -> Exit {
             return Exit::CannotStart;
         }
     };
-    let mut plan = match start(config, host, &mut manner, &mut loaded.report) {
+    let mut plan = match start(config, host, &mut manner, user, &mut loaded.report) {
         Ok(plan) => plan,
         Err(refusal) => {
             diagnostics::print(&loaded.report);
@@ -158,12 +168,14 @@ fn start(
     config: Config,
     host: Host,
     manner: &mut Manner,
+    user: Option<&User>,
     report: &mut Report,
 ) -> Result<RuntimePlan, Refusal> {
     let read_file = std::mem::replace(&mut manner.read_file, Box::new(read_file));
     let files = file_reload::files_of(&config);
     let credentials = credentials::load(&config, &read_file, report);
     preflight::inspect(&config, &credentials, report);
+    privileges::warn_if_ignored(&config, report);
     if report.has_errors() {
         return Err(Refusal::Invalid);
     }
@@ -172,6 +184,10 @@ fn start(
     let workers = host.workers;
     let active = ActiveConfig::start(config.clone(), credentials, &resolutions, host, report)?;
     let channels = active.channels().clone();
+    privileges::make_state_folder(&config, user, report);
+    if let Some(user) = user {
+        privileges::drop_to(user, &config, report).map_err(Refusal::User)?;
+    }
     let file_reload = FileReload::new(&active, read_file, files);
     let commands = reload::start(active, file_reload, names, manner.load.take()).map_err(Refusal::Thread)?;
     Ok(plan(&config, workers, channels, commands))
@@ -181,7 +197,9 @@ fn start(
 fn refused(refusal: &Refusal, bind_help: Option<String>) -> Exit {
     match refusal {
         Refusal::Invalid => return Exit::ConfigurationInvalid,
-        Refusal::Bind(_) | Refusal::System(_) | Refusal::Thread(_) => log_line(&format!("error: {refusal}")),
+        Refusal::Bind(_) | Refusal::System(_) | Refusal::Thread(_) | Refusal::User(_) => {
+            log_line(&format!("error: {refusal}"))
+        }
     }
     if let (Refusal::Bind(_), Some(help)) = (refusal, bind_help) {
         log_line(&format!("help: {help}"));

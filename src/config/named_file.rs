@@ -12,6 +12,20 @@ pub struct NamedFile {
     pub location: Location,
 }
 
+impl NamedFile {
+    /// Whether the service manager made it (`credential:NAME`) and sees to it that nobody else reads it.
+    pub fn is_credential(&self) -> bool {
+        self.path.starts_with(credentials_folder())
+    }
+}
+
+/// Where systemd puts what the unit names with `LoadCredential=`. Outside of the service, which alone knows the variable, it is
+/// where the service named ringway has it, so that root can check its configuration while it runs.
+pub(super) fn credentials_folder() -> PathBuf {
+    let folder = std::env::var_os("CREDENTIALS_DIRECTORY").filter(|folder| !folder.is_empty());
+    folder.map_or_else(|| PathBuf::from("/run/credentials/ringway.service"), PathBuf::from)
+}
+
 /// A certificate with its key, both to be read from files.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Certificate {

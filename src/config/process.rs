@@ -38,6 +38,12 @@ pub struct Process {
     pub health_cpu: HealthCpu,
     /// Resolvers for host names of backends. Empty: those of the operating system.
     pub resolvers: Vec<SocketAddr>,
+    /// Where what outlives the process is kept. Its location is that of nothing where the default is meant.
+    pub state_folder: NamedFile,
+    /// Who a process that is started by root becomes. None: it stays root's.
+    pub user: Option<(String, Location)>,
+    /// The group it acts as then. None: that of the user.
+    pub group: Option<(String, Location)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

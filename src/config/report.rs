@@ -132,6 +132,15 @@ impl Report {
         })
     }
 
+    /// The files that were read; not what was made up or came through standard input.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let path = |source: &Source| {
+            let is_made_up = source.folder.as_os_str().is_empty();
+            Some(source.folder.join(Path::new(&source.name).file_name()?)).filter(|_| !is_made_up)
+        };
+        self.sources.iter().filter_map(path).collect()
+    }
+
     pub fn error(&mut self, location: Location, message: impl Into<String>, help: impl Into<String>) {
         self.push(Severity::Error, location, message.into(), help.into());
     }

@@ -115,6 +115,8 @@ pub enum Refusal {
     System(io::Error),
     /// There is no thread for it.
     Thread(io::Error),
+    /// The process cannot become the user that it is to be.
+    User(io::Error),
 }
 
 impl fmt::Display for Refusal {
@@ -126,6 +128,11 @@ impl fmt::Display for Refusal {
             Refusal::Thread(error) => {
                 write!(out, "cannot start a thread: {error}; {THREAD_CURE}")
             }
+            Refusal::User(error) => write!(
+                out,
+                "cannot become the user of process.user: {error}; a container has to leave CAP_SETUID, CAP_SETGID and \
+                 CAP_SETPCAP to root, or start the program as that user"
+            ),
         }
     }
 }

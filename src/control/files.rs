@@ -13,6 +13,8 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::control::process::users;
+
 /// Reads the bytes of a file, but no more than `most`.
 ///
 /// Pipes are refused: opening one waits for its writer, which may never come, and what it gives is gone
@@ -54,8 +56,7 @@ fn denial(path: &Path) -> Option<String> {
     let shut = way.windows(2).find(is_shut).and_then(|place| place.first().copied());
     let (place, permission) = shut.map_or((path.as_path(), "r"), |folder| (folder, "x"));
     let metadata = std::fs::metadata(place).ok()?;
-    // The owner of this entry is the user that the process acts as.
-    let user = std::fs::metadata("/proc/self").ok()?.uid();
+    let user = users::own_id();
     Some(format!(
         "Permission denied to user {user}: {0} has the mode {1:04o} and belongs to user {2}, group {3}; give it by \
          `setfacl -m u:{user}:{permission} {0}`",

@@ -10,6 +10,7 @@ pub mod files;
 pub mod health;
 pub mod metrics;
 pub mod preflight;
+pub mod privileges;
 pub mod process;
 pub mod reload;
 mod drains;

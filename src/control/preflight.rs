@@ -17,6 +17,7 @@ use crate::control::credentials::Credentials;
 use crate::control::credentials::expiry;
 use crate::control::metrics::series_estimate;
 use crate::control::process::rlimits;
+use crate::control::process::users;
 use crate::net::address::is_of_this_host;
 use crate::net::clock::wall_now;
 
@@ -128,7 +129,7 @@ fn look_at_folder(of: &str, path: &Path, (location, checker): (Location, Checker
 }
 
 fn refuse(what: &str, (location, checker): (Location, Checker), report: &mut Report) {
-    let user = rlimits::user_name();
+    let user = users::user_name();
     let message = format!("the user {user} may not {what}");
     match checker {
         Checker::ItsUser => report.error(location, message, format!("chown or chmod it for {user}")),

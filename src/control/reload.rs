@@ -13,6 +13,7 @@ use std::time::Instant;
 use crate::config::AccessLog;
 use crate::config::Config;
 use crate::config::Loaded;
+use crate::config::Location;
 use crate::config::Severity;
 use crate::control::active_config::ActiveConfig;
 use crate::control::active_config::Refusal;
@@ -308,6 +309,9 @@ fn unchangeable(serving: &Config, wanted: &Config) -> Vec<&'static str> {
         ("process.shutdown_delay", old.shutdown_delay != new.shutdown_delay),
         ("process.shutdown_timeout", old.shutdown_timeout != new.shutdown_timeout),
         ("process.resolvers", old.resolvers != new.resolvers),
+        ("process.state_folder", old.state_folder.path != new.state_folder.path),
+        ("process.user", name(&old.user) != name(&new.user)),
+        ("process.group", name(&old.group) != name(&new.group)),
         (
             "process.ticket_seed_file",
             old.ticket_seed_file.as_ref().map(|file| &file.path)
@@ -349,6 +353,10 @@ fn changes_of_logs(serving: &[AccessLog], wanted: &[AccessLog]) -> [(&'static st
         ("access_log.log", differ(|old, new| old.statuses != new.statuses)),
         ("access_log.sample", differ(|old, new| old.sample != new.sample)),
     ]
+}
+
+fn name(user: &Option<(String, Location)>) -> Option<&str> {
+    user.as_ref().map(|(name, _)| name.as_str())
 }
 
 fn http_address(config: &Config) -> Option<std::net::SocketAddr> {

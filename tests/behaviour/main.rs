@@ -66,6 +66,7 @@ mod mirror;
 mod names;
 mod own_answers;
 mod pipelining;
+mod privileges;
 mod proxy_protocol;
 mod rate_limits;
 mod refusal_log;

@@ -1,15 +1,19 @@
 //! `[process]`: what is decided once for the whole process.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value as Json;
 
 use crate::config::HealthCpu;
 use crate::config::IoDriver;
+use crate::config::Location;
+use crate::config::NamedFile;
 use crate::config::Process;
 use crate::config::Workers;
 use crate::config::check::address::Resolvers;
 use crate::config::check::file_path::File;
+use crate::config::check::file_path::Folder;
 use crate::config::check::kind::Boolean;
 use crate::config::check::kind::Choice;
 use crate::config::check::kind::FieldValue;
@@ -54,9 +58,20 @@ pub(super) fn process(table: Option<&raw::Table>, output: &mut Output) -> Proces
             .map(|(file, _)| file),
         health_cpu: section.read("health_cpu", &CpuNumber, HealthCpu::Auto),
         resolvers: section.read("resolvers", &Resolvers, Vec::new()),
+        state_folder: section.read("state_folder", &Folder, default_state_folder()),
+        user: section.read_optional("user", &UserName, "the process runs as whoever starts it"),
+        group: section.read_optional("group", &UserName, "that of the user"),
     };
+    if process.user.is_none() {
+        section.warn_idle("group", Some("`user` is not set"));
+    }
     section.close();
     process
+}
+
+/// Where systemd makes a folder with `StateDirectory=ringway`.
+fn default_state_folder() -> NamedFile {
+    NamedFile { path: PathBuf::from("/var/lib/ringway"), location: Location::default() }
 }
 
 const IO_DRIVERS: Choice<IoDriver> = Choice {
@@ -130,5 +145,42 @@ impl Kind for CpuNumber {
 
     fn schema(&self) -> Json {
         schema::any_of([schema::words(["auto"]), schema::integer(0..=MAX_CPU_NUMBER as u64)])
+    }
+}
+
+/// The name of a user or group of the host, which is looked up elsewhere.
+struct UserName;
+
+/// What useradd(8) allows.
+const MAX_USER_NAME: usize = 32;
+
+impl Kind for UserName {
+    type Value = String;
+
+    fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<String> {
+        let raw::Kind::Text(text) = &raw.kind else {
+            return refuse_kind(key, raw, "a name such as \"ringway\"", report);
+        };
+        let is_usual = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.$".contains(&byte);
+        let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+        if text.is_empty()
+            || text.len() > MAX_USER_NAME
+            || is_number
+            || text.starts_with('-')
+            || !text.bytes().all(is_usual)
+        {
+            let help = "write its name, such as \"ringway\": at most 32 letters, digits, `-`, `_`, `.`, and not digits only";
+            report.error(raw.location, format!("`{key}` is not a name of this host"), help);
+            return None;
+        }
+        Some(text.clone())
+    }
+
+    fn show(&self, value: &String) -> Json {
+        Json::from(value.as_str())
+    }
+
+    fn schema(&self) -> Json {
+        schema::text_of(1..=MAX_USER_NAME)
     }
 }

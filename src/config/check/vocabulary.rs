@@ -11,7 +11,7 @@ pub(super) const COMPLETE_EXAMPLE: &str = include_str!("../../../config/ringway.
 
 /// Keys and tables that later versions will know, by the title of their table.
 const LATER: [(&str, &[&str]); 6] = [
-    ("[process]", &["state_folder", "upgrade_drain_timeout", "user"]),
+    ("[process]", &["upgrade_drain_timeout"]),
     ("[admin]", &["audit", "elb_api", "tls", "tokens_file"]),
     ("[[listener]]", &["deletion_protection", "enabled", "modification_protection"]),
     ("[[server_group]]", &["source_address"]),

@@ -65,6 +65,13 @@ fn cases<'c>(lines: &[&'c str], report: impl Fn(&'c str) -> String) -> String {
         .collect()
 }
 
+fn process_without_places(process: &mut Process) {
+    let nowhere = Location::default();
+    process.ticket_seed_file.iter_mut().for_each(|file| file.location = nowhere);
+    process.state_folder.location = nowhere;
+    process.user.iter_mut().chain(&mut process.group).for_each(|(_, location)| *location = nowhere);
+}
+
 /// The places differ between a file and what is printed of it; nothing else may.
 fn without_places(mut config: Config) -> Config {
     let nowhere = Location::default();
@@ -76,9 +83,7 @@ fn without_places(mut config: Config) -> Config {
     for auth in config.rules.iter_mut().filter_map(|rule| rule.actions.gates.basic_auth.as_mut()) {
         auth.file.location = nowhere;
     }
-    if let Some(file) = &mut config.process.ticket_seed_file {
-        file.location = nowhere;
-    }
+    process_without_places(&mut config.process);
     if let Some(collector) = &mut config.tracing.collector {
         let files = collector.ca_file.iter_mut().chain(&mut collector.headers_file);
         files.for_each(|file| file.location = nowhere);

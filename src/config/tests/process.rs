@@ -31,6 +31,17 @@ fn messages_of_process() {
         "resolvers = [\"127.0.0.1:5353\", \"[::1]:53\", \"192.0.2.1\", \"::1\"]",
         "resolvers = \"127.0.0.1\"",
         "resolvers = [\"127.0.0.1:0\", \"0.0.0.0\", \"224.0.0.1\", \"dns.example\", \"\", 1]",
+        "state_folder = \"\"",
+        "state_folder = \"/var/lib/ringway/\"",
+        "state_folder = 1",
+        "user = \"www-data\"\ngroup = \"www-data\"",
+        "user = \"33\"",
+        "user = 33",
+        "user = \"\"",
+        "group = \"www-data\"",
+        "ticket_seed_file = \"credential:seed\"",
+        "ticket_seed_file = \"credential:\"",
+        "ticket_seed_file = \"credential:../seed\"",
         "resolvers = [\"::1\", \"::2\", \"::3\", \"::4\", \"::5\", \"::6\", \"::7\", \"::8\", \"::9\"]",
     ];
     assert_snapshot("process", cases(&lines, |line| report_with(&format!("[process]\n{line}\n"), "", "")));

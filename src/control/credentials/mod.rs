@@ -116,6 +116,24 @@ pub fn load(config: &Config, read_file: &ReadFile<'_>, report: &mut Report) -> C
     }
 }
 
+/// Every file that [`load`] reads.
+pub fn named_files(config: &Config) -> Vec<&NamedFile> {
+    let certificates = config.certificates.iter();
+    let of_certificates = certificates.flat_map(|one| [&one.chain, &one.key].into_iter().chain(&one.ocsp));
+    let of_authorities = config.authorities.iter().flat_map(|one| [&one.bundle].into_iter().chain(&one.crl));
+    let of_ip_groups = config.ip_groups.iter().filter_map(|group| group.file.as_ref());
+    let of_collector =
+        config.tracing.collector.iter().flat_map(|one| one.ca_file.iter().chain(&one.headers_file));
+    of_certificates
+        .chain(of_authorities)
+        .chain(of_ip_groups)
+        .chain(password_files::named(config))
+        .chain(error_pages::named(config).into_iter().map(|page| page.file))
+        .chain(of_collector)
+        .chain(&config.process.ticket_seed_file)
+        .collect()
+}
+
 fn system_roots(config: &Config, report: &mut Report) -> Option<SystemRoots> {
     let wants = |group: &&ServerGroup| group.tls.as_ref().is_some_and(|tls| tls.verify == Verify::System);
     let install = "install them (Debian: apt-get install ca-certificates), or name";
@@ -236,7 +254,8 @@ fn ticket_seed(file: &NamedFile, read_file: &ReadFile<'_>, report: &mut Report) 
         return None;
     }
     let mode = fs::metadata(&file.path).map_or(0, |metadata| metadata.permissions().mode());
-    if mode & 0o044 != 0 {
+    // That of a credential has the mask of its access list in the place of the group.
+    if mode & 0o044 != 0 && !file.is_credential() {
         let message = format!("{name} can be read by other users, who could decrypt recorded sessions");
         report.warning(file.location, message, format!("chmod 600 {name}"));
     }

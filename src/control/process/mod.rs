@@ -3,3 +3,4 @@
 pub mod rlimits;
 pub mod systemd;
 pub mod signals;
+pub mod users;

@@ -1,12 +1,9 @@
 //! What the operating system lets this process have.
 
-use std::ffi::CStr;
 use std::ffi::CString;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::Command;
 
 /// Descriptors kept back for the process itself: listeners, rings, logs, files being read.
 pub const OWN_DESCRIPTORS: u64 = 128;
@@ -44,98 +41,20 @@ pub fn connections_within(descriptors: u64) -> usize {
     usize::try_from(for_connections - for_connections / 4).unwrap_or(usize::MAX).max(1)
 }
 
-/// Whether this process may write to a file, or make files in a folder.
+/// Whether this thread may write to a file, or make files in a folder.
 pub fn may_write(path: &Path) -> bool {
+    may(path, libc::W_OK)
+}
+
+/// Whether this thread may read a file; also where there is none.
+pub fn may_read(path: &Path) -> bool {
+    may(path, libc::R_OK) || io::Error::last_os_error().kind() != io::ErrorKind::PermissionDenied
+}
+
+fn may(path: &Path, mode: libc::c_int) -> bool {
     let Ok(path) = CString::new(path.as_os_str().as_bytes()) else { return false };
     // SAFETY: `path` ends with a zero and is valid for the call.
-    unsafe { libc::faccessat(libc::AT_FDCWD, path.as_ptr(), libc::W_OK, libc::AT_EACCESS) == 0 }
-}
-
-/// A user of this host.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct User {
-    id: libc::uid_t,
-    group: libc::gid_t,
-    name: CString,
-}
-
-impl User {
-    /// None: there is none of this name.
-    pub fn of_name(name: &str) -> Option<User> {
-        let name = CString::new(name).ok()?;
-        look_up(|record, buffer, found| {
-            // SAFETY: all pointers are valid for the call, and the length is the buffer's.
-            unsafe {
-                libc::getpwnam_r(name.as_ptr(), record, buffer.as_mut_ptr().cast(), buffer.len(), found)
-            }
-        })
-    }
-
-    /// Whether this process runs as this user.
-    pub fn is_own(&self) -> bool {
-        // SAFETY: the call takes nothing and cannot fail.
-        self.id == unsafe { libc::geteuid() }
-    }
-
-    /// Lets a command run as this user, with the groups of the user and no others. Only root may.
-    pub fn run(&self, command: &mut Command) {
-        let (user, groups) = (self.clone(), self.groups());
-        let become_user = move || {
-            // SAFETY: `groups` is valid for the call, which only reads it.
-            let is_done = unsafe {
-                libc::setgroups(groups.len(), groups.as_ptr()) == 0
-                    && libc::setgid(user.group) == 0
-                    && libc::setuid(user.id) == 0
-            };
-            if is_done { Ok(()) } else { Err(io::Error::last_os_error()) }
-        };
-        // SAFETY: between fork and exec, only system calls are made.
-        unsafe { command.pre_exec(become_user) };
-    }
-
-    fn groups(&self) -> Vec<libc::gid_t> {
-        let mut count: libc::c_int = MAX_GROUPS;
-        let mut groups = vec![self.group; MAX_GROUPS as usize];
-        // SAFETY: `groups` has room for `count` groups, and the name ends with a zero.
-        let result = unsafe {
-            libc::getgrouplist(self.name.as_ptr(), self.group, groups.as_mut_ptr(), &raw mut count)
-        };
-        groups.truncate(if result < 0 { 1 } else { usize::try_from(count).unwrap_or(1) });
-        groups
-    }
-}
-
-/// Groups that a user may be in; the kernel allows more, but nobody has so many.
-const MAX_GROUPS: libc::c_int = 1_024;
-
-/// The name of the user that this process runs as, or its number.
-pub fn user_name() -> String {
-    // SAFETY: the call takes nothing and cannot fail.
-    let id = unsafe { libc::geteuid() };
-    let user = look_up(|record, buffer, found| {
-        // SAFETY: all pointers are valid for the call, and the length is the buffer's.
-        unsafe { libc::getpwuid_r(id, record, buffer.as_mut_ptr().cast(), buffer.len(), found) }
-    });
-    user.map_or_else(|| id.to_string(), |user| user.name.to_string_lossy().into_owned())
-}
-
-/// Asks the database of users.
-fn look_up(
-    ask: impl FnOnce(*mut libc::passwd, &mut [u8], *mut *mut libc::passwd) -> libc::c_int,
-) -> Option<User> {
-    /// For the texts of one user.
-    const ROOM: usize = 16 * 1024;
-    let mut buffer = vec![0_u8; ROOM];
-    // SAFETY: all-zero bytes are a valid `passwd`, whose pointers are null.
-    let mut record: libc::passwd = unsafe { std::mem::zeroed() };
-    let mut found = std::ptr::null_mut();
-    let failure = ask(&raw mut record, &mut buffer, &raw mut found);
-    if failure != 0 || found.is_null() {
-        return None;
-    }
-    // SAFETY: the call has filled the record in, and its name lies in the buffer and ends with a zero.
-    let name = unsafe { CStr::from_ptr(record.pw_name) }.to_owned();
-    Some(User { id: record.pw_uid, group: record.pw_gid, name })
+    unsafe { libc::faccessat(libc::AT_FDCWD, path.as_ptr(), mode, libc::AT_EACCESS) == 0 }
 }
 
 /// The name of this host, for `SLB-ID`.

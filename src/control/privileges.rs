@@ -1,0 +1,163 @@
+//! Whose privileges the process has: what `process.user` asks for, and what follows from it for the files that the
+//! configuration names.
+
+use std::fs;
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+
+use crate::config::Config;
+use crate::config::Location;
+use crate::config::NamedFile;
+use crate::config::Report;
+use crate::control::credentials;
+use crate::control::process::rlimits;
+use crate::control::process::users;
+use crate::control::process::users::User;
+use crate::telemetry::operator::log_line;
+
+/// Nobody else looks into what is kept there.
+const STATE_FOLDER_MODE: u32 = 0o700;
+
+/// Who the process is to become. None: it stays who it is, because nothing else is wanted, or because it is not root's.
+pub fn wanted(config: &Config, report: &mut Report) -> Option<User> {
+    let (name, location) = config.process.user.as_ref()?;
+    let Some(mut user) = User::of_name(name) else {
+        let help = format!("make it: useradd --system --no-create-home --shell /usr/sbin/nologin {name}");
+        report.error(*location, format!("this host has no user {name}"), help);
+        return None;
+    };
+    if let Some((group, location)) = &config.process.group {
+        let Some(member) = user.with_group(group) else {
+            report.error(
+                *location,
+                format!("this host has no group {group}"),
+                format!("make it: groupadd --system {group}"),
+            );
+            return None;
+        };
+        user = member;
+    }
+    (users::is_root() && !user.is_own()).then_some(user)
+}
+
+/// Warns that only root could become the user that is wanted.
+pub fn warn_if_ignored(config: &Config, report: &mut Report) {
+    let Some((name, location)) = &config.process.user else { return };
+    if !users::is_root() && User::of_name(name).is_some_and(|user| !user.is_own()) {
+        let own = users::user_name();
+        let message = format!("the process stays {own}'s: only one that root starts can become {name}'s");
+        report.warning(*location, message, format!("start it as root or as {name}, or remove `user`"));
+    }
+}
+
+/// Warns of files that root can read and the user cannot: they are good for the start only.
+///
+/// # Errors
+/// The system does not let a thread become the user.
+pub fn warn_of_unreadable(user: &User, config: &Config, report: &mut Report) -> io::Result<()> {
+    let configuration = report.files();
+    let named = credentials::named_files(config).into_iter().map(|file| (file.path.as_path(), file.location));
+    let files = configuration.iter().map(|path| (path.as_path(), Location::default())).chain(named);
+    let unreadable: Vec<_> = user.act(|| files.filter(|(path, _)| !rlimits::may_read(path)).collect())?;
+    let name = user.name();
+    for (path, location) in unreadable {
+        let path = path.display();
+        let message = format!("{name} may not read {path}: no reload, and no renewal, can read it again");
+        report.warning(
+            location,
+            message,
+            format!(
+                "setfacl -m u:{name}:r {path} (and :x on its folders), or use LoadCredential= of systemd"
+            ),
+        );
+    }
+    Ok(())
+}
+
+/// The process becomes the user, for good. What it reads from now on, it reads as this user.
+///
+/// # Errors
+/// The system does not let it.
+pub fn drop_to(user: &User, config: &Config, report: &mut Report) -> io::Result<()> {
+    warn_of_unreadable(user, config, report)?;
+    user.become_for_good()?;
+    log_line(&format!("started as root, running as {}", user.name()));
+    Ok(())
+}
+
+/// Makes the state folder if the configuration names one that is missing, for the user that will write there. What cannot be
+/// made is told, and missed by those only who need it.
+pub fn make_state_folder(config: &Config, user: Option<&User>, report: &mut Report) {
+    let NamedFile { path, location } = &config.process.state_folder;
+    if *location == Location::default() || path.exists() {
+        return;
+    }
+    if let Err(error) = make_folder(path, user) {
+        let message = format!("cannot make the state folder {}: {error}", path.display());
+        let owner = user.map_or_else(users::user_name, User::name);
+        report.warning(
+            *location,
+            message,
+            format!("make it: install -d -m 0700 -o {owner} {}", path.display()),
+        );
+    }
+}
+
+fn make_folder(path: &Path, user: Option<&User>) -> io::Result<()> {
+    DirBuilder::new().mode(STATE_FOLDER_MODE).create(path)?;
+    let given = user.map_or(Ok(()), |user| user.give(path));
+    // An empty folder of root's would be in the way of the next start.
+    given.inspect_err(|_| drop(fs::remove_dir(path)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::config;
+    use crate::config::Source;
+
+    fn of_process(lines: &str) -> (Config, Report) {
+        let text = format!(
+            "config_version = 1\n[process]\n{lines}\n[[listener]]\nname = \"a\"\naddress = \"127.0.0.1:0\"\n"
+        );
+        let loaded = config::load(vec![Source::made_up("<test>", text)]);
+        (loaded.config.unwrap(), Report::default())
+    }
+
+    #[test]
+    fn users_and_groups_that_are_not_there_are_errors() {
+        for (lines, expected) in [
+            ("user = \"no-such-user\"", "this host has no user no-such-user"),
+            ("user = \"nobody\"\ngroup = \"no-such-group\"", "this host has no group no-such-group"),
+        ] {
+            let (config, mut report) = of_process(lines);
+            assert_eq!(wanted(&config, &mut report), None);
+            assert!(report.to_text(false).contains(expected), "{}", report.to_text(false));
+        }
+        let (config, mut report) = of_process("");
+        assert_eq!((wanted(&config, &mut report), report.has_errors()), (None, false));
+    }
+
+    #[test]
+    fn the_state_folder_is_private_and_made_only_where_it_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        let (config, mut report) = of_process(&format!("state_folder = \"{}/\"", path.display()));
+        make_state_folder(&config, None, &mut report);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o700);
+        // What is there stays as it is.
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o750)).unwrap();
+        make_state_folder(&config, None, &mut report);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o750);
+        assert_eq!(report.to_text(false), "");
+
+        let (config, mut report) = of_process(&format!("state_folder = \"{}/a/b\"", folder.path().display()));
+        make_state_folder(&config, None, &mut report);
+        assert!(report.to_text(false).contains("cannot make the state folder"), "{}", report.to_text(false));
+        assert!(!report.has_errors());
+    }
+}

@@ -315,9 +315,17 @@ fn what_cannot_be_written_is_a_failure() {
 fn version_tells_what_is_built_in() {
     let mut ringway = Ringway::with_arguments(&["version", "-v"]);
     assert_eq!(ringway.wait_for_exit(PATIENCE).code(), Some(SUCCESS));
-    for words in
-        ["HTTP/2", "tls: TLS 1.3 and TLS 1.2", "TLS_AES_128_GCM_SHA256", "X25519MLKEM768", "io_uring: "]
-    {
+    for words in [
+        "HTTP/2",
+        "tls: TLS 1.3 and TLS 1.2",
+        "TLS_AES_128_GCM_SHA256",
+        "X25519MLKEM768",
+        "io_uring: ",
+        "\ncpus: ",
+        "\ncpu quota: ",
+        " with workers = \"auto\"\n",
+        "\nnuma: ",
+    ] {
         assert!(ringway.stdout().contains(words), "{words} in {}", ringway.stdout());
     }
 }

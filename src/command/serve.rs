@@ -237,7 +237,7 @@ fn host(config: &Config) -> Host {
         name: rlimits::host_name(),
         connections: rlimits::connections_within(descriptors),
         workers: match config.process.workers {
-            Workers::Auto => runtime::usable_cpus().len().max(1),
+            Workers::Auto => runtime::automatic_workers(),
             Workers::Count(count) => usize::from(count),
         },
     }

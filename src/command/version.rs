@@ -30,8 +30,8 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
             groups,
             ("kernel", rlimits::kernel_release()),
             ("io_uring", runtime::abilities()),
-            ("cpus", runtime::usable_cpus().len().to_string()),
         ];
+        let lines = lines.into_iter().chain(runtime::cpu_layout());
         text.extend(lines.map(|(name, value)| format!("{name}: {value}\n")));
     }
     print(&text)

@@ -2,12 +2,14 @@
 
 use crate::control::process::signals::SignalAction;
 use crate::runtime::error::RuntimeError;
+use crate::runtime::worker_watch::WorkerThread;
 
 /// What a worker runs on.
 pub(super) struct Ready {
     /// A description of its driver.
     pub(super) driver: String,
     pub(super) warning: Option<String>,
+    pub(super) thread: WorkerThread,
 }
 
 /// What reaches the minding thread.

@@ -1,5 +1,7 @@
 //! Threads and their end: one worker per CPU, and the thread that minds them.
 
+mod cpu_quota;
+mod cpus;
 mod drain;
 pub mod error;
 mod event;
@@ -11,6 +13,7 @@ mod ring;
 mod supervisor;
 mod watchdog;
 mod worker_thread;
+mod worker_watch;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -22,6 +25,7 @@ use crate::control::active_config::Drivers;
 use crate::control::process::signals;
 use crate::control::process::signals::SignalAction;
 use crate::control::tracing::exporter::LAST_SPANS_TIMEOUT;
+use crate::net::clock::instant_now;
 use crate::net::clock::wall_now;
 use crate::runtime::drain::Drain;
 use crate::runtime::error::RuntimeError;
@@ -32,15 +36,18 @@ use crate::runtime::plan::RuntimePlan;
 use crate::runtime::ring::Entries;
 use crate::runtime::supervisor::Supervisor;
 use crate::runtime::watchdog::Watchdog;
+use crate::runtime::worker_watch::WorkerWatch;
 use crate::telemetry::log_output::LogOutput;
 use crate::telemetry::log_writer::LogWriter;
 use crate::telemetry::operator;
 use crate::telemetry::operator::log_line;
+use crate::telemetry::span_queue::SpanQueues;
 use crate::telemetry::words;
 use crate::worker::access_log::AccessLog;
 use crate::worker::access_log::AccessLogs;
 
-pub use pin::usable_cpus;
+pub use cpus::automatic_workers;
+pub use cpus::cpu_layout;
 pub use ring::DriverChoice;
 pub use ring::abilities;
 
@@ -75,7 +82,8 @@ pub fn run(mut plan: RuntimePlan, announce: impl FnOnce(&Serving)) -> Result<(),
     let commands = plan.commands.clone();
     let readiness = Arc::clone(&plan.channels.readiness);
     let systemd = plan.channels.systemd.clone();
-    let watchdog = Watchdog::new(systemd.clone(), Arc::clone(&plan.channels.worker_counters));
+    let counters = Arc::clone(&plan.channels.worker_counters);
+    let watchdog = Watchdog::new(systemd.clone(), Arc::clone(&counters));
     let health = health_thread::HealthSpec::new(&plan);
     health_thread::start(health, events.clone()).map_err(without_thread("the health checker"))?;
     let admin = plan.admin.take();
@@ -105,9 +113,16 @@ pub fn run(mut plan: RuntimePlan, announce: impl FnOnce(&Serving)) -> Result<(),
         readiness,
         systemd,
         watchdog,
+        watch: WorkerWatch::new(counters, ready.iter().map(|worker| worker.thread).collect(), instant_now()),
         quota,
     };
     let outcome = supervisor.run(&inbox);
+    end_logs(log_writers, &spans);
+    outcome
+}
+
+/// Lets what is still queued for access logs and collectors be taken, and tells what is not.
+fn end_logs(log_writers: Vec<LogWriter>, spans: &SpanQueues) {
     for (name, lost) in LogWriter::stop(log_writers) {
         log_line(&format!(
             "warning: {lost} lines of the access log {name} are lost at the end: it did not take them"
@@ -116,7 +131,6 @@ pub fn run(mut plan: RuntimePlan, announce: impl FnOnce(&Serving)) -> Result<(),
     if let lost @ 1.. = spans.stop(LAST_SPANS_TIMEOUT) {
         log_line(&format!("warning: {lost} spans are lost at the end: the collector did not take them"));
     }
-    outcome
 }
 
 /// Every address that is listened at, with the name of its listener.

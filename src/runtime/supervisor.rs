@@ -15,6 +15,7 @@ use crate::runtime::drain::Drain;
 use crate::runtime::error::RuntimeError;
 use crate::runtime::event::RuntimeEvent;
 use crate::runtime::watchdog::Watchdog;
+use crate::runtime::worker_watch::WorkerWatch;
 use crate::snapshot::health_path::Readiness;
 use crate::snapshot::quota::Quota;
 use crate::telemetry::events::EventKind;
@@ -41,6 +42,7 @@ pub(super) struct Supervisor<'w> {
     pub(super) readiness: Arc<Readiness>,
     pub(super) systemd: Systemd,
     pub(super) watchdog: Watchdog,
+    pub(super) watch: WorkerWatch,
     /// Connections of clients.
     pub(super) quota: Arc<Quota>,
 }
@@ -118,6 +120,10 @@ impl Supervisor<'_> {
 
     fn look(&self, stop: &mut Option<Stop>) {
         self.watchdog.look(stop.is_some());
+        // In a stop, workers end one by one.
+        if stop.is_none() {
+            self.watch.look(instant_now());
+        }
         for text in self.log_writers.iter().filter_map(LogWriter::look) {
             log_line(&format!("warning: {text}"));
         }

@@ -37,6 +37,7 @@ use crate::runtime::plan::RuntimePlan;
 use crate::runtime::ring;
 use crate::runtime::ring::DriverChoice;
 use crate::runtime::ring::Entries;
+use crate::runtime::worker_watch::WorkerThread;
 use crate::snapshot::Snapshot;
 use crate::telemetry::operator;
 use crate::telemetry::operator::log_line;
@@ -130,9 +131,8 @@ pub(super) fn start(spec: WorkerSpec, events: Sender<RuntimeEvent>) -> io::Resul
 }
 
 fn work(mut spec: WorkerSpec, events: &Sender<RuntimeEvent>) -> Result<(), RuntimeError> {
-    if let Some(cpu) = spec.cpu
-        && !pin::pin_to(cpu)
-    {
+    let pinned_to = spec.cpu.filter(|cpu| pin::pin_to(*cpu));
+    if let (Some(cpu), None) = (spec.cpu, pinned_to) {
         log_line(&format!(
             "warning: worker {} cannot be pinned to CPU {cpu}; it runs where the system puts it",
             spec.index
@@ -140,7 +140,8 @@ fn work(mut spec: WorkerSpec, events: &Sender<RuntimeEvent>) -> Result<(), Runti
     }
     let chosen = ring::choose(spec.io_driver, spec.ring_entries).map_err(RuntimeError::Driver)?;
     let mut driver = chosen.driver;
-    let ready = Ready { driver: chosen.description, warning: chosen.warning };
+    let thread = WorkerThread { index: spec.index, thread: pin::own_thread(), cpu: pinned_to };
+    let ready = Ready { driver: chosen.description, warning: chosen.warning, thread };
     let drain = Arc::clone(&spec.drain);
     let result = driver.block_on(async {
         let worker = Worker::new(spec.index, spec.shared.clone(), spec.logs.take())?.share();

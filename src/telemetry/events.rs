@@ -48,6 +48,9 @@ pub enum EventKind {
     Expiry,
     NamesChanged,
     NamesFailing,
+    WorkerStalled,
+    WorkerResumed,
+    WorkerUnpinned,
 }
 
 impl EventKind {
@@ -79,6 +82,9 @@ impl EventKind {
             EventKind::Expiry => "expiry",
             EventKind::NamesChanged => "names_changed",
             EventKind::NamesFailing => "names_failing",
+            EventKind::WorkerStalled => "worker_stalled",
+            EventKind::WorkerResumed => "worker_resumed",
+            EventKind::WorkerUnpinned => "worker_unpinned",
         }
     }
 }

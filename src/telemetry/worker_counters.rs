@@ -18,6 +18,9 @@ struct OwnWorkerCounters {
     cpu_us: Counter,
     connections: Gauge,
     handed_over: Counter,
+    /// These two are written by who watches the workers.
+    stalls: Counter,
+    is_stalled: Gauge,
     loop_lag: Histogram,
 }
 
@@ -30,6 +33,9 @@ pub struct WorkerTotals {
     pub connections: u64,
     /// Those that it has accepted and handed to workers with fewer.
     pub handed_over: u64,
+    /// How often it has stood still for seconds, and whether it does.
+    pub stalls: u64,
+    pub is_stalled: bool,
     /// How much later than they should the ticks of its loop were noticed.
     pub loop_lag: Distribution,
 }
@@ -67,6 +73,19 @@ impl WorkerCounters {
         }
     }
 
+    /// Notes that a worker stands still, or runs again; for the thread that watches them all.
+    pub fn set_stalled(&self, worker: usize, is_stalled: bool) {
+        let Some(own) = self.0.own(worker) else { return };
+        match (own.is_stalled.get(), is_stalled) {
+            (0, true) => {
+                own.stalls.increment();
+                own.is_stalled.increment();
+            }
+            (1.., false) => own.is_stalled.decrement(),
+            _ => {}
+        }
+    }
+
     /// How many connections a worker has at present.
     pub fn connections(&self, worker: usize) -> u32 {
         self.0.known(worker).map_or(0, |own| own.connections.get())
@@ -85,6 +104,8 @@ impl WorkerCounters {
                 cpu: Duration::from_micros(own.cpu_us.get()),
                 connections: own.connections.get().into(),
                 handed_over: own.handed_over.get(),
+                stalls: own.stalls.get(),
+                is_stalled: own.is_stalled.get() > 0,
                 loop_lag: Distribution::of([&own.loop_lag]),
             },
         })
@@ -117,5 +138,18 @@ mod tests {
         assert_eq!([counters.connections(0), counters.connections(1)], [0, 1]);
         let told: Vec<_> = counters.each().map(|told| (told.connections, told.handed_over)).collect();
         assert_eq!(told, [(0, 0), (1, 1)]);
+    }
+
+    #[test]
+    fn stalls_are_counted_when_they_begin() {
+        let counters = WorkerCounters::new(2);
+        let told = || counters.each().last().map(|told| (told.stalls, told.is_stalled)).unwrap();
+        counters.set_stalled(1, false);
+        assert_eq!(told(), (0, false));
+        counters.set_stalled(1, true);
+        counters.set_stalled(1, true);
+        assert_eq!(told(), (1, true));
+        counters.set_stalled(1, false);
+        assert_eq!(told(), (1, false));
     }
 }

@@ -23,6 +23,7 @@ mod close_delimited;
 mod compression;
 mod connection_values;
 mod cors;
+mod cpus;
 mod drain;
 mod early_response;
 mod events;

@@ -47,4 +47,5 @@ pub(crate) use h2_stream::Message;
 pub(crate) use message::{Head, Response};
 pub(crate) use ringway::{Ringway, check_text_functions, configuration_for, over_tls};
 pub(crate) use scenario::{Scenario, log_entries, log_lines, recording};
+pub(crate) use system_calls::StoppedThread;
 pub(crate) use wire::Wire;

@@ -67,9 +67,14 @@ impl Ringway {
 
     /// Starts with these variables of the environment, and waits until every listener accepts.
     pub(crate) fn start_with_environment(configuration: &str, variables: &[(&str, String)]) -> Ringway {
-        let (folder, file) = folder_with(&with_tested_driver(configuration));
         let mut command = Command::new(env!("CARGO_BIN_EXE_ringway"));
-        command.arg("run").arg("-c").arg(&file).envs(variables.iter().cloned());
+        command.envs(variables.iter().cloned());
+        Ringway::start_by(command, configuration)
+    }
+
+    pub(super) fn start_by(mut command: Command, configuration: &str) -> Ringway {
+        let (folder, file) = folder_with(&with_tested_driver(configuration));
+        command.arg("run").arg("-c").arg(&file);
         let mut ringway = Ringway::run(folder, command);
         ringway.wait_for_listeners(addresses_in(configuration));
         ringway

@@ -3,6 +3,26 @@
 use super::Ringway;
 
 impl Ringway {
+    /// Starts by a program that ends by executing what follows its arguments, such as `taskset -c 0`, and waits until every
+    /// listener accepts.
+    pub(crate) fn start_under(starter: &[&str], configuration: &str) -> Ringway {
+        let mut command = std::process::Command::new(starter[0]);
+        command.args(&starter[1..]).arg(env!("CARGO_BIN_EXE_ringway"));
+        Ringway::start_by(command, configuration)
+    }
+
+    /// The thread of the worker with this number.
+    pub(crate) fn worker_thread(&self, worker: usize) -> i32 {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.id())).expect("it runs");
+        let name = format!("ringway-{worker}");
+        let is_named = |path: &std::path::Path| {
+            std::fs::read_to_string(path.join("comm")).is_ok_and(|found| found.trim_end() == name)
+        };
+        let mut paths = threads.flatten().map(|thread| thread.path());
+        let found = paths.find(|path| is_named(path)).expect("the worker has a thread");
+        found.file_name().and_then(|id| id.to_str()).and_then(|id| id.parse().ok()).expect("a number")
+    }
+
     /// Starts without waiting, in a process that may not set up an io_uring, as many containers' may not.
     pub(crate) fn spawn_without_io_uring(configuration: &str) -> Ringway {
         Ringway::spawn_filtered(configuration, || {
@@ -63,6 +83,32 @@ pub(crate) fn forbid(filter: &[libc::sock_filter]) -> std::io::Result<()> {
         libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program)
     };
     if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+}
+
+/// A thread of a child that stands still until this is dropped, which is to be done by the thread that made it.
+pub(crate) struct StoppedThread(libc::pid_t);
+
+impl StoppedThread {
+    pub(crate) fn of(thread: i32) -> StoppedThread {
+        let nothing = std::ptr::null_mut::<libc::c_void>();
+        // SAFETY: these requests read no memory; the status is valid for the call.
+        let is_stopped = unsafe {
+            let mut status = 0;
+            libc::ptrace(libc::PTRACE_SEIZE, thread, nothing, nothing) == 0
+                && libc::ptrace(libc::PTRACE_INTERRUPT, thread, nothing, nothing) == 0
+                && libc::waitpid(thread, &raw mut status, libc::__WALL) == thread
+        };
+        assert!(is_stopped, "thread {thread} cannot be stopped: {}", std::io::Error::last_os_error());
+        StoppedThread(thread)
+    }
+}
+
+impl Drop for StoppedThread {
+    fn drop(&mut self) {
+        let nothing = std::ptr::null_mut::<libc::c_void>();
+        // SAFETY: as above. A thread that has ended needs no more.
+        unsafe { libc::ptrace(libc::PTRACE_DETACH, self.0, nothing, nothing) };
+    }
 }
 
 /// Limits the memory that the calling process, and what it executes, may lock.

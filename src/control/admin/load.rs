@@ -14,10 +14,12 @@ use crate::telemetry::worker_counters::WorkerCounters;
 use crate::telemetry::worker_counters::WorkerTotals;
 
 pub(super) fn workers(counters: &WorkerCounters) -> Vec<WorkerLoad> {
-    let load = |WorkerTotals { cpu, connections, handed_over, loop_lag }| WorkerLoad {
+    let load = |WorkerTotals { cpu, connections, handed_over, stalls, is_stalled, loop_lag }| WorkerLoad {
         cpu_seconds: cpu.as_secs_f64(),
         connections,
         handed_over,
+        stalls,
+        is_stalled,
         loop_lag: durations(&loop_lag),
     };
     counters.each().map(load).collect()
@@ -106,6 +108,7 @@ mod tests {
         counters.tell(1, Duration::from_millis(500), Duration::from_micros(5));
         counters.opened(1);
         counters.handed_over(1);
+        counters.set_stalled(1, true);
         let told = workers(&counters);
         assert_eq!(told[0], WorkerLoad::default());
         let lag = Durations {
@@ -114,6 +117,16 @@ mod tests {
             p99_seconds: 0.000_005,
             buckets: vec![(3, 1), (5, 1)],
         };
-        assert_eq!(told[1], WorkerLoad { cpu_seconds: 0.5, connections: 1, handed_over: 1, loop_lag: lag });
+        assert_eq!(
+            told[1],
+            WorkerLoad {
+                cpu_seconds: 0.5,
+                connections: 1,
+                handed_over: 1,
+                stalls: 1,
+                is_stalled: true,
+                loop_lag: lag
+            }
+        );
     }
 }

@@ -105,6 +105,9 @@ pub struct WorkerLoad {
     pub connections: u64,
     /// Connections that it has accepted and handed to workers with fewer, since the start.
     pub handed_over: u64,
+    /// How often it has stood still for seconds since the start, and whether it does now.
+    pub stalls: u64,
+    pub is_stalled: bool,
     /// How much later than they should the ticks of its loop were noticed.
     pub loop_lag: Durations,
 }

@@ -86,6 +86,10 @@ fn of_workers(channels: &Channels, out: &mut Exposition) {
     workers.iter().for_each(|(worker, told)| connections.count(&[worker], told.connections));
     let mut handed_over = out.family(&families::HANDED_OVER);
     workers.iter().for_each(|(worker, told)| handed_over.count(&[worker], told.handed_over));
+    let mut stalled = out.family(&families::STALLED);
+    workers.iter().for_each(|(worker, told)| stalled.count(&[worker], told.is_stalled.into()));
+    let mut stalls = out.family(&families::STALLS);
+    workers.iter().for_each(|(worker, told)| stalls.count(&[worker], told.stalls));
     let mut lag = out.family(&families::LOOP_LAG);
     workers.iter().for_each(|(worker, told)| lag.histogram(&[worker], &told.loop_lag));
 }

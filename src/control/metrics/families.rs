@@ -47,6 +47,12 @@ families! {
         &["worker"],
         "Connections that a worker has accepted and handed to one with fewer",
     );
+    STALLED = gauge(
+        "ringway_worker_stalled",
+        &["worker"],
+        "1 while a worker has stood still for three seconds or longer, and its connections with it",
+    );
+    STALLS = counter("ringway_worker_stalls_total", &["worker"], "How often a worker has stood still so long");
     LOOP_LAG = histogram(
         "ringway_worker_loop_lag_seconds",
         &["worker"],

@@ -1,10 +1,13 @@
 //! The commands that look at a configuration, as a script sees them: exit codes and outputs.
 
 use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::process::Output;
+use std::process::Stdio;
 
 const VALID: &str = "config_version = 1\n[[listener]]\nname = \"web\"\naddress = \"127.0.0.1:8080\"\n\
     default_group = \"app\"\n[[server_group]]\nname = \"app\"\n[[server_group.backend]]\naddress = \"127.0.0.1:9001\"\n";
@@ -282,4 +285,65 @@ fn wrong_usage_gives_2_and_help_gives_0() {
     }
     let (code, stdout, _) = ringway(here, &["--help"]);
     assert!(code == 0 && stdout.contains("check"), "{stdout}");
+}
+
+#[test]
+fn the_schema_is_that_in_docs() {
+    let (code, stdout, stderr) = ringway(Path::new("."), &["schema"]);
+    let in_docs = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/ringway.schema.json"));
+    assert_eq!((code, stderr.as_str()), (0, ""));
+    assert!(in_docs.ok().as_ref() == Some(&stdout), "docs/ringway.schema.json is not what is printed");
+}
+
+#[test]
+fn fmt_lays_files_out_and_keeps_their_mode_owner_and_links() {
+    let untidy = "config_version=1 # kept\r\n\r\n\r\n[process]\r\n  workers = 1\r\n";
+    let tidy = "config_version = 1 # kept\n\n[process]\nworkers = 1\n";
+    let folder = folder(&[("a/b.toml", untidy), ("a/c.toml", tidy)]);
+    let path = |name: &str| folder.path().join(name);
+    std::os::unix::fs::symlink("a/b.toml", path("link.toml")).expect("a link can be made");
+    fs::set_permissions(path("a/b.toml"), PermissionsExt::from_mode(0o640)).expect("the mode can be set");
+    let inode = |name: &str| fs::metadata(path(name)).expect("it is there").ino();
+    let unchanged = inode("a/c.toml");
+    // Root alone can give files away.
+    let gives_away = std::os::unix::fs::chown(path("a/b.toml"), Some(12_345), Some(23_456)).is_ok();
+
+    assert_eq!(ringway(folder.path(), &["fmt", "--check", "a"]), (1, "a/b.toml\n".to_owned(), String::new()));
+    assert_eq!(fs::read_to_string(path("a/b.toml")).ok().as_deref(), Some(untidy));
+
+    assert_eq!(ringway(folder.path(), &["fmt", "link.toml", "a"]), (0, String::new(), String::new()));
+    assert_eq!(fs::read_to_string(path("a/b.toml")).ok().as_deref(), Some(tidy));
+    let metadata = fs::metadata(path("a/b.toml")).expect("it is there");
+    assert_eq!(metadata.mode() & 0o7777, 0o640);
+    assert!(!gives_away || (metadata.uid(), metadata.gid()) == (12_345, 23_456), "{metadata:?}");
+    assert!(path("link.toml").is_symlink());
+    assert_eq!(inode("a/c.toml"), unchanged, "what is laid out already is left alone");
+    assert_eq!(fs::read_dir(path("a")).expect("it is a folder").count(), 2, "nothing is left over");
+    assert_eq!(ringway(folder.path(), &["fmt", "--check", "a"]), (0, String::new(), String::new()));
+}
+
+#[test]
+fn fmt_leaves_alone_what_is_no_toml() {
+    let folder = folder(&[("a.toml", "a = \n"), ("b.toml", "b=1\n")]);
+    let (code, stdout, stderr) = ringway(folder.path(), &["fmt", "a.toml", "b.toml", "gone.toml"]);
+    assert_eq!((code, stdout.as_str()), (3, ""));
+    assert!(stderr.starts_with("a.toml:1:5: error: not valid TOML: "), "{stderr}");
+    assert!(stderr.contains("gone.toml:1:1: error: cannot read the file"), "{stderr}");
+    let text = |name: &str| fs::read_to_string(folder.path().join(name)).expect("it is there");
+    assert_eq!([text("a.toml"), text("b.toml")], ["a = \n", "b = 1\n"]);
+}
+
+#[test]
+fn fmt_passes_standard_input_on() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ringway"))
+        .args(["fmt", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut input = child.stdin.take().expect("it is a pipe");
+    input.write_all(b"[process]\nworkers=1").expect("it can be written to");
+    drop(input);
+    let output = child.wait_with_output().expect("the program ends");
+    assert_eq!((output.status.code(), output.stdout), (Some(0), b"[process]\nworkers = 1\n".to_vec()));
 }

@@ -121,6 +121,7 @@ const DOORS: &[Door] = &[
     Door { package: "brotli", rooms: &["http/content_coding.rs"] },
     Door { package: "flate2", rooms: &["http/content_coding.rs"] },
     Door { package: "toml", rooms: &["config/raw.rs"] },
+    Door { package: "toml_edit", rooms: &["config/format.rs"] },
     Door { package: "strsim", rooms: &["config/check/nearest.rs"] },
     Door { package: "serde", rooms: &["control/admin/", "control/explain/", "command/"] },
     Door { package: "serde_json", rooms: &["config/", "control/admin/", "command/"] },

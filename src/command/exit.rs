@@ -41,6 +41,12 @@ pub(super) fn print(text: &str) -> Exit {
     printed_as(writeln!(stdout, "{}", text.trim_end()).and_then(|()| stdout.flush()))
 }
 
+/// The same without a line end of its own.
+pub(super) fn print_as_is(text: &str) -> Exit {
+    let mut stdout = std::io::stdout().lock();
+    printed_as(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))
+}
+
 pub(super) fn printed_as(outcome: io::Result<()>) -> Exit {
     match outcome {
         // A reader that went away has seen enough, as `head` has.

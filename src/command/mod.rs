@@ -9,6 +9,7 @@ mod diagnostics;
 mod events;
 pub mod exit;
 mod explain;
+mod fmt;
 mod habits;
 mod maintenance;
 mod proxy;
@@ -58,6 +59,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Verb::Config(ConfigVerb::Show(arguments)) => config_show::run(&arguments),
         Verb::Events(arguments) => events::run(&arguments),
         Verb::Explain(arguments) => explain::run(&arguments),
+        Verb::Fmt(arguments) => fmt::run(&arguments),
         Verb::Maintenance(arguments) => maintenance::run(&arguments),
         Verb::Reload(arguments) => reload::run(&arguments),
         Verb::Schema(arguments) => schema::run(&arguments),
@@ -104,6 +106,8 @@ enum Verb {
     Events(events::Arguments),
     /// Tell which rule takes a request, what becomes of it, which backend it goes to, and why.
     Explain(explain::Arguments),
+    /// Lay configurations out: spaces, blank lines and line ends. Comments, order and words stay.
+    Fmt(fmt::Arguments),
     /// Take a rule or a server group of a running Ringway out of service for a while, and back.
     ///
     /// Clients get 503 and a page meanwhile. It stays so over reloads, until the configuration changes what it says about it.

@@ -35,7 +35,7 @@ pub(super) fn load(paths: &[PathBuf]) -> Loaded {
             path if !is_new => {
                 vec![Source::file(path, PathBuf::new(), Err("it is named twice with -c".to_owned()))]
             }
-            path if path.as_os_str() == STANDARD_INPUT => vec![standard_input()],
+            path if is_standard_input(path) => vec![standard_input()],
             path if path.is_dir() => folder(path),
             path => vec![file(path)],
         }
@@ -47,17 +47,29 @@ pub(super) fn load(paths: &[PathBuf]) -> Loaded {
 
 /// Reads a table of requests for `ringway test`.
 pub(super) fn load_route_tests(path: &Path) -> (Vec<RouteTest>, Report) {
-    let is_input = path.as_os_str() == STANDARD_INPUT;
-    config::load_route_tests(if is_input { standard_input() } else { file(path) })
+    config::load_route_tests(source(path))
 }
 
-/// The `*.toml` files of a folder in the order of their names. Hidden files are leftovers of editors.
+/// A file, or standard input.
+pub(super) fn source(path: &Path) -> Source {
+    if is_standard_input(path) { standard_input() } else { file(path) }
+}
+
+pub(super) fn is_standard_input(path: &Path) -> bool {
+    path.as_os_str() == STANDARD_INPUT
+}
+
 fn folder(path: &Path) -> Vec<Source> {
-    let failed = |reason: String| vec![Source::file(path, PathBuf::new(), Err(reason))];
-    let entries = match path.read_dir() {
-        Ok(entries) => entries,
-        Err(error) => return failed(format!("cannot read the folder: {error}")),
-    };
+    match files_of_folder(path) {
+        Ok(files) => files.iter().map(|path| file(path)).collect(),
+        Err(reason) => vec![Source::file(path, PathBuf::new(), Err(reason))],
+    }
+}
+
+/// The `*.toml` files of a folder in the order of their names, of which there is at least one. Hidden files are leftovers
+/// of editors.
+pub(super) fn files_of_folder(path: &Path) -> Result<Vec<PathBuf>, String> {
+    let entries = path.read_dir().map_err(|error| format!("cannot read the folder: {error}"))?;
     let is_configuration = |path: &PathBuf| {
         let is_hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
         path.extension().is_some_and(|extension| extension == "toml") && !is_hidden && !path.is_dir()
@@ -65,10 +77,10 @@ fn folder(path: &Path) -> Vec<Source> {
     let mut files: Vec<PathBuf> =
         entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_configuration).collect();
     files.sort();
-    match files.as_slice() {
-        [] => failed("the folder has no *.toml file".to_owned()),
-        files => files.iter().map(|path| file(path)).collect(),
+    if files.is_empty() {
+        return Err("the folder has no *.toml file".to_owned());
     }
+    Ok(files)
 }
 
 fn file(path: &Path) -> Source {

@@ -26,9 +26,13 @@ pub(super) fn text() -> Json {
     json!({ "type": "string" })
 }
 
-/// Of so many characters.
+/// Of so many characters; `usize::MAX`: as many as there are.
 pub(super) fn text_of(length: RangeInclusive<usize>) -> Json {
-    json!({ "type": "string", "minLength": length.start(), "maxLength": length.end() })
+    let mut schema = json!({ "type": "string", "minLength": length.start() });
+    if *length.end() < usize::MAX {
+        schema["maxLength"] = Json::from(*length.end());
+    }
+    schema
 }
 
 /// `pattern` is one that ECMA-262 and Rust read alike.
@@ -37,7 +41,13 @@ pub(super) fn pattern(pattern: &str) -> Json {
 }
 
 pub(super) fn words<'w>(words: impl IntoIterator<Item = &'w str>) -> Json {
-    json!({ "enum": words.into_iter().collect::<Vec<_>>() })
+    let mut each_once = Vec::new();
+    for word in words {
+        if !each_once.contains(&word) {
+            each_once.push(word);
+        }
+    }
+    json!({ "enum": each_once })
 }
 
 pub(super) fn numbers(numbers: impl IntoIterator<Item = u16>) -> Json {

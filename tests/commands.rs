@@ -376,6 +376,47 @@ impl Drop for Killed {
 }
 
 /// An address of loopback that was free a moment ago.
+/// The verbs that `ringway help` lists.
+fn verbs() -> Vec<String> {
+    let output = ringway_says(&["--help"]);
+    let commands =
+        output.split("Commands:\n").nth(1).and_then(|rest| rest.split("\n\n").next()).expect("a list");
+    commands
+        .lines()
+        .filter_map(|line| line.split([' ', ',']).find(|word| !word.is_empty()))
+        .map(str::to_owned)
+        .collect()
+}
+
+fn ringway_says(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_ringway"))
+        .args(arguments)
+        .env("SOURCE_DATE_EPOCH", "1700000000")
+        .output()
+        .expect("the program starts");
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).expect("it is UTF-8")
+}
+
+#[test]
+fn every_verb_has_its_manual_page_and_is_completed() {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let path = folder.path().to_str().expect("the path is UTF-8");
+    ringway_says(&["man", path]);
+    let page = |name: &str| std::fs::read_to_string(folder.path().join(name)).expect(name);
+    let verbs = verbs();
+    assert!(verbs.len() > 14, "{verbs:?}");
+    for verb in verbs.iter().filter(|verb| *verb != "help") {
+        let text = page(&format!("ringway-{verb}.8"));
+        assert!(text.contains("2023-11-14") && text.contains(&format!("ringway\\-{verb}")), "{text}");
+        for shell in ["bash", "zsh", "fish"] {
+            assert!(ringway_says(&["completions", shell]).contains(verb.as_str()), "{shell}: {verb}");
+        }
+    }
+    assert!(page("ringway.8").contains("Exit codes"));
+    assert!(page("ringway.toml.5").contains("\n\\fBclient_header_timeout\\fR\n"));
+}
+
 fn free_address() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     listener.local_addr().expect("a listener has an address")

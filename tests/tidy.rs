@@ -143,6 +143,8 @@ const DOORS: &[Door] = &[
     Door { package: "sd_notify", rooms: &["control/process/systemd.rs"] },
     Door { package: "schemars", rooms: &["control/admin/status.rs"] },
     Door { package: "clap", rooms: &["command/"] },
+    Door { package: "clap_complete", rooms: &["command/completions.rs"] },
+    Door { package: "clap_mangen", rooms: &["command/man/"] },
     Door { package: "ratatui", rooms: &["command/top/"] },
 ];
 

@@ -2,6 +2,7 @@
 
 mod admin_client;
 mod check;
+mod completions;
 mod config_show;
 mod demo;
 mod demo_backend;
@@ -12,6 +13,7 @@ mod explain;
 mod fmt;
 mod habits;
 mod maintenance;
+mod man;
 mod proxy;
 mod reload;
 mod run;
@@ -28,6 +30,7 @@ mod version;
 use std::ffi::OsString;
 use std::io::Write as _;
 
+use clap::CommandFactory as _;
 use clap::Parser;
 use clap::Subcommand;
 
@@ -54,8 +57,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     match verb {
         Verb::Run(arguments) => run::run(&arguments),
         Verb::Demo(arguments) => demo::run(&arguments),
+        Verb::Man(arguments) => man::run(&arguments, CommandLine::command()),
         Verb::Proxy(arguments) => proxy::run(&arguments),
         Verb::Check(arguments) => check::run(&arguments),
+        Verb::Completions(arguments) => completions::run(&arguments, CommandLine::command()),
         Verb::Config(ConfigVerb::Show(arguments)) => config_show::run(&arguments),
         Verb::Events(arguments) => events::run(&arguments),
         Verb::Explain(arguments) => explain::run(&arguments),
@@ -99,6 +104,8 @@ enum Verb {
     /// Check a configuration and report every error and warning.
     #[command(short_flag = 't')]
     Check(check::Arguments),
+    /// Print what a shell completes command lines by.
+    Completions(completions::Arguments),
     /// Look at a configuration.
     #[command(subcommand)]
     Config(ConfigVerb),
@@ -112,6 +119,9 @@ enum Verb {
     ///
     /// Clients get 503 and a page meanwhile. It stays so over reloads, until the configuration changes what it says about it.
     Maintenance(maintenance::Arguments),
+    /// Write the manual pages into a folder.
+    #[command(hide = true)]
+    Man(man::Arguments),
     /// Let a running Ringway read its configuration, and every file that it names, again.
     ///
     /// A configuration that cannot go into service is refused with exit code 5, and changes nothing.

@@ -19,7 +19,7 @@ mod maintenance;
 mod named_file;
 mod process;
 mod raw;
-mod reference;
+pub mod reference;
 mod report;
 mod route_test;
 mod rule;

@@ -1,10 +1,10 @@
 //! What the reference in docs says of each key, for those who meet the key elsewhere.
 
 /// The page that tells every key; a test sees to it.
-pub(super) const REFERENCE: &str = include_str!("../../docs/configuration.md");
+pub const REFERENCE: &str = include_str!("../../docs/configuration.md");
 
 /// A row of a table of keys, its cells as they are written, in Markdown.
-pub(super) struct KeyRow<'t> {
+pub struct KeyRow<'t> {
     /// Dotted, as in the header; empty for the keys before the first table.
     pub table: &'t str,
     pub key: &'t str,
@@ -15,7 +15,7 @@ pub(super) struct KeyRow<'t> {
 }
 
 /// Every key of every table, in the order of the page.
-pub(super) fn key_rows() -> Vec<KeyRow<'static>> {
+pub fn key_rows() -> Vec<KeyRow<'static>> {
     let mut table = "";
     let mut is_of_keys = false;
     let mut rows = Vec::new();
@@ -39,20 +39,20 @@ pub(super) fn key_rows() -> Vec<KeyRow<'static>> {
 }
 
 /// The cells of a row of as many.
-pub(super) fn cells<const N: usize>(line: &str) -> Option<[&str; N]> {
+pub fn cells<const N: usize>(line: &str) -> Option<[&str; N]> {
     let inner = line.strip_prefix("| ")?.trim_end().strip_suffix('|')?;
     inner.split(" | ").map(str::trim).collect::<Vec<_>>().try_into().ok()
 }
 
 /// What a key means, can be and is by default, without links.
-pub(super) fn describe(rows: &[KeyRow<'_>], table: &str, key: &str) -> Option<String> {
+pub fn describe(rows: &[KeyRow<'_>], table: &str, key: &str) -> Option<String> {
     let row = rows.iter().find(|row| row.table == table && row.key == key)?;
     let [meaning, values, default] = [row.meaning, row.values, row.default].map(without_links);
     Some(format!("{meaning} ({values}; default: {default})").replace("; default: required", "; required"))
 }
 
 /// Markdown in which a link is its text alone.
-pub(super) fn without_links(text: &str) -> String {
+pub fn without_links(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, label, after)) = next_link(rest) {

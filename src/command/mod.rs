@@ -7,6 +7,7 @@ mod config_show;
 mod demo;
 mod demo_backend;
 mod diagnostics;
+mod doctor;
 mod events;
 pub mod exit;
 mod explain;
@@ -62,6 +63,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Verb::Check(arguments) => check::run(&arguments),
         Verb::Completions(arguments) => completions::run(&arguments, CommandLine::command()),
         Verb::Config(ConfigVerb::Show(arguments)) => config_show::run(&arguments),
+        Verb::Doctor(arguments) => doctor::run(&arguments),
         Verb::Events(arguments) => events::run(&arguments),
         Verb::Explain(arguments) => explain::run(&arguments),
         Verb::Fmt(arguments) => fmt::run(&arguments),
@@ -109,6 +111,11 @@ enum Verb {
     /// Look at a configuration.
     #[command(subcommand)]
     Config(ConfigVerb),
+    /// Look at this host, and at a configuration with its certificates and backends: what is in the way, and what cures it.
+    ///
+    /// Only reads, but for a connection to each backend, which it closes. Exit code 0: nothing worse than notes, 1: warnings,
+    /// 3: the configuration is invalid, 4: errors.
+    Doctor(doctor::Arguments),
     /// Tell what happened to a running Ringway: health, ejections, reloads, certificates, drains; with -f also what happens.
     Events(events::Arguments),
     /// Tell which rule takes a request, what becomes of it, which backend it goes to, and why.

@@ -5,6 +5,7 @@ pub mod admin;
 pub mod build;
 pub mod credentials;
 pub mod discovery;
+pub mod doctor;
 pub mod explain;
 pub mod files;
 pub mod health;

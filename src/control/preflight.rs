@@ -58,7 +58,18 @@ pub fn look_at_folders(config: &Config, checker: Checker, report: &mut Report) {
         look_at_folder("admin socket", &socket.path, (socket.location, checker), report);
     }
     config.access_logs.iter().for_each(|log| look_at_log(log, checker, report));
+    look_at_state_folder(config, report);
     look_for_same_file(&config.access_logs, report);
+}
+
+/// Only what needs it fails without it. The default may be made by the service manager.
+fn look_at_state_folder(config: &Config, report: &mut Report) {
+    let folder = &config.process.state_folder;
+    if folder.location != Location::default() && folder.path.exists() && !rlimits::may_write(&folder.path) {
+        let (user, path) = (users::user_name(), folder.path.display());
+        let message = format!("the user {user} may not write to the state folder {path}");
+        report.warning(folder.location, message, format!("chown {user} {path}"));
+    }
 }
 
 /// Two paths can lead to one file.

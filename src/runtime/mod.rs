@@ -50,6 +50,7 @@ pub use cpus::automatic_workers;
 pub use cpus::cpu_layout;
 pub use ring::DriverChoice;
 pub use ring::abilities;
+pub use ring::ring_facts;
 
 /// What serves, once it does.
 pub struct Serving {

@@ -11,6 +11,8 @@ use monoio::LegacyDriver;
 use monoio::Runtime;
 use monoio::RuntimeBuilder;
 
+use crate::control::doctor::host::RingFacts;
+
 /// Completions may outnumber submissions: each connection has one operation in flight for long.
 const COMPLETIONS_PER_SUBMISSION: u32 = 4;
 
@@ -266,6 +268,13 @@ pub fn abilities() -> String {
             format!("not available: {error}; {}", fix(&error))
         }
     }
+}
+
+/// Whether there are rings of io_uring, and how many of this size.
+pub fn ring_facts(entries: Option<u32>) -> RingFacts {
+    let refusal = IoUring::new(PROBE_ENTRIES).err().map(|error| format!("{error}; {}", fix(&error)));
+    let room = locked_memory().filter(|_| refusal.is_none() && counts_as_locked());
+    RingFacts { refusal, room: room.map(|bytes| bytes / ring_bytes(entries.unwrap_or(DEFAULT_ENTRIES))) }
 }
 
 /// How many rings may be had, as far as locked memory is concerned.

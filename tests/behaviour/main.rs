@@ -24,6 +24,7 @@ mod compression;
 mod connection_values;
 mod cors;
 mod cpus;
+mod doctor;
 mod drain;
 mod early_response;
 mod events;

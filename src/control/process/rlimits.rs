@@ -23,6 +23,22 @@ pub fn raise_descriptor_limit() -> io::Result<u64> {
     Ok(limit.rlim_max)
 }
 
+/// How many descriptors a process may have, after it has raised the limit.
+pub fn most_descriptors() -> Option<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is valid for the call.
+    (unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } == 0).then_some(limit.rlim_max)
+}
+
+/// Whether something keeps the clock of this host right; None: it does not say.
+pub fn is_clock_synchronised() -> Option<bool> {
+    // SAFETY: all-zero bytes are a valid `timex`, which asks for nothing to be changed.
+    let mut state: libc::timex = unsafe { std::mem::zeroed() };
+    // SAFETY: `state` is valid for the call.
+    let outcome = unsafe { libc::adjtimex(&raw mut state) };
+    (outcome >= 0).then_some(outcome != libc::TIME_ERROR && state.status & libc::STA_UNSYNC == 0)
+}
+
 /// How much less than a worker the calling thread is to get of a CPU that both want.
 const NICENESS: i32 = 10;
 

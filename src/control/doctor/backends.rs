@@ -1,0 +1,103 @@
+//! Which backends can be reached from here: a connection is made to each, and closed.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::thread;
+use std::time::Duration;
+
+use crate::config::BackendAddress;
+use crate::config::Config;
+use crate::control::discovery::Resolutions;
+
+/// Backends that are connected to; there may be ten thousand, and a network is told by fewer.
+pub const MAX_PROBED: usize = 512;
+
+/// At a time.
+const MAX_THREADS: usize = 64;
+
+/// A backend that takes longer is as good as away, and the whole look has an end: MAX_PROBED / MAX_THREADS times this.
+const MAX_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What is connected to.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Destination {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+/// A backend of a group, and why it cannot be reached; None: it can.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reached {
+    pub group: String,
+    /// As it is configured.
+    pub backend: String,
+    pub refusal: Option<String>,
+}
+
+/// Connects to the first [`MAX_PROBED`] backends.
+pub fn survey(config: &Config, resolutions: &Resolutions) -> Vec<Reached> {
+    let backends = config.server_groups.iter().flat_map(|group| {
+        let timeout = group.connect_timeout.min(MAX_TIMEOUT);
+        group.backends.iter().map(move |backend| (group.name.clone(), &backend.address, timeout))
+    });
+    let wanted: Vec<_> = backends.take(MAX_PROBED).collect();
+    let destinations: Vec<_> =
+        wanted.iter().map(|(_, address, _)| destinations(address, resolutions)).collect();
+    let share = wanted.len().div_ceil(MAX_THREADS).max(1);
+    let jobs: Vec<_> = wanted.into_iter().zip(destinations).collect();
+    thread::scope(|scope| {
+        let ask = |jobs: &[((String, &BackendAddress, Duration), Destinations)]| -> Vec<Reached> {
+            let reached = |((group, address, timeout), destinations): &(
+                (String, &BackendAddress, Duration),
+                Destinations,
+            )| {
+                Reached {
+                    group: group.clone(),
+                    backend: address.to_string(),
+                    refusal: refusal(destinations, *timeout),
+                }
+            };
+            jobs.iter().map(reached).collect()
+        };
+        let threads: Vec<_> = jobs.chunks(share).map(|jobs| scope.spawn(move || ask(jobs))).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()
+    })
+}
+
+/// Or why there is none.
+type Destinations = Result<BTreeSet<Destination>, String>;
+
+fn destinations(address: &BackendAddress, resolutions: &Resolutions) -> Destinations {
+    match address {
+        BackendAddress::Ip(address) => Ok(BTreeSet::from([Destination::Tcp(*address)])),
+        BackendAddress::Unix(path) => Ok(BTreeSet::from([Destination::Unix(path.clone())])),
+        BackendAddress::Name { host, port } => match resolutions.get(&(host.clone(), *port)) {
+            Some(Ok(addresses)) => Ok(addresses.iter().copied().map(Destination::Tcp).collect()),
+            Some(Err(reason)) => Err(format!("its name cannot be resolved: {reason}")),
+            None => Err("its name was not resolved".to_owned()),
+        },
+    }
+}
+
+/// Why none of them can be reached.
+fn refusal(destinations: &Destinations, timeout: Duration) -> Option<String> {
+    let destinations = match destinations {
+        Ok(destinations) => destinations,
+        Err(reason) => return Some(reason.clone()),
+    };
+    let mut refusal = Some("its name has no address".to_owned());
+    for destination in destinations {
+        let outcome = match destination {
+            Destination::Tcp(address) => TcpStream::connect_timeout(address, timeout).map(drop),
+            Destination::Unix(path) => UnixStream::connect(path).map(drop),
+        };
+        match outcome {
+            Ok(()) => return None,
+            Err(error) => refusal = Some(error.to_string()),
+        }
+    }
+    refusal
+}

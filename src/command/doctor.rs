@@ -78,10 +78,11 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
 
 /// What concerns any configuration, or none.
 fn of_host(config: Option<&Config>) -> Vec<Finding> {
-    let cpus = runtime::usable_cpus().len();
-    let needs = config.map_or_else(|| Needs::of_no_configuration(cpus), |config| Needs::of(config, cpus));
+    let workers = runtime::automatic_workers();
+    let needs =
+        config.map_or_else(|| Needs::of_no_configuration(workers), |config| Needs::of(config, workers));
     let ring = runtime::ring_facts(config.map(|config| config.process.ring_entries));
-    let facts = HostFacts::survey(Path::new("/"), ring);
+    let facts = HostFacts::survey(Path::new("/"), ring, runtime::granted_cpu_time());
     let mut found = of_host::judge(&facts, &needs);
     found.extend(of_network::judge(&facts, &needs));
     found.extend(config.iter().flat_map(|config| of_network::judge_ports(&facts.listening, config)));

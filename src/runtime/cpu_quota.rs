@@ -25,6 +25,11 @@ impl CpuQuota {
         CpuQuota::told_below(Path::new("/"))
     }
 
+    /// Of a CPU, rounded up.
+    pub(super) fn thousandths(&self) -> u64 {
+        self.thousandths
+    }
+
     /// How many workers it keeps busy, at least one.
     pub(super) fn workers(&self) -> usize {
         usize::try_from(self.thousandths.div_ceil(1_000)).unwrap_or(usize::MAX).max(1)

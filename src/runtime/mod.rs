@@ -48,6 +48,7 @@ use crate::worker::access_log::AccessLogs;
 
 pub use cpus::automatic_workers;
 pub use cpus::cpu_layout;
+pub use cpus::granted_cpu_time;
 pub use ring::DriverChoice;
 pub use ring::abilities;
 pub use ring::ring_facts;

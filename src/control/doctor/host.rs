@@ -24,10 +24,10 @@ pub struct Needs {
 }
 
 impl Needs {
-    /// Of a process with a worker on each CPU.
-    pub fn of_no_configuration(usable_cpus: usize) -> Needs {
+    /// Of a process with so many workers.
+    pub fn of_no_configuration(automatic_workers: usize) -> Needs {
         Needs {
-            workers: usable_cpus.max(1) as u64,
+            workers: automatic_workers as u64,
             pin: true,
             connections: None,
             groups: Vec::new(),
@@ -35,10 +35,10 @@ impl Needs {
         }
     }
 
-    /// `usable_cpus`: how many the process may use.
-    pub fn of(config: &Config, usable_cpus: usize) -> Needs {
+    /// `automatic_workers`: how many there are unless the configuration says it.
+    pub fn of(config: &Config, automatic_workers: usize) -> Needs {
         let workers = match config.process.workers {
-            Workers::Auto => usable_cpus.max(1) as u64,
+            Workers::Auto => automatic_workers as u64,
             Workers::Count(count) => count.into(),
         };
         let is_tcp = |backend: &&crate::config::Backend| {
@@ -87,7 +87,7 @@ pub struct HostFacts {
     pub is_clock_synchronised: Option<bool>,
     /// always, madvise or never.
     pub huge_pages: Option<String>,
-    /// CPUs' time that the control group allows, in hundredths of a CPU.
+    /// CPU time that the control group grants, in thousandths of a CPU.
     pub cpu_quota: Option<u64>,
     pub cards: Vec<NetworkCard>,
     pub listening: Vec<ListeningSocket>,
@@ -110,7 +110,7 @@ const MAX_CARDS: usize = 64;
 
 impl HostFacts {
     /// Reads what the host says below `root`, which is `/` but in tests.
-    pub fn survey(root: &Path, ring: RingFacts) -> HostFacts {
+    pub fn survey(root: &Path, ring: RingFacts, cpu_quota: Option<u64>) -> HostFacts {
         let sysctl = |name: &str| number(&root.join("proc/sys").join(name.replace('.', "/")));
         let pair = |first: &str, second: &str| Some((sysctl(first)?, sysctl(second)?));
         HostFacts {
@@ -126,7 +126,7 @@ impl HostFacts {
             conntrack: pair("net.netfilter.nf_conntrack_count", "net.netfilter.nf_conntrack_max"),
             is_clock_synchronised: rlimits::is_clock_synchronised(),
             huge_pages: huge_pages(&text(&root.join("sys/kernel/mm/transparent_hugepage/enabled"))),
-            cpu_quota: cpu_quota(root),
+            cpu_quota,
             cards: cards(root),
             listening: listening::survey(root),
         }
@@ -162,24 +162,6 @@ fn version(release: &str) -> Option<(u32, u32)> {
 fn huge_pages(text: &str) -> Option<String> {
     let (_, rest) = text.split_once('[')?;
     Some(rest.split_once(']')?.0.to_owned())
-}
-
-/// The least of the control group of this process and those around it.
-fn cpu_quota(root: &Path) -> Option<u64> {
-    let groups = text(&root.join("proc/self/cgroup"));
-    let path = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
-    let mounted = [root.join("sys/fs/cgroup"), root.join("sys/fs/cgroup/unified")];
-    let quota = |folder: &Path| {
-        let text = text(&folder.join("cpu.max"));
-        let (quota, period) = text.trim().split_once(' ')?;
-        let (quota, period): (u64, u64) = (quota.parse().ok()?, period.parse().ok()?);
-        (period > 0).then(|| quota.saturating_mul(100) / period)
-    };
-    let of_mount = |mount: &std::path::PathBuf| {
-        let own = mount.join(path.trim_start_matches('/'));
-        own.ancestors().take_while(|folder| folder.starts_with(mount)).filter_map(quota).min()
-    };
-    mounted.iter().filter_map(of_mount).min()
 }
 
 fn cards(root: &Path) -> Vec<NetworkCard> {
@@ -233,23 +215,9 @@ mod tests {
     #[test]
     fn a_host_that_says_nothing_is_described_as_unknown() {
         let root = tempfile::tempdir().unwrap();
-        let facts = HostFacts::survey(root.path(), RingFacts::default());
-        assert_eq!((facts.somaxconn, facts.local_ports, facts.cpu_quota), (None, None, None));
+        let facts = HostFacts::survey(root.path(), RingFacts::default(), None);
+        assert_eq!((facts.somaxconn, facts.local_ports), (None, None));
         assert_eq!((facts.cards, facts.listening), (Vec::new(), Vec::new()));
-    }
-
-    #[test]
-    fn the_least_quota_of_all_groups_around_counts() {
-        let root = tempfile::tempdir().unwrap();
-        let put = |path: &str, text: &str| {
-            let path = root.path().join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        };
-        put("proc/self/cgroup", "0::/system.slice/ringway.service\n");
-        put("sys/fs/cgroup/system.slice/ringway.service/cpu.max", "max 100000\n");
-        put("sys/fs/cgroup/system.slice/cpu.max", "150000 100000\n");
-        assert_eq!(cpu_quota(root.path()), Some(150));
     }
 
     #[test]

@@ -119,17 +119,17 @@ fn huge_pages(facts: &HostFacts) -> Option<Finding> {
 }
 
 fn quota(facts: &HostFacts, needs: &Needs) -> Option<Finding> {
-    let hundredths = facts.cpu_quota?;
-    (hundredths < needs.workers * 100).then(|| {
+    let thousandths = facts.cpu_quota?;
+    let busy = thousandths.div_ceil(1_000).max(1);
+    (busy < needs.workers).then(|| {
         let message = format!(
-            "the control group allows {}.{:02} CPUs, and there are {} workers: all of them stop for the rest of each period \
-             when it is used up",
-            hundredths / 100,
-            hundredths % 100,
+            "the control group grants {}.{:03} CPUs, and there are {} workers: all of them stop for the rest of each period \
+             once it is used up",
+            thousandths / 1_000,
+            thousandths % 1_000,
             needs.workers
         );
-        let cure = format!("workers = {}, or a larger CPUQuota=", (hundredths / 100).max(1));
-        Finding::warning("cpu_quota", message, cure)
+        Finding::warning("cpu_quota", message, format!("workers = \"auto\" or {busy}, or a larger CPUQuota="))
     })
 }
 
@@ -157,7 +157,7 @@ mod tests {
             descriptors: Some(1_048_576),
             is_clock_synchronised: Some(true),
             huge_pages: Some("madvise".to_owned()),
-            cpu_quota: Some(400),
+            cpu_quota: Some(3_500),
             ..HostFacts::default()
         };
         assert_eq!(found(good, &needs()), []);
@@ -179,7 +179,7 @@ mod tests {
                 HostFacts { huge_pages: Some("always".to_owned()), ..HostFacts::default() },
                 ("huge_pages", "note"),
             ),
-            (HostFacts { cpu_quota: Some(150), ..HostFacts::default() }, ("cpu_quota", "warning")),
+            (HostFacts { cpu_quota: Some(1_500), ..HostFacts::default() }, ("cpu_quota", "warning")),
         ];
         for (facts, expected) in cases {
             assert_eq!(found(facts, &needs()), [expected]);

@@ -23,7 +23,7 @@ const MAX_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What is connected to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Destination {
+enum ProbeTarget {
     Tcp(SocketAddr),
     Unix(PathBuf),
 }
@@ -49,10 +49,10 @@ pub fn survey(config: &Config, resolutions: &Resolutions) -> Vec<Reached> {
     let share = wanted.len().div_ceil(MAX_THREADS).max(1);
     let jobs: Vec<_> = wanted.into_iter().zip(destinations).collect();
     thread::scope(|scope| {
-        let ask = |jobs: &[((String, &BackendAddress, Duration), Destinations)]| -> Vec<Reached> {
+        let ask = |jobs: &[((String, &BackendAddress, Duration), ProbeTargets)]| -> Vec<Reached> {
             let reached = |((group, address, timeout), destinations): &(
                 (String, &BackendAddress, Duration),
-                Destinations,
+                ProbeTargets,
             )| {
                 Reached {
                     group: group.clone(),
@@ -68,14 +68,14 @@ pub fn survey(config: &Config, resolutions: &Resolutions) -> Vec<Reached> {
 }
 
 /// Or why there is none.
-type Destinations = Result<BTreeSet<Destination>, String>;
+type ProbeTargets = Result<BTreeSet<ProbeTarget>, String>;
 
-fn destinations(address: &BackendAddress, resolutions: &Resolutions) -> Destinations {
+fn destinations(address: &BackendAddress, resolutions: &Resolutions) -> ProbeTargets {
     match address {
-        BackendAddress::Ip(address) => Ok(BTreeSet::from([Destination::Tcp(*address)])),
-        BackendAddress::Unix(path) => Ok(BTreeSet::from([Destination::Unix(path.clone())])),
+        BackendAddress::Ip(address) => Ok(BTreeSet::from([ProbeTarget::Tcp(*address)])),
+        BackendAddress::Unix(path) => Ok(BTreeSet::from([ProbeTarget::Unix(path.clone())])),
         BackendAddress::Name { host, port } => match resolutions.get(&(host.clone(), *port)) {
-            Some(Ok(addresses)) => Ok(addresses.iter().copied().map(Destination::Tcp).collect()),
+            Some(Ok(addresses)) => Ok(addresses.iter().copied().map(ProbeTarget::Tcp).collect()),
             Some(Err(reason)) => Err(format!("its name cannot be resolved: {reason}")),
             None => Err("its name was not resolved".to_owned()),
         },
@@ -83,7 +83,7 @@ fn destinations(address: &BackendAddress, resolutions: &Resolutions) -> Destinat
 }
 
 /// Why none of them can be reached.
-fn refusal(destinations: &Destinations, timeout: Duration) -> Option<String> {
+fn refusal(destinations: &ProbeTargets, timeout: Duration) -> Option<String> {
     let destinations = match destinations {
         Ok(destinations) => destinations,
         Err(reason) => return Some(reason.clone()),
@@ -91,8 +91,8 @@ fn refusal(destinations: &Destinations, timeout: Duration) -> Option<String> {
     let mut refusal = Some("its name has no address".to_owned());
     for destination in destinations {
         let outcome = match destination {
-            Destination::Tcp(address) => TcpStream::connect_timeout(address, timeout).map(drop),
-            Destination::Unix(path) => UnixStream::connect(path).map(drop),
+            ProbeTarget::Tcp(address) => TcpStream::connect_timeout(address, timeout).map(drop),
+            ProbeTarget::Unix(path) => UnixStream::connect(path).map(drop),
         };
         match outcome {
             Ok(()) => return None,

@@ -28,6 +28,15 @@ impl Traffic {
         add(&self.sent, bytes);
     }
 
+    /// Adds what sockets of a process before this one have counted, in the direction of this name.
+    pub fn add_carried(&self, direction: &str, bytes: u64) {
+        match direction {
+            "received" => add(&self.received, bytes as usize),
+            "sent" => add(&self.sent, bytes as usize),
+            _ => {}
+        }
+    }
+
     pub fn totals(&self) -> ByteTotals {
         ByteTotals {
             received: self.received.load(Ordering::Relaxed),

@@ -46,6 +46,14 @@ impl BackendCounters {
         self.0.all(slot).map(OwnCounters::in_flight).sum()
     }
 
+    /// Adds what a process before this one has counted of a backend. One thread at a time may do so.
+    pub fn add_before(&self, slot: u32, requests: u64, failures: u64) {
+        if let Some(before) = self.0.before(slot) {
+            before.requests.add(requests);
+            before.failures.add(failures);
+        }
+    }
+
     pub fn totals(&self, slot: u32) -> Totals {
         self.0.all(slot).fold(Totals::default(), |sum, own| Totals {
             in_flight: sum.in_flight + own.in_flight.get(),
@@ -111,6 +119,8 @@ mod tests {
         }
         let totals = Totals { in_flight: 3, requests: 6, failures: 3 };
         assert_eq!((counters.totals(70), counters.in_flight(70)), (totals, 3));
+        counters.add_before(72, 5, 2);
+        assert_eq!((counters.totals(72).requests, counters.totals(72).failures), (5, 2));
         assert_eq!(counters.totals(71), Totals::default());
         assert_eq!(totals.since(Totals { in_flight: 9, requests: 2, failures: 1 }).requests, 4);
         assert!(counters.own(0, MAX_BACKENDS as u32).is_none() && counters.own(3, 0).is_none());

@@ -19,6 +19,8 @@ pub struct Gauge(AtomicU32);
 /// Counters of type `C` for each worker and slot, such as that of a backend.
 pub struct PerWorker<C> {
     workers: Box<[Block<C>]>,
+    /// What processes before this one have counted.
+    before: Block<C>,
 }
 
 /// One worker's counters. Chunks come into being when the worker first counts in them.
@@ -29,6 +31,8 @@ struct Block<C> {
 /// One `C` for each worker, which comes into being when the worker first counts.
 pub struct EachWorker<C> {
     workers: Box<[OnceLock<Box<Aligned<C>>>]>,
+    /// What processes before this one have counted.
+    before: OnceLock<Box<Aligned<C>>>,
 }
 
 /// See [`Chunk`].
@@ -39,7 +43,15 @@ struct Aligned<C>(C);
 impl<C: Default> EachWorker<C> {
     /// For at least one worker.
     pub fn new(workers: usize) -> EachWorker<C> {
-        EachWorker { workers: (0..workers.max(1)).map(|_| OnceLock::new()).collect() }
+        EachWorker {
+            workers: (0..workers.max(1)).map(|_| OnceLock::new()).collect(),
+            before: OnceLock::new(),
+        }
+    }
+
+    /// What processes before this one have counted. One thread at a time may write it.
+    pub fn before(&self) -> &C {
+        &self.before.get_or_init(Box::default).0
     }
 
     /// That of a worker, which alone may write it. None beyond the last worker.
@@ -57,9 +69,9 @@ impl<C: Default> EachWorker<C> {
         self.workers.iter().map(|own| Some(&own.get()?.0))
     }
 
-    /// Those of all workers that have counted anything.
+    /// Those of all workers that have counted anything, and of processes before this one.
     pub fn all(&self) -> impl Iterator<Item = &C> {
-        self.each().flatten()
+        self.each().flatten().chain(self.before.get().map(|before| &before.0))
     }
 }
 
@@ -113,7 +125,7 @@ impl<C: Default> PerWorker<C> {
     /// For at least one worker, and slots from 0 to `slots` - 1.
     pub fn new(workers: usize, slots: usize) -> PerWorker<C> {
         let block = || Block { chunks: (0..slots.div_ceil(CHUNK)).map(|_| OnceLock::new()).collect() };
-        PerWorker { workers: (0..workers.max(1)).map(|_| block()).collect() }
+        PerWorker { workers: (0..workers.max(1)).map(|_| block()).collect(), before: block() }
     }
 
     pub fn workers(&self) -> usize {
@@ -122,15 +134,27 @@ impl<C: Default> PerWorker<C> {
 
     /// The counters of a worker, which alone may write them. None beyond the last worker or slot.
     pub fn own(&self, worker: usize, slot: u32) -> Option<&C> {
-        let chunk = self.workers.get(worker)?.chunks.get(slot as usize / CHUNK)?;
-        let chunk = chunk.get_or_init(|| Box::new(Chunk(std::array::from_fn(|_| C::default()))));
-        chunk.0.get(slot as usize % CHUNK)
+        self.workers.get(worker)?.counters(slot)
     }
 
-    /// The counters of all workers that have counted anything near this slot.
+    /// What processes before this one have counted. One thread at a time may write it.
+    pub fn before(&self, slot: u32) -> Option<&C> {
+        self.before.counters(slot)
+    }
+
+    /// The counters of all workers that have counted anything near this slot, and of processes before this one.
     pub fn all(&self, slot: u32) -> impl Iterator<Item = &C> {
         let (chunk, place) = (slot as usize / CHUNK, slot as usize % CHUNK);
-        self.workers.iter().filter_map(move |block| block.chunks.get(chunk)?.get()?.0.get(place))
+        let blocks = self.workers.iter().chain([&self.before]);
+        blocks.filter_map(move |block| block.chunks.get(chunk)?.get()?.0.get(place))
+    }
+}
+
+impl<C: Default> Block<C> {
+    fn counters(&self, slot: u32) -> Option<&C> {
+        let chunk = self.chunks.get(slot as usize / CHUNK)?;
+        let chunk = chunk.get_or_init(|| Box::new(Chunk(std::array::from_fn(|_| C::default()))));
+        chunk.0.get(slot as usize % CHUNK)
     }
 }
 

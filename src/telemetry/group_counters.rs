@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use crate::net::traffic::ByteTotals;
 use crate::net::traffic::Traffic;
+use crate::telemetry::carried;
+use crate::telemetry::carried::CarriedCounts;
 use crate::telemetry::counters::Counter;
 use crate::telemetry::counters::EachWorker;
 use crate::telemetry::histogram::Distribution;
@@ -55,6 +57,9 @@ impl UpstreamConnections {
     pub const ALL: [UpstreamConnections; 3] =
         [UpstreamConnections::Idle, UpstreamConnections::Http2, UpstreamConnections::Http2Streams];
 }
+
+/// In the order of [`UpstreamStep::ALL`].
+const STEP_NAMES: [&str; UpstreamStep::ALL.len()] = ["connect", "tls_handshake", "queue"];
 
 impl UpstreamStep {
     pub const ALL: [UpstreamStep; 3] =
@@ -142,6 +147,46 @@ impl GroupCounters {
         self.0.all().map(|own| own.traffic.totals()).sum()
     }
 
+    /// What a successor of the process takes over.
+    pub fn carried(&self) -> CarriedCounts {
+        let mut carried = CarriedCounts::default();
+        for (place, step) in UpstreamStep::ALL.into_iter().enumerate() {
+            Histogram::carry(STEP_NAMES[place], self.0.all().map(|own| step.of(own)), &mut carried);
+        }
+        for (word, count) in self.failed_connections() {
+            carried.add(format!("failed.{word}"), count);
+        }
+        for (class, count) in self.responses() {
+            carried.add(format!("responses.{class}"), count);
+        }
+        let ByteTotals { received, sent } = self.bytes();
+        carried.add("bytes.received", received);
+        carried.add("bytes.sent", sent);
+        carried
+    }
+
+    /// Adds what a process before this one has counted. One thread at a time may do so.
+    pub fn add_carried(&self, carried: &CarriedCounts) {
+        let before = self.0.before();
+        for (parts, count) in carried.each() {
+            match parts[..] {
+                ["failed", word] => {
+                    before.failed_connections.get_or_init(Box::default).add_carried(word, count)
+                }
+                ["responses", class] => {
+                    let counter = carried::place(class).and_then(|class| before.responses.get(class));
+                    counter.into_iter().for_each(|counter| counter.add(count));
+                }
+                ["bytes", direction] => before.traffic.add_carried(direction, count),
+                [step, part] => {
+                    let step = UpstreamStep::ALL.into_iter().zip(STEP_NAMES).find(|(_, name)| *name == step);
+                    step.into_iter().for_each(|(step, _)| step.of(before).add_carried(part, count));
+                }
+                _ => {}
+            }
+        }
+    }
+
     /// How long a step took, over all workers.
     pub fn distribution(&self, step: UpstreamStep) -> Distribution {
         Distribution::of(self.0.all().map(|own| step.of(own)))
@@ -160,6 +205,12 @@ mod tests {
         counters.took(1, UpstreamStep::Queue, Duration::from_micros(5));
         let sums = UpstreamStep::ALL.map(|step| counters.distribution(step).sum_us);
         assert_eq!(sums, [7, 0, 5]);
+        counters.failed_connection(1, "connect_refused");
+        counters.response(0, 404);
+        let successor = GroupCounters::new(1);
+        successor.add_carried(&counters.carried());
+        assert_eq!(successor.carried(), counters.carried());
+        assert_eq!(UpstreamStep::ALL.map(|step| successor.distribution(step).sum_us), sums);
     }
 
     #[test]

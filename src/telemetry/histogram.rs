@@ -3,6 +3,8 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use crate::telemetry::carried;
+use crate::telemetry::carried::CarriedCounts;
 use crate::telemetry::counters::Counter;
 
 /// Each power of two is divided into so many buckets of equal width, so that a value is known to within a sixteenth.
@@ -38,6 +40,36 @@ impl Histogram {
             counter.increment();
         }
         self.sum_us.add(us);
+    }
+
+    /// Notes the sums of several under this name.
+    pub(super) fn carry<'h>(
+        name: &str,
+        histograms: impl IntoIterator<Item = &'h Histogram>,
+        carried: &mut CarriedCounts,
+    ) {
+        for histogram in histograms {
+            carried.add(format!("{name}.sum"), histogram.sum_us.get());
+            for (octave, counters) in histogram.octaves.iter().enumerate() {
+                let counters = counters.get().into_iter().flat_map(|octave| &octave.0).enumerate();
+                for (bucket, counter) in counters {
+                    carried.add(format!("{name}.{}", octave * BUCKETS_PER_OCTAVE + bucket), counter.get());
+                }
+            }
+        }
+    }
+
+    /// Adds what was noted under a name with this last part.
+    pub(super) fn add_carried(&self, part: &str, count: u64) {
+        if part == "sum" {
+            return self.sum_us.add(count);
+        }
+        let Some(place) = carried::place(part) else { return };
+        let octave = self.octaves.get(place / BUCKETS_PER_OCTAVE);
+        let octave = octave.map(|octave| octave.get_or_init(Box::default));
+        if let Some(counter) = octave.and_then(|octave| octave.0.get(place % BUCKETS_PER_OCTAVE)) {
+            counter.add(count);
+        }
     }
 }
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use crate::net::traffic::ByteTotals;
 use crate::net::traffic::Traffic;
+use crate::telemetry::carried;
+use crate::telemetry::carried::CarriedCounts;
 use crate::telemetry::counters::Counter;
 use crate::telemetry::counters::EachWorker;
 use crate::telemetry::counters::Gauge;
@@ -120,6 +122,51 @@ impl ListenerCounters {
         totals.handshake_traffic = self.0.all().map(|own| own.handshake_traffic.totals()).sum();
         totals
     }
+
+    /// What a successor of the process takes over.
+    pub fn carried(&self) -> CarriedCounts {
+        let totals = self.totals();
+        let mut carried = CarriedCounts::default();
+        carried.add("accepted", totals.accepted);
+        for (version, counts) in totals.handshakes.iter().enumerate() {
+            for (resumed, count) in counts.iter().enumerate() {
+                carried.add(format!("handshakes.{version}.{resumed}"), *count);
+            }
+        }
+        let words = [("failed", &totals.failed_handshakes), ("reasons", &totals.reasons)];
+        for (name, counts) in words {
+            counts.iter().for_each(|(word, count)| carried.add(format!("{name}.{word}"), *count));
+        }
+        let traffic = [("bytes", totals.traffic), ("handshake_bytes", totals.handshake_traffic)];
+        for (name, ByteTotals { received, sent }) in traffic {
+            carried.add(format!("{name}.received"), received);
+            carried.add(format!("{name}.sent"), sent);
+        }
+        Histogram::carry("handshake", self.0.all().map(|own| &own.handshake_time), &mut carried);
+        carried
+    }
+
+    /// Adds what a process before this one has counted. One thread at a time may do so.
+    pub fn add_carried(&self, carried: &CarriedCounts) {
+        let before = self.0.before();
+        for (parts, count) in carried.each() {
+            match parts[..] {
+                ["accepted"] => before.accepted.add(count),
+                ["handshakes", version, resumed] => {
+                    let by_version = carried::place(version).and_then(|place| before.handshakes.get(place));
+                    let counter =
+                        by_version.zip(carried::place(resumed)).and_then(|(all, place)| all.get(place));
+                    counter.into_iter().for_each(|counter| counter.add(count));
+                }
+                ["failed", word] => before.failed_handshakes.add_carried(word, count),
+                ["reasons", word] => before.reasons.add_carried(word, count),
+                ["bytes", direction] => before.traffic.add_carried(direction, count),
+                ["handshake_bytes", direction] => before.handshake_traffic.add_carried(direction, count),
+                ["handshake", part] => before.handshake_time.add_carried(part, count),
+                _ => {}
+            }
+        }
+    }
 }
 
 /// A request under way.
@@ -173,6 +220,9 @@ mod tests {
             ..ListenerTotals::default()
         };
         let totals = counters.totals();
+        let successor = ListenerCounters::new(1);
+        successor.add_carried(&counters.carried());
+        assert_eq!(successor.totals(), totals);
         assert_eq!((totals.handshake_time.count(), totals.handshake_time.sum_us), (2, 6));
         assert_eq!(ListenerTotals { handshake_time: Distribution::default(), ..totals }, expected);
     }

@@ -39,6 +39,15 @@ impl LogCounters {
         self.failed() + self.dropped()
     }
 
+    /// Adds what a process before this one has counted.
+    pub fn add_before(&self, written: u64, failed: u64, dropped: u64) {
+        self.written.fetch_add(written, Ordering::Relaxed);
+        self.failed.fetch_add(failed, Ordering::Relaxed);
+        if let Some(count) = self.dropped.first() {
+            count.fetch_add(dropped, Ordering::Relaxed);
+        }
+    }
+
     pub(super) fn count_written(&self, lines: u64) {
         self.written.fetch_add(lines, Ordering::Relaxed);
     }

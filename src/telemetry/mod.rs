@@ -4,6 +4,7 @@
 
 pub mod access_log;
 pub mod backend_counters;
+pub mod carried;
 pub mod chosen_headers;
 pub mod counters;
 pub mod date;

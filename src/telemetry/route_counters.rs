@@ -3,6 +3,8 @@
 use std::sync::OnceLock;
 
 use crate::http::head::Version;
+use crate::telemetry::carried;
+use crate::telemetry::carried::CarriedCounts;
 use crate::telemetry::counters::Counter;
 use crate::telemetry::counters::EachWorker;
 use crate::telemetry::histogram::Distribution;
@@ -154,20 +156,77 @@ impl RouteCounters {
     }
 }
 
+impl RouteCounters {
+    /// What a successor of the process takes over.
+    pub fn carried(&self) -> CarriedCounts {
+        let mut carried = CarriedCounts::default();
+        for (protocol, status, count) in self.requests() {
+            carried.add(format!("requests.{}.{status}", protocol as usize), count);
+        }
+        for own in self.0.all() {
+            for (status, counter) in own.calls.get().into_iter().flat_map(|calls| calls.iter().enumerate()) {
+                carried.add(format!("calls.{status}"), counter.get());
+            }
+            carried.add("request_bytes", own.request_bytes.get());
+            carried.add("response_bytes", own.response_bytes.get());
+            carried.add("retries", own.retries.get());
+        }
+        Histogram::carry("duration", self.0.all().map(|own| &own.duration), &mut carried);
+        Histogram::carry("first_byte", self.0.all().map(|own| &own.time_to_first_byte), &mut carried);
+        Histogram::carry("upstream", self.0.all().map(|own| &own.upstream_time), &mut carried);
+        carried
+    }
+
+    /// Adds what a process before this one has counted. One thread at a time may do so.
+    pub fn add_carried(&self, carried: &CarriedCounts) {
+        let before = self.0.before();
+        for (parts, count) in carried.each() {
+            match parts[..] {
+                ["requests", protocol, status] => {
+                    let requests = carried::place(protocol).and_then(|place| before.requests.get(place));
+                    let status = carried::place(status);
+                    if let Some((classes, status)) = requests.zip(status)
+                        && let Some(counter) = status_counter(classes, status)
+                    {
+                        counter.add(count);
+                    }
+                }
+                ["calls", status] => {
+                    let calls = before.calls.get_or_init(no_calls);
+                    let counter = carried::place(status).and_then(|status| calls.get(status));
+                    counter.into_iter().for_each(|counter| counter.add(count));
+                }
+                ["request_bytes"] => before.request_bytes.add(count),
+                ["response_bytes"] => before.response_bytes.add(count),
+                ["retries"] => before.retries.add(count),
+                ["duration", part] => before.duration.add_carried(part, count),
+                ["first_byte", part] => before.time_to_first_byte.add_carried(part, count),
+                ["upstream", part] => before.upstream_time.add_carried(part, count),
+                _ => {}
+            }
+        }
+    }
+}
+
+fn status_counter(classes: &[OnceLock<Box<StatusCounters>>; CLASSES], status: usize) -> Option<&Counter> {
+    let block = classes.get(status / STATUSES_PER_CLASS)?;
+    block.get_or_init(Box::default).0.get(status % STATUSES_PER_CLASS)
+}
+
+fn no_calls() -> Box<[Counter; CALL_STATUSES]> {
+    Box::new(std::array::from_fn(|_| Counter::default()))
+}
+
 impl OwnRouteCounters {
     fn count(&self, request: &EndedRequest) {
         let status = usize::from(request.status).min(CLASSES * STATUSES_PER_CLASS - 1);
         let classes = self.requests.get(request.protocol as usize);
-        let block = classes.and_then(|classes| classes.get(status / STATUSES_PER_CLASS));
-        let counter =
-            block.and_then(|block| block.get_or_init(Box::default).0.get(status % STATUSES_PER_CLASS));
-        if let Some(counter) = counter {
+        if let Some(counter) = classes.and_then(|classes| status_counter(classes, status)) {
             counter.increment();
         }
         if let Some(status) = request.grpc_status {
             let place = status.map_or(CALL_STATUSES - 1, |status| (status as usize).min(CALL_STATUSES - 1));
-            let calls = self.calls.get_or_init(|| Box::new(std::array::from_fn(|_| Counter::default())));
-            if let Some(counter) = calls.get(place) {
+            if let Some(counter) = self.calls.get_or_init(no_calls).get(place) {
                 counter.increment();
             }
         }
@@ -231,6 +290,11 @@ mod tests {
         }
         // There is no such worker.
         counters.count(2, &request);
+        let successor = RouteCounters::new(1);
+        successor.add_carried(&counters.carried());
+        assert_eq!(successor.totals(), counters.totals());
+        successor.add_carried(&counters.carried().since(&counters.carried()));
+        assert_eq!(successor.totals(), counters.totals());
         let totals = counters.totals().unwrap();
         let expected =
             [(HttpProtocol::Http11, 0, 1), (HttpProtocol::Http11, 200, 7), (HttpProtocol::Http2, 599, 1)];

@@ -21,13 +21,22 @@ impl Default for WordCounters {
 
 impl WordCounters {
     pub(super) fn count(&self, word: &'static str) {
+        self.add(word, || word, 1);
+    }
+
+    /// Adds what was counted elsewhere. The words of one vocabulary live as long as the process.
+    pub(super) fn add_carried(&self, word: &str, count: u64) {
+        self.add(word, || Box::leak(word.into()), count);
+    }
+
+    fn add(&self, word: &str, lasting: impl Fn() -> &'static str, count: u64) {
         let place = self.entries.iter().enumerate().find(|(place, (known, _))| {
             let is_last = place + 1 == MAX_WORDS;
-            let known = *known.get_or_init(|| if is_last { "other" } else { word });
+            let known = *known.get_or_init(|| if is_last { "other" } else { lasting() });
             is_last || known == word
         });
         if let Some((_, (_, counter))) = place {
-            counter.increment();
+            counter.add(count);
         }
     }
 

@@ -277,11 +277,13 @@ fn start(backend: SocketAddr, logs: Vec<Format>, listener: &str) -> SocketAddr {
         ActiveConfig::start(config.clone(), credentials, &HashMap::new(), host, &mut loaded.report).unwrap();
     let channels = active.channels().clone();
     let file_reload = FileReload::new(&active, Box::new(read_file), files_of(&config));
-    let plan = RuntimePlan {
+    let commands = reload::start(active, file_reload, WatchedNames::new(&[]), (None, Vec::new())).unwrap();
+    let plan = move || RuntimePlan {
         admin: None,
+        settle: None,
         signals: None,
         channels,
-        commands: reload::start(active, file_reload, WatchedNames::new(&[]), None).unwrap(),
+        commands,
         workers: 1,
         access_logs: logs.into_iter().map(to_nowhere).collect(),
         pin: false,
@@ -295,7 +297,7 @@ fn start(backend: SocketAddr, logs: Vec<Format>, listener: &str) -> SocketAddr {
     let before = workers();
     let (serving, announced) = mpsc::channel();
     let announce = move |running: &Serving| serving.send(running.listeners[0].1).unwrap();
-    std::thread::spawn(move || runtime::run(plan, announce).unwrap());
+    std::thread::spawn(move || runtime::run(plan(), announce).unwrap());
     let address = announced.recv().unwrap();
     count_the_worker_beyond(&before);
     address

@@ -123,8 +123,11 @@ const DOORS: &[Door] = &[
     Door { package: "toml", rooms: &["config/raw.rs"] },
     Door { package: "toml_edit", rooms: &["config/format.rs"] },
     Door { package: "strsim", rooms: &["config/check/nearest.rs"] },
-    Door { package: "serde", rooms: &["control/admin/", "control/explain/", "command/"] },
-    Door { package: "serde_json", rooms: &["config/", "control/admin/", "command/"] },
+    Door {
+        package: "serde",
+        rooms: &["control/admin/", "control/handover/", "control/explain/", "command/"],
+    },
+    Door { package: "serde_json", rooms: &["config/", "control/admin/", "control/handover/", "command/"] },
     // Networks are values that the configuration holds and a policy looks up.
     Door { package: "ipnet", rooms: &["config/", "policy/"] },
     Door { package: "jiff", rooms: &["telemetry/date.rs"] },
@@ -142,6 +145,8 @@ const DOORS: &[Door] = &[
     Door { package: "tokio", rooms: &["control/discovery/dns.rs"] },
     Door { package: "sd_notify", rooms: &["control/process/systemd.rs"] },
     Door { package: "schemars", rooms: &["control/admin/status.rs"] },
+    Door { package: "siphasher", rooms: &["snapshot/keyed_hash.rs"] },
+    Door { package: "rustix", rooms: &["net/packet_socket.rs", "net/memory_file.rs", "net/clock.rs"] },
     Door { package: "clap", rooms: &["command/"] },
     Door { package: "clap_complete", rooms: &["command/completions.rs"] },
     Door { package: "clap_mangen", rooms: &["command/man/"] },

@@ -67,6 +67,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
             bind_help: Some(bind_help),
             read_file: Box::new(read_file),
             load: None,
+            ..Manner::default()
         },
     )
 }

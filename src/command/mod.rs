@@ -24,8 +24,10 @@ mod sources;
 mod status;
 mod status_tree;
 mod table;
+mod take_over;
 mod test;
 mod top;
+mod upgrade;
 mod version;
 
 use std::ffi::OsString;
@@ -73,6 +75,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Verb::Status(arguments) => status::run(&arguments),
         Verb::Test(arguments) => test::run(&arguments),
         Verb::Top(arguments) => top::run(&arguments),
+        Verb::Upgrade(arguments) => upgrade::run(&arguments),
         Verb::Version(arguments) => version::run(&arguments),
     }
 }
@@ -90,14 +93,15 @@ struct CommandLine {
 const EXIT_CODES: &str =
     "Exit codes: 0 success, 1 failure while running, 2 wrong usage, 3 invalid configuration,
 4 cannot start: an address is taken, or a privilege or an ability of the kernel is missing,
-5 a reload is refused and what was in service still is.";
+5 a reload or an upgrade is refused and what was in service still is.";
 
 #[derive(Subcommand)]
 enum Verb {
     /// Serve with a configuration, in the foreground.
     ///
     /// TERM and INT end gracefully within `shutdown_timeout`, a second one ends at once. QUIT ends
-    /// gracefully without a time limit. HUP reloads the configuration. USR1 reopens the access log.
+    /// gracefully without a time limit. HUP reloads the configuration. USR1 reopens the access log. USR2
+    /// upgrades, as `ringway upgrade` does.
     Run(run::Arguments),
     /// Serve two embedded backends, with nothing to set up, and print what to try.
     Demo(demo::Arguments),
@@ -141,6 +145,12 @@ enum Verb {
     Test(test::Arguments),
     /// Watch a running Ringway: what each worker, listener, group and backend does, once a second.
     Top(top::Arguments),
+    /// Replace the program of a running Ringway without a lost connection.
+    ///
+    /// A new process is started as the running one was, and takes its listening sockets, keys, health and counters over;
+    /// the old one serves what it has and ends. What cannot go into service is refused with exit code 5, and changes
+    /// nothing.
+    Upgrade(upgrade::Arguments),
     /// Print the version; with -v also features and what the kernel can do.
     Version(version::Arguments),
 }

@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
 use crate::command::diagnostics;
 use crate::command::exit::Exit;
+use crate::command::take_over::TakeOver;
 use crate::config::AccessLog;
 use crate::config::AccessLogFormat;
 use crate::config::Config;
@@ -31,6 +33,8 @@ use crate::control::credentials::certificates::read_file;
 use crate::control::credentials::file_reload;
 use crate::control::credentials::file_reload::FileReload;
 use crate::control::discovery::dns::WatchedNames;
+use crate::control::handover::inheritance::Inheritance;
+use crate::control::handover::start::SuccessorCommand;
 use crate::control::preflight;
 use crate::control::privileges;
 use crate::control::process::rlimits;
@@ -73,11 +77,22 @@ pub(super) struct Manner {
     pub(super) read_file: KeptReadFile,
     /// How the configuration is read again. None: it is in no file.
     pub(super) load: Option<Load>,
+    /// Who hands everything over.
+    pub(super) take_over: TakeOver,
+    /// How a successor is started. None: there can be none.
+    pub(super) successor: Option<SuccessorCommand>,
 }
 
 impl Default for Manner {
     fn default() -> Manner {
-        Manner { greet: None, bind_help: None, read_file: Box::new(read_file), load: None }
+        Manner {
+            greet: None,
+            bind_help: None,
+            read_file: Box::new(read_file),
+            load: None,
+            take_over: TakeOver::default(),
+            successor: None,
+        }
     }
 }
 
@@ -102,6 +117,7 @@ pub(super) fn serve(mut loaded: Loaded, manner: Manner) -> Exit {
 fn serve_until_end(mut loaded: Loaded, mut manner: Manner, user: Option<&User>) -> Exit {
     let Some(config) = loaded.config.take() else {
         diagnostics::print(&loaded.report);
+        manner.take_over.give_up(&loaded.report.to_text(false));
         return Exit::ConfigurationInvalid;
     };
     let is_secure: HashMap<String, bool> =
@@ -115,19 +131,22 @@ fn serve_until_end(mut loaded: Loaded, mut manner: Manner, user: Option<&User>) 
             return Exit::CannotStart;
         }
     };
-    let mut plan = match start(config, host, &mut manner, user, &mut loaded.report) {
-        Ok(plan) => plan,
+    let (mut plan, inherited_admin) = match start(config, host, &mut manner, user, &mut loaded.report) {
+        Ok(started) => started,
         Err(refusal) => {
             diagnostics::print(&loaded.report);
+            manner.take_over.give_up(&format!("{}{refusal}", loaded.report.to_text(false)));
             return refused(&refusal, manner.bind_help);
         }
     };
     plan.signals = Some(noticed);
     diagnostics::print(&loaded.report);
-    let asked_at = match admin(&loaded, &mut plan) {
+    let inherited = (manner.take_over.is_under_way(), inherited_admin);
+    let asked_at = match admin(&loaded, &mut plan, inherited) {
         Ok(address) => address,
         Err(message) => {
             log_line(&message);
+            manner.take_over.give_up(&message);
             return Exit::CannotStart;
         }
     };
@@ -149,7 +168,11 @@ fn serve_until_end(mut loaded: Loaded, mut manner: Manner, user: Option<&User>) 
             operator::log_as_is(&greet(&addresses));
         }
     };
-    end(runtime::run(plan, announce))
+    let outcome = runtime::run(plan, announce);
+    if let Err(error) = &outcome {
+        manner.take_over.give_up(&error.to_string());
+    }
+    end(outcome)
 }
 
 /// How many workers there are, and what they run on.
@@ -163,6 +186,9 @@ fn on_drivers(workers: usize, drivers: &Drivers) -> String {
     }
 }
 
+/// The listening socket for HTTP of the admin address of the process before.
+type InheritedAdmin = Option<(SocketAddr, OwnedFd)>;
+
 /// Everything up to the threads that serve.
 fn start(
     config: Config,
@@ -170,7 +196,7 @@ fn start(
     manner: &mut Manner,
     user: Option<&User>,
     report: &mut Report,
-) -> Result<RuntimePlan, Refusal> {
+) -> Result<(RuntimePlan, InheritedAdmin), Refusal> {
     let read_file = std::mem::replace(&mut manner.read_file, Box::new(read_file));
     let files = file_reload::files_of(&config);
     let credentials = credentials::load(&config, &read_file, report);
@@ -182,21 +208,36 @@ fn start(
     let mut names = WatchedNames::new(&config.process.resolvers);
     let resolutions = names.resolve(&config, || ());
     let workers = host.workers;
-    let active = ActiveConfig::start(config.clone(), credentials, &resolutions, host, report)?;
+    // Everything that takes long is done: what changes in the process before until this one serves is lost.
+    let Inheritance { sockets, admin_address, generations, state } =
+        manner.take_over.inherit().map_err(Refusal::HandOver)?;
+    let host = (host, (sockets, state));
+    let active = ActiveConfig::inherit(config.clone(), credentials, &resolutions, host, report)?;
     let channels = active.channels().clone();
     privileges::make_state_folder(&config, user, report);
     if let Some(user) = user {
         privileges::drop_to(user, &config, report).map_err(Refusal::User)?;
     }
+    if let Some(command) = manner.successor.take() {
+        // This is the only place that sets it.
+        drop(channels.succession.command.set(command));
+    }
     let file_reload = FileReload::new(&active, read_file, files);
-    let commands = reload::start(active, file_reload, names, manner.load.take()).map_err(Refusal::Thread)?;
-    Ok(plan(&config, workers, channels, commands))
+    let bindings = active.bindings().to_vec();
+    let sources = (manner.load.take(), generations);
+    let commands = reload::start(active, file_reload, names, sources).map_err(Refusal::Thread)?;
+    let settle = manner.take_over.settle(bindings, commands.clone());
+    Ok((RuntimePlan { settle, ..plan(&config, workers, channels, commands) }, admin_address))
 }
 
 /// Why serving did not begin, as an exit code.
 fn refused(refusal: &Refusal, bind_help: Option<String>) -> Exit {
     match refusal {
         Refusal::Invalid => return Exit::ConfigurationInvalid,
+        Refusal::HandOver(_) => {
+            log_line(&format!("error: {refusal}"));
+            return Exit::Refused;
+        }
         Refusal::Bind(_) | Refusal::System(_) | Refusal::Thread(_) | Refusal::User(_) => {
             log_line(&format!("error: {refusal}"))
         }
@@ -213,6 +254,7 @@ fn end(outcome: Result<(), RuntimeError>) -> Exit {
     log_line(&format!("error: {error}"));
     match error {
         RuntimeError::WorkerDied { .. } => Exit::Failure,
+        RuntimeError::HandOver(_) => Exit::Refused,
         _ => Exit::CannotStart,
     }
 }
@@ -244,7 +286,11 @@ fn host(config: &Config) -> Host {
 }
 
 /// Binds what the running process is asked at. Returns the address for HTTP, or why something cannot be bound.
-fn admin(loaded: &Loaded, plan: &mut RuntimePlan) -> Result<Option<SocketAddr>, String> {
+fn admin(
+    loaded: &Loaded,
+    plan: &mut RuntimePlan,
+    (has_predecessor, inherited): (bool, InheritedAdmin),
+) -> Result<Option<SocketAddr>, String> {
     let wanted = &loaded.admin;
     if wanted.socket.is_none() && wanted.address.is_none() {
         return Ok(None);
@@ -252,12 +298,23 @@ fn admin(loaded: &Loaded, plan: &mut RuntimePlan) -> Result<Option<SocketAddr>, 
     let mut admin = Admin::new(plan.channels.clone(), plan.commands.clone());
     if let Some(socket) = &wanted.socket {
         let place = loaded.report.place(socket.location);
-        admin.bind_socket(&socket.path).map_err(|error| format!("error: {place}: {error}"))?;
+        let bound = match has_predecessor {
+            true => admin.bind_socket_beside(&socket.path),
+            false => admin.bind_socket(&socket.path),
+        };
+        bound.map_err(|error| format!("error: {place}: {error}"))?;
     }
     let mut bound = None;
     if let Some((address, location)) = wanted.address {
         let place = loaded.report.place(location);
-        let address = admin.bind_address(address, &wanted.hosts).map_err(|error| {
+        let is_same = |(known, _): &(SocketAddr, OwnedFd)| {
+            known.ip() == address.ip() && (known.port() == address.port() || address.port() == 0)
+        };
+        let listening = match inherited.filter(is_same) {
+            Some(inherited) => admin.inherit_address(inherited, &wanted.hosts),
+            None => admin.bind_address(address, &wanted.hosts),
+        };
+        let address = listening.map_err(|error| {
             format!(
                 "error: {place}: cannot listen at {address}: {error}; stop what listens there (see: ss -ltnp) or \
                  change admin.address"
@@ -274,6 +331,7 @@ fn plan(config: &Config, workers: usize, channels: Channels, commands: Sender<Co
     RuntimePlan {
         channels,
         signals: None,
+        settle: None,
         commands,
         admin: None,
         workers,

@@ -26,6 +26,8 @@ pub struct Process {
     pub shutdown_delay: Duration,
     /// How long a drain may take; zero stops at once.
     pub shutdown_timeout: Duration,
+    /// How long a process that was replaced by another one may serve what it still has.
+    pub upgrade_drain_timeout: Duration,
     /// Downstream connections of the whole process. 0: what the descriptor limit allows.
     pub max_connections: u32,
     /// Bytes of requests that all groups together may hold before their backends are chosen.

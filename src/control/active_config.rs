@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::OnceLock;
 
@@ -14,12 +15,14 @@ use crate::control::build;
 use crate::control::build::Host;
 use crate::control::build::Parts;
 use crate::control::build::access_logs::OpenLogs;
+use crate::control::build::nonzero;
 use crate::control::build::registry::KnownGroup;
 use crate::control::build::registry::Registry;
 use crate::control::build::sockets::BindError;
 use crate::control::build::sockets::Binding;
+use crate::control::build::sockets::InheritedSockets;
 use crate::control::build::sockets::MAX_ON_THE_WAY;
-use crate::control::build::sockets::NewSocket;
+use crate::control::build::sockets::SocketOrder;
 use crate::control::build::sockets::Sockets;
 use crate::control::credentials::Credentials;
 use crate::control::credentials::inventory::Inventory;
@@ -28,6 +31,10 @@ use crate::control::discovery;
 use crate::control::discovery::Addresses;
 use crate::control::discovery::Resolutions;
 use crate::control::discovery::dns;
+use crate::control::handover::state::CarriedProcessCounts;
+use crate::control::handover::state::CarriedState;
+use crate::control::handover::state::CountsOwner;
+use crate::control::handover::succession::Succession;
 use crate::control::health;
 use crate::control::health::watch::Watch;
 use crate::control::process::systemd::Systemd;
@@ -57,6 +64,7 @@ pub struct Channels {
     pub worker_counters: Arc<WorkerCounters>,
     pub readiness: Arc<Readiness>,
     pub systemd: Systemd,
+    pub succession: Arc<Succession>,
     /// Lines of the access logs, in the order in which workers have these.
     pub log_counters: Arc<[Arc<LogCounters>]>,
     /// Finished spans of requests.
@@ -66,7 +74,7 @@ pub struct Channels {
     /// Bytes of requests that wait for a backend to be chosen.
     pub request_memory: Arc<Quota>,
     /// By worker. A ring without a message says that there is a new snapshot.
-    pub workers: Vec<Mailbox<NewSocket>>,
+    pub workers: Vec<Mailbox<SocketOrder>>,
     pub health: Mailbox<health::HealthCommand>,
     /// From workers to the health checker: slots of backends that fail again and again.
     pub failure_reports: Mailbox<u32>,
@@ -117,6 +125,8 @@ pub enum Refusal {
     Thread(io::Error),
     /// The process cannot become the user that it is to be.
     User(io::Error),
+    /// The process before does not hand over.
+    HandOver(String),
 }
 
 impl fmt::Display for Refusal {
@@ -124,6 +134,7 @@ impl fmt::Display for Refusal {
         match self {
             Refusal::Invalid => out.write_str("the configuration is invalid"),
             Refusal::Bind(error) => error.fmt(out),
+            Refusal::HandOver(reason) => write!(out, "cannot take over: {reason}"),
             Refusal::System(error) => write!(out, "the system refused what is needed: {error}"),
             Refusal::Thread(error) => {
                 write!(out, "cannot start a thread: {error}; {THREAD_CURE}")
@@ -152,6 +163,18 @@ impl ActiveConfig {
         host: Host,
         report: &mut Report,
     ) -> Result<ActiveConfig, Refusal> {
+        let nothing = (Vec::new(), CarriedState::default());
+        ActiveConfig::inherit(config, credentials, resolutions, (host, nothing), report)
+    }
+
+    /// The same where another process goes on as this one.
+    pub fn inherit(
+        config: Config,
+        credentials: Credentials,
+        resolutions: &Resolutions,
+        (host, (sockets, state)): (Host, (Vec<InheritedSockets>, CarriedState)),
+        report: &mut Report,
+    ) -> Result<ActiveConfig, Refusal> {
         let mailboxes = (0..host.workers).map(|_| Mailbox::new(MAX_ON_THE_WAY));
         let counted = |log: &AccessLog| Arc::new(LogCounters::new(log.name.clone(), host.workers));
         let log_counters = config.access_logs.iter().map(counted);
@@ -173,6 +196,7 @@ impl ActiveConfig {
             worker_counters: Arc::new(WorkerCounters::new(host.workers)),
             readiness: Arc::clone(&readiness),
             systemd: Systemd::start().map_err(Refusal::Thread)?,
+            succession: Arc::default(),
             log_counters: log_counters.collect(),
             spans: Arc::new(SpanQueues::new(host.workers)),
             quota: Arc::new(Quota::new(0)),
@@ -186,18 +210,73 @@ impl ActiveConfig {
         };
         let mut active = ActiveConfig {
             config: Config { listeners: Vec::new(), server_groups: Vec::new(), ..config.clone() },
-            security: Security::new(credentials),
+            security: Security::inheriting(credentials, &state.secrets),
             registry: Registry::new(backend_counters, readiness),
             host,
-            sockets: Sockets::default(),
+            sockets: Sockets::inheriting(sockets),
             span_exporter: SpanExporter::new(Arc::clone(&channels.spans)),
             channels,
             logs: OpenLogs::of(&config),
-            addresses: Addresses::new(),
+            addresses: state.addresses.iter().cloned().map(|(host, port, all)| ((host, port), all)).collect(),
             replaced: Vec::new(),
         };
+        active.registry.inherit(&state);
         active.install(config, resolutions, report)?;
+        active.registry.inherit_into_groups(&state);
+        active.add_counts(&state.counts);
         Ok(active)
+    }
+
+    /// What a successor of the process takes over beside sockets.
+    pub fn carried(&self) -> CarriedState {
+        let mut state = CarriedState { counts: self.carried_counts(), ..CarriedState::default() };
+        self.registry.carry(&mut state, monotonic_ms() * 1_000_000);
+        state.secrets = self.security.carried();
+        let addresses = self.addresses.iter().filter(|(_, found)| !found.is_empty());
+        state.addresses =
+            addresses.map(|((host, port), found)| (host.clone(), *port, found.clone())).collect();
+        state
+    }
+
+    /// What was counted since the process, or the one before it, has started.
+    pub fn carried_counts(&self) -> CarriedProcessCounts {
+        let mut counts = CarriedProcessCounts::default();
+        self.registry.carry_counts(&mut counts);
+        for log in self.channels.log_counters.iter() {
+            let named = [("written", log.written()), ("failed", log.failed()), ("dropped", log.dropped())];
+            counts.add(CountsOwner::Log(log.name.clone()), nonzero(named));
+        }
+        let reloads = &self.channels.reloads;
+        let named = [("succeeded", reloads.succeeded()), ("refused", reloads.refused())];
+        counts.add(CountsOwner::Reloads, nonzero(named));
+        counts
+    }
+
+    /// Adds what a process before this one has counted of what is in service.
+    pub fn add_counts(&self, counts: &CarriedProcessCounts) {
+        self.registry.add_counts(counts);
+        for (owner, counts) in &counts.by_owner {
+            let count = |name: &str| counts.get(name).copied().unwrap_or(0);
+            match owner {
+                CountsOwner::Log(name) => {
+                    if let Some(log) = self.channels.log_counters.iter().find(|log| log.name == *name) {
+                        log.add_before(count("written"), count("failed"), count("dropped"));
+                    }
+                }
+                CountsOwner::Reloads => {
+                    self.channels.reloads.add_before(count("succeeded"), count("refused"));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Another descriptor of each listening socket, in the order of the bindings.
+    ///
+    /// # Errors
+    /// A worker does not answer in time.
+    pub fn lent_sockets(&self) -> io::Result<Vec<(&Binding, Vec<OwnedFd>)>> {
+        self.sockets.lent(&self.channels.workers)
     }
 
     /// Whether what kept a listener from binding is still there.

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::mpsc;
 use std::sync::mpsc::RecvTimeoutError;
 use std::sync::mpsc::Sender;
@@ -25,6 +26,12 @@ use crate::control::credentials::file_reload;
 use crate::control::credentials::file_reload::FileReload;
 use crate::control::discovery::dns::WatchedNames;
 use crate::control::drains::Drains;
+use crate::control::handover::generations::Generation;
+use crate::control::handover::generations::Generations;
+use crate::control::handover::offer::Offer;
+use crate::control::handover::progress::HandOver;
+use crate::control::handover::progress::UpgradeOutcome;
+use crate::control::handover::succession::UnderWay;
 use crate::control::preflight;
 use crate::control::process::rlimits;
 use crate::control::reload_changes;
@@ -59,6 +66,17 @@ pub enum Command {
         /// Gets to know how that went. None: no client waits for it, the operator reads it.
         answer: Option<Sender<ReloadOutcome>>,
     },
+    /// Hand everything over to a successor.
+    HandOver {
+        offer: Box<Offer>,
+        under_way: UnderWay,
+        /// Gets to know how that went. None: no client waits for it.
+        answer: Option<Sender<UpgradeOutcome>>,
+    },
+    /// Hear of this process, which has handed over.
+    Follow(Generation),
+    /// Tell the successor, if there is one, what was counted last.
+    BidFarewell { answer: Sender<()> },
 }
 
 /// How a reload went: what came of it, or several lines that say what stands against it.
@@ -92,28 +110,41 @@ struct Reloader {
     file_reload: FileReload,
     names: WatchedNames,
     drains: Drains,
+    hand_over: HandOver,
     /// None: the configuration came from no file.
     load: Option<Load>,
 }
 
-/// Starts the thread. It ends when every sender is gone.
+/// Starts the thread, which also hears of these processes that went before. It ends when every sender is gone.
 pub fn start(
     active: ActiveConfig,
     file_reload: FileReload,
     names: WatchedNames,
-    load: Option<Load>,
+    (load, before): (Option<Load>, Vec<Generation>),
 ) -> io::Result<Sender<Command>> {
     let (sender, commands) = mpsc::channel();
     let started = Config { listeners: Vec::new(), server_groups: Vec::new(), ..active.config.clone() };
     let drains = Drains::new(&active.channels().publication.load().1);
-    let mut reloader = Reloader { active, started, file_reload, names, drains, load };
+    let generations = Generations::new(before, Arc::clone(&active.channels().succession.generations));
+    let hand_over = HandOver::new(generations);
+    let mut reloader = Reloader { active, started, file_reload, names, drains, hand_over, load };
     let body = move || {
         // Thousands of backends take a tenth of a second to read, and no request is to wait for that.
         rlimits::give_way();
+        let mut looked = instant_now();
         loop {
-            match commands.recv_timeout(LOOK_INTERVAL) {
-                Ok(Command::Reload { is_strict, answer }) => reloader.obey(is_strict, answer),
-                Err(RecvTimeoutError::Timeout) => reloader.look(),
+            if reloader.hand_over.is_under_way() {
+                // It waits for the successor itself.
+                reloader.hand_over.step(&reloader.active);
+            }
+            let patience = if reloader.hand_over.is_under_way() { Duration::ZERO } else { LOOK_INTERVAL };
+            match commands.recv_timeout(patience) {
+                Ok(command) => reloader.obey(command),
+                Err(RecvTimeoutError::Timeout) if looked.elapsed() < LOOK_INTERVAL => {}
+                Err(RecvTimeoutError::Timeout) => {
+                    reloader.look();
+                    looked = instant_now();
+                }
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }
@@ -123,10 +154,35 @@ pub fn start(
 }
 
 impl Reloader {
-    fn obey(&mut self, is_strict: bool, answer: Option<Sender<ReloadOutcome>>) {
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Reload { is_strict, answer } => self.obey_reload(is_strict, answer),
+            Command::HandOver { offer, under_way, answer } => {
+                self.hand_over.begin(*offer, under_way, answer);
+            }
+            Command::Follow(generation) => self.hand_over.follow(generation),
+            Command::BidFarewell { answer } => {
+                self.hand_over.bid_farewell(&self.active);
+                answer.send(()).unwrap_or_default();
+            }
+        }
+    }
+
+    /// Why there can be no reload.
+    fn obstacle(&self) -> Option<&'static str> {
+        if self.hand_over.is_over() {
+            return Some("error: another process has taken over, reload that one");
+        }
+        self.hand_over.is_under_way().then_some("error: an upgrade is under way, try again when it has ended")
+    }
+
+    fn obey_reload(&mut self, is_strict: bool, answer: Option<Sender<ReloadOutcome>>) {
         let systemd = self.active.channels().systemd.clone();
         systemd.reloading();
-        let outcome = self.reload(is_strict);
+        let outcome = match self.obstacle() {
+            Some(obstacle) => Err(obstacle.to_owned()),
+            None => self.reload(is_strict),
+        };
         self.active.channels().reloads.note(outcome.is_ok(), monotonic_ms());
         match &outcome {
             Ok(Reloaded { sentence, warnings }) => {
@@ -189,6 +245,7 @@ impl Reloader {
         self.file_reload.look(&mut self.active);
         self.follow_names();
         self.drains.look(&self.active.channels().publication.load().1);
+        self.hand_over.look(&self.active);
         self.active.free_replaced();
     }
 

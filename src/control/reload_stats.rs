@@ -27,6 +27,12 @@ impl ReloadStats {
         self.last.store(now_ms << 1 | u64::from(is_success), Ordering::Relaxed);
     }
 
+    /// Adds what a process before this one has counted.
+    pub fn add_before(&self, succeeded: u64, refused: u64) {
+        self.succeeded.fetch_add(succeeded, Ordering::Relaxed);
+        self.refused.fetch_add(refused, Ordering::Relaxed);
+    }
+
     pub fn succeeded(&self) -> u64 {
         self.succeeded.load(Ordering::Relaxed)
     }

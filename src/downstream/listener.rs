@@ -1,6 +1,8 @@
 //! Accepting connections within the limits of their listener.
 
 use std::cell::Cell;
+use std::io;
+use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -39,6 +41,8 @@ pub struct Accepting {
     /// The one that clients connect to.
     port: u16,
     closing: Cell<bool>,
+    /// A successor accepts what waits.
+    is_left: Cell<bool>,
     /// Bounds the wait for the next connection.
     deadline: Deadline,
 }
@@ -51,12 +55,25 @@ impl Accepting {
             listener: Cell::new(listener),
             port,
             closing: Cell::new(false),
+            is_left: Cell::new(false),
             deadline,
         })
     }
 
     pub fn hand_to(&self, listener: usize) {
         self.listener.set(listener);
+    }
+
+    /// Another descriptor of the socket, for a process that is to accept on it.
+    pub fn lend(&self) -> io::Result<OwnedFd> {
+        self.acceptor.lend()
+    }
+
+    /// Leaves the socket, with what waits in it, to a process that accepts on it, too.
+    pub fn leave(&self) {
+        self.is_left.set(true);
+        self.closing.set(true);
+        self.deadline.set_drainable(Duration::ZERO);
     }
 
     /// Lets no further connection begin; those that wait are accepted, then the socket is closed.
@@ -85,6 +102,9 @@ async fn accept_all(accepting: &Accepting, worker: &Rc<Worker>) {
             deadline.set_drainable(UNTIL_DRAIN);
         }
         let is_ready = deadline.guard(pin!(acceptor.ready())).await.is_ok();
+        if accepting.is_left.get() {
+            return;
+        }
         let closing = accepting.closing.get();
         let end = accept_batch(accepting, worker, &serve);
         worker.ring_for_arrivals();

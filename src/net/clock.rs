@@ -122,10 +122,30 @@ pub fn monotonic_ms() -> u64 {
     since_process_began(instant_now()).as_millis() as u64 + 1
 }
 
-/// The time since any thread asked first.
+/// When any thread asked first, or what [`continue_clock`] has set.
+static BEGAN: OnceLock<Instant> = OnceLock::new();
+
 fn since_process_began(now: Instant) -> Duration {
-    static BEGAN: OnceLock<Instant> = OnceLock::new();
     now.saturating_duration_since(*BEGAN.get_or_init(|| now))
+}
+
+/// When the clock that all threads share began, in nanoseconds of the monotonic clock that all processes of the host
+/// share.
+pub fn clock_began_ns() -> u64 {
+    let elapsed = since_process_began(instant_now());
+    host_monotonic().saturating_sub(elapsed).as_nanos() as u64
+}
+
+/// Goes on with the clock of another process of this host, so that its moments keep their meaning; false if this process
+/// has a clock already.
+pub fn continue_clock(began_ns: u64) -> bool {
+    let elapsed = host_monotonic().saturating_sub(Duration::from_nanos(began_ns));
+    instant_now().checked_sub(elapsed).is_some_and(|began| BEGAN.set(began).is_ok())
+}
+
+fn host_monotonic() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    Duration::new(time.tv_sec.try_into().unwrap_or(0), time.tv_nsec.try_into().unwrap_or(0))
 }
 
 /// CPU time that the calling thread has used, in user space and in the kernel. A system call.

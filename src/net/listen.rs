@@ -78,7 +78,27 @@ impl Bound {
         Ok(Bound { address, sockets })
     }
 
-    /// The socket of the next worker; as many as there are workers.
+    /// Sockets of an address that another process has opened, and more where there are fewer than workers.
+    ///
+    /// # Errors
+    /// Those that are missing cannot be bound, as where another user has opened the others.
+    pub fn inherited(
+        (address, dual_stack): (SocketAddr, bool),
+        sockets: Vec<OwnedFd>,
+        workers: usize,
+    ) -> io::Result<Bound> {
+        for socket in &sockets {
+            // Who had it before may have begun to refuse; without a filter there is nothing to detach.
+            drop(socket2::SockRef::from(socket).detach_filter());
+        }
+        let mut bound = Bound { address, sockets };
+        if let Some(missing @ 1..) = workers.checked_sub(bound.sockets.len()) {
+            bound.sockets.extend(Bound::beside_own(address, dual_stack, missing)?.sockets);
+        }
+        Ok(bound)
+    }
+
+    /// The next socket; at least as many as there are workers.
     pub fn take(&mut self) -> Option<OwnedFd> {
         self.sockets.pop()
     }
@@ -140,6 +160,12 @@ impl Acceptor {
     /// Waits until a connection can be accepted.
     pub async fn ready(&self) -> io::Result<()> {
         self.stream.readable(false).await
+    }
+
+    /// Another descriptor of the socket, for a process that is to accept on it.
+    pub fn lend(&self) -> io::Result<OwnedFd> {
+        // SAFETY: the descriptor is open as long as `self` is.
+        unsafe { BorrowedFd::borrow_raw(self.stream.as_raw_fd()) }.try_clone_to_owned()
     }
 
     /// Whether a connection waits, without accepting it.

@@ -10,6 +10,8 @@ pub mod connect;
 mod free_list;
 pub mod listen;
 pub mod mailbox;
+pub mod memory_file;
+pub mod packet_socket;
 pub mod socket;
 pub mod task;
 pub mod timer;

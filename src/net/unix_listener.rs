@@ -1,5 +1,6 @@
 //! A listening unix socket that belongs to one user and one process, and a way to connect to it.
 
+use std::cell::Cell;
 use std::fs;
 use std::fs::File;
 use std::fs::Permissions;
@@ -36,6 +37,8 @@ pub struct PrivateListener {
     path: PathBuf,
     /// Device and inode of the file.
     file: (u64, u64),
+    /// Where the file lies until it takes its place; None: it has.
+    beside: Cell<Option<PathBuf>>,
 }
 
 /// Why it cannot listen.
@@ -64,19 +67,49 @@ impl PrivateListener {
         // Between the look at an old socket and the new one, nobody else may do the same.
         let _lock = lock_folder_of(path);
         make_room(path, gives_way)?;
+        Ok(PrivateListener::listen(path, path)?)
+    }
+
+    /// The same beside a process that still listens there. [`PrivateListener::take_place`] puts it in place of the other,
+    /// whose clients are answered by it nevertheless if they have connected before.
+    pub fn bind_beside(path: &Path) -> io::Result<PrivateListener> {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".new");
+        let beside = PathBuf::from(beside);
+        // One that came to nothing may have left it.
+        match fs::remove_file(&beside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let listener = PrivateListener::listen(&beside, path)?;
+        listener.beside.set(Some(beside));
+        Ok(listener)
+    }
+
+    /// Takes the place of whoever listens at the path.
+    pub fn take_place(&self) -> io::Result<()> {
+        match self.beside.take() {
+            Some(beside) => fs::rename(beside, &self.path),
+            None => Ok(()),
+        }
+    }
+
+    /// Listens at a file that is not there, and belongs at another path.
+    fn listen(file: &Path, path: &Path) -> io::Result<PrivateListener> {
         let socket = RawSocket::new(Domain::UNIX, Type::STREAM, None)?;
         // The file is made with the mode of the socket.
         let as_file = File::from(OwnedFd::from(socket.try_clone()?));
         as_file.set_permissions(Permissions::from_mode(MODE))?;
-        socket.bind(&SockAddr::unix(path)?)?;
-        let metadata = fs::symlink_metadata(path)?;
+        socket.bind(&SockAddr::unix(file)?)?;
+        let metadata = fs::symlink_metadata(file)?;
         let listener = PrivateListener {
             listener: UnixListener::from(OwnedFd::from(socket.try_clone()?)),
             path: path.to_owned(),
             file: (metadata.dev(), metadata.ino()),
+            beside: Cell::new(None),
         };
         // A mask of the process may have taken more away. Nobody can connect before the socket listens.
-        fs::set_permissions(path, Permissions::from_mode(MODE))?;
+        fs::set_permissions(file, Permissions::from_mode(MODE))?;
         socket.listen(BACKLOG)?;
         Ok(listener)
     }
@@ -95,9 +128,10 @@ impl Drop for PrivateListener {
     fn drop(&mut self) {
         let is_ours =
             |found: &fs::Metadata| found.file_type().is_socket() && (found.dev(), found.ino()) == self.file;
-        if fs::symlink_metadata(&self.path).is_ok_and(|found| is_ours(&found)) {
+        let path = self.beside.take().unwrap_or_else(|| self.path.clone());
+        if fs::symlink_metadata(&path).is_ok_and(|found| is_ours(&found)) {
             // What cannot be removed is replaced at the next start.
-            drop(fs::remove_file(&self.path));
+            drop(fs::remove_file(&path));
         }
     }
 }
@@ -182,6 +216,24 @@ mod tests {
         assert!(path.exists(), "it is the second one's");
         drop(second);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_successor_takes_the_place_of_one_that_still_listens() {
+        let (folder, path) = folder();
+        let first = PrivateListener::bind(&path, never).unwrap();
+        let second = PrivateListener::bind_beside(&path).unwrap();
+        let to_first = connect(&path).unwrap();
+        second.take_place().unwrap();
+        let to_second = connect(&path).unwrap();
+        drop(first.acceptor().unwrap().accept().unwrap());
+        drop(second.acceptor().unwrap().accept().unwrap());
+        drop((to_first, to_second, first));
+        assert!(path.exists(), "it is the second one's");
+        // One that comes to nothing leaves nothing behind.
+        drop(PrivateListener::bind_beside(&path).unwrap());
+        drop(second);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
     #[test]

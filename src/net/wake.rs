@@ -5,6 +5,7 @@ use std::future::Future;
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::AsRawFd;
+use std::os::fd::BorrowedFd;
 use std::os::fd::FromRawFd;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
@@ -35,6 +36,18 @@ impl Doorbell {
     /// Wakes the worker. Never blocks.
     pub fn ring(&self) {
         add_one(&self.eventfd);
+    }
+
+    /// For a thread of its own: waits until something can be read from a descriptor; false once the bell was rung.
+    pub fn wait_unless_rung(&self, descriptor: BorrowedFd<'_>) -> io::Result<bool> {
+        let readable = |descriptor| libc::pollfd { fd: descriptor, events: libc::POLLIN, revents: 0 };
+        let mut both = [readable(self.eventfd.as_raw_fd()), readable(descriptor.as_raw_fd())];
+        // SAFETY: `both` are two valid entries.
+        let result = unsafe { libc::poll(both.as_mut_ptr(), 2, -1) };
+        match io::Error::last_os_error() {
+            error if result < 0 && error.kind() != io::ErrorKind::Interrupted => Err(error),
+            _ => Ok(both[0].revents == 0),
+        }
     }
 
     /// The worker's side; to be called on the worker's thread.

@@ -5,11 +5,12 @@
 //! that a request which is already on its way still finds somebody; then they are closed.
 
 use std::sync::Arc;
+use std::sync::OnceLock;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use crate::control::build::sockets::NewSocket;
+use crate::control::build::sockets::SocketOrder;
 use crate::net::mailbox::Mailbox;
 
 /// How long an idle connection may still bring a request.
@@ -19,12 +20,24 @@ pub(super) const IDLE_GRACE: Duration = Duration::from_secs(1);
 pub(super) struct Drain {
     /// Milliseconds of grace for idle connections, plus one; 0 before a drain.
     grace: AtomicU64,
-    workers: Vec<Mailbox<NewSocket>>,
+    /// Numbers of the sockets on which a successor accepts.
+    left: OnceLock<Vec<u64>>,
+    workers: Vec<Mailbox<SocketOrder>>,
 }
 
 impl Drain {
-    pub(super) fn new(workers: Vec<Mailbox<NewSocket>>) -> Arc<Drain> {
-        Arc::new(Drain { grace: AtomicU64::new(0), workers })
+    pub(super) fn new(workers: Vec<Mailbox<SocketOrder>>) -> Arc<Drain> {
+        Arc::new(Drain { grace: AtomicU64::new(0), left: OnceLock::new(), workers })
+    }
+
+    /// Leaves these sockets, by number, to a successor, in the drain that begins next.
+    pub(super) fn leave(&self, sockets: Vec<u64>) {
+        // A drain begins once.
+        drop(self.left.set(sockets));
+    }
+
+    pub(super) fn is_left(&self, number: u64) -> bool {
+        self.left.get().is_some_and(|left| left.contains(&number))
     }
 
     /// Tells every worker. With little time in all, idle connections get less of it.

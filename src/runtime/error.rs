@@ -25,6 +25,8 @@ pub enum RuntimeError {
     WorkerDied {
         index: usize,
     },
+    /// The process before took back what it handed over, for this reason.
+    HandOver(String),
     /// The health checker ended by a panic, which has been printed.
     HealthCheckerDied,
 }
@@ -42,6 +44,9 @@ impl fmt::Display for RuntimeError {
                 write!(out, "cannot start the thread of {of}: {error}; {THREAD_CURE}")
             }
             RuntimeError::WorkerDied { index } => write!(out, "worker {index} died, see the panic above"),
+            RuntimeError::HandOver(reason) => {
+                write!(out, "the process before serves on, this one ends: {reason}")
+            }
             RuntimeError::HealthCheckerDied => write!(out, "the health checker died, see the panic above"),
         }
     }

@@ -20,10 +20,13 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc;
+use std::time::Duration;
 
+use crate::control::active_config::Channels;
 use crate::control::active_config::Drivers;
 use crate::control::process::signals;
 use crate::control::process::signals::SignalAction;
+use crate::control::reload::Command;
 use crate::control::tracing::exporter::LAST_SPANS_TIMEOUT;
 use crate::net::clock::instant_now;
 use crate::net::clock::wall_now;
@@ -41,7 +44,6 @@ use crate::telemetry::log_output::LogOutput;
 use crate::telemetry::log_writer::LogWriter;
 use crate::telemetry::operator;
 use crate::telemetry::operator::log_line;
-use crate::telemetry::span_queue::SpanQueues;
 use crate::telemetry::words;
 use crate::worker::access_log::AccessLog;
 use crate::worker::access_log::AccessLogs;
@@ -68,9 +70,7 @@ pub fn run(mut plan: RuntimePlan, announce: impl FnOnce(&Serving)) -> Result<(),
     let listeners = listening(&plan);
     // The health checker has a ring, too, and makes it as soon as its thread runs.
     let entries = Entries::of(plan.ring_entries, workers + 1, plan.io_driver);
-    let of_workers = Arc::clone(&plan.channels.drivers);
-    let quota = Arc::clone(&plan.channels.quota);
-    let spans = Arc::clone(&plan.channels.spans);
+    let channels = plan.channels.clone();
     let (log_writers, logs) = start_logs(&mut plan, workers)?;
     let drain = Drain::new(plan.channels.workers.clone());
     let (events, inbox) = mpsc::channel();
@@ -80,14 +80,15 @@ pub fn run(mut plan: RuntimePlan, announce: impl FnOnce(&Serving)) -> Result<(),
     let noticed = plan.signals.take().map_or_else(signals::notice, Ok).map_err(RuntimeError::System)?;
     let without_thread = |of| move |error| RuntimeError::Thread { of, error };
     signals::listen(noticed, obey).map_err(without_thread("signals"))?;
+    let tell = events.clone();
+    // It is set here only.
+    let on_replaced = Box::new(move |replaced| drop(tell.send(RuntimeEvent::Replaced(replaced))));
+    drop(plan.channels.succession.on_replaced.set(on_replaced));
     let (shutdown_delay, shutdown_timeout) = (plan.shutdown_delay, plan.shutdown_timeout);
     let commands = plan.commands.clone();
-    let readiness = Arc::clone(&plan.channels.readiness);
-    let systemd = plan.channels.systemd.clone();
-    let counters = Arc::clone(&plan.channels.worker_counters);
-    let watchdog = Watchdog::new(systemd.clone(), Arc::clone(&counters));
     let health = health_thread::HealthSpec::new(&plan);
     health_thread::start(health, events.clone()).map_err(without_thread("the health checker"))?;
+    let settle = plan.settle.take();
     let admin = plan.admin.take();
     let passwords = password_thread::start(workers).map_err(without_thread("passwords"))?;
     let specs = worker_thread::specs(plan, (logs, passwords), &drain, entries);
@@ -98,40 +99,58 @@ pub fn run(mut plan: RuntimePlan, announce: impl FnOnce(&Serving)) -> Result<(),
     warn(&ready);
     let drivers = counted(ready.iter().map(|worker| &worker.driver));
     // This is the only place that sets it.
-    drop(of_workers.set(drivers.clone()));
+    drop(channels.drivers.set(drivers.clone()));
+    if let Some(settle) = settle {
+        settle().map_err(RuntimeError::HandOver)?;
+    }
     if let Some(admin) = &admin {
         admin.serve().map_err(without_thread("control commands"))?;
     }
     let status = format!("serving with {}", words::counted(workers, "worker"));
     announce(&Serving { workers, drivers, listeners });
-    systemd.ready(&status);
+    channels.systemd.ready(&status);
     let supervisor = Supervisor {
         drain,
         workers,
         shutdown_delay,
         shutdown_timeout,
         log_writers: &log_writers,
-        commands,
-        readiness,
-        systemd,
-        watchdog,
-        watch: WorkerWatch::new(counters, ready.iter().map(|worker| worker.thread).collect(), instant_now()),
-        quota,
+        commands: commands.clone(),
+        watchdog: Watchdog::new(channels.systemd.clone(), Arc::clone(&channels.worker_counters)),
+        watch: WorkerWatch::new(
+            Arc::clone(&channels.worker_counters),
+            ready.iter().map(|worker| worker.thread).collect(),
+            instant_now(),
+        ),
+        channels: &channels,
     };
     let outcome = supervisor.run(&inbox);
-    end_logs(log_writers, &spans);
+    finish(log_writers, &commands, &channels);
     outcome
 }
 
-/// Lets what is still queued for access logs and collectors be taken, and tells what is not.
-fn end_logs(log_writers: Vec<LogWriter>, spans: &SpanQueues) {
+/// Ends what workers have filled: logs, the counts for a successor, and spans.
+fn finish(log_writers: Vec<LogWriter>, commands: &mpsc::Sender<Command>, channels: &Channels) {
     for (name, lost) in LogWriter::stop(log_writers) {
         log_line(&format!(
             "warning: {lost} lines of the access log {name} are lost at the end: it did not take them"
         ));
     }
-    if let lost @ 1.. = spans.stop(LAST_SPANS_TIMEOUT) {
+    bid_farewell(commands);
+    if let lost @ 1.. = channels.spans.stop(LAST_SPANS_TIMEOUT) {
         log_line(&format!("warning: {lost} spans are lost at the end: the collector did not take them"));
+    }
+}
+
+/// How long the thread that reloads may take to tell a successor what was counted.
+const FAREWELL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Has a successor, if there is one, told what was counted last.
+fn bid_farewell(commands: &mpsc::Sender<Command>) {
+    let (answer, done) = mpsc::channel();
+    if commands.send(Command::BidFarewell { answer }).is_ok() {
+        // Without it, the counts of the drain are lost.
+        done.recv_timeout(FAREWELL_TIMEOUT).unwrap_or_default();
     }
 }
 
@@ -194,7 +213,9 @@ fn wait_until_ready(
                 std::process::exit(0);
             }
             Ok(
-                RuntimeEvent::Signal(SignalAction::ReopenLogs | SignalAction::Reload) | RuntimeEvent::Drained,
+                RuntimeEvent::Signal(SignalAction::ReopenLogs | SignalAction::Reload | SignalAction::Upgrade)
+                | RuntimeEvent::Replaced(_)
+                | RuntimeEvent::Drained,
             ) => {}
             Err(_) => return Err(RuntimeError::WorkerDied { index: ready.len() }),
         }

@@ -19,6 +19,8 @@ pub struct RuntimePlan {
     pub signals: Option<Noticed>,
     /// Who keeps current what is in service.
     pub commands: Sender<Command>,
+    /// Called once all workers accept, before anything else gets to know: an error ends the process.
+    pub settle: Option<Box<dyn FnOnce() -> Result<(), String>>>,
     /// None: no control commands.
     pub admin: Option<Admin>,
     pub workers: usize,

@@ -7,17 +7,18 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 use std::time::Instant;
 
+use crate::control::active_config::Channels;
+use crate::control::handover::progress::log_refusal;
+use crate::control::handover::succession::Replaced;
 use crate::control::process::signals::SignalAction;
-use crate::control::process::systemd::Systemd;
 use crate::control::reload::Command;
+use crate::control::upgrade;
 use crate::net::clock::instant_now;
 use crate::runtime::drain::Drain;
 use crate::runtime::error::RuntimeError;
 use crate::runtime::event::RuntimeEvent;
 use crate::runtime::watchdog::Watchdog;
 use crate::runtime::worker_watch::WorkerWatch;
-use crate::snapshot::health_path::Readiness;
-use crate::snapshot::quota::Quota;
 use crate::telemetry::events::EventKind;
 use crate::telemetry::events::News;
 use crate::telemetry::log_writer::LogWriter;
@@ -39,17 +40,15 @@ pub(super) struct Supervisor<'w> {
     pub(super) shutdown_timeout: Duration,
     pub(super) log_writers: &'w [LogWriter],
     pub(super) commands: Sender<Command>,
-    pub(super) readiness: Arc<Readiness>,
-    pub(super) systemd: Systemd,
     pub(super) watchdog: Watchdog,
     pub(super) watch: WorkerWatch,
-    /// Connections of clients.
-    pub(super) quota: Arc<Quota>,
+    pub(super) channels: &'w Channels,
 }
 
 /// A graceful stop.
 struct Stop {
-    action: SignalAction,
+    /// None: a successor serves everything new, and nobody is in a hurry.
+    action: Option<SignalAction>,
     /// When new connections are no longer taken; None once they are not.
     drain_at: Option<Instant>,
     /// None: it may take as long as it likes.
@@ -72,6 +71,15 @@ impl Supervisor<'_> {
                     let line = "error: the reload is refused: the process is stopping";
                     log_event(News::new(EventKind::ReloadRefused, line));
                 }
+                Ok(RuntimeEvent::Signal(SignalAction::Upgrade)) => self.upgrade(),
+                Ok(RuntimeEvent::Replaced(replaced)) if stop.is_none() => {
+                    stop = Some(self.begin_last_drain(replaced));
+                }
+                Ok(RuntimeEvent::Signal(action))
+                    if let Some(last) = stop.as_mut().filter(|stop| stop.action.is_none()) =>
+                {
+                    self.hurry(last, action);
+                }
                 // The thread that obeys lives as long as the process.
                 Ok(RuntimeEvent::Signal(SignalAction::Reload)) => {
                     drop(self.commands.send(Command::Reload { is_strict: false, answer: None }));
@@ -83,9 +91,11 @@ impl Supervisor<'_> {
                 Ok(RuntimeEvent::Signal(action)) => stop = Some(self.begin_stop(action)),
                 Ok(RuntimeEvent::Drained) => drained += 1,
                 Ok(RuntimeEvent::Failed(error)) => return Err(error),
-                Ok(RuntimeEvent::Ready(_) | RuntimeEvent::HealthCoreReady) => {}
+                Ok(RuntimeEvent::Ready(_) | RuntimeEvent::HealthCoreReady | RuntimeEvent::Replaced(_)) => {}
                 Err(RecvTimeoutError::Timeout) => {
-                    self.log_end("shutdown_timeout is over");
+                    let is_replaced = stop.as_ref().is_some_and(|stop| stop.action.is_none());
+                    let key = if is_replaced { "upgrade_drain_timeout" } else { "shutdown_timeout" };
+                    self.log_end(&format!("{key} is over"));
                     return Ok(());
                 }
                 Err(RecvTimeoutError::Disconnected) => return Err(RuntimeError::WorkerDied { index: 0 }),
@@ -137,10 +147,11 @@ impl Supervisor<'_> {
 
     /// Begins to stop: routers in front are told at once, and have `shutdown_delay` to notice.
     fn begin_stop(&self, action: SignalAction) -> Stop {
-        self.readiness.note_stop();
-        self.systemd.stopping("finishing what is under way");
+        self.channels.readiness.note_stop();
+        self.channels.systemd.stopping("finishing what is under way");
         let now = instant_now();
-        let mut stop = Stop { action, drain_at: Some(now + self.shutdown_delay), end: None, told: now };
+        let mut stop =
+            Stop { action: Some(action), drain_at: Some(now + self.shutdown_delay), end: None, told: now };
         if self.shutdown_delay.is_zero() {
             self.begin_drain(&mut stop);
         } else {
@@ -153,7 +164,7 @@ impl Supervisor<'_> {
     fn begin_drain(&self, stop: &mut Stop) {
         let now = instant_now();
         stop.drain_at = None;
-        stop.end = (stop.action == SignalAction::Stop).then(|| now + self.shutdown_timeout);
+        stop.end = (stop.action == Some(SignalAction::Stop)).then(|| now + self.shutdown_timeout);
         let bound = match stop.end {
             Some(_) => format!("at most {:?}", self.shutdown_timeout),
             None => "without a time limit".to_owned(),
@@ -164,8 +175,39 @@ impl Supervisor<'_> {
         self.drain.begin(self.shutdown_timeout);
     }
 
+    /// Begins an upgrade that no client of the admin socket waits for.
+    fn upgrade(&self) {
+        if let Err(reason) = upgrade::begin(self.channels, &self.commands, None, None) {
+            log_refusal(&reason);
+        }
+    }
+
+    /// Leaves everything new to a successor.
+    fn begin_last_drain(&self, replaced: Replaced) -> Stop {
+        let Replaced { pid, sockets, drain_timeout } = replaced;
+        let now = instant_now();
+        let line =
+            format!("replaced by process {pid}: {} left, at most {drain_timeout:?}", self.connections());
+        log_event(News::new(EventKind::Stopping, line));
+        self.drain.leave(sockets);
+        self.drain.begin(drain_timeout);
+        Stop { action: None, drain_at: None, end: Some(now + drain_timeout), told: now }
+    }
+
+    /// Ends sooner what a successor need not wait for.
+    fn hurry(&self, last: &mut Stop, action: SignalAction) {
+        let now = instant_now();
+        last.action = Some(action);
+        if action == SignalAction::Stop {
+            let end = now + self.shutdown_timeout;
+            last.end = Some(last.end.map_or(end, |before| before.min(end)));
+        }
+        let line = format!("stopping: {} left, at most {:?}", self.connections(), self.shutdown_timeout);
+        log_event(News::new(EventKind::Stopping, line));
+    }
+
     fn log_end(&self, how: &str) {
-        let line = match self.quota.used() {
+        let line = match self.channels.quota.used() {
             0 => how.to_owned(),
             _ => format!("{how}: {} cut off", self.connections()),
         };
@@ -173,7 +215,7 @@ impl Supervisor<'_> {
     }
 
     fn connections(&self) -> String {
-        match self.quota.used() {
+        match self.channels.quota.used() {
             1 => "1 client connection".to_owned(),
             count => format!("{count} client connections"),
         }

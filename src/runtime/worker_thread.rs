@@ -11,7 +11,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::control::active_config::Channels;
+use crate::control::build::sockets::LentSocket;
 use crate::control::build::sockets::NewSocket;
+use crate::control::build::sockets::SocketOrder;
 use crate::downstream::arrivals;
 use crate::downstream::eviction;
 use crate::downstream::listener;
@@ -60,7 +62,7 @@ const LAST_TURN: Duration = Duration::from_millis(1);
 pub(super) struct WorkerSpec {
     index: usize,
     shared: ProcessHandles,
-    mailbox: Mailbox<NewSocket>,
+    mailbox: Mailbox<SocketOrder>,
     logs: Option<AccessLogs>,
     cpu: Option<usize>,
     ring_entries: Entries,
@@ -179,7 +181,7 @@ fn work(mut spec: WorkerSpec, events: &Sender<RuntimeEvent>) -> Result<(), Runti
 
 /// What reaches a worker from other threads: sockets to accept on, new snapshots, the word to drain.
 struct SocketInbox {
-    mailbox: Mailbox<NewSocket>,
+    mailbox: Mailbox<SocketOrder>,
     drain: Arc<Drain>,
     /// By the number of the socket.
     accepting: Vec<(u64, Rc<Accepting>)>,
@@ -189,23 +191,10 @@ struct SocketInbox {
 impl SocketInbox {
     fn drain(&mut self) {
         let snapshot = self.worker.snapshot();
-        while let Some(NewSocket { number, port, socket }) = self.mailbox.take() {
-            // A socket that a later snapshot does not know any more is closed at once, and one that a reload
-            // opens while the process stops already.
-            let Some(listener) = snapshot.listener_of_socket(number) else { continue };
-            if self.worker.is_draining() {
-                continue;
-            }
-            match Acceptor::new(socket) {
-                Ok(acceptor) => {
-                    let accepting = Accepting::new(acceptor, listener, port, &self.worker);
-                    task::spawn(listener::run(Rc::clone(&accepting), Rc::clone(&self.worker)));
-                    self.accepting.push((number, accepting));
-                }
-                Err(error) => log_line(&format!(
-                    "error: worker {} cannot listen at port {port}: {error}",
-                    self.worker.index
-                )),
+        while let Some(order) = self.mailbox.take() {
+            match order {
+                SocketOrder::Accept(socket) => self.accept_on(socket, &snapshot),
+                SocketOrder::Lend(borrower) => self.lend(&borrower),
             }
         }
         self.accepting.retain(|(number, accepting)| match snapshot.listener_of_socket(*number) {
@@ -222,10 +211,42 @@ impl SocketInbox {
         if let Some(grace) = self.drain.begun()
             && !self.worker.is_draining()
         {
-            for (_, accepting) in self.accepting.drain(..) {
-                accepting.close();
+            for (number, accepting) in self.accepting.drain(..) {
+                match self.drain.is_left(number) {
+                    true => accepting.leave(),
+                    false => accepting.close(),
+                }
             }
             self.worker.begin_drain(grace);
+        }
+    }
+
+    /// Accepts on a socket. One that a later snapshot does not know any more is closed at once, and one that a reload opens
+    /// while the process stops already.
+    fn accept_on(&mut self, NewSocket { number, port, socket }: NewSocket, snapshot: &Snapshot) {
+        let Some(listener) = snapshot.listener_of_socket(number) else { return };
+        if self.worker.is_draining() {
+            return;
+        }
+        match Acceptor::new(socket) {
+            Ok(acceptor) => {
+                let accepting = Accepting::new(acceptor, listener, port, &self.worker);
+                task::spawn(listener::run(Rc::clone(&accepting), Rc::clone(&self.worker)));
+                self.accepting.push((number, accepting));
+            }
+            Err(error) => log_line(&format!(
+                "error: worker {} cannot listen at port {port}: {error}",
+                self.worker.index
+            )),
+        }
+    }
+
+    fn lend(&self, borrower: &Sender<LentSocket>) {
+        for (number, accepting) in &self.accepting {
+            // Without a free descriptor, the borrower finds that one is missing.
+            if let Ok(socket) = accepting.lend() {
+                drop(borrower.send(LentSocket { number: *number, socket }));
+            }
         }
     }
 

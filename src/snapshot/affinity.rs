@@ -70,6 +70,15 @@ impl Affinity {
         }
     }
 
+    /// Every client that is known: what tells it, its backend, and the second of its last request.
+    pub fn known(&self) -> impl Iterator<Item = (u64, u32, u32)> {
+        self.places.iter().filter_map(|place| {
+            let key = place.key.load(Ordering::Relaxed);
+            let (backend, seen_s) = place.read(key).filter(|_| key != 0)?;
+            Some((key, backend, seen_s))
+        })
+    }
+
     fn ways(&self, key: u64) -> impl Iterator<Item = &TablePlace> {
         // The length is a power of two and a multiple of `WAYS`.
         let first = (key as usize).wrapping_mul(WAYS) & (PLACES - 1);
@@ -122,6 +131,15 @@ mod tests {
         assert_eq!(affinity.find(7, 220, 60), None);
         affinity.learn(7, 4, 221);
         assert_eq!(affinity.find(7, 240, 60), Some(4));
+    }
+
+    #[test]
+    fn a_successor_knows_who_was_known() {
+        let (affinity, successor) = (Affinity::default(), Affinity::default());
+        (1..100).for_each(|client| affinity.learn(client << 20, client as u32, 100));
+        affinity.known().for_each(|(key, backend, seen_s)| successor.learn(key, backend, seen_s));
+        assert!((1..100).all(|client| successor.find(client << 20, 110, 60) == Some(client as u32)));
+        assert_eq!(successor.known().count(), 99);
     }
 
     #[test]

@@ -288,6 +288,46 @@ impl Health {
     }
 }
 
+/// How a backend fares, as a successor of the process takes it over. Times are those of [`Health`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CarriedHealth {
+    pub word: u64,
+    pub since_ms: u64,
+    pub ejected_until_ms: u64,
+    pub slow_start_since_ms: u64,
+    pub draining_since_ms: u64,
+    pub failures_in_a_row: u32,
+    pub changes: u32,
+}
+
+impl Health {
+    pub fn carried(&self) -> CarriedHealth {
+        CarriedHealth {
+            word: self.word.load(Ordering::Acquire),
+            since_ms: self.since_ms(),
+            ejected_until_ms: self.ejected_until_ms(),
+            slow_start_since_ms: self.slow_start_since_ms(),
+            draining_since_ms: self.draining_since_ms(),
+            failures_in_a_row: self.failures_in_a_row(),
+            changes: self.changes(),
+        }
+    }
+
+    /// Goes on where another process was; the clock must be that of this process.
+    pub fn restored(carried: CarriedHealth) -> Health {
+        Health {
+            word: AtomicU64::new(CheckResult::unpack(carried.word).pack()),
+            since: AtomicU64::new(carried.since_ms),
+            ejected_until: AtomicU64::new(carried.ejected_until_ms),
+            slow_start_since: AtomicU64::new(carried.slow_start_since_ms),
+            draining_since: AtomicU64::new(carried.draining_since_ms),
+            failures_in_a_row: AtomicU32::new(carried.failures_in_a_row),
+            changes: AtomicU32::new(carried.changes),
+            drain_expired: AtomicBool::new(false),
+        }
+    }
+}
+
 impl fmt::Display for CheckResult {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.failure, self.status) {
@@ -314,6 +354,18 @@ mod tests {
         {
             assert_eq!(CheckResult::unpack(result.pack()), result);
         }
+    }
+
+    #[test]
+    fn a_successor_goes_on_with_it() {
+        let health = Health::default();
+        health.set_check_result(CheckResult::HEALTHY, 5);
+        health.eject(20);
+        health.begin_slow_start(7);
+        health.note_failure();
+        let successor = Health::restored(health.carried());
+        assert_eq!(successor.carried(), health.carried());
+        assert_eq!((successor.is_ejected(), successor.check_result()), (true, CheckResult::HEALTHY));
     }
 
     #[test]

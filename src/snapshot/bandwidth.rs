@@ -33,6 +33,19 @@ pub struct BandwidthDue {
     up_ns: AtomicU64,
 }
 
+impl BandwidthDue {
+    /// Down and up, in nanoseconds of the clock that all workers share.
+    pub fn due_ns(&self) -> (u64, u64) {
+        (self.down_ns.load(Ordering::Relaxed), self.up_ns.load(Ordering::Relaxed))
+    }
+
+    /// Goes on where another process was.
+    pub fn restore(&self, (down_ns, up_ns): (u64, u64)) {
+        self.down_ns.store(down_ns, Ordering::Relaxed);
+        self.up_ns.store(up_ns, Ordering::Relaxed);
+    }
+}
+
 /// What each client may have, in each direction.
 pub struct ClientBandwidth {
     pub bandwidth: Bandwidth,

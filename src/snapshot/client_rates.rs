@@ -4,14 +4,13 @@
 //! client whose next request is not early needs no place: forgetting it changes nothing. So places are taken only
 //! from those, and never from one that is at its limit, however many addresses a flood has.
 
-use std::hash::BuildHasher;
 use std::hash::Hash;
-use std::hash::RandomState;
 use std::net::IpAddr;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
 use crate::policy::rate_limit::RateLimit;
+use crate::snapshot::keyed_hash::KeyedHash;
 
 /// Clients that can be known at a time, 24 bytes each. At 10 requests per second, one that asks once has its place for a
 /// tenth of a second; so it takes millions of addresses a second to fill all.
@@ -26,7 +25,7 @@ const REFUSED_NS: u64 = 1_000_000_000;
 
 pub struct ClientRates {
     /// Keyed at random, so that nobody can choose addresses that share the places of another one.
-    hasher: RandomState,
+    hasher: KeyedHash,
     places: Box<[ClientPlace]>,
 }
 
@@ -43,7 +42,7 @@ struct ClientPlace {
 impl Default for ClientRates {
     fn default() -> ClientRates {
         ClientRates {
-            hasher: RandomState::new(),
+            hasher: KeyedHash::default(),
             places: (0..PLACES).map(|_| ClientPlace::default()).collect(),
         }
     }
@@ -58,7 +57,36 @@ pub fn client_number(address: IpAddr) -> u64 {
     }
 }
 
+/// What is known of one client: a hash, when something is due, and until when the place is held.
+pub type KnownRate = (u64, u64, u64);
+
 impl ClientRates {
+    /// The table of another process.
+    pub fn restored(key: (u64, u64), known: impl IntoIterator<Item = KnownRate>) -> ClientRates {
+        let rates = ClientRates { hasher: KeyedHash::of_key(key), ..ClientRates::default() };
+        for (hash, due_ns, held_until_ns) in known {
+            if let Some(place) = rates.place(hash.max(1), 0) {
+                place.due_ns.store(due_ns, Ordering::Relaxed);
+                place.held_until_ns.store(held_until_ns, Ordering::Relaxed);
+            }
+        }
+        rates
+    }
+
+    /// What clients are told apart by.
+    pub fn key(&self) -> (u64, u64) {
+        self.hasher.key()
+    }
+
+    /// The clients that are limited at this moment.
+    pub fn known(&self, now_ns: u64) -> impl Iterator<Item = KnownRate> {
+        let known = self.places.iter().map(|place| {
+            let [hash, due, held] = [&place.key, &place.due_ns, &place.held_until_ns];
+            (hash.load(Ordering::Relaxed), due.load(Ordering::Relaxed), held.load(Ordering::Relaxed))
+        });
+        known.filter(move |(hash, due, held)| *hash != 0 && (*due > now_ns || *held > now_ns))
+    }
+
     /// Whether a client may make a request now, by the limit with this number. A client for which there is no place may.
     pub fn admit(&self, number: u64, limit: &RateLimit, client: IpAddr, now_ns: u64) -> bool {
         let key = self.hasher.hash_one((number, client_number(client))).max(1);
@@ -165,6 +193,17 @@ mod tests {
             }
         }
         assert!((3..=4).contains(&admitted), "{admitted}");
+    }
+
+    #[test]
+    fn a_successor_goes_on_where_it_was() {
+        let (rates, limit, now) = (ClientRates::default(), RateLimit::new(1, 0), 100 * SECOND);
+        let clients: Vec<_> = (0..1_000).map(|host| Ipv4Addr::from(0x0a00_0000 + host).into()).collect();
+        assert!(clients.iter().all(|client| rates.admit(1, &limit, *client, now)));
+        let successor = ClientRates::restored(rates.key(), rates.known(now + 1));
+        assert!(!clients.iter().any(|client| successor.admit(1, &limit, *client, now + SECOND / 2)));
+        assert!(clients.iter().all(|client| successor.admit(2, &limit, *client, now)));
+        assert_eq!(rates.known(now + 10 * SECOND).count(), 0);
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod client_connections;
 pub mod client_rates;
 pub mod group;
 pub mod health_path;
+mod keyed_hash;
 pub mod maintenance;
 pub mod rcu_cell;
 pub mod request_queue;

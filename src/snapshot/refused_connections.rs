@@ -47,6 +47,14 @@ impl RefusedConnections {
         }
     }
 
+    /// Adds what a process before this one has counted for a reason of this name.
+    pub fn add_before(&self, reason: &str, count: u64) {
+        let place = ConnectionRefusal::ALL.into_iter().position(|refusal| refusal.as_str() == reason);
+        if let Some(counter) = place.and_then(|place| self.0.get(place)) {
+            counter.fetch_add(count, Ordering::Relaxed);
+        }
+    }
+
     /// Each reason with its number.
     pub fn each(&self) -> impl Iterator<Item = (ConnectionRefusal, u64)> {
         ConnectionRefusal::ALL.into_iter().zip(self.0.iter().map(|counter| counter.load(Ordering::Relaxed)))

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 
 use crate::policy::rate_limit::RateLimit;
 use crate::snapshot::client_connections::ClientConnections;
@@ -15,6 +16,18 @@ use crate::snapshot::client_rates::ClientRates;
 #[repr(align(64))]
 pub struct SharedRate {
     due_ns: AtomicU64,
+}
+
+impl SharedRate {
+    /// When the next request is due, in nanoseconds of the clock that all workers share.
+    pub fn due_ns(&self) -> u64 {
+        self.due_ns.load(Ordering::Relaxed)
+    }
+
+    /// Goes on where another process was.
+    pub fn restore(&self, due_ns: u64) {
+        self.due_ns.store(due_ns, Ordering::Relaxed);
+    }
 }
 
 /// Requests per second, of all clients together and of each.

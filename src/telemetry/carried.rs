@@ -16,19 +16,6 @@ impl CarriedCounts {
         }
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// What was counted since `earlier`.
-    pub fn since(&self, earlier: &CarriedCounts) -> CarriedCounts {
-        let counted = self.0.iter().filter_map(|(name, count)| {
-            let more = count.saturating_sub(earlier.0.get(name).copied().unwrap_or(0));
-            (more > 0).then(|| (name.clone(), more))
-        });
-        CarriedCounts(counted.collect())
-    }
-
     /// The names, cut at their dots, with the sums.
     pub(super) fn each(&self) -> impl Iterator<Item = (Vec<&str>, u64)> {
         self.0.iter().map(|(name, count)| (name.splitn(MAX_PARTS, '.').collect(), *count))
@@ -48,16 +35,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_difference_is_what_was_counted_since() {
-        let mut before = CarriedCounts::default();
-        before.add("a.1", 3);
-        before.add("b", 2);
-        before.add("c", 0);
-        let mut now = before.clone();
-        now.add("a.1", 4);
-        now.add("d", 1);
-        let since = now.since(&before);
-        assert_eq!(since.0, BTreeMap::from([("a.1".to_owned(), 4), ("d".to_owned(), 1)]));
-        assert_eq!(since.each().map(|(parts, _)| parts.len()).collect::<Vec<_>>(), [2, 1]);
+    fn names_are_cut_at_their_dots() {
+        let mut carried = CarriedCounts::default();
+        carried.add("a.1.200", 3);
+        carried.add("b", 2);
+        carried.add("b", 2);
+        carried.add("c", 0);
+        let each: Vec<_> = carried.each().collect();
+        assert_eq!(each, [(vec!["a", "1", "200"], 3), (vec!["b"], 4)]);
     }
 }

@@ -51,6 +51,9 @@ pub enum EventKind {
     WorkerStalled,
     WorkerResumed,
     WorkerUnpinned,
+    Upgraded,
+    UpgradeRefused,
+    PredecessorEnded,
 }
 
 impl EventKind {
@@ -85,6 +88,9 @@ impl EventKind {
             EventKind::WorkerStalled => "worker_stalled",
             EventKind::WorkerResumed => "worker_resumed",
             EventKind::WorkerUnpinned => "worker_unpinned",
+            EventKind::Upgraded => "upgraded",
+            EventKind::UpgradeRefused => "upgrade_refused",
+            EventKind::PredecessorEnded => "predecessor_ended",
         }
     }
 }

@@ -4,7 +4,11 @@ use aws_lc_rs::hmac;
 use aws_lc_rs::rand;
 
 /// The key of the tokens of a whole process, or of every process with the same seed.
-pub struct StickyKey(hmac::Key);
+pub struct StickyKey {
+    key: hmac::Key,
+    /// What it was made of, for a successor of the process.
+    bytes: [u8; KEY_BYTES],
+}
 
 /// As long as the hash.
 const KEY_BYTES: usize = 32;
@@ -21,12 +25,23 @@ impl StickyKey {
             // The generator of the operating system does not fail once it has begun.
             None => drop(rand::fill(&mut bytes)),
         }
-        StickyKey(hmac::Key::new(hmac::HMAC_SHA256, &bytes))
+        StickyKey { key: hmac::Key::new(hmac::HMAC_SHA256, &bytes), bytes }
+    }
+
+    /// The key of another process; None if it is none.
+    pub fn restored(carried: &[u8]) -> Option<StickyKey> {
+        let bytes: [u8; KEY_BYTES] = carried.try_into().ok()?;
+        Some(StickyKey { key: hmac::Key::new(hmac::HMAC_SHA256, &bytes), bytes })
+    }
+
+    /// What another process needs to make the same tokens. A secret.
+    pub fn carried(&self) -> &[u8] {
+        &self.bytes
     }
 
     /// A tag and a mask for the backend of a group.
     pub fn token(&self, group: &str, backend: &str) -> ([u8; 12], u32) {
-        let mut whole = hmac::Context::with_key(&self.0);
+        let mut whole = hmac::Context::with_key(&self.key);
         whole.update(group.as_bytes());
         whole.update(&[0]);
         whole.update(backend.as_bytes());
@@ -47,6 +62,9 @@ mod tests {
         let seed = &[7; 32][..];
         let one = token(Some(seed), "app", "127.0.0.1:1");
         assert_eq!(one, token(Some(seed), "app", "127.0.0.1:1"));
+        let random = StickyKey::new(None);
+        let successor = StickyKey::restored(random.carried()).unwrap();
+        assert_eq!(random.token("app", "127.0.0.1:1"), successor.token("app", "127.0.0.1:1"));
         for other in [
             token(Some(seed), "app", "127.0.0.1:2"),
             token(Some(seed), "ap", "p127.0.0.1:1"),

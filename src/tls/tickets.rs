@@ -52,6 +52,17 @@ struct TicketKey {
     epoch: u64,
     name: [u8; NAME_BYTES],
     aead: RandomizedNonceKey,
+    /// What it was made of, for a successor of the process; only of random ones.
+    material: Option<Box<KeyMaterial>>,
+}
+
+/// A name and a key.
+type KeyMaterial = [u8; NAME_BYTES + KEY_BYTES];
+
+/// A random key with its epoch, on its way to a successor of the process. A secret.
+pub struct CarriedTicketKey {
+    pub epoch: u64,
+    pub material: Vec<u8>,
 }
 
 impl TicketKeys {
@@ -64,6 +75,31 @@ impl TicketKeys {
             TicketKeys { lifetime, seed, ring: ArcSwap::from_pointee(Ring { epoch: 0, keys: Vec::new() }) };
         keys.ring(wall_now());
         keys
+    }
+
+    /// The same with the keys of another process. With a seed, they are not needed.
+    pub fn restored(lifetime: Duration, seed: Option<&[u8]>, carried: &[CarriedTicketKey]) -> TicketKeys {
+        let keys = TicketKeys::new(lifetime, seed);
+        if seed.is_none() && !carried.is_empty() {
+            let restored = carried.iter().filter_map(|CarriedTicketKey { epoch, material }| {
+                let material = material.as_slice().try_into().ok()?;
+                random_key(*epoch, material)
+            });
+            // The first seals, if its epoch is the present one.
+            let epoch = carried.iter().map(|key| key.epoch).max().unwrap_or(0);
+            keys.ring.store(Arc::new(Ring { epoch, keys: restored.collect() }));
+        }
+        keys
+    }
+
+    /// What another process needs to open and seal the same tickets; empty with a seed.
+    pub fn carried(&self) -> Vec<CarriedTicketKey> {
+        let ring = self.ring(wall_now());
+        let random = ring.keys.iter().filter_map(|key| {
+            let material = key.material.as_ref()?.to_vec();
+            Some(CarriedTicketKey { epoch: key.epoch, material })
+        });
+        random.collect()
     }
 
     /// When the key that seals tickets came into use, since the Unix epoch.
@@ -120,7 +156,7 @@ impl TicketKeys {
         let epoch_bytes = epoch.to_be_bytes();
         let mut material = [0; NAME_BYTES + KEY_BYTES];
         seed.expand(&[b"ticket key v1", &lifetime, &epoch_bytes], Length).ok()?.fill(&mut material).ok()?;
-        key(epoch, &material)
+        key(epoch, &material).map(Arc::new)
     }
 
     fn epoch_seconds(&self) -> u64 {
@@ -131,12 +167,17 @@ impl TicketKeys {
 fn random(epoch: u64) -> Option<Arc<TicketKey>> {
     let mut material = [0; NAME_BYTES + KEY_BYTES];
     aws_lc_rs::rand::fill(&mut material).ok()?;
-    key(epoch, &material)
+    random_key(epoch, material)
 }
 
-fn key(epoch: u64, material: &[u8; NAME_BYTES + KEY_BYTES]) -> Option<Arc<TicketKey>> {
+fn random_key(epoch: u64, material: KeyMaterial) -> Option<Arc<TicketKey>> {
+    Some(Arc::new(TicketKey { material: Some(Box::new(material)), ..key(epoch, &material)? }))
+}
+
+fn key(epoch: u64, material: &KeyMaterial) -> Option<TicketKey> {
     let (name, key) = material.split_first_chunk::<NAME_BYTES>()?;
-    Some(Arc::new(TicketKey { epoch, name: *name, aead: RandomizedNonceKey::new(&AES_256_GCM, key).ok()? }))
+    let aead = RandomizedNonceKey::new(&AES_256_GCM, key).ok()?;
+    Some(TicketKey { epoch, name: *name, aead, material: None })
 }
 
 /// The tickets of one listener.
@@ -304,6 +345,21 @@ mod tests {
         assert!(open(keys(Some(&seed)), NOW - Duration::from_secs(100)).is_some());
         assert!(open(keys(Some(&[8; 32])), NOW).is_none());
         assert!(open(keys(None), NOW).is_none());
+    }
+
+    #[test]
+    fn a_successor_opens_and_seals_the_same_tickets() {
+        let keys = keys(None);
+        let now = wall_now();
+        let ticket = keys.bound_to([0; 32]).seal(b"session", now).unwrap();
+        let successor = Arc::new(TicketKeys::restored(LIFETIME, None, &keys.carried()));
+        assert!(successor.clone().bound_to([0; 32]).open(&ticket, now).is_some());
+        let answer = successor.bound_to([0; 32]).seal(b"session", now).unwrap();
+        assert!(keys.bound_to([0; 32]).open(&answer, now).is_some());
+        // With a seed there is nothing to carry, and nothing is taken.
+        assert!(super::tests::keys(Some(&[7; 32])).carried().is_empty());
+        let seeded = Arc::new(TicketKeys::restored(LIFETIME, Some(&[7; 32]), &keys.carried()));
+        assert!(seeded.bound_to([0; 32]).open(&ticket, now).is_none());
     }
 
     /// As rustls encodes one: a name, the version, some secret, then the time.

@@ -48,6 +48,11 @@ pub(super) fn process(table: Option<&raw::Table>, output: &mut Output) -> Proces
             &Time(Duration::ZERO..=Duration::from_secs(3_600)),
             Duration::from_secs(30),
         ),
+        upgrade_drain_timeout: section.read(
+            "upgrade_drain_timeout",
+            &Time(Duration::ZERO..=Duration::from_secs(86_400)),
+            Duration::from_secs(3_600),
+        ),
         max_connections: section.read("max_connections", &Integer(0..=10_000_000), 0),
         request_buffer_memory: section.read("request_buffer_memory", &Size(MIB..=64 << 30), 64 * MIB),
         instance_id: section

@@ -11,7 +11,11 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
+use crate::control::admin::command_server::TAKE_OVER;
+use crate::control::admin::reply::ErrorReply;
+use crate::control::handover::channel::HandoverChannel;
 use crate::net::clock::instant_now;
+use crate::net::packet_socket::receive_descriptor;
 use crate::net::unix_listener::connect;
 
 /// Enough for the status of 65,536 backends.
@@ -36,6 +40,30 @@ pub fn send(path: &Path, command: &str, patience: Duration) -> Result<Json, Requ
     let stream = connect(path).map_err(|error| fail(AskError::Connect(error)))?;
     send_over(stream, command, patience).map_err(|error| fail(AskError::Io(error)))
 }
+
+/// Asks the process whose socket is at `path` for a channel by which it hands everything over.
+///
+/// # Errors
+/// It is not there, or does not want to; in words.
+pub fn ask_to_take_over(path: &Path) -> Result<HandoverChannel, String> {
+    let fail = |failure| RequestError { path: path.to_owned(), failure }.to_string();
+    let mut stream = connect(path).map_err(|error| fail(AskError::Connect(error)))?;
+    stream
+        .set_write_timeout(Some(TAKE_OVER_TIMEOUT))
+        .and_then(|()| stream.write_all(format!("{TAKE_OVER}\n").as_bytes()))
+        .map_err(|error| fail(AskError::Io(error)))?;
+    let received = receive_descriptor(&stream, TAKE_OVER_TIMEOUT);
+    match received.map_err(|error| fail(AskError::Io(error)))? {
+        Ok(descriptor) => HandoverChannel::adopt(descriptor).map_err(|error| fail(AskError::Io(error))),
+        Err(text) => {
+            let reply = serde_json::from_slice(&text).map(|reply: ErrorReply| reply.error);
+            Err(reply.unwrap_or_else(|_| fail(AskError::Io(io::ErrorKind::InvalidData.into()))))
+        }
+    }
+}
+
+/// How long the process may take to answer one that wants to take over.
+const TAKE_OVER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Sends a command over an open connection.
 pub(super) fn send_over(mut stream: UnixStream, command: &str, patience: Duration) -> io::Result<Json> {

@@ -31,12 +31,16 @@ impl<S: Send + 'static> ClientSlots<S> {
         slots.collect::<io::Result<Vec<_>>>().map(ClientSlots)
     }
 
-    /// Accepts for ever. Who finds no thread free is handed to `reject`.
-    pub(super) fn fill(&self, accept: impl Fn() -> io::Result<S>, reject: impl Fn(S)) {
+    /// Accepts until nothing is to be accepted any more. Who finds no thread free is handed to `reject`.
+    pub(super) fn fill(&self, accept: impl Fn() -> io::Result<Option<S>>, reject: impl Fn(S)) {
         loop {
-            let Ok(stream) = accept() else {
-                thread::sleep(ACCEPT_RETRY_INTERVAL);
-                continue;
+            let stream = match accept() {
+                Ok(Some(stream)) => stream,
+                Ok(None) => return,
+                Err(_) => {
+                    thread::sleep(ACCEPT_RETRY_INTERVAL);
+                    continue;
+                }
             };
             match self.0.iter().find(|slot| !slot.is_busy.swap(true, Ordering::AcqRel)) {
                 Some(slot) => drop(slot.streams.send(stream)),

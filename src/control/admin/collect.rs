@@ -17,6 +17,7 @@ use crate::control::admin::status::GroupStatus;
 use crate::control::admin::status::LastReload;
 use crate::control::admin::status::ListenerStatus;
 use crate::control::admin::status::MaintenanceStatus;
+use crate::control::admin::status::PredecessorStatus;
 use crate::control::admin::status::ReloadsStatus;
 use crate::control::admin::status::RuleStatus;
 use crate::control::admin::status::Status;
@@ -25,6 +26,8 @@ use crate::control::admin::status::Usage;
 use crate::control::credentials::inventory::AuthorityEntry;
 use crate::control::credentials::inventory::Broken;
 use crate::control::credentials::inventory::CertificateEntry;
+use crate::control::handover::generations::GenerationStanding;
+use crate::control::handover::generations::GenerationStandings;
 use crate::control::reload_stats::ReloadStats;
 use crate::net::clock::monotonic_ms;
 use crate::net::clock::wall_now;
@@ -60,6 +63,7 @@ pub(super) fn status(channels: &Channels, started: Duration) -> Status {
         uptime_ms: present.now_ms,
         epoch: snapshot.epoch,
         reloads: present.reloads(&channels.reloads),
+        predecessors: present.predecessors(&channels.succession.generations),
         workers: snapshot.workers,
         drivers: drivers(channels),
         worker_load: load::workers(&channels.worker_counters),
@@ -123,6 +127,17 @@ struct Present<'l> {
 }
 
 impl Present<'_> {
+    fn predecessors(&self, generations: &GenerationStandings) -> Vec<PredecessorStatus> {
+        let (_, generations) = generations.load();
+        let status = |old: &GenerationStanding| PredecessorStatus {
+            pid: old.pid,
+            since: self.date(old.since_ms).unwrap_or_default(),
+            seconds: self.seconds_since(old.since_ms).unwrap_or_default(),
+            connections: old.connections,
+        };
+        generations.iter().map(status).collect()
+    }
+
     fn reloads(&self, reloads: &ReloadStats) -> ReloadsStatus {
         let last = reloads.last().map(|last| LastReload {
             outcome: if last.is_success { "reloaded" } else { "refused" }.into(),

@@ -1,38 +1,49 @@
 //! Carrying commands out. A command is a word of [`COMMANDS`] and an arm of [`CommandServer::answer`], which knows
 //! nothing of sockets.
 
+use std::os::unix::net::UnixStream;
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
+use std::path::PathBuf;
 use std::sync::mpsc;
 use std::sync::mpsc::RecvTimeoutError;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
+use serde::Deserialize;
+use serde::Serialize;
 use serde_json::Value as Json;
 
 use crate::control::active_config::Channels;
 use crate::control::admin::collect;
+use crate::control::admin::connection::Answer;
 use crate::control::admin::events;
 use crate::control::admin::events::EventsQuestion;
 use crate::control::admin::maintenance;
 use crate::control::admin::maintenance::MaintenanceOrder;
 use crate::control::admin::reply::ReloadReply;
+use crate::control::admin::reply::UpgradeReply;
 use crate::control::admin::reply::document;
 use crate::control::admin::reply::error;
 use crate::control::explain;
 use crate::control::explain::question::Question;
+use crate::control::handover::offer::READY_TIMEOUT;
+use crate::control::handover::progress::Upgraded;
+use crate::control::handover::progress::log_refusal;
 use crate::control::metrics;
 use crate::control::metrics::ProcessFacts;
 use crate::control::metrics::exposition::MetricsFormat;
 use crate::control::reload::Command;
 use crate::control::reload::Reloaded;
+use crate::control::upgrade;
 use crate::net::clock::monotonic_ms;
 use crate::net::clock::wall_now;
+use crate::net::packet_socket::is_own_user;
 
 /// How long a client waits for its reload to end.
 pub const RELOAD_TIMEOUT: Duration = Duration::from_secs(60);
 
-const COMMANDS: &str = "events, explain, maintenance, reload, reload strict, status";
+const COMMANDS: &str = "events, explain, maintenance, reload, reload strict, status, take-over, upgrade";
 
 /// The command that tells what happened, which may be followed by a question as JSON.
 pub const EVENTS: &str = "events";
@@ -42,6 +53,23 @@ pub const EXPLAIN: &str = "explain";
 
 /// The command that takes something out of service for a while, which follows as JSON.
 pub const MAINTENANCE: &str = "maintenance";
+
+/// The command that starts a successor, which may be followed by an order as JSON.
+pub const UPGRADE: &str = "upgrade";
+
+/// The command of a process that is to take over: it is answered with a descriptor.
+pub const TAKE_OVER: &str = "take-over";
+
+/// How long a client waits for its upgrade to end: a reload may be before it.
+pub const UPGRADE_TIMEOUT: Duration = READY_TIMEOUT.saturating_add(RELOAD_TIMEOUT);
+
+/// What is to be upgraded to.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct UpgradeOrder {
+    /// None: whatever lies where the program of the process lay.
+    pub binary: Option<PathBuf>,
+}
 
 /// Carries commands out, whatever they came over.
 pub(super) struct CommandServer {
@@ -68,11 +96,62 @@ impl CommandServer {
         })
     }
 
+    pub(super) fn channels(&self) -> &Channels {
+        &self.channels
+    }
+
+    /// Offers everything to the process at the other end.
+    pub(super) fn offer(&self, stream: &UnixStream) -> Answer {
+        let refused = |reason: &str| Answer::Document(error(reason.to_owned()));
+        if !is_own_user(stream).unwrap_or(false) {
+            return refused("only a process of the same user, or of root, can take over");
+        }
+        if !self.is_ready() {
+            return refused("the process is stopping");
+        }
+        match upgrade::offer(&self.channels, &self.commands) {
+            Ok(socket) => Answer::Descriptor(socket.into_descriptor()),
+            Err(reason) => refused(&reason),
+        }
+    }
+
+    fn upgrade(&self, order: &str) -> Json {
+        let order: UpgradeOrder = match order {
+            "" => UpgradeOrder::default(),
+            order => match serde_json::from_str(order) {
+                Ok(order) => order,
+                Err(reason) => return error(format!("this does not say what to upgrade to: {reason}")),
+            },
+        };
+        let refused = |reason: String| {
+            let errors = format!("error: {reason}");
+            document(&UpgradeReply::Refused { errors })
+        };
+        let (answer, outcome) = mpsc::channel();
+        let binary = order.binary.as_deref();
+        if let Err(reason) = upgrade::begin(&self.channels, &self.commands, binary, Some(answer)) {
+            log_refusal(&reason);
+            return refused(reason);
+        }
+        match outcome.recv_timeout(UPGRADE_TIMEOUT) {
+            Ok(Ok(Upgraded { pid, sentence })) => {
+                document(&UpgradeReply::Upgraded { message: sentence, pid })
+            }
+            Ok(Err(reason)) => refused(reason),
+            Err(RecvTimeoutError::Timeout) => error(format!(
+                "the upgrade takes longer than {} s and goes on; standard error of the process tells its end",
+                UPGRADE_TIMEOUT.as_secs()
+            )),
+            Err(RecvTimeoutError::Disconnected) => error("the thread that reloads has ended".to_owned()),
+        }
+    }
+
     fn answer(&self, command: &str) -> Json {
         match command {
             "reload" => self.reload(false),
             "reload strict" => self.reload(true),
             "status" => self.status(),
+            order if order.starts_with(UPGRADE) => self.upgrade(order[UPGRADE.len()..].trim()),
             events if events.starts_with(EVENTS) => self.events(events[EVENTS.len()..].trim()),
             explain if explain.starts_with(EXPLAIN) => self.explain(&explain[EXPLAIN.len()..]),
             order if order.starts_with(MAINTENANCE) => self.maintenance(&order[MAINTENANCE.len()..]),

@@ -4,6 +4,8 @@ use std::io;
 use std::io::Read;
 use std::io::Write;
 use std::net::Shutdown;
+use std::os::fd::AsFd;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 use std::time::Instant;
@@ -13,6 +15,7 @@ use serde_json::Value as Json;
 use crate::control::admin::reply::error;
 use crate::control::explain::question::MAX_QUESTION_BYTES;
 use crate::net::clock::instant_now;
+use crate::net::packet_socket::send_descriptor;
 
 /// Bytes of a command, without the end of its line: a request to be explained, as JSON with each byte escaped.
 const MAX_COMMAND_BYTES: usize = 2 * MAX_QUESTION_BYTES;
@@ -35,16 +38,35 @@ enum ReadError {
     Gone,
 }
 
+/// What a command is answered with.
+pub(super) enum Answer {
+    Document(Json),
+    /// A descriptor, for a process that is to take over.
+    Descriptor(OwnedFd),
+}
+
 /// Reads a command, answers it and closes.
-pub(super) fn handle(mut stream: UnixStream, answer: impl FnOnce(&str) -> Json) {
-    let document = match read_command(&mut stream, instant_now() + READ_TIMEOUT) {
-        Ok(command) => answer(command.trim()),
-        Err(ReadError::TooLong) => error(format!("a command has at most {MAX_COMMAND_BYTES} bytes")),
-        Err(ReadError::TooSlow) => error(format!("no command came within {} s", READ_TIMEOUT.as_secs())),
+pub(super) fn handle(mut stream: UnixStream, answer: impl FnOnce(&str, &UnixStream) -> Answer) {
+    let answer = match read_command(&mut stream, instant_now() + READ_TIMEOUT) {
+        Ok(command) => answer(command.trim(), &stream),
+        Err(ReadError::TooLong) => {
+            Answer::Document(error(format!("a command has at most {MAX_COMMAND_BYTES} bytes")))
+        }
+        Err(ReadError::TooSlow) => {
+            Answer::Document(error(format!("no command came within {} s", READ_TIMEOUT.as_secs())))
+        }
         Err(ReadError::Gone) => return,
     };
     // A client that does not read in time, or went away, gets no more.
-    drop(write_reply(&mut stream, &document, instant_now() + WRITE_TIMEOUT));
+    match answer {
+        Answer::Document(document) => {
+            drop(write_reply(&mut stream, &document, instant_now() + WRITE_TIMEOUT))
+        }
+        Answer::Descriptor(descriptor) => {
+            drop(stream.set_write_timeout(Some(WRITE_TIMEOUT)));
+            drop(send_descriptor(&stream, descriptor.as_fd()));
+        }
+    }
     drop(close(&mut stream));
 }
 
@@ -159,7 +181,7 @@ mod tests {
     fn the_reply_arrives_whatever_else_was_sent() {
         let (mut client, server) = UnixStream::pair().unwrap();
         client.write_all(b"status\nand more").unwrap();
-        handle(server, |command| Json::String(command.to_owned()));
+        handle(server, |command, _| Answer::Document(Json::String(command.to_owned())));
         let mut answer = String::new();
         client.read_to_string(&mut answer).unwrap();
         assert_eq!(answer, "\"status\"\n");

@@ -11,6 +11,8 @@ use std::net::Shutdown;
 use std::net::SocketAddr;
 use std::net::TcpListener;
 use std::net::TcpStream;
+use std::os::fd::AsFd;
+use std::os::fd::OwnedFd;
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 use std::sync::Arc;
@@ -20,12 +22,14 @@ use std::time::Instant;
 
 use crate::control::admin::client_slots::ClientSlots;
 use crate::control::admin::command_server::CommandServer;
+use crate::control::handover::succession::Succession;
 use crate::control::metrics::exposition::MetricsFormat;
 use crate::http::head::Method;
 use crate::http::head::RequestHead;
 use crate::http::headers::Headers;
 use crate::http::headers::KnownName;
 use crate::net::clock::instant_now;
+use crate::net::wake::Doorbell;
 use crate::proto::field_lines;
 use crate::proto::h1::connection_options::ConnectionOptions;
 use crate::proto::h1::framing;
@@ -98,18 +102,39 @@ impl HttpServer {
         Ok(HttpServer { address: listener.local_addr()?, listener, names })
     }
 
+    /// The listening socket of the process before.
+    pub(super) fn inherit(address: SocketAddr, socket: OwnedFd, hosts: &[String]) -> io::Result<HttpServer> {
+        let names = Arc::new(OwnNames { address: address.ip(), hosts: hosts.to_vec() });
+        Ok(HttpServer { address, listener: TcpListener::from(socket), names })
+    }
+
     pub(super) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Answers from now on, in threads of its own, which live as long as the process.
-    pub(super) fn serve(&self, server: &Arc<CommandServer>) -> io::Result<()> {
+    /// Answers from now on, in threads of its own, which live as long as the process, until a successor does.
+    pub(super) fn serve(&self, server: &Arc<CommandServer>, succession: &Succession) -> io::Result<()> {
+        // A successor accepts on the same socket, and may be the quicker one.
+        self.listener.set_nonblocking(true)?;
         let listener = self.listener.try_clone()?;
+        let bell = Doorbell::new()?;
+        // This is the only place that sets them.
+        drop(succession.admin_bell.set(bell.clone()));
+        drop(succession.admin_address.set((self.address, self.listener.try_clone()?.into())));
         let (server, names) = (Arc::clone(server), Arc::clone(&self.names));
         // A client that went away gets no more.
         let serve = move |stream| drop(serve(stream, &names, &server));
         let slots = ClientSlots::start(MAX_CLIENTS, "ringway-http", serve)?;
-        let body = move || slots.fill(|| Ok(listener.accept()?.0), |stream| drop(refuse(stream)));
+        let accept = move || loop {
+            if !bell.wait_unless_rung(listener.as_fd())? {
+                return Ok(None);
+            }
+            match listener.accept() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                accepted => return accepted.map(|(stream, _)| Some(stream)),
+            }
+        };
+        let body = move || slots.fill(accept, |stream| drop(refuse(stream)));
         thread::Builder::new().name("ringway-http".to_owned()).spawn(body).map(drop)
     }
 }

@@ -18,6 +18,7 @@ pub mod status;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::path::PathBuf;
@@ -35,6 +36,11 @@ pub use crate::control::admin::command_server::EVENTS;
 pub use crate::control::admin::command_server::EXPLAIN;
 pub use crate::control::admin::command_server::MAINTENANCE;
 pub use crate::control::admin::command_server::RELOAD_TIMEOUT;
+pub use crate::control::admin::command_server::TAKE_OVER;
+pub use crate::control::admin::command_server::UPGRADE;
+pub use crate::control::admin::command_server::UPGRADE_TIMEOUT;
+pub use crate::control::admin::command_server::UpgradeOrder;
+use crate::control::admin::connection::Answer;
 use crate::control::admin::http_server::HttpServer;
 use crate::control::admin::reply::error;
 use crate::control::admin::status::Status;
@@ -70,6 +76,14 @@ impl Admin {
         Admin { socket: None, http: None, server: Arc::new(server) }
     }
 
+    /// Prepares the socket beside that of the process before, whose place it takes with [`Admin::serve`].
+    pub fn bind_socket_beside(&mut self, path: &Path) -> Result<(), AdminError> {
+        let listener = PrivateListener::bind_beside(path)
+            .map_err(|error| AdminError { path: path.to_owned(), error: error.into() })?;
+        self.socket = Some(listener);
+        Ok(())
+    }
+
     /// Makes the socket. Commands wait in it until [`Admin::serve`].
     pub fn bind_socket(&mut self, path: &Path) -> Result<(), AdminError> {
         let listener = PrivateListener::bind(path, gives_way)
@@ -86,24 +100,40 @@ impl Admin {
         Ok(address)
     }
 
+    /// The same with the listening socket of the process before.
+    pub fn inherit_address(
+        &mut self,
+        (address, socket): (SocketAddr, OwnedFd),
+        hosts: &[String],
+    ) -> io::Result<SocketAddr> {
+        let http = HttpServer::inherit(address, socket, hosts)?;
+        self.http = Some(http);
+        Ok(address)
+    }
+
     /// Answers from now on, in threads of its own.
     ///
     /// All of them start here: where memory has become short, a thread that starts later takes the process
     /// with it, because the standard library gives up when it finds no room for its signal stack.
     pub fn serve(&self) -> io::Result<()> {
         if let Some(http) = &self.http {
-            http.serve(&self.server)?;
+            http.serve(&self.server, &self.server.channels().succession)?;
         }
         let Some(socket) = &self.socket else { return Ok(()) };
+        socket.take_place()?;
         let acceptor = socket.acceptor()?;
         let server = Arc::clone(&self.server);
-        let serve =
-            move |stream| connection::handle(stream, |command| server.answer_whatever_happens(command));
+        let serve = move |stream| {
+            connection::handle(stream, |command, stream| match command {
+                TAKE_OVER => server.offer(stream),
+                command => Answer::Document(server.answer_whatever_happens(command)),
+            });
+        };
         let slots = ClientSlots::start(MAX_CLIENTS, "ringway-command", serve)?;
         let reject = |stream| {
             connection::reject(stream, &error("too many clients at a time, try again".to_owned()));
         };
-        let body = move || slots.fill(|| Ok(acceptor.accept()?.0), reject);
+        let body = move || slots.fill(|| Ok(Some(acceptor.accept()?.0)), reject);
         thread::Builder::new().name("ringway-admin".to_owned()).spawn(body).map(drop)
     }
 }

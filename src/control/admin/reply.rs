@@ -23,6 +23,21 @@ pub enum ReloadReply {
     },
 }
 
+/// How an upgrade ended.
+#[derive(Debug, PartialEq, Deserialize, Serialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum UpgradeReply {
+    Upgraded {
+        /// A sentence about who serves now.
+        message: String,
+        /// The new process.
+        pid: u32,
+    },
+    Refused {
+        errors: String,
+    },
+}
+
 /// What was taken out of service for a while, or back.
 #[derive(Debug, PartialEq, Deserialize, Serialize)]
 pub struct MaintenanceReply {

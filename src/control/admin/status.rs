@@ -29,6 +29,8 @@ pub struct Status {
     /// The number of the configuration in service, from 1.
     pub epoch: u64,
     pub reloads: ReloadsStatus,
+    /// Processes that handed over to this one and still serve what they have.
+    pub predecessors: Vec<PredecessorStatus>,
     /// How many threads serve.
     pub workers: usize,
     /// What the workers run on.
@@ -52,6 +54,18 @@ pub struct Status {
     pub maintenance: Vec<MaintenanceStatus>,
     /// Backends that no group has any more.
     pub leaving: Vec<BackendStatus>,
+}
+
+#[derive(Debug, Default, PartialEq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(default)]
+pub struct PredecessorStatus {
+    pub pid: u32,
+    /// When it handed over.
+    pub since: String,
+    pub seconds: u64,
+    /// Connections of clients that it still has, as it told last.
+    pub connections: usize,
 }
 
 #[derive(Debug, Default, PartialEq, Deserialize, Serialize)]

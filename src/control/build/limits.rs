@@ -23,11 +23,11 @@ use crate::snapshot::request_limit::SharedRate;
 #[derive(Default)]
 pub(super) struct Counts {
     /// By the kind and the name of whose limit it is.
-    shared: HashMap<(LimitOwner, String), Arc<SharedRate>>,
+    pub(super) shared: HashMap<(LimitOwner, String), Arc<SharedRate>>,
     /// The same with the bytes per second.
-    bandwidths: HashMap<(LimitOwner, String, u64), Arc<BandwidthDue>>,
+    pub(super) bandwidths: HashMap<(LimitOwner, String, u64), Arc<BandwidthDue>>,
     /// There from the first limit on that needs them.
-    rates: Option<Arc<ClientRates>>,
+    pub(super) rates: Option<Arc<ClientRates>>,
     connections: Option<Arc<ClientConnections>>,
 }
 
@@ -41,6 +41,24 @@ pub(super) enum LimitOwner {
     Connections,
     /// Bytes of each client of a listener.
     Bandwidth,
+}
+
+impl LimitOwner {
+    const ALL: [LimitOwner; 4] =
+        [LimitOwner::Rule, LimitOwner::Listener, LimitOwner::Connections, LimitOwner::Bandwidth];
+
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            LimitOwner::Rule => "rule",
+            LimitOwner::Listener => "listener",
+            LimitOwner::Connections => "connections",
+            LimitOwner::Bandwidth => "bandwidth",
+        }
+    }
+
+    pub(super) fn of_name(name: &str) -> Option<LimitOwner> {
+        LimitOwner::ALL.into_iter().find(|owner| owner.as_str() == name)
+    }
 }
 
 impl Counts {

@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::control::build::conditions;
 use crate::control::build::parts::Parts;
 use crate::control::credentials::error_pages;
+use crate::control::handover::state::CarriedSwitch;
 use crate::snapshot::maintenance::Maintenance;
 use crate::snapshot::maintenance::MaintenanceOwner;
 use crate::snapshot::maintenance::MaintenanceSwitch;
@@ -34,6 +35,28 @@ impl Switches {
             configured,
         });
         Arc::clone(&known.switch)
+    }
+
+    /// What a successor of the process takes over.
+    pub(super) fn carried(&self) -> Vec<CarriedSwitch> {
+        let known = self.by_name.iter().map(|((owner, name), known)| CarriedSwitch {
+            kind: owner.as_str().to_owned(),
+            name: name.clone(),
+            configured: known.configured,
+            is_on: known.switch.is_on(),
+            since_ms: known.switch.since_ms(),
+        });
+        known.collect()
+    }
+
+    /// Goes on with what was switched by command in another process, where the configuration says the same as there.
+    pub(super) fn inherit(&self, carried: &CarriedSwitch) {
+        let owners = [MaintenanceOwner::Rule, MaintenanceOwner::ServerGroup];
+        let owner = owners.into_iter().find(|owner| owner.as_str() == carried.kind);
+        let known = owner.and_then(|owner| self.by_name.get(&(owner, carried.name.clone())));
+        if let Some(known) = known.filter(|known| known.configured == carried.configured) {
+            known.switch.turn(carried.is_on, carried.since_ms);
+        }
     }
 
     /// What a rule or a server group of this name is served by.

@@ -2,6 +2,7 @@
 //! what cannot be secured.
 
 pub mod access_logs;
+mod carried;
 mod conditions;
 mod gates;
 mod fixed_response;
@@ -15,6 +16,8 @@ mod responses;
 mod rules;
 mod series;
 pub mod sockets;
+
+pub(super) use crate::control::build::carried::nonzero;
 
 use std::sync::Arc;
 

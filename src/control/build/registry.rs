@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::Weak;
 
 use crate::config;
+use crate::control::build::carried::InheritedHealth;
 use crate::control::build::limits::Counts;
 use crate::control::build::maintenance::Switches;
 use crate::control::build::series::SeriesMemory;
@@ -29,7 +30,7 @@ const LAST_ARRIVALS_MS: u64 = 5_000;
 
 /// Everything that a new snapshot takes over from the one before.
 pub struct Registry {
-    backend_counters: Arc<BackendCounters>,
+    pub(super) backend_counters: Arc<BackendCounters>,
     /// By slot.
     backends: Vec<Weak<Backend>>,
     free_slots: Vec<u32>,
@@ -47,6 +48,8 @@ pub struct Registry {
     pub(super) switches: Switches,
     pub(super) series: SeriesMemory,
     pub(super) readiness: Arc<Readiness>,
+    /// Until the first snapshot is built.
+    pub(super) inherited_health: InheritedHealth,
 }
 
 /// A group in service, and what it was made of.
@@ -113,10 +116,11 @@ impl Registry {
             departed: Vec::new(),
             limits: Counts::default(),
             switches: Switches::default(),
+            inherited_health: InheritedHealth::new(),
         }
     }
 
-    /// The backend of a group at an address, as it is known or new; true if it is new.
+    /// The backend of a group at an address, as it is known, here or to the process before, or new; true if it is new.
     pub fn backend(
         &mut self,
         group: &str,
@@ -135,20 +139,28 @@ impl Registry {
             None => return Err(TooManyBackends),
         };
         let name = address.to_string();
+        let inherited = self.inherited_health.remove(&(group.to_owned(), name.clone()));
+        let is_new = inherited.is_none();
         let backend = Arc::new(Backend {
             address: address.clone(),
             identity: hash(name.as_bytes()),
             name,
             slot,
             counted_before: self.backend_counters.totals(slot),
-            health: Health::default(),
+            health: inherited.map(Health::restored).unwrap_or_default(),
             room: Quota::new(0),
         });
         if let Some(place) = self.backends.get_mut(slot as usize) {
             *place = Arc::downgrade(&backend);
         }
         self.by_address.insert(key, Arc::downgrade(&backend));
-        Ok((backend, true))
+        Ok((backend, is_new))
+    }
+
+    /// Every backend that is in use, with the names of its group and its address.
+    pub(super) fn living_backends(&self) -> impl Iterator<Item = ((&str, &Address), Arc<Backend>)> {
+        let known = self.by_address.iter();
+        known.filter_map(|((group, address), backend)| Some(((group.as_str(), address), backend.upgrade()?)))
     }
 
     /// Who waits for backends of a group, if anybody could before.

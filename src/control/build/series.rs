@@ -25,6 +25,29 @@ impl SeriesMemory {
         SeriesMemory { workers, known: HashMap::new() }
     }
 
+    /// Every way that is in service, by the names of listener, rule and group.
+    pub(super) fn living(
+        &self,
+    ) -> impl Iterator<Item = ((String, Option<String>, Option<String>), Arc<RouteCounters>)> {
+        self.known.iter().flat_map(|(listener, ways)| {
+            ways.iter().filter_map(move |((rule, group), counters)| {
+                let names = (listener.clone(), rule.as_deref().map(str::to_owned), group.clone());
+                Some((names, counters.upgrade()?))
+            })
+        })
+    }
+
+    /// The counters of one way, if it is in service.
+    pub(super) fn find(
+        &self,
+        listener: &str,
+        rule: Option<&str>,
+        group: Option<&str>,
+    ) -> Option<Arc<RouteCounters>> {
+        let names = (rule.map(Arc::from), group.map(str::to_owned));
+        self.known.get(listener)?.get(&names)?.upgrade()
+    }
+
     /// Forgets what is gone; to be called before a snapshot is built.
     pub(super) fn tidy(&mut self) {
         self.known.retain(|_, of_listener| {

@@ -4,11 +4,15 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::sync::mpsc;
+use std::sync::mpsc::RecvTimeoutError;
+use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::Duration;
 
 use crate::config::Config;
 use crate::config::ListenAddress;
+use crate::net::clock::instant_now;
 use crate::net::listen::Bound;
 use crate::net::listen::Neighbour;
 use crate::net::mailbox::Mailbox;
@@ -27,6 +31,16 @@ pub struct Binding {
 }
 
 impl Binding {
+    /// As configured; the port may be 0.
+    pub fn wanted(&self) -> SocketAddr {
+        self.wanted
+    }
+
+    /// Whether it takes IPv4, too.
+    pub fn dual_stack(&self) -> bool {
+        self.dual_stack
+    }
+
     /// For a listener that is not to listen.
     pub fn unbound(number: u64, listener: &str, wanted: &ListenAddress) -> Binding {
         let ListenAddress { address, dual_stack, .. } = *wanted;
@@ -40,6 +54,29 @@ pub struct NewSocket {
     /// The one that clients connect to.
     pub port: u16,
     pub socket: OwnedFd,
+}
+
+/// What a worker is told of listening sockets.
+pub enum SocketOrder {
+    Accept(NewSocket),
+    /// Tell of all that it accepts on.
+    Lend(Sender<LentSocket>),
+}
+
+/// Another descriptor of a listening socket of a worker.
+pub struct LentSocket {
+    pub number: u64,
+    pub socket: OwnedFd,
+}
+
+/// The sockets of one address that another process has opened.
+pub struct InheritedSockets {
+    /// As that process was configured.
+    pub wanted: SocketAddr,
+    pub dual_stack: bool,
+    pub address: SocketAddr,
+    pub listener: String,
+    pub sockets: Vec<OwnedFd>,
 }
 
 /// Why a listener cannot listen.
@@ -63,19 +100,62 @@ pub struct Prepared {
 pub struct Sockets {
     next: u64,
     open: Vec<Binding>,
+    /// What is bound already and was not asked for yet.
+    inherited: Vec<InheritedSockets>,
 }
 
 /// Between two attempts to hand a socket to a worker whose mailbox is full.
 const SEND_RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
+/// How long workers may take to tell of their sockets.
+const LEND_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// New sockets that can be on their way to a worker at a time.
 pub const MAX_ON_THE_WAY: usize = 4_096;
 
 impl Sockets {
+    /// None is open; these need not be bound.
+    pub fn inheriting(inherited: Vec<InheritedSockets>) -> Sockets {
+        Sockets { inherited, ..Sockets::default() }
+    }
+
+    /// The sockets of all workers, by the number of their binding.
+    ///
+    /// # Errors
+    /// A worker does not answer in time.
+    pub fn lent(&self, workers: &[Mailbox<SocketOrder>]) -> io::Result<Vec<(&Binding, Vec<OwnedFd>)>> {
+        let (sender, lent) = mpsc::channel();
+        for worker in workers {
+            let is_told = worker.send(SocketOrder::Lend(sender.clone()));
+            is_told.map_err(|_| io::Error::other("a worker has too many orders"))?;
+        }
+        drop(sender);
+        let mut bindings: Vec<_> = self.open.iter().map(|binding| (binding, Vec::new())).collect();
+        let end = instant_now() + LEND_TIMEOUT;
+        loop {
+            match lent.recv_timeout(end.saturating_duration_since(instant_now())) {
+                Ok(LentSocket { number, socket }) => {
+                    // What a reload has removed a moment ago is not handed on.
+                    if let Some((_, sockets)) =
+                        bindings.iter_mut().find(|(binding, _)| binding.number == number)
+                    {
+                        sockets.push(socket);
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => return Ok(bindings),
+                Err(RecvTimeoutError::Timeout) => {
+                    return Err(io::Error::other("a worker does not tell of its listening sockets"));
+                }
+            }
+        }
+    }
+
     /// Binds what the configuration needs and is not open yet. Nothing changes until it is installed;
     /// dropping what is returned gives the addresses up again.
     pub fn prepare(&mut self, config: &Config, workers: usize) -> Result<Prepared, BindError> {
         let mut prepared = Prepared { bindings: Vec::new(), fresh: Vec::new() };
+        // What is not asked for now is closed: its process has it still.
+        let mut inherited = std::mem::take(&mut self.inherited);
         let mut open: Vec<Option<&Binding>> = self.open.iter().map(Some).collect();
         for listener in &config.listeners {
             for wanted in &listener.addresses {
@@ -97,9 +177,14 @@ impl Sockets {
                     prepared.bindings.push(Binding { listener: listener.name.clone(), ..known.clone() });
                     continue;
                 }
-                let bound = match self.overlaps(wanted.address) {
-                    true => Bound::beside_own(wanted.address, wanted.dual_stack, workers),
-                    false => Bound::new(wanted.address, wanted.dual_stack, workers),
+                let bound = match take_inherited(&mut inherited, wanted, &listener.name) {
+                    Some(known) => {
+                        Bound::inherited((known.address, wanted.dual_stack), known.sockets, workers)
+                    }
+                    None if self.overlaps(wanted.address, &inherited) => {
+                        Bound::beside_own(wanted.address, wanted.dual_stack, workers)
+                    }
+                    None => Bound::new(wanted.address, wanted.dual_stack, workers),
                 };
                 let bound = bound.map_err(|error| BindError {
                     listener: listener.name.clone(),
@@ -122,17 +207,18 @@ impl Sockets {
     }
 
     /// Whether a socket of our own would be found in the way of this address.
-    fn overlaps(&self, wanted: SocketAddr) -> bool {
-        self.open.iter().any(|binding| {
-            let is_wildcard = binding.address.ip().is_unspecified() || wanted.ip().is_unspecified();
-            binding.address.port() == wanted.port() && is_wildcard
+    fn overlaps(&self, wanted: SocketAddr, inherited: &[InheritedSockets]) -> bool {
+        let own = self.open.iter().map(|binding| binding.address);
+        own.chain(inherited.iter().map(|known| known.address)).any(|address| {
+            let is_wildcard = address.ip().is_unspecified() || wanted.ip().is_unspecified();
+            address.port() == wanted.port() && is_wildcard
         })
     }
 
     /// Whether what stood in the way still does: an address that was given up a moment ago is taken until its
     /// old sockets are closed.
     pub fn is_taken(&self, refused: &BindError) -> bool {
-        let neighbour = if self.overlaps(refused.address) { Neighbour::Own } else { Neighbour::Nobody };
+        let neighbour = if self.overlaps(refused.address, &[]) { Neighbour::Own } else { Neighbour::Nobody };
         Bound::is_taken(refused.address, refused.dual_stack, neighbour)
     }
 
@@ -142,20 +228,35 @@ impl Sockets {
     }
 
     /// Hands the new sockets to the workers; to be called when the snapshot that names them is published.
-    pub fn install(&mut self, prepared: Prepared, workers: &[Mailbox<NewSocket>]) {
+    pub fn install(&mut self, prepared: Prepared, workers: &[Mailbox<SocketOrder>]) {
         self.open = prepared.bindings;
         for (number, mut bound) in prepared.fresh {
-            for worker in workers {
-                let Some(socket) = bound.take() else { continue };
-                let mut message = NewSocket { number, port: bound.address.port(), socket };
+            // Of a process with more workers, there may be more sockets than workers.
+            for worker in workers.iter().cycle() {
+                let Some(socket) = bound.take() else { break };
+                let mut order = SocketOrder::Accept(NewSocket { number, port: bound.address.port(), socket });
                 // A worker empties its mailbox in every turn of its loop.
-                while let Err(returned) = worker.send(message) {
-                    message = returned;
+                while let Err(returned) = worker.send(order) {
+                    order = returned;
                     thread::sleep(SEND_RETRY_INTERVAL);
                 }
             }
         }
     }
+}
+
+/// The inherited sockets of an address, if there are any.
+fn take_inherited(
+    inherited: &mut Vec<InheritedSockets>,
+    wanted: &ListenAddress,
+    listener: &str,
+) -> Option<InheritedSockets> {
+    let is_same = |known: &InheritedSockets| {
+        (known.wanted, known.dual_stack) == (wanted.address, wanted.dual_stack)
+            && (wanted.address.port() != 0 || known.listener == listener)
+    };
+    let place = inherited.iter().position(is_same)?;
+    Some(inherited.swap_remove(place))
 }
 
 impl BindError {
@@ -226,13 +327,17 @@ mod tests {
         let first = sockets.prepare(&config(&[("a", "127.0.0.1:0"), ("b", "127.0.0.1:0")]), 1).unwrap();
         let taken = first.bindings[1].address;
         sockets.install(first, std::slice::from_ref(&mailbox));
-        assert_eq!([mailbox.take().unwrap().number, mailbox.take().unwrap().number], [1, 2]);
+        let number = || match mailbox.take() {
+            Some(SocketOrder::Accept(socket)) => socket.number,
+            _ => 0,
+        };
+        assert_eq!([number(), number()], [1, 2]);
 
         let next = sockets.prepare(&config(&[("b", "127.0.0.1:0"), ("c", "127.0.0.1:0")]), 1).unwrap();
         let numbers: Vec<_> = next.bindings.iter().map(|binding| binding.number).collect();
         assert_eq!((numbers, next.bindings[0].address), (vec![2, 3], taken));
         sockets.install(next, std::slice::from_ref(&mailbox));
-        assert_eq!(mailbox.take().unwrap().number, 3);
+        assert_eq!(number(), 3);
         assert_eq!(sockets.bindings().len(), 2);
     }
 

@@ -11,6 +11,7 @@ use crate::config::ServerGroup;
 use crate::config::Verify;
 use crate::control::credentials::Credentials;
 use crate::control::credentials::authorities;
+use crate::control::handover::state::CarriedSecrets;
 use crate::policy::balance::hash_key::hash;
 use crate::tls::accept::ClientAuth;
 use crate::tls::accept::DownstreamTls;
@@ -20,6 +21,7 @@ use crate::tls::connect::Trust;
 use crate::tls::connect::UpstreamTls;
 use crate::tls::sni::Resolver;
 use crate::tls::sticky_key::StickyKey;
+use crate::tls::tickets::CarriedTicketKey;
 use crate::tls::tickets::TicketKeys;
 
 /// The credentials in service, and the ticket keys of the process.
@@ -33,8 +35,32 @@ pub struct Security {
 
 impl Security {
     pub fn new(credentials: Credentials) -> Security {
-        let sticky_key = StickyKey::new(credentials.ticket_seed.as_deref());
-        Security { credentials, tickets: HashMap::new(), sticky_key }
+        Security::inheriting(credentials, &CarriedSecrets::default())
+    }
+
+    /// Goes on with the keys of another process, so that what clients hold keeps its meaning. With a seed, all keys
+    /// come from that.
+    pub fn inheriting(credentials: Credentials, secrets: &CarriedSecrets) -> Security {
+        let seed = credentials.ticket_seed.as_deref();
+        let carried = if seed.is_none() { StickyKey::restored(&secrets.sticky_key) } else { None };
+        let sticky_key = carried.unwrap_or_else(|| StickyKey::new(seed));
+        let tickets = secrets.tickets.iter().map(|(lifetime_s, keys)| {
+            let lifetime = Duration::from_secs(*lifetime_s);
+            let keys = keys.iter().cloned();
+            let keys: Vec<_> = keys.map(|(epoch, material)| CarriedTicketKey { epoch, material }).collect();
+            (lifetime, Arc::new(TicketKeys::restored(lifetime, seed, &keys)))
+        });
+        let tickets = tickets.filter(|(lifetime, _)| !lifetime.is_zero()).collect();
+        Security { credentials, tickets, sticky_key }
+    }
+
+    /// What a successor of the process goes on with.
+    pub fn carried(&self) -> CarriedSecrets {
+        let tickets = self.tickets.iter().map(|(lifetime, keys)| {
+            let keys = keys.carried().into_iter();
+            (lifetime.as_secs(), keys.map(|CarriedTicketKey { epoch, material }| (epoch, material)).collect())
+        });
+        CarriedSecrets { tickets: tickets.collect(), sticky_key: self.sticky_key.carried().to_vec() }
     }
 
     /// Goes on with other credentials. The keys of tickets and sticky cookies stay, and with them what clients

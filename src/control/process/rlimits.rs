@@ -48,6 +48,18 @@ pub fn give_way() {
     unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS) };
 }
 
+/// The same for all threads of the process.
+pub fn give_way_as_a_whole() {
+    let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    for thread in threads.filter_map(|thread| thread.file_name().to_str()?.parse::<libc::id_t>().ok()) {
+        // SAFETY: the call takes no pointers. A thread that has ended meanwhile is none.
+        unsafe { libc::setpriority(libc::PRIO_PROCESS, thread, REPLACED_NICENESS) };
+    }
+}
+
+/// Of a process whose successor serves everything new.
+const REPLACED_NICENESS: i32 = 5;
+
 /// How many connections of clients a descriptor limit allows.
 ///
 /// A quarter is reserved for connections to backends: they are reused, so they need far fewer than

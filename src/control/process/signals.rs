@@ -9,6 +9,7 @@ use signal_hook::consts::SIGINT;
 use signal_hook::consts::SIGQUIT;
 use signal_hook::consts::SIGTERM;
 use signal_hook::consts::SIGUSR1;
+use signal_hook::consts::SIGUSR2;
 use signal_hook::consts::SIGXFSZ;
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
@@ -22,6 +23,8 @@ pub enum SignalAction {
     StopWithoutBound,
     /// USR1: reopen log files.
     ReopenLogs,
+    /// USR2: hand everything over to a new process.
+    Upgrade,
     /// HUP: read the configuration, and every file that it names, again.
     Reload,
 }
@@ -29,11 +32,11 @@ pub enum SignalAction {
 /// Signals that wait until a thread listens.
 pub struct Noticed(SignalsInfo);
 
-/// From now on HUP and USR1 do not end the process, as they would by default. The signals that are to end it
+/// From now on HUP, USR1 and USR2 do not end the process, as they would by default. The signals that are to end it
 /// still do so at once, until a thread listens. Nor does XFSZ: a log that reaches the largest size of a file
 /// (`LimitFSIZE=`) is a log that cannot be written, as on a full disk.
 pub fn notice() -> io::Result<Noticed> {
-    Ok(Noticed(Signals::new([SIGUSR1, SIGHUP, SIGXFSZ])?))
+    Ok(Noticed(Signals::new([SIGUSR1, SIGUSR2, SIGHUP, SIGXFSZ])?))
 }
 
 /// Calls `obey` with each order, on a thread of its own, for as long as the process lives.
@@ -47,6 +50,7 @@ pub fn listen(noticed: Noticed, obey: impl Fn(SignalAction) + Send + 'static) ->
             match signal {
                 SIGQUIT => obey(SignalAction::StopWithoutBound),
                 SIGUSR1 => obey(SignalAction::ReopenLogs),
+                SIGUSR2 => obey(SignalAction::Upgrade),
                 SIGHUP => obey(SignalAction::Reload),
                 SIGXFSZ => {}
                 _ => obey(SignalAction::Stop),

@@ -5,6 +5,7 @@ use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::SocketAddr;
 use std::os::unix::net::UnixDatagram;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
@@ -23,6 +24,10 @@ const MAX_WAITING_MESSAGES: usize = 16;
 /// Workers are heard of ten times a second, and asked four times in this.
 const MIN_WATCHDOG: Duration = Duration::from_secs(2);
 
+/// How often, and how long each time, a process that hands over waits until its service manager is told.
+const HAND_OVER_LOOKS: usize = 200;
+const HAND_OVER_PAUSE: Duration = Duration::from_millis(5);
+
 /// The way to the service manager. A thread of its own tells it, because sending waits while its queue is full.
 #[derive(Clone)]
 pub struct Systemd {
@@ -31,6 +36,8 @@ pub struct Systemd {
     /// Messages that wait, or are being sent.
     waiting: Arc<AtomicUsize>,
     watchdog: Option<Duration>,
+    /// Another process is the main one.
+    is_silent: Arc<AtomicBool>,
 }
 
 /// With a sentence that `systemctl status` shows, where there is one.
@@ -40,6 +47,7 @@ enum SystemdNotice {
     Reloading,
     Stopping(String),
     Alive,
+    MainProcess(u32),
 }
 
 impl Systemd {
@@ -49,7 +57,12 @@ impl Systemd {
     /// The system grants no thread.
     pub fn start() -> io::Result<Systemd> {
         if std::env::var_os("NOTIFY_SOCKET").is_none() {
-            return Ok(Systemd { sender: None, waiting: Arc::default(), watchdog: None });
+            return Ok(Systemd {
+                sender: None,
+                waiting: Arc::default(),
+                watchdog: None,
+                is_silent: Arc::default(),
+            });
         }
         let watchdog = sd_notify::watchdog_enabled().filter(|patience| !patience.is_zero());
         if watchdog.is_some_and(|patience| patience < MIN_WATCHDOG) {
@@ -60,7 +73,7 @@ impl Systemd {
         let left = Arc::clone(&waiting);
         let body = move || pass_on(&messages, &left);
         thread::Builder::new().name("ringway-notify".to_owned()).spawn(body)?;
-        Ok(Systemd { sender: Some(sender), waiting, watchdog })
+        Ok(Systemd { sender: Some(sender), waiting, watchdog, is_silent: Arc::default() })
     }
 
     /// Every worker accepts connections, or a reload has ended, successfully or not.
@@ -76,6 +89,19 @@ impl Systemd {
     /// A stop begins.
     pub fn stopping(&self, status: &str) {
         self.tell(SystemdNotice::Stopping(status.to_owned()));
+    }
+
+    /// Another process is the main one of the service from now on, and this one has no more to say. Waits a moment until
+    /// that is told, as the other one is not heard before.
+    pub fn hand_over(&self, pid: u32) {
+        self.tell(SystemdNotice::MainProcess(pid));
+        self.is_silent.store(true, Ordering::Relaxed);
+        for _ in 0..HAND_OVER_LOOKS {
+            if self.waiting.load(Ordering::Relaxed) == 0 {
+                return;
+            }
+            thread::sleep(HAND_OVER_PAUSE);
+        }
     }
 
     /// Every worker has done something lately.
@@ -94,10 +120,13 @@ impl Systemd {
     /// life leave room for both.
     fn tell(&self, message: SystemdNotice) {
         let Some(sender) = &self.sender else { return };
+        if self.is_silent.load(Ordering::Relaxed) {
+            return;
+        }
         let kept_free = match message {
             SystemdNotice::Alive => 3,
             SystemdNotice::Reloading => 2,
-            SystemdNotice::Ready(_) | SystemdNotice::Stopping(_) => 0,
+            SystemdNotice::Ready(_) | SystemdNotice::Stopping(_) | SystemdNotice::MainProcess(_) => 0,
         };
         if self.waiting.fetch_add(1, Ordering::Relaxed) + kept_free >= MAX_WAITING_MESSAGES
             || sender.try_send(message).is_err()
@@ -131,6 +160,7 @@ fn notify(message: &SystemdNotice) -> io::Result<()> {
         SystemdNotice::Reloading => send(&[NotifyState::Reloading, NotifyState::monotonic_usec_now()?]),
         SystemdNotice::Stopping(status) => send(&[NotifyState::Stopping, NotifyState::Status(status)]),
         SystemdNotice::Alive => send(&[NotifyState::Watchdog]),
+        SystemdNotice::MainProcess(pid) => send(&[NotifyState::MainPid(*pid)]),
     }
 }
 

@@ -1,0 +1,59 @@
+//! The process before, if there is one that hands over to this one.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::mpsc::Sender;
+
+use crate::control::build::sockets::Binding;
+use crate::control::handover::inheritance::Inheritance;
+use crate::control::handover::inheritance::Predecessor;
+use crate::control::reload::Command;
+
+/// The process before, until it has handed over or this one has given up.
+#[derive(Clone, Default)]
+pub(super) struct TakeOver(Rc<RefCell<Option<Predecessor>>>);
+
+impl TakeOver {
+    pub(super) fn from(predecessor: Predecessor) -> TakeOver {
+        TakeOver(Rc::new(RefCell::new(Some(predecessor))))
+    }
+
+    /// Whether somebody hands over.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.0.borrow().is_some()
+    }
+
+    /// Tells the process before why it has to go on.
+    pub(super) fn give_up(&self, reason: &str) {
+        if let Some(predecessor) = self.0.take() {
+            predecessor.refuse(reason.trim_end());
+        }
+    }
+
+    /// What is handed over; nothing if nobody hands over.
+    ///
+    /// # Errors
+    /// The process before has changed its mind.
+    pub(super) fn inherit(&self) -> Result<Inheritance, String> {
+        match &mut *self.0.borrow_mut() {
+            Some(predecessor) => predecessor.take_over(),
+            None => Ok(Inheritance::default()),
+        }
+    }
+
+    /// What is to be done once all workers accept at these addresses.
+    pub(super) fn settle(
+        &self,
+        bindings: Vec<Binding>,
+        commands: Sender<Command>,
+    ) -> Option<Box<dyn FnOnce() -> Result<(), String>>> {
+        let predecessor = Rc::clone(&self.0);
+        let settle = move || {
+            let Some(predecessor) = predecessor.take() else { return Ok(()) };
+            let generation = predecessor.ready(&bindings)?;
+            let is_sent = commands.send(Command::Follow(generation));
+            is_sent.map_err(|_| "the thread that reloads has ended".to_owned())
+        };
+        self.is_under_way().then(|| Box::new(settle) as Box<dyn FnOnce() -> Result<(), String>>)
+    }
+}

@@ -1,0 +1,218 @@
+//! The running process's part of a hand-over, until the successor is told to go on.
+
+use std::os::fd::AsFd;
+use std::os::fd::BorrowedFd;
+use std::os::fd::OwnedFd;
+use std::process::Child;
+use std::time::Duration;
+use std::time::Instant;
+
+use crate::control::active_config::ActiveConfig;
+use crate::control::build::sockets::Binding;
+use crate::control::handover::channel::FromPredecessor;
+use crate::control::handover::channel::FromSuccessor;
+use crate::control::handover::channel::HandoverChannel;
+use crate::control::handover::channel::Heard;
+use crate::control::handover::channel::PROTOCOL;
+use crate::control::handover::channel::SocketGroup;
+use crate::control::handover::channel::written;
+use crate::control::handover::generations::Generations;
+use crate::control::handover::state::CarriedProcessCounts;
+use crate::net::clock::clock_began_ns;
+use crate::net::clock::instant_now;
+use crate::net::packet_socket::MAX_DESCRIPTORS;
+
+/// How long a successor may take until it is ready.
+pub const READY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long one step waits for the successor.
+const STEP_PATIENCE: Duration = Duration::from_millis(20);
+
+/// An offer to hand over that was not accepted yet.
+pub struct Offer {
+    channel: HandoverChannel,
+    /// None: a supervisor has started it.
+    child: Option<Child>,
+    pid: u32,
+    version: String,
+    /// The numbers of the bindings, by the index by which the successor knows them.
+    sockets: Vec<u64>,
+    /// What the successor was told.
+    counts: CarriedProcessCounts,
+    end: Instant,
+}
+
+/// How an offer stands.
+pub enum OfferStep {
+    Pending,
+    Refused(String),
+    /// It is ready, and has not been told to go on yet. The numbers of the sockets that it took.
+    Ready(Vec<u64>),
+}
+
+/// Who has taken over.
+pub struct Successor {
+    pub channel: HandoverChannel,
+    pub pid: u32,
+    pub version: String,
+    pub child: Option<Child>,
+    pub counts: CarriedProcessCounts,
+}
+
+impl Offer {
+    pub fn new(channel: HandoverChannel, child: Option<Child>) -> Offer {
+        Offer {
+            channel,
+            pid: child.as_ref().map_or(0, Child::id),
+            child,
+            version: String::new(),
+            sockets: Vec::new(),
+            counts: CarriedProcessCounts::default(),
+            end: instant_now() + READY_TIMEOUT,
+        }
+    }
+
+    /// Goes on by what the successor says, if it says anything within a moment.
+    pub fn step(&mut self, active: &ActiveConfig, generations: &Generations) -> OfferStep {
+        if active.channels().readiness.is_stopping() {
+            return OfferStep::Refused("the process is stopping".to_owned());
+        }
+        match self.channel.receive(STEP_PATIENCE) {
+            Ok(Heard::Message(message, _)) => match self.answer(message, active, generations) {
+                Ok(step) => step,
+                Err(error) => OfferStep::Refused(format!("cannot hand over: {error}")),
+            },
+            Ok(Heard::Nothing) if instant_now() >= self.end => OfferStep::Refused(format!(
+                "the new process was not ready within {} s",
+                READY_TIMEOUT.as_secs()
+            )),
+            Ok(Heard::Nothing) => OfferStep::Pending,
+            Ok(Heard::Closed) => OfferStep::Refused(self.how_it_ended()),
+            Err(error) => OfferStep::Refused(format!("the new process says what is not understood: {error}")),
+        }
+    }
+
+    fn answer(
+        &mut self,
+        message: FromSuccessor,
+        active: &ActiveConfig,
+        generations: &Generations,
+    ) -> std::io::Result<OfferStep> {
+        match message {
+            FromSuccessor::Hello { protocol: PROTOCOL, version, pid } => {
+                (self.version, self.pid) = (version, pid);
+                let welcome = FromPredecessor::Welcome {
+                    protocol: PROTOCOL,
+                    version: env!("CARGO_PKG_VERSION").to_owned(),
+                    pid: std::process::id(),
+                    clock_began_ns: clock_began_ns(),
+                };
+                self.channel.send(&welcome, &[])?;
+                Ok(OfferStep::Pending)
+            }
+            FromSuccessor::Hello { protocol, version, .. } => Ok(OfferStep::Refused(format!(
+                "the new process, version {version}, hands over by version {protocol} of the protocol, this one by \
+                 {PROTOCOL}: stop this process and start that one"
+            ))),
+            FromSuccessor::Prepared => {
+                self.hand_out(active, generations)?;
+                Ok(OfferStep::Pending)
+            }
+            FromSuccessor::Ready { sockets } => {
+                let numbers = sockets.iter().filter_map(|index| self.sockets.get(*index).copied());
+                Ok(OfferStep::Ready(numbers.collect()))
+            }
+            FromSuccessor::Refused { reason } => Ok(OfferStep::Refused(reason)),
+        }
+    }
+
+    /// Sends everything that is running.
+    fn hand_out(&mut self, active: &ActiveConfig, generations: &Generations) -> std::io::Result<()> {
+        let bindings = active.lent_sockets()?;
+        self.sockets = bindings.iter().map(|(binding, _)| binding.number).collect();
+        for packet in packets(&bindings) {
+            let groups = packet.iter().map(|(group, _)| group.clone()).collect();
+            let descriptors: Vec<_> =
+                packet.iter().flat_map(|(_, sockets)| sockets.iter().copied()).collect();
+            self.channel.send(&FromPredecessor::Sockets { sockets: groups }, &descriptors)?;
+        }
+        if let Some((address, socket)) = active.channels().succession.admin_address.get() {
+            self.channel.send(&FromPredecessor::AdminAddress { address: *address }, &[socket.as_fd()])?;
+        }
+        for old in generations.living() {
+            let message =
+                FromPredecessor::Generation { pid: old.standing.pid, since_ms: old.standing.since_ms };
+            self.channel.send(&message, &[old.channel.as_fd()])?;
+        }
+        let state = active.carried();
+        self.channel.send(&FromPredecessor::State, &[written(&state)?.as_fd()])?;
+        self.counts = state.counts;
+        Ok(())
+    }
+
+    /// Tells the successor to go on.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn accept(self) -> Result<Successor, String> {
+        let Offer { channel, pid, version, child, counts, .. } = self;
+        match channel.send(&FromPredecessor::GoOn, &[]) {
+            Ok(()) => Ok(Successor { channel, pid, version, child, counts }),
+            Err(error) => Err(format!("the new process is gone: {error}")),
+        }
+    }
+
+    /// Lets the successor end.
+    pub fn withdraw(mut self, reason: &str) {
+        drop(self.channel.send(&FromPredecessor::Refused { reason: reason.to_owned() }, &[]));
+        if let Some(child) = &mut self.child {
+            // It has accepted nothing that was handed to it, so that nothing is lost with it.
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
+
+    /// How a successor ended that said nothing.
+    fn how_it_ended(&mut self) -> String {
+        let status = self.child.as_mut().and_then(|child| child.wait().ok());
+        match status {
+            Some(status) => format!("the new process ended before it was ready ({status})"),
+            None => "the new process has hung up before it was ready".to_owned(),
+        }
+    }
+}
+
+/// The sockets of an address that go into one packet.
+type PacketPart<'b> = (SocketGroup, Vec<BorrowedFd<'b>>);
+
+/// Cuts all sockets into packets.
+fn packets<'b>(bindings: &'b [(&Binding, Vec<OwnedFd>)]) -> Vec<Vec<PacketPart<'b>>> {
+    /// Names of listeners are bounded, and so is a packet.
+    const MAX_GROUPS: usize = 100;
+    let mut packets: Vec<Vec<PacketPart<'b>>> = Vec::new();
+    let mut room = 0;
+    for (index, (binding, sockets)) in bindings.iter().enumerate() {
+        for part in sockets.chunks(MAX_DESCRIPTORS) {
+            let group = SocketGroup {
+                index,
+                wanted: binding.wanted(),
+                dual_stack: binding.dual_stack(),
+                address: binding.address,
+                listener: binding.listener.clone(),
+                count: part.len(),
+            };
+            let descriptors: Vec<BorrowedFd<'_>> = part.iter().map(AsFd::as_fd).collect();
+            match packets.last_mut() {
+                Some(packet) if room >= part.len() && packet.len() < MAX_GROUPS => {
+                    room -= part.len();
+                    packet.push((group, descriptors));
+                }
+                _ => {
+                    room = MAX_DESCRIPTORS - part.len();
+                    packets.push(vec![(group, descriptors)]);
+                }
+            }
+        }
+    }
+    packets
+}

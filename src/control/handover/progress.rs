@@ -1,0 +1,160 @@
+//! Hand-overs as the thread that reloads sees them: an offer, then a successor; and those that went before.
+
+use std::os::fd::AsFd;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+use std::time::Instant;
+
+use crate::control::active_config::ActiveConfig;
+use crate::control::handover::channel::FromPredecessor;
+use crate::control::handover::channel::written;
+use crate::control::handover::generations::Generation;
+use crate::control::handover::generations::Generations;
+use crate::control::handover::offer::Offer;
+use crate::control::handover::offer::OfferStep;
+use crate::control::handover::offer::Successor;
+use crate::control::handover::succession::Replaced;
+use crate::control::handover::succession::UnderWay;
+use crate::control::process::rlimits;
+use crate::net::clock::instant_now;
+use crate::telemetry::events::EventKind;
+use crate::telemetry::events::News;
+use crate::telemetry::operator::log_event;
+
+/// How often a successor is told what is left.
+const TELL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How an upgrade went: a sentence and the new process, or what stands against it.
+pub type UpgradeOutcome = Result<Upgraded, String>;
+
+/// Who serves now.
+pub struct Upgraded {
+    pub pid: u32,
+    pub sentence: String,
+}
+
+/// What is handed over, and to whom it was.
+pub struct HandOver {
+    offer: Option<MadeOffer>,
+    successor: Option<Successor>,
+    generations: Generations,
+    told: Instant,
+}
+
+/// An offer, and who waits for its end.
+struct MadeOffer {
+    offer: Offer,
+    _under_way: UnderWay,
+    answer: Option<Sender<UpgradeOutcome>>,
+    began: Instant,
+}
+
+impl HandOver {
+    pub fn new(generations: Generations) -> HandOver {
+        HandOver { offer: None, successor: None, generations, told: instant_now() }
+    }
+
+    pub fn begin(&mut self, offer: Offer, under_way: UnderWay, answer: Option<Sender<UpgradeOutcome>>) {
+        self.offer = Some(MadeOffer { offer, _under_way: under_way, answer, began: instant_now() });
+    }
+
+    /// Hears of a process that has handed over.
+    pub fn follow(&mut self, generation: Generation) {
+        self.generations.follow(generation);
+    }
+
+    /// Whether there is an offer, which wants [`HandOver::step`].
+    pub fn is_under_way(&self) -> bool {
+        self.offer.is_some()
+    }
+
+    /// Whether a successor serves everything new.
+    pub fn is_over(&self) -> bool {
+        self.successor.is_some()
+    }
+
+    /// Goes on with the offer, for a moment.
+    pub fn step(&mut self, active: &ActiveConfig) {
+        let Some(mut made) = self.offer.take() else { return };
+        let outcome = match made.offer.step(active, &self.generations) {
+            OfferStep::Pending => {
+                self.offer = Some(made);
+                return;
+            }
+            OfferStep::Refused(reason) => {
+                made.offer.withdraw(&reason);
+                Err(reason)
+            }
+            OfferStep::Ready(sockets) => {
+                made.offer.accept().map(|successor| self.end(active, successor, sockets, made.began))
+            }
+        };
+        match &outcome {
+            Ok(upgraded) => {
+                log_event(News::new(EventKind::Upgraded, &*upgraded.sentence).of("pid", upgraded.pid));
+            }
+            Err(reason) => log_refusal(reason),
+        }
+        if let Some(answer) = made.answer {
+            // The client that asked may have gone.
+            drop(answer.send(outcome));
+        }
+    }
+
+    /// Leaves everything new to the successor.
+    fn end(
+        &mut self,
+        active: &ActiveConfig,
+        successor: Successor,
+        sockets: Vec<u64>,
+        began: Instant,
+    ) -> Upgraded {
+        let Successor { pid, version, .. } = &successor;
+        let pid = *pid;
+        let channels = active.channels();
+        channels.systemd.hand_over(pid);
+        let sentence = format!(
+            "upgraded: process {pid}, version {version}, serves since {} ms after it was started",
+            began.elapsed().as_millis()
+        );
+        self.successor = Some(successor);
+        self.generations.let_go();
+        let drain_timeout = active.config.process.upgrade_drain_timeout;
+        channels.succession.end(Replaced { pid, sockets, drain_timeout });
+        // The successor has the same CPUs.
+        rlimits::give_way_as_a_whole();
+        Upgraded { pid, sentence }
+    }
+
+    /// Goes on with what is left, now and then.
+    pub fn look(&mut self, active: &ActiveConfig) {
+        for counts in self.generations.look() {
+            active.add_counts(&counts);
+        }
+        if let Some(successor) = &mut self.successor
+            && self.told.elapsed() >= TELL_INTERVAL
+        {
+            self.told = instant_now();
+            let connections = active.channels().quota.used();
+            // If it is gone, nobody wants to know; what is left is served all the same.
+            drop(successor.channel.send(&FromPredecessor::Draining { connections }, &[]));
+            // Whoever has ended is not to stay in the table of processes.
+            drop(successor.child.as_mut().map(|child| child.try_wait()));
+        }
+    }
+
+    /// Tells the successor what was counted since, as the last word.
+    pub fn bid_farewell(&mut self, active: &ActiveConfig) {
+        if let Some(successor) = self.successor.take()
+            && let Ok(file) = written(&active.carried_counts().since(&successor.counts))
+        {
+            drop(successor.channel.send(&FromPredecessor::Farewell, &[file.as_fd()]));
+        }
+    }
+}
+
+/// Tells that everything stays as it is.
+pub fn log_refusal(reason: &str) {
+    let text = format!("error: {reason}\nerror: the upgrade is refused; what was in service still is");
+    log_event(News::new(EventKind::UpgradeRefused, text));
+}

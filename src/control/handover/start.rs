@@ -1,0 +1,44 @@
+//! Starting the program that takes over.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Child;
+use std::process::Command;
+
+use crate::control::handover::channel::HandoverChannel;
+
+/// The argument by which a successor that we start gets its end of the channel.
+pub const CHANNEL_ARGUMENT: &str = "--take-over-descriptor";
+
+/// How a successor is started: as this process was.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SuccessorCommand {
+    /// Where the program of this process lay at its start; another one may lie there now.
+    pub binary: PathBuf,
+    /// Those of this process, without what concerns a hand-over.
+    pub arguments: Vec<OsString>,
+}
+
+impl SuccessorCommand {
+    /// Starts it, from this binary or that of this process. It has its end of the channel; the other end is returned.
+    ///
+    /// # Errors
+    /// There is no such program, or it cannot be executed.
+    pub fn start(&self, binary: Option<&Path>) -> Result<(HandoverChannel, Child), String> {
+        let binary = binary.unwrap_or(&self.binary);
+        let cannot = |error: io::Error| format!("cannot start {}: {error}", binary.display());
+        let (own, its) = HandoverChannel::pair().map_err(cannot)?;
+        let its = its.into_inheritable().map_err(cannot)?;
+        let mut command = Command::new(binary);
+        command.args(&self.arguments).arg(CHANNEL_ARGUMENT).arg(its.as_raw_fd().to_string());
+        // These speak to this process alone.
+        for name in ["WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"] {
+            command.env_remove(name);
+        }
+        let child = command.spawn().map_err(cannot)?;
+        Ok((own, child))
+    }
+}

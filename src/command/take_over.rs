@@ -8,6 +8,7 @@ use crate::control::build::sockets::Binding;
 use crate::control::handover::inheritance::Inheritance;
 use crate::control::handover::inheritance::Predecessor;
 use crate::control::reload::Command;
+use crate::runtime::plan::Settle;
 
 /// The process before, until it has handed over or this one has given up.
 #[derive(Clone, Default)]
@@ -42,18 +43,18 @@ impl TakeOver {
     }
 
     /// What is to be done once all workers accept at these addresses.
-    pub(super) fn settle(
-        &self,
-        bindings: Vec<Binding>,
-        commands: Sender<Command>,
-    ) -> Option<Box<dyn FnOnce() -> Result<(), String>>> {
+    pub(super) fn settle(&self, bindings: Vec<Binding>, commands: Sender<Command>) -> Option<Settle> {
         let predecessor = Rc::clone(&self.0);
         let settle = move || {
-            let Some(predecessor) = predecessor.take() else { return Ok(()) };
+            let predecessor = predecessor.take().ok_or("the process before is gone")?;
             let generation = predecessor.ready(&bindings)?;
-            let is_sent = commands.send(Command::Follow(generation));
-            is_sent.map_err(|_| "the thread that reloads has ended".to_owned())
+            let follow = move || {
+                generation.tell_settled();
+                // The thread that reloads lives as long as the process.
+                drop(commands.send(Command::Follow(generation)));
+            };
+            Ok(Box::new(follow) as Box<dyn FnOnce()>)
         };
-        self.is_under_way().then(|| Box::new(settle) as Box<dyn FnOnce() -> Result<(), String>>)
+        self.is_under_way().then(|| Box::new(settle) as Settle)
     }
 }

@@ -28,7 +28,7 @@ use crate::control::discovery::dns::WatchedNames;
 use crate::control::drains::Drains;
 use crate::control::handover::generations::Generation;
 use crate::control::handover::generations::Generations;
-use crate::control::handover::offer::Offer;
+use crate::control::handover::offer::HandOverOffer;
 use crate::control::handover::progress::HandOver;
 use crate::control::handover::progress::UpgradeOutcome;
 use crate::control::handover::succession::UnderWay;
@@ -68,7 +68,7 @@ pub enum Command {
     },
     /// Hand everything over to a successor.
     HandOver {
-        offer: Box<Offer>,
+        offer: Box<HandOverOffer>,
         under_way: UnderWay,
         /// Gets to know how that went. None: no client waits for it.
         answer: Option<Sender<UpgradeOutcome>>,

@@ -5,7 +5,7 @@ use std::sync::mpsc::Sender;
 
 use crate::control::active_config::Channels;
 use crate::control::handover::channel::HandoverChannel;
-use crate::control::handover::offer::Offer;
+use crate::control::handover::offer::HandOverOffer;
 use crate::control::handover::progress::UpgradeOutcome;
 use crate::control::handover::start::SuccessorCommand;
 use crate::control::reload::Command;
@@ -30,7 +30,7 @@ pub fn begin(
     let (channel, child) = command.map(start).unwrap_or_else(|| {
         Err("what is served came from no file, so that no other process can read it".to_owned())
     })?;
-    let offer = Offer::new(channel, Some(child));
+    let offer = HandOverOffer::new(channel, Some(child));
     send(commands, Command::HandOver { offer: Box::new(offer), under_way, answer })
 }
 
@@ -41,7 +41,7 @@ pub fn begin(
 pub fn offer(channels: &Channels, commands: &Sender<Command>) -> Result<PacketSocket, String> {
     let under_way = channels.succession.begin()?;
     let (channel, its) = HandoverChannel::pair().map_err(|error| format!("cannot hand over: {error}"))?;
-    let offer = Offer::new(channel, None);
+    let offer = HandOverOffer::new(channel, None);
     send(commands, Command::HandOver { offer: Box::new(offer), under_way, answer: None })?;
     Ok(its)
 }

@@ -39,7 +39,7 @@ pub struct PacketSocket(OwnedFd);
 
 /// What was received.
 #[derive(Debug)]
-pub enum Received {
+pub enum ReceivedPacket {
     Packet(Vec<u8>, Vec<OwnedFd>),
     /// Nothing came in time.
     Nothing,
@@ -105,7 +105,7 @@ impl PacketSocket {
     /// # Errors
     /// A packet that is too large, or whose descriptors did not all arrive, as where a security policy of the host keeps
     /// them back.
-    pub fn receive(&self, patience: Duration) -> io::Result<Received> {
+    pub fn receive(&self, patience: Duration) -> io::Result<ReceivedPacket> {
         if patience.is_zero() {
             return receive_with(self.0.as_fd(), RecvFlags::DONTWAIT);
         }
@@ -134,9 +134,9 @@ pub fn send_descriptor(stream: &UnixStream, descriptor: BorrowedFd<'_>) -> io::R
 pub fn receive_descriptor(stream: &UnixStream, patience: Duration) -> io::Result<Result<OwnedFd, Vec<u8>>> {
     stream.set_read_timeout(Some(patience))?;
     match receive_with(stream.as_fd(), RecvFlags::empty())? {
-        Received::Packet(bytes, mut descriptors) => Ok(descriptors.pop().ok_or(bytes)),
-        Received::Nothing => Err(io::ErrorKind::TimedOut.into()),
-        Received::Closed => Err(io::ErrorKind::UnexpectedEof.into()),
+        ReceivedPacket::Packet(bytes, mut descriptors) => Ok(descriptors.pop().ok_or(bytes)),
+        ReceivedPacket::Nothing => Err(io::ErrorKind::TimedOut.into()),
+        ReceivedPacket::Closed => Err(io::ErrorKind::UnexpectedEof.into()),
     }
 }
 
@@ -162,7 +162,7 @@ fn send_with(socket: BorrowedFd<'_>, bytes: &[u8], descriptors: &[BorrowedFd<'_>
     if sent == bytes.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
 }
 
-fn receive_with(socket: BorrowedFd<'_>, flags: RecvFlags) -> io::Result<Received> {
+fn receive_with(socket: BorrowedFd<'_>, flags: RecvFlags) -> io::Result<ReceivedPacket> {
     let mut bytes = vec![0; MAX_PACKET_BYTES];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
@@ -172,8 +172,8 @@ fn receive_with(socket: BorrowedFd<'_>, flags: RecvFlags) -> io::Result<Received
     });
     let received = match received {
         Ok(received) => received,
-        Err(rustix::io::Errno::AGAIN) => return Ok(Received::Nothing),
-        Err(rustix::io::Errno::CONNRESET) => return Ok(Received::Closed),
+        Err(rustix::io::Errno::AGAIN) => return Ok(ReceivedPacket::Nothing),
+        Err(rustix::io::Errno::CONNRESET) => return Ok(ReceivedPacket::Closed),
         Err(error) => return Err(error.into()),
     };
     let mut descriptors = Vec::new();
@@ -186,10 +186,10 @@ fn receive_with(socket: BorrowedFd<'_>, flags: RecvFlags) -> io::Result<Received
         return Err(io::Error::new(io::ErrorKind::InvalidData, "not all of a packet has arrived"));
     }
     if received.bytes == 0 && descriptors.is_empty() {
-        return Ok(Received::Closed);
+        return Ok(ReceivedPacket::Closed);
     }
     bytes.truncate(received.bytes);
-    Ok(Received::Packet(bytes, descriptors))
+    Ok(ReceivedPacket::Packet(bytes, descriptors))
 }
 
 #[cfg(test)]
@@ -211,17 +211,17 @@ mod tests {
         file.rewind().unwrap();
         one.send(b"first", &[]).unwrap();
         one.send(b"second", &vec![file.as_fd(); MAX_DESCRIPTORS]).unwrap();
-        assert!(matches!(other.receive(SOON).unwrap(), Received::Packet(bytes, none)
+        assert!(matches!(other.receive(SOON).unwrap(), ReceivedPacket::Packet(bytes, none)
             if bytes == b"first" && none.is_empty()));
-        let Received::Packet(bytes, mut descriptors) = other.receive(SOON).unwrap() else { panic!() };
+        let ReceivedPacket::Packet(bytes, mut descriptors) = other.receive(SOON).unwrap() else { panic!() };
         assert_eq!((&bytes[..], descriptors.len()), (&b"second"[..], MAX_DESCRIPTORS));
         let mut text = String::new();
         File::from(descriptors.pop().unwrap()).read_to_string(&mut text).unwrap();
         assert_eq!(text, "text");
-        assert!(matches!(other.receive(SOON).unwrap(), Received::Nothing));
+        assert!(matches!(other.receive(SOON).unwrap(), ReceivedPacket::Nothing));
         assert!(one.send(b"third", &vec![file.as_fd(); MAX_DESCRIPTORS + 1]).is_err());
         drop(one);
-        assert!(matches!(other.receive(SOON).unwrap(), Received::Closed));
+        assert!(matches!(other.receive(SOON).unwrap(), ReceivedPacket::Closed));
         assert!(other.send(b"late", &[]).is_err());
     }
 

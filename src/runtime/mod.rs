@@ -100,11 +100,12 @@ pub fn run(mut plan: RuntimePlan, announce: impl FnOnce(&Serving)) -> Result<(),
     let drivers = counted(ready.iter().map(|worker| &worker.driver));
     // This is the only place that sets it.
     drop(channels.drivers.set(drivers.clone()));
-    if let Some(settle) = settle {
-        settle().map_err(RuntimeError::HandOver)?;
-    }
+    let settled = settle.map(|settle| settle()).transpose().map_err(RuntimeError::HandOver)?;
     if let Some(admin) = &admin {
         admin.serve().map_err(without_thread("control commands"))?;
+    }
+    if let Some(settled) = settled {
+        settled();
     }
     let status = format!("serving with {}", words::counted(workers, "worker"));
     announce(&Serving { workers, drivers, listeners });

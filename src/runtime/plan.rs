@@ -19,8 +19,7 @@ pub struct RuntimePlan {
     pub signals: Option<Noticed>,
     /// Who keeps current what is in service.
     pub commands: Sender<Command>,
-    /// Called once all workers accept, before anything else gets to know: an error ends the process.
-    pub settle: Option<Box<dyn FnOnce() -> Result<(), String>>>,
+    pub settle: Option<Settle>,
     /// None: no control commands.
     pub admin: Option<Admin>,
     pub workers: usize,
@@ -36,6 +35,10 @@ pub struct RuntimePlan {
     /// Where the health checker is to run. None: where nobody else does, if there is such a CPU.
     pub health_cpu: Option<usize>,
 }
+
+/// Called once all workers accept, before anything else gets to know: an error ends the process. What it returns is called
+/// when control commands are answered, too.
+pub type Settle = Box<dyn FnOnce() -> Result<Box<dyn FnOnce()>, String>>;
 
 /// An access log.
 pub struct LogPlan {

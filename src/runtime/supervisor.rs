@@ -67,9 +67,15 @@ impl Supervisor<'_> {
                 Ok(RuntimeEvent::Signal(SignalAction::ReopenLogs)) => {
                     self.log_writers.iter().for_each(LogWriter::reopen)
                 }
-                Ok(RuntimeEvent::Signal(SignalAction::Reload)) if stop.is_some() => {
+                Ok(RuntimeEvent::Signal(SignalAction::Reload))
+                    if stop.as_ref().is_some_and(|stop| stop.action.is_some()) =>
+                {
                     let line = "error: the reload is refused: the process is stopping";
                     log_event(News::new(EventKind::ReloadRefused, line));
+                }
+                // The thread that obeys lives as long as the process.
+                Ok(RuntimeEvent::Signal(SignalAction::Reload)) => {
+                    drop(self.commands.send(Command::Reload { is_strict: false, answer: None }));
                 }
                 Ok(RuntimeEvent::Signal(SignalAction::Upgrade)) => self.upgrade(),
                 Ok(RuntimeEvent::Replaced(replaced)) if stop.is_none() => {
@@ -79,10 +85,6 @@ impl Supervisor<'_> {
                     if let Some(last) = stop.as_mut().filter(|stop| stop.action.is_none()) =>
                 {
                     self.hurry(last, action);
-                }
-                // The thread that obeys lives as long as the process.
-                Ok(RuntimeEvent::Signal(SignalAction::Reload)) => {
-                    drop(self.commands.send(Command::Reload { is_strict: false, answer: None }));
                 }
                 Ok(RuntimeEvent::Signal(_)) if stop.is_some() => {
                     self.log_end("stopped at once");

@@ -37,6 +37,7 @@ mod forwarded;
 mod graceful_stop;
 mod group_stickiness;
 mod grpc;
+mod hand_over;
 mod health_checks;
 mod health_path;
 mod http2_aborts;

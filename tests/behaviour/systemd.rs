@@ -154,3 +154,25 @@ fn a_manager_that_is_not_there_is_told_of_once() {
     assert_eq!(Client::connect(ringway.address()).get("/").status, 200);
     assert_eq!(ringway.stderr().matches("NOTIFY_SOCKET").count(), 1);
 }
+
+#[test]
+fn a_successor_is_the_main_process_and_speaks_from_then_on() {
+    let manager = NotifySocket::new();
+    let backend = Backend::echo_head();
+    let scenario = Scenario::of(&backend).table("[admin]\nsocket = \"admin.sock\"");
+    let mut variables = manager.variables();
+    variables.push(("WATCHDOG_USEC", "20000000".to_owned()));
+    let mut ringway = Ringway::start_with_environment(&scenario.text(), &variables);
+    assert!(manager.message().contains(&"READY=1".to_owned()));
+    assert_eq!(crate::admin::command(&ringway, &["upgrade"]).code, Some(0));
+    let successor = crate::admin::status(&ringway)["pid"].to_string();
+    assert_eq!(manager.news(), [format!("MAINPID={successor}")]);
+    // It says so itself, and that it is alive, before the patience with the other one is over.
+    let ready = manager.news();
+    assert!(ready.contains(&"READY=1".to_owned()) && ready.contains(&"WATCHDOG=1".to_owned()), "{ready:?}");
+    assert_eq!(ringway.wait_for_exit(PATIENCE).code(), Some(0));
+    // The old one says nothing any more, not even that it stops: what comes next is of the successor.
+    let ended = std::process::Command::new("kill").args(["-s", "TERM", &successor]).status();
+    assert!(ended.expect("`kill` runs").success());
+    assert!(manager.news().contains(&"STOPPING=1".to_owned()));
+}

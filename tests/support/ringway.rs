@@ -3,6 +3,7 @@
 use super::clock::{PATIENCE, within};
 use super::system_calls::{forbid, forbidden_call, forbidden_datagrams};
 use super::tls::own_pair;
+use super::tools::end_all_of;
 use super::wire::note;
 use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
@@ -312,12 +313,15 @@ impl Ringway {
         self.take_lines();
         let seen = self.seen.borrow();
         let lines = seen.iter().filter_map(|line| Some((parse_listening(line)?, line)));
-        lines
-            .map(|((name, address), line)| {
-                note(address, line.contains("listening on https://"));
-                (name, address)
-            })
-            .collect()
+        let mut listeners = Vec::new();
+        for (listener, line) in lines {
+            note(listener.1, line.contains("listening on https://"));
+            // A successor says it again.
+            if !listeners.contains(&listener) {
+                listeners.push(listener);
+            }
+        }
+        listeners
     }
 
     fn take_lines(&self) {
@@ -329,6 +333,9 @@ impl Drop for Ringway {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if self.stderr().contains("upgraded: process ") {
+            end_all_of(self.folder());
+        }
         // Whoever gets the ports next speaks for itself.
         self.listeners().iter().for_each(|(_, address)| note(*address, false));
         if std::thread::panicking() {

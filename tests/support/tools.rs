@@ -56,3 +56,15 @@ pub(crate) fn openssl(folder: &Path, line: &str) -> String {
     assert!(said.success, "openssl {line}: {}", said.all());
     said.stdout
 }
+
+/// Ends every process of ours that was started with files of this folder.
+pub(crate) fn end_all_of(folder: &Path) {
+    let folder = folder.display().to_string();
+    for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let line = std::fs::read_to_string(process.path().join("cmdline")).unwrap_or_default();
+        if line.contains("ringway") && line.contains(&folder) {
+            let id = process.file_name().display().to_string();
+            let _ = Command::new("kill").args(["-s", "KILL", &id]).status();
+        }
+    }
+}

@@ -16,7 +16,7 @@ use serde_json::Value as Json;
 
 use crate::control::active_config::Channels;
 use crate::control::admin::collect;
-use crate::control::admin::connection::Answer;
+use crate::control::admin::connection::CommandAnswer;
 use crate::control::admin::events;
 use crate::control::admin::events::EventsQuestion;
 use crate::control::admin::maintenance;
@@ -101,8 +101,8 @@ impl CommandServer {
     }
 
     /// Offers everything to the process at the other end.
-    pub(super) fn offer(&self, stream: &UnixStream) -> Answer {
-        let refused = |reason: &str| Answer::Document(error(reason.to_owned()));
+    pub(super) fn offer(&self, stream: &UnixStream) -> CommandAnswer {
+        let refused = |reason: &str| CommandAnswer::Document(error(reason.to_owned()));
         if !is_own_user(stream).unwrap_or(false) {
             return refused("only a process of the same user, or of root, can take over");
         }
@@ -110,7 +110,7 @@ impl CommandServer {
             return refused("the process is stopping");
         }
         match upgrade::offer(&self.channels, &self.commands) {
-            Ok(socket) => Answer::Descriptor(socket.into_descriptor()),
+            Ok(socket) => CommandAnswer::Descriptor(socket.into_descriptor()),
             Err(reason) => refused(&reason),
         }
     }

@@ -39,30 +39,30 @@ enum ReadError {
 }
 
 /// What a command is answered with.
-pub(super) enum Answer {
+pub(super) enum CommandAnswer {
     Document(Json),
     /// A descriptor, for a process that is to take over.
     Descriptor(OwnedFd),
 }
 
 /// Reads a command, answers it and closes.
-pub(super) fn handle(mut stream: UnixStream, answer: impl FnOnce(&str, &UnixStream) -> Answer) {
+pub(super) fn handle(mut stream: UnixStream, answer: impl FnOnce(&str, &UnixStream) -> CommandAnswer) {
     let answer = match read_command(&mut stream, instant_now() + READ_TIMEOUT) {
         Ok(command) => answer(command.trim(), &stream),
         Err(ReadError::TooLong) => {
-            Answer::Document(error(format!("a command has at most {MAX_COMMAND_BYTES} bytes")))
+            CommandAnswer::Document(error(format!("a command has at most {MAX_COMMAND_BYTES} bytes")))
         }
         Err(ReadError::TooSlow) => {
-            Answer::Document(error(format!("no command came within {} s", READ_TIMEOUT.as_secs())))
+            CommandAnswer::Document(error(format!("no command came within {} s", READ_TIMEOUT.as_secs())))
         }
         Err(ReadError::Gone) => return,
     };
     // A client that does not read in time, or went away, gets no more.
     match answer {
-        Answer::Document(document) => {
+        CommandAnswer::Document(document) => {
             drop(write_reply(&mut stream, &document, instant_now() + WRITE_TIMEOUT))
         }
-        Answer::Descriptor(descriptor) => {
+        CommandAnswer::Descriptor(descriptor) => {
             drop(stream.set_write_timeout(Some(WRITE_TIMEOUT)));
             drop(send_descriptor(&stream, descriptor.as_fd()));
         }
@@ -181,7 +181,7 @@ mod tests {
     fn the_reply_arrives_whatever_else_was_sent() {
         let (mut client, server) = UnixStream::pair().unwrap();
         client.write_all(b"status\nand more").unwrap();
-        handle(server, |command, _| Answer::Document(Json::String(command.to_owned())));
+        handle(server, |command, _| CommandAnswer::Document(Json::String(command.to_owned())));
         let mut answer = String::new();
         client.read_to_string(&mut answer).unwrap();
         assert_eq!(answer, "\"status\"\n");

@@ -40,7 +40,7 @@ pub use crate::control::admin::command_server::TAKE_OVER;
 pub use crate::control::admin::command_server::UPGRADE;
 pub use crate::control::admin::command_server::UPGRADE_TIMEOUT;
 pub use crate::control::admin::command_server::UpgradeOrder;
-use crate::control::admin::connection::Answer;
+use crate::control::admin::connection::CommandAnswer;
 use crate::control::admin::http_server::HttpServer;
 use crate::control::admin::reply::error;
 use crate::control::admin::status::Status;
@@ -126,7 +126,7 @@ impl Admin {
         let serve = move |stream| {
             connection::handle(stream, |command, stream| match command {
                 TAKE_OVER => server.offer(stream),
-                command => Answer::Document(server.answer_whatever_happens(command)),
+                command => CommandAnswer::Document(server.answer_whatever_happens(command)),
             });
         };
         let slots = ClientSlots::start(MAX_CLIENTS, "ringway-command", serve)?;

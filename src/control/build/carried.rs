@@ -1,7 +1,6 @@
 //! What outlives not only a reload but the process: gathered for a successor, and taken over from the one before.
 
 use std::collections::BTreeMap;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::control::build::limits::LimitOwner;
@@ -14,13 +13,9 @@ use crate::control::handover::state::CarriedState;
 use crate::control::handover::state::CarriedSwitch;
 use crate::control::handover::state::CountsOwner;
 use crate::snapshot::affinity::Affinity;
-use crate::snapshot::backend::CarriedHealth;
 use crate::snapshot::client_rates::ClientRates;
 use crate::snapshot::group::Group;
 use crate::telemetry::carried::CarriedCounts;
-
-/// How backends of another process fared, by the names of groups and addresses.
-pub(super) type InheritedHealth = HashMap<(String, String), CarriedHealth>;
 
 impl Registry {
     /// Notes what is known of clients and backends. `now_ns` is of the clock that all workers share.

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::Weak;
 
 use crate::config;
-use crate::control::build::carried::InheritedHealth;
 use crate::control::build::limits::Counts;
 use crate::control::build::maintenance::Switches;
 use crate::control::build::series::SeriesMemory;
@@ -17,6 +16,7 @@ use crate::snapshot::Leaving;
 use crate::snapshot::Listener;
 use crate::snapshot::affinity::Affinity;
 use crate::snapshot::backend::Backend;
+use crate::snapshot::backend::CarriedHealth;
 use crate::snapshot::backend::Health;
 use crate::snapshot::group::Group;
 use crate::snapshot::health_path::Readiness;
@@ -59,6 +59,9 @@ pub struct KnownGroup {
     pub addresses: Vec<Vec<Address>>,
     pub group: Arc<Group>,
 }
+
+/// How backends of another process fared, by the names of groups and addresses.
+type InheritedHealth = HashMap<(String, String), CarriedHealth>;
 
 /// Small numbers for names. A name keeps its number for as long as it is in use.
 #[derive(Default)]

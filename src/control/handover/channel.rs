@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 
 use crate::net::memory_file;
 use crate::net::packet_socket::PacketSocket;
-use crate::net::packet_socket::Received;
+use crate::net::packet_socket::ReceivedPacket;
 
 /// Of the messages. Processes that speak another version let each other be.
 pub const PROTOCOL: u32 = 1;
@@ -33,6 +33,8 @@ pub enum FromSuccessor {
     Ready { sockets: Vec<usize> },
     /// It gives up.
     Refused { reason: String },
+    /// Control commands reach it, too.
+    Settled,
 }
 
 /// What the running process says.
@@ -131,11 +133,11 @@ impl HandoverChannel {
     /// What came is no message of this version.
     pub fn receive<M: DeserializeOwned>(&self, patience: Duration) -> io::Result<Heard<M>> {
         Ok(match self.0.receive(patience)? {
-            Received::Packet(bytes, descriptors) => {
+            ReceivedPacket::Packet(bytes, descriptors) => {
                 Heard::Message(serde_json::from_slice(&bytes)?, descriptors)
             }
-            Received::Nothing => Heard::Nothing,
-            Received::Closed => Heard::Closed,
+            ReceivedPacket::Nothing => Heard::Nothing,
+            ReceivedPacket::Closed => Heard::Closed,
         })
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::control::handover::channel::FromPredecessor;
+use crate::control::handover::channel::FromSuccessor;
 use crate::control::handover::channel::HandoverChannel;
 use crate::control::handover::channel::Heard;
 use crate::control::handover::channel::read;
@@ -84,6 +85,12 @@ impl Generations {
 }
 
 impl Generation {
+    /// Lets it know that control commands reach this process.
+    pub fn tell_settled(&self) {
+        // If it is gone, nobody wants to know.
+        drop(self.channel.send(&FromSuccessor::Settled, &[]));
+    }
+
     /// Whether it is still there.
     fn look(&mut self, counts: &mut Vec<CarriedProcessCounts>) -> bool {
         for _ in 0..MAX_MESSAGES {

@@ -29,7 +29,7 @@ pub const READY_TIMEOUT: Duration = Duration::from_secs(30);
 const STEP_PATIENCE: Duration = Duration::from_millis(20);
 
 /// An offer to hand over that was not accepted yet.
-pub struct Offer {
+pub struct HandOverOffer {
     channel: HandoverChannel,
     /// None: a supervisor has started it.
     child: Option<Child>,
@@ -59,9 +59,20 @@ pub struct Successor {
     pub counts: CarriedProcessCounts,
 }
 
-impl Offer {
-    pub fn new(channel: HandoverChannel, child: Option<Child>) -> Offer {
-        Offer {
+/// How long a successor may take, once it was told to go on, until control commands reach it.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
+
+impl Successor {
+    /// Waits until control commands reach it.
+    pub fn wait_until_settled(&self) {
+        // It may be gone, or slow: everything new is its own all the same.
+        drop(self.channel.receive::<FromSuccessor>(SETTLE_TIMEOUT));
+    }
+}
+
+impl HandOverOffer {
+    pub fn new(channel: HandoverChannel, child: Option<Child>) -> HandOverOffer {
+        HandOverOffer {
             channel,
             pid: child.as_ref().map_or(0, Child::id),
             child,
@@ -70,6 +81,11 @@ impl Offer {
             counts: CarriedProcessCounts::default(),
             end: instant_now() + READY_TIMEOUT,
         }
+    }
+
+    /// The successor's, once it has said anything.
+    pub fn pid(&self) -> u32 {
+        self.pid
     }
 
     /// Goes on by what the successor says, if it says anything within a moment.
@@ -123,6 +139,7 @@ impl Offer {
                 Ok(OfferStep::Ready(numbers.collect()))
             }
             FromSuccessor::Refused { reason } => Ok(OfferStep::Refused(reason)),
+            FromSuccessor::Settled => Ok(OfferStep::Pending),
         }
     }
 
@@ -155,7 +172,7 @@ impl Offer {
     /// # Errors
     /// It is gone.
     pub fn accept(self) -> Result<Successor, String> {
-        let Offer { channel, pid, version, child, counts, .. } = self;
+        let HandOverOffer { channel, pid, version, child, counts, .. } = self;
         match channel.send(&FromPredecessor::GoOn, &[]) {
             Ok(()) => Ok(Successor { channel, pid, version, child, counts }),
             Err(error) => Err(format!("the new process is gone: {error}")),

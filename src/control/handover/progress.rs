@@ -10,7 +10,7 @@ use crate::control::handover::channel::FromPredecessor;
 use crate::control::handover::channel::written;
 use crate::control::handover::generations::Generation;
 use crate::control::handover::generations::Generations;
-use crate::control::handover::offer::Offer;
+use crate::control::handover::offer::HandOverOffer;
 use crate::control::handover::offer::OfferStep;
 use crate::control::handover::offer::Successor;
 use crate::control::handover::succession::Replaced;
@@ -43,7 +43,7 @@ pub struct HandOver {
 
 /// An offer, and who waits for its end.
 struct MadeOffer {
-    offer: Offer,
+    offer: HandOverOffer,
     _under_way: UnderWay,
     answer: Option<Sender<UpgradeOutcome>>,
     began: Instant,
@@ -54,7 +54,12 @@ impl HandOver {
         HandOver { offer: None, successor: None, generations, told: instant_now() }
     }
 
-    pub fn begin(&mut self, offer: Offer, under_way: UnderWay, answer: Option<Sender<UpgradeOutcome>>) {
+    pub fn begin(
+        &mut self,
+        offer: HandOverOffer,
+        under_way: UnderWay,
+        answer: Option<Sender<UpgradeOutcome>>,
+    ) {
         self.offer = Some(MadeOffer { offer, _under_way: under_way, answer, began: instant_now() });
     }
 
@@ -86,7 +91,15 @@ impl HandOver {
                 Err(reason)
             }
             OfferStep::Ready(sockets) => {
-                made.offer.accept().map(|successor| self.end(active, successor, sockets, made.began))
+                // Before that, the service manager would not hear the successor.
+                active.channels().systemd.hand_over(made.offer.pid());
+                match made.offer.accept() {
+                    Ok(successor) => Ok(self.end(active, successor, sockets, made.began)),
+                    Err(reason) => {
+                        active.channels().systemd.take_back();
+                        Err(reason)
+                    }
+                }
             }
         };
         match &outcome {
@@ -112,15 +125,15 @@ impl HandOver {
         let Successor { pid, version, .. } = &successor;
         let pid = *pid;
         let channels = active.channels();
-        channels.systemd.hand_over(pid);
         let sentence = format!(
             "upgraded: process {pid}, version {version}, serves since {} ms after it was started",
             began.elapsed().as_millis()
         );
-        self.successor = Some(successor);
         self.generations.let_go();
         let drain_timeout = active.config.process.upgrade_drain_timeout;
         channels.succession.end(Replaced { pid, sockets, drain_timeout });
+        successor.wait_until_settled();
+        self.successor = Some(successor);
         // The successor has the same CPUs.
         rlimits::give_way_as_a_whole();
         Upgraded { pid, sentence }

@@ -104,6 +104,12 @@ impl Systemd {
         }
     }
 
+    /// This process is the main one after all.
+    pub fn take_back(&self) {
+        self.is_silent.store(false, Ordering::Relaxed);
+        self.tell(SystemdNotice::MainProcess(std::process::id()));
+    }
+
     /// Every worker has done something lately.
     pub fn alive(&self) {
         if self.watchdog.is_some() {

@@ -44,7 +44,7 @@ pub struct HandOver {
 /// An offer, and who waits for its end.
 struct MadeOffer {
     offer: HandOverOffer,
-    _under_way: UnderWay,
+    under_way: UnderWay,
     answer: Option<Sender<UpgradeOutcome>>,
     began: Instant,
 }
@@ -60,7 +60,7 @@ impl HandOver {
         under_way: UnderWay,
         answer: Option<Sender<UpgradeOutcome>>,
     ) {
-        self.offer = Some(MadeOffer { offer, _under_way: under_way, answer, began: instant_now() });
+        self.offer = Some(MadeOffer { offer, under_way, answer, began: instant_now() });
     }
 
     /// Hears of a process that has handed over.
@@ -108,6 +108,8 @@ impl HandOver {
             }
             Err(reason) => log_refusal(reason),
         }
+        // Whoever gets the answer may ask again at once.
+        drop(made.under_way);
         if let Some(answer) = made.answer {
             // The client that asked may have gone.
             drop(answer.send(outcome));

@@ -286,7 +286,6 @@ impl Ringway {
         self.is_deaf.store(false, Ordering::SeqCst);
     }
 
-    /// Whether the process runs.
     pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().expect("a child can be waited for").is_none()
     }
@@ -312,9 +311,8 @@ impl Ringway {
     pub(crate) fn listeners(&self) -> Vec<(String, SocketAddr)> {
         self.take_lines();
         let seen = self.seen.borrow();
-        let lines = seen.iter().filter_map(|line| Some((parse_listening(line)?, line)));
         let mut listeners = Vec::new();
-        for (listener, line) in lines {
+        for (listener, line) in seen.iter().filter_map(|line| Some((parse_listening(line)?, line))) {
             note(listener.1, line.contains("listening on https://"));
             // A successor says it again.
             if !listeners.contains(&listener) {

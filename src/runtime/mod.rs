@@ -10,6 +10,7 @@ mod password_thread;
 mod pin;
 pub mod plan;
 mod ring;
+mod ring_restrictions;
 mod supervisor;
 mod watchdog;
 mod worker_thread;

@@ -12,6 +12,7 @@ use monoio::Runtime;
 use monoio::RuntimeBuilder;
 
 use crate::control::doctor::host::RingFacts;
+use crate::runtime::ring_restrictions::restricted;
 
 /// Completions may outnumber submissions: each connection has one operation in flight for long.
 const COMPLETIONS_PER_SUBMISSION: u32 = 4;
@@ -63,6 +64,10 @@ const DEFAULT_ENTRIES: u32 = 4_096;
 /// Entries of the ring with which it is found out what the kernel grants.
 const PROBE_ENTRIES: u32 = 8;
 
+/// How a ring that takes only what workers submit is described, and one of a kernel that does not go along with that.
+const RESTRICTED: &str = "restricted";
+const UNRESTRICTED: &str = "not restricted to operations in use";
+
 /// Flags as the operator knows them, and how to ask for them.
 type Flags = (&'static str, fn(&mut Builder));
 
@@ -96,8 +101,8 @@ pub(super) fn choose(wanted: DriverChoice, entries: Entries) -> Result<Chosen, S
         return epoll(None);
     }
     match ring_that_fits(entries.share) {
-        Ok((driver, flags, granted)) => {
-            let description = format!("io_uring ({flags}; {granted} entries)");
+        Ok((GrantedRing { driver, flags, restriction }, granted)) => {
+            let description = format!("io_uring ({flags}; {granted} entries; {restriction})");
             let warning = (granted < entries.wanted).then(|| {
                 let wanted = entries.wanted;
                 format!("rings have {granted} entries instead of {wanted}: {MEMORY_CURE}")
@@ -116,12 +121,12 @@ pub(super) fn choose(wanted: DriverChoice, entries: Entries) -> Result<Chosen, S
 }
 
 /// The largest ring of at most so many entries for which there is memory.
-fn ring_that_fits(entries: u32) -> io::Result<(Driver, &'static str, u32)> {
+fn ring_that_fits(entries: u32) -> io::Result<(GrantedRing, u32)> {
     let mut entries = entries;
     let mut tries = 0;
     loop {
         let refusal = match ring(entries) {
-            Ok((driver, flags)) => return Ok((driver, flags, entries)),
+            Ok(granted) => return Ok((granted, entries)),
             Err(error) => error,
         };
         let is_short = refusal.raw_os_error() == Some(libc::ENOMEM);
@@ -211,20 +216,36 @@ fn set_memory_limit(limit: &libc::rlimit) {
     unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, limit) };
 }
 
-fn ring(entries: u32) -> io::Result<(Driver, &'static str)> {
+/// A ring that the kernel granted, and how it is to be described.
+struct GrantedRing {
+    driver: Driver,
+    flags: &'static str,
+    restriction: &'static str,
+}
+
+fn ring(entries: u32) -> io::Result<GrantedRing> {
     let mut refusal = io::ErrorKind::Unsupported.into();
     for (flags, set) in FLAG_FALLBACKS {
-        let mut builder = IoUring::builder();
-        builder.setup_cqsize(completions(entries));
-        set(&mut builder);
-        let runtime =
-            RuntimeBuilder::<IoUringDriver>::new().with_entries(entries).uring_builder(builder).build();
-        match runtime {
-            Ok(runtime) => return Ok((Driver::Ring(Box::new(runtime)), flags)),
-            // Other flags need no less memory.
-            Err(error) if error.raw_os_error() == Some(libc::ENOMEM) => return Err(error),
-            // An older kernel does not know the flags; the next fallback asks for less.
-            Err(error) => refusal = error,
+        let build = |builder: &mut Builder| {
+            builder.setup_cqsize(completions(entries));
+            set(builder);
+            let runtime = RuntimeBuilder::<IoUringDriver>::new().with_entries(entries);
+            runtime.uring_builder(builder.clone()).build()
+        };
+        for restriction in [RESTRICTED, UNRESTRICTED] {
+            let attempt = match restriction {
+                RESTRICTED => restricted(|| build(IoUring::builder().setup_r_disabled())),
+                _ => build(&mut IoUring::builder()),
+            };
+            match attempt {
+                Ok(runtime) => {
+                    return Ok(GrantedRing { driver: Driver::Ring(Box::new(runtime)), flags, restriction });
+                }
+                // Other flags need no less memory.
+                Err(error) if error.raw_os_error() == Some(libc::ENOMEM) => return Err(error),
+                // An older kernel does not know the flags; the next attempt asks for less.
+                Err(error) => refusal = error,
+            }
         }
     }
     Err(refusal)
@@ -262,7 +283,18 @@ pub fn abilities() -> String {
         builder.build(PROBE_ENTRIES).is_ok()
     });
     match granted {
-        Some((flags, _)) => format!("available ({flags}); {}", memory_for_rings()),
+        Some((flags, set)) => {
+            let disabled = || {
+                let mut builder = IoUring::builder();
+                set(&mut builder);
+                builder.setup_r_disabled().build(PROBE_ENTRIES)
+            };
+            let restriction = match restricted(disabled) {
+                Ok(_) => RESTRICTED.to_owned(),
+                Err(error) => format!("{UNRESTRICTED}: {error}"),
+            };
+            format!("available ({flags}; {restriction}); {}", memory_for_rings())
+        }
         None => {
             let error = IoUring::new(PROBE_ENTRIES).err().unwrap_or_else(io::Error::last_os_error);
             format!("not available: {error}; {}", fix(&error))
@@ -309,5 +341,23 @@ mod tests {
     #[test]
     fn the_largest_ring_is_within_what_the_kernel_allows() {
         assert_eq!((completions(4_096), completions(5_000), completions(32_768)), (16_384, 32_768, 65_536));
+    }
+
+    #[test]
+    fn the_drivers_ring_refuses_what_workers_do_not_submit() {
+        use monoio::io::AsyncWriteRent as _;
+        use monoio::net::UnixStream;
+
+        let Ok(GrantedRing { mut driver, restriction: RESTRICTED, .. }) = ring(LEAST_ENTRIES) else {
+            return eprintln!("skipped: the kernel grants no restricted ring");
+        };
+        driver.block_on(async {
+            let (mut one, _other) = UnixStream::pair().unwrap();
+            assert_eq!(one.write(b"as workers do").await.0.unwrap(), 13);
+            let several = monoio::buf::VecBuf::from(vec![b"x".to_vec(), b"y".to_vec()]);
+            let refusal = one.writev(several).await.0.unwrap_err();
+            assert_eq!(refusal.raw_os_error(), Some(libc::EACCES));
+            assert_eq!(one.write(b"and goes on").await.0.unwrap(), 11);
+        });
     }
 }

@@ -128,6 +128,24 @@ fn has_io_uring(ringway: &Ringway) -> bool {
 }
 
 #[test]
+fn rings_take_only_operations_in_use_where_the_kernel_goes_along() {
+    let backend = Backend::echo_head();
+    let scenario = Scenario::of(&backend).process("io_driver = \"auto\"");
+    let ringway = scenario.start();
+    assert_eq!(Client::connect(ringway.address()).get("/").status, 200);
+    if has_io_uring(&ringway) {
+        assert!(ringway.stderr().contains(" entries; restricted)"), "{}", ringway.stderr());
+    }
+    let mut ringway = Ringway::spawn_without_ring_restrictions(&scenario.text());
+    ringway.wait_for_listeners(1);
+    assert_eq!(Client::connect(ringway.address()).get("/").status, 200);
+    if has_io_uring(&ringway) {
+        let line = " entries; not restricted to operations in use)";
+        assert!(ringway.stderr().contains(line), "{}", ringway.stderr());
+    }
+}
+
+#[test]
 fn where_memory_for_rings_is_short_all_workers_get_smaller_ones_and_it_is_said() {
     let backend = Backend::echo_head();
     let scenario = Scenario::of(&backend)
@@ -139,7 +157,7 @@ fn where_memory_for_rings_is_short_all_workers_get_smaller_ones_and_it_is_said()
     assert_eq!(Client::connect(ringway.address()).get("/").status, 200);
     let line = ringway.wait_for_line("6 workers");
     if has_io_uring(&ringway)
-        && !line.contains("6 workers on io_uring (SINGLE_ISSUER, COOP_TASKRUN; 4096 entries)")
+        && !line.contains("6 workers on io_uring (SINGLE_ISSUER, COOP_TASKRUN; 4096 entries;")
     {
         // Others of the same user may have taken some of it.
         let warning = ringway.wait_for_line("instead of 4096");

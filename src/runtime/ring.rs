@@ -23,10 +23,11 @@ const MAX_COMPLETIONS: u32 = 65_536;
 /// The smallest ring that is tried where memory is short, as for the configuration.
 const LEAST_ENTRIES: u32 = 256;
 
-/// What the kernel locks for one submission and one completion, and what it rounds up at most.
+/// What the kernel locks for one submission and one completion.
 const SUBMISSION_BYTES: u64 = 64 + 4;
 const COMPLETION_BYTES: u64 = 16;
-const ROUNDING_BYTES: u64 = 2 * 4_096;
+/// Areas of memory that a ring has, each of whole pages: submissions, and both queues.
+const AREAS: u64 = 2;
 
 /// The kernel gives the memory of rings back a moment after their process has ended: how often and after which
 /// pause a ring of the size that is wanted is tried again.
@@ -183,8 +184,18 @@ fn completions(entries: u32) -> u32 {
 fn ring_bytes(entries: u32) -> u64 {
     u64::from(entries.next_power_of_two()) * SUBMISSION_BYTES
         + u64::from(completions(entries)) * COMPLETION_BYTES
-        + ROUNDING_BYTES
+        + AREAS * page_bytes()
 }
+
+/// The size of a page, which is 4, 16 or 64 KiB on arm64.
+fn page_bytes() -> u64 {
+    // SAFETY: sysconf reads a number and touches no memory of ours.
+    let bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    u64::try_from(bytes).unwrap_or(MAX_PAGE_BYTES).min(MAX_PAGE_BYTES)
+}
+
+/// The largest pages that Linux has for small areas of memory.
+const MAX_PAGE_BYTES: u64 = 64 * 1_024;
 
 /// Raises the soft limit of locked memory to the hard one and returns it in bytes; None: there is none.
 fn locked_memory() -> Option<u64> {
@@ -336,6 +347,16 @@ mod tests {
         assert_eq!(share(4_096, 8 << 20), 4_096);
         // The kernel rounds up to a power of two.
         assert_eq!(share(5_000, ring_bytes(4_096)), 4_096);
+    }
+
+    #[test]
+    fn rings_are_rounded_up_to_pages_of_the_system() {
+        let said = std::process::Command::new("getconf").arg("PAGESIZE").output();
+        let said = said.ok().and_then(|output| String::from_utf8(output.stdout).ok()?.trim().parse().ok());
+        assert_eq!(said.unwrap_or(page_bytes()), page_bytes());
+        assert!(page_bytes().is_power_of_two() && page_bytes() >= 4_096);
+        // Submissions and completions of the default, and as much as two areas may be rounded up by.
+        assert_eq!(ring_bytes(4_096), 4_096 * 68 + 16_384 * 16 + 2 * page_bytes());
     }
 
     #[test]

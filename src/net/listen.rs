@@ -264,3 +264,36 @@ fn peer_address(storage: &libc::sockaddr_storage) -> io::Result<SocketAddr> {
         family => Err(io::Error::other(format!("accepted a connection of address family {family}"))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use monoio::IoUringDriver;
+    use monoio::LegacyDriver;
+    use monoio::RuntimeBuilder;
+
+    use super::*;
+
+    /// Whether a socket does not block once the driver of this thread has it.
+    fn is_nonblocking_when_adopted(accepted: AcceptedSocket) -> bool {
+        let descriptor = accepted.descriptor.as_raw_fd();
+        let _socket = accepted.adopt().unwrap();
+        // SAFETY: the call takes no pointers.
+        unsafe { libc::fcntl(descriptor, libc::F_GETFL) & libc::O_NONBLOCK != 0 }
+    }
+
+    #[test]
+    fn a_worker_can_serve_what_one_with_another_driver_has_accepted() {
+        for is_nonblocking in [false, true] {
+            let accepted = || {
+                let (socket, _peer) = StdUnixStream::pair().unwrap();
+                socket.set_nonblocking(is_nonblocking).unwrap();
+                AcceptedSocket { descriptor: socket.into(), is_nonblocking }
+            };
+            let mut epoll = RuntimeBuilder::<LegacyDriver>::new().build().unwrap();
+            assert!(epoll.block_on(async { is_nonblocking_when_adopted(accepted()) }));
+            if let Ok(mut ring) = RuntimeBuilder::<IoUringDriver>::new().build() {
+                assert!(!ring.block_on(async { is_nonblocking_when_adopted(accepted()) }));
+            }
+        }
+    }
+}

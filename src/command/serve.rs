@@ -37,6 +37,7 @@ use crate::control::handover::inheritance::Inheritance;
 use crate::control::handover::start::SuccessorCommand;
 use crate::control::preflight;
 use crate::control::privileges;
+use crate::control::process::activation;
 use crate::control::process::rlimits;
 use crate::control::process::signals;
 use crate::control::process::users;
@@ -209,8 +210,12 @@ fn start(
     let resolutions = names.resolve(&config, || ());
     let workers = host.workers;
     // Everything that takes long is done: what changes in the process before until this one serves is lost.
-    let Inheritance { sockets, admin_address, generations, state } =
+    let is_taken_over = manner.take_over.is_under_way();
+    let Inheritance { mut sockets, admin_address, generations, state } =
         manner.take_over.inherit().map_err(Refusal::HandOver)?;
+    if !is_taken_over {
+        sockets = activation::sockets();
+    }
     let host = (host, (sockets, state));
     let active = ActiveConfig::inherit(config.clone(), credentials, &resolutions, host, report)?;
     let channels = active.channels().clone();

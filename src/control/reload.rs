@@ -34,6 +34,7 @@ use crate::control::handover::progress::UpgradeOutcome;
 use crate::control::handover::succession::UnderWay;
 use crate::control::preflight;
 use crate::control::process::rlimits;
+use crate::control::process::socket_store::SocketStore;
 use crate::control::reload_changes;
 use crate::net::clock::instant_now;
 use crate::net::clock::monotonic_ms;
@@ -111,6 +112,7 @@ struct Reloader {
     names: WatchedNames,
     drains: Drains,
     hand_over: HandOver,
+    store: SocketStore,
     /// None: the configuration came from no file.
     load: Option<Load>,
 }
@@ -127,7 +129,16 @@ pub fn start(
     let drains = Drains::new(&active.channels().publication.load().1);
     let generations = Generations::new(before, Arc::clone(&active.channels().succession.generations));
     let hand_over = HandOver::new(generations);
-    let mut reloader = Reloader { active, started, file_reload, names, drains, hand_over, load };
+    let mut reloader = Reloader {
+        active,
+        started,
+        file_reload,
+        names,
+        drains,
+        hand_over,
+        store: SocketStore::default(),
+        load,
+    };
     let body = move || {
         // Thousands of backends take a tenth of a second to read, and no request is to wait for that.
         rlimits::give_way();
@@ -246,6 +257,9 @@ impl Reloader {
         self.follow_names();
         self.drains.look(&self.active.channels().publication.load().1);
         self.hand_over.look(&self.active);
+        if !self.hand_over.is_over() && !self.active.channels().readiness.is_stopping() {
+            self.store.follow(&self.active);
+        }
         self.active.free_replaced();
     }
 

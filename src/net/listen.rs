@@ -6,6 +6,7 @@ use std::os::fd::AsRawFd;
 use std::os::fd::BorrowedFd;
 use std::os::fd::FromRawFd;
 use std::os::fd::OwnedFd;
+use std::os::fd::RawFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
 
 use monoio::net::UnixStream;
@@ -28,6 +29,42 @@ pub struct Bound {
     /// The address with the port that the kernel chose if the configured one was 0.
     pub address: SocketAddr,
     sockets: Vec<OwnedFd>,
+}
+
+/// A listening socket that another process has opened.
+pub struct ListeningSocket {
+    pub socket: OwnedFd,
+    pub address: SocketAddr,
+    /// Whether it takes IPv4, too.
+    pub dual_stack: bool,
+}
+
+impl ListeningSocket {
+    /// The one that this process was started with, by its number.
+    ///
+    /// # Errors
+    /// It is no listening socket of TCP.
+    pub fn inherited(number: RawFd) -> io::Result<ListeningSocket> {
+        // SAFETY: asking what a number stands for is harmless whatever it is.
+        if unsafe { libc::fcntl(number, libc::F_GETFD) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: it is open, and whoever started this process has told it the number to be its own.
+        let socket = RawSocket::from(unsafe { OwnedFd::from_raw_fd(number) });
+        socket.set_cloexec(true)?;
+        let not_listening =
+            || io::Error::new(io::ErrorKind::InvalidInput, "it is no listening socket of TCP");
+        if socket.r#type()? != Type::STREAM || !socket.is_listener()? {
+            return Err(not_listening());
+        }
+        let address = socket.local_addr()?.as_socket().ok_or_else(not_listening)?;
+        let dual_stack = address.is_ipv6() && !socket.only_v6()?;
+        socket.set_nonblocking(true)?;
+        // Accepted sockets inherit both.
+        socket.set_tcp_nodelay(true)?;
+        keep_alive(&socket)?;
+        Ok(ListeningSocket { socket: socket.into(), address, dual_stack })
+    }
 }
 
 /// Whose sockets may overlap with an address.
@@ -78,10 +115,11 @@ impl Bound {
         Ok(Bound { address, sockets })
     }
 
-    /// Sockets of an address that another process has opened, and more where there are fewer than workers.
+    /// Sockets of an address that another process has opened, and more where there are fewer than workers. Where no more
+    /// can be bound, as where another user has opened these, several workers accept on one.
     ///
     /// # Errors
-    /// Those that are missing cannot be bound, as where another user has opened the others.
+    /// No descriptor is free.
     pub fn inherited(
         (address, dual_stack): (SocketAddr, bool),
         sockets: Vec<OwnedFd>,
@@ -93,7 +131,14 @@ impl Bound {
         }
         let mut bound = Bound { address, sockets };
         if let Some(missing @ 1..) = workers.checked_sub(bound.sockets.len()) {
-            bound.sockets.extend(Bound::beside_own(address, dual_stack, missing)?.sockets);
+            match Bound::beside_own(address, dual_stack, missing) {
+                Ok(more) => bound.sockets.extend(more.sockets),
+                Err(_) => {
+                    let shared = bound.sockets.iter().cycle().take(missing).map(OwnedFd::try_clone);
+                    let shared = shared.collect::<io::Result<Vec<_>>>()?;
+                    bound.sockets.extend(shared);
+                }
+            }
         }
         Ok(bound)
     }

@@ -147,7 +147,8 @@ pub fn is_own_user(stream: &UnixStream) -> io::Result<bool> {
     Ok(peer.is_root() || peer.as_raw() == unsafe { libc::geteuid() })
 }
 
-fn send_with(socket: BorrowedFd<'_>, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+/// Sends bytes with at most [`MAX_DESCRIPTORS`] over a unix socket that is connected.
+pub fn send_with(socket: BorrowedFd<'_>, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
     let mut ancillary = SendAncillaryBuffer::new(&mut space);
     let is_too_much = descriptors.len() > MAX_DESCRIPTORS;

@@ -1,9 +1,15 @@
 //! What systemd is told by sd_notify, here by a socket of the test.
 
+use std::io::{IoSliceMut, Read, Write};
+use std::mem::MaybeUninit;
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
-use crate::support::{Backend, Client, PATIENCE, Ringway, Scenario};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
+
+use crate::support::{Backend, Client, PATIENCE, Ringway, Scenario, over_tls};
 
 /// A service manager that reads what it is told.
 struct NotifySocket {
@@ -25,6 +31,16 @@ impl NotifySocket {
 
     /// The lines of the next message.
     fn message(&self) -> Vec<String> {
+        loop {
+            let message = self.any_message();
+            // What is stored is looked at elsewhere.
+            if !message[0].starts_with("FDSTORE") {
+                return message;
+            }
+        }
+    }
+
+    fn any_message(&self) -> Vec<String> {
         let mut bytes = [0; 4096];
         let length = self.socket.recv(&mut bytes).expect("a message comes");
         let text = String::from_utf8(bytes[..length].to_vec()).expect("it is a text");
@@ -40,6 +56,95 @@ impl NotifySocket {
             }
         }
     }
+}
+
+/// The next message with its descriptors.
+fn message_with_descriptors(socket: &UnixDatagram) -> (String, Vec<OwnedFd>) {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(64))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let mut bytes = [0; 4096];
+    let flags = RecvFlags::CMSG_CLOEXEC;
+    let received = rustix::net::recvmsg(socket, &mut [IoSliceMut::new(&mut bytes)], &mut ancillary, flags)
+        .expect("a message comes");
+    let rights = ancillary.drain().filter_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(rights) => Some(rights),
+        _ => None,
+    });
+    let descriptors = rights.flatten().collect();
+    (String::from_utf8_lossy(&bytes[..received.bytes]).into_owned(), descriptors)
+}
+
+/// The sockets that are stored next.
+fn stored(manager: &NotifySocket) -> (String, Vec<OwnedFd>) {
+    loop {
+        let (text, descriptors) = message_with_descriptors(&manager.socket);
+        if text.starts_with("FDSTORE=1\n") {
+            return (text, descriptors);
+        }
+    }
+}
+
+#[test]
+fn sockets_in_the_store_outlive_a_crash() {
+    let manager = NotifySocket::new();
+    let backend = Backend::echo_head();
+    let scenario = Scenario::of(&backend).workers(2);
+    let mut ringway = Ringway::start_with_environment(&scenario.text(), &manager.variables());
+    let address = ringway.address();
+    let (text, sockets) = stored(&manager);
+    assert_eq!(text, format!("FDSTORE=1\nFDNAME=tcp-{}\n", address.to_string().replace(':', "_")));
+    assert_eq!(sockets.len(), 2);
+    ringway.signal("KILL");
+    ringway.wait_for_exit(PATIENCE);
+    // Nobody is there, and nobody is refused.
+    let waiting: Vec<_> = (0..8).map(|_| TcpStream::connect(address).expect("it waits")).collect();
+    let text = scenario.text().replace("127.0.0.1:0", &address.to_string());
+    let next = Ringway::start_with_sockets(&text, &sockets, &manager.variables());
+    drop(sockets);
+    assert_eq!(next.address(), address);
+    for mut client in waiting.into_iter().filter(|_| !over_tls()) {
+        client.write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").expect("it is taken");
+        let mut answer = String::new();
+        client.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+        client.read_to_string(&mut answer).expect("an answer comes");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    }
+    assert_eq!(Client::connect(address).get("/").status, 200);
+    // It stores its own, and takes out what it closes.
+    assert_eq!(stored(&manager).1.len(), 2);
+    next.reload(&text.replace(&address.to_string(), "127.0.0.1:0"));
+    loop {
+        let (text, _) = message_with_descriptors(&manager.socket);
+        if text.starts_with("FDSTOREREMOVE=1") {
+            assert_eq!(
+                text,
+                format!("FDSTOREREMOVE=1\nFDNAME=tcp-{}\n", address.to_string().replace(':', "_"))
+            );
+            break;
+        }
+    }
+}
+
+#[test]
+fn a_socket_that_systemd_has_opened_is_accepted_on_by_all_workers() {
+    let backend = Backend::echo_head();
+    let activated = TcpListener::bind("127.0.0.1:0").expect("a port can be bound");
+    let address = activated.local_addr().expect("it has an address");
+    let unknown = TcpListener::bind("127.0.0.1:0").expect("a port can be bound");
+    let stranger = unknown.local_addr().expect("it has an address");
+    let text = Scenario::of(&backend).workers(3).text().replace("127.0.0.1:0", &address.to_string());
+    let sockets =
+        [activated.into(), unknown.into(), std::fs::File::open("/dev/null").expect("it is there").into()];
+    let ringway = Ringway::start_with_sockets(&text, &sockets, &[]);
+    drop(sockets);
+    for _ in 0..30 {
+        assert_eq!(Client::connect(address).get("/").status, 200);
+    }
+    ringway.wait_for_line(&format!(
+        "the service manager has opened {stranger}, which is no address of a [[listener]]"
+    ));
+    ringway.wait_for_line("descriptor 5 of the service manager is of no use");
+    assert!(TcpStream::connect(stranger).is_err());
 }
 
 fn status(message: &[String]) -> &str {

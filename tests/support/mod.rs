@@ -30,6 +30,7 @@ mod h2_stream;
 mod message;
 mod ringway;
 mod scenario;
+mod sockets;
 mod system_calls;
 pub(crate) mod tls;
 pub(crate) mod tools;

@@ -126,7 +126,7 @@ impl Ringway {
         Ringway::run(folder, command)
     }
 
-    fn run(folder: TempDir, mut command: Command) -> Ringway {
+    pub(super) fn run(folder: TempDir, mut command: Command) -> Ringway {
         let stdout = File::create(folder.path().join(STDOUT)).expect("a file can be made");
         let mut child = command
             .stdin(Stdio::null())
@@ -359,7 +359,7 @@ pub(crate) fn over_tls() -> bool {
 }
 
 /// A folder with this configuration, and its path.
-fn folder_with(configuration: &str) -> (TempDir, PathBuf) {
+pub(super) fn folder_with(configuration: &str) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let file = write_files(&folder, configuration);
     (folder, file)
@@ -415,7 +415,7 @@ protocol = "http"
 }
 
 /// How many addresses the listeners of a configuration name: one start-up line comes for each.
-fn addresses_in(configuration: &str) -> usize {
+pub(super) fn addresses_in(configuration: &str) -> usize {
     let tables = configuration.split("[[listener]]").skip(1);
     tables
         .map(|table| {
@@ -426,7 +426,7 @@ fn addresses_in(configuration: &str) -> usize {
         .sum()
 }
 
-fn with_tested_driver(configuration: &str) -> String {
+pub(super) fn with_tested_driver(configuration: &str) -> String {
     with_io_driver(configuration, std::env::var("RINGWAY_TEST_IO_DRIVER").ok().as_deref())
 }
 

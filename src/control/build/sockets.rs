@@ -16,6 +16,7 @@ use crate::net::clock::instant_now;
 use crate::net::listen::Bound;
 use crate::net::listen::Neighbour;
 use crate::net::mailbox::Mailbox;
+use crate::telemetry::operator::log_line;
 
 /// An address that is listened at.
 #[derive(Clone, Debug)]
@@ -202,6 +203,11 @@ impl Sockets {
                 });
                 prepared.fresh.push((self.next, bound));
             }
+        }
+        for InheritedSockets { address, .. } in inherited.iter().filter(|known| known.listener.is_empty()) {
+            log_line(&format!(
+                "warning: the service manager has opened {address}, which is no address of a [[listener]]; it is closed"
+            ));
         }
         Ok(prepared)
     }

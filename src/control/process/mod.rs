@@ -1,6 +1,8 @@
 //! The process as the operating system sees it: what it may have, and the signals that reach it.
 
+pub mod activation;
 pub mod rlimits;
+pub mod socket_store;
 pub mod systemd;
 pub mod signals;
 pub mod users;

@@ -1,6 +1,9 @@
 //! What the service manager that started the process is told (sd_notify(3)). Without one, nothing is.
 
 use std::io;
+use std::os::fd::AsFd;
+use std::os::fd::BorrowedFd;
+use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::SocketAddr;
 use std::os::unix::net::UnixDatagram;
@@ -11,11 +14,14 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::sync::mpsc::Receiver;
 use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::TrySendError;
 use std::thread;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
 
+use crate::net::packet_socket;
+use crate::net::packet_socket::MAX_DESCRIPTORS;
 use crate::telemetry::operator::log_line;
 
 /// Messages that wait for a service manager that reads none; what does not fit is not told.
@@ -48,6 +54,9 @@ enum SystemdNotice {
     Stopping(String),
     Alive,
     MainProcess(u32),
+    /// Listening sockets are to be kept under this name.
+    Store(String, Vec<OwnedFd>),
+    Forget(String),
 }
 
 impl Systemd {
@@ -122,6 +131,41 @@ impl Systemd {
         self.watchdog
     }
 
+    /// Whether there is a service manager.
+    pub fn is_there(&self) -> bool {
+        self.sender.is_some() && !self.is_silent.load(Ordering::Relaxed)
+    }
+
+    /// Keeps listening sockets open over the end of the process, if the service manager may (`FileDescriptorStoreMax=`).
+    pub fn store_sockets(&self, name: &str, mut sockets: Vec<OwnedFd>) {
+        while !sockets.is_empty() {
+            let rest = sockets.split_off(sockets.len().min(MAX_DESCRIPTORS));
+            self.tell_surely(SystemdNotice::Store(name.to_owned(), sockets));
+            sockets = rest;
+        }
+    }
+
+    /// Keeps what is stored under this name no longer.
+    pub fn forget_sockets(&self, name: &str) {
+        self.tell_surely(SystemdNotice::Forget(name.to_owned()));
+    }
+
+    /// Waits a moment for room.
+    fn tell_surely(&self, message: SystemdNotice) {
+        let Some(sender) = &self.sender else { return };
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let mut message = message;
+        for _ in 0..HAND_OVER_LOOKS {
+            match sender.try_send(message) {
+                Ok(()) => return,
+                Err(TrySendError::Full(returned)) => message = returned,
+                Err(TrySendError::Disconnected(_)) => break,
+            }
+            thread::sleep(HAND_OVER_PAUSE);
+        }
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+
     /// One that does not read must not hold up who tells. What begins something leaves room for what ends it, and signs of
     /// life leave room for both.
     fn tell(&self, message: SystemdNotice) {
@@ -132,7 +176,7 @@ impl Systemd {
         let kept_free = match message {
             SystemdNotice::Alive => 3,
             SystemdNotice::Reloading => 2,
-            SystemdNotice::Ready(_) | SystemdNotice::Stopping(_) | SystemdNotice::MainProcess(_) => 0,
+            _ => 0,
         };
         if self.waiting.fetch_add(1, Ordering::Relaxed) + kept_free >= MAX_WAITING_MESSAGES
             || sender.try_send(message).is_err()
@@ -167,17 +211,27 @@ fn notify(message: &SystemdNotice) -> io::Result<()> {
         SystemdNotice::Stopping(status) => send(&[NotifyState::Stopping, NotifyState::Status(status)]),
         SystemdNotice::Alive => send(&[NotifyState::Watchdog]),
         SystemdNotice::MainProcess(pid) => send(&[NotifyState::MainPid(*pid)]),
+        SystemdNotice::Store(name, sockets) => {
+            let sockets: Vec<_> = sockets.iter().map(AsFd::as_fd).collect();
+            send_with(&format!("FDSTORE=1\nFDNAME={name}\n"), &sockets)
+        }
+        SystemdNotice::Forget(name) => send_with(&format!("FDSTOREREMOVE=1\nFDNAME={name}\n"), &[]),
     }
 }
 
 /// Sends by ourselves: the package takes the name of an abstract socket for a path.
 fn send(states: &[NotifyState<'_>]) -> io::Result<()> {
+    let text: String = states.iter().map(|state| format!("{state}\n")).collect();
+    send_with(&text, &[])
+}
+
+fn send_with(text: &str, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
     let Some(name) = std::env::var_os("NOTIFY_SOCKET") else { return Ok(()) };
     let address = match name.as_encoded_bytes().strip_prefix(b"@") {
         Some(name) => SocketAddr::from_abstract_name(name)?,
         None => SocketAddr::from_pathname(&name)?,
     };
-    let text: String = states.iter().map(|state| format!("{state}\n")).collect();
-    UnixDatagram::unbound()?.send_to_addr(text.as_bytes(), &address)?;
-    Ok(())
+    let socket = UnixDatagram::unbound()?;
+    socket.connect_addr(&address)?;
+    packet_socket::send_with(socket.as_fd(), text.as_bytes(), descriptors)
 }

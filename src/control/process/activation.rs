@@ -1,0 +1,62 @@
+//! Listening sockets that the service manager has opened, or kept of a process that has ended (sd_listen_fds(3)).
+
+use std::env;
+
+use crate::control::build::sockets::InheritedSockets;
+use crate::net::listen::ListeningSocket;
+use crate::telemetry::operator::log_line;
+
+/// The first descriptor of those that are passed.
+const FIRST: i32 = 3;
+
+/// More than a process may have open is nonsense.
+const MAX_PASSED: i32 = 100_000;
+
+/// The sockets that are passed to this process, by address. What is no listening socket of TCP is closed, and told.
+pub fn sockets() -> Vec<InheritedSockets> {
+    let count = passed(env::var("LISTEN_PID").ok(), env::var("LISTEN_FDS").ok());
+    let mut sockets: Vec<InheritedSockets> = Vec::new();
+    for number in FIRST..FIRST + count {
+        match ListeningSocket::inherited(number) {
+            Ok(ListeningSocket { socket, address, dual_stack }) => {
+                let known = sockets
+                    .iter_mut()
+                    .find(|known| (known.address, known.dual_stack) == (address, dual_stack));
+                match known {
+                    Some(known) => known.sockets.push(socket),
+                    None => sockets.push(InheritedSockets {
+                        wanted: address,
+                        dual_stack,
+                        address,
+                        listener: String::new(),
+                        sockets: vec![socket],
+                    }),
+                }
+            }
+            Err(error) => log_line(&format!(
+                "warning: descriptor {number} of the service manager is of no use: {error} (LISTEN_FDS)"
+            )),
+        }
+    }
+    sockets
+}
+
+/// How many descriptors are passed to this process.
+fn passed(process: Option<String>, count: Option<String>) -> i32 {
+    let is_for_us = process.and_then(|id| id.parse().ok()) == Some(std::process::id());
+    let count = count.and_then(|count| count.parse().ok()).filter(|count| (0..=MAX_PASSED).contains(count));
+    if is_for_us { count.unwrap_or(0) } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn only_what_is_for_this_process_counts() {
+        let own = std::process::id().to_string();
+        let passed =
+            |process: &str, count: &str| super::passed(Some(process.to_owned()), Some(count.to_owned()));
+        assert_eq!(passed(&own, "2"), 2);
+        assert_eq!([passed("1", "2"), passed(&own, "-1"), passed(&own, "many"), passed("", "2")], [0; 4]);
+        assert_eq!(super::passed(None, None), 0);
+    }
+}

@@ -32,19 +32,19 @@ pub struct Bound {
 }
 
 /// A listening socket that another process has opened.
-pub struct ListeningSocket {
+pub struct PassedSocket {
     pub socket: OwnedFd,
     pub address: SocketAddr,
     /// Whether it takes IPv4, too.
     pub dual_stack: bool,
 }
 
-impl ListeningSocket {
+impl PassedSocket {
     /// The one that this process was started with, by its number.
     ///
     /// # Errors
     /// It is no listening socket of TCP.
-    pub fn inherited(number: RawFd) -> io::Result<ListeningSocket> {
+    pub fn inherited(number: RawFd) -> io::Result<PassedSocket> {
         // SAFETY: asking what a number stands for is harmless whatever it is.
         if unsafe { libc::fcntl(number, libc::F_GETFD) } < 0 {
             return Err(io::Error::last_os_error());
@@ -63,7 +63,7 @@ impl ListeningSocket {
         // Accepted sockets inherit both.
         socket.set_tcp_nodelay(true)?;
         keep_alive(&socket)?;
-        Ok(ListeningSocket { socket: socket.into(), address, dual_stack })
+        Ok(PassedSocket { socket: socket.into(), address, dual_stack })
     }
 }
 

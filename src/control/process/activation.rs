@@ -3,7 +3,7 @@
 use std::env;
 
 use crate::control::build::sockets::InheritedSockets;
-use crate::net::listen::ListeningSocket;
+use crate::net::listen::PassedSocket;
 use crate::telemetry::operator::log_line;
 
 /// The first descriptor of those that are passed.
@@ -17,8 +17,8 @@ pub fn sockets() -> Vec<InheritedSockets> {
     let count = passed(env::var("LISTEN_PID").ok(), env::var("LISTEN_FDS").ok());
     let mut sockets: Vec<InheritedSockets> = Vec::new();
     for number in FIRST..FIRST + count {
-        match ListeningSocket::inherited(number) {
-            Ok(ListeningSocket { socket, address, dual_stack }) => {
+        match PassedSocket::inherited(number) {
+            Ok(PassedSocket { socket, address, dual_stack }) => {
                 let known = sockets
                     .iter_mut()
                     .find(|known| (known.address, known.dual_stack) == (address, dual_stack));

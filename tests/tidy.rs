@@ -99,7 +99,13 @@ const DOORS: &[Door] = &[
     Door { package: "socket2", rooms: &["net/"] },
     Door {
         package: "libc",
-        rooms: &["net/", "runtime/", "control/process/rlimits.rs", "control/process/users.rs"],
+        rooms: &[
+            "net/",
+            "runtime/",
+            "control/process/rlimits.rs",
+            "control/process/users.rs",
+            "control/process/launcher.rs",
+        ],
     },
     Door { package: "core_affinity", rooms: &["runtime/pin.rs"] },
     Door { package: "signal_hook", rooms: &["control/process/signals.rs"] },
@@ -130,6 +136,7 @@ const DOORS: &[Door] = &[
     Door { package: "serde_json", rooms: &["config/", "control/admin/", "control/handover/", "command/"] },
     // Networks are values that the configuration holds and a policy looks up.
     Door { package: "ipnet", rooms: &["config/", "policy/"] },
+    Door { package: "landlock", rooms: &["control/process/lock.rs"] },
     Door { package: "jiff", rooms: &["telemetry/date.rs"] },
     Door {
         package: "crossbeam",

@@ -38,6 +38,8 @@ use crate::control::handover::start::SuccessorCommand;
 use crate::control::preflight;
 use crate::control::privileges;
 use crate::control::process::activation;
+use crate::control::process::launcher::Launcher;
+use crate::control::process::lock;
 use crate::control::process::rlimits;
 use crate::control::process::signals;
 use crate::control::process::users;
@@ -82,6 +84,8 @@ pub(super) struct Manner {
     pub(super) take_over: TakeOver,
     /// How a successor is started. None: there can be none.
     pub(super) successor: Option<SuccessorCommand>,
+    /// Who starts that process, where this one may not.
+    pub(super) launcher: Option<Launcher>,
 }
 
 impl Default for Manner {
@@ -93,6 +97,7 @@ impl Default for Manner {
             load: None,
             take_over: TakeOver::default(),
             successor: None,
+            launcher: None,
         }
     }
 }
@@ -105,6 +110,17 @@ pub(super) fn serve(mut loaded: Loaded, manner: Manner) -> Exit {
     {
         log_line(&format!("error: cannot give up the privileges of root for good: {error}"));
         return Exit::CannotStart;
+    }
+    let mut manner = manner;
+    let is_locked = loaded.config.as_ref().is_some_and(|config| config.process.landlock);
+    if is_locked && lock::is_available() && manner.successor.is_some() {
+        match Launcher::fork(user.as_ref()) {
+            Ok(launcher) => manner.launcher = Some(launcher),
+            Err(error) => {
+                log_line(&format!("error: cannot start the process that starts a successor: {error}"));
+                return Exit::CannotStart;
+            }
+        }
     }
     if let Err(error) = operator::start(wall_now) {
         log_line(&format!("error: cannot start the thread that writes messages: {error}"));
@@ -206,6 +222,8 @@ fn start(
     if report.has_errors() {
         return Err(Refusal::Invalid);
     }
+    privileges::make_state_folder(&config, user, report);
+    privileges::lock(&config, report);
     let mut names = WatchedNames::new(&config.process.resolvers);
     let resolutions = names.resolve(&config, || ());
     let workers = host.workers;
@@ -219,9 +237,11 @@ fn start(
     let host = (host, (sockets, state));
     let active = ActiveConfig::inherit(config.clone(), credentials, &resolutions, host, report)?;
     let channels = active.channels().clone();
-    privileges::make_state_folder(&config, user, report);
     if let Some(user) = user {
         privileges::drop_to(user, &config, report).map_err(Refusal::User)?;
+    }
+    if let Some(launcher) = manner.launcher.take() {
+        drop(channels.succession.launcher.set(launcher));
     }
     if let Some(command) = manner.successor.take() {
         // This is the only place that sets it.

@@ -4,6 +4,7 @@ use clap::Args;
 
 use crate::command::exit::Exit;
 use crate::command::exit::print;
+use crate::control::process::lock;
 use crate::control::process::rlimits;
 use crate::runtime;
 use crate::tls::tls_policy;
@@ -30,6 +31,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
             groups,
             ("kernel", rlimits::kernel_release()),
             ("io_uring", runtime::abilities()),
+            ("landlock", lock::ability().to_owned()),
         ];
         let lines = lines.into_iter().chain(runtime::cpu_layout());
         text.extend(lines.map(|(name, value)| format!("{name}: {value}\n")));

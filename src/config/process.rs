@@ -46,6 +46,8 @@ pub struct Process {
     pub user: Option<(String, Location)>,
     /// The group it acts as then. None: that of the user.
     pub group: Option<(String, Location)>,
+    /// Whether the process takes from itself what it does not need: to write elsewhere, and to start programs.
+    pub landlock: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

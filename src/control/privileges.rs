@@ -6,12 +6,15 @@ use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
+use std::path::PathBuf;
 
 use crate::config::Config;
 use crate::config::Location;
+use crate::config::LogDestination;
 use crate::config::NamedFile;
 use crate::config::Report;
 use crate::control::credentials;
+use crate::control::process::lock;
 use crate::control::process::rlimits;
 use crate::control::process::users;
 use crate::control::process::users::User;
@@ -85,6 +88,26 @@ pub fn drop_to(user: &User, config: &Config, report: &mut Report) -> io::Result<
     user.become_for_good()?;
     log_line(&format!("started as root, running as {}", user.name()));
     Ok(())
+}
+
+/// Lets the calling thread, and those that it starts, write where the configuration says and nowhere else, and start nothing.
+/// What the kernel refuses is told; the process goes on without.
+pub fn lock(config: &Config, report: &mut Report) {
+    if !config.process.landlock {
+        return;
+    }
+    let logs = config.access_logs.iter().filter_map(|log| match &log.destination {
+        LogDestination::File(path) => Some(path.as_path()),
+        _ => None,
+    });
+    let files: Vec<PathBuf> = report.files();
+    let named = logs.chain(config.admin.socket.iter().map(|socket| socket.path.as_path()));
+    let files = named.chain(files.iter().map(PathBuf::as_path)).flat_map(lock::folders_of);
+    let writable: Vec<PathBuf> = files.chain([config.process.state_folder.path.clone()]).collect();
+    if let Err(error) = lock::lock(&writable) {
+        let message = format!("this process cannot take its own rights away (landlock): {error}");
+        report.warning(Location::default(), message, "write landlock = false in [process], if that is to be");
+    }
 }
 
 /// Makes the state folder if the configuration names one that is missing, for the user that will write there. What cannot be

@@ -383,6 +383,7 @@ fn unchangeable(serving: &Config, wanted: &Config) -> Vec<&'static str> {
         ("process.state_folder", old.state_folder.path != new.state_folder.path),
         ("process.user", name(&old.user) != name(&new.user)),
         ("process.group", name(&old.group) != name(&new.group)),
+        ("process.landlock", old.landlock != new.landlock),
         (
             "process.ticket_seed_file",
             old.ticket_seed_file.as_ref().map(|file| &file.path)

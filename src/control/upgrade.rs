@@ -26,7 +26,7 @@ pub fn begin(
         return Err("the process is stopping".to_owned());
     }
     let command = channels.succession.command.get();
-    let start = |command: &SuccessorCommand| command.start(binary);
+    let start = |command: &SuccessorCommand| command.start(binary, channels.succession.launcher.get());
     let (channel, child) = command.map(start).unwrap_or_else(|| {
         Err("what is served came from no file, so that no other process can read it".to_owned())
     })?;

@@ -59,6 +59,7 @@ mod https_backends;
 mod identity_headers;
 mod interim_responses;
 mod keep_alive;
+mod landlock;
 mod limits;
 mod log_formats;
 mod loops;

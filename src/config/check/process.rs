@@ -66,6 +66,7 @@ pub(super) fn process(table: Option<&raw::Table>, output: &mut Output) -> Proces
         state_folder: section.read("state_folder", &Folder, default_state_folder()),
         user: section.read_optional("user", &UserName, "the process runs as whoever starts it"),
         group: section.read_optional("group", &UserName, "that of the user"),
+        landlock: section.read("landlock", &Boolean, true),
     };
     if process.user.is_none() {
         section.warn_idle("group", Some("`user` is not set"));

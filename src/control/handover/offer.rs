@@ -3,7 +3,6 @@
 use std::os::fd::AsFd;
 use std::os::fd::BorrowedFd;
 use std::os::fd::OwnedFd;
-use std::process::Child;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -18,6 +17,7 @@ use crate::control::handover::channel::SocketGroup;
 use crate::control::handover::channel::written;
 use crate::control::handover::generations::Generations;
 use crate::control::handover::state::CarriedProcessCounts;
+use crate::control::process::launcher::StartedProcess;
 use crate::net::clock::clock_began_ns;
 use crate::net::clock::instant_now;
 use crate::net::packet_socket::MAX_DESCRIPTORS;
@@ -32,7 +32,7 @@ const STEP_PATIENCE: Duration = Duration::from_millis(20);
 pub struct HandOverOffer {
     channel: HandoverChannel,
     /// None: a supervisor has started it.
-    child: Option<Child>,
+    child: Option<StartedProcess>,
     pid: u32,
     version: String,
     /// The numbers of the bindings, by the index by which the successor knows them.
@@ -55,7 +55,7 @@ pub struct Successor {
     pub channel: HandoverChannel,
     pub pid: u32,
     pub version: String,
-    pub child: Option<Child>,
+    pub child: Option<StartedProcess>,
     pub counts: CarriedProcessCounts,
 }
 
@@ -71,10 +71,10 @@ impl Successor {
 }
 
 impl HandOverOffer {
-    pub fn new(channel: HandoverChannel, child: Option<Child>) -> HandOverOffer {
+    pub fn new(channel: HandoverChannel, child: Option<StartedProcess>) -> HandOverOffer {
         HandOverOffer {
             channel,
-            pid: child.as_ref().map_or(0, Child::id),
+            pid: child.as_ref().map_or(0, StartedProcess::id),
             child,
             version: String::new(),
             sockets: Vec::new(),
@@ -184,14 +184,13 @@ impl HandOverOffer {
         drop(self.channel.send(&FromPredecessor::Refused { reason: reason.to_owned() }, &[]));
         if let Some(child) = &mut self.child {
             // It has accepted nothing that was handed to it, so that nothing is lost with it.
-            drop(child.kill());
-            drop(child.wait());
+            child.end();
         }
     }
 
     /// How a successor ended that said nothing.
     fn how_it_ended(&mut self) -> String {
-        let status = self.child.as_mut().and_then(|child| child.wait().ok());
+        let status = self.child.as_mut().and_then(StartedProcess::wait);
         match status {
             Some(status) => format!("the new process ended before it was ready ({status})"),
             None => "the new process has hung up before it was ready".to_owned(),

@@ -154,7 +154,9 @@ impl HandOver {
             // If it is gone, nobody wants to know; what is left is served all the same.
             drop(successor.channel.send(&FromPredecessor::Draining { connections }, &[]));
             // Whoever has ended is not to stay in the table of processes.
-            drop(successor.child.as_mut().map(|child| child.try_wait()));
+            if let Some(child) = &mut successor.child {
+                child.look();
+            }
         }
     }
 

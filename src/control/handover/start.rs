@@ -2,13 +2,16 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::os::fd::AsFd as _;
 use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::path::PathBuf;
-use std::process::Child;
 use std::process::Command;
 
 use crate::control::handover::channel::HandoverChannel;
+use crate::control::process::launcher::Launch;
+use crate::control::process::launcher::Launcher;
+use crate::control::process::launcher::StartedProcess;
 
 /// The argument by which a successor that we start gets its end of the channel.
 pub const CHANNEL_ARGUMENT: &str = "--take-over-descriptor";
@@ -27,10 +30,20 @@ impl SuccessorCommand {
     ///
     /// # Errors
     /// There is no such program, or it cannot be executed.
-    pub fn start(&self, binary: Option<&Path>) -> Result<(HandoverChannel, Child), String> {
+    pub fn start(
+        &self,
+        binary: Option<&Path>,
+        launcher: Option<&Launcher>,
+    ) -> Result<(HandoverChannel, StartedProcess), String> {
         let binary = binary.unwrap_or(&self.binary);
         let cannot = |error: io::Error| format!("cannot start {}: {error}", binary.display());
         let (own, its) = HandoverChannel::pair().map_err(cannot)?;
+        if let Some(launcher) = launcher {
+            let launch = Launch { binary, arguments: &self.arguments, descriptor_argument: CHANNEL_ARGUMENT };
+            let its = its.into_descriptor();
+            let started = launcher.start(&launch, its.as_fd()).map_err(cannot)?;
+            return Ok((own, started));
+        }
         let its = its.into_inheritable().map_err(cannot)?;
         let mut command = Command::new(binary);
         command.args(&self.arguments).arg(CHANNEL_ARGUMENT).arg(its.as_raw_fd().to_string());
@@ -39,6 +52,6 @@ impl SuccessorCommand {
             command.env_remove(name);
         }
         let child = command.spawn().map_err(cannot)?;
-        Ok((own, child))
+        Ok((own, StartedProcess::Own(child)))
     }
 }

@@ -11,12 +11,15 @@ use std::time::Duration;
 use crate::control::handover::generations::GenerationStandings;
 use crate::control::handover::generations::MAX_GENERATIONS;
 use crate::control::handover::start::SuccessorCommand;
+use crate::control::process::launcher::Launcher;
 use crate::net::wake::Doorbell;
 
 /// Shared by all threads of the control side.
 pub struct Succession {
     /// Unset: what is served came from no file that could be read again.
     pub command: OnceLock<SuccessorCommand>,
+    /// Who starts it. Unset: this process may do so itself.
+    pub launcher: OnceLock<Launcher>,
     /// The listening socket for HTTP of the admin address.
     pub admin_address: OnceLock<(SocketAddr, OwnedFd)>,
     /// Rings when nobody may be accepted on that socket any more.
@@ -52,6 +55,7 @@ impl Default for Succession {
     fn default() -> Succession {
         Succession {
             command: OnceLock::new(),
+            launcher: OnceLock::new(),
             admin_address: OnceLock::new(),
             admin_bell: OnceLock::new(),
             generations: Arc::new(GenerationStandings::new(Arc::default())),

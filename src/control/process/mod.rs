@@ -3,6 +3,8 @@
 pub mod activation;
 pub mod rlimits;
 pub mod socket_store;
+pub mod launcher;
+pub mod lock;
 pub mod systemd;
 pub mod signals;
 pub mod users;

@@ -20,8 +20,6 @@ use std::process::Child;
 use std::process::Command;
 use std::process::ExitStatus;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use crate::control::process::users::User;
@@ -39,7 +37,7 @@ const OWN_VARIABLES: [&str; 4] = ["WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "L
 
 /// The way to the process. Closing it ends the process.
 #[derive(Clone, Debug)]
-pub struct Launcher(Arc<Mutex<PacketSocket>>);
+pub struct Launcher(Arc<PacketSocket>);
 
 /// A program that was started.
 #[derive(Debug)]
@@ -72,7 +70,7 @@ impl Launcher {
                 let outcome = serve(its, user);
                 std::process::exit(i32::from(outcome.is_err()))
             }
-            _ => Ok(Launcher(Arc::new(Mutex::new(own)))),
+            _ => Ok(Launcher(Arc::new(own))),
         }
     }
 
@@ -93,9 +91,12 @@ impl Launcher {
         Ok(StartedProcess::Launched { pid, launcher: self.clone() })
     }
 
+    /// Each question brings the way of its answer along, so that threads can ask at once.
     fn ask(&self, text: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<i64> {
-        let socket = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        socket.send(text, descriptors)?;
+        let (socket, its) = PacketSocket::pair()?;
+        let descriptors: Vec<_> = [its.as_fd()].iter().chain(descriptors).copied().collect();
+        self.0.send(text, &descriptors)?;
+        drop(its);
         let gone = || io::Error::other("the process that starts others is gone");
         let ReceivedPacket::Packet(answer, _) = socket.receive(ANSWER_TIMEOUT)? else { return Err(gone()) };
         let answer = String::from_utf8_lossy(&answer).into_owned();
@@ -161,11 +162,16 @@ fn serve(socket: PacketSocket, user: Option<&User>) -> io::Result<()> {
             ReceivedPacket::Nothing => continue,
             ReceivedPacket::Closed => return Ok(()),
         };
-        let answer = match obey(&text, descriptors, &mut started) {
+        let mut descriptors = descriptors.into_iter();
+        let Some(asker) = descriptors.next().and_then(|socket| PacketSocket::adopt(socket).ok()) else {
+            continue;
+        };
+        let answer = match obey(&text, descriptors.as_slice(), &mut started) {
             Ok(number) => format!("ok {number}"),
             Err(error) => format!("error {error}"),
         };
-        socket.send(answer.as_bytes(), &[])?;
+        // Whoever has asked may not want to know any more.
+        drop(asker.send(answer.as_bytes(), &[]));
     }
 }
 
@@ -189,10 +195,10 @@ fn stand_alone(socket: &PacketSocket) -> io::Result<()> {
 /// Signals that are ignored stay so in programs that are started; those that a function takes do not.
 extern "C" fn do_nothing(_signal: libc::c_int) {}
 
-fn obey(text: &[u8], descriptors: Vec<OwnedFd>, started: &mut Vec<Child>) -> io::Result<i64> {
+fn obey(text: &[u8], descriptors: &[OwnedFd], started: &mut Vec<Child>) -> io::Result<i64> {
     let words: Vec<&OsStr> = text.split(|byte| *byte == 0).map(OsStr::from_bytes).collect();
     let unknown = || io::Error::from(io::ErrorKind::InvalidInput);
-    match (words.as_slice(), descriptors.as_slice()) {
+    match (words.as_slice(), descriptors) {
         ([verb, binary, argument, arguments @ ..], [descriptor]) if *verb == "start" => {
             let child = start(Path::new(binary), (argument, arguments), descriptor)?;
             let pid = child.id();

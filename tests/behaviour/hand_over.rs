@@ -195,12 +195,18 @@ fn what_cannot_take_over_is_refused_and_changes_nothing() {
     };
     let crashes = file("crashes", "#!/bin/sh\nkill -KILL $$\n", 0o755);
     let fails = file("fails", "#!/bin/sh\nexit 7\n", 0o755);
+    let lets_go = file(
+        "lets-go",
+        "#!/bin/bash\nfor fd in /proc/$$/fd/*; do fd=${fd##*/}; [ $fd -lt 3 ] || eval \"exec $fd>&-\"; done\nexec sleep 60\n",
+        0o755,
+    );
     let no_program = file("no-program", "text", 0o755);
     let forbidden = file("forbidden", "#!/bin/sh\n", 0o644);
     let nowhere = ringway.folder().join("nowhere").display().to_string();
     for (binary, reason) in [
         (&crashes, "the new process ended before it was ready (signal: 9 (SIGKILL))"),
         (&fails, "the new process ended before it was ready (exit status: 7)"),
+        (&lets_go, "the new process lets go of what it was started with"),
         (&no_program, "Exec format error"),
         (&forbidden, "Permission denied"),
         (&nowhere, "No such file or directory"),

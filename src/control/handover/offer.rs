@@ -190,10 +190,12 @@ impl HandOverOffer {
 
     /// How a successor ended that said nothing.
     fn how_it_ended(&mut self) -> String {
-        let status = self.child.as_mut().and_then(StartedProcess::wait);
-        match status {
+        let Some(child) = &mut self.child else {
+            return "the new process has hung up before it was ready".to_owned();
+        };
+        match child.wait() {
             Some(status) => format!("the new process ended before it was ready ({status})"),
-            None => "the new process has hung up before it was ready".to_owned(),
+            None => "the new process lets go of what it was started with: it is no Ringway, or an older one".to_owned(),
         }
     }
 }

@@ -20,6 +20,7 @@ use std::process::Child;
 use std::process::Command;
 use std::process::ExitStatus;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use crate::control::process::users::User;
@@ -31,6 +32,10 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Longer than any wait of ours, after which it looks again whether anybody is there.
 const IDLE: Duration = Duration::from_secs(3_600);
+
+/// How often, and how long each time, the end of a process is waited for.
+const END_LOOKS: usize = 100;
+const END_PAUSE: Duration = Duration::from_millis(10);
 
 /// Variables that speak to one process alone.
 const OWN_VARIABLES: [&str; 4] = ["WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"];
@@ -129,10 +134,10 @@ impl StartedProcess {
         }
     }
 
-    /// How it ended. To be asked when it is about to end.
+    /// How it ended, if it has ended or does so in a moment.
     pub fn wait(&mut self) -> Option<ExitStatus> {
         match self {
-            StartedProcess::Own(child) => child.wait().ok(),
+            StartedProcess::Own(child) => wait_a_moment(child).ok(),
             StartedProcess::Launched { pid, launcher } => {
                 let status = launcher.ask(format!("wait\0{pid}").as_bytes(), &[]).ok()?;
                 i32::try_from(status).ok().map(ExitStatus::from_raw)
@@ -147,6 +152,17 @@ impl StartedProcess {
             drop(child.try_wait());
         }
     }
+}
+
+/// A process that has let go of its descriptors is about to end, or has closed them and goes on.
+fn wait_a_moment(child: &mut Child) -> io::Result<ExitStatus> {
+    for _ in 0..END_LOOKS {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        thread::sleep(END_PAUSE);
+    }
+    Err(io::ErrorKind::TimedOut.into())
 }
 
 /// What the launcher does all its life.
@@ -210,12 +226,12 @@ fn obey(text: &[u8], descriptors: &[OwnedFd], started: &mut Vec<Child>) -> io::R
         ([verb, pid], []) => {
             let pid = pid.to_str().and_then(|pid| pid.parse::<u32>().ok()).ok_or_else(unknown)?;
             let child = started.iter_mut().find(|child| child.id() == pid).ok_or_else(unknown)?;
-            if *verb == "kill" {
-                child.kill()?;
-            } else if *verb != "wait" {
-                return Err(unknown());
-            }
-            Ok(child.wait()?.into_raw().into())
+            let status = match verb.to_str() {
+                Some("kill") => child.kill().and_then(|()| child.wait())?,
+                Some("wait") => wait_a_moment(child)?,
+                _ => return Err(unknown()),
+            };
+            Ok(status.into_raw().into())
         }
         _ => Err(unknown()),
     }

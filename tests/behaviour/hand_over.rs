@@ -392,3 +392,17 @@ fn an_upload_that_is_under_way_arrives_as_a_whole() {
         assert_eq!(client.response(call).body, b"30");
     });
 }
+
+#[test]
+fn a_program_that_does_nothing_is_given_up_in_half_a_minute() {
+    let backend = Backend::echo_head();
+    let mut ringway = with_socket(Scenario::of(&backend)).start();
+    let idle = ringway.folder().join("idle");
+    fs::write(&idle, "#!/bin/sh\nexec sleep 300\n").expect("a file can be written");
+    fs::set_permissions(&idle, fs::Permissions::from_mode(0o755)).expect("a mode can be set");
+    let ended = command(&ringway, &["upgrade", "--binary", &idle.display().to_string()]);
+    refused(&ended, "the new process was not ready within 30 s");
+    assert_eq!((Client::connect(ringway.address()).get("/").status, ringway.is_running()), (200, true));
+    // It is ended, and there is room for another one.
+    upgraded(&ringway);
+}

@@ -195,7 +195,8 @@ impl HandOverOffer {
         };
         match child.wait() {
             Some(status) => format!("the new process ended before it was ready ({status})"),
-            None => "the new process lets go of what it was started with: it is no Ringway, or an older one".to_owned(),
+            None => "the new process lets go of what it was started with: it is no Ringway, or an older one"
+                .to_owned(),
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::control::admin::client;
 use crate::control::handover::channel::HandoverChannel;
 use crate::control::handover::inheritance::Predecessor;
 use crate::control::handover::start::SuccessorCommand;
+use crate::control::process::activation;
 use crate::telemetry::operator::log_line;
 
 #[derive(Args)]
@@ -31,6 +32,8 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Exit {
+    // Before anything else is opened, a number that is passed can only be what it is said to be.
+    let activated = activation::sockets();
     let predecessor = match predecessor(arguments) {
         Ok(predecessor) => predecessor,
         Err(reason) => {
@@ -43,7 +46,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     let load = Box::new(move || sources::load(&paths));
     let successor = successor_command(&arguments.config);
     let take_over = predecessor.map(TakeOver::from).unwrap_or_default();
-    serve::serve(loaded, Manner { load: Some(load), take_over, successor, ..Manner::default() })
+    serve::serve(loaded, Manner { load: Some(load), take_over, activated, successor, ..Manner::default() })
 }
 
 /// Who is to hand over; None: nobody.

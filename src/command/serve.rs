@@ -24,9 +24,11 @@ use crate::config::Workers;
 use crate::control::active_config::ActiveConfig;
 use crate::control::active_config::Channels;
 use crate::control::active_config::Drivers;
+use crate::control::active_config::Heritage;
 use crate::control::active_config::Refusal;
 use crate::control::admin::Admin;
 use crate::control::build::Host;
+use crate::control::build::sockets::InheritedSockets;
 use crate::control::credentials;
 use crate::control::credentials::certificates::KeptReadFile;
 use crate::control::credentials::certificates::read_file;
@@ -37,7 +39,6 @@ use crate::control::handover::inheritance::Inheritance;
 use crate::control::handover::start::SuccessorCommand;
 use crate::control::preflight;
 use crate::control::privileges;
-use crate::control::process::activation;
 use crate::control::process::launcher::Launcher;
 use crate::control::process::lock;
 use crate::control::process::rlimits;
@@ -82,6 +83,8 @@ pub(super) struct Manner {
     pub(super) load: Option<Load>,
     /// Who hands everything over.
     pub(super) take_over: TakeOver,
+    /// Listening sockets that the service manager has opened.
+    pub(super) activated: Vec<InheritedSockets>,
     /// How a successor is started. None: there can be none.
     pub(super) successor: Option<SuccessorCommand>,
     /// Who starts that process, where this one may not.
@@ -96,6 +99,7 @@ impl Default for Manner {
             read_file: Box::new(read_file),
             load: None,
             take_over: TakeOver::default(),
+            activated: Vec::new(),
             successor: None,
             launcher: None,
         }
@@ -232,9 +236,9 @@ fn start(
     let Inheritance { mut sockets, admin_address, generations, state } =
         manner.take_over.inherit().map_err(Refusal::HandOver)?;
     if !is_taken_over {
-        sockets = activation::sockets();
+        sockets = std::mem::take(&mut manner.activated);
     }
-    let host = (host, (sockets, state));
+    let host = (host, Heritage { sockets, state, holds: is_taken_over });
     let active = ActiveConfig::inherit(config.clone(), credentials, &resolutions, host, report)?;
     let channels = active.channels().clone();
     if let Some(user) = user {
@@ -251,7 +255,7 @@ fn start(
     let bindings = active.bindings().to_vec();
     let sources = (manner.load.take(), generations);
     let commands = reload::start(active, file_reload, names, sources).map_err(Refusal::Thread)?;
-    let settle = manner.take_over.settle(bindings, commands.clone());
+    let settle = manner.take_over.settle((bindings, report.to_text(false)), commands.clone());
     Ok((RuntimePlan { settle, ..plan(&config, workers, channels, commands) }, admin_address))
 }
 

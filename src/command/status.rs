@@ -105,10 +105,14 @@ fn summary(status: &Status) -> String {
     let last = reloads.last.as_ref().and_then(|last| Some((&last.outcome, last.seconds?)));
     let last = last.map(|(outcome, seconds)| format!(", the last {outcome} {} ago", span(seconds)));
     let limit = connections.limit.map(|limit| format!(" of at most {limit}"));
+    let before = status.predecessors.iter().map(|old| {
+        let (connections, time) = (counted(old.connections, "client connection"), span(old.seconds));
+        format!("old process {}: {connections} left, replaced {time} ago\n", old.pid)
+    });
     format!(
         "ringway {version}, process {pid}, {}, up {}{}\n\
          config generation {epoch}; reloads: {} succeeded, {} refused{}\n\
-         {}{}\n",
+         {}{}\n{}",
         counted(status.workers, "worker"),
         span(status.uptime_seconds),
         if status.stopping { ", stopping" } else { "" },
@@ -117,6 +121,7 @@ fn summary(status: &Status) -> String {
         last.unwrap_or_default(),
         counted(connections.in_use, "client connection"),
         limit.unwrap_or_default(),
+        before.collect::<String>(),
     )
 }
 

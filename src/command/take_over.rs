@@ -2,13 +2,18 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::mpsc;
 use std::sync::mpsc::Sender;
+use std::time::Duration;
 
 use crate::control::build::sockets::Binding;
 use crate::control::handover::inheritance::Inheritance;
 use crate::control::handover::inheritance::Predecessor;
 use crate::control::reload::Command;
 use crate::runtime::plan::Settle;
+
+/// How long workers may take to get their sockets.
+const ACCEPT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The process before, until it has handed over or this one has given up.
 #[derive(Clone, Default)]
@@ -43,11 +48,20 @@ impl TakeOver {
     }
 
     /// What is to be done once all workers accept at these addresses.
-    pub(super) fn settle(&self, bindings: Vec<Binding>, commands: Sender<Command>) -> Option<Settle> {
+    pub(super) fn settle(
+        &self,
+        (bindings, warnings): (Vec<Binding>, String),
+        commands: Sender<Command>,
+    ) -> Option<Settle> {
         let predecessor = Rc::clone(&self.0);
         let settle = move || {
             let predecessor = predecessor.take().ok_or("the process before is gone")?;
-            let generation = predecessor.ready(&bindings)?;
+            let generation = predecessor.ready(&bindings, warnings)?;
+            let (done, accepting) = mpsc::channel();
+            if commands.send(Command::Accept { done }).is_ok() {
+                // The thread that reloads has nothing else to do yet.
+                accepting.recv_timeout(ACCEPT_TIMEOUT).unwrap_or_default();
+            }
             let follow = move || {
                 generation.tell_settled();
                 // The thread that reloads lives as long as the process.

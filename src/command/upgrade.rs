@@ -47,7 +47,12 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     let is_upgraded = matches!(reply, UpgradeReply::Upgraded { .. });
     let printed = match reply {
         _ if arguments.json => print(&json.to_string()),
-        UpgradeReply::Upgraded { message, .. } => print(&message),
+        UpgradeReply::Upgraded { message, warnings, .. } => {
+            if !warnings.is_empty() {
+                log_line(warnings.trim_end());
+            }
+            print(&message)
+        }
         UpgradeReply::Refused { errors } => {
             log_line(&format!("{errors}\nerror: the upgrade is refused; what was in service still is"));
             Exit::Success

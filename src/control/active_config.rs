@@ -114,6 +114,15 @@ pub struct ActiveConfig {
     replaced: Vec<Arc<Snapshot>>,
 }
 
+/// What another process, or the service manager, has left to this one.
+#[derive(Default)]
+pub struct Heritage {
+    pub sockets: Vec<InheritedSockets>,
+    pub state: CarriedState,
+    /// Nothing is accepted before [`ActiveConfig::accept`].
+    pub holds: bool,
+}
+
 /// Why a configuration cannot go into service; the report has the rest.
 #[derive(Debug)]
 pub enum Refusal {
@@ -163,7 +172,7 @@ impl ActiveConfig {
         host: Host,
         report: &mut Report,
     ) -> Result<ActiveConfig, Refusal> {
-        let nothing = (Vec::new(), CarriedState::default());
+        let nothing = Heritage::default();
         ActiveConfig::inherit(config, credentials, resolutions, (host, nothing), report)
     }
 
@@ -172,7 +181,7 @@ impl ActiveConfig {
         config: Config,
         credentials: Credentials,
         resolutions: &Resolutions,
-        (host, (sockets, state)): (Host, (Vec<InheritedSockets>, CarriedState)),
+        (host, Heritage { sockets, state, holds }): (Host, Heritage),
         report: &mut Report,
     ) -> Result<ActiveConfig, Refusal> {
         let mailboxes = (0..host.workers).map(|_| Mailbox::new(MAX_ON_THE_WAY));
@@ -213,7 +222,7 @@ impl ActiveConfig {
             security: Security::inheriting(credentials, &state.secrets),
             registry: Registry::new(backend_counters, readiness),
             host,
-            sockets: Sockets::inheriting(sockets),
+            sockets: Sockets::inheriting(sockets, holds),
             span_exporter: SpanExporter::new(Arc::clone(&channels.spans)),
             channels,
             logs: OpenLogs::of(&config),
@@ -269,6 +278,16 @@ impl ActiveConfig {
                 _ => {}
             }
         }
+    }
+
+    /// Whether workers accept at all that is configured.
+    pub fn is_accepting(&self) -> bool {
+        self.channels.drivers.get().is_some() && !self.sockets.is_holding()
+    }
+
+    /// Lets workers accept, where they were to wait until the process before lets go.
+    pub fn accept(&mut self) {
+        self.sockets.release(&self.channels.workers);
     }
 
     /// Another descriptor of each listening socket, in the order of the bindings.

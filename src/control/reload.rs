@@ -74,8 +74,12 @@ pub enum Command {
         /// Gets to know how that went. None: no client waits for it.
         answer: Option<Sender<UpgradeOutcome>>,
     },
+    /// Let workers accept: the process before has let go.
+    Accept { done: Sender<()> },
     /// Hear of this process, which has handed over.
     Follow(Generation),
+    /// Let processes that still serve what they have stop, too.
+    StopOldProcesses,
     /// Tell the successor, if there is one, what was counted last.
     BidFarewell { answer: Sender<()> },
 }
@@ -171,6 +175,11 @@ impl Reloader {
             Command::HandOver { offer, under_way, answer } => {
                 self.hand_over.begin(*offer, under_way, answer);
             }
+            Command::Accept { done } => {
+                self.active.accept();
+                done.send(()).unwrap_or_default();
+            }
+            Command::StopOldProcesses => self.hand_over.stop_old_processes(),
             Command::Follow(generation) => self.hand_over.follow(generation),
             Command::BidFarewell { answer } => {
                 self.hand_over.bid_farewell(&self.active);
@@ -352,7 +361,9 @@ impl Reloader {
 
 /// A line for each key that takes effect later.
 fn told_later(severity: &str, keys: &[&str]) -> String {
-    let line = |key: &&str| format!("{severity}: {key} has changed, which takes effect at the next start\n");
+    let line = |key: &&str| {
+        format!("{severity}: {key} has changed, which takes effect at the next start or upgrade\n")
+    };
     keys.iter().map(line).collect()
 }
 

@@ -1,11 +1,14 @@
 //! A listening unix socket that belongs to one user and one process, and a way to connect to it.
 
 use std::cell::Cell;
+use std::ffi::OsString;
 use std::fs;
 use std::fs::File;
 use std::fs::Permissions;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::PermissionsExt;
@@ -73,13 +76,15 @@ impl PrivateListener {
     /// The same beside a process that still listens there. [`PrivateListener::take_place`] puts it in place of the other,
     /// whose clients are answered by it nevertheless if they have connected before.
     pub fn bind_beside(path: &Path) -> io::Result<PrivateListener> {
-        let mut beside = path.as_os_str().to_owned();
-        beside.push(".new");
-        let beside = PathBuf::from(beside);
+        let beside = neighbour(path);
         // One that came to nothing may have left it.
-        match fs::remove_file(&beside) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
+        match fs::symlink_metadata(&beside) {
+            Ok(found) if found.file_type().is_socket() => fs::remove_file(&beside)?,
+            Ok(_) => {
+                let place = beside.display();
+                return Err(io::Error::other(format!("{place} is in the way, and is no socket; remove it")));
+            }
+            Err(_) => {}
         }
         let listener = PrivateListener::listen(&beside, path)?;
         listener.beside.set(Some(beside));
@@ -143,6 +148,15 @@ pub fn connect(path: &Path) -> io::Result<UnixStream> {
     socket.connect(&SockAddr::unix(path)?)?;
     socket.set_nonblocking(false)?;
     Ok(UnixStream::from(OwnedFd::from(socket)))
+}
+
+/// A file in the same folder, whose path is no longer: the system bounds that.
+fn neighbour(path: &Path) -> PathBuf {
+    let mut bytes = path.as_os_str().as_bytes().to_vec();
+    if let Some(last) = bytes.last_mut() {
+        *last = if *last == b'~' { b'-' } else { b'~' };
+    }
+    PathBuf::from(OsString::from_vec(bytes))
 }
 
 fn make_room(path: &Path, gives_way: impl FnOnce(UnixStream) -> bool) -> Result<(), ListenError> {

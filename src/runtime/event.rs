@@ -1,6 +1,6 @@
 //! What threads report to the one that minds them.
 
-use crate::control::handover::succession::Replaced;
+use crate::control::handover::succession::SuccessionEvent;
 use crate::control::process::signals::SignalAction;
 use crate::runtime::error::RuntimeError;
 use crate::runtime::worker_watch::WorkerThread;
@@ -16,8 +16,7 @@ pub(super) struct Ready {
 /// What reaches the minding thread.
 pub(super) enum RuntimeEvent {
     Signal(SignalAction),
-    /// A successor serves everything new.
-    Replaced(Replaced),
+    Succession(SuccessionEvent),
     /// A worker serves.
     Ready(Ready),
     /// The health checker runs.

@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use crate::control::active_config::Channels;
 use crate::control::active_config::Drivers;
+use crate::control::admin::Admin;
 use crate::control::process::signals;
 use crate::control::process::signals::SignalAction;
 use crate::control::reload::Command;
@@ -83,14 +84,14 @@ pub fn run(mut plan: RuntimePlan, announce: impl FnOnce(&Serving)) -> Result<(),
     signals::listen(noticed, obey).map_err(without_thread("signals"))?;
     let tell = events.clone();
     // It is set here only.
-    let on_replaced = Box::new(move |replaced| drop(tell.send(RuntimeEvent::Replaced(replaced))));
-    drop(plan.channels.succession.on_replaced.set(on_replaced));
+    let tell = Box::new(move |event| drop(tell.send(RuntimeEvent::Succession(event))));
+    drop(plan.channels.succession.tell.set(tell));
     let (shutdown_delay, shutdown_timeout) = (plan.shutdown_delay, plan.shutdown_timeout);
     let commands = plan.commands.clone();
     let health = health_thread::HealthSpec::new(&plan);
     health_thread::start(health, events.clone()).map_err(without_thread("the health checker"))?;
     let settle = plan.settle.take();
-    let admin = plan.admin.take();
+    let mut admin = plan.admin.take();
     let passwords = password_thread::start(workers).map_err(without_thread("passwords"))?;
     let specs = worker_thread::specs(plan, (logs, passwords), &drain, entries);
     for spec in specs.map_err(RuntimeError::System)? {
@@ -101,13 +102,13 @@ pub fn run(mut plan: RuntimePlan, announce: impl FnOnce(&Serving)) -> Result<(),
     let drivers = counted(ready.iter().map(|worker| &worker.driver));
     // This is the only place that sets it.
     drop(channels.drivers.set(drivers.clone()));
-    let settled = settle.map(|settle| settle()).transpose().map_err(RuntimeError::HandOver)?;
-    if let Some(admin) = &admin {
+    if let Some(admin) = &mut admin {
         admin.serve().map_err(without_thread("control commands"))?;
     }
-    if let Some(settled) = settled {
-        settled();
-    }
+    // What can fail is done.
+    let settled = settle.map(|settle| settle()).transpose().map_err(RuntimeError::HandOver)?;
+    admin.iter().for_each(Admin::open);
+    settled.into_iter().for_each(|settled| settled());
     let status = format!("serving with {}", words::counted(workers, "worker"));
     announce(&Serving { workers, drivers, listeners });
     channels.systemd.ready(&status);
@@ -216,7 +217,7 @@ fn wait_until_ready(
             }
             Ok(
                 RuntimeEvent::Signal(SignalAction::ReopenLogs | SignalAction::Reload | SignalAction::Upgrade)
-                | RuntimeEvent::Replaced(_)
+                | RuntimeEvent::Succession(_)
                 | RuntimeEvent::Drained,
             ) => {}
             Err(_) => return Err(RuntimeError::WorkerDied { index: ready.len() }),

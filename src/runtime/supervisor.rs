@@ -10,6 +10,7 @@ use std::time::Instant;
 use crate::control::active_config::Channels;
 use crate::control::handover::progress::log_refusal;
 use crate::control::handover::succession::Replaced;
+use crate::control::handover::succession::SuccessionEvent;
 use crate::control::process::signals::SignalAction;
 use crate::control::reload::Command;
 use crate::control::upgrade;
@@ -27,6 +28,9 @@ use crate::telemetry::operator::log_line;
 
 /// How often to look whether the access logs take anything, and how a stop goes.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often to look whether old processes are still there.
+const OLD_PROCESSES_PAUSE: Duration = Duration::from_millis(50);
 
 /// Between two messages about how many connections are left.
 const REMINDER_INTERVAL: Duration = Duration::from_secs(10);
@@ -62,8 +66,16 @@ impl Supervisor<'_> {
     pub(super) fn run(&self, inbox: &Receiver<RuntimeEvent>) -> Result<(), RuntimeError> {
         let mut drained = 0;
         let mut stop: Option<Stop> = None;
+        // While a successor is told to go on, what would stop this process waits here.
+        let mut held: Option<Vec<SignalAction>> = None;
         while drained < self.workers {
             match self.next(inbox, &mut stop) {
+                Ok(RuntimeEvent::Succession(event)) => self.succeed(event, &mut stop, &mut held),
+                Ok(RuntimeEvent::Signal(action @ (SignalAction::Stop | SignalAction::StopWithoutBound)))
+                    if let Some(held) = &mut held =>
+                {
+                    held.push(action);
+                }
                 Ok(RuntimeEvent::Signal(SignalAction::ReopenLogs)) => {
                     self.log_writers.iter().for_each(LogWriter::reopen)
                 }
@@ -78,9 +90,6 @@ impl Supervisor<'_> {
                     drop(self.commands.send(Command::Reload { is_strict: false, answer: None }));
                 }
                 Ok(RuntimeEvent::Signal(SignalAction::Upgrade)) => self.upgrade(),
-                Ok(RuntimeEvent::Replaced(replaced)) if stop.is_none() => {
-                    stop = Some(self.begin_last_drain(replaced));
-                }
                 Ok(RuntimeEvent::Signal(action))
                     if let Some(last) = stop.as_mut().filter(|stop| stop.action.is_none()) =>
                 {
@@ -93,7 +102,7 @@ impl Supervisor<'_> {
                 Ok(RuntimeEvent::Signal(action)) => stop = Some(self.begin_stop(action)),
                 Ok(RuntimeEvent::Drained) => drained += 1,
                 Ok(RuntimeEvent::Failed(error)) => return Err(error),
-                Ok(RuntimeEvent::Ready(_) | RuntimeEvent::HealthCoreReady | RuntimeEvent::Replaced(_)) => {}
+                Ok(RuntimeEvent::Ready(_) | RuntimeEvent::HealthCoreReady) => {}
                 Err(RecvTimeoutError::Timeout) => {
                     let is_replaced = stop.as_ref().is_some_and(|stop| stop.action.is_none());
                     let key = if is_replaced { "upgrade_drain_timeout" } else { "shutdown_timeout" };
@@ -103,8 +112,44 @@ impl Supervisor<'_> {
                 Err(RecvTimeoutError::Disconnected) => return Err(RuntimeError::WorkerDied { index: 0 }),
             }
         }
+        self.wait_for_old_processes(inbox, stop.and_then(|stop| stop.end));
         self.log_end("stopped");
         Ok(())
+    }
+
+    /// Goes along with what happens to the successor. A stop that came meanwhile begins when it is decided who serves.
+    fn succeed(&self, event: SuccessionEvent, stop: &mut Option<Stop>, held: &mut Option<Vec<SignalAction>>) {
+        match event {
+            SuccessionEvent::Begins(answer) => {
+                let may_go_on = stop.is_none();
+                *held = may_go_on.then(Vec::new);
+                answer.send(may_go_on).unwrap_or_default();
+                return;
+            }
+            SuccessionEvent::Failed => {}
+            SuccessionEvent::Ended(replaced) => *stop = Some(self.begin_last_drain(replaced)),
+            SuccessionEvent::Stop => {
+                if let Some(last) = stop.as_mut().filter(|stop| stop.action.is_none()) {
+                    self.hurry(last, SignalAction::Stop);
+                }
+            }
+        }
+        for action in held.take().unwrap_or_default() {
+            match stop {
+                None => *stop = Some(self.begin_stop(action)),
+                Some(last) => self.hurry(last, action),
+            }
+        }
+    }
+
+    /// Whoever ends this process may end all others of the service with it.
+    fn wait_for_old_processes(&self, inbox: &Receiver<RuntimeEvent>, end: Option<Instant>) {
+        let is_over = || end.is_some_and(|end| instant_now() >= end);
+        while !self.channels.succession.generations.load().1.is_empty() && !is_over() {
+            if let Ok(RuntimeEvent::Signal(SignalAction::Stop)) = inbox.recv_timeout(OLD_PROCESSES_PAUSE) {
+                return;
+            }
+        }
     }
 
     /// Waits for the next event until the end of a stop, with a look at other things now and then.
@@ -150,6 +195,8 @@ impl Supervisor<'_> {
     /// Begins to stop: routers in front are told at once, and have `shutdown_delay` to notice.
     fn begin_stop(&self, action: SignalAction) -> Stop {
         self.channels.readiness.note_stop();
+        // The thread that reloads lives as long as the process.
+        drop(self.commands.send(Command::StopOldProcesses));
         self.channels.systemd.stopping("finishing what is under way");
         let now = instant_now();
         let mut stop =
@@ -204,8 +251,11 @@ impl Supervisor<'_> {
             let end = now + self.shutdown_timeout;
             last.end = Some(last.end.map_or(end, |before| before.min(end)));
         }
-        let line = format!("stopping: {} left, at most {:?}", self.connections(), self.shutdown_timeout);
-        log_event(News::new(EventKind::Stopping, line));
+        let bound = match action {
+            SignalAction::Stop => format!(", at most {:?}", self.shutdown_timeout),
+            _ => String::new(),
+        };
+        log_event(News::new(EventKind::Stopping, format!("stopping: {} left{bound}", self.connections())));
     }
 
     fn log_end(&self, how: &str) {

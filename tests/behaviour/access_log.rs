@@ -98,7 +98,8 @@ fn another_choice_of_fields_waits_for_the_next_start() {
         ringway.replace_configuration(&scenario.clone().log(line).text());
         let ended = command(&ringway, &["reload"]);
         assert_eq!(ended.code, Some(0), "{}", ended.stderr);
-        let told = "warning: access_log.fields has changed, which takes effect at the next start\n";
+        let told =
+            "warning: access_log.fields has changed, which takes effect at the next start or upgrade\n";
         assert_eq!(ended.stderr, if is_told { told } else { "" });
     }
     Client::connect(ringway.address()).get("/");

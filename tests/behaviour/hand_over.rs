@@ -113,6 +113,8 @@ fn what_is_under_way_is_finished_and_everything_new_is_the_new_ones() {
         assert_eq!(pair.connect(ringway.address()).get("/after").status, 200);
         let old = &status(&ringway)["predecessors"];
         assert_eq!((old.as_array().map(Vec::len), &old[0]["pid"]), (Some(1), &Json::from(ringway.id())));
+        let text = command(&ringway, &["status"]).stdout;
+        assert!(text.contains(&format!("old process {}: ", ringway.id())), "{text}");
         is_open.store(true, Ordering::SeqCst);
         assert_eq!(waiting.response(call).body, b"served");
         assert_eq!(ringway.wait_for_exit(PATIENCE).code(), Some(0));
@@ -405,4 +407,53 @@ fn a_program_that_does_nothing_is_given_up_in_half_a_minute() {
     assert_eq!((Client::connect(ringway.address()).get("/").status, ringway.is_running()), (200, true));
     // It is ended, and there is room for another one.
     upgraded(&ringway);
+}
+
+#[test]
+fn whoever_serves_after_a_stop_in_the_midst_of_it_can_be_reached() {
+    let backend = Backend::echo_head();
+    for pause_ms in [0, 4, 8, 12, 16, 25] {
+        let mut ringway = with_socket(Scenario::of(&backend)).start();
+        let socket = socket_of(&ringway).display().to_string();
+        let upgrade = std::thread::spawn(move || run(&["upgrade", "--json", "--socket", &socket]));
+        std::thread::sleep(Duration::from_millis(pause_ms));
+        ringway.signal("TERM");
+        let ended = upgrade.join().expect("it ends");
+        assert_eq!(ringway.wait_for_exit(PATIENCE).code(), Some(0));
+        // Refused because of the stop, or done: then the new process is all there is, and it serves.
+        if ended.code == Some(0) {
+            let served = within(PATIENCE, || {
+                Client::connect(ringway.address()).get("/").status.eq(&200).then_some(())
+            });
+            assert!(served.is_some(), "{pause_ms}: {}", ended.stdout);
+        }
+    }
+}
+
+#[test]
+fn old_processes_stop_with_the_new_one() {
+    let backend = echoing();
+    let scenario = with_socket(Scenario::of(&backend)).process("shutdown_timeout = \"500ms\"");
+    let mut ringway = scenario.start();
+    let mut held = tunnel(&ringway);
+    let new = upgraded(&ringway).to_string();
+    held.send("still there");
+    assert_eq!(held.read_exactly(11), b"still there");
+    let ended = std::process::Command::new("kill").args(["-s", "TERM", &new]).status();
+    assert!(ended.expect("`kill` runs").success());
+    assert_eq!(ringway.wait_for_exit(PATIENCE).code(), Some(0));
+    ringway.wait_for_line("shutdown_timeout is over: 1 client connection cut off");
+}
+
+#[test]
+fn warnings_of_the_new_process_reach_who_upgrades() {
+    let backend = Backend::echo_head();
+    let scenario = with_socket(Scenario::of(&backend));
+    let ringway = scenario.start();
+    let unused =
+        "\n[[server_group]]\nname = \"unused\"\n[[server_group.backend]]\naddress = \"127.0.0.1:1\"\n";
+    ringway.replace_configuration(&format!("{}{unused}", scenario.text()));
+    let ended = command(&ringway, &["upgrade"]);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(ended.stderr.contains("warning") && ended.stderr.contains("unused"), "{}", ended.stderr);
 }

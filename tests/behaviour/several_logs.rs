@@ -116,7 +116,7 @@ fn a_log_is_written_to_by_the_listeners_that_it_names_also_after_a_reload() {
     // Of a log that is gone, what it was told before goes on until the next start.
     ringway.replace_configuration(&text("\"web\"", "").text().replace("own.log", "all.log"));
     let ended = command(&ringway, &["reload"]);
-    let told = "warning: access_log has changed, which takes effect at the next start\n";
+    let told = "warning: access_log has changed, which takes effect at the next start or upgrade\n";
     assert_eq!((ended.code, ended.stderr.as_str()), (Some(0), told));
     ask("/200/c");
     assert_eq!(lines(&ringway, "own.log", 4)[3], "second /200/c");

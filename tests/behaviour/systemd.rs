@@ -281,3 +281,15 @@ fn a_successor_is_the_main_process_and_speaks_from_then_on() {
     assert!(ended.expect("`kill` runs").success());
     assert!(manager.news().contains(&"STOPPING=1".to_owned()));
 }
+
+#[test]
+fn a_number_of_sockets_that_is_wrong_takes_nothing_away() {
+    let backend = Backend::echo_head();
+    let wrong = [("LISTEN_FDS", "100".to_owned())];
+    let mut ringway = Ringway::start_with_sockets(&Scenario::of(&backend).text(), &[], &wrong);
+    ringway.wait_for_line(
+        "the service manager passes fewer sockets than it says (LISTEN_FDS=100): 3 is not open",
+    );
+    assert_eq!(Client::connect(ringway.address()).get("/").status, 200);
+    assert_eq!(ringway.terminate().code(), Some(0));
+}

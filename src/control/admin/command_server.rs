@@ -134,8 +134,8 @@ impl CommandServer {
             return refused(reason);
         }
         match outcome.recv_timeout(UPGRADE_TIMEOUT) {
-            Ok(Ok(Upgraded { pid, sentence })) => {
-                document(&UpgradeReply::Upgraded { message: sentence, pid })
+            Ok(Ok(Upgraded { pid, sentence, warnings })) => {
+                document(&UpgradeReply::Upgraded { message: sentence, warnings, pid })
             }
             Ok(Err(reason)) => refused(reason),
             Err(RecvTimeoutError::Timeout) => error(format!(

@@ -16,6 +16,8 @@ use std::os::fd::OwnedFd;
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 use std::sync::Arc;
+use std::sync::mpsc;
+use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::Duration;
 use std::time::Instant;
@@ -112,8 +114,12 @@ impl HttpServer {
         self.address
     }
 
-    /// Answers from now on, in threads of its own, which live as long as the process, until a successor does.
-    pub(super) fn serve(&self, server: &Arc<CommandServer>, succession: &Succession) -> io::Result<()> {
+    /// Answers, in threads of its own, once what is returned is sent anything; they live as long as the process, until a successor does.
+    pub(super) fn serve(
+        &self,
+        server: &Arc<CommandServer>,
+        succession: &Succession,
+    ) -> io::Result<Sender<()>> {
         // A successor accepts on the same socket, and may be the quicker one.
         self.listener.set_nonblocking(true)?;
         let listener = self.listener.try_clone()?;
@@ -134,8 +140,14 @@ impl HttpServer {
                 accepted => return accepted.map(|(stream, _)| Some(stream)),
             }
         };
-        let body = move || slots.fill(accept, |stream| drop(refuse(stream)));
-        thread::Builder::new().name("ringway-http".to_owned()).spawn(body).map(drop)
+        let (door, opened) = mpsc::channel();
+        let body = move || {
+            // Whoever holds the door ends with the process.
+            opened.recv().unwrap_or_default();
+            slots.fill(accept, |stream| drop(refuse(stream)));
+        };
+        thread::Builder::new().name("ringway-http".to_owned()).spawn(body)?;
+        Ok(door)
     }
 }
 

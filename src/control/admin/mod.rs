@@ -23,6 +23,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::mpsc;
 use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::Duration;
@@ -47,6 +48,7 @@ use crate::control::admin::status::Status;
 use crate::control::reload::Command;
 use crate::net::unix_listener::ListenError;
 use crate::net::unix_listener::PrivateListener;
+use crate::telemetry::operator::log_line;
 
 /// Clients that are answered at a time.
 const MAX_CLIENTS: usize = 8;
@@ -60,6 +62,8 @@ pub struct Admin {
     socket: Option<PrivateListener>,
     http: Option<HttpServer>,
     server: Arc<CommandServer>,
+    /// What the threads that accept wait for.
+    doors: Vec<Sender<()>>,
 }
 
 /// Why there can be no control commands.
@@ -73,7 +77,7 @@ impl Admin {
     /// Not reachable yet.
     pub fn new(channels: Channels, commands: Sender<Command>) -> Admin {
         let server = CommandServer::new(channels, commands);
-        Admin { socket: None, http: None, server: Arc::new(server) }
+        Admin { socket: None, http: None, server: Arc::new(server), doors: Vec::new() }
     }
 
     /// Prepares the socket beside that of the process before, whose place it takes with [`Admin::serve`].
@@ -111,16 +115,15 @@ impl Admin {
         Ok(address)
     }
 
-    /// Answers from now on, in threads of its own.
+    /// Prepares to answer, in threads of its own.
     ///
     /// All of them start here: where memory has become short, a thread that starts later takes the process
     /// with it, because the standard library gives up when it finds no room for its signal stack.
-    pub fn serve(&self) -> io::Result<()> {
+    pub fn serve(&mut self) -> io::Result<()> {
         if let Some(http) = &self.http {
-            http.serve(&self.server, &self.server.channels().succession)?;
+            self.doors.push(http.serve(&self.server, &self.server.channels().succession)?);
         }
         let Some(socket) = &self.socket else { return Ok(()) };
-        socket.take_place()?;
         let acceptor = socket.acceptor()?;
         let server = Arc::clone(&self.server);
         let serve = move |stream| {
@@ -133,8 +136,25 @@ impl Admin {
         let reject = |stream| {
             connection::reject(stream, &error("too many clients at a time, try again".to_owned()));
         };
-        let body = move || slots.fill(|| Ok(Some(acceptor.accept()?.0)), reject);
+        let (door, opened) = mpsc::channel();
+        self.doors.push(door);
+        let body = move || {
+            // Whoever holds the door ends with the process.
+            opened.recv().unwrap_or_default();
+            slots.fill(|| Ok(Some(acceptor.accept()?.0)), reject);
+        };
         thread::Builder::new().name("ringway-admin".to_owned()).spawn(body).map(drop)
+    }
+
+    /// Accepts clients from now on, in the place of the process before if there is one. Nothing that can fail ends anything.
+    pub fn open(&self) {
+        if let Some(socket) = &self.socket
+            && let Err(error) = socket.take_place()
+        {
+            let path = socket.path().display();
+            log_line(&format!("error: control commands cannot reach this process at {path}: {error}"));
+        }
+        self.doors.iter().for_each(|door| door.send(()).unwrap_or_default());
     }
 }
 

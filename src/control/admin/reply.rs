@@ -30,6 +30,8 @@ pub enum UpgradeReply {
     Upgraded {
         /// A sentence about who serves now.
         message: String,
+        /// As many lines as the new process has warnings, or none.
+        warnings: String,
         /// The new process.
         pid: u32,
     },

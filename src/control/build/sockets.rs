@@ -103,6 +103,8 @@ pub struct Sockets {
     open: Vec<Binding>,
     /// What is bound already and was not asked for yet.
     inherited: Vec<InheritedSockets>,
+    /// Another process still accepts: what workers are to get waits here.
+    held: Option<Vec<(u64, Bound)>>,
 }
 
 /// Between two attempts to hand a socket to a worker whose mailbox is full.
@@ -115,9 +117,19 @@ const LEND_TIMEOUT: Duration = Duration::from_secs(5);
 pub const MAX_ON_THE_WAY: usize = 4_096;
 
 impl Sockets {
-    /// None is open; these need not be bound.
-    pub fn inheriting(inherited: Vec<InheritedSockets>) -> Sockets {
-        Sockets { inherited, ..Sockets::default() }
+    /// None is open; these need not be bound. With `holds`, nothing is accepted before [`Sockets::release`].
+    pub fn inheriting(inherited: Vec<InheritedSockets>, holds: bool) -> Sockets {
+        Sockets { inherited, held: holds.then(Vec::new), ..Sockets::default() }
+    }
+
+    /// Whether workers wait until they may accept.
+    pub fn is_holding(&self) -> bool {
+        self.held.is_some()
+    }
+
+    /// Lets workers accept.
+    pub fn release(&mut self, workers: &[Mailbox<SocketOrder>]) {
+        hand_out(self.held.take().unwrap_or_default(), workers);
     }
 
     /// The sockets of all workers, by the number of their binding.
@@ -236,16 +248,23 @@ impl Sockets {
     /// Hands the new sockets to the workers; to be called when the snapshot that names them is published.
     pub fn install(&mut self, prepared: Prepared, workers: &[Mailbox<SocketOrder>]) {
         self.open = prepared.bindings;
-        for (number, mut bound) in prepared.fresh {
-            // Of a process with more workers, there may be more sockets than workers.
-            for worker in workers.iter().cycle() {
-                let Some(socket) = bound.take() else { break };
-                let mut order = SocketOrder::Accept(NewSocket { number, port: bound.address.port(), socket });
-                // A worker empties its mailbox in every turn of its loop.
-                while let Err(returned) = worker.send(order) {
-                    order = returned;
-                    thread::sleep(SEND_RETRY_INTERVAL);
-                }
+        match &mut self.held {
+            Some(held) => held.extend(prepared.fresh),
+            None => hand_out(prepared.fresh, workers),
+        }
+    }
+}
+
+fn hand_out(sockets: Vec<(u64, Bound)>, workers: &[Mailbox<SocketOrder>]) {
+    for (number, mut bound) in sockets {
+        // Of a process with more workers, there may be more sockets than workers.
+        for worker in workers.iter().cycle() {
+            let Some(socket) = bound.take() else { break };
+            let mut order = SocketOrder::Accept(NewSocket { number, port: bound.address.port(), socket });
+            // A worker empties its mailbox in every turn of its loop.
+            while let Err(returned) = worker.send(order) {
+                order = returned;
+                thread::sleep(SEND_RETRY_INTERVAL);
             }
         }
     }

@@ -29,12 +29,14 @@ pub enum FromSuccessor {
     Hello { protocol: u32, version: String, pid: u32 },
     /// It is prepared for everything that is running: send it.
     Prepared,
-    /// Its workers accept. `sockets` are the indices of those that it took.
-    Ready { sockets: Vec<usize> },
+    /// Its workers run. `sockets` are the indices of those that it took; `warnings` are lines for the operator.
+    Ready { sockets: Vec<usize>, warnings: String },
     /// It gives up.
     Refused { reason: String },
-    /// Control commands reach it, too.
+    /// It accepts, and control commands reach it.
     Settled,
+    /// The service is to stop, and with it whoever still serves what it has.
+    Stop,
 }
 
 /// What the running process says.

@@ -85,6 +85,12 @@ impl Generations {
 }
 
 impl Generation {
+    /// Lets it stop, as this process does.
+    pub fn tell_stop(&self) {
+        // If it is gone, there is nothing to stop.
+        drop(self.channel.send(&FromSuccessor::Stop, &[]));
+    }
+
     /// Lets it know that control commands reach this process.
     pub fn tell_settled(&self) {
         // If it is gone, nobody wants to know.

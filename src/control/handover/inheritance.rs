@@ -108,21 +108,25 @@ impl Predecessor {
     ///
     /// # Errors
     /// The process before has changed its mind.
-    pub fn ready(self, bindings: &[Binding]) -> Result<Generation, String> {
+    pub fn ready(self, bindings: &[Binding], warnings: String) -> Result<Generation, String> {
         let taken = self.sockets.iter().filter(|group| {
             let is_same = |binding: &Binding| {
                 (binding.address, binding.dual_stack()) == (group.address, group.dual_stack)
             };
             bindings.iter().any(is_same)
         });
-        let ready = FromSuccessor::Ready { sockets: taken.map(|group| group.index).collect() };
-        // Nobody else serves if it is gone.
-        let is_there = self.channel.send(&ready, &[]).is_ok();
+        let ready = FromSuccessor::Ready {
+            sockets: taken.map(|group| group.index).collect(),
+            warnings: shortened(&warnings),
+        };
+        // Nobody else serves if it is gone; but it may have said before that it serves on.
+        drop(self.channel.send(&ready, &[]));
         let end = instant_now() + READY_TIMEOUT;
         loop {
             match self.channel.receive(end.saturating_duration_since(instant_now())) {
-                Ok(Heard::Message(FromPredecessor::Refused { reason }, _)) if is_there => return Err(reason),
-                Ok(Heard::Message(FromPredecessor::GoOn, _) | Heard::Closed) | Err(_) => break,
+                Ok(Heard::Message(FromPredecessor::Refused { reason }, _)) => return Err(reason),
+                Ok(Heard::Message(FromPredecessor::GoOn, _) | Heard::Closed) => break,
+                Err(error) => return Err(unheard(&error)),
                 Ok(Heard::Message(_, _)) if instant_now() < end => {}
                 Ok(Heard::Nothing | Heard::Message(_, _)) => {
                     return Err("the running process does not let go".to_owned());

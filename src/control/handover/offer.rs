@@ -40,14 +40,24 @@ pub struct HandOverOffer {
     /// What the successor was told.
     counts: CarriedProcessCounts,
     end: Instant,
+    /// What the successor is to say next.
+    expected: ExpectedWord,
+}
+
+/// The words of a successor come in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ExpectedWord {
+    Hello,
+    Prepared,
+    Ready,
 }
 
 /// How an offer stands.
 pub enum OfferStep {
     Pending,
     Refused(String),
-    /// It is ready, and has not been told to go on yet. The numbers of the sockets that it took.
-    Ready(Vec<u64>),
+    /// It is ready, and has not been told to go on yet: the numbers of the sockets that it took, and its warnings.
+    Ready(Vec<u64>, String),
 }
 
 /// Who has taken over.
@@ -59,16 +69,8 @@ pub struct Successor {
     pub counts: CarriedProcessCounts,
 }
 
-/// How long a successor may take, once it was told to go on, until control commands reach it.
-const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
-
-impl Successor {
-    /// Waits until control commands reach it.
-    pub fn wait_until_settled(&self) {
-        // It may be gone, or slow: everything new is its own all the same.
-        drop(self.channel.receive::<FromSuccessor>(SETTLE_TIMEOUT));
-    }
-}
+/// How long a successor may take, once it was told to go on, until it accepts and control commands reach it.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl HandOverOffer {
     pub fn new(channel: HandoverChannel, child: Option<StartedProcess>) -> HandOverOffer {
@@ -80,6 +82,7 @@ impl HandOverOffer {
             sockets: Vec::new(),
             counts: CarriedProcessCounts::default(),
             end: instant_now() + READY_TIMEOUT,
+            expected: ExpectedWord::Hello,
         }
     }
 
@@ -93,15 +96,15 @@ impl HandOverOffer {
         if active.channels().readiness.is_stopping() {
             return OfferStep::Refused("the process is stopping".to_owned());
         }
+        if instant_now() >= self.end {
+            let limit = READY_TIMEOUT.as_secs();
+            return OfferStep::Refused(format!("the new process was not ready within {limit} s"));
+        }
         match self.channel.receive(STEP_PATIENCE) {
             Ok(Heard::Message(message, _)) => match self.answer(message, active, generations) {
                 Ok(step) => step,
                 Err(error) => OfferStep::Refused(format!("cannot hand over: {error}")),
             },
-            Ok(Heard::Nothing) if instant_now() >= self.end => OfferStep::Refused(format!(
-                "the new process was not ready within {} s",
-                READY_TIMEOUT.as_secs()
-            )),
             Ok(Heard::Nothing) => OfferStep::Pending,
             Ok(Heard::Closed) => OfferStep::Refused(self.how_it_ended()),
             Err(error) => OfferStep::Refused(format!("the new process says what is not understood: {error}")),
@@ -115,7 +118,10 @@ impl HandOverOffer {
         generations: &Generations,
     ) -> std::io::Result<OfferStep> {
         match message {
-            FromSuccessor::Hello { protocol: PROTOCOL, version, pid } => {
+            FromSuccessor::Hello { protocol: PROTOCOL, version, pid }
+                if self.expects(ExpectedWord::Hello) =>
+            {
+                self.expected = ExpectedWord::Prepared;
                 (self.version, self.pid) = (version, pid);
                 let welcome = FromPredecessor::Welcome {
                     protocol: PROTOCOL,
@@ -126,20 +132,23 @@ impl HandOverOffer {
                 self.channel.send(&welcome, &[])?;
                 Ok(OfferStep::Pending)
             }
-            FromSuccessor::Hello { protocol, version, .. } => Ok(OfferStep::Refused(format!(
-                "the new process, version {version}, hands over by version {protocol} of the protocol, this one by \
+            FromSuccessor::Hello { protocol, version, .. } if protocol != PROTOCOL => {
+                Ok(OfferStep::Refused(format!(
+                    "the new process, version {version}, hands over by version {protocol} of the protocol, this one by \
                  {PROTOCOL}: stop this process and start that one"
-            ))),
-            FromSuccessor::Prepared => {
+                )))
+            }
+            FromSuccessor::Prepared if self.expects(ExpectedWord::Prepared) => {
+                self.expected = ExpectedWord::Ready;
                 self.hand_out(active, generations)?;
                 Ok(OfferStep::Pending)
             }
-            FromSuccessor::Ready { sockets } => {
+            FromSuccessor::Ready { sockets, warnings } if self.expects(ExpectedWord::Ready) => {
                 let numbers = sockets.iter().filter_map(|index| self.sockets.get(*index).copied());
-                Ok(OfferStep::Ready(numbers.collect()))
+                Ok(OfferStep::Ready(numbers.collect(), warnings))
             }
             FromSuccessor::Refused { reason } => Ok(OfferStep::Refused(reason)),
-            FromSuccessor::Settled => Ok(OfferStep::Pending),
+            _ => Ok(OfferStep::Refused("the new process speaks out of turn".to_owned())),
         }
     }
 
@@ -167,16 +176,28 @@ impl HandOverOffer {
         Ok(())
     }
 
-    /// Tells the successor to go on.
+    fn expects(&self, word: ExpectedWord) -> bool {
+        self.expected == word
+    }
+
+    /// Tells the successor to go on, and waits until it accepts and control commands reach it.
     ///
     /// # Errors
-    /// It is gone.
-    pub fn accept(self) -> Result<Successor, String> {
-        let HandOverOffer { channel, pid, version, child, counts, .. } = self;
-        match channel.send(&FromPredecessor::GoOn, &[]) {
-            Ok(()) => Ok(Successor { channel, pid, version, child, counts }),
-            Err(error) => Err(format!("the new process is gone: {error}")),
+    /// It is gone: everything stays as it was.
+    pub fn go_on(&mut self) -> Result<(), String> {
+        let sent = self.channel.send(&FromPredecessor::GoOn, &[]);
+        sent.map_err(|error| format!("the new process is gone: {error}"))?;
+        match self.channel.receive::<FromSuccessor>(SETTLE_TIMEOUT) {
+            // One that is slow has everything in its hands all the same.
+            Ok(Heard::Message(..) | Heard::Nothing) => Ok(()),
+            Ok(Heard::Closed) | Err(_) => Err(self.how_it_ended()),
         }
+    }
+
+    /// It has gone on.
+    pub fn into_successor(self) -> Successor {
+        let HandOverOffer { channel, pid, version, child, counts, .. } = self;
+        Successor { channel, pid, version, child, counts }
     }
 
     /// Lets the successor end.

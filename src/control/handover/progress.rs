@@ -7,6 +7,8 @@ use std::time::Instant;
 
 use crate::control::active_config::ActiveConfig;
 use crate::control::handover::channel::FromPredecessor;
+use crate::control::handover::channel::FromSuccessor;
+use crate::control::handover::channel::Heard;
 use crate::control::handover::channel::written;
 use crate::control::handover::generations::Generation;
 use crate::control::handover::generations::Generations;
@@ -31,6 +33,8 @@ pub type UpgradeOutcome = Result<Upgraded, String>;
 pub struct Upgraded {
     pub pid: u32,
     pub sentence: String,
+    /// Lines of the new process; empty without any.
+    pub warnings: String,
 }
 
 /// What is handed over, and to whom it was.
@@ -68,6 +72,11 @@ impl HandOver {
         self.generations.follow(generation);
     }
 
+    /// Lets processes that still serve what they have stop, too.
+    pub fn stop_old_processes(&self) {
+        self.generations.living().iter().for_each(Generation::tell_stop);
+    }
+
     /// Whether there is an offer, which wants [`HandOver::step`].
     pub fn is_under_way(&self) -> bool {
         self.offer.is_some()
@@ -90,16 +99,8 @@ impl HandOver {
                 made.offer.withdraw(&reason);
                 Err(reason)
             }
-            OfferStep::Ready(sockets) => {
-                // Before that, the service manager would not hear the successor.
-                active.channels().systemd.hand_over(made.offer.pid());
-                match made.offer.accept() {
-                    Ok(successor) => Ok(self.end(active, successor, sockets, made.began)),
-                    Err(reason) => {
-                        active.channels().systemd.take_back();
-                        Err(reason)
-                    }
-                }
+            OfferStep::Ready(sockets, warnings) => {
+                self.let_it_go_on(active, made.offer, (sockets, warnings), made.began)
             }
         };
         match &outcome {
@@ -116,29 +117,42 @@ impl HandOver {
         }
     }
 
-    /// Leaves everything new to the successor.
-    fn end(
+    /// Tells the successor to go on, unless a stop came first, and leaves everything new to it once it does.
+    fn let_it_go_on(
         &mut self,
         active: &ActiveConfig,
-        successor: Successor,
-        sockets: Vec<u64>,
+        mut offer: HandOverOffer,
+        (sockets, warnings): (Vec<u64>, String),
         began: Instant,
-    ) -> Upgraded {
+    ) -> UpgradeOutcome {
+        let channels = active.channels();
+        if !channels.succession.may_go_on() {
+            let reason = "the process is stopping";
+            offer.withdraw(reason);
+            return Err(reason.to_owned());
+        }
+        // Before that, the service manager would not hear the successor.
+        channels.systemd.hand_over(offer.pid());
+        if let Err(reason) = offer.go_on() {
+            channels.systemd.take_back();
+            channels.succession.fail();
+            offer.withdraw(&reason);
+            return Err(reason);
+        }
+        let successor = offer.into_successor();
         let Successor { pid, version, .. } = &successor;
         let pid = *pid;
-        let channels = active.channels();
         let sentence = format!(
             "upgraded: process {pid}, version {version}, serves since {} ms after it was started",
             began.elapsed().as_millis()
         );
+        self.successor = Some(successor);
         self.generations.let_go();
         let drain_timeout = active.config.process.upgrade_drain_timeout;
         channels.succession.end(Replaced { pid, sockets, drain_timeout });
-        successor.wait_until_settled();
-        self.successor = Some(successor);
         // The successor has the same CPUs.
         rlimits::give_way_as_a_whole();
-        Upgraded { pid, sentence }
+        Ok(Upgraded { pid, sentence, warnings })
     }
 
     /// Goes on with what is left, now and then.
@@ -153,6 +167,9 @@ impl HandOver {
             let connections = active.channels().quota.used();
             // If it is gone, nobody wants to know; what is left is served all the same.
             drop(successor.channel.send(&FromPredecessor::Draining { connections }, &[]));
+            if let Ok(Heard::Message(FromSuccessor::Stop, _)) = successor.channel.hear() {
+                active.channels().succession.stop();
+            }
             // Whoever has ended is not to stay in the table of processes.
             if let Some(child) = &mut successor.child {
                 child.look();

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc;
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 use crate::control::handover::generations::GenerationStandings;
@@ -13,6 +15,9 @@ use crate::control::handover::generations::MAX_GENERATIONS;
 use crate::control::handover::start::SuccessorCommand;
 use crate::control::process::launcher::Launcher;
 use crate::net::wake::Doorbell;
+
+/// How long the thread that minds the workers may take to decide.
+const DECISION_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Shared by all threads of the control side.
 pub struct Succession {
@@ -26,10 +31,23 @@ pub struct Succession {
     pub admin_bell: OnceLock<Doorbell>,
     /// Processes before this one that still serve.
     pub generations: Arc<GenerationStandings>,
-    /// Tells the thread that minds the workers.
-    pub on_replaced: OnceLock<Box<dyn Fn(Replaced) + Send + Sync>>,
+    /// Tells the thread that minds the workers, which alone decides whether a stop or a successor came first.
+    pub tell: OnceLock<Box<dyn Fn(SuccessionEvent) + Send + Sync>>,
     is_under_way: AtomicBool,
     is_over: AtomicBool,
+}
+
+/// What the thread that minds the workers is told.
+#[derive(Debug)]
+pub enum SuccessionEvent {
+    /// A successor is about to be told to go on; the answer is false if the process is stopping. What would stop it waits
+    /// until one of the next two.
+    Begins(Sender<bool>),
+    /// Everything stays as it was.
+    Failed,
+    Ended(Replaced),
+    /// The successor stops.
+    Stop,
 }
 
 /// A successor serves everything new.
@@ -59,7 +77,7 @@ impl Default for Succession {
             admin_address: OnceLock::new(),
             admin_bell: OnceLock::new(),
             generations: Arc::new(GenerationStandings::new(Arc::default())),
-            on_replaced: OnceLock::new(),
+            tell: OnceLock::new(),
             is_under_way: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
         }
@@ -70,10 +88,15 @@ impl Succession {
     /// Begins to hand over.
     ///
     /// # Errors
-    /// It has happened already, is under way, or too many old processes are still there.
+    /// The process is the first of its container, a hand-over has happened already, is under way, or too many old processes are still there.
     pub fn begin(self: &Arc<Succession>) -> Result<UnderWay, String> {
         if self.is_over.load(Ordering::Acquire) {
             return Err("a successor has taken over already".to_owned());
+        }
+        if std::process::id() == 1 {
+            return Err("this is process 1 of its container, which ends with it: replace the container, or start ringway \
+                        by an init (docker run --init)"
+                .to_owned());
         }
         let (_, generations) = self.generations.load();
         if generations.len() >= MAX_GENERATIONS {
@@ -90,14 +113,35 @@ impl Succession {
         Ok(UnderWay(Arc::clone(self)))
     }
 
+    /// Whether a successor may be told to go on now. [`Succession::fail`] or [`Succession::end`] must follow if so.
+    pub fn may_go_on(&self) -> bool {
+        let (answer, decided) = mpsc::channel();
+        self.tell(SuccessionEvent::Begins(answer));
+        decided.recv_timeout(DECISION_TIMEOUT).unwrap_or(false)
+    }
+
+    /// Everything stays as it was.
+    pub fn fail(&self) {
+        self.tell(SuccessionEvent::Failed);
+    }
+
     /// Notes that a successor has taken over, and lets everyone know.
     pub fn end(&self, replaced: Replaced) {
         self.is_over.store(true, Ordering::Release);
         if let Some(bell) = self.admin_bell.get() {
             bell.ring();
         }
-        if let Some(tell) = self.on_replaced.get() {
-            tell(replaced);
+        self.tell(SuccessionEvent::Ended(replaced));
+    }
+
+    /// The successor stops, and this process with it.
+    pub fn stop(&self) {
+        self.tell(SuccessionEvent::Stop);
+    }
+
+    fn tell(&self, event: SuccessionEvent) {
+        if let Some(tell) = self.tell.get() {
+            tell(event);
         }
     }
 

@@ -12,7 +12,10 @@ const FIRST: i32 = 3;
 /// More than a process may have open is nonsense.
 const MAX_PASSED: i32 = 100_000;
 
-/// The sockets that are passed to this process, by address. What is no listening socket of TCP is closed, and told.
+/// EBADF of Linux.
+const NOT_OPEN: i32 = 9;
+
+/// The sockets that are passed to this process, by address. To be called before anything else is opened. What is no listening socket of TCP is closed, and told.
 pub fn sockets() -> Vec<InheritedSockets> {
     let count = passed(env::var("LISTEN_PID").ok(), env::var("LISTEN_FDS").ok());
     let mut sockets: Vec<InheritedSockets> = Vec::new();
@@ -32,6 +35,12 @@ pub fn sockets() -> Vec<InheritedSockets> {
                         sockets: vec![socket],
                     }),
                 }
+            }
+            Err(error) if error.raw_os_error() == Some(NOT_OPEN) => {
+                log_line(&format!(
+                    "warning: the service manager passes fewer sockets than it says (LISTEN_FDS={count}): {number} is not open"
+                ));
+                break;
             }
             Err(error) => log_line(&format!(
                 "warning: descriptor {number} of the service manager is of no use: {error} (LISTEN_FDS)"

@@ -17,7 +17,7 @@ impl SocketStore {
     pub fn follow(&mut self, active: &ActiveConfig) {
         let systemd = &active.channels().systemd;
         // Before workers serve, nobody could tell of sockets.
-        if !systemd.is_there() || active.channels().drivers.get().is_none() {
+        if !systemd.is_there() || !active.is_accepting() {
             return;
         }
         let now = || active.bindings().iter().map(|binding| (binding.number, binding.address));

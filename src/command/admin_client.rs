@@ -69,7 +69,7 @@ impl AdminEndpoint {
         log_line(
             "error: this configuration has no [admin] socket, so no command reaches a ringway that runs with \
              it\nhelp: write socket = \"/run/ringway/admin.sock\" below [admin] and start it again; the signal \
-             HUP reloads without a socket",
+             HUP reloads and USR2 upgrades without a socket",
         );
         Err(Exit::Failure)
     }

@@ -3,7 +3,7 @@
 use std::io::{IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
@@ -59,7 +59,7 @@ impl NotifySocket {
 }
 
 /// The next message with its descriptors.
-fn message_with_descriptors(socket: &UnixDatagram) -> (String, Vec<OwnedFd>) {
+pub(crate) fn message_with_descriptors(socket: &impl AsFd) -> (String, Vec<OwnedFd>) {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(64))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let mut bytes = [0; 4096];

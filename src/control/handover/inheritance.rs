@@ -193,3 +193,30 @@ fn shortened(reason: &str) -> String {
     const MAX_REASON: usize = 8_000;
     reason.chars().take(MAX_REASON).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What becomes of a successor that is ready when it was told this before.
+    fn ready_after(messages: &[FromPredecessor], garbage: bool) -> Result<Generation, String> {
+        let (own, other) = HandoverChannel::pair().unwrap();
+        let channel = HandoverChannel::adopt(other.into_descriptor()).unwrap();
+        messages.iter().for_each(|message| own.send(message, &[]).unwrap());
+        if garbage {
+            own.send(&"something else", &[]).unwrap();
+        }
+        drop(own);
+        Predecessor { channel, pid: 7, sockets: Vec::new() }.ready(&[], String::new())
+    }
+
+    #[test]
+    fn only_one_that_is_gone_or_says_so_lets_a_successor_go_on() {
+        let refused = FromPredecessor::Refused { reason: "too late".to_owned() };
+        assert_eq!(ready_after(&[refused], false).err().as_deref(), Some("too late"));
+        assert!(ready_after(&[], true).is_err());
+        assert!(ready_after(&[FromPredecessor::GoOn], false).is_ok_and(|old| old.standing.pid == 7));
+        // Nobody else serves.
+        assert!(ready_after(&[], false).is_ok());
+    }
+}

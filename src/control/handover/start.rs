@@ -11,6 +11,7 @@ use std::process::Command;
 use crate::control::handover::channel::HandoverChannel;
 use crate::control::process::launcher::Launch;
 use crate::control::process::launcher::Launcher;
+use crate::control::process::launcher::OWN_VARIABLES;
 use crate::control::process::launcher::StartedProcess;
 
 /// The argument by which a successor that we start gets its end of the channel.
@@ -47,8 +48,7 @@ impl SuccessorCommand {
         let its = its.into_inheritable().map_err(cannot)?;
         let mut command = Command::new(binary);
         command.args(&self.arguments).arg(CHANNEL_ARGUMENT).arg(its.as_raw_fd().to_string());
-        // These speak to this process alone.
-        for name in ["WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"] {
+        for name in OWN_VARIABLES {
             command.env_remove(name);
         }
         let child = command.spawn().map_err(cannot)?;

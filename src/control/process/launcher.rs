@@ -38,7 +38,7 @@ const END_LOOKS: usize = 100;
 const END_PAUSE: Duration = Duration::from_millis(10);
 
 /// Variables that speak to one process alone.
-const OWN_VARIABLES: [&str; 4] = ["WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"];
+pub const OWN_VARIABLES: [&str; 4] = ["WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"];
 
 /// The way to the process. Closing it ends the process.
 #[derive(Clone, Debug)]

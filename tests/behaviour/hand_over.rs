@@ -5,29 +5,24 @@ use crate::support::tls::{Issuer, ask as ask_tls, client_config};
 use crate::support::{
     Ask, Backend, Client, Content, PATIENCE, Pair, Peer, Ringway, Scenario, eventually, now, within,
 };
-use crate::systemd::message_with_descriptors;
-use rustix::net::SendFlags;
 use rustls::HandshakeKind::{Full, Resumed};
 use serde_json::Value as Json;
 use std::fs;
 use std::io;
-use std::io::Write;
 use std::net::TcpStream;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 const REFUSED: i32 = 5;
 
-fn with_socket(scenario: Scenario) -> Scenario {
+pub(crate) fn with_socket(scenario: Scenario) -> Scenario {
     scenario.table("[admin]\nsocket = \"admin.sock\"\naddress = \"127.0.0.1:0\"")
 }
 
 /// Upgrades; the new process.
-fn upgraded(ringway: &Ringway) -> u64 {
+pub(crate) fn upgraded(ringway: &Ringway) -> u64 {
     let before = status(ringway)["pid"].as_u64();
     let ended = command(ringway, &["upgrade", "--json"]);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
@@ -39,7 +34,7 @@ fn upgraded(ringway: &Ringway) -> u64 {
     after
 }
 
-fn refused(ended: &Ended, reason: &str) {
+pub(crate) fn refused(ended: &Ended, reason: &str) {
     assert_eq!(ended.code, Some(REFUSED), "{}", ended.stderr);
     assert!(ended.stderr.contains(reason), "{}", ended.stderr);
     assert!(
@@ -461,47 +456,4 @@ fn warnings_of_the_new_process_reach_who_upgrades() {
     let ended = command(&ringway, &["upgrade"]);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert!(ended.stderr.contains("warning") && ended.stderr.contains("unused"), "{}", ended.stderr);
-}
-
-/// The end of the channel that a process gets which wants to take over.
-fn channel(ringway: &Ringway) -> OwnedFd {
-    // The one before may be about to be let go.
-    let given = within(PATIENCE, || {
-        let mut stream = UnixStream::connect(socket_of(ringway)).expect("it listens");
-        stream.write_all(b"take-over\n").expect("it is taken");
-        message_with_descriptors(&stream).1.pop()
-    });
-    given.expect("a descriptor")
-}
-
-#[test]
-fn a_successor_that_speaks_out_of_turn_is_refused() {
-    let backend = Backend::echo_head();
-    let mut ringway = with_socket(Scenario::of(&backend)).start();
-    let hello = "{\"hello\":{\"protocol\":1,\"version\":\"0\",\"pid\":1}}";
-    let ready = "{\"ready\":{\"sockets\":[0,7],\"warnings\":\"\"}}";
-    let other = "{\"hello\":{\"protocol\":999,\"version\":\"9\",\"pid\":1}}";
-    for (words, reason) in [
-        (&[ready][..], "out of turn"),
-        (&[hello, ready], "out of turn"),
-        (&[hello, hello], "out of turn"),
-        (&["\"settled\""], "out of turn"),
-        (&["\"prepared\""], "out of turn"),
-        (&[other], "version 999 of the protocol"),
-        (&["nonsense"], "not understood"),
-    ] {
-        let channel = channel(&ringway);
-        for word in words {
-            // It may have been refused by the word before.
-            let _ = rustix::net::send(&channel, word.as_bytes(), SendFlags::NOSIGNAL);
-        }
-        let refusal = within(PATIENCE, || {
-            let (text, _) = message_with_descriptors(&channel);
-            text.contains("refused").then_some(text)
-        });
-        assert!(refusal.as_ref().is_some_and(|text| text.contains(reason)), "{words:?}: {refusal:?}");
-        assert_eq!(Client::connect(ringway.address()).get("/").status, 200);
-    }
-    assert!(ringway.is_running());
-    upgraded(&ringway);
 }

@@ -11,6 +11,7 @@ mod admin;
 mod admin_answers;
 mod backpressure;
 mod bad_backends;
+mod bad_successors;
 mod balance_connections;
 mod balancing;
 mod bandwidth;

@@ -17,6 +17,7 @@ mod listener;
 pub mod log_fields;
 mod maintenance;
 mod named_file;
+mod objects;
 mod process;
 mod raw;
 pub mod reference;
@@ -63,6 +64,9 @@ pub use maintenance::Maintenance;
 pub use named_file::Authority;
 pub use named_file::Certificate;
 pub use named_file::NamedFile;
+pub use objects::Object;
+pub use objects::ObjectKind;
+pub use objects::ObjectPath;
 pub use process::AccessLog;
 pub use process::AccessLogFormat;
 pub use process::Admin;
@@ -118,6 +122,14 @@ pub struct Loaded {
     /// Complete only when there is a `config`.
     pub effective: Effective,
     pub report: Report,
+    roots: Vec<raw::Table>,
+}
+
+impl Loaded {
+    /// The objects as they are written.
+    pub fn objects(&self) -> Vec<Object> {
+        objects::objects(&self.roots)
+    }
 }
 
 /// The JSON Schema of the configuration, each key with what the reference says of it.
@@ -152,5 +164,5 @@ pub fn load(sources: Vec<Source>) -> Loaded {
     let roots: Vec<_> = (0..count).map(|index| raw::read(index, &mut report)).collect();
     let (config, effective, report) = check::check(&roots, report);
     let admin = config.admin.clone();
-    Loaded { config: (!report.has_errors()).then_some(config), admin, effective, report }
+    Loaded { config: (!report.has_errors()).then_some(config), admin, effective, report, roots }
 }

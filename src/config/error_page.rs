@@ -8,6 +8,8 @@ use crate::config::report::Location;
 /// The content of answers with an error status.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ErrorPage {
+    /// Unique among error pages. Without one of its own, it is named by its place.
+    pub name: String,
     /// Within 400..=599. At least one.
     pub statuses: Vec<RangeInclusive<u16>>,
     pub file: NamedFile,
@@ -17,6 +19,6 @@ pub struct ErrorPage {
     pub listeners: Option<Vec<usize>>,
     /// It takes the place of what backends send with such a status, too.
     pub replaces_upstream: bool,
-    /// Where the table stands.
+    /// Where the name stands, or the table.
     pub location: Location,
 }

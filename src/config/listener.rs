@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use crate::config::ip_group::Access;
 use crate::config::limits::PerClient;
+use crate::config::protection::Protection;
 use crate::config::report::Location;
 use crate::config::tls_policies::TlsPolicy;
 use crate::policy::compression::CompressionTerms;
@@ -35,6 +36,7 @@ pub struct Listener {
     pub proxy_protocol: ProxyProtocol,
     pub access: Access,
     pub protocol: ListenerProtocol,
+    pub protection: Protection,
     /// Where the name stands.
     pub location: Location,
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::maintenance::Maintenance;
+use crate::config::protection::Protection;
 use crate::config::report::Location;
 use crate::policy::balance::Algorithm;
 use crate::policy::balance::WhenAllDown;
@@ -59,6 +60,7 @@ pub struct ServerGroup {
     pub sticky: Option<Sticky>,
     /// None: by command only, with what is usual.
     pub maintenance: Option<Maintenance>,
+    pub protection: Protection,
     /// At least one.
     pub backends: Vec<Backend>,
     /// Where the name stands.

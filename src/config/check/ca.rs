@@ -1,6 +1,7 @@
 //! `[[ca]]`: trust anchors for client certificates.
 
 use crate::config::Authority;
+use crate::config::check::annotations;
 use crate::config::check::file_path::File;
 use crate::config::check::file_path::FilePaths;
 use crate::config::check::kind::Name;
@@ -20,6 +21,7 @@ pub(super) fn ca(table: &raw::Table, output: &mut Output) -> Authority {
         bundle: bundle.map(|(bundle, _)| bundle).unwrap_or_default(),
         crl: section.read("crl", &FilePaths, Vec::new()),
     };
+    annotations::description(&mut section);
     section.close();
     authority
 }

@@ -6,6 +6,7 @@ use crate::config::Certificate;
 use crate::config::Listener;
 use crate::config::NamedFile;
 use crate::config::ServerGroup;
+use crate::config::check::annotations;
 use crate::config::check::file_path::File;
 use crate::config::check::kind::Name;
 use crate::config::check::names::Names;
@@ -27,6 +28,7 @@ pub(super) fn certificate(table: &raw::Table, output: &mut Output) -> Certificat
         key: key.map_or(nowhere, |(file, _)| file),
         ocsp: section.read_optional("ocsp", &File, "nothing is stapled").map(|(file, _)| file),
     };
+    annotations::description_and_tags(&mut section);
     section.close();
     certificate
 }

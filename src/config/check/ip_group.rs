@@ -7,6 +7,7 @@ use crate::config::ResponseRule;
 use crate::config::Rule;
 use crate::config::ServerGroup;
 use crate::config::check::address::Networks;
+use crate::config::check::annotations;
 use crate::config::check::file_path::File;
 use crate::config::check::kind::Name;
 use crate::config::check::names::NameList;
@@ -28,6 +29,7 @@ pub(super) fn ip_group(table: &raw::Table, output: &mut Output) -> IpGroup {
     }
     let entries = section.read("entries", &Networks, Vec::new());
     let file = section.read_optional("file", &File, "all entries stand in `entries`");
+    annotations::description(&mut section);
     section.close();
     IpGroup {
         location: name.as_ref().map_or(table.location, |(_, location)| *location),

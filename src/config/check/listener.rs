@@ -14,6 +14,7 @@ use crate::config::ProxyProtocol;
 use crate::config::check::address::DefaultHost;
 use crate::config::check::address::ListenAddresses;
 use crate::config::check::address::Networks;
+use crate::config::check::annotations;
 use crate::config::check::client_auth;
 use crate::config::check::compression::CompressionTable;
 use crate::config::check::health_path::HealthPathText;
@@ -57,6 +58,8 @@ pub(super) fn listener(table: &raw::Table, known: &Known<'_>, output: &mut Outpu
     let addresses = section.read_required("address", &ListenAddresses, "address = \"0.0.0.0:8080\"");
     let scheme = section.read("protocol", &PROTOCOLS, Scheme::Http);
     let default_group = default_group(&mut section, table);
+    annotations::description_and_tags(&mut section);
+    let protection = annotations::protection(&mut section);
     let tls = listener_tls::listener_tls(&mut section, scheme, known);
     let redirect_to = redirect_to(&mut section, table);
     let redirects = redirect_to.is_some();
@@ -74,6 +77,7 @@ pub(super) fn listener(table: &raw::Table, known: &Known<'_>, output: &mut Outpu
         access: ip_group::access(&mut section, &known.ip_groups),
         protocol: ListenerProtocol::Http(http(&mut section, (scheme, redirects), &mut enabled_fields)),
         client_auth: client_auth::client_auth(&mut section, scheme, &mut authorities),
+        protection,
     };
     identity::check_use(&enabled_fields, &listener, section.report());
     section.close();

@@ -5,6 +5,7 @@ mod access_log;
 mod address;
 mod admin;
 mod algorithm;
+mod annotations;
 mod ca;
 mod certificate;
 mod client_auth;
@@ -202,6 +203,8 @@ fn check_names(config: &Config, policies: &[TlsPolicy], report: &mut Report) {
         certificates.iter().map(|c| (c.name.as_str(), c.location)),
         report,
     );
+    let pages = config.error_pages.iter().map(|page| (page.name.as_str(), page.location));
+    references::check_names("error page", pages, report);
     references::check_names("TLS policy", policies.iter().map(|p| (p.name.as_str(), p.location)), report);
 }
 

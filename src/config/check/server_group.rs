@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use crate::config::Backend;
 use crate::config::GroupProtocol;
+use crate::config::Protection;
 use crate::config::Queue;
 use crate::config::Role;
 use crate::config::ServerGroup;
 use crate::config::check::address::BackendPlace;
 use crate::config::check::address::DefaultHost;
 use crate::config::check::algorithm;
+use crate::config::check::annotations;
 use crate::config::check::group_tls;
 use crate::config::check::health_check;
 use crate::config::check::kind::Boolean;
@@ -82,6 +84,7 @@ pub(super) fn server_group(table: &raw::Table, known: &Known<'_>, output: &mut O
         passive_check: passive_check::DEFAULT,
         sticky: None,
         maintenance: None,
+        protection: Protection::default(),
         backends: Vec::new(),
     };
     let idle = (group.protocol != GroupProtocol::Https).then_some("only with https is there a choice");
@@ -90,6 +93,8 @@ pub(super) fn server_group(table: &raw::Table, known: &Known<'_>, output: &mut O
     let idle = (group.protocol == GroupProtocol::Grpc).then_some("calls are conversations");
     group.request_buffer = section.read_unless(idle, "request_buffer", &Size(0..=16 * MIB), 0);
     group.maintenance = maintenance::of_group(&mut section, &known.ip_groups);
+    group.protection = annotations::protection(&mut section);
+    annotations::description_and_tags(&mut section);
     group.tls = group_tls::group_tls(&mut section, group.protocol, known);
     group.backends = backends(&mut section);
     group.health_check = health_check::health_check(&mut section, &group);
@@ -164,6 +169,7 @@ fn backend(table: &raw::Table, output: &mut Output) -> Option<Backend> {
     let weight = section.read("weight", &Integer(0..=100), 100);
     let role = section.read("role", &ROLES, Role::Active);
     let max_connections = section.read("max_connections", &Integer(0..=1_000_000), 0);
+    annotations::description(&mut section);
     section.close();
     let (address, location) = address?;
     let weight = u8::try_from(weight).unwrap_or(u8::MAX);

@@ -6,6 +6,7 @@ use crate::config::CipherSuite;
 use crate::config::Listener;
 use crate::config::TlsPolicy;
 use crate::config::TlsVersion;
+use crate::config::check::annotations;
 use crate::config::check::kind::Kind;
 use crate::config::check::kind::list;
 use crate::config::check::kind::refuse_kind;
@@ -41,6 +42,7 @@ pub(super) fn tls_policy(table: &raw::Table, output: &mut Output) -> TlsPolicy {
     if let Some((suites, _)) = suites.filter(|_| !policy.versions.is_empty()) {
         check_suites(&policy.versions, &suites, section.report());
     }
+    annotations::description(&mut section);
     section.close();
     policy
 }

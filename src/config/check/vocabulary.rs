@@ -13,7 +13,7 @@ pub(super) const COMPLETE_EXAMPLE: &str = include_str!("../../../config/ringway.
 const LATER: [(&str, &[&str]); 6] = [
     ("[process]", &["upgrade_drain_timeout"]),
     ("[admin]", &["audit", "elb_api", "tls", "tokens_file"]),
-    ("[[listener]]", &["deletion_protection", "enabled", "modification_protection"]),
+    ("[[listener]]", &["enabled"]),
     ("[[server_group]]", &["source_address"]),
     ("[[server_group.backend]]", &["enabled"]),
     ("[server_group.health_check]", &["expect_payload", "payload"]),

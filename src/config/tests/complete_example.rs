@@ -55,9 +55,11 @@ fn the_complete_example_shows_the_defaults() {
         \"ECDHE-RSA-AES128-GCM-SHA256\"]\n";
     let secure = "[[listener]]\nname = \"secure\"\naddress = \"127.0.0.1:8443\"\nprotocol = \"https\"\n\
         default_group = \"internal\"\ncertificates = [\"site\"]\ntls_policy = \"edge\"\n\
+        modification_protection = \"frozen until the sale is over\"\n\
         hsts = { max_age = \"180d\", include_subdomains = true }\n\
         [listener.client_auth]\nmode = \"optional\"\nca = [\"clients\"]\n";
     let internal = "[[server_group]]\nname = \"internal\"\nprotocol = \"https\"\n\
+        modification_protection = \"its backends move to another rack\"\n\
         algorithm = \"consistent_hash\"\nhash_key = { cookie = \"session\" }\n\
         maintenance = { page = \"pages/maintenance.html\", retry_after = \"1h\", allow = \"10.0.0.0/8\" }\n[server_group.tls]\n\
         verify = \"system\"\nsni = \"App.Internal.\"\nclient_certificate = \"site\"\n[[server_group.backend]]\n\

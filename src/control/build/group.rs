@@ -246,10 +246,16 @@ fn begin_checks(backend: &Backend, unproven: Option<CheckResult>, now_ms: u64) {
 }
 
 /// The group as it would be if it stood elsewhere in its file. What it says of TLS counts by its contents,
-/// which its mark stands for: the tables that it refers to may stand in another order. Maintenance is a matter of listeners.
+/// which its mark stands for: the tables that it refers to may stand in another order. Maintenance is a matter of listeners, and protection one
+/// of those who change the configuration.
 fn without_places(wanted: &ServerGroup) -> ServerGroup {
-    let mut group =
-        ServerGroup { location: config::Location::default(), tls: None, maintenance: None, ..wanted.clone() };
+    let mut group = ServerGroup {
+        location: config::Location::default(),
+        protection: config::Protection::default(),
+        tls: None,
+        maintenance: None,
+        ..wanted.clone()
+    };
     group.backends.iter_mut().for_each(|backend| backend.location = config::Location::default());
     group
 }

@@ -29,6 +29,7 @@ use crate::config::Listener;
 use crate::config::ResponseRule;
 use crate::config::Rule;
 use crate::config::ServerGroup;
+use crate::config::check::annotations;
 use crate::config::check::kind::Integer;
 use crate::config::check::kind::Kind;
 use crate::config::check::kind::Name;
@@ -75,6 +76,7 @@ pub(super) fn rule(table: &raw::Table, known: &Known<'_>, output: &mut Output) -
             "write it into a rule for requests, or into a server group",
         );
     }
+    annotations::description_and_tags(&mut section);
     let actions = match &response {
         Some(_) => None,
         None => actions::read(&mut section, &conditions),

@@ -54,7 +54,8 @@ impl Kind for Line {
             return refuse_kind(key, raw, "a string", report);
         };
         if !(1..=MAX_DESCRIPTION).contains(&text.chars().count()) || text.chars().any(char::is_control) {
-            let help = format!("write 1 to {MAX_DESCRIPTION} characters in one line, without control characters");
+            let help =
+                format!("write 1 to {MAX_DESCRIPTION} characters in one line, without control characters");
             report.error(raw.location, format!("`{key}` is no short line of text"), help);
             return None;
         }
@@ -90,9 +91,14 @@ impl Tags {
             return None;
         };
         if text.chars().count() > MAX_TAG_VALUE || text.chars().any(char::is_control) {
-            let help =
-                format!("a value has at most {MAX_TAG_VALUE} characters, and none of them is a control character");
-            report.error(entry.value.location, format!("`{key}` has a value for `{name}` that is none"), help);
+            let help = format!(
+                "a value has at most {MAX_TAG_VALUE} characters, and none of them is a control character"
+            );
+            report.error(
+                entry.value.location,
+                format!("`{key}` has a value for `{name}` that is none"),
+                help,
+            );
             return None;
         }
         Some(text)

@@ -2,8 +2,8 @@
 
 use crate::config::ErrorPage;
 use crate::config::Listener;
-use crate::config::check::file_path::File;
 use crate::config::check::annotations;
+use crate::config::check::file_path::File;
 use crate::config::check::kind::Boolean;
 use crate::config::check::kind::Name;
 use crate::config::check::media_type;

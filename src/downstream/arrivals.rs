@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use crate::downstream::connection::Connection;
 use crate::downstream::lifecycle;
+use crate::net::task;
 use crate::net::wake::Wakeups;
 use crate::telemetry::operator::MessageKind;
 use crate::telemetry::operator::log_repeatedly;
@@ -11,8 +12,12 @@ use crate::tls::transport::Transport;
 use crate::worker::Worker;
 use crate::worker::connection_balance::AcceptedConnection;
 
-/// Serves what other workers hand to this one, whenever `bell` rings.
-pub async fn serve(worker: Rc<Worker>, bell: Wakeups) {
+/// Starts to serve what other workers hand to this one, whenever `bell` rings.
+pub fn start(worker: &Rc<Worker>, bell: Wakeups) {
+    task::spawn(serve(Rc::clone(worker), bell));
+}
+
+async fn serve(worker: Rc<Worker>, bell: Wakeups) {
     let serve = lifecycle::server(&worker);
     while bell.next().await.is_ok() {
         worker.arrivals().filter_map(|arrival| begin(arrival, &worker)).for_each(&serve);

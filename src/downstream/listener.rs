@@ -16,6 +16,7 @@ use crate::downstream::lifecycle;
 use crate::net::listen::Acceptor;
 use crate::net::listen::cure_of_accepting;
 use crate::net::listen::is_of_one_connection;
+use crate::net::task;
 use crate::net::timer::Deadline;
 use crate::net::timer::TICK;
 use crate::snapshot::Listener;
@@ -85,8 +86,13 @@ impl Accepting {
     }
 }
 
+/// Starts to accept, as a task of this worker.
+pub fn start(accepting: &Rc<Accepting>, worker: &Rc<Worker>) {
+    task::spawn(run(Rc::clone(accepting), Rc::clone(worker)));
+}
+
 /// Accepts until the socket is to be closed and nothing waits any more.
-pub async fn run(accepting: Rc<Accepting>, worker: Rc<Worker>) {
+pub(super) async fn run(accepting: Rc<Accepting>, worker: Rc<Worker>) {
     worker.listener_opened();
     accept_all(&accepting, &worker).await;
     // Closing the socket comes before it counts as closed.

@@ -7,6 +7,7 @@ pub mod address;
 pub mod buffer;
 pub mod clock;
 pub mod connect;
+pub mod event_loop;
 mod free_list;
 pub mod listen;
 pub mod mailbox;

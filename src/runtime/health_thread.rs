@@ -114,7 +114,7 @@ fn work(spec: HealthSpec, events: &Sender<RuntimeEvent>) -> Result<Infallible, R
     // What there is to warn of about the driver, the workers tell.
     let mut driver =
         ring::choose(spec.io_driver, Entries::exactly(RING_ENTRIES)).map_err(RuntimeError::Driver)?.driver;
-    let result = driver.block_on(async {
+    let result = driver.run(async {
         let resources = Rc::new(ProbeResources {
             timers: Timers::default(),
             buffers: Buffers::default(),

@@ -1,6 +1,5 @@
 //! The io_uring of a worker: which flags the kernel grants, and what to do when it grants none.
 
-use std::future::Future;
 use std::io;
 use std::time::Duration;
 
@@ -8,10 +7,10 @@ use io_uring::Builder;
 use io_uring::IoUring;
 use monoio::IoUringDriver;
 use monoio::LegacyDriver;
-use monoio::Runtime;
 use monoio::RuntimeBuilder;
 
 use crate::control::doctor::host::RingFacts;
+use crate::net::event_loop::EventLoop;
 use crate::runtime::ring_restrictions::restricted;
 
 /// Completions may outnumber submissions: each connection has one operation in flight for long.
@@ -43,15 +42,9 @@ pub enum DriverChoice {
     Epoll,
 }
 
-/// A worker's loop.
-pub(super) enum Driver {
-    Ring(Box<Runtime<IoUringDriver>>),
-    Epoll(Box<Runtime<LegacyDriver>>),
-}
-
 /// A driver that was set up, and how it is to be described to the operator.
 pub(super) struct Chosen {
-    pub(super) driver: Driver,
+    pub(super) driver: EventLoop,
     pub(super) description: String,
     pub(super) warning: Option<String>,
 }
@@ -84,16 +77,6 @@ const FLAG_FALLBACKS: [Flags; 3] = [
     }),
     ("no flags", |_| ()),
 ];
-
-impl Driver {
-    /// Runs the loop until `future` is done.
-    pub(super) fn block_on<F: Future>(&mut self, future: F) -> F::Output {
-        match self {
-            Driver::Ring(runtime) => runtime.block_on(future),
-            Driver::Epoll(runtime) => runtime.block_on(future),
-        }
-    }
-}
 
 /// Sets up the calling thread's driver. Where memory is short, smaller rings are tried before epoll. The error
 /// is a sentence with its fix.
@@ -229,7 +212,7 @@ fn set_memory_limit(limit: &libc::rlimit) {
 
 /// A ring that the kernel granted, and how it is to be described.
 struct GrantedRing {
-    driver: Driver,
+    driver: EventLoop,
     flags: &'static str,
     restriction: &'static str,
 }
@@ -250,7 +233,11 @@ fn ring(entries: u32) -> io::Result<GrantedRing> {
             };
             match attempt {
                 Ok(runtime) => {
-                    return Ok(GrantedRing { driver: Driver::Ring(Box::new(runtime)), flags, restriction });
+                    return Ok(GrantedRing {
+                        driver: EventLoop::Ring(Box::new(runtime)),
+                        flags,
+                        restriction,
+                    });
                 }
                 // Other flags need no less memory.
                 Err(error) if error.raw_os_error() == Some(libc::ENOMEM) => return Err(error),
@@ -265,7 +252,7 @@ fn ring(entries: u32) -> io::Result<GrantedRing> {
 fn epoll(warning: Option<String>) -> Result<Chosen, String> {
     match RuntimeBuilder::<LegacyDriver>::new().build() {
         Ok(runtime) => {
-            let driver = Driver::Epoll(Box::new(runtime));
+            let driver = EventLoop::Epoll(Box::new(runtime));
             Ok(Chosen { driver, description: "epoll".to_owned(), warning })
         }
         Err(error) => {
@@ -372,7 +359,7 @@ mod tests {
         let Ok(GrantedRing { mut driver, restriction: RESTRICTED, .. }) = ring(LEAST_ENTRIES) else {
             return eprintln!("skipped: the kernel grants no restricted ring");
         };
-        driver.block_on(async {
+        driver.run(async {
             let (mut one, _other) = UnixStream::pair().unwrap();
             assert_eq!(one.write(b"as workers do").await.0.unwrap(), 13);
             let several = monoio::buf::VecBuf::from(vec![b"x".to_vec(), b"y".to_vec()]);

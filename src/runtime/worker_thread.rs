@@ -145,7 +145,7 @@ fn work(mut spec: WorkerSpec, events: &Sender<RuntimeEvent>) -> Result<(), Runti
     let thread = WorkerThread { index: spec.index, thread: pin::own_thread(), cpu: pinned_to };
     let ready = Ready { driver: chosen.description, warning: chosen.warning, thread };
     let drain = Arc::clone(&spec.drain);
-    let result = driver.block_on(async {
+    let result = driver.run(async {
         let worker = Worker::new(spec.index, spec.shared.clone(), spec.logs.take())?.share();
         let mut inbox = SocketInbox { mailbox: spec.mailbox.clone(), drain, accepting: Vec::new(), worker };
         inbox.drain();
@@ -156,7 +156,7 @@ fn work(mut spec: WorkerSpec, events: &Sender<RuntimeEvent>) -> Result<(), Runti
         let verified = worker.password_checks.listen()?;
         task::spawn(hear_of_passwords(Rc::clone(&worker), verified));
         if let Some(bell) = worker.listen_to_arrivals()? {
-            task::spawn(arrivals::serve(Rc::clone(&worker), bell));
+            arrivals::start(&worker, bell);
         }
         if let Some(bell) = spec.shared.queue_bells.get(spec.index) {
             task::spawn(hear_of_room(Rc::clone(&worker), bell.listen()?));
@@ -231,7 +231,7 @@ impl SocketInbox {
         match Acceptor::new(socket) {
             Ok(acceptor) => {
                 let accepting = Accepting::new(acceptor, listener, port, &self.worker);
-                task::spawn(listener::run(Rc::clone(&accepting), Rc::clone(&self.worker)));
+                listener::start(&accepting, &self.worker);
                 self.accepting.push((number, accepting));
             }
             Err(error) => log_line(&format!(

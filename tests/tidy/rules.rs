@@ -59,7 +59,7 @@ pub(crate) fn check_imports(file: &Source, layers: &[Layer]) -> Vec<String> {
 /// `path` begins with the name of a module; the rest of the file follows.
 fn check_import(file: &Source, path: &str, layers: &[Layer]) -> Option<String> {
     let imported = first_word(path);
-    // lib.rs and main.rs belong to no layer.
+    // The first files of crates belong to no layer.
     let own = *file.module_path().first()?;
     if imported == own || !layers.iter().any(|layer| layer.module == imported) {
         return None;
@@ -164,18 +164,24 @@ fn words_of(name: &str) -> Vec<String> {
     spaced.split('_').filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
-/// `src/lib.rs` is the map: known modules only, in the order of the layers.
+/// The first files of the crates below `src/`: what serves requests, what sets it up, the program.
+const ROOTS: [&str; 3] = ["src/data_path.rs", "src/lib.rs", "src/main.rs"];
+
+/// The first file of each crate is a map: known modules only, in the order of the layers.
 pub(crate) fn check_map(files: &[Source], layers: &[Layer]) -> Vec<String> {
-    let Some(map) = files.iter().find(|file| file.path == "src/lib.rs") else {
-        return vec!["src/lib.rs: there is no map".to_owned()];
-    };
+    let maps = files.iter().filter(|file| ROOTS.contains(&file.path.as_str()));
+    maps.flat_map(|map| check_map_of_crate(map, layers)).collect()
+}
+
+fn check_map_of_crate(map: &Source, layers: &[Layer]) -> Vec<String> {
+    let path = &map.path;
     let mut findings = Vec::new();
     let mut last = 0;
     for module in declared_modules(map) {
         match layers.iter().position(|layer| layer.module == module) {
-            None => findings.push(format!("src/lib.rs: the table of layers does not know {module}")),
+            None => findings.push(format!("{path}: the table of layers does not know {module}")),
             Some(position) if position < last => {
-                findings.push(format!("src/lib.rs: {module} stands after a higher layer"));
+                findings.push(format!("{path}: {module} stands after a higher layer"));
             }
             Some(position) => last = position,
         }
@@ -185,7 +191,7 @@ pub(crate) fn check_map(files: &[Source], layers: &[Layer]) -> Vec<String> {
 
 /// A file that no `mod` line reaches is not compiled, and nobody notices.
 pub(crate) fn check_reachable(files: &[Source]) -> Vec<String> {
-    let mut reached = vec!["src/lib.rs".to_owned(), "src/main.rs".to_owned()];
+    let mut reached = ROOTS.map(str::to_owned).to_vec();
     let mut next = 0;
     while let Some(path) = reached.get(next).cloned() {
         next += 1;
@@ -317,7 +323,7 @@ mod tests {
 
     #[test]
     fn the_map_is_ordered_and_complete() {
-        let lib = |text| vec![Source::new("src/lib.rs", text)];
+        let lib = |text| vec![Source::new("src/lib.rs", text), Source::new("src/data_path.rs", "mod net;")];
         assert!(check_map(&lib("pub mod net;\npub mod worker;"), LAYERS).is_empty());
         assert_eq!(check_map(&lib("mod worker;\nmod net;"), LAYERS).len(), 1);
         assert_eq!(check_map(&lib("mod stray;"), LAYERS).len(), 1);

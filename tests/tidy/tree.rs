@@ -45,7 +45,7 @@ impl Source {
         let path = self.path.strip_prefix(root).and_then(|path| path.strip_suffix(".rs"));
         let Some(path) = path else { return Vec::new() };
         let mut names: Vec<&str> = path.split('/').collect();
-        if matches!(names.last(), Some(&"mod" | &"lib" | &"main")) {
+        if matches!(names.last(), Some(&"mod" | &"lib" | &"main" | &"data_path")) {
             names.pop();
         }
         names

@@ -99,7 +99,7 @@ fn of_all(config: &Config, report: &mut Report) -> Vec<Finding> {
     found.extend(of_certificates::judge(config, &credentials));
     found.extend(unit.iter().flat_map(|unit| of_unit::judge(unit, config)));
     let resolutions = WatchedNames::new(&config.process.resolvers).resolve(config, || ());
-    let all = config.server_groups.iter().map(|group| group.backends.len()).sum();
+    let all = config.enabled_backends().count();
     found.extend(of_backends::judge(&backends::survey(config, &resolutions), all));
     found
 }

@@ -181,6 +181,8 @@ fn rule_lines(rules: &[RuleExplanation], taken: &str) -> Vec<String> {
     let line = |rule: &RuleExplanation| {
         let verdict = match (rule.verdict.as_str(), &rule.missed) {
             ("taken", _) => taken.to_owned(),
+            ("disabled", Some(condition)) => format!("disabled; no: {condition}"),
+            ("disabled", None) => "disabled".to_owned(),
             ("missed", Some(condition)) => format!("no: {condition}"),
             _ => "not reached".to_owned(),
         };

@@ -143,7 +143,11 @@ fn listeners(listeners: &[ListenerStatus]) -> TextTable {
             listener.refused.values().sum::<u64>().to_string().into(),
             listener.addresses.join(" ").into(),
         ];
-        let leaving = listener.leaving.then(|| "removed, its last connections end".to_owned());
+        let leaving = match (listener.leaving, listener.disabled) {
+            (true, _) => Some("removed, its last connections end".to_owned()),
+            (false, true) => Some("disabled: it is not bound".to_owned()),
+            (false, false) => None,
+        };
         let refused = listener.refused.iter().filter(|(_, count)| **count > 0);
         let refused = refused.map(|(reason, count)| format!("{count} {reason}"));
         table.add(cells, leaving.into_iter().chain(refused).collect::<Vec<_>>().join(", "));
@@ -213,14 +217,18 @@ fn backends(backends: &[BackendStatus]) -> TextTable {
     table
 }
 
-/// Why a backend is not healthy, and until when.
+/// Why a backend gets no requests or is not healthy, and until when.
 fn remark(backend: &BackendStatus) -> String {
     let reason = backend.reason.as_ref().map(|reason| match backend.status {
         Some(status) => format!("{reason} (status {status})"),
         None => reason.to_string(),
     });
+    let drain = backend.drain_reason.as_deref().map(|reason| match reason {
+        "weight" => "its weight is 0".to_owned(),
+        other => other.to_owned(),
+    });
     let ejected = backend.ejected_until.as_ref().map(|until| format!("requests failed, out until {until}"));
-    reason.into_iter().chain(ejected).collect::<Vec<_>>().join("; ")
+    drain.into_iter().chain(reason).chain(ejected).collect::<Vec<_>>().join("; ")
 }
 
 pub(super) fn colour(state: &str) -> Colour {

@@ -49,7 +49,9 @@ struct ListenerNode {
     protocol: String,
     addresses: Vec<String>,
     leaving: bool,
+    disabled: bool,
     rules: Vec<RuleNode>,
+    disabled_rules: Vec<String>,
     default_group: Option<TargetNode>,
     redirect_port: Option<u16>,
 }
@@ -118,7 +120,7 @@ impl OperatingStatus {
             // It serves until its first probe says otherwise.
             "initial" if is_available => OperatingStatus::Online,
             "unchecked" => OperatingStatus::NoMonitor,
-            "drained" | "draining" => OperatingStatus::Disabled,
+            "disabled" | "drained" | "draining" => OperatingStatus::Disabled,
             // Unhealthy, ejected, or not probed yet: none of them gets requests while others can.
             _ => OperatingStatus::Offline,
         }
@@ -215,14 +217,16 @@ impl ListenerNode {
         let below = below.chain(default_group.as_ref().map(|target| target.operating_status));
         ListenerNode {
             name: listener.name.clone(),
-            operating_status: match listener.leaving {
+            operating_status: match listener.leaving || listener.disabled {
                 true => OperatingStatus::Disabled,
                 false => OperatingStatus::above(below),
             },
             protocol: listener.protocol.to_string(),
             addresses: listener.addresses.clone(),
             leaving: listener.leaving,
+            disabled: listener.disabled,
             rules,
+            disabled_rules: listener.disabled_rules.clone(),
             default_group,
             redirect_port: listener.redirect_port,
         }
@@ -237,13 +241,23 @@ impl ListenerNode {
         });
         let mut branches: Vec<Branch> = redirect.into_iter().collect();
         branches.extend(self.rules.iter().map(|rule| rule.branch(groups, shown)));
+        branches.extend(self.disabled_rules.iter().map(|name| Branch {
+            label: format!("rule {name}"),
+            status: OperatingStatus::Disabled,
+            remark: "disabled".to_owned(),
+            branches: Vec::new(),
+        }));
         branches.extend(self.default_group.as_ref().map(|target| Branch {
             label: "no rule".to_owned(),
             status: target.operating_status,
             remark: "what no rule takes".to_owned(),
             branches: vec![target.branch(groups, shown)],
         }));
-        let leaving = if self.leaving { ", being removed" } else { "" };
+        let leaving = match (self.leaving, self.disabled) {
+            (true, _) => ", being removed",
+            (false, true) => ", disabled",
+            (false, false) => "",
+        };
         Branch {
             label: format!("listener {}", self.name),
             status: self.operating_status,

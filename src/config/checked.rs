@@ -2,6 +2,7 @@
 
 use crate::config::error_page::ErrorPage;
 use crate::config::ip_group::IpGroup;
+use crate::config::listener::ListenAddress;
 use crate::config::listener::Listener;
 use crate::config::named_file::Authority;
 use crate::config::named_file::Certificate;
@@ -11,6 +12,7 @@ use crate::config::process::Metrics;
 use crate::config::process::Process;
 use crate::config::rule::ResponseRule;
 use crate::config::rule::Rule;
+use crate::config::server_group::Backend;
 use crate::config::server_group::ServerGroup;
 use crate::config::tracing::Tracing;
 
@@ -34,4 +36,20 @@ pub struct Config {
     pub error_pages: Vec<ErrorPage>,
     /// Rules for responses.
     pub response_rules: Vec<ResponseRule>,
+}
+
+impl Config {
+    /// Backends that may get requests, of all groups.
+    pub fn enabled_backends(&self) -> impl Iterator<Item = &Backend> {
+        let groups = self.server_groups.iter().filter(|group| group.enabled);
+        groups.flat_map(|group| &group.backends).filter(|backend| backend.enabled)
+    }
+
+    /// Where it listens, each with the name of the listener.
+    pub fn bound_addresses(&self) -> impl Iterator<Item = (&str, &ListenAddress)> {
+        let listeners = self.listeners.iter().filter(|listener| listener.enabled);
+        listeners.flat_map(|listener| {
+            listener.addresses.iter().map(move |address| (listener.name.as_str(), address))
+        })
+    }
 }

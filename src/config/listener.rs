@@ -20,7 +20,9 @@ use crate::policy::identity::Fact;
 pub struct Listener {
     /// Unique among listeners.
     pub name: String,
-    /// At least one; no two of any listeners overlap.
+    /// Without it, nothing is bound.
+    pub enabled: bool,
+    /// At least one; no two of any enabled listeners overlap.
     pub addresses: Vec<ListenAddress>,
     /// None: plaintext.
     pub tls: Option<ListenerTls>,

@@ -21,6 +21,8 @@ use crate::policy::router::Condition;
 pub struct Rule {
     /// Unique among rules.
     pub name: String,
+    /// Without it, nobody is asked by it.
+    pub enabled: bool,
     /// Indices in [`crate::config::Config::listeners`], each once. At least one.
     pub listeners: Vec<usize>,
     /// 1..=10000, unique within a listener; lower ones are asked first.
@@ -41,6 +43,8 @@ pub struct Rule {
 pub struct ResponseRule {
     /// Unique among rules of both directions.
     pub name: String,
+    /// Without it, nobody is asked by it.
+    pub enabled: bool,
     /// Indices in [`crate::config::Config::listeners`], each once. At least one.
     pub listeners: Vec<usize>,
     /// 1..=10000, unique within a listener and its rules for responses; lower ones are asked first.

@@ -19,6 +19,8 @@ use crate::policy::retry::RetryOn;
 pub struct ServerGroup {
     /// Unique among server groups.
     pub name: String,
+    /// Without it, no request reaches a backend, and none is probed.
+    pub enabled: bool,
     pub protocol: GroupProtocol,
     /// Backends that offer HTTP/2 are spoken to in it; https only.
     pub http2: bool,
@@ -181,6 +183,8 @@ pub struct Sticky {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Backend {
     pub address: BackendAddress,
+    /// Without it, it is as good as removed.
+    pub enabled: bool,
     /// 0..=100; 0: no new requests.
     pub weight: u8,
     pub role: Role,

@@ -191,6 +191,7 @@ impl ActiveConfig {
         let readiness = Arc::new(Readiness::default());
         let nothing = Snapshot {
             maintenance: Vec::new(),
+            disabled_listeners: Vec::new(),
             epoch: 0,
             listeners: Vec::new(),
             groups: Vec::new(),

@@ -166,7 +166,7 @@ fn warn_of_open_keys(config: &Config, report: &mut Report) {
 
 /// Requests that come back to where they came from go round until a limit ends them.
 fn warn_of_loops(config: &Config, report: &mut Report) {
-    for backend in config.server_groups.iter().flat_map(|group| &group.backends) {
+    for backend in config.enabled_backends() {
         let leads_to = |listening: &SocketAddr| match &backend.address {
             BackendAddress::Ip(address) => leads_to(*address, *listening),
             BackendAddress::Name { host, port } => {
@@ -180,7 +180,7 @@ fn warn_of_loops(config: &Config, report: &mut Report) {
         let listener = config
             .listeners
             .iter()
-            .find(|listener| listener.addresses.iter().any(|one| leads_to(&one.address)));
+            .find(|listener| listener.enabled && listener.addresses.iter().any(|one| leads_to(&one.address)));
         if let Some(listener) = listener {
             let message = format!("this backend is the listener \"{}\" of this Ringway", listener.name);
             report.warning(

@@ -62,6 +62,7 @@ pub(super) async fn wait_for_room(
 pub(super) fn refusal(no_choice: NoChoice) -> ExchangeError {
     ExchangeError::Refused(match no_choice {
         NoChoice::Unavailable(Availability::AllDown) => Reason::NoHealthyBackend,
+        NoChoice::Unavailable(Availability::Disabled) => Reason::GroupDisabled,
         NoChoice::Unavailable(_) => Reason::NoBackend,
         NoChoice::AllFull => Reason::QueueFull,
     })

@@ -30,7 +30,11 @@ pub struct Group {
     pub name: String,
     /// A small number that a group of this name keeps over reloads.
     pub slot: u32,
+    /// Otherwise it has no members.
+    pub is_enabled: bool,
     pub members: Vec<GroupMember>,
+    /// Backends that the configuration names and does not use.
+    pub disabled: Vec<DisabledBackend>,
     /// Names of backends that have no address yet, with their ports.
     pub unresolved: Vec<String>,
     pub algorithm: Algorithm,
@@ -106,6 +110,14 @@ pub struct GroupMember {
     pub is_leaving: bool,
 }
 
+/// A backend with `enabled = false`, or of a group that is disabled.
+pub struct DisabledBackend {
+    /// As the configuration names it.
+    pub name: String,
+    pub weight: u32,
+    pub is_standby: bool,
+}
+
 /// How clients stay with their backends.
 pub struct Sticky {
     pub mode: StickyMode,
@@ -151,6 +163,8 @@ pub enum Availability {
     AllDown,
     /// No backend takes new requests: all weights are 0.
     NoBackends,
+    /// The group is disabled.
+    Disabled,
 }
 
 impl Availability {
@@ -160,6 +174,7 @@ impl Availability {
             Availability::Standby => "standby",
             Availability::AllDown => "all_down",
             Availability::NoBackends => "nobody",
+            Availability::Disabled => "disabled",
         }
     }
 }
@@ -201,7 +216,9 @@ impl Group {
         Group {
             name,
             slot,
+            is_enabled: true,
             members: Vec::new(),
+            disabled: Vec::new(),
             unresolved: Vec::new(),
             algorithm: Algorithm::WeightedRoundRobin,
             when_all_down: WhenAllDown::Forward,
@@ -322,7 +339,11 @@ impl Candidates {
         if down.is_empty() {
             down = select(&|member| member.takes_requests());
         }
-        let availability = if down.is_empty() { Availability::NoBackends } else { Availability::AllDown };
+        let availability = match down.is_empty() {
+            _ if !group.is_enabled => Availability::Disabled,
+            true => Availability::NoBackends,
+            false => Availability::AllDown,
+        };
         if group.when_all_down == WhenAllDown::Fail {
             down.clear();
         }

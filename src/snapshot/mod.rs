@@ -54,6 +54,7 @@ use crate::snapshot::request_limit::ClientConnectionLimit;
 use crate::snapshot::request_limit::RequestLimit;
 use crate::snapshot::responses::ResponsePolicy;
 use crate::snapshot::routes::RouteSeries;
+use crate::snapshot::rules::DisabledRules;
 use crate::snapshot::rules::Rule;
 use crate::snapshot::rules::Rules;
 use crate::telemetry::listener_counters::ListenerCounters;
@@ -78,10 +79,21 @@ pub struct Snapshot {
     pub leaving: Vec<Leaving>,
     /// Of all rules and server groups.
     pub maintenance: Vec<Arc<MaintenanceSwitch>>,
+    /// Those of the configuration that are not bound.
+    pub disabled_listeners: Vec<DisabledListener>,
     /// Metrics tell the durations of requests by rule and group.
     pub tells_durations: bool,
     /// How many workers serve; caps that hold for all of them are divided by it.
     pub workers: usize,
+}
+
+/// A listener with `enabled = false`.
+pub struct DisabledListener {
+    pub name: String,
+    /// It would speak https.
+    pub is_secure: bool,
+    /// Where it would listen.
+    pub addresses: Vec<SocketAddr>,
 }
 
 /// A backend whose drain has begun.
@@ -174,6 +186,8 @@ pub struct HttpListener {
     pub connection_facts: Box<[Fact]>,
     /// None: every request goes to the default group.
     pub rules: Option<Rules>,
+    /// None: all are asked.
+    pub disabled_rules: Option<Box<DisabledRules>>,
     /// What tells the router in front of the listener whether it is ready.
     pub health_path: Option<HealthPath>,
     /// Of all requests; None: unlimited.

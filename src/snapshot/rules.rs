@@ -35,6 +35,16 @@ pub struct Rules {
     pub normalizes: bool,
 }
 
+/// Rules that are not asked, for those who want to know what would be if they were.
+pub struct DisabledRules {
+    /// Without anything to do, in the order of `rules`.
+    pub asked: Rules,
+    /// Names and priorities, in the order of these.
+    pub rules: Box<[(String, u32)]>,
+    /// The same of rules for responses.
+    pub of_responses: Box<[(String, u32)]>,
+}
+
 /// What becomes of a request that a rule takes.
 pub struct Rule {
     pub name: Arc<str>,

@@ -45,6 +45,8 @@ pub enum Reason {
     NoRoute,
     /// The group has no backend that takes new requests.
     NoBackend,
+    /// The group is disabled.
+    GroupDisabled,
     /// No backend of the group is healthy, and the group does not forward then.
     NoHealthyBackend,
     /// Every backend has as many requests as it may have, and no place is left to wait.
@@ -132,6 +134,7 @@ impl Reason {
             Reason::ClientStalled => "client_stalled",
             Reason::NoRoute => "no_route",
             Reason::NoBackend => "no_backend",
+            Reason::GroupDisabled => "group_disabled",
             Reason::NoHealthyBackend => "no_healthy_backend",
             Reason::QueueFull => "queue_full",
             Reason::QueueTimeout => "queue_timeout",
@@ -193,6 +196,7 @@ impl Reason {
             | Reason::UpstreamClosed
             | Reason::BadResponse(_) => 502,
             Reason::NoBackend
+            | Reason::GroupDisabled
             | Reason::NoHealthyBackend
             | Reason::QueueFull
             | Reason::QueueTimeout
@@ -212,7 +216,7 @@ impl Reason {
     /// ELB's: the default group has no servers; all servers unavailable).
     pub fn router_code(self) -> Option<&'static str> {
         match self {
-            Reason::NoBackend => Some("40000"),
+            Reason::NoBackend | Reason::GroupDisabled => Some("40000"),
             Reason::NoHealthyBackend | Reason::NoDescriptor | Reason::NoLocalPort => Some("50000"),
             _ => None,
         }

@@ -25,6 +25,7 @@ mod compression;
 mod connection_values;
 mod cors;
 mod cpus;
+mod disabled;
 mod doctor;
 mod drain;
 mod early_response;

@@ -175,7 +175,11 @@ impl Pane {
 
     pub(super) fn of_listeners(figures: &Figures) -> Pane {
         let row = |listener: &ListenerFigures| {
-            let protocol = if listener.leaving { "leaving" } else { &*listener.protocol };
+            let protocol = match (listener.leaving, listener.disabled) {
+                (true, _) => "leaving",
+                (false, true) => "disabled",
+                (false, false) => &*listener.protocol,
+            };
             let of_connections = [
                 Figure::words(protocol),
                 Figure::count(listener.connections.in_use as u64),
@@ -198,6 +202,7 @@ impl Pane {
             let colour = match &*group.availability {
                 "active" => Colour::Green,
                 "standby" => Colour::Yellow,
+                "disabled" => Colour::None,
                 _ => Colour::Red,
             };
             let up = format!("{}/{}", group.available, group.backends.len());

@@ -56,6 +56,7 @@ pub(super) fn listener(table: &raw::Table, known: &Known<'_>, output: &mut Outpu
     let mut section = Section::element("listener", table, output);
     let name = section.read_required("name", &Name, "name = \"web\"");
     let addresses = section.read_required("address", &ListenAddresses, "address = \"0.0.0.0:8080\"");
+    let enabled = section.read("enabled", &Boolean, true);
     let scheme = section.read("protocol", &PROTOCOLS, Scheme::Http);
     let default_group = default_group(&mut section, table);
     annotations::description_and_tags(&mut section);
@@ -67,6 +68,7 @@ pub(super) fn listener(table: &raw::Table, known: &Known<'_>, output: &mut Outpu
     let listener = Listener {
         location: name.as_ref().map_or(table.location, |(_, location)| *location),
         name: name.map(|(name, _)| name).unwrap_or_default(),
+        enabled,
         addresses: addresses.map(|(addresses, _)| addresses).unwrap_or_default(),
         tls,
         default_group: None,

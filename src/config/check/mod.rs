@@ -12,6 +12,7 @@ mod client_auth;
 mod connection_values;
 mod compression;
 mod defaults;
+mod disabled;
 mod error_page;
 mod file_path;
 mod group_tls;
@@ -176,6 +177,7 @@ fn check_references(config: &mut Config, wanted: &[Wanted], policies: &[TlsPolic
         rule::check_redirects(rules, listeners, report);
         references::check_use((listeners, wanted), server_groups, rules, report);
         references::check_calls(listeners, server_groups, report);
+        disabled::check((listeners, wanted), server_groups, rules, report);
         certificate::check_use(certificates, listeners, server_groups, report);
         tls_policy::check_use(policies, listeners, report);
         client_auth::check_use(wanted, authorities, server_groups, report);

@@ -101,7 +101,7 @@ pub(super) fn check_use(
     rules: &[Rule],
     report: &mut Report,
 ) {
-    let has_rules = |index: usize| rules.iter().any(|rule| rule.listeners.contains(&index));
+    let has_rules = |index: usize| rules.iter().any(|rule| rule.enabled && rule.listeners.contains(&index));
     let leads_nowhere = |(index, wanted): (usize, &Wanted)| {
         wanted.default_group.is_none() && wanted.redirect_to.is_none() && !has_rules(index)
     };
@@ -144,11 +144,12 @@ pub(super) fn check_calls(listeners: &[Listener], groups: &[ServerGroup], report
     }
 }
 
-/// Refuses addresses that would take each other's connections, and decides which take both IPv4
+/// Refuses addresses of enabled listeners that would take each other's connections, and decides which take both IPv4
 /// and IPv6: `[::]` does, unless `0.0.0.0` has a socket of its own at the port.
 pub(super) fn check_ports(listeners: &mut [Listener], report: &mut Report) {
     let all: Vec<(SocketAddr, Location)> = listeners
         .iter()
+        .filter(|listener| listener.enabled)
         .flat_map(|listener| listener.addresses.iter().map(|entry| (entry.address, entry.location)))
         .collect();
     let has_own_ipv4 = |port: u16| {

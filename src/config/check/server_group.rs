@@ -49,6 +49,7 @@ pub(super) fn server_group(table: &raw::Table, known: &Known<'_>, output: &mut O
     let mut group = ServerGroup {
         location: name.as_ref().map_or(table.location, |(_, location)| *location),
         name: name.map(|(name, _)| name).unwrap_or_default(),
+        enabled: section.read("enabled", &Boolean, true),
         protocol: section.read("protocol", &PROTOCOLS, GroupProtocol::Http),
         http2: false,
         tls: None,
@@ -166,6 +167,7 @@ fn backends(group: &mut Section<'_, '_>) -> Vec<Backend> {
 fn backend(table: &raw::Table, output: &mut Output) -> Option<Backend> {
     let mut section = Section::element("server_group.backend", table, output);
     let address = section.read_required("address", &BackendPlace, "address = \"127.0.0.1:9001\"");
+    let enabled = section.read("enabled", &Boolean, true);
     let weight = section.read("weight", &Integer(0..=100), 100);
     let role = section.read("role", &ROLES, Role::Active);
     let max_connections = section.read("max_connections", &Integer(0..=1_000_000), 0);
@@ -173,7 +175,7 @@ fn backend(table: &raw::Table, output: &mut Output) -> Option<Backend> {
     section.close();
     let (address, location) = address?;
     let weight = u8::try_from(weight).unwrap_or(u8::MAX);
-    Some(Backend { address, weight, role, max_connections, location })
+    Some(Backend { address, enabled, weight, role, max_connections, location })
 }
 
 fn check_effects(group: &ServerGroup, section: &mut Section<'_, '_>) {
@@ -198,11 +200,12 @@ fn check_together(group: &ServerGroup, section: &mut Section<'_, '_>) {
 }
 
 fn check_backends(group: &ServerGroup, report: &mut Report) {
-    if !group.backends.is_empty() && group.backends.iter().all(|backend| backend.weight == 0) {
+    let serving = || group.backends.iter().filter(|backend| backend.enabled);
+    if serving().count() > 0 && serving().all(|backend| backend.weight == 0) {
         let message = format!("all backends of \"{}\" have weight 0: every request gets 503", group.name);
         report.warning(group.location, message, "give one of them a weight from 1 to 100");
     }
-    if !group.backends.is_empty() && group.backends.iter().all(|backend| backend.role == Role::Standby) {
+    if serving().count() > 0 && serving().all(|backend| backend.role == Role::Standby) {
         let message = format!("all backends of \"{}\" are standbys: they serve all the time", group.name);
         report.warning(group.location, message, "give one of them role = \"active\"");
     }

@@ -10,12 +10,10 @@ use crate::config::report::Source;
 pub(super) const COMPLETE_EXAMPLE: &str = include_str!("../../../config/ringway.toml");
 
 /// Keys and tables that later versions will know, by the title of their table.
-const LATER: [(&str, &[&str]); 6] = [
+const LATER: [(&str, &[&str]); 4] = [
     ("[process]", &["upgrade_drain_timeout"]),
     ("[admin]", &["audit", "elb_api", "tls", "tokens_file"]),
-    ("[[listener]]", &["enabled"]),
     ("[[server_group]]", &["source_address"]),
-    ("[[server_group.backend]]", &["enabled"]),
     ("[server_group.health_check]", &["expect_payload", "payload"]),
 ];
 
@@ -54,8 +52,8 @@ const FOREIGN_KEYS: [(&str, &str); 106] = [
     ),
     ("default_backend", "write default_group = \"…\" in [[listener]]"),
     ("deny", "write deny = [\"…\"] in [[listener]], with the addresses in an [[ip_group]]"),
-    ("disabled", "write weight = 0"),
-    ("down", "write weight = 0"),
+    ("disabled", "write enabled = false"),
+    ("down", "write enabled = false"),
     ("error_log", "messages go to standard error; [access_log] is for requests"),
     (
         "error_page",

@@ -23,6 +23,7 @@ use crate::control::admin::status::RuleStatus;
 use crate::control::admin::status::Status;
 use crate::control::admin::status::TargetStatus;
 use crate::control::admin::status::Usage;
+use crate::control::admin::status::Word;
 use crate::control::credentials::inventory::AuthorityEntry;
 use crate::control::credentials::inventory::Broken;
 use crate::control::credentials::inventory::CertificateEntry;
@@ -31,10 +32,12 @@ use crate::control::handover::generations::GenerationStandings;
 use crate::control::reload_stats::ReloadStats;
 use crate::net::clock::monotonic_ms;
 use crate::net::clock::wall_now;
+use crate::snapshot::DisabledListener;
 use crate::snapshot::Listener;
 use crate::snapshot::Snapshot;
 use crate::snapshot::backend::Backend;
 use crate::snapshot::backend::CheckState;
+use crate::snapshot::group::DisabledBackend;
 use crate::snapshot::group::Group;
 use crate::snapshot::group::GroupMember;
 use crate::snapshot::quota::Quota;
@@ -70,7 +73,10 @@ pub(super) fn status(channels: &Channels, started: Duration) -> Status {
         connections: usage(&channels.quota),
         request_buffer_bytes: usage(&channels.request_memory),
         access_logs: channels.log_counters.iter().map(|log| access_log(log)).collect(),
-        listeners: listeners.map(|listener| self::listener(listener, &sums)).collect(),
+        listeners: listeners
+            .map(|listener| self::listener(listener, &sums))
+            .chain(snapshot.disabled_listeners.iter().map(disabled_listener))
+            .collect(),
         certificates: inventory.certificates.iter().map(certificate).collect(),
         cas: inventory.authorities.iter().map(ca).collect(),
         groups: snapshot.groups.iter().map(|group| present.group(group, &sums)).collect(),
@@ -162,14 +168,35 @@ impl Present<'_> {
                 .as_ref()
                 .map(|queue| Usage { in_use: queue.state.waiting(), limit: Some(queue.size) }),
             unresolved: group.unresolved.clone(),
-            backends: group.members.iter().map(|member| self.member(member)).collect(),
+            backends: self.backends(group),
         }
     }
 
-    fn member(&self, member: &GroupMember) -> BackendStatus {
+    /// Its members, and behind them what the configuration does not use.
+    fn backends(&self, group: &Group) -> Vec<BackendStatus> {
+        let is_disabled =
+            |member: &GroupMember| group.disabled.iter().any(|backend| backend.name == member.backend.name);
+        // One that is drained is told as what it is now.
+        let is_past = |member: &GroupMember| member.backend.health.drain_expired() && is_disabled(member);
+        let members = group.members.iter().filter(|member| !is_past(member));
+        let members: Vec<BackendStatus> =
+            members.map(|member| self.member(member, is_disabled(member))).collect();
+        let disabled = group.disabled.iter();
+        let disabled = disabled.filter(|backend| members.iter().all(|member| member.address != backend.name));
+        let disabled: Vec<BackendStatus> = disabled.map(disabled_backend).collect();
+        members.into_iter().chain(disabled).collect()
+    }
+
+    fn member(&self, member: &GroupMember, is_disabled: bool) -> BackendStatus {
+        let drain_reason = match member.is_leaving {
+            true if is_disabled => Some("disabled"),
+            true => Some("removed"),
+            false => (!member.takes_requests()).then_some("weight"),
+        };
         BackendStatus {
-            role: Some(if member.is_standby { "standby" } else { "active" }.into()),
+            role: Some(role(member.is_standby)),
             weight: Some(member.weight),
+            drain_reason: drain_reason.map(Word::from),
             ..self.backend(&member.backend, !member.takes_requests())
         }
     }
@@ -208,6 +235,7 @@ impl Present<'_> {
             address: backend.name.clone(),
             role: None,
             weight: None,
+            drain_reason: None,
             state: state.as_str().into(),
             reason: result.failure.map(|failure| failure.as_str().into()),
             status: (result.status != 0).then_some(result.status),
@@ -275,14 +303,46 @@ impl State {
     }
 }
 
+fn role(is_standby: bool) -> Word {
+    if is_standby { "standby" } else { "active" }.into()
+}
+
+fn disabled_backend(backend: &DisabledBackend) -> BackendStatus {
+    BackendStatus {
+        address: backend.name.clone(),
+        role: Some(role(backend.is_standby)),
+        weight: Some(backend.weight),
+        state: "disabled".into(),
+        check: CheckState::Unchecked.as_str().into(),
+        ..BackendStatus::default()
+    }
+}
+
+fn disabled_listener(listener: &DisabledListener) -> ListenerStatus {
+    ListenerStatus {
+        name: listener.name.clone(),
+        protocol: protocol(listener.is_secure),
+        addresses: listener.addresses.iter().map(ToString::to_string).collect(),
+        disabled: true,
+        ..ListenerStatus::default()
+    }
+}
+
+fn protocol(is_secure: bool) -> Word {
+    if is_secure { "https" } else { "http" }.into()
+}
+
 fn listener(listener: &Listener, sums: &RequestSums<'_>) -> ListenerStatus {
     let http = listener.http();
     let default_group = listener.default_group.and_then(|index| listener.group(index));
     let rules = http.rules.iter().flat_map(|rules| rules.iter());
+    let disabled_rules = http.disabled_rules.iter();
+    let disabled_rules =
+        disabled_rules.flat_map(|disabled| disabled.rules.iter().chain(&disabled.of_responses));
     let totals = listener.counters.as_ref().map(|counters| counters.totals());
     ListenerStatus {
         name: listener.name.clone(),
-        protocol: if listener.tls.is_some() { "https" } else { "http" }.into(),
+        protocol: protocol(listener.tls.is_some()),
         addresses: listener.addresses.iter().map(ToString::to_string).collect(),
         connections: usage(&listener.connections),
         refused: listener.refused.each().map(|(refusal, count)| (refusal.as_str().into(), count)).collect(),
@@ -294,9 +354,11 @@ fn listener(listener: &Listener, sums: &RequestSums<'_>) -> ListenerStatus {
             .map(|(reason, count)| (reason.into(), count))
             .collect(),
         rules: rules.map(|rule| self::rule(listener, rule)).collect(),
+        disabled_rules: disabled_rules.map(|(name, _)| name.clone()).collect(),
         default_group: default_group.map(|group| group.name.clone()),
         redirect_port: http.redirect_to.as_ref().map(|target| target.port),
         leaving: listener.is_leaving(),
+        disabled: false,
     }
 }
 

@@ -180,12 +180,16 @@ pub struct ListenerStatus {
     pub reasons: BTreeMap<Word, u64>,
     /// In the order in which they are tried.
     pub rules: Vec<RuleStatus>,
+    /// Names of those that are disabled, for requests and for responses.
+    pub disabled_rules: Vec<String>,
     /// Gets what no rule takes.
     pub default_group: Option<String>,
     /// The port that every request is redirected to, instead of all rules.
     pub redirect_port: Option<u16>,
-    /// The configuration names it no more.
+    /// The configuration names it no more, or disables it.
     pub leaving: bool,
+    /// It is not bound, because it is disabled.
+    pub disabled: bool,
 }
 
 #[derive(Debug, Default, PartialEq, Deserialize, Serialize)]
@@ -262,7 +266,7 @@ pub struct BrokenFiles {
 pub struct GroupStatus {
     pub name: String,
     pub algorithm: Word,
-    /// Who gets its requests: `active` or `standby` backends; `all_down`, `nobody`.
+    /// Who gets its requests: `active` or `standby` backends; `all_down`, `nobody`, `disabled`.
     pub availability: Word,
     /// Requests that were sent, or for which a connection is being opened, and that have not ended.
     pub in_flight: u32,
@@ -286,8 +290,11 @@ pub struct BackendStatus {
     pub role: Option<Word>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight: Option<u32>,
-    /// `drained`, `draining`, `unhealthy`, `ejected`, `initial`, `healthy` or `unchecked`.
+    /// `disabled`, `drained`, `draining`, `unhealthy`, `ejected`, `initial`, `healthy` or `unchecked`.
     pub state: Word,
+    /// Why it gets no new requests, where it is draining or drained: `removed`, `disabled` or `weight`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drain_reason: Option<Word>,
     /// Why the last probe that decided has failed.
     pub reason: Option<Word>,
     /// The status that came, if that is the reason.

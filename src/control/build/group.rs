@@ -21,6 +21,7 @@ use crate::policy::balance::sticky::StickyMode;
 use crate::snapshot::backend::Backend;
 use crate::snapshot::backend::CheckResult;
 use crate::snapshot::backend::CheckState;
+use crate::snapshot::group::DisabledBackend;
 use crate::snapshot::group::Group;
 use crate::snapshot::group::GroupMember;
 use crate::snapshot::group::ResponseLimits;
@@ -62,8 +63,12 @@ impl GroupBuilder<'_> {
         let response_limits = response_limits(wanted);
         let security = self.security.tls_fingerprint(wanted) ^ mark_of_limits(wanted, response_limits);
         let wanted = without_places(wanted);
-        let addresses: Vec<Vec<Address>> =
-            wanted.backends.iter().map(|backend| self.resolved(&backend.address)).collect();
+        let is_used = |backend: &config::Backend| wanted.enabled && backend.enabled;
+        let resolved = |backend: &config::Backend| match is_used(backend) {
+            true => self.resolved(&backend.address),
+            false => Vec::new(),
+        };
+        let addresses: Vec<Vec<Address>> = wanted.backends.iter().map(resolved).collect();
         if let Some(known) = registry.known_group(&wanted.name) {
             let has_leaving = known.group.members.iter().any(|member| member.is_leaving);
             let is_same = known.wanted == wanted
@@ -85,7 +90,11 @@ impl GroupBuilder<'_> {
         group.awaits_probes =
             wanted.health_check.as_ref().is_some_and(|check| check.initial == InitialState::Down);
         group.members = members;
-        let unresolved = wanted.backends.iter().zip(&addresses).filter(|(_, found)| found.is_empty());
+        let (used, disabled): (Vec<_>, Vec<_>) =
+            wanted.backends.iter().zip(&addresses).partition(|(backend, _)| is_used(backend));
+        group.is_enabled = wanted.enabled;
+        group.disabled = disabled.into_iter().map(|(backend, _)| disabled_backend(backend)).collect();
+        let unresolved = used.into_iter().filter(|(_, found)| found.is_empty());
         group.unresolved = unresolved.map(|(backend, _)| backend.address.to_string()).collect();
         group.counters = self.counters(&wanted.name, registry);
         group.connect_timeout = wanted.connect_timeout;
@@ -146,7 +155,8 @@ impl GroupBuilder<'_> {
                 });
             }
         }
-        let known = registry.known_group(&wanted.name);
+        // Clients do not stick to what a group had before it was disabled.
+        let known = registry.known_group(&wanted.name).filter(|_| wanted.enabled);
         for old in known.iter().flat_map(|known| &known.group.members) {
             let health = &old.backend.health;
             let since = health.draining_since_ms();
@@ -198,6 +208,14 @@ impl GroupBuilder<'_> {
                 found.map(|all| all.iter().copied().map(Address::Ip).collect()).unwrap_or_default()
             }
         }
+    }
+}
+
+fn disabled_backend(backend: &config::Backend) -> DisabledBackend {
+    DisabledBackend {
+        name: backend.address.to_string(),
+        weight: backend.weight.into(),
+        is_standby: backend.role == config::Role::Standby,
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use crate::config;
+use crate::config::Config;
 use crate::config::ListenerProtocol;
 use crate::control::build::parts::Parts;
 use crate::control::build::registry::KnownGroup;
@@ -46,10 +47,12 @@ pub(super) struct ListenersTls {
 }
 
 impl ListenersTls {
-    pub(super) fn new(listeners: Vec<Option<DownstreamTls>>) -> ListenersTls {
+    /// `listeners` are beside those of the configuration.
+    pub(super) fn new(listeners: Vec<Option<DownstreamTls>>, config: &Config) -> ListenersTls {
         let wrap = |tls: Option<DownstreamTls>| tls.map(|tls| Arc::new(SwapCell::new(tls)));
         let listeners: Vec<_> = listeners.into_iter().map(wrap).collect();
-        let hosts = CertifiedHosts::new(listeners.iter().flatten().map(Arc::clone).collect());
+        let enabled = listeners.iter().zip(&config.listeners).filter(|(_, listener)| listener.enabled);
+        let hosts = CertifiedHosts::new(enabled.filter_map(|(tls, _)| tls.clone()).collect());
         ListenersTls { listeners, hosts }
     }
 
@@ -67,10 +70,10 @@ pub(super) struct ListenerBuilder<'b> {
 }
 
 impl ListenerBuilder<'_> {
-    /// None if the configuration has no listener with this index.
+    /// None if the configuration has no listener with this index, or a disabled one.
     pub(super) fn build(&self, mut rules: ListenerRules, registry: &mut Registry) -> Option<Listener> {
         let ListenerBuilder { index, secured, groups, parts } = self;
-        let listener = parts.config.listeners.get(*index)?;
+        let listener = parts.config.listeners.get(*index).filter(|listener| listener.enabled)?;
         let limit = listener.max_connections as usize;
         let (connections, connection_rate) = match registry.known_listener(&listener.name) {
             Some(known) => {
@@ -121,6 +124,7 @@ impl ListenerBuilder<'_> {
             protocol: match &listener.protocol {
                 ListenerProtocol::Http(http) => Protocol::Http(HttpListener {
                     series,
+                    disabled_rules: rules.disabled,
                     health_path: health_path(http, registry),
                     ..self.http(http, (rules.compiled, rules.responses), (limit, bandwidth))
                 }),
@@ -189,6 +193,7 @@ impl ListenerBuilder<'_> {
             forwarded: forwarded(&http.forwarded, self.parts),
             connection_facts: self.parts.config.connection_facts(self.index).into(),
             responses: responses::policy(http, rules.as_ref(), response_rules, error_pages).map(Box::new),
+            disabled_rules: None,
             rules,
             limit,
             bandwidth,

@@ -21,6 +21,7 @@ pub(super) use crate::control::build::carried::nonzero;
 
 use std::sync::Arc;
 
+use crate::config;
 use crate::config::Config;
 use crate::config::Location;
 use crate::config::Report;
@@ -31,6 +32,7 @@ pub use crate::control::build::parts::Host;
 pub use crate::control::build::parts::Parts;
 use crate::control::build::registry::Registry;
 use crate::control::credentials::tls::Security;
+use crate::snapshot::DisabledListener;
 use crate::snapshot::Snapshot;
 use crate::telemetry::backend_counters::MAX_BACKENDS;
 use crate::tls::accept::DownstreamTls;
@@ -108,7 +110,7 @@ pub fn build(
             }
         }
     }
-    let secured = ListenersTls::new(terms.listeners);
+    let secured = ListenersTls::new(terms.listeners, parts.config);
     let indices = 0..parts.config.listeners.len();
     let listeners: Vec<_> = indices
         .zip(rules)
@@ -134,9 +136,21 @@ pub fn build(
         sockets,
         leaving: registry.leaving(),
         maintenance,
+        disabled_listeners: disabled_listeners(parts.config),
         tells_durations: parts.config.metrics.histograms,
         workers: parts.host.workers,
     })
+}
+
+/// Listeners that are not bound, for those who ask.
+fn disabled_listeners(config: &Config) -> Vec<DisabledListener> {
+    let disabled = config.listeners.iter().filter(|listener| !listener.enabled);
+    let listener = |listener: &config::Listener| DisabledListener {
+        name: listener.name.clone(),
+        is_secure: listener.tls.is_some(),
+        addresses: listener.addresses.iter().map(|one| one.address).collect(),
+    };
+    disabled.map(listener).collect()
 }
 
 #[cfg(test)]

@@ -70,7 +70,7 @@ pub(super) fn compile(
     listener: usize,
     (loaded, pages): (&[LoadedIpGroup], &[LoadedPage]),
 ) -> Result<Option<ResponseRules>, RegexError> {
-    let own = config.response_rules.iter().filter(|rule| rule.listeners.contains(&listener));
+    let own = config.response_rules.iter().filter(|rule| rule.enabled && rule.listeners.contains(&listener));
     let mut own: Vec<_> = own.collect();
     if own.is_empty() {
         return Ok(None);

@@ -27,6 +27,7 @@ use crate::snapshot::maintenance::Maintenance;
 use crate::snapshot::maintenance::MaintenanceOwner;
 use crate::snapshot::responses::ResponseRules;
 use crate::snapshot::routes::RouteSeries;
+use crate::snapshot::rules::DisabledRules;
 use crate::snapshot::rules::FinalAction;
 use crate::snapshot::rules::GroupCookie;
 use crate::snapshot::rules::HeaderEdits;
@@ -42,6 +43,8 @@ pub(super) struct ListenerRules {
     pub groups: Vec<usize>,
     /// For responses.
     pub responses: Option<ResponseRules>,
+    /// None: all are asked.
+    pub disabled: Option<Box<DisabledRules>>,
 }
 
 /// Stands in tokens of groups where those of backends have the name of their group, and is none.
@@ -71,9 +74,14 @@ pub(super) fn compile_all(
         let pages = credentials.error_pages.as_slice();
         let files = RuleFiles { passwords: &credentials.password_files, pages };
         let both = compile(&rules, listener.http(), &groups, (limits, files, switches, parts))
-            .and_then(|compiled| Ok((compiled, responses::compile(config, index, (loaded, pages))?)));
+            .and_then(|compiled| Ok((compiled, responses::compile(config, index, (loaded, pages))?)))
+            .and_then(|(compiled, responses)| {
+                Ok((compiled, responses, disabled_rules(&all, index, config)?))
+            });
         match both {
-            Ok((compiled, responses)) => Some(ListenerRules { compiled, groups, responses }),
+            Ok((compiled, responses, disabled)) => {
+                Some(ListenerRules { compiled, groups, responses, disabled })
+            }
             Err(error) => {
                 let message =
                     format!("the expressions of its rules cannot be used together: {}", error.message);
@@ -96,12 +104,42 @@ fn with_ip_groups<'c>(config: &'c Config, loaded: &[LoadedIpGroup]) -> Vec<Cow<'
     filled.collect()
 }
 
-/// The rules of the listener with this index, in the order in which they are asked.
+/// The enabled rules of the listener with this index, in the order in which they are asked.
 fn of_listener<'r>(all: &'r [Cow<'_, config::Rule>], listener: usize) -> Vec<&'r config::Rule> {
-    let own = all.iter().filter(|rule| rule.listeners.contains(&listener));
+    own_rules(all, listener, true)
+}
+
+fn own_rules<'r>(all: &'r [Cow<'_, config::Rule>], listener: usize, enabled: bool) -> Vec<&'r config::Rule> {
+    let own = all.iter().filter(|rule| rule.enabled == enabled && rule.listeners.contains(&listener));
     let mut own: Vec<_> = own.map(AsRef::as_ref).collect();
     own.sort_by_key(|rule| rule.priority);
     own
+}
+
+/// The disabled rules of the listener with this index.
+///
+/// # Errors
+/// Their regular expressions are too large together.
+fn disabled_rules(
+    all: &[Cow<'_, config::Rule>],
+    listener: usize,
+    config: &Config,
+) -> Result<Option<Box<DisabledRules>>, RegexError> {
+    let own = own_rules(all, listener, false);
+    let of_responses = config.response_rules.iter();
+    let of_responses = of_responses.filter(|rule| !rule.enabled && rule.listeners.contains(&listener));
+    let mut of_responses: Vec<_> = of_responses.map(|rule| (rule.name.clone(), rule.priority)).collect();
+    if own.is_empty() && of_responses.is_empty() {
+        return Ok(None);
+    }
+    of_responses.sort_by_key(|(_, priority)| *priority);
+    let texts: Vec<_> =
+        own.iter().map(|rule| RuleText { conditions: &rule.conditions, captures: false }).collect();
+    Ok(Some(Box::new(DisabledRules {
+        asked: Rules::new(Router::new(&texts)?, Vec::new(), false),
+        rules: own.iter().map(|rule| (rule.name.clone(), rule.priority)).collect(),
+        of_responses: of_responses.into(),
+    })))
 }
 
 /// Its groups, each once.

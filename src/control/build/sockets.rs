@@ -170,7 +170,7 @@ impl Sockets {
         // What is not asked for now is closed: its process has it still.
         let mut inherited = std::mem::take(&mut self.inherited);
         let mut open: Vec<Option<&Binding>> = self.open.iter().map(Some).collect();
-        for listener in &config.listeners {
+        for listener in config.listeners.iter().filter(|listener| listener.enabled) {
             for wanted in &listener.addresses {
                 if prepared.fresh.len() >= MAX_ON_THE_WAY {
                     return Err(BindError {

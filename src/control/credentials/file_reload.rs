@@ -337,7 +337,8 @@ fn publish(fresh: &BTreeSet<Item>, since: Duration, active: &mut ActiveConfig) -
         }
         active.security.credentials.index_anew(index, tls);
         let terms = active.security.downstream_tls(index, &active.config);
-        let serving = active.registry.listeners.get(index).and_then(|listener| listener.tls.as_ref());
+        let mut serving = active.registry.listeners.iter();
+        let serving = serving.find(|one| one.name == listener.name).and_then(|one| one.tls.as_ref());
         if let (Some(terms), Some(serving)) = (terms, serving) {
             serving.terms.publish(terms);
         }

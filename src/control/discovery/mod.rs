@@ -16,10 +16,9 @@ pub type Addresses = HashMap<(String, u16), Vec<SocketAddr>>;
 /// What resolving names gave: every address once and in order, or why there is none.
 pub type Resolutions = HashMap<(String, u16), Result<Vec<SocketAddr>, String>>;
 
-/// The names that a configuration's backends have.
+/// The names that the backends of a configuration have that are used.
 pub fn names(config: &Config) -> Vec<(String, u16, Location)> {
-    let backends = config.server_groups.iter().flat_map(|group| &group.backends);
-    let names = backends.filter_map(|backend| match &backend.address {
+    let names = config.enabled_backends().filter_map(|backend| match &backend.address {
         BackendAddress::Name { host, port } => Some((host.clone(), *port, backend.location)),
         _ => None,
     });

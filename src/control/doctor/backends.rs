@@ -39,9 +39,10 @@ pub struct Reached {
 
 /// Connects to the first [`MAX_PROBED`] backends.
 pub fn survey(config: &Config, resolutions: &Resolutions) -> Vec<Reached> {
-    let backends = config.server_groups.iter().flat_map(|group| {
+    let backends = config.server_groups.iter().filter(|group| group.enabled).flat_map(|group| {
         let timeout = group.connect_timeout.min(MAX_TIMEOUT);
-        group.backends.iter().map(move |backend| (group.name.clone(), &backend.address, timeout))
+        let backends = group.backends.iter().filter(|backend| backend.enabled);
+        backends.map(move |backend| (group.name.clone(), &backend.address, timeout))
     });
     let wanted: Vec<_> = backends.take(MAX_PROBED).collect();
     let destinations: Vec<_> =

@@ -42,7 +42,8 @@ impl Needs {
             Workers::Count(count) => count.into(),
         };
         let is_tcp = |backend: &&crate::config::Backend| {
-            !matches!(backend.address, crate::config::BackendAddress::Unix(_)) && backend.weight > 0
+            let is_unix = matches!(backend.address, crate::config::BackendAddress::Unix(_));
+            !is_unix && backend.weight > 0 && backend.enabled
         };
         let group = |group: &crate::config::ServerGroup| {
             (group.name.clone(), group.backends.iter().filter(is_tcp).count() as u64)
@@ -51,7 +52,7 @@ impl Needs {
             workers,
             pin: config.process.pin,
             connections: Some(config.process.max_connections.into()).filter(|most| *most > 0),
-            groups: config.server_groups.iter().map(group).collect(),
+            groups: config.server_groups.iter().filter(|group| group.enabled).map(group).collect(),
             wants_ring: config.process.io_driver == crate::config::IoDriver::IoUring,
         }
     }

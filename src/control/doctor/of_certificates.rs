@@ -10,9 +10,10 @@ use crate::policy::router::TextTest;
 /// `credentials` are those of `config`.
 pub fn judge(config: &Config, credentials: &Credentials) -> Vec<Finding> {
     let secured = config.listeners.iter().zip(&credentials.listeners).enumerate();
+    let secured = secured.filter(|(_, (listener, _))| listener.enabled);
     let secured = secured.filter_map(|(index, (listener, own))| Some((index, listener, own.as_ref()?)));
     let found = secured.flat_map(|(index, listener, own)| {
-        let rules = config.rules.iter().filter(move |rule| rule.listeners.contains(&index));
+        let rules = config.rules.iter().filter(move |rule| rule.enabled && rule.listeners.contains(&index));
         rules.flat_map(hosts).filter(|(_, host)| !own.index.names(host)).map(|(rule, host)| {
             let message = format!(
                 "rule {rule} is for {host}, and listener {} has no certificate for it: browsers refuse to go on",

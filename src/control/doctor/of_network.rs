@@ -148,9 +148,7 @@ fn spread(card: &NetworkCard, needs: &Needs) -> Option<Finding> {
 
 /// Ports of listeners that another process has.
 pub fn judge_ports(listening: &[ListeningSocket], config: &Config) -> Vec<Finding> {
-    let addresses = config.listeners.iter().flat_map(|listener| {
-        listener.addresses.iter().map(move |address| (listener.name.as_str(), address.address))
-    });
+    let addresses = config.bound_addresses().map(|(name, address)| (name, address.address));
     let of_admin = config.admin.address.map(|(address, _)| ("[admin]", address));
     addresses.chain(of_admin).filter_map(|(name, wanted)| taken(listening, name, wanted)).collect()
 }

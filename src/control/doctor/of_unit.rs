@@ -27,7 +27,7 @@ pub fn judge(unit: &Unit, config: &Config) -> Vec<Finding> {
 }
 
 fn low_ports(unit: &Unit, config: &Config) -> Option<Finding> {
-    let mut addresses = config.listeners.iter().flat_map(|listener| &listener.addresses);
+    let mut addresses = config.bound_addresses().map(|(_, address)| address);
     let low = addresses.find(|one| (1..FIRST_FREE_PORT).contains(&one.address.port()))?.address;
     let user = unit.value("User").filter(|user| *user != "root" && *user != "0")?;
     if unit.words("AmbientCapabilities").contains(&"CAP_NET_BIND_SERVICE") {

@@ -68,9 +68,9 @@ pub struct ResponseExplanation {
 pub struct RuleExplanation {
     pub name: String,
     pub priority: u32,
-    /// `taken`, `missed` or `not_reached`.
+    /// `taken`, `missed`, `not_reached` or `disabled`.
     pub verdict: String,
-    /// The first condition that does not hold.
+    /// The first condition that does not hold; also of a disabled rule for requests.
     pub missed: Option<String>,
 }
 

@@ -67,6 +67,7 @@ fn group(asked: &AskedRequest<'_, '_>, group: &Group, percent: u32) -> GroupExpl
     let owner = key.and_then(|key| group.owner(key, |backend| table.has(backend))).and_then(name);
     let only = (candidates.len() == 1).then(|| candidates.first().cloned()).flatten();
     let how = match &group.algorithm {
+        _ if !group.is_enabled => "the group is disabled",
         _ if candidates.is_empty() => "there is no backend that takes requests",
         _ if only.is_some() => "it is the only one",
         Algorithm::ConsistentHash(_) if owner.is_some() => "by the hash of the request's key",

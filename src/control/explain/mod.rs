@@ -5,6 +5,7 @@
 
 pub mod answer;
 mod details;
+mod disabled;
 mod groups;
 pub mod offline;
 pub mod question;
@@ -79,10 +80,12 @@ pub fn explain(snapshot: &Snapshot, question: &Question) -> Result<Explanation, 
 fn listener<'s>(snapshot: &'s Snapshot, question: &Question) -> Result<&'s Listener, String> {
     let mut listeners = snapshot.listeners.iter().flatten().filter(|listener| !listener.is_leaving());
     if let Some(name) = &question.listener {
+        let is_disabled = snapshot.disabled_listeners.iter().any(|listener| listener.name == *name);
+        let what = if is_disabled { "the listener is disabled" } else { "there is no listener" };
         return listeners
             .find(|listener| listener.name == *name)
             .map(|listener| &**listener)
-            .ok_or_else(|| format!("there is no listener \"{}\"", name.escape_debug()));
+            .ok_or_else(|| format!("{what}: \"{}\"", name.escape_debug()));
     }
     let speaks = |listener: &&&Arc<Listener>| listener.tls.is_some() == question.is_https;
     let fits: Vec<&Arc<Listener>> = listeners.filter(|listener| speaks(&listener)).collect();
@@ -137,6 +140,7 @@ fn routed(asked: &AskedRequest<'_, '_>, explanation: &mut Explanation) {
     let mut spelled = Vec::new();
     let http = asked.listener.http();
     let Some(rules) = &http.rules else {
+        disabled::add_rules(asked, (path, query), explanation);
         explanation.details = details::details(asked.listener, None);
         return defaulted(asked, asked.head.target.path_and_query, explanation);
     };
@@ -151,6 +155,7 @@ fn routed(asked: &AskedRequest<'_, '_>, explanation: &mut Explanation) {
     let verdicts = rules.router().explain(&facts, memory.scratch(rules));
     let taken = verdicts.iter().position(|verdict| *verdict == RuleVerdict::Holds);
     explanation.rules = rule_list(rules, &verdicts, taken);
+    disabled::add_rules(asked, (path, query), explanation);
     match taken.and_then(|index| Some((index, rules.get(index)?))) {
         Some((index, rule)) => {
             explanation.rule = Some(rule.name.to_string());

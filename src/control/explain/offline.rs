@@ -22,12 +22,8 @@ use crate::telemetry::backend_counters::BackendCounters;
 pub fn snapshot(config: &Config, credentials: Credentials, report: &mut Report) -> Option<Snapshot> {
     let mut security = Security::new(credentials);
     let terms = build::terms(config, &mut security, report)?;
-    let listeners = config
-        .listeners
-        .iter()
-        .flat_map(|listener| listener.addresses.iter().map(|address| (listener.name.as_str(), address)));
     let bindings: Vec<Binding> = (0..)
-        .zip(listeners)
+        .zip(config.bound_addresses())
         .map(|(number, (listener, address))| Binding::unbound(number, listener, address))
         .collect();
     let host = Host { name: rlimits::host_name(), connections: 0, workers: 1 };

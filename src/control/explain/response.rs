@@ -3,6 +3,7 @@
 use crate::control::explain::answer::Explanation;
 use crate::control::explain::answer::ResponseExplanation;
 use crate::control::explain::answer::RuleExplanation;
+use crate::control::explain::disabled;
 use crate::control::explain::question::Question;
 use crate::control::explain::request::AskedRequest;
 use crate::http::headers::Field;
@@ -40,6 +41,9 @@ pub(super) fn explain(
     let mut response = explanation.response.take().unwrap_or_default();
     response.status = status;
     let taking = if is_upstream { taking_rule(asked, (status, &headers), &mut response) } else { None };
+    if is_upstream {
+        disabled::add_response_rules(asked, &mut response);
+    }
     let replacement = taking.and_then(|rule| rule.respond.as_ref());
     if let Some(replacement) = replacement {
         response.status = replacement.status;

@@ -272,6 +272,7 @@ impl WatchedGroup {
                     Availability::Standby => "standbys serve: no active backend is available",
                     Availability::AllDown => "all backends are down",
                     Availability::NoBackends => "no backend takes requests",
+                    Availability::Disabled => "it is disabled",
                 };
                 let message = format!("health: group \"{group}\": {sentence}");
                 News::new(EventKind::GroupAvailability, message).of("group", group)

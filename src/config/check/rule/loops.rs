@@ -19,7 +19,8 @@ const MAX_COMPARED: usize = 2_000;
 /// Reports rules that take again what they redirect.
 pub(super) fn check(rules: &[Rule], listeners: &[Listener], report: &mut Report) {
     for (index, listener) in listeners.iter().enumerate() {
-        let mut own: Vec<&Rule> = rules.iter().filter(|rule| rule.listeners.contains(&index)).collect();
+        let mut own: Vec<&Rule> =
+            rules.iter().filter(|rule| rule.enabled && rule.listeners.contains(&index)).collect();
         own.sort_by_key(|rule| rule.priority);
         if own.len() > MAX_COMPARED || listener.http().redirect_to.is_some() {
             continue;

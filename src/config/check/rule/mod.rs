@@ -30,6 +30,7 @@ use crate::config::ResponseRule;
 use crate::config::Rule;
 use crate::config::ServerGroup;
 use crate::config::check::annotations;
+use crate::config::check::kind::Boolean;
 use crate::config::check::kind::Integer;
 use crate::config::check::kind::Kind;
 use crate::config::check::kind::Name;
@@ -65,6 +66,7 @@ pub(super) fn rule(table: &raw::Table, known: &Known<'_>, output: &mut Output) -
     let name = section.read_required("name", &Name, "name = \"api\"");
     let listeners = section.read_required("listener", &OneOrMore, "listener = \"web\"");
     let priority = section.read_required("priority", &Integer(1..=10_000), "priority = 100");
+    let enabled = section.read("enabled", &Boolean, true);
     let conditions = conditions::read(&mut section, &known.ip_groups);
     let maintenance = maintenance::of_rule(&mut section, &known.ip_groups);
     let response = response::read(&mut section);
@@ -105,6 +107,7 @@ pub(super) fn rule(table: &raw::Table, known: &Known<'_>, output: &mut Output) -
         rule: Rule {
             location: name.as_ref().map_or(table.location, |(_, location)| *location),
             name: name.map(|(name, _)| name).unwrap_or_default(),
+            enabled,
             listeners: Vec::new(),
             priority: priority.as_ref().map_or(0, |(priority, _)| *priority),
             conditions: conditions.conditions,
@@ -192,9 +195,9 @@ pub(super) fn check_redirects(rules: &[Rule], listeners: &[Listener], report: &m
 }
 
 fn of_responses(rule: Rule, parsed: ParsedResponse) -> ResponseRule {
-    let Rule { name, listeners, priority, conditions, location, .. } = rule;
+    let Rule { name, enabled, listeners, priority, conditions, location, .. } = rule;
     let ParsedResponse { response, headers, respond, .. } = parsed;
-    ResponseRule { name, listeners, priority, conditions, response, headers, respond, location }
+    ResponseRule { name, enabled, listeners, priority, conditions, response, headers, respond, location }
 }
 
 /// One name, or a list of them; each with its place.

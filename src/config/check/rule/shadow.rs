@@ -14,7 +14,8 @@ const MAX_COMPARED: usize = 2_000;
 /// Warns about rules that are never asked.
 pub(super) fn check(rules: &[Rule], listeners: &[Listener], report: &mut Report) {
     for (index, listener) in listeners.iter().enumerate() {
-        let mut own: Vec<&Rule> = rules.iter().filter(|rule| rule.listeners.contains(&index)).collect();
+        let mut own: Vec<&Rule> =
+            rules.iter().filter(|rule| rule.enabled && rule.listeners.contains(&index)).collect();
         own.sort_by_key(|rule| rule.priority);
         if own.len() > MAX_COMPARED {
             continue;

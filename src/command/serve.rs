@@ -48,6 +48,7 @@ use crate::control::process::users::User;
 use crate::control::reload;
 use crate::control::reload::Command;
 use crate::control::reload::Load;
+use crate::control::written_config::WrittenConfig;
 use crate::net::clock::wall_now;
 use crate::runtime;
 use crate::runtime::DriverChoice;
@@ -171,6 +172,7 @@ fn serve_until_end(mut loaded: Loaded, mut manner: Manner, user: Option<&User>) 
             return Exit::CannotStart;
         }
     };
+    plan.channels.written.publish(Arc::new(WrittenConfig::new(loaded)));
     let announce = |serving: &Serving| {
         let Serving { workers, drivers, listeners } = serving;
         let version = env!("CARGO_PKG_VERSION");

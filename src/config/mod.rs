@@ -68,6 +68,7 @@ pub use named_file::NamedFile;
 pub use objects::Object;
 pub use objects::ObjectKind;
 pub use objects::ObjectPath;
+pub use objects::etag;
 pub use process::AccessLog;
 pub use process::AccessLogFormat;
 pub use process::Admin;

@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 
 use crate::config::raw;
 use crate::config::report::Location;
+use crate::policy::balance::hash_key::hash;
 
 /// The lists of tables whose elements have names, and can be changed one by one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -122,7 +123,17 @@ pub struct Object {
     pub location: Location,
 }
 
+/// A strong entity tag (RFC 9110 §8.8.3) of an object: the same text of settings has the same, on every machine.
+pub fn etag(path: &ObjectPath, settings: &Map<String, Json>) -> String {
+    let settings = Json::Object(settings.clone());
+    format!("\"{:016x}\"", hash(format!("{path} {settings}").as_bytes()))
+}
+
 impl Object {
+    pub fn path(&self) -> ObjectPath {
+        ObjectPath::Named { kind: self.kind, name: self.name.clone() }
+    }
+
     /// The backends of a group as they are written, each with the address it is called by.
     pub fn backends(&self) -> impl Iterator<Item = (&str, &Map<String, Json>)> {
         let backends = self.settings.get("backend").and_then(Json::as_array).into_iter().flatten();

@@ -41,6 +41,7 @@ use crate::control::process::systemd::Systemd;
 use crate::control::reload_stats::ReloadStats;
 use crate::control::tracing;
 use crate::control::tracing::exporter::SpanExporter;
+use crate::control::written_config::WrittenConfig;
 use crate::net::clock::monotonic_ms;
 use crate::net::mailbox::Mailbox;
 use crate::snapshot::Snapshot;
@@ -81,6 +82,8 @@ pub struct Channels {
     pub reloads: Arc<ReloadStats>,
     /// Certificates and CAs; the thread that reads them again keeps it current.
     pub inventory: Arc<RcuCell<Inventory>>,
+    /// The texts that the configuration in service was made of; empty until the process serves.
+    pub written: Arc<RcuCell<WrittenConfig>>,
     /// Set once all workers serve.
     pub drivers: Arc<OnceLock<Drivers>>,
 }
@@ -216,6 +219,7 @@ impl ActiveConfig {
             failure_reports: Mailbox::new(MAX_FAILURE_REPORTS)?,
             reloads: Arc::default(),
             inventory: Arc::new(RcuCell::new(Arc::default())),
+            written: Arc::new(RcuCell::new(Arc::default())),
             drivers: Arc::default(),
         };
         let mut active = ActiveConfig {

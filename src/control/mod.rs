@@ -20,4 +20,5 @@ mod reload_changes;
 pub mod reload_stats;
 pub mod tracing;
 pub mod upgrade;
+pub mod written_config;
 pub mod active_config;

@@ -36,6 +36,7 @@ use crate::control::preflight;
 use crate::control::process::rlimits;
 use crate::control::process::socket_store::SocketStore;
 use crate::control::reload_changes;
+use crate::control::written_config::WrittenConfig;
 use crate::net::clock::instant_now;
 use crate::net::clock::monotonic_ms;
 use crate::telemetry::events::EventKind;
@@ -307,6 +308,7 @@ impl Reloader {
         if loaded.report.count(Severity::Warning) > 0 {
             warnings.push_str(&report_text(&loaded));
         }
+        self.active.channels().written.publish(Arc::new(WrittenConfig::new(loaded)));
         self.log_listeners(&bound);
         reload_changes::note(&backends, &reload_changes::backends(&self.active.config));
         let ActiveConfig { config, .. } = &self.active;

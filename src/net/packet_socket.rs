@@ -147,6 +147,11 @@ pub fn is_own_user(stream: &UnixStream) -> io::Result<bool> {
     Ok(peer.is_root() || peer.as_raw() == unsafe { libc::geteuid() })
 }
 
+/// The user of the process at the other end, when it connected.
+pub fn peer_user(stream: &UnixStream) -> io::Result<u32> {
+    Ok(sockopt::socket_peercred(stream)?.uid.as_raw())
+}
+
 /// Sends bytes with at most [`MAX_DESCRIPTORS`] over a unix socket that is connected.
 pub fn send_with(socket: BorrowedFd<'_>, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_DESCRIPTORS))];

@@ -389,7 +389,7 @@ fn garbage_is_answered_with_an_error() {
             "unknown command \\\"restart\\\", known are: events, explain, maintenance, reload, reload strict, status",
         ),
         (b"\n", "unknown command \\\"\\\""),
-        (b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", "unknown command"),
+        (b"GET / HTTP/2.0\r\nHost: h\r\n\r\n", "unknown command"),
         (b"\x00\xff\x16\x03\n", "unknown command"),
         (&[b'x'; 70_000], "a command has at most 65536 bytes"),
     ] {

@@ -176,7 +176,7 @@ impl CommandServer {
         document(&collect::status(&self.channels, self.started))
     }
 
-    fn events(&self, question: &str) -> Json {
+    pub(super) fn events(&self, question: &str) -> Json {
         let question = match question {
             "" => Ok(EventsQuestion::default()),
             question => serde_json::from_str(question),
@@ -187,7 +187,7 @@ impl CommandServer {
         }
     }
 
-    fn explain(&self, question: &str) -> Json {
+    pub(super) fn explain(&self, question: &str) -> Json {
         let question: Question = match serde_json::from_str(question) {
             Ok(question) => question,
             Err(reason) => return error(format!("this is no request to explain: {reason}")),
@@ -198,7 +198,7 @@ impl CommandServer {
         }
     }
 
-    fn maintenance(&self, order: &str) -> Json {
+    pub(super) fn maintenance(&self, order: &str) -> Json {
         let order: MaintenanceOrder = match serde_json::from_str(order) {
             Ok(order) => order,
             Err(reason) => return error(format!("this does not say what to switch: {reason}")),
@@ -209,7 +209,7 @@ impl CommandServer {
         }
     }
 
-    fn reload(&self, is_strict: bool) -> Json {
+    pub(super) fn reload(&self, is_strict: bool) -> Json {
         if self.channels.readiness.is_stopping() {
             let errors = "error: the process is stopping".to_owned();
             return document(&ReloadReply::Refused { errors });

@@ -45,10 +45,22 @@ pub(super) enum CommandAnswer {
     Descriptor(OwnedFd),
 }
 
-/// Reads a command, answers it and closes.
-pub(super) fn handle(mut stream: UnixStream, answer: impl FnOnce(&str, &UnixStream) -> CommandAnswer) {
-    let answer = match read_command(&mut stream, instant_now() + READ_TIMEOUT) {
-        Ok(command) => answer(command.trim(), &stream),
+/// What a client says first.
+pub(super) enum ClientOpening {
+    Command(String),
+    /// It speaks HTTP: these are the first bytes of its request.
+    Http(Vec<u8>),
+}
+
+/// Reads a command, answers it and closes; or leaves the client to who speaks HTTP.
+pub(super) fn handle(
+    mut stream: UnixStream,
+    answer: impl FnOnce(&str, &UnixStream) -> CommandAnswer,
+    speak_http: impl FnOnce(UnixStream, Vec<u8>),
+) {
+    let answer = match read_opening(&mut stream, instant_now() + READ_TIMEOUT) {
+        Ok(ClientOpening::Command(command)) => answer(command.trim(), &stream),
+        Ok(ClientOpening::Http(received)) => return speak_http(stream, received),
         Err(ReadError::TooLong) => {
             CommandAnswer::Document(error(format!("a command has at most {MAX_COMMAND_BYTES} bytes")))
         }
@@ -78,14 +90,14 @@ pub(super) fn reject(mut stream: UnixStream, document: &Json) {
     }
 }
 
-fn read_command(stream: &mut UnixStream, end: Instant) -> Result<String, ReadError> {
-    let mut line = Vec::new();
+fn read_opening(stream: &mut UnixStream, end: Instant) -> Result<ClientOpening, ReadError> {
+    let mut received: Vec<u8> = Vec::new();
     let mut piece = [0; 1024];
     loop {
         let left = time_left(end).ok_or(ReadError::TooSlow)?;
         stream.set_read_timeout(Some(left)).map_err(|_| ReadError::Gone)?;
         let count = match stream.read(&mut piece) {
-            Ok(0) if line.is_empty() => return Err(ReadError::Gone),
+            Ok(0) if received.is_empty() => return Err(ReadError::Gone),
             Ok(count) => count,
             Err(error) => match error.kind() {
                 io::ErrorKind::Interrupted => continue,
@@ -93,14 +105,18 @@ fn read_command(stream: &mut UnixStream, end: Instant) -> Result<String, ReadErr
                 _ => return Err(ReadError::Gone),
             },
         };
-        let piece = &piece[..count];
-        let end_of_line = piece.iter().position(|byte| *byte == b'\n');
-        line.extend_from_slice(&piece[..end_of_line.unwrap_or(count)]);
+        let before = received.len();
+        received.extend_from_slice(&piece[..count]);
+        let end_of_line = piece[..count].iter().position(|byte| *byte == b'\n').map(|at| before + at);
+        let line = &received[..end_of_line.unwrap_or(received.len())];
+        if line.trim_ascii_end().ends_with(b" HTTP/1.1") && end_of_line.is_some() {
+            return Ok(ClientOpening::Http(received));
+        }
         if line.len() > MAX_COMMAND_BYTES {
             return Err(ReadError::TooLong);
         }
         if end_of_line.is_some() || count == 0 {
-            return Ok(String::from_utf8_lossy(&line).into_owned());
+            return Ok(ClientOpening::Command(String::from_utf8_lossy(line).into_owned()));
         }
     }
 }
@@ -151,7 +167,11 @@ mod tests {
         if is_over {
             client.shutdown(Shutdown::Write).unwrap();
         }
-        read_command(&mut server, instant_now() + Duration::from_millis(50))
+        let opening = read_opening(&mut server, instant_now() + Duration::from_millis(50))?;
+        Ok(match opening {
+            ClientOpening::Command(command) => command,
+            ClientOpening::Http(received) => format!("HTTP {}", received.len()),
+        })
     }
 
     #[test]
@@ -162,6 +182,8 @@ mod tests {
         assert_eq!(read(b"status\nreload\n", false), status);
         assert_eq!(read(b"\n", false), Ok(String::new()));
         assert_eq!(read(b"\xff\n", false), Ok("\u{fffd}".to_owned()));
+        assert_eq!(read(b"GET /status HTTP/1.1\r\nHost", false), Ok("HTTP 26".to_owned()));
+        assert_eq!(read(b"GET /status HTTP/1.1", true), Ok("GET /status HTTP/1.1".to_owned()));
         assert_eq!(read(b"", true), Err(ReadError::Gone));
         assert_eq!(read(b"stat", false), Err(ReadError::TooSlow));
         assert_eq!(read(&[b'a'; MAX_COMMAND_BYTES + 1], false), Err(ReadError::TooLong));
@@ -181,7 +203,9 @@ mod tests {
     fn the_reply_arrives_whatever_else_was_sent() {
         let (mut client, server) = UnixStream::pair().unwrap();
         client.write_all(b"status\nand more").unwrap();
-        handle(server, |command, _| CommandAnswer::Document(Json::String(command.to_owned())));
+        let answer =
+            |command: &str, _: &UnixStream| CommandAnswer::Document(Json::String(command.to_owned()));
+        handle(server, answer, |_, _| ());
         let mut answer = String::new();
         client.read_to_string(&mut answer).unwrap();
         assert_eq!(answer, "\"status\"\n");

@@ -3,6 +3,8 @@
 //!
 //! `docs/admin.md` describes the protocol.
 
+pub mod access;
+mod api;
 pub mod client;
 mod client_slots;
 mod collect;
@@ -10,8 +12,9 @@ mod command_server;
 mod connection;
 pub mod events;
 pub mod maintenance;
-mod http_server;
+mod http;
 mod load;
+mod pages;
 pub mod reply;
 pub mod status;
 
@@ -42,7 +45,8 @@ pub use crate::control::admin::command_server::UPGRADE;
 pub use crate::control::admin::command_server::UPGRADE_TIMEOUT;
 pub use crate::control::admin::command_server::UpgradeOrder;
 use crate::control::admin::connection::CommandAnswer;
-use crate::control::admin::http_server::HttpServer;
+use crate::control::admin::http::HttpServer;
+use crate::control::admin::pages::Pages;
 use crate::control::admin::reply::error;
 use crate::control::admin::status::Status;
 use crate::control::reload::Command;
@@ -120,16 +124,21 @@ impl Admin {
     /// All of them start here: where memory has become short, a thread that starts later takes the process
     /// with it, because the standard library gives up when it finds no room for its signal stack.
     pub fn serve(&mut self) -> io::Result<()> {
+        let pages = Arc::new(Pages::new(&self.server));
         if let Some(http) = &self.http {
-            self.doors.push(http.serve(&self.server, &self.server.channels().succession)?);
+            self.doors.push(http.serve(&pages, &self.server.channels().succession)?);
         }
         let Some(socket) = &self.socket else { return Ok(()) };
         let acceptor = socket.acceptor()?;
         let server = Arc::clone(&self.server);
         let serve = move |stream| {
-            connection::handle(stream, |command, stream| match command {
+            let answer = |command: &str, stream: &UnixStream| match command {
                 TAKE_OVER => server.offer(stream),
                 command => CommandAnswer::Document(server.answer_whatever_happens(command)),
+            };
+            // A client that went away gets no more.
+            connection::handle(stream, answer, |stream, received| {
+                drop(http::serve_unix(stream, received, &pages))
             });
         };
         let slots = ClientSlots::start(MAX_CLIENTS, "ringway-command", serve)?;

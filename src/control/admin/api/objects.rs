@@ -1,0 +1,181 @@
+//! Reading objects: one, or a list with filters and pages.
+
+use serde_json::Map;
+use serde_json::Value as Json;
+use serde_json::json;
+
+use crate::config::Object;
+use crate::config::ObjectKind;
+use crate::config::ObjectPath;
+use crate::config::etag;
+use crate::control::admin::api::call::ApiAnswer;
+use crate::control::admin::api::call::ApiCall;
+use crate::control::admin::api::problem::ApiProblem;
+use crate::control::admin::http::response::AdminResponse;
+use crate::control::written_config::WrittenConfig;
+use crate::policy::router::Pattern;
+
+/// Objects of a page, where the client does not say how many, and at most.
+pub(super) const DEFAULT_PAGE: usize = 100;
+pub(super) const MAX_PAGE: usize = 1_000;
+
+pub(super) fn list(call: &ApiCall<'_>) -> ApiAnswer {
+    let kind = call.kind()?;
+    let (_, written) = call.channels().written.load();
+    let page = ListPage::asked_for(call)?;
+    let tag = call
+        .request
+        .parameter("tag")
+        .map(|tag| tag.split_once('=').map_or((tag, None), |(k, v)| (k, Some(v))));
+    let name = call.request.parameter("name").map(Pattern::new);
+    let matching = written.of_kind(kind).filter(|object| {
+        name.as_ref().is_none_or(|pattern| pattern.matches(object.name.as_bytes()))
+            && tag.is_none_or(|tag| has_tag(&object.settings, tag))
+    });
+    let matching: Vec<&Object> = matching.collect();
+    page.answer(&matching, |object| object.name.as_str(), |object| described(&written, object))
+}
+
+pub(super) fn get(call: &ApiCall<'_>) -> ApiAnswer {
+    let (_, written) = call.channels().written.load();
+    let object = find(&written, call.kind()?, call.argument(0))?;
+    Ok(with_etag(call, &described(&written, object)))
+}
+
+pub(super) fn list_backends(call: &ApiCall<'_>) -> ApiAnswer {
+    let (_, written) = call.channels().written.load();
+    let group = find(&written, ObjectKind::ServerGroup, call.argument(0))?;
+    let page = ListPage::asked_for(call)?;
+    let name = call.request.parameter("name").map(Pattern::new);
+    let backends: Vec<_> = group
+        .backends()
+        .filter(|(address, _)| name.as_ref().is_none_or(|pattern| pattern.matches(address.as_bytes())))
+        .collect();
+    page.answer(
+        &backends,
+        |(address, _)| address,
+        |(address, settings)| described_backend(&written, group, address, settings),
+    )
+}
+
+pub(super) fn get_backend(call: &ApiCall<'_>) -> ApiAnswer {
+    let (_, written) = call.channels().written.load();
+    let group = find(&written, ObjectKind::ServerGroup, call.argument(0))?;
+    let wanted = call.argument(1);
+    let found = group.backends().find(|(address, _)| *address == wanted);
+    let Some((address, settings)) = found else { return Err(no_backend(group, wanted)) };
+    Ok(with_etag(call, &described_backend(&written, group, address, settings)))
+}
+
+pub(super) fn get_health_check(call: &ApiCall<'_>) -> ApiAnswer {
+    let (_, written) = call.channels().written.load();
+    let group = find(&written, ObjectKind::ServerGroup, call.argument(0))?;
+    let path = ObjectPath::HealthCheck { group: group.name.clone() };
+    let Some(settings) = group.health_check() else {
+        let detail = format!("the server group \"{}\" has no health check", group.name);
+        return Err(ApiProblem::new(404, detail, "PUT one"));
+    };
+    let document = json!({
+        "kind": "health-check", "name": group.name, "settings": settings, "place": written.place(group),
+        "etag": etag(&path, settings),
+    });
+    Ok(with_etag(call, &document))
+}
+
+/// The object of this name, or the answer that there is none.
+pub(super) fn find<'w>(
+    written: &'w WrittenConfig,
+    kind: ObjectKind,
+    name: &str,
+) -> Result<&'w Object, Box<ApiProblem>> {
+    written.find(kind, name).ok_or_else(|| {
+        let detail = format!("there is no {} \"{}\"", kind.noun(), name.escape_debug());
+        ApiProblem::new(404, detail, format!("GET /api/v1/{} lists them", kind.segment()))
+    })
+}
+
+pub(super) fn no_backend(group: &Object, address: &str) -> Box<ApiProblem> {
+    let detail = format!("the server group \"{}\" has no backend \"{}\"", group.name, address.escape_debug());
+    ApiProblem::new(404, detail, format!("GET /api/v1/server-groups/{}/backends lists them", group.name))
+}
+
+/// The document of an object.
+pub(super) fn described(written: &WrittenConfig, object: &Object) -> Json {
+    json!({
+        "kind": object.kind.segment(), "name": object.name, "settings": object.settings,
+        "place": written.place(object), "etag": etag(&object.path(), &object.settings),
+    })
+}
+
+fn described_backend(
+    written: &WrittenConfig,
+    group: &Object,
+    address: &str,
+    settings: &Map<String, Json>,
+) -> Json {
+    let path = ObjectPath::Backend { group: group.name.clone(), address: address.to_owned() };
+    json!({
+        "kind": "backends", "name": address, "settings": settings, "place": written.place(group),
+        "etag": etag(&path, settings),
+    })
+}
+
+/// RFC 9110 §13.1.2: what the client knows already is not sent again.
+fn with_etag(call: &ApiCall<'_>, document: &Json) -> AdminResponse {
+    let etag = document["etag"].as_str().unwrap_or_default();
+    let is_known = call.request.field("if-none-match").is_some_and(|known| names_etag(&known, etag));
+    let answer = match is_known {
+        true => AdminResponse::new(304, "application/json", ""),
+        false => AdminResponse::json(200, document),
+    };
+    answer.with("ETag", etag)
+}
+
+/// Whether a list of entity tags names this one. What is weak is as good, as each of ours stands for one text.
+pub(super) fn names_etag(list: &str, etag: &str) -> bool {
+    list.split(',').map(str::trim).any(|one| one == "*" || one.trim_start_matches("W/") == etag)
+}
+
+fn has_tag(settings: &Map<String, Json>, (key, value): (&str, Option<&str>)) -> bool {
+    let tag = settings.get("tags").and_then(|tags| tags.get(key));
+    tag.is_some_and(|tag| value.is_none_or(|value| tag.as_str() == Some(value)))
+}
+
+/// A part of a list.
+struct ListPage<'c> {
+    limit: usize,
+    after: Option<&'c str>,
+}
+
+impl<'c> ListPage<'c> {
+    fn asked_for(call: &'c ApiCall<'_>) -> Result<ListPage<'c>, Box<ApiProblem>> {
+        let limit = match call.request.parameter("limit") {
+            None => DEFAULT_PAGE,
+            Some(text) => {
+                text.parse().ok().filter(|limit| (1..=MAX_PAGE).contains(limit)).ok_or_else(|| {
+                    ApiProblem::new(400, "`limit` is no number of objects", format!("write 1 to {MAX_PAGE}"))
+                })?
+            }
+        };
+        Ok(ListPage { limit, after: call.request.parameter("after") })
+    }
+
+    /// The objects behind `after`, in the order of the configuration.
+    fn answer<T>(&self, all: &[T], name: impl Fn(&T) -> &str, describe: impl Fn(&T) -> Json) -> ApiAnswer {
+        let start = match self.after {
+            None => 0,
+            Some(after) => {
+                1 + all.iter().position(|object| name(object) == after).ok_or_else(|| {
+                    let detail =
+                        format!("`after` names \"{}\", which is not in this list", after.escape_debug());
+                    ApiProblem::new(400, detail, "take `next` of the page before, or begin again without it")
+                })?
+            }
+        };
+        let shown = all.get(start..(start + self.limit).min(all.len())).unwrap_or_default();
+        let has_more = start + shown.len() < all.len();
+        let next = shown.last().filter(|_| has_more).map(&name);
+        let items: Vec<Json> = shown.iter().map(describe).collect();
+        Ok(AdminResponse::json(200, &json!({ "items": items, "total": all.len(), "next": next })))
+    }
+}

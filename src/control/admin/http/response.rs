@@ -1,0 +1,93 @@
+//! What the admin server answers, and how it is written.
+
+use serde_json::Value as Json;
+
+use crate::proto::field_lines;
+use crate::proto::h1::head;
+
+/// How much of an answer is sent: a request with HEAD gets no content (RFC 9110 §9.3.2).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum SentPart {
+    Whole,
+    Head,
+}
+
+/// What is answered.
+pub(in crate::control) struct AdminResponse {
+    pub(in crate::control) status: u16,
+    pub(in crate::control) content_type: &'static str,
+    pub(in crate::control) content: Vec<u8>,
+    /// Beside what every answer has.
+    fields: Vec<(&'static str, String)>,
+}
+
+impl AdminResponse {
+    pub(in crate::control) fn new(
+        status: u16,
+        content_type: &'static str,
+        content: impl Into<Vec<u8>>,
+    ) -> AdminResponse {
+        AdminResponse { status, content_type, content: content.into(), fields: Vec::new() }
+    }
+
+    /// A line for people.
+    pub(in crate::control) fn text(status: u16, content: &str) -> AdminResponse {
+        AdminResponse::new(status, "text/plain; charset=utf-8", format!("{content}\n"))
+    }
+
+    pub(in crate::control) fn json(status: u16, document: &Json) -> AdminResponse {
+        AdminResponse::new(status, "application/json", format!("{document}\n"))
+    }
+
+    /// The same with this field.
+    pub(in crate::control) fn with(mut self, name: &'static str, value: impl Into<String>) -> AdminResponse {
+        self.fields.push((name, value.into()));
+        self
+    }
+
+    /// As it is sent.
+    pub(super) fn written(&self, part: SentPart, is_last: bool) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.content.len() + 512);
+        head::write_status_line(&mut out, self.status, b"");
+        // RFC 9110 §8.6, §15.4.5: an answer without content says nothing of its length.
+        if self.status != 304 {
+            field_lines::write_field(&mut out, b"Content-Type", self.content_type.as_bytes());
+            field_lines::write_content_length(&mut out, self.content.len() as u64);
+        }
+        let has = |name: &str| self.fields.iter().any(|(known, _)| known.eq_ignore_ascii_case(name));
+        if !has("Cache-Control") {
+            field_lines::write_field(&mut out, b"Cache-Control", b"no-store");
+        }
+        field_lines::write_field(&mut out, b"X-Content-Type-Options", b"nosniff");
+        for (name, value) in &self.fields {
+            field_lines::write_field(&mut out, name.as_bytes(), in_a_field(value).as_bytes());
+        }
+        if is_last {
+            field_lines::write_field(&mut out, b"Connection", b"close");
+        }
+        field_lines::write_end(&mut out);
+        if part == SentPart::Whole && self.status != 304 {
+            out.extend_from_slice(&self.content);
+        }
+        out
+    }
+}
+
+/// What clients have sent and hear again may not end a line.
+fn in_a_field(value: &str) -> String {
+    value.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_fields_end_no_line() {
+        let answer = AdminResponse::text(200, "ok").with("Location", "/a\r\nX: y");
+        let text = String::from_utf8(answer.written(SentPart::Whole, true)).unwrap();
+        assert!(text.contains("Location: /a??X: y\r\n") && text.ends_with("\r\n\r\nok\n"), "{text}");
+        let head = String::from_utf8(answer.written(SentPart::Head, false)).unwrap();
+        assert!(head.ends_with("\r\n\r\n") && head.contains("Content-Length: 3\r\n"), "{head}");
+    }
+}

@@ -1,0 +1,64 @@
+//! What is at which path of the admin address, and of the unix socket when it is asked by HTTP.
+
+use std::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
+use std::sync::Arc;
+
+use crate::control::admin::access::AccessRole;
+use crate::control::admin::api;
+use crate::control::admin::api::Api;
+use crate::control::admin::command_server::CommandServer;
+use crate::control::admin::http::request::AdminRequest;
+use crate::control::admin::http::response::AdminResponse;
+use crate::control::metrics::exposition::MetricsFormat;
+
+const INDEX: &str = "/metrics  metrics for Prometheus\n/livez    200 while the process runs\n/readyz   200 while it takes new \
+    connections, else 503\n/status   the status as JSON\n/api/v1/  the management API";
+
+/// All pages.
+pub(super) struct Pages {
+    server: Arc<CommandServer>,
+    api: Api,
+}
+
+impl Pages {
+    pub(super) fn new(server: &Arc<CommandServer>) -> Pages {
+        Pages { server: Arc::clone(server), api: Api::new(Arc::clone(server)) }
+    }
+
+    /// Answers also when making the answer panics.
+    pub(super) fn answer_whatever_happens(&self, request: &AdminRequest) -> AdminResponse {
+        let answer = catch_unwind(AssertUnwindSafe(|| self.answer(request)));
+        answer.unwrap_or_else(|_| {
+            AdminResponse::text(500, "a fault of Ringway's own, see standard error of the process")
+        })
+    }
+
+    fn answer(&self, request: &AdminRequest) -> AdminResponse {
+        if request.path.starts_with(api::ROOT) {
+            return self.api.answer(request);
+        }
+        if !request.is_read() {
+            return AdminResponse::text(405, "only GET and HEAD are answered").with("Allow", "GET, HEAD");
+        }
+        match request.path.as_str() {
+            "/livez" => return AdminResponse::text(200, "ok"),
+            "/readyz" if self.server.is_ready() => return AdminResponse::text(200, "ok"),
+            "/readyz" => return AdminResponse::text(503, "stopping"),
+            _ => {}
+        }
+        if request.actor.role < Some(AccessRole::Read) {
+            let words = "this is answered to clients with a token only: send Authorization: Bearer TOKEN";
+            return AdminResponse::text(401, words).with("WWW-Authenticate", "Bearer realm=\"ringway\"");
+        }
+        match request.path.as_str() {
+            "/metrics" => {
+                let format = MetricsFormat::accepted_by(&request.field("accept").unwrap_or_default());
+                AdminResponse::new(200, format.content_type(), self.server.metrics(format))
+            }
+            "/status" => AdminResponse::json(200, &self.server.status()),
+            "/" => AdminResponse::text(200, INDEX),
+            _ => AdminResponse::text(404, INDEX),
+        }
+    }
+}

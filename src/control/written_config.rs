@@ -1,0 +1,45 @@
+//! The configuration in service as it was written, for those who read and change it object by object.
+
+use crate::config::Effective;
+use crate::config::Loaded;
+use crate::config::Object;
+use crate::config::ObjectKind;
+use crate::config::Report;
+
+/// What the texts of the configuration in service say. It changes only as a whole, with the configuration.
+#[derive(Default)]
+pub struct WrittenConfig {
+    /// By kind, and in the order of the texts.
+    pub objects: Vec<Object>,
+    effective: Effective,
+    report: Report,
+}
+
+impl WrittenConfig {
+    pub fn new(loaded: Loaded) -> WrittenConfig {
+        WrittenConfig { objects: loaded.objects(), effective: loaded.effective, report: loaded.report }
+    }
+
+    pub fn of_kind(&self, kind: ObjectKind) -> impl Iterator<Item = &Object> {
+        self.objects.iter().filter(move |object| object.kind == kind)
+    }
+
+    pub fn find(&self, kind: ObjectKind, name: &str) -> Option<&Object> {
+        self.of_kind(kind).find(|object| object.name == name)
+    }
+
+    /// `file:line` of an object.
+    pub fn place(&self, object: &Object) -> String {
+        self.report.place(object.location)
+    }
+
+    /// All of it with every default and where each value came from, as JSON.
+    pub fn effective_json(&self) -> String {
+        self.effective.to_json(&self.report)
+    }
+
+    /// The same as TOML.
+    pub fn effective_toml(&self) -> String {
+        self.effective.to_toml(&self.report)
+    }
+}

@@ -128,6 +128,8 @@ const DOORS: &[Door] = &[
     Door { package: "flate2", rooms: &["http/content_coding.rs"] },
     Door { package: "toml", rooms: &["config/raw.rs"] },
     Door { package: "toml_edit", rooms: &["config/format.rs"] },
+    Door { package: "toml_parser", rooms: &["config/edit/syntax.rs"] },
+    Door { package: "similar", rooms: &["config/edit/diff.rs"] },
     Door { package: "strsim", rooms: &["config/check/nearest.rs"] },
     Door {
         package: "serde",

@@ -7,6 +7,7 @@ mod check;
 mod checked;
 pub mod cipher_suites;
 mod connection_facts;
+pub mod edit;
 mod effective;
 mod error_page;
 mod format;

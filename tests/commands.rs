@@ -413,7 +413,8 @@ fn every_verb_has_its_manual_page_and_is_completed() {
             assert!(ringway_says(&["completions", shell]).contains(verb.as_str()), "{shell}: {verb}");
         }
     }
-    assert!(page("ringway.8").contains("Exit codes"));
+    assert!(page("ringway.8").contains(".SH \"EXIT STATUS\"\n") && !page("ringway.8").contains("Exit codes"));
+    assert!(page("ringway-man.8").contains("\n\\fBringway\\fR(8), "));
     assert!(page("ringway.toml.5").contains("\n\\fBclient_header_timeout\\fR\n"));
 }
 

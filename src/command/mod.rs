@@ -131,7 +131,6 @@ enum Verb {
     /// Clients get 503 and a page meanwhile. It stays so over reloads, until the configuration changes what it says about it.
     Maintenance(maintenance::Arguments),
     /// Write the manual pages into a folder.
-    #[command(hide = true)]
     Man(man::Arguments),
     /// Let a running Ringway read its configuration, and every file that it names, again.
     ///

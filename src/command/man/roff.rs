@@ -14,6 +14,11 @@ impl Page {
         Page { text: format!(".TH {title} {section} \"{date}\" \"{source}\" \"{manual}\"\n") }
     }
 
+    /// Goes on behind what was written by other means.
+    pub(super) fn continued() -> Page {
+        Page { text: String::new() }
+    }
+
     /// A line that begins with a macro; what stands behind it is escaped.
     pub(super) fn macro_line(&mut self, name: &str, argument: &str) {
         self.text.push('.');

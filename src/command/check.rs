@@ -85,9 +85,13 @@ fn check_as(user: &User, name: &str, arguments: &Arguments) -> Exit {
     match command.status() {
         Ok(status) => Exit::of_code(status.code()),
         Err(error) => {
+            let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("ringway"));
+            let program = program.display();
+            let files: String =
+                arguments.config.iter().map(|path| format!(" -c {}", path.display())).collect();
             log_line(&format!(
-                "error: cannot check as the user {name}: {error}\nhelp: only root can: sudo ringway check --user \
-                 {name}; and {name} must be allowed to run this program"
+                "error: cannot check as the user {name}: {error}\nhelp: only root can: sudo {program} check --user \
+                 {name}{files}; and {name} must be allowed to run {program}, so to enter its folders"
             ));
             Exit::Failure
         }

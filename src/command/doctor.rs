@@ -82,7 +82,8 @@ fn of_host(config: Option<&Config>) -> Vec<Finding> {
     let needs =
         config.map_or_else(|| Needs::of_no_configuration(workers), |config| Needs::of(config, workers));
     let ring = runtime::ring_facts(config.map(|config| config.process.ring_entries));
-    let facts = HostFacts::survey(Path::new("/"), ring, runtime::granted_cpu_time());
+    let surveyed = HostFacts::survey(Path::new("/"), ring, runtime::granted_cpu_time());
+    let facts = HostFacts { usable_cpus: Some(runtime::usable_cpu_count() as u64), ..surveyed };
     let mut found = of_host::judge(&facts, &needs);
     found.extend(of_network::judge(&facts, &needs));
     found.extend(config.iter().flat_map(|config| of_network::judge_ports(&facts.listening, config)));
@@ -96,11 +97,11 @@ fn of_all(config: &Config, report: &mut Report) -> Vec<Finding> {
     let unit = Unit::survey(Path::new("/"));
     look_at_folders(config, unit.as_ref(), report);
     let mut found = of_host(Some(config));
-    found.extend(of_certificates::judge(config, &credentials));
+    found.extend(of_certificates::judge(config, &credentials, report));
     found.extend(unit.iter().flat_map(|unit| of_unit::judge(unit, config)));
     let resolutions = WatchedNames::new(&config.process.resolvers).resolve(config, || ());
     let all = config.enabled_backends().count();
-    found.extend(of_backends::judge(&backends::survey(config, &resolutions), all));
+    found.extend(of_backends::judge(&backends::survey(config, &resolutions), all, report));
     found
 }
 

@@ -34,14 +34,29 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Exit {
-    let files = arguments.files.iter().flat_map(|path| match path.is_dir() {
-        // A folder that cannot be read is told like a file that cannot be.
-        true => sources::files_of_folder(path).unwrap_or_else(|_| vec![path.clone()]),
-        false => vec![path.clone()],
+    let exits = arguments.files.iter().map(|path| match path.is_dir() {
+        true => format_folder(path, arguments.check),
+        false => format_one(path, arguments.check),
     });
-    let exits = files.map(|file| format_one(&file, arguments.check));
-    // What cannot be read says more than that a file would change.
+    worst(exits)
+}
+
+/// What cannot be read says more than that a file would change.
+fn worst(exits: impl Iterator<Item = Exit>) -> Exit {
     exits.max_by_key(|exit| *exit as u8).unwrap_or(Exit::Success)
+}
+
+fn format_folder(path: &Path, only_checks: bool) -> Exit {
+    match sources::files_of_folder(path) {
+        Ok(files) => worst(files.iter().map(|file| format_one(file, only_checks))),
+        Err(reason) => {
+            log_line(&format!(
+                "error: {}: {reason}\nhelp: name a folder with *.toml files, or a file",
+                path.display()
+            ));
+            Exit::ConfigurationInvalid
+        }
+    }
 }
 
 fn format_one(path: &Path, only_checks: bool) -> Exit {

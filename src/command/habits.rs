@@ -29,13 +29,17 @@ fn missing(usage: &clap::Error) -> Option<String> {
     arguments.iter().any(|argument| argument == "<ROUTES>").then(|| fix.to_owned())
 }
 
-const CURES: [(&[&str], &str); 6] = [
+const CURES: [(&[&str], &str); 7] = [
     (&["start", "serve", "server", "-c", "-f"], "write ringway run -c FILE, or ringway check -c FILE"),
     (
         &["stop", "quit", "shutdown", "restart"],
         "it runs in the foreground: end it with Ctrl-C or the signal TERM, or as a service with systemctl",
     ),
     (&["configtest", "validate", "verify"], "write ringway check -c FILE"),
+    (
+        &["--user", "-u"],
+        "write user = \"NAME\" below [process] of the configuration; ringway check --user NAME -c FILE checks as another user",
+    ),
     (&["-s"], "write ringway reload; the signal TERM ends a running Ringway, USR1 reopens its access log"),
     (&["-T"], "write ringway config show --effective -c FILE"),
     (&["-v"], "write ringway version -v"),
@@ -62,6 +66,7 @@ mod tests {
             ("check ./ringway.toml", "write -c ./ringway.toml"),
             ("test -c ringway.toml", "write ringway check"),
             ("stauts", ""),
+            ("run --user ringway -c a.toml", "write user = \"NAME\" below [process]"),
             ("run --quux", ""),
             ("run", ""),
         ] {

@@ -12,6 +12,7 @@ use crate::control::admin::UPGRADE;
 use crate::control::admin::UPGRADE_TIMEOUT;
 use crate::control::admin::UpgradeOrder;
 use crate::control::admin::reply::UpgradeReply;
+use crate::control::handover::succession::refusal;
 use crate::telemetry::operator::log_line;
 
 /// The process answers before.
@@ -54,7 +55,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
             print(&message)
         }
         UpgradeReply::Refused { errors } => {
-            log_line(&format!("{errors}\nerror: the upgrade is refused; what was in service still is"));
+            log_line(&refusal(errors.trim_end()));
             Exit::Success
         }
     };

@@ -30,7 +30,7 @@ pub struct Formatted {
 pub fn format(source: Source) -> (Option<Formatted>, Report) {
     let mut report = Report::new(vec![source]);
     if let Some(failure) = report.sources()[0].failure().map(str::to_owned) {
-        report.error(Location::new(0, 0..0), failure, "name a readable file");
+        report.error(Location::new(0, 0..0), failure, "name a readable file of UTF-8 text");
         return (None, report);
     }
     raw::read(0, &mut report);
@@ -197,7 +197,12 @@ fn list(array: &mut Array, indent: &str) {
     let count = array.len();
     for (index, element) in array.iter_mut().enumerate() {
         let decor = element.decor();
-        let prefix = between.before(text_of(decor.prefix()), if index == 0 { "" } else { " " });
+        let raw = text_of(decor.prefix());
+        let prefix = match index {
+            0 if between.is_broken && !raw.contains('\n') => between.lines("", &between.inner_indent()),
+            0 => between.before(raw, ""),
+            _ => between.before(raw, " "),
+        };
         // What stands before the comma is put behind it.
         between.carried = text_of(decor.suffix()).to_owned();
         *element.decor_mut() = Decor::new(prefix, "");
@@ -322,7 +327,8 @@ mod tests {
                 "a=[ # first\n1,2, # two\n    # three\n\n 3 # last\n]\n",
                 "a = [ # first\n    1, 2, # two\n    # three\n    3, # last\n]\n",
             ),
-            ("a=[[1,\n2],\n{x=1}]\n", "a = [[1,\n        2,\n    ],\n    { x = 1 },\n]\n"),
+            ("a=[[1,\n2],\n{x=1}]\n", "a = [\n    [\n        1,\n        2,\n    ],\n    { x = 1 },\n]\n"),
+            ("a=[\"x\",\n  \"y\"] # z\n", "a = [\n    \"x\",\n    \"y\",\n] # z\n"),
             ("a=1\n#end\n\n\n# of it", "a = 1\n#end\n\n# of it\n"),
             ("s = \"\"\"\n  kept  \n\n\n, as it is\"\"\"", "s = \"\"\"\n  kept  \n\n\n, as it is\"\"\"\n"),
             ("a = {\n x=1, # one\n\n y.z=2\n}", "a = {\n    x = 1, # one\n    y.z = 2,\n}\n"),

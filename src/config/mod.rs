@@ -66,6 +66,7 @@ pub use maintenance::Maintenance;
 pub use named_file::Authority;
 pub use named_file::Certificate;
 pub use named_file::NamedFile;
+pub use named_file::is_credential;
 pub use objects::Object;
 pub use objects::ObjectKind;
 pub use objects::ObjectPath;
@@ -146,7 +147,7 @@ pub fn json_schema() -> serde_json::Value {
 pub fn load_route_tests(source: Source) -> (Vec<RouteTest>, Report) {
     let mut report = Report::new(vec![source]);
     if let Some(failure) = report.sources()[0].failure().map(str::to_owned) {
-        report.error(Location::new(0, 0..0), failure, "name a readable file");
+        report.error(Location::new(0, 0..0), failure, "name a readable file of UTF-8 text");
     }
     let root = raw::read(0, &mut report);
     check::check_route_tests(&root, report)
@@ -162,7 +163,7 @@ pub fn load(sources: Vec<Source>) -> Loaded {
         report.error(
             Location::new(index, 0..0),
             failure,
-            "name a readable file, or a folder with *.toml files, each once",
+            "name a readable file of UTF-8 text, or a folder with *.toml files, each once",
         );
     }
     let roots: Vec<_> = (0..count).map(|index| raw::read(index, &mut report)).collect();

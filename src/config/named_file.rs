@@ -1,5 +1,6 @@
 //! Files that a configuration names, and what is read from them.
 
+use std::path::Path;
 use std::path::PathBuf;
 
 use crate::config::report::Location;
@@ -15,8 +16,13 @@ pub struct NamedFile {
 impl NamedFile {
     /// Whether the service manager made it (`credential:NAME`) and sees to it that nobody else reads it.
     pub fn is_credential(&self) -> bool {
-        self.path.starts_with(credentials_folder())
+        is_credential(&self.path)
     }
+}
+
+/// Whether a file is where the service manager puts credentials.
+pub fn is_credential(path: &Path) -> bool {
+    path.starts_with(credentials_folder())
 }
 
 /// Where systemd puts what the unit names with `LoadCredential=`. Outside of the service, which alone knows the variable, it is

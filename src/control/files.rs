@@ -13,6 +13,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::config::is_credential;
 use crate::control::process::users;
 
 /// Reads the bytes of a file, but no more than `most`.
@@ -32,16 +33,22 @@ pub(super) fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     read().map_err(|error| explained(path, error))
 }
 
-/// The same error, but where a permission is missing one that says whose, of what, and how to give it.
+/// The same error, but where a permission is missing one that says whose, of what, and how to give it; and where a
+/// credential is missing, one that says when it is there.
 pub fn explained(path: &Path, error: io::Error) -> io::Error {
-    if error.kind() != io::ErrorKind::PermissionDenied {
-        return error;
-    }
-    match denial(path) {
-        Some(words) => io::Error::new(io::ErrorKind::PermissionDenied, words),
-        None => error,
-    }
+    let kind = error.kind();
+    let words = match kind {
+        io::ErrorKind::PermissionDenied => denial(path),
+        io::ErrorKind::NotFound if is_credential(path) => Some(CREDENTIALS_AT_REST.to_owned()),
+        _ => None,
+    };
+    words.map_or(error, |words| io::Error::new(kind, words))
 }
+
+/// systemd makes the folder at the start of the service and takes it away at its end.
+const CREDENTIALS_AT_REST: &str = "it is no credential of a service ringway that runs. LoadCredential= of the unit makes \
+     it, while the service runs; to check at rest, put files of these names into a folder and write \
+     `CREDENTIALS_DIRECTORY=FOLDER ringway check -c FILE`";
 
 /// None where it cannot be found out.
 fn denial(path: &Path) -> Option<String> {
@@ -59,7 +66,7 @@ fn denial(path: &Path) -> Option<String> {
     let user = users::own_id();
     Some(format!(
         "Permission denied to user {user}: {0} has the mode {1:04o} and belongs to user {2}, group {3}; give it by \
-         `setfacl -m u:{user}:{permission} {0}`",
+         `setfacl -m u:{user}:{permission} {0}` (package acl), or by chgrp and chmod",
         place.display(),
         metadata.mode() & 0o7777,
         metadata.uid(),
@@ -158,7 +165,7 @@ mod tests {
         let words = explained(&path, denied()).to_string();
         let name = path.display();
         assert!(words.contains(&format!("{name} has the mode 0600 and belongs to user {user}")), "{words}");
-        assert!(words.ends_with(&format!("`setfacl -m u:{user}:r {name}`")), "{words}");
+        assert!(words.contains(&format!("`setfacl -m u:{user}:r {name}` (package acl)")), "{words}");
         // What is not there has no mode.
         let gone = explained(&folder.path().join("gone"), denied());
         assert_eq!(gone.to_string(), denied().to_string());

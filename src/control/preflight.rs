@@ -62,13 +62,27 @@ pub fn look_at_folders(config: &Config, checker: Checker, report: &mut Report) {
     look_for_same_file(&config.access_logs, report);
 }
 
-/// Only what needs it fails without it. The default may be made by the service manager.
+/// Only what needs it fails without it. The default may be made by the service manager; another one, the start makes.
 fn look_at_state_folder(config: &Config, report: &mut Report) {
     let folder = &config.process.state_folder;
-    if folder.location != Location::default() && folder.path.exists() && !rlimits::may_write(&folder.path) {
-        let (user, path) = (users::user_name(), folder.path.display());
+    if folder.location == Location::default() {
+        return;
+    }
+    let (user, path) = (users::user_name(), folder.path.display());
+    let Some(there) = folder.path.ancestors().find(|folder| folder.exists()) else { return };
+    if !there.is_dir() {
+        let message = format!("the state folder {path} cannot be made: {} is no folder", there.display());
+        report.warning(folder.location, message, "remove it, or change state_folder");
+    } else if rlimits::may_write(there) {
+    } else if there == folder.path {
         let message = format!("the user {user} may not write to the state folder {path}");
         report.warning(folder.location, message, format!("chown {user} {path}"));
+    } else {
+        let message = format!(
+            "the state folder {path} is not there, and the user {user} may not make it in {}",
+            there.display()
+        );
+        report.warning(folder.location, message, format!("make it: install -d -m 0700 -o {user} {path}"));
     }
 }
 

@@ -72,7 +72,8 @@ pub fn warn_of_unreadable(user: &User, config: &Config, report: &mut Report) -> 
             location,
             message,
             format!(
-                "setfacl -m u:{name}:r {path} (and :x on its folders), or use LoadCredential= of systemd"
+                "setfacl -m u:{name}:r {path} (and :x on its folders; package acl), or chgrp {name} {path} && chmod g+r \
+                 {path}, or use LoadCredential= of systemd"
             ),
         );
     }
@@ -110,14 +111,15 @@ pub fn lock(config: &Config, report: &mut Report) {
     }
 }
 
-/// Makes the state folder if the configuration names one that is missing, for the user that will write there. What cannot be
+/// Makes the state folder if the configuration names one that is missing, and the folders above it, for the user that will
+/// write there. What cannot be
 /// made is told, and missed by those only who need it.
 pub fn make_state_folder(config: &Config, user: Option<&User>, report: &mut Report) {
     let NamedFile { path, location } = &config.process.state_folder;
     if *location == Location::default() || path.exists() {
         return;
     }
-    if let Err(error) = make_folder(path, user) {
+    if let Err(error) = make_folders(path, user) {
         let message = format!("cannot make the state folder {}: {error}", path.display());
         let owner = user.map_or_else(users::user_name, User::name);
         report.warning(
@@ -126,6 +128,13 @@ pub fn make_state_folder(config: &Config, user: Option<&User>, report: &mut Repo
             format!("make it: install -d -m 0700 -o {owner} {}", path.display()),
         );
     }
+}
+
+/// With those above it that are missing.
+fn make_folders(path: &Path, user: Option<&User>) -> io::Result<()> {
+    let mut missing: Vec<&Path> = path.ancestors().take_while(|folder| !folder.exists()).collect();
+    missing.retain(|folder| !folder.as_os_str().is_empty());
+    missing.iter().rev().try_for_each(|folder| make_folder(folder, user))
 }
 
 fn make_folder(path: &Path, user: Option<&User>) -> io::Result<()> {
@@ -179,6 +188,14 @@ mod tests {
         assert_eq!(report.to_text(false), "");
 
         let (config, mut report) = of_process(&format!("state_folder = \"{}/a/b\"", folder.path().display()));
+        make_state_folder(&config, None, &mut report);
+        for made in ["a", "a/b"] {
+            assert_eq!(fs::metadata(folder.path().join(made)).unwrap().permissions().mode() & 0o7777, 0o700);
+        }
+
+        fs::write(folder.path().join("file"), "").unwrap();
+        let (config, mut report) =
+            of_process(&format!("state_folder = \"{}/file/b\"", folder.path().display()));
         make_state_folder(&config, None, &mut report);
         assert!(report.to_text(false).contains("cannot make the state folder"), "{}", report.to_text(false));
         assert!(!report.has_errors());

@@ -8,6 +8,7 @@ use crate::control::handover::channel::HandoverChannel;
 use crate::control::handover::offer::HandOverOffer;
 use crate::control::handover::progress::UpgradeOutcome;
 use crate::control::handover::start::SuccessorCommand;
+use crate::control::handover::succession::STOPPING;
 use crate::control::reload::Command;
 use crate::net::packet_socket::PacketSocket;
 
@@ -23,7 +24,7 @@ pub fn begin(
 ) -> Result<(), String> {
     let under_way = channels.succession.begin()?;
     if channels.readiness.is_stopping() {
-        return Err("the process is stopping".to_owned());
+        return Err(STOPPING.to_owned());
     }
     let command = channels.succession.command.get();
     let start = |command: &SuccessorCommand| command.start(binary, channels.succession.launcher.get());

@@ -16,6 +16,11 @@ pub fn automatic_workers() -> usize {
     usable_cpus().len().min(quota).max(1)
 }
 
+/// CPUs that this process may run on.
+pub fn usable_cpu_count() -> usize {
+    usable_cpus().len()
+}
+
 /// What the control groups of this process grant it, in thousandths of a CPU; None: there is no limit.
 pub fn granted_cpu_time() -> Option<u64> {
     CpuQuota::of_process().map(|quota| quota.thousandths())

@@ -53,6 +53,7 @@ use crate::worker::access_log::AccessLogs;
 pub use cpus::automatic_workers;
 pub use cpus::cpu_layout;
 pub use cpus::granted_cpu_time;
+pub use cpus::usable_cpu_count;
 pub use ring::DriverChoice;
 pub use ring::abilities;
 pub use ring::ring_facts;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::io::Read;
 use std::io::Write;
+use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::path::PathBuf;
@@ -98,6 +99,11 @@ pub(super) fn send_over(mut stream: UnixStream, command: &str, patience: Duratio
     serde_json::from_slice(&answer).map_err(|_| io::ErrorKind::InvalidData.into())
 }
 
+/// A file of another kind refuses connections, too.
+fn is_socket(path: &Path) -> bool {
+    std::fs::metadata(path).map_or(true, |found| found.file_type().is_socket())
+}
+
 impl fmt::Display for RequestError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = self.path.display();
@@ -109,6 +115,9 @@ impl fmt::Display for RequestError {
                         "there is no socket; start ringway with [admin] socket, or say with --socket or -c \
                          where its socket is",
                     ),
+                    io::ErrorKind::ConnectionRefused if !is_socket(&self.path) => {
+                        out.write_str("what is there is no socket; name the one that [admin] socket has")
+                    }
                     io::ErrorKind::ConnectionRefused => {
                         out.write_str("connection refused, its process is gone; start ringway")
                     }

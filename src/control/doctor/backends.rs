@@ -8,8 +8,10 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
+use crate::config::Backend;
 use crate::config::BackendAddress;
 use crate::config::Config;
+use crate::config::Location;
 use crate::control::discovery::Resolutions;
 
 /// Backends that are connected to; there may be ten thousand, and a network is told by fewer.
@@ -34,6 +36,8 @@ pub struct Reached {
     pub group: String,
     /// As it is configured.
     pub backend: String,
+    /// Where it is configured.
+    pub location: Location,
     pub refusal: Option<String>,
 }
 
@@ -42,25 +46,24 @@ pub fn survey(config: &Config, resolutions: &Resolutions) -> Vec<Reached> {
     let backends = config.server_groups.iter().filter(|group| group.enabled).flat_map(|group| {
         let timeout = group.connect_timeout.min(MAX_TIMEOUT);
         let backends = group.backends.iter().filter(|backend| backend.enabled);
-        backends.map(move |backend| (group.name.clone(), &backend.address, timeout))
+        backends.map(move |backend| (group.name.clone(), backend, timeout))
     });
     let wanted: Vec<_> = backends.take(MAX_PROBED).collect();
     let destinations: Vec<_> =
-        wanted.iter().map(|(_, address, _)| destinations(address, resolutions)).collect();
+        wanted.iter().map(|(_, backend, _)| destinations(&backend.address, resolutions)).collect();
     let share = wanted.len().div_ceil(MAX_THREADS).max(1);
     let jobs: Vec<_> = wanted.into_iter().zip(destinations).collect();
     thread::scope(|scope| {
-        let ask = |jobs: &[((String, &BackendAddress, Duration), ProbeTargets)]| -> Vec<Reached> {
-            let reached = |((group, address, timeout), destinations): &(
-                (String, &BackendAddress, Duration),
-                ProbeTargets,
-            )| {
-                Reached {
-                    group: group.clone(),
-                    backend: address.to_string(),
-                    refusal: refusal(destinations, *timeout),
-                }
-            };
+        let ask = |jobs: &[((String, &Backend, Duration), ProbeTargets)]| -> Vec<Reached> {
+            let reached =
+                |((group, backend, timeout), destinations): &((String, &Backend, Duration), ProbeTargets)| {
+                    Reached {
+                        group: group.clone(),
+                        backend: backend.address.to_string(),
+                        location: backend.location,
+                        refusal: refusal(destinations, *timeout),
+                    }
+                };
             jobs.iter().map(reached).collect()
         };
         let threads: Vec<_> = jobs.chunks(share).map(|jobs| scope.spawn(move || ask(jobs))).collect();

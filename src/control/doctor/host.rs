@@ -88,6 +88,8 @@ pub struct HostFacts {
     pub is_clock_synchronised: Option<bool>,
     /// always, madvise or never.
     pub huge_pages: Option<String>,
+    /// CPUs that the process may run on.
+    pub usable_cpus: Option<u64>,
     /// CPU time that the control group grants, in thousandths of a CPU.
     pub cpu_quota: Option<u64>,
     pub cards: Vec<NetworkCard>,
@@ -127,6 +129,7 @@ impl HostFacts {
             conntrack: pair("net.netfilter.nf_conntrack_count", "net.netfilter.nf_conntrack_max"),
             is_clock_synchronised: rlimits::is_clock_synchronised(),
             huge_pages: huge_pages(&text(&root.join("sys/kernel/mm/transparent_hugepage/enabled"))),
+            usable_cpus: None,
             cpu_quota,
             cards: cards(root),
             listening: listening::survey(root),

@@ -4,6 +4,7 @@ use crate::control::doctor::finding::Finding;
 use crate::control::doctor::host::HostFacts;
 use crate::control::doctor::host::Needs;
 use crate::control::process::rlimits;
+use crate::telemetry::words::counted;
 
 /// The oldest kernel whose io_uring has everything that workers ask for.
 const WHOLE_IO_URING: (u32, u32) = (6, 1);
@@ -23,7 +24,7 @@ pub fn judge(facts: &HostFacts, needs: &Needs) -> Vec<Finding> {
         locked_memory(facts, needs),
         descriptors(facts, needs),
     ];
-    let others = [clock(facts), huge_pages(facts), quota(facts, needs)];
+    let others = [clock(facts), huge_pages(facts), quota(facts, needs), crowd(facts, needs)];
     found.into_iter().chain(others).flatten().collect()
 }
 
@@ -133,6 +134,22 @@ fn quota(facts: &HostFacts, needs: &Needs) -> Option<Finding> {
     })
 }
 
+/// With more workers than this for each CPU, they wait for each other instead of for clients.
+const MANY_WORKERS_PER_CPU: u64 = 2;
+
+fn crowd(facts: &HostFacts, needs: &Needs) -> Option<Finding> {
+    let cpus = facts.usable_cpus?.max(1);
+    (needs.workers > cpus * MANY_WORKERS_PER_CPU).then(|| {
+        let message = format!(
+            "there are {} workers for {}: they share CPUs, each has memory of its own, and one that waits for its CPU \
+             keeps its clients waiting",
+            needs.workers,
+            counted(cpus as usize, "CPU")
+        );
+        Finding::warning("workers", message, format!("workers = \"auto\" or {cpus}"))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,6 +175,7 @@ mod tests {
             is_clock_synchronised: Some(true),
             huge_pages: Some("madvise".to_owned()),
             cpu_quota: Some(3_500),
+            usable_cpus: Some(2),
             ..HostFacts::default()
         };
         assert_eq!(found(good, &needs()), []);
@@ -179,6 +197,7 @@ mod tests {
                 HostFacts { huge_pages: Some("always".to_owned()), ..HostFacts::default() },
                 ("huge_pages", "note"),
             ),
+            (HostFacts { usable_cpus: Some(1), ..HostFacts::default() }, ("workers", "warning")),
             (HostFacts { cpu_quota: Some(1_500), ..HostFacts::default() }, ("cpu_quota", "warning")),
         ];
         for (facts, expected) in cases {

@@ -17,6 +17,7 @@ use crate::control::handover::channel::SocketGroup;
 use crate::control::handover::channel::written;
 use crate::control::handover::generations::Generations;
 use crate::control::handover::state::CarriedProcessCounts;
+use crate::control::handover::succession::STOPPING;
 use crate::control::process::launcher::StartedProcess;
 use crate::net::clock::clock_began_ns;
 use crate::net::clock::instant_now;
@@ -94,7 +95,7 @@ impl HandOverOffer {
     /// Goes on by what the successor says, if it says anything within a moment.
     pub fn step(&mut self, active: &ActiveConfig, generations: &Generations) -> OfferStep {
         if active.channels().readiness.is_stopping() {
-            return OfferStep::Refused("the process is stopping".to_owned());
+            return OfferStep::Refused(STOPPING.to_owned());
         }
         if instant_now() >= self.end {
             let limit = READY_TIMEOUT.as_secs();
@@ -215,6 +216,9 @@ impl HandOverOffer {
             return "the new process has hung up before it was ready".to_owned();
         };
         match child.wait() {
+            Some(status) if status.success() => {
+                "the program ended with success instead of taking over: it is no Ringway".to_owned()
+            }
             Some(status) => format!("the new process ended before it was ready ({status})"),
             None => "the new process lets go of what it was started with: it is no Ringway, or an older one"
                 .to_owned(),

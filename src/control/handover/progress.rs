@@ -16,7 +16,9 @@ use crate::control::handover::offer::HandOverOffer;
 use crate::control::handover::offer::OfferStep;
 use crate::control::handover::offer::Successor;
 use crate::control::handover::succession::Replaced;
+use crate::control::handover::succession::STOPPING;
 use crate::control::handover::succession::UnderWay;
+use crate::control::handover::succession::refusal;
 use crate::control::process::rlimits;
 use crate::net::clock::instant_now;
 use crate::telemetry::events::EventKind;
@@ -127,9 +129,8 @@ impl HandOver {
     ) -> UpgradeOutcome {
         let channels = active.channels();
         if !channels.succession.may_go_on() {
-            let reason = "the process is stopping";
-            offer.withdraw(reason);
-            return Err(reason.to_owned());
+            offer.withdraw(STOPPING);
+            return Err(STOPPING.to_owned());
         }
         // Before that, the service manager would not hear the successor.
         channels.systemd.hand_over(offer.pid());
@@ -189,6 +190,5 @@ impl HandOver {
 
 /// Tells that everything stays as it is.
 pub fn log_refusal(reason: &str) {
-    let text = format!("error: {reason}\nerror: the upgrade is refused; what was in service still is");
-    log_event(News::new(EventKind::UpgradeRefused, text));
+    log_event(News::new(EventKind::UpgradeRefused, format!("error: {}", refusal(reason))));
 }

@@ -37,7 +37,8 @@ impl SuccessorCommand {
         launcher: Option<&Launcher>,
     ) -> Result<(HandoverChannel, StartedProcess), String> {
         let binary = binary.unwrap_or(&self.binary);
-        let cannot = |error: io::Error| format!("cannot start {}: {error}", binary.display());
+        let cannot =
+            |error: io::Error| format!("cannot start {}: {error}{}", binary.display(), cure(binary, &error));
         let (own, its) = HandoverChannel::pair().map_err(cannot)?;
         if let Some(launcher) = launcher {
             let launch = Launch { binary, arguments: &self.arguments, descriptor_argument: CHANNEL_ARGUMENT };
@@ -55,3 +56,25 @@ impl SuccessorCommand {
         Ok((own, StartedProcess::Own(child)))
     }
 }
+
+/// What helps where a program cannot be started.
+fn cure(binary: &Path, error: &io::Error) -> String {
+    let name = binary.display();
+    match error.kind() {
+        io::ErrorKind::NotFound => "; put it there, or name another one: --binary /absolute/path".to_owned(),
+        io::ErrorKind::PermissionDenied if binary.is_dir() => {
+            "; it is a folder: name the program in it".to_owned()
+        }
+        io::ErrorKind::PermissionDenied => format!(
+            "; chmod +x {name}; it has to belong to root or to whom the running program belongs, and others may not \
+             write to it"
+        ),
+        _ if error.raw_os_error() == Some(ENOEXEC) => {
+            format!("; it is no program for this machine: file {name}")
+        }
+        _ => String::new(),
+    }
+}
+
+/// Exec format error, as errno(3) has it; the same on every architecture of Linux.
+const ENOEXEC: i32 = 8;

@@ -19,6 +19,18 @@ use crate::net::wake::Doorbell;
 /// How long the thread that minds the workers may take to decide.
 const DECISION_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Why there is no successor of a process that ends.
+pub const STOPPING: &str = "the process is stopping";
+
+/// What is said of an upgrade that is refused for a reason.
+pub fn refusal(reason: &str) -> String {
+    let consequence = match reason {
+        STOPPING => "it serves what it has and ends",
+        _ => "what was in service still is",
+    };
+    format!("{reason}\nerror: the upgrade is refused; {consequence}")
+}
+
 /// Shared by all threads of the control side.
 pub struct Succession {
     /// Unset: what is served came from no file that could be read again.

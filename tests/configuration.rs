@@ -148,6 +148,26 @@ fn what_cannot_be_read_is_named() {
         assert_eq!((code, stdout.as_str()), (3, ""));
         assert!(stderr.starts_with(expected), "{stderr}");
         assert_eq!(stderr.matches("error: ").count(), 1, "{stderr}");
+        let (code, _, stderr) = ringway(folder.path(), &["fmt", path]);
+        assert!(code == 3 && stderr.contains(expected.split("error: ").nth(1).unwrap_or("?")), "{stderr}");
+    }
+}
+
+#[test]
+fn a_credential_at_rest_is_explained() {
+    let key = "[[certificate]]\nname = \"site\"\nchain = \"site.crt\"\nkey = \"credential:no-such-key\"\n";
+    let folder = folder(&[("a.toml", &format!("{VALID}{key}"))]);
+    let (code, _, stderr) = ringway(folder.path(), &["check", "-c", "a.toml"]);
+    assert!(code == 3 && stderr.contains("`CREDENTIALS_DIRECTORY=FOLDER ringway check -c FILE`"), "{stderr}");
+}
+
+#[test]
+fn a_state_folder_that_cannot_be_made_is_a_warning() {
+    let folder = folder(&[("a.toml", &format!("{VALID}[process]\nstate_folder = \"a.toml/state\"\n"))]);
+    for verb in ["check", "doctor"] {
+        let (_, stdout, stderr) = ringway(folder.path(), &[verb, "-c", "a.toml"]);
+        let said = format!("{stdout}{stderr}");
+        assert!(said.contains("a.toml/state cannot be made: ") && said.contains("is no folder"), "{said}");
     }
 }
 

@@ -290,6 +290,10 @@ fn nobody_to_ask_is_explained() {
             ended.stderr
         );
     }
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").expect("a file can be written");
+    let ended = run(&["status", "--socket", &file.display().to_string()]);
+    assert!(ended.code == Some(FAILURE) && ended.stderr.contains("is no socket"), "{}", ended.stderr);
     let listener = UnixListener::bind(&path).expect("the path is free");
     let stranger = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().expect("somebody comes");
@@ -370,6 +374,11 @@ fn while_a_process_stops_it_answers_and_another_may_take_its_place() {
     let ended = command(&first, &["reload"]);
     assert_eq!(ended.code, Some(REFUSED));
     assert!(ended.stderr.contains("the process is stopping"), "{}", ended.stderr);
+    let ended = command(&first, &["upgrade"]);
+    assert_eq!(ended.code, Some(REFUSED));
+    let expected =
+        "error: the process is stopping\nerror: the upgrade is refused; it serves what it has and ends\n";
+    assert!(ended.stderr.ends_with(expected), "{}", ended.stderr);
 
     let elsewhere = ADMIN.replace("admin.sock", &socket_of(&first).display().to_string());
     let second = Scenario::of(&backend).table(&elsewhere).start();

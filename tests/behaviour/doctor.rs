@@ -32,6 +32,11 @@ fn findings_of(configuration: &str) -> Output {
     doctor(&["--json", "--config", &file.display().to_string()])
 }
 
+/// The number of the line that has this.
+fn line_of(text: &str, words: &str) -> usize {
+    text.lines().position(|line| line.contains(words)).expect("it stands there") + 1
+}
+
 #[test]
 fn what_keeps_a_configuration_from_serving_is_found() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port is free");
@@ -48,7 +53,11 @@ fn what_keeps_a_configuration_from_serving_is_found() {
     let backends = findings(&output, "backend");
     assert_eq!(backends.len(), 1, "{backends:?}");
     assert!(
-        backends[0].starts_with(&format!("warning: {away} of group app cannot be reached: ")),
+        backends[0].starts_with("warning: ")
+            && backends[0].contains(&format!(
+                "ringway.toml:{}: {away} of group app cannot be reached: ",
+                line_of(&scenario.text(), &away.to_string())
+            )),
         "{backends:?}"
     );
 }
@@ -72,9 +81,11 @@ fn a_group_that_nothing_serves_and_a_name_that_is_none_are_found() {
     let output = findings_of(text);
     assert_eq!(output.status.code(), Some(4));
     let backends = findings(&output, "backend");
-    let expected =
-        "error: no backend of group app can be reached; nowhere.invalid:80: its name cannot be resolved: ";
-    assert!(backends.len() == 1 && backends[0].starts_with(expected), "{backends:?}");
+    let expected = "ringway.toml:11: no backend of group app can be reached; nowhere.invalid:80: its name cannot be resolved: ";
+    assert!(
+        backends.len() == 1 && backends[0].starts_with("error: ") && backends[0].contains(expected),
+        "{backends:?}"
+    );
 }
 
 #[test]
@@ -90,8 +101,16 @@ fn a_rule_for_a_host_without_a_certificate_is_found() {
         std::fs::write(folder.path().join(name), content).expect("it can be written");
     }
     let output = doctor(&["--json", "-c", &folder.path().display().to_string()]);
-    let expected = "warning: rule shop is for shop.example, and listener web has no certificate for it: browsers refuse to go on";
-    assert_eq!(findings(&output, "certificate_names"), [expected]);
+    let place = format!("ringway.toml:{}: ", line_of(&text, "name = \"shop\""));
+    let expected =
+        "rule shop is for shop.example, and listener web has no certificate for it: browsers refuse to go on";
+    let found = findings(&output, "certificate_names");
+    assert!(
+        found.len() == 1
+            && found[0].starts_with("warning: ")
+            && found[0].ends_with(&format!("{place}{expected}")),
+        "{found:?}"
+    );
 }
 
 #[test]

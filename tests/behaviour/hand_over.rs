@@ -204,14 +204,19 @@ fn what_cannot_take_over_is_refused_and_changes_nothing() {
     );
     let no_program = file("no-program", "text", 0o755);
     let forbidden = file("forbidden", "#!/bin/sh\n", 0o644);
+    let another = file("another", "#!/bin/sh\nexit 0\n", 0o755);
     let nowhere = ringway.folder().join("nowhere").display().to_string();
     for (binary, reason) in [
         (&crashes, "the new process ended before it was ready (signal: 9 (SIGKILL))"),
         (&fails, "the new process ended before it was ready (exit status: 7)"),
         (&lets_go, "the new process lets go of what it was started with"),
         (&no_program, "Exec format error"),
+        (&another, "it is no Ringway"),
+        (&no_program, "it is no program for this machine"),
         (&forbidden, "Permission denied"),
+        (&forbidden, &format!("chmod +x {forbidden}")),
         (&nowhere, "No such file or directory"),
+        (&nowhere, "--binary /absolute/path"),
     ] {
         refused(&command(&ringway, &["upgrade", "--binary", binary]), reason);
         assert_eq!(Client::connect(ringway.address()).get("/").status, 200);

@@ -63,7 +63,7 @@ mod tests {
         Reached {
             group: group.to_owned(),
             backend: backend.to_owned(),
-            location: Location::new(0, 0..0),
+            location: Location::default(),
             refusal: refusal.map(str::to_owned),
         }
     }

@@ -1,9 +1,11 @@
 //! Starting the program that takes over.
 
 use std::ffi::OsString;
+use std::fs;
 use std::io;
 use std::os::fd::AsFd as _;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
@@ -57,24 +59,23 @@ impl SuccessorCommand {
     }
 }
 
-/// What helps where a program cannot be started.
+/// What helps where a program cannot be started. The launcher tells its errors in words, so this looks for itself.
 fn cure(binary: &Path, error: &io::Error) -> String {
     let name = binary.display();
-    match error.kind() {
-        io::ErrorKind::NotFound => "; put it there, or name another one: --binary /absolute/path".to_owned(),
-        io::ErrorKind::PermissionDenied if binary.is_dir() => {
-            "; it is a folder: name the program in it".to_owned()
+    match fs::metadata(binary) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            "; put it there, or name another one: --binary /absolute/path".to_owned()
         }
-        io::ErrorKind::PermissionDenied => format!(
-            "; chmod +x {name}; it has to belong to root or to whom the running program belongs, and others may not \
-             write to it"
-        ),
-        _ if error.raw_os_error() == Some(ENOEXEC) => {
+        Ok(found) if found.is_dir() => "; name the program in this folder".to_owned(),
+        Ok(found) if found.mode() & ANYBODY_EXECUTES == 0 => format!("; chmod +x {name}"),
+        _ if error.to_string().contains(EXEC_FORMAT_ERROR) => {
             format!("; it is no program for this machine: file {name}")
         }
         _ => String::new(),
     }
 }
 
-/// Exec format error, as errno(3) has it; the same on every architecture of Linux.
-const ENOEXEC: i32 = 8;
+const ANYBODY_EXECUTES: u32 = 0o111;
+
+/// ENOEXEC (errno(3)), as errors of the system end.
+const EXEC_FORMAT_ERROR: &str = "(os error 8)";

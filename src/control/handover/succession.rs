@@ -24,7 +24,7 @@ pub const STOPPING: &str = "the process is stopping";
 
 /// What is said of an upgrade that is refused for a reason.
 pub fn refusal(reason: &str) -> String {
-    let consequence = match reason {
+    let consequence = match reason.trim_start_matches("error: ") {
         STOPPING => "it serves what it has and ends",
         _ => "what was in service still is",
     };

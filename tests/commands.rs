@@ -269,6 +269,48 @@ fn a_file_that_is_named_twice_is_named() {
 }
 
 #[test]
+fn what_the_api_wrote_beside_the_first_file_is_read_too_and_once() {
+    let folder = tempfile::tempdir().expect("there is room");
+    let other = tempfile::tempdir().expect("there is room");
+    let write = |path: &std::path::Path, text: &str| std::fs::write(path, text).expect("it can be written");
+    let name = |path: &std::path::Path| path.to_str().expect("it is text").to_owned();
+    let group = |name: &str| {
+        format!("[[server_group]]\nname = \"{name}\"\n[[server_group.backend]]\naddress = \"127.0.0.1:9\"\n")
+    };
+    let listener = "[[listener]]\nname = \"web\"\naddress = \"127.0.0.1:0\"\ndefault_group = \"app\"\n";
+    let (main, api, site) =
+        (folder.path().join("main.toml"), folder.path().join("api.toml"), other.path().join("site.toml"));
+    write(&main, &format!("config_version = 1\n{listener}"));
+    write(&site, &format!("config_version = 1\n{listener}"));
+    let checked = |paths: &[&std::path::Path]| {
+        let arguments = paths.iter().flat_map(|path| ["-c".to_owned(), name(path)]);
+        let arguments: Vec<String> = std::iter::once("check".to_owned()).chain(arguments).collect();
+        ends(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    assert_eq!(checked(&[&main]).0, CONFIGURATION_INVALID);
+    write(&api, &group("app"));
+    // Read twice, it would define the group twice.
+    for paths in [&[&*main][..], &[&main, &api], &[&api, &main], &[folder.path()]] {
+        let (code, said) = checked(paths);
+        assert_eq!(code, SUCCESS, "{paths:?}: {said}");
+    }
+    // It stands beside another file than the first.
+    write(&main, "");
+    let (code, said) = checked(&[&site, &main]);
+    assert_eq!(code, CONFIGURATION_INVALID, "{said}");
+    write(&other.path().join("api.toml"), &group("app"));
+    let (code, said) = checked(&[&site, &main]);
+    assert_eq!(code, SUCCESS, "{said}");
+    write(&other.path().join("api.toml"), "mistake = 1\n");
+    let (code, said) = checked(&[&site, &main]);
+    assert_eq!(code, CONFIGURATION_INVALID, "{said}");
+    assert!(
+        said.contains(&format!("{}/api.toml:1:1: error: unknown key `mistake`", other.path().display())),
+        "{said}"
+    );
+}
+
+#[test]
 fn help_and_version_are_successes_on_standard_output() {
     for arguments in [
         &["--help"][..],

@@ -23,13 +23,16 @@ const MAX_FILE_BYTES: u64 = 16 << 20;
 /// What stands for standard input, as with most commands.
 const STANDARD_INPUT: &str = "-";
 
+/// Where the management API writes what it creates.
+const NEW_OBJECTS: &str = "api.toml";
+
 /// Standard input was read.
 static IS_INPUT_READ: AtomicBool = AtomicBool::new(false);
 
 /// Reads and checks. What cannot be read is an error of the report like any other.
 pub(super) fn load(paths: &[PathBuf]) -> Loaded {
     let mut known = HashSet::new();
-    let sources = paths.iter().flat_map(|path| {
+    let sources = paths.iter().enumerate().flat_map(|(index, path)| {
         let is_new = known.insert(path.canonicalize().unwrap_or_else(|_| path.clone()));
         match path {
             path if !is_new => {
@@ -37,12 +40,38 @@ pub(super) fn load(paths: &[PathBuf]) -> Loaded {
             }
             path if is_standard_input(path) => vec![standard_input()],
             path if path.is_dir() => folder(path),
+            path if index == 0 => {
+                [path].into_iter().chain(&file_beside(path, paths)).map(|path| file(path)).collect()
+            }
             path => vec![file(path)],
         }
     });
     let mut loaded = config::load(sources.collect());
     warn_of_missing_folder(&mut loaded);
     loaded
+}
+
+/// The file that new objects are written to: in the folder named first, or beside the file named first. None: what comes
+/// from standard input cannot be written back.
+pub(super) fn file_of_new_objects(paths: &[PathBuf]) -> Option<PathBuf> {
+    if paths.iter().any(|path| is_standard_input(path)) {
+        return None;
+    }
+    let first = paths.first()?;
+    let file = if first.is_dir() { first.join(NEW_OBJECTS) } else { first.with_file_name(NEW_OBJECTS) };
+    std::path::absolute(file).ok()
+}
+
+/// The file of new objects beside the first file, if it is there and not read anyway.
+fn file_beside(first: &Path, paths: &[PathBuf]) -> Option<PathBuf> {
+    file_of_new_objects(paths)?;
+    let beside = first.with_file_name(NEW_OBJECTS);
+    let real = beside.canonicalize().ok()?;
+    let is_read = |path: &PathBuf| {
+        let path = path.canonicalize().unwrap_or_else(|_| path.clone());
+        path == real || path.is_dir() && real.parent() == Some(&path)
+    };
+    (!paths.iter().any(is_read)).then_some(beside)
 }
 
 /// Reads a table of requests for `ringway test`.

@@ -41,6 +41,8 @@ pub struct Certificate {
     pub key: NamedFile,
     /// An OCSP response to staple.
     pub ocsp: Option<NamedFile>,
+    /// Those of its names by which clients get it, and where they stand; None: all.
+    pub names: Option<(Vec<String>, Location)>,
     /// Where the name stands.
     pub location: Location,
 }

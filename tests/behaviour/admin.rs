@@ -100,8 +100,8 @@ fn status_tells_of_the_process_and_its_listeners() {
     assert!(number(&status["connections"]["limit"]) > 0);
     let listener = json!({
         "name": "web", "protocol": "http", "addresses": [ringway.address().to_string()],
-        "connections": {"in_use": 1, "limit": 50}, "leaving": false,
-        "rules": [], "default_group": "app", "redirect_port": null,
+        "connections": {"in_use": 1, "limit": 50}, "leaving": false, "disabled": false,
+        "rules": [], "disabled_rules": [], "default_group": "app", "redirect_port": null,
         "refused": {
             "access_denied": 0, "client_connection_limit": 0, "client_connection_rate_limit": 0,
             "tls_unknown_name": 0,

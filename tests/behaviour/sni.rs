@@ -2,7 +2,7 @@
 
 use crate::support::tls::{Issuer, Pair, client_config, session, versioned_config};
 use crate::support::tools::{has, run};
-use crate::support::{Backend, Client, Ringway, Scenario, Wire, log_entries};
+use crate::support::{Backend, Client, PATIENCE, Ringway, Scenario, Wire, log_entries};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
@@ -114,6 +114,55 @@ fn names_find_their_certificates() {
         assert_eq!(sites.serving(Some(name)), certificate, "{name}");
     }
     assert_eq!(sites.serving(None), "default");
+}
+
+#[test]
+fn a_certificate_is_shown_for_the_names_that_were_chosen() {
+    let issuer = Issuer::new("sites");
+    let backend = Backend::echo_head();
+    let wide = issuer.server(&["a.example.com", "b.example.com", "*.example.org"]);
+    let narrow = issuer.server(&["b.example.com"]);
+    let of = |names: &str| {
+        let scenario = Scenario::of(&backend).certificate("default", &issuer.server(&["default.example"]));
+        // The table of the certificate that came last stands last.
+        scenario.certificate("narrow", &narrow).certificate("wide", &wide).table(names)
+    };
+    let ringway = of("names = [\"A.example.com\", \"*.example.org\"]").start();
+    let leaf = |pair: &Pair| pair.chain()[0].to_vec();
+    for (name, expected) in [
+        ("a.example.com", Some(&wide)),
+        ("x.example.org", Some(&wide)),
+        ("b.example.com", Some(&narrow)),
+        ("c.example.com", None),
+    ] {
+        let shown = shown(&ringway, Some(name), ECDSA).expect("a certificate");
+        let is_expected = match expected {
+            Some(pair) => shown == leaf(pair),
+            None => ![&wide, &narrow].map(leaf).contains(&shown),
+        };
+        assert!(is_expected, "{name}");
+    }
+    // They share no name, so that nothing is warned of.
+    assert!(!ringway.stderr().contains("warning"), "{}", ringway.stderr());
+    let mut refused = of("names = [\"c.example.com\"]").spawn();
+    refused.wait_for_exit(PATIENCE);
+    let said = refused.stderr_to_end();
+    assert!(said.contains("error: \"c.example.com\" is no name of the certificate in "), "{said}");
+    assert!(said.contains("its names are a.example.com, b.example.com, *.example.org"), "{said}");
+}
+
+#[test]
+fn a_new_certificate_without_a_chosen_name_stays_out() {
+    let issuer = Issuer::new("sites");
+    let backend = Backend::echo_head();
+    let old = issuer.server(&["a.example.com", "b.example.com"]);
+    let scenario = Scenario::of(&backend).certificate("site", &old).table("names = [\"b.example.com\"]");
+    let ringway = scenario.start();
+    let new = issuer.server(&["a.example.com"]);
+    std::fs::write(ringway.folder().join("site.key"), &new.key).expect("it can be written");
+    std::fs::write(ringway.folder().join("site.crt"), &new.certificate).expect("it can be written");
+    ringway.wait_for_line("\"b.example.com\" is no name of the certificate");
+    assert_eq!(shown(&ringway, Some("b.example.com"), ECDSA), Some(old.chain()[0].to_vec()));
 }
 
 #[test]

@@ -31,7 +31,8 @@ pub(crate) fn write_files() -> (TempDir, Vec<PathBuf>) {
 
 fn make_files(folder: &Path) {
     let self_signed = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 9";
-    openssl(folder, &format!("{self_signed} -subj /CN=localhost -keyout site.key -out site.crt"));
+    let names = "-addext subjectAltName=DNS:www.example.com,DNS:*.shop.example.com";
+    openssl(folder, &format!("{self_signed} -subj /CN=localhost {names} -keyout site.key -out site.crt"));
     for site in ["shop", "blog", "docs"] {
         let names = format!("-addext subjectAltName=DNS:{site}.example.com,DNS:www.{site}.example.com");
         let files = format!("-keyout {site}.key -out {site}.crt");

@@ -2,18 +2,24 @@
 
 use std::path::PathBuf;
 
+use serde_json::Value as Json;
+
 use crate::config::Certificate;
 use crate::config::Listener;
 use crate::config::NamedFile;
 use crate::config::ServerGroup;
 use crate::config::check::annotations;
 use crate::config::check::file_path::File;
+use crate::config::check::kind::Kind;
 use crate::config::check::kind::Name;
+use crate::config::check::kind::list;
+use crate::config::check::kind::refuse_kind;
 use crate::config::check::names::Names;
 use crate::config::check::section::Output;
 use crate::config::check::section::Section;
 use crate::config::raw;
 use crate::config::report::Report;
+use crate::config::schema;
 
 pub(super) fn certificate(table: &raw::Table, output: &mut Output) -> Certificate {
     let mut section = Section::element("certificate", table, output);
@@ -27,10 +33,45 @@ pub(super) fn certificate(table: &raw::Table, output: &mut Output) -> Certificat
         chain: chain.map_or(nowhere.clone(), |(file, _)| file),
         key: key.map_or(nowhere, |(file, _)| file),
         ocsp: section.read_optional("ocsp", &File, "nothing is stapled").map(|(file, _)| file),
+        names: section.read_optional("names", &ServerNames, "it is shown for all of its names"),
     };
     annotations::description_and_tags(&mut section);
     section.close();
     certificate
+}
+
+/// Names that stand in a certificate: a host, or a pattern such as `*.example.com`; each once, in lower case.
+struct ServerNames;
+
+impl ServerNames {
+    const EXAMPLE: &str = "a list of names of the certificate, such as [\"www.example.com\"]";
+}
+
+impl Kind for ServerNames {
+    type Value = Vec<String>;
+
+    fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<Vec<String>> {
+        let values = list(key, raw, ServerNames::EXAMPLE, report)?;
+        let mut names: Vec<String> = Vec::with_capacity(values.len());
+        for value in values {
+            let raw::Kind::Text(text) = &value.kind else {
+                return refuse_kind(key, value, ServerNames::EXAMPLE, report);
+            };
+            let name = text.to_ascii_lowercase();
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        Some(names)
+    }
+
+    fn show(&self, value: &Vec<String>) -> Json {
+        Json::from(value.as_slice())
+    }
+
+    fn schema(&self) -> Json {
+        schema::list(schema::text(), 1..=usize::MAX)
+    }
 }
 
 pub(super) fn names<'c>(certificates: &'c [Certificate], report: &Report) -> Names<'c> {

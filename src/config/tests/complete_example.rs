@@ -50,6 +50,7 @@ fn the_complete_example_shows_the_defaults() {
     let minimal = "config_version = 1\n[process]\ninstance_id = \"edge-1\"\nticket_seed_file = \"tls/ticket_seed\"\nuser = \"root\"\ngroup = \"root\"\n\
         [admin]\nsocket = \"admin.sock\"\naddress = \"127.0.0.1:9180\"\n[tracing]\npropagate = true\notlp = \"https://otlp.example.com/v1/traces\"\n\
         ca_file = \"tls/collector-ca.crt\"\nheaders_file = \"collector-headers\"\n[[access_log]]\nname = \"main\"\nlistener = \"web\"\nheaders = { request = [\"x-tenant\"], response = [\"server\"], cookies = [\"lang\"] }\n[[access_log]]\npath = \"syslog:udp:127.0.0.1:514\"\n[[certificate]]\nname = \"site\"\nchain = \"tls/site.crt\"\nkey = \"tls/site.key\"\n\
+        names = [\"WWW.example.com\", \"*.shop.example.com\", \"www.example.com\"]\n\
         ocsp = \"tls/site.ocsp\"\n[[tls_policy]]\nname = \"edge\"\nversions = [\"1.3\", \"TLSv1.2\"]\n\
         cipher_suites = [\"TLS13_AES_128_GCM_SHA256\", \"TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256\",\n\
         \"ECDHE-RSA-AES128-GCM-SHA256\"]\n";

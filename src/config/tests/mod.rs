@@ -92,6 +92,7 @@ fn without_places(mut config: Config) -> Config {
     config.admin.address.iter_mut().for_each(|(_, location)| *location = nowhere);
     for certificate in &mut config.certificates {
         certificate.location = nowhere;
+        certificate.names.iter_mut().for_each(|(_, location)| *location = nowhere);
         let files = [&mut certificate.chain, &mut certificate.key].into_iter().chain(&mut certificate.ocsp);
         files.for_each(|file| file.location = nowhere);
     }

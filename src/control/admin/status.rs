@@ -218,7 +218,7 @@ pub struct TargetStatus {
 #[serde(default)]
 pub struct CertificateStatus {
     pub name: String,
-    /// Host names that it is valid for.
+    /// Host names for which clients get it: those that it is valid for, or `names` of the configuration.
     pub names: Vec<String>,
     pub not_after: String,
     /// When it went into service.

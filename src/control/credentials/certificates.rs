@@ -18,6 +18,7 @@ use crate::tls::x509::certificates;
 use crate::tls::x509::certificates::Certificate;
 use crate::tls::x509::certificates::CertificateFile;
 use crate::tls::x509::certificates::CertificateFiles;
+use crate::tls::x509::certificates::CheckedFiles;
 use crate::tls::x509::certificates::MAX_FILE_BYTES;
 
 /// With so few, a second thread is not worth its start.
@@ -62,7 +63,7 @@ pub fn read_all(list: &[config::Certificate], read_file: &ReadFile<'_>) -> Vec<L
 }
 
 /// Reads the files of one certificate.
-pub fn read_one(certificate: &config::Certificate, read_file: &ReadFile<'_>) -> LoadOutcome {
+pub fn read_one(wanted: &config::Certificate, read_file: &ReadFile<'_>) -> LoadOutcome {
     let read = |part, file: &NamedFile| {
         let name = file.path.display().to_string();
         match read_file(&file.path) {
@@ -73,9 +74,8 @@ pub fn read_one(certificate: &config::Certificate, read_file: &ReadFile<'_>) -> 
             }
         }
     };
-    let staple = certificate.ocsp.as_ref().map(|file| read(Part::Staple, file));
-    let files =
-        (read(Part::Chain, &certificate.chain), read(Part::Key, &certificate.key), staple.transpose());
+    let staple = wanted.ocsp.as_ref().map(|file| read(Part::Staple, file));
+    let files = (read(Part::Chain, &wanted.chain), read(Part::Key, &wanted.key), staple.transpose());
     let (chain, key, staple) = match files {
         (Ok(chain), Ok(key), Ok(staple)) => (chain, key, staple),
         (chain, key, staple) => {
@@ -90,18 +90,42 @@ pub fn read_one(certificate: &config::Certificate, read_file: &ReadFile<'_>) -> 
     };
     let now = i64::try_from(clock::wall_now().as_secs()).unwrap_or(i64::MAX);
     match certificates::read(&files, now) {
-        Ok(checked) => {
-            LoadOutcome { certificate: Some(Arc::new(checked.certificate)), findings: checked.remarks }
-        }
+        Ok(CheckedFiles { certificate, remarks }) => match chosen(certificate, wanted, &chain.0) {
+            Ok(certificate) => LoadOutcome { certificate: Some(Arc::new(certificate)), findings: remarks },
+            Err(foreign) => LoadOutcome { certificate: None, findings: [remarks, foreign].concat() },
+        },
         Err(findings) => LoadOutcome { certificate: None, findings },
     }
 }
 
-/// Where the file of a finding is named.
+/// The certificate with those of its names by which clients are to get it.
+fn chosen(
+    mut certificate: Certificate,
+    wanted: &config::Certificate,
+    chain: &str,
+) -> Result<Certificate, Vec<CertificateFinding>> {
+    let Some((names, _)) = &wanted.names else { return Ok(certificate) };
+    let foreign = names.iter().filter(|name| !certificate.names.contains(name));
+    let foreign: Vec<_> = foreign
+        .map(|name| CertificateFinding {
+            part: Part::Names,
+            file: chain.to_owned(),
+            fault: CertificateFault::ForeignName { name: name.clone(), own: certificate.names.clone() },
+        })
+        .collect();
+    if !foreign.is_empty() {
+        return Err(foreign);
+    }
+    certificate.names.retain(|name| names.contains(name));
+    Ok(certificate)
+}
+
+/// Where what a finding is about is named.
 pub fn place_of(finding: &CertificateFinding, certificate: &config::Certificate) -> Location {
     match finding.part {
         Part::Chain => certificate.chain.location,
         Part::Key => certificate.key.location,
+        Part::Names => certificate.names.as_ref().map_or(certificate.location, |(_, location)| *location),
         Part::Staple => certificate.ocsp.as_ref().map_or(certificate.location, |file| file.location),
     }
 }

@@ -9,6 +9,8 @@ pub enum Part {
     Chain,
     Key,
     Staple,
+    /// What the configuration says of its names.
+    Names,
 }
 
 /// One thing that was found in a file.
@@ -26,6 +28,11 @@ pub enum CertificateFault {
     Chain(ChainFault),
     Key(KeyFault),
     Staple(StapleFault),
+    /// What stands among the names that were chosen and is none of its own.
+    ForeignName {
+        name: String,
+        own: Vec<String>,
+    },
     /// It works, but perhaps not as meant.
     Remark(Remark),
 }
@@ -134,6 +141,7 @@ impl CertificateFinding {
             CertificateFault::Chain(fault) => chain_words(file, fault).0,
             CertificateFault::Key(fault) => key_words(file, fault).0,
             CertificateFault::Staple(fault) => staple_words(file, fault).0,
+            CertificateFault::ForeignName { name, own } => name_words(file, name, own).0,
             CertificateFault::Remark(remark) => remark_words(file, remark).0,
         }
     }
@@ -146,16 +154,30 @@ impl CertificateFinding {
             CertificateFault::Chain(fault) => chain_words(file, fault).1,
             CertificateFault::Key(fault) => key_words(file, fault).1,
             CertificateFault::Staple(fault) => staple_words(file, fault).1,
+            CertificateFault::ForeignName { name, own } => name_words(file, name, own).1,
             CertificateFault::Remark(remark) => remark_words(file, remark).1,
         }
     }
 }
+
+/// Names of a certificate that are told where another one is asked for.
+const MAX_NAMES_TOLD: usize = 20;
 
 /// The message and the fix.
 type Words = (String, String);
 
 fn words(message: String, fix: impl Into<String>) -> Words {
     (message, fix.into())
+}
+
+fn name_words(file: &str, name: &str, own: &[String]) -> Words {
+    let shown = own.iter().take(MAX_NAMES_TOLD).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let fix = match own.len().checked_sub(MAX_NAMES_TOLD) {
+        _ if own.is_empty() => "it has no names; remove `names`".to_owned(),
+        Some(more @ 1..) => format!("its names are {shown} and {more} more"),
+        _ => format!("its names are {shown}"),
+    };
+    words(format!("\"{}\" is no name of the certificate in {file}", name.escape_debug()), fix)
 }
 
 fn file_words(file: &str, fault: &FileFault) -> Words {

@@ -166,7 +166,7 @@ fn check(
 
 fn finding(part: Part, files: &CertificateFiles<'_>, fault: CertificateFault) -> CertificateFinding {
     let file = match part {
-        Part::Chain => files.chain.name,
+        Part::Chain | Part::Names => files.chain.name,
         Part::Key => files.key.name,
         Part::Staple => files.staple.map_or("", |file| file.name),
     };

@@ -21,6 +21,8 @@ use crate::control::active_config::Refusal;
 use crate::control::build::access_logs;
 use crate::control::build::sockets::BindError;
 use crate::control::build::sockets::Binding;
+use crate::control::build::sockets::OLD_SOCKETS_LOOK_INTERVAL;
+use crate::control::build::sockets::OLD_SOCKETS_TIMEOUT;
 use crate::control::credentials;
 use crate::control::credentials::file_reload;
 use crate::control::credentials::file_reload::FileReload;
@@ -47,11 +49,6 @@ use crate::telemetry::words::counted;
 
 /// How often files are looked at. A thousand files then cost half a per cent of a CPU.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
-
-/// How long an address that was given up a moment ago may still be taken by its old sockets, and how often to
-/// look whether it is.
-const OLD_SOCKETS_TIMEOUT: Duration = Duration::from_secs(3);
-const OLD_SOCKETS_LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Hosts of which the operator is told when many have other addresses at once.
 const MAX_SENTENCES: usize = 20;

@@ -35,6 +35,9 @@ fn a_successor_that_speaks_out_of_turn_is_refused() {
         (&["\"prepared\""], "out of turn"),
         (&[other], "version 999 of the protocol"),
         (&["nonsense"], "not understood"),
+        // What terminals act on is told as text.
+        (&[hello, "{\"refused\":{\"reason\":\"\\u001b[2Jgone\"}}"], "\\\\u{1b}[2Jgone"),
+        (&["{\"\\u001b[2J\":{}}"], "\\\\u{1b}[2J"),
     ] {
         let channel = channel(&ringway);
         for word in words {
@@ -48,6 +51,7 @@ fn a_successor_that_speaks_out_of_turn_is_refused() {
         assert!(refusal.as_ref().is_some_and(|text| text.contains(reason)), "{words:?}: {refusal:?}");
         assert_eq!(Client::connect(ringway.address()).get("/").status, 200);
     }
+    ringway.wait_for_line("error: \\u{1b}[2Jgone");
     assert!(ringway.is_running());
     upgraded(&ringway);
 }

@@ -40,6 +40,7 @@ mod graceful_stop;
 mod group_stickiness;
 mod grpc;
 mod hand_over;
+mod hand_over_surroundings;
 mod health_checks;
 mod health_path;
 mod http2_aborts;

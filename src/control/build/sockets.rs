@@ -9,6 +9,7 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::Duration;
+use std::time::Instant;
 
 use crate::config::Config;
 use crate::config::ListenAddress;
@@ -110,6 +111,11 @@ pub struct Sockets {
 /// Between two attempts to hand a socket to a worker whose mailbox is full.
 const SEND_RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
+/// How long an address that was given up a moment ago may still be taken by its old sockets, and how often to look
+/// whether it is.
+pub const OLD_SOCKETS_TIMEOUT: Duration = Duration::from_secs(3);
+pub const OLD_SOCKETS_LOOK_INTERVAL: Duration = Duration::from_millis(20);
+
 /// How long workers may take to tell of their sockets.
 const LEND_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -167,6 +173,7 @@ impl Sockets {
     /// dropping what is returned gives the addresses up again.
     pub fn prepare(&mut self, config: &Config, workers: usize) -> Result<Prepared, BindError> {
         let mut prepared = Prepared { bindings: Vec::new(), fresh: Vec::new() };
+        let end = instant_now() + OLD_SOCKETS_TIMEOUT;
         // What is not asked for now is closed: its process has it still.
         let mut inherited = std::mem::take(&mut self.inherited);
         let mut open: Vec<Option<&Binding>> = self.open.iter().map(Some).collect();
@@ -194,10 +201,7 @@ impl Sockets {
                     Some(known) => {
                         Bound::inherited((known.address, wanted.dual_stack), known.sockets, workers)
                     }
-                    None if self.overlaps(wanted.address, &inherited) => {
-                        Bound::beside_own(wanted.address, wanted.dual_stack, workers)
-                    }
-                    None => Bound::new(wanted.address, wanted.dual_stack, workers),
+                    None => self.bind(wanted, &inherited, workers, end),
                 };
                 let bound = bound.map_err(|error| BindError {
                     listener: listener.name.clone(),
@@ -222,6 +226,33 @@ impl Sockets {
             ));
         }
         Ok(prepared)
+    }
+
+    /// Binds an address. While processes before this one still serve, one of them may have given it up a moment ago: until
+    /// `end`, that is waited for. A reload waits by itself, because it has other things to do meanwhile.
+    fn bind(
+        &self,
+        wanted: &ListenAddress,
+        inherited: &[InheritedSockets],
+        workers: usize,
+        end: Instant,
+    ) -> io::Result<Bound> {
+        loop {
+            let bound = match self.overlaps(wanted.address, inherited) {
+                true => Bound::beside_own(wanted.address, wanted.dual_stack, workers),
+                false => Bound::new(wanted.address, wanted.dual_stack, workers),
+            };
+            match bound {
+                Err(error)
+                    if error.kind() == io::ErrorKind::AddrInUse
+                        && self.is_holding()
+                        && instant_now() < end =>
+                {
+                    thread::sleep(OLD_SOCKETS_LOOK_INTERVAL);
+                }
+                bound => return bound,
+            }
+        }
     }
 
     /// Whether a socket of our own would be found in the way of this address.

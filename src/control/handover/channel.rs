@@ -8,6 +8,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde::Deserializer;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -26,13 +27,25 @@ const MAX_STATE_BYTES: u64 = 1 << 30;
 #[serde(rename_all = "snake_case")]
 pub enum FromSuccessor {
     /// The first of all.
-    Hello { protocol: u32, version: String, pid: u32 },
+    Hello {
+        protocol: u32,
+        #[serde(deserialize_with = "in_words")]
+        version: String,
+        pid: u32,
+    },
     /// It is prepared for everything that is running: send it.
     Prepared,
     /// Its workers run. `sockets` are the indices of those that it took; `warnings` are lines for the operator.
-    Ready { sockets: Vec<usize>, warnings: String },
+    Ready {
+        sockets: Vec<usize>,
+        #[serde(deserialize_with = "in_words")]
+        warnings: String,
+    },
     /// It gives up.
-    Refused { reason: String },
+    Refused {
+        #[serde(deserialize_with = "in_words")]
+        reason: String,
+    },
     /// It accepts, and control commands reach it.
     Settled,
     /// The service is to stop, and with it whoever still serves what it has.
@@ -46,6 +59,7 @@ pub enum FromPredecessor {
     /// The answer to the first word.
     Welcome {
         protocol: u32,
+        #[serde(deserialize_with = "in_words")]
         version: String,
         pid: u32,
         /// When its clock began, in nanoseconds of the monotonic clock of the host.
@@ -66,7 +80,32 @@ pub enum FromPredecessor {
     /// It ends; what it has counted since the hand-over is in a file in memory, as the descriptor.
     Farewell,
     /// It goes on itself, and the successor is to end.
-    Refused { reason: String },
+    Refused {
+        #[serde(deserialize_with = "in_words")]
+        reason: String,
+    },
+}
+
+/// Text of the other process goes to the operator, whose terminal must not act on it. Lines stay lines.
+fn in_words<'d, D: Deserializer<'d>>(source: D) -> Result<String, D::Error> {
+    String::deserialize(source).map(|text| printable(&text))
+}
+
+fn printable(text: &str) -> String {
+    let mut printable = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' | '\t' => printable.push(c),
+            c if c.is_control() => printable.extend(c.escape_debug()),
+            c => printable.push(c),
+        }
+    }
+    printable
+}
+
+/// Such errors cite what came.
+fn not_understood(error: serde_json::Error) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, printable(&error.to_string()))
 }
 
 /// Sockets of one address.
@@ -136,7 +175,7 @@ impl HandoverChannel {
     pub fn receive<M: DeserializeOwned>(&self, patience: Duration) -> io::Result<Heard<M>> {
         Ok(match self.0.receive(patience)? {
             ReceivedPacket::Packet(bytes, descriptors) => {
-                Heard::Message(serde_json::from_slice(&bytes)?, descriptors)
+                Heard::Message(serde_json::from_slice(&bytes).map_err(not_understood)?, descriptors)
             }
             ReceivedPacket::Nothing => Heard::Nothing,
             ReceivedPacket::Closed => Heard::Closed,

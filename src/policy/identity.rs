@@ -209,6 +209,7 @@ pub fn check_alias(alias: &str) -> Result<(), AliasError> {
     if reserved.any(is_reserved) { Err(AliasError::Reserved) } else { Ok(()) }
 }
 
+/// Characters of an alias.
 pub const MAX_ALIAS_LENGTH: usize = 40;
 
 /// What the cloud products reserve.

@@ -49,6 +49,7 @@ pub fn split_line(text: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// Appends a Content-Length field.
 pub fn write_content_length(out: &mut Vec<u8>, bytes: u64) {
+    /// Digits of a length: as many as 64 bits have.
     const MAX_DIGITS: usize = 20;
     let mut digits = [b'0'; MAX_DIGITS];
     let mut rest = bytes;

@@ -4,6 +4,7 @@ use std::io::Write;
 
 /// What the names of our fields begin with, and how long the journal lets a name be.
 const PREFIX: &[u8] = b"RINGWAY_";
+/// Bytes of the name of a field, as journald takes it.
 const MAX_NAME_BYTES: usize = 64;
 
 /// Writes the fields of a line of JSON, which is one of ours: an object of numbers, words and texts. Fields that would

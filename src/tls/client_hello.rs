@@ -9,6 +9,7 @@ use crate::tls::framing::record_length;
 /// Bytes of a ClientHello that is looked into, and records that it may come in. Those of browsers have less
 /// than 3 KiB in one record; some that want to slip past a filter cut it into a handful.
 const MAX_HELLO_BYTES: usize = 16 * 1024;
+/// Records that the first message of a client may come in.
 const MAX_HELLO_RECORDS: usize = 16;
 
 const HANDSHAKE: u8 = 22;

@@ -28,6 +28,7 @@ use crate::command::top::view::View;
 
 /// Below this a screen shows nothing that helps.
 const MIN_WIDTH: u16 = 40;
+/// The same in lines.
 const MIN_HEIGHT: u16 = 8;
 
 /// Lines above and below the tables. A reason why nobody answers may take more than one.

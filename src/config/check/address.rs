@@ -24,6 +24,7 @@ use crate::policy::ip_list::parse_network;
 pub(super) const MAX_SOCKET_PATH: usize = 107;
 /// RFC 1035 §2.3.4.
 pub(super) const MAX_HOST_NAME: usize = 253;
+/// Characters between two dots of a host name (RFC 1035 §2.3.4).
 const MAX_LABEL: usize = 63;
 
 /// An IP address with a port, as a regular expression.
@@ -233,6 +234,7 @@ impl Kind for DefaultHost {
 /// Resolvers for host names.
 pub(super) struct Resolvers;
 
+/// DNS servers that may be named; each is asked until one answers.
 const MAX_RESOLVERS: usize = 8;
 const DNS_PORT: u16 = 53;
 

@@ -62,6 +62,7 @@ impl Kind for LoopbackAddress {
 /// Names by which a client may call the address.
 struct HostNames;
 
+/// Names by which the admin address may be called.
 const MAX_HOST_NAMES: usize = 16;
 
 impl Kind for HostNames {

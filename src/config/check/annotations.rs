@@ -20,6 +20,7 @@ const MAX_TAGS: usize = 20;
 
 /// Characters of the key of a tag, and of its value.
 const MAX_TAG_KEY: usize = 64;
+/// Characters of the value of a tag.
 const MAX_TAG_VALUE: usize = 128;
 
 /// What keys of tags are made of, so that they need no escapes in queries and on command lines.

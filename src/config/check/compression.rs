@@ -21,6 +21,7 @@ pub(super) struct CompressionTable;
 const KEYS: [&str; 4] = ["types", "min_bytes", "brotli_level", "gzip_level"];
 /// Every response is compared with them.
 const MAX_TYPES: usize = 64;
+/// What may be the shortest content that is compressed.
 const MIN_BYTES: Size = Size(1..=1 << 30);
 /// A media type, a family of them or all, as a regular expression.
 const MEDIA_TYPE: &str = "^([!#$&^_.+0-9A-Za-z-]+/([*]|[!#$&^_.+0-9A-Za-z-]+)|[*])$";

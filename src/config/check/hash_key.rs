@@ -15,6 +15,7 @@ use crate::policy::balance::hash_key::HashKey;
 pub(super) struct HashKeyTable;
 
 const PARTS: [&str; 5] = ["query", "header", "cookie", "path", "source_ip"];
+/// Characters of the name of the header, cookie or query parameter that is hashed.
 const MAX_NAME_LENGTH: usize = 100;
 
 impl Kind for HashKeyTable {

@@ -138,6 +138,7 @@ fn check_use(check: &HealthCheck, group: &ServerGroup, section: &mut Section<'_,
 /// The target of a probe.
 struct CheckPath;
 
+/// Characters of the path that probes ask for.
 const MAX_PATH_LENGTH: usize = 80;
 
 impl Kind for CheckPath {
@@ -169,6 +170,7 @@ impl Kind for CheckPath {
 /// The Host field of a probe.
 struct CheckHost;
 
+/// Characters of the host that probes ask for.
 const MAX_HOST_LENGTH: usize = 100;
 
 impl Kind for CheckHost {

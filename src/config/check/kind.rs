@@ -359,6 +359,7 @@ impl Kind for FieldValue {
 /// The name of a header field; empty: none.
 pub(super) struct FieldName;
 
+/// Characters of the name of a header that the configuration names.
 const MAX_FIELD_NAME_LENGTH: usize = 100;
 
 impl Kind for FieldName {

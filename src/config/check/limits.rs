@@ -13,6 +13,7 @@ use crate::config::raw;
 use crate::config::report::Report;
 use crate::config::schema;
 
+/// Requests or connections a second, and connections at a time, that a limit can be of.
 const MAX_LIMIT: u32 = 1_000_000;
 
 /// Bytes per second; 0: unlimited.

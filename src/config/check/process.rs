@@ -89,6 +89,7 @@ const IO_DRIVERS: Choice<IoDriver> = Choice {
 /// `"auto"` or a number.
 struct WorkerCount;
 
+/// Worker threads; hosts have no more CPUs.
 const MAX_WORKERS: i128 = 1_024;
 
 impl Kind for WorkerCount {
@@ -122,6 +123,7 @@ impl Kind for WorkerCount {
 /// `"auto"` or a number.
 struct CpuNumber;
 
+/// The highest number of a CPU that the health checker can be pinned to.
 const MAX_CPU_NUMBER: i128 = 1_023;
 
 impl Kind for CpuNumber {

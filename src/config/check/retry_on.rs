@@ -16,6 +16,7 @@ pub(super) struct RetryOnList;
 const EXPECTED: &str = "a list such as [\"connect\", \"closed\", \"503\"]";
 const HELP: &str = "write \"connect\", \"closed\", \"timeout\", or a status from 400 to 599 such as 503, \"5xx\" or \"502-504\"";
 const STATUSES: Statuses = Statuses { default: 400..=599, allowed: 400..=599, help: HELP };
+/// Conditions on which a request is tried again.
 const MAX_ITEMS: usize = 16;
 
 /// What others call it, and what to write.

@@ -19,6 +19,7 @@ pub(super) struct Statuses {
     pub(super) help: &'static str,
 }
 
+/// Statuses and ranges of them in one list.
 const MAX_ITEMS: usize = 16;
 
 impl Kind for Statuses {

@@ -193,6 +193,7 @@ fn cookie(mode: Option<StickyMode>, section: &mut Section<'_, '_>) -> String {
 
 pub(super) struct CookieName;
 
+/// Characters of the name of a sticky cookie.
 const MAX_NAME_LENGTH: usize = 200;
 
 impl Kind for CookieName {

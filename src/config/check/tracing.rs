@@ -213,7 +213,9 @@ fn url(text: &str) -> Result<CollectorUrl, &'static str> {
 /// Headers with their values.
 struct HeaderFields;
 
+/// Headers that are sent to the collector of traces.
 const MAX_HEADERS: usize = 16;
+/// Bytes of the value of one of them.
 const MAX_VALUE_BYTES: usize = 4096;
 
 impl Kind for HeaderFields {

@@ -170,7 +170,8 @@ impl Admin {
 /// Whether a process that still listens has begun to stop.
 fn gives_way(stream: UnixStream) -> bool {
     let answer = client::send_over(stream, "status", GIVE_WAY_TIMEOUT);
-    answer.is_ok_and(|answer| Status::deserialize(answer).is_ok_and(|status| status.stopping))
+    // By reference, as commands read it: the code that reads it is then there once.
+    answer.is_ok_and(|answer| Status::deserialize(&answer).is_ok_and(|status| status.stopping))
 }
 
 impl fmt::Display for AdminError {

@@ -14,12 +14,14 @@ pub(super) const MAX_LOOKUPS: usize = 16;
 /// An answer is used at least as long, lest a time to live of nothing becomes a flood of questions, and at
 /// most as long, lest a mistake stays for days.
 const MIN_LIFE: Duration = Duration::from_secs(1);
+/// How long the addresses of a host are used without asking again, whatever its time to live.
 const MAX_LIFE: Duration = Duration::from_secs(3_600);
 
 /// How long after a lookup that failed the next one comes; doubled with each that fails too.
 const FIRST_RETRY: Duration = Duration::from_secs(5);
 /// For a name that never had an address, so that no backend serves for it.
 const FIRST_RETRY_OF_NOBODY: Duration = Duration::from_secs(1);
+/// The longest pause before a host that does not resolve is asked for again.
 const MAX_RETRY: Duration = Duration::from_secs(60);
 
 /// Addresses of one family that a name may have; an answer with more is cut.

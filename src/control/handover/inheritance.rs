@@ -190,6 +190,7 @@ fn unheard(error: &io::Error) -> String {
 
 /// A reason is of use as far as it can be read.
 fn shortened(reason: &str) -> String {
+    /// Characters of a reason that one process of an upgrade tells the other.
     const MAX_REASON: usize = 8_000;
     reason.chars().take(MAX_REASON).collect()
 }

@@ -31,6 +31,7 @@ const MAX_BATCH_BYTES: usize = 1024 * 1024;
 const MAX_BATCH_AGE: Duration = Duration::from_secs(60);
 /// The first pause after a failure, which doubles with each, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause before spans are sent again to a collector that does not take them.
 const MAX_PAUSE: Duration = Duration::from_secs(10);
 /// The longest pause that a collector may ask for.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);

@@ -7,6 +7,7 @@ use sha_crypt::ShaCrypt;
 
 /// The most work of one verification, which takes some seconds: one user must not keep all others waiting.
 const MAX_BCRYPT_COST: u32 = 15;
+/// Rounds of a hash of SHA-crypt; a password of more takes seconds to verify.
 const MAX_SHA_ROUNDS: u32 = 5_000_000;
 /// In KiB.
 const MAX_ARGON2_MEMORY: u32 = 256 * 1_024;

@@ -9,6 +9,7 @@ const MAX_MEMBER_BYTES: usize = 128;
 
 /// Characters of a key and of a value (§3.3.1.3).
 const MAX_KEY_BYTES: usize = 256;
+/// Characters of a value of `tracestate` (§3.3.1.3).
 const MAX_VALUE_BYTES: usize = 256;
 
 /// Writes the fields of these values as one, in their order; nothing if they are no list as it must be, or none. A key that

@@ -2,6 +2,7 @@
 
 /// RFC 1035 §2.3.4.
 pub(in crate::tls) const MAX_NAME: usize = 253;
+/// Characters between two dots of a name (RFC 1035 §2.3.4).
 const MAX_LABEL: usize = 63;
 
 /// A name in a certificate, in lower case.

@@ -27,6 +27,7 @@ pub(super) enum KeyKind {
 }
 
 const RSA_BITS_MIN: usize = 2_048;
+/// Bits of an RSA key; larger ones take too long to sign with.
 const MAX_RSA_BITS: usize = 8_192;
 
 impl KeyKind {

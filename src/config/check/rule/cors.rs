@@ -31,6 +31,7 @@ const MAX_AGE_S: u64 = 172_800;
 const KEYS: [&str; 6] =
     ["allow_origins", "allow_methods", "allow_headers", "expose_headers", "allow_credentials", "max_age"];
 
+/// How long browsers may be told to remember the answer to a preflight.
 const MAX_AGE: Time = seconds(0, MAX_AGE_S);
 
 /// What [`cors`] takes.

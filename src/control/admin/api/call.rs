@@ -61,7 +61,7 @@ impl ApiCall<'_> {
 
     /// What was sent, as a document of this form.
     pub(super) fn parsed<T: DeserializeOwned>(&self) -> Result<T, Box<ApiProblem>> {
-        T::deserialize(self.json()?).map_err(|error| {
+        T::deserialize(&self.json()?).map_err(|error| {
             ApiProblem::new(
                 422,
                 format!("the document is not what is taken here: {error}"),

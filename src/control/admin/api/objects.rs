@@ -17,6 +17,7 @@ use crate::policy::router::Pattern;
 
 /// Objects of a page, where the client does not say how many, and at most.
 pub(super) const DEFAULT_PAGE: usize = 100;
+/// Objects that one page of a list can have.
 pub(super) const MAX_PAGE: usize = 1_000;
 
 pub(super) fn list(call: &ApiCall<'_>) -> ApiAnswer {

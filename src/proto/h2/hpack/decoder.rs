@@ -117,6 +117,7 @@ const WITH_INDEXING: u8 = 0x40;
 const SIZE_UPDATE: u8 = 0x20;
 const NEVER_INDEXED: u8 = 0x10;
 
+/// Changes of the size of the table of headers at the start of one block of headers (RFC 7541 §4.2).
 const MAX_SIZE_UPDATES: usize = 2;
 
 /// How many bytes may be copied for each byte of a block that is over its limits. Two bytes of input can

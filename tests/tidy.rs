@@ -112,7 +112,10 @@ const DOORS: &[Door] = &[
     Door { package: "rustls", rooms: &["tls/"] },
     Door { package: "rustls_native_certs", rooms: &["tls/"] },
     // A digest of WebSocket's handshake is no secret.
-    Door { package: "aws_lc_rs", rooms: &["tls/", "policy/websocket.rs", "policy/basic_auth/"] },
+    Door {
+        package: "aws_lc_rs",
+        rooms: &["tls/", "policy/websocket.rs", "policy/basic_auth/", "policy/bearer_tokens.rs"],
+    },
     Door { package: "arc_swap", rooms: &["tls/", "telemetry/events.rs"] },
     Door { package: "x509_parser", rooms: &["tls/"] },
     Door { package: "rcgen", rooms: &["tls/x509/self_signed.rs"] },

@@ -26,6 +26,7 @@ mod status_tree;
 mod table;
 mod take_over;
 mod test;
+mod token;
 mod top;
 mod upgrade;
 mod version;
@@ -74,6 +75,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Verb::Schema(arguments) => schema::run(&arguments),
         Verb::Status(arguments) => status::run(&arguments),
         Verb::Test(arguments) => test::run(&arguments),
+        Verb::Token(arguments) => token::run(&arguments),
         Verb::Top(arguments) => top::run(&arguments),
         Verb::Upgrade(arguments) => upgrade::run(&arguments),
         Verb::Version(arguments) => version::run(&arguments),
@@ -142,6 +144,8 @@ enum Verb {
     Status(status::Arguments),
     /// Test whether requests go where a table expects them to go; for your own CI.
     Test(test::Arguments),
+    /// Make a token for clients of the admin address.
+    Token(token::Arguments),
     /// Watch a running Ringway: what each worker, listener, group and backend does, once a second.
     Top(top::Arguments),
     /// Replace the program of a running Ringway without a lost connection.

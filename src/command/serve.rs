@@ -172,6 +172,7 @@ fn serve_until_end(mut loaded: Loaded, mut manner: Manner, user: Option<&User>) 
             return Exit::CannotStart;
         }
     };
+    let admin_scheme = if loaded.admin.tls.is_some() { "https" } else { "http" };
     plan.channels.written.publish(Arc::new(WrittenConfig::new(loaded)));
     let announce = |serving: &Serving| {
         let Serving { workers, drivers, listeners } = serving;
@@ -183,7 +184,7 @@ fn serve_until_end(mut loaded: Loaded, mut manner: Manner, user: Option<&User>) 
             log_event(reload::listening(is_secure.get(name) == Some(&true), *address, name));
         }
         if let Some(address) = asked_at {
-            log_line(&format!("metrics on http://{address}/metrics"));
+            log_line(&format!("metrics on {admin_scheme}://{address}/metrics"));
         }
         let addresses: Vec<_> = listeners.iter().map(|(_, address)| *address).collect();
         if let Some(greet) = manner.greet {

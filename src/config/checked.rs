@@ -1,5 +1,6 @@
 //! All tables of a configuration that has been checked.
 
+use crate::config::admin::Admin;
 use crate::config::error_page::ErrorPage;
 use crate::config::ip_group::IpGroup;
 use crate::config::listener::ListenAddress;
@@ -7,7 +8,6 @@ use crate::config::listener::Listener;
 use crate::config::named_file::Authority;
 use crate::config::named_file::Certificate;
 use crate::config::process::AccessLog;
-use crate::config::process::Admin;
 use crate::config::process::Metrics;
 use crate::config::process::Process;
 use crate::config::rule::ResponseRule;

@@ -3,6 +3,7 @@
 //! [`load`] takes texts, never files. It reads them (`raw`), checks every table (`check`) and leaves
 //! nothing to be parsed later: the types here hold values, not words.
 
+mod admin;
 mod check;
 mod checked;
 pub mod cipher_suites;
@@ -34,6 +35,9 @@ pub mod tls_policies;
 mod tracing;
 mod units;
 
+pub use admin::Admin;
+pub use admin::AdminRole;
+pub use admin::AdminTls;
 pub use checked::Config;
 pub use cipher_suites::CipherSuite;
 pub use cipher_suites::TlsVersion;
@@ -73,7 +77,6 @@ pub use objects::ObjectPath;
 pub use objects::etag;
 pub use process::AccessLog;
 pub use process::AccessLogFormat;
-pub use process::Admin;
 pub use process::HealthCpu;
 pub use process::IoDriver;
 pub use process::LogDestination;

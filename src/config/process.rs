@@ -58,17 +58,6 @@ pub enum HealthCpu {
     Cpu(u16),
 }
 
-/// The control commands' way in.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Admin {
-    /// A unix socket, absolute or relative to the working folder. None: no control commands.
-    pub socket: Option<NamedFile>,
-    /// Where metrics and health are served by HTTP, on loopback. Port 0: any that is free. None: nowhere.
-    pub address: Option<(SocketAddr, Location)>,
-    /// What may stand in Host beside the address, in lower case and without a port.
-    pub hosts: Vec<String>,
-}
-
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Metrics {

@@ -25,6 +25,7 @@ use crate::control::build::sockets::MAX_ON_THE_WAY;
 use crate::control::build::sockets::SocketOrder;
 use crate::control::build::sockets::Sockets;
 use crate::control::credentials::Credentials;
+use crate::control::credentials::admin_access::AdminAccess;
 use crate::control::credentials::inventory::Inventory;
 use crate::control::credentials::tls::Security;
 use crate::control::discovery;
@@ -82,6 +83,8 @@ pub struct Channels {
     pub reloads: Arc<ReloadStats>,
     /// Certificates and CAs; the thread that reads them again keeps it current.
     pub inventory: Arc<RcuCell<Inventory>>,
+    /// Who may ask at the admin address; kept current as `inventory` is.
+    pub admin_access: Arc<RcuCell<AdminAccess>>,
     /// The texts that the configuration in service was made of; empty until the process serves.
     pub written: Arc<RcuCell<WrittenConfig>>,
     /// Set once all workers serve.
@@ -219,6 +222,7 @@ impl ActiveConfig {
             failure_reports: Mailbox::new(MAX_FAILURE_REPORTS)?,
             reloads: Arc::default(),
             inventory: Arc::new(RcuCell::new(Arc::default())),
+            admin_access: Arc::new(RcuCell::new(Arc::default())),
             written: Arc::new(RcuCell::new(Arc::default())),
             drivers: Arc::default(),
         };

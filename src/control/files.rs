@@ -132,6 +132,18 @@ fn stamp(path: &Path) -> Option<Stamp> {
     })
 }
 
+/// A text of at most so many bytes.
+///
+/// # Errors
+/// In words.
+pub fn read_text(path: &Path, max_bytes: u64) -> Result<String, String> {
+    let bytes = read(path, max_bytes + 1).map_err(|error| error.to_string())?;
+    if bytes.len() as u64 > max_bytes {
+        return Err(format!("it is larger than {} MiB", max_bytes >> 20));
+    }
+    String::from_utf8(bytes).map_err(|_| "it is no text in UTF-8".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;

@@ -102,7 +102,8 @@ pub fn lock(config: &Config, report: &mut Report) {
         _ => None,
     });
     let files: Vec<PathBuf> = report.files();
-    let named = logs.chain(config.admin.socket.iter().map(|socket| socket.path.as_path()));
+    let of_admin = config.admin.socket.iter().chain(&config.admin.audit);
+    let named = logs.chain(of_admin.map(|file| file.path.as_path()));
     let files = named.chain(files.iter().map(PathBuf::as_path)).flat_map(lock::folders_of);
     let writable: Vec<PathBuf> = files.chain([config.process.state_folder.path.clone()]).collect();
     if let Err(error) = lock::lock(&writable) {

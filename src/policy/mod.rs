@@ -3,6 +3,7 @@
 pub mod access_list;
 pub mod balance;
 pub mod basic_auth;
+pub mod bearer_tokens;
 pub mod compression;
 pub mod connection_values;
 pub mod cors;

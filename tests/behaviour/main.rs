@@ -9,6 +9,7 @@ mod access_log;
 mod addresses;
 mod admin;
 mod admin_answers;
+mod api_reads;
 mod backpressure;
 mod bad_backends;
 mod bad_successors;

@@ -229,7 +229,7 @@ fn only_who_asks_by_its_name_may_read() {
         "405"
     );
     assert_eq!(status("hello\r\n\r\n"), "400");
-    assert_eq!(status(&format!("GET /{} HTTP/1.1\r\nHost: {admin}\r\n\r\n", "x".repeat(20_000))), "400");
+    assert_eq!(status(&format!("GET /{} HTTP/1.1\r\nHost: {admin}\r\n\r\n", "x".repeat(20_000))), "414");
     let head =
         exchange(admin, &format!("HEAD /metrics HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n"));
     assert!(head.ends_with("\r\n\r\n") && head.contains("Content-Length: "), "{head}");

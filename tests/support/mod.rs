@@ -15,6 +15,7 @@
 #![allow(dead_code, reason = "each test target uses its own part of the kit")]
 #![allow(unused_imports, reason = "each test target uses its own part of the kit")]
 
+pub(crate) mod api;
 mod backend;
 mod client;
 mod clock;

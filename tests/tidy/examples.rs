@@ -21,6 +21,8 @@ pub(crate) fn write_files() -> (TempDir, Vec<PathBuf>) {
     fs::create_dir(folder.path().join("pages")).expect("a folder can be made");
     fs::write(folder.path().join("pages/503.html"), "<p>Later.\n").expect("a file can be written");
     fs::write(folder.path().join("pages/maintenance.html"), "<p>Closed.\n").expect("a file can be written");
+    let tokens = format!("read monitoring {}\n", "0".repeat(64));
+    fs::write(folder.path().join("admin.tokens"), tokens).expect("a file can be written");
     let secret = folder.path().join("collector-headers");
     fs::write(&secret, "Authorization: Bearer secret\n").expect("a file can be written");
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);

@@ -5,13 +5,19 @@ use std::net::SocketAddr;
 use serde_json::Value as Json;
 
 use crate::config::Admin;
+use crate::config::AdminRole;
+use crate::config::AdminTls;
 use crate::config::NamedFile;
 use crate::config::check::address::ADDRESS_WITH_PORT;
 use crate::config::check::address::MAX_SOCKET_PATH;
 use crate::config::check::address::is_dns_name;
 use crate::config::check::address::resolve;
+use crate::config::check::file_path::File;
+use crate::config::check::kind::Choice;
 use crate::config::check::kind::Kind;
+use crate::config::check::kind::Name;
 use crate::config::check::kind::refuse_kind;
+use crate::config::check::names::Names;
 use crate::config::check::section::Output;
 use crate::config::check::section::Section;
 use crate::config::raw;
@@ -21,33 +27,90 @@ use crate::config::schema;
 pub(super) fn admin(table: Option<&raw::Table>, output: &mut Output) -> Admin {
     let mut section = Section::single("admin", table, output);
     let socket = section.read_optional("socket", &SocketPath, "there are no control commands");
-    let address = section.read_optional("address", &LoopbackAddress, "metrics are not served");
+    let address =
+        section.read_optional("address", &HttpAddress, "metrics and the API are not served by HTTP");
     let idle = address.is_none().then_some("without `address`, nothing is served by HTTP");
     let hosts = section.read_unless(idle, "hosts", &HostNames, Vec::new());
+    let tokens_file = section.read_optional("tokens_file", &File, "there are no tokens");
+    section.warn_idle("tokens_file", tokens_file.as_ref().and(idle));
+    let audit = section.read_optional("audit", &File, "only messages of the process tell of changes");
+    let tls_table = section.table("tls");
+    section.warn_idle("tls", tls_table.and(idle));
     section.close();
-    Admin { socket: socket.map(|(socket, _)| socket), address, hosts }
+    let tls = tls_table.and_then(|table| tls(table, output));
+    let admin = Admin {
+        socket: socket.map(|(socket, _)| socket),
+        address,
+        hosts,
+        tls,
+        tokens_file: tokens_file.map(|(file, _)| file),
+        audit: audit.map(|(file, _)| file),
+    };
+    check_reach(&admin, &mut output.report);
+    admin
 }
 
-/// An address that only this machine reaches, with a port.
-struct LoopbackAddress;
+fn tls(table: &raw::Table, output: &mut Output) -> Option<AdminTls> {
+    let mut section = Section::single("admin.tls", Some(table), output);
+    let certificate = section.read_required("certificate", &Name, "certificate = \"admin\"");
+    let client_ca = section.read_optional("client_ca", &Name, "clients show no certificates");
+    let idle = client_ca.is_none().then_some("without `client_ca`, clients show no certificates");
+    let client_role = section.read_unless(idle, "client_role", &ROLES, AdminRole::Read);
+    section.close();
+    Some(AdminTls { certificate: certificate?, client_ca, client_role })
+}
 
-impl Kind for LoopbackAddress {
+const ROLES: Choice<AdminRole> = Choice { words: &AdminRole::WORDS, aliases: &[], later: &[] };
+
+/// Who is reached from other machines has to know who asks.
+fn check_reach(admin: &Admin, report: &mut Report) {
+    let Some((address, location)) = admin.address.filter(|(address, _)| !address.ip().is_loopback()) else {
+        return;
+    };
+    let knows_clients = admin.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+    if admin.tokens_file.is_none() && !knows_clients {
+        let message =
+            format!("`address` \"{address}\" is reached from other machines, and anybody could read there");
+        let help = "write tokens_file = \"admin.tokens\" or tls = { certificate = \"…\", client_ca = \"…\" }, or \
+                    address = \"127.0.0.1:9180\"";
+        report.error(location, message, help);
+    } else if admin.tls.is_none() {
+        let message =
+            format!("`address` \"{address}\" is reached from other machines, which send tokens in the clear");
+        report.warning(location, message, "write tls = { certificate = \"…\" }");
+    }
+}
+
+/// Finds the names that `[admin.tls]` refers to.
+pub(super) fn check_references(
+    admin: &Admin,
+    (certificates, authorities): (&Names<'_>, &Names<'_>),
+    report: &mut Report,
+) {
+    let Some(AdminTls { certificate: (name, location), client_ca, .. }) = &admin.tls else { return };
+    certificates.find("certificate", (name, *location), report);
+    if let Some((name, location)) = client_ca {
+        authorities.find("client_ca", (name, *location), report);
+    }
+}
+
+/// An address with a port.
+struct HttpAddress;
+
+impl Kind for HttpAddress {
     type Value = SocketAddr;
 
     fn parse(&self, key: &str, raw: &raw::Value, report: &mut Report) -> Option<SocketAddr> {
         let raw::Kind::Text(text) = &raw.kind else {
             return refuse_kind(key, raw, "an address such as \"127.0.0.1:9180\"", report);
         };
-        let (problem, help) = match text.parse::<SocketAddr>() {
-            Ok(address) if address.ip().is_loopback() => return Some(address),
-            Ok(_) => (
-                "is reached from other machines, and anybody could read there",
-                "write \"127.0.0.1:9180\", and let a listener with rules or ssh pass on who may read",
-            ),
-            Err(_) => ("is not an IP address with a port", "write \"127.0.0.1:9180\" or \"[::1]:9180\""),
-        };
-        report.error(raw.location, format!("`{key}` \"{}\" {problem}", text.escape_debug()), help);
-        None
+        let address = text.parse::<SocketAddr>().ok();
+        if address.is_none() {
+            let help = "write \"127.0.0.1:9180\" or \"[::1]:9180\"";
+            let message = format!("`{key}` \"{}\" is not an IP address with a port", text.escape_debug());
+            report.error(raw.location, message, help);
+        }
+        address
     }
 
     fn show(&self, value: &SocketAddr) -> Json {

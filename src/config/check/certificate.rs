@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::Value as Json;
 
+use crate::config::Admin;
 use crate::config::Certificate;
 use crate::config::Listener;
 use crate::config::NamedFile;
@@ -82,7 +83,7 @@ pub(super) fn names<'c>(certificates: &'c [Certificate], report: &Report) -> Nam
 pub(super) fn check_use(
     certificates: &[Certificate],
     listeners: &[Listener],
-    groups: &[ServerGroup],
+    (groups, admin): (&[ServerGroup], &Admin),
     report: &mut Report,
 ) {
     let shown = listeners.iter().filter_map(|listener| listener.tls.as_ref());
@@ -90,6 +91,10 @@ pub(super) fn check_use(
     let mut is_used = vec![false; certificates.len()];
     for index in shown.flat_map(|tls| tls.certificates.iter().copied()).chain(client_certificates) {
         is_used[index] = true;
+    }
+    let of_admin = admin.tls.as_ref().map(|tls| tls.certificate.0.as_str());
+    for (is_used, certificate) in is_used.iter_mut().zip(certificates) {
+        *is_used |= of_admin == Some(certificate.name.as_str());
     }
     // A reference that was refused may be the one that is missed.
     if report.has_errors() {

@@ -2,6 +2,7 @@
 
 use serde_json::Value as Json;
 
+use crate::config::Admin;
 use crate::config::Authority;
 use crate::config::ClientAuth;
 use crate::config::ClientAuthMode;
@@ -144,7 +145,7 @@ pub(super) fn resolve(
 pub(super) fn check_use(
     wanted: &[Wanted],
     authorities: &[Authority],
-    groups: &[ServerGroup],
+    (groups, admin): (&[ServerGroup], &Admin),
     report: &mut Report,
 ) {
     let wanted = || wanted.iter().flat_map(|wanted| &wanted.authorities);
@@ -155,7 +156,9 @@ pub(super) fn check_use(
         groups.iter().filter_map(|group| Some(&group.tls.as_ref()?.verify)).collect();
     for (index, authority) in authorities.iter().enumerate().filter(|(_, ca)| !ca.name.is_empty()) {
         let is_wanted = |reference: &Reference| reference.name.as_ref() == Some(&authority.name);
-        if !wanted().any(is_wanted) && !backends.contains(&&Verify::Ca(index)) {
+        let of_admin = admin.tls.as_ref().and_then(|tls| tls.client_ca.as_ref());
+        let is_of_admin = of_admin.is_some_and(|(name, _)| *name == authority.name);
+        if !wanted().any(is_wanted) && !is_of_admin && !backends.contains(&&Verify::Ca(index)) {
             let message = format!("the CA \"{}\" is not used", authority.name);
             let help = "name it in a [listener.client_auth] or a [server_group.tls], or remove it";
             report.warning(authority.location, message, help);

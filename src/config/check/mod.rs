@@ -128,6 +128,7 @@ fn read_all(roots: &[raw::Table], output: &mut Output) -> Config {
         ip_groups: ip_group::names(&ip_groups, &output.report),
         defined_policies: &policies,
     };
+    admin::check_references(&admin, (&known.certificates, &known.authorities), &mut output.report);
     let listeners =
         each(roots, "listener", output, |table, output| listener::listener(table, &known, output));
     let (listeners, wanted): (Vec<_>, Vec<_>) = listeners.into_iter().unzip();
@@ -167,7 +168,15 @@ fn read_all(roots: &[raw::Table], output: &mut Output) -> Config {
 /// Looks names up that are left, and reports what does not go together.
 fn check_references(config: &mut Config, wanted: &[Wanted], policies: &[TlsPolicy], report: &mut Report) {
     let Config {
-        certificates, authorities, ip_groups, listeners, server_groups, rules, response_rules, ..
+        admin,
+        certificates,
+        authorities,
+        ip_groups,
+        listeners,
+        server_groups,
+        rules,
+        response_rules,
+        ..
     } = config;
     references::resolve_default_groups(listeners, wanted, server_groups, report);
     references::resolve_redirects(listeners, wanted, report);
@@ -178,9 +187,9 @@ fn check_references(config: &mut Config, wanted: &[Wanted], policies: &[TlsPolic
         references::check_use((listeners, wanted), server_groups, rules, report);
         references::check_calls(listeners, server_groups, report);
         disabled::check((listeners, wanted), server_groups, rules, report);
-        certificate::check_use(certificates, listeners, server_groups, report);
+        certificate::check_use(certificates, listeners, (server_groups, admin), report);
         tls_policy::check_use(policies, listeners, report);
-        client_auth::check_use(wanted, authorities, server_groups, report);
+        client_auth::check_use(wanted, authorities, (server_groups, admin), report);
         ip_group::check_use(ip_groups, listeners, (rules, response_rules, server_groups), report);
         connection_values::check(listeners, rules, response_rules, report);
     }

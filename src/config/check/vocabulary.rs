@@ -12,7 +12,7 @@ pub(super) const COMPLETE_EXAMPLE: &str = include_str!("../../../config/ringway.
 /// Keys and tables that later versions will know, by the title of their table.
 const LATER: [(&str, &[&str]); 4] = [
     ("[process]", &["upgrade_drain_timeout"]),
-    ("[admin]", &["audit", "elb_api", "tls", "tokens_file"]),
+    ("[admin]", &["elb_api"]),
     ("[[server_group]]", &["source_address"]),
     ("[server_group.health_check]", &["expect_payload", "payload"]),
 ];

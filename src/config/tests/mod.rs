@@ -73,6 +73,18 @@ fn process_without_places(process: &mut Process) {
 }
 
 /// The places differ between a file and what is printed of it; nothing else may.
+fn admin_without_places(admin: &mut crate::config::Admin) {
+    let nowhere = Location::default();
+    admin.socket.iter_mut().for_each(|file| file.location = nowhere);
+    admin.address.iter_mut().for_each(|(_, location)| *location = nowhere);
+    let of_admin = admin.tokens_file.iter_mut().chain(&mut admin.audit);
+    of_admin.for_each(|file| file.location = nowhere);
+    if let Some(tls) = &mut admin.tls {
+        tls.certificate.1 = nowhere;
+        tls.client_ca.iter_mut().for_each(|(_, location)| *location = nowhere);
+    }
+}
+
 fn without_places(mut config: Config) -> Config {
     let nowhere = Location::default();
     for authority in &mut config.authorities {
@@ -88,8 +100,7 @@ fn without_places(mut config: Config) -> Config {
         let files = collector.ca_file.iter_mut().chain(&mut collector.headers_file);
         files.for_each(|file| file.location = nowhere);
     }
-    config.admin.socket.iter_mut().for_each(|file| file.location = nowhere);
-    config.admin.address.iter_mut().for_each(|(_, location)| *location = nowhere);
+    admin_without_places(&mut config.admin);
     for certificate in &mut config.certificates {
         certificate.location = nowhere;
         certificate.names.iter_mut().for_each(|(_, location)| *location = nowhere);

@@ -3,37 +3,15 @@
 use std::fmt;
 use std::net::SocketAddr;
 
-use serde::Deserialize;
-use serde::Serialize;
-
-/// What a client may do; each role may do what those before it may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AccessRole {
-    /// Look at everything but keys.
-    Read,
-    /// Change for a while what takes requests: weights, drains, maintenance.
-    Operate,
-    /// Change the configuration.
-    Write,
-}
-
-impl AccessRole {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            AccessRole::Read => "read",
-            AccessRole::Operate => "operate",
-            AccessRole::Write => "write",
-        }
-    }
-}
+use crate::config::AdminRole;
+use crate::control::credentials::admin_access::AdminAccess;
 
 /// A client, as the audit names it.
 #[derive(Clone, Debug)]
 pub struct Actor {
     pub name: String,
     /// None: it has to say first who it is.
-    pub role: Option<AccessRole>,
+    pub role: Option<AdminRole>,
     /// Where it comes from.
     pub source: ActorSource,
 }
@@ -58,12 +36,31 @@ impl Actor {
     /// Whoever can open the unix socket is obeyed.
     pub(super) fn of_socket(uid: Option<u32>) -> Actor {
         let name = uid.map_or_else(|| "uid unknown".to_owned(), |uid| format!("uid {uid}"));
-        Actor { name, role: Some(AccessRole::Write), source: ActorSource::Socket }
+        Actor { name, role: Some(AdminRole::Write), source: ActorSource::Socket }
     }
 
-    /// Whoever is on this machine may read.
-    pub(super) fn anonymous(address: SocketAddr) -> Actor {
-        let role = address.ip().to_canonical().is_loopback().then_some(AccessRole::Read);
-        Actor { name: "anonymous".to_owned(), role, source: ActorSource::Address(address) }
+    /// A client of the address, by its certificate if it has shown one. Whoever is on this machine may read.
+    pub(super) fn of_address(address: SocketAddr, subject: Option<String>, access: &AdminAccess) -> Actor {
+        let source = ActorSource::Address(address);
+        match subject {
+            Some(name) => Actor { name, role: access.client_role, source },
+            None => {
+                let is_near = address.ip().to_canonical().is_loopback();
+                Actor { name: "anonymous".to_owned(), role: is_near.then_some(AdminRole::Read), source }
+            }
+        }
+    }
+
+    /// The same with what its request says. None: it names a token that is not known.
+    pub(super) fn with_token(&self, authorization: Option<&str>, access: &AdminAccess) -> Option<Actor> {
+        let Some(authorization) = authorization else { return Some(self.clone()) };
+        let (scheme, token) = authorization.split_once(' ')?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return None;
+        }
+        let (name, role) = access.tokens.find(token.trim())?;
+        let role = AdminRole::WORDS.into_iter().find(|(word, _)| *word == role).map(|(_, role)| role)?;
+        // Over the socket, a token names who asks and takes nothing away.
+        Some(Actor { name: name.to_owned(), role: self.role.max(Some(role)), source: self.source })
     }
 }

@@ -4,7 +4,8 @@ use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 use std::sync::Arc;
 
-use crate::control::admin::access::AccessRole;
+use crate::config::AdminRole;
+use crate::control::active_config::Channels;
 use crate::control::admin::api;
 use crate::control::admin::api::Api;
 use crate::control::admin::command_server::CommandServer;
@@ -27,11 +28,21 @@ impl Pages {
     }
 
     /// Answers also when making the answer panics.
-    pub(super) fn answer_whatever_happens(&self, request: &AdminRequest) -> AdminResponse {
+    pub(super) fn answer_whatever_happens(&self, request: &mut AdminRequest) -> AdminResponse {
+        let (_, access) = self.channels().admin_access.load();
+        let authorization = request.field("authorization");
+        match request.actor.with_token(authorization.as_deref(), &access) {
+            Some(actor) => request.actor = actor,
+            None => return unknown_client("this token is not known"),
+        }
         let answer = catch_unwind(AssertUnwindSafe(|| self.answer(request)));
         answer.unwrap_or_else(|_| {
             AdminResponse::text(500, "a fault of Ringway's own, see standard error of the process")
         })
+    }
+
+    pub(super) fn channels(&self) -> &Channels {
+        self.server.channels()
     }
 
     fn answer(&self, request: &AdminRequest) -> AdminResponse {
@@ -47,9 +58,8 @@ impl Pages {
             "/readyz" => return AdminResponse::text(503, "stopping"),
             _ => {}
         }
-        if request.actor.role < Some(AccessRole::Read) {
-            let words = "this is answered to clients with a token only: send Authorization: Bearer TOKEN";
-            return AdminResponse::text(401, words).with("WWW-Authenticate", "Bearer realm=\"ringway\"");
+        if request.actor.role < Some(AdminRole::Read) {
+            return unknown_client("this is answered to clients with a token only");
         }
         match request.path.as_str() {
             "/metrics" => {
@@ -61,4 +71,10 @@ impl Pages {
             _ => AdminResponse::text(404, INDEX),
         }
     }
+}
+
+/// RFC 6750 §3.
+fn unknown_client(words: &str) -> AdminResponse {
+    let words = format!("{words}: send Authorization: Bearer TOKEN, which `ringway token` makes");
+    AdminResponse::text(401, &words).with("WWW-Authenticate", "Bearer realm=\"ringway\"")
 }

@@ -12,6 +12,8 @@ use crate::config::Config;
 use crate::config::NamedFile;
 use crate::config::Verify;
 use crate::control::active_config::ActiveConfig;
+use crate::control::credentials::admin_access;
+use crate::control::credentials::admin_access::AdminAccess;
 use crate::control::credentials::authorities;
 use crate::control::credentials::authorities::Complaint;
 use crate::control::credentials::certificates;
@@ -50,6 +52,8 @@ enum Item {
     PasswordFile(usize),
     /// Index in the pages that [`error_pages::named`] gives.
     Page(usize),
+    /// The tokens of the admin address.
+    AdminTokens,
 }
 
 /// Files that cannot be taken into service.
@@ -129,6 +133,10 @@ impl FileReload {
         let inventory =
             Inventory { certificates: certificates.collect(), authorities: authorities.collect() };
         active.channels().inventory.publish(Arc::new(inventory));
+        let known = &security.credentials;
+        let trust = (known.certificates.as_slice(), known.authorities.as_slice());
+        let access = AdminAccess::new(config, &known.admin_tokens, trust);
+        active.channels().admin_access.publish(Arc::new(access));
     }
 
     pub(in crate::control) fn read_file(&self) -> &KeptReadFile {
@@ -203,6 +211,7 @@ impl FileReload {
             .chain(groups)
             .chain(passwords)
             .chain(pages)
+            .chain(active.config.admin.tokens_file.iter().map(|_| Item::AdminTokens))
             .collect();
         let whole = items.len();
         // Files are not replaced while they are asked to be read, so a failure is told at once.
@@ -231,6 +240,7 @@ impl FileReload {
             Item::IpGroup(index) => read_ip_group(index, active),
             Item::PasswordFile(index) => read_password_file(index, active),
             Item::Page(index) => self.read_page(index, active),
+            Item::AdminTokens => read_tokens(active),
         };
         if found {
             self.failing.remove(&item);
@@ -319,6 +329,18 @@ fn read_password_file(index: usize, active: &mut ActiveConfig) -> (bool, Vec<Str
     (found, errors, warnings)
 }
 
+fn read_tokens(active: &mut ActiveConfig) -> (bool, Vec<String>, Vec<String>) {
+    let (mut errors, mut warnings) = (Vec::new(), Vec::new());
+    let Some(wanted) = &active.config.admin.tokens_file else { return (false, errors, warnings) };
+    let loaded = admin_access::load_file(wanted);
+    sort(&loaded.complaints, &mut errors, &mut warnings);
+    let found = errors.is_empty();
+    if found {
+        active.security.credentials.admin_tokens = loaded;
+    }
+    (found, errors, warnings)
+}
+
 /// Complaints as sentences.
 fn sort(complaints: &[Complaint], errors: &mut Vec<String>, warnings: &mut Vec<String>) {
     for Complaint { is_error, message, help, .. } in complaints {
@@ -368,6 +390,7 @@ fn name(item: Item, config: &Config) -> String {
         Item::Authority(_) => format!("CA \"{name}\""),
         Item::PasswordFile(_) => format!("password file {name}"),
         Item::Page(_) => format!("page {name}"),
+        Item::AdminTokens => format!("tokens file {name}"),
         Item::IpGroup(_) => format!("IP group \"{name}\""),
     }
 }
@@ -385,6 +408,7 @@ fn own_name(item: Item, config: &Config) -> String {
         Item::Page(index) => {
             return path(error_pages::named(config).get(index).map(|page| page.file.path.as_path()));
         }
+        Item::AdminTokens => return path(config.admin.tokens_file.as_ref().map(|file| file.path.as_path())),
     };
     name.cloned().unwrap_or_default()
 }
@@ -397,6 +421,7 @@ fn news(kind: EventKind, line: String, item: Item, config: &Config) -> News {
         Item::IpGroup(_) => "ip_group",
         Item::PasswordFile(_) => "password_file",
         Item::Page(_) => "page",
+        Item::AdminTokens => "tokens_file",
     };
     News::new(kind, line).of(noun, own_name(item, config))
 }
@@ -425,6 +450,7 @@ fn users(config: &Config) -> BTreeMap<PathBuf, Vec<Item>> {
     passwords.for_each(|(index, file)| note(file, Item::PasswordFile(index)));
     let pages = error_pages::named(config).into_iter().enumerate();
     pages.for_each(|(index, page)| note(page.file, Item::Page(index)));
+    config.admin.tokens_file.iter().for_each(|file| note(file, Item::AdminTokens));
     users
 }
 

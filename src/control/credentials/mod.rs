@@ -1,6 +1,7 @@
 //! Everything that a configuration names and only files have: certificates, keys, secrets. Starting
 //! and checking go through here, so both find the same errors.
 
+pub mod admin_access;
 pub mod authorities;
 pub mod certificates;
 pub mod collector;
@@ -25,6 +26,7 @@ use crate::config::NamedFile;
 use crate::config::Report;
 use crate::config::ServerGroup;
 use crate::config::Verify;
+use crate::control::credentials::admin_access::LoadedTokens;
 use crate::control::credentials::authorities::LoadedAuthority;
 use crate::control::credentials::certificates::ReadFile;
 use crate::control::credentials::collector::LoadedCollector;
@@ -57,6 +59,8 @@ pub struct Credentials {
     /// What `basic_auth` of rules names.
     pub password_files: Vec<LoadedPasswordFile>,
     pub collector: LoadedCollector,
+    /// Of clients of the admin address.
+    pub admin_tokens: LoadedTokens,
     /// Read only if a server group or the collector wants them.
     pub system_roots: Option<SystemRoots>,
     pub ticket_seed: Option<Vec<u8>>,
@@ -102,6 +106,7 @@ pub fn load(config: &Config, read_file: &ReadFile<'_>, report: &mut Report) -> C
     let password_files = password_files::load(config, report);
     let error_pages = error_pages::load(config, read_file, report);
     let collector = collector::load(config, report);
+    let admin_tokens = admin_access::load(config, report);
     let system_roots = system_roots(config, report);
     Credentials {
         certificates,
@@ -111,6 +116,7 @@ pub fn load(config: &Config, read_file: &ReadFile<'_>, report: &mut Report) -> C
         ip_groups,
         password_files,
         collector,
+        admin_tokens,
         system_roots,
         ticket_seed,
     }
@@ -131,6 +137,7 @@ pub fn named_files(config: &Config) -> Vec<&NamedFile> {
         .chain(error_pages::named(config).into_iter().map(|page| page.file))
         .chain(of_collector)
         .chain(&config.process.ticket_seed_file)
+        .chain(&config.admin.tokens_file)
         .collect()
 }
 

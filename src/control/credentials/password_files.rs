@@ -58,7 +58,7 @@ pub(super) fn load_one(file: &NamedFile) -> LoadedPasswordFile {
     let mut complain = |is_error, message, help: &str| {
         complaints.push(Complaint { is_error, location: file.location, message, help: help.to_owned() });
     };
-    let users = match read(&file.path) {
+    let users = match files::read_text(&file.path, MAX_FILE_BYTES) {
         Err(reason) => {
             complain(true, format!("cannot read {name}: {reason}"), "make it by `htpasswd -B -c FILE USER`");
             None
@@ -86,14 +86,6 @@ pub(super) fn load_one(file: &NamedFile) -> LoadedPasswordFile {
         complain(false, message, "chmod o-r it");
     }
     LoadedPasswordFile { path: file.path.clone(), users: users.map(Arc::new), complaints }
-}
-
-fn read(path: &Path) -> Result<String, String> {
-    let bytes = files::read(path, MAX_FILE_BYTES + 1).map_err(|error| error.to_string())?;
-    if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(format!("it is larger than {} MiB", MAX_FILE_BYTES >> 20));
-    }
-    String::from_utf8(bytes).map_err(|_| "it is no text in UTF-8".to_owned())
 }
 
 /// The users of the file at this path.

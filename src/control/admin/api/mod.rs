@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
-use crate::control::admin::access::AccessRole;
+use crate::config::AdminRole;
 use crate::control::admin::api::call::ApiAnswer;
 use crate::control::admin::api::call::ApiCall;
 use crate::control::admin::api::call::KINDS_HELP;
@@ -68,7 +68,7 @@ impl Api {
 }
 
 /// RFC 9110 §15.5.2, §15.5.4: who is not known is asked who it is, who may not is told so.
-fn authorize(request: &AdminRequest, role: AccessRole) -> Result<(), Box<ApiProblem>> {
+fn authorize(request: &AdminRequest, role: AdminRole) -> Result<(), Box<ApiProblem>> {
     match request.actor.role {
         Some(held) if held >= role => Ok(()),
         Some(held) => {

@@ -1,6 +1,6 @@
 //! What a row of [`ROUTES`](super::routes::ROUTES) says of a call.
 
-use crate::control::admin::access::AccessRole;
+use crate::config::AdminRole;
 use crate::control::admin::api::call::ApiAnswer;
 use crate::control::admin::api::call::ApiCall;
 
@@ -12,7 +12,7 @@ pub(super) struct ApiRoute {
     pub(super) method: &'static str,
     /// Below [`ROOT`]. `{kind}` stands for each [`ObjectKind`], other words in braces for what clients choose.
     pub(super) path: &'static str,
-    pub(super) role: AccessRole,
+    pub(super) role: AdminRole,
     pub(super) handler: fn(&ApiCall<'_>) -> ApiAnswer,
     /// In a few words, for the OpenAPI document.
     pub(super) summary: &'static str,

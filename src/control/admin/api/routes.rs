@@ -1,7 +1,7 @@
 //! Every call: method, path, who may make it, and who carries it out.
 
+use crate::config::AdminRole;
 use crate::config::ObjectKind;
-use crate::control::admin::access::AccessRole;
 use crate::control::admin::api::call::ApiAnswer;
 use crate::control::admin::api::call::ApiCall;
 use crate::control::admin::api::objects;
@@ -45,7 +45,7 @@ const fn read(
     ApiRoute {
         method: "GET",
         path,
-        role: AccessRole::Read,
+        role: AdminRole::Read,
         handler,
         summary,
         parameters,
@@ -55,7 +55,7 @@ const fn read(
 }
 
 const fn write(
-    (method, path, role): (&'static str, &'static str, AccessRole),
+    (method, path, role): (&'static str, &'static str, AdminRole),
     handler: fn(&ApiCall<'_>) -> ApiAnswer,
     summary: &'static str,
     parameters: &'static [Parameter],
@@ -86,21 +86,21 @@ pub(super) const ROUTES: &[ApiRoute] = &[
         ApiContent::Document("JsonSchema"),
     ),
     write(
-        ("POST", "explain", AccessRole::Read),
+        ("POST", "explain", AdminRole::Read),
         process::explain,
         "Which rule takes a request, and why",
         &[],
         (ApiContent::Document("Question"), ApiContent::Document("Explanation")),
     ),
     write(
-        ("POST", "reload", AccessRole::Write),
+        ("POST", "reload", AdminRole::Write),
         process::reload,
         "Read the files again",
         &[STRICT],
         (ApiContent::Nothing, ApiContent::Document("Reloaded")),
     ),
     write(
-        ("POST", "maintenance", AccessRole::Operate),
+        ("POST", "maintenance", AdminRole::Operate),
         process::maintenance,
         "Take a rule or a server group out of service for a while, or back",
         &[],

@@ -74,7 +74,7 @@ impl From<io::Error> for NoRequest {
     }
 }
 
-impl<A: Fn(&AdminRequest) -> AdminResponse> HttpConversation<'_, A> {
+impl<A: Fn(&mut AdminRequest) -> AdminResponse> HttpConversation<'_, A> {
     /// Serves the client until it leaves, or has to; these bytes came before.
     pub(super) fn serve(&self, stream: &mut ClientStream, received: Vec<u8>) -> io::Result<()> {
         let mut received = received;
@@ -95,7 +95,7 @@ impl<A: Fn(&AdminRequest) -> AdminResponse> HttpConversation<'_, A> {
                 Err(NoRequest::Io(error)) => return Err(error),
                 Err(NoRequest::Answer(answer)) => return end(stream, &answer.written(part, true)),
             }
-            let written = (self.answer)(&request).written(part, !keeps);
+            let written = (self.answer)(&mut request).written(part, !keeps);
             if !keeps {
                 return end(stream, &written);
             }

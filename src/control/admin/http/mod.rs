@@ -39,6 +39,9 @@ const MAX_CLIENTS: usize = 16;
 /// How long a client may say nothing between two requests; Prometheus scrapes each 15 s to a minute.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 
+/// How long a handshake may take.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// The same over the unix socket, where commands wait for one of few threads.
 const SOCKET_IDLE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -112,12 +115,22 @@ fn refuse(mut stream: &TcpStream) -> io::Result<()> {
 
 fn serve_tcp(stream: TcpStream, peer: SocketAddr, names: &OwnNames, pages: &Pages) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let mut stream = ClientStream::Clear(BoundedSocket::tcp(stream, IDLE_TIMEOUT));
+    let (_, access) = pages.channels().admin_access.load();
+    let socket = BoundedSocket::tcp(stream, HANDSHAKE_TIMEOUT);
+    let (mut stream, subject) = match &access.tls {
+        None if access.is_closed => return Ok(()),
+        None => (ClientStream::Clear(socket), None),
+        Some(tls) => {
+            let secured = tls.accept(socket)?;
+            let subject = secured.client_subject();
+            (ClientStream::Secured(Box::new(secured)), subject)
+        }
+    };
     let conversation = HttpConversation {
         names,
-        actor: Actor::anonymous(peer),
+        actor: Actor::of_address(peer, subject, &access),
         idle_timeout: IDLE_TIMEOUT,
-        answer: |request: &_| pages.answer_whatever_happens(request),
+        answer: |request: &mut _| pages.answer_whatever_happens(request),
     };
     conversation.serve(&mut stream, Vec::new())
 }
@@ -130,7 +143,7 @@ pub(super) fn serve_unix(stream: UnixStream, received: Vec<u8>, pages: &Pages) -
         names: &OwnNames::Any,
         actor: Actor::of_socket(uid),
         idle_timeout: SOCKET_IDLE_TIMEOUT,
-        answer: |request: &_| pages.answer_whatever_happens(request),
+        answer: |request: &mut _| pages.answer_whatever_happens(request),
     };
     conversation.serve(&mut stream, received)
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 use crate::net::clock::instant_now;
+use crate::tls::blocking::SecuredClient;
 
 /// A socket whose reads and writes fail behind a moment, however little comes at a time.
 pub(in crate::control) struct BoundedSocket {
@@ -25,6 +26,7 @@ enum ClientSocket {
 /// What a client is talked to over.
 pub(in crate::control) enum ClientStream {
     Clear(BoundedSocket),
+    Secured(Box<SecuredClient<BoundedSocket>>),
 }
 
 impl BoundedSocket {
@@ -83,12 +85,19 @@ impl ClientStream {
     pub(super) fn end_at(&mut self, ends: Instant) {
         match self {
             ClientStream::Clear(socket) => socket.ends = ends,
+            ClientStream::Secured(stream) => stream.below().ends = ends,
         }
     }
 
     /// Tells the client that nothing more comes.
     pub(super) fn end_output(&mut self) -> io::Result<()> {
-        let ClientStream::Clear(socket) = self;
+        let socket = match self {
+            ClientStream::Clear(socket) => socket,
+            ClientStream::Secured(stream) => {
+                stream.end_output()?;
+                stream.below()
+            }
+        };
         match &socket.socket {
             ClientSocket::Tcp(stream) => stream.shutdown(Shutdown::Write),
             ClientSocket::Unix(stream) => stream.shutdown(Shutdown::Write),
@@ -100,6 +109,7 @@ impl Read for ClientStream {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         match self {
             ClientStream::Clear(socket) => socket.read(bytes),
+            ClientStream::Secured(stream) => stream.read(bytes),
         }
     }
 }
@@ -108,12 +118,14 @@ impl Write for ClientStream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             ClientStream::Clear(socket) => socket.write(bytes),
+            ClientStream::Secured(stream) => stream.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match self {
             ClientStream::Clear(socket) => socket.flush(),
+            ClientStream::Secured(stream) => stream.flush(),
         }
     }
 }

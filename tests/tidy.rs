@@ -136,7 +136,13 @@ const DOORS: &[Door] = &[
     Door { package: "strsim", rooms: &["config/check/nearest.rs"] },
     Door {
         package: "serde",
-        rooms: &["control/admin/", "control/handover/", "control/explain/", "command/"],
+        rooms: &[
+            "control/admin/",
+            "control/handover/",
+            "control/backend_order.rs",
+            "control/explain/",
+            "command/",
+        ],
     },
     Door { package: "serde_json", rooms: &["config/", "control/admin/", "control/handover/", "command/"] },
     // Networks are values that the configuration holds and a policy looks up.

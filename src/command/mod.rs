@@ -1,6 +1,7 @@
 //! The command line: one file per verb. A verb is a variant of [`Verb`] and an arm of [`run`].
 
 mod admin_client;
+mod backend;
 mod check;
 mod completions;
 mod config_show;
@@ -60,6 +61,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     };
     match verb {
         Verb::Run(arguments) => run::run(&arguments),
+        Verb::Backend(verb) => backend::run(&verb),
         Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Man(arguments) => man::run(&arguments, CommandLine::command()),
         Verb::Proxy(arguments) => proxy::run(&arguments),
@@ -112,6 +114,9 @@ enum Verb {
     /// Check a configuration and report every error and warning.
     #[command(short_flag = 't')]
     Check(check::Arguments),
+    /// Change weights of backends of a running Ringway, and drain them.
+    #[command(subcommand)]
+    Backend(backend::BackendVerb),
     /// Print what a shell completes command lines by.
     Completions(completions::Arguments),
     /// Look at a configuration.

@@ -223,12 +223,21 @@ fn remark(backend: &BackendStatus) -> String {
         Some(status) => format!("{reason} (status {status})"),
         None => reason.to_string(),
     });
-    let drain = backend.drain_reason.as_deref().map(|reason| match reason {
-        "weight" => "its weight is 0".to_owned(),
-        other => other.to_owned(),
+    let drain = match backend.drain_reason.as_deref() {
+        Some("weight") => Some("its weight is 0".to_owned()),
+        // What was said by command follows.
+        Some("command") | None => None,
+        Some(other) => Some(other.to_owned()),
+    };
+    let runtime = backend.runtime.iter().flat_map(|runtime| {
+        let drain = runtime.drain.then(|| "drained by command".to_owned());
+        let weight = runtime
+            .weight
+            .map(|weight| format!("weight {weight} by command, {} as configured", runtime.configured_weight));
+        drain.into_iter().chain(weight)
     });
     let ejected = backend.ejected_until.as_ref().map(|until| format!("requests failed, out until {until}"));
-    drain.into_iter().chain(reason).chain(ejected).collect::<Vec<_>>().join("; ")
+    drain.into_iter().chain(runtime).chain(reason).chain(ejected).collect::<Vec<_>>().join("; ")
 }
 
 pub(super) fn colour(state: &str) -> Colour {

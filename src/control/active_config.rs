@@ -374,7 +374,7 @@ impl ActiveConfig {
         }
     }
 
-    fn install(
+    pub(super) fn install(
         &mut self,
         config: Config,
         resolutions: &Resolutions,

@@ -2,6 +2,7 @@
 //! it publishes.
 
 pub mod admin;
+pub mod backend_order;
 pub mod build;
 pub mod credentials;
 pub mod discovery;

@@ -18,6 +18,10 @@ use crate::config::Location;
 use crate::config::Severity;
 use crate::control::active_config::ActiveConfig;
 use crate::control::active_config::Refusal;
+use crate::control::backend_order;
+use crate::control::backend_order::BackendOrder;
+use crate::control::backend_order::BackendRefusal;
+use crate::control::backend_order::BackendReply;
 use crate::control::build::access_logs;
 use crate::control::build::sockets::BindError;
 use crate::control::build::sockets::Binding;
@@ -65,6 +69,8 @@ pub enum Command {
         /// Gets to know how that went. None: no client waits for it, the operator reads it.
         answer: Option<Sender<ReloadOutcome>>,
     },
+    /// Give a backend another weight, or drain it.
+    ChangeBackend { order: BackendOrder, answer: Sender<Result<BackendReply, BackendRefusal>> },
     /// Hand everything over to a successor.
     HandOver {
         offer: Box<HandOverOffer>,
@@ -170,6 +176,10 @@ impl Reloader {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Reload { is_strict, answer } => self.obey_reload(is_strict, answer),
+            Command::ChangeBackend { order, answer } => {
+                // The client that asked may have gone.
+                drop(answer.send(self.change_backend(&order)));
+            }
             Command::HandOver { offer, under_way, answer } => {
                 self.hand_over.begin(*offer, under_way, answer);
             }
@@ -192,6 +202,16 @@ impl Reloader {
             return Some("error: another process has taken over, reload that one");
         }
         self.hand_over.is_under_way().then_some("error: an upgrade is under way, try again when it has ended")
+    }
+
+    fn change_backend(&mut self, order: &BackendOrder) -> Result<BackendReply, BackendRefusal> {
+        match self.obstacle() {
+            Some(obstacle) => {
+                let obstacle = obstacle.trim_start_matches("error: ");
+                Err(BackendRefusal::Unavailable(obstacle.to_owned()))
+            }
+            None => backend_order::obey(&mut self.active, order),
+        }
     }
 
     fn obey_reload(&mut self, is_strict: bool, answer: Option<Sender<ReloadOutcome>>) {

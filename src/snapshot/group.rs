@@ -108,6 +108,31 @@ pub struct GroupMember {
     pub is_standby: bool,
     /// The configuration names it no more; it stays until its drain is over.
     pub is_leaving: bool,
+    /// What the configuration says of its weight.
+    pub configured_weight: u32,
+    pub said: MemberOverride,
+}
+
+/// What was said of a member by command. `weight` of the member is what follows from it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemberOverride {
+    /// 0..=100. None: as configured.
+    pub weight: Option<u8>,
+    /// It gets no new requests.
+    pub drains: bool,
+    /// When it was said, in milliseconds of the monotonic clock.
+    pub since_ms: u64,
+}
+
+impl MemberOverride {
+    pub fn is_nothing(self) -> bool {
+        self.weight.is_none() && !self.drains
+    }
+
+    /// The weight that counts.
+    pub fn weigh(self, configured: u32) -> u32 {
+        if self.drains { 0 } else { self.weight.map_or(configured, u32::from) }
+    }
 }
 
 /// A backend with `enabled = false`, or of a group that is disabled.
@@ -432,6 +457,8 @@ mod tests {
                 weight,
                 is_standby,
                 is_leaving: false,
+                configured_weight: weight,
+                said: MemberOverride::default(),
             });
         }
         change(&mut group);

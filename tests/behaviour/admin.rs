@@ -395,7 +395,7 @@ fn garbage_is_answered_with_an_error() {
     for (said, words) in [
         (
             &b"restart\n"[..],
-            "unknown command \\\"restart\\\", known are: events, explain, maintenance, reload, reload strict, status",
+            "unknown command \\\"restart\\\", known are: backend, events, explain, maintenance, reload, reload strict, status",
         ),
         (b"\n", "unknown command \\\"\\\""),
         (b"GET / HTTP/2.0\r\nHost: h\r\n\r\n", "unknown command"),

@@ -91,6 +91,7 @@ mod rule_overrides;
 mod rules;
 mod systemd;
 mod session_resumption;
+mod runtime_weights;
 mod several_logs;
 mod slow_readers;
 mod shipped_logs;

@@ -20,6 +20,7 @@ use crate::control::admin::status::MaintenanceStatus;
 use crate::control::admin::status::PredecessorStatus;
 use crate::control::admin::status::ReloadsStatus;
 use crate::control::admin::status::RuleStatus;
+use crate::control::admin::status::RuntimeStatus;
 use crate::control::admin::status::Status;
 use crate::control::admin::status::TargetStatus;
 use crate::control::admin::status::Usage;
@@ -40,6 +41,7 @@ use crate::snapshot::backend::CheckState;
 use crate::snapshot::group::DisabledBackend;
 use crate::snapshot::group::Group;
 use crate::snapshot::group::GroupMember;
+use crate::snapshot::group::MemberOverride;
 use crate::snapshot::quota::Quota;
 use crate::snapshot::rules::FinalAction;
 use crate::snapshot::rules::Rule;
@@ -191,13 +193,27 @@ impl Present<'_> {
         let drain_reason = match member.is_leaving {
             true if is_disabled => Some("disabled"),
             true => Some("removed"),
-            false => (!member.takes_requests()).then_some("weight"),
+            false if member.takes_requests() => None,
+            false if member.said.is_nothing() => Some("weight"),
+            false => Some("command"),
         };
         BackendStatus {
             role: Some(role(member.is_standby)),
             weight: Some(member.weight),
+            runtime: (!member.said.is_nothing()).then(|| self.runtime(member)),
             drain_reason: drain_reason.map(Word::from),
             ..self.backend(&member.backend, !member.takes_requests())
+        }
+    }
+
+    fn runtime(&self, member: &GroupMember) -> RuntimeStatus {
+        let MemberOverride { weight, drains, since_ms } = member.said;
+        RuntimeStatus {
+            weight: weight.map(u32::from),
+            drain: drains,
+            configured_weight: member.configured_weight,
+            since: self.date(since_ms),
+            seconds: self.seconds_since(since_ms),
         }
     }
 
@@ -235,6 +251,7 @@ impl Present<'_> {
             address: backend.name.clone(),
             role: None,
             weight: None,
+            runtime: None,
             drain_reason: None,
             state: state.as_str().into(),
             reason: result.failure.map(|failure| failure.as_str().into()),

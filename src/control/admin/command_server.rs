@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde_json::Value as Json;
 
 use crate::control::active_config::Channels;
+use crate::control::admin::backend;
 use crate::control::admin::collect;
 use crate::control::admin::connection::CommandAnswer;
 use crate::control::admin::events;
@@ -25,6 +26,7 @@ use crate::control::admin::reply::ReloadReply;
 use crate::control::admin::reply::UpgradeReply;
 use crate::control::admin::reply::document;
 use crate::control::admin::reply::error;
+use crate::control::backend_order::BackendOrder;
 use crate::control::explain;
 use crate::control::explain::question::Question;
 use crate::control::handover::offer::READY_TIMEOUT;
@@ -43,7 +45,11 @@ use crate::net::packet_socket::is_own_user;
 /// How long a client waits for its reload to end.
 pub const RELOAD_TIMEOUT: Duration = Duration::from_secs(60);
 
-const COMMANDS: &str = "events, explain, maintenance, reload, reload strict, status, take-over, upgrade";
+const COMMANDS: &str =
+    "backend, events, explain, maintenance, reload, reload strict, status, take-over, upgrade";
+
+/// The command that changes the weight of a backend or drains it, which follows as JSON.
+pub const BACKEND: &str = "backend";
 
 /// The command that tells what happened, which may be followed by a question as JSON.
 pub const EVENTS: &str = "events";
@@ -154,6 +160,7 @@ impl CommandServer {
             order if order.starts_with(UPGRADE) => self.upgrade(order[UPGRADE.len()..].trim()),
             events if events.starts_with(EVENTS) => self.events(events[EVENTS.len()..].trim()),
             explain if explain.starts_with(EXPLAIN) => self.explain(&explain[EXPLAIN.len()..]),
+            order if order.starts_with(BACKEND) => self.change_backend(&order[BACKEND.len()..]),
             order if order.starts_with(MAINTENANCE) => self.maintenance(&order[MAINTENANCE.len()..]),
             unknown => {
                 error(format!("unknown command \"{}\", known are: {COMMANDS}", unknown.escape_debug()))
@@ -195,6 +202,19 @@ impl CommandServer {
         match explain::explain(&self.channels.publication.load().1, &question) {
             Ok(explanation) => document(&explanation),
             Err(reason) => error(reason),
+        }
+    }
+
+    fn change_backend(&self, order: &str) -> Json {
+        let order: BackendOrder = match serde_json::from_str(order) {
+            Ok(order) => order,
+            Err(reason) => {
+                return error(format!("this does not say what becomes of which backend: {reason}"));
+            }
+        };
+        match backend::change(&self.channels, &self.commands, order) {
+            Ok(reply) => document(&reply),
+            Err(refusal) => error(refusal.to_string()),
         }
     }
 

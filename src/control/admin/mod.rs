@@ -5,6 +5,7 @@
 
 pub mod access;
 mod api;
+mod backend;
 pub mod client;
 mod client_slots;
 mod collect;
@@ -35,6 +36,7 @@ use serde::Deserialize;
 
 use crate::control::active_config::Channels;
 use crate::control::admin::client_slots::ClientSlots;
+pub use crate::control::admin::command_server::BACKEND;
 use crate::control::admin::command_server::CommandServer;
 pub use crate::control::admin::command_server::EVENTS;
 pub use crate::control::admin::command_server::EXPLAIN;

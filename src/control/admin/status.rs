@@ -290,9 +290,12 @@ pub struct BackendStatus {
     pub role: Option<Word>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight: Option<u32>,
+    /// What was said of it by command; it is not in the configuration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<RuntimeStatus>,
     /// `disabled`, `drained`, `draining`, `unhealthy`, `ejected`, `initial`, `healthy` or `unchecked`.
     pub state: Word,
-    /// Why it gets no new requests, where it is draining or drained: `removed`, `disabled` or `weight`.
+    /// Why it gets no new requests, where it is draining or drained: `removed`, `disabled`, `command` or `weight`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drain_reason: Option<Word>,
     /// Why the last probe that decided has failed.
@@ -315,6 +318,20 @@ pub struct BackendStatus {
     pub failures: u64,
     /// How often it went into or out of service.
     pub changes: u32,
+}
+
+/// A weight or a drain by command. It outlives reloads and upgrades.
+#[derive(Debug, Default, PartialEq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(default)]
+pub struct RuntimeStatus {
+    /// None: as configured.
+    pub weight: Option<u32>,
+    pub drain: bool,
+    pub configured_weight: u32,
+    /// When it was said last.
+    pub since: Option<String>,
+    pub seconds: Option<u64>,
 }
 
 #[cfg(test)]

@@ -42,6 +42,7 @@ impl Registry {
             state.limits.bandwidths.push((owner, name.clone(), *bytes_per_second, due.due_ns()));
         }
         state.switches = self.switches.carried();
+        state.overrides = self.overrides.carried();
     }
 
     /// Takes over what the first snapshot is built with.
@@ -51,6 +52,7 @@ impl Registry {
             .iter()
             .map(|backend| ((backend.group.clone(), backend.address.clone()), backend.health()));
         self.inherited_health = health.collect();
+        state.overrides.iter().for_each(|said| self.overrides.inherit(said));
         let CarriedLimits { clients, shared, bandwidths } = &state.limits;
         if let Some((key, known)) = clients {
             self.limits.rates = Some(Arc::new(ClientRates::restored(*key, known.iter().copied())));

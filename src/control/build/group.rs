@@ -24,6 +24,7 @@ use crate::snapshot::backend::CheckState;
 use crate::snapshot::group::DisabledBackend;
 use crate::snapshot::group::Group;
 use crate::snapshot::group::GroupMember;
+use crate::snapshot::group::MemberOverride;
 use crate::snapshot::group::ResponseLimits;
 use crate::snapshot::group::Sticky;
 use crate::snapshot::group::Versions;
@@ -69,16 +70,19 @@ impl GroupBuilder<'_> {
             false => Vec::new(),
         };
         let addresses: Vec<Vec<Address>> = wanted.backends.iter().map(resolved).collect();
+        let said = wanted.backends.iter().map(|backend| registry.overrides.of(&wanted.name, backend));
+        let said: Vec<_> = said.collect();
         if let Some(known) = registry.known_group(&wanted.name) {
             let has_leaving = known.group.members.iter().any(|member| member.is_leaving);
             let is_same = known.wanted == wanted
+                && known.said == said
                 && known.group.security == security
                 && known.group.counters.is_some() == self.measures;
             if is_same && !has_leaving && known.addresses == addresses {
-                return Ok(KnownGroup { wanted, addresses, group: Arc::clone(&known.group) });
+                return Ok(KnownGroup { wanted, addresses, said, group: Arc::clone(&known.group) });
             }
         }
-        let members = self.members(&wanted, &addresses, registry)?;
+        let members = self.members(&wanted, (&addresses, &said), registry)?;
         let mut group = Group::begin(wanted.name.clone(), registry.group_slot(&wanted.name));
         group.algorithm = wanted.algorithm.clone();
         group.when_all_down = wanted.when_all_down;
@@ -114,7 +118,7 @@ impl GroupBuilder<'_> {
         group.tls = terms.map(SwapCell::new);
         group.security = security;
         let group = Arc::new(group.complete(self.now_ms));
-        Ok(KnownGroup { wanted, addresses, group })
+        Ok(KnownGroup { wanted, addresses, said, group })
     }
 
     /// Those that a group of this name has already, or new ones.
@@ -126,16 +130,17 @@ impl GroupBuilder<'_> {
     fn members(
         &self,
         wanted: &ServerGroup,
-        addresses: &[Vec<Address>],
+        (addresses, said): (&[Vec<Address>], &[MemberOverride]),
         registry: &mut Registry,
     ) -> Result<Vec<GroupMember>, TooManyBackends> {
         let mut members: Vec<GroupMember> = Vec::with_capacity(wanted.backends.len());
         let mut places = std::collections::HashMap::new();
-        for (backend, addresses) in wanted.backends.iter().zip(addresses) {
+        for ((backend, addresses), said) in wanted.backends.iter().zip(addresses).zip(said) {
+            let weight = said.weigh(backend.weight.into());
             for address in addresses {
                 // Two names of one address are one backend, with the greater weight.
                 if let Some(member) = places.get(address).and_then(|place: &usize| members.get_mut(*place)) {
-                    member.weight = member.weight.max(backend.weight.into());
+                    member.weight = member.weight.max(weight);
                     continue;
                 }
                 let (known, is_new) = registry.backend(&wanted.name, address)?;
@@ -149,9 +154,11 @@ impl GroupBuilder<'_> {
                 places.insert(address.clone(), members.len());
                 members.push(GroupMember {
                     backend: known,
-                    weight: backend.weight.into(),
+                    weight,
                     is_standby: backend.role == config::Role::Standby,
                     is_leaving: false,
+                    configured_weight: backend.weight.into(),
+                    said: *said,
                 });
             }
         }
@@ -169,6 +176,8 @@ impl GroupBuilder<'_> {
                     weight: 0,
                     is_standby: old.is_standby,
                     is_leaving: true,
+                    configured_weight: 0,
+                    said: MemberOverride::default(),
                 });
             }
         }

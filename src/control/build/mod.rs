@@ -10,6 +10,7 @@ mod group;
 mod limits;
 mod listener;
 mod maintenance;
+mod overrides;
 mod parts;
 pub mod registry;
 mod responses;
@@ -128,7 +129,7 @@ pub fn build(
     sockets.sort_unstable();
     let groups = known.iter().map(|known| Arc::clone(&known.group)).collect();
     registry.replace(known, listeners, parts.now_ms);
-    let maintenance = registry.switches.adopt(parts.config, parts.now_ms);
+    let maintenance = registry.adopt_said(parts.config, parts.now_ms);
     Some(Snapshot {
         epoch,
         listeners: registry.listeners_by_slot(),

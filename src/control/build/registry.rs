@@ -8,6 +8,7 @@ use std::sync::Weak;
 use crate::config;
 use crate::control::build::limits::Counts;
 use crate::control::build::maintenance::Switches;
+use crate::control::build::overrides::BackendOverrides;
 use crate::control::build::series::SeriesMemory;
 use crate::net::address::Address;
 use crate::policy::balance::hash_key::hash;
@@ -19,7 +20,9 @@ use crate::snapshot::backend::Backend;
 use crate::snapshot::backend::CarriedHealth;
 use crate::snapshot::backend::Health;
 use crate::snapshot::group::Group;
+use crate::snapshot::group::MemberOverride;
 use crate::snapshot::health_path::Readiness;
+use crate::snapshot::maintenance::MaintenanceSwitch;
 use crate::snapshot::quota::Quota;
 use crate::snapshot::request_queue::QueueState;
 use crate::telemetry::backend_counters::BackendCounters;
@@ -46,6 +49,7 @@ pub struct Registry {
     departed: Vec<Leaving>,
     pub(super) limits: Counts,
     pub(super) switches: Switches,
+    pub overrides: BackendOverrides,
     pub(super) series: SeriesMemory,
     pub(super) readiness: Arc<Readiness>,
     /// Until the first snapshot is built.
@@ -57,6 +61,8 @@ pub struct KnownGroup {
     /// Without places in files.
     pub wanted: config::ServerGroup,
     pub addresses: Vec<Vec<Address>>,
+    /// What was said of backends by command, in the order of `wanted`.
+    pub said: Vec<MemberOverride>,
     pub group: Arc<Group>,
 }
 
@@ -119,6 +125,7 @@ impl Registry {
             departed: Vec::new(),
             limits: Counts::default(),
             switches: Switches::default(),
+            overrides: BackendOverrides::default(),
             inherited_health: InheritedHealth::new(),
         }
     }
@@ -199,6 +206,13 @@ impl Registry {
         let known = self.known_group(name).and_then(|known| known.group.sticky.as_ref());
         let kept = known.filter(|sticky| sticky.mode == mode).and_then(|sticky| sticky.affinity.clone());
         kept.unwrap_or_default()
+    }
+
+    /// Takes over what a configuration that goes into service says of what can also be said by command, and gives the
+    /// switches of all that it has.
+    pub(super) fn adopt_said(&mut self, config: &config::Config, now_ms: u64) -> Vec<Arc<MaintenanceSwitch>> {
+        self.overrides.adopt(config);
+        self.switches.adopt(config, now_ms)
     }
 
     /// Takes over what the next snapshot is made of, and notes who is missing in it.

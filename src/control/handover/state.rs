@@ -18,6 +18,7 @@ pub struct CarriedState {
     pub affinity: Vec<CarriedAffinity>,
     pub limits: CarriedLimits,
     pub switches: Vec<CarriedSwitch>,
+    pub overrides: Vec<CarriedOverride>,
     pub secrets: CarriedSecrets,
     /// Of the names of backends, with their ports.
     pub addresses: Vec<(String, u16, Vec<SocketAddr>)>,
@@ -97,6 +98,20 @@ pub struct CarriedSwitch {
     /// What the configuration said.
     pub configured: bool,
     pub is_on: bool,
+    pub since_ms: u64,
+}
+
+/// What was said of a backend by command.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default)]
+pub struct CarriedOverride {
+    pub group: String,
+    /// As the configuration names it.
+    pub address: String,
+    /// The weight that the configuration had.
+    pub configured: u8,
+    pub weight: Option<u8>,
+    pub drains: bool,
     pub since_ms: u64,
 }
 

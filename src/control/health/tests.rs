@@ -83,6 +83,8 @@ impl Scene {
                 weight: 10,
                 is_standby: false,
                 is_leaving: false,
+                configured_weight: 0,
+                said: Default::default(),
             })
             .collect();
         change(&mut group);

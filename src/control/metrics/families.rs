@@ -198,7 +198,7 @@ families! {
         "How long requests waited in the queue of a group until a backend had room",
     );
     BACKEND_UP = gauge("ringway_backend_up", OF_BACKEND, "1 for a backend that gets new requests, else 0");
-    BACKEND_WEIGHT = gauge("ringway_backend_weight", OF_BACKEND, "The configured weight of a backend");
+    BACKEND_WEIGHT = gauge("ringway_backend_weight", OF_BACKEND, "The weight of a backend, as configured or by command");
     BACKEND_IN_FLIGHT = gauge("ringway_backend_requests_in_flight", OF_BACKEND, "Requests that a backend has at present");
     BACKEND_REQUESTS = counter("ringway_backend_requests_total", OF_BACKEND, "Requests that were sent to a backend");
     BACKEND_FAILURES = counter("ringway_backend_failures_total", OF_BACKEND, "Requests that a backend failed");

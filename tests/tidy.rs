@@ -138,13 +138,17 @@ const DOORS: &[Door] = &[
         package: "serde",
         rooms: &[
             "control/admin/",
+            "control/change/",
             "control/handover/",
             "control/backend_order.rs",
             "control/explain/",
             "command/",
         ],
     },
-    Door { package: "serde_json", rooms: &["config/", "control/admin/", "control/handover/", "command/"] },
+    Door {
+        package: "serde_json",
+        rooms: &["config/", "control/admin/", "control/change/", "control/handover/", "command/"],
+    },
     // Networks are values that the configuration holds and a policy looks up.
     Door { package: "ipnet", rooms: &["config/", "policy/"] },
     Door { package: "landlock", rooms: &["control/process/lock.rs"] },

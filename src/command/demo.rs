@@ -66,7 +66,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
             greet: Some(things_to_try),
             bind_help: Some(bind_help),
             read_file: Box::new(read_file),
-            load: None,
+            origin: None,
             ..Manner::default()
         },
     )

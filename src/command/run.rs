@@ -41,12 +41,14 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
             return Exit::Refused;
         }
     };
-    let loaded = sources::load(&arguments.config);
-    let paths = arguments.config.clone();
-    let load = Box::new(move || sources::load(&paths));
+    let origin = sources::origin(&arguments.config);
+    let loaded = origin.load();
     let successor = successor_command(&arguments.config);
     let take_over = predecessor.map(TakeOver::from).unwrap_or_default();
-    serve::serve(loaded, Manner { load: Some(load), take_over, activated, successor, ..Manner::default() })
+    serve::serve(
+        loaded,
+        Manner { origin: Some(origin), take_over, activated, successor, ..Manner::default() },
+    )
 }
 
 /// Who is to hand over; None: nobody.

@@ -37,6 +37,8 @@ use crate::control::credentials::file_reload::FileReload;
 use crate::control::discovery::dns::WatchedNames;
 use crate::control::handover::inheritance::Inheritance;
 use crate::control::handover::start::SuccessorCommand;
+use crate::control::installer;
+use crate::control::origin::ConfigOrigin;
 use crate::control::preflight;
 use crate::control::privileges;
 use crate::control::process::launcher::Launcher;
@@ -47,7 +49,6 @@ use crate::control::process::users;
 use crate::control::process::users::User;
 use crate::control::reload;
 use crate::control::reload::Command;
-use crate::control::reload::Load;
 use crate::control::written_config::WrittenConfig;
 use crate::net::clock::wall_now;
 use crate::runtime;
@@ -80,8 +81,8 @@ pub(super) struct Manner {
     pub(super) bind_help: Option<String>,
     /// How certificates are read.
     pub(super) read_file: KeptReadFile,
-    /// How the configuration is read again. None: it is in no file.
-    pub(super) load: Option<Load>,
+    /// Where the configuration can be read again. None: it is in no file.
+    pub(super) origin: Option<ConfigOrigin>,
     /// Who hands everything over.
     pub(super) take_over: TakeOver,
     /// Listening sockets that the service manager has opened.
@@ -98,7 +99,7 @@ impl Default for Manner {
             greet: None,
             bind_help: None,
             read_file: Box::new(read_file),
-            load: None,
+            origin: None,
             take_over: TakeOver::default(),
             activated: Vec::new(),
             successor: None,
@@ -181,7 +182,7 @@ fn serve_until_end(mut loaded: Loaded, mut manner: Manner, user: Option<&User>) 
         log_event(News::new(EventKind::Started, line));
         log_line(&limits);
         for (name, address) in listeners {
-            log_event(reload::listening(is_secure.get(name) == Some(&true), *address, name));
+            log_event(installer::listening(is_secure.get(name) == Some(&true), *address, name));
         }
         if let Some(address) = asked_at {
             log_line(&format!("metrics on {admin_scheme}://{address}/metrics"));
@@ -256,7 +257,7 @@ fn start(
     }
     let file_reload = FileReload::new(&active, read_file, files);
     let bindings = active.bindings().to_vec();
-    let sources = (manner.load.take(), generations);
+    let sources = (manner.origin.take(), generations);
     let commands = reload::start(active, file_reload, names, sources).map_err(Refusal::Thread)?;
     let settle = manner.take_over.settle((bindings, report.to_text(false)), commands.clone());
     Ok((RuntimePlan { settle, ..plan(&config, workers, channels, commands) }, admin_address))

@@ -1,5 +1,6 @@
 //! The files and folders named with `-c`, read and loaded as one configuration.
 
+use std::collections::BTreeSet;
 use std::collections::HashSet;
 use std::fs::File;
 use std::io;
@@ -11,11 +12,15 @@ use std::sync::atomic::Ordering;
 
 use crate::config;
 use crate::config::Loaded;
+use crate::config::Location;
 use crate::config::LogDestination;
 use crate::config::Report;
 use crate::config::RouteTest;
 use crate::config::Source;
+use crate::control::change::journal;
 use crate::control::files;
+use crate::control::origin::ConfigOrigin;
+use crate::control::origin::NewObjects;
 
 /// No configuration is this large; whatever is, was named by mistake.
 const MAX_FILE_BYTES: u64 = 16 << 20;
@@ -31,6 +36,34 @@ static IS_INPUT_READ: AtomicBool = AtomicBool::new(false);
 
 /// Reads and checks. What cannot be read is an error of the report like any other.
 pub(super) fn load(paths: &[PathBuf]) -> Loaded {
+    let mut loaded = check(sources(paths));
+    if let Some(new) = file_of_new_objects(paths)
+        && journal::is_there(&journal::path_beside(&new.path))
+    {
+        let message = "a change of the files was interrupted, and is ended at the next start or reload";
+        loaded.report.warning(Location::default(), message, "ringway reload, or start it");
+    }
+    loaded
+}
+
+/// Where these files are read from again, and written back to.
+pub(super) fn origin(paths: &[PathBuf]) -> ConfigOrigin {
+    let (read_again, look_again) = (paths.to_vec(), paths.to_vec());
+    ConfigOrigin {
+        read: Box::new(move || sources(&read_again)),
+        check,
+        new_objects: file_of_new_objects(paths),
+        folders: Box::new(move || folders(&look_again)),
+    }
+}
+
+fn check(sources: Vec<Source>) -> Loaded {
+    let mut loaded = config::load(sources);
+    warn_of_missing_folder(&mut loaded);
+    loaded
+}
+
+fn sources(paths: &[PathBuf]) -> Vec<Source> {
     let mut known = HashSet::new();
     let sources = paths.iter().enumerate().flat_map(|(index, path)| {
         let is_new = known.insert(path.canonicalize().unwrap_or_else(|_| path.clone()));
@@ -46,20 +79,35 @@ pub(super) fn load(paths: &[PathBuf]) -> Loaded {
             path => vec![file(path)],
         }
     });
-    let mut loaded = config::load(sources.collect());
-    warn_of_missing_folder(&mut loaded);
-    loaded
+    sources.collect()
+}
+
+/// The folders of the files, where links lead.
+fn folders(paths: &[PathBuf]) -> Vec<PathBuf> {
+    let files = paths.iter().flat_map(|path| match path.is_dir() {
+        true => {
+            files_of_folder(path).unwrap_or_default().into_iter().chain([path.join(NEW_OBJECTS)]).collect()
+        }
+        false => vec![path.clone(), path.with_file_name(NEW_OBJECTS)],
+    });
+    let folders = files.flat_map(|file| {
+        let real = file.canonicalize().ok().and_then(|file| file.parent().map(Path::to_owned));
+        let named = std::path::absolute(&file).ok().and_then(|file| file.parent()?.canonicalize().ok());
+        real.into_iter().chain(named)
+    });
+    folders.collect::<BTreeSet<PathBuf>>().into_iter().collect()
 }
 
 /// The file that new objects are written to: in the folder named first, or beside the file named first. None: what comes
 /// from standard input cannot be written back.
-pub(super) fn file_of_new_objects(paths: &[PathBuf]) -> Option<PathBuf> {
+fn file_of_new_objects(paths: &[PathBuf]) -> Option<NewObjects> {
     if paths.iter().any(|path| is_standard_input(path)) {
         return None;
     }
     let first = paths.first()?;
-    let file = if first.is_dir() { first.join(NEW_OBJECTS) } else { first.with_file_name(NEW_OBJECTS) };
-    std::path::absolute(file).ok()
+    let is_in_folder = first.is_dir();
+    let name = if is_in_folder { first.join(NEW_OBJECTS) } else { first.with_file_name(NEW_OBJECTS) };
+    Some(NewObjects { path: std::path::absolute(&name).ok()?, name, is_in_folder })
 }
 
 /// The file of new objects beside the first file, if it is there and not read anyway.

@@ -29,11 +29,13 @@ mod route_test;
 mod rule;
 mod schema;
 mod server_group;
+mod subject;
 #[cfg(test)]
 mod tests;
 pub mod tls_policies;
 mod tracing;
 mod units;
+mod uses;
 
 pub use admin::Admin;
 pub use admin::AdminRole;
@@ -114,12 +116,14 @@ pub use server_group::Role;
 pub use server_group::ServerGroup;
 pub use server_group::Sticky;
 pub use server_group::Verify;
+pub use subject::ObjectKey;
 pub use tls_policies::TlsPolicy;
 pub use tracing::Collector;
 pub use tracing::CollectorUrl;
 pub use tracing::Tracing;
 pub use tracing::frames_requests;
 pub use units::parse_duration;
+pub use uses::users_of;
 
 /// What came of loading.
 pub struct Loaded {
@@ -137,6 +141,11 @@ impl Loaded {
     /// The objects as they are written.
     pub fn objects(&self) -> Vec<Object> {
         objects::objects(&self.roots)
+    }
+
+    /// Which object, and which key of it, stands at a place.
+    pub fn subject(&self, location: Location) -> ObjectKey {
+        subject::subject(&self.roots, location)
     }
 }
 

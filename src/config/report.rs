@@ -33,12 +33,29 @@ impl Source {
         Source::file(Path::new(name), PathBuf::new(), Ok(text))
     }
 
+    /// The same file with another text.
+    pub fn with_text(&self, text: String) -> Source {
+        Source {
+            name: self.name.clone(),
+            folder: self.folder.clone(),
+            line_starts: line_starts(&text),
+            text: Ok(text),
+        }
+    }
+
+    /// Where it was read from, absolute; None for what was made up.
+    pub fn path(&self) -> Option<PathBuf> {
+        let is_made_up = self.folder.as_os_str().is_empty();
+        Some(self.folder.join(Path::new(&self.name).file_name()?)).filter(|_| !is_made_up)
+    }
+
     /// The text, empty where there is none.
-    pub(super) fn text(&self) -> &str {
+    pub fn text(&self) -> &str {
         self.text.as_deref().unwrap_or_default()
     }
 
-    pub(super) fn failure(&self) -> Option<&str> {
+    /// Why there is no text.
+    pub fn failure(&self) -> Option<&str> {
         self.text.as_ref().err().map(String::as_str)
     }
 }
@@ -59,6 +76,11 @@ impl Location {
     pub(super) fn new(source: usize, span: std::ops::Range<usize>) -> Location {
         let narrow = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         Location { source: narrow(source), start: narrow(span.start), end: narrow(span.end) }
+    }
+
+    /// Whether the other piece begins in this one.
+    pub(super) fn contains(self, other: Location) -> bool {
+        self.source == other.source && self.start <= other.start && other.start < self.end.max(self.start + 1)
     }
 }
 
@@ -134,11 +156,7 @@ impl Report {
 
     /// The files that were read; not what was made up or came through standard input.
     pub fn files(&self) -> Vec<PathBuf> {
-        let path = |source: &Source| {
-            let is_made_up = source.folder.as_os_str().is_empty();
-            Some(source.folder.join(Path::new(&source.name).file_name()?)).filter(|_| !is_made_up)
-        };
-        self.sources.iter().filter_map(path).collect()
+        self.sources.iter().filter_map(Source::path).collect()
     }
 
     pub fn error(&mut self, location: Location, message: impl Into<String>, help: impl Into<String>) {
@@ -183,6 +201,12 @@ impl Report {
         format!("{}:{}", spot.file, spot.line)
     }
 
+    /// `file:line:column` of a location.
+    pub fn exact_place(&self, location: Location) -> String {
+        let spot = self.spot(location);
+        format!("{}:{}:{}", spot.file, spot.line, spot.column)
+    }
+
     /// The report for people: for each diagnostic `file:line:column: error: message`, the source
     /// line with carets under the piece that is meant unless it may hold a secret, and the fix.
     pub fn to_text(&self, colour: bool) -> String {
@@ -209,8 +233,27 @@ impl Report {
         format!("{:#}", serde_json::Value::Array(list.collect()))
     }
 
-    pub(super) fn sources(&self) -> &[Source] {
+    /// The texts, in the order in which they were read.
+    pub fn sources(&self) -> &[Source] {
         &self.sources
+    }
+
+    /// The text that a location is in.
+    pub fn source_of(&self, location: Location) -> Option<&Source> {
+        self.sources.get(location.source as usize)
+    }
+
+    /// The texts with their paths; in the place of lines that may hold a secret stands that they are not shown.
+    pub fn shown_texts(&self) -> Vec<(Option<PathBuf>, String)> {
+        let shown = |(index, source): (usize, &Source)| {
+            let is_concealed =
+                |line: usize| u32::try_from(index).is_ok_and(|index| self.concealed.contains(&(index, line)));
+            let lines = source.text().split_inclusive('\n').enumerate();
+            let lines =
+                lines.map(|(index, line)| if is_concealed(index + 1) { "# (not shown)\n" } else { line });
+            (source.path(), lines.collect())
+        };
+        self.sources.iter().enumerate().map(shown).collect()
     }
 
     /// Keeps the lines of a location out of what is said, be it said already or yet to come: diagnostics have their

@@ -1,10 +1,13 @@
 //! The configuration in service as it was written, for those who read and change it object by object.
 
+use std::path::PathBuf;
+
 use crate::config::Effective;
 use crate::config::Loaded;
 use crate::config::Object;
 use crate::config::ObjectKind;
 use crate::config::Report;
+use crate::config::Source;
 
 /// What the texts of the configuration in service say. It changes only as a whole, with the configuration.
 #[derive(Default)]
@@ -31,6 +34,26 @@ impl WrittenConfig {
     /// `file:line` of an object.
     pub fn place(&self, object: &Object) -> String {
         self.report.place(object.location)
+    }
+
+    /// The file that an object stands in.
+    pub(in crate::control) fn path_of(&self, object: &Object) -> Option<PathBuf> {
+        self.report.source_of(object.location)?.path()
+    }
+
+    /// The texts, in the order in which they were read.
+    pub(in crate::control) fn sources(&self) -> &[Source] {
+        self.report.sources()
+    }
+
+    /// The texts with their paths, without what may hold secrets.
+    pub(in crate::control) fn shown_texts(&self) -> Vec<(Option<PathBuf>, String)> {
+        self.report.shown_texts()
+    }
+
+    /// What was said of it.
+    pub(in crate::control) fn messages(&self) -> impl Iterator<Item = &str> {
+        self.report.diagnostics().into_iter().map(|found| found.message.as_str())
     }
 
     /// All of it with every default and where each value came from, as JSON.

@@ -119,10 +119,14 @@ impl Succession {
                 pids.join(" and ")
             ));
         }
-        if self.is_under_way.swap(true, Ordering::AcqRel) {
-            return Err("an upgrade is under way".to_owned());
-        }
-        Ok(UnderWay(Arc::clone(self)))
+        let busy = || "an upgrade, or a change of the configuration, is under way".to_owned();
+        self.hold().ok_or_else(busy)
+    }
+
+    /// Keeps others from beginning; None where somebody has begun, or all is over.
+    pub fn hold(self: &Arc<Succession>) -> Option<UnderWay> {
+        let is_free = !self.is_over() && !self.is_under_way.swap(true, Ordering::AcqRel);
+        is_free.then(|| UnderWay(Arc::clone(self)))
     }
 
     /// Whether a successor may be told to go on now. [`Succession::fail`] or [`Succession::end`] must follow if so.

@@ -285,7 +285,8 @@ pub(super) fn is_same(left: &TrustAnchor<'_>, right: &TrustAnchor<'_>) -> bool {
     left.subject == right.subject && left.subject_public_key_info == right.subject_public_key_info
 }
 
-pub(in crate::tls) fn sha256<'p>(parts: impl Iterator<Item = &'p [u8]>) -> [u8; 32] {
+/// Of each part with its length, so that no two lists of parts are the same text.
+pub fn sha256<'p>(parts: impl Iterator<Item = &'p [u8]>) -> [u8; 32] {
     let mut hash = digest::Context::new(&digest::SHA256);
     for part in parts {
         hash.update(&(part.len() as u64).to_be_bytes());

@@ -1,0 +1,141 @@
+//! From a wish to a configuration in service that its files hold, or to everything as it was.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use crate::config::Config;
+use crate::config::Loaded;
+use crate::control::build::sockets::BindError;
+use crate::control::change::order::ChangeOrder;
+use crate::control::change::order::ChangeOutcome;
+use crate::control::change::order::ChangeRefusal;
+use crate::control::change::order::Changed;
+use crate::control::change::order::RefusalKind;
+use crate::control::change::plan::ChangePlan;
+use crate::control::change::refusals;
+use crate::control::credentials;
+use crate::control::installer::Installer;
+use crate::control::installer::NextConfig;
+use crate::control::installer::Setback;
+use crate::control::origin::ConfigOrigin;
+use crate::net::clock::instant_now;
+use crate::net::clock::monotonic_ms;
+use crate::telemetry::events::EventKind;
+use crate::telemetry::events::News;
+use crate::telemetry::operator::log_event;
+use crate::telemetry::operator::log_line;
+
+/// Changes the configuration in service, then its files. `wait` is asked where an address is taken by another process; it
+/// waits a moment, or says that it has waited long enough.
+///
+/// # Errors
+/// Nothing is changed, for this reason.
+pub(in crate::control) fn change(
+    installer: &mut Installer,
+    origin: Option<&ConfigOrigin>,
+    order: ChangeOrder,
+    wait: &mut dyn FnMut(&mut Installer, &BindError) -> bool,
+) -> ChangeOutcome {
+    let began = instant_now();
+    let origin = origin.ok_or_else(refusals::elsewhere)?;
+    let (_, written) = installer.active.channels().written.load();
+    if written.sources().is_empty() {
+        return Err(refusals::busy("the process does not serve yet"));
+    }
+    origin.recover();
+    let mut plan = ChangePlan::new(order, &written, origin)?;
+    let loaded = plan.load(&written, origin);
+    let candidate = examined(installer, &plan, loaded)?;
+    let mut changed = Changed {
+        is_applied: false,
+        generation: installer.active.epoch(),
+        sentence: format!("nothing changes: {}", installer.summary()),
+        warnings: plan.new_warnings(&candidate.loaded, &written),
+        diff: plan.diff(&candidate.loaded, &written),
+    };
+    if plan.is_empty() {
+        return Ok(changed);
+    }
+    if plan.order().is_dry_run {
+        changed.sentence = "nothing was changed, but all of it could be".to_owned();
+        return Ok(changed);
+    }
+    plan.stage()?;
+    let before = named_files(&installer.active.config);
+    put_into_service(installer, candidate, wait, &|| plan.load(&written, origin))?;
+    let actor = plan.order().actor.clone();
+    let again = plan.load_again(&written, origin);
+    if let Err(refusal) = plan.commit(&before, &named_files(&installer.active.config)) {
+        go_back(installer, again);
+        return Err(refusal);
+    }
+    tell(installer, &actor, began, &mut changed);
+    Ok(changed)
+}
+
+/// A configuration that nothing is wrong with, with everything that it names.
+fn examined(installer: &Installer, plan: &ChangePlan, loaded: Loaded) -> Result<NextConfig, ChangeRefusal> {
+    plan.check_uses(&loaded)?;
+    let candidate = installer.examine(loaded).map_err(|loaded| refusals::of_configuration(&loaded))?;
+    match candidate.loaded.report.has_errors() {
+        true => Err(refusals::of_configuration(&candidate.loaded)),
+        false => Ok(candidate),
+    }
+}
+
+fn put_into_service(
+    installer: &mut Installer,
+    candidate: NextConfig,
+    wait: &mut dyn FnMut(&mut Installer, &BindError) -> bool,
+    load: &dyn Fn() -> Loaded,
+) -> Result<(), ChangeRefusal> {
+    let mut candidate = candidate;
+    loop {
+        match installer.install(candidate) {
+            Ok(_) => return Ok(()),
+            Err(Setback::Taken(refused)) if wait(installer, &refused) => {}
+            Err(setback) => return Err(refusals::of_service(setback)),
+        }
+        candidate = installer.examine(load()).map_err(|loaded| refusals::of_configuration(&loaded))?;
+    }
+}
+
+/// The files could not be changed, so what they say goes into service again.
+fn go_back(installer: &mut Installer, loaded: Loaded) {
+    let outcome = match installer.examine(loaded) {
+        Ok(candidate) => installer.install(candidate).map(drop),
+        Err(loaded) => Err(Setback::Invalid(loaded)),
+    };
+    if let Err(setback) = outcome {
+        log_line(&format!(
+            "{setback}\nerror: a change is in service that its files do not hold; ringway reload brings back what they say"
+        ));
+    }
+}
+
+fn tell(installer: &Installer, actor: &str, began: Instant, changed: &mut Changed) {
+    let (summary, took) = (installer.summary(), began.elapsed().as_millis());
+    installer.active.channels().reloads.note(true, monotonic_ms());
+    changed.is_applied = true;
+    changed.generation = installer.active.epoch();
+    changed.sentence = format!("changed: {summary}, in service after {took} ms");
+    let line = format!("changed by {actor}: {summary}, in service after {took} ms");
+    log_event(News::new(EventKind::ReloadDone, line));
+    for warning in &changed.warnings {
+        log_line(&format!("warning: {}: {}", warning.place, warning.message));
+    }
+}
+
+fn named_files(config: &Config) -> BTreeSet<PathBuf> {
+    credentials::named_files(config).into_iter().map(|file| file.path.clone()).collect()
+}
+
+/// What cannot be changed while the process hands over or stops.
+pub(in crate::control) fn handing_over() -> ChangeRefusal {
+    ChangeRefusal::new(
+        RefusalKind::Busy,
+        "the process hands over to another one, or stops",
+        "try again with the process that serves then",
+    )
+}

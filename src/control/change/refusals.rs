@@ -1,0 +1,96 @@
+//! Why a change does not come about, in the words of those who can help it.
+
+use std::io;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use crate::config::Loaded;
+use crate::config::Severity;
+use crate::control::change::order::ChangeRefusal;
+use crate::control::change::order::RefusalKind;
+use crate::control::change::order::faults;
+use crate::control::installer::Setback;
+use crate::control::process::users;
+
+/// A file that cannot be written.
+pub(super) fn of_writing(path: &Path, error: &io::Error) -> ChangeRefusal {
+    let name = path.display();
+    let folder = path.parent().unwrap_or(Path::new("/")).display();
+    let user = users::user_name();
+    match error.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => ChangeRefusal::new(
+            RefusalKind::ReadOnly,
+            format!("cannot write {name}: {error}"),
+            format!(
+                "let {user} write there: chown -R {user} {folder}; under systemd, install \
+                 config/ringway.service.d/api.conf (ReadWritePaths={folder}) and restart; a folder that was made after \
+                 the start is writable after a restart"
+            ),
+        ),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => ChangeRefusal::new(
+            RefusalKind::NoSpace,
+            format!("there is no room to write {name}: {error}"),
+            format!("make room on the disk of {folder} (df {folder})"),
+        ),
+        _ => ChangeRefusal::new(
+            RefusalKind::System,
+            format!("cannot write {name}: {error}"),
+            format!("see what is wrong with {folder}, and try again"),
+        ),
+    }
+}
+
+/// A configuration that is wrong.
+pub(super) fn of_configuration(loaded: &Loaded) -> ChangeRefusal {
+    let faults = faults(&loaded.report, Severity::Error, |location| loaded.subject(location));
+    let first = faults.first().map(|fault| fault.message.clone());
+    let sentence = match faults.len() {
+        0 | 1 => first.unwrap_or_else(|| "the configuration would be invalid".to_owned()),
+        more => format!("{}, and {} more", first.unwrap_or_default(), more - 1),
+    };
+    let help = "correct what `errors` names; nothing was changed";
+    ChangeRefusal { faults, ..ChangeRefusal::new(RefusalKind::Invalid, sentence, help) }
+}
+
+/// A configuration that could not be put into service.
+pub(super) fn of_service(setback: Setback) -> ChangeRefusal {
+    match setback {
+        Setback::Invalid(loaded) => of_configuration(&loaded),
+        Setback::Taken(refused) => ChangeRefusal::new(
+            RefusalKind::Bind,
+            refused.to_string(),
+            "stop what listens there (ss -ltnp), or choose another address",
+        ),
+        Setback::Refused(refusal) => ChangeRefusal::new(
+            RefusalKind::Bind,
+            refusal.to_string(),
+            "see what of this host is in the way: ringway doctor",
+        ),
+        Setback::Later(lines) => {
+            ChangeRefusal::new(RefusalKind::Invalid, lines, "change the file, and start again")
+        }
+    }
+}
+
+/// What cannot be changed here.
+pub(super) fn elsewhere() -> ChangeRefusal {
+    ChangeRefusal::new(
+        RefusalKind::Elsewhere,
+        "the configuration came from the command line or from standard input, so no file holds it",
+        "start with -c FILE or -c FOLDER",
+    )
+}
+
+/// A file that is not what was loaded.
+pub(super) fn conflict(path: &Path, what: &str) -> ChangeRefusal {
+    ChangeRefusal::new(
+        RefusalKind::Conflict,
+        format!("{} {what} since it was loaded", path.display()),
+        "put what the files say into service first: ringway reload",
+    )
+}
+
+/// What cannot be changed now.
+pub(super) fn busy(sentence: &str) -> ChangeRefusal {
+    ChangeRefusal::new(RefusalKind::Busy, sentence, "try again in a moment")
+}

@@ -22,7 +22,7 @@ pub(super) fn of_writing(path: &Path, error: &io::Error) -> ChangeRefusal {
             RefusalKind::ReadOnly,
             format!("cannot write {name}: {error}"),
             format!(
-                "let {user} write there: chown -R {user} {folder}; under systemd, install \
+                "let {user} write there: chown -R {user}: {folder}; under systemd, install \
                  config/ringway.service.d/api.conf (ReadWritePaths={folder}) and restart; a folder that was made after \
                  the start is writable after a restart"
             ),

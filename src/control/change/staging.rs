@@ -31,7 +31,8 @@ pub(super) struct StagedFile {
 }
 
 impl StagedFile {
-    /// Writes what is to take the place of a file, with its mode and owner, or with those of the file `like`.
+    /// Writes what is to take the place of a file, with its mode and owner, or, where it is new, with the mode of the file
+    /// `like`.
     ///
     /// # Errors
     /// The folder cannot be written, there is no room, or the owner cannot be kept.
@@ -53,7 +54,11 @@ impl StagedFile {
         // From here on, it is removed if anything fails.
         let staged = StagedFile { target: target.to_owned(), path, is_in_place: false };
         file.write_all(text)?;
-        take_after(&file, fs::metadata(target).or_else(|error| like.map_or(Err(error), fs::metadata)).ok())?;
+        match (fs::metadata(target), like.map(fs::metadata)) {
+            (Ok(known), _) => take_after(&file, &known)?,
+            (Err(_), Some(Ok(model))) => file.set_permissions(mode_of(&model))?,
+            _ => file.set_permissions(Permissions::from_mode(NEW_FILE_MODE))?,
+        }
         file.sync_all()?;
         Ok(staged)
     }
@@ -82,13 +87,17 @@ impl Drop for StagedFile {
     }
 }
 
-fn take_after(file: &File, model: Option<fs::Metadata>) -> io::Result<()> {
-    let Some(model) = model else { return file.set_permissions(Permissions::from_mode(NEW_FILE_MODE)) };
+/// Mode and owner of the file before; who reads it by its group goes on to.
+fn take_after(file: &File, known: &fs::Metadata) -> io::Result<()> {
     let own = file.metadata()?;
-    if (own.uid(), own.gid()) != (model.uid(), model.gid()) {
-        fchown(file, Some(model.uid()), Some(model.gid()))?;
+    if (own.uid(), own.gid()) != (known.uid(), known.gid()) {
+        fchown(file, Some(known.uid()), Some(known.gid()))?;
     }
-    file.set_permissions(Permissions::from_mode(model.mode() & 0o7777))
+    file.set_permissions(mode_of(known))
+}
+
+fn mode_of(model: &fs::Metadata) -> Permissions {
+    Permissions::from_mode(model.mode() & 0o7777)
 }
 
 /// Where what is to take the place of a file is written.

@@ -404,3 +404,140 @@ fn a_configuration_from_elsewhere_is_not_changed() {
     let outcome = engine::change(&mut scene.installer, None, order, &mut |_, _| false);
     assert_eq!(outcome.expect_err("it came from no file").kind, RefusalKind::Elsewhere);
 }
+
+/// Texts that change one by one, and nothing else.
+struct Dice(u64);
+
+impl Dice {
+    /// SplitMix64.
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((mixed ^ (mixed >> 31)) % sides as u64) as usize
+    }
+
+    /// A change that may be right, or name what is not there, or be wrong.
+    fn change(&mut self) -> ObjectChange {
+        let number = self.roll(3);
+        let name = format!("g{number}");
+        let address = format!("127.0.0.1:{}", self.roll(3) + 1);
+        let of_group = ObjectPath::Backend { group: name.clone(), address: address.clone() };
+        let rule = named(ObjectKind::Rule, &format!("r{}", self.roll(4)));
+        match self.roll(11) {
+            0 => {
+                create(group(&name), json!({ "backend": [{ "address": address, "weight": self.roll(101) }] }))
+            }
+            1 => delete(group(&name)),
+            2 => create(of_group, json!({ "weight": self.roll(110) })),
+            3 => delete(of_group),
+            4 => merge(of_group, json!({ "weight": self.roll(101), "description": "it's \"one\"" })),
+            5 => with(
+                ObjectPath::HealthCheck { group: name },
+                EditAction::Replace(object(json!({ "interval": format!("{}s", self.roll(9) + 1) }))),
+            ),
+            6 => delete(ObjectPath::HealthCheck { group: name }),
+            7 => create(
+                rule,
+                json!({ "listener": "web", "priority": self.roll(30) + 1, "path": "/x", "group": name }),
+            ),
+            8 => merge(rule, json!({ "path_prefix": "/y/", "path": null, "tags": { "team": "edge" } })),
+            9 => delete(rule),
+            _ => merge(
+                web(),
+                json!({ "default_group": name, "idle_timeout": format!("{}s", self.roll(60) + 1) }),
+            ),
+        }
+    }
+}
+
+#[test]
+fn after_any_sequence_a_restart_serves_what_is_served() {
+    let (mut done, mut refused) = (0, 0);
+    for seed in 0..4 {
+        let mut dice = Dice(seed);
+        let inline = "rule = [ # all\n    { name = \"r0\", listener = \"web\", priority = 99, path = \"/\", group = \"app\" }, # r0\n]\n";
+        let mut scene = Scene::with(MAIN, &[("b.toml", inline)]);
+        for _ in 0..60 {
+            let changes: Vec<ObjectChange> = (0..=dice.roll(2)).map(|_| dice.change()).collect();
+            match scene.change(changes) {
+                Ok(_) => done += 1,
+                Err(refusal) => {
+                    assert_ne!(refusal.kind, RefusalKind::System, "{refusal:?}");
+                    assert_ne!(refusal.kind, RefusalKind::Conflict, "{refusal:?}");
+                    refused += 1;
+                }
+            }
+            scene.assert_files_are_in_service();
+            assert!(scene.text("main.toml").starts_with("# The head.\nconfig_version = 1\n"));
+        }
+    }
+    assert!(done > 20 && refused > 20, "{done} {refused}");
+}
+
+#[test]
+fn a_full_disk_leaves_everything_as_it_was() {
+    let mut scene = Scene::start();
+    let mounted = |arguments: &[&str]| {
+        let path = scene.path("");
+        let outcome = std::process::Command::new(arguments[0]).args(&arguments[1..]).arg(&path).output();
+        outcome.is_ok_and(|outcome| outcome.status.success())
+    };
+    if !mounted(&["mount", "-t", "tmpfs", "-o", "size=32k", "tmpfs"]) {
+        println!("no small file system can be mounted here");
+        return;
+    }
+    fs::write(scene.path("main.toml"), MAIN).unwrap();
+    let large = "x".repeat(20_000);
+    let pages: Vec<ObjectChange> = (0..3)
+        .map(|number| {
+            let page = json!({ "status": 500 + number, "content": format!("{large}{number}") });
+            create(named(ObjectKind::ErrorPage, &format!("p{number}")), page)
+        })
+        .collect();
+    let refusal = scene.change(pages);
+    let described = scene.change(vec![merge(group("app"), json!({ "description": "fits" }))]);
+    fs::write(scene.path("filler"), "x".repeat(40_000)).expect_err("it is full");
+    let full = scene.change(vec![create(group("b"), backends())]);
+    let left = (
+        scene.names(),
+        scene.text("main.toml"),
+        fs::read_dir(scene.path("error-pages")).map(Iterator::count),
+    );
+    let is_gone = std::process::Command::new("umount")
+        .arg(scene.path(""))
+        .status()
+        .is_ok_and(|status| status.success());
+    assert!(is_gone);
+    let refusal = refusal.expect_err("it is too large");
+    assert_eq!(
+        (refusal.kind, refusal.help.contains("make room")),
+        (RefusalKind::NoSpace, true),
+        "{refusal:?}"
+    );
+    described.expect("there is room for that");
+    assert_eq!(full.expect_err("it is full").kind, RefusalKind::NoSpace);
+    assert!(left.1.contains("description = \"fits\""), "{}", left.1);
+    assert_eq!(left.0, ["error-pages", "filler", "main.toml"]);
+    assert_eq!(left.2.ok(), Some(0));
+    assert_eq!(scene.generation(), 2);
+}
+
+#[test]
+fn files_that_cannot_be_put_in_place_bring_the_old_configuration_back() {
+    let mut scene = Scene::start();
+    // Its name is free when it is looked at, and taken when it is to be put in place.
+    scene.origin.check = |sources| {
+        let new = sources.iter().filter_map(Source::path).find(|path| path.ends_with("api.toml"));
+        new.into_iter().for_each(|path| fs::create_dir_all(path.join("in the way")).expect("there is room"));
+        config::load(sources)
+    };
+    let changes = vec![merge(web(), json!({ "idle_timeout": "9s" })), create(group("b"), backends())];
+    let before = scene.installer.active.config.clone();
+    let refusal = scene.change(changes).expect_err("a folder is in the way");
+    assert_eq!(refusal.kind, RefusalKind::System, "{refusal:?}");
+    assert_eq!(scene.installer.active.config, before, "{refusal:?}");
+    assert_eq!(scene.text("main.toml"), MAIN);
+    assert_eq!(scene.names(), ["api.toml", "main.toml"]);
+}

@@ -6,6 +6,7 @@ use serde_json::Value as Json;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 /// What the API has answered.
 #[derive(Debug)]
@@ -40,7 +41,17 @@ pub(crate) fn call_with(
     fields: &[(&str, &str)],
     content: &str,
 ) -> Told {
-    let mut stream = UnixStream::connect(ringway.folder().join("admin.sock")).expect("the socket is there");
+    call_over(&ringway.folder().join("admin.sock"), (method, path), fields, content)
+}
+
+/// The same over this socket.
+pub(crate) fn call_over(
+    socket: &Path,
+    (method, path): (&str, &str),
+    fields: &[(&str, &str)],
+    content: &str,
+) -> Told {
+    let mut stream = UnixStream::connect(socket).expect("the socket is there");
     stream.set_read_timeout(Some(PATIENCE)).expect("it can be set");
     exchange(&mut stream, &request((method, path), "localhost", fields, content))
 }

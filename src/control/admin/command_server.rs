@@ -27,6 +27,10 @@ use crate::control::admin::reply::UpgradeReply;
 use crate::control::admin::reply::document;
 use crate::control::admin::reply::error;
 use crate::control::backend_order::BackendOrder;
+use crate::control::change::order::ChangeOrder;
+use crate::control::change::order::ChangeOutcome;
+use crate::control::change::order::ChangeRefusal;
+use crate::control::change::order::RefusalKind;
 use crate::control::explain;
 use crate::control::explain::question::Question;
 use crate::control::handover::offer::READY_TIMEOUT;
@@ -104,6 +108,10 @@ impl CommandServer {
 
     pub(super) fn channels(&self) -> &Channels {
         &self.channels
+    }
+
+    pub(super) fn commands(&self) -> &Sender<Command> {
+        &self.commands
     }
 
     /// Offers everything to the process at the other end.
@@ -226,6 +234,25 @@ impl CommandServer {
         match maintenance::switch(&self.channels.publication.load().1, &order) {
             Ok(reply) => document(&reply),
             Err(reason) => error(reason),
+        }
+    }
+
+    /// Changes the configuration in service. None: that takes too long, and may still come about.
+    pub(super) fn change(&self, order: ChangeOrder) -> Option<ChangeOutcome> {
+        let stopping = || {
+            ChangeRefusal::new(RefusalKind::Busy, "the process is stopping", "ask the process that follows")
+        };
+        if self.channels.readiness.is_stopping() {
+            return Some(Err(stopping()));
+        }
+        let (answer, outcome) = mpsc::channel();
+        if self.commands.send(Command::Change { order: Box::new(order), answer }).is_err() {
+            return Some(Err(stopping()));
+        }
+        match outcome.recv_timeout(RELOAD_TIMEOUT) {
+            Ok(outcome) => Some(outcome),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => Some(Err(stopping())),
         }
     }
 

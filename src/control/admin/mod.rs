@@ -6,6 +6,7 @@
 pub mod access;
 mod api;
 mod backend;
+mod audit;
 pub mod client;
 mod client_slots;
 mod collect;

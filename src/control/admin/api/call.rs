@@ -1,5 +1,7 @@
 //! One call, and what those who carry it out take from it.
 
+use std::cell::RefCell;
+
 use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
@@ -16,12 +18,22 @@ pub(super) const KINDS_HELP: &str = "GET /api/v1/ lists what there is; docs/api.
 /// What comes of a call.
 pub(super) type ApiAnswer = Result<AdminResponse, Box<ApiProblem>>;
 
+/// An object that a call was to change: its path, and its entity tags before and after; empty: there was none.
+#[derive(Default)]
+pub(super) struct AuditedObject {
+    pub(super) object: String,
+    pub(super) before: String,
+    pub(super) after: String,
+}
+
 /// One call.
 pub(super) struct ApiCall<'c> {
     pub(super) server: &'c CommandServer,
     pub(super) request: &'c AdminRequest,
     pub(super) kind: Option<ObjectKind>,
     pub(super) arguments: Vec<String>,
+    /// What it has to do with, for the audit.
+    pub(super) audited: &'c RefCell<Vec<AuditedObject>>,
 }
 
 impl ApiCall<'_> {

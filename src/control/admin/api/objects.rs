@@ -8,6 +8,7 @@ use crate::config::Object;
 use crate::config::ObjectKind;
 use crate::config::ObjectPath;
 use crate::config::etag;
+use crate::config::users_of;
 use crate::control::admin::api::call::ApiAnswer;
 use crate::control::admin::api::call::ApiCall;
 use crate::control::admin::api::problem::ApiProblem;
@@ -40,7 +41,10 @@ pub(super) fn list(call: &ApiCall<'_>) -> ApiAnswer {
 pub(super) fn get(call: &ApiCall<'_>) -> ApiAnswer {
     let (_, written) = call.channels().written.load();
     let object = find(&written, call.kind()?, call.argument(0))?;
-    Ok(with_etag(call, &described(&written, object)))
+    let mut document = described(&written, object);
+    let users = users_of(&written.objects, object.kind, &object.name);
+    document["used_by"] = users.iter().map(ToString::to_string).collect();
+    Ok(with_etag(call, &document))
 }
 
 pub(super) fn list_backends(call: &ApiCall<'_>) -> ApiAnswer {
@@ -71,16 +75,11 @@ pub(super) fn get_backend(call: &ApiCall<'_>) -> ApiAnswer {
 pub(super) fn get_health_check(call: &ApiCall<'_>) -> ApiAnswer {
     let (_, written) = call.channels().written.load();
     let group = find(&written, ObjectKind::ServerGroup, call.argument(0))?;
-    let path = ObjectPath::HealthCheck { group: group.name.clone() };
     let Some(settings) = group.health_check() else {
         let detail = format!("the server group \"{}\" has no health check", group.name);
         return Err(ApiProblem::new(404, detail, "PUT one"));
     };
-    let document = json!({
-        "kind": "health-check", "name": group.name, "settings": settings, "place": written.place(group),
-        "etag": etag(&path, settings),
-    });
-    Ok(with_etag(call, &document))
+    Ok(with_etag(call, &described_health_check(&written, group, settings)))
 }
 
 /// The object of this name, or the answer that there is none.
@@ -105,6 +104,60 @@ pub(super) fn described(written: &WrittenConfig, object: &Object) -> Json {
     json!({
         "kind": object.kind.segment(), "name": object.name, "settings": object.settings,
         "place": written.place(object), "etag": etag(&object.path(), &object.settings),
+    })
+}
+
+/// The settings of what a path names.
+pub(super) fn settings_at<'w>(
+    written: &'w WrittenConfig,
+    path: &ObjectPath,
+) -> Option<&'w Map<String, Json>> {
+    let group = |name: &str| written.find(ObjectKind::ServerGroup, name);
+    match path {
+        ObjectPath::Named { kind, name } => written.find(*kind, name).map(|object| &object.settings),
+        ObjectPath::Backend { group: name, address } => {
+            group(name)?.backends().find(|(known, _)| known == address).map(|(_, settings)| settings)
+        }
+        ObjectPath::HealthCheck { group: name } => group(name)?.health_check(),
+    }
+}
+
+/// The document of what a path names.
+pub(super) fn described_at(written: &WrittenConfig, path: &ObjectPath) -> Option<Json> {
+    let settings = settings_at(written, path)?;
+    Some(match path {
+        ObjectPath::Named { kind, name } => described(written, written.find(*kind, name)?),
+        ObjectPath::Backend { group, address } => {
+            described_backend(written, written.find(ObjectKind::ServerGroup, group)?, address, settings)
+        }
+        ObjectPath::HealthCheck { group } => {
+            described_health_check(written, written.find(ObjectKind::ServerGroup, group)?, settings)
+        }
+    })
+}
+
+/// Where an object is, for the field `Location`.
+pub(super) fn location(path: &ObjectPath) -> String {
+    let encoded = |text: &str| {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte);
+        let each =
+            |byte: u8| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+        text.bytes().map(each).collect::<String>()
+    };
+    match path {
+        ObjectPath::Named { kind, name } => format!("/api/v1/{}/{}", kind.segment(), encoded(name)),
+        ObjectPath::Backend { group, address } => {
+            format!("/api/v1/server-groups/{}/backends/{}", encoded(group), encoded(address))
+        }
+        ObjectPath::HealthCheck { group } => format!("/api/v1/server-groups/{}/health-check", encoded(group)),
+    }
+}
+
+fn described_health_check(written: &WrittenConfig, group: &Object, settings: &Map<String, Json>) -> Json {
+    let path = ObjectPath::HealthCheck { group: group.name.clone() };
+    json!({
+        "kind": "health-check", "name": group.name, "settings": settings, "place": written.place(group),
+        "etag": etag(&path, settings),
     })
 }
 
@@ -142,6 +195,16 @@ fn has_tag(settings: &Map<String, Json>, (key, value): (&str, Option<&str>)) -> 
     tag.is_some_and(|tag| value.is_none_or(|value| tag.as_str() == Some(value)))
 }
 
+/// How many objects or lines are asked for.
+pub(super) fn limit(call: &ApiCall<'_>) -> Result<usize, Box<ApiProblem>> {
+    match call.request.parameter("limit") {
+        None => Ok(DEFAULT_PAGE),
+        Some(text) => text.parse().ok().filter(|limit| (1..=MAX_PAGE).contains(limit)).ok_or_else(|| {
+            ApiProblem::new(400, "`limit` is no number of objects", format!("write 1 to {MAX_PAGE}"))
+        }),
+    }
+}
+
 /// A part of a list.
 struct ListPage<'c> {
     limit: usize,
@@ -150,15 +213,7 @@ struct ListPage<'c> {
 
 impl<'c> ListPage<'c> {
     fn asked_for(call: &'c ApiCall<'_>) -> Result<ListPage<'c>, Box<ApiProblem>> {
-        let limit = match call.request.parameter("limit") {
-            None => DEFAULT_PAGE,
-            Some(text) => {
-                text.parse().ok().filter(|limit| (1..=MAX_PAGE).contains(limit)).ok_or_else(|| {
-                    ApiProblem::new(400, "`limit` is no number of objects", format!("write 1 to {MAX_PAGE}"))
-                })?
-            }
-        };
-        Ok(ListPage { limit, after: call.request.parameter("after") })
+        Ok(ListPage { limit: limit(call)?, after: call.request.parameter("after") })
     }
 
     /// The objects behind `after`, in the order of the configuration.

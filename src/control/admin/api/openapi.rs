@@ -125,6 +125,10 @@ fn content(content: ApiContent, kind: Option<ObjectKind>) -> Json {
     };
     match content {
         ApiContent::Nothing => json!({}),
+        ApiContent::Settings => json!({ "application/json": of_kind("") }),
+        ApiContent::Document("Patch") => {
+            json!({ "application/json": reference("Patch"), "application/merge-patch+json": reference("Patch") })
+        }
         ApiContent::Object => json!({ "application/json": of_kind("Object") }),
         ApiContent::List => json!({ "application/json": of_kind("List") }),
         ApiContent::Document("JsonSchema") => json!({ "application/schema+json": reference("JsonSchema") }),

@@ -10,8 +10,10 @@ use crate::config;
 use crate::config::ObjectKind;
 use crate::control::admin::api::call::ApiAnswer;
 use crate::control::admin::api::call::ApiCall;
+use crate::control::admin::api::objects;
 use crate::control::admin::api::problem::ApiProblem;
 use crate::control::admin::api::problem::ProblemItem;
+use crate::control::admin::audit;
 use crate::control::admin::http::response::AdminResponse;
 use crate::control::explain::question::Question;
 
@@ -129,4 +131,21 @@ fn reply(document: Json, status: u16) -> ApiAnswer {
         Some(error) => Err(ApiProblem::new(status, error, "")),
         None => Ok(AdminResponse::json(200, &document)),
     }
+}
+
+pub(super) fn audit(call: &ApiCall<'_>) -> ApiAnswer {
+    let limit = objects::limit(call)?;
+    let (_, access) = call.channels().admin_access.load();
+    let Some(path) = &access.audit else {
+        return Err(ApiProblem::new(404, "there is no audit", "write audit = \"audit.log\" below [admin]"));
+    };
+    let items = match audit::last(path, limit) {
+        Ok(items) => items,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => {
+            let detail = format!("the audit {} cannot be read: {error}", path.display());
+            return Err(ApiProblem::new(409, detail, "let the user of ringway read it"));
+        }
+    };
+    Ok(AdminResponse::json(200, &json!({ "items": items })))
 }

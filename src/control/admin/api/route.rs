@@ -21,6 +21,13 @@ pub(super) struct ApiRoute {
     pub(super) gives: ApiContent,
 }
 
+impl ApiRoute {
+    /// Whether it changes something, which is written down.
+    pub(super) fn is_change(&self) -> bool {
+        self.role > AdminRole::Read
+    }
+}
+
 /// A parameter of the query.
 pub(super) struct Parameter {
     pub(super) name: &'static str,
@@ -40,6 +47,8 @@ pub(super) enum Values {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum ApiContent {
     Nothing,
+    /// The settings of an object.
+    Settings,
     /// An object as it is given out.
     Object,
     /// A page of a list of objects.

@@ -4,6 +4,7 @@ use crate::config::AdminRole;
 use crate::config::ObjectKind;
 use crate::control::admin::api::call::ApiAnswer;
 use crate::control::admin::api::call::ApiCall;
+use crate::control::admin::api::changes;
 use crate::control::admin::api::objects;
 use crate::control::admin::api::openapi;
 use crate::control::admin::api::process;
@@ -11,6 +12,8 @@ use crate::control::admin::api::route::ApiContent;
 use crate::control::admin::api::route::ApiRoute;
 use crate::control::admin::api::route::Parameter;
 use crate::control::admin::api::route::Values;
+use crate::control::admin::api::runtime;
+use crate::control::admin::api::shortcuts;
 use crate::control::admin::http::request::percent_decoded;
 use crate::control::admin::http::response::AdminResponse;
 
@@ -64,6 +67,33 @@ const fn write(
     ApiRoute { method, path, role, handler, summary, parameters, takes, gives }
 }
 
+/// A change of one object.
+const fn change(
+    method: &'static str,
+    path: &'static str,
+    handler: fn(&ApiCall<'_>) -> ApiAnswer,
+    summary: &'static str,
+    takes: ApiContent,
+) -> ApiRoute {
+    write(
+        (method, path, AdminRole::Write),
+        handler,
+        summary,
+        WRITING,
+        (takes, ApiContent::Document("Changed")),
+    )
+}
+
+const WRITING: &[Parameter] = &[
+    Parameter { name: "dry_run", values: Values::Truth, description: "Only tell what would come of it." },
+    Parameter { name: "force", values: Values::Truth, description: "Change what is protected, too." },
+];
+const AUDIT_LIMIT: Parameter = Parameter {
+    name: "limit",
+    values: Values::Number { least: 1, most: objects::MAX_PAGE as u64 },
+    description: "How many lines; 100 without it.",
+};
+
 pub(super) const ROUTES: &[ApiRoute] = &[
     read("", process::index, "What there is", &[], ApiContent::Document("Index")),
     read("whoami", process::whoami, "Who asks, and what it may do", &[], ApiContent::Document("WhoAmI")),
@@ -106,6 +136,27 @@ pub(super) const ROUTES: &[ApiRoute] = &[
         &[],
         (ApiContent::Document("MaintenanceOrder"), ApiContent::Document("MaintenanceReply")),
     ),
+    write(
+        ("POST", "changes", AdminRole::Write),
+        changes::change_set,
+        "Several changes, of which all are made or none",
+        WRITING,
+        (ApiContent::Document("ChangeSet"), ApiContent::Document("Changed")),
+    ),
+    write(
+        ("POST", "rules/{name}/move", AdminRole::Write),
+        shortcuts::move_rule,
+        "Put a rule elsewhere among those of its listener",
+        WRITING,
+        (ApiContent::Document("RulePlace"), ApiContent::Document("Changed")),
+    ),
+    write(
+        ("POST", "listeners/{name}/copy", AdminRole::Write),
+        shortcuts::copy_listener,
+        "Make another listener out of this one",
+        WRITING,
+        (ApiContent::Document("ListenerCopy"), ApiContent::Document("Changed")),
+    ),
     read(
         "server-groups/{group}/backends",
         objects::list_backends,
@@ -126,6 +177,86 @@ pub(super) const ROUTES: &[ApiRoute] = &[
         "How a group is probed",
         &[],
         ApiContent::Object,
+    ),
+    write(
+        ("POST", "server-groups/{group}/backends/{address}/weight", AdminRole::Operate),
+        runtime::weight,
+        "Give a backend another weight for a while",
+        &[],
+        (ApiContent::Document("WeightOrder"), ApiContent::Document("BackendReply")),
+    ),
+    write(
+        ("POST", "server-groups/{group}/backends/{address}/drain", AdminRole::Operate),
+        runtime::drain,
+        "Send no new clients to a backend for a while, or again",
+        &[],
+        (ApiContent::Document("DrainOrder"), ApiContent::Document("BackendReply")),
+    ),
+    write(
+        ("POST", "server-groups/{group}/backends", AdminRole::Write),
+        changes::create_backend,
+        "Add a backend to a group",
+        WRITING,
+        (ApiContent::Document("Backend"), ApiContent::Document("Changed")),
+    ),
+    change(
+        "PUT",
+        "server-groups/{group}/backends/{address}",
+        changes::replace,
+        "Replace a backend",
+        ApiContent::Document("Backend"),
+    ),
+    change(
+        "PATCH",
+        "server-groups/{group}/backends/{address}",
+        changes::patch,
+        "Change keys of a backend",
+        ApiContent::Document("Patch"),
+    ),
+    change(
+        "DELETE",
+        "server-groups/{group}/backends/{address}",
+        changes::delete,
+        "Remove a backend",
+        ApiContent::Nothing,
+    ),
+    change(
+        "PUT",
+        "server-groups/{group}/health-check",
+        changes::replace,
+        "Probe a group that way",
+        ApiContent::Document("HealthCheck"),
+    ),
+    change(
+        "PATCH",
+        "server-groups/{group}/health-check",
+        changes::patch,
+        "Change keys of the health check",
+        ApiContent::Document("Patch"),
+    ),
+    change(
+        "DELETE",
+        "server-groups/{group}/health-check",
+        changes::delete,
+        "Probe a group no more",
+        ApiContent::Nothing,
+    ),
+    change("POST", "{kind}", changes::create, "Create one", ApiContent::Settings),
+    change("PUT", "{kind}/{name}", changes::replace, "Replace all of its settings", ApiContent::Settings),
+    change(
+        "PATCH",
+        "{kind}/{name}",
+        changes::patch,
+        "Change some of its settings (RFC 7396)",
+        ApiContent::Document("Patch"),
+    ),
+    change("DELETE", "{kind}/{name}", changes::delete, "Delete it", ApiContent::Nothing),
+    read(
+        "audit",
+        process::audit,
+        "Who has asked for which change, the newest first",
+        &[AUDIT_LIMIT],
+        ApiContent::Document("AuditLines"),
     ),
     read(
         "{kind}",

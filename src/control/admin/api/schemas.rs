@@ -67,13 +67,17 @@ fn reference_to_any() -> Json {
 
 fn object(kind: &str, settings: Json) -> Json {
     let kind = if kind.is_empty() { json!({ "type": "string" }) } else { json!({ "const": kind }) };
-    record(&[
+    let mut object = record(&[
         ("kind", kind),
         ("name", described("string", "What it is called by.")),
         ("settings", settings),
         ("place", described("string", "file:line of its table.")),
         ("etag", described("string", "For If-Match and If-None-Match.")),
-    ])
+    ]);
+    let users = "Paths of the objects that name it, where one object is asked for.";
+    object["properties"]["used_by"] =
+        json!({ "type": "array", "items": { "type": "string" }, "description": users });
+    object
 }
 
 fn list(items: Json) -> Json {

@@ -61,6 +61,11 @@ impl AdminRequest {
         named.next().map(|(_, value)| value.as_str())
     }
 
+    /// What the query says, in its order.
+    pub(in crate::control) fn parameters(&self) -> &[(String, String)] {
+        &self.parameters
+    }
+
     /// Every parameter by its name.
     pub(in crate::control) fn parameter_names(&self) -> impl Iterator<Item = &str> {
         self.parameters.iter().map(|(name, _)| name.as_str())

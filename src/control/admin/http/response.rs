@@ -13,6 +13,7 @@ pub(super) enum SentPart {
 }
 
 /// What is answered.
+#[derive(Clone)]
 pub(in crate::control) struct AdminResponse {
     pub(in crate::control) status: u16,
     pub(in crate::control) content_type: &'static str,

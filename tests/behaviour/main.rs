@@ -25,6 +25,7 @@ mod client_authentication;
 mod close_delimited;
 mod compression;
 mod connection_values;
+mod console;
 mod cors;
 mod cpus;
 mod disabled;

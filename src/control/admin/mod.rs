@@ -12,6 +12,7 @@ mod client_slots;
 mod collect;
 mod command_server;
 mod connection;
+mod console;
 pub mod events;
 pub mod maintenance;
 mod http;

@@ -9,12 +9,13 @@ use crate::control::active_config::Channels;
 use crate::control::admin::api;
 use crate::control::admin::api::Api;
 use crate::control::admin::command_server::CommandServer;
+use crate::control::admin::console;
 use crate::control::admin::http::request::AdminRequest;
 use crate::control::admin::http::response::AdminResponse;
 use crate::control::metrics::exposition::MetricsFormat;
 
 const INDEX: &str = "/metrics  metrics for Prometheus\n/livez    200 while the process runs\n/readyz   200 while it takes new \
-    connections, else 503\n/status   the status as JSON\n/api/v1/  the management API";
+    connections, else 503\n/status   the status as JSON\n/api/v1/  the management API\n/console/ the console, for a browser";
 
 /// All pages.
 pub(super) struct Pages {
@@ -48,6 +49,9 @@ impl Pages {
     fn answer(&self, request: &AdminRequest) -> AdminResponse {
         if request.path.starts_with(api::ROOT) {
             return self.api.answer(request);
+        }
+        if let Some(answer) = console::answer(request) {
+            return answer;
         }
         if !request.is_read() {
             return AdminResponse::text(405, "only GET and HEAD are answered").with("Allow", "GET, HEAD");

@@ -1,0 +1,8 @@
+"use strict";
+// Before anything is drawn, so that nothing flashes.
+(() => {
+  const kept = localStorage.getItem("ringway-scheme");
+  if (kept === "light" || kept === "dark") {
+    document.documentElement.dataset.scheme = kept;
+  }
+})();

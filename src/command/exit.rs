@@ -16,7 +16,7 @@ pub enum Exit {
     ConfigurationInvalid = 3,
     /// An address is taken, a privilege or an ability of the kernel is missing.
     CannotStart = 4,
-    /// A reload or upgrade was refused, the old one still serves.
+    /// A reload, an upgrade or a change was refused, the old one still serves.
     Refused = 5,
 }
 

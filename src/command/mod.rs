@@ -1,7 +1,7 @@
 //! The command line: one file per verb. A verb is a variant of [`Verb`] and an arm of [`run`].
 
 mod admin_client;
-mod backend;
+mod api;
 mod check;
 mod completions;
 mod config_show;
@@ -61,7 +61,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     };
     match verb {
         Verb::Run(arguments) => run::run(&arguments),
-        Verb::Backend(verb) => backend::run(&verb),
+        Verb::Backend(verb) => api::backend::run(&verb),
+        Verb::Cert(verb) => api::certificate::run(&verb),
+        Verb::Diff(arguments) => api::diff::run(&arguments),
+        Verb::Group(verb) => api::group::run(&verb),
+        Verb::IpGroup(verb) => api::ip_group::run(&verb),
+        Verb::Listener(verb) => api::listener::run(&verb),
+        Verb::Names(arguments) => api::names::run(&arguments),
+        Verb::Rule(verb) => api::rule::run(&verb),
         Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Man(arguments) => man::run(&arguments, CommandLine::command()),
         Verb::Proxy(arguments) => proxy::run(&arguments),
@@ -97,7 +104,7 @@ struct CommandLine {
 const EXIT_CODES: &str =
     "Exit codes: 0 success, 1 failure while running, 2 wrong usage, 3 invalid configuration,
 4 cannot start: an address is taken, or a privilege or an ability of the kernel is missing,
-5 a reload or an upgrade is refused and what was in service still is.";
+5 a reload, an upgrade or a change is refused and what was in service still is.";
 
 #[derive(Subcommand)]
 enum Verb {
@@ -114,9 +121,29 @@ enum Verb {
     /// Check a configuration and report every error and warning.
     #[command(short_flag = 't')]
     Check(check::Arguments),
-    /// Change weights of backends of a running Ringway, and drain them.
+    /// List, add and remove backends of a running Ringway, change their weights and drain them.
     #[command(subcommand)]
-    Backend(backend::BackendVerb),
+    Backend(api::backend::BackendVerb),
+    /// List, add, replace and remove certificates of a running Ringway.
+    #[command(subcommand)]
+    Cert(api::certificate::CertificateVerb),
+    /// Tell what files on disk would change against what is in service.
+    Diff(api::diff::DiffArguments),
+    /// List, create, switch and remove server groups of a running Ringway.
+    #[command(subcommand)]
+    Group(api::group::GroupVerb),
+    /// List, create and change IP groups of a running Ringway.
+    #[command(subcommand)]
+    IpGroup(api::ip_group::IpGroupVerb),
+    /// List, create, switch, copy and remove listeners of a running Ringway.
+    #[command(subcommand)]
+    Listener(api::listener::ListenerVerb),
+    /// List, add, move, switch and remove rules of a running Ringway.
+    #[command(subcommand)]
+    Rule(api::rule::RuleVerb),
+    /// Print names of things of a running Ringway, for shells that complete them.
+    #[command(hide = true)]
+    Names(api::names::NamesArguments),
     /// Print what a shell completes command lines by.
     Completions(completions::Arguments),
     /// Look at a configuration.

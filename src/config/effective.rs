@@ -177,7 +177,8 @@ pub fn toml_string(text: &str) -> String {
     Json::String(text.to_owned()).to_string().replace('\x7f', "\\u007F")
 }
 
-fn toml_value(value: &Json) -> String {
+/// A value as TOML, in one line; none is null.
+pub fn toml_value(value: &Json) -> String {
     match value {
         Json::String(text) => toml_string(text),
         Json::Array(values) => format!("[{}]", values.iter().map(toml_value).collect::<Vec<_>>().join(", ")),

@@ -46,6 +46,7 @@ pub use cipher_suites::TlsVersion;
 pub use effective::Effective;
 pub use effective::Offered;
 pub use effective::toml_string;
+pub use effective::toml_value;
 pub use error_page::ErrorPage;
 pub use format::Formatted;
 pub use format::format;

@@ -21,6 +21,8 @@ mod basic_auth;
 mod bodiless;
 mod certificate_activation;
 mod chunked;
+mod cli;
+mod cli_calls;
 mod client_authentication;
 mod close_delimited;
 mod compression;

@@ -42,6 +42,20 @@ pub fn send(path: &Path, command: &str, patience: Duration) -> Result<Json, Requ
     send_over(stream, command, patience).map_err(|error| fail(AskError::Io(error)))
 }
 
+/// Sends these bytes to the process whose socket is at `path`, and gives all that comes back.
+pub(super) fn exchange(path: &Path, sent: &[u8], patience: Duration) -> Result<Vec<u8>, RequestError> {
+    let fail = |failure| RequestError { path: path.to_owned(), failure };
+    let stream = connect(path).map_err(|error| fail(AskError::Connect(error)))?;
+    exchange_over(stream, sent, patience).map_err(|error| fail(AskError::Io(error)))
+}
+
+impl RequestError {
+    /// What came back is no answer.
+    pub(super) fn strange(path: &Path) -> RequestError {
+        RequestError { path: path.to_owned(), failure: AskError::Io(io::ErrorKind::InvalidData.into()) }
+    }
+}
+
 /// Asks the process whose socket is at `path` for a channel by which it hands everything over.
 ///
 /// # Errors
@@ -67,11 +81,16 @@ pub fn ask_to_take_over(path: &Path) -> Result<HandoverChannel, String> {
 const TAKE_OVER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Sends a command over an open connection.
-pub(super) fn send_over(mut stream: UnixStream, command: &str, patience: Duration) -> io::Result<Json> {
+pub(super) fn send_over(stream: UnixStream, command: &str, patience: Duration) -> io::Result<Json> {
+    let answer = exchange_over(stream, format!("{command}\n").as_bytes(), patience)?;
+    serde_json::from_slice(&answer).map_err(|_| io::ErrorKind::InvalidData.into())
+}
+
+fn exchange_over(mut stream: UnixStream, bytes: &[u8], patience: Duration) -> io::Result<Vec<u8>> {
     let end = instant_now() + patience;
     stream.set_write_timeout(Some(patience))?;
     // A client that is rejected gets its answer at once, and then its command cannot be sent.
-    let sent = stream.write_all(format!("{command}\n").as_bytes());
+    let sent = stream.write_all(bytes);
     let mut answer = Vec::new();
     let mut piece = vec![0; 64 << 10];
     loop {
@@ -96,7 +115,7 @@ pub(super) fn send_over(mut stream: UnixStream, command: &str, patience: Duratio
     if answer.is_empty() {
         return Err(sent.err().unwrap_or(io::ErrorKind::UnexpectedEof.into()));
     }
-    serde_json::from_slice(&answer).map_err(|_| io::ErrorKind::InvalidData.into())
+    Ok(answer)
 }
 
 /// A file of another kind refuses connections, too.

@@ -16,6 +16,7 @@ mod console;
 pub mod events;
 pub mod maintenance;
 mod http;
+pub mod http_client;
 mod load;
 mod pages;
 pub mod reply;

@@ -1,0 +1,208 @@
+//! What every call takes, and how its answer is told.
+
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::Value as Json;
+
+use crate::command::admin_client::AdminEndpoint;
+use crate::command::exit::Exit;
+use crate::command::exit::print;
+use crate::control::admin::http_client;
+use crate::control::admin::http_client::HttpCall;
+use crate::control::admin::http_client::HttpReply;
+use crate::telemetry::operator::log_line;
+
+/// A change goes through the thread that reloads, which may be in the middle of something.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+#[derive(Args)]
+pub(super) struct ReadForm {
+    #[command(flatten)]
+    pub(super) endpoint: AdminEndpoint,
+    /// Print the answer as JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Args)]
+pub(super) struct WriteForm {
+    #[command(flatten)]
+    pub(super) endpoint: AdminEndpoint,
+    /// Print the answer as JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Check the change and show what it would write; change nothing.
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Change what is protected (deletion_protection, modification_protection), too.
+    #[arg(long)]
+    force: bool,
+}
+
+/// A change of the configuration.
+pub(super) struct ApiChange<'c> {
+    pub(super) method: &'c str,
+    /// Below `/api/v1/`, each name encoded.
+    pub(super) path: String,
+    pub(super) content: Option<Json>,
+    pub(super) if_match: Option<&'c str>,
+}
+
+impl ReadForm {
+    /// The document at a path below `/api/v1/`. When there is none, the operator has been told why.
+    pub(super) fn get(&self, path: &str) -> Result<Json, Exit> {
+        document(&self.endpoint, path, self.json)
+    }
+}
+
+impl WriteForm {
+    pub(super) fn get(&self, path: &str) -> Result<Json, Exit> {
+        document(&self.endpoint, path, self.json)
+    }
+
+    /// Makes a change, and tells what came of it.
+    pub(super) fn change(&self, change: ApiChange<'_>) -> Exit {
+        let ApiChange { method, path, content, if_match } = change;
+        let query = [("dry_run", self.dry_run), ("force", self.force)];
+        let query: Vec<String> =
+            query.iter().filter(|(_, is_set)| *is_set).map(|(name, _)| format!("{name}=true")).collect();
+        let mark = if query.is_empty() { "" } else { "?" };
+        let target = format!("/api/v1/{path}{mark}{}", query.join("&"));
+        let call = HttpCall { method, target, content: content.as_ref(), if_match };
+        match called(&self.endpoint, &call, self.json) {
+            Ok(document) if self.json => print(&document.to_string()),
+            Ok(document) => print(&told(&document)),
+            Err(exit) => exit,
+        }
+    }
+}
+
+/// The document at a path below `/api/v1/`.
+pub(super) fn document(endpoint: &AdminEndpoint, path: &str, in_json: bool) -> Result<Json, Exit> {
+    let call = HttpCall { method: "GET", target: format!("/api/v1/{path}"), ..HttpCall::default() };
+    called(endpoint, &call, in_json)
+}
+
+fn called(endpoint: &AdminEndpoint, call: &HttpCall<'_>, in_json: bool) -> Result<Json, Exit> {
+    let reply = http_client::call(&endpoint.path()?, call, PATIENCE).map_err(|error| {
+        log_line(&format!("error: {error}"));
+        Exit::Failure
+    })?;
+    let HttpReply { status, content } = reply;
+    let document: Json = serde_json::from_slice(&content).unwrap_or_default();
+    if (200..300).contains(&status) {
+        return Ok(document);
+    }
+    match document {
+        Json::Object(_) if in_json => drop(print(&document.to_string())),
+        Json::Object(_) => log_line(&problem(&document)),
+        _ => log_line(&format!(
+            "error: the process answers with status {status}: {}",
+            String::from_utf8_lossy(&content).trim()
+        )),
+    }
+    // What stands in the way of a change, and has changed nothing.
+    Err(if matches!(status, 409 | 412 | 422) { Exit::Refused } else { Exit::Failure })
+}
+
+/// What came of a change: what was done and warned of, and what it writes if it did not come to that.
+fn told(document: &Json) -> String {
+    let mut lines = vec![text(document, "message").to_owned()];
+    lines.extend(items(document, "warnings").map(item));
+    if document["dry_run"] == true {
+        lines.push(text(document, "diff").to_owned());
+    }
+    lines.retain(|line| !line.is_empty());
+    lines.join("\n")
+}
+
+/// Why a call was not carried out, with its cure (RFC 9457).
+fn problem(document: &Json) -> String {
+    let mut lines: Vec<String> = items(document, "errors").map(item).collect();
+    // Where each fault is told with its place and cure, the sentences above them say nothing more.
+    if lines.is_empty() {
+        lines.push(format!("error: {}", text(document, "detail")));
+        let help = text(document, "help");
+        if !help.is_empty() {
+            lines.push(format!("help: {help}"));
+        }
+    }
+    let used_by: Vec<String> = items(document, "used_by").map(path_of).collect();
+    if !used_by.is_empty() {
+        lines.push(format!("used by {}", used_by.join(", ")));
+    }
+    lines.join("\n")
+}
+
+fn item(item: &Json) -> String {
+    let place = match (text(item, "place"), text(item, "object")) {
+        ("", "") => String::new(),
+        ("", object) => format!("{object}: "),
+        (place, _) => format!("{place}: "),
+    };
+    let severity = match text(item, "severity") {
+        "" => "error",
+        severity => severity,
+    };
+    let help = match text(item, "help") {
+        "" => String::new(),
+        help => format!("\nhelp: {help}"),
+    };
+    format!("{place}{severity}: {}{help}", text(item, "message"))
+}
+
+/// `rules/api`, whether it stands so or as `{ "kind": "rules", "name": "api" }`.
+fn path_of(user: &Json) -> String {
+    match user {
+        Json::String(path) => path.clone(),
+        user => format!("{}/{}", text(user, "kind"), text(user, "name")),
+    }
+}
+
+fn items<'j>(document: &'j Json, name: &str) -> impl Iterator<Item = &'j Json> {
+    document[name].as_array().into_iter().flatten()
+}
+
+pub(super) fn text<'j>(document: &'j Json, name: &str) -> &'j str {
+    document[name].as_str().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_places_cures_and_users() {
+        let faults = json!({
+            "status": 422, "detail": "the configuration would be invalid", "help": "",
+            "errors": [{
+                "object": "listeners/web", "key": "address", "message": "`address` is no address",
+                "help": "write \"0.0.0.0:80\"", "place": "api.toml:3:11", "severity": "error",
+            }],
+        });
+        let expected = "api.toml:3:11: error: `address` is no address\nhelp: write \"0.0.0.0:80\"";
+        assert_eq!(problem(&faults), expected);
+        let used = json!({
+            "detail": "the server group \"app\" is in use", "help": "remove it there first",
+            "used_by": ["rules/api", {"kind": "listeners", "name": "web"}],
+        });
+        let expected = "error: the server group \"app\" is in use\nhelp: remove it there first\nused by rules/api, listeners/web";
+        assert_eq!(problem(&used), expected);
+    }
+
+    #[test]
+    fn a_dry_run_shows_what_would_be_written() {
+        let mut document = json!({
+            "message": "the rule \"api\" would be created", "dry_run": true, "diff": "+[[rule]]\n",
+            "warnings": [{"object": "rules/api", "message": "it is never reached", "severity": "warning"}],
+        });
+        let expected =
+            "the rule \"api\" would be created\nrules/api: warning: it is never reached\n+[[rule]]\n";
+        assert_eq!(told(&document), expected);
+        document["dry_run"] = false.into();
+        assert!(!told(&document).contains("[[rule]]"));
+    }
+}

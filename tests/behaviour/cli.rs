@@ -1,0 +1,223 @@
+//! The verbs that read and change the configuration of a running Ringway.
+
+use crate::admin::{command, run, scenario};
+use crate::cli_calls::REFUSED;
+use crate::support::tls::Issuer;
+use crate::support::{Backend, Ringway};
+use serde_json::{Value as Json, json};
+use std::path::PathBuf;
+
+const RULE: &str = "[[rule]]\nname = \"api\"\nlistener = \"web\"\npriority = 10\npath_prefix = \"/api\"\ntags = { team = \"edge\" }\ngroup = \"app\"";
+
+fn serving() -> (Backend, Ringway) {
+    let backend = Backend::echo_head();
+    let office = "[[ip_group]]\nname = \"office\"\nentries = [\"10.0.0.0/8\"]";
+    let ringway = scenario(&backend).table(RULE).table(office).start();
+    (backend, ringway)
+}
+
+/// What a verb that ends well prints.
+fn said(ringway: &Ringway, line: &str) -> String {
+    let ended = command(ringway, &line.split(' ').collect::<Vec<_>>());
+    assert_eq!(ended.code, Some(0), "{line}: {}", ended.stderr);
+    ended.stdout
+}
+
+#[test]
+fn what_is_configured_is_listed() {
+    let (_backend, ringway) = serving();
+    for (line, row) in [
+        ("listener list", "web   enabled  http"),
+        ("group list", "app   enabled  http      weighted_round_robin         1"),
+        ("rule list", "api   enabled  web             10  -     /api  group app"),
+        ("ip-group list", "office  10.0.0.0/8"),
+        ("cert list", "NAME"),
+    ] {
+        let listed = said(&ringway, line);
+        assert!(listed.contains(row), "{line}: {listed}");
+    }
+    let lines = ["rule list --tag team=other", "rule list --tag team"]
+        .map(|line| said(&ringway, line).lines().count());
+    assert_eq!(lines, [1, 2]);
+    let json: Json = serde_json::from_str(&said(&ringway, "listener list --json")).expect("it is JSON");
+    assert_eq!(json[0]["name"], "web");
+}
+
+#[test]
+fn one_object_is_shown_as_it_is_configured() {
+    let (_backend, ringway) = serving();
+    let shown = said(&ringway, "rule show api");
+    assert!(shown.contains("ringway.toml:") && shown.contains("\n[[rule]]\nname = \"api\"\n"), "{shown}");
+    assert!(shown.contains("tags = { team = \"edge\" }"), "{shown}");
+    let json: Json = serde_json::from_str(&said(&ringway, "rule show api --json")).expect("it is JSON");
+    assert_eq!(json["settings"]["priority"], 10);
+    for (line, words) in [
+        ("rule show none", "there is no rule \"none\""),
+        ("backend list none", "there is no server group \"none\""),
+    ] {
+        let ended = command(&ringway, &line.split(' ').collect::<Vec<_>>());
+        assert_eq!(ended.code, Some(1));
+        assert!(ended.stderr.contains(words), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn backends_and_names_are_told_as_they_are_now() {
+    let (backend, ringway) = serving();
+    let address = backend.address();
+    let listed = said(&ringway, "backend list");
+    assert!(listed.contains(&format!("app/{address}  unchecked")), "{listed}");
+    said(&ringway, &format!("backend weight app/{address} 50"));
+    let listed = said(&ringway, "backend list app");
+    assert!(listed.contains("weight, 100 as configured"), "{listed}");
+    for (kind, names) in [
+        ("listener", "web\n".to_owned()),
+        ("group", "app\n".to_owned()),
+        ("backend", format!("app/{address}\n")),
+        ("rule", "api\n".to_owned()),
+        ("ip-group", "office\n".to_owned()),
+    ] {
+        assert_eq!(said(&ringway, &format!("names {kind}")), names);
+    }
+}
+
+#[test]
+fn a_difference_between_files_and_service_is_told() {
+    let (backend, ringway) = serving();
+    let file = ringway.folder().join("ringway.toml").display().to_string();
+    let diff = || run(&["diff", "-c", &file]);
+    assert_eq!(diff().stdout, "the files say what is in service\n", "{}", diff().stderr);
+    let text = std::fs::read_to_string(&file).expect("it is there");
+    let changed = text
+        .replace("priority = 10", "priority = 20")
+        .replace("[[ip_group]]", "[[ip_group]]\nname = \"home\"\n[[ip_group]]");
+    std::fs::write(&file, changed).expect("it can be written");
+    assert_eq!(diff().stdout, "+ ip_group home\n~ rule api: priority = 10 -> 20\n", "{}", diff().stderr);
+    let json: Json = serde_json::from_str(&run(&["diff", "--json", "-c", &file]).stdout).expect("it is JSON");
+    assert_eq!(
+        json["differences"][1],
+        json!({"object": "rule api", "key": "priority", "before": 10, "after": 20})
+    );
+    std::fs::write(&file, text.replace("priority = 10", "priority = 0")).expect("it can be written");
+    assert_eq!(diff().code, Some(3));
+    drop(backend);
+}
+
+/// A configuration that may be changed.
+fn changeable() -> (Backend, Ringway) {
+    let backend = Backend::echo_head();
+    let ringway = scenario(&backend).process("state_folder = \".\"").table(RULE).start();
+    (backend, ringway)
+}
+
+#[test]
+fn a_site_is_made_and_taken_apart_by_verbs() {
+    let (backend, ringway) = changeable();
+    let pair = Issuer::new("sites").server(&["a.example"]);
+    let file = |name: &str, content: &str| {
+        let path = ringway.folder().join(name);
+        std::fs::write(&path, content).expect("it can be written");
+        path.display().to_string()
+    };
+    let (chain, key) = (file("new.crt", &pair.certificate), file("new.key", &pair.key));
+    let address = backend.address();
+    for line in [
+        format!("cert add site --chain {chain} --key {key}"),
+        format!("group create two --backend {address}"),
+        "listener create --quick --name tls --address 127.0.0.1:0 --protocol https --group two --cert site"
+            .to_owned(),
+        "rule add late --listener web --priority 20 --path-prefix /late --group two".to_owned(),
+        "rule move late --before api".to_owned(),
+        "backend add two/127.0.0.1:1 --weight 0".to_owned(),
+        format!("backend weight app/{address} 50 --persist"),
+    ] {
+        said(&ringway, &line);
+    }
+    let listed = said(&ringway, "rule list");
+    let order: Vec<&str> = listed.lines().filter_map(|line| line.split(' ').next()).collect();
+    assert!(order.contains(&"late") && order.contains(&"api"), "{listed}");
+    let shown: Json = serde_json::from_str(&said(&ringway, "rule show late --json")).expect("it is JSON");
+    assert!(shown["settings"]["priority"].as_u64().is_some_and(|priority| priority < 10), "{shown}");
+    ringway.wait_for_line("(listener \"tls\")");
+    let written = std::fs::read_to_string(ringway.folder().join("ringway.toml")).expect("it is there");
+    assert!(written.contains("weight = 50"), "{written}");
+    assert!(
+        std::fs::read_to_string(ringway.folder().join("api.toml"))
+            .is_ok_and(|text| text.contains("name = \"tls\""))
+    );
+    let configuration = ringway.folder().join("ringway.toml").display().to_string();
+    assert_eq!(run(&["diff", "-c", &configuration]).stdout, "the files say what is in service\n");
+    for (line, words) in [
+        ("cert delete site", "used by listeners/tls"),
+        ("group delete two", "used by "),
+        ("rule move late --priority 0", "`priority` is out of range"),
+        ("listener create --name web --address 127.0.0.1:0", "web"),
+    ] {
+        let ended = command(&ringway, &line.split(' ').collect::<Vec<_>>());
+        assert_eq!(ended.code, REFUSED, "{line}: {}", ended.stderr);
+        assert!(ended.stderr.contains(words), "{line}: {}", ended.stderr);
+    }
+    for line in [
+        "listener delete tls",
+        "rule delete late",
+        "backend remove two/127.0.0.1:1",
+        "group delete two",
+        "cert delete site",
+    ] {
+        said(&ringway, line);
+    }
+    assert_eq!(said(&ringway, "group list").lines().count(), 2);
+}
+
+#[test]
+fn what_is_protected_is_changed_by_force_alone() {
+    let (_backend, ringway) = changeable();
+    said(&ringway, "group create kept --backend 127.0.0.1:1 --set deletion_protection=true");
+    let ended = command(&ringway, &["group", "delete", "kept"]);
+    assert_eq!(ended.code, REFUSED, "{}", ended.stderr);
+    assert!(ended.stderr.contains("is protected from deletion"), "{}", ended.stderr);
+    said(&ringway, "group delete kept --force");
+    said(&ringway, "listener disable web");
+    let told = crate::admin::status(&ringway);
+    assert_eq!(
+        told["listeners"].as_array().and_then(|all| all.last()).map(|one| &one["disabled"]),
+        Some(&Json::Bool(true))
+    );
+    said(&ringway, "listener enable web");
+    let copied = said(&ringway, "listener copy web other --address 127.0.0.1:0 --dry-run");
+    assert!(copied.contains("+name = \"other\""), "{copied}");
+    assert_eq!(said(&ringway, "listener list").lines().count(), 2);
+}
+
+#[test]
+fn shells_complete_names_of_the_running_process() {
+    let (_backend, ringway) = serving();
+    let script = run(&["completions", "bash"]).stdout;
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_ringway"));
+    let bin = program.parent().expect("it is in a folder").display();
+    // The shell asks where packages put the socket; here a function names another.
+    let socket = crate::admin::socket_of(&ringway);
+    let completed = |words: &str| {
+        let count = words.split(' ').count() - 1;
+        let last = words.rsplit(' ').next().unwrap_or_default();
+        let before = words.rsplit(' ').nth(1).unwrap_or_default();
+        let line = format!(
+            "PATH={bin}:$PATH\nringway() {{ command ringway \"$@\" --socket {}; }}\n{script}\n\
+             COMP_WORDS=({words}); [[ '{last}' == '' ]] && COMP_WORDS+=('')\nCOMP_CWORD={count}\n\
+             _ringway ringway '{last}' '{before}'\necho \"${{COMPREPLY[*]}}\"",
+            socket.display()
+        );
+        let file = ringway.folder().join("completed.sh");
+        std::fs::write(&file, line).expect("it can be written");
+        let output = std::process::Command::new("bash").arg(file).output().expect("bash runs");
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    };
+    assert_eq!(completed("ringway rule show "), "api");
+    assert_eq!(completed("ringway listener disable w"), "web");
+    assert_eq!(completed("ringway rule add new --group "), "app");
+    assert!(completed("ringway rule sh").contains("show"));
+    for shell in ["zsh", "fish"] {
+        let script = run(&["completions", shell]).stdout;
+        assert!(script.contains("ringway names"), "{shell}");
+    }
+}

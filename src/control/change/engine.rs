@@ -12,6 +12,7 @@ use crate::control::change::order::ChangeOutcome;
 use crate::control::change::order::ChangeRefusal;
 use crate::control::change::order::Changed;
 use crate::control::change::order::RefusalKind;
+use crate::control::change::plan;
 use crate::control::change::plan::ChangePlan;
 use crate::control::change::refusals;
 use crate::control::credentials;
@@ -65,9 +66,8 @@ pub(in crate::control) fn change(
     let before = named_files(&installer.active.config);
     put_into_service(installer, candidate, wait, &|| plan.load(&written, origin))?;
     let actor = plan.order().actor.clone();
-    let again = plan.load_again(&written, origin);
     if let Err(refusal) = plan.commit(&before, &named_files(&installer.active.config)) {
-        go_back(installer, again);
+        go_back(installer, plan::load_again(&written, origin));
         return Err(refusal);
     }
     tell(installer, &actor, began, &mut changed);
@@ -101,7 +101,7 @@ fn put_into_service(
     }
 }
 
-/// The files could not be changed, so what they say goes into service again.
+/// The files could not be changed, so what they said goes into service again.
 fn go_back(installer: &mut Installer, loaded: Loaded) {
     let outcome = match installer.examine(loaded) {
         Ok(candidate) => installer.install(candidate).map(drop),

@@ -93,7 +93,7 @@ pub fn recover(journal: &Path, folders: &[PathBuf]) -> Recovery {
         return foreign(journal);
     }
     let finish = || -> io::Result<()> {
-        steps.iter().try_for_each(take)?;
+        steps.iter().try_for_each(take_again)?;
         steps.iter().try_for_each(|step| staging::sync_folder(path_of(step)))?;
         fs::remove_file(journal)?;
         staging::sync_folder(journal)
@@ -117,16 +117,19 @@ pub(super) fn path_of(step: &FileStep) -> &Path {
     }
 }
 
-/// What was done already stays done.
+/// What was done before the process ended stays done.
+fn take_again(step: &FileStep) -> io::Result<()> {
+    match take(step) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        outcome => outcome,
+    }
+}
+
 fn take(step: &FileStep) -> io::Result<()> {
-    let outcome = match step {
+    match step {
         FileStep::Replaced(path) => fs::rename(staging::beside(path), path),
         FileStep::Restored(path) => fs::rename(staging::old_beside(path), path),
         FileStep::Removed(path) => fs::remove_file(path),
-    };
-    match outcome {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        outcome => outcome,
     }
 }
 

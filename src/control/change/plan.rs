@@ -116,16 +116,10 @@ impl ChangePlan {
         (origin.check)(sources)
     }
 
-    /// The configuration as it is.
-    pub(super) fn load_again(&self, written: &WrittenConfig, origin: &ConfigOrigin) -> Loaded {
-        let sources = written.sources().iter();
-        (origin.check)(sources.map(|source| source.with_text(source.text().to_owned())).collect())
-    }
-
     /// # Errors
     /// What is deleted is used.
     pub(super) fn check_uses(&self, loaded: &Loaded) -> Result<(), ChangeRefusal> {
-        rules::check_after(&self.order, &loaded.objects())
+        rules::check_after(&self.order, loaded)
     }
 
     /// What the configuration as it would be is warned of, and that in service is not.
@@ -174,6 +168,7 @@ impl ChangePlan {
         before: &BTreeSet<PathBuf>,
         now: &BTreeSet<PathBuf>,
     ) -> Result<(), ChangeRefusal> {
+        self.look_again()?;
         let staged = std::mem::take(&mut self.staged);
         let steps: Vec<FileStep> =
             staged.iter().map(|staged| FileStep::Replaced(staged.target().to_owned())).collect();
@@ -196,6 +191,21 @@ impl ChangePlan {
                 Err(refusal)
             }
         }
+    }
+
+    /// Makes sure that nobody has saved a file since it was read.
+    fn look_again(&self) -> Result<(), ChangeRefusal> {
+        for file in &self.changed {
+            let before = self.before.iter().find(|before| before.path == file.path);
+            let is_same = match before {
+                Some(before) => fs::read(&file.path).is_ok_and(|now| now == before.text.as_bytes()),
+                None => fs::symlink_metadata(&file.path).is_err(),
+            };
+            if !is_same {
+                return Err(refusals::conflict(&file.path, "has changed"));
+            }
+        }
+        Ok(())
     }
 
     /// Gives files that were replaced their texts back.
@@ -222,6 +232,12 @@ impl ChangePlan {
     }
 }
 
+/// The configuration as it was loaded.
+pub(super) fn load_again(written: &WrittenConfig, origin: &ConfigOrigin) -> Loaded {
+    let sources = written.sources().iter();
+    (origin.check)(sources.map(|source| source.with_text(source.text().to_owned())).collect())
+}
+
 /// The files that were loaded.
 ///
 /// # Errors
@@ -236,11 +252,11 @@ fn unchanged_files(
     for source in loaded {
         let path = source.path().ok_or_else(refusals::elsewhere)?;
         match on_disk.iter().find(|now| now.path().as_ref() == Some(&path)) {
-            Some(now) if now.failure().is_some() => {
-                return Err(refusals::conflict(&path, "became unreadable"));
-            }
-            Some(now) if now.text() == source.text() => {}
-            Some(_) => return Err(refusals::conflict(&path, "has changed")),
+            Some(now) => match now.failure() {
+                Some(reason) => return Err(refusals::unreadable(&path, reason)),
+                None if now.text() == source.text() => {}
+                None => return Err(refusals::conflict(&path, "has changed")),
+            },
             None => return Err(refusals::conflict(&path, "is gone")),
         }
         files.push(FileText { path, text: source.text().to_owned() });

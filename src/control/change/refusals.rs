@@ -90,6 +90,15 @@ pub(super) fn conflict(path: &Path, what: &str) -> ChangeRefusal {
     )
 }
 
+/// A file that was read at the start, and cannot be read again.
+pub(super) fn unreadable(path: &Path, reason: &str) -> ChangeRefusal {
+    ChangeRefusal::new(
+        RefusalKind::Conflict,
+        format!("{}: {reason}", path.display()),
+        format!("let {} read it: ringway check --user {0}", users::user_name()),
+    )
+}
+
 /// What cannot be changed now.
 pub(super) fn busy(sentence: &str) -> ChangeRefusal {
     ChangeRefusal::new(RefusalKind::Busy, sentence, "try again in a moment")

@@ -4,7 +4,7 @@
 use serde_json::Map;
 use serde_json::Value as Json;
 
-use crate::config::Object;
+use crate::config::Loaded;
 use crate::config::ObjectKind;
 use crate::config::ObjectPath;
 use crate::config::edit::order::EditAction;
@@ -37,13 +37,17 @@ pub(super) fn check_before(order: &ChangeOrder, written: &WrittenConfig) -> Resu
 ///
 /// # Errors
 /// Something is.
-pub(super) fn check_after(order: &ChangeOrder, objects: &[Object]) -> Result<(), ChangeRefusal> {
+pub(super) fn check_after(order: &ChangeOrder, loaded: &Loaded) -> Result<(), ChangeRefusal> {
+    if !order.changes.iter().any(|change| matches!(change.action, EditAction::Delete)) {
+        return Ok(());
+    }
+    let objects = loaded.objects();
     for change in &order.changes {
         let (EditAction::Delete, ObjectPath::Named { kind, name }) = (&change.action, &change.path) else {
             continue;
         };
         let is_there = objects.iter().any(|object| object.kind == *kind && object.name == *name);
-        let used_by = if is_there { Vec::new() } else { users_of(objects, *kind, name) };
+        let used_by = if is_there { Vec::new() } else { users_of(&objects, *kind, name) };
         if let Some(first) = used_by.first() {
             let sentence = match used_by.len() {
                 1 => format!("{} is used by {first}", change.path),

@@ -28,6 +28,7 @@ use crate::config::edit::order::EditAction;
 use crate::config::etag;
 use crate::control::active_config::ActiveConfig;
 use crate::control::build::Host;
+use crate::control::build::sockets::BindError;
 use crate::control::credentials;
 use crate::control::credentials::certificates::read_file;
 use crate::control::credentials::file_reload;
@@ -500,11 +501,7 @@ fn a_full_disk_leaves_everything_as_it_was() {
     let described = scene.change(vec![merge(group("app"), json!({ "description": "fits" }))]);
     fs::write(scene.path("filler"), "x".repeat(40_000)).expect_err("it is full");
     let full = scene.change(vec![create(group("b"), backends())]);
-    let left = (
-        scene.names(),
-        scene.text("main.toml"),
-        fs::read_dir(scene.path("error-pages")).map(Iterator::count),
-    );
+    let left = (scene.names(), scene.text("main.toml"));
     let is_gone = std::process::Command::new("umount")
         .arg(scene.path(""))
         .status()
@@ -519,25 +516,45 @@ fn a_full_disk_leaves_everything_as_it_was() {
     described.expect("there is room for that");
     assert_eq!(full.expect_err("it is full").kind, RefusalKind::NoSpace);
     assert!(left.1.contains("description = \"fits\""), "{}", left.1);
-    assert_eq!(left.0, ["error-pages", "filler", "main.toml"]);
-    assert_eq!(left.2.ok(), Some(0));
+    assert_eq!(left.0, ["filler", "main.toml"]);
     assert_eq!(scene.generation(), 2);
+}
+
+#[test]
+fn what_is_saved_meanwhile_is_not_overwritten() {
+    let mut scene = Scene::start();
+    scene.origin.check = |sources| {
+        // Somebody saves it, once it was read.
+        let main = sources.iter().filter_map(Source::path).find(|path| path.ends_with("main.toml"));
+        main.into_iter().for_each(|path| fs::write(path, "# saved\n").expect("there is room"));
+        config::load(sources)
+    };
+    let before = scene.installer.active.config.clone();
+    let refusal =
+        scene.change(vec![merge(web(), json!({ "idle_timeout": "9s" }))]).expect_err("it was saved");
+    assert_eq!(refusal.kind, RefusalKind::Conflict, "{refusal:?}");
+    assert_eq!(scene.text("main.toml"), "# saved\n");
+    assert_eq!((scene.names(), &scene.installer.active.config), (vec!["main.toml".to_owned()], &before));
 }
 
 #[test]
 fn files_that_cannot_be_put_in_place_bring_the_old_configuration_back() {
     let mut scene = Scene::start();
-    // Its name is free when it is looked at, and taken when it is to be put in place.
-    scene.origin.check = |sources| {
-        let new = sources.iter().filter_map(Source::path).find(|path| path.ends_with("api.toml"));
-        new.into_iter().for_each(|path| fs::create_dir_all(path.join("in the way")).expect("there is room"));
-        config::load(sources)
-    };
-    let changes = vec![merge(web(), json!({ "idle_timeout": "9s" })), create(group("b"), backends())];
     let before = scene.installer.active.config.clone();
-    let refusal = scene.change(changes).expect_err("a folder is in the way");
+    let mut taken = Some(std::net::TcpListener::bind("127.0.0.1:0").expect("there is a port"));
+    let address = taken.as_ref().and_then(|taken| taken.local_addr().ok()).expect("it is bound").to_string();
+    let changes = vec![merge(web(), json!({ "address": address })), create(group("b"), backends())];
+    let order = ChangeOrder { changes, is_dry_run: false, is_forced: false, actor: "test".to_owned() };
+    // When the address is free at last, one of the files that were written is gone.
+    let staged = scene.path(".api.toml.ringway-new");
+    let mut wait = |_: &mut Installer, _: &BindError| {
+        let was_taken = taken.take().is_some();
+        was_taken && fs::remove_file(&staged).is_ok()
+    };
+    let outcome = engine::change(&mut scene.installer, Some(&scene.origin), order, &mut wait);
+    let refusal = outcome.expect_err("a file is gone");
     assert_eq!(refusal.kind, RefusalKind::System, "{refusal:?}");
+    assert!(refusal.sentence.contains("api.toml"), "{refusal:?}");
     assert_eq!(scene.installer.active.config, before, "{refusal:?}");
-    assert_eq!(scene.text("main.toml"), MAIN);
-    assert_eq!(scene.names(), ["api.toml", "main.toml"]);
+    assert_eq!((scene.text("main.toml").as_str(), scene.names()), (MAIN, vec!["main.toml".to_owned()]));
 }

@@ -81,6 +81,7 @@ const KEYS: [UploadKey; 4] = [
 #[derive(Default)]
 pub(super) struct Uploads {
     made: Vec<PathBuf>,
+    made_folders: Vec<PathBuf>,
 }
 
 impl Uploads {
@@ -122,6 +123,7 @@ impl Uploads {
     /// They are in use.
     pub(super) fn keep(mut self) {
         self.made.clear();
+        self.made_folders.clear();
     }
 
     fn write(&mut self, path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
@@ -131,6 +133,7 @@ impl Uploads {
         let folder = path.parent().unwrap_or(Path::new("/"));
         if !folder.is_dir() {
             DirBuilder::new().mode(FOLDER_MODE).create(folder)?;
+            self.made_folders.push(folder.to_owned());
             staging::sync_folder(folder)?;
         }
         let staged = StagedFile::write(path, content, None)?;
@@ -144,6 +147,7 @@ impl Uploads {
 impl Drop for Uploads {
     fn drop(&mut self) {
         self.made.iter().for_each(|path| drop(fs::remove_file(path)));
+        self.made_folders.iter().for_each(|path| drop(fs::remove_dir(path)));
     }
 }
 

@@ -9,6 +9,7 @@ mod access_log;
 mod addresses;
 mod admin;
 mod admin_answers;
+mod api_durability;
 mod api_reads;
 mod api_writes;
 mod backpressure;

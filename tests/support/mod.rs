@@ -17,6 +17,7 @@
 
 pub(crate) mod api;
 mod backend;
+pub(crate) mod call_stops;
 mod client;
 mod clock;
 mod collector;

@@ -9,7 +9,7 @@ pub(super) const EXIT_STATUS: [(&str, &str); 6] = [
     ("2", "wrong usage"),
     ("3", "invalid configuration"),
     ("4", "cannot start: an address is taken, or a privilege or an ability of the kernel is missing"),
-    ("5", "a reload or an upgrade is refused and what was in service still is"),
+    ("5", "a reload, an upgrade or a change is refused and what was in service still is"),
 ];
 
 const FILES: [(&str, &str); 5] = [

@@ -121,19 +121,30 @@ impl<'f> TextDocument<'f> {
     fn verify(&self, text: &FileText, wanted: &WantedObjects<'_>) -> Result<(), EditRefusal> {
         let intricate = || EditRefusal::Intricate(text.path.clone());
         let now = TextDocument::parse(text).map_err(|_| intricate())?;
-        let (mut before, mut after) = (self.root.to_json(&self.outline), now.root.to_json(&now.outline));
         for kind in ObjectKind::ALL {
-            before.remove(kind.table());
-            let said = after.remove(kind.table());
-            let said: Vec<&Json> = said.iter().filter_map(Json::as_array).flatten().collect();
-            let wanted = wanted.settings(kind);
-            let is_right = said.len() == wanted.len()
-                && said.iter().zip(wanted).all(|(said, wanted)| said.as_object() == Some(wanted));
-            if !is_right {
+            let said = KindTables::find(kind, &now.outline, &now.root).settings(&now.outline);
+            if !said.iter().eq(wanted.settings(kind)) {
                 return Err(intricate());
             }
         }
-        if before == after { Ok(()) } else { Err(intricate()) }
+        if self.others() == now.others() { Ok(()) } else { Err(intricate()) }
+    }
+
+    /// What it says beside objects.
+    fn others(&self) -> Map<String, Json> {
+        let is_other = |key: &str| ObjectKind::ALL.iter().all(|kind| kind.table() != key);
+        let mut others = Map::new();
+        let assignments = self.outline.sections.first().map_or(&[][..], |first| &first.assignments);
+        assignments
+            .iter()
+            .filter(|assignment| assignment.path.first().is_some_and(|key| is_other(key)))
+            .for_each(|assignment| syntax::put(&mut others, assignment));
+        for (key, child) in self.root.children.iter().filter(|(key, _)| is_other(key)) {
+            // Keys with dots may say something of such a table, too.
+            let begun = others.remove(key).unwrap_or_default();
+            others.insert(key.clone(), Json::from(vec![begun, child.to_json(&self.outline)]));
+        }
+        others
     }
 }
 

@@ -52,7 +52,7 @@ fn one_object_is_shown_as_it_is_configured() {
     let json: Json = serde_json::from_str(&said(&ringway, "rule show api --json")).expect("it is JSON");
     assert_eq!(json["settings"]["priority"], 10);
     for (line, words) in [
-        ("rule show none", "there is no rule \"none\""),
+        ("rule show none", "there is no rule \"none\"\nhelp: ringway rule list tells them"),
         ("backend list none", "there is no server group \"none\""),
     ] {
         let ended = command(&ringway, &line.split(' ').collect::<Vec<_>>());

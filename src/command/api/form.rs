@@ -125,7 +125,7 @@ fn problem(document: &Json) -> String {
         lines.push(format!("error: {}", text(document, "detail")));
         let help = text(document, "help");
         if !help.is_empty() {
-            lines.push(format!("help: {help}"));
+            lines.push(format!("help: {}", in_verbs(help)));
         }
     }
     let used_by: Vec<String> = items(document, "used_by").map(path_of).collect();
@@ -133,6 +133,29 @@ fn problem(document: &Json) -> String {
         lines.push(format!("used by {}", used_by.join(", ")));
     }
     lines.join("\n")
+}
+
+/// Kinds of objects in paths of the API, and the verbs that list them.
+const LISTS: [(&str, &str); 5] = [
+    ("listeners", "listener"),
+    ("server-groups", "group"),
+    ("certificates", "cert"),
+    ("rules", "rule"),
+    ("ip-groups", "ip-group"),
+];
+
+/// A cure that is a call of the API, as the verb that makes it.
+fn in_verbs(help: &str) -> String {
+    let Some(path) = help.strip_prefix("GET /api/v1/").and_then(|rest| rest.strip_suffix(" lists them"))
+    else {
+        return help.to_owned();
+    };
+    let of_group = path.strip_prefix("server-groups/").and_then(|rest| rest.strip_suffix("/backends"));
+    match (of_group, LISTS.iter().find(|(kind, _)| *kind == path)) {
+        (Some(group), _) => format!("ringway backend list {group} tells them"),
+        (None, Some((_, verb))) => format!("ringway {verb} list tells them"),
+        (None, None) => help.to_owned(),
+    }
 }
 
 fn item(item: &Json) -> String {
@@ -191,6 +214,18 @@ mod tests {
         });
         let expected = "error: the server group \"app\" is in use\nhelp: remove it there first\nused by rules/api, listeners/web";
         assert_eq!(problem(&used), expected);
+    }
+
+    #[test]
+    fn calls_that_help_are_told_as_verbs() {
+        for (help, told) in [
+            ("GET /api/v1/rules lists them", "ringway rule list tells them"),
+            ("GET /api/v1/server-groups/app/backends lists them", "ringway backend list app tells them"),
+            ("GET /api/v1/cas lists them", "GET /api/v1/cas lists them"),
+            ("lead elsewhere first", "lead elsewhere first"),
+        ] {
+            assert_eq!(in_verbs(help), told);
+        }
     }
 
     #[test]

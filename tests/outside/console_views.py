@@ -4,10 +4,13 @@ usage: console_views.py RINGWAY BROWSER FOLDER
 
 Prints `ok CASE` or `FAILED CASE: why` for each.
 """
+import json
 import os
+import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 
 from console_browser import Browser, Failure, Ringway, tell
@@ -45,6 +48,14 @@ def fetch(path):
             return answer.status, answer.headers, answer.read()
     except urllib.error.HTTPError as error:
         return error.code, error.headers, error.read()
+
+
+def call(method, path, content):
+    """What somebody else does meanwhile."""
+    headers = {"Content-Type": "application/json", "Authorization": f"Bearer {process.token}"}
+    asked = urllib.request.Request(process.console.replace("/console/", f"/api/v1/{path}"), json.dumps(content).encode(), headers, method=method)
+    with urllib.request.urlopen(asked, timeout=20) as answer:
+        return json.load(answer)
 
 
 def files():
@@ -123,15 +134,220 @@ def colours():
     expect(page.evaluate(dark) == "rgb(255, 255, 255)", "the system is light")
 
 
+def shown(name):
+    page.follow(name)
+    page.wait_heading(name)
+
+
+def closed():
+    page.wait("!document.querySelector('dialog')", "the end of the dialog")
+
+
+def self_signed(name):
+    paths = [os.path.join(folder, f"{name}.{ending}") for ending in ("key", "crt")]
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "9", "-subj", f"/CN={name}",
+                    "-addext", f"subjectAltName=DNS:{name}", "-keyout", paths[0], "-out", paths[1]], check=True, capture_output=True, timeout=30)
+    return paths
+
+
+def certificates():
+    key, chain = self_signed("one.example")
+    shown("Certificates")
+    page.press("Add server certificate")
+    page.fill("Name", "shop")
+    page.fill("Certificate content", "nonsense")
+    page.fill("Private key", "nonsense")
+    page.press("Add")
+    # Refused whole, with its cure, and the dialog stays.
+    page.wait("document.querySelector('dialog .problem[role=alert]')?.innerText.includes('Cure: ')", "the problem and its cure")
+    page.upload("Certificate content: from a file", chain)
+    page.upload("Private key: from a file", key)
+    page.wait("[...document.querySelectorAll('dialog textarea')].every((box) => box.value.includes('-----END'))", "the content of the files")
+    page.press("Add")
+    closed()
+    page.wait_text("shop")
+    call("POST", "listeners", {"name": "tls", "address": "127.0.0.1:0", "protocol": "https", "certificates": ["shop"], "default_group": "app"})
+    shown("Server groups")
+    shown("Certificates")
+    page.wait_text("one.example", "8 days left")
+    page.press("Delete shop")
+    page.press("Delete shop")
+    page.wait_text("listeners/tls")
+    page.press("Cancel")
+    closed()
+    key, chain = self_signed("two.example")
+    page.press("Replace shop")
+    page.upload("Certificate content: from a file", chain)
+    page.upload("Private key: from a file", key)
+    page.wait("[...document.querySelectorAll('dialog textarea')].every((box) => box.value.includes('-----END'))", "the content of the files")
+    page.press("Replace")
+    closed()
+    page.wait_text("two.example")
+    shown("Overview")
+    page.wait_text("8 days left")
+
+
+def server_groups():
+    shown("Server groups")
+    page.follow("app")
+    page.wait_heading("server group app")
+    page.wait_text("<script>violations.push(1)</script>")
+    page.press("Add backend")
+    page.fill("Address", "127.0.0.1:11")
+    page.press("Add")
+    closed()
+    page.wait_text("127.0.0.1:11")
+    page.press("Weight of 127.0.0.1:11")
+    page.fill("Weight", "50")
+    page.press("Set")
+    closed()
+    row = "[...document.querySelectorAll('tr')].find((row) => row.innerText.startsWith('127.0.0.1:11'))"
+    page.wait(f"{row}?.cells[2].innerText === '50'", "the weight")
+    page.press("Weight of 127.0.0.1:11")
+    page.fill("Weight", "7")
+    page.choose("Where", "runtime")
+    page.press("Set")
+    closed()
+    page.wait(f"{row}?.cells[2].innerText === '7 for a while'", "the weight for a while")
+    page.press("Weight of 127.0.0.1:11")
+    page.choose("Where", "null")
+    page.press("Set")
+    closed()
+    page.wait(f"{row}?.cells[2].innerText === '50'", "the weight as configured")
+    page.press("Drain 127.0.0.1:11")
+    page.wait(f"{row}?.cells[1].innerText.startsWith('drain')", "the state draining or drained")
+    page.press("Undrain 127.0.0.1:11")
+    page.wait(f"!{row}?.cells[1].innerText.startsWith('drain')", "another state than draining")
+    page.press("Disable 127.0.0.1:11")
+    page.wait(f"{row}?.cells[1].innerText.includes('disabled')", "the state disabled")
+    page.press("Enable 127.0.0.1:11")
+    page.wait(f"!{row}?.cells[1].innerText.includes('disabled')", "another state than disabled")
+    page.press("Edit health check")
+    page.choose("Protocol", "tcp")
+    page.fill("Interval", "1s")
+    page.press("Save")
+    closed()
+    page.wait_text('"interval":"1s"')
+    page.wait(f"/unhealthy: /.test({row}?.cells[1].innerText)", "unhealthy with its reason")
+    page.press("Remove 127.0.0.1:11")
+    page.press("Remove")
+    closed()
+    page.wait(f"!{row}", "one row less")
+
+
+def listeners():
+    shown("Listeners")
+    page.wait_text("<img src=x onerror=violations.push(1)>")
+    page.press("Copy web")
+    page.fill("Name of the copy", "other")
+    page.fill("Address of the copy", "127.0.0.1:0")
+    page.press("Copy")
+    closed()
+    page.press("Disable other")
+    row = "[...document.querySelectorAll('tr')].find((row) => row.innerText.startsWith('other'))"
+    page.wait(f"{row}?.cells[3].innerText === 'disabled'", "the state disabled")
+    page.press("Enable other")
+    page.wait(f"{row}?.cells[3].innerText === 'serving'", "the state serving")
+    page.press("Delete other")
+    page.press("Delete other")
+    closed()
+    page.wait(f"!{row}", "one row less")
+    page.follow("web")
+    page.wait_heading("listener web")
+    edit('"idle_timeout": "20s",')
+    page.press("Check")
+    page.wait_text('idle_timeout = "20s" }]', "rules/dead")
+    page.press("Protection")
+    page.check("It cannot be deleted")
+    page.press("Save")
+    closed()
+    page.press("Delete web")
+    page.press("Delete web")
+    page.wait("document.querySelector('dialog .problem')?.innerText.startsWith('409')", "a refusal")
+    page.press("Cancel")
+    closed()
+
+
+def edit(more):
+    """Puts this before the first key of the settings."""
+    focused = page.focus_on("Settings (JSON, with the keys of the configuration)", ("textarea",))
+    page.fill("Settings (JSON, with the keys of the configuration)", focused["value"].replace("{", "{" + more, 1))
+
+
+def rules():
+    shown("Rules")
+    first = "[...document.querySelectorAll('main table tbody tr')].map((row) => row.cells[1].innerText).join(' ')"
+    page.wait(f"{first} === 'dead ok'", "the order")
+    page.press("Move dead down")
+    page.wait(f"{first} === 'ok dead'", "the other order")
+    page.press("Move dead up")
+    page.wait(f"{first} === 'dead ok'", "the order as before")
+    page.fill("URL", f"http://{process.address('web')}/ok/then")
+    page.press("Explain")
+    page.wait_text("The rule ok takes it: respond 200", "takes the request")
+    page.press("Create rule")
+    page.wait_heading("Create rule")
+    page.fill("Rule name", "moved")
+    page.fill("Priority", "5")
+    page.fill("Path prefix (optional)", "/moved")
+    page.choose("Action", "redirect")
+    page.press("Make settings of it")
+    page.press("Check")
+    page.wait_text("+[[rule]]")
+    page.press("Create rule")
+    page.wait_heading("Rules")
+    page.wait(f"{first} === 'moved dead ok'", "the new rule")
+
+
+def lists():
+    for view, one, name in [("TLS policies", "TLS policy", "edge"), ("IP groups", "IP group", "office"), ("Error pages", "error page", "trouble")]:
+        shown(view)
+        page.press(f"Create {one}")
+        page.wait_heading(f"Create {one}")
+        edit('"nonsense": 1,')
+        page.press("Check")
+        page.wait("document.querySelector('.problem[role=alert]')?.innerText.includes('nonsense')", "the fault")
+        page.follow(view)
+        page.wait_heading(view)
+        page.press(f"Create {one}")
+        page.wait_heading(f"Create {one}")
+        page.press(f"Create {one}")
+        page.wait_heading(view)
+        page.follow(name)
+        page.wait_heading(f"{one} {name}")
+        page.press(f"Delete {name}")
+        page.press(f"Delete {name}")
+        page.wait_heading(view)
+        page.wait_text("There are none.")
+
+
+def history():
+    shown("Audit")
+    page.wait_text("browser (write)", "POST /api/v1/rules/dead/move", "409")
+    shown("Events")
+    page.wait_text("reload_done")
+
+
+def read_only():
+    shown("Server groups")
+    page.press("Forget token")
+    page.wait_text("Read-only: changes need the role write, and anonymous may read")
+    disabled = "[...document.querySelectorAll('main button')].every((button) => button.disabled && button.title.includes('Needs the role write'))"
+    page.wait(disabled, "buttons that say what they need")
+
+
 def behaves():
     faults = page.faults_of_the_page(process.console)
     expect(not faults, f"{faults}")
 
 
-CASES = [files, first_view, anonymous, token, overview, colours, behaves]
+CASES = [
+    files, first_view, anonymous, token, overview, colours, certificates, server_groups, listeners, rules, lists, history, read_only, behaves,
+]
 
 try:
     for case in CASES:
+        # Each goes on where the one before has ended.
         if not tell(f"console: {case.__name__.replace('_', ' ')}", case):
             break
 finally:

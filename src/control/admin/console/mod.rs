@@ -41,11 +41,19 @@ const FILES: &[ConsoleFile] = &[
     console_file!("console.css", STYLE),
     console_file!("icon.svg", IMAGE),
     console_file!("api.js", SCRIPT),
+    console_file!("certificates.js", SCRIPT),
     console_file!("dom.js", SCRIPT),
+    console_file!("groups.js", SCRIPT),
+    console_file!("history.js", SCRIPT),
+    console_file!("listeners.js", SCRIPT),
     console_file!("live.js", SCRIPT),
     console_file!("main.js", SCRIPT),
+    console_file!("offers.js", SCRIPT),
     console_file!("overview.js", SCRIPT),
+    console_file!("rules.js", SCRIPT),
+    console_file!("settings.js", SCRIPT),
     console_file!("theme.js", SCRIPT),
+    console_file!("wizard.js", SCRIPT),
 ];
 
 /// The answer to a request for a page; None: it is for something else.
@@ -80,6 +88,8 @@ pub(super) fn answer(request: &AdminRequest) -> Option<AdminResponse> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::tls_policies;
+    use crate::config::tls_policies::Predefined;
 
     /// What a browser loads before it shows anything.
     const MAX_FIRST_VIEW_BYTES: usize = 150 << 10;
@@ -98,6 +108,18 @@ mod tests {
             }
             let elsewhere = text.replace("http://www.w3.org/2000/svg", "");
             assert!(!elsewhere.contains("src=\"http") && !elsewhere.contains("from \"http"), "{}", file.name);
+        }
+    }
+
+    #[test]
+    fn the_policies_on_offer_are_known_and_the_usual_one_is_first() {
+        let file = FILES.iter().find(|file| file.name == "offers.js").unwrap();
+        let text = std::str::from_utf8(file.content).unwrap();
+        let list = text.split("POLICIES = [").nth(1).and_then(|rest| rest.split(']').next()).unwrap();
+        let names: Vec<&str> = list.split('"').skip(1).step_by(2).collect();
+        assert_eq!(names.first(), Some(&tls_policies::DEFAULT));
+        for name in names {
+            assert!(Predefined::named(name).is_some(), "{name}");
         }
     }
 

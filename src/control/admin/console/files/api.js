@@ -3,8 +3,15 @@
 const ROOT = "/api/v1/";
 const KEPT = "ringway-token";
 
-// In a browser that keeps nothing, the token lasts as long as the page.
-let token = sessionStorage.getItem(KEPT) ?? "";
+let token = keptToken();
+
+function keptToken() {
+  try {
+    return sessionStorage.getItem(KEPT) ?? "";
+  } catch {
+    return "";
+  }
+}
 
 /** Who asks, as `whoami` says; `role` is null until it is known. */
 export const me = { actor: "", role: null };
@@ -22,10 +29,14 @@ export function hasToken() {
 
 export function setToken(text) {
   token = text.trim();
-  if (token === "") {
-    sessionStorage.removeItem(KEPT);
-  } else {
-    sessionStorage.setItem(KEPT, token);
+  try {
+    if (token === "") {
+      sessionStorage.removeItem(KEPT);
+    } else {
+      sessionStorage.setItem(KEPT, token);
+    }
+  } catch {
+    // The browser keeps nothing: the token lasts as long as the page.
   }
 }
 

@@ -55,7 +55,7 @@ export function problem(error) {
     fault.message ?? "",
     fault.help ? h("p", { class: "quiet" }, `Cure: ${fault.help}`) : null,
     fault.place ? h("p", {}, h("code", {}, fault.place)) : null));
-  const users = (told.used_by ?? []).map((user) => (typeof user === "string" ? user : `${user.kind}/${user.name}`));
+  const users = told.used_by ?? [];
   return h("div", { class: "problem", role: "alert" },
     h("h3", {}, [told.status || null, told.title].filter(Boolean).join(" ")),
     told.detail ? h("p", {}, told.detail) : null,
@@ -138,9 +138,8 @@ export function dialog(title, content, actText, act) {
   });
   box.addEventListener("close", () => {
     box.remove();
-    if (before?.isConnected) {
-      before.focus();
-    }
+    // The button may be gone with the view that is shown anew.
+    (before?.isConnected ? before : document.querySelector("main h1"))?.focus();
   });
   document.body.append(box);
   box.showModal();

@@ -2,11 +2,32 @@
 
 import { hasToken, learnWhoAsks, me, setToken } from "./api.js";
 import { announce, h, hashOf, page, problem } from "./dom.js";
+import { authorities, certificates } from "./certificates.js";
+import { groups } from "./groups.js";
+import { audit, events } from "./history.js";
+import { listeners } from "./listeners.js";
 import { overview } from "./overview.js";
+import { createRule, rules } from "./rules.js";
+import { createObject, kindView } from "./settings.js";
+import { wizard } from "./wizard.js";
 
 /** Views by the first segment of the address, in the order of the navigation. */
 const VIEWS = new Map([
   ["overview", { title: "Overview", show: overview }],
+  ["listeners", { title: "Listeners", show: listeners }],
+  ["rules", { title: "Rules", show: rules }],
+  ["server-groups", { title: "Server groups", show: groups }],
+  ["certificates", { title: "Certificates", show: certificates }],
+  ["tls-policies", { title: "TLS policies", show: kindView("tls-policies") }],
+  ["ip-groups", { title: "IP groups", show: kindView("ip-groups") }],
+  ["error-pages", { title: "Error pages", show: kindView("error-pages") }],
+  ["audit", { title: "Audit", show: audit }],
+  ["events", { title: "Events", show: events }],
+  // Reached from others.
+  ["cas", { within: "certificates", show: authorities }],
+  ["create-listener", { within: "listeners", show: wizard }],
+  ["create-rule", { within: "rules", show: createRule }],
+  ["create", { show: createObject }],
 ]);
 
 let current = new AbortController();
@@ -33,7 +54,7 @@ async function show(takesFocus) {
   const { signal } = current;
   const [name = "overview", ...rest] = segments();
   const view = VIEWS.get(name);
-  navigation(name);
+  navigation(view?.within ?? name);
   let content;
   try {
     content = view === undefined
@@ -46,9 +67,12 @@ async function show(takesFocus) {
     return;
   }
   const heading = content.querySelector("h1");
-  document.getElementById("main").replaceChildren(content);
+  const main = document.getElementById("main");
+  // What had the focus is about to go.
+  const hadFocus = main.contains(document.activeElement);
+  main.replaceChildren(content);
   document.title = `${heading?.textContent ?? "Console"} – Ringway`;
-  if (takesFocus) {
+  if (takesFocus || hadFocus) {
     heading?.focus();
   }
 }
@@ -94,10 +118,13 @@ scheme.value = document.documentElement.dataset.scheme ?? "auto";
 scheme.addEventListener("change", () => {
   if (scheme.value === "auto") {
     delete document.documentElement.dataset.scheme;
-    localStorage.removeItem("ringway-scheme");
   } else {
     document.documentElement.dataset.scheme = scheme.value;
+  }
+  try {
     localStorage.setItem("ringway-scheme", scheme.value);
+  } catch {
+    // The browser keeps nothing: it is for this page.
   }
 });
 

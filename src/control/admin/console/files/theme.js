@@ -1,8 +1,12 @@
 "use strict";
 // Before anything is drawn, so that nothing flashes.
 (() => {
-  const kept = localStorage.getItem("ringway-scheme");
-  if (kept === "light" || kept === "dark") {
-    document.documentElement.dataset.scheme = kept;
+  try {
+    const kept = localStorage.getItem("ringway-scheme");
+    if (kept === "light" || kept === "dark") {
+      document.documentElement.dataset.scheme = kept;
+    }
+  } catch {
+    // The browser keeps nothing.
   }
 })();

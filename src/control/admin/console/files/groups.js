@@ -1,0 +1,253 @@
+// Server groups and their backends: health with its reason, weights, drains, what is added and removed, and the health check.
+
+import { call, list, may, pathOf } from "./api.js";
+import { announce, button, dialog, field, h, hashOf, link, page, readOnlyNote, select, showProblem, table } from "./dom.js";
+import { classOf, durationText, follow, rateText } from "./live.js";
+import { KINDS, deleteButton, editor } from "./settings.js";
+
+const PROTOCOLS = [["http", "HTTP"], ["https", "HTTPS"], ["h2c", "HTTP/2 in cleartext"], ["grpc", "gRPC"]];
+const ALGORITHMS = [
+  ["weighted_round_robin", "Weighted round robin"], ["round_robin", "Round robin"], ["weighted_least_connections", "Weighted least connections"],
+  ["power_of_two", "The less busy of two"], ["random", "Random"], ["source_ip_hash", "Source IP hash"],
+];
+
+let paths = null;
+
+/** Whether this version of the API has a path. */
+async function has(path) {
+  if (paths === null) {
+    const document = await call("GET", "openapi.json");
+    paths = new Set(Object.keys(document.paths ?? {}));
+  }
+  return [...paths].some((known) => known.endsWith(path));
+}
+
+/** Lines such as `10.0.0.1:80 50`: an address, and a weight if it has one. */
+export function backendsOf(text) {
+  const lines = text.split("\n").map((line) => line.trim()).filter(Boolean);
+  return lines.map((line) => {
+    const [address, weight] = line.split(/\s+/);
+    return weight === undefined ? { address } : { address, weight: Number(weight) };
+  });
+}
+
+/** The boxes of a new group, and its settings. */
+export function groupForm() {
+  const name = h("input", { autocomplete: "off" });
+  const protocol = select(PROTOCOLS, "http");
+  const algorithm = select(ALGORITHMS, "weighted_round_robin");
+  const backends = h("textarea", { rows: 4, spellcheck: "false", placeholder: "10.0.0.1:8080\n10.0.0.2:8080 50" });
+  const verify = select([["off", "Do not verify backends"], ["system", "By the roots of this system"]], "off");
+  const probe = h("input", { type: "checkbox" });
+  const element = [
+    field("Group name", name), field("Backend protocol", protocol), field("Load balancing algorithm", algorithm),
+    field("Backends", backends, "One a line: address and port, and a weight of 0 to 100 if it is not 100."),
+    field("Certificates of backends", verify, "With HTTPS and gRPC over TLS only. A CA of your own is set in the settings of the group."),
+    h("label", { class: "choice" }, probe, " Health check"),
+  ];
+  const settings = () => {
+    const group = { name: name.value.trim(), protocol: protocol.value, algorithm: algorithm.value, backend: backendsOf(backends.value) };
+    if (protocol.value === "https") {
+      group.tls = { verify: verify.value };
+    }
+    if (probe.checked) {
+      group.health_check = {};
+    }
+    return group;
+  };
+  return { element, settings };
+}
+
+function create(again) {
+  const form = groupForm();
+  dialog("Create server group", form.element, "Create", async () => {
+    const answer = await call("POST", "server-groups", form.settings());
+    announce(answer.message || "The server group is created.");
+    await again();
+  });
+}
+
+function addBackend(group, again) {
+  const address = h("input", { autocomplete: "off" });
+  const weight = h("input", { type: "number", min: 0, max: 100, value: "100" });
+  dialog("Add backend", [
+    field("Address", address, "Such as 10.0.0.1:8080, [2001:db8::1]:8080, app.example:8080 or unix:/run/app.sock."), field("Weight", weight),
+  ], "Add", async () => {
+    const answer = await call("POST", `${pathOf("server-groups", group)}/backends`, { address: address.value.trim(), weight: Number(weight.value) });
+    announce(answer.message || "The backend is added.");
+    await again();
+  });
+}
+
+async function setWeight(group, backend, again) {
+  const weight = h("input", { type: "number", min: 0, max: 100, value: String(backend.settings.weight ?? 100) });
+  const forAWhile = [["runtime", "For a while, without the configuration"], ["null", "As configured, instead of for a while"]];
+  const how = select([["file", "In the configuration"], ...(await has("/server-groups/{group}/backends/{address}/weight") ? forAWhile : [])].slice(may("write") ? 0 : 1));
+  const path = pathOf("server-groups", group, "backends", backend.name);
+  dialog(`Weight of ${backend.name}`, [field("Weight", weight, "0 to 100. 0: no new requests."), field("Where", how)], "Set", async () => {
+    if (how.value === "file") {
+      await call("PATCH", path, { weight: Number(weight.value) }, { "If-Match": backend.etag });
+    } else {
+      await call("POST", `${path}/weight`, { weight: how.value === "null" ? null : Number(weight.value) });
+    }
+    announce(`The weight of ${backend.name} is ${how.value === "null" ? "as configured" : weight.value}.`);
+    await again();
+  });
+}
+
+/** What is done for a while, without the file: where the API can. */
+async function drainButton(group, backend, state, again, wrong) {
+  if (!await has("/server-groups/{group}/backends/{address}/drain")) {
+    return null;
+  }
+  const isDrained = state?.runtime?.drain === true;
+  const text = isDrained ? "Undrain" : "Drain";
+  return button(text, "operate", async () => {
+    try {
+      await call("POST", `${pathOf("server-groups", group, "backends", backend.name)}/drain`, { drain: !isDrained });
+      announce(`${backend.name}: ${isDrained ? "gets requests again" : "gets no new requests"}.`);
+      await again();
+    } catch (error) {
+      showProblem(wrong, error);
+    }
+  }, { "aria-label": `${text} ${backend.name}` });
+}
+
+async function enable(group, backend, again, wrong) {
+  try {
+    await call("PATCH", pathOf("server-groups", group, "backends", backend.name), { enabled: backend.settings.enabled === false ? null : false });
+    await again();
+  } catch (error) {
+    showProblem(wrong, error);
+  }
+}
+
+async function backendRow(group, backend, state, again, wrong) {
+  const isEnabled = backend.settings.enabled !== false;
+  const remove = button("Remove", "write", () => dialog(`Remove ${backend.name}?`, h("p", {}, "Requests that it has go on until they end."), "Remove", async () => {
+    await call("DELETE", pathOf("server-groups", group, "backends", backend.name));
+    announce(`${backend.name} is removed.`);
+    await again();
+  }), { "aria-label": `Remove ${backend.name}` });
+  const live = { state: h("td", {}), weight: h("td", { class: "number" }), inFlight: h("td", { class: "number" }), rate: h("td", { class: "number" }) };
+  const actions = h("div", { class: "actions" },
+    button("Weight", "operate", () => setWeight(group, backend, again).catch((error) => showProblem(wrong, error)), { "aria-label": `Weight of ${backend.name}` }),
+    await drainButton(group, backend, state, again, wrong),
+    button(isEnabled ? "Disable" : "Enable", "write", () => enable(group, backend, again, wrong), { "aria-label": `${isEnabled ? "Disable" : "Enable"} ${backend.name}` }),
+    remove);
+  const row = h("tr", {}, h("td", {}, backend.name), live.state, live.weight,
+    live.inFlight, live.rate, h("td", {}, actions));
+  return { row, live };
+}
+
+function setText(cell, text) {
+  if (cell.textContent !== text) {
+    cell.textContent = text;
+  }
+}
+
+function healthForm(group, check, again) {
+  const settings = check?.settings ?? {};
+  const boxes = {
+    protocol: select([["", "As the group"], ["http", "HTTP"], ["https", "HTTPS"], ["tcp", "TCP"], ["grpc", "gRPC"]], settings.protocol ?? ""),
+    path: h("input", { value: settings.path ?? "" }),
+    interval: h("input", { value: settings.interval ?? "" }),
+    timeout: h("input", { value: settings.timeout ?? "" }),
+    healthy_threshold: h("input", { type: "number", min: 1, max: 10, value: String(settings.healthy_threshold ?? "") }),
+    unhealthy_threshold: h("input", { type: "number", min: 1, max: 10, value: String(settings.unhealthy_threshold ?? "") }),
+    expect: h("input", { value: (settings.expect ?? []).join(" ") }),
+  };
+  const hints = { path: "Default: /", interval: "From one probe to the next. Default: 2s", timeout: "Default: 5s", healthy_threshold: "Default: 3", unhealthy_threshold: "Default: 3", expect: "Statuses that are good, such as 2xx 304. Default: 2xx" };
+  const titles = { protocol: "Protocol", path: "Path", interval: "Interval", timeout: "Timeout", healthy_threshold: "Successes until it is healthy", unhealthy_threshold: "Failures until it is unhealthy", expect: "Good statuses" };
+  const content = Object.entries(boxes).map(([key, box]) => field(titles[key], box, hints[key]));
+  dialog(`Health check of ${group}`, content, "Save", async () => {
+    const wanted = { ...settings };
+    for (const [key, box] of Object.entries(boxes)) {
+      const text = box.value.trim();
+      if (text === "") {
+        delete wanted[key];
+      } else if (key === "expect") {
+        wanted[key] = text.split(/[\s,]+/);
+      } else {
+        wanted[key] = key.endsWith("threshold") ? Number(text) : text;
+      }
+    }
+    await call("PUT", `${pathOf("server-groups", group)}/health-check`, wanted);
+    announce("The health check is saved.");
+    await again();
+  });
+}
+
+async function groupPage(name, { signal, again }) {
+  const path = pathOf("server-groups", name);
+  const [object, backends, status] = await Promise.all([call("GET", path), list(`${path}/backends`), call("GET", "status")]);
+  const check = await call("GET", `${path}/health-check`).catch(() => null);
+  const now = (document) => document.groups.find((group) => group.name === name);
+  const stateOf = (group, address) => group?.backends.find((backend) => backend.address === address);
+  const wrong = h("div", {});
+  const rows = await Promise.all(backends.map(async (backend) => [backend, await backendRow(name, backend, stateOf(now(status), backend.name), again, wrong)]));
+  const facts = h("dl", {});
+  const show = (document, window) => {
+    const group = now(document);
+    facts.replaceChildren(...[
+      ["Requests go to", group?.availability ?? "nobody"], ["Algorithm", group?.algorithm ?? ""], ["In flight", String(group?.in_flight ?? 0)],
+      ["Requests", rateText(window.rate(`group ${name}`))],
+      ["p50, p99", `${durationText(window.quantile(`group ${name}`, 0.5))}, ${durationText(window.quantile(`group ${name}`, 0.99))}`],
+    ].flatMap(([title, text]) => [h("dt", {}, title), h("dd", {}, text)]));
+    for (const [backend, { live }] of rows) {
+      const state = stateOf(group, backend.name);
+      setText(live.state, [state?.state ?? "disabled", state?.reason, state?.drain_reason].filter(Boolean).join(": "));
+      const isForAWhile = state?.runtime?.weight !== undefined && state.runtime.weight !== null;
+      setText(live.weight, `${state?.weight ?? backend.settings.weight ?? 100}${isForAWhile ? " for a while" : ""}`);
+      live.state.className = classOf(state?.state);
+      setText(live.inFlight, String(state?.in_flight ?? 0));
+      setText(live.rate, rateText(window.rate(`backend ${name} ${backend.name}`)));
+    }
+  };
+  follow(signal, show, (error) => showProblem(wrong, error));
+  const save = (settings, isDryRun) => call("PUT", `${path}${isDryRun ? "?dry_run=true" : ""}`, settings, { "If-Match": object.etag });
+  const head = ["Backend", "State", "Weight", "In flight", "Requests", ""].map((title) => h("th", { scope: "col" }, title));
+  const probed = check === null ? "None: backends count as healthy until requests fail." : JSON.stringify(check.settings);
+  return page(`${KINDS["server-groups"].one} ${name}`, readOnlyNote(), wrong,
+    object.settings.description ? h("p", {}, object.settings.description) : null, facts,
+    h("h2", {}, "Backends"),
+    h("div", { class: "actions" }, button("Add backend", "write", () => addBackend(name, again), { class: "main" })),
+    h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, head)), h("tbody", {}, rows.map(([, { row }]) => row)))),
+    h("h2", {}, "Health check"), h("p", {}, probed),
+    h("div", { class: "actions" }, button("Edit health check", "write", () => healthForm(name, check, again)),
+      check !== null && may("write") ? button("Remove health check", "write", async () => {
+        try {
+          await call("DELETE", `${path}/health-check`);
+          await again();
+        } catch (error) {
+          showProblem(wrong, error);
+        }
+      }) : null),
+    h("h2", {}, "Settings"), h("p", {}, "Place: ", h("code", {}, object.place)),
+    editor(object.settings, "Save", save, async (answer) => {
+      announce(answer.message || "Saved.");
+      await again();
+    }),
+    h("div", { class: "actions" }, deleteButton("server-groups", name, async () => {
+      location.hash = hashOf("server-groups");
+    })));
+}
+
+export async function groups(view) {
+  if (view.rest.length > 0) {
+    return groupPage(view.rest[0], view);
+  }
+  const [objects, status] = await Promise.all([list("server-groups"), call("GET", "status")]);
+  const rows = objects.map((object) => {
+    const state = status.groups.find((group) => group.name === object.name);
+    const available = state?.backends.filter((backend) => backend.available).length ?? 0;
+    return [
+      link(object.name, "server-groups", object.name), object.settings.protocol ?? "http",
+      h("span", { class: classOf(state?.availability) }, state?.availability ?? "unknown"), `${available} of ${state?.backends.length ?? 0}`,
+      object.settings.description ?? "", deleteButton("server-groups", object.name, view.again),
+    ];
+  });
+  return page("Server groups", readOnlyNote(),
+    h("div", { class: "actions" }, button("Create server group", "write", () => create(view.again), { class: "main" })),
+    table("", ["Name", "Protocol", "Requests go to", "Available backends", "Description", ""], rows));
+}

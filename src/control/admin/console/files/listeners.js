@@ -1,0 +1,121 @@
+// Listeners: what there is, quick creation, and what is done with one of them.
+
+import { call, list, pathOf } from "./api.js";
+import { announce, button, choice, dialog, field, h, hashOf, link, page, readOnlyNote, select, showProblem, table } from "./dom.js";
+import { classOf } from "./live.js";
+import { POLICIES, addressOf, choices, dnsNote } from "./offers.js";
+import { deleteButton, objectPage } from "./settings.js";
+
+async function quickCreate(again) {
+  const offered = await choices();
+  const protocol = select([["https", "HTTPS"], ["http", "HTTP"]], "https");
+  const port = h("input", { type: "number", min: 1, max: 65535, value: "443" });
+  const name = h("input", { autocomplete: "off", value: "https-443" });
+  const certificate = select(offered.certificates, offered.certificates[0]);
+  const policy = select(offered.policies, POLICIES[0]);
+  const group = select(offered.groups, offered.groups[0]);
+  const tls = h("div", {}, field("Server certificate", certificate), field("TLS policy", policy));
+  let isNamed = false;
+  name.addEventListener("input", () => {
+    isNamed = true;
+  });
+  const rename = () => {
+    if (!isNamed) {
+      name.value = `${protocol.value}-${port.value}`;
+    }
+  };
+  protocol.addEventListener("change", () => {
+    tls.hidden = protocol.value === "http";
+    port.value = protocol.value === "http" ? "80" : "443";
+    rename();
+  });
+  port.addEventListener("input", rename);
+  dialog("Quick create listener", [
+    field("Listener protocol", protocol), field("Listener port", port, "At all addresses of this machine."), field("Listener name", name), tls, field("Server group", group),
+  ], "Create", async () => {
+    const settings = { name: name.value.trim(), address: addressOf("0.0.0.0", port.value), protocol: protocol.value, default_group: group.value };
+    if (protocol.value === "https") {
+      settings.certificates = [certificate.value].filter(Boolean);
+      settings.tls_policy = policy.value;
+    }
+    const answer = await call("POST", "listeners", settings);
+    announce(`${answer.message || "Created."} Point the A and AAAA records of your names at ${settings.address}.`);
+    await again();
+  });
+}
+
+function copy(object, again) {
+  const name = h("input", { autocomplete: "off", value: `${object.name}-copy` });
+  const address = h("input", { autocomplete: "off", value: "" });
+  dialog(`Copy ${object.name}`, [field("Name of the copy", name), field("Address of the copy", address, "Address and port, such as 0.0.0.0:8443.")], "Copy", async () => {
+    const answer = await call("POST", `${pathOf("listeners", object.name)}/copy`, { name: name.value.trim(), address: address.value.trim() });
+    announce(answer.message || "Copied.");
+    await again();
+  });
+}
+
+function enableButton(object, again, wrong) {
+  const isEnabled = object.settings.enabled !== false;
+  const text = isEnabled ? "Disable" : "Enable";
+  return button(text, "write", async () => {
+    try {
+      const answer = await call("PATCH", pathOf("listeners", object.name), { enabled: isEnabled ? false : null }, { "If-Match": object.etag });
+      announce(answer.message || `${object.name}: ${isEnabled ? "disabled" : "enabled"}.`);
+      await again();
+    } catch (error) {
+      showProblem(wrong, error);
+    }
+  }, { "aria-label": `${text} ${object.name}` });
+}
+
+/** Protection is set and taken away here; what it protects from is the API's. */
+function protection(object, again) {
+  const deletion = h("input", { type: "checkbox" });
+  deletion.checked = object.settings.deletion_protection === true;
+  const reason = h("input", { autocomplete: "off", value: object.settings.modification_protection ?? "" });
+  return button("Protection", "write", () => dialog(`Protection of ${object.name}`, [
+    choice("It cannot be deleted", deletion), field("It cannot be changed, because", reason, "Empty: it can."),
+  ], "Save", async () => {
+    const settings = { deletion_protection: deletion.checked || null, modification_protection: reason.value.trim() || null };
+    await call("PATCH", `${pathOf("listeners", object.name)}?force=true`, settings, { "If-Match": object.etag });
+    announce("The protection is saved.");
+    await again();
+  }));
+}
+
+async function listenerPage(name, again) {
+  const object = await call("GET", pathOf("listeners", name));
+  const wrong = h("div", {});
+  return objectPage("listeners", name, again, [
+    wrong,
+    h("div", { class: "actions" }, enableButton(object, again, wrong), button("Copy", "write", () => copy(object, again), { "aria-label": `Copy ${name}` }), protection(object, again)),
+    h("p", {}, link("Rules of this listener", "rules")),
+    dnsNote([object.settings.address].flat().join(", ")),
+  ]);
+}
+
+export async function listeners({ rest, again }) {
+  if (rest.length > 0) {
+    return listenerPage(rest[0], again);
+  }
+  const [objects, status] = await Promise.all([list("listeners"), call("GET", "status")]);
+  const wrong = h("div", {});
+  const rows = objects.map((object) => {
+    const state = status.listeners.find((listener) => listener.name === object.name && !listener.leaving);
+    const word = state === undefined || state.disabled ? "disabled" : "serving";
+    const tags = Object.entries(object.settings.tags ?? {}).map(([key, value]) => `${key}=${value}`);
+    return [
+      link(object.name, "listeners", object.name), object.settings.protocol ?? "http", [state?.addresses ?? object.settings.address].flat().join(", "),
+      h("span", { class: classOf(word) }, word), object.settings.default_group ?? "", [object.settings.description, ...tags].filter(Boolean).join("; "),
+      h("div", { class: "actions" }, enableButton(object, again, wrong),
+        button("Copy", "write", () => copy(object, again), { "aria-label": `Copy ${object.name}` }), deleteButton("listeners", object.name, again)),
+    ];
+  });
+  return page("Listeners", readOnlyNote(), wrong,
+    h("div", { class: "actions" },
+      button("Create listener", "write", () => {
+        location.hash = hashOf("create-listener");
+      }, { class: "main" }),
+      button("Quick create", "write", () => quickCreate(again).catch((error) => showProblem(wrong, error)))),
+    table("", ["Name", "Protocol", "Addresses", "State", "Server group", "Description and tags", ""], rows));
+}

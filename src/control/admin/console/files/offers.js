@@ -1,0 +1,28 @@
+// What forms of listeners offer, and what they say.
+
+import { list } from "./api.js";
+import { h } from "./dom.js";
+
+/** The policies that need no definition, those that are worth offering first. */
+export const POLICIES = [
+  "tls_cipher_policy_1_2_strict_with_1_3", "tls_cipher_policy_1_2_strict", "tls_cipher_policy_1_2", "tls-1-2-fs-with-1-3", "tls-1-2-strict", "tls-1-2-fs", "tls-1-2",
+];
+
+/** What lists of a form offer. */
+export async function choices() {
+  const [certificates, cas, policies, groups, listeners] = await Promise.all(["certificates", "cas", "tls-policies", "server-groups", "listeners"].map(list));
+  const names = (objects) => objects.map((object) => object.name);
+  return { certificates: names(certificates), cas: names(cas), policies: [...names(policies), ...POLICIES], groups: names(groups), groupObjects: groups, listeners: names(listeners) };
+}
+
+/** An address with a port. */
+export function addressOf(host, port) {
+  const text = host.trim();
+  return text.includes(":") && !text.startsWith("[") ? `[${text}]:${port}` : `${text}:${port}`;
+}
+
+/** What is to be done outside of Ringway once a listener serves names. */
+export function dnsNote(address) {
+  return h("div", { class: "note" }, h("p", {}, `Point the A and AAAA records of your names at ${address}.`),
+    h("p", { class: "quiet" }, "If clients come through a router or an address translation, at the address that they see."));
+}

@@ -1,0 +1,296 @@
+"""Follows the procedures of the clouds' guides in the console, from a process that serves nothing to the request that the guide ends with.
+
+usage: console_procedures.py RINGWAY BROWSER FOLDER
+
+Prints `ok CASE` or `FAILED CASE: why` for each. Everything is done with the keyboard; curl asks in the end.
+"""
+import http.server
+import os
+import re
+import ssl
+import subprocess
+import sys
+import threading
+
+from console_browser import PATIENCE, Browser, Failure, Ringway, tell
+
+ringway, browser, folder = os.path.abspath(sys.argv[1]), sys.argv[2], os.path.join(os.path.abspath(sys.argv[3]), "procedures")
+os.makedirs(folder)
+
+WELCOME = "Welcome to ELB test page one!"
+
+# The smallest configuration that is valid: something has to be served.
+EMPTY = 'listener = [{ name = "start", address = "127.0.0.1:0" }]\n'
+
+
+def expect(condition, words):
+    if not condition:
+        raise Failure(words)
+
+
+def run(*command):
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, timeout=PATIENCE).stdout
+
+
+def file(name):
+    return os.path.join(folder, name)
+
+
+def text(name):
+    with open(file(name), encoding="utf-8") as opened:
+        return opened.read()
+
+
+def request_of(name, common_name):
+    """The configuration file of the guide, a key, and a request for a certificate."""
+    with open(file(f"{name}_cert.conf"), "w", encoding="utf-8") as opened:
+        opened.write(f"[ req ]\ndistinguished_name = req_distinguished_name\nprompt = no\n[ req_distinguished_name ]\nO = ELB\n{common_name}\n")
+    run("openssl", "genrsa", "-out", f"{name}.key", "2048")
+    run("openssl", "req", "-out", f"{name}.csr", "-key", f"{name}.key", "-new", "-config", f"./{name}_cert.conf")
+
+
+def make_certificates():
+    """Steps 1 to 3 of the guide on mutual authentication, with -sha256 where it has -sha1."""
+    request_of("ca", "")
+    run("openssl", "x509", "-req", "-in", "ca.csr", "-out", "ca.crt", "-sha256", "-days", "5000", "-signkey", "ca.key")
+    for name in ("server", "client"):
+        request_of(name, "CN = www.test.com")
+        run("openssl", "x509", "-req", "-in", f"{name}.csr", "-out", f"{name}.crt", "-sha256", "-CAcreateserial", "-days", "5000", "-CA", "ca.crt", "-CAkey", "ca.key")
+    run("openssl", "x509", "-req", "-in", "client.csr", "-out", "client-sha1.crt", "-sha1", "-days", "9", "-CA", "ca.crt", "-CAkey", "ca.key")
+
+
+class Application(http.server.BaseHTTPRequestHandler):
+    """What the guides have on their server: it tells the headers that came, below a line that they look for."""
+
+    protocol_version = "HTTP/1.1"
+
+    def answer(self):
+        content = f"{WELCOME}\n{self.headers}".encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(content)
+
+    do_GET = do_HEAD = answer
+
+    def log_message(self, *_):
+        pass
+
+
+def serve(is_https):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Application)
+    if is_https:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(file("server.crt"), file("server.key"))
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return f"127.0.0.1:{server.server_address[1]}"
+
+
+def curl(*arguments):
+    asked = subprocess.run(["curl", "-sS", "-k", "-m", "20", *arguments], cwd=folder, capture_output=True, text=True, timeout=PATIENCE)
+    return asked.returncode, asked.stdout + asked.stderr
+
+
+make_certificates()
+secure_backend, clear_backend = serve(True), serve(False)
+page = Browser(browser, folder)
+
+
+class Procedure:
+    """A process that serves nothing yet, in the browser."""
+
+    def __init__(self, name):
+        self.process = Ringway(ringway, file(name), EMPTY)
+        page.go(self.process.console)
+        page.wait_heading("Overview")
+        page.wait_text("anonymous: role read")
+        page.fill("Token", self.process.token)
+        page.key("Enter")
+        page.wait_text("browser: role write")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        try:
+            faults = page.faults_of_the_page(self.process.console)
+            page.go("about:blank")
+            expect(kind is not None or not faults, f"{faults}")
+        finally:
+            self.process.end()
+
+    def view(self, name):
+        page.follow(name)
+        page.wait_heading(name)
+
+    def add_certificate(self, name="site", files=False):
+        self.view("Certificates")
+        page.press("Add server certificate")
+        page.fill("Name", name)
+        if files:
+            page.upload("Certificate content: from a file", file("server.crt"))
+            page.upload("Private key: from a file", file("server.key"))
+            page.wait("[...document.querySelectorAll('dialog textarea')].every((box) => box.value.includes('-----END'))", "the content of the files")
+        else:
+            # The guide has the last end of a line deleted.
+            page.fill("Certificate content", text("server.crt").rstrip("\n"))
+            page.fill("Private key", text("server.key").rstrip("\n"))
+        page.press("Add")
+        page.wait("!document.querySelector('dialog')", "the end of the dialog")
+        page.wait_text(name)
+
+    def add_ca(self, name="clients"):
+        self.view("Certificates")
+        page.press("Add CA certificate")
+        page.fill("Name", name)
+        page.fill("Certificate content", text("ca.crt").rstrip("\n"))
+        page.press("Add")
+        page.wait("!document.querySelector('dialog')", "the end of the dialog")
+        page.wait_text(name)
+
+    def create_group(self, name, protocol, backend):
+        self.view("Server groups")
+        page.press("Create server group")
+        page.fill("Group name", name)
+        page.choose("Backend protocol", protocol)
+        page.choose("Load balancing algorithm", "weighted_round_robin")
+        page.fill("Backends", backend)
+        page.check("Health check")
+        page.press("Create")
+        page.wait("!document.querySelector('dialog')", "the end of the dialog")
+        page.wait_text(name)
+
+    def begin_listener(self, name):
+        """The first step, as far as all guides have it. The port is one that the system chooses."""
+        self.view("Listeners")
+        page.press("Create listener")
+        page.wait_heading("Create listener")
+        page.choose("Listener protocol", "https")
+        page.fill("Listener port", "0")
+        page.fill("Listener address", "127.0.0.1")
+        page.fill("Listener name", name)
+
+    def next(self, step):
+        page.press(f"Next: {step}")
+        page.wait(f"document.querySelector('[aria-current=step]').textContent === '{step}'", step)
+
+    def finish_listener(self, name, *lines, backend=None):
+        """From the certificate on: server group, review, and creation. A backend is that of a group that is created here."""
+        self.next("Select server group")
+        if backend:
+            page.fill("Group name", "app")
+            page.fill("Backends", f"{backend} 50")
+        self.next("Review")
+        page.wait_text("+[[listener]]", f'+name = "{name}"', "Point the A and AAAA records of your names at 127.0.0.1:0", *lines)
+        page.press("Create")
+        page.wait_heading(f"listener {name}")
+        return self.process.address(name)
+
+
+def end_to_end_https():
+    """HTTPS at the frontend and at the backend."""
+    with Procedure("end_to_end") as procedure:
+        procedure.add_certificate(files=True)
+        procedure.create_group("server_group", "https", secure_backend)
+        procedure.begin_listener("web")
+        procedure.next("Configure certificate")
+        address = procedure.finish_listener("web", '+certificates = ["site"]', '+default_group = "server_group"')
+        code, said = curl(f"https://{address}/")
+        expect(code == 0 and WELCOME in said, f"{code} {said}")
+
+
+def mutual_authentication():
+    """A certificate that clients must have."""
+    with Procedure("mutual") as procedure:
+        procedure.create_group("server_group", "http", clear_backend)
+        procedure.add_certificate()
+        page.wait_text("signed with SHA-1 are refused", "write -sha256")
+        procedure.add_ca()
+        procedure.begin_listener("web")
+        procedure.next("Configure certificate")
+        page.check("One-way authentication")
+        page.key("ArrowDown")
+        page.check("clients")
+        address = procedure.finish_listener("web", '+mode = "require"', '+ca = ["clients"]')
+        code, said = curl("--cert", "client.crt", "--key", "client.key", f"https://{address}/", "-I")
+        expect(code == 0 and re.match(r"HTTP/\S+ 200", said), f"{code} {said}")
+        code, said = curl(f"https://{address}/", "-I")
+        expect(code != 0 or re.match(r"HTTP/\S+ 4", said), f"without a certificate: {code} {said}")
+        code, said = curl("--ciphers", "DEFAULT:@SECLEVEL=0", "--cert", "client-sha1.crt", "--key", "client.key", f"https://{address}/", "-I")
+        expect(code != 0 or re.match(r"HTTP/\S+ 4", said), f"with SHA-1: {code} {said}")
+
+
+def wizard():
+    """An HTTPS listener in four steps, with its advanced settings."""
+    with Procedure("wizard") as procedure:
+        procedure.add_certificate()
+        procedure.begin_listener("secure")
+        page.fill("Tags (optional)", "team = edge")
+        page.press("Advanced settings")
+        page.choose("HTTP/2", "true")
+        page.fill("Idle timeout", "20s")
+        page.check("Compression")
+        page.fill("Trusted proxies", "10.0.0.0/8")
+        page.check("X-Forwarded-Port")
+        procedure.next("Configure certificate")
+        page.choose("TLS policy", "tls_cipher_policy_1_2_strict_with_1_3")
+        address = procedure.finish_listener("secure", '+idle_timeout = "20s"', "+http2 = true", "+compression = true", "x_forwarded_port = true", "team", '+name = "app"', backend=clear_backend)
+        code, said = curl(f"https://{address}/")
+        expect(code == 0 and WELCOME in said and f"x-forwarded-port: {address.split(':')[1]}" in said.lower(), f"{code} {said}")
+
+
+def quick_create():
+    """An HTTPS listener with only what it cannot be without."""
+    with Procedure("quick") as procedure:
+        procedure.add_certificate()
+        procedure.create_group("app", "http", clear_backend)
+        procedure.view("Listeners")
+        page.press("Quick create")
+        page.choose("Listener protocol", "https")
+        page.fill("Listener port", "0")
+        page.fill("Listener name", "quick")
+        page.choose("Server certificate", "site")
+        page.choose("TLS policy", "tls_cipher_policy_1_2_strict_with_1_3")
+        page.choose("Server group", "app")
+        page.press("Create")
+        page.wait("!document.querySelector('dialog')", "the end of the dialog")
+        page.wait_text("Point the A and AAAA records of your names at 0.0.0.0:0")
+        port = procedure.process.address("quick").rsplit(":", 1)[1]
+        code, said = curl(f"https://127.0.0.1:{port}/")
+        expect(code == 0 and WELCOME in said, f"{code} {said}")
+
+
+def client_certificate_information():
+    """Backends learn whose certificate it was, by headers with names of one's own."""
+    with Procedure("information") as procedure:
+        procedure.add_certificate()
+        procedure.add_ca()
+        procedure.create_group("server_group", "https", secure_backend)
+        procedure.begin_listener("web")
+        page.press("Advanced settings")
+        page.check("X-Forwarded-Clientcert-subjectdn")
+        page.fill("Name of X-Forwarded-Clientcert-subjectdn", "x-client-subject")
+        page.check("X-Forwarded-Clientcert-fingerprint")
+        page.check("X-Forwarded-Clientcert-clientverify")
+        procedure.next("Configure certificate")
+        page.check("One-way authentication")
+        page.key("ArrowDown")
+        page.check("clients")
+        address = procedure.finish_listener("web", "x-client-subject")
+        code, said = curl("--cert", "./client.crt", "--key", "./client.key", f"https://{address}")
+        told = said.lower()
+        expect(code == 0 and "x-client-subject: " in told and "www.test.com" in told, f"{code} {said}")
+        expect("x-forwarded-clientcert-fingerprint: " in told and "x-forwarded-clientcert-clientverify: success" in told, said)
+
+
+CASES = [end_to_end_https, mutual_authentication, wizard, quick_create, client_certificate_information]
+
+try:
+    for case in CASES:
+        page.requests.clear()
+        page.faults.clear()
+        tell(f"console: {case.__name__.replace('_', ' ')}", case)
+finally:
+    page.end()

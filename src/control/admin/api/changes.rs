@@ -194,7 +194,8 @@ fn one(call: &ApiCall<'_>, path: ObjectPath, action: EditAction) -> ApiAnswer {
 
 /// Carries changes out; `shown` is the object that the client gets to see as it is now.
 pub(super) fn apply(call: &ApiCall<'_>, changes: Vec<ObjectChange>, shown: Option<ObjectPath>) -> ApiAnswer {
-    let is_creation = matches!(changes.as_slice(), [ObjectChange { action: EditAction::Create(_), .. }]);
+    let is_one_creation = matches!(changes.as_slice(), [ObjectChange { action: EditAction::Create(_), .. }]);
+    let is_creation = is_one_creation && shown.is_some();
     let is_dry_run = call.truth("dry_run")?;
     let order = ChangeOrder {
         is_dry_run,

@@ -111,10 +111,18 @@ fn parameters(route: &ApiRoute, path: &str) -> Json {
 }
 
 fn responses(route: &ApiRoute, kind: Option<ObjectKind>) -> Json {
-    json!({
+    let mut responses = json!({
         "200": { "description": "Done.", "content": content(route.gives, kind) },
         "default": { "$ref": "#/components/responses/Problem" },
-    })
+    });
+    if route.creates() {
+        responses["201"] = json!({
+            "description": "Created; 200 answers a dry run.",
+            "headers": { "Location": { "schema": { "type": "string" } } },
+            "content": content(route.gives, kind),
+        });
+    }
+    responses
 }
 
 fn content(content: ApiContent, kind: Option<ObjectKind>) -> Json {

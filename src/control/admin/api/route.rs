@@ -26,6 +26,12 @@ impl ApiRoute {
     pub(super) fn is_change(&self) -> bool {
         self.role > AdminRole::Read
     }
+
+    /// Whether an object comes into being by it.
+    pub(super) fn creates(&self) -> bool {
+        self.method == "POST"
+            && (self.path.ends_with("/copy") || self.path.ends_with("/backends") || self.path == "{kind}")
+    }
 }
 
 /// A parameter of the query.

@@ -10,6 +10,7 @@ mod addresses;
 mod admin;
 mod admin_answers;
 mod api_durability;
+mod api_archive;
 mod api_reads;
 mod api_writes;
 mod backpressure;

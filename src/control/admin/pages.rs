@@ -79,6 +79,6 @@ impl Pages {
 
 /// RFC 6750 §3.
 fn unknown_client(words: &str) -> AdminResponse {
-    let words = format!("{words}: send Authorization: Bearer TOKEN, which `ringway token` makes");
-    AdminResponse::text(401, &words).with("WWW-Authenticate", "Bearer realm=\"ringway\"")
+    let help = "send Authorization: Bearer TOKEN, which `ringway token` makes";
+    AdminResponse::refusal(401, words, help).with("WWW-Authenticate", "Bearer realm=\"ringway\"")
 }

@@ -3,6 +3,7 @@
 //! `docs/api.md` describes it. A call is a row of [`routes::ROUTES`] and a function; the OpenAPI document is made of the
 //! rows.
 
+mod archive;
 mod call;
 mod changes;
 mod idempotency;

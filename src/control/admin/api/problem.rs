@@ -54,29 +54,8 @@ impl ApiProblem {
     /// RFC 9457 §3.1: without a type of its own, the title is the phrase of the status.
     pub(super) fn answer(&self, request_id: &str) -> AdminResponse {
         let mut members = document(self);
-        members["type"] = "about:blank".into();
-        members["title"] = title(self.status).into();
         members["request_id"] = request_id.into();
-        let mut answer = AdminResponse::json(self.status, &members);
-        answer.content_type = "application/problem+json";
+        let answer = AdminResponse::problem(self.status, &members);
         self.fields.iter().fold(answer, |answer, (name, value)| answer.with(name, value.as_str()))
-    }
-}
-
-fn title(status: u16) -> &'static str {
-    match status {
-        400 => "Bad Request",
-        401 => "Unauthorized",
-        403 => "Forbidden",
-        404 => "Not RouteMatch",
-        405 => "Method Not Allowed",
-        409 => "Conflict",
-        412 => "Precondition Failed",
-        413 => "Content Too Large",
-        415 => "Unsupported Media Type",
-        422 => "Unprocessable Content",
-        429 => "Too Many Requests",
-        503 => "Service Unavailable",
-        _ => "Internal Server Error",
     }
 }

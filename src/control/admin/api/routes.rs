@@ -2,6 +2,7 @@
 
 use crate::config::AdminRole;
 use crate::config::ObjectKind;
+use crate::control::admin::api::archive;
 use crate::control::admin::api::call::ApiAnswer;
 use crate::control::admin::api::call::ApiCall;
 use crate::control::admin::api::changes;
@@ -88,6 +89,20 @@ const WRITING: &[Parameter] = &[
     Parameter { name: "dry_run", values: Values::Truth, description: "Only tell what would come of it." },
     Parameter { name: "force", values: Values::Truth, description: "Change what is protected, too." },
 ];
+const WITH_KEYS: Parameter = Parameter {
+    name: "keys",
+    values: Values::Truth,
+    description: "With the keys of certificates, which needs the role write.",
+};
+const IMPORTING: &[Parameter] = &[
+    Parameter { name: "dry_run", values: Values::Truth, description: "Only tell what would come of it." },
+    Parameter { name: "force", values: Values::Truth, description: "Change what is protected, too." },
+    Parameter {
+        name: "prune",
+        values: Values::Truth,
+        description: "Delete objects that the document does not have.",
+    },
+];
 const AUDIT_LIMIT: Parameter = Parameter {
     name: "limit",
     values: Values::Number { least: 1, most: objects::MAX_PAGE as u64 },
@@ -135,6 +150,20 @@ pub(super) const ROUTES: &[ApiRoute] = &[
         "Take a rule or a server group out of service for a while, or back",
         &[],
         (ApiContent::Document("MaintenanceOrder"), ApiContent::Document("MaintenanceReply")),
+    ),
+    read(
+        "export",
+        archive::export,
+        "All objects with what their files hold, as one document",
+        &[WITH_KEYS],
+        ApiContent::Document("Archive"),
+    ),
+    write(
+        ("POST", "import", AdminRole::Write),
+        archive::import,
+        "Create and replace objects as such a document has them",
+        IMPORTING,
+        (ApiContent::Document("Archive"), ApiContent::Document("Changed")),
     ),
     write(
         ("POST", "changes", AdminRole::Write),

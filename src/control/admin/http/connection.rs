@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::time::Duration;
 use std::time::Instant;
 
+use crate::config::AdminRole;
 use crate::control::admin::access::Actor;
 use crate::control::admin::http::names::OwnNames;
 use crate::control::admin::http::request::AdminRequest;
@@ -35,8 +36,10 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 const MAX_UNREAD_BYTES: usize = 2 << 20;
 
-/// The content of a request: a change set of hundreds of objects.
+/// The content of a request: a change set of hundreds of objects; and of one with all that there is, which only who may write
+/// can send.
 const MAX_CONTENT_BYTES: usize = 1 << 20;
+const MAX_ARCHIVE_BYTES: usize = 32 << 20;
 
 const HEAD_LIMITS: HeadLimits =
     HeadLimits { max_header_bytes: 16 << 10, max_headers: 64, max_uri_bytes: 2 << 10 };
@@ -90,7 +93,7 @@ impl<A: Fn(&mut AdminRequest) -> AdminResponse> HttpConversation<'_, A> {
             if let Some(refused) = self.refusal(&request, framing) {
                 return end(stream, &refused.written(part, true));
             }
-            match content(stream, &mut received, framing, expects_continue) {
+            match content(stream, &mut received, (framing, max_content(&request)), expects_continue) {
                 Ok(content) => request.content = content,
                 Err(NoRequest::Io(error)) => return Err(error),
                 Err(NoRequest::Answer(answer)) => return end(stream, &answer.written(part, true)),
@@ -153,36 +156,49 @@ impl<A: Fn(&mut AdminRequest) -> AdminResponse> HttpConversation<'_, A> {
     fn unknown_host(&self, head: &RequestHead<'_, '_>) -> Option<AdminResponse> {
         let host = head.headers.find(KnownName::Host).map_or(&b""[..], |field| field.value);
         let is_own = std::str::from_utf8(host).is_ok_and(|host| self.names.contain(host));
-        let words = "this host is not served here: ask by the address, or add it to admin.hosts";
-        (!is_own).then(|| AdminResponse::text(421, words))
+        let refusal = || {
+            let help = "ask by the address, or add the name to admin.hosts";
+            AdminResponse::refusal(421, "this host is not served here", help)
+        };
+        (!is_own).then(refusal)
     }
 
     /// What is refused before its content is read.
     fn refusal(&self, request: &AdminRequest, framing: Framing) -> Option<AdminResponse> {
         if request.field("origin").is_some_and(|origin| !self.names.is_own_origin(&origin)) {
-            return Some(AdminResponse::text(403, "pages of other origins may not ask here"));
+            let help = "ask from a page of this server, or without a page";
+            return Some(AdminResponse::refusal(403, "pages of other origins may not ask here", help));
         }
         let has_content = framing != Framing::Empty;
         let words = "a request that reads has no content";
-        (request.is_read() && has_content).then(|| AdminResponse::text(413, words))
+        (request.is_read() && has_content).then(|| AdminResponse::refusal(413, words, "send it without"))
     }
+}
+
+fn max_content(request: &AdminRequest) -> usize {
+    let is_archive = request.path == "/api/v1/import" && request.actor.role == Some(AdminRole::Write);
+    if is_archive { MAX_ARCHIVE_BYTES } else { MAX_CONTENT_BYTES }
 }
 
 /// Reads the content of a request, which is all there or refused.
 fn content(
     stream: &mut ClientStream,
     received: &mut Vec<u8>,
-    framing: Framing,
+    (framing, most): (Framing, usize),
     expects_continue: bool,
 ) -> Result<Vec<u8>, NoRequest> {
     let refused = |error: BodyFormatError| {
         let words = match error.status() {
-            413 => format!("the content of a request has at most {MAX_CONTENT_BYTES} bytes"),
+            413 => format!("the content of a request has at most {most} bytes"),
             _ => format!("the content of the request cannot be read: {}", error.reason()),
         };
-        NoRequest::Answer(Box::new(AdminResponse::text(error.status(), &words)))
+        NoRequest::Answer(Box::new(AdminResponse::refusal(
+            error.status(),
+            &words,
+            "send less, or several requests",
+        )))
     };
-    let mut decoder = BodyDecoder::new(framing, Some(MAX_CONTENT_BYTES as u64)).map_err(refused)?;
+    let mut decoder = BodyDecoder::new(framing, Some(most as u64)).map_err(refused)?;
     stream.end_at(instant_now() + CONTENT_TIMEOUT);
     if expects_continue && received.is_empty() && !decoder.is_finished() {
         stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;

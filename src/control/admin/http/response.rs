@@ -1,6 +1,7 @@
 //! What the admin server answers, and how it is written.
 
 use serde_json::Value as Json;
+use serde_json::json;
 
 use crate::proto::field_lines;
 use crate::proto::h1::head;
@@ -40,6 +41,23 @@ impl AdminResponse {
         AdminResponse::new(status, "application/json", format!("{document}\n"))
     }
 
+    /// Problem details (RFC 9457 §3.1): without a type of their own, their title is the phrase of the status.
+    pub(in crate::control) fn problem(status: u16, members: &Json) -> AdminResponse {
+        let mut members = members.clone();
+        members["type"] = "about:blank".into();
+        members["title"] = title(status).into();
+        let answer = AdminResponse::json(status, &members);
+        AdminResponse { content_type: "application/problem+json", ..answer }
+    }
+
+    /// A request that is refused before it is known what it is for.
+    pub(in crate::control) fn refusal(status: u16, detail: &str, help: &str) -> AdminResponse {
+        let members = json!({
+            "status": status, "detail": detail, "help": help, "errors": [], "used_by": [], "request_id": "",
+        });
+        AdminResponse::problem(status, &members)
+    }
+
     /// The same with this field.
     pub(in crate::control) fn with(mut self, name: &'static str, value: impl Into<String>) -> AdminResponse {
         self.fields.push((name, value.into()));
@@ -71,6 +89,27 @@ impl AdminResponse {
             out.extend_from_slice(&self.content);
         }
         out
+    }
+}
+
+/// RFC 9110 §15.
+fn title(status: u16) -> &'static str {
+    match status {
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not RouteMatch",
+        405 => "Method Not Allowed",
+        409 => "Conflict",
+        412 => "Precondition Failed",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        415 => "Unsupported Media Type",
+        421 => "Misdirected Request",
+        422 => "Unprocessable Content",
+        429 => "Too Many Requests",
+        503 => "Service Unavailable",
+        _ => "Internal Server Error",
     }
 }
 

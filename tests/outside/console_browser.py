@@ -130,14 +130,17 @@ class Browser:
             time.sleep(0.03)
 
     def text(self):
-        return self.evaluate("document.body.innerText")
+        return self.evaluate("document.body?.innerText ?? ''")
 
     def wait_text(self, *texts):
         for text in texts:
-            self.wait(f"document.body.innerText.includes({json.dumps(text)})", f"the text {text!r}")
+            self.wait(f"document.body?.innerText.includes({json.dumps(text)})", f"the text {text!r}")
 
     def wait_heading(self, text):
         self.wait(f"document.querySelector('h1')?.textContent === {json.dumps(text)}", f"the heading {text!r}")
+        shown = self.text()
+        if "undefined" in shown or "[object " in shown:
+            raise Failure(f"the page has a hole: {shown[:1500]!r}")
 
     def key(self, key, shift=False, control=False):
         code, text = KEYS.get(key, (ord(key.upper()[0]), key))
@@ -208,20 +211,27 @@ class Browser:
         return [f"request to {url}" for url in elsewhere] + [f"CSP: {one}" for one in violations] + self.faults
 
     def end(self):
-        self.child.kill()
-        self.child.wait()
+        # So that the processes of its own end first, and write nothing more.
+        try:
+            self.send("Browser.close", session=None)
+            self.child.wait(timeout=PATIENCE)
+        except (Failure, OSError, queue.Empty, subprocess.TimeoutExpired):
+            self.child.kill()
+            self.child.wait()
         self.log.close()
 
 
 class Ringway:
-    """A process with a configuration of its own, an address for the console, and a token that may write."""
+    """A process with a configuration of its own, an address for the console, and tokens of who may write and who may operate."""
 
     def __init__(self, program, folder, configuration=""):
         os.makedirs(folder, exist_ok=True)
         self.folder = folder
         made = subprocess.run([program, "token", "--role", "write", "browser"], check=True, capture_output=True, text=True, timeout=PATIENCE)
         self.token = re.search(r"rw_[0-9a-f]+", made.stderr)[0]
-        self.write("admin.tokens", made.stdout)
+        operator = subprocess.run([program, "token", "--role", "operate", "shift"], check=True, capture_output=True, text=True, timeout=PATIENCE)
+        self.operator_token = re.search(r"rw_[0-9a-f]+", operator.stderr)[0]
+        self.write("admin.tokens", made.stdout + operator.stdout)
         self.write("ringway.toml", f"""config_version = 1
 process = {{ workers = 1, pin = false }}
 admin = {{ address = "127.0.0.1:0", socket = "admin.sock", tokens_file = "admin.tokens", audit = "audit.log" }}

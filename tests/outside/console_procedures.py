@@ -183,7 +183,8 @@ class Procedure:
             page.fill("Group name", "app")
             page.fill("Backends", f"{backend} 50")
         self.next("Review")
-        page.wait_text("+[[listener]]", f'+name = "{name}"', "Point the A and AAAA records of your names at 127.0.0.1:0", *lines)
+        page.wait_text("+[[listener]]", f'+name = "{name}"', "Point the A and AAAA records of your names at 127.0.0.1.", *lines)
+        expect("undefined" not in page.text(), page.text())
         page.press("Create")
         page.wait_heading(f"listener {name}")
         return self.process.address(name)
@@ -256,7 +257,7 @@ def quick_create():
         page.choose("Server group", "app")
         page.press("Create")
         page.wait("!document.querySelector('dialog')", "the end of the dialog")
-        page.wait_text("Point the A and AAAA records of your names at 0.0.0.0:0")
+        page.wait_text("Point the A and AAAA records of your names at the address of this machine.")
         port = procedure.process.address("quick").rsplit(":", 1)[1]
         code, said = curl(f"https://127.0.0.1:{port}/")
         expect(code == 0 and WELCOME in said, f"{code} {said}")

@@ -193,6 +193,10 @@ def server_groups():
     page.wait_heading("server group app")
     page.wait_text("<script>violations.push(1)</script>")
     page.press("Add backend")
+    page.key("Escape")
+    closed()
+    expect(page.evaluate("document.activeElement.textContent") == "Add backend", "the focus is where it was before the dialog")
+    page.press("Add backend")
     page.fill("Address", "127.0.0.1:11")
     page.press("Add")
     closed()
@@ -328,6 +332,38 @@ def history():
     page.wait_text("reload_done")
 
 
+def filtered():
+    entries = {"changes": [{"do": "create", "kind": "ip-groups", "settings": {"name": f"net-{number}", "entries": ["192.0.2.0/24"]}} for number in range(12)]}
+    call("POST", "changes", entries)
+    shown("IP groups")
+    page.wait_text("net-11")
+    page.fill("Filter", "NET-7")
+    page.wait_text("1 of 12")
+    expect("net-8" not in page.text(), "other rows are shown, too")
+
+
+def operator():
+    page.fill("Token", process.operator_token)
+    page.press("Use token")
+    page.wait_text("shift: role operate (the configuration is read-only)")
+    shown("Server groups")
+    page.follow("app")
+    page.wait_heading("server group app")
+    page.press("Begin maintenance of app")
+    page.wait_text("maintenance is on")
+    expect(page.evaluate("[...document.querySelectorAll('main button')].find((button) => button.textContent === 'Add backend').disabled"), "backends may be added")
+    page.press("Drain 127.0.0.1:10")
+    page.press("Undrain 127.0.0.1:10")
+    shown("Overview")
+    row = "[...document.querySelectorAll('tr')].find((row) => row.innerText.startsWith('group app'))"
+    page.wait(f"{row}?.cells[1].innerText === 'maintenance'", "the state maintenance")
+    shown("Server groups")
+    page.follow("app")
+    page.wait_heading("server group app")
+    page.press("End maintenance of app")
+    page.wait("!document.body.innerText.includes('and maintenance is on')", "the end of the maintenance")
+
+
 def read_only():
     shown("Server groups")
     page.press("Forget token")
@@ -342,7 +378,7 @@ def behaves():
 
 
 CASES = [
-    files, first_view, anonymous, token, overview, colours, certificates, server_groups, listeners, rules, lists, history, read_only, behaves,
+    files, first_view, anonymous, token, overview, colours, certificates, server_groups, listeners, rules, lists, history, filtered, operator, read_only, behaves,
 ]
 
 try:

@@ -49,6 +49,7 @@ const FILES: &[ConsoleFile] = &[
     console_file!("live.js", SCRIPT),
     console_file!("main.js", SCRIPT),
     console_file!("offers.js", SCRIPT),
+    console_file!("maintenance.js", SCRIPT),
     console_file!("overview.js", SCRIPT),
     console_file!("rules.js", SCRIPT),
     console_file!("settings.js", SCRIPT),

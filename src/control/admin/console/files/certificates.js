@@ -122,9 +122,9 @@ export async function certificates({ rest, again }) {
       button("Add server certificate", "write", () => addCertificate(again), { class: "main" }),
       button("Add CA certificate", "write", () => addCa(again))),
     h("h2", {}, "Server certificates"),
-    table("", ["Name", "Names for SNI", "Ends", "Listeners", ""], certificateRows),
+    table("", ["Name", "Names for SNI", "Ends", "Listeners", "Actions"], certificateRows),
     h("h2", {}, "CA certificates"),
-    table("", ["Name", "Description", "State", "Revocation list ends", ""], caRows),
+    table("", ["Name", "Description", "State", "Revocation list ends", "Actions"], caRows),
     sha1Note());
 }
 

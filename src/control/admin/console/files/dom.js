@@ -36,6 +36,8 @@ export function hashOf(...segments) {
   return `#/${segments.map((segment) => encodeURIComponent(segment)).join("/")}`;
 }
 
+const ROWS_WORTH_A_FILTER = 12;
+
 /** A table; `columns` are titles, `rows` lists of nodes or text. */
 export function table(caption, columns, rows, empty = "There are none.") {
   if (rows.length === 0) {
@@ -43,7 +45,23 @@ export function table(caption, columns, rows, empty = "There are none.") {
   }
   const head = h("tr", {}, columns.map((title) => h("th", { scope: "col" }, title)));
   const body = rows.map((cells) => h("tr", {}, cells.map((cell) => h("td", {}, cell))));
-  return h("div", { class: "scroll" }, h("table", {}, caption ? h("caption", {}, caption) : null, h("thead", {}, head), h("tbody", {}, body)));
+  const scroll = h("div", { class: "scroll" }, h("table", {}, caption ? h("caption", {}, caption) : null, h("thead", {}, head), h("tbody", {}, body)));
+  return rows.length < ROWS_WORTH_A_FILTER ? scroll : h("div", {}, filterBox(body), scroll);
+}
+
+/** A box that leaves the rows which have its text. */
+function filterBox(rows) {
+  const box = h("input", { type: "search", autocomplete: "off" });
+  const found = h("p", { class: "hint", role: "status" });
+  const texts = rows.map((row) => row.textContent.toLowerCase());
+  box.addEventListener("input", () => {
+    const wanted = box.value.trim().toLowerCase();
+    rows.forEach((row, index) => {
+      row.hidden = !texts[index].includes(wanted);
+    });
+    found.textContent = `${rows.filter((row) => !row.hidden).length} of ${rows.length}`;
+  });
+  return h("div", {}, field("Filter", box), found);
 }
 
 /** What was refused, whole: the sentence, the cure, and each fault with its place. */

@@ -3,6 +3,7 @@
 import { call, list, may, pathOf } from "./api.js";
 import { announce, button, dialog, field, h, hashOf, link, page, readOnlyNote, select, showProblem, table } from "./dom.js";
 import { classOf, durationText, follow, rateText } from "./live.js";
+import { isUnderMaintenance, maintenanceButton } from "./maintenance.js";
 import { KINDS, deleteButton, editor } from "./settings.js";
 
 const PROTOCOLS = [["http", "HTTP"], ["https", "HTTPS"], ["h2c", "HTTP/2 in cleartext"], ["grpc", "gRPC"]];
@@ -190,7 +191,7 @@ async function groupPage(name, { signal, again }) {
   const show = (document, window) => {
     const group = now(document);
     facts.replaceChildren(...[
-      ["Requests go to", group?.availability ?? "nobody"], ["Algorithm", group?.algorithm ?? ""], ["In flight", String(group?.in_flight ?? 0)],
+      ["Requests go to", `${group?.availability ?? "nobody"}${isUnderMaintenance(document, "server_group", name) ? ", and maintenance is on" : ""}`], ["Algorithm", group?.algorithm ?? ""], ["In flight", String(group?.in_flight ?? 0)],
       ["Requests", rateText(window.rate(`group ${name}`))],
       ["p50, p99", `${durationText(window.quantile(`group ${name}`, 0.5))}, ${durationText(window.quantile(`group ${name}`, 0.99))}`],
     ].flatMap(([title, text]) => [h("dt", {}, title), h("dd", {}, text)]));
@@ -206,10 +207,11 @@ async function groupPage(name, { signal, again }) {
   };
   follow(signal, show, (error) => showProblem(wrong, error));
   const save = (settings, isDryRun) => call("PUT", `${path}${isDryRun ? "?dry_run=true" : ""}`, settings, { "If-Match": object.etag });
-  const head = ["Backend", "State", "Weight", "In flight", "Requests", ""].map((title) => h("th", { scope: "col" }, title));
-  const probed = check === null ? "None: backends count as healthy until requests fail." : JSON.stringify(check.settings);
+  const head = ["Backend", "State", "Weight", "In flight", "Requests", "Actions"].map((title) => h("th", { scope: "col" }, title));
+  const probed = check === null ? "None: backends count as healthy until requests fail." : Object.keys(check.settings).length === 0 ? "As usual: each key has its default." : JSON.stringify(check.settings);
   return page(`${KINDS["server-groups"].one} ${name}`, readOnlyNote(), wrong,
     object.settings.description ? h("p", {}, object.settings.description) : null, facts,
+    h("div", { class: "actions" }, maintenanceButton(status, "server_group", name, again, wrong)),
     h("h2", {}, "Backends"),
     h("div", { class: "actions" }, button("Add backend", "write", () => addBackend(name, again), { class: "main" })),
     h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, head)), h("tbody", {}, rows.map(([, { row }]) => row)))),
@@ -249,5 +251,5 @@ export async function groups(view) {
   });
   return page("Server groups", readOnlyNote(),
     h("div", { class: "actions" }, button("Create server group", "write", () => create(view.again), { class: "main" })),
-    table("", ["Name", "Protocol", "Requests go to", "Available backends", "Description", ""], rows));
+    table("", ["Name", "Protocol", "Requests go to", "Available backends", "Description", "Actions"], rows));
 }

@@ -3,7 +3,7 @@
 import { call, list, pathOf } from "./api.js";
 import { announce, button, choice, dialog, field, h, hashOf, link, page, readOnlyNote, select, showProblem, table } from "./dom.js";
 import { classOf } from "./live.js";
-import { POLICIES, addressOf, choices, dnsNote } from "./offers.js";
+import { POLICIES, addressOf, choices, dnsNote, dnsSentence } from "./offers.js";
 import { deleteButton, objectPage } from "./settings.js";
 
 async function quickCreate(again) {
@@ -39,7 +39,7 @@ async function quickCreate(again) {
       settings.tls_policy = policy.value;
     }
     const answer = await call("POST", "listeners", settings);
-    announce(`${answer.message || "Created."} Point the A and AAAA records of your names at ${settings.address}.`);
+    announce(`${answer.message || "Created."} ${dnsSentence(settings.address)}`);
     await again();
   });
 }
@@ -90,7 +90,7 @@ async function listenerPage(name, again) {
     wrong,
     h("div", { class: "actions" }, enableButton(object, again, wrong), button("Copy", "write", () => copy(object, again), { "aria-label": `Copy ${name}` }), protection(object, again)),
     h("p", {}, link("Rules of this listener", "rules")),
-    dnsNote([object.settings.address].flat().join(", ")),
+    dnsNote(object.settings.address),
   ]);
 }
 
@@ -117,5 +117,5 @@ export async function listeners({ rest, again }) {
         location.hash = hashOf("create-listener");
       }, { class: "main" }),
       button("Quick create", "write", () => quickCreate(again).catch((error) => showProblem(wrong, error)))),
-    table("", ["Name", "Protocol", "Addresses", "State", "Server group", "Description and tags", ""], rows));
+    table("", ["Name", "Protocol", "Addresses", "State", "Server group", "Description and tags", "Actions"], rows));
 }

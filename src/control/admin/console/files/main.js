@@ -82,7 +82,7 @@ async function learn() {
   document.getElementById("forget").hidden = !hasToken();
   try {
     await learnWhoAsks();
-    const readOnly = me.role === "write" ? "" : " (read-only)";
+    const readOnly = { write: "", operate: " (the configuration is read-only)" }[me.role] ?? " (read-only)";
     who.textContent = `${me.actor}: role ${me.role}${readOnly}`;
     who.className = "who";
   } catch (error) {

@@ -21,8 +21,14 @@ export function addressOf(host, port) {
   return text.includes(":") && !text.startsWith("[") ? `[${text}]:${port}` : `${text}:${port}`;
 }
 
-/** What is to be done outside of Ringway once a listener serves names. */
-export function dnsNote(address) {
-  return h("div", { class: "note" }, h("p", {}, `Point the A and AAAA records of your names at ${address}.`),
+/** What is to be done outside of Ringway once a listener serves names: records hold addresses without ports. */
+export function dnsSentence(addresses) {
+  const hosts = [addresses].flat().map((address) => address.replace(/:[0-9]+$/, "").replace(/^\[(.*)\]$/, "$1"));
+  const own = new Set(hosts.map((host) => (host === "0.0.0.0" || host === "::" ? "the address of this machine" : host)));
+  return `Point the A and AAAA records of your names at ${[...own].join(", ")}.`;
+}
+
+export function dnsNote(addresses) {
+  return h("div", { class: "note" }, h("p", {}, dnsSentence(addresses)),
     h("p", { class: "quiet" }, "If clients come through a router or an address translation, at the address that they see."));
 }

@@ -2,6 +2,7 @@
 
 import { h, hashOf, page, showProblem, table } from "./dom.js";
 import { classOf, durationText, follow, rateText } from "./live.js";
+import { isUnderMaintenance } from "./maintenance.js";
 
 const COLUMNS = ["What", "State", "Requests", "4xx", "5xx", "p50", "p99"];
 const DAY_MS = 86_400_000;
@@ -61,12 +62,17 @@ function figures(window, subject) {
   ];
 }
 
-function groupRows(status, window, name, level, path) {
-  const group = status.groups.find((known) => known.name === name);
+/** The state of a group or a rule that may be out of service. */
+function stateOf(status, kind, name, state) {
+  const isOut = isUnderMaintenance(status, kind, name);
+  return { state: isOut ? "maintenance" : state, stateClass: isOut ? "warn" : classOf(state) };
+}
+
+function groupRows(status, window, [name, group], level, path) {
   const key = `${path} group ${name}`;
   const own = {
-    key, level, kind: "group", name, href: hashOf("server-groups", name), state: group?.availability ?? "unknown",
-    stateClass: classOf(group?.availability), figures: figures(window, `group ${name}`),
+    key, level, kind: "group", name, href: hashOf("server-groups", name),
+    ...stateOf(status, "server_group", name, group?.availability ?? "unknown"), figures: figures(window, `group ${name}`),
   };
   const backends = (group?.backends ?? []).map((backend) => ({
     key: `${key} backend ${backend.address}`, level: level + 1, kind: "backend", name: backend.address,
@@ -74,6 +80,10 @@ function groupRows(status, window, name, level, path) {
     figures: [rateText(window.rate(`backend ${name} ${backend.address}`)), "", "", "", ""],
   }));
   return [own, ...backends];
+}
+
+function ruleState(status, rule) {
+  return isUnderMaintenance(status, "rule", rule.name) ? { state: "maintenance", stateClass: "warn" } : { state: rule.action };
 }
 
 function listenerState(listener) {
@@ -87,6 +97,7 @@ function listenerState(listener) {
 export function treeRows(status, window) {
   const rows = [];
   const shown = new Set();
+  const groups = new Map(status.groups.map((group) => [group.name, group]));
   const add = (...more) => {
     for (const row of more) {
       rows.push(row);
@@ -101,19 +112,19 @@ export function treeRows(status, window) {
     });
     for (const rule of listener.rules) {
       const key = `${subject} rule ${rule.name}`;
-      add({ key, level: 1, kind: `rule ${rule.priority}`, name: rule.name, href: hashOf("rules", rule.name), state: rule.action, figures: NO_FIGURES });
+      add({ key, level: 1, kind: `rule ${rule.priority}`, name: rule.name, href: hashOf("rules", rule.name), ...ruleState(status, rule), figures: NO_FIGURES });
       for (const group of rule.groups) {
         shown.add(group.name);
-        add(...groupRows(status, window, group.name, 2, key));
+        add(...groupRows(status, window, [group.name, groups.get(group.name)], 2, key));
       }
     }
     if (listener.default_group) {
       shown.add(listener.default_group);
-      add(...groupRows(status, window, listener.default_group, 1, subject));
+      add(...groupRows(status, window, [listener.default_group, groups.get(listener.default_group)], 1, subject));
     }
   }
   for (const group of status.groups.filter((known) => !shown.has(known.name))) {
-    add(...groupRows(status, window, group.name, 0, "no listener"));
+    add(...groupRows(status, window, [group.name, group], 0, "no listener"));
   }
   return rows;
 }

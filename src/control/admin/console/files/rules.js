@@ -2,6 +2,7 @@
 
 import { call, list, pathOf } from "./api.js";
 import { announce, button, field, h, hashOf, link, page, problem, readOnlyNote, select, showProblem, table } from "./dom.js";
+import { maintenanceButton } from "./maintenance.js";
 import { deleteButton, editor, objectPage, summary } from "./settings.js";
 
 const ACTIONS = ["group", "forward", "redirect", "respond", "actions"];
@@ -38,10 +39,10 @@ function listenerTable(listener, direction, all, again, wrong) {
     .filter((rule) => listenersOf(rule).includes(listener) && (rule.settings.direction ?? "request") === direction)
     .sort((one, other) => one.settings.priority - other.settings.priority);
   const rows = rules.map((rule, index) => [
-    String(rule.settings.priority), link(rule.name, "rules", rule.name), rule.settings.enabled === false ? "disabled" : "", summary(rule.settings, ELSEWHERE),
+    String(rule.settings.priority), link(rule.name, "rules", rule.name), rule.settings.enabled === false ? "disabled" : "enabled", summary(rule.settings, ELSEWHERE),
     actionOf(rule.settings), h("div", { class: "actions" }, moveButtons(rule, index, rules, again, wrong), deleteButton("rules", rule.name, again)),
   ]);
-  return table("", ["Priority", "Name", "", "Conditions and edits", "Action", ""], rows, "No rule: all requests go to the default group.");
+  return table("", ["Priority", "Name", "State", "Conditions and edits", "Action", "Change"], rows, "No rule: all requests go to the default group.");
 }
 
 /** Which rule takes a request, as `ringway explain` tells it. */
@@ -115,9 +116,15 @@ export async function createRule() {
     h("p", { class: "hint" }, "All other conditions and edits can be added to the settings."), box);
 }
 
+async function rulePage(name, again) {
+  const status = await call("GET", "status");
+  const wrong = h("div", {});
+  return objectPage("rules", name, again, [wrong, h("div", { class: "actions" }, maintenanceButton(status, "rule", name, again, wrong))]);
+}
+
 export async function rules({ rest, again }) {
   if (rest.length > 0) {
-    return objectPage("rules", rest[0], again);
+    return rulePage(rest[0], again);
   }
   const [all, listeners] = await Promise.all([list("rules"), list("listeners")]);
   const wrong = h("div", {});

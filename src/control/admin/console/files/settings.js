@@ -104,13 +104,13 @@ export function kindView(kind) {
       h("div", { class: "actions" }, button(`Create ${KINDS[kind].one}`, "write", () => {
         location.hash = hashOf("create", kind);
       }, { class: "main" })),
-      table("", ["Name", "Description", "Settings", ""], rows));
+      table("", ["Name", "Description", "Settings", "Actions"], rows));
   };
 }
 
 /** Settings in a line, without what stands elsewhere. */
 export function summary(settings, without = []) {
-  const left = Object.entries(settings).filter(([key]) => !["name", "description", ...without].includes(key));
+  const left = Object.entries(settings).filter(([key, value]) => value !== undefined && !["name", "description", ...without].includes(key));
   return left.map(([key, value]) => `${key} = ${JSON.stringify(value)}`).join(", ");
 }
 

@@ -3,7 +3,7 @@
 import { call } from "./api.js";
 import { announce, button, changed, choice, field, h, hashOf, page, problem, readOnlyNote, select } from "./dom.js";
 import { groupForm } from "./groups.js";
-import { POLICIES, addressOf, choices, dnsNote } from "./offers.js";
+import { POLICIES, addressOf, choices, dnsNote, dnsSentence } from "./offers.js";
 import { sha1Note } from "./certificates.js";
 import { summary } from "./settings.js";
 
@@ -176,7 +176,7 @@ export async function wizard() {
     review.replaceChildren(h("p", {}, "check looks at it …"));
     try {
       const answer = await call("POST", "changes?dry_run=true", changesOf(listener, third.created()));
-      review.replaceChildren(h("p", {}, summary(listener)), h("h3", {}, "What check says, and what the files get"), changed(answer), dnsNote(listener.address));
+      review.replaceChildren(h("p", {}, `${listener.name}: ${summary(listener)}`), h("h3", {}, "What check says, and what the files get"), changed(answer), dnsNote(listener.address));
     } catch (error) {
       review.replaceChildren(problem(error));
     }
@@ -185,7 +185,7 @@ export async function wizard() {
     try {
       const listener = wanted();
       const answer = await call("POST", "changes", changesOf(listener, third.created()));
-      announce(`${answer.message || "The listener is created."} Point the A and AAAA records of your names at ${listener.address}.`);
+      announce(`${answer.message || "The listener is created."} ${dnsSentence(listener.address)}`);
       location.hash = hashOf("listeners", listener.name);
     } catch (error) {
       review.replaceChildren(problem(error));

@@ -1,5 +1,7 @@
 //! What is wanted of the configuration in service, and what comes of it.
 
+use crate::config::Diagnostic;
+use crate::config::Location;
 use crate::config::ObjectKey;
 use crate::config::ObjectPath;
 use crate::config::Report;
@@ -121,15 +123,15 @@ impl From<EditRefusal> for ChangeRefusal {
     }
 }
 
-/// The diagnostics of a report with this severity; `subject_of` tells what each is about.
+/// The diagnostics of a report that are wanted; `subject_of` tells what each is about, which takes a while.
 pub(super) fn faults(
     report: &Report,
-    severity: Severity,
-    subject_of: impl Fn(crate::config::Location) -> ObjectKey,
+    is_wanted: impl Fn(&Diagnostic) -> bool,
+    subject_of: impl Fn(Location) -> ObjectKey,
 ) -> Vec<ChangeFault> {
-    let found = report.diagnostics().into_iter().filter(|found| found.severity == severity);
-    let fault = |found: &crate::config::Diagnostic| ChangeFault {
-        severity,
+    let found = report.diagnostics().into_iter().filter(|found| is_wanted(found));
+    let fault = |found: &Diagnostic| ChangeFault {
+        severity: found.severity,
         subject: subject_of(found.location),
         message: found.message.clone(),
         help: found.help.clone(),

@@ -6,6 +6,7 @@ use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 
+use crate::config::Diagnostic;
 use crate::config::Loaded;
 use crate::config::ObjectPath;
 use crate::config::Severity;
@@ -125,8 +126,10 @@ impl ChangePlan {
     /// What the configuration as it would be is warned of, and that in service is not.
     pub(super) fn new_warnings(&self, loaded: &Loaded, written: &WrittenConfig) -> Vec<ChangeFault> {
         let known: BTreeSet<&str> = written.messages().collect();
-        let warnings = faults(&loaded.report, Severity::Warning, |location| loaded.subject(location));
-        warnings.into_iter().filter(|warning| !known.contains(warning.message.as_str())).collect()
+        let is_new = |found: &Diagnostic| {
+            found.severity == Severity::Warning && !known.contains(found.message.as_str())
+        };
+        faults(&loaded.report, is_new, |location| loaded.subject(location))
     }
 
     /// What changes in the files. Lines that may hold secrets are not shown.

@@ -4,6 +4,7 @@ use std::io;
 use std::io::ErrorKind;
 use std::path::Path;
 
+use crate::config::Diagnostic;
 use crate::config::Loaded;
 use crate::config::Severity;
 use crate::control::change::order::ChangeRefusal;
@@ -42,7 +43,8 @@ pub(super) fn of_writing(path: &Path, error: &io::Error) -> ChangeRefusal {
 
 /// A configuration that is wrong.
 pub(super) fn of_configuration(loaded: &Loaded) -> ChangeRefusal {
-    let faults = faults(&loaded.report, Severity::Error, |location| loaded.subject(location));
+    let is_error = |found: &Diagnostic| found.severity == Severity::Error;
+    let faults = faults(&loaded.report, is_error, |location| loaded.subject(location));
     let first = faults.first().map(|fault| fault.message.clone());
     let sentence = match faults.len() {
         0 | 1 => first.unwrap_or_else(|| "the configuration would be invalid".to_owned()),

@@ -1,5 +1,7 @@
 //! Rules that no request can reach, because an earlier one takes all that they would take.
 
+use std::collections::HashMap;
+
 use crate::config::Listener;
 use crate::config::Rule;
 use crate::config::report::Report;
@@ -20,16 +22,63 @@ pub(super) fn check(rules: &[Rule], listeners: &[Listener], report: &mut Report)
         if own.len() > MAX_COMPARED {
             continue;
         }
-        for (place, rule) in own.iter().enumerate() {
-            let covers = |earlier: &&&Rule| covers(&earlier.conditions, &rule.conditions);
-            if let Some(earlier) = own.get(..place).and_then(|before| before.iter().find(covers)) {
+        let mut before = EarlierRules::default();
+        for rule in own {
+            if let Some(earlier) = before.covering(rule) {
                 let message = format!(
                     "the rule \"{}\" is never reached at the listener \"{}\": \"{}\" takes all of its requests first",
                     rule.name, listener.name, earlier.name
                 );
                 report.warning(rule.location, message, "give it a lower priority number, or remove it");
             }
+            before.add(rule);
         }
+    }
+}
+
+/// The rules of a listener that are asked first. Most name hosts, and can cover only rules of the same hosts.
+#[derive(Default)]
+struct EarlierRules<'r> {
+    rules: Vec<&'r Rule>,
+    /// Places of those that hold for certain hosts alone, by each of these.
+    by_host: HashMap<&'r str, Vec<usize>>,
+    /// Places of the others.
+    of_many_hosts: Vec<usize>,
+}
+
+impl<'r> EarlierRules<'r> {
+    fn add(&mut self, rule: &'r Rule) {
+        let place = self.rules.len();
+        self.rules.push(rule);
+        match exact_hosts(rule) {
+            Some(hosts) => {
+                hosts.into_iter().for_each(|host| self.by_host.entry(host).or_default().push(place))
+            }
+            None => self.of_many_hosts.push(place),
+        }
+    }
+
+    /// The first one that takes everything that this rule would take.
+    fn covering(&self, rule: &Rule) -> Option<&'r Rule> {
+        let hosts = exact_hosts(rule).and_then(|hosts| self.by_host.get(hosts.first()?));
+        let places = self.of_many_hosts.iter().chain(hosts.into_iter().flatten());
+        let covers = |place: &&usize| covers(&self.rules[**place].conditions, &rule.conditions);
+        places.filter(covers).min().map(|place| self.rules[*place])
+    }
+}
+
+/// The hosts of a condition that has nothing but hosts without wildcards.
+fn exact_hosts(rule: &Rule) -> Option<Vec<&str>> {
+    rule.conditions.iter().find_map(|condition| match condition {
+        Condition::Host(tests) => tests.iter().map(exact_text).collect(),
+        _ => None,
+    })
+}
+
+fn exact_text(test: &TextTest) -> Option<&str> {
+    match test {
+        TextTest::Pattern(pattern) if pattern.is_exact() => Some(pattern.as_str()),
+        _ => None,
     }
 }
 

@@ -12,6 +12,9 @@ import subprocess
 import sys
 import threading
 
+# The tree stays as it is.
+sys.dont_write_bytecode = True
+
 from console_browser import PATIENCE, Browser, Failure, Ringway, tell
 
 ringway, browser, folder = os.path.abspath(sys.argv[1]), sys.argv[2], os.path.join(os.path.abspath(sys.argv[3]), "procedures")

@@ -13,6 +13,9 @@ import time
 import urllib.error
 import urllib.request
 
+# The tree stays as it is.
+sys.dont_write_bytecode = True
+
 from console_browser import Browser, Failure, Ringway, tell
 
 ringway, browser, folder = os.path.abspath(sys.argv[1]), sys.argv[2], os.path.join(os.path.abspath(sys.argv[3]), "console")

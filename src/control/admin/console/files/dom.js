@@ -151,6 +151,7 @@ export function dialog(title, content, actText, act) {
       box.close();
     } catch (error) {
       showProblem(wrong, error);
+      wrong.scrollIntoView({ block: "nearest" });
     }
     submit.disabled = false;
   });

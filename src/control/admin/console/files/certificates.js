@@ -28,7 +28,7 @@ function words(text) {
   return all.length > 0 ? all : undefined;
 }
 
-function addCertificate(again) {
+export function addCertificate(again) {
   const name = h("input", { required: true, autocomplete: "off" });
   const chain = pemBox("Certificate content", "PEM: the certificate of the site first, then those that issued it.");
   const key = pemBox("Private key", "PEM, not encrypted. It is written to a file that its owner alone can read, and never given out again.");
@@ -46,7 +46,7 @@ function addCertificate(again) {
   });
 }
 
-function addCa(again) {
+export function addCa(again) {
   const name = h("input", { required: true, autocomplete: "off" });
   const bundle = pemBox("Certificate content", "PEM: one or more CA certificates.");
   const description = h("input", { autocomplete: "off" });
@@ -93,16 +93,37 @@ function endOf(known) {
   return h("div", {}, h("span", { class: days < 7 ? "bad" : days < 30 ? "warn" : "" }, endText(known.not_after)), fault);
 }
 
+/** The page of one certificate or CA: what is in service of it, and what replaces it. */
+async function ownPage(kind, name, again) {
+  const [object, status] = await Promise.all([call("GET", pathOf(kind, name)), call("GET", "status")]);
+  const known = status[kind].find((served) => served.name === name);
+  const facts = kind === "cas"
+    ? [["State", stateOfCa(known)], ["Revocation list ends", known?.next_update ?? "none"]]
+    : [["Names for SNI", namesOf(known, object)], ["Ends", endOf(known)], ["Listeners", (known?.listeners ?? []).join(", ") || "none"]];
+  return objectPage(kind, name, again, [
+    h("dl", {}, facts.flatMap(([title, text]) => [h("dt", {}, title), h("dd", {}, text)])),
+    h("div", { class: "actions" }, replaceButton(kind, object, again)),
+  ]);
+}
+
+function namesOf(known, object) {
+  return (known?.names ?? object.settings.names ?? []).join(", ");
+}
+
+function stateOfCa(known) {
+  return known?.broken ? h("span", { class: "bad" }, known.broken.errors.join("; ")) : known ? "in service" : "not in service";
+}
+
 export async function certificates({ rest, again }) {
   if (rest.length > 0) {
-    return objectPage("certificates", rest[0], again);
+    return ownPage("certificates", rest[0], again);
   }
   const [owned, authorities, status] = await Promise.all([list("certificates"), list("cas"), call("GET", "status")]);
   const served = new Map(status.certificates.map((certificate) => [certificate.name, certificate]));
   const certificateRows = owned.map((object) => {
     const known = served.get(object.name);
     return [
-      link(object.name, "certificates", object.name), (known?.names ?? object.settings.names ?? []).join(", "), endOf(known),
+      link(object.name, "certificates", object.name), namesOf(known, object), endOf(known),
       (known?.listeners ?? []).join(", "),
       h("div", { class: "actions" }, replaceButton("certificates", object, again), deleteButton("certificates", object.name, again)),
     ];
@@ -112,7 +133,7 @@ export async function certificates({ rest, again }) {
     const known = servedCas.get(object.name);
     return [
       link(object.name, "cas", object.name), object.settings.description ?? "",
-      known?.broken ? h("span", { class: "bad" }, known.broken.errors.join("; ")) : known ? "in service" : "not in service",
+      stateOfCa(known),
       known?.next_update ?? "none",
       h("div", { class: "actions" }, replaceButton("cas", object, again), deleteButton("cas", object.name, again)),
     ];
@@ -129,5 +150,5 @@ export async function certificates({ rest, again }) {
 }
 
 export async function authorities({ rest, again }) {
-  return rest.length > 0 ? objectPage("cas", rest[0], again) : certificates({ rest, again });
+  return rest.length > 0 ? ownPage("cas", rest[0], again) : certificates({ rest, again });
 }

@@ -88,6 +88,18 @@ export function showProblem(place, error) {
   place.replaceChildren(problem(error));
 }
 
+/** What is to be filled in first: sentences with the control that each is about; the first of them gets the focus. */
+export function showFaults(place, faults) {
+  place.replaceChildren(h("div", { class: "problem", role: "alert" },
+    h("h3", {}, "Not complete yet"), h("ul", {}, faults.map(({ text }) => h("li", {}, text)))));
+  faults[0].control?.focus();
+}
+
+/** What is said while a change is on its way. */
+export function waiting() {
+  return h("p", { class: "hint", role: "status" }, "Ringway checks it, writes the files and takes them into service; that can take some seconds …");
+}
+
 /** A button for those who may: for others it stands there and says what it needs. */
 export function button(text, role, act, attributes = {}) {
   const allowed = role === null || may(role);
@@ -135,8 +147,9 @@ export function select(options, chosen, attributes = {}) {
   return h("select", attributes, items);
 }
 
-/** A dialog that is closed by Escape, by Cancel, or once `act` has succeeded. `content` is put above its buttons. */
-export function dialog(title, content, actText, act) {
+/** A dialog that is closed by Escape, by Cancel, or once `act` has succeeded. `content` is put above its buttons; `act` is called
+ * once `check` finds no faults. */
+export function dialog(title, content, actText, act, check = () => []) {
   const wrong = h("div", {});
   const submit = h("button", { type: "submit", class: "main" }, actText);
   const cancel = h("button", { type: "button", onclick: () => box.close() }, "Cancel");
@@ -145,7 +158,13 @@ export function dialog(title, content, actText, act) {
   const box = h("dialog", { "aria-labelledby": "dialog-title" }, form);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
+    const faults = check();
+    if (faults.length > 0) {
+      showFaults(wrong, faults);
+      return;
+    }
     submit.disabled = true;
+    wrong.replaceChildren(waiting());
     try {
       await act();
       box.close();

@@ -2,9 +2,9 @@
 
 import { call, list, may, pathOf } from "./api.js";
 import { announce, button, dialog, field, h, hashOf, link, page, readOnlyNote, select, showProblem, table } from "./dom.js";
-import { classOf, durationText, follow, rateText } from "./live.js";
+import { availabilityText, backendText, classOf, durationText, follow, rateText } from "./live.js";
 import { isUnderMaintenance, maintenanceButton } from "./maintenance.js";
-import { KINDS, deleteButton, editor } from "./settings.js";
+import { KINDS, deleteButton, editor, nameFault } from "./settings.js";
 
 const PROTOCOLS = [["http", "HTTP"], ["https", "HTTPS"], ["h2c", "HTTP/2 in cleartext"], ["grpc", "gRPC"]];
 const ALGORITHMS = [
@@ -56,7 +56,23 @@ export function groupForm() {
     }
     return group;
   };
-  return { element, settings };
+  /** What is missing or wrong, as sentences with the control that each is about. */
+  const faults = (taken) => {
+    const found = [nameFault("Group name", name, taken)];
+    const wanted = backendsOf(backends.value);
+    if (wanted.length === 0) {
+      found.push({ control: backends, text: "Backends: write at least one, such as 10.0.0.1:8080." });
+    }
+    for (const { address, weight } of wanted) {
+      if (!/^(unix:.+|.+:[0-9]+)$/.test(address)) {
+        found.push({ control: backends, text: `Backends: ${address} has no port; write an address such as 10.0.0.1:8080.` });
+      } else if (weight !== undefined && !(Number.isInteger(weight) && weight >= 0 && weight <= 100)) {
+        found.push({ control: backends, text: `Backends: the weight of ${address} is no number from 0 to 100.` });
+      }
+    }
+    return found.filter(Boolean);
+  };
+  return { element, settings, faults };
 }
 
 function create(again) {
@@ -141,6 +157,15 @@ async function backendRow(group, backend, state, again, wrong) {
   return { row, live };
 }
 
+/** The weight that holds, or will when a drain ends: while it lasts, the state says so and this is not 0. */
+function weightText(state, settings) {
+  const forAWhile = state?.runtime?.weight ?? null;
+  if (forAWhile !== null) {
+    return `${forAWhile} for a while`;
+  }
+  return String(state?.runtime?.configured_weight ?? state?.weight ?? settings.weight ?? 100);
+}
+
 function setText(cell, text) {
   if (cell.textContent !== text) {
     cell.textContent = text;
@@ -191,15 +216,14 @@ async function groupPage(name, { signal, again }) {
   const show = (document, window) => {
     const group = now(document);
     facts.replaceChildren(...[
-      ["Requests go to", `${group?.availability ?? "nobody"}${isUnderMaintenance(document, "server_group", name) ? ", and maintenance is on" : ""}`], ["Algorithm", group?.algorithm ?? ""], ["In flight", String(group?.in_flight ?? 0)],
+      ["State", `${availabilityText(group?.availability)}${isUnderMaintenance(document, "server_group", name) ? ", and maintenance is on" : ""}`], ["Algorithm", group?.algorithm ?? ""], ["In flight", String(group?.in_flight ?? 0)],
       ["Requests", rateText(window.rate(`group ${name}`))],
       ["p50, p99", `${durationText(window.quantile(`group ${name}`, 0.5))}, ${durationText(window.quantile(`group ${name}`, 0.99))}`],
     ].flatMap(([title, text]) => [h("dt", {}, title), h("dd", {}, text)]));
     for (const [backend, { live }] of rows) {
       const state = stateOf(group, backend.name);
-      setText(live.state, [state?.state ?? "disabled", state?.reason, state?.drain_reason].filter(Boolean).join(": "));
-      const isForAWhile = state?.runtime?.weight !== undefined && state.runtime.weight !== null;
-      setText(live.weight, `${state?.weight ?? backend.settings.weight ?? 100}${isForAWhile ? " for a while" : ""}`);
+      setText(live.state, backendText(state));
+      setText(live.weight, weightText(state, backend.settings));
       live.state.className = classOf(state?.state);
       setText(live.inFlight, String(state?.in_flight ?? 0));
       setText(live.rate, rateText(window.rate(`backend ${name} ${backend.name}`)));
@@ -245,11 +269,11 @@ export async function groups(view) {
     const available = state?.backends.filter((backend) => backend.available).length ?? 0;
     return [
       link(object.name, "server-groups", object.name), object.settings.protocol ?? "http",
-      h("span", { class: classOf(state?.availability) }, state?.availability ?? "unknown"), `${available} of ${state?.backends.length ?? 0}`,
+      h("span", { class: classOf(state?.availability) }, availabilityText(state?.availability)), `${available} of ${state?.backends.length ?? 0}`,
       object.settings.description ?? "", deleteButton("server-groups", object.name, view.again),
     ];
   });
   return page("Server groups", readOnlyNote(),
     h("div", { class: "actions" }, button("Create server group", "write", () => create(view.again), { class: "main" })),
-    table("", ["Name", "Protocol", "Requests go to", "Available backends", "Description", "Actions"], rows));
+    table("", ["Name", "Protocol", "State", "Available backends", "Description", "Actions"], rows));
 }

@@ -3,18 +3,21 @@
 import { call, list, pathOf } from "./api.js";
 import { announce, button, choice, dialog, field, h, hashOf, link, page, readOnlyNote, select, showProblem, table } from "./dom.js";
 import { classOf } from "./live.js";
-import { POLICIES, addressOf, choices, dnsNote, dnsSentence } from "./offers.js";
-import { deleteButton, objectPage } from "./settings.js";
+import { HOST_HINT, POLICIES, addressOf, choices, dnsNote, dnsSentence, placeFaults } from "./offers.js";
+import { deleteButton, nameFault, objectPage } from "./settings.js";
 
 async function quickCreate(again) {
   const offered = await choices();
   const protocol = select([["https", "HTTPS"], ["http", "HTTP"]], "https");
   const port = h("input", { type: "number", min: 1, max: 65535, value: "443" });
+  const host = h("input", { value: "0.0.0.0", autocomplete: "off" });
   const name = h("input", { autocomplete: "off", value: "https-443" });
   const certificate = select(offered.certificates, offered.certificates[0]);
   const policy = select(offered.policies, POLICIES[0]);
   const group = select(offered.groups, offered.groups[0]);
-  const tls = h("div", {}, field("Server certificate", certificate), field("TLS policy", policy));
+  const missing = (objects, what, view) => (objects.length > 0 ? null : h("p", { class: "note" },
+    `There is no ${what} yet. `, h("a", { href: hashOf(view), onclick: () => box.close() }, `Add one in ${view === "certificates" ? "Certificates" : "Server groups"}`), " first."));
+  const tls = h("div", {}, field("Server certificate", certificate), missing(offered.certificates, "server certificate", "certificates"), field("TLS policy", policy));
   let isNamed = false;
   name.addEventListener("input", () => {
     isNamed = true;
@@ -30,10 +33,11 @@ async function quickCreate(again) {
     rename();
   });
   port.addEventListener("input", rename);
-  dialog("Quick create listener", [
-    field("Listener protocol", protocol), field("Listener port", port, "At all addresses of this machine."), field("Listener name", name), tls, field("Server group", group),
+  const box = dialog("Quick create listener", [
+    field("Listener protocol", protocol), field("Listener port", port), field("Listener address", host, HOST_HINT),
+    field("Listener name", name), tls, field("Server group", group), missing(offered.groups, "server group", "server-groups"),
   ], "Create", async () => {
-    const settings = { name: name.value.trim(), address: addressOf("0.0.0.0", port.value), protocol: protocol.value, default_group: group.value };
+    const settings = { name: name.value.trim(), address: addressOf(host.value, port.value), protocol: protocol.value, default_group: group.value };
     if (protocol.value === "https") {
       settings.certificates = [certificate.value].filter(Boolean);
       settings.tls_policy = policy.value;
@@ -41,7 +45,11 @@ async function quickCreate(again) {
     const answer = await call("POST", "listeners", settings);
     announce(`${answer.message || "Created."} ${dnsSentence(settings.address)}`);
     await again();
-  });
+  }, () => [
+    ...placeFaults(host, port), nameFault("Listener name", name, offered.listeners),
+    protocol.value === "https" && !certificate.value ? { control: certificate, text: "Server certificate: HTTPS needs one." } : null,
+    group.value ? null : { control: group, text: "Server group: requests have to go to one." },
+  ].filter(Boolean));
 }
 
 function copy(object, again) {

@@ -146,6 +146,26 @@ export function durationText(us) {
   return us < 1e6 ? `${(us / 1e3).toFixed(us < 1e4 ? 1 : 0)} ms` : `${(us / 1e6).toFixed(1)} s`;
 }
 
+/** Who serves the requests of a group, in the words of `ringway status`. */
+export function availabilityText(word) {
+  const sentences = { active: "active backends serve", standby: "standbys serve", all_down: "all backends are down", nobody: "no backend takes requests" };
+  return sentences[word] ?? word ?? "unknown";
+}
+
+/** The state of a backend, and why it gets no requests or is not healthy, as `ringway status` has it. */
+export function backendText(backend) {
+  if (backend === undefined) {
+    return "disabled";
+  }
+  const drains = { command: "by command", weight: "its weight is 0" };
+  const why = [
+    backend.drain_reason ? drains[backend.drain_reason] ?? backend.drain_reason : null,
+    backend.reason && backend.status ? `${backend.reason} (status ${backend.status})` : backend.reason,
+    backend.ejected_until ? `requests failed, out until ${backend.ejected_until}` : null,
+  ].filter((reason) => reason && reason !== backend.state);
+  return [backend.state, why.join("; ")].filter(Boolean).join(": ");
+}
+
 /** How good a word of a state is. */
 export function classOf(word) {
   if (["healthy", "active", "serving", "unchecked"].includes(word)) {

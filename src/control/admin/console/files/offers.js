@@ -21,6 +21,17 @@ export function addressOf(host, port) {
   return text.includes(":") && !text.startsWith("[") ? `[${text}]:${port}` : `${text}:${port}`;
 }
 
+export const HOST_HINT = "0.0.0.0: all IPv4 addresses of this machine; [::] takes IPv6 too.";
+
+/** What is wrong with an address and a port that were typed, with their boxes. */
+export function placeFaults(host, port) {
+  const number = Number(port.value);
+  return [
+    /^[^\s/]+$/.test(host.value.trim()) ? null : { control: host, text: "Listener address: write an IP address, such as 0.0.0.0 or [::]." },
+    port.value !== "" && Number.isInteger(number) && number >= 0 && number <= 65535 ? null : { control: port, text: "Listener port: write a number from 1 to 65535." },
+  ].filter(Boolean);
+}
+
 /** What is to be done outside of Ringway once a listener serves names: records hold addresses without ports. */
 export function dnsSentence(addresses) {
   const hosts = [addresses].flat().map((address) => address.replace(/:[0-9]+$/, "").replace(/^\[(.*)\]$/, "$1"));

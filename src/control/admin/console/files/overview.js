@@ -1,7 +1,7 @@
 // What the process serves, as a tree of listeners, rules, groups and backends, with what happens in them now.
 
 import { h, hashOf, page, showProblem, table } from "./dom.js";
-import { classOf, durationText, follow, rateText } from "./live.js";
+import { availabilityText, backendText, classOf, durationText, follow, rateText } from "./live.js";
 import { isUnderMaintenance } from "./maintenance.js";
 
 const COLUMNS = ["What", "State", "Requests", "4xx", "5xx", "p50", "p99"];
@@ -62,10 +62,10 @@ function figures(window, subject) {
   ];
 }
 
-/** The state of a group or a rule that may be out of service. */
+/** The state of a group that may be out of service. */
 function stateOf(status, kind, name, state) {
   const isOut = isUnderMaintenance(status, kind, name);
-  return { state: isOut ? "maintenance" : state, stateClass: isOut ? "warn" : classOf(state) };
+  return { state: isOut ? "maintenance" : availabilityText(state), stateClass: isOut ? "warn" : classOf(state) };
 }
 
 function groupRows(status, window, [name, group], level, path) {
@@ -76,7 +76,7 @@ function groupRows(status, window, [name, group], level, path) {
   };
   const backends = (group?.backends ?? []).map((backend) => ({
     key: `${key} backend ${backend.address}`, level: level + 1, kind: "backend", name: backend.address,
-    state: [backend.state, backend.reason].filter(Boolean).join(": "), stateClass: classOf(backend.state),
+    state: backendText(backend), stateClass: classOf(backend.state),
     figures: [rateText(window.rate(`backend ${name} ${backend.address}`)), "", "", "", ""],
   }));
   return [own, ...backends];

@@ -2,6 +2,7 @@
 
 import { call, list, pathOf } from "./api.js";
 import { announce, button, field, h, hashOf, link, page, problem, readOnlyNote, select, showProblem, table } from "./dom.js";
+import { availabilityText } from "./live.js";
 import { maintenanceButton } from "./maintenance.js";
 import { deleteButton, editor, objectPage, summary } from "./settings.js";
 
@@ -73,7 +74,7 @@ function explained(told) {
   const verdicts = { taken: "takes the request", missed: "no", not_reached: "not reached", disabled: "disabled" };
   const rows = told.rules.map((rule) => [String(rule.priority), rule.name, [verdicts[rule.verdict] ?? rule.verdict, rule.missed].filter(Boolean).join(": ")]);
   const what = [told.action, told.status, told.reason, told.location].filter(Boolean).join(" ");
-  const groups = told.groups.map((group) => h("li", {}, `${group.percent} % to ${group.name} (${group.availability}): ${group.backend ?? group.candidates.join(", ")}. ${group.why}`));
+  const groups = told.groups.map((group) => h("li", {}, `${group.percent} % to ${group.name} (${availabilityText(group.availability)}): ${group.backend ?? group.candidates.join(", ")}. ${group.why}`));
   return h("div", {},
     h("p", {}, h("strong", {}, told.rule ? `The rule ${told.rule} takes it: ${what}` : `No rule takes it: ${what}`)),
     h("p", { class: "quiet" }, `At the listener ${told.listener}, host ${told.host}, path ${told.path}, from ${told.client}`),

@@ -21,6 +21,15 @@ export const KINDS = {
   },
 };
 
+/** What is wrong with a name that was typed, with its box; null if nothing is. `taken` are names that others have. */
+export function nameFault(label, control, taken = []) {
+  const name = control.value.trim();
+  if (!/^[A-Za-z0-9._-]{1,64}$/.test(name)) {
+    return { control, text: `${label}: write 1 to 64 letters, digits, -, _ and ., without spaces.` };
+  }
+  return taken.includes(name) ? { control, text: `${label}: there is one called ${name} already; write another name.` } : null;
+}
+
 /** Reads what was typed as an object. */
 export function parsed(text) {
   const settings = JSON.parse(text);

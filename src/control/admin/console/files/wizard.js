@@ -1,11 +1,11 @@
 // Create listener in four steps: the listener, its certificate, the server group, and a review of what will be written.
 
 import { call } from "./api.js";
-import { announce, button, changed, choice, field, h, hashOf, page, problem, readOnlyNote, select } from "./dom.js";
+import { announce, button, changed, choice, field, h, hashOf, page, problem, readOnlyNote, select, showFaults, waiting } from "./dom.js";
 import { groupForm } from "./groups.js";
-import { POLICIES, addressOf, choices, dnsNote, dnsSentence } from "./offers.js";
-import { sha1Note } from "./certificates.js";
-import { summary } from "./settings.js";
+import { HOST_HINT, POLICIES, addressOf, choices, dnsNote, dnsSentence, placeFaults } from "./offers.js";
+import { addCa, addCertificate, sha1Note } from "./certificates.js";
+import { nameFault, summary } from "./settings.js";
 
 const STEPS = ["Configure listener", "Configure certificate", "Select server group", "Review"];
 
@@ -37,7 +37,19 @@ function words(text) {
   return text.split(/[\s,;]+/).filter(Boolean);
 }
 
-function listenerStep() {
+/** The step in which what was refused is to be put right; null where the refusal does not tell. */
+function stepOf(error) {
+  const fault = error.problem?.errors?.[0];
+  if (fault === undefined) {
+    return null;
+  }
+  if ((fault.object ?? "").startsWith("server-groups/") || fault.key === "default_group") {
+    return 2;
+  }
+  return /^(certificates|tls_policy|client_auth)/.test(fault.key ?? "") ? 1 : 0;
+}
+
+function listenerStep(offered) {
   const protocol = select([["https", "HTTPS"], ["http", "HTTP"]], "https");
   const port = h("input", { type: "number", min: 1, max: 65535, value: "443" });
   const host = h("input", { value: "0.0.0.0", autocomplete: "off" });
@@ -56,7 +68,7 @@ function listenerStep() {
   });
   const element = h("div", {},
     field("Listener protocol", protocol), field("Listener port", port, "1 to 65535. Usual are 80 for HTTP and 443 for HTTPS."),
-    field("Listener address", host, "0.0.0.0: all IPv4 addresses of this machine; [::] takes IPv6 too."), field("Listener name", name), field("Description (optional)", description),
+    field("Listener address", host, HOST_HINT), field("Listener name", name), field("Description (optional)", description),
     field("Tags (optional)", tags, "One a line: key = value."),
     h("details", {}, h("summary", {}, "Advanced settings"),
       field("HTTP/2", http2), field("Idle timeout", idle, "How long a connection may wait for the next request."),
@@ -87,31 +99,40 @@ function listenerStep() {
     compression: compression.checked || undefined,
     trusted_proxies: words(trusted.value).length > 0 ? words(trusted.value) : undefined, forwarded: forwarded(),
   });
-  return { element, settings, isHttps: () => protocol.value === "https" };
+  const faults = () => {
+    const wrongTag = tags.value.split("\n").find((line) => line.trim() && !/^\s*[^\s=]+\s*=/.test(line));
+    return [
+      ...placeFaults(host, port), nameFault("Listener name", name, offered.listeners),
+      wrongTag === undefined ? null : { control: tags, text: `Tags: ${wrongTag.trim()} is not key = value; write it as team = edge.` },
+    ].filter(Boolean);
+  };
+  return { element, settings, faults, isHttps: () => protocol.value === "https" };
 }
 
-function certificateStep(offered) {
+/** `again` makes the step anew once something was added; `isMutual`: with mutual authentication chosen. */
+function certificateStep(offered, again, isMutual = false) {
   const main = select(offered.certificates, offered.certificates[0]);
   const more = offered.certificates.map((name) => ({ name, box: tick() }));
   const one = h("input", { type: "radio", name: "authentication" });
   const mutual = h("input", { type: "radio", name: "authentication" });
-  one.checked = true;
+  (isMutual ? mutual : one).checked = true;
   const cas = offered.cas.map((name) => ({ name, box: tick() }));
   const mode = select([["require", "Required"], ["optional", "Asked for, not required"]], "require");
   const policy = select(offered.policies, POLICIES[0]);
   const authentication = h("div", { hidden: true },
     h("fieldset", {}, h("legend", {}, "CA certificates"),
-      cas.length > 0 ? cas.map(({ name, box }) => choice(name, box)) : h("p", {}, "There is none. Add a CA certificate in the view Certificates first.")),
+      cas.length > 0 ? cas.map(({ name, box }) => choice(name, box)) : h("p", {}, "There is none yet. ", button("Add CA certificate", "write", () => addCa(() => again(true))))),
     field("Certificate of the client", mode), sha1Note());
   const show = () => {
     authentication.hidden = !mutual.checked;
   };
+  show();
   one.addEventListener("change", show);
   mutual.addEventListener("change", show);
   const tls = h("div", {},
     offered.certificates.length > 0
       ? field("Server certificate", main, "For clients that ask for no name, or for one that no certificate has.")
-      : h("p", { class: "note" }, "There is no server certificate yet. Add one in the view Certificates first."),
+      : h("p", { class: "note" }, "There is no server certificate yet. ", button("Add server certificate", "write", () => addCertificate(() => again(mutual.checked)))),
     more.length > 1 ? h("fieldset", {}, h("legend", {}, "Further certificates, chosen by SNI"), more.map(({ name, box }) => choice(name, box))) : null,
     h("fieldset", {}, h("legend", {}, "SSL authentication"), choice("One-way authentication", one), choice("Mutual authentication", mutual), authentication),
     field("TLS policy", policy));
@@ -124,7 +145,12 @@ function certificateStep(offered) {
     }
     return wanted;
   };
-  return { element: (isHttps) => (isHttps ? tls : nothing), settings };
+  const faults = () => [
+    main.value ? null : { control: tls.querySelector("button"), text: "Server certificate: HTTPS needs one." },
+    mutual.checked && !cas.some(({ box }) => box.checked)
+      ? { control: cas[0]?.box ?? authentication.querySelector("button"), text: "CA certificates: mutual authentication needs one or more." } : null,
+  ].filter(Boolean);
+  return { element: (isHttps) => (isHttps ? tls : nothing), settings, faults };
 }
 
 function groupStep(offered) {
@@ -148,7 +174,13 @@ function groupStep(offered) {
   }
   show();
   const element = h("div", {}, h("fieldset", {}, h("legend", {}, "Backend server group"), choice("Use existing", use), choice("Create new", make)), chosen, fresh);
-  return { element, created: () => (make.checked ? form.settings() : null), name: () => (make.checked ? form.settings().name : existing.value) };
+  const faults = () => {
+    if (make.checked) {
+      return form.faults(offered.groups);
+    }
+    return existing.value ? [] : [{ control: make, text: "Server group: there is none yet; create a new one." }];
+  };
+  return { element, faults, created: () => (make.checked ? form.settings() : null), name: () => (make.checked ? form.settings().name : existing.value) };
 }
 
 /** One change set: the listener, and the group before it if it is new. */
@@ -159,17 +191,29 @@ function changesOf(listener, group) {
 
 export async function wizard() {
   const offered = await choices();
-  const [first, second, third] = [listenerStep(), certificateStep(offered), groupStep(offered)];
+  const [first, third] = [listenerStep(offered), groupStep(offered)];
+  const renew = async (isMutual) => {
+    Object.assign(offered, await choices());
+    second = certificateStep(offered, renew, isMutual);
+    await show(1, true);
+  };
+  let second = certificateStep(offered, renew);
+  const wrong = h("div", {});
   const review = h("div", { "aria-live": "polite" });
   const steps = h("ol", { class: "steps" });
   const title = h("h2", { tabindex: "-1" });
   const content = h("div", {});
   const buttons = h("div", { class: "actions" });
   let step = 0;
+  let isUnderWay = false;
 
   const wanted = () => {
     const tls = first.isHttps() ? second.settings() : {};
     return { ...first.settings(), ...tls, default_group: third.name() || undefined };
+  };
+  const refused = (error) => {
+    const back = stepOf(error);
+    review.replaceChildren(problem(error), back === null ? "" : button(`Back to: ${STEPS[back]}`, null, () => show(back, true)));
   };
   const tryIt = async () => {
     const listener = wanted();
@@ -178,27 +222,43 @@ export async function wizard() {
       const answer = await call("POST", "changes?dry_run=true", changesOf(listener, third.created()));
       review.replaceChildren(h("p", {}, `${listener.name}: ${summary(listener)}`), h("h3", {}, "What check says, and what the files get"), changed(answer), dnsNote(listener.address));
     } catch (error) {
-      review.replaceChildren(problem(error));
+      refused(error);
     }
   };
   const submit = async () => {
+    if (isUnderWay) {
+      return;
+    }
+    isUnderWay = true;
+    wrong.replaceChildren(waiting());
     try {
       const listener = wanted();
       const answer = await call("POST", "changes", changesOf(listener, third.created()));
       announce(`${answer.message || "The listener is created."} ${dnsSentence(listener.address)}`);
       location.hash = hashOf("listeners", listener.name);
     } catch (error) {
-      review.replaceChildren(problem(error));
+      wrong.replaceChildren();
+      refused(error);
+    }
+    isUnderWay = false;
+  };
+  const next = async () => {
+    const faults = step === 1 && !first.isHttps() ? [] : [first, second, third][step].faults();
+    if (faults.length > 0) {
+      showFaults(wrong, faults);
+    } else {
+      await show(step + 1, true);
     }
   };
-  const show = async (next, takesFocus) => {
-    step = next;
+  const show = async (wantedStep, takesFocus) => {
+    step = wantedStep;
+    wrong.replaceChildren();
     steps.replaceChildren(...STEPS.map((text, index) => h("li", { "aria-current": index === step ? "step" : null }, text)));
     title.textContent = STEPS[step];
     content.replaceChildren([first.element, second.element(first.isHttps()), third.element, review][step]);
     const isLast = step === STEPS.length - 1;
     buttons.replaceChildren(...[
-      isLast ? button("Create", "write", submit, { class: "main" }) : button(`Next: ${STEPS[step + 1]}`, null, () => show(step + 1, true), { class: "main" }),
+      isLast ? button("Create", "write", submit, { class: "main" }) : button(`Next: ${STEPS[step + 1]}`, null, next, { class: "main" }),
       step > 0 ? button("Back", null, () => show(step - 1, true)) : null,
     ].filter(Boolean));
     if (takesFocus) {
@@ -209,5 +269,5 @@ export async function wizard() {
     }
   };
   await show(0, false);
-  return page("Create listener", readOnlyNote(), steps, title, content, buttons);
+  return page("Create listener", readOnlyNote(), steps, title, content, wrong, buttons);
 }

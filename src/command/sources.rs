@@ -18,6 +18,7 @@ use crate::config::Report;
 use crate::config::RouteTest;
 use crate::config::Source;
 use crate::control::change::journal;
+use crate::control::change::journal::JournalReach;
 use crate::control::files;
 use crate::control::origin::ConfigOrigin;
 use crate::control::origin::NewObjects;
@@ -53,7 +54,7 @@ pub(super) fn origin(paths: &[PathBuf]) -> ConfigOrigin {
         read: Box::new(move || sources(&read_again)),
         check,
         new_objects: file_of_new_objects(paths),
-        folders: Box::new(move || folders(&look_again)),
+        reach: Box::new(move || reach(&look_again)),
     }
 }
 
@@ -82,20 +83,27 @@ fn sources(paths: &[PathBuf]) -> Vec<Source> {
     sources.collect()
 }
 
-/// The folders of the files, where links lead.
-fn folders(paths: &[PathBuf]) -> Vec<PathBuf> {
-    let files = paths.iter().flat_map(|path| match path.is_dir() {
-        true => {
-            files_of_folder(path).unwrap_or_default().into_iter().chain([path.join(NEW_OBJECTS)]).collect()
-        }
-        false => vec![path.clone(), path.with_file_name(NEW_OBJECTS)],
-    });
-    let folders = files.flat_map(|file| {
+/// The files and their folders, where links lead.
+fn reach(paths: &[PathBuf]) -> JournalReach {
+    let files: Vec<PathBuf> = paths
+        .iter()
+        .flat_map(|path| match path.is_dir() {
+            true => files_of_folder(path)
+                .unwrap_or_default()
+                .into_iter()
+                .chain([path.join(NEW_OBJECTS)])
+                .collect(),
+            false => vec![path.clone(), path.with_file_name(NEW_OBJECTS)],
+        })
+        .collect();
+    let real: Vec<PathBuf> = files.iter().filter_map(|file| file.canonicalize().ok()).collect();
+    let folders = files.iter().flat_map(|file| {
         let real = file.canonicalize().ok().and_then(|file| file.parent().map(Path::to_owned));
-        let named = std::path::absolute(&file).ok().and_then(|file| file.parent()?.canonicalize().ok());
+        let named = std::path::absolute(file).ok().and_then(|file| file.parent()?.canonicalize().ok());
         real.into_iter().chain(named)
     });
-    folders.collect::<BTreeSet<PathBuf>>().into_iter().collect()
+    let folders = folders.collect::<BTreeSet<PathBuf>>().into_iter().collect();
+    JournalReach { files: real, folders }
 }
 
 /// The file that new objects are written to: in the folder named first, or beside the file named first. None: what comes

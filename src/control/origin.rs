@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::config::Loaded;
 use crate::config::Source;
 use crate::control::change::journal;
+use crate::control::change::journal::JournalReach;
 use crate::control::change::journal::Recovery;
 use crate::telemetry::operator::log_line;
 use crate::telemetry::words::counted;
@@ -18,8 +19,8 @@ pub struct ConfigOrigin {
     pub check: fn(Vec<Source>) -> Loaded,
     /// None: what came by standard input cannot be written back.
     pub new_objects: Option<NewObjects>,
-    /// The folders of all files, where links lead.
-    pub folders: Box<dyn Fn() -> Vec<PathBuf> + Send>,
+    /// All files and their folders, where links lead.
+    pub reach: Box<dyn Fn() -> JournalReach + Send>,
 }
 
 /// The file that new objects go to.
@@ -42,7 +43,7 @@ impl ConfigOrigin {
     /// Ends a change that a crash interrupted, and tells the operator.
     pub fn recover(&self) {
         let Some(new) = &self.new_objects else { return };
-        match journal::recover(&journal::path_beside(&new.path), &(self.folders)()) {
+        match journal::recover(&journal::path_beside(&new.path), &(self.reach)()) {
             Recovery::Nothing => {}
             Recovery::Done(files) => log_line(&format!(
                 "warning: a change was interrupted; it is ended now, and {} of the configuration say what it wanted",

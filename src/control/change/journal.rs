@@ -75,8 +75,29 @@ pub fn is_there(journal: &Path) -> bool {
     journal.exists()
 }
 
-/// Ends a change that was interrupted. A journal that names files elsewhere than in these folders is none of ours.
-pub fn recover(journal: &Path, folders: &[PathBuf]) -> Recovery {
+/// What a journal may reach.
+pub struct JournalReach {
+    /// The files of the configuration, where links lead, whatever their names are.
+    pub files: Vec<PathBuf>,
+    /// Their folders: files come and go in them.
+    pub folders: Vec<PathBuf>,
+}
+
+impl JournalReach {
+    /// A file takes the place of another only from the same folder, so a journal of a stranger reaches nothing by a link that
+    /// the stranger could not reach anyway. What is removed is always a file that was new, which has a name of ours.
+    fn has(&self, step: &FileStep) -> bool {
+        let path = path_of(step);
+        let is_known = !matches!(step, FileStep::Removed(_)) && self.files.iter().any(|file| file == path);
+        let is_configuration = path.extension().is_some_and(|ending| ending == "toml");
+        let is_beside =
+            path.parent().is_some_and(|parent| self.folders.iter().any(|folder| folder == parent));
+        is_known || is_configuration && is_beside
+    }
+}
+
+/// Ends a change that was interrupted. A journal that names other files than these is none of ours.
+pub fn recover(journal: &Path, reach: &JournalReach) -> Recovery {
     match fs::metadata(journal) {
         Ok(found) if found.len() > MAX_JOURNAL_BYTES => return foreign(journal),
         Ok(_) => {}
@@ -84,12 +105,7 @@ pub fn recover(journal: &Path, folders: &[PathBuf]) -> Recovery {
     }
     let text = fs::read(journal).unwrap_or_default();
     let Ok(Journal { steps }) = serde_json::from_slice(&text) else { return foreign(journal) };
-    let is_ours = |step: &FileStep| {
-        let path = path_of(step);
-        let is_configuration = path.extension().is_some_and(|ending| ending == "toml");
-        is_configuration && path.parent().is_some_and(|parent| folders.iter().any(|folder| folder == parent))
-    };
-    if !steps.iter().all(is_ours) {
+    if !steps.iter().all(|step| reach.has(step)) {
         return foreign(journal);
     }
     let finish = || -> io::Result<()> {
@@ -145,7 +161,7 @@ mod tests {
     fn a_change_that_was_interrupted_anywhere_is_ended() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
-        let folders = [folder.path().to_owned()];
+        let reach = JournalReach { files: Vec::new(), folders: vec![folder.path().to_owned()] };
         let journal = path_beside(&path("a.toml"));
         for taken in 0..=2 {
             write(&path("a.toml"), "old a");
@@ -162,12 +178,30 @@ mod tests {
             ];
             write(&journal, &serde_json::to_string(&Journal { steps: steps.clone() }).unwrap());
             steps[..taken].iter().for_each(|step| take(step).unwrap());
-            assert_eq!(recover(&journal, &folders), Recovery::Done(3));
+            assert_eq!(recover(&journal, &reach), Recovery::Done(3));
             let read = |name: &str| fs::read_to_string(path(name)).ok();
             assert_eq!((read("a.toml"), read("b.toml")), (Some("new".to_owned()), Some("new".to_owned())));
             assert_eq!(read("c.toml"), None);
-            assert_eq!(recover(&journal, &folders), Recovery::Nothing);
+            assert_eq!(recover(&journal, &reach), Recovery::Nothing);
         }
+    }
+
+    #[test]
+    fn files_that_links_lead_to_are_ended_whatever_their_names_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let target = elsewhere.path().join("ringway.conf");
+        let new = folder.path().join("api.toml");
+        let journal = path_beside(&new);
+        write(&target, "old");
+        write(&staging::beside(&target), "new");
+        write(&new, "new");
+        let steps = vec![FileStep::Replaced(new.clone()), FileStep::Replaced(target.clone())];
+        write(&journal, &serde_json::to_string(&Journal { steps }).unwrap());
+        let folders = vec![folder.path().to_owned(), elsewhere.path().to_owned()];
+        let reach = JournalReach { files: vec![target.clone()], folders };
+        assert_eq!(recover(&journal, &reach), Recovery::Done(2));
+        assert_eq!(fs::read_to_string(&target).unwrap(), "new");
     }
 
     #[test]
@@ -177,20 +211,21 @@ mod tests {
         let journal = path_beside(&folder.path().join("a.toml"));
         let victim = other.path().join("victim.toml");
         write(&victim, "stays");
-        let folders = [folder.path().to_owned()];
         let secret = folder.path().join("secret.key");
         write(&secret, "stays");
+        // Where a link of that name leads there, it is still not removed.
+        let reach = JournalReach { files: vec![secret.clone()], folders: vec![folder.path().to_owned()] };
         for path in [victim.clone(), folder.path().join("../victim.toml"), secret.clone()] {
             write(
                 &journal,
                 &serde_json::to_string(&Journal { steps: vec![FileStep::Removed(path)] }).unwrap(),
             );
             assert!(
-                matches!(recover(&journal, &folders), Recovery::Failed(said) if said.ends_with("remove it"))
+                matches!(recover(&journal, &reach), Recovery::Failed(said) if said.ends_with("remove it"))
             );
         }
         write(&journal, "no journal");
-        assert!(matches!(recover(&journal, &folders), Recovery::Failed(_)));
+        assert!(matches!(recover(&journal, &reach), Recovery::Failed(_)));
         assert!(victim.exists() && secret.exists());
     }
 

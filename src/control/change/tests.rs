@@ -12,6 +12,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::engine;
+use super::journal::JournalReach;
 use super::order::ChangeOrder;
 use super::order::ChangeOutcome;
 use super::order::ChangeRefusal;
@@ -91,7 +92,10 @@ impl Scene {
             read: Box::new(move || read(&reads)),
             check: config::load,
             new_objects: Some(NewObjects { name: new.clone(), path: new, is_in_folder: true }),
-            folders: Box::new(move || vec![looks.canonicalize().expect("it is there")]),
+            reach: Box::new(move || JournalReach {
+                files: Vec::new(),
+                folders: vec![looks.canonicalize().expect("it is there")],
+            }),
         };
         let mut loaded = config::load(read(&path));
         let config = loaded.config.take().unwrap_or_else(|| panic!("{}", loaded.report.to_text(false)));

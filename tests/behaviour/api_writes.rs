@@ -305,3 +305,18 @@ fn backends_are_weighed_and_drained_for_a_while() {
     let lines = file(&ringway, "audit.log");
     assert!(lines.lines().count() == 6 && lines.contains("/drain\""), "{lines}");
 }
+
+#[test]
+fn a_creation_has_one_name_and_a_rename_is_written_down_with_both() {
+    let backend = Backend::echo_head();
+    let ringway = start(&backend);
+    let settings: Json = serde_json::from_str(&rule("two", 20, 202)).expect("it is JSON");
+    let creation = json!({ "do": "create", "kind": "rules", "name": "three", "settings": settings });
+    let set = json!({ "changes": [creation] }).to_string();
+    refused(&call(&ringway, "POST", "/api/v1/changes", &set), 422, "three");
+    assert_eq!(file(&ringway, "api.toml"), "");
+    assert_eq!(call(&ringway, "PATCH", "/api/v1/rules/one", "{\"name\": \"uno\"}").status, 200);
+    let text = file(&ringway, "audit.log");
+    let last = text.lines().last().unwrap_or_default();
+    assert!(last.contains("rules/one") && last.contains("rules/uno"), "{text}");
+}

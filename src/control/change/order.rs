@@ -1,5 +1,7 @@
 //! What is wanted of the configuration in service, and what comes of it.
 
+use serde_json::Value as Json;
+
 use crate::config::Diagnostic;
 use crate::config::Location;
 use crate::config::ObjectKey;
@@ -29,6 +31,19 @@ pub struct ObjectChange {
     pub action: EditAction,
     /// The entity tag that the object has to have.
     pub if_match: Option<String>,
+}
+
+impl ObjectChange {
+    /// The name, or of a backend the address, that an object gets in the place of the one it has.
+    pub(in crate::control) fn new_name(&self) -> Option<&str> {
+        let (EditAction::Replace(settings) | EditAction::Merge(settings)) = &self.action else { return None };
+        let (key, known) = match &self.path {
+            ObjectPath::Named { name, .. } => ("name", name),
+            ObjectPath::Backend { address, .. } => ("address", address),
+            ObjectPath::HealthCheck { .. } => return None,
+        };
+        settings.get(key).and_then(Json::as_str).filter(|new| new != known)
+    }
 }
 
 pub type ChangeOutcome = Result<Changed, ChangeRefusal>;

@@ -87,13 +87,26 @@ fn check_protection(change: &ObjectChange, written: &WrittenConfig) -> Result<()
     };
     let Some(object) = written.find(kind, name) else { return Ok(()) };
     let is_whole = matches!(change.path, ObjectPath::Named { .. });
+    let is_deletable = object.settings.get(DELETION) != Some(&Json::Bool(true));
     let is_deletion = is_whole && matches!(change.action, EditAction::Delete);
     let refuse = |sentence: String| {
         let help = "take the protection away, or force the change";
         Err(ChangeRefusal::new(RefusalKind::Protected, sentence, help))
     };
-    if is_deletion && object.settings.get(DELETION) == Some(&Json::Bool(true)) {
+    if is_deletion && !is_deletable {
         return refuse(format!("{} is protected from deletion", object.path()));
+    }
+    if is_whole && !is_deletable {
+        // Else the protection would end by the way, or stay with a name that nobody asks for.
+        if let Some(name) = change.new_name() {
+            return refuse(format!("{} is protected from deletion, and would become {name}", object.path()));
+        }
+        if matches!(&change.action, EditAction::Replace(settings) if !settings.contains_key(DELETION)) {
+            let path = object.path();
+            return refuse(format!(
+                "{path} is protected from deletion, and the change leaves `{DELETION}` out"
+            ));
+        }
     }
     let is_about_protection = match &change.action {
         EditAction::Merge(patch) if is_whole => {

@@ -112,6 +112,16 @@ impl WantedChange {
         let is_backend = kind.ends_with("/backends");
         let key = if is_backend { "address" } else { "name" };
         let of_settings = || settings.as_ref()?.get(key)?.as_str().map(str::to_owned);
+        if let (WantedAction::Create, Some(name), Some(other)) = (&action, &name, of_settings())
+            && *name != other
+        {
+            let detail = format!("the change names \"{name}\", and its `settings` \"{other}\"");
+            return Err(ApiProblem::new(
+                422,
+                detail,
+                format!("send one of the two, or the same `{key}` twice"),
+            ));
+        }
         let path = path_of(&kind, name.or_else(of_settings))?;
         let needs_settings =
             || ApiProblem::new(422, format!("the change of {path} has no `settings`"), "send them");
@@ -204,7 +214,7 @@ pub(super) fn apply(call: &ApiCall<'_>, changes: Vec<ObjectChange>, shown: Optio
         changes,
     };
     let before = call.channels().written.load().1;
-    let paths: Vec<ObjectPath> = order.changes.iter().map(|change| change.path.clone()).collect();
+    let paths: Vec<ObjectPath> = order.changes.iter().flat_map(concerned).collect();
     let note = |after: Option<&WrittenConfig>| {
         for path in &paths {
             let after = after.map_or_else(String::new, |after| tag(after, path));
@@ -233,6 +243,18 @@ pub(super) fn apply(call: &ApiCall<'_>, changes: Vec<ObjectChange>, shown: Optio
         Some(path) => answer.with("Location", objects::location(&path)),
         None => answer,
     })
+}
+
+/// The object of a change, and that of its new name where it is renamed.
+fn concerned(change: &ObjectChange) -> Vec<ObjectPath> {
+    let renamed = change.new_name().map(|name| match &change.path {
+        ObjectPath::Backend { group, .. } => {
+            ObjectPath::Backend { group: group.clone(), address: name.to_owned() }
+        }
+        ObjectPath::Named { kind, .. } => ObjectPath::Named { kind: *kind, name: name.to_owned() },
+        ObjectPath::HealthCheck { group } => ObjectPath::HealthCheck { group: group.clone() },
+    });
+    std::iter::once(change.path.clone()).chain(renamed).collect()
 }
 
 fn answered(changed: &Changed, is_dry_run: bool, object: Option<&Json>) -> Json {

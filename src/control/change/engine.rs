@@ -47,7 +47,7 @@ pub(in crate::control) fn change(
     origin.recover();
     let mut plan = ChangePlan::new(order, &written, origin)?;
     let loaded = plan.load(&written, origin);
-    let candidate = examined(installer, &plan, loaded)?;
+    let candidate = examined(installer, &plan, loaded).map_err(|refusal| plan.in_sent_words(refusal))?;
     let mut changed = Changed {
         is_applied: false,
         generation: installer.active.epoch(),

@@ -30,6 +30,7 @@ use crate::control::change::uploads::Uploads;
 use crate::control::origin::ConfigOrigin;
 use crate::control::origin::NewObjects;
 use crate::control::written_config::WrittenConfig;
+use crate::net::clock::wall_now;
 
 /// No file of a configuration is larger when it is read.
 const MAX_FILE_BYTES: usize = 16 << 20;
@@ -86,6 +87,11 @@ impl ChangePlan {
         }
         let (journal, folder) = (journal::path_beside(&new.path), new.folder().to_owned());
         Ok(ChangePlan { order, before, changed, journal, folder, uploads, staged: Vec::new() })
+    }
+
+    /// Says of files that are gone with the change what was sent for them.
+    pub(super) fn in_sent_words(&self, refusal: ChangeRefusal) -> ChangeRefusal {
+        self.uploads.in_sent_words(refusal)
     }
 
     pub(super) fn order(&self) -> &ChangeOrder {
@@ -181,7 +187,7 @@ impl ChangePlan {
             Ok(()) => {
                 staged.into_iter().for_each(StagedFile::leave);
                 std::mem::take(&mut self.uploads).keep();
-                uploads::remove_unused(&self.folder, before, now);
+                uploads::remove_unused(&self.folder, before, now, wall_now());
                 Ok(())
             }
             Err(error) => {
@@ -274,7 +280,8 @@ fn unchanged_files(
     Ok(files)
 }
 
-/// Where links lead.
+/// Where links lead, also for a file that is to come.
 fn real(path: &Path) -> PathBuf {
-    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+    let beside = || Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?));
+    path.canonicalize().ok().or_else(beside).unwrap_or_else(|| path.to_owned())
 }

@@ -15,29 +15,45 @@ use crate::control::process::users;
 
 /// A file that cannot be written.
 pub(super) fn of_writing(path: &Path, error: &io::Error) -> ChangeRefusal {
+    of_writing_in(path.parent().unwrap_or(Path::new("/")), path, error)
+}
+
+/// The same, where it is the folder of the configuration that has to be writable: that of the file may not be there yet.
+pub(super) fn of_writing_in(folder: &Path, path: &Path, error: &io::Error) -> ChangeRefusal {
     let name = path.display();
-    let folder = path.parent().unwrap_or(Path::new("/")).display();
+    let shown = folder.display();
+    let folder = quoted(&shown.to_string());
     let user = users::user_name();
+    let owner = quoted(&format!("{user}:"));
     match error.kind() {
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => ChangeRefusal::new(
             RefusalKind::ReadOnly,
             format!("cannot write {name}: {error}"),
             format!(
-                "let {user} write there: chown -R {user}: {folder}; under systemd, install \
-                 config/ringway.service.d/api.conf (ReadWritePaths={folder}) and restart; a folder that was made after \
+                "let {user} write there: chown -R {owner} {folder}; under systemd, install \
+                 config/ringway.service.d/api.conf (ReadWritePaths={shown}) and restart; a folder that was made after \
                  the start is writable after a restart"
             ),
         ),
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => ChangeRefusal::new(
             RefusalKind::NoSpace,
             format!("there is no room to write {name}: {error}"),
-            format!("make room on the disk of {folder} (df {folder})"),
+            format!("make room on the disk of {shown} (df {folder})"),
         ),
         _ => ChangeRefusal::new(
             RefusalKind::System,
             format!("cannot write {name}: {error}"),
-            format!("see what is wrong with {folder}, and try again"),
+            format!("see what is wrong with {shown}, and try again"),
         ),
+    }
+}
+
+/// A word as a shell reads it.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@%+,".contains(c);
+    match word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
     }
 }
 
@@ -104,4 +120,23 @@ pub(super) fn unreadable(path: &Path, reason: &str) -> ChangeRefusal {
 /// What cannot be changed now.
 pub(super) fn busy(sentence: &str) -> ChangeRefusal {
     ChangeRefusal::new(RefusalKind::Busy, sentence, "try again in a moment")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cure_names_the_folder_of_the_configuration_as_a_shell_reads_it() {
+        let folder = Path::new("/etc/my ringway");
+        let path = folder.join("certificates/site.key");
+        let refusal = of_writing_in(folder, &path, &io::Error::from(ErrorKind::PermissionDenied));
+        assert!(refusal.sentence.contains("/etc/my ringway/certificates/site.key"), "{refusal:?}");
+        assert!(refusal.help.contains(": '/etc/my ringway'; under"), "{refusal:?}");
+        assert!(!refusal.help.contains("certificates"), "{refusal:?}");
+        assert_eq!(
+            (quoted("web:"), quoted("a b:"), quoted("it's")),
+            ("web:".to_owned(), "'a b:'".to_owned(), "'it'\\''s'".to_owned())
+        );
+    }
 }

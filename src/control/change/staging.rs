@@ -37,15 +37,40 @@ impl StagedFile {
     /// # Errors
     /// The folder cannot be written, there is no room, or the owner cannot be kept.
     pub(super) fn write(target: &Path, text: &[u8], like: Option<&Path>) -> io::Result<StagedFile> {
-        StagedFile::write_at(beside(target), target, text, like)
+        StagedFile::write_at(beside(target), target, text, |file| {
+            match (fs::metadata(target), like.map(fs::metadata)) {
+                (Ok(known), _) => take_after(file, &known),
+                (Err(_), Some(Ok(model))) => file.set_permissions(mode_of(&model)),
+                _ => file.set_permissions(Permissions::from_mode(NEW_FILE_MODE)),
+            }
+        })
+    }
+
+    /// Writes what is to take the place of a file, with this mode and never with a wider one.
+    ///
+    /// # Errors
+    /// As above.
+    pub(super) fn write_with_mode(target: &Path, text: &[u8], mode: u32) -> io::Result<StagedFile> {
+        StagedFile::write_at(beside(target), target, text, |file| {
+            file.set_permissions(Permissions::from_mode(mode))
+        })
     }
 
     /// The same with what the file was before.
     pub(super) fn write_old(target: &Path, text: &[u8]) -> io::Result<StagedFile> {
-        StagedFile::write_at(old_beside(target), target, text, None)
+        StagedFile::write_at(old_beside(target), target, text, |file| match fs::metadata(target) {
+            Ok(known) => take_after(file, &known),
+            Err(_) => file.set_permissions(Permissions::from_mode(NEW_FILE_MODE)),
+        })
     }
 
-    fn write_at(path: PathBuf, target: &Path, text: &[u8], like: Option<&Path>) -> io::Result<StagedFile> {
+    /// The file is its owner's alone until `admit` lets others in.
+    fn write_at(
+        path: PathBuf,
+        target: &Path,
+        text: &[u8],
+        admit: impl Fn(&File) -> io::Result<()>,
+    ) -> io::Result<StagedFile> {
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -54,11 +79,7 @@ impl StagedFile {
         // From here on, it is removed if anything fails.
         let staged = StagedFile { target: target.to_owned(), path, is_in_place: false };
         file.write_all(text)?;
-        match (fs::metadata(target), like.map(fs::metadata)) {
-            (Ok(known), _) => take_after(&file, &known)?,
-            (Err(_), Some(Ok(model))) => file.set_permissions(mode_of(&model))?,
-            _ => file.set_permissions(Permissions::from_mode(NEW_FILE_MODE))?,
-        }
+        admit(&file)?;
         file.sync_all()?;
         Ok(staged)
     }
@@ -108,6 +129,11 @@ pub(super) fn beside(target: &Path) -> PathBuf {
 /// Where what a file was is written.
 pub(super) fn old_beside(target: &Path) -> PathBuf {
     hidden(target, OLD_ENDING)
+}
+
+/// Of a name in a folder, the name of the file whose place it is to take.
+pub(super) fn target_of(name: &str) -> Option<&str> {
+    name.strip_prefix('.')?.strip_suffix(ENDING)
 }
 
 fn hidden(target: &Path, ending: &str) -> PathBuf {

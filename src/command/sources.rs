@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::io::Read;
+use std::path::Component;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -170,8 +171,17 @@ pub(super) fn files_of_folder(path: &Path) -> Result<Vec<PathBuf>, String> {
 
 fn file(path: &Path) -> Source {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let folder = absolute.parent().unwrap_or(Path::new("/")).to_owned();
-    Source::file(path, folder, read(path))
+    let folder = absolute.parent().unwrap_or(Path::new("/"));
+    Source::file(path, without_steps_back(folder), read(path))
+}
+
+/// The folder without `..`, so that the paths in a file are the same however it was named. Links stay as they are, unless a
+/// step back leads out of one.
+fn without_steps_back(folder: &Path) -> PathBuf {
+    match folder.components().any(|part| part == Component::ParentDir) {
+        true => folder.canonicalize().unwrap_or_else(|_| folder.to_owned()),
+        false => folder.to_owned(),
+    }
 }
 
 /// Relative paths in it start at the working folder.

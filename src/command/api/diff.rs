@@ -25,6 +25,9 @@ pub(crate) struct DiffArguments {
     /// Print the differences as JSON: each with its object, key, and both values.
     #[arg(long)]
     json: bool,
+    /// End with 1 where there are differences, as diff(1) does; without it, with 0.
+    #[arg(long)]
+    exit_code: bool,
 }
 
 /// What one key, or a whole object, would be instead.
@@ -57,11 +60,18 @@ pub(crate) fn run(arguments: &DiffArguments) -> Exit {
     let on_disk: Json = serde_json::from_str(&loaded.effective.to_json(&loaded.report)).unwrap_or_default();
     let mut differences = Vec::new();
     compare_tables("", &in_service["config"], &on_disk["config"], &mut differences);
-    if arguments.json {
+    match told(&differences, arguments.json) {
+        Exit::Success if arguments.exit_code && !differences.is_empty() => Exit::Failure,
+        exit => exit,
+    }
+}
+
+fn told(differences: &[Difference], in_json: bool) -> Exit {
+    if in_json {
         let all: Vec<Json> = differences.iter().map(Difference::to_json).collect();
         return print(&json!({ "differences": all }).to_string());
     }
-    match differences.as_slice() {
+    match differences {
         [] => print("the files say what is in service"),
         some => print(&some.iter().map(Difference::to_line).collect::<Vec<_>>().join("\n")),
     }

@@ -27,7 +27,7 @@ pub(super) struct AdminEndpoint {
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
     /// A file, or a folder of *.toml files, whose [admin] names the socket; may be repeated.
-    #[arg(short = 'c', long = "config", value_name = "FILE", num_args = 1.., conflicts_with = "socket")]
+    #[arg(short = 'c', long = "config", value_name = "FILE", conflicts_with = "socket")]
     config: Vec<PathBuf>,
 }
 

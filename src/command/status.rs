@@ -218,7 +218,7 @@ fn backends(backends: &[BackendStatus]) -> TextTable {
 }
 
 /// Why a backend gets no requests or is not healthy, and until when.
-fn remark(backend: &BackendStatus) -> String {
+pub(super) fn remark(backend: &BackendStatus) -> String {
     let reason = backend.reason.as_ref().map(|reason| match backend.status {
         Some(status) => format!("{reason} (status {status})"),
         None => reason.to_string(),

@@ -177,9 +177,13 @@ fn find<'a>(
         return Err(BackendRefusal::Unknown(reason));
     };
     if !group.enabled || !backend.enabled {
-        let what = if group.enabled { "backend" } else { "server group" };
-        let reason =
-            format!("the {what} is disabled by the configuration: remove enabled = false there first");
+        let (what, cure) = match group.enabled {
+            true => {
+                ("backend", format!("ringway backend drain {}/{} off --persist", group.name, backend.address))
+            }
+            false => ("server group", format!("ringway group enable {}", group.name)),
+        };
+        let reason = format!("the {what} is disabled by the configuration: {cure} takes that away");
         return Err(BackendRefusal::Conflict(reason));
     }
     Ok((group, backend))

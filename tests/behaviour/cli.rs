@@ -39,6 +39,9 @@ fn what_is_configured_is_listed() {
     let lines = ["rule list --tag team=other", "rule list --tag team"]
         .map(|line| said(&ringway, line).lines().count());
     assert_eq!(lines, [1, 2]);
+    let file = ringway.folder().join("ringway.toml").display().to_string();
+    let shown = run(&["listener", "show", "-c", &file, "web"]);
+    assert!(shown.stdout.contains("name = \"web\""), "{}", shown.stderr);
     let json: Json = serde_json::from_str(&said(&ringway, "listener list --json")).expect("it is JSON");
     assert_eq!(json[0]["name"], "web");
 }
@@ -52,6 +55,7 @@ fn one_object_is_shown_as_it_is_configured() {
     let json: Json = serde_json::from_str(&said(&ringway, "rule show api --json")).expect("it is JSON");
     assert_eq!(json["settings"]["priority"], 10);
     for (line, words) in [
+        ("rule delete none", "there is no rules/none\nhelp: ringway rule list tells them"),
         ("rule show none", "there is no rule \"none\"\nhelp: ringway rule list tells them"),
         ("backend list none", "there is no server group \"none\""),
     ] {
@@ -69,7 +73,7 @@ fn backends_and_names_are_told_as_they_are_now() {
     assert!(listed.contains(&format!("app/{address}  unchecked")), "{listed}");
     said(&ringway, &format!("backend weight app/{address} 50"));
     let listed = said(&ringway, "backend list app");
-    assert!(listed.contains("weight, 100 as configured"), "{listed}");
+    assert!(listed.contains("weight 50 by command, 100 as configured"), "{listed}");
     for (kind, names) in [
         ("listener", "web\n".to_owned()),
         ("group", "app\n".to_owned()),
@@ -87,12 +91,18 @@ fn a_difference_between_files_and_service_is_told() {
     let file = ringway.folder().join("ringway.toml").display().to_string();
     let diff = || run(&["diff", "-c", &file]);
     assert_eq!(diff().stdout, "the files say what is in service\n", "{}", diff().stderr);
+    // Another way to the same file.
+    let folder = ringway.folder();
+    let around = folder.join("..").join(folder.file_name().expect("it has a name")).join("ringway.toml");
+    let around = run(&["diff", "--exit-code", "-c", &around.display().to_string()]);
+    assert_eq!((around.code, around.stdout.as_str()), (Some(0), "the files say what is in service\n"));
     let text = std::fs::read_to_string(&file).expect("it is there");
     let changed = text
         .replace("priority = 10", "priority = 20")
         .replace("[[ip_group]]", "[[ip_group]]\nname = \"home\"\n[[ip_group]]");
     std::fs::write(&file, changed).expect("it can be written");
     assert_eq!(diff().stdout, "+ ip_group home\n~ rule api: priority = 10 -> 20\n", "{}", diff().stderr);
+    assert_eq!((diff().code, run(&["diff", "--exit-code", "-c", &file]).code), (Some(0), Some(1)));
     let json: Json = serde_json::from_str(&run(&["diff", "--json", "-c", &file]).stdout).expect("it is JSON");
     assert_eq!(
         json["differences"][1],
@@ -151,7 +161,9 @@ fn a_site_is_made_and_taken_apart_by_verbs() {
         ("cert delete site", "used by listeners/tls"),
         ("group delete two", "used by "),
         ("rule move late --priority 0", "`priority` is out of range"),
-        ("listener create --name web --address 127.0.0.1:0", "web"),
+        ("listener create --name web --address 127.0.0.1:0", "help: ringway listener show web prints it"),
+        ("rule move api --before api", "cannot stand before or after itself"),
+        ("rule move api --before nope", "there is no rule \"nope\"\nhelp: ringway rule list tells them"),
     ] {
         let ended = command(&ringway, &line.split(' ').collect::<Vec<_>>());
         assert_eq!(ended.code, REFUSED, "{line}: {}", ended.stderr);
@@ -170,12 +182,40 @@ fn a_site_is_made_and_taken_apart_by_verbs() {
 }
 
 #[test]
+fn a_drain_ends_with_the_file_and_a_weight_goes_back_to_it() {
+    let (backend, ringway) = changeable();
+    let name = format!("app/{}", backend.address());
+    said(&ringway, &format!("backend drain {name}"));
+    let ended = said(&ringway, &format!("backend drain {name} off --persist"));
+    assert!(ended.contains("is not drained any more"), "{ended}");
+    said(&ringway, &format!("backend drain {name} --persist"));
+    let refused = command(&ringway, &["backend", "drain", &name, "off"]);
+    let cure = format!("ringway backend drain {name} off --persist takes that away");
+    assert!(refused.code == Some(1) && refused.stderr.contains(&cure), "{}", refused.stderr);
+    said(&ringway, &format!("backend drain {name} off --persist"));
+    said(&ringway, &format!("backend weight {name} 40 --persist"));
+    said(&ringway, &format!("backend weight {name} 5"));
+    let same = said(&ringway, &format!("backend weight {name} 40 --persist"));
+    assert!(same.contains("has weight 40, as configured"), "{same}");
+    said(&ringway, &format!("backend weight {name} configured --persist"));
+    let told = crate::admin::status(&ringway);
+    let entry = &told["groups"][0]["backends"][0];
+    assert_eq!(
+        (&entry["weight"], entry.get("runtime"), &entry["drain_reason"]),
+        (&100.into(), None, &Json::Null)
+    );
+    let written = std::fs::read_to_string(ringway.folder().join("ringway.toml")).expect("it is there");
+    assert!(!written.contains("weight = 40") && !written.contains("enabled = false"), "{written}");
+}
+
+#[test]
 fn what_is_protected_is_changed_by_force_alone() {
     let (_backend, ringway) = changeable();
     said(&ringway, "group create kept --backend 127.0.0.1:1 --set deletion_protection=true");
     let ended = command(&ringway, &["group", "delete", "kept"]);
     assert_eq!(ended.code, REFUSED, "{}", ended.stderr);
     assert!(ended.stderr.contains("is protected from deletion"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("--force"), "{}", ended.stderr);
     said(&ringway, "group delete kept --force");
     said(&ringway, "listener disable web");
     let told = crate::admin::status(&ringway);

@@ -93,9 +93,9 @@ fn done() -> Json {
 fn calls_for_listeners() -> Vec<(&'static str, &'static str, Json)> {
     vec![
         (
-            "listener create --quick --name web --address 0.0.0.0:443 --protocol https --group app --cert site",
+            "listener create --quick --name web --address 0.0.0.0:443 --protocol https --group app --cert site --tls-policy strict",
             "POST /api/v1/listeners",
-            json!({"name": "web", "address": "0.0.0.0:443", "protocol": "https", "default_group": "app", "certificates": ["site"]}),
+            json!({"name": "web", "address": "0.0.0.0:443", "protocol": "https", "default_group": "app", "certificates": ["site"], "tls_policy": "strict"}),
         ),
         (
             "listener create --name web --address [::]:80 --address 127.0.0.1:81 --set max_connections=5 --set client_auth.mode=require",
@@ -138,11 +138,6 @@ fn calls_for_groups_and_backends() -> Vec<(&'static str, &'static str, Json)> {
             "backend remove app/[::1]:80",
             "DELETE /api/v1/server-groups/app/backends/%5B%3A%3A1%5D%3A80",
             Json::Null,
-        ),
-        (
-            "backend weight app/a.example:80 7 --persist",
-            "PATCH /api/v1/server-groups/app/backends/a.example%3A80",
-            json!({"weight": 7}),
         ),
         (
             "backend drain app/unix:/run/a.sock on --persist",
@@ -196,6 +191,55 @@ fn each_verb_that_changes_something_makes_one_call() {
         let call = api.next();
         assert_eq!((call.line.as_str(), call.content), (asked, content), "{line}");
         assert!(call.head.contains("\r\nHost: localhost\r\nConnection: close"), "{}", call.head);
+    }
+}
+
+#[test]
+fn what_is_persisted_ends_what_was_said_by_command() {
+    let told = json!({"changed": true, "message": "it is so no more"});
+    let nothing = json!({"changed": false, "message": "it was not so"});
+    let disabled = json!({"status": 409, "detail": "the backend is disabled by the configuration"});
+    let broken = json!({"status": 503, "detail": "it cannot be done", "help": ""});
+    let weight = "weight app/a.example:80";
+    for (line, written, (end, content), (status, answer), (code, stdout)) in [
+        (
+            format!("{weight} 7"),
+            json!({"weight": 7}),
+            ("weight", json!({"weight": null})),
+            (200, &told),
+            (0, "done\nit is so no more\n"),
+        ),
+        (
+            format!("{weight} configured"),
+            json!({"weight": null}),
+            ("weight", json!({"weight": null})),
+            (409, &disabled),
+            (0, "done\n"),
+        ),
+        (
+            "drain app/a.example:80 off".to_owned(),
+            json!({"enabled": true}),
+            ("drain", json!({"drain": false})),
+            (200, &nothing),
+            (0, "done\n"),
+        ),
+        (
+            "drain app/a.example:80 off".to_owned(),
+            json!({"enabled": true}),
+            ("drain", json!({"drain": false})),
+            (503, &broken),
+            (1, "done\n"),
+        ),
+    ] {
+        let api = FakeApi::answering(&[(200, done()), (status, answer.clone())]);
+        let line = format!("backend {line} --persist");
+        let ended = api.run(&line.split(' ').collect::<Vec<_>>());
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(code), stdout), "{line}: {}", ended.stderr);
+        let path = "/api/v1/server-groups/app/backends/a.example%3A80";
+        let call = api.next();
+        assert_eq!((call.line, call.content), (format!("PATCH {path}"), written), "{line}");
+        let call = api.next();
+        assert_eq!((call.line, call.content), (format!("POST {path}/{end}"), content), "{line}");
     }
 }
 
@@ -282,7 +326,11 @@ fn refusals_are_told_with_their_cures() {
         ("rule move a", Some(2), "--before"),
         ("rule move a --before b --after c", Some(2), "cannot be used with"),
         ("backend add app --weight 5", Some(2), "GROUP/ADDRESS"),
-        ("backend weight app/a:1 configured --persist", Some(2), "there is nothing to write"),
+        (
+            "listener create --name a --address a:1 --protocol https --group app",
+            Some(2),
+            "add --cert NAME; ringway cert list tells the names",
+        ),
         ("backend weight app/a:1 5 --dry-run", Some(2), "add --persist"),
         (
             "listener create --quick --name a --address a:1 --protocol http --group app --set x=1",
@@ -330,4 +378,29 @@ fn long_lists_come_page_by_page() {
     assert_eq!((ended.code, lines), (Some(0), vec!["NAME", "a", "b", "c"]), "{}", ended.stderr);
     assert_eq!(api.next().line, "GET /api/v1/rules?limit=1000&name=%2A&tag=team%3Dedge%20shop");
     assert_eq!(api.next().line, "GET /api/v1/rules?limit=1000&name=%2A&tag=team%3Dedge%20shop&after=b");
+}
+
+#[test]
+fn rules_are_listed_as_they_are_asked() {
+    let rule = |(name, listener, priority): (&str, &str, u32)| json!({"name": name, "settings": {"listener": listener, "priority": priority}});
+    let rules = [("a", "web", 100), ("b", "web", 9), ("c", "other", 50)].map(rule);
+    let api = FakeApi::answering(&[(200, json!({"items": rules, "next": null}))]);
+    let listed = api.run(&["rule", "list"]).stdout;
+    let names: Vec<&str> = listed.lines().skip(1).filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(names, ["c", "b", "a"], "{listed}");
+    let json: Json = serde_json::from_str(&api.run(&["rule", "list", "--json"]).stdout).expect("it is JSON");
+    assert_eq!(json, json!(rules), "as it came");
+}
+
+#[test]
+fn certificates_are_listed_with_their_names_and_ends() {
+    let certificate = |name: &str| json!({"name": name, "settings": {"chain": "a.crt", "key": "a.key"}});
+    let items = json!({"items": [certificate("site"), certificate("idle")], "next": null});
+    let status = json!({"certificates": [{"name": "site", "names": ["a.example", "b.example"], "not_after": "2030-01-01T00:00:00Z"}]});
+    let api = FakeApi::answering(&[(200, items), (200, status)]);
+    let listed = api.run(&["cert", "list"]).stdout;
+    let rows: Vec<String> =
+        listed.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    let site = "site a.crt a.key 2030-01-01T00:00:00Z a.example b.example";
+    assert_eq!(rows, ["NAME CHAIN KEY EXPIRES NAMES", site, "idle a.crt a.key - -"], "{listed}");
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use clap::Subcommand;
 use clap::ValueEnum;
+use serde::Deserialize;
 use serde_json::Value as Json;
 use serde_json::json;
 
@@ -18,10 +19,12 @@ use crate::command::api::settings::MoreSettings;
 use crate::command::api::settings::given;
 use crate::command::exit::Exit;
 use crate::command::exit::print;
+use crate::command::status::remark;
 use crate::command::table::Column;
 use crate::command::table::TextTable;
 use crate::control::admin::BACKEND;
 use crate::control::admin::http_client::percent_encoded;
+use crate::control::admin::status::BackendStatus;
 use crate::control::backend_order::BackendChange;
 use crate::control::backend_order::BackendOrder;
 use crate::control::backend_order::BackendReply;
@@ -80,7 +83,7 @@ pub(crate) struct RemoveBackend {
 pub(crate) struct WeightArguments {
     #[command(flatten)]
     target: BackendTarget,
-    /// 0 to 100, or `configured` for that of the configuration.
+    /// 0 to 100, or `configured` for that of the configuration; with --persist, `configured` takes the key out of it.
     weight: WantedWeight,
     #[command(flatten)]
     persistence: Persistence,
@@ -103,7 +106,8 @@ pub(crate) struct DrainArguments {
 
 #[derive(Args)]
 struct Persistence {
-    /// Write it into the configuration, so that it outlives a restart: `weight`, or `enabled = false` for a drain.
+    /// Write it into the configuration, so that it outlives a restart: `weight`, or `enabled` for a drain. What was said by
+    /// command ends with it.
     #[arg(long)]
     persist: bool,
 }
@@ -177,19 +181,19 @@ pub(crate) fn run(verb: &BackendVerb) -> Exit {
             if_match: None,
         }),
         BackendVerb::Weight(WeightArguments { target, weight, persistence, form }) => {
-            match (weight.0, persistence.persist) {
-                (Some(weight), true) => persist(&target.backend, json!({ "weight": weight }), form),
-                (None, true) => {
-                    log_line("error: there is nothing to write: `configured` is what the configuration says");
-                    Exit::Usage
-                }
-                (weight, false) => order(&target.backend, BackendChange::Weight(weight), form),
+            match persistence.persist {
+                // RFC 7396: null takes the key away.
+                true => persist(&target.backend, json!({ "weight": weight.0 }), Some(WEIGHT_ENDS), form),
+                false => order(&target.backend, BackendChange::Weight(weight.0), form),
             }
         }
         BackendVerb::Drain(DrainArguments { target, state, persistence, form }) => {
             let drain = *state == DrainState::On;
             match persistence.persist {
-                true => persist(&target.backend, json!({ "enabled": !drain }), form),
+                true => {
+                    let ended = (!drain).then_some(DRAIN_ENDS);
+                    persist(&target.backend, json!({ "enabled": !drain }), ended, form)
+                }
                 false => order(&target.backend, BackendChange::Drain(drain), form),
             }
         }
@@ -217,26 +221,21 @@ fn list(arguments: &ListBackends) -> Exit {
         Column::Right("WEIGHT"),
         Column::Left("ROLE"),
         Column::Right("IN FLIGHT"),
-        Column::Left("BY COMMAND"),
     ]);
     for group in groups {
         for backend in group["backends"].as_array().into_iter().flatten() {
             let number =
                 |name: &str| backend[name].as_u64().map_or("-".to_owned(), |number| number.to_string());
-            let by_command = &backend["runtime"];
-            let drain = (by_command["drain"] == true).then(|| "drained".to_owned());
-            let weight = by_command["weight"]
-                .as_u64()
-                .map(|_| format!("weight, {} as configured", by_command["configured_weight"]));
             let cells = [
                 format!("{}/{}", text(group, "name"), text(backend, "address")),
                 text(backend, "state").to_owned(),
                 number("weight"),
                 text(backend, "role").to_owned(),
                 number("in_flight"),
-                drain.into_iter().chain(weight).collect::<Vec<_>>().join(", "),
             ];
-            table.add(cells.map(Into::into).into(), String::new());
+            // A process of another version may say more or less.
+            let told = BackendStatus::deserialize(backend).unwrap_or_default();
+            table.add(cells.map(Into::into).into(), remark(&told));
         }
     }
     print(&table.to_text(0, false))
@@ -258,9 +257,28 @@ fn add(arguments: &AddBackend) -> Exit {
     })
 }
 
-/// Writes it into the configuration, which ends what was said by command of a backend of which it says something else now.
-fn persist(backend: &BackendName, changes: Json, form: &WriteForm) -> Exit {
-    form.change(ApiChange { method: "PATCH", path: backend.path(), content: Some(changes), if_match: None })
+/// The call that ends what was said by command: its path below that of the backend, its key, and what that has to be.
+type EndOfCommand = (&'static str, Json);
+
+const WEIGHT_ENDS: EndOfCommand = ("weight", Json::Null);
+const DRAIN_ENDS: EndOfCommand = ("drain", Json::Bool(false));
+
+/// Writes it into the configuration, and ends what was said by command. The file may have said so before, and nothing but the
+/// command was in its way.
+fn persist(backend: &BackendName, changes: Json, ended: Option<EndOfCommand>, form: &WriteForm) -> Exit {
+    let path = backend.path();
+    let written = form.change(ApiChange {
+        method: "PATCH",
+        path: path.clone(),
+        content: Some(changes),
+        if_match: None,
+    });
+    match ended {
+        Some((key, value)) if written == Exit::Success && !form.dry_run => {
+            form.follow(&format!("{path}/{key}"), &json!({ key: value }))
+        }
+        _ => written,
+    }
 }
 
 fn order(backend: &BackendName, change: BackendChange, form: &WriteForm) -> Exit {

@@ -9,6 +9,7 @@ use clap::Subcommand;
 use serde_json::Map;
 use serde_json::Value as Json;
 
+use crate::command::api::form::ReadForm;
 use crate::command::api::form::WriteForm;
 use crate::command::api::object::CERTIFICATES;
 use crate::command::api::object::ListArguments;
@@ -23,9 +24,12 @@ use crate::telemetry::operator::log_line;
 /// What the API takes.
 const MAX_PEM_BYTES: u64 = 1 << 20;
 
+/// No key of the configuration: when a certificate ends.
+const EXPIRES: &str = "expires";
+
 #[derive(Subcommand)]
 pub(crate) enum CertificateVerb {
-    /// List certificates; `ringway status` tells their names and when they end.
+    /// List certificates with their names and when they end.
     List(ListArguments),
     /// Print a certificate as it is configured.
     Show(ShowArguments),
@@ -53,6 +57,7 @@ struct PemFiles {
 
 #[derive(Args)]
 pub(crate) struct AddCertificate {
+    /// What the certificate is called.
     name: String,
     #[command(flatten)]
     files: PemFiles,
@@ -64,6 +69,7 @@ pub(crate) struct AddCertificate {
 
 #[derive(Args)]
 pub(crate) struct ReplaceCertificate {
+    /// The certificate.
     name: String,
     #[command(flatten)]
     files: PemFiles,
@@ -73,13 +79,15 @@ pub(crate) struct ReplaceCertificate {
 
 pub(crate) fn run(verb: &CertificateVerb) -> Exit {
     let done = match verb {
-        CertificateVerb::List(arguments) => Ok(CERTIFICATES.list(
+        CertificateVerb::List(arguments) => Ok(CERTIFICATES.list_arranged(
             arguments,
             &[
                 (Column::Left("CHAIN"), |settings| words(settings, "chain")),
                 (Column::Left("KEY"), |settings| words(settings, "key")),
+                (Column::Left("EXPIRES"), |settings| words(settings, EXPIRES)),
                 (Column::Left("NAMES"), |settings| words(settings, "names")),
             ],
+            |certificates| complete(certificates, &arguments.form),
         )),
         CertificateVerb::Show(arguments) => Ok(CERTIFICATES.show(arguments)),
         CertificateVerb::Add(arguments) => add(arguments),
@@ -92,6 +100,19 @@ pub(crate) fn run(verb: &CertificateVerb) -> Exit {
         log_line(&format!("error: {error}"));
         Exit::Failure
     })
+}
+
+/// Adds when certificates end and the names that they are shown for, which the process knows of those in service.
+fn complete(certificates: &mut [Json], form: &ReadForm) -> Result<(), Exit> {
+    let status = form.get("status")?;
+    let in_service = status["certificates"].as_array().map(Vec::as_slice).unwrap_or_default();
+    for certificate in certificates {
+        if let Some(told) = in_service.iter().find(|told| told["name"] == certificate["name"]) {
+            certificate["settings"]["names"] = told["names"].clone();
+            certificate["settings"][EXPIRES] = told["not_after"].clone();
+        }
+    }
+    Ok(())
 }
 
 fn add(arguments: &AddCertificate) -> Result<Exit, String> {

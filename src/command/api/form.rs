@@ -76,6 +76,22 @@ impl WriteForm {
             Err(exit) => exit,
         }
     }
+
+    /// Follows a change with a call about what is said by command, and tells it if it had something to do. A conflict means
+    /// that the configuration has the backend out of service, so that nothing counts beside it.
+    pub(super) fn follow(&self, path: &str, content: &Json) -> Exit {
+        let target = format!("/api/v1/{path}");
+        let call = HttpCall { method: "POST", target, content: Some(content), if_match: None };
+        let answer = sent(&self.endpoint, &call).and_then(|reply| match reply.status {
+            409 => Ok(Json::Null),
+            _ => judged(reply, self.json),
+        });
+        match answer {
+            Ok(document) if document["changed"] == true && !self.json => print(text(&document, "message")),
+            Ok(_) => Exit::Success,
+            Err(exit) => exit,
+        }
+    }
 }
 
 /// The document at a path below `/api/v1/`.
@@ -85,10 +101,18 @@ pub(super) fn document(endpoint: &AdminEndpoint, path: &str, in_json: bool) -> R
 }
 
 fn called(endpoint: &AdminEndpoint, call: &HttpCall<'_>, in_json: bool) -> Result<Json, Exit> {
-    let reply = http_client::call(&endpoint.path()?, call, PATIENCE).map_err(|error| {
+    judged(sent(endpoint, call)?, in_json)
+}
+
+fn sent(endpoint: &AdminEndpoint, call: &HttpCall<'_>) -> Result<HttpReply, Exit> {
+    http_client::call(&endpoint.path()?, call, PATIENCE).map_err(|error| {
         log_line(&format!("error: {error}"));
         Exit::Failure
-    })?;
+    })
+}
+
+/// The document of an answer. When it is a refusal, the operator has been told why.
+fn judged(reply: HttpReply, in_json: bool) -> Result<Json, Exit> {
     let HttpReply { status, content } = reply;
     let document: Json = serde_json::from_slice(&content).unwrap_or_default();
     if (200..300).contains(&status) {
@@ -146,16 +170,39 @@ const LISTS: [(&str, &str); 5] = [
 
 /// A cure that is a call of the API, as the verb that makes it.
 fn in_verbs(help: &str) -> String {
-    let Some(path) = help.strip_prefix("GET /api/v1/").and_then(|rest| rest.strip_suffix(" lists them"))
-    else {
-        return help.to_owned();
-    };
+    let calls = [
+        ("GET /api/v1/", " lists them", list_verb as fn(&str) -> Option<String>),
+        ("PATCH /api/v1/", " changes it; or take another name", change_verb),
+    ];
+    let verbs =
+        calls.iter().filter_map(|(call, does, verb)| verb(help.strip_prefix(call)?.strip_suffix(does)?));
+    verbs.last().unwrap_or_else(|| help.to_owned())
+}
+
+/// What lists the objects of a path.
+fn list_verb(path: &str) -> Option<String> {
     let of_group = path.strip_prefix("server-groups/").and_then(|rest| rest.strip_suffix("/backends"));
-    match (of_group, LISTS.iter().find(|(kind, _)| *kind == path)) {
-        (Some(group), _) => format!("ringway backend list {group} tells them"),
-        (None, Some((_, verb))) => format!("ringway {verb} list tells them"),
-        (None, None) => help.to_owned(),
+    match of_group {
+        Some(group) => Some(format!("ringway backend list {group} tells them")),
+        None => Some(format!("ringway {} list tells them", verb_of(path)?)),
     }
+}
+
+/// What puts something else in the place of the object of a path, or shows it.
+fn change_verb(path: &str) -> Option<String> {
+    let (kind, name) = path.split_once('/')?;
+    let known = match (kind, verb_of(kind)?) {
+        ("server-groups", _) if name.contains('/') => {
+            format!("ringway backend list {} shows it", name.split('/').next()?)
+        }
+        ("certificates", verb) => format!("ringway {verb} replace {name} puts others in its place"),
+        (_, verb) => format!("ringway {verb} show {name} prints it"),
+    };
+    Some(format!("{known}; or take another name"))
+}
+
+fn verb_of(kind: &str) -> Option<&'static str> {
+    LISTS.iter().find(|(known, _)| *known == kind).map(|(_, verb)| *verb)
 }
 
 fn item(item: &Json) -> String {
@@ -223,6 +270,18 @@ mod tests {
             ("GET /api/v1/server-groups/app/backends lists them", "ringway backend list app tells them"),
             ("GET /api/v1/cas lists them", "GET /api/v1/cas lists them"),
             ("lead elsewhere first", "lead elsewhere first"),
+            (
+                "PATCH /api/v1/certificates/site changes it; or take another name",
+                "ringway cert replace site puts others in its place; or take another name",
+            ),
+            (
+                "PATCH /api/v1/rules/api changes it; or take another name",
+                "ringway rule show api prints it; or take another name",
+            ),
+            (
+                "PATCH /api/v1/server-groups/app/backends/a:1 changes it; or take another name",
+                "ringway backend list app shows it; or take another name",
+            ),
         ] {
             assert_eq!(in_verbs(help), told);
         }

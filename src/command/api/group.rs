@@ -34,6 +34,7 @@ pub(crate) enum GroupVerb {
 
 #[derive(Args)]
 pub(crate) struct CreateGroup {
+    /// What the server group is called.
     name: String,
     /// Where a backend is: 10.0.0.11:9000, name.example:9000 or unix:/run/app.sock; may be repeated.
     #[arg(long, required = true, value_name = "ADDRESS")]

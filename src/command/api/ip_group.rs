@@ -36,6 +36,7 @@ pub(crate) enum IpGroupVerb {
 
 #[derive(Args)]
 pub(crate) struct IpGroupEntries {
+    /// The IP group.
     name: String,
     /// IP addresses and networks, such as 192.0.2.7 and 10.0.0.0/8.
     #[arg(required = true)]

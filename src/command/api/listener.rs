@@ -41,6 +41,7 @@ pub(crate) struct CreateListener {
     /// With these options alone: all other keys have their defaults, and none is forgotten.
     #[arg(long, requires = "protocol", requires = "group")]
     quick: bool,
+    /// What the listener is called.
     #[arg(long)]
     name: String,
     /// IP address and port, such as 0.0.0.0:443; may be repeated.
@@ -55,6 +56,9 @@ pub(crate) struct CreateListener {
     /// The name of a certificate, for https; may be repeated.
     #[arg(long)]
     cert: Vec<String>,
+    /// The name of a TLS policy, for https; without it, that of the defaults.
+    #[arg(long, value_name = "NAME")]
+    tls_policy: Option<String>,
     #[command(flatten)]
     more: MoreSettings,
     #[command(flatten)]
@@ -63,6 +67,7 @@ pub(crate) struct CreateListener {
 
 #[derive(Args)]
 pub(crate) struct CopyListener {
+    /// The listener that is copied.
     name: String,
     /// The name of the new listener.
     new_name: String,
@@ -101,10 +106,17 @@ fn protocol(settings: &Json) -> String {
 }
 
 fn create(arguments: &CreateListener) -> Exit {
-    let CreateListener { quick, name, address, protocol, group, cert, more, form } = arguments;
+    let CreateListener { quick, name, address, protocol, group, cert, tls_policy, more, form } = arguments;
     if *quick && !more.is_empty() {
         crate::telemetry::operator::log_line(
             "error: --quick takes no --set\nhelp: leave one of the two away",
+        );
+        return Exit::Usage;
+    }
+    if protocol.as_deref() == Some("https") && cert.is_empty() && !more.has("certificates") {
+        crate::telemetry::operator::log_line(
+            "error: a listener for https needs a certificate\nhelp: add --cert NAME; ringway cert list tells the names, \
+             and ringway cert add adds one",
         );
         return Exit::Usage;
     }
@@ -115,6 +127,7 @@ fn create(arguments: &CreateListener) -> Exit {
         ("protocol", protocol.as_deref().map(Json::from)),
         ("default_group", group.as_deref().map(Json::from)),
         ("certificates", certificates),
+        ("tls_policy", tls_policy.as_deref().map(Json::from)),
     ]);
     more.add_to(&mut settings);
     LISTENERS.create(settings, form)

@@ -45,6 +45,7 @@ pub(crate) struct ListArguments {
 
 #[derive(Args)]
 pub(crate) struct ShowArguments {
+    /// What the object is called.
     name: String,
     #[command(flatten)]
     form: ReadForm,
@@ -52,6 +53,7 @@ pub(crate) struct ShowArguments {
 
 #[derive(Args)]
 pub(crate) struct NamedArguments {
+    /// What the object is called.
     pub(super) name: String,
     #[command(flatten)]
     pub(super) form: WriteForm,
@@ -76,9 +78,23 @@ impl Kind {
 
     /// Prints a table of them; `columns` tell of each what stands behind its name.
     pub(super) fn list(self, arguments: &ListArguments, columns: &[(Column, CellOf)]) -> Exit {
-        match self.all(arguments) {
-            Ok(items) if arguments.form.json => print(&Json::from(items).to_string()),
-            Ok(items) => print(&table(&items, columns)),
+        self.list_arranged(arguments, columns, |_| Ok(()))
+    }
+
+    /// The same, of items that are put in order or completed before; JSON is printed as it came.
+    pub(super) fn list_arranged(
+        self,
+        arguments: &ListArguments,
+        columns: &[(Column, CellOf)],
+        arrange: impl FnOnce(&mut Vec<Json>) -> Result<(), Exit>,
+    ) -> Exit {
+        let mut items = match self.all(arguments) {
+            Ok(items) if arguments.form.json => return print(&Json::from(items).to_string()),
+            Ok(items) => items,
+            Err(exit) => return exit,
+        };
+        match arrange(&mut items) {
+            Ok(()) => print(&table(&items, columns)),
             Err(exit) => exit,
         }
     }

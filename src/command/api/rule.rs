@@ -21,7 +21,7 @@ use crate::command::table::Column;
 
 #[derive(Subcommand)]
 pub(crate) enum RuleVerb {
-    /// List rules.
+    /// List rules in the order in which they are asked, listener by listener.
     List(ListArguments),
     /// Print a rule as it is configured.
     Show(ShowArguments),
@@ -39,6 +39,7 @@ pub(crate) enum RuleVerb {
 
 #[derive(Args)]
 pub(crate) struct AddRule {
+    /// What the rule is called.
     name: String,
     /// Whose requests it takes; may be repeated.
     #[arg(long, required = true)]
@@ -69,6 +70,7 @@ pub(crate) struct AddRule {
 
 #[derive(Args)]
 pub(crate) struct MoveRule {
+    /// The rule.
     name: String,
     #[command(flatten)]
     to: NewPlace,
@@ -92,7 +94,7 @@ struct NewPlace {
 
 pub(crate) fn run(verb: &RuleVerb) -> Exit {
     match verb {
-        RuleVerb::List(arguments) => RULES.list(
+        RuleVerb::List(arguments) => RULES.list_arranged(
             arguments,
             &[
                 (Column::Left("STATE"), switch),
@@ -102,6 +104,10 @@ pub(crate) fn run(verb: &RuleVerb) -> Exit {
                 (Column::Left("PATH"), path),
                 (Column::Left("ACTION"), action),
             ],
+            |rules| {
+                rules.sort_by_key(|rule| order_of_asking(&rule["settings"]));
+                Ok(())
+            },
         ),
         RuleVerb::Show(arguments) => RULES.show(arguments),
         RuleVerb::Add(arguments) => add(arguments),
@@ -110,6 +116,13 @@ pub(crate) fn run(verb: &RuleVerb) -> Exit {
         RuleVerb::Disable(arguments) => RULES.enable(arguments, false),
         RuleVerb::Delete(arguments) => RULES.delete(arguments),
     }
+}
+
+/// What rules are sorted by: those of a listener stand together, as they are asked.
+fn order_of_asking(settings: &Json) -> (String, String, i64) {
+    let direction = settings["direction"].as_str().unwrap_or("request");
+    let priority = settings["priority"].as_i64().unwrap_or_default();
+    (words(settings, "listener"), direction.to_owned(), priority)
 }
 
 fn path(settings: &Json) -> String {

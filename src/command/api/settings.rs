@@ -9,8 +9,8 @@ use serde_json::Value as Json;
 /// Any key of an object.
 #[derive(Args)]
 pub(super) struct MoreSettings {
-    /// Any other key, as docs/configuration.md has it. The value is JSON, or else a text: max_connections=100,
-    /// idle_timeout=30s, client_auth.mode=require. May be repeated.
+    /// Any other key of the object, as in ringway.toml(5); a dotted key leads into a table. The value is JSON, or else a text:
+    /// enabled=false, description=text, tags='{"team": "edge"}'. May be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     set: Vec<KeyValue>,
 }
@@ -42,6 +42,11 @@ impl MoreSettings {
     /// None was given.
     pub(super) fn is_empty(&self) -> bool {
         self.set.is_empty()
+    }
+
+    /// This key is among them.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.set.iter().any(|set| set.key == key)
     }
 
     /// Adds them to settings, over what is there.

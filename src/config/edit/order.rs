@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde_json::Map;
 use serde_json::Value as Json;
 
+use crate::config::objects::ObjectKind;
 use crate::config::objects::ObjectPath;
 
 /// A file of the configuration.
@@ -51,15 +52,27 @@ pub enum EditRefusal {
 }
 
 impl EditRefusal {
-    /// What helps.
-    pub fn help(&self) -> &'static str {
-        match self {
-            EditRefusal::Missing(_) => "look for its name in the list of its kind",
-            EditRefusal::Exists(_) => "change it, or take another name",
+    /// What helps; where the management API has a call for it, that.
+    pub fn help(&self) -> String {
+        let help = match self {
+            EditRefusal::Missing(path) => return format!("GET /api/v1/{} lists them", list_of(path)),
+            EditRefusal::Exists(path) => {
+                return format!("PATCH /api/v1/{path} changes it; or take another name");
+            }
             EditRefusal::Unwritable(..) => "leave it out, or write a value that the key takes",
             EditRefusal::Broken { .. } => "correct the file by hand: ringway check says what is wrong",
             EditRefusal::Intricate(_) => "write the tables of the object under headers such as [[listener]]",
-        }
+        };
+        help.to_owned()
+    }
+}
+
+/// The list that has the object, or has it within one of its objects.
+fn list_of(path: &ObjectPath) -> String {
+    match path {
+        ObjectPath::Named { kind, .. } => kind.segment().to_owned(),
+        ObjectPath::Backend { group, .. } => format!("server-groups/{group}/backends"),
+        ObjectPath::HealthCheck { .. } => ObjectKind::ServerGroup.segment().to_owned(),
     }
 }
 

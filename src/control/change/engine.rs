@@ -59,7 +59,7 @@ pub(in crate::control) fn change(
         return Ok(changed);
     }
     if plan.order().is_dry_run {
-        changed.sentence = "nothing was changed, but all of it could be".to_owned();
+        changed.sentence = "dry run: the change would be accepted".to_owned();
         return Ok(changed);
     }
     plan.stage()?;

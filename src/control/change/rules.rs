@@ -90,7 +90,7 @@ fn check_protection(change: &ObjectChange, written: &WrittenConfig) -> Result<()
     let is_deletable = object.settings.get(DELETION) != Some(&Json::Bool(true));
     let is_deletion = is_whole && matches!(change.action, EditAction::Delete);
     let refuse = |sentence: String| {
-        let help = "take the protection away, or force the change";
+        let help = "take the protection away, or force the change (--force, ?force=true)";
         Err(ChangeRefusal::new(RefusalKind::Protected, sentence, help))
     };
     if is_deletion && !is_deletable {

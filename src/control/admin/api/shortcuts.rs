@@ -43,11 +43,8 @@ pub(super) fn move_rule(call: &ApiCall<'_>) -> ApiAnswer {
         .collect();
     others.sort_by_key(|(priority, _)| *priority);
     let position = |name: &str| {
-        others.iter().position(|(_, other)| other.name == *name).ok_or_else(|| {
-            let detail =
-                format!("there is no other rule \"{}\" beside \"{}\"", name.escape_debug(), rule.name);
-            ApiProblem::new(422, detail, "name a rule of the same listener and direction")
-        })
+        let position = others.iter().position(|(_, other)| other.name == *name);
+        position.ok_or_else(|| no_neighbour(rule, name, written.find(ObjectKind::Rule, name)))
     };
     let moved = match &place {
         RulePlace::Priority(priority) => vec![(rule, *priority)],
@@ -60,6 +57,22 @@ pub(super) fn move_rule(call: &ApiCall<'_>) -> ApiAnswer {
         if_match: None,
     });
     changes::apply(call, changes.collect(), Some(rule.path()))
+}
+
+/// Why a rule cannot stand before or after what was named.
+fn no_neighbour(rule: &Object, name: &str, named: Option<&Object>) -> Box<ApiProblem> {
+    let (own, name) = (&rule.name, name.escape_debug());
+    let (detail, help) = match named {
+        None => (format!("there is no rule \"{name}\""), "GET /api/v1/rules lists them"),
+        Some(named) if named.name == rule.name => {
+            (format!("the rule \"{name}\" cannot stand before or after itself"), "name another rule")
+        }
+        Some(_) => (
+            format!("the rule \"{name}\" is not asked in one order with \"{own}\""),
+            "name a rule that shares a listener with it and has the same `direction`: request, or response",
+        ),
+    };
+    ApiProblem::new(422, detail, help)
 }
 
 /// The rules that get other priorities, so that `rule` stands before the one at this position.

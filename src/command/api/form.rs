@@ -174,9 +174,9 @@ fn in_verbs(help: &str) -> String {
         ("GET /api/v1/", " lists them", list_verb as fn(&str) -> Option<String>),
         ("PATCH /api/v1/", " changes it; or take another name", change_verb),
     ];
-    let verbs =
+    let mut verbs =
         calls.iter().filter_map(|(call, does, verb)| verb(help.strip_prefix(call)?.strip_suffix(does)?));
-    verbs.last().unwrap_or_else(|| help.to_owned())
+    verbs.next().unwrap_or_else(|| help.to_owned())
 }
 
 /// What lists the objects of a path.

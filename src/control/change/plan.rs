@@ -285,3 +285,21 @@ fn real(path: &Path) -> PathBuf {
     let beside = || Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?));
     path.canonicalize().ok().or_else(beside).unwrap_or_else(|| path.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_to_come_stands_where_the_link_to_its_folder_leads() {
+        let folder = tempfile::tempdir().unwrap();
+        let there = folder.path().canonicalize().unwrap().join("there");
+        let link = folder.path().join("link");
+        fs::create_dir(&there).unwrap();
+        std::os::unix::fs::symlink(&there, &link).unwrap();
+        // A journal with another path would be taken for that of a stranger.
+        assert_eq!(real(&link.join("api.toml")), there.join("api.toml"));
+        fs::write(there.join("api.toml"), "").unwrap();
+        assert_eq!(real(&link.join("api.toml")), there.join("api.toml"));
+    }
+}

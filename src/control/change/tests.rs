@@ -340,7 +340,8 @@ fn objects_in_use_protected_or_not_as_they_were_stay() {
 #[test]
 fn addresses_that_are_taken_leave_everything_as_it_was() {
     let mut scene = Scene::start();
-    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    // An address of its own, so that no other test takes the port meanwhile.
+    let other = std::net::TcpListener::bind("127.0.7.1:0").unwrap();
     let address = other.local_addr().unwrap().to_string();
     let refusal = scene.refused(vec![merge(web(), json!({ "address": address }))]);
     assert_eq!(refusal.kind, RefusalKind::Bind, "{refusal:?}");
@@ -672,7 +673,7 @@ fn what_is_saved_meanwhile_is_not_overwritten() {
 fn files_that_cannot_be_put_in_place_bring_the_old_configuration_back() {
     let mut scene = Scene::start();
     let before = scene.installer.active.config.clone();
-    let mut taken = Some(std::net::TcpListener::bind("127.0.0.1:0").expect("there is a port"));
+    let mut taken = Some(std::net::TcpListener::bind("127.0.7.2:0").expect("there is a port"));
     let address = taken.as_ref().and_then(|taken| taken.local_addr().ok()).expect("it is bound").to_string();
     let changes = vec![merge(web(), json!({ "address": address })), create(group("b"), backends())];
     let order = ChangeOrder { changes, is_dry_run: false, is_forced: false, actor: "test".to_owned() };

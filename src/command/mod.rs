@@ -64,6 +64,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Verb::Backend(verb) => api::backend::run(&verb),
         Verb::Cert(verb) => api::certificate::run(&verb),
         Verb::Diff(arguments) => api::diff::run(&arguments),
+        Verb::Export(arguments) => api::archive::export(&arguments),
+        Verb::Import(arguments) => api::archive::import(&arguments),
         Verb::Group(verb) => api::group::run(&verb),
         Verb::IpGroup(verb) => api::ip_group::run(&verb),
         Verb::Listener(verb) => api::listener::run(&verb),
@@ -129,6 +131,10 @@ enum Verb {
     Cert(api::certificate::CertificateVerb),
     /// Tell what files on disk would change against what is in service.
     Diff(api::diff::DiffArguments),
+    /// Write all objects of a running Ringway, with what their files hold, as one document.
+    Export(api::archive::ExportArguments),
+    /// Create and replace objects of a running Ringway as such a document has them.
+    Import(api::archive::ImportArguments),
     /// List, create, switch and remove server groups of a running Ringway.
     #[command(subcommand)]
     Group(api::group::GroupVerb),

@@ -141,6 +141,14 @@ pub(super) fn source(path: &Path) -> Source {
     if is_standard_input(path) { standard_input() } else { file(path) }
 }
 
+/// The text of a file, or of standard input.
+///
+/// # Errors
+/// In words.
+pub(super) fn text_of(path: &Path) -> Result<String, String> {
+    if is_standard_input(path) { text(std::io::stdin().lock(), path) } else { read(path) }
+}
+
 pub(super) fn is_standard_input(path: &Path) -> bool {
     path.as_os_str() == STANDARD_INPUT
 }

@@ -261,3 +261,24 @@ fn shells_complete_names_of_the_running_process() {
         assert!(script.contains("ringway names"), "{shell}");
     }
 }
+
+#[test]
+fn all_objects_are_exported_and_imported() {
+    let (_backend, ringway) = serving();
+    let archive = ringway.folder().join("archive.json");
+    let export = format!("export -o {}", archive.display());
+    assert_eq!(said(&ringway, &export), "");
+    let again = command(&ringway, &export.split(' ').collect::<Vec<_>>());
+    assert!(
+        again.code == Some(1) && again.stderr.contains("a file that is not there yet"),
+        "{}",
+        again.stderr
+    );
+    said(&ringway, "rule delete api");
+    let import = format!("import {}", archive.display());
+    assert!(said(&ringway, &format!("{import} --dry-run")).contains("+name = \"api\""));
+    said(&ringway, &format!("{import} --prune"));
+    assert!(said(&ringway, "rule list").contains("api   enabled  web"));
+    let wrong = command(&ringway, &["import", "/dev/null"]);
+    assert!(wrong.code == Some(2) && wrong.stderr.contains("is no JSON"), "{}", wrong.stderr);
+}

@@ -67,7 +67,11 @@ impl WriteForm {
         let query = [("dry_run", self.dry_run), ("force", self.force)];
         let query: Vec<String> =
             query.iter().filter(|(_, is_set)| *is_set).map(|(name, _)| format!("{name}=true")).collect();
-        let mark = if query.is_empty() { "" } else { "?" };
+        let mark = match (query.is_empty(), path.contains('?')) {
+            (true, _) => "",
+            (false, true) => "&",
+            (false, false) => "?",
+        };
         let target = format!("/api/v1/{path}{mark}{}", query.join("&"));
         let call = HttpCall { method, target, content: content.as_ref(), if_match };
         match called(&self.endpoint, &call, self.json) {

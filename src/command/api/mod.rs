@@ -1,5 +1,6 @@
 //! Verbs that read and change the configuration of a running Ringway: thin callers of its management API.
 
+pub(super) mod archive;
 pub(super) mod backend;
 pub(super) mod certificate;
 pub(super) mod diff;

@@ -185,6 +185,8 @@ fn pages_of_other_origins_and_unknown_hosts_are_turned_away() {
     assert_eq!(ask(&[("Origin", &format!("http://{address}"))]), 200);
     assert_eq!(ask(&[("Origin", "https://evil.example")]), 403);
     assert_eq!(ask(&[("Origin", "null")]), 403);
+    assert_eq!(ask(&[("Origin", "http://127.0.0.1:1")]), 403);
+    assert_eq!(ask(&[("Content-Length", "0")]), 200);
     let mut stream = TcpStream::connect(address).expect("it listens");
     let told = exchange(&mut stream, &request(("GET", "/api/v1/rules"), "rebound.example", &[], ""));
     assert_eq!(told.status, 421);
@@ -215,4 +217,40 @@ fn a_secured_address_lets_in_who_has_a_certificate() {
     let answer = ask(Some(&operators.client("ada"))).expect("it is let in");
     assert!(answer.contains("\"actor\":\"CN=ada\"") && answer.contains("\"role\":\"operate\""), "{answer}");
     assert!(ask(None).is_err() && ask(Some(&sites.client("eve"))).is_err());
+}
+
+#[test]
+fn an_open_connection_is_not_served_on_what_held_before() {
+    let backend = Backend::echo_head();
+    let operators = Issuer::new("operators");
+    let site = operators.server(&["admin.example"]);
+    let table = |role: &str| {
+        let tls =
+            format!("[admin.tls]\ncertificate = \"admin\"\nclient_ca = \"ops\"\nclient_role = \"{role}\"");
+        format!("{ADMIN}hosts = [\"admin.example\"]\n{tls}")
+    };
+    let scenario = |role: &str| {
+        Scenario::of(&backend).table(&table(role)).known_certificate("admin", &site).authority(
+            "ops",
+            &operators.pem,
+            None,
+        )
+    };
+    let ringway = scenario("write").start();
+    let config =
+        versioned_config(&[&operators.pem], rustls::DEFAULT_VERSIONS, Some(&operators.client("ada")));
+    let connection = session(&Arc::new(config), "admin.example");
+    let stream = TcpStream::connect(admin_address(&ringway)).expect("it listens");
+    let mut stream = rustls::StreamOwned::new(connection, stream);
+    let ask = "GET /api/v1/whoami HTTP/1.1\r\nHost: admin.example\r\n\r\n";
+    std::io::Write::write_all(&mut stream, ask.as_bytes()).expect("it is taken");
+    let mut piece = [0; 4096];
+    let count = std::io::Read::read(&mut stream, &mut piece).expect("it answers");
+    assert!(piece[..count].starts_with(b"HTTP/1.1 200 "));
+    let changed = std::fs::read_to_string(ringway.folder().join("ringway.toml")).expect("it is there");
+    let changed = changed.replace("client_role = \"write\"", "client_role = \"read\"");
+    std::fs::write(ringway.folder().join("ringway.toml"), changed).expect("it can be written");
+    assert_eq!(call(&ringway, "POST", "/api/v1/reload", "").status, 200);
+    let told = exchange(&mut stream, ask);
+    assert_eq!(told.status, 421, "{}", told.text);
 }

@@ -200,6 +200,34 @@ fn a_call_that_is_made_again_with_its_key_changes_nothing_more() {
 }
 
 #[test]
+fn conditions_that_nobody_looks_at_are_refused() {
+    let backend = Backend::echo_head();
+    let ringway = start(&backend);
+    let with = |method: &str, path: &str, field: &str, content: &str| {
+        call_with(&ringway, (method, path), &[(field, "\"bogus\"")], content)
+    };
+    refused(
+        &with("POST", "/api/v1/changes", "If-Match", "{\"changes\": []}"),
+        400,
+        "If-Match is not taken here",
+    );
+    refused(&with("PATCH", "/api/v1/rules/one", "If-None-Match", "{}"), 400, "with GET only");
+    refused(
+        &with("POST", "/api/v1/rules/one/move", "If-Match", "{\"priority\": 7}"),
+        412,
+        "is not as it was",
+    );
+    let many = "dry_run=false&".repeat(40);
+    let told = call(&ringway, "PATCH", &format!("/api/v1/rules/one?{many}dry_run=true"), "{\"priority\": 7}");
+    assert_eq!(told.json()["applied"], false);
+    refused(
+        &call(&ringway, "PATCH", &format!("/api/v1/rules/one?{many}x=1"), "{}"),
+        400,
+        "is not known here",
+    );
+}
+
+#[test]
 fn what_is_protected_is_changed_only_by_force() {
     let backend = Backend::echo_head();
     let ringway = start(&backend);
@@ -237,20 +265,21 @@ fn each_change_is_written_down_and_what_cannot_be_is_not_made() {
     let backend = Backend::echo_head();
     let ringway = start(&backend);
     let address = admin_address(&ringway);
+    // Whoever is not known would fill it.
     assert_eq!(call_at(address, ("DELETE", "/api/v1/rules/one"), &[], "").status, 403);
     let told = call(&ringway, "PATCH", "/api/v1/rules/one", "{\"description\": \"a secret\"}");
     call(&ringway, "PATCH", "/api/v1/rules/one?dry_run=true", "{\"priority\": 0}");
     let text = file(&ringway, "audit.log");
     let lines: Vec<Json> = text.lines().map(|line| serde_json::from_str(line).expect("it is JSON")).collect();
     let statuses: Vec<_> = lines.iter().map(|line| line["status"].as_u64().unwrap_or_default()).collect();
-    assert_eq!(statuses, [403, 200, 422]);
-    assert_eq!((&lines[0]["actor"], &lines[0]["role"]), (&json!("anonymous"), &json!("read")));
-    assert_eq!((&lines[1]["object"], lines[1]["after"].as_str()), (&json!("rules/one"), told.field("ETag")));
-    assert_eq!((&lines[2]["dry_run"], &lines[2]["after"]), (&json!(true), &Json::Null));
-    assert_eq!(lines[1]["request_id"].as_str(), told.field("X-Request-ID"));
+    assert_eq!(statuses, [200, 422]);
+    assert_eq!((&lines[0]["source"], &lines[0]["role"]), (&json!("unix"), &json!("write")));
+    assert_eq!((&lines[0]["object"], lines[0]["after"].as_str()), (&json!("rules/one"), told.field("ETag")));
+    assert_eq!((&lines[1]["dry_run"], &lines[1]["after"]), (&json!(true), &Json::Null));
+    assert_eq!(lines[0]["request_id"].as_str(), told.field("X-Request-ID"));
     assert!(!text.contains("secret"));
     let items = call(&ringway, "GET", "/api/v1/audit?limit=1", "").json()["items"].clone();
-    assert_eq!(items, json!([lines[2]]));
+    assert_eq!(items, json!([lines[1]]));
     std::fs::remove_file(ringway.folder().join("audit.log")).expect("it is there");
     std::fs::create_dir(ringway.folder().join("audit.log")).expect("it can be made");
     refused(&call(&ringway, "DELETE", "/api/v1/rules/one", ""), 409, "cannot be written down");
@@ -319,4 +348,27 @@ fn a_creation_has_one_name_and_a_rename_is_written_down_with_both() {
     let text = file(&ringway, "audit.log");
     let last = text.lines().last().unwrap_or_default();
     assert!(last.contains("rules/one") && last.contains("rules/uno"), "{text}");
+}
+
+#[test]
+fn commands_over_the_socket_are_written_down_too() {
+    let backend = Backend::echo_head();
+    let ringway = start(&backend);
+    for command in [
+        "status\n",
+        "maintenance {\"name\": \"one\", \"kind\": \"rule\", \"on\": true}\n",
+        "reload\n",
+        "maintenance {}\n",
+    ] {
+        crate::admin::raw(&ringway, command.as_bytes());
+    }
+    let text = file(&ringway, "audit.log");
+    let lines: Vec<Json> = text.lines().map(|line| serde_json::from_str(line).expect("it is JSON")).collect();
+    let told: Vec<_> = lines.iter().map(|line| (line["path"].as_str(), line["status"].as_u64())).collect();
+    let expected = [("maintenance", 200), ("reload", 200), ("maintenance", 409)];
+    assert_eq!(told, expected.map(|(word, status)| (Some(word), Some(status))));
+    assert_eq!(lines[0]["object"], "rules/one");
+    std::fs::remove_file(ringway.folder().join("audit.log")).expect("it is there");
+    std::fs::create_dir(ringway.folder().join("audit.log")).expect("it can be made");
+    assert!(crate::admin::raw(&ringway, b"reload\n").contains("cannot be written down"));
 }

@@ -10,6 +10,7 @@ mod audit;
 pub mod client;
 mod client_slots;
 mod collect;
+mod commands;
 mod command_server;
 mod connection;
 mod console;
@@ -139,7 +140,7 @@ impl Admin {
         let serve = move |stream| {
             let answer = |command: &str, stream: &UnixStream| match command {
                 TAKE_OVER => server.offer(stream),
-                command => CommandAnswer::Document(server.answer_whatever_happens(command)),
+                command => CommandAnswer::Document(commands::answer(&server, command, stream)),
             };
             // A client that went away gets no more.
             connection::handle(stream, answer, |stream, received| {

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use crate::config::AdminRole;
 use crate::control::active_config::Channels;
+use crate::control::admin::access::Actor;
+use crate::control::admin::access::ApiClient;
 use crate::control::admin::api;
 use crate::control::admin::api::Api;
 use crate::control::admin::command_server::CommandServer;
@@ -28,14 +30,28 @@ impl Pages {
         Pages { server: Arc::clone(server), api: Api::new(Arc::clone(server)) }
     }
 
-    /// Answers also when making the answer panics.
-    pub(super) fn answer_whatever_happens(&self, request: &mut AdminRequest) -> AdminResponse {
-        let (_, access) = self.channels().admin_access.load();
-        let authorization = request.field("authorization");
-        match request.actor.with_token(authorization.as_deref(), &access) {
-            Some(actor) => request.actor = actor,
-            None => return unknown_client("this token is not known"),
+    /// Finds out who asks, before the content of a request is read.
+    ///
+    /// # Errors
+    /// The answer to a client that is not known, or has to come again because it would be asked for something else now.
+    pub(super) fn identify(
+        &self,
+        request: &mut AdminRequest,
+        client: &ApiClient,
+    ) -> Result<(), AdminResponse> {
+        let (generation, access) = self.channels().admin_access.load();
+        if !client.is_current((generation, &access)) {
+            let detail = "this address is secured otherwise now";
+            return Err(AdminResponse::refusal(421, detail, "connect again"));
         }
+        let authorization = request.field("authorization");
+        let actor = Actor::of(client, &access).with_token(authorization.as_deref(), &access);
+        request.actor = actor.ok_or_else(|| unknown_client("this token is not known"))?;
+        Ok(())
+    }
+
+    /// Answers also when making the answer panics.
+    pub(super) fn answer_whatever_happens(&self, request: &AdminRequest) -> AdminResponse {
         let answer = catch_unwind(AssertUnwindSafe(|| self.answer(request)));
         answer.unwrap_or_else(|_| {
             AdminResponse::text(500, "a fault of Ringway's own, see standard error of the process")

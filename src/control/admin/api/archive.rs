@@ -80,6 +80,7 @@ fn whole(
                 let detail = format!("{} of {} cannot be read: {reason}", path.display(), object.path());
                 ApiProblem::new(409, detail, "let the user of ringway read it")
             })?;
+            let content = if with_keys { content } else { without_keys(&content) };
             settings.insert((*holds).to_owned(), Json::from(content));
             if *holds == "content" {
                 settings.insert("content_type".to_owned(), Json::from(media_type(&path)));
@@ -88,6 +89,17 @@ fn whole(
         settings.remove(*names);
     }
     Ok(settings)
+}
+
+/// PEM without blocks of private keys, which may stand beside certificates.
+fn without_keys(pem: &str) -> String {
+    let mut is_in_key = false;
+    let kept = |line: &&str| {
+        let is_secret = is_in_key || line.starts_with("-----BEGIN ") && line.contains("PRIVATE KEY");
+        is_in_key = is_secret && !line.starts_with("-----END ");
+        !is_secret
+    };
+    pem.split_inclusive('\n').filter(kept).collect()
 }
 
 /// Where a file is that an object names; None for what only the service manager has.
@@ -187,7 +199,9 @@ fn change(
             .and_then(|there| path_at(written, known, there))
             .and_then(|path| files::read_text(&path, MAX_FILE_BYTES).ok());
         let sent = settings.get(*holds).and_then(Json::as_str);
-        let is_same = sent.is_none() || sent == content.as_deref();
+        let is_same = sent.is_none_or(|sent| {
+            content.as_deref().is_some_and(|content| sent == content || sent == without_keys(content))
+        });
         if let Some(there) = there.filter(|_| is_same && !settings.contains_key(*names)) {
             settings.insert((*names).to_owned(), Json::from(there));
             settings.remove(*holds);
@@ -201,4 +215,19 @@ fn change(
     }
     let is_same = settings == known.settings;
     Ok((!is_same).then_some(ObjectChange { path, action: EditAction::Replace(settings), if_match: None }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_beside_certificates_are_left_out() {
+        let certificate = "-----BEGIN CERTIFICATE-----\nAA\n-----END CERTIFICATE-----\n";
+        let key = "-----BEGIN EC PRIVATE KEY-----\nSECRET\n-----END EC PRIVATE KEY-----\n";
+        let text = format!("{key}{certificate}# more\n{key}{certificate}");
+        assert_eq!(without_keys(&text), format!("{certificate}# more\n{certificate}"));
+        assert_eq!(without_keys(certificate), certificate);
+        assert_eq!(without_keys("-----BEGIN PRIVATE KEY-----\nSECRET"), "");
+    }
 }

@@ -8,6 +8,7 @@ use serde_json::Value as Json;
 use crate::config::ObjectKind;
 use crate::control::active_config::Channels;
 use crate::control::admin::api::problem::ApiProblem;
+use crate::control::admin::audit::AuditedObject;
 use crate::control::admin::command_server::CommandServer;
 use crate::control::admin::http::request::AdminRequest;
 use crate::control::admin::http::response::AdminResponse;
@@ -17,14 +18,6 @@ pub(super) const KINDS_HELP: &str = "GET /api/v1/ lists what there is; docs/api.
 
 /// What comes of a call.
 pub(super) type ApiAnswer = Result<AdminResponse, Box<ApiProblem>>;
-
-/// An object that a call was to change: its path, and its entity tags before and after; empty: there was none.
-#[derive(Default)]
-pub(super) struct AuditedObject {
-    pub(super) object: String,
-    pub(super) before: String,
-    pub(super) after: String,
-}
 
 /// One call.
 pub(super) struct ApiCall<'c> {
@@ -57,7 +50,7 @@ impl ApiCall<'_> {
         let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         if essence != "application/json" && essence != "application/merge-patch+json" {
             let detail = format!("the content is \"{}\", and JSON is taken", essence.escape_debug());
-            return Err(ApiProblem::new(415, detail, "send ApiContent-Type: application/json"));
+            return Err(ApiProblem::new(415, detail, "send Content-Type: application/json"));
         }
         let help = "send JSON in UTF-8 (RFC 8259)";
         std::str::from_utf8(&self.request.content)

@@ -16,9 +16,9 @@ use crate::control::admin::http::response::AdminResponse;
 use crate::net::clock::instant_now;
 use crate::policy::balance::hash_key::hash;
 
-/// Answers that are kept, the longest of them, and for how long. They are gone with the process.
+/// Answers that are kept, what they may take together, and for how long. They are gone with the process.
 const MAX_KEPT: usize = 256;
-const MAX_KEPT_BYTES: usize = 64 << 10;
+const MAX_KEPT_BYTES: usize = 16 << 20;
 const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Bytes of a key.
@@ -89,11 +89,16 @@ impl KeptAnswers {
     pub(super) fn end(&self, request: &AdminRequest, key: &str, answer: &AdminResponse) {
         let mut kept = self.lock();
         let own = own(request, key);
-        let is_final = answer.status < 500 && answer.status != 429 && answer.content.len() <= MAX_KEPT_BYTES;
+        // What stands in the way may be gone when the client asks again.
+        let is_final = answer.status < 500 && !matches!(answer.status, 409 | 412 | 429);
         match kept.iter_mut().find(|one| one.key == own) {
             Some(one) if is_final => one.answer = Some(answer.clone()),
             _ => kept.retain(|one| one.key != own),
         }
+        let bytes = |kept: &VecDeque<KeptAnswer>| -> usize {
+            kept.iter().filter_map(|one| Some(one.answer.as_ref()?.content.len())).sum()
+        };
+        while bytes(&kept) > MAX_KEPT_BYTES && kept.pop_front().is_some() {}
     }
 }
 
@@ -102,6 +107,7 @@ fn own(request: &AdminRequest, key: &str) -> (String, String) {
 }
 
 fn asked(request: &AdminRequest) -> u64 {
-    let head = format!("{} {} {:?} ", request.method, request.path, request.parameters());
+    let condition = request.field("if-match").unwrap_or_default();
+    let head = format!("{} {} {:?} {condition} ", request.method, request.path, request.parameters());
     hash(&[head.as_bytes(), &request.content].concat())
 }

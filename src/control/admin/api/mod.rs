@@ -18,16 +18,11 @@ mod schemas;
 mod shortcuts;
 
 use std::cell::RefCell;
-use std::fs::File;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
 
 use crate::config::AdminRole;
-use crate::control::active_config::Channels;
 use crate::control::admin::api::call::ApiAnswer;
 use crate::control::admin::api::call::ApiCall;
-use crate::control::admin::api::call::AuditedObject;
 use crate::control::admin::api::call::KINDS_HELP;
 use crate::control::admin::api::idempotency::KeptAnswers;
 use crate::control::admin::api::idempotency::KeyUse;
@@ -35,30 +30,25 @@ use crate::control::admin::api::problem::ApiProblem;
 use crate::control::admin::api::route::ApiRoute;
 pub(super) use crate::control::admin::api::route::ROOT;
 use crate::control::admin::api::routes::RouteMatch;
-use crate::control::admin::audit;
-use crate::control::admin::audit::AuditLine;
-use crate::control::admin::collect;
+use crate::control::admin::audit::Audit;
 use crate::control::admin::command_server::CommandServer;
 use crate::control::admin::http::request::AdminRequest;
 use crate::control::admin::http::response::AdminResponse;
-use crate::net::clock::wall_now;
-use crate::telemetry::operator::log_line;
+use crate::control::admin::http::response::next_request_id;
 
 /// What calls are carried out by.
 pub(super) struct Api {
     server: Arc<CommandServer>,
-    calls: AtomicU64,
     kept: KeptAnswers,
 }
 
 impl Api {
     pub(super) fn new(server: Arc<CommandServer>) -> Api {
-        Api { server, calls: AtomicU64::new(0), kept: KeptAnswers::default() }
+        Api { server, kept: KeptAnswers::default() }
     }
 
     pub(super) fn answer(&self, request: &AdminRequest) -> AdminResponse {
-        let number = self.calls.fetch_add(1, Ordering::Relaxed) + 1;
-        let request_id = format!("{:x}-{number:x}", std::process::id());
+        let request_id = next_request_id();
         let answer =
             self.carry_out(request, &request_id).unwrap_or_else(|problem| problem.answer(&request_id));
         answer.with("X-Request-ID", request_id)
@@ -84,12 +74,20 @@ impl Api {
             check_parameters(route, request)?;
             return (route.handler)(&call);
         }
-        let mut audit = Audit::open(self.server.channels())?;
-        let answer = authorize(request, route.role)
+        let mut may = authorize(request, route.role);
+        if request.actor.is_anonymous() {
+            // Whoever is not known would fill the audit.
+            may?;
+            may = Ok(());
+        }
+        let mut audit = Audit::open(self.server.channels())
+            .map_err(|unwritable| ApiProblem::new(409, unwritable.sentence, unwritable.help))?;
+        let answer = may
             .and_then(|()| check_parameters(route, request))
+            .and_then(|()| check_conditions(route, request))
             .and_then(|()| self.once(route, &call));
         let status = answer.as_ref().map_or_else(|problem| problem.status, |answer| answer.status);
-        audit.note(request, (request_id, status), &audited.borrow());
+        audit.note_call(request, (request_id, status), &audited.borrow());
         answer
     }
 
@@ -105,51 +103,6 @@ impl Api {
             Err(problem) => self.kept.end(call.request, &key, &problem.answer("")),
         }
         answer
-    }
-}
-
-/// Where changes are written down.
-struct Audit {
-    /// None: nowhere.
-    file: Option<File>,
-}
-
-impl Audit {
-    /// What cannot be written down is not done.
-    fn open(channels: &Channels) -> Result<Audit, Box<ApiProblem>> {
-        let (_, access) = channels.admin_access.load();
-        let Some(path) = &access.audit else { return Ok(Audit { file: None }) };
-        let file = audit::open(path).map_err(|error| {
-            let detail = format!("the change cannot be written down in {}: {error}", path.display());
-            let help = "let the user of ringway write there (systemd: LogsDirectory=, ReadWritePaths=), or change admin.audit";
-            ApiProblem::new(409, detail, help)
-        })?;
-        Ok(Audit { file: Some(file) })
-    }
-
-    fn note(&mut self, request: &AdminRequest, (request_id, status): (&str, u16), audited: &[AuditedObject]) {
-        let Some(file) = &mut self.file else { return };
-        let nothing = [AuditedObject::default()];
-        let audited = if audited.is_empty() { &nothing } else { audited };
-        for AuditedObject { object, before, after } in audited {
-            let line = AuditLine {
-                time: collect::rfc3339(wall_now()),
-                request_id,
-                actor: &request.actor.name,
-                role: request.actor.role.map(AdminRole::as_str),
-                source: request.actor.source.to_string(),
-                method: &request.method,
-                path: &request.path,
-                object: Some(object.as_str()).filter(|text| !text.is_empty()),
-                before: Some(before.as_str()).filter(|text| !text.is_empty()),
-                after: Some(after.as_str()).filter(|text| !text.is_empty()),
-                dry_run: request.parameter("dry_run").is_some_and(|value| value != "false"),
-                status,
-            };
-            if let Err(error) = audit::write(file, &line) {
-                log_line(&format!("error: a change cannot be written down in admin.audit: {error}"));
-            }
-        }
     }
 }
 
@@ -190,4 +143,17 @@ fn check_parameters(route: &ApiRoute, request: &AdminRequest) -> Result<(), Box<
             Err(ApiProblem::new(400, detail, help))
         }
     }
+}
+
+/// A condition that nobody looks at must not seem to hold.
+fn check_conditions(route: &ApiRoute, request: &AdminRequest) -> Result<(), Box<ApiProblem>> {
+    if request.field("if-match").is_some() && !route.is_of_one_object() {
+        let help = "leave it out; in a change set, write if_match with each change";
+        return Err(ApiProblem::new(400, "If-Match is not taken here", help));
+    }
+    if request.field("if-none-match").is_some() {
+        let help = "leave it out: what is created must not be there anyway";
+        return Err(ApiProblem::new(400, "If-None-Match is taken with GET only", help));
+    }
+    Ok(())
 }

@@ -27,6 +27,11 @@ impl ApiRoute {
         self.role > AdminRole::Read
     }
 
+    /// Whether it changes one object, which is there already.
+    pub(super) fn is_of_one_object(&self) -> bool {
+        matches!(self.method, "PUT" | "PATCH" | "DELETE") || self.path.ends_with("/move")
+    }
+
     /// Whether an object comes into being by it.
     pub(super) fn creates(&self) -> bool {
         self.method == "POST"

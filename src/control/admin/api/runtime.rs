@@ -4,8 +4,8 @@ use serde::Deserialize;
 
 use crate::control::admin::api::call::ApiAnswer;
 use crate::control::admin::api::call::ApiCall;
-use crate::control::admin::api::call::AuditedObject;
 use crate::control::admin::api::problem::ApiProblem;
+use crate::control::admin::audit::AuditedObject;
 use crate::control::admin::backend;
 use crate::control::admin::http::response::AdminResponse;
 use crate::control::admin::reply::document;

@@ -54,7 +54,11 @@ pub(super) fn move_rule(call: &ApiCall<'_>) -> ApiAnswer {
     let changes = moved.into_iter().map(|(rule, priority)| ObjectChange {
         path: rule.path(),
         action: EditAction::Merge(Map::from_iter([("priority".to_owned(), Json::from(priority))])),
-        if_match: None,
+        if_match: call
+            .request
+            .field("if-match")
+            .filter(|_| rule.name == call.argument(0))
+            .map(|tag| tag.into_owned()),
     });
     changes::apply(call, changes.collect(), Some(rule.path()))
 }

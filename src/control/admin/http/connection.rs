@@ -7,12 +7,14 @@ use std::time::Duration;
 use std::time::Instant;
 
 use crate::config::AdminRole;
-use crate::control::admin::access::Actor;
+use crate::control::admin::access::ApiClient;
 use crate::control::admin::http::names::OwnNames;
+use crate::control::admin::http::names::is_same_origin;
 use crate::control::admin::http::request::AdminRequest;
 use crate::control::admin::http::response::AdminResponse;
 use crate::control::admin::http::response::SentPart;
 use crate::control::admin::http::stream::ClientStream;
+use crate::control::admin::pages::Pages;
 use crate::http::head::Method;
 use crate::http::head::RequestHead;
 use crate::http::headers::Headers;
@@ -45,11 +47,11 @@ const HEAD_LIMITS: HeadLimits =
     HeadLimits { max_header_bytes: 16 << 10, max_headers: 64, max_uri_bytes: 2 << 10 };
 
 /// Who serves whom, and how long a client may say nothing between two requests.
-pub(super) struct HttpConversation<'s, A> {
+pub(super) struct HttpConversation<'s> {
     pub(super) names: &'s OwnNames,
-    pub(super) actor: Actor,
+    pub(super) client: ApiClient,
     pub(super) idle_timeout: Duration,
-    pub(super) answer: A,
+    pub(super) pages: &'s Pages,
 }
 
 /// What the front of the received bytes is.
@@ -77,7 +79,7 @@ impl From<io::Error> for NoRequest {
     }
 }
 
-impl<A: Fn(&mut AdminRequest) -> AdminResponse> HttpConversation<'_, A> {
+impl HttpConversation<'_> {
     /// Serves the client until it leaves, or has to; these bytes came before.
     pub(super) fn serve(&self, stream: &mut ClientStream, received: Vec<u8>) -> io::Result<()> {
         let mut received = received;
@@ -90,7 +92,8 @@ impl<A: Fn(&mut AdminRequest) -> AdminResponse> HttpConversation<'_, A> {
             };
             let Begun { mut request, framing, length, expects_continue, keeps, part } = begun;
             received.drain(..length);
-            if let Some(refused) = self.refusal(&request, framing) {
+            let refused = self.refusal(&request, framing);
+            if let Some(refused) = refused.or_else(|| self.pages.identify(&mut request, &self.client).err()) {
                 return end(stream, &refused.written(part, true));
             }
             match content(stream, &mut received, (framing, max_content(&request)), expects_continue) {
@@ -98,7 +101,7 @@ impl<A: Fn(&mut AdminRequest) -> AdminResponse> HttpConversation<'_, A> {
                 Err(NoRequest::Io(error)) => return Err(error),
                 Err(NoRequest::Answer(answer)) => return end(stream, &answer.written(part, true)),
             }
-            let written = (self.answer)(&mut request).written(part, !keeps);
+            let written = self.pages.answer_whatever_happens(&request).written(part, !keeps);
             if !keeps {
                 return end(stream, &written);
             }
@@ -139,7 +142,7 @@ impl<A: Fn(&mut AdminRequest) -> AdminResponse> HttpConversation<'_, A> {
                     return Err(NoRequest::Answer(Box::new(answer)));
                 }
                 Ok(Some(Begun {
-                    request: AdminRequest::new(&head, self.actor.clone()),
+                    request: AdminRequest::new(&head),
                     framing,
                     length,
                     expects_continue: expects.map_err(|error| no_request(error.status(), error.reason()))?,
@@ -165,11 +168,12 @@ impl<A: Fn(&mut AdminRequest) -> AdminResponse> HttpConversation<'_, A> {
 
     /// What is refused before its content is read.
     fn refusal(&self, request: &AdminRequest, framing: Framing) -> Option<AdminResponse> {
-        if request.field("origin").is_some_and(|origin| !self.names.is_own_origin(&origin)) {
+        let host = request.field("host").unwrap_or_default();
+        if request.field("origin").is_some_and(|origin| !is_same_origin(&origin, &host)) {
             let help = "ask from a page of this server, or without a page";
             return Some(AdminResponse::refusal(403, "pages of other origins may not ask here", help));
         }
-        let has_content = framing != Framing::Empty;
+        let has_content = !matches!(framing, Framing::Empty | Framing::Length(0));
         let words = "a request that reads has no content";
         (request.is_read() && has_content).then(|| AdminResponse::refusal(413, words, "send it without"))
     }

@@ -20,7 +20,7 @@ use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::Duration;
 
-use crate::control::admin::access::Actor;
+use crate::control::admin::access::ApiClient;
 use crate::control::admin::client_slots::ClientSlots;
 use crate::control::admin::http::connection::HttpConversation;
 use crate::control::admin::http::names::OwnNames;
@@ -115,35 +115,27 @@ fn refuse(mut stream: &TcpStream) -> io::Result<()> {
 
 fn serve_tcp(stream: TcpStream, peer: SocketAddr, names: &OwnNames, pages: &Pages) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let (_, access) = pages.channels().admin_access.load();
+    let (generation, access) = pages.channels().admin_access.load();
     let socket = BoundedSocket::tcp(stream, HANDSHAKE_TIMEOUT);
-    let (mut stream, subject) = match &access.tls {
+    let (mut stream, client) = match &access.tls {
         None if access.is_closed => return Ok(()),
-        None => (ClientStream::Clear(socket), None),
+        None => (ClientStream::Clear(socket), ApiClient::Clear(peer)),
         Some(tls) => {
             let secured = tls.accept(socket)?;
             let subject = secured.client_subject();
-            (ClientStream::Secured(Box::new(secured)), subject)
+            (
+                ClientStream::Secured(Box::new(secured)),
+                ApiClient::Secured { address: peer, subject, generation },
+            )
         }
     };
-    let conversation = HttpConversation {
-        names,
-        actor: Actor::of_address(peer, subject, &access),
-        idle_timeout: IDLE_TIMEOUT,
-        answer: |request: &mut _| pages.answer_whatever_happens(request),
-    };
-    conversation.serve(&mut stream, Vec::new())
+    HttpConversation { names, client, idle_timeout: IDLE_TIMEOUT, pages }.serve(&mut stream, Vec::new())
 }
 
 /// Serves a client of the unix socket that speaks HTTP; `received` is what came so far.
 pub(super) fn serve_unix(stream: UnixStream, received: Vec<u8>, pages: &Pages) -> io::Result<()> {
-    let uid = peer_user(&stream).ok();
+    let client = ApiClient::Socket(peer_user(&stream).ok());
     let mut stream = ClientStream::Clear(BoundedSocket::unix(stream, SOCKET_IDLE_TIMEOUT));
-    let conversation = HttpConversation {
-        names: &OwnNames::Any,
-        actor: Actor::of_socket(uid),
-        idle_timeout: SOCKET_IDLE_TIMEOUT,
-        answer: |request: &mut _| pages.answer_whatever_happens(request),
-    };
-    conversation.serve(&mut stream, received)
+    let names = &OwnNames::Any;
+    HttpConversation { names, client, idle_timeout: SOCKET_IDLE_TIMEOUT, pages }.serve(&mut stream, received)
 }

@@ -29,11 +29,13 @@ impl OwnNames {
             || name.eq_ignore_ascii_case("localhost")
             || hosts.iter().any(|known| known.eq_ignore_ascii_case(name))
     }
+}
 
-    /// Whether a page of this origin may ask: RFC 6454 §7.
-    pub(super) fn is_own_origin(&self, origin: &str) -> bool {
-        origin.split_once("://").is_some_and(|(_, host)| self.contain(host))
-    }
+/// Whether a page of this origin (RFC 6454 §7) came from the host that it asks. Who secures the connection in front of this
+/// server is not known here, so both schemes will do.
+pub(super) fn is_same_origin(origin: &str, host: &str) -> bool {
+    let page = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+    page.is_some_and(|page| page.eq_ignore_ascii_case(host))
 }
 
 #[cfg(test)]
@@ -58,11 +60,24 @@ mod tests {
         ] {
             assert_eq!(names.contain(host), is_known, "{host}");
         }
-        assert!(names.is_own_origin("http://localhost:9180") && !names.is_own_origin("null"));
         let names = OwnNames::Known { address: std::net::Ipv6Addr::LOCALHOST.into(), hosts: Vec::new() };
         assert!(names.contain("[::1]:9180") && names.contain("[::1]"));
         // Whoever listens at all addresses does not know by which it is reached, but a name is no address.
         let names = OwnNames::Known { address: [0, 0, 0, 0].into(), hosts: Vec::new() };
         assert!(names.contain("192.0.2.7:9180") && !names.contain("rebound.example"));
+    }
+
+    #[test]
+    fn only_pages_of_the_very_host_may_ask() {
+        for (origin, is_same) in [
+            ("http://localhost:9180", true),
+            ("https://LOCALHOST:9180", true),
+            ("http://localhost", false),
+            ("http://localhost:1", false),
+            ("foo://localhost:9180", false),
+            ("null", false),
+        ] {
+            assert_eq!(is_same_origin(origin, "localhost:9180"), is_same, "{origin}");
+        }
     }
 }

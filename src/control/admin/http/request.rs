@@ -6,9 +6,6 @@ use crate::control::admin::access::Actor;
 use crate::http::head::Method;
 use crate::http::head::RequestHead;
 
-/// The parts of a query that are looked at.
-const MAX_PARAMETERS: usize = 32;
-
 pub(in crate::control) struct AdminRequest {
     pub(in crate::control) method: String,
     /// Up to the query, as it came.
@@ -21,8 +18,8 @@ pub(in crate::control) struct AdminRequest {
 }
 
 impl AdminRequest {
-    /// Without its content yet.
-    pub(super) fn new(head: &RequestHead<'_, '_>, actor: Actor) -> AdminRequest {
+    /// Without its content, and who asks, yet.
+    pub(super) fn new(head: &RequestHead<'_, '_>) -> AdminRequest {
         let target = String::from_utf8_lossy(head.target.path_and_query).into_owned();
         let (path, query) = target.split_once('?').unwrap_or((&target, ""));
         let field = |name: &[u8], value: &[u8]| {
@@ -34,7 +31,7 @@ impl AdminRequest {
             parameters: parameters(query),
             fields: head.headers.iter().map(|header| field(header.name, header.value)).collect(),
             content: Vec::new(),
-            actor,
+            actor: Actor::unknown(),
         }
     }
 
@@ -73,7 +70,7 @@ impl AdminRequest {
 }
 
 fn parameters(query: &str) -> Vec<(String, String)> {
-    let parts = query.split('&').filter(|part| !part.is_empty()).take(MAX_PARAMETERS);
+    let parts = query.split('&').filter(|part| !part.is_empty());
     let decoded = |text: &str| percent_decoded(&text.replace('+', " ")).unwrap_or_default();
     parts
         .map(|part| {
@@ -108,7 +105,6 @@ mod tests {
         let parsed = parameters("name=a%2Ab&tag=team=edge&x&&y=1+2");
         let expected = [("name", "a*b"), ("tag", "team=edge"), ("x", ""), ("y", "1 2")];
         assert_eq!(parsed, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
-        assert_eq!(parameters(&"a&".repeat(99)).len(), MAX_PARAMETERS);
     }
 
     #[test]

@@ -1,5 +1,8 @@
 //! What the admin server answers, and how it is written.
 
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+
 use serde_json::Value as Json;
 use serde_json::json;
 
@@ -52,10 +55,11 @@ impl AdminResponse {
 
     /// A request that is refused before it is known what it is for.
     pub(in crate::control) fn refusal(status: u16, detail: &str, help: &str) -> AdminResponse {
+        let request_id = next_request_id();
         let members = json!({
-            "status": status, "detail": detail, "help": help, "errors": [], "used_by": [], "request_id": "",
+            "status": status, "detail": detail, "help": help, "errors": [], "used_by": [], "request_id": request_id,
         });
-        AdminResponse::problem(status, &members)
+        AdminResponse::problem(status, &members).with("X-Request-ID", request_id)
     }
 
     /// The same with this field.
@@ -92,13 +96,19 @@ impl AdminResponse {
     }
 }
 
+/// What a request is called in its answer and in the audit.
+pub(in crate::control) fn next_request_id() -> String {
+    static REQUESTS: AtomicU64 = AtomicU64::new(0);
+    format!("{:x}-{:x}", std::process::id(), REQUESTS.fetch_add(1, Ordering::Relaxed) + 1)
+}
+
 /// RFC 9110 §15.
 fn title(status: u16) -> &'static str {
     match status {
         400 => "Bad Request",
         401 => "Unauthorized",
         403 => "Forbidden",
-        404 => "Not RouteMatch",
+        404 => "Not Found",
         405 => "Method Not Allowed",
         409 => "Conflict",
         412 => "Precondition Failed",

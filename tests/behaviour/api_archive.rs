@@ -28,7 +28,10 @@ fn what_is_exported_changes_nothing_where_it_comes_from() {
     let backend = Backend::echo_head();
     let ringway = start(&backend);
     let archive = call(&ringway, "GET", "/api/v1/export?keys=true", "").json();
-    assert_eq!(archive["objects"]["certificates"][0]["chain_pem"], own_pair().certificate);
+    let certificates = archive["objects"]["certificates"].as_array().cloned().unwrap_or_default();
+    assert!(
+        certificates.iter().any(|one| one["name"] == "site" && one["chain_pem"] == own_pair().certificate)
+    );
     assert_eq!(archive["objects"]["error-pages"][0]["content"], "<p>Later.\n");
     let told = import(&ringway, "?prune=true", &archive);
     assert_eq!(
@@ -71,9 +74,15 @@ fn an_archive_makes_the_same_of_another_process() {
     assert_eq!(std::fs::read_to_string(key).expect("it is there"), own_pair().key);
     let exported = call(&to, "GET", "/api/v1/export?keys=true", "").json();
     assert_eq!(exported["objects"]["rules"], archive["objects"]["rules"]);
-    assert_eq!(exported["objects"]["certificates"], archive["objects"]["certificates"]);
+    let site = |archive: &Json| {
+        let all = archive["objects"]["certificates"].as_array().cloned().unwrap_or_default();
+        all.into_iter().find(|certificate| certificate["name"] == "site")
+    };
+    assert!(site(&archive).is_some());
+    assert_eq!(site(&exported), site(&archive));
 
-    archive["objects"]["rules"] = json!([]);
+    // Kinds that a document does not have stay as they are.
+    let archive = json!({ "format": 1, "objects": { "rules": [] } });
     assert_eq!(import(&to, "", &archive).json()["applied"], false);
     assert_eq!(import(&to, "?prune=true", &archive).status, 200);
     assert_eq!(call(&to, "GET", "/api/v1/rules", "").json()["total"], 0);

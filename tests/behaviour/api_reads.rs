@@ -2,7 +2,7 @@
 
 use crate::support::api::{Told, admin_address, call, call_at, call_with, exchange, request};
 use crate::support::tls::{Issuer, session, versioned_config};
-use crate::support::{Backend, Ringway, Scenario, eventually};
+use crate::support::{Backend, Ringway, Scenario, eventually, over_tls};
 use serde_json::{Value as Json, json};
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
@@ -121,7 +121,9 @@ fn what_is_not_there_is_a_problem_with_a_cure() {
     assert_eq!(call(&ringway, "POST", "/api/v1/explain", &big).status, 413);
     assert_eq!(call(&ringway, "POST", "/api/v1/explain", "{").status, 400);
     assert_eq!(call(&ringway, "POST", "/api/v1/explain", "{\"path\": 1}").status, 422);
-    let told = call(&ringway, "POST", "/api/v1/explain", "{\"url\": \"http://a.example/two\"}");
+    let scheme = if over_tls() { "https" } else { "http" };
+    let question = format!("{{\"url\": \"{scheme}://a.example/two\"}}");
+    let told = call(&ringway, "POST", "/api/v1/explain", &question);
     assert_eq!(told.json()["rule"], "two");
 }
 

@@ -248,11 +248,11 @@ fn rules_are_moved_and_listeners_copied() {
     call(&ringway, "POST", "/api/v1/rules", &rule("two", 11, 202));
     let told = call(&ringway, "POST", "/api/v1/rules/two/move", "{\"before\": \"one\"}");
     assert_eq!(told.json()["object"]["settings"]["priority"], 5, "{}", told.text);
-    refused(
-        &call(&ringway, "POST", "/api/v1/rules/two/move", "{\"after\": \"three\"}"),
-        422,
-        "there is no other rule",
-    );
+    for (content, words) in
+        [("{\"after\": \"three\"}", "there is no rule"), ("{\"before\": \"two\"}", "before or after itself")]
+    {
+        refused(&call(&ringway, "POST", "/api/v1/rules/two/move", content), 422, words);
+    }
     let copy = "{\"name\": \"second\", \"address\": \"127.0.0.1:0\"}";
     let told = call(&ringway, "POST", "/api/v1/listeners/web/copy", copy);
     assert_eq!(told.status, 201, "{}", told.text);

@@ -238,7 +238,8 @@ fn a_second_signal_stops_now() {
         std::thread::sleep(Duration::from_millis(300));
         assert!(ringway.is_running());
         ringway.signal(second);
-        assert_eq!(ringway.wait_for_exit(Duration::from_millis(700)).code(), Some(0));
+        // Far below the 30 s of a graceful stop.
+        assert_eq!(ringway.wait_for_exit(Duration::from_secs(10)).code(), Some(0));
     }
 }
 

@@ -128,8 +128,10 @@ impl HttpConversation<'_> {
 
     /// The request that begins with these bytes; None while its head is not complete.
     fn begun(&self, received: &[u8]) -> Result<Option<Begun>, NoRequest> {
-        let no_request =
-            |status, words: &str| NoRequest::Answer(Box::new(AdminResponse::text(status, words)));
+        let no_request = |status, words: &str| {
+            let help = "send a request of HTTP/1.1 within the limits of docs/api.md";
+            NoRequest::Answer(Box::new(AdminResponse::refusal(status, words, help)))
+        };
         let mut headers = Headers::new();
         match head::parse_request(received, &HEAD_LIMITS, &mut headers) {
             Ok(Parse::Incomplete) => Ok(None),

@@ -321,7 +321,7 @@ const REASONS: &[(&str, &[&str])] = &[
             "src/proto/h2/fault.rs",
             "src/proto/h2/limits.rs",
             "src/proto/fields/",
-            "src/proto/proxy_protocol.rs",
+            "src/proto/proxy_protocol/",
             "src/upstream/",
             "src/exchange/",
             "src/downstream/",

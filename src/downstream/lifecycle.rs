@@ -26,8 +26,8 @@ use crate::net::clock::Moment;
 use crate::net::task;
 use crate::net::task::FutureCache;
 use crate::proto::h2::frame::PREFACE;
-use crate::proto::proxy_protocol;
-use crate::proto::proxy_protocol::HeaderParse;
+use crate::proto::proxy_protocol::parse;
+use crate::proto::proxy_protocol::parse::HeaderParse;
 use crate::telemetry::reason::Reason;
 use crate::worker::Worker;
 
@@ -146,7 +146,7 @@ async fn read_proxy_header(connection: &mut Connection, worker: &Worker) -> Opti
     let began = worker.clock.now();
     let mut input = worker.buffers.small();
     let failure = loop {
-        match proxy_protocol::parse(input.filled()) {
+        match parse::parse(input.filled()) {
             Ok(HeaderParse::Complete(header)) => {
                 if let Some(source) = header.source {
                     // As with accepted connections: an IPv4 client has an IPv4 address.

@@ -22,6 +22,7 @@ pub mod outlier;
 pub mod rate_limit;
 pub mod overrides;
 pub mod pacing;
+pub mod proxy_header;
 pub mod redirect;
 pub mod request_id;
 pub mod response_condition;

@@ -41,7 +41,7 @@ pub async fn acquire<'g>(
         budget: resources.handshakes,
     });
     let counters = group.counters.as_ref().map(|counters| (&**counters, resources.pool.worker()));
-    let target = ConnectTarget { backend, timeout: group.connect_timeout, counters, tls };
+    let target = ConnectTarget { backend, timeout: group.connect_timeout, counters, preface: b"", tls };
     if group.versions == Versions::Http1 {
         let stream = UpstreamStream::Http1(connect::open(&target, resources.timers).await?.connection);
         return Ok(Lease { stream, reused: false, group, backend });

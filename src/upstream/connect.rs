@@ -31,6 +31,9 @@ pub struct ConnectTarget<'a> {
     pub timeout: Duration,
     /// Where the index of the worker stands that measures; None: nobody does.
     pub counters: Option<(&'a GroupCounters, usize)>,
+    /// Bytes that stand before everything else on the connection, TLS as well; few enough for the kernel to take them at
+    /// once from a socket that has sent nothing.
+    pub preface: &'a [u8],
     /// None: HTTP in cleartext.
     pub tls: Option<TlsTarget<'a>>,
 }
@@ -89,6 +92,7 @@ pub async fn open(target: &ConnectTarget<'_>, timers: &Timers) -> Result<OpenedC
     };
     socket.count_in(target.counters.and_then(|(counters, worker)| counters.traffic(worker)));
     let connected = begun.elapsed();
+    send_preface(&socket, target.preface).map_err(|error| target.failed(error))?;
     target.measure(UpstreamStep::Connect, connected);
     let (transport, is_http2, pool_key) = match &target.tls {
         None => (Transport::Plain(socket), false, PoolKey::PLAIN),
@@ -105,6 +109,15 @@ pub async fn open(target: &ConnectTarget<'_>, timers: &Timers) -> Result<OpenedC
         connection: Connection { transport, deadline, pool_key, idle_limit: Cell::new(None) },
         is_http2,
     })
+}
+
+/// In one send of its own: HAProxy, nginx and Postfix refuse a PROXY header that comes in two parts.
+fn send_preface(socket: &Socket, preface: &[u8]) -> Result<(), UpstreamError> {
+    if preface.is_empty() {
+        return Ok(());
+    }
+    let sent = socket.send_now(preface);
+    if sent.is_ok_and(|count| count == preface.len()) { Ok(()) } else { Err(UpstreamError::ConnectFailed) }
 }
 
 async fn secure(socket: Socket, tls: &TlsTarget<'_>, deadline: &Deadline) -> Result<Secured, UpstreamError> {

@@ -14,6 +14,7 @@ pub mod stream;
 pub mod message;
 pub mod pool;
 pub mod pool_key;
+pub mod proxy_header;
 pub mod request;
 pub mod request_queues;
 pub mod response_reader;

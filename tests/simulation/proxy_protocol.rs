@@ -1,8 +1,8 @@
 //! The header before the connection, in pieces.
 
-use ringway::proto::proxy_protocol::HeaderParse;
-use ringway::proto::proxy_protocol::ProxyError;
-use ringway::proto::proxy_protocol::parse;
+use ringway::proto::proxy_protocol::parse::HeaderParse;
+use ringway::proto::proxy_protocol::parse::ProxyError;
+use ringway::proto::proxy_protocol::parse::parse;
 
 use crate::wire::deliver;
 

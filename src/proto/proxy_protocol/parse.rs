@@ -1,29 +1,35 @@
-//! The PROXY protocol, versions 1 and 2, on the receiving side.
-//!
-//! Follows haproxy's `doc/proxy-protocol.txt`; section numbers below are its own.
+//! Reads a header.
 
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::net::Ipv6Addr;
 use std::net::SocketAddr;
 
+use crate::proto::proxy_protocol::SIGNATURE;
+use crate::proto::proxy_protocol::V2_PREFIX_BYTES;
+use crate::proto::proxy_protocol::crc32c::crc32c_with_gap;
+use crate::proto::proxy_protocol::tlv;
+use crate::proto::proxy_protocol::tlv::Tlvs;
+
 /// What a look at the received bytes gave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HeaderParse {
+pub enum HeaderParse<'b> {
     /// Valid so far; look again when more has come.
     Incomplete,
-    Complete(ProxyHeader),
+    Complete(ProxyHeader<'b>),
 }
 
 /// Who connected to whom, as the hop before us tells it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ProxyHeader {
+pub struct ProxyHeader<'b> {
     /// Absent when the sender speaks for itself (LOCAL), does not know, or names no IP address: then
     /// the addresses of the connection itself count (§2.1, §2.2).
     pub source: Option<SocketAddr>,
     pub destination: Option<SocketAddr>,
     /// The header's bytes; what follows is the connection's own.
     pub length: usize,
+    /// What version 2 tells besides, for [`Tlvs`]; empty when the sender speaks for itself.
+    pub tlvs: &'b [u8],
 }
 
 /// The peer does not speak the protocol, or speaks it wrongly. The connection must be closed (§2).
@@ -67,12 +73,12 @@ impl ProxyError {
 }
 
 /// Reads the header that must stand before anything else on the connection.
-pub fn parse(bytes: &[u8]) -> Result<HeaderParse, ProxyError> {
+pub fn parse(bytes: &[u8]) -> Result<HeaderParse<'_>, ProxyError> {
     if bytes.first() == SIGNATURE.first() { parse_v2(bytes) } else { parse_v1(bytes) }
 }
 
 /// §2.1: `PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n`.
-fn parse_v1(bytes: &[u8]) -> Result<HeaderParse, ProxyError> {
+fn parse_v1(bytes: &[u8]) -> Result<HeaderParse<'_>, ProxyError> {
     if !starts_alike(bytes, b"PROXY ") {
         return Err(ProxyError::NoSignature);
     }
@@ -87,7 +93,7 @@ fn parse_v1(bytes: &[u8]) -> Result<HeaderParse, ProxyError> {
     let line = bytes.get(..end).and_then(|line| line.strip_suffix(b"\r"));
     let line = line.and_then(|line| std::str::from_utf8(line).ok()).ok_or(ProxyError::BadLine)?;
     let (source, destination) = parse_line(line).ok_or(ProxyError::BadLine)?;
-    Ok(HeaderParse::Complete(ProxyHeader { source, destination, length: end + 1 }))
+    Ok(HeaderParse::Complete(ProxyHeader { source, destination, length: end + 1, tlvs: b"" }))
 }
 
 fn parse_line(line: &str) -> Option<(Option<SocketAddr>, Option<SocketAddr>)> {
@@ -115,7 +121,7 @@ fn parse_port(word: &str) -> Option<u16> {
 }
 
 /// §2.2: signature, version and command, family and transport, length, addresses, TLVs.
-fn parse_v2(bytes: &[u8]) -> Result<HeaderParse, ProxyError> {
+fn parse_v2(bytes: &[u8]) -> Result<HeaderParse<'_>, ProxyError> {
     if !starts_alike(bytes, SIGNATURE) {
         return Err(ProxyError::NoSignature);
     }
@@ -146,11 +152,11 @@ fn parse_v2(bytes: &[u8]) -> Result<HeaderParse, ProxyError> {
     let payload = header.get(V2_PREFIX_BYTES..).unwrap_or_default();
     // "the receiver must accept this connection as valid and must use the real connection endpoints and
     // discard the protocol block including the family which is ignored"
-    let (source, destination) = match command {
-        ProxyCommand::Local => (None, None),
+    let ((source, destination), tlvs) = match command {
+        ProxyCommand::Local => ((None, None), &b""[..]),
         ProxyCommand::Proxy => parse_payload(family, payload, header)?,
     };
-    Ok(HeaderParse::Complete(ProxyHeader { source, destination, length }))
+    Ok(HeaderParse::Complete(ProxyHeader { source, destination, length, tlvs }))
 }
 
 enum ProxyCommand {
@@ -158,11 +164,15 @@ enum ProxyCommand {
     Proxy,
 }
 
-fn parse_payload(
+/// Source and destination.
+type HeaderAddresses = (Option<SocketAddr>, Option<SocketAddr>);
+
+/// The addresses, and the TLVs behind them.
+fn parse_payload<'b>(
     family: u8,
-    payload: &[u8],
+    payload: &'b [u8],
     header: &[u8],
-) -> Result<(Option<SocketAddr>, Option<SocketAddr>), ProxyError> {
+) -> Result<(HeaderAddresses, &'b [u8]), ProxyError> {
     let address_bytes = match family >> 4 {
         1 => 12,
         2 => 36,
@@ -173,14 +183,14 @@ fn parse_payload(
     check_tlvs(tlvs, header)?;
     // Transport 0 means that the sender does not know what it forwards; then its addresses say nothing.
     if family & 0xf == 0 {
-        return Ok((None, None));
+        return Ok(((None, None), tlvs));
     }
     let addresses = match family >> 4 {
         1 => parse_addresses::<4>(addresses),
         2 => parse_addresses::<16>(addresses),
         _ => None,
     };
-    Ok((addresses.map(|(source, _)| source), addresses.map(|(_, destination)| destination)))
+    Ok((addresses.unzip(), tlvs))
 }
 
 /// Source address, destination address, source port, destination port, all in network order.
@@ -198,35 +208,19 @@ where
     ))
 }
 
-/// §2.2: type, length in two bytes, value; nothing of them is used but a checksum over the header.
-fn check_tlvs(tlvs: &[u8], header: &[u8]) -> Result<(), ProxyError> {
-    let mut rest = tlvs;
-    while let Some((&[kind, high, low], after)) = rest.split_first_chunk() {
-        let length = usize::from(u16::from_be_bytes([high, low]));
-        let (value, after) = after.split_at_checked(length).ok_or(ProxyError::BadTlv)?;
-        if kind == TLV_CRC32C {
+/// Nothing of them is used but a checksum over the header.
+fn check_tlvs(bytes: &[u8], header: &[u8]) -> Result<(), ProxyError> {
+    let mut tlvs = Tlvs::new(bytes);
+    while let Some((kind, value)) = tlvs.next() {
+        if kind == tlv::CRC32C {
             let expected = value.try_into().map(u32::from_be_bytes).map_err(|_| ProxyError::BadTlv)?;
-            let at = header.len() - after.len() - length;
+            let at = header.len() - tlvs.rest().len() - value.len();
             if crc32c_with_gap(header, at) != expected {
                 return Err(ProxyError::BadChecksum);
             }
         }
-        rest = after;
     }
-    if rest.is_empty() { Ok(()) } else { Err(ProxyError::BadTlv) }
-}
-
-/// CRC32c of the bytes, with the four at `gap` taken for zero (§2.2.3). Bit by bit: it is done once on
-/// the connections of the few senders that send it, and over a bounded length.
-fn crc32c_with_gap(bytes: &[u8], gap: usize) -> u32 {
-    let mut crc = !0;
-    for (index, &byte) in bytes.iter().enumerate() {
-        crc ^= if (gap..gap + 4).contains(&index) { 0 } else { u32::from(byte) };
-        for _ in 0..8 {
-            crc = (crc >> 1) ^ (CRC32C_POLYNOMIAL & (crc & 1).wrapping_neg());
-        }
-    }
-    !crc
+    if tlvs.rest().is_empty() { Ok(()) } else { Err(ProxyError::BadTlv) }
 }
 
 /// Whether what is there agrees with `expected` as far as both go.
@@ -234,21 +228,12 @@ fn starts_alike(bytes: &[u8], expected: &[u8]) -> bool {
     bytes.iter().zip(expected).all(|(byte, expected)| byte == expected)
 }
 
-const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
-
-const V2_PREFIX_BYTES: usize = 16;
-
 /// "a 108-byte buffer is always enough to store all the line and a trailing zero" (§2.1).
 pub const MAX_LINE_BYTES: usize = 107;
 
 /// After the first 16 bytes. The specification sets no bound; the largest thing senders put there is a
 /// client certificate.
 pub const MAX_PAYLOAD_BYTES: usize = 4096;
-
-const TLV_CRC32C: u8 = 0x03;
-
-/// Reflected, as in RFC 3720 §12.1.
-const CRC32C_POLYNOMIAL: u32 = 0x82f6_3b78;
 
 /// A header is complete at one length only: shorter pieces are incomplete or wrong in the same way, and
 /// what follows it changes nothing.
@@ -280,9 +265,13 @@ mod tests {
         let expected_parse = expected.map(|addresses| {
             let parsed = addresses.map(|(from, to)| (from.parse().unwrap(), to.parse().unwrap()));
             let (source, destination) = parsed.unzip();
-            HeaderParse::Complete(ProxyHeader { source, destination, length: input.len() })
+            HeaderParse::Complete(ProxyHeader { source, destination, length: input.len(), tlvs: b"" })
         });
-        assert_eq!(parse(&with_more), expected_parse, "{:?}", input.escape_ascii().to_string());
+        let parsed = parse(&with_more).map(|parsed| match parsed {
+            HeaderParse::Complete(header) => HeaderParse::Complete(ProxyHeader { tlvs: b"", ..header }),
+            HeaderParse::Incomplete => HeaderParse::Incomplete,
+        });
+        assert_eq!(parsed, expected_parse, "{:?}", input.escape_ascii().to_string());
         // Cut anywhere, it is incomplete or fails for the same reason, and never completes.
         for cut in 0..input.len() {
             let part = parse(input.get(..cut).unwrap());
@@ -365,8 +354,22 @@ mod tests {
     }
 
     #[test]
+    fn tlvs_are_handed_out() {
+        let tlvs_of = |input: &[u8]| match parse(input) {
+            Ok(HeaderParse::Complete(header)) => header.tlvs.to_vec(),
+            other => panic!("{other:?}"),
+        };
+        let tlvs = b"\x02\0\x03a.b\xea\0\0";
+        assert_eq!(tlvs_of(&v2(0x21, 0x11, &[IPV4, tlvs].concat())), tlvs);
+        assert_eq!(tlvs_of(&v2(0x21, 0x31, &[&[0; 216][..], tlvs].concat())), tlvs);
+        assert_eq!(tlvs_of(&v2(0x20, 0x11, &[IPV4, tlvs].concat())), b"");
+        assert_eq!(tlvs_of(b"PROXY TCP4 10.0.0.1 10.0.0.2 12345 443\r\n"), b"");
+        let told: Vec<_> = Tlvs::new(tlvs).collect();
+        assert_eq!(told, [(tlv::AUTHORITY, &b"a.b"[..]), (0xea, b"")]);
+    }
+
+    #[test]
     fn checksums_are_verified() {
-        assert_eq!(crc32c_with_gap(b"123456789", 9), 0xe306_9283);
         let mut header = v2(0x21, 0x11, &[IPV4, b"\x03\0\x04\0\0\0\0\x04\0\x01x"].concat());
         let crc = crc32c_with_gap(&header, 31).to_be_bytes();
         header.splice(31..35, crc);

@@ -14,11 +14,11 @@ fn receive(pieces: &[&[u8]]) -> Outcome {
     let mut header = None;
     for piece in pieces {
         buffer.extend_from_slice(piece);
-        if let (None, HeaderParse::Complete(complete)) = (header, parse(&buffer)?) {
-            header = Some(complete);
+        if let (None, HeaderParse::Complete(complete)) = (&header, parse(&buffer)?) {
+            header = Some((format!("{:?}", complete.source), complete.length));
         }
     }
-    Ok(header.map(|header| (format!("{:?}", header.source), buffer.split_off(header.length))))
+    Ok(header.map(|(source, length)| (source, buffer.split_off(length))))
 }
 
 fn check(input: &[u8], expected: Result<Option<&str>, ProxyError>) {

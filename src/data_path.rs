@@ -31,6 +31,9 @@ pub mod worker;
 /// One request and its response.
 #[cfg(not(fuzzing))]
 pub mod exchange;
+/// Connections of layer 4: bytes both ways.
+#[cfg(not(fuzzing))]
+pub mod relay;
 /// Connections of clients, and HTTP on them.
 #[cfg(not(fuzzing))]
 pub mod downstream;

@@ -82,8 +82,12 @@ const LAYERS: &[Layer] = &[
         ],
     },
     Layer {
+        module: "relay",
+        may_import: &["policy", "net", "tls", "telemetry", "snapshot", "upstream", "worker"],
+    },
+    Layer {
         module: "downstream",
-        may_import: &["http", "proto", "net", "tls", "telemetry", "snapshot", "worker", "exchange"],
+        may_import: &["http", "proto", "net", "tls", "telemetry", "snapshot", "worker", "exchange", "relay"],
     },
     Layer {
         module: "runtime",
@@ -232,6 +236,7 @@ const SHARED_TYPE_NAMES: &[Shared] = &[
             "Listener",
             "Maintenance",
             "RequestId",
+            "StreamListener",
             "Rule",
             "SniMatch",
             "Sticky",

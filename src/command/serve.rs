@@ -143,8 +143,8 @@ fn serve_until_end(mut loaded: Loaded, mut manner: Manner, user: Option<&User>) 
         manner.take_over.give_up(&loaded.report.to_text(false));
         return Exit::ConfigurationInvalid;
     };
-    let is_secure: HashMap<String, bool> =
-        config.listeners.iter().map(|listener| (listener.name.clone(), listener.tls.is_some())).collect();
+    let named = config.listeners.iter().map(|listener| (listener.name.clone(), listener.protocol_name()));
+    let protocols: HashMap<String, &str> = named.collect();
     let host = host(&config);
     let limits = limits_line(&config, host.connections);
     let noticed = match signals::notice() {
@@ -182,7 +182,7 @@ fn serve_until_end(mut loaded: Loaded, mut manner: Manner, user: Option<&User>) 
         log_event(News::new(EventKind::Started, line));
         log_line(&limits);
         for (name, address) in listeners {
-            log_event(installer::listening(is_secure.get(name) == Some(&true), *address, name));
+            log_event(installer::listening(protocols.get(name).copied().unwrap_or_default(), *address, name));
         }
         if let Some(address) = asked_at {
             log_line(&format!("metrics on {admin_scheme}://{address}/metrics"));

@@ -2,6 +2,7 @@
 
 use crate::config::AccessLogFormat;
 use crate::config::Config;
+use crate::config::Listener;
 use crate::config::log_fields;
 use crate::policy::header_edits::HeaderEdit;
 use crate::policy::identity::Fact;
@@ -21,7 +22,7 @@ impl Config {
             .iter()
             .filter(|rule| rule.listeners.contains(&listener))
             .flat_map(|rule| &rule.headers);
-        let http = self.listeners.get(listener).map(|listener| listener.http());
+        let http = self.listeners.get(listener).and_then(Listener::http);
         let own = http.into_iter().flat_map(|http| &http.response_headers);
         let mut facts = Vec::new();
         for fact in own.chain(of_rules).chain(of_responses).filter_map(HeaderEdit::connection_fact) {
@@ -36,8 +37,8 @@ impl Config {
     pub fn wants_fingerprints(&self, listener: usize) -> bool {
         let of_log = self.access_logs.iter().flat_map(|log| &log.fields);
         let mut of_log = of_log.filter(|field| log_fields::FINGERPRINTS.contains(field));
-        let Some(http) = self.listeners.get(listener).map(|listener| listener.http()) else { return false };
-        let told = http.forwarded.identity.iter().map(|(fact, _)| *fact);
+        let http = self.listeners.get(listener).and_then(Listener::http);
+        let told = http.into_iter().flat_map(|http| &http.forwarded.identity).map(|(fact, _)| *fact);
         let of_template = self.access_logs.iter().any(|log| match &log.format {
             AccessLogFormat::Template(template) => template.tells_fingerprints(),
             AccessLogFormat::Json | AccessLogFormat::Combined => false,

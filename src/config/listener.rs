@@ -46,15 +46,54 @@ pub struct Listener {
 /// What is spoken at a listener, within TLS or without.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ListenerProtocol {
-    Http(HttpListener),
+    Http(Box<HttpListener>),
+    /// Bytes of connections, whatever they mean.
+    Stream(StreamListener),
 }
 
 impl Listener {
-    /// How it serves HTTP.
-    pub fn http(&self) -> &HttpListener {
-        let ListenerProtocol::Http(http) = &self.protocol;
-        http
+    /// Tells listeners of one name apart of which one cannot serve what the other has accepted.
+    pub fn family(&self) -> &'static str {
+        match &self.protocol {
+            ListenerProtocol::Http(_) => "http",
+            ListenerProtocol::Stream(_) => "stream",
+        }
     }
+
+    /// The word of the key `protocol`.
+    pub fn protocol_name(&self) -> &'static str {
+        match (&self.protocol, &self.tls) {
+            (ListenerProtocol::Http(_), None) => "http",
+            (ListenerProtocol::Http(_), Some(_)) => "https",
+            (ListenerProtocol::Stream(_), None) => "tcp",
+            (ListenerProtocol::Stream(_), Some(_)) => "tls",
+        }
+    }
+
+    /// Bytes of all its connections in each direction; 0: unlimited.
+    pub fn bandwidth_bytes_per_second(&self) -> u64 {
+        match &self.protocol {
+            ListenerProtocol::Http(http) => http.bandwidth_bytes_per_second,
+            ListenerProtocol::Stream(stream) => stream.bandwidth_bytes_per_second,
+        }
+    }
+
+    /// How it serves HTTP; None where it does not.
+    pub fn http(&self) -> Option<&HttpListener> {
+        match &self.protocol {
+            ListenerProtocol::Http(http) => Some(http),
+            ListenerProtocol::Stream(_) => None,
+        }
+    }
+}
+
+/// The keys of a listener that relays connections.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StreamListener {
+    /// How long neither side may say anything, 10 s to 4000 s.
+    pub idle_timeout: Duration,
+    /// In each direction; 0: unlimited.
+    pub bandwidth_bytes_per_second: u64,
 }
 
 /// The keys of a listener that are about HTTP.
@@ -194,6 +233,10 @@ pub struct ClientAuth {
     pub mode: ClientAuthMode,
     /// Indices in [`crate::config::Config::authorities`], each once. At least one unless the mode is off.
     pub ca: Vec<usize>,
+}
+
+impl ClientAuth {
+    pub const OFF: ClientAuth = ClientAuth { mode: ClientAuthMode::Off, ca: Vec::new() };
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

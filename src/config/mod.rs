@@ -69,6 +69,7 @@ pub use listener::ListenerProtocol;
 pub use listener::ListenerTls;
 pub use listener::ProxyProtocol;
 pub use listener::SniMatch;
+pub use listener::StreamListener;
 pub use maintenance::Maintenance;
 pub use named_file::Authority;
 pub use named_file::Certificate;

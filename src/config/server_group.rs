@@ -77,6 +77,26 @@ pub enum GroupProtocol {
     H2c,
     /// HTTP/2, in cleartext or over TLS.
     Grpc,
+    /// Bytes of connections, whatever they mean.
+    Tcp,
+}
+
+impl GroupProtocol {
+    /// As the configuration says it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            GroupProtocol::Http => "http",
+            GroupProtocol::Https => "https",
+            GroupProtocol::H2c => "h2c",
+            GroupProtocol::Grpc => "grpc",
+            GroupProtocol::Tcp => "tcp",
+        }
+    }
+
+    /// Whether listeners that speak HTTP can send requests there.
+    pub fn is_http(self) -> bool {
+        self != GroupProtocol::Tcp
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]

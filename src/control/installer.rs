@@ -159,8 +159,8 @@ impl Installer {
         let listeners = &self.active.config.listeners;
         for binding in now.iter().filter(|binding| !is_among(before, binding)) {
             let of_name = listeners.iter().find(|listener| listener.name == binding.listener);
-            let is_secure = of_name.is_some_and(|listener| listener.tls.is_some());
-            log_event(listening(is_secure, binding.address, &binding.listener));
+            let protocol = of_name.map_or("", |listener| listener.protocol_name());
+            log_event(listening(protocol, binding.address, &binding.listener));
         }
     }
 
@@ -194,8 +194,7 @@ pub(super) fn told_later(severity: &str, keys: &[&str]) -> String {
 }
 
 /// What tells the operator, and scripts, where a listener accepts.
-pub fn listening(is_secure: bool, address: SocketAddr, listener: &str) -> News {
-    let scheme = if is_secure { "https" } else { "http" };
-    let line = format!("listening on {scheme}://{address} (listener \"{listener}\")");
+pub fn listening(protocol: &str, address: SocketAddr, listener: &str) -> News {
+    let line = format!("listening on {protocol}://{address} (listener \"{listener}\")");
     News::new(EventKind::ListenerOpened, line).of("listener", listener)
 }

@@ -2,9 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::exchange;
-use crate::exchange::message::Origin;
-use crate::http::head::PartialHead;
+use crate::downstream::unserved;
 use crate::snapshot::Listener;
 use crate::snapshot::client_connections::ClientShare;
 use crate::snapshot::refused_connections::ConnectionRefusal;
@@ -45,7 +43,6 @@ pub(super) fn admit(listener: &Listener, peer: SocketAddr, port: u16, worker: &W
         }
     };
     listener.refused.count(refusal);
-    let origin = Origin { listener, http: listener.http(), peer, port, client_tls: None };
-    exchange::record_unserved(reason, &PartialHead::default(), worker.clock.now(), &origin, worker);
+    unserved::record((reason, worker.clock.now()), listener, (peer, port), worker);
     None
 }

@@ -19,6 +19,7 @@ use crate::net::socket::Pending;
 use crate::net::timer::Deadline;
 use crate::net::timer::TICKS_PER_SECOND;
 use crate::net::timer::Tag;
+use crate::relay::ClientConnection;
 use crate::snapshot::HttpListener;
 use crate::snapshot::Listener;
 use crate::tls::transport::Transport;
@@ -157,21 +158,26 @@ impl Connection {
         Some(round_trip_us)
     }
 
+    /// What is relayed, with what was received already.
+    pub(super) fn into_client(self, input: Option<Buffer>) -> ClientConnection {
+        let Connection { transport, client_tls, peer, port, share, counted, .. } = self;
+        let tls_log_fields = client_tls.map(|client_tls| client_tls.into_log_fields()).unwrap_or_default();
+        ClientConnection { transport, input, peer, port, tls_log_fields, counted, share }
+    }
+
     /// Where requests on it come from.
-    pub(super) fn origin<'o>(&'o self, listener: &'o Listener) -> Origin<'o> {
+    ///
+    /// None where the listener serves no HTTP.
+    pub(super) fn origin<'o>(&'o self, listener: &'o Listener) -> Option<Origin<'o>> {
         let Connection { peer, port, client_tls, .. } = self;
-        Origin {
-            listener,
-            http: listener.http(),
-            peer: *peer,
-            port: *port,
-            client_tls: client_tls.as_deref(),
-        }
+        let http = listener.http()?;
+        Some(Origin { listener, http, peer: *peer, port: *port, client_tls: client_tls.as_deref() })
     }
 
     /// A term of its listener that is about HTTP, as the configuration in service has it.
     pub(super) fn http_term<T>(&self, worker: &Worker, term: impl FnOnce(&HttpListener) -> T) -> Option<T> {
-        self.term(worker, |listener| term(listener.http()))
+        let snapshot = worker.snapshot();
+        snapshot.listener(self.counted.listener())?.http().map(term)
     }
 
     /// A term of its listener, as the configuration in service has it.

@@ -8,12 +8,10 @@ use crate::downstream::connection;
 use crate::downstream::connection::Connection;
 use crate::downstream::connection::MAX_DISCARD_BYTES;
 use crate::downstream::coverage::Coverage;
-use crate::exchange;
+use crate::downstream::unserved;
 use crate::exchange::client_tls::CertificateFacts;
 use crate::exchange::client_tls::ClientTls;
 use crate::exchange::client_tls::IdentityFacts;
-use crate::exchange::message::Origin;
-use crate::http::head::PartialHead;
 use crate::net::buffer::Buffer;
 use crate::net::clock::Moment;
 use crate::snapshot::Listener;
@@ -90,15 +88,9 @@ pub(super) async fn secure(
         Ok(Accepted::Failed(transport, error)) => (error.as_str(), Some(transport)),
         Err(_elapsed) => ("tls_handshake_timeout", None),
     };
-    let origin = Origin {
-        listener: terms,
-        http: terms.http(),
-        peer: connection.peer,
-        port: connection.port,
-        client_tls: None,
-    };
     count_failure(failure, terms, worker);
-    exchange::record_unserved(Reason::ClientTls(failure), &PartialHead::default(), began, &origin, worker);
+    let endpoints = (connection.peer, connection.port);
+    unserved::record((Reason::ClientTls(failure), began), terms, endpoints, worker);
     if let Some(transport) = failed {
         connection.transport = transport;
         // Closing with bytes unread would reset the connection, and the alert with it.

@@ -19,8 +19,7 @@ use crate::downstream::h1;
 use crate::downstream::h2;
 use crate::downstream::handshake;
 use crate::downstream::handshake::Handshake;
-use crate::exchange;
-use crate::http::head::PartialHead;
+use crate::downstream::unserved;
 use crate::net::buffer::Buffer;
 use crate::net::clock::Moment;
 use crate::net::task;
@@ -28,6 +27,8 @@ use crate::net::task::FutureCache;
 use crate::proto::h2::frame::PREFACE;
 use crate::proto::proxy_protocol::parse;
 use crate::proto::proxy_protocol::parse::HeaderParse;
+use crate::relay;
+use crate::snapshot::Listener;
 use crate::telemetry::reason::Reason;
 use crate::worker::Worker;
 
@@ -45,6 +46,9 @@ pub(super) fn server(worker: &Rc<Worker>) -> impl Fn(Box<Connection>) + use<> {
             // Boxed, because it is over when the first request comes.
             let Some((ready, mut input)) = Box::pin(prepare(connection, &worker)).await else { return };
             connection = ready;
+            if connection.term(&worker, |terms| terms.stream().is_some()) == Some(true) {
+                return relay::serve(connection.into_client(input), worker).await;
+            }
             if connection.speaks_http2 {
                 return Box::pin(h2::run(connection, worker, input, spawner)).await;
             }
@@ -115,7 +119,7 @@ async fn prepare(
             }
         };
     }
-    if connection.http_term(worker, |terms| terms.http2)? {
+    if connection.http_term(worker, |terms| terms.http2) == Some(true) {
         let (bytes, is_preface) = read_preface(&connection, input, worker).await?;
         input = Some(bytes);
         connection.speaks_http2 = is_preface;
@@ -127,7 +131,18 @@ async fn prepare(
 async fn refuse_plain(connection: &Connection, received: Buffer, worker: &Worker) {
     let snapshot = worker.snapshot();
     if let Some(terms) = snapshot.listener(connection.listener()) {
-        h1::refuse_plain(connection, received, terms, worker).await;
+        match terms.http() {
+            Some(_) => h1::refuse_plain(connection, received, terms, worker).await,
+            None => {
+                let endpoints = (connection.peer, connection.port);
+                unserved::record(
+                    (Reason::ClientTls("not_tls"), worker.clock.now()),
+                    terms,
+                    endpoints,
+                    worker,
+                );
+            }
+        }
         linger(connection, MAX_DISCARD_BYTES, worker).await;
     }
 }
@@ -141,7 +156,7 @@ fn refill(bytes: &[u8], worker: &Worker) -> Buffer {
 /// Reads the PROXY header that a load balancer in front of us sends first; what follows it is
 /// returned. Nothing is answered to a peer that does not speak the protocol.
 async fn read_proxy_header(connection: &mut Connection, worker: &Worker) -> Option<Buffer> {
-    let timeout = connection.http_term(worker, |terms| terms.client_header_timeout)?;
+    let timeout = connection.term(worker, Listener::opening_timeout)?;
     connection.deadline.set_drainable(timeout);
     let began = worker.clock.now();
     let mut input = worker.buffers.small();
@@ -180,8 +195,7 @@ async fn read_proxy_header(connection: &mut Connection, worker: &Worker) -> Opti
 fn record_unserved(connection: &Connection, reason: Reason, began: Moment, worker: &Worker) {
     let snapshot = worker.snapshot();
     if let Some(listener) = snapshot.listener(connection.listener()) {
-        let origin = connection.origin(listener);
-        exchange::record_unserved(reason, &PartialHead::default(), began, &origin, worker);
+        unserved::record((reason, began), listener, (connection.peer, connection.port), worker);
     }
 }
 

@@ -15,5 +15,6 @@ pub mod listener;
 mod multiplex;
 mod pacer;
 mod reply_state;
+mod unserved;
 #[cfg(test)]
 mod sizes;

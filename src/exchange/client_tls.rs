@@ -7,6 +7,7 @@ use crate::policy::connection_values::ConnectionValues;
 pub use crate::policy::identity::CertificateFacts;
 use crate::policy::identity::Fact;
 pub use crate::policy::identity::IdentityFacts;
+use crate::snapshot::HttpListener;
 use crate::snapshot::Listener;
 use crate::telemetry::otlp::Attributes;
 use crate::telemetry::record::TlsFacts;
@@ -31,7 +32,8 @@ impl ClientTls {
     /// `began`: when the handshake did, which is over now.
     pub fn new(facts: &IdentityFacts<'_>, began: Moment, listener: &Listener, worker: &Worker) -> ClientTls {
         let mut identity = Vec::new();
-        listener.http().forwarded.identity.render(facts, &mut identity);
+        let http = listener.http();
+        http.iter().for_each(|http| http.forwarded.identity.render(facts, &mut identity));
         let told = TlsFacts {
             ssl_protocol: facts.tls_protocol,
             ssl_cipher: facts.tls_cipher,
@@ -48,8 +50,8 @@ impl ClientTls {
         };
         let log_fields = worker.logs.as_ref().map(|logs| logs.tls_fields(&told)).unwrap_or_default();
         let client_auth_mark = listener.tls.as_ref().map_or(0, |tls| tls.client_auth_mark);
-        let values = ConnectionValues::gather(&listener.http().connection_facts, facts);
-        let exports = listener.http().tracing.is_some_and(|terms| terms.exports);
+        let values = ConnectionValues::gather(http.map_or(&[], |http| &http.connection_facts), facts);
+        let exports = http.and_then(|http| http.tracing.as_ref()).is_some_and(|terms| terms.exports);
         let handshake = exports.then(|| Box::new(handshake_span(&told, (began, worker.clock.now()))));
         ClientTls {
             client_auth_mark,
@@ -60,6 +62,11 @@ impl ClientTls {
         }
     }
 
+    /// What lines of the logs tell of it.
+    pub fn into_log_fields(self) -> Box<[u8]> {
+        self.log_fields
+    }
+
     /// What the client had to prove; see [`crate::snapshot::ServerTls::client_auth_mark`].
     pub fn client_auth_mark(&self) -> u64 {
         self.client_auth_mark
@@ -67,9 +74,9 @@ impl ClientTls {
 
     /// Whether backends, rules or the log want to know what the client's certificate says.
     pub fn wants_identity(listener: &Listener, worker: &Worker) -> bool {
-        let http = listener.http();
-        !http.forwarded.identity.is_empty()
-            || !http.connection_facts.is_empty()
+        let is_told =
+            |http: &HttpListener| !http.forwarded.identity.is_empty() || !http.connection_facts.is_empty();
+        listener.http().is_some_and(is_told)
             || worker.logs.as_ref().is_some_and(|logs| logs.tells_certificate())
     }
 }

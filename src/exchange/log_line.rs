@@ -30,6 +30,7 @@ pub(super) fn facts<'a>(
     let head = &request.head;
     let value = |name| head.headers.find(name).map_or(&b""[..], |field| field.value);
     RequestFacts {
+        is_connection: false,
         time: worker.clock.wall(request.received),
         peer: origin.peer,
         client: client.address,
@@ -60,6 +61,7 @@ pub(super) fn refused_facts<'a>(
     worker: &Worker,
 ) -> RequestFacts<'a> {
     RequestFacts {
+        is_connection: false,
         time: worker.clock.wall(received),
         peer: origin.peer,
         client: origin.peer.ip(),

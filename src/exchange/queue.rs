@@ -7,7 +7,6 @@ use std::time::Duration;
 use crate::exchange::error::ExchangeError;
 use crate::exchange::stream::ClientWatch;
 use crate::net::task;
-use crate::snapshot::group::Availability;
 use crate::snapshot::request_queue::RequestQueue;
 use crate::telemetry::group_counters::UpstreamStep;
 use crate::telemetry::reason::Reason;
@@ -60,10 +59,5 @@ pub(super) async fn wait_for_room(
 
 /// Why no backend can be asked.
 pub(super) fn refusal(no_choice: NoChoice) -> ExchangeError {
-    ExchangeError::Refused(match no_choice {
-        NoChoice::Unavailable(Availability::AllDown) => Reason::NoHealthyBackend,
-        NoChoice::Unavailable(Availability::Disabled) => Reason::GroupDisabled,
-        NoChoice::Unavailable(_) => Reason::NoBackend,
-        NoChoice::AllFull => Reason::QueueFull,
-    })
+    ExchangeError::Refused(no_choice.reason())
 }

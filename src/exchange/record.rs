@@ -393,6 +393,7 @@ impl Recording {
         let (body, reply, watch) = stream.parts();
         let now = worker.clock.now_after(received);
         Record {
+            is_connection: false,
             status: self.final_status(),
             reason: self.reason,
             request_length: head_bytes + body.received_bytes(),

@@ -64,6 +64,9 @@ use crate::tls::SwapCell;
 use crate::tls::accept::DownstreamTls;
 use crate::tls::x509::client_certificate::FingerprintHash;
 
+/// How long a PROXY header may take where no request follows.
+const STREAM_OPENING_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// One configuration in service.
 pub struct Snapshot {
     /// Counts from 1; a reload that is refused has none.
@@ -90,8 +93,8 @@ pub struct Snapshot {
 /// A listener with `enabled = false`.
 pub struct DisabledListener {
     pub name: String,
-    /// It would speak https.
-    pub is_secure: bool,
+    /// What would be spoken there, as the configuration calls it.
+    pub protocol: &'static str,
     /// Where it would listen.
     pub addresses: Vec<SocketAddr>,
 }
@@ -151,7 +154,17 @@ pub struct Listener {
 
 /// What is spoken at a listener, within TLS or without.
 pub enum Protocol {
-    Http(HttpListener),
+    Http(Box<HttpListener>),
+    /// Bytes of connections, whatever they mean.
+    Stream(StreamListener),
+}
+
+/// How connections are relayed.
+pub struct StreamListener {
+    /// How long neither side may say anything.
+    pub idle_timeout: Duration,
+    /// Bytes per second; None: unlimited.
+    pub bandwidth: Option<Box<ListenerBandwidth>>,
 }
 
 /// What requests may be like, and what becomes of them.
@@ -326,10 +339,43 @@ impl Listener {
         }
     }
 
-    /// How it serves HTTP.
-    pub fn http(&self) -> &HttpListener {
-        let Protocol::Http(http) = &self.protocol;
-        http
+    /// How it serves HTTP; None where it does not.
+    pub fn http(&self) -> Option<&HttpListener> {
+        match &self.protocol {
+            Protocol::Http(http) => Some(http),
+            Protocol::Stream(_) => None,
+        }
+    }
+
+    /// How it relays connections; None where it does not.
+    pub fn stream(&self) -> Option<&StreamListener> {
+        match &self.protocol {
+            Protocol::Http(_) => None,
+            Protocol::Stream(stream) => Some(stream),
+        }
+    }
+
+    /// Tells listeners of one name apart of which one cannot serve what the other has accepted.
+    pub fn family(&self) -> &'static str {
+        match &self.protocol {
+            Protocol::Http(_) => "http",
+            Protocol::Stream(_) => "stream",
+        }
+    }
+
+    /// How long what has to come before anything else may take: a PROXY header, or the first request.
+    pub fn opening_timeout(&self) -> Duration {
+        self.http().map_or(STREAM_OPENING_TIMEOUT, |http| http.client_header_timeout)
+    }
+
+    /// What is spoken there, as the configuration calls it.
+    pub fn protocol_name(&self) -> &'static str {
+        match (&self.protocol, &self.tls) {
+            (Protocol::Http(_), None) => "http",
+            (Protocol::Http(_), Some(_)) => "https",
+            (Protocol::Stream(_), None) => "tcp",
+            (Protocol::Stream(_), Some(_)) => "tls",
+        }
     }
 
     pub fn is_leaving(&self) -> bool {

@@ -239,6 +239,18 @@ fn begin_json(line: &mut JsonLine<'_>, request: &RequestFacts<'_>, tls: &[u8], d
     line.number(LogField::ClientPort, request.peer.port().into());
     line.text(LogField::Scheme, request.scheme.as_bytes());
     line.text(LogField::ServerProtocol, request.server_protocol.as_bytes());
+    if !request.is_connection {
+        begin_json_head(line, request);
+    }
+    if !request.trace_id.is_empty() {
+        line.text(LogField::TraceId, request.trace_id);
+        line.text(LogField::SpanId, request.span_id);
+    }
+    line.out.extend_from_slice(tls);
+}
+
+/// What only requests have.
+fn begin_json_head(line: &mut JsonLine<'_>, request: &RequestFacts<'_>) {
     line.text(LogField::RequestMethod, request.method);
     line.text(LogField::Host, request.host);
     line.text(LogField::HttpHost, request.http_host);
@@ -247,11 +259,6 @@ fn begin_json(line: &mut JsonLine<'_>, request: &RequestFacts<'_>, tls: &[u8], d
     line.text(LogField::HttpUserAgent, request.user_agent);
     line.text(LogField::HttpXForwardedFor, request.x_forwarded_for);
     line.text(LogField::HttpXRealIp, request.x_real_ip);
-    if !request.trace_id.is_empty() {
-        line.text(LogField::TraceId, request.trace_id);
-        line.text(LogField::SpanId, request.span_id);
-    }
-    line.out.extend_from_slice(tls);
 }
 
 fn tls_fields(line: &mut JsonLine<'_>, facts: &TlsFacts<'_>) {
@@ -273,11 +280,15 @@ fn end_json(line: &mut JsonLine<'_>, ending: &Ending<'_>, request_id: &[u8]) {
     let Ending { id, record, names, .. } = ending;
     line.number(LogField::Status, record.status.into());
     line.number(LogField::RequestLength, record.request_length);
-    line.number(LogField::BodyBytesSent, record.body_bytes_sent);
+    if !record.is_connection {
+        line.number(LogField::BodyBytesSent, record.body_bytes_sent);
+    }
     line.number(LogField::BytesSent, record.bytes_sent);
     line.seconds(LogField::RequestTime, record.request_time);
-    line.milliseconds(LogField::ReadRequestTime, record.read_request_time);
-    line.milliseconds(LogField::WriteResponseTime, record.write_response_time);
+    if !record.is_connection {
+        line.milliseconds(LogField::ReadRequestTime, record.read_request_time);
+        line.milliseconds(LogField::WriteResponseTime, record.write_response_time);
+    }
     end_json_upstream(line, record, names);
     match record.grpc_status {
         None => {}
@@ -305,6 +316,7 @@ fn end_json(line: &mut JsonLine<'_>, ending: &Ending<'_>, request_id: &[u8]) {
 fn end_json_upstream(line: &mut JsonLine<'_>, record: &Record, names: &RecordedNames<'_>) {
     line.text(LogField::UpstreamAddr, names.upstream_addr.as_bytes());
     match names.upstream_status {
+        _ if record.is_connection => {}
         // One status is a number, as ever.
         status if !status.is_empty() && status.bytes().all(|byte| byte.is_ascii_digit()) => {
             line.bare(LogField::UpstreamStatus, status);
@@ -316,6 +328,7 @@ fn end_json_upstream(line: &mut JsonLine<'_>, record: &Record, names: &RecordedN
         (LogField::UpstreamResponseTime, record.upstream_response_time),
     ] {
         match time {
+            None if record.is_connection && field == LogField::UpstreamResponseTime => {}
             None => line.text(field, b"-"),
             Some(time) => line.seconds(field, time),
         }
@@ -354,6 +367,7 @@ mod tests {
 
     fn facts() -> RequestFacts<'static> {
         RequestFacts {
+            is_connection: false,
             time: Duration::from_millis(784_111_777_042),
             peer: "10.0.0.9:50123".parse().unwrap(),
             client: "192.0.2.7".parse().unwrap(),

@@ -405,6 +405,7 @@ mod tests {
 
     fn facts<'a>(client: &str, headers: Option<&'a Headers<'a>>) -> RequestFacts<'a> {
         RequestFacts {
+            is_connection: false,
             time: Duration::from_millis(784_111_777_042),
             peer: "10.0.0.9:50123".parse().unwrap(),
             client: client.parse().unwrap(),

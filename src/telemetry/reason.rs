@@ -55,6 +55,8 @@ pub enum Reason {
     QueueTimeout,
     /// The backend was taken out of service, and the time for what it had begun is over.
     DrainTimeout,
+    /// Neither side of a relayed connection has said anything for too long. Only logged.
+    IdleTimeout,
     /// Every descriptor that this process may have is in use.
     NoDescriptor,
     /// Every local port for connections to the backend is in use.
@@ -139,6 +141,7 @@ impl Reason {
             Reason::QueueFull => "queue_full",
             Reason::QueueTimeout => "queue_timeout",
             Reason::DrainTimeout => "drain_timeout",
+            Reason::IdleTimeout => "idle_timeout",
             Reason::NoDescriptor => "no_descriptor",
             Reason::NoLocalPort => "no_local_port",
             Reason::ConnectRefused => "connect_refused",
@@ -169,7 +172,11 @@ impl Reason {
     /// The status that the client gets, or that the log shows when no answer is possible.
     pub fn status(self) -> u16 {
         match self {
-            Reason::None | Reason::FixedResponse | Reason::HealthPath { is_ready: true } => 200,
+            // What was to be said was said.
+            Reason::IdleTimeout
+            | Reason::None
+            | Reason::FixedResponse
+            | Reason::HealthPath { is_ready: true } => 200,
             Reason::Redirect => 302,
             Reason::BadRequest(_, status) | Reason::RateLimited(_, status) | Reason::Maintenance(status) => {
                 status

@@ -9,6 +9,8 @@ use crate::telemetry::reason::Reason;
 
 /// What is known of a request when its head has been read. Borrowed for one log line's beginning.
 pub struct RequestFacts<'a> {
+    /// Not of a request, but of a connection that is relayed: what only requests have is left out.
+    pub is_connection: bool,
     /// Wall-clock time at which the request began to arrive, since the Unix epoch.
     pub time: Duration,
     /// The TCP peer.
@@ -38,6 +40,38 @@ pub struct RequestFacts<'a> {
     pub authorization: &'a [u8],
     /// The identity that the request goes on with; if it is empty, the line makes its own.
     pub request_id: &'a [u8],
+}
+
+impl<'a> RequestFacts<'a> {
+    /// What is known of a connection that is relayed: when and from where it came, what is spoken, and where to it was
+    /// made.
+    pub fn of_connection(
+        (time, peer): (Duration, SocketAddr),
+        (scheme, target): (&'static str, &'a [u8]),
+    ) -> RequestFacts<'a> {
+        RequestFacts {
+            is_connection: true,
+            time,
+            peer,
+            client: peer.ip(),
+            method: b"CONNECT",
+            scheme,
+            host: b"",
+            http_host: b"",
+            request_uri: target,
+            path_and_query: target,
+            headers: None,
+            server_protocol: if scheme == "udp" { "UDP" } else { "TCP" },
+            referer: b"",
+            user_agent: b"",
+            x_forwarded_for: b"",
+            x_real_ip: b"",
+            trace_id: b"",
+            span_id: b"",
+            authorization: b"",
+            request_id: b"",
+        }
+    }
 }
 
 /// What is known of a connection secured by TLS. Empty texts show as `-`.
@@ -74,6 +108,8 @@ pub const MAX_ATTEMPTS: usize = 24;
 /// What is known of an exchange when it has ended.
 #[derive(Clone, Debug)]
 pub struct Record {
+    /// See [`RequestFacts::is_connection`].
+    pub is_connection: bool,
     pub status: u16,
     pub reason: Reason,
     /// Bytes of head and body received from the client.
@@ -105,6 +141,7 @@ pub struct Record {
 impl Default for Record {
     fn default() -> Record {
         Record {
+            is_connection: false,
             status: 0,
             reason: Reason::None,
             request_length: 0,

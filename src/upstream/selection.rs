@@ -11,6 +11,7 @@ use crate::policy::retry::Replay;
 use crate::policy::retry::RetryVerdict;
 use crate::snapshot::group::Availability;
 use crate::snapshot::group::Group;
+use crate::telemetry::reason::Reason;
 use crate::upstream::balancer::Balancer;
 
 /// The most backends that one selection may try: one, the most that `max_retries` allows, and a standby.
@@ -43,6 +44,18 @@ pub enum NoChoice {
     Unavailable(Availability),
     /// Every backend has as many requests as it may have.
     AllFull,
+}
+
+impl NoChoice {
+    /// What logs and metrics call it.
+    pub fn reason(self) -> Reason {
+        match self {
+            NoChoice::Unavailable(Availability::AllDown) => Reason::NoHealthyBackend,
+            NoChoice::Unavailable(Availability::Disabled) => Reason::GroupDisabled,
+            NoChoice::Unavailable(_) => Reason::NoBackend,
+            NoChoice::AllFull => Reason::QueueFull,
+        }
+    }
 }
 
 /// The backend that is asked after a failed attempt.

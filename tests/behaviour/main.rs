@@ -96,6 +96,8 @@ mod retry_on;
 mod rule_overrides;
 mod rules;
 mod systemd;
+mod tcp_relay;
+mod tcp_relay_ends;
 mod session_resumption;
 mod runtime_weights;
 mod several_logs;

@@ -450,11 +450,11 @@ fn with_tls(configuration: &str) -> Option<String> {
     let mut tables = configuration.split("[[listener]]\n");
     let mut text = tables.next()?.to_owned();
     for table in tables {
-        text.push_str("[[listener]]\nprotocol = \"https\"\ncertificates = [\"kit\"]\n");
-        let end = table.find("\n[").map_or(table.len(), |position| position + 1);
-        let (own, others) = table.split_at(end);
-        text.push_str(&own.replacen("protocol = \"http\"\n", "", 1));
-        text.push_str(others);
+        let (own, others) = table.split_at(table.find("\n[").map_or(table.len(), |position| position + 1));
+        let is_relayed = ["tcp", "tls", "udp"].iter().any(|word| own.contains(&format!("= \"{word}\"\n")));
+        let secured = "[[listener]]\nprotocol = \"https\"\ncertificates = [\"kit\"]\n";
+        let own = own.replacen("protocol = \"http\"\n", "", 1);
+        text.extend([if is_relayed { "[[listener]]\n" } else { secured }, &own, others]);
     }
     text.push_str("\n[[certificate]]\nname = \"kit\"\nchain = \"kit.crt\"\nkey = \"kit.key\"\n");
     Some(text)

@@ -72,7 +72,7 @@ fn check(table: &raw::Table, (mode, scheme): (ClientAuthMode, Scheme), output: &
             let help = "add ca = [\"clients\"], with a [[ca]] of this name";
             report.error(entry.value.location, "`ca` is missing: whose certificates are good?", help);
         }
-        (Some(entry), _) if mode != ClientAuthMode::Off && scheme == Scheme::Http => {
+        (Some(entry), _) if mode != ClientAuthMode::Off && !scheme.is_secure() => {
             let help = "write protocol = \"https\", or remove [listener.client_auth]";
             report.error(entry.value.location, "clients show no certificates over plain HTTP", help);
         }

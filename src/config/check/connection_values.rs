@@ -18,7 +18,8 @@ pub(super) fn check(
     report: &mut Report,
 ) {
     for listener in listeners {
-        warn(&listener.http().response_headers, &[listener], listener.location, report);
+        let Some(http) = listener.http() else { continue };
+        warn(&http.response_headers, &[listener], listener.location, report);
     }
     let of = |indices: &[usize]| -> Vec<&Listener> {
         indices.iter().filter_map(|index| listeners.get(*index)).collect()

@@ -3,6 +3,8 @@
 use crate::config::check::listener_tls;
 use crate::config::check::section::report_unknown;
 use crate::config::check::section::table_of;
+use crate::config::check::server_group;
+use crate::config::check::stream_listener;
 use crate::config::raw;
 use crate::config::report::Report;
 
@@ -54,13 +56,21 @@ fn tables_of<'r>(root: &'r mut raw::Table, kind: &str) -> impl Iterator<Item = &
 /// Whether a default is of use to a table: what is for HTTPS alone passes listeners without TLS by, and a redirect to
 /// HTTPS those with it.
 fn fits(kind: &str, table: &raw::Table, default: &raw::Entry) -> bool {
-    if kind != "listener" {
-        return true;
-    }
-    let is_https = table.find("protocol").is_some_and(
-        |entry| matches!(&entry.value.kind, raw::Kind::Text(text) if text.eq_ignore_ascii_case("https")),
-    );
+    let speaks = |protocols: &[&str]| {
+        table.find("protocol").is_some_and(|entry| match &entry.value.kind {
+            raw::Kind::Text(text) => protocols.iter().any(|protocol| text.eq_ignore_ascii_case(protocol)),
+            _ => false,
+        })
+    };
+    let is_https = speaks(&["https"]);
     let key = default.key.as_str();
+    let is_relayed = speaks(&["tcp"]);
+    if kind == "server_group" {
+        return !is_relayed || !server_group::OF_REQUESTS.contains(&key);
+    }
+    if is_relayed {
+        return stream_listener::KEYS.contains(&key);
+    }
     let is_for_https = listener_tls::KEYS.contains(&key) || matches!(key, "client_auth" | "hsts");
     let is_for_http = matches!(key, "redirect_to" | "redirect_spares_acme");
     if is_https { !is_for_http } else { !is_for_https }

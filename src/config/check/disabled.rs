@@ -29,7 +29,7 @@ pub(super) fn check(
                 format!("`default_group` \"{name}\" is disabled: requests that no rule takes get 503");
             warn(reference.location, message, report);
         }
-        let target = listener.http().redirect_to.and_then(|index| listeners.get(index));
+        let target = listener.http().and_then(|http| http.redirect_to).and_then(|index| listeners.get(index));
         let reference = wanted.redirect_to.as_ref().filter(|_| target.is_some_and(|target| !target.enabled));
         if let Some(reference) = reference {
             let name = reference.name.as_deref().unwrap_or_default();

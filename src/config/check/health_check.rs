@@ -65,6 +65,7 @@ fn usual_protocol(group: GroupProtocol) -> CheckProtocol {
     match group {
         GroupProtocol::Http | GroupProtocol::H2c => CheckProtocol::Http,
         GroupProtocol::Https => CheckProtocol::Https,
+        GroupProtocol::Tcp => CheckProtocol::Tcp,
         GroupProtocol::Grpc => CheckProtocol::Grpc,
     }
 }

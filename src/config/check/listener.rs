@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::config::ClientAuth;
 use crate::config::FingerprintHash;
 use crate::config::Forwarded;
 use crate::config::HalfClose;
@@ -39,6 +40,7 @@ use crate::config::check::references::Wanted;
 use crate::config::check::response_headers;
 use crate::config::check::section::Output;
 use crate::config::check::section::Section;
+use crate::config::check::stream_listener;
 use crate::config::raw;
 use crate::http::headers::MAX_FIELDS;
 use crate::policy::early_hints::EarlyHints;
@@ -62,7 +64,8 @@ pub(super) fn listener(table: &raw::Table, known: &Known<'_>, output: &mut Outpu
     annotations::description_and_tags(&mut section);
     let protection = annotations::protection(&mut section);
     let tls = listener_tls::listener_tls(&mut section, scheme, known);
-    let redirect_to = redirect_to(&mut section, table);
+    let is_http = matches!(scheme, Scheme::Http | Scheme::Https);
+    let redirect_to = if is_http { redirect_to(&mut section, table) } else { None };
     let redirects = redirect_to.is_some();
     let (mut enabled_fields, mut authorities) = (Vec::new(), Vec::new());
     let listener = Listener {
@@ -77,12 +80,23 @@ pub(super) fn listener(table: &raw::Table, known: &Known<'_>, output: &mut Outpu
         per_client: per_client(&mut section),
         proxy_protocol: section.read("proxy_protocol", &PROXY_PROTOCOLS, ProxyProtocol::Off),
         access: ip_group::access(&mut section, &known.ip_groups),
-        protocol: ListenerProtocol::Http(http(&mut section, (scheme, redirects), &mut enabled_fields)),
-        client_auth: client_auth::client_auth(&mut section, scheme, &mut authorities),
+        protocol: match scheme {
+            Scheme::Http | Scheme::Https => {
+                ListenerProtocol::Http(Box::new(http(&mut section, (scheme, redirects), &mut enabled_fields)))
+            }
+            Scheme::Tcp => ListenerProtocol::Stream(stream_listener::stream_listener(&mut section)),
+        },
+        client_auth: match scheme {
+            Scheme::Tcp => ClientAuth::OFF,
+            Scheme::Http | Scheme::Https => client_auth::client_auth(&mut section, scheme, &mut authorities),
+        },
         protection,
     };
     identity::check_use(&enabled_fields, &listener, section.report());
-    section.close();
+    match scheme {
+        Scheme::Http | Scheme::Https => section.close(),
+        Scheme::Tcp => section.close_where(&format!("the protocol is {}", scheme.as_str())),
+    }
     (listener, Wanted { default_group, authorities, redirect_to })
 }
 
@@ -145,9 +159,9 @@ fn http2_limits(section: &mut Section<'_, '_>) -> Http2Limits {
 }
 
 const PROTOCOLS: Choice<Scheme> = Choice {
-    words: &[("http", Scheme::Http), ("https", Scheme::Https)],
-    aliases: &[],
-    later: &["quic", "tcp", "tls", "udp"],
+    words: &[("http", Scheme::Http), ("https", Scheme::Https), ("tcp", Scheme::Tcp)],
+    aliases: &[("TCP", Scheme::Tcp)],
+    later: &["quic", "tls", "udp"],
 };
 
 const PROXY_PROTOCOLS: Choice<ProxyProtocol> = Choice {

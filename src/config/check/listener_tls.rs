@@ -29,6 +29,22 @@ pub(super) const KEYS: [&str; 7] = [
 pub(super) enum Scheme {
     Http,
     Https,
+    /// Connections that are relayed.
+    Tcp,
+}
+
+impl Scheme {
+    pub(super) fn is_secure(self) -> bool {
+        self == Scheme::Https
+    }
+
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+            Scheme::Tcp => "tcp",
+        }
+    }
 }
 
 /// None unless the listener speaks https; then these keys must not be there.
@@ -37,9 +53,14 @@ pub(super) fn listener_tls(
     scheme: Scheme,
     known: &Known<'_>,
 ) -> Option<ListenerTls> {
-    if scheme == Scheme::Http {
-        refuse_keys(section);
-        return None;
+    match scheme {
+        Scheme::Https => {}
+        Scheme::Http => {
+            refuse_keys(section);
+            return None;
+        }
+        // Whatever it does not know is refused in the end.
+        Scheme::Tcp => return None,
     }
     let list = section.read_required("certificates", &CERTIFICATES, "certificates = [\"site\"]");
     let (wanted, location) = list.unwrap_or_default();

@@ -43,6 +43,7 @@ mod rule;
 mod section;
 mod server_group;
 mod statuses;
+mod stream_listener;
 mod sticky;
 mod tls_policy;
 mod tracing;
@@ -182,6 +183,10 @@ fn check_references(config: &mut Config, wanted: &[Wanted], policies: &[TlsPolic
     references::resolve_redirects(listeners, wanted, report);
     client_auth::resolve(listeners, wanted, authorities, report);
     references::check_ports(listeners, report);
+    // A protocol that was refused says nothing about what goes together.
+    if !report.has_errors() {
+        references::check_protocols((listeners, wanted), server_groups, rules, report);
+    }
     if !report.is_broken_anywhere() {
         rule::check_redirects(rules, listeners, report);
         references::check_use((listeners, wanted), server_groups, rules, report);

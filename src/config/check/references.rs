@@ -89,8 +89,9 @@ pub(super) fn resolve_redirects(listeners: &mut [Listener], wanted: &[Wanted], r
             report.error(*location, message, "name one with protocol = \"https\"");
             continue;
         }
-        let ListenerProtocol::Http(http) = &mut listener.protocol;
-        http.redirect_to = target;
+        if let ListenerProtocol::Http(http) = &mut listener.protocol {
+            http.redirect_to = target;
+        }
     }
 }
 
@@ -105,8 +106,9 @@ pub(super) fn check_use(
     let leads_nowhere = |(index, wanted): (usize, &Wanted)| {
         wanted.default_group.is_none() && wanted.redirect_to.is_none() && !has_rules(index)
     };
+    let is_http = |(listener, _): &(&Listener, bool)| listener.http().is_some();
     let lost = wanted.iter().enumerate().map(leads_nowhere);
-    for (listener, _) in listeners.iter().zip(lost).filter(|(_, is_lost)| *is_lost) {
+    for (listener, _) in listeners.iter().zip(lost).filter(is_http).filter(|(_, is_lost)| *is_lost) {
         let who = match listener.name.as_str() {
             "" => "the listener".to_owned(),
             name => format!("the listener \"{name}\""),
@@ -130,9 +132,67 @@ pub(super) fn check_use(
     }
 }
 
+/// Refuses default groups that do not speak what the listener brings, and rules for requests where there are none.
+pub(super) fn check_protocols(
+    (listeners, wanted): (&[Listener], &[Wanted]),
+    groups: &[ServerGroup],
+    rules: &[Rule],
+    report: &mut Report,
+) {
+    for rule in rules {
+        let own = rule.listeners.iter().filter_map(|index| listeners.get(*index));
+        if let Some(listener) = own.into_iter().find(|listener| listener.http().is_none()) {
+            let message = format!(
+                "the rule \"{}\" is for requests, which the listener \"{}\" with protocol = \"{}\" does not have",
+                rule.name,
+                listener.name,
+                listener.protocol_name()
+            );
+            report.error(rule.location, message, "name a listener with protocol = \"http\" or \"https\"");
+        }
+        let targets = rule.actions.groups().filter_map(|index| groups.get(index));
+        if let Some(group) = targets.into_iter().find(|group| !group.protocol.is_http()) {
+            let message = format!(
+                "the rule \"{}\" cannot send requests to \"{}\", whose protocol is {}",
+                rule.name,
+                group.name,
+                group.protocol.as_str()
+            );
+            report.error(rule.location, message, "name a group that speaks HTTP");
+        }
+    }
+    for (listener, wanted) in listeners.iter().zip(wanted) {
+        let Some(reference) = &wanted.default_group else {
+            if listener.http().is_none() {
+                let message = format!("`default_group` is missing in the listener \"{}\"", listener.name);
+                report.error(
+                    listener.location,
+                    message,
+                    "name the [[server_group]] that its connections go to",
+                );
+            }
+            continue;
+        };
+        let Some(group) = listener.default_group.and_then(|index| groups.get(index)) else { continue };
+        let (listener_word, group_word) = (listener.protocol_name(), group.protocol.as_str());
+        if listener.http().is_some() != group.protocol.is_http() {
+            let message = format!(
+                "`default_group` \"{}\" speaks {group_word}, which a listener with protocol = \"{listener_word}\" cannot send it",
+                group.name
+            );
+            let help = match listener.http() {
+                Some(_) => "name a group with protocol = \"http\", \"https\", \"h2c\" or \"grpc\"",
+                None => "write protocol = \"tcp\" in the [[server_group]]",
+            };
+            report.error(reference.location, message, help);
+        }
+    }
+}
+
 /// Warns about listeners that no caller of gRPC can use, though what is behind them speaks nothing else.
 pub(super) fn check_calls(listeners: &[Listener], groups: &[ServerGroup], report: &mut Report) {
-    for listener in listeners.iter().filter(|listener| !listener.http().http2) {
+    let lacks_http2 = |listener: &&Listener| listener.http().is_some_and(|http| !http.http2);
+    for listener in listeners.iter().filter(lacks_http2) {
         let group = listener.default_group.and_then(|index| groups.get(index));
         if let Some(group) = group.filter(|group| group.protocol == GroupProtocol::Grpc) {
             let message = format!(

@@ -205,6 +205,21 @@ impl<'t, 'o> Section<'t, 'o> {
         report_unknown(&table.entries, &self.known, &self.title, &mut self.output.report);
     }
 
+    /// The same, where other tables of this kind may have more keys. `why` says what this one is: "the protocol is tcp".
+    pub(super) fn close_where(self, why: &str) {
+        let Some(table) = self.table else { return };
+        let is_elsewhere = |entry: &&raw::Entry| {
+            !self.known.contains(&entry.key.as_str()) && vocabulary::is_at_home(&entry.key, &self.title)
+        };
+        let (elsewhere, others): (Vec<_>, Vec<_>) = table.entries.iter().partition(is_elsewhere);
+        for entry in elsewhere {
+            let message = format!("`{}` has no effect where {why}", entry.key);
+            let help = format!("remove it; valid keys: {}", self.known.join(", "));
+            self.output.report.error(entry.key_location, message, help);
+        }
+        report_unknown(others, &self.known, &self.title, &mut self.output.report);
+    }
+
     fn describe(&mut self, key: &'static str, what: impl FnOnce() -> (Json, Presence)) {
         if let Some(schema) = &mut self.output.schema {
             schema.add(self.path, key, what());

@@ -34,10 +34,13 @@ use crate::config::check::section::Output;
 use crate::config::check::section::Section;
 use crate::config::check::sticky;
 use crate::config::raw;
+use crate::config::report::Location;
 use crate::config::report::Report;
 use crate::http::headers::MAX_FIELDS;
 use crate::policy::balance::Algorithm;
 use crate::policy::balance::WhenAllDown;
+use crate::policy::balance::hash_key::HashKey;
+use crate::policy::balance::sticky::StickyMode;
 use crate::policy::retry::RetryOn;
 
 /// The most fields that a head can have.
@@ -46,52 +49,18 @@ const MAX_HEAD_FIELDS: u32 = MAX_FIELDS as u32;
 pub(super) fn server_group(table: &raw::Table, known: &Known<'_>, output: &mut Output) -> ServerGroup {
     let mut section = Section::element("server_group", table, output);
     let name = section.read_required("name", &Name, "name = \"app\"");
+    let enabled = section.read("enabled", &Boolean, true);
+    let protocol = section.read("protocol", &PROTOCOLS, GroupProtocol::Http);
+    let no_http = (!protocol.is_http()).then_some(NO_HTTP);
     let mut group = ServerGroup {
         location: name.as_ref().map_or(table.location, |(_, location)| *location),
         name: name.map(|(name, _)| name).unwrap_or_default(),
-        enabled: section.read("enabled", &Boolean, true),
-        protocol: section.read("protocol", &PROTOCOLS, GroupProtocol::Http),
-        http2: false,
-        tls: None,
-        algorithm: algorithm::algorithm(&mut section),
-        connect_timeout: section.read("connect_timeout", &milliseconds(10, 60_000), Duration::from_secs(5)),
-        response_timeout: section.read(
-            "response_timeout",
-            &milliseconds(100, 900_000),
-            Duration::from_secs(60),
-        ),
-        keepalive_timeout: section.read(
-            "keepalive_timeout",
-            &milliseconds(0, 4_000_000),
-            Duration::from_secs(60),
-        ),
-        keepalive_connections: section.read("keepalive_connections", &Integer(0..=1_000_000), 1_024),
-        max_retries: section.read("max_retries", &Integer(0..=10), 1),
-        retry_on: section.read("retry_on", &RetryOnList, RetryOn::DEFAULT),
-        queue: section.read("queue", &QueueTable, Queue::NONE),
-        max_response_header_bytes: section.read("max_response_header_bytes", &Size(KIB..=MIB), 64 * KIB),
-        max_response_headers: section.read(
-            "max_response_headers",
-            &Integer(1..=MAX_HEAD_FIELDS),
-            MAX_HEAD_FIELDS,
-        ),
-        request_buffer: 0,
-        default_host: section.read("default_host", &DefaultHost, None),
-        speaks_http10: false,
-        when_all_down: section.read("when_all_down", &WHEN_ALL_DOWN, WhenAllDown::Forward),
-        slow_start: section.read("slow_start", &SLOW_START, Duration::ZERO),
-        drain_timeout: section.read("drain_timeout", &seconds(0, 4_000), Duration::from_secs(300)),
-        health_check: None,
-        passive_check: passive_check::DEFAULT,
-        sticky: None,
-        maintenance: None,
-        protection: Protection::default(),
-        backends: Vec::new(),
+        ..balancing(&mut section, (enabled, protocol), no_http)
     };
-    let idle = (group.protocol != GroupProtocol::Https).then_some("only with https is there a choice");
+    let idle = no_http.or((protocol != GroupProtocol::Https).then_some("only with https is there a choice"));
     group.http2 = section.read_unless(idle, "http2", &Boolean, false);
     group.speaks_http10 = speaks_http10(&mut section, &group);
-    let idle = (group.protocol == GroupProtocol::Grpc).then_some("calls are conversations");
+    let idle = no_http.or((protocol == GroupProtocol::Grpc).then_some("calls are conversations"));
     group.request_buffer = section.read_unless(idle, "request_buffer", &Size(0..=16 * MIB), 0);
     group.maintenance = maintenance::of_group(&mut section, &known.ip_groups);
     group.protection = annotations::protection(&mut section);
@@ -106,12 +75,96 @@ pub(super) fn server_group(table: &raw::Table, known: &Known<'_>, output: &mut O
     group
 }
 
+/// How the backends share what comes, and how long is waited for them; what stands in tables of its own is still to be read.
+fn balancing(
+    section: &mut Section<'_, '_>,
+    (enabled, protocol): (bool, GroupProtocol),
+    no_http: Option<&'static str>,
+) -> ServerGroup {
+    ServerGroup {
+        location: Location::default(),
+        name: String::new(),
+        enabled,
+        protocol,
+        http2: false,
+        tls: None,
+        algorithm: algorithm::algorithm(section),
+        connect_timeout: section.read("connect_timeout", &milliseconds(10, 60_000), Duration::from_secs(5)),
+        response_timeout: section.read_unless(
+            no_http,
+            "response_timeout",
+            &milliseconds(100, 900_000),
+            Duration::from_secs(60),
+        ),
+        keepalive_timeout: section.read_unless(
+            no_http,
+            "keepalive_timeout",
+            &milliseconds(0, 4_000_000),
+            Duration::from_secs(60),
+        ),
+        keepalive_connections: section.read_unless(
+            no_http,
+            "keepalive_connections",
+            &Integer(0..=1_000_000),
+            1_024,
+        ),
+        max_retries: section.read("max_retries", &Integer(0..=10), 1),
+        retry_on: section.read_unless(no_http, "retry_on", &RetryOnList, RetryOn::DEFAULT),
+        queue: section.read("queue", &QueueTable, Queue::NONE),
+        max_response_header_bytes: section.read_unless(
+            no_http,
+            "max_response_header_bytes",
+            &Size(KIB..=MIB),
+            64 * KIB,
+        ),
+        max_response_headers: section.read_unless(
+            no_http,
+            "max_response_headers",
+            &Integer(1..=MAX_HEAD_FIELDS),
+            MAX_HEAD_FIELDS,
+        ),
+        request_buffer: 0,
+        default_host: section.read_unless(no_http, "default_host", &DefaultHost, None),
+        speaks_http10: false,
+        when_all_down: section.read("when_all_down", &WHEN_ALL_DOWN, WhenAllDown::Forward),
+        slow_start: section.read("slow_start", &SLOW_START, Duration::ZERO),
+        drain_timeout: section.read("drain_timeout", &seconds(0, 4_000), Duration::from_secs(300)),
+        health_check: None,
+        passive_check: passive_check::DEFAULT,
+        sticky: None,
+        maintenance: None,
+        protection: Protection::default(),
+        backends: Vec::new(),
+    }
+}
+
+/// Keys that say something of requests: defaults of them pass groups by whose protocol is not HTTP.
+pub(super) const OF_REQUESTS: [&str; 13] = [
+    "response_timeout",
+    "keepalive_timeout",
+    "keepalive_connections",
+    "retry_on",
+    "max_response_header_bytes",
+    "max_response_headers",
+    "request_buffer",
+    "default_host",
+    "http2",
+    "http10_upstream",
+    "maintenance",
+    "tls",
+    "hash_key",
+];
+
+/// Why keys about requests have no effect.
+const NO_HTTP: &str = "what is relayed is not looked into";
+
 const PROTOCOLS: Choice<GroupProtocol> = Choice {
     words: &[
         ("http", GroupProtocol::Http),
         ("https", GroupProtocol::Https),
         ("h2c", GroupProtocol::H2c),
         ("grpc", GroupProtocol::Grpc),
+        ("tcp", GroupProtocol::Tcp),
     ],
     aliases: &[("gRPC", GroupProtocol::Grpc), ("GRPC", GroupProtocol::Grpc)],
     later: &[],
@@ -145,6 +198,7 @@ fn speaks_http10(section: &mut Section<'_, '_>, group: &ServerGroup) -> bool {
         GroupProtocol::H2c | GroupProtocol::Grpc => Some("backends are spoken to in HTTP/2"),
         GroupProtocol::Https if group.http2 => Some("backends may be spoken to in HTTP/2"),
         GroupProtocol::Http | GroupProtocol::Https => None,
+        GroupProtocol::Tcp => Some(NO_HTTP),
     };
     section.read_unless(idle, "http10_upstream", &HTTP10_UPSTREAM, false)
 }
@@ -195,8 +249,31 @@ fn check_effects(group: &ServerGroup, section: &mut Section<'_, '_>) {
 
 /// What keys say together.
 fn check_together(group: &ServerGroup, section: &mut Section<'_, '_>) {
+    if !group.protocol.is_http() {
+        check_without_requests(group, section.report());
+    }
     check_effects(group, section);
     check_backends(group, section.report());
+}
+
+/// What decides by requests cannot decide where there are none.
+fn check_without_requests(group: &ServerGroup, report: &mut Report) {
+    let word = group.protocol.as_str();
+    if group.sticky.as_ref().is_some_and(|sticky| sticky.mode != StickyMode::SourceIp) {
+        let message =
+            format!("clients of \"{}\" cannot be known by cookies: its protocol is {word}", group.name);
+        report.error(group.location, message, "write mode = \"source_ip\" in [server_group.sticky]");
+    }
+    let is_by_request =
+        matches!(&group.algorithm, Algorithm::ConsistentHash(key) if *key != HashKey::SourceIp);
+    if is_by_request {
+        let message = format!("`hash_key` of \"{}\" needs requests: its protocol is {word}", group.name);
+        report.error(group.location, message, "write hash_key = { source_ip = true }");
+    }
+    if group.maintenance.is_some() {
+        let message = format!("`maintenance` of \"{}\" answers requests: its protocol is {word}", group.name);
+        report.error(group.location, message, "remove it; enabled = false closes connections");
+    }
 }
 
 fn check_backends(group: &ServerGroup, report: &mut Report) {

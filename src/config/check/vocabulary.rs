@@ -330,6 +330,11 @@ const FOREIGN_VARIABLES: [(&str, &str); 12] = [
     ("uri", "write $request_uri or $router_request_uri"),
 ];
 
+/// Whether some tables with this title have this key.
+pub(super) fn is_at_home(key: &str, title: &str) -> bool {
+    homes(key).iter().any(|home| home == title)
+}
+
 /// The tables that have this key, by their titles.
 fn homes(key: &str) -> Vec<String> {
     let source = Source::made_up("example", COMPLETE_EXAMPLE.to_owned());

@@ -117,9 +117,9 @@ fn aliases_and_cas_are_kept() {
     let config = load_text(&text).config.expect("there are only warnings");
     let [listener] = config.listeners.as_slice() else { panic!("there is one listener") };
     assert_eq!(listener.client_auth.ca, [1, 0]);
-    assert_eq!(listener.http().forwarded.fingerprint_hash, FingerprintHash::Sha256);
+    assert_eq!(listener.http().unwrap().forwarded.fingerprint_hash, FingerprintHash::Sha256);
     assert_eq!(
-        listener.http().forwarded.identity,
+        listener.http().unwrap().forwarded.identity,
         [(Fact::Certificate, None), (Fact::TlsSni, Some("x-sni".to_owned()))]
     );
 }
@@ -214,12 +214,12 @@ fn defaults_fill_what_a_table_lacks() {
     let report = loaded.report.to_text(false);
     let config = loaded.config.unwrap_or_else(|| panic!("{report}"));
     let seconds: Vec<_> =
-        config.listeners.iter().map(|listener| listener.http().idle_timeout.as_secs()).collect();
+        config.listeners.iter().map(|listener| listener.http().unwrap().idle_timeout.as_secs()).collect();
     assert_eq!(seconds, [7, 3]);
     let fields: Vec<_> = config
         .listeners
         .iter()
-        .map(|listener| listener.http().forwarded.fields)
+        .map(|listener| listener.http().unwrap().forwarded.fields)
         .map(|fields| (fields.x_real_ip, fields.slb_id))
         .collect();
     assert_eq!(fields, [(true, true), (true, false)]);

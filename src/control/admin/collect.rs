@@ -338,28 +338,24 @@ fn disabled_backend(backend: &DisabledBackend) -> BackendStatus {
 fn disabled_listener(listener: &DisabledListener) -> ListenerStatus {
     ListenerStatus {
         name: listener.name.clone(),
-        protocol: protocol(listener.is_secure),
+        protocol: listener.protocol.into(),
         addresses: listener.addresses.iter().map(ToString::to_string).collect(),
         disabled: true,
         ..ListenerStatus::default()
     }
 }
 
-fn protocol(is_secure: bool) -> Word {
-    if is_secure { "https" } else { "http" }.into()
-}
-
 fn listener(listener: &Listener, sums: &RequestSums<'_>) -> ListenerStatus {
     let http = listener.http();
     let default_group = listener.default_group.and_then(|index| listener.group(index));
-    let rules = http.rules.iter().flat_map(|rules| rules.iter());
-    let disabled_rules = http.disabled_rules.iter();
+    let rules = http.and_then(|http| http.rules.as_ref()).into_iter().flat_map(|rules| rules.iter());
+    let disabled_rules = http.and_then(|http| http.disabled_rules.as_ref()).into_iter();
     let disabled_rules =
         disabled_rules.flat_map(|disabled| disabled.rules.iter().chain(&disabled.of_responses));
     let totals = listener.counters.as_ref().map(|counters| counters.totals());
     ListenerStatus {
         name: listener.name.clone(),
-        protocol: protocol(listener.tls.is_some()),
+        protocol: listener.protocol_name().into(),
         addresses: listener.addresses.iter().map(ToString::to_string).collect(),
         connections: usage(&listener.connections),
         refused: listener.refused.each().map(|(refusal, count)| (refusal.as_str().into(), count)).collect(),
@@ -373,7 +369,7 @@ fn listener(listener: &Listener, sums: &RequestSums<'_>) -> ListenerStatus {
         rules: rules.map(|rule| self::rule(listener, rule)).collect(),
         disabled_rules: disabled_rules.map(|(name, _)| name.clone()).collect(),
         default_group: default_group.map(|group| group.name.clone()),
-        redirect_port: http.redirect_to.as_ref().map(|target| target.port),
+        redirect_port: http.and_then(|http| http.redirect_to.as_ref()).map(|target| target.port),
         leaving: listener.is_leaving(),
         disabled: false,
     }

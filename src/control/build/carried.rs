@@ -116,11 +116,12 @@ impl Registry {
             let carried = || CarriedCounts(counts.clone());
             match owner {
                 CountsOwner::Listener(name) => {
-                    let counters = self.known_listener(name).and_then(|listener| listener.counters.as_ref());
+                    let counters =
+                        self.listener_in_service(name).and_then(|listener| listener.counters.as_ref());
                     counters.into_iter().for_each(|counters| counters.add_carried(&carried()));
                 }
                 CountsOwner::Refused(name) => {
-                    if let Some(listener) = self.known_listener(name) {
+                    if let Some(listener) = self.listener_in_service(name) {
                         counts.iter().for_each(|(reason, count)| listener.refused.add_before(reason, *count));
                     }
                 }

@@ -86,7 +86,7 @@ impl Counts {
     /// The same of a listener.
     pub(super) fn listener_limit(&mut self, listener: &config::Listener) -> Option<Box<RequestLimit>> {
         let rates = config::RequestRates {
-            requests_per_second: listener.http().requests_per_second,
+            requests_per_second: listener.http().map_or(0, |http| http.requests_per_second),
             per_client_requests_per_second: listener.per_client.requests_per_second,
             burst: listener.per_client.burst,
         };
@@ -125,7 +125,7 @@ impl Counts {
         listener: &config::Listener,
     ) -> Option<Box<ListenerBandwidth>> {
         let owner = (LimitOwner::Listener, listener.name.as_str());
-        let total = self.bandwidth(owner, listener.http().bandwidth_bytes_per_second);
+        let total = self.bandwidth(owner, listener.bandwidth_bytes_per_second());
         let bytes_per_second = listener.per_client.bandwidth_bytes_per_second;
         let per_client = (bytes_per_second > 0).then(|| ClientBandwidth {
             bandwidth: Bandwidth::new(bytes_per_second),

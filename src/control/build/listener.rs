@@ -25,12 +25,14 @@ use crate::snapshot::Listener;
 use crate::snapshot::Protocol;
 use crate::snapshot::RedirectTo;
 use crate::snapshot::ServerTls;
+use crate::snapshot::StreamListener;
 use crate::snapshot::bandwidth::ListenerBandwidth;
 use crate::snapshot::group::Group;
 use crate::snapshot::health_path::HealthPath;
 use crate::snapshot::maintenance::MaintenanceOwner;
 use crate::snapshot::quota::Quota;
 use crate::snapshot::quota::Rate;
+use crate::snapshot::refused_connections::RefusedConnections;
 use crate::snapshot::request_limit::RequestLimit;
 use crate::snapshot::responses::ResponseRules;
 use crate::snapshot::routes::RouteSeries;
@@ -69,24 +71,20 @@ pub(super) struct ListenerBuilder<'b> {
     pub parts: &'b Parts<'b>,
 }
 
+/// What is kept over reloads.
+struct KeptCounts {
+    connections: Arc<Quota>,
+    connection_rate: Arc<Rate>,
+    refused: Arc<RefusedConnections>,
+    counters: Arc<ListenerCounters>,
+}
+
 impl ListenerBuilder<'_> {
     /// None if the configuration has no listener with this index, or a disabled one.
     pub(super) fn build(&self, mut rules: ListenerRules, registry: &mut Registry) -> Option<Listener> {
         let ListenerBuilder { index, secured, groups, parts } = self;
         let listener = parts.config.listeners.get(*index).filter(|listener| listener.enabled)?;
-        let limit = listener.max_connections as usize;
-        let (connections, connection_rate) = match registry.known_listener(&listener.name) {
-            Some(known) => {
-                known.connections.set_limit(limit);
-                let rate = known.connection_rate.kept_at(listener.connections_per_second);
-                (Arc::clone(&known.connections), rate)
-            }
-            None => (Arc::new(Quota::new(limit)), None),
-        };
-        let known = registry.known_listener(&listener.name);
-        let counters = known.and_then(|known| known.counters.clone());
-        let counters = counters.unwrap_or_else(|| Arc::new(ListenerCounters::new(parts.host.workers)));
-        let refused = registry.known_listener(&listener.name).map(|known| Arc::clone(&known.refused));
+        let counted = self.counted(listener, registry);
         let own_groups: Vec<Arc<Group>> =
             rules.groups.iter().filter_map(|index| Some(Arc::clone(&groups.get(*index)?.group))).collect();
         let maintenance = rules.groups.iter().filter_map(|index| {
@@ -106,31 +104,52 @@ impl ListenerBuilder<'_> {
         let bandwidth = registry.limits.listener_bandwidth(listener);
         Some(Listener {
             name: listener.name.clone(),
-            slot: registry.listener_slot(&listener.name),
+            slot: registry.listener_slot(&listener.name, listener.family()),
             addresses: own_bindings.map(|binding| binding.address).collect(),
             default_group,
             groups: own_groups,
             maintenance,
-            connections,
-            connection_rate: connection_rate
-                .unwrap_or_else(|| Arc::new(Rate::new(listener.connections_per_second))),
-            refused: refused.unwrap_or_default(),
-            counters: parts.config.metrics.enabled.then_some(counters),
+            connections: counted.connections,
+            connection_rate: counted.connection_rate,
+            refused: counted.refused,
+            counters: parts.config.metrics.enabled.then_some(counted.counters),
             client_connections: registry.limits.client_connections(listener),
             logs: parts.logs.of_listener(*index, parts.config),
             proxy_protocol: listener.proxy_protocol == config::ProxyProtocol::Accept,
             access: ip_groups::access(listener, &parts.security.credentials.ip_groups),
             tls: server_tls(listener, secured.of(*index)),
             protocol: match &listener.protocol {
-                ListenerProtocol::Http(http) => Protocol::Http(HttpListener {
+                ListenerProtocol::Http(http) => Protocol::Http(Box::new(HttpListener {
                     series,
                     disabled_rules: rules.disabled,
                     health_path: health_path(http, registry),
                     ..self.http(http, (rules.compiled, rules.responses), (limit, bandwidth))
-                }),
+                })),
+                ListenerProtocol::Stream(stream) => {
+                    Protocol::Stream(StreamListener { idle_timeout: stream.idle_timeout, bandwidth })
+                }
             },
             leaving: AtomicBool::new(false),
         })
+    }
+
+    /// What a listener of this name and family has counted before goes on.
+    fn counted(&self, listener: &config::Listener, registry: &Registry) -> KeptCounts {
+        let max_connections = listener.max_connections as usize;
+        let known = registry.known_listener(&listener.name, listener.family());
+        let connections = known.map(|known| Arc::clone(&known.connections));
+        let connections = connections.unwrap_or_else(|| Arc::new(Quota::new(max_connections)));
+        connections.set_limit(max_connections);
+        let connection_rate =
+            known.and_then(|known| known.connection_rate.kept_at(listener.connections_per_second));
+        let counters = known.and_then(|known| known.counters.clone());
+        KeptCounts {
+            connections,
+            connection_rate: connection_rate
+                .unwrap_or_else(|| Arc::new(Rate::new(listener.connections_per_second))),
+            refused: known.map(|known| Arc::clone(&known.refused)).unwrap_or_default(),
+            counters: counters.unwrap_or_else(|| Arc::new(ListenerCounters::new(self.parts.host.workers))),
+        }
     }
 
     /// What messages get on their way; None: nothing.
@@ -217,11 +236,9 @@ fn server_tls(
     terms: Option<&Arc<SwapCell<DownstreamTls>>>,
 ) -> Option<ServerTls> {
     let (tls, terms) = listener.tls.as_ref().zip(terms)?;
-    let fingerprint_hash = match &listener.protocol {
-        ListenerProtocol::Http(http) => match http.forwarded.fingerprint_hash {
-            config::FingerprintHash::Sha1 => FingerprintHash::Sha1,
-            config::FingerprintHash::Sha256 => FingerprintHash::Sha256,
-        },
+    let fingerprint_hash = match listener.http().map(|http| http.forwarded.fingerprint_hash) {
+        None | Some(config::FingerprintHash::Sha1) => FingerprintHash::Sha1,
+        Some(config::FingerprintHash::Sha256) => FingerprintHash::Sha256,
     };
     let client_auth_mark = terms.load().client_auth_mark();
     let (terms, handshake_timeout) = (Arc::clone(terms), tls.handshake_timeout);

@@ -148,7 +148,7 @@ fn disabled_listeners(config: &Config) -> Vec<DisabledListener> {
     let disabled = config.listeners.iter().filter(|listener| !listener.enabled);
     let listener = |listener: &config::Listener| DisabledListener {
         name: listener.name.clone(),
-        is_secure: listener.tls.is_some(),
+        protocol: listener.protocol_name(),
         addresses: listener.addresses.iter().map(|one| one.address).collect(),
     };
     disabled.map(listener).collect()

@@ -188,17 +188,23 @@ impl Registry {
         self.group_slots.slot(name)
     }
 
-    pub fn listener_slot(&mut self, name: &str) -> usize {
-        self.listener_slots.slot(name) as usize
+    /// Listeners of other families have other slots: what one has accepted, the other cannot serve.
+    pub fn listener_slot(&mut self, name: &str, family: &str) -> usize {
+        self.listener_slots.slot(&format!("{name} {family}")) as usize
     }
 
     pub fn known_group(&self, name: &str) -> Option<&KnownGroup> {
         self.groups.get(*self.group_index.get(name)?)
     }
 
-    pub fn known_listener(&self, name: &str) -> Option<&Arc<Listener>> {
+    pub fn known_listener(&self, name: &str, family: &str) -> Option<&Arc<Listener>> {
         let departed = self.departed_listeners.iter().map(|(listener, _)| listener);
-        self.listeners.iter().chain(departed).find(|listener| listener.name == name)
+        let is_meant = |listener: &&Arc<Listener>| listener.name == name && listener.family() == family;
+        self.listeners.iter().chain(departed).find(is_meant)
+    }
+
+    pub(super) fn listener_in_service(&self, name: &str) -> Option<&Arc<Listener>> {
+        self.listeners.iter().find(|listener| listener.name == name)
     }
 
     /// What a group remembers of its clients, if it did so before.
@@ -242,10 +248,12 @@ impl Registry {
             leaving.backend.health.begin_drain(now_ms);
         }
         let gone = std::mem::replace(&mut self.listeners, listeners);
-        let is_named = |name: &str| self.listeners.iter().any(|listener| listener.name == name);
+        let is_named = |known: &Listener| {
+            self.listeners.iter().any(|it| it.name == known.name && it.family() == known.family())
+        };
         // One that came back has the connections of the one before, and counts them.
-        self.departed_listeners.retain(|(listener, _)| !is_named(&listener.name));
-        for listener in gone.into_iter().filter(|listener| !is_named(&listener.name)) {
+        self.departed_listeners.retain(|(listener, _)| !is_named(listener));
+        for listener in gone.into_iter().filter(|listener| !is_named(listener)) {
             listener.leave();
             self.departed_listeners.push((listener, now_ms));
         }

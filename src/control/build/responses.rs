@@ -82,7 +82,7 @@ pub(super) fn compile(
     let asked = match own.iter().any(|rule| !rule.conditions.is_empty()) {
         true => {
             let router = Router::new(&texts)?;
-            let http = config.listeners.get(listener).map(config::Listener::http);
+            let http = config.listeners.get(listener).and_then(config::Listener::http);
             let normalizes = http.is_some_and(|http| http.normalizes_paths) && router.looks_at_path();
             Some(Rules::new(router, Vec::new(), normalizes))
         }

@@ -161,7 +161,7 @@ fn groups_of(listener: &config::Listener, rules: &[&config::Rule]) -> Vec<usize>
 /// Their regular expressions are too large together.
 fn compile(
     rules: &[&config::Rule],
-    http: &config::HttpListener,
+    http: Option<&config::HttpListener>,
     groups: &[usize],
     (limits, files, switches, parts): (&mut Counts, RuleFiles<'_>, &mut Switches, &Parts<'_>),
 ) -> Result<Option<Rules>, RegexError> {
@@ -174,7 +174,7 @@ fn compile(
         .collect();
     let router = Router::new(&texts)?;
     let rewrites = rules.iter().any(|rule| rule.actions.rewrite.is_some());
-    let normalizes = http.normalizes_paths && (router.looks_at_path() || rewrites);
+    let normalizes = http.is_some_and(|http| http.normalizes_paths) && (router.looks_at_path() || rewrites);
     let build = |rule: &&config::Rule| {
         let owner = (MaintenanceOwner::Rule, rule.name.as_str());
         let maintenance = switches.build(owner, rule.maintenance.as_ref(), parts);

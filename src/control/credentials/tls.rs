@@ -89,8 +89,14 @@ impl Security {
                 Some(ClientAuth { mode, authorities })
             }
         };
-        let terms =
-            DownstreamTls::new(&own.offer, resolver, tickets, client_auth, listener.http().http2).ok()?;
+        let terms = DownstreamTls::new(
+            &own.offer,
+            resolver,
+            tickets,
+            client_auth,
+            listener.http().is_some_and(|http| http.http2),
+        )
+        .ok()?;
         let terms = terms.with_index(Arc::clone(&own.index));
         Some(terms.with_fingerprints(config.wants_fingerprints(index)))
     }
@@ -152,6 +158,6 @@ fn alpn(group: &ServerGroup) -> Alpn {
     match group.protocol {
         GroupProtocol::Grpc | GroupProtocol::H2c => Alpn::Http2,
         GroupProtocol::Https if group.http2 => Alpn::Both,
-        GroupProtocol::Http | GroupProtocol::Https => Alpn::Http1,
+        GroupProtocol::Http | GroupProtocol::Https | GroupProtocol::Tcp => Alpn::Http1,
     }
 }

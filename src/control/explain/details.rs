@@ -13,10 +13,11 @@ use crate::snapshot::rules::Rule;
 pub(super) fn details(listener: &Listener, rule: Option<&Rule>) -> Vec<(String, String)> {
     let mut told = Vec::new();
     let mut tell = |key: &str, text: String| told.push((key.to_owned(), text));
-    if let Some(limit) = &listener.http().limit {
+    let http = listener.http();
+    if let Some(limit) = http.and_then(|http| http.limit.as_ref()) {
         tell("listener limit", limit_text(limit));
     }
-    if let Some(bandwidth) = &listener.http().bandwidth {
+    if let Some(bandwidth) = http.and_then(|http| http.bandwidth.as_ref()) {
         tell("listener bandwidth", bandwidth_text(bandwidth));
     }
     let Some(rule) = rule else { return told };

@@ -14,7 +14,7 @@ pub(super) fn add_rules(
     (path, query): (&[u8], &[u8]),
     explanation: &mut Explanation,
 ) {
-    let Some(disabled) = asked.listener.http().disabled_rules.as_deref() else { return };
+    let Some(disabled) = asked.http.disabled_rules.as_deref() else { return };
     let router = disabled.asked.router();
     let facts = asked.facts(path, query);
     let verdicts = router.explain(&facts, RouterMemory::default().scratch(&disabled.asked));
@@ -32,7 +32,7 @@ pub(super) fn add_rules(
 
 /// Adds the disabled rules for responses.
 pub(super) fn add_response_rules(asked: &AskedRequest<'_, '_>, response: &mut ResponseExplanation) {
-    let Some(DisabledRules { of_responses, .. }) = asked.listener.http().disabled_rules.as_deref() else {
+    let Some(DisabledRules { of_responses, .. }) = asked.http.disabled_rules.as_deref() else {
         return;
     };
     response.rules.extend(of_responses.iter().map(|(name, priority)| explained(name, *priority)));

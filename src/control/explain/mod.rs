@@ -42,8 +42,11 @@ use crate::snapshot::rules::Rules;
 /// A sentence that says why it cannot be told.
 pub fn explain(snapshot: &Snapshot, question: &Question) -> Result<Explanation, String> {
     let listener = listener(snapshot, question)?;
+    let Some(http) = listener.http() else {
+        return Err(format!("the listener \"{}\" takes no requests: it relays connections", listener.name));
+    };
     let mut headers = request::headers(question)?;
-    let asked = AskedRequest::new(question, listener, &mut headers);
+    let asked = AskedRequest::new(question, (listener, http), &mut headers);
     let mut explanation = Explanation {
         listener: listener.name.clone(),
         client: asked.client.address.to_string(),
@@ -87,7 +90,8 @@ fn listener<'s>(snapshot: &'s Snapshot, question: &Question) -> Result<&'s Liste
             .map(|listener| &**listener)
             .ok_or_else(|| format!("{what}: \"{}\"", name.escape_debug()));
     }
-    let speaks = |listener: &&&Arc<Listener>| listener.tls.is_some() == question.is_https;
+    let speaks =
+        |listener: &&&Arc<Listener>| listener.http().is_some() && listener.tls.is_some() == question.is_https;
     let fits: Vec<&Arc<Listener>> = listeners.filter(|listener| speaks(&listener)).collect();
     let port = question.port();
     let is_at_port = |listener: &&Arc<Listener>| listener.addresses.iter().any(|it| it.port() == port);
@@ -104,7 +108,7 @@ fn listener<'s>(snapshot: &'s Snapshot, question: &Question) -> Result<&'s Liste
 
 /// Explains the redirect of all requests, if the listener has one.
 fn redirected(asked: &AskedRequest<'_, '_>, explanation: &mut Explanation) -> bool {
-    let Some(to) = &asked.listener.http().redirect_to else { return false };
+    let Some(to) = &asked.http.redirect_to else { return false };
     let target = asked.head.target.path_and_query;
     if to.spares(target) {
         return false;
@@ -138,7 +142,7 @@ fn routed(asked: &AskedRequest<'_, '_>, explanation: &mut Explanation) {
     let (path, query) = split_target(asked.head.target.path_and_query);
     explanation.path = text(path);
     let mut spelled = Vec::new();
-    let http = asked.listener.http();
+    let http = asked.http;
     let Some(rules) = &http.rules else {
         disabled::add_rules(asked, (path, query), explanation);
         explanation.details = details::details(asked.listener, None);
@@ -197,7 +201,7 @@ fn acted(
     values: &RequestValues<'_>,
     explanation: &mut Explanation,
 ) {
-    let http = asked.listener.http();
+    let http = asked.http;
     explanation.besides = besides(rule);
     if preflight(asked, rule, explanation) {
         return;

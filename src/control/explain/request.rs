@@ -21,6 +21,7 @@ use crate::policy::router::MAX_HOST_BYTES;
 use crate::policy::router::RoutingFacts;
 use crate::policy::router::target::host_name;
 use crate::policy::router::target::split_target;
+use crate::snapshot::HttpListener;
 use crate::snapshot::Listener;
 use crate::snapshot::health_path::HealthPath;
 
@@ -30,6 +31,7 @@ const CLIENT_PORT: u16 = 50_000;
 /// A request at its listener.
 pub(super) struct AskedRequest<'q, 'h> {
     pub(super) listener: &'q Listener,
+    pub(super) http: &'q HttpListener,
     pub(super) head: RequestHead<'h, 'q>,
     pub(super) client: Client<'q>,
     pub(super) host: ArrayVec<u8, MAX_HOST_BYTES>,
@@ -52,10 +54,9 @@ pub(super) fn headers(question: &Question) -> Result<Headers<'_>, String> {
 impl<'q, 'h> AskedRequest<'q, 'h> {
     pub(super) fn new(
         question: &'q Question,
-        listener: &'q Listener,
+        (listener, http): (&'q Listener, &'q HttpListener),
         headers: &'h mut Headers<'q>,
     ) -> AskedRequest<'q, 'h> {
-        let http = listener.http();
         let host_field = |field: &&Field<'q>| field.name.eq_ignore_ascii_case(b"host");
         let host = headers.iter().find(host_field).map_or(question.authority.as_bytes(), |field| field.value);
         let client = Client {
@@ -75,12 +76,12 @@ impl<'q, 'h> AskedRequest<'q, 'h> {
             version: Version::Http11,
             headers,
         };
-        AskedRequest { listener, head, client, host: host_name(host), sni: question.sni.as_deref() }
+        AskedRequest { listener, http, head, client, host: host_name(host), sni: question.sni.as_deref() }
     }
 
     /// What answers a request for the health path of its listener.
     pub(super) fn health(&self) -> Option<&HealthPath> {
-        let health = self.listener.http().health_path.as_ref()?;
+        let health = self.http.health_path.as_ref()?;
         health.is_asked_by(&self.head).then_some(health)
     }
 
@@ -132,7 +133,7 @@ impl<'q, 'h> AskedRequest<'q, 'h> {
 
     /// A system-defined value; its word in angle brackets where only a real request has one.
     pub(super) fn system_value(&self, value: SystemValue) -> Vec<u8> {
-        let forwarded = &self.listener.http().forwarded;
+        let forwarded = &self.http.forwarded;
         let is_known_later = match value {
             SystemValue::ClientPort => true,
             SystemValue::RequestId => forwarded.fields.x_request_id,

@@ -28,7 +28,7 @@ pub(super) fn explain(
     question: &Question,
     explanation: &mut Explanation,
 ) -> Result<(), String> {
-    let http = asked.listener.http();
+    let http = asked.http;
     let is_upstream = explanation.action == "forward";
     let own_status = if is_upstream { Some(question.status) } else { explanation.status };
     let Some(status) = own_status else { return Ok(()) };
@@ -69,7 +69,7 @@ fn taking_rule<'r>(
     (status, headers): (u16, &Headers<'_>),
     response: &mut ResponseExplanation,
 ) -> Option<&'r CompiledResponseRule> {
-    let rules = asked.listener.http().responses.as_ref()?.rules.as_ref()?;
+    let rules = asked.http.responses.as_ref()?.rules.as_ref()?;
     let missed_by_request = missed_by_request(asked, rules);
     let mut taking = None;
     for (index, rule) in rules.rules.iter().enumerate() {
@@ -120,7 +120,7 @@ fn edit(
     headers: &Headers<'_>,
     response: &mut ResponseExplanation,
 ) {
-    let Some(policy) = &asked.listener.http().responses else { return };
+    let Some(policy) = &asked.http.responses else { return };
     let own = rule.map(|rule| &rule.response_headers);
     let all = [Some(&policy.headers), own, taking.map(|rule| &rule.headers)];
     let layers = EditLayers::new(all);

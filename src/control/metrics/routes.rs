@@ -14,7 +14,7 @@ pub struct CountedRoute<'s> {
 
 /// All ways through a listener that requests have taken.
 pub fn routes(listener: &Listener) -> Vec<CountedRoute<'_>> {
-    let http = listener.http();
+    let Some(http) = listener.http() else { return Vec::new() };
     let of_rules = http.rules.iter().flat_map(|rules| rules.iter().map(|rule| (&*rule.name, &rule.series)));
     let all = std::iter::once(("", &http.series)).chain(of_rules);
     let mut routes = Vec::new();

@@ -76,7 +76,7 @@ async fn serve_next(
     worker: &Worker,
     input: Option<Buffer>,
 ) -> Result<Buffer, NextStep> {
-    let origin = connection.origin(listener);
+    let Some(origin) = connection.origin(listener) else { return Err(NextStep::Close) };
     let terms = origin.http;
     let mut input = match input {
         Some(input) => input,
@@ -229,7 +229,9 @@ async fn more(connection: &Connection, mut input: Buffer) -> More {
 
 /// Answers a client that speaks HTTP in cleartext where TLS is spoken.
 pub(super) async fn refuse_plain(connection: &Connection, input: Buffer, terms: &Listener, worker: &Worker) {
-    refuse(connection, input, Reason::PlainHttp, &connection.origin(terms), worker).await;
+    if let Some(origin) = connection.origin(terms) {
+        refuse(connection, input, Reason::PlainHttp, &origin, worker).await;
+    }
 }
 
 /// Answers what is no request and ends the connection: where the next request begins is unknown.

@@ -238,6 +238,8 @@ impl Shared {
         let reason = Reason::ClientHttp2(fault.reason());
         let codec = self.codec.borrow();
         let head = if fault.is_of_head() { codec.partial_head() } else { PartialHead::default() };
-        exchange::record_unserved(reason, &head, self.worker.clock.now(), &self.origin(terms), &self.worker);
+        if let Some(origin) = self.origin(terms) {
+            exchange::record_unserved(reason, &head, self.worker.clock.now(), &origin, &self.worker);
+        }
     }
 }

@@ -9,6 +9,7 @@ use crate::downstream::multiplex::stream_state::StreamState;
 use crate::downstream::multiplex::stream_state::Traits;
 use crate::exchange;
 use crate::exchange::Exchange;
+use crate::exchange::message::Origin;
 use crate::exchange::message::Request;
 use crate::http::body::BodyLength;
 use crate::http::head::Method;
@@ -31,21 +32,21 @@ impl Shared {
     pub(super) fn begin(self: &Rc<Shared>, (stream, end): (StreamId, bool), spawner: &Spawner) {
         // Each request is served from the configuration that is in service when it comes.
         let snapshot = self.worker.snapshot();
-        let Some(terms) = self.admit(&snapshot) else { return self.turn_away(stream) };
+        let Some(origin) = self.admit(&snapshot) else { return self.turn_away(stream) };
         if !self.has_room_for_head(self.decoded_bytes()) {
             // Nothing was done for it, so that it may come again (RFC 9113 §8.7).
             return self.codec.borrow_mut().reset(stream, ErrorCode::RefusedStream);
         }
-        let (exchange, traits) = self.look(terms, end);
+        let (exchange, traits) = self.look(&origin, end);
         self.start((stream, end), (exchange, traits), snapshot, spawner);
     }
 
     /// Begins to refuse a request whose head passed the limits.
     pub(super) fn refuse_large(self: &Rc<Shared>, (stream, end): (StreamId, bool), spawner: &Spawner) {
         let snapshot = self.worker.snapshot();
-        let Some(terms) = self.admit(&snapshot) else { return self.turn_away(stream) };
+        let Some(origin) = self.admit(&snapshot) else { return self.turn_away(stream) };
         let reason = Reason::BadRequest(HeadError::HeadTooLarge.reason(), HeadError::HeadTooLarge.status());
-        let exchange = self.refuse(reason, terms);
+        let exchange = self.refuse(reason, &origin);
         let is_method = |field: Field<'_>| field.name == b":method" && field.value == b"HEAD";
         let is_head = self.codec.borrow().fields().iter().any(is_method);
         let traits = Traits { is_head, wants_tunnel: false, head_bytes: self.head_bytes() };
@@ -53,18 +54,18 @@ impl Shared {
     }
 
     /// An exchange that refuses the request whose head the codec holds.
-    fn refuse(&self, reason: Reason, terms: &Listener) -> Exchange {
+    fn refuse(&self, reason: Reason, origin: &Origin<'_>) -> Exchange {
         let codec = self.codec.borrow();
         let received = self.worker.clock.now();
-        exchange::refuse(reason, &codec.partial_head(), received, &self.origin(terms), &self.worker)
+        exchange::refuse(reason, &codec.partial_head(), received, origin, &self.worker)
     }
 
-    /// The terms on which the connection may have one more request.
-    fn admit<'s>(&self, snapshot: &'s SnapshotRef) -> Option<&'s Listener> {
+    /// Where one more request would come from, if the connection may have one.
+    fn admit<'s>(&'s self, snapshot: &'s SnapshotRef) -> Option<Origin<'s>> {
         let client_auth_mark =
             self.connection.client_tls.as_ref().map(|client_tls| client_tls.client_auth_mark());
         let terms = snapshot.listener(self.connection.listener())?;
-        terms.still_admits(client_auth_mark).then_some(terms)
+        if terms.still_admits(client_auth_mark) { self.origin(terms) } else { None }
     }
 
     /// The client has to come in again, and may ask again there.
@@ -83,7 +84,7 @@ impl Shared {
     ) {
         let requests = self.connection.requests.get().saturating_add(1);
         self.connection.requests.set(requests);
-        if let Some(terms) = snapshot.listener(self.connection.listener()).map(Listener::http) {
+        if let Some(terms) = snapshot.listener(self.connection.listener()).and_then(Listener::http) {
             let is_last = terms.keepalive_requests != 0 && requests >= terms.keepalive_requests;
             if is_last || terms.idle_timeout.is_zero() {
                 self.note_spent();
@@ -107,9 +108,8 @@ impl Shared {
     }
 
     /// Lets the exchange decide about the request.
-    fn look(&self, terms: &Listener, end: bool) -> (Exchange, Traits) {
+    fn look(&self, origin: &Origin<'_>, end: bool) -> (Exchange, Traits) {
         let received = self.worker.clock.now();
-        let origin = self.origin(terms);
         let codec = self.codec.borrow();
         let mut headers = Headers::new();
         let message::RequestMessage { head, scheme, protocol } = codec.request(&mut headers);
@@ -120,14 +120,14 @@ impl Shared {
             Traits { is_head: head.method == Method::Head, wants_tunnel, head_bytes: self.head_bytes() };
         if head.target.raw.len() > origin.http.max_uri_bytes {
             let error = HeadError::UriTooLong;
-            return (self.refuse(Reason::BadRequest(error.reason(), error.status()), terms), traits);
+            return (self.refuse(Reason::BadRequest(error.reason(), error.status()), origin), traits);
         }
         let length = if wants_tunnel { BodyLength::Empty } else { length(&head, end) };
         let expects_continue = match expects_continue(&head) {
             Ok(expects) => expects && !length.is_empty(),
             Err(error) => {
                 let reason = Reason::BadRequest(error.reason(), error.status());
-                return (self.refuse(reason, terms), traits);
+                return (self.refuse(reason, origin), traits);
             }
         };
         let is_covered = self.covers(&head);
@@ -147,7 +147,7 @@ impl Shared {
             received,
             head,
         };
-        (exchange::begin(&request, &origin, &self.worker), traits)
+        (exchange::begin(&request, origin, &self.worker), traits)
     }
 
     /// "A server that does not want clients to reuse connections can indicate that it is not authoritative for

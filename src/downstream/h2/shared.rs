@@ -108,7 +108,7 @@ pub(super) struct Shared {
 impl Shared {
     /// None when the listener is not there any more.
     pub(super) fn new(connection: Box<Connection>, worker: Rc<Worker>) -> Option<Rc<Shared>> {
-        let local = local_settings(worker.snapshot().listener(connection.listener())?.http());
+        let local = local_settings(worker.snapshot().listener(connection.listener())?.http()?);
         Some(Rc::new(Shared {
             idle_since: Cell::new(worker.clock.now()),
             connection,
@@ -138,7 +138,7 @@ impl Shared {
         self.worker.clock.now().millis()
     }
 
-    pub(super) fn origin<'o>(&'o self, listener: &'o Listener) -> Origin<'o> {
+    pub(super) fn origin<'o>(&'o self, listener: &'o Listener) -> Option<Origin<'o>> {
         self.connection.origin(listener)
     }
 

@@ -36,8 +36,8 @@ pub(in crate::downstream) type Spawner = Rc<dyn Fn(StreamTask)>;
 pub(crate) async fn serve(job: StreamTask) {
     let StreamTask { shared, state, snapshot, mut exchange, traits } = job;
     let ending = StreamEnd { shared: &shared, state: &state };
-    if let Some(terms) = snapshot.listener(shared.connection.listener()) {
-        let origin = shared.origin(terms);
+    let terms = snapshot.listener(shared.connection.listener());
+    if let Some(origin) = terms.and_then(|terms| shared.origin(terms)) {
         let timeout = exchange.body_timeout(&origin);
         let mut stream = H2Stream {
             body: Body::new((&shared, &state), origin.http, timeout, (traits.wants_tunnel, &exchange)),

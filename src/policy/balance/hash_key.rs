@@ -27,14 +27,17 @@ impl HashKey {
             HashKey::Header(name) => header(head, name)?,
             HashKey::Cookie(name) => cookies::find(head.headers, name)?,
             HashKey::Path => path(head.target.path_and_query),
-            HashKey::SourceIp => {
-                return Some(match client.to_canonical() {
-                    IpAddr::V4(address) => hash(&address.octets()),
-                    IpAddr::V6(address) => hash(&address.octets()),
-                });
-            }
+            HashKey::SourceIp => return Some(hash_of_address(client)),
         };
         (!value.is_empty()).then(|| hash(value))
+    }
+}
+
+/// The hash of a client's address; an IPv4 address has one, however it is written.
+pub fn hash_of_address(address: IpAddr) -> u64 {
+    match address.to_canonical() {
+        IpAddr::V4(address) => hash(&address.octets()),
+        IpAddr::V6(address) => hash(&address.octets()),
     }
 }
 

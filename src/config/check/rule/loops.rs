@@ -1,6 +1,7 @@
 //! Redirects that lead their clients around in circles. Only what is certain is reported.
 
 use crate::config::FinalAction;
+use crate::config::HttpListener;
 use crate::config::Listener;
 use crate::config::Rule;
 use crate::config::check::rule::shadow;
@@ -22,14 +23,15 @@ pub(super) fn check(rules: &[Rule], listeners: &[Listener], report: &mut Report)
         let mut own: Vec<&Rule> =
             rules.iter().filter(|rule| rule.enabled && rule.listeners.contains(&index)).collect();
         own.sort_by_key(|rule| rule.priority);
-        if own.len() > MAX_COMPARED || listener.http().redirect_to.is_some() {
+        let Some(http) = listener.http() else { continue };
+        if own.len() > MAX_COMPARED || http.redirect_to.is_some() {
             continue;
         }
         for (place, rule) in own.iter().enumerate() {
             let FinalAction::Redirect(redirect) = &rule.actions.last else { continue };
             let way = Way::of(redirect, index, listeners);
             let earlier = own.get(..place).unwrap_or_default();
-            let sets_cookies = sets_cookies(&listener.http().response_headers);
+            let sets_cookies = sets_cookies(&http.response_headers);
             if way.is_some_and(|way| !sets_cookies && loops(rule, redirect, &way, earlier)) {
                 let message = format!(
                     "the rule \"{}\" redirects in circles: at the listener \"{}\" it takes the requests to which it leads",
@@ -76,9 +78,8 @@ impl Way<'_> {
             return Some(Way::Directly);
         }
         let returns = |other: &&Listener| {
-            let http = other.http();
-            http.redirect_to == Some(index)
-                && !http.redirect_spares_acme
+            let returns = |http: &HttpListener| http.redirect_to == Some(index) && !http.redirect_spares_acme;
+            other.http().is_some_and(returns)
                 && other.tls.is_none()
                 && port.is_some_and(|port| listens_at(other, port))
         };

@@ -1,0 +1,24 @@
+//! The client's side of what is relayed.
+
+use std::net::SocketAddr;
+
+use crate::net::buffer::Buffer;
+use crate::snapshot::client_connections::ClientShare;
+use crate::tls::transport::Transport;
+use crate::worker::counted::CountedConnection;
+
+/// A connection of a client that is ready to be relayed.
+pub struct ClientConnection {
+    pub transport: Transport,
+    /// What was received already.
+    pub input: Option<Buffer>,
+    /// The TCP peer, or who its PROXY header says it speaks for.
+    pub peer: SocketAddr,
+    /// The port that the client connected to.
+    pub port: u16,
+    /// What lines of the logs tell of TLS; empty in cleartext.
+    pub tls_log_fields: Box<[u8]>,
+    pub counted: CountedConnection,
+    /// What the client counts for, where connections of each are limited.
+    pub share: Option<Box<ClientShare>>,
+}

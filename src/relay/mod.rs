@@ -1,0 +1,17 @@
+//! Connections of layer 4: one to a backend for each of a client, and bytes both ways.
+//!
+//! Nothing here looks into what is relayed. A connection waits with neither buffer nor snapshot, so that many can be
+//! idle for long.
+
+mod choice;
+mod client;
+mod end;
+mod flow;
+mod pace;
+mod record;
+mod session;
+
+pub use client::ClientConnection;
+pub use record::Endpoints;
+pub use record::record_unserved;
+pub use session::serve;

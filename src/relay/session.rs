@@ -1,0 +1,163 @@
+//! A relayed connection, from the choice of a backend to its end.
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Context;
+use std::task::Poll;
+use std::time::Duration;
+
+use crate::net::buffer::Buffer;
+use crate::net::task;
+use crate::policy::retry::Failure;
+use crate::policy::retry::Replay;
+use crate::relay::choice;
+use crate::relay::client::ClientConnection;
+use crate::relay::end::SessionEnd;
+use crate::relay::flow::Flow;
+use crate::relay::flow::FlowError;
+use crate::relay::flow::Silence;
+use crate::relay::pace::FlowPace;
+use crate::relay::record::SessionRecord;
+use crate::snapshot::Listener;
+use crate::snapshot::backend::Backend;
+use crate::snapshot::bandwidth::Direction;
+use crate::snapshot::group::Group;
+use crate::upstream::balancer::InFlight;
+use crate::upstream::connect;
+use crate::upstream::connect::ConnectTarget;
+use crate::upstream::connection::Connection;
+use crate::upstream::error::UpstreamError;
+use crate::upstream::selection::Next;
+use crate::upstream::selection::Selection;
+use crate::worker::Worker;
+
+/// A connection to a backend, and what it counts for.
+struct BackendLeg<'w> {
+    connection: Connection,
+    backend: &'w Backend,
+    _in_flight: Option<InFlight<'w>>,
+    /// Holds the room at a backend that has a limit.
+    _room: Option<Box<Selection<'w>>>,
+}
+
+/// Relays a connection until it ends.
+pub async fn serve(mut client: ClientConnection, worker: Rc<Worker>) {
+    let mut record = SessionRecord::new(&worker);
+    let input = client.input.take();
+    let Some((group, idle_timeout)) = group_of(&client, &worker) else {
+        return record.end(SessionEnd::NoRoute, None, &client, &worker);
+    };
+    // Boxed, because it is over soon and most of the time is spent behind it.
+    let opened = Box::pin(open(&group, client.peer, &mut record, &worker)).await;
+    let end = match opened {
+        Err(end) => end,
+        Ok(opened) => relay(&client, input, &opened, (idle_timeout, &record), &worker).await,
+    };
+    match end {
+        SessionEnd::Complete | SessionEnd::Idle => client.transport.close(),
+        // What is not an orderly end must not look like one.
+        _ => client.transport.reset_on_close(),
+    }
+    record.end(end, Some(&group), &client, &worker);
+}
+
+/// Where its connections go, and how long they may be silent.
+fn group_of(client: &ClientConnection, worker: &Worker) -> Option<(Arc<Group>, Duration)> {
+    let snapshot = worker.snapshot();
+    let listener: &Listener = snapshot.listener(client.counted.listener())?;
+    let stream = listener.stream()?;
+    Some((listener.shared_group(listener.default_group?)?, stream.idle_timeout))
+}
+
+/// A connection to a backend of the group: as long as nothing was relayed, another one can take the place of one that
+/// cannot be reached.
+async fn open<'w>(
+    group: &'w Group,
+    client: SocketAddr,
+    record: &mut SessionRecord,
+    worker: &'w Worker,
+) -> Result<BackendLeg<'w>, SessionEnd> {
+    let preference = choice::preference(group, client.ip(), worker);
+    let selection = Selection::new(group, preference, &worker.balancer);
+    let mut chosen = choice::first(&selection, worker).await?;
+    loop {
+        choice::remember(preference, group, chosen, worker);
+        let Some(member) = group.member(chosen as usize) else { return Err(SessionEnd::NoRoute) };
+        let backend = &*member.backend;
+        record.attempt_began(chosen, worker);
+        let in_flight = worker.balancer.begin(group, chosen);
+        let error = match connect_to(group, backend, worker).await {
+            Ok(connection) => {
+                record.connected(worker);
+                worker.balancer.note_success(group, chosen);
+                let room = group.queue.is_some().then(|| Box::new(selection));
+                return Ok(BackendLeg { connection, backend, _in_flight: in_flight, _room: room });
+            }
+            Err(error) => error,
+        };
+        if error.is_local() {
+            in_flight.iter().for_each(InFlight::never_sent);
+        } else {
+            worker.balancer.note_failure(group, chosen);
+        }
+        drop(in_flight);
+        let replay = Replay { idempotent: true, complete: true, sticky: false };
+        match selection.after(Some(Failure::Connect), replay) {
+            Next::Other(other) => chosen = other,
+            Next::None | Next::Same => return Err(SessionEnd::Unconnected(error)),
+        }
+    }
+}
+
+async fn connect_to(group: &Group, backend: &Backend, worker: &Worker) -> Result<Connection, UpstreamError> {
+    let counters = group.counters.as_ref().map(|counters| (&**counters, worker.index));
+    let target = ConnectTarget { backend, timeout: group.connect_timeout, counters, preface: &[], tls: None };
+    connect::open(&target, &worker.timers).await.map(|opened| opened.connection)
+}
+
+/// Relays bytes both ways until both sides have ended, or one is gone.
+async fn relay(
+    client: &ClientConnection,
+    input: Option<Buffer>,
+    opened: &BackendLeg<'_>,
+    (timeout, record): (Duration, &SessionRecord),
+    worker: &Worker,
+) -> SessionEnd {
+    let Connection { transport: backend, deadline, .. } = &opened.connection;
+    let silence = Silence { deadline, timeout };
+    silence.begin();
+    let pace = |direction| FlowPace::new(client.counted.listener(), direction, client.peer.ip());
+    let flow =
+        |from, to, passed, direction| Flow { from, to, passed, silence, pace: pace(direction), worker };
+    let is_from_backend = Cell::new(false);
+    // Futures are pinned where they are made: moved, they would be held twice.
+    let up = pin!(flow(&client.transport, backend, &record.received, Direction::Up).run(input));
+    let down = pin!(async {
+        let down = flow(backend, &client.transport, &record.sent, Direction::Down);
+        let outcome = down.run(None).await;
+        is_from_backend.set(outcome.is_err());
+        outcome
+    });
+    let is_drained = || opened.backend.health.drain_expired();
+    // A silent wait is woken by its deadline, but a busy connection moves that before it passes.
+    let when_drained = |_: &mut Context<'_>| if is_drained() { Poll::Ready(()) } else { Poll::Pending };
+    let both = pin!(task::join(up, down));
+    let both = pin!(task::unless(both, when_drained));
+    let end = match deadline.guard(both).await {
+        Ok(Ok(Ok(()))) => SessionEnd::Complete,
+        Ok(Ok(Err(broken))) => match (is_from_backend.get(), broken) {
+            (true, FlowError::From) | (false, FlowError::To) => SessionEnd::BackendReset,
+            (true, FlowError::To) | (false, FlowError::From) => SessionEnd::ClientReset,
+        },
+        Ok(Err(())) => SessionEnd::Drained,
+        Err(_elapsed) if is_drained() => SessionEnd::Drained,
+        Err(_elapsed) => SessionEnd::Idle,
+    };
+    if matches!(end, SessionEnd::ClientReset | SessionEnd::Drained) {
+        backend.reset_on_close();
+    }
+    end
+}

@@ -1,0 +1,100 @@
+//! Listeners of layer 4, and backends that speak nothing in particular.
+
+use super::backend::{Backend, Peer};
+use super::ringway::Ringway;
+use std::io;
+use std::net::SocketAddr;
+
+/// A configuration with one listener of layer 4, `relay`, and one group `app`; everything else is added line by line.
+#[derive(Clone)]
+pub(crate) struct Relayed {
+    protocol: &'static str,
+    process: String,
+    listener: String,
+    group: String,
+    backends: String,
+    tables: String,
+    files: Vec<(String, String)>,
+}
+
+impl Relayed {
+    /// Connections that are passed on to these backends.
+    pub(crate) fn tcp(backends: &[SocketAddr]) -> Relayed {
+        let backend = |address: &SocketAddr| format!("[[server_group.backend]]\naddress = \"{address}\"\n");
+        Relayed {
+            protocol: "tcp",
+            process: String::new(),
+            listener: String::new(),
+            group: String::new(),
+            backends: backends.iter().map(backend).collect(),
+            tables: String::new(),
+            files: Vec::new(),
+        }
+    }
+
+    /// Adds a line to `[process]`.
+    pub(crate) fn process(mut self, line: &str) -> Relayed {
+        self.process += &format!("{line}\n");
+        self
+    }
+
+    /// Adds a line to the listener.
+    pub(crate) fn listener(mut self, line: &str) -> Relayed {
+        self.listener += &format!("{line}\n");
+        self
+    }
+
+    /// Adds a line to the group.
+    pub(crate) fn group(mut self, line: &str) -> Relayed {
+        self.group += &format!("{line}\n");
+        self
+    }
+
+    /// Adds a line to the last backend.
+    pub(crate) fn of_backend(mut self, line: &str) -> Relayed {
+        self.backends += &format!("{line}\n");
+        self
+    }
+
+    /// Adds a table at the end.
+    pub(crate) fn table(mut self, table: &str) -> Relayed {
+        self.tables += &format!("{table}\n");
+        self
+    }
+
+    pub(crate) fn file(mut self, name: &str, content: &str) -> Relayed {
+        self.files.push((name.to_owned(), content.to_owned()));
+        self
+    }
+
+    pub(crate) fn text(&self) -> String {
+        let Relayed { protocol, process, listener, group, backends, tables, .. } = self;
+        format!(
+            "config_version = 1\n[process]\nworkers = 1\npin = false\n{process}\
+             [access_log]\npath = \"access.log\"\n\
+             [[listener]]\nname = \"relay\"\naddress = \"127.0.0.1:0\"\nprotocol = \"{protocol}\"\n\
+             default_group = \"app\"\n{listener}\
+             [[server_group]]\nname = \"app\"\nprotocol = \"{protocol}\"\n{group}{backends}{tables}"
+        )
+    }
+
+    pub(crate) fn start(&self) -> Ringway {
+        Ringway::start_with(&self.text(), &self.files)
+    }
+}
+
+/// A backend that sends back what it gets, and ends when its client has ended.
+pub(crate) fn echo() -> Backend {
+    Backend::script(echo_all)
+}
+
+/// See [`echo`].
+pub(crate) fn echo_all(peer: &mut Peer) -> io::Result<()> {
+    loop {
+        let bytes = peer.read_some()?;
+        if bytes.is_empty() {
+            return peer.finish_sending();
+        }
+        peer.write(&bytes)?;
+    }
+}

@@ -84,13 +84,13 @@ fn page(old: &str, reference: &str, sources: &[Source]) -> String {
     let mut page = format!("{head}{HEADING}\n{INTRODUCTION}\n### By keys\n\n");
     page += "| Key | In | Default | Allowed |\n|---|---|---|---|\n";
     page += &keys(reference);
-    page += "\n### Fixed\n\n| Limit | Number | What it bounds, and why | In |\n|---|---|---|---|\n";
+    page += "\n### Fixed\n\n| Limit | Number | What it bounds, and why | Part |\n|---|---|---|---|\n";
     let is_tests =
         |path: &str| path.contains("/tests") || path.ends_with("fuzz.rs") || path.ends_with("speed.rs");
     let has_limits = |source: &&Source| !NO_LIMITS.contains(&source.path.as_str()) && !is_tests(&source.path);
     for source in sources.iter().filter(has_limits) {
         for Constant { name, value, reason } in constants(source) {
-            page += &format!("| `{name}` | {value} | {reason} | `{}` |\n", source.path);
+            page += &format!("| `{name}` | {value} | {reason} | {} |\n", part(&source.path));
         }
     }
     page
@@ -99,6 +99,58 @@ fn page(old: &str, reference: &str, sources: &[Source]) -> String {
 const INTRODUCTION: &str = "\
 What is not listed here is bounded by one of these: a queue, a loop over what a peer sends, or a buffer has a key or a named\n\
 constant. Tables are made of the reference and of the sources, so their numbers are those of this version.\n";
+
+/// What folders are called by those who do not know the sources; the others are called what they are.
+const FOLDERS: &[(&str, &str)] = &[
+    ("command", "command line"),
+    ("config", "configuration"),
+    ("control", "control plane"),
+    ("net", "network"),
+    ("proto", "protocol"),
+];
+
+/// Words that are written otherwise than a file of them is called.
+const SPELLINGS: &[(&str, &str)] = &[
+    ("api", "API"),
+    ("ca", "CA"),
+    ("cors", "CORS"),
+    ("cpu", "CPU"),
+    ("dns", "DNS"),
+    ("h1", "HTTP/1.1"),
+    ("h2", "HTTP/2"),
+    ("hpack", "HPACK"),
+    ("http", "HTTP"),
+    ("id", "ID"),
+    ("ip", "IP"),
+    ("otlp", "OTLP"),
+    ("pem", "PEM"),
+    ("proxy protocol", "PROXY protocol"),
+    ("rtt", "RTT"),
+    ("tls", "TLS"),
+    ("x509", "X.509"),
+];
+
+/// The part of Ringway that a file is, in words: the folder, and what is in it.
+fn part(path: &str) -> String {
+    let way = path.trim_start_matches("src/").trim_end_matches(".rs").trim_end_matches("/mod");
+    let spelled = |words: &[(&'static str, &'static str)], word: &str| {
+        words.iter().find(|(name, _)| *name == word).map(|(_, spelling)| (*spelling).to_owned())
+    };
+    let in_words = |name: &str| {
+        let name = name.replace('_', " ");
+        let words = name.split(' ').map(|word| spelled(SPELLINGS, word).unwrap_or_else(|| word.to_owned()));
+        spelled(SPELLINGS, &name).unwrap_or_else(|| words.collect::<Vec<_>>().join(" "))
+    };
+    let (folder, rest) = way.split_once('/').unwrap_or((way, ""));
+    let folder = spelled(FOLDERS, folder).unwrap_or_else(|| in_words(folder));
+    // All of the configuration's limits are checked; that says nothing.
+    let rest: Vec<_> =
+        rest.split('/').filter(|name| !name.is_empty() && *name != "check").map(in_words).collect();
+    match rest.is_empty() {
+        true => folder,
+        false => format!("{folder}: {}", rest.join(", ")),
+    }
+}
 
 /// Keys that bound something, with their tables.
 fn keys(reference: &str) -> String {
@@ -206,6 +258,20 @@ fn outside_brackets<'e>(expression: &'e str, operator: &str) -> Option<(&'e str,
     };
     let at = expression.rmatch_indices(operator).map(|(at, _)| at).find(is_outside)?;
     Some((&expression[..at], &expression[at + operator.len()..]))
+}
+
+#[test]
+fn parts_are_told_in_words() {
+    let cases = [
+        ("src/policy/basic_auth/password_hash.rs", "policy: basic auth, password hash"),
+        ("src/config/check/rule/cors.rs", "configuration: rule, CORS"),
+        ("src/upstream/h2/mod.rs", "upstream: HTTP/2"),
+        ("src/proto/proxy_protocol.rs", "protocol: PROXY protocol"),
+        ("src/policy/request_id.rs", "policy: request ID"),
+    ];
+    for (path, expected) in cases {
+        assert_eq!(part(path), expected);
+    }
 }
 
 #[test]

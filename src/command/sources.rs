@@ -18,6 +18,7 @@ use crate::config::LogDestination;
 use crate::config::Report;
 use crate::config::RouteTest;
 use crate::config::Source;
+use crate::config::in_order;
 use crate::control::change::journal;
 use crate::control::change::journal::JournalReach;
 use crate::control::files;
@@ -170,7 +171,7 @@ pub(super) fn files_of_folder(path: &Path) -> Result<Vec<PathBuf>, String> {
     };
     let mut files: Vec<PathBuf> =
         entries.filter_map(|entry| Some(entry.ok()?.path())).filter(is_configuration).collect();
-    files.sort();
+    in_order::sort_by(&mut files, PathBuf::cmp);
     if files.is_empty() {
         return Err("the folder has no *.toml file".to_owned());
     }

@@ -13,6 +13,7 @@ mod effective;
 mod error_page;
 mod format;
 mod gates;
+pub mod in_order;
 mod ip_group;
 mod limits;
 mod listener;

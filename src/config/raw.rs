@@ -6,6 +6,7 @@ use toml::Spanned;
 use toml::de::DeTable;
 use toml::de::DeValue;
 
+use crate::config::in_order;
 use crate::config::report::Location;
 use crate::config::report::Report;
 
@@ -98,7 +99,7 @@ fn table(source: usize, span: std::ops::Range<usize>, raw: &DeTable<'_>) -> Tabl
             value: value(source, raw),
         })
         .collect();
-    entries.sort_by_key(|entry| entry.key_location);
+    in_order::sort_by_key(&mut entries, |entry| entry.key_location);
     Table { location: Location::new(source, span), entries }
 }
 

@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::path::PathBuf;
 
+use crate::config::in_order;
+
 /// More of a line fills the screen and does not help.
 const MAX_SHOWN_BYTES: usize = 400;
 const SHOWN_BEFORE_BYTES: usize = 40;
@@ -191,7 +193,7 @@ impl Report {
     /// Everything found, in the order of the texts.
     pub fn diagnostics(&self) -> Vec<&Diagnostic> {
         let mut sorted: Vec<_> = self.diagnostics.iter().collect();
-        sorted.sort_by_key(|diagnostic| (diagnostic.location, diagnostic.severity));
+        in_order::sort_by_key(&mut sorted, |diagnostic| (diagnostic.location, diagnostic.severity));
         sorted
     }
 

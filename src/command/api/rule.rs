@@ -18,6 +18,7 @@ use crate::command::api::settings::given;
 use crate::command::api::settings::one_or_list;
 use crate::command::exit::Exit;
 use crate::command::table::Column;
+use crate::config::in_order;
 
 #[derive(Subcommand)]
 pub(crate) enum RuleVerb {
@@ -105,7 +106,7 @@ pub(crate) fn run(verb: &RuleVerb) -> Exit {
                 (Column::Left("ACTION"), action),
             ],
             |rules| {
-                rules.sort_by_key(|rule| order_of_asking(&rule["settings"]));
+                in_order::sort_by_key(rules, |rule| order_of_asking(&rule["settings"]));
                 Ok(())
             },
         ),

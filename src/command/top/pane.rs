@@ -13,6 +13,7 @@ use crate::command::top::figures::GroupFigures;
 use crate::command::top::figures::ListenerFigures;
 use crate::command::top::figures::RequestFigures;
 use crate::command::top::figures::WorkerFigures;
+use crate::config::in_order;
 
 /// A column: its title, and how many characters a screen has for it. The first column takes what is left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -250,7 +251,7 @@ impl Pane {
         };
         // Of numbers the largest is of interest first.
         let is_falling = matches!(self.headings.get(column), Some(Heading::Number(..)));
-        self.rows.sort_by(|one, other| {
+        in_order::sort_by(&mut self.rows, |one, other| {
             let order = match (one.cells.get(column), other.cells.get(column)) {
                 (Some(one), Some(other)) => one.compare(other),
                 _ => Ordering::Equal,

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use crate::config::edit::syntax::Assignment;
 use crate::config::edit::syntax::TextOutline;
+use crate::config::in_order;
 
 /// Some editors begin a text with it.
 const BYTE_ORDER_MARK: char = '\u{feff}';
@@ -90,7 +91,7 @@ impl<'t> TextChange<'t> {
     pub(super) fn finish(mut self) -> String {
         let splices = std::mem::take(&mut self.splices);
         let mut sorted: Vec<&Splice> = splices.iter().collect();
-        sorted.sort_by_key(|splice| (splice.range.start, splice.range.is_empty()));
+        in_order::sort_by_key(&mut sorted, |splice| (splice.range.start, splice.range.is_empty()));
         let mut text = String::with_capacity(self.text.len());
         let mut copied = 0;
         for splice in sorted {

@@ -4,6 +4,7 @@ use serde_json::Map;
 use serde_json::Value as Json;
 
 use crate::config::effective::toml_string;
+use crate::config::in_order::sort_by_key;
 
 /// What lists over several lines are set in by.
 pub(super) const INDENT: &str = "    ";
@@ -134,6 +135,6 @@ pub(super) fn sections_of(path: &[String], key: &str, value: &Json, eol: &str) -
 fn in_order(settings: &Map<String, Json>) -> Vec<(&str, &Json)> {
     let rank = |key: &str| FIRST_KEYS.iter().position(|first| *first == key).unwrap_or(FIRST_KEYS.len());
     let mut entries: Vec<(&str, &Json)> = settings.iter().map(|(key, value)| (key.as_str(), value)).collect();
-    entries.sort_by_key(|(key, _)| rank(key));
+    sort_by_key(&mut entries, |(key, _)| rank(key));
     entries
 }

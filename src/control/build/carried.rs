@@ -153,6 +153,10 @@ fn affinity_of(group: &Group) -> Option<(&str, &Arc<Affinity>)> {
 }
 
 pub(in crate::control) fn nonzero<const N: usize>(named: [(&str, u64); N]) -> BTreeMap<String, u64> {
-    let counted = named.into_iter().filter(|(_, count)| *count > 0);
-    counted.map(|(name, count)| (name.to_owned(), count)).collect()
+    let mut counts = BTreeMap::new();
+    // One by one: collecting sorts, which is more of a program.
+    for (name, count) in named.into_iter().filter(|(_, count)| *count > 0) {
+        counts.insert(name.to_owned(), count);
+    }
+    counts
 }

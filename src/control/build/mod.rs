@@ -26,6 +26,7 @@ use crate::config;
 use crate::config::Config;
 use crate::config::Location;
 use crate::config::Report;
+use crate::config::in_order;
 use crate::control::build::group::GroupBuilder;
 use crate::control::build::listener::ListenerBuilder;
 use crate::control::build::listener::ListenersTls;
@@ -126,7 +127,7 @@ pub fn build(
         .iter()
         .filter_map(|binding| Some((binding.number, slot_of(&binding.listener)?)))
         .collect();
-    sockets.sort_unstable();
+    in_order::sort_by_key(&mut sockets, |socket| *socket);
     let groups = known.iter().map(|known| Arc::clone(&known.group)).collect();
     registry.replace(known, listeners, parts.now_ms);
     let maintenance = registry.adopt_said(parts.config, parts.now_ms);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::config;
 use crate::config::Config;
+use crate::config::in_order;
 use crate::control::build::conditions;
 use crate::control::build::fixed_response::fixed_response;
 use crate::control::credentials::error_pages::LoadedPage;
@@ -75,7 +76,7 @@ pub(super) fn compile(
     if own.is_empty() {
         return Ok(None);
     }
-    own.sort_by_key(|rule| rule.priority);
+    in_order::sort_by_key(&mut own, |rule| rule.priority);
     let conditions: Vec<_> = own.iter().map(|rule| conditions::filled(&rule.conditions, loaded)).collect();
     let texts: Vec<_> =
         conditions.iter().map(|conditions| RuleText { conditions, captures: false }).collect();

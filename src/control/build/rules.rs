@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::config;
 use crate::config::Config;
 use crate::config::Report;
+use crate::config::in_order;
 use crate::control::build::conditions;
 use crate::control::build::fixed_response::fixed_response;
 use crate::control::build::gates;
@@ -112,7 +113,7 @@ fn of_listener<'r>(all: &'r [Cow<'_, config::Rule>], listener: usize) -> Vec<&'r
 fn own_rules<'r>(all: &'r [Cow<'_, config::Rule>], listener: usize, enabled: bool) -> Vec<&'r config::Rule> {
     let own = all.iter().filter(|rule| rule.enabled == enabled && rule.listeners.contains(&listener));
     let mut own: Vec<_> = own.map(AsRef::as_ref).collect();
-    own.sort_by_key(|rule| rule.priority);
+    in_order::sort_by_key(&mut own, |rule| rule.priority);
     own
 }
 
@@ -132,7 +133,7 @@ fn disabled_rules(
     if own.is_empty() && of_responses.is_empty() {
         return Ok(None);
     }
-    of_responses.sort_by_key(|(_, priority)| *priority);
+    in_order::sort_by_key(&mut of_responses, |(_, priority)| *priority);
     let texts: Vec<_> =
         own.iter().map(|rule| RuleText { conditions: &rule.conditions, captures: false }).collect();
     Ok(Some(Box::new(DisabledRules {

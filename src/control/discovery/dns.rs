@@ -39,6 +39,7 @@ use tokio::sync::mpsc::channel;
 use tokio::task::JoinHandle;
 
 use crate::config::Config;
+use crate::config::in_order::sort_by_key;
 use crate::control::discovery;
 use crate::control::discovery::Resolutions;
 use crate::control::discovery::dns_cache::DnsCache;
@@ -421,7 +422,7 @@ async fn ended(lookup: JoinHandle<Found>) -> Found {
 async fn ask(servers: Arc<[Server]>, name: Name, family: RecordType) -> Found {
     let now_ms = monotonic_ms();
     let mut in_order: Vec<&Server> = servers.iter().collect();
-    in_order.sort_by_key(|server| server.silent_until_ms.load(Ordering::Relaxed) > now_ms);
+    sort_by_key(&mut in_order, |server| server.silent_until_ms.load(Ordering::Relaxed) > now_ms);
     let mut failure = "there is no resolver".to_owned();
     for server in in_order {
         match server.ask(name.clone(), family).await {

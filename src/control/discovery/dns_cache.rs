@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::config::in_order;
 use crate::control::discovery::Resolutions;
 
 /// Hosts that are looked up at the same time.
@@ -246,7 +247,7 @@ fn trouble(outcome: &LookupResult) -> Option<String> {
 /// Each address once, in order, without those that cannot be connected to.
 fn tidied(mut addresses: Vec<IpAddr>) -> Vec<IpAddr> {
     addresses.retain(is_usable);
-    addresses.sort_unstable();
+    in_order::sort_by(&mut addresses, IpAddr::cmp);
     addresses.dedup();
     addresses.truncate(MAX_ADDRESSES);
     addresses

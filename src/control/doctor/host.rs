@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::config::Config;
 use crate::config::Workers;
+use crate::config::in_order;
 use crate::control::doctor::listening;
 use crate::control::doctor::listening::ListeningSocket;
 use crate::control::process::rlimits;
@@ -172,7 +173,7 @@ fn cards(root: &Path) -> Vec<NetworkCard> {
     let folder = root.join("sys/class/net");
     let names = fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.file_name());
     let mut names: Vec<String> = names.filter_map(|name| name.into_string().ok()).collect();
-    names.sort();
+    in_order::sort_by(&mut names, String::cmp);
     let with_hardware = names.into_iter().filter(|name| folder.join(name).join("device").exists());
     with_hardware.take(MAX_CARDS).map(|name| card(root, name)).collect()
 }

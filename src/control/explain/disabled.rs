@@ -1,5 +1,6 @@
 //! Rules that are not asked because they are disabled, in their places among those that are.
 
+use crate::config::in_order;
 use crate::control::explain::answer::Explanation;
 use crate::control::explain::answer::ResponseExplanation;
 use crate::control::explain::answer::RuleExplanation;
@@ -27,7 +28,7 @@ pub(super) fn add_rules(
         };
         explanation.rules.push(RuleExplanation { missed, ..explained(name, *priority) });
     }
-    explanation.rules.sort_by_key(|rule| rule.priority);
+    in_order::sort_by_key(&mut explanation.rules, |rule| rule.priority);
 }
 
 /// Adds the disabled rules for responses.
@@ -36,7 +37,7 @@ pub(super) fn add_response_rules(asked: &AskedRequest<'_, '_>, response: &mut Re
         return;
     };
     response.rules.extend(of_responses.iter().map(|(name, priority)| explained(name, *priority)));
-    response.rules.sort_by_key(|rule| rule.priority);
+    in_order::sort_by_key(&mut response.rules, |rule| rule.priority);
 }
 
 fn explained(name: &str, priority: u32) -> RuleExplanation {

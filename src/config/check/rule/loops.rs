@@ -5,6 +5,7 @@ use crate::config::HttpListener;
 use crate::config::Listener;
 use crate::config::Rule;
 use crate::config::check::rule::shadow;
+use crate::config::in_order;
 use crate::config::report::Report;
 use crate::policy::header_edits::HeaderEdit;
 use crate::policy::redirect::Port;
@@ -22,7 +23,7 @@ pub(super) fn check(rules: &[Rule], listeners: &[Listener], report: &mut Report)
     for (index, listener) in listeners.iter().enumerate() {
         let mut own: Vec<&Rule> =
             rules.iter().filter(|rule| rule.enabled && rule.listeners.contains(&index)).collect();
-        own.sort_by_key(|rule| rule.priority);
+        in_order::sort_by_key(&mut own, |rule| rule.priority);
         let Some(http) = listener.http() else { continue };
         if own.len() > MAX_COMPARED || http.redirect_to.is_some() {
             continue;

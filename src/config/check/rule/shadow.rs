@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use crate::config::Listener;
 use crate::config::Rule;
+use crate::config::in_order;
 use crate::config::report::Report;
 use crate::policy::router::Condition;
 use crate::policy::router::NamedTest;
@@ -18,7 +19,7 @@ pub(super) fn check(rules: &[Rule], listeners: &[Listener], report: &mut Report)
     for (index, listener) in listeners.iter().enumerate() {
         let mut own: Vec<&Rule> =
             rules.iter().filter(|rule| rule.enabled && rule.listeners.contains(&index)).collect();
-        own.sort_by_key(|rule| rule.priority);
+        in_order::sort_by_key(&mut own, |rule| rule.priority);
         if own.len() > MAX_COMPARED {
             continue;
         }

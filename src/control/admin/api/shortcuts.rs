@@ -10,6 +10,7 @@ use crate::config::Object;
 use crate::config::ObjectKind;
 use crate::config::ObjectPath;
 use crate::config::edit::order::EditAction;
+use crate::config::in_order;
 use crate::control::admin::api::call::ApiAnswer;
 use crate::control::admin::api::call::ApiCall;
 use crate::control::admin::api::changes;
@@ -41,7 +42,7 @@ pub(super) fn move_rule(call: &ApiCall<'_>) -> ApiAnswer {
         .filter(|other| other.name != rule.name && is_beside(other, rule))
         .map(|other| (priority(other), other))
         .collect();
-    others.sort_by_key(|(priority, _)| *priority);
+    in_order::sort_by_key(&mut others, |(priority, _)| *priority);
     let position = |name: &str| {
         let position = others.iter().position(|(_, other)| other.name == *name);
         position.ok_or_else(|| no_neighbour(rule, name, written.find(ObjectKind::Rule, name)))

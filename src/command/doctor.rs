@@ -11,6 +11,7 @@ use crate::command::sources;
 use crate::config::Config;
 use crate::config::Report;
 use crate::config::Severity;
+use crate::config::in_order;
 use crate::control::credentials;
 use crate::control::credentials::certificates::read_file;
 use crate::control::discovery::dns::WatchedNames;
@@ -66,7 +67,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         }
     };
     // The worst first; what is as bad stays in the order of looking.
-    findings.sort_by_key(|found| found.severity);
+    in_order::sort_by_key(&mut findings, |found| found.severity);
     let printed = print(&if arguments.json { to_json(&findings) } else { to_text(&findings) });
     match (printed, findings.first().map(|worst| worst.severity)) {
         (Exit::Success, _) if is_invalid => Exit::ConfigurationInvalid,
@@ -77,7 +78,8 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
 }
 
 /// What concerns any configuration, or none.
-fn of_host(config: Option<&Config>) -> Vec<Finding> {
+fn of_host(loaded: Option<(&Config, &Report)>) -> Vec<Finding> {
+    let config = loaded.map(|(config, _)| config);
     let workers = runtime::automatic_workers();
     let needs =
         config.map_or_else(|| Needs::of_no_configuration(workers), |config| Needs::of(config, workers));
@@ -86,7 +88,8 @@ fn of_host(config: Option<&Config>) -> Vec<Finding> {
     let facts = HostFacts { usable_cpus: Some(runtime::usable_cpu_count() as u64), ..surveyed };
     let mut found = of_host::judge(&facts, &needs);
     found.extend(of_network::judge(&facts, &needs));
-    found.extend(config.iter().flat_map(|config| of_network::judge_ports(&facts.listening, config)));
+    let ports = loaded.map(|(config, report)| of_network::judge_ports(&facts.listening, config, report));
+    found.extend(ports.into_iter().flatten());
     found
 }
 
@@ -96,9 +99,9 @@ fn of_all(config: &Config, report: &mut Report) -> Vec<Finding> {
     preflight::inspect(config, &credentials, report);
     let unit = Unit::survey(Path::new("/"));
     look_at_folders(config, unit.as_ref(), report);
-    let mut found = of_host(Some(config));
+    let mut found = of_host(Some((config, &*report)));
     found.extend(of_certificates::judge(config, &credentials, report));
-    found.extend(unit.iter().flat_map(|unit| of_unit::judge(unit, config)));
+    found.extend(unit.iter().flat_map(|unit| of_unit::judge(unit, config, report)));
     let resolutions = WatchedNames::new(&config.process.resolvers).resolve(config, || ());
     let all = config.enabled_backends().count();
     found.extend(of_backends::judge(&backends::survey(config, &resolutions), all, report));

@@ -50,6 +50,8 @@ fn what_keeps_a_configuration_from_serving_is_found() {
     let port = findings(&output, "port").join("\n");
     assert!(port.starts_with("error: ") || port.starts_with("note: "), "{port}");
     assert!(port.contains(&format!("listens at {address}, which web wants")), "{port}");
+    let line = line_of(&scenario.text(), &address.to_string());
+    assert!(port.contains(&format!("ringway.toml:{line}: ")), "{port}");
     let backends = findings(&output, "backend");
     assert_eq!(backends.len(), 1, "{backends:?}");
     assert!(

@@ -30,15 +30,19 @@ impl Finding {
     pub fn note(check: &'static str, message: impl Into<String>, cure: impl Into<String>) -> Finding {
         Finding { severity: Severity::Note, ..Finding::error(check, message, cure) }
     }
+
+    /// The same, with where in a text it is about: `file:line`, or a file where there is no line.
+    pub fn at(self, place: &str) -> Finding {
+        Finding { message: format!("{place}: {}", self.message), ..self }
+    }
 }
 
 /// What `ringway check` says.
 pub fn of_report(report: &Report) -> Vec<Finding> {
-    let finding = |found: &crate::config::Diagnostic| Finding {
-        severity: found.severity,
-        check: "configuration",
-        message: format!("{}: {}", report.place(found.location), found.message),
-        cure: found.help.clone(),
+    let finding = |found: &crate::config::Diagnostic| {
+        let (severity, check) = (found.severity, "configuration");
+        let finding = Finding { severity, check, message: found.message.clone(), cure: found.help.clone() };
+        finding.at(&report.place(found.location))
     };
     report.diagnostics().into_iter().map(finding).collect()
 }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::config::Config;
+use crate::config::Report;
 use crate::control::doctor::finding::Finding;
 use crate::control::doctor::host::HostFacts;
 use crate::control::doctor::host::Needs;
@@ -146,11 +147,15 @@ fn spread(card: &NetworkCard, needs: &Needs) -> Option<Finding> {
     }
 }
 
-/// Ports of listeners that another process has.
-pub fn judge_ports(listening: &[ListeningSocket], config: &Config) -> Vec<Finding> {
-    let addresses = config.bound_addresses().map(|(name, address)| (name, address.address));
-    let of_admin = config.admin.address.map(|(address, _)| ("[admin]", address));
-    addresses.chain(of_admin).filter_map(|(name, wanted)| taken(listening, name, wanted)).collect()
+/// Ports of listeners that another process has. `report` knows where addresses stand.
+pub fn judge_ports(listening: &[ListeningSocket], config: &Config, report: &Report) -> Vec<Finding> {
+    let of_listeners = config.bound_addresses().map(|(name, one)| (name, one.address, one.location));
+    let of_admin = config.admin.address.map(|(address, location)| ("[admin]", address, location));
+    let wanted = of_listeners.chain(of_admin);
+    let found = wanted.filter_map(|(name, address, location)| {
+        Some(taken(listening, name, address)?.at(&report.place(location)))
+    });
+    found.collect()
 }
 
 fn taken(listening: &[ListeningSocket], name: &str, wanted: SocketAddr) -> Option<Finding> {
@@ -250,11 +255,14 @@ mod tests {
     #[test]
     fn ports_that_others_have_are_found() {
         let text = "config_version = 1\n[[listener]]\nname = \"web\"\naddress = \"127.0.0.1:80\"\n";
-        let config = config::load(vec![Source::made_up("<test>", text.to_owned())]).config.unwrap();
+        let loaded = config::load(vec![Source::made_up("<test>", text.to_owned())]);
+        let config = loaded.config.unwrap();
         let of = |address: &str, owner: Option<&str>| {
             let owner = owner.map(|name| (name.to_owned(), 7));
             let socket = ListeningSocket { address: address.parse().unwrap(), owner };
-            judge_ports(&[socket], &config).iter().map(|found| found.severity.as_str()).collect::<Vec<_>>()
+            let found = judge_ports(&[socket], &config, &loaded.report);
+            assert!(found.iter().all(|found| found.message.starts_with("<test>:4: ")), "{found:?}");
+            found.iter().map(|found| found.severity.as_str()).collect::<Vec<_>>()
         };
         assert_eq!(of("0.0.0.0:80", Some("nginx")), ["error"]);
         assert_eq!(of("[::]:80", Some("nginx")), ["error"]);

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::config::Config;
 use crate::config::LogDestination;
+use crate::config::Report;
 use crate::control::doctor::finding::Finding;
 use crate::control::doctor::unit::Unit;
 use crate::control::process::rlimits;
@@ -14,10 +15,10 @@ const FIRST_FREE_PORT: u16 = 1_024;
 /// What systemd waits for before it kills, unless the unit says something else.
 const USUAL_STOP_SECONDS: u64 = 90;
 
-/// What the unit keeps from this configuration.
-pub fn judge(unit: &Unit, config: &Config) -> Vec<Finding> {
+/// What the unit keeps from this configuration. `report` knows where addresses stand.
+pub fn judge(unit: &Unit, config: &Config, report: &Report) -> Vec<Finding> {
     let single = [
-        low_ports(unit, config),
+        low_ports(unit, config, report),
         stop(unit, config),
         descriptors(unit, config),
         reload(unit, config),
@@ -26,15 +27,20 @@ pub fn judge(unit: &Unit, config: &Config) -> Vec<Finding> {
     single.into_iter().flatten().chain(folders(unit, config)).collect()
 }
 
-fn low_ports(unit: &Unit, config: &Config) -> Option<Finding> {
+fn low_ports(unit: &Unit, config: &Config, report: &Report) -> Option<Finding> {
     let mut addresses = config.bound_addresses().map(|(_, address)| address);
-    let low = addresses.find(|one| (1..FIRST_FREE_PORT).contains(&one.address.port()))?.address;
+    let low = addresses.find(|one| (1..FIRST_FREE_PORT).contains(&one.address.port()))?;
     let user = unit.value("User").filter(|user| *user != "root" && *user != "0")?;
     if unit.words("AmbientCapabilities").contains(&"CAP_NET_BIND_SERVICE") {
         return None;
     }
-    let message = format!("the unit runs as {user} without CAP_NET_BIND_SERVICE, and a listener is at {low}");
-    Some(Finding::error("unit", message, drop_in("AmbientCapabilities=CAP_NET_BIND_SERVICE")))
+    let message = format!(
+        "the unit runs as {user} without CAP_NET_BIND_SERVICE, and a listener is at {} ({})",
+        low.address,
+        report.place(low.location)
+    );
+    let finding = Finding::error("unit", message, drop_in("AmbientCapabilities=CAP_NET_BIND_SERVICE"));
+    Some(finding.at(&unit.place("User")))
 }
 
 fn stop(unit: &Unit, config: &Config) -> Option<Finding> {
@@ -51,7 +57,8 @@ fn stop(unit: &Unit, config: &Config) -> Option<Finding> {
         "a stop may take {} s (shutdown_delay and shutdown_timeout), and systemd kills after {allowed} s",
         wanted.as_secs()
     );
-    Some(Finding::warning("unit", message, drop_in(&format!("TimeoutStopSec={}s", wanted.as_secs() + 10))))
+    let cure = drop_in(&format!("TimeoutStopSec={}s", wanted.as_secs() + 10));
+    Some(Finding::warning("unit", message, cure).at(&unit.place("TimeoutStopSec")))
 }
 
 fn descriptors(unit: &Unit, config: &Config) -> Option<Finding> {
@@ -62,26 +69,28 @@ fn descriptors(unit: &Unit, config: &Config) -> Option<Finding> {
     (wanted > clients).then(|| {
         let message =
             format!("max_connections is {wanted}, and LimitNOFILE= of the unit allows {clients} clients");
-        Finding::warning("unit", message, drop_in("LimitNOFILE=1048576"))
+        Finding::warning("unit", message, drop_in("LimitNOFILE=1048576")).at(&unit.place("LimitNOFILE"))
     })
 }
 
 fn reload(unit: &Unit, config: &Config) -> Option<Finding> {
     let command = unit.value("ExecReload").filter(|command| command.contains("ringway reload"))?;
-    let cure = "write socket = \"/run/ringway/admin.sock\" in [admin]";
+    let warning = |message: String| {
+        let cure = "write socket = \"/run/ringway/admin.sock\" in [admin]";
+        Finding::warning("unit", message, cure).at(&unit.place("ExecReload"))
+    };
     let Some(socket) = &config.admin.socket else {
         let message = "systemctl reload asks at the admin socket, which the configuration does not have";
-        return Some(Finding::warning("unit", message, cure));
+        return Some(warning(message.to_owned()));
     };
     let mut words = command.split_whitespace().skip_while(|word| *word != "--socket").skip(1);
     let asked = words.next().map_or(Path::new("/run/ringway/admin.sock"), Path::new);
     (asked != socket.path).then(|| {
-        let message = format!(
+        warning(format!(
             "systemctl reload asks at {}, and admin.socket is {}",
             asked.display(),
             socket.path.display()
-        );
-        Finding::warning("unit", message, cure)
+        ))
     })
 }
 
@@ -89,13 +98,14 @@ fn kind(unit: &Unit) -> Option<Finding> {
     let kind = unit.value("Type").unwrap_or("simple");
     (!kind.starts_with("notify")).then(|| {
         let message = format!("Type={kind}: systemd takes it for started before it accepts connections");
-        Finding::warning("unit", message, drop_in("Type=notify"))
+        Finding::warning("unit", message, drop_in("Type=notify")).at(&unit.place("Type"))
     })
 }
 
 /// Files that are written outside of what the unit leaves writable.
 fn folders(unit: &Unit, config: &Config) -> Vec<Finding> {
     let Some(writable) = unit.writable() else { return Vec::new() };
+    let place = unit.place("ProtectSystem");
     let logs = config.access_logs.iter().filter_map(|log| match &log.destination {
         LogDestination::File(path) => Some(("the access log", path.as_path())),
         _ => None,
@@ -110,7 +120,7 @@ fn folders(unit: &Unit, config: &Config) -> Vec<Finding> {
             "{}, or write it below /var/log/ringway or /run/ringway",
             drop_in(&format!("ReadWritePaths={folder}"))
         );
-        Finding::error("unit", message, cure)
+        Finding::error("unit", message, cure).at(&place)
     };
     let state = &config.process.state_folder.path;
     // Only what needs it fails without it.
@@ -120,7 +130,7 @@ fn folders(unit: &Unit, config: &Config) -> Vec<Finding> {
             state.display()
         );
         let cure = drop_in(&format!("ReadWritePaths={}", state.display()));
-        Finding::warning("unit", message, cure)
+        Finding::warning("unit", message, cure).at(&place)
     });
     shut.map(finding).chain(of_state).collect()
 }
@@ -135,16 +145,15 @@ mod tests {
     use crate::config;
     use crate::config::Source;
 
-    fn config(text: &str) -> Config {
+    fn found(unit: &str, text: &str) -> Vec<String> {
         let text =
             format!("config_version = 1\n{text}\n[[listener]]\nname = \"web\"\naddress = \"0.0.0.0:443\"\n");
-        config::load(vec![Source::made_up("<test>", text)]).config.unwrap()
-    }
-
-    fn found(unit: &str, text: &str) -> Vec<String> {
-        let mut read = Unit::default();
-        read.read(unit);
-        judge(&read, &config(text)).into_iter().map(|found| found.message).collect()
+        let loaded = config::load(vec![Source::made_up("<test>", text)]);
+        let path = Path::new("ringway.service");
+        let mut read = Unit::empty(path.to_owned());
+        read.read(path, unit);
+        let found = judge(&read, &loaded.config.unwrap(), &loaded.report);
+        found.into_iter().map(|found| found.message).collect()
     }
 
     const GOOD: &str = "[admin]\nsocket = \"/run/ringway/admin.sock\"\n[access_log]\npath = \"/var/log/ringway/access.log\"\n";
@@ -162,25 +171,25 @@ mod tests {
         assert_eq!(
             found(unit, elsewhere),
             [
-                "systemctl reload asks at /run/ringway/admin.sock, and admin.socket is /srv/admin.sock",
-                "ProtectSystem=strict of the unit keeps the access log from /srv",
-                "ProtectSystem=strict of the unit keeps the admin socket from /srv",
+                "ringway.service:18: systemctl reload asks at /run/ringway/admin.sock, and admin.socket is /srv/admin.sock",
+                "ringway.service:47: ProtectSystem=strict of the unit keeps the access log from /srv",
+                "ringway.service:47: ProtectSystem=strict of the unit keeps the admin socket from /srv",
             ]
         );
         let slow = format!("[process]\nshutdown_timeout = \"50s\"\nmax_connections = 1000000\n{GOOD}");
         assert_eq!(
             found(unit, &slow),
             [
-                "a stop may take 50 s (shutdown_delay and shutdown_timeout), and systemd kills after 40 s",
-                "max_connections is 1000000, and LimitNOFILE= of the unit allows 786336 clients",
+                "ringway.service:25: a stop may take 50 s (shutdown_delay and shutdown_timeout), and systemd kills after 40 s",
+                "ringway.service:33: max_connections is 1000000, and LimitNOFILE= of the unit allows 786336 clients",
             ]
         );
         assert_eq!(
             found("User=ringway\nExecReload=/usr/bin/ringway reload", ""),
             [
-                "the unit runs as ringway without CAP_NET_BIND_SERVICE, and a listener is at 0.0.0.0:443",
-                "systemctl reload asks at the admin socket, which the configuration does not have",
-                "Type=simple: systemd takes it for started before it accepts connections",
+                "ringway.service:1: the unit runs as ringway without CAP_NET_BIND_SERVICE, and a listener is at 0.0.0.0:443 (<test>:5)",
+                "ringway.service:2: systemctl reload asks at the admin socket, which the configuration does not have",
+                "ringway.service: Type=simple: systemd takes it for started before it accepts connections",
             ]
         );
     }

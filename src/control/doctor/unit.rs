@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
 
+use crate::config::in_order;
+
 /// Where systemd looks for units, the strongest first.
 const FOLDERS: [&str; 4] =
     ["etc/systemd/system", "run/systemd/system", "usr/local/lib/systemd/system", "usr/lib/systemd/system"];
@@ -12,53 +14,89 @@ const FOLDERS: [&str; 4] =
 const NAME: &str = "ringway.service";
 
 /// The assignments of a unit and its drop-ins, in their order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unit {
     /// Where it is.
     pub path: PathBuf,
-    assignments: Vec<(String, String)>,
+    assignments: Vec<Assignment>,
+}
+
+/// A line `key=value`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Assignment {
+    key: String,
+    value: String,
+    file: PathBuf,
+    /// The first line of it, from 1.
+    line: usize,
 }
 
 impl Unit {
+    /// One that assigns nothing.
+    pub(super) fn empty(path: PathBuf) -> Unit {
+        Unit { path, assignments: Vec::new() }
+    }
+
     /// Reads the unit below `root`; None: there is none.
     pub fn survey(root: &Path) -> Option<Unit> {
         let path = FOLDERS.iter().map(|folder| root.join(folder).join(NAME)).find(|path| path.is_file())?;
-        let mut unit = Unit { assignments: Vec::new(), path };
-        unit.read(&fs::read_to_string(&unit.path).unwrap_or_default());
+        let mut unit = Unit::empty(path.clone());
+        unit.read(&path, &fs::read_to_string(&path).unwrap_or_default());
         let folders = FOLDERS.iter().rev().map(|folder| root.join(folder).join(format!("{NAME}.d")));
         let entries = folders.flat_map(|folder| fs::read_dir(folder).into_iter().flatten().flatten());
         let mut drop_ins: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
         drop_ins.retain(|path| path.extension().is_some_and(|ending| ending == "conf"));
-        drop_ins.sort_by(|one, other| one.file_name().cmp(&other.file_name()));
+        in_order::sort_by(&mut drop_ins, |one, other| one.file_name().cmp(&other.file_name()));
         for path in drop_ins {
-            unit.read(&fs::read_to_string(path).unwrap_or_default());
+            unit.read(&path, &fs::read_to_string(&path).unwrap_or_default());
         }
         Some(unit)
     }
 
     /// Adds the lines of a file; an empty value takes back what was there (systemd.syntax(7)).
-    pub(super) fn read(&mut self, text: &str) {
-        let text = text.replace("\\\n", " ");
-        let lines = text.lines().map(str::trim).filter(|line| !line.starts_with(['#', ';', '[']));
-        for (key, value) in lines.filter_map(|line| line.split_once('=')) {
-            let (key, value) = (key.trim(), value.trim());
-            if value.is_empty() {
-                self.assignments.retain(|(known, _)| known != key);
-            } else {
-                self.assignments.push((key.to_owned(), value.to_owned()));
+    pub(super) fn read(&mut self, file: &Path, text: &str) {
+        let mut lines = text.lines().zip(1..);
+        while let Some((first, number)) = lines.next() {
+            let mut line = first.to_owned();
+            while let Some(start) = line.strip_suffix('\\') {
+                line = format!("{start} {}", lines.next().map_or("", |(more, _)| more));
             }
+            self.assign(line.trim(), file, number);
         }
+    }
+
+    fn assign(&mut self, text: &str, file: &Path, line: usize) {
+        let Some((key, value)) = text.split_once('=').filter(|_| !text.starts_with(['#', ';', '['])) else {
+            return;
+        };
+        let (key, value) = (key.trim().to_owned(), value.trim().to_owned());
+        if value.is_empty() {
+            self.assignments.retain(|known| known.key != key);
+        } else {
+            self.assignments.push(Assignment { key, value, file: file.to_owned(), line });
+        }
+    }
+
+    /// What counts of a key with one value.
+    fn last(&self, key: &str) -> Option<&Assignment> {
+        self.assignments.iter().rev().find(|known| known.key == key)
     }
 
     /// The last value of a key.
     pub fn value(&self, key: &str) -> Option<&str> {
-        self.assignments.iter().rev().find(|(known, _)| known == key).map(|(_, value)| value.as_str())
+        self.last(key).map(|known| known.value.as_str())
+    }
+
+    /// `file:line` of what [`Unit::value`] gives; where the unit stands if it does not have the key.
+    pub fn place(&self, key: &str) -> String {
+        let place = |known: &Assignment| format!("{}:{}", known.file.display(), known.line);
+        self.last(key).map_or_else(|| self.path.display().to_string(), place)
     }
 
     /// The words of all values of a key.
     pub fn words(&self, key: &str) -> Vec<&str> {
-        let values = self.assignments.iter().filter(|(known, _)| known == key);
-        values.flat_map(|(_, value)| value.split_whitespace()).collect()
+        let values = self.assignments.iter().filter(|known| known.key == key);
+        values.flat_map(|known| known.value.split_whitespace()).collect()
     }
 
     /// A time such as `40s`, `2min` or `90`, in seconds; None: there is none, or it is none.
@@ -134,6 +172,12 @@ mod tests {
         let unit = Unit::survey(root.path()).unwrap();
         assert_eq!(unit.value("User"), Some("other"));
         assert_eq!(unit.words("AmbientCapabilities"), ["CAP_A", "CAP_B"]);
+        let place = |key: &str| unit.place(key).replace(&root.path().display().to_string(), "");
+        assert_eq!(place("User"), "/etc/systemd/system/ringway.service.d/10.conf:2");
+        // The fifth line goes on in the sixth.
+        assert_eq!(place("AmbientCapabilities"), "/usr/lib/systemd/system/ringway.service:5");
+        assert_eq!(place("Type"), "/usr/lib/systemd/system/ringway.service");
+        assert_eq!(place("ReadWritePaths"), "/etc/systemd/system/ringway.service.d/20.conf:3");
         assert_eq!(unit.seconds("TimeoutStopSec"), Some(90));
         assert_eq!(unit.seconds("User"), None);
         let writable = unit.writable().unwrap();

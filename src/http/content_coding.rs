@@ -5,15 +5,15 @@
 
 use std::io::Write as _;
 
-use brotli::enc::StandardAlloc;
-use brotli::enc::encode::BrotliEncoderOperation;
-use brotli::enc::encode::BrotliEncoderParameter;
-use brotli::enc::encode::BrotliEncoderStateStruct;
 use flate2::Compress;
 use flate2::Compression;
 use flate2::FlushCompress;
 use flate2::Status;
 use flate2::write::GzEncoder;
+
+use crate::http::brotli_encoder::BrotliEncoder;
+use crate::http::brotli_encoder::BrotliOperation;
+use crate::http::brotli_encoder::BrotliStep;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContentCoding {
@@ -54,7 +54,7 @@ pub struct Progress {
     pub done: bool,
 }
 
-/// The package failed, which it does for no content.
+/// The package failed, which it does for no content, but without memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EncoderFailed;
 
@@ -65,7 +65,7 @@ pub struct ContentEncoder {
 }
 
 enum CoderKind {
-    Brotli(Box<BrotliEncoderStateStruct<StandardAlloc>>),
+    Brotli(BrotliEncoder),
     Gzip(Compress),
 }
 
@@ -94,13 +94,8 @@ impl ContentEncoder {
         let level = u32::from(level);
         let kind = match coding {
             ContentCoding::Brotli => {
-                let mut state = Box::new(BrotliEncoderStateStruct::new(StandardAlloc::default()));
                 let hint = length.min(MAX_BROTLI_SIZE_HINT) as u32;
-                state
-                    .set_parameter(BrotliEncoderParameter::BROTLI_PARAM_QUALITY, level.min(MAX_BROTLI_LEVEL));
-                state.set_parameter(BrotliEncoderParameter::BROTLI_PARAM_LGWIN, BROTLI_WINDOW_BITS);
-                state.set_parameter(BrotliEncoderParameter::BROTLI_PARAM_SIZE_HINT, hint);
-                CoderKind::Brotli(state)
+                CoderKind::Brotli(BrotliEncoder::new(level.min(MAX_BROTLI_LEVEL), BROTLI_WINDOW_BITS, hint))
             }
             ContentCoding::Gzip => CoderKind::Gzip(Compress::new_gzip(
                 Compression::new(level.min(MAX_GZIP_LEVEL)),
@@ -134,34 +129,18 @@ impl ContentEncoder {
 }
 
 fn encode_brotli(
-    state: &mut BrotliEncoderStateStruct<StandardAlloc>,
+    encoder: &mut BrotliEncoder,
     content: &[u8],
     operation: Operation,
     space: &mut [u8],
 ) -> Result<(usize, Progress), EncoderFailed> {
     let operation = match operation {
-        Operation::Continue => BrotliEncoderOperation::BROTLI_OPERATION_PROCESS,
-        Operation::Flush => BrotliEncoderOperation::BROTLI_OPERATION_FLUSH,
-        Operation::Finish => BrotliEncoderOperation::BROTLI_OPERATION_FINISH,
+        Operation::Continue => BrotliOperation::Process,
+        Operation::Flush => BrotliOperation::Flush,
+        Operation::Finish => BrotliOperation::Finish,
     };
-    let (mut left, mut taken) = (content.len(), 0);
-    let (mut room, mut written) = (space.len(), 0);
-    let is_fine = state.compress_stream(
-        operation,
-        &mut left,
-        content,
-        &mut taken,
-        &mut room,
-        space,
-        &mut written,
-        &mut None,
-        &mut |_, _, _, _| (),
-    );
-    if !is_fine {
-        return Err(EncoderFailed);
-    }
-    let is_finishing = operation == BrotliEncoderOperation::BROTLI_OPERATION_FINISH;
-    let done = left == 0 && !state.has_more_output() && (!is_finishing || state.is_finished());
+    let BrotliStep { taken, written, done } =
+        encoder.encode(content, operation, space).ok_or(EncoderFailed)?;
     Ok((written, Progress { taken, done }))
 }
 

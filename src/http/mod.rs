@@ -6,6 +6,7 @@
 pub mod any_case;
 pub mod base64;
 pub mod body;
+mod brotli_encoder;
 pub mod content_coding;
 pub mod head;
 pub mod headers;

@@ -24,7 +24,7 @@ impl Dates {
             return;
         }
         self.second = Some(second);
-        let moment = Moment::at(second);
+        let moment = CivilSecond::at(second);
         self.http = Notation::Http.of(moment).to_string();
         self.rfc3339 = Notation::Rfc3339.of(moment).to_string();
         self.common_log = Notation::CommonLog.of(moment).to_string();
@@ -56,13 +56,13 @@ impl Dates {
             return out.extend_from_slice(present.as_bytes());
         }
         // Writing to a vector cannot fail.
-        let _ = write!(out, "{}", notation.of(Moment::at(second)));
+        let _ = write!(out, "{}", notation.of(CivilSecond::at(second)));
     }
 }
 
 /// RFC 3339 in UTC with milliseconds: `1994-11-06T08:49:37.905Z`. `wall` is time since the Unix epoch.
 pub fn stamp(wall: Duration) -> String {
-    format!("{}.{:03}Z", Notation::Rfc3339.of(Moment::at(wall.as_secs())), wall.subsec_millis())
+    format!("{}.{:03}Z", Notation::Rfc3339.of(CivilSecond::at(wall.as_secs())), wall.subsec_millis())
 }
 
 /// A date in RFC 3339, with any offset, as time since the Unix epoch. None: it is no such date, or one before the epoch.
@@ -104,7 +104,7 @@ const WEEKDAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
 
 /// A second of the Gregorian calendar, in UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Moment {
+struct CivilSecond {
     year: u64,
     /// From 0.
     month: u64,
@@ -116,12 +116,12 @@ struct Moment {
     second: u64,
 }
 
-impl Moment {
+impl CivilSecond {
     /// So many seconds after the epoch, at most [`LAST_SECOND`].
     ///
     /// Years are counted from March on, so that the day that leap years have more is the last of theirs, and in eras of 400
     /// years, which all have as many days. Months from March on begin at days that (153 m + 2) / 5 gives.
-    fn at(second: u64) -> Moment {
+    fn at(second: u64) -> CivilSecond {
         let second = second.min(LAST_SECOND);
         let days = second / DAY as u64;
         let since_march_0 = days + DAYS_TO_EPOCH as u64;
@@ -131,7 +131,7 @@ impl Moment {
         let day_of_year = day - (365 * year + year / 4 - year / 100);
         let march_month = (5 * day_of_year + 2) / 153;
         let month = (march_month + 2) % 12;
-        Moment {
+        CivilSecond {
             year: era * 400 + year + u64::from(month < 2),
             month,
             day: day_of_year - (153 * march_month + 2) / 5 + 1,
@@ -149,7 +149,7 @@ const ERA: i64 = 146_097;
 /// Days from 1 March of the year 0 to the epoch.
 const DAYS_TO_EPOCH: i64 = 719_468;
 
-/// The inverse of [`Moment::at`]; months are counted from 1.
+/// The inverse of [`CivilSecond::at`]; months are counted from 1.
 fn days_since_epoch(year: i64, month: i64, day: i64) -> i64 {
     // 1 March of the year 0 is in the first era, and what is before it is before the epoch.
     let (year, march_month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
@@ -171,19 +171,19 @@ enum Notation {
 }
 
 impl Notation {
-    fn of(self, moment: Moment) -> WrittenMoment {
-        WrittenMoment { notation: self, moment }
+    fn of(self, moment: CivilSecond) -> WrittenSecond {
+        WrittenSecond { notation: self, moment }
     }
 }
 
-struct WrittenMoment {
+struct WrittenSecond {
     notation: Notation,
-    moment: Moment,
+    moment: CivilSecond,
 }
 
-impl fmt::Display for WrittenMoment {
+impl fmt::Display for WrittenSecond {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Moment { year, month, day, weekday, hour, minute, second } = self.moment;
+        let CivilSecond { year, month, day, weekday, hour, minute, second } = self.moment;
         let name = MONTHS.get(month as usize).copied().unwrap_or_default();
         match self.notation {
             Notation::Http => {
@@ -276,7 +276,7 @@ mod tests {
         for day in (0..40_000).chain((40_000..last_day).step_by(97)) {
             let second = day * 86_400 + day % 86_400;
             let expected = jiff::Timestamp::from_second(second as i64).unwrap();
-            let moment = Moment::at(second);
+            let moment = CivilSecond::at(second);
             let http = expected.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
             assert_eq!(Notation::Http.of(moment).to_string(), http);
             assert_eq!(parse(&expected.to_string()), Some(Duration::from_secs(second)), "{expected}");

@@ -18,12 +18,12 @@ const NAME: &str = "ringway.service";
 pub struct Unit {
     /// Where it is.
     pub path: PathBuf,
-    assignments: Vec<Assignment>,
+    assignments: Vec<UnitAssignment>,
 }
 
 /// A line `key=value`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Assignment {
+struct UnitAssignment {
     key: String,
     value: String,
     file: PathBuf,
@@ -73,12 +73,12 @@ impl Unit {
         if value.is_empty() {
             self.assignments.retain(|known| known.key != key);
         } else {
-            self.assignments.push(Assignment { key, value, file: file.to_owned(), line });
+            self.assignments.push(UnitAssignment { key, value, file: file.to_owned(), line });
         }
     }
 
     /// What counts of a key with one value.
-    fn last(&self, key: &str) -> Option<&Assignment> {
+    fn last(&self, key: &str) -> Option<&UnitAssignment> {
         self.assignments.iter().rev().find(|known| known.key == key)
     }
 
@@ -89,7 +89,7 @@ impl Unit {
 
     /// `file:line` of what [`Unit::value`] gives; where the unit stands if it does not have the key.
     pub fn place(&self, key: &str) -> String {
-        let place = |known: &Assignment| format!("{}:{}", known.file.display(), known.line);
+        let place = |known: &UnitAssignment| format!("{}:{}", known.file.display(), known.line);
         self.last(key).map_or_else(|| self.path.display().to_string(), place)
     }
 

@@ -13,6 +13,7 @@ use crate::policy::balance::Algorithm;
 use crate::policy::balance::WhenAllDown;
 use crate::policy::balance::sticky::CookieAttributes;
 use crate::policy::balance::sticky::StickyMode;
+use crate::policy::proxy_header::ProxyHeaderTerms;
 use crate::policy::retry::RetryOn;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +25,8 @@ pub struct ServerGroup {
     pub protocol: GroupProtocol,
     /// Backends that offer HTTP/2 are spoken to in it; https only.
     pub http2: bool,
+    /// Connections to backends begin with a PROXY header. None: they do not, and are shared by clients.
+    pub proxy_header: Option<ProxyHeaderTerms>,
     /// There is one exactly when the backends are spoken to over TLS.
     pub tls: Option<GroupTls>,
     pub algorithm: Algorithm,

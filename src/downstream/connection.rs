@@ -4,6 +4,8 @@
 //! a future from the worker's cache.
 
 use std::cell::Cell;
+use std::net::Ipv4Addr;
+use std::net::Ipv6Addr;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
@@ -12,6 +14,9 @@ use crate::downstream::admission::Share;
 use crate::downstream::coverage::Coverage;
 use crate::exchange::client_tls::ClientTls;
 use crate::exchange::message::Origin;
+use crate::exchange::proxied::ClientAddresses;
+use crate::exchange::proxied::ProxiedCell;
+use crate::exchange::proxied::ReceivedHeader;
 use crate::net::buffer::Buffer;
 use crate::net::buffer::TINY_BYTES;
 use crate::net::clock::Moment;
@@ -58,6 +63,10 @@ pub(super) struct Connection {
     pub(super) peer: SocketAddr,
     /// The port that the client connected to.
     pub(super) port: u16,
+    /// What a PROXY header told besides.
+    pub(super) received: Option<Box<ReceivedHeader>>,
+    /// For backends that are told of the client.
+    proxied: ProxiedCell,
     /// Requests served or begun.
     pub(super) requests: Cell<u32>,
     /// Something is being sent, and the deadline bounds that.
@@ -129,6 +138,8 @@ impl Connection {
             deadline,
             peer,
             port,
+            received: None,
+            proxied: ProxiedCell::default(),
             requests: Cell::new(0),
             round_trip: Cell::new((0, NEVER)),
             eagerness: Cell::new(Eagerness::None),
@@ -160,9 +171,13 @@ impl Connection {
 
     /// What is relayed, with what was received already.
     pub(super) fn into_client(self, input: Option<Buffer>) -> ClientConnection {
-        let Connection { transport, client_tls, peer, port, share, counted, .. } = self;
+        let destination = self.addresses().destination;
+        let Connection { transport, client_tls, peer, port, received, share, counted, .. } = self;
+        let proxied_tls = client_tls.as_ref().map(|client_tls| client_tls.take_proxied());
         let tls_log_fields = client_tls.map(|client_tls| client_tls.into_log_fields()).unwrap_or_default();
-        ClientConnection { transport, input, peer, port, tls_log_fields, counted, share }
+        let received_tlvs = received.map(|header| header.tlvs).unwrap_or_default();
+        let told = ToldClient { client: peer, destination, tls: proxied_tls, received: received_tlvs };
+        ClientConnection { transport, input, peer, port, told, tls_log_fields, counted, share }
     }
 
     /// Where requests on it come from.
@@ -171,7 +186,25 @@ impl Connection {
     pub(super) fn origin<'o>(&'o self, listener: &'o Listener) -> Option<Origin<'o>> {
         let Connection { peer, port, client_tls, .. } = self;
         let http = listener.http()?;
-        Some(Origin { listener, http, peer: *peer, port: *port, client_tls: client_tls.as_deref() })
+        let proxied = listener.writes_proxy_headers.then(|| {
+            let told = (client_tls.as_deref(), self.received.as_deref());
+            self.proxied.client(|| self.addresses(), told, self.counted.worker())
+        });
+        let client_tls = client_tls.as_deref();
+        Some(Origin { listener, http, peer: *peer, port: *port, client_tls, proxied })
+    }
+
+    fn addresses(&self) -> ClientAddresses {
+        let client = self.peer;
+        // What the kernel cannot tell is as if nothing was known of it but its port.
+        let unknown = || match client {
+            SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, self.port).into(),
+            SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, self.port).into(),
+        };
+        let received = self.received.as_ref().and_then(|header| header.destination);
+        let own = || self.transport.socket().local_address().unwrap_or_else(unknown);
+        let destination = received.unwrap_or_else(own);
+        ClientAddresses { client, destination }
     }
 
     /// A term of its listener that is about HTTP, as the configuration in service has it.

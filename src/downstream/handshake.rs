@@ -14,6 +14,8 @@ use crate::exchange::client_tls::ClientTls;
 use crate::exchange::client_tls::IdentityFacts;
 use crate::net::buffer::Buffer;
 use crate::net::clock::Moment;
+use crate::proto::proxy_protocol::write::ProxiedCertificate;
+use crate::proto::proxy_protocol::write::ProxiedTls;
 use crate::snapshot::Listener;
 use crate::snapshot::ServerTls;
 use crate::snapshot::refused_connections::ConnectionRefusal;
@@ -25,8 +27,10 @@ use crate::tls::accept::Facts;
 use crate::tls::accept::HandshakeError;
 use crate::tls::cipher_names::names_of;
 use crate::tls::cipher_names::openssl_name;
+use crate::tls::client_verifier::ClientVerdict;
 use crate::tls::transport::Transport;
 use crate::tls::x509::client_certificate::ClientCertificate;
+use crate::tls::x509::client_certificate::common_name;
 use crate::worker::Worker;
 
 /// How a handshake ended.
@@ -145,7 +149,28 @@ fn client_tls(
         tls_ja3: facts.fingerprints.as_ref().map(|fingerprints| fingerprints.ja3.as_str()),
         tls_ja4: facts.fingerprints.as_ref().map(|fingerprints| fingerprints.ja4.as_str()),
     };
-    ClientTls::new(&told, began, terms, worker)
+    let proxied = terms.writes_proxy_headers.then(|| proxied_tls(facts));
+    ClientTls::new(&told, began, terms, worker).with_proxied(proxied)
+}
+
+/// What PROXY headers tell. A name in a certificate that was not verified is worth nothing.
+fn proxied_tls(facts: &Facts) -> ProxiedTls {
+    let algorithms = facts.shown_algorithms();
+    let is_verified = facts.verdict == Some(ClientVerdict::Success);
+    let certificate = facts.chain.first().map(|leaf| ProxiedCertificate {
+        common_name: common_name(leaf).filter(|_| is_verified).unwrap_or_default().into(),
+        is_verified,
+        is_of_session: facts.resumed,
+    });
+    ProxiedTls {
+        alpn: facts.alpn.as_deref().unwrap_or_default().into(),
+        server_name: facts.server_name.as_deref().unwrap_or_default().into(),
+        version: facts.version,
+        cipher: openssl_name(facts.cipher_suite).unwrap_or_default(),
+        signature_algorithm: algorithms.as_ref().map_or("", |algorithms| algorithms.signature),
+        key_algorithm: algorithms.map(|algorithms| algorithms.key.into()).unwrap_or_default(),
+        certificate,
+    }
 }
 
 fn certificate_facts(certificate: &ClientCertificate) -> CertificateFacts<'_> {

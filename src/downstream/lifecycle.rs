@@ -20,6 +20,7 @@ use crate::downstream::h2;
 use crate::downstream::handshake;
 use crate::downstream::handshake::Handshake;
 use crate::downstream::unserved;
+use crate::exchange::proxied::ReceivedHeader;
 use crate::net::buffer::Buffer;
 use crate::net::clock::Moment;
 use crate::net::task;
@@ -157,6 +158,7 @@ fn refill(bytes: &[u8], worker: &Worker) -> Buffer {
 /// returned. Nothing is answered to a peer that does not speak the protocol.
 async fn read_proxy_header(connection: &mut Connection, worker: &Worker) -> Option<Buffer> {
     let timeout = connection.term(worker, Listener::opening_timeout)?;
+    let keeps_tlvs = connection.term(worker, |terms| terms.writes_proxy_headers)?;
     connection.deadline.set_drainable(timeout);
     let began = worker.clock.now();
     let mut input = worker.buffers.small();
@@ -166,8 +168,12 @@ async fn read_proxy_header(connection: &mut Connection, worker: &Worker) -> Opti
                 if let Some(source) = header.source {
                     // As with accepted connections: an IPv4 client has an IPv4 address.
                     connection.peer = SocketAddr::new(source.ip().to_canonical(), source.port());
+                    let tlvs = if keeps_tlvs { header.tlvs.into() } else { Box::default() };
+                    connection.received =
+                        Some(Box::new(ReceivedHeader { destination: header.destination, tlvs }));
                 }
-                input.consume(header.length);
+                let length = header.length;
+                input.consume(length);
                 return Some(input);
             }
             Ok(HeaderParse::Incomplete) => {}

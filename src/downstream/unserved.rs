@@ -21,7 +21,7 @@ pub(super) fn record(
 ) {
     match listener.http() {
         Some(http) => {
-            let origin = Origin { listener, http, peer, port, client_tls: None };
+            let origin = Origin { listener, http, peer, port, client_tls: None, proxied: None };
             exchange::record_unserved(reason, &PartialHead::default(), began, &origin, worker);
         }
         None => relay::record_unserved(reason, began, &Endpoints { listener, peer, port }, worker),

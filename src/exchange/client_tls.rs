@@ -11,6 +11,7 @@ use crate::snapshot::HttpListener;
 use crate::snapshot::Listener;
 use crate::telemetry::otlp::Attributes;
 use crate::telemetry::record::TlsFacts;
+use crate::upstream::proxied_client::ProxiedTls;
 use crate::worker::Worker;
 use crate::worker::spans::HandshakeSpan;
 
@@ -26,6 +27,8 @@ pub struct ClientTls {
     pub(super) log_fields: Box<[u8]>,
     /// What the first request may tell a collector. None: it gets nothing, or has got it.
     pub(super) handshake: Cell<Option<Box<HandshakeSpan>>>,
+    /// What PROXY headers tell. None: nobody wants to know, or it was taken.
+    proxied: Cell<Option<Box<ProxiedTls>>>,
 }
 
 impl ClientTls {
@@ -59,12 +62,24 @@ impl ClientTls {
             values,
             log_fields: log_fields.into(),
             handshake: Cell::new(handshake),
+            proxied: Cell::new(None),
         }
     }
 
     /// What lines of the logs tell of it.
     pub fn into_log_fields(self) -> Box<[u8]> {
         self.log_fields
+    }
+
+    /// The same, with what PROXY headers tell.
+    pub fn with_proxied(self, proxied: Option<ProxiedTls>) -> ClientTls {
+        ClientTls { proxied: Cell::new(proxied.map(Box::new)), ..self }
+    }
+
+    /// What PROXY headers tell. Where that was not asked for when the handshake was made, because a reload has
+    /// changed the groups since, they still say that the client came over TLS.
+    pub fn take_proxied(&self) -> Box<ProxiedTls> {
+        self.proxied.take().unwrap_or_default()
     }
 
     /// What the client had to prove; see [`crate::snapshot::ServerTls::client_auth_mark`].

@@ -43,6 +43,8 @@ use crate::upstream::balancer::InFlight;
 use crate::upstream::error::UpstreamError;
 use crate::upstream::lease::Lease;
 use crate::upstream::pool_key::PoolKey;
+use crate::upstream::proxied_client::ProxiedClient;
+use crate::upstream::request;
 use crate::upstream::request::PreparedRequest;
 use crate::upstream::response_reader::ResponseReader;
 use crate::upstream::selection::Next;
@@ -68,6 +70,10 @@ pub(super) struct Forward {
     /// Some of the body was taken from the client and is not at hand any more.
     pub(super) streamed: bool,
     pub(super) pool_key: PoolKey,
+    /// The client, where backends are told of it: only its own connections to them are used.
+    pub(super) proxied: Option<Rc<ProxiedClient>>,
+    /// The head tells by what name the request is logged.
+    pub(super) names_request: bool,
     pub(super) idempotent: bool,
     pub(super) is_head: bool,
     pub(super) upgrade: bool,
@@ -113,7 +119,7 @@ impl Forward {
             self.target.remember(group, chosen, worker);
             recording.attempt_began((self.group, chosen), &mut self.request, worker);
             let in_flight = worker.balancer.begin(group, chosen);
-            let idle = if fresh { None } else { acquire_idle(group, chosen, self.pool_key, &worker.pool) };
+            let idle = if fresh { None } else { self.acquire_idle(group, chosen, worker) };
             let lease = match idle {
                 Some(lease) => Ok(recording.connected(lease, Duration::ZERO)),
                 // Boxed, because most requests find a connection.
@@ -157,6 +163,19 @@ impl Forward {
         }
     }
 
+    /// A connection to this backend that was used before.
+    fn acquire_idle<'g>(&self, group: &'g Group, chosen: u32, worker: &Worker) -> Option<Lease<'g>> {
+        acquire_idle(group, chosen, self.pool_key, (&worker.pool, self.proxied.as_deref()))
+    }
+
+    /// Ends the loan of a connection that is fit for another exchange.
+    fn give_back(&self, lease: Lease<'_>, worker: &Worker) {
+        match &self.proxied {
+            Some(client) => client.give_back(lease, &worker.pool, &worker.clock),
+            None => lease.give_back(&worker.pool, &worker.clock),
+        }
+    }
+
     /// A connection to the backend that was chosen, unless the client leaves first.
     async fn acquire<'g, S: Stream>(
         &self,
@@ -175,11 +194,18 @@ impl Forward {
             has_content: self.request.has_content(),
             upgrade: self.upgrade,
             fresh,
+            proxied: self.proxied.as_ref().map(|client| client.wanted(self.unique_id())),
         };
         let began = worker.clock.now();
-        let acquired = pin!(acquire(want, &worker.streams, worker.resources()));
+        let shared = (&worker.streams, self.proxied.as_deref());
+        let acquired = pin!(acquire(want, shared, worker.resources()));
         let lease = unless_left(acquired, stream.parts().2).await?;
         Ok(lease.map(|lease| recording.connected(lease, worker.clock.now().since(began))))
+    }
+
+    /// What the request is known by in the log, for backends that are told of the connection.
+    fn unique_id(&self) -> &[u8] {
+        if self.names_request { request::field(self.request.head(), b"X-Request-ID") } else { b"" }
     }
 
     /// What a group can want before a backend is chosen.
@@ -269,7 +295,7 @@ impl Forward {
         drop(reader);
         // Where backends speak HTTP/2, no request would ask for one of HTTP/1.1.
         if clean && !lease.is_stopgap() {
-            lease.give_back(&worker.pool, &worker.clock);
+            self.give_back(lease, worker);
             selection.release(member);
         }
         match relayed {

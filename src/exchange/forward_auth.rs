@@ -96,6 +96,8 @@ pub(super) fn prepare(
         request_buffer: 0,
         streamed: false,
         pool_key: worker.pool.key(group, host),
+        proxied: request::proxied(origin, group),
+        names_request: !client.request_id.is_empty(),
         idempotent: true,
         is_head: false,
         upgrade: false,

@@ -1,6 +1,7 @@
 //! A request as it came, and what is known of who asks.
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 
 use crate::exchange::client_tls::ClientTls;
 use crate::http::body::BodyLength;
@@ -13,6 +14,7 @@ use crate::policy::header_edits::SystemSources;
 use crate::policy::trace::Trace;
 use crate::snapshot::HttpListener;
 use crate::snapshot::Listener;
+use crate::upstream::proxied_client::ProxiedClient;
 
 /// A request as its codec hands it over: without the fields that belong to one hop.
 pub struct Request<'h, 'b> {
@@ -42,6 +44,8 @@ pub struct Origin<'w> {
     pub port: u16,
     /// None in cleartext.
     pub client_tls: Option<&'w ClientTls>,
+    /// For backends that are told of the client; None: the listener has none such, or there is no request.
+    pub proxied: Option<&'w Rc<ProxiedClient>>,
 }
 
 impl<'w> Origin<'w> {

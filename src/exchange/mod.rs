@@ -19,6 +19,7 @@ mod maintenance;
 mod log_line;
 pub mod message;
 mod mirror;
+pub mod proxied;
 mod queue;
 mod record;
 mod request;

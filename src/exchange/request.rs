@@ -1,5 +1,7 @@
 //! What we change about a request on its way in.
 
+use std::rc::Rc;
+
 use crate::exchange::forward::Forward;
 use crate::exchange::message::Origin;
 use crate::exchange::message::Request;
@@ -24,6 +26,7 @@ use crate::policy::websocket;
 use crate::snapshot::gates::Gates;
 use crate::snapshot::group::Group;
 use crate::snapshot::rules::HeaderEdits;
+use crate::upstream::proxied_client::ProxiedClient;
 use crate::upstream::request::RequestTarget;
 use crate::upstream::request::RequestWriter;
 use crate::upstream::request::Wording;
@@ -108,6 +111,8 @@ pub(super) fn prepare(
         request_buffer,
         streamed: false,
         pool_key: worker.pool.key(group, line.host),
+        proxied: proxied(origin, group),
+        names_request: !client.request_id.is_empty(),
         idempotent: head.method.is_idempotent(),
         is_head: head.method == Method::Head,
         upgrade: request.upgrade.is_some(),
@@ -115,6 +120,11 @@ pub(super) fn prepare(
         expects_continue: request.expects_continue,
         compression: origin.http.compression.as_ref().map(|_| AcceptedCodings::of(head.headers)),
     }
+}
+
+/// The client, if backends of the group are told of it.
+pub(super) fn proxied(origin: &Origin<'_>, group: &Group) -> Option<Rc<ProxiedClient>> {
+    group.proxy_header.and(origin.proxied).map(Rc::clone)
 }
 
 /// Writes what the client did not send.

@@ -2,7 +2,9 @@
 
 use std::cell::UnsafeCell;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
+use std::os::fd::BorrowedFd;
 use std::os::fd::OwnedFd;
 use std::os::fd::RawFd;
 use std::sync::Arc;
@@ -11,6 +13,7 @@ use std::time::Duration;
 use monoio::io::AsyncReadRent;
 use monoio::io::AsyncWriteRent;
 use monoio::net::UnixStream;
+use socket2::SockRef;
 use socket2::Socket as RawSocket;
 use socket2::TcpKeepalive;
 
@@ -208,6 +211,13 @@ impl Socket {
             let length = size_of::<libc::linger>() as libc::socklen_t;
             libc::setsockopt(self.descriptor(), level, name, (&raw const linger).cast(), length);
         }
+    }
+
+    /// The address of this side; `None` on unix sockets.
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        // SAFETY: the descriptor is open as long as `self` is.
+        let descriptor = unsafe { BorrowedFd::borrow_raw(self.descriptor()) };
+        SockRef::from(&descriptor).local_addr().ok()?.as_socket()
     }
 
     /// The smoothed round-trip time that TCP measured, in microseconds; `None` on unix sockets.

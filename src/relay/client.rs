@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use crate::net::buffer::Buffer;
 use crate::snapshot::client_connections::ClientShare;
 use crate::tls::transport::Transport;
+use crate::upstream::proxied_client::ToldClient;
 use crate::worker::counted::CountedConnection;
 
 /// A connection of a client that is ready to be relayed.
@@ -16,6 +17,8 @@ pub struct ClientConnection {
     pub peer: SocketAddr,
     /// The port that the client connected to.
     pub port: u16,
+    /// What backends are told of it, where they want that.
+    pub told: ToldClient,
     /// What lines of the logs tell of TLS; empty in cleartext.
     pub tls_log_fields: Box<[u8]>,
     pub counted: CountedConnection,

@@ -1,7 +1,6 @@
 //! A relayed connection, from the choice of a backend to its end.
 
 use std::cell::Cell;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -51,7 +50,7 @@ pub async fn serve(mut client: ClientConnection, worker: Rc<Worker>) {
         return record.end(SessionEnd::NoRoute, None, &client, &worker);
     };
     // Boxed, because it is over soon and most of the time is spent behind it.
-    let opened = Box::pin(open(&group, client.peer, &mut record, &worker)).await;
+    let opened = Box::pin(open(&group, &client, &mut record, &worker)).await;
     let end = match opened {
         Err(end) => end,
         Ok(opened) => relay(&client, input, &opened, (idle_timeout, &record), &worker).await,
@@ -76,11 +75,11 @@ fn group_of(client: &ClientConnection, worker: &Worker) -> Option<(Arc<Group>, D
 /// cannot be reached.
 async fn open<'w>(
     group: &'w Group,
-    client: SocketAddr,
+    client: &ClientConnection,
     record: &mut SessionRecord,
     worker: &'w Worker,
 ) -> Result<BackendLeg<'w>, SessionEnd> {
-    let preference = choice::preference(group, client.ip(), worker);
+    let preference = choice::preference(group, client.peer.ip(), worker);
     let selection = Selection::new(group, preference, &worker.balancer);
     let mut chosen = choice::first(&selection, worker).await?;
     loop {
@@ -89,7 +88,7 @@ async fn open<'w>(
         let backend = &*member.backend;
         record.attempt_began(chosen, worker);
         let in_flight = worker.balancer.begin(group, chosen);
-        let error = match connect_to(group, backend, worker).await {
+        let error = match connect_to(group, backend, client, worker).await {
             Ok(connection) => {
                 record.connected(worker);
                 worker.balancer.note_success(group, chosen);
@@ -112,9 +111,15 @@ async fn open<'w>(
     }
 }
 
-async fn connect_to(group: &Group, backend: &Backend, worker: &Worker) -> Result<Connection, UpstreamError> {
+async fn connect_to(
+    group: &Group,
+    backend: &Backend,
+    client: &ClientConnection,
+    worker: &Worker,
+) -> Result<Connection, UpstreamError> {
     let counters = group.counters.as_ref().map(|counters| (&**counters, worker.index));
-    let target = ConnectTarget { backend, timeout: group.connect_timeout, counters, preface: &[], tls: None };
+    let preface = &client.told.preface(group);
+    let target = ConnectTarget { backend, timeout: group.connect_timeout, counters, preface, tls: None };
     connect::open(&target, &worker.timers).await.map(|opened| opened.connection)
 }
 

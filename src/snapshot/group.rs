@@ -16,6 +16,7 @@ use crate::policy::balance::sticky::BackendTokens;
 use crate::policy::balance::sticky::StickyMode;
 use crate::policy::balance::sticky::WrittenAttributes;
 use crate::policy::balance::weighted_round_robin::RoundSchedule;
+use crate::policy::proxy_header::ProxyHeaderTerms;
 use crate::policy::retry::RetryOn;
 use crate::snapshot::affinity::Affinity;
 use crate::snapshot::backend::Backend;
@@ -72,6 +73,8 @@ pub struct Group {
     pub versions: Versions,
     /// Requests say that trailers are welcome, as those of gRPC do (its protocol wants `te: trailers`).
     pub is_grpc: bool,
+    /// Each connection to a backend serves one client, of which a PROXY header tells. None: connections are shared.
+    pub proxy_header: Option<ProxyHeaderTerms>,
     /// None: HTTP in cleartext.
     pub tls: Option<SwapCell<UpstreamTls>>,
     /// Differs where backends are trusted or spoken to in another way, or may say more.
@@ -267,6 +270,7 @@ impl Group {
             speaks_http10: false,
             versions: Versions::Http1,
             is_grpc: false,
+            proxy_header: None,
             tls: None,
             security: 0,
             maglev: None,

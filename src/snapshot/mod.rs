@@ -141,6 +141,8 @@ pub struct Listener {
     pub logs: LogSet,
     /// Read a PROXY header before anything else.
     pub proxy_protocol: bool,
+    /// Some group of the listener tells its backends of clients by such headers.
+    pub writes_proxy_headers: bool,
     /// Of each client; None: unlimited.
     pub client_connections: Option<Box<ClientConnectionLimit>>,
     /// None: everybody may connect.

@@ -37,6 +37,8 @@ use crate::tls::tickets::TicketKeys;
 use crate::tls::tls_policy;
 use crate::tls::tls_policy::Offer;
 use crate::tls::transport::Transport;
+use crate::tls::x509::algorithms::CertificateAlgorithms;
+use crate::tls::x509::algorithms::algorithms_of;
 use crate::tls::x509::ca::TrustedCas;
 use crate::tls::x509::ca::sha256;
 use crate::tls::x509::client_error::ClientCertificateError;
@@ -203,10 +205,19 @@ pub struct Facts {
     pub offered_suites: Vec<u16>,
     /// None: nobody wants to know them, or the first message could not be read.
     pub fingerprints: Option<Box<ClientFingerprints>>,
+    /// The certificate that the client is shown, or would be without a session to resume.
+    shown: Option<Arc<CertifiedKey>>,
     /// The client's certificates, its own first. Whether they are any good is what the verdict says.
     pub chain: Vec<CertificateDer<'static>>,
     /// None: the client showed no certificate.
     pub verdict: Option<ClientVerdict>,
+}
+
+impl Facts {
+    /// Of the certificate that the client is shown.
+    pub fn shown_algorithms(&self) -> Option<CertificateAlgorithms> {
+        algorithms_of(self.shown.as_ref()?.cert.first()?)
+    }
 }
 
 /// How a handshake ended.
@@ -346,6 +357,7 @@ async fn drive(
         if let Some(hello) = HELLO.take() {
             facts.server_name = hello.server_name;
             facts.offered_suites = hello.cipher_suites;
+            facts.shown = hello.chosen;
         }
         if let Some(verdict) = take_verdict() {
             facts.verdict = Some(verdict);
@@ -410,6 +422,8 @@ fn collect(stream: &TlsStream, facts: &mut Facts) {
 struct Hello {
     server_name: Option<String>,
     cipher_suites: Vec<u16>,
+    /// The certificate that was chosen for it.
+    chosen: Option<Arc<CertifiedKey>>,
 }
 
 thread_local! {
@@ -428,12 +442,14 @@ struct Noting {
 
 impl ResolvesServerCert for Noting {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let noted = Hello {
+        let mut noted = Hello {
             server_name: hello.server_name().map(str::to_ascii_lowercase),
             cipher_suites: hello.cipher_suites().iter().map(|suite| (*suite).into()).collect(),
+            chosen: None,
         };
-        HELLO.set(Some(noted));
         let chosen = self.inner.resolve(hello);
+        noted.chosen.clone_from(&chosen);
+        HELLO.set(Some(noted));
         HAS_NO_CERTIFICATE.set(chosen.is_none());
         chosen
     }

@@ -25,6 +25,7 @@ use crate::upstream::error::UpstreamError;
 use crate::upstream::pool_key::PoolKey;
 
 /// What a connection is opened to, and with.
+#[derive(Clone, Copy)]
 pub struct ConnectTarget<'a> {
     pub backend: &'a Backend,
     /// Bounds connecting and the TLS handshake together.
@@ -39,6 +40,7 @@ pub struct ConnectTarget<'a> {
 }
 
 /// What a TLS handshake with a backend needs besides.
+#[derive(Clone, Copy)]
 pub struct TlsTarget<'a> {
     pub client: &'a TlsClient,
     /// The host of the request.

@@ -4,6 +4,7 @@
 
 pub mod acquire;
 pub mod balancer;
+pub mod client_pool;
 pub mod connect;
 pub mod connection;
 pub mod error;
@@ -14,6 +15,7 @@ pub mod stream;
 pub mod message;
 pub mod pool;
 pub mod pool_key;
+pub mod proxied_client;
 pub mod proxy_header;
 pub mod request;
 pub mod request_queues;

@@ -31,8 +31,7 @@ pub struct Pool {
     worker: usize,
     workers: usize,
     idle_lists: RefCell<Vec<IdleList>>,
-    /// Idle connections by the slot of their group.
-    idle: RefCell<Vec<usize>>,
+    idle: Rc<IdleCounts>,
     /// By the slot of the backend.
     clients: RefCell<Vec<Option<KnownClient>>>,
     /// Connections and streams lent so far, where their order matters.
@@ -78,7 +77,7 @@ impl Pool {
             worker,
             workers: workers.max(1),
             idle_lists: RefCell::default(),
-            idle: RefCell::default(),
+            idle: Rc::default(),
             clients: RefCell::default(),
             uses: Cell::new(0),
             hosts: RandomState::new(),
@@ -140,10 +139,7 @@ impl Pool {
     /// request, clients could else fill the pool with names that are never asked for again.
     pub fn give_back(&self, group: &Group, backend: &Arc<Backend>, connection: Connection, clock: &Clock) {
         let max_idle = self.share(group.keepalive_connections);
-        // A backend that is being removed gets no new requests, so the connection would never be used.
-        let is_kept =
-            !group.keepalive_timeout.is_zero() && connection.idle_limit.get() != Some(Duration::ZERO);
-        if max_idle == 0 || !is_kept || backend.health.draining_since_ms() != 0 {
+        if max_idle == 0 || !may_be_kept(&connection, group, backend) {
             return;
         }
         let mut idle_lists = self.idle_lists.borrow_mut();
@@ -152,26 +148,23 @@ impl Pool {
             // The group went and came back under another number, or an exchange of before ends only now.
             let kept = idle_list.idle.len();
             self.count_down(idle_list, kept);
-            *place(&mut self.idle.borrow_mut(), group.slot as usize) += kept;
+            self.idle.add(group.slot, kept);
             idle_list.group = group.slot;
         }
-        let is_full = *place(&mut self.idle.borrow_mut(), group.slot as usize) >= max_idle;
+        let is_full = self.idle.of(group.slot) >= max_idle;
         if is_full && idle_list.idle.pop_front().is_none() {
             return;
         }
         if is_full {
             self.count_down(idle_list, 1);
         }
-        match connection.idle_limit.get() {
-            Some(limit) => connection.deadline.set(limit),
-            None => connection.deadline.clear(),
-        }
+        begin_idling(&connection);
         if idle_list.backend.is_none() {
             idle_list.backend = Some(Arc::clone(backend));
         }
         idle_list.keepalive_timeout = group.keepalive_timeout;
         idle_list.idle.push_back(IdleConnection { connection, since: clock.now() });
-        *place(&mut self.idle.borrow_mut(), group.slot as usize) += 1;
+        self.idle.add(group.slot, 1);
     }
 
     /// Closes connections that were idle for too long, that their backend closed, or whose backend gets
@@ -194,7 +187,12 @@ impl Pool {
 
     /// Idle connections to the backends of a group.
     pub fn idle_of(&self, group: &Group) -> usize {
-        self.idle.borrow().get(group.slot as usize).copied().unwrap_or_default()
+        self.idle.of(group.slot)
+    }
+
+    /// What counts idle connections, for those that are kept elsewhere.
+    pub fn idle_counts(&self) -> Rc<IdleCounts> {
+        Rc::clone(&self.idle)
     }
 
     /// This worker's share of a cap that holds for all; the shares add up to it.
@@ -211,16 +209,50 @@ impl Pool {
     }
 
     fn count_down(&self, idle_list: &IdleList, closed: usize) {
-        if let Some(idle) = self.idle.borrow_mut().get_mut(idle_list.group as usize) {
-            *idle -= closed;
+        self.idle.subtract(idle_list.group, closed);
+    }
+}
+
+/// Idle connections of one worker, by the slot of their group.
+#[derive(Default)]
+pub struct IdleCounts {
+    counts: RefCell<Vec<usize>>,
+}
+
+impl IdleCounts {
+    pub(super) fn of(&self, group: u32) -> usize {
+        self.counts.borrow().get(group as usize).copied().unwrap_or_default()
+    }
+
+    pub(super) fn add(&self, group: u32, opened: usize) {
+        *place(&mut self.counts.borrow_mut(), group as usize) += opened;
+    }
+
+    pub(super) fn subtract(&self, group: u32, closed: usize) {
+        if let Some(count) = self.counts.borrow_mut().get_mut(group as usize) {
+            *count -= closed;
         }
     }
 }
 
 /// Whether its backend keeps an idle connection open, as far as that can be known: what it announced is obeyed, because
 /// a request that meets the end of its connection can be sent again only if it is idempotent.
-fn is_usable(connection: &Connection) -> bool {
+pub(super) fn is_usable(connection: &Connection) -> bool {
     !connection.deadline.has_passed() && connection.transport.pending() == Pending::Nothing
+}
+
+/// Whether a connection is worth keeping: a backend that is being removed gets no new requests, so it would never be used.
+pub(super) fn may_be_kept(connection: &Connection, group: &Group, backend: &Backend) -> bool {
+    let keeps = !group.keepalive_timeout.is_zero() && connection.idle_limit.get() != Some(Duration::ZERO);
+    keeps && backend.health.draining_since_ms() == 0
+}
+
+/// Bounds how long it is kept by what its backend has announced.
+pub(super) fn begin_idling(connection: &Connection) {
+    match connection.idle_limit.get() {
+        Some(limit) => connection.deadline.set(limit),
+        None => connection.deadline.clear(),
+    }
 }
 
 /// The entry at `index` of a list that grows as far as it is asked for.

@@ -6,6 +6,14 @@ use crate::proto::proxy_protocol::write;
 use crate::proto::proxy_protocol::write::HeaderBytes;
 use crate::proto::proxy_protocol::write::HeaderFacts;
 
+/// The header of a connection that serves no client, such as that of a health check.
+pub fn of_nobody(version: ProxyVersion) -> &'static [u8] {
+    match version {
+        ProxyVersion::V1 => write::UNKNOWN,
+        ProxyVersion::V2 => &write::LOCAL,
+    }
+}
+
 /// The header to stand before everything else on a connection that serves this client alone; see
 /// [`ConnectTarget::preface`](crate::upstream::connect::ConnectTarget::preface).
 pub fn write(terms: ProxyHeaderTerms, facts: &HeaderFacts<'_>) -> HeaderBytes {

@@ -306,6 +306,12 @@ impl RequestWriter {
     }
 }
 
+/// The value of a field with this name in a request head that [`RequestWriter`] wrote; empty if there is none.
+pub fn field<'h>(head: &'h [u8], name: &[u8]) -> &'h [u8] {
+    let value = |line: &'h [u8]| line.strip_prefix(name)?.strip_prefix(b": ")?.strip_suffix(b"\r");
+    head.split(|byte| *byte == b'\n').find_map(value).unwrap_or_default()
+}
+
 /// The host in a request head that [`RequestWriter`] wrote: its first field.
 pub fn host(head: &[u8]) -> &[u8] {
     let after =

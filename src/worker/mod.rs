@@ -42,6 +42,7 @@ use crate::telemetry::worker_counters::WorkerCounters;
 use crate::upstream::balancer::Balancer;
 use crate::upstream::h2::pool::Connections;
 use crate::upstream::pool::Pool;
+use crate::upstream::proxied_client::ProxiedClients;
 use crate::upstream::request_queues::RequestQueues;
 use crate::upstream::want::Resources;
 use crate::worker::access_log::AccessLogs;
@@ -74,6 +75,8 @@ pub struct Worker {
     pub balancer: Balancer,
     /// Connections of HTTP/2, which exchanges share.
     pub streams: Connections,
+    /// Clients that backends are told of, with connections of their own.
+    pub proxied: ProxiedClients,
     /// Downstream connections, of all listeners and workers.
     pub quota: Arc<Quota>,
     /// Bytes of requests that wait for a backend to be chosen, of all workers.
@@ -144,6 +147,7 @@ impl Worker {
             index,
             pool: Pool::new(index, snapshot.workers),
             streams: Connections::default(),
+            proxied: ProxiedClients::default(),
             balancer: Balancer::new(index, shared.backend_counters, shared.failure_reports, (seed, queues)),
             publication: shared.publication,
             generation: Cell::new(generation),
@@ -228,10 +232,14 @@ impl Worker {
     pub fn sweep_connections(&self) {
         self.streams.sweep();
         self.pool.sweep(self.clock.now());
+        self.proxied.sweep(self.clock.now());
         for group in &self.snapshot().groups {
             let Some(counters) = &group.counters else { continue };
             let (http2, streams) = match group.versions {
                 Versions::Http1 => (0, 0),
+                Versions::Http2 | Versions::Both if group.proxy_header.is_some() => {
+                    self.proxied.open_to(group)
+                }
                 Versions::Http2 | Versions::Both => self.streams.open_to(group),
             };
             counters.tell(self.index, [self.pool.idle_of(group), http2, streams]);

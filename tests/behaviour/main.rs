@@ -82,6 +82,7 @@ mod own_answers;
 mod pipelining;
 mod privileges;
 mod proxy_protocol;
+mod proxy_to_backends;
 mod rate_limits;
 mod refusal_log;
 mod refused_uploads;

@@ -41,6 +41,8 @@ use crate::policy::balance::Algorithm;
 use crate::policy::balance::WhenAllDown;
 use crate::policy::balance::hash_key::HashKey;
 use crate::policy::balance::sticky::StickyMode;
+use crate::policy::proxy_header::ProxyHeaderTerms;
+use crate::policy::proxy_header::ProxyVersion;
 use crate::policy::retry::RetryOn;
 
 /// The most fields that a head can have.
@@ -87,6 +89,7 @@ fn balancing(
         enabled,
         protocol,
         http2: false,
+        proxy_header: proxy_header(section),
         tls: None,
         algorithm: algorithm::algorithm(section),
         connect_timeout: section.read("connect_timeout", &milliseconds(10, 60_000), Duration::from_secs(5)),
@@ -192,6 +195,29 @@ const ROLES: Choice<Role> = Choice {
     ],
     later: &[],
 };
+
+const PROXY_VERSIONS: Choice<Option<ProxyVersion>> = Choice {
+    words: &[("off", None), ("v1", Some(ProxyVersion::V1)), ("v2", Some(ProxyVersion::V2))],
+    aliases: &[],
+    later: &[],
+};
+
+const PROXY_TLVS: Choice<bool> =
+    Choice { words: &[("drop", false), ("pass", true)], aliases: &[], later: &[] };
+
+/// How backends are told of clients.
+fn proxy_header(section: &mut Section<'_, '_>) -> Option<ProxyHeaderTerms> {
+    let version = section.read("proxy_protocol", &PROXY_VERSIONS, None);
+    let passes_tlvs = section.read("proxy_protocol_tlvs", &PROXY_TLVS, false);
+    if let Some(location) = section.place_of("proxy_protocol_tlvs")
+        && passes_tlvs
+        && version != Some(ProxyVersion::V2)
+    {
+        let message = "`proxy_protocol_tlvs` has no effect: only version 2 of the PROXY protocol has TLVs";
+        section.report().warning(location, message, "set proxy_protocol = \"v2\", or remove it");
+    }
+    version.map(|version| ProxyHeaderTerms { version, passes_tlvs })
+}
 
 fn speaks_http10(section: &mut Section<'_, '_>, group: &ServerGroup) -> bool {
     let idle = match group.protocol {

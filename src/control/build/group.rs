@@ -114,6 +114,7 @@ impl GroupBuilder<'_> {
         group.first_host = first_host(&wanted);
         group.speaks_http10 = wanted.speaks_http10;
         group.versions = versions(&wanted);
+        group.proxy_header = wanted.proxy_header;
         group.is_grpc = wanted.protocol == GroupProtocol::Grpc;
         group.tls = terms.map(SwapCell::new);
         group.security = security;

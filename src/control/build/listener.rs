@@ -107,7 +107,6 @@ impl ListenerBuilder<'_> {
             slot: registry.listener_slot(&listener.name, listener.family()),
             addresses: own_bindings.map(|binding| binding.address).collect(),
             default_group,
-            groups: own_groups,
             maintenance,
             connections: counted.connections,
             connection_rate: counted.connection_rate,
@@ -129,6 +128,8 @@ impl ListenerBuilder<'_> {
                     Protocol::Stream(StreamListener { idle_timeout: stream.idle_timeout, bandwidth })
                 }
             },
+            writes_proxy_headers: own_groups.iter().any(|group| group.proxy_header.is_some()),
+            groups: own_groups,
             leaving: AtomicBool::new(false),
         })
     }

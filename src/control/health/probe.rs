@@ -27,9 +27,12 @@ use crate::net::connect::connect;
 use crate::net::socket::Socket;
 use crate::net::timer::TICK;
 use crate::net::timer::Timers;
+use crate::policy::proxy_header::ProxyVersion;
 use crate::proto::h1::head::HeadLimits;
 use crate::proto::h1::head::Parse;
 use crate::proto::h1::head::parse_response;
+use crate::proto::proxy_protocol::write::LOCAL;
+use crate::proto::proxy_protocol::write::UNKNOWN;
 use crate::snapshot::backend::CheckFailure;
 use crate::snapshot::group::Group;
 use crate::snapshot::group::Versions;
@@ -49,6 +52,8 @@ pub(super) struct Probe {
     request_h2: ProbeRequest,
     expect: Vec<RangeInclusive<u16>>,
     timeout: Duration,
+    /// What the connection begins with.
+    preface: &'static [u8],
 }
 
 /// How the backends of a group are spoken to.
@@ -56,11 +61,13 @@ pub(super) struct Probe {
 pub(super) struct ProbeTransport {
     pub(super) versions: Versions,
     pub(super) is_secure: bool,
+    pub(super) proxy_version: Option<ProxyVersion>,
 }
 
 impl ProbeTransport {
     pub(super) fn of(group: &Group) -> ProbeTransport {
-        ProbeTransport { versions: group.versions, is_secure: group.tls.is_some() }
+        let proxy_version = group.proxy_header.map(|terms| terms.version);
+        ProbeTransport { versions: group.versions, is_secure: group.tls.is_some(), proxy_version }
     }
 }
 
@@ -111,6 +118,7 @@ impl Probe {
         };
         // What listens on a port of its own is known for its health, not for what the backends speak.
         let is_http2 = is_grpc || over.versions == Versions::Http2 && check.port == 0;
+        let proxy_version = over.proxy_version.filter(|_| check.port == 0);
         let scheme = if is_secure { "https" } else { "http" };
         Probe {
             address,
@@ -121,6 +129,11 @@ impl Probe {
             request: request.into_bytes(),
             expect: check.expect.clone(),
             timeout: check.timeout,
+            preface: match proxy_version {
+                None => b"",
+                Some(ProxyVersion::V1) => UNKNOWN,
+                Some(ProxyVersion::V2) => &LOCAL,
+            },
         }
     }
 
@@ -148,6 +161,13 @@ impl Probe {
         // Whoever closes first waits for a minute lest late packets come; with many probes, so many
         // ports would wait. A reset leaves nothing behind on either side.
         socket.reset_on_close();
+        if !self.preface.is_empty() {
+            step.set(Step::Send);
+            let sent = socket.send_now(self.preface);
+            if !sent.is_ok_and(|count| count == self.preface.len()) {
+                return Err(failed(CheckFailure::SendRequestFailed));
+            }
+        }
         if self.protocol == CheckProtocol::Tcp {
             return Ok(());
         }
@@ -303,7 +323,8 @@ mod tests {
     use super::*;
     use crate::net::buffer::Buffers;
 
-    const PLAIN: ProbeTransport = ProbeTransport { versions: Versions::Http1, is_secure: false };
+    const PLAIN: ProbeTransport =
+        ProbeTransport { versions: Versions::Http1, is_secure: false, proxy_version: None };
 
     fn check() -> HealthCheck {
         HealthCheck {

@@ -58,6 +58,11 @@ impl ClientCertificate {
     }
 }
 
+/// The common name in the subject of a certificate; None if there is none that can be told by itself.
+pub fn common_name(certificate: &[u8]) -> Option<String> {
+    distinguished_name::common_name(ParsedCertificate::parse(certificate)?.subject)
+}
+
 /// Standard base64 (RFC 4648 §4) with padding.
 fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

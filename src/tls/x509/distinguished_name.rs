@@ -33,6 +33,28 @@ pub(super) fn to_text(name: &[u8]) -> Option<String> {
     Some(text)
 }
 
+/// The common name in UTF-8; None if there is not exactly one, or if it has characters that no name has: which one a reader
+/// would take, or where it would end, is not known.
+pub(super) fn common_name(name: &[u8]) -> Option<String> {
+    const COMMON_NAME: &[u8] = b"\x55\x04\x03";
+    let mut found = None;
+    let mut reader = DerReader::new(name);
+    while !reader.is_empty() {
+        let mut set = reader.inside(der::SET)?;
+        while !set.is_empty() {
+            let mut attribute = set.inside(der::SEQUENCE)?;
+            if attribute.element(der::OBJECT_IDENTIFIER)?.content != COMMON_NAME {
+                continue;
+            }
+            let value = String::from_utf8(characters(&attribute.any()?)?).ok()?;
+            if found.replace(value).is_some() {
+                return None;
+            }
+        }
+    }
+    found.filter(|name| !name.chars().any(char::is_control))
+}
+
 fn push_attribute(text: &mut String, kind: &[u8], value: &Element<'_>) -> Option<()> {
     let known = SHORT_NAMES.iter().find(|(identifier, _)| *identifier == kind);
     let characters = known.and_then(|_| characters(value));

@@ -1,6 +1,7 @@
 //! Certificates: X.509 with its names, keys, revocation lists and OCSP responses, from the bytes of PEM and DER
 //! to what handshakes need. Nothing here knows of a connection.
 
+pub mod algorithms;
 pub mod ca;
 pub mod ca_files;
 pub mod ca_findings;

@@ -132,7 +132,7 @@ pub(super) enum SignatureError {
 }
 
 /// The algorithm and the key of a SubjectPublicKeyInfo.
-fn split_key(public_key: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(super) fn split_key(public_key: &[u8]) -> Option<(&[u8], &[u8])> {
     let mut fields = DerReader::new(public_key);
     let algorithm = fields.element(der::SEQUENCE)?.content;
     let (0, key) = fields.element(der::BIT_STRING)?.content.split_first()? else { return None };

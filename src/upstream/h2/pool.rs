@@ -77,50 +77,12 @@ impl Connections {
         wanted: &Want<'_, '_>,
         (target, resources): (&ConnectTarget<'_>, &Resources<'_>),
     ) -> Result<Leased, UpstreamError> {
-        let backend = self.to(wanted.backend);
-        let to = backend.to(wanted.pool_key);
-        // One name alone may have as many.
-        let max_idle = resources.pool.share(wanted.group.keepalive_connections).max(MAX_CONNECTIONS);
-        backend.max_idle.set(max_idle);
-        let deadline = resources.timers.deadline();
-        deadline.set(target.timeout);
-        let mut has_waited = false;
-        loop {
-            match to.choose(wanted, resources.pool, has_waited) {
-                PoolChoice::Use(shared) => {
-                    let leased = lend(shared, wanted, resources);
-                    to.call_next();
-                    return Ok(leased);
-                }
-                PoolChoice::UseHttp1(connection) => return Ok((UpstreamStream::Http1(connection), true)),
-                PoolChoice::Open => {
-                    if !to.prefers_http1.get() {
-                        backend.keep_idle(max_idle - 1);
-                    }
-                    if let Some(leased) = to.open(wanted, (target, resources)).await? {
-                        return Ok(leased);
-                    }
-                    if !to.has_place() {
-                        to.wait(&deadline).await?;
-                    }
-                }
-                PoolChoice::Wait => to.wait(&deadline).await?,
-            }
-            has_waited = true;
-        }
+        self.to(wanted.backend).lease(wanted, (target, resources)).await
     }
 
     /// The work of each second.
     pub fn sweep(&self) {
-        for backend in self.backends.borrow().iter() {
-            for to in backend.names.borrow().values() {
-                let mut connections = to.connections.take();
-                connections.retain(|connection| connection.sweep());
-                // Nothing is opened while this runs.
-                to.connections.replace(connections);
-            }
-            backend.keep_idle(backend.max_idle.get());
-        }
+        self.backends.borrow().iter().for_each(|backend| backend.sweep());
     }
 
     /// How many connections there are to the backends of a group, and streams on them.
@@ -143,7 +105,114 @@ impl Connections {
     }
 }
 
+/// The connections that serve one client alone, to the few backends that it was sent to. They end with this.
+#[derive(Default)]
+pub struct ClientConnections {
+    /// With the slots of their backends.
+    backends: RefCell<Vec<(u32, Rc<BackendPool>)>>,
+}
+
+impl ClientConnections {
+    /// The same as [`Connections::lease`].
+    pub async fn lease(
+        &self,
+        wanted: &Want<'_, '_>,
+        (target, resources): (&ConnectTarget<'_>, &Resources<'_>),
+    ) -> Result<Leased, UpstreamError> {
+        self.to(wanted.backend.slot).lease(wanted, (target, resources)).await
+    }
+
+    /// The work of each second.
+    pub fn sweep(&self) {
+        self.backends.borrow_mut().retain(|(_, backend)| {
+            backend.sweep();
+            Rc::strong_count(backend) > 1 || backend.open() != (0, 0)
+        });
+    }
+
+    /// How many connections there are to the backends of a group, and streams on them.
+    pub fn open_to(&self, group: &Group) -> (usize, usize) {
+        let is_of_group = |slot: &u32| group.members.iter().any(|member| member.backend.slot == *slot);
+        let backends = self.backends.borrow();
+        let of_group = backends.iter().filter(|(slot, _)| is_of_group(slot));
+        of_group
+            .map(|(_, backend)| backend.open())
+            .fold((0, 0), |(connections, streams), more| (connections + more.0, streams + more.1))
+    }
+
+    fn to(&self, slot: u32) -> Rc<BackendPool> {
+        let mut backends = self.backends.borrow_mut();
+        if let Some((_, known)) = backends.iter().find(|(known, _)| *known == slot) {
+            return Rc::clone(known);
+        }
+        let new = Rc::<BackendPool>::default();
+        backends.push((slot, Rc::clone(&new)));
+        new
+    }
+}
+
+impl Drop for ClientConnections {
+    fn drop(&mut self) {
+        // No stream is left on them. Nobody would notice when a good-bye is not taken, so that none is said.
+        self.backends.borrow().iter().for_each(|(_, backend)| backend.lose());
+    }
+}
+
 impl BackendPool {
+    async fn lease(
+        &self,
+        wanted: &Want<'_, '_>,
+        (target, resources): (&ConnectTarget<'_>, &Resources<'_>),
+    ) -> Result<Leased, UpstreamError> {
+        let to = self.to(wanted.pool_key);
+        // One name alone may have as many.
+        let max_idle = resources.pool.share(wanted.group.keepalive_connections).max(MAX_CONNECTIONS);
+        self.max_idle.set(max_idle);
+        let deadline = resources.timers.deadline();
+        deadline.set(target.timeout);
+        let mut has_waited = false;
+        loop {
+            match to.choose(wanted, resources.pool, has_waited) {
+                PoolChoice::Use(shared) => {
+                    let leased = lend(shared, wanted, resources);
+                    to.call_next();
+                    return Ok(leased);
+                }
+                PoolChoice::UseHttp1(connection) => return Ok((UpstreamStream::Http1(connection), true)),
+                PoolChoice::Open => {
+                    if !to.prefers_http1.get() {
+                        self.keep_idle(max_idle - 1);
+                    }
+                    if let Some(leased) = to.open(wanted, (target, resources)).await? {
+                        return Ok(leased);
+                    }
+                    if !to.has_place() {
+                        to.wait(&deadline).await?;
+                    }
+                }
+                PoolChoice::Wait => to.wait(&deadline).await?,
+            }
+            has_waited = true;
+        }
+    }
+
+    fn sweep(&self) {
+        for to in self.names.borrow().values() {
+            let mut connections = to.connections.take();
+            connections.retain(|connection| connection.sweep());
+            // Nothing is opened while this runs.
+            to.connections.replace(connections);
+        }
+        self.keep_idle(self.max_idle.get());
+    }
+
+    /// Ends all connections at once.
+    fn lose(&self) {
+        for to in self.names.borrow().values() {
+            to.connections.take().iter().for_each(|shared| shared.lose());
+        }
+    }
+
     fn to(&self, pool_key: PoolKey) -> Rc<KeyPool> {
         let mut names = self.names.borrow_mut();
         if let Some(known) = names.get(&pool_key) {
@@ -186,6 +255,14 @@ impl BackendPool {
     }
 }
 
+/// An idle connection of HTTP/1.1.
+fn take_idle(wanted: &Want<'_, '_>, pool: &Pool) -> Option<Connection> {
+    match &wanted.proxied {
+        Some(proxied) => proxied.idle.take(wanted.backend, wanted.pool_key),
+        None => pool.take(wanted.backend, wanted.pool_key),
+    }
+}
+
 /// Lends a stream of a connection that has one left.
 fn lend(shared: Rc<SharedConnection>, wanted: &Want<'_, '_>, resources: &Resources<'_>) -> Leased {
     shared.last_lent.set(resources.pool.next_use());
@@ -217,7 +294,7 @@ impl KeyPool {
         }
         let may_be_http1 = wanted.group.versions == Versions::Both;
         if may_be_http1 {
-            let idle = if wanted.fresh { None } else { pool.take(wanted.backend, wanted.pool_key) };
+            let idle = if wanted.fresh { None } else { take_idle(wanted, pool) };
             if let Some(connection) = idle {
                 return PoolChoice::UseHttp1(connection);
             }
@@ -282,6 +359,8 @@ impl KeyPool {
         wanted: &Want<'_, '_>,
         (target, resources): (&ConnectTarget<'_>, &Resources<'_>),
     ) -> Result<Option<Leased>, UpstreamError> {
+        let preface = wanted.preface();
+        let target = &ConnectTarget { preface: &preface, ..*target };
         let opened = connect::open(target, resources.timers).await?;
         if wanted.group.versions == Versions::Both {
             self.prefers_http1.set(!opened.is_http2);

@@ -18,9 +18,9 @@ fn futures_are_no_larger_than_they_were() {
         (
             "h1::serve",
             size_of_future(|(connection, worker, input)| h1::serve(connection, worker, input)),
-            3448,
+            3472,
         ),
-        ("h2::serve", size_of_future(h2::serve), 3312),
+        ("h2::serve", size_of_future(h2::serve), 3352),
         (
             "h2::run",
             size_of_future(|(connection, worker, input, spawner)| {

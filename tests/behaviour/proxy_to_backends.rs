@@ -2,14 +2,14 @@
 
 use crate::support::tls::{Issuer, client_config, server_config, versioned_config};
 use crate::support::{
-    Backend, Client, PATIENCE, Pair, Peer, Ringway, Scenario, Version, eventually, over_tls,
+    Backend, Client, PATIENCE, Pair, Peer, Ringway, Scenario, Version, eventually, over_tls, within,
 };
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Read};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A header as a backend got it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,16 +30,12 @@ const SSL: u8 = 0x20;
 /// Takes the header off a connection; it must be there in whole when anything is. None: nothing came.
 fn take_header(peer: &Peer) -> io::Result<Option<Header>> {
     let mut stream = peer.stream();
-    let until = Instant::now() + PATIENCE;
     let mut seen = [0; 4096];
-    let count = loop {
-        match stream.peek(&mut seen) {
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                assert!(Instant::now() < until, "no header came");
-            }
-            result => break result?,
-        }
-    };
+    let looked = within(PATIENCE, || match stream.peek(&mut seen) {
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => None,
+        result => Some(result),
+    });
+    let count = looked.expect("a header comes")?;
     let seen = &seen[..count];
     if seen.is_empty() {
         return Ok(None);
@@ -52,12 +48,14 @@ fn take_header(peer: &Peer) -> io::Result<Option<Header>> {
 
 fn version_1(seen: &[u8]) -> Header {
     let end = seen.windows(2).position(|pair| pair == b"\r\n").expect("the line came in one piece") + 2;
-    let line = std::str::from_utf8(&seen[..end - 2]).unwrap();
+    let line = std::str::from_utf8(&seen[..end - 2]).expect("it is text");
     let words: Vec<_> = line.split(' ').collect();
     let addresses = match words[..] {
         ["PROXY", "UNKNOWN"] => None,
         ["PROXY", "TCP4" | "TCP6", from, to, from_port, to_port] => {
-            let address = |ip: &str, port: &str| SocketAddr::new(ip.parse().unwrap(), port.parse().unwrap());
+            let address = |ip: &str, port: &str| {
+                SocketAddr::new(ip.parse().expect("an address"), port.parse().expect("a port"))
+            };
             Some((address(from, from_port), address(to, to_port)))
         }
         _ => panic!("{line}"),
@@ -75,7 +73,7 @@ fn version_2(seen: &[u8]) -> Header {
         (0x20, 0) => (None, payload),
         (0x21, 0x11) => {
             let address = |ip: usize, port: usize| {
-                let ip: [u8; 4] = payload[ip..ip + 4].try_into().unwrap();
+                let ip: [u8; 4] = payload[ip..ip + 4].try_into().expect("four bytes");
                 SocketAddr::from((ip, u16::from_be_bytes([payload[port], payload[port + 1]])))
             };
             (Some((address(0, 8), address(4, 10))), &payload[12..])

@@ -37,6 +37,10 @@ fn messages_of_server_group() {
         "drain_timeout = \"0s\"",
         "drain_timeout = \"4001s\"",
         "when_all_down = \"reject\"",
+        "proxy_protocol = \"v3\"",
+        "proxy_protocol_tlvs = \"pass\"",
+        "proxy_protocol = \"v1\"\nproxy_protocol_tlvs = \"pass\"",
+        "proxy_protocol = \"v2\"\nproxy_protocol_tlvs = \"pass\"",
     ];
     assert_snapshot("server_group", cases(&lines, report_of_group));
 }

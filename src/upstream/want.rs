@@ -45,7 +45,7 @@ impl Want<'_, '_> {
     pub(super) fn preface(&self) -> HeaderBytes {
         match (self.group.proxy_header, &self.proxied) {
             (Some(terms), Some(proxied)) => proxy_header::write(terms, &proxied.facts),
-            (Some(terms), None) => proxy_header::of_nobody(terms.version).iter().copied().collect(),
+            (Some(terms), None) => terms.version.header_of_nobody().iter().copied().collect(),
             (None, _) => HeaderBytes::new(),
         }
     }

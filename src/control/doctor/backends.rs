@@ -1,6 +1,7 @@
 //! Which backends can be reached from here: a connection is made to each, and closed.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
@@ -12,6 +13,7 @@ use crate::config::Backend;
 use crate::config::BackendAddress;
 use crate::config::Config;
 use crate::config::Location;
+use crate::config::ServerGroup;
 use crate::control::discovery::Resolutions;
 
 /// Backends that are connected to; there may be ten thousand, and a network is told by fewer.
@@ -44,25 +46,22 @@ pub struct Reached {
 /// Connects to the first [`MAX_PROBED`] backends.
 pub fn survey(config: &Config, resolutions: &Resolutions) -> Vec<Reached> {
     let backends = config.server_groups.iter().filter(|group| group.enabled).flat_map(|group| {
-        let timeout = group.connect_timeout.min(MAX_TIMEOUT);
         let backends = group.backends.iter().filter(|backend| backend.enabled);
-        backends.map(move |backend| (group.name.clone(), backend, timeout))
+        backends.map(move |backend| (group, backend))
     });
     let wanted: Vec<_> = backends.take(MAX_PROBED).collect();
     let destinations: Vec<_> =
-        wanted.iter().map(|(_, backend, _)| destinations(&backend.address, resolutions)).collect();
+        wanted.iter().map(|(_, backend)| destinations(&backend.address, resolutions)).collect();
     let share = wanted.len().div_ceil(MAX_THREADS).max(1);
     let jobs: Vec<_> = wanted.into_iter().zip(destinations).collect();
     thread::scope(|scope| {
-        let ask = |jobs: &[((String, &Backend, Duration), ProbeTargets)]| -> Vec<Reached> {
+        let ask = |jobs: &[((&ServerGroup, &Backend), ProbeTargets)]| -> Vec<Reached> {
             let reached =
-                |((group, backend, timeout), destinations): &((String, &Backend, Duration), ProbeTargets)| {
-                    Reached {
-                        group: group.clone(),
-                        backend: backend.address.to_string(),
-                        location: backend.location,
-                        refusal: refusal(destinations, *timeout),
-                    }
+                |((group, backend), destinations): &((&ServerGroup, &Backend), ProbeTargets)| Reached {
+                    group: group.name.clone(),
+                    backend: backend.address.to_string(),
+                    location: backend.location,
+                    refusal: refusal(destinations, group),
                 };
             jobs.iter().map(reached).collect()
         };
@@ -87,16 +86,21 @@ fn destinations(address: &BackendAddress, resolutions: &Resolutions) -> ProbeTar
 }
 
 /// Why none of them can be reached.
-fn refusal(destinations: &ProbeTargets, timeout: Duration) -> Option<String> {
+fn refusal(destinations: &ProbeTargets, group: &ServerGroup) -> Option<String> {
     let destinations = match destinations {
         Ok(destinations) => destinations,
         Err(reason) => return Some(reason.clone()),
     };
+    let timeout = group.connect_timeout.min(MAX_TIMEOUT);
     let mut refusal = Some("its name has no address".to_owned());
     for destination in destinations {
         let outcome = match destination {
-            ProbeTarget::Tcp(address) => TcpStream::connect_timeout(address, timeout).map(drop),
-            ProbeTarget::Unix(path) => UnixStream::connect(path).map(drop),
+            ProbeTarget::Tcp(address) => {
+                TcpStream::connect_timeout(address, timeout).map(|stream| speak_for_nobody(stream, group))
+            }
+            ProbeTarget::Unix(path) => {
+                UnixStream::connect(path).map(|stream| speak_for_nobody(stream, group))
+            }
         };
         match outcome {
             Ok(()) => return None,
@@ -104,4 +108,13 @@ fn refusal(destinations: &ProbeTargets, timeout: Duration) -> Option<String> {
         }
     }
     refusal
+}
+
+/// Where backends expect a PROXY header, one that names no client: a connection that ends without any would look like a
+/// fault in their logs.
+fn speak_for_nobody(mut stream: impl Write, group: &ServerGroup) {
+    if let Some(terms) = group.proxy_header {
+        // It was reached, whatever it makes of that.
+        let _ = stream.write_all(terms.version.header_of_nobody());
+    }
 }

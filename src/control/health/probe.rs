@@ -31,8 +31,6 @@ use crate::policy::proxy_header::ProxyVersion;
 use crate::proto::h1::head::HeadLimits;
 use crate::proto::h1::head::Parse;
 use crate::proto::h1::head::parse_response;
-use crate::proto::proxy_protocol::write::LOCAL;
-use crate::proto::proxy_protocol::write::UNKNOWN;
 use crate::snapshot::backend::CheckFailure;
 use crate::snapshot::group::Group;
 use crate::snapshot::group::Versions;
@@ -129,11 +127,7 @@ impl Probe {
             request: request.into_bytes(),
             expect: check.expect.clone(),
             timeout: check.timeout,
-            preface: match proxy_version {
-                None => b"",
-                Some(ProxyVersion::V1) => UNKNOWN,
-                Some(ProxyVersion::V2) => &LOCAL,
-            },
+            preface: proxy_version.map_or(b"", ProxyVersion::header_of_nobody),
         }
     }
 

@@ -28,12 +28,8 @@ const CHECKSUM_BYTES: usize = 4;
 /// A written header.
 pub type HeaderBytes = ArrayVec<u8, MAX_HEADER_BYTES>;
 
-/// Of version 2, from who speaks for itself, as health checks do: "the receiver must accept this connection as valid and
-/// must use the real connection endpoints" (§2.2).
-pub const LOCAL: [u8; V2_PREFIX_BYTES] = *b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
-
-/// The same of version 1, from who does not say for whom it speaks (§2.1).
-pub const UNKNOWN: &[u8] = b"PROXY UNKNOWN\r\n";
+/// Of version 1, from who does not say for whom it speaks (§2.1).
+const UNKNOWN: &[u8] = b"PROXY UNKNOWN\r\n";
 
 /// What a header tells.
 #[derive(Clone, Copy, Debug)]

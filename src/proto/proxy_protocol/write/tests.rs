@@ -1,10 +1,7 @@
 use crate::proto::proxy_protocol::V2_PREFIX_BYTES;
-use crate::proto::proxy_protocol::parse::HeaderParse;
-use crate::proto::proxy_protocol::parse::parse;
 use crate::proto::proxy_protocol::tlv;
 use crate::proto::proxy_protocol::tlv::Tlvs;
 use crate::proto::proxy_protocol::write::HeaderFacts;
-use crate::proto::proxy_protocol::write::LOCAL;
 use crate::proto::proxy_protocol::write::MAX_HEADER_BYTES;
 use crate::proto::proxy_protocol::write::ProxiedCertificate;
 use crate::proto::proxy_protocol::write::ProxiedTls;
@@ -133,13 +130,5 @@ fn headers_are_read_back_as_they_were_meant() {
         };
         let bytes: Vec<u8> = (0..length % 700).map(|_| random()).collect();
         fuzz_written_header(&bytes);
-    }
-}
-
-#[test]
-fn what_is_said_for_nobody_is_read_so() {
-    for header in [&LOCAL[..], UNKNOWN] {
-        let Ok(HeaderParse::Complete(read)) = parse(header) else { panic!("it is whole") };
-        assert_eq!((read.source, read.length, read.tlvs), (None, header.len(), &b""[..]));
     }
 }

@@ -171,12 +171,13 @@ impl Connection {
 
     /// What is relayed, with what was received already.
     pub(super) fn into_client(self, input: Option<Buffer>) -> ClientConnection {
-        let destination = self.addresses().destination;
+        let is_told = self.term(self.counted.worker(), |terms| terms.writes_proxy_headers) == Some(true);
+        let addresses = is_told.then(|| self.addresses());
         let Connection { transport, client_tls, peer, port, received, share, counted, .. } = self;
-        let proxied_tls = client_tls.as_ref().map(|client_tls| client_tls.take_proxied());
+        let proxied_tls = client_tls.as_ref().filter(|_| is_told).map(|client_tls| client_tls.take_proxied());
         let tls_log_fields = client_tls.map(|client_tls| client_tls.into_log_fields()).unwrap_or_default();
-        let received_tlvs = received.map(|header| header.tlvs).unwrap_or_default();
-        let told = ToldClient { client: peer, destination, tls: proxied_tls, received: received_tlvs };
+        let tlvs = received.map(|header| header.tlvs).unwrap_or_default();
+        let told = addresses.map(|it| ClientConnection::told(it.client, it.destination, proxied_tls, tlvs));
         ClientConnection { transport, input, peer, port, told, tls_log_fields, counted, share }
     }
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use crate::net::buffer::Buffer;
 use crate::snapshot::client_connections::ClientShare;
 use crate::tls::transport::Transport;
+use crate::upstream::proxied_client::ProxiedTls;
 use crate::upstream::proxied_client::ToldClient;
 use crate::worker::counted::CountedConnection;
 
@@ -17,11 +18,23 @@ pub struct ClientConnection {
     pub peer: SocketAddr,
     /// The port that the client connected to.
     pub port: u16,
-    /// What backends are told of it, where they want that.
-    pub told: ToldClient,
+    /// What backends are told of it, where they want that; gone once one is connected to.
+    pub told: Option<Box<ToldClient>>,
     /// What lines of the logs tell of TLS; empty in cleartext.
     pub tls_log_fields: Box<[u8]>,
     pub counted: CountedConnection,
     /// What the client counts for, where connections of each are limited.
     pub share: Option<Box<ClientShare>>,
+}
+
+impl ClientConnection {
+    /// What backends are told. `tls` is None in cleartext; `tlvs` came in front of the connection.
+    pub fn told(
+        client: SocketAddr,
+        destination: SocketAddr,
+        tls: Option<Box<ProxiedTls>>,
+        tlvs: Box<[u8]>,
+    ) -> Box<ToldClient> {
+        Box::new(ToldClient { client, destination, tls, received: tlvs })
+    }
 }

@@ -29,6 +29,7 @@ use crate::upstream::connect;
 use crate::upstream::connect::ConnectTarget;
 use crate::upstream::connection::Connection;
 use crate::upstream::error::UpstreamError;
+use crate::upstream::proxied_client;
 use crate::upstream::selection::Next;
 use crate::upstream::selection::Selection;
 use crate::worker::Worker;
@@ -51,6 +52,7 @@ pub async fn serve(mut client: ClientConnection, worker: Rc<Worker>) {
     };
     // Boxed, because it is over soon and most of the time is spent behind it.
     let opened = Box::pin(open(&group, &client, &mut record, &worker)).await;
+    client.told = None;
     let end = match opened {
         Err(end) => end,
         Ok(opened) => relay(&client, input, &opened, (idle_timeout, &record), &worker).await,
@@ -118,7 +120,7 @@ async fn connect_to(
     worker: &Worker,
 ) -> Result<Connection, UpstreamError> {
     let counters = group.counters.as_ref().map(|counters| (&**counters, worker.index));
-    let preface = &client.told.preface(group);
+    let preface = &proxied_client::preface(client.told.as_deref(), group);
     let target = ConnectTarget { backend, timeout: group.connect_timeout, counters, preface, tls: None };
     connect::open(&target, &worker.timers).await.map(|opened| opened.connection)
 }

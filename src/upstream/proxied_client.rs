@@ -50,10 +50,14 @@ impl ToldClient {
             received,
         }
     }
+}
 
-    /// What a connection to a backend of this group begins with that serves this client alone.
-    pub fn preface(&self, group: &Group) -> HeaderBytes {
-        group.proxy_header.map_or_else(HeaderBytes::new, |terms| proxy_header::write(terms, &self.facts(b"")))
+/// What a connection to a backend of this group begins with that serves this client alone, and is known by no name.
+pub fn preface(told: Option<&ToldClient>, group: &Group) -> HeaderBytes {
+    match (group.proxy_header, told) {
+        (Some(terms), Some(told)) => proxy_header::write(terms, &told.facts(b"")),
+        (Some(terms), None) => terms.version.header_of_nobody().iter().copied().collect(),
+        (None, _) => HeaderBytes::new(),
     }
 }
 

@@ -415,6 +415,39 @@ fn a_probe_of_another_port_has_no_header() {
 }
 
 #[test]
+fn relayed_connections_begin_with_it() {
+    for version in ["v1", "v2"] {
+        let (sender, headers) = channel();
+        // It speaks first, as mail and databases do.
+        let backend = Backend::script(move |peer| {
+            tell_header(peer, &sender)?;
+            peer.write(b"hello")?;
+            let asked = peer.read_exactly(3)?;
+            peer.write(&asked)
+        });
+        let ringway = Ringway::start(&format!(
+            "config_version = 1\n[process]\nworkers = 1\npin = false\n[[listener]]\nname = \"mail\"\nprotocol = \"tcp\"\n\
+             address = \"127.0.0.1:0\"\nproxy_protocol = \"accept\"\ndefault_group = \"mail\"\n\
+             [[server_group]]\nname = \"mail\"\nprotocol = \"tcp\"\nproxy_protocol = \"{version}\"\n{}\
+             [[server_group.backend]]\naddress = \"{}\"\n",
+            if version == "v2" { "proxy_protocol_tlvs = \"pass\"\n" } else { "" },
+            backend.address()
+        ));
+        let mut client = Client::connect_in_the_clear(ringway.address());
+        client.send(
+            b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x11\xc0\0\x02\x07\xc6\x33\x64\x01\x12\x34\x01\xbb\xea\0\x02id",
+        );
+        assert_eq!(client.read_exactly(5), b"hello");
+        client.send(b"abc");
+        assert_eq!(client.read_exactly(3), b"abc");
+        let header = next(&headers);
+        let told = ("192.0.2.7:4660".parse().unwrap(), "198.51.100.1:443".parse().unwrap());
+        assert_eq!(header.addresses, Some(told));
+        assert_eq!(header.tlvs.get(&0xea).is_some_and(|value| value == b"id"), version == "v2");
+    }
+}
+
+#[test]
 fn a_reload_switches_it_on_and_off() {
     let (expecting, headers) = backend(Version::Http1);
     let plain = Backend::per_request(|peer, _, _| peer.respond("200 OK", b"plain"));

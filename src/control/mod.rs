@@ -20,6 +20,7 @@ pub mod privileges;
 pub mod process;
 pub mod reload;
 mod drains;
+mod own_header;
 mod reload_changes;
 mod unchangeable;
 pub mod reload_stats;

@@ -13,7 +13,7 @@ pub use crate::proto::proxy_protocol::write::ProxiedTls;
 use crate::proto::proxy_protocol::write::ProxiedTransport;
 use crate::snapshot::group::Group;
 use crate::upstream::client_pool::ClientPool;
-use crate::upstream::h2::pool::ClientConnections;
+use crate::upstream::h2::pool::OwnConnections;
 use crate::upstream::lease::Lease;
 use crate::upstream::pool::Pool;
 use crate::upstream::proxy_header;
@@ -24,7 +24,7 @@ use crate::upstream::want::Proxied;
 pub struct ProxiedClient {
     told: ToldClient,
     idle: ClientPool,
-    streams: ClientConnections,
+    streams: OwnConnections,
 }
 
 /// What backends are told of a client.
@@ -66,7 +66,7 @@ impl ProxiedClient {
         &self.idle
     }
 
-    pub fn streams(&self) -> &ClientConnections {
+    pub fn streams(&self) -> &OwnConnections {
         &self.streams
     }
 
@@ -92,7 +92,7 @@ pub struct ProxiedClients {
 
 impl ProxiedClients {
     pub fn begin(&self, told: ToldClient, pool: &Pool) -> Rc<ProxiedClient> {
-        let (idle, streams) = (ClientPool::new(pool), ClientConnections::default());
+        let (idle, streams) = (ClientPool::new(pool), OwnConnections::default());
         let client = Rc::new(ProxiedClient { told, idle, streams });
         self.clients.borrow_mut().push(Rc::downgrade(&client));
         client

@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::config::Location;
 use crate::config::ServerGroup;
 use crate::control::discovery::Resolutions;
+use crate::control::own_header::own_header;
 
 /// Backends that are connected to; there may be ten thousand, and a network is told by fewer.
 pub const MAX_PROBED: usize = 512;
@@ -95,11 +96,12 @@ fn refusal(destinations: &ProbeTargets, group: &ServerGroup) -> Option<String> {
     let mut refusal = Some("its name has no address".to_owned());
     for destination in destinations {
         let outcome = match destination {
-            ProbeTarget::Tcp(address) => {
-                TcpStream::connect_timeout(address, timeout).map(|stream| speak_for_nobody(stream, group))
-            }
+            ProbeTarget::Tcp(address) => TcpStream::connect_timeout(address, timeout).map(|stream| {
+                let endpoints = stream.local_addr().ok().map(|own| (own, *address));
+                send_header(stream, endpoints, group);
+            }),
             ProbeTarget::Unix(path) => {
-                UnixStream::connect(path).map(|stream| speak_for_nobody(stream, group))
+                UnixStream::connect(path).map(|stream| send_header(stream, None, group))
             }
         };
         match outcome {
@@ -110,11 +112,10 @@ fn refusal(destinations: &ProbeTargets, group: &ServerGroup) -> Option<String> {
     refusal
 }
 
-/// Where backends expect a PROXY header, one that names no client: a connection that ends without any would look like a
-/// fault in their logs.
-fn speak_for_nobody(mut stream: impl Write, group: &ServerGroup) {
+/// Sends a PROXY header where backends expect one: a connection that ends without would look like a fault in their logs.
+fn send_header(mut stream: impl Write, endpoints: Option<(SocketAddr, SocketAddr)>, group: &ServerGroup) {
     if let Some(terms) = group.proxy_header {
         // It was reached, whatever it makes of that.
-        let _ = stream.write_all(terms.version.header_of_nobody());
+        let _ = stream.write_all(&own_header(terms.version, endpoints));
     }
 }

@@ -5,6 +5,7 @@ use crate::control::explain::request::AskedRequest;
 use crate::net::clock::wall_now;
 use crate::policy::balance::Algorithm;
 use crate::policy::balance::cookies;
+use crate::policy::proxy_header::ProxyVersion;
 use crate::snapshot::group::Availability;
 use crate::snapshot::group::Group;
 use crate::snapshot::rules::Targets;
@@ -81,6 +82,15 @@ fn group(asked: &AskedRequest<'_, '_>, group: &Group, percent: u32) -> GroupExpl
     let why = match &group.sticky {
         Some(_) => format!("{how}, unless the client belongs to another by stickiness"),
         None => how.to_owned(),
+    };
+    let why = match group.proxy_header.map(|terms| terms.version) {
+        Some(ProxyVersion::V1) => {
+            format!("{why}; over a connection of this client alone (proxy_protocol v1)")
+        }
+        Some(ProxyVersion::V2) => {
+            format!("{why}; over a connection of this client alone (proxy_protocol v2)")
+        }
+        None => why,
     };
     GroupExplanation {
         name: group.name.clone(),

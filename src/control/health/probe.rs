@@ -18,6 +18,7 @@ use crate::control::health::probe_h2;
 use crate::control::health::probe_h2::ProbeRequest;
 use crate::control::health::probe_h2::ProbeResponse;
 use crate::control::health::resources::ProbeResources;
+use crate::control::own_header::own_header;
 use crate::http::headers::Headers;
 use crate::http::headers::MAX_FIELDS;
 use crate::net::address::Address;
@@ -50,8 +51,8 @@ pub(super) struct Probe {
     request_h2: ProbeRequest,
     expect: Vec<RangeInclusive<u16>>,
     timeout: Duration,
-    /// What the connection begins with.
-    preface: &'static [u8],
+    /// The connection begins with a PROXY header.
+    proxy_version: Option<ProxyVersion>,
 }
 
 /// How the backends of a group are spoken to.
@@ -127,7 +128,7 @@ impl Probe {
             request: request.into_bytes(),
             expect: check.expect.clone(),
             timeout: check.timeout,
-            preface: proxy_version.map_or(b"", ProxyVersion::header_of_nobody),
+            proxy_version,
         }
     }
 
@@ -155,13 +156,8 @@ impl Probe {
         // Whoever closes first waits for a minute lest late packets come; with many probes, so many
         // ports would wait. A reset leaves nothing behind on either side.
         socket.reset_on_close();
-        if !self.preface.is_empty() {
-            step.set(Step::Send);
-            let sent = socket.send_now(self.preface);
-            if !sent.is_ok_and(|count| count == self.preface.len()) {
-                return Err(failed(CheckFailure::SendRequestFailed));
-            }
-        }
+        step.set(Step::Send);
+        self.send_header(&socket)?;
         if self.protocol == CheckProtocol::Tcp {
             return Ok(());
         }
@@ -192,6 +188,19 @@ impl Probe {
         step.set(Step::Receive);
         let status = receive_status(&transport, buffer).await?;
         self.expect(status)
+    }
+
+    /// Sends the PROXY header, if backends expect one.
+    fn send_header(&self, socket: &Socket) -> ProbeResult {
+        let Some(version) = self.proxy_version else { return Ok(()) };
+        let endpoints = match &self.address {
+            Address::Ip(address) => socket.local_address().map(|own| (own, *address)),
+            Address::Unix(_) => None,
+        };
+        let header = own_header(version, endpoints);
+        let sent = socket.send_now(&header);
+        let is_sent = sent.is_ok_and(|count| count == header.len());
+        if is_sent { Ok(()) } else { Err(failed(CheckFailure::SendRequestFailed)) }
     }
 
     fn judge(&self, response: &ProbeResponse) -> ProbeResult {

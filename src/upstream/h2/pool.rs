@@ -107,12 +107,12 @@ impl Connections {
 
 /// The connections that serve one client alone, to the few backends that it was sent to. They end with this.
 #[derive(Default)]
-pub struct ClientConnections {
+pub struct OwnConnections {
     /// With the slots of their backends.
     backends: RefCell<Vec<(u32, Rc<BackendPool>)>>,
 }
 
-impl ClientConnections {
+impl OwnConnections {
     /// The same as [`Connections::lease`].
     pub async fn lease(
         &self,
@@ -151,7 +151,7 @@ impl ClientConnections {
     }
 }
 
-impl Drop for ClientConnections {
+impl Drop for OwnConnections {
     fn drop(&mut self) {
         // No stream is left on them. Nobody would notice when a good-bye is not taken, so that none is said.
         self.backends.borrow().iter().for_each(|(_, backend)| backend.lose());

@@ -33,3 +33,10 @@ pub fn is_of_this_host(address: IpAddr) -> bool {
     };
     address.is_loopback() || source().is_ok_and(|source: SocketAddr| source.ip() == address)
 }
+
+/// What is spoken at a port: those of TCP and those of UDP are others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransportKind {
+    Tcp,
+    Udp,
+}

@@ -16,10 +16,14 @@ use socket2::SockFilter;
 use socket2::Socket as RawSocket;
 use socket2::Type;
 
+use crate::net::address::TransportKind;
 use crate::net::socket::Socket;
 use crate::net::socket::keep_alive;
 use crate::net::socket::tcp_info;
 use crate::net::socket::wants_nonblocking;
+use crate::net::udp::listening::BUFFER_BYTES;
+use crate::net::udp::listening::BoundUdp;
+use crate::net::udp::listening::SharedPort;
 
 /// Connections that may wait to be accepted, per worker; the kernel lowers it to `net.core.somaxconn`.
 const BACKLOG: i32 = 65_535;
@@ -28,12 +32,16 @@ const BACKLOG: i32 = 65_535;
 pub struct Bound {
     /// The address with the port that the kernel chose if the configured one was 0.
     pub address: SocketAddr,
+    pub kind: TransportKind,
     sockets: Vec<OwnedFd>,
+    /// Bytes that the smallest of the queues of UDP got, where that is far less than was asked for.
+    pub small_buffer: Option<usize>,
 }
 
 /// A listening socket that another process has opened.
 pub struct PassedSocket {
     pub socket: OwnedFd,
+    pub kind: TransportKind,
     pub address: SocketAddr,
     /// Whether it takes IPv4, too.
     pub dual_stack: bool,
@@ -43,7 +51,7 @@ impl PassedSocket {
     /// The one that this process was started with, by its number.
     ///
     /// # Errors
-    /// It is no listening socket of TCP.
+    /// It is neither a listening socket of TCP nor a bound one of UDP.
     pub fn inherited(number: RawFd) -> io::Result<PassedSocket> {
         // SAFETY: asking what a number stands for is harmless whatever it is.
         if unsafe { libc::fcntl(number, libc::F_GETFD) } < 0 {
@@ -53,17 +61,21 @@ impl PassedSocket {
         let socket = RawSocket::from(unsafe { OwnedFd::from_raw_fd(number) });
         socket.set_cloexec(true)?;
         let not_listening =
-            || io::Error::new(io::ErrorKind::InvalidInput, "it is no listening socket of TCP");
-        if socket.r#type()? != Type::STREAM || !socket.is_listener()? {
-            return Err(not_listening());
-        }
+            || io::Error::new(io::ErrorKind::InvalidInput, "it is no listening socket of TCP or UDP");
+        let kind = match socket.r#type()? {
+            Type::STREAM if socket.is_listener()? => TransportKind::Tcp,
+            Type::DGRAM => TransportKind::Udp,
+            _ => return Err(not_listening()),
+        };
         let address = socket.local_addr()?.as_socket().ok_or_else(not_listening)?;
         let dual_stack = address.is_ipv6() && !socket.only_v6()?;
         socket.set_nonblocking(true)?;
-        // Accepted sockets inherit both.
-        socket.set_tcp_nodelay(true)?;
-        keep_alive(&socket)?;
-        Ok(PassedSocket { socket: socket.into(), address, dual_stack })
+        if kind == TransportKind::Tcp {
+            // Accepted sockets inherit both.
+            socket.set_tcp_nodelay(true)?;
+            keep_alive(&socket)?;
+        }
+        Ok(PassedSocket { socket: socket.into(), kind, address, dual_stack })
     }
 }
 
@@ -80,18 +92,37 @@ impl Bound {
     ///
     /// A first socket without SO_REUSEPORT finds out whether somebody else has the address: with
     /// it, a second instance by the same user would silently share our connections.
-    pub fn new(address: SocketAddr, dual_stack: bool, workers: usize) -> io::Result<Bound> {
+    pub fn new(
+        kind: TransportKind,
+        address: SocketAddr,
+        dual_stack: bool,
+        workers: usize,
+    ) -> io::Result<Bound> {
+        if kind == TransportKind::Udp {
+            // It is gone before the others are bound: without SO_REUSEPORT it would stand in their way.
+            let address = BoundUdp::new(address, dual_stack, SharedPort::No)?.address;
+            return Bound::beside_own(kind, address, dual_stack, workers);
+        }
         let probe = unbound(address, dual_stack)?;
         probe.bind(&address.into())?;
         let unexpected = || io::Error::other("the kernel named no IP address for the bound socket");
         let address = probe.local_addr()?.as_socket().ok_or_else(unexpected)?;
         drop(probe);
-        Bound::beside_own(address, dual_stack, workers)
+        Bound::beside_own(kind, address, dual_stack, workers)
     }
 
     /// Whether somebody else has the address, without listening at it.
-    pub fn is_taken(address: SocketAddr, dual_stack: bool, neighbour: Neighbour) -> bool {
+    pub fn is_taken(
+        kind: TransportKind,
+        address: SocketAddr,
+        dual_stack: bool,
+        neighbour: Neighbour,
+    ) -> bool {
         let bind = || {
+            if kind == TransportKind::Udp {
+                let shared = if neighbour == Neighbour::Own { SharedPort::Yes } else { SharedPort::No };
+                return BoundUdp::new(address, dual_stack, shared).map(drop);
+            }
             let socket = unbound(address, dual_stack)?;
             socket.set_reuse_port(neighbour == Neighbour::Own)?;
             socket.bind(&address.into())
@@ -100,8 +131,22 @@ impl Bound {
     }
 
     /// The same where a socket of our own overlaps with the address, and would be found in its way.
-    pub fn beside_own(address: SocketAddr, dual_stack: bool, workers: usize) -> io::Result<Bound> {
-        let mut sockets = Vec::with_capacity(workers);
+    pub fn beside_own(
+        kind: TransportKind,
+        address: SocketAddr,
+        dual_stack: bool,
+        workers: usize,
+    ) -> io::Result<Bound> {
+        let mut bound = Bound { address, kind, sockets: Vec::with_capacity(workers), small_buffer: None };
+        if kind == TransportKind::Udp {
+            for _ in 0..workers {
+                let socket = BoundUdp::new(address, dual_stack, SharedPort::Yes)?;
+                let least = socket.receive_buffer.min(socket.send_buffer);
+                bound.small_buffer = (least < BUFFER_BYTES / 2).then_some(least);
+                bound.sockets.push(socket.socket);
+            }
+            return Ok(bound);
+        }
         for _ in 0..workers {
             let socket = unbound(address, dual_stack)?;
             socket.set_reuse_port(true)?;
@@ -110,9 +155,9 @@ impl Bound {
             keep_alive(&socket)?;
             socket.bind(&address.into())?;
             socket.listen(BACKLOG)?;
-            sockets.push(socket.into());
+            bound.sockets.push(socket.into());
         }
-        Ok(Bound { address, sockets })
+        Ok(bound)
     }
 
     /// Sockets of an address that another process has opened, and more where there are fewer than workers. Where no more
@@ -121,7 +166,7 @@ impl Bound {
     /// # Errors
     /// No descriptor is free.
     pub fn inherited(
-        (address, dual_stack): (SocketAddr, bool),
+        (kind, address, dual_stack): (TransportKind, SocketAddr, bool),
         sockets: Vec<OwnedFd>,
         workers: usize,
     ) -> io::Result<Bound> {
@@ -129,9 +174,9 @@ impl Bound {
             // Who had it before may have begun to refuse; without a filter there is nothing to detach.
             drop(socket2::SockRef::from(socket).detach_filter());
         }
-        let mut bound = Bound { address, sockets };
+        let mut bound = Bound { address, kind, sockets, small_buffer: None };
         if let Some(missing @ 1..) = workers.checked_sub(bound.sockets.len()) {
-            match Bound::beside_own(address, dual_stack, missing) {
+            match Bound::beside_own(kind, address, dual_stack, missing) {
                 Ok(more) => bound.sockets.extend(more.sockets),
                 Err(_) => {
                     let shared = bound.sockets.iter().cycle().take(missing).map(OwnedFd::try_clone);

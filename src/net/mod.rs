@@ -17,6 +17,7 @@ pub mod socket;
 pub mod task;
 pub mod timer;
 pub mod traffic;
+pub mod udp;
 pub mod unix_listener;
 pub mod wait_queue;
 pub mod wake;

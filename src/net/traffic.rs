@@ -20,11 +20,11 @@ pub struct ByteTotals {
 }
 
 impl Traffic {
-    pub(super) fn received(&self, bytes: usize) {
+    pub fn received(&self, bytes: usize) {
         add(&self.received, bytes);
     }
 
-    pub(super) fn sent(&self, bytes: usize) {
+    pub fn sent(&self, bytes: usize) {
         add(&self.sent, bytes);
     }
 

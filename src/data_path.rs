@@ -34,6 +34,9 @@ pub mod exchange;
 /// Connections of layer 4: bytes both ways.
 #[cfg(not(fuzzing))]
 pub mod relay;
+/// Sessions of datagrams.
+#[cfg(not(fuzzing))]
+pub mod datagram;
 /// Connections of clients, and HTTP on them.
 #[cfg(not(fuzzing))]
 pub mod downstream;

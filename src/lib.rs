@@ -8,6 +8,8 @@
 //! it names (`Cargo.toml`).
 
 #[cfg(not(fuzzing))]
+pub use ringway_data_path::datagram;
+#[cfg(not(fuzzing))]
 pub use ringway_data_path::downstream;
 #[cfg(not(fuzzing))]
 pub use ringway_data_path::exchange;

@@ -85,13 +85,18 @@ const LAYERS: &[Layer] = &[
         module: "relay",
         may_import: &["policy", "net", "tls", "telemetry", "snapshot", "upstream", "worker"],
     },
+    // A session chooses and is logged as a relayed connection is.
+    Layer {
+        module: "datagram",
+        may_import: &["net", "telemetry", "snapshot", "upstream", "worker", "relay"],
+    },
     Layer {
         module: "downstream",
         may_import: &["http", "proto", "net", "tls", "telemetry", "snapshot", "worker", "exchange", "relay"],
     },
     Layer {
         module: "runtime",
-        may_import: &["net", "telemetry", "snapshot", "worker", "downstream", "control"],
+        may_import: &["net", "telemetry", "snapshot", "worker", "datagram", "downstream", "control"],
     },
     Layer { module: "command", may_import: rules::EVERYTHING },
 ];
@@ -228,6 +233,7 @@ const SHARED_TYPE_NAMES: &[Shared] = &[
             "Certificate",
             "ClientAuth",
             "ClientAuthMode",
+            "DatagramListener",
             "FinalAction",
             "FingerprintHash",
             "FixedResponse",

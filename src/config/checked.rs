@@ -46,10 +46,8 @@ impl Config {
     }
 
     /// Where it listens, each with the name of the listener.
-    pub fn bound_addresses(&self) -> impl Iterator<Item = (&str, &ListenAddress)> {
+    pub fn bound_addresses(&self) -> impl Iterator<Item = (&Listener, &ListenAddress)> {
         let listeners = self.listeners.iter().filter(|listener| listener.enabled);
-        listeners.flat_map(|listener| {
-            listener.addresses.iter().map(move |address| (listener.name.as_str(), address))
-        })
+        listeners.flat_map(|listener| listener.addresses.iter().map(move |address| (listener, address)))
     }
 }

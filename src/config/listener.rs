@@ -49,6 +49,7 @@ pub enum ListenerProtocol {
     Http(Box<HttpListener>),
     /// Bytes of connections, whatever they mean.
     Stream(StreamListener),
+    Datagram(DatagramListener),
 }
 
 impl Listener {
@@ -57,6 +58,7 @@ impl Listener {
         match &self.protocol {
             ListenerProtocol::Http(_) => "http",
             ListenerProtocol::Stream(_) => "stream",
+            ListenerProtocol::Datagram(_) => "datagram",
         }
     }
 
@@ -67,7 +69,13 @@ impl Listener {
             (ListenerProtocol::Http(_), Some(_)) => "https",
             (ListenerProtocol::Stream(_), None) => "tcp",
             (ListenerProtocol::Stream(_), Some(_)) => "tls",
+            (ListenerProtocol::Datagram(_), _) => "udp",
         }
+    }
+
+    /// Whether its ports are those of UDP.
+    pub fn is_udp(&self) -> bool {
+        matches!(self.protocol, ListenerProtocol::Datagram(_))
     }
 
     /// Bytes of all its connections in each direction; 0: unlimited.
@@ -75,6 +83,7 @@ impl Listener {
         match &self.protocol {
             ListenerProtocol::Http(http) => http.bandwidth_bytes_per_second,
             ListenerProtocol::Stream(stream) => stream.bandwidth_bytes_per_second,
+            ListenerProtocol::Datagram(_) => 0,
         }
     }
 
@@ -82,7 +91,7 @@ impl Listener {
     pub fn http(&self) -> Option<&HttpListener> {
         match &self.protocol {
             ListenerProtocol::Http(http) => Some(http),
-            ListenerProtocol::Stream(_) => None,
+            ListenerProtocol::Stream(_) | ListenerProtocol::Datagram(_) => None,
         }
     }
 }
@@ -94,6 +103,17 @@ pub struct StreamListener {
     pub idle_timeout: Duration,
     /// In each direction; 0: unlimited.
     pub bandwidth_bytes_per_second: u64,
+}
+
+/// The keys of a listener that relays datagrams.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DatagramListener {
+    /// After how long a silence of both sides a session is over, 1 s to 4000 s.
+    pub idle_timeout: Duration,
+    /// Datagrams of a client that belong to one session; 0: all that come.
+    pub requests: u32,
+    /// Datagrams that answer one of a client. None: nobody knows.
+    pub responses: Option<u32>,
 }
 
 /// The keys of a listener that are about HTTP.

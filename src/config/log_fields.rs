@@ -1,6 +1,6 @@
 //! The names that `fields` of `[access_log]` knows, in the order of a line.
 
-pub const ALL: [&str; 47] = [
+pub const ALL: [&str; 49] = [
     "time",
     "client_ip",
     "client_port",
@@ -45,6 +45,8 @@ pub const ALL: [&str; 47] = [
     "rule",
     "server_group",
     "retry_count",
+    "datagrams_received",
+    "datagrams_sent",
     "reason",
     "worker",
     "request_id",

@@ -59,6 +59,7 @@ pub use limits::PerClient;
 pub use limits::RequestRates;
 pub use listener::ClientAuth;
 pub use listener::ClientAuthMode;
+pub use listener::DatagramListener;
 pub use listener::FingerprintHash;
 pub use listener::Forwarded;
 pub use listener::HalfClose;

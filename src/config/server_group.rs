@@ -82,6 +82,8 @@ pub enum GroupProtocol {
     Grpc,
     /// Bytes of connections, whatever they mean.
     Tcp,
+    /// Datagrams, whatever they mean.
+    Udp,
 }
 
 impl GroupProtocol {
@@ -93,12 +95,13 @@ impl GroupProtocol {
             GroupProtocol::H2c => "h2c",
             GroupProtocol::Grpc => "grpc",
             GroupProtocol::Tcp => "tcp",
+            GroupProtocol::Udp => "udp",
         }
     }
 
     /// Whether listeners that speak HTTP can send requests there.
     pub fn is_http(self) -> bool {
-        self != GroupProtocol::Tcp
+        !matches!(self, GroupProtocol::Tcp | GroupProtocol::Udp)
     }
 }
 
@@ -156,6 +159,10 @@ pub struct HealthCheck {
     pub port: u16,
     /// Statuses that count as a success, with grpc those of gRPC. At least one range.
     pub expect: Vec<RangeInclusive<u16>>,
+    /// What a datagram of a udp check carries; it may be empty.
+    pub payload: Vec<u8>,
+    /// What its answer has to contain; not empty. None: silence is a success, too.
+    pub expect_payload: Option<Vec<u8>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,6 +180,8 @@ pub enum CheckProtocol {
     Tcp,
     /// A call of gRPC, over TLS where the group speaks TLS.
     Grpc,
+    /// A datagram, and the answer if one is expected.
+    Udp,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

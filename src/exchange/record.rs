@@ -407,6 +407,7 @@ impl Recording {
             upstream_header_time: if answered { header_time() } else { None },
             grpc_status: self.is_call.then_some(self.grpc_status),
             retries: self.attempts.saturating_sub(1),
+            datagrams: None,
             tcpinfo_rtt: if tells_rtt { watch.round_trip_us() } else { None },
         }
     }

@@ -21,7 +21,7 @@ use crate::worker::Worker;
 const FIRST_PROBE_WAIT: Duration = Duration::from_millis(200);
 
 /// What decides where the connections of a client go, if anything does.
-pub(super) fn preference(group: &Group, client: IpAddr, worker: &Worker) -> Preference {
+pub fn preference(group: &Group, client: IpAddr, worker: &Worker) -> Preference {
     let is_by_address = matches!(group.algorithm, Algorithm::ConsistentHash(HashKey::SourceIp));
     let affinity = || {
         let sticky = group.sticky.as_ref().filter(|sticky| sticky.mode == StickyMode::SourceIp)?;
@@ -38,7 +38,7 @@ pub(super) fn preference(group: &Group, client: IpAddr, worker: &Worker) -> Pref
 }
 
 /// Remembers where the client was sent, where the group wants its clients to come back there.
-pub(super) fn remember(preference: Preference, group: &Group, chosen: u32, worker: &Worker) {
+pub fn remember(preference: Preference, group: &Group, chosen: u32, worker: &Worker) {
     let affinity = group.sticky.as_ref().and_then(|sticky| sticky.affinity.as_ref());
     let member = group.member(chosen as usize);
     if let (Some(affinity), Some(member), Some(key)) = (affinity, member, preference.key) {

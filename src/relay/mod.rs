@@ -11,7 +11,11 @@ mod pace;
 mod record;
 mod session;
 
+pub use choice::preference;
+pub use choice::remember;
 pub use client::ClientConnection;
 pub use record::Endpoints;
+pub use record::count;
+pub use record::log;
 pub use record::record_unserved;
 pub use session::serve;

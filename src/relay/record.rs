@@ -114,14 +114,15 @@ pub fn record_unserved(reason: Reason, began: Moment, endpoints: &Endpoints<'_>,
     log((&record, began), endpoints, (None, &[]), b"", worker);
 }
 
-fn count(reason: Reason, listener: &Listener, worker: &Worker) {
+/// Counts a connection or session that ended for a reason.
+pub fn count(reason: Reason, listener: &Listener, worker: &Worker) {
     if let Some(counters) = listener.counters.as_ref().filter(|_| reason != Reason::None) {
         counters.reason(worker.index, reason.as_str());
     }
 }
 
 /// Writes the line of a connection to the logs of its listener.
-fn log(
+pub fn log(
     (record, began): (&Record, Moment),
     endpoints: &Endpoints<'_>,
     (group, asked): (Option<&Group>, &[u32]),

@@ -11,6 +11,7 @@ mod pin;
 pub mod plan;
 mod ring;
 mod ring_restrictions;
+mod socket_inbox;
 mod supervisor;
 mod watchdog;
 mod worker_thread;

@@ -1,5 +1,6 @@
 //! One worker's thread: its ring, its turns, its end.
 
+use std::cell::OnceCell;
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
@@ -11,16 +12,11 @@ use std::task::Poll;
 use std::time::Duration;
 
 use crate::control::active_config::Channels;
-use crate::control::build::sockets::LentSocket;
-use crate::control::build::sockets::NewSocket;
 use crate::control::build::sockets::SocketOrder;
 use crate::downstream::arrivals;
 use crate::downstream::eviction;
-use crate::downstream::listener;
-use crate::downstream::listener::Accepting;
 use crate::net::clock::instant_now;
 use crate::net::clock::monotonic_ms;
-use crate::net::listen::Acceptor;
 use crate::net::mailbox::Mailbox;
 use crate::net::task;
 use crate::net::timer::Shorten;
@@ -30,7 +26,6 @@ use crate::net::wake::Doorbell;
 use crate::net::wake::Wakeups;
 use crate::net::wake::every;
 use crate::runtime::drain::Drain;
-use crate::runtime::drain::IDLE_GRACE;
 use crate::runtime::error::RuntimeError;
 use crate::runtime::event::Ready;
 use crate::runtime::event::RuntimeEvent;
@@ -39,8 +34,9 @@ use crate::runtime::plan::RuntimePlan;
 use crate::runtime::ring;
 use crate::runtime::ring::DriverChoice;
 use crate::runtime::ring::Entries;
+use crate::runtime::socket_inbox::DatagramCell;
+use crate::runtime::socket_inbox::SocketInbox;
 use crate::runtime::worker_watch::WorkerThread;
-use crate::snapshot::Snapshot;
 use crate::telemetry::operator;
 use crate::telemetry::operator::log_line;
 use crate::worker::ProcessHandles;
@@ -147,12 +143,13 @@ fn work(mut spec: WorkerSpec, events: &Sender<RuntimeEvent>) -> Result<(), Runti
     let drain = Arc::clone(&spec.drain);
     let result = driver.run(async {
         let worker = Worker::new(spec.index, spec.shared.clone(), spec.logs.take())?.share();
-        let mut inbox = SocketInbox { mailbox: spec.mailbox.clone(), drain, accepting: Vec::new(), worker };
+        let datagrams = Rc::new(OnceCell::new());
+        let mut inbox =
+            SocketInbox::new(spec.mailbox.clone(), drain, Rc::clone(&worker), Rc::clone(&datagrams));
         inbox.drain();
-        let worker = Rc::clone(&inbox.worker);
         let ticks = every(TICK)?;
         let bell = spec.mailbox.listen()?;
-        task::spawn(tick_for_ever(Rc::clone(&worker), ticks));
+        task::spawn(tick_for_ever(Rc::clone(&worker), datagrams, ticks));
         let verified = worker.password_checks.listen()?;
         task::spawn(hear_of_passwords(Rc::clone(&worker), verified));
         if let Some(bell) = worker.listen_to_arrivals()? {
@@ -179,88 +176,8 @@ fn work(mut spec: WorkerSpec, events: &Sender<RuntimeEvent>) -> Result<(), Runti
     result.map_err(RuntimeError::System)
 }
 
-/// What reaches a worker from other threads: sockets to accept on, new snapshots, the word to drain.
-struct SocketInbox {
-    mailbox: Mailbox<SocketOrder>,
-    drain: Arc<Drain>,
-    /// By the number of the socket.
-    accepting: Vec<(u64, Rc<Accepting>)>,
-    worker: Rc<Worker>,
-}
-
-impl SocketInbox {
-    fn drain(&mut self) {
-        let snapshot = self.worker.snapshot();
-        while let Some(order) = self.mailbox.take() {
-            match order {
-                SocketOrder::Accept(socket) => self.accept_on(socket, &snapshot),
-                SocketOrder::Lend(borrower) => self.lend(&borrower),
-            }
-        }
-        self.accepting.retain(|(number, accepting)| match snapshot.listener_of_socket(*number) {
-            Some(listener) => {
-                accepting.hand_to(listener);
-                true
-            }
-            None => {
-                accepting.close();
-                false
-            }
-        });
-        self.let_go(&snapshot);
-        if let Some(grace) = self.drain.begun()
-            && !self.worker.is_draining()
-        {
-            for (number, accepting) in self.accepting.drain(..) {
-                match self.drain.is_left(number) {
-                    true => accepting.leave(),
-                    false => accepting.close(),
-                }
-            }
-            self.worker.begin_drain(grace);
-        }
-    }
-
-    /// Accepts on a socket. One that a later snapshot does not know any more is closed at once, and one that a reload opens
-    /// while the process stops already.
-    fn accept_on(&mut self, NewSocket { number, port, socket }: NewSocket, snapshot: &Snapshot) {
-        let Some(listener) = snapshot.listener_of_socket(number) else { return };
-        if self.worker.is_draining() {
-            return;
-        }
-        match Acceptor::new(socket) {
-            Ok(acceptor) => {
-                let accepting = Accepting::new(acceptor, listener, port, &self.worker);
-                listener::start(&accepting, &self.worker);
-                self.accepting.push((number, accepting));
-            }
-            Err(error) => log_line(&format!(
-                "error: worker {} cannot listen at port {port}: {error}",
-                self.worker.index
-            )),
-        }
-    }
-
-    fn lend(&self, borrower: &Sender<LentSocket>) {
-        for (number, accepting) in &self.accepting {
-            // Without a free descriptor, the borrower finds that one is missing.
-            if let Ok(socket) = accepting.lend() {
-                drop(borrower.send(LentSocket { number: *number, socket }));
-            }
-        }
-    }
-
-    /// Ends idle connections of listeners that were removed.
-    fn let_go(&self, snapshot: &Snapshot) {
-        for listener in snapshot.listeners.iter().flatten().filter(|listener| listener.is_leaving()) {
-            let tag = Tag::Listener(listener.slot as u32);
-            self.worker.timers.shorten_tagged(tag, IDLE_GRACE, Shorten::Drainable);
-        }
-    }
-}
-
 /// Ends what is in flight to backends whose drain is over.
-fn end_drains(worker: &Worker) {
+fn end_drains(worker: &Worker, datagrams: &DatagramCell) {
     let now_ms = monotonic_ms();
     for leaving in &worker.snapshot().leaving {
         let since = leaving.backend.health.draining_since_ms();
@@ -271,6 +188,9 @@ fn end_drains(worker: &Worker) {
             if worker.balancer.has_in_flight(leaving.backend.slot) {
                 let tag = Tag::Backend(leaving.backend.slot);
                 worker.timers.shorten_tagged(tag, Duration::ZERO, Shorten::All);
+                if let Some(datagrams) = datagrams.get() {
+                    datagrams.end_backend(leaving.backend.slot);
+                }
             }
         }
     }
@@ -299,7 +219,7 @@ async fn hear_of_room(worker: Rc<Worker>, told: Wakeups) {
     }
 }
 
-async fn tick_for_ever(worker: Rc<Worker>, ticks: Wakeups) {
+async fn tick_for_ever(worker: Rc<Worker>, datagrams: DatagramCell, ticks: Wakeups) {
     let begun = instant_now();
     let mut elapsed: u64 = 0;
     while let Ok(count) = ticks.next().await {
@@ -311,7 +231,7 @@ async fn tick_for_ever(worker: Rc<Worker>, ticks: Wakeups) {
         if elapsed / SWEEP_TICKS != (elapsed + count) / SWEEP_TICKS {
             worker.sweep_connections();
             worker.buffers.trim();
-            end_drains(&worker);
+            end_drains(&worker, &datagrams);
         }
         elapsed += count;
         let expected = Duration::from_nanos(elapsed.saturating_mul(TICK.as_nanos() as u64));

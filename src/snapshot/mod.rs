@@ -159,6 +159,18 @@ pub enum Protocol {
     Http(Box<HttpListener>),
     /// Bytes of connections, whatever they mean.
     Stream(StreamListener),
+    Datagram(DatagramListener),
+}
+
+/// How datagrams are relayed.
+#[derive(Clone, Copy, Debug)]
+pub struct DatagramListener {
+    /// After how long a silence of both sides a session is over.
+    pub idle_timeout: Duration,
+    /// Datagrams of a client that belong to one session; 0: all that come.
+    pub requests: u32,
+    /// Datagrams of a backend that answer one of its client; when all have come, the session is over. None: nobody knows.
+    pub responses: Option<u32>,
 }
 
 /// How connections are relayed.
@@ -345,15 +357,23 @@ impl Listener {
     pub fn http(&self) -> Option<&HttpListener> {
         match &self.protocol {
             Protocol::Http(http) => Some(http),
-            Protocol::Stream(_) => None,
+            Protocol::Stream(_) | Protocol::Datagram(_) => None,
         }
     }
 
     /// How it relays connections; None where it does not.
     pub fn stream(&self) -> Option<&StreamListener> {
         match &self.protocol {
-            Protocol::Http(_) => None,
+            Protocol::Http(_) | Protocol::Datagram(_) => None,
             Protocol::Stream(stream) => Some(stream),
+        }
+    }
+
+    /// How it relays datagrams; None where it does not.
+    pub fn datagram(&self) -> Option<&DatagramListener> {
+        match &self.protocol {
+            Protocol::Datagram(datagram) => Some(datagram),
+            Protocol::Http(_) | Protocol::Stream(_) => None,
         }
     }
 
@@ -362,6 +382,7 @@ impl Listener {
         match &self.protocol {
             Protocol::Http(_) => "http",
             Protocol::Stream(_) => "stream",
+            Protocol::Datagram(_) => "datagram",
         }
     }
 
@@ -377,6 +398,7 @@ impl Listener {
             (Protocol::Http(_), Some(_)) => "https",
             (Protocol::Stream(_), None) => "tcp",
             (Protocol::Stream(_), Some(_)) => "tls",
+            (Protocol::Datagram(_), _) => "udp",
         }
     }
 

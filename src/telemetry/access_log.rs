@@ -304,6 +304,10 @@ fn end_json(line: &mut JsonLine<'_>, ending: &Ending<'_>, request_id: &[u8]) {
     }
     line.text(LogField::ServerGroup, names.server_group.as_bytes());
     line.number(LogField::RetryCount, record.retries.into());
+    if let Some(datagrams) = record.datagrams {
+        line.number(LogField::DatagramsReceived, datagrams.received);
+        line.number(LogField::DatagramsSent, datagrams.sent);
+    }
     line.text(LogField::Reason, record.reason.as_str().as_bytes());
     line.number(LogField::Worker, id.worker.into());
     if request_id.is_empty() {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use crate::net::traffic::ByteTotals;
@@ -31,6 +32,16 @@ struct OwnListenerCounters {
     traffic: Arc<Traffic>,
     handshake_traffic: Arc<Traffic>,
     in_flight: Gauge,
+    /// Only listeners of UDP have them.
+    datagrams: OnceLock<Box<OwnDatagramCounters>>,
+}
+
+/// What became of datagrams.
+#[derive(Default)]
+struct OwnDatagramCounters {
+    received: Counter,
+    sent: Counter,
+    dropped: WordCounters,
 }
 
 /// What a handshake agreed on.
@@ -91,6 +102,29 @@ impl ListenerCounters {
         Some(RequestInFlight(gauge))
     }
 
+    /// Counts datagrams that came from clients, and their bytes.
+    pub fn datagrams_received(&self, worker: usize, datagrams: usize, bytes: usize) {
+        if let Some(own) = self.0.own(worker) {
+            own.datagrams.get_or_init(Box::default).received.add(datagrams as u64);
+            own.traffic.received(bytes);
+        }
+    }
+
+    /// Counts datagrams that left to clients, and their bytes.
+    pub fn datagrams_sent(&self, worker: usize, datagrams: usize, bytes: usize) {
+        if let Some(own) = self.0.own(worker) {
+            own.datagrams.get_or_init(Box::default).sent.add(datagrams as u64);
+            own.traffic.sent(bytes);
+        }
+    }
+
+    /// Counts datagrams of either side that were lost here for this reason.
+    pub fn datagrams_dropped(&self, worker: usize, reason: &'static str, datagrams: u64) {
+        if let Some(own) = self.0.own(worker) {
+            own.datagrams.get_or_init(Box::default).dropped.count_many(reason, datagrams);
+        }
+    }
+
     /// Counts a handshake that failed for this reason.
     pub fn failed_handshake(&self, worker: usize, reason: &'static str) {
         if let Some(own) = self.0.own(worker) {
@@ -116,6 +150,11 @@ impl ListenerCounters {
             own.failed_handshakes.add_to(&mut totals.failed_handshakes);
             own.reasons.add_to(&mut totals.reasons);
             totals.in_flight += u64::from(own.in_flight.get());
+            if let Some(own) = own.datagrams.get() {
+                totals.datagrams.received += own.received.get();
+                totals.datagrams.sent += own.sent.get();
+                own.dropped.add_to(&mut totals.datagrams.dropped);
+            }
         }
         totals.handshake_time = Distribution::of(self.0.all().map(|own| &own.handshake_time));
         totals.traffic = self.0.all().map(|own| own.traffic.totals()).sum();
@@ -133,7 +172,14 @@ impl ListenerCounters {
                 carried.add(format!("handshakes.{version}.{resumed}"), *count);
             }
         }
-        let words = [("failed", &totals.failed_handshakes), ("reasons", &totals.reasons)];
+        for (direction, count) in [("received", totals.datagrams.received), ("sent", totals.datagrams.sent)] {
+            carried.add(format!("datagrams.{direction}"), count);
+        }
+        let words = [
+            ("failed", &totals.failed_handshakes),
+            ("reasons", &totals.reasons),
+            ("lost", &totals.datagrams.dropped),
+        ];
         for (name, counts) in words {
             counts.iter().for_each(|(word, count)| carried.add(format!("{name}.{word}"), *count));
         }
@@ -160,6 +206,15 @@ impl ListenerCounters {
                 }
                 ["failed", word] => before.failed_handshakes.add_carried(word, count),
                 ["reasons", word] => before.reasons.add_carried(word, count),
+                ["datagrams", _] | ["lost", _] if count == 0 => {}
+                ["datagrams", direction] => {
+                    let datagrams = before.datagrams.get_or_init(Box::default);
+                    let counter = if direction == "sent" { &datagrams.sent } else { &datagrams.received };
+                    counter.add(count);
+                }
+                ["lost", word] => {
+                    before.datagrams.get_or_init(Box::default).dropped.add_carried(word, count);
+                }
                 ["bytes", direction] => before.traffic.add_carried(direction, count),
                 ["handshake_bytes", direction] => before.handshake_traffic.add_carried(direction, count),
                 ["handshake", part] => before.handshake_time.add_carried(part, count),
@@ -192,6 +247,18 @@ pub struct ListenerTotals {
     pub handshake_traffic: ByteTotals,
     /// Requests under way at present.
     pub in_flight: u64,
+    pub datagrams: DatagramTotals,
+}
+
+/// What became of datagrams.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DatagramTotals {
+    /// From clients.
+    pub received: u64,
+    /// To clients.
+    pub sent: u64,
+    /// Of either side, by the reason for which they were lost here.
+    pub dropped: BTreeMap<&'static str, u64>,
 }
 
 #[cfg(test)]
@@ -211,12 +278,21 @@ mod tests {
             counters.failed_handshake(worker, "tls_unknown_ca");
             counters.reason(worker, if worker == 0 { "no_route" } else { "no_backend" });
             counters.reason(worker, "no_route");
+            counters.datagrams_received(worker, 3, 30);
+            counters.datagrams_sent(worker, 2, 20);
+            counters.datagrams_dropped(worker, "session_limit", 4);
         }
         let expected = ListenerTotals {
             accepted: 2,
             handshakes: [[0, 0], [1, 1]],
             failed_handshakes: BTreeMap::from([("tls_unknown_ca", 2)]),
             reasons: BTreeMap::from([("no_backend", 1), ("no_route", 3)]),
+            traffic: ByteTotals { received: 60, sent: 40 },
+            datagrams: DatagramTotals {
+                received: 6,
+                sent: 4,
+                dropped: BTreeMap::from([("session_limit", 8)]),
+            },
             ..ListenerTotals::default()
         };
         let totals = counters.totals();

@@ -47,13 +47,15 @@ pub enum LogField {
     Rule,
     ServerGroup,
     RetryCount,
+    DatagramsReceived,
+    DatagramsSent,
     Reason,
     Worker,
     RequestId,
 }
 
 /// Each with its name in a line. Operators have written these names down: none may change.
-const NAMES: [(LogField, &str); 47] = [
+const NAMES: [(LogField, &str); 49] = [
     (LogField::Time, "time"),
     (LogField::ClientIp, "client_ip"),
     (LogField::ClientPort, "client_port"),
@@ -98,6 +100,8 @@ const NAMES: [(LogField, &str); 47] = [
     (LogField::Rule, "rule"),
     (LogField::ServerGroup, "server_group"),
     (LogField::RetryCount, "retry_count"),
+    (LogField::DatagramsReceived, "datagrams_received"),
+    (LogField::DatagramsSent, "datagrams_sent"),
     (LogField::Reason, "reason"),
     (LogField::Worker, "worker"),
     (LogField::RequestId, "request_id"),

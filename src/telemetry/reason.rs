@@ -57,6 +57,8 @@ pub enum Reason {
     DrainTimeout,
     /// Neither side of a relayed connection has said anything for too long. Only logged.
     IdleTimeout,
+    /// The listener of a session of UDP was removed. Only logged.
+    ListenerClosed,
     /// Every descriptor that this process may have is in use.
     NoDescriptor,
     /// Every local port for connections to the backend is in use.
@@ -142,6 +144,7 @@ impl Reason {
             Reason::QueueTimeout => "queue_timeout",
             Reason::DrainTimeout => "drain_timeout",
             Reason::IdleTimeout => "idle_timeout",
+            Reason::ListenerClosed => "listener_closed",
             Reason::NoDescriptor => "no_descriptor",
             Reason::NoLocalPort => "no_local_port",
             Reason::ConnectRefused => "connect_refused",
@@ -174,6 +177,7 @@ impl Reason {
         match self {
             // What was to be said was said.
             Reason::IdleTimeout
+            | Reason::ListenerClosed
             | Reason::None
             | Reason::FixedResponse
             | Reason::HealthPath { is_ready: true } => 200,

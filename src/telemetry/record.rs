@@ -105,6 +105,15 @@ pub struct RecordedAttempt {
 /// The most attempts that one exchange can have: twelve backends, each on a kept connection first.
 pub const MAX_ATTEMPTS: usize = 24;
 
+/// Datagrams that a session has passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DatagramCounts {
+    /// From the client.
+    pub received: u64,
+    /// To the client.
+    pub sent: u64,
+}
+
 /// What is known of an exchange when it has ended.
 #[derive(Clone, Debug)]
 pub struct Record {
@@ -132,6 +141,8 @@ pub struct Record {
     pub upstream_header_time: Option<Duration>,
     /// Attempts beyond the first.
     pub retries: u32,
+    /// None but for sessions of UDP.
+    pub datagrams: Option<DatagramCounts>,
     /// None: no call of gRPC. Some(None): a call whose status is not known.
     pub grpc_status: Option<Option<u32>>,
     /// Smoothed round-trip time of the client's connection, in microseconds.
@@ -154,6 +165,7 @@ impl Default for Record {
             upstream_response_time: None,
             upstream_header_time: None,
             retries: 0,
+            datagrams: None,
             grpc_status: None,
             tcpinfo_rtt: None,
         }

@@ -24,6 +24,10 @@ impl WordCounters {
         self.add(word, || word, 1);
     }
 
+    pub(super) fn count_many(&self, word: &'static str, count: u64) {
+        self.add(word, || word, count);
+    }
+
     /// Adds what was counted elsewhere. The words of one vocabulary live as long as the process.
     pub(super) fn add_carried(&self, word: &str, count: u64) {
         self.add(word, || Box::leak(word.into()), count);

@@ -49,6 +49,16 @@ pub struct InFlight<'w> {
     slot: u32,
 }
 
+/// A request that goes on being counted as in flight though nobody borrows the balancer for it. It is given back by
+/// [`Balancer::resume`] alone.
+#[derive(Clone, Copy, Debug)]
+#[must_use]
+pub struct CountedInFlight {
+    group: u32,
+    backend: u32,
+    slot: u32,
+}
+
 impl Balancer {
     pub fn new(
         worker: usize,
@@ -135,6 +145,12 @@ impl Balancer {
         let in_flight = InFlight { balancer: self, group: group.slot, backend, slot };
         in_flight.tell();
         Some(in_flight)
+    }
+
+    /// What was kept counts until what is returned is dropped.
+    pub fn resume(&self, counted: CountedInFlight) -> InFlight<'_> {
+        let CountedInFlight { group, backend, slot } = counted;
+        InFlight { balancer: self, group, backend, slot }
     }
 
     /// Notes that a member of the group failed a request. The health checker hears of one that fails again and again.
@@ -261,6 +277,13 @@ impl Balancer {
 }
 
 impl InFlight<'_> {
+    /// Lets it count for longer than the balancer is borrowed.
+    pub fn keep(self) -> CountedInFlight {
+        let counted = CountedInFlight { group: self.group, backend: self.backend, slot: self.slot };
+        std::mem::forget(self);
+        counted
+    }
+
     /// Takes the request back from those that were sent.
     pub fn never_sent(&self) {
         if let Some(own) = self.balancer.backend_counters.own(self.balancer.worker, self.slot) {

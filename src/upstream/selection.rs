@@ -86,6 +86,16 @@ impl<'s> Selection<'s> {
         }
     }
 
+    /// Counts a member as tried, because something speaks against it.
+    pub fn avoid(&self, member: u32) {
+        let _ = self.tried.borrow_mut().try_push(member);
+    }
+
+    /// Leaves the room that was taken at the chosen member to the caller, who has to release it; false: none was taken.
+    pub fn keep_room(&self) -> bool {
+        self.held.take().is_some()
+    }
+
     /// The next backend: the client's own, or else one that was not tried yet. Its index in the group, or why there is
     /// none.
     pub fn choose(&self) -> Result<u32, NoChoice> {

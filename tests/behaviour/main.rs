@@ -99,6 +99,8 @@ mod rules;
 mod systemd;
 mod tcp_relay;
 mod tcp_relay_ends;
+mod udp_relay;
+mod udp_sessions;
 mod session_resumption;
 mod runtime_weights;
 mod several_logs;

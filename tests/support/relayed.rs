@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 #[derive(Clone)]
 pub(crate) struct Relayed {
     protocol: &'static str,
+    address: String,
     process: String,
     listener: String,
     group: String,
@@ -20,9 +21,19 @@ pub(crate) struct Relayed {
 impl Relayed {
     /// Connections that are passed on to these backends.
     pub(crate) fn tcp(backends: &[SocketAddr]) -> Relayed {
+        Relayed::over("tcp", backends)
+    }
+
+    /// Datagrams that are passed on to these backends.
+    pub(crate) fn udp(backends: &[SocketAddr]) -> Relayed {
+        Relayed::over("udp", backends)
+    }
+
+    fn over(protocol: &'static str, backends: &[SocketAddr]) -> Relayed {
         let backend = |address: &SocketAddr| format!("[[server_group.backend]]\naddress = \"{address}\"\n");
         Relayed {
-            protocol: "tcp",
+            protocol,
+            address: "127.0.0.1:0".to_owned(),
             process: String::new(),
             listener: String::new(),
             group: String::new(),
@@ -30,6 +41,12 @@ impl Relayed {
             tables: String::new(),
             files: Vec::new(),
         }
+    }
+
+    /// Listens there instead of at a port of 127.0.0.1.
+    pub(crate) fn address(mut self, address: &str) -> Relayed {
+        self.address = address.to_owned();
+        self
     }
 
     /// Adds a line to `[process]`.
@@ -68,11 +85,12 @@ impl Relayed {
     }
 
     pub(crate) fn text(&self) -> String {
-        let Relayed { protocol, process, listener, group, backends, tables, .. } = self;
+        let Relayed { protocol, address, process, listener, group, backends, tables, .. } = self;
+        let workers = if process.contains("workers") { "" } else { "workers = 1\n" };
         format!(
-            "config_version = 1\n[process]\nworkers = 1\npin = false\n{process}\
+            "config_version = 1\n[process]\n{workers}pin = false\n{process}\
              [access_log]\npath = \"access.log\"\n\
-             [[listener]]\nname = \"relay\"\naddress = \"127.0.0.1:0\"\nprotocol = \"{protocol}\"\n\
+             [[listener]]\nname = \"relay\"\naddress = \"{address}\"\nprotocol = \"{protocol}\"\n\
              default_group = \"app\"\n{listener}\
              [[server_group]]\nname = \"app\"\nprotocol = \"{protocol}\"\n{group}{backends}{tables}"
         )

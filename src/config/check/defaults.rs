@@ -1,5 +1,6 @@
 //! `[defaults.listener]` and `[defaults.server_group]`: keys that tables of a kind need not repeat.
 
+use crate::config::check::datagram_listener;
 use crate::config::check::listener_tls;
 use crate::config::check::section::report_unknown;
 use crate::config::check::section::table_of;
@@ -64,9 +65,13 @@ fn fits(kind: &str, table: &raw::Table, default: &raw::Entry) -> bool {
     };
     let is_https = speaks(&["https"]);
     let key = default.key.as_str();
-    let is_relayed = speaks(&["tcp"]);
+    let is_datagrams = speaks(&["udp"]);
+    let is_relayed = is_datagrams || speaks(&["tcp"]);
     if kind == "server_group" {
         return !is_relayed || !server_group::OF_REQUESTS.contains(&key);
+    }
+    if is_datagrams {
+        return datagram_listener::KEYS.contains(&key);
     }
     if is_relayed {
         return stream_listener::KEYS.contains(&key);

@@ -29,6 +29,7 @@ pub(super) fn group_tls(
     let (is_plain, word, fix) = match protocol {
         GroupProtocol::Http => (true, "http", "https"),
         GroupProtocol::Tcp => (true, "tcp", "https"),
+        GroupProtocol::Udp => (true, "udp", "https"),
         GroupProtocol::H2c => (true, "h2c", "grpc\" or \"https"),
         GroupProtocol::Grpc => (place.is_none(), "grpc", ""),
         GroupProtocol::Https => (false, "https", ""),

@@ -18,6 +18,7 @@ use crate::config::check::kind::Integer;
 use crate::config::check::kind::Kind;
 use crate::config::check::kind::refuse_kind;
 use crate::config::check::kind::seconds;
+use crate::config::check::payload::Payload;
 use crate::config::check::section::Section;
 use crate::config::check::statuses::Statuses;
 use crate::config::effective::Form;
@@ -34,14 +35,20 @@ pub(super) fn health_check(group: &mut Section<'_, '_>, of: &ServerGroup) -> Opt
     };
     let mut section = Section::single(PATH, Some(table), group.output);
     let check_protocol = section.read("protocol", &PROTOCOLS, usual_protocol(of.protocol));
-    let idle = (check_protocol == CheckProtocol::Tcp).then_some(NO_REQUEST);
+    let idle = match check_protocol {
+        CheckProtocol::Tcp => Some(NO_REQUEST),
+        CheckProtocol::Udp => Some(NO_HTTP_REQUEST),
+        CheckProtocol::Http | CheckProtocol::Https | CheckProtocol::Grpc => None,
+    };
+    let no_payload = (check_protocol != CheckProtocol::Udp).then_some(NO_PAYLOAD);
     let is_call = check_protocol == CheckProtocol::Grpc;
     let (path, statuses) = if is_call { (HEALTH_METHOD, &CODES) } else { ("/", &STATUSES) };
+    let (interval, timeout) = if check_protocol == CheckProtocol::Udp { (5, 10) } else { (2, 5) };
     let check = HealthCheck {
         protocol: check_protocol,
         initial: section.read("initial", &INITIAL_STATES, InitialState::Up),
-        interval: section.read("interval", &seconds(1, 300), Duration::from_secs(2)),
-        timeout: section.read("timeout", &seconds(1, 300), Duration::from_secs(5)),
+        interval: section.read("interval", &seconds(1, 300), Duration::from_secs(interval)),
+        timeout: section.read("timeout", &seconds(1, 300), Duration::from_secs(timeout)),
         healthy_threshold: section.read("healthy_threshold", &Integer(1..=10), 3),
         unhealthy_threshold: section.read("unhealthy_threshold", &Integer(1..=10), 3),
         method: section.read_unless(
@@ -54,6 +61,8 @@ pub(super) fn health_check(group: &mut Section<'_, '_>, of: &ServerGroup) -> Opt
         host: host(idle, &mut section),
         port: u16::try_from(section.read("port", &Integer(0..=65_535), 0)).unwrap_or_default(),
         expect: section.read_unless(idle, "expect", statuses, vec![statuses.default.clone()]),
+        payload: section.read_unless(no_payload, "payload", &Payload { may_be_empty: true }, Vec::new()),
+        expect_payload: expect_payload(no_payload, &mut section),
     };
     check_use(&check, of, &mut section);
     section.close();
@@ -66,6 +75,7 @@ fn usual_protocol(group: GroupProtocol) -> CheckProtocol {
         GroupProtocol::Http | GroupProtocol::H2c => CheckProtocol::Http,
         GroupProtocol::Https => CheckProtocol::Https,
         GroupProtocol::Tcp => CheckProtocol::Tcp,
+        GroupProtocol::Udp => CheckProtocol::Udp,
         GroupProtocol::Grpc => CheckProtocol::Grpc,
     }
 }
@@ -74,6 +84,8 @@ const INITIAL_STATES: Choice<InitialState> =
     Choice { words: &[("up", InitialState::Up), ("down", InitialState::Down)], aliases: &[], later: &[] };
 
 const NO_REQUEST: &str = "a tcp check sends no request";
+const NO_HTTP_REQUEST: &str = "a udp check sends its payload";
+const NO_PAYLOAD: &str = "only a udp check sends one";
 const ONE_METHOD: &str = "every call of gRPC is a POST";
 
 /// What servers of gRPC are asked how they fare (its health checking protocol).
@@ -85,6 +97,7 @@ const PROTOCOLS: Choice<CheckProtocol> = Choice {
         ("https", CheckProtocol::Https),
         ("tcp", CheckProtocol::Tcp),
         ("grpc", CheckProtocol::Grpc),
+        ("udp", CheckProtocol::Udp),
     ],
     aliases: &[
         ("HTTP", CheckProtocol::Http),
@@ -92,6 +105,7 @@ const PROTOCOLS: Choice<CheckProtocol> = Choice {
         ("TCP", CheckProtocol::Tcp),
         ("gRPC", CheckProtocol::Grpc),
         ("GRPC", CheckProtocol::Grpc),
+        ("UDP", CheckProtocol::Udp),
     ],
     later: &[],
 };
@@ -109,6 +123,13 @@ fn host(idle: Option<&'static str>, section: &mut Section<'_, '_>) -> Option<Str
     host.map(|(host, _)| host)
 }
 
+fn expect_payload(idle: Option<&'static str>, section: &mut Section<'_, '_>) -> Option<Vec<u8>> {
+    let unset = idle.unwrap_or("silence is a success, too");
+    let expected = section.read_optional("expect_payload", &Payload { may_be_empty: false }, unset);
+    section.warn_idle("expect_payload", expected.as_ref().and(idle));
+    expected.map(|(expected, _)| expected)
+}
+
 /// Warns about what does not fit the backends.
 fn check_use(check: &HealthCheck, group: &ServerGroup, section: &mut Section<'_, '_>) {
     let is_unix = |backend: &&Backend| matches!(backend.address, BackendAddress::Unix(_));
@@ -116,6 +137,11 @@ fn check_use(check: &HealthCheck, group: &ServerGroup, section: &mut Section<'_,
     if let (Some(backend), Some(location)) = (unix.filter(|_| check.port != 0), section.place_of("port")) {
         let message = format!("`port` has no effect on the backend \"{}\"", backend.address);
         section.report().warning(location, message, "a unix socket has no port; leave it at 0");
+    }
+    if let (Some(backend), true) = (unix, check.protocol == CheckProtocol::Udp) {
+        let message = format!("a udp check cannot reach the backend \"{}\", a unix socket", backend.address);
+        let location = section.place_of_value("protocol").unwrap_or(section.location());
+        section.report().error(location, message, "write protocol = \"tcp\"");
     }
     if section.is_refused("protocol") {
         return;

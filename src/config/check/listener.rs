@@ -18,6 +18,7 @@ use crate::config::check::address::Networks;
 use crate::config::check::annotations;
 use crate::config::check::client_auth;
 use crate::config::check::compression::CompressionTable;
+use crate::config::check::datagram_listener;
 use crate::config::check::health_path::HealthPathText;
 use crate::config::check::identity;
 use crate::config::check::identity::EnabledField;
@@ -78,16 +79,21 @@ pub(super) fn listener(table: &raw::Table, known: &Known<'_>, output: &mut Outpu
         max_connections: section.read("max_connections", &Integer(0..=1_000_000), 0),
         connections_per_second: section.read("connections_per_second", &Integer(0..=1_000_000), 0),
         per_client: per_client(&mut section),
-        proxy_protocol: section.read("proxy_protocol", &PROXY_PROTOCOLS, ProxyProtocol::Off),
+        proxy_protocol: match scheme {
+            // A header would have to be in each datagram.
+            Scheme::Udp => ProxyProtocol::Off,
+            _ => section.read("proxy_protocol", &PROXY_PROTOCOLS, ProxyProtocol::Off),
+        },
         access: ip_group::access(&mut section, &known.ip_groups),
         protocol: match scheme {
             Scheme::Http | Scheme::Https => {
                 ListenerProtocol::Http(Box::new(http(&mut section, (scheme, redirects), &mut enabled_fields)))
             }
             Scheme::Tcp => ListenerProtocol::Stream(stream_listener::stream_listener(&mut section)),
+            Scheme::Udp => ListenerProtocol::Datagram(datagram_listener::datagram_listener(&mut section)),
         },
         client_auth: match scheme {
-            Scheme::Tcp => ClientAuth::OFF,
+            Scheme::Tcp | Scheme::Udp => ClientAuth::OFF,
             Scheme::Http | Scheme::Https => client_auth::client_auth(&mut section, scheme, &mut authorities),
         },
         protection,
@@ -95,7 +101,7 @@ pub(super) fn listener(table: &raw::Table, known: &Known<'_>, output: &mut Outpu
     identity::check_use(&enabled_fields, &listener, section.report());
     match scheme {
         Scheme::Http | Scheme::Https => section.close(),
-        Scheme::Tcp => section.close_where(&format!("the protocol is {}", scheme.as_str())),
+        Scheme::Tcp | Scheme::Udp => section.close_where(&format!("the protocol is {}", scheme.as_str())),
     }
     (listener, Wanted { default_group, authorities, redirect_to })
 }
@@ -159,9 +165,9 @@ fn http2_limits(section: &mut Section<'_, '_>) -> Http2Limits {
 }
 
 const PROTOCOLS: Choice<Scheme> = Choice {
-    words: &[("http", Scheme::Http), ("https", Scheme::Https), ("tcp", Scheme::Tcp)],
-    aliases: &[("TCP", Scheme::Tcp)],
-    later: &["quic", "tls", "udp"],
+    words: &[("http", Scheme::Http), ("https", Scheme::Https), ("tcp", Scheme::Tcp), ("udp", Scheme::Udp)],
+    aliases: &[("TCP", Scheme::Tcp), ("UDP", Scheme::Udp)],
+    later: &["quic", "tls"],
 };
 
 const PROXY_PROTOCOLS: Choice<ProxyProtocol> = Choice {

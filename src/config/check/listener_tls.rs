@@ -31,6 +31,8 @@ pub(super) enum Scheme {
     Https,
     /// Connections that are relayed.
     Tcp,
+    /// Datagrams that are relayed.
+    Udp,
 }
 
 impl Scheme {
@@ -43,6 +45,7 @@ impl Scheme {
             Scheme::Http => "http",
             Scheme::Https => "https",
             Scheme::Tcp => "tcp",
+            Scheme::Udp => "udp",
         }
     }
 }
@@ -60,7 +63,7 @@ pub(super) fn listener_tls(
             return None;
         }
         // Whatever it does not know is refused in the end.
-        Scheme::Tcp => return None,
+        Scheme::Tcp | Scheme::Udp => return None,
     }
     let list = section.read_required("certificates", &CERTIFICATES, "certificates = [\"site\"]");
     let (wanted, location) = list.unwrap_or_default();

@@ -175,14 +175,22 @@ pub(super) fn check_protocols(
         };
         let Some(group) = listener.default_group.and_then(|index| groups.get(index)) else { continue };
         let (listener_word, group_word) = (listener.protocol_name(), group.protocol.as_str());
-        if listener.http().is_some() != group.protocol.is_http() {
+        let fits = match &listener.protocol {
+            ListenerProtocol::Http(_) => group.protocol.is_http(),
+            ListenerProtocol::Stream(_) => group.protocol == GroupProtocol::Tcp,
+            ListenerProtocol::Datagram(_) => group.protocol == GroupProtocol::Udp,
+        };
+        if !fits {
             let message = format!(
                 "`default_group` \"{}\" speaks {group_word}, which a listener with protocol = \"{listener_word}\" cannot send it",
                 group.name
             );
-            let help = match listener.http() {
-                Some(_) => "name a group with protocol = \"http\", \"https\", \"h2c\" or \"grpc\"",
-                None => "write protocol = \"tcp\" in the [[server_group]]",
+            let help = match &listener.protocol {
+                ListenerProtocol::Http(_) => {
+                    "name a group with protocol = \"http\", \"https\", \"h2c\" or \"grpc\""
+                }
+                ListenerProtocol::Stream(_) => "write protocol = \"tcp\" in the [[server_group]]",
+                ListenerProtocol::Datagram(_) => "write protocol = \"udp\" in the [[server_group]]",
             };
             report.error(reference.location, message, help);
         }
@@ -207,16 +215,24 @@ pub(super) fn check_calls(listeners: &[Listener], groups: &[ServerGroup], report
 /// Refuses addresses of enabled listeners that would take each other's connections, and decides which take both IPv4
 /// and IPv6: `[::]` does, unless `0.0.0.0` has a socket of its own at the port.
 pub(super) fn check_ports(listeners: &mut [Listener], report: &mut Report) {
+    // The ports of TCP and of UDP are others.
+    for is_udp in [false, true] {
+        check_ports_of(is_udp, listeners, report);
+    }
+}
+
+fn check_ports_of(is_udp: bool, listeners: &mut [Listener], report: &mut Report) {
     let all: Vec<(SocketAddr, Location)> = listeners
         .iter()
-        .filter(|listener| listener.enabled)
+        .filter(|listener| listener.enabled && listener.is_udp() == is_udp)
         .flat_map(|listener| listener.addresses.iter().map(|entry| (entry.address, entry.location)))
         .collect();
     let has_own_ipv4 = |port: u16| {
         all.iter()
             .any(|(address, _)| address.is_ipv4() && address.ip().is_unspecified() && address.port() == port)
     };
-    for entry in listeners.iter_mut().flat_map(|listener| &mut listener.addresses) {
+    let of_kind = listeners.iter_mut().filter(|listener| listener.is_udp() == is_udp);
+    for entry in of_kind.flat_map(|listener| &mut listener.addresses) {
         let address = entry.address;
         entry.dual_stack =
             address.is_ipv6() && address.ip().is_unspecified() && !has_own_ipv4(address.port());

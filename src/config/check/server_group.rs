@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::config::Backend;
+use crate::config::BackendAddress;
 use crate::config::GroupProtocol;
 use crate::config::Protection;
 use crate::config::Queue;
@@ -168,6 +169,7 @@ const PROTOCOLS: Choice<GroupProtocol> = Choice {
         ("h2c", GroupProtocol::H2c),
         ("grpc", GroupProtocol::Grpc),
         ("tcp", GroupProtocol::Tcp),
+        ("udp", GroupProtocol::Udp),
     ],
     aliases: &[("gRPC", GroupProtocol::Grpc), ("GRPC", GroupProtocol::Grpc)],
     later: &[],
@@ -224,7 +226,7 @@ fn speaks_http10(section: &mut Section<'_, '_>, group: &ServerGroup) -> bool {
         GroupProtocol::H2c | GroupProtocol::Grpc => Some("backends are spoken to in HTTP/2"),
         GroupProtocol::Https if group.http2 => Some("backends may be spoken to in HTTP/2"),
         GroupProtocol::Http | GroupProtocol::Https => None,
-        GroupProtocol::Tcp => Some(NO_HTTP),
+        GroupProtocol::Tcp | GroupProtocol::Udp => Some(NO_HTTP),
     };
     section.read_unless(idle, "http10_upstream", &HTTP10_UPSTREAM, false)
 }
@@ -296,9 +298,39 @@ fn check_without_requests(group: &ServerGroup, report: &mut Report) {
         let message = format!("`hash_key` of \"{}\" needs requests: its protocol is {word}", group.name);
         report.error(group.location, message, "write hash_key = { source_ip = true }");
     }
+    check_datagrams(group, report);
     if group.maintenance.is_some() {
         let message = format!("`maintenance` of \"{}\" answers requests: its protocol is {word}", group.name);
         report.error(group.location, message, "remove it; enabled = false closes connections");
+    }
+}
+
+/// What datagrams cannot have.
+fn check_datagrams(group: &ServerGroup, report: &mut Report) {
+    if group.protocol != GroupProtocol::Udp {
+        return;
+    }
+    if group.queue.size > 0 {
+        let message = format!("`queue` of \"{}\" lets requests wait: datagrams do not", group.name);
+        report.error(
+            group.location,
+            message,
+            "remove it; with max_connections, clients beyond it get no session",
+        );
+    }
+    if group.proxy_header.is_some() {
+        let message =
+            format!("`proxy_protocol` of \"{}\" begins connections: datagrams have none", group.name);
+        report.error(group.location, message, "remove it; backends see the addresses of Ringway");
+    }
+    for backend in &group.backends {
+        if let BackendAddress::Unix(_) = backend.address {
+            let message = format!(
+                "the backend \"{}\" is a unix socket, the protocol of its group is udp",
+                backend.address
+            );
+            report.error(backend.location, message, "write the IP address or name and the port of a backend");
+        }
     }
 }
 

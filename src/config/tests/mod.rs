@@ -10,6 +10,7 @@ mod rule;
 mod schema;
 mod server_group;
 mod tls;
+mod udp;
 
 use std::collections::HashSet;
 use std::path::Path;

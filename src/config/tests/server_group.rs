@@ -255,6 +255,8 @@ fn health_checks_are_kept() {
         host: None,
         port: 0,
         expect: vec![200..=299],
+        payload: Vec::new(),
+        expect_payload: None,
     };
     assert_eq!(check(""), Some(default.clone()));
     assert_eq!(group_with("health_check = {}").health_check, Some(default.clone()));
@@ -275,6 +277,8 @@ fn health_checks_are_kept() {
             host: Some("[::1]:8443".to_owned()),
             port: 65_535,
             expect: vec![300..=399, 204..=204, 404..=404, 500..=599, 200..=202],
+            payload: Vec::new(),
+            expect_payload: None,
         })
     );
     for (word, protocol) in
@@ -286,6 +290,22 @@ fn health_checks_are_kept() {
     for host in ["app", "app_1.example.com.", "192.0.2.7", "192.0.2.7:80", "[::1]", "app:65535"] {
         assert_eq!(check(&format!("host = \"{host}\"")).and_then(|check| check.host).as_deref(), Some(host));
     }
+}
+
+#[test]
+fn payloads_are_text_or_digits() {
+    let check = |lines: &str| {
+        let text = format!("[server_group.health_check]\nprotocol = \"udp\"\n{lines}");
+        let check = group_with(&text).health_check.unwrap();
+        (check.payload, check.expect_payload)
+    };
+    assert_eq!(check(""), (Vec::new(), None));
+    assert_eq!(
+        check("payload = \"ping\\n\"\nexpect_payload = \"hex:00 fF10\""),
+        (b"ping\n".to_vec(), Some(vec![0, 255, 16]))
+    );
+    let check = group_with("[server_group.health_check]\nprotocol = \"UDP\"").health_check.unwrap();
+    assert_eq!((check.interval, check.timeout), (Duration::from_secs(5), Duration::from_secs(10)));
 }
 
 #[test]

@@ -19,6 +19,7 @@ use crate::policy::hop_marks::TraceMark;
 use crate::policy::identity::Identity;
 use crate::policy::trace::TraceTerms;
 use crate::snapshot::CertifiedHosts;
+use crate::snapshot::DatagramListener;
 use crate::snapshot::Http2Limits;
 use crate::snapshot::HttpListener;
 use crate::snapshot::Listener;
@@ -124,6 +125,11 @@ impl ListenerBuilder<'_> {
                     health_path: health_path(http, registry),
                     ..self.http(http, (rules.compiled, rules.responses), (limit, bandwidth))
                 })),
+                ListenerProtocol::Datagram(datagram) => Protocol::Datagram(DatagramListener {
+                    idle_timeout: datagram.idle_timeout,
+                    requests: datagram.requests,
+                    responses: datagram.responses,
+                }),
                 ListenerProtocol::Stream(stream) => {
                     Protocol::Stream(StreamListener { idle_timeout: stream.idle_timeout, bandwidth })
                 }

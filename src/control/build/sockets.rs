@@ -13,10 +13,13 @@ use std::time::Instant;
 
 use crate::config::Config;
 use crate::config::ListenAddress;
+use crate::config::Listener;
+use crate::net::address::TransportKind;
 use crate::net::clock::instant_now;
 use crate::net::listen::Bound;
 use crate::net::listen::Neighbour;
 use crate::net::mailbox::Mailbox;
+use crate::net::udp::listening::BUFFER_BYTES;
 use crate::telemetry::operator::log_line;
 
 /// An address that is listened at.
@@ -24,6 +27,7 @@ use crate::telemetry::operator::log_line;
 pub struct Binding {
     /// No other socket of this process has or had it.
     pub number: u64,
+    pub kind: TransportKind,
     /// As configured; the port may be 0.
     wanted: SocketAddr,
     dual_stack: bool,
@@ -44,15 +48,22 @@ impl Binding {
     }
 
     /// For a listener that is not to listen.
-    pub fn unbound(number: u64, listener: &str, wanted: &ListenAddress) -> Binding {
+    pub fn unbound(number: u64, listener: &Listener, wanted: &ListenAddress) -> Binding {
         let ListenAddress { address, dual_stack, .. } = *wanted;
-        Binding { number, wanted: address, dual_stack, address, listener: listener.to_owned() }
+        let kind = kind_of(listener);
+        Binding { number, kind, wanted: address, dual_stack, address, listener: listener.name.clone() }
     }
+}
+
+/// What is spoken at the ports of a listener.
+fn kind_of(listener: &Listener) -> TransportKind {
+    if listener.is_udp() { TransportKind::Udp } else { TransportKind::Tcp }
 }
 
 /// A listening socket on its way to a worker.
 pub struct NewSocket {
     pub number: u64,
+    pub kind: TransportKind,
     /// The one that clients connect to.
     pub port: u16,
     pub socket: OwnedFd,
@@ -73,6 +84,7 @@ pub struct LentSocket {
 
 /// The sockets of one address that another process has opened.
 pub struct InheritedSockets {
+    pub kind: TransportKind,
     /// As that process was configured.
     pub wanted: SocketAddr,
     pub dual_stack: bool,
@@ -85,6 +97,7 @@ pub struct InheritedSockets {
 #[derive(Debug)]
 pub struct BindError {
     pub listener: String,
+    kind: TransportKind,
     pub address: SocketAddr,
     pub error: io::Error,
     dual_stack: bool,
@@ -178,18 +191,23 @@ impl Sockets {
         let mut inherited = std::mem::take(&mut self.inherited);
         let mut open: Vec<Option<&Binding>> = self.open.iter().map(Some).collect();
         for listener in config.listeners.iter().filter(|listener| listener.enabled) {
+            let kind = kind_of(listener);
             for wanted in &listener.addresses {
+                let refused = |error| BindError {
+                    listener: listener.name.clone(),
+                    kind,
+                    address: wanted.address,
+                    error,
+                    dual_stack: wanted.dual_stack,
+                };
                 if prepared.fresh.len() >= MAX_ON_THE_WAY {
-                    return Err(BindError {
-                        listener: listener.name.clone(),
-                        address: wanted.address,
-                        error: io::Error::other(format!("more than {MAX_ON_THE_WAY} addresses at a time")),
-                        dual_stack: wanted.dual_stack,
-                    });
+                    let text = format!("more than {MAX_ON_THE_WAY} addresses at a time");
+                    return Err(refused(io::Error::other(text)));
                 }
                 // With a port that the kernel chooses, only the name tells whose socket it is.
                 let is_same = |binding: &Binding| {
-                    (binding.wanted, binding.dual_stack) == (wanted.address, wanted.dual_stack)
+                    (binding.kind, binding.wanted, binding.dual_stack)
+                        == (kind, wanted.address, wanted.dual_stack)
                         && (wanted.address.port() != 0 || binding.listener == listener.name)
                 };
                 let known = open.iter_mut().find(|binding| binding.is_some_and(is_same));
@@ -197,21 +215,18 @@ impl Sockets {
                     prepared.bindings.push(Binding { listener: listener.name.clone(), ..known.clone() });
                     continue;
                 }
-                let bound = match take_inherited(&mut inherited, wanted, &listener.name) {
+                let bound = match take_inherited(&mut inherited, (kind, wanted), &listener.name) {
                     Some(known) => {
-                        Bound::inherited((known.address, wanted.dual_stack), known.sockets, workers)
+                        Bound::inherited((kind, known.address, wanted.dual_stack), known.sockets, workers)
                     }
-                    None => self.bind(wanted, &inherited, workers, end),
+                    None => self.bind((kind, wanted), &inherited, workers, end),
                 };
-                let bound = bound.map_err(|error| BindError {
-                    listener: listener.name.clone(),
-                    address: wanted.address,
-                    error,
-                    dual_stack: wanted.dual_stack,
-                })?;
+                let bound = bound.map_err(refused)?;
+                warn_of_small_buffer(&listener.name, &bound);
                 self.next += 1;
                 prepared.bindings.push(Binding {
                     number: self.next,
+                    kind,
                     wanted: wanted.address,
                     dual_stack: wanted.dual_stack,
                     address: bound.address,
@@ -232,15 +247,15 @@ impl Sockets {
     /// `end`, that is waited for. A reload waits by itself, because it has other things to do meanwhile.
     fn bind(
         &self,
-        wanted: &ListenAddress,
+        (kind, wanted): (TransportKind, &ListenAddress),
         inherited: &[InheritedSockets],
         workers: usize,
         end: Instant,
     ) -> io::Result<Bound> {
         loop {
-            let bound = match self.overlaps(wanted.address, inherited) {
-                true => Bound::beside_own(wanted.address, wanted.dual_stack, workers),
-                false => Bound::new(wanted.address, wanted.dual_stack, workers),
+            let bound = match self.overlaps((kind, wanted.address), inherited) {
+                true => Bound::beside_own(kind, wanted.address, wanted.dual_stack, workers),
+                false => Bound::new(kind, wanted.address, wanted.dual_stack, workers),
             };
             match bound {
                 Err(error)
@@ -256,19 +271,20 @@ impl Sockets {
     }
 
     /// Whether a socket of our own would be found in the way of this address.
-    fn overlaps(&self, wanted: SocketAddr, inherited: &[InheritedSockets]) -> bool {
-        let own = self.open.iter().map(|binding| binding.address);
-        own.chain(inherited.iter().map(|known| known.address)).any(|address| {
+    fn overlaps(&self, (kind, wanted): (TransportKind, SocketAddr), inherited: &[InheritedSockets]) -> bool {
+        let own = self.open.iter().map(|binding| (binding.kind, binding.address));
+        own.chain(inherited.iter().map(|known| (known.kind, known.address))).any(|(other, address)| {
             let is_wildcard = address.ip().is_unspecified() || wanted.ip().is_unspecified();
-            address.port() == wanted.port() && is_wildcard
+            other == kind && address.port() == wanted.port() && is_wildcard
         })
     }
 
     /// Whether what stood in the way still does: an address that was given up a moment ago is taken until its
     /// old sockets are closed.
     pub fn is_taken(&self, refused: &BindError) -> bool {
-        let neighbour = if self.overlaps(refused.address, &[]) { Neighbour::Own } else { Neighbour::Nobody };
-        Bound::is_taken(refused.address, refused.dual_stack, neighbour)
+        let is_beside_own = self.overlaps((refused.kind, refused.address), &[]);
+        let neighbour = if is_beside_own { Neighbour::Own } else { Neighbour::Nobody };
+        Bound::is_taken(refused.kind, refused.address, refused.dual_stack, neighbour)
     }
 
     /// Those that are listened at already.
@@ -291,7 +307,8 @@ fn hand_out(sockets: Vec<(u64, Bound)>, workers: &[Mailbox<SocketOrder>]) {
         // Of a process with more workers, there may be more sockets than workers.
         for worker in workers.iter().cycle() {
             let Some(socket) = bound.take() else { break };
-            let mut order = SocketOrder::Accept(NewSocket { number, port: bound.address.port(), socket });
+            let (kind, port) = (bound.kind, bound.address.port());
+            let mut order = SocketOrder::Accept(NewSocket { number, kind, port, socket });
             // A worker empties its mailbox in every turn of its loop.
             while let Err(returned) = worker.send(order) {
                 order = returned;
@@ -304,15 +321,27 @@ fn hand_out(sockets: Vec<(u64, Bound)>, workers: &[Mailbox<SocketOrder>]) {
 /// The inherited sockets of an address, if there are any.
 fn take_inherited(
     inherited: &mut Vec<InheritedSockets>,
-    wanted: &ListenAddress,
+    (kind, wanted): (TransportKind, &ListenAddress),
     listener: &str,
 ) -> Option<InheritedSockets> {
     let is_same = |known: &InheritedSockets| {
-        (known.wanted, known.dual_stack) == (wanted.address, wanted.dual_stack)
+        (known.kind, known.wanted, known.dual_stack) == (kind, wanted.address, wanted.dual_stack)
             && (wanted.address.port() != 0 || known.listener == listener)
     };
     let place = inherited.iter().position(is_same)?;
     Some(inherited.swap_remove(place))
+}
+
+/// Tells the operator that bursts of datagrams will be lost, and how to help.
+fn warn_of_small_buffer(listener: &str, bound: &Bound) {
+    if let Some(bytes) = bound.small_buffer {
+        log_line(&format!(
+            "warning: listener \"{listener}\" has queues of {} KiB for datagrams instead of {} KiB, so bursts may be lost: \
+             raise sysctl net.core.rmem_max and net.core.wmem_max to {BUFFER_BYTES}, or grant CAP_NET_ADMIN",
+            bytes / 1024,
+            BUFFER_BYTES / 1024
+        ));
+    }
 }
 
 impl BindError {
@@ -324,17 +353,19 @@ impl BindError {
 
 impl fmt::Display for BindError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let BindError { listener, address, error, .. } = self;
-        write!(out, "listener \"{listener}\" cannot bind {address}: {error}; {}", fix(address, error))
+        let BindError { listener, kind, address, error, .. } = self;
+        let fix = fix(*kind, address, error);
+        write!(out, "listener \"{listener}\" cannot bind {address}: {error}; {fix}")
     }
 }
 
-fn fix(address: &SocketAddr, error: &io::Error) -> String {
+fn fix(kind: TransportKind, address: &SocketAddr, error: &io::Error) -> String {
     let port = address.port();
+    let flags = if kind == TransportKind::Udp { "-lunp" } else { "-ltnp" };
     match error.kind() {
         io::ErrorKind::AddrInUse => {
             format!(
-                "another process has port {port} (see: ss -ltnp sport = :{port}); stop it or change the address"
+                "another process has port {port} (see: ss {flags} sport = :{port}); stop it or change the address"
             )
         }
         io::ErrorKind::PermissionDenied => format!(
@@ -356,6 +387,7 @@ mod tests {
     fn a_taken_port_is_explained() {
         let error = BindError {
             listener: "web".to_owned(),
+            kind: TransportKind::Tcp,
             address: "127.0.0.1:80".parse().unwrap(),
             error: io::Error::from_raw_os_error(libc::EADDRINUSE),
             dual_stack: false,

@@ -158,6 +158,6 @@ fn alpn(group: &ServerGroup) -> Alpn {
     match group.protocol {
         GroupProtocol::Grpc | GroupProtocol::H2c => Alpn::Http2,
         GroupProtocol::Https if group.http2 => Alpn::Both,
-        GroupProtocol::Http | GroupProtocol::Https | GroupProtocol::Tcp => Alpn::Http1,
+        GroupProtocol::Http | GroupProtocol::Https | GroupProtocol::Tcp | GroupProtocol::Udp => Alpn::Http1,
     }
 }

@@ -149,7 +149,9 @@ fn spread(card: &NetworkCard, needs: &Needs) -> Option<Finding> {
 
 /// Ports of listeners that another process has. `report` knows where addresses stand.
 pub fn judge_ports(listening: &[ListeningSocket], config: &Config, report: &Report) -> Vec<Finding> {
-    let of_listeners = config.bound_addresses().map(|(name, one)| (name, one.address, one.location));
+    let of_listeners = config.bound_addresses().filter(|(listener, _)| !listener.is_udp());
+    let of_listeners =
+        of_listeners.map(|(listener, one)| (listener.name.as_str(), one.address, one.location));
     let of_admin = config.admin.address.map(|(address, location)| ("[admin]", address, location));
     let wanted = of_listeners.chain(of_admin);
     let found = wanted.filter_map(|(name, address, location)| {

@@ -12,6 +12,7 @@ use serde::Deserializer;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::net::address::TransportKind;
 use crate::net::memory_file;
 use crate::net::packet_socket::PacketSocket;
 use crate::net::packet_socket::ReceivedPacket;
@@ -113,6 +114,9 @@ fn not_understood(error: serde_json::Error) -> io::Error {
 pub struct SocketGroup {
     /// Its number among all.
     pub index: usize,
+    /// They are sockets of UDP.
+    #[serde(default)]
+    pub is_udp: bool,
     /// As the process was configured.
     pub wanted: SocketAddr,
     pub dual_stack: bool,
@@ -121,6 +125,12 @@ pub struct SocketGroup {
     pub listener: String,
     /// Descriptors in this packet.
     pub count: usize,
+}
+
+impl SocketGroup {
+    pub fn kind(&self) -> TransportKind {
+        if self.is_udp { TransportKind::Udp } else { TransportKind::Tcp }
+    }
 }
 
 /// One end.

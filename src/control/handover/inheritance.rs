@@ -111,7 +111,8 @@ impl Predecessor {
     pub fn ready(self, bindings: &[Binding], warnings: String) -> Result<Generation, String> {
         let taken = self.sockets.iter().filter(|group| {
             let is_same = |binding: &Binding| {
-                (binding.address, binding.dual_stack()) == (group.address, group.dual_stack)
+                (binding.kind, binding.address, binding.dual_stack())
+                    == (group.kind(), group.address, group.dual_stack)
             };
             bindings.iter().any(is_same)
         });
@@ -167,11 +168,13 @@ impl Inheritance {
         let mut descriptors = descriptors.into_iter();
         for group in groups {
             let sockets: Vec<_> = descriptors.by_ref().take(group.count).collect();
-            let key = |known: &InheritedSockets| (known.address, known.dual_stack);
-            let known = self.sockets.iter_mut().find(|known| key(known) == (group.address, group.dual_stack));
+            let key = |known: &InheritedSockets| (known.kind, known.address, known.dual_stack);
+            let own = (group.kind(), group.address, group.dual_stack);
+            let known = self.sockets.iter_mut().find(|known| key(known) == own);
             match known {
                 Some(known) => known.sockets.extend(sockets),
                 None => self.sockets.push(InheritedSockets {
+                    kind: group.kind(),
                     wanted: group.wanted,
                     dual_stack: group.dual_stack,
                     address: group.address,

@@ -19,6 +19,7 @@ use crate::control::handover::generations::Generations;
 use crate::control::handover::state::CarriedProcessCounts;
 use crate::control::handover::succession::STOPPING;
 use crate::control::process::launcher::StartedProcess;
+use crate::net::address::TransportKind;
 use crate::net::clock::clock_began_ns;
 use crate::net::clock::instant_now;
 use crate::net::packet_socket::MAX_DESCRIPTORS;
@@ -239,6 +240,7 @@ fn packets<'b>(bindings: &'b [(&Binding, Vec<OwnedFd>)]) -> Vec<Vec<PacketPart<'
         for part in sockets.chunks(MAX_DESCRIPTORS) {
             let group = SocketGroup {
                 index,
+                is_udp: binding.kind == TransportKind::Udp,
                 wanted: binding.wanted(),
                 dual_stack: binding.dual_stack(),
                 address: binding.address,

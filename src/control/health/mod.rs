@@ -5,6 +5,7 @@
 //! of backends (`snapshot/backend.rs`) and in the tables of groups (`snapshot/group.rs`).
 
 mod probe_h2;
+mod probe_udp;
 pub mod resources;
 mod event_log;
 mod outcome;

@@ -1,4 +1,4 @@
-//! One probe: a connection, and but for TCP one request and the status of its answer.
+//! One probe: a connection, and but for TCP one request and the status of its answer; or a datagram.
 
 use std::cell::Cell;
 use std::fmt;
@@ -17,6 +17,7 @@ use crate::control::health::outcome::failed;
 use crate::control::health::probe_h2;
 use crate::control::health::probe_h2::ProbeRequest;
 use crate::control::health::probe_h2::ProbeResponse;
+use crate::control::health::probe_udp::DatagramProbe;
 use crate::control::health::resources::ProbeResources;
 use crate::control::own_header::own_header;
 use crate::http::headers::Headers;
@@ -50,6 +51,8 @@ pub(super) struct Probe {
     /// The same in HTTP/2. Its host is as the Host field has it; a TLS handshake may need it too.
     request_h2: ProbeRequest,
     expect: Vec<RangeInclusive<u16>>,
+    /// None but for UDP.
+    datagrams: Option<DatagramProbe>,
     timeout: Duration,
     /// The connection begins with a PROXY header.
     proxy_version: Option<ProxyVersion>,
@@ -108,7 +111,7 @@ impl Probe {
             CheckMethod::Get => "GET",
         };
         let request = match check.protocol {
-            CheckProtocol::Tcp | CheckProtocol::Grpc => String::new(),
+            CheckProtocol::Tcp | CheckProtocol::Grpc | CheckProtocol::Udp => String::new(),
             CheckProtocol::Http | CheckProtocol::Https => format!(
                 "{method} {} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: ringway-health-check\r\n\
                  Accept: */*\r\nConnection: close\r\n\r\n",
@@ -127,6 +130,7 @@ impl Probe {
             request_h2: ProbeRequest { method, scheme, path: check.path.clone(), host, is_grpc },
             request: request.into_bytes(),
             expect: check.expect.clone(),
+            datagrams: DatagramProbe::of(check),
             timeout: check.timeout,
             proxy_version,
         }
@@ -143,7 +147,11 @@ impl Probe {
         let deadline = resources.timers.deadline();
         deadline.set(self.timeout);
         let attempt = pin!(self.attempt(client, &step, resources));
-        deadline.guard(attempt).await.unwrap_or_else(|_elapsed| Err(failed(step.get().on_timeout())))
+        let silence = || match &self.datagrams {
+            Some(datagrams) if datagrams.may_be_silent() => Ok(()),
+            _ => Err(failed(step.get().on_timeout())),
+        };
+        deadline.guard(attempt).await.unwrap_or_else(|_elapsed| silence())
     }
 
     async fn attempt(
@@ -152,6 +160,10 @@ impl Probe {
         step: &Cell<Step>,
         resources: &ProbeResources,
     ) -> ProbeResult {
+        if let Some(datagrams) = &self.datagrams {
+            step.set(Step::Receive);
+            return datagrams.exchange(&self.address).await;
+        }
         let socket = open(&self.address, &resources.timers).await?;
         // Whoever closes first waits for a minute lest late packets come; with many probes, so many
         // ports would wait. A reset leaves nothing behind on either side.
@@ -342,6 +354,8 @@ mod tests {
             host: None,
             port: 0,
             expect: vec![200..=299, 304..=304],
+            payload: Vec::new(),
+            expect_payload: None,
         }
     }
 

@@ -34,6 +34,8 @@ fn check() -> HealthCheck {
         host: None,
         port: 0,
         expect: vec![200..=299],
+        payload: Vec::new(),
+        expect_payload: None,
     }
 }
 

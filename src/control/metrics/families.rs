@@ -92,6 +92,16 @@ families! {
         &["listener", "direction"],
         "Bytes received from clients and sent to them on the wire, so with TLS, handshakes left out",
     );
+    DATAGRAMS = counter(
+        "ringway_datagrams_total",
+        &["listener", "direction"],
+        "Datagrams received from clients and sent to them",
+    );
+    DATAGRAMS_DROPPED = counter(
+        "ringway_datagrams_dropped_total",
+        &["listener", "reason"],
+        "Datagrams of clients or backends that were lost here",
+    );
     ACCEPTED = counter("ringway_connections_accepted_total", &["listener"], "Connections that were accepted");
     REFUSED = counter(
         "ringway_connections_refused_total",

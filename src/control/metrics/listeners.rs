@@ -26,6 +26,21 @@ pub(super) fn collect(snapshot: &Snapshot, out: &mut Exposition) {
     of_connections(&counted, out);
     of_handshakes(&counted, out);
     of_requests(&counted, out);
+    of_datagrams(&counted, out);
+}
+
+fn of_datagrams(counted: &[CountedListener<'_>], out: &mut Exposition) {
+    let of_udp = || counted.iter().filter(|(listener, _)| listener.datagram().is_some());
+    let mut datagrams = out.family(&families::DATAGRAMS);
+    for (listener, totals) in of_udp() {
+        datagrams.count(&[&listener.name, "received"], totals.datagrams.received);
+        datagrams.count(&[&listener.name, "sent"], totals.datagrams.sent);
+    }
+    let mut dropped = out.family(&families::DATAGRAMS_DROPPED);
+    for (listener, totals) in of_udp() {
+        let each = totals.datagrams.dropped.iter();
+        each.for_each(|(reason, count)| dropped.count(&[&listener.name, reason], *count));
+    }
 }
 
 fn of_connections(counted: &[CountedListener<'_>], out: &mut Exposition) {

@@ -15,19 +15,20 @@ const MAX_PASSED: i32 = 100_000;
 /// EBADF of Linux.
 const NOT_OPEN: i32 = 9;
 
-/// The sockets that are passed to this process, by address. To be called before anything else is opened. What is no listening socket of TCP is closed, and told.
+/// The sockets that are passed to this process, by address. To be called before anything else is opened. What is no listening socket of TCP or UDP is closed, and told.
 pub fn sockets() -> Vec<InheritedSockets> {
     let count = passed(env::var("LISTEN_PID").ok(), env::var("LISTEN_FDS").ok());
     let mut sockets: Vec<InheritedSockets> = Vec::new();
     for number in FIRST..FIRST + count {
         match PassedSocket::inherited(number) {
-            Ok(PassedSocket { socket, address, dual_stack }) => {
-                let known = sockets
-                    .iter_mut()
-                    .find(|known| (known.address, known.dual_stack) == (address, dual_stack));
+            Ok(PassedSocket { socket, kind, address, dual_stack }) => {
+                let known = sockets.iter_mut().find(|known| {
+                    (known.kind, known.address, known.dual_stack) == (kind, address, dual_stack)
+                });
                 match known {
                     Some(known) => known.sockets.push(socket),
                     None => sockets.push(InheritedSockets {
+                        kind,
                         wanted: address,
                         dual_stack,
                         address,

@@ -4,12 +4,14 @@
 use std::net::SocketAddr;
 
 use crate::control::active_config::ActiveConfig;
+use crate::control::build::sockets::Binding;
+use crate::net::address::TransportKind;
 
 /// What is stored.
 #[derive(Default)]
 pub struct SocketStore {
     /// By the number of the binding.
-    stored: Vec<(u64, SocketAddr)>,
+    stored: Vec<(u64, (TransportKind, SocketAddr))>,
 }
 
 impl SocketStore {
@@ -20,7 +22,8 @@ impl SocketStore {
         if !systemd.is_there() || !active.is_accepting() {
             return;
         }
-        let now = || active.bindings().iter().map(|binding| (binding.number, binding.address));
+        let address_of = |binding: &Binding| (binding.kind, binding.address);
+        let now = || active.bindings().iter().map(|binding| (binding.number, address_of(binding)));
         if now().eq(self.stored.iter().copied()) {
             return;
         }
@@ -30,7 +33,7 @@ impl SocketStore {
         let Ok(bindings) = active.lent_sockets() else { return };
         for (binding, sockets) in bindings {
             if !self.stored.iter().any(|(number, _)| *number == binding.number) {
-                systemd.store_sockets(&name_of(binding.address), sockets);
+                systemd.store_sockets(&name_of(address_of(binding)), sockets);
             }
         }
         self.stored = now().collect();
@@ -38,8 +41,9 @@ impl SocketStore {
 }
 
 /// What sockets of an address are called; a colon would end the name.
-fn name_of(address: SocketAddr) -> String {
-    format!("tcp-{}", address.to_string().replace(':', "_"))
+fn name_of((kind, address): (TransportKind, SocketAddr)) -> String {
+    let kind = if kind == TransportKind::Udp { "udp" } else { "tcp" };
+    format!("{kind}-{}", address.to_string().replace(':', "_"))
 }
 
 #[cfg(test)]
@@ -48,7 +52,8 @@ mod tests {
 
     #[test]
     fn names_have_no_colon() {
-        let names = ["127.0.0.1:80", "[::]:443"].map(|address| name_of(address.parse().unwrap()));
-        assert_eq!(names, ["tcp-127.0.0.1_80", "tcp-[__]_443"]);
+        let names = [(TransportKind::Tcp, "127.0.0.1:80"), (TransportKind::Udp, "[::]:443")]
+            .map(|(kind, address)| name_of((kind, address.parse().unwrap())));
+        assert_eq!(names, ["tcp-127.0.0.1_80", "udp-[__]_443"]);
     }
 }

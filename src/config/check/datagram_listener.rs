@@ -1,0 +1,34 @@
+//! The keys of `[[listener]]` that are about datagrams that are relayed.
+
+use std::time::Duration;
+
+use crate::config::DatagramListener;
+use crate::config::check::kind::Integer;
+use crate::config::check::kind::seconds;
+use crate::config::check::section::Section;
+
+/// Those of `[defaults.listener]` that are of use to listeners of datagrams. Others pass them by.
+pub(super) const KEYS: [&str; 14] = [
+    "enabled",
+    "protocol",
+    "default_group",
+    "description",
+    "tags",
+    "deletion_protection",
+    "modification_protection",
+    "max_connections",
+    "connections_per_second",
+    "per_client",
+    "allow",
+    "deny",
+    "requests",
+    "responses",
+];
+
+pub(super) fn datagram_listener(section: &mut Section<'_, '_>) -> DatagramListener {
+    let idle_timeout = section.read("idle_timeout", &seconds(1, 4_000), Duration::from_secs(60));
+    let requests = section.read("requests", &Integer(0..=1_000_000), 0);
+    let unset = "a session ends when both sides are silent";
+    let responses = section.read_optional("responses", &Integer(0..=1_000_000), unset);
+    DatagramListener { idle_timeout, requests, responses: responses.map(|(responses, _)| responses) }
+}

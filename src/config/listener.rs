@@ -67,8 +67,8 @@ impl Listener {
         match (&self.protocol, &self.tls) {
             (ListenerProtocol::Http(_), None) => "http",
             (ListenerProtocol::Http(_), Some(_)) => "https",
-            (ListenerProtocol::Stream(_), None) => "tcp",
-            (ListenerProtocol::Stream(_), Some(_)) => "tls",
+            (ListenerProtocol::Stream(stream), None) if !stream.passthrough => "tcp",
+            (ListenerProtocol::Stream(_), _) => "tls",
             (ListenerProtocol::Datagram(_), _) => "udp",
         }
     }
@@ -103,6 +103,10 @@ pub struct StreamListener {
     pub idle_timeout: Duration,
     /// In each direction; 0: unlimited.
     pub bandwidth_bytes_per_second: u64,
+    /// Clients speak TLS with the backend; only their first message is looked into.
+    pub passthrough: bool,
+    /// The protocols that clients can agree on in a handshake with the listener (RFC 7301), the most wanted first.
+    pub alpn: Vec<String>,
 }
 
 /// The keys of a listener that relays datagrams.

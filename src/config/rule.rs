@@ -78,6 +78,29 @@ pub struct Actions {
 }
 
 impl Actions {
+    /// Whether nothing happens to what is forwarded.
+    pub fn only_forwards(&self) -> bool {
+        let Actions {
+            cors,
+            gates,
+            request_headers,
+            response_headers,
+            limit,
+            overrides,
+            mirror,
+            rewrite,
+            last: _,
+        } = self;
+        cors.is_none()
+            && *gates == Gates::default()
+            && request_headers.is_empty()
+            && response_headers.is_empty()
+            && limit.is_none()
+            && *overrides == Overrides::default()
+            && mirror.is_none()
+            && rewrite.is_none()
+    }
+
     /// Every group that a request can be sent to, or asked about at.
     pub fn groups(&self) -> impl Iterator<Item = usize> {
         let targets = match &self.last {

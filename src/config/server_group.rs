@@ -82,6 +82,8 @@ pub enum GroupProtocol {
     Grpc,
     /// Bytes of connections, whatever they mean.
     Tcp,
+    /// The same within TLS.
+    Tls,
     /// Datagrams, whatever they mean.
     Udp,
 }
@@ -95,13 +97,14 @@ impl GroupProtocol {
             GroupProtocol::H2c => "h2c",
             GroupProtocol::Grpc => "grpc",
             GroupProtocol::Tcp => "tcp",
+            GroupProtocol::Tls => "tls",
             GroupProtocol::Udp => "udp",
         }
     }
 
     /// Whether listeners that speak HTTP can send requests there.
     pub fn is_http(self) -> bool {
-        !matches!(self, GroupProtocol::Tcp | GroupProtocol::Udp)
+        !matches!(self, GroupProtocol::Tcp | GroupProtocol::Tls | GroupProtocol::Udp)
     }
 }
 

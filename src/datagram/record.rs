@@ -54,7 +54,7 @@ fn log(session: &ClientSession, reason: Reason, worker: &Worker) {
     let identity =
         session.upstream.as_ref().map(|known| known.backend.identity as u32).or(session.refused_by);
     let asked = group.zip(identity).and_then(|(group, identity)| group.by_identity(identity));
-    relay::log((&record, session.began), &endpoints, (group, asked.as_slice()), b"", worker);
+    relay::log((&record, session.began), &endpoints, (None, group, asked.as_slice()), b"", worker);
 }
 
 pub(super) fn count_received(datagrams: &Datagrams<'_>, listener: &Listener, worker: usize) {

@@ -27,6 +27,7 @@ use crate::net::timer::Tag;
 use crate::relay::ClientConnection;
 use crate::snapshot::HttpListener;
 use crate::snapshot::Listener;
+use crate::tls::client_hello::HelloNames;
 use crate::tls::transport::Transport;
 use crate::worker::Worker;
 use crate::worker::counted::CountedConnection;
@@ -53,6 +54,8 @@ pub(super) struct Connection {
     pub(super) transport: Transport,
     /// What the handshake told; None in cleartext.
     pub(super) client_tls: Option<Box<ClientTls>>,
+    /// By which names the client of a connection that is to be relayed came over TLS.
+    pub(super) names: Option<Box<HelloNames>>,
     /// The handshake agreed on HTTP/2.
     pub(super) speaks_http2: bool,
     /// With HTTP/2 over TLS, and with HTTP/1.1 where the listener wants that: for whom the connection was opened.
@@ -133,6 +136,7 @@ impl Connection {
         Box::new(Connection {
             transport,
             client_tls: None,
+            names: None,
             speaks_http2: false,
             coverage: None,
             deadline,
@@ -173,12 +177,12 @@ impl Connection {
     pub(super) fn into_client(self, input: Option<Buffer>) -> ClientConnection {
         let is_told = self.term(self.counted.worker(), |terms| terms.writes_proxy_headers) == Some(true);
         let addresses = is_told.then(|| self.addresses());
-        let Connection { transport, client_tls, peer, port, received, share, counted, .. } = self;
+        let Connection { transport, client_tls, names, peer, port, received, share, counted, .. } = self;
         let proxied_tls = client_tls.as_ref().filter(|_| is_told).map(|client_tls| client_tls.take_proxied());
         let tls_log_fields = client_tls.map(|client_tls| client_tls.into_log_fields()).unwrap_or_default();
         let tlvs = received.map(|header| header.tlvs).unwrap_or_default();
         let told = addresses.map(|it| ClientConnection::told(it.client, it.destination, proxied_tls, tlvs));
-        ClientConnection { transport, input, peer, port, told, tls_log_fields, counted, share }
+        ClientConnection { transport, input, peer, port, told, names, tls_log_fields, counted, share }
     }
 
     /// Where requests on it come from.

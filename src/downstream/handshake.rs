@@ -27,6 +27,7 @@ use crate::tls::accept::Facts;
 use crate::tls::accept::HandshakeError;
 use crate::tls::cipher_names::names_of;
 use crate::tls::cipher_names::openssl_name;
+use crate::tls::client_hello::HelloNames;
 use crate::tls::client_verifier::ClientVerdict;
 use crate::tls::transport::Transport;
 use crate::tls::x509::client_certificate::ClientCertificate;
@@ -74,6 +75,7 @@ pub(super) async fn secure(
             transport.count_in(terms.traffic(worker.index));
             connection.transport = transport;
             connection.client_tls = Some(Box::new(client_tls((&facts, began), terms, tls, worker)));
+            connection.names = terms.stream().map(|_| Box::new(names(&facts)));
             connection.speaks_http2 = facts.alpn.as_deref() == Some(accept::HTTP2);
             if connection.speaks_http2 || tls.refuses_other_hosts {
                 connection.coverage =
@@ -101,6 +103,16 @@ pub(super) async fn secure(
         connection::linger(&connection, MAX_DISCARD_BYTES, worker).await;
     }
     None
+}
+
+/// The name that was asked for, and the protocol that was agreed on.
+fn names(facts: &Facts) -> HelloNames {
+    let server_name = facts.server_name.as_ref().map(|name| name.to_ascii_lowercase().into());
+    // A protocol has up to 255 bytes (RFC 7301 §3.1).
+    let with_length =
+        |protocol: &Vec<u8>| Some([&[u8::try_from(protocol.len()).ok()?], &**protocol].concat());
+    let alpn = facts.alpn.as_ref().and_then(with_length).unwrap_or_default();
+    HelloNames { server_name, alpn: alpn.into() }
 }
 
 /// Counts a handshake that has succeeded.

@@ -33,6 +33,7 @@ pub(super) fn candidates(
         method: request.head.method.as_bytes(),
         headers: request.head.headers,
         source: client.address,
+        alpn: b"",
     };
     worker.router.borrow_mut().all(asked, &facts)
 }

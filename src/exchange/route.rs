@@ -152,6 +152,7 @@ fn by_rules(
         method: request.head.method.as_bytes(),
         headers: request.head.headers,
         source: client.address,
+        alpn: b"",
     };
     let route =
         memory.find(rules, &facts).and_then(|index| Some((index, rules.get(index)?))).map(|(index, rule)| {

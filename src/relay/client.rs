@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use crate::net::buffer::Buffer;
 use crate::snapshot::client_connections::ClientShare;
+use crate::tls::client_hello::HelloNames;
 use crate::tls::transport::Transport;
 use crate::upstream::proxied_client::ProxiedTls;
 use crate::upstream::proxied_client::ToldClient;
@@ -20,6 +21,8 @@ pub struct ClientConnection {
     pub port: u16,
     /// What backends are told of it, where they want that; gone once one is connected to.
     pub told: Option<Box<ToldClient>>,
+    /// By which names the client wants to go on, in TLS; None in cleartext.
+    pub names: Option<Box<HelloNames>>,
     /// What lines of the logs tell of TLS; empty in cleartext.
     pub tls_log_fields: Box<[u8]>,
     pub counted: CountedConnection,

@@ -17,6 +17,10 @@ pub(super) enum SessionEnd {
     Idle,
     /// The time is over that the backend had for what it has begun.
     Drained,
+    /// The client said nothing at all, as load balancers do that check whether somebody listens.
+    Silent,
+    /// What the client said is not what the listener is for.
+    Refused(Reason),
     /// No backend can be asked.
     NoChoice(NoChoice),
     /// Every backend has as many connections as it may have, and none got room in time.
@@ -31,7 +35,8 @@ impl SessionEnd {
     /// What the access log says.
     pub(super) fn reason(self) -> Reason {
         match self {
-            SessionEnd::Complete => Reason::None,
+            SessionEnd::Complete | SessionEnd::Silent => Reason::None,
+            SessionEnd::Refused(reason) => reason,
             SessionEnd::ClientReset => Reason::ClientClosed,
             SessionEnd::BackendReset => Reason::UpstreamClosed,
             SessionEnd::Idle => Reason::IdleTimeout,

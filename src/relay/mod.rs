@@ -7,8 +7,10 @@ mod choice;
 mod client;
 mod end;
 mod flow;
+mod hello;
 mod pace;
 mod record;
+mod route;
 mod session;
 
 pub use choice::preference;

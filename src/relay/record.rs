@@ -54,7 +54,7 @@ impl SessionRecord {
     pub(super) fn end(
         &self,
         end: SessionEnd,
-        group: Option<&Group>,
+        (rule, group): (Option<&str>, Option<&Group>),
         client: &ClientConnection,
         worker: &Worker,
     ) {
@@ -77,7 +77,7 @@ impl SessionRecord {
         };
         let origin = Endpoints { listener, peer: client.peer, port: client.port };
         let asked: Vec<u32> = self.asked.iter().copied().chain(self.last_asked).collect();
-        log((&record, self.began), &origin, (group, &asked), &client.tls_log_fields, worker);
+        log((&record, self.began), &origin, (rule, group, &asked), &client.tls_log_fields, worker);
     }
 }
 
@@ -111,7 +111,7 @@ pub fn record_unserved(reason: Reason, began: Moment, endpoints: &Endpoints<'_>,
         request_time: duration,
         ..Record::default()
     };
-    log((&record, began), endpoints, (None, &[]), b"", worker);
+    log((&record, began), endpoints, (None, None, &[]), b"", worker);
 }
 
 /// Counts a connection or session that ended for a reason.
@@ -125,7 +125,7 @@ pub fn count(reason: Reason, listener: &Listener, worker: &Worker) {
 pub fn log(
     (record, began): (&Record, Moment),
     endpoints: &Endpoints<'_>,
-    (group, asked): (Option<&Group>, &[u32]),
+    (rule, group, asked): (Option<&str>, Option<&Group>, &[u32]),
     tls: &[u8],
     worker: &Worker,
 ) {
@@ -142,6 +142,7 @@ pub fn log(
     let asked: Vec<&str> = asked.iter().filter_map(name_of).collect();
     let names = RecordedNames {
         listener: &listener.name,
+        rule: rule.unwrap_or_default(),
         server_group: group.map_or("", |group| &group.name),
         upstream_addr: &asked.join(", "),
         server: endpoints.server(),

@@ -3,7 +3,6 @@
 use std::cell::Cell;
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::Context;
 use std::task::Poll;
 use std::time::Duration;
@@ -20,15 +19,18 @@ use crate::relay::flow::FlowError;
 use crate::relay::flow::Silence;
 use crate::relay::pace::FlowPace;
 use crate::relay::record::SessionRecord;
-use crate::snapshot::Listener;
+use crate::relay::route;
+use crate::relay::route::StreamRoute;
 use crate::snapshot::backend::Backend;
 use crate::snapshot::bandwidth::Direction;
 use crate::snapshot::group::Group;
 use crate::upstream::balancer::InFlight;
 use crate::upstream::connect;
 use crate::upstream::connect::ConnectTarget;
+use crate::upstream::connect::TlsTarget;
 use crate::upstream::connection::Connection;
 use crate::upstream::error::UpstreamError;
+use crate::upstream::pool_key::PoolKey;
 use crate::upstream::proxied_client;
 use crate::upstream::selection::Next;
 use crate::upstream::selection::Selection;
@@ -46,31 +48,48 @@ struct BackendLeg<'w> {
 /// Relays a connection until it ends.
 pub async fn serve(mut client: ClientConnection, worker: Rc<Worker>) {
     let mut record = SessionRecord::new(&worker);
-    let input = client.input.take();
-    let Some((group, idle_timeout)) = group_of(&client, &worker) else {
-        return record.end(SessionEnd::NoRoute, None, &client, &worker);
-    };
     // Boxed, because it is over soon and most of the time is spent behind it.
-    let opened = Box::pin(open(&group, &client, &mut record, &worker)).await;
+    let routed = Box::pin(routed(&mut client, &worker)).await;
+    let (route, input) = match routed {
+        Ok(routed) => routed,
+        Err(end) => return finish(end, (None, None), client, &record, &worker).await,
+    };
+    let opened = Box::pin(open(&route.group, &client, &mut record, &worker)).await;
     client.told = None;
     let end = match opened {
         Err(end) => end,
-        Ok(opened) => relay(&client, input, &opened, (idle_timeout, &record), &worker).await,
+        Ok(leg) => relay(&client, input, &leg, (route.idle_timeout, &record), &worker).await,
     };
+    finish(end, (route.rule.as_deref(), Some(&*route.group)), client, &record, &worker).await;
+}
+
+/// Where the connection goes, and what was received of it on the way.
+async fn routed(
+    client: &mut ClientConnection,
+    worker: &Worker,
+) -> Result<(StreamRoute, Option<Buffer>), SessionEnd> {
+    let input = client.input.take();
+    let input = route::prepare(client, input, worker).await?;
+    let route = route::of(client, worker).ok_or(SessionEnd::NoRoute)?;
+    Ok((route, input))
+}
+
+/// Closes the client's connection, and tells of it.
+async fn finish(
+    end: SessionEnd,
+    (rule, group): (Option<&str>, Option<&Group>),
+    client: ClientConnection,
+    record: &SessionRecord,
+    worker: &Worker,
+) {
     match end {
-        SessionEnd::Complete | SessionEnd::Idle => client.transport.close(),
+        SessionEnd::Complete | SessionEnd::Idle | SessionEnd::Silent => client.transport.close(),
         // What is not an orderly end must not look like one.
         _ => client.transport.reset_on_close(),
     }
-    record.end(end, Some(&group), &client, &worker);
-}
-
-/// Where its connections go, and how long they may be silent.
-fn group_of(client: &ClientConnection, worker: &Worker) -> Option<(Arc<Group>, Duration)> {
-    let snapshot = worker.snapshot();
-    let listener: &Listener = snapshot.listener(client.counted.listener())?;
-    let stream = listener.stream()?;
-    Some((listener.shared_group(listener.default_group?)?, stream.idle_timeout))
+    if end != SessionEnd::Silent {
+        record.end(end, (rule, group), &client, worker);
+    }
 }
 
 /// A connection to a backend of the group: as long as nothing was relayed, another one can take the place of one that
@@ -120,8 +139,18 @@ async fn connect_to(
     worker: &Worker,
 ) -> Result<Connection, UpstreamError> {
     let counters = group.counters.as_ref().map(|counters| (&**counters, worker.index));
+    let tls_client = group.tls.as_ref().map(|terms| worker.pool.client(backend, terms));
+    let asked_for = client.names.as_ref().and_then(|names| names.server_name.as_deref());
+    let tls = tls_client.as_deref().map(|tls_client| TlsTarget {
+        client: tls_client,
+        // Where the group names no host, it is the one that the client asked for.
+        host: asked_for.unwrap_or(&backend.name).as_bytes(),
+        pool_key: PoolKey::PLAIN,
+        buffers: &worker.buffers,
+        budget: &worker.handshakes,
+    });
     let preface = &proxied_client::preface(client.told.as_deref(), group);
-    let target = ConnectTarget { backend, timeout: group.connect_timeout, counters, preface, tls: None };
+    let target = ConnectTarget { backend, timeout: group.connect_timeout, counters, preface, tls };
     connect::open(&target, &worker.timers).await.map(|opened| opened.connection)
 }
 

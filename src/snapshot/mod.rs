@@ -22,6 +22,7 @@ pub mod request_limit;
 pub mod routes;
 pub mod rules;
 pub mod quota;
+pub mod stream;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -57,6 +58,7 @@ use crate::snapshot::routes::RouteSeries;
 use crate::snapshot::rules::DisabledRules;
 use crate::snapshot::rules::Rule;
 use crate::snapshot::rules::Rules;
+pub use crate::snapshot::stream::StreamListener;
 use crate::telemetry::listener_counters::ListenerCounters;
 use crate::telemetry::log_set::LogSet;
 use crate::telemetry::route_counters::RouteCounters;
@@ -171,14 +173,6 @@ pub struct DatagramListener {
     pub requests: u32,
     /// Datagrams of a backend that answer one of its client; when all have come, the session is over. None: nobody knows.
     pub responses: Option<u32>,
-}
-
-/// How connections are relayed.
-pub struct StreamListener {
-    /// How long neither side may say anything.
-    pub idle_timeout: Duration,
-    /// Bytes per second; None: unlimited.
-    pub bandwidth: Option<Box<ListenerBandwidth>>,
 }
 
 /// What requests may be like, and what becomes of them.
@@ -396,8 +390,8 @@ impl Listener {
         match (&self.protocol, &self.tls) {
             (Protocol::Http(_), None) => "http",
             (Protocol::Http(_), Some(_)) => "https",
-            (Protocol::Stream(_), None) => "tcp",
-            (Protocol::Stream(_), Some(_)) => "tls",
+            (Protocol::Stream(stream), None) if !stream.passthrough => "tcp",
+            (Protocol::Stream(_), _) => "tls",
             (Protocol::Datagram(_), _) => "udp",
         }
     }

@@ -254,6 +254,7 @@ mod tests {
             method: b"GET",
             headers: &headers,
             source: "192.0.2.1".parse().unwrap(),
+            alpn: b"",
         };
         let mut memory = RouterMemory::default();
         for _ in 0..3 {

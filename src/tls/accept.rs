@@ -69,13 +69,19 @@ pub struct ClientAuth {
 /// Tickets for a client that opens several connections at once.
 const TICKETS: usize = 2;
 
+/// The protocols that listeners for HTTP agree to (RFC 7301 §6), the most wanted first.
+pub fn http_protocols(http2: bool) -> Vec<Vec<u8>> {
+    http2.then_some(HTTP2).into_iter().chain(HTTP1).map(<[u8]>::to_vec).collect()
+}
+
 impl DownstreamTls {
+    /// `alpn`: the protocols that are agreed to, the most wanted first. With none, none is spoken of.
     pub fn new(
         offer: &Offer,
         resolver: Arc<dyn ResolvesServerCert>,
         tickets: Option<Arc<TicketKeys>>,
         client_auth: Option<ClientAuth>,
-        http2: bool,
+        alpn: &[Vec<u8>],
     ) -> Result<DownstreamTls, Error> {
         let verifier: Arc<dyn ClientCertVerifier> = match &client_auth {
             Some(auth) => Arc::new(ClientVerifier::new(auth.mode, Arc::clone(&auth.authorities))),
@@ -89,8 +95,7 @@ impl DownstreamTls {
                 .with_client_cert_verifier(Arc::clone(&verifier))
                 .with_cert_resolver(Arc::<Noting>::clone(&resolver));
             config.ignore_client_order = true;
-            config.alpn_protocols.extend(http2.then(|| HTTP2.to_vec()));
-            config.alpn_protocols.extend(HTTP1.map(<[u8]>::to_vec));
+            config.alpn_protocols = alpn.to_vec();
             // Sessions live in tickets only: a store would have to be shared by all workers.
             config.session_storage = Arc::new(NoServerSessionStorage {});
             config.send_tls13_tickets = 0;

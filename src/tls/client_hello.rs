@@ -17,7 +17,9 @@ const CLIENT_HELLO: u8 = 1;
 /// Type and length of a handshake message.
 const MESSAGE_HEADER_BYTES: usize = 4;
 
+const SERVER_NAME: u16 = 0;
 const SUPPORTED_GROUPS: u16 = 10;
+const ALPN: u16 = 16;
 const PRE_SHARED_KEY: u16 = 41;
 const EARLY_DATA: u16 = 42;
 const SUPPORTED_VERSIONS: u16 = 43;
@@ -80,6 +82,103 @@ fn hello_length(message: &[u8]) -> Option<usize> {
         }
         _ => None,
     }
+}
+
+/// The names in a ClientHello, by which a connection can be sent on without being opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HelloNames {
+    /// In lower case. None: the client asks for no name (RFC 6066 §3). With Encrypted Client Hello, it is the outer one.
+    pub server_name: Option<Box<str>>,
+    /// The protocols that are offered, each behind a byte that tells its length (RFC 7301 §3.1). Empty: none.
+    pub alpn: Box<[u8]>,
+}
+
+/// What stands at the front of what a client sent, to one who does not open it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HelloPeek {
+    /// The beginning of a ClientHello.
+    Incomplete,
+    Complete(HelloNames),
+    /// No ClientHello, or one that cannot be read; the word says which.
+    Refused(&'static str),
+}
+
+/// The longest host there is (RFC 1035 §2.3.4).
+const MAX_NAME_BYTES: usize = 255;
+
+/// Looks for the ClientHello at the front of what a client sent, in at most 16 records.
+pub fn peek(incoming: &[u8]) -> HelloPeek {
+    let is_record = |header: &[u8]| match header {
+        [kind, rest @ ..] => *kind == HANDSHAKE && rest.first().is_none_or(|major| *major == 3),
+        [] => true,
+    };
+    if !is_record(incoming) {
+        return HelloPeek::Refused("not_tls");
+    }
+    match First::of(incoming) {
+        First::Part if incoming.len() > MAX_HELLO_BYTES => HelloPeek::Refused("client_hello_too_long"),
+        First::Part => HelloPeek::Incomplete,
+        First::Hello(hello) => {
+            names(&hello).map_or(HelloPeek::Refused("client_hello_malformed"), HelloPeek::Complete)
+        }
+        First::Other if incoming.len() > MAX_HELLO_BYTES => HelloPeek::Refused("client_hello_too_long"),
+        First::Other => HelloPeek::Refused("client_hello_malformed"),
+    }
+}
+
+/// None for what cannot be read.
+fn names(hello: &[u8]) -> Option<HelloNames> {
+    let mut fields = HelloFields(hello);
+    // legacy_version, random
+    fields.take(2 + 32)?;
+    fields.short_vector()?;
+    fields.vector()?;
+    // legacy_compression_methods
+    fields.short_vector()?;
+    let mut names = HelloNames::default();
+    if fields.0.is_empty() {
+        // Extensions are optional in TLS 1.2.
+        return Some(names);
+    }
+    let mut extensions = HelloFields(fields.vector()?);
+    while !extensions.0.is_empty() {
+        let kind = extensions.number()?;
+        let content = extensions.vector()?;
+        match kind {
+            SERVER_NAME => names.server_name = server_name(content)?,
+            ALPN => names.alpn = protocols(content)?.into(),
+            _ => {}
+        }
+    }
+    Some(names)
+}
+
+/// The host name in the list of an extension; the outer None for what cannot be read.
+fn server_name(content: &[u8]) -> Option<Option<Box<str>>> {
+    const HOST_NAME: u8 = 0;
+    let mut list = HelloFields(HelloFields(content).vector()?);
+    let mut found = None;
+    while let Some(kind) = list.take(1) {
+        let name = list.vector()?;
+        if kind == [HOST_NAME] && found.is_none() {
+            let is_plain =
+                (1..=MAX_NAME_BYTES).contains(&name.len()) && name.iter().all(u8::is_ascii_graphic);
+            let name = std::str::from_utf8(name).ok().filter(|_| is_plain)?;
+            // One dot at the end is the root's.
+            found = Some(name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase().into());
+        }
+    }
+    Some(found)
+}
+
+/// The list of protocols in an extension, each of them whole.
+fn protocols(content: &[u8]) -> Option<&[u8]> {
+    let list = HelloFields(content).vector()?;
+    let mut rest = HelloFields(list);
+    while !rest.0.is_empty() {
+        rest.short_vector().filter(|protocol| !protocol.is_empty())?;
+    }
+    Some(list)
 }
 
 /// What a client offers. Numbers are two bytes each, as on the wire.

@@ -56,13 +56,15 @@ pub struct UpstreamTls {
 /// In ALPN (RFC 7301 §6).
 const HTTP1: &[u8] = b"http/1.1";
 
-/// Which versions of HTTP backends are offered (RFC 7301).
+/// What backends are offered (RFC 7301).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Alpn {
     Http1,
     /// A backend that does not choose it is not spoken to.
     Http2,
     Both,
+    /// What is spoken is not ours to know.
+    None,
 }
 
 /// Whose certificates backends may show.
@@ -128,6 +130,7 @@ impl UpstreamTls {
             Alpn::Http1 => vec![HTTP1.to_vec()],
             Alpn::Http2 => vec![HTTP2.to_vec()],
             Alpn::Both => vec![HTTP2.to_vec(), HTTP1.to_vec()],
+            Alpn::None => Vec::new(),
         };
         // Records of TLS 1.3 are ours.
         template.enable_secret_extraction = true;

@@ -6,7 +6,7 @@
 pub mod accept;
 pub mod blocking;
 pub mod cipher_names;
-mod client_hello;
+pub mod client_hello;
 pub mod client_verifier;
 pub mod connect;
 pub mod fingerprint;

@@ -112,6 +112,8 @@ mod status;
 mod stickiness;
 mod targets;
 mod timeouts;
+mod tls_passthrough;
+mod tls_relay;
 mod tls_truncation;
 mod tls_versions;
 mod trace_collectors;

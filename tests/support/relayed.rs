@@ -2,6 +2,7 @@
 
 use super::backend::{Backend, Peer};
 use super::ringway::Ringway;
+use super::tls::Pair;
 use std::io;
 use std::net::SocketAddr;
 
@@ -10,6 +11,7 @@ use std::net::SocketAddr;
 pub(crate) struct Relayed {
     protocol: &'static str,
     address: String,
+    group_protocol: &'static str,
     process: String,
     listener: String,
     group: String,
@@ -33,6 +35,7 @@ impl Relayed {
         let backend = |address: &SocketAddr| format!("[[server_group.backend]]\naddress = \"{address}\"\n");
         Relayed {
             protocol,
+            group_protocol: protocol,
             address: "127.0.0.1:0".to_owned(),
             process: String::new(),
             listener: String::new(),
@@ -46,6 +49,30 @@ impl Relayed {
     /// Listens there instead of at a port of 127.0.0.1.
     pub(crate) fn address(mut self, address: &str) -> Relayed {
         self.address = address.to_owned();
+        self
+    }
+
+    /// Connections whose first message alone is looked into. Groups are in tables that the test adds.
+    pub(crate) fn passed_through() -> Relayed {
+        let relayed = Relayed { protocol: "tls", ..Relayed::tcp(&[]) };
+        relayed.listener("passthrough = true")
+    }
+
+    /// The same, of clients that speak TLS with the listener, whose certificate is in `NAME.crt` and `NAME.key`.
+    pub(crate) fn tls(backends: &[SocketAddr], (name, pair): (&str, &Pair)) -> Relayed {
+        let table =
+            format!("[[certificate]]\nname = \"{name}\"\nchain = \"{name}.crt\"\nkey = \"{name}.key\"");
+        let relayed = Relayed { protocol: "tls", ..Relayed::tcp(backends) };
+        relayed
+            .listener(&format!("certificates = [\"{name}\"]"))
+            .file(&format!("{name}.crt"), &pair.certificate)
+            .file(&format!("{name}.key"), &pair.key)
+            .table(&table)
+    }
+
+    /// What backends speak: `tcp` unless it is said.
+    pub(crate) fn group_protocol(mut self, protocol: &'static str) -> Relayed {
+        self.group_protocol = protocol;
         self
     }
 
@@ -85,14 +112,23 @@ impl Relayed {
     }
 
     pub(crate) fn text(&self) -> String {
-        let Relayed { protocol, address, process, listener, group, backends, tables, .. } = self;
+        let Relayed { protocol, group_protocol, address, process, listener, group, backends, tables, .. } =
+            self;
+        let (default_group, group) = match backends.as_str() {
+            "" => (String::new(), String::new()),
+            backends => (
+                "default_group = \"app\"\n".to_owned(),
+                format!(
+                    "[[server_group]]\nname = \"app\"\nprotocol = \"{group_protocol}\"\n{group}{backends}"
+                ),
+            ),
+        };
         let workers = if process.contains("workers") { "" } else { "workers = 1\n" };
         format!(
             "config_version = 1\n[process]\n{workers}pin = false\n{process}\
              [access_log]\npath = \"access.log\"\n\
              [[listener]]\nname = \"relay\"\naddress = \"{address}\"\nprotocol = \"{protocol}\"\n\
-             default_group = \"app\"\n{listener}\
-             [[server_group]]\nname = \"app\"\nprotocol = \"{protocol}\"\n{group}{backends}{tables}"
+             {default_group}{listener}{group}{tables}"
         )
     }
 

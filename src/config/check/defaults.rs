@@ -66,15 +66,20 @@ fn fits(kind: &str, table: &raw::Table, default: &raw::Entry) -> bool {
     let is_https = speaks(&["https"]);
     let key = default.key.as_str();
     let is_datagrams = speaks(&["udp"]);
-    let is_relayed = is_datagrams || speaks(&["tcp"]);
+    let is_relayed = is_datagrams || speaks(&["tcp", "tls"]);
     if kind == "server_group" {
-        return !is_relayed || !server_group::OF_REQUESTS.contains(&key);
+        let is_tls = key == "tls" && speaks(&["tls"]);
+        return !is_relayed || is_tls || !server_group::OF_REQUESTS.contains(&key);
     }
     if is_datagrams {
         return datagram_listener::KEYS.contains(&key);
     }
     if is_relayed {
-        return stream_listener::KEYS.contains(&key);
+        let passes = |entry: &raw::Entry| matches!(entry.value.kind, raw::Kind::Boolean(true));
+        let ends_tls = speaks(&["tls"]) && !table.find("passthrough").is_some_and(passes);
+        let is_of_tls = stream_listener::TLS_KEYS.contains(&key)
+            || listener_tls::KEYS.contains(&key) && key != "host_unlike_sni";
+        return stream_listener::KEYS.contains(&key) || ends_tls && is_of_tls;
     }
     let is_for_https = listener_tls::KEYS.contains(&key) || matches!(key, "client_auth" | "hsts");
     let is_for_http = matches!(key, "redirect_to" | "redirect_spares_acme");

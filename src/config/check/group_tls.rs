@@ -28,11 +28,12 @@ pub(super) fn group_tls(
     let place = group.place_of("tls");
     let (is_plain, word, fix) = match protocol {
         GroupProtocol::Http => (true, "http", "https"),
-        GroupProtocol::Tcp => (true, "tcp", "https"),
+        GroupProtocol::Tcp => (true, "tcp", "tls"),
         GroupProtocol::Udp => (true, "udp", "https"),
         GroupProtocol::H2c => (true, "h2c", "grpc\" or \"https"),
         GroupProtocol::Grpc => (place.is_none(), "grpc", ""),
         GroupProtocol::Https => (false, "https", ""),
+        GroupProtocol::Tls => (false, "tls", ""),
     };
     if is_plain {
         if let Some(location) = place.filter(|_| !group.is_refused("protocol")) {

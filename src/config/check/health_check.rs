@@ -74,7 +74,7 @@ fn usual_protocol(group: GroupProtocol) -> CheckProtocol {
     match group {
         GroupProtocol::Http | GroupProtocol::H2c => CheckProtocol::Http,
         GroupProtocol::Https => CheckProtocol::Https,
-        GroupProtocol::Tcp => CheckProtocol::Tcp,
+        GroupProtocol::Tcp | GroupProtocol::Tls => CheckProtocol::Tcp,
         GroupProtocol::Udp => CheckProtocol::Udp,
         GroupProtocol::Grpc => CheckProtocol::Grpc,
     }

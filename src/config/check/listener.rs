@@ -64,9 +64,11 @@ pub(super) fn listener(table: &raw::Table, known: &Known<'_>, output: &mut Outpu
     let default_group = default_group(&mut section, table);
     annotations::description_and_tags(&mut section);
     let protection = annotations::protection(&mut section);
+    let is_passed = scheme == Scheme::Tls
+        && (section.read("passthrough", &Boolean, false) || section.is_refused("passthrough"));
+    let scheme = if is_passed { Scheme::Passthrough } else { scheme };
     let tls = listener_tls::listener_tls(&mut section, scheme, known);
-    let is_http = matches!(scheme, Scheme::Http | Scheme::Https);
-    let redirect_to = if is_http { redirect_to(&mut section, table) } else { None };
+    let redirect_to = if scheme.is_http() { redirect_to(&mut section, table) } else { None };
     let redirects = redirect_to.is_some();
     let (mut enabled_fields, mut authorities) = (Vec::new(), Vec::new());
     let listener = Listener {
@@ -89,19 +91,21 @@ pub(super) fn listener(table: &raw::Table, known: &Known<'_>, output: &mut Outpu
             Scheme::Http | Scheme::Https => {
                 ListenerProtocol::Http(Box::new(http(&mut section, (scheme, redirects), &mut enabled_fields)))
             }
-            Scheme::Tcp => ListenerProtocol::Stream(stream_listener::stream_listener(&mut section)),
+            Scheme::Tcp | Scheme::Tls | Scheme::Passthrough => {
+                ListenerProtocol::Stream(stream_listener::stream_listener(&mut section, scheme))
+            }
             Scheme::Udp => ListenerProtocol::Datagram(datagram_listener::datagram_listener(&mut section)),
         },
         client_auth: match scheme {
-            Scheme::Tcp | Scheme::Udp => ClientAuth::OFF,
-            Scheme::Http | Scheme::Https => client_auth::client_auth(&mut section, scheme, &mut authorities),
+            Scheme::Tcp | Scheme::Passthrough | Scheme::Udp => ClientAuth::OFF,
+            _ => client_auth::client_auth(&mut section, scheme, &mut authorities),
         },
         protection,
     };
     identity::check_use(&enabled_fields, &listener, section.report());
     match scheme {
         Scheme::Http | Scheme::Https => section.close(),
-        Scheme::Tcp | Scheme::Udp => section.close_where(&format!("the protocol is {}", scheme.as_str())),
+        _ => section.close_where(scheme.clause()),
     }
     (listener, Wanted { default_group, authorities, redirect_to })
 }
@@ -165,9 +169,21 @@ fn http2_limits(section: &mut Section<'_, '_>) -> Http2Limits {
 }
 
 const PROTOCOLS: Choice<Scheme> = Choice {
-    words: &[("http", Scheme::Http), ("https", Scheme::Https), ("tcp", Scheme::Tcp), ("udp", Scheme::Udp)],
-    aliases: &[("TCP", Scheme::Tcp), ("UDP", Scheme::Udp)],
-    later: &["quic", "tls"],
+    words: &[
+        ("http", Scheme::Http),
+        ("https", Scheme::Https),
+        ("tcp", Scheme::Tcp),
+        ("tls", Scheme::Tls),
+        ("udp", Scheme::Udp),
+    ],
+    aliases: &[
+        ("TCP", Scheme::Tcp),
+        ("TLS", Scheme::Tls),
+        ("TCPSSL", Scheme::Tls),
+        ("tcpssl", Scheme::Tls),
+        ("UDP", Scheme::Udp),
+    ],
+    later: &["quic"],
 };
 
 const PROXY_PROTOCOLS: Choice<ProxyProtocol> = Choice {

@@ -31,21 +31,32 @@ pub(super) enum Scheme {
     Https,
     /// Connections that are relayed.
     Tcp,
+    /// The same, of clients that speak TLS with the listener.
+    Tls,
+    /// The same, of clients that speak TLS with a backend.
+    Passthrough,
     /// Datagrams that are relayed.
     Udp,
 }
 
 impl Scheme {
     pub(super) fn is_secure(self) -> bool {
-        self == Scheme::Https
+        matches!(self, Scheme::Https | Scheme::Tls)
     }
 
-    pub(super) fn as_str(self) -> &'static str {
+    pub(super) fn is_http(self) -> bool {
+        matches!(self, Scheme::Http | Scheme::Https)
+    }
+
+    /// What it is, to be read behind "where".
+    pub(super) fn clause(self) -> &'static str {
         match self {
-            Scheme::Http => "http",
-            Scheme::Https => "https",
-            Scheme::Tcp => "tcp",
-            Scheme::Udp => "udp",
+            Scheme::Http => "the protocol is http",
+            Scheme::Https => "the protocol is https",
+            Scheme::Tcp => "the protocol is tcp",
+            Scheme::Tls => "the protocol is tls",
+            Scheme::Passthrough => "TLS is passed through",
+            Scheme::Udp => "the protocol is udp",
         }
     }
 }
@@ -57,13 +68,13 @@ pub(super) fn listener_tls(
     known: &Known<'_>,
 ) -> Option<ListenerTls> {
     match scheme {
-        Scheme::Https => {}
+        Scheme::Https | Scheme::Tls => {}
         Scheme::Http => {
             refuse_keys(section);
             return None;
         }
         // Whatever it does not know is refused in the end.
-        Scheme::Tcp | Scheme::Udp => return None,
+        Scheme::Tcp | Scheme::Udp | Scheme::Passthrough => return None,
     }
     let list = section.read_required("certificates", &CERTIFICATES, "certificates = [\"site\"]");
     let (wanted, location) = list.unwrap_or_default();
@@ -71,7 +82,7 @@ pub(super) fn listener_tls(
         certificates: certificates(&wanted, section, known),
         sni_match: section.read("sni_match", &SNI_MATCHES, SniMatch::Wildcard),
         refuses_unknown_sni: section.read("unknown_sni", &UNKNOWN_SNI, false),
-        refuses_other_hosts: section.read("host_unlike_sni", &HOST_UNLIKE_SNI, false),
+        refuses_other_hosts: scheme.is_http() && section.read("host_unlike_sni", &HOST_UNLIKE_SNI, false),
         policy: tls_policy::choose(section, known),
         session_ticket_lifetime: section.read(
             "session_ticket_lifetime",

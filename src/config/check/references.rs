@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
+use crate::config::FinalAction;
 use crate::config::GroupProtocol;
 use crate::config::Listener;
 use crate::config::ListenerProtocol;
@@ -12,6 +13,7 @@ use crate::config::check::names::Names;
 use crate::config::check::nearest::nearest;
 use crate::config::report::Location;
 use crate::config::report::Report;
+use crate::policy::router::Condition;
 
 /// A name that must be the name of something.
 pub(super) struct Reference {
@@ -73,8 +75,10 @@ pub(super) fn resolve_default_groups(
 
 /// Looks up the listeners that others redirect to.
 pub(super) fn resolve_redirects(listeners: &mut [Listener], wanted: &[Wanted], report: &mut Report) {
-    let known: Vec<(String, bool)> =
-        listeners.iter().map(|listener| (listener.name.clone(), listener.tls.is_some())).collect();
+    let known: Vec<(String, bool)> = listeners
+        .iter()
+        .map(|listener| (listener.name.clone(), listener.protocol_name() == "https"))
+        .collect();
     let names = Names::new("[[listener]]", known.iter().map(|(name, _)| name.as_str()), report);
     for (listener, wanted) in listeners.iter_mut().zip(wanted) {
         let Some(Reference { name: Some(name), location }) = &wanted.redirect_to else { continue };
@@ -140,30 +144,19 @@ pub(super) fn check_protocols(
     report: &mut Report,
 ) {
     for rule in rules {
-        let own = rule.listeners.iter().filter_map(|index| listeners.get(*index));
-        if let Some(listener) = own.into_iter().find(|listener| listener.http().is_none()) {
-            let message = format!(
-                "the rule \"{}\" is for requests, which the listener \"{}\" with protocol = \"{}\" does not have",
-                rule.name,
-                listener.name,
-                listener.protocol_name()
-            );
-            report.error(rule.location, message, "name a listener with protocol = \"http\" or \"https\"");
-        }
-        let targets = rule.actions.groups().filter_map(|index| groups.get(index));
-        if let Some(group) = targets.into_iter().find(|group| !group.protocol.is_http()) {
-            let message = format!(
-                "the rule \"{}\" cannot send requests to \"{}\", whose protocol is {}",
-                rule.name,
-                group.name,
-                group.protocol.as_str()
-            );
-            report.error(rule.location, message, "name a group that speaks HTTP");
+        let own: Vec<&Listener> = rule.listeners.iter().filter_map(|index| listeners.get(*index)).collect();
+        let finding = match own.iter().find(|listener| listener.http().is_none()) {
+            Some(relays) => unfit_for_connections(rule, (relays, &own), groups),
+            None => unfit_for_requests(rule, groups),
+        };
+        if let Some((message, help)) = finding {
+            report.error(rule.location, format!("the rule \"{}\" {message}", rule.name), help);
         }
     }
-    for (listener, wanted) in listeners.iter().zip(wanted) {
+    for (index, (listener, wanted)) in listeners.iter().zip(wanted).enumerate() {
         let Some(reference) = &wanted.default_group else {
-            if listener.http().is_none() {
+            let has_rules = || rules.iter().any(|rule| rule.enabled && rule.listeners.contains(&index));
+            if listener.http().is_none() && !has_rules() {
                 let message = format!("`default_group` is missing in the listener \"{}\"", listener.name);
                 report.error(
                     listener.location,
@@ -175,12 +168,7 @@ pub(super) fn check_protocols(
         };
         let Some(group) = listener.default_group.and_then(|index| groups.get(index)) else { continue };
         let (listener_word, group_word) = (listener.protocol_name(), group.protocol.as_str());
-        let fits = match &listener.protocol {
-            ListenerProtocol::Http(_) => group.protocol.is_http(),
-            ListenerProtocol::Stream(_) => group.protocol == GroupProtocol::Tcp,
-            ListenerProtocol::Datagram(_) => group.protocol == GroupProtocol::Udp,
-        };
-        if !fits {
+        if !can_send(listener, group) {
             let message = format!(
                 "`default_group` \"{}\" speaks {group_word}, which a listener with protocol = \"{listener_word}\" cannot send it",
                 group.name
@@ -189,12 +177,81 @@ pub(super) fn check_protocols(
                 ListenerProtocol::Http(_) => {
                     "name a group with protocol = \"http\", \"https\", \"h2c\" or \"grpc\""
                 }
-                ListenerProtocol::Stream(_) => "write protocol = \"tcp\" in the [[server_group]]",
+                ListenerProtocol::Stream(_) => "write protocol = \"tcp\" or \"tls\" in the [[server_group]]",
                 ListenerProtocol::Datagram(_) => "write protocol = \"udp\" in the [[server_group]]",
             };
             report.error(reference.location, message, help);
         }
     }
+}
+
+/// Whether what comes at a listener can go to a group.
+fn can_send(listener: &Listener, group: &ServerGroup) -> bool {
+    match &listener.protocol {
+        ListenerProtocol::Http(_) => group.protocol.is_http(),
+        ListenerProtocol::Stream(_) => matches!(group.protocol, GroupProtocol::Tcp | GroupProtocol::Tls),
+        ListenerProtocol::Datagram(_) => group.protocol == GroupProtocol::Udp,
+    }
+}
+
+/// What is wrong with a rule for requests, and what helps.
+fn unfit_for_requests(rule: &Rule, groups: &[ServerGroup]) -> Option<(String, &'static str)> {
+    let is_of_connections =
+        |condition: &&Condition| matches!(condition, Condition::Sni(_) | Condition::Alpn(_));
+    if let Some(condition) = rule.conditions.iter().find(is_of_connections) {
+        let help = "write host = \"…\", or name a listener with protocol = \"tls\"";
+        return Some((
+            format!("asks for `{}`, which is for connections that are relayed", condition.as_str()),
+            help,
+        ));
+    }
+    let group = rule
+        .actions
+        .groups()
+        .filter_map(|index| groups.get(index))
+        .find(|group| !group.protocol.is_http())?;
+    let (name, word) = (&group.name, group.protocol.as_str());
+    let message = format!("cannot send requests to \"{name}\", whose protocol is {word}");
+    Some((message, "name a group that speaks HTTP"))
+}
+
+/// The same of a rule of a listener that relays connections, and perhaps of `own` others.
+fn unfit_for_connections(
+    rule: &Rule,
+    (relays, own): (&Listener, &[&Listener]),
+    groups: &[ServerGroup],
+) -> Option<(String, &'static str)> {
+    let (listener, word) = (&relays.name, relays.protocol_name());
+    if own.iter().any(|listener| listener.http().is_some()) {
+        let message = format!("is of listeners for HTTP and of \"{listener}\", whose protocol is {word}");
+        return Some((message, "make two rules of it"));
+    }
+    if own.iter().any(|listener| matches!(listener.protocol, ListenerProtocol::Datagram(_))) {
+        let message = format!("is of \"{listener}\", whose protocol is {word}");
+        return Some((message, "name its group as the default_group of the listener, and remove the rule"));
+    }
+    for condition in &rule.conditions {
+        let is_of_tls = matches!(condition, Condition::Sni(_) | Condition::Alpn(_));
+        if is_of_tls && own.iter().any(|listener| listener.protocol_name() != "tls") {
+            let message = format!("asks for `{}`, which only TLS tells", condition.as_str());
+            return Some((message, "name listeners with protocol = \"tls\""));
+        }
+        if !is_of_tls && !matches!(condition, Condition::SourceIp(_)) {
+            let message = format!("asks for `{}`, but \"{listener}\" has no requests", condition.as_str());
+            return Some((message, "ask for sni, alpn or source_ip"));
+        }
+    }
+    let forwards = matches!(&rule.actions.last, FinalAction::Forward(_));
+    if !forwards || !rule.actions.only_forwards() || rule.maintenance.is_some() || rule.group_sticky.is_some()
+    {
+        let message = format!("does more than to forward, but \"{listener}\" has no requests");
+        return Some((message, "leave nothing but group = \"…\" or forward = […]"));
+    }
+    let group =
+        rule.actions.groups().filter_map(|index| groups.get(index)).find(|group| !can_send(relays, group))?;
+    let message =
+        format!("sends connections to \"{}\", whose protocol is {}", group.name, group.protocol.as_str());
+    Some((message, "name a group with protocol = \"tcp\" or \"tls\""))
 }
 
 /// Warns about listeners that no caller of gRPC can use, though what is behind them speaks nothing else.

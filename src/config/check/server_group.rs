@@ -169,6 +169,7 @@ const PROTOCOLS: Choice<GroupProtocol> = Choice {
         ("h2c", GroupProtocol::H2c),
         ("grpc", GroupProtocol::Grpc),
         ("tcp", GroupProtocol::Tcp),
+        ("tls", GroupProtocol::Tls),
         ("udp", GroupProtocol::Udp),
     ],
     aliases: &[("gRPC", GroupProtocol::Grpc), ("GRPC", GroupProtocol::Grpc)],
@@ -226,7 +227,7 @@ fn speaks_http10(section: &mut Section<'_, '_>, group: &ServerGroup) -> bool {
         GroupProtocol::H2c | GroupProtocol::Grpc => Some("backends are spoken to in HTTP/2"),
         GroupProtocol::Https if group.http2 => Some("backends may be spoken to in HTTP/2"),
         GroupProtocol::Http | GroupProtocol::Https => None,
-        GroupProtocol::Tcp | GroupProtocol::Udp => Some(NO_HTTP),
+        GroupProtocol::Tcp | GroupProtocol::Tls | GroupProtocol::Udp => Some(NO_HTTP),
     };
     section.read_unless(idle, "http10_upstream", &HTTP10_UPSTREAM, false)
 }

@@ -255,9 +255,8 @@ fn mark_of_limits(wanted: &ServerGroup, limits: ResponseLimits) -> u64 {
 fn versions(wanted: &ServerGroup) -> Versions {
     match wanted.protocol {
         GroupProtocol::Https if wanted.http2 => Versions::Both,
-        GroupProtocol::Http | GroupProtocol::Https | GroupProtocol::Tcp | GroupProtocol::Udp => {
-            Versions::Http1
-        }
+        GroupProtocol::Http | GroupProtocol::Https => Versions::Http1,
+        GroupProtocol::Tcp | GroupProtocol::Tls | GroupProtocol::Udp => Versions::Http1,
         GroupProtocol::H2c | GroupProtocol::Grpc => Versions::Http2,
     }
 }

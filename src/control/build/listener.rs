@@ -130,9 +130,12 @@ impl ListenerBuilder<'_> {
                     requests: datagram.requests,
                     responses: datagram.responses,
                 }),
-                ListenerProtocol::Stream(stream) => {
-                    Protocol::Stream(StreamListener { idle_timeout: stream.idle_timeout, bandwidth })
-                }
+                ListenerProtocol::Stream(stream) => Protocol::Stream(StreamListener {
+                    idle_timeout: stream.idle_timeout,
+                    bandwidth,
+                    passthrough: stream.passthrough,
+                    rules: rules.stream,
+                }),
             },
             writes_proxy_headers: own_groups.iter().any(|group| group.proxy_header.is_some()),
             groups: own_groups,

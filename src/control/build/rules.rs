@@ -36,6 +36,8 @@ use crate::snapshot::rules::Mirror;
 use crate::snapshot::rules::Rule;
 use crate::snapshot::rules::Rules;
 use crate::snapshot::rules::Targets;
+use crate::snapshot::stream::StreamRule;
+use crate::snapshot::stream::StreamRules;
 
 /// What the rules of one listener come to.
 pub(super) struct ListenerRules {
@@ -46,6 +48,8 @@ pub(super) struct ListenerRules {
     pub responses: Option<ResponseRules>,
     /// None: all are asked.
     pub disabled: Option<Box<DisabledRules>>,
+    /// For connections that are relayed.
+    pub stream: Option<StreamRules>,
 }
 
 /// Stands in tokens of groups where those of backends have the name of their group, and is none.
@@ -74,6 +78,14 @@ pub(super) fn compile_all(
         let credentials = &parts.security.credentials;
         let pages = credentials.error_pages.as_slice();
         let files = RuleFiles { passwords: &credentials.password_files, pages };
+        if listener.http().is_none() {
+            return stream_rules(&rules, &groups).map_or_else(
+                |error| refuse(listener, &error, report),
+                |stream| {
+                    Some(ListenerRules { compiled: None, groups, responses: None, disabled: None, stream })
+                },
+            );
+        }
         let both = compile(&rules, listener.http(), &groups, (limits, files, switches, parts))
             .and_then(|compiled| Ok((compiled, responses::compile(config, index, (loaded, pages))?)))
             .and_then(|(compiled, responses)| {
@@ -81,19 +93,60 @@ pub(super) fn compile_all(
             });
         match both {
             Ok((compiled, responses, disabled)) => {
-                Some(ListenerRules { compiled, groups, responses, disabled })
+                Some(ListenerRules { compiled, groups, responses, disabled, stream: None })
             }
-            Err(error) => {
-                let message =
-                    format!("the expressions of its rules cannot be used together: {}", error.message);
-                let help = "spread the rules over several listeners, or simplify their expressions";
-                report.error(listener.location, message, help);
-                None
-            }
+            Err(error) => refuse(listener, &error, report),
         }
     });
     let compiled: Vec<_> = compiled.collect();
     compiled.into_iter().collect()
+}
+
+fn refuse(listener: &config::Listener, error: &RegexError, report: &mut Report) -> Option<ListenerRules> {
+    let message = format!("the expressions of its rules cannot be used together: {}", error.message);
+    let help = "spread the rules over several listeners, or simplify their expressions";
+    report.error(listener.location, message, help);
+    None
+}
+
+/// The rules of a listener that relays connections. `groups` are those of the listener, as [`groups_of`] gives them.
+///
+/// # Errors
+/// Their regular expressions are too large together.
+fn stream_rules(rules: &[&config::Rule], groups: &[usize]) -> Result<Option<StreamRules>, RegexError> {
+    if rules.is_empty() {
+        return Ok(None);
+    }
+    // A router finds hosts by an index, and a name is to a connection what the host is to a request.
+    let by_host = |condition: &Condition| match condition {
+        Condition::Sni(tests) => Condition::Host(tests.clone()),
+        other => other.clone(),
+    };
+    let conditions: Vec<Vec<Condition>> =
+        rules.iter().map(|rule| rule.conditions.iter().map(by_host).collect()).collect();
+    let texts: Vec<_> =
+        conditions.iter().map(|conditions| RuleText { conditions, captures: false }).collect();
+    let build = |rule: &&config::Rule| StreamRule {
+        name: Arc::from(rule.name.as_str()),
+        priority: rule.priority,
+        targets: match &rule.actions.last {
+            config::FinalAction::Forward(targets) => weighted(targets, groups, None),
+            // The check lets nothing else pass.
+            config::FinalAction::Redirect(_) | config::FinalAction::Respond(_) => weighted(&[], groups, None),
+        },
+    };
+    Ok(Some(StreamRules::new(Router::new(&texts)?, rules.iter().map(build).collect())))
+}
+
+/// `groups` are those of the listener.
+fn weighted(
+    targets: &[config::WeightedGroup],
+    groups: &[usize],
+    cookie: Option<Box<GroupCookie>>,
+) -> Targets {
+    let own_index = |group: usize| groups.iter().position(|known| *known == group);
+    let known = targets.iter().filter_map(|target| Some((own_index(target.group)?, target.weight)));
+    Targets::new(known, cookie)
 }
 
 /// All rules, with what is in the IP groups that they ask for.
@@ -223,11 +276,7 @@ fn build(
     let actions = &rule.actions;
     let own_index = |group: usize| groups.iter().position(|known| *known == group);
     let last = match &actions.last {
-        config::FinalAction::Forward(targets) => {
-            let weighted =
-                targets.iter().filter_map(|target| Some((own_index(target.group)?, target.weight)));
-            FinalAction::Forward(Targets::new(weighted, cookie))
-        }
+        config::FinalAction::Forward(targets) => FinalAction::Forward(weighted(targets, groups, cookie)),
         config::FinalAction::Redirect(redirect) => FinalAction::Redirect(redirect.clone()),
         config::FinalAction::Respond(response) => FinalAction::Respond(fixed_response(response, files.pages)),
     };

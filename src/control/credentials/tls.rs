@@ -15,6 +15,7 @@ use crate::control::handover::state::CarriedSecrets;
 use crate::policy::balance::hash_key::hash;
 use crate::tls::accept::ClientAuth;
 use crate::tls::accept::DownstreamTls;
+use crate::tls::accept::http_protocols;
 use crate::tls::client_verifier::ClientAuthMode;
 use crate::tls::connect::Alpn;
 use crate::tls::connect::Trust;
@@ -89,14 +90,8 @@ impl Security {
                 Some(ClientAuth { mode, authorities })
             }
         };
-        let terms = DownstreamTls::new(
-            &own.offer,
-            resolver,
-            tickets,
-            client_auth,
-            listener.http().is_some_and(|http| http.http2),
-        )
-        .ok()?;
+        let terms =
+            DownstreamTls::new(&own.offer, resolver, tickets, client_auth, &protocols(listener)).ok()?;
         let terms = terms.with_index(Arc::clone(&own.index));
         Some(terms.with_fingerprints(config.wants_fingerprints(index)))
     }
@@ -154,10 +149,23 @@ impl Security {
     }
 }
 
+/// The protocols that clients of a listener can agree on.
+fn protocols(listener: &config::Listener) -> Vec<Vec<u8>> {
+    match &listener.protocol {
+        config::ListenerProtocol::Http(http) => http_protocols(http.http2),
+        config::ListenerProtocol::Stream(stream) => {
+            stream.alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect()
+        }
+        // Datagrams of TLS are not opened.
+        config::ListenerProtocol::Datagram(_) => Vec::new(),
+    }
+}
+
 fn alpn(group: &ServerGroup) -> Alpn {
     match group.protocol {
         GroupProtocol::Grpc | GroupProtocol::H2c => Alpn::Http2,
         GroupProtocol::Https if group.http2 => Alpn::Both,
-        GroupProtocol::Http | GroupProtocol::Https | GroupProtocol::Tcp | GroupProtocol::Udp => Alpn::Http1,
+        GroupProtocol::Http | GroupProtocol::Https => Alpn::Http1,
+        GroupProtocol::Tcp | GroupProtocol::Tls | GroupProtocol::Udp => Alpn::None,
     }
 }

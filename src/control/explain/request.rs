@@ -106,6 +106,7 @@ impl<'q, 'h> AskedRequest<'q, 'h> {
             method: self.head.method.as_bytes(),
             headers: self.head.headers,
             source: self.client.address,
+            alpn: b"",
         }
     }
 

@@ -24,6 +24,8 @@ pub struct RoutingFacts<'r, 'b> {
     pub headers: &'r Headers<'b>,
     /// The client, as trusted proxies tell it.
     pub source: IpAddr,
+    /// What the client of a relayed connection offers, each protocol behind a byte that tells its length (RFC 7301 §3.1).
+    pub alpn: &'r [u8],
 }
 
 /// One condition. Its values are alternatives.
@@ -37,6 +39,10 @@ pub enum Condition {
     Query(NamedTest),
     Cookie(NamedTest),
     SourceIp(SourceTest),
+    /// The name that the client of a relayed connection asks for in its TLS handshake; in lower case.
+    Sni(Vec<TextTest>),
+    /// One of the protocols that it offers there.
+    Alpn(Vec<Pattern>),
 }
 
 /// The client is in one of these.
@@ -96,6 +102,8 @@ impl Condition {
             Condition::Query(_) => "query",
             Condition::Cookie(_) => "cookie",
             Condition::SourceIp(_) => "source_ip",
+            Condition::Sni(_) => "sni",
+            Condition::Alpn(_) => "alpn",
         }
     }
 
@@ -104,12 +112,15 @@ impl Condition {
         let list = |values: Vec<String>| values.join(" or ");
         let quoted = |text: &str| format!("\"{text}\"");
         let values = match self {
-            Condition::Host(tests) | Condition::Path(tests) => {
+            Condition::Host(tests) | Condition::Path(tests) | Condition::Sni(tests) => {
                 list(tests.iter().map(|test| quoted(&test.to_string())).collect())
             }
             Condition::Method(methods) => list(methods.iter().map(|method| quoted(method)).collect()),
             Condition::Header(test) | Condition::Query(test) | Condition::Cookie(test) => test.to_string(),
             Condition::SourceIp(test) => test.to_string(),
+            Condition::Alpn(protocols) => {
+                list(protocols.iter().map(|protocol| quoted(protocol.as_str())).collect())
+            }
         };
         format!("{} {values}", self.as_str())
     }
@@ -124,7 +135,9 @@ impl Condition {
     ) -> bool {
         let regex = |number| is_match(self, number);
         match self {
-            Condition::Host(tests) => tests.iter().any(|test| test.holds(facts.host, regex)),
+            Condition::Host(tests) | Condition::Sni(tests) => {
+                tests.iter().any(|test| test.holds(facts.host, regex))
+            }
             Condition::Path(tests) => tests.iter().any(|test| test.holds(facts.path, regex)),
             Condition::Method(methods) => methods.iter().any(|method| method.as_bytes() == facts.method),
             Condition::Header(test) => test.holds(facts.headers),
@@ -136,8 +149,22 @@ impl Condition {
                 cookies::all(facts.headers, &test.name).any(|value| test.allows(value))
             }
             Condition::SourceIp(test) => test.holds(facts.source),
+            Condition::Alpn(allowed) => {
+                protocols(facts.alpn).any(|protocol| allowed.iter().any(|one| one.matches(protocol)))
+            }
         }
     }
+}
+
+/// The texts of a list, each behind a byte that tells its length.
+fn protocols(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = list;
+    std::iter::from_fn(move || {
+        let (length, behind) = rest.split_first()?;
+        let (protocol, behind) = behind.split_at_checked(usize::from(*length))?;
+        rest = behind;
+        Some(protocol)
+    })
 }
 
 impl SourceTest {
@@ -232,6 +259,7 @@ mod tests {
             method: b"GET",
             headers: &headers,
             source: "10.1.2.3".parse().unwrap(),
+            alpn: b"",
         };
         let host = |text: &str| Condition::Host(vec![TextTest::Pattern(Pattern::new(text))]);
         let path = |text: &str| Condition::Path(vec![TextTest::Pattern(Pattern::new(text))]);

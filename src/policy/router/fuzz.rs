@@ -49,6 +49,7 @@ pub fn fuzz_router(bytes: &[u8]) {
             method: b"GET",
             headers: &headers,
             source: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            alpn: b"",
         };
         let verdicts = router.explain(&facts, &mut scratch);
         let expected = verdicts.iter().position(|verdict| *verdict == RuleVerdict::Holds);

@@ -288,6 +288,7 @@ mod tests {
                     method: numbers.pick(&["GET", "POST", "PUT"]).as_bytes(),
                     headers: &headers,
                     source: "192.0.2.1".parse().unwrap(),
+                    alpn: b"",
                 };
                 let verdicts = router.explain(&facts, &mut scratch);
                 let expected = verdicts.iter().position(|verdict| *verdict == RuleVerdict::Holds);
@@ -336,6 +337,7 @@ mod tests {
             method: b"GET",
             headers: &headers,
             source: "192.0.2.1".parse().unwrap(),
+            alpn: b"",
         };
         let mut scratch = router.scratch();
         assert_eq!(router.find(&facts(b"shop9999.example.com"), &mut scratch), Some(9_999));

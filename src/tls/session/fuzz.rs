@@ -21,6 +21,7 @@ use rustls::sign::SingleCertAndKey;
 use super::*;
 use crate::net::buffer::Buffers;
 use crate::tls::accept::DownstreamTls;
+use crate::tls::accept::http_protocols;
 use crate::tls::connect::Alpn;
 use crate::tls::connect::Trust;
 use crate::tls::connect::UpstreamTls;
@@ -223,7 +224,7 @@ impl Meeting {
         let resolver = Arc::new(SingleCertAndKey::from(Arc::clone(&CERTIFIED)));
         let offer = tls_policy::intersect(versions, suites).offer.unwrap();
         let tickets = tickets.then(|| Arc::new(TicketKeys::new(Duration::from_secs(300), None)));
-        let server = DownstreamTls::new(&offer, resolver, tickets, None, false).unwrap();
+        let server = DownstreamTls::new(&offer, resolver, tickets, None, &http_protocols(false)).unwrap();
         let mut server = server.with_fingerprints(true);
         server.cut_records(fragment);
         let client = UpstreamTls::new(Trust::Anybody, None, None, Alpn::Http1).unwrap().client().config();

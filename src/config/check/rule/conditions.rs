@@ -22,7 +22,8 @@ use crate::policy::router::Pattern;
 use crate::policy::router::TextTest;
 
 /// The keys of conditions, on a rule and in its list.
-const KEYS: [&str; 8] = ["host", "path", "path_prefix", "method", "header", "query", "cookie", "source_ip"];
+const KEYS: [&str; 10] =
+    ["host", "path", "path_prefix", "method", "header", "query", "cookie", "source_ip", "sni", "alpn"];
 
 /// Conditions of one rule.
 const MAX_CONDITIONS: usize = 20;
@@ -146,6 +147,11 @@ fn condition(key: &str, raw: &raw::Value, ip_groups: &Names<'_>, report: &mut Re
         }
         "query" => named(key, raw, report).map(Condition::Query),
         "cookie" => named(key, raw, report).map(Condition::Cookie),
+        "sni" => texts::list(key, raw, report, texts::host).map(Condition::Sni),
+        "alpn" => {
+            texts::list(key, raw, report, |key, raw, report| texts::text(key, raw, report).map(Pattern::new))
+                .map(Condition::Alpn)
+        }
         _ => sources::sources(key, raw, ip_groups, report).map(Condition::SourceIp),
     }
 }

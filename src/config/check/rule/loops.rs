@@ -139,6 +139,8 @@ impl<'r> NextRequest<'r> {
             }
             Condition::Query(_) => self.keeps_query,
             Condition::SourceIp(_) => true,
+            // Of connections, which nothing redirects.
+            Condition::Sni(_) | Condition::Alpn(_) => false,
             // Clients may send other ones.
             Condition::Header(_) | Condition::Cookie(_) => false,
         }
@@ -152,7 +154,7 @@ impl<'r> NextRequest<'r> {
             Condition::Query(_) => !self.keeps_query,
             // Clients may send other ones.
             Condition::Header(_) | Condition::Cookie(_) => true,
-            Condition::Method(_) | Condition::SourceIp(_) => false,
+            Condition::Method(_) | Condition::SourceIp(_) | Condition::Sni(_) | Condition::Alpn(_) => false,
         };
         let surely_fails = |condition: &Condition| match (condition, &self.path, self.host) {
             (Condition::Path(tests), NextPath::Exactly(path), _) => is_none_of(tests, path),

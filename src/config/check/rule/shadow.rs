@@ -91,6 +91,7 @@ pub(super) fn covers(wide: &[Condition], narrow: &[Condition]) -> bool {
 fn condition_covers(wide: &Condition, narrow: &Condition) -> bool {
     match (wide, narrow) {
         (Condition::Host(wide), Condition::Host(narrow))
+        | (Condition::Sni(wide), Condition::Sni(narrow))
         | (Condition::Path(wide), Condition::Path(narrow)) => {
             narrow.iter().all(|narrow| wide.iter().any(|wide| test_covers(wide, narrow)))
         }

@@ -37,6 +37,8 @@ fn greeting(ringway: &Ringway, config: &Arc<ClientConfig>, name: &str) -> Option
     let greeting = String::from_utf8(client.read_some()).expect("it is ASCII");
     client.send("ping");
     assert_eq!(client.read_exactly(4), b"ping");
+    client.finish_sending();
+    assert_eq!(client.read_to_end(), b"");
     Some(greeting.trim_end().to_owned())
 }
 

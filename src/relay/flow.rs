@@ -37,8 +37,9 @@ pub(super) enum FlowError {
     To,
 }
 
-/// The room in which the next bytes are received. What follows at once, as the last bytes did, is received right away
-/// instead of being waited for without a buffer, which spares an operation; who says something now and then holds none.
+/// The room in which the next bytes are received. Where a few follow at once, as the last ones did, they are received right
+/// away instead of being waited for without a buffer, which spares an operation. More than a tiny buffer is never held by a
+/// side that may be silent for long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ReceiveSize {
     None,
@@ -66,14 +67,14 @@ const HOT_TICKS: u64 = 1;
 impl Flow<'_> {
     /// Passes bytes on, first those that are at hand already, and then the end.
     pub(super) async fn run(mut self, first: Option<Buffer>) -> Result<(), FlowError> {
-        let mut room = ReceiveSize::Small;
+        let mut room = ReceiveSize::None;
         let mut spare = None;
         if let Some(bytes) = first.filter(|bytes| !bytes.is_empty()) {
-            spare = Some(self.pass(bytes).await?);
+            self.pass(bytes).await?;
         }
         loop {
             let waiting_since = self.worker.timers.ticks();
-            if room == ReceiveSize::None {
+            if room != ReceiveSize::Tiny {
                 spare = None;
                 // Whatever is wrong shows when something is received.
                 let _ = self.from.readable().await;
@@ -86,8 +87,8 @@ impl Flow<'_> {
                 Ok(count) => count,
                 Err(_) => return Err(FlowError::From),
             };
-            let buffer = self.pass(buffer).await?;
             let came_at_once = self.worker.timers.ticks() - waiting_since <= HOT_TICKS;
+            let buffer = self.pass(buffer).await?;
             let next = if came_at_once { room.after(count, count >= capacity) } else { ReceiveSize::None };
             spare = (next == room).then_some(buffer);
             room = next;

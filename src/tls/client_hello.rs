@@ -115,13 +115,16 @@ pub fn peek(incoming: &[u8]) -> HelloPeek {
     if !is_record(incoming) {
         return HelloPeek::Refused("not_tls");
     }
+    let announced = incoming.get(RECORD_HEADER_BYTES..).and_then(hello_length);
+    let is_too_long =
+        announced.is_some_and(|length| length > MAX_HELLO_BYTES) || incoming.len() > MAX_HELLO_BYTES;
     match First::of(incoming) {
-        First::Part if incoming.len() > MAX_HELLO_BYTES => HelloPeek::Refused("client_hello_too_long"),
+        First::Part if is_too_long => HelloPeek::Refused("client_hello_too_long"),
         First::Part => HelloPeek::Incomplete,
         First::Hello(hello) => {
             names(&hello).map_or(HelloPeek::Refused("client_hello_malformed"), HelloPeek::Complete)
         }
-        First::Other if incoming.len() > MAX_HELLO_BYTES => HelloPeek::Refused("client_hello_too_long"),
+        First::Other if is_too_long => HelloPeek::Refused("client_hello_too_long"),
         First::Other => HelloPeek::Refused("client_hello_malformed"),
     }
 }
@@ -356,6 +359,69 @@ mod tests {
         let mixed = [&record(&whole[..9])[..], &alert].concat();
         for bytes in [&tiny[..], &long, &alert, &other, &huge, &mixed] {
             assert!(matches!(First::of(bytes), First::Other), "{bytes:?}");
+        }
+    }
+
+    /// A ClientHello with these extensions.
+    fn hello_with(extensions: &[Vec<u8>]) -> Vec<u8> {
+        let begin = [&[3, 3][..], &[9; 32], &[0], &vector(&[0x13, 1]), &[1, 0]].concat();
+        [begin, vector(&extensions.concat())].concat()
+    }
+
+    fn server_name_of(kind: u8, name: &[u8]) -> Vec<u8> {
+        extension(SERVER_NAME, &vector(&[&[kind][..], &vector(name)].concat()))
+    }
+
+    #[test]
+    fn names_are_read_wherever_a_hello_is_cut() {
+        let alpn = b"\x02h2\x08http/1.1";
+        let hello = hello_with(&[
+            extension(SUPPORTED_GROUPS, &vector(&[0; 3000])),
+            server_name_of(0, b"Shop.Example."),
+            extension(ALPN, &vector(alpn)),
+        ]);
+        let names = HelloNames { server_name: Some("shop.example".into()), alpn: alpn.as_slice().into() };
+        for size in [1000, 5000] {
+            let records: Vec<u8> = message(&hello).chunks(size).flat_map(record).collect();
+            for length in 0..records.len() {
+                assert_eq!(peek(&records[..length]), HelloPeek::Incomplete, "{length} of {size}");
+            }
+            assert_eq!(peek(&records), HelloPeek::Complete(names.clone()), "{size}");
+        }
+        let without = hello_with(&[]);
+        assert_eq!(peek(&record(&message(&without))), HelloPeek::Complete(HelloNames::default()));
+    }
+
+    #[test]
+    fn hostile_lengths_and_names_are_refused() {
+        let peek_of = |hello: &[u8]| peek(&record(&message(hello)));
+        let long_name = [b'a'; 256];
+        for extension in [
+            server_name_of(0, b""),
+            server_name_of(0, b"a b"),
+            server_name_of(0, "\u{e9}.example".as_bytes()),
+            server_name_of(0, &long_name),
+            extension(SERVER_NAME, &[0, 9, 0, 0, 1]),
+            extension(SERVER_NAME, &[0xff, 0xff]),
+            extension(ALPN, &vector(&[0])),
+            extension(ALPN, &vector(&[5, b'h', b'2'])),
+            extension(ALPN, b""),
+            vec![0, 0, 0xff, 0xff, 0],
+        ] {
+            let refused = HelloPeek::Refused("client_hello_malformed");
+            assert_eq!(peek_of(&hello_with(std::slice::from_ref(&extension))), refused, "{extension:?}");
+        }
+        // A name of another kind is passed over.
+        let other = peek_of(&hello_with(&[server_name_of(1, b"other")]));
+        assert_eq!(other, HelloPeek::Complete(HelloNames::default()));
+        for (bytes, word) in [
+            (&b"G"[..], "not_tls"),
+            (&[HANDSHAKE, 2], "not_tls"),
+            (&[HANDSHAKE, 3, 1, 0xff, 0xff], "client_hello_malformed"),
+            (&record(&[CLIENT_HELLO, 0, 0x50, 0]), "client_hello_too_long"),
+            (&vec![HANDSHAKE; MAX_HELLO_BYTES + 2], "not_tls"),
+        ] {
+            assert_eq!(peek(bytes), HelloPeek::Refused(word), "{:?}", bytes.get(..9));
         }
     }
 }

@@ -103,10 +103,7 @@ pub(super) fn listener(table: &raw::Table, known: &Known<'_>, output: &mut Outpu
         protection,
     };
     identity::check_use(&enabled_fields, &listener, section.report());
-    match scheme {
-        Scheme::Http | Scheme::Https => section.close(),
-        _ => section.close_where(scheme.clause()),
-    }
+    section.close_where(scheme.clause());
     (listener, Wanted { default_group, authorities, redirect_to })
 }
 

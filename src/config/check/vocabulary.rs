@@ -1,6 +1,8 @@
 //! What to say about a word that is not known where it stands: it may be known elsewhere, be the word of another
 //! server for something of ours, or be misspelt.
 
+use std::sync::LazyLock;
+
 use crate::config::check::nearest::nearest;
 use crate::config::raw;
 use crate::config::report::Report;
@@ -336,10 +338,13 @@ pub(super) fn is_at_home(key: &str, title: &str) -> bool {
 
 /// The tables that have this key, by their titles.
 fn homes(key: &str) -> Vec<String> {
-    let source = Source::made_up("example", COMPLETE_EXAMPLE.to_owned());
-    let root = raw::read(0, &mut Report::new(vec![source]));
+    // A text may have very many keys that are not known.
+    static EXAMPLE: LazyLock<raw::Table> = LazyLock::new(|| {
+        let source = Source::made_up("example", COMPLETE_EXAMPLE.to_owned());
+        raw::read(0, &mut Report::new(vec![source]))
+    });
     let mut found = Vec::new();
-    collect(&root, "", key, &mut found);
+    collect(&EXAMPLE, "", key, &mut found);
     found.dedup();
     found
 }

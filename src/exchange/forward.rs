@@ -29,7 +29,6 @@ use crate::exchange::upload::Rest;
 use crate::exchange::upload::upload;
 use crate::exchange::waiting::beside;
 use crate::exchange::waiting::unless_left;
-use crate::exchange::waiting::wait_for_first_probe;
 use crate::policy::compression::AcceptedCodings;
 use crate::policy::grpc;
 use crate::policy::retry::Replay;
@@ -53,6 +52,7 @@ use crate::upstream::selection::Selection;
 use crate::upstream::stream::UpstreamStream;
 use crate::upstream::want::Want;
 use crate::worker::Worker;
+use crate::worker::choosing::wait_for_first_probe;
 
 /// A request ready to be sent, and what must be remembered of it.
 pub(super) struct Forward {

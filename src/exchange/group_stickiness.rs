@@ -1,7 +1,6 @@
 //! Clients that stay with the group that they were given, where a rule shares its requests between several.
 
 use crate::exchange::response_edits::ResponseTerms;
-use crate::exchange::stickiness::now_s;
 use crate::http::head::ResponseHead;
 use crate::http::headers::Headers;
 use crate::http::headers::KnownName;
@@ -15,6 +14,7 @@ use crate::snapshot::rules::GroupCookie;
 use crate::snapshot::rules::Rule;
 use crate::snapshot::rules::Targets;
 use crate::worker::Worker;
+use crate::worker::choosing::now_s;
 
 /// The group that gets a request, and whether its client is to be told which one that is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

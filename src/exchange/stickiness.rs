@@ -18,6 +18,9 @@ use crate::snapshot::group::Group;
 use crate::snapshot::group::Sticky;
 use crate::upstream::selection::Preference;
 use crate::worker::Worker;
+use crate::worker::choosing;
+use crate::worker::choosing::learn;
+use crate::worker::choosing::now_s;
 
 /// Set-Cookie fields that one response can have rewritten.
 pub(super) const MAX_REWRITTEN: usize = 4;
@@ -74,9 +77,7 @@ impl StickyTarget {
             StickyMode::AppCookie => cookie().filter(|value| !value.is_empty()).map(hash),
             StickyMode::SourceIp => HashKey::SourceIp.hash(head, client),
         };
-        let remembered = key.zip(sticky.affinity.as_ref());
-        let remembered = remembered.and_then(|(key, affinity)| affinity.find(key, now_s, sticky.timeout_s));
-        let backend = remembered.and_then(|identity| group.by_identity(identity));
+        let backend = key.and_then(|key| choosing::remembered(key, group, worker));
         StickyTarget { preference: Preference { key, backend }, is_fresh: false, gives_group: false }
     }
 
@@ -109,13 +110,6 @@ impl StickyTarget {
         {
             learn(key, group, chosen, worker);
         }
-    }
-}
-
-fn learn(key: u64, group: &Group, chosen: u32, worker: &Worker) {
-    let affinity = group.sticky.as_ref().and_then(|sticky| sticky.affinity.as_ref());
-    if let (Some(affinity), Some(member)) = (affinity, group.member(chosen as usize)) {
-        affinity.learn(key, member.backend.identity as u32, now_s(worker));
     }
 }
 
@@ -207,9 +201,4 @@ impl<'b> SetCookies<'b> {
         let values = begins.zip(&self.values);
         values.map(|(begin, &(end, replaced))| (replaced, self.bytes.get(begin..end).unwrap_or_default()))
     }
-}
-
-/// Seconds of Unix time, which fit until 2106.
-pub(super) fn now_s(worker: &Worker) -> u32 {
-    worker.clock.wall(worker.clock.now()).as_secs() as u32
 }

@@ -6,30 +6,11 @@ use std::pin::Pin;
 use std::pin::pin;
 use std::task::Context;
 use std::task::Poll;
-use std::time::Duration;
 
 use crate::exchange::attempt::Relayed;
 use crate::exchange::error::ExchangeError;
 use crate::exchange::stream::ClientWatch;
 use crate::net::task;
-use crate::snapshot::group::Availability;
-use crate::snapshot::group::Group;
-use crate::worker::Worker;
-
-/// How long requests wait for the first probes of their group, and the rest of a tick: 300 ms at most.
-const FIRST_PROBE_WAIT: Duration = Duration::from_millis(200);
-
-/// While no backend is available, waits for the result of first probes that are under way, but not for long.
-pub(super) async fn wait_for_first_probe(group: &Group, worker: &Worker) {
-    let began = worker.clock.now();
-    while worker.balancer.availability(group) == Some(Availability::AllDown)
-        && group.has_unprobed()
-        && worker.clock.now().since(began) < FIRST_PROBE_WAIT
-    {
-        // The next tick.
-        worker.timers.sleep(Duration::ZERO).await;
-    }
-}
 
 /// Runs `operation` unless the client is seen to leave, so that nothing more is done for it.
 pub(super) async fn unless_left<T>(

@@ -4,6 +4,7 @@
 
 pub mod access_log;
 pub mod arrivals;
+pub mod choosing;
 pub mod connection_balance;
 pub mod counted;
 pub mod mirrors;

@@ -7,23 +7,8 @@ use crate::config::check::kind::Integer;
 use crate::config::check::kind::seconds;
 use crate::config::check::section::Section;
 
-/// Those of `[defaults.listener]` that are of use to listeners of datagrams. Others pass them by.
-pub(super) const KEYS: [&str; 14] = [
-    "enabled",
-    "protocol",
-    "default_group",
-    "description",
-    "tags",
-    "deletion_protection",
-    "modification_protection",
-    "max_connections",
-    "connections_per_second",
-    "per_client",
-    "allow",
-    "deny",
-    "requests",
-    "responses",
-];
+/// Those of `[defaults.listener]` that are of use to listeners of datagrams, beside those of every listener.
+pub(super) const KEYS: [&str; 2] = ["requests", "responses"];
 
 pub(super) fn datagram_listener(section: &mut Section<'_, '_>) -> DatagramListener {
     let idle_timeout = section.read("idle_timeout", &seconds(1, 4_000), Duration::from_secs(60));

@@ -13,6 +13,23 @@ use crate::config::report::Report;
 pub(super) const TABLES: [(&str, &[&str]); 2] =
     [("listener", &["name", "address"]), ("server_group", &["name", "backend"])];
 
+/// Keys of listeners that are of use whatever is spoken there. Where that is not HTTP, other defaults pass by but for those
+/// that such listeners have of their own.
+const OF_EVERY_LISTENER: [&str; 12] = [
+    "enabled",
+    "protocol",
+    "default_group",
+    "description",
+    "tags",
+    "deletion_protection",
+    "modification_protection",
+    "max_connections",
+    "connections_per_second",
+    "per_client",
+    "allow",
+    "deny",
+];
+
 /// The roots, with the defaults filled in where a table lacks a key. A default has the place where it stands.
 pub(super) fn apply(roots: &[raw::Table], report: &mut Report) -> Option<Vec<raw::Table>> {
     let mut found = roots.iter().filter_map(|root| root.find("defaults"));
@@ -70,6 +87,9 @@ fn fits(kind: &str, table: &raw::Table, default: &raw::Entry) -> bool {
     if kind == "server_group" {
         let is_tls = key == "tls" && speaks(&["tls"]);
         return !is_relayed || is_tls || !server_group::OF_REQUESTS.contains(&key);
+    }
+    if is_relayed && OF_EVERY_LISTENER.contains(&key) {
+        return true;
     }
     if is_datagrams {
         return datagram_listener::KEYS.contains(&key);

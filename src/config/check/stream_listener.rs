@@ -15,24 +15,8 @@ use crate::config::raw;
 use crate::config::report::Report;
 use crate::config::schema;
 
-/// Those of `[defaults.listener]` that are of use to listeners that do not speak HTTP. Others pass them by.
-pub(super) const KEYS: [&str; 15] = [
-    "enabled",
-    "protocol",
-    "default_group",
-    "description",
-    "tags",
-    "deletion_protection",
-    "modification_protection",
-    "max_connections",
-    "connections_per_second",
-    "per_client",
-    "proxy_protocol",
-    "allow",
-    "deny",
-    "idle_timeout",
-    "bandwidth_bytes_per_second",
-];
+/// Those of `[defaults.listener]` that are of use to listeners of connections, beside those of every listener.
+pub(super) const KEYS: [&str; 3] = ["proxy_protocol", "idle_timeout", "bandwidth_bytes_per_second"];
 
 /// The same of those of them that speak TLS with their clients, beside the keys of TLS.
 pub(super) const TLS_KEYS: [&str; 2] = ["alpn", "client_auth"];

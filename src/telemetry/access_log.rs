@@ -367,6 +367,7 @@ fn end_combined(out: &mut Vec<u8>, request: &RequestFacts<'_>) {
 mod tests {
     use super::*;
     use crate::telemetry::reason::Reason;
+    use crate::telemetry::record::DatagramCounts;
     use crate::telemetry::record::RequestId;
 
     fn facts() -> RequestFacts<'static> {
@@ -453,7 +454,7 @@ mod tests {
         assert!(line.is_ascii());
     }
 
-    /// Every field that there is: of a call of gRPC over TLS and TCP.
+    /// Every field that there is, those included that no exchange has together: of a call of gRPC over TLS and TCP, and of datagrams.
     fn full_line(fields: LogFields) -> String {
         let format = Format::Json(fields, None);
         let told = TlsFacts {
@@ -472,7 +473,8 @@ mod tests {
         };
         let mut tls = Vec::new();
         format.tls_fields(&told, &mut tls);
-        let record = Record { grpc_status: Some(Some(14)), tcpinfo_rtt: Some(42), ..record() };
+        let datagrams = Some(DatagramCounts { received: 3, sent: 2 });
+        let record = Record { grpc_status: Some(Some(14)), tcpinfo_rtt: Some(42), datagrams, ..record() };
         let trace_id = b"4bf92f3577b34da6a3ce929d0e0e4736";
         let facts = RequestFacts { scheme: "https", trace_id, span_id: b"00f067aa0ba902b7", ..facts() };
         line_with(format, (&facts, &tls), &record)
@@ -496,8 +498,8 @@ mod tests {
                 r#""request_time":0.012,"read_request_time":0,"write_response_time":0,"#,
                 r#""upstream_addr":"127.0.0.1:1, 127.0.0.1:2","upstream_status":"-, 502","#,
                 r#""upstream_connect_time":"-","upstream_response_time":0.007,"grpc_status":14,"tcpinfo_rtt":42,"listener":"web","#,
-                r#""rule":"api","server_group":"app","retry_count":1,"reason":"connect_refused","worker":1,"#,
-                r#""request_id":"0000000000000abc00010000000000ff"}"#,
+                r#""rule":"api","server_group":"app","retry_count":1,"datagrams_received":3,"datagrams_sent":2,"#,
+                r#""reason":"connect_refused","worker":1,"request_id":"0000000000000abc00010000000000ff"}"#,
                 "\n",
             )
         );

@@ -386,6 +386,7 @@ mod tests {
     use crate::http::headers::Field;
     use crate::http::headers::Headers;
     use crate::telemetry::reason::Reason;
+    use crate::telemetry::record::DatagramCounts;
     use crate::telemetry::record::Record;
     use crate::telemetry::record::RecordedNames;
     use crate::telemetry::record::RequestId;
@@ -442,6 +443,7 @@ mod tests {
             request_time: Duration::from_micros(12_345),
             upstream_response_time: Some(Duration::from_millis(7)),
             retries: 1,
+            datagrams: Some(DatagramCounts { received: 3, sent: 2 }),
             ..Record::default()
         };
         let names = RecordedNames {
@@ -583,5 +585,11 @@ mod tests {
         assert!(of("$ssl_client_s_dn").tells_certificate() && !of(ALB).tells_certificate());
         assert!(of("$tls_ja4").tells_fingerprints() && !of(ELB).tells_fingerprints());
         assert!(of("x $remote_user").tells_user() && !of(ALB).tells_user());
+    }
+
+    #[test]
+    fn what_an_exchange_has_not_is_a_dash() {
+        let text = "$datagrams_received $datagrams_sent $grpc_status $tcpinfo_rtt";
+        assert_eq!(rendered(text, &facts("192.0.2.7", None)), "3 2 - -");
     }
 }

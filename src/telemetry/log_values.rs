@@ -153,6 +153,13 @@ pub(super) fn cookie<'b>(name: &[u8], headers: Option<&Headers<'b>>) -> &'b [u8]
     pairs.find_map(value).unwrap_or_default()
 }
 
+fn number_or_dash(number: Option<u64>, out: &mut Vec<u8>) {
+    match number {
+        None => out.push(b'-'),
+        Some(number) => decimal(out, number),
+    }
+}
+
 /// Writes a variable that is known only at the end.
 pub(super) fn write_end(variable: EndVariable, ending: &Ending<'_>, out: &mut Vec<u8>) {
     use EndVariable as Variable;
@@ -171,18 +178,16 @@ pub(super) fn write_end(variable: EndVariable, ending: &Ending<'_>, out: &mut Ve
         Variable::UpstreamConnectTime => return write_seconds(record.upstream_connect_time, out),
         Variable::UpstreamHeaderTime => return write_seconds(record.upstream_header_time, out),
         Variable::UpstreamResponseTime => return write_seconds(record.upstream_response_time, out),
-        Variable::GrpcStatus => match record.grpc_status.flatten() {
-            None => out.write_all(b"-"),
-            Some(status) => return decimal(out, status.into()),
-        },
-        Variable::Rtt => match record.tcpinfo_rtt {
-            None => out.write_all(b"-"),
-            Some(rtt) => return decimal(out, rtt.into()),
-        },
+        Variable::GrpcStatus => return number_or_dash(record.grpc_status.flatten().map(u64::from), out),
+        Variable::Rtt => return number_or_dash(record.tcpinfo_rtt.map(u64::from), out),
         Variable::Listener => return escaped_or_dash(out, names.listener.as_bytes()),
         Variable::Rule => return escaped_or_dash(out, names.rule.as_bytes()),
         Variable::Group => return escaped_or_dash(out, names.server_group.as_bytes()),
         Variable::Retries => return decimal(out, record.retries.into()),
+        Variable::DatagramsReceived => {
+            return number_or_dash(record.datagrams.map(|counts| counts.received), out);
+        }
+        Variable::DatagramsSent => return number_or_dash(record.datagrams.map(|counts| counts.sent), out),
         Variable::Reason => out.write_all(record.reason.as_str().as_bytes()),
         Variable::Worker => return decimal(out, id.worker.into()),
         Variable::RequestId => {

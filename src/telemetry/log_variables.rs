@@ -87,6 +87,8 @@ pub enum EndVariable {
     Rule,
     Group,
     Retries,
+    DatagramsReceived,
+    DatagramsSent,
     Reason,
     Worker,
     RequestId,
@@ -97,7 +99,7 @@ pub enum EndVariable {
 }
 
 /// Every variable with a name of its own. Those of JSON's fields are among them, and those of nginx.
-static NAMES: [(&str, LogVariable); 73] = [
+static NAMES: [(&str, LogVariable); 75] = [
     ("time", LogVariable::Request(RequestVariable::Time)),
     ("time_iso8601", LogVariable::Request(RequestVariable::TimeIso8601)),
     ("time_local", LogVariable::Request(RequestVariable::TimeLocal)),
@@ -164,6 +166,8 @@ static NAMES: [(&str, LogVariable); 73] = [
     ("group", LogVariable::End(EndVariable::Group)),
     ("server_group", LogVariable::End(EndVariable::Group)),
     ("retry_count", LogVariable::End(EndVariable::Retries)),
+    ("datagrams_received", LogVariable::End(EndVariable::DatagramsReceived)),
+    ("datagrams_sent", LogVariable::End(EndVariable::DatagramsSent)),
     ("reason", LogVariable::End(EndVariable::Reason)),
     ("worker", LogVariable::End(EndVariable::Worker)),
     ("request_id", LogVariable::End(EndVariable::RequestId)),

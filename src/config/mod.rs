@@ -114,6 +114,7 @@ pub use server_group::GroupProtocol;
 pub use server_group::GroupTls;
 pub use server_group::HealthCheck;
 pub use server_group::InitialState;
+pub use server_group::OnDrain;
 pub use server_group::PassiveCheck;
 pub use server_group::Queue;
 pub use server_group::Role;

@@ -58,6 +58,8 @@ pub struct ServerGroup {
     pub slow_start: Duration,
     /// How long a backend that gets no new requests keeps its sticky clients and what it has begun.
     pub drain_timeout: Duration,
+    /// What becomes of relayed connections and sessions; `Keep` for groups of HTTP.
+    pub on_drain: OnDrain,
     /// None: backends count as healthy.
     pub health_check: Option<HealthCheck>,
     pub passive_check: PassiveCheck,
@@ -106,6 +108,15 @@ impl GroupProtocol {
     pub fn is_http(self) -> bool {
         !matches!(self, GroupProtocol::Tcp | GroupProtocol::Tls | GroupProtocol::Udp)
     }
+}
+
+/// What becomes of relayed connections and sessions whose backend is taken out of service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnDrain {
+    /// They have `drain_timeout`; those of a backend that fails go on.
+    Keep,
+    /// They end at once, those of a backend that fails while others serve, too.
+    Reset,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -203,6 +203,7 @@ impl ActiveConfig {
             groups: Vec::new(),
             sockets: Vec::new(),
             leaving: Vec::new(),
+            cutting_off: Vec::new(),
             tells_durations: true,
             workers: host.workers,
         };

@@ -89,9 +89,9 @@ impl DatagramService {
         }
     }
 
-    /// Ends the sessions of a backend, by its slot, whose drain is over.
-    pub fn end_backend(&self, slot: u32) {
-        self.end_all(Reason::DrainTimeout, |_, backend| backend == Some(slot));
+    /// Ends the sessions of a backend, by its slot.
+    pub fn end_backend(&self, slot: u32, reason: Reason) {
+        self.end_all(reason, |_, backend| backend == Some(slot));
     }
 
     fn end_all(&self, reason: Reason, is_meant: impl Fn(&Rc<DatagramSocket>, Option<u32>) -> bool) {

@@ -177,22 +177,26 @@ async fn relay(
         is_from_backend.set(outcome.is_err());
         outcome
     });
-    let is_drained = || opened.backend.health.drain_expired();
+    let health = &opened.backend.health;
+    let is_taken_away = || match (health.drain_expired(), health.is_cut_off()) {
+        (true, _) => Some(SessionEnd::Drained),
+        (false, true) => Some(SessionEnd::BackendDown),
+        (false, false) => None,
+    };
     // A silent wait is woken by its deadline, but a busy connection moves that before it passes.
-    let when_drained = |_: &mut Context<'_>| if is_drained() { Poll::Ready(()) } else { Poll::Pending };
+    let when_taken_away = |_: &mut Context<'_>| is_taken_away().map_or(Poll::Pending, Poll::Ready);
     let both = pin!(task::join(up, down));
-    let both = pin!(task::unless(both, when_drained));
+    let both = pin!(task::unless(both, when_taken_away));
     let end = match deadline.guard(both).await {
         Ok(Ok(Ok(()))) => SessionEnd::Complete,
         Ok(Ok(Err(broken))) => match (is_from_backend.get(), broken) {
             (true, FlowError::From) | (false, FlowError::To) => SessionEnd::BackendReset,
             (true, FlowError::To) | (false, FlowError::From) => SessionEnd::ClientReset,
         },
-        Ok(Err(())) => SessionEnd::Drained,
-        Err(_elapsed) if is_drained() => SessionEnd::Drained,
-        Err(_elapsed) => SessionEnd::Idle,
+        Ok(Err(end)) => end,
+        Err(_elapsed) => is_taken_away().unwrap_or(SessionEnd::Idle),
     };
-    if matches!(end, SessionEnd::ClientReset | SessionEnd::Drained) {
+    if matches!(end, SessionEnd::ClientReset | SessionEnd::Drained | SessionEnd::BackendDown) {
         backend.reset_on_close();
     }
     end

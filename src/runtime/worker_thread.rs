@@ -39,6 +39,7 @@ use crate::runtime::socket_inbox::SocketInbox;
 use crate::runtime::worker_watch::WorkerThread;
 use crate::telemetry::operator;
 use crate::telemetry::operator::log_line;
+use crate::telemetry::reason::Reason;
 use crate::worker::ProcessHandles;
 use crate::worker::Worker;
 use crate::worker::access_log::AccessLogs;
@@ -184,14 +185,26 @@ fn end_drains(worker: &Worker, datagrams: &DatagramCell) {
         let drain_ms = leaving.drain_timeout.as_millis() as u64;
         if since != 0 && now_ms.saturating_sub(since) >= drain_ms {
             leaving.backend.health.expire_drain();
-            // To shorten is to look at every deadline of the worker, so it is done where it can matter.
-            if worker.balancer.has_in_flight(leaving.backend.slot) {
-                let tag = Tag::Backend(leaving.backend.slot);
-                worker.timers.shorten_tagged(tag, Duration::ZERO, Shorten::All);
-                if let Some(datagrams) = datagrams.get() {
-                    datagrams.end_backend(leaving.backend.slot);
-                }
-            }
+            end_in_flight(leaving.backend.slot, Reason::DrainTimeout, worker, datagrams);
+        }
+    }
+}
+
+/// Ends what is relayed to backends that fail, where their groups want that.
+fn cut_off_failing(worker: &Worker, datagrams: &DatagramCell) {
+    let snapshot = worker.snapshot();
+    let members = snapshot.cutting_off.iter().flat_map(|group| &group.members);
+    for member in members.filter(|member| member.backend.health.is_cut_off()) {
+        end_in_flight(member.backend.slot, Reason::BackendDown, worker, datagrams);
+    }
+}
+
+fn end_in_flight(slot: u32, reason: Reason, worker: &Worker, datagrams: &DatagramCell) {
+    // To shorten is to look at every deadline of the worker, so it is done where it can matter.
+    if worker.balancer.has_in_flight(slot) {
+        worker.timers.shorten_tagged(Tag::Backend(slot), Duration::ZERO, Shorten::All);
+        if let Some(datagrams) = datagrams.get() {
+            datagrams.end_backend(slot, reason);
         }
     }
 }
@@ -232,6 +245,7 @@ async fn tick_for_ever(worker: Rc<Worker>, datagrams: DatagramCell, ticks: Wakeu
             worker.sweep_connections();
             worker.buffers.trim();
             end_drains(&worker, &datagrams);
+            cut_off_failing(&worker, &datagrams);
         }
         elapsed += count;
         let expected = Duration::from_nanos(elapsed.saturating_mul(TICK.as_nanos() as u64));

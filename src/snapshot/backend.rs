@@ -46,6 +46,8 @@ pub struct Health {
     changes: AtomicU32,
     /// Its drain is over: what is still in flight to it ends.
     drain_expired: AtomicBool,
+    /// It fails while others serve, and its group wants connections to such a backend to end.
+    cut_off: AtomicBool,
 }
 
 /// What probes say.
@@ -164,6 +166,7 @@ impl Default for Health {
             failures_in_a_row: AtomicU32::new(0),
             changes: AtomicU32::new(0),
             drain_expired: AtomicBool::new(false),
+            cut_off: AtomicBool::new(false),
         }
     }
 }
@@ -271,6 +274,18 @@ impl Health {
         self.drain_expired.store(true, Ordering::Release);
     }
 
+    /// Whether relayed connections to it end, because it fails.
+    pub fn is_cut_off(&self) -> bool {
+        self.cut_off.load(Ordering::Acquire)
+    }
+
+    pub fn set_cut_off(&self, cut_off: bool) {
+        // It is read for each piece that is relayed, so it is written only where it changes.
+        if self.is_cut_off() != cut_off {
+            self.cut_off.store(cut_off, Ordering::Release);
+        }
+    }
+
     /// A real request failed; returns how many did in a row.
     pub fn note_failure(&self) -> u32 {
         self.failures_in_a_row.fetch_add(1, Ordering::Relaxed) + 1
@@ -324,6 +339,7 @@ impl Health {
             failures_in_a_row: AtomicU32::new(carried.failures_in_a_row),
             changes: AtomicU32::new(carried.changes),
             drain_expired: AtomicBool::new(false),
+            cut_off: AtomicBool::new(false),
         }
     }
 }

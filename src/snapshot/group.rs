@@ -43,6 +43,8 @@ pub struct Group {
     /// Zero: none.
     pub slow_start: Duration,
     pub drain_timeout: Duration,
+    /// Relayed connections to a backend that fails end while others serve.
+    pub cuts_off_failing: bool,
     /// Failures of real requests in a row that eject a backend; 0 = none do.
     pub max_failures: u32,
     /// While no backend is available, requests wait a moment for the first probes.
@@ -229,6 +231,7 @@ impl Group {
             self.maglev = Some(Maglev::new(&members.collect::<Vec<_>>()));
         }
         let table = SelectionTable::new(&self, now_ms);
+        self.cut_off_failing(table.availability);
         self.table = RcuCell::new(Arc::new(table));
         self
     }
@@ -252,6 +255,7 @@ impl Group {
             when_all_down: WhenAllDown::Forward,
             slow_start: Duration::ZERO,
             drain_timeout: Duration::ZERO,
+            cuts_off_failing: false,
             max_failures: 0,
             awaits_probes: false,
             sticky: None,
@@ -291,12 +295,22 @@ impl Group {
     /// service says the same; true if it was published.
     pub fn refresh(&self, now_ms: u64) -> bool {
         let next = Candidates::of(self, now_ms);
+        self.cut_off_failing(next.availability);
         let (_, current) = self.table.load();
         if current.candidates == next.list && current.availability == next.availability {
             return false;
         }
         self.table.publish(Arc::new(SelectionTable::of(self, next)));
         true
+    }
+
+    /// Marks the backends whose connections end, because they fail while others serve.
+    fn cut_off_failing(&self, availability: Availability) {
+        let others_serve = matches!(availability, Availability::Active | Availability::Standby);
+        for member in &self.members {
+            let health = &member.backend.health;
+            health.set_cut_off(self.cuts_off_failing && others_serve && !health.is_available());
+        }
     }
 
     /// Whether a backend that could serve has yet to be probed for the first time.

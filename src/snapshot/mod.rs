@@ -82,6 +82,8 @@ pub struct Snapshot {
     pub sockets: Vec<(u64, usize)>,
     /// Backends that get no new requests, and how long what they have may last.
     pub leaving: Vec<Leaving>,
+    /// Groups whose relayed connections end when their backend fails.
+    pub cutting_off: Vec<Arc<Group>>,
     /// Of all rules and server groups.
     pub maintenance: Vec<Arc<MaintenanceSwitch>>,
     /// Those of the configuration that are not bound.

@@ -55,6 +55,8 @@ pub enum Reason {
     QueueTimeout,
     /// The backend was taken out of service, and the time for what it had begun is over.
     DrainTimeout,
+    /// The backend of a relayed connection or session failed while others serve. Only logged.
+    BackendDown,
     /// Neither side of a relayed connection has said anything for too long. Only logged.
     IdleTimeout,
     /// The listener of a session of UDP was removed. Only logged.
@@ -143,6 +145,7 @@ impl Reason {
             Reason::QueueFull => "queue_full",
             Reason::QueueTimeout => "queue_timeout",
             Reason::DrainTimeout => "drain_timeout",
+            Reason::BackendDown => "backend_down",
             Reason::IdleTimeout => "idle_timeout",
             Reason::ListenerClosed => "listener_closed",
             Reason::NoDescriptor => "no_descriptor",
@@ -212,6 +215,7 @@ impl Reason {
             | Reason::QueueFull
             | Reason::QueueTimeout
             | Reason::DrainTimeout
+            | Reason::BackendDown
             | Reason::UpstreamBusy
             | Reason::ConnectionsLimited(_)
             | Reason::NoDescriptor

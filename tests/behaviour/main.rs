@@ -84,6 +84,7 @@ mod privileges;
 mod proxy_protocol;
 mod proxy_to_backends;
 mod rate_limits;
+mod relay_resets;
 mod refusal_log;
 mod refused_uploads;
 mod reload;

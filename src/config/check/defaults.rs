@@ -2,6 +2,7 @@
 
 use crate::config::check::datagram_listener;
 use crate::config::check::listener_tls;
+use crate::config::check::relayed_group;
 use crate::config::check::section::report_unknown;
 use crate::config::check::section::table_of;
 use crate::config::check::server_group;
@@ -86,7 +87,10 @@ fn fits(kind: &str, table: &raw::Table, default: &raw::Entry) -> bool {
     let is_relayed = is_datagrams || speaks(&["tcp", "tls"]);
     if kind == "server_group" {
         let is_tls = key == "tls" && speaks(&["tls"]);
-        return !is_relayed || is_tls || !server_group::OF_REQUESTS.contains(&key);
+        return match is_relayed {
+            true => is_tls || !server_group::OF_REQUESTS.contains(&key),
+            false => !relayed_group::OF_RELAYED.contains(&key),
+        };
     }
     if is_relayed && OF_EVERY_LISTENER.contains(&key) {
         return true;

@@ -38,6 +38,7 @@ mod payload;
 mod process;
 mod queue;
 mod references;
+mod relayed_group;
 mod response_headers;
 mod retry_on;
 mod route_test;

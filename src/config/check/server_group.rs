@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::config::Backend;
 use crate::config::BackendAddress;
 use crate::config::GroupProtocol;
+use crate::config::OnDrain;
 use crate::config::Protection;
 use crate::config::Queue;
 use crate::config::Role;
@@ -30,6 +31,7 @@ use crate::config::check::maintenance;
 use crate::config::check::names::Known;
 use crate::config::check::passive_check;
 use crate::config::check::queue::QueueTable;
+use crate::config::check::relayed_group;
 use crate::config::check::retry_on::RetryOnList;
 use crate::config::check::section::Output;
 use crate::config::check::section::Section;
@@ -65,6 +67,7 @@ pub(super) fn server_group(table: &raw::Table, known: &Known<'_>, output: &mut O
     group.speaks_http10 = speaks_http10(&mut section, &group);
     let idle = no_http.or((protocol == GroupProtocol::Grpc).then_some("calls are conversations"));
     group.request_buffer = section.read_unless(idle, "request_buffer", &Size(0..=16 * MIB), 0);
+    group.on_drain = relayed_group::on_drain(&mut section, protocol);
     group.maintenance = maintenance::of_group(&mut section, &known.ip_groups);
     group.protection = annotations::protection(&mut section);
     annotations::description_and_tags(&mut section);
@@ -133,6 +136,7 @@ fn balancing(
         when_all_down: section.read("when_all_down", &WHEN_ALL_DOWN, WhenAllDown::Forward),
         slow_start: section.read("slow_start", &SLOW_START, Duration::ZERO),
         drain_timeout: section.read("drain_timeout", &seconds(0, 4_000), Duration::from_secs(300)),
+        on_drain: OnDrain::Keep,
         health_check: None,
         passive_check: passive_check::DEFAULT,
         sticky: None,

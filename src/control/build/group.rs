@@ -1,6 +1,7 @@
 //! From a configured server group to one that workers choose from.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config;
 use crate::config::BackendAddress;
@@ -88,6 +89,7 @@ impl GroupBuilder<'_> {
         group.when_all_down = wanted.when_all_down;
         group.slow_start = wanted.slow_start;
         group.drain_timeout = wanted.drain_timeout;
+        group.cuts_off_failing = wanted.on_drain == config::OnDrain::Reset;
         group.max_failures = wanted.passive_check.consecutive_failures;
         group.sticky =
             wanted.sticky.as_ref().map(|sticky| self.sticky(sticky, &wanted.name, &members, registry));
@@ -285,6 +287,10 @@ fn without_places(wanted: &ServerGroup) -> ServerGroup {
         maintenance: None,
         ..wanted.clone()
     };
+    // What is to end at once has no time.
+    if wanted.on_drain == config::OnDrain::Reset {
+        group.drain_timeout = Duration::ZERO;
+    }
     group.backends.iter_mut().for_each(|backend| backend.location = config::Location::default());
     group
 }

@@ -35,6 +35,7 @@ pub use crate::control::build::parts::Parts;
 use crate::control::build::registry::Registry;
 use crate::control::credentials::tls::Security;
 use crate::snapshot::DisabledListener;
+use crate::snapshot::Listener;
 use crate::snapshot::Snapshot;
 use crate::telemetry::backend_counters::MAX_BACKENDS;
 use crate::tls::accept::DownstreamTls;
@@ -121,27 +122,31 @@ pub fn build(
             Some(Arc::new(builder.build(rules, registry)?))
         })
         .collect();
-    let slot_of = |name: &str| listeners.iter().find(|built| built.name == name).map(|built| built.slot);
-    let mut sockets: Vec<_> = parts
-        .bindings
-        .iter()
-        .filter_map(|binding| Some((binding.number, slot_of(&binding.listener)?)))
-        .collect();
-    in_order::sort_by_key(&mut sockets, |socket| *socket);
-    let groups = known.iter().map(|known| Arc::clone(&known.group)).collect();
+    let sockets = slots_of_sockets(parts, &listeners);
+    let groups: Vec<_> = known.iter().map(|known| Arc::clone(&known.group)).collect();
     registry.replace(known, listeners, parts.now_ms);
     let maintenance = registry.adopt_said(parts.config, parts.now_ms);
     Some(Snapshot {
         epoch,
         listeners: registry.listeners_by_slot(),
-        groups,
         sockets,
         leaving: registry.leaving(),
+        cutting_off: groups.iter().filter(|group| group.cuts_off_failing).map(Arc::clone).collect(),
+        groups,
         maintenance,
         disabled_listeners: disabled_listeners(parts.config),
         tells_durations: parts.config.metrics.histograms,
         workers: parts.host.workers,
     })
+}
+
+/// Which listener accepts on which socket, in the order of their numbers.
+fn slots_of_sockets(parts: &Parts<'_>, listeners: &[Arc<Listener>]) -> Vec<(u64, usize)> {
+    let slot_of = |name: &str| listeners.iter().find(|built| built.name == name).map(|built| built.slot);
+    let slots = parts.bindings.iter().filter_map(|one| Some((one.number, slot_of(&one.listener)?)));
+    let mut sockets: Vec<_> = slots.collect();
+    in_order::sort_by_key(&mut sockets, |socket| *socket);
+    sockets
 }
 
 /// Listeners that are not bound, for those who ask.

@@ -54,6 +54,7 @@ const LAYERS: &[Layer] = &[
             "telemetry::group_counters",
             "telemetry::listener_counters",
             "telemetry::log_set",
+            "telemetry::relay_counters",
             "telemetry::route_counters",
         ],
     },

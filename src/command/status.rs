@@ -71,6 +71,9 @@ fn page(status: &Status, in_colour: bool) -> String {
         }
     }
     text.push_str(&format!("\n{}", listeners(&status.listeners).to_text(0, in_colour)));
+    if status.listeners.iter().any(|listener| listener.relayed.is_some()) {
+        text.push_str(&format!("\n{}", relays(&status.listeners).to_text(0, in_colour)));
+    }
     if !status.certificates.is_empty() {
         text.push_str(&format!("\n{}", certificates(&status.certificates).to_text(0, in_colour)));
     }
@@ -151,6 +154,43 @@ fn listeners(listeners: &[ListenerStatus]) -> TextTable {
         let refused = listener.refused.iter().filter(|(_, count)| **count > 0);
         let refused = refused.map(|(reason, count)| format!("{count} {reason}"));
         table.add(cells, leaving.into_iter().chain(refused).collect::<Vec<_>>().join(", "));
+    }
+    table
+}
+
+/// What listeners have relayed since the start. Each counts connections, or sessions of UDP.
+fn relays(listeners: &[ListenerStatus]) -> TextTable {
+    let mut table = TextTable::new(&[
+        Column::Left("RELAYED BY"),
+        Column::Right("ACCEPTED"),
+        Column::Right("ENDED"),
+        Column::Right("FAILED"),
+        Column::Right("BYTES IN"),
+        Column::Right("BYTES OUT"),
+        Column::Right("DATAGRAMS IN"),
+        Column::Right("DATAGRAMS OUT"),
+        Column::Right("LOST"),
+    ]);
+    for listener in listeners {
+        let Some(relayed) = &listener.relayed else { continue };
+        let bytes = listener.bytes.unwrap_or_default();
+        let datagrams = listener.datagrams.as_ref();
+        let lost = datagrams.map(|datagrams| datagrams.dropped.values().sum::<u64>());
+        let cells = vec![
+            (*listener.name).into(),
+            or_dash(listener.accepted).into(),
+            relayed.count.to_string().into(),
+            relayed.failed.to_string().into(),
+            bytes.received.to_string().into(),
+            bytes.sent.to_string().into(),
+            or_dash(datagrams.map(|datagrams| datagrams.received)).into(),
+            or_dash(datagrams.map(|datagrams| datagrams.sent)).into(),
+            or_dash(lost).into(),
+        ];
+        let dropped = datagrams.into_iter().flat_map(|datagrams| &datagrams.dropped);
+        let dropped = dropped.filter(|(_, count)| **count > 0);
+        let dropped = dropped.map(|(reason, count)| format!("{count} {reason}"));
+        table.add(cells, dropped.collect::<Vec<_>>().join(", "));
     }
     table
 }
@@ -302,6 +342,11 @@ mod tests {
                 {"name": "web", "protocol": "https", "addresses": ["0.0.0.0:443", "[::]:443"],
                  "connections": {"in_use": 3, "limit": null}, "leaving": false,
                  "refused": {"access_denied": 12, "tls_unknown_name": 0}},
+                {"name": "dns", "protocol": "udp", "addresses": ["0.0.0.0:53"], "accepted": 120_345,
+                 "connections": {"in_use": 7, "limit": null}, "refused": {},
+                 "relayed": {"count": 120_338, "failed": 2, "retries": 2, "duration": {}},
+                 "bytes": {"received": 7_654_321, "sent": 23_456_789_012_u64},
+                 "datagrams": {"received": 125_000, "sent": 124_998, "dropped": {"send_queue_full": 2}}},
                 {"name": "old", "protocol": "http", "addresses": ["0.0.0.0:80"],
                  "connections": {"in_use": 0, "limit": 5000}, "leaving": true},
             ],

@@ -46,9 +46,16 @@ pub(super) fn pass(
     let snapshot = worker.snapshot();
     let listener = snapshot.listener(session.counted.listener());
     for piece in (0..received).filter_map(|index| arena.get(index)) {
+        if let Some(counters) = &upstream.counters {
+            let (datagrams, bytes) = (piece.datagrams.count(), piece.datagrams.bytes.len());
+            counters.datagrams_received(worker.index, datagrams, bytes);
+        }
         let outcome = session.socket.socket.send(&piece.datagrams, session.client, session.local);
         let bytes = sent_bytes(&piece.datagrams, outcome.sent);
         session.from_backend.add(outcome.sent, bytes);
+        if let Some(counters) = &session.counters {
+            counters.sent(worker.index, bytes);
+        }
         let Some(listener) = listener else { continue };
         record::count_sent((outcome.sent, bytes), listener, worker.index);
         if let Some(failure) = &outcome.error {

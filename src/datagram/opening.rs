@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::datagram::client_socket::DatagramSocket;
 use crate::datagram::client_socket::SocketState;
@@ -78,6 +79,7 @@ impl SessionOpening<'_> {
             from_backend: Passed::default(),
             _share: share,
             counted,
+            counters: listener.relay_counters(None, listener.default_group).map(Arc::clone),
         });
         Ok(table.insert(session, idle_ticks))
     }

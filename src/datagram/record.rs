@@ -11,6 +11,7 @@ use crate::snapshot::Listener;
 use crate::telemetry::reason::Reason;
 use crate::telemetry::record::DatagramCounts;
 use crate::telemetry::record::Record;
+use crate::telemetry::relay_counters::EndedRelay;
 use crate::worker::Worker;
 
 /// Ends a session, for this reason.
@@ -28,8 +29,9 @@ pub(super) fn end(table: &mut SessionTable, token: SessionToken, reason: Reason,
 fn log(session: &ClientSession, reason: Reason, worker: &Worker) {
     let snapshot = worker.snapshot();
     let Some(listener) = snapshot.listener(session.counted.listener()) else { return };
-    relay::count(reason, listener, worker);
     let duration = worker.clock.now_after(session.began).since(session.began);
+    let ended = EndedRelay { reason, retries: session.moves, duration };
+    relay::count(&ended, session.counters.as_deref(), listener, worker);
     let record = Record {
         is_connection: true,
         status: reason.status(),

@@ -53,7 +53,11 @@ impl RequestRelay<'_> {
         session.last_tick = self.opening.worker.timers.ticks();
         let outcome = send(session, token, datagrams, &self.opening);
         let sent = outcome.as_ref().map_or(0, |outcome| outcome.sent);
-        session.from_client.add(sent, sent_bytes(datagrams, sent));
+        let bytes = sent_bytes(datagrams, sent);
+        session.from_client.add(sent, bytes);
+        if let Some(counters) = &session.counters {
+            counters.received(self.opening.worker.index, bytes);
+        }
         let all_came = session.requests_left(self.terms) == 0;
         let is_complete = sent > 0 && session.is_complete(self.terms);
         match outcome {
@@ -122,7 +126,11 @@ fn send_to_backend(
             session.upstream.insert(opened)
         }
     };
-    Ok(known.socket.send(datagrams))
+    let outcome = known.socket.send(datagrams);
+    if let Some(counters) = &known.counters {
+        counters.datagrams_sent(worker.index, outcome.sent, sent_bytes(datagrams, outcome.sent));
+    }
+    Ok(outcome)
 }
 
 fn leave_refusing(session: &mut ClientSession, opening: &SessionOpening<'_>) {

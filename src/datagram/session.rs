@@ -11,6 +11,8 @@ use crate::net::udp::datagrams::LocalAddress;
 use crate::snapshot::DatagramListener;
 use crate::snapshot::backend::Backend;
 use crate::snapshot::client_connections::ClientShare;
+use crate::telemetry::group_counters::GroupCounters;
+use crate::telemetry::relay_counters::RelayCounters;
 use crate::upstream::balancer::CountedInFlight;
 use crate::worker::counted::CountedConnection;
 
@@ -34,6 +36,8 @@ pub(super) struct ClientSession {
     /// What the client counts for, where sessions of each are limited.
     pub(super) _share: Option<ClientShare>,
     pub(super) counted: CountedConnection,
+    /// None: nothing is counted.
+    pub(super) counters: Option<Arc<RelayCounters>>,
 }
 
 /// What went one way.
@@ -53,6 +57,8 @@ pub(super) struct Upstream {
     pub(super) in_flight: Option<CountedInFlight>,
     /// It counts against what the backend may have at a time.
     pub(super) has_room: bool,
+    /// Those of its group; None: nothing is counted.
+    pub(super) counters: Option<Arc<GroupCounters>>,
 }
 
 impl Passed {

@@ -54,7 +54,8 @@ pub(super) fn open(
                 relay::remember(preference, group, chosen, worker);
                 let has_room = selection.keep_room();
                 let in_flight = in_flight.map(InFlight::keep);
-                return Ok(Upstream { socket, backend, group: group.slot, in_flight, has_room });
+                let counters = group.counters.clone();
+                return Ok(Upstream { socket, backend, group: group.slot, in_flight, has_room, counters });
             }
             Err(ConnectFailure::Local(reason)) => {
                 in_flight.iter().for_each(InFlight::never_sent);

@@ -1,12 +1,12 @@
 //! One direction of a relayed connection.
 
-use std::cell::Cell;
 use std::time::Duration;
 
 use crate::net::buffer::Buffer;
 use crate::net::buffer::TINY_BYTES;
 use crate::net::timer::Deadline;
 use crate::relay::pace::FlowPace;
+use crate::relay::passed::PassedBytes;
 use crate::tls::transport::Transport;
 use crate::worker::Worker;
 
@@ -14,8 +14,7 @@ use crate::worker::Worker;
 pub(super) struct Flow<'f> {
     pub(super) from: &'f Transport,
     pub(super) to: &'f Transport,
-    /// Bytes that were passed on.
-    pub(super) passed: &'f Cell<u64>,
+    pub(super) passed: PassedBytes<'f>,
     pub(super) silence: Silence<'f>,
     pub(super) pace: FlowPace,
     pub(super) worker: &'f Worker,
@@ -114,11 +113,11 @@ impl Flow<'_> {
             wait.await;
             self.silence.begin();
         }
-        let count = bytes.len() as u64;
+        let count = bytes.len();
         let (sent, mut buffer) = self.to.send(bytes).await;
         sent.map_err(|_| FlowError::To)?;
         self.silence.begin();
-        self.passed.set(self.passed.get() + count);
+        self.passed.add(count, self.worker.index);
         buffer.clear();
         Ok(buffer)
     }

@@ -9,6 +9,7 @@ mod end;
 mod flow;
 mod hello;
 mod pace;
+mod passed;
 mod record;
 mod route;
 mod session;

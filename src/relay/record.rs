@@ -7,12 +7,15 @@ use std::time::Duration;
 use crate::net::clock::Moment;
 use crate::relay::client::ClientConnection;
 use crate::relay::end::SessionEnd;
+use crate::relay::route::StreamRoute;
 use crate::snapshot::Listener;
 use crate::snapshot::group::Group;
 use crate::telemetry::reason::Reason;
 use crate::telemetry::record::Record;
 use crate::telemetry::record::RecordedNames;
 use crate::telemetry::record::RequestFacts;
+use crate::telemetry::relay_counters::EndedRelay;
+use crate::telemetry::relay_counters::RelayCounters;
 use crate::worker::Worker;
 
 /// See the module. It lasts as long as its connection, which may be idle for long: so it is small.
@@ -54,15 +57,20 @@ impl SessionRecord {
     pub(super) fn end(
         &self,
         end: SessionEnd,
-        (rule, group): (Option<&str>, Option<&Group>),
+        route: Option<&StreamRoute>,
         client: &ClientConnection,
         worker: &Worker,
     ) {
         let snapshot = worker.snapshot();
         let Some(listener) = snapshot.listener(client.counted.listener()) else { return };
         let reason = end.reason();
-        count(reason, listener, worker);
         let duration = worker.clock.now_after(self.began).since(self.began);
+        let retries = self.asked.len() as u32;
+        let counters = match route {
+            Some(route) => route.counters.as_deref(),
+            None => unrouted(listener),
+        };
+        count(&EndedRelay { reason, retries, duration }, counters, listener, worker);
         let record = Record {
             is_connection: true,
             status: reason.status(),
@@ -72,11 +80,12 @@ impl SessionRecord {
             bytes_sent: self.sent.get(),
             request_time: duration,
             upstream_connect_time: self.connect_time,
-            retries: self.asked.len() as u32,
+            retries,
             ..Record::default()
         };
         let origin = Endpoints { listener, peer: client.peer, port: client.port };
         let asked: Vec<u32> = self.asked.iter().copied().chain(self.last_asked).collect();
+        let (rule, group) = (route.and_then(|route| route.rule.as_deref()), route.map(|route| &*route.group));
         log((&record, self.began), &origin, (rule, group, &asked), &client.tls_log_fields, worker);
     }
 }
@@ -104,6 +113,10 @@ impl Endpoints<'_> {
 /// Counts and logs a connection that ended before anything of it was relayed.
 pub fn record_unserved(reason: Reason, began: Moment, endpoints: &Endpoints<'_>, worker: &Worker) {
     let duration = worker.clock.now().since(began);
+    let listener = endpoints.listener;
+    if let Some(counters) = unrouted(listener) {
+        counters.ended(worker.index, &EndedRelay { reason, retries: 0, duration });
+    }
     let record = Record {
         is_connection: true,
         status: reason.status(),
@@ -114,11 +127,19 @@ pub fn record_unserved(reason: Reason, began: Moment, endpoints: &Endpoints<'_>,
     log((&record, began), endpoints, (None, None, &[]), b"", worker);
 }
 
-/// Counts a connection or session that ended for a reason.
-pub fn count(reason: Reason, listener: &Listener, worker: &Worker) {
-    if let Some(counters) = listener.counters.as_ref().filter(|_| reason != Reason::None) {
-        counters.reason(worker.index, reason.as_str());
+/// Counts a connection or session that has ended. `counters` are those of its way; None: nothing is counted.
+pub fn count(ended: &EndedRelay, counters: Option<&RelayCounters>, listener: &Listener, worker: &Worker) {
+    if let Some(counters) = listener.counters.as_ref().filter(|_| ended.reason != Reason::None) {
+        counters.reason(worker.index, ended.reason.as_str());
     }
+    if let Some(counters) = counters {
+        counters.ended(worker.index, ended);
+    }
+}
+
+/// The counters of what went to no group.
+fn unrouted(listener: &Listener) -> Option<&RelayCounters> {
+    listener.relay_counters(None, None).map(|counters| &**counters)
 }
 
 /// Writes the line of a connection to the logs of its listener.

@@ -11,6 +11,7 @@ use crate::snapshot::Listener;
 use crate::snapshot::group::Group;
 use crate::snapshot::stream::StreamFacts;
 use crate::telemetry::record::TlsFacts;
+use crate::telemetry::relay_counters::RelayCounters;
 use crate::tls::client_hello::HelloNames;
 use crate::worker::Worker;
 
@@ -20,6 +21,8 @@ pub(super) struct StreamRoute {
     pub(super) idle_timeout: Duration,
     /// The name of the rule that took the connection, if one did.
     pub(super) rule: Option<Arc<str>>,
+    /// None: nothing is counted.
+    pub(super) counters: Option<Arc<RelayCounters>>,
 }
 
 /// Receives what has to be known before a group can be chosen: with passthrough, the first message of the client.
@@ -73,14 +76,16 @@ pub(super) fn of(client: &ClientConnection, worker: &Worker) -> Option<StreamRou
         source: client.peer.ip(),
     };
     let rules = stream.rules.as_ref();
-    let rule = rules.and_then(|rules| rules.get(rules.find(&facts)?));
+    let taken = rules.and_then(|rules| rules.find(&facts));
+    let rule = rules.zip(taken).and_then(|(rules, taken)| rules.get(taken));
     let group = match rule {
         Some(rule) => rule.targets.choose(|| worker.chance()),
         None => listener.default_group,
-    };
+    }?;
     Some(StreamRoute {
-        group: listener.shared_group(group?)?,
+        group: listener.shared_group(group)?,
         idle_timeout: stream.idle_timeout,
         rule: rule.map(|rule| Arc::clone(&rule.name)),
+        counters: listener.relay_counters(taken, Some(group)).map(Arc::clone),
     })
 }

@@ -5,7 +5,6 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::Context;
 use std::task::Poll;
-use std::time::Duration;
 
 use crate::net::buffer::Buffer;
 use crate::net::task;
@@ -18,6 +17,7 @@ use crate::relay::flow::Flow;
 use crate::relay::flow::FlowError;
 use crate::relay::flow::Silence;
 use crate::relay::pace::FlowPace;
+use crate::relay::passed::PassedBytes;
 use crate::relay::record::SessionRecord;
 use crate::relay::route;
 use crate::relay::route::StreamRoute;
@@ -52,15 +52,15 @@ pub async fn serve(mut client: ClientConnection, worker: Rc<Worker>) {
     let routed = Box::pin(routed(&mut client, &worker)).await;
     let (route, input) = match routed {
         Ok(routed) => routed,
-        Err(end) => return finish(end, (None, None), client, &record, &worker).await,
+        Err(end) => return finish(end, None, client, &record, &worker).await,
     };
     let opened = Box::pin(open(&route.group, &client, &mut record, &worker)).await;
     client.told = None;
     let end = match opened {
         Err(end) => end,
-        Ok(leg) => relay(&client, input, &leg, (route.idle_timeout, &record), &worker).await,
+        Ok(leg) => relay(&client, input, &leg, (&route, &record), &worker).await,
     };
-    finish(end, (route.rule.as_deref(), Some(&*route.group)), client, &record, &worker).await;
+    finish(end, Some(&route), client, &record, &worker).await;
 }
 
 /// Where the connection goes, and what was received of it on the way.
@@ -77,7 +77,7 @@ async fn routed(
 /// Closes the client's connection, and tells of it.
 async fn finish(
     end: SessionEnd,
-    (rule, group): (Option<&str>, Option<&Group>),
+    route: Option<&StreamRoute>,
     client: ClientConnection,
     record: &SessionRecord,
     worker: &Worker,
@@ -88,7 +88,7 @@ async fn finish(
         _ => client.transport.reset_on_close(),
     }
     if end != SessionEnd::Silent {
-        record.end(end, (rule, group), &client, worker);
+        record.end(end, route, &client, worker);
     }
 }
 
@@ -159,15 +159,18 @@ async fn relay(
     client: &ClientConnection,
     input: Option<Buffer>,
     opened: &BackendLeg<'_>,
-    (timeout, record): (Duration, &SessionRecord),
+    (route, record): (&StreamRoute, &SessionRecord),
     worker: &Worker,
 ) -> SessionEnd {
     let Connection { transport: backend, deadline, .. } = &opened.connection;
-    let silence = Silence { deadline, timeout };
+    let silence = Silence { deadline, timeout: route.idle_timeout };
     silence.begin();
     let pace = |direction| FlowPace::new(client.counted.listener(), direction, client.peer.ip());
-    let flow =
-        |from, to, passed, direction| Flow { from, to, passed, silence, pace: pace(direction), worker };
+    let counters = route.counters.as_deref();
+    let flow = |from, to, total, direction| {
+        let passed = PassedBytes { total, counters, direction };
+        Flow { from, to, passed, silence, pace: pace(direction), worker }
+    };
     let is_from_backend = Cell::new(false);
     // Futures are pinned where they are made: moved, they would be held twice.
     let up = pin!(flow(&client.transport, backend, &record.received, Direction::Up).run(input));

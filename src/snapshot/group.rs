@@ -73,6 +73,8 @@ pub struct Group {
     /// Backends that speak HTTP/1.1 get requests of HTTP/1.0 in HTTP/1.0.
     pub speaks_http10: bool,
     pub versions: Versions,
+    /// What is spoken to backends, as the configuration calls it.
+    pub protocol: &'static str,
     /// Requests say that trailers are welcome, as those of gRPC do (its protocol wants `te: trailers`).
     pub is_grpc: bool,
     /// Each connection to a backend serves one client, of which a PROXY header tells. None: connections are shared.
@@ -273,6 +275,7 @@ impl Group {
             first_host: String::new(),
             speaks_http10: false,
             versions: Versions::Http1,
+            protocol: "http",
             is_grpc: false,
             proxy_header: None,
             tls: None,
@@ -281,6 +284,11 @@ impl Group {
             by_identity: Vec::new(),
             table: RcuCell::new(Arc::new(empty)),
         }
+    }
+
+    /// Whether its backends get requests of HTTP, and not what is relayed.
+    pub fn speaks_http(&self) -> bool {
+        !matches!(self.protocol, "tcp" | "tls" | "udp")
     }
 
     pub fn member(&self, index: usize) -> Option<&GroupMember> {

@@ -61,6 +61,7 @@ use crate::snapshot::rules::Rules;
 pub use crate::snapshot::stream::StreamListener;
 use crate::telemetry::listener_counters::ListenerCounters;
 use crate::telemetry::log_set::LogSet;
+use crate::telemetry::relay_counters::RelayCounters;
 use crate::telemetry::route_counters::RouteCounters;
 use crate::tls::SwapCell;
 use crate::tls::accept::DownstreamTls;
@@ -167,7 +168,6 @@ pub enum Protocol {
 }
 
 /// How datagrams are relayed.
-#[derive(Clone, Copy, Debug)]
 pub struct DatagramListener {
     /// After how long a silence of both sides a session is over.
     pub idle_timeout: Duration,
@@ -175,6 +175,8 @@ pub struct DatagramListener {
     pub requests: u32,
     /// Datagrams of a backend that answer one of its client; when all have come, the session is over. None: nobody knows.
     pub responses: Option<u32>,
+    /// The counters of its sessions.
+    pub series: RouteSeries<RelayCounters>,
 }
 
 /// What requests may be like, and what becomes of them.
@@ -245,7 +247,7 @@ impl HttpListener {
             Some(rule) => &self.rule(rule)?.series,
             None => &self.series,
         };
-        series.find(group)
+        series.find(group).map(|counters| &**counters)
     }
 
     /// What limits the content of a request that the rule with this index takes.
@@ -371,6 +373,19 @@ impl Listener {
             Protocol::Datagram(datagram) => Some(datagram),
             Protocol::Http(_) | Protocol::Stream(_) => None,
         }
+    }
+
+    /// Where what it relays is counted, by the index of a rule, or None, and by that of a group, or None.
+    pub fn relay_counters(&self, rule: Option<usize>, group: Option<usize>) -> Option<&Arc<RelayCounters>> {
+        let series = match &self.protocol {
+            Protocol::Http(_) => return None,
+            Protocol::Datagram(datagram) => &datagram.series,
+            Protocol::Stream(stream) => match rule {
+                Some(rule) => &stream.rules.as_ref()?.get(rule)?.series,
+                None => &stream.series,
+            },
+        };
+        series.find(group.map(|group| group as u32))
     }
 
     /// Tells listeners of one name apart of which one cannot serve what the other has accepted.

@@ -8,7 +8,9 @@ use crate::http::headers::Headers;
 use crate::policy::router::Router;
 use crate::policy::router::RoutingFacts;
 use crate::snapshot::bandwidth::ListenerBandwidth;
+use crate::snapshot::routes::RouteSeries;
 use crate::snapshot::rules::Targets;
+use crate::telemetry::relay_counters::RelayCounters;
 
 /// How connections are relayed.
 pub struct StreamListener {
@@ -20,6 +22,8 @@ pub struct StreamListener {
     pub passthrough: bool,
     /// None: every connection goes to the default group.
     pub rules: Option<StreamRules>,
+    /// The counters of connections that no rule takes.
+    pub series: RouteSeries<RelayCounters>,
 }
 
 /// What is known of a connection that is to be relayed.
@@ -43,6 +47,8 @@ pub struct StreamRule {
     pub name: Arc<str>,
     pub priority: u32,
     pub targets: Targets,
+    /// The counters of the connections that it takes.
+    pub series: RouteSeries<RelayCounters>,
 }
 
 impl StreamRules {
@@ -53,6 +59,10 @@ impl StreamRules {
 
     pub fn iter(&self) -> impl Iterator<Item = &StreamRule> {
         self.rules.iter()
+    }
+
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut StreamRule> {
+        self.rules.iter_mut()
     }
 
     pub fn get(&self, index: usize) -> Option<&StreamRule> {

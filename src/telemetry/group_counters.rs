@@ -29,6 +29,8 @@ struct OwnGroupCounters {
     /// By the first digit of their status.
     responses: [Counter; 6],
     connections: [Counter; UpstreamConnections::ALL.len()],
+    /// Only groups of UDP have them: received from backends, and sent to them.
+    datagrams: [Counter; 2],
 }
 
 /// A part of the way to a backend.
@@ -116,6 +118,29 @@ impl GroupCounters {
         Some(Arc::clone(&self.0.own(worker)?.traffic))
     }
 
+    /// Counts datagrams that came from backends, and their bytes.
+    pub fn datagrams_received(&self, worker: usize, datagrams: usize, bytes: usize) {
+        if let Some(own) = self.0.own(worker) {
+            own.datagrams[0].add(datagrams as u64);
+            own.traffic.received(bytes);
+        }
+    }
+
+    /// Counts datagrams that left to backends, and their bytes.
+    pub fn datagrams_sent(&self, worker: usize, datagrams: usize, bytes: usize) {
+        if let Some(own) = self.0.own(worker) {
+            own.datagrams[1].add(datagrams as u64);
+            own.traffic.sent(bytes);
+        }
+    }
+
+    /// Those that were received and sent.
+    pub fn datagrams(&self) -> [u64; 2] {
+        [0, 1].map(|direction| {
+            self.0.all().filter_map(|own| own.datagrams.get(direction)).map(Counter::get).sum()
+        })
+    }
+
     /// Takes over what this worker has open at present, in the order of [`UpstreamConnections::ALL`].
     pub fn tell(&self, worker: usize, open: [usize; UpstreamConnections::ALL.len()]) {
         let is_open = open.iter().any(|count| *count > 0);
@@ -162,6 +187,9 @@ impl GroupCounters {
         let ByteTotals { received, sent } = self.bytes();
         carried.add("bytes.received", received);
         carried.add("bytes.sent", sent);
+        let [received, sent] = self.datagrams();
+        carried.add("datagrams.received", received);
+        carried.add("datagrams.sent", sent);
         carried
     }
 
@@ -177,6 +205,7 @@ impl GroupCounters {
                     let counter = carried::place(class).and_then(|class| before.responses.get(class));
                     counter.into_iter().for_each(|counter| counter.add(count));
                 }
+                ["datagrams", direction] => before.datagrams[usize::from(direction == "sent")].add(count),
                 ["bytes", direction] => before.traffic.add_carried(direction, count),
                 [step, part] => {
                     let step = UpstreamStep::ALL.into_iter().zip(STEP_NAMES).find(|(_, name)| *name == step);
@@ -207,6 +236,9 @@ mod tests {
         assert_eq!(sums, [7, 0, 5]);
         counters.failed_connection(1, "connect_refused");
         counters.response(0, 404);
+        counters.datagrams_received(0, 2, 20);
+        counters.datagrams_sent(1, 3, 40);
+        assert_eq!((counters.datagrams(), counters.bytes()), ([2, 3], ByteTotals { received: 20, sent: 40 }));
         let successor = GroupCounters::new(1);
         successor.add_carried(&counters.carried());
         assert_eq!(successor.carried(), counters.carried());

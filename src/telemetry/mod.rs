@@ -33,6 +33,7 @@ pub mod otlp;
 mod protobuf;
 pub mod reason;
 pub mod record;
+pub mod relay_counters;
 pub mod route_counters;
 pub mod span_queue;
 mod word_counters;

@@ -90,6 +90,7 @@ mod refused_uploads;
 mod reload;
 mod request_buffer;
 mod request_ids;
+mod relay_counters;
 mod request_queue;
 mod response_headers;
 mod response_rules;

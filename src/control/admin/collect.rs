@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::control::active_config::Channels;
 use crate::control::admin::load;
-use crate::control::admin::load::RequestSums;
+use crate::control::admin::load::RouteSums;
 use crate::control::admin::status::AccessLogStatus;
 use crate::control::admin::status::BackendStatus;
 use crate::control::admin::status::BrokenFiles;
@@ -45,6 +45,8 @@ use crate::snapshot::group::MemberOverride;
 use crate::snapshot::quota::Quota;
 use crate::snapshot::rules::FinalAction;
 use crate::snapshot::rules::Rule;
+use crate::snapshot::rules::Targets;
+use crate::snapshot::stream::StreamRule;
 use crate::telemetry::backend_counters::BackendCounters;
 use crate::telemetry::date::Dates;
 use crate::telemetry::log_counters::LogCounters;
@@ -58,7 +60,7 @@ pub(super) fn status(channels: &Channels, started: Duration) -> Status {
         !listener.is_leaving() || listener.connections.used() > 0
     });
     let (_, inventory) = channels.inventory.load();
-    let sums = RequestSums::of(&snapshot);
+    let sums = RouteSums::of(&snapshot);
     Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
@@ -155,16 +157,20 @@ impl Present<'_> {
         ReloadsStatus { succeeded: reloads.succeeded(), refused: reloads.refused(), last }
     }
 
-    fn group(&self, group: &Group, sums: &RequestSums<'_>) -> GroupStatus {
+    fn group(&self, group: &Group, sums: &RouteSums<'_>) -> GroupStatus {
         let (_, table) = group.table().load();
         let in_flight =
             group.members.iter().map(|member| self.backend_counters.in_flight(member.backend.slot)).sum();
         GroupStatus {
             name: group.name.clone(),
+            protocol: group.protocol.into(),
             algorithm: group.algorithm.as_str().into(),
             availability: table.availability.as_str().into(),
             in_flight,
-            requests: sums.of_group(&group.name, group.counters.is_some()),
+            requests: sums.requests_of_group(group),
+            relayed: sums.relayed_of_group(group),
+            bytes: group.counters.as_ref().map(|counters| load::bytes(counters.bytes())),
+            datagrams: load::datagrams_of_group(group),
             queue: group
                 .queue
                 .as_ref()
@@ -345,10 +351,12 @@ fn disabled_listener(listener: &DisabledListener) -> ListenerStatus {
     }
 }
 
-fn listener(listener: &Listener, sums: &RequestSums<'_>) -> ListenerStatus {
+fn listener(listener: &Listener, sums: &RouteSums<'_>) -> ListenerStatus {
     let http = listener.http();
     let default_group = listener.default_group.and_then(|index| listener.group(index));
     let rules = http.and_then(|http| http.rules.as_ref()).into_iter().flat_map(|rules| rules.iter());
+    let of_stream = listener.stream().and_then(|stream| stream.rules.as_ref());
+    let of_stream = of_stream.into_iter().flat_map(|rules| rules.iter());
     let disabled_rules = http.and_then(|http| http.disabled_rules.as_ref()).into_iter();
     let disabled_rules =
         disabled_rules.flat_map(|disabled| disabled.rules.iter().chain(&disabled.of_responses));
@@ -360,13 +368,19 @@ fn listener(listener: &Listener, sums: &RequestSums<'_>) -> ListenerStatus {
         connections: usage(&listener.connections),
         refused: listener.refused.each().map(|(refusal, count)| (refusal.as_str().into(), count)).collect(),
         accepted: totals.as_ref().map(|totals| totals.accepted),
-        requests: sums.of_listener(listener),
+        requests: sums.requests_of_listener(listener),
+        relayed: sums.relayed_of_listener(listener),
+        bytes: totals.as_ref().map(|totals| load::bytes(totals.traffic)),
+        datagrams: totals.as_ref().and_then(|totals| load::datagrams(listener, totals)),
         reasons: totals
             .into_iter()
             .flat_map(|totals| totals.reasons)
             .map(|(reason, count)| (reason.into(), count))
             .collect(),
-        rules: rules.map(|rule| self::rule(listener, rule)).collect(),
+        rules: rules
+            .map(|rule| self::rule(listener, rule))
+            .chain(of_stream.map(|rule| stream_rule(listener, rule)))
+            .collect(),
         disabled_rules: disabled_rules.map(|(name, _)| name.clone()).collect(),
         default_group: default_group.map(|group| group.name.clone()),
         redirect_port: http.and_then(|http| http.redirect_to.as_ref()).map(|target| target.port),
@@ -376,13 +390,27 @@ fn listener(listener: &Listener, sums: &RequestSums<'_>) -> ListenerStatus {
 }
 
 fn rule(listener: &Listener, rule: &Rule) -> RuleStatus {
-    let target = |(index, weight)| Some(TargetStatus { name: listener.group(index)?.name.clone(), weight });
     let (action, groups) = match &rule.last {
-        FinalAction::Forward(targets) => ("forward", targets.weights().filter_map(target).collect()),
+        FinalAction::Forward(targets) => ("forward", self::targets(listener, targets)),
         FinalAction::Redirect(_) => ("redirect", Vec::new()),
         FinalAction::Respond(_) => ("respond", Vec::new()),
     };
     RuleStatus { name: rule.name.to_string(), priority: rule.priority, action: action.into(), groups }
+}
+
+/// The rule of a listener that relays connections.
+fn stream_rule(listener: &Listener, rule: &StreamRule) -> RuleStatus {
+    RuleStatus {
+        name: rule.name.to_string(),
+        priority: rule.priority,
+        action: "forward".into(),
+        groups: targets(listener, &rule.targets),
+    }
+}
+
+fn targets(listener: &Listener, targets: &Targets) -> Vec<TargetStatus> {
+    let target = |(index, weight)| Some(TargetStatus { name: listener.group(index)?.name.clone(), weight });
+    targets.weights().filter_map(target).collect()
 }
 
 fn usage(quota: &Quota) -> Usage {

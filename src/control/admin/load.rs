@@ -2,14 +2,24 @@
 
 use std::collections::HashMap;
 
+use crate::control::admin::status::ByteCounts;
+use crate::control::admin::status::DatagramStatus;
 use crate::control::admin::status::Durations;
+use crate::control::admin::status::EndedConnections;
 use crate::control::admin::status::EndedRequests;
+use crate::control::admin::status::UpstreamDatagrams;
 use crate::control::admin::status::WorkerLoad;
 use crate::control::metrics::routes::CountedRoute;
+use crate::control::metrics::routes::relayed;
 use crate::control::metrics::routes::routes;
+use crate::net::traffic::ByteTotals;
 use crate::snapshot::Listener;
 use crate::snapshot::Snapshot;
+use crate::snapshot::group::Group;
 use crate::telemetry::histogram::Distribution;
+use crate::telemetry::listener_counters::DatagramTotals;
+use crate::telemetry::listener_counters::ListenerTotals;
+use crate::telemetry::relay_counters::RelayTotals;
 use crate::telemetry::worker_counters::WorkerCounters;
 use crate::telemetry::worker_counters::WorkerTotals;
 
@@ -25,11 +35,21 @@ pub(super) fn workers(counters: &WorkerCounters) -> Vec<WorkerLoad> {
     counters.each().map(load).collect()
 }
 
-/// The requests of listeners and of groups.
+/// What listeners and groups had that has ended: their requests, connections and sessions.
 #[derive(Default)]
-pub(super) struct RequestSums<'s> {
+pub(super) struct RouteSums<'s> {
     by_listener: HashMap<&'s str, Sum>,
     by_group: HashMap<&'s str, Sum>,
+    relayed_by_listener: HashMap<&'s str, RelaySum>,
+    relayed_by_group: HashMap<&'s str, RelaySum>,
+}
+
+#[derive(Default)]
+struct RelaySum {
+    count: u64,
+    failed: u64,
+    retries: u64,
+    duration: Distribution,
 }
 
 #[derive(Default)]
@@ -41,26 +61,74 @@ struct Sum {
     duration: Distribution,
 }
 
-impl<'s> RequestSums<'s> {
-    pub(super) fn of(snapshot: &'s Snapshot) -> RequestSums<'s> {
-        let mut sums = RequestSums::default();
+impl<'s> RouteSums<'s> {
+    pub(super) fn of(snapshot: &'s Snapshot) -> RouteSums<'s> {
+        let mut sums = RouteSums::default();
         for route in snapshot.listeners.iter().flatten().flat_map(|listener| routes(listener)) {
             sums.by_listener.entry(route.listener).or_default().add(&route);
             sums.by_group.entry(route.group).or_default().add(&route);
         }
+        for route in snapshot.listeners.iter().flatten().flat_map(|listener| relayed(listener)) {
+            sums.relayed_by_listener.entry(route.listener).or_default().add(&route.totals);
+            sums.relayed_by_group.entry(route.group).or_default().add(&route.totals);
+        }
         sums
     }
 
-    /// None where nothing is counted.
-    pub(super) fn of_listener(&self, listener: &Listener) -> Option<EndedRequests> {
-        listener.counters.as_ref()?;
+    /// None where nothing is counted, or no HTTP is spoken.
+    pub(super) fn requests_of_listener(&self, listener: &Listener) -> Option<EndedRequests> {
+        listener.counters.as_ref().filter(|_| listener.http().is_some())?;
         Some(self.by_listener.get(&*listener.name).map(Sum::told).unwrap_or_default())
     }
 
-    /// The same of the group with this name.
-    pub(super) fn of_group(&self, name: &str, is_counted: bool) -> Option<EndedRequests> {
-        is_counted.then(|| self.by_group.get(name).map(Sum::told).unwrap_or_default())
+    pub(super) fn requests_of_group(&self, group: &Group) -> Option<EndedRequests> {
+        group.counters.as_ref().filter(|_| group.speaks_http())?;
+        Some(self.by_group.get(&*group.name).map(Sum::told).unwrap_or_default())
     }
+
+    /// None where nothing is counted, or HTTP is spoken.
+    pub(super) fn relayed_of_listener(&self, listener: &Listener) -> Option<EndedConnections> {
+        listener.counters.as_ref().filter(|_| listener.http().is_none())?;
+        Some(self.relayed_by_listener.get(&*listener.name).map(RelaySum::told).unwrap_or_default())
+    }
+
+    pub(super) fn relayed_of_group(&self, group: &Group) -> Option<EndedConnections> {
+        group.counters.as_ref().filter(|_| !group.speaks_http())?;
+        Some(self.relayed_by_group.get(&*group.name).map(RelaySum::told).unwrap_or_default())
+    }
+}
+
+impl RelaySum {
+    fn add(&mut self, totals: &RelayTotals) {
+        self.count += totals.ended.values().sum::<u64>();
+        self.failed += totals.failed;
+        self.retries += totals.retries;
+        self.duration.add(&totals.duration);
+    }
+
+    fn told(&self) -> EndedConnections {
+        let RelaySum { count, failed, retries, duration } = self;
+        EndedConnections { count: *count, failed: *failed, retries: *retries, duration: durations(duration) }
+    }
+}
+
+pub(super) fn bytes(totals: ByteTotals) -> ByteCounts {
+    ByteCounts { received: totals.received, sent: totals.sent }
+}
+
+/// What became of the datagrams of a listener; None where it has none.
+pub(super) fn datagrams(listener: &Listener, totals: &ListenerTotals) -> Option<DatagramStatus> {
+    listener.datagram()?;
+    let DatagramTotals { received, sent, dropped } = &totals.datagrams;
+    let dropped = dropped.iter().map(|(reason, count)| ((*reason).into(), *count));
+    Some(DatagramStatus { received: *received, sent: *sent, dropped: dropped.collect() })
+}
+
+/// The same of a group.
+pub(super) fn datagrams_of_group(group: &Group) -> Option<UpstreamDatagrams> {
+    let counters = group.counters.as_ref().filter(|_| group.protocol == "udp")?;
+    let [received, sent] = counters.datagrams();
+    Some(UpstreamDatagrams { received, sent })
 }
 
 impl Sum {

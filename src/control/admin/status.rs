@@ -154,6 +154,51 @@ pub struct EndedRequests {
     pub duration: Durations,
 }
 
+/// Relayed connections, or sessions of UDP, that have ended since the start.
+#[derive(Debug, Default, PartialEq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(default)]
+pub struct EndedConnections {
+    pub count: u64,
+    /// Those that no backend could be found for, or that their backend failed: in the access log with a status of 500 or more.
+    pub failed: u64,
+    /// Backends that were asked beyond the first of each.
+    pub retries: u64,
+    /// How long they lasted.
+    pub duration: Durations,
+}
+
+/// Bytes since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(default)]
+pub struct ByteCounts {
+    pub received: u64,
+    pub sent: u64,
+}
+
+/// Datagrams since the start.
+#[derive(Debug, Default, PartialEq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(default)]
+pub struct DatagramStatus {
+    /// From clients.
+    pub received: u64,
+    /// To clients.
+    pub sent: u64,
+    /// Of either side, by the reason for which they were lost here.
+    pub dropped: BTreeMap<Word, u64>,
+}
+
+/// Datagrams of backends since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(default)]
+pub struct UpstreamDatagrams {
+    pub received: u64,
+    pub sent: u64,
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(default)]
@@ -167,16 +212,23 @@ pub struct Usage {
 #[serde(default)]
 pub struct ListenerStatus {
     pub name: String,
-    /// `http` or `https`.
+    /// `http`, `https`, `tcp`, `tls` or `udp`.
     pub protocol: Word,
     pub addresses: Vec<String>,
     pub connections: Usage,
     /// Connections that were turned away, by the reason code of the access log.
     pub refused: BTreeMap<Word, u64>,
-    /// Connections since the start. None where nothing is counted; so are `requests`.
+    /// Connections, or sessions of UDP, since the start. None where nothing is counted; so is what follows.
     pub accepted: Option<u64>,
+    /// None where connections or datagrams are relayed.
     pub requests: Option<EndedRequests>,
-    /// Requests whose line in the access log has a reason, by that.
+    /// None where HTTP is spoken.
+    pub relayed: Option<EndedConnections>,
+    /// Received from clients and sent to them.
+    pub bytes: Option<ByteCounts>,
+    /// None where the protocol is not `udp`.
+    pub datagrams: Option<DatagramStatus>,
+    /// Requests, connections and sessions whose line in the access log has a reason, by that.
     pub reasons: BTreeMap<Word, u64>,
     /// In the order in which they are tried.
     pub rules: Vec<RuleStatus>,
@@ -265,13 +317,21 @@ pub struct BrokenFiles {
 #[serde(default)]
 pub struct GroupStatus {
     pub name: String,
+    /// `http`, `https`, `h2c`, `grpc`, `tcp`, `tls` or `udp`.
+    pub protocol: Word,
     pub algorithm: Word,
     /// Who gets its requests: `active` or `standby` backends; `all_down`, `nobody`, `disabled`.
     pub availability: Word,
-    /// Requests that were sent, or for which a connection is being opened, and that have not ended.
+    /// Requests, connections or sessions that were sent, or for which a connection is being opened, and that have not ended.
     pub in_flight: u32,
-    /// Of all listeners. None where nothing is counted.
+    /// Of all listeners. None where nothing is counted, and where connections or datagrams are relayed.
     pub requests: Option<EndedRequests>,
+    /// The same of these. None where HTTP is spoken.
+    pub relayed: Option<EndedConnections>,
+    /// Received from backends and sent to them. None where nothing is counted.
+    pub bytes: Option<ByteCounts>,
+    /// The same in datagrams. None where the protocol is not `udp`.
+    pub datagrams: Option<UpstreamDatagrams>,
     /// Requests that wait for a backend with room. None where no backend has a limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue: Option<Usage>,
@@ -347,7 +407,7 @@ mod tests {
         let older = json!({"version": "0.0.9", "connections": {"in_use": 3}});
         let status: Status = serde_json::from_value(older).unwrap();
         assert_eq!((&*status.version, status.connections.in_use, status.pid), ("0.0.9", 3, 0));
-        let newer = json!({"listeners": [{"name": "web", "protocol": "tcp", "bytes": 7}], "zones": []});
+        let newer = json!({"listeners": [{"name": "web", "protocol": "tcp", "pace": 7}], "zones": []});
         let status: Status = serde_json::from_value(newer).unwrap();
         assert_eq!((&*status.listeners[0].name, &*status.listeners[0].protocol), ("web", "tcp"));
     }

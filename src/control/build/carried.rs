@@ -101,6 +101,12 @@ impl Registry {
         for ((listener, rule, group), counters) in self.series.living() {
             counts.add(CountsOwner::Route { listener, rule, group }, counters.carried().0);
         }
+        for ((listener, rule, group), counters) in self.relayed.living() {
+            // One that has just become another kind of listener cannot tell both.
+            if self.series.find(&listener, rule.as_deref(), group.as_deref()).is_none() {
+                counts.add(CountsOwner::Route { listener, rule, group }, counters.carried().0);
+            }
+        }
         for ((group, _), backend) in self.living_backends() {
             let totals = self.backend_counters.totals(backend.slot).since(backend.counted_before);
             let owner = CountsOwner::Backend { group: group.to_owned(), address: backend.name.clone() };
@@ -132,6 +138,8 @@ impl Registry {
                 CountsOwner::Route { listener, rule, group } => {
                     let counters = self.series.find(listener, rule.as_deref(), group.as_deref());
                     counters.into_iter().for_each(|counters| counters.add_carried(&carried()));
+                    let relayed = self.relayed.find(listener, rule.as_deref(), group.as_deref());
+                    relayed.into_iter().for_each(|counters| counters.add_carried(&carried()));
                 }
                 CountsOwner::Backend { group, address } => {
                     let known = self.known_group(group).map(|known| &known.group.members);

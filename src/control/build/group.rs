@@ -114,10 +114,7 @@ impl GroupBuilder<'_> {
         group.response_limits = response_limits;
         group.default_host = wanted.default_host.clone();
         group.first_host = first_host(&wanted);
-        group.speaks_http10 = wanted.speaks_http10;
-        group.versions = versions(&wanted);
-        group.proxy_header = wanted.proxy_header;
-        group.is_grpc = wanted.protocol == GroupProtocol::Grpc;
+        set_protocol(&mut group, &wanted);
         group.tls = terms.map(SwapCell::new);
         group.security = security;
         let group = Arc::new(group.complete(self.now_ms));
@@ -252,6 +249,15 @@ fn mark_of_limits(wanted: &ServerGroup, limits: ResponseLimits) -> u64 {
         return 0;
     }
     hash(&[limits.max_header_bytes.to_be_bytes(), limits.max_headers.to_be_bytes()].concat())
+}
+
+/// What is spoken to the backends of a group.
+fn set_protocol(group: &mut Group, wanted: &ServerGroup) {
+    group.protocol = wanted.protocol.as_str();
+    group.versions = versions(wanted);
+    group.is_grpc = wanted.protocol == GroupProtocol::Grpc;
+    group.speaks_http10 = wanted.speaks_http10;
+    group.proxy_header = wanted.proxy_header;
 }
 
 fn versions(wanted: &ServerGroup) -> Versions {

@@ -82,7 +82,7 @@ struct KeptCounts {
 
 impl ListenerBuilder<'_> {
     /// None if the configuration has no listener with this index, or a disabled one.
-    pub(super) fn build(&self, mut rules: ListenerRules, registry: &mut Registry) -> Option<Listener> {
+    pub(super) fn build(&self, rules: ListenerRules, registry: &mut Registry) -> Option<Listener> {
         let ListenerBuilder { index, secured, groups, parts } = self;
         let listener = parts.config.listeners.get(*index).filter(|listener| listener.enabled)?;
         let counted = self.counted(listener, registry);
@@ -95,14 +95,8 @@ impl ListenerBuilder<'_> {
         });
         let maintenance = maintenance.collect();
         let default_group = listener.default_group.map(|_| 0);
-        let places = (own_groups.as_slice(), default_group);
-        let series = match parts.config.metrics.enabled {
-            true => registry.series.attach(&listener.name, rules.compiled.as_mut(), places),
-            false => RouteSeries::default(),
-        };
         let own_bindings = parts.bindings.iter().filter(|binding| binding.listener == listener.name);
-        let limit = registry.limits.listener_limit(listener);
-        let bandwidth = registry.limits.listener_bandwidth(listener);
+        let protocol = self.protocol(listener, rules, (own_groups.as_slice(), default_group), registry);
         Some(Listener {
             name: listener.name.clone(),
             slot: registry.listener_slot(&listener.name, listener.family()),
@@ -118,29 +112,52 @@ impl ListenerBuilder<'_> {
             proxy_protocol: listener.proxy_protocol == config::ProxyProtocol::Accept,
             access: ip_groups::access(listener, &parts.security.credentials.ip_groups),
             tls: server_tls(listener, secured.of(*index)),
-            protocol: match &listener.protocol {
-                ListenerProtocol::Http(http) => Protocol::Http(Box::new(HttpListener {
-                    series,
-                    disabled_rules: rules.disabled,
-                    health_path: health_path(http, registry),
-                    ..self.http(http, (rules.compiled, rules.responses), (limit, bandwidth))
-                })),
-                ListenerProtocol::Datagram(datagram) => Protocol::Datagram(DatagramListener {
-                    idle_timeout: datagram.idle_timeout,
-                    requests: datagram.requests,
-                    responses: datagram.responses,
-                }),
-                ListenerProtocol::Stream(stream) => Protocol::Stream(StreamListener {
-                    idle_timeout: stream.idle_timeout,
-                    bandwidth,
-                    passthrough: stream.passthrough,
-                    rules: rules.stream,
-                }),
-            },
+            protocol,
             writes_proxy_headers: own_groups.iter().any(|group| group.proxy_header.is_some()),
             groups: own_groups,
             leaving: AtomicBool::new(false),
         })
+    }
+
+    /// What is spoken there. `places` are the groups of the listener, and the index of its default group.
+    fn protocol(
+        &self,
+        listener: &config::Listener,
+        mut rules: ListenerRules,
+        places: (&[Arc<Group>], Option<usize>),
+        registry: &mut Registry,
+    ) -> Protocol {
+        let limit = registry.limits.listener_limit(listener);
+        let bandwidth = registry.limits.listener_bandwidth(listener);
+        let counts = self.parts.config.metrics.enabled;
+        let mut relayed = || match counts {
+            true => registry.relayed.attach_relayed(&listener.name, rules.stream.as_mut(), places),
+            false => RouteSeries::default(),
+        };
+        match &listener.protocol {
+            ListenerProtocol::Http(http) => Protocol::Http(Box::new(HttpListener {
+                series: match counts {
+                    true => registry.series.attach(&listener.name, rules.compiled.as_mut(), places),
+                    false => RouteSeries::default(),
+                },
+                disabled_rules: rules.disabled,
+                health_path: health_path(http, registry),
+                ..self.http(http, (rules.compiled, rules.responses), (limit, bandwidth))
+            })),
+            ListenerProtocol::Datagram(datagram) => Protocol::Datagram(DatagramListener {
+                idle_timeout: datagram.idle_timeout,
+                requests: datagram.requests,
+                responses: datagram.responses,
+                series: relayed(),
+            }),
+            ListenerProtocol::Stream(stream) => Protocol::Stream(StreamListener {
+                idle_timeout: stream.idle_timeout,
+                bandwidth,
+                passthrough: stream.passthrough,
+                series: relayed(),
+                rules: rules.stream,
+            }),
+        }
     }
 
     /// What a listener of this name and family has counted before goes on.

@@ -27,6 +27,8 @@ use crate::snapshot::quota::Quota;
 use crate::snapshot::request_queue::QueueState;
 use crate::telemetry::backend_counters::BackendCounters;
 use crate::telemetry::backend_counters::MAX_BACKENDS;
+use crate::telemetry::relay_counters::RelayCounters;
+use crate::telemetry::route_counters::RouteCounters;
 
 /// How long a listener that was removed stays known at least, so that its last connections can arrive.
 const LAST_ARRIVALS_MS: u64 = 5_000;
@@ -50,7 +52,8 @@ pub struct Registry {
     pub(super) limits: Counts,
     pub(super) switches: Switches,
     pub overrides: BackendOverrides,
-    pub(super) series: SeriesMemory,
+    pub(super) series: SeriesMemory<RouteCounters>,
+    pub(super) relayed: SeriesMemory<RelayCounters>,
     pub(super) readiness: Arc<Readiness>,
     /// Until the first snapshot is built.
     pub(super) inherited_health: InheritedHealth,
@@ -108,9 +111,10 @@ pub struct TooManyBackends;
 
 impl Registry {
     pub fn new(backend_counters: Arc<BackendCounters>, readiness: Arc<Readiness>) -> Registry {
-        let series = SeriesMemory::new(backend_counters.workers());
+        let workers = backend_counters.workers();
         Registry {
-            series,
+            series: SeriesMemory::new(workers, RouteCounters::new),
+            relayed: SeriesMemory::new(workers, RelayCounters::new),
             readiness,
             backend_counters,
             backends: Vec::new(),
@@ -266,6 +270,7 @@ impl Registry {
     pub fn tidy(&mut self, now_ms: u64) {
         self.limits.tidy();
         self.series.tidy();
+        self.relayed.tidy();
         self.departed.retain(|leaving| {
             let health = &leaving.backend.health;
             // One that came back is no longer on its way out.

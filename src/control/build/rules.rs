@@ -134,6 +134,7 @@ fn stream_rules(rules: &[&config::Rule], groups: &[usize]) -> Result<Option<Stre
             // The check lets nothing else pass.
             config::FinalAction::Redirect(_) | config::FinalAction::Respond(_) => weighted(&[], groups, None),
         },
+        series: RouteSeries::default(),
     };
     Ok(Some(StreamRules::new(Router::new(&texts)?, rules.iter().map(build).collect())))
 }

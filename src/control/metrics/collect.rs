@@ -9,6 +9,7 @@ use crate::control::metrics::exposition::MetricsFormat;
 use crate::control::metrics::families;
 use crate::control::metrics::groups;
 use crate::control::metrics::listeners;
+use crate::control::metrics::relays;
 use crate::control::metrics::routes::CountedRoute;
 use crate::control::metrics::routes::routes;
 use crate::net::clock::monotonic_ms;
@@ -39,6 +40,7 @@ pub fn expose(channels: &Channels, facts: ProcessFacts, format: MetricsFormat) -
     of_process(channels, &snapshot, facts, &mut out);
     listeners::collect(&snapshot, &mut out);
     of_routes(&snapshot, &mut out);
+    relays::collect(&snapshot, &mut out);
     of_backends(&snapshot, &channels.backend_counters, &mut out);
     groups::collect(&snapshot, &mut out);
     of_files(&inventory, &mut out);

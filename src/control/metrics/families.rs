@@ -166,6 +166,27 @@ families! {
     REQUEST_BYTES = counter("ringway_http_request_bytes_total", OF_ROUTE, "Bytes of requests, heads included");
     RESPONSE_BYTES = counter("ringway_http_response_bytes_total", OF_ROUTE, "Bytes of content of responses");
     RETRIES = counter("ringway_http_retries_total", OF_ROUTE, "Attempts at backends beyond the first of a request");
+    RELAYED = counter(
+        "ringway_relayed_connections_total",
+        &["listener", "rule", "group", "reason"],
+        "Relayed connections and sessions of UDP that have ended, by the reason in the access log",
+    );
+    RELAYED_BYTES = counter(
+        "ringway_relayed_bytes_total",
+        &["listener", "rule", "group", "direction"],
+        "Bytes received from clients and passed on, and those sent to them, of relayed connections and sessions of UDP: \
+         within TLS where that ends here",
+    );
+    RELAYED_RETRIES = counter(
+        "ringway_relayed_retries_total",
+        OF_ROUTE,
+        "Backends that were asked for relayed connections and sessions of UDP beyond the first of each",
+    );
+    RELAYED_DURATION = histogram(
+        "ringway_relayed_connection_duration_seconds",
+        OF_ROUTE,
+        "How long relayed connections and sessions of UDP lasted",
+    );
     CONNECT_DURATION = histogram(
         "ringway_upstream_connect_duration_seconds",
         &["group"],
@@ -185,6 +206,11 @@ families! {
         "ringway_upstream_bytes_total",
         &["group", "direction"],
         "Bytes received from backends and sent to them on the wire, so with TLS",
+    );
+    UPSTREAM_DATAGRAMS = counter(
+        "ringway_upstream_datagrams_total",
+        &["group", "direction"],
+        "Datagrams received from backends and sent to them",
     );
     IDLE_CONNECTIONS = gauge(
         "ringway_upstream_idle_connections",

@@ -51,4 +51,11 @@ pub(super) fn collect(snapshot: &Snapshot, out: &mut Exposition) {
             .into_iter()
             .for_each(|(direction, count)| bytes.count(&[group, direction], count));
     }
+    let of_udp = snapshot.groups.iter().filter(|group| group.protocol == "udp");
+    let mut datagrams = out.family(&families::UPSTREAM_DATAGRAMS);
+    for (group, counters) in of_udp.filter_map(|group| Some((&group.name, group.counters.as_ref()?))) {
+        let [received, sent] = counters.datagrams();
+        datagrams.count(&[group, "received"], received);
+        datagrams.count(&[group, "sent"], sent);
+    }
 }

@@ -7,6 +7,7 @@ pub mod exposition;
 pub mod families;
 mod groups;
 mod listeners;
+mod relays;
 pub mod routes;
 pub mod series_estimate;
 

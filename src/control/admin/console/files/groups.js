@@ -2,7 +2,7 @@
 
 import { call, list, may, pathOf } from "./api.js";
 import { announce, button, dialog, field, h, hashOf, link, page, readOnlyNote, select, showProblem, table } from "./dom.js";
-import { availabilityText, backendText, classOf, durationText, follow, rateText } from "./live.js";
+import { availabilityText, backendText, bytesText, classOf, durationText, follow, rateText } from "./live.js";
 import { isUnderMaintenance, maintenanceButton } from "./maintenance.js";
 import { KINDS, deleteButton, editor, nameFault } from "./settings.js";
 
@@ -217,7 +217,8 @@ async function groupPage(name, { signal, again }) {
     const group = now(document);
     facts.replaceChildren(...[
       ["State", `${availabilityText(group?.availability)}${isUnderMaintenance(document, "server_group", name) ? ", and maintenance is on" : ""}`], ["Algorithm", group?.algorithm ?? ""], ["In flight", String(group?.in_flight ?? 0)],
-      ["Requests", rateText(window.rate(`group ${name}`))],
+      [group?.relayed ? "Connections" : "Requests", rateText(window.rate(`group ${name}`))],
+      ["In, out", `${bytesText(window.rate(`group ${name}`, "received"))}, ${bytesText(window.rate(`group ${name}`, "sent"))}`],
       ["p50, p99", `${durationText(window.quantile(`group ${name}`, 0.5))}, ${durationText(window.quantile(`group ${name}`, 0.99))}`],
     ].flatMap(([title, text]) => [h("dt", {}, title), h("dd", {}, text)]));
     for (const [backend, { live }] of rows) {

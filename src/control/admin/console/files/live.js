@@ -6,22 +6,32 @@ const PAUSE_MS = 1000;
 // Intervals that percentiles are made of: with few requests, one second has too few of them.
 const INTERVALS = 10;
 
-/** The sums of a part of the status: counters by name, and durations by the largest of a bucket in microseconds. */
-function tallyOf(requests) {
-  const counters = { requests: requests.count, clientErrors: requests.client_errors, serverErrors: requests.server_errors };
-  return { counters, durations: new Map(requests.duration.buckets) };
+/**
+ * The sums of a listener or group: counters by name, and durations by the largest of a bucket in microseconds. What relays has
+ * connections, or sessions of UDP, in the place of requests.
+ */
+function tallyOf({ requests, relayed, bytes, accepted }) {
+  const ended = requests ?? relayed;
+  const counters = requests
+    ? { requests: requests.count, clientErrors: requests.client_errors, serverErrors: requests.server_errors }
+    : { requests: accepted ?? relayed.count, serverErrors: relayed.failed };
+  if (bytes) {
+    counters.received = bytes.received;
+    counters.sent = bytes.sent;
+  }
+  return { counters, durations: new Map(ended.duration.buckets) };
 }
 
 function document(status) {
   const tallies = new Map();
   for (const listener of status.listeners) {
-    if (listener.requests) {
-      tallies.set(`listener ${listener.leaving ? "leaving " : ""}${listener.name}`, tallyOf(listener.requests));
+    if (listener.requests ?? listener.relayed) {
+      tallies.set(`listener ${listener.leaving ? "leaving " : ""}${listener.name}`, tallyOf(listener));
     }
   }
   for (const group of status.groups) {
-    if (group.requests) {
-      tallies.set(`group ${group.name}`, tallyOf(group.requests));
+    if (group.requests ?? group.relayed) {
+      tallies.set(`group ${group.name}`, tallyOf(group));
     }
     for (const backend of group.backends) {
       tallies.set(`backend ${group.name} ${backend.address}`, { counters: { requests: backend.requests }, durations: new Map() });
@@ -134,6 +144,15 @@ export function rateText(rate) {
     return "–";
   }
   return `${rate < 10 ? rate.toFixed(1) : Math.round(rate)}/s`;
+}
+
+export function bytesText(rate) {
+  if (rate === null) {
+    return "–";
+  }
+  const power = rate < 1000 ? 0 : Math.min(4, Math.floor(Math.log10(rate) / 3));
+  const number = rate / 1000 ** power;
+  return `${number < 10 && power > 0 ? number.toFixed(1) : Math.round(number)} ${["B", "kB", "MB", "GB", "TB"][power]}/s`;
 }
 
 export function durationText(us) {

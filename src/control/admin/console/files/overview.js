@@ -1,10 +1,10 @@
 // What the process serves, as a tree of listeners, rules, groups and backends, with what happens in them now.
 
 import { h, hashOf, page, showProblem, table } from "./dom.js";
-import { availabilityText, backendText, classOf, durationText, follow, rateText } from "./live.js";
+import { availabilityText, backendText, bytesText, classOf, durationText, follow, rateText } from "./live.js";
 import { isUnderMaintenance } from "./maintenance.js";
 
-const COLUMNS = ["What", "State", "Requests", "4xx", "5xx", "p50", "p99"];
+const COLUMNS = ["What", "State", "Requests, connections", "4xx", "5xx, failed", "p50", "p99", "In", "Out"];
 const DAY_MS = 86_400_000;
 /** Certificates with fewer days are shown. */
 const DAYS_BEFORE_END = 30;
@@ -50,7 +50,7 @@ class LiveRows {
   }
 }
 
-const NO_FIGURES = ["", "", "", "", ""];
+const NO_FIGURES = COLUMNS.slice(2).map(() => "");
 
 function figures(window, subject) {
   return [
@@ -59,6 +59,8 @@ function figures(window, subject) {
     rateText(window.rate(subject, "serverErrors")),
     durationText(window.quantile(subject, 0.5)),
     durationText(window.quantile(subject, 0.99)),
+    bytesText(window.rate(subject, "received")),
+    bytesText(window.rate(subject, "sent")),
   ];
 }
 
@@ -77,7 +79,7 @@ function groupRows(status, window, [name, group], level, path) {
   const backends = (group?.backends ?? []).map((backend) => ({
     key: `${key} backend ${backend.address}`, level: level + 1, kind: "backend", name: backend.address,
     state: backendText(backend), stateClass: classOf(backend.state),
-    figures: [rateText(window.rate(`backend ${name} ${backend.address}`)), "", "", "", ""],
+    figures: [rateText(window.rate(`backend ${name} ${backend.address}`)), ...NO_FIGURES.slice(1)],
   }));
   return [own, ...backends];
 }

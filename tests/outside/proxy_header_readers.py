@@ -11,6 +11,7 @@ import re
 import shutil
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import tempfile
@@ -115,6 +116,20 @@ mode = "optional"
 ca = ["clients"]
 [listener.forwarded]
 x_request_id = true
+[[listener]]
+name = "relayed"
+address = "127.0.0.1:0"
+protocol = "tls"
+certificates = ["shop"]
+proxy_protocol = "accept"
+default_group = "relayed"
+[[server_group]]
+name = "relayed"
+protocol = "tcp"
+proxy_protocol = "{version}"
+proxy_protocol_tlvs = "pass"
+[[server_group.backend]]
+address = "127.0.0.1:{port}"
 [[server_group]]
 name = "reader"
 proxy_protocol = "{version}"
@@ -140,13 +155,13 @@ def end(process):
 
 
 def serve(port, version):
-    """Starts Ringway; its process, and its port once the first probe has succeeded."""
+    """Starts Ringway; its process, and its ports once the first probe has succeeded: for HTTPS, and for TLS that is relayed."""
     configure_ringway(port, version)
     process = start([binary, "run", "-c", f"{folder}/ringway.toml"], "ringway.log")
     said = lambda pattern: re.search(pattern, (folder / "ringway.log").read_text())
     wait_until(lambda: said(r"is (un)?healthy"), "no probe has ended")
     tell(f"{reader} takes probes of {version}", True, said("is healthy") is not None)
-    return process, int(said(r"https://127\.0\.0\.1:(\d+)")[1])
+    return process, *[int(said(scheme + r"://127\.0\.0\.1:(\d+)")[1]) for scheme in ("https", "tls")]
 
 
 def ask(port, certificate=None):
@@ -168,12 +183,46 @@ def ask(port, certificate=None):
     return client, answers
 
 
+def header(source, destination, **tlvs):
+    """A header of version 2 over IPv4, with these types and values behind the addresses."""
+    ends = b"".join(socket.inet_aton(address) for address, _ in (source, destination))
+    ends += struct.pack("!HH", source[1], destination[1])
+    kinds = {"authority": 2, "unique_id": 5}
+    ends += b"".join(struct.pack("!BH", kinds[name], len(value)) + value for name, value in tlvs.items())
+    return b"\r\n\r\n\0\r\nQUIT\n\x21\x11" + struct.pack("!H", len(ends)) + ends
+
+
+def ask_relayed(port, front):
+    """Asks within TLS that is relayed, behind the header of a load balancer in front: what the reader was told."""
+    context = ssl.create_default_context(cafile=f"{folder}/ca.crt")
+    raw = socket.create_connection(("127.0.0.1", port), timeout=10)
+    raw.sendall(front)
+    connection = http.client.HTTPConnection("shop.example")
+    connection.sock = context.wrap_socket(raw, server_hostname="shop.example")
+    connection.request("GET", "/")
+    text = connection.getresponse().read().decode()
+    connection.close()
+    return dict(word.split("=", 1) for word in text.split())
+
+
+def judge_relayed(listener):
+    """The name is what the client asked for within TLS, not what was told in front; the identity is what was told."""
+    ends = ("203.0.113.7", 4711), ("192.0.2.1", 443)
+    identity = "0123456789abcdef" * 8
+    told = ask_relayed(listener, header(*ends, authority=b"other.example", unique_id=identity.encode()))
+    wanted = ("203.0.113.7:4711", "192.0.2.1:443", "shop.example", identity)
+    tell(f"{reader} reads version 2 of a connection that is relayed", wanted,
+         tuple(told[name] for name in ("src", "dst", "authority", "unique_id")))
+    told = ask_relayed(listener, header(*ends))
+    tell(f"{reader} reads no identity where none was told", "", told["unique_id"].strip("-"))
+
+
 def judge(port):
-    ringway, listener = serve(port, "v1")
+    ringway, listener, _ = serve(port, "v1")
     client, answers = ask(listener)
     tell(f"{reader} reads version 1", [client] * 2, [told["src"] for told in answers])
     end(ringway)
-    ringway, listener = serve(port, "v2")
+    ringway, listener, relayed = serve(port, "v2")
     for certificate in (None, "alice"):
         client, (first, second) = ask(listener, certificate)
         whose = f"a client with {'the certificate of ' + certificate if certificate else 'no certificate'}"
@@ -186,6 +235,7 @@ def judge(port):
             parts = ["alpn", "ssl_version", "ssl_sig_alg", "ssl_key_alg", "ssl_cn", "ssl_verify"]
             tell(f"nginx reads what is told of the TLS of {whose}", wanted, [first[part] for part in parts])
             tell(f"nginx reads the cipher suite of {whose}", True, first["ssl_cipher"].startswith("TLS_"))
+    judge_relayed(relayed)
     end(ringway)
 
 

@@ -29,6 +29,11 @@ impl EventLoop {
         Ok(EventLoop { epoll, listener })
     }
 
+    /// Where connections are accepted.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
     /// Serves until waiting fails.
     pub fn run(&mut self, server: &mut impl Server) -> io::Result<()> {
         let mut ready = Vec::new();

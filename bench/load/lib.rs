@@ -1,13 +1,19 @@
-//! What the three programs of the load bench share: an epoll set, the loop around it, sockets and limits, a clock.
+//! What the programs of the load bench share: an epoll set, the loop around it, sockets and limits, a certificate, a clock.
 //!
-//! `harness/` is the program to start; `origin.rs` and `relay.rs` are started by it.
+//! `harness/` measures HTTP and starts `origin.rs` and `relay.rs`; `stream/` measures relayed connections, `udp.rs` datagrams.
 
 /// One epoll instance with level-triggered interests.
 pub mod epoll;
+/// A proxy that is measured, and what it uses.
+pub mod measured;
 /// The loop of a program that accepts connections and serves them on one thread.
 pub mod event_loop;
 /// `--name value` pairs of a command line.
 pub mod options;
+/// The certificate that proxies serve, and who takes it.
+pub mod site;
+/// How clients of the bench speak TLS.
+pub mod tls_client;
 /// Listening sockets, the descriptor limit and CPU pinning.
 pub mod process;
 

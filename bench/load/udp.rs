@@ -4,6 +4,7 @@
 //! Both run with one worker, by turns, so that what else the host does meets both alike. The origin sends back what it
 //! gets; the client asks on as many sockets as there are to be sessions, a burst at a time.
 
+use ringway_bench::measured::{MeasuredProxy, least_and_middle};
 use ringway_bench::now;
 use ringway_bench::options::Options;
 use ringway_bench::process;
@@ -11,7 +12,7 @@ use std::fs;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 fn main() {
@@ -98,20 +99,11 @@ fn origin() -> io::Result<SocketAddr> {
     Ok(address)
 }
 
-/// A proxy that runs, until this is dropped.
+/// A proxy with its clients.
 struct Proxy {
-    name: &'static str,
-    child: Child,
+    process: MeasuredProxy,
     address: SocketAddr,
     clients: Vec<UdpSocket>,
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        // SAFETY: the call takes no pointers, and the child is not waited for yet, so its number is its own.
-        unsafe { libc::kill(self.child.id() as i32, libc::SIGTERM) };
-        drop(self.child.wait());
-    }
 }
 
 fn measure(plan: &Plan, origin: SocketAddr, folder: &Path) -> Result<(), String> {
@@ -120,15 +112,15 @@ fn measure(plan: &Plan, origin: SocketAddr, folder: &Path) -> Result<(), String>
         proxies.push(self::nginx(nginx, plan, origin, folder)?);
     }
     for proxy in &mut proxies {
-        let before = resident_kib(proxy.child.id());
+        let before = proxy.process.resident_kib();
         proxy.open(plan.sessions)?;
         // Every session is opened by its first question.
         proxy.ask_all(plan, 0)?;
-        let after = resident_kib(proxy.child.id());
+        let after = proxy.process.resident_kib();
         let each = (after.saturating_sub(before) * 1024) as f64 / plan.sessions as f64;
         println!(
             "{:<8} {} sessions: {before} KiB, then {after} KiB: {each:.0} bytes each",
-            proxy.name, plan.sessions
+            proxy.process.name, plan.sessions
         );
     }
     let mut costs: Vec<Vec<f64>> = proxies.iter().map(|_| Vec::new()).collect();
@@ -137,10 +129,12 @@ fn measure(plan: &Plan, origin: SocketAddr, folder: &Path) -> Result<(), String>
             costs.push(proxy.round(plan)?);
         }
     }
-    for (proxy, costs) in proxies.iter().zip(&mut costs) {
-        costs.sort_by(f64::total_cmp);
-        let (least, middle) = (costs.first().copied().unwrap_or(0.0), costs[costs.len() / 2]);
-        println!("{:<8} CPU for a question and its answer: {middle:.2} µs (least {least:.2})", proxy.name);
+    for (proxy, costs) in proxies.iter().zip(costs) {
+        let (least, middle) = least_and_middle(costs);
+        println!(
+            "{:<8} CPU for a question and its answer: {middle:.2} µs (least {least:.2})",
+            proxy.process.name
+        );
     }
     Ok(())
 }
@@ -172,14 +166,14 @@ impl Proxy {
         let mut buffer = vec![0; 65_536];
         let bursts = self.clients.len().div_ceil(plan.burst);
         let came: usize = (0..bursts).map(|at| self.burst(plan, begin + at * plan.burst, &mut buffer)).sum();
-        if came < self.clients.len() { Err(format!("{}: {came} answers", self.name)) } else { Ok(()) }
+        if came < self.clients.len() { Err(format!("{}: {came} answers", self.process.name)) } else { Ok(()) }
     }
 
     /// CPU time of the proxy for each pair, in microseconds.
     fn round(&self, plan: &Plan) -> Result<f64, String> {
         let mut buffer = vec![0; 65_536];
         let (mut pairs, mut lost, mut at) = (0_usize, 0_usize, 0_usize);
-        let (cpu, end) = (cpu_ns(self.child.id()), now() + plan.time);
+        let (cpu, end) = (self.process.cpu_ns(), now() + plan.time);
         while now() < end {
             let came = self.burst(plan, at, &mut buffer);
             at += plan.burst;
@@ -187,9 +181,9 @@ impl Proxy {
             lost += plan.burst - came;
         }
         if pairs == 0 || lost > pairs / 100 {
-            return Err(format!("{}: {lost} of {} questions were lost", self.name, pairs + lost));
+            return Err(format!("{}: {lost} of {} questions were lost", self.process.name, pairs + lost));
         }
-        Ok((cpu_ns(self.child.id()) - cpu) as f64 / 1_000.0 / pairs as f64)
+        Ok((self.process.cpu_ns() - cpu) as f64 / 1_000.0 / pairs as f64)
     }
 }
 
@@ -230,9 +224,8 @@ fn nginx(nginx: &Path, plan: &Plan, origin: SocketAddr, folder: &Path) -> Result
     begin("nginx", command, address)
 }
 
-fn begin(name: &'static str, mut command: Command, address: SocketAddr) -> Result<Proxy, String> {
-    let child = command.stderr(Stdio::null()).spawn().map_err(|e| format!("starting {name}: {e}"))?;
-    let proxy = Proxy { name, child, address, clients: Vec::new() };
+fn begin(name: &'static str, command: Command, address: SocketAddr) -> Result<Proxy, String> {
+    let proxy = Proxy { process: MeasuredProxy::start(name, command)?, address, clients: Vec::new() };
     let probe = UdpSocket::bind("127.0.0.1:0").map_err(|e| e.to_string())?;
     probe.set_read_timeout(Some(Duration::from_millis(100))).map_err(|e| e.to_string())?;
     for _ in 0..100 {
@@ -242,20 +235,4 @@ fn begin(name: &'static str, mut command: Command, address: SocketAddr) -> Resul
         }
     }
     Err(format!("{name} does not answer at {address}"))
-}
-
-/// CPU time of all threads of a process, in nanoseconds.
-fn cpu_ns(process: u32) -> u64 {
-    let tasks = fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
-    let of_task = |task: fs::DirEntry| {
-        let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
-        text.split(' ').next()?.parse::<u64>().ok()
-    };
-    tasks.filter_map(of_task).sum()
-}
-
-fn resident_kib(process: u32) -> u64 {
-    let text = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
 }

@@ -1,7 +1,7 @@
 //! Connections to proxies and to the origin, plain or with TLS 1.3. A proxy that prefers other suites or groups than the
 //! clients' fails.
 
-use crate::site::{NAME, Site};
+use ringway_bench::site::{NAME, Site};
 use rustls::client::{ClientConfig, ClientConnection};
 use rustls::pki_types::ServerName;
 use rustls::{CipherSuite, NamedGroup, StreamOwned};

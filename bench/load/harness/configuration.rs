@@ -5,7 +5,7 @@
 
 use crate::backends::{Order, PROBE_INTERVAL_S, PROBE_PATH};
 use crate::row::Upstream;
-use crate::site::Site;
+use ringway_bench::site::Site;
 use std::net::SocketAddr;
 use std::path::Path;
 

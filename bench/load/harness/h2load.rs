@@ -3,8 +3,8 @@
 use crate::figures::Counted;
 use crate::proxy::Running;
 use crate::scenario::Load;
-use crate::site::NAME;
 use crate::started::Started;
+use ringway_bench::site::NAME;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -6,8 +6,8 @@
 use crate::client;
 use crate::figures::Counted;
 use crate::interrupt;
-use crate::site::{NAME, Site};
-use crate::tls_client;
+use ringway_bench::site::{NAME, Site};
+use ringway_bench::tls_client;
 use ringway_bench::{now, process};
 use rustls::client::{ClientConfig, Resumption};
 use rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256;
@@ -157,7 +157,7 @@ fn check_share(resumed: usize, offered: usize) -> Result<(), String> {
 mod tests {
     use super::{Extent, Handshakes, Kind};
     use crate::figures::Counted;
-    use crate::site::Site;
+    use ringway_bench::site::Site;
     use rustls::pki_types::pem::PemObject;
     use rustls::pki_types::{CertificateDer, PrivateKeyDer};
     use rustls::server::{NoServerSessionStorage, ServerConfig, ServerConnection};

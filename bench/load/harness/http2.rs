@@ -1,7 +1,7 @@
 //! Just enough of HTTP/2 to make one request on a connection and to keep it open.
 
 use crate::client::Stream;
-use crate::site::NAME;
+use ringway_bench::site::NAME;
 use std::io::{self, Read, Write};
 
 const DATA: u8 = 0;

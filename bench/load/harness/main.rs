@@ -22,9 +22,7 @@ mod rounds;
 mod row;
 mod rules;
 mod scenario;
-mod site;
 mod started;
-mod tls_client;
 mod transfer;
 mod usage;
 

@@ -3,9 +3,9 @@
 use crate::figures::LoadFigures;
 use crate::interrupt;
 use crate::proxy::Running;
-use crate::site::NAME;
 use crate::started::Started;
 use ringway_bench::now;
+use ringway_bench::site::NAME;
 use std::fs::File;
 use std::path::Path;
 use std::time::Duration;

@@ -11,25 +11,25 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// The name in the certificate, which every client asks for.
-pub(crate) const NAME: &str = "bench.example";
+pub const NAME: &str = "bench.example";
 
 /// A P-256 certificate signed by a P-256 CA, in the files that the proxies read.
-pub(crate) struct Site {
+pub struct Site {
     /// The certificate and that of the CA.
-    pub(crate) chain: PathBuf,
-    pub(crate) key: PathBuf,
+    pub chain: PathBuf,
+    pub key: PathBuf,
     /// Both in one file, as HAProxy wants them.
-    pub(crate) chain_and_key: PathBuf,
+    pub chain_and_key: PathBuf,
     /// The first of the chain: clients take no other.
-    pub(crate) certificate: CertificateDer<'static>,
+    pub certificate: CertificateDer<'static>,
     /// A client that prefers AES-256, as wrk does, and resumes nothing.
-    pub(crate) client: Arc<ClientConfig>,
+    pub client: Arc<ClientConfig>,
     /// The same for HTTP/2.
-    pub(crate) http2_client: Arc<ClientConfig>,
+    pub http2_client: Arc<ClientConfig>,
 }
 
 impl Site {
-    pub(crate) fn create(folder: &Path) -> Result<Site, String> {
+    pub fn create(folder: &Path) -> Result<Site, String> {
         let made = make().map_err(|e| format!("making a certificate: {e}"))?;
         let write = |name: &str, text: &str| -> Result<PathBuf, String> {
             let file = folder.join(name);

@@ -8,7 +8,7 @@ use rustls::{CertificateError, DigitallySignedStruct, SignatureScheme, Supported
 use std::sync::Arc;
 
 /// A client that takes only `certificate`, offers only X25519 and `suites`, the preferred one first.
-pub(crate) fn configuration(
+pub fn configuration(
     certificate: &CertificateDer<'static>,
     suites: Vec<SupportedCipherSuite>,
     resumption: Resumption,

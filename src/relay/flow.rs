@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::net::buffer::Buffer;
+use crate::net::buffer::SMALL_BYTES;
 use crate::net::buffer::TINY_BYTES;
 use crate::net::timer::Deadline;
 use crate::relay::pace::FlowPace;
@@ -48,13 +49,13 @@ enum ReceiveSize {
 }
 
 impl ReceiveSize {
-    /// What is to be expected after so many bytes that came at once. `was_full`: they filled the room there was.
-    fn after(self, count: usize, was_full: bool) -> ReceiveSize {
+    /// What is to be expected after so many bytes that came at once where `most` would have fit.
+    fn after(self, count: usize, most: usize) -> ReceiveSize {
+        let much = count * 2 > most;
         match self {
-            ReceiveSize::Large if count >= TINY_BYTES => ReceiveSize::Large,
-            ReceiveSize::Small if was_full => ReceiveSize::Large,
-            ReceiveSize::Tiny | ReceiveSize::None if was_full => ReceiveSize::Small,
-            _ if count >= TINY_BYTES => ReceiveSize::Small,
+            ReceiveSize::Large if count >= SMALL_BYTES / 2 => ReceiveSize::Large,
+            ReceiveSize::None | ReceiveSize::Small if much => ReceiveSize::Large,
+            _ if much || count >= TINY_BYTES => ReceiveSize::Small,
             _ => ReceiveSize::Tiny,
         }
     }
@@ -79,7 +80,7 @@ impl Flow<'_> {
                 let _ = self.from.readable().await;
             }
             let buffer = spare.take().unwrap_or_else(|| self.buffer(room));
-            let capacity = buffer.spare();
+            let most = buffer.spare();
             let (received, buffer) = self.from.receive(buffer).await;
             let count = match received {
                 Ok(0) => break,
@@ -88,7 +89,7 @@ impl Flow<'_> {
             };
             let came_at_once = self.worker.timers.ticks() - waiting_since <= HOT_TICKS;
             let buffer = self.pass(buffer).await?;
-            let next = if came_at_once { room.after(count, count >= capacity) } else { ReceiveSize::None };
+            let next = if came_at_once { room.after(count, most) } else { ReceiveSize::None };
             spare = (next == room).then_some(buffer);
             room = next;
         }

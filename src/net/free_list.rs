@@ -38,7 +38,6 @@ impl<T> FreeList<T> {
         }
     }
 
-    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.unused.len()
     }

@@ -13,6 +13,7 @@ pub mod listen;
 pub mod mailbox;
 pub mod memory_file;
 pub mod packet_socket;
+pub mod pipe;
 pub mod socket;
 pub mod task;
 pub mod timer;

@@ -62,13 +62,13 @@ impl Socket {
         self.traffic = traffic;
     }
 
-    fn count_received(&self, count: usize) {
+    pub(super) fn count_received(&self, count: usize) {
         if let Some(traffic) = &self.traffic {
             traffic.received(count);
         }
     }
 
-    fn count_sent(&self, count: usize) {
+    pub(super) fn count_sent(&self, count: usize) {
         if let Some(traffic) = &self.traffic {
             traffic.sent(count);
         }
@@ -79,18 +79,42 @@ impl Socket {
         self.stream().readable(false).await
     }
 
+    /// Waits, holding no buffer, until it takes more, or the connection ended.
+    pub async fn writable(&self) -> io::Result<()> {
+        self.stream().writable(false).await
+    }
+
+    /// Lets system calls on it return instead of waiting, as [`crate::net::pipe::Pipe`] needs it.
+    pub fn set_nonblocking(&self) -> io::Result<()> {
+        // SAFETY: the descriptor is open as long as `self` is.
+        let descriptor = unsafe { BorrowedFd::borrow_raw(self.descriptor()) };
+        SockRef::from(&descriptor).set_nonblocking(true)
+    }
+
     /// Receives once, behind the filled bytes of `buffer`. Zero bytes mean the peer's end; the
     /// buffer must have room.
     pub async fn receive(&self, buffer: Buffer) -> (io::Result<usize>, Buffer) {
         debug_assert!(buffer.spare() > 0);
-        // SAFETY: monoio asks for `&mut` but only clones the descriptor into the operation during
-        // this call; no other reference is in use on this thread while the call runs.
-        let operation = unsafe { &mut *self.stream.get() }.read(Spare(buffer));
-        let (result, Spare(buffer)) = operation.await;
-        if let Ok(count) = result {
-            self.count_received(count);
+        let mut spare = Spare(buffer);
+        loop {
+            // SAFETY: monoio asks for `&mut` but only clones the descriptor into the operation during
+            // this call; no other reference is in use on this thread while the call runs.
+            let operation = unsafe { &mut *self.stream.get() }.read(spare);
+            let (result, returned) = operation.await;
+            match result {
+                // See `set_nonblocking`.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    spare = returned;
+                    if let Err(error) = self.readable().await {
+                        return (Err(error), spare.0);
+                    }
+                }
+                result => {
+                    result.iter().for_each(|count| self.count_received(*count));
+                    return (result, returned.0);
+                }
+            }
         }
-        (result, buffer)
     }
 
     /// Sends the filled bytes of `buffer` and returns them untouched, with what was sent of them if
@@ -111,6 +135,8 @@ impl Socket {
                     self.count_sent(count);
                     filled.sent += count;
                 }
+                // See `set_nonblocking`.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.writable().await.is_ok() => {}
                 Ok(0) | Err(_) => return (Err(SendError { sent: filled.sent }), filled.buffer),
             }
         }
@@ -242,7 +268,7 @@ impl Socket {
         Some(Duration::from_millis(u64::from(silence_ms)))
     }
 
-    fn descriptor(&self) -> RawFd {
+    pub(super) fn descriptor(&self) -> RawFd {
         self.stream().as_raw_fd()
     }
 

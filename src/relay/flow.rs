@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::net::buffer::Buffer;
 use crate::net::buffer::SMALL_BYTES;
 use crate::net::buffer::TINY_BYTES;
+use crate::net::socket::Socket;
 use crate::net::timer::Deadline;
 use crate::relay::pace::FlowPace;
 use crate::relay::passed::PassedBytes;
@@ -61,18 +62,54 @@ impl ReceiveSize {
     }
 }
 
+/// How copying ended.
+enum Copied {
+    /// The side that bytes come from has ended.
+    End,
+    Much,
+}
+
+/// How splicing ended.
+#[derive(PartialEq, Eq)]
+enum Spliced {
+    /// The side that bytes come from has ended.
+    End,
+    /// Copying is better, or has to do.
+    Less,
+}
+
+/// So much has to come without a pause before the kernel is asked to move bytes: opening a pipe and two more system calls
+/// pay off soon.
+const SPLICE_AFTER_BYTES: usize = 256 * 1024;
+
 /// Bytes that come within so many ticks of those before came at once.
 const HOT_TICKS: u64 = 1;
 
 impl Flow<'_> {
     /// Passes bytes on, first those that are at hand already, and then the end.
     pub(super) async fn run(mut self, first: Option<Buffer>) -> Result<(), FlowError> {
-        let mut room = ReceiveSize::None;
-        let mut spare = None;
         if let Some(bytes) = first.filter(|bytes| !bytes.is_empty()) {
             self.pass(bytes).await?;
         }
         loop {
+            match self.copy().await? {
+                Copied::End => break,
+                Copied::Much => {}
+            }
+            if let Some((from, to)) = self.sockets()
+                && self.splice(from, to).await? == Spliced::End
+            {
+                break;
+            }
+        }
+        self.to.finish_sending();
+        Ok(())
+    }
+
+    /// Copies until much came without a pause.
+    async fn copy(&mut self) -> Result<Copied, FlowError> {
+        let (mut room, mut spare, mut at_once) = (ReceiveSize::None, None, 0);
+        while at_once < SPLICE_AFTER_BYTES {
             let waiting_since = self.worker.timers.ticks();
             if room != ReceiveSize::Tiny {
                 spare = None;
@@ -83,7 +120,7 @@ impl Flow<'_> {
             let most = buffer.spare();
             let (received, buffer) = self.from.receive(buffer).await;
             let count = match received {
-                Ok(0) => break,
+                Ok(0) => return Ok(Copied::End),
                 Ok(count) => count,
                 Err(_) => return Err(FlowError::From),
             };
@@ -91,10 +128,50 @@ impl Flow<'_> {
             let buffer = self.pass(buffer).await?;
             let next = if came_at_once { room.after(count, most) } else { ReceiveSize::None };
             spare = (next == room).then_some(buffer);
+            at_once = if next == ReceiveSize::Large { at_once + count } else { 0 };
             room = next;
         }
-        self.to.finish_sending();
-        Ok(())
+        Ok(Copied::Much)
+    }
+
+    /// Lets the kernel move bytes for as long as many come, and nothing else stands against it.
+    async fn splice(&self, from: &Socket, to: &Socket) -> Result<Spliced, FlowError> {
+        from.set_nonblocking().map_err(|_| FlowError::From)?;
+        to.set_nonblocking().map_err(|_| FlowError::To)?;
+        loop {
+            // Whatever is wrong shows when something is received.
+            let _ = from.readable().await;
+            if self.pace.is_limited(self.worker) {
+                return Ok(Spliced::Less);
+            }
+            // It is held no longer than there is something in it: a silent side has none.
+            let Some(mut pipe) = self.worker.pipes.take() else { return Ok(Spliced::Less) };
+            let count = match pipe.fill(from) {
+                Ok(Some(0)) => return Ok(Spliced::End),
+                Ok(Some(count)) => count,
+                // What is broken shows when it is received.
+                Ok(None) | Err(_) => return Ok(Spliced::Less),
+            };
+            self.silence.begin();
+            while !pipe.is_empty() {
+                match pipe.empty(to).map_err(|_| FlowError::To)? {
+                    Some(moved) => self.passed.set(self.passed.get() + moved as u64),
+                    None => to.writable().await.map_err(|_| FlowError::To)?,
+                }
+                self.silence.begin();
+            }
+            if count < SMALL_BYTES {
+                return Ok(Spliced::Less);
+            }
+        }
+    }
+
+    /// Both, where bytes can go from one to the other as they are.
+    fn sockets(&self) -> Option<(&Socket, &Socket)> {
+        match (self.from, self.to) {
+            (Transport::Plain(from), Transport::Plain(to)) => Some((from, to)),
+            _ => None,
+        }
     }
 
     fn buffer(&self, room: ReceiveSize) -> Buffer {

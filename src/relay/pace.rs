@@ -24,6 +24,15 @@ impl FlowPace {
         FlowPace { listener, direction, client: PacedRequest::new(None, client) }
     }
 
+    /// Whether there are limits now.
+    pub(super) fn is_limited(&self, worker: &Worker) -> bool {
+        let snapshot = worker.snapshot();
+        snapshot
+            .listener(self.listener)
+            .and_then(|listener| listener.stream())
+            .is_some_and(|stream| stream.bandwidth.is_some())
+    }
+
     /// The wait for the turn of so many bytes, unless it has come. Boxed, because most listeners have no such limit.
     pub(super) fn wait_for<'w>(
         &self,

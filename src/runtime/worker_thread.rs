@@ -244,6 +244,7 @@ async fn tick_for_ever(worker: Rc<Worker>, datagrams: DatagramCell, ticks: Wakeu
         if elapsed / SWEEP_TICKS != (elapsed + count) / SWEEP_TICKS {
             worker.sweep_connections();
             worker.buffers.trim();
+            worker.pipes.trim();
             end_drains(&worker, &datagrams);
             cut_off_failing(&worker, &datagrams);
         }

@@ -28,6 +28,7 @@ use crate::net::buffer::Buffers;
 use crate::net::clock::Clock;
 use crate::net::clock::thread_cpu_time;
 use crate::net::mailbox::Mailbox;
+use crate::net::pipe::Pipes;
 use crate::net::timer::Timers;
 use crate::net::wake::Doorbell;
 use crate::net::work_budget::WorkBudget;
@@ -72,6 +73,7 @@ pub struct Worker {
     pub clock: Clock,
     pub timers: Timers,
     pub buffers: Buffers,
+    pub pipes: Pipes,
     pub pool: Pool,
     pub balancer: Balancer,
     /// Connections of HTTP/2, which exchanges share.
@@ -158,6 +160,7 @@ impl Worker {
             clock,
             timers: Timers::default(),
             buffers: Buffers::default(),
+            pipes: Pipes::default(),
             handshakes: WorkBudget::new(HANDSHAKE_STEPS_PER_TURN)?,
             compressions: WorkBudget::new(COMPRESSED_PER_TURN)?,
             dates: RefCell::default(),

@@ -38,8 +38,8 @@ pub(super) enum FlowError {
     To,
 }
 
-/// The room in which the next bytes are received. Where a few follow at once, as the last ones did, they are received right
-/// away instead of being waited for without a buffer, which spares an operation. More than a tiny buffer is never held by a
+/// The room in which the next bytes are received: what came last tells how much. Where a few follow at once, as the last ones
+/// did, they are received right away instead of being waited for without a buffer, which spares an operation. More than a tiny buffer is never held by a
 /// side that may be silent for long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ReceiveSize {
@@ -50,7 +50,7 @@ enum ReceiveSize {
 }
 
 impl ReceiveSize {
-    /// What is to be expected after so many bytes that came at once where `most` would have fit.
+    /// What is to be expected after so many bytes where `most` would have fit.
     fn after(self, count: usize, most: usize) -> ReceiveSize {
         let much = count * 2 > most;
         match self {
@@ -78,7 +78,7 @@ enum Spliced {
     Less,
 }
 
-/// So much has to come without a pause before the kernel is asked to move bytes: opening a pipe and two more system calls
+/// So much has to come in large pieces before the kernel is asked to move bytes: opening a pipe and two more system calls
 /// pay off soon.
 const SPLICE_AFTER_BYTES: usize = 256 * 1024;
 
@@ -106,10 +106,10 @@ impl Flow<'_> {
         Ok(())
     }
 
-    /// Copies until much came without a pause.
+    /// Copies until much came in large pieces.
     async fn copy(&mut self) -> Result<Copied, FlowError> {
-        let (mut room, mut spare, mut at_once) = (ReceiveSize::None, None, 0);
-        while at_once < SPLICE_AFTER_BYTES {
+        let (mut room, mut spare, mut much) = (ReceiveSize::None, None, 0);
+        while much < SPLICE_AFTER_BYTES {
             let waiting_since = self.worker.timers.ticks();
             if room != ReceiveSize::Tiny {
                 spare = None;
@@ -126,9 +126,12 @@ impl Flow<'_> {
             };
             let came_at_once = self.worker.timers.ticks() - waiting_since <= HOT_TICKS;
             let buffer = self.pass(buffer).await?;
-            let next = if came_at_once { room.after(count, most) } else { ReceiveSize::None };
+            let next = match room.after(count, most) {
+                ReceiveSize::Tiny if !came_at_once => ReceiveSize::None,
+                next => next,
+            };
             spare = (next == room).then_some(buffer);
-            at_once = if next == ReceiveSize::Large { at_once + count } else { 0 };
+            much = if next == ReceiveSize::Large { much + count } else { 0 };
             room = next;
         }
         Ok(Copied::Much)

@@ -1,6 +1,7 @@
 //! Connections that are relayed: bytes both ways, and which backend they go to.
 
 use crate::support::{Backend, Client, Relayed, Ringway, echo, eventually, log_entries};
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
@@ -70,6 +71,42 @@ fn much_goes_through_in_both_directions_at_once() {
     client.read_to_end(&mut received).expect("it ends in order");
     sending.join().expect("it sends");
     assert!(received == sent, "{} of {} bytes, or others", received.len(), sent.len());
+}
+
+/// How many descriptors of the process are ends of pipes.
+fn pipe_ends(ringway: &Ringway) -> usize {
+    let descriptors = fs::read_dir(format!("/proc/{}/fd", ringway.id())).expect("it runs").flatten();
+    let is_pipe = |at: &fs::DirEntry| {
+        fs::read_link(at.path()).is_ok_and(|to| to.to_string_lossy().starts_with("pipe:"))
+    };
+    descriptors.filter(|at| is_pipe(at)).count()
+}
+
+#[test]
+fn a_long_stream_is_not_copied_and_short_exchanges_go_on_behind_it() {
+    const BYTES: usize = 32 * 1024 * 1024;
+    let backend = Backend::script(|peer| {
+        peer.write(&vec![b'x'; BYTES])?;
+        loop {
+            match peer.read_some()? {
+                text if text.is_empty() => return Ok(()),
+                text => peer.write(&text)?,
+            }
+        }
+    });
+    let ringway = Relayed::tcp(&[backend.address()]).start();
+    let before = pipe_ends(&ringway);
+    let mut client = TcpStream::connect(ringway.address()).expect("it listens");
+    let mut received = vec![0; BYTES];
+    client.read_exact(&mut received).expect("all of it comes");
+    assert!(pipe_ends(&ringway) > before, "{before} ends of pipes, as before");
+    for text in ["short", "shorter"] {
+        client.write_all(text.as_bytes()).expect("it is open");
+        let mut answer = vec![0; text.len()];
+        client.read_exact(&mut answer).expect("it comes back");
+        assert_eq!(answer, text.as_bytes());
+    }
+    eventually("pipes that nobody needs are closed", || pipe_ends(&ringway) == before);
 }
 
 #[test]

@@ -158,7 +158,7 @@ impl Flow<'_> {
             self.silence.begin();
             while !pipe.is_empty() {
                 match pipe.empty(to).map_err(|_| FlowError::To)? {
-                    Some(moved) => self.passed.set(self.passed.get() + moved as u64),
+                    Some(moved) => self.passed.add(moved, self.worker.index),
                     None => to.writable().await.map_err(|_| FlowError::To)?,
                 }
                 self.silence.begin();

@@ -13,6 +13,21 @@ import time
 
 from relayed_kit import Missing, Ringway, main, recipe
 
+# TLS that ends at Ringway: only clients that begin with it can use it, and they insist on its ALPN.
+ENDS_HERE = """
+[[certificate]]
+name = "orders"
+chain = "orders.example.com.pem"
+key = "orders.example.com.key"
+
+[[listener]]
+name = "ends-here"
+protocol = "tls"
+address = "127.0.0.1:5434"
+certificates = ["orders"]
+alpn = ["postgresql"]
+default_group = "database"
+"""
 NOBODY = pwd.getpwnam("nobody")
 DATABASE = "orders.example.com"
 
@@ -32,7 +47,7 @@ def start_postgresql(judge, address):
     as_nobody = {"user": "nobody", "group": "nogroup", "extra_groups": []}
     judge.run(initdb, "-D", str(folder), "-U", "judge", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale", "C", **as_nobody)
     with (folder / "pg_hba.conf").open("w") as rules:
-        rules.write("hostssl all all 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 reject\n")
+        rules.write("hostnossl all within 127.0.0.1/32 trust\nhostssl all all 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 reject\n")
     settings = {"listen_addresses": address, "unix_socket_directories": "", "ssl": "on", "fsync": "off",
                 "ssl_cert_file": f"{judge.folder}/{DATABASE}.pem", "ssl_key_file": str(key)}
     words = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
@@ -47,6 +62,7 @@ def judge_postgresql(judge):
     # The standby stays away, so that every connection goes to the first.
     both = recipe("layer4", "postgres")
     by_name = recipe("layer4", "postgres-by-name").removeprefix("config_version = 1\n")
+    by_name += ENDS_HERE
     ringway = Ringway(judge, both + by_name)
     where = f"hostaddr=127.0.0.1 dbname=postgres user=judge sslrootcert={judge.folder}/ca.pem"
     verified = f"{where} host={DATABASE} sslmode=verify-full"
@@ -93,6 +109,9 @@ def judge_postgresql(judge):
     direct = f"{verified} port=5433 sslnegotiation=direct connect_timeout=10"
     with psycopg.connect(direct) as connection:
         judge.tell("TLS from the first byte is passed through by name and ALPN", (True, "TLSv1.3"), connection.execute(tls).fetchone())
+    ask(verified, "-c", "create role within login")
+    with psycopg.connect(direct.replace("5433", "5434").replace("user=judge", "user=within")) as connection:
+        judge.tell("TLS that ends at Ringway", (False, None), connection.execute(tls).fetchone())
     try:
         psycopg.connect(direct.replace("sslnegotiation=direct", "sslnegotiation=postgres"))
         judge.tell("a question in the clear is no ClientHello", "a refusal", "none")

@@ -119,6 +119,7 @@ pub use server_group::PassiveCheck;
 pub use server_group::Queue;
 pub use server_group::Role;
 pub use server_group::ServerGroup;
+pub use server_group::SourceAddress;
 pub use server_group::Sticky;
 pub use server_group::Verify;
 pub use subject::ObjectKey;

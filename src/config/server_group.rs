@@ -1,6 +1,7 @@
 //! `[[server_group]]`: where requests go, and how.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -31,6 +32,8 @@ pub struct ServerGroup {
     pub tls: Option<GroupTls>,
     pub algorithm: Algorithm,
     pub connect_timeout: Duration,
+    /// None: the kernel chooses.
+    pub source_address: Option<SourceAddress>,
     /// How long a backend may be silent.
     pub response_timeout: Duration,
     /// Zero: no idle upstream connections are kept.
@@ -107,6 +110,24 @@ impl GroupProtocol {
     /// Whether listeners that speak HTTP can send requests there.
     pub fn is_http(self) -> bool {
         !matches!(self, GroupProtocol::Tcp | GroupProtocol::Tls | GroupProtocol::Udp)
+    }
+}
+
+/// Where connections and datagrams to backends come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceAddress {
+    Ip(IpAddr),
+    /// The name of a network interface, 1 to 15 visible ASCII characters.
+    Interface(String),
+}
+
+impl fmt::Display for SourceAddress {
+    /// As an operator writes it.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SourceAddress::Ip(address) => address.fmt(formatter),
+            SourceAddress::Interface(name) => formatter.write_str(name),
+        }
     }
 }
 

@@ -13,11 +13,13 @@ use crate::config::Config;
 use crate::config::Location;
 use crate::config::LogDestination;
 use crate::config::Report;
+use crate::config::SourceAddress;
 use crate::control::credentials::Credentials;
 use crate::control::credentials::expiry;
 use crate::control::metrics::series_estimate;
 use crate::control::process::rlimits;
 use crate::control::process::users;
+use crate::net::address::is_interface;
 use crate::net::address::is_of_this_host;
 use crate::net::clock::wall_now;
 
@@ -42,6 +44,7 @@ pub fn inspect(config: &Config, credentials: &Credentials, report: &mut Report) 
         report.warning(location, message, fix);
     }
     warn_of_loops(config, report);
+    warn_of_foreign_sources(config, report);
     warn_of_many_series(config, report);
     warn_of_few_descriptors(report);
 }
@@ -203,6 +206,27 @@ fn warn_of_loops(config: &Config, report: &mut Report) {
                 "requests may go round in a loop: name the address of another server",
             );
         }
+    }
+}
+
+/// An address may come with a fail-over, and an interface be made later; until then, nothing reaches the backends.
+fn warn_of_foreign_sources(config: &Config, report: &mut Report) {
+    for group in config.server_groups.iter().filter(|group| group.enabled) {
+        let (message, help) = match &group.source_address {
+            Some(SourceAddress::Ip(ip)) if !is_of_this_host(*ip) => (
+                format!("the source_address {ip} of \"{}\" is no address of this host", group.name),
+                "see the addresses that there are: ip address",
+            ),
+            Some(SourceAddress::Interface(name)) if !is_interface(name) => (
+                format!(
+                    "the source_address {name} of \"{}\" is no network interface of this host",
+                    group.name
+                ),
+                "see the interfaces that there are: ip link",
+            ),
+            _ => continue,
+        };
+        report.warning(group.location, message, help);
     }
 }
 

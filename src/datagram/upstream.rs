@@ -14,6 +14,7 @@ use crate::relay;
 use crate::snapshot::group::Group;
 use crate::telemetry::reason::Reason;
 use crate::upstream::balancer::InFlight;
+use crate::upstream::connect;
 use crate::upstream::selection::NoChoice;
 use crate::upstream::selection::Selection;
 use crate::worker::Worker;
@@ -45,7 +46,7 @@ pub(super) fn open(
     };
     for _ in 0..=group.max_retries {
         let in_flight = worker.balancer.begin(group, chosen);
-        match connect(group, chosen, whom.token, ready) {
+        match connect_member(group, chosen, whom.token, ready) {
             Ok(socket) => {
                 let backend = match group.member(chosen as usize) {
                     Some(member) => Arc::clone(&member.backend),
@@ -81,7 +82,7 @@ enum ConnectFailure {
     NoWay,
 }
 
-fn connect(
+fn connect_member(
     group: &Group,
     member: u32,
     token: SessionToken,
@@ -90,7 +91,11 @@ fn connect(
     let member = group.member(member as usize).ok_or(ConnectFailure::NoWay)?;
     // The configuration has no other address in such a group.
     let Address::Ip(address) = &member.backend.address else { return Err(ConnectFailure::NoWay) };
-    let socket = ConnectedUdp::connect(*address).map_err(|error| match error {
+    let socket = ConnectedUdp::connect(*address, group.source).map_err(|error| match error {
+        ConnectError::NoSource(problem) => {
+            connect::log_no_source(&member.backend, group.source, problem);
+            ConnectFailure::Local(Reason::NoSource)
+        }
         ConnectError::NoDescriptor => ConnectFailure::Local(Reason::NoDescriptor),
         ConnectError::NoLocalPort => ConnectFailure::Local(Reason::NoLocalPort),
         _ => ConnectFailure::NoWay,

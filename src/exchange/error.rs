@@ -94,6 +94,7 @@ impl ExchangeError {
             // The connections that are kept to another backend need none, and its ports are counted apart.
             | UpstreamError::NoDescriptor
             | UpstreamError::NoLocalPort
+            | UpstreamError::NoSource
             | UpstreamError::NoStreamFree
             | UpstreamError::Tls(_) => Failure::Connect,
             // The backend saw the request and passed it over, so that nothing of it was done.

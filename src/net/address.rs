@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::net::UdpSocket;
+use std::path::Path;
 use std::path::PathBuf;
 
 /// The address of a peer we connect to.
@@ -20,6 +21,63 @@ impl fmt::Display for Address {
             Address::Unix(path) => write!(out, "unix:{}", path.display()),
         }
     }
+}
+
+/// Where connections and datagrams to a backend come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ConnectSource {
+    /// From where the kernel chooses by its routes.
+    #[default]
+    Any,
+    /// An address of this host.
+    Ip(IpAddr),
+    /// Through this network interface alone, from an address of it.
+    Interface(InterfaceName),
+}
+
+/// The name of a network interface: 1 to 15 bytes (IFNAMSIZ of netdevice(7), its end mark left out).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct InterfaceName {
+    /// Filled up with zeros.
+    bytes: [u8; MAX_INTERFACE_NAME],
+}
+
+const MAX_INTERFACE_NAME: usize = 15;
+
+impl InterfaceName {
+    /// None: no interface can be called so.
+    pub fn new(name: &str) -> Option<InterfaceName> {
+        let is_usable = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/');
+        let mut bytes = [0; MAX_INTERFACE_NAME];
+        bytes.get_mut(..name.len()).filter(|_| is_usable)?.copy_from_slice(name.as_bytes());
+        Some(InterfaceName { bytes })
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        let length = self.bytes.iter().position(|byte| *byte == 0).unwrap_or(MAX_INTERFACE_NAME);
+        self.bytes.get(..length).unwrap_or_default()
+    }
+}
+
+impl fmt::Display for InterfaceName {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&String::from_utf8_lossy(self.as_bytes()))
+    }
+}
+
+impl fmt::Display for ConnectSource {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ConnectSource::Any => out.write_str("any address"),
+            ConnectSource::Ip(ip) => ip.fmt(out),
+            ConnectSource::Interface(name) => name.fmt(out),
+        }
+    }
+}
+
+/// Whether there is a network interface of this name.
+pub fn is_interface(name: &str) -> bool {
+    InterfaceName::new(name).is_some() && Path::new("/sys/class/net").join(name).exists()
 }
 
 /// Whether an address is one of this host. Nothing is sent: the kernel only chooses where it would send from,

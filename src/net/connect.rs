@@ -13,9 +13,12 @@ use socket2::Socket as RawSocket;
 use socket2::Type;
 
 use crate::net::address::Address;
+use crate::net::address::ConnectSource;
 use crate::net::socket::Socket;
 use crate::net::socket::keep_alive;
 use crate::net::socket::wants_nonblocking;
+use crate::net::source;
+use crate::net::source::SourceProblem;
 
 /// Why no connection came about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +34,15 @@ pub enum ConnectError {
     NoDescriptor,
     /// Every local port for connections to this address is taken.
     NoLocalPort,
+    /// It cannot come from where it is to come from.
+    NoSource(SourceProblem),
     Other,
+}
+
+impl From<SourceProblem> for ConnectError {
+    fn from(problem: SourceProblem) -> ConnectError {
+        ConnectError::NoSource(problem)
+    }
 }
 
 impl From<io::Error> for ConnectError {
@@ -47,14 +58,15 @@ impl From<io::Error> for ConnectError {
     }
 }
 
-/// Opens a connection. Dropping the future gives the attempt up; it has no timeout of its own.
-pub async fn connect(address: &Address) -> Result<Socket, ConnectError> {
+/// Opens a connection from a source. Dropping the future gives the attempt up; it has no timeout of its own.
+pub async fn connect(address: &Address, source: ConnectSource) -> Result<Socket, ConnectError> {
     let (domain, target) = match address {
         Address::Ip(ip) => (Domain::for_address(*ip), SockAddr::from(*ip)),
         Address::Unix(path) => (Domain::UNIX, SockAddr::unix(path)?),
     };
     let mut socket = RawSocket::new(domain, Type::STREAM, None)?;
-    if matches!(address, Address::Ip(_)) {
+    if let Address::Ip(peer) = address {
+        source::bind(&socket, source, *peer)?;
         socket.set_tcp_nodelay(true)?;
         keep_alive(&socket)?;
     }
@@ -62,7 +74,9 @@ pub async fn connect(address: &Address) -> Result<Socket, ConnectError> {
     if let Err(error) = socket.connect(&target) {
         match error.raw_os_error() {
             Some(libc::EINPROGRESS) => {}
-            Some(libc::EADDRNOTAVAIL) if !lacks_source(&target) => return Err(ConnectError::NoLocalPort),
+            Some(libc::EADDRNOTAVAIL) if source != ConnectSource::Any || !lacks_source(&target) => {
+                return Err(ConnectError::NoLocalPort);
+            }
             _ => return Err(error.into()),
         }
         socket = writable(socket).await?;

@@ -15,6 +15,7 @@ pub mod memory_file;
 pub mod packet_socket;
 pub mod pipe;
 pub mod socket;
+pub mod source;
 pub mod task;
 pub mod timer;
 pub mod traffic;

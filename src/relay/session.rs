@@ -145,12 +145,19 @@ async fn connect_to(
         client: tls_client,
         // Where the group names no host, it is the one that the client asked for.
         host: asked_for.unwrap_or(&backend.name).as_bytes(),
-        pool_key: PoolKey::PLAIN,
         buffers: &worker.buffers,
         budget: &worker.handshakes,
     });
     let preface = &proxied_client::preface(client.told.as_deref(), group);
-    let target = ConnectTarget { backend, timeout: group.connect_timeout, counters, preface, tls };
+    let target = ConnectTarget {
+        backend,
+        source: group.source,
+        pool_key: PoolKey::PLAIN,
+        timeout: group.connect_timeout,
+        counters,
+        preface,
+        tls,
+    };
     connect::open(&target, &worker.timers).await.map(|opened| opened.connection)
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::net::address::ConnectSource;
 use crate::policy::balance::Algorithm;
 use crate::policy::balance::Candidate;
 use crate::policy::balance::WhenAllDown;
@@ -53,6 +54,8 @@ pub struct Group {
     /// Kept over reloads. None: nothing is measured.
     pub counters: Option<Arc<GroupCounters>>,
     pub connect_timeout: Duration,
+    /// Where what is sent to backends comes from, that of probes, too.
+    pub source: ConnectSource,
     /// A backend silent for this long has failed.
     pub response_timeout: Duration,
     pub keepalive_timeout: Duration,
@@ -263,6 +266,7 @@ impl Group {
             sticky: None,
             counters: None,
             connect_timeout: Duration::ZERO,
+            source: ConnectSource::Any,
             response_timeout: Duration::ZERO,
             keepalive_timeout: Duration::ZERO,
             keepalive_connections: 0,

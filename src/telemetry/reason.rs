@@ -65,6 +65,8 @@ pub enum Reason {
     NoDescriptor,
     /// Every local port for connections to the backend is in use.
     NoLocalPort,
+    /// Connections to the backend cannot come from the source that its group names.
+    NoSource,
     ConnectRefused,
     ConnectTimeout,
     ConnectFailed,
@@ -150,6 +152,7 @@ impl Reason {
             Reason::ListenerClosed => "listener_closed",
             Reason::NoDescriptor => "no_descriptor",
             Reason::NoLocalPort => "no_local_port",
+            Reason::NoSource => "no_source_address",
             Reason::ConnectRefused => "connect_refused",
             Reason::ConnectTimeout => "connect_timeout",
             Reason::ConnectFailed => "connect_failed",
@@ -220,6 +223,7 @@ impl Reason {
             | Reason::ConnectionsLimited(_)
             | Reason::NoDescriptor
             | Reason::NoLocalPort
+            | Reason::NoSource
             | Reason::PasswordQueueFull
             | Reason::HealthPath { is_ready: false }
             | Reason::ForwardAuthFailed => 503,
@@ -232,7 +236,9 @@ impl Reason {
     pub fn router_code(self) -> Option<&'static str> {
         match self {
             Reason::NoBackend | Reason::GroupDisabled => Some("40000"),
-            Reason::NoHealthyBackend | Reason::NoDescriptor | Reason::NoLocalPort => Some("50000"),
+            Reason::NoHealthyBackend | Reason::NoDescriptor | Reason::NoLocalPort | Reason::NoSource => {
+                Some("50000")
+            }
             _ => None,
         }
     }

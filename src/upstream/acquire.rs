@@ -46,12 +46,19 @@ pub async fn acquire<'g>(
     let tls = client.as_deref().map(|client| TlsTarget {
         client,
         host: request::host(want.head),
-        pool_key: want.pool_key,
         buffers: resources.buffers,
         budget: resources.handshakes,
     });
     let counters = group.counters.as_ref().map(|counters| (&**counters, resources.pool.worker()));
-    let target = ConnectTarget { backend, timeout: group.connect_timeout, counters, preface: b"", tls };
+    let target = ConnectTarget {
+        backend,
+        source: group.source,
+        pool_key: want.pool_key,
+        timeout: group.connect_timeout,
+        counters,
+        preface: b"",
+        tls,
+    };
     if group.versions == Versions::Http1 {
         let stream = open_http1(&want, &target, resources.timers).await?;
         return Ok(Lease { stream, reused: false, group, backend });

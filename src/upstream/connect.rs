@@ -4,11 +4,13 @@ use std::cell::Cell;
 use std::pin::pin;
 use std::time::Duration;
 
+use crate::net::address::ConnectSource;
 use crate::net::buffer::Buffers;
 use crate::net::clock::instant_now;
 use crate::net::connect::ConnectError;
 use crate::net::connect::connect;
 use crate::net::socket::Socket;
+use crate::net::source::SourceProblem;
 use crate::net::timer::Deadline;
 use crate::net::timer::TICK;
 use crate::net::timer::Tag;
@@ -17,6 +19,8 @@ use crate::net::work_budget::WorkBudget;
 use crate::snapshot::backend::Backend;
 use crate::telemetry::group_counters::GroupCounters;
 use crate::telemetry::group_counters::UpstreamStep;
+use crate::telemetry::operator::MessageKind;
+use crate::telemetry::operator::log_repeatedly;
 use crate::tls::connect::Secured;
 use crate::tls::connect::TlsClient;
 use crate::tls::transport::Transport;
@@ -28,6 +32,9 @@ use crate::upstream::pool_key::PoolKey;
 #[derive(Clone, Copy)]
 pub struct ConnectTarget<'a> {
     pub backend: &'a Backend,
+    pub source: ConnectSource,
+    /// Which requests may use the connection.
+    pub pool_key: PoolKey,
     /// Bounds connecting and the TLS handshake together.
     pub timeout: Duration,
     /// Where the index of the worker stands that measures; None: nobody does.
@@ -45,7 +52,6 @@ pub struct TlsTarget<'a> {
     pub client: &'a TlsClient,
     /// The host of the request.
     pub host: &'a [u8],
-    pub pool_key: PoolKey,
     pub buffers: &'a Buffers,
     pub budget: &'a WorkBudget,
 }
@@ -81,7 +87,7 @@ pub async fn open(target: &ConnectTarget<'_>, timers: &Timers) -> Result<OpenedC
     deadline.set(target.timeout);
     let attempts = pin!(async {
         loop {
-            match connect(&target.backend.address).await {
+            match connect(&target.backend.address, target.source).await {
                 Err(ConnectError::Busy) => timers.sleep(TICK).await,
                 outcome => return outcome,
             }
@@ -89,26 +95,36 @@ pub async fn open(target: &ConnectTarget<'_>, timers: &Timers) -> Result<OpenedC
     });
     let mut socket = match deadline.guard(attempts).await {
         Ok(Ok(socket)) => socket,
-        Ok(Err(error)) => return Err(target.failed(classify(error))),
+        Ok(Err(error)) => {
+            if let ConnectError::NoSource(problem) = error {
+                log_no_source(target.backend, target.source, problem);
+            }
+            return Err(target.failed(classify(error)));
+        }
         Err(_elapsed) => return Err(target.failed(UpstreamError::ConnectTimeout)),
     };
     socket.count_in(target.counters.and_then(|(counters, worker)| counters.traffic(worker)));
     let connected = begun.elapsed();
     send_preface(&socket, target.preface).map_err(|error| target.failed(error))?;
     target.measure(UpstreamStep::Connect, connected);
-    let (transport, is_http2, pool_key) = match &target.tls {
-        None => (Transport::Plain(socket), false, PoolKey::PLAIN),
+    let (transport, is_http2) = match &target.tls {
+        None => (Transport::Plain(socket), false),
         // Boxed, so that requests in cleartext do not carry the room for it.
         Some(tls) => {
             let secured =
                 Box::pin(secure(socket, tls, &deadline)).await.map_err(|error| target.failed(error))?;
             target.measure(UpstreamStep::TlsHandshake, begun.elapsed().saturating_sub(connected));
-            (secured.transport, secured.is_http2, tls.pool_key)
+            (secured.transport, secured.is_http2)
         }
     };
     deadline.clear();
     Ok(OpenedConnection {
-        connection: Connection { transport, deadline, pool_key, idle_limit: Cell::new(None) },
+        connection: Connection {
+            transport,
+            deadline,
+            pool_key: target.pool_key,
+            idle_limit: Cell::new(None),
+        },
         is_http2,
     })
 }
@@ -131,12 +147,21 @@ async fn secure(socket: Socket, tls: &TlsTarget<'_>, deadline: &Deadline) -> Res
     }
 }
 
+/// Tells the operator why nothing can be sent to a backend from the source that its group names.
+pub fn log_no_source(backend: &Backend, source: ConnectSource, problem: SourceProblem) {
+    log_repeatedly(MessageKind::Want, || {
+        let problem = problem.as_str();
+        format!("warning: backend {} cannot be spoken to: the source {source} {problem}", backend.name)
+    });
+}
+
 fn classify(error: ConnectError) -> UpstreamError {
     match error {
         ConnectError::Refused => UpstreamError::ConnectRefused,
         ConnectError::TimedOut => UpstreamError::ConnectTimeout,
         ConnectError::NoDescriptor => UpstreamError::NoDescriptor,
         ConnectError::NoLocalPort => UpstreamError::NoLocalPort,
+        ConnectError::NoSource(_) => UpstreamError::NoSource,
         ConnectError::Busy | ConnectError::Reset | ConnectError::Other => UpstreamError::ConnectFailed,
     }
 }

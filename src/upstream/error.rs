@@ -17,6 +17,8 @@ pub enum UpstreamError {
     NoDescriptor,
     /// Every local port for connections to the backend is taken.
     NoLocalPort,
+    /// Connections cannot come from the source that the group names.
+    NoSource,
     /// A kept-alive connection took nothing of the request.
     NothingSent,
     /// The connection ended before any byte of a response.
@@ -54,6 +56,7 @@ impl UpstreamError {
             UpstreamError::Tls(word) => Reason::UpstreamTls(word),
             UpstreamError::NoDescriptor => Reason::NoDescriptor,
             UpstreamError::NoLocalPort => Reason::NoLocalPort,
+            UpstreamError::NoSource => Reason::NoSource,
             UpstreamError::NothingSent
             | UpstreamError::ClosedBeforeResponse
             | UpstreamError::ClosedWithinResponse => Reason::UpstreamClosed,
@@ -71,6 +74,6 @@ impl UpstreamError {
 
     /// Whether the attempt ended for want of something of ours, before the backend could notice it.
     pub fn is_local(self) -> bool {
-        matches!(self, UpstreamError::NoDescriptor | UpstreamError::NoLocalPort)
+        matches!(self, UpstreamError::NoDescriptor | UpstreamError::NoLocalPort | UpstreamError::NoSource)
     }
 }

@@ -109,6 +109,7 @@ mod several_logs;
 mod slow_readers;
 mod shipped_logs;
 mod sni;
+mod source_address;
 mod start;
 mod status;
 mod stickiness;

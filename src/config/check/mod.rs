@@ -45,6 +45,7 @@ mod route_test;
 mod rule;
 mod section;
 mod server_group;
+mod source_address;
 mod statuses;
 mod stream_listener;
 mod sticky;

@@ -35,6 +35,7 @@ use crate::config::check::relayed_group;
 use crate::config::check::retry_on::RetryOnList;
 use crate::config::check::section::Output;
 use crate::config::check::section::Section;
+use crate::config::check::source_address;
 use crate::config::check::sticky;
 use crate::config::raw;
 use crate::config::report::Location;
@@ -67,6 +68,7 @@ pub(super) fn server_group(table: &raw::Table, known: &Known<'_>, output: &mut O
     group.speaks_http10 = speaks_http10(&mut section, &group);
     let idle = no_http.or((protocol == GroupProtocol::Grpc).then_some("calls are conversations"));
     group.request_buffer = section.read_unless(idle, "request_buffer", &Size(0..=16 * MIB), 0);
+    group.source_address = source_address::source_address(&mut section);
     group.on_drain = relayed_group::on_drain(&mut section, protocol);
     group.maintenance = maintenance::of_group(&mut section, &known.ip_groups);
     group.protection = annotations::protection(&mut section);
@@ -136,6 +138,7 @@ fn balancing(
         when_all_down: section.read("when_all_down", &WHEN_ALL_DOWN, WhenAllDown::Forward),
         slow_start: section.read("slow_start", &SLOW_START, Duration::ZERO),
         drain_timeout: section.read("drain_timeout", &seconds(0, 4_000), Duration::from_secs(300)),
+        source_address: None,
         on_drain: OnDrain::Keep,
         health_check: None,
         passive_check: passive_check::DEFAULT,
@@ -286,6 +289,7 @@ fn check_together(group: &ServerGroup, section: &mut Section<'_, '_>) {
         check_without_requests(group, section.report());
     }
     check_effects(group, section);
+    source_address::check_use(group, section);
     check_backends(group, section.report());
 }
 

@@ -12,11 +12,7 @@ use crate::config::report::Source;
 pub(super) const COMPLETE_EXAMPLE: &str = include_str!("../../../config/ringway.toml");
 
 /// Keys and tables that later versions will know, by the title of their table.
-const LATER: [(&str, &[&str]); 3] = [
-    ("[process]", &["upgrade_drain_timeout"]),
-    ("[admin]", &["elb_api"]),
-    ("[[server_group]]", &["source_address"]),
-];
+const LATER: [(&str, &[&str]); 2] = [("[process]", &["upgrade_drain_timeout"]), ("[admin]", &["elb_api"])];
 
 /// Keys of nginx, HAProxy and others, and what to write instead.
 const FOREIGN_KEYS: [(&str, &str); 106] = [

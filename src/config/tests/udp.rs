@@ -36,6 +36,10 @@ fn messages_of_datagrams() {
         "health_check = { expect_payload = \"hex:zz\" }",
         "health_check = { protocol = \"tcp\", port = 80, payload = \"x\" }",
         "[[server_group.backend]]\naddress = \"unix:/run/app.sock\"",
+        "source_address = \"::1\"",
+        "source_address = \"10.0.0.1:53\"",
+        "on_drain = \"reset\"\ndrain_timeout = \"5s\"",
+        "on_drain = \"drop\"",
     ];
     let text = cases(&listener, |lines| report_of(lines, "")) + &cases(&group, |lines| report_of("", lines));
     assert_snapshot("datagrams", text);

@@ -1,5 +1,7 @@
 //! From a configured server group to one that workers choose from.
 
+use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +17,8 @@ use crate::control::build::registry::TooManyBackends;
 use crate::control::credentials::tls::Security;
 use crate::control::discovery::Addresses;
 use crate::net::address::Address;
+use crate::net::address::ConnectSource;
+use crate::net::address::InterfaceName;
 use crate::policy::balance::hash_key::hash;
 use crate::policy::balance::sticky::BackendToken;
 use crate::policy::balance::sticky::BackendTokens;
@@ -63,11 +67,17 @@ impl GroupBuilder<'_> {
         registry: &mut Registry,
     ) -> Result<KnownGroup, TooManyBackends> {
         let response_limits = response_limits(wanted);
-        let security = self.security.tls_fingerprint(wanted) ^ mark_of_limits(wanted, response_limits);
+        let security = self.security.tls_fingerprint(wanted)
+            ^ mark_of_limits(wanted, response_limits)
+            ^ mark_of_source(wanted);
         let wanted = without_places(wanted);
         let is_used = |backend: &config::Backend| wanted.enabled && backend.enabled;
+        let source_ip = match wanted.source_address {
+            Some(config::SourceAddress::Ip(ip)) => Some(ip),
+            _ => None,
+        };
         let resolved = |backend: &config::Backend| match is_used(backend) {
-            true => self.resolved(&backend.address),
+            true => self.resolved(&backend.address, source_ip),
             false => Vec::new(),
         };
         let addresses: Vec<Vec<Address>> = wanted.backends.iter().map(resolved).collect();
@@ -85,12 +95,7 @@ impl GroupBuilder<'_> {
         }
         let members = self.members(&wanted, (&addresses, &said), registry)?;
         let mut group = Group::begin(wanted.name.clone(), registry.group_slot(&wanted.name));
-        group.algorithm = wanted.algorithm.clone();
-        group.when_all_down = wanted.when_all_down;
-        group.slow_start = wanted.slow_start;
-        group.drain_timeout = wanted.drain_timeout;
-        group.cuts_off_failing = wanted.on_drain == config::OnDrain::Reset;
-        group.max_failures = wanted.passive_check.consecutive_failures;
+        set_terms(&mut group, &wanted);
         group.sticky =
             wanted.sticky.as_ref().map(|sticky| self.sticky(sticky, &wanted.name, &members, registry));
         group.awaits_probes =
@@ -103,12 +108,6 @@ impl GroupBuilder<'_> {
         let unresolved = used.into_iter().filter(|(_, found)| found.is_empty());
         group.unresolved = unresolved.map(|(backend, _)| backend.address.to_string()).collect();
         group.counters = self.counters(&wanted.name, registry);
-        group.connect_timeout = wanted.connect_timeout;
-        group.response_timeout = wanted.response_timeout;
-        group.keepalive_timeout = wanted.keepalive_timeout;
-        group.keepalive_connections = wanted.keepalive_connections as usize;
-        group.max_retries = wanted.max_retries;
-        group.retry_on = wanted.retry_on.clone();
         group.queue = queue(&wanted, registry);
         group.request_buffer = usize::try_from(wanted.request_buffer).unwrap_or(usize::MAX);
         group.response_limits = response_limits;
@@ -207,14 +206,17 @@ impl GroupBuilder<'_> {
         }
     }
 
-    /// Every address of a backend.
-    fn resolved(&self, address: &BackendAddress) -> Vec<Address> {
+    /// Every address of a backend; of a name, those of the family that connections come from.
+    fn resolved(&self, address: &BackendAddress, source: Option<IpAddr>) -> Vec<Address> {
         match address {
             BackendAddress::Ip(address) => vec![Address::Ip(*address)],
             BackendAddress::Unix(path) => vec![Address::Unix(path.clone())],
             BackendAddress::Name { host, port } => {
                 let found = self.addresses.get(&(host.clone(), *port));
-                found.map(|all| all.iter().copied().map(Address::Ip).collect()).unwrap_or_default()
+                let reachable =
+                    |address: &&SocketAddr| source.is_none_or(|own| own.is_ipv4() == address.is_ipv4());
+                let found = found.into_iter().flatten().filter(reachable);
+                found.copied().map(Address::Ip).collect()
             }
         }
     }
@@ -258,6 +260,39 @@ fn set_protocol(group: &mut Group, wanted: &ServerGroup) {
     group.is_grpc = wanted.protocol == GroupProtocol::Grpc;
     group.speaks_http10 = wanted.speaks_http10;
     group.proxy_header = wanted.proxy_header;
+}
+
+/// How backends are chosen, waited for and taken out of service, as it is configured.
+fn set_terms(group: &mut Group, wanted: &ServerGroup) {
+    group.algorithm = wanted.algorithm.clone();
+    group.when_all_down = wanted.when_all_down;
+    group.slow_start = wanted.slow_start;
+    group.drain_timeout = wanted.drain_timeout;
+    group.cuts_off_failing = wanted.on_drain == config::OnDrain::Reset;
+    group.max_failures = wanted.passive_check.consecutive_failures;
+    group.connect_timeout = wanted.connect_timeout;
+    group.source = source(wanted);
+    group.response_timeout = wanted.response_timeout;
+    group.keepalive_timeout = wanted.keepalive_timeout;
+    group.keepalive_connections = wanted.keepalive_connections as usize;
+    group.max_retries = wanted.max_retries;
+    group.retry_on = wanted.retry_on.clone();
+}
+
+/// Tells which groups may share a connection, where it comes from.
+fn mark_of_source(wanted: &ServerGroup) -> u64 {
+    wanted.source_address.as_ref().map_or(0, |source| hash(format!("source {source}").as_bytes()))
+}
+
+/// Where connections to the backends of a group come from.
+pub(in crate::control) fn source(wanted: &ServerGroup) -> ConnectSource {
+    match &wanted.source_address {
+        None => ConnectSource::Any,
+        Some(config::SourceAddress::Ip(ip)) => ConnectSource::Ip(*ip),
+        Some(config::SourceAddress::Interface(name)) => {
+            InterfaceName::new(name).map_or(ConnectSource::Any, ConnectSource::Interface)
+        }
+    }
 }
 
 fn versions(wanted: &ServerGroup) -> Versions {

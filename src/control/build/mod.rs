@@ -19,6 +19,7 @@ mod series;
 pub mod sockets;
 
 pub(super) use crate::control::build::carried::nonzero;
+pub(super) use crate::control::build::group::source;
 
 use std::sync::Arc;
 

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::SocketAddr;
-use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::thread;
@@ -14,8 +13,10 @@ use crate::config::BackendAddress;
 use crate::config::Config;
 use crate::config::Location;
 use crate::config::ServerGroup;
+use crate::control::build::source;
 use crate::control::discovery::Resolutions;
 use crate::control::own_header::own_header;
+use crate::net::source::connect_within;
 
 /// Backends that are connected to; there may be ten thousand, and a network is told by fewer.
 pub const MAX_PROBED: usize = 512;
@@ -96,7 +97,7 @@ fn refusal(destinations: &ProbeTargets, group: &ServerGroup) -> Option<String> {
     let mut refusal = Some("its name has no address".to_owned());
     for destination in destinations {
         let outcome = match destination {
-            ProbeTarget::Tcp(address) => TcpStream::connect_timeout(address, timeout).map(|stream| {
+            ProbeTarget::Tcp(address) => connect_within(*address, source(group), timeout).map(|stream| {
                 let endpoints = stream.local_addr().ok().map(|own| (own, *address));
                 send_header(stream, endpoints, group);
             }),

@@ -1,5 +1,6 @@
 //! What comes of a probe.
 
+use crate::net::source::SourceProblem;
 use crate::snapshot::backend::CheckFailure;
 
 /// A backend that sends more of them before its response is no web server.
@@ -17,6 +18,8 @@ pub(super) enum ProbeError {
     NoDescriptor,
     /// No local port is left for it, which says nothing either.
     NoLocalPort,
+    /// It cannot come from the source that the group names.
+    NoSource(SourceProblem),
     /// A fault of ours ended it early, which says nothing either.
     Abandoned,
 }

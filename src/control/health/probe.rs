@@ -23,6 +23,7 @@ use crate::control::own_header::own_header;
 use crate::http::headers::Headers;
 use crate::http::headers::MAX_FIELDS;
 use crate::net::address::Address;
+use crate::net::address::ConnectSource;
 use crate::net::buffer::Buffer;
 use crate::net::connect::ConnectError;
 use crate::net::connect::connect;
@@ -42,6 +43,7 @@ use crate::tls::transport::Transport;
 /// What is asked of one backend, and what it should answer. Made once.
 pub(super) struct Probe {
     address: Address,
+    source: ConnectSource,
     protocol: CheckProtocol,
     is_secure: bool,
     /// In the clear; over TLS the backend chooses.
@@ -64,12 +66,18 @@ pub(super) struct ProbeTransport {
     pub(super) versions: Versions,
     pub(super) is_secure: bool,
     pub(super) proxy_version: Option<ProxyVersion>,
+    pub(super) source: ConnectSource,
 }
 
 impl ProbeTransport {
     pub(super) fn of(group: &Group) -> ProbeTransport {
         let proxy_version = group.proxy_header.map(|terms| terms.version);
-        ProbeTransport { versions: group.versions, is_secure: group.tls.is_some(), proxy_version }
+        ProbeTransport {
+            versions: group.versions,
+            is_secure: group.tls.is_some(),
+            proxy_version,
+            source: group.source,
+        }
     }
 }
 
@@ -124,6 +132,7 @@ impl Probe {
         let scheme = if is_secure { "https" } else { "http" };
         Probe {
             address,
+            source: over.source,
             protocol: check.protocol,
             is_secure,
             is_http2,
@@ -162,9 +171,9 @@ impl Probe {
     ) -> ProbeResult {
         if let Some(datagrams) = &self.datagrams {
             step.set(Step::Receive);
-            return datagrams.exchange(&self.address).await;
+            return datagrams.exchange(&self.address, self.source).await;
         }
-        let socket = open(&self.address, &resources.timers).await?;
+        let socket = open(&self.address, self.source, &resources.timers).await?;
         // Whoever closes first waits for a minute lest late packets come; with many probes, so many
         // ports would wait. A reset leaves nothing behind on either side.
         socket.reset_on_close();
@@ -273,9 +282,9 @@ fn authority(address: &Address) -> String {
     }
 }
 
-async fn open(address: &Address, timers: &Timers) -> Result<Socket, ProbeError> {
+async fn open(address: &Address, source: ConnectSource, timers: &Timers) -> Result<Socket, ProbeError> {
     loop {
-        let failure = match connect(address).await {
+        let failure = match connect(address, source).await {
             Ok(socket) => return Ok(socket),
             Err(ConnectError::Busy) => {
                 timers.sleep(TICK).await;
@@ -283,6 +292,7 @@ async fn open(address: &Address, timers: &Timers) -> Result<Socket, ProbeError> 
             }
             Err(ConnectError::NoDescriptor) => return Err(ProbeError::NoDescriptor),
             Err(ConnectError::NoLocalPort) => return Err(ProbeError::NoLocalPort),
+            Err(ConnectError::NoSource(problem)) => return Err(ProbeError::NoSource(problem)),
             Err(ConnectError::Refused) => CheckFailure::ConnectRefused,
             Err(ConnectError::Reset) => CheckFailure::ConnectInterrupt,
             Err(ConnectError::TimedOut) => CheckFailure::ConnectTimeout,
@@ -338,8 +348,12 @@ mod tests {
     use super::*;
     use crate::net::buffer::Buffers;
 
-    const PLAIN: ProbeTransport =
-        ProbeTransport { versions: Versions::Http1, is_secure: false, proxy_version: None };
+    const PLAIN: ProbeTransport = ProbeTransport {
+        versions: Versions::Http1,
+        is_secure: false,
+        proxy_version: None,
+        source: ConnectSource::Any,
+    };
 
     fn check() -> HealthCheck {
         HealthCheck {

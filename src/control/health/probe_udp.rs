@@ -6,6 +6,7 @@ use crate::control::health::outcome::ProbeError;
 use crate::control::health::outcome::ProbeResult;
 use crate::control::health::outcome::failed;
 use crate::net::address::Address;
+use crate::net::address::ConnectSource;
 use crate::net::connect::ConnectError;
 use crate::net::udp::awaited::AwaitedUdp;
 use crate::net::udp::connected::PeerError;
@@ -35,12 +36,13 @@ impl DatagramProbe {
     }
 
     /// Asks once and waits for an answer. That nobody receives there is told by the backend's host.
-    pub(super) async fn exchange(&self, address: &Address) -> ProbeResult {
+    pub(super) async fn exchange(&self, address: &Address, source: ConnectSource) -> ProbeResult {
         // The configuration refuses probes of UDP where there is no other address.
         let Address::Ip(address) = address else { return Err(failed(CheckFailure::ConnectFailed)) };
-        let socket = AwaitedUdp::connect(*address).map_err(|error| match error {
+        let socket = AwaitedUdp::connect(*address, source).map_err(|error| match error {
             ConnectError::NoDescriptor => ProbeError::NoDescriptor,
             ConnectError::NoLocalPort => ProbeError::NoLocalPort,
+            ConnectError::NoSource(problem) => ProbeError::NoSource(problem),
             _ => failed(CheckFailure::ConnectFailed),
         })?;
         match socket.send(&Datagrams::single(&self.payload)).error {

@@ -167,7 +167,12 @@ impl WatchedGroup {
         let (failure, status) = match outcome {
             Ok(()) => (None, 0),
             Err(ProbeError::Failed { failure, status }) => (Some(failure), status),
-            Err(ProbeError::NoDescriptor | ProbeError::NoLocalPort | ProbeError::Abandoned) => return,
+            Err(
+                ProbeError::NoDescriptor
+                | ProbeError::NoLocalPort
+                | ProbeError::NoSource(_)
+                | ProbeError::Abandoned,
+            ) => return,
         };
         let health = &watched.backend.health;
         let Some(change) = probing.verdict.note(failure.is_none(), probing.thresholds()) else {

@@ -122,6 +122,9 @@ impl Watchlist {
                 now_ms,
                 "no local port is left for that; widen sysctl net.ipv4.ip_local_port_range",
             ),
+            Err(ProbeError::NoSource(problem)) => {
+                self.complain(now_ms, &format!("a source_address {}", problem.as_str()));
+            }
             _ => {}
         }
         let Some((group, member)) = self.place(id) else { return };

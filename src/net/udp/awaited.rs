@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream as StdUnixStream;
 
 use monoio::net::UnixStream;
 
+use crate::net::address::ConnectSource;
 use crate::net::connect::ConnectError;
 use crate::net::udp::connected::ConnectedUdp;
 use crate::net::udp::connected::PeerError;
@@ -21,12 +22,12 @@ pub struct AwaitedUdp {
 }
 
 impl AwaitedUdp {
-    /// A socket with a port of its own, which is the peer's only partner there.
+    /// A socket from a source with a port of its own, which is the peer's only partner there.
     ///
     /// # Errors
     /// No descriptor or no port is left, or there is no way to the address.
-    pub fn connect(peer: SocketAddr) -> Result<AwaitedUdp, ConnectError> {
-        let connected = ConnectedUdp::connect(peer)?;
+    pub fn connect(peer: SocketAddr, source: ConnectSource) -> Result<AwaitedUdp, ConnectError> {
+        let connected = ConnectedUdp::connect(peer, source)?;
         let watched = UnixStream::from_std(StdUnixStream::from(connected.lend()?))?;
         Ok(AwaitedUdp { connected, watched })
     }

@@ -11,7 +11,9 @@ use socket2::Protocol;
 use socket2::Socket as RawSocket;
 use socket2::Type;
 
+use crate::net::address::ConnectSource;
 use crate::net::connect::ConnectError;
+use crate::net::source;
 use crate::net::udp::datagrams::Datagrams;
 use crate::net::udp::options;
 use crate::net::udp::receive::ReceiveArena;
@@ -45,13 +47,14 @@ impl From<io::Error> for PeerError {
 }
 
 impl ConnectedUdp {
-    /// A socket with a port of its own, which is the peer's only partner there.
+    /// A socket from a source with a port of its own, which is the peer's only partner there.
     ///
     /// # Errors
     /// No descriptor or no port is left, or there is no way to the address.
-    pub fn connect(peer: SocketAddr) -> Result<ConnectedUdp, ConnectError> {
+    pub fn connect(peer: SocketAddr, source: ConnectSource) -> Result<ConnectedUdp, ConnectError> {
         let socket = RawSocket::new(Domain::for_address(peer), Type::DGRAM, Some(Protocol::UDP))?;
         options::set_relay_options(&socket, peer.is_ipv6())?;
+        source::bind(&socket, source, peer)?;
         socket.connect(&peer.into()).map_err(|error| match error.raw_os_error() {
             Some(libc::EAGAIN) => ConnectError::NoLocalPort,
             _ => error.into(),

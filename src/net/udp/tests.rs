@@ -7,6 +7,7 @@ use monoio::IoUringDriver;
 use monoio::LegacyDriver;
 use monoio::RuntimeBuilder;
 
+use crate::net::address::ConnectSource;
 use crate::net::udp::connected::ConnectedUdp;
 use crate::net::udp::connected::PeerError;
 use crate::net::udp::datagrams::Datagrams;
@@ -85,7 +86,7 @@ fn an_answer_leaves_from_the_address_that_was_asked() {
 fn many_datagrams_travel_as_one_piece() {
     on_both_drivers(|| async {
         let (socket, address) = listening("127.0.0.1:0");
-        let peer = ConnectedUdp::connect(address).unwrap();
+        let peer = ConnectedUdp::connect(address, ConnectSource::Any).unwrap();
         let bytes: Vec<u8> = (0..10_050).map(|place| (place / 1_000) as u8).collect();
         let sent = peer.send(&Datagrams { bytes: &bytes, segment: 1_000, ecn: 2 });
         assert_eq!((sent.sent, sent.error), (11, None));
@@ -109,7 +110,7 @@ fn many_datagrams_travel_as_one_piece() {
 fn what_cannot_leave_as_one_piece_leaves_one_by_one() {
     on_both_drivers(|| async {
         let (socket, address) = listening("127.0.0.1:0");
-        let peer = ConnectedUdp::connect(address).unwrap();
+        let peer = ConnectedUdp::connect(address, ConnectSource::Any).unwrap();
         // More segments than the kernel takes at a time, and more bytes.
         for (count, segment) in [(200, 4), (40, 2_000)] {
             let bytes = vec![7; count * segment];
@@ -133,7 +134,7 @@ fn what_cannot_leave_as_one_piece_leaves_one_by_one() {
 fn empty_datagrams_are_datagrams() {
     on_both_drivers(|| async {
         let (socket, address) = listening("[::1]:0");
-        let peer = ConnectedUdp::connect(address).unwrap();
+        let peer = ConnectedUdp::connect(address, ConnectSource::Any).unwrap();
         assert_eq!(peer.send(&Datagrams::single(b"")).sent, 1);
         socket.ready().await.unwrap();
         let mut arena = ReceiveArena::default();
@@ -147,7 +148,7 @@ fn empty_datagrams_are_datagrams() {
 fn nobody_there_is_noticed() {
     on_both_drivers(|| async {
         let nobody = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let peer = ConnectedUdp::connect(nobody).unwrap();
+        let peer = ConnectedUdp::connect(nobody, ConnectSource::Any).unwrap();
         let set = ReadySet::new().unwrap();
         set.add(&peer, 7).unwrap();
         assert_eq!(peer.send(&Datagrams::single(b"x")).sent, 1);
@@ -169,8 +170,9 @@ fn each_change_is_told_once() {
     on_both_drivers(|| async {
         let set = ReadySet::new().unwrap();
         let server = client("127.0.0.1:0");
-        let peers: Vec<_> =
-            (0..3).map(|_| ConnectedUdp::connect(server.local_addr().unwrap()).unwrap()).collect();
+        let peers: Vec<_> = (0..3)
+            .map(|_| ConnectedUdp::connect(server.local_addr().unwrap(), ConnectSource::Any).unwrap())
+            .collect();
         for (peer, token) in peers.iter().zip(0..) {
             set.add(peer, token).unwrap();
         }
@@ -201,7 +203,7 @@ fn a_full_queue_tells_what_it_lost() {
     on_both_drivers(|| async {
         let (socket, address) = listening("127.0.0.1:0");
         socket2::SockRef::from(&socket.lend().unwrap()).set_recv_buffer_size(4_096).unwrap();
-        let peer = ConnectedUdp::connect(address).unwrap();
+        let peer = ConnectedUdp::connect(address, ConnectSource::Any).unwrap();
         for _ in 0..100 {
             peer.send(&Datagrams::single(&[0; 1_000]));
         }

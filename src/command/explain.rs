@@ -1,4 +1,4 @@
-//! `ringway explain`: why a request goes where it goes.
+//! `ringway explain`: why a request, or a connection, goes where it goes.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -28,10 +28,11 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[derive(Args)]
 pub(super) struct Arguments {
-    /// GET, POST and so on.
-    method: String,
+    /// GET, POST and so on. Without method and URL, what becomes of a connection at --listener is told.
+    #[arg(requires = "url")]
+    method: Option<String>,
     /// Such as https://www.example.com/api?x=1.
-    url: String,
+    url: Option<String>,
     /// A configuration that is not in service: a file, a folder of *.toml files, or - for standard input; may be
     /// repeated. Without it, the running Ringway is asked.
     #[arg(short = 'c', long = "config", value_name = "FILE", conflicts_with = "socket")]
@@ -42,14 +43,17 @@ pub(super) struct Arguments {
     /// A header of the request, as curl takes it; may be repeated.
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     headers: Vec<String>,
-    /// The address that the request comes from.
+    /// The address that the request or connection comes from.
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     src: IpAddr,
     /// The name that the TLS handshake asks for, if it is not the host.
     #[arg(long, value_name = "NAME")]
     sni: Option<String>,
-    /// The listener, where several fit the URL.
-    #[arg(long, value_name = "NAME")]
+    /// A protocol that the TLS handshake of a connection offers; may be repeated.
+    #[arg(long, value_name = "PROTOCOL", conflicts_with = "method")]
+    alpn: Vec<String>,
+    /// The listener: where several fit the URL, and of a connection.
+    #[arg(long, value_name = "NAME", required_unless_present = "method")]
     listener: Option<String>,
     /// The status that a backend answers with, for what becomes of its response.
     #[arg(long, value_name = "STATUS", default_value_t = 200, value_parser = clap::value_parser!(u16).range(200..=599))]
@@ -83,7 +87,10 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
 }
 
 fn question(arguments: &Arguments) -> Result<Question, String> {
-    let mut question = Question::new(&arguments.method, &arguments.url)?;
+    let mut question = match (&arguments.method, &arguments.url) {
+        (Some(method), Some(url)) => Question::new(method, url)?,
+        _ => Question::of_connection(arguments.listener.as_deref().unwrap_or_default()),
+    };
     for header in &arguments.headers {
         question.add_header(header)?;
     }
@@ -93,6 +100,7 @@ fn question(arguments: &Arguments) -> Result<Question, String> {
     question.status = arguments.status;
     question.source = arguments.src;
     question.sni.clone_from(&arguments.sni);
+    question.alpn.clone_from(&arguments.alpn);
     question.listener.clone_from(&arguments.listener);
     Ok(question)
 }
@@ -130,12 +138,15 @@ pub(super) fn load(paths: &[PathBuf]) -> Result<Snapshot, Exit> {
 }
 
 fn to_text(question: &Question, explanation: &Explanation) -> String {
-    let mut lines = vec![format!(
-        "{} of {} from {} at the listener \"{}\"",
-        question.method, question.target, explanation.client, explanation.listener
-    )];
-    if !explanation.host.is_empty() {
-        lines.push(format!("host  {}", explanation.host));
+    let words = words(explanation);
+    let what = match question.is_of_connection() {
+        true => words.what.to_owned(),
+        false => format!("{} of {}", question.method, question.target),
+    };
+    let Explanation { client, listener, host, .. } = explanation;
+    let mut lines = vec![format!("{what} from {client} at the listener \"{listener}\"")];
+    if !host.is_empty() {
+        lines.push(format!("{}  {host}", words.host));
     }
     if !explanation.path.is_empty() {
         lines.push(format!("path  {}", explanation.path));
@@ -143,7 +154,7 @@ fn to_text(question: &Question, explanation: &Explanation) -> String {
     if !explanation.rules.is_empty() {
         lines.push(String::new());
     }
-    lines.extend(rule_lines(&explanation.rules, "takes the request"));
+    lines.extend(rule_lines(&explanation.rules, words.taken));
     lines.push(String::new());
     lines.push(outcome(explanation));
     let is_detailed = |word: &&String| explanation.details.iter().any(|(key, _)| key == *word);
@@ -161,9 +172,28 @@ fn to_text(question: &Question, explanation: &Explanation) -> String {
     }
     lines.extend(explanation.removed_headers.iter().map(|name| format!("  without {name}")));
     lines.extend(explanation.set_headers.iter().map(|(name, value)| format!("  with    {name}: {value}")));
-    lines.extend(explanation.groups.iter().flat_map(group_lines));
+    lines.extend(explanation.groups.iter().flat_map(|group| group_lines(group, words.shared)));
     lines.extend(explanation.response.iter().flat_map(response_lines));
     lines.join("\n")
+}
+
+/// What is said of a request, a connection, or datagrams.
+struct ExplainWords {
+    what: &'static str,
+    host: &'static str,
+    taken: &'static str,
+    /// What groups share.
+    shared: &'static str,
+}
+
+fn words(explanation: &Explanation) -> ExplainWords {
+    let (what, taken, shared) = match explanation.protocol.as_str() {
+        "tcp" | "tls" => ("connection", "takes the connection", "connections"),
+        "udp" => ("datagrams", "takes the datagrams", "sessions"),
+        // Older processes do not tell it.
+        _ => return ExplainWords { what: "", host: "host", taken: "takes the request", shared: "requests" },
+    };
+    ExplainWords { what, host: "name", taken, shared }
 }
 
 fn outcome(explanation: &Explanation) -> String {
@@ -208,9 +238,9 @@ fn response_lines(response: &ResponseExplanation) -> Vec<String> {
     lines
 }
 
-fn group_lines(group: &GroupExplanation) -> Vec<String> {
+fn group_lines(group: &GroupExplanation, shared: &str) -> Vec<String> {
     let share =
-        if group.percent == 100 { String::new() } else { format!(", {} % of requests", group.percent) };
+        if group.percent == 100 { String::new() } else { format!(", {} % of {shared}", group.percent) };
     let mut lines = vec![format!("  group   {} ({}{share})", group.name, group.algorithm)];
     lines.push(match &group.backend {
         Some(backend) => format!("  backend {backend}: {}", group.why),

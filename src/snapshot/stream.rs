@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::http::headers::Headers;
+use crate::policy::router::Condition;
 use crate::policy::router::Router;
 use crate::policy::router::RoutingFacts;
+use crate::policy::router::RuleVerdict;
 use crate::snapshot::bandwidth::ListenerBandwidth;
 use crate::snapshot::routes::RouteSeries;
 use crate::snapshot::rules::Targets;
@@ -72,15 +74,34 @@ impl StreamRules {
     /// The index of the rule that takes a connection.
     pub fn find(&self, facts: &StreamFacts<'_>) -> Option<usize> {
         let headers = Headers::new();
-        let facts = RoutingFacts {
-            host: facts.server_name.as_bytes(),
-            path: b"",
-            query: b"",
-            method: b"",
-            headers: &headers,
-            source: facts.source,
-            alpn: facts.alpn,
-        };
-        self.router.find(&facts, &mut self.router.scratch())
+        self.router.find(&routing_facts(facts, &headers), &mut self.router.scratch())
+    }
+
+    /// What each rule says of a connection, whichever takes it.
+    pub fn explain(&self, facts: &StreamFacts<'_>) -> Vec<RuleVerdict> {
+        let headers = Headers::new();
+        self.router.explain(&routing_facts(facts, &headers), &mut self.router.scratch())
+    }
+
+    /// What a condition of a rule asks for, as it stands in a configuration.
+    pub fn describe(&self, rule: usize, condition: usize) -> Option<String> {
+        // The router knows names as hosts.
+        Some(match self.router.conditions(rule).get(condition)? {
+            Condition::Host(tests) => Condition::Sni(tests.clone()).describe(),
+            other => other.describe(),
+        })
+    }
+}
+
+/// The same as the router sees it: a name is to a connection what the host is to a request.
+fn routing_facts<'f>(facts: &StreamFacts<'f>, headers: &'f Headers<'f>) -> RoutingFacts<'f, 'f> {
+    RoutingFacts {
+        host: facts.server_name.as_bytes(),
+        path: b"",
+        query: b"",
+        method: b"",
+        headers,
+        source: facts.source,
+        alpn: facts.alpn,
     }
 }

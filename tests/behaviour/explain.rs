@@ -1,6 +1,6 @@
 //! `ringway explain` and `ringway test`: what they tell, and that it is what happens.
 
-use crate::support::{Backend, Client, Ringway, Scenario};
+use crate::support::{Backend, Client, Relayed, Ringway, Scenario, UdpBackend, UdpClient};
 use std::process::{Command, Output};
 
 fn rule(name: &str, priority: u32, lines: &str) -> String {
@@ -326,4 +326,105 @@ fn the_group_of_a_client_is_told() {
     let told = explained(&ringway, &["GET", &url, "-H", &format!("Cookie: {cookie}")]);
     assert_eq!((groups(&told), &told["groups"][0]["name"]), (1, &response.text().into()));
     assert_eq!(told["groups"][0]["percent"], 100);
+}
+
+/// Two names that are passed through, each to a group of its own.
+fn passed() -> Ringway {
+    let group = |name: &str, lines: &str| {
+        format!(
+            "[[server_group]]\nname = \"{name}\"\nprotocol = \"tcp\"\n{lines}\n\
+             [[server_group.backend]]\naddress = \"127.0.0.1:11\"\n[[server_group.backend]]\naddress = \"127.0.0.1:12\"\n"
+        )
+    };
+    let rule = |name: &str, priority: u32, lines: &str| {
+        format!("[[rule]]\nname = \"{name}\"\nlistener = \"relay\"\npriority = {priority}\n{lines}\n")
+    };
+    Relayed::passed_through()
+        .listener("deny = [\"far\"]")
+        .table("[[ip_group]]\nname = \"far\"\nentries = [\"203.0.113.0/24\"]")
+        .table("[admin]\nsocket = \"admin.sock\"")
+        .table(&rule("office", 5, "source_ip = \"198.51.100.0/24\"\ngroup = \"one\""))
+        .table(&rule("shop", 10, "sni = \"*.shop.example\"\nalpn = \"h2\"\ngroup = \"one\""))
+        .table(&rule(
+            "both",
+            20,
+            "sni = \"both.example\"\nforward = [{ group = \"one\", weight = 1 }, { group = \"hashed\", weight = 3 }]",
+        ))
+        .table(&group("one", ""))
+        .table(&group("hashed", "algorithm = \"source_ip_hash\""))
+        .start()
+}
+
+#[test]
+fn connections_are_explained_by_their_names() {
+    let ringway = passed();
+    let of = |arguments: &[&str]| explained(&ringway, &[&["--listener", "relay"], arguments].concat());
+    let told = of(&["--sni", "A.Shop.Example", "--alpn", "imap", "--alpn", "h2"]);
+    assert_eq!(
+        (&told["rule"], &told["action"], &told["protocol"]),
+        (&"shop".into(), &"forward".into(), &"tls".into())
+    );
+    assert_eq!((&told["host"], &told["groups"][0]["name"]), (&"a.shop.example".into(), &"one".into()));
+    assert_eq!(told["groups"][0]["candidates"], serde_json::json!(["127.0.0.1:11", "127.0.0.1:12"]));
+    let verdicts: Vec<_> = told["rules"].as_array().unwrap().iter().map(|rule| &rule["verdict"]).collect();
+    assert_eq!(verdicts, ["missed", "taken", "not_reached"]);
+    let told = of(&["--sni", "a.shop.example", "--alpn", "imap"]);
+    assert_eq!((&told["action"], &told["reason"]), (&"refuse".into(), &"no_route".into()));
+    let missed: Vec<_> = told["rules"].as_array().unwrap().iter().map(|rule| &rule["missed"]).collect();
+    assert_eq!(missed, ["source_ip 198.51.100.0/24", "alpn \"h2\"", "sni \"both.example\""]);
+    let told = of(&["--sni", "both.example"]);
+    let percents: Vec<_> = told["groups"].as_array().unwrap().iter().map(|group| &group["percent"]).collect();
+    assert_eq!(percents, [25, 75]);
+    // The hash is that of the address, and the same each time.
+    let hashed = &told["groups"][1];
+    assert_eq!(hashed["why"], "by the hash of the client's address");
+    assert_eq!(of(&["--sni", "both.example"])["groups"][1]["backend"], hashed["backend"]);
+    let told = of(&["--src", "203.0.113.9"]);
+    assert_eq!((&told["action"], &told["reason"]), (&"refuse".into(), &"access_denied".into()));
+    let told = of(&["--src", "198.51.100.1"]);
+    assert_eq!(told["rule"], "office");
+    let text =
+        run(&ringway, &["explain", "--socket", "admin.sock", "--listener", "relay", "--src", "198.51.100.1"])
+            .1;
+    assert!(text.starts_with("connection from 198.51.100.1 at the listener \"relay\"\n"), "{text}");
+    assert!(
+        text.contains("takes the connection") && text.contains("group   one (weighted_round_robin)"),
+        "{text}"
+    );
+}
+
+#[test]
+fn connections_cannot_be_asked_of_as_requests_nor_requests_as_connections() {
+    let ringway = passed();
+    let refused =
+        |arguments: &[&str]| run(&ringway, &[&["explain", "-c", "ringway.toml"], arguments].concat());
+    let (code, _, error) = refused(&["GET", "https://a.example/", "--listener", "relay"]);
+    assert!(code == 1 && error.contains("takes no requests: ask without method and URL"), "{code} {error}");
+    for arguments in
+        [&[][..], &["GET", "--listener", "relay"], &["GET", "https://a.example/", "--alpn", "h2"]]
+    {
+        assert_eq!(refused(arguments).0, 2, "{arguments:?}");
+    }
+    let backend = Backend::echo_head();
+    let of_http = scenario(&backend).start();
+    let (code, _, error) = run(&of_http, &["explain", "--socket", "admin.sock", "--listener", "web"]);
+    assert!(code == 1 && error.contains("takes requests: name method and URL"), "{code} {error}");
+}
+
+#[test]
+fn datagrams_are_explained() {
+    let backends = [UdpBackend::echo("1:"), UdpBackend::echo("2:")];
+    let ringway = Relayed::udp(&backends.each_ref().map(UdpBackend::address))
+        .group("algorithm = \"source_ip_hash\"")
+        .table("[admin]\nsocket = \"admin.sock\"")
+        .start();
+    let told = explained(&ringway, &["--listener", "relay"]);
+    assert_eq!((&told["protocol"], &told["why"]), (&"udp".into(), &"it goes to the default_group".into()));
+    // What is told is what happens.
+    let client = UdpClient::connect(ringway.address());
+    let place = if client.ask("x") == "1:x" { 0 } else { 1 };
+    assert_eq!(told["groups"][0]["backend"], backends[place].address().to_string());
+    let (code, _, error) =
+        run(&ringway, &["explain", "--socket", "admin.sock", "--listener", "relay", "--sni", "a.example"]);
+    assert!(code == 1 && error.contains("looks into no TLS handshake"), "{code} {error}");
 }

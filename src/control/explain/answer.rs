@@ -1,16 +1,18 @@
-//! Why a request goes where it goes: the form from which JSON and text are made.
+//! Why a request, or a connection, goes where it goes: the form from which JSON and text are made.
 
 use serde::Deserialize;
 use serde::Serialize;
 
-/// What becomes of a request, and why.
+/// What becomes of a request, or of a connection that is relayed, and why.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Explanation {
     pub listener: String,
+    /// What is spoken there: `http`, `https`, `tcp`, `tls` or `udp`.
+    pub protocol: String,
     /// The client, as trusted proxies tell it.
     pub client: String,
-    /// As rules compare them.
+    /// As rules compare them. Of a connection, the name that its TLS handshake asks for, and no path.
     pub host: String,
     pub path: String,
     /// Every rule of the listener, in the order in which they are asked.

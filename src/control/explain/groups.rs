@@ -1,10 +1,14 @@
-//! Which backend a request goes to.
+//! Which backend a request, or a connection, goes to.
+
+use std::net::IpAddr;
 
 use crate::control::explain::answer::GroupExplanation;
 use crate::control::explain::request::AskedRequest;
 use crate::net::clock::wall_now;
 use crate::policy::balance::Algorithm;
 use crate::policy::balance::cookies;
+use crate::policy::balance::hash_key::HashKey;
+use crate::policy::balance::hash_key::hash_of_address;
 use crate::policy::proxy_header::ProxyVersion;
 use crate::snapshot::group::Availability;
 use crate::snapshot::group::Group;
@@ -53,29 +57,62 @@ pub(super) fn explain(
     asked: &AskedRequest<'_, '_>,
     weights: impl Iterator<Item = (usize, u32)>,
 ) -> Vec<GroupExplanation> {
-    weights.filter_map(|(index, percent)| Some(group(asked, asked.listener.group(index)?, percent))).collect()
+    let explained = weights.filter_map(|(index, percent)| {
+        let group = asked.listener.group(index)?;
+        let key = match &group.algorithm {
+            Algorithm::ConsistentHash(key) => key.hash(&asked.head, asked.client.address),
+            _ => None,
+        };
+        Some(self::group(group, percent, key, &OF_REQUESTS))
+    });
+    explained.collect()
 }
 
-fn group(asked: &AskedRequest<'_, '_>, group: &Group, percent: u32) -> GroupExplanation {
+/// Explains a group to which a connection of this client, or its datagrams, can go.
+pub(super) fn of_connection(group: &Group, percent: u32, client: IpAddr) -> GroupExplanation {
+    let key = match &group.algorithm {
+        Algorithm::ConsistentHash(HashKey::SourceIp) => Some(hash_of_address(client)),
+        _ => None,
+    };
+    self::group(group, percent, key, if group.protocol == "udp" { &OF_SESSIONS } else { &OF_CONNECTIONS })
+}
+
+/// How it is said that a backend is chosen for what comes.
+struct ChoiceWords {
+    hashed: &'static str,
+    without_key: &'static str,
+    fewest: &'static str,
+}
+
+const OF_REQUESTS: ChoiceWords = ChoiceWords {
+    hashed: "by the hash of the request's key",
+    without_key: "the request has no key: by weighted round robin",
+    fewest: "the one with the fewest requests in flight for its weight",
+};
+const OF_CONNECTIONS: ChoiceWords = ChoiceWords {
+    hashed: "by the hash of the client's address",
+    without_key: "the connection has no key: by weighted round robin",
+    fewest: "the one with the fewest connections for its weight",
+};
+const OF_SESSIONS: ChoiceWords =
+    ChoiceWords { fewest: "the one with the fewest sessions for its weight", ..OF_CONNECTIONS };
+
+fn group(group: &Group, percent: u32, key: Option<u64>, words: &ChoiceWords) -> GroupExplanation {
     let (_, table) = group.table().load();
     let name = |member: u32| group.member(member as usize).map(|member| member.backend.name.clone());
     let candidates: Vec<String> =
         table.candidates.iter().filter_map(|candidate| name(candidate.backend)).collect();
-    let key = match &group.algorithm {
-        Algorithm::ConsistentHash(key) => key.hash(&asked.head, asked.client.address),
-        _ => None,
-    };
     let owner = key.and_then(|key| group.owner(key, |backend| table.has(backend))).and_then(name);
     let only = (candidates.len() == 1).then(|| candidates.first().cloned()).flatten();
     let how = match &group.algorithm {
         _ if !group.is_enabled => "the group is disabled",
         _ if candidates.is_empty() => "there is no backend that takes requests",
         _ if only.is_some() => "it is the only one",
-        Algorithm::ConsistentHash(_) if owner.is_some() => "by the hash of the request's key",
-        Algorithm::ConsistentHash(_) => "the request has no key: by weighted round robin",
+        Algorithm::ConsistentHash(_) if owner.is_some() => words.hashed,
+        Algorithm::ConsistentHash(_) => words.without_key,
         Algorithm::WeightedRoundRobin => "in turn, by weight",
         Algorithm::RoundRobin => "in turn",
-        Algorithm::WeightedLeastConnections => "the one with the fewest requests in flight for its weight",
+        Algorithm::WeightedLeastConnections => words.fewest,
         Algorithm::PowerOfTwo => "the less loaded of two that are drawn at random",
         Algorithm::Random => "at random, by weight",
     };
@@ -84,6 +121,7 @@ fn group(asked: &AskedRequest<'_, '_>, group: &Group, percent: u32) -> GroupExpl
         None => how.to_owned(),
     };
     let why = match group.proxy_header.map(|terms| terms.version) {
+        Some(_) if !group.speaks_http() => format!("{why}; with a PROXY header"),
         Some(ProxyVersion::V1) => {
             format!("{why}; over a connection of this client alone (proxy_protocol v1)")
         }

@@ -1,4 +1,4 @@
-//! Why a request goes where it goes: the rules of a snapshot asked on behalf of a request that nobody made.
+//! Why a request, or a connection, goes where it goes: the rules of a snapshot asked on behalf of one that nobody made.
 //!
 //! What decides is the code of the data path: the router, the rewriting and the redirects of `policy/`, the groups and
 //! tables of `snapshot/`. Here is only what they are asked with and how it reads.
@@ -11,6 +11,7 @@ pub mod offline;
 pub mod question;
 mod request;
 mod response;
+mod stream;
 
 use std::sync::Arc;
 
@@ -36,19 +37,30 @@ use crate::snapshot::rules::RouterMemory;
 use crate::snapshot::rules::Rule;
 use crate::snapshot::rules::Rules;
 
-/// Explains what becomes of a request.
+/// Explains what becomes of a request, or of a connection.
 ///
 /// # Errors
 /// A sentence that says why it cannot be told.
 pub fn explain(snapshot: &Snapshot, question: &Question) -> Result<Explanation, String> {
     let listener = listener(snapshot, question)?;
-    let Some(http) = listener.http() else {
-        return Err(format!("the listener \"{}\" takes no requests: it relays connections", listener.name));
+    let name = &listener.name;
+    let http = match (listener.http(), question.is_of_connection()) {
+        (None, true) => return stream::explain(listener, question),
+        (Some(http), false) => http,
+        (None, false) => {
+            return Err(format!(
+                "the listener \"{name}\" takes no requests: ask without method and URL what becomes of a connection"
+            ));
+        }
+        (Some(_), true) => {
+            return Err(format!("the listener \"{name}\" takes requests: name method and URL"));
+        }
     };
     let mut headers = request::headers(question)?;
     let asked = AskedRequest::new(question, (listener, http), &mut headers);
     let mut explanation = Explanation {
         listener: listener.name.clone(),
+        protocol: listener.protocol_name().to_owned(),
         client: asked.client.address.to_string(),
         host: text(&asked.host),
         ..Explanation::default()

@@ -1,4 +1,4 @@
-//! A request that nobody made, to be explained.
+//! A request or a connection that nobody made, to be explained.
 
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
@@ -6,9 +6,11 @@ use std::net::Ipv4Addr;
 use serde::Deserialize;
 use serde::Serialize;
 
-/// What is asked: as much of a request as rules can see.
+/// What is asked: as much of a request as rules can see. Of a connection that is relayed there are `source`, `listener`,
+/// `sni` and `alpn`.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 pub struct Question {
+    /// Empty: it is no request.
     pub method: String,
     /// `https`, otherwise `http`.
     pub is_https: bool,
@@ -23,6 +25,9 @@ pub struct Question {
     pub listener: Option<String>,
     /// The name that the TLS handshake asks for; None: the host.
     pub sni: Option<String>,
+    /// The protocols that the TLS handshake of a connection offers.
+    #[serde(default)]
+    pub alpn: Vec<String>,
     /// What a backend answers.
     #[serde(default = "usual_status")]
     pub status: u16,
@@ -75,9 +80,46 @@ impl Question {
             source: IpAddr::V4(Ipv4Addr::LOCALHOST),
             listener: None,
             sni: None,
+            alpn: Vec::new(),
             status: usual_status(),
             response_headers: Vec::new(),
         })
+    }
+
+    /// A question about a connection, or about datagrams, at the listener with this name.
+    pub fn of_connection(listener: &str) -> Question {
+        Question {
+            method: String::new(),
+            is_https: false,
+            authority: String::new(),
+            target: String::new(),
+            headers: Vec::new(),
+            source: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            listener: Some(listener.to_owned()),
+            sni: None,
+            alpn: Vec::new(),
+            status: usual_status(),
+            response_headers: Vec::new(),
+        }
+    }
+
+    pub fn is_of_connection(&self) -> bool {
+        self.method.is_empty()
+    }
+
+    /// What the handshake offers as it stands there: each protocol behind a byte with its length (RFC 7301 §3.1).
+    ///
+    /// # Errors
+    /// A sentence about a name that is empty or has more than 255 bytes.
+    pub fn alpn_on_the_wire(&self) -> Result<Vec<u8>, String> {
+        let mut wire = Vec::new();
+        for name in &self.alpn {
+            let length = u8::try_from(name.len()).ok().filter(|length| *length > 0);
+            let length = length.ok_or("a protocol of alpn has 1 to 255 bytes")?;
+            wire.push(length);
+            wire.extend_from_slice(name.as_bytes());
+        }
+        Ok(wire)
     }
 
     /// Adds a header as curl takes it: `name: value`.

@@ -69,18 +69,22 @@ pub(super) fn explain(call: &ApiCall<'_>) -> ApiAnswer {
     reply(call.server.explain(&serde_json::to_string(&question).unwrap_or_default()), 422)
 }
 
-/// A request to be explained, as the command `ringway explain` takes it.
+/// A request or connection to be explained, as the command `ringway explain` takes it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ExplainQuestion {
     #[serde(default = "get_method")]
     method: String,
-    url: String,
+    /// None: it is a connection.
+    url: Option<String>,
     /// As `name: value`.
     #[serde(default)]
     headers: Vec<String>,
     source: Option<IpAddr>,
     sni: Option<String>,
+    /// Of a connection.
+    #[serde(default)]
+    alpn: Vec<String>,
     listener: Option<String>,
     /// Of the response, to be told which rules take that.
     status: Option<u16>,
@@ -94,7 +98,12 @@ fn get_method() -> String {
 
 impl ExplainQuestion {
     fn question(&self) -> Result<Question, String> {
-        let mut question = Question::new(&self.method, &self.url)?;
+        let mut question = match (&self.url, &self.listener) {
+            (Some(url), _) => Question::new(&self.method, url)?,
+            (None, Some(listener)) => Question::of_connection(listener),
+            (None, None) => return Err("there is neither a url nor a listener".to_owned()),
+        };
+        question.alpn.clone_from(&self.alpn);
         self.headers.iter().try_for_each(|header| question.add_header(header))?;
         self.response_headers.iter().try_for_each(|header| question.add_response_header(header))?;
         question.source = self.source.unwrap_or(question.source);

@@ -20,6 +20,7 @@ pub(super) fn own_header(version: ProxyVersion, endpoints: Option<(SocketAddr, S
             transport: ProxiedTransport::Tcp,
             tls: None,
             unique_id: b"",
+            passed_name: "",
             received: b"",
         }),
         _ => version.header_of_nobody().iter().copied().collect(),

@@ -42,6 +42,7 @@ impl ProxiedCell {
                 client,
                 destination,
                 tls: client_tls.map(ClientTls::take_proxied),
+                passed_name: Box::default(),
                 received: received.map(|header| header.tlvs.clone()).unwrap_or_default(),
             };
             worker.proxied.begin(told, &worker.pool)

@@ -38,6 +38,6 @@ impl ClientConnection {
         tls: Option<Box<ProxiedTls>>,
         tlvs: Box<[u8]>,
     ) -> Box<ToldClient> {
-        Box::new(ToldClient { client, destination, tls, received: tlvs })
+        Box::new(ToldClient { client, destination, tls, passed_name: Box::default(), received: tlvs })
     }
 }

@@ -38,6 +38,9 @@ pub(super) async fn prepare(
     }
     let (received, names) = hello::receive(client, input, worker).await?;
     client.tls_log_fields = log_fields(&names, worker);
+    if let (Some(told), Some(name)) = (&mut client.told, &names.server_name) {
+        told.passed_name = (&**name).into();
+    }
     client.names = Some(Box::new(names));
     Ok(Some(received))
 }

@@ -34,18 +34,21 @@ pub struct ToldClient {
     pub destination: SocketAddr,
     /// None: the client came without TLS.
     pub tls: Option<Box<ProxiedTls>>,
+    /// The name that it asks for in TLS that is passed on; empty without.
+    pub passed_name: Box<str>,
     /// TLVs of the header in front of its connection.
     pub received: Box<[u8]>,
 }
 
 impl ToldClient {
     fn facts<'f>(&'f self, unique_id: &'f [u8]) -> HeaderFacts<'f> {
-        let ToldClient { client, destination, tls, received } = self;
+        let ToldClient { client, destination, tls, passed_name, received } = self;
         HeaderFacts {
             client: *client,
             destination: *destination,
             transport: ProxiedTransport::Tcp,
             tls: tls.as_deref(),
+            passed_name,
             unique_id,
             received,
         }

@@ -371,7 +371,7 @@ fn connections_are_explained_by_their_names() {
     let told = of(&["--sni", "a.shop.example", "--alpn", "imap"]);
     assert_eq!((&told["action"], &told["reason"]), (&"refuse".into(), &"no_route".into()));
     let missed: Vec<_> = told["rules"].as_array().unwrap().iter().map(|rule| &rule["missed"]).collect();
-    assert_eq!(missed, ["source_ip 198.51.100.0/24", "alpn \"h2\"", "sni \"both.example\""]);
+    assert_eq!(missed, ["source_ip 198.51.100.0 to 198.51.100.255", "alpn \"h2\"", "sni \"both.example\""]);
     let told = of(&["--sni", "both.example"]);
     let percents: Vec<_> = told["groups"].as_array().unwrap().iter().map(|group| &group["percent"]).collect();
     assert_eq!(percents, [25, 75]);

@@ -1,11 +1,12 @@
 //! TLS that ends at the backends: where connections go by their first message.
 
 use crate::support::tls::{Issuer, client_config, server_config, session};
-use crate::support::{Backend, Client, Peer, Relayed, Ringway, echo_all, log_entries, now};
+use crate::support::{Backend, Client, PATIENCE, Peer, Relayed, Ringway, echo_all, log_entries, now};
 use rustls::ClientConfig;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 /// A backend with a certificate for this name, which it greets with.
@@ -223,4 +224,26 @@ fn who_says_nothing_has_no_line() {
     drop(Client::connect_in_the_clear(ringway.address()));
     assert_eq!(greeting(&ringway, &config_with(&issuer, &[]), "c.example"), None);
     assert_eq!(log_entries(&ringway, 1)[0]["reason"], "no_route");
+}
+
+#[test]
+fn backends_are_told_the_name_by_the_proxy_protocol() {
+    let issuer = Issuer::new("CA");
+    let (sender, begun) = channel();
+    let backend = Backend::script(move |peer: &mut Peer| -> io::Result<()> {
+        let _ = sender.send(peer.read_some()?);
+        Ok(())
+    });
+    let ringway = Relayed::passed_through()
+        .table(&rule("a", 1, "sni = \"a.example\""))
+        .table(&group("a", backend.address()).replace("\"tcp\"\n", "\"tcp\"\nproxy_protocol = \"v2\"\n"))
+        .start();
+    // The backend has seen enough and closes.
+    assert!(Client::secured(ringway.address(), &config_with(&issuer, &["h2"]), "a.example").is_err());
+    let begun = begun.recv_timeout(PATIENCE).expect("a header");
+    let length = usize::from(u16::from_be_bytes([begun[14], begun[15]]));
+    // Addresses of IPv4 have 12 bytes. What the client has offered by ALPN is not agreed on yet.
+    let tlvs = &begun[28..16 + length];
+    assert!(tlvs.starts_with(b"\x02\0\x09a.example"), "{}", tlvs.escape_ascii());
+    assert!(begun.len() <= 16 + length || begun[16 + length] == 22, "a ClientHello follows");
 }

@@ -8,6 +8,7 @@ use crate::policy::router::RuleVerdict;
 use crate::snapshot::Listener;
 use crate::snapshot::Protocol;
 use crate::snapshot::stream::StreamFacts;
+use crate::snapshot::stream::StreamRule;
 use crate::snapshot::stream::StreamRules;
 
 /// Explains what becomes of a connection, or of a session of UDP.
@@ -51,32 +52,33 @@ pub(super) fn explain(listener: &Listener, question: &Question) -> Result<Explan
     if let Some(rules) = rules {
         explanation.rules = rule_list(rules, &facts, taken.map(|(_, index)| index));
     }
-    match taken.and_then(|(rules, index)| rules.get(index)) {
+    route(listener, question, taken.and_then(|(rules, index)| rules.get(index)), &mut explanation);
+    Ok(explanation)
+}
+
+/// Explains where it goes by this rule, or without one.
+fn route(listener: &Listener, question: &Question, rule: Option<&StreamRule>, explanation: &mut Explanation) {
+    match rule {
         Some(rule) => {
             explanation.rule = Some(rule.name.to_string());
             let total: u32 = rule.targets.weights().map(|(_, weight)| weight).sum();
             let shares = rule.targets.weights().map(|(group, weight)| (group, weight * 100 / total.max(1)));
-            forward(listener, question, shares, &mut explanation);
+            forward(listener, question, shares, explanation);
             explanation.why = "the rule forwards".to_owned();
         }
         None => match listener.default_group {
             Some(group) => {
-                forward(listener, question, std::iter::once((group, 100)), &mut explanation);
-                explanation.why = match rules {
-                    Some(_) => "no rule takes it: it goes to the default_group".to_owned(),
-                    None => "it goes to the default_group".to_owned(),
+                forward(listener, question, std::iter::once((group, 100)), explanation);
+                explanation.why = match explanation.rules.is_empty() {
+                    false => "no rule takes it: it goes to the default_group".to_owned(),
+                    true => "it goes to the default_group".to_owned(),
                 };
             }
             None => {
-                refuse(
-                    &mut explanation,
-                    "no_route",
-                    "no rule takes it, and the listener has no default_group",
-                );
+                refuse(explanation, "no_route", "no rule takes it, and the listener has no default_group");
             }
         },
     }
-    Ok(explanation)
 }
 
 fn refuse(explanation: &mut Explanation, reason: &str, why: &str) {

@@ -41,10 +41,19 @@ pub struct HeaderFacts<'f> {
     pub transport: ProxiedTransport,
     /// None: the client came without TLS.
     pub tls: Option<&'f ProxiedTls>,
+    /// The name that the client asks for in TLS that is passed on to the backend. Empty: none, or it is not known.
+    pub passed_name: &'f str,
     /// By what the connection is known in our logs. Empty, or longer than [`tlv::MAX_UNIQUE_ID_BYTES`]: it is not told.
     pub unique_id: &'f [u8],
     /// TLVs to pass on, as a header brought them; but for the types that are written here.
     pub received: &'f [u8],
+}
+
+impl<'f> HeaderFacts<'f> {
+    /// The name that the client asked for, wherever its TLS ends.
+    fn authority(&self) -> &'f str {
+        self.tls.map_or(self.passed_name, |tls| &tls.server_name)
+    }
 }
 
 /// How the client came.
@@ -171,8 +180,8 @@ fn put_tlvs(out: &mut HeaderBytes, facts: &HeaderFacts<'_>) -> bool {
         let common_name = tls.certificate.as_ref().map_or("", |shown| &shown.common_name);
         ssl.iter_mut().for_each(|ssl| ssl.add(tlv::SSL_COMMON_NAME, common_name, &mut room));
         put_if_room(out, tlv::ALPN, &tls.alpn, &mut room);
-        put_if_room(out, tlv::AUTHORITY, tls.server_name.as_bytes(), &mut room);
     }
+    put_if_room(out, tlv::AUTHORITY, facts.authority().as_bytes(), &mut room);
     if facts.unique_id.len() <= tlv::MAX_UNIQUE_ID_BYTES {
         put_if_room(out, tlv::UNIQUE_ID, facts.unique_id, &mut room);
     }
@@ -193,7 +202,7 @@ fn put_received(out: &mut HeaderBytes, facts: &HeaderFacts<'_>, room: &mut Room)
             tlv::CRC32C | tlv::NOOP => false,
             tlv::SSL => tls.is_none(),
             tlv::ALPN => tls.is_none_or(|tls| tls.alpn.is_empty()),
-            tlv::AUTHORITY => tls.is_none_or(|tls| tls.server_name.is_empty()),
+            tlv::AUTHORITY => facts.authority().is_empty(),
             tlv::UNIQUE_ID => facts.unique_id.is_empty() && value.len() <= tlv::MAX_UNIQUE_ID_BYTES,
             _ => true,
         };

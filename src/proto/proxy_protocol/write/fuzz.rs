@@ -28,7 +28,15 @@ pub fn fuzz_written_header(bytes: &[u8]) {
     let transport = if choice & 1 == 0 { ProxiedTransport::Tcp } else { ProxiedTransport::Udp };
     let tls = (choice & 2 != 0).then(|| tls(&mut input, choice));
     let unique_id = text(&mut input);
-    let facts = HeaderFacts { client, destination, transport, tls: tls.as_ref(), unique_id, received: input };
+    let facts = HeaderFacts {
+        client,
+        destination,
+        transport,
+        tls: tls.as_ref(),
+        passed_name: "",
+        unique_id,
+        received: input,
+    };
     check(&facts);
 }
 

@@ -18,6 +18,7 @@ fn facts<'f>(client: &str, destination: &str) -> HeaderFacts<'f> {
         transport: ProxiedTransport::Tcp,
         tls: None,
         unique_id: b"",
+        passed_name: "",
         received: b"",
     }
 }
@@ -114,6 +115,17 @@ fn what_came_is_passed_on_but_for_what_is_written_here() {
     };
     assert_eq!(kinds(&plain), [1, 2, 5, 0x20, 0xee, 0xe0, 3]);
     let tls = ProxiedTls { server_name: "".into(), ..tls() };
+    // A name that is looked up in what is passed on stands for what the hop before us has told of one.
+    let passed = HeaderFacts { passed_name: "site.example", ..plain };
+    let authority = |facts: &HeaderFacts<'_>| {
+        let tlvs = told(&write_v2(facts), 12);
+        tlvs.into_iter()
+            .filter(|(kind, _)| *kind == tlv::AUTHORITY)
+            .map(|(_, value)| value)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(authority(&passed), ["site.example"]);
+    assert_eq!(authority(&plain), ["a"]);
     let secure = HeaderFacts { tls: Some(&tls), unique_id: b"u", ..plain };
     assert_eq!(kinds(&secure), [2, 0xee, 0xe0, 1, 5, 0x20, 3]);
     let long = [&b"\x05\0\x81"[..], &[b'x'; 129], b"\xea\0\x01a"].concat();

@@ -2,6 +2,9 @@
 
 pub mod dns;
 mod dns_cache;
+mod dns_client;
+mod dns_message;
+mod sources;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;

@@ -124,7 +124,13 @@ const DOORS: &[Door] = &[
     // A digest of WebSocket's handshake is no secret.
     Door {
         package: "aws_lc_rs",
-        rooms: &["tls/", "policy/websocket.rs", "policy/basic_auth/", "policy/bearer_tokens.rs"],
+        rooms: &[
+            "tls/",
+            "policy/websocket.rs",
+            "policy/basic_auth/",
+            "policy/bearer_tokens.rs",
+            "control/discovery/dns_client.rs",
+        ],
     },
     Door { package: "arc_swap", rooms: &["tls/", "telemetry/events.rs"] },
     Door { package: "x509_parser", rooms: &["tls/"] },

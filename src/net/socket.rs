@@ -101,19 +101,14 @@ impl Socket {
             // this call; no other reference is in use on this thread while the call runs.
             let operation = unsafe { &mut *self.stream.get() }.read(spare);
             let (result, returned) = operation.await;
-            match result {
-                // See `set_nonblocking`.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    spare = returned;
-                    if let Err(error) = self.readable().await {
-                        return (Err(error), spare.0);
-                    }
-                }
-                result => {
-                    result.iter().for_each(|count| self.count_received(*count));
-                    return (result, returned.0);
-                }
+            if !is_refusal_to_wait(&result) {
+                result.iter().for_each(|count| self.count_received(*count));
+                return (result, returned.0);
             }
+            drop(result);
+            spare = returned;
+            // Boxed, because it is rare and every connection would be as large. What is wrong shows when it is tried again.
+            let _ = Box::pin(self.readable()).await;
         }
     }
 
@@ -130,13 +125,17 @@ impl Socket {
             let operation = unsafe { &mut *self.stream.get() }.write(filled);
             let (result, returned) = operation.await;
             filled = returned;
+            if is_refusal_to_wait(&result) {
+                drop(result);
+                // As in `receive`.
+                let _ = Box::pin(self.writable()).await;
+                continue;
+            }
             match result {
                 Ok(count @ 1..) => {
                     self.count_sent(count);
                     filled.sent += count;
                 }
-                // See `set_nonblocking`.
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.writable().await.is_ok() => {}
                 Ok(0) | Err(_) => return (Err(SendError { sent: filled.sent }), filled.buffer),
             }
         }
@@ -277,6 +276,11 @@ impl Socket {
         // `send`, which does not call back into this type.
         unsafe { &*self.stream.get() }
     }
+}
+
+/// Whether an operation that should have waited did not; see [`Socket::set_nonblocking`].
+fn is_refusal_to_wait(result: &io::Result<usize>) -> bool {
+    matches!(result, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }
 
 /// After how long a silence TCP asks whether the peer is still there, how long it waits for an answer before it asks

@@ -18,8 +18,9 @@ pub(super) enum AddressFamily {
 /// Of the internet.
 const CLASS_IN: u16 = 1;
 const HEADER_BYTES: usize = 12;
-/// Labels and names (RFC 1035 §2.3.4), the length bytes included.
+/// Of a label, its length not included (RFC 1035 §2.3.4).
 const MAX_LABEL_BYTES: usize = 63;
+/// Of a name, with the lengths of its labels (RFC 1035 §2.3.4).
 const MAX_NAME_BYTES: usize = 255;
 /// Bits of the second 16 of a header.
 const IS_ANSWER: u16 = 1 << 15;

@@ -105,7 +105,7 @@ def judge_postgresql(judge):
     try:
         import psycopg
     except ImportError as error:
-        raise Missing("psycopg, whose libpq can begin with TLS") from error
+        raise Missing("psycopg is missing, whose libpq can begin with TLS; .ci/run installs it") from error
     direct = f"{verified} port=5433 sslnegotiation=direct connect_timeout=10"
     with psycopg.connect(direct) as connection:
         judge.tell("TLS from the first byte is passed through by name and ALPN", (True, "TLSv1.3"), connection.execute(tls).fetchone())

@@ -159,7 +159,7 @@ def judge_quic(judge):
     try:
         import aioquic  # noqa: F401
     except ImportError as error:
-        raise Missing("aioquic") from error
+        raise Missing("aioquic is missing; .ci/run installs it") from error
     wanted = ("200", start_caddy(judge))
     ringway = Ringway(judge, recipe("udp", "quic"))
 

@@ -82,7 +82,7 @@ def judge_smtp(judge):
     try:
         from aiosmtpd.controller import Controller
     except ImportError as error:
-        raise Missing("aiosmtpd") from error
+        raise Missing("aiosmtpd is missing; .ci/run installs it") from error
     judge.certify("mail.example.com")
     served = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     served.load_cert_chain(judge.folder / "mail.example.com.pem", judge.folder / "mail.example.com.key")

@@ -1,5 +1,6 @@
 //! Where a stream socket connects to.
 
+use std::ffi::CString;
 use std::fmt;
 use std::net::IpAddr;
 use std::net::SocketAddr;
@@ -97,4 +98,11 @@ pub fn is_of_this_host(address: IpAddr) -> bool {
 pub enum TransportKind {
     Tcp,
     Udp,
+}
+
+/// The number of an interface of this host by its name.
+pub fn interface_number(name: &str) -> Option<u32> {
+    let name = CString::new(name).ok()?;
+    // SAFETY: `name` ends with a zero and is valid for the call.
+    Some(unsafe { libc::if_nametoindex(name.as_ptr()) }).filter(|number| *number > 0)
 }

@@ -1,7 +1,6 @@
 //! Where addresses of names come from: the hosts file and DNS servers, as they are now.
 
 use std::collections::HashMap;
-use std::ffi::CString;
 use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::net::SocketAddrV6;
@@ -21,6 +20,7 @@ use crate::control::discovery::dns_client::Unanswered;
 use crate::control::discovery::dns_message::AddressFamily;
 use crate::control::files;
 use crate::control::files::Files;
+use crate::net::address::interface_number;
 use crate::net::clock::monotonic_ms;
 
 /// How long one lookup may take. Each DNS server gets its share of it.
@@ -201,12 +201,6 @@ fn address_of(server: &ScopedIp) -> Option<SocketAddr> {
             Some(SocketAddrV6::new(*ip, DNS_PORT, 0, number).into())
         }
     }
-}
-
-fn interface_number(name: &str) -> Option<u32> {
-    let name = CString::new(name).ok()?;
-    // SAFETY: `name` ends with a zero and is valid for the call.
-    Some(unsafe { libc::if_nametoindex(name.as_ptr()) }).filter(|number| *number > 0)
 }
 
 /// Reads a file like `/etc/hosts` (hosts(5)): an address and its names in each line. What is none is passed over.

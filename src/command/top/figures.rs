@@ -45,6 +45,20 @@ pub(super) struct RequestFigures {
     pub(super) p99_seconds: Option<f64>,
 }
 
+/// Bytes and datagrams, and connections or sessions of UDP that were relayed. What is not known or not counted is None.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct RelayFigures {
+    pub(super) connections_ended_per_second: Option<f64>,
+    pub(super) connections_failed_per_second: Option<f64>,
+    /// Of a listener from clients, of a group from backends.
+    pub(super) bytes_received_per_second: Option<f64>,
+    pub(super) bytes_sent_per_second: Option<f64>,
+    pub(super) datagrams_received_per_second: Option<f64>,
+    pub(super) datagrams_sent_per_second: Option<f64>,
+    /// Only of listeners.
+    pub(super) datagrams_lost_per_second: Option<f64>,
+}
+
 #[derive(Debug, Default, Serialize)]
 pub(super) struct WorkerFigures {
     pub(super) worker: usize,
@@ -66,6 +80,8 @@ pub(super) struct ListenerFigures {
     pub(super) refused_per_second: Option<f64>,
     #[serde(flatten)]
     pub(super) traffic: RequestFigures,
+    #[serde(flatten)]
+    pub(super) relayed: RelayFigures,
     pub(super) reasons_per_second: BTreeMap<String, f64>,
 }
 
@@ -80,6 +96,8 @@ pub(super) struct GroupFigures {
     pub(super) waiting: Option<usize>,
     #[serde(flatten)]
     pub(super) traffic: RequestFigures,
+    #[serde(flatten)]
+    pub(super) relayed: RelayFigures,
     pub(super) backends: Vec<BackendFigures>,
 }
 
@@ -102,7 +120,11 @@ impl Figures {
         let mut all = Pace::default();
         let listeners = status.listeners.iter().map(|listener| {
             let pace = pace(&Subject::Listener(listener.name.clone(), listener.leaving));
-            all.join(&pace);
+            match listener.relayed {
+                // How long connections lasted says nothing of requests.
+                Some(_) => all.join(&pace.clone().without_durations()),
+                None => all.join(&pace),
+            }
             ListenerFigures::of(listener, &pace)
         });
         let listeners = listeners.collect();
@@ -158,6 +180,25 @@ impl RequestFigures {
     }
 }
 
+impl RelayFigures {
+    fn of(pace: &Pace) -> RelayFigures {
+        RelayFigures {
+            connections_ended_per_second: pace.rate(&Quantity::RelayedEnds),
+            connections_failed_per_second: pace.rate(&Quantity::RelayedFailures),
+            bytes_received_per_second: pace.rate(&Quantity::BytesReceived),
+            bytes_sent_per_second: pace.rate(&Quantity::BytesSent),
+            datagrams_received_per_second: pace.rate(&Quantity::DatagramsReceived),
+            datagrams_sent_per_second: pace.rate(&Quantity::DatagramsSent),
+            datagrams_lost_per_second: pace.rate(&Quantity::DatagramsLost),
+        }
+    }
+
+    /// Of both directions.
+    pub(super) fn datagrams_per_second(&self) -> Option<f64> {
+        Some(self.datagrams_received_per_second? + self.datagrams_sent_per_second?)
+    }
+}
+
 impl ListenerFigures {
     fn of(listener: &ListenerStatus, pace: &Pace) -> ListenerFigures {
         ListenerFigures {
@@ -169,6 +210,7 @@ impl ListenerFigures {
             accepted_per_second: pace.rate(&Quantity::Accepted),
             refused_per_second: pace.rate(&Quantity::Refused),
             traffic: RequestFigures::of(pace),
+            relayed: RelayFigures::of(pace),
             reasons_per_second: pace.reasons(),
         }
     }
@@ -183,6 +225,7 @@ impl GroupFigures {
             in_flight: group.in_flight,
             waiting: group.queue.as_ref().map(|queue| queue.in_use),
             traffic: RequestFigures::of(pace),
+            relayed: RelayFigures::of(pace),
             backends: Vec::new(),
         }
     }

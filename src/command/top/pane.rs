@@ -11,6 +11,7 @@ use crate::command::top::figures::BackendFigures;
 use crate::command::top::figures::Figures;
 use crate::command::top::figures::GroupFigures;
 use crate::command::top::figures::ListenerFigures;
+use crate::command::top::figures::RelayFigures;
 use crate::command::top::figures::RequestFigures;
 use crate::command::top::figures::WorkerFigures;
 use crate::config::in_order;
@@ -20,6 +21,15 @@ use crate::config::in_order;
 pub(super) enum Heading {
     Words(&'static str, u16),
     Number(&'static str, u16),
+}
+
+/// What listeners and groups are shown by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// Requests, and how long they took.
+    Requests,
+    /// Bytes and datagrams, and what is relayed.
+    Bytes,
 }
 
 /// A table of rows that have a name each.
@@ -79,6 +89,30 @@ const GROUP_HEADINGS: &[Heading] = &[
     Heading::Number("5XX/S", 6),
     Heading::Number("P50", 6),
     Heading::Number("P99", 6),
+];
+const LISTENER_BYTES_HEADINGS: &[Heading] = &[
+    Heading::Words("LISTENER", 10),
+    Heading::Words("PROTO", 7),
+    Heading::Number("CONNS", 6),
+    Heading::Number("CONN/S", 6),
+    Heading::Number("END/S", 6),
+    Heading::Number("FAIL/S", 6),
+    Heading::Number("IN B/S", 6),
+    Heading::Number("OUT B/S", 7),
+    Heading::Number("DGRAM/S", 7),
+    Heading::Number("LOST/S", 6),
+];
+const GROUP_BYTES_HEADINGS: &[Heading] = &[
+    Heading::Words("GROUP", 10),
+    Heading::Words("SERVED BY", 9),
+    Heading::Number("UP", 7),
+    Heading::Number("ACTIVE", 6),
+    Heading::Number("QUEUE", 5),
+    Heading::Number("END/S", 6),
+    Heading::Number("FAIL/S", 6),
+    Heading::Number("IN B/S", 6),
+    Heading::Number("OUT B/S", 7),
+    Heading::Number("DGRAM/S", 7),
 ];
 const BACKEND_HEADINGS: &[Heading] = &[
     Heading::Words("BACKEND", 15),
@@ -174,7 +208,7 @@ impl Pane {
         pane
     }
 
-    pub(super) fn of_listeners(figures: &Figures) -> Pane {
+    pub(super) fn of_listeners(figures: &Figures, shown: Shown) -> Pane {
         let row = |listener: &ListenerFigures| {
             let protocol = match (listener.leaving, listener.disabled) {
                 (true, _) => "leaving",
@@ -185,20 +219,33 @@ impl Pane {
                 Figure::words(protocol),
                 Figure::count(listener.connections.in_use as u64),
                 Figure::rate(listener.accepted_per_second),
-                Figure::rate(listener.refused_per_second),
             ];
-            let cells = of_connections.into_iter().chain(of_traffic(&listener.traffic));
-            let mut row = PaneRow::new(&listener.name, cells);
+            let refused = [Figure::rate(listener.refused_per_second)];
+            let lost = [Figure::rate(listener.relayed.datagrams_lost_per_second)];
+            let cells = of_connections.into_iter();
+            let mut row = match shown {
+                Shown::Requests => {
+                    PaneRow::new(&listener.name, cells.chain(refused).chain(of_traffic(&listener.traffic)))
+                }
+                Shown::Bytes => {
+                    let of_bytes = of_bytes(&listener.traffic, &listener.relayed);
+                    PaneRow::new(&listener.name, cells.chain(of_bytes).chain(lost))
+                }
+            };
             if listener.leaving {
                 // Another one may have its name.
                 row.name.push_str(" leaving");
             }
             row
         };
-        Pane { headings: LISTENER_HEADINGS, rows: figures.listeners.iter().map(row).collect() }
+        let headings = match shown {
+            Shown::Requests => LISTENER_HEADINGS,
+            Shown::Bytes => LISTENER_BYTES_HEADINGS,
+        };
+        Pane { headings, rows: figures.listeners.iter().map(row).collect() }
     }
 
-    pub(super) fn of_groups(figures: &Figures) -> Pane {
+    pub(super) fn of_groups(figures: &Figures, shown: Shown) -> Pane {
         let row = |group: &GroupFigures| {
             let colour = match &*group.availability {
                 "active" => Colour::Green,
@@ -214,9 +261,17 @@ impl Pane {
                 Figure::count(group.in_flight),
                 Figure::Number(waiting, waiting.map_or("-".to_owned(), number)),
             ];
-            PaneRow::new(&group.name, of_backends.into_iter().chain(of_traffic(&group.traffic)))
+            let rates = match shown {
+                Shown::Requests => of_traffic(&group.traffic),
+                Shown::Bytes => of_bytes(&group.traffic, &group.relayed),
+            };
+            PaneRow::new(&group.name, of_backends.into_iter().chain(rates))
         };
-        Pane { headings: GROUP_HEADINGS, rows: figures.groups.iter().map(row).collect() }
+        let headings = match shown {
+            Shown::Requests => GROUP_HEADINGS,
+            Shown::Bytes => GROUP_BYTES_HEADINGS,
+        };
+        Pane { headings, rows: figures.groups.iter().map(row).collect() }
     }
 
     pub(super) fn of_backends(group: Option<&GroupFigures>) -> Pane {
@@ -297,6 +352,17 @@ fn of_traffic(traffic: &RequestFigures) -> [Figure; 5] {
         Figure::rate(traffic.server_errors_per_second),
         Figure::duration(traffic.p50_seconds),
         Figure::duration(traffic.p99_seconds),
+    ]
+}
+
+/// What ended and failed is of requests where HTTP is spoken.
+fn of_bytes(traffic: &RequestFigures, relayed: &RelayFigures) -> [Figure; 5] {
+    [
+        Figure::rate(relayed.connections_ended_per_second.or(traffic.requests_per_second)),
+        Figure::rate(relayed.connections_failed_per_second.or(traffic.server_errors_per_second)),
+        Figure::rate(relayed.bytes_received_per_second),
+        Figure::rate(relayed.bytes_sent_per_second),
+        Figure::rate(relayed.datagrams_per_second()),
     ]
 }
 

@@ -47,6 +47,7 @@ const HELP: &str = " Up, Down, j, k   choose a row; also PgUp, PgDn, Home, End
  r                sort the other way round
  /                show only rows whose name has what you type
  w                rates, P50 and P99 of 1 second or of 10
+ b                show bytes and what is relayed, or requests
  p, Space         pause
  q, Ctrl-C        quit
 
@@ -146,7 +147,7 @@ impl Scene<'_> {
     fn draw_group(&self, frame: &mut Frame<'_>, area: Rect) -> usize {
         let [of_group, _, of_backends] =
             Layout::vertical([Constraint::Length(2), Constraint::Length(1), Constraint::Min(0)]).areas(area);
-        let mut group = Pane::of_groups(self.figures);
+        let mut group = Pane::of_groups(self.figures, self.view.shown());
         group.rows.retain(|row| Some(row.name.as_str()) == self.view.group());
         if group.rows.is_empty() {
             let name = self.view.group().unwrap_or_default();

@@ -6,10 +6,13 @@ use std::collections::HashMap;
 use std::collections::VecDeque;
 
 use crate::control::admin::status::BackendStatus;
+use crate::control::admin::status::ByteCounts;
 use crate::control::admin::status::Durations;
+use crate::control::admin::status::EndedConnections;
 use crate::control::admin::status::EndedRequests;
 use crate::control::admin::status::ListenerStatus;
 use crate::control::admin::status::Status;
+use crate::control::admin::status::UpstreamDatagrams;
 use crate::control::admin::status::WorkerLoad;
 use crate::telemetry::histogram::quantile_us;
 
@@ -39,7 +42,15 @@ pub(super) enum Quantity {
     ServerErrors,
     Retries,
     Failures,
-    /// Requests with this reason.
+    /// Connections, or sessions of UDP, that were relayed and have ended.
+    RelayedEnds,
+    RelayedFailures,
+    BytesReceived,
+    BytesSent,
+    DatagramsReceived,
+    DatagramsSent,
+    DatagramsLost,
+    /// Requests, connections and sessions with this reason.
     Reason(Cow<'static, str>),
 }
 
@@ -145,6 +156,11 @@ impl Pace {
         (!is_empty).then(|| quantile_us(buckets, share) as f64 / 1e6)
     }
 
+    pub(super) fn without_durations(mut self) -> Pace {
+        self.tally.durations.clear();
+        self
+    }
+
     /// Takes over what was counted of another subject in the same time.
     pub(super) fn join(&mut self, other: &Pace) {
         self.seconds = self.seconds.max(other.seconds);
@@ -162,6 +178,10 @@ impl Document {
         let groups = status.groups.iter().map(|group| {
             let mut tally = Tally::default();
             tally.take_requests(group.requests.as_ref());
+            tally.take_relayed(group.relayed.as_ref(), group.bytes);
+            if let Some(UpstreamDatagrams { received, sent }) = group.datagrams {
+                tally.take_datagrams(received, sent);
+            }
             (Subject::Group(group.name.clone()), tally)
         });
         let backends = status.groups.iter().flat_map(|group| {
@@ -207,7 +227,29 @@ impl Tally {
             .counters
             .extend(reasons.map(|(reason, count)| (Quantity::Reason(reason.to_string().into()), *count)));
         tally.take_requests(listener.requests.as_ref());
+        tally.take_relayed(listener.relayed.as_ref(), listener.bytes);
+        if let Some(datagrams) = &listener.datagrams {
+            tally.take_datagrams(datagrams.received, datagrams.sent);
+            tally.counters.insert(Quantity::DatagramsLost, datagrams.dropped.values().sum());
+        }
         tally
+    }
+
+    fn take_relayed(&mut self, relayed: Option<&EndedConnections>, bytes: Option<ByteCounts>) {
+        if let Some(relayed) = relayed {
+            self.counters.insert(Quantity::RelayedEnds, relayed.count);
+            self.counters.insert(Quantity::RelayedFailures, relayed.failed);
+            self.take_durations(&relayed.duration);
+        }
+        if let Some(ByteCounts { received, sent }) = bytes {
+            self.counters.insert(Quantity::BytesReceived, received);
+            self.counters.insert(Quantity::BytesSent, sent);
+        }
+    }
+
+    fn take_datagrams(&mut self, received: u64, sent: u64) {
+        self.counters.insert(Quantity::DatagramsReceived, received);
+        self.counters.insert(Quantity::DatagramsSent, sent);
     }
 
     fn of_backend(backend: &BackendStatus) -> Tally {

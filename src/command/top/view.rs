@@ -2,6 +2,7 @@
 
 use crate::command::top::figures::Figures;
 use crate::command::top::pane::Pane;
+use crate::command::top::pane::Shown;
 use crate::command::top::pane::Sorting;
 use crate::command::top::tally::MAX_INTERVALS;
 
@@ -55,6 +56,7 @@ pub(super) struct View {
     is_typing: bool,
     is_paused: bool,
     shows_help: bool,
+    shown: Shown,
     /// How many intervals rates and percentiles are of.
     intervals: usize,
     is_over: bool,
@@ -70,6 +72,7 @@ impl View {
             is_typing: false,
             is_paused: false,
             shows_help: false,
+            shown: Shown::Requests,
             intervals: 1,
             is_over: false,
         }
@@ -99,6 +102,10 @@ impl View {
         self.shows_help
     }
 
+    pub(super) fn shown(&self) -> Shown {
+        self.shown
+    }
+
     pub(super) fn intervals(&self) -> usize {
         self.intervals
     }
@@ -116,8 +123,8 @@ impl View {
     pub(super) fn pane(&self, focus: Focus, figures: &Figures) -> Pane {
         let mut pane = match focus {
             Focus::Workers => Pane::of_workers(figures),
-            Focus::Listeners => Pane::of_listeners(figures),
-            Focus::Groups => Pane::of_groups(figures),
+            Focus::Listeners => Pane::of_listeners(figures, self.shown),
+            Focus::Groups => Pane::of_groups(figures, self.shown),
             Focus::Backends => {
                 let group = figures.groups.iter().find(|group| Some(&group.name) == self.group.as_ref());
                 Pane::of_backends(group)
@@ -165,6 +172,7 @@ impl View {
             '/' => self.is_typing = true,
             '?' | 'h' => self.shows_help = true,
             'w' => self.intervals = if self.intervals == 1 { MAX_INTERVALS } else { 1 },
+            'b' => self.turn_columns(),
             'k' => self.press(Press::Up, figures, page),
             'j' => self.press(Press::Down, figures, page),
             's' => {
@@ -176,6 +184,17 @@ impl View {
                 sorting.is_reversed = !sorting.is_reversed;
             }
             _ => {}
+        }
+    }
+
+    /// Shows other columns; those that rows were sorted by may be gone.
+    fn turn_columns(&mut self) {
+        self.shown = match self.shown {
+            Shown::Requests => Shown::Bytes,
+            Shown::Bytes => Shown::Requests,
+        };
+        for focus in [Focus::Listeners, Focus::Groups] {
+            self.choices[focus as usize].sorting = Sorting::default();
         }
     }
 
@@ -330,6 +349,17 @@ mod tests {
         view.press(Press::Character('/'), &figures, 1);
         view.press(Press::Interrupt, &figures, 1);
         assert!(view.is_over());
+    }
+
+    #[test]
+    fn other_columns_are_shown_and_nothing_is_sorted_by_those_before() {
+        let (mut view, figures) = (View::new(), figures());
+        press(&mut view, &figures, "ssssssb");
+        assert_eq!((view.shown(), view.sorting(Focus::Groups)), (Shown::Bytes, Sorting::default()));
+        let titles = |view: &View| view.pane(Focus::Groups, &figures).headings.last().unwrap().title();
+        assert_eq!(titles(&view), "DGRAM/S");
+        press(&mut view, &figures, "b");
+        assert_eq!((view.shown(), titles(&view)), (Shown::Requests, "P99"));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::command::status::span;
 use crate::command::top::figures::Figures;
 use crate::command::top::pane::Pane;
-use crate::command::top::pane::Shown;
+use crate::command::top::pane::PaneColumns;
 use crate::command::top::pane::duration;
 use crate::command::top::pane::number;
 use crate::telemetry::words::counted;
@@ -14,10 +14,10 @@ pub(super) fn text(figures: &Figures, in_colour: bool) -> String {
     let panes = [
         Pane::of_workers(figures),
         Pane::of_reasons(figures),
-        Pane::of_listeners(figures, Shown::Requests),
-        Pane::of_listeners(figures, Shown::Bytes),
-        Pane::of_groups(figures, Shown::Requests),
-        Pane::of_groups(figures, Shown::Bytes),
+        Pane::of_listeners(figures, PaneColumns::Requests),
+        Pane::of_listeners(figures, PaneColumns::Bytes),
+        Pane::of_groups(figures, PaneColumns::Requests),
+        Pane::of_groups(figures, PaneColumns::Bytes),
     ];
     for pane in panes.iter().filter(|pane| !pane.rows.is_empty()) {
         text.push_str(&format!("\n{}", pane.to_text(in_colour)));

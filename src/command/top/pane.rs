@@ -25,7 +25,7 @@ pub(super) enum Heading {
 
 /// What listeners and groups are shown by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Shown {
+pub(super) enum PaneColumns {
     /// Requests, and how long they took.
     Requests,
     /// Bytes and datagrams, and what is relayed.
@@ -208,7 +208,7 @@ impl Pane {
         pane
     }
 
-    pub(super) fn of_listeners(figures: &Figures, shown: Shown) -> Pane {
+    pub(super) fn of_listeners(figures: &Figures, shown: PaneColumns) -> Pane {
         let row = |listener: &ListenerFigures| {
             let protocol = match (listener.leaving, listener.disabled) {
                 (true, _) => "leaving",
@@ -224,10 +224,10 @@ impl Pane {
             let lost = [Figure::rate(listener.relayed.datagrams_lost_per_second)];
             let cells = of_connections.into_iter();
             let mut row = match shown {
-                Shown::Requests => {
+                PaneColumns::Requests => {
                     PaneRow::new(&listener.name, cells.chain(refused).chain(of_traffic(&listener.traffic)))
                 }
-                Shown::Bytes => {
+                PaneColumns::Bytes => {
                     let of_bytes = of_bytes(&listener.traffic, &listener.relayed);
                     PaneRow::new(&listener.name, cells.chain(of_bytes).chain(lost))
                 }
@@ -239,13 +239,13 @@ impl Pane {
             row
         };
         let headings = match shown {
-            Shown::Requests => LISTENER_HEADINGS,
-            Shown::Bytes => LISTENER_BYTES_HEADINGS,
+            PaneColumns::Requests => LISTENER_HEADINGS,
+            PaneColumns::Bytes => LISTENER_BYTES_HEADINGS,
         };
         Pane { headings, rows: figures.listeners.iter().map(row).collect() }
     }
 
-    pub(super) fn of_groups(figures: &Figures, shown: Shown) -> Pane {
+    pub(super) fn of_groups(figures: &Figures, shown: PaneColumns) -> Pane {
         let row = |group: &GroupFigures| {
             let colour = match &*group.availability {
                 "active" => Colour::Green,
@@ -262,14 +262,14 @@ impl Pane {
                 Figure::Number(waiting, waiting.map_or("-".to_owned(), number)),
             ];
             let rates = match shown {
-                Shown::Requests => of_traffic(&group.traffic),
-                Shown::Bytes => of_bytes(&group.traffic, &group.relayed),
+                PaneColumns::Requests => of_traffic(&group.traffic),
+                PaneColumns::Bytes => of_bytes(&group.traffic, &group.relayed),
             };
             PaneRow::new(&group.name, of_backends.into_iter().chain(rates))
         };
         let headings = match shown {
-            Shown::Requests => GROUP_HEADINGS,
-            Shown::Bytes => GROUP_BYTES_HEADINGS,
+            PaneColumns::Requests => GROUP_HEADINGS,
+            PaneColumns::Bytes => GROUP_BYTES_HEADINGS,
         };
         Pane { headings, rows: figures.groups.iter().map(row).collect() }
     }

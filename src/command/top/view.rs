@@ -2,7 +2,7 @@
 
 use crate::command::top::figures::Figures;
 use crate::command::top::pane::Pane;
-use crate::command::top::pane::Shown;
+use crate::command::top::pane::PaneColumns;
 use crate::command::top::pane::Sorting;
 use crate::command::top::tally::MAX_INTERVALS;
 
@@ -56,7 +56,7 @@ pub(super) struct View {
     is_typing: bool,
     is_paused: bool,
     shows_help: bool,
-    shown: Shown,
+    shown: PaneColumns,
     /// How many intervals rates and percentiles are of.
     intervals: usize,
     is_over: bool,
@@ -72,7 +72,7 @@ impl View {
             is_typing: false,
             is_paused: false,
             shows_help: false,
-            shown: Shown::Requests,
+            shown: PaneColumns::Requests,
             intervals: 1,
             is_over: false,
         }
@@ -102,7 +102,7 @@ impl View {
         self.shows_help
     }
 
-    pub(super) fn shown(&self) -> Shown {
+    pub(super) fn shown(&self) -> PaneColumns {
         self.shown
     }
 
@@ -190,8 +190,8 @@ impl View {
     /// Shows other columns; those that rows were sorted by may be gone.
     fn turn_columns(&mut self) {
         self.shown = match self.shown {
-            Shown::Requests => Shown::Bytes,
-            Shown::Bytes => Shown::Requests,
+            PaneColumns::Requests => PaneColumns::Bytes,
+            PaneColumns::Bytes => PaneColumns::Requests,
         };
         for focus in [Focus::Listeners, Focus::Groups] {
             self.choices[focus as usize].sorting = Sorting::default();
@@ -355,11 +355,11 @@ mod tests {
     fn other_columns_are_shown_and_nothing_is_sorted_by_those_before() {
         let (mut view, figures) = (View::new(), figures());
         press(&mut view, &figures, "ssssssb");
-        assert_eq!((view.shown(), view.sorting(Focus::Groups)), (Shown::Bytes, Sorting::default()));
+        assert_eq!((view.shown(), view.sorting(Focus::Groups)), (PaneColumns::Bytes, Sorting::default()));
         let titles = |view: &View| view.pane(Focus::Groups, &figures).headings.last().unwrap().title();
         assert_eq!(titles(&view), "DGRAM/S");
         press(&mut view, &figures, "b");
-        assert_eq!((view.shown(), titles(&view)), (Shown::Requests, "P99"));
+        assert_eq!((view.shown(), titles(&view)), (PaneColumns::Requests, "P99"));
     }
 
     #[test]

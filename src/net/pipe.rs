@@ -104,11 +104,17 @@ impl Pipe {
         self.held == 0
     }
 
-    /// Takes what waits at a socket that does not block into an empty pipe. Zero bytes mean the peer's end; `None` that
-    /// nothing waits.
+    /// Takes what waits at a socket that does not block into an empty pipe. Zero bytes are the peer's end or an urgent byte that
+    /// is next; receiving tells which. `None`: nothing waits, or this kernel, or what guards the process, moves no bytes.
+    ///
+    /// # Errors
+    /// The connection broke, which the kernel tells once: nobody who receives from it afterwards hears of it.
     pub fn fill(&mut self, from: &Socket) -> io::Result<Option<usize>> {
         let Some(ends) = &self.ends else { return Ok(None) };
-        let moved = splice(from.descriptor(), ends.write.as_raw_fd(), PIPE_BYTES)?;
+        let moved = match splice(from.descriptor(), ends.write.as_raw_fd(), PIPE_BYTES) {
+            Err(error) if is_unable(&error) => None,
+            moved => moved?,
+        };
         if let Some(count) = moved {
             from.count_received(count);
             self.held += count;
@@ -137,6 +143,10 @@ impl Drop for Pipe {
             self.pool.open.set(self.pool.open.get() - 1);
         }
     }
+}
+
+fn is_unable(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS | libc::EPERM | libc::ENOMEM))
 }
 
 /// Moves at most so many bytes; `None` instead of waiting.

@@ -69,15 +69,6 @@ enum Copied {
     Much,
 }
 
-/// How splicing ended.
-#[derive(PartialEq, Eq)]
-enum Spliced {
-    /// The side that bytes come from has ended.
-    End,
-    /// Copying is better, or has to do.
-    Less,
-}
-
 /// So much has to come in large pieces before the kernel is asked to move bytes: opening a pipe and two more system calls
 /// pay off soon.
 const SPLICE_AFTER_BYTES: usize = 256 * 1024;
@@ -96,10 +87,8 @@ impl Flow<'_> {
                 Copied::End => break,
                 Copied::Much => {}
             }
-            if let Some((from, to)) = self.sockets()
-                && self.splice(from, to).await? == Spliced::End
-            {
-                break;
+            if let Some((from, to)) = self.sockets() {
+                self.splice(from, to).await?;
             }
         }
         self.to.finish_sending();
@@ -137,23 +126,24 @@ impl Flow<'_> {
         Ok(Copied::Much)
     }
 
-    /// Lets the kernel move bytes for as long as many come, and nothing else stands against it.
-    async fn splice(&self, from: &Socket, to: &Socket) -> Result<Spliced, FlowError> {
+    /// Lets the kernel move bytes for as long as many come, and nothing else stands against it. Then they are copied again.
+    async fn splice(&self, from: &Socket, to: &Socket) -> Result<(), FlowError> {
         from.set_nonblocking().map_err(|_| FlowError::From)?;
         to.set_nonblocking().map_err(|_| FlowError::To)?;
         loop {
             // Whatever is wrong shows when something is received.
             let _ = from.readable().await;
             if self.pace.is_limited(self.worker) {
-                return Ok(Spliced::Less);
+                return Ok(());
             }
             // It is held no longer than there is something in it: a silent side has none.
-            let Some(mut pipe) = self.worker.pipes.take() else { return Ok(Spliced::Less) };
+            let Some(mut pipe) = self.worker.pipes.take() else { return Ok(()) };
             let count = match pipe.fill(from) {
-                Ok(Some(0)) => return Ok(Spliced::End),
+                // It may be the end, or an urgent byte (RFC 6093) that the kernel stops at: receiving tells.
+                Ok(None | Some(0)) => return Ok(()),
                 Ok(Some(count)) => count,
-                // What is broken shows when it is received.
-                Ok(None) | Err(_) => return Ok(Spliced::Less),
+                // What broke a connection is told once: whoever receives next would take it for the end.
+                Err(_) => return Err(FlowError::From),
             };
             self.silence.begin();
             while !pipe.is_empty() {
@@ -164,7 +154,7 @@ impl Flow<'_> {
                 self.silence.begin();
             }
             if count < SMALL_BYTES {
-                return Ok(Spliced::Less);
+                return Ok(());
             }
         }
     }

@@ -102,6 +102,84 @@ fn a_reset_of_the_backend_becomes_one_of_the_client() {
     assert_eq!((&line["reason"], &line["status"]), (&"upstream_closed".into(), &502.into()), "{line}");
 }
 
+/// So much is not copied any more.
+const LONG_STREAM: usize = 8_000_000;
+
+#[test]
+fn a_reset_of_the_client_behind_a_long_stream_is_none_of_its_end() {
+    let (sender, received) = std::sync::mpsc::channel();
+    let backend = Backend::script(move |peer| {
+        peer.stream().set_read_timeout(Some(Duration::from_secs(10)))?;
+        let mut piece = vec![0; 65_536];
+        let end = loop {
+            match peer.stream().read(&mut piece) {
+                Ok(0) => break Ok(0),
+                Ok(_) => {}
+                Err(error) => break Err(error.kind()),
+            }
+        };
+        sender.send(end).map_err(|_| ErrorKind::BrokenPipe.into())
+    });
+    let ringway = Relayed::tcp(&[backend.address()]).start();
+    let mut client = connect(&ringway);
+    client.send("x".repeat(LONG_STREAM));
+    // All of it is on its way.
+    std::thread::sleep(Duration::from_millis(500));
+    reset(client);
+    assert_eq!(received.recv().expect("the backend hears of it"), Err(ErrorKind::ConnectionReset));
+    let line = &log_entries(&ringway, 1)[0];
+    assert_eq!((&line["reason"], &line["status"]), (&"client_closed".into(), &499.into()), "{line}");
+}
+
+#[test]
+fn a_reset_of_the_backend_behind_a_long_stream_is_none_of_its_end() {
+    let backend = Backend::script(|peer| {
+        peer.write(&vec![b'x'; LONG_STREAM])?;
+        std::thread::sleep(Duration::from_millis(500));
+        socket2::SockRef::from(peer.stream()).set_linger(Some(Duration::ZERO))
+    });
+    let ringway = Relayed::tcp(&[backend.address()]).start();
+    let client = connect(&ringway);
+    let mut piece = vec![0; 65_536];
+    let end = loop {
+        match client.stream().read(&mut piece) {
+            Ok(0) => break Ok(()),
+            Ok(_) => {}
+            Err(error) => break Err(error.kind()),
+        }
+    };
+    assert_eq!(end, Err(ErrorKind::ConnectionReset));
+    let line = &log_entries(&ringway, 1)[0];
+    assert_eq!((&line["reason"], &line["status"]), (&"upstream_closed".into(), &502.into()), "{line}");
+}
+
+#[test]
+fn an_urgent_byte_ends_no_long_stream() {
+    const BEHIND: usize = 100_000;
+    let (sender, received) = std::sync::mpsc::channel();
+    let backend = Backend::script(move |peer| {
+        socket2::SockRef::from(peer.stream()).set_recv_buffer_size(65_536)?;
+        std::thread::sleep(Duration::from_secs(1));
+        peer.stream().set_read_timeout(Some(Duration::from_secs(10)))?;
+        let (mut count, mut piece) = (0, vec![0; 65_536]);
+        loop {
+            match peer.stream().read(&mut piece)? {
+                0 => break,
+                some => count += some,
+            }
+        }
+        sender.send(count).map_err(|_| ErrorKind::BrokenPipe.into())
+    });
+    let ringway = Relayed::tcp(&[backend.address()]).start();
+    let mut client = connect(&ringway);
+    client.send("x".repeat(LONG_STREAM));
+    socket2::SockRef::from(client.stream()).send_out_of_band(b"!").expect("it is taken");
+    client.send("y".repeat(BEHIND));
+    client.finish_sending();
+    // TCP does not pass the urgent byte on.
+    assert_eq!(received.recv().expect("the backend hears the end"), LONG_STREAM + BEHIND);
+}
+
 #[test]
 fn a_reload_ends_no_connection() {
     let (old, new) = (echo(), echo());

@@ -31,6 +31,7 @@ const RESPONSE_CODE: u16 = 15;
 /// A question that is or can be sent.
 pub(super) struct DnsQuestion {
     bytes: Vec<u8>,
+    family: AddressFamily,
 }
 
 /// What came for a question.
@@ -66,7 +67,7 @@ impl DnsQuestion {
         for word in [family as u16, CLASS_IN] {
             bytes.extend_from_slice(&word.to_be_bytes());
         }
-        Some(DnsQuestion { bytes })
+        Some(DnsQuestion { bytes, family })
     }
 
     pub(super) fn bytes(&self) -> &[u8] {
@@ -93,7 +94,9 @@ impl DnsQuestion {
         };
         match flags & RESPONSE_CODE {
             0 if flags & IS_TRUNCATED != 0 => DnsAnswer::Truncated,
-            0 if asked == 1 => DnsAnswer::Found(found(records, word(header, 6).unwrap_or_default())),
+            0 if asked == 1 => {
+                DnsAnswer::Found(found(records, word(header, 6).unwrap_or_default(), self.family))
+            }
             2 => failed("the resolver cannot find out (SERVFAIL)"),
             3 => DnsAnswer::Found(Found::NoSuchHost),
             5 => failed("the resolver refuses to answer"),
@@ -109,14 +112,15 @@ fn failed(reason: &str) -> DnsAnswer {
     DnsAnswer::Found(Found::Failed(reason.to_owned()))
 }
 
-/// The addresses in so many records, and the shortest time that one of all these records lives.
-fn found(mut records: &[u8], count: u16) -> Found {
+/// The addresses of a family in so many records, and the shortest time that one of all these records lives.
+fn found(mut records: &[u8], count: u16, family: AddressFamily) -> Found {
     let (mut addresses, mut life) = (Vec::new(), u32::MAX);
     for _ in 0..count {
         let Some((record, rest)) = DnsRecord::of(records) else { return Found::Failed(NO_SENSE.to_owned()) };
         records = rest;
         life = life.min(record.life);
-        addresses.extend(record.address());
+        addresses
+            .extend(record.address().filter(|address| address.is_ipv4() == (family == AddressFamily::V4)));
     }
     if addresses.is_empty() {
         return Found::NoAddress;
@@ -234,8 +238,9 @@ mod tests {
         let alias = record(&[0xc0, 12], 5, 7, b"\x01b\xc0\x0c");
         let first = record(b"\x01b\x08internal\0", 1, 60, &[192, 0, 2, 1]);
         let second = record(&[0xc0, 12], 1, 30, &[192, 0, 2, 2]);
+        let other_family = record(&[0xc0, 12], 28, 60, &[0; 16]);
         let signature = record(&[0xc0, 12], 46, 900, b"of DNSSEC");
-        let answer = message(0, &[&alias, &first, &second, &signature]);
+        let answer = message(0, &[&alias, &first, &second, &other_family, &signature]);
         assert_eq!(told(&answer), "[192.0.2.1, 192.0.2.2] for 7s");
     }
 

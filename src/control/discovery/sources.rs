@@ -170,6 +170,8 @@ impl DnsServer {
     fn ask(&self, names: &[String], family: AddressFamily) -> Found {
         let end_ms = monotonic_ms() + self.patience.as_millis() as u64;
         let mut nothing = Found::NoSuchHost;
+        // One search domain that is broken does not hide what is found behind another.
+        let mut failure = None;
         for name in names {
             let left = Duration::from_millis(end_ms.saturating_sub(monotonic_ms()));
             let answer = dns_client::ask(self.address, name, family, left);
@@ -180,6 +182,7 @@ impl DnsServer {
             match answer {
                 Ok(Found::NoSuchHost) | Err(Unanswered::NoName) => {}
                 Ok(Found::NoAddress) => nothing = Found::NoAddress,
+                Ok(Found::Failed(reason)) => failure = Some(Found::Failed(reason)),
                 Ok(found) => return found,
                 Err(Unanswered::Silence) => return Found::Failed("the resolver does not answer".to_owned()),
                 Err(Unanswered::Unreachable) => {
@@ -187,7 +190,7 @@ impl DnsServer {
                 }
             }
         }
-        nothing
+        failure.unwrap_or(nothing)
     }
 }
 

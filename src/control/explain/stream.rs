@@ -24,7 +24,9 @@ pub(super) fn explain(listener: &Listener, question: &Question) -> Result<Explan
             listener.name
         ));
     }
-    let host = question.sni.as_deref().unwrap_or_default().to_ascii_lowercase();
+    let named = question.sni.as_deref().unwrap_or_default();
+    // As in the names that clients ask for, the dot of the root makes no difference.
+    let host = named.strip_suffix('.').unwrap_or(named).to_ascii_lowercase();
     let mut explanation = Explanation {
         listener: listener.name.clone(),
         protocol: protocol.to_owned(),

@@ -10,6 +10,9 @@ use std::path::Path;
 use crate::config::AccessLog;
 use crate::config::BackendAddress;
 use crate::config::Config;
+use crate::config::GroupProtocol;
+use crate::config::Listener;
+use crate::config::ListenerProtocol;
 use crate::config::Location;
 use crate::config::LogDestination;
 use crate::config::Report;
@@ -183,7 +186,9 @@ fn warn_of_open_keys(config: &Config, report: &mut Report) {
 
 /// Requests that come back to where they came from go round until a limit ends them.
 fn warn_of_loops(config: &Config, report: &mut Report) {
-    for backend in config.enabled_backends() {
+    let groups = config.server_groups.iter().filter(|group| group.enabled);
+    let backends = groups.flat_map(|group| group.backends.iter().map(move |backend| (group, backend)));
+    for (group, backend) in backends.filter(|(_, backend)| backend.enabled) {
         let leads_to = |listening: &SocketAddr| match &backend.address {
             BackendAddress::Ip(address) => leads_to(*address, *listening),
             BackendAddress::Name { host, port } => {
@@ -197,7 +202,8 @@ fn warn_of_loops(config: &Config, report: &mut Report) {
         let listener = config
             .listeners
             .iter()
-            .find(|listener| listener.enabled && listener.addresses.iter().any(|one| leads_to(&one.address)));
+            .filter(|listener| listener.enabled && is_udp(listener) == (group.protocol == GroupProtocol::Udp))
+            .find(|listener| listener.addresses.iter().any(|one| leads_to(&one.address)));
         if let Some(listener) = listener {
             let message = format!("this backend is the listener \"{}\" of this Ringway", listener.name);
             report.warning(
@@ -207,6 +213,11 @@ fn warn_of_loops(config: &Config, report: &mut Report) {
             );
         }
     }
+}
+
+/// The same port of TCP is another one.
+fn is_udp(listener: &Listener) -> bool {
+    matches!(listener.protocol, ListenerProtocol::Datagram(_))
 }
 
 /// An address may come with a fail-over, and an interface be made later; until then, nothing reaches the backends.

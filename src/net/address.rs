@@ -81,8 +81,8 @@ pub fn is_interface(name: &str) -> bool {
     InterfaceName::new(name).is_some() && Path::new("/sys/class/net").join(name).exists()
 }
 
-/// Whether an address is one of this host. Nothing is sent: the kernel only chooses where it would send from,
-/// and that is the address itself if it is its own.
+/// Whether an address is one of this host: that of an interface, or one that the kernel would send from to itself, as with
+/// `ip route add local`. Nothing is sent.
 pub fn is_of_this_host(address: IpAddr) -> bool {
     let any: IpAddr = if address.is_ipv4() { [0; 4].into() } else { [0_u16; 8].into() };
     let source = || {
@@ -90,7 +90,51 @@ pub fn is_of_this_host(address: IpAddr) -> bool {
         socket.connect((address, 9))?;
         socket.local_addr()
     };
-    address.is_loopback() || source().is_ok_and(|source: SocketAddr| source.ip() == address)
+    address.is_loopback()
+        || source().is_ok_and(|source: SocketAddr| source.ip() == address)
+        || is_of_an_interface(address)
+}
+
+/// Of several addresses in one network the kernel sends from the first, so all are looked at.
+fn is_of_an_interface(address: IpAddr) -> bool {
+    let mut first = std::ptr::null_mut();
+    // SAFETY: the pointer is valid for the call, which writes one to a list that is freed below.
+    if unsafe { libc::getifaddrs(&raw mut first) } != 0 {
+        return false;
+    }
+    let mut next = first;
+    let mut is_found = false;
+    // SAFETY: each element of the list, and what it points to, lives until the list is freed.
+    while let Some(interface) = unsafe { next.as_ref() } {
+        // SAFETY: as above; an address is as large as its family says.
+        is_found |= unsafe { ip_of(interface.ifa_addr) } == Some(address);
+        next = interface.ifa_next;
+    }
+    // SAFETY: the list is the one from above, and nothing of it is used any more.
+    unsafe { libc::freeifaddrs(first) };
+    is_found
+}
+
+/// The address of IP in a kernel's address.
+///
+/// # Safety
+/// The pointer is null, or to an address that is as large as its family says.
+unsafe fn ip_of(address: *const libc::sockaddr) -> Option<IpAddr> {
+    // SAFETY: the caller says so.
+    let family = unsafe { address.as_ref() }?.sa_family;
+    match i32::from(family) {
+        libc::AF_INET => {
+            // SAFETY: of this family it is a `sockaddr_in`, perhaps not aligned as one.
+            let address = unsafe { address.cast::<libc::sockaddr_in>().read_unaligned() };
+            Some(IpAddr::from(address.sin_addr.s_addr.to_ne_bytes()))
+        }
+        libc::AF_INET6 => {
+            // SAFETY: of this family it is a `sockaddr_in6`, perhaps not aligned as one.
+            let address = unsafe { address.cast::<libc::sockaddr_in6>().read_unaligned() };
+            Some(IpAddr::from(address.sin6_addr.s6_addr))
+        }
+        _ => None,
+    }
 }
 
 /// What is spoken at a port: those of TCP and those of UDP are others.

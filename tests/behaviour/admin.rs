@@ -109,7 +109,7 @@ fn status_tells_of_the_process_and_its_listeners() {
     });
     let mut told = status["listeners"].clone();
     // Another test tells of the counters.
-    for counted in ["accepted", "requests", "reasons"] {
+    for counted in ["accepted", "requests", "reasons", "bytes", "datagrams", "relayed"] {
         assert!(told[0].as_object_mut().expect("a table").remove(counted).is_some(), "{told}");
     }
     assert_eq!(told, json!([listener]));

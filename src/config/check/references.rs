@@ -177,6 +177,9 @@ pub(super) fn check_protocols(
                 ListenerProtocol::Http(_) => {
                     "name a group with protocol = \"http\", \"https\", \"h2c\" or \"grpc\""
                 }
+                ListenerProtocol::Stream(stream) if stream.passthrough => {
+                    "TLS passes as it came: write protocol = \"tcp\" in the [[server_group]], and remove [server_group.tls]"
+                }
                 ListenerProtocol::Stream(_) => "write protocol = \"tcp\" or \"tls\" in the [[server_group]]",
                 ListenerProtocol::Datagram(_) => "write protocol = \"udp\" in the [[server_group]]",
             };
@@ -189,6 +192,8 @@ pub(super) fn check_protocols(
 fn can_send(listener: &Listener, group: &ServerGroup) -> bool {
     match &listener.protocol {
         ListenerProtocol::Http(_) => group.protocol.is_http(),
+        // TLS that is passed on as it came is not put into TLS again.
+        ListenerProtocol::Stream(stream) if stream.passthrough => group.protocol == GroupProtocol::Tcp,
         ListenerProtocol::Stream(_) => matches!(group.protocol, GroupProtocol::Tcp | GroupProtocol::Tls),
         ListenerProtocol::Datagram(_) => group.protocol == GroupProtocol::Udp,
     }
@@ -238,7 +243,8 @@ fn unfit_for_connections(
         }
         if !is_of_tls && !matches!(condition, Condition::SourceIp(_)) {
             let message = format!("asks for `{}`, but \"{listener}\" has no requests", condition.as_str());
-            return Some((message, "ask for sni, alpn or source_ip"));
+            let help = if word == "tls" { "ask for sni, alpn or source_ip" } else { "ask for source_ip" };
+            return Some((message, help));
         }
     }
     let forwards = matches!(&rule.actions.last, FinalAction::Forward(_));
@@ -251,7 +257,12 @@ fn unfit_for_connections(
         rule.actions.groups().filter_map(|index| groups.get(index)).find(|group| !can_send(relays, group))?;
     let message =
         format!("sends connections to \"{}\", whose protocol is {}", group.name, group.protocol.as_str());
-    Some((message, "name a group with protocol = \"tcp\" or \"tls\""))
+    match &relays.protocol {
+        ListenerProtocol::Stream(stream) if stream.passthrough => {
+            Some((message, "TLS passes as it came: name a group with protocol = \"tcp\""))
+        }
+        _ => Some((message, "name a group with protocol = \"tcp\" or \"tls\"")),
+    }
 }
 
 /// Warns about listeners that no caller of gRPC can use, though what is behind them speaks nothing else.

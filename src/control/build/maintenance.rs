@@ -80,17 +80,18 @@ impl Switches {
         Maintenance { switch, terms }
     }
 
-    /// Takes over what a configuration says that goes into service, and gives the switches of all that it has, rules
-    /// first. What was switched by command stays until the configuration says something else than before.
+    /// Takes over what a configuration says that goes into service, and gives the switches of all that it has for requests,
+    /// rules first; connections and datagrams cannot be answered with a page. What was switched by command stays until the configuration says something else than before.
     pub(super) fn adopt(&mut self, config: &Config, now_ms: u64) -> Vec<Arc<MaintenanceSwitch>> {
         let rules = config
             .rules
             .iter()
+            .filter(|rule| rule.listeners.iter().any(|index| takes_requests(config, *index)))
             .map(|rule| (MaintenanceOwner::Rule, rule.name.as_str(), rule.maintenance.as_ref()));
-        let groups = config
-            .server_groups
-            .iter()
-            .map(|group| (MaintenanceOwner::ServerGroup, group.name.as_str(), group.maintenance.as_ref()));
+        let groups =
+            config.server_groups.iter().filter(|group| group.protocol.is_http()).map(|group| {
+                (MaintenanceOwner::ServerGroup, group.name.as_str(), group.maintenance.as_ref())
+            });
         let mut staying = HashMap::with_capacity(config.rules.len() + config.server_groups.len());
         let mut switches = Vec::with_capacity(staying.capacity());
         for (owner, name, wanted) in rules.chain(groups) {
@@ -109,4 +110,8 @@ impl Switches {
         self.by_name = staying;
         switches
     }
+}
+
+fn takes_requests(config: &Config, listener: usize) -> bool {
+    config.listeners.get(listener).is_some_and(|listener| listener.http().is_some())
 }

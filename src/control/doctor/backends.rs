@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::config::Backend;
 use crate::config::BackendAddress;
 use crate::config::Config;
+use crate::config::GroupProtocol;
 use crate::config::Location;
 use crate::config::ServerGroup;
 use crate::control::build::source;
@@ -47,7 +48,9 @@ pub struct Reached {
 
 /// Connects to the first [`MAX_PROBED`] backends.
 pub fn survey(config: &Config, resolutions: &Resolutions) -> Vec<Reached> {
-    let backends = config.server_groups.iter().filter(|group| group.enabled).flat_map(|group| {
+    // Whether somebody receives datagrams shows only when something is said that is answered, as health checks do.
+    let is_looked_at = |group: &&ServerGroup| group.enabled && group.protocol != GroupProtocol::Udp;
+    let backends = config.server_groups.iter().filter(is_looked_at).flat_map(|group| {
         let backends = group.backends.iter().filter(|backend| backend.enabled);
         backends.map(move |backend| (group, backend))
     });

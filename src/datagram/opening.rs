@@ -13,8 +13,10 @@ use crate::datagram::session_table::SessionTable;
 use crate::datagram::session_table::SessionToken;
 use crate::datagram::upstream;
 use crate::datagram::upstream::ForWhom;
+use crate::net::udp::datagrams::Datagrams;
 use crate::net::udp::datagrams::LocalAddress;
 use crate::net::udp::readiness::ReadySet;
+use crate::policy::balance::hash_key::FlowStart;
 use crate::snapshot::Listener;
 use crate::snapshot::client_connections::ClientShare;
 use crate::snapshot::group::Group;
@@ -42,6 +44,7 @@ impl SessionOpening<'_> {
         &self,
         client: SocketAddr,
         local: Option<LocalAddress>,
+        datagrams: &Datagrams<'_>,
         table: &mut SessionTable,
     ) -> Result<SessionToken, DropReason> {
         let SessionOpening { worker, ready, socket, listener, group, idle_ticks } = *self;
@@ -59,7 +62,8 @@ impl SessionOpening<'_> {
             return Err(DropReason::SessionRate);
         }
         let opened = self.share(client).and_then(|share| {
-            let whom = ForWhom { client, token: table.next_token(), refused_by: None };
+            let flow = self.flow(client, datagrams);
+            let whom = ForWhom { flow, token: table.next_token(), refused_by: None };
             Ok((share, upstream::open(group, whom, ready, worker)?))
         });
         let (share, upstream) = opened.inspect_err(|_| listener.connection_rate.give_back(second))?;
@@ -82,6 +86,12 @@ impl SessionOpening<'_> {
             counters: listener.relay_counters(None, listener.default_group).map(Arc::clone),
         });
         Ok(table.insert(session, idle_ticks))
+    }
+
+    /// What decides where the datagrams of a client go.
+    pub(super) fn flow<'f>(&self, client: SocketAddr, datagrams: &Datagrams<'f>) -> FlowStart<'f> {
+        let first = datagrams.bytes.get(..datagrams.segment).unwrap_or(datagrams.bytes);
+        FlowStart { client, port: self.socket.port, datagram: first }
     }
 
     /// Counts one more session against the quotas of process and listener.

@@ -32,7 +32,7 @@ impl RequestRelay<'_> {
         while let Some(datagrams) = rest {
             let token = match self.table.find(&key) {
                 Some(token) => Ok(token),
-                None => self.opening.begin(client, piece.local, self.table),
+                None => self.opening.begin(client, piece.local, &datagrams, self.table),
             };
             // Clients without a session get none for the next datagram either.
             let Ok(token) = token.map_err(|reason| self.drop(&datagrams, reason)) else { return };
@@ -120,7 +120,8 @@ fn send_to_backend(
     let known = match &session.upstream {
         Some(known) => known,
         None => {
-            let whom = ForWhom { client: session.client, token, refused_by: session.refused_by.take() };
+            let flow = opening.flow(session.client, datagrams);
+            let whom = ForWhom { flow, token, refused_by: session.refused_by.take() };
             let opened = upstream::open(group, whom, ready, worker)?;
             session.moves += 1;
             session.upstream.insert(opened)

@@ -1,6 +1,5 @@
 //! The backend of a session: chosen, connected to, and left when it does not serve any more.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::datagram::dropped::DropReason;
@@ -10,6 +9,7 @@ use crate::net::address::Address;
 use crate::net::connect::ConnectError;
 use crate::net::udp::connected::ConnectedUdp;
 use crate::net::udp::readiness::ReadySet;
+use crate::policy::balance::hash_key::FlowStart;
 use crate::relay;
 use crate::snapshot::group::Group;
 use crate::telemetry::reason::Reason;
@@ -21,8 +21,8 @@ use crate::worker::Worker;
 
 /// Whose session it is, and what speaks against a backend.
 #[derive(Clone, Copy)]
-pub(super) struct ForWhom {
-    pub(super) client: SocketAddr,
+pub(super) struct ForWhom<'f> {
+    pub(super) flow: FlowStart<'f>,
     pub(super) token: SessionToken,
     /// The lower half of the identity of the backend that has just refused.
     pub(super) refused_by: Option<u32>,
@@ -31,11 +31,11 @@ pub(super) struct ForWhom {
 /// Chooses a backend for a session and connects a socket to it. One that there is no way to makes room for another.
 pub(super) fn open(
     group: &Group,
-    whom: ForWhom,
+    whom: ForWhom<'_>,
     ready: &ReadySet,
     worker: &Worker,
 ) -> Result<Upstream, DropReason> {
-    let preference = relay::preference(group, whom.client.ip(), worker);
+    let preference = relay::preference(group, &whom.flow, worker);
     let selection = Selection::new(group, preference, &worker.balancer);
     let refused_by = whom.refused_by.and_then(|identity| group.by_identity(identity));
     refused_by.into_iter().for_each(|member| selection.avoid(member));

@@ -1,11 +1,10 @@
 //! Which backend a connection goes to.
 
 use std::future::pending;
-use std::net::IpAddr;
 
 use crate::policy::balance::Algorithm;
+use crate::policy::balance::hash_key::FlowStart;
 use crate::policy::balance::hash_key::HashKey;
-use crate::policy::balance::hash_key::hash_of_address;
 use crate::policy::balance::sticky::StickyMode;
 use crate::relay::end::SessionEnd;
 use crate::snapshot::group::Group;
@@ -16,15 +15,17 @@ use crate::worker::Worker;
 use crate::worker::choosing;
 use crate::worker::choosing::NoRoom;
 
-/// What decides where the connections of a client go, if anything does.
-pub fn preference(group: &Group, client: IpAddr, worker: &Worker) -> Preference {
-    let is_hashed = matches!(group.algorithm, Algorithm::ConsistentHash(HashKey::SourceIp));
+/// What decides where a connection or the datagrams of a client go, if anything does. Clients stick to backends by their
+/// addresses, whatever the hash is taken of.
+pub fn preference(group: &Group, flow: &FlowStart<'_>, worker: &Worker) -> Preference {
     let is_sticky = group.sticky.as_ref().is_some_and(|sticky| sticky.mode == StickyMode::SourceIp);
-    if !is_hashed && !is_sticky {
-        return Preference::default();
-    }
-    let key = hash_of_address(client);
-    Preference { key: Some(key), backend: choosing::remembered(key, group, worker) }
+    let key = match &group.algorithm {
+        _ if is_sticky => HashKey::SourceIp.hash_of_flow(flow),
+        Algorithm::ConsistentHash(key) => key.hash_of_flow(flow),
+        _ => None,
+    };
+    let backend = key.filter(|_| is_sticky).and_then(|key| choosing::remembered(key, group, worker));
+    Preference { key, backend }
 }
 
 /// Remembers where the client was sent, where the group wants its clients to come back there.

@@ -8,6 +8,7 @@ use std::task::Poll;
 
 use crate::net::buffer::Buffer;
 use crate::net::task;
+use crate::policy::balance::hash_key::FlowStart;
 use crate::policy::retry::Failure;
 use crate::policy::retry::Replay;
 use crate::relay::choice;
@@ -100,7 +101,8 @@ async fn open<'w>(
     record: &mut SessionRecord,
     worker: &'w Worker,
 ) -> Result<BackendLeg<'w>, SessionEnd> {
-    let preference = choice::preference(group, client.peer.ip(), worker);
+    let flow = FlowStart { client: client.peer, port: client.port, datagram: b"" };
+    let preference = choice::preference(group, &flow, worker);
     let selection = Selection::new(group, preference, &worker.balancer);
     let mut chosen = choice::first(&selection, worker).await?;
     loop {

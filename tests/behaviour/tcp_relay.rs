@@ -1,6 +1,7 @@
 //! Connections that are relayed: bytes both ways, and which backend they go to.
 
 use crate::support::{Backend, Client, Relayed, Ringway, echo, eventually, log_entries};
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -163,6 +164,15 @@ fn clients_stay_with_their_backend_by_address() {
             assert_eq!(connect(&ringway).read_some(), first, "{lines}");
         }
     }
+}
+
+#[test]
+fn connections_of_one_client_spread_by_their_ports() {
+    let backends = [greeting("a"), greeting("b")];
+    let key = "algorithm = \"consistent_hash\"\nhash_key = { tuple = true }";
+    let ringway = Relayed::tcp(&backends.each_ref().map(Backend::address)).group(key).start();
+    let found: BTreeSet<_> = (0..40).map(|_| connect(&ringway).read_some()).collect();
+    assert_eq!(found.len(), 2, "{found:?}");
 }
 
 #[test]

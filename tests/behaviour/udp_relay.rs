@@ -1,6 +1,7 @@
 //! Datagrams that are relayed: both ways, from the address that was asked, and in pieces of many.
 
 use crate::support::{Relayed, UdpBackend, UdpClient, eventually, log_entries};
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
@@ -103,6 +104,23 @@ fn an_address_decides_where_its_sessions_go() {
             assert!((0..4).all(|_| ask() == first), "{line} {host}");
         }
     }
+}
+
+#[test]
+fn a_connection_id_decides_whoever_sends() {
+    let backends = [UdpBackend::echo("1:"), UdpBackend::echo("2:")];
+    let addresses = backends.each_ref().map(UdpBackend::address);
+    let key = "algorithm = \"consistent_hash\"\nhash_key = { quic_cid = { offset = 1, length = 2 } }";
+    let ringway = Relayed::udp(&addresses).group(key).start();
+    let mut found = BTreeSet::new();
+    for id in 0..20 {
+        // Packets with short headers, of clients that differ in the rest of the ID.
+        let asked = [format!("@a{id:02}x"), format!("@b{id:02}y")];
+        let answers = asked.map(|packet| UdpClient::connect(ringway.address()).ask(packet));
+        assert_eq!(answers[0][..2], answers[1][..2], "{id}");
+        found.insert(answers[0][..2].to_owned());
+    }
+    assert_eq!(found.len(), 2, "{found:?}");
 }
 
 #[test]

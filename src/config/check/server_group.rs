@@ -285,12 +285,32 @@ fn check_effects(group: &ServerGroup, section: &mut Section<'_, '_>) {
 
 /// What keys say together.
 fn check_together(group: &ServerGroup, section: &mut Section<'_, '_>) {
+    check_hash_key(group, section.report());
     if !group.protocol.is_http() {
         check_without_requests(group, section.report());
     }
     check_effects(group, section);
     source_address::check_use(group, section);
     check_backends(group, section.report());
+}
+
+/// Requests, connections and datagrams have parts that the others have not.
+fn check_hash_key(group: &ServerGroup, report: &mut Report) {
+    let Algorithm::ConsistentHash(key) = &group.algorithm else { return };
+    let (is_http, is_udp) = (group.protocol.is_http(), group.protocol == GroupProtocol::Udp);
+    let (needed, help) = match key {
+        HashKey::Query(_) | HashKey::Header(_) | HashKey::Cookie(_) | HashKey::Path if !is_http => {
+            ("requests", "write hash_key = { source_ip = true } or { tuple = true }")
+        }
+        HashKey::Tuple if is_http => {
+            ("connections that are relayed", "write hash_key = { source_ip = true }, or a part of requests")
+        }
+        HashKey::QuicConnectionId { .. } if !is_udp => ("datagrams", "write hash_key = { source_ip = true }"),
+        _ => return,
+    };
+    let word = group.protocol.as_str();
+    let message = format!("`hash_key` of \"{}\" needs {needed}: its protocol is {word}", group.name);
+    report.error(group.location, message, help);
 }
 
 /// What decides by requests cannot decide where there are none.
@@ -300,12 +320,6 @@ fn check_without_requests(group: &ServerGroup, report: &mut Report) {
         let message =
             format!("clients of \"{}\" cannot be known by cookies: its protocol is {word}", group.name);
         report.error(group.location, message, "write mode = \"source_ip\" in [server_group.sticky]");
-    }
-    let is_by_request =
-        matches!(&group.algorithm, Algorithm::ConsistentHash(key) if *key != HashKey::SourceIp);
-    if is_by_request {
-        let message = format!("`hash_key` of \"{}\" needs requests: its protocol is {word}", group.name);
-        report.error(group.location, message, "write hash_key = { source_ip = true }");
     }
     check_datagrams(group, report);
     if group.maintenance.is_some() {

@@ -72,6 +72,14 @@ fn messages_of_hash_keys() {
         "{ cookie = \"a;b\" }",
         "{ path = false }",
         "{ source_ip = \"yes\" }",
+        "{ tuple = false }",
+        "{ tuple = true }",
+        "{ quic_cid = true }",
+        "{ quic_cid = {} }",
+        "{ quic_cid = { length = \"8\" } }",
+        "{ quic_cid = { offset = 13, length = 8 } }",
+        "{ quic_cid = { length = 8, size = 1 } }",
+        "{ quic_cid = { length = 8 } }",
     ];
     let report = |key| report_of_group(&format!("algorithm = \"consistent_hash\"\nhash_key = {key}"));
     let mut text = cases(&keys, report);

@@ -70,11 +70,14 @@ pub(super) fn explain(
 
 /// Explains a group to which a connection of this client, or its datagrams, can go.
 pub(super) fn of_connection(group: &Group, percent: u32, client: IpAddr) -> GroupExplanation {
-    let key = match &group.algorithm {
-        Algorithm::ConsistentHash(HashKey::SourceIp) => Some(hash_of_address(client)),
-        _ => None,
+    let (key, words) = match &group.algorithm {
+        Algorithm::ConsistentHash(HashKey::SourceIp) => (Some(hash_of_address(client)), &OF_CONNECTIONS),
+        Algorithm::ConsistentHash(HashKey::QuicConnectionId { .. }) => (None, &OF_QUIC),
+        Algorithm::ConsistentHash(_) => (None, &OF_TUPLES),
+        _ if group.protocol == "udp" => (None, &OF_SESSIONS),
+        _ => (None, &OF_CONNECTIONS),
     };
-    self::group(group, percent, key, if group.protocol == "udp" { &OF_SESSIONS } else { &OF_CONNECTIONS })
+    self::group(group, percent, key, words)
 }
 
 /// How it is said that a backend is chosen for what comes.
@@ -96,6 +99,15 @@ const OF_CONNECTIONS: ChoiceWords = ChoiceWords {
 };
 const OF_SESSIONS: ChoiceWords =
     ChoiceWords { fewest: "the one with the fewest sessions for its weight", ..OF_CONNECTIONS };
+
+const OF_TUPLES: ChoiceWords = ChoiceWords {
+    without_key: "by the hash of addresses and ports: each connection has its own",
+    ..OF_CONNECTIONS
+};
+const OF_QUIC: ChoiceWords = ChoiceWords {
+    without_key: "by the hash of the connection ID of QUIC, or else of addresses and ports",
+    ..OF_CONNECTIONS
+};
 
 fn group(group: &Group, percent: u32, key: Option<u64>, words: &ChoiceWords) -> GroupExplanation {
     let (_, table) = group.table().load();

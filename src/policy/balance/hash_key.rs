@@ -1,9 +1,11 @@
-//! What of a request decides which backend it goes to.
+//! What of a request, of a connection or of a datagram decides which backend it goes to.
 
 use std::net::IpAddr;
+use std::net::SocketAddr;
 
 use crate::http::head::RequestHead;
 use crate::policy::balance::cookies;
+use crate::policy::balance::quic_ids;
 
 /// What a consistent hash is taken of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +19,26 @@ pub enum HashKey {
     Path,
     /// The address of the client, as trusted proxies tell it.
     SourceIp,
+    /// Address and port of the client, and the port that it came to. Of connections and datagrams.
+    Tuple,
+    /// So many bytes from there of the destination connection ID of QUIC (RFC 9000 §5.1); the tuple where there are none. Of
+    /// datagrams.
+    QuicConnectionId {
+        /// At most 19.
+        offset: u8,
+        /// 1 to 20, and no more than the longest ID has behind the offset.
+        length: u8,
+    },
+}
+
+/// What is known of a connection, or of a client's datagrams, before anything is passed on.
+#[derive(Clone, Copy, Debug)]
+pub struct FlowStart<'f> {
+    pub client: SocketAddr,
+    /// The port that the client came to.
+    pub port: u16,
+    /// The first datagram; empty for connections.
+    pub datagram: &'f [u8],
 }
 
 impl HashKey {
@@ -28,8 +50,23 @@ impl HashKey {
             HashKey::Cookie(name) => cookies::find(head.headers, name)?,
             HashKey::Path => path(head.target.path_and_query),
             HashKey::SourceIp => return Some(hash_of_address(client)),
+            HashKey::Tuple | HashKey::QuicConnectionId { .. } => return None,
         };
         (!value.is_empty()).then(|| hash(value))
+    }
+
+    /// The hash of the key of a connection or of datagrams; none of what only requests have.
+    pub fn hash_of_flow(&self, flow: &FlowStart<'_>) -> Option<u64> {
+        match self {
+            HashKey::SourceIp => Some(hash_of_address(flow.client.ip())),
+            HashKey::Tuple => Some(hash_of_tuple(flow)),
+            HashKey::QuicConnectionId { offset, length } => {
+                let range = usize::from(*offset)..usize::from(*offset) + usize::from(*length);
+                let id = quic_ids::part_of_destination(flow.datagram, range);
+                Some(id.map_or_else(|| hash_of_tuple(flow), hash))
+            }
+            HashKey::Query(_) | HashKey::Header(_) | HashKey::Cookie(_) | HashKey::Path => None,
+        }
     }
 }
 
@@ -39,6 +76,10 @@ pub fn hash_of_address(address: IpAddr) -> u64 {
         IpAddr::V4(address) => hash(&address.octets()),
         IpAddr::V6(address) => hash(&address.octets()),
     }
+}
+
+fn hash_of_tuple(flow: &FlowStart<'_>) -> u64 {
+    mix(hash_of_address(flow.client.ip()) ^ u64::from(flow.client.port()) << 16 ^ u64::from(flow.port))
 }
 
 /// A hash that is the same on every machine and in every version, because a fleet must agree on it:
@@ -148,6 +189,33 @@ mod tests {
         assert_eq!(of("192.0.2.1"), of("::ffff:192.0.2.1"));
         assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
         assert_ne!(of("2001:db8::1"), of("2001:db8::2"));
+    }
+
+    #[test]
+    fn a_tuple_is_of_both_ends() {
+        let of = |client: &str, port| {
+            HashKey::Tuple.hash_of_flow(&FlowStart { client: client.parse().unwrap(), port, datagram: b"" })
+        };
+        let one = of("192.0.2.1:5000", 443);
+        assert_eq!(one, of("[::ffff:192.0.2.1]:5000", 443));
+        for other in [of("192.0.2.1:5001", 443), of("192.0.2.1:5000", 444), of("192.0.2.2:5000", 443)] {
+            assert_ne!(one, other);
+        }
+        assert_eq!(key(&HashKey::Tuple, "/", &[], "::1"), None);
+    }
+
+    #[test]
+    fn a_connection_of_quic_is_known_by_its_id_whoever_sends() {
+        let quic = HashKey::QuicConnectionId { offset: 1, length: 2 };
+        let of = |client: &str, datagram| {
+            quic.hash_of_flow(&FlowStart { client: client.parse().unwrap(), port: 443, datagram })
+        };
+        let short = of("192.0.2.1:1", b"\x40\x01\x02\x03rest");
+        assert_eq!(short, of("192.0.2.2:2", b"\x40\x09\x02\x03"));
+        assert_eq!(short, of("192.0.2.3:3", b"\xc0\0\0\0\x01\x03\x01\x02\x03\0"));
+        assert_ne!(short, of("192.0.2.1:1", b"\x40\x01\x02\x04"));
+        let flow = FlowStart { client: "192.0.2.1:1".parse().unwrap(), port: 443, datagram: b"" };
+        assert_eq!(of("192.0.2.1:1", b"\x40\x01"), HashKey::Tuple.hash_of_flow(&flow));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 pub mod weighted_round_robin;
 pub mod random;
 pub mod power_of_two;
+mod quic_ids;
 pub mod least_connections;
 pub mod maglev;
 pub mod hash_key;

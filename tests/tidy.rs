@@ -89,7 +89,7 @@ const LAYERS: &[Layer] = &[
     // A session chooses and is logged as a relayed connection is.
     Layer {
         module: "datagram",
-        may_import: &["net", "telemetry", "snapshot", "upstream", "worker", "relay"],
+        may_import: &["policy", "net", "telemetry", "snapshot", "upstream", "worker", "relay"],
     },
     Layer {
         module: "downstream",

@@ -141,13 +141,15 @@ fn a_worker_that_stands_still_is_told_of_until_it_runs_again() {
     let load = |worker: usize| status(&ringway)["worker_load"][worker].clone();
     let stopped = StoppedThread::of(ringway.worker_thread(1));
     ringway.wait_for_line("warning: worker 1 has stood still for ");
-    let told = load(1);
-    assert_eq!((&told["is_stalled"], &told["stalls"]), (&true.into(), &1.into()));
-    assert_eq!(load(0)["is_stalled"], false);
+    eventually("the status says so", || load(1)["is_stalled"] == true);
+    let stalls = load(1)["stalls"].clone();
+    assert!(stalls.as_u64() >= Some(1), "{stalls}");
+    // A busy machine may hold up the other for a moment.
+    eventually("the other is told apart", || load(0)["is_stalled"] == false);
     drop(stopped);
     ringway.wait_for_line("worker 1 runs again after ");
     eventually("the status says so", || load(1)["is_stalled"] == false);
-    assert_eq!(load(1)["stalls"], 1);
+    assert!(load(1)["stalls"].as_u64() >= stalls.as_u64());
     let told = command(&ringway, &["events"]).stdout;
     assert!(told.contains(" worker_stalled ") && told.contains(" worker_resumed "), "{told}");
 }

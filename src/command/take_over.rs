@@ -56,9 +56,9 @@ impl TakeOver {
         let predecessor = Rc::clone(&self.0);
         let settle = move || {
             let predecessor = predecessor.take().ok_or("the process before is gone")?;
-            let generation = predecessor.ready(&bindings, warnings)?;
+            let (generation, sessions) = predecessor.ready(&bindings, warnings)?;
             let (done, accepting) = mpsc::channel();
-            if commands.send(Command::Accept { done }).is_ok() {
+            if commands.send(Command::Accept { sessions, done }).is_ok() {
                 // The thread that reloads has nothing else to do yet.
                 accepting.recv_timeout(ACCEPT_TIMEOUT).unwrap_or_default();
             }

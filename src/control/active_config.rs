@@ -46,6 +46,7 @@ use crate::control::written_config::WrittenConfig;
 use crate::net::clock::monotonic_ms;
 use crate::net::mailbox::Mailbox;
 use crate::snapshot::Snapshot;
+use crate::snapshot::handed_session::HandedSessions;
 use crate::snapshot::health_path::Readiness;
 use crate::snapshot::quota::Quota;
 use crate::snapshot::rcu_cell::RcuCell;
@@ -296,8 +297,8 @@ impl ActiveConfig {
     }
 
     /// Lets workers accept, where they were to wait until the process before lets go.
-    pub fn accept(&mut self) {
-        self.sockets.release(&self.channels.workers);
+    pub fn accept(&mut self, sessions: Vec<HandedSessions>) {
+        self.sockets.release(sessions, &self.channels.workers);
     }
 
     /// Another descriptor of each listening socket, in the order of the bindings.

@@ -38,6 +38,7 @@ use crate::control::process::rlimits;
 use crate::control::process::socket_store::SocketStore;
 use crate::net::clock::instant_now;
 use crate::net::clock::monotonic_ms;
+use crate::snapshot::handed_session::HandedSessions;
 use crate::telemetry::events::EventKind;
 use crate::telemetry::events::News;
 use crate::telemetry::operator::log_event;
@@ -67,7 +68,7 @@ pub enum Command {
         answer: Option<Sender<UpgradeOutcome>>,
     },
     /// Let workers accept: the process before has let go.
-    Accept { done: Sender<()> },
+    Accept { sessions: Vec<HandedSessions>, done: Sender<()> },
     /// Hear of this process, which has handed over.
     Follow(Generation),
     /// Let processes that still serve what they have stop, too.
@@ -156,8 +157,8 @@ impl Reloader {
             Command::HandOver { offer, under_way, answer } => {
                 self.others.hand_over.begin(*offer, under_way, answer);
             }
-            Command::Accept { done } => {
-                self.installer.active.accept();
+            Command::Accept { sessions, done } => {
+                self.installer.active.accept(sessions);
                 done.send(()).unwrap_or_default();
             }
             Command::StopOldProcesses => self.others.hand_over.stop_old_processes(),

@@ -34,6 +34,8 @@ pub(super) enum SocketState {
     Serving,
     /// Clients without a session get none.
     Draining,
+    /// Nothing is received for now: another process is about to do so.
+    Paused,
     /// Nothing is received any more: another process does, or nobody.
     Closed,
 }
@@ -78,6 +80,34 @@ impl DatagramSocket {
     pub fn close(&self) {
         self.state.set(SocketState::Closed);
         self.deadline.set(Duration::ZERO);
+    }
+
+    /// Receives nothing until it is served again.
+    pub(super) fn pause(&self) {
+        if self.state() == SocketState::Serving {
+            self.state.set(SocketState::Paused);
+        }
+    }
+
+    pub(super) fn resume(&self) {
+        if self.state() == SocketState::Paused {
+            self.state.set(SocketState::Serving);
+        }
+    }
+
+    /// What tells the socket from all others of the host, whichever process has it; 0 where the kernel does not say.
+    pub(super) fn cookie(&self) -> u64 {
+        self.socket.cookie().unwrap_or(0)
+    }
+
+    /// What its queue had lost when that was last counted.
+    pub(super) fn counted_lost(&self) -> u32 {
+        self.lost.get()
+    }
+
+    /// Another process has counted what its queue had lost by then.
+    pub(super) fn continue_lost(&self, lost: u32) {
+        self.lost.set(lost);
     }
 
     /// Datagrams that found its queue full since this was last asked.

@@ -7,6 +7,7 @@ mod answers;
 mod client_socket;
 mod dropped;
 mod expiry;
+mod hand_over;
 mod opening;
 mod record;
 mod requests;

@@ -97,18 +97,10 @@ impl SessionOpening<'_> {
     /// Counts one more session against the quotas of process and listener.
     fn count(&self) -> Result<CountedConnection, DropReason> {
         let SessionOpening { worker, listener, .. } = *self;
-        let is_left = worker.quota.acquire() && {
-            let is_left = listener.connections.acquire();
-            if !is_left {
-                worker.quota.release();
-            }
-            is_left
-        };
-        if !is_left {
+        worker.count_connection(listener).ok_or_else(|| {
             log_limit(DropReason::SessionLimit, listener);
-            return Err(DropReason::SessionLimit);
-        }
-        Ok(worker.connection_opened(listener.slot))
+            DropReason::SessionLimit
+        })
     }
 
     /// Counts one more session against what its client may have.

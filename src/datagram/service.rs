@@ -11,6 +11,8 @@ use crate::datagram::answers;
 use crate::datagram::answers::AnswersLeft;
 use crate::datagram::client_socket::DatagramSocket;
 use crate::datagram::client_socket::SocketState;
+use crate::datagram::hand_over;
+use crate::datagram::hand_over::Adoption;
 use crate::datagram::opening::SessionOpening;
 use crate::datagram::record;
 use crate::datagram::requests::RequestRelay;
@@ -25,6 +27,7 @@ use crate::net::udp::receive::ReceiveArena;
 use crate::net::wake::YieldToKernel;
 use crate::snapshot::DatagramListener;
 use crate::snapshot::Listener;
+use crate::snapshot::handed_session::HandedSessions;
 use crate::telemetry::operator::MessageKind;
 use crate::telemetry::operator::log_repeatedly;
 use crate::telemetry::reason::Reason;
@@ -73,6 +76,37 @@ impl DatagramService {
     pub fn remove(&self, socket: &Rc<DatagramSocket>) {
         socket.close();
         self.end_all(Reason::ListenerClosed, |session_socket, _| Rc::ptr_eq(session_socket, socket));
+    }
+
+    /// Receives nothing at a socket for now, and gives its sessions away.
+    pub fn give_away(&self, socket: &Rc<DatagramSocket>) -> HandedSessions {
+        socket.pause();
+        let worker = &self.worker;
+        let sessions = hand_over::give_away(&mut self.table.borrow_mut(), socket, &self.ready, worker);
+        HandedSessions {
+            socket: socket.cookie(),
+            worker: worker.index,
+            lost: socket.counted_lost(),
+            sessions,
+        }
+    }
+
+    /// Goes on with sessions of a socket, and receives there; how many were lost, as where limits do not allow them.
+    pub fn go_on_with(&self, handed: HandedSessions) -> usize {
+        let sockets = self.sockets.borrow();
+        let is_meant = |socket: &&Rc<DatagramSocket>| socket.cookie() == handed.socket;
+        let snapshot = self.worker.snapshot();
+        let known = sockets.iter().find(is_meant).and_then(|socket| {
+            let listener = snapshot.listener(socket.listener())?;
+            Some((socket, listener, listener.datagram()?))
+        });
+        let Some((socket, listener, terms)) = known else { return handed.sessions.len() };
+        socket.continue_lost(handed.lost);
+        let (worker, ready, idle_ticks) = (&self.worker, &self.ready, self.idle_ticks(terms));
+        let adoption = Adoption { worker, ready, socket, listener, idle_ticks };
+        let lost = adoption.adopt(handed.sessions, &mut self.table.borrow_mut());
+        socket.resume();
+        lost
     }
 
     /// Lets no further session begin, and ends those that are silent for as long as `grace`. Sockets whose number is
@@ -195,9 +229,14 @@ async fn receive_requests(service: Rc<DatagramService>, socket: Rc<DatagramSocke
             // Memory is short, which passes.
             service.worker.timers.sleep(TICK).await;
         }
-        if socket.state() != SocketState::Closed {
-            service.pass_requests(&socket);
-            socket.renew();
+        match socket.state() {
+            SocketState::Closed => {}
+            // Its wait would end at once, for what comes stays where it is.
+            SocketState::Paused => service.worker.timers.sleep(TICK).await,
+            SocketState::Serving | SocketState::Draining => {
+                service.pass_requests(&socket);
+                socket.renew();
+            }
         }
     }
     service.worker.listener_closed();

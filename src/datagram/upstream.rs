@@ -107,10 +107,16 @@ fn connect_member(
 
 /// Gives back what a session had at its backend, whose socket is closed.
 pub(super) fn close(upstream: Upstream, worker: &Worker) {
+    drop(let_go(upstream, worker));
+}
+
+/// The same, but for the socket.
+pub(super) fn let_go(upstream: Upstream, worker: &Worker) -> ConnectedUdp {
     if upstream.has_room {
         upstream.backend.room.release();
     }
     drop(upstream.in_flight.map(|counted| worker.balancer.resume(counted)));
+    upstream.socket
 }
 
 /// Whether a session has to leave its backend: its listener sends to another group now, or the backend does not serve

@@ -12,7 +12,8 @@ use std::time::UNIX_EPOCH;
 
 use crate::net::wake::WakerSlot;
 
-/// A point in time on the monotonic clock of one worker, in nanoseconds since the worker began.
+/// A point in time on the monotonic clock of one worker, in nanoseconds since the process began, or the first of those that
+/// have handed over to each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(u64);
 
@@ -27,17 +28,18 @@ impl Moment {
         self.0.saturating_sub(earlier.0) / 1_000
     }
 
-    /// Milliseconds since the worker began.
+    /// Milliseconds since then.
     pub fn millis(self) -> u64 {
         self.0 / 1_000_000
     }
 }
 
+/// What the clock that all workers share tells of its beginning; 0 means never.
+const SHARED_NS_AT_BEGIN: u64 = 1_000_000_000;
+
 /// The clock of one worker. The task that runs the worker's loop calls [`Clock::end_turn`].
 pub struct Clock {
     began: Instant,
-    /// What the clock that all workers share said at `began`.
-    shared_ns_at_begin: u64,
     /// The moment read in this turn, if any code asked yet.
     read: Cell<Option<Moment>>,
     /// Wakes the loop's owner so that it ends the turn.
@@ -48,10 +50,8 @@ pub struct Clock {
 
 impl Clock {
     pub fn start() -> Clock {
-        let began = instant_now();
         let clock = Clock {
-            began,
-            shared_ns_at_begin: since_process_began(began).as_nanos() as u64 + 1_000_000_000,
+            began: process_began(instant_now()),
             read: Cell::new(None),
             turn_end: WakerSlot::default(),
             wall_at_begin: Cell::new(Duration::ZERO),
@@ -90,7 +90,12 @@ impl Clock {
 
     /// Nanoseconds of a monotonic clock that all workers share, from a second on.
     pub fn shared_ns(&self, moment: Moment) -> u64 {
-        self.shared_ns_at_begin + moment.0
+        SHARED_NS_AT_BEGIN + moment.0
+    }
+
+    /// The moment of which [`Clock::shared_ns`] tells this.
+    pub fn moment_of(&self, shared_ns: u64) -> Moment {
+        Moment(shared_ns.saturating_sub(SHARED_NS_AT_BEGIN))
     }
 
     /// Forgets the remembered moment; the task of this context is woken when the next one is read.
@@ -106,7 +111,8 @@ impl Clock {
 
     fn read_now(&self) -> Moment {
         // 584 years of nanoseconds fit.
-        Moment(u64::try_from(instant_now().duration_since(self.began).as_nanos()).unwrap_or(u64::MAX))
+        let elapsed = instant_now().saturating_duration_since(self.began);
+        Moment(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX))
     }
 }
 
@@ -125,8 +131,12 @@ pub fn monotonic_ms() -> u64 {
 /// When any thread asked first, or what [`continue_clock`] has set.
 static BEGAN: OnceLock<Instant> = OnceLock::new();
 
+fn process_began(now: Instant) -> Instant {
+    *BEGAN.get_or_init(|| now)
+}
+
 fn since_process_began(now: Instant) -> Duration {
-    now.saturating_duration_since(*BEGAN.get_or_init(|| now))
+    now.saturating_duration_since(process_began(now))
 }
 
 /// When the clock that all threads share began, in nanoseconds of the monotonic clock that all processes of the host

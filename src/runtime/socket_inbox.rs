@@ -23,6 +23,7 @@ use crate::net::udp::listening::ListeningUdp;
 use crate::runtime::drain::Drain;
 use crate::runtime::drain::IDLE_GRACE;
 use crate::snapshot::Snapshot;
+use crate::snapshot::handed_session::HandedSessions;
 use crate::telemetry::operator::log_line;
 use crate::worker::Worker;
 
@@ -61,6 +62,8 @@ impl SocketInbox {
             match order {
                 SocketOrder::Accept(socket) => self.receive_on(socket, &snapshot),
                 SocketOrder::Lend(borrower) => self.lend(&borrower),
+                SocketOrder::GiveSessions(sockets, taker) => self.give_sessions(&sockets, &taker),
+                SocketOrder::TakeSessions(handed) => self.take_sessions(handed),
             }
         }
         let datagrams = self.datagrams.get();
@@ -95,7 +98,8 @@ impl SocketInbox {
 
     /// Receives on a socket. One that a later snapshot does not know any more is closed at once, and one that a reload
     /// opens while the process stops already.
-    fn receive_on(&mut self, NewSocket { number, kind, port, socket }: NewSocket, snapshot: &Snapshot) {
+    fn receive_on(&mut self, new: NewSocket, snapshot: &Snapshot) {
+        let NewSocket { number, kind, port, socket, sessions } = new;
         let Some(listener) = snapshot.listener_of_socket(number) else { return };
         if self.worker.is_draining() {
             return;
@@ -109,7 +113,10 @@ impl SocketInbox {
             TransportKind::Udp => self.receive_datagrams(socket, number, (listener, port)),
         };
         match received {
-            Ok(socket) => self.sockets.push((number, socket)),
+            Ok(socket) => {
+                self.sockets.push((number, socket));
+                sessions.into_iter().for_each(|sessions| self.take_sessions(sessions));
+            }
             Err(error) => log_line(&format!(
                 "error: worker {} cannot listen at port {port}: {error}",
                 self.worker.index
@@ -133,6 +140,30 @@ impl SocketInbox {
         let socket = DatagramSocket::new(ListeningUdp::new(socket)?, number, (listener, port), &self.worker);
         service.serve(Rc::clone(&socket));
         Ok(WorkerSocket::Datagram(socket))
+    }
+
+    fn give_sessions(&self, sockets: &[u64], taker: &Sender<HandedSessions>) {
+        let Some(service) = self.datagrams.get() else { return };
+        for (number, socket) in &self.sockets {
+            if let WorkerSocket::Datagram(socket) = socket
+                && sockets.contains(number)
+                // Whoever asked has not waited for it.
+                && let Err(returned) = taker.send(service.give_away(socket))
+            {
+                self.take_sessions(returned.0);
+            }
+        }
+    }
+
+    fn take_sessions(&self, handed: HandedSessions) {
+        let count = handed.sessions.len();
+        let lost = self.datagrams.get().map_or(count, |service| service.go_on_with(handed));
+        if lost > 0 {
+            log_line(&format!(
+                "warning: worker {} cannot go on with {lost} of {count} UDP sessions (see max_connections)",
+                self.worker.index
+            ));
+        }
     }
 
     fn lend(&self, borrower: &Sender<LentSocket>) {

@@ -11,6 +11,7 @@ pub mod gates;
 pub mod client_connections;
 pub mod client_rates;
 pub mod group;
+pub mod handed_session;
 pub mod health_path;
 mod keyed_hash;
 pub mod maintenance;

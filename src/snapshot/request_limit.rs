@@ -104,6 +104,11 @@ impl ClientConnectionLimit {
         if self.rate.as_ref().is_some_and(|rate| !rate.admit(client, now_ns)) {
             return Err(ExceededConnections::Rate);
         }
+        self.go_on(client)
+    }
+
+    /// The same for a connection that began before, in another process.
+    pub fn go_on(&self, client: IpAddr) -> Result<Option<ClientShare>, ExceededConnections> {
         let Some(limit) = &self.max else { return Ok(None) };
         let share = limit.connections.open(limit.number, limit.max, client);
         share.map(Some).ok_or(ExceededConnections::Number)

@@ -61,6 +61,8 @@ pub enum Reason {
     IdleTimeout,
     /// The listener of a session of UDP was removed. Only logged.
     ListenerClosed,
+    /// Limits of the process that took over have no room for a session of UDP. Only counted.
+    NotTakenOver,
     /// Every descriptor that this process may have is in use.
     NoDescriptor,
     /// Every local port for connections to the backend is in use.
@@ -150,6 +152,7 @@ impl Reason {
             Reason::BackendDown => "backend_down",
             Reason::IdleTimeout => "idle_timeout",
             Reason::ListenerClosed => "listener_closed",
+            Reason::NotTakenOver => "not_taken_over",
             Reason::NoDescriptor => "no_descriptor",
             Reason::NoLocalPort => "no_local_port",
             Reason::NoSource => "no_source_address",
@@ -221,6 +224,7 @@ impl Reason {
             | Reason::BackendDown
             | Reason::UpstreamBusy
             | Reason::ConnectionsLimited(_)
+            | Reason::NotTakenOver
             | Reason::NoDescriptor
             | Reason::NoLocalPort
             | Reason::NoSource

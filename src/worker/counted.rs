@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use crate::snapshot::Listener;
 use crate::worker::Worker;
 
 /// Responses that a worker compresses at a time. Each takes up to 2.2 MiB for as long as its client
@@ -67,6 +68,19 @@ impl Worker {
     pub fn connection_opened(self: &Rc<Worker>, listener: usize) -> CountedConnection {
         self.counters.opened(self.index);
         CountedConnection { worker: Rc::clone(self), listener }
+    }
+
+    /// Counts one more against the quotas of process and listener, until what is returned is dropped; None: one of them is
+    /// used up.
+    pub fn count_connection(self: &Rc<Worker>, listener: &Listener) -> Option<CountedConnection> {
+        if !self.quota.acquire() {
+            return None;
+        }
+        if !listener.connections.acquire() {
+            self.quota.release();
+            return None;
+        }
+        Some(self.connection_opened(listener.slot))
     }
 
     /// Counts a connection that waits with a buffer, until what is returned is dropped; none beyond the limit.

@@ -10,7 +10,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
 /// The end of the channel that a process gets which wants to take over.
-fn channel(ringway: &Ringway) -> OwnedFd {
+pub(crate) fn channel(ringway: &Ringway) -> OwnedFd {
     // The one before may be about to be let go.
     let given = within(PATIENCE, || {
         let mut stream = UnixStream::connect(socket_of(ringway)).expect("it listens");
@@ -18,6 +18,11 @@ fn channel(ringway: &Ringway) -> OwnedFd {
         message_with_descriptors(&stream).1.pop()
     });
     given.expect("a descriptor")
+}
+
+pub(crate) fn say(channel: &OwnedFd, word: &str) {
+    // It may have been refused by the word before.
+    let _ = rustix::net::send(channel, word.as_bytes(), SendFlags::NOSIGNAL);
 }
 
 #[test]
@@ -41,8 +46,7 @@ fn a_successor_that_speaks_out_of_turn_is_refused() {
     ] {
         let channel = channel(&ringway);
         for word in words {
-            // It may have been refused by the word before.
-            let _ = rustix::net::send(&channel, word.as_bytes(), SendFlags::NOSIGNAL);
+            say(&channel, word);
         }
         let refusal = within(PATIENCE, || {
             let (text, _) = message_with_descriptors(&channel);

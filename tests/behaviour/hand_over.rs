@@ -80,7 +80,7 @@ fn tunnel(ringway: &Ringway) -> Client {
     client
 }
 
-fn metric(ringway: &Ringway, line: &str) -> u64 {
+pub(crate) fn metric(ringway: &Ringway, line: &str) -> u64 {
     let told = ringway.wait_for_line("metrics on http://");
     let url = told.split("metrics on ").nth(1).expect("an address").to_owned();
     let address = url.trim_start_matches("http://").trim_end_matches("/metrics");

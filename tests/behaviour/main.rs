@@ -101,6 +101,7 @@ mod rules;
 mod systemd;
 mod tcp_relay;
 mod tcp_relay_ends;
+mod udp_hand_over;
 mod udp_relay;
 mod udp_sessions;
 mod session_resumption;

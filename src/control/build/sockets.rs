@@ -1,9 +1,11 @@
 //! The listening sockets of the process: which are open, and which a new configuration needs besides.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::sync::mpsc;
 use std::sync::mpsc::RecvTimeoutError;
 use std::sync::mpsc::Sender;
@@ -20,6 +22,8 @@ use crate::net::listen::Bound;
 use crate::net::listen::Neighbour;
 use crate::net::mailbox::Mailbox;
 use crate::net::udp::listening::BUFFER_BYTES;
+use crate::net::udp::listening::cookie_of;
+use crate::snapshot::handed_session::HandedSessions;
 use crate::telemetry::operator::log_line;
 
 /// An address that is listened at.
@@ -67,6 +71,8 @@ pub struct NewSocket {
     /// The one that clients connect to.
     pub port: u16,
     pub socket: OwnedFd,
+    /// Those of another process, if it is a socket of UDP.
+    pub sessions: Option<HandedSessions>,
 }
 
 /// What a worker is told of listening sockets.
@@ -74,6 +80,10 @@ pub enum SocketOrder {
     Accept(NewSocket),
     /// Tell of all that it accepts on.
     Lend(Sender<LentSocket>),
+    /// Receive nothing more on those of UDP among these sockets, by number, and give their sessions away.
+    GiveSessions(Arc<[u64]>, Sender<HandedSessions>),
+    /// Go on with sessions that were given away.
+    TakeSessions(HandedSessions),
 }
 
 /// Another descriptor of a listening socket of a worker.
@@ -146,9 +156,10 @@ impl Sockets {
         self.held.is_some()
     }
 
-    /// Lets workers accept.
-    pub fn release(&mut self, workers: &[Mailbox<SocketOrder>]) {
-        hand_out(self.held.take().unwrap_or_default(), workers);
+    /// Lets workers accept, and go on with these sessions of UDP.
+    pub fn release(&mut self, sessions: Vec<HandedSessions>, workers: &[Mailbox<SocketOrder>]) {
+        let sessions = sessions.into_iter().map(|handed| (handed.socket, handed)).collect();
+        hand_out(self.held.take().unwrap_or_default(), sessions, workers);
     }
 
     /// The sockets of all workers, by the number of their binding.
@@ -297,23 +308,56 @@ impl Sockets {
         self.open = prepared.bindings;
         match &mut self.held {
             Some(held) => held.extend(prepared.fresh),
-            None => hand_out(prepared.fresh, workers),
+            None => hand_out(prepared.fresh, HashMap::new(), workers),
         }
     }
 }
 
-fn hand_out(sockets: Vec<(u64, Bound)>, workers: &[Mailbox<SocketOrder>]) {
+/// `sessions` are those of other processes, by what tells the socket.
+fn hand_out(
+    sockets: Vec<(u64, Bound)>,
+    mut sessions: HashMap<u64, HandedSessions>,
+    workers: &[Mailbox<SocketOrder>],
+) {
     for (number, mut bound) in sockets {
         // Of a process with more workers, there may be more sockets than workers.
         for worker in workers.iter().cycle() {
             let Some(socket) = bound.take() else { break };
             let (kind, port) = (bound.kind, bound.address.port());
-            let mut order = SocketOrder::Accept(NewSocket { number, kind, port, socket });
-            // A worker empties its mailbox in every turn of its loop.
-            while let Err(returned) = worker.send(order) {
-                order = returned;
-                thread::sleep(SEND_RETRY_INTERVAL);
-            }
+            let cookie = if sessions.is_empty() { None } else { cookie_of(&socket).ok() };
+            let sessions = cookie.and_then(|cookie| sessions.remove(&cookie));
+            give(worker, SocketOrder::Accept(NewSocket { number, kind, port, socket, sessions }));
+        }
+    }
+}
+
+fn give(worker: &Mailbox<SocketOrder>, mut order: SocketOrder) {
+    // A worker empties its mailbox in every turn of its loop.
+    while let Err(returned) = worker.send(order) {
+        order = returned;
+        thread::sleep(SEND_RETRY_INTERVAL);
+    }
+}
+
+/// What workers give away of the sessions of these sockets, by number; they receive nothing there any more. Who does not
+/// answer in time keeps its own.
+pub fn given_sessions(sockets: &[u64], workers: &[Mailbox<SocketOrder>]) -> Vec<HandedSessions> {
+    let (sender, given) = mpsc::channel();
+    let sockets: Arc<[u64]> = sockets.into();
+    for worker in workers {
+        give(worker, SocketOrder::GiveSessions(Arc::clone(&sockets), sender.clone()));
+    }
+    drop(sender);
+    let end = instant_now() + LEND_TIMEOUT;
+    let next = || given.recv_timeout(end.saturating_duration_since(instant_now())).ok();
+    std::iter::from_fn(next).collect()
+}
+
+/// Lets workers go on with what they have given away.
+pub fn give_back(sessions: Vec<HandedSessions>, workers: &[Mailbox<SocketOrder>]) {
+    for handed in sessions {
+        if let Some(worker) = workers.get(handed.worker) {
+            give(worker, SocketOrder::TakeSessions(handed));
         }
     }
 }

@@ -12,6 +12,7 @@ use serde::Deserializer;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::control::handover::sessions::CarriedSessions;
 use crate::net::address::TransportKind;
 use crate::net::memory_file;
 use crate::net::packet_socket::PacketSocket;
@@ -41,6 +42,9 @@ pub enum FromSuccessor {
         sockets: Vec<usize>,
         #[serde(deserialize_with = "in_words")]
         warnings: String,
+        /// It goes on with sessions of UDP.
+        #[serde(default)]
+        takes_sessions: bool,
     },
     /// It gives up.
     Refused {
@@ -74,6 +78,8 @@ pub enum FromPredecessor {
     Generation { pid: u32, since_ms: u64 },
     /// The end of what is handed over: a file in memory with the state as its descriptor.
     State,
+    /// Sessions of UDP, with their descriptors. Nobody receives on their socket until the successor does.
+    Sessions(CarriedSessions),
     /// From now on everything new is the successor's.
     GoOn,
     /// What it still has.

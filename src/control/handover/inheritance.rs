@@ -19,10 +19,12 @@ use crate::control::handover::channel::read;
 use crate::control::handover::generations::Generation;
 use crate::control::handover::generations::GenerationStanding;
 use crate::control::handover::offer::READY_TIMEOUT;
+use crate::control::handover::sessions;
 use crate::control::handover::state::CarriedState;
 use crate::net::clock;
 use crate::net::clock::instant_now;
 use crate::net::clock::monotonic_ms;
+use crate::snapshot::handed_session::HandedSessions;
 
 /// The process before, until it has handed over.
 #[derive(Debug)]
@@ -104,11 +106,15 @@ impl Predecessor {
     }
 
     /// Tells that everything new can come, with what is listened at, and waits for the word to go on. It is then one that
-    /// still serves what it has.
+    /// still serves what it has, but for sessions of UDP, which it hands over.
     ///
     /// # Errors
     /// The process before has changed its mind.
-    pub fn ready(self, bindings: &[Binding], warnings: String) -> Result<Generation, String> {
+    pub fn ready(
+        self,
+        bindings: &[Binding],
+        warnings: String,
+    ) -> Result<(Generation, Vec<HandedSessions>), String> {
         let taken = self.sockets.iter().filter(|group| {
             let is_same = |binding: &Binding| {
                 (binding.kind, binding.address, binding.dual_stack())
@@ -119,15 +125,20 @@ impl Predecessor {
         let ready = FromSuccessor::Ready {
             sockets: taken.map(|group| group.index).collect(),
             warnings: shortened(&warnings),
+            takes_sessions: true,
         };
         // Nobody else serves if it is gone; but it may have said before that it serves on.
         drop(self.channel.send(&ready, &[]));
         let end = instant_now() + READY_TIMEOUT;
+        let mut sessions = Vec::new();
         loop {
             match self.channel.receive(end.saturating_duration_since(instant_now())) {
                 Ok(Heard::Message(FromPredecessor::Refused { reason }, _)) => return Err(reason),
                 Ok(Heard::Message(FromPredecessor::GoOn, _) | Heard::Closed) => break,
                 Err(error) => return Err(unheard(&error)),
+                Ok(Heard::Message(FromPredecessor::Sessions(carried), descriptors)) => {
+                    sessions::collect(carried, descriptors, &mut sessions);
+                }
                 Ok(Heard::Message(_, _)) if instant_now() < end => {}
                 Ok(Heard::Nothing | Heard::Message(_, _)) => {
                     return Err("the running process does not let go".to_owned());
@@ -135,7 +146,7 @@ impl Predecessor {
             }
         }
         let standing = GenerationStanding { pid: self.pid, since_ms: monotonic_ms(), connections: 0 };
-        Ok(Generation { channel: self.channel, standing })
+        Ok((Generation { channel: self.channel, standing }, sessions))
     }
 
     /// Gives up.
@@ -211,7 +222,7 @@ mod tests {
             own.send(&"something else", &[]).unwrap();
         }
         drop(own);
-        Predecessor { channel, pid: 7, sockets: Vec::new() }.ready(&[], String::new())
+        Predecessor { channel, pid: 7, sockets: Vec::new() }.ready(&[], String::new()).map(|(old, _)| old)
     }
 
     #[test]

@@ -10,6 +10,7 @@ pub mod generations;
 pub mod inheritance;
 pub mod offer;
 pub mod progress;
+pub mod sessions;
 pub mod start;
 pub mod state;
 pub mod succession;

@@ -16,6 +16,7 @@ use crate::control::handover::channel::PROTOCOL;
 use crate::control::handover::channel::SocketGroup;
 use crate::control::handover::channel::written;
 use crate::control::handover::generations::Generations;
+use crate::control::handover::sessions;
 use crate::control::handover::state::CarriedProcessCounts;
 use crate::control::handover::succession::STOPPING;
 use crate::control::process::launcher::StartedProcess;
@@ -23,6 +24,7 @@ use crate::net::address::TransportKind;
 use crate::net::clock::clock_began_ns;
 use crate::net::clock::instant_now;
 use crate::net::packet_socket::MAX_DESCRIPTORS;
+use crate::snapshot::handed_session::HandedSessions;
 
 /// How long a successor may take until it is ready.
 pub const READY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -58,8 +60,18 @@ enum ExpectedWord {
 pub enum OfferStep {
     Pending,
     Refused(String),
-    /// It is ready, and has not been told to go on yet: the numbers of the sockets that it took, and its warnings.
-    Ready(Vec<u64>, String),
+    /// It is ready, and has not been told to go on yet.
+    Ready(ReadySuccessor),
+}
+
+/// What a successor says of itself when it is ready.
+pub struct ReadySuccessor {
+    /// The numbers of the sockets that it took.
+    pub sockets: Vec<u64>,
+    /// Lines for the operator.
+    pub warnings: String,
+    /// It goes on with sessions of UDP.
+    pub takes_sessions: bool,
 }
 
 /// Who has taken over.
@@ -145,9 +157,11 @@ impl HandOverOffer {
                 self.hand_out(active, generations)?;
                 Ok(OfferStep::Pending)
             }
-            FromSuccessor::Ready { sockets, warnings } if self.expects(ExpectedWord::Ready) => {
+            FromSuccessor::Ready { sockets, warnings, takes_sessions }
+                if self.expects(ExpectedWord::Ready) =>
+            {
                 let numbers = sockets.iter().filter_map(|index| self.sockets.get(*index).copied());
-                Ok(OfferStep::Ready(numbers.collect(), warnings))
+                Ok(OfferStep::Ready(ReadySuccessor { sockets: numbers.collect(), warnings, takes_sessions }))
             }
             FromSuccessor::Refused { reason } => Ok(OfferStep::Refused(reason)),
             _ => Ok(OfferStep::Refused("the new process speaks out of turn".to_owned())),
@@ -182,13 +196,16 @@ impl HandOverOffer {
         self.expected == word
     }
 
-    /// Tells the successor to go on, and waits until it accepts and control commands reach it.
+    /// Tells the successor to go on, with these sessions of UDP, and waits until it accepts and control commands reach it.
     ///
     /// # Errors
     /// It is gone: everything stays as it was.
-    pub fn go_on(&mut self) -> Result<(), String> {
-        let sent = self.channel.send(&FromPredecessor::GoOn, &[]);
-        sent.map_err(|error| format!("the new process is gone: {error}"))?;
+    pub fn go_on(&mut self, sessions: &[HandedSessions]) -> Result<(), String> {
+        let gone = |error| format!("the new process is gone: {error}");
+        for (carried, descriptors) in sessions.iter().flat_map(sessions::packets) {
+            self.channel.send(&FromPredecessor::Sessions(carried), &descriptors).map_err(gone)?;
+        }
+        self.channel.send(&FromPredecessor::GoOn, &[]).map_err(gone)?;
         match self.channel.receive::<FromSuccessor>(SETTLE_TIMEOUT) {
             // One that is slow has everything in its hands all the same.
             Ok(Heard::Message(..) | Heard::Nothing) => Ok(()),

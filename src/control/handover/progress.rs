@@ -6,6 +6,8 @@ use std::time::Duration;
 use std::time::Instant;
 
 use crate::control::active_config::ActiveConfig;
+use crate::control::build::sockets::give_back;
+use crate::control::build::sockets::given_sessions;
 use crate::control::handover::channel::FromPredecessor;
 use crate::control::handover::channel::FromSuccessor;
 use crate::control::handover::channel::Heard;
@@ -14,6 +16,7 @@ use crate::control::handover::generations::Generation;
 use crate::control::handover::generations::Generations;
 use crate::control::handover::offer::HandOverOffer;
 use crate::control::handover::offer::OfferStep;
+use crate::control::handover::offer::ReadySuccessor;
 use crate::control::handover::offer::Successor;
 use crate::control::handover::succession::Replaced;
 use crate::control::handover::succession::STOPPING;
@@ -101,9 +104,7 @@ impl HandOver {
                 made.offer.withdraw(&reason);
                 Err(reason)
             }
-            OfferStep::Ready(sockets, warnings) => {
-                self.let_it_go_on(active, made.offer, (sockets, warnings), made.began)
-            }
+            OfferStep::Ready(ready) => self.let_it_go_on(active, made.offer, ready, made.began),
         };
         match &outcome {
             Ok(upgraded) => {
@@ -124,7 +125,7 @@ impl HandOver {
         &mut self,
         active: &ActiveConfig,
         mut offer: HandOverOffer,
-        (sockets, warnings): (Vec<u64>, String),
+        ready: ReadySuccessor,
         began: Instant,
     ) -> UpgradeOutcome {
         let channels = active.channels();
@@ -134,7 +135,10 @@ impl HandOver {
         }
         // Before that, the service manager would not hear the successor.
         channels.systemd.hand_over(offer.pid());
-        if let Err(reason) = offer.go_on() {
+        let ReadySuccessor { sockets, warnings, takes_sessions } = ready;
+        let sessions = if takes_sessions { given_sessions(&sockets, &channels.workers) } else { Vec::new() };
+        if let Err(reason) = offer.go_on(&sessions) {
+            give_back(sessions, &channels.workers);
             channels.systemd.take_back();
             channels.succession.fail();
             offer.withdraw(&reason);

@@ -94,6 +94,11 @@ impl ConnectedUdp {
         socket2::SockRef::from(&self.descriptor).local_addr().ok()?.as_socket()
     }
 
+    /// The socket, on its way to another process.
+    pub fn into_descriptor(self) -> OwnedFd {
+        self.descriptor
+    }
+
     /// Another descriptor of the socket.
     pub fn lend(&self) -> io::Result<OwnedFd> {
         self.descriptor.try_clone()

@@ -71,6 +71,11 @@ impl BoundUdp {
     }
 }
 
+/// What tells a socket from all others of the host, whichever process has it.
+pub fn cookie_of(socket: &OwnedFd) -> io::Result<u64> {
+    options::cookie(socket)
+}
+
 /// One worker's socket of an address.
 pub struct ListeningUdp {
     /// The driver only polls it, so that a socket of datagrams can stand where monoio has a stream.
@@ -119,6 +124,11 @@ impl ListeningUdp {
     /// Datagrams that found the queue of this socket full, since it is there; modulo 2^32.
     pub fn dropped(&self) -> u32 {
         options::dropped(&self.stream)
+    }
+
+    /// What tells the socket from all others of the host, whichever process has it.
+    pub fn cookie(&self) -> io::Result<u64> {
+        options::cookie(&self.stream)
     }
 
     /// Another descriptor of the socket, for a process that is to receive on it.

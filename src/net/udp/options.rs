@@ -55,6 +55,18 @@ pub(super) fn dropped(socket: &impl AsRawFd) -> u32 {
     if result == 0 && length as usize == size_of_val(&told) { told[DROPS] } else { 0 }
 }
 
+/// What tells a socket from all others of the host, whichever process has it (SO_COOKIE of socket(7)).
+pub(super) fn cookie(socket: &impl AsRawFd) -> io::Result<u64> {
+    let mut cookie = 0u64;
+    let mut length = size_of::<u64>() as libc::socklen_t;
+    // SAFETY: both pointers are valid for the call, and `length` is the size of `cookie`.
+    let result = unsafe {
+        let (level, name) = (libc::SOL_SOCKET, libc::SO_COOKIE);
+        libc::getsockopt(socket.as_raw_fd(), level, name, (&raw mut cookie).cast(), &raw mut length)
+    };
+    if result == 0 { Ok(cookie) } else { Err(io::Error::last_os_error()) }
+}
+
 fn set(descriptor: RawFd, level: i32, name: i32, value: i32) -> io::Result<()> {
     let length = size_of::<i32>() as libc::socklen_t;
     // SAFETY: `value` is valid for its size, and the caller has the descriptor open.

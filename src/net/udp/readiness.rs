@@ -72,6 +72,16 @@ impl ReadySet {
         if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 
+    /// Tells no more of a socket that stays open, here or in another process.
+    pub fn remove(&self, socket: &ConnectedUdp) {
+        // SAFETY: no event is taken, and both descriptors are open.
+        let result = unsafe {
+            let (epoll, socket) = (self.epoll.as_raw_fd(), socket.descriptor());
+            libc::epoll_ctl(epoll, libc::EPOLL_CTL_DEL, socket, std::ptr::null_mut())
+        };
+        debug_assert_eq!(result, 0, "it was added");
+    }
+
     /// Waits until any is ready.
     pub async fn ready(&self) -> io::Result<()> {
         self.epoll.readable(false).await

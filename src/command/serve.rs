@@ -45,7 +45,6 @@ use crate::control::process::launcher::Launcher;
 use crate::control::process::lock;
 use crate::control::process::rlimits;
 use crate::control::process::signals;
-use crate::control::process::users;
 use crate::control::process::users::User;
 use crate::control::reload;
 use crate::control::reload::Command;
@@ -111,8 +110,8 @@ impl Default for Manner {
 /// Serves until a signal ends it. From here on only their own thread waits for the reader of messages.
 pub(super) fn serve(mut loaded: Loaded, manner: Manner) -> Exit {
     let user = loaded.config.as_ref().and_then(|config| privileges::wanted(config, &mut loaded.report));
-    if user.is_some()
-        && let Err(error) = users::gain_nothing_again()
+    if let Some(user) = &user
+        && let Err(error) = user.gain_nothing_again()
     {
         log_line(&format!("error: cannot give up the privileges of root for good: {error}"));
         return Exit::CannotStart;
@@ -226,6 +225,7 @@ fn start(
     let files = file_reload::files_of(&config);
     let credentials = credentials::load(&config, &read_file, report);
     preflight::inspect(&config, &credentials, report);
+    privileges::look_for_client_addresses(&config, report);
     privileges::warn_if_ignored(&config, report);
     if report.has_errors() {
         return Err(Refusal::Invalid);

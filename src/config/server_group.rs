@@ -34,6 +34,8 @@ pub struct ServerGroup {
     pub connect_timeout: Duration,
     /// None: the kernel chooses.
     pub source_address: Option<SourceAddress>,
+    /// What is relayed to backends comes from the address of its client; then there is no `source_address`.
+    pub keeps_client_address: bool,
     /// How long a backend may be silent.
     pub response_timeout: Duration,
     /// Zero: no idle upstream connections are kept.

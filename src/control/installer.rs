@@ -18,6 +18,7 @@ use crate::control::credentials::file_reload::FileReload;
 use crate::control::discovery::dns::WatchedNames;
 use crate::control::files::Files;
 use crate::control::preflight;
+use crate::control::privileges;
 use crate::control::reload_changes;
 use crate::control::unchangeable::unchangeable;
 use crate::control::written_config::WrittenConfig;
@@ -101,6 +102,7 @@ impl Installer {
         let files = file_reload::files_of(&config);
         let credentials = credentials::load(&config, self.file_reload.read_file(), &mut loaded.report);
         preflight::inspect(&config, &credentials, &mut loaded.report);
+        privileges::look_for_client_addresses(&config, &mut loaded.report);
         let unchangeable = unchangeable(&self.started, &config);
         Ok(NextConfig { loaded, unchangeable, config, credentials, files })
     }

@@ -17,7 +17,9 @@ use crate::control::credentials;
 use crate::control::process::lock;
 use crate::control::process::rlimits;
 use crate::control::process::users;
+use crate::control::process::users::Privileges;
 use crate::control::process::users::User;
+use crate::net::source::may_come_from_clients;
 use crate::telemetry::operator::log_line;
 
 /// Nobody else looks into what is kept there.
@@ -42,7 +44,41 @@ pub fn wanted(config: &Config, report: &mut Report) -> Option<User> {
         };
         user = member;
     }
+    let user = match needs_client_addresses(config) {
+        true => user.keeping(Privileges::LowPortsAndForeignAddresses),
+        false => user,
+    };
     (users::is_root() && !user.is_own()).then_some(user)
+}
+
+/// Whether anything that is relayed comes from the addresses of clients.
+fn needs_client_addresses(config: &Config) -> bool {
+    config.server_groups.iter().any(|group| group.enabled && group.keeps_client_address)
+}
+
+/// What lets systemd grant what `source = "client"` needs.
+pub const CLIENT_ADDRESSES_CURE: &str = "systemctl edit ringway, with AmbientCapabilities=CAP_NET_RAW and \
+     CapabilityBoundingSet=CAP_NET_RAW in [Service], and restart";
+
+/// Refuses groups whose backends are to see addresses of clients where this process may not send from them. To be called by a
+/// thread that may what workers may.
+pub fn look_for_client_addresses(config: &Config, report: &mut Report) {
+    if !needs_client_addresses(config) || may_come_from_clients() {
+        return;
+    }
+    let help = match &config.process.user {
+        Some((user, _)) if !users::is_root() => format!(
+            "restart: started as root, it keeps CAP_NET_RAW as {user} where a group needs it at the start; or {CLIENT_ADDRESSES_CURE}"
+        ),
+        _ => format!("{CLIENT_ADDRESSES_CURE}; in a container: --cap-add NET_RAW"),
+    };
+    for group in config.server_groups.iter().filter(|group| group.enabled && group.keeps_client_address) {
+        let message = format!(
+            "source = \"client\" of \"{}\" needs CAP_NET_RAW, which this process does not have",
+            group.name
+        );
+        report.error(group.location, message, &help);
+    }
 }
 
 /// Warns that only root could become the user that is wanted.

@@ -46,7 +46,7 @@ pub(super) fn open(
     };
     for _ in 0..=group.max_retries {
         let in_flight = worker.balancer.begin(group, chosen);
-        match connect_member(group, chosen, whom.token, ready) {
+        match connect_member(group, chosen, &whom, ready) {
             Ok(socket) => {
                 let backend = match group.member(chosen as usize) {
                     Some(member) => Arc::clone(&member.backend),
@@ -85,15 +85,16 @@ enum ConnectFailure {
 fn connect_member(
     group: &Group,
     member: u32,
-    token: SessionToken,
+    whom: &ForWhom<'_>,
     ready: &ReadySet,
 ) -> Result<ConnectedUdp, ConnectFailure> {
     let member = group.member(member as usize).ok_or(ConnectFailure::NoWay)?;
     // The configuration has no other address in such a group.
     let Address::Ip(address) = &member.backend.address else { return Err(ConnectFailure::NoWay) };
-    let socket = ConnectedUdp::connect(*address, group.source).map_err(|error| match error {
+    let source = group.source_for(whom.flow.client.ip());
+    let socket = ConnectedUdp::connect(*address, source).map_err(|error| match error {
         ConnectError::NoSource(problem) => {
-            connect::log_no_source(&member.backend, group.source, problem);
+            connect::log_no_source(&member.backend, source, problem);
             ConnectFailure::Local(Reason::NoSource)
         }
         ConnectError::NoDescriptor => ConnectFailure::Local(Reason::NoDescriptor),
@@ -101,7 +102,7 @@ fn connect_member(
         _ => ConnectFailure::NoWay,
     })?;
     // What fails here is memory of the kernel.
-    ready.add(&socket, token.bits()).map_err(|_| ConnectFailure::Local(Reason::NoDescriptor))?;
+    ready.add(&socket, whom.token.bits()).map_err(|_| ConnectFailure::Local(Reason::NoDescriptor))?;
     Ok(socket)
 }
 

@@ -32,6 +32,8 @@ pub enum ConnectSource {
     Any,
     /// An address of this host.
     Ip(IpAddr),
+    /// The address of the client, which is none of this host's: answers come back only where routes send them here.
+    Client(IpAddr),
     /// Through this network interface alone, from an address of it.
     Interface(InterfaceName),
 }
@@ -70,7 +72,7 @@ impl fmt::Display for ConnectSource {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ConnectSource::Any => out.write_str("any address"),
-            ConnectSource::Ip(ip) => ip.fmt(out),
+            ConnectSource::Ip(ip) | ConnectSource::Client(ip) => ip.fmt(out),
             ConnectSource::Interface(name) => name.fmt(out),
         }
     }

@@ -21,6 +21,8 @@ pub enum SourceProblem {
     NoInterface,
     /// The source is of IPv4 and the peer of IPv6, or the other way round.
     OtherFamily,
+    /// It is the address of no single host that other hosts could answer.
+    NoHost,
     /// The process lacks a privilege.
     Forbidden,
     Other,
@@ -33,6 +35,7 @@ impl SourceProblem {
             SourceProblem::NotLocal => "is no address of this host; see: ip address",
             SourceProblem::NoInterface => "is no network interface of this host; see: ip link",
             SourceProblem::OtherFamily => "is of another family than the address of the backend",
+            SourceProblem::NoHost => "is no address that the backend could answer to",
             SourceProblem::Forbidden => "may not be used by this process; grant CAP_NET_RAW",
             SourceProblem::Other => "cannot be used",
         }
@@ -48,6 +51,7 @@ pub(super) fn bind(socket: &RawSocket, source: ConnectSource, peer: SocketAddr) 
     match source {
         ConnectSource::Any => Ok(()),
         ConnectSource::Ip(ip) => bind_address(socket, ip, peer),
+        ConnectSource::Client(ip) => bind_client(socket, ip, peer),
         ConnectSource::Interface(name) => {
             let bound = socket.bind_device(Some(name.as_bytes()));
             bound.map_err(|error| refused(&error, SourceProblem::NoInterface))
@@ -62,6 +66,46 @@ fn bind_address(socket: &RawSocket, ip: IpAddr, peer: SocketAddr) -> Result<(), 
     set(socket, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT).map_err(|_| SourceProblem::Other)?;
     let bound = socket.bind(&SocketAddr::new(ip, 0).into());
     bound.map_err(|error| refused(&error, SourceProblem::NotLocal))
+}
+
+/// Binds to an address that is not this host's. The port is chosen as ever: that of the client may be in use for another
+/// connection of it to the same peer, by way of another listener.
+fn bind_client(socket: &RawSocket, ip: IpAddr, peer: SocketAddr) -> Result<(), SourceProblem> {
+    if ip.is_ipv4() != peer.is_ipv4() {
+        return Err(SourceProblem::OtherFamily);
+    }
+    if !can_be_answered(ip, peer.ip()) {
+        return Err(SourceProblem::NoHost);
+    }
+    let permitted = may_be_anybody(socket, ip.is_ipv6());
+    permitted.map_err(|error| refused(&error, SourceProblem::NotLocal))?;
+    bind_address(socket, ip, peer)
+}
+
+/// Whether what a peer sends to this address can come to a host. A PROXY header may tell of any address, and to bind to one
+/// that stands for all of them would let the kernel choose.
+fn can_be_answered(client: IpAddr, peer: IpAddr) -> bool {
+    let is_of_no_host = match client {
+        IpAddr::V4(ip) => ip.is_broadcast(),
+        // It means something on one interface only.
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    };
+    let is_elsewhere = client.is_loopback() && !peer.is_loopback();
+    !(is_of_no_host || is_elsewhere || client.is_unspecified() || client.is_multicast())
+}
+
+/// Lets a socket have any address (IP_TRANSPARENT of ip(7)).
+fn may_be_anybody(socket: &RawSocket, is_ipv6: bool) -> io::Result<()> {
+    match is_ipv6 {
+        true => set(socket, libc::IPPROTO_IPV6, libc::IPV6_TRANSPARENT),
+        false => set(socket, libc::IPPROTO_IP, libc::IP_TRANSPARENT),
+    }
+}
+
+/// Whether the calling thread may let sockets come from addresses of clients: CAP_NET_RAW, or CAP_NET_ADMIN.
+pub fn may_come_from_clients() -> bool {
+    let socket = RawSocket::new(Domain::IPV4, Type::DGRAM, None);
+    socket.and_then(|socket| may_be_anybody(&socket, false)).is_ok()
 }
 
 /// `missing`: what it means that the source is not there.
@@ -112,6 +156,47 @@ mod tests {
         let interface = |name: &str| ConnectSource::Interface(InterfaceName::new(name).unwrap());
         assert_eq!(from(interface("lo")), Ok(()));
         assert_eq!(from(interface("nowhere0")), refused(SourceProblem::NoInterface));
+    }
+
+    #[test]
+    fn clients_are_no_addresses_that_stand_for_others() {
+        let answered =
+            |client: &str, peer: &str| can_be_answered(client.parse().unwrap(), peer.parse().unwrap());
+        for (client, peer, expected) in [
+            ("192.0.2.7", "10.0.0.1", true),
+            ("2001:db8::7", "2001:db8:1::1", true),
+            ("127.0.0.1", "127.0.0.2", true),
+            ("127.0.0.1", "10.0.0.1", false),
+            ("::1", "2001:db8::1", false),
+            ("0.0.0.0", "127.0.0.1", false),
+            ("::", "::1", false),
+            ("224.0.0.1", "10.0.0.1", false),
+            ("255.255.255.255", "10.0.0.1", false),
+            ("fe80::1", "2001:db8::1", false),
+        ] {
+            assert_eq!(answered(client, peer), expected, "{client} {peer}");
+        }
+    }
+
+    #[test]
+    fn sockets_of_clients_need_a_privilege() {
+        for (client, peer) in [("192.0.2.7", "127.0.0.1:9"), ("2001:db8::7", "[::1]:9")] {
+            let peer: SocketAddr = peer.parse().unwrap();
+            let bound = |client: &str| {
+                let socket = RawSocket::new(Domain::for_address(peer), Type::DGRAM, None).unwrap();
+                let source = ConnectSource::Client(client.parse().unwrap());
+                bind(&socket, source, peer)?;
+                Ok(socket.local_addr().unwrap().as_socket().unwrap().ip().to_string())
+            };
+            match may_come_from_clients() {
+                true => {
+                    assert_eq!(bound(client), Ok(client.to_owned()));
+                    let other = if peer.is_ipv4() { "2001:db8::7" } else { "192.0.2.7" };
+                    assert_eq!(bound(other), Err(SourceProblem::OtherFamily));
+                }
+                false => assert_eq!(bound(client), Err(SourceProblem::Forbidden)),
+            }
+        }
     }
 
     #[test]

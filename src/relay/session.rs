@@ -153,7 +153,7 @@ async fn connect_to(
     let preface = &proxied_client::preface(client.told.as_deref(), group);
     let target = ConnectTarget {
         backend,
-        source: group.source,
+        source: group.source_for(client.peer.ip()),
         pool_key: PoolKey::PLAIN,
         timeout: group.connect_timeout,
         counters,

@@ -1,5 +1,6 @@
 //! A server group: its backends, and the table by which workers choose among them.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,8 +55,10 @@ pub struct Group {
     /// Kept over reloads. None: nothing is measured.
     pub counters: Option<Arc<GroupCounters>>,
     pub connect_timeout: Duration,
-    /// Where what is sent to backends comes from, that of probes, too.
+    /// Where what is sent to backends comes from; of what is relayed, only without `keeps_client_address`.
     pub source: ConnectSource,
+    /// What is relayed comes from the address of its client.
+    pub keeps_client_address: bool,
     /// A backend silent for this long has failed.
     pub response_timeout: Duration,
     pub keepalive_timeout: Duration,
@@ -218,6 +221,11 @@ impl Availability {
 const FULL_WEIGHT: u32 = 100;
 
 impl Group {
+    /// Where what is relayed for a client comes from.
+    pub fn source_for(&self, client: IpAddr) -> ConnectSource {
+        if self.keeps_client_address { ConnectSource::Client(client) } else { self.source }
+    }
+
     /// Completes a group whose members and terms stand, with a first table for this moment of the
     /// process's monotonic clock.
     pub fn complete(mut self, now_ms: u64) -> Group {
@@ -267,6 +275,7 @@ impl Group {
             counters: None,
             connect_timeout: Duration::ZERO,
             source: ConnectSource::Any,
+            keeps_client_address: false,
             response_timeout: Duration::ZERO,
             keepalive_timeout: Duration::ZERO,
             keepalive_connections: 0,

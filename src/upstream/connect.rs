@@ -150,8 +150,13 @@ async fn secure(socket: Socket, tls: &TlsTarget<'_>, deadline: &Deadline) -> Res
 /// Tells the operator why nothing can be sent to a backend from the source that its group names.
 pub fn log_no_source(backend: &Backend, source: ConnectSource, problem: SourceProblem) {
     log_repeatedly(MessageKind::Want, || {
-        let problem = problem.as_str();
-        format!("warning: backend {} cannot be spoken to: the source {source} {problem}", backend.name)
+        let (name, problem) = (&backend.name, problem.as_str());
+        match source {
+            ConnectSource::Client(client) => format!(
+                "warning: client {client} cannot be relayed to backend {name} under its own address, which {problem}"
+            ),
+            _ => format!("warning: backend {name} cannot be spoken to: the source {source} {problem}"),
+        }
     });
 }
 

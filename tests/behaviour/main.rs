@@ -26,6 +26,7 @@ mod chunked;
 mod cli;
 mod cli_calls;
 mod client_authentication;
+mod client_source;
 mod close_delimited;
 mod compression;
 mod connection_values;

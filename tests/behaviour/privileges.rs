@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::Command;
 use std::sync::Arc;
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
 }
 
@@ -18,7 +18,7 @@ fn privileged_address(last: u8) -> String {
 }
 
 /// A field of each thread of a process.
-fn of_threads(process: u32, field: &str) -> Vec<String> {
+pub(crate) fn of_threads(process: u32, field: &str) -> Vec<String> {
     let threads = fs::read_dir(format!("/proc/{process}/task")).expect("it runs");
     let statuses =
         threads.map(|thread| fs::read_to_string(thread.expect("it is there").path().join("status")));

@@ -31,6 +31,7 @@ mod h2_backend;
 mod h2_client;
 mod h2_stream;
 mod message;
+pub(crate) mod network;
 mod relayed;
 mod ringway;
 mod scenario;

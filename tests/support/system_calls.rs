@@ -1,6 +1,7 @@
 //! Limits of a process and filters over its system calls, for what cannot be brought about otherwise.
 
 use super::Ringway;
+use super::ringway::{folder_with, with_tested_driver};
 
 impl Ringway {
     /// Starts by a program that ends by executing what follows its arguments, such as `taskset -c 0`, and waits until every
@@ -9,6 +10,14 @@ impl Ringway {
         let mut command = std::process::Command::new(starter[0]);
         command.args(&starter[1..]).arg(env!("CARGO_BIN_EXE_ringway"));
         Ringway::start_by(command, configuration)
+    }
+
+    /// The same without waiting.
+    pub(crate) fn spawn_under(starter: &[&str], configuration: &str) -> Ringway {
+        let (folder, file) = folder_with(&with_tested_driver(configuration));
+        let mut command = std::process::Command::new(starter[0]);
+        command.args(&starter[1..]).arg(env!("CARGO_BIN_EXE_ringway")).arg("run").arg("-c").arg(file);
+        Ringway::run(folder, command)
     }
 
     /// The thread of the worker with this number.

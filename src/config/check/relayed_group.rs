@@ -6,7 +6,7 @@ use crate::config::check::kind::Choice;
 use crate::config::check::section::Section;
 
 /// Defaults of them pass groups by whose protocol is HTTP.
-pub(super) const OF_RELAYED: [&str; 1] = ["on_drain"];
+pub(super) const OF_RELAYED: [&str; 2] = ["on_drain", "source"];
 
 const ON_DRAIN: Choice<OnDrain> =
     Choice { words: &[("keep", OnDrain::Keep), ("reset", OnDrain::Reset)], aliases: &[], later: &[] };

@@ -69,6 +69,7 @@ pub(super) fn server_group(table: &raw::Table, known: &Known<'_>, output: &mut O
     let idle = no_http.or((protocol == GroupProtocol::Grpc).then_some("calls are conversations"));
     group.request_buffer = section.read_unless(idle, "request_buffer", &Size(0..=16 * MIB), 0);
     group.source_address = source_address::source_address(&mut section);
+    group.keeps_client_address = source_address::keeps_client_address(&mut section, protocol);
     group.on_drain = relayed_group::on_drain(&mut section, protocol);
     group.maintenance = maintenance::of_group(&mut section, &known.ip_groups);
     group.protection = annotations::protection(&mut section);
@@ -139,6 +140,7 @@ fn balancing(
         slow_start: section.read("slow_start", &SLOW_START, Duration::ZERO),
         drain_timeout: section.read("drain_timeout", &seconds(0, 4_000), Duration::from_secs(300)),
         source_address: None,
+        keeps_client_address: false,
         on_drain: OnDrain::Keep,
         health_check: None,
         passive_check: passive_check::DEFAULT,

@@ -1,12 +1,14 @@
-//! `source_address` of `[[server_group]]`: where what is sent to backends comes from.
+//! `source_address` and `source` of `[[server_group]]`: where what is sent to backends comes from.
 
 use std::net::IpAddr;
 
 use serde_json::Value as Json;
 
 use crate::config::BackendAddress;
+use crate::config::GroupProtocol;
 use crate::config::ServerGroup;
 use crate::config::SourceAddress;
+use crate::config::check::kind::Choice;
 use crate::config::check::kind::Kind;
 use crate::config::check::kind::refuse_kind;
 use crate::config::check::section::Section;
@@ -22,6 +24,29 @@ const MAX_LENGTH: usize = 45;
 pub(super) fn source_address(section: &mut Section<'_, '_>) -> Option<SourceAddress> {
     let unset = "the kernel chooses by its routes";
     section.read_optional("source_address", &SourceAddressKind, unset).map(|(source, _)| source)
+}
+
+const SOURCES: Choice<bool> = Choice { words: &[("client", true)], aliases: &[], later: &[] };
+
+/// Whether what is relayed comes from the address of its client. To be read behind `source_address`.
+pub(super) fn keeps_client_address(section: &mut Section<'_, '_>, protocol: GroupProtocol) -> bool {
+    let Some((_, location)) =
+        section.read_optional("source", &SOURCES, "backends see addresses of this host")
+    else {
+        return false;
+    };
+    if protocol.is_http() {
+        let message = "`source` = \"client\" is for connections that are relayed: those for requests are shared by clients";
+        let help = "remove it: backends find clients in X-Forwarded-For, or write proxy_protocol = \"v2\"";
+        section.report().error(location, message, help);
+        return false;
+    }
+    if let Some(other) = section.place_of("source_address") {
+        let place = section.report().place(other);
+        let message = format!("`source` = \"client\" and `source_address` ({place}) exclude each other");
+        section.report().error(location, message, "remove one of the two");
+    }
+    true
 }
 
 /// An IP address, or the name of a network interface.
@@ -87,14 +112,40 @@ fn interface(text: &str) -> Result<SourceAddress, &'static str> {
 
 /// Tells which backends cannot be reached from the address.
 pub(super) fn check_use(group: &ServerGroup, section: &mut Section<'_, '_>) {
-    if group.source_address.is_none() {
-        return;
-    }
+    let key = match (&group.source_address, group.keeps_client_address) {
+        (Some(_), _) => "source_address",
+        (None, true) => "source",
+        (None, false) => return,
+    };
     let is_unix = |address: &BackendAddress| matches!(address, BackendAddress::Unix(_));
     let is_idle =
         !group.backends.is_empty() && group.backends.iter().all(|backend| is_unix(&backend.address));
-    section.warn_idle("source_address", is_idle.then_some("all backends are unix sockets"));
-    let Some(SourceAddress::Ip(source)) = group.source_address else { return };
+    section.warn_idle(key, is_idle.then_some("all backends are unix sockets"));
+    match group.source_address {
+        Some(SourceAddress::Ip(source)) => check_family(group, source, section.report()),
+        Some(SourceAddress::Interface(_)) => {}
+        None => warn_of_both_families(group, section.report()),
+    }
+}
+
+/// A client of IPv4 can be itself to backends of IPv4 only, and one of IPv6 to those of IPv6.
+fn warn_of_both_families(group: &ServerGroup, report: &mut Report) {
+    let mut addresses = group.backends.iter().filter_map(|backend| match &backend.address {
+        BackendAddress::Ip(address) => Some((address, backend.location)),
+        _ => None,
+    });
+    let Some((first, _)) = addresses.next() else { return };
+    if let Some((other, location)) = addresses.find(|(address, _)| address.is_ipv4() != first.is_ipv4()) {
+        let message = format!(
+            "\"{}\" has source = \"client\" and backends of both families, {first} and {other}: a client that is sent to one of the other family fails",
+            group.name
+        );
+        let help = "give IPv4 and IPv6 a listener and a group each";
+        report.warning(location, message, help);
+    }
+}
+
+fn check_family(group: &ServerGroup, source: IpAddr, report: &mut Report) {
     for backend in &group.backends {
         let BackendAddress::Ip(address) = &backend.address else { continue };
         if address.is_ipv4() != source.is_ipv4() {
@@ -103,7 +154,7 @@ pub(super) fn check_use(group: &ServerGroup, section: &mut Section<'_, '_>) {
                 group.name
             );
             let help = "give it a group of its own, or remove source_address";
-            section.report().error(backend.location, message, help);
+            report.error(backend.location, message, help);
         }
     }
 }

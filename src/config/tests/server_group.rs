@@ -38,6 +38,7 @@ fn messages_of_server_group() {
         "drain_timeout = \"4001s\"",
         "when_all_down = \"reject\"",
         "proxy_protocol = \"v3\"",
+        "source = \"client\"",
         "proxy_protocol_tlvs = \"pass\"",
         "proxy_protocol = \"v1\"\nproxy_protocol_tlvs = \"pass\"",
         "proxy_protocol = \"v2\"\nproxy_protocol_tlvs = \"pass\"",

@@ -38,6 +38,9 @@ fn messages_of_datagrams() {
         "[[server_group.backend]]\naddress = \"unix:/run/app.sock\"",
         "source_address = \"::1\"",
         "source_address = \"10.0.0.1:53\"",
+        "source = \"backend\"",
+        "source_address = \"127.0.0.1\"\nsource = \"client\"",
+        "source = \"client\"\n[[server_group.backend]]\naddress = \"[::1]:5353\"",
         "on_drain = \"reset\"\ndrain_timeout = \"5s\"",
         "on_drain = \"drop\"",
     ];

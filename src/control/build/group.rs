@@ -272,6 +272,7 @@ fn set_terms(group: &mut Group, wanted: &ServerGroup) {
     group.max_failures = wanted.passive_check.consecutive_failures;
     group.connect_timeout = wanted.connect_timeout;
     group.source = source(wanted);
+    group.keeps_client_address = wanted.keeps_client_address;
     group.response_timeout = wanted.response_timeout;
     group.keepalive_timeout = wanted.keepalive_timeout;
     group.keepalive_connections = wanted.keepalive_connections as usize;
@@ -284,7 +285,7 @@ fn mark_of_source(wanted: &ServerGroup) -> u64 {
     wanted.source_address.as_ref().map_or(0, |source| hash(format!("source {source}").as_bytes()))
 }
 
-/// Where connections to the backends of a group come from.
+/// Where connections to the backends of a group come from, but for those of clients that keep their addresses.
 pub(in crate::control) fn source(wanted: &ServerGroup) -> ConnectSource {
     match &wanted.source_address {
         None => ConnectSource::Any,

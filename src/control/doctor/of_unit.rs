@@ -7,6 +7,7 @@ use crate::config::LogDestination;
 use crate::config::Report;
 use crate::control::doctor::finding::Finding;
 use crate::control::doctor::unit::Unit;
+use crate::control::privileges::CLIENT_ADDRESSES_CURE;
 use crate::control::process::rlimits;
 
 /// Ports below need a privilege.
@@ -19,6 +20,7 @@ const USUAL_STOP_SECONDS: u64 = 90;
 pub fn judge(unit: &Unit, config: &Config, report: &Report) -> Vec<Finding> {
     let single = [
         low_ports(unit, config, report),
+        client_addresses(unit, config, report),
         stop(unit, config),
         descriptors(unit, config),
         reload(unit, config),
@@ -41,6 +43,27 @@ fn low_ports(unit: &Unit, config: &Config, report: &Report) -> Option<Finding> {
     );
     let finding = Finding::error("unit", message, drop_in("AmbientCapabilities=CAP_NET_BIND_SERVICE"));
     Some(finding.at(&unit.place("User")))
+}
+
+fn client_addresses(unit: &Unit, config: &Config, report: &Report) -> Option<Finding> {
+    let group = config.server_groups.iter().find(|group| group.enabled && group.keeps_client_address)?;
+    let user = unit.value("User").filter(|user| *user != "root" && *user != "0");
+    let (key, words) = match user {
+        Some(_) => ("AmbientCapabilities", unit.words("AmbientCapabilities")),
+        None => ("CapabilityBoundingSet", unit.words("CapabilityBoundingSet")),
+    };
+    let is_granted = words.iter().any(|word| matches!(*word, "CAP_NET_RAW" | "CAP_NET_ADMIN"));
+    if is_granted || user.is_none() && words.is_empty() {
+        return None;
+    }
+    let message = format!(
+        "the unit runs as {} without CAP_NET_RAW, and source = \"client\" of \"{}\" ({}) needs it",
+        user.unwrap_or("root"),
+        group.name,
+        report.place(group.location)
+    );
+    let finding = Finding::error("unit", message, CLIENT_ADDRESSES_CURE);
+    Some(finding.at(&unit.place(key)))
 }
 
 fn stop(unit: &Unit, config: &Config) -> Option<Finding> {
@@ -184,6 +207,18 @@ mod tests {
                 "ringway.service:33: max_connections is 1000000, and LimitNOFILE= of the unit allows 786336 clients",
             ]
         );
+        let transparent = format!(
+            "[[server_group]]\nname = \"app\"\nprotocol = \"udp\"\nsource = \"client\"\n[[server_group.backend]]\naddress = \"10.0.0.1:53\"\n{GOOD}"
+        );
+        let lacks = "without CAP_NET_RAW, and source = \"client\" of \"app\" (<test>:3) needs it";
+        let [only] = &found(unit, &transparent)[..] else { panic!("one finding") };
+        assert_eq!(*only, format!("ringway.service:40: the unit runs as ringway {lacks}"));
+        let drop_in = include_str!("../../../config/ringway.service.d/client_source.conf");
+        assert_eq!(found(&format!("{unit}\n{drop_in}"), &transparent), Vec::<String>::new());
+        let of_root = |set: &str| found(&format!("Type=notify\nCapabilityBoundingSet={set}"), &transparent);
+        assert_eq!(of_root("CAP_CHOWN"), [format!("ringway.service:2: the unit runs as root {lacks}")]);
+        assert_eq!(of_root("CAP_NET_ADMIN"), Vec::<String>::new());
+        assert_eq!(found("Type=notify", &transparent), Vec::<String>::new());
         assert_eq!(
             found("User=ringway\nExecReload=/usr/bin/ringway reload", ""),
             [

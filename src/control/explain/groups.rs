@@ -142,6 +142,7 @@ fn group(group: &Group, percent: u32, key: Option<u64>, words: &ChoiceWords) -> 
         }
         None => why,
     };
+    let why = if group.keeps_client_address { format!("{why}; from the address of the client") } else { why };
     GroupExplanation {
         name: group.name.clone(),
         percent,

@@ -17,6 +17,16 @@ pub struct User {
     id: libc::uid_t,
     group: libc::gid_t,
     name: CString,
+    kept: Privileges,
+}
+
+/// What a process keeps of root's privileges when it becomes a user, as far as it has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Privileges {
+    /// To bind ports below 1024 (CAP_NET_BIND_SERVICE).
+    LowPorts,
+    /// And to send from addresses that are not of this host (CAP_NET_RAW).
+    LowPortsAndForeignAddresses,
 }
 
 impl User {
@@ -34,6 +44,11 @@ impl User {
     /// The same user, acting as another group than its own. None: there is no group of this name.
     pub fn with_group(self, name: &str) -> Option<User> {
         Some(User { group: group_of_name(name)?, ..self })
+    }
+
+    /// The same user, whose process keeps these privileges.
+    pub fn keeping(self, kept: Privileges) -> User {
+        User { kept, ..self }
     }
 
     /// Whether this process runs as this user.
@@ -96,13 +111,25 @@ impl User {
         if is_done { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 
-    /// All threads of this process become the user, for good. The calling thread keeps the right to bind ports below 1024,
-    /// if it has it, and hands it on to threads and programs that it starts.
+    /// From now on no program that this process starts gains privileges, and none but those that the user keeps comes back
+    /// once it is given away. To be called while there is only one thread.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn gain_nothing_again(&self) -> io::Result<()> {
+        if control(libc::PR_SET_NO_NEW_PRIVS, [1, 0]) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        capabilities::bound_to(self.kept)
+    }
+
+    /// All threads of this process become the user, for good. The calling thread keeps the privileges that the user is to
+    /// keep, as far as it has them, and hands them on to threads and programs that it starts.
     ///
     /// # Errors
     /// The process is not root's, or a container has taken the privileges of root away.
     pub fn become_for_good(&self) -> io::Result<()> {
-        let keeps = capabilities::may_bind_low_ports()?;
+        let kept = capabilities::held(self.kept)?;
         // Rings count as locked memory since Linux 6.14, and root alone may raise the limit. Without it there is epoll.
         let unlimited = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
         let groups = self.groups();
@@ -117,7 +144,7 @@ impl User {
         if !is_done {
             return Err(io::Error::last_os_error());
         }
-        capabilities::keep_low_ports(keeps)
+        capabilities::keep(kept)
     }
 
     fn groups(&self) -> Vec<libc::gid_t> {
@@ -144,18 +171,6 @@ pub fn own_id() -> u32 {
 /// Whether this process acts as root.
 pub fn is_root() -> bool {
     own_id() == 0
-}
-
-/// From now on no program that this process starts gains privileges, and none that is given away comes back. To be called
-/// while there is only one thread.
-///
-/// # Errors
-/// What the system says.
-pub fn gain_nothing_again() -> io::Result<()> {
-    if control(libc::PR_SET_NO_NEW_PRIVS, [1, 0]) != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    capabilities::bound_to_low_ports()
 }
 
 /// prctl(2), whose arguments are as wide as a pointer, and which refuses those of no meaning unless they are 0.
@@ -192,7 +207,7 @@ fn look_up(
     }
     // SAFETY: the call has filled the record in, and its name lies in the buffer and ends with a zero.
     let name = unsafe { CStr::from_ptr(record.pw_name) }.to_owned();
-    Some(User { id: record.pw_uid, group: record.pw_gid, name })
+    Some(User { id: record.pw_uid, group: record.pw_gid, name, kept: Privileges::LowPorts })
 }
 
 fn group_of_name(name: &str) -> Option<libc::gid_t> {
@@ -214,14 +229,15 @@ fn group_of_name(name: &str) -> Option<libc::gid_t> {
     (failure == 0 && !found.is_null()).then_some(record.gr_gid)
 }
 
-/// capabilities(7), of which only one is ever wanted.
+/// capabilities(7), of which only two are ever wanted.
 mod capabilities {
     use std::io;
 
+    use super::Privileges;
     use super::control;
 
     const NET_BIND_SERVICE: libc::c_ulong = 10;
-    const LOW_PORTS: u32 = 1 << NET_BIND_SERVICE;
+    const NET_RAW: libc::c_ulong = 13;
 
     /// More than the kernel has; it says of each whether it knows it.
     const MAX_CAPABILITIES: libc::c_ulong = 64;
@@ -244,29 +260,42 @@ mod capabilities {
         inheritable: u32,
     }
 
-    pub(super) fn may_bind_low_ports() -> io::Result<bool> {
+    fn wanted(kept: Privileges) -> &'static [libc::c_ulong] {
+        match kept {
+            Privileges::LowPorts => &[NET_BIND_SERVICE],
+            Privileges::LowPortsAndForeignAddresses => &[NET_BIND_SERVICE, NET_RAW],
+        }
+    }
+
+    /// Those of them that the calling thread has.
+    pub(super) fn held(kept: Privileges) -> io::Result<Vec<libc::c_ulong>> {
         let mut header = Header { version: VERSION_3, thread: 0 };
         let mut words = [Word::default(); 2];
         // SAFETY: both are valid for the call, and there are two words, as the version says.
         let outcome = unsafe { libc::syscall(libc::SYS_capget, &raw mut header, words.as_mut_ptr()) };
-        if outcome == 0 { Ok(words[0].permitted & LOW_PORTS != 0) } else { Err(io::Error::last_os_error()) }
+        if outcome != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let is_held = |capability: &libc::c_ulong| words[0].permitted & (1 << capability) != 0;
+        Ok(wanted(kept).iter().copied().filter(is_held).collect())
     }
 
-    /// Gives up everything of the calling thread but low ports, which programs that it starts get, too.
-    pub(super) fn keep_low_ports(keeps: bool) -> io::Result<()> {
+    /// Gives up everything of the calling thread but these, which programs that it starts get, too.
+    pub(super) fn keep(kept: Vec<libc::c_ulong>) -> io::Result<()> {
         let mut header = Header { version: VERSION_3, thread: 0 };
-        let low_ports = if keeps { LOW_PORTS } else { 0 };
-        let word = Word { effective: low_ports, permitted: low_ports, inheritable: low_ports };
+        let bits = kept.iter().fold(0, |bits, capability| bits | 1 << capability);
+        let word = Word { effective: bits, permitted: bits, inheritable: bits };
         let words = [word, Word::default()];
         // SAFETY: both are valid for the call, and there are two words, as the version says.
         let is_done = unsafe { libc::syscall(libc::SYS_capset, &raw mut header, words.as_ptr()) == 0 };
         let raise = libc::PR_CAP_AMBIENT_RAISE as libc::c_ulong;
-        let is_handed_on = || control(libc::PR_CAP_AMBIENT, [raise, NET_BIND_SERVICE]) == 0;
-        if is_done && (!keeps || is_handed_on()) { Ok(()) } else { Err(io::Error::last_os_error()) }
+        let is_handed_on =
+            |capability: libc::c_ulong| control(libc::PR_CAP_AMBIENT, [raise, capability]) == 0;
+        if is_done && kept.into_iter().all(is_handed_on) { Ok(()) } else { Err(io::Error::last_os_error()) }
     }
 
-    pub(super) fn bound_to_low_ports() -> io::Result<()> {
-        for capability in (0..MAX_CAPABILITIES).filter(|capability| *capability != NET_BIND_SERVICE) {
+    pub(super) fn bound_to(kept: Privileges) -> io::Result<()> {
+        for capability in (0..MAX_CAPABILITIES).filter(|capability| !wanted(kept).contains(capability)) {
             let is_done = control(libc::PR_CAPBSET_READ, [capability, 0]) != 1
                 || control(libc::PR_CAPBSET_DROP, [capability, 0]) == 0;
             if !is_done {

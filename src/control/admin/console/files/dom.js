@@ -139,12 +139,25 @@ export function choice(label, control) {
   return h("label", { class: "choice" }, control, " ", label);
 }
 
-export function select(options, chosen, attributes = {}) {
-  const items = options.map((option) => {
+function items(options, chosen) {
+  return options.map((option) => {
     const [value, text] = Array.isArray(option) ? option : [option, option];
     return h("option", { value, selected: value === chosen }, text);
   });
-  return h("select", attributes, items);
+}
+
+export function select(options, chosen, attributes = {}) {
+  return h("select", attributes, items(options, chosen));
+}
+
+/** Gives a list other options; what was chosen stays so if it is among them. */
+export function offer(control, options) {
+  control.replaceChildren(...items(options, control.value));
+}
+
+/** Says something else of a control than its field was made with. */
+export function setHint(control, hint) {
+  control.closest(".field").querySelector(".hint").textContent = hint;
 }
 
 /** A dialog that is closed by Escape, by Cancel, or once `act` has succeeded. `content` is put above its buttons; `act` is called

@@ -2,15 +2,12 @@
 
 import { call, list, may, pathOf } from "./api.js";
 import { announce, button, dialog, field, h, hashOf, link, page, readOnlyNote, select, showProblem, table } from "./dom.js";
+import { groupForm } from "./group_form.js";
+import { healthForm } from "./health.js";
 import { availabilityText, backendText, bytesText, classOf, durationText, follow, rateText } from "./live.js";
 import { isUnderMaintenance, maintenanceButton } from "./maintenance.js";
-import { KINDS, deleteButton, editor, nameFault } from "./settings.js";
-
-const PROTOCOLS = [["http", "HTTP"], ["https", "HTTPS"], ["h2c", "HTTP/2 in cleartext"], ["grpc", "gRPC"]];
-const ALGORITHMS = [
-  ["weighted_round_robin", "Weighted round robin"], ["round_robin", "Round robin"], ["weighted_least_connections", "Weighted least connections"],
-  ["power_of_two", "The less busy of two"], ["random", "Random"], ["source_ip_hash", "Source IP hash"],
-];
+import { isHttp, thingsOf } from "./protocols.js";
+import { KINDS, deleteButton, editor } from "./settings.js";
 
 let paths = null;
 
@@ -21,58 +18,6 @@ async function has(path) {
     paths = new Set(Object.keys(document.paths ?? {}));
   }
   return [...paths].some((known) => known.endsWith(path));
-}
-
-/** Lines such as `10.0.0.1:80 50`: an address, and a weight if it has one. */
-export function backendsOf(text) {
-  const lines = text.split("\n").map((line) => line.trim()).filter(Boolean);
-  return lines.map((line) => {
-    const [address, weight] = line.split(/\s+/);
-    return weight === undefined ? { address } : { address, weight: Number(weight) };
-  });
-}
-
-/** The boxes of a new group, and its settings. */
-export function groupForm() {
-  const name = h("input", { autocomplete: "off" });
-  const protocol = select(PROTOCOLS, "http");
-  const algorithm = select(ALGORITHMS, "weighted_round_robin");
-  const backends = h("textarea", { rows: 4, spellcheck: "false", placeholder: "10.0.0.1:8080\n10.0.0.2:8080 50" });
-  const verify = select([["off", "Do not verify backends"], ["system", "By the roots of this system"]], "off");
-  const probe = h("input", { type: "checkbox" });
-  const element = [
-    field("Group name", name), field("Backend protocol", protocol), field("Load balancing algorithm", algorithm),
-    field("Backends", backends, "One a line: address and port, and a weight of 0 to 100 if it is not 100."),
-    field("Certificates of backends", verify, "With HTTPS and gRPC over TLS only. A CA of your own is set in the settings of the group."),
-    h("label", { class: "choice" }, probe, " Health check"),
-  ];
-  const settings = () => {
-    const group = { name: name.value.trim(), protocol: protocol.value, algorithm: algorithm.value, backend: backendsOf(backends.value) };
-    if (protocol.value === "https") {
-      group.tls = { verify: verify.value };
-    }
-    if (probe.checked) {
-      group.health_check = {};
-    }
-    return group;
-  };
-  /** What is missing or wrong, as sentences with the control that each is about. */
-  const faults = (taken) => {
-    const found = [nameFault("Group name", name, taken)];
-    const wanted = backendsOf(backends.value);
-    if (wanted.length === 0) {
-      found.push({ control: backends, text: "Backends: write at least one, such as 10.0.0.1:8080." });
-    }
-    for (const { address, weight } of wanted) {
-      if (!/^(unix:.+|.+:[0-9]+)$/.test(address)) {
-        found.push({ control: backends, text: `Backends: ${address} has no port; write an address such as 10.0.0.1:8080.` });
-      } else if (weight !== undefined && !(Number.isInteger(weight) && weight >= 0 && weight <= 100)) {
-        found.push({ control: backends, text: `Backends: the weight of ${address} is no number from 0 to 100.` });
-      }
-    }
-    return found.filter(Boolean);
-  };
-  return { element, settings, faults };
 }
 
 function create(again) {
@@ -96,12 +41,12 @@ function addBackend(group, again) {
   });
 }
 
-async function setWeight(group, backend, again) {
+async function setWeight(group, things, backend, again) {
   const weight = h("input", { type: "number", min: 0, max: 100, value: String(backend.settings.weight ?? 100) });
   const forAWhile = [["runtime", "For a while, without the configuration"], ["null", "As configured, instead of for a while"]];
   const how = select([["file", "In the configuration"], ...(await has("/server-groups/{group}/backends/{address}/weight") ? forAWhile : [])].slice(may("write") ? 0 : 1));
   const path = pathOf("server-groups", group, "backends", backend.name);
-  dialog(`Weight of ${backend.name}`, [field("Weight", weight, "0 to 100. 0: no new requests."), field("Where", how)], "Set", async () => {
+  dialog(`Weight of ${backend.name}`, [field("Weight", weight, `0 to 100. 0: no new ${things}.`), field("Where", how)], "Set", async () => {
     if (how.value === "file") {
       await call("PATCH", path, { weight: Number(weight.value) }, { "If-Match": backend.etag });
     } else {
@@ -113,7 +58,7 @@ async function setWeight(group, backend, again) {
 }
 
 /** What is done for a while, without the file: where the API can. */
-async function drainButton(group, backend, state, again, wrong) {
+async function drainButton(group, things, { backend, state }, again, wrong) {
   if (!await has("/server-groups/{group}/backends/{address}/drain")) {
     return null;
   }
@@ -122,7 +67,7 @@ async function drainButton(group, backend, state, again, wrong) {
   return button(text, "operate", async () => {
     try {
       await call("POST", `${pathOf("server-groups", group, "backends", backend.name)}/drain`, { drain: !isDrained });
-      announce(`${backend.name}: ${isDrained ? "gets requests again" : "gets no new requests"}.`);
+      announce(`${backend.name}: ${isDrained ? `gets ${things} again` : `gets no new ${things}`}.`);
       await again();
     } catch (error) {
       showProblem(wrong, error);
@@ -139,17 +84,27 @@ async function enable(group, backend, again, wrong) {
   }
 }
 
-async function backendRow(group, backend, state, again, wrong) {
+/** What becomes of what a backend has when it is taken out of service. */
+function afterwards({ settings }, protocol) {
+  if (isHttp(protocol)) {
+    return "Requests that it has go on until they end.";
+  }
+  const things = thingsOf(protocol);
+  return settings.on_drain === "reset" ? `The ${things} that it has end at once (on_drain).` : `The ${things} that it has go on for the drain_timeout of the group.`;
+}
+
+async function backendRow({ object, protocol }, { backend, state }, again, wrong) {
+  const [group, things] = [object.name, thingsOf(protocol)];
   const isEnabled = backend.settings.enabled !== false;
-  const remove = button("Remove", "write", () => dialog(`Remove ${backend.name}?`, h("p", {}, "Requests that it has go on until they end."), "Remove", async () => {
+  const remove = button("Remove", "write", () => dialog(`Remove ${backend.name}?`, h("p", {}, afterwards(object, protocol)), "Remove", async () => {
     await call("DELETE", pathOf("server-groups", group, "backends", backend.name));
     announce(`${backend.name} is removed.`);
     await again();
   }), { "aria-label": `Remove ${backend.name}` });
   const live = { state: h("td", {}), weight: h("td", { class: "number" }), inFlight: h("td", { class: "number" }), rate: h("td", { class: "number" }) };
   const actions = h("div", { class: "actions" },
-    button("Weight", "operate", () => setWeight(group, backend, again).catch((error) => showProblem(wrong, error)), { "aria-label": `Weight of ${backend.name}` }),
-    await drainButton(group, backend, state, again, wrong),
+    button("Weight", "operate", () => setWeight(group, things, backend, again).catch((error) => showProblem(wrong, error)), { "aria-label": `Weight of ${backend.name}` }),
+    await drainButton(group, things, { backend, state }, again, wrong),
     button(isEnabled ? "Disable" : "Enable", "write", () => enable(group, backend, again, wrong), { "aria-label": `${isEnabled ? "Disable" : "Enable"} ${backend.name}` }),
     remove);
   const row = h("tr", {}, h("td", {}, backend.name), live.state, live.weight,
@@ -172,38 +127,6 @@ function setText(cell, text) {
   }
 }
 
-function healthForm(group, check, again) {
-  const settings = check?.settings ?? {};
-  const boxes = {
-    protocol: select([["", "As the group"], ["http", "HTTP"], ["https", "HTTPS"], ["tcp", "TCP"], ["grpc", "gRPC"]], settings.protocol ?? ""),
-    path: h("input", { value: settings.path ?? "" }),
-    interval: h("input", { value: settings.interval ?? "" }),
-    timeout: h("input", { value: settings.timeout ?? "" }),
-    healthy_threshold: h("input", { type: "number", min: 1, max: 10, value: String(settings.healthy_threshold ?? "") }),
-    unhealthy_threshold: h("input", { type: "number", min: 1, max: 10, value: String(settings.unhealthy_threshold ?? "") }),
-    expect: h("input", { value: (settings.expect ?? []).join(" ") }),
-  };
-  const hints = { path: "Default: /", interval: "From one probe to the next. Default: 2s", timeout: "Default: 5s", healthy_threshold: "Default: 3", unhealthy_threshold: "Default: 3", expect: "Statuses that are good, such as 2xx 304. Default: 2xx" };
-  const titles = { protocol: "Protocol", path: "Path", interval: "Interval", timeout: "Timeout", healthy_threshold: "Successes until it is healthy", unhealthy_threshold: "Failures until it is unhealthy", expect: "Good statuses" };
-  const content = Object.entries(boxes).map(([key, box]) => field(titles[key], box, hints[key]));
-  dialog(`Health check of ${group}`, content, "Save", async () => {
-    const wanted = { ...settings };
-    for (const [key, box] of Object.entries(boxes)) {
-      const text = box.value.trim();
-      if (text === "") {
-        delete wanted[key];
-      } else if (key === "expect") {
-        wanted[key] = text.split(/[\s,]+/);
-      } else {
-        wanted[key] = key.endsWith("threshold") ? Number(text) : text;
-      }
-    }
-    await call("PUT", `${pathOf("server-groups", group)}/health-check`, wanted);
-    announce("The health check is saved.");
-    await again();
-  });
-}
-
 async function groupPage(name, { signal, again }) {
   const path = pathOf("server-groups", name);
   const [object, backends, status] = await Promise.all([call("GET", path), list(`${path}/backends`), call("GET", "status")]);
@@ -211,19 +134,23 @@ async function groupPage(name, { signal, again }) {
   const now = (document) => document.groups.find((group) => group.name === name);
   const stateOf = (group, address) => group?.backends.find((backend) => backend.address === address);
   const wrong = h("div", {});
-  const rows = await Promise.all(backends.map(async (backend) => [backend, await backendRow(name, backend, stateOf(now(status), backend.name), again, wrong)]));
+  const protocol = now(status)?.protocol ?? "http";
+  const things = thingsOf(protocol);
+  const perSecond = `${things[0].toUpperCase()}${things.slice(1)}`;
+  const rowOf = (backend) => backendRow({ object, protocol }, { backend, state: stateOf(now(status), backend.name) }, again, wrong);
+  const rows = await Promise.all(backends.map(async (backend) => [backend, await rowOf(backend)]));
   const facts = h("dl", {});
   const show = (document, window) => {
     const group = now(document);
     facts.replaceChildren(...[
-      ["State", `${availabilityText(group?.availability)}${isUnderMaintenance(document, "server_group", name) ? ", and maintenance is on" : ""}`], ["Algorithm", group?.algorithm ?? ""], ["In flight", String(group?.in_flight ?? 0)],
-      [group?.relayed ? "Connections" : "Requests", rateText(window.rate(`group ${name}`))],
+      ["State", `${availabilityText(group?.availability, protocol)}${isUnderMaintenance(document, "server_group", name) ? ", and maintenance is on" : ""}`], ["Protocol", protocol], ["Algorithm", group?.algorithm ?? ""], ["In flight", String(group?.in_flight ?? 0)],
+      [perSecond, rateText(window.rate(`group ${name}`))],
       ["In, out", `${bytesText(window.rate(`group ${name}`, "received"))}, ${bytesText(window.rate(`group ${name}`, "sent"))}`],
       ["p50, p99", `${durationText(window.quantile(`group ${name}`, 0.5))}, ${durationText(window.quantile(`group ${name}`, 0.99))}`],
     ].flatMap(([title, text]) => [h("dt", {}, title), h("dd", {}, text)]));
     for (const [backend, { live }] of rows) {
       const state = stateOf(group, backend.name);
-      setText(live.state, backendText(state));
+      setText(live.state, backendText(state, protocol));
       setText(live.weight, weightText(state, backend.settings));
       live.state.className = classOf(state?.state);
       setText(live.inFlight, String(state?.in_flight ?? 0));
@@ -232,16 +159,16 @@ async function groupPage(name, { signal, again }) {
   };
   follow(signal, show, (error) => showProblem(wrong, error));
   const save = (settings, isDryRun) => call("PUT", `${path}${isDryRun ? "?dry_run=true" : ""}`, settings, { "If-Match": object.etag });
-  const head = ["Backend", "State", "Weight", "In flight", "Requests", "Actions"].map((title) => h("th", { scope: "col" }, title));
-  const probed = check === null ? "None: backends count as healthy until requests fail." : Object.keys(check.settings).length === 0 ? "As usual: each key has its default." : JSON.stringify(check.settings);
+  const head = ["Backend", "State", "Weight", "In flight", perSecond, "Actions"].map((title) => h("th", { scope: "col" }, title));
+  const probed = check === null ? `None: backends count as healthy until ${things} fail.` : Object.keys(check.settings).length === 0 ? "As usual: each key has its default." : JSON.stringify(check.settings);
   return page(`${KINDS["server-groups"].one} ${name}`, readOnlyNote(), wrong,
     object.settings.description ? h("p", {}, object.settings.description) : null, facts,
-    h("div", { class: "actions" }, maintenanceButton(status, "server_group", name, again, wrong)),
+    isHttp(protocol) ? h("div", { class: "actions" }, maintenanceButton(status, "server_group", name, again, wrong)) : null,
     h("h2", {}, "Backends"),
     h("div", { class: "actions" }, button("Add backend", "write", () => addBackend(name, again), { class: "main" })),
     h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, head)), h("tbody", {}, rows.map(([, { row }]) => row)))),
     h("h2", {}, "Health check"), h("p", {}, probed),
-    h("div", { class: "actions" }, button("Edit health check", "write", () => healthForm(name, check, again)),
+    h("div", { class: "actions" }, button("Edit health check", "write", () => healthForm(name, protocol, check, again)),
       check !== null && may("write") ? button("Remove health check", "write", async () => {
         try {
           await call("DELETE", `${path}/health-check`);
@@ -269,8 +196,8 @@ export async function groups(view) {
     const state = status.groups.find((group) => group.name === object.name);
     const available = state?.backends.filter((backend) => backend.available).length ?? 0;
     return [
-      link(object.name, "server-groups", object.name), object.settings.protocol ?? "http",
-      h("span", { class: classOf(state?.availability) }, availabilityText(state?.availability)), `${available} of ${state?.backends.length ?? 0}`,
+      link(object.name, "server-groups", object.name), state?.protocol ?? object.settings.protocol ?? "http",
+      h("span", { class: classOf(state?.availability) }, availabilityText(state?.availability, state?.protocol)), `${available} of ${state?.backends.length ?? 0}`,
       object.settings.description ?? "", deleteButton("server-groups", object.name, view.again),
     ];
   });

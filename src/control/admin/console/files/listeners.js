@@ -1,44 +1,59 @@
 // Listeners: what there is, quick creation, and what is done with one of them.
 
 import { call, list, pathOf } from "./api.js";
-import { announce, button, choice, dialog, field, h, hashOf, link, page, readOnlyNote, select, showProblem, table } from "./dom.js";
+import { announce, button, choice, dialog, field, h, hashOf, link, offer, page, readOnlyNote, select, showProblem, table } from "./dom.js";
 import { classOf } from "./live.js";
 import { HOST_HINT, POLICIES, addressOf, choices, dnsNote, dnsSentence, placeFaults } from "./offers.js";
+import { LISTENER_KINDS, endsTls, fittingGroups, kindOf, protocolSettings, thingsOf, titleOf, usualPort, withProtocols } from "./protocols.js";
 import { deleteButton, nameFault, objectPage } from "./settings.js";
+
+/** What is said where a list is empty, with the way to the view that fills it; `leave` closes the dialog. */
+function missing(what, view, leave) {
+  const place = view === "certificates" ? "Certificates" : "Server groups";
+  return h("p", { class: "note" }, `There is no ${what} yet. `, h("a", { href: hashOf(view), onclick: leave }, `Add one in ${place}`), " first.");
+}
 
 async function quickCreate(again) {
   const offered = await choices();
-  const protocol = select([["https", "HTTPS"], ["http", "HTTP"]], "https");
+  const kind = select(LISTENER_KINDS, "https");
   const port = h("input", { type: "number", min: 1, max: 65535, value: "443" });
   const host = h("input", { value: "0.0.0.0", autocomplete: "off" });
   const name = h("input", { autocomplete: "off", value: "https-443" });
   const certificate = select(offered.certificates, offered.certificates[0]);
   const policy = select(offered.policies, POLICIES[0]);
-  const group = select(offered.groups, offered.groups[0]);
-  const missing = (objects, what, view) => (objects.length > 0 ? null : h("p", { class: "note" },
-    `There is no ${what} yet. `, h("a", { href: hashOf(view), onclick: () => box.close() }, `Add one in ${view === "certificates" ? "Certificates" : "Server groups"}`), " first."));
-  const tls = h("div", {}, field("Server certificate", certificate), missing(offered.certificates, "server certificate", "certificates"), field("TLS policy", policy));
+  const group = select([], "");
+  const noGroup = h("div", {});
+  const leave = () => box.close();
+  const tls = h("div", {}, field("Server certificate", certificate),
+    offered.certificates.length > 0 ? null : missing("server certificate", "certificates", leave), field("TLS policy", policy));
   let isNamed = false;
   name.addEventListener("input", () => {
     isNamed = true;
   });
   const rename = () => {
     if (!isNamed) {
-      name.value = `${protocol.value}-${port.value}`;
+      name.value = [protocolSettings(kind.value).protocol, port.value].filter(Boolean).join("-");
     }
   };
-  protocol.addEventListener("change", () => {
-    tls.hidden = protocol.value === "http";
-    port.value = protocol.value === "http" ? "80" : "443";
+  const adapt = () => {
+    tls.hidden = !endsTls(kind.value);
+    const fitting = fittingGroups(offered.groups, kind.value);
+    offer(group, fitting);
+    noGroup.replaceChildren(fitting.length > 0 ? "" : missing(`server group for ${titleOf(kind.value)}`, "server-groups", leave));
+  };
+  adapt();
+  kind.addEventListener("change", () => {
+    adapt();
+    port.value = usualPort(kind.value);
     rename();
   });
   port.addEventListener("input", rename);
   const box = dialog("Quick create listener", [
-    field("Listener protocol", protocol), field("Listener port", port), field("Listener address", host, HOST_HINT),
-    field("Listener name", name), tls, field("Server group", group), missing(offered.groups, "server group", "server-groups"),
+    field("Listener protocol", kind), field("Listener port", port), field("Listener address", host, HOST_HINT),
+    field("Listener name", name), tls, field("Server group", group), noGroup,
   ], "Create", async () => {
-    const settings = { name: name.value.trim(), address: addressOf(host.value, port.value), protocol: protocol.value, default_group: group.value };
-    if (protocol.value === "https") {
+    const settings = { name: name.value.trim(), address: addressOf(host.value, port.value), ...protocolSettings(kind.value), default_group: group.value };
+    if (endsTls(kind.value)) {
       settings.certificates = [certificate.value].filter(Boolean);
       settings.tls_policy = policy.value;
     }
@@ -47,8 +62,8 @@ async function quickCreate(again) {
     await again();
   }, () => [
     ...placeFaults(host, port), nameFault("Listener name", name, offered.listeners),
-    protocol.value === "https" && !certificate.value ? { control: certificate, text: "Server certificate: HTTPS needs one." } : null,
-    group.value ? null : { control: group, text: "Server group: requests have to go to one." },
+    endsTls(kind.value) && !certificate.value ? { control: certificate, text: `Server certificate: ${titleOf(kind.value)} needs one.` } : null,
+    group.value ? null : { control: group, text: `Server group: ${thingsOf(kind.value)} have to go to one.` },
   ].filter(Boolean));
 }
 
@@ -92,12 +107,14 @@ function protection(object, again) {
 }
 
 async function listenerPage(name, again) {
-  const object = await call("GET", pathOf("listeners", name));
+  const [known, status] = await Promise.all([call("GET", pathOf("listeners", name)), call("GET", "status")]);
+  const [object] = withProtocols([known], status.listeners);
+  const kind = kindOf(object.settings, object.protocol);
   const wrong = h("div", {});
   return objectPage("listeners", name, again, [
     wrong,
     h("div", { class: "actions" }, enableButton(object, again, wrong), button("Copy", "write", () => copy(object, again), { "aria-label": `Copy ${name}` }), protection(object, again)),
-    h("p", {}, link("Rules of this listener", "rules")),
+    h("p", {}, kind === "udp" ? "A listener of UDP has no rules: its datagrams go to the default group." : link("Rules of this listener", "rules")),
     dnsNote(object.settings.address),
   ]);
 }
@@ -108,12 +125,12 @@ export async function listeners({ rest, again }) {
   }
   const [objects, status] = await Promise.all([list("listeners"), call("GET", "status")]);
   const wrong = h("div", {});
-  const rows = objects.map((object) => {
+  const rows = withProtocols(objects, status.listeners).map((object) => {
     const state = status.listeners.find((listener) => listener.name === object.name && !listener.leaving);
     const word = state === undefined || state.disabled ? "disabled" : "serving";
     const tags = Object.entries(object.settings.tags ?? {}).map(([key, value]) => `${key}=${value}`);
     return [
-      link(object.name, "listeners", object.name), object.settings.protocol ?? "http", [state?.addresses ?? object.settings.address].flat().join(", "),
+      link(object.name, "listeners", object.name), kindOf(object.settings, object.protocol) === "passthrough" ? "tls, passed through" : object.protocol, [state?.addresses ?? object.settings.address].flat().join(", "),
       h("span", { class: classOf(word) }, word), object.settings.default_group ?? "", [object.settings.description, ...tags].filter(Boolean).join("; "),
       h("div", { class: "actions" }, enableButton(object, again, wrong),
         button("Copy", "write", () => copy(object, again), { "aria-label": `Copy ${object.name}` }), deleteButton("listeners", object.name, again)),

@@ -1,6 +1,7 @@
 // The status once a second, and what happened between two of them: rates and durations, as `ringway top` makes them.
 
 import { call } from "./api.js";
+import { thingsOf } from "./protocols.js";
 
 const PAUSE_MS = 1000;
 // Intervals that percentiles are made of: with few requests, one second has too few of them.
@@ -165,14 +166,15 @@ export function durationText(us) {
   return us < 1e6 ? `${(us / 1e3).toFixed(us < 1e4 ? 1 : 0)} ms` : `${(us / 1e6).toFixed(1)} s`;
 }
 
-/** Who serves the requests of a group, in the words of `ringway status`. */
-export function availabilityText(word) {
-  const sentences = { active: "active backends serve", standby: "standbys serve", all_down: "all backends are down", nobody: "no backend takes requests" };
+/** Who serves what comes to a group with this protocol, in the words of `ringway status`. */
+export function availabilityText(word, protocol) {
+  const nobody = `no backend takes ${thingsOf(protocol)}`;
+  const sentences = { active: "active backends serve", standby: "standbys serve", all_down: "all backends are down", nobody };
   return sentences[word] ?? word ?? "unknown";
 }
 
-/** The state of a backend, and why it gets no requests or is not healthy, as `ringway status` has it. */
-export function backendText(backend) {
+/** The state of a backend, and why it gets nothing or is not healthy, as `ringway status` has it. */
+export function backendText(backend, protocol) {
   if (backend === undefined) {
     return "disabled";
   }
@@ -180,7 +182,7 @@ export function backendText(backend) {
   const why = [
     backend.drain_reason ? drains[backend.drain_reason] ?? backend.drain_reason : null,
     backend.reason && backend.status ? `${backend.reason} (status ${backend.status})` : backend.reason,
-    backend.ejected_until ? `requests failed, out until ${backend.ejected_until}` : null,
+    backend.ejected_until ? `${thingsOf(protocol)} failed, out until ${backend.ejected_until}` : null,
   ].filter((reason) => reason && reason !== backend.state);
   return [backend.state, why.join("; ")].filter(Boolean).join(": ");
 }

@@ -1,18 +1,23 @@
 // What forms of listeners offer, and what they say.
 
-import { list } from "./api.js";
+import { call, list } from "./api.js";
 import { h } from "./dom.js";
+import { withProtocols } from "./protocols.js";
 
 /** The policies that need no definition, those that are worth offering first. */
 export const POLICIES = [
   "tls_cipher_policy_1_2_strict_with_1_3", "tls_cipher_policy_1_2_strict", "tls_cipher_policy_1_2", "tls-1-2-fs-with-1-3", "tls-1-2-strict", "tls-1-2-fs", "tls-1-2",
 ];
 
-/** What lists of a form offer. */
+/** What lists of a form offer; `groups` are objects with the protocol that they speak. */
 export async function choices() {
-  const [certificates, cas, policies, groups, listeners] = await Promise.all(["certificates", "cas", "tls-policies", "server-groups", "listeners"].map(list));
+  const lists = ["certificates", "cas", "tls-policies", "server-groups", "listeners"].map(list);
+  const [status, certificates, cas, policies, groups, listeners] = await Promise.all([call("GET", "status"), ...lists]);
   const names = (objects) => objects.map((object) => object.name);
-  return { certificates: names(certificates), cas: names(cas), policies: [...names(policies), ...POLICIES], groups: names(groups), groupObjects: groups, listeners: names(listeners) };
+  return {
+    certificates: names(certificates), cas: names(cas), policies: [...names(policies), ...POLICIES],
+    groups: withProtocols(groups, status.groups), listeners: names(listeners),
+  };
 }
 
 /** An address with a port. */

@@ -65,20 +65,21 @@ function figures(window, subject) {
 }
 
 /** The state of a group that may be out of service. */
-function stateOf(status, kind, name, state) {
-  const isOut = isUnderMaintenance(status, kind, name);
-  return { state: isOut ? "maintenance" : availabilityText(state), stateClass: isOut ? "warn" : classOf(state) };
+function groupState(status, name, group) {
+  const isOut = isUnderMaintenance(status, "server_group", name);
+  const word = group?.availability ?? "unknown";
+  return { state: isOut ? "maintenance" : availabilityText(word, group?.protocol), stateClass: isOut ? "warn" : classOf(word) };
 }
 
 function groupRows(status, window, [name, group], level, path) {
   const key = `${path} group ${name}`;
   const own = {
     key, level, kind: "group", name, href: hashOf("server-groups", name),
-    ...stateOf(status, "server_group", name, group?.availability ?? "unknown"), figures: figures(window, `group ${name}`),
+    ...groupState(status, name, group), figures: figures(window, `group ${name}`),
   };
   const backends = (group?.backends ?? []).map((backend) => ({
     key: `${key} backend ${backend.address}`, level: level + 1, kind: "backend", name: backend.address,
-    state: backendText(backend), stateClass: classOf(backend.state),
+    state: backendText(backend, group.protocol), stateClass: classOf(backend.state),
     figures: [rateText(window.rate(`backend ${name} ${backend.address}`)), ...NO_FIGURES.slice(1)],
   }));
   return [own, ...backends];
@@ -182,6 +183,6 @@ export function overview({ signal }) {
   return page("Overview", wrong, summary,
     h("h2", { id: "tree" }, "Status"),
     h("div", { class: "scroll" }, h("table", { "aria-labelledby": "tree" }, h("thead", {}, head), body)),
-    h("p", { class: "hint" }, "Requests per second in the last second; percentiles of the last ten."),
+    h("p", { class: "hint" }, "Requests, or connections and sessions of UDP, per second in the last second; percentiles of the last ten: of connections and sessions, how long those took that have ended."),
     h("h2", {}, "Certificates near their end"), ending);
 }

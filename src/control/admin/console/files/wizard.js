@@ -1,9 +1,10 @@
-// Create listener in four steps: the listener, its certificate, the server group, and a review of what will be written.
+// Create listener in steps: the listener, its certificate where it needs one, the server group, and a review of what will be written.
 
 import { call } from "./api.js";
-import { announce, button, changed, choice, field, h, hashOf, page, problem, readOnlyNote, select, showFaults, waiting } from "./dom.js";
-import { groupForm } from "./groups.js";
+import { announce, button, changed, choice, field, h, hashOf, offer, page, problem, readOnlyNote, select, setHint, showFaults, waiting } from "./dom.js";
+import { groupForm } from "./group_form.js";
 import { HOST_HINT, POLICIES, addressOf, choices, dnsNote, dnsSentence, placeFaults } from "./offers.js";
+import { LISTENER_KINDS, endsTls, fittingGroups, isHttp, protocolSettings, titleOf, usualPort } from "./protocols.js";
 import { addCa, addCertificate, sha1Note } from "./certificates.js";
 import { nameFault, summary } from "./settings.js";
 
@@ -49,36 +50,22 @@ function stepOf(error) {
   return /^(certificates|tls_policy|client_auth)/.test(fault.key ?? "") ? 1 : 0;
 }
 
-function listenerStep(offered) {
-  const protocol = select([["https", "HTTPS"], ["http", "HTTP"]], "https");
-  const port = h("input", { type: "number", min: 1, max: 65535, value: "443" });
-  const host = h("input", { value: "0.0.0.0", autocomplete: "off" });
-  const name = h("input", { autocomplete: "off" });
-  const description = h("input", { autocomplete: "off" });
-  const tags = h("textarea", { rows: 2, placeholder: "team = edge" });
+/** Advanced settings of listeners for HTTP. */
+function httpForm() {
   const http2 = select([["", "As usual for the protocol"], ["true", "On"], ["false", "Off"]], "");
-  const idle = h("input", { placeholder: "15s", autocomplete: "off" });
   const compression = tick();
   const trusted = h("textarea", { rows: 2, placeholder: "10.0.0.0/8" });
   const forwardedFor = select([["append", "Add"], ["remove", "Remove"], ["preserve", "Leave as it is"]], "append");
   const headers = HEADERS.map(([key, title, isUsual]) => ({ key, title, isUsual, box: tick(isUsual) }));
   const own = CERTIFICATE_HEADERS.map(([key, title]) => ({ key, title, box: tick(), name: h("input", { "aria-label": `Name of ${title}`, placeholder: title, autocomplete: "off" }) }));
-  protocol.addEventListener("change", () => {
-    port.value = protocol.value === "http" ? "80" : "443";
-  });
   const element = h("div", {},
-    field("Listener protocol", protocol), field("Listener port", port, "1 to 65535. Usual are 80 for HTTP and 443 for HTTPS."),
-    field("Listener address", host, HOST_HINT), field("Listener name", name), field("Description (optional)", description),
-    field("Tags (optional)", tags, "One a line: key = value."),
-    h("details", {}, h("summary", {}, "Advanced settings"),
-      field("HTTP/2", http2), field("Idle timeout", idle, "How long a connection may wait for the next request."),
-      h("p", { class: "hint" }, "How long a backend may take to answer (then 504) is the response_timeout of the server group."),
-      choice("Compression", compression),
-      field("Trusted proxies", trusted, "Retrieve client IP: networks whose X-Forwarded-For is believed, such as 10.0.0.0/8. 0.0.0.0/0 believes everybody."),
-      h("fieldset", {}, h("legend", {}, "Headers for backends"), field("X-Forwarded-For", forwardedFor), headers.map(({ title, box }) => choice(title, box))),
-      h("fieldset", {}, h("legend", {}, "Client certificate information"),
-        h("p", { class: "hint" }, "Ticked headers are sent to backends, by the name beside it if there is one: small letters, digits, _ and -."),
-        own.map(({ title, box, name: box2 }) => h("div", { class: "columns-2" }, choice(title, box), box2)))));
+    h("p", { class: "hint" }, "How long a backend may take to answer (then 504) is the response_timeout of the server group."),
+    field("HTTP/2", http2), choice("Compression", compression),
+    field("Trusted proxies", trusted, "Retrieve client IP: networks whose X-Forwarded-For is believed, such as 10.0.0.0/8. 0.0.0.0/0 believes everybody."),
+    h("fieldset", {}, h("legend", {}, "Headers for backends"), field("X-Forwarded-For", forwardedFor), headers.map(({ title, box }) => choice(title, box))),
+    h("fieldset", {}, h("legend", {}, "Client certificate information"),
+      h("p", { class: "hint" }, "Ticked headers are sent to backends, by the name beside it if there is one: small letters, digits, _ and -."),
+      own.map(({ title, box, name: box2 }) => h("div", { class: "columns-2" }, choice(title, box), box2))));
   const forwarded = () => {
     const wanted = {};
     if (forwardedFor.value !== "append") {
@@ -93,11 +80,82 @@ function listenerStep(offered) {
     return Object.keys(wanted).length > 0 ? wanted : undefined;
   };
   const settings = () => ({
-    name: name.value.trim(), address: addressOf(host.value, port.value), protocol: protocol.value,
-    description: description.value.trim() || undefined, tags: tagsOf(tags.value),
-    http2: http2.value === "" ? undefined : http2.value === "true", idle_timeout: idle.value.trim() || undefined,
+    http2: http2.value === "" ? undefined : http2.value === "true",
     compression: compression.checked || undefined,
     trusted_proxies: words(trusted.value).length > 0 ? words(trusted.value) : undefined, forwarded: forwarded(),
+  });
+  return { element, settings };
+}
+
+const IDLE = {
+  http: ["15s", "How long a connection may wait for the next request. Default: 15s"],
+  stream: ["900s", "How long neither side may say anything; then both are closed. 10s to 4000s. Default: 900s"],
+  udp: ["60s", "How long both sides may be silent; then the session is over. 1s to 4000s. Default: 60s"],
+};
+
+/** Advanced settings of all listeners, some of them of one protocol alone. */
+function connectionForm() {
+  const idle = h("input", { autocomplete: "off" });
+  const header = select([["", "None is expected"], ["accept", "One has to come first"]], "");
+  const alpn = h("input", { autocomplete: "off", placeholder: "imap" });
+  const requests = h("input", { type: "number", min: 0, max: 1000000 });
+  const responses = h("input", { type: "number", min: 0, max: 1000000 });
+  const idleField = field("Idle timeout", idle, IDLE.http[1]);
+  const headerField = field("PROXY protocol header of clients", header,
+    "Whoever can connect then decides which address it has: let only the proxies in front reach the port.");
+  const alpnField = field("Protocols by ALPN", alpn, "Those that clients can agree on, the most wanted first. Empty: none is spoken of.");
+  const ofUdp = h("div", {},
+    field("Datagrams of a client in a session", requests, "The next one begins another session. Empty or 0: all that come."),
+    field("Answers to each of them", responses,
+      "When all have come, the session is over; 0: nothing is ever answered, as with syslog. Empty: it is over after the idle timeout. A question with its answer, such as DNS, has 1 and 1."));
+  const element = h("div", {}, idleField, headerField, alpnField, ofUdp);
+  const number = (box) => (box.value === "" ? undefined : Number(box.value));
+  /** Leaves what is of use to such a listener. */
+  const adapt = (kind) => {
+    const [usual, hint] = IDLE[isHttp(kind) ? "http" : kind] ?? IDLE.stream;
+    idle.placeholder = usual;
+    setHint(idle, hint);
+    headerField.hidden = kind === "udp";
+    alpnField.hidden = kind !== "tls";
+    ofUdp.hidden = kind !== "udp";
+  };
+  const settings = (kind) => ({
+    idle_timeout: idle.value.trim() || undefined,
+    proxy_protocol: kind === "udp" ? undefined : header.value || undefined,
+    alpn: kind === "tls" && words(alpn.value).length > 0 ? words(alpn.value) : undefined,
+    ...(kind === "udp" ? { requests: number(requests), responses: number(responses) } : {}),
+  });
+  return { element, adapt, settings };
+}
+
+/** `changedKind` is called when another protocol is chosen. */
+function listenerStep(offered, changedKind) {
+  const kind = select(LISTENER_KINDS, "https");
+  const port = h("input", { type: "number", min: 1, max: 65535, value: "443" });
+  const host = h("input", { value: "0.0.0.0", autocomplete: "off" });
+  const name = h("input", { autocomplete: "off" });
+  const description = h("input", { autocomplete: "off" });
+  const tags = h("textarea", { rows: 2, placeholder: "team = edge" });
+  const [connection, http] = [connectionForm(), httpForm()];
+  const adapt = () => {
+    http.element.hidden = !isHttp(kind.value);
+    connection.adapt(kind.value);
+  };
+  adapt();
+  kind.addEventListener("change", () => {
+    adapt();
+    port.value = usualPort(kind.value);
+    changedKind();
+  });
+  const element = h("div", {},
+    field("Listener protocol", kind), field("Listener port", port, "1 to 65535. Usual are 80 for HTTP and 443 for HTTPS and TLS."),
+    field("Listener address", host, HOST_HINT), field("Listener name", name), field("Description (optional)", description),
+    field("Tags (optional)", tags, "One a line: key = value."),
+    h("details", {}, h("summary", {}, "Advanced settings"), connection.element, http.element));
+  const settings = () => ({
+    name: name.value.trim(), address: addressOf(host.value, port.value), ...protocolSettings(kind.value),
+    description: description.value.trim() || undefined, tags: tagsOf(tags.value),
+    ...connection.settings(kind.value), ...(isHttp(kind.value) ? http.settings() : {}),
   });
   const faults = () => {
     const wrongTag = tags.value.split("\n").find((line) => line.trim() && !/^\s*[^\s=]+\s*=/.test(line));
@@ -106,7 +164,7 @@ function listenerStep(offered) {
       wrongTag === undefined ? null : { control: tags, text: `Tags: ${wrongTag.trim()} is not key = value; write it as team = edge.` },
     ].filter(Boolean);
   };
-  return { element, settings, faults, isHttps: () => protocol.value === "https" };
+  return { element, settings, faults, kind: () => kind.value };
 }
 
 /** `again` makes the step anew once something was added; `isMutual`: with mutual authentication chosen. */
@@ -136,7 +194,6 @@ function certificateStep(offered, again, isMutual = false) {
     more.length > 1 ? h("fieldset", {}, h("legend", {}, "Further certificates, chosen by SNI"), more.map(({ name, box }) => choice(name, box))) : null,
     h("fieldset", {}, h("legend", {}, "SSL authentication"), choice("One-way authentication", one), choice("Mutual authentication", mutual), authentication),
     field("TLS policy", policy));
-  const nothing = h("p", {}, "A listener for HTTP needs no certificate.");
   const settings = () => {
     const further = more.filter(({ name, box }) => box.checked && name !== main.value).map(({ name }) => name);
     const wanted = { certificates: [main.value, ...further].filter(Boolean), tls_policy: policy.value };
@@ -145,19 +202,18 @@ function certificateStep(offered, again, isMutual = false) {
     }
     return wanted;
   };
-  const faults = () => [
-    main.value ? null : { control: tls.querySelector("button"), text: "Server certificate: HTTPS needs one." },
+  const faults = (kind) => [
+    main.value ? null : { control: tls.querySelector("button"), text: `Server certificate: ${titleOf(kind)} needs one.` },
     mutual.checked && !cas.some(({ box }) => box.checked)
       ? { control: cas[0]?.box ?? authentication.querySelector("button"), text: "CA certificates: mutual authentication needs one or more." } : null,
   ].filter(Boolean);
-  return { element: (isHttps) => (isHttps ? tls : nothing), settings, faults };
+  return { element: tls, settings, faults };
 }
 
 function groupStep(offered) {
-  const existing = select(offered.groups, offered.groups[0]);
+  const existing = select([], "");
   const use = h("input", { type: "radio", name: "group" });
   const make = h("input", { type: "radio", name: "group" });
-  (offered.groups.length > 0 ? use : make).checked = true;
   const form = groupForm();
   const about = h("p", { class: "hint" });
   const chosen = h("div", {}, field("Server group", existing), about);
@@ -165,22 +221,35 @@ function groupStep(offered) {
   const show = () => {
     chosen.hidden = !use.checked;
     fresh.hidden = !make.checked;
-    const group = offered.groupObjects.find(({ name }) => name === existing.value);
+    const group = offered.groups.find(({ name }) => name === existing.value);
     const backends = (group?.settings.backend ?? []).map(({ address, weight }) => `${address} (weight ${weight ?? 100})`);
-    about.textContent = `${group?.settings.protocol ?? "http"}: ${backends.join(", ")}`;
+    about.textContent = group === undefined ? "There is no server group yet that fits." : `${group.protocol}: ${backends.join(", ")}`;
   };
   for (const control of [use, make, existing]) {
     control.addEventListener("change", show);
   }
-  show();
   const element = h("div", {}, h("fieldset", {}, h("legend", {}, "Backend server group"), choice("Use existing", use), choice("Create new", make)), chosen, fresh);
+  let adapted = null;
+  /** Leaves the groups, and the protocols of a new one, that fit behind such a listener. */
+  const adapt = (kind) => {
+    if (kind === adapted) {
+      return;
+    }
+    adapted = kind;
+    const fitting = fittingGroups(offered.groups, kind);
+    offer(existing, fitting);
+    form.adapt(kind);
+    (fitting.length > 0 ? use : make).checked = true;
+    show();
+  };
+  const taken = () => offered.groups.map(({ name }) => name);
   const faults = () => {
     if (make.checked) {
-      return form.faults(offered.groups);
+      return form.faults(taken());
     }
-    return existing.value ? [] : [{ control: make, text: "Server group: there is none yet; create a new one." }];
+    return existing.value ? [] : [{ control: make, text: "Server group: there is none yet that fits; create a new one." }];
   };
-  return { element, faults, created: () => (make.checked ? form.settings() : null), name: () => (make.checked ? form.settings().name : existing.value) };
+  return { element, adapt, faults, created: () => (make.checked ? form.settings() : null), name: () => (make.checked ? form.settings().name : existing.value) };
 }
 
 /** One change set: the listener, and the group before it if it is new. */
@@ -191,7 +260,7 @@ function changesOf(listener, group) {
 
 export async function wizard() {
   const offered = await choices();
-  const [first, third] = [listenerStep(offered), groupStep(offered)];
+  const [first, third] = [listenerStep(offered, () => listSteps()), groupStep(offered)];
   const renew = async (isMutual) => {
     Object.assign(offered, await choices());
     second = certificateStep(offered, renew, isMutual);
@@ -208,7 +277,7 @@ export async function wizard() {
   let isUnderWay = false;
 
   const wanted = () => {
-    const tls = first.isHttps() ? second.settings() : {};
+    const tls = endsTls(first.kind()) ? second.settings() : {};
     return { ...first.settings(), ...tls, default_group: third.name() || undefined };
   };
   const refused = (error) => {
@@ -242,29 +311,36 @@ export async function wizard() {
     }
     isUnderWay = false;
   };
-  const next = async () => {
-    const faults = step === 1 && !first.isHttps() ? [] : [first, second, third][step].faults();
+  /** The steps that such a listener takes. */
+  const taken = () => [0, 1, 2, 3].filter((index) => index !== 1 || endsTls(first.kind()));
+  const listSteps = () => {
+    steps.replaceChildren(...taken().map((index) => h("li", { "aria-current": index === step ? "step" : null }, STEPS[index])));
+    const after = taken()[taken().indexOf(step) + 1];
+    const before = taken()[taken().indexOf(step) - 1];
+    buttons.replaceChildren(...[
+      after === undefined ? button("Create", "write", submit, { class: "main" }) : button(`Next: ${STEPS[after]}`, null, () => next(after), { class: "main" }),
+      before === undefined ? null : button("Back", null, () => show(before, true)),
+    ].filter(Boolean));
+  };
+  const next = async (after) => {
+    const faults = [first, second, third][step].faults(first.kind());
     if (faults.length > 0) {
       showFaults(wrong, faults);
     } else {
-      await show(step + 1, true);
+      await show(after, true);
     }
   };
   const show = async (wantedStep, takesFocus) => {
     step = wantedStep;
     wrong.replaceChildren();
-    steps.replaceChildren(...STEPS.map((text, index) => h("li", { "aria-current": index === step ? "step" : null }, text)));
+    third.adapt(first.kind());
+    listSteps();
     title.textContent = STEPS[step];
-    content.replaceChildren([first.element, second.element(first.isHttps()), third.element, review][step]);
-    const isLast = step === STEPS.length - 1;
-    buttons.replaceChildren(...[
-      isLast ? button("Create", "write", submit, { class: "main" }) : button(`Next: ${STEPS[step + 1]}`, null, next, { class: "main" }),
-      step > 0 ? button("Back", null, () => show(step - 1, true)) : null,
-    ].filter(Boolean));
+    content.replaceChildren([first.element, second.element, third.element, review][step]);
     if (takesFocus) {
       title.focus();
     }
-    if (isLast) {
+    if (step === STEPS.length - 1) {
       await tryIt();
     }
   };

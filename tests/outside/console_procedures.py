@@ -1,4 +1,5 @@
-"""Follows the procedures of the clouds' guides in the console, from a process that serves nothing to the request that the guide ends with.
+"""Follows the procedures of the clouds' guides in the console, from a process that serves nothing to the request, or the bytes, that the guide
+ends with.
 
 usage: console_procedures.py RINGWAY BROWSER FOLDER
 
@@ -7,6 +8,8 @@ Prints `ok CASE` or `FAILED CASE: why` for each. Everything is done with the key
 import http.server
 import os
 import re
+import socket
+import socketserver
 import ssl
 import subprocess
 import sys
@@ -91,14 +94,75 @@ def serve(is_https):
     return f"127.0.0.1:{server.server_address[1]}"
 
 
+class Echo(socketserver.BaseRequestHandler):
+    """A service that is not HTTP: it sends back what comes, and says so."""
+
+    def handle(self):
+        try:
+            while data := self.request.recv(1 << 12):
+                self.request.sendall(b"echo " + data)
+        except ConnectionResetError:
+            # So ends a client that sends no close_notify.
+            pass
+
+
+class DatagramEcho(socketserver.BaseRequestHandler):
+    """The same by UDP."""
+
+    def handle(self):
+        data, own = self.request
+        own.sendto(b"echo " + data, self.client_address)
+
+
+def serve_bytes(kind, handler):
+    server = kind(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return f"127.0.0.1:{server.server_address[1]}"
+
+
+def place(address):
+    host, port = address.rsplit(":", 1)
+    return "127.0.0.1" if host == "0.0.0.0" else host, int(port)
+
+
+def echoed(connection):
+    """Sends something and takes what comes of it."""
+    connection.settimeout(PATIENCE)
+    connection.sendall(b"hello")
+    said = b""
+    while len(said) < len(b"echo hello"):
+        data = connection.recv(1 << 12)
+        expect(data, f"the end after {said!r}")
+        said += data
+    expect(said == b"echo hello", f"{said!r}")
+
+
 def curl(*arguments):
     asked = subprocess.run(["curl", "-sS", "-k", "-m", "20", *arguments], cwd=folder, capture_output=True, text=True, timeout=PATIENCE)
     return asked.returncode, asked.stdout + asked.stderr
 
 
 make_certificates()
-secure_backend, clear_backend = serve(True), serve(False)
+# First of all: the shell that starts it knows descriptors of one digit only.
 page = Browser(browser, folder)
+secure_backend, clear_backend = serve(True), serve(False)
+stream_backend, datagram_backend = serve_bytes(socketserver.ThreadingTCPServer, Echo), serve_bytes(socketserver.ThreadingUDPServer, DatagramEcho)
+
+
+def options(label):
+    """What a list offers, by the values."""
+    page.focus_on(label, ("select",))
+    return page.evaluate("[...document.activeElement.options].map((option) => option.value)")
+
+
+def is_shown(label):
+    """Whether there is a control with this label that is seen."""
+    return page.evaluate(f"[...document.querySelectorAll('main label')].some((label) => label.textContent.trim() === {label!r} && label.checkVisibility())")
+
+
+def steps():
+    return page.evaluate("[...document.querySelectorAll('.steps li')].map((step) => step.textContent)")
 
 
 class Procedure:
@@ -171,12 +235,12 @@ class Procedure:
         page.wait("!document.querySelector('dialog')", "the end of the dialog")
         page.wait_text(name)
 
-    def begin_listener(self, name):
+    def begin_listener(self, name, protocol="https"):
         """The first step, as far as all guides have it. The port is one that the system chooses."""
         self.view("Listeners")
         page.press("Create listener")
         page.wait_heading("Create listener")
-        page.choose("Listener protocol", "https")
+        page.choose("Listener protocol", protocol)
         page.fill("Listener port", "0")
         page.fill("Listener address", "127.0.0.1")
         page.fill("Listener name", name)
@@ -186,8 +250,9 @@ class Procedure:
         page.wait(f"document.querySelector('[aria-current=step]').textContent === '{step}'", step)
 
     def finish_listener(self, name, *lines, backend=None):
-        """From the certificate on: server group, review, and creation. A backend is that of a group that is created here."""
-        self.next("Select server group")
+        """From the certificate or the server group on: that, review, and creation. A backend is that of a group that is created here."""
+        if page.evaluate("document.querySelector('[aria-current=step]').textContent") != "Select server group":
+            self.next("Select server group")
         if backend:
             page.fill("Group name", "app")
             page.fill("Backends", f"{backend} 50")
@@ -340,7 +405,109 @@ def client_certificate_information():
         expect("x-forwarded-clientcert-fingerprint: " in told and "x-forwarded-clientcert-clientverify: success" in told, said)
 
 
-CASES = [end_to_end_https, mutual_authentication, wizard, incomplete, quick_create, client_certificate_information]
+def tcp_by_the_wizard():
+    """A listener that relays connections, and its group."""
+    with Procedure("tcp") as procedure:
+        procedure.create_group("web", "http", clear_backend)
+        procedure.begin_listener("service", "tcp")
+        expect(steps() == ["Configure listener", "Select server group", "Review"], f"{steps()}")
+        page.fill("Listener port", "")
+        page.press("Next: Select server group")
+        page.wait_text("Listener port: write a number")
+        page.fill("Listener port", "0")
+        page.press("Advanced settings")
+        page.fill("Idle timeout", "30s")
+        for label, wanted in [("PROXY protocol header of clients", True), ("HTTP/2", False), ("Trusted proxies", False), ("Protocols by ALPN", False)]:
+            expect(is_shown(label) == wanted, label)
+        procedure.next("Select server group")
+        # The only group that there is takes requests.
+        expect(not is_shown("Server group"), "groups that do not fit")
+        expect(options("Backend protocol") == ["tcp", "tls"], "the protocols of a new group")
+        page.choose("Load balancing algorithm", "consistent_hash")
+        expect(options("Hash key") == ["tuple", "source_ip"], "what a hash can be taken of")
+        page.choose("When a backend is taken out of service", "reset")
+        page.check("Health check")
+        address = procedure.finish_listener(
+            "service", '+protocol = "tcp"', '+idle_timeout = "30s"', "tuple = true", '+on_drain = "reset"', '+default_group = "app"', backend=stream_backend)
+        with socket.create_connection(place(address), PATIENCE) as connection:
+            echoed(connection)
+        # What is counted, and what can be done, is not that of requests.
+        procedure.view("Server groups")
+        page.follow("app")
+        page.wait_heading("server group app")
+        page.wait_text("Connections")
+        expect("Begin maintenance" not in page.text(), "maintenance, with nobody who answers")
+        page.press(f"Remove {stream_backend}")
+        page.wait_text("The connections that it has end at once (on_drain).")
+        page.key("Escape")
+
+
+def tls_by_the_wizard():
+    """TLS that ends here, with what is within it for the backend."""
+    with Procedure("tls") as procedure:
+        procedure.add_certificate()
+        procedure.begin_listener("secure", "tls")
+        page.press("Advanced settings")
+        page.fill("Protocols by ALPN", "echo, other")
+        procedure.next("Configure certificate")
+        procedure.next("Select server group")
+        expect(options("Backend protocol") == ["tcp", "tls"], "the protocols of a new group")
+        address = procedure.finish_listener("secure", '+protocol = "tls"', '+certificates = ["site"]', '+alpn = ["echo", "other"]', backend=stream_backend)
+        tls = ssl._create_unverified_context()
+        tls.set_alpn_protocols(["other"])
+        with socket.create_connection(place(address), PATIENCE) as connection, tls.wrap_socket(connection, server_hostname="www.test.com") as secure:
+            expect(secure.selected_alpn_protocol() == "other", f"{secure.selected_alpn_protocol()}")
+            echoed(secure)
+
+
+def tls_passthrough():
+    """TLS that ends at the backend, whose certificate is the one that clients see."""
+    with Procedure("passthrough") as procedure:
+        procedure.begin_listener("passed", "passthrough")
+        expect("Configure certificate" not in steps(), f"{steps()}")
+        procedure.next("Select server group")
+        expect(options("Backend protocol") == ["tcp"], "the protocols of a new group")
+        address = procedure.finish_listener("passed", '+protocol = "tls"', "+passthrough = true", backend=secure_backend)
+        expect("certificates" not in text("passthrough/api.toml"), text("passthrough/api.toml"))
+        code, said = curl(f"https://{address}/")
+        expect(code == 0 and WELCOME in said, f"{code} {said}")
+        procedure.view("Listeners")
+        page.wait_text("tls, passed through")
+
+
+def udp_by_quick_create():
+    """A listener of datagrams with only what it cannot be without."""
+    with Procedure("udp") as procedure:
+        procedure.create_group("web", "http", clear_backend)
+        procedure.view("Listeners")
+        page.press("Quick create")
+        page.choose("Listener protocol", "udp")
+        page.fill("Listener port", "0")
+        page.press("Create")
+        page.wait_text("There is no server group for UDP yet.", "Server group: sessions have to go to one.")
+        page.follow("Add one in Server groups")
+        page.wait_heading("Server groups")
+        procedure.create_group("echo", "udp", datagram_backend)
+        procedure.view("Listeners")
+        page.press("Quick create")
+        page.choose("Listener protocol", "udp")
+        page.fill("Listener port", "0")
+        expect(options("Server group") == ["echo"], "groups that do not fit")
+        page.press("Create")
+        page.wait("!document.querySelector('dialog')", "the end of the dialog")
+        page.wait_text("udp-0")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.settimeout(PATIENCE)
+            client.connect(place(procedure.process.address("udp-0")))
+            client.send(b"hello")
+            said = client.recv(1 << 12)
+            expect(said == b"echo hello", f"{said!r}")
+
+
+CASES = [
+    end_to_end_https, mutual_authentication, wizard, incomplete, quick_create, client_certificate_information, tcp_by_the_wizard, tls_by_the_wizard,
+    tls_passthrough, udp_by_quick_create,
+]
 
 try:
     for case in CASES:

@@ -111,11 +111,11 @@ export function groupForm() {
   const backends = h("textarea", { rows: 4, spellcheck: "false", placeholder: "10.0.0.1:8080\n10.0.0.2:8080 50" });
   const verify = select([["off", "Do not verify backends"], ["system", "By the roots of this system"]], "off");
   const header = select([["", "None"], ["v1", "Version 1"], ["v2", "Version 2"]], "");
-  const onDrain = select([["", "Keep them for the drain timeout"], ["reset", "Reset them at once"]], "");
+  const onDrain = select([["", "Its connections go on for the drain timeout"], ["reset", "Its connections are reset at once"]], "");
   const [hash, probe] = [hashForm(), probeForm()];
   const verifyField = field("Certificates of backends", verify, "A CA of your own is set in the settings of the group.");
   const headerField = field("PROXY protocol header to backends", header, "Tells backends the address of the client. They have to expect it.");
-  const drainField = field("When a backend is taken out of service", onDrain, "What becomes of its connections, or sessions of UDP. With a reset they end, too, when it fails while others serve.");
+  const drainField = field("When a backend is taken out of service", onDrain, "The same with sessions of UDP. A reset comes also when it fails while others serve.");
   const element = [
     field("Group name", name), field("Backend protocol", protocol), field("Load balancing algorithm", algorithm), hash.element,
     field("Backends", backends, "One a line: address and port, and a weight of 0 to 100 if it is not 100."),

@@ -395,6 +395,15 @@ def udp_health_check():
     closed()
     page.wait_text('"protocol":"tcp"', "The health check is saved.", "`payload` has no effect")
     expect(probe() == {**wanted, "protocol": "tcp"}, f"{probe()}")
+    # What somebody else has changed meanwhile is not written over.
+    page.press("Edit health check")
+    page.fill("Interval", "3s")
+    call("PATCH", "server-groups/names/health-check", {"timeout": "4s"})
+    page.press("Save")
+    page.wait("document.querySelector('dialog .problem')?.innerText.startsWith('412')", "a refusal")
+    page.key("Escape")
+    closed()
+    expect(probe() == {**wanted, "protocol": "tcp", "timeout": "4s"}, f"{probe()}")
 
 
 def lists():

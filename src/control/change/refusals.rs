@@ -77,7 +77,7 @@ pub(super) fn of_service(setback: Setback) -> ChangeRefusal {
         Setback::Taken(refused) => ChangeRefusal::new(
             RefusalKind::Bind,
             refused.to_string(),
-            "stop what listens there (ss -ltnp), or choose another address",
+            "stop what has the port, or choose another address",
         ),
         Setback::Refused(refusal) => ChangeRefusal::new(
             RefusalKind::Bind,

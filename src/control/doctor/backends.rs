@@ -1,6 +1,7 @@
 //! Which backends can be reached from here: a connection is made to each, and closed.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
@@ -44,6 +45,8 @@ pub struct Reached {
     /// Where it is configured.
     pub location: Location,
     pub refusal: Option<String>,
+    /// It was not asked: the group's source of connections cannot be used.
+    pub lacks_source: bool,
 }
 
 /// Connects to the first [`MAX_PROBED`] backends.
@@ -61,18 +64,36 @@ pub fn survey(config: &Config, resolutions: &Resolutions) -> Vec<Reached> {
     let jobs: Vec<_> = wanted.into_iter().zip(destinations).collect();
     thread::scope(|scope| {
         let ask = |jobs: &[((&ServerGroup, &Backend), ProbeTargets)]| -> Vec<Reached> {
-            let reached =
-                |((group, backend), destinations): &((&ServerGroup, &Backend), ProbeTargets)| Reached {
-                    group: group.name.clone(),
-                    backend: backend.address.to_string(),
-                    location: backend.location,
-                    refusal: refusal(destinations, group),
-                };
-            jobs.iter().map(reached).collect()
+            jobs.iter()
+                .map(|((group, backend), destinations)| reached(group, backend, destinations))
+                .collect()
         };
         let threads: Vec<_> = jobs.chunks(share).map(|jobs| scope.spawn(move || ask(jobs))).collect();
         threads.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()
     })
+}
+
+fn reached(group: &ServerGroup, backend: &Backend, destinations: &ProbeTargets) -> Reached {
+    let outcome = reach(destinations, group);
+    Reached {
+        group: group.name.clone(),
+        backend: backend.address.to_string(),
+        location: backend.location,
+        lacks_source: outcome.as_ref().is_err_and(|refusal| refusal.lacks_source),
+        refusal: outcome.err().map(|refusal| refusal.text),
+    }
+}
+
+/// Why a backend cannot be reached.
+struct UnreachedBackend {
+    text: String,
+    lacks_source: bool,
+}
+
+impl From<String> for UnreachedBackend {
+    fn from(text: String) -> UnreachedBackend {
+        UnreachedBackend { text, lacks_source: false }
+    }
 }
 
 /// Or why there is none.
@@ -90,14 +111,11 @@ fn destinations(address: &BackendAddress, resolutions: &Resolutions) -> ProbeTar
     }
 }
 
-/// Why none of them can be reached.
-fn refusal(destinations: &ProbeTargets, group: &ServerGroup) -> Option<String> {
-    let destinations = match destinations {
-        Ok(destinations) => destinations,
-        Err(reason) => return Some(reason.clone()),
-    };
+/// Connects to one of them.
+fn reach(destinations: &ProbeTargets, group: &ServerGroup) -> Result<(), UnreachedBackend> {
+    let destinations = destinations.as_ref().map_err(|reason| reason.clone())?;
     let timeout = group.connect_timeout.min(MAX_TIMEOUT);
-    let mut refusal = Some("its name has no address".to_owned());
+    let mut refusal = UnreachedBackend::from("its name has no address".to_owned());
     for destination in destinations {
         let outcome = match destination {
             ProbeTarget::Tcp(address) => connect_within(*address, source(group), timeout).map(|stream| {
@@ -109,11 +127,15 @@ fn refusal(destinations: &ProbeTargets, group: &ServerGroup) -> Option<String> {
             }
         };
         match outcome {
-            Ok(()) => return None,
-            Err(error) => refusal = Some(error.to_string()),
+            Ok(()) => return Ok(()),
+            Err(error) => {
+                // All others are of the system.
+                let lacks_source = error.kind() == io::ErrorKind::Other;
+                refusal = UnreachedBackend { text: error.to_string(), lacks_source };
+            }
         }
     }
-    refusal
+    Err(refusal)
 }
 
 /// Sends a PROXY header where backends expect one: a connection that ends without would look like a fault in their logs.

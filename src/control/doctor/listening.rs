@@ -8,9 +8,12 @@ use std::net::Ipv6Addr;
 use std::net::SocketAddr;
 use std::path::Path;
 
-/// A listening socket of TCP.
+use crate::net::address::TransportKind;
+
+/// A listening socket of TCP, or one of UDP that has no peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListeningSocket {
+    pub kind: TransportKind,
     pub address: SocketAddr,
     /// The name of its process and its number; None: it cannot be seen by this user.
     pub owner: Option<(String, u32)>,
@@ -19,25 +22,33 @@ pub struct ListeningSocket {
 /// Processes whose descriptors are looked at.
 const MAX_PROCESSES: usize = 10_000;
 
-/// The state of a listening socket in `/proc/net/tcp`.
-const LISTEN: &str = "0A";
+/// The files of `/proc/net`, and the state there of a socket that takes what comes (`include/net/tcp_states.h`: LISTEN, and
+/// CLOSE for one of UDP that is not connected).
+const FILES: [(&str, TransportKind, &str); 4] = [
+    ("tcp", TransportKind::Tcp, "0A"),
+    ("tcp6", TransportKind::Tcp, "0A"),
+    ("udp", TransportKind::Udp, "07"),
+    ("udp6", TransportKind::Udp, "07"),
+];
 
 pub(super) fn survey(root: &Path) -> Vec<ListeningSocket> {
     let read = |name: &str| fs::read_to_string(root.join("proc/net").join(name)).unwrap_or_default();
-    let found: Vec<_> = ["tcp", "tcp6"]
-        .iter()
-        .flat_map(|name| read(name).lines().filter_map(socket).collect::<Vec<_>>())
-        .collect();
+    let mut found = Vec::new();
+    for (name, kind, state) in FILES {
+        let of_file = read(name);
+        found.extend(of_file.lines().filter_map(|line| socket(line, state)).map(|known| (kind, known)));
+    }
     let owners = if found.is_empty() { HashMap::new() } else { owners(root) };
-    let known = |(address, inode)| ListeningSocket { address, owner: owners.get(&inode).cloned() };
+    let known =
+        |(kind, (address, inode))| ListeningSocket { kind, address, owner: owners.get(&inode).cloned() };
     found.into_iter().map(known).collect()
 }
 
-/// The address and the inode of a line of `/proc/net/tcp` or `tcp6`, if its socket listens.
-fn socket(line: &str) -> Option<(SocketAddr, u64)> {
+/// The address and the inode of a line of such a file, if its socket is in this state.
+fn socket(line: &str, wanted: &str) -> Option<(SocketAddr, u64)> {
     let fields: Vec<&str> = line.split_whitespace().collect();
     let [_, local, _, state, .., inode] = *fields.get(..10)? else { return None };
-    if state != LISTEN {
+    if state != wanted {
         return None;
     }
     let (ip, port) = local.split_once(':')?;
@@ -86,13 +97,17 @@ mod tests {
             )
         };
         if cfg!(target_endian = "little") {
-            let four = socket(&line("0100007F:1F90", "0A"));
+            let four = socket(&line("0100007F:1F90", "0A"), "0A");
             assert_eq!(four, Some(("127.0.0.1:8080".parse().unwrap(), 4711)));
-            let six = socket(&line("00000000000000000000000001000000:01BB", "0A"));
+            let six = socket(&line("00000000000000000000000001000000:01BB", "0A"), "0A");
             assert_eq!(six, Some(("[::1]:443".parse().unwrap(), 4711)));
+            assert_eq!(
+                socket(&line("00000000:0035", "07"), "07"),
+                Some(("0.0.0.0:53".parse().unwrap(), 4711))
+            );
         }
-        assert_eq!(socket(&line("0100007F:1F90", "01")), None);
-        assert_eq!(socket("  sl  local_address rem_address   st tx_queue rx_queue"), None);
-        assert_eq!(socket(""), None);
+        assert_eq!(socket(&line("0100007F:1F90", "01"), "0A"), None);
+        assert_eq!(socket("  sl  local_address rem_address   st tx_queue rx_queue", "0A"), None);
+        assert_eq!(socket("", "0A"), None);
     }
 }

@@ -26,17 +26,17 @@ pub fn judge(reached: &[Reached], all: usize, report: &Report) -> Vec<Finding> {
 fn of_group(group: &str, backends: &[&Reached], report: &Report) -> Vec<Finding> {
     let away: Vec<_> = backends.iter().filter_map(|one| Some((*one, one.refusal.as_ref()?))).collect();
     let is_whole = away.len() == backends.len();
-    let told = away.iter().take(MAX_TOLD).enumerate().map(|(index, (backend, refusal))| {
-        let place = report.place(backend.location);
-        let backend = &backend.backend;
+    let told = away.iter().take(MAX_TOLD).enumerate().map(|(index, (one, refusal))| {
+        let place = report.place(one.location);
+        let backend = &one.backend;
         // The first line is of the group as well.
         if is_whole && index == 0 {
             let message =
                 format!("{place}: no backend of group {group} can be reached; {backend}: {refusal}");
-            return Finding::error("backend", message, cure(backend));
+            return Finding::error("backend", message, cure(one));
         }
         let message = format!("{place}: {backend} of group {group} cannot be reached: {refusal}");
-        Finding::warning("backend", message, cure(backend))
+        Finding::warning("backend", message, cure(one))
     });
     let mut found: Vec<_> = told.collect();
     if let more @ 1.. = away.len().saturating_sub(MAX_TOLD) {
@@ -46,8 +46,10 @@ fn of_group(group: &str, backends: &[&Reached], report: &Report) -> Vec<Finding>
     found
 }
 
-fn cure(backend: &str) -> String {
+fn cure(away: &Reached) -> String {
+    let backend = &away.backend;
     match backend.strip_prefix("unix:") {
+        _ if away.lacks_source => "correct source_address of the group".to_owned(),
         Some(path) => format!("start what listens there, or see its permissions: ls -l {path}"),
         None => format!("start it, or see what is in between: curl -v telnet://{backend}"),
     }
@@ -65,6 +67,7 @@ mod tests {
             backend: backend.to_owned(),
             location: Location::default(),
             refusal: refusal.map(str::to_owned),
+            lacks_source: false,
         }
     }
 

@@ -10,6 +10,7 @@ use crate::control::doctor::host::Needs;
 use crate::control::doctor::host::NetworkCard;
 use crate::control::doctor::listening::ListeningSocket;
 use crate::control::process::rlimits;
+use crate::net::address::TransportKind;
 
 /// What kernels since 5.4 have; fewer is a setting that nobody remembers.
 const USUAL_BACKLOG: u64 = 4_096;
@@ -149,30 +150,38 @@ fn spread(card: &NetworkCard, needs: &Needs) -> Option<Finding> {
 
 /// Ports of listeners that another process has. `report` knows where addresses stand.
 pub fn judge_ports(listening: &[ListeningSocket], config: &Config, report: &Report) -> Vec<Finding> {
-    let of_listeners = config.bound_addresses().filter(|(listener, _)| !listener.is_udp());
-    let of_listeners =
-        of_listeners.map(|(listener, one)| (listener.name.as_str(), one.address, one.location));
-    let of_admin = config.admin.address.map(|(address, location)| ("[admin]", address, location));
+    let of_listeners = config.bound_addresses().map(|(listener, one)| {
+        let kind = if listener.is_udp() { TransportKind::Udp } else { TransportKind::Tcp };
+        (kind, listener.name.as_str(), one.address, one.location)
+    });
+    let of_admin =
+        config.admin.address.map(|(address, location)| (TransportKind::Tcp, "[admin]", address, location));
     let wanted = of_listeners.chain(of_admin);
-    let found = wanted.filter_map(|(name, address, location)| {
-        Some(taken(listening, name, address)?.at(&report.place(location)))
+    let found = wanted.filter_map(|(kind, name, address, location)| {
+        Some(taken(listening, name, (kind, address))?.at(&report.place(location)))
     });
     found.collect()
 }
 
-fn taken(listening: &[ListeningSocket], name: &str, wanted: SocketAddr) -> Option<Finding> {
-    let in_the_way: Vec<_> = listening.iter().filter(|socket| overlaps(socket.address, wanted)).collect();
+fn taken(
+    listening: &[ListeningSocket],
+    name: &str,
+    (kind, wanted): (TransportKind, SocketAddr),
+) -> Option<Finding> {
+    let in_the_way = |socket: &&ListeningSocket| socket.kind == kind && overlaps(socket.address, wanted);
+    let in_the_way: Vec<_> = listening.iter().filter(in_the_way).collect();
+    let flags = if kind == TransportKind::Udp { "-lunp" } else { "-ltnp" };
     let port = wanted.port();
     let foreign =
         in_the_way.iter().find_map(|socket| socket.owner.as_ref().filter(|(owner, _)| owner != OWN_NAME));
     if let Some((owner, process)) = foreign {
         let message = format!("{owner} (process {process}) listens at {wanted}, which {name} wants");
-        let cure = format!("stop it, or change the address: ss -ltnp sport = :{port}");
+        let cure = format!("stop it, or change the address: ss {flags} sport = :{port}");
         return Some(Finding::error("port", message, cure));
     }
     in_the_way.iter().any(|socket| socket.owner.is_none()).then(|| {
         let message = format!("a process that this user may not see listens at {wanted}, which {name} wants");
-        Finding::note("port", message, format!("see whether it is Ringway: sudo ss -ltnp sport = :{port}"))
+        Finding::note("port", message, format!("see whether it is Ringway: sudo ss {flags} sport = :{port}"))
     })
 }
 
@@ -256,16 +265,25 @@ mod tests {
 
     #[test]
     fn ports_that_others_have_are_found() {
-        let text = "config_version = 1\n[[listener]]\nname = \"web\"\naddress = \"127.0.0.1:80\"\n";
+        let text = "config_version = 1\n[[listener]]\nname = \"web\"\naddress = \"127.0.0.1:80\"\n[[listener]]\n\
+                    name = \"dns\"\nprotocol = \"udp\"\naddress = \"127.0.0.1:53\"\ndefault_group = \"dns\"\n\
+                    [[server_group]]\nname = \"dns\"\nprotocol = \"udp\"\n[[server_group.backend]]\n\
+                    address = \"192.0.2.1:53\"\n";
         let loaded = config::load(vec![Source::made_up("<test>", text.to_owned())]);
         let config = loaded.config.unwrap();
-        let of = |address: &str, owner: Option<&str>| {
+        let seen = |kind, address: &str, owner: Option<&str>| {
             let owner = owner.map(|name| (name.to_owned(), 7));
-            let socket = ListeningSocket { address: address.parse().unwrap(), owner };
-            let found = judge_ports(&[socket], &config, &loaded.report);
+            let socket = ListeningSocket { kind, address: address.parse().unwrap(), owner };
+            judge_ports(&[socket], &config, &loaded.report)
+        };
+        let of = |address: &str, owner: Option<&str>| {
+            let found = seen(TransportKind::Tcp, address, owner);
             assert!(found.iter().all(|found| found.message.starts_with("<test>:4: ")), "{found:?}");
             found.iter().map(|found| found.severity.as_str()).collect::<Vec<_>>()
         };
+        assert_eq!(of("0.0.0.0:53", Some("named")), Vec::<&str>::new());
+        let [found] = &seen(TransportKind::Udp, "0.0.0.0:53", Some("named"))[..] else { panic!() };
+        assert!(found.cure.contains("ss -lunp sport = :53"), "{found:?}");
         assert_eq!(of("0.0.0.0:80", Some("nginx")), ["error"]);
         assert_eq!(of("[::]:80", Some("nginx")), ["error"]);
         assert_eq!(of("127.0.0.1:80", None), ["note"]);

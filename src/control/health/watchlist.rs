@@ -123,7 +123,10 @@ impl Watchlist {
                 "no local port is left for that; widen sysctl net.ipv4.ip_local_port_range",
             ),
             Err(ProbeError::NoSource(problem)) => {
-                self.complain(now_ms, &format!("a source_address {}", problem.as_str()));
+                let group = self.place(id).and_then(|(group, _)| self.groups.get(group));
+                let name = group.map_or("", |watched| &watched.group.name).to_owned();
+                let why = format!("source_address of group \"{name}\" {}", problem.as_str());
+                self.complain(now_ms, &why);
             }
             _ => {}
         }

@@ -3,6 +3,8 @@
 use serde::Deserialize;
 use serde::Serialize;
 
+use crate::policy::router::RuleVerdict;
+
 /// What becomes of a request, or of a connection that is relayed, and why.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default)]
@@ -91,4 +93,23 @@ pub struct GroupExplanation {
     pub backend: Option<String>,
     /// How the backend is chosen.
     pub why: String,
+}
+
+/// What became of each rule, in the order in which they are asked. `describe` tells what a condition of a rule asks for.
+pub(super) fn explained<'r>(
+    rules: impl Iterator<Item = (&'r str, u32)>,
+    verdicts: &[RuleVerdict],
+    taken: Option<usize>,
+    describe: impl Fn(usize, usize) -> Option<String>,
+) -> Vec<RuleExplanation> {
+    let explained = rules.zip(verdicts).enumerate().map(|(index, ((name, priority), verdict))| {
+        let (word, missed) = match verdict {
+            _ if taken == Some(index) => ("taken", None),
+            _ if taken.is_some_and(|taken| taken < index) => ("not_reached", None),
+            RuleVerdict::Holds => ("taken", None),
+            RuleVerdict::Misses(condition) => ("missed", describe(index, *condition)),
+        };
+        RuleExplanation { name: name.to_owned(), priority, verdict: word.to_owned(), missed }
+    });
+    explained.collect()
 }

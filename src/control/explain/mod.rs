@@ -18,12 +18,14 @@ use std::sync::Arc;
 use crate::control::explain::answer::Explanation;
 use crate::control::explain::answer::ResponseExplanation;
 use crate::control::explain::answer::RuleExplanation;
+use crate::control::explain::answer::explained;
 use crate::control::explain::question::Question;
 use crate::control::explain::request::AskedRequest;
 use crate::policy::cors::CorsQuestion;
 use crate::policy::redirect::RequestedUrl;
 use crate::policy::redirect::UrlScheme;
 use crate::policy::router::Captures;
+use crate::policy::router::Condition;
 use crate::policy::router::RuleVerdict;
 use crate::policy::router::normalize::is_normal;
 use crate::policy::router::normalize::normalize;
@@ -187,23 +189,10 @@ fn routed(asked: &AskedRequest<'_, '_>, explanation: &mut Explanation) {
 }
 
 fn rule_list(rules: &Rules, verdicts: &[RuleVerdict], taken: Option<usize>) -> Vec<RuleExplanation> {
-    let explained = rules.iter().zip(verdicts).enumerate().map(|(index, (rule, verdict))| {
-        let (word, missed) = match verdict {
-            _ if taken == Some(index) => ("taken", None),
-            _ if taken.is_some_and(|taken| taken < index) => ("not_reached", None),
-            RuleVerdict::Holds => ("taken", None),
-            RuleVerdict::Misses(condition) => {
-                ("missed", rules.router().conditions(index).get(*condition).map(|it| it.describe()))
-            }
-        };
-        RuleExplanation {
-            name: rule.name.to_string(),
-            priority: rule.priority,
-            verdict: word.to_owned(),
-            missed,
-        }
-    });
-    explained.collect()
+    let names = rules.iter().map(|rule| (&*rule.name, rule.priority));
+    explained(names, verdicts, taken, |rule, condition| {
+        rules.router().conditions(rule).get(condition).map(Condition::describe)
+    })
 }
 
 /// Explains the actions of the rule that takes a request.

@@ -2,9 +2,9 @@
 
 use crate::control::explain::answer::Explanation;
 use crate::control::explain::answer::RuleExplanation;
+use crate::control::explain::answer::explained;
 use crate::control::explain::groups;
 use crate::control::explain::question::Question;
-use crate::policy::router::RuleVerdict;
 use crate::snapshot::Listener;
 use crate::snapshot::Protocol;
 use crate::snapshot::stream::StreamFacts;
@@ -103,20 +103,6 @@ fn forward(
 }
 
 fn rule_list(rules: &StreamRules, facts: &StreamFacts<'_>, taken: Option<usize>) -> Vec<RuleExplanation> {
-    let verdicts = rules.explain(facts);
-    let explained = rules.iter().zip(verdicts).enumerate().map(|(index, (rule, verdict))| {
-        let (word, missed) = match verdict {
-            _ if taken == Some(index) => ("taken", None),
-            _ if taken.is_some_and(|taken| taken < index) => ("not_reached", None),
-            RuleVerdict::Holds => ("taken", None),
-            RuleVerdict::Misses(condition) => ("missed", rules.describe(index, condition)),
-        };
-        RuleExplanation {
-            name: rule.name.to_string(),
-            priority: rule.priority,
-            verdict: word.to_owned(),
-            missed,
-        }
-    });
-    explained.collect()
+    let names = rules.iter().map(|rule| (&*rule.name, rule.priority));
+    explained(names, &rules.explain(facts), taken, |rule, condition| rules.describe(rule, condition))
 }

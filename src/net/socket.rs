@@ -238,6 +238,14 @@ impl Socket {
         }
     }
 
+    /// Whether something that was sent has not arrived at the peer (SIOCOUTQ of tcp(7)).
+    pub fn has_unsent(&self) -> bool {
+        let mut bytes: libc::c_int = 0;
+        // SAFETY: the kernel writes one number, and the descriptor is open as long as `self` is.
+        let result = unsafe { libc::ioctl(self.descriptor(), libc::TIOCOUTQ, &raw mut bytes) };
+        result == 0 && bytes > 0
+    }
+
     /// The address of this side; `None` on unix sockets.
     pub fn local_address(&self) -> Option<SocketAddr> {
         // SAFETY: the descriptor is open as long as `self` is.

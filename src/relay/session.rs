@@ -84,6 +84,8 @@ async fn finish(
     worker: &Worker,
 ) {
     match end {
+        // What was not delivered must not look like the end of it.
+        SessionEnd::Idle if client.transport.has_unsent() => client.transport.reset_on_close(),
         SessionEnd::Complete | SessionEnd::Idle | SessionEnd::Silent => client.transport.close(),
         // What is not an orderly end must not look like one.
         _ => client.transport.reset_on_close(),
@@ -208,7 +210,8 @@ async fn relay(
         Ok(Err(end)) => end,
         Err(_elapsed) => is_taken_away().unwrap_or(SessionEnd::Idle),
     };
-    if matches!(end, SessionEnd::ClientReset | SessionEnd::Drained | SessionEnd::BackendDown) {
+    let is_cut = matches!(end, SessionEnd::ClientReset | SessionEnd::Drained | SessionEnd::BackendDown);
+    if is_cut || end == SessionEnd::Idle && backend.has_unsent() {
         backend.reset_on_close();
     }
     end

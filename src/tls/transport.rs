@@ -109,6 +109,11 @@ impl Transport {
         self.socket().reset_on_close();
     }
 
+    /// Whether something that was sent has not arrived at the peer.
+    pub fn has_unsent(&self) -> bool {
+        self.socket().has_unsent()
+    }
+
     /// The smoothed round-trip time that TCP measured, in microseconds; `None` on unix sockets.
     pub fn round_trip_us(&self) -> Option<u32> {
         self.socket().round_trip_us()

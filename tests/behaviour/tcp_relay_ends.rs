@@ -252,3 +252,22 @@ fn silence_ends_both_sides() {
     assert_eq!((&line["reason"], &line["status"]), (&"idle_timeout".into(), &200.into()), "{line}");
     eventually("the backend hears of it", || backend.open_connections() == 0);
 }
+
+#[test]
+fn silence_with_undelivered_bytes_is_no_end_of_them() {
+    let backend = Backend::script(|peer| {
+        peer.read_some()?;
+        // Far more than all buffers on the way take.
+        let _ = peer.write(&vec![b'x'; 64 << 20]);
+        Ok(())
+    });
+    let ringway = Relayed::tcp(&[backend.address()]).listener("idle_timeout = \"10s\"").start();
+    let mut client = Client::connect_in_the_clear(ringway.address());
+    client.send("all");
+    // The client takes nothing, until its time is over.
+    std::thread::sleep(Duration::from_secs(6));
+    assert_eq!(log_entries(&ringway, 1)[0]["reason"], "idle_timeout");
+    let mut stream = client.stream();
+    let end = std::io::copy(&mut stream, &mut std::io::sink()).map_err(|error| error.kind());
+    assert_eq!(end, Err(ErrorKind::ConnectionReset));
+}

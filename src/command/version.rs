@@ -17,7 +17,8 @@ pub(super) struct Arguments {
 }
 
 const FEATURES: &str = "HTTP/1.1 and HTTP/2 on both sides, WebSocket, gRPC, PROXY protocol v1 and v2, compression by gzip \
-                        and brotli, health checks over HTTP, HTTPS, gRPC and TCP, access log, control socket";
+                        and brotli, relays of TCP, TLS and UDP, \
+                        health checks over HTTP, HTTPS, gRPC, TCP and UDP, access log, control socket";
 
 pub(super) fn run(arguments: &Arguments) -> Exit {
     let mut text = format!("ringway {}\n", env!("CARGO_PKG_VERSION"));

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::net::Ipv6Addr;
 use std::net::SocketAddr;
+use std::net::SocketAddrV6;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -269,15 +270,20 @@ fn resolver(key: &str, raw: &raw::Value, report: &mut Report) -> Option<SocketAd
     };
     let with_usual_port = || Some(SocketAddr::new(text.parse().ok()?, DNS_PORT));
     let problem = match text.parse::<SocketAddr>().ok().or_else(with_usual_port) {
+        Some(SocketAddr::V6(address)) if needs_zone(&address) => "is link-local and lacks its interface",
         Some(address) if address.port() == 0 => "has port 0",
         Some(address) if address.ip().is_unspecified() => "is an address to listen at, not one to ask",
         Some(address) if address.ip().is_multicast() => "is a multicast address",
         Some(address) => return Some(address),
         None => "is not an IP address, with a port or without",
     };
-    let help = "write \"192.0.2.1\", \"127.0.0.1:5353\" or \"[::1]:53\"";
+    let help = "write \"192.0.2.1\", \"127.0.0.1:5353\", \"[::1]:53\", or \"[fe80::1%2]:53\" with the number of the interface (ip link)";
     report.error(raw.location, format!("`{key}` \"{}\" {problem}", text.escape_debug()), help);
     None
+}
+
+fn needs_zone(address: &SocketAddrV6) -> bool {
+    address.ip().is_unicast_link_local() && address.scope_id() == 0
 }
 
 /// IP addresses and networks, each with its place.

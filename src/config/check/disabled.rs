@@ -2,9 +2,11 @@
 
 use crate::config::FinalAction;
 use crate::config::Listener;
+use crate::config::ListenerProtocol;
 use crate::config::Rule;
 use crate::config::ServerGroup;
 use crate::config::check::references::Wanted;
+use crate::config::check::server_group;
 use crate::config::report::Location;
 use crate::config::report::Report;
 
@@ -25,8 +27,12 @@ pub(super) fn check(
             wanted.default_group.as_ref().filter(|_| listener.default_group.iter().any(is_off));
         if let Some(reference) = default_group {
             let name = reference.name.as_deref().unwrap_or_default();
-            let message =
-                format!("`default_group` \"{name}\" is disabled: requests that no rule takes get 503");
+            let consequence = match &listener.protocol {
+                ListenerProtocol::Http(_) => "requests that no rule takes get 503",
+                ListenerProtocol::Stream(_) => "connections that no rule takes are reset",
+                ListenerProtocol::Datagram(_) => "datagrams are lost",
+            };
+            let message = format!("`default_group` \"{name}\" is disabled: {consequence}");
             warn(reference.location, message, report);
         }
         let target = listener.http().and_then(|http| http.redirect_to).and_then(|index| listeners.get(index));
@@ -40,7 +46,8 @@ pub(super) fn check(
     }
     for group in groups.iter().filter(|group| group.enabled && !group.backends.is_empty()) {
         if group.backends.iter().all(|backend| !backend.enabled) {
-            let message = format!("all backends of \"{}\" are disabled: every request gets 503", group.name);
+            let consequence = server_group::without_backends(group.protocol);
+            let message = format!("all backends of \"{}\" are disabled: {consequence}", group.name);
             warn(group.location, message, report);
         }
     }

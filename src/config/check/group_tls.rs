@@ -29,7 +29,7 @@ pub(super) fn group_tls(
     let (is_plain, word, fix) = match protocol {
         GroupProtocol::Http => (true, "http", "https"),
         GroupProtocol::Tcp => (true, "tcp", "tls"),
-        GroupProtocol::Udp => (true, "udp", "https"),
+        GroupProtocol::Udp => (true, "udp", ""),
         GroupProtocol::H2c => (true, "h2c", "grpc\" or \"https"),
         GroupProtocol::Grpc => (place.is_none(), "grpc", ""),
         GroupProtocol::Https => (false, "https", ""),
@@ -38,7 +38,10 @@ pub(super) fn group_tls(
     if is_plain {
         if let Some(location) = place.filter(|_| !group.is_refused("protocol")) {
             let message = format!("[server_group.tls] has no effect where the protocol is {word}");
-            let help = format!("write protocol = \"{fix}\", or remove the table");
+            let help = match protocol {
+                GroupProtocol::Udp => "remove the table: datagrams are passed on as they are".to_owned(),
+                _ => format!("write protocol = \"{fix}\", or remove the table"),
+            };
             group.report().error(location, message, help);
         }
         return None;

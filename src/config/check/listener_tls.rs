@@ -76,7 +76,11 @@ pub(super) fn listener_tls(
         // Whatever it does not know is refused in the end.
         Scheme::Tcp | Scheme::Udp | Scheme::Passthrough => return None,
     }
-    let list = section.read_required("certificates", &CERTIFICATES, "certificates = [\"site\"]");
+    let example = match scheme {
+        Scheme::Tls => "certificates = [\"site\"]; or passthrough = true, where TLS ends at the backends",
+        _ => "certificates = [\"site\"]",
+    };
+    let list = section.read_required("certificates", &CERTIFICATES, example);
     let (wanted, location) = list.unwrap_or_default();
     Some(ListenerTls {
         certificates: certificates(&wanted, section, known),

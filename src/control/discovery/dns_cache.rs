@@ -225,7 +225,10 @@ impl CachedHost {
         let has_failed = std::mem::take(&mut self.failures) > 0;
         LookupChange {
             is_change: self.addresses() != before,
-            sentence: has_failed.then(|| format!("names: \"{name}\" resolves again")),
+            sentence: has_failed.then(|| match before.is_empty() {
+                true => format!("names: \"{name}\" resolves now"),
+                false => format!("names: \"{name}\" resolves again"),
+            }),
         }
     }
 }

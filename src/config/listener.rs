@@ -83,7 +83,7 @@ impl Listener {
         match &self.protocol {
             ListenerProtocol::Http(http) => http.bandwidth_bytes_per_second,
             ListenerProtocol::Stream(stream) => stream.bandwidth_bytes_per_second,
-            ListenerProtocol::Datagram(_) => 0,
+            ListenerProtocol::Datagram(datagram) => datagram.bandwidth_bytes_per_second,
         }
     }
 
@@ -114,6 +114,8 @@ pub struct StreamListener {
 pub struct DatagramListener {
     /// After how long a silence of both sides a session is over, 1 s to 4000 s.
     pub idle_timeout: Duration,
+    /// In each direction; 0: unlimited.
+    pub bandwidth_bytes_per_second: u64,
     /// Datagrams of a client that belong to one session; 0: all that come.
     pub requests: u32,
     /// Datagrams that answer one of a client. None: nobody knows.

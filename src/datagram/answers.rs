@@ -9,9 +9,11 @@ use crate::datagram::session_table::SessionTable;
 use crate::datagram::session_table::SessionToken;
 use crate::datagram::upstream;
 use crate::net::udp::connected::PeerError;
+use crate::net::udp::datagrams::Datagrams;
 use crate::net::udp::receive::ReceiveArena;
 use crate::snapshot::DatagramListener;
 use crate::snapshot::Listener;
+use crate::snapshot::bandwidth::Direction;
 use crate::telemetry::reason::Reason;
 use crate::worker::Worker;
 
@@ -50,6 +52,12 @@ pub(super) fn pass(
             let (datagrams, bytes) = (piece.datagrams.count(), piece.datagrams.bytes.len());
             counters.datagrams_received(worker.index, datagrams, bytes);
         }
+        let bandwidth = listener.and_then(Listener::datagram).and_then(|terms| terms.bandwidth.as_deref());
+        let limit = (bandwidth, Direction::Down);
+        if !record::admits(&piece.datagrams, session.client.ip(), limit, worker) {
+            drop_answers(&piece.datagrams, listener, worker);
+            continue;
+        }
         let outcome = session.socket.socket.send(&piece.datagrams, session.client, session.local);
         let bytes = sent_bytes(&piece.datagrams, outcome.sent);
         session.from_backend.add(outcome.sent, bytes);
@@ -69,6 +77,14 @@ pub(super) fn pass(
         return AnswersLeft::None;
     }
     if received == PIECES_PER_TURN { AnswersLeft::Some } else { AnswersLeft::None }
+}
+
+/// Counts answers that go beyond what may be passed.
+fn drop_answers(datagrams: &Datagrams<'_>, listener: Option<&Listener>, worker: &Worker) {
+    if let Some(listener) = listener {
+        let lost = datagrams.count() as u64;
+        record::count_dropped(lost, DropReason::Bandwidth.as_str(), listener, worker.index);
+    }
 }
 
 /// Notes what the network says of what was sent to the backend of a session.

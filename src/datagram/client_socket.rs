@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
@@ -20,6 +21,8 @@ pub struct DatagramSocket {
     pub(super) number: u64,
     /// The slot of the listener; a reload may hand the socket to another one.
     listener: Cell<usize>,
+    /// Where it is bound.
+    pub(super) address: SocketAddr,
     /// The one that clients send to.
     pub(super) port: u16,
     state: Cell<SocketState>,
@@ -47,11 +50,11 @@ impl DatagramSocket {
         (listener, port): (usize, u16),
         worker: &Worker,
     ) -> Rc<DatagramSocket> {
-        let lost = Cell::new(socket.dropped());
+        let (lost, address) = (Cell::new(socket.dropped()), socket.address());
         let deadline = worker.timers.deadline();
         deadline.set(UNTIL_END);
         let (listener, state) = (Cell::new(listener), Cell::new(SocketState::Serving));
-        Rc::new(DatagramSocket { socket, number, listener, port, state, lost, deadline })
+        Rc::new(DatagramSocket { socket, number, listener, address, port, state, lost, deadline })
     }
 
     pub fn hand_to(&self, listener: usize) {

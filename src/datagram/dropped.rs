@@ -13,6 +13,8 @@ pub(super) enum DropReason {
     SessionLimit,
     /// As many began in this second as may.
     SessionRate,
+    /// The listener, or its client, has passed as many bytes as it may.
+    Bandwidth,
     /// No backend can be asked.
     NoBackend(Reason),
     /// The worker ends, or the listener is removed.
@@ -34,6 +36,7 @@ impl DropReason {
             DropReason::Refused(refusal) => refusal.as_str(),
             DropReason::SessionLimit => "session_limit",
             DropReason::SessionRate => "session_rate_limit",
+            DropReason::Bandwidth => "bandwidth_limit",
             DropReason::NoBackend(reason) => reason.as_str(),
             DropReason::Closing => "closing",
             DropReason::SendQueueFull => "send_queue_full",

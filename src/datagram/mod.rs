@@ -9,6 +9,7 @@ mod dropped;
 mod expiry;
 mod hand_over;
 mod opening;
+mod proxied;
 mod record;
 mod requests;
 mod service;

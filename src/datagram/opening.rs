@@ -1,5 +1,6 @@
 //! How a session begins: whether its client may have one, and where it goes.
 
+use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use std::sync::Arc;
 use crate::datagram::client_socket::DatagramSocket;
 use crate::datagram::client_socket::SocketState;
 use crate::datagram::dropped::DropReason;
+use crate::datagram::proxied::ProxiedDatagrams;
 use crate::datagram::session::ClientSession;
 use crate::datagram::session::Passed;
 use crate::datagram::session_table::SessionTable;
@@ -36,6 +38,7 @@ pub(super) struct SessionOpening<'s> {
     pub(super) group: &'s Group,
     /// After how many ticks of silence it is over.
     pub(super) idle_ticks: u64,
+    pub(super) proxied: &'s RefCell<ProxiedDatagrams>,
 }
 
 impl SessionOpening<'_> {
@@ -47,7 +50,7 @@ impl SessionOpening<'_> {
         datagrams: &Datagrams<'_>,
         table: &mut SessionTable,
     ) -> Result<SessionToken, DropReason> {
-        let SessionOpening { worker, ready, socket, listener, group, idle_ticks } = *self;
+        let SessionOpening { worker, ready, socket, listener, group, idle_ticks, .. } = *self;
         if socket.state() != SocketState::Serving {
             return Err(DropReason::Closing);
         }

@@ -1,5 +1,7 @@
 //! What is known of a session when it has ended: it is logged, and what it counted for is given back.
 
+use std::net::IpAddr;
+
 use crate::datagram::session::ClientSession;
 use crate::datagram::session_table::SessionTable;
 use crate::datagram::session_table::SessionToken;
@@ -8,6 +10,10 @@ use crate::net::udp::datagrams::Datagrams;
 use crate::relay;
 use crate::relay::Endpoints;
 use crate::snapshot::Listener;
+use crate::snapshot::bandwidth::Direction;
+use crate::snapshot::bandwidth::ListenerBandwidth;
+use crate::snapshot::bandwidth::PaceLimits;
+use crate::snapshot::bandwidth::PacedRequest;
 use crate::telemetry::reason::Reason;
 use crate::telemetry::record::DatagramCounts;
 use crate::telemetry::record::Record;
@@ -57,6 +63,20 @@ fn log(session: &ClientSession, reason: Reason, worker: &Worker) {
         session.upstream.as_ref().map(|known| known.backend.identity as u32).or(session.refused_by);
     let asked = group.zip(identity).and_then(|(group, identity)| group.by_identity(identity));
     relay::log((&record, session.began), &endpoints, (None, group, asked.as_slice()), b"", worker);
+}
+
+/// Whether limits let these datagrams of a client, or to it, pass. Nothing waits, so what goes beyond is lost.
+pub(super) fn admits(
+    datagrams: &Datagrams<'_>,
+    client: IpAddr,
+    (limits, direction): (Option<&ListenerBandwidth>, Direction),
+    worker: &Worker,
+) -> bool {
+    limits.is_none_or(|limits| {
+        let now_ns = worker.clock.shared_ns(worker.clock.now());
+        let limits = PaceLimits { rule: None, listener: Some(limits) };
+        limits.admit(PacedRequest::new(None, client), datagrams.bytes.len(), direction, now_ns)
+    })
 }
 
 pub(super) fn count_received(datagrams: &Datagrams<'_>, listener: &Listener, worker: usize) {

@@ -13,6 +13,7 @@ use crate::net::udp::receive::ReceivedPiece;
 use crate::net::udp::send::SendFailure;
 use crate::net::udp::send::SendOutcome;
 use crate::snapshot::DatagramListener;
+use crate::snapshot::bandwidth::Direction;
 use crate::telemetry::reason::Reason;
 
 /// What was received at a socket of clients, on its way.
@@ -27,6 +28,10 @@ impl RequestRelay<'_> {
     pub(super) fn pass(&mut self, piece: &ReceivedPiece<'_>) {
         let Some(client) = piece.peer else { return };
         record::count_received(&piece.datagrams, self.opening.listener, self.opening.worker.index);
+        let bandwidth = self.terms.bandwidth.as_deref();
+        if !record::admits(&piece.datagrams, client.ip(), (bandwidth, Direction::Up), self.opening.worker) {
+            return self.drop(&piece.datagrams, DropReason::Bandwidth);
+        }
         let key = (self.opening.socket.number, client, piece.local);
         let mut rest = Some(piece.datagrams);
         while let Some(datagrams) = rest {
@@ -116,7 +121,7 @@ fn send_to_backend(
     datagrams: &Datagrams<'_>,
     opening: &SessionOpening<'_>,
 ) -> Result<SendOutcome, DropReason> {
-    let SessionOpening { group, ready, worker, .. } = *opening;
+    let SessionOpening { group, ready, worker, socket, proxied, .. } = *opening;
     let known = match &session.upstream {
         Some(known) => known,
         None => {
@@ -127,7 +132,13 @@ fn send_to_backend(
             session.upstream.insert(opened)
         }
     };
-    let outcome = known.socket.send(datagrams);
+    let outcome = match group.proxy_header {
+        None => known.socket.send(datagrams),
+        Some(terms) => {
+            let mut room = proxied.borrow_mut();
+            known.socket.send(&room.of((session.client, session.local), socket, terms, datagrams))
+        }
+    };
     if let Some(counters) = &known.counters {
         counters.datagrams_sent(worker.index, outcome.sent, sent_bytes(datagrams, outcome.sent));
     }

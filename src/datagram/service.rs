@@ -14,6 +14,7 @@ use crate::datagram::client_socket::SocketState;
 use crate::datagram::hand_over;
 use crate::datagram::hand_over::Adoption;
 use crate::datagram::opening::SessionOpening;
+use crate::datagram::proxied::ProxiedDatagrams;
 use crate::datagram::record;
 use crate::datagram::requests::RequestRelay;
 use crate::datagram::session_table::SessionTable;
@@ -40,6 +41,7 @@ pub struct DatagramService {
     ready: ReadySet,
     arena: RefCell<ReceiveArena>,
     table: RefCell<SessionTable>,
+    proxied: RefCell<ProxiedDatagrams>,
     /// Those that are not closed.
     sockets: RefCell<Vec<Rc<DatagramSocket>>>,
     /// Once the worker ends: after how many ticks of silence sessions do.
@@ -57,6 +59,7 @@ impl DatagramService {
             ready: ReadySet::new()?,
             arena: RefCell::default(),
             table: RefCell::default(),
+            proxied: RefCell::default(),
             sockets: RefCell::default(),
             drain_ticks: Cell::new(None),
         });
@@ -169,6 +172,7 @@ impl DatagramService {
             listener,
             group,
             idle_ticks: self.idle_ticks(terms),
+            proxied: &self.proxied,
         };
         let mut table = self.table.borrow_mut();
         let mut relay = RequestRelay { opening, terms, table: &mut table };

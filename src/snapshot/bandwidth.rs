@@ -39,6 +39,13 @@ impl BandwidthDue {
         (self.down_ns.load(Ordering::Relaxed), self.up_ns.load(Ordering::Relaxed))
     }
 
+    fn of(&self, direction: Direction) -> &AtomicU64 {
+        match direction {
+            Direction::Down => &self.down_ns,
+            Direction::Up => &self.up_ns,
+        }
+    }
+
     /// Goes on where another process was.
     pub fn restore(&self, (down_ns, up_ns): (u64, u64)) {
         self.down_ns.store(down_ns, Ordering::Relaxed);
@@ -88,18 +95,29 @@ impl PaceLimits<'_> {
 
     /// How long these bytes have to wait, which are counted in any case. `now_ns` is of a clock that all workers share.
     pub fn reserve(&self, paced: PacedRequest, bytes: usize, direction: Direction, now_ns: u64) -> Duration {
-        let shared = self.shared().map(|limit| {
-            let due = match direction {
-                Direction::Down => &limit.due.down_ns,
-                Direction::Up => &limit.due.up_ns,
-            };
-            reserve(due, limit.bandwidth, bytes, now_ns)
-        });
+        let shared =
+            self.shared().map(|limit| reserve(limit.due.of(direction), limit.bandwidth, bytes, now_ns));
         let of_client = self.per_client().map(|limit| {
             let work = |due: &AtomicU64| reserve(due, limit.bandwidth, bytes, now_ns);
             limit.rates.with_due((limit.number, direction), paced.client, now_ns, work).unwrap_or_default()
         });
         shared.chain(of_client).max().unwrap_or_default()
+    }
+
+    /// Whether these bytes may pass now, for those that can be lost; they are counted if so.
+    pub fn admit(&self, paced: PacedRequest, bytes: usize, direction: Direction, now_ns: u64) -> bool {
+        let is_due = |due: &AtomicU64| due.load(Ordering::Relaxed) <= now_ns;
+        let is_shared_due = self.shared().all(|limit| is_due(limit.due.of(direction)));
+        let of_client = || {
+            self.per_client().map(|limit| {
+                limit.rates.with_due((limit.number, direction), paced.client, now_ns, is_due).unwrap_or(true)
+            })
+        };
+        let is_admitted = is_shared_due && of_client() != Some(false);
+        if is_admitted {
+            self.reserve(paced, bytes, direction, now_ns);
+        }
+        is_admitted
     }
 
     /// Bytes that should be fetched at a time.

@@ -172,6 +172,8 @@ pub enum Protocol {
 pub struct DatagramListener {
     /// After how long a silence of both sides a session is over.
     pub idle_timeout: Duration,
+    /// Bytes per second; what goes beyond is lost. None: unlimited.
+    pub bandwidth: Option<Box<ListenerBandwidth>>,
     /// Datagrams of a client that belong to one session; 0: all that come.
     pub requests: u32,
     /// Datagrams of a backend that answer one of its client; when all have come, the session is over. None: nobody knows.

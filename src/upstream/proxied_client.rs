@@ -7,6 +7,7 @@ use std::rc::Weak;
 
 use crate::net::clock::Clock;
 use crate::net::clock::Moment;
+use crate::policy::proxy_header::ProxyHeaderTerms;
 use crate::proto::proxy_protocol::write::HeaderBytes;
 use crate::proto::proxy_protocol::write::HeaderFacts;
 pub use crate::proto::proxy_protocol::write::ProxiedTls;
@@ -62,6 +63,24 @@ pub fn preface(told: Option<&ToldClient>, group: &Group) -> HeaderBytes {
         (Some(terms), None) => terms.version.header_of_nobody().iter().copied().collect(),
         (None, _) => HeaderBytes::new(),
     }
+}
+
+/// What stands before each datagram of a client to a backend of a group with these terms.
+pub fn header_of_datagram(
+    terms: ProxyHeaderTerms,
+    client: SocketAddr,
+    destination: SocketAddr,
+) -> HeaderBytes {
+    let facts = HeaderFacts {
+        client,
+        destination,
+        transport: ProxiedTransport::Udp,
+        tls: None,
+        passed_name: "",
+        unique_id: b"",
+        received: b"",
+    };
+    proxy_header::write(terms, &facts)
 }
 
 impl ProxiedClient {

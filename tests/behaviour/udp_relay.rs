@@ -1,8 +1,10 @@
 //! Datagrams that are relayed: both ways, from the address that was asked, and in pieces of many.
 
-use crate::support::{Relayed, UdpBackend, UdpClient, eventually, log_entries};
+use crate::hand_over::metric;
+use crate::support::{PATIENCE, Relayed, UdpBackend, UdpClient, eventually, log_entries};
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::mpsc;
 use std::time::Duration;
 
 #[test]
@@ -135,4 +137,81 @@ fn workers_share_what_comes() {
         let entries = log_entries(&ringway, 40);
         [0, 1].iter().all(|worker| entries.iter().any(|entry| entry["worker"] == *worker))
     });
+}
+
+/// The client and the asked address in a header of version 2 of the PROXY protocol for UDP over IPv4, and what is behind it.
+fn proxied(datagram: &[u8]) -> ((SocketAddr, SocketAddr), &[u8]) {
+    assert_eq!(&datagram[..12], b"\r\n\r\n\0\r\nQUIT\n");
+    assert_eq!(&datagram[12..14], &[0x21, 0x12], "PROXY, and datagrams over IPv4");
+    let length = usize::from(u16::from_be_bytes([datagram[14], datagram[15]]));
+    let ip = |at: usize| <[u8; 4]>::try_from(&datagram[at..at + 4]).expect("four bytes");
+    let port = |at: usize| u16::from_be_bytes([datagram[at], datagram[at + 1]]);
+    let ends = ((ip(16), port(24)).into(), (ip(20), port(26)).into());
+    (ends, &datagram[16 + length..])
+}
+
+#[test]
+fn each_datagram_tells_the_backend_of_its_client() {
+    let backend = UdpBackend::answering(|came| {
+        let ((client, asked), payload) = proxied(came);
+        vec![format!("{client} {asked} {}", String::from_utf8_lossy(payload)).into_bytes()]
+    });
+    let relayed = |listener: &str| {
+        Relayed::udp(&[backend.address()]).address(listener).group("proxy_protocol = \"v2\"").start()
+    };
+    let ringway = relayed("127.0.0.1:0");
+    let client = UdpClient::connect(ringway.address());
+    let (own, asked) = (client.local_address(), ringway.address());
+    assert_eq!(client.ask("x"), format!("{own} {asked} x"));
+    // Of several that come as one piece, each has a header.
+    client.cut_into(2);
+    client.send("aabbc");
+    for part in ["aa", "bb", "c"] {
+        assert_eq!(client.receive_text(), format!("{own} {asked} {part}"));
+    }
+    // The address that was asked is told, not that of the socket.
+    let everywhere = relayed("0.0.0.0:0");
+    let asked = SocketAddr::new([127, 0, 0, 3].into(), everywhere.address().port());
+    let client = UdpClient::connect(asked);
+    assert_eq!(client.ask("y"), format!("{} {asked} y", client.local_address()));
+}
+
+#[test]
+fn probes_say_that_they_speak_for_nobody() {
+    let (sender, probes) = mpsc::channel();
+    let backend = UdpBackend::answering(move |came| {
+        let _ = sender.send(came.to_vec());
+        vec![b"pong".to_vec()]
+    });
+    let check =
+        "[server_group.health_check]\ninterval = \"1s\"\npayload = \"ping\"\nexpect_payload = \"pong\"";
+    let _ringway = Relayed::udp(&[backend.address()]).group("proxy_protocol = \"v2\"").table(check).start();
+    let came = probes.recv_timeout(PATIENCE).expect("it is probed");
+    assert_eq!(came, b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0ping");
+}
+
+#[test]
+fn what_goes_beyond_the_bandwidth_is_lost_and_counted() {
+    let backend = UdpBackend::echo("");
+    for line in
+        ["bandwidth_bytes_per_second = \"10KB\"", "per_client = { bandwidth_bytes_per_second = \"10KB\" }"]
+    {
+        let admin = "[admin]\nsocket = \"admin.sock\"\naddress = \"127.0.0.1:0\"";
+        let ringway = Relayed::udp(&[backend.address()]).listener(line).table(admin).start();
+        let client = UdpClient::connect(ringway.address());
+        let before = backend.received();
+        // Ten times what may pass in a second comes at once.
+        (0..100).for_each(|_| client.send([b'x'; 1_000]));
+        let mut answers = 0;
+        while client.receive_within(Duration::from_millis(300)).is_some() {
+            answers += 1;
+        }
+        // What was not used in a quarter of a second is there, and one more piece.
+        assert!((2..=6).contains(&answers), "{line}: {answers}");
+        assert_eq!(backend.received() - before, answers, "{line}");
+        // It is not for ever.
+        assert_eq!(client.ask_again_and_again("y"), "y");
+        let lost = "ringway_datagrams_dropped_total{listener=\"relay\",reason=\"bandwidth_limit\"}";
+        assert!(metric(&ringway, lost) >= 94, "{line}");
+    }
 }

@@ -343,10 +343,12 @@ fn check_datagrams(group: &ServerGroup, report: &mut Report) {
             "remove it; with max_connections, clients beyond it get no session",
         );
     }
-    if group.proxy_header.is_some() {
-        let message =
-            format!("`proxy_protocol` of \"{}\" begins connections: datagrams have none", group.name);
-        report.error(group.location, message, "remove it; backends see the addresses of Ringway");
+    if group.proxy_header.is_some_and(|terms| terms.version == ProxyVersion::V1) {
+        let message = format!(
+            "version 1 of the PROXY protocol knows no UDP, which is the protocol of \"{}\"",
+            group.name
+        );
+        report.error(group.location, message, "set proxy_protocol = \"v2\", or remove it");
     }
     for backend in &group.backends {
         if let BackendAddress::Unix(_) = backend.address {
@@ -359,10 +361,20 @@ fn check_datagrams(group: &ServerGroup, report: &mut Report) {
     }
 }
 
+/// What becomes of what a group gets that has nobody to ask.
+pub(super) fn without_backends(protocol: GroupProtocol) -> &'static str {
+    match protocol {
+        GroupProtocol::Tcp | GroupProtocol::Tls => "every connection is reset",
+        GroupProtocol::Udp => "every datagram is lost",
+        _ => "every request gets 503",
+    }
+}
+
 fn check_backends(group: &ServerGroup, report: &mut Report) {
     let serving = || group.backends.iter().filter(|backend| backend.enabled);
     if serving().count() > 0 && serving().all(|backend| backend.weight == 0) {
-        let message = format!("all backends of \"{}\" have weight 0: every request gets 503", group.name);
+        let consequence = without_backends(group.protocol);
+        let message = format!("all backends of \"{}\" have weight 0: {consequence}", group.name);
         report.warning(group.location, message, "give one of them a weight from 1 to 100");
     }
     if serving().count() > 0 && serving().all(|backend| backend.role == Role::Standby) {

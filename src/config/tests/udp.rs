@@ -66,6 +66,7 @@ fn keys_of_datagrams_are_kept() {
     };
     let expected = |seconds, requests, responses| DatagramListener {
         idle_timeout: std::time::Duration::from_secs(seconds),
+        bandwidth_bytes_per_second: 0,
         requests,
         responses,
     };

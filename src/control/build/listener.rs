@@ -146,6 +146,7 @@ impl ListenerBuilder<'_> {
             })),
             ListenerProtocol::Datagram(datagram) => Protocol::Datagram(DatagramListener {
                 idle_timeout: datagram.idle_timeout,
+                bandwidth,
                 requests: datagram.requests,
                 responses: datagram.responses,
                 series: relayed(),

@@ -139,7 +139,7 @@ impl Probe {
             request_h2: ProbeRequest { method, scheme, path: check.path.clone(), host, is_grpc },
             request: request.into_bytes(),
             expect: check.expect.clone(),
-            datagrams: DatagramProbe::of(check),
+            datagrams: DatagramProbe::of(check, proxy_version),
             timeout: check.timeout,
             proxy_version,
         }

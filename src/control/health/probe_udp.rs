@@ -12,10 +12,12 @@ use crate::net::udp::awaited::AwaitedUdp;
 use crate::net::udp::connected::PeerError;
 use crate::net::udp::datagrams::Datagrams;
 use crate::net::udp::send::SendFailure;
+use crate::policy::proxy_header::ProxyVersion;
 use crate::snapshot::backend::CheckFailure;
 
 /// What is sent, and what has to come.
 pub(super) struct DatagramProbe {
+    /// With the PROXY header of nobody, where backends expect one.
     payload: Vec<u8>,
     /// None: any answer will do, and silence as well.
     expected: Option<Vec<u8>>,
@@ -25,8 +27,10 @@ pub(super) struct DatagramProbe {
 const MAX_ANSWER_BYTES: usize = 4_096;
 
 impl DatagramProbe {
-    pub(super) fn of(check: &HealthCheck) -> Option<DatagramProbe> {
-        let probe = DatagramProbe { payload: check.payload.clone(), expected: check.expect_payload.clone() };
+    pub(super) fn of(check: &HealthCheck, proxy_version: Option<ProxyVersion>) -> Option<DatagramProbe> {
+        let header = proxy_version.map_or(&b""[..], ProxyVersion::header_of_nobody);
+        let payload = [header, &check.payload].concat();
+        let probe = DatagramProbe { payload, expected: check.expect_payload.clone() };
         (check.protocol == CheckProtocol::Udp).then_some(probe)
     }
 

@@ -80,6 +80,7 @@ pub fn cookie_of(socket: &OwnedFd) -> io::Result<u64> {
 pub struct ListeningUdp {
     /// The driver only polls it, so that a socket of datagrams can stand where monoio has a stream.
     stream: UnixStream,
+    address: SocketAddr,
     sender: Sender,
 }
 
@@ -101,7 +102,12 @@ impl ListeningUdp {
             options::tell_local_address(&socket, address.is_ipv6())?;
         }
         let stream = UnixStream::from_std(StdUnixStream::from(socket))?;
-        Ok(ListeningUdp { stream, sender: Sender::new(address.is_ipv6()) })
+        Ok(ListeningUdp { stream, address, sender: Sender::new(address.is_ipv6()) })
+    }
+
+    /// Where it is bound.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Waits, holding no buffer, until something can be received.

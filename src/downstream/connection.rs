@@ -174,7 +174,7 @@ impl Connection {
     }
 
     /// What is relayed, with what was received already.
-    pub(super) fn into_client(self, input: Option<Buffer>) -> ClientConnection {
+    pub(super) fn into_client(self, input: Option<Buffer>) -> Box<ClientConnection> {
         let is_told = self.term(self.counted.worker(), |terms| terms.writes_proxy_headers) == Some(true);
         let addresses = is_told.then(|| self.addresses());
         let Connection { transport, client_tls, names, peer, port, received, share, counted, .. } = self;
@@ -182,7 +182,9 @@ impl Connection {
         let tls_log_fields = client_tls.map(|client_tls| client_tls.into_log_fields()).unwrap_or_default();
         let tlvs = received.map(|header| header.tlvs).unwrap_or_default();
         let told = addresses.map(|it| ClientConnection::told(it.client, it.destination, proxied_tls, tlvs));
-        ClientConnection { transport, input, peer, port, told, names, tls_log_fields, counted, share }
+        let client =
+            ClientConnection { transport, input, peer, port, told, names, tls_log_fields, counted, share };
+        Box::new(client)
     }
 
     /// Where requests on it come from.

@@ -42,14 +42,15 @@ pub(super) fn server(worker: &Rc<Worker>) -> impl Fn(Box<Connection>) + use<> {
     task::spawn(trim(Rc::downgrade(&cache), Rc::clone(worker)));
     let (worker, spawner) = (Rc::clone(worker), spawner_of_streams(worker));
     move |mut connection| {
+        // No reload makes it serve requests: listeners of another family of protocols have slots of their own.
+        if connection.term(&worker, |terms| terms.stream().is_some()) == Some(true) {
+            return task::spawn(relay(connection, Rc::clone(&worker)));
+        }
         let (worker, cache, spawner) = (Rc::clone(&worker), Rc::clone(&cache), Rc::clone(&spawner));
         task::spawn(async move {
             // Boxed, because it is over when the first request comes.
             let Some((ready, mut input)) = Box::pin(prepare(connection, &worker)).await else { return };
             connection = ready;
-            if connection.term(&worker, |terms| terms.stream().is_some()) == Some(true) {
-                return relay::serve(connection.into_client(input), worker).await;
-            }
             if connection.speaks_http2 {
                 return Box::pin(h2::run(connection, worker, input, spawner)).await;
             }
@@ -81,6 +82,13 @@ pub(super) fn server(worker: &Rc<Worker>) -> impl Fn(Box<Connection>) + use<> {
             }
         });
     }
+}
+
+/// The life of a connection that is relayed.
+async fn relay(connection: Box<Connection>, worker: Rc<Worker>) {
+    // Boxed, because it is over before anything is relayed.
+    let Some((connection, input)) = Box::pin(prepare(connection, &worker)).await else { return };
+    relay::serve(connection.into_client(input), worker).await;
 }
 
 /// What starts the tasks of streams, in memory that earlier ones left.

@@ -6,7 +6,9 @@
 //! offset of a page would compete for the same few sets of the CPU's cache.
 
 use std::cell::RefCell;
+use std::io;
 use std::mem::ManuallyDrop;
+use std::mem::MaybeUninit;
 use std::rc::Rc;
 
 use monoio::buf::IoBuf;
@@ -143,6 +145,31 @@ impl Buffer {
         self.inner.bytes.capacity() - self.inner.bytes.len()
     }
 
+    /// Bytes that are received at a time.
+    fn room(&self) -> usize {
+        let spare = self.spare();
+        if self.inner.bytes.capacity() <= TINY_BYTES {
+            return spare;
+        }
+        // What frames a body piece must fit behind it, or the buffer would grow.
+        spare.checked_sub(TAILROOM_BYTES).filter(|&left| left > 0).unwrap_or(spare)
+    }
+
+    /// Appends what `receive` writes into the room behind the filled bytes, which nobody has written to before.
+    ///
+    /// # Safety
+    /// `receive` tells no more bytes than it has written, from the start of the room on.
+    pub(super) unsafe fn receive_with(
+        &mut self,
+        receive: impl FnOnce(&mut [MaybeUninit<u8>]) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let (length, most) = (self.inner.bytes.len(), self.room());
+        let count = receive(self.inner.bytes.spare_capacity_mut().get_mut(..most).unwrap_or_default())?;
+        // SAFETY: the caller states that so many bytes of the spare capacity were written.
+        unsafe { self.inner.bytes.set_len(length + count.min(most)) };
+        Ok(count)
+    }
+
     /// The vector that encoders append to. What is before the filled bytes must stay.
     pub fn tail(&mut self) -> &mut Vec<u8> {
         &mut self.inner.bytes
@@ -276,12 +303,7 @@ unsafe impl IoBufMut for Spare {
     }
 
     fn bytes_total(&mut self) -> usize {
-        let spare = self.0.spare();
-        if self.0.inner.bytes.capacity() <= TINY_BYTES {
-            return spare;
-        }
-        // What frames a body piece must fit behind it, or the buffer would grow.
-        spare.checked_sub(TAILROOM_BYTES).filter(|&left| left > 0).unwrap_or(spare)
+        self.0.room()
     }
 
     unsafe fn set_init(&mut self, received: usize) {

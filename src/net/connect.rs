@@ -1,6 +1,7 @@
 //! Connecting to a backend.
 
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::fd::FromRawFd;
 use std::os::fd::IntoRawFd;
 use std::os::fd::OwnedFd;
@@ -58,19 +59,34 @@ impl From<io::Error> for ConnectError {
     }
 }
 
+/// Who lets TCP find out that the peer has vanished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeepAlive {
+    /// Whoever opens the connection.
+    AtOnce,
+    /// Whoever uses it, once it is silent; see [`Socket::keep_alive`]. Most connections end before, and each is spared four
+    /// system calls.
+    WhenSilent,
+}
+
 /// Opens a connection from a source. Dropping the future gives the attempt up; it has no timeout of its own.
-pub async fn connect(address: &Address, source: ConnectSource) -> Result<Socket, ConnectError> {
+pub async fn connect(
+    address: &Address,
+    source: ConnectSource,
+    keepalive: KeepAlive,
+) -> Result<Socket, ConnectError> {
     let (domain, target) = match address {
         Address::Ip(ip) => (Domain::for_address(*ip), SockAddr::from(*ip)),
         Address::Unix(path) => (Domain::UNIX, SockAddr::unix(path)?),
     };
-    let mut socket = RawSocket::new(domain, Type::STREAM, None)?;
+    let mut socket = RawSocket::new(domain, Type::STREAM.nonblocking(), None)?;
     if let Address::Ip(peer) = address {
         source::bind(&socket, source, *peer)?;
         socket.set_tcp_nodelay(true)?;
-        keep_alive(&socket)?;
+        if keepalive == KeepAlive::AtOnce {
+            keep_alive(&socket)?;
+        }
     }
-    socket.set_nonblocking(true)?;
     if let Err(error) = socket.connect(&target) {
         match error.raw_os_error() {
             Some(libc::EINPROGRESS) => {}
@@ -84,8 +100,17 @@ pub async fn connect(address: &Address, source: ConnectSource) -> Result<Socket,
             return Err(error.into());
         }
     }
-    socket.set_nonblocking(wants_nonblocking())?;
+    if !wants_nonblocking() {
+        block(&socket)?;
+    }
     Ok(Socket::adopt(socket.into())?)
+}
+
+/// Lets operations on it wait. It has no other flag, so none has to be asked for.
+fn block(socket: &RawSocket) -> io::Result<()> {
+    // SAFETY: the descriptor is open, and the call takes no pointers.
+    let result = unsafe { libc::fcntl(socket.as_raw_fd(), libc::F_SETFL, 0) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// Waits until the socket is connected, or cannot be. It changes hands and comes back: a second descriptor for each of
@@ -105,4 +130,32 @@ fn lacks_source(target: &SockAddr) -> bool {
         .and_then(|socket| socket.connect(target))
         .err();
     error.is_some_and(|error| error.raw_os_error() == Some(libc::EADDRNOTAVAIL))
+}
+
+#[cfg(test)]
+mod tests {
+    use monoio::LegacyDriver;
+    use monoio::RuntimeBuilder;
+    use socket2::SockRef;
+
+    use super::*;
+
+    #[test]
+    fn tcp_keepalive_is_set_when_it_is_asked_for() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = Address::Ip(listener.local_addr().unwrap());
+        let mut runtime = RuntimeBuilder::<LegacyDriver>::new().build().unwrap();
+        runtime.block_on(async {
+            for keepalive in [KeepAlive::AtOnce, KeepAlive::WhenSilent] {
+                let socket = connect(&address, ConnectSource::Any, keepalive).await.unwrap();
+                // SAFETY: the descriptor is open as long as `socket` is.
+                let descriptor = unsafe { std::os::fd::BorrowedFd::borrow_raw(socket.descriptor()) };
+                let options = SockRef::from(&descriptor);
+                assert_eq!(options.keepalive().unwrap(), keepalive == KeepAlive::AtOnce);
+                socket.keep_alive();
+                assert!(options.keepalive().unwrap());
+                assert_eq!(options.tcp_keepalive_time().unwrap(), std::time::Duration::from_secs(120));
+            }
+        });
+    }
 }

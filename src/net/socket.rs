@@ -1,6 +1,7 @@
 //! A connected stream socket, TCP or unix.
 
 use std::cell::UnsafeCell;
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
@@ -75,8 +76,8 @@ impl Socket {
     }
 
     /// Waits, holding no buffer, until there is something to receive or the connection ended.
-    pub async fn readable(&self) -> io::Result<()> {
-        self.stream().readable(false).await
+    pub fn readable(&self) -> impl Future<Output = io::Result<()>> {
+        self.stream().readable(false)
     }
 
     /// Waits, holding no buffer, until it takes more, or the connection ended.
@@ -89,6 +90,14 @@ impl Socket {
         // SAFETY: the descriptor is open as long as `self` is.
         let descriptor = unsafe { BorrowedFd::borrow_raw(self.descriptor()) };
         SockRef::from(&descriptor).set_nonblocking(true)
+    }
+
+    /// Lets TCP find out that the peer has vanished, from the silence on that there is now.
+    pub fn keep_alive(&self) {
+        // SAFETY: the descriptor is open as long as `self` is.
+        let descriptor = unsafe { BorrowedFd::borrow_raw(self.descriptor()) };
+        // A unix socket has no such option, and needs none.
+        drop(keep_alive(&SockRef::from(&descriptor)));
     }
 
     /// Receives once, behind the filled bytes of `buffer`. Zero bytes mean the peer's end; the
@@ -143,16 +152,17 @@ impl Socket {
 
     /// Receives what waits already, behind the filled bytes of `buffer`; nothing if nothing waits.
     pub fn receive_now(&self, buffer: &mut Buffer) -> io::Result<Option<usize>> {
-        let most = buffer.spare();
-        debug_assert!(most > 0);
-        let received = buffer.append_with(most, |room| {
-            // SAFETY: `room` is valid for its length for the duration of the call, and the descriptor
-            // is open as long as `self` is.
-            let count = unsafe {
-                libc::recv(self.descriptor(), room.as_mut_ptr().cast(), room.len(), libc::MSG_DONTWAIT)
-            };
-            usize::try_from(count).map_err(|_| io::Error::last_os_error())
-        });
+        debug_assert!(buffer.spare() > 0);
+        // SAFETY: the kernel writes as many bytes as it tells, from the start of the room on.
+        let received = unsafe {
+            buffer.receive_with(|room| {
+                // `room` is valid for its length for the duration of the call, and the descriptor is open as long as
+                // `self` is.
+                let (start, length) = (room.as_mut_ptr().cast(), room.len());
+                let count = libc::recv(self.descriptor(), start, length, libc::MSG_DONTWAIT);
+                usize::try_from(count).map_err(|_| io::Error::last_os_error())
+            })
+        };
         match received {
             Ok(count) => {
                 self.count_received(count);

@@ -9,10 +9,10 @@ mod end;
 mod flow;
 mod hello;
 mod pace;
-mod passed;
 mod record;
 mod route;
 mod session;
+mod silence;
 
 pub use choice::preference;
 pub use choice::remember;

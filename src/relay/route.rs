@@ -25,17 +25,19 @@ pub(super) struct StreamRoute {
     pub(super) counters: Option<Arc<RelayCounters>>,
 }
 
-/// Receives what has to be known before a group can be chosen: with passthrough, the first message of the client.
-pub(super) async fn prepare(
-    client: &mut ClientConnection,
-    input: Option<Buffer>,
-    worker: &Worker,
-) -> Result<Option<Buffer>, SessionEnd> {
+/// Whether the first message of the client has to be known before a group can be chosen.
+pub(super) fn needs_hello(client: &ClientConnection, worker: &Worker) -> bool {
     let snapshot = worker.snapshot();
     let stream = snapshot.listener(client.counted.listener()).and_then(Listener::stream);
-    if !stream.is_some_and(|stream| stream.passthrough) {
-        return Ok(input);
-    }
+    stream.is_some_and(|stream| stream.passthrough)
+}
+
+/// Receives it; its bytes are given back.
+pub(super) async fn receive_hello(
+    client: &mut ClientConnection,
+    worker: &Worker,
+) -> Result<Option<Buffer>, SessionEnd> {
+    let input = client.input.take();
     let (received, names) = hello::receive(client, input, worker).await?;
     client.tls_log_fields = log_fields(&names, worker);
     if let (Some(told), Some(name)) = (&mut client.told, &names.server_name) {

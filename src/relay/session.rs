@@ -7,6 +7,7 @@ use std::task::Context;
 use std::task::Poll;
 
 use crate::net::buffer::Buffer;
+use crate::net::connect::KeepAlive;
 use crate::net::task;
 use crate::policy::balance::hash_key::FlowStart;
 use crate::policy::retry::Failure;
@@ -15,13 +16,11 @@ use crate::relay::choice;
 use crate::relay::client::ClientConnection;
 use crate::relay::end::SessionEnd;
 use crate::relay::flow::Flow;
-use crate::relay::flow::FlowError;
-use crate::relay::flow::Silence;
-use crate::relay::pace::FlowPace;
-use crate::relay::passed::PassedBytes;
+use crate::relay::flow::FlowTerms;
 use crate::relay::record::SessionRecord;
 use crate::relay::route;
 use crate::relay::route::StreamRoute;
+use crate::relay::silence::Silence;
 use crate::snapshot::backend::Backend;
 use crate::snapshot::bandwidth::Direction;
 use crate::snapshot::group::Group;
@@ -47,41 +46,45 @@ struct BackendLeg<'w> {
 }
 
 /// Relays a connection until it ends.
-pub async fn serve(mut client: ClientConnection, worker: Rc<Worker>) {
+pub async fn serve(mut client: Box<ClientConnection>, worker: Rc<Worker>) {
     let mut record = SessionRecord::new(&worker);
-    // Boxed, because it is over soon and most of the time is spent behind it.
-    let routed = Box::pin(routed(&mut client, &worker)).await;
-    let (route, input) = match routed {
+    // What is over soon is boxed here: most of the time is spent behind it.
+    let input = if route::needs_hello(&client, &worker) {
+        Box::pin(route::receive_hello(&mut client, &worker)).await
+    } else {
+        Ok(client.input.take())
+    };
+    let (route, input) = match routed(input, &client, &worker) {
         Ok(routed) => routed,
-        Err(end) => return finish(end, None, client, &record, &worker).await,
+        Err(end) => return finish(end, None, &client, (&record, &worker)),
     };
     let opened = Box::pin(open(&route.group, &client, &mut record, &worker)).await;
     client.told = None;
-    let end = match opened {
-        Err(end) => end,
-        Ok(leg) => relay(&client, input, &leg, (&route, &record), &worker).await,
+    client.names = None;
+    let end = match &opened {
+        Err(end) => *end,
+        Ok(leg) => relay((&client, input), leg, (&route, &record), &worker).await,
     };
-    finish(end, Some(&route), client, &record, &worker).await;
+    finish(end, Some(&route), &client, (&record, &worker));
 }
 
-/// Where the connection goes, and what was received of it on the way.
-async fn routed(
-    client: &mut ClientConnection,
+/// Where the connection goes, with what was received of it.
+fn routed(
+    input: Result<Option<Buffer>, SessionEnd>,
+    client: &ClientConnection,
     worker: &Worker,
 ) -> Result<(StreamRoute, Option<Buffer>), SessionEnd> {
-    let input = client.input.take();
-    let input = route::prepare(client, input, worker).await?;
+    let input = input?;
     let route = route::of(client, worker).ok_or(SessionEnd::NoRoute)?;
     Ok((route, input))
 }
 
-/// Closes the client's connection, and tells of it.
-async fn finish(
+/// Says good-bye to the client, whose connection is about to be closed, and tells of it.
+fn finish(
     end: SessionEnd,
     route: Option<&StreamRoute>,
-    client: ClientConnection,
-    record: &SessionRecord,
-    worker: &Worker,
+    client: &ClientConnection,
+    (record, worker): (&SessionRecord, &Worker),
 ) {
     match end {
         // What was not delivered must not look like the end of it.
@@ -91,7 +94,7 @@ async fn finish(
         _ => client.transport.reset_on_close(),
     }
     if end != SessionEnd::Silent {
-        record.end(end, route, &client, worker);
+        record.end(end, route, client, worker);
     }
 }
 
@@ -156,6 +159,7 @@ async fn connect_to(
     let target = ConnectTarget {
         backend,
         source: group.source_for(client.peer.ip()),
+        keepalive: KeepAlive::WhenSilent,
         pool_key: PoolKey::PLAIN,
         timeout: group.connect_timeout,
         counters,
@@ -167,52 +171,55 @@ async fn connect_to(
 
 /// Relays bytes both ways until both sides have ended, or one is gone.
 async fn relay(
-    client: &ClientConnection,
-    input: Option<Buffer>,
+    (client, input): (&ClientConnection, Option<Buffer>),
     opened: &BackendLeg<'_>,
     (route, record): (&StreamRoute, &SessionRecord),
     worker: &Worker,
 ) -> SessionEnd {
     let Connection { transport: backend, deadline, .. } = &opened.connection;
-    let silence = Silence { deadline, timeout: route.idle_timeout };
-    silence.begin();
-    let pace = |direction| FlowPace::new(client.counted.listener(), direction, client.peer.ip());
-    let counters = route.counters.as_deref();
-    let flow = |from, to, total, direction| {
-        let passed = PassedBytes { total, counters, direction };
-        Flow { from, to, passed, silence, pace: pace(direction), worker }
+    let terms = FlowTerms {
+        client,
+        backend,
+        silence: Silence::new(deadline, route.idle_timeout),
+        record,
+        counters: route.counters.as_deref(),
+        has_one_ended: Cell::new(false),
+        worker,
     };
-    let is_from_backend = Cell::new(false);
+    let up = Flow { direction: Direction::Up, terms: &terms };
+    let down = Flow { direction: Direction::Down, terms: &terms };
     // Futures are pinned where they are made: moved, they would be held twice.
-    let up = pin!(flow(&client.transport, backend, &record.received, Direction::Up).run(input));
-    let down = pin!(async {
-        let down = flow(backend, &client.transport, &record.sent, Direction::Down);
-        let outcome = down.run(None).await;
-        is_from_backend.set(outcome.is_err());
-        outcome
-    });
-    let health = &opened.backend.health;
-    let is_taken_away = || match (health.drain_expired(), health.is_cut_off()) {
-        (true, _) => Some(SessionEnd::Drained),
-        (false, true) => Some(SessionEnd::BackendDown),
-        (false, false) => None,
-    };
-    // A silent wait is woken by its deadline, but a busy connection moves that before it passes.
-    let when_taken_away = |_: &mut Context<'_>| is_taken_away().map_or(Poll::Pending, Poll::Ready);
+    let (up, down) = (pin!(up.run(input)), pin!(down.run(None)));
     let both = pin!(task::join(up, down));
-    let both = pin!(task::unless(both, when_taken_away));
-    let end = match deadline.guard(both).await {
-        Ok(Ok(Ok(()))) => SessionEnd::Complete,
-        Ok(Ok(Err(broken))) => match (is_from_backend.get(), broken) {
-            (true, FlowError::From) | (false, FlowError::To) => SessionEnd::BackendReset,
-            (true, FlowError::To) | (false, FlowError::From) => SessionEnd::ClientReset,
-        },
-        Ok(Err(end)) => end,
-        Err(_elapsed) => is_taken_away().unwrap_or(SessionEnd::Idle),
+    // A silent wait is woken by its deadline, but a busy connection moves that before it passes.
+    let when_taken_away = |_: &mut Context<'_>| match taken_away(opened.backend) {
+        Some(end) => Poll::Ready(end),
+        None => Poll::Pending,
+    };
+    let mut both = pin!(task::unless(both, when_taken_away));
+    let end = loop {
+        let outcome = deadline.guard(both.as_mut()).await;
+        match (outcome, taken_away(opened.backend)) {
+            (Ok(Ok(Ok(()))), _) => break SessionEnd::Complete,
+            (Ok(Ok(Err(end)) | Err(end)), _) | (Err(_), Some(end)) => break end,
+            (Err(_elapsed), None) if terms.silence.is_over(|| backend.socket().keep_alive()) => {
+                break SessionEnd::Idle;
+            }
+            (Err(_elapsed), None) => {}
+        }
     };
     let is_cut = matches!(end, SessionEnd::ClientReset | SessionEnd::Drained | SessionEnd::BackendDown);
     if is_cut || end == SessionEnd::Idle && backend.has_unsent() {
         backend.reset_on_close();
     }
     end
+}
+
+/// Why the connection is not to go on whatever the two sides do, if it is not.
+fn taken_away(backend: &Backend) -> Option<SessionEnd> {
+    match (backend.health.drain_expired(), backend.health.is_cut_off()) {
+        (true, _) => Some(SessionEnd::Drained),
+        (false, true) => Some(SessionEnd::BackendDown),
+        (false, false) => None,
+    }
 }

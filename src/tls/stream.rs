@@ -67,10 +67,12 @@ impl TlsStream {
 
     /// Waits, holding no buffer, until there is something to receive or the connection ended.
     pub async fn readable(&self) -> io::Result<()> {
-        if self.has_early() || self.peer_closed.get() || self.has_failed() {
-            return Ok(());
-        }
-        self.socket.readable().await
+        if self.is_silent() { self.socket.readable().await } else { Ok(()) }
+    }
+
+    /// Whether neither content nor the end is at hand.
+    pub(super) fn is_silent(&self) -> bool {
+        !self.has_early() && !self.peer_closed.get() && !self.has_failed()
     }
 
     /// Receives content behind the filled bytes of `buffer`, which grows if one record needs it. Zero

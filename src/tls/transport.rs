@@ -35,6 +35,14 @@ impl Transport {
         }
     }
 
+    /// Whether nothing is at hand that was received before, so that its socket is to be waited for.
+    pub fn is_silent(&self) -> bool {
+        match self {
+            Transport::Plain(_) => true,
+            Transport::Tls(stream) => stream.is_silent(),
+        }
+    }
+
     /// Receives once, behind the filled bytes of `buffer`, which must have room. Zero bytes mean the
     /// peer's orderly end; with TLS, an end without close_notify is an error.
     pub async fn receive(&self, buffer: Buffer) -> (io::Result<usize>, Buffer) {

@@ -1,5 +1,6 @@
 //! Where a connection, or a stream of one, is had for a request.
 
+use crate::net::connect::KeepAlive;
 use crate::net::timer::Timers;
 use crate::snapshot::group::Group;
 use crate::snapshot::group::Versions;
@@ -53,6 +54,7 @@ pub async fn acquire<'g>(
     let target = ConnectTarget {
         backend,
         source: group.source,
+        keepalive: KeepAlive::AtOnce,
         pool_key: want.pool_key,
         timeout: group.connect_timeout,
         counters,

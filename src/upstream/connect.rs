@@ -8,6 +8,7 @@ use crate::net::address::ConnectSource;
 use crate::net::buffer::Buffers;
 use crate::net::clock::instant_now;
 use crate::net::connect::ConnectError;
+use crate::net::connect::KeepAlive;
 use crate::net::connect::connect;
 use crate::net::socket::Socket;
 use crate::net::source::SourceProblem;
@@ -33,6 +34,7 @@ use crate::upstream::pool_key::PoolKey;
 pub struct ConnectTarget<'a> {
     pub backend: &'a Backend,
     pub source: ConnectSource,
+    pub keepalive: KeepAlive,
     /// Which requests may use the connection.
     pub pool_key: PoolKey,
     /// Bounds connecting and the TLS handshake together.
@@ -87,7 +89,7 @@ pub async fn open(target: &ConnectTarget<'_>, timers: &Timers) -> Result<OpenedC
     deadline.set(target.timeout);
     let attempts = pin!(async {
         loop {
-            match connect(&target.backend.address, target.source).await {
+            match connect(&target.backend.address, target.source, target.keepalive).await {
                 Err(ConnectError::Busy) => timers.sleep(TICK).await,
                 outcome => return outcome,
             }

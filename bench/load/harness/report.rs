@@ -19,6 +19,9 @@ pub(crate) struct Machine {
 /// The page that `--write` replaces, beside Cargo.toml of the workspace.
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/benchmarks.md");
 
+/// From here on the page stays as it is: other programs measure what is told there.
+const KEPT: &str = "\n# Layer 4\n";
+
 impl Machine {
     pub(crate) fn read(plan: &Plan) -> Machine {
         let cpu_model = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -49,7 +52,7 @@ pub(crate) fn tables(results: &[Results]) -> String {
     tables.join("\n")
 }
 
-/// Replaces docs/benchmarks.md: how it is measured, on what, and the tables.
+/// Replaces docs/benchmarks.md: how it is measured, on what, and the tables; what is told of layer 4 stays.
 pub(crate) fn write_page(machine: &Machine, plan: &Plan, tables: &str) -> Result<(), String> {
     let mut page = PREAMBLE.to_owned();
     let mut line = |name: &str, value: &str| page.push_str(&format!("| {name} | {value} |\n"));
@@ -59,6 +62,8 @@ pub(crate) fn write_page(machine: &Machine, plan: &Plan, tables: &str) -> Result
     line("rounds", &format!("{} of {} s each", plan.rounds, plan.seconds));
     page.push('\n');
     page.push_str(tables);
+    let before = fs::read_to_string(PAGE).unwrap_or_default();
+    page.push_str(before.find(KEPT).and_then(|at| before.get(at..)).unwrap_or_default());
     fs::write(PAGE, page).map_err(|e| format!("{PAGE}: {e}"))
 }
 

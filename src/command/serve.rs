@@ -145,7 +145,8 @@ fn serve_until_end(mut loaded: Loaded, mut manner: Manner, user: Option<&User>) 
     let named = config.listeners.iter().map(|listener| (listener.name.clone(), listener.protocol_name()));
     let protocols: HashMap<String, &str> = named.collect();
     let host = host(&config);
-    let limits = limits_line(&config, host.connections);
+    let listening = config.bound_addresses().count() * host.workers;
+    let limits = limits_line(&config, rlimits::connections_beside(host.connections, listening));
     let noticed = match signals::notice() {
         Ok(noticed) => noticed,
         Err(error) => {
@@ -180,8 +181,10 @@ fn serve_until_end(mut loaded: Loaded, mut manner: Manner, user: Option<&User>) 
         let line = format!("ringway {version}: {}", on_drivers(*workers, drivers));
         log_event(News::new(EventKind::Started, line));
         log_line(&limits);
-        for (name, address) in listeners {
-            log_event(installer::listening(protocols.get(name).copied().unwrap_or_default(), *address, name));
+        let named = listeners.iter().map(|(name, address)| (name.as_str(), *address));
+        for (name, addresses) in installer::by_listener(named) {
+            let protocol = protocols.get(name).copied().unwrap_or_default();
+            addresses.iter().for_each(|one| log_event(installer::listening(protocol, one, name)));
         }
         if let Some(address) = asked_at {
             log_line(&format!("metrics on {admin_scheme}://{address}/metrics"));

@@ -38,6 +38,7 @@ use crate::control::handover::state::CountsOwner;
 use crate::control::handover::succession::Succession;
 use crate::control::health;
 use crate::control::health::watch::Watch;
+use crate::control::process::rlimits;
 use crate::control::process::systemd::Systemd;
 use crate::control::reload_stats::ReloadStats;
 use crate::control::tracing;
@@ -395,6 +396,7 @@ impl ActiveConfig {
             logs: &self.logs,
             now_ms,
         };
+        let listening = prepared.bindings.len() * self.host.workers;
         let epoch = self.epoch() + 1;
         let snapshot =
             build::build(&parts, terms, &mut self.registry, epoch, report).ok_or(Refusal::Invalid)?;
@@ -404,7 +406,7 @@ impl ActiveConfig {
         let request_memory = usize::try_from(config.process.request_buffer_memory).unwrap_or(usize::MAX);
         self.channels.request_memory.set_limit(request_memory);
         self.channels.quota.set_limit(match config.process.max_connections {
-            0 => self.host.connections,
+            0 => rlimits::connections_beside(self.host.connections, listening),
             limit => limit as usize,
         });
         self.sockets.install(prepared, &self.channels.workers);

@@ -9,6 +9,7 @@ use crate::config::Loaded;
 use crate::config::Severity;
 use crate::control::active_config::ActiveConfig;
 use crate::control::active_config::Refusal;
+use crate::control::address_ranges::compact;
 use crate::control::build::sockets::BindError;
 use crate::control::build::sockets::Binding;
 use crate::control::credentials;
@@ -154,15 +155,19 @@ impl Installer {
     fn log_listeners(&self, before: &[Binding]) {
         let now = self.active.bindings();
         let is_among = |all: &[Binding], one: &Binding| all.iter().any(|other| other.number == one.number);
-        for Binding { address, listener, .. } in before.iter().filter(|binding| !is_among(now, binding)) {
-            let line = format!("closed {address} (listener \"{listener}\")");
-            log_event(News::new(EventKind::ListenerClosed, line).of("listener", listener));
+        let closed = before.iter().filter(|binding| !is_among(now, binding));
+        for (listener, addresses) in by_listener(closed.map(|it| (it.listener.as_str(), it.address))) {
+            for address in addresses {
+                let line = format!("closed {address} (listener \"{listener}\")");
+                log_event(News::new(EventKind::ListenerClosed, line).of("listener", listener));
+            }
         }
         let listeners = &self.active.config.listeners;
-        for binding in now.iter().filter(|binding| !is_among(before, binding)) {
-            let of_name = listeners.iter().find(|listener| listener.name == binding.listener);
+        let opened = now.iter().filter(|binding| !is_among(before, binding));
+        for (name, addresses) in by_listener(opened.map(|it| (it.listener.as_str(), it.address))) {
+            let of_name = listeners.iter().find(|listener| listener.name == name);
             let protocol = of_name.map_or("", |listener| listener.protocol_name());
-            log_event(listening(protocol, binding.address, &binding.listener));
+            addresses.iter().for_each(|address| log_event(listening(protocol, address, name)));
         }
     }
 
@@ -195,8 +200,22 @@ pub(super) fn told_later(severity: &str, keys: &[&str]) -> String {
     keys.iter().map(line).collect()
 }
 
-/// What tells the operator, and scripts, where a listener accepts.
-pub fn listening(protocol: &str, address: SocketAddr, listener: &str) -> News {
+/// The addresses of each listener as they are told; those of one stand together.
+pub fn by_listener<'l>(
+    addresses: impl Iterator<Item = (&'l str, SocketAddr)>,
+) -> Vec<(&'l str, Vec<String>)> {
+    let mut listeners: Vec<(&str, Vec<SocketAddr>)> = Vec::new();
+    for (name, address) in addresses {
+        match listeners.last_mut() {
+            Some((last, addresses)) if *last == name => addresses.push(address),
+            _ => listeners.push((name, vec![address])),
+        }
+    }
+    listeners.into_iter().map(|(name, addresses)| (name, compact(addresses))).collect()
+}
+
+/// What tells the operator, and scripts, where a listener accepts: at an address, or at many ports of one.
+pub fn listening(protocol: &str, address: &str, listener: &str) -> News {
     let line = format!("listening on {protocol}://{address} (listener \"{listener}\")");
     News::new(EventKind::ListenerOpened, line).of("listener", listener)
 }

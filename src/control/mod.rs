@@ -1,6 +1,7 @@
 //! The slow side: everything that may wait, allocate and read text. Workers notice it only by what
 //! it publishes.
 
+pub mod address_ranges;
 pub mod admin;
 pub mod backend_order;
 pub mod build;

@@ -17,6 +17,7 @@ use crate::config::Location;
 use crate::config::LogDestination;
 use crate::config::Report;
 use crate::config::SourceAddress;
+use crate::config::Workers;
 use crate::control::credentials::Credentials;
 use crate::control::credentials::expiry;
 use crate::control::metrics::series_estimate;
@@ -27,7 +28,7 @@ use crate::net::address::is_of_this_host;
 use crate::net::clock::wall_now;
 
 /// With fewer descriptors for connections, a handful of clients is enough to use them up.
-const FEW_DESCRIPTORS: u64 = 256;
+const FEW_DESCRIPTORS: usize = 256;
 
 /// Whose permissions a check finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +50,7 @@ pub fn inspect(config: &Config, credentials: &Credentials, report: &mut Report) 
     warn_of_loops(config, report);
     warn_of_foreign_sources(config, report);
     warn_of_many_series(config, report);
-    warn_of_few_descriptors(report);
+    warn_of_few_descriptors(config, report);
 }
 
 /// Looks whether the files that the start will make can be made: the admin socket and the access logs. The start
@@ -268,11 +269,23 @@ fn warn_of_many_series(config: &Config, report: &mut Report) {
     }
 }
 
-fn warn_of_few_descriptors(report: &mut Report) {
+fn warn_of_few_descriptors(config: &Config, report: &mut Report) {
     let Ok(descriptors) = rlimits::raise_descriptor_limit() else { return };
+    let workers = match config.process.workers {
+        Workers::Auto => std::thread::available_parallelism().map_or(1, usize::from),
+        Workers::Count(count) => count.into(),
+    };
+    let listening = config.bound_addresses().count() * workers;
     let left = descriptors.saturating_sub(rlimits::OWN_DESCRIPTORS);
+    let left = rlimits::connections_beside(usize::try_from(left).unwrap_or(usize::MAX), listening);
     if left < FEW_DESCRIPTORS {
-        let message = format!("the descriptor limit of {descriptors} leaves {left} for all connections");
+        let beside = if listening >= FEW_DESCRIPTORS {
+            format!(" beside {listening} listening sockets")
+        } else {
+            String::new()
+        };
+        let message =
+            format!("the descriptor limit of {descriptors} leaves {left} for all connections{beside}");
         report.warning(Location::default(), message, "raise it (systemd: LimitNOFILE=, shell: ulimit -Hn)");
     }
 }

@@ -221,6 +221,11 @@ pub fn is_of_one_connection(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|number| OF_ONE.contains(&number))
 }
 
+/// Whether the process or the host has all the descriptors that it may have.
+pub fn is_out_of_descriptors(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
+
 /// What helps when connections cannot be accepted.
 pub fn cure_of_accepting(error: &io::Error) -> &'static str {
     match error.raw_os_error() {

@@ -30,12 +30,17 @@ const MAX_LABEL: usize = 63;
 
 /// An IP address with a port, as a regular expression.
 pub(super) const ADDRESS_WITH_PORT: &str = "^(\\[[0-9A-Fa-f:.%]+\\]|[0-9.]+):[0-9]+$";
+/// The same, or an IP address alone, where the ports stand in a key of their own.
+const LISTEN_ADDRESS: &str = "^((\\[[0-9A-Fa-f:.%]+\\]|[0-9.]+)(:[0-9]+)?|[0-9A-Fa-f:.]+)$";
 /// An IP address or a network.
 const NETWORK: &str = "^[0-9A-Fa-f:.]+(/[0-9]+)?$";
 
 /// One listening address, or a list of them. Which of them are dual-stack shows when all listeners
 /// are read.
-pub(super) struct ListenAddresses;
+pub(super) struct ListenAddresses {
+    /// The ports stand in a key of their own: these are IP addresses, each with port 0.
+    pub(super) has_ports: bool,
+}
 
 impl Kind for ListenAddresses {
     type Value = Vec<ListenAddress>;
@@ -46,26 +51,64 @@ impl Kind for ListenAddresses {
             _ => std::slice::from_ref(raw),
         };
         if values.is_empty() {
+            let example = if self.has_ports { "0.0.0.0" } else { "0.0.0.0:8080" };
             report.error(
                 raw.location,
                 format!("`{key}` is an empty list"),
-                "add an address: \"0.0.0.0:8080\"",
+                format!("add an address: \"{example}\""),
             );
             return None;
         }
-        let parsed: Vec<_> = values.iter().filter_map(|value| listen_address(key, value, report)).collect();
+        let parse = if self.has_ports { listen_ip } else { listen_address };
+        let parsed: Vec<_> = values.iter().filter_map(|value| parse(key, value, report)).collect();
         (parsed.len() == values.len()).then_some(parsed)
     }
 
     fn show(&self, value: &Self::Value) -> Json {
+        let show = |entry: &ListenAddress| match self.has_ports {
+            true => entry.address.ip().to_string(),
+            false => entry.address.to_string(),
+        };
         match value.as_slice() {
-            [only] => Json::String(only.address.to_string()),
-            several => several.iter().map(|entry| Json::String(entry.address.to_string())).collect(),
+            [only] => Json::String(show(only)),
+            several => several.iter().map(|entry| Json::String(show(entry))).collect(),
         }
     }
 
     fn schema(&self) -> Json {
-        schema::one_or_list(schema::pattern(ADDRESS_WITH_PORT))
+        schema::one_or_list(schema::pattern(LISTEN_ADDRESS))
+    }
+}
+
+fn listen_ip(key: &str, raw: &raw::Value, report: &mut Report) -> Option<ListenAddress> {
+    let raw::Kind::Text(text) = &raw.kind else {
+        return refuse_kind(key, raw, "an address such as \"0.0.0.0\"", report);
+    };
+    match bare_ip(text) {
+        Ok(ip) => {
+            let address = SocketAddr::new(ip, 0);
+            Some(ListenAddress { address, dual_stack: false, location: raw.location })
+        }
+        Err(problem) => {
+            let help = "beside `ports` write \"0.0.0.0\" (all IPv4), \"::\" (all) or \"127.0.0.1\" (this machine only)";
+            report.error(raw.location, format!("`{key}` \"{}\" {problem}", text.escape_debug()), help);
+            None
+        }
+    }
+}
+
+/// An IP address alone, in brackets or without. The problem completes "`address` "x" …".
+fn bare_ip(text: &str) -> Result<IpAddr, &'static str> {
+    let bracketed = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let ip = match bracketed {
+        Some(inner) => inner.parse::<Ipv6Addr>().map(IpAddr::from),
+        None => text.parse::<IpAddr>(),
+    };
+    match ip {
+        Ok(IpAddr::V6(ip)) if ip.to_ipv4_mapped().is_some() => Err("is an IPv4 address written as IPv6"),
+        Ok(ip) => Ok(ip),
+        Err(_) if text.parse::<SocketAddr>().is_ok() => Err("has a port, and there are `ports`"),
+        Err(_) => Err("is not an IP address"),
     }
 }
 
@@ -157,7 +200,7 @@ pub(super) fn backend_address(text: &str, folder: &Path) -> Result<BackendAddres
 
 const LARGE_PORT: &str = "has a port beyond 65535";
 
-fn has_large_port(text: &str) -> bool {
+pub(super) fn has_large_port(text: &str) -> bool {
     let port = text.rsplit_once(':').map(|(_, port)| port);
     port.is_some_and(|port| port.parse::<u64>().is_ok_and(|port| port > u64::from(u16::MAX)))
 }

@@ -12,7 +12,7 @@ use crate::config::report::Report;
 
 /// The tables that can have defaults, each with the keys that cannot: they tell one table from another.
 pub(super) const TABLES: [(&str, &[&str]); 2] =
-    [("listener", &["name", "address"]), ("server_group", &["name", "backend"])];
+    [("listener", &["name", "ports", "address"]), ("server_group", &["name", "backend"])];
 
 /// Keys of listeners that are of use whatever is spoken there. Where that is not HTTP, other defaults pass by but for those
 /// that such listeners have of their own.

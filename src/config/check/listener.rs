@@ -13,7 +13,6 @@ use crate::config::ListenerProtocol;
 use crate::config::PerClient;
 use crate::config::ProxyProtocol;
 use crate::config::check::address::DefaultHost;
-use crate::config::check::address::ListenAddresses;
 use crate::config::check::address::Networks;
 use crate::config::check::annotations;
 use crate::config::check::client_auth;
@@ -36,6 +35,7 @@ use crate::config::check::limits::PerClientTable;
 use crate::config::check::listener_tls;
 use crate::config::check::listener_tls::Scheme;
 use crate::config::check::names::Known;
+use crate::config::check::ports;
 use crate::config::check::references::Reference;
 use crate::config::check::references::Wanted;
 use crate::config::check::response_headers;
@@ -58,7 +58,7 @@ pub(super) const MAX_BODY: u64 = 1_024 << 40;
 pub(super) fn listener(table: &raw::Table, known: &Known<'_>, output: &mut Output) -> (Listener, Wanted) {
     let mut section = Section::element("listener", table, output);
     let name = section.read_required("name", &Name, "name = \"web\"");
-    let addresses = section.read_required("address", &ListenAddresses, "address = \"0.0.0.0:8080\"");
+    let addresses = ports::listen_addresses(&mut section);
     let enabled = section.read("enabled", &Boolean, true);
     let scheme = section.read("protocol", &PROTOCOLS, Scheme::Http);
     let default_group = default_group(&mut section, table);
@@ -75,7 +75,7 @@ pub(super) fn listener(table: &raw::Table, known: &Known<'_>, output: &mut Outpu
         location: name.as_ref().map_or(table.location, |(_, location)| *location),
         name: name.map(|(name, _)| name).unwrap_or_default(),
         enabled,
-        addresses: addresses.map(|(addresses, _)| addresses).unwrap_or_default(),
+        addresses,
         tls,
         default_group: None,
         max_connections: section.read("max_connections", &Integer(0..=1_000_000), 0),

@@ -6,6 +6,7 @@ mod address;
 mod admin;
 mod algorithm;
 mod annotations;
+mod bound_twice;
 mod ca;
 mod certificate;
 mod client_auth;
@@ -35,6 +36,7 @@ mod names;
 mod nearest;
 mod passive_check;
 mod payload;
+mod ports;
 mod process;
 mod queue;
 mod references;
@@ -186,7 +188,7 @@ fn check_references(config: &mut Config, wanted: &[Wanted], policies: &[TlsPolic
     references::resolve_default_groups(listeners, wanted, server_groups, report);
     references::resolve_redirects(listeners, wanted, report);
     client_auth::resolve(listeners, wanted, authorities, report);
-    references::check_ports(listeners, report);
+    bound_twice::check(listeners, report);
     // A protocol that was refused says nothing about what goes together.
     if !report.has_errors() {
         references::check_protocols((listeners, wanted), server_groups, rules, report);

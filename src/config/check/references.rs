@@ -1,7 +1,6 @@
-//! What only shows when all tables are read: names, references, ports.
+//! What only shows when all tables are read: names and references.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 
 use crate::config::FinalAction;
 use crate::config::GroupProtocol;
@@ -278,55 +277,4 @@ pub(super) fn check_calls(listeners: &[Listener], groups: &[ServerGroup], report
             report.warning(listener.location, message, "write http2 = true in this [[listener]]");
         }
     }
-}
-
-/// Refuses addresses of enabled listeners that would take each other's connections, and decides which take both IPv4
-/// and IPv6: `[::]` does, unless `0.0.0.0` has a socket of its own at the port.
-pub(super) fn check_ports(listeners: &mut [Listener], report: &mut Report) {
-    // The ports of TCP and of UDP are others.
-    for is_udp in [false, true] {
-        check_ports_of(is_udp, listeners, report);
-    }
-}
-
-fn check_ports_of(is_udp: bool, listeners: &mut [Listener], report: &mut Report) {
-    let all: Vec<(SocketAddr, Location)> = listeners
-        .iter()
-        .filter(|listener| listener.enabled && listener.is_udp() == is_udp)
-        .flat_map(|listener| listener.addresses.iter().map(|entry| (entry.address, entry.location)))
-        .collect();
-    let has_own_ipv4 = |port: u16| {
-        all.iter()
-            .any(|(address, _)| address.is_ipv4() && address.ip().is_unspecified() && address.port() == port)
-    };
-    let of_kind = listeners.iter_mut().filter(|listener| listener.is_udp() == is_udp);
-    for entry in of_kind.flat_map(|listener| &mut listener.addresses) {
-        let address = entry.address;
-        entry.dual_stack =
-            address.is_ipv6() && address.ip().is_unspecified() && !has_own_ipv4(address.port());
-    }
-    for (index, (address, location)) in all.iter().enumerate() {
-        let overlaps = |(earlier, _): &&(SocketAddr, Location)| {
-            let dual_stack = !has_own_ipv4(address.port());
-            covers(*earlier, *address, dual_stack) || covers(*address, *earlier, dual_stack)
-        };
-        if let Some((earlier, first)) = all[..index].iter().find(overlaps) {
-            let message = format!(
-                "port {} is bound twice: {address} and {earlier} (at {}) overlap",
-                address.port(),
-                report.place(*first)
-            );
-            report.error(*location, message, "give one of them another port, or remove it");
-        }
-    }
-}
-
-/// Whether a socket at `wide` also takes what is meant for `narrow`.
-fn covers(wide: SocketAddr, narrow: SocketAddr, dual_stack: bool) -> bool {
-    let same_family = wide.is_ipv4() == narrow.is_ipv4();
-    let takes_family = same_family || (wide.is_ipv6() && dual_stack);
-    // The kernel gives each socket with port 0 a port of its own.
-    wide.port() == narrow.port()
-        && wide.port() != 0
-        && (wide == narrow || (wide.ip().is_unspecified() && takes_family))
 }

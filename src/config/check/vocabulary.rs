@@ -15,7 +15,7 @@ pub(super) const COMPLETE_EXAMPLE: &str = include_str!("../../../config/ringway.
 const LATER: [(&str, &[&str]); 2] = [("[process]", &["upgrade_drain_timeout"]), ("[admin]", &["elb_api"])];
 
 /// Keys of nginx, HAProxy and others, and what to write instead.
-const FOREIGN_KEYS: [(&str, &str); 106] = [
+const FOREIGN_KEYS: [(&str, &str); 109] = [
     (
         "access_log",
         "write [[access_log]] at the top level, with listener = \"…\" for the logs of one listener",
@@ -30,6 +30,10 @@ const FOREIGN_KEYS: [(&str, &str); 106] = [
     ("auth_request", "write forward_auth = { group = \"…\", path = \"…\" } in a [[rule]]"),
     ("backend", "write [[server_group.backend]] below the [[server_group]] that it belongs to"),
     ("backup", "write role = \"standby\""),
+    (
+        "any_port_enable",
+        "write the address of each backend without a port, in a group with protocol = \"tcp\", \"tls\" or \"udp\"",
+    ),
     ("balance", "write algorithm = \"…\" in [[server_group]]"),
     ("bandwidth", "write bandwidth_bytes_per_second = \"1MB\" in [[listener]] or [[rule]], or in per_client"),
     ("bind", "write address = \"0.0.0.0:8080\" in [[listener]]"),
@@ -120,6 +124,8 @@ const FOREIGN_KEYS: [(&str, &str); 106] = [
     ("otel_trace_context", "write propagate = true in [tracing]"),
     ("proxy_buffering", "responses are sent on as they come, so there is nothing to switch off"),
     ("proxy_connect_timeout", "write connect_timeout in [[server_group]]"),
+    ("port_range", "write ports = \"8000-8010\" in [[listener]]"),
+    ("port_ranges", "write ports = [\"8000-8010\", \"9000\"] in [[listener]]"),
     (
         "proxy_http_version",
         "backends get HTTP/1.1; for HTTP/2 write protocol = \"h2c\", or http2 = true beside \"https\", in [[server_group]]",

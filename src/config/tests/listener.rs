@@ -256,3 +256,95 @@ fn what_is_wrong_in_defaults_is_said_once() {
         assert_eq!(report.matches(words).count(), 1, "{words} in\n{report}");
     }
 }
+
+#[test]
+fn messages_of_ports() {
+    let own = [
+        "\"\"",
+        "\"0\"",
+        "\"8010-8000\"",
+        "\"8000-\"",
+        "\"8000-70000\"",
+        "\"8000 - 8010\"",
+        "\"+1\"",
+        "8000",
+        "true",
+        "[]",
+        "[\"1\", \"2\", \"3\", \"4\", \"5\", \"6\", \"7\", \"8\", \"9\", \"10\", \"11\"]",
+        "[\"8000-8010\", \"8010-8020\"]",
+        "\"1000-2000\"",
+        "[\"8000-8010\", \"21\"]",
+    ];
+    let with = |ports: &str, address: &str, more: &str| {
+        let listener = format!(
+            "[[listener]]\nname = \"a\"\nprotocol = \"tcp\"\nports = {ports}\naddress = {address}\ndefault_group = \"app\"\n{more}"
+        );
+        let group = GROUP.replace("[[server_group.backend]]", "protocol = \"tcp\"\n[[server_group.backend]]");
+        load_text(&format!("config_version = 1\n{listener}{group}")).report.to_text(false)
+    };
+    let text = cases(&own, |ports| with(ports, "\"0.0.0.0\"", ""));
+    let addresses = [
+        "\"0.0.0.0:8000\"",
+        "\"::ffff:10.0.0.1\"",
+        "\"localhost\"",
+        "[]",
+        "7",
+        "[\"127.0.0.1\", \"[::1]\", \"::2\"]",
+    ];
+    let text = text + &cases(&addresses, |address| with("\"8000-8399\"", address, ""));
+    let other = |ports: &str| {
+        let protocol = "protocol = \"tcp\"\ndefault_group = \"app\"";
+        format!("[[listener]]\nname = \"b\"\n{protocol}\n{ports}\n")
+    };
+    let others = [
+        "address = \"127.0.0.1:8005\"",
+        "address = \"127.0.0.1\"\nports = [\"7990-8003\", \"8008-8020\"]",
+        "address = \"[::]:8000\"",
+        "address = \"127.0.0.1\"\nports = \"1-7999\"",
+    ];
+    let text = text + &cases(&others, |ports| with("\"8000-8010\"", "\"0.0.0.0\"", &other(ports)));
+    assert_snapshot("ports", text);
+}
+
+#[test]
+fn each_port_is_an_address() {
+    let addresses = |lines: &str| {
+        let listener = LISTENER.replace("address = \"127.0.0.1:8080\"", lines);
+        let loaded = load_text(&format!("config_version = 1\n{listener}{GROUP}"));
+        let config = loaded.config.unwrap_or_else(|| panic!("{lines}: {}", loaded.report.to_text(false)));
+        let addresses = config.listeners[0].addresses.iter();
+        addresses.map(|one| (one.address.to_string(), one.dual_stack)).collect::<Vec<_>>()
+    };
+    let expected = |addresses: &[(&str, bool)]| {
+        addresses.iter().map(|(address, dual_stack)| ((*address).to_owned(), *dual_stack)).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        addresses("ports = [\"80-81\", \"443\"]\naddress = [\"127.0.0.1\", \"::1\"]"),
+        expected(&[
+            ("127.0.0.1:80", false),
+            ("127.0.0.1:81", false),
+            ("127.0.0.1:443", false),
+            ("[::1]:80", false),
+            ("[::1]:81", false),
+            ("[::1]:443", false),
+        ])
+    );
+    assert_eq!(addresses("ports = \"65535\"\naddress = \"[::]\""), expected(&[("[::]:65535", true)]));
+}
+
+#[test]
+fn all_listeners_together_have_a_bound() {
+    let listener = |number: u32| {
+        let (first, last) = (number * 1_000 + 1, number * 1_000 + 1_000);
+        format!(
+            "[[listener]]\nname = \"l{number}\"\naddress = \"127.0.0.1\"\nports = \"{first}-{last}\"\ndefault_group = \"app\"\n"
+        )
+    };
+    let report = |count: u32| {
+        let listeners: String = (0..count).map(listener).collect();
+        load_text(&format!("config_version = 1\n{listeners}{GROUP}")).report.to_text(false)
+    };
+    assert_eq!(report(4), "");
+    let refused = report(5);
+    assert!(refused.contains("with \"l4\", listeners have 5000 addresses and ports together"), "{refused}");
+}

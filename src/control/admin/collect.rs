@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::control::active_config::Channels;
+use crate::control::address_ranges::compact;
 use crate::control::admin::load;
 use crate::control::admin::load::RouteSums;
 use crate::control::admin::status::AccessLogStatus;
@@ -345,7 +346,7 @@ fn disabled_listener(listener: &DisabledListener) -> ListenerStatus {
     ListenerStatus {
         name: listener.name.clone(),
         protocol: listener.protocol.into(),
-        addresses: listener.addresses.iter().map(ToString::to_string).collect(),
+        addresses: compact(listener.addresses.iter().copied()),
         disabled: true,
         ..ListenerStatus::default()
     }
@@ -364,7 +365,7 @@ fn listener(listener: &Listener, sums: &RouteSums<'_>) -> ListenerStatus {
     ListenerStatus {
         name: listener.name.clone(),
         protocol: listener.protocol_name().into(),
-        addresses: listener.addresses.iter().map(ToString::to_string).collect(),
+        addresses: compact(listener.addresses.iter().copied()),
         connections: usage(&listener.connections),
         refused: listener.refused.each().map(|(refusal, count)| (refusal.as_str().into(), count)).collect(),
         accepted: totals.as_ref().map(|totals| totals.accepted),

@@ -20,6 +20,7 @@ use crate::net::address::TransportKind;
 use crate::net::clock::instant_now;
 use crate::net::listen::Bound;
 use crate::net::listen::Neighbour;
+use crate::net::listen::is_out_of_descriptors;
 use crate::net::mailbox::Mailbox;
 use crate::net::udp::listening::BUFFER_BYTES;
 use crate::net::udp::listening::cookie_of;
@@ -174,14 +175,15 @@ impl Sockets {
         }
         drop(sender);
         let mut bindings: Vec<_> = self.open.iter().map(|binding| (binding, Vec::new())).collect();
+        let places = self.open.iter().enumerate().map(|(place, binding)| (binding.number, place));
+        let places: HashMap<u64, usize> = places.collect();
         let end = instant_now() + LEND_TIMEOUT;
         loop {
             match lent.recv_timeout(end.saturating_duration_since(instant_now())) {
                 Ok(LentSocket { number, socket }) => {
                     // What a reload has removed a moment ago is not handed on.
-                    if let Some((_, sockets)) =
-                        bindings.iter_mut().find(|(binding, _)| binding.number == number)
-                    {
+                    let binding = places.get(&number).and_then(|place| bindings.get_mut(*place));
+                    if let Some((_, sockets)) = binding {
                         sockets.push(socket);
                     }
                 }
@@ -405,6 +407,11 @@ impl fmt::Display for BindError {
 
 fn fix(kind: TransportKind, address: &SocketAddr, error: &io::Error) -> String {
     let port = address.port();
+    if is_out_of_descriptors(error) {
+        return "each address and port takes a descriptor for each worker: raise the limit (systemd: LimitNOFILE=, \
+                shell: ulimit -Hn), or listen at fewer ports"
+            .to_owned();
+    }
     let flags = if kind == TransportKind::Udp { "-lunp" } else { "-ltnp" };
     match error.kind() {
         io::ErrorKind::AddrInUse => {

@@ -16,6 +16,8 @@ use crate::control::process::rlimits;
 pub struct Needs {
     pub workers: u64,
     pub pin: bool,
+    /// Sockets that listen.
+    pub listening: u64,
     /// Clients at a time; None: as many as descriptors allow.
     pub connections: Option<u64>,
     /// The name of each group, with how many addresses it has over TCP.
@@ -25,11 +27,18 @@ pub struct Needs {
 }
 
 impl Needs {
+    /// How many clients there can be with this many descriptors.
+    pub fn clients_within(&self, descriptors: u64) -> u64 {
+        let listening = usize::try_from(self.listening).unwrap_or(usize::MAX);
+        rlimits::connections_beside(rlimits::connections_within(descriptors), listening) as u64
+    }
+
     /// Of a process with so many workers.
     pub fn of_no_configuration(automatic_workers: usize) -> Needs {
         Needs {
             workers: automatic_workers as u64,
             pin: true,
+            listening: 0,
             connections: None,
             groups: Vec::new(),
             wants_ring: false,
@@ -52,6 +61,7 @@ impl Needs {
         Needs {
             workers,
             pin: config.process.pin,
+            listening: config.bound_addresses().count() as u64 * workers,
             connections: Some(config.process.max_connections.into()).filter(|most| *most > 0),
             groups: config.server_groups.iter().filter(|group| group.enabled).map(group).collect(),
             wants_ring: config.process.io_driver == crate::config::IoDriver::IoUring,

@@ -3,7 +3,6 @@
 use crate::control::doctor::finding::Finding;
 use crate::control::doctor::host::HostFacts;
 use crate::control::doctor::host::Needs;
-use crate::control::process::rlimits;
 use crate::telemetry::words::counted;
 
 /// The oldest kernel whose io_uring has everything that workers ask for.
@@ -84,7 +83,7 @@ fn locked_memory(facts: &HostFacts, needs: &Needs) -> Option<Finding> {
 
 fn descriptors(facts: &HostFacts, needs: &Needs) -> Option<Finding> {
     let limit = facts.descriptors?;
-    let clients = rlimits::connections_within(limit) as u64;
+    let clients = needs.clients_within(limit);
     let cure = "LimitNOFILE=1048576 in the unit, or ulimit -Hn 1048576 as root";
     match needs.connections {
         Some(wanted) if wanted > clients => {
@@ -156,7 +155,14 @@ mod tests {
     use crate::control::doctor::host::RingFacts;
 
     fn needs() -> Needs {
-        Needs { workers: 4, pin: true, connections: None, groups: Vec::new(), wants_ring: false }
+        Needs {
+            workers: 4,
+            pin: true,
+            listening: 4,
+            connections: None,
+            groups: Vec::new(),
+            wants_ring: false,
+        }
     }
 
     /// The checks that find something, with how bad it is.

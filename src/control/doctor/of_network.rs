@@ -9,7 +9,6 @@ use crate::control::doctor::host::HostFacts;
 use crate::control::doctor::host::Needs;
 use crate::control::doctor::host::NetworkCard;
 use crate::control::doctor::listening::ListeningSocket;
-use crate::control::process::rlimits;
 use crate::net::address::TransportKind;
 
 /// What kernels since 5.4 have; fewer is a setting that nobody remembers.
@@ -42,7 +41,7 @@ pub fn judge(facts: &HostFacts, needs: &Needs) -> Vec<Finding> {
 
 /// Clients at a time.
 fn clients(facts: &HostFacts, needs: &Needs) -> Option<u64> {
-    let allowed = facts.descriptors.map(|limit| rlimits::connections_within(limit) as u64);
+    let allowed = facts.descriptors.map(|limit| needs.clients_within(limit));
     match needs.connections {
         Some(wanted) => Some(allowed.map_or(wanted, |allowed| wanted.min(allowed))),
         None => allowed,
@@ -202,7 +201,7 @@ mod tests {
 
     fn needs() -> Needs {
         let groups = vec![("app".to_owned(), 2), ("api".to_owned(), 10)];
-        Needs { workers: 4, pin: true, connections: Some(50_000), groups, wants_ring: false }
+        Needs { workers: 4, pin: true, listening: 4, connections: Some(50_000), groups, wants_ring: false }
     }
 
     fn found(facts: HostFacts) -> Vec<(&'static str, &'static str)> {

@@ -69,6 +69,15 @@ pub fn connections_within(descriptors: u64) -> usize {
     usize::try_from(for_connections - for_connections / 4).unwrap_or(usize::MAX).max(1)
 }
 
+/// What is left of these connections of clients where so many sockets listen. Of the descriptors that are kept back, half
+/// are for such sockets; those beyond take the places of clients.
+pub fn connections_beside(connections: usize, listening: usize) -> usize {
+    match listening.saturating_sub(OWN_DESCRIPTORS as usize / 2) {
+        0 => connections,
+        beyond => connections.saturating_sub(beyond).max(1),
+    }
+}
+
 /// Whether this thread may write to a file, or make files in a folder.
 pub fn may_write(path: &Path) -> bool {
     may(path, libc::W_OK)
@@ -119,6 +128,8 @@ mod tests {
     fn some_connections_are_always_allowed() {
         assert_eq!(connections_within(20_000), 14_904);
         assert_eq!(connections_within(1), 1);
+        let beside = [0, 64, 65, 1_064, 20_000].map(|listening| connections_beside(14_904, listening));
+        assert_eq!(beside, [14_904, 14_904, 14_903, 13_904, 1]);
     }
 
     #[test]

@@ -39,7 +39,7 @@ export function placeFaults(host, port) {
 
 /** What is to be done outside of Ringway once a listener serves names: records hold addresses without ports. */
 export function dnsSentence(addresses) {
-  const hosts = [addresses].flat().map((address) => address.replace(/:[0-9]+$/, "").replace(/^\[(.*)\]$/, "$1"));
+  const hosts = [addresses].flat().map((address) => address.replace(/^(\[.*\]|[^:]*):[0-9]+$/, "$1").replace(/^\[(.*)\]$/, "$1"));
   const own = new Set(hosts.map((host) => (host === "0.0.0.0" || host === "::" ? "the address of this machine" : host)));
   return `Point the A and AAAA records of your names at ${[...own].join(", ")}.`;
 }

@@ -1,0 +1,116 @@
+//! Which addresses of listeners get in each other's way.
+
+use std::collections::HashMap;
+use std::collections::HashSet;
+use std::net::SocketAddr;
+
+use crate::config::Listener;
+use crate::config::report::Location;
+use crate::config::report::Report;
+
+/// Addresses of all listeners together: each is a socket for each worker.
+const MAX_ADDRESSES: usize = 4_096;
+
+/// Refuses addresses of enabled listeners that would take each other's connections, and decides which take both IPv4
+/// and IPv6: `[::]` does, unless `0.0.0.0` has a socket of its own at the port.
+pub(super) fn check(listeners: &mut [Listener], report: &mut Report) {
+    // The ports of TCP and of UDP are others.
+    for is_udp in [false, true] {
+        check_transport(is_udp, listeners, report);
+    }
+    let mut count = 0;
+    for listener in listeners.iter().filter(|listener| listener.enabled) {
+        count += listener.addresses.len();
+        if count > MAX_ADDRESSES {
+            let message =
+                format!("with \"{}\", listeners have {count} addresses and ports together", listener.name);
+            let help = format!("allowed are up to {MAX_ADDRESSES}: each is a socket for each worker");
+            return report.error(listener.location, message, help);
+        }
+    }
+}
+
+fn check_transport(is_udp: bool, listeners: &mut [Listener], report: &mut Report) {
+    let all: Vec<Place> = listeners
+        .iter()
+        .filter(|listener| listener.enabled && listener.is_udp() == is_udp)
+        .flat_map(|listener| listener.addresses.iter().map(|entry| (entry.address, entry.location)))
+        .collect();
+    let is_of_all_ipv4 = |address: &SocketAddr| address.is_ipv4() && address.ip().is_unspecified();
+    let addresses = all.iter().map(|(address, _)| address);
+    let own_ipv4: HashSet<u16> = addresses.filter(|one| is_of_all_ipv4(one)).map(SocketAddr::port).collect();
+    let of_kind = listeners.iter_mut().filter(|listener| listener.is_udp() == is_udp);
+    for entry in of_kind.flat_map(|listener| &mut listener.addresses) {
+        let address = entry.address;
+        entry.dual_stack =
+            address.is_ipv6() && address.ip().is_unspecified() && !own_ipv4.contains(&address.port());
+    }
+    for clash in clashes(&all, &own_ipv4) {
+        let Clash { later: (address, location), earlier: (other, first), last_port, .. } = clash;
+        let (port, first) = (address.port(), report.place(first));
+        let (message, help) = match last_port {
+            last if last == port => (
+                format!("port {port} is bound twice: {address} and {other} (at {first}) overlap"),
+                "give one of them another port, or remove it",
+            ),
+            last => (
+                format!(
+                    "{} of the ports {port} to {last} are bound twice: {address} and {other} (at {first}) overlap, for one",
+                    clash.count
+                ),
+                "give one of them other ports, or remove it",
+            ),
+        };
+        report.error(location, message, help);
+    }
+}
+
+/// An address that is listened at, and where that is written.
+type Place = (SocketAddr, Location);
+
+/// Two places, perhaps of many ports, that overlap.
+struct Clash {
+    /// The first port of which that is so.
+    later: Place,
+    earlier: Place,
+    last_port: u16,
+    /// How many ports overlap.
+    count: usize,
+}
+
+/// What overlaps, each pair of places once.
+fn clashes(all: &[Place], own_ipv4: &HashSet<u16>) -> Vec<Clash> {
+    let mut found: Vec<Clash> = Vec::new();
+    let mut known: HashMap<(Location, Location), usize> = HashMap::new();
+    // Few addresses share a port, so that what stands here is soon looked through.
+    let mut of_port: HashMap<u16, Vec<Place>> = HashMap::new();
+    for later @ (address, location) in all.iter().copied() {
+        let before = of_port.entry(address.port()).or_default();
+        let dual_stack = !own_ipv4.contains(&address.port());
+        let overlaps = |(earlier, _): &&Place| {
+            covers(*earlier, address, dual_stack) || covers(address, *earlier, dual_stack)
+        };
+        if let Some(earlier) = before.iter().find(overlaps).copied() {
+            let index = *known.entry((location, earlier.1)).or_insert(found.len());
+            match found.get_mut(index) {
+                Some(clash) => {
+                    clash.last_port = address.port();
+                    clash.count += 1;
+                }
+                None => found.push(Clash { later, earlier, last_port: address.port(), count: 1 }),
+            }
+        }
+        before.push(later);
+    }
+    found
+}
+
+/// Whether a socket at `wide` also takes what is meant for `narrow`.
+fn covers(wide: SocketAddr, narrow: SocketAddr, dual_stack: bool) -> bool {
+    let same_family = wide.is_ipv4() == narrow.is_ipv4();
+    let takes_family = same_family || (wide.is_ipv6() && dual_stack);
+    // The kernel gives each socket with port 0 a port of its own.
+    wide.port() == narrow.port()
+        && wide.port() != 0
+        && (wide == narrow || (wide.ip().is_unspecified() && takes_family))
+}

@@ -272,19 +272,34 @@ pub enum Role {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum BackendAddress {
+    /// Port 0 stands for the port that the client came to.
     Ip(SocketAddr),
     /// To be resolved when the configuration is built.
     Name {
         host: String,
+        /// As with an IP address.
         port: u16,
     },
     Unix(PathBuf),
+}
+
+impl BackendAddress {
+    /// Whether it is connected to at the port that the client came to.
+    pub fn is_at_any_port(&self) -> bool {
+        match self {
+            BackendAddress::Ip(address) => address.port() == 0,
+            BackendAddress::Name { port, .. } => *port == 0,
+            BackendAddress::Unix(_) => false,
+        }
+    }
 }
 
 impl fmt::Display for BackendAddress {
     /// As an operator writes it.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            BackendAddress::Ip(address) if self.is_at_any_port() => address.ip().fmt(formatter),
+            BackendAddress::Name { host, .. } if self.is_at_any_port() => formatter.write_str(host),
             BackendAddress::Ip(address) => write!(formatter, "{address}"),
             BackendAddress::Name { host, port } => write!(formatter, "{host}:{port}"),
             BackendAddress::Unix(path) => write!(formatter, "unix:{}", path.display()),

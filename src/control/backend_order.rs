@@ -1,6 +1,7 @@
 //! Weights and drains of backends by command: what can be asked for, and how it is carried out.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::net::SocketAddr;
 
 use serde::Deserialize;
@@ -192,6 +193,9 @@ fn find<'a>(
 /// Whether this is another spelling of the address.
 fn is_meant(address: &BackendAddress, text: &str) -> bool {
     match address {
+        BackendAddress::Ip(ip) if address.is_at_any_port() => {
+            text.trim_matches(['[', ']']).parse::<IpAddr>().is_ok_and(|parsed| parsed == ip.ip())
+        }
         BackendAddress::Ip(address) => text.parse::<SocketAddr>().is_ok_and(|parsed| parsed == *address),
         BackendAddress::Name { .. } => address.to_string().eq_ignore_ascii_case(text),
         BackendAddress::Unix(_) => address.to_string() == text,
@@ -234,12 +238,17 @@ mod tests {
     #[test]
     fn addresses_have_several_spellings() {
         let ip = BackendAddress::Ip("[::1]:80".parse().expect("an address"));
+        let any_port = BackendAddress::Ip("[::1]:0".parse().expect("an address"));
         let name = BackendAddress::Name { host: "app.internal".to_owned(), port: 80 };
         let unix = BackendAddress::Unix("/run/App.sock".into());
         for (address, text, is_it) in [
             (&ip, "[0:0::1]:80", true),
             (&ip, "[::1]:81", false),
             (&ip, "::1:80", false),
+            (&any_port, "::1", true),
+            (&any_port, "[0::1]", true),
+            (&any_port, "[::1]:0", false),
+            (&any_port, "::2", false),
             (&name, "App.Internal:80", true),
             (&name, "app.internal", false),
             (&unix, "unix:/run/App.sock", true),

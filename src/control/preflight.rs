@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use crate::config::AccessLog;
+use crate::config::Backend;
 use crate::config::BackendAddress;
 use crate::config::Config;
 use crate::config::GroupProtocol;
@@ -187,9 +188,13 @@ fn warn_of_open_keys(config: &Config, report: &mut Report) {
 
 /// Requests that come back to where they came from go round until a limit ends them.
 fn warn_of_loops(config: &Config, report: &mut Report) {
-    let groups = config.server_groups.iter().filter(|group| group.enabled);
-    let backends = groups.flat_map(|group| group.backends.iter().map(move |backend| (group, backend)));
-    for (group, backend) in backends.filter(|(_, backend)| backend.enabled) {
+    let groups = config.server_groups.iter().enumerate().filter(|(_, group)| group.enabled);
+    let backends = groups.flat_map(|group| group.1.backends.iter().map(move |backend| (group, backend)));
+    for ((index, group), backend) in backends.filter(|(_, backend)| backend.enabled) {
+        if backend.address.is_at_any_port() {
+            warn_of_loop_at_any_port(config, (index, backend), report);
+            continue;
+        }
         let leads_to = |listening: &SocketAddr| match &backend.address {
             BackendAddress::Ip(address) => leads_to(*address, *listening),
             BackendAddress::Name { host, port } => {
@@ -206,14 +211,38 @@ fn warn_of_loops(config: &Config, report: &mut Report) {
             .filter(|listener| listener.enabled && is_udp(listener) == (group.protocol == GroupProtocol::Udp))
             .find(|listener| listener.addresses.iter().any(|one| leads_to(&one.address)));
         if let Some(listener) = listener {
-            let message = format!("this backend is the listener \"{}\" of this Ringway", listener.name);
-            report.warning(
-                backend.location,
-                message,
-                "requests may go round in a loop: name the address of another server",
-            );
+            warn_of_loop(listener, backend, report);
         }
     }
+}
+
+fn warn_of_loop(listener: &Listener, backend: &Backend, report: &mut Report) {
+    let message = format!("this backend is the listener \"{}\" of this Ringway", listener.name);
+    let help = "requests may go round in a loop: name the address of another server";
+    report.warning(backend.location, message, help);
+}
+
+/// What comes to a listener goes on to the same port, so it comes back where the address is one of the listener's own.
+fn warn_of_loop_at_any_port(config: &Config, (group, backend): (usize, &Backend), report: &mut Report) {
+    let BackendAddress::Ip(address) = &backend.address else { return };
+    let has_rule = |listener: usize| {
+        let mut rules = config.rules.iter().filter(|rule| rule.enabled && rule.listeners.contains(&listener));
+        rules.any(|rule| rule.actions.groups().any(|target| target == group))
+    };
+    let leads_here = |listener: &Listener| {
+        // All ports of one address stand together.
+        let mut last = None;
+        listener.addresses.iter().any(|one| {
+            let ip = one.address.ip();
+            last.replace(ip) != Some(ip)
+                && leads_to(SocketAddr::new(address.ip(), one.address.port()), one.address)
+        })
+    };
+    let mut listeners = config.listeners.iter().enumerate().filter(|(_, listener)| listener.enabled);
+    let found = listeners.find(|(index, listener)| {
+        (listener.default_group == Some(group) || has_rule(*index)) && leads_here(listener)
+    });
+    found.into_iter().for_each(|(_, listener)| warn_of_loop(listener, backend, report));
 }
 
 /// The same port of TCP is another one.

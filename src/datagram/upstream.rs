@@ -90,9 +90,12 @@ fn connect_member(
 ) -> Result<ConnectedUdp, ConnectFailure> {
     let member = group.member(member as usize).ok_or(ConnectFailure::NoWay)?;
     // The configuration has no other address in such a group.
-    let Address::Ip(address) = &member.backend.address else { return Err(ConnectFailure::NoWay) };
+    let address = match *member.backend.address.for_client_at(whom.flow.port) {
+        Address::Ip(address) => address,
+        Address::Unix(_) => return Err(ConnectFailure::NoWay),
+    };
     let source = group.source_for(whom.flow.client.ip());
-    let socket = ConnectedUdp::connect(*address, source).map_err(|error| match error {
+    let socket = ConnectedUdp::connect(address, source).map_err(|error| match error {
         ConnectError::NoSource(problem) => {
             connect::log_no_source(&member.backend, source, problem);
             ConnectFailure::Local(Reason::NoSource)

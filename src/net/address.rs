@@ -1,5 +1,6 @@
 //! Where a stream socket connects to.
 
+use std::borrow::Cow;
 use std::ffi::CString;
 use std::fmt;
 use std::net::IpAddr;
@@ -11,13 +12,34 @@ use std::path::PathBuf;
 /// The address of a peer we connect to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Address {
+    /// Port 0 stands for the port that a client came to.
     Ip(SocketAddr),
     Unix(PathBuf),
+}
+
+impl Address {
+    /// Whether its port is that to which a client came.
+    pub fn is_at_any_port(&self) -> bool {
+        matches!(self, Address::Ip(address) if address.port() == 0)
+    }
+
+    /// Where a client that came to `port` is connected to.
+    pub fn for_client_at(&self, port: u16) -> Cow<'_, Address> {
+        match self {
+            Address::Ip(address) if address.port() == 0 => {
+                let mut address = *address;
+                address.set_port(port);
+                Cow::Owned(Address::Ip(address))
+            }
+            known => Cow::Borrowed(known),
+        }
+    }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Address::Ip(address) if address.port() == 0 => address.ip().fmt(out),
             Address::Ip(address) => address.fmt(out),
             Address::Unix(path) => write!(out, "unix:{}", path.display()),
         }

@@ -1,5 +1,6 @@
 //! What is known of a relayed connection when it has ended: it is counted, and logged.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -159,8 +160,15 @@ pub fn log(
     if chosen.is_empty() {
         return logs.keep(lines);
     }
-    let name_of = |member: &u32| Some(group?.member(*member as usize)?.backend.name.as_str());
-    let asked: Vec<&str> = asked.iter().filter_map(name_of).collect();
+    let name_of = |member: &u32| {
+        let backend = &group?.member(*member as usize)?.backend;
+        Some(match backend.address.for_client_at(port) {
+            Cow::Borrowed(_) => Cow::Borrowed(backend.name.as_str()),
+            // It was asked at the client's port.
+            Cow::Owned(address) => Cow::Owned(address.to_string()),
+        })
+    };
+    let asked: Vec<Cow<'_, str>> = asked.iter().filter_map(name_of).collect();
     let names = RecordedNames {
         listener: &listener.name,
         rule: rule.unwrap_or_default(),

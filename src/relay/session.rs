@@ -1,5 +1,6 @@
 //! A relayed connection, from the choice of a backend to its end.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::pin::pin;
 use std::rc::Rc;
@@ -147,17 +148,23 @@ async fn connect_to(
 ) -> Result<Connection, UpstreamError> {
     let counters = group.counters.as_ref().map(|counters| (&**counters, worker.index));
     let tls_client = group.tls.as_ref().map(|terms| worker.pool.client(backend, terms));
+    let address = backend.address.for_client_at(client.port);
+    let own_name = match &address {
+        Cow::Borrowed(_) => Cow::Borrowed(backend.name.as_str()),
+        Cow::Owned(address) => Cow::Owned(address.to_string()),
+    };
     let asked_for = client.names.as_ref().and_then(|names| names.server_name.as_deref());
     let tls = tls_client.as_deref().map(|tls_client| TlsTarget {
         client: tls_client,
         // Where the group names no host, it is the one that the client asked for.
-        host: asked_for.unwrap_or(&backend.name).as_bytes(),
+        host: asked_for.unwrap_or(&own_name).as_bytes(),
         buffers: &worker.buffers,
         budget: &worker.handshakes,
     });
     let preface = &proxied_client::preface(client.told.as_deref(), group);
     let target = ConnectTarget {
         backend,
+        address: &address,
         source: group.source_for(client.peer.ip()),
         keepalive: KeepAlive::WhenSilent,
         pool_key: PoolKey::PLAIN,

@@ -53,6 +53,7 @@ pub async fn acquire<'g>(
     let counters = group.counters.as_ref().map(|counters| (&**counters, resources.pool.worker()));
     let target = ConnectTarget {
         backend,
+        address: &backend.address,
         source: group.source,
         keepalive: KeepAlive::AtOnce,
         pool_key: want.pool_key,

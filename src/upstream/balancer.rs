@@ -153,11 +153,16 @@ impl Balancer {
         InFlight { balancer: self, group, backend, slot }
     }
 
-    /// Notes that a member of the group failed a request. The health checker hears of one that fails again and again.
+    /// Notes that a member of the group failed a request. The health checker hears of one that fails again and again, but
+    /// not of one that is asked at whatever port clients choose: who comes to ports at which nobody serves could take all
+    /// backends out of service.
     pub fn note_failure(&self, group: &Group, backend: u32) {
         let Some(member) = group.member(backend as usize) else { return };
         if let Some(own) = self.backend_counters.own(self.worker, member.backend.slot) {
             own.fail();
+        }
+        if member.backend.address.is_at_any_port() {
+            return;
         }
         let failures = member.backend.health.note_failure();
         let is_too_many = group.max_failures != 0 && failures.is_multiple_of(group.max_failures);

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::pin::pin;
 use std::time::Duration;
 
+use crate::net::address::Address;
 use crate::net::address::ConnectSource;
 use crate::net::buffer::Buffers;
 use crate::net::clock::instant_now;
@@ -33,6 +34,8 @@ use crate::upstream::pool_key::PoolKey;
 #[derive(Clone, Copy)]
 pub struct ConnectTarget<'a> {
     pub backend: &'a Backend,
+    /// Of the backend, with a port.
+    pub address: &'a Address,
     pub source: ConnectSource,
     pub keepalive: KeepAlive,
     /// Which requests may use the connection.
@@ -89,7 +92,7 @@ pub async fn open(target: &ConnectTarget<'_>, timers: &Timers) -> Result<OpenedC
     deadline.set(target.timeout);
     let attempts = pin!(async {
         loop {
-            match connect(&target.backend.address, target.source, target.keepalive).await {
+            match connect(target.address, target.source, target.keepalive).await {
                 Err(ConnectError::Busy) => timers.sleep(TICK).await,
                 outcome => return outcome,
             }

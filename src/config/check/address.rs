@@ -137,7 +137,10 @@ fn listen_address(key: &str, raw: &raw::Value, report: &mut Report) -> Option<Li
 }
 
 /// Where a backend is: IP and port, name and port, or `unix:` and a path.
-pub(super) struct BackendPlace;
+pub(super) struct BackendPlace {
+    /// Without a port, it is asked at the port that the client came to.
+    pub(super) may_lack_port: bool,
+}
 
 impl Kind for BackendPlace {
     type Value = BackendAddress;
@@ -146,7 +149,8 @@ impl Kind for BackendPlace {
         let raw::Kind::Text(text) = &raw.kind else {
             return refuse_kind(key, raw, "an address such as \"127.0.0.1:9001\"", report);
         };
-        match backend_address(text, report.folder(raw.location)) {
+        let any_port = if self.may_lack_port { without_port(text) } else { None };
+        match any_port.map_or_else(|| backend_address(text, report.folder(raw.location)), Ok) {
             Ok(address) => Some(address),
             Err(problem) => {
                 let help = "write \"127.0.0.1:9001\", \"[::1]:9001\", \"name.example:9001\" or \"unix:/run/app.sock\"";
@@ -161,7 +165,16 @@ impl Kind for BackendPlace {
     }
 
     fn schema(&self) -> Json {
-        schema::pattern("^(unix:.+|.+:[0-9]+)$")
+        schema::pattern("^(unix:.+|.+:[0-9]+|\\[[0-9A-Fa-f:.]+\\]|[0-9A-Fa-f:.]+|[A-Za-z0-9._-]+)$")
+    }
+}
+
+/// A backend that is asked at the port that the client came to.
+fn without_port(text: &str) -> Option<BackendAddress> {
+    match bare_ip(text) {
+        Ok(ip) if ip.is_unspecified() || ip.is_multicast() => None,
+        Ok(ip) => Some(BackendAddress::Ip(SocketAddr::new(ip, 0))),
+        Err(_) => is_host_name(text).then(|| BackendAddress::Name { host: text.to_owned(), port: 0 }),
     }
 }
 

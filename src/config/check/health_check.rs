@@ -143,6 +143,18 @@ fn check_use(check: &HealthCheck, group: &ServerGroup, section: &mut Section<'_,
         let location = section.place_of_value("protocol").unwrap_or(section.location());
         section.report().error(location, message, "write protocol = \"tcp\"");
     }
+    let lacks_port = |backend: &&Backend| backend.address.is_at_any_port();
+    if let Some(backend) = group.backends.iter().find(lacks_port)
+        && check.port == 0
+        && !section.is_refused("port")
+    {
+        let message = format!(
+            "the backend \"{}\" has no port that could be checked: it is asked at the port that the client came to",
+            backend.address
+        );
+        let help = "write `port` in [server_group.health_check]: one at which every backend answers";
+        section.report().error(backend.location, message, help);
+    }
     if section.is_refused("protocol") {
         return;
     }

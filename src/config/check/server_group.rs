@@ -75,7 +75,7 @@ pub(super) fn server_group(table: &raw::Table, known: &Known<'_>, output: &mut O
     group.protection = annotations::protection(&mut section);
     annotations::description_and_tags(&mut section);
     group.tls = group_tls::group_tls(&mut section, group.protocol, known);
-    group.backends = backends(&mut section);
+    group.backends = backends(&mut section, protocol);
     group.health_check = health_check::health_check(&mut section, &group);
     group.passive_check = passive_check::passive_check(&mut section);
     group.sticky = sticky::sticky(&mut section);
@@ -245,20 +245,21 @@ fn milliseconds(least: u64, most: u64) -> Time {
     Time(Duration::from_millis(least)..=Duration::from_millis(most))
 }
 
-fn backends(group: &mut Section<'_, '_>) -> Vec<Backend> {
+fn backends(group: &mut Section<'_, '_>, protocol: GroupProtocol) -> Vec<Backend> {
     let example = "[[server_group.backend]] with address = \"127.0.0.1:9001\"";
     let Some(tables) = group.elements("backend") else {
         group.missing("backend", example);
         return Vec::new();
     };
     group.refuse_empty("backend", example);
-    tables.into_iter().filter_map(|table| backend(table, group.output)).collect()
+    tables.into_iter().filter_map(|table| backend(table, protocol, group.output)).collect()
 }
 
 /// None where the address is missing or wrong.
-fn backend(table: &raw::Table, output: &mut Output) -> Option<Backend> {
+fn backend(table: &raw::Table, protocol: GroupProtocol, output: &mut Output) -> Option<Backend> {
     let mut section = Section::element("server_group.backend", table, output);
-    let address = section.read_required("address", &BackendPlace, "address = \"127.0.0.1:9001\"");
+    let place = BackendPlace { may_lack_port: !protocol.is_http() };
+    let address = section.read_required("address", &place, "address = \"127.0.0.1:9001\"");
     let enabled = section.read("enabled", &Boolean, true);
     let weight = section.read("weight", &Integer(0..=100), 100);
     let role = section.read("role", &ROLES, Role::Active);
@@ -277,6 +278,10 @@ fn check_effects(group: &ServerGroup, section: &mut Section<'_, '_>) {
     let has_limits = group.backends.iter().any(|backend| backend.max_connections > 0);
     if group.queue.size > 0 && !has_limits {
         section.warn_idle("queue", Some("no backend has max_connections"));
+    }
+    if !group.backends.is_empty() && group.backends.iter().all(|backend| backend.address.is_at_any_port()) {
+        let idle = "a port at which nobody serves says nothing of a backend that is asked at any";
+        section.warn_idle("passive_check", Some(idle));
     }
     // As in the cloud products, only weighted round robin lets a share grow.
     let has_effect = group.slow_start.is_zero() || group.algorithm == Algorithm::WeightedRoundRobin;

@@ -150,8 +150,8 @@ fn check_family(group: &ServerGroup, source: IpAddr, report: &mut Report) {
         let BackendAddress::Ip(address) = &backend.address else { continue };
         if address.is_ipv4() != source.is_ipv4() {
             let message = format!(
-                "the backend \"{address}\" cannot be reached from the source_address {source} of \"{}\": one is of IPv4 and the other of IPv6",
-                group.name
+                "the backend \"{}\" cannot be reached from the source_address {source} of \"{}\": one is of IPv4 and the other of IPv6",
+                backend.address, group.name
             );
             let help = "give it a group of its own, or remove source_address";
             report.error(backend.location, message, help);

@@ -54,7 +54,9 @@ pub fn survey(config: &Config, resolutions: &Resolutions) -> Vec<Reached> {
     // Whether somebody receives datagrams shows only when something is said that is answered, as health checks do.
     let is_looked_at = |group: &&ServerGroup| group.enabled && group.protocol != GroupProtocol::Udp;
     let backends = config.server_groups.iter().filter(is_looked_at).flat_map(|group| {
-        let backends = group.backends.iter().filter(|backend| backend.enabled);
+        // At which ports somebody has to answer is not known of what has none.
+        let is_looked_at = |backend: &&Backend| backend.enabled && !backend.address.is_at_any_port();
+        let backends = group.backends.iter().filter(is_looked_at);
         backends.map(move |backend| (group, backend))
     });
     let wanted: Vec<_> = backends.take(MAX_PROBED).collect();

@@ -81,6 +81,7 @@ mod mirror;
 mod names;
 mod own_answers;
 mod pipelining;
+mod ports;
 mod privileges;
 mod proxy_protocol;
 mod proxy_to_backends;

@@ -464,6 +464,8 @@ fn parse_listening(line: &str) -> Option<(String, SocketAddr)> {
     let (_, rest) = rest.split_once("://")?;
     let (address, rest) = rest.split_once(' ')?;
     let (_, name) = rest.split_once("(listener \"")?;
+    // Of many ports, the first.
+    let address = address.split('-').next()?;
     Some((name.split('"').next()?.to_owned(), address.parse().ok()?))
 }
 
@@ -475,6 +477,8 @@ pub(crate) fn check_text_functions() {
     let line = "listening on http://127.0.0.1:40123 (listener \"web\")";
     let address: SocketAddr = "127.0.0.1:40123".parse().expect("an address");
     assert_eq!(parse_listening(line), Some(("web".to_owned(), address)));
+    let range = "listening on tcp://127.0.0.1:40123-40130 (listener \"web\")";
+    assert_eq!(parse_listening(range), Some(("web".to_owned(), address)));
     let line = "ringway: listening on https://[::1]:443 (listener \"a b\")";
     assert_eq!(parse_listening(line).map(|(name, _)| name).as_deref(), Some("a b"));
     assert_eq!(parse_listening("listening on nothing"), None);

@@ -12,6 +12,7 @@ use crate::policy::balance::hash_key::hash_of_address;
 use crate::policy::proxy_header::ProxyVersion;
 use crate::snapshot::group::Availability;
 use crate::snapshot::group::Group;
+use crate::snapshot::group::GroupMember;
 use crate::snapshot::rules::Targets;
 
 /// The groups that a request may go to, and why these.
@@ -131,6 +132,11 @@ fn group(group: &Group, percent: u32, key: Option<u64>, words: &ChoiceWords) -> 
     let why = match &group.sticky {
         Some(_) => format!("{how}, unless the client belongs to another by stickiness"),
         None => how.to_owned(),
+    };
+    let is_at_any_port = |member: &GroupMember| member.backend.address.is_at_any_port();
+    let why = match group.members.iter().any(is_at_any_port) {
+        true => format!("{why}; without a port of its own, at the port that the client came to"),
+        false => why,
     };
     let why = match group.proxy_header.map(|terms| terms.version) {
         Some(_) if !group.speaks_http() => format!("{why}; with a PROXY header"),

@@ -119,7 +119,7 @@ fn passive_ftp_finds_the_server_of_its_session() {
     files.sort();
     files.dedup();
     assert_eq!(files, BACKENDS.map(|ip| ip.to_string()), "all clients are at one server");
-    assert_eq!(servers.map(|server| server.connections()), [6, 6]);
+    assert_eq!(servers.iter().map(Backend::connections).sum::<usize>(), 12);
     let entries = log_entries(&ringway, 24);
     let asked: Vec<SocketAddr> =
         entries.iter().filter_map(|entry| entry["upstream_addr"].as_str()?.parse().ok()).collect();
@@ -214,7 +214,7 @@ fn another_process_at_one_of_the_ports_is_told() {
     let (first, last) = (ports.start, ports.end - 1);
     let _taken = TcpListener::bind(listener_at(first + 4)).expect("it is free");
     let text = configuration(("tcp", &format!("\"{first}-{last}\"")), "", "", &BACKENDS[..1]);
-    let mut ringway = Ringway::start_or_fail(&text);
+    let mut ringway = Ringway::spawn(&text);
     assert!(!ringway.wait_for_exit(std::time::Duration::from_secs(10)).success());
     let told = ringway.stderr_to_end();
     assert!(told.contains(&format!("listener \"many\" cannot bind 127.0.0.1:{}:", first + 4)), "{told}");

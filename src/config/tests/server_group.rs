@@ -393,3 +393,32 @@ fn messages_of_backends() {
     };
     assert_snapshot("backends", cases(&pieces, report));
 }
+
+#[test]
+fn messages_of_backends_without_a_port() {
+    let report = |(protocol, lines): (&str, &str)| {
+        let listener = LISTENER.replace("8080\"", &format!("8080\"\nprotocol = \"{protocol}\""));
+        let group = GROUP.replace(
+            "[[server_group.backend]]",
+            &format!("protocol = \"{protocol}\"\n[[server_group.backend]]"),
+        );
+        let group = group.replace("\"127.0.0.1:9001\"", lines);
+        load_text(&format!("config_version = 1\n{listener}{group}")).report.to_text(false)
+    };
+    let lines = [
+        "\"10.0.0.5\"",
+        "\"[2001:db8::5]\"",
+        "\"app.example\"",
+        "\"0.0.0.0\"",
+        "\"10.0.0.5:0\"",
+        "\"10.0.0.555\"",
+        "\"10.0.0.5\"\n[server_group.health_check]",
+        "\"10.0.0.5\"\n[server_group.health_check]\nport = 22",
+        "\"10.0.0.5\"\n[server_group.passive_check]\nconsecutive_failures = 2",
+        "\"10.0.0.5\"\n[[server_group.backend]]\naddress = \"10.0.0.5:80\"",
+        "\"::5\"\n[[server_group.backend]]\naddress = \"[::5]\"",
+    ];
+    let text = cases(&lines, |line| report(("tcp", line)));
+    let text = text + &cases(&["\"10.0.0.5\""], |line| report(("http", line)));
+    assert_snapshot("backends_without_a_port", text);
+}

@@ -53,7 +53,9 @@ pub(super) fn apply(roots: &[raw::Table], report: &mut Report) -> Option<Vec<raw
         let keys: Vec<&raw::Entry> =
             keys.entries.iter().filter(|entry| !own_keys.contains(&entry.key.as_str())).collect();
         for table in filled.iter_mut().flat_map(|root| tables_of(root, kind)) {
-            fill(table, keys.iter().copied().filter(|entry| fits(kind, table, entry)).cloned().collect());
+            let fitting = keys.iter().copied().filter(|entry| fits(kind, table, entry));
+            let fitting = fitting.filter_map(|entry| without_requests(table, entry)).collect();
+            fill(table, fitting);
         }
     }
     Some(filled)
@@ -72,6 +74,28 @@ fn tables_of<'r>(root: &'r mut raw::Table, kind: &str) -> impl Iterator<Item = &
     })
 }
 
+/// The default, of `per_client` without what limits requests where a table relays; None if nothing is left.
+fn without_requests(table: &raw::Table, default: &raw::Entry) -> Option<raw::Entry> {
+    let mut default = default.clone();
+    let is_relayed = table.find("protocol").is_some_and(|entry| match &entry.value.kind {
+        raw::Kind::Text(text) => RELAYED.iter().any(|protocol| text.eq_ignore_ascii_case(protocol)),
+        _ => false,
+    });
+    if let raw::Kind::Table(limits) = &mut default.value.kind
+        && default.key == "per_client"
+        && is_relayed
+    {
+        limits.entries.retain(|entry| !matches!(entry.key.as_str(), "requests_per_second" | "burst"));
+        if limits.entries.is_empty() {
+            return None;
+        }
+    }
+    Some(default)
+}
+
+/// What listeners speak that look into no requests.
+const RELAYED: [&str; 4] = ["tcp", "tls", "tcpssl", "udp"];
+
 /// Whether a default is of use to a table: what is for HTTPS alone passes listeners without TLS by, and a redirect to
 /// HTTPS those with it.
 fn fits(kind: &str, table: &raw::Table, default: &raw::Entry) -> bool {
@@ -87,6 +111,9 @@ fn fits(kind: &str, table: &raw::Table, default: &raw::Entry) -> bool {
     let is_relayed = is_datagrams || speaks(&["tcp", "tls"]);
     if kind == "server_group" {
         let is_tls = key == "tls" && speaks(&["tls"]);
+        if is_datagrams && relayed_group::OF_CONNECTIONS.contains(&key) {
+            return false;
+        }
         return match is_relayed {
             true => is_tls || !server_group::OF_REQUESTS.contains(&key),
             false => !relayed_group::OF_RELAYED.contains(&key),

@@ -80,7 +80,7 @@ pub(super) fn listener(table: &raw::Table, known: &Known<'_>, output: &mut Outpu
         default_group: None,
         max_connections: section.read("max_connections", &Integer(0..=1_000_000), 0),
         connections_per_second: section.read("connections_per_second", &Integer(0..=1_000_000), 0),
-        per_client: per_client(&mut section),
+        per_client: per_client(&mut section, scheme),
         proxy_protocol: match scheme {
             // A header would have to be in each datagram.
             Scheme::Udp => ProxyProtocol::Off,
@@ -152,9 +152,19 @@ fn http(
     }
 }
 
-fn per_client(section: &mut Section<'_, '_>) -> PerClient {
+fn per_client(section: &mut Section<'_, '_>, scheme: Scheme) -> PerClient {
     let read = section.read_optional("per_client", &PerClientTable, "no client is limited by itself");
-    read.map(|(limits, _)| limits).unwrap_or_default()
+    let Some((limits, location)) = read else { return PerClient::default() };
+    let idle = [
+        ("requests_per_second", limits.requests_per_second > 0 && !scheme.is_http()),
+        ("bandwidth_bytes_per_second", limits.bandwidth_bytes_per_second > 0 && scheme == Scheme::Udp),
+    ];
+    for (key, _) in idle.into_iter().filter(|(_, is_idle)| *is_idle) {
+        let message = format!("`{key}` of `per_client` has no effect where {}", scheme.clause());
+        let help = "remove it; connections_per_second and max_connections limit what clients open";
+        section.report().warning(location, message, help);
+    }
+    limits
 }
 
 fn http2_limits(section: &mut Section<'_, '_>) -> Http2Limits {

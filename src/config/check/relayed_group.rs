@@ -8,6 +8,10 @@ use crate::config::check::section::Section;
 /// Defaults of them pass groups by whose protocol is HTTP.
 pub(super) const OF_RELAYED: [&str; 2] = ["on_drain", "source"];
 
+/// Defaults of them pass groups by whose protocol is UDP.
+pub(super) const OF_CONNECTIONS: [&str; 4] =
+    ["connect_timeout", "queue", "proxy_protocol", "proxy_protocol_tlvs"];
+
 const ON_DRAIN: Choice<OnDrain> =
     Choice { words: &[("keep", OnDrain::Keep), ("reset", OnDrain::Reset)], aliases: &[], later: &[] };
 

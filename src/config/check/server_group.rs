@@ -99,7 +99,12 @@ fn balancing(
         proxy_header: proxy_header(section),
         tls: None,
         algorithm: algorithm::algorithm(section),
-        connect_timeout: section.read("connect_timeout", &milliseconds(10, 60_000), Duration::from_secs(5)),
+        connect_timeout: section.read_unless(
+            (protocol == GroupProtocol::Udp).then_some("a session of UDP is there at once"),
+            "connect_timeout",
+            &milliseconds(10, 60_000),
+            Duration::from_secs(5),
+        ),
         response_timeout: section.read_unless(
             no_http,
             "response_timeout",
@@ -279,7 +284,8 @@ fn check_effects(group: &ServerGroup, section: &mut Section<'_, '_>) {
     if group.queue.size > 0 && !has_limits {
         section.warn_idle("queue", Some("no backend has max_connections"));
     }
-    if !group.backends.is_empty() && group.backends.iter().all(|backend| backend.address.is_at_any_port()) {
+    let all_at_any_port = group.backends.iter().all(|backend| backend.address.is_at_any_port());
+    if !group.backends.is_empty() && all_at_any_port && group.passive_check != passive_check::DEFAULT {
         let idle = "a port at which nobody serves says nothing of a backend that is asked at any";
         section.warn_idle("passive_check", Some(idle));
     }

@@ -22,12 +22,14 @@ fn messages_of_datagrams() {
         "tls_policy = \"x\"",
         "http2 = true",
         "bandwidth_bytes_per_second = \"1MB\"",
+        "per_client = { requests_per_second = 5, max_connections = 3, bandwidth_bytes_per_second = \"1MB\" }",
         "[[listener]]\nname = \"other\"\nprotocol = \"UDP\"\naddress = \"0.0.0.0:53\"\ndefault_group = \"app\"",
         "[[listener]]\nname = \"tcp\"\naddress = \"127.0.0.1:53\"\nprotocol = \"tcp\"\ndefault_group = \"app\"",
     ];
     let group = [
         "queue = { size = 3, timeout = \"1s\" }",
         "http2 = true",
+        "connect_timeout = \"1s\"",
         "algorithm = \"consistent_hash\"\nhash_key = { path = true }",
         "sticky = { mode = \"insert\" }",
         "health_check = { path = \"/\" }",

@@ -16,6 +16,8 @@ use crate::control::credentials;
 use crate::control::credentials::certificates::read_file;
 use crate::control::discovery::dns::WatchedNames;
 use crate::control::doctor::backends;
+use crate::control::doctor::client_addresses;
+use crate::control::doctor::client_addresses::AnswerRoutes;
 use crate::control::doctor::finding;
 use crate::control::doctor::finding::Finding;
 use crate::control::doctor::host::HostFacts;
@@ -102,6 +104,8 @@ fn of_all(config: &Config, report: &mut Report) -> Vec<Finding> {
     let mut found = of_host(Some((config, &*report)));
     found.extend(of_certificates::judge(config, &credentials, report));
     found.extend(unit.iter().flat_map(|unit| of_unit::judge(unit, config, report)));
+    let answers = AnswerRoutes::survey(Path::new("/"));
+    found.extend(client_addresses::judge(&answers, config, report));
     let resolutions = WatchedNames::new(&config.process.resolvers).resolve(config, || ());
     let all = config.enabled_backends().count();
     found.extend(of_backends::judge(&backends::survey(config, &resolutions), all, report));

@@ -14,6 +14,7 @@ pub mod mailbox;
 pub mod memory_file;
 pub mod packet_socket;
 pub mod pipe;
+pub mod policy_routes;
 pub mod socket;
 pub mod source;
 pub mod task;

@@ -9,6 +9,7 @@ use std::fs::{self, Permissions};
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 
 const KEY: &str = "source = \"client\"";
 
@@ -250,6 +251,31 @@ fn a_client_of_the_other_family_fails_and_no_backend_is_blamed() {
         assert_eq!((&told["failures"], &told["ejected"]), (&0.into(), &serde_json::Value::Null), "{told}");
         assert_eq!(hosts.connect(to(served), "").1, CLIENT[served]);
     }
+}
+
+#[test]
+fn the_doctor_misses_rule_and_route() {
+    let Some(hosts) = Hosts::make() else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let file = folder.path().join("ringway.toml");
+    let backends = [hosts.serve_tcp(BACKEND[0]), hosts.serve_tcp(BACKEND[1])];
+    fs::write(&file, Relayed::tcp(&backends).address("[::]:389").group(KEY).text())
+        .expect("it can be written");
+    let found = || {
+        let mut doctor = Command::new(env!("CARGO_BIN_EXE_ringway"));
+        let doctor = doctor.arg("doctor").arg("-c").arg(&file);
+        let said = hosts.balancer.within(|| doctor.output().expect("it runs")).stdout;
+        String::from_utf8_lossy(&said).into_owned()
+    };
+    let missed = |family: &str| format!("no rule of {family} leads to one that is `local default`");
+    let before = found();
+    assert!(before.contains(&missed("IPv4")) && before.contains(&missed("IPv6")), "{before}");
+    hosts.follow_the_recipe();
+    let after = found();
+    assert!(after.contains("backends of both families") && !after.contains("client_addresses"), "{after}");
+    hosts.balancer.run("sysctl -w net.ipv4.conf.all.src_valid_mark=1");
+    let marked = found();
+    assert!(marked.contains("net.ipv4.conf.all.src_valid_mark is 1"), "{marked}");
 }
 
 /// Without a log, which the user could not write, and for everybody to read.

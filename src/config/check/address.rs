@@ -165,7 +165,7 @@ impl Kind for BackendPlace {
     }
 
     fn schema(&self) -> Json {
-        schema::pattern("^(unix:.+|.+:[0-9]+|\\[[0-9A-Fa-f:.]+\\]|[0-9A-Fa-f:.]+|[A-Za-z0-9._-]+)$")
+        schema::pattern("^(unix:.+|.+:[0-9]+|\\[[0-9A-Fa-f:.]+\\]|[A-Za-z0-9._-]+)$")
     }
 }
 
@@ -173,6 +173,8 @@ impl Kind for BackendPlace {
 fn without_port(text: &str) -> Option<BackendAddress> {
     match bare_ip(text) {
         Ok(ip) if ip.is_unspecified() || ip.is_multicast() => None,
+        // Its last part may be meant as a port.
+        Ok(IpAddr::V6(_)) if !text.starts_with('[') => None,
         Ok(ip) => Some(BackendAddress::Ip(SocketAddr::new(ip, 0))),
         Err(_) => is_host_name(text).then(|| BackendAddress::Name { host: text.to_owned(), port: 0 }),
     }
@@ -203,6 +205,9 @@ pub(super) fn backend_address(text: &str, folder: &Path) -> Result<BackendAddres
     }
     if text.contains("://") {
         return Err("is a URL, not an address");
+    }
+    if text.parse::<Ipv6Addr>().is_ok() {
+        return Err("is an IPv6 address without brackets");
     }
     if text.parse::<IpAddr>().is_ok() || is_host_name(text) {
         return Err("has no port");

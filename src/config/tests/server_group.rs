@@ -407,6 +407,7 @@ fn messages_of_backends_without_a_port() {
     };
     let lines = [
         "\"10.0.0.5\"",
+        "\"2001:db8::5:80\"",
         "\"[2001:db8::5]\"",
         "\"app.example\"",
         "\"0.0.0.0\"",

@@ -39,7 +39,9 @@ function backendFaults(control, protocol) {
     return [{ control, text: "Backends: write at least one, such as 10.0.0.1:8080." }];
   }
   return wanted.map(({ address, weight }) => {
-    if (!/^(unix:.+|.+:[0-9]+)$/.test(address)) {
+    // What is relayed may go to the port that the client came to.
+    const mayLackPort = ["tcp", "tls", "udp"].includes(protocol);
+    if (!mayLackPort && !/^(unix:.+|.+:[0-9]+)$/.test(address)) {
       return { control, text: `Backends: ${address} has no port; write an address such as 10.0.0.1:8080.` };
     }
     if (protocol === "udp" && address.startsWith("unix:")) {

@@ -88,7 +88,8 @@ fn one_that_is_not_there_is_told_and_no_fault_of_the_backend() {
         assert_eq!(Client::connect(ringway.address()).get("/").status, 503);
         assert_eq!(log_entries(&ringway, 1)[0]["reason"], "no_source_address");
         ringway.wait_for_line(&format!("cannot be spoken to: the source {source} {problem}"));
-        ringway.wait_for_line(&format!("backends cannot be probed: source_address of group \"app\" {problem}"));
+        ringway
+            .wait_for_line(&format!("backends cannot be probed: source_address of group \"app\" {problem}"));
         let backend = &status(&ringway)["groups"][0]["backends"][0];
         assert_eq!((&backend["state"], &backend["failures"]), (&"initial".into(), &0.into()), "{backend}");
     }

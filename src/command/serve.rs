@@ -181,11 +181,7 @@ fn serve_until_end(mut loaded: Loaded, mut manner: Manner, user: Option<&User>) 
         let line = format!("ringway {version}: {}", on_drivers(*workers, drivers));
         log_event(News::new(EventKind::Started, line));
         log_line(&limits);
-        let named = listeners.iter().map(|(name, address)| (name.as_str(), *address));
-        for (name, addresses) in installer::by_listener(named) {
-            let protocol = protocols.get(name).copied().unwrap_or_default();
-            addresses.iter().for_each(|one| log_event(installer::listening(protocol, one, name)));
-        }
+        announce_listeners(listeners, &protocols);
         if let Some(address) = asked_at {
             log_line(&format!("metrics on {admin_scheme}://{address}/metrics"));
         }
@@ -200,6 +196,15 @@ fn serve_until_end(mut loaded: Loaded, mut manner: Manner, user: Option<&User>) 
         manner.take_over.give_up(&error.to_string());
     }
     end(outcome)
+}
+
+/// `protocols`: what is spoken at the listeners, by their names.
+fn announce_listeners(listeners: &[(String, SocketAddr)], protocols: &HashMap<String, &str>) {
+    let named = listeners.iter().map(|(name, address)| (name.as_str(), *address));
+    for (name, addresses) in installer::by_listener(named) {
+        let protocol = protocols.get(name).copied().unwrap_or_default();
+        addresses.iter().for_each(|one| log_event(installer::listening(protocol, one, name)));
+    }
 }
 
 /// How many workers there are, and what they run on.

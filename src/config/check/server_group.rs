@@ -99,12 +99,7 @@ fn balancing(
         proxy_header: proxy_header(section),
         tls: None,
         algorithm: algorithm::algorithm(section),
-        connect_timeout: section.read_unless(
-            (protocol == GroupProtocol::Udp).then_some("a session of UDP is there at once"),
-            "connect_timeout",
-            &milliseconds(10, 60_000),
-            Duration::from_secs(5),
-        ),
+        connect_timeout: connect_timeout(section, protocol),
         response_timeout: section.read_unless(
             no_http,
             "response_timeout",
@@ -154,6 +149,11 @@ fn balancing(
         protection: Protection::default(),
         backends: Vec::new(),
     }
+}
+
+fn connect_timeout(section: &mut Section<'_, '_>, protocol: GroupProtocol) -> Duration {
+    let idle = (protocol == GroupProtocol::Udp).then_some("a session of UDP is there at once");
+    section.read_unless(idle, "connect_timeout", &milliseconds(10, 60_000), Duration::from_secs(5))
 }
 
 /// Keys that say something of requests: defaults of them pass groups by whose protocol is not HTTP.

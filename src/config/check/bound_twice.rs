@@ -31,7 +31,7 @@ pub(super) fn check(listeners: &mut [Listener], report: &mut Report) {
 }
 
 fn check_transport(is_udp: bool, listeners: &mut [Listener], report: &mut Report) {
-    let all: Vec<Place> = listeners
+    let all: Vec<PortPlace> = listeners
         .iter()
         .filter(|listener| listener.enabled && listener.is_udp() == is_udp)
         .flat_map(|listener| listener.addresses.iter().map(|entry| (entry.address, entry.location)))
@@ -66,28 +66,28 @@ fn check_transport(is_udp: bool, listeners: &mut [Listener], report: &mut Report
 }
 
 /// An address that is listened at, and where that is written.
-type Place = (SocketAddr, Location);
+type PortPlace = (SocketAddr, Location);
 
 /// Two places, perhaps of many ports, that overlap.
 struct Clash {
     /// The first port of which that is so.
-    later: Place,
-    earlier: Place,
+    later: PortPlace,
+    earlier: PortPlace,
     last_port: u16,
     /// How many ports overlap.
     count: usize,
 }
 
 /// What overlaps, each pair of places once.
-fn clashes(all: &[Place], own_ipv4: &HashSet<u16>) -> Vec<Clash> {
+fn clashes(all: &[PortPlace], own_ipv4: &HashSet<u16>) -> Vec<Clash> {
     let mut found: Vec<Clash> = Vec::new();
     let mut known: HashMap<(Location, Location), usize> = HashMap::new();
     // Few addresses share a port, so that what stands here is soon looked through.
-    let mut of_port: HashMap<u16, Vec<Place>> = HashMap::new();
+    let mut of_port: HashMap<u16, Vec<PortPlace>> = HashMap::new();
     for later @ (address, location) in all.iter().copied() {
         let before = of_port.entry(address.port()).or_default();
         let dual_stack = !own_ipv4.contains(&address.port());
-        let overlaps = |(earlier, _): &&Place| {
+        let overlaps = |(earlier, _): &&PortPlace| {
             covers(*earlier, address, dual_stack) || covers(address, *earlier, dual_stack)
         };
         if let Some(earlier) = before.iter().find(overlaps).copied() {

@@ -1,6 +1,6 @@
 """Judges of datagrams: DNS, QUIC, floods of clients and sockets of systemd, with programs of other people.
 
-usage: relayed_datagrams.py dns|quic|flood|activation BINARY JUDGES    (started by scripts/relayed)
+usage: relayed_datagrams.py dns|views|quic|flood|activation BINARY JUDGES    (started by scripts/relayed)
 """
 import asyncio
 import hashlib
@@ -91,6 +91,37 @@ def judge_dns(judge):
     judge.tell("a server is gone, and clients that ask again are answered", 8, sum(said.endswith("192.0.2.1\n") for said in answered))
     # The first failure is the last: nobody else meets it.
     judge.tell("one question met it", 1, sum(said.count("timed out") for said in answered))
+
+
+def judge_views(judge):
+    """Unbound, which looks at the address of the client in the PROXY header before each datagram."""
+    unbound, dig = judge.program("unbound"), judge.program("dig")
+    (judge.folder / "unbound.conf").write_text(f"""
+server:
+  directory: "{judge.folder}"
+  chroot: ""
+  username: ""
+  pidfile: ""
+  use-syslog: no
+  module-config: "iterator"
+  interface: 127.0.0.11@5353
+  proxy-protocol-port: 5353
+  access-control: 127.0.0.0/8 allow
+  access-control: 127.0.0.77/32 refuse
+  local-zone: "." static
+  local-data: "a.judge.test. A 192.0.2.1"
+""")
+    judge.start(unbound, "-d", "-c", "unbound.conf")
+    ringway = Ringway(judge, recipe("udp", "dns-views"))
+    # A probe stands behind a header that speaks for nobody.
+    ringway.is_healthy(1)
+
+    def status(client):
+        said = judge.run(dig, "-b", client, "@127.0.0.1", "-p", "5300", "+tries=1", "+time=3", "a.judge.test")
+        return re.findall(r"status: (\w+)", said)
+
+    judge.tell("a client that may ask", ["NOERROR"], status("127.0.0.76"))
+    judge.tell("one that may not, by its own address", ["REFUSED"], status("127.0.0.77"))
 
 
 def start_caddy(judge):
@@ -282,4 +313,4 @@ def judge_activation(judge):
 
 
 if __name__ == "__main__":
-    main({"dns": judge_dns, "quic": judge_quic, "flood": judge_flood, "activation": judge_activation})
+    main({"dns": judge_dns, "views": judge_views, "quic": judge_quic, "flood": judge_flood, "activation": judge_activation})

@@ -2,7 +2,9 @@
 
 use crate::admin::{number, status};
 use crate::metrics::samples;
-use crate::support::{Backend, Client, Relayed, Ringway, UdpBackend, UdpClient, echo, eventually};
+use crate::support::{
+    Backend, Client, Relayed, Ringway, UdpBackend, UdpClient, echo, eventually, expect_refused,
+};
 use serde_json::Value as Json;
 use std::net::SocketAddr;
 
@@ -67,7 +69,7 @@ fn connections_are_counted_by_rule_group_and_reason() {
 #[test]
 fn connections_without_a_backend_are_counted_as_failed() {
     let ringway = Relayed::tcp(&[Backend::refused_address()]).table(ADMIN).start();
-    Client::connect_in_the_clear(ringway.address()).expect_closed();
+    expect_refused(ringway.address());
     let ended = "ringway_relayed_connections_total{listener=\"relay\",rule=\"\",group=\"app\",reason=\"connect_refused\"}";
     eventually("it is counted", || sample(&ringway, ended) == 1.0);
     let listener = &status(&ringway)["listeners"][0];

@@ -1,26 +1,14 @@
 //! Connections that are relayed: bytes both ways, and which backend they go to.
 
-use crate::support::{Backend, Client, PATIENCE, Relayed, Ringway, echo, eventually, log_entries};
+use crate::support::{Backend, Client, Relayed, Ringway, echo, eventually, expect_refused, log_entries};
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
 fn connect(ringway: &Ringway) -> Client {
     Client::connect_in_the_clear(ringway.address())
-}
-
-/// Fails unless a new connection is closed. It may be before its client knows that there is one.
-fn expect_refused(ringway: &Ringway) {
-    let received = TcpStream::connect(ringway.address()).and_then(|mut stream| {
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.read(&mut [0; 1])
-    });
-    let is_closed = received
-        .as_ref()
-        .map_or_else(|error| error.kind() == ErrorKind::ConnectionReset, |count| *count == 0);
-    assert!(is_closed, "{received:?}");
 }
 
 /// What a backend says that greets its clients by its name.
@@ -156,7 +144,7 @@ fn a_backend_that_refuses_gives_way_to_another_one() {
 #[test]
 fn a_connection_that_no_backend_takes_is_reset_with_a_reason() {
     let ringway = Relayed::tcp(&[Backend::refused_address()]).start();
-    expect_refused(&ringway);
+    expect_refused(ringway.address());
     let line = &log_entries(&ringway, 1)[0];
     assert_eq!((&line["status"], &line["reason"]), (&502.into(), &"connect_refused".into()), "{line}");
 }
@@ -200,7 +188,7 @@ fn a_backend_with_a_limit_makes_others_wait() {
     let mut second = connect(&ringway);
     second.send("2");
     second.expect_silence(Duration::from_millis(300));
-    expect_refused(&ringway);
+    expect_refused(ringway.address());
     drop(first);
     assert_eq!(second.read_exactly(1), b"2");
     assert_eq!(log_entries(&ringway, 1)[0]["reason"], "queue_full");
@@ -230,7 +218,7 @@ fn who_may_not_connect_does_not() {
         .listener("deny = [\"here\"]")
         .table("[[ip_group]]\nname = \"here\"\nentries = [\"127.0.0.0/8\"]")
         .start();
-    expect_refused(&ringway);
+    expect_refused(ringway.address());
     assert_eq!(log_entries(&ringway, 1)[0]["reason"], "access_denied");
     assert_eq!(backend.connections(), 0);
 }

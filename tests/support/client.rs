@@ -4,7 +4,7 @@ use super::clock::PATIENCE;
 use super::message::{Reader, Response};
 use super::wire::Wire;
 use rustls::ClientConfig;
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
@@ -150,4 +150,17 @@ impl Client {
     pub(crate) fn wire(&self) -> Wire {
         self.wire.clone()
     }
+}
+
+/// Fails unless a new connection to a relay is closed. It may be before its client knows that there is one.
+pub(crate) fn expect_refused(address: SocketAddr) {
+    let received = TcpStream::connect(address).and_then(|mut stream| {
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.read(&mut [0; 1])
+    });
+    let is_closed = match &received {
+        Ok(count) => *count == 0,
+        Err(error) => error.kind() == ErrorKind::ConnectionReset,
+    };
+    assert!(is_closed, "{received:?}");
 }

@@ -42,7 +42,7 @@ pub(crate) mod tools;
 mod wire;
 
 pub(crate) use backend::{Backend, Peer};
-pub(crate) use client::Client;
+pub(crate) use client::{Client, expect_refused};
 pub(crate) use clock::{PATIENCE, eventually, now, within};
 pub(crate) use collector::{Collector, TAKEN, ToldSpan};
 pub(crate) use datagrams::{UdpBackend, UdpClient};

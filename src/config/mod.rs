@@ -10,6 +10,7 @@ pub mod cipher_suites;
 mod connection_facts;
 pub mod edit;
 mod effective;
+pub mod embedded;
 mod error_page;
 mod format;
 mod gates;

@@ -1,7 +1,10 @@
 //! What the reference in docs says of each key, for those who meet the key elsewhere.
 
+use crate::config::embedded::EmbeddedFile;
+use crate::config::embedded::embedded;
+
 /// The page that tells every key; a test sees to it.
-pub const REFERENCE: &str = include_str!("../../docs/configuration.md");
+pub static REFERENCE: EmbeddedFile = embedded!("docs/configuration.md");
 
 /// A row of a table of keys, its cells as they are written, in Markdown.
 pub struct KeyRow<'t> {
@@ -19,7 +22,7 @@ pub fn key_rows() -> Vec<KeyRow<'static>> {
     let mut table = "";
     let mut is_of_keys = false;
     let mut rows = Vec::new();
-    for line in REFERENCE.lines() {
+    for line in REFERENCE.text().lines() {
         if let Some(heading) = line.strip_prefix("## ") {
             table = heading
                 .strip_prefix("`[")

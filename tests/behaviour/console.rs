@@ -29,6 +29,10 @@ fn browsers_get_the_pages_and_are_told_to_load_nothing_else() {
     let script = call_at(address, ("GET", "/console/main.js"), &[], "");
     assert_eq!(script.field("Content-Type"), Some("text/javascript; charset=utf-8"));
     assert_eq!(call(&ringway, "GET", "/console/", "").text, page.text);
+    assert!(page.text.contains("</html>"));
+    assert_eq!((page.field("Content-Encoding"), page.field("Vary")), (None, Some("Accept-Encoding")));
+    let packed = call_at(address, ("HEAD", "/console/"), &[("Accept-Encoding", "br, gzip")], "");
+    assert_eq!((packed.status, packed.field("Content-Encoding")), (200, Some("gzip")));
 }
 
 #[test]

@@ -10,7 +10,7 @@ pub(super) fn page(date: &str, source: &str) -> String {
     page.macro_line("SH", "NAME");
     page.line("ringway.toml - configuration of Ringway");
     page.macro_line("SH", "DESCRIPTION");
-    let text = reference::without_links(REFERENCE);
+    let text = reference::without_links(REFERENCE.text());
     let mut place = MarkdownBlock::Paragraph;
     // The title is that of the page.
     for line in text.lines().skip(2) {

@@ -102,7 +102,7 @@ pub(super) fn check(roots: &[raw::Table], report: Report) -> (Config, Effective,
 
 /// What every key can be; `describe` tells what a key of a table means.
 pub(super) fn json_schema(describe: impl Fn(&str, &str) -> Option<String>) -> Json {
-    let source = Source::made_up("example", vocabulary::COMPLETE_EXAMPLE.to_owned());
+    let source = Source::made_up("example", vocabulary::COMPLETE_EXAMPLE.text().to_owned());
     let mut output = Output::new(Report::new(vec![source]));
     output.schema = Some(SchemaTables::default());
     let root = raw::read(0, &mut output.report);

@@ -4,12 +4,14 @@
 use std::sync::LazyLock;
 
 use crate::config::check::nearest::nearest;
+use crate::config::embedded::EmbeddedFile;
+use crate::config::embedded::embedded;
 use crate::config::raw;
 use crate::config::report::Report;
 use crate::config::report::Source;
 
 /// Every key there is, in its table.
-pub(super) const COMPLETE_EXAMPLE: &str = include_str!("../../../config/ringway.toml");
+pub(super) static COMPLETE_EXAMPLE: EmbeddedFile = embedded!("config/ringway.toml");
 
 /// Keys and tables that later versions will know, by the title of their table.
 const LATER: [(&str, &[&str]); 2] = [("[process]", &["upgrade_drain_timeout"]), ("[admin]", &["elb_api"])];
@@ -342,7 +344,7 @@ pub(super) fn is_at_home(key: &str, title: &str) -> bool {
 fn homes(key: &str) -> Vec<String> {
     // A text may have very many keys that are not known.
     static EXAMPLE: LazyLock<raw::Table> = LazyLock::new(|| {
-        let source = Source::made_up("example", COMPLETE_EXAMPLE.to_owned());
+        let source = Source::made_up("example", COMPLETE_EXAMPLE.text().to_owned());
         raw::read(0, &mut Report::new(vec![source]))
     });
     let mut found = Vec::new();

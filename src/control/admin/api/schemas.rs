@@ -5,12 +5,14 @@ use serde_json::Value as Json;
 use serde_json::json;
 
 use crate::config::ObjectKind;
+use crate::config::embedded::EmbeddedFile;
+use crate::config::embedded::embedded;
 
 /// Made of the types by a test.
-const STATUS: &str = include_str!("../../../../docs/status.schema.json");
+static STATUS: EmbeddedFile = embedded!("docs/status.schema.json");
 
 /// Of everything that is no object.
-const DOCUMENTS: &str = include_str!("documents.json");
+static DOCUMENTS: EmbeddedFile = embedded!("src/control/admin/api/documents.json");
 
 /// The name of the settings of this kind among the schemas.
 pub(super) fn name(kind: ObjectKind) -> &'static str {
@@ -42,7 +44,7 @@ pub(super) fn all(configuration: &Json) -> Map<String, Json> {
     add("Object", object("", reference_to_any()));
     add("List", list(reference("Object")));
     add("Status", status());
-    let documents: Map<String, Json> = serde_json::from_str(DOCUMENTS).unwrap_or_default();
+    let documents: Map<String, Json> = serde_json::from_str(DOCUMENTS.text()).unwrap_or_default();
     schemas.extend(documents);
     schemas
 }
@@ -90,7 +92,7 @@ fn list(items: Json) -> Json {
 
 /// A document of its own becomes a part of this one, and so do its definitions.
 fn status() -> Json {
-    let text = STATUS.replace("#/$defs/", "#/components/schemas/Status/$defs/");
+    let text = STATUS.text().replace("#/$defs/", "#/components/schemas/Status/$defs/");
     let mut schema: Json = serde_json::from_str(&text).unwrap_or_default();
     if let Some(object) = schema.as_object_mut() {
         object.remove("$schema");

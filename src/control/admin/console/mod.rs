@@ -3,6 +3,8 @@
 //! They hold nothing secret, so everybody gets them who reaches the address; what they ask for needs a token as it does
 //! for anybody else. `docs/console.md` describes them.
 
+use crate::config::embedded::EmbeddedFile;
+use crate::config::embedded::embedded;
 use crate::control::admin::http::request::AdminRequest;
 use crate::control::admin::http::response::AdminResponse;
 use crate::policy::balance::hash_key::hash;
@@ -18,7 +20,7 @@ struct ConsoleFile {
     /// Below [`ROOT`].
     name: &'static str,
     content_type: &'static str,
-    content: &'static [u8],
+    content: EmbeddedFile,
 }
 
 macro_rules! console_file {
@@ -26,7 +28,7 @@ macro_rules! console_file {
         ConsoleFile {
             name: $name,
             content_type: $content_type,
-            content: include_bytes!(concat!("files/", $name)),
+            content: embedded!(concat!("src/control/admin/console/files/", $name)),
         }
     };
 }
@@ -36,7 +38,7 @@ const STYLE: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const IMAGE: &str = "image/svg+xml";
 
-const FILES: &[ConsoleFile] = &[
+static FILES: [ConsoleFile; 21] = [
     console_file!("index.html", HTML),
     console_file!("console.css", STYLE),
     console_file!("icon.svg", IMAGE),
@@ -76,14 +78,21 @@ pub(super) fn answer(request: &AdminRequest) -> Option<AdminResponse> {
     let Some(file) = FILES.iter().find(|file| file.name == name) else {
         return Some(AdminResponse::text(404, "the console has no such file; it begins at /console/"));
     };
-    let etag = format!("\"{:016x}\"", hash(file.content));
+    let etag = format!("\"{:016x}\"", hash(file.content.compressed()));
+    let takes_gzip = request
+        .field("accept-encoding")
+        .is_some_and(|codings| codings.split(',').any(|coding| coding.trim().eq_ignore_ascii_case("gzip")));
     let is_known = request.field("if-none-match").is_some_and(|tags| tags.contains(&etag));
     let answer = match is_known {
         true => AdminResponse::new(304, file.content_type, ""),
-        false => AdminResponse::new(200, file.content_type, file.content),
+        false if takes_gzip => {
+            let answer = AdminResponse::new(200, file.content_type, file.content.compressed());
+            answer.with("Content-Encoding", "gzip")
+        }
+        false => AdminResponse::new(200, file.content_type, file.content.text()),
     };
     // What is kept is asked for each time, so that an upgrade is seen at once.
-    let answer = answer.with("ETag", etag).with("Cache-Control", "no-cache");
+    let answer = answer.with("ETag", etag).with("Cache-Control", "no-cache").with("Vary", "Accept-Encoding");
     let answer = answer.with("Content-Security-Policy", CONTENT_SECURITY_POLICY);
     let answer = answer.with("X-Frame-Options", "DENY").with("Referrer-Policy", "no-referrer");
     Some(answer.with("Cross-Origin-Opener-Policy", "same-origin"))
@@ -100,10 +109,10 @@ mod tests {
 
     #[test]
     fn the_console_is_small_and_asks_nobody_else() {
-        let bytes: usize = FILES.iter().map(|file| file.content.len()).sum();
+        let bytes: usize = FILES.iter().map(|file| file.content.text().len()).sum();
         assert!(bytes <= MAX_FIRST_VIEW_BYTES, "{bytes}");
-        for file in FILES {
-            let text = std::str::from_utf8(file.content).unwrap();
+        for file in &FILES {
+            let text = file.content.text();
             assert!(text.lines().count() <= 500, "{} is long", file.name);
             for forbidden in
                 ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "style=\""]
@@ -118,7 +127,7 @@ mod tests {
     #[test]
     fn the_policies_on_offer_are_known_and_the_usual_one_is_first() {
         let file = FILES.iter().find(|file| file.name == "offers.js").unwrap();
-        let text = std::str::from_utf8(file.content).unwrap();
+        let text = file.content.text();
         let list = text.split("POLICIES = [").nth(1).and_then(|rest| rest.split(']').next()).unwrap();
         let names: Vec<&str> = list.split('"').skip(1).step_by(2).collect();
         assert_eq!(names.first(), Some(&tls_policies::DEFAULT));
@@ -130,7 +139,7 @@ mod tests {
     #[test]
     fn every_module_that_is_imported_is_there() {
         for file in FILES.iter().filter(|file| file.content_type == SCRIPT) {
-            let text = std::str::from_utf8(file.content).unwrap();
+            let text = file.content.text();
             for part in text.split("from \"./").skip(1) {
                 let name = part.split('"').next().unwrap();
                 assert!(FILES.iter().any(|known| known.name == name), "{} imports {name}", file.name);

@@ -128,9 +128,10 @@ async fn open<'w>(
         };
         if error.is_local() {
             in_flight.iter().for_each(InFlight::never_sent);
-        } else {
+        } else if !group.keeps_client_address || error != UpstreamError::ConnectTimeout {
             worker.balancer.note_failure(group, chosen);
         }
+        // What a backend answers to the address of a client may go elsewhere, which is no fault of the backend.
         drop(in_flight);
         let replay = Replay { idempotent: true, complete: true, sticky: false };
         match selection.after(Some(Failure::Connect), replay) {
@@ -209,10 +210,12 @@ async fn relay(
         match (outcome, taken_away(opened.backend)) {
             (Ok(Ok(Ok(()))), _) => break SessionEnd::Complete,
             (Ok(Ok(Err(end)) | Err(end)), _) | (Err(_), Some(end)) => break end,
-            (Err(_elapsed), None) if terms.silence.is_over(|| backend.socket().keep_alive()) => {
-                break SessionEnd::Idle;
+            (Err(_elapsed), None) => {
+                let is_over = terms.silence.is_over(|| backend.socket().keep_alive());
+                if is_over && !terms.silence.goes_on([&client.transport, backend]) {
+                    break SessionEnd::Idle;
+                }
             }
-            (Err(_elapsed), None) => {}
         }
     };
     let is_cut = matches!(end, SessionEnd::ClientReset | SessionEnd::Drained | SessionEnd::BackendDown);

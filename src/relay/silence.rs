@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use crate::net::timer::Deadline;
+use crate::tls::transport::Transport;
 
 /// What bounds it.
 pub(super) struct Silence<'f> {
@@ -40,6 +41,14 @@ impl<'f> Silence<'f> {
         ask();
         self.deadline.set(self.timeout.saturating_sub(KEEPALIVE_AFTER));
         false
+    }
+}
+
+impl Silence<'_> {
+    /// Whether a side takes what is under way to it, if slowly; the deadline, which has passed, is moved then. Room for more in
+    /// the kernel's queue shows only when a third of it has drained.
+    pub(super) fn goes_on(&self, sides: [&Transport; 2]) -> bool {
+        sides.iter().any(|side| side.has_unsent() && side.extend(self.deadline, self.timeout))
     }
 }
 

@@ -48,6 +48,8 @@ pub struct TlsStream {
     peer_closed: Cell<bool>,
     /// A record may be on its way in part: nothing else may be sent.
     sending: Cell<bool>,
+    /// It is to end by a reset, and nothing may look like an orderly end before.
+    is_cut: Cell<bool>,
 }
 
 impl TlsStream {
@@ -62,6 +64,7 @@ impl TlsStream {
             outgoing: RefCell::default(),
             peer_closed: Cell::new(false),
             sending: Cell::new(false),
+            is_cut: Cell::new(false),
         }
     }
 
@@ -151,8 +154,17 @@ impl TlsStream {
         self.socket.finish_sending();
     }
 
+    /// Lets the close reset the connection; no close_notify is sent any more.
+    pub fn reset_on_close(&self) {
+        self.is_cut.set(true);
+        self.socket.reset_on_close();
+    }
+
     /// Sends close_notify, as far as the kernel takes it at once.
     pub fn close(&self) {
+        if self.is_cut.get() {
+            return;
+        }
         let mut incoming = self.incoming.borrow_mut();
         self.session.borrow_mut().close(&mut self.outgoing.borrow_mut(), self.held_bytes(&mut incoming));
         drop(incoming);

@@ -114,7 +114,10 @@ impl Transport {
 
     /// Lets the close reset the connection, so that the peer does not take it for an orderly end.
     pub fn reset_on_close(&self) {
-        self.socket().reset_on_close();
+        match self {
+            Transport::Plain(socket) => socket.reset_on_close(),
+            Transport::Tls(stream) => stream.reset_on_close(),
+        }
     }
 
     /// Whether something that was sent has not arrived at the peer.

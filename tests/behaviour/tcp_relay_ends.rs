@@ -271,3 +271,21 @@ fn silence_with_undelivered_bytes_is_no_end_of_them() {
     let end = std::io::copy(&mut stream, &mut std::io::sink()).map_err(|error| error.kind());
     assert_eq!(end, Err(ErrorKind::ConnectionReset));
 }
+
+#[test]
+fn whoever_takes_bytes_slowly_is_not_silent() {
+    let backend = Backend::script(|peer| {
+        peer.read_some()?;
+        let _ = peer.write(&vec![b'x'; 64 << 20]);
+        Ok(())
+    });
+    let ringway = Relayed::tcp(&[backend.address()]).listener("idle_timeout = \"10s\"").start();
+    let mut client = connect(&ringway);
+    client.send("all");
+    let begun = now();
+    // Room for more in the queue of the kernel shows only when a third of it has drained.
+    while begun.elapsed() < Duration::from_secs(14) {
+        client.read_exactly(2_000);
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}

@@ -124,3 +124,24 @@ fn clients_in_the_clear_are_turned_away() {
     assert_eq!((&line["reason"], &line["status"]), (&"not_tls".into(), &400.into()), "{line}");
     assert_eq!(backend.connections(), 0);
 }
+
+#[test]
+fn a_client_that_is_cut_off_is_no_orderly_end_to_a_backend_that_speaks_tls() {
+    let issuer = Issuer::new("CA");
+    let (sender, received) = std::sync::mpsc::channel();
+    let mut config = server_config(&issuer.server(&[NAME]), None);
+    config.alpn_protocols = Vec::new();
+    let backend = Backend::secured(Arc::new(config), move |peer| {
+        peer.read_exactly(5)?;
+        let end = peer.read_some().map_err(|error| error.kind());
+        sender.send(end).map_err(|_| std::io::ErrorKind::BrokenPipe.into())
+    });
+    let ringway = Relayed::tcp(&[backend.address()]).group_protocol("tls").start();
+    let mut client = Client::connect_in_the_clear(ringway.address());
+    client.send("hello");
+    let socket = socket2::SockRef::from(client.stream());
+    socket.set_linger(Some(std::time::Duration::ZERO)).expect("it can be set");
+    drop(client);
+    let end = received.recv().expect("the backend hears of it");
+    assert_eq!(end, Err(std::io::ErrorKind::ConnectionReset));
+}

@@ -21,6 +21,8 @@ pub struct DatagramSocket {
     pub(super) number: u64,
     /// The slot of the listener; a reload may hand the socket to another one.
     listener: Cell<usize>,
+    /// What tells the socket from all others of the host, whichever process has it; 0 where the kernel does not say.
+    pub(super) cookie: u64,
     /// Where it is bound.
     pub(super) address: SocketAddr,
     /// The one that clients send to.
@@ -51,10 +53,11 @@ impl DatagramSocket {
         worker: &Worker,
     ) -> Rc<DatagramSocket> {
         let (lost, address) = (Cell::new(socket.dropped()), socket.address());
+        let cookie = socket.cookie().unwrap_or(0);
         let deadline = worker.timers.deadline();
         deadline.set(UNTIL_END);
         let (listener, state) = (Cell::new(listener), Cell::new(SocketState::Serving));
-        Rc::new(DatagramSocket { socket, number, listener, address, port, state, lost, deadline })
+        Rc::new(DatagramSocket { socket, number, listener, cookie, address, port, state, lost, deadline })
     }
 
     pub fn hand_to(&self, listener: usize) {
@@ -96,11 +99,6 @@ impl DatagramSocket {
         if self.state() == SocketState::Paused {
             self.state.set(SocketState::Serving);
         }
-    }
-
-    /// What tells the socket from all others of the host, whichever process has it; 0 where the kernel does not say.
-    pub(super) fn cookie(&self) -> u64 {
-        self.socket.cookie().unwrap_or(0)
     }
 
     /// What its queue had lost when that was last counted.

@@ -19,28 +19,27 @@ use crate::net::udp::readiness::ReadySet;
 use crate::relay;
 use crate::snapshot::Listener;
 use crate::snapshot::handed_session::HandedSession;
+use crate::snapshot::handed_session::HandedSessions;
 use crate::snapshot::handed_session::HandedUpstream;
 use crate::telemetry::reason::Reason;
 use crate::telemetry::relay_counters::EndedRelay;
 use crate::upstream::balancer::InFlight;
 use crate::worker::Worker;
 
-/// Takes the sessions of a socket out of the table.
+/// Takes the sessions of these sockets, by number, out of the table.
 pub(super) fn give_away(
     table: &mut SessionTable,
-    socket: &Rc<DatagramSocket>,
+    given: &mut HashMap<u64, HandedSessions>,
     ready: &ReadySet,
     worker: &Worker,
-) -> Vec<HandedSession> {
+) {
     let snapshot = worker.snapshot();
     let groups: HashMap<u32, &str> =
         snapshot.groups.iter().map(|group| (group.slot, group.name.as_str())).collect();
     let now = worker.timers.ticks();
-    let mut given = Vec::new();
     for token in table.tokens() {
-        let Some(session) = table.get_mut(token).filter(|session| Rc::ptr_eq(&session.socket, socket)) else {
-            continue;
-        };
+        let Some(session) = table.get_mut(token) else { continue };
+        let Some(handed) = given.get_mut(&session.socket.number) else { continue };
         let key = session.key();
         let has_all_requests = table.find(&key) != Some(token);
         let Some(mut session) = table.remove(token) else { continue };
@@ -52,7 +51,7 @@ pub(super) fn give_away(
             // A group that a reload has removed is unknown to the other process.
             group.map(|group| HandedUpstream { group: group.to_owned(), identity, socket })
         });
-        given.push(HandedSession {
+        handed.sessions.push(HandedSession {
             client: session.client,
             local: session.local.map(|local| (local.ip, local.interface)),
             upstream,
@@ -65,7 +64,6 @@ pub(super) fn give_away(
             has_all_requests,
         });
     }
-    given
 }
 
 /// Where sessions go on.

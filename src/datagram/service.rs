@@ -2,6 +2,8 @@
 
 use std::cell::Cell;
 use std::cell::RefCell;
+use std::collections::HashMap;
+use std::collections::HashSet;
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
@@ -78,26 +80,30 @@ impl DatagramService {
     /// Ends the sessions of a socket that no listener of the configuration has any more.
     pub fn remove(&self, socket: &Rc<DatagramSocket>) {
         socket.close();
+        self.count_lost(socket);
+        // Whoever binds the address next gets what comes.
+        self.sockets.borrow_mut().retain(|known| !Rc::ptr_eq(known, socket));
         self.end_all(Reason::ListenerClosed, |session_socket, _| Rc::ptr_eq(session_socket, socket));
     }
 
-    /// Receives nothing at a socket for now, and gives its sessions away.
-    pub fn give_away(&self, socket: &Rc<DatagramSocket>) -> HandedSessions {
-        socket.pause();
+    /// Receives nothing at these sockets for now, by number, and gives their sessions away.
+    pub fn give_away(&self, numbers: &HashSet<u64>) -> Vec<HandedSessions> {
         let worker = &self.worker;
-        let sessions = hand_over::give_away(&mut self.table.borrow_mut(), socket, &self.ready, worker);
-        HandedSessions {
-            socket: socket.cookie(),
-            worker: worker.index,
-            lost: socket.counted_lost(),
-            sessions,
+        let mut given = HashMap::new();
+        for socket in self.sockets.borrow().iter().filter(|socket| numbers.contains(&socket.number)) {
+            socket.pause();
+            let (lost, sessions) = (socket.counted_lost(), Vec::new());
+            let handed = HandedSessions { socket: socket.cookie, worker: worker.index, lost, sessions };
+            given.insert(socket.number, handed);
         }
+        hand_over::give_away(&mut self.table.borrow_mut(), &mut given, &self.ready, worker);
+        given.into_values().collect()
     }
 
     /// Goes on with sessions of a socket, and receives there; how many were lost, as where limits do not allow them.
     pub fn go_on_with(&self, handed: HandedSessions) -> usize {
         let sockets = self.sockets.borrow();
-        let is_meant = |socket: &&Rc<DatagramSocket>| socket.cookie() == handed.socket;
+        let is_meant = |socket: &&Rc<DatagramSocket>| socket.cookie == handed.socket;
         let snapshot = self.worker.snapshot();
         let known = sockets.iter().find(is_meant).and_then(|socket| {
             let listener = snapshot.listener(socket.listener())?;
@@ -205,18 +211,24 @@ impl DatagramService {
 
     /// Counts what the queues of sockets have lost, and forgets those that are closed.
     fn look_at_sockets(&self) {
-        let snapshot = self.worker.snapshot();
         let is_over = self.drain_ticks.get().is_some() && self.table.borrow().len() == 0;
         self.sockets.borrow_mut().retain(|socket| {
-            let lost = socket.newly_lost();
-            if let Some(listener) = snapshot.listener(socket.listener()).filter(|_| lost > 0) {
-                record::count_dropped(lost.into(), "receive_queue_full", listener, self.worker.index);
-            }
+            self.count_lost(socket);
             if is_over {
                 socket.close();
             }
             socket.state() != SocketState::Closed
         });
+    }
+}
+
+impl DatagramService {
+    fn count_lost(&self, socket: &DatagramSocket) {
+        let lost = socket.newly_lost();
+        let snapshot = self.worker.snapshot();
+        if let Some(listener) = snapshot.listener(socket.listener()).filter(|_| lost > 0) {
+            record::count_dropped(lost.into(), "receive_queue_full", listener, self.worker.index);
+        }
     }
 }
 

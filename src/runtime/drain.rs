@@ -36,6 +36,11 @@ impl Drain {
         drop(self.left.set(sockets));
     }
 
+    /// Whether a successor serves everything new.
+    pub(super) fn has_successor(&self) -> bool {
+        self.left.get().is_some()
+    }
+
     pub(super) fn is_left(&self, number: u64) -> bool {
         self.left.get().is_some_and(|left| left.contains(&number))
     }

@@ -81,12 +81,16 @@ impl SocketInbox {
         if let Some(grace) = self.drain.begun()
             && !self.worker.is_draining()
         {
+            let datagrams = self.datagrams.get();
             for (number, socket) in self.sockets.drain(..) {
-                if let WorkerSocket::Stream(accepting) = socket {
-                    match self.drain.is_left(number) {
-                        true => accepting.leave(),
-                        false => accepting.close(),
+                match (&socket, self.drain.is_left(number)) {
+                    (WorkerSocket::Stream(accepting), true) => accepting.leave(),
+                    // The successor does not have it, and may have another one that is in its way.
+                    (WorkerSocket::Stream(_), false) => socket.close(datagrams),
+                    (WorkerSocket::Datagram(_), false) if self.drain.has_successor() => {
+                        socket.close(datagrams)
                     }
+                    (WorkerSocket::Datagram(_), _) => {}
                 }
             }
             if let Some(datagrams) = self.datagrams.get() {
@@ -144,12 +148,9 @@ impl SocketInbox {
 
     fn give_sessions(&self, sockets: &[u64], taker: &Sender<HandedSessions>) {
         let Some(service) = self.datagrams.get() else { return };
-        for (number, socket) in &self.sockets {
-            if let WorkerSocket::Datagram(socket) = socket
-                && sockets.contains(number)
-                // Whoever asked has not waited for it.
-                && let Err(returned) = taker.send(service.give_away(socket))
-            {
+        for handed in service.give_away(&sockets.iter().copied().collect()) {
+            // Whoever asked has not waited for it.
+            if let Err(returned) = taker.send(handed) {
                 self.take_sessions(returned.0);
             }
         }

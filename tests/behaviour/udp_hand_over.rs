@@ -126,3 +126,23 @@ fn a_new_process_that_fails_late_leaves_sessions_where_they_were() {
         assert_eq!(client.ask("y"), format!("{backend}y"));
     }
 }
+
+#[test]
+fn a_socket_that_the_new_process_does_not_have_is_in_nobodys_way() {
+    let backend = UdpBackend::echo("1:");
+    let free = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let port = free.local_addr().expect("its address").port();
+    drop(free);
+    let at = |ip: &str| relayed(&[&backend]).address(&format!("{ip}:{port}"));
+    let ringway = at("127.0.0.1").start();
+    let asked = ([127, 0, 0, 1], port).into();
+    let old = UdpClient::connect(asked);
+    assert_eq!(old.ask("x"), "1:x");
+    // The socket of the old process is more specific.
+    ringway.replace_configuration(&at("0.0.0.0").text());
+    upgraded(&ringway);
+    assert_eq!(old.ask_again_and_again("y"), "1:y");
+    for _ in 0..10 {
+        assert_eq!(UdpClient::connect(asked).ask_again_and_again("z"), "1:z");
+    }
+}

@@ -201,7 +201,10 @@ impl HandOverOffer {
     /// # Errors
     /// It is gone: everything stays as it was.
     pub fn go_on(&mut self, sessions: &[HandedSessions]) -> Result<(), String> {
-        let gone = |error| format!("the new process is gone: {error}");
+        let gone = |error: std::io::Error| match error.kind() {
+            std::io::ErrorKind::WouldBlock => "the new process does not read what it is told".to_owned(),
+            _ => format!("the new process is gone: {error}"),
+        };
         for (carried, descriptors) in sessions.iter().flat_map(sessions::packets) {
             self.channel.send(&FromPredecessor::Sessions(carried), &descriptors).map_err(gone)?;
         }

@@ -101,11 +101,16 @@ fn note_error(
         // The error is told once, and what waits behind it is not lost.
         return AnswersLeft::Some;
     }
+    let snapshot = worker.snapshot();
+    let listener = snapshot.listener(session.counted.listener());
+    if let Some(listener) = listener {
+        // The one that met it; others may have met it, too, which nobody tells.
+        record::count_dropped(1, DropReason::BackendRefused.as_str(), listener, worker.index);
+    }
     let refusing = session.upstream.take();
     session.refused_by = refusing.as_ref().map(|refusing| refusing.backend.identity as u32);
     refusing.into_iter().for_each(|refusing| upstream::close(refusing, worker));
-    let snapshot = worker.snapshot();
-    let terms = snapshot.listener(session.counted.listener()).and_then(Listener::datagram);
+    let terms = listener.and_then(Listener::datagram);
     // Without further datagrams of its client, nothing can come any more.
     if terms.is_none_or(|terms| session.requests_left(terms) == 0) {
         record::end(table, token, Reason::ConnectRefused, worker);

@@ -28,10 +28,6 @@ impl RequestRelay<'_> {
     pub(super) fn pass(&mut self, piece: &ReceivedPiece<'_>) {
         let Some(client) = piece.peer else { return };
         record::count_received(&piece.datagrams, self.opening.listener, self.opening.worker.index);
-        let bandwidth = self.terms.bandwidth.as_deref();
-        if !record::admits(&piece.datagrams, client.ip(), (bandwidth, Direction::Up), self.opening.worker) {
-            return self.drop(&piece.datagrams, DropReason::Bandwidth);
-        }
         let key = (self.opening.socket.number, client, piece.local);
         let mut rest = Some(piece.datagrams);
         while let Some(datagrams) = rest {
@@ -55,6 +51,11 @@ impl RequestRelay<'_> {
 
     fn pass_in_session(&mut self, token: SessionToken, datagrams: &Datagrams<'_>) {
         let Some(session) = self.table.get_mut(token) else { return };
+        // Who gets no session takes nothing of what others may have.
+        let limit = (self.terms.bandwidth.as_deref(), Direction::Up);
+        if !record::admits(datagrams, session.client.ip(), limit, self.opening.worker) {
+            return self.drop(datagrams, DropReason::Bandwidth);
+        }
         session.last_tick = self.opening.worker.timers.ticks();
         let outcome = send(session, token, datagrams, &self.opening);
         let sent = outcome.as_ref().map_or(0, |outcome| outcome.sent);
@@ -111,6 +112,7 @@ fn send(
         return Ok(first);
     }
     // What is told here is what became of a datagram before this one, which has not left.
+    record::count_dropped(1, DropReason::BackendRefused.as_str(), opening.listener, opening.worker.index);
     leave_refusing(session, opening);
     send_to_backend(session, token, datagrams, opening)
 }

@@ -60,12 +60,15 @@ pub(super) fn open(
             }
             Err(ConnectFailure::Local(reason)) => {
                 in_flight.iter().for_each(InFlight::never_sent);
-                return Err(DropReason::NoBackend(reason));
+                drop(in_flight);
+                // Another one may be of the client's family.
+                chosen = selection.choose().map_err(|_| DropReason::NoBackend(reason))?;
             }
             Err(ConnectFailure::NoWay) => {
                 drop(in_flight);
                 worker.balancer.note_failure(group, chosen);
-                chosen = selection.choose().map_err(no_backend)?;
+                // Nobody else is left, whom there might be a way to.
+                chosen = selection.choose().map_err(|_| DropReason::Unreachable)?;
             }
         }
     }

@@ -215,3 +215,15 @@ fn what_goes_beyond_the_bandwidth_is_lost_and_counted() {
         assert!(metric(&ringway, lost) >= 94, "{line}");
     }
 }
+
+#[test]
+fn whoever_gets_no_session_takes_no_bandwidth_of_others() {
+    let backend = UdpBackend::echo("");
+    let ringway = Relayed::udp(&[backend.address()])
+        .listener("bandwidth_bytes_per_second = \"20KB\"\ndeny = [\"bad\"]")
+        .table("[[ip_group]]\nname = \"bad\"\nentries = [\"127.0.0.66\"]")
+        .start();
+    let flood = UdpClient::connect_from("127.0.0.66".parse().expect("an address"), ringway.address());
+    (0..200).for_each(|_| flood.send([b'x'; 1_000]));
+    assert_eq!(UdpClient::connect(ringway.address()).ask("y"), "y");
+}

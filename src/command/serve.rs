@@ -233,10 +233,13 @@ fn start(
     let files = file_reload::files_of(&config);
     let credentials = credentials::load(&config, &read_file, report);
     preflight::inspect(&config, &credentials, report);
-    privileges::look_for_client_addresses(&config, report);
     privileges::warn_if_ignored(&config, report);
     if report.has_errors() {
         return Err(Refusal::Invalid);
+    }
+    privileges::look_for_client_addresses(&config, report);
+    if report.has_errors() {
+        return Err(Refusal::Forbidden);
     }
     privileges::make_state_folder(&config, user, report);
     privileges::lock(&config, report);
@@ -275,6 +278,7 @@ fn start(
 fn refused(refusal: &Refusal, bind_help: Option<String>) -> Exit {
     match refusal {
         Refusal::Invalid => return Exit::ConfigurationInvalid,
+        Refusal::Forbidden => return Exit::CannotStart,
         Refusal::HandOver(_) => {
             log_line(&format!("error: {refusal}"));
             return Exit::Refused;

@@ -136,6 +136,8 @@ pub struct Heritage {
 pub enum Refusal {
     /// The report says why.
     Invalid,
+    /// The process lacks a privilege; the report says which.
+    Forbidden,
     Bind(BindError),
     System(io::Error),
     /// There is no thread for it.
@@ -150,12 +152,11 @@ impl fmt::Display for Refusal {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Refusal::Invalid => out.write_str("the configuration is invalid"),
+            Refusal::Forbidden => out.write_str("a privilege is missing"),
             Refusal::Bind(error) => error.fmt(out),
             Refusal::HandOver(reason) => write!(out, "cannot take over: {reason}"),
             Refusal::System(error) => write!(out, "the system refused what is needed: {error}"),
-            Refusal::Thread(error) => {
-                write!(out, "cannot start a thread: {error}; {THREAD_CURE}")
-            }
+            Refusal::Thread(error) => write!(out, "cannot start a thread: {error}; {THREAD_CURE}"),
             Refusal::User(error) => write!(
                 out,
                 "cannot become the user of process.user: {error}; a container has to leave CAP_SETUID, CAP_SETGID and \

@@ -71,15 +71,23 @@ fn bind_address(socket: &RawSocket, ip: IpAddr, peer: SocketAddr) -> Result<(), 
 /// Binds to an address that is not this host's. The port is chosen as ever: that of the client may be in use for another
 /// connection of it to the same peer, by way of another listener.
 fn bind_client(socket: &RawSocket, ip: IpAddr, peer: SocketAddr) -> Result<(), SourceProblem> {
-    if ip.is_ipv4() != peer.is_ipv4() {
-        return Err(SourceProblem::OtherFamily);
-    }
-    if !can_be_answered(ip, peer.ip()) {
-        return Err(SourceProblem::NoHost);
+    if let Some(problem) = problem_of_client(ip, peer.ip()) {
+        return Err(problem);
     }
     let permitted = may_be_anybody(socket, ip.is_ipv6());
     permitted.map_err(|error| refused(&error, SourceProblem::NotLocal))?;
-    bind_address(socket, ip, peer)
+    bind_address(socket, ip, peer)?;
+    // Of an address that stands for a whole network, the kernel makes one that it chooses.
+    let bound = socket.local_addr().ok().and_then(|bound| bound.as_socket());
+    if bound.is_some_and(|bound| bound.ip() == ip) { Ok(()) } else { Err(SourceProblem::NoHost) }
+}
+
+/// Why connections to a peer cannot come from the address of this client, whatever this process may.
+pub fn problem_of_client(client: IpAddr, peer: IpAddr) -> Option<SourceProblem> {
+    match client.is_ipv4() == peer.is_ipv4() {
+        false => Some(SourceProblem::OtherFamily),
+        true => (!can_be_answered(client, peer)).then_some(SourceProblem::NoHost),
+    }
 }
 
 /// Whether what a peer sends to this address can come to a host. A PROXY header may tell of any address, and to bind to one

@@ -336,7 +336,7 @@ fn without_the_privilege_it_does_not_start() {
         true => bare(&["setpriv", "--bounding-set", "-net_raw,-net_admin"]),
         false => bare(&["env"]),
     };
-    assert_eq!(ringway.wait_for_exit(PATIENCE).code(), Some(3));
+    assert_eq!(ringway.wait_for_exit(PATIENCE).code(), Some(4));
     ringway.wait_for_line("error: source = \"client\" of \"app\" needs CAP_NET_RAW");
     ringway.wait_for_line("help: systemctl edit ringway, with AmbientCapabilities=CAP_NET_RAW");
 }

@@ -4,7 +4,10 @@ use std::net::IpAddr;
 
 use crate::control::explain::answer::GroupExplanation;
 use crate::control::explain::request::AskedRequest;
+use crate::net::address::Address;
 use crate::net::clock::wall_now;
+use crate::net::source::SourceProblem;
+use crate::net::source::problem_of_client;
 use crate::policy::balance::Algorithm;
 use crate::policy::balance::cookies;
 use crate::policy::balance::hash_key::HashKey;
@@ -78,7 +81,28 @@ pub(super) fn of_connection(group: &Group, percent: u32, client: IpAddr) -> Grou
         _ if group.protocol == "udp" => (None, &OF_SESSIONS),
         _ => (None, &OF_CONNECTIONS),
     };
-    self::group(group, percent, key, words)
+    let explanation = self::group(group, percent, key, words);
+    match client_cannot_be_kept(group, client) {
+        Some(problem) => {
+            let why = format!("{}; but {client} {} (no_source_address)", explanation.why, problem.as_str());
+            GroupExplanation { why, ..explanation }
+        }
+        None => explanation,
+    }
+}
+
+/// Why no backend can be connected to from the address of the client, where that is to be.
+fn client_cannot_be_kept(group: &Group, client: IpAddr) -> Option<SourceProblem> {
+    let client = client.to_canonical();
+    let mut problems =
+        group.members.iter().filter(|_| group.keeps_client_address).map(|member| {
+            match &member.backend.address {
+                Address::Ip(peer) => problem_of_client(client, peer.ip()),
+                Address::Unix(_) => None,
+            }
+        });
+    let first = problems.next()??;
+    problems.all(|problem| problem.is_some()).then_some(first)
 }
 
 /// How it is said that a backend is chosen for what comes.

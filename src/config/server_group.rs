@@ -298,6 +298,9 @@ impl fmt::Display for BackendAddress {
     /// As an operator writes it.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            BackendAddress::Ip(SocketAddr::V6(address)) if self.is_at_any_port() => {
+                write!(formatter, "[{}]", address.ip())
+            }
             BackendAddress::Ip(address) if self.is_at_any_port() => address.ip().fmt(formatter),
             BackendAddress::Name { host, .. } if self.is_at_any_port() => formatter.write_str(host),
             BackendAddress::Ip(address) => write!(formatter, "{address}"),

@@ -39,6 +39,7 @@ impl Address {
 impl fmt::Display for Address {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Address::Ip(SocketAddr::V6(address)) if address.port() == 0 => write!(out, "[{}]", address.ip()),
             Address::Ip(address) if address.port() == 0 => address.ip().fmt(out),
             Address::Ip(address) => address.fmt(out),
             Address::Unix(path) => write!(out, "unix:{}", path.display()),

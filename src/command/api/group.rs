@@ -39,7 +39,7 @@ pub(crate) struct CreateGroup {
     /// Where a backend is: 10.0.0.11:9000, name.example:9000 or unix:/run/app.sock; may be repeated.
     #[arg(long, required = true, value_name = "ADDRESS")]
     backend: Vec<String>,
-    /// http, https, h2c or grpc.
+    /// http, https, h2c, grpc, tcp, tls or udp.
     #[arg(long)]
     protocol: Option<String>,
     /// How backends share requests, such as weighted_least_connections.

@@ -47,7 +47,7 @@ pub(crate) struct CreateListener {
     /// IP address and port, such as 0.0.0.0:443; may be repeated.
     #[arg(long, required = true)]
     address: Vec<String>,
-    /// http or https.
+    /// http, https, tcp, tls or udp.
     #[arg(long)]
     protocol: Option<String>,
     /// The server group of requests that no rule takes.
@@ -87,7 +87,7 @@ pub(crate) fn run(verb: &ListenerVerb) -> Exit {
             &[
                 (Column::Left("STATE"), switch),
                 (Column::Left("PROTOCOL"), protocol),
-                (Column::Left("ADDRESS"), |settings| words(settings, "address")),
+                (Column::Left("ADDRESS"), addresses),
                 (Column::Left("DEFAULT GROUP"), |settings| words(settings, "default_group")),
                 (Column::Left("CERTIFICATES"), |settings| words(settings, "certificates")),
             ],
@@ -144,4 +144,13 @@ fn copy(arguments: &CopyListener) -> Exit {
         content: Some(Json::Object(settings)),
         if_match: None,
     })
+}
+
+/// Where it listens, with its ports where they stand in a key of their own.
+fn addresses(settings: &Json) -> String {
+    let address = words(settings, "address");
+    match &settings["ports"] {
+        Json::Null => address,
+        _ => format!("{address}:{}", words(settings, "ports").replace(' ', ",")),
+    }
 }

@@ -125,6 +125,15 @@ fn listen_address(key: &str, raw: &raw::Value, report: &mut Report) -> Option<Li
         }
         Err(_) if has_large_port(text) => LARGE_PORT,
         Err(_) if text.starts_with("unix:") => "is a unix socket, but a listener accepts IP addresses only",
+        Err(_) if is_range(text) => {
+            let help = "write the IP address alone, and ports = \"8000-8010\" beside it";
+            report.error(
+                raw.location,
+                format!("`{key}` \"{}\" is a range of ports", text.escape_debug()),
+                help,
+            );
+            return None;
+        }
         Err(_) if text.parse::<IpAddr>().is_ok() => "has no port",
         Err(_) if is_port(text.strip_prefix(':').unwrap_or(text)) => "has no IP address",
         Err(_) if host_and_port(text).is_some() => "is a name, but a listener accepts IP addresses only",
@@ -134,6 +143,11 @@ fn listen_address(key: &str, raw: &raw::Value, report: &mut Report) -> Option<Li
         "write \"0.0.0.0:8080\" (all IPv4), \"[::]:8080\" (all) or \"127.0.0.1:8080\" (this machine only)";
     report.error(raw.location, format!("`{key}` \"{}\" {problem}", text.escape_debug()), help);
     None
+}
+
+/// An address with two ports, as other servers write a range.
+fn is_range(text: &str) -> bool {
+    text.rsplit_once('-').is_some_and(|(first, last)| is_port(last) && first.parse::<SocketAddr>().is_ok())
 }
 
 /// Where a backend is: IP and port, name and port, or `unix:` and a path.
@@ -153,7 +167,15 @@ impl Kind for BackendPlace {
         match any_port.map_or_else(|| backend_address(text, report.folder(raw.location)), Ok) {
             Ok(address) => Some(address),
             Err(problem) => {
-                let help = "write \"127.0.0.1:9001\", \"[::1]:9001\", \"name.example:9001\" or \"unix:/run/app.sock\"";
+                let help = match self.may_lack_port {
+                    true => {
+                        "write \"127.0.0.1:9001\", \"[::1]:9001\" or \"name.example:9001\"; without a port, as \"127.0.0.1\" or \
+                         \"[::1]\", it is asked at the port that the client came to"
+                    }
+                    false => {
+                        "write \"127.0.0.1:9001\", \"[::1]:9001\", \"name.example:9001\" or \"unix:/run/app.sock\""
+                    }
+                };
                 report.error(raw.location, format!("`{key}` \"{}\" {problem}", text.escape_debug()), help);
                 None
             }

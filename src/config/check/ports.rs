@@ -140,11 +140,22 @@ fn port_range(key: &str, raw: &raw::Value, report: &mut Report) -> Option<PortRa
     let raw::Kind::Text(text) = &raw.kind else {
         if let raw::Kind::Integer(port) = raw.kind {
             let message = format!("`{key}` must be text, not an integer");
-            report.error(raw.location, message, format!("write \"{port}\""));
+            let help = match port {
+                1..=65_535 => format!("write \"{port}\", in quotes"),
+                _ => "write \"8000\" or \"8000-8010\"; ports are 1 to 65535".to_owned(),
+            };
+            report.error(raw.location, message, help);
             return None;
         }
         return refuse_kind(key, raw, "a port or a range of ports such as \"8000-8010\"", report);
     };
+    if text.contains(',') {
+        let items: Vec<String> =
+            text.split(',').map(|item| format!("\"{}\"", item.trim().escape_debug())).collect();
+        let message = format!("`{key}` \"{}\" is several ports in one text", text.escape_debug());
+        report.error(raw.location, message, format!("write [{}]", items.join(", ")));
+        return None;
+    }
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     let (problem, help) = match (port(first), port(last)) {
         (Ok(first), Ok(last)) if first <= last => {

@@ -173,14 +173,21 @@ pub(super) fn check_protocols(
                 group.name
             );
             let help = match &listener.protocol {
+                ListenerProtocol::Http(_) if group.protocol == GroupProtocol::Udp => {
+                    "write protocol = \"udp\" in the [[listener]], which without it is http; or name a group of HTTP"
+                }
                 ListenerProtocol::Http(_) => {
-                    "name a group with protocol = \"http\", \"https\", \"h2c\" or \"grpc\""
+                    "write protocol = \"tcp\", or \"tls\", in the [[listener]], which without it is http; or name a group of HTTP"
                 }
                 ListenerProtocol::Stream(stream) if stream.passthrough => {
                     "TLS passes as it came: write protocol = \"tcp\" in the [[server_group]], and remove [server_group.tls]"
                 }
-                ListenerProtocol::Stream(_) => "write protocol = \"tcp\" or \"tls\" in the [[server_group]]",
-                ListenerProtocol::Datagram(_) => "write protocol = \"udp\" in the [[server_group]]",
+                ListenerProtocol::Stream(_) => {
+                    "write protocol = \"tcp\" or \"tls\" in the [[server_group]]; where another listener uses it, make one for each"
+                }
+                ListenerProtocol::Datagram(_) => {
+                    "write protocol = \"udp\" in the [[server_group]]; where another listener uses it, make one for each"
+                }
             };
             report.error(reference.location, message, help);
         }

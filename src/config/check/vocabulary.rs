@@ -147,7 +147,7 @@ const FOREIGN_KEYS: [(&str, &str); 109] = [
     ("rewrite", "write [[rule]] with rewrite = { path = \"…\" }"),
     ("rise", "write healthy_threshold in [server_group.health_check]"),
     ("root", "files are not served: requests go to the default_group of their listener"),
-    ("send_proxy", "backends get no PROXY header in this version"),
+    ("send_proxy", "write proxy_protocol = \"v1\" or \"v2\" in [[server_group]]"),
     ("send_timeout", "write client_body_timeout in [[listener]]"),
     (
         "server",

@@ -82,7 +82,8 @@ fn unknown<'s>(name: &str, there: impl Iterator<Item = &'s Arc<MaintenanceSwitch
         }
     };
     format!(
-        "nothing that can be in maintenance is named \"{}\"; rules: {}; server groups: {}",
+        "nothing that can be in maintenance is named \"{}\"; rules: {}; server groups: {}; what relays connections or datagrams \
+         has no answers of its own: drain or disable it",
         name.escape_debug(),
         listed(&rules),
         listed(&groups)

@@ -171,8 +171,9 @@ fn taken(
     let in_the_way: Vec<_> = listening.iter().filter(in_the_way).collect();
     let flags = if kind == TransportKind::Udp { "-lunp" } else { "-ltnp" };
     let port = wanted.port();
-    let foreign =
-        in_the_way.iter().find_map(|socket| socket.owner.as_ref().filter(|(owner, _)| owner != OWN_NAME));
+    let foreign = in_the_way
+        .iter()
+        .find_map(|socket| socket.owner.as_ref().filter(|(owner, _)| !owner.starts_with(OWN_NAME)));
     if let Some((owner, process)) = foreign {
         let message = format!("{owner} (process {process}) listens at {wanted}, which {name} wants");
         let cure = format!("stop it, or change the address: ss {flags} sport = :{port}");

@@ -1,14 +1,13 @@
 //! `source = "client"`: backends see the addresses of clients. By hosts of their own: a client, a balancer, and a backend that
 //! has the balancer for its gateway.
 
-use crate::privileges::{is_root, of_threads};
+use crate::privileges::{is_root, let_everybody_read, of_threads};
 use crate::support::network::Namespace;
 use crate::support::tools::has;
 use crate::support::{PATIENCE, Relayed, Ringway, log_entries};
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 const KEY: &str = "source = \"client\"";
@@ -282,12 +281,6 @@ fn the_doctor_misses_rule_and_route() {
 fn as_nobody(relayed: &Relayed) -> String {
     let text = relayed.clone().process("user = \"nobody\"").text();
     text.replace("[access_log]\npath = \"access.log\"\n", "")
-}
-
-fn let_everybody_read(ringway: &Ringway) {
-    for (path, mode) in [(ringway.folder(), 0o755), (&ringway.folder().join("ringway.toml"), 0o644)] {
-        fs::set_permissions(path, Permissions::from_mode(mode)).expect("it can be changed");
-    }
 }
 
 #[test]

@@ -31,7 +31,7 @@ pub(crate) fn of_threads(process: u32, field: &str) -> Vec<String> {
     statuses.map(|status| value(status.expect("it can be read"))).collect()
 }
 
-fn let_everybody_read(ringway: &Ringway) {
+pub(crate) fn let_everybody_read(ringway: &Ringway) {
     let folder = ringway.folder();
     fs::set_permissions(folder, Permissions::from_mode(0o755)).expect("it can be changed");
     for entry in fs::read_dir(folder).expect("it can be read") {

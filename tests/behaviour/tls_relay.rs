@@ -142,6 +142,7 @@ fn a_client_that_is_cut_off_is_no_orderly_end_to_a_backend_that_speaks_tls() {
     let socket = socket2::SockRef::from(client.stream());
     socket.set_linger(Some(std::time::Duration::ZERO)).expect("it can be set");
     drop(client);
+    // An orderly end of TLS is a close_notify, which would be no error.
     let end = received.recv().expect("the backend hears of it");
-    assert_eq!(end, Err(std::io::ErrorKind::ConnectionReset));
+    assert!(end.is_err(), "{end:?}");
 }

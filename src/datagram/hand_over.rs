@@ -26,7 +26,7 @@ use crate::telemetry::relay_counters::EndedRelay;
 use crate::upstream::balancer::InFlight;
 use crate::worker::Worker;
 
-/// Takes the sessions of these sockets, by number, out of the table.
+/// Takes the sessions of these sockets, by what tells them from all others, out of the table.
 pub(super) fn give_away(
     table: &mut SessionTable,
     given: &mut HashMap<u64, HandedSessions>,
@@ -39,7 +39,7 @@ pub(super) fn give_away(
     let now = worker.timers.ticks();
     for token in table.tokens() {
         let Some(session) = table.get_mut(token) else { continue };
-        let Some(handed) = given.get_mut(&session.socket.number) else { continue };
+        let Some(handed) = given.get_mut(&session.socket.cookie) else { continue };
         let key = session.key();
         let has_all_requests = table.find(&key) != Some(token);
         let Some(mut session) = table.remove(token) else { continue };

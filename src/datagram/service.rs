@@ -94,7 +94,8 @@ impl DatagramService {
             socket.pause();
             let (lost, sessions) = (socket.counted_lost(), Vec::new());
             let handed = HandedSessions { socket: socket.cookie, worker: worker.index, lost, sessions };
-            given.insert(socket.number, handed);
+            // Of a process with more workers, one may have several sockets of one number.
+            given.insert(socket.cookie, handed);
         }
         hand_over::give_away(&mut self.table.borrow_mut(), &mut given, &self.ready, worker);
         given.into_values().collect()

@@ -146,3 +146,21 @@ fn a_socket_that_the_new_process_does_not_have_is_in_nobodys_way() {
         assert_eq!(UdpClient::connect(asked).ask_again_and_again("z"), "1:z");
     }
 }
+
+#[test]
+fn sessions_of_several_sockets_of_one_worker_go_on() {
+    let (first, second) = (UdpBackend::echo("1:"), UdpBackend::echo("2:"));
+    let with = |workers: &str| relayed(&[&first, &second]).process(workers);
+    let ringway = with("workers = 4").start();
+    let clients = spread(&ringway, 100);
+    // One worker gets all four sockets, and hands them on, in the end to one worker each.
+    for (round, workers) in [1, 1, 4].into_iter().enumerate() {
+        ringway.replace_configuration(&with(&format!("workers = {workers}")).text());
+        upgraded(&ringway);
+        for (client, backend) in &clients {
+            assert_eq!(client.ask(round.to_string()), format!("{backend}{round}"));
+        }
+        eventually("it has ended", || status(&ringway)["predecessors"].as_array().is_some_and(Vec::is_empty));
+    }
+    assert_eq!(status(&ringway)["groups"][0]["in_flight"], 100);
+}

@@ -12,6 +12,12 @@ pub mod integer;
 pub mod list;
 /// Requests and responses as fields, with pseudo-header fields first.
 pub mod message;
+/// Hashes of names and values.
+pub(in crate::proto) mod name_hash;
+/// An entry of a static table.
+pub(in crate::proto) mod static_field;
+/// Strings, plain or in Huffman code.
+pub(in crate::proto) mod text;
 
 /// What a field counts beyond its name and value (RFC 7541 §4.1, RFC 9113 §6.5.2).
 pub const FIELD_OVERHEAD: usize = 32;

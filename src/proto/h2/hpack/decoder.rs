@@ -6,17 +6,17 @@ pub mod long_block;
 use crate::http::headers::KnownName;
 use crate::proto::fields::FIELD_OVERHEAD;
 use crate::proto::fields::error::DecodeError;
-use crate::proto::fields::huffman;
 use crate::proto::fields::integer;
 use crate::proto::fields::list::FieldLimits;
 use crate::proto::fields::list::Fields;
 use crate::proto::fields::list::Span;
+use crate::proto::fields::static_field::StaticField;
+use crate::proto::fields::text::Text;
 use crate::proto::h2::hpack::DEFAULT_TABLE_BYTES;
 use crate::proto::h2::hpack::dynamic_table::DynamicTable;
 use crate::proto::h2::hpack::dynamic_table::TableEntry;
 use crate::proto::h2::hpack::static_table;
 use crate::proto::h2::hpack::static_table::LAST_STATIC;
-use crate::proto::h2::hpack::static_table::StaticField;
 
 /// What a valid block came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +117,9 @@ const WITH_INDEXING: u8 = 0x40;
 const SIZE_UPDATE: u8 = 0x20;
 const NEVER_INDEXED: u8 = 0x10;
 
+/// Of the length of a string (§5.2).
+const TEXT_PREFIX_BITS: u8 = 7;
+
 /// Changes of the size of the table of headers at the start of one block of headers (RFC 7541 §4.2).
 const MAX_SIZE_UPDATES: usize = 2;
 
@@ -192,16 +195,12 @@ impl<'b> FieldBlock<'_, 'b> {
 
     fn read_literal(&mut self, prefix_bits: u8) -> Result<Literal<'b>, DecodeError> {
         let index = integer::decode(&mut self.rest, prefix_bits)?;
-        let name = if index == 0 { NameSource::Literal(self.read_text()?) } else { self.look_up(index)? };
-        Ok(Literal { name, value: self.read_text()? })
-    }
-
-    fn read_text(&mut self) -> Result<Text<'b>, DecodeError> {
-        let is_huffman = self.rest.first().is_some_and(|first| first & HUFFMAN != 0);
-        let length = integer::decode(&mut self.rest, 7)? as usize;
-        let (bytes, rest) = self.rest.split_at_checked(length).ok_or(DecodeError::Truncated)?;
-        self.rest = rest;
-        Ok(Text { bytes, is_huffman })
+        let name = if index == 0 {
+            NameSource::Literal(Text::read(&mut self.rest, TEXT_PREFIX_BITS)?)
+        } else {
+            self.look_up(index)?
+        };
+        Ok(Literal { name, value: Text::read(&mut self.rest, TEXT_PREFIX_BITS)? })
     }
 
     fn take_literal(&mut self, literal: &Literal<'_>, indexing: LiteralIndexing) -> Result<(), DecodeError> {
@@ -320,32 +319,6 @@ impl NameSource<'_> {
     }
 }
 
-/// A string as it stands in the block (RFC 7541 §5.2).
-struct Text<'b> {
-    bytes: &'b [u8],
-    is_huffman: bool,
-}
-
-const HUFFMAN: u8 = 0x80;
-
-impl Text<'_> {
-    fn max_length(&self) -> usize {
-        if self.is_huffman { huffman::max_decoded_length(self.bytes.len()) } else { self.bytes.len() }
-    }
-
-    fn length(&self) -> Result<usize, DecodeError> {
-        if self.is_huffman { huffman::decoded_length(self.bytes) } else { Ok(self.bytes.len()) }
-    }
-
-    fn append_to(&self, arena: &mut Vec<u8>) -> Result<(), DecodeError> {
-        if self.is_huffman {
-            return huffman::decode(self.bytes, arena);
-        }
-        arena.extend_from_slice(self.bytes);
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 impl Decoder {
     pub(super) fn table(&self) -> &DynamicTable {
@@ -356,6 +329,7 @@ impl Decoder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto::fields::huffman;
     use crate::proto::h2::hpack::encoder::Encoder;
 
     const LIMITS: FieldLimits = FieldLimits { max_bytes: 16_384, max_fields: 100 };

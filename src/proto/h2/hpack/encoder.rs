@@ -2,8 +2,9 @@
 
 use crate::http::headers::KnownName;
 use crate::proto::fields::FIELD_OVERHEAD;
-use crate::proto::fields::huffman;
 use crate::proto::fields::integer;
+use crate::proto::fields::name_hash;
+use crate::proto::fields::text;
 use crate::proto::h2::hpack::DEFAULT_TABLE_BYTES;
 use crate::proto::h2::hpack::dynamic_table::DynamicTable;
 use crate::proto::h2::hpack::indexing;
@@ -98,7 +99,7 @@ pub struct BlockEncoder<'e> {
 impl BlockEncoder<'_> {
     /// Appends a field. The name may be in any case and is written in lower case.
     pub fn field(&mut self, name: &[u8], value: &[u8]) {
-        let name_hash = static_table::hash_name(name);
+        let name_hash = name_hash::hash_name(name);
         let static_name = static_table::find_name(name, name_hash);
         if let Some(index) = static_name.and_then(|first| static_table::find_value(first, value)) {
             self.indexed(index);
@@ -118,7 +119,7 @@ impl BlockEncoder<'_> {
 
     /// Appends a field that nobody on its way may index, such as one that came so (RFC 7541 §6.2.3).
     pub fn never_indexed(&mut self, name: &[u8], value: &[u8]) {
-        let name_hash = static_table::hash_name(name);
+        let name_hash = name_hash::hash_name(name);
         let static_name = static_table::find_name(name, name_hash);
         self.literal(NEVER_INDEXED, &Unindexed { name, value, name_hash, static_name });
     }
@@ -164,9 +165,9 @@ impl BlockEncoder<'_> {
         let (flags, prefix_bits) = representation;
         integer::encode(self.out, flags, prefix_bits, name_index as usize);
         if name_index == 0 {
-            write_text(self.out, in_lower_case(field.name, &mut self.encoder.lower));
+            text::write(self.out, TEXT_PREFIX, in_lower_case(field.name, &mut self.encoder.lower));
         }
-        write_text(self.out, field.value);
+        text::write(self.out, TEXT_PREFIX, field.value);
     }
 }
 
@@ -185,7 +186,8 @@ const WITH_INDEXING: Representation = (0x40, 6);
 const SIZE_UPDATE: u8 = 0x20;
 const NEVER_INDEXED: Representation = (0x10, 4);
 const WITHOUT_INDEXING: Representation = (0x00, 4);
-const HUFFMAN: u8 = 0x80;
+/// Of the length of a string (§5.2).
+const TEXT_PREFIX: (u8, u8) = (0, 7);
 
 /// A field is large when fewer of its size fill the table.
 const MIN_FIELDS: usize = 4;
@@ -205,18 +207,6 @@ fn in_lower_case<'n>(name: &'n [u8], lower: &'n mut Vec<u8>) -> &'n [u8] {
     lower
 }
 
-/// In the Huffman code when that is shorter.
-fn write_text(out: &mut Vec<u8>, text: &[u8]) {
-    let encoded_length = huffman::encoded_length(text);
-    if encoded_length < text.len() {
-        integer::encode(out, HUFFMAN, 7, encoded_length);
-        huffman::encode(text, out);
-    } else {
-        integer::encode(out, 0, 7, text.len());
-        out.extend_from_slice(text);
-    }
-}
-
 #[cfg(test)]
 impl Encoder {
     pub(super) fn table(&self) -> &DynamicTable {
@@ -228,7 +218,7 @@ impl Encoder {
 impl BlockEncoder<'_> {
     /// Appends a field as the appendix of the RFC does: into the table at first sight, whatever it is.
     pub(super) fn indexed_field(&mut self, name: &[u8], value: &[u8]) {
-        let name_hash = static_table::hash_name(name);
+        let name_hash = name_hash::hash_name(name);
         let static_name = static_table::find_name(name, name_hash);
         match static_name.and_then(|first| static_table::find_value(first, value)) {
             Some(index) => self.indexed(index),

@@ -3,6 +3,7 @@
 use crate::proto::fields::error::DecodeError;
 use crate::proto::fields::list::FieldLimits;
 use crate::proto::fields::list::Fields;
+use crate::proto::fields::name_hash;
 use crate::proto::h2::hpack::decoder::Decoded;
 use crate::proto::h2::hpack::decoder::Decoder;
 use crate::proto::h2::hpack::decoder::long_block::LongBlock;
@@ -49,7 +50,7 @@ pub fn fuzz_hpack(bytes: &[u8]) {
 /// Whether the encoder lets nobody index this field, even if it came otherwise: it is a secret, and not one of the
 /// static table's fields.
 pub fn is_kept_secret(name: &[u8], value: &[u8]) -> bool {
-    let static_name = static_table::find_name(name, static_table::hash_name(name));
+    let static_name = static_table::find_name(name, name_hash::hash_name(name));
     let is_static = static_name.and_then(|first| static_table::find_value(first, value)).is_some();
     !is_static && indexing::usual(static_name, value) == Indexing::Never
 }

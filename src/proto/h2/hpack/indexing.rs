@@ -59,8 +59,8 @@ const fn policies() -> [Indexing; 62] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto::fields::name_hash::hash_name;
     use crate::proto::h2::hpack::static_table::find_name;
-    use crate::proto::h2::hpack::static_table::hash_name;
 
     #[test]
     fn every_kind_has_its_names() {

@@ -3,8 +3,8 @@
 
 use std::collections::VecDeque;
 
+use crate::proto::fields::name_hash::hash_value;
 use crate::proto::h2::hpack::dynamic_table::DynamicTable;
-use crate::proto::h2::hpack::static_table::hash_value;
 
 /// A field to look for.
 #[derive(Clone, Copy)]
@@ -145,8 +145,8 @@ const MAX_CHAIN: usize = 16;
 mod tests {
     use super::*;
     use crate::http::headers::KnownName;
+    use crate::proto::fields::name_hash::hash_name;
     use crate::proto::h2::hpack::fuzz::Numbers;
-    use crate::proto::h2::hpack::static_table::hash_name;
 
     fn wanted<'f>(name: &'f [u8], value: &'f [u8]) -> LookupKey<'f> {
         LookupKey::new(&Unindexed { name, value, name_hash: hash_name(name), static_name: None })

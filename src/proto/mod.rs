@@ -12,5 +12,7 @@ pub mod fields;
 pub mod h1;
 /// HTTP/2 (RFC 9113).
 pub mod h2;
+/// HTTP/3 (RFC 9114).
+pub mod h3;
 /// PROXY protocol, v1 and v2: who the client is, as the hop before us tells it and as the hop behind us is told.
 pub mod proxy_protocol;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::collections::HashSet;
 use std::net::SocketAddr;
 
+use crate::config::Admin;
 use crate::config::Listener;
 use crate::config::report::Location;
 use crate::config::report::Report;
@@ -11,13 +12,12 @@ use crate::config::report::Report;
 /// Addresses of all listeners together: each is a socket for each worker.
 const MAX_ADDRESSES: usize = 4_096;
 
-/// Refuses addresses of enabled listeners that would take each other's connections, and decides which take both IPv4
-/// and IPv6: `[::]` does, unless `0.0.0.0` has a socket of its own at the port.
-pub(super) fn check(listeners: &mut [Listener], report: &mut Report) {
-    // The ports of TCP and of UDP are others.
-    for is_udp in [false, true] {
-        check_transport(is_udp, listeners, report);
-    }
+/// Refuses addresses of enabled listeners that would take each other's connections or those of `[admin]`, and decides which
+/// take both IPv4 and IPv6: `[::]` does, unless `0.0.0.0` has a socket of its own at the port.
+pub(super) fn check(listeners: &mut [Listener], admin: &Admin, report: &mut Report) {
+    // The ports of TCP and of UDP are others; what is asked of `[admin]` comes by TCP.
+    check_transport(true, (listeners, None), report);
+    check_transport(false, (listeners, admin.address), report);
     let mut count = 0;
     for listener in listeners.iter().filter(|listener| listener.enabled) {
         count += listener.addresses.len();
@@ -30,25 +30,32 @@ pub(super) fn check(listeners: &mut [Listener], report: &mut Report) {
     }
 }
 
-fn check_transport(is_udp: bool, listeners: &mut [Listener], report: &mut Report) {
-    let all: Vec<PortPlace> = listeners
-        .iter()
-        .filter(|listener| listener.enabled && listener.is_udp() == is_udp)
-        .flat_map(|listener| listener.addresses.iter().map(|entry| (entry.address, entry.location)))
-        .collect();
+fn check_transport(
+    is_udp: bool,
+    (listeners, admin): (&mut [Listener], Option<(SocketAddr, Location)>),
+    report: &mut Report,
+) {
     let is_of_all_ipv4 = |address: &SocketAddr| address.is_ipv4() && address.ip().is_unspecified();
-    let addresses = all.iter().map(|(address, _)| address);
-    let own_ipv4: HashSet<u16> = addresses.filter(|one| is_of_all_ipv4(one)).map(SocketAddr::port).collect();
-    let of_kind = listeners.iter_mut().filter(|listener| listener.is_udp() == is_udp);
-    for entry in of_kind.flat_map(|listener| &mut listener.addresses) {
-        let address = entry.address;
-        entry.dual_stack =
-            address.is_ipv6() && address.ip().is_unspecified() && !own_ipv4.contains(&address.port());
+    let enabled = listeners.iter().filter(|listener| listener.enabled && listener.is_udp() == is_udp);
+    let addresses = enabled.flat_map(|listener| listener.addresses.iter().map(|entry| entry.address));
+    let own_ipv4: HashSet<u16> = addresses.filter(is_of_all_ipv4).map(|address| address.port()).collect();
+    let mut all = Vec::new();
+    for listener in listeners.iter_mut().filter(|listener| listener.is_udp() == is_udp) {
+        for entry in &mut listener.addresses {
+            let address = entry.address;
+            entry.dual_stack =
+                address.is_ipv6() && address.ip().is_unspecified() && !own_ipv4.contains(&address.port());
+            if listener.enabled {
+                all.push(PortPlace { address, location: entry.location, dual_stack: entry.dual_stack });
+            }
+        }
     }
-    for clash in clashes(&all, &own_ipv4) {
-        let Clash { later: (address, location), earlier: (other, first), last_port, .. } = clash;
-        let (port, first) = (address.port(), report.place(first));
-        let (message, help) = match last_port {
+    all.extend(admin.map(|(address, location)| PortPlace { address, location, dual_stack: true }));
+    for clash in clashes(&all) {
+        let PortPlace { address, location, .. } = clash.later;
+        let (other, first) = (clash.earlier.address, report.place(clash.earlier.location));
+        let port = address.port();
+        let (message, help) = match clash.last_port {
             last if last == port => (
                 format!("port {port} is bound twice: {address} and {other} (at {first}) overlap"),
                 "give one of them another port, or remove it",
@@ -66,7 +73,13 @@ fn check_transport(is_udp: bool, listeners: &mut [Listener], report: &mut Report
 }
 
 /// An address that is listened at, and where that is written.
-type PortPlace = (SocketAddr, Location);
+#[derive(Clone, Copy)]
+struct PortPlace {
+    address: SocketAddr,
+    location: Location,
+    /// Whether it takes IPv4, too, where it takes every address of IPv6.
+    dual_stack: bool,
+}
 
 /// Two places, perhaps of many ports, that overlap.
 struct Clash {
@@ -79,25 +92,23 @@ struct Clash {
 }
 
 /// What overlaps, each pair of places once.
-fn clashes(all: &[PortPlace], own_ipv4: &HashSet<u16>) -> Vec<Clash> {
+fn clashes(all: &[PortPlace]) -> Vec<Clash> {
     let mut found: Vec<Clash> = Vec::new();
     let mut known: HashMap<(Location, Location), usize> = HashMap::new();
     // Few addresses share a port, so that what stands here is soon looked through.
     let mut of_port: HashMap<u16, Vec<PortPlace>> = HashMap::new();
-    for later @ (address, location) in all.iter().copied() {
-        let before = of_port.entry(address.port()).or_default();
-        let dual_stack = !own_ipv4.contains(&address.port());
-        let overlaps = |(earlier, _): &&PortPlace| {
-            covers(*earlier, address, dual_stack) || covers(address, *earlier, dual_stack)
-        };
+    for later in all.iter().copied() {
+        let port = later.address.port();
+        let before = of_port.entry(port).or_default();
+        let overlaps = |earlier: &&PortPlace| earlier.covers(later.address) || later.covers(earlier.address);
         if let Some(earlier) = before.iter().find(overlaps).copied() {
-            let index = *known.entry((location, earlier.1)).or_insert(found.len());
+            let index = *known.entry((later.location, earlier.location)).or_insert(found.len());
             match found.get_mut(index) {
                 Some(clash) => {
-                    clash.last_port = address.port();
+                    clash.last_port = port;
                     clash.count += 1;
                 }
-                None => found.push(Clash { later, earlier, last_port: address.port(), count: 1 }),
+                None => found.push(Clash { later, earlier, last_port: port, count: 1 }),
             }
         }
         before.push(later);
@@ -105,12 +116,15 @@ fn clashes(all: &[PortPlace], own_ipv4: &HashSet<u16>) -> Vec<Clash> {
     found
 }
 
-/// Whether a socket at `wide` also takes what is meant for `narrow`.
-fn covers(wide: SocketAddr, narrow: SocketAddr, dual_stack: bool) -> bool {
-    let same_family = wide.is_ipv4() == narrow.is_ipv4();
-    let takes_family = same_family || (wide.is_ipv6() && dual_stack);
-    // The kernel gives each socket with port 0 a port of its own.
-    wide.port() == narrow.port()
-        && wide.port() != 0
-        && (wide == narrow || (wide.ip().is_unspecified() && takes_family))
+impl PortPlace {
+    /// Whether a socket here also takes what is meant for `narrow`.
+    fn covers(&self, narrow: SocketAddr) -> bool {
+        let wide = self.address;
+        let same_family = wide.is_ipv4() == narrow.is_ipv4();
+        let takes_family = same_family || (wide.is_ipv6() && self.dual_stack);
+        // The kernel gives each socket with port 0 a port of its own.
+        wide.port() == narrow.port()
+            && wide.port() != 0
+            && (wide == narrow || (wide.ip().is_unspecified() && takes_family))
+    }
 }

@@ -188,7 +188,7 @@ fn check_references(config: &mut Config, wanted: &[Wanted], policies: &[TlsPolic
     references::resolve_default_groups(listeners, wanted, server_groups, report);
     references::resolve_redirects(listeners, wanted, report);
     client_auth::resolve(listeners, wanted, authorities, report);
-    bound_twice::check(listeners, report);
+    bound_twice::check(listeners, admin, report);
     // A protocol that was refused says nothing about what goes together.
     if !report.has_errors() {
         references::check_protocols((listeners, wanted), server_groups, rules, report);

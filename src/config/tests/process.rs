@@ -72,7 +72,33 @@ fn messages_of_admin() {
         "[admin]",
         "soket = \"a\"",
     ];
-    assert_snapshot("admin", cases(&lines, |line| report_with(&format!("[admin]\n{line}\n"), "", "")));
+    let text = cases(&lines, |line| report_with(&format!("[admin]\n{line}\n"), "", ""));
+    // Of the listener that stands behind them, too.
+    let shared = [
+        "address = \"127.0.0.1:8080\"",
+        "address = \"[::]:8080\"\ntokens_file = \"t\"\ntls = { certificate = \"site\" }",
+        "address = \"[::1]:8080\"",
+    ];
+    let with = |line: &str| report_with(&format!("{SITE}[admin]\n{line}\n"), "", "");
+    let text = text + &cases(&shared, with);
+    let listeners = [
+        "address = \"0.0.0.0\"\nports = \"9170-9190\"\nprotocol = \"tcp\"",
+        "address = \"0.0.0.0:9180\"\nprotocol = \"udp\"",
+        "address = \"[::]:9180\"\nprotocol = \"tcp\"",
+        "address = \"0.0.0.0:9180\"\nprotocol = \"tcp\"\nenabled = false",
+    ];
+    let beside = |lines: &str| {
+        let protocol = if lines.contains("udp") { "udp" } else { "tcp" };
+        let group = GROUP.replace(
+            "[[server_group.backend]]",
+            &format!("protocol = \"{protocol}\"\n[[server_group.backend]]"),
+        );
+        let text = format!(
+            "config_version = 1\n[admin]\naddress = \"127.0.0.1:9180\"\n[[listener]]\nname = \"a\"\n{lines}\ndefault_group = \"app\"\n{group}"
+        );
+        load_text(&text).report.to_text(false)
+    };
+    assert_snapshot("admin", text + &cases(&listeners, beside));
 }
 
 #[test]

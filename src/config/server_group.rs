@@ -34,8 +34,9 @@ pub struct ServerGroup {
     pub connect_timeout: Duration,
     /// None: the kernel chooses.
     pub source_address: Option<SourceAddress>,
-    /// What is relayed to backends comes from the address of its client; then there is no `source_address`.
-    pub keeps_client_address: bool,
+    /// Where it says that what is relayed to backends comes from the address of its client; then there is no
+    /// `source_address`. None: it comes from this host.
+    pub keeps_client_address: Option<Location>,
     /// How long a backend may be silent.
     pub response_timeout: Duration,
     /// Zero: no idle upstream connections are kept.

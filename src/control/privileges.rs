@@ -53,7 +53,7 @@ pub fn wanted(config: &Config, report: &mut Report) -> Option<User> {
 
 /// Whether anything that is relayed comes from the addresses of clients.
 fn needs_client_addresses(config: &Config) -> bool {
-    config.server_groups.iter().any(|group| group.enabled && group.keeps_client_address)
+    config.server_groups.iter().any(|group| group.enabled && group.keeps_client_address.is_some())
 }
 
 /// What lets systemd grant what `source = "client"` needs.
@@ -72,12 +72,13 @@ pub fn look_for_client_addresses(config: &Config, report: &mut Report) {
         ),
         _ => format!("{CLIENT_ADDRESSES_CURE}; in a container: --cap-add NET_RAW"),
     };
-    for group in config.server_groups.iter().filter(|group| group.enabled && group.keeps_client_address) {
+    for group in config.server_groups.iter().filter(|group| group.enabled) {
+        let Some(location) = group.keeps_client_address else { continue };
         let message = format!(
             "source = \"client\" of \"{}\" needs CAP_NET_RAW, which this process does not have",
             group.name
         );
-        report.error(group.location, message, &help);
+        report.error(location, message, &help);
     }
 }
 

@@ -1,19 +1,20 @@
 //! `algorithm` and `hash_key` of a `[[server_group]]`: how its backends share the requests.
 
+use crate::config::GroupProtocol;
 use crate::config::check::hash_key::HashKeyTable;
 use crate::config::check::kind::Choice;
 use crate::config::check::section::Section;
 use crate::policy::balance::Algorithm;
 use crate::policy::balance::hash_key::HashKey;
 
-pub(super) fn algorithm(section: &mut Section<'_, '_>) -> Algorithm {
+pub(super) fn algorithm(section: &mut Section<'_, '_>, protocol: GroupProtocol) -> Algorithm {
     let algorithm = section.read("algorithm", &ALGORITHMS, Some(Algorithm::WeightedRoundRobin));
     let hash_key = section.read_optional("hash_key", &HashKeyTable, "only consistent_hash has one");
     match (algorithm, hash_key) {
         (None, Some((key, _))) => Algorithm::ConsistentHash(key),
         (None, None) => {
             if !section.is_refused("hash_key") {
-                section.missing("hash_key", "hash_key = { query = \"user\" }, or another part of requests");
+                section.missing("hash_key", example(protocol));
             }
             // There was an error, and nothing is built.
             Algorithm::ConsistentHash(HashKey::Path)
@@ -25,6 +26,21 @@ pub(super) fn algorithm(section: &mut Section<'_, '_>) -> Algorithm {
             algorithm
         }
         (Some(algorithm), _) => algorithm,
+    }
+}
+
+/// What a `hash_key` can be.
+fn example(protocol: GroupProtocol) -> &'static str {
+    match protocol {
+        GroupProtocol::Http | GroupProtocol::Https | GroupProtocol::H2c | GroupProtocol::Grpc => {
+            "hash_key = { query = \"user\" }, or another part of requests"
+        }
+        GroupProtocol::Tcp | GroupProtocol::Tls => {
+            "hash_key = { source_ip = true }, or { tuple = true } for each connection by itself"
+        }
+        GroupProtocol::Udp => {
+            "hash_key = { source_ip = true }, { tuple = true } for each session by itself, or { quic_cid = { offset = 0, length = 8 } }"
+        }
     }
 }
 

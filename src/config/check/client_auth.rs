@@ -32,12 +32,13 @@ pub(super) fn client_auth(
     wanted: &mut Vec<Reference>,
 ) -> ClientAuth {
     let table = listener.table("client_auth");
+    let is_unclear = listener.is_refused("protocol");
     let mut section = Section::single("listener.client_auth", table, listener.output);
     let mode = section.read("mode", &MODES, ClientAuthMode::Off);
     let names = section.read("ca", &NamePatterns, Vec::new());
     section.close();
     if let Some(table) = table {
-        check(table, (mode, scheme), listener.output);
+        check(table, (mode, scheme.is_secure() || is_unclear), listener.output);
     }
     let named = table.and_then(|table| table.find("ca")).filter(names_something);
     if let Some(refused) = named.filter(|_| names.is_empty()) {
@@ -58,7 +59,7 @@ const MODES: Choice<ClientAuthMode> = Choice {
 };
 
 /// What would let clients in whom the operator means to keep out is an error.
-fn check(table: &raw::Table, (mode, scheme): (ClientAuthMode, Scheme), output: &mut Output) {
+fn check(table: &raw::Table, (mode, may_ask): (ClientAuthMode, bool), output: &mut Output) {
     let report = &mut output.report;
     let names_ca =
         |entry: &&raw::Entry| !matches!(&entry.value.kind, raw::Kind::Array(values) if values.is_empty());
@@ -72,7 +73,7 @@ fn check(table: &raw::Table, (mode, scheme): (ClientAuthMode, Scheme), output: &
             let help = "add ca = [\"clients\"], with a [[ca]] of this name";
             report.error(entry.value.location, "`ca` is missing: whose certificates are good?", help);
         }
-        (Some(entry), _) if mode != ClientAuthMode::Off && !scheme.is_secure() => {
+        (Some(entry), _) if mode != ClientAuthMode::Off && !may_ask => {
             let help = "write protocol = \"https\", or remove [listener.client_auth]";
             report.error(entry.value.location, "clients show no certificates over plain HTTP", help);
         }

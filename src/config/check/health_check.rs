@@ -33,7 +33,12 @@ pub(super) fn health_check(group: &mut Section<'_, '_>, of: &ServerGroup) -> Opt
         group.output.effective.open_table(PATH, Form::Absent("backends count as healthy"));
         return None;
     };
+    let is_unclear = group.is_refused("protocol");
     let mut section = Section::single(PATH, Some(table), group.output);
+    // The protocol of the check is then unclear, too.
+    if is_unclear && section.place_of("protocol").is_none() {
+        section.refuse("protocol");
+    }
     let check_protocol = section.read("protocol", &PROTOCOLS, usual_protocol(of.protocol));
     let idle = match check_protocol {
         CheckProtocol::Tcp => Some(NO_REQUEST),
@@ -165,6 +170,13 @@ fn check_use(check: &HealthCheck, group: &ServerGroup, section: &mut Section<'_,
         let message =
             format!("the backends speak {word}, but the health check speaks plain http to the same ports");
         section.report().warning(location, message, "write protocol = \"https\", or a `port` of its own");
+    }
+    if check.protocol == CheckProtocol::Udp && group.protocol != GroupProtocol::Udp && check.port == 0 {
+        let message = format!(
+            "the backends speak {}, but the health check sends datagrams to the same ports",
+            group.protocol.as_str()
+        );
+        section.report().warning(location, message, "write protocol = \"tcp\", or a `port` of its own");
     }
     let has_http2 = group.protocol != GroupProtocol::Https || group.http2;
     if check.protocol == CheckProtocol::Grpc && !has_http2 {

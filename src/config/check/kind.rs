@@ -265,6 +265,10 @@ impl<V: Clone + PartialEq> Choice<V> {
             let message = format!("`{key}` = \"{text}\" is not supported yet by this version");
             return report.error(location, message, listed);
         }
+        if let Some(fix) = vocabulary::our_meaning(key, text) {
+            let message = format!("invalid value \"{}\" for `{key}`", text.escape_debug());
+            return report.error(location, message, fix);
+        }
         let help = match vocabulary::our_value(text, &words).or_else(|| nearest(text, &words)) {
             Some(near) => format!("did you mean \"{near}\"? {listed}"),
             None => listed,

@@ -64,9 +64,7 @@ pub(super) fn listener(table: &raw::Table, known: &Known<'_>, output: &mut Outpu
     let default_group = default_group(&mut section, table);
     annotations::description_and_tags(&mut section);
     let protection = annotations::protection(&mut section);
-    let is_passed = scheme == Scheme::Tls
-        && (section.read("passthrough", &Boolean, false) || section.is_refused("passthrough"));
-    let scheme = if is_passed { Scheme::Passthrough } else { scheme };
+    let scheme = listener_tls::passed(&mut section, table, scheme);
     let tls = listener_tls::listener_tls(&mut section, scheme, known);
     let redirect_to = if scheme.is_http() { redirect_to(&mut section, table) } else { None };
     let redirects = redirect_to.is_some();
@@ -102,7 +100,9 @@ pub(super) fn listener(table: &raw::Table, known: &Known<'_>, output: &mut Outpu
         },
         protection,
     };
-    identity::check_use(&enabled_fields, &listener, section.report());
+    if !section.is_refused("protocol") {
+        identity::check_use(&enabled_fields, &listener, section.report());
+    }
     section.close_where(scheme.clause());
     (listener, Wanted { default_group, authorities, redirect_to })
 }

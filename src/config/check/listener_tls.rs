@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use crate::config::ListenerTls;
 use crate::config::SniMatch;
+use crate::config::check::kind::Boolean;
 use crate::config::check::kind::Choice;
 use crate::config::check::kind::seconds;
 use crate::config::check::names::Known;
 use crate::config::check::names::NameList;
 use crate::config::check::section::Section;
 use crate::config::check::tls_policy;
+use crate::config::raw;
 use crate::config::report::Location;
 
 /// Of use with https alone.
@@ -61,6 +63,24 @@ impl Scheme {
     }
 }
 
+/// What is spoken where `passthrough` says that TLS goes on to the backends.
+pub(super) fn passed(section: &mut Section<'_, '_>, table: &raw::Table, scheme: Scheme) -> Scheme {
+    if scheme == Scheme::Udp || (scheme != Scheme::Tls && table.find("passthrough").is_none()) {
+        return scheme;
+    }
+    let is_passed = section.read("passthrough", &Boolean, false) || section.is_refused("passthrough");
+    if let Some(location) = section.place_of("passthrough")
+        && scheme != Scheme::Tls
+        && !section.is_refused("protocol")
+    {
+        let message = format!("`passthrough` has no effect where {}", scheme.clause());
+        let help = "write protocol = \"tls\" to pass TLS on as it comes, or remove it";
+        section.report().error(location, message, help);
+    }
+    // Whoever asks for it means the rest for it, too.
+    if is_passed { Scheme::Passthrough } else { scheme }
+}
+
 /// None unless the listener speaks https; then these keys must not be there.
 pub(super) fn listener_tls(
     section: &mut Section<'_, '_>,
@@ -69,6 +89,8 @@ pub(super) fn listener_tls(
 ) -> Option<ListenerTls> {
     match scheme {
         Scheme::Https | Scheme::Tls => {}
+        // It may be meant for one that has them.
+        Scheme::Http if section.is_refused("protocol") && section.place_of("certificates").is_some() => {}
         Scheme::Http => {
             refuse_keys(section);
             return None;

@@ -249,7 +249,13 @@ fn unfit_for_connections(
         }
         if !is_of_tls && !matches!(condition, Condition::SourceIp(_)) {
             let message = format!("asks for `{}`, but \"{listener}\" has no requests", condition.as_str());
-            let help = if word == "tls" { "ask for sni, alpn or source_ip" } else { "ask for source_ip" };
+            let help = match condition {
+                Condition::Host(_) if word == "tls" => {
+                    "write sni = \"…\": the name that a client asks for in TLS"
+                }
+                _ if word == "tls" => "ask for sni, alpn or source_ip",
+                _ => "ask for source_ip",
+            };
             return Some((message, help));
         }
     }

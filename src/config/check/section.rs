@@ -99,9 +99,11 @@ impl<'t, 'o> Section<'t, 'o> {
         }
     }
 
-    /// Warns that a key has no effect, if there is a reason for that.
+    /// Warns that a key has no effect, if there is a reason for that. Nobody knows where the `protocol` was refused.
     pub(super) fn warn_idle(&mut self, key: &'static str, idle: Option<&str>) {
-        if let (Some(reason), Some(location)) = (idle, self.place_of(key)) {
+        if let (Some(reason), Some(location)) = (idle, self.place_of(key))
+            && !self.is_refused("protocol")
+        {
             let message = format!("`{key}` has no effect: {reason}");
             self.report().warning(location, message, "remove it");
         }
@@ -182,6 +184,11 @@ impl<'t, 'o> Section<'t, 'o> {
         self.refused.contains(&key)
     }
 
+    /// Takes a key for one whose value was refused: what follows from it is not to be told.
+    pub(super) fn refuse(&mut self, key: &'static str) {
+        self.refused.push(key);
+    }
+
     /// Reports that a key must be there, unless the text around it could not be read.
     pub(super) fn missing(&mut self, key: &str, example: &str) {
         let Some(table) = self.table else { return };
@@ -205,14 +212,16 @@ impl<'t, 'o> Section<'t, 'o> {
         report_unknown(&table.entries, &self.known, &self.title, &mut self.output.report);
     }
 
-    /// The same, where other tables of this kind may have more keys. `why` says what this one is: "the protocol is tcp".
+    /// The same, where other tables of this kind may have more keys. `why` says what this one is: "the protocol is tcp"; if
+    /// the `protocol` was refused, it may be one that has them.
     pub(super) fn close_where(self, why: &str) {
         let Some(table) = self.table else { return };
         let is_elsewhere = |entry: &&raw::Entry| {
             !self.known.contains(&entry.key.as_str()) && vocabulary::is_at_home(&entry.key, &self.title)
         };
         let (elsewhere, others): (Vec<_>, Vec<_>) = table.entries.iter().partition(is_elsewhere);
-        for entry in elsewhere {
+        let is_unclear = self.is_refused("protocol");
+        for entry in elsewhere.into_iter().filter(|_| !is_unclear) {
             let message = format!("`{}` has no effect where {why}", entry.key);
             let help = format!("remove it; valid keys: {}", self.known.join(", "));
             self.output.report.error(entry.key_location, message, help);

@@ -98,7 +98,7 @@ fn balancing(
         http2: false,
         proxy_header: proxy_header(section),
         tls: None,
-        algorithm: algorithm::algorithm(section),
+        algorithm: algorithm::algorithm(section, protocol),
         connect_timeout: connect_timeout(section, protocol),
         response_timeout: section.read_unless(
             no_http,
@@ -140,7 +140,7 @@ fn balancing(
         slow_start: section.read("slow_start", &SLOW_START, Duration::ZERO),
         drain_timeout: section.read("drain_timeout", &seconds(0, 4_000), Duration::from_secs(300)),
         source_address: None,
-        keeps_client_address: false,
+        keeps_client_address: None,
         on_drain: OnDrain::Keep,
         health_check: None,
         passive_check: passive_check::DEFAULT,
@@ -257,13 +257,14 @@ fn backends(group: &mut Section<'_, '_>, protocol: GroupProtocol) -> Vec<Backend
         return Vec::new();
     };
     group.refuse_empty("backend", example);
-    tables.into_iter().filter_map(|table| backend(table, protocol, group.output)).collect()
+    let may_lack_port = !protocol.is_http() || group.is_refused("protocol");
+    tables.into_iter().filter_map(|table| backend(table, may_lack_port, group.output)).collect()
 }
 
 /// None where the address is missing or wrong.
-fn backend(table: &raw::Table, protocol: GroupProtocol, output: &mut Output) -> Option<Backend> {
+fn backend(table: &raw::Table, may_lack_port: bool, output: &mut Output) -> Option<Backend> {
     let mut section = Section::element("server_group.backend", table, output);
-    let place = BackendPlace { may_lack_port: !protocol.is_http() };
+    let place = BackendPlace { may_lack_port };
     let address = section.read_required("address", &place, "address = \"127.0.0.1:9001\"");
     let enabled = section.read("enabled", &Boolean, true);
     let weight = section.read("weight", &Integer(0..=100), 100);
@@ -298,7 +299,13 @@ fn check_effects(group: &ServerGroup, section: &mut Section<'_, '_>) {
 
 /// What keys say together.
 fn check_together(group: &ServerGroup, section: &mut Section<'_, '_>) {
-    check_hash_key(group, section.report());
+    // A key that is missing or was refused has told of itself, and one of which nobody knows where it stands fits everywhere.
+    if section.place_of("hash_key").is_some()
+        && !section.is_refused("hash_key")
+        && !section.is_refused("protocol")
+    {
+        check_hash_key(group, section.report());
+    }
     if !group.protocol.is_http() {
         check_without_requests(group, section.report());
     }

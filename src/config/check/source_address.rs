@@ -13,6 +13,7 @@ use crate::config::check::kind::Kind;
 use crate::config::check::kind::refuse_kind;
 use crate::config::check::section::Section;
 use crate::config::raw;
+use crate::config::report::Location;
 use crate::config::report::Report;
 use crate::config::schema;
 
@@ -28,25 +29,24 @@ pub(super) fn source_address(section: &mut Section<'_, '_>) -> Option<SourceAddr
 
 const SOURCES: Choice<bool> = Choice { words: &[("client", true)], aliases: &[], later: &[] };
 
-/// Whether what is relayed comes from the address of its client. To be read behind `source_address`.
-pub(super) fn keeps_client_address(section: &mut Section<'_, '_>, protocol: GroupProtocol) -> bool {
-    let Some((_, location)) =
-        section.read_optional("source", &SOURCES, "backends see addresses of this host")
-    else {
-        return false;
-    };
-    if protocol.is_http() {
+/// Where it is said that what is relayed comes from the address of its client. To be read behind `source_address`.
+pub(super) fn keeps_client_address(
+    section: &mut Section<'_, '_>,
+    protocol: GroupProtocol,
+) -> Option<Location> {
+    let (_, location) = section.read_optional("source", &SOURCES, "backends see addresses of this host")?;
+    if protocol.is_http() && !section.is_refused("protocol") {
         let message = "`source` = \"client\" is for connections that are relayed: those for requests are shared by clients";
         let help = "remove it: backends find clients in X-Forwarded-For, or write proxy_protocol = \"v2\"";
         section.report().error(location, message, help);
-        return false;
+        return None;
     }
     if let Some(other) = section.place_of("source_address") {
         let place = section.report().place(other);
         let message = format!("`source` = \"client\" and `source_address` ({place}) exclude each other");
         section.report().error(location, message, "remove one of the two");
     }
-    true
+    Some(location)
 }
 
 /// An IP address, or the name of a network interface.
@@ -112,7 +112,7 @@ fn interface(text: &str) -> Result<SourceAddress, &'static str> {
 
 /// Tells which backends cannot be reached from the address.
 pub(super) fn check_use(group: &ServerGroup, section: &mut Section<'_, '_>) {
-    let key = match (&group.source_address, group.keeps_client_address) {
+    let key = match (&group.source_address, group.keeps_client_address.is_some()) {
         (Some(_), _) => "source_address",
         (None, true) => "source",
         (None, false) => return,

@@ -17,7 +17,8 @@ pub(super) static COMPLETE_EXAMPLE: EmbeddedFile = embedded!("config/ringway.tom
 const LATER: [(&str, &[&str]); 2] = [("[process]", &["upgrade_drain_timeout"]), ("[admin]", &["elb_api"])];
 
 /// Keys of nginx, HAProxy and others, and what to write instead.
-const FOREIGN_KEYS: [(&str, &str); 109] = [
+const FOREIGN_KEYS: [(&str, &str); 117] = [
+    ("accept_proxy", "write proxy_protocol = \"accept\" in [[listener]]"),
     (
         "access_log",
         "write [[access_log]] at the top level, with listener = \"…\" for the logs of one listener",
@@ -123,11 +124,19 @@ const FOREIGN_KEYS: [(&str, &str); 109] = [
     ),
     ("otel_exporter", "write otlp = \"http://127.0.0.1:4318/v1/traces\" in [tracing]"),
     ("otel_trace", "write [tracing] with propagate, otlp and sample"),
+    (
+        "on_marked_down",
+        "write on_drain = \"reset\" in [[server_group]]: connections end when their backend fails its checks",
+    ),
     ("otel_trace_context", "write propagate = true in [tracing]"),
     ("proxy_buffering", "responses are sent on as they come, so there is nothing to switch off"),
     ("proxy_connect_timeout", "write connect_timeout in [[server_group]]"),
     ("port_range", "write ports = \"8000-8010\" in [[listener]]"),
     ("port_ranges", "write ports = [\"8000-8010\", \"9000\"] in [[listener]]"),
+    (
+        "proxy_bind",
+        "write source_address = \"…\" in [[server_group]], or source = \"client\" for the address of each client",
+    ),
     (
         "proxy_http_version",
         "backends get HTTP/1.1; for HTTP/2 write protocol = \"h2c\", or http2 = true beside \"https\", in [[server_group]]",
@@ -158,6 +167,7 @@ const FOREIGN_KEYS: [(&str, &str); 109] = [
         "server_names",
         "names are those of the certificates; to route by host write [[rule]] with host = \"…\"",
     ),
+    ("session_timeout", "write idle_timeout in [[listener]]"),
     ("servers", "write a [[server_group.backend]] for each of them"),
     ("set_real_ip_from", "write trusted_proxies in [[listener]]"),
     (
@@ -172,17 +182,24 @@ const FOREIGN_KEYS: [(&str, &str); 109] = [
         "ssl_protocols",
         "write tls_policy = \"…\" in [[listener]], or a [[tls_policy]] of your own with versions",
     ),
+    (
+        "ssl_preread",
+        "write protocol = \"tls\" and passthrough = true in [[listener]], and sni = \"…\" in [[rule]]",
+    ),
     ("ssl_verify_client", "write mode = \"require\" in [listener.client_auth]"),
     ("sticky", "write [server_group.sticky] with mode = \"insert\""),
-    ("stream", "TCP and UDP are not forwarded as such in this version"),
+    ("stream", "write [[listener]] and [[server_group]] with protocol = \"tcp\" or \"udp\" in each"),
     ("threads", "write workers in [process]"),
     (
         "tls",
         "write protocol = \"https\" in [[listener]], with certificates = [\"…\"], or in [[server_group]]",
     ),
+    ("transparent", "write source = \"client\" in [[server_group]]: backends see the addresses of clients"),
+    ("udp_timeout", "write idle_timeout in [[listener]]"),
     ("upgrade", "WebSocket and other upgrades pass without a key"),
     ("upstream", "write [[server_group]]"),
     ("websocket", "WebSocket and other upgrades pass without a key"),
+    ("usesrc", "write source = \"client\" in [[server_group]]: backends see the addresses of clients"),
     ("worker_connections", "write max_connections in [process]"),
     ("worker_processes", "write workers in [process]"),
     ("worker_rlimit_nofile", "set LimitNOFILE= of systemd, or ulimit -n: Ringway takes what it may have"),
@@ -190,7 +207,7 @@ const FOREIGN_KEYS: [(&str, &str); 109] = [
 ];
 
 /// The same where a word means something in one table that it does not mean elsewhere.
-const FOREIGN_HERE: [(&str, &str, &str); 17] = [
+const FOREIGN_HERE: [(&str, &str, &str); 19] = [
     ("[[ca]]", "cert", "write bundle"),
     ("[[certificate]]", "cert", "write chain"),
     ("[[listener]]", "keepalive_timeout", "write idle_timeout"),
@@ -206,6 +223,16 @@ const FOREIGN_HERE: [(&str, &str, &str); 17] = [
     ("[[rule]]", "max_connections", "it belongs to [[server_group.backend]], [[listener]] or [process]"),
     ("[[rule]]", "per_client", "write limit = { per_client_requests_per_second = 10, burst = 20 }"),
     ("[[rule]]", "proxy_read_timeout", "write response_timeout, or tunnel_idle_timeout for WebSocket"),
+    (
+        "[[rule]]",
+        "server_name",
+        "write host = \"…\"; where the listener relays TLS, with protocol = \"tls\", write sni = \"…\"",
+    ),
+    (
+        "[[rule]]",
+        "server_names",
+        "write host = [\"…\"]; where the listener relays TLS, with protocol = \"tls\", write sni = [\"…\"]",
+    ),
     ("[[rule]]", "timeout", "write response_timeout, client_body_timeout or tunnel_idle_timeout"),
     ("[[server_group]]", "max_connections", "write it in each [[server_group.backend]]"),
     ("[[server_group]]", "timeout", "write connect_timeout or response_timeout"),
@@ -236,6 +263,20 @@ const FOREIGN_VALUES: [(&str, &str); 20] = [
     ("source", "source_ip_hash"),
     ("static-rr", "weighted_round_robin"),
     ("uri", "consistent_hash"),
+];
+
+/// Values of others that mean what a single word of ours does not, by the key, and what to write.
+const FOREIGN_MEANINGS: [(&str, &str, &str); 2] = [
+    (
+        "protocol",
+        "TCP_UDP",
+        "write a [[listener]] with protocol = \"tcp\" and one with \"udp\" at the same address, and a [[server_group]] for each",
+    ),
+    (
+        "protocol",
+        "TCPUDP",
+        "write a [[listener]] with protocol = \"tcp\" and one with \"udp\" at the same address",
+    ),
 ];
 
 /// What nginx and HAProxy call fields of their logs, and what to write instead.
@@ -302,6 +343,12 @@ pub(super) fn advice(key: &str, title: &str, known: &[&str]) -> String {
 pub(super) fn our_value<'w>(text: &str, words: &[&'w str]) -> Option<&'w str> {
     let mut ours = FOREIGN_VALUES.iter().filter(|(word, _)| word.eq_ignore_ascii_case(text));
     ours.find_map(|(_, ours)| words.iter().copied().find(|word| word == ours))
+}
+
+/// What to write for a value of another server that no one word of ours means.
+pub(super) fn our_meaning(key: &str, text: &str) -> Option<&'static str> {
+    let is_it = |(of, word, _): &&(&str, &str, &str)| *of == key && word.eq_ignore_ascii_case(text);
+    FOREIGN_MEANINGS.iter().find(is_it).map(|(_, _, fix)| *fix)
 }
 
 /// What to write for a field of the access log that has another name here. A `$` in front, as in nginx, is passed over.
@@ -408,6 +455,14 @@ mod tests {
             ("forward_auth", "[[server_group]]", &["name"], "it belongs to [[rule]]"),
             ("limit_rate", "[[rule]]", &["name"], "write bandwidth_bytes_per_second"),
             ("timeout", "[[server_group]]", &["drain_timeout"], "write connect_timeout or response_timeout"),
+            ("server_name", "[[rule]]", &["host"], "write host"),
+            ("server_name", "[[listener]]", &["name"], "names are those of the certificates"),
+            ("transparent", "[[server_group]]", &["name"], "write source = \"client\" in"),
+            ("ssl_preread", "[[listener]]", &["name"], "write protocol = \"tls\" and passthrough"),
+            ("on_marked_down", "[[server_group.backend]]", &["role"], "write on_drain = \"reset\" in"),
+            ("session_timeout", "[[server_group]]", &["response_timeout"], "write idle_timeout in"),
+            ("accept_proxy", "[[listener]]", &["name"], "write proxy_protocol = \"accept\" in"),
+            ("port_range", "[[listener]]", &["ports"], "write ports = \"8000-8010\" in"),
             ("quux", "[[listener]]", &["compression"], "valid keys: compression"),
         ] {
             let said = advice(key, title, known);

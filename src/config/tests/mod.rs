@@ -123,6 +123,7 @@ fn without_places(mut config: Config) -> Config {
     }
     for group in &mut config.server_groups {
         group.location = nowhere;
+        group.keeps_client_address.iter_mut().for_each(|location| *location = nowhere);
         group.backends.iter_mut().for_each(|backend| backend.location = nowhere);
     }
     let of_groups = config.server_groups.iter_mut().filter_map(|group| group.maintenance.as_mut());

@@ -272,7 +272,7 @@ fn set_terms(group: &mut Group, wanted: &ServerGroup) {
     group.max_failures = wanted.passive_check.consecutive_failures;
     group.connect_timeout = wanted.connect_timeout;
     group.source = source(wanted);
-    group.keeps_client_address = wanted.keeps_client_address;
+    group.keeps_client_address = wanted.keeps_client_address.is_some();
     group.response_timeout = wanted.response_timeout;
     group.keepalive_timeout = wanted.keepalive_timeout;
     group.keepalive_connections = wanted.keepalive_connections as usize;

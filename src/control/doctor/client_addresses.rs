@@ -33,7 +33,9 @@ impl AnswerRoutes {
 /// What is in the way of groups with `source = "client"`. `report` knows where they stand.
 pub fn judge(routes: &AnswerRoutes, config: &Config, report: &Report) -> Vec<Finding> {
     let mut found = Vec::new();
-    for group in config.server_groups.iter().filter(|group| group.enabled && group.keeps_client_address) {
+    for group in
+        config.server_groups.iter().filter(|group| group.enabled && group.keeps_client_address.is_some())
+    {
         let place = report.place(group.location);
         for (is_ipv6, takes_all) in [false, true].into_iter().zip(routes.takes_all) {
             if takes_all == Some(false) && has_backends(group, is_ipv6) {

@@ -46,7 +46,8 @@ fn low_ports(unit: &Unit, config: &Config, report: &Report) -> Option<Finding> {
 }
 
 fn client_addresses(unit: &Unit, config: &Config, report: &Report) -> Option<Finding> {
-    let group = config.server_groups.iter().find(|group| group.enabled && group.keeps_client_address)?;
+    let group =
+        config.server_groups.iter().find(|group| group.enabled && group.keeps_client_address.is_some())?;
     let user = unit.value("User").filter(|user| *user != "root" && *user != "0");
     let (key, words) = match user {
         Some(_) => ("AmbientCapabilities", unit.words("AmbientCapabilities")),

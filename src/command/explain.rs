@@ -174,7 +174,22 @@ fn to_text(question: &Question, explanation: &Explanation) -> String {
     lines.extend(explanation.set_headers.iter().map(|(name, value)| format!("  with    {name}: {value}")));
     lines.extend(explanation.groups.iter().flat_map(|group| group_lines(group, words.shared)));
     lines.extend(explanation.response.iter().flat_map(response_lines));
+    if asks_for_no_name(question, explanation) {
+        lines.push(String::new());
+        lines.push(NO_NAME.to_owned());
+    }
     lines.join("\n")
+}
+
+/// What is told of a connection that rules of TLS could not know.
+const NO_NAME: &str = "This connection asks for no name and offers no protocol: --sni NAME and --alpn PROTOCOL say what the client's \
+                       TLS handshake does.";
+
+/// Whether rules missed what the question could have told.
+fn asks_for_no_name(question: &Question, explanation: &Explanation) -> bool {
+    let is_of_tls = |missed: &String| missed.starts_with("sni") || missed.starts_with("alpn");
+    let are_missed = || explanation.rules.iter().filter_map(|rule| rule.missed.as_ref()).any(is_of_tls);
+    explanation.protocol == "tls" && question.sni.is_none() && question.alpn.is_empty() && are_missed()
 }
 
 /// What is said of a request, a connection, or datagrams.

@@ -405,10 +405,45 @@ fn connections_cannot_be_asked_of_as_requests_nor_requests_as_connections() {
     {
         assert_eq!(refused(arguments).0, 2, "{arguments:?}");
     }
+    let (code, _, error) = refused(&["--listener", "rely"]);
+    assert!(
+        code == 1 && error.contains("there is no listener: \"rely\"; there are \"relay\""),
+        "{code} {error}"
+    );
+    let hint = |arguments: &[&str]| {
+        refused(&[&["--listener", "relay"], arguments].concat()).1.contains("--sni NAME")
+    };
+    assert!(hint(&[]) && !hint(&["--sni", "a.example"]) && !hint(&["--src", "198.51.100.1"]));
     let backend = Backend::echo_head();
     let of_http = scenario(&backend).start();
     let (code, _, error) = run(&of_http, &["explain", "--socket", "admin.sock", "--listener", "web"]);
     assert!(code == 1 && error.contains("takes requests: name method and URL"), "{code} {error}");
+}
+
+#[test]
+fn a_standby_is_told_of() {
+    let backend = UdpBackend::echo("");
+    let why = |others: &str| {
+        let ringway = Relayed::udp(&[backend.address()])
+            .table(others)
+            .table("[admin]\nsocket = \"admin.sock\"")
+            .start();
+        explained(&ringway, &["--listener", "relay"])["groups"][0]["why"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let other = |lines: &str| format!("[[server_group.backend]]\naddress = \"127.0.0.1:9\"\n{lines}");
+    assert_eq!(why(""), "it is the only one");
+    assert_eq!(
+        why(&other("role = \"standby\"")),
+        "it is the only active one; a standby takes over when it fails"
+    );
+    for lines in ["weight = 0", "enabled = false"] {
+        assert_eq!(why(&other(lines)), "it is the only one that can be asked");
+    }
+    let instead = format!("weight = 0\n{}", other("role = \"standby\""));
+    assert_eq!(why(&instead), "no active one can be asked, and it is the only standby that can");
 }
 
 #[test]

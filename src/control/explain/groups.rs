@@ -134,6 +134,20 @@ const OF_QUIC: ChoiceWords = ChoiceWords {
     ..OF_CONNECTIONS
 };
 
+/// Why one backend gets everything.
+fn why_it_alone(group: &Group, availability: Availability) -> &'static str {
+    let others = || group.members.iter().filter(|member| !member.is_leaving);
+    match availability {
+        _ if !group.unresolved.is_empty() => "it is the only one whose address is known",
+        _ if others().count() == 1 && group.disabled.is_empty() => "it is the only one",
+        Availability::Standby => "no active one can be asked, and it is the only standby that can",
+        _ if group.disabled.is_empty() && others().filter(|member| !member.is_standby).count() == 1 => {
+            "it is the only active one; a standby takes over when it fails"
+        }
+        _ => "it is the only one that can be asked",
+    }
+}
+
 fn group(group: &Group, percent: u32, key: Option<u64>, words: &ChoiceWords) -> GroupExplanation {
     let (_, table) = group.table().load();
     let name = |member: u32| group.member(member as usize).map(|member| member.backend.name.clone());
@@ -143,8 +157,8 @@ fn group(group: &Group, percent: u32, key: Option<u64>, words: &ChoiceWords) -> 
     let only = (candidates.len() == 1).then(|| candidates.first().cloned()).flatten();
     let how = match &group.algorithm {
         _ if !group.is_enabled => "the group is disabled",
-        _ if candidates.is_empty() => "there is no backend that takes requests",
-        _ if only.is_some() => "it is the only one",
+        _ if candidates.is_empty() => "no backend can be asked",
+        _ if only.is_some() => why_it_alone(group, table.availability),
         Algorithm::ConsistentHash(_) if owner.is_some() => words.hashed,
         Algorithm::ConsistentHash(_) => words.without_key,
         Algorithm::WeightedRoundRobin => "in turn, by weight",

@@ -55,7 +55,9 @@ pub fn explain(snapshot: &Snapshot, question: &Question) -> Result<Explanation, 
             ));
         }
         (Some(_), true) => {
-            return Err(format!("the listener \"{name}\" takes requests: name method and URL"));
+            return Err(format!(
+                "the listener \"{name}\" takes requests: name method and URL, as in GET https://www.example.com/"
+            ));
         }
     };
     let mut headers = request::headers(question)?;
@@ -95,14 +97,18 @@ pub fn explain(snapshot: &Snapshot, question: &Question) -> Result<Explanation, 
 
 /// The listener that the question is about.
 fn listener<'s>(snapshot: &'s Snapshot, question: &Question) -> Result<&'s Listener, String> {
-    let mut listeners = snapshot.listeners.iter().flatten().filter(|listener| !listener.is_leaving());
+    let listeners = snapshot.listeners.iter().flatten().filter(|listener| !listener.is_leaving());
     if let Some(name) = &question.listener {
         let is_disabled = snapshot.disabled_listeners.iter().any(|listener| listener.name == *name);
-        let what = if is_disabled { "the listener is disabled" } else { "there is no listener" };
-        return listeners
-            .find(|listener| listener.name == *name)
-            .map(|listener| &**listener)
-            .ok_or_else(|| format!("{what}: \"{}\"", name.escape_debug()));
+        let found = listeners.clone().find(|listener| listener.name == *name);
+        return found.map(|listener| &**listener).ok_or_else(|| {
+            let known: Vec<&str> = listeners.map(|listener| listener.name.as_str()).collect();
+            let name = name.escape_debug();
+            match is_disabled {
+                true => format!("the listener is disabled: \"{name}\""),
+                false => format!("there is no listener: \"{name}\"; there are \"{}\"", known.join("\", \"")),
+            }
+        });
     }
     let speaks =
         |listener: &&&Arc<Listener>| listener.http().is_some() && listener.tls.is_some() == question.is_https;

@@ -45,6 +45,15 @@ impl DropReason {
             DropReason::BackendRefused => "backend_refused",
         }
     }
+
+    /// What the access log says of a client that gets no session, if it says anything: limits are told to the operator.
+    pub(super) fn of_no_session(self) -> Option<Reason> {
+        match self {
+            DropReason::NoBackend(reason) => Some(reason),
+            DropReason::Unreachable => Some(Reason::ConnectFailed),
+            _ => None,
+        }
+    }
 }
 
 impl From<&SendFailure> for DropReason {

@@ -9,6 +9,7 @@ use crate::datagram::client_socket::DatagramSocket;
 use crate::datagram::client_socket::SocketState;
 use crate::datagram::dropped::DropReason;
 use crate::datagram::proxied::ProxiedDatagrams;
+use crate::datagram::record::UnservedLines;
 use crate::datagram::session::ClientSession;
 use crate::datagram::session::Passed;
 use crate::datagram::session_table::SessionTable;
@@ -19,6 +20,7 @@ use crate::net::udp::datagrams::Datagrams;
 use crate::net::udp::datagrams::LocalAddress;
 use crate::net::udp::readiness::ReadySet;
 use crate::policy::balance::hash_key::FlowStart;
+use crate::relay::Endpoints;
 use crate::snapshot::Listener;
 use crate::snapshot::client_connections::ClientShare;
 use crate::snapshot::group::Group;
@@ -39,6 +41,7 @@ pub(super) struct SessionOpening<'s> {
     /// After how many ticks of silence it is over.
     pub(super) idle_ticks: u64,
     pub(super) proxied: &'s RefCell<ProxiedDatagrams>,
+    pub(super) unserved: &'s UnservedLines,
 }
 
 impl SessionOpening<'_> {
@@ -89,6 +92,15 @@ impl SessionOpening<'_> {
             counters: listener.relay_counters(None, listener.default_group).map(Arc::clone),
         });
         Ok(table.insert(session, idle_ticks))
+    }
+
+    /// Tells of a client that gets no session because there is no backend for it.
+    pub(super) fn log_unserved(&self, client: SocketAddr, reason: DropReason) {
+        let SessionOpening { worker, socket, listener, group, unserved, .. } = *self;
+        if let Some(reason) = reason.of_no_session() {
+            let endpoints = Endpoints { listener, peer: client, port: socket.port };
+            unserved.log(reason, &endpoints, group, worker);
+        }
     }
 
     /// What decides where the datagrams of a client go.

@@ -1,5 +1,6 @@
 //! What is known of a session when it has ended: it is logged, and what it counted for is given back.
 
+use std::cell::Cell;
 use std::net::IpAddr;
 
 use crate::datagram::session::ClientSession;
@@ -14,6 +15,7 @@ use crate::snapshot::bandwidth::Direction;
 use crate::snapshot::bandwidth::ListenerBandwidth;
 use crate::snapshot::bandwidth::PaceLimits;
 use crate::snapshot::bandwidth::PacedRequest;
+use crate::snapshot::group::Group;
 use crate::telemetry::reason::Reason;
 use crate::telemetry::record::DatagramCounts;
 use crate::telemetry::record::Record;
@@ -65,6 +67,42 @@ fn log(session: &ClientSession, reason: Reason, worker: &Worker) {
     relay::log((&record, session.began), &endpoints, (None, group, asked.as_slice()), b"", worker);
 }
 
+/// Lines that a worker writes in a second about clients that get no session: each of their datagrams would have one, and
+/// whoever sends them may do so under any address. All of them are counted as dropped.
+const MAX_UNSERVED_LINES: u32 = 10;
+
+/// How many lines about clients without a session were written in this second.
+#[derive(Default)]
+pub(super) struct UnservedLines {
+    second: Cell<u64>,
+    written: Cell<u32>,
+}
+
+impl UnservedLines {
+    /// Whether there may be one more in this second.
+    fn acquire(&self, second: u64) -> bool {
+        let written = if self.second.replace(second) == second { self.written.get() } else { 0 };
+        self.written.set(written.saturating_add(1));
+        written < MAX_UNSERVED_LINES
+    }
+
+    /// Writes the line of a client that no backend could be found for, unless there were many in this second.
+    pub(super) fn log(&self, reason: Reason, endpoints: &Endpoints<'_>, group: &Group, worker: &Worker) {
+        let now = worker.clock.now();
+        if !self.acquire(worker.clock.wall(now).as_secs()) {
+            return;
+        }
+        let record = Record {
+            is_connection: true,
+            status: reason.status(),
+            reason,
+            datagrams: Some(DatagramCounts { received: 0, sent: 0 }),
+            ..Record::default()
+        };
+        relay::log((&record, now), endpoints, (None, Some(group), &[]), b"", worker);
+    }
+}
+
 /// Whether limits let these datagrams of a client, or to it, pass. Nothing waits, so what goes beyond is lost.
 pub(super) fn admits(
     datagrams: &Datagrams<'_>,
@@ -94,5 +132,17 @@ pub(super) fn count_sent((datagrams, bytes): (usize, usize), listener: &Listener
 pub(super) fn count_dropped(datagrams: u64, reason: &'static str, listener: &Listener, worker: usize) {
     if let Some(counters) = &listener.counters {
         counters.datagrams_dropped(worker, reason, datagrams);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_has_a_few_lines_about_clients_without_a_session() {
+        let lines = UnservedLines::default();
+        let written = |second| (0..1000).filter(|_| lines.acquire(second)).count();
+        assert_eq!([written(7), written(7), written(8)], [10, 0, 10]);
     }
 }

@@ -36,7 +36,13 @@ impl RequestRelay<'_> {
                 None => self.opening.begin(client, piece.local, &datagrams, self.table),
             };
             // Clients without a session get none for the next datagram either.
-            let Ok(token) = token.map_err(|reason| self.drop(&datagrams, reason)) else { return };
+            let token = match token {
+                Ok(token) => token,
+                Err(reason) => {
+                    self.opening.log_unserved(client, reason);
+                    return self.drop(&datagrams, reason);
+                }
+            };
             let left = self.table.get_mut(token).map_or(0, |session| session.requests_left(self.terms));
             if left == 0 {
                 // A reload has lowered the number.

@@ -18,6 +18,7 @@ use crate::datagram::hand_over::Adoption;
 use crate::datagram::opening::SessionOpening;
 use crate::datagram::proxied::ProxiedDatagrams;
 use crate::datagram::record;
+use crate::datagram::record::UnservedLines;
 use crate::datagram::requests::RequestRelay;
 use crate::datagram::session_table::SessionTable;
 use crate::datagram::session_table::SessionToken;
@@ -44,6 +45,7 @@ pub struct DatagramService {
     arena: RefCell<ReceiveArena>,
     table: RefCell<SessionTable>,
     proxied: RefCell<ProxiedDatagrams>,
+    unserved: UnservedLines,
     /// Those that are not closed.
     sockets: RefCell<Vec<Rc<DatagramSocket>>>,
     /// Once the worker ends: after how many ticks of silence sessions do.
@@ -62,6 +64,7 @@ impl DatagramService {
             arena: RefCell::default(),
             table: RefCell::default(),
             proxied: RefCell::default(),
+            unserved: UnservedLines::default(),
             sockets: RefCell::default(),
             drain_ticks: Cell::new(None),
         });
@@ -180,6 +183,7 @@ impl DatagramService {
             group,
             idle_ticks: self.idle_ticks(terms),
             proxied: &self.proxied,
+            unserved: &self.unserved,
         };
         let mut table = self.table.borrow_mut();
         let mut relay = RequestRelay { opening, terms, table: &mut table };

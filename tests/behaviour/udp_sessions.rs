@@ -118,6 +118,28 @@ fn silence_is_no_failure_of_a_check_that_expects_nothing() {
 }
 
 #[test]
+fn clients_without_a_backend_have_lines_but_not_each_datagram() {
+    let backend = UdpBackend::echo("");
+    let ringway = Relayed::udp(&[backend.address()]).process("workers = 1").group("enabled = false").start();
+    let client = UdpClient::connect(ringway.address());
+    // More than a line for each would be in one second, and then some more in the next.
+    (0..200).for_each(|_| client.send("x"));
+    let entries = log_entries(&ringway, 10);
+    let port = client.local_address().port();
+    assert!(
+        entries.iter().all(|entry| {
+            (&entry["reason"], &entry["status"]) == (&"group_disabled".into(), &503.into())
+                && (&entry["server_group"], &entry["client_port"]) == (&"app".into(), &port.into())
+                && entry["datagrams_received"] == 0
+        }),
+        "{entries:?}"
+    );
+    std::thread::sleep(MOMENT);
+    assert!((10..=20).contains(&sessions(&ringway)), "{}", sessions(&ringway));
+    assert_eq!(backend.received(), 0);
+}
+
+#[test]
 fn who_may_not_gets_no_session() {
     let backend = UdpBackend::echo("");
     let ringway = Relayed::udp(&[backend.address()])

@@ -115,6 +115,8 @@ pub enum Versions {
 /// A backend as a member of its group.
 pub struct GroupMember {
     pub backend: Arc<Backend>,
+    /// The host and port that the configuration names it by. None where it gives the address.
+    pub host: Option<Arc<str>>,
     /// 0..=100; 0: no new requests.
     pub weight: u32,
     /// Serves only while no active backend is available.
@@ -493,6 +495,7 @@ mod tests {
             };
             group.members.push(GroupMember {
                 backend: Arc::new(backend),
+                host: None,
                 weight,
                 is_standby,
                 is_leaving: false,

@@ -211,10 +211,17 @@ fn the_second_resolver_is_asked_only_when_the_first_knows_nothing() {
 fn names_of_the_hosts_file_are_asked_of_nobody() {
     let dns = Dns::start();
     let backend = named("127.0.0.1:0", "local");
-    let address = format!("localhost:{}", backend.address().port());
-    let ringway = Scenario::new().process(&dns.setting()).backend_at(&address, 100).start();
+    let address = format!("LOCALHOST:{}", backend.address().port());
+    let ringway = Scenario::new()
+        .process(&dns.setting())
+        .table("[admin]\nsocket = \"admin.sock\"")
+        .backend_at(&address, 100)
+        .start();
     assert_eq!(ask(ringway.address()), "local");
     assert_eq!(dns.questions(), 0);
+    // Whoever knows the configuration finds the backend by what that says.
+    let told = &status(&ringway)["groups"][0]["backends"][0];
+    assert_eq!((&told["address"], &told["name"]), (&backend.address().to_string().into(), &address.into()));
 }
 
 #[test]

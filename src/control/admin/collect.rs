@@ -207,6 +207,7 @@ impl Present<'_> {
         BackendStatus {
             role: Some(role(member.is_standby)),
             weight: Some(member.weight),
+            name: member.host.as_deref().map(str::to_owned),
             runtime: (!member.said.is_nothing()).then(|| self.runtime(member)),
             drain_reason: drain_reason.map(Word::from),
             ..self.backend(&member.backend, !member.takes_requests())
@@ -256,6 +257,7 @@ impl Present<'_> {
         let totals = self.backend_counters.totals(backend.slot).since(backend.counted_before);
         BackendStatus {
             address: backend.name.clone(),
+            name: None,
             role: None,
             weight: None,
             runtime: None,

@@ -345,6 +345,9 @@ pub struct GroupStatus {
 #[serde(default)]
 pub struct BackendStatus {
     pub address: String,
+    /// The host and port that the configuration names it by, where that is not an address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// `active` or `standby`. None of one that no group has any more; so is `weight`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub role: Option<Word>,

@@ -136,6 +136,10 @@ impl GroupBuilder<'_> {
         let mut places = std::collections::HashMap::new();
         for ((backend, addresses), said) in wanted.backends.iter().zip(addresses).zip(said) {
             let weight = said.weigh(backend.weight.into());
+            let host: Option<Arc<str>> = match &backend.address {
+                BackendAddress::Name { .. } => Some(backend.address.to_string().into()),
+                BackendAddress::Ip(_) | BackendAddress::Unix(_) => None,
+            };
             for address in addresses {
                 // Two names of one address are one backend, with the greater weight.
                 if let Some(member) = places.get(address).and_then(|place: &usize| members.get_mut(*place)) {
@@ -153,6 +157,7 @@ impl GroupBuilder<'_> {
                 places.insert(address.clone(), members.len());
                 members.push(GroupMember {
                     backend: known,
+                    host: host.clone(),
                     weight,
                     is_standby: backend.role == config::Role::Standby,
                     is_leaving: false,
@@ -172,6 +177,7 @@ impl GroupBuilder<'_> {
             if !is_over && !places.contains_key(&old.backend.address) {
                 members.push(GroupMember {
                     backend: Arc::clone(&old.backend),
+                    host: old.host.clone(),
                     weight: 0,
                     is_standby: old.is_standby,
                     is_leaving: true,

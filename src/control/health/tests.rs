@@ -82,6 +82,7 @@ impl Scene {
             .iter()
             .map(|backend| GroupMember {
                 backend: Arc::clone(backend),
+                host: None,
                 weight: 10,
                 is_standby: false,
                 is_leaving: false,

@@ -127,17 +127,45 @@ function setText(cell, text) {
   }
 }
 
+/** An address in its shortest form: of IPv6 there are many. */
+function shortest(address) {
+  if (address.startsWith("unix:")) {
+    return address;
+  }
+  try {
+    return new URL(`backend://${address}`).host;
+  } catch {
+    // As with the number of an interface.
+    return address;
+  }
+}
+
+/** What the status tells of a backend, which the configuration may spell otherwise: several where its name has several addresses. */
+function statesOf(group, written) {
+  const wanted = shortest(written);
+  // Relative to the folder of a file that the console does not know.
+  const path = /^unix:(?:\.\/)?([^/].*)$/.exec(written)?.[1];
+  return (group?.backends ?? []).filter(({ address, name }) => [address, name].some((told) => told && shortest(told) === wanted)
+    || (path !== undefined && address.startsWith("unix:/") && address.endsWith(`/${path}`)));
+}
+
+/** The state of a backend, or those of its addresses. */
+function statesText(states, protocol) {
+  const texts = states.map((state) => backendText(state, protocol));
+  const several = [...new Set(texts)].map((text) => [text, texts.filter((other) => other === text).length]);
+  return texts.length < 2 ? backendText(states[0], protocol) : several.map(([text, count]) => `${text} (${count})`).join(", ");
+}
+
 async function groupPage(name, { signal, again }) {
   const path = pathOf("server-groups", name);
   const [object, backends, status] = await Promise.all([call("GET", path), list(`${path}/backends`), call("GET", "status")]);
   const check = await call("GET", `${path}/health-check`).catch(() => null);
   const now = (document) => document.groups.find((group) => group.name === name);
-  const stateOf = (group, address) => group?.backends.find((backend) => backend.address === address);
   const wrong = h("div", {});
   const protocol = now(status)?.protocol ?? "http";
   const things = thingsOf(protocol);
   const perSecond = `${things[0].toUpperCase()}${things.slice(1)}`;
-  const rowOf = (backend) => backendRow({ object, protocol }, { backend, state: stateOf(now(status), backend.name) }, again, wrong);
+  const rowOf = (backend) => backendRow({ object, protocol }, { backend, state: statesOf(now(status), backend.name)[0] }, again, wrong);
   const rows = await Promise.all(backends.map(async (backend) => [backend, await rowOf(backend)]));
   const facts = h("dl", {});
   const show = (document, window) => {
@@ -149,12 +177,13 @@ async function groupPage(name, { signal, again }) {
       ["p50, p99", `${durationText(window.quantile(`group ${name}`, 0.5))}, ${durationText(window.quantile(`group ${name}`, 0.99))}`],
     ].flatMap(([title, text]) => [h("dt", {}, title), h("dd", {}, text)]));
     for (const [backend, { live }] of rows) {
-      const state = stateOf(group, backend.name);
-      setText(live.state, backendText(state, protocol));
-      setText(live.weight, weightText(state, backend.settings));
-      live.state.className = classOf(state?.state);
-      setText(live.inFlight, String(state?.in_flight ?? 0));
-      setText(live.rate, rateText(window.rate(`backend ${name} ${backend.name}`)));
+      const states = statesOf(group, backend.name);
+      const rates = states.map(({ address }) => window.rate(`backend ${name} ${address}`)).filter((rate) => rate !== null);
+      setText(live.state, statesText(states, protocol));
+      setText(live.weight, weightText(states[0], backend.settings));
+      live.state.className = classOf((states.find((state) => !state.available) ?? states[0])?.state);
+      setText(live.inFlight, String(states.reduce((sum, state) => sum + state.in_flight, 0)));
+      setText(live.rate, rateText(rates.length === 0 ? null : rates.reduce((sum, rate) => sum + rate, 0)));
     }
   };
   follow(signal, show, (error) => showProblem(wrong, error));

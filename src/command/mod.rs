@@ -189,8 +189,9 @@ enum Verb {
     /// Replace the program of a running Ringway without a lost connection.
     ///
     /// A new process is started as the running one was, and takes its listening sockets, keys, health and counters over;
-    /// the old one serves what it has and ends. What cannot go into service is refused with exit code 5, and changes
-    /// nothing.
+    /// the old one serves what it has and ends. Connections that are relayed stay with the old one for as long as
+    /// process.upgrade_drain_timeout says; sessions of UDP go on in the new one. What cannot go into service is refused
+    /// with exit code 5, and changes nothing.
     Upgrade(upgrade::Arguments),
     /// Print the version; with -v also features and what the kernel can do.
     Version(version::Arguments),

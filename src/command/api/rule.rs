@@ -42,7 +42,7 @@ pub(crate) enum RuleVerb {
 pub(crate) struct AddRule {
     /// What the rule is called.
     name: String,
-    /// Whose requests it takes; may be repeated.
+    /// Whose requests, or connections, it takes; may be repeated.
     #[arg(long, required = true)]
     listener: Vec<String>,
     /// 1 to 10000; rules with lower numbers are asked first.
@@ -60,7 +60,16 @@ pub(crate) struct AddRule {
     /// GET and so on; may be repeated.
     #[arg(long)]
     method: Vec<String>,
-    /// The server group that gets its requests. Other actions are keys of their own: --set respond='{"code": 404}'.
+    /// A name that a TLS handshake asks for, or a pattern such as *.example.com, where TLS is relayed; may be repeated.
+    #[arg(long)]
+    sni: Vec<String>,
+    /// A protocol that a TLS handshake offers, where TLS is relayed; may be repeated.
+    #[arg(long, value_name = "PROTOCOL")]
+    alpn: Vec<String>,
+    /// An address or network of clients, or the name of an IP group; may be repeated.
+    #[arg(long, value_name = "IP")]
+    source_ip: Vec<String>,
+    /// The server group that gets its requests or connections. Other actions are keys of their own: --set respond='{"code": 404}'.
     #[arg(long)]
     group: Option<String>,
     #[command(flatten)]
@@ -143,7 +152,21 @@ fn action(settings: &Json) -> String {
 }
 
 fn add(arguments: &AddRule) -> Exit {
-    let AddRule { name, listener, priority, host, path, path_prefix, method, group, more, form } = arguments;
+    let AddRule {
+        name,
+        listener,
+        priority,
+        host,
+        path,
+        path_prefix,
+        method,
+        sni,
+        alpn,
+        source_ip,
+        group,
+        more,
+        form,
+    } = arguments;
     let mut settings = given([
         ("name", Some(Json::from(name.as_str()))),
         ("listener", one_or_list(listener)),
@@ -152,6 +175,9 @@ fn add(arguments: &AddRule) -> Exit {
         ("path", one_or_list(path)),
         ("path_prefix", one_or_list(path_prefix)),
         ("method", one_or_list(method)),
+        ("sni", one_or_list(sni)),
+        ("alpn", one_or_list(alpn)),
+        ("source_ip", one_or_list(source_ip)),
         ("group", group.as_deref().map(Json::from)),
     ]);
     more.add_to(&mut settings);

@@ -163,6 +163,14 @@ fn calls_for_certificates_rules_and_ip_groups() -> Vec<(&'static str, &'static s
                 "method": "GET", "group": "app",
             }),
         ),
+        (
+            "rule add shop --listener passed --priority 20 --sni a.example --sni b.example --alpn h2 --source-ip office --group app",
+            "POST /api/v1/rules",
+            json!({
+                "name": "shop", "listener": "passed", "priority": 20, "sni": ["a.example", "b.example"], "alpn": "h2",
+                "source_ip": "office", "group": "app",
+            }),
+        ),
         ("rule move api --before other", "POST /api/v1/rules/api/move", json!({"before": "other"})),
         ("rule move api --after other", "POST /api/v1/rules/api/move", json!({"after": "other"})),
         ("rule move api --priority 5", "POST /api/v1/rules/api/move", json!({"priority": 5})),

@@ -58,9 +58,18 @@ impl Hosts {
 
     /// What docs/layer4.md tells the balancer's administrator to do.
     fn follow_the_recipe(&self) {
+        self.run_block_with("socket transparent 1");
+    }
+
+    /// And how it is undone.
+    fn undo_the_recipe(&self) {
+        self.run_block_with("nft delete table inet ringway");
+    }
+
+    fn run_block_with(&self, words: &str) {
         let text = include_str!("../../docs/layer4.md");
         let blocks = text.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
-        let recipe = blocks.into_iter().find(|block| block.contains("socket transparent 1"));
+        let recipe = blocks.into_iter().find(|block| block.contains(words));
         self.balancer.run(recipe.expect("the recipe is there"));
     }
 
@@ -72,7 +81,10 @@ impl Hosts {
             for stream in listener.incoming() {
                 let mut stream = stream.expect("a connection");
                 let peer = stream.peer_addr().expect("its address").ip();
-                writeln!(stream, "{peer}").expect("it is connected");
+                // The doctor only looks whether somebody is there.
+                if writeln!(stream, "{peer}").is_err() {
+                    continue;
+                }
                 std::thread::spawn(move || {
                     let mut reading = stream.try_clone().expect("a descriptor");
                     let _ = std::io::copy(&mut reading, &mut stream);
@@ -252,6 +264,53 @@ fn a_client_of_the_other_family_fails_and_no_backend_is_blamed() {
     }
 }
 
+/// The neighbours of the backends are no clients that these could answer through their gateway.
+#[test]
+fn clients_that_cannot_be_answered_eject_no_backend() {
+    let Some(hosts) = Hosts::make() else { return };
+    hosts.follow_the_recipe();
+    let backends = [hosts.serve_tcp(BACKEND[0]), hosts.serve_tcp(BACKEND[0])];
+    let tables = "[server_group.passive_check]\nconsecutive_failures = 1\nejection_time = \"60s\"\n\
+                  [admin]\nsocket = \"admin.sock\"";
+    let relayed = Relayed::tcp(&backends)
+        .address("10.7.1.1:0")
+        .listener("proxy_protocol = \"accept\"")
+        .group(&format!("{KEY}\nconnect_timeout = \"200ms\""))
+        .table(tables);
+    let ringway = hosts.start(&relayed);
+    let header = |client: &str| format!("PROXY TCP4 {client} 10.7.1.1 4000 80\r\n");
+    for _ in 0..4 {
+        assert!(hosts.is_reset(ringway.address(), &header("10.7.2.77")));
+    }
+    let entries = log_entries(&ringway, 4);
+    assert!(entries.iter().all(|entry| entry["reason"] == "connect_timeout"), "{entries:?}");
+    let status = crate::admin::status(&ringway);
+    for backend in status["groups"][0]["backends"].as_array().expect("a list") {
+        assert_eq!(backend["ejected"], serde_json::Value::Null, "{backend}");
+    }
+    let seen: Vec<String> =
+        (0..4).map(|_| hosts.connect(ringway.address(), &header("198.51.100.9")).1).collect();
+    assert_eq!(seen, ["198.51.100.9"; 4]);
+}
+
+#[test]
+fn a_client_of_datagrams_that_gets_no_session_has_a_line() {
+    let Some(hosts) = Hosts::make() else { return };
+    hosts.follow_the_recipe();
+    let backend = hosts.serve_udp(BACKEND[0]);
+    let ringway = hosts.start(&Relayed::udp(&[backend]).address("[::]:0").group(KEY));
+    let to = |family: usize| at(BALANCER[family], ringway.address().port());
+    hosts.client_of(to(1)).send(b"who?").expect("it leaves");
+    let entry = log_entries(&ringway, 1).remove(0);
+    assert_eq!((&entry["reason"], &entry["status"]), (&"no_source_address".into(), &503.into()), "{entry}");
+    assert_eq!(
+        (&entry["client_ip"], &entry["datagrams_received"]),
+        (&CLIENT[1].into(), &0.into()),
+        "{entry}"
+    );
+    assert_eq!(hosts.ask(to(0)).as_deref(), Some(CLIENT[0]));
+}
+
 #[test]
 fn the_doctor_misses_rule_and_route() {
     let Some(hosts) = Hosts::make() else { return };
@@ -272,6 +331,10 @@ fn the_doctor_misses_rule_and_route() {
     hosts.follow_the_recipe();
     let after = found();
     assert!(after.contains("backends of both families") && !after.contains("client_addresses"), "{after}");
+    hosts.undo_the_recipe();
+    let undone = found();
+    assert!(undone.contains(&missed("IPv4")) && undone.contains(&missed("IPv6")), "{undone}");
+    hosts.follow_the_recipe();
     hosts.balancer.run("sysctl -w net.ipv4.conf.all.src_valid_mark=1");
     let marked = found();
     assert!(marked.contains("net.ipv4.conf.all.src_valid_mark is 1"), "{marked}");

@@ -259,7 +259,11 @@ fn a_client_of_the_other_family_fails_and_no_backend_is_blamed() {
         ));
         let status = crate::admin::status(&ringway);
         let told = &status["groups"][0]["backends"][0];
-        assert_eq!((&told["failures"], &told["ejected"]), (&0.into(), &serde_json::Value::Null), "{told}");
+        assert_eq!(
+            (&told["failures"], &told["ejected_until"]),
+            (&0.into(), &serde_json::Value::Null),
+            "{told}"
+        );
         assert_eq!(hosts.connect(to(served), "").1, CLIENT[served]);
     }
 }
@@ -286,7 +290,7 @@ fn clients_that_cannot_be_answered_eject_no_backend() {
     assert!(entries.iter().all(|entry| entry["reason"] == "connect_timeout"), "{entries:?}");
     let status = crate::admin::status(&ringway);
     for backend in status["groups"][0]["backends"].as_array().expect("a list") {
-        assert_eq!(backend["ejected"], serde_json::Value::Null, "{backend}");
+        assert_eq!(backend["ejected_until"], serde_json::Value::Null, "{backend}");
     }
     let seen: Vec<String> =
         (0..4).map(|_| hosts.connect(ringway.address(), &header("198.51.100.9")).1).collect();

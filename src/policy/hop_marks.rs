@@ -88,6 +88,7 @@ pub fn via(version: Version) -> &'static [u8] {
         Version::Http10 => b"1.0 ringway",
         Version::Http11 => b"1.1 ringway",
         Version::Http2 => b"2 ringway",
+        Version::Http3 => b"3 ringway",
     }
 }
 

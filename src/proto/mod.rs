@@ -14,5 +14,9 @@ pub mod h1;
 pub mod h2;
 /// HTTP/3 (RFC 9114).
 pub mod h3;
+/// Whom a fault ends.
+pub mod scope;
+/// Budgets that refill with time.
+pub mod token_bucket;
 /// PROXY protocol, v1 and v2: who the client is, as the hop before us tells it and as the hop behind us is told.
 pub mod proxy_protocol;

@@ -51,11 +51,17 @@ pub enum HttpProtocol {
     Http10,
     Http11,
     Http2,
+    Http3,
 }
 
 impl HttpProtocol {
-    pub const ALL: [HttpProtocol; 4] =
-        [HttpProtocol::Unknown, HttpProtocol::Http10, HttpProtocol::Http11, HttpProtocol::Http2];
+    pub const ALL: [HttpProtocol; 5] = [
+        HttpProtocol::Unknown,
+        HttpProtocol::Http10,
+        HttpProtocol::Http11,
+        HttpProtocol::Http2,
+        HttpProtocol::Http3,
+    ];
 
     /// The value of the label `protocol`.
     pub fn as_str(self) -> &'static str {
@@ -64,6 +70,7 @@ impl HttpProtocol {
             HttpProtocol::Http10 => "HTTP/1.0",
             HttpProtocol::Http11 => "HTTP/1.1",
             HttpProtocol::Http2 => "HTTP/2.0",
+            HttpProtocol::Http3 => "HTTP/3.0",
         }
     }
 }
@@ -74,6 +81,7 @@ impl From<Version> for HttpProtocol {
             Version::Http10 => HttpProtocol::Http10,
             Version::Http11 => HttpProtocol::Http11,
             Version::Http2 => HttpProtocol::Http2,
+            Version::Http3 => HttpProtocol::Http3,
         }
     }
 }

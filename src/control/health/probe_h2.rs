@@ -11,9 +11,9 @@ use crate::net::timer::TICK;
 use crate::proto::fields::list::Fields;
 use crate::proto::h2::connection::Connection as Codec;
 use crate::proto::h2::connection::Event;
-use crate::proto::h2::limits::Millis;
 use crate::proto::h2::settings::Local;
 use crate::proto::h2::stream::StreamId;
+use crate::proto::token_bucket::Millis;
 use crate::snapshot::backend::CheckFailure;
 use crate::tls::transport::Transport;
 

@@ -1,4 +1,5 @@
-//! From decoded fields to heads and trailers that are known to be well-formed (RFC 9113 §8).
+//! From decoded fields to heads and trailers that are known to be well-formed (RFC 9113 §8, RFC 9114 §4). HTTP/2 and HTTP/3
+//! have the same rules; sections that are named without their RFC are those of RFC 9113.
 //!
 //! "Intermediaries that process HTTP requests or responses (i.e., any intermediary not acting as a tunnel)
 //! MUST NOT forward a malformed request or response" (§8.1.1). What passes here can be written as
@@ -22,7 +23,7 @@ use crate::proto::h1::target::is_authority;
 /// No Content-Length.
 pub const UNKNOWN_LENGTH: u64 = u64::MAX;
 
-/// Why a message is malformed (RFC 9113 §8.1.1).
+/// Why a message is malformed (RFC 9113 §8.1.1, RFC 9114 §4.1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Malformed {
     /// Upper case, or no token.
@@ -45,38 +46,8 @@ pub enum Malformed {
     ContentLength,
     /// Extended CONNECT was not offered, or is not complete (RFC 8441 §4).
     Connect,
-    /// HEADERS behind the head without END_STREAM.
-    TrailersWithoutEnd,
-    ContentWithoutHead,
-    /// An interim response ends the stream.
-    InterimEnd,
     /// Trailers, or a response's head, beyond our limits.
     TooLarge,
-}
-
-impl Malformed {
-    /// The stable name of the fault, for logs and metrics.
-    pub fn reason(self) -> &'static str {
-        match self {
-            Malformed::FieldName => "h2_field_name",
-            Malformed::FieldValue => "h2_field_value",
-            Malformed::ConnectionField => "h2_connection_field",
-            Malformed::PseudoField => "h2_pseudo_field",
-            Malformed::MissingPseudoField => "h2_missing_pseudo_field",
-            Malformed::Method => "h2_method",
-            Malformed::Scheme => "h2_scheme",
-            Malformed::Path => "h2_path",
-            Malformed::Authority => "h2_authority",
-            Malformed::Host => "h2_host",
-            Malformed::Status => "h2_status",
-            Malformed::ContentLength => "h2_content_length",
-            Malformed::Connect => "h2_connect",
-            Malformed::TrailersWithoutEnd => "h2_trailers_without_end",
-            Malformed::ContentWithoutHead => "h2_content_without_head",
-            Malformed::InterimEnd => "h2_interim_end",
-            Malformed::TooLarge => "h2_fields_too_large",
-        }
-    }
 }
 
 /// A request, borrowed from the fields that it was decoded to.
@@ -157,6 +128,7 @@ pub(in crate::proto) fn request<'h, 'b>(
     fields: &'b Fields,
     cookies: &'b [u8],
     headers: &'h mut Headers<'b>,
+    version: Version,
 ) -> RequestMessage<'h, 'b> {
     headers.clear();
     let mut pseudo = Pseudo::default();
@@ -197,13 +169,13 @@ pub(in crate::proto) fn request<'h, 'b>(
         Some(path) => (path, TargetForm::Origin),
     };
     let target = Target { raw, form, path_and_query: raw };
-    let head = RequestHead { method, target, version: Version::Http2, headers };
+    let head = RequestHead { method, target, version, headers };
     RequestMessage { head, scheme: pseudo.scheme.unwrap_or_default(), protocol: pseudo.protocol }
 }
 
 /// What these fields say of a request that is refused, for the log alone.
-pub(in crate::proto) fn partial_head(fields: &Fields) -> PartialHead<'_> {
-    let mut head = PartialHead { version: Version::Http2.as_str(), ..PartialHead::default() };
+pub(in crate::proto) fn partial_head(fields: &Fields, version: Version) -> PartialHead<'_> {
+    let mut head = PartialHead { version: version.as_str(), ..PartialHead::default() };
     for field in fields.iter() {
         let Field { name, value, .. } = field;
         match name {
@@ -220,6 +192,7 @@ pub(in crate::proto) fn partial_head(fields: &Fields) -> PartialHead<'_> {
 pub(in crate::proto) fn response<'h, 'b>(
     fields: &'b Fields,
     headers: &'h mut Headers<'b>,
+    version: Version,
 ) -> ResponseHead<'h, 'b> {
     headers.clear();
     let mut status = 0;
@@ -231,7 +204,7 @@ pub(in crate::proto) fn response<'h, 'b>(
             debug_assert!(pushed.is_ok());
         }
     }
-    ResponseHead { status, reason: b"", version: Version::Http2, headers }
+    ResponseHead { status, reason: b"", version, headers }
 }
 
 /// Writes checked trailers as field lines, but not those that may not stand behind a body.
@@ -542,7 +515,8 @@ mod tests {
         let list = with(&GET, &[("cookie", "a=1"), ("host", "a.example"), ("b", "c"), ("cookie", "d=2")]);
         let (mut cookies, mut headers) = (Vec::new(), Headers::new());
         check_request(&list, false, &mut cookies).unwrap();
-        let request = request(&list, &cookies, &mut headers);
+        let request = request(&list, &cookies, &mut headers, Version::Http3);
+        assert_eq!(request.head.version, Version::Http3);
         assert_eq!(request.head.method, Method::Get);
         assert_eq!(request.head.target.path_and_query, b"/a?b");
         assert_eq!((request.scheme, request.protocol), (&b"https"[..], None));
@@ -581,7 +555,7 @@ mod tests {
         let limits = FieldLimits { max_bytes: 9999, max_fields: 50 };
         Decoder::new().decode(&block, &limits, &mut fields).unwrap();
         let mut headers = Headers::new();
-        let head = response(&fields, &mut headers);
+        let head = response(&fields, &mut headers, Version::Http2);
         assert_eq!((head.status, head.headers.len()), (404, 1));
         assert!(head.headers.find(KnownName::Server).is_some());
     }

@@ -3,6 +3,7 @@
 use crate::proto::fields::error::DecodeError;
 use crate::proto::fields::message::Malformed;
 use crate::proto::h2::limits::Limit;
+use crate::proto::scope::Scope;
 
 /// RFC 9113 §7.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,15 +53,6 @@ impl ErrorCode {
     }
 }
 
-/// Whom a fault ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// RFC 9113 §5.4.1: a GOAWAY, and the connection is closed.
-    Connection,
-    /// RFC 9113 §5.4.2: a RST_STREAM, and the others go on.
-    Stream,
-}
-
 /// The peer broke RFC 9113, or a limit of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -103,11 +95,22 @@ pub enum Fault {
     SelfDependency,
     Compression(DecodeError),
     Malformed(Malformed),
+    /// HEADERS behind the head without END_STREAM.
+    TrailersWithoutEnd,
+    ContentWithoutHead,
+    /// An interim response ends the stream.
+    InterimEnd,
     /// More streams at a time than we allow.
     TooManyStreams,
     /// Too little was taken of what a stream has to send.
     Stalled,
     Limit(Limit),
+}
+
+impl From<Malformed> for Fault {
+    fn from(malformed: Malformed) -> Fault {
+        Fault::Malformed(malformed)
+    }
 }
 
 impl From<Limit> for Fault {
@@ -131,6 +134,9 @@ impl Fault {
             | Fault::EndedStream
             | Fault::SelfDependency
             | Fault::Malformed(_)
+            | Fault::TrailersWithoutEnd
+            | Fault::ContentWithoutHead
+            | Fault::InterimEnd
             | Fault::TooManyStreams
             | Fault::Stalled => Scope::Stream,
             _ => Scope::Connection,
@@ -180,11 +186,33 @@ impl Fault {
             Fault::Push => "h2_push",
             Fault::SelfDependency => "h2_self_dependency",
             Fault::Compression(error) => error.reason(),
-            Fault::Malformed(malformed) => malformed.reason(),
+            Fault::Malformed(malformed) => reason_of(malformed),
+            Fault::TrailersWithoutEnd => "h2_trailers_without_end",
+            Fault::ContentWithoutHead => "h2_content_without_head",
+            Fault::InterimEnd => "h2_interim_end",
             Fault::TooManyStreams => "h2_too_many_streams",
             Fault::Stalled => "h2_stalled",
             Fault::Limit(limit) => limit.reason(),
         }
+    }
+}
+
+fn reason_of(malformed: Malformed) -> &'static str {
+    match malformed {
+        Malformed::FieldName => "h2_field_name",
+        Malformed::FieldValue => "h2_field_value",
+        Malformed::ConnectionField => "h2_connection_field",
+        Malformed::PseudoField => "h2_pseudo_field",
+        Malformed::MissingPseudoField => "h2_missing_pseudo_field",
+        Malformed::Method => "h2_method",
+        Malformed::Scheme => "h2_scheme",
+        Malformed::Path => "h2_path",
+        Malformed::Authority => "h2_authority",
+        Malformed::Host => "h2_host",
+        Malformed::Status => "h2_status",
+        Malformed::ContentLength => "h2_content_length",
+        Malformed::Connect => "h2_connect",
+        Malformed::TooLarge => "h2_fields_too_large",
     }
 }
 

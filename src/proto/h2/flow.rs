@@ -1,7 +1,7 @@
 //! How many bytes of DATA may be in flight (RFC 9113 §5.2): windows of streams and of the connection, and
 //! how large ours should be.
 
-use crate::proto::h2::limits::Millis;
+use crate::proto::token_bucket::Millis;
 
 /// "A sender MUST NOT allow a flow-control window to exceed 2^31-1 octets."
 pub const LARGEST_WINDOW: u32 = (1 << 31) - 1;

@@ -7,9 +7,9 @@ use crate::proto::h2::frame::DEFAULT_MAX_FRAME_BYTES;
 use crate::proto::h2::frame::LARGEST_FRAME_BYTES;
 use crate::proto::h2::frame::settings as frame;
 use crate::proto::h2::hpack::DEFAULT_TABLE_BYTES;
-use crate::proto::h2::limits::Millis;
-use crate::proto::h2::limits::Resets;
 use crate::proto::h2::limits::SETTINGS_MS;
+use crate::proto::token_bucket::Millis;
+use crate::proto::token_bucket::Resets;
 
 /// Which side of the connection we are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

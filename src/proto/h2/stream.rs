@@ -22,13 +22,12 @@
 
 use std::num::NonZeroU32;
 
-use crate::proto::fields::message::Malformed;
-use crate::proto::fields::message::UNKNOWN_LENGTH;
+use crate::proto::fields::content_count::ContentCount;
 use crate::proto::h2::fault::Fault;
 use crate::proto::h2::flow::ReceiveWindow;
 use crate::proto::h2::flow::SendWindow;
-use crate::proto::h2::limits::Millis;
 use crate::proto::h2::limits::STALL_BYTES;
+use crate::proto::token_bucket::Millis;
 
 /// The number of a stream, which is not 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -69,8 +68,7 @@ pub(super) struct Stream {
     pub(super) sending: HalfState,
     pub(super) send_window: SendWindow,
     pub(super) receive_window: ReceiveWindow,
-    /// What Content-Length promised and has not come; [`UNKNOWN_LENGTH`] without.
-    content_left: u64,
+    content: ContentCount,
     /// The response can have no content, whatever its Content-Length says: HEAD was asked.
     pub(super) head_only: bool,
     /// Behind a 2xx there is a tunnel, not content.
@@ -101,7 +99,7 @@ impl Stream {
             sending: HalfState::Head,
             send_window,
             receive_window,
-            content_left: UNKNOWN_LENGTH,
+            content: ContentCount::UNKNOWN,
             head_only: false,
             is_connect: false,
             is_settled: false,
@@ -116,30 +114,24 @@ impl Stream {
     /// A final head came, with the Content-Length that counts for this stream.
     pub(super) fn receive_head(&mut self, content_length: u64, end: bool) -> Result<(), Fault> {
         self.receiving = HalfState::Content;
-        self.content_left = content_length;
+        self.content = ContentCount::new(content_length);
         if end { self.receive_end() } else { Ok(()) }
     }
 
-    /// Content comes, perhaps the last. "The sum of the DATA frame payload lengths that form the content"
-    /// must equal Content-Length (RFC 9113 §8.1.1).
+    /// Content comes, perhaps the last.
     pub(super) fn receive_content(&mut self, bytes: u32, end: bool) -> Result<(), Fault> {
         match self.receiving {
-            HalfState::Head => return Err(Fault::Malformed(Malformed::ContentWithoutHead)),
+            HalfState::Head => return Err(Fault::ContentWithoutHead),
             HalfState::Ended => return Err(Fault::EndedStream),
             HalfState::Content => {}
         }
-        if self.content_left != UNKNOWN_LENGTH {
-            let left = self.content_left.checked_sub(u64::from(bytes));
-            self.content_left = left.ok_or(Fault::Malformed(Malformed::ContentLength))?;
-        }
+        self.content.take(u64::from(bytes))?;
         if end { self.receive_end() } else { Ok(()) }
     }
 
     /// The peer's message ends, with its content or with trailers.
     pub(super) fn receive_end(&mut self) -> Result<(), Fault> {
-        if !matches!(self.content_left, 0 | UNKNOWN_LENGTH) {
-            return Err(Fault::Malformed(Malformed::ContentLength));
-        }
+        self.content.end()?;
         self.receiving = HalfState::Ended;
         Ok(())
     }
@@ -166,6 +158,8 @@ impl Stream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto::fields::message::Malformed;
+    use crate::proto::fields::message::UNKNOWN_LENGTH;
 
     fn stream() -> Stream {
         Stream::new(StreamId::new(1).unwrap(), 0, (SendWindow::new(10), ReceiveWindow::new(10)))
@@ -195,7 +189,7 @@ mod tests {
     #[test]
     fn halves_end_one_after_the_other() {
         let mut stream = stream();
-        let early = Err(Fault::Malformed(Malformed::ContentWithoutHead));
+        let early = Err(Fault::ContentWithoutHead);
         assert_eq!(stream.receive_content(0, true), early);
         stream.receive_head(UNKNOWN_LENGTH, true).unwrap();
         assert_eq!(stream.receive_content(0, true), Err(Fault::EndedStream));

@@ -17,12 +17,12 @@ use crate::proto::h2::hpack::decoder::Decoded;
 use crate::proto::h2::limits::LAST_STREAM_IDS;
 use crate::proto::h2::limits::LONG_BLOCK_FACTOR;
 use crate::proto::h2::limits::Limit;
-use crate::proto::h2::limits::Millis;
 use crate::proto::h2::settings::PeerRole;
 use crate::proto::h2::stream::HalfState;
 use crate::proto::h2::stream::Stream;
 use crate::proto::h2::stream::StreamId;
 use crate::proto::h2::streams::StreamStatus;
+use crate::proto::token_bucket::Millis;
 
 type Outcome = Result<Option<Event>, Fault>;
 
@@ -42,9 +42,7 @@ impl Connection {
                     HalfState::Head => Purpose::Response,
                     HalfState::Ended => Purpose::Discard(Some(Fault::EndedStream)),
                     HalfState::Content if frame.end_stream => Purpose::Trailers,
-                    HalfState::Content => {
-                        Purpose::Discard(Some(Fault::Malformed(Malformed::TrailersWithoutEnd)))
-                    }
+                    HalfState::Content => Purpose::Discard(Some(Fault::TrailersWithoutEnd)),
                 })
             }
             StreamStatus::Idle if self.role == PeerRole::Server => self.admit_request(id, now)?,
@@ -166,11 +164,7 @@ impl Connection {
     fn handle_response(&mut self, id: StreamId, end: bool) -> Outcome {
         let checked = message::check_response(&self.fields).map_err(Fault::Malformed)?;
         if checked.status < 200 {
-            return if end {
-                Err(Fault::Malformed(Malformed::InterimEnd))
-            } else {
-                Ok(Some(Event::Interim { stream: id }))
-            };
+            return if end { Err(Fault::InterimEnd) } else { Ok(Some(Event::Interim { stream: id })) };
         }
         if let Some(stream) = self.streams.get_mut(id) {
             stream.receive_head(response_length(stream, &checked), end)?;

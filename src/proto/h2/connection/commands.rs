@@ -15,7 +15,6 @@ use crate::proto::h2::frame::rst_stream;
 use crate::proto::h2::frame::window_update;
 use crate::proto::h2::limits::LATE_FRAMES_PER_RESET;
 use crate::proto::h2::limits::Limit;
-use crate::proto::h2::limits::Millis;
 use crate::proto::h2::limits::PINGS_PER_FRAME;
 use crate::proto::h2::limits::REWARDED_CONTENT_BYTES;
 use crate::proto::h2::limits::SHUTDOWN_MS;
@@ -24,6 +23,7 @@ use crate::proto::h2::limits::WINDOW_UPDATES_PER_CONTENT;
 use crate::proto::h2::settings::PeerRole;
 use crate::proto::h2::stream::HalfState;
 use crate::proto::h2::stream::StreamId;
+use crate::proto::token_bucket::Millis;
 
 /// The stream has ended or was reset, or this side has ended it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -16,13 +16,13 @@ use crate::proto::h2::frame::rst_stream;
 use crate::proto::h2::frame::settings;
 use crate::proto::h2::frame::window_update;
 use crate::proto::h2::limits::Limit;
-use crate::proto::h2::limits::Millis;
 use crate::proto::h2::limits::TINY_INCREMENT_BYTES;
 use crate::proto::h2::limits::TINY_INCREMENT_COST;
 use crate::proto::h2::settings::Acknowledgement;
 use crate::proto::h2::settings::Peer;
 use crate::proto::h2::stream::StreamId;
 use crate::proto::h2::streams::StreamStatus;
+use crate::proto::token_bucket::Millis;
 
 type Outcome = Result<Option<Event>, Fault>;
 

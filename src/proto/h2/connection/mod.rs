@@ -12,6 +12,7 @@ use std::ops::Range;
 
 use crate::http::head::PartialHead;
 use crate::http::head::ResponseHead;
+use crate::http::head::Version;
 use crate::http::headers::Headers;
 use crate::http::headers::MAX_FIELDS;
 use crate::proto::fields::list::Fields;
@@ -19,7 +20,6 @@ use crate::proto::fields::message;
 use crate::proto::fields::message::RequestMessage;
 use crate::proto::h2::fault::ErrorCode;
 use crate::proto::h2::fault::Fault;
-use crate::proto::h2::fault::Scope;
 use crate::proto::h2::flow::AdaptiveWindow;
 use crate::proto::h2::flow::DEFAULT_WINDOW;
 use crate::proto::h2::flow::ReceiveWindow;
@@ -36,7 +36,6 @@ use crate::proto::h2::hpack::encoder::Encoder;
 use crate::proto::h2::limits::Budgets;
 use crate::proto::h2::limits::INNOCENT_MS;
 use crate::proto::h2::limits::Limit;
-use crate::proto::h2::limits::Millis;
 use crate::proto::h2::limits::SILLY_WINDOW_BYTES;
 use crate::proto::h2::limits::SILLY_WINDOW_MS;
 use crate::proto::h2::settings::Acknowledgement;
@@ -48,6 +47,8 @@ use crate::proto::h2::stream::Stream;
 use crate::proto::h2::stream::StreamId;
 use crate::proto::h2::streams::StreamStatus;
 use crate::proto::h2::streams::Streams;
+use crate::proto::scope::Scope;
+use crate::proto::token_bucket::Millis;
 
 pub use commands::CannotOpen;
 pub use commands::StreamGone;
@@ -293,17 +294,17 @@ impl Connection {
 
     /// The request of the last [`Event::Head`].
     pub fn request<'h, 'b>(&'b self, headers: &'h mut Headers<'b>) -> RequestMessage<'h, 'b> {
-        message::request(&self.fields, &self.cookies, headers)
+        message::request(&self.fields, &self.cookies, headers, Version::Http2)
     }
 
     /// What the last header block says of a request, whether it is one or not.
     pub fn partial_head(&self) -> PartialHead<'_> {
-        message::partial_head(&self.fields)
+        message::partial_head(&self.fields, Version::Http2)
     }
 
     /// The response of the last [`Event::Head`] or [`Event::Interim`].
     pub fn response<'h, 'b>(&'b self, headers: &'h mut Headers<'b>) -> ResponseHead<'h, 'b> {
-        message::response(&self.fields, headers)
+        message::response(&self.fields, headers, Version::Http2)
     }
 
     /// The fields of the last header block, as far as they are within the limits: trailers after [`Event::Trailers`].

@@ -26,10 +26,10 @@ use crate::proto::h2::limits::MAX_CONTINUATIONS;
 use crate::proto::h2::limits::MAX_OUTPUT_BYTES;
 use crate::proto::h2::limits::MAX_SETTINGS_BYTES;
 use crate::proto::h2::limits::MIN_BLOCK_BYTES;
-use crate::proto::h2::limits::Millis;
 use crate::proto::h2::stream::HalfState;
 use crate::proto::h2::stream::StreamId;
 use crate::proto::h2::streams::StreamStatus;
+use crate::proto::token_bucket::Millis;
 
 /// What became of the bytes.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! Which fields are worth a place in the peer's table, and which must not have one (RFC 7541 §7.1).
 
+use crate::proto::fields::MIN_INDEXED_COOKIE_BYTES;
 use crate::proto::h2::hpack::static_table::METHOD;
 use crate::proto::h2::hpack::static_table::PATH;
 
@@ -27,9 +28,6 @@ pub(super) fn usual(static_name: Option<u32>, value: &[u8]) -> Indexing {
 }
 
 const COOKIE: u32 = 32;
-
-/// Shorter cookies are found by trying.
-const MIN_INDEXED_COOKIE_BYTES: usize = 20;
 
 /// By static index.
 const POLICIES: [Indexing; 62] = policies();

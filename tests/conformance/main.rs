@@ -13,3 +13,5 @@ mod rfc7541;
 mod rfc9110;
 mod rfc9112;
 mod rfc9113;
+mod rfc9114;
+mod rfc9204;

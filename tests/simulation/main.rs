@@ -6,6 +6,7 @@ mod smuggling_corpus;
 mod wire;
 
 mod h2;
+mod h3;
 mod proxy_protocol;
 mod requests;
 mod responses;

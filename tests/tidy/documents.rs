@@ -39,10 +39,10 @@ pub(crate) fn check_reasons(file: &Source, page: &Document) -> Vec<String> {
     lost.map(|word| format!("{}: does not explain {word} of {}", page.path, file.path)).collect()
 }
 
-/// Words of HTTP/2 that a page explains and no code gives.
+/// Words of HTTP/2 and HTTP/3 that a page explains and no code gives.
 pub(crate) fn check_explained(page: &Document, is_given: impl Fn(&str) -> bool) -> Vec<String> {
     let quoted = page.text.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
-    let words = quoted.filter(|word| word.starts_with("h2_") || word.starts_with("hpack_"));
+    let words = quoted.filter(|word| ["h2_", "h3_", "hpack_"].iter().any(|start| word.starts_with(start)));
     let words = words.filter(|word| is_reason(word) && !word.ends_with('_'));
     let lost = words.filter(|word| !is_given(word));
     lost.map(|word| format!("{}: explains {word}, which nothing gives", page.path)).collect()

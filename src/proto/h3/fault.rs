@@ -1,6 +1,10 @@
-//! Why a stream or the connection ends: codes that the peer is told, and words for logs.
+//! Why a stream or the connection ends: the code for the client and the word for the log.
 
-/// A fault, by its code on the wire (RFC 9114 §8.1, RFC 9204 §6).
+use crate::proto::fields::message::Malformed;
+use crate::proto::h3::limits::Limit;
+use crate::proto::scope::Scope;
+
+/// RFC 9114 §8.1, RFC 9204 §6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorCode {
     /// There is nothing wrong.
@@ -27,7 +31,7 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
-    pub fn code(self) -> u64 {
+    pub fn to_wire(self) -> u64 {
         match self {
             ErrorCode::NoError => 0x100,
             ErrorCode::GeneralProtocolError => 0x101,
@@ -53,14 +57,14 @@ impl ErrorCode {
     }
 }
 
-/// What the client did that ends its connection.
+/// The client broke RFC 9114 or RFC 9204, or a limit of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// A second stream of a kind that there is once (RFC 9114 §6.2.1, RFC 9204 §4.2).
     SecondStream,
     /// It opened a push stream, which only servers do (RFC 9114 §6.2.2).
     PushStream,
-    /// A control stream, or one of QPACK, ended (RFC 9114 §6.2.1).
+    /// A control stream, or one of QPACK, ended (RFC 9114 §6.2.1, RFC 9204 §4.2).
     CriticalStreamClosed,
     /// The first frame of its control stream is another one (RFC 9114 §6.2.1).
     MissingSettings,
@@ -70,7 +74,8 @@ pub enum Fault {
     FrameLength,
     /// A setting twice, one of HTTP/2, or a value that it may not have (RFC 9114 §7.2.4).
     Settings,
-    /// A push that was never promised, or an identifier that went down (RFC 9114 §5.2, §7.2.7).
+    /// A push that was never promised, an identifier that goes the wrong way (RFC 9114 §5.2, §7.2.3, §7.2.7), or a priority
+    /// for no request (RFC 9218 §7.2).
     Id,
     /// A field section that refers to a table that we do not allow, or is broken (RFC 9204 §2.2).
     Qpack,
@@ -78,11 +83,34 @@ pub enum Fault {
     QpackEncoder,
     /// An acknowledgement of what was never sent (RFC 9204 §4.4).
     QpackDecoder,
-    /// Far more work than what it asks for explains.
-    TooMuchWork,
+    /// A stream that ends without a request (RFC 9114 §4.1).
+    RequestIncomplete,
+    Malformed(Malformed),
+    Limit(Limit),
+}
+
+impl From<Limit> for Fault {
+    fn from(limit: Limit) -> Fault {
+        Fault::Limit(limit)
+    }
+}
+
+impl From<Malformed> for Fault {
+    fn from(malformed: Malformed) -> Fault {
+        Fault::Malformed(malformed)
+    }
 }
 
 impl Fault {
+    /// Whom it ends: a stream alone is reset, and its reading stopped, with [`Fault::code`] (RFC 9114 §8).
+    pub fn scope(self) -> Scope {
+        match self {
+            Fault::RequestIncomplete | Fault::Malformed(_) => Scope::Stream,
+            _ => Scope::Connection,
+        }
+    }
+
+    /// What the client is told.
     pub fn code(self) -> ErrorCode {
         match self {
             Fault::SecondStream | Fault::PushStream => ErrorCode::StreamCreationError,
@@ -95,7 +123,9 @@ impl Fault {
             Fault::Qpack => ErrorCode::QpackDecompressionFailed,
             Fault::QpackEncoder => ErrorCode::QpackEncoderStreamError,
             Fault::QpackDecoder => ErrorCode::QpackDecoderStreamError,
-            Fault::TooMuchWork => ErrorCode::ExcessiveLoad,
+            Fault::RequestIncomplete => ErrorCode::RequestIncomplete,
+            Fault::Malformed(Malformed::TooLarge) | Fault::Limit(_) => ErrorCode::ExcessiveLoad,
+            Fault::Malformed(_) => ErrorCode::MessageError,
         }
     }
 
@@ -108,12 +138,54 @@ impl Fault {
             Fault::MissingSettings => "h3_missing_settings",
             Fault::UnexpectedFrame => "h3_unexpected_frame",
             Fault::FrameLength => "h3_frame_length",
-            Fault::Settings => "h3_settings",
+            Fault::Settings => "h3_setting",
             Fault::Id => "h3_id",
             Fault::Qpack => "h3_qpack",
             Fault::QpackEncoder => "h3_qpack_encoder",
             Fault::QpackDecoder => "h3_qpack_decoder",
-            Fault::TooMuchWork => "h3_work",
+            Fault::RequestIncomplete => "h3_request_incomplete",
+            Fault::Malformed(malformed) => reason_of(malformed),
+            Fault::Limit(limit) => limit.reason(),
+        }
+    }
+}
+
+/// The words of HTTP/2 for the same, with another beginning.
+fn reason_of(malformed: Malformed) -> &'static str {
+    match malformed {
+        Malformed::FieldName => "h3_field_name",
+        Malformed::FieldValue => "h3_field_value",
+        Malformed::ConnectionField => "h3_connection_field",
+        Malformed::PseudoField => "h3_pseudo_field",
+        Malformed::MissingPseudoField => "h3_missing_pseudo_field",
+        Malformed::Method => "h3_method",
+        Malformed::Scheme => "h3_scheme",
+        Malformed::Path => "h3_path",
+        Malformed::Authority => "h3_authority",
+        Malformed::Host => "h3_host",
+        Malformed::Status => "h3_status",
+        Malformed::ContentLength => "h3_content_length",
+        Malformed::Connect => "h3_connect",
+        Malformed::TooLarge => "h3_fields_too_large",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_end_whom_the_standard_says() {
+        for (fault, scope, code) in [
+            (Fault::RequestIncomplete, Scope::Stream, 0x10d),
+            (Fault::Malformed(Malformed::Path), Scope::Stream, 0x10e),
+            (Fault::Malformed(Malformed::TooLarge), Scope::Stream, 0x107),
+            (Fault::Limit(Limit::UselessFrames), Scope::Connection, 0x107),
+            (Fault::UnexpectedFrame, Scope::Connection, 0x105),
+            (Fault::FrameLength, Scope::Connection, 0x106),
+            (Fault::Qpack, Scope::Connection, 0x200),
+        ] {
+            assert_eq!((fault.scope(), fault.code().to_wire()), (scope, code), "{fault:?}");
         }
     }
 }

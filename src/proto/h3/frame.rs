@@ -102,13 +102,37 @@ pub fn write_data_head(out: &mut Vec<u8>, length: u64) {
     write_head(out, 0x0, length);
 }
 
-/// Appends the beginning of HEADERS with so many bytes.
-pub fn write_headers_head(out: &mut Vec<u8>, length: u64) {
-    write_head(out, 0x1, length);
+/// Bytes of the length of HEADERS, unless they are very long.
+const SHORT_LENGTH_BYTES: usize = 2;
+
+/// Begins HEADERS at the end of `out`, whose length is not known yet. Gives the place of the length.
+pub(super) fn begin_headers(out: &mut Vec<u8>) -> usize {
+    varint::encode(out, 0x1);
+    let start = out.len();
+    out.resize(start + SHORT_LENGTH_BYTES, 0);
+    start
+}
+
+/// Ends HEADERS behind what is the last of it.
+pub(super) fn finish_headers(out: &mut Vec<u8>, start: usize) {
+    let length = out.len().saturating_sub(start + SHORT_LENGTH_BYTES);
+    // The two highest bits tell how long the length is, which need not be as short as can be (RFC 9000 §16).
+    if length < 1 << 14 {
+        fill(out, start, (length as u16 | 0x4000).to_be_bytes());
+    } else {
+        out.splice(start..start, [0; 2]);
+        fill(out, start, (length as u32 | 0x8000_0000).to_be_bytes());
+    }
+}
+
+fn fill<const COUNT: usize>(out: &mut [u8], start: usize, bytes: [u8; COUNT]) {
+    if let Some(room) = out.get_mut(start..start + COUNT) {
+        room.copy_from_slice(&bytes);
+    }
 }
 
 /// Appends a whole GOAWAY: no request from this stream on is looked at (§5.2).
-pub fn write_go_away(out: &mut Vec<u8>, stream: u64) {
+pub(super) fn write_go_away(out: &mut Vec<u8>, stream: u64) {
     write_head(out, 0x7, varint::encoded_length(stream) as u64);
     varint::encode(out, stream);
 }

@@ -51,6 +51,22 @@ pub fn decode(
     Ok(block.outcome)
 }
 
+/// Decodes the beginning of a section that is too long to be kept, so that something of it is known: which is never all of
+/// it. The end of it may cut a field line.
+///
+/// # Errors
+/// As with [`decode`].
+pub(in crate::proto::h3) fn decode_beginning(
+    section: &[u8],
+    limits: &FieldLimits,
+    fields: &mut Fields,
+) -> Result<DecodedSection, DecodeError> {
+    match decode(section, limits, fields) {
+        Ok(DecodedSection::Whole) | Err(DecodeError::Truncated) => Ok(DecodedSection::TooLarge),
+        other => other,
+    }
+}
+
 /// "Required Insert Count" and "Delta Base" (§4.5.1): without a dynamic table, both are 0, and nothing may be below them.
 fn take_prefix(rest: &mut &[u8]) -> Result<(), DecodeError> {
     const SIGN: u8 = 0x80;

@@ -33,11 +33,14 @@ impl<'o> SectionEncoder<'o> {
     pub fn field(&mut self, name: &[u8], value: &[u8]) {
         match static_table::find(name, value) {
             StaticMatch::Field(index) => integer::encode(self.out, INDEXED.0, INDEXED.1, index as usize),
-            found => self.literal(name, value, found, false),
+            StaticMatch::Name(index) => {
+                self.literal(name, value, StaticMatch::Name(index), static_table::is_secret(index, value));
+            }
+            StaticMatch::Nothing => self.literal(name, value, StaticMatch::Nothing, false),
         }
     }
 
-    /// Appends a field that nobody on its way may index (§4.5.4).
+    /// Appends a field that nobody on its way may index, such as one that came so (§4.5.4).
     pub fn never_indexed(&mut self, name: &[u8], value: &[u8]) {
         self.literal(name, value, static_table::find(name, value), true);
     }

@@ -2,6 +2,7 @@
 
 use crate::http::any_case::is_in_any_case;
 use crate::http::headers::KnownName;
+use crate::proto::fields::MIN_INDEXED_COOKIE_BYTES;
 use crate::proto::fields::name_hash::hash_name;
 use crate::proto::fields::static_field::StaticField;
 
@@ -39,6 +40,20 @@ pub(super) fn find(name: &[u8], value: &[u8]) -> StaticMatch {
     }
     found
 }
+
+/// Whether a field with the name of this index is a secret, which nobody on its way may index, or it could be guessed by its
+/// compression (RFC 9204 §7.1.3).
+pub(super) fn is_secret(index: u32, value: &[u8]) -> bool {
+    match index {
+        AUTHORIZATION | SET_COOKIE => true,
+        COOKIE => value.len() < MIN_INDEXED_COOKIE_BYTES,
+        _ => false,
+    }
+}
+
+const COOKIE: u32 = 5;
+const SET_COOKIE: u32 = 14;
+const AUTHORIZATION: u32 = 84;
 
 /// Four times as many as there are fields, so that most names are found at the first look.
 const SLOT_COUNT: usize = 512;
@@ -192,6 +207,20 @@ mod tests {
     fn other_names_are_not_found() {
         for name in ["", ":", "x", "accep", ":protocol", "x-request-id"] {
             assert_eq!(find(name.as_bytes(), b""), StaticMatch::Nothing);
+        }
+    }
+
+    #[test]
+    fn secrets_are_known() {
+        for (name, value, expected) in [
+            ("cookie", "a=b", true),
+            ("cookie", "session=0123456789abcdef", false),
+            ("Set-Cookie", "session=0123456789abcdef", true),
+            ("authorization", "Basic x", true),
+            ("accept", "x", false),
+        ] {
+            let StaticMatch::Name(index) = find(name.as_bytes(), value.as_bytes()) else { panic!("{name}") };
+            assert_eq!(is_secret(index, value.as_bytes()), expected, "{name}: {value}");
         }
     }
 

@@ -21,6 +21,9 @@ pub mod policy;
 pub mod telemetry;
 /// TLS over our own buffers: the only module that sees keys and handshakes.
 pub mod tls;
+/// Connections of QUIC, and what is received and sent on their streams.
+#[cfg(not(fuzzing))]
+pub mod quic;
 /// The immutable configuration that workers serve from.
 pub mod snapshot;
 /// Connections to backends, and HTTP on them.

@@ -30,6 +30,7 @@ const LAYERS: &[Layer] = &[
     // What sockets have counted is added up beside the rest.
     Layer { module: "telemetry", may_import: &["http", "net::traffic"] },
     Layer { module: "tls", may_import: &["net"] },
+    Layer { module: "quic", may_import: &["net", "tls"] },
     // What a template for the log may name is known to who writes it.
     Layer {
         module: "config",
@@ -93,7 +94,18 @@ const LAYERS: &[Layer] = &[
     },
     Layer {
         module: "downstream",
-        may_import: &["http", "proto", "net", "tls", "telemetry", "snapshot", "worker", "exchange", "relay"],
+        may_import: &[
+            "http",
+            "proto",
+            "net",
+            "tls",
+            "quic",
+            "telemetry",
+            "snapshot",
+            "worker",
+            "exchange",
+            "relay",
+        ],
     },
     Layer {
         module: "runtime",
@@ -184,7 +196,9 @@ const DOORS: &[Door] = &[
     Door { package: "resolv_conf", rooms: &["control/discovery/sources.rs"] },
     Door { package: "sd_notify", rooms: &["control/process/systemd.rs"] },
     Door { package: "schemars", rooms: &["control/admin/status.rs"] },
-    Door { package: "siphasher", rooms: &["snapshot/keyed_hash.rs"] },
+    Door { package: "siphasher", rooms: &["snapshot/keyed_hash.rs", "quic/connection_id.rs"] },
+    Door { package: "quinn_proto", rooms: &["quic/"] },
+    Door { package: "bytes", rooms: &["quic/"] },
     Door { package: "rustix", rooms: &["net/packet_socket.rs", "net/memory_file.rs", "net/clock.rs"] },
     Door { package: "clap", rooms: &["command/"] },
     Door { package: "clap_complete", rooms: &["command/completions.rs"] },

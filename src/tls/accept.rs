@@ -151,7 +151,7 @@ impl DownstreamTls {
 
     /// Verifies the certificates of a resumed session again: one may have expired or been revoked since
     /// the ticket was issued, and rustls does not look at them.
-    fn judge(&self, facts: &mut Facts) -> Result<(), HandshakeError> {
+    pub(super) fn judge(&self, facts: &mut Facts) -> Result<(), HandshakeError> {
         let Some(auth) = self.client_auth.as_ref().filter(|_| facts.resumed) else { return Ok(()) };
         let required = auth.mode == ClientAuthMode::Require;
         if facts.chain.is_empty() {
@@ -163,6 +163,11 @@ impl DownstreamTls {
             Err(error) => facts.verdict = Some(ClientVerdict::Failed(error)),
         }
         Ok(())
+    }
+
+    /// What rustls is told for most clients.
+    pub(super) fn usual(&self) -> &Arc<ServerConfig> {
+        self.configs.usual()
     }
 
     /// The server's side of one connection.
@@ -219,6 +224,24 @@ pub struct Facts {
 }
 
 impl Facts {
+    /// Takes what a step of this handshake has left behind on this thread.
+    fn take_hello(&mut self) {
+        if let Some(hello) = HELLO.take() {
+            self.server_name = hello.server_name;
+            self.offered_suites = hello.cipher_suites;
+            self.shown = hello.chosen;
+        }
+        if let Some(verdict) = take_verdict() {
+            self.verdict = Some(verdict);
+        }
+    }
+
+    /// The same, and whether there was no certificate for the name.
+    pub(super) fn take_notes(&mut self) -> bool {
+        self.take_hello();
+        HAS_NO_CERTIFICATE.take()
+    }
+
     /// Of the certificate that the client is shown.
     pub fn shown_algorithms(&self) -> Option<CertificateAlgorithms> {
         algorithms_of(self.shown.as_ref()?.cert.first()?)
@@ -359,14 +382,7 @@ async fn drive(
     loop {
         budget.acquire(1).await;
         let advanced = stream.advance(input);
-        if let Some(hello) = HELLO.take() {
-            facts.server_name = hello.server_name;
-            facts.offered_suites = hello.cipher_suites;
-            facts.shown = hello.chosen;
-        }
-        if let Some(verdict) = take_verdict() {
-            facts.verdict = Some(verdict);
-        }
+        facts.take_hello();
         let done = advanced.is_ok() && !stream.session().borrow().is_handshaking();
         if done && stream.has_early() {
             // The tickets leave with the response.

@@ -11,6 +11,8 @@ pub mod client_verifier;
 pub mod connect;
 pub mod fingerprint;
 mod framing;
+pub mod quic;
+pub mod quic_keys;
 mod record;
 mod server_configs;
 mod session;

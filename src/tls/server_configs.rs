@@ -41,7 +41,6 @@ impl ServerConfigs {
         Ok(ServerConfigs { usual: Arc::new(configure(offer)?), by_hash })
     }
 
-    #[cfg(any(test, fuzzing))]
     pub(super) fn usual(&self) -> &Arc<ServerConfig> {
         &self.usual
     }

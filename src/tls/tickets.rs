@@ -5,6 +5,7 @@
 //! into epochs of half a ticket lifetime. Each epoch has a key of its own, which seals tickets in it
 //! and opens them during the two epochs that follow; then it is forgotten.
 
+use std::cell::Cell;
 use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
@@ -217,6 +218,7 @@ impl Tickets {
     fn accept(&self, ticket: &[u8], now: Duration) -> Option<Vec<u8>> {
         PRESENTED.take();
         let (session, age) = self.open(ticket, now)?;
+        OPENED.set(true);
         if version_of(&session) == Some(TLS12) && age < self.keys.lifetime.as_secs() / 2 {
             let presented = Presented { session: digest_of(&session)?, ticket: ticket.to_vec() };
             PRESENTED.set(Some(presented));
@@ -237,6 +239,14 @@ thread_local! {
     /// The ticket that a client came with last on this thread. rustls opens a ticket of TLS 1.2 and asks for
     /// one to send back within one step of a handshake, and tells the two of each other.
     static PRESENTED: RefCell<Option<Presented>> = const { RefCell::new(None) };
+    /// A ticket was opened.
+    static OPENED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether a ticket was opened on this thread since this was last called. Of a session over QUIC nobody else tells that it was
+/// resumed.
+pub(super) fn take_opened() -> bool {
+    OPENED.take()
 }
 
 /// A ticket that is good enough to be sent back as it came (RFC 5077 §3.3 leaves the renewal to the server):

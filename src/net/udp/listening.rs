@@ -105,6 +105,12 @@ impl ListeningUdp {
         Ok(ListeningUdp { stream, address, sender: Sender::new(address.is_ipv6()) })
     }
 
+    /// The same, for who finds out how long datagrams may be: none is cut into fragments.
+    pub fn without_fragments(self) -> io::Result<ListeningUdp> {
+        options::forbid_fragments(&self.stream, self.address.is_ipv6())?;
+        Ok(self)
+    }
+
     /// Where it is bound.
     pub fn address(&self) -> SocketAddr {
         self.address
@@ -113,6 +119,11 @@ impl ListeningUdp {
     /// Waits, holding no buffer, until something can be received.
     pub async fn ready(&self) -> io::Result<()> {
         self.stream.readable(false).await
+    }
+
+    /// Waits until the kernel takes more to send.
+    pub async fn writable(&self) -> io::Result<()> {
+        self.stream.writable(false).await
     }
 
     /// Receives what waits, at most `most` pieces; fewer: nothing more waits. Errors that the network reports of what

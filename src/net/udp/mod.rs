@@ -14,5 +14,6 @@ pub mod options;
 pub mod readiness;
 pub mod receive;
 pub mod send;
+pub mod steering;
 #[cfg(test)]
 mod tests;

@@ -19,6 +19,16 @@ pub(super) fn set_relay_options(socket: &impl AsRawFd, is_v6: bool) -> io::Resul
     set(descriptor, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_DONT)
 }
 
+/// Cuts nothing into fragments and believes nobody who says how long datagrams may be: the sender finds out itself
+/// (RFC 8899).
+pub(super) fn forbid_fragments(socket: &impl AsRawFd, is_v6: bool) -> io::Result<()> {
+    let descriptor = socket.as_raw_fd();
+    if is_v6 {
+        set(descriptor, libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, libc::IPV6_PMTUDISC_PROBE)?;
+    }
+    set(descriptor, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_PROBE)
+}
+
 /// Lets the kernel tell which address a datagram came to.
 pub(super) fn tell_local_address(socket: &impl AsRawFd, is_v6: bool) -> io::Result<()> {
     let descriptor = socket.as_raw_fd();

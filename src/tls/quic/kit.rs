@@ -1,0 +1,64 @@
+//! Servers and clients that trust anybody, for tests of who carries TLS.
+
+use std::time::Duration;
+
+use rustls::ClientConfig;
+
+use super::*;
+use crate::net::clock::wall_now;
+use crate::tls::accept::ClientAuth;
+use crate::tls::client_verifier::ClientAuthMode;
+use crate::tls::connect::Alpn;
+use crate::tls::connect::Trust;
+use crate::tls::connect::UpstreamTls;
+use crate::tls::sni::CertificateIndex;
+use crate::tls::sni::Resolver;
+use crate::tls::sni::SniMatch;
+use crate::tls::tickets::TicketKeys;
+use crate::tls::tls_policy;
+use crate::tls::x509::ca::Ca;
+use crate::tls::x509::ca::TrustedCas;
+use crate::tls::x509::ca_files::CaFile;
+use crate::tls::x509::certificates;
+use crate::tls::x509::certificates::Certificate;
+use crate::tls::x509::certificates::CertificateFile;
+use crate::tls::x509::certificates::CertificateFiles;
+use crate::tls::x509::self_signed;
+
+/// What the protocols are called in tests.
+pub(crate) const ALPN: &[u8] = b"h3";
+
+fn made(name: &str) -> (Certificate, String) {
+    let now = wall_now().as_secs();
+    let (chain, key) = self_signed::for_names(&[name], now).unwrap();
+    let files = CertificateFiles {
+        chain: CertificateFile { name: "chain", bytes: chain.as_bytes() },
+        key: CertificateFile { name: "key", bytes: key.as_bytes() },
+        staple: None,
+    };
+    (certificates::read(&files, i64::try_from(now).unwrap()).unwrap().certificate, chain)
+}
+
+/// A server for `localhost` alone, with tickets; it asks clients for certificates that nobody has, if it asks.
+pub(crate) fn server(mode: Option<ClientAuthMode>) -> Arc<QuicTls> {
+    let (index, _) = CertificateIndex::new(&[Arc::new(made("localhost").0)], SniMatch::Wildcard);
+    let resolver = Arc::new(Resolver { index: Arc::new(index), refuses_unknown: true });
+    let tickets = Some(Arc::new(TicketKeys::new(Duration::from_secs(300), None)));
+    let client_auth = mode.map(|mode| {
+        let chain = made("ca").1;
+        let (ca, _) = Ca::load(CaFile { name: "ca", bytes: chain.as_bytes() }, &[]);
+        ClientAuth { mode, authorities: Arc::new(TrustedCas::new(vec![Arc::new(ca.unwrap())])) }
+    });
+    let offer = tls_policy::everything();
+    let tls = DownstreamTls::new(&offer, resolver, tickets, client_auth, &[]).unwrap();
+    Arc::new(QuicTls::new(Arc::new(tls), &[ALPN]).unwrap())
+}
+
+/// A client that offers this protocol, and has a certificate of its own or none.
+pub(crate) fn client(alpn: &[u8], has_certificate: bool) -> Arc<ClientConfig> {
+    let certificate = has_certificate.then(|| made("client").0.certified);
+    let tls = UpstreamTls::new(Trust::Anybody, None, certificate, Alpn::None).unwrap();
+    let mut config = ClientConfig::clone(&tls.client().config());
+    config.alpn_protocols = vec![alpn.to_vec()];
+    Arc::new(config)
+}

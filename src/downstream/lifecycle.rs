@@ -29,6 +29,7 @@ use crate::proto::h2::frame::PREFACE;
 use crate::proto::proxy_protocol::parse;
 use crate::proto::proxy_protocol::parse::HeaderParse;
 use crate::relay;
+use crate::relay::RestingConnections;
 use crate::snapshot::Listener;
 use crate::telemetry::reason::Reason;
 use crate::worker::Worker;
@@ -41,10 +42,11 @@ pub(super) fn server(worker: &Rc<Worker>) -> impl Fn(Box<Connection>) + use<> {
     let cache = Rc::new(FutureCache::default());
     task::spawn(trim(Rc::downgrade(&cache), Rc::clone(worker)));
     let (worker, spawner) = (Rc::clone(worker), spawner_of_streams(worker));
+    let rests = Rc::new(RestingConnections::default());
     move |mut connection| {
         // No reload makes it serve requests: listeners of another family of protocols have slots of their own.
         if connection.term(&worker, |terms| terms.stream().is_some()) == Some(true) {
-            return task::spawn(relay(connection, Rc::clone(&worker)));
+            return task::spawn(relay(connection, Rc::clone(&rests), Rc::clone(&worker)));
         }
         let (worker, cache, spawner) = (Rc::clone(&worker), Rc::clone(&cache), Rc::clone(&spawner));
         task::spawn(async move {
@@ -85,10 +87,15 @@ pub(super) fn server(worker: &Rc<Worker>) -> impl Fn(Box<Connection>) + use<> {
 }
 
 /// The life of a connection that is relayed.
-async fn relay(connection: Box<Connection>, worker: Rc<Worker>) {
-    // Boxed, because it is over before anything is relayed.
-    let Some((connection, input)) = Box::pin(prepare(connection, &worker)).await else { return };
-    relay::serve(connection.into_client(input), worker).await;
+async fn relay(mut connection: Box<Connection>, rests: Rc<RestingConnections>, worker: Rc<Worker>) {
+    let mut input = None;
+    let needs_preparing = |terms: &Listener| terms.proxy_protocol || terms.tls.is_some();
+    if connection.term(&worker, needs_preparing) != Some(false) {
+        // Boxed, because it is over before anything is relayed.
+        let Some(prepared) = Box::pin(prepare(connection, &worker)).await else { return };
+        (connection, input) = prepared;
+    }
+    relay::serve(connection.into_client(input), rests, worker).await;
 }
 
 /// What starts the tasks of streams, in memory that earlier ones left.
@@ -123,7 +130,8 @@ async fn prepare(
         return match handshake::secure(connection, input, worker).await? {
             Handshake::Secured(connection) => Some((connection, None)),
             Handshake::PlainHttp(connection, received) => {
-                refuse_plain(&connection, received, worker).await;
+                // Boxed, because it is rare and large.
+                Box::pin(refuse_plain(&connection, received, worker)).await;
                 None
             }
         };

@@ -59,21 +59,23 @@ impl From<io::Error> for ConnectError {
     }
 }
 
-/// Who lets TCP find out that the peer has vanished.
+/// What a connection is for, and so how its socket is to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeepAlive {
-    /// Whoever opens the connection.
-    AtOnce,
-    /// Whoever uses it, once it is silent; see [`Socket::keep_alive`]. Most connections end before, and each is spared four
-    /// system calls.
-    WhenSilent,
+pub enum SocketUse {
+    /// Exchanges one after another: TCP finds out whether the peer has vanished.
+    Exchanges,
+    /// Something that is over soon.
+    Probe,
+    /// Bytes that are passed on, often few. The socket is as the kernel makes it, which spares six system calls: whoever
+    /// relays sets what matters once it does ([`Socket::send_at_once`], [`Socket::keep_alive`]), and no operation on it waits.
+    Relay,
 }
 
 /// Opens a connection from a source. Dropping the future gives the attempt up; it has no timeout of its own.
 pub async fn connect(
     address: &Address,
     source: ConnectSource,
-    keepalive: KeepAlive,
+    socket_use: SocketUse,
 ) -> Result<Socket, ConnectError> {
     let (domain, target) = match address {
         Address::Ip(ip) => (Domain::for_address(*ip), SockAddr::from(*ip)),
@@ -82,8 +84,10 @@ pub async fn connect(
     let mut socket = RawSocket::new(domain, Type::STREAM.nonblocking(), None)?;
     if let Address::Ip(peer) = address {
         source::bind(&socket, source, *peer)?;
-        socket.set_tcp_nodelay(true)?;
-        if keepalive == KeepAlive::AtOnce {
+        if socket_use != SocketUse::Relay {
+            socket.set_tcp_nodelay(true)?;
+        }
+        if socket_use == SocketUse::Exchanges {
             keep_alive(&socket)?;
         }
     }
@@ -100,7 +104,7 @@ pub async fn connect(
             return Err(error.into());
         }
     }
-    if !wants_nonblocking() {
+    if !wants_nonblocking() && socket_use != SocketUse::Relay {
         block(&socket)?;
     }
     Ok(Socket::adopt(socket.into())?)
@@ -141,19 +145,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tcp_keepalive_is_set_when_it_is_asked_for() {
+    fn sockets_are_as_their_use_needs_them() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = Address::Ip(listener.local_addr().unwrap());
         let mut runtime = RuntimeBuilder::<LegacyDriver>::new().build().unwrap();
         runtime.block_on(async {
-            for keepalive in [KeepAlive::AtOnce, KeepAlive::WhenSilent] {
-                let socket = connect(&address, ConnectSource::Any, keepalive).await.unwrap();
+            for socket_use in [SocketUse::Exchanges, SocketUse::Probe, SocketUse::Relay] {
+                let socket = connect(&address, ConnectSource::Any, socket_use).await.unwrap();
                 // SAFETY: the descriptor is open as long as `socket` is.
                 let descriptor = unsafe { std::os::fd::BorrowedFd::borrow_raw(socket.descriptor()) };
                 let options = SockRef::from(&descriptor);
-                assert_eq!(options.keepalive().unwrap(), keepalive == KeepAlive::AtOnce);
+                assert_eq!(options.keepalive().unwrap(), socket_use == SocketUse::Exchanges);
+                assert_eq!(options.tcp_nodelay().unwrap(), socket_use != SocketUse::Relay);
                 socket.keep_alive();
-                assert!(options.keepalive().unwrap());
+                socket.send_at_once();
+                assert!(options.keepalive().unwrap() && options.tcp_nodelay().unwrap());
                 assert_eq!(options.tcp_keepalive_time().unwrap(), std::time::Duration::from_secs(120));
             }
         });

@@ -63,6 +63,11 @@ impl Socket {
         self.traffic = traffic;
     }
 
+    /// Where that is.
+    pub(super) fn traffic(&self) -> Option<Arc<Traffic>> {
+        self.traffic.clone()
+    }
+
     pub(super) fn count_received(&self, count: usize) {
         if let Some(traffic) = &self.traffic {
             traffic.received(count);
@@ -90,6 +95,14 @@ impl Socket {
         // SAFETY: the descriptor is open as long as `self` is.
         let descriptor = unsafe { BorrowedFd::borrow_raw(self.descriptor()) };
         SockRef::from(&descriptor).set_nonblocking(true)
+    }
+
+    /// Lets TCP send each piece without waiting for what was sent before to arrive (TCP_NODELAY).
+    pub fn send_at_once(&self) {
+        // SAFETY: the descriptor is open as long as `self` is.
+        let descriptor = unsafe { BorrowedFd::borrow_raw(self.descriptor()) };
+        // A unix socket has no such option, and needs none.
+        drop(SockRef::from(&descriptor).set_tcp_nodelay(true));
     }
 
     /// Lets TCP find out that the peer has vanished, from the silence on that there is now.

@@ -302,6 +302,11 @@ impl Deadline {
         self.node.due.set(NEVER);
     }
 
+    /// At which tick of the wheel it passes.
+    pub fn due(&self) -> u64 {
+        self.node.due.get()
+    }
+
     pub fn has_passed(&self) -> bool {
         self.node.due.get() <= self.wheel.now.get()
     }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::net::buffer::Buffer;
+use crate::net::socket::Socket;
 use crate::snapshot::client_connections::ClientShare;
 use crate::tls::client_hello::HelloNames;
 use crate::tls::transport::Transport;
@@ -30,7 +31,22 @@ pub struct ClientConnection {
     pub share: Option<Box<ClientShare>>,
 }
 
+/// What stays of a [`ClientConnection`] while it rests.
+pub(super) struct RestingClient {
+    peer: SocketAddr,
+    port: u16,
+    tls_log_fields: Box<[u8]>,
+    counted: CountedConnection,
+    share: Option<Box<ClientShare>>,
+}
+
 impl ClientConnection {
+    /// What goes on while the connection rests, but for its socket.
+    pub(super) fn into_resting(self) -> RestingClient {
+        let ClientConnection { peer, port, tls_log_fields, counted, share, .. } = self;
+        RestingClient { peer, port, tls_log_fields, counted, share }
+    }
+
     /// What backends are told. `tls` is None in cleartext; `tlvs` came in front of the connection.
     pub fn told(
         client: SocketAddr,
@@ -39,5 +55,22 @@ impl ClientConnection {
         tlvs: Box<[u8]>,
     ) -> Box<ToldClient> {
         Box::new(ToldClient { client, destination, tls, passed_name: Box::default(), received: tlvs })
+    }
+}
+
+impl RestingClient {
+    pub(super) fn into_connection(self, socket: Socket) -> Box<ClientConnection> {
+        let RestingClient { peer, port, tls_log_fields, counted, share } = self;
+        Box::new(ClientConnection {
+            transport: Transport::Plain(socket),
+            input: None,
+            peer,
+            port,
+            told: None,
+            names: None,
+            tls_log_fields,
+            counted,
+            share,
+        })
     }
 }

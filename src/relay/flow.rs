@@ -33,30 +33,72 @@ pub(super) struct FlowTerms<'f> {
     pub(super) record: &'f SessionRecord,
     /// Of all connections that go the same way, some of which last for days. None: nothing is counted.
     pub(super) counters: Option<&'f RelayCounters>,
-    /// One direction has ended.
-    pub(super) has_one_ended: Cell<bool>,
+    pub(super) course: &'f Course,
     pub(super) worker: &'f Worker,
+}
+
+/// How far both directions have come.
+#[derive(Default)]
+pub(super) struct Course {
+    pub(super) up: FlowState,
+    pub(super) down: FlowState,
+}
+
+#[derive(Default)]
+pub(super) struct FlowState {
+    pub(super) has_ended: Cell<bool>,
+    /// Nothing is at hand, and nothing under way.
+    is_waiting: Cell<bool>,
+}
+
+impl Course {
+    fn of(&self, direction: Direction) -> &FlowState {
+        match direction {
+            Direction::Up => &self.up,
+            Direction::Down => &self.down,
+        }
+    }
+
+    /// Whether nothing would be lost if both directions were taken up anew.
+    pub(super) fn is_silent(&self) -> bool {
+        [&self.up, &self.down].iter().all(|state| state.has_ended.get() || state.is_waiting.get())
+    }
 }
 
 /// So much has to come in large pieces before the kernel is asked to move bytes: opening a pipe and two more system calls
 /// pay off soon.
 const SPLICE_AFTER_BYTES: usize = 256 * 1024;
 
+/// What goes into the first segment on any path (RFC 9293 §3.7.1), and so is sent at once in any case.
+const FIRST_SEGMENT: usize = 536;
+
 impl Flow<'_> {
-    /// Passes bytes on, first those that are at hand already, and then the end.
+    /// Passes bytes on, first those that are at hand already, and then the end. It can be given up while it waits, and
+    /// begun again.
     pub(super) async fn run(&self, first: Option<Buffer>) -> Result<(), SessionEnd> {
+        let state = self.terms.course.of(self.direction);
+        state.is_waiting.set(false);
+        if state.has_ended.get() {
+            return Ok(());
+        }
         // What came last tells how much is to be expected.
         let (mut next, mut is_much, mut much_bytes) = (first, false, 0);
+        // Clients' connections are set so by the listening socket.
+        let (mut sends_at_once, mut is_second) = (self.direction == Direction::Down, false);
         // What a client says first is there mostly by the time that its backend is connected to.
         let mut is_expected = self.direction == Direction::Up;
         loop {
             if let Some(bytes) = next.take() {
+                if !sends_at_once && (is_second || bytes.len() > FIRST_SEGMENT) {
+                    self.to().socket().send_at_once();
+                    sends_at_once = true;
+                }
+                is_second = true;
                 Box::pin(self.pass(bytes)).await?;
                 is_expected = false;
             }
             if !std::mem::take(&mut is_expected) && self.from().is_silent() {
-                // Whatever is wrong shows when something is received.
-                let _ = self.from().socket().readable().await;
+                self.wait_for(self.from().socket()).await;
             }
             if much_bytes >= SPLICE_AFTER_BYTES
                 && let Some((from, to)) = self.sockets()
@@ -74,6 +116,14 @@ impl Flow<'_> {
             much_bytes = if is_much { much_bytes + count } else { 0 };
             next = Some(bytes);
         }
+    }
+
+    /// Waits until something comes. Whatever is wrong shows when it is received.
+    async fn wait_for(&self, from: &Socket) {
+        let state = self.terms.course.of(self.direction);
+        state.is_waiting.set(true);
+        let _ = from.readable().await;
+        state.is_waiting.set(false);
     }
 
     /// What has come, which is empty at the end; None: nothing, after all.
@@ -101,8 +151,7 @@ impl Flow<'_> {
         from.set_nonblocking().map_err(|_| self.end_of_source())?;
         to.set_nonblocking().map_err(|_| self.end_of_target())?;
         loop {
-            // Whatever is wrong shows when something is received.
-            let _ = from.readable().await;
+            self.wait_for(from).await;
             if pace::is_limited(client, worker) {
                 return Ok(());
             }
@@ -175,7 +224,9 @@ impl Flow<'_> {
     /// Passes the end on. Where it is the second one, both connections are closed at once, which tells the same and more
     /// cheaply, except in TLS.
     fn finish(&self) {
-        let is_second = self.terms.has_one_ended.replace(true);
+        let Course { up, down } = self.terms.course;
+        self.terms.course.of(self.direction).has_ended.set(true);
+        let is_second = up.has_ended.get() && down.has_ended.get();
         if !is_second || self.to().is_tls() {
             self.to().finish_sending();
         }

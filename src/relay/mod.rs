@@ -3,6 +3,7 @@
 //! Nothing here looks into what is relayed. A connection waits with neither buffer nor snapshot, so that many can be
 //! idle for long.
 
+mod both_ways;
 mod choice;
 mod client;
 mod end;
@@ -10,6 +11,7 @@ mod flow;
 mod hello;
 mod pace;
 mod record;
+mod resting;
 mod route;
 mod session;
 mod silence;
@@ -21,4 +23,5 @@ pub use record::Endpoints;
 pub use record::count;
 pub use record::log;
 pub use record::record_unserved;
+pub use resting::RestingConnections;
 pub use session::serve;

@@ -1,30 +1,35 @@
 //! A relayed connection, from the choice of a backend to its end.
 
 use std::borrow::Cow;
-use std::cell::Cell;
-use std::pin::pin;
 use std::rc::Rc;
-use std::task::Context;
-use std::task::Poll;
+use std::sync::Arc;
 
 use crate::net::buffer::Buffer;
-use crate::net::connect::KeepAlive;
+use crate::net::connect::SocketUse;
+use crate::net::memory;
 use crate::net::task;
+use crate::net::timer::TICK;
+use crate::net::timer::Tag;
 use crate::policy::balance::hash_key::FlowStart;
 use crate::policy::retry::Failure;
 use crate::policy::retry::Replay;
+use crate::relay::both_ways;
 use crate::relay::choice;
 use crate::relay::client::ClientConnection;
 use crate::relay::end::SessionEnd;
-use crate::relay::flow::Flow;
+use crate::relay::flow::Course;
 use crate::relay::flow::FlowTerms;
 use crate::relay::record::SessionRecord;
+use crate::relay::resting::RestingConnection;
+use crate::relay::resting::RestingConnections;
+use crate::relay::resting::RestingSockets;
 use crate::relay::route;
 use crate::relay::route::StreamRoute;
 use crate::relay::silence::Silence;
+use crate::relay::silence::SilenceStage;
 use crate::snapshot::backend::Backend;
-use crate::snapshot::bandwidth::Direction;
 use crate::snapshot::group::Group;
+use crate::tls::transport::Transport;
 use crate::upstream::balancer::InFlight;
 use crate::upstream::connect;
 use crate::upstream::connect::ConnectTarget;
@@ -40,14 +45,27 @@ use crate::worker::Worker;
 /// A connection to a backend, and what it counts for.
 struct BackendLeg<'w> {
     connection: Connection,
-    backend: &'w Backend,
-    _in_flight: Option<InFlight<'w>>,
-    /// Holds the room at a backend that has a limit.
-    _room: Option<Box<Selection<'w>>>,
+    /// The index of the backend in its group.
+    member: u32,
+    in_flight: Option<InFlight<'w>>,
 }
 
-/// Relays a connection until it ends.
-pub async fn serve(mut client: Box<ClientConnection>, worker: Rc<Worker>) {
+/// A connection that is relayed, but for the backend's side.
+struct RelaySession {
+    client: Box<ClientConnection>,
+    route: StreamRoute,
+    record: SessionRecord,
+    course: Course,
+}
+
+/// Why relaying is over for now.
+enum RelayOutcome {
+    Ended(SessionEnd),
+    Silent(RestingSockets, SilenceStage),
+}
+
+/// Relays a connection until it ends, or rests.
+pub async fn serve(mut client: Box<ClientConnection>, rests: Rc<RestingConnections>, worker: Rc<Worker>) {
     let mut record = SessionRecord::new(&worker);
     // What is over soon is boxed here: most of the time is spent behind it.
     let input = if route::needs_hello(&client, &worker) {
@@ -59,14 +77,110 @@ pub async fn serve(mut client: Box<ClientConnection>, worker: Rc<Worker>) {
         Ok(routed) => routed,
         Err(end) => return finish(end, None, &client, (&record, &worker)),
     };
-    let opened = Box::pin(open(&route.group, &client, &mut record, &worker)).await;
+    let group = Arc::clone(&route.group);
+    let opened = Box::pin(open(&group, &client, &mut record, &worker)).await;
     client.told = None;
     client.names = None;
-    let end = match &opened {
-        Err(end) => *end,
-        Ok(leg) => relay((&client, input), leg, (&route, &record), &worker).await,
+    let (leg, room) = match opened {
+        Ok(opened) => opened,
+        Err(end) => return finish(end, Some(&route), &client, (&record, &worker)),
     };
-    finish(end, Some(&route), &client, (&record, &worker));
+    let session = RelaySession { client, route, record, course: Course::default() };
+    let silence = Silence::new(&leg.connection.deadline, session.route.idle_timeout);
+    // Room at a backend is held by what cannot rest.
+    let rests = Some(rests).filter(|_| room.is_none());
+    let relayed = relay((&session, input), &leg, silence, (rests.as_deref(), &worker)).await;
+    conclude(relayed, session, leg, (rests, worker.clone()));
+}
+
+/// Goes on with a connection that has rested; `is_due`: not because somebody has said something.
+async fn resume(
+    resting: RestingConnection,
+    is_due: bool,
+    (rests, worker): (Rc<RestingConnections>, Rc<Worker>),
+) {
+    let RestingConnection { sockets, client, route, member, in_flight, record, course, silence: stage } =
+        resting;
+    // Whatever happens, it is given back.
+    let in_flight = in_flight.map(|counted| worker.balancer.resume(counted));
+    let Some((client_socket, backend_socket)) = sockets.adopt() else { return };
+    let client = client.into_connection(client_socket);
+    let session = RelaySession { client, route, record, course };
+    let deadline = worker.timers.deadline();
+    if let Some(member) = session.route.group.member(member as usize) {
+        deadline.set_tag(Tag::Backend(member.backend.slot));
+    }
+    let leg = BackendLeg { connection: Connection::unpooled(backend_socket, deadline), member, in_flight };
+    let timeout = session.route.idle_timeout;
+    let silence = Silence::resumed(&leg.connection.deadline, timeout, (stage, is_due));
+    let relayed = relay((&session, None), &leg, silence, (Some(&rests), &worker)).await;
+    conclude(relayed, session, leg, (Some(rests), Rc::clone(&worker)));
+}
+
+/// Tells of the end, or lets the connection rest.
+fn conclude(
+    relayed: RelayOutcome,
+    session: RelaySession,
+    leg: BackendLeg<'_>,
+    (rests, worker): (Option<Rc<RestingConnections>>, Rc<Worker>),
+) {
+    let RelaySession { client, route, record, course } = session;
+    match (relayed, rests) {
+        (RelayOutcome::Silent(sockets, silence), Some(rests)) => {
+            let (member, in_flight) = (leg.member, leg.in_flight.map(InFlight::keep));
+            let client = client.into_resting();
+            rests.keep(RestingConnection {
+                sockets,
+                client,
+                route,
+                member,
+                in_flight,
+                record,
+                course,
+                silence,
+            });
+            if !rests.is_heard.replace(true) {
+                task::spawn(resume_woken(Rc::clone(&rests), Rc::clone(&worker)));
+            }
+            if !rests.is_watched.replace(true) {
+                task::spawn(resume_overdue(rests, worker));
+            }
+        }
+        (RelayOutcome::Silent(..), None) => {}
+        (RelayOutcome::Ended(end), _) => finish(end, Some(&route), &client, (&record, &worker)),
+    }
+}
+
+/// Resumes connections as soon as a side says something, or ends, until none is left.
+async fn resume_woken(rests: Rc<RestingConnections>, worker: Rc<Worker>) {
+    while !rests.is_empty()
+        && let Some(woken) = rests.woken().await
+    {
+        for connection in woken {
+            task::spawn(resume(connection, false, (Rc::clone(&rests), Rc::clone(&worker))));
+        }
+    }
+    rests.is_heard.set(false);
+}
+
+/// Resumes connections for which something is due, or whose backend has been taken away, until none is left.
+async fn resume_overdue(rests: Rc<RestingConnections>, worker: Rc<Worker>) {
+    while !rests.is_empty() {
+        worker.timers.sleep(TICK).await;
+        if rests.has_left_memory() {
+            memory::give_back();
+        }
+        let now = worker.timers.ticks();
+        let is_overdue = |connection: &RestingConnection| {
+            let member = connection.route.group.member(connection.member as usize);
+            let is_taken_away = member.is_none_or(|member| both_ways::taken_away(&member.backend).is_some());
+            connection.silence.due <= now || is_taken_away
+        };
+        for connection in rests.overdue(is_overdue) {
+            task::spawn(resume(connection, true, (Rc::clone(&rests), Rc::clone(&worker))));
+        }
+    }
+    rests.is_watched.set(false);
 }
 
 /// Where the connection goes, with what was received of it.
@@ -100,13 +214,13 @@ fn finish(
 }
 
 /// A connection to a backend of the group: as long as nothing was relayed, another one can take the place of one that
-/// cannot be reached.
+/// cannot be reached. The selection holds the room at a backend that has a limit.
 async fn open<'w>(
     group: &'w Group,
     client: &ClientConnection,
     record: &mut SessionRecord,
     worker: &'w Worker,
-) -> Result<BackendLeg<'w>, SessionEnd> {
+) -> Result<(BackendLeg<'w>, Option<Box<Selection<'w>>>), SessionEnd> {
     let flow = FlowStart { client: client.peer, port: client.port, datagram: b"" };
     let preference = choice::preference(group, &flow, worker);
     let selection = Selection::new(group, preference, &worker.balancer);
@@ -122,7 +236,7 @@ async fn open<'w>(
                 record.connected(worker);
                 worker.balancer.note_success(group, chosen);
                 let room = group.queue.is_some().then(|| Box::new(selection));
-                return Ok(BackendLeg { connection, backend, _in_flight: in_flight, _room: room });
+                return Ok((BackendLeg { connection, member: chosen, in_flight }, room));
             }
             Err(error) => error,
         };
@@ -162,74 +276,51 @@ async fn connect_to(
         buffers: &worker.buffers,
         budget: &worker.handshakes,
     });
-    let preface = &proxied_client::preface(client.told.as_deref(), group);
+    // Boxed, because it is large and rare.
+    let preface =
+        group.proxy_header.map(|_| Box::new(proxied_client::preface(client.told.as_deref(), group)));
     let target = ConnectTarget {
         backend,
         address: &address,
         source: group.source_for(client.peer.ip()),
-        keepalive: KeepAlive::WhenSilent,
+        // A handshake waits in its operations, and sends piece by piece.
+        socket_use: if tls.is_some() { SocketUse::Exchanges } else { SocketUse::Relay },
         pool_key: PoolKey::PLAIN,
         timeout: group.connect_timeout,
         counters,
-        preface,
+        preface: preface.as_deref().map_or(b"", |preface| preface),
         tls,
     };
     connect::open(&target, &worker.timers).await.map(|opened| opened.connection)
 }
 
-/// Relays bytes both ways until both sides have ended, or one is gone.
+/// Relays bytes both ways until both sides have ended, one is gone, or both have been silent for long.
 async fn relay(
-    (client, input): (&ClientConnection, Option<Buffer>),
-    opened: &BackendLeg<'_>,
-    (route, record): (&StreamRoute, &SessionRecord),
-    worker: &Worker,
-) -> SessionEnd {
-    let Connection { transport: backend, deadline, .. } = &opened.connection;
-    let terms = FlowTerms {
-        client,
-        backend,
-        silence: Silence::new(deadline, route.idle_timeout),
-        record,
-        counters: route.counters.as_deref(),
-        has_one_ended: Cell::new(false),
-        worker,
+    (session, input): (&RelaySession, Option<Buffer>),
+    leg: &BackendLeg<'_>,
+    silence: Silence<'_>,
+    (rests, worker): (Option<&RestingConnections>, &Worker),
+) -> RelayOutcome {
+    let RelaySession { client, route, record, course } = session;
+    let Some(member) = route.group.member(leg.member as usize) else {
+        return RelayOutcome::Ended(SessionEnd::NoRoute);
     };
-    let up = Flow { direction: Direction::Up, terms: &terms };
-    let down = Flow { direction: Direction::Down, terms: &terms };
-    // Futures are pinned where they are made: moved, they would be held twice.
-    let (up, down) = (pin!(up.run(input)), pin!(down.run(None)));
-    let both = pin!(task::join(up, down));
-    // A silent wait is woken by its deadline, but a busy connection moves that before it passes.
-    let when_taken_away = |_: &mut Context<'_>| match taken_away(opened.backend) {
-        Some(end) => Poll::Ready(end),
-        None => Poll::Pending,
+    let counters = route.counters.as_deref();
+    let backend = &leg.connection.transport;
+    let terms = FlowTerms { client, backend, silence, record, counters, course, worker };
+    let mut sockets = None;
+    let may_rest = || {
+        let (Some(rests), Transport::Plain(client), Transport::Plain(backend)) =
+            (rests, &client.transport, backend)
+        else {
+            return false;
+        };
+        sockets = rests.begin(client, backend, course).ok();
+        sockets.is_some()
     };
-    let mut both = pin!(task::unless(both, when_taken_away));
-    let end = loop {
-        let outcome = deadline.guard(both.as_mut()).await;
-        match (outcome, taken_away(opened.backend)) {
-            (Ok(Ok(Ok(()))), _) => break SessionEnd::Complete,
-            (Ok(Ok(Err(end)) | Err(end)), _) | (Err(_), Some(end)) => break end,
-            (Err(_elapsed), None) => {
-                let is_over = terms.silence.is_over(|| backend.socket().keep_alive());
-                if is_over && !terms.silence.goes_on([&client.transport, backend]) {
-                    break SessionEnd::Idle;
-                }
-            }
-        }
-    };
-    let is_cut = matches!(end, SessionEnd::ClientReset | SessionEnd::Drained | SessionEnd::BackendDown);
-    if is_cut || end == SessionEnd::Idle && backend.has_unsent() {
-        backend.reset_on_close();
-    }
-    end
-}
-
-/// Why the connection is not to go on whatever the two sides do, if it is not.
-fn taken_away(backend: &Backend) -> Option<SessionEnd> {
-    match (backend.health.drain_expired(), backend.health.is_cut_off()) {
-        (true, _) => Some(SessionEnd::Drained),
-        (false, true) => Some(SessionEnd::BackendDown),
-        (false, false) => None,
+    let end = both_ways::relay(input, &terms, &member.backend, may_rest).await;
+    match (end, sockets) {
+        (None, Some(sockets)) => RelayOutcome::Silent(sockets, terms.silence.stage()),
+        (end, _) => RelayOutcome::Ended(end.unwrap_or(SessionEnd::Idle)),
     }
 }

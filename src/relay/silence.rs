@@ -10,9 +10,34 @@ use crate::tls::transport::Transport;
 pub(super) struct Silence<'f> {
     pub(super) deadline: &'f Deadline,
     timeout: Duration,
+    /// What is due when the deadline passes.
+    next: Cell<Milestone>,
     /// TCP finds out by now whether the backend has vanished.
     is_backend_asked: Cell<bool>,
 }
+
+/// What is due after so long a silence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Milestone {
+    /// The connection is to be kept at the least cost.
+    Rest,
+    /// TCP is to find out whether the backend is there.
+    AskBackend,
+    /// It has lasted as long as it may.
+    End,
+}
+
+/// How far a silence has come.
+#[derive(Clone, Copy)]
+pub(super) struct SilenceStage {
+    /// At which tick the next milestone is due.
+    pub(super) due: u64,
+    next: Milestone,
+    is_backend_asked: bool,
+}
+
+/// Connections that are used again later than this are few enough for the system calls of a rest.
+const REST_AFTER: Duration = Duration::from_secs(2);
 
 /// After so long a silence TCP is asked to find out whether the backend is still there, which it does a minute later.
 /// Most connections end before, and each is spared four system calls. A side that takes bytes and acknowledges none is found out anyway.
@@ -21,26 +46,62 @@ const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
 impl<'f> Silence<'f> {
     /// Counts from now on.
     pub(super) fn new(deadline: &'f Deadline, timeout: Duration) -> Silence<'f> {
-        let silence = Silence { deadline, timeout, is_backend_asked: Cell::new(timeout <= KEEPALIVE_AFTER) };
+        let is_backend_asked = Cell::new(timeout <= KEEPALIVE_AFTER);
+        let silence = Silence { deadline, timeout, next: Cell::new(Milestone::Rest), is_backend_asked };
         silence.begin();
         silence
     }
 
-    /// Counts from now on.
-    pub(super) fn begin(&self) {
-        let is_asked = self.is_backend_asked.get();
-        self.deadline.set(if is_asked { self.timeout } else { KEEPALIVE_AFTER });
+    /// Goes on after a rest: with what was due next if the connection `is_due`, and from now on if somebody has said something.
+    pub(super) fn resumed(
+        deadline: &'f Deadline,
+        timeout: Duration,
+        (stage, is_due): (SilenceStage, bool),
+    ) -> Silence<'f> {
+        let silence = Silence::new(deadline, timeout);
+        silence.is_backend_asked.set(stage.is_backend_asked);
+        if is_due {
+            silence.next.set(stage.next);
+            deadline.set(Duration::ZERO);
+        }
+        silence
     }
 
-    /// Whether it has lasted as long as it may, now that the deadline has passed; else `ask` is to let TCP find out whether
-    /// the backend is there, and the deadline is moved.
-    pub(super) fn is_over(&self, ask: impl FnOnce()) -> bool {
-        if self.is_backend_asked.replace(true) {
-            return true;
+    pub(super) fn stage(&self) -> SilenceStage {
+        let (due, next) = (self.deadline.due(), self.next.get());
+        SilenceStage { due, next, is_backend_asked: self.is_backend_asked.get() }
+    }
+
+    /// Counts from now on.
+    pub(super) fn begin(&self) {
+        let first = if self.timeout > REST_AFTER { Milestone::Rest } else { Milestone::End };
+        self.next.set(first);
+        self.deadline.set(self.time_of(first));
+    }
+
+    /// What is due, now that the deadline has passed, which is moved unless the silence is over.
+    pub(super) fn reached(&self) -> Milestone {
+        let reached = self.next.get();
+        let next = match reached {
+            Milestone::Rest if !self.is_backend_asked.get() => Milestone::AskBackend,
+            Milestone::Rest | Milestone::AskBackend => Milestone::End,
+            Milestone::End => return reached,
+        };
+        if reached == Milestone::AskBackend {
+            self.is_backend_asked.set(true);
         }
-        ask();
-        self.deadline.set(self.timeout.saturating_sub(KEEPALIVE_AFTER));
-        false
+        self.next.set(next);
+        self.deadline.set(self.time_of(next).saturating_sub(self.time_of(reached)));
+        reached
+    }
+
+    /// After how long a silence it is due.
+    fn time_of(&self, milestone: Milestone) -> Duration {
+        match milestone {
+            Milestone::Rest => REST_AFTER,
+            Milestone::AskBackend => KEEPALIVE_AFTER,
+            Milestone::End => self.timeout,
+        }
     }
 }
 
@@ -58,27 +119,31 @@ mod tests {
     use crate::net::timer::TICKS_PER_SECOND;
     use crate::net::timer::Timers;
 
-    /// After how many seconds the backend is asked for, and after how many the silence is over.
-    fn course(timeout: Duration) -> (Option<u64>, u64) {
-        let timers = Timers::default();
-        let deadline = timers.deadline();
-        let silence = Silence::new(&deadline, timeout);
-        let mut asked = None;
-        loop {
+    /// What is due after how many seconds of one silence.
+    fn course(silence: &Silence<'_>, timers: &Timers) -> Vec<(Milestone, u64)> {
+        let began = timers.ticks();
+        let mut course = Vec::new();
+        while course.last().is_none_or(|(milestone, _)| *milestone != Milestone::End) {
             timers.tick();
-            let seconds = timers.ticks() / TICKS_PER_SECOND;
-            if deadline.has_passed() && silence.is_over(|| asked = Some(seconds)) {
-                return (asked, seconds);
+            if silence.deadline.has_passed() {
+                course.push((silence.reached(), (timers.ticks() - began) / TICKS_PER_SECOND));
             }
         }
+        course
     }
 
     #[test]
-    fn a_long_silence_is_asked_about_and_lasts_as_long_as_configured() {
-        assert_eq!(course(Duration::from_secs(900)), (Some(60), 900));
-        assert_eq!(course(Duration::from_secs(61)), (Some(60), 61));
-        assert_eq!(course(Duration::from_secs(60)), (None, 60));
-        assert_eq!(course(Duration::from_secs(5)), (None, 5));
+    fn a_long_silence_has_its_milestones_and_lasts_as_long_as_configured() {
+        let asked_for = |timeout| {
+            let timers = Timers::default();
+            let deadline = timers.deadline();
+            course(&Silence::new(&deadline, Duration::from_secs(timeout)), &timers)
+        };
+        let (rest, ask, end) = (Milestone::Rest, Milestone::AskBackend, Milestone::End);
+        assert_eq!(asked_for(900), [(rest, 2), (ask, 60), (end, 900)]);
+        assert_eq!(asked_for(61), [(rest, 2), (ask, 60), (end, 61)]);
+        assert_eq!(asked_for(60), [(rest, 2), (end, 60)]);
+        assert_eq!(asked_for(1), [(end, 1)]);
     }
 
     #[test]
@@ -86,14 +151,10 @@ mod tests {
         let timers = Timers::default();
         let deadline = timers.deadline();
         let silence = Silence::new(&deadline, Duration::from_secs(100));
-        let mut asked = 0;
-        assert!(!silence.is_over(|| asked += 1));
+        while !(deadline.has_passed() && silence.reached() == Milestone::AskBackend) {
+            timers.tick();
+        }
         silence.begin();
-        (0..100 * TICKS_PER_SECOND).for_each(|_| timers.tick());
-        assert!(!deadline.has_passed());
-        (0..2).for_each(|_| timers.tick());
-        assert!(deadline.has_passed());
-        assert!(silence.is_over(|| asked += 1));
-        assert_eq!(asked, 1);
+        assert_eq!(course(&silence, &timers), [(Milestone::Rest, 2), (Milestone::End, 100)]);
     }
 }

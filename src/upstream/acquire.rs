@@ -1,6 +1,6 @@
 //! Where a connection, or a stream of one, is had for a request.
 
-use crate::net::connect::KeepAlive;
+use crate::net::connect::SocketUse;
 use crate::net::timer::Timers;
 use crate::snapshot::group::Group;
 use crate::snapshot::group::Versions;
@@ -55,7 +55,7 @@ pub async fn acquire<'g>(
         backend,
         address: &backend.address,
         source: group.source,
-        keepalive: KeepAlive::AtOnce,
+        socket_use: SocketUse::Exchanges,
         pool_key: want.pool_key,
         timeout: group.connect_timeout,
         counters,

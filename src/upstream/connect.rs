@@ -9,7 +9,7 @@ use crate::net::address::ConnectSource;
 use crate::net::buffer::Buffers;
 use crate::net::clock::instant_now;
 use crate::net::connect::ConnectError;
-use crate::net::connect::KeepAlive;
+use crate::net::connect::SocketUse;
 use crate::net::connect::connect;
 use crate::net::socket::Socket;
 use crate::net::source::SourceProblem;
@@ -37,7 +37,7 @@ pub struct ConnectTarget<'a> {
     /// Of the backend, with a port.
     pub address: &'a Address,
     pub source: ConnectSource,
-    pub keepalive: KeepAlive,
+    pub socket_use: SocketUse,
     /// Which requests may use the connection.
     pub pool_key: PoolKey,
     /// Bounds connecting and the TLS handshake together.
@@ -92,7 +92,7 @@ pub async fn open(target: &ConnectTarget<'_>, timers: &Timers) -> Result<OpenedC
     deadline.set(target.timeout);
     let attempts = pin!(async {
         loop {
-            match connect(target.address, target.source, target.keepalive).await {
+            match connect(target.address, target.source, target.socket_use).await {
                 Err(ConnectError::Busy) => timers.sleep(TICK).await,
                 outcome => return outcome,
             }
@@ -139,6 +139,8 @@ fn send_preface(socket: &Socket, preface: &[u8]) -> Result<(), UpstreamError> {
     if preface.is_empty() {
         return Ok(());
     }
+    // What comes next does not wait for it to arrive.
+    socket.send_at_once();
     let sent = socket.send_now(preface);
     if sent.is_ok_and(|count| count == preface.len()) { Ok(()) } else { Err(UpstreamError::ConnectFailed) }
 }

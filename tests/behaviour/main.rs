@@ -96,6 +96,7 @@ mod relay_counters;
 mod request_queue;
 mod response_headers;
 mod response_rules;
+mod resting_connections;
 mod retries;
 mod retry_on;
 mod rule_overrides;

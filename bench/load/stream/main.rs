@@ -116,7 +116,8 @@ fn idle(peer: &Peer, count: usize) -> Result<(), String> {
     std::thread::sleep(Duration::from_secs(1));
     let before = peer.process.resident_kib();
     let held = session::exchanged(peer.address, count).map_err(|e| e.to_string())?;
-    std::thread::sleep(Duration::from_secs(3));
+    // Ringway gives memory back ten seconds after the last has fallen silent.
+    std::thread::sleep(Duration::from_secs(16));
     let after = peer.process.resident_kib();
     drop(held);
     let each = (after.saturating_sub(before) * 1024) as f64 / count as f64;

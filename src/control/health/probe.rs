@@ -26,7 +26,7 @@ use crate::net::address::Address;
 use crate::net::address::ConnectSource;
 use crate::net::buffer::Buffer;
 use crate::net::connect::ConnectError;
-use crate::net::connect::KeepAlive;
+use crate::net::connect::SocketUse;
 use crate::net::connect::connect;
 use crate::net::socket::Socket;
 use crate::net::timer::TICK;
@@ -285,7 +285,7 @@ fn authority(address: &Address) -> String {
 
 async fn open(address: &Address, source: ConnectSource, timers: &Timers) -> Result<Socket, ProbeError> {
     loop {
-        let failure = match connect(address, source, KeepAlive::WhenSilent).await {
+        let failure = match connect(address, source, SocketUse::Probe).await {
             Ok(socket) => return Ok(socket),
             Err(ConnectError::Busy) => {
                 timers.sleep(TICK).await;
